@@ -1,0 +1,41 @@
+package health
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Duration is a time.Duration whose JSON is text such as "300s", "2m" or "1h30m".
+type Duration time.Duration
+
+// Std returns the standard library's type.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// String spells the duration as documents do.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// Or returns d, or the default where d is zero.
+func (d Duration) Or(def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return time.Duration(d)
+}
+
+// MarshalJSON writes the text form.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+// UnmarshalJSON reads the text form; a bare number is refused, as its unit is not known.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("a duration is text with a unit, such as \"30s\", not %s", b)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration; write it as \"30s\", \"5m\" or \"1h30m\"", s)
+	}
+	*d = Duration(v)
+	return nil
+}

@@ -1,0 +1,74 @@
+package health
+
+import "time"
+
+// Monitor is how endpoints are checked: exactly one of the checks, and how results become reports and reports a verdict.
+// Its JSON is that of the Monitor resource; zones reads it.
+type Monitor struct {
+	HTTP     *HTTP     `json:"http,omitempty"`
+	HTTPS    *HTTP     `json:"https,omitempty"`
+	TCP      *TCP      `json:"tcp,omitempty"`
+	TLS      *TLS      `json:"tls,omitempty"`
+	GRPC     *GRPC     `json:"grpc,omitempty"`
+	DNS      *DNS      `json:"dns,omitempty"`
+	External *External `json:"external,omitempty"`
+
+	Interval Duration `json:"interval,omitempty"` // from probe to probe of one address; DefaultInterval if zero
+	Timeout  Duration `json:"timeout,omitempty"`  // of one probe; DefaultTimeout if zero, never above Interval
+	Fall     int      `json:"fall,omitempty"`     // consecutive failures until a vantage reports down; DefaultFall if zero
+	Rise     int      `json:"rise,omitempty"`     // consecutive successes until it reports up; DefaultRise if zero
+	Quorum   Quorum   `json:"quorum,omitzero"`    // majority if zero
+}
+
+// Defaults of what a Monitor leaves out.
+const (
+	DefaultInterval = 2 * time.Second
+	DefaultTimeout  = time.Second
+	DefaultFall     = 3
+	DefaultRise     = 2
+)
+
+// HTTP asks for a path and wants a status, and a body if one is given. In an "https" check the certificate is verified
+// for ServerName, or Host where that is empty, unless Insecure.
+type HTTP struct {
+	Port       uint16 `json:"port,omitempty"` // 80, or 443 for https, if zero
+	Path       string `json:"path,omitempty"` // "/" if empty
+	Host       string `json:"host,omitempty"` // the Host header; the address if empty
+	Method     string `json:"method,omitempty"`
+	Status     string `json:"status,omitempty"`     // "200-299", "200,204,301-302"; 200-299 if empty
+	Body       string `json:"body,omitempty"`       // must occur within the first 64 KiB
+	ServerName string `json:"serverName,omitempty"` // https only
+	Insecure   bool   `json:"insecure,omitempty"`   // https only: do not verify the certificate
+}
+
+// TCP wants a connection to be accepted.
+type TCP struct {
+	Port uint16 `json:"port"`
+}
+
+// TLS wants a handshake with a certificate that is valid for ServerName, and for at least MinValidity more.
+type TLS struct {
+	Port        uint16   `json:"port"`
+	ServerName  string   `json:"serverName,omitempty"`
+	MinValidity Duration `json:"minValidity,omitempty"`
+	Insecure    bool     `json:"insecure,omitempty"`
+}
+
+// GRPC wants SERVING from grpc.health.v1.Health/Check.
+type GRPC struct {
+	Port       uint16 `json:"port"`
+	Service    string `json:"service,omitempty"` // empty: the server as a whole
+	TLS        bool   `json:"tls,omitempty"`
+	ServerName string `json:"serverName,omitempty"`
+	Insecure   bool   `json:"insecure,omitempty"`
+}
+
+// DNS wants NOERROR with an answer for a question.
+type DNS struct {
+	Port uint16 `json:"port,omitempty"` // 53 if zero
+	Name string `json:"name"`
+	Type string `json:"type,omitempty"` // "A" if empty
+}
+
+// External means that something else puts the reports.
+type External struct{}

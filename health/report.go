@@ -1,0 +1,49 @@
+// Package health turns what vantages say of endpoints into verdicts that are the same on every server.
+//
+// A vantage probes each address by itself; consecutive failures or successes turn its report (Tracker). Reports of all
+// vantages lie on a Board, which judges how fresh each is and which vantages are blind, and gives one verdict a target
+// by the monitor's quorum. The package is pure: it opens no socket and starts no goroutine, and time comes in as an
+// argument.
+package health
+
+import (
+	"net/netip"
+	"time"
+)
+
+// State is what a report or a verdict says.
+type State uint8
+
+// The states. Unknown is not down: a target of which nothing is known counts as up.
+const (
+	Unknown State = iota
+	Up
+	Down
+)
+
+func (s State) String() string { return [...]string{"unknown", "up", "down"}[s] }
+
+// Target is one address of one endpoint: what is probed, reported on and judged.
+type Target struct {
+	Endpoint string // "pool/endpoint"
+	Address  netip.Addr
+}
+
+// Assignment is a target with all that probing and judging it needs.
+type Assignment struct {
+	Target
+	Pool, Region string
+	Monitor      *Monitor // never nil: a target without a monitor is not assigned
+}
+
+// Report is what one vantage says of one target.
+type Report struct {
+	Vantage string
+	Target
+	State    State
+	Sequence uint64    // grows with each change of any report of this vantage's run
+	Time     time.Time // the vantage's clock, for people: freshness is judged by when a server saw the vantage move
+	Reason   string    // why: "connection refused", "status 503", "timeout after 1s"; empty when up
+	Latency  time.Duration
+	Load     float64 // as the probe's response reported it; NaN or 0 where unknown
+}

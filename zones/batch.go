@@ -1,0 +1,20 @@
+package zones
+
+// Batch is what a source (etcd or a folder) says has changed, at one revision.
+type Batch struct {
+	Revision int64 // etcd's revision; for a folder, a number that grows with every change (Unix seconds of the newest file at least)
+	Full     bool  // Changes names everything there is: what it does not name is gone
+	Changes  []Change
+
+	// Accepted is the revision up to which an operator has said that what went away went away on purpose (leeward
+	// accept, delete, apply --prune; SIGHUP for a folder). Removals at or below it pass the guard.
+	Accepted int64
+}
+
+// Change is one key's new version.
+type Change struct {
+	Key      Key
+	Resource Resource // nil: deleted, or unreadable where Err is set
+	Err      error    // why the value cannot be used; its last good version stays in service
+	Revision int64    // of this version
+}

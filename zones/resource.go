@@ -1,0 +1,256 @@
+package zones
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"leeward/health"
+)
+
+// Kind is the kind of a resource as a document spells it, such as "Pool".
+type Kind string
+
+// The kinds of resources.
+const (
+	KindZone     Kind = "Zone"
+	KindRecord   Kind = "Record"
+	KindRegion   Kind = "Region"
+	KindPool     Kind = "Pool"
+	KindEndpoint Kind = "Endpoint"
+	KindMonitor  Kind = "Monitor"
+	KindPolicy   Kind = "Policy"
+	KindMap      Kind = "Map"
+	KindOverride Kind = "Override"
+)
+
+// Kinds lists all kinds, referred-to kinds before those that refer to them: putting resources in this order, or
+// deleting them in the reverse one, never leaves a dangling reference.
+var Kinds = [...]Kind{
+	KindZone, KindRegion, KindMonitor, KindMap, KindPool, KindEndpoint, KindRecord, KindPolicy, KindOverride,
+}
+
+var folders = map[Kind]string{
+	KindZone: "zones", KindRecord: "records", KindRegion: "regions", KindPool: "pools", KindEndpoint: "endpoints",
+	KindMonitor: "monitors", KindPolicy: "policies", KindMap: "maps", KindOverride: "overrides",
+}
+
+// Key is where a resource lives below the prefix in etcd, such as "pools/www-eu" or "records/example.test/@/MX".
+type Key string
+
+// KeyOf returns the key of the resource of that kind and name. The name is not checked.
+func KeyOf(kind Kind, name string) Key { return Key(folders[kind] + "/" + name) }
+
+// Kind returns the kind that the key's first element stands for, or "" if it stands for none.
+func (k Key) Kind() Kind {
+	folder, _, _ := strings.Cut(string(k), "/")
+	for kind, f := range folders {
+		if f == folder {
+			return kind
+		}
+	}
+	return ""
+}
+
+// Name returns what follows the first element: the name that a document gives.
+func (k Key) Name() string {
+	_, name, _ := strings.Cut(string(k), "/")
+	return name
+}
+
+// String spells the key as errors and tables show it: "Pool www-eu".
+func (k Key) String() string { return fmt.Sprintf("%s %s", k.Kind(), k.Name()) }
+
+// Resource is one document: *Zone, *Record, *Region, *Pool, *Endpoint, *Monitor, *Policy, *Map or *Override.
+// A resource never changes once it has been read; a change is a new one.
+type Resource interface {
+	Key() Key
+}
+
+// Zone is an origin that this server is authoritative for: its SOA and NS.
+type Zone struct {
+	Origin      string   `json:"-"`
+	Nameservers []string `json:"nameservers,omitempty"`
+	Hostmaster  string   `json:"hostmaster,omitempty"`  // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
+	TTL         Duration `json:"ttl,omitempty"`         // default of static records; DefaultTTL if zero
+	NegativeTTL Duration `json:"negativeTTL,omitempty"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if zero
+	Primary     string   `json:"primary,omitempty"`     // the SOA's MNAME; the first nameserver if empty
+	Refresh     Duration `json:"refresh,omitempty"`
+	Retry       Duration `json:"retry,omitempty"`
+	Expire      Duration `json:"expire,omitempty"`
+	DNSSEC      *DNSSEC  `json:"dnssec,omitempty"`
+
+	Serial uint32 `json:"-"` // from a master file; 0: the serial follows the revision
+}
+
+// DNSSEC are a zone's signing settings.
+type DNSSEC struct {
+	Enabled bool `json:"enabled,omitempty"`
+}
+
+// Record is one static RRset.
+type Record struct {
+	Origin string   `json:"-"`
+	Owner  string   `json:"-"` // relative to Origin; "@" is the apex
+	Type   string   `json:"-"` // "A", "MX", "TYPE65280"
+	TTL    Duration `json:"ttl,omitempty"`
+	Data   []string `json:"data"` // RDATA in presentation form (RFC 1035 5.1), relative names are relative to Origin
+}
+
+// Region is a failure domain with a place on the map.
+type Region struct {
+	Region    string   `json:"-"`
+	Latitude  *float64 `json:"latitude,omitempty"`  // degrees, -90 to 90
+	Longitude *float64 `json:"longitude,omitempty"` // degrees, -180 to 180
+}
+
+// Pool is endpoints of one region that do the same work.
+type Pool struct {
+	Pool       string    `json:"-"`
+	Region     string    `json:"region"`
+	Monitor    string    `json:"monitor,omitempty"`
+	MinHealthy Share     `json:"minHealthy,omitzero"`
+	Ramp       Duration  `json:"ramp,omitempty"`     // not supported yet
+	Capacity   *Capacity `json:"capacity,omitempty"` // not supported yet
+}
+
+// Capacity is what an endpoint can hold, in the unit its load is reported in.
+type Capacity struct {
+	Target float64 `json:"target,omitempty"`
+	Max    float64 `json:"max,omitempty"`
+}
+
+// Endpoint is one load balancer or server.
+type Endpoint struct {
+	Pool      string       `json:"-"`
+	Endpoint  string       `json:"-"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Hostname  string       `json:"hostname,omitempty"` // not supported yet
+	Flatten   bool         `json:"flatten,omitempty"`  // not supported yet
+	Weight    *int         `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
+	Capacity  *Capacity    `json:"capacity,omitempty"` // not supported yet
+}
+
+// Monitor is how endpoints are checked.
+type Monitor struct {
+	Monitor string `json:"-"`
+	health.Monitor
+}
+
+// Policy is one steered DNS name and the rules that choose among pools.
+type Policy struct {
+	Name     string     `json:"-"` // fqdn, lower case, no final dot
+	TTL      Duration   `json:"ttl,omitempty"`
+	Map      string     `json:"map,omitempty"`
+	Rules    []Rule     `json:"rules"`
+	Pick     Pick       `json:"pick,omitempty"`
+	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
+	Spill    bool       `json:"spill,omitempty"`    // not supported yet
+	Flatten  bool       `json:"flatten,omitempty"`  // not supported yet
+	Schedule []Schedule `json:"schedule,omitempty"` // not supported yet
+}
+
+// Pick is how addresses are chosen within the pool.
+type Pick string
+
+// The ways to pick.
+const (
+	PickWeighted  Pick = "weighted"
+	PickSticky    Pick = "sticky"
+	PickAll       Pick = "all"
+	PickLeastLoad Pick = "least-load" // not supported yet
+)
+
+// Rule gives an order of pools to the clients that its When holds for: exactly one of Failover and Nearest.
+type Rule struct {
+	When     *When              `json:"when,omitempty"` // nil: holds for every client
+	Failover []Step             `json:"failover,omitempty"`
+	Nearest  []string           `json:"nearest,omitempty"`
+	Bias     map[string]Percent `json:"bias,omitempty"` // by pool of Nearest; -99% to 99%
+}
+
+// When holds for a client that any of its lists names.
+type When struct {
+	Continents   []string       `json:"continents,omitempty"`   // "EU"
+	Countries    []string       `json:"countries,omitempty"`    // ISO 3166-1 alpha-2
+	Subdivisions []string       `json:"subdivisions,omitempty"` // ISO 3166-2, "US-CA"
+	ASNs         []uint32       `json:"asns,omitempty"`
+	Prefixes     []netip.Prefix `json:"prefixes,omitempty"`
+}
+
+// Step is one place in a failover order: a pool, or several with weights. In a document it is a string or a map.
+type Step struct {
+	Pools []WeightedPool // sorted by name
+}
+
+// WeightedPool is a pool's share of a step.
+type WeightedPool struct {
+	Pool   string
+	Weight int // 0 to 1,000,000; 1 where the document gives only a name
+}
+
+// Schedule is a planned shift.
+type Schedule struct {
+	From    time.Time          `json:"from"`
+	Until   time.Time          `json:"until"`
+	Ramp    Duration           `json:"ramp,omitempty"`
+	Weights map[string]Percent `json:"weights,omitempty"`
+}
+
+// Map is the operator's own preferences, ahead of the geo database.
+type Map struct {
+	Map      string              `json:"-"`
+	Prefixes map[string][]string `json:"prefixes"` // CIDR or "AS64500" → regions, in order of preference
+}
+
+// Override is an operator's word over a verdict. Its target is what follows "overrides/" in its key:
+// "region/eu-west", "pool/www-eu" or "endpoint/www-eu/lb-1".
+type Override struct {
+	Target string     `json:"-"`
+	State  Word       `json:"state"`
+	Until  *time.Time `json:"until,omitempty"` // it has no effect from then on
+	Reason string     `json:"reason,omitempty"`
+}
+
+// Word is what an override says.
+type Word string
+
+// The words of an override.
+const (
+	Drain Word = "drain" // take it out of answers, whatever its health
+	Up    Word = "up"
+	Down  Word = "down"
+)
+
+// Defaults of what a document leaves out.
+const (
+	DefaultTTL         = 300 * time.Second // static records
+	DefaultNegativeTTL = 30 * time.Second
+	DefaultPolicyTTL   = 30 * time.Second
+	DefaultRefresh     = time.Hour
+	DefaultRetry       = 15 * time.Minute
+	DefaultExpire      = 14 * 24 * time.Hour
+	DefaultWeight      = 100
+)
+
+func (z *Zone) Key() Key     { return KeyOf(KindZone, z.Origin) }
+func (r *Record) Key() Key   { return KeyOf(KindRecord, r.Origin+"/"+r.Owner+"/"+r.Type) }
+func (r *Region) Key() Key   { return KeyOf(KindRegion, r.Region) }
+func (p *Pool) Key() Key     { return KeyOf(KindPool, p.Pool) }
+func (e *Endpoint) Key() Key { return KeyOf(KindEndpoint, e.Pool+"/"+e.Endpoint) }
+func (m *Monitor) Key() Key  { return KeyOf(KindMonitor, m.Monitor) }
+func (p *Policy) Key() Key   { return KeyOf(KindPolicy, p.Name) }
+func (m *Map) Key() Key      { return KeyOf(KindMap, m.Map) }
+func (o *Override) Key() Key { return KeyOf(KindOverride, o.Target) }
+
+// EffectiveWeight returns the endpoint's weight, DefaultWeight if it names none.
+func (e *Endpoint) EffectiveWeight() int {
+	if e.Weight == nil {
+		return DefaultWeight
+	}
+	return *e.Weight
+}
+
+// ID returns the endpoint's name in health: "pool/endpoint".
+func (e *Endpoint) ID() string { return e.Pool + "/" + e.Endpoint }

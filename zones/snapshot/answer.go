@@ -1,0 +1,43 @@
+package snapshot
+
+import "leeward/zones/steer"
+
+// Set is a run of resource records with one owner in wire form, ready to be copied. Wire holds for each record its
+// owner (two zero bytes, to be overwritten with a compression pointer to the owner), TYPE, CLASS, TTL, RDLENGTH and RDATA
+// (RFC 1035 4.1.3), names in RDATA uncompressed and lower case as written by the operator.
+type Set struct {
+	Wire  []byte
+	Count int
+	Owner int // offset of the owner within the name that was looked up; the owner is a suffix of it
+}
+
+// Outcome says how a look-up ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Refused    Outcome = iota // no zone of ours
+	Positive                  // Answer holds the RRset(s)
+	Steered                   // Policy answers; Family is set
+	Alias                     // Answer holds a CNAME; Target is where to go on (RFC 1034 4.3.2 step 3a)
+	Referral                  // Authority holds the NS of the cut, Glue its addresses; not authoritative
+	NoData                    // Authority holds the SOA
+	NameError                 // NXDOMAIN; Authority holds the SOA
+)
+
+// Answer is what the tree has for one question. The caller owns it and uses it again and again; its slices alias the
+// snapshot and are valid as long as that is held.
+type Answer struct {
+	Outcome   Outcome
+	Answer    Set
+	Authority Set
+	Glue      []byte // complete records with their own uncompressed owners
+	GlueCount int
+	Target    []byte // wire form, lower case: the CNAME's target
+	// Policy and Family are set when Steered.
+	Policy *steer.Policy
+	Family steer.Family
+	Zone   int // offset of the zone's apex within the looked-up name
+	// NegativeAuthority: what to append when Steered has no address of the family (NODATA).
+	Negative Set
+}

@@ -1,0 +1,36 @@
+package steer
+
+import "net/netip"
+
+// Family is the kind of address a query asks for.
+type Family uint8
+
+// The families.
+const (
+	V4 Family = iota // A
+	V6               // AAAA
+)
+
+// MaxAnswers is the most addresses that one decision can carry (pick: all included).
+const MaxAnswers = 64
+
+// Decision is what a policy answers to one client: the addresses, and compactly why. The caller owns it and uses it
+// again and again; Decide overwrites all of it and allocates nothing.
+type Decision struct {
+	Addresses []byte // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision
+	Count     int
+	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is constant
+	TTL       uint32
+	Rule      int16 // index of the rule that held; -1: none did, and all pools were taken as listed
+	Pool      int32 // index of the pool that answers; -1 where there is no address of this family at all
+	FailOpen  bool  // nothing was healthy: answered as if all were
+
+	space [MaxAnswers * 16]byte
+}
+
+// Request is what is asked of a policy.
+type Request struct {
+	Client netip.Addr // the ECS address if given, else the resolver's
+	Family Family
+	Random uint64 // 64 uniform random bits, drawn by the caller for this query
+}
