@@ -16,13 +16,13 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Refused    Outcome = iota // no zone of ours
-	Positive                  // Answer holds the RRset(s)
-	Steered                   // Policy answers; Family is set
-	Alias                     // Answer holds a CNAME; Target is where to go on (RFC 1034 4.3.2 step 3a)
-	Referral                  // Authority holds the NS of the cut, Glue its addresses; not authoritative
-	NoData                    // Authority holds the SOA
-	NameError                 // NXDOMAIN; Authority holds the SOA
+	Refused   Outcome = iota // no zone of ours
+	Positive                 // Answer holds the RRset(s)
+	Steered                  // Policy answers; Family is set
+	Alias                    // Answer holds a CNAME; Target is where to go on (RFC 1034 4.3.2 step 3a)
+	Referral                 // Authority holds the NS of the cut, Glue its addresses; not authoritative
+	NoData                   // Authority holds the SOA
+	NameError                // NXDOMAIN; Authority holds the SOA
 )
 
 // Answer is what the tree has for one question. The caller owns it and uses it again and again; its slices alias the
