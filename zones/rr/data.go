@@ -1,0 +1,248 @@
+package rr
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// maxData is the most octets that RDATA can have: RDLENGTH is 16 bits.
+const maxData = 1<<16 - 1
+
+// ParseData reads RDATA in presentation form and returns its wire form, uncompressed. Names in it that do not end in a dot
+// are below the origin; without an origin ("") they are an error. RFC 3597's \# LENGTH HEX is understood for every type.
+// Parentheses let it run over several lines. An unquoted ";", which would begin a comment in a master file and swallow
+// what follows, is an error: people write TXT values without quotes.
+func ParseData(t Type, text string, origin Name) ([]byte, error) {
+	if data, err, done := parseSimple(t, text, origin); done {
+		return data, err
+	}
+	var e entry
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		if i > 0 && e.depth == 0 {
+			return nil, fmt.Errorf("%s data %q: more than one line; put what belongs together in parentheses", t, text)
+		}
+		if err := e.add([]byte(line)); err != nil {
+			return nil, fmt.Errorf("%s data %q: %w", t, text, err)
+		}
+	}
+	switch {
+	case e.depth > 0:
+		return nil, fmt.Errorf("%s data %q: a parenthesis is left open", t, text)
+	case e.comment:
+		return nil, fmt.Errorf(`%s data %q: ";" outside of quotes; put the text in quotes, or write \;`, t, text)
+	}
+	return parseData(t, string(e.text), origin)
+}
+
+// parseData reads RDATA that is one line without comments and parentheses.
+func parseData(t Type, text string, origin Name) ([]byte, error) {
+	text = strings.Trim(text, " \t")
+	switch {
+	case !t.Storable():
+		return nil, fmt.Errorf("type %s: it exists in queries only; a zone cannot hold it", t)
+	case text == "":
+		return nil, fmt.Errorf("%s: no data", t)
+	}
+	if rest, ok := strings.CutPrefix(text, `\#`); ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t') {
+		return parseUnknown(t, rest)
+	}
+	if data, err, done := parseSimple(t, text, origin); done {
+		return data, err
+	}
+	if _, known := dns.TypeToRR[uint16(t)]; !known {
+		return nil, fmt.Errorf(`%s data %q: the format of this type is not known; write it as \# LENGTH HEX (RFC 3597)`, t, text)
+	}
+	base := ""
+	if origin != "" {
+		base = string(appendName(nil, origin))
+	}
+	parser := dns.NewZoneParser(strings.NewReader(". 0 IN "+t.String()+" "+text+"\n"), base, "")
+	record, ok := parser.Next()
+	if err := parser.Err(); err != nil || !ok {
+		return nil, fmt.Errorf("%s data %q: %s", t, text, grammarError(err, origin))
+	}
+	data, err := pack(record)
+	if err != nil {
+		return nil, fmt.Errorf("%s data %q: %s", t, text, grammarError(err, origin))
+	}
+	// The parser lets some things pass that are not RDATA of the type (RFC 2136 has records without any).
+	if _, err := unpack(t, data); err != nil {
+		return nil, fmt.Errorf("%s data %q: %s", t, text, grammarError(err, origin))
+	}
+	return data, nil
+}
+
+// parseSimple reads what there is most of: addresses and single names. It is done when the type is one of these and the
+// text is not something that needs the whole grammar.
+func parseSimple(t Type, text string, origin Name) (data []byte, err error, done bool) {
+	switch t {
+	case TypeA, TypeAAAA:
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" || addr.Is4() != (t == TypeA) {
+			if strings.ContainsAny(text, " \t\r\n()\"\\;") {
+				return nil, nil, false
+			}
+			return nil, fmt.Errorf("%s data %q: not an %s address", t, text, family(t)), true
+		}
+		return addr.AsSlice(), nil, true
+	case TypeNS, TypeCNAME, TypePTR, TypeDNAME:
+		if text == "" || strings.ContainsAny(text, " \t\r\n()\";") || strings.HasPrefix(text, `\#`) {
+			return nil, nil, false
+		}
+		var buf [MaxName]byte
+		n, err := parseName(&buf, text, origin, false)
+		if err != nil {
+			return nil, fmt.Errorf("%s data: %w", t, err), true
+		}
+		return bytes.Clone(buf[:n]), nil, true
+	}
+	return nil, nil, false
+}
+
+func family(t Type) string {
+	if t == TypeA {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+// parseUnknown reads what follows \# (RFC 3597 section 5). For a type whose format is known it must be well-formed.
+func parseUnknown(t Type, text string) ([]byte, error) {
+	fields := strings.Fields(text)
+	if len(fields) == 0 {
+		return nil, fmt.Errorf(`%s data: after \# comes the number of octets, and then the octets in hexadecimal (RFC 3597)`, t)
+	}
+	length, err := strconv.ParseUint(fields[0], 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf(`%s data: length %q after \#: not a number from 0 to %d`, t, fields[0], maxData)
+	}
+	data, err := hex.DecodeString(strings.Join(fields[1:], ""))
+	if err != nil {
+		return nil, fmt.Errorf(`%s data after \#: %w`, t, err)
+	}
+	if len(data) != int(length) {
+		return nil, fmt.Errorf(`%s data after \#: it says %d octets, and has %d`, t, length, len(data))
+	}
+	if err := Check(t, data); err != nil {
+		return nil, fmt.Errorf(`%s data after \#: %w`, t, err)
+	}
+	return data, nil
+}
+
+// Check reports what is wrong with RDATA in wire form: it must be well-formed where the type's format is known, and the
+// names in it uncompressed.
+func Check(t Type, data []byte) error {
+	if !t.Storable() {
+		return fmt.Errorf("type %s: it exists in queries only; a zone cannot hold it", t)
+	}
+	record, err := unpack(t, data)
+	if err != nil || record == nil {
+		return err
+	}
+	again, err := pack(record)
+	if err != nil {
+		return fmt.Errorf("not well-formed: %s", grammarError(err, Root))
+	}
+	if len(again) > len(data) {
+		return errors.New("it has a compressed name in it (RFC 3597 section 4)")
+	}
+	return nil
+}
+
+// unpack reads wire form; nil without an error is a type whose format is not known, or one that may have no data at all.
+func unpack(t Type, data []byte) (dns.RR, error) {
+	if len(data) > maxData {
+		return nil, fmt.Errorf("%d octets; the most is %d", len(data), maxData)
+	}
+	if _, known := dns.TypeToRR[uint16(t)]; !known || t == Type(dns.TypeNULL) {
+		return nil, nil
+	}
+	if len(data) == 0 {
+		if t == Type(dns.TypeAPL) {
+			return nil, nil
+		}
+		return nil, errors.New("no data")
+	}
+	header := dns.RR_Header{Name: ".", Rrtype: uint16(t), Class: dns.ClassINET, Rdlength: uint16(len(data))}
+	record, _, err := dns.UnpackRRWithHeader(header, data, 0)
+	if err != nil {
+		return nil, fmt.Errorf("not well-formed: %s", grammarError(err, Root))
+	}
+	return record, nil
+}
+
+// pack returns a record's RDATA in wire form, uncompressed.
+func pack(record dns.RR) ([]byte, error) {
+	const header = 1 + 10 // the root as owner, TYPE, CLASS, TTL, RDLENGTH
+	record.Header().Name = "."
+	buf := make([]byte, dns.Len(record)+header)
+	for {
+		end, err := dns.PackRR(record, buf, 0, nil, false)
+		if err == nil {
+			return bytes.Clone(buf[header:end]), nil
+		}
+		if len(buf) > maxData { // not for want of room
+			return nil, err
+		}
+		buf = make([]byte, maxData+1+header)
+	}
+}
+
+// grammarError says in our words what the parser of a type did not like: without its line, which is of a line that nobody
+// wrote, and with the likeliest remedy.
+func grammarError(err error, origin Name) string {
+	if err == nil {
+		return "not a record"
+	}
+	text := strings.TrimPrefix(err.Error(), "dns: ")
+	if i := strings.LastIndex(text, " at line: "); i >= 0 {
+		text = text[:i]
+	}
+	text = strings.TrimSuffix(text, `: "\n"`)
+	if origin == "" {
+		text += " (there is no origin here, so names must end in a dot)"
+	}
+	return text
+}
+
+// FormatData returns RDATA in presentation form, names in full with their final dot. What it returns is always read back by
+// ParseData as the same octets: where the type's own form cannot do that, or is not known, it is RFC 3597's \# form.
+func FormatData(t Type, data []byte) (string, error) {
+	switch t {
+	case TypeA, TypeAAAA:
+		if addr, ok := netip.AddrFromSlice(data); ok && addr.Is4() == (t == TypeA) {
+			return addr.String(), nil
+		}
+	case TypeNS, TypeCNAME, TypePTR, TypeDNAME:
+		if end, err := nameEnd(data); err == nil && end == len(data) {
+			return string(appendName(make([]byte, 0, len(data)+8), data)), nil
+		}
+	}
+	record, err := unpack(t, data)
+	if err != nil {
+		return "", fmt.Errorf("%s data: %w", t, err)
+	}
+	if record != nil {
+		text := strings.TrimPrefix(record.String(), record.Header().String())
+		if again, err := parseData(t, text, ""); err == nil && bytes.Equal(again, data) && singleLine(text) {
+			return text, nil
+		}
+	}
+	if len(data) == 0 {
+		return `\# 0`, nil
+	}
+	return `\# ` + strconv.Itoa(len(data)) + " " + strings.ToUpper(hex.EncodeToString(data)), nil
+}
+
+// singleLine reports whether the text comes through a master file's scanner as it is.
+func singleLine(text string) bool {
+	var e entry
+	return !strings.ContainsAny(text, "\r\n") && e.add([]byte(text)) == nil && string(e.text) == text
+}

@@ -1,0 +1,380 @@
+package rr
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// RR is a resource record of a master file. Class is always IN.
+type RR struct {
+	Owner Name
+	Type  Type
+	TTL   uint32 // seconds
+	Data  []byte // RDATA in wire form
+	Text  string // RDATA in presentation form, names in full
+	File  string // the file that it is in: the one given to ReadMaster, or an included one
+	Line  int    // the line that it begins on, from 1
+}
+
+// SyntaxError is what is wrong in a master file, and where.
+type SyntaxError struct {
+	File string
+	Line int // from 1
+	Err  error
+}
+
+func (e *SyntaxError) Error() string {
+	return e.File + ":" + strconv.Itoa(e.Line) + ": " + e.Err.Error()
+}
+
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// Limits of what one master file can ask for.
+const (
+	maxInclude  = 8     // files deep
+	maxGenerate = 65536 // records of one $GENERATE
+	maxEntry    = 1 << 20
+	maxTTL      = 1<<31 - 1 // RFC 2181 section 8
+)
+
+// ReadMaster reads a master file (RFC 1035 section 5) as a stream and calls each for every record in the order of the file.
+// It understands $ORIGIN, $TTL (RFC 2308), $INCLUDE and $GENERATE, TTLs with units ("1h30m"), and takes an omitted TTL from
+// $TTL, else from the record before, else, for a SOA, from its MINIMUM.
+//
+// The file is named in errors only, which are all of type *SyntaxError: "file:line: what". $INCLUDE opens files in the
+// folder, relative to the including file, which for the outermost is the folder's root; a path cannot leave the folder, but
+// a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An error of each ends
+// the reading and is returned as it is. Records' owners are not checked to be below the origin.
+func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error) error {
+	m := master{file: file, origin: origin, folder: folder, each: each}
+	return m.read(r)
+}
+
+// master reads one file.
+type master struct {
+	file   string // as errors name it
+	place  string // within folder
+	folder fs.FS
+	depth  int
+	each   func(RR) error
+
+	entry    entry
+	line     int // being read
+	first    int // of the entry
+	origin   Name
+	owner    Name // of the last record; "" before the first
+	ownerRaw []byte
+	ttl      uint32
+	hasTTL   bool
+	fixedTTL bool // by $TTL, so that a record's own TTL says nothing about the next one's
+}
+
+func (m *master) read(r io.Reader) error {
+	lines := bufio.NewReaderSize(r, 1<<16)
+	var long []byte // a line longer than the buffer
+	for {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			if long = append(long, line...); len(long) > maxEntry {
+				m.first = m.line + 1
+				return m.fault(fmt.Errorf("a line of more than %d octets; is this a master file?", maxEntry))
+			}
+			continue
+		}
+		if long != nil {
+			line, long = append(long, line...), nil
+		}
+		if len(line) > 0 {
+			m.line++
+			if err := m.add(bytes.TrimRight(line, "\r\n")); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			m.first = m.line + 1
+			return m.fault(err)
+		}
+	}
+	if m.entry.depth > 0 {
+		return m.fault(errors.New("a parenthesis is left open until the end of the file"))
+	}
+	return nil
+}
+
+// add takes the next line, and the entry if that completes it.
+func (m *master) add(line []byte) error {
+	if m.entry.depth == 0 {
+		m.first = m.line
+		m.entry.reset()
+	}
+	if err := m.entry.add(line); err != nil {
+		return m.fault(err)
+	}
+	if m.entry.depth > 0 {
+		if len(m.entry.text) > maxEntry {
+			return m.fault(fmt.Errorf("an entry of more than %d octets; is a parenthesis left open?", maxEntry))
+		}
+		return nil
+	}
+	text := m.entry.text
+	if len(text) > 0 && text[0] == '$' {
+		return m.directive(string(text))
+	}
+	return m.record(text)
+}
+
+func (m *master) fault(err error) error {
+	var e *SyntaxError
+	if errors.As(err, &e) { // of an included file: it says where already
+		return err
+	}
+	return &SyntaxError{File: m.file, Line: m.first, Err: err}
+}
+
+// record reads [owner] [TTL] [class] type RDATA, TTL and class in either order.
+func (m *master) record(text []byte) error {
+	var token []byte
+	if len(text) > 0 && !isBlank(text[0]) {
+		token, text = cutToken(text)
+		if m.owner == "" || !bytes.Equal(token, m.ownerRaw) {
+			owner, err := ParseRelative(string(token), m.origin)
+			if err != nil {
+				return m.fault(err)
+			}
+			m.owner, m.ownerRaw = owner, append(m.ownerRaw[:0], token...)
+		}
+	}
+	rr := RR{Owner: m.owner, File: m.file, Line: m.first}
+	var hasTTL, hasClass bool
+	for {
+		if token, text = cutToken(text); len(token) == 0 {
+			if len(bytes.Trim(m.entry.text, " \t")) == 0 {
+				return nil // an empty line, or a comment
+			}
+			return m.fault(errors.New("the entry ends before its type"))
+		}
+		if !hasTTL && '0' <= token[0] && token[0] <= '9' {
+			var err error
+			if rr.TTL, err = parseTTL(token); err != nil {
+				return m.fault(err)
+			}
+			hasTTL = true
+			continue
+		}
+		if class, is := parseClass(token); is && !hasClass {
+			if !class {
+				return m.fault(fmt.Errorf("class %s: only IN is served", token))
+			}
+			hasClass = true
+			continue
+		}
+		break
+	}
+	if rr.Owner == "" {
+		return m.fault(errors.New("the first record has no owner; begin its line with a name, or @ for the origin"))
+	}
+	var err error
+	if rr.Type, err = parseTypeToken(token); err != nil {
+		return m.fault(err)
+	}
+	rr.Text = string(bytes.Trim(text, " \t"))
+	if rr.Data, err = parseData(rr.Type, rr.Text, m.origin); err != nil {
+		return m.fault(err)
+	}
+	if rr.Text, err = formatAs(rr.Type, rr.Data, rr.Text); err != nil {
+		return m.fault(err)
+	}
+	switch {
+	case hasTTL:
+		if !m.fixedTTL {
+			m.ttl, m.hasTTL = rr.TTL, true
+		}
+	case m.hasTTL:
+		rr.TTL = m.ttl
+	case rr.Type == TypeSOA:
+		minimum := rr.Data[len(rr.Data)-4:]
+		rr.TTL = uint32(minimum[0])<<24 | uint32(minimum[1])<<16 | uint32(minimum[2])<<8 | uint32(minimum[3])
+		if rr.TTL > maxTTL {
+			return m.fault(fmt.Errorf("TTL %d of the SOA, from its MINIMUM: more than %d s", rr.TTL, maxTTL))
+		}
+		m.ttl, m.hasTTL = rr.TTL, true
+	default:
+		return m.fault(errors.New("no TTL, and none before it to go by; begin the file with $TTL 300 or the like"))
+	}
+	return m.each(rr)
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// cutToken takes the next token, up to a blank that is neither escaped nor quoted; it is empty at the end.
+func cutToken(text []byte) (token, rest []byte) {
+	for len(text) > 0 && isBlank(text[0]) {
+		text = text[1:]
+	}
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case isBlank(c) && !quoted:
+			return text[:i], text[i:]
+		}
+	}
+	return text, nil
+}
+
+// parseTypeToken is ParseType without a string made for the types that there are most of.
+func parseTypeToken(token []byte) (Type, error) {
+	switch string(token) {
+	case "A":
+		return TypeA, nil
+	case "AAAA":
+		return TypeAAAA, nil
+	}
+	return ParseType(string(token))
+}
+
+// parseClass reports whether the token is a class at all, and whether it is IN.
+func parseClass(token []byte) (in, is bool) {
+	switch string(token) {
+	case "IN", "in", "In", "iN":
+		return true, true
+	}
+	switch upper := strings.ToUpper(string(token)); upper {
+	case "CLASS1":
+		return true, true
+	case "CH", "HS", "CS", "NONE":
+		return false, true
+	default:
+		return false, strings.HasPrefix(upper, "CLASS")
+	}
+}
+
+// parseTTL reads seconds, or numbers with the units w, d, h, m and s ("1h30m").
+func parseTTL(token []byte) (uint32, error) {
+	var total, number uint64
+	digits := false
+	for _, c := range token {
+		var unit uint64
+		switch c | 0x20 {
+		case 's':
+			unit = 1
+		case 'm':
+			unit = 60
+		case 'h':
+			unit = 3600
+		case 'd':
+			unit = 86400
+		case 'w':
+			unit = 7 * 86400
+		}
+		switch {
+		case '0' <= c && c <= '9':
+			number, digits = number*10+uint64(c-'0'), true
+		case unit > 0 && digits:
+			total, number, digits = total+number*unit, 0, false
+		default:
+			return 0, fmt.Errorf("TTL %q: write seconds, or units as in 1h30m", token)
+		}
+		if number > maxTTL || total > maxTTL {
+			break
+		}
+	}
+	if total += number; total > maxTTL {
+		return 0, fmt.Errorf("TTL %q: more than %d s", token, maxTTL)
+	}
+	return uint32(total), nil
+}
+
+// formatAs is FormatData for data that was just read from text, which it returns where that cannot be another.
+func formatAs(t Type, data []byte, text string) (string, error) {
+	if t == TypeA && !strings.HasPrefix(text, `\`) {
+		return text, nil // an IPv4 address has one form only
+	}
+	return FormatData(t, data)
+}
+
+// directive reads an entry that begins with "$".
+func (m *master) directive(text string) error {
+	verb, rest := cutToken([]byte(text))
+	var fields []string
+	for token, rest := cutToken(rest); len(token) > 0; token, rest = cutToken(rest) {
+		fields = append(fields, string(token))
+	}
+	var err error
+	switch strings.ToUpper(string(verb)) {
+	case "$ORIGIN":
+		if len(fields) != 1 {
+			return m.fault(errors.New("$ORIGIN: it takes one name"))
+		}
+		var origin Name
+		if origin, err = ParseRelative(fields[0], m.origin); err == nil {
+			m.origin, m.ownerRaw = origin, nil // the same token is another name from here on
+		}
+	case "$TTL":
+		if len(fields) != 1 {
+			return m.fault(errors.New("$TTL: it takes one time"))
+		}
+		if m.ttl, err = parseTTL([]byte(fields[0])); err == nil {
+			m.hasTTL, m.fixedTTL = true, true
+		}
+	case "$INCLUDE":
+		err = m.include(fields)
+	case "$GENERATE":
+		err = m.generate(string(bytes.Trim(rest, " \t")))
+	default:
+		err = fmt.Errorf("directive %s: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; "+
+			`an owner that begins with "$" is written with \$`, verb)
+	}
+	if err != nil {
+		return m.fault(err)
+	}
+	return nil
+}
+
+// include reads another file in place (RFC 1035 section 5.1). Its $ORIGIN, $TTL and last owner do not outlive it.
+func (m *master) include(fields []string) error {
+	if len(fields) != 1 && len(fields) != 2 {
+		return errors.New("$INCLUDE: it takes a file, and after it an origin if that is to be another")
+	}
+	if m.folder == nil {
+		return errors.New("$INCLUDE: not allowed here; put the records into the file itself")
+	}
+	if m.depth+1 >= maxInclude {
+		return fmt.Errorf("$INCLUDE %s: more than %d files deep; does it include itself?", fields[0], maxInclude)
+	}
+	name := strings.Trim(fields[0], `"`)
+	place := path.Join(path.Dir(m.place), name)
+	if path.IsAbs(name) || strings.Contains(name, `\`) || !fs.ValidPath(place) || place == "." {
+		return fmt.Errorf("$INCLUDE %s: not a file within the folder; give its path relative to this file's", fields[0])
+	}
+	origin := m.origin
+	if len(fields) == 2 {
+		var err error
+		if origin, err = ParseRelative(fields[1], m.origin); err != nil {
+			return fmt.Errorf("$INCLUDE: origin: %w", err)
+		}
+	}
+	f, err := m.folder.Open(place)
+	if err != nil {
+		return fmt.Errorf("$INCLUDE: %w", err)
+	}
+	defer f.Close()
+	inner := master{
+		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each,
+		origin: origin, owner: m.owner, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
+	}
+	return inner.read(f)
+}
