@@ -1,0 +1,13 @@
+// Package integration holds Leeward as a black box: it builds the binary once and asks it what a network would.
+//
+// Everything here goes through what section 2 to 5 of the design promise to the outside: flags, exit codes, keys in etcd, DNS
+// messages, the admin HTTP. Nothing of ours is imported, so a test cannot pass by knowing how the inside works.
+//
+// Three kinds of parts meet the binary. Debian's etcd, unbound and dig run as they are, as processes on loopback or in
+// network namespaces. The yard (yard_test.go) lays out those namespaces: regions, a client and a root server around one
+// switch, in which any of them can be cut off without anybody being told. What has to be seen at an instant (endpoints,
+// the parent zones, the constant load of queries) lives in the test process itself, on sockets opened in the namespace it
+// belongs to, so that all times of a timeline are read from one clock.
+//
+// The tests need root and those parts. Where one is missing they skip and say which; with CI=true they fail instead.
+package integration

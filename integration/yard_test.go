@@ -1,0 +1,185 @@
+package integration
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// yard is a switch in a namespace of its own and hosts in theirs, each on one cable. Names are unique to the run, so two
+// runs do not meet, and all of it goes when the test ends.
+type yard struct {
+	prefix string // of namespaces: "lw-<pid>-<n>-"
+	hub    string // the switch's namespace
+	ipv6   bool
+}
+
+// host is a namespace with one interface on the yard's switch.
+type host struct {
+	yard      *yard
+	name      string
+	namespace string
+	port      string // its end of the cable at the switch
+}
+
+var yards atomic.Int32
+
+// newYard lays out a switch with a table in which ports can be cut.
+func newYard(t testing.TB) *yard {
+	t.Helper()
+	needRoot(t)
+	need(t, "ip", "nft")
+	y := &yard{prefix: fmt.Sprintf("lw-%d-%d-", os.Getpid(), yards.Add(1))}
+	y.hub = y.prefix + "hub"
+	if out, err := exec.Command("ip", "netns", "add", y.hub).CombinedOutput(); err != nil {
+		missing(t, "no network namespace can be made here: %s", strings.TrimSpace(string(out)))
+	}
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", y.hub).Run() })
+	must(t, nil, "ip", "-n", y.hub, "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+	must(t, nil, "ip", "-n", y.hub, "link", "set", "br0", "up")
+	rules := `table bridge yard {
+		set off { type ifname; }
+		chain forward { type filter hook forward priority 0; iifname @off drop; oifname @off drop; }
+	}`
+	if o := command(t, nil, rules, "ip", "netns", "exec", y.hub, "nft", "-f", "-"); o.code != 0 {
+		missing(t, "nft cannot filter on a bridge here: %s", strings.TrimSpace(o.stderr))
+	}
+	must(t, nil, "ip", "-n", y.hub, "link", "add", "try6", "type", "dummy")
+	y.ipv6 = command(t, nil, "", "ip", "-n", y.hub, "addr", "add", "fd77::1/128", "dev", "try6", "nodad").code == 0
+	must(t, nil, "ip", "-n", y.hub, "link", "del", "try6")
+	if !y.ipv6 {
+		t.Log("IPv6 is off on this machine: the yard has IPv4 only")
+	}
+	return y
+}
+
+// host adds a host with these addresses on its cable; IPv6 ones are left out where the machine has none.
+func (y *yard) host(t testing.TB, name string, addresses ...netip.Prefix) *host {
+	t.Helper()
+	h := &host{yard: y, name: name, namespace: y.prefix + name, port: "to-" + name}
+	must(t, nil, "ip", "netns", "add", h.namespace)
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.namespace).Run() })
+	must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
+	must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
+	must(t, nil, "ip", "-n", h.namespace, "link", "set", "lo", "up")
+	must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "up")
+	for _, a := range addresses {
+		h.address(t, a, "cable")
+	}
+	return h
+}
+
+// address adds an address to one of the host's interfaces.
+func (h *host) address(t testing.TB, a netip.Prefix, device string) {
+	t.Helper()
+	args := []string{"ip", "-n", h.namespace, "addr", "add", a.String(), "dev", device}
+	if a.Addr().Is6() {
+		if !h.yard.ipv6 {
+			return
+		}
+		args = append(args, "nodad")
+	}
+	must(t, nil, args...)
+}
+
+// cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes back.
+func (y *yard) cut(t testing.TB, h *host) {
+	t.Helper()
+	must(t, nil, "ip", "netns", "exec", y.hub, "nft", "add", "element", "bridge", "yard", "off", "{ "+h.port+" }")
+}
+
+// heal undoes cut.
+func (y *yard) heal(t testing.TB, h *host) {
+	t.Helper()
+	must(t, nil, "ip", "netns", "exec", y.hub, "nft", "delete", "element", "bridge", "yard", "off", "{ "+h.port+" }")
+}
+
+// do calls f on a thread inside the host's namespace: sockets that f opens belong to the host for ever, whoever uses them.
+// f must open them in its own goroutine.
+func (h *host) do(f func() error) error {
+	inside, err := os.Open(filepath.Join("/run/netns", h.namespace))
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	runtime.LockOSThread()
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer outside.Close()
+	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter namespace %s: %w", h.namespace, err)
+	}
+	ferr := f()
+	if err := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("leave namespace %s: %w", h.namespace, err) // the thread stays locked and ends with its goroutine
+	}
+	runtime.UnlockOSThread()
+	return ferr
+}
+
+// dial opens a socket in the host's namespace, or on the machine where h is nil.
+func (h *host) dial(dialer net.Dialer, network, address string) (c net.Conn, err error) {
+	if h == nil {
+		return dialer.Dial(network, address)
+	}
+	derr := h.do(func() error { c, err = dialer.Dial(network, address); return nil })
+	if derr != nil {
+		return nil, derr
+	}
+	return c, err
+}
+
+// listen opens a stream listener in the host's namespace.
+func (h *host) listen(t testing.TB, address string) (l net.Listener) {
+	t.Helper()
+	err := h.do(func() (err error) { l, err = net.Listen("tcp", address); return err })
+	if err != nil {
+		t.Fatalf("listen on %s in %s: %v", address, h.name, err)
+	}
+	return l
+}
+
+// listenPacket opens a datagram socket in the host's namespace.
+func (h *host) listenPacket(t testing.TB, address string) (c net.PacketConn) {
+	t.Helper()
+	err := h.do(func() (err error) { c, err = net.ListenPacket("udp", address); return err })
+	if err != nil {
+		t.Fatalf("listen on %s in %s: %v", address, h.name, err)
+	}
+	return c
+}
+
+// sweepNamespaces removes what runs that were killed left behind: namespaces named after a process that is no more.
+func sweepNamespaces() {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		parts := strings.Split(e.Name(), "-")
+		if len(parts) < 4 || parts[0] != "lw" {
+			continue
+		}
+		pid, err := strconv.Atoi(parts[1])
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); os.IsNotExist(err) {
+			exec.Command("ip", "netns", "del", e.Name()).Run()
+		}
+	}
+}
