@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options are what the pages are made from.
+type Options struct {
+	Ready   func() error                                           // nil once a snapshot is served; else why not. nil: always ready
+	Status  func(context.Context) (*Status, error)                 // nil: 404
+	Explain func(name, qtype, client string) (*Explanation, error) // a *BadQuestion is answered 400; nil: 404
+	Metrics prometheus.Gatherer                                    // nil: 404
+	Token   string                                                 // asked for as "Authorization: Bearer …"; empty: no token
+	Log     *slog.Logger                                           // never nil
+}
+
+// page is one address below the root.
+type page struct {
+	path, about string
+	open        bool // without the token: it tells nothing, and those who ask (containers, balancers) carry none
+	serve       http.HandlerFunc
+}
+
+// NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
+//
+// Without a token, a request must name the server by an address or as localhost: so a web page in the operator's browser
+// cannot reach it through a name of its own that resolves to loopback.
+func NewHandler(o Options) http.Handler {
+	h := &handler{Options: o}
+	pages := []page{
+		{"/healthz", "200 while the process lives", true, h.healthz},
+		{"/readyz", "200 once a snapshot is served, 503 before", true, h.readyz},
+	}
+	if o.Metrics != nil {
+		metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{ErrorLog: promLog{o.Log}})
+		pages = append(pages, page{"/metrics", "figures for Prometheus", false, metrics.ServeHTTP})
+	}
+	if o.Status != nil {
+		pages = append(pages, page{"/api/v1/status", "servers, regions, pools, endpoints with each vantage's vote, problems (JSON)", false, h.status})
+	}
+	if o.Explain != nil {
+		pages = append(pages, page{"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)", false, h.explain})
+	}
+	mux := http.NewServeMux()
+	for _, p := range pages {
+		path, _, _ := strings.Cut(p.path, "?")
+		mux.HandleFunc(path, h.guard(p.open, p.serve))
+	}
+	mux.HandleFunc("/", h.guard(false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			fail(w, http.StatusNotFound, fmt.Errorf("there is no %s here; / lists what there is", r.URL.Path))
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprint(w, "Leeward, an authoritative DNS server that is a global load balancer.\n\n")
+		for _, p := range pages {
+			fmt.Fprintf(w, "%-38s %s\n", p.path, p.about)
+		}
+	}))
+	return mux
+}
+
+type handler struct{ Options }
+
+// guard lets through what may read.
+func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Content-Type-Options", "nosniff")
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			header.Set("Allow", "GET, HEAD")
+			fail(w, http.StatusMethodNotAllowed, errors.New("this interface only reads; change resources in etcd (leeward apply) or in the folder"))
+		case open:
+			next(w, r)
+		case h.Token == "" && !local(r.Host):
+			fail(w, http.StatusForbidden, fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
+		case h.Token != "" && !h.bearer(r):
+			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)
+			fail(w, http.StatusUnauthorized, errors.New("send the header \"Authorization: Bearer TOKEN\" with the server's --admin-token"))
+		default:
+			next(w, r)
+		}
+	}
+}
+
+// bearer compares the token in constant time.
+func (h *handler) bearer(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(h.Token))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// local reports whether a Host header names an address or localhost.
+func local(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, "ok")
+}
+
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if h.Ready != nil {
+		if err := h.Ready(); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, err)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (h *handler) status(w http.ResponseWriter, r *http.Request) {
+	s, err := h.Status(r.Context())
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	h.write(w, s)
+}
+
+func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
+	v := r.URL.Query()
+	for name, values := range v {
+		if !explainParameters[name] {
+			fail(w, http.StatusBadRequest, fmt.Errorf("there is no parameter %q; name, type and client are known", name))
+			return
+		}
+		if len(values) > 1 {
+			fail(w, http.StatusBadRequest, fmt.Errorf("the parameter %q is given %d times; give it once", name, len(values)))
+			return
+		}
+	}
+	e, err := h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
+	if bad := (*BadQuestion)(nil); errors.As(err, &bad) {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	h.write(w, e)
+}
+
+var explainParameters = map[string]bool{"name": true, "type": true, "client": true}
+
+func (h *handler) write(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		h.Log.Debug("admin: a page was not sent whole", "err", err)
+	}
+}
+
+// Failure is the JSON of an answer that is not 200: what is wrong and what to do.
+type Failure struct {
+	Error string `json:"error"`
+}
+
+func fail(w http.ResponseWriter, code int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.Encode(Failure{err.Error()})
+}
+
+// promLog passes what the metrics page complains of to the log.
+type promLog struct{ log *slog.Logger }
+
+func (p promLog) Println(v ...any) { p.log.Error("metrics", "err", fmt.Sprint(v...)) }

@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is what /api/v1/status answers and `leeward status` prints: what one server knows of itself, of the other
+// vantages and of everything that is steered. Its JSON is described in docs/admin.md; fields are added, never renamed.
+// Lists are sorted by name and never null.
+type Status struct {
+	Time      time.Time  `json:"time"`
+	Self      string     `json:"self,omitempty"` // the server that answers; empty when it was read straight from a source
+	Servers   []Server   `json:"servers"`
+	Vantages  []Vantage  `json:"vantages"`
+	Regions   []Region   `json:"regions"`
+	Pools     []Pool     `json:"pools"`
+	Endpoints []Endpoint `json:"endpoints"`
+	Overrides []Override `json:"overrides"`
+	Problems  []Problem  `json:"problems"`
+	Held      []Held     `json:"held"`
+	Geo       []Geo      `json:"geo"`
+}
+
+// Server is one DNS server: itself, or another as it last wrote of itself.
+type Server struct {
+	ID       string    `json:"id"`
+	Region   string    `json:"region"`
+	Version  string    `json:"version"`
+	Listen   []string  `json:"listen"`
+	Admin    string    `json:"admin"`
+	Started  time.Time `json:"started"`
+	Revision int64     `json:"revision"` // of the snapshot that it answers from; 0: none yet
+	// Published is when the answers last took a new revision.
+	Published          time.Time `json:"published"`
+	SnapshotAgeSeconds float64   `json:"snapshotAgeSeconds"` // since it was last known to be the newest
+	Source             Source    `json:"source"`
+	Problems           int       `json:"problems"`
+	Held               int       `json:"held"`
+	Fresh              bool      `json:"fresh"` // it has been heard of within its own stale window
+}
+
+// Source is where a server's configuration comes from, and how it stands with it.
+type Source struct {
+	Kind  string    `json:"kind"`  // "etcd" or "files"
+	State string    `json:"state"` // "starting", "saved copy", "syncing", "following", "cut off", "history changed"
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
+}
+
+// Vantage is a process that probes: a server or `leeward probe`.
+type Vantage struct {
+	ID         string  `json:"id"`
+	Region     string  `json:"region"`
+	Server     bool    `json:"server"`
+	Fresh      bool    `json:"fresh"`
+	Blind      bool    `json:"blind"` // it sees most of unrelated endpoints down alone, and abstains
+	Reason     string  `json:"reason,omitempty"`
+	Reports    int     `json:"reports"`
+	AgeSeconds float64 `json:"ageSeconds"` // since it last moved
+}
+
+// Region is a failure domain and what of it can be named.
+type Region struct {
+	Region    string `json:"region"`
+	Override  string `json:"override,omitempty"` // "drain", "up" or "down"
+	Available int    `json:"available"`          // pools that answer for at least one family
+	Pools     int    `json:"pools"`
+	Healthy   int    `json:"healthy"` // endpoints
+	Endpoints int    `json:"endpoints"`
+}
+
+// Pool is one pool as the answers see it now.
+type Pool struct {
+	Pool     string `json:"pool"`
+	Region   string `json:"region"`
+	Monitor  string `json:"monitor,omitempty"`
+	Override string `json:"override,omitempty"`
+	IPv4     bool   `json:"ipv4"` // named in answers to A
+	IPv6     bool   `json:"ipv6"` // named in answers to AAAA
+	HasIPv4  bool   `json:"hasIPv4"`
+	HasIPv6  bool   `json:"hasIPv6"`
+	Healthy  int    `json:"healthy"`
+	Total    int    `json:"total"`
+	Why      string `json:"why,omitempty"` // why it is not available, or not wholly
+}
+
+// Endpoint is one endpoint with the verdict of each of its addresses.
+type Endpoint struct {
+	Endpoint  string    `json:"endpoint"` // "pool/endpoint"
+	Pool      string    `json:"pool"`
+	Region    string    `json:"region"`
+	Monitor   string    `json:"monitor,omitempty"` // empty: it counts as up
+	Weight    int       `json:"weight"`
+	Override  string    `json:"override,omitempty"`
+	Addresses []Address `json:"addresses"`
+}
+
+// Address is one address of an endpoint: what is probed and judged.
+type Address struct {
+	Address netip.Addr `json:"address"`
+	Verdict string     `json:"verdict"` // "up", "down" or "unknown"
+	Since   *time.Time `json:"since,omitempty"`
+	Up      int        `json:"up"` // votes that counted
+	Down    int        `json:"down"`
+	Fresh   int        `json:"fresh"`
+	Why     string     `json:"why,omitempty"`
+	Votes   []Vote     `json:"votes"`
+}
+
+// Vote is what one vantage says of one address.
+type Vote struct {
+	Vantage    string  `json:"vantage"`
+	State      string  `json:"state"`
+	Fresh      bool    `json:"fresh"`
+	Blind      bool    `json:"blind"`
+	Reason     string  `json:"reason,omitempty"`
+	AgeSeconds float64 `json:"ageSeconds"` // since this report was last known to be true
+}
+
+// Override is an operator's word that is in force.
+type Override struct {
+	Target string     `json:"target"` // "region/eu-west", "pool/www-eu", "endpoint/www-eu/lb-1"
+	State  string     `json:"state"`
+	Until  *time.Time `json:"until,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+}
+
+// Problem is a resource whose newest version is not in service, and why.
+type Problem struct {
+	Resource string `json:"resource"` // its key: "pools/www-eu"
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Field    string `json:"field,omitempty"`
+	Revision int64  `json:"revision,omitempty"`
+	Message  string `json:"message"`
+}
+
+// Held is a removal that the guard holds back until somebody accepts it.
+type Held struct {
+	Resource string `json:"resource"`
+	Why      string `json:"why"`
+	Revision int64  `json:"revision"`
+}
+
+// Geo is one location database.
+type Geo struct {
+	File     string    `json:"file"`
+	Type     string    `json:"type"`
+	Built    time.Time `json:"built"`
+	Networks int       `json:"networks"`
+	Error    string    `json:"error,omitempty"` // why its newest version was refused
+}

@@ -1,0 +1,269 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Print writes the status for people: one table each for servers, vantages, regions, pools and endpoints, then what is
+// wrong. Tables with nothing in them are left out.
+func (s *Status) Print(w io.Writer, colour bool) error {
+	tables := []struct {
+		title string
+		table *Table
+	}{
+		{"", s.servers()},
+		{"", s.vantages()},
+		{"", s.regions()},
+		{"", s.pools()},
+		{"", s.endpoints()},
+		{"", s.overrides()},
+		{"", s.geo()},
+		{"Problems: the newest version of these is not in service", s.problems()},
+		{"Held back: `leeward accept` lets these go", s.held()},
+	}
+	first := true
+	for _, t := range tables {
+		if len(t.table.Rows) == 0 {
+			continue
+		}
+		if !first {
+			fmt.Fprintln(w)
+		}
+		first = false
+		if t.title != "" {
+			fmt.Fprintln(w, Paint(t.title, Red, colour))
+		}
+		if err := t.table.Write(w, colour); err != nil {
+			return err
+		}
+	}
+	if first {
+		_, err := fmt.Fprintln(w, "nothing here yet: no server, no resource")
+		return err
+	}
+	return nil
+}
+
+func (s *Status) servers() *Table {
+	t := &Table{Heads: []string{"SERVER", "REGION", "REVISION", "SOURCE", "SNAPSHOT", "PROBLEMS", "HELD", "LISTEN", "ADMIN", "VERSION"}}
+	for _, v := range s.Servers {
+		source, c := v.Source.State, Green
+		if v.Source.State != "following" {
+			c = Red
+			if !v.Source.Since.IsZero() {
+				source += " for " + Age(s.Time.Sub(v.Source.Since).Seconds())
+			}
+		}
+		if v.Source.Error != "" {
+			source += ": " + v.Source.Error
+		}
+		name := Cell{v.ID, Bold}
+		if v.ID == s.Self {
+			name.Text += " *"
+		}
+		age := Cell{Age(v.SnapshotAgeSeconds), Plain}
+		if !v.Fresh {
+			name.Colour, age = Red, Cell{"not heard of", Red}
+		}
+		t.Add(name, Cell{Text: v.Region}, Cell{Text: strconv.FormatInt(v.Revision, 10)}, Cell{source, c}, age,
+			count(v.Problems), count(v.Held), Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
+	}
+	return t
+}
+
+// vantages lists those that are no servers, and any that does not vote.
+func (s *Status) vantages() *Table {
+	t := &Table{Heads: []string{"VANTAGE", "REGION", "STATE", "REPORTS", "MOVED"}}
+	for _, v := range s.Vantages {
+		if v.Server && v.Fresh && !v.Blind {
+			continue
+		}
+		state := Cell{"votes", Green}
+		switch {
+		case !v.Fresh:
+			state = Cell{"stale", Red}
+		case v.Blind:
+			state = Cell{"blind, abstains", Yellow}
+		}
+		if v.Reason != "" {
+			state.Text += ": " + v.Reason
+		}
+		t.Add(Cell{v.ID, Bold}, Cell{Text: v.Region}, state, Cell{Text: strconv.Itoa(v.Reports)}, Cell{Text: Age(v.AgeSeconds) + " ago"})
+	}
+	return t
+}
+
+func (s *Status) regions() *Table {
+	t := &Table{Heads: []string{"REGION", "POOLS", "ENDPOINTS UP", "OVERRIDE"}}
+	for _, r := range s.Regions {
+		t.Add(Cell{r.Region, Bold}, part(r.Available, r.Pools), part(r.Healthy, r.Endpoints), word(r.Override))
+	}
+	return t
+}
+
+func (s *Status) pools() *Table {
+	t := &Table{Heads: []string{"POOL", "REGION", "A", "AAAA", "UP", "MONITOR", "OVERRIDE", "WHY"}}
+	for _, p := range s.Pools {
+		monitor := Cell{Text: p.Monitor}
+		if p.Monitor == "" {
+			monitor = Cell{"none", Grey}
+		}
+		t.Add(Cell{p.Pool, Bold}, Cell{Text: p.Region}, family(p.HasIPv4, p.IPv4), family(p.HasIPv6, p.IPv6),
+			part(p.Healthy, p.Total), monitor, word(p.Override), Cell{p.Why, Grey})
+	}
+	return t
+}
+
+func (s *Status) endpoints() *Table {
+	t := &Table{Heads: []string{"ENDPOINT", "WEIGHT", "ADDRESS", "VERDICT", "FOR", "VOTES"}}
+	for _, e := range s.Endpoints {
+		name, weight := Cell{e.Endpoint, Bold}, Cell{Text: strconv.Itoa(e.Weight)}
+		if e.Override != "" {
+			weight = Cell{weight.Text + " " + e.Override, Yellow}
+		}
+		for _, a := range e.Addresses {
+			age := ""
+			if a.Since != nil {
+				age = Age(s.Time.Sub(*a.Since).Seconds())
+			}
+			row := []Cell{name, weight, {Text: a.Address.String()}, verdict(a.Verdict), {Text: age}}
+			for i, v := range a.Votes {
+				row = append(row, v.cell(i < len(a.Votes)-1))
+			}
+			if e.Monitor == "" {
+				row = append(row, Cell{"no monitor: counts as up", Grey})
+			}
+			t.Add(row...)
+			name, weight = Cell{}, Cell{}
+		}
+	}
+	return t
+}
+
+func (v Vote) cell(more bool) Cell {
+	text, c := v.Vantage+" "+v.State, stateColour(v.State)
+	if v.Reason != "" {
+		text += " (" + v.Reason + ")"
+	}
+	if v.Blind {
+		text, c = text+" [blind]", Yellow
+	}
+	if !v.Fresh {
+		text, c = text+" [stale "+Age(v.AgeSeconds)+"]", Grey
+	}
+	if more {
+		text += ","
+	}
+	return Cell{text, c}
+}
+
+func (s *Status) overrides() *Table {
+	t := &Table{Heads: []string{"OVERRIDE", "STATE", "LEFT", "REASON"}}
+	for _, o := range s.Overrides {
+		left := "until restored"
+		if o.Until != nil {
+			left = Age(o.Until.Sub(s.Time).Seconds())
+		}
+		t.Add(Cell{o.Target, Bold}, word(o.State), Cell{Text: left}, Cell{Text: o.Reason})
+	}
+	return t
+}
+
+func (s *Status) geo() *Table {
+	t := &Table{Heads: []string{"GEO DATABASE", "TYPE", "BUILT", "NETWORKS", ""}}
+	for _, g := range s.Geo {
+		built := ""
+		if !g.Built.IsZero() {
+			built = g.Built.UTC().Format(time.DateOnly)
+		}
+		t.Add(Cell{Text: g.File}, Cell{Text: g.Type}, Cell{Text: built}, Cell{Text: strconv.Itoa(g.Networks)}, Cell{g.Error, Red})
+	}
+	return t
+}
+
+func (s *Status) problems() *Table {
+	t := &Table{}
+	for _, p := range s.Problems {
+		where := p.Resource
+		if p.File != "" {
+			where = fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Resource)
+		}
+		if p.Field != "" {
+			where += " " + p.Field
+		}
+		t.Add(Cell{where, Bold}, Cell{Text: p.Message})
+	}
+	return t
+}
+
+func (s *Status) held() *Table {
+	t := &Table{}
+	for _, h := range s.Held {
+		t.Add(Cell{h.Resource, Bold}, Cell{Text: h.Why})
+	}
+	return t
+}
+
+// Age spells a number of seconds shortly: "0.4s", "12s", "3m", "2h10m", "5d".
+func Age(seconds float64) string {
+	switch s := int(seconds); {
+	case seconds < 0:
+		return "0s"
+	case seconds < 10:
+		return strconv.FormatFloat(seconds, 'f', 1, 64) + "s"
+	case s < 120:
+		return strconv.Itoa(s) + "s"
+	case s < 2*3600:
+		return strconv.Itoa(s/60) + "m"
+	case s < 48*3600:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	default:
+		return strconv.Itoa(s/86400) + "d"
+	}
+}
+
+func stateColour(state string) Colour {
+	switch state {
+	case "up":
+		return Green
+	case "down":
+		return Red
+	}
+	return Grey
+}
+
+func verdict(state string) Cell { return Cell{state, stateColour(state)} }
+
+func word(override string) Cell { return Cell{override, Yellow} }
+
+func family(has, available bool) Cell {
+	switch {
+	case available:
+		return Cell{"yes", Green}
+	case has:
+		return Cell{"out", Red}
+	}
+	return Cell{"-", Grey}
+}
+
+func part(n, of int) Cell {
+	c := Green
+	switch {
+	case n == 0 && of > 0:
+		c = Red
+	case n < of:
+		c = Yellow
+	}
+	return Cell{fmt.Sprintf("%d/%d", n, of), c}
+}
+
+func count(n int) Cell {
+	if n == 0 {
+		return Cell{"0", Grey}
+	}
+	return Cell{strconv.Itoa(n), Red}
+}

@@ -1,0 +1,78 @@
+package admin_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"leeward/server/admin"
+)
+
+func TestPrintStatus(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	since := now.Add(-3 * time.Second)
+	s := &admin.Status{
+		Time: now, Self: "fra",
+		Servers: []admin.Server{
+			{ID: "fra", Region: "eu-west", Version: "v1", Listen: []string{"127.0.0.1:5300"}, Admin: "127.0.0.1:8053", Revision: 7, SnapshotAgeSeconds: 0.3, Source: admin.Source{State: "following"}, Fresh: true},
+			{ID: "nyc", Region: "us-east", Version: "v1", Revision: 6, Source: admin.Source{State: "cut off", Since: now.Add(-time.Minute)}, Problems: 1},
+		},
+		Vantages:  []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "sin", Region: "ap-south", Fresh: true, Blind: true, Reports: 4, AgeSeconds: 1}},
+		Regions:   []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 2}},
+		Pools:     []admin.Pool{{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: true, HasIPv4: true, Healthy: 1, Total: 2}},
+		Overrides: []admin.Override{{Target: "pool/www-us", State: "drain", Reason: "bad\x1b[31m text"}},
+		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{
+			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Votes: []admin.Vote{
+				{Vantage: "fra", State: "down", Fresh: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12},
+			}},
+		}}},
+		Problems: []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", Message: "no pool \"x\""}},
+	}
+	var b strings.Builder
+	if err := s.Print(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `SERVER  REGION   REVISION  SOURCE           SNAPSHOT      PROBLEMS  HELD  LISTEN          ADMIN           VERSION
+fra *   eu-west  7         following        0.3s          0         0     127.0.0.1:5300  127.0.0.1:8053  v1
+nyc     us-east  6         cut off for 60s  not heard of  1         0                                     v1
+
+VANTAGE  REGION    STATE            REPORTS  MOVED
+sin      ap-south  blind, abstains  4        1.0s ago
+
+REGION   POOLS  ENDPOINTS UP  OVERRIDE
+eu-west  1/1    1/2
+
+POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
+www-eu  eu-west  yes  -     1/2  web
+
+ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR   VOTES
+www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s]
+
+OVERRIDE     STATE  LEFT            REASON
+pool/www-us  drain  until restored  bad?[31m text
+
+Problems: the newest version of these is not in service
+policies/www.example.test rules[0]  no pool "x"
+`
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+	b.Reset()
+	if err := s.Print(&b, true); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "\x1b[31mdown\x1b[0m") || strings.Contains(b.String(), "bad\x1b") {
+		t.Errorf("colours: %q", b.String())
+	}
+}
+
+func TestAge(t *testing.T) {
+	for seconds, want := range map[float64]string{-1: "0s", 0.42: "0.4s", 59: "59s", 180: "3m", 7800: "2h10m", 500000: "5d"} {
+		if got := admin.Age(seconds); got != want {
+			t.Errorf("Age(%v) = %q, want %q", seconds, got, want)
+		}
+	}
+}
