@@ -134,7 +134,7 @@ type Endpoint struct {
 
 // Monitor is how endpoints are checked.
 type Monitor struct {
-	Monitor string `json:"-"`
+	Name string `json:"-"`
 	health.Monitor
 }
 
@@ -239,7 +239,7 @@ func (r *Record) Key() Key   { return KeyOf(KindRecord, r.Origin+"/"+r.Owner+"/"
 func (r *Region) Key() Key   { return KeyOf(KindRegion, r.Region) }
 func (p *Pool) Key() Key     { return KeyOf(KindPool, p.Pool) }
 func (e *Endpoint) Key() Key { return KeyOf(KindEndpoint, e.Pool+"/"+e.Endpoint) }
-func (m *Monitor) Key() Key  { return KeyOf(KindMonitor, m.Monitor) }
+func (m *Monitor) Key() Key  { return KeyOf(KindMonitor, m.Name) }
 func (p *Policy) Key() Key   { return KeyOf(KindPolicy, p.Name) }
 func (m *Map) Key() Key      { return KeyOf(KindMap, m.Map) }
 func (o *Override) Key() Key { return KeyOf(KindOverride, o.Target) }

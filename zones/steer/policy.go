@@ -1,10 +1,195 @@
+// Package steer chooses: one evaluator takes a policy, a client's address and a View of what is healthy, and gives a
+// Decision: which addresses, why, and for which prefix of clients the same would be said. The server answers from it, and
+// explain prints it from the very same code.
+//
+// A Policy is compiled from configuration by a Compiler. What it asks of the client's location is looked up by number in
+// tables made beforehand: location number → first rule that holds, location number → order of pools by distance. Where
+// the client is within one run of equal outcomes, over the geo table's ranges in address order, gives the ECS scope.
+//
+// A View judges the pools of a Program by verdicts and lays out each pool's healthy candidates for picking.
 package steer
 
-// Policy is one compiled policy.
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"leeward/geo"
+	"leeward/zones"
+)
+
+// Policy is one compiled policy. It never changes.
 type Policy struct {
-	Name string
-	TTL  uint32
+	Name    string
+	TTL     uint32 // seconds
+	Answers int
+	Pick    zones.Pick
+
+	source *zones.Policy
+	table  *geo.Table // nil: nothing in it asks for the client's location
+	sel    *selector  // nil: the rules have no conditions; the first one holds
+	front  *mapping   // nil: no map
+	rules  []rule
+	listed rule            // all pools as listed, for clients for which no rule holds
+	points map[string]site // of the regions of `nearest` pools, for explanations
 }
 
-// Decide answers one request.
-func (p *Policy) Decide(v *View, req *Request, d *Decision) {}
+// rule gives an order of pools.
+type rule struct {
+	steps []group
+	rank  *ranking // of a `nearest` rule: reorders the steps
+}
+
+// group is one step of an order: pools with weights, of which those that are available share the clients.
+type group struct {
+	members []member
+}
+
+type member struct {
+	pool   int32
+	region int32
+	weight uint64
+	seed   uint64 // of the pool's name, for sticky picks: the same on every server
+}
+
+// mapping is a compiled Map: client prefix or ASN → regions whose pools come first.
+type mapping struct {
+	prefixes *prefixes
+	byASN    map[uint32]int32
+	asns     *runs
+	regions  [][]int32 // lists of region numbers
+	names    map[int32]string
+}
+
+// Compiler compiles policies against one geo table, and lets those with the same conditions share tables.
+type Compiler struct {
+	table     *geo.Table
+	selectors map[string]*selector
+	rankings  map[string]*ranking
+	budget    int // bytes left for runs
+}
+
+// runBudget bounds the memory of all runs together. Beyond it an ECS scope is that of the geo table's own range: right,
+// but not always the shortest.
+const runBudget = 64 << 20
+
+// NewCompiler returns a compiler for a geo table; nil means that no client's location is known.
+func NewCompiler(table *geo.Table) *Compiler {
+	return &Compiler{table: table, selectors: map[string]*selector{}, rankings: map[string]*ranking{}, budget: runBudget}
+}
+
+// Table returns the geo table that policies are compiled against.
+func (c *Compiler) Table() *geo.Table { return c.table }
+
+// Shared returns how many tables the compiler keeps for sharing.
+func (c *Compiler) Shared() int { return len(c.selectors) + len(c.rankings) }
+
+func (c *Compiler) runs(n int, outcome func(uint32) uint32, cuts ...int) *runs {
+	if c.budget < n/8 {
+		return nil
+	}
+	c.budget -= n / 8
+	return newRuns(n, outcome, cuts...)
+}
+
+// World is what a policy refers to, as the caller has it.
+type World struct {
+	Pool   func(name string) (number int32, pool *zones.Pool) // number -1: no such pool
+	Region func(name string) (number int32, r *zones.Region)  // r nil: no such region; numbers are the caller's, and stable
+	Map    func(name string) *zones.Map                       // nil: no such map
+}
+
+// Policy compiles a policy. References to what does not exist are left out: the caller reports them.
+func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
+	if len(p.Rules) == 0 || len(p.Rules) > 250 {
+		return nil, fmt.Errorf("rules: a policy has 1 to 250 of them, not %d", len(p.Rules))
+	}
+	out := &Policy{
+		Name: p.Name, TTL: Seconds(p.TTL.Or(zones.DefaultPolicyTTL)), Answers: min(max(p.Answers, 1), MaxAnswers),
+		Pick: p.Pick, source: p, points: map[string]site{},
+	}
+	if out.Pick == "" {
+		out.Pick = zones.PickWeighted
+	}
+	for _, r := range p.Rules {
+		out.rules = append(out.rules, c.rule(r, w, out.points))
+	}
+	for _, r := range out.rules {
+		out.listed.steps = append(out.listed.steps, r.steps...)
+	}
+	conditions := slices.ContainsFunc(p.Rules, func(r zones.Rule) bool { return r.When != nil })
+	if conditions && !(p.Rules[0].When == nil) {
+		key := signature(conditionsOf(p.Rules))
+		if c.selectors[key] == nil {
+			c.selectors[key] = newSelector(p.Rules, c.table, c.runs)
+		}
+		out.sel = c.selectors[key]
+	}
+	if p.Map != "" {
+		if m := w.Map(p.Map); m != nil {
+			front, err := c.mapping(m, w)
+			if err != nil {
+				return nil, err
+			}
+			out.front = front
+		}
+	}
+	if out.asksPlace() {
+		out.table = c.table
+	}
+	return out, nil
+}
+
+func (p *Policy) asksPlace() bool {
+	return p.front != nil || p.sel != nil || slices.ContainsFunc(p.rules, func(r rule) bool { return r.rank != nil })
+}
+
+func conditionsOf(rules []zones.Rule) (ws []*zones.When) {
+	for _, r := range rules {
+		ws = append(ws, r.When)
+	}
+	return ws
+}
+
+func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
+	var out rule
+	for _, s := range r.Failover {
+		var g group
+		for _, wp := range s.Pools {
+			if n, pool := w.Pool(wp.Pool); pool != nil {
+				region, _ := w.Region(pool.Region)
+				g.members = append(g.members, member{n, region, uint64(wp.Weight), seedOf("pool " + wp.Pool)})
+			}
+		}
+		if len(g.members) > 0 {
+			out.steps = append(out.steps, g)
+		}
+	}
+	var sites []site
+	for _, name := range r.Nearest {
+		n, pool := w.Pool(name)
+		if pool == nil {
+			continue
+		}
+		number, region := w.Region(pool.Region)
+		s := site{Bias: r.Bias[name]}
+		if region != nil && region.Latitude != nil && region.Longitude != nil {
+			s.Latitude, s.Longitude, s.Known = *region.Latitude, *region.Longitude, true
+		}
+		sites, points[pool.Region] = append(sites, s), s
+		out.steps = append(out.steps, group{[]member{{n, number, 1, 0}}})
+	}
+	if len(sites) > 0 {
+		key := signature(sites)
+		if c.rankings[key] == nil {
+			c.rankings[key] = newRanking(sites, c.table, c.runs)
+		}
+		out.rank = c.rankings[key]
+	}
+	return out
+}
+
+// Seconds returns a TTL in whole seconds, as RFC 2181 section 8 bounds it.
+func Seconds(d interface{ Seconds() float64 }) uint32 {
+	return uint32(min(max(d.Seconds(), 0), math.MaxInt32))
+}

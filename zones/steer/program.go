@@ -1,9 +1,118 @@
 package steer
 
-import "leeward/health"
+import (
+	"hash/fnv"
+	"net/netip"
+	"slices"
 
-// Program is the compiled pools.
-type Program struct{}
+	"leeward/health"
+	"leeward/zones"
+)
 
-// Assignments returns every address of every endpoint that has a monitor.
-func (p *Program) Assignments() []health.Assignment { return nil }
+// Program is the pools as configuration has them, by number. It never changes; a new one shares the pools that stayed.
+type Program struct {
+	Pools []*Pool // nil: a number not in use
+}
+
+// Pool is one compiled pool.
+type Pool struct {
+	Name, Region string
+	Number       int32
+
+	min       zones.Share
+	drained   bool // by an override of the pool or its region
+	monitor   *health.Monitor
+	endpoints []endpoint
+	fallback  [2]*table // by family: who answers where nothing is healthy
+}
+
+type endpoint struct {
+	name   string // within the pool
+	id     string // pool/endpoint
+	weight uint64
+	word   zones.Word // the most specific override of up, down or drain; "" none
+	addrs  [2][]netip.Addr
+	seed   uint64
+}
+
+// split is the factor that weights are multiplied by before they are divided by an endpoint's number of addresses.
+const split = 840 // divisible by 1 to 8
+
+// NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
+// "region/eu-west" in force, or "".
+func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor, word func(target string) zones.Word) *Pool {
+	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor}
+	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
+	p.drained = slices.Contains(outer, zones.Drain)
+	for _, e := range endpoints {
+		c := endpoint{name: e.Endpoint, id: e.ID(), weight: uint64(e.EffectiveWeight()), seed: seedOf(e.ID())}
+		for _, w := range append(outer[:2:2], word("endpoint/"+e.ID())) { // the most specific word counts
+			if w != "" {
+				c.word = w
+			}
+		}
+		if c.word == zones.Drain && word("endpoint/"+e.ID()) != zones.Drain {
+			c.word = "" // it is the pool that is drained: its endpoints' health is what it is
+		}
+		for _, a := range e.Addresses {
+			f := familyOf(a)
+			c.addrs[f] = append(c.addrs[f], a)
+		}
+		p.endpoints = append(p.endpoints, c)
+	}
+	for f := range p.fallback {
+		cs := p.candidates(Family(f), func(e *endpoint, _ netip.Addr) bool { return e.word != zones.Drain })
+		if len(cs) == 0 {
+			cs = p.candidates(Family(f), func(*endpoint, netip.Addr) bool { return true })
+		}
+		p.fallback[f] = newTable(cs)
+	}
+	return p
+}
+
+// candidates lists the addresses of a family that may be named.
+func (p *Pool) candidates(f Family, may func(*endpoint, netip.Addr) bool) (cs []candidate) {
+	for i := range p.endpoints {
+		e := &p.endpoints[i]
+		for k, a := range e.addrs[f] {
+			if may(e, a) {
+				cs = append(cs, candidate{a, e.weight * split / uint64(len(e.addrs[f])), mix(e.seed + uint64(k)), int32(i)})
+			}
+		}
+	}
+	return cs
+}
+
+// Assignments returns every address of every endpoint that has a monitor, pool by pool.
+func (p *Program) Assignments() []health.Assignment {
+	var as []health.Assignment
+	for _, pool := range p.Pools {
+		if pool == nil || pool.monitor == nil {
+			continue
+		}
+		for _, e := range pool.endpoints {
+			for _, addrs := range e.addrs {
+				for _, a := range addrs {
+					as = append(as, health.Assignment{
+						Target: health.Target{Endpoint: e.id, Address: a}, Pool: pool.Name, Region: pool.Region, Monitor: pool.monitor,
+					})
+				}
+			}
+		}
+	}
+	return as
+}
+
+func familyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return V4
+	}
+	return V6
+}
+
+// seedOf hashes a name for rendezvous hashing, the same on every server.
+func seedOf(name string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return mix(h.Sum64())
+}

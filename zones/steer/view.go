@@ -1,9 +1,188 @@
 package steer
 
-import "leeward/health"
+import (
+	"net/netip"
+	"strings"
 
-// View is who may be named right now.
-type View struct{}
+	"leeward/health"
+	"leeward/zones"
+)
 
-// NewView judges every pool of the program.
-func NewView(p *Program, verdict func(health.Target) health.State, prev *View) *View { return &View{} }
+// View is who may be named right now: every pool of a Program judged by verdicts. It never changes; a flip makes a new
+// one that shares the pools that did not move.
+type View struct {
+	pools []*duty // by pool number
+}
+
+// duty is one pool judged.
+type duty struct {
+	pool   *Pool
+	states []health.State // of every address: endpoint by endpoint, IPv4 before IPv6
+	family [2]lineup
+}
+
+// lineup is what a pool has for one family.
+type lineup struct {
+	table          *table // healthy candidates; nil where the pool is not available
+	why            Reason // ReasonAvailable, or why not
+	healthy, total int    // endpoints with an address of the family
+}
+
+// NewView judges every pool of the program. verdict is asked for each address of each endpoint with a monitor; what it
+// says is Unknown counts as up. Pools that are as they were in prev (nil: none) are shared with it.
+func NewView(p *Program, verdict func(health.Target) health.State, prev *View) *View {
+	return p.view(verdict, prev, func(*Pool) bool { return true })
+}
+
+// Next is NewView where only the verdicts of the changed targets can differ from those prev was made with.
+func (prev *View) Next(p *Program, verdict func(health.Target) health.State, changed []health.Target) *View {
+	moved := map[string]bool{}
+	for _, t := range changed {
+		pool, _, _ := strings.Cut(t.Endpoint, "/")
+		moved[pool] = true
+	}
+	return p.view(verdict, prev, func(pool *Pool) bool { return moved[pool.Name] })
+}
+
+func (p *Program) view(verdict func(health.Target) health.State, prev *View, moved func(*Pool) bool) *View {
+	v := &View{pools: make([]*duty, len(p.Pools))}
+	for i, pool := range p.Pools {
+		if pool == nil {
+			continue
+		}
+		var old *duty
+		if prev != nil && i < len(prev.pools) && prev.pools[i] != nil && prev.pools[i].pool == pool {
+			if old = prev.pools[i]; !moved(pool) {
+				v.pools[i] = old
+				continue
+			}
+		}
+		v.pools[i] = judge(pool, verdict, old)
+	}
+	return v
+}
+
+// judge works out who of a pool may be named; old is returned where nothing moved.
+func judge(p *Pool, verdict func(health.Target) health.State, old *duty) *duty {
+	d := &duty{pool: p}
+	same := old != nil
+	for i := range p.endpoints {
+		e := &p.endpoints[i]
+		for _, addrs := range e.addrs {
+			for _, a := range addrs {
+				s := e.state(p, a, verdict)
+				same = same && old.states[len(d.states)] == s
+				d.states = append(d.states, s)
+			}
+		}
+	}
+	if same {
+		return old
+	}
+	for f := range d.family {
+		d.family[f] = d.lineup(Family(f))
+	}
+	return d
+}
+
+// state is the verdict of an address with the overrides laid over it.
+func (e *endpoint) state(p *Pool, a netip.Addr, verdict func(health.Target) health.State) health.State {
+	switch {
+	case e.word == zones.Up:
+		return health.Up
+	case e.word != "":
+		return health.Down
+	case p.monitor == nil:
+		return health.Up
+	}
+	return verdict(health.Target{Endpoint: e.id, Address: a})
+}
+
+// lineup counts and weighs what a pool has for a family.
+func (d *duty) lineup(f Family) lineup {
+	p := d.pool
+	var l lineup
+	var weight, healthyWeight uint64
+	up := map[netip.Addr]bool{}
+	at := 0
+	for i := range p.endpoints {
+		e := &p.endpoints[i]
+		healthy := false
+		for k := range e.addrs {
+			for _, a := range e.addrs[k] {
+				if Family(k) == f && d.states[at] != health.Down {
+					up[a], healthy = true, true
+				}
+				at++
+			}
+		}
+		if len(e.addrs[f]) == 0 {
+			continue
+		}
+		l.total++
+		weight += e.weight
+		if healthy {
+			l.healthy++
+			healthyWeight += e.weight
+		}
+	}
+	need := max(1, min(p.min.Count, l.total))
+	switch {
+	case l.total == 0:
+		l.why = ReasonNoAddress
+	case p.drained:
+		l.why = ReasonDrained
+	case l.healthy == 0:
+		l.why = ReasonNoneHealthy
+	case l.healthy < need, healthyWeight*100 < weight*uint64(p.min.Percent):
+		l.why = ReasonTooFew
+	default:
+		l.why = ReasonAvailable
+		l.table = newTable(p.candidates(f, func(e *endpoint, a netip.Addr) bool { return up[a] }))
+	}
+	return l
+}
+
+// at returns what pool n has for a family; of a pool that is not there, nothing.
+func (v *View) at(n int32, f Family) (*Pool, *lineup) {
+	if uint(n) < uint(len(v.pools)) && v.pools[n] != nil {
+		d := v.pools[n]
+		return d.pool, &d.family[f]
+	}
+	return nil, &noLineup
+}
+
+var noLineup = lineup{why: ReasonNoPool}
+
+// PoolStatus is how one pool stands, for people.
+type PoolStatus struct {
+	Pool   string       `json:"pool"`
+	Region string       `json:"region"`
+	IPv4   FamilyStatus `json:"ipv4"`
+	IPv6   FamilyStatus `json:"ipv6"`
+}
+
+// FamilyStatus is how a pool stands for one family.
+type FamilyStatus struct {
+	Available bool   `json:"available"`
+	Healthy   int    `json:"healthy"` // endpoints
+	Total     int    `json:"total"`   // endpoints that have an address of the family
+	Why       string `json:"why"`
+}
+
+// Pools tells how every pool stands, by number.
+func (v *View) Pools() []PoolStatus {
+	var all []PoolStatus
+	for _, d := range v.pools {
+		if d == nil {
+			continue
+		}
+		s := PoolStatus{Pool: d.pool.Name, Region: d.pool.Region}
+		for f, to := range []*FamilyStatus{&s.IPv4, &s.IPv6} {
+			l := &d.family[f]
+			*to = FamilyStatus{Available: l.table != nil, Healthy: l.healthy, Total: l.total, Why: l.why.String()}
+		}
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,222 @@
+package steer
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"leeward/geo"
+	"leeward/zones"
+)
+
+// Decide answers one request from a view. It allocates nothing, takes no lock, and for one View, client and random
+// number always says the same.
+//
+// The first rule that holds for the client gives an order of steps; the map's regions are tried before it. The first
+// step with an available pool answers; pools and endpoints of weight 0 only when no other is left. Where no pool is
+// available the answer is what it would be if all were healthy (fail open).
+func (p *Policy) Decide(v *View, req *Request, d *Decision) { p.decide(v, req, d, nil) }
+
+func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
+	c := client{addr: req.Client.Unmap(), table: p.table}
+	d.Addresses, d.Count, d.TTL, d.FailOpen, d.Pool = d.space[:0], 0, p.TTL, false, -1
+	constant := everything(c.addr)
+	if c.table != nil {
+		c.leaf = c.table.Locate(c.addr)
+		c.location = c.table.LocationOf(c.leaf)
+		t.located(&c)
+	}
+
+	r := &p.rules[0]
+	d.Rule = 0
+	if p.sel != nil {
+		if n := p.sel.choose(&c, &constant); int(n) < len(p.rules) {
+			r, d.Rule = &p.rules[n], int16(n)
+		} else {
+			r, d.Rule = &p.listed, -1
+		}
+	}
+	t.rule(int(d.Rule))
+	w := walk{view: v, policy: p, family: req.Family, steps: r.steps, random: req.Random, trace: t}
+	if r.rank != nil {
+		w.order = r.rank.order(&c, &constant)
+		t.order(w.order)
+	}
+	if p.front != nil {
+		w.front = p.front.lookup(&c, &constant)
+		t.mapped(w.front)
+	}
+	if p.Pick == zones.PickSticky {
+		w.client = prefixHash(c.addr)
+	}
+
+	pool, candidates := w.find()
+	d.FailOpen = pool != nil && w.open != shut
+	if pool != nil {
+		d.Pool = pool.Number
+		d.Addresses, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
+		t.chosen(pool, d, candidates)
+	}
+	d.Scope = uint8(geo.Span(c.addr, constant.first, constant.last))
+	if p.Pick == zones.PickSticky && w.mattered(pool, p.Answers) {
+		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
+	}
+}
+
+// pick names addresses of one pool.
+func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
+	n := min(p.Answers, t.len())
+	switch p.Pick {
+	case zones.PickAll:
+		b = t.all(b, random)
+	case zones.PickSticky:
+		b = t.sticky(b, n, client)
+	default:
+		b = t.draw(b, n, random)
+	}
+	return b, len(b) / t.size
+}
+
+// openness is how far a walk goes to find a pool.
+type openness uint8
+
+const (
+	shut    openness = iota // available pools only
+	healthy                 // as if all were healthy
+	drained                 // even what is drained: there is nothing else
+)
+
+// walk goes through an order of steps for one client.
+type walk struct {
+	view   *View
+	policy *Policy
+	family Family
+	steps  []group
+	order  []uint8 // positions in steps; nil: as listed
+	front  []int32 // regions that come first
+	open   openness
+	random uint64
+	client uint64 // for sticky
+	trace  *trace
+	shared bool // more than one pool could have been picked by the client's prefix
+}
+
+// find returns the pool that answers and its candidates; nil where no pool has an address of the family.
+func (w *walk) find() (*Pool, *table) {
+	for w.open = shut; w.open <= drained; w.open++ {
+		for _, spare := range [...]bool{false, true} { // members of weight 0 only when no other is left
+			for _, region := range w.front {
+				if p, t := w.pass(region, spare); p != nil {
+					return p, t
+				}
+			}
+			if p, t := w.pass(-1, spare); p != nil {
+				return p, t
+			}
+		}
+		w.trace.exhausted(w.open)
+	}
+	return nil, nil
+}
+
+// pass goes once through the steps and stops at the first that has something.
+func (w *walk) pass(region int32, spare bool) (*Pool, *table) {
+	for i := range w.steps {
+		at := i
+		if w.order != nil {
+			at = int(w.order[i])
+		}
+		if p, t := w.group(&w.steps[at], region, spare); p != nil {
+			return p, t
+		}
+	}
+	return nil, nil
+}
+
+// group picks one of a step's pools by weight.
+func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
+	if len(g.members) == 1 {
+		m := &g.members[0]
+		return w.member(m, region, spare)
+	}
+	w.shared = w.shared || w.client != 0
+	var (
+		sum    uint64
+		pool   *Pool
+		found  *table
+		lowest = ^uint64(0)
+	)
+	for i := range g.members {
+		m := &g.members[i]
+		p, t := w.member(m, region, spare)
+		if p == nil {
+			continue
+		}
+		weight := max(m.weight, 1)
+		sum += weight
+		var take bool
+		if w.policy.Pick == zones.PickSticky {
+			s := score(w.client, m.seed, weight)
+			if take = pool == nil || s < lowest; take {
+				lowest = s
+			}
+		} else {
+			take = below(step(&w.random), sum) < weight // each replaces those before it with its share of the sum
+		}
+		if take {
+			pool, found = p, t
+		}
+	}
+	return pool, found
+}
+
+// member returns the pool and candidates of one member if they may answer.
+func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
+	if region >= 0 && m.region != region || (m.weight == 0) != spare {
+		return nil, nil
+	}
+	pool, l := w.view.at(m.pool, w.family)
+	t := l.table
+	switch {
+	case w.open == shut:
+	case pool == nil || w.open == healthy && pool.drained:
+		t = nil
+	default:
+		t = pool.fallback[w.family]
+	}
+	w.trace.pool(w, m, pool, l)
+	if t == nil || t.len() == 0 {
+		return nil, nil
+	}
+	return pool, t
+}
+
+// mattered reports whether the client's prefix decided anything in a sticky pick.
+func (w *walk) mattered(pool *Pool, answers int) bool {
+	return w.shared || pool != nil && pool.fallback[w.family].len() > answers
+}
+
+// below scales 64 random bits to a number below n.
+func below(random, n uint64) uint64 {
+	if n <= 1<<32 {
+		return (random >> 32) * n >> 32
+	}
+	return random % n
+}
+
+// stickyBits is the length of the client prefix that sticky picks by.
+func stickyBits(a netip.Addr) int {
+	if a.Is4() {
+		return 24
+	}
+	return 56
+}
+
+// prefixHash hashes the client's prefix; never 0.
+func prefixHash(a netip.Addr) uint64 {
+	b := a.As16()
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	if a.Is4() {
+		return mix(lo>>8) | 1
+	}
+	return mix(^(hi >> 8)) | 1
+}

@@ -1,0 +1,277 @@
+package steer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/zones"
+)
+
+// Explanation is why a client gets an answer, step by step. It is made by the evaluator that the server answers from.
+type Explanation struct {
+	Name       string       `json:"name"`
+	Type       string       `json:"type"` // "A" or "AAAA"
+	Client     string       `json:"client"`
+	Location   *Location    `json:"location,omitempty"` // nil: the policy does not ask for it
+	Rule       int          `json:"rule"`               // from 0; -1: none held
+	When       string       `json:"when"`
+	MapRegions []string     `json:"mapRegions,omitempty"` // regions the map puts first
+	Steps      []PoolStep   `json:"steps"`                // pools in the order they were tried
+	Pool       string       `json:"pool"`
+	Region     string       `json:"region"`
+	FailOpen   bool         `json:"failOpen"`
+	Pick       string       `json:"pick"`
+	Candidates []Candidate  `json:"candidates"` // every address of the pool, of this family
+	Addresses  []netip.Addr `json:"addresses"`  // the answer, or one draw of it
+	TTL        uint32       `json:"ttl"`
+	Scope      uint8        `json:"scope"` // ECS scope prefix length
+	Text       []string     `json:"text"`  // the same as sentences
+}
+
+// Location is where the client is.
+type Location struct {
+	Continent   string   `json:"continent,omitempty"`
+	Country     string   `json:"country,omitempty"`
+	Subdivision string   `json:"subdivision,omitempty"`
+	Latitude    *float64 `json:"latitude,omitempty"`
+	Longitude   *float64 `json:"longitude,omitempty"`
+	ASN         uint32   `json:"asn,omitempty"`
+}
+
+// PoolStep is one pool that was asked.
+type PoolStep struct {
+	Pool     string   `json:"pool"`
+	Region   string   `json:"region"`
+	Weight   uint64   `json:"weight"`
+	Distance *float64 `json:"distance,omitempty"` // km from the client, before bias; `nearest` only
+	Result   string   `json:"result"`             // "available", "drained", "no healthy endpoint" …
+	Healthy  int      `json:"healthy"`
+	Total    int      `json:"total"`
+}
+
+// Candidate is one address of the pool that answers.
+type Candidate struct {
+	Endpoint string     `json:"endpoint"`
+	Address  netip.Addr `json:"address"`
+	Weight   uint64     `json:"weight"`
+	State    string     `json:"state"`
+	Share    float64    `json:"share"` // of first picks, 0 to 1
+	Override zones.Word `json:"override,omitempty"`
+}
+
+// Explain decides as Decide does and says why.
+func (p *Policy) Explain(v *View, req *Request) Explanation {
+	t := &trace{policy: p}
+	t.out = Explanation{
+		Name: p.Name, Type: [...]string{"A", "AAAA"}[req.Family], Client: req.Client.String(), Pick: string(p.Pick),
+		Steps: []PoolStep{}, Candidates: []Candidate{}, Addresses: []netip.Addr{}, Text: []string{},
+	}
+	t.say("%s %s for %s", p.Name, t.out.Type, req.Client)
+	var d Decision
+	p.decide(v, req, &d, t)
+	t.out.FailOpen, t.out.TTL, t.out.Scope, t.out.Rule = d.FailOpen, d.TTL, d.Scope, int(d.Rule)
+	if d.Count == 0 {
+		t.say("no pool has an address of this family: an empty answer (NODATA)")
+		return t.out
+	}
+	for i := range d.Count {
+		size := len(d.Addresses) / d.Count
+		a, _ := netip.AddrFromSlice(d.Addresses[i*size : (i+1)*size])
+		t.out.Addresses = append(t.out.Addresses, a)
+	}
+	pool, l := v.at(d.Pool, req.Family)
+	t.candidates(v.pools[d.Pool], pool, l, req.Family, d.FailOpen)
+	t.say("answer: %s, TTL %d, ECS scope /%d", joined(t.out.Addresses), d.TTL, d.Scope)
+	return t.out
+}
+
+// String prints the explanation as people read it.
+func (e Explanation) String() string { return strings.Join(e.Text, "\n") + "\n" }
+
+// trace records a decision while it is made. A nil trace records nothing.
+type trace struct {
+	policy *Policy
+	out    Explanation
+	rank   []uint8
+	tried  map[string]bool
+}
+
+func (t *trace) say(format string, args ...any) {
+	t.out.Text = append(t.out.Text, fmt.Sprintf(format, args...))
+}
+
+func (t *trace) located(c *client) {
+	if t == nil {
+		return
+	}
+	l := c.table.Locations()[c.location]
+	out := &Location{Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision}
+	place := []string{}
+	for _, s := range []string{l.Continent, l.Country, l.Subdivision} {
+		if s != "" {
+			place = append(place, s)
+		}
+	}
+	if l.HasPoint {
+		out.Latitude, out.Longitude = &l.Latitude, &l.Longitude
+		place = append(place, fmt.Sprintf("near %.1f, %.1f", l.Latitude, l.Longitude))
+	}
+	if c.table.ASNLeaves() > 0 {
+		if out.ASN, _ = c.table.ASNOf(c.addr); out.ASN != 0 {
+			place = append(place, fmt.Sprintf("AS%d", out.ASN))
+		}
+	}
+	t.out.Location = out
+	if len(place) == 0 {
+		place = []string{"unknown"}
+	}
+	t.say("client is located: %s", strings.Join(place, ", "))
+}
+
+func (t *trace) rule(n int) {
+	if t == nil {
+		return
+	}
+	if n < 0 {
+		t.out.When = "no rule holds: all pools as listed"
+		t.say("%s", t.out.When)
+		return
+	}
+	r := t.policy.source.Rules[n]
+	t.out.When = whenText(r.When)
+	kind := "failover"
+	if len(r.Nearest) > 0 {
+		kind = "nearest"
+	}
+	t.say("rule %d of %d holds (%s): %s", n+1, len(t.policy.source.Rules), t.out.When, kind)
+}
+
+func whenText(w *zones.When) string {
+	if w == nil {
+		return "every client"
+	}
+	var parts []string
+	add := func(name string, n int, list any) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %v", name, list))
+		}
+	}
+	add("continents", len(w.Continents), w.Continents)
+	add("countries", len(w.Countries), w.Countries)
+	add("subdivisions", len(w.Subdivisions), w.Subdivisions)
+	add("asns", len(w.ASNs), w.ASNs)
+	add("prefixes", len(w.Prefixes), w.Prefixes)
+	return "when " + strings.Join(parts, ", ")
+}
+
+func (t *trace) order(order []uint8) {
+	if t != nil {
+		t.rank = order
+	}
+}
+
+func (t *trace) mapped(regions []int32) {
+	if t == nil {
+		return
+	}
+	for _, n := range regions {
+		t.out.MapRegions = append(t.out.MapRegions, t.policy.front.names[n])
+	}
+	if len(regions) > 0 {
+		t.say("map %s puts %s first", t.policy.source.Map, strings.Join(t.out.MapRegions, ", "))
+	}
+}
+
+func (t *trace) pool(w *walk, m *member, pool *Pool, l *lineup) {
+	if t == nil || pool == nil || t.tried[fmt.Sprint(pool.Name, w.open)] {
+		return
+	}
+	if t.tried == nil {
+		t.tried = map[string]bool{}
+	}
+	t.tried[fmt.Sprint(pool.Name, w.open)] = true
+	if w.open != shut {
+		return
+	}
+	s := PoolStep{Pool: pool.Name, Region: pool.Region, Weight: m.weight, Result: l.why.String(), Healthy: l.healthy, Total: l.total}
+	far := ""
+	if t.rank != nil && t.out.Location != nil && t.out.Location.Latitude != nil {
+		if at := t.policy.points[pool.Region]; at.Known {
+			km := geo.Distance(*t.out.Location.Latitude, *t.out.Location.Longitude, at.Latitude, at.Longitude)
+			s.Distance = &km
+			far = fmt.Sprintf(", %.0f km away", km)
+		}
+	}
+	t.out.Steps = append(t.out.Steps, s)
+	t.say("  pool %s (region %s%s): %s, %d of %d endpoints healthy", pool.Name, pool.Region, far, s.Result, l.healthy, l.total)
+}
+
+func (t *trace) exhausted(open openness) {
+	if t == nil {
+		return
+	}
+	if open == shut {
+		t.say("no pool is available: fail open, as if all were healthy")
+	}
+}
+
+func (t *trace) chosen(pool *Pool, d *Decision, candidates *table) {
+	if t == nil {
+		return
+	}
+	t.out.Pool, t.out.Region = pool.Name, pool.Region
+	t.say("pool %s answers: %d candidates, pick %s, %d of them in the answer", pool.Name, candidates.len(), t.policy.Pick, d.Count)
+}
+
+// candidates lists every address of the pool with its part.
+func (t *trace) candidates(d *duty, pool *Pool, l *lineup, f Family, open bool) {
+	tb := l.table
+	if open || tb == nil {
+		tb = pool.fallback[f]
+	}
+	var sum uint64
+	for _, w := range tb.weights {
+		sum += w
+	}
+	at := 0
+	for i := range pool.endpoints {
+		e := &pool.endpoints[i]
+		for k := range e.addrs {
+			for _, a := range e.addrs[k] {
+				state := d.states[at]
+				at++
+				if Family(k) != f {
+					continue
+				}
+				c := Candidate{Endpoint: e.id, Address: a, Weight: e.weight, State: state.String(), Override: e.word}
+				for n := range tb.weights {
+					raw := tb.addrs[n*tb.size : (n+1)*tb.size]
+					if slices.Equal(raw, a.AsSlice()) {
+						c.Share = float64(tb.weights[n]) / float64(sum)
+					}
+				}
+				t.out.Candidates = append(t.out.Candidates, c)
+				note := ""
+				if state == health.Unknown {
+					note = " (counts as up)"
+				}
+				if e.word != "" {
+					note += fmt.Sprintf(", override %s", e.word)
+				}
+				t.say("  %s %s: %s%s, weight %d, share %.0f %%", e.id, a, state, note, e.weight, c.Share*100)
+			}
+		}
+	}
+}
+
+func joined(addrs []netip.Addr) string {
+	var s []string
+	for _, a := range addrs {
+		s = append(s, a.String())
+	}
+	return strings.Join(s, ", ")
+}

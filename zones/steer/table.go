@@ -1,0 +1,222 @@
+package steer
+
+import (
+	"math/bits"
+	"net/netip"
+)
+
+// table holds candidates, one an address, laid out for picking by weight without a search: an alias table (Walker 1974,
+// Vose 1991). Endpoint weights are split evenly over an endpoint's addresses.
+type table struct {
+	addrs    []byte // size bytes each
+	size     int    // 4 or 16
+	weights  []uint64
+	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
+	endpoint []int32  // index in the pool
+	limit    []uint32 // alias table: below limit[i] of 2³² the pick is i, else other[i]
+	other    []uint32
+}
+
+// candidate is one address that may be named.
+type candidate struct {
+	addr     netip.Addr
+	weight   uint64
+	seed     uint64
+	endpoint int32
+}
+
+// newTable lays candidates out. Those of weight 0 stay out as long as any other is there; where all are 0 they weigh the same.
+func newTable(cs []candidate) *table {
+	var sum uint64
+	for _, c := range cs {
+		sum += c.weight
+	}
+	t := &table{}
+	for _, c := range cs {
+		w := c.weight
+		if sum == 0 {
+			w = 1
+		}
+		if w == 0 {
+			continue
+		}
+		raw := c.addr.AsSlice()
+		t.size = len(raw)
+		t.addrs = append(t.addrs, raw...)
+		t.weights = append(t.weights, w)
+		t.seeds = append(t.seeds, c.seed)
+		t.endpoint = append(t.endpoint, c.endpoint)
+	}
+	t.alias()
+	return t
+}
+
+func (t *table) len() int { return len(t.weights) }
+
+// alias fills limit and other in linear time.
+func (t *table) alias() {
+	n := t.len()
+	t.limit, t.other = make([]uint32, n), make([]uint32, n)
+	var sum uint64
+	for _, w := range t.weights {
+		sum += w
+	}
+	scaled := make([]float64, n) // weight as a multiple of the mean
+	var small, large []int
+	put := func(i int) {
+		if scaled[i] < 1 {
+			small = append(small, i)
+		} else {
+			large = append(large, i)
+		}
+	}
+	for i, w := range t.weights {
+		scaled[i] = float64(w) * float64(n) / float64(sum)
+		put(i)
+	}
+	for len(small) > 0 && len(large) > 0 {
+		s, l := small[len(small)-1], large[len(large)-1]
+		small, large = small[:len(small)-1], large[:len(large)-1]
+		t.limit[s], t.other[s] = uint32(scaled[s]*(1<<32)), uint32(l)
+		scaled[l] -= 1 - scaled[s]
+		put(l)
+	}
+	for _, i := range append(small, large...) {
+		t.limit[i], t.other[i] = 1<<32-1, uint32(i)
+	}
+}
+
+// pick returns one candidate for 64 random bits.
+func (t *table) pick(random uint64) uint32 {
+	hi, lo := bits.Mul64(random, uint64(t.len()))
+	if i := uint32(hi); uint32(lo>>32) <= t.limit[i] {
+		return i
+	}
+	return t.other[uint32(hi)]
+}
+
+// appendAddr appends candidate i's address.
+func (t *table) appendAddr(b []byte, i uint32) []byte {
+	at := int(i) * t.size
+	return append(b, t.addrs[at:at+t.size]...)
+}
+
+// draw appends n different candidates' addresses by weight, without replacement; n is at most t.len().
+func (t *table) draw(b []byte, n int, random uint64) []byte {
+	if n == 1 {
+		return t.appendAddr(b, t.pick(random))
+	}
+	var chosen [MaxAnswers]uint32
+	state := random
+	for k := range n {
+		i := t.pick(step(&state))
+		for try := 0; within(chosen[:k], i); try++ {
+			if try == 8 { // a few heavy ones are taken already: walk what is left
+				i = t.rest(chosen[:k], step(&state))
+				break
+			}
+			i = t.pick(step(&state))
+		}
+		chosen[k] = i
+		b = t.appendAddr(b, i)
+	}
+	return b
+}
+
+// rest picks by weight among the candidates that are not chosen yet.
+func (t *table) rest(chosen []uint32, random uint64) uint32 {
+	var sum uint64
+	for i, w := range t.weights {
+		if !within(chosen, uint32(i)) {
+			sum += w
+		}
+	}
+	at, _ := bits.Mul64(random, sum)
+	for i, w := range t.weights {
+		if within(chosen, uint32(i)) {
+			continue
+		}
+		if at < w {
+			return uint32(i)
+		}
+		at -= w
+	}
+	return 0 // not reached: at is below sum
+}
+
+func within(list []uint32, i uint32) bool {
+	for _, x := range list {
+		if x == i {
+			return true
+		}
+	}
+	return false
+}
+
+// all appends up to MaxAnswers addresses, beginning anywhere.
+func (t *table) all(b []byte, random uint64) []byte {
+	n := t.len()
+	at, _ := bits.Mul64(random, uint64(n))
+	for range min(n, MaxAnswers) {
+		b = t.appendAddr(b, uint32(at))
+		if at++; at == uint64(n) {
+			at = 0
+		}
+	}
+	return b
+}
+
+// sticky appends the n candidates with the highest rendezvous scores for a client: weighted rendezvous hashing, so adding
+// or losing one moves only its share (Thaler and Ravishankar 1998, with weights).
+func (t *table) sticky(b []byte, n int, client uint64) []byte {
+	var chosen [MaxAnswers]uint32
+	for k := range n {
+		best, lowest := uint32(0), ^uint64(0)
+		for i := range t.weights {
+			if within(chosen[:k], uint32(i)) {
+				continue
+			}
+			if s := score(client, t.seeds[i], t.weights[i]); s < lowest {
+				best, lowest = uint32(i), s
+			}
+		}
+		chosen[k] = best
+		b = t.appendAddr(b, best)
+	}
+	return b
+}
+
+// score is -log2(u)/weight in fixed point for a uniform u drawn from client and seed: the lowest wins, and each wins in
+// proportion to its weight. Integers only, so that every server on every machine decides alike.
+func score(client, seed, weight uint64) uint64 { return negLog2(mix(client^seed)) << 24 / weight }
+
+// negLog2 returns -log2(u/2⁶⁴) with 32 fraction bits, below 2³⁹.
+func negLog2(u uint64) uint64 {
+	u |= 1
+	zeros := uint64(bits.LeadingZeros64(u))
+	x := u << zeros >> 32 // the mantissa, 1 to 2, with 31 fraction bits
+	// Its logarithm bit by bit: square it, and where that reaches 2 the bit is one (Knuth, TAOCP 1.2.2, exercise 25). The
+	// last 16 bits are the straight line from 1 to 2.
+	var frac uint64
+	for bit := 31; bit >= 16; bit-- {
+		if x = x * x >> 31; x >= 1<<32 {
+			x >>= 1
+			frac |= 1 << bit
+		}
+	}
+	frac |= (x - 1<<31) >> 15
+	return (zeros+1)<<32 - frac
+}
+
+// step advances a splitmix64 generator.
+func step(state *uint64) uint64 {
+	*state += 0x9e3779b97f4a7c15
+	return mix(*state)
+}
+
+// mix is the finaliser of splitmix64 (Steele, Lea and Flood 2014): a bijection that spreads every bit over all.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
