@@ -1,0 +1,202 @@
+package zones
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Position is where a document stands. The zero Position is a resource that no file has brought (it is in etcd).
+type Position struct {
+	File string
+	Line int // from 1; 0: not known
+}
+
+// String spells the position as errors begin: "file.yaml:12".
+func (p Position) String() string {
+	switch {
+	case p.File == "" && p.Line == 0:
+		return ""
+	case p.Line == 0:
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Code tells the problems apart that callers act upon.
+type Code string
+
+// The codes.
+const (
+	CodeReference Code = "reference" // it names something that is not there
+	CodeConflict  Code = "conflict"  // it cannot stand beside another resource, which came first
+	CodeNoAnswer  Code = "no-answer" // the policy has no endpoint at all; apply and delete want --force for it
+	CodeDetection Code = "detection" // answers outlive the time that it takes to see a failure
+	CodeSyntax    Code = "syntax"    // the document or value cannot be read
+)
+
+// Problem is what is wrong with one field of one resource, and what to do about it.
+type Problem struct {
+	Position
+	Key      Key    // "" where the document does not say what it is
+	Field    string // as a document's path, such as "rules[0].failover[1]"; "" for the whole resource
+	Message  string // what is wrong and what to do
+	Code     Code   // "" for most
+	Warning  bool   // worth a look, but nothing is refused for it
+	Revision int64  // of the version that has the problem; 0: not known
+}
+
+// String spells the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.
+func (p Problem) String() string {
+	var b strings.Builder
+	for _, part := range []string{p.Position.String(), p.subject(), p.Field} {
+		if part != "" {
+			b.WriteString(part)
+			b.WriteString(": ")
+		}
+	}
+	if p.Warning {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(p.Message)
+	return b.String()
+}
+
+func (p Problem) subject() string {
+	if p.Key == "" {
+		return ""
+	}
+	return p.Key.String()
+}
+
+// Error makes a Problem an error.
+func (p Problem) Error() string { return p.String() }
+
+// Problems is an error that names each one, a line each.
+type Problems []Problem
+
+// Error joins the problems, a line each.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns the problems as an error, nil where there are only warnings.
+func (ps Problems) Err() error {
+	if refused := ps.Errors(); len(refused) > 0 {
+		return refused
+	}
+	return nil
+}
+
+// Errors returns those that are not warnings.
+func (ps Problems) Errors() Problems {
+	return ps.only(func(p Problem) bool { return !p.Warning })
+}
+
+// Warnings returns those that are.
+func (ps Problems) Warnings() Problems {
+	return ps.only(func(p Problem) bool { return p.Warning })
+}
+
+// Of returns the problems of one resource.
+func (ps Problems) Of(key Key) Problems {
+	return ps.only(func(p Problem) bool { return p.Key == key })
+}
+
+// Coded returns the problems with that code.
+func (ps Problems) Coded(code Code) Problems {
+	return ps.only(func(p Problem) bool { return p.Code == code })
+}
+
+// Beyond returns the problems that are not in before, wherever they stand: what an edit would add to what is wrong
+// already.
+func (ps Problems) Beyond(before Problems) Problems {
+	type gist struct {
+		key            Key
+		field, message string
+	}
+	known := make(map[gist]bool, len(before))
+	for _, p := range before {
+		known[gist{p.Key, p.Field, p.Message}] = true
+	}
+	return ps.only(func(p Problem) bool { return !known[gist{p.Key, p.Field, p.Message}] })
+}
+
+func (ps Problems) only(keep func(Problem) bool) Problems {
+	var kept Problems
+	for _, p := range ps {
+		if keep(p) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// sort puts the problems in the order of files and lines, then of keys; those of one line stay in the order found.
+func (ps Problems) sort() {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		if c := strings.Compare(a.File, b.File); c != 0 {
+			return c
+		}
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return strings.Compare(string(a.Key), string(b.Key))
+	})
+}
+
+// known lists names for a message: "known: a, b, c", the nearest to what was written first.
+func known(written string, names []string) string {
+	if len(names) == 0 {
+		return "there are none yet"
+	}
+	names = slices.Clone(names)
+	slices.Sort(names)
+	slices.SortStableFunc(names, func(a, b string) int { return distance(written, a) - distance(written, b) })
+	const most = 8
+	if len(names) > most {
+		return fmt.Sprintf("known: %s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return "known: " + strings.Join(names, ", ")
+}
+
+// nearest returns the name that written was probably meant to be, "" if none is near.
+func nearest(written string, names []string) string {
+	best, least := "", 3
+	if len(written) < 4 {
+		least = 2
+	}
+	for _, name := range names {
+		if d := distance(strings.ToLower(written), strings.ToLower(name)); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is the number of single-letter edits between two words, where a swap of neighbours counts as one.
+func distance(a, b string) int {
+	before, last, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			next[j] = min(next[j-1]+1, last[j]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
+		}
+		before, last, next = last, next, before
+	}
+	return last[len(b)]
+}
