@@ -1,0 +1,239 @@
+package wire
+
+import "encoding/binary"
+
+// Section is a section of a response.
+type Section uint8
+
+// The sections, in the order in which they must be written.
+const (
+	Answer Section = iota
+	Authority
+	Additional
+)
+
+// Offsets for those who say where an owner is.
+const (
+	// QName is where the question's name begins in a message.
+	QName = HeaderSize
+	// DataOffset is from the start of a record, whose owner is a pointer, to its RDATA: where the target of a CNAME is, which
+	// owns the records that come next.
+	DataOffset = 2 + recordFixed
+
+	recordFixed = 10     // TYPE, CLASS, TTL, RDLENGTH
+	maxPointer  = 0x3fff // RFC 1035 section 4.1.4
+)
+
+// Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, the record
+// methods fill it in the order of the sections, and Finish completes it.
+//
+// A set of records goes in whole or not at all. One that does not fit in the answer section leaves the question and the OPT
+// record alone, with TC set, so that the requester comes back over TCP and nobody takes a part for the whole (RFC 2181 section 9);
+// one that does not fit in the authority section sets TC as well; one in the additional section is left out without a word.
+// After TC nothing more goes in.
+type Builder struct {
+	UDPSize uint16 // octets that the server takes over UDP: what its OPT record says
+	NSID    []byte // the server's identifier, for those who ask; none if empty
+
+	buf      []byte // as long as the message may be
+	n        int    // octets written
+	body     int    // where the sections after the question begin
+	reserved int    // octets set aside for the OPT record
+	counts   [3]uint16
+	section  Section
+	full     bool // TC is set
+	aa       bool
+	rcode    uint16
+	query    *Query
+	opt      opt
+}
+
+// Start begins the response to a query: its header, and the question in the case it was asked, if one could be read. The
+// response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not overlap the
+// request. The query must stay as it is until Finish.
+func (b *Builder) Start(buf []byte, limit int, q *Query) {
+	limit = min(limit, cap(buf), MaxMessage)
+	b.buf = buf[:max(limit, 0)]
+	b.query = q
+	b.n, b.body, b.reserved = 0, 0, 0
+	b.counts, b.section, b.full = [3]uint16{}, Answer, false
+	b.aa, b.rcode, b.opt = false, RcodeNoError, opt{}
+	if limit < HeaderSize {
+		b.buf, b.full = nil, true
+		return
+	}
+	clear(b.buf[:HeaderSize])
+	b.n = HeaderSize
+	if len(q.Question) > 0 && b.fits(len(q.Question)) {
+		b.n += copy(b.buf[b.n:], q.Question)
+		b.buf[5] = 1 // QDCOUNT
+	}
+	b.body = b.n
+	b.startOPT()
+}
+
+// Reply is Start and Finish of a response without records: a refusal, or an error.
+func (b *Builder) Reply(buf []byte, limit int, q *Query, rcode uint16) []byte {
+	b.Start(buf, limit, q)
+	b.SetRcode(rcode)
+	return b.Finish()
+}
+
+// SetRcode sets the response code, RcodeNoError until then. Codes above 15 are said with the OPT record (RFC 6891 section
+// 6.1.3); without one, the low four bits are what remains.
+func (b *Builder) SetRcode(rcode uint16) { b.rcode = rcode }
+
+// SetAuthoritative sets AA, which is clear until then.
+func (b *Builder) SetAuthoritative(aa bool) { b.aa = aa }
+
+// Len returns how many octets are written: the offset of the next record.
+func (b *Builder) Len() int { return b.n }
+
+// Truncated reports whether TC is set.
+func (b *Builder) Truncated() bool { return b.full }
+
+// Truncate takes all records out and sets TC, so that nothing goes in any more but what the OPT record says.
+func (b *Builder) Truncate() {
+	b.n = b.body
+	b.counts = [3]uint16{}
+	b.full = true
+}
+
+// Set appends a set of count records in wire form, each beginning with two octets for its owner, and makes these a
+// compression pointer to the owner, which is the name at that offset of the message (QName, or RDATA written before).
+// Where the offset is beyond what a pointer can say, the owner is written in full. It reports whether the set went in.
+func (b *Builder) Set(s Section, wire []byte, count, owner int) bool {
+	if owner > maxPointer {
+		return b.setInFull(s, wire, count, owner)
+	}
+	if !b.room(s, len(wire)) {
+		return false
+	}
+	at := b.n
+	b.n += copy(b.buf[at:], wire)
+	pointer := 0xc000 | uint16(owner)
+	for range count {
+		if at+DataOffset > b.n {
+			break
+		}
+		binary.BigEndian.PutUint16(b.buf[at:], pointer)
+		at += DataOffset + int(binary.BigEndian.Uint16(b.buf[at+DataOffset-2:]))
+	}
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// setInFull is Set for an owner that no pointer reaches.
+func (b *Builder) setInFull(s Section, wire []byte, count, owner int) bool {
+	name := b.nameAt(owner)
+	if !b.room(s, len(wire)+count*(len(name)-2)) {
+		return false
+	}
+	for range count {
+		if len(wire) < DataOffset {
+			break
+		}
+		size := min(len(wire), DataOffset+int(binary.BigEndian.Uint16(wire[DataOffset-2:])))
+		b.n += copy(b.buf[b.n:], name)
+		b.n += copy(b.buf[b.n:], wire[2:size])
+		wire = wire[size:]
+	}
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// nameAt returns the name at that offset of the message, up to and with its root label or a compression pointer.
+func (b *Builder) nameAt(at int) []byte {
+	end := skipName(b.buf[:b.n], at)
+	if end < 0 || end > b.n {
+		return b.buf[:0]
+	}
+	return b.buf[at:end:end]
+}
+
+// Addresses appends address records of class IN: A if width is 4, AAAA if it is 16, one for each width octets of addresses.
+// The owner is as in Set, the TTL in seconds.
+func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, width int) bool {
+	kind := TypeA
+	if width == 16 {
+		kind = TypeAAAA
+	}
+	var short [2]byte
+	name := short[:]
+	if owner > maxPointer {
+		name = b.nameAt(owner)
+	} else {
+		binary.BigEndian.PutUint16(name, 0xc000|uint16(owner))
+	}
+	count := len(addresses) / width
+	if !b.room(s, count*(len(name)+recordFixed+width)) {
+		return false
+	}
+	for i := 0; i < len(addresses); i += width {
+		b.n += copy(b.buf[b.n:], name)
+		fixed := b.buf[b.n : b.n+recordFixed]
+		binary.BigEndian.PutUint16(fixed, kind)
+		binary.BigEndian.PutUint16(fixed[2:], ClassIN)
+		binary.BigEndian.PutUint32(fixed[4:], ttl)
+		binary.BigEndian.PutUint16(fixed[8:], uint16(width))
+		b.n += recordFixed
+		b.n += copy(b.buf[b.n:], addresses[i:i+width])
+	}
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// Records appends count records that are complete, with owners of their own.
+func (b *Builder) Records(s Section, wire []byte, count int) bool {
+	if !b.room(s, len(wire)) {
+		return false
+	}
+	b.n += copy(b.buf[b.n:], wire)
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// room reports whether so many octets go in, in that section, and truncates if they had to and do not.
+func (b *Builder) room(s Section, size int) bool {
+	if b.full || s < b.section {
+		return false
+	}
+	b.section = s
+	if b.fits(size) {
+		return true
+	}
+	switch s {
+	case Answer:
+		b.Truncate()
+	case Authority:
+		b.full = true
+	}
+	return false
+}
+
+func (b *Builder) fits(size int) bool { return b.n+b.reserved+size <= len(b.buf) }
+
+// Finish completes the response and returns it, in the buffer that Start was given.
+func (b *Builder) Finish() []byte {
+	if b.n == 0 {
+		return nil
+	}
+	opt := b.finishOPT()
+	h, q := b.buf[:HeaderSize], b.query
+	binary.BigEndian.PutUint16(h, q.ID)
+	h[2] = flagQR | q.Opcode&15<<3
+	if b.aa {
+		h[2] |= flagAA
+	}
+	if b.full {
+		h[2] |= flagTC
+	}
+	if q.RD {
+		h[2] |= flagRD
+	}
+	h[3] = byte(b.rcode & 15)
+	binary.BigEndian.PutUint16(h[6:], b.counts[Answer])
+	binary.BigEndian.PutUint16(h[8:], b.counts[Authority])
+	binary.BigEndian.PutUint16(h[10:], b.counts[Additional]+opt)
+	return b.buf[:b.n]
+}

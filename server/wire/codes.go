@@ -1,0 +1,64 @@
+package wire
+
+// Opcodes (RFC 6895 section 2.2).
+const (
+	OpcodeQuery  = 0
+	OpcodeNotify = 4
+	OpcodeUpdate = 5
+)
+
+// Rcodes (RFC 6895 section 2.3). Those above 15 need an OPT record to be said.
+const (
+	RcodeNoError  uint16 = 0
+	RcodeFormErr  uint16 = 1
+	RcodeServFail uint16 = 2
+	RcodeNXDomain uint16 = 3
+	RcodeNotImp   uint16 = 4
+	RcodeRefused  uint16 = 5
+	RcodeBadVers  uint16 = 16
+)
+
+// Types and classes that a server has to know of by itself.
+const (
+	TypeA     uint16 = 1
+	TypeHINFO uint16 = 13
+	TypeAAAA  uint16 = 28
+	TypeOPT   uint16 = 41
+	TypeTSIG  uint16 = 250
+	TypeIXFR  uint16 = 251
+	TypeAXFR  uint16 = 252
+	TypeANY   uint16 = 255
+
+	ClassIN  uint16 = 1
+	ClassCH  uint16 = 3
+	ClassANY uint16 = 255
+)
+
+// INFO-CODEs of Extended DNS Errors (RFC 8914 section 5.2) that an authoritative server has use for.
+const (
+	ErrorOther            uint16 = 0
+	ErrorStaleAnswer      uint16 = 3
+	ErrorNotReady         uint16 = 14
+	ErrorBlocked          uint16 = 15
+	ErrorProhibited       uint16 = 18
+	ErrorNotAuthoritative uint16 = 20
+	ErrorNotSupported     uint16 = 21
+	ErrorNetworkError     uint16 = 23
+	ErrorInvalidData      uint16 = 24
+)
+
+const (
+	flagQR = 0x80 // in the third octet of the header
+	flagAA = 0x04
+	flagTC = 0x02
+	flagRD = 0x01
+	flagAD = 0x20 // in the fourth
+	flagCD = 0x10
+	flagDO = 0x80 // in the third octet of OPT's TTL
+
+	optionNSID      = 3
+	optionECS       = 8
+	optionCookie    = 10
+	optionKeepalive = 11
+	optionError     = 15
+)

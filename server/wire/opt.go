@@ -1,0 +1,144 @@
+package wire
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// opt is what the OPT record of a response will say. Each option is set aside room for when it is set, and is left out if
+// there is none any more, so that Finish always has the room that it needs.
+type opt struct {
+	present   bool
+	nsid      bool
+	ecs       bool
+	scope     uint8
+	cookie    []byte
+	keepalive bool
+	idle      uint16 // units of 100 ms
+	failed    bool   // there is an extended error
+	code      uint16
+	text      string
+}
+
+const (
+	optSize      = 11 // the root, TYPE, CLASS, TTL, RDLENGTH
+	optionHeader = 4
+)
+
+// startOPT decides on the OPT record: there is one in a response if there was one in the request (RFC 6891 section 6.1.1).
+// What the request asks for goes first.
+func (b *Builder) startOPT() {
+	q, o := b.query, &b.opt
+	if !q.EDNS || !b.reserve(optSize) {
+		return
+	}
+	o.present = true
+	if q.ECS.Present {
+		o.ecs = b.reserve(optionHeader + len(q.ECS.Raw))
+	}
+	if q.NSID && len(b.NSID) > 0 {
+		o.nsid = b.reserve(optionHeader + len(b.NSID))
+	}
+}
+
+func (b *Builder) reserve(size int) bool {
+	if !b.fits(size) {
+		return false
+	}
+	b.reserved += size
+	return true
+}
+
+// SetScope sets the scope prefix length that goes back with the client subnet, 0 until then: the answer is good for all
+// clients whose address has the same first scope bits (RFC 7871 section 7.2.1). It is cut to the family's length, and means
+// nothing where the request had no client subnet; for family 0 the scope is always 0.
+func (b *Builder) SetScope(scope uint8) {
+	switch b.query.ECS.Family {
+	case 1:
+		b.opt.scope = min(scope, 32)
+	case 2:
+		b.opt.scope = min(scope, 128)
+	}
+}
+
+// SetError adds an Extended DNS Error (RFC 8914), if the request had an OPT record and there is room: first the text is
+// left out, then all of it. There is one a response; the first stays.
+func (b *Builder) SetError(code uint16, text string) {
+	o := &b.opt
+	if !o.present || o.failed {
+		return
+	}
+	switch {
+	case b.reserve(optionHeader + 2 + len(text)):
+		o.failed, o.code, o.text = true, code, text
+	case b.reserve(optionHeader + 2):
+		o.failed, o.code = true, code
+	}
+}
+
+// SetKeepalive says how long an idle TCP connection is kept open (RFC 7828), in units of 100 ms up to 6553.5 s.
+func (b *Builder) SetKeepalive(idle time.Duration) {
+	o := &b.opt
+	if o.present && (o.keepalive || b.reserve(optionHeader+2)) {
+		o.keepalive, o.idle = true, uint16(min(max(idle/(100*time.Millisecond), 0), 1<<16-1))
+	}
+}
+
+// SetCookie adds a COOKIE option (RFC 7873): the client's cookie and the server's. The slice must stay as it is until Finish.
+func (b *Builder) SetCookie(cookie []byte) {
+	o := &b.opt
+	if o.present && o.cookie == nil && b.reserve(optionHeader+len(cookie)) {
+		o.cookie = cookie
+	}
+}
+
+// finishOPT writes the OPT record and returns how many records that is.
+func (b *Builder) finishOPT() uint16 {
+	q, o := b.query, &b.opt
+	if !o.present {
+		return 0
+	}
+	at := b.n
+	r := b.buf[at : at+optSize]
+	r[0] = 0
+	binary.BigEndian.PutUint16(r[1:], TypeOPT)
+	binary.BigEndian.PutUint16(r[3:], max(MinUDP, b.UDPSize))
+	r[5], r[6], r[7], r[8] = byte(b.rcode>>4), 0, 0, 0 // extended rcode, version 0, flags
+	if q.DO {
+		r[7] = flagDO
+	}
+	b.n += optSize
+	if o.ecs {
+		b.option(optionECS, len(q.ECS.Raw))
+		data := b.buf[b.n:]
+		b.n += copy(data, q.ECS.Raw)
+		data[3] = o.scope
+	}
+	if o.nsid {
+		b.option(optionNSID, len(b.NSID))
+		b.n += copy(b.buf[b.n:], b.NSID)
+	}
+	if o.cookie != nil {
+		b.option(optionCookie, len(o.cookie))
+		b.n += copy(b.buf[b.n:], o.cookie)
+	}
+	if o.keepalive {
+		b.option(optionKeepalive, 2)
+		binary.BigEndian.PutUint16(b.buf[b.n:], o.idle)
+		b.n += 2
+	}
+	if o.failed {
+		b.option(optionError, 2+len(o.text))
+		binary.BigEndian.PutUint16(b.buf[b.n:], o.code)
+		b.n += 2
+		b.n += copy(b.buf[b.n:], o.text)
+	}
+	binary.BigEndian.PutUint16(r[9:], uint16(b.n-at-optSize))
+	return 1
+}
+
+func (b *Builder) option(code uint16, size int) {
+	binary.BigEndian.PutUint16(b.buf[b.n:], code)
+	binary.BigEndian.PutUint16(b.buf[b.n+2:], uint16(size))
+	b.n += optionHeader
+}

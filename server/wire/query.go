@@ -1,0 +1,269 @@
+// Package wire is DNS messages in and out, on bytes: a Query reads a request, a Builder writes the response to it. Neither
+// allocates, and neither knows a zone: what goes into a response comes as record sets that are in wire form already.
+//
+// A request is hostile until it has been read to its end. Parse walks all of it once, follows no compression pointer, and
+// returns a Verdict: what kind of reply the request deserves, by the letter of RFC 1035, 6891 and 7871 and, where they
+// leave it open, as BIND, NSD and Knot agree. The question is kept twice: in lower case to be looked up, and as it was
+// sent to be echoed, because resolvers check its case (the 0x20 bits) against forgery.
+//
+// A response grows in the caller's buffer up to a limit, section by section. Room for the OPT record is set aside from the
+// start, so a full message never loses it.
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Sizes in octets.
+const (
+	HeaderSize = 12  // RFC 1035 section 4.1.1
+	MaxName    = 255 // a name in wire form (RFC 1035 section 2.3.4)
+	MinUDP     = 512 // a UDP response that every requester takes (RFC 1035 section 2.3.4, RFC 6891 section 6.2.5)
+	MaxMessage = 1<<16 - 1
+)
+
+// Verdict is what a request deserves.
+type Verdict uint8
+
+// The verdicts. All but Drop are replied to: with an answer, or by Builder.Reply with the Rcode.
+const (
+	OK      Verdict = iota // a QUERY with one readable question
+	Drop                   // no reply at all: a response, or too short to have an ID and flags
+	FormErr                // FORMERR
+	BadVers                // BADVERS: a version of EDNS above 0 (RFC 6891 section 6.1.3)
+	NotImp                 // NOTIMP: an opcode other than QUERY
+)
+
+// Rcode returns the rcode that replies to the verdict; RcodeNoError for OK and Drop.
+func (v Verdict) Rcode() uint16 {
+	switch v {
+	case FormErr:
+		return RcodeFormErr
+	case BadVers:
+		return RcodeBadVers
+	case NotImp:
+		return RcodeNotImp
+	}
+	return RcodeNoError
+}
+
+func (v Verdict) String() string {
+	switch v {
+	case OK:
+		return "OK"
+	case Drop:
+		return "Drop"
+	case FormErr:
+		return "FormErr"
+	case BadVers:
+		return "BadVers"
+	case NotImp:
+		return "NotImp"
+	}
+	return "Verdict?"
+}
+
+// Query is a request that was read. The caller owns it and uses it again and again; Parse overwrites all of it. Slices in
+// it alias the message, which must stay as it is until the response is built.
+type Query struct {
+	ID     uint16
+	Opcode uint8
+	RD     bool // recursion desired: echoed
+	CD     bool // checking disabled (RFC 4035 section 3.2.2)
+	AD     bool // authentic data wanted (RFC 6840 section 5.7)
+
+	Type  uint16 // QTYPE
+	Class uint16 // QCLASS
+
+	// Question is QNAME, QTYPE and QCLASS as they were sent, to be echoed; nil where there is no readable question.
+	Question []byte
+
+	EDNS      bool   // there is an OPT record (RFC 6891)
+	Version   uint8  // of EDNS
+	UDPSize   uint16 // how large a UDP response may be, octets: at least MinUDP, which it is without EDNS
+	DO        bool   // DNSSEC OK (RFC 3225)
+	ECS       ClientSubnet
+	NSID      bool   // the server's identifier is asked for (RFC 5001)
+	Keepalive bool   // edns-tcp-keepalive (RFC 7828); means nothing over UDP
+	Cookie    []byte // the option's data (RFC 7873), 8 or 16 to 40 octets; nil if there is none
+
+	// TSIG is where the TSIG record (RFC 8945) begins in the message; 0: there is none. It is not verified here.
+	TSIG int
+
+	name   [MaxName]byte
+	size   uint8 // of name, octets
+	labels [MaxName / 2]uint8
+	count  uint8 // of labels
+}
+
+// ClientSubnet is the EDNS Client Subnet option of a request (RFC 7871 section 6).
+type ClientSubnet struct {
+	Present bool
+	Family  uint16 // 1: IPv4, 2: IPv6, 0: the client wants nobody to know (with Source 0)
+	Source  uint8  // source prefix length, bits: 0 to 32 or 128
+	// Addr has its bits after Source zero; it is not valid where Family is 0. An IPv4-mapped IPv6 address is left mapped.
+	Addr netip.Addr
+	// Raw is the option's data as sent: FAMILY, SOURCE, SCOPE, ADDRESS.
+	Raw []byte
+}
+
+// Name returns QNAME in wire form and lower case, with the root label. It is empty where there is no readable question.
+// It aliases the Query.
+func (q *Query) Name() []byte { return q.name[:q.size] }
+
+// Labels returns where in Name each label begins (its length octet), first to last, without the root's. It aliases the Query.
+func (q *Query) Labels() []uint8 { return q.labels[:q.count] }
+
+// Limit returns how large a UDP response may be, octets: what the requester takes, and not more than most (RFC 6891
+// section 6.2.5).
+func (q *Query) Limit(most int) int { return max(MinUDP, min(int(q.UDPSize), most)) }
+
+// Parse reads a request. After any verdict but Drop, the Query is good to start a reply from: what could not be read is
+// left at zero.
+func (q *Query) Parse(msg []byte) Verdict {
+	if len(msg) < HeaderSize || msg[2]&flagQR != 0 {
+		return Drop
+	}
+	q.ID = binary.BigEndian.Uint16(msg)
+	q.Opcode = msg[2] >> 3 & 15
+	q.RD = msg[2]&flagRD != 0
+	q.CD = msg[3]&flagCD != 0
+	q.AD = msg[3]&flagAD != 0
+	q.Type, q.Class, q.Question = 0, 0, nil
+	q.EDNS, q.Version, q.UDPSize, q.DO = false, 0, MinUDP, false
+	q.ECS, q.NSID, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, nil
+	q.TSIG, q.size, q.count = 0, 0, 0
+
+	questions := binary.BigEndian.Uint16(msg[4:])
+	at := HeaderSize
+	if questions == 1 {
+		at = q.question(msg)
+	}
+	switch {
+	case q.Opcode != OpcodeQuery:
+		return NotImp // whatever else is in it may have a layout of its own (RFC 8490)
+	case q.Question == nil:
+		return FormErr // also for more than one (RFC 9619)
+	}
+	return q.records(msg, at)
+}
+
+// question reads the question and returns where it ends. Where it cannot be read it leaves Question nil.
+func (q *Query) question(msg []byte) (end int) {
+	at, count := HeaderSize, uint8(0)
+	for {
+		if at >= len(msg) || at-HeaderSize >= MaxName {
+			return HeaderSize
+		}
+		length := msg[at]
+		if length == 0 {
+			break
+		}
+		if length > 63 { // a compression pointer has nothing to point at, and other label types are no more (RFC 6891 section 5)
+			return HeaderSize
+		}
+		if count == uint8(len(q.labels)) {
+			return HeaderSize
+		}
+		q.labels[count] = uint8(at - HeaderSize)
+		count++
+		at += int(length) + 1
+	}
+	size := at + 1 - HeaderSize
+	if size > MaxName || at+5 > len(msg) {
+		return HeaderSize
+	}
+	lower(q.name[:size], msg[HeaderSize:])
+	q.size, q.count = uint8(size), count
+	q.Type = binary.BigEndian.Uint16(msg[at+1:])
+	q.Class = binary.BigEndian.Uint16(msg[at+3:])
+	q.Question = msg[HeaderSize : at+5 : at+5]
+	return at + 5
+}
+
+// lower copies src to dst, as long as dst is, with A to Z as a to z. In a name in wire form that changes letters only:
+// length octets are below 'A'.
+func lower(dst, src []byte) {
+	for len(dst) >= 8 && len(src) >= 8 {
+		binary.LittleEndian.PutUint64(dst, lower8(binary.LittleEndian.Uint64(src)))
+		dst, src = dst[8:], src[8:]
+	}
+	for i := range dst {
+		c := src[i]
+		if c-'A' < 26 {
+			c |= 0x20
+		}
+		dst[i] = c
+	}
+}
+
+// lower8 is lower for eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top bit of
+// each octet, and turns that bit into 0x20.
+func lower8(w uint64) uint64 {
+	const every = 0x0101010101010101
+	low := w &^ (0x80 * every)
+	atLeastA := low + (0x80-'A')*every
+	aboveZ := low + (0x80-'Z'-1)*every
+	upper := atLeastA &^ aboveZ &^ w & (0x80 * every)
+	return w | upper>>2
+}
+
+// records walks the sections after the question, takes OPT and TSIG from the additional section, and skips the rest:
+// requests have no business with other records, but servers have always let them pass. What follows the last record is
+// ignored, as BIND and NSD do.
+func (q *Query) records(msg []byte, at int) Verdict {
+	before := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
+	total := before + int(binary.BigEndian.Uint16(msg[10:]))
+	var options []byte
+	for i := range total {
+		start := at
+		if at = skipName(msg, at); at < 0 || at+10 > len(msg) {
+			return FormErr
+		}
+		fixed := msg[at : at+10 : at+10] // TYPE, CLASS, TTL, RDLENGTH
+		at += 10
+		end := at + int(binary.BigEndian.Uint16(fixed[8:]))
+		if end > len(msg) || q.TSIG != 0 { // TSIG is the last record (RFC 8945 section 5.1)
+			return FormErr
+		}
+		switch binary.BigEndian.Uint16(fixed) {
+		case TypeOPT:
+			if i < before || q.EDNS || msg[start] != 0 { // one, in the additional section, owned by the root (RFC 6891 section 6.1.1)
+				return FormErr
+			}
+			q.EDNS = true
+			q.UDPSize = max(MinUDP, binary.BigEndian.Uint16(fixed[2:]))
+			q.Version = fixed[5]
+			q.DO = fixed[6]&flagDO != 0
+			options = msg[at:end]
+		case TypeTSIG:
+			if i < before {
+				return FormErr
+			}
+			q.TSIG = start
+		}
+		at = end
+	}
+	if q.Version > 0 {
+		return BadVers // and its options may be anything
+	}
+	return q.options(options)
+}
+
+// skipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not followed.
+func skipName(msg []byte, at int) int {
+	for limit := at + MaxName; at < len(msg) && at < limit; {
+		switch length := msg[at]; {
+		case length == 0:
+			return at + 1
+		case length >= 0xc0:
+			return at + 2
+		case length > 63:
+			return -1
+		default:
+			at += int(length) + 1
+		}
+	}
+	return -1
+}
