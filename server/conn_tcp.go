@@ -1,0 +1,147 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	firstBuffer  = 1024      // octets that a connection has for requests at first; it grows to what a request needs
+	maxMessage   = 65535     // octets of a DNS message over TCP (RFC 1035 4.2.2)
+	flushAt      = 16 * 1024 // octets of responses after which no more requests are answered before writing
+	drainReading = 100 * time.Millisecond
+)
+
+// connection is one client's TCP connection (RFC 7766). Requests are answered in the order in which they come; all that
+// have come whole are answered before anything is written, so that pipelined ones share system calls.
+type connection struct {
+	net.Conn
+	server *Server
+	client netip.Addr
+	group  netip.Prefix // what the limit per client counts
+
+	// waiting is since when the client has owed a whole request, in nanoseconds of the table's clock; negative while one
+	// is being answered. A request that dribbles in does not renew it, so that a slow client is as idle as a silent one.
+	waiting atomic.Int64
+	evicted atomic.Bool
+}
+
+// run answers until the client is done, is too slow, or the server stops.
+func (c *connection) run() {
+	why := c.serve()
+	if c.evicted.Load() {
+		why = closedEvicted
+	}
+	c.server.table.remove(c, why)
+	_ = c.Close()
+}
+
+// serve returns why it ended.
+func (c *connection) serve() closing {
+	s := c.server
+	limits := &s.options.TCP
+	var responses []byte
+	requests := make([]byte, 0, firstBuffer)
+	deadline := time.Now().Add(limits.Idle)
+	for {
+		c.waiting.Store(s.table.now())
+		_ = c.SetReadDeadline(deadline)
+		if s.stopping.Load() { // looked at after the deadline was set: either this sees the stop, or the stop sees that
+			_ = c.SetReadDeadline(time.Unix(0, s.drainBy.Load()))
+		}
+		for !wholeMessage(requests) {
+			requests = roomForMessage(requests)
+			n, err := c.Read(requests[len(requests):cap(requests)])
+			requests = requests[:len(requests)+n]
+			if err == nil || wholeMessage(requests) {
+				continue
+			}
+			switch {
+			case errors.Is(err, io.EOF) && len(requests) == 0:
+				return closedByClient
+			case errors.Is(err, os.ErrDeadlineExceeded) && s.stopping.Load():
+				c.finish()
+				return closedByStop
+			case errors.Is(err, os.ErrDeadlineExceeded) && len(requests) == 0:
+				return closedIdle
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				return closedSlow
+			}
+			return closedBroken
+		}
+		c.waiting.Store(-1)
+		for wholeMessage(requests) {
+			var ok bool
+			w := s.scratch.get()
+			responses, requests, ok = w.answerStream(requests, c.client, responses[:0])
+			s.scratch.put(w)
+			_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
+			if _, err := c.Write(responses); errors.Is(err, os.ErrDeadlineExceeded) {
+				return closedSlow
+			} else if err != nil {
+				return closedBroken
+			}
+			if !ok {
+				return closedBadMessage
+			}
+		}
+		if cap(responses) > flushAt { // a connection that had one long answer need not hold it for ever
+			responses = nil
+		}
+		deadline = time.Now().Add(limits.Idle)
+	}
+}
+
+// finish ends our side, and waits a moment for the client's: closing with something unread would make the kernel throw
+// away responses that the client has not read yet.
+func (c *connection) finish() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(drainReading))
+		_, _ = io.CopyN(io.Discard, c.Conn, 4*maxMessage)
+	}
+}
+
+// wholeMessage reports whether a request, two octets of length and as many as they say, has come whole.
+func wholeMessage(b []byte) bool {
+	return len(b) >= 2 && len(b) >= 2+int(binary.BigEndian.Uint16(b))
+}
+
+// roomForMessage returns b with room for the rest of the request that it begins with.
+func roomForMessage(b []byte) []byte {
+	need := firstBuffer
+	if len(b) >= 2 {
+		need = 2 + int(binary.BigEndian.Uint16(b))
+	}
+	if cap(b) >= need && len(b) < cap(b) {
+		return b
+	}
+	grown := make([]byte, len(b), max(need, firstBuffer))
+	copy(grown, b)
+	return grown
+}
+
+// answerStream answers the whole requests that a stream holds, in order, and appends the responses with their lengths to
+// out, until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
+// front of their buffer. It is not ok where a request is none that can be answered: the connection is of no more use.
+func (w *worker) answerStream(requests []byte, client netip.Addr, out []byte) (responses, rest []byte, ok bool) {
+	at := 0
+	ok = true
+	for ok && len(out) < flushAt && wholeMessage(requests[at:]) {
+		size := int(binary.BigEndian.Uint16(requests[at:]))
+		request := requests[at+2 : at+2+size]
+		at += 2 + size
+		response := w.answer(request, client, w.long[:0])
+		if ok = len(response) > 0; ok {
+			out = binary.BigEndian.AppendUint16(out, uint16(len(response)))
+			out = append(out, response...)
+		}
+	}
+	w.flush()
+	return out, requests[:copy(requests, requests[at:])], ok
+}

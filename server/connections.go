@@ -1,0 +1,228 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// TCPLimits bound what TCP connections may cost. The zero value of a field stands for its default.
+type TCPLimits struct {
+	Connections int           // open at once; 1024 if zero. When full, the one that has been idle longest is closed
+	PerClient   int           // open at once by one IPv4 address or IPv6 /64; 64 if zero, at most Connections
+	Idle        time.Duration // without a whole request; 10 s if zero (RFC 7766 6.2.3)
+	Write       time.Duration // for the client to take what was written; 5 s if zero
+}
+
+func (l TCPLimits) orDefaults() TCPLimits {
+	if l.Connections <= 0 {
+		l.Connections = 1024
+	}
+	if l.PerClient <= 0 {
+		l.PerClient = 64
+	}
+	if l.Idle <= 0 {
+		l.Idle = 10 * time.Second
+	}
+	if l.Write <= 0 {
+		l.Write = 5 * time.Second
+	}
+	l.PerClient = min(l.PerClient, l.Connections)
+	return l
+}
+
+// closing is why a connection ended.
+type closing int
+
+const (
+	closedByClient   closing = iota
+	closedIdle               // no request for too long
+	closedSlow               // a request or a response took too long
+	closedBadMessage         // not a query
+	closedBroken             // reset, or ended within a request
+	closedEvicted            // made room for a newer one
+	closedRefused            // over the limit, with none idle to close instead
+	closedByStop
+	closings
+)
+
+var closingNames = [closings]string{"client", "idle", "slow", "bad message", "broken", "evicted", "refused", "stop"}
+
+// connections is the table of open connections. Opening and closing lock it; answering does not.
+type connections struct {
+	limits TCPLimits
+	epoch  time.Time
+
+	mu       sync.Mutex
+	open     map[*connection]struct{}
+	byClient map[netip.Prefix]int
+
+	accepted atomic.Uint64
+	closed   [closings]atomic.Uint64
+}
+
+func newConnections(limits TCPLimits) *connections {
+	return &connections{
+		limits: limits, epoch: time.Now(),
+		open: make(map[*connection]struct{}), byClient: make(map[netip.Prefix]int),
+	}
+}
+
+// now is the table's clock: nanoseconds since it was made, monotonic.
+func (t *connections) now() int64 { return int64(time.Since(t.epoch)) }
+
+// clientGroup is what counts as one client: an IPv4 address, or an IPv6 /64, which one host can have all of.
+func clientGroup(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.WithZone("").Prefix(bits)
+	return p
+}
+
+// add takes the connection in, or reports that there is no room. It closes the client's own oldest idle connection when
+// the client has too many, and the oldest idle of all when there are too many of them.
+func (t *connections) add(c *connection) bool {
+	c.group = clientGroup(c.client)
+	c.waiting.Store(t.now())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.accepted.Add(1)
+	if t.byClient[c.group] >= t.limits.PerClient && !t.evict(&c.group) ||
+		len(t.open) >= t.limits.Connections && !t.evict(nil) {
+		t.closed[closedRefused].Add(1)
+		return false
+	}
+	t.open[c] = struct{}{}
+	t.byClient[c.group]++
+	return true
+}
+
+// evict closes the connection that has been idle longest, of one client if given, and reports whether there was one. It
+// looks at all of them: that is some microseconds, and only for a table that is full.
+func (t *connections) evict(of *netip.Prefix) bool {
+	var oldest *connection
+	var since int64
+	for c := range t.open {
+		w := c.waiting.Load()
+		if w < 0 || of != nil && c.group != *of || oldest != nil && w >= since {
+			continue
+		}
+		oldest, since = c, w
+	}
+	if oldest == nil {
+		return false
+	}
+	oldest.evicted.Store(true)
+	t.forget(oldest)
+	_ = oldest.Close() // its own goroutine notices and counts it
+	return true
+}
+
+// forget takes the connection out of the table. The caller holds the lock.
+func (t *connections) forget(c *connection) {
+	if _, found := t.open[c]; !found {
+		return
+	}
+	delete(t.open, c)
+	if t.byClient[c.group]--; t.byClient[c.group] == 0 {
+		delete(t.byClient, c.group)
+	}
+}
+
+// remove is called once by each connection that has ended.
+func (t *connections) remove(c *connection, why closing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(c)
+	t.closed[why].Add(1)
+}
+
+// drain makes every connection stop reading at that time.
+func (t *connections) drain(by time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.open {
+		_ = c.SetReadDeadline(by)
+	}
+}
+
+// cut closes every connection that is left and returns how many there were.
+func (t *connections) cut() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.open {
+		_ = c.Close()
+	}
+	return len(t.open)
+}
+
+// size returns how many connections are open.
+func (t *connections) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// acceptor accepts the connections of one listen address.
+type acceptor struct {
+	server   *Server
+	listener net.Listener
+	stopped  chan struct{}
+	once     sync.Once
+}
+
+func newAcceptor(s *Server, l net.Listener) *acceptor {
+	return &acceptor{server: s, listener: l, stopped: make(chan struct{})}
+}
+
+// stop makes run return; connections that it has accepted go on.
+func (a *acceptor) stop() { a.once.Do(func() { close(a.stopped); _ = a.listener.Close() }) }
+
+func (a *acceptor) close() { a.stop() }
+
+// run accepts until told to stop, and then waits for the connections to end. Errors such as having no descriptor left
+// pass: it closes the oldest idle connection and waits a little longer after each, up to a second.
+func (a *acceptor) run() error {
+	const first, longest = 5 * time.Millisecond, time.Second
+	s := a.server
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	for pause := first; ; {
+		conn, err := a.listener.Accept()
+		if err != nil {
+			if s.stopping.Load() {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("tcp %s: %w", a.listener.Addr(), err)
+			}
+			s.log.Warn("cannot accept a TCP connection, trying again", "address", a.listener.Addr().String(), "error", err,
+				"in", pause)
+			s.table.mu.Lock()
+			s.table.evict(nil)
+			s.table.mu.Unlock()
+			select {
+			case <-a.stopped:
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, longest)
+			continue
+		}
+		pause = first
+		c := &connection{Conn: conn, server: s}
+		if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			c.client = remote.AddrPort().Addr().Unmap()
+		}
+		if !s.table.add(c) {
+			_ = conn.Close()
+			continue
+		}
+		handlers.Go(c.run)
+	}
+}

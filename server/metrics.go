@@ -1,0 +1,97 @@
+package server
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector shows the counts of a server to Prometheus. It sums when it is asked: the workers know nothing of it.
+type collector struct{ server *Server }
+
+var (
+	queriesDesc = prometheus.NewDesc("leeward_dns_queries_total",
+		"Queries received.", []string{"proto", "family"}, nil)
+	responsesDesc = prometheus.NewDesc("leeward_dns_responses_total",
+		"Responses made, by RCODE.", []string{"rcode"}, nil)
+	droppedDesc = prometheus.NewDesc("leeward_dns_dropped_total",
+		"Datagrams and requests without a response: short or long ones, faults, and errors of the system.", []string{"reason"}, nil)
+	truncatedDesc = prometheus.NewDesc("leeward_dns_truncated_total",
+		"Responses with TC set.", nil, nil)
+	steeredDesc = prometheus.NewDesc("leeward_dns_steered_total",
+		"Queries that a policy has answered.", nil, nil)
+	failOpenDesc = prometheus.NewDesc("leeward_dns_fail_open_total",
+		"Queries that a policy has answered as if all endpoints were healthy, none being so.", nil, nil)
+	poolDesc = prometheus.NewDesc("leeward_dns_pool_answers_total",
+		"Queries answered with addresses of a pool.", []string{"pool"}, nil)
+	subnetDesc = prometheus.NewDesc("leeward_dns_client_subnet_queries_total",
+		"Queries with an EDNS Client Subnet option.", nil, nil)
+	notReadyDesc = prometheus.NewDesc("leeward_dns_not_ready_total",
+		"Queries told SERVFAIL as there was no snapshot yet.", nil, nil)
+	connectionsDesc = prometheus.NewDesc("leeward_tcp_connections",
+		"TCP connections open now.", nil, nil)
+	acceptedDesc = prometheus.NewDesc("leeward_tcp_connections_accepted_total",
+		"TCP connections accepted.", nil, nil)
+	closedDesc = prometheus.NewDesc("leeward_tcp_connections_closed_total",
+		"TCP connections closed, by reason.", []string{"reason"}, nil)
+)
+
+// wayNames are the labels proto and family of each way.
+var wayNames = [ways][2]string{udp4: {"udp", "ipv4"}, udp6: {"udp", "ipv6"}, tcp4: {"tcp", "ipv4"}, tcp6: {"tcp", "ipv6"}}
+
+var droppedNames = map[int]string{
+	droppedShort: "short", droppedLong: "long", droppedPanic: "panic", droppedReceive: "receive", droppedSend: "send",
+}
+
+// codeNames are the mnemonics of RFC 6895 2.3.
+var codeNames = map[int]string{
+	0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
+	8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 16: "BADVERS", 23: "BADCOOKIE",
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		queriesDesc, responsesDesc, droppedDesc, truncatedDesc, steeredDesc, failOpenDesc, poolDesc, subnetDesc, notReadyDesc,
+		connectionsDesc, acceptedDesc, closedDesc,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector. All series that have a mnemonic are there from the start, so that a rate can
+// be taken of the first of its kind.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	t := c.server.counts.sum()
+	for way, names := range wayNames {
+		counter(queriesDesc, t[queries+way], names[0], names[1])
+	}
+	for code, n := range t[responses:single] {
+		if name, known := codeNames[code]; known {
+			counter(responsesDesc, n, name)
+		} else if n > 0 {
+			counter(responsesDesc, n, strconv.Itoa(code))
+		}
+	}
+	for i, name := range droppedNames {
+		counter(droppedDesc, t[i], name)
+	}
+	counter(truncatedDesc, t[truncated])
+	counter(steeredDesc, t[steered])
+	counter(failOpenDesc, t[failOpen])
+	for pool, n := range c.server.AnswersByPool() {
+		counter(poolDesc, n, pool)
+	}
+	counter(subnetDesc, t[subnets])
+	counter(notReadyDesc, t[notReady])
+
+	table := c.server.table
+	out <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(table.size()))
+	counter(acceptedDesc, table.accepted.Load())
+	for why, name := range closingNames {
+		counter(closedDesc, table.closed[why].Load(), name)
+	}
+}

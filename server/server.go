@@ -1,0 +1,297 @@
+// Package server answers DNS queries on UDP and TCP from what is in memory.
+//
+// Configuration and health come in through one call, Publish: a State pairs a Snapshot with a View, and a query loads
+// that one pointer. Reading and writing packets is kept apart from answering them: a packet loop (recvmmsg on linux, a
+// net.UDPConn anywhere, a TCP connection) hands the bytes of a request and the client's address to a worker, and the
+// worker appends the bytes of the response to a buffer that the loop owns. A worker has its own random generator,
+// scratch and counts, so that answering allocates nothing, takes no lock and asks nobody.
+//
+// From a query's way in to its way out: bind.go opens the sockets, batch_linux.go, conn_udp.go and conn_tcp.go move
+// bytes, worker.go answers, chain.go follows the tree, steered.go asks the policy, counts.go counts and metrics.go
+// shows the counts.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are a Server's settings. The zero value of a field stands for its default.
+type Options struct {
+	// Listen are the addresses to answer on, each for UDP and TCP: "192.0.2.1:53", "[2001:db8::1]:53", "0.0.0.0:53"
+	// (all of IPv4), "[::]:53" (all of IPv6) or ":53" (all of both). Port 0 takes a free port, the same for UDP and TCP.
+	Listen []string
+
+	// ID names this server among the servers of a zone; it is what NSID says where NSID is empty.
+	ID string
+
+	// NSID is what a query that asks for it is told (RFC 5001). ID if empty; where both are, the option is not answered.
+	NSID string
+
+	// Workers is how many packet loops each listen address has, each on its own thread. The number of cores if zero.
+	Workers int
+
+	// UDPSize is the largest response over UDP in octets, 512 to 4096. 1232 if zero.
+	UDPSize int
+
+	// Portable takes the packet loop that every system has where there is a faster one too.
+	Portable bool
+
+	// TCP bounds what connections may cost.
+	TCP TCPLimits
+
+	// Drain is how long Serve waits on its way out for what is in flight. 5 s if zero.
+	Drain time.Duration
+
+	// Log is where starts, stops and faults go; nothing is logged for a query that goes well. Silent if nil.
+	Log *slog.Logger
+
+	// Registerer takes the server's metrics. None are registered if nil.
+	Registerer prometheus.Registerer
+
+	// Seed draws a seed for a worker's random generator. math/rand/v2's Uint64 if nil.
+	Seed func() uint64
+}
+
+// Defaults of what Options leave out.
+const (
+	DefaultUDPSize = 1232 // octets: fits the IPv6 minimum MTU without fragments
+	DefaultDrain   = 5 * time.Second
+	MinUDPSize     = 512
+	MaxUDPSize     = 4096
+)
+
+// Server answers queries on its listen addresses. Make one with New.
+type Server struct {
+	options Options
+	log     *slog.Logger
+	listen  []listenAddress
+	nsid    []byte
+
+	state  atomic.Pointer[State]
+	counts *counts
+	pools  poolNames
+	panics panicLog
+
+	started  atomic.Bool
+	stopping atomic.Bool
+	drainBy  atomic.Int64 // Unix nanoseconds: when connections stop reading, once stopping is set
+
+	mu        sync.Mutex // guards what follows, which Start and Shutdown alone touch
+	addresses []netip.AddrPort
+	loops     []packetLoop
+	tcp       []*acceptor
+	table     *connections
+	scratch   *scratchPool
+	running   sync.WaitGroup
+	done      chan struct{} // closed when every loop has ended and every socket is closed
+	failed    chan error    // the first loop that ended without being told to
+}
+
+// packetLoop moves datagrams between one socket and a worker: a batchLoop on linux, a plainLoop anywhere.
+type packetLoop interface {
+	run() error // reads, answers and writes until told to stop and what is in flight has been answered
+	wake()      // tells run to look whether it should stop; called from another goroutine
+	close()     // called once, after run has ended
+}
+
+// New returns a Server that does not listen yet. It fails for a listen address that cannot be read, a size out of range,
+// or metrics that are registered already.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.NumCPU()
+	}
+	if o.Workers < 0 || o.Workers > 1024 {
+		return nil, fmt.Errorf("workers: %d is out of range; give 1 to 1024, or 0 for one a core", o.Workers)
+	}
+	if o.UDPSize == 0 {
+		o.UDPSize = DefaultUDPSize
+	}
+	if o.UDPSize < MinUDPSize || o.UDPSize > MaxUDPSize {
+		return nil, fmt.Errorf("UDP size: %d octets is out of range; give %d to %d", o.UDPSize, MinUDPSize, MaxUDPSize)
+	}
+	if o.Drain == 0 {
+		o.Drain = DefaultDrain
+	}
+	if o.Seed == nil {
+		o.Seed = rand.Uint64
+	}
+	if o.NSID == "" {
+		o.NSID = o.ID
+	}
+	if len(o.NSID) > 128 {
+		return nil, fmt.Errorf("NSID: %d octets are too many to fit beside an answer; give at most 128", len(o.NSID))
+	}
+	o.TCP = o.TCP.orDefaults()
+	if len(o.Listen) == 0 {
+		return nil, errors.New("listen: no address; give at least one, such as 127.0.0.1:5300")
+	}
+	s := &Server{
+		options: o,
+		log:     o.Log,
+		nsid:    []byte(o.NSID),
+		counts:  new(counts),
+		done:    make(chan struct{}),
+		failed:  make(chan error, 1),
+	}
+	for _, text := range o.Listen {
+		a, err := readListen(text)
+		if err != nil {
+			return nil, err
+		}
+		s.listen = append(s.listen, a)
+	}
+	s.table = newConnections(o.TCP)
+	s.scratch = newScratchPool(s)
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(&collector{server: s}); err != nil {
+			return nil, fmt.Errorf("metrics of the DNS server: %w; give each server a registry of its own", err)
+		}
+	}
+	return s, nil
+}
+
+// Publish makes every query from now on answer from the state: one that is received after Publish has returned never
+// sees what was before. The state must not change afterwards. Until the first Publish, and after one with no Snapshot,
+// queries are told SERVFAIL.
+func (s *Server) Publish(state State) {
+	if state.Snapshot == nil {
+		s.state.Store(nil)
+		return
+	}
+	s.pools.name(state.Snapshot.Program(), s.counts)
+	s.state.Store(&state)
+}
+
+// Start binds all listen addresses and begins to answer. Where one cannot be bound none is, and the error says which.
+// A Server starts once.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started.Load() {
+		return errors.New("the server was started before; make a new one")
+	}
+	// Each packet loop holds a thread: one more than loops of an address can keep busy must be left for everybody else.
+	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
+		runtime.GOMAXPROCS(s.options.Workers + 1)
+	}
+	for _, a := range s.listen {
+		if err := s.bind(a); err != nil {
+			for _, l := range s.loops {
+				l.close()
+			}
+			for _, t := range s.tcp {
+				t.close()
+			}
+			s.loops, s.tcp, s.addresses = nil, nil, nil
+			return err
+		}
+	}
+	s.started.Store(true)
+	for _, l := range s.loops {
+		s.running.Go(func() { s.fail(l.run()) })
+	}
+	for _, t := range s.tcp {
+		s.running.Go(func() { s.fail(t.run()) })
+	}
+	loops, tcp := s.loops, s.tcp
+	go func() {
+		s.running.Wait()
+		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has become
+		// another file's.
+		for _, l := range loops {
+			l.close()
+		}
+		for _, t := range tcp {
+			t.close()
+		}
+		close(s.done)
+	}()
+	for _, a := range s.addresses {
+		s.log.Info("listening", "address", a, "workers", s.options.Workers)
+	}
+	return nil
+}
+
+// fail keeps the first error of a loop for Serve.
+func (s *Server) fail(err error) {
+	if err == nil {
+		return
+	}
+	s.log.Error("a socket failed", "error", err)
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Serve starts the server unless Start has done so, answers until the context ends, and then drains for at most
+// Options.Drain. It returns nil when the context ended it, and otherwise why a socket failed.
+func (s *Server) Serve(ctx context.Context) error {
+	if !s.started.Load() {
+		if err := s.Start(); err != nil {
+			return err
+		}
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+	case <-s.done:
+	case failure = <-s.failed:
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Drain)
+	defer cancel()
+	return errors.Join(failure, s.Shutdown(drain))
+}
+
+// Shutdown stops reading, answers what has been received, closes all sockets and returns nil. When the context ends
+// first, what is left is cut off and the error says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.started.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	if !s.stopping.Load() {
+		s.drainBy.Store(time.Now().Add(drainReading).UnixNano())
+		s.stopping.Store(true)
+		for _, t := range s.tcp {
+			t.stop()
+		}
+		for _, l := range s.loops {
+			l.wake()
+		}
+		s.table.drain(time.Unix(0, s.drainBy.Load()))
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+	}
+	left := s.table.cut()
+	<-s.done
+	if left == 0 {
+		return nil
+	}
+	return fmt.Errorf("shutdown: %d TCP connections were cut off before they were answered: %w", left, context.Cause(ctx))
+}
+
+// Addrs returns what Start has bound, in the order of Options.Listen: each is UDP and TCP. ":53" gives two.
+func (s *Server) Addrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]netip.AddrPort(nil), s.addresses...)
+}

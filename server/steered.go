@@ -1,0 +1,51 @@
+package server
+
+import (
+	"net/netip"
+
+	"leeward/server/wire"
+	"leeward/zones/steer"
+)
+
+// steer writes what a policy answers to the client at the owner, which is the name at that offset of the message.
+//
+// The client is the address of the query's ECS option. Without one, and where its source prefix length is 0 because
+// somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 7.1.2); such an answer has
+// scope 0, as it does not depend on anything in the option.
+func (w *worker) steer(view *steer.View, client netip.Addr, owner int) {
+	q, b, d := &w.query, &w.build, &w.decision
+	subnet := q.ECS.Present && q.ECS.Source > 0
+	if subnet {
+		client = q.ECS.Addr
+	}
+	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
+	w.found.Policy.Decide(view, &w.request, d)
+	scope := d.Scope
+	if d.Count == 0 && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
+		w.request.Family = steer.V6
+		w.found.Policy.Decide(view, &w.request, d)
+		scope = max(scope, d.Scope)
+	}
+	if subnet {
+		if client.Is4In6() { // decided as IPv4, echoed as IPv6
+			scope += 96
+		}
+		b.SetScope(scope)
+	}
+	w.tally[steered]++
+	if d.Count == 0 {
+		w.set(wire.Authority, &w.found.Negative, owner)
+		return
+	}
+	if d.FailOpen {
+		w.tally[failOpen]++
+	}
+	if d.Pool >= 0 {
+		w.stripe.pools.add(d.Pool)
+	}
+	width := 4
+	if w.request.Family == steer.V6 {
+		width = 16
+	}
+	b.Addresses(wire.Answer, owner, d.TTL, d.Addresses, width)
+}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// The protocols, as the first of their two ways.
+const (
+	udp = udp4
+	tcp = tcp4
+)
+
+// worker answers queries, one at a time: a packet loop has its own, and TCP connections borrow one from a pool. Whatever
+// a query needs to be answered is in it, so that nothing is allocated and nothing shared.
+type worker struct {
+	server *Server
+	proto  way // udp or tcp
+	stripe *stripe
+	tally  tally
+	random rand.PCG
+
+	query    wire.Query
+	build    wire.Builder
+	found    snapshot.Answer
+	request  steer.Request
+	decision steer.Decision
+	chain    [maxChain]target // where the query has led to
+
+	long []byte // TCP: where a response is made, wire.MaxMessage octets
+}
+
+// newWorker makes a worker that counts in a stripe of its own.
+func (s *Server) newWorker(proto way) *worker { return s.newWorkerOn(s.counts.stripe(), proto) }
+
+func (s *Server) newWorkerOn(on *stripe, proto way) *worker {
+	w := &worker{server: s, proto: proto, stripe: on}
+	w.random.Seed(s.options.Seed(), s.options.Seed())
+	w.build.UDPSize = uint16(s.options.UDPSize)
+	w.build.NSID = s.nsid
+	if proto == tcp {
+		w.long = make([]byte, wire.MaxMessage)
+	}
+	return w
+}
+
+// flush tells others what has been counted.
+func (w *worker) flush() { w.stripe.add(&w.tally) }
+
+// answer makes the response to a request from the state published last. It writes to out from its start up to its
+// capacity, and returns what it wrote; nothing if there is nothing to say. A fault in here costs that response and no more.
+func (w *worker) answer(request []byte, client netip.Addr, out []byte) (response []byte) {
+	defer w.survive(request, client, &response)
+	return w.respond(w.server.state.Load(), request, client, out)
+}
+
+// survive keeps a panic from ending the server: it counts it, and logs one a second at most.
+func (w *worker) survive(request []byte, client netip.Addr, response *[]byte) {
+	if fault := recover(); fault != nil {
+		*response = nil
+		w.tally[droppedPanic]++
+		w.server.panics.say(w.server.log, fault, request, client)
+	}
+}
+
+// respond is answer without its safety net: a function of the state, the request, the client's address and the worker's
+// random generator. The state is nil until there is one.
+func (w *worker) respond(state *State, request []byte, client netip.Addr, out []byte) []byte {
+	q, b := &w.query, &w.build
+	verdict := q.Parse(request)
+	if verdict == wire.Drop {
+		w.tally[droppedShort]++
+		return nil
+	}
+	family := way(0)
+	if client.Is6() {
+		family = 1
+	}
+	w.tally[queries+w.proto+family]++
+
+	limit := wire.MaxMessage
+	if w.proto == udp {
+		limit = q.Limit(w.server.options.UDPSize)
+	}
+	b.Start(out, limit, q)
+	rcode := verdict.Rcode()
+	if q.Keepalive && w.proto == tcp {
+		b.SetKeepalive(w.server.options.TCP.Idle)
+	}
+	if q.ECS.Present {
+		w.tally[subnets]++
+	}
+	switch {
+	case verdict != wire.OK:
+	case state == nil:
+		rcode = wire.RcodeServFail
+		b.SetError(wire.ErrorNotReady, "no snapshot yet")
+		w.tally[notReady]++
+	case q.Class != wire.ClassIN:
+		rcode = wire.RcodeRefused
+		b.SetError(wire.ErrorNotAuthoritative, "")
+	case q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR:
+		rcode = wire.RcodeRefused
+		b.SetError(wire.ErrorNotSupported, "")
+	default:
+		rcode = w.follow(state, client)
+	}
+	b.SetRcode(rcode)
+	if b.Truncated() {
+		w.tally[truncated]++
+	}
+	w.tally[responses+min(int(rcode), responseCodes-1)]++
+	return b.Finish()
+}
+
+// scratchPool lends workers to TCP connections. They hold nothing that may not be lost: what they count is flushed
+// before they are given back.
+type scratchPool struct{ pool sync.Pool }
+
+func newScratchPool(s *Server) *scratchPool {
+	stripes := make([]*stripe, s.options.Workers) // fewer than workers, which come and go
+	for i := range stripes {
+		stripes[i] = s.counts.stripe()
+	}
+	var next atomic.Uint64
+	return &scratchPool{sync.Pool{New: func() any {
+		return s.newWorkerOn(stripes[next.Add(1)%uint64(len(stripes))], tcp)
+	}}}
+}
+
+func (p *scratchPool) get() *worker  { return p.pool.Get().(*worker) }
+func (p *scratchPool) put(w *worker) { p.pool.Put(w) }
+
+// panicLog says what went wrong, one a second at most: whoever finds a request that does it can send many.
+type panicLog struct {
+	last       atomic.Int64 // Unix nanoseconds
+	suppressed atomic.Uint64
+}
+
+func (p *panicLog) say(log *slog.Logger, fault any, request []byte, client netip.Addr) {
+	now, last := time.Now().UnixNano(), p.last.Load()
+	if now-last < int64(time.Second) || !p.last.CompareAndSwap(last, now) {
+		p.suppressed.Add(1)
+		return
+	}
+	log.Error("a fault while answering a query; it was dropped", "fault", fmt.Sprint(fault), "client", client,
+		"request", fmt.Sprintf("%x", request[:min(len(request), 512)]), "suppressed", p.suppressed.Swap(0),
+		"stack", string(debug.Stack()))
+}
