@@ -23,7 +23,8 @@ const (
 
 func (s State) String() string { return [...]string{"unknown", "up", "down"}[s] }
 
-// Target is one address of one endpoint: what is probed, reported on and judged.
+// Target is one address of one endpoint: what is probed, reported on and judged. In a Report, no address at all (the
+// zero Addr) stands for every address of the endpoint.
 type Target struct {
 	Endpoint string // "pool/endpoint"
 	Address  netip.Addr
@@ -46,4 +47,7 @@ type Report struct {
 	Reason   string    // why: "connection refused", "status 503", "timeout after 1s"; empty when up
 	Latency  time.Duration
 	Load     float64 // as the probe's response reported it; NaN or 0 where unknown
+
+	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage moves.
+	ValidFor time.Duration
 }

@@ -1,0 +1,186 @@
+package health
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// DefaultStale is how long a report is fresh after its vantage last moved, where the vantage has not said.
+const DefaultStale = 10 * time.Second
+
+// Board holds the reports of all vantages and judges them. Its verdicts depend only on the reports it holds and on which
+// of them are fresh, never on the order they came in. It is not safe for concurrent use: one goroutine owns it.
+//
+// Work is proportional to what changed: a report touches its target, a vantage that goes stale or blind the targets it
+// reports on.
+type Board struct {
+	now       time.Time // of the last Judge
+	vantages  map[string]*vantage
+	targets   map[Target]*target
+	endpoints map[string]*endpoint
+	regions   map[string]int // region → assigned targets
+	dirty     []*target
+	deadlines deadlines
+}
+
+// target is all there is on one target. It exists while it is assigned or a vantage reports on it.
+type target struct {
+	Target
+	assigned     bool
+	pool, region string
+	quorum       Quorum
+	cells        []cell // one a vantage, by vantage
+	state        State
+	since        time.Time
+	dirty        bool
+}
+
+// endpoint keeps an endpoint's targets together, and the reports that are for all of its addresses.
+type endpoint struct {
+	targets []*target
+	all     map[*vantage]Report
+}
+
+// NewBoard returns an empty Board.
+func NewBoard() *Board {
+	return &Board{
+		vantages:  map[string]*vantage{},
+		targets:   map[Target]*target{},
+		endpoints: map[string]*endpoint{},
+		regions:   map[string]int{},
+	}
+}
+
+// Own says that a vantage is this process itself: its reports come from memory and never go stale.
+func (b *Board) Own(name string) {
+	v := b.vantage(name)
+	v.own = true
+}
+
+// Assign says which targets there are now. Reports on others are kept, as the assignment may only be late, and do not
+// count. Where a target is listed twice the first one stands.
+func (b *Board) Assign(as []Assignment) {
+	listed := make(map[Target]bool, len(as))
+	for i := range as {
+		a := &as[i]
+		if listed[a.Target] {
+			continue
+		}
+		listed[a.Target] = true
+		t := b.target(a.Target)
+		if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum {
+			continue
+		}
+		b.uncount(t)
+		if t.assigned {
+			b.leave(t.region)
+		}
+		t.assigned, t.pool, t.region, t.quorum = true, a.Pool, a.Region, a.Monitor.Quorum
+		if b.regions[t.region]++; len(b.regions) <= 2 && b.regions[t.region] == 1 {
+			b.reblind()
+		}
+		b.touch(t)
+	}
+	for _, t := range b.targets {
+		if t.assigned && !listed[t.Target] {
+			b.uncount(t)
+			b.leave(t.region)
+			t.assigned, t.state, t.since = false, Unknown, time.Time{}
+			b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
+			b.drop(t)
+		}
+	}
+}
+
+// leave counts a target out of its region.
+func (b *Board) leave(region string) {
+	if b.regions[region]--; b.regions[region] == 0 {
+		delete(b.regions, region)
+		if len(b.regions) <= 1 {
+			b.reblind()
+		}
+	}
+}
+
+// reblind asks for the blindness of all vantages anew: whether there is more than one region has changed.
+func (b *Board) reblind() {
+	for _, v := range b.vantages {
+		v.moved = true
+	}
+}
+
+// target returns the target, made if it is new, with the reports that are for all of its endpoint's addresses.
+func (b *Board) target(key Target) *target {
+	t := b.targets[key]
+	if t != nil {
+		return t
+	}
+	t = &target{Target: key}
+	b.targets[key] = t
+	e := b.endpoint(key.Endpoint)
+	e.targets = append(e.targets, t)
+	for v, r := range e.all {
+		r.Target = key
+		b.put(b.now, t, v, r, true)
+	}
+	return t
+}
+
+func (b *Board) endpoint(name string) *endpoint {
+	e := b.endpoints[name]
+	if e == nil {
+		e = &endpoint{}
+		b.endpoints[name] = e
+	}
+	return e
+}
+
+// drop forgets the target if it is not assigned and nobody reports on it by its address.
+func (b *Board) drop(t *target) {
+	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool { return !c.forAll && c.state != Unknown }) {
+		return
+	}
+	for len(t.cells) > 0 {
+		b.remove(t, t.cells[0].vantage)
+	}
+	delete(b.targets, t.Target)
+	e := b.endpoints[t.Endpoint]
+	e.targets = slices.DeleteFunc(e.targets, func(o *target) bool { return o == t })
+	if len(e.targets) == 0 && len(e.all) == 0 {
+		delete(b.endpoints, t.Endpoint)
+	}
+}
+
+func (b *Board) touch(t *target) {
+	if !t.dirty {
+		t.dirty = true
+		b.dirty = append(b.dirty, t)
+	}
+}
+
+// State returns the verdict's state: Unknown of a target that is not assigned.
+func (b *Board) State(key Target) State {
+	if t := b.targets[key]; t != nil {
+		return t.state
+	}
+	return Unknown
+}
+
+// Vantages returns what the Board knows of each vantage at that time, by name.
+func (b *Board) Vantages(now time.Time) []VantageStatus {
+	var all []VantageStatus
+	for _, name := range slices.Sorted(maps.Keys(b.vantages)) {
+		v := b.vantages[name]
+		all = append(all, VantageStatus{
+			Vantage: name, Fresh: v.freshAt(now), Own: v.own, Blind: v.blind, Sequence: v.sequence, Heard: v.heard,
+			Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down, Shared: v.shared, Contradicted: v.contradicted,
+		})
+	}
+	return all
+}
+
+func byTarget(a, b Target) int {
+	return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), a.Address.Compare(b.Address))
+}

@@ -1,0 +1,280 @@
+package health
+
+import (
+	"container/heap"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Judge brings all verdicts up to that time and returns the targets whose state turned, sorted.
+//
+// The votes on a target are what fresh, sighted vantages know of it. Where there is none, the last votes of sighted
+// vantages stand although they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then
+// says whether it is Down; otherwise it is Up.
+//
+// A vantage is blind, and abstains, when on more than half of the targets that another vantage votes on too it says down
+// while most of the others say up, and these targets lie in two regions or more (two pools, where there is one region
+// altogether). The others are the fresh ones; a vantage that is itself stale is compared with stale ones where no fresh
+// one votes, so that all going stale together changes nothing.
+func (b *Board) Judge(now time.Time) (changed []Target) {
+	b.now = now
+	b.expire(now)
+	for _, t := range b.dirty {
+		b.recount(t)
+	}
+	b.sight()
+	for _, t := range b.dirty {
+		t.dirty = false
+		if !t.assigned {
+			continue
+		}
+		if state := t.judge(); state != t.state {
+			t.state, t.since = state, now
+			changed = append(changed, t.Target)
+		}
+	}
+	clear(b.dirty)
+	b.dirty = b.dirty[:0]
+	slices.SortFunc(changed, byTarget)
+	return changed
+}
+
+// expire touches the targets of vantages that went stale or came back, and of reports whose own time is over.
+func (b *Board) expire(now time.Time) {
+	turned := map[*vantage]bool{}
+	for _, v := range b.vantages {
+		if fresh := v.freshAt(now); fresh != v.fresh {
+			v.fresh, turned[v] = fresh, true
+		}
+	}
+	b.touchAll(turned)
+	for len(b.deadlines) > 0 && !now.Before(b.deadlines[0].at) {
+		d := heap.Pop(&b.deadlines).(deadline)
+		i, found := d.target.find(d.vantage)
+		if !found {
+			continue
+		}
+		c := &d.target.cells[i]
+		c.armed = false
+		if c.validFor == 0 {
+			continue
+		}
+		if at := c.received.Add(c.validFor); now.Before(at) {
+			c.armed = true
+			b.deadlines.push(deadline{at, d.target, d.vantage})
+			continue
+		}
+		b.touch(d.target)
+	}
+}
+
+// touchAll touches every target that one of the vantages reports on.
+func (b *Board) touchAll(vantages map[*vantage]bool) {
+	if len(vantages) == 0 {
+		return
+	}
+	for _, t := range b.targets {
+		for i := range t.cells {
+			if vantages[t.cells[i].vantage] {
+				b.touch(t)
+				break
+			}
+		}
+	}
+}
+
+// recount sets what the target's cells add to the counts of their vantages.
+func (b *Board) recount(t *target) {
+	b.uncount(t)
+	var votes [2][3]int // fresh or not, state
+	for i := range t.cells {
+		c := &t.cells[i]
+		c.fresh = c.freshAt(b.now)
+		votes[index(c.fresh)][c.state]++
+	}
+	if !t.assigned {
+		return
+	}
+	for i := range t.cells {
+		c := &t.cells[i]
+		if c.state == Unknown {
+			continue
+		}
+		votes[index(c.fresh)][c.state]--
+		others := votes[1]
+		if others[Up]+others[Down] == 0 && !c.fresh {
+			others = votes[0]
+		}
+		votes[index(c.fresh)][c.state]++
+		if others[Up]+others[Down] == 0 {
+			continue
+		}
+		v := c.vantage
+		c.shared = true
+		v.shared++
+		v.moved = true
+		if c.state == Down && others[Up] > others[Down] {
+			c.contradicted = true
+			v.contradicted++
+			v.regions[t.region]++
+			v.pools[t.pool]++
+		}
+	}
+}
+
+// uncount takes out what recount added.
+func (b *Board) uncount(t *target) {
+	for i := range t.cells {
+		c := &t.cells[i]
+		v := c.vantage
+		if c.shared {
+			c.shared = false
+			v.shared--
+			v.moved = true
+		}
+		if c.contradicted {
+			c.contradicted = false
+			v.contradicted--
+			decrement(v.regions, t.region)
+			decrement(v.pools, t.pool)
+		}
+	}
+}
+
+func decrement(counts map[string]int, key string) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
+	}
+}
+
+func index(fresh bool) int {
+	if fresh {
+		return 1
+	}
+	return 0
+}
+
+// sight finds the blind vantages, and touches the targets of those that became or ceased to be it.
+func (b *Board) sight() {
+	turned := map[*vantage]bool{}
+	for _, v := range b.vantages {
+		if !v.moved {
+			continue
+		}
+		v.moved = false
+		spread := len(v.regions)
+		if len(b.regions) == 1 {
+			spread = len(v.pools)
+		}
+		if blind := 2*v.contradicted > v.shared && spread >= 2; blind != v.blind {
+			v.blind, turned[v] = blind, true
+		}
+	}
+	b.touchAll(turned)
+}
+
+// tally counts the votes that make the verdict, as Judge says.
+func (t *target) tally() (up, down int, stale bool) {
+	for _, fresh := range [...]bool{true, false} {
+		for i := range t.cells {
+			c := &t.cells[i]
+			if c.fresh != fresh || c.vantage.blind {
+				continue
+			}
+			switch c.state {
+			case Up:
+				up++
+			case Down:
+				down++
+			}
+		}
+		if up+down > 0 {
+			return up, down, !fresh
+		}
+	}
+	return 0, 0, false
+}
+
+func (t *target) judge() State {
+	up, down, _ := t.tally()
+	switch {
+	case up+down == 0:
+		return Unknown
+	case t.quorum.Down(down, up+down):
+		return Down
+	}
+	return Up
+}
+
+// Verdict returns the verdict on a target as of the last Judge, with how it came about.
+func (b *Board) Verdict(key Target) Verdict {
+	t := b.targets[key]
+	if t == nil || !t.assigned {
+		return Verdict{Why: "not monitored: counts as up"}
+	}
+	var stale bool
+	v := Verdict{State: t.state, Since: t.since}
+	v.Up, v.Down, stale = t.tally()
+	for i := range t.cells {
+		c := &t.cells[i]
+		heard := c.vantage.heard
+		if c.validFor > 0 {
+			heard = c.received
+		}
+		if c.fresh {
+			v.Fresh++
+		}
+		v.Votes = append(v.Votes, Vote{
+			Vantage: c.vantage.name, State: c.state, Fresh: c.fresh, Blind: c.vantage.blind,
+			Counted: c.state != Unknown && !c.vantage.blind && c.fresh != stale,
+			Reason:  c.reason, Age: b.now.Sub(heard), Latency: c.latency, Load: c.load,
+		})
+	}
+	v.Why = t.quorum.why(v.Up, v.Down, stale)
+	for _, vote := range v.Votes {
+		if vote.Blind {
+			v.Why += fmt.Sprintf("; %s is blind and abstains", vote.Vantage)
+		}
+	}
+	return v
+}
+
+// NextDeadline returns when, without another report, a Judge would next see something go stale; zero if never.
+func (b *Board) NextDeadline(now time.Time) (at time.Time) {
+	for _, v := range b.vantages {
+		if v.own || !v.freshAt(now) {
+			continue
+		}
+		if d := v.heard.Add(v.stale); at.IsZero() || d.Before(at) {
+			at = d
+		}
+	}
+	if len(b.deadlines) > 0 && (at.IsZero() || b.deadlines[0].at.Before(at)) {
+		at = b.deadlines[0].at
+	}
+	return at
+}
+
+// deadlines are the times at which reports with a validity of their own go stale: a heap, the next one first.
+type deadlines []deadline
+
+type deadline struct {
+	at      time.Time
+	target  *target
+	vantage *vantage
+}
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d *deadlines) Push(x any)        { *d = append(*d, x.(deadline)) }
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	x := (*d)[last]
+	(*d)[last] = deadline{}
+	*d = (*d)[:last]
+	return x
+}
+
+func (d *deadlines) push(x deadline) { heap.Push(d, x) }

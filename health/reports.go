@@ -1,0 +1,279 @@
+package health
+
+import (
+	"slices"
+	"time"
+)
+
+// vantage is one reporter, and what its reports add up to. The counts are kept with every change, so that blindness is
+// a comparison of two numbers.
+type vantage struct {
+	name     string
+	own      bool
+	sequence uint64 // highest seen in reports and heartbeats
+	beat     uint64 // last heartbeat's
+	stale    time.Duration
+	heard    time.Time // receipt of the last sequence that moved
+	fresh    bool      // as the last Judge saw it
+	blind    bool
+	moved    bool // the counts have changed since the last Judge
+
+	up, down, unknown    int // its reports
+	shared, contradicted int // see cell
+	regions, pools       map[string]int // of the contradicted targets
+
+	behind uint64            // a heartbeat that went backwards, until the next one tells what it was
+	held   map[Target]Report // reports older than those held: of a new run, if it is one
+}
+
+// cell is one vantage's report on one target.
+type cell struct {
+	vantage  *vantage
+	state    State
+	forAll   bool // it came as a report on every address of the endpoint
+	fresh    bool // as the last Judge saw it
+	armed    bool // there is a deadline for it
+	sequence uint64
+	received time.Time // when this sequence came
+	validFor time.Duration
+	reason   string
+	latency  time.Duration
+	load     float64
+
+	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, and contradicted
+	// when it is down and most of the others are up.
+	shared, contradicted bool
+}
+
+func (v *vantage) freshAt(now time.Time) bool {
+	return v.own || !v.heard.IsZero() && now.Before(v.heard.Add(v.stale))
+}
+
+func (c *cell) freshAt(now time.Time) bool {
+	if c.validFor > 0 && !c.vantage.own {
+		return now.Before(c.received.Add(c.validFor))
+	}
+	return c.vantage.freshAt(now)
+}
+
+func (v *vantage) hear(now time.Time, sequence uint64) {
+	if v.heard.IsZero() || sequence > v.sequence {
+		v.sequence, v.heard = max(sequence, v.sequence), now
+	}
+}
+
+func (v *vantage) count(s State, n int) {
+	switch s {
+	case Up:
+		v.up += n
+	case Down:
+		v.down += n
+	default:
+		v.unknown += n
+	}
+}
+
+func (b *Board) vantage(name string) *vantage {
+	v := b.vantages[name]
+	if v == nil {
+		v = &vantage{name: name, stale: DefaultStale, regions: map[string]int{}, pools: map[string]int{}}
+		b.vantages[name] = v
+	}
+	return v
+}
+
+// Report takes reports as they were received at that time, the process's own or others'. Of two reports of one vantage
+// on one target the one with the higher sequence stands. A sequence not seen before shows that the vantage is alive.
+func (b *Board) Report(now time.Time, rs ...Report) {
+	for _, r := range rs {
+		v := b.vantage(r.Vantage)
+		v.hear(now, r.Sequence)
+		if !r.Address.IsValid() {
+			b.reportAll(now, v, r)
+			continue
+		}
+		if r.State == Unknown && b.targets[r.Target] == nil {
+			continue // nothing known of a target that is not here
+		}
+		t := b.target(r.Target)
+		b.put(now, t, v, r, false)
+		b.drop(t)
+	}
+}
+
+// reportAll takes a report on every address of an endpoint. It counts where the vantage has none on the address itself.
+func (b *Board) reportAll(now time.Time, v *vantage, r Report) {
+	e := b.endpoint(r.Endpoint)
+	if old, ok := e.all[v]; ok && r.Sequence <= old.Sequence {
+		v.hold(r, old.Sequence)
+		return
+	}
+	if e.all == nil {
+		e.all = map[*vantage]Report{}
+	}
+	e.all[v] = r
+	for _, t := range e.targets {
+		r.Target = t.Target
+		b.put(now, t, v, r, true)
+	}
+}
+
+// put writes the vantage's report into the target.
+func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool) {
+	i, found := t.find(v)
+	switch {
+	case !found:
+		t.cells = slices.Insert(t.cells, i, cell{vantage: v})
+		v.count(Unknown, 1)
+	case forAll && !t.cells[i].forAll:
+		return
+	case forAll == t.cells[i].forAll && r.Sequence <= t.cells[i].sequence:
+		v.hold(r, t.cells[i].sequence)
+		return
+	}
+	c := &t.cells[i]
+	if c.state != r.State || !c.fresh || (c.validFor > 0) != (r.ValidFor > 0) {
+		b.touch(t)
+	}
+	v.count(c.state, -1)
+	v.count(r.State, 1)
+	c.state, c.forAll, c.sequence, c.received, c.validFor = r.State, forAll, r.Sequence, now, r.ValidFor
+	c.reason, c.latency, c.load = r.Reason, r.Latency, r.Load
+	if c.validFor > 0 && !v.own && !c.armed {
+		c.armed = true
+		b.deadlines.push(deadline{now.Add(c.validFor), t, v})
+	}
+}
+
+// hold keeps a report that is older than the one there is, in case the vantage has begun a new run.
+func (v *vantage) hold(r Report, sequence uint64) {
+	if r.Sequence == sequence {
+		return
+	}
+	if old, ok := v.held[r.Target]; ok && old.Sequence >= r.Sequence {
+		return
+	}
+	if v.held == nil {
+		v.held = map[Target]Report{}
+	}
+	v.held[r.Target] = r
+}
+
+// Withdraw takes back a vantage's reports on these endpoints. Without endpoints it takes back all of them and forgets
+// the vantage.
+func (b *Board) Withdraw(name string, endpoints ...string) {
+	v := b.vantages[name]
+	if v == nil {
+		return
+	}
+	if len(endpoints) == 0 {
+		for key, e := range b.endpoints {
+			b.withdraw(v, key, e)
+		}
+		if !v.own {
+			delete(b.vantages, name)
+		}
+		v.held = nil
+		return
+	}
+	for _, key := range endpoints {
+		if e := b.endpoints[key]; e != nil {
+			b.withdraw(v, key, e)
+		}
+	}
+	if len(v.held) > 0 {
+		for t := range v.held {
+			if slices.Contains(endpoints, t.Endpoint) {
+				delete(v.held, t)
+			}
+		}
+	}
+}
+
+func (b *Board) withdraw(v *vantage, key string, e *endpoint) {
+	delete(e.all, v)
+	for _, t := range slices.Clone(e.targets) {
+		if b.remove(t, v) {
+			b.touch(t)
+			b.drop(t)
+		}
+	}
+	if len(e.targets) == 0 && len(e.all) == 0 {
+		delete(b.endpoints, key)
+	}
+}
+
+// remove takes the vantage's cell out of the target.
+func (b *Board) remove(t *target, v *vantage) bool {
+	i, found := t.find(v)
+	if !found {
+		return false
+	}
+	b.uncount(t)
+	v.count(t.cells[i].state, -1)
+	t.cells = slices.Delete(t.cells, i, i+1)
+	return true
+}
+
+// Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh for
+// another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
+//
+// A vantage begins each run with a sequence above all that it had before, so one that is lower is an old message. Only
+// where such heartbeats go on, and grow, is it a new run that could not know better (its clock was set back, its old
+// heartbeat was lost): what the old run reported is then replaced by what the new one has reported.
+func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale time.Duration) {
+	v := b.vantage(name)
+	if stale > 0 {
+		v.stale = stale
+	}
+	switch {
+	case v.beat == 0 || sequence > v.beat:
+		if sequence > v.beat {
+			v.heard = now
+		}
+		v.beat, v.sequence = sequence, max(sequence, v.sequence)
+		v.behind, v.held = 0, nil
+	case sequence == v.beat:
+	case v.behind != 0 && sequence > v.behind:
+		b.restart(now, v, sequence)
+	default:
+		v.behind = sequence
+	}
+}
+
+func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
+	for key, e := range b.endpoints {
+		if all, ok := e.all[v]; ok && all.Sequence > sequence {
+			delete(e.all, v)
+		}
+		for _, t := range slices.Clone(e.targets) {
+			if i, found := t.find(v); found && t.cells[i].sequence > sequence {
+				b.remove(t, v)
+				b.touch(t)
+				b.drop(t)
+			}
+		}
+		if len(e.targets) == 0 && len(e.all) == 0 {
+			delete(b.endpoints, key)
+		}
+	}
+	v.sequence, v.beat, v.heard, v.behind = sequence, sequence, now, 0
+	held := v.held
+	v.held = nil
+	for _, r := range held {
+		b.Report(now, r)
+	}
+}
+
+// find returns where the vantage's cell is, or would be.
+func (t *target) find(v *vantage) (int, bool) {
+	for i := range t.cells {
+		if t.cells[i].vantage == v {
+			return i, true
+		}
+		if t.cells[i].vantage.name > v.name {
+			return i, false
+		}
+	}
+	return len(t.cells), false
+}

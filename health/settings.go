@@ -1,0 +1,280 @@
+package health
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The least that a Monitor may ask for, and the most.
+const (
+	MinInterval  = 100 * time.Millisecond
+	MaxInterval  = time.Hour
+	MaxThreshold = 100 // of Fall and Rise
+)
+
+// FieldError is a setting that cannot be used: which, and what to do.
+type FieldError struct {
+	Field   string // as a document spells it: "https.status"
+	Message string
+}
+
+func (e FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// Check names the check as documents do: "http", "https", "tcp", "tls", "grpc", "dns" or "external"; "" if there is none.
+func (m *Monitor) Check() string {
+	for _, c := range m.checks() {
+		if c.set {
+			return c.name
+		}
+	}
+	return ""
+}
+
+type check struct {
+	name string
+	set  bool
+}
+
+func (m *Monitor) checks() [7]check {
+	return [...]check{
+		{"http", m.HTTP != nil},
+		{"https", m.HTTPS != nil},
+		{"tcp", m.TCP != nil},
+		{"tls", m.TLS != nil},
+		{"grpc", m.GRPC != nil},
+		{"dns", m.DNS != nil},
+		{"external", m.External != nil},
+	}
+}
+
+// EffectiveInterval returns the time from probe to probe of one address.
+func (m *Monitor) EffectiveInterval() time.Duration { return m.Interval.Or(DefaultInterval) }
+
+// EffectiveTimeout returns how long one probe may take: what the monitor says, else DefaultTimeout or the interval
+// where that is shorter.
+func (m *Monitor) EffectiveTimeout() time.Duration {
+	return m.Timeout.Or(min(DefaultTimeout, m.EffectiveInterval()))
+}
+
+// EffectiveFall returns how many failures in a row make a vantage report down.
+func (m *Monitor) EffectiveFall() int {
+	if m.Fall == 0 {
+		return DefaultFall
+	}
+	return m.Fall
+}
+
+// EffectiveRise returns how many successes in a row make a vantage report up.
+func (m *Monitor) EffectiveRise() int {
+	if m.Rise == 0 {
+		return DefaultRise
+	}
+	return m.Rise
+}
+
+// DetectionTime returns the longest time from an endpoint's death to a vantage's report: fall × interval + timeout.
+func (m *Monitor) DetectionTime() time.Duration {
+	return time.Duration(m.EffectiveFall())*m.EffectiveInterval() + m.EffectiveTimeout()
+}
+
+// Validate returns what cannot be used of the settings, nil if all can.
+func (m *Monitor) Validate() []FieldError {
+	var l list
+	var set, known []string
+	for _, c := range m.checks() {
+		known = append(known, c.name)
+		if c.set {
+			set = append(set, c.name)
+		}
+	}
+	switch {
+	case len(set) == 0:
+		l.add("", "no check is given; give one of %s", strings.Join(known, ", "))
+	case len(set) > 1:
+		l.add(set[1], "there is a check already (%s); a monitor has exactly one, make another monitor for the other", set[0])
+	}
+	if d := m.EffectiveInterval(); d < MinInterval || d > MaxInterval {
+		l.add("interval", "%s is outside %s to %s", d, MinInterval, MaxInterval)
+	}
+	switch timeout := m.EffectiveTimeout(); {
+	case timeout < 0:
+		l.add("timeout", "%s is negative", timeout)
+	case timeout > m.EffectiveInterval():
+		l.add("timeout", "%s is longer than the interval of %s; a probe must end before the next begins", timeout, m.EffectiveInterval())
+	case timeout < time.Millisecond:
+		l.add("timeout", "%s is shorter than any probe; give 1ms or more", timeout)
+	}
+	l.threshold("fall", m.Fall)
+	l.threshold("rise", m.Rise)
+	if m.Quorum < All {
+		l.add("quorum", "%d is not a quorum; write majority, any, all or a number of vantages such as 2", int(m.Quorum))
+	}
+	if m.HTTP != nil {
+		m.HTTP.validate(&l, "http")
+		if m.HTTP.ServerName != "" {
+			l.add("http.serverName", "only an https check verifies a certificate; use https or leave it out")
+		}
+		if m.HTTP.Insecure {
+			l.add("http.insecure", "only an https check verifies a certificate; use https or leave it out")
+		}
+	}
+	if m.HTTPS != nil {
+		m.HTTPS.validate(&l, "https")
+		l.host("https.serverName", m.HTTPS.ServerName)
+	}
+	if m.TCP != nil {
+		l.port("tcp.port", m.TCP.Port)
+	}
+	if m.TLS != nil {
+		l.port("tls.port", m.TLS.Port)
+		l.host("tls.serverName", m.TLS.ServerName)
+		if m.TLS.MinValidity < 0 {
+			l.add("tls.minValidity", "%s is negative", m.TLS.MinValidity)
+		}
+	}
+	if m.GRPC != nil {
+		l.port("grpc.port", m.GRPC.Port)
+		l.host("grpc.serverName", m.GRPC.ServerName)
+		if !m.GRPC.TLS && m.GRPC.Insecure {
+			l.add("grpc.insecure", "only a check with tls: true verifies a certificate; add that or leave insecure out")
+		}
+	}
+	if m.DNS != nil {
+		m.DNS.validate(&l)
+	}
+	return l
+}
+
+func (h *HTTP) validate(l *list, at string) {
+	if h.Path != "" && !strings.HasPrefix(h.Path, "/") {
+		l.add(at+".path", "%q does not begin with \"/\"; write %q", h.Path, "/"+h.Path)
+	}
+	if strings.ContainsFunc(h.Path, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
+		l.add(at+".path", "%q has a space, a control character or a fragment; escape them as %%20 and the like", h.Path)
+	}
+	if _, err := ParseStatus(h.Status); err != nil {
+		l.add(at+".status", "%v", err)
+	}
+	if strings.ContainsFunc(h.Method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		l.add(at+".method", "%q is not a method; write it in capitals, such as GET or HEAD", h.Method)
+	}
+	if h.Method == "HEAD" && h.Body != "" {
+		l.add(at+".body", "the answer to HEAD has no body; use GET or leave body out")
+	}
+	if len(h.Body) > MaxBody {
+		l.add(at+".body", "is longer than the %d bytes that are read of an answer", MaxBody)
+	}
+	host := h.Host
+	if name, port, ok := strings.Cut(host, ":"); ok && !strings.Contains(port, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			l.add(at+".host", "%q has no usable port after the colon", h.Host)
+			return
+		}
+		host = name
+	}
+	l.host(at+".host", host)
+}
+
+func (d *DNS) validate(l *list) {
+	name := strings.TrimSuffix(d.Name, ".")
+	switch {
+	case d.Name == "":
+		l.add("dns.name", "is needed: the name to ask for, such as www.example.test")
+	case len(name) > 253:
+		l.add("dns.name", "is longer than 253 characters")
+	default:
+		for label := range strings.SplitSeq(name, ".") {
+			if d.Name != "." && (label == "" || len(label) > 63) {
+				l.add("dns.name", "%q is not a name: each label has 1 to 63 characters", d.Name)
+				break
+			}
+		}
+	}
+	if _, err := d.TypeCode(); err != nil {
+		l.add("dns.type", "%v", err)
+	}
+}
+
+// TypeCode returns the number of the RR type asked for (A if none is named).
+func (d *DNS) TypeCode() (uint16, error) {
+	codes := map[string]uint16{
+		"": 1, "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33,
+		"NAPTR": 35, "DS": 43, "DNSKEY": 48, "TLSA": 52, "SVCB": 64, "HTTPS": 65, "CAA": 257,
+	}
+	if code, ok := codes[strings.ToUpper(d.Type)]; ok {
+		return code, nil
+	}
+	if digits, ok := strings.CutPrefix(strings.ToUpper(d.Type), "TYPE"); ok {
+		if n, err := strconv.ParseUint(digits, 10, 16); err == nil && n > 0 {
+			return uint16(n), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a record type; write A, AAAA, SOA, TXT and the like, or TYPE and its number", d.Type)
+}
+
+// StatusRange is a run of HTTP status codes, both ends included.
+type StatusRange struct{ First, Last int }
+
+// ParseStatus reads what HTTP.Status says: "200-299", "200,204,301-302"; 200 to 299 where it is empty.
+func ParseStatus(s string) ([]StatusRange, error) {
+	if s == "" {
+		return []StatusRange{{200, 299}}, nil
+	}
+	var ranges []StatusRange
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			last = first
+		}
+		a, errA := strconv.Atoi(strings.TrimSpace(first))
+		b, errB := strconv.Atoi(strings.TrimSpace(last))
+		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
+			return nil, fmt.Errorf("%q is not a status or a range of them; write 200, 200-299 or 200,301-302, within 100 to 599", part)
+		}
+		ranges = append(ranges, StatusRange{a, b})
+	}
+	return ranges, nil
+}
+
+// MaxBody is how much of an HTTP answer's body is read, in bytes.
+const MaxBody = 64 << 10
+
+type list []FieldError
+
+func (l *list) add(field, format string, args ...any) {
+	*l = append(*l, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+func (l *list) threshold(field string, n int) {
+	if n < 0 || n > MaxThreshold {
+		l.add(field, "%d is outside 1 to %d", n, MaxThreshold)
+	}
+}
+
+func (l *list) port(field string, port uint16) {
+	if port == 0 {
+		l.add(field, "is needed: a port from 1 to 65535")
+	}
+}
+
+// host refuses what is neither a host name nor an address; empty is fine.
+func (l *list) host(field, host string) {
+	if host == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		bad := strings.ContainsFunc(label, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		})
+		if bad || label == "" || len(label) > 63 || len(host) > 254 {
+			l.add(field, "%q is not a host name such as www.example.test", host)
+			return
+		}
+	}
+}

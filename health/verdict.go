@@ -1,0 +1,55 @@
+package health
+
+import (
+	"fmt"
+	"time"
+)
+
+// Verdict is what all servers conclude of one target from the same reports, and how.
+type Verdict struct {
+	State State
+	Since time.Time // when this server's Judge saw the state turn; zero: it never has
+	Up    int       // votes that counted as up
+	Down  int       // votes that counted as down
+	Fresh int       // vantages whose report on the target is fresh, be it unknown or a blind one's
+	Votes []Vote    // each vantage's report, by vantage
+	Why   string    // the agreement in one line
+}
+
+// Vote is one vantage's report on a target, and what it weighs.
+type Vote struct {
+	Vantage string
+	State   State
+	Fresh   bool
+	Blind   bool   // the vantage abstains
+	Counted bool   // it is one of the votes that made the verdict
+	Reason  string // the vantage's word for it
+	Age     time.Duration // since this server last saw the vantage move, at the time of the last Judge
+	Latency time.Duration
+	Load    float64
+}
+
+// VantageStatus is what a Board knows of one vantage.
+type VantageStatus struct {
+	Vantage      string
+	Fresh        bool
+	Own          bool // never goes stale
+	Blind        bool
+	Sequence     uint64
+	Heard        time.Time // when this server last saw it move
+	Reports      int       // targets that it reports on
+	Up, Down     int       // of these
+	Shared       int       // targets assigned here on which another vantage votes too
+	Contradicted int       // of the shared ones it calls down, those that most others call up
+}
+
+// why says in one line how the votes made the verdict.
+func (q Quorum) why(up, down int, stale bool) string {
+	switch {
+	case up+down == 0:
+		return "no vantage has said anything yet: counts as up"
+	case stale:
+		return fmt.Sprintf("no fresh vote: the last ones stand, %d up, %d down, quorum %s", up, down, q)
+	}
+	return fmt.Sprintf("%d up, %d down, quorum %s", up, down, q)
+}
