@@ -1,0 +1,376 @@
+package geo
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oschwald/geoip2-golang/v2"
+	"github.com/oschwald/maxminddb-golang/v2"
+)
+
+// records decodes a database's records, each once however many networks share it, and numbers the locations found.
+type records struct {
+	db     *maxminddb.Reader
+	form   form
+	fields []string // of the records that detect has looked at
+
+	seen      map[uintptr]record // by offset within the database
+	locations []Location         // by number; 0 is unknown
+	numbers   map[Location]uint32
+	spellings map[string]string // one string of each kind, to keep for all locations
+
+	points, countries, systems bool // what has been found
+}
+
+// record is what steers in one of them.
+type record struct{ place, system uint32 }
+
+// form is how records are laid out.
+type form uint8
+
+const (
+	nested   form = 1 << iota // GeoIP2's City and Country, which DB-IP has too: {"country": {"iso_code": "DE"}}
+	flat                      // {"country_code": "DE", "latitude": 52.5}
+	numbered                  // GeoIP2's ASN and ISP: {"autonomous_system_number": 64500}
+)
+
+// flatRecord has the names of fields that makers of flat databases use. Their kinds differ: "AS64500" and 64500, "52.5" and
+// 52.5; a country may be a name where another field has its code.
+type flatRecord struct {
+	CountryCode   any `maxminddb:"country_code"`
+	CountryISO    any `maxminddb:"country_iso_code"`
+	Country       any `maxminddb:"country"`
+	ContinentCode any `maxminddb:"continent_code"`
+	Continent     any `maxminddb:"continent"`
+	RegionCode    any `maxminddb:"region_code"`
+	Subdivision   any `maxminddb:"subdivision_code"`
+	Latitude      any `maxminddb:"latitude"`
+	Lat           any `maxminddb:"lat"`
+	Longitude     any `maxminddb:"longitude"`
+	Lng           any `maxminddb:"lng"`
+	Lon           any `maxminddb:"lon"`
+	Number        any `maxminddb:"autonomous_system_number"`
+	ASN           any `maxminddb:"asn"`
+	ASNumber      any `maxminddb:"as_number"`
+}
+
+func newRecords(db *maxminddb.Reader) *records {
+	return &records{
+		db:        db,
+		seen:      map[uintptr]record{},
+		locations: []Location{{}},
+		numbers:   map[Location]uint32{{}: 0},
+		spellings: map[string]string{},
+	}
+}
+
+// sample is how many different records detect looks at.
+const sample = 256
+
+// detect finds out the form from the records themselves, since a database's type is whatever its maker calls it.
+func (r *records) detect() error {
+	fields := map[string]bool{}
+	offsets := map[uintptr]bool{}
+	left := 4*uint64(r.db.Metadata.NodeCount) + 4
+	for network := range r.db.Networks(maxminddb.IncludeNetworksWithoutData()) {
+		if err := network.Err(); err != nil {
+			return fmt.Errorf("damaged (%w); fetch it again", err)
+		}
+		if left--; left == 0 || len(offsets) == sample {
+			break
+		}
+		if !network.Found() || offsets[network.Offset()] {
+			continue
+		}
+		offsets[network.Offset()] = true
+		var content any
+		if err := network.Decode(&content); err != nil {
+			return damaged(network, err)
+		}
+		object, _ := content.(map[string]any)
+		for field, value := range object {
+			fields[field] = true
+			_, inner := value.(map[string]any)
+			switch field {
+			case "country", "continent", "location":
+				if inner {
+					r.form |= nested
+				} else if field != "location" {
+					r.form |= flat
+				}
+			case "country_code", "country_iso_code", "latitude", "lat", "asn", "as_number":
+				r.form |= flat
+			case "autonomous_system_number":
+				r.form |= numbered
+			}
+		}
+	}
+	if len(offsets) == 0 {
+		return errors.New("the database has no network in it; fetch it again")
+	}
+	r.fields = slices.Sorted(maps.Keys(fields))
+	if r.form == 0 {
+		return r.useless()
+	}
+	return nil
+}
+
+// useless says what the database has instead of what is needed.
+func (r *records) useless() error {
+	has := "its records are empty"
+	if len(r.fields) > 0 {
+		has = "its records have " + strings.Join(r.fields[:min(8, len(r.fields))], ", ")
+	}
+	return fmt.Errorf("a database of type %q that tells neither countries nor coordinates nor AS numbers (%s); give a City, "+
+		"Country or ASN database", r.db.Metadata.DatabaseType, has)
+}
+
+func damaged(network maxminddb.Result, err error) error {
+	return fmt.Errorf("the record of %s is damaged (%w); fetch the database again", network.Prefix(), err)
+}
+
+func (r *records) hasPlaces() bool  { return r.form&(nested|flat) != 0 }
+func (r *records) hasSystems() bool { return r.form&(numbered|flat) != 0 }
+
+// gives says what was found, as Source.Gives has it.
+func (r *records) gives() string {
+	var what []string
+	switch {
+	case r.points:
+		what = append(what, "city")
+	case r.countries:
+		what = append(what, "country")
+	}
+	if r.systems {
+		what = append(what, "asn")
+	}
+	return strings.Join(what, " and ")
+}
+
+// place returns the location number of a network.
+func (r *records) place(network maxminddb.Result) (uint32, error) {
+	found, err := r.read(network)
+	return found.place, err
+}
+
+// system returns the AS number of a network.
+func (r *records) system(network maxminddb.Result) (uint32, error) {
+	found, err := r.read(network)
+	return found.system, err
+}
+
+func (r *records) read(network maxminddb.Result) (record, error) {
+	if !network.Found() {
+		return record{}, nil
+	}
+	found, ok := r.seen[network.Offset()]
+	if ok {
+		return found, nil
+	}
+	var location Location
+	if r.form&flat != 0 {
+		var content flatRecord
+		if err := network.Decode(&content); err != nil {
+			return found, damaged(network, err)
+		}
+		location, found.system = r.fromFlat(&content)
+	}
+	if r.form&nested != 0 {
+		var city geoip2.City
+		if err := network.Decode(&city); err != nil {
+			return found, damaged(network, err)
+		}
+		location = r.fromCity(&city)
+	}
+	if r.form&numbered != 0 {
+		var asn geoip2.ASN
+		if err := network.Decode(&asn); err != nil {
+			return found, damaged(network, err)
+		}
+		found.system = systemNumber(asn.AutonomousSystemNumber)
+	}
+	r.points = r.points || location.HasPoint
+	r.countries = r.countries || location.Country != ""
+	r.systems = r.systems || found.system != 0
+	found.place = r.number(complete(location))
+	r.seen[network.Offset()] = found
+	return found, nil
+}
+
+// number returns the location's number, a new one if it has none yet.
+func (r *records) number(location Location) uint32 {
+	number, ok := r.numbers[location]
+	if !ok {
+		number = uint32(len(r.locations))
+		r.locations = append(r.locations, location)
+		r.numbers[location] = number
+	}
+	return number
+}
+
+// spell returns one and the same string for all that are equal.
+func (r *records) spell(s string) string {
+	if kept, ok := r.spellings[s]; ok {
+		return kept
+	}
+	s = strings.Clone(s)
+	r.spellings[s] = s
+	return s
+}
+
+func (r *records) fromCity(city *geoip2.City) Location {
+	l := Location{
+		Continent: r.continent(city.Continent.Code),
+		Country:   r.country(city.Country.ISOCode),
+	}
+	if len(city.Subdivisions) > 0 {
+		l.Subdivision = r.subdivision(l.Country, city.Subdivisions[0].ISOCode)
+	}
+	if city.Location.HasCoordinates() {
+		l.setPoint(*city.Location.Latitude, *city.Location.Longitude)
+	}
+	return l
+}
+
+func (r *records) fromFlat(content *flatRecord) (l Location, system uint32) {
+	for _, field := range []any{content.CountryCode, content.CountryISO, content.Country} {
+		if l.Country = r.country(text(field)); l.Country != "" {
+			break
+		}
+	}
+	for _, field := range []any{content.ContinentCode, content.Continent} {
+		if l.Continent = r.continent(text(field)); l.Continent != "" {
+			break
+		}
+	}
+	for _, field := range []any{content.RegionCode, content.Subdivision} {
+		if l.Subdivision = r.subdivision(l.Country, text(field)); l.Subdivision != "" {
+			break
+		}
+	}
+	latitude, ok := degrees(content.Latitude, content.Lat)
+	longitude, ok2 := degrees(content.Longitude, content.Lng, content.Lon)
+	if ok && ok2 {
+		l.setPoint(latitude, longitude)
+	}
+	for _, field := range []any{content.Number, content.ASN, content.ASNumber} {
+		digits := text(field)
+		if len(digits) > 2 && strings.EqualFold(digits[:2], "AS") {
+			digits = digits[2:]
+		}
+		if n, err := strconv.ParseUint(digits, 10, 64); err == nil {
+			return l, systemNumber(uint(n))
+		}
+	}
+	return l, 0
+}
+
+// country returns the code in capitals, "" for what is not a code: "-" and names too.
+func (r *records) country(code string) string {
+	if len(code) != 2 {
+		return ""
+	}
+	code = strings.ToUpper(code)
+	if code[0] < 'A' || code[0] > 'Z' || code[1] < 'A' || code[1] > 'Z' || code == "ZZ" { // ZZ: unknown, by ISO's leave
+		return ""
+	}
+	return r.spell(code)
+}
+
+// continent returns the code in capitals, "" for what is none.
+func (r *records) continent(code string) string {
+	if code = strings.ToUpper(code); !KnownContinent(code) {
+		return ""
+	}
+	return r.spell(code)
+}
+
+// subdivision returns the ISO 3166-2 code, with the country, of a code with or without it.
+func (r *records) subdivision(country, code string) string {
+	code = strings.TrimPrefix(strings.ToUpper(code), country+"-")
+	if country == "" || len(code) == 0 || len(code) > 3 {
+		return ""
+	}
+	for i := range len(code) {
+		if c := code[i]; (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return ""
+		}
+	}
+	return r.spell(country + "-" + code)
+}
+
+// systemNumber returns an AS number (RFC 6793: 32 bits), 0 for what is none.
+func systemNumber(n uint) uint32 {
+	if n > math.MaxUint32 {
+		return 0
+	}
+	return uint32(n)
+}
+
+// setPoint takes a point unless it is none: out of range, or 0, 0, which is how flat databases say that they do not know.
+func (l *Location) setPoint(latitude, longitude float64) {
+	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) || latitude == 0 && longitude == 0 {
+		return
+	}
+	l.Latitude, l.Longitude, l.HasPoint = tenth(latitude), tenth(longitude), true
+}
+
+// tenth rounds to a tenth, and does not know -0.
+func tenth(degrees float64) float64 { return math.Round(degrees*10)/10 + 0 }
+
+// complete adds what a country's code is enough for.
+func complete(l Location) Location {
+	if l.Continent == "" {
+		l.Continent = continentOf(l.Country)
+	}
+	if !l.HasPoint {
+		if latitude, longitude, ok := pointOf(l.Country); ok {
+			l.setPoint(latitude, longitude)
+		}
+	}
+	return l
+}
+
+// text returns a field's value as text: a string, or an integer's digits.
+func text(field any) string {
+	switch value := field.(type) {
+	case string:
+		return strings.TrimSpace(value)
+	case uint64:
+		return strconv.FormatUint(value, 10)
+	case uint32:
+		return strconv.FormatUint(uint64(value), 10)
+	case uint16:
+		return strconv.FormatUint(uint64(value), 10)
+	case int32:
+		return strconv.FormatInt(int64(value), 10)
+	case int:
+		return strconv.Itoa(value)
+	case uint:
+		return strconv.FormatUint(uint64(value), 10)
+	}
+	return ""
+}
+
+// degrees returns the first of the fields that is a number.
+func degrees(fields ...any) (float64, bool) {
+	for _, field := range fields {
+		switch value := field.(type) {
+		case float64:
+			return value, true
+		case float32:
+			return float64(value), true
+		case nil:
+		default:
+			if number, err := strconv.ParseFloat(text(value), 64); err == nil {
+				return number, true
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,269 @@
+package geo
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is taken
+// by itself: one that is broken, missing or being written is refused, with the reason in the log and in Sources, and its
+// last good version stays in service beside the newest of the others. (For that each file's own ranges are kept; with one
+// file of locations, as is usual, these are the table's own and cost nothing.)
+type Watcher struct {
+	// Settle is how long a file must have stayed unchanged before it is read; DefaultSettle if zero. Poll is how often
+	// files are looked at without a notice from the system; DefaultPoll if zero. Both are set before Follow.
+	Settle, Poll time.Duration
+
+	log    *slog.Logger
+	files  []*watched
+	reload chan struct{}
+	table  atomic.Pointer[Table]
+
+	mu      sync.Mutex
+	sources []Source
+}
+
+// Defaults of a Watcher.
+const (
+	DefaultSettle = 500 * time.Millisecond
+	DefaultPoll   = 30 * time.Second
+)
+
+// watched is one file. Only the goroutine of Follow uses it, after NewWatcher.
+type watched struct {
+	file    string
+	good    *layer // the last that could be used; nil: none yet
+	version stamp  // that was read or refused last
+	seen    stamp  // when last looked at
+	trouble error  // why version is not in service
+}
+
+// NewWatcher reads the files, none perhaps. It always returns a Watcher that works: the error names the files that could
+// not be used, of which nothing is in service until they can. Where no file tells locations the table has the embedded
+// ones.
+func NewWatcher(files []string, log *slog.Logger) (*Watcher, error) {
+	w := &Watcher{log: log, reload: make(chan struct{}, 1)}
+	var problems []error
+	for _, file := range files {
+		f := &watched{file: file}
+		f.read(log)
+		f.seen = f.version
+		if f.trouble != nil {
+			problems = append(problems, f.trouble)
+		}
+		w.files = append(w.files, f)
+	}
+	if err := w.join(); err != nil {
+		return nil, err
+	}
+	return w, errors.Join(problems...)
+}
+
+// Table returns the table that is in service.
+func (w *Watcher) Table() *Table { return w.table.Load() }
+
+// Sources returns the state of each file in the order given: what is in service, and why a newer version is not. Without
+// files it is the embedded table's.
+func (w *Watcher) Sources() []Source {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.sources)
+}
+
+// Reload has Follow read all files again now, changed or not.
+func (w *Watcher) Reload() {
+	select {
+	case w.reload <- struct{}{}:
+	default: // one is on its way
+	}
+}
+
+// Follow follows the files until ctx ends, and calls changed from its own goroutine with each new table.
+func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
+	// Notices are a quick way to know that it may be worth looking, no more: what counts is a file's stamp, at intervals.
+	// So it does not matter which file of the directory a notice is about, whether the file is behind a symbolic link that is
+	// exchanged, or whether notices get lost or do not exist.
+	var events <-chan fsnotify.Event
+	var failures <-chan error
+	notices, err := fsnotify.NewWatcher()
+	if err != nil {
+		w.log.Warn("location databases: no notices of changes from the system; looking at intervals only", "err", err,
+			"every", w.poll())
+	} else {
+		defer notices.Close()
+		events, failures = notices.Events, notices.Errors
+	}
+	subscribe := func() {
+		if notices == nil {
+			return
+		}
+		for _, f := range w.files {
+			// The directory, because a rename in it leaves a watch on the file with the old one. Again and again, because a
+			// directory may be replaced too; adding it twice is nothing.
+			if err := notices.Add(filepath.Dir(f.file)); err != nil {
+				w.log.Debug("location database: no notices of changes", "file", f.file, "err", err)
+			}
+		}
+	}
+	subscribe()
+
+	poll := time.NewTicker(w.poll())
+	defer poll.Stop()
+	settle := time.NewTimer(0) // at once: a file may have changed between NewWatcher and now
+	defer settle.Stop()
+	settling := true
+	look := func() {
+		if !settling {
+			settling = true
+			settle.Reset(w.settle())
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, open := <-events:
+			if !open {
+				events = nil
+			}
+			look()
+		case err, open := <-failures:
+			if !open {
+				failures = nil
+			} else {
+				w.log.Debug("location databases: notices of changes", "err", err)
+			}
+			look()
+		case <-poll.C:
+			subscribe()
+			look()
+		case <-settle.C:
+			settling = false
+			again, due := w.inspect()
+			if again {
+				look()
+			}
+			w.take(due, changed)
+		case <-w.reload:
+			w.take(w.files, changed)
+		}
+	}
+}
+
+// inspect finds the files with a new version. Those that have had it since the last look are due; for the others it is
+// worth looking again.
+func (w *Watcher) inspect() (again bool, due []*watched) {
+	for _, f := range w.files {
+		now := stampFile(f.file)
+		switch {
+		case now.same(f.version) && !errors.Is(f.trouble, errWriting):
+		case now.same(f.seen):
+			due = append(due, f)
+		default:
+			again = true
+		}
+		f.seen = now
+	}
+	return again, due
+}
+
+// take reads files and puts what is new in service.
+func (w *Watcher) take(files []*watched, changed func(*Table)) {
+	if len(files) == 0 {
+		return
+	}
+	better := false
+	for _, f := range files {
+		better = f.read(w.log) || better
+	}
+	if !better {
+		w.report(w.Table())
+		return
+	}
+	if err := w.join(); err != nil {
+		w.log.Error("location databases: not joined, the old table stays", "err", err)
+		return
+	}
+	changed(w.Table())
+}
+
+// read reads the file's newest version; it reports whether that is good, and complains if not.
+func (f *watched) read(log *slog.Logger) bool {
+	l, version, err := load(f.file, log)
+	f.version, f.trouble = version, err
+	if err == nil {
+		f.good = l
+		return true
+	}
+	switch {
+	case errors.Is(err, errWriting):
+		log.Debug("location database not read yet", "err", err)
+	case f.good != nil:
+		log.Warn("location database refused, the old one stays in service", "err", err, "built", f.good.source.Built)
+	default:
+		log.Warn("location database refused", "err", err)
+	}
+	return false
+}
+
+// join makes the table of all files' good versions.
+func (w *Watcher) join() error {
+	var layers []*layer
+	for _, f := range w.files {
+		if f.good != nil {
+			layers = append(layers, f.good)
+		}
+	}
+	table, err := complement(layers)
+	if err != nil {
+		return err
+	}
+	w.table.Store(table)
+	w.report(table)
+	return nil
+}
+
+// report renews what Sources returns.
+func (w *Watcher) report(table *Table) {
+	var sources []Source
+	located := false
+	for _, f := range w.files {
+		s := Source{File: f.file}
+		if f.good != nil {
+			s = f.good.source
+			located = located || f.good.places != nil
+		}
+		if f.trouble != nil {
+			s.Error = f.trouble.Error()
+		}
+		sources = append(sources, s)
+	}
+	if !located {
+		sources = append(table.sources[:1:1], sources...) // the embedded one
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sources = sources
+}
+
+func (w *Watcher) settle() time.Duration {
+	if w.Settle > 0 {
+		return w.Settle
+	}
+	return DefaultSettle
+}
+
+func (w *Watcher) poll() time.Duration {
+	if w.Poll > 0 {
+		return w.Poll
+	}
+	return DefaultPoll
+}
