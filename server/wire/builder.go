@@ -193,6 +193,26 @@ func (b *Builder) Records(s Section, wire []byte, count int) bool {
 	return true
 }
 
+// Glue appends the addresses of a referral's name servers to the additional section: count complete records, as many as fit.
+// If any is left out TC is set, because the referral may be of no use without it (RFC 9471 section 3.1). It reports whether
+// all went in.
+func (b *Builder) Glue(wire []byte, count int) bool {
+	for len(wire) > 0 && count > 0 {
+		size := skipName(wire, 0)
+		if size < 0 || size+recordFixed > len(wire) {
+			return false
+		}
+		size = min(len(wire), size+recordFixed+int(binary.BigEndian.Uint16(wire[size+recordFixed-2:])))
+		if !b.Records(Additional, wire[:size], 1) {
+			b.full = true
+			return false
+		}
+		wire = wire[size:]
+		count--
+	}
+	return true
+}
+
 // room reports whether so many octets go in, in that section, and truncates if they had to and do not.
 func (b *Builder) room(s Section, size int) bool {
 	if b.full || s < b.section {

@@ -22,9 +22,12 @@ func (q *Query) options(data []byte) Verdict {
 		case optionNSID:
 			q.NSID = true // its data, if any, is meaningless in a request (RFC 5001 section 2.1)
 		case optionECS:
-			if !q.ECS.Present && !q.ECS.parse(option) {
-				q.ECS = ClientSubnet{}
+			var subnet ClientSubnet
+			if !subnet.parse(option) {
 				return FormErr
+			}
+			if !q.ECS.Present {
+				q.ECS = subnet
 			}
 		case optionCookie:
 			if length != 8 && (length < 16 || length > 40) { // RFC 7873 section 5.2.2

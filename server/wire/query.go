@@ -142,7 +142,10 @@ func (q *Query) Parse(msg []byte) Verdict {
 	}
 	switch {
 	case q.Opcode != OpcodeQuery:
-		return NotImp // whatever else is in it may have a layout of its own (RFC 8490)
+		if q.Question != nil {
+			q.records(msg, at) // NOTIFY and UPDATE have the layout of QUERY: an OPT record is answered with one
+		}
+		return NotImp
 	case q.Question == nil:
 		return FormErr // also for more than one (RFC 9619)
 	}

@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// FuzzParse wants no panic, whatever comes, a reply to all that is not dropped that the oracle can read, and, for what the
+// oracle reads as a plain query, the same reading.
+func FuzzParse(f *testing.F) {
+	f.Add(plain())
+	f.Add(usual())
+	f.Add(plain(optRecord(512, 1<<16), record("\x01k\x00", TypeTSIG, ClassANY, 0)))
+	f.Add(request(header{qd: 1, an: 1}, question("\x00", 2), record("\xc0\x0c", 1, 1, 0, 1, 2, 3, 4)))
+	f.Add(request(header{flags: 4 << 11, qd: 1}, question(www, 6)))
+	f.Add(request(header{qd: 1}, question("\x01a\xc0\x0c", 1)))
+	buf := make([]byte, 0, MaxMessage)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		var q Query
+		verdict := q.Parse(msg)
+		if verdict == Drop {
+			if len(msg) >= HeaderSize && msg[2]&flagQR == 0 {
+				t.Fatal("a request was dropped")
+			}
+			return
+		}
+		b := Builder{UDPSize: 1232, NSID: []byte("id")}
+		response := b.Reply(buf, q.Limit(1232), &q, verdict.Rcode())
+		reply := unpacked(t, response)
+		if reply.Id != binary.BigEndian.Uint16(msg) || !reply.Response || reply.IsEdns0() != nil != q.EDNS {
+			t.Fatalf("the reply does not match: %v", reply)
+		}
+		if q.Question != nil && !bytes.Equal(response[HeaderSize:HeaderSize+len(q.Question)], q.Question) {
+			t.Fatal("the question is not echoed as it was sent")
+		}
+
+		var m dns.Msg
+		if m.Unpack(msg) != nil || !ordinary(&m, msg) {
+			return
+		}
+		opt := m.IsEdns0()
+		if opt != nil && opt.Version() != 0 {
+			if verdict != BadVers {
+				t.Fatalf("version %d: %v", opt.Version(), verdict)
+			}
+			return
+		}
+		if verdict == FormErr && strict(opt) {
+			return
+		}
+		if verdict != OK {
+			t.Fatalf("%v, and the oracle reads it:\n%v", verdict, &m)
+		}
+		wire := make([]byte, MaxName+1)
+		n, err := dns.PackDomainName(m.Question[0].Name, wire, 0, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lower(wire[:n], wire[:n]); !bytes.Equal(q.Name(), wire[:n]) {
+			t.Fatalf("name %q, the oracle has %q", q.Name(), wire[:n])
+		}
+		if len(q.Labels()) != dns.CountLabel(m.Question[0].Name) {
+			t.Fatalf("%d labels in %s", len(q.Labels()), m.Question[0].Name)
+		}
+		if q.Type != m.Question[0].Qtype || q.Class != m.Question[0].Qclass || q.RD != m.RecursionDesired || q.CD != m.CheckingDisabled {
+			t.Fatalf("question or header: %+v, the oracle has %v", q, &m)
+		}
+		if q.EDNS != (opt != nil) {
+			t.Fatalf("EDNS %v", q.EDNS)
+		}
+		if opt == nil {
+			return
+		}
+		if q.UDPSize != max(512, opt.UDPSize()) || q.DO != opt.Do() {
+			t.Fatalf("size %d, DO %v, the oracle has %v", q.UDPSize, q.DO, opt)
+		}
+		for _, o := range opt.Option {
+			e, ok := o.(*dns.EDNS0_SUBNET)
+			if !ok {
+				continue
+			}
+			if !q.ECS.Present || q.ECS.Family != e.Family || q.ECS.Source != e.SourceNetmask {
+				t.Fatalf("client subnet %+v, the oracle has %v", q.ECS, e)
+			}
+			if addr, _ := netip.AddrFromSlice(e.Address.To16()); e.Family != 0 && q.ECS.Addr.Unmap() != addr.Unmap() {
+				t.Fatalf("client subnet %v, the oracle has %v", q.ECS.Addr, e)
+			}
+			break
+		}
+	})
+}
+
+// ordinary reports whether the message is one that has to be read: the oracle reads more than a server should.
+func ordinary(m *dns.Msg, msg []byte) bool {
+	if m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 || len(m.Answer)+len(m.Ns) > 0 || len(m.Extra) > 1 {
+		return false
+	}
+	for i, c := range []int{1, 0, 0, len(m.Extra)} {
+		if int(binary.BigEndian.Uint16(msg[4+2*i:])) != c {
+			return false // it stops reading where a message ends early
+		}
+	}
+	end, ok := 12, true
+	for ok && end < len(msg) && msg[end] != 0 {
+		ok = msg[end] < 64
+		end += int(msg[end]) + 1
+	}
+	if !ok || end+5 > len(msg) { // a compressed question, or one that ends early
+		return false
+	}
+	if len(m.Extra) == 0 {
+		return true
+	}
+	opt, is := m.Extra[0].(*dns.OPT)
+	return is && opt.Hdr.Name == "." && msg[end+5] == 0
+}
+
+// strict reports whether there is an option that the oracle takes in forms that RFC 7871, 7873 and 7828 do not allow.
+func strict(opt *dns.OPT) bool {
+	return opt != nil && slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool {
+		return o.Option() == optionECS || o.Option() == optionCookie || o.Option() == optionKeepalive
+	})
+}
