@@ -6,55 +6,17 @@ import (
 	"time"
 )
 
-type node struct{}
-
-// Decode reads an etcd value.
-func Decode(key Key, value []byte) (Resource, error) { return nil, Problems{} }
-
-// Encode writes an etcd value: canonical JSON without kind and name, one line, stable field order.
-func Encode(r Resource) ([]byte, error) { return nil, nil }
-
-// ReadDocuments reads YAML (several documents) and JSON (also arrays and {"items": []}).
-func ReadDocuments(file string, r io.Reader) ([]Document, Problems) { return nil, nil }
-
 // ReadMasterFile reads <origin>.zone: its SOA and NS become the Zone, all else Records.
 func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document, Problems) {
 	return nil, nil
 }
 
-// ReadFolder reads all *.yaml, *.yml, *.json and <origin>.zone of a folder, in order of their names. name is put before
-// the files' names in positions.
-func ReadFolder(name string, folder fs.FS) ([]Document, Problems) { return nil, nil }
-
-// Merge brings documents of one key together: a Zone of a master file with the Zone document that adds to it. Any other
-// key that is there twice is a problem.
-func Merge(docs []Document) ([]Document, Problems) { return docs, nil }
-
 // MasterFile writes the zone as a master file.
 func MasterFile(w io.Writer, zone *Zone, records []*Record) error { return nil }
-
-// WriteYAML writes resources as documents.
-func WriteYAML(w io.Writer, rs []Resource) error { return nil }
-
-// WriteJSON writes resources as an array of documents.
-func WriteJSON(w io.Writer, rs []Resource) error { return nil }
 
 // Check validates documents as a whole. unread are the problems that reading them found: what they are about counts as
 // there, so that nothing is reported twice; they are not in the result.
 func Check(docs []Document, unread ...Problem) Problems { return nil }
-
-// Edit is one resource's change: Old is nil for a new one, New for a deleted one.
-type Edit struct {
-	Key      Key
-	Old, New Resource
-}
-
-// Diff returns what leads from old to new, in the order of Kinds and then of keys, and how many stay as they are. What
-// old has and new lacks is a deletion.
-func Diff(old, new []Resource) (edits []Edit, unchanged int) { return nil, 0 }
-
-// PrintDiff prints edits for people.
-func PrintDiff(w io.Writer, edits []Edit, unchanged int, colour bool) error { return nil }
 
 // Catalog is the last good version of every resource.
 type Catalog struct{}

@@ -1,0 +1,150 @@
+package zones
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// MaxAnswers is the most addresses that a policy may ask for in one answer.
+const MaxAnswers = 32
+
+// maxBias is how far a region may be made to look nearer or farther, in percent.
+const maxBias = 99
+
+func (f *faults) policy(p *Policy) {
+	if p.TTL != 0 {
+		if p.TTL.Std() < time.Second {
+			f.add("ttl", "%s is shorter than 1s, the least that DNS has; write 1s or more", p.TTL)
+		} else {
+			f.seconds("ttl", p.TTL)
+		}
+	}
+	if p.Map != "" {
+		f.reference("map", KindMap, p.Map)
+	}
+	switch p.Pick {
+	case "", PickWeighted, PickSticky, PickAll:
+	case PickLeastLoad:
+		f.add("pick", "pick: least-load is not supported by this version of Leeward yet; remove it")
+	default:
+		f.add("pick", "%q is not a way to pick; write weighted, sticky or all", p.Pick)
+	}
+	if p.Answers < 0 || p.Answers > MaxAnswers {
+		f.add("answers", "%d is outside 1 to %d", p.Answers, MaxAnswers)
+	}
+	if p.Spill {
+		f.unsupported("spill")
+	}
+	if p.Flatten {
+		f.unsupported("flatten")
+	}
+	if len(p.Schedule) > 0 {
+		f.unsupported("schedule")
+	}
+	if len(p.Rules) == 0 {
+		f.add("rules", "a policy has at least one rule, such as - failover: [www-eu, www-us]")
+	}
+	for i := range p.Rules {
+		f.rule(p, i)
+	}
+}
+
+func (f *faults) rule(p *Policy, i int) {
+	at, rule := item("rules", i), &p.Rules[i]
+	for before := range i {
+		if p.Rules[before].When == nil {
+			f.add(at, "never reached: rules[%d] has no when and holds for every client; put it last", before)
+			break
+		}
+	}
+	if rule.When != nil {
+		f.when(at+".when", rule.When)
+	}
+	switch {
+	case len(rule.Failover) > 0 && len(rule.Nearest) > 0:
+		f.add(at+".nearest", "there is failover too; a rule has one of the two, make it two rules or take one out")
+	case len(rule.Failover) == 0 && len(rule.Nearest) == 0:
+		f.add(at, "the rule names no pools; give it failover or nearest")
+	}
+	f.failover(at+".failover", rule.Failover)
+	for k, pool := range rule.Nearest {
+		at := item(at+".nearest", k)
+		if f.reference(at, KindPool, pool) && slices.Index(rule.Nearest, pool) < k {
+			f.add(at, "%s is there twice; take one out", pool)
+		}
+	}
+	for _, pool := range slices.Sorted(maps.Keys(rule.Bias)) {
+		at, bias := at+".bias", rule.Bias[pool]
+		switch {
+		case len(rule.Nearest) == 0:
+			f.add(at, "bias bends distances, and failover has none; use nearest or take it out")
+			return
+		case !slices.Contains(rule.Nearest, pool):
+			f.add(at+"."+pool, "%q is not among the rule's nearest pools", pool)
+		case bias < -maxBias || bias > maxBias:
+			f.add(at+"."+pool, "%s is outside -%d%% to %d%%; positive makes it look nearer", bias, maxBias, maxBias)
+		}
+	}
+}
+
+func (f *faults) failover(at string, steps []Step) {
+	first := make(map[string]string) // where a pool is named first
+	for k, step := range steps {
+		at, sum := item(at, k), 0
+		for _, w := range step.Pools {
+			place := at
+			if len(step.Pools) > 1 || w.Weight != 1 {
+				place = at + "." + w.Pool
+			}
+			if !f.reference(place, KindPool, w.Pool) {
+				continue
+			}
+			if before, ok := first[w.Pool]; ok {
+				f.add(place, "%s is named already at %s; take one out", w.Pool, before)
+			}
+			first[w.Pool] = at
+			if w.Weight < 0 || w.Weight > maxWeight {
+				f.add(place, "%d is outside 0 to %d", w.Weight, maxWeight)
+			}
+			sum += w.Weight
+		}
+		if sum == 0 && len(step.Pools) > 0 {
+			f.add(at, "the weights sum to 0, so no pool of the step could be chosen; give one a weight above 0")
+		}
+	}
+}
+
+func (f *faults) when(at string, w *When) {
+	if len(w.Continents)+len(w.Countries)+len(w.Subdivisions)+len(w.ASNs)+len(w.Prefixes) == 0 {
+		f.add(at, "it names nobody and would never hold; name somebody, or take the when out to let the rule hold for all")
+	}
+	listed(f, at+".continents", w.Continents, checkContinent)
+	listed(f, at+".countries", w.Countries, checkCountry)
+	listed(f, at+".subdivisions", w.Subdivisions, checkSubdivision)
+	listed(f, at+".asns", w.ASNs, func(n uint32) error {
+		if n == 0 {
+			return fmt.Errorf("0 is no AS")
+		}
+		return nil
+	})
+	listed(f, at+".prefixes", w.Prefixes, nil)
+}
+
+// listed checks each item of a list, and that none is there twice.
+func listed[T comparable](f *faults, at string, list []T, check func(T) error) {
+	seen := make(map[T]bool, len(list))
+	for i, v := range list {
+		if check != nil {
+			if err := check(v); err != nil {
+				f.add(item(at, i), "%v", err)
+				continue
+			}
+		}
+		if seen[v] {
+			f.add(item(at, i), "%v is there twice; take one out", v)
+		}
+		seen[v] = true
+	}
+}

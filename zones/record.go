@@ -1,0 +1,81 @@
+package zones
+
+import (
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// maxSeconds is the greatest TTL, and the greatest of the SOA's times (RFC 2181 section 8).
+const maxSeconds = 1<<31 - 1
+
+// maxSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
+const maxSet = 64000
+
+// seconds checks a time that goes to the wire as whole seconds. Zero has been left out.
+func (f *faults) seconds(field string, d Duration) {
+	switch s := d.Std(); {
+	case s == 0:
+	case s < time.Second || s%time.Second != 0:
+		f.add(field, "%s is not whole seconds; write %s", d, max(time.Second, s.Round(time.Second)))
+	case s > maxSeconds*time.Second:
+		f.add(field, "%s is more than %d s, the most that DNS has (RFC 2181)", d, maxSeconds)
+	}
+}
+
+func (f *faults) record(r *Record) {
+	origin, err := rr.ParseName(r.Origin)
+	if err != nil {
+		f.add("", "%v", err)
+		return
+	}
+	t, err := rr.ParseType(r.Type)
+	if err != nil {
+		f.add("", "%v", err)
+		return
+	}
+	f.seconds("ttl", r.TTL)
+	switch {
+	case t == rr.TypeSOA:
+		f.add("", "the SOA belongs to the Zone: set primary, hostmaster, refresh, retry, expire and negativeTTL there")
+		return
+	case t == rr.TypeNS && r.Owner == "@":
+		f.add("", "the NS records of the apex belong to the Zone: list them in its nameservers")
+		return
+	case t == rr.TypeCNAME && r.Owner == "@":
+		f.add("", "a CNAME cannot be at the apex, beside the SOA and NS (RFC 1034 3.6.2); a Policy named %s answers with addresses there", r.Origin)
+		return
+	case t == rr.TypeRRSIG || t == rr.TypeNSEC || t == rr.TypeNSEC3 || !t.Storable():
+		f.add("", "records of type %s cannot be given; they are made, or exist in queries only", t)
+		return
+	case len(r.Data) == 0:
+		f.add("data", "there is no data; give at least one value or delete the record")
+		return
+	case len(r.Data) > 1 && (t == rr.TypeCNAME || t == rr.TypeDNAME):
+		f.add("data[1]", "a name has one %s only (RFC 2181 10.1); to balance over several, make a Policy", t)
+		return
+	}
+	size := 0
+	var seen map[string]int
+	if len(r.Data) > 1 {
+		seen = make(map[string]int, len(r.Data))
+	}
+	for i, text := range r.Data {
+		data, err := rr.ParseData(t, text, origin)
+		if err != nil {
+			f.add(item("data", i), "%v", err)
+			continue
+		}
+		size += len(data) + 12
+		if seen == nil {
+			continue
+		}
+		if before, ok := seen[string(data)]; ok {
+			f.add(item("data", i), "the same as %s; take one out", item("data", before))
+		}
+		seen[string(data)] = i
+	}
+	if size > maxSet {
+		f.add("data", "%d octets do not fit into one message of 64 KiB; take some of the values out", size)
+	}
+}

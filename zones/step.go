@@ -1,0 +1,58 @@
+package zones
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MarshalJSON writes a single pool of weight 1 as its name and all else as weights by name.
+func (s Step) MarshalJSON() ([]byte, error) {
+	if len(s.Pools) == 1 && s.Pools[0].Weight == 1 {
+		return json.Marshal(s.Pools[0].Pool)
+	}
+	weights := make(map[string]int, len(s.Pools))
+	for _, p := range s.Pools {
+		weights[p.Pool] = p.Weight
+	}
+	return json.Marshal(weights)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Step) UnmarshalJSON(b []byte) error {
+	var name string
+	if json.Unmarshal(b, &name) == nil {
+		s.Pools = []WeightedPool{{Pool: name, Weight: 1}}
+		return nil
+	}
+	var weights map[string]int
+	if err := json.Unmarshal(b, &weights); err != nil || len(weights) == 0 {
+		return fmt.Errorf("a step is a pool's name, or pools with weights such as {\"www-us\": 95, \"www-us-canary\": 5}, not %s", b)
+	}
+	s.setWeights(weights)
+	return nil
+}
+
+func (s *Step) setWeights(weights map[string]int) {
+	s.Pools = make([]WeightedPool, 0, len(weights))
+	for pool, weight := range weights {
+		s.Pools = append(s.Pools, WeightedPool{Pool: pool, Weight: weight})
+	}
+	slices.SortFunc(s.Pools, func(a, b WeightedPool) int { return strings.Compare(a.Pool, b.Pool) })
+}
+
+// PoolNames returns the pools that the policy's rules name, sorted, each once.
+func (p *Policy) PoolNames() []string {
+	var names []string
+	for _, rule := range p.Rules {
+		for _, step := range rule.Failover {
+			for _, w := range step.Pools {
+				names = append(names, w.Pool)
+			}
+		}
+		names = append(names, rule.Nearest...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

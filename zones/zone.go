@@ -1,0 +1,92 @@
+package zones
+
+import (
+	"fmt"
+	"strings"
+
+	"leeward/zones/rr"
+)
+
+func (f *faults) zone(z *Zone) {
+	seen := make(map[string]bool)
+	for i, ns := range z.Nameservers {
+		at := item("nameservers", i)
+		f.host(at, ns)
+		if seen[ns] {
+			f.add(at, "%s is there twice; take one out", ns)
+		}
+		seen[ns] = true
+	}
+	if z.Primary != "" {
+		f.host("primary", z.Primary)
+	}
+	if _, err := mailbox(z.Hostmaster); err != nil {
+		f.add("hostmaster", "%v", err)
+	}
+	f.seconds("ttl", z.TTL)
+	f.seconds("negativeTTL", z.NegativeTTL)
+	f.seconds("refresh", z.Refresh)
+	f.seconds("retry", z.Retry)
+	f.seconds("expire", z.Expire)
+	if z.DNSSEC != nil && z.DNSSEC.Enabled {
+		f.unsupported("dnssec.enabled")
+	}
+}
+
+// host checks the name of a nameserver.
+func (f *faults) host(field, name string) {
+	n, err := domainName(name)
+	switch {
+	case err != nil:
+		f.add(field, "%v", err)
+	case n == rr.Root || n.IsWildcard():
+		f.add(field, "%s cannot be the name of a nameserver", name)
+	}
+}
+
+// unsupported notes a field that documents have, but that has no effect yet.
+func (f *faults) unsupported(field string) {
+	f.add(field, "%s is not supported by this version of Leeward yet; remove it", field)
+}
+
+// item is the path of a list's item.
+func item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
+
+// mailbox turns a hostmaster, written as a mail address or as the SOA has it, into the SOA's RNAME (RFC 1035 section
+// 8): the local part is one label, its dots escaped.
+func mailbox(s string) (string, error) {
+	local, domain, isMail := strings.Cut(s, "@")
+	if s == "" {
+		return "", nil
+	}
+	if isMail {
+		if local == "" || domain == "" || strings.Contains(domain, "@") || strings.Contains(local, `\`) {
+			return "", fmt.Errorf("%q is not a mail address; write it as hostmaster@example.test", s)
+		}
+		s = strings.ReplaceAll(local, ".", `\.`) + "." + domain
+	}
+	n, err := rr.ParseName(s)
+	if err != nil {
+		return "", err
+	}
+	return n.String(), nil
+}
+
+// RName returns the SOA's RNAME without the final dot: the hostmaster, or hostmaster.<origin> where the zone names none.
+func (z *Zone) RName() string {
+	if name, err := mailbox(z.Hostmaster); err == nil && name != "" {
+		return name
+	}
+	return FullName("hostmaster", z.Origin)
+}
+
+// MName returns the SOA's MNAME: the primary, else the first nameserver, else the origin.
+func (z *Zone) MName() string {
+	switch {
+	case z.Primary != "":
+		return z.Primary
+	case len(z.Nameservers) > 0:
+		return z.Nameservers[0]
+	}
+	return z.Origin
+}
