@@ -1,0 +1,54 @@
+package vantage
+
+import (
+	"encoding/json"
+	"time"
+
+	"leeward/health"
+)
+
+// Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that it
+// is gone, or that its value cannot be read.
+type Event struct {
+	Key      string // below the prefix: "reports/fra/www-eu" or "vantages/fra"; "" where the event is of no key
+	Revision int64  // etcd's revision of the key, or of its removal
+	Vantage  string
+
+	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
+	Reports   []health.Report // all that the key says now
+	Heartbeat *Heartbeat      // the vantage has moved
+	Gone      bool            // etcd holds nothing of the vantage any more
+
+	// Problem is what is wrong with the key's newest value and what to do; empty: it reads well, or is gone. What cannot be
+	// used of a value leaves its last good version standing.
+	Problem string
+
+	// Synced: all that etcd holds has been delivered, after the start and after each time the watch was lost.
+	Synced bool
+}
+
+// Heartbeat is the value of vantages/<vantage>.
+type Heartbeat struct {
+	Vantage  string          `json:"vantage"`
+	Region   string          `json:"region,omitempty"`
+	Sequence uint64          `json:"sequence"`
+	Time     time.Time       `json:"time"`  // the vantage's clock, for people
+	Every    health.Duration `json:"every"` // between two heartbeats
+	Stale    health.Duration `json:"stale"` // how long the reports hold after a heartbeat
+	Server   json.RawMessage `json:"server,omitempty"`
+}
+
+// Apply writes the event into the board, as received at that time.
+func (e *Event) Apply(b *health.Board, now time.Time) {
+	if e.Gone {
+		b.Withdraw(e.Vantage)
+		return
+	}
+	if len(e.Withdrawn) > 0 {
+		b.Withdraw(e.Vantage, e.Withdrawn...)
+	}
+	b.Report(now, e.Reports...)
+	if h := e.Heartbeat; h != nil {
+		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
+	}
+}
