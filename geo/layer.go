@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -19,39 +20,36 @@ type layer struct {
 	systems   *ranges // nil: it knows no AS numbers
 }
 
-// readLayer reads a database in the MaxMind DB format. It does not keep data.
-func readLayer(file string, data []byte) (*layer, error) {
+// readLayer reads a database in the MaxMind DB format. It keeps nothing of data.
+func readLayer(data []byte) (*layer, error) {
 	db, err := open(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
-	l := &layer{source: Source{
-		File: file,
-		Type: db.Metadata.DatabaseType,
-	}}
+	l := &layer{source: Source{Type: db.Metadata.DatabaseType}}
 	if epoch := db.Metadata.BuildEpoch; epoch > 0 && epoch < 1<<40 {
 		l.source.Built = time.Unix(int64(epoch), 0).UTC()
 	}
 
 	records := newRecords(db)
 	if err := records.detect(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
 	if records.hasPlaces() {
 		l.places, err = build(networks(db, records.place, &l.source.Networks))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
-		l.locations = records.locations
+		l.locations = slices.Clone(records.locations) // appending has left room
 	}
 	if records.hasSystems() {
 		l.systems, err = build(networks(db, records.system, &l.source.Networks))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
 	}
 	if l.source.Gives = records.gives(); l.source.Gives == "" {
-		return nil, fmt.Errorf("%s: %w", file, records.useless())
+		return nil, records.useless()
 	}
 	return l, nil
 }
@@ -60,7 +58,7 @@ func readLayer(file string, data []byte) (*layer, error) {
 func open(data []byte) (*maxminddb.Reader, error) {
 	switch {
 	case len(data) == 0:
-		return nil, errors.New("the file is empty; put a complete .mmdb file there")
+		return nil, errEmpty
 	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
 		return nil, errors.New("the file is compressed with gzip; unpack it (gunzip, or tar -xzf) and give the .mmdb file")
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):

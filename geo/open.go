@@ -44,77 +44,84 @@ func complement(layers []*layer) (*Table, error) {
 	return join(append([]*layer{countries}, layers...))
 }
 
-// heavy is the size of a file from which on its memory is given back to the system at once after reading: the collector
-// would keep it for its next cycles, which a server at rest does not have.
+// largest is the size up to which a file is read, in bytes.
+const largest = 2 << 30
+
+// heavy is the size of a file from which on what reading it has left on the heap is given back to the system at once.
 const heavy = 8 << 20
 
 // load reads one file, and returns the stamp of the version that it has read or refused.
 func load(file string, log *slog.Logger) (*layer, stamp, error) {
-	l, version, size, err := readFile(file)
-	if size >= heavy {
+	l, version, err := read(file)
+	if version.status != nil && version.status.Size() >= heavy {
 		debug.FreeOSMemory()
 	}
 	if err != nil {
-		return nil, version, err
+		return nil, version, fmt.Errorf("%s: %w", file, err)
 	}
-	l.source.Loaded = version.modified.UTC()
+	l.source.File, l.source.Loaded = file, version.modified.UTC()
 	log.Info("location database read", "file", file, "type", l.source.Type, "gives", l.source.Gives,
 		"networks", l.source.Networks, "built", l.source.Built)
 	return l, version, nil
 }
 
-func readFile(file string) (l *layer, version stamp, size int, err error) {
-	data, version, err := read(file)
-	if err != nil {
-		return nil, version, len(data), err
-	}
-	l, err = readLayer(file, data)
-	return l, version, len(data), err
-}
-
-// read reads a file whole, and makes sure that it was not written to meanwhile.
-func read(file string) ([]byte, stamp, error) {
+// read reads a file whole, makes sure that it was not written to meanwhile, and takes out of it what is needed.
+func read(file string) (*layer, stamp, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, stamp{}, unreadable(file, err)
+		return nil, stamp{}, unreadable(err)
 	}
 	defer f.Close()
 	status, err := f.Stat()
 	if err != nil {
-		return nil, stamp{}, unreadable(file, err)
+		return nil, stamp{}, unreadable(err)
 	}
-	before := stampOf(status)
-	if !status.Mode().IsRegular() {
-		return nil, before, fmt.Errorf("%s: not a file (%s); give the .mmdb file itself", file, status.Mode().Type())
+	version := stampOf(status)
+	switch size := status.Size(); {
+	case !status.Mode().IsRegular():
+		return nil, version, errors.New("not a file; give the .mmdb file itself")
+	case size == 0:
+		return nil, version, errEmpty
+	case size > largest:
+		return nil, version, fmt.Errorf("%d MiB is more than a location database may have (%d MiB); give another file",
+			size>>20, largest>>20)
 	}
-	data := make([]byte, status.Size())
-	n, err := io.ReadFull(f, data)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, before, unreadable(file, err)
-	}
-	after, err := f.Stat()
+	data, release, err := buffer(int(status.Size()))
 	if err != nil {
-		return nil, before, unreadable(file, err)
+		return nil, version, fmt.Errorf("no memory for %d MiB: %w", status.Size()>>20, err)
 	}
-	if n < len(data) || !stampOf(after).same(before) {
-		return nil, before, fmt.Errorf("%s: %w", file, errWriting)
+	defer release()
+	if _, err := io.ReadFull(f, data); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, version, errWriting
+	} else if err != nil {
+		return nil, version, unreadable(err)
 	}
-	return data, before, nil
+	if after, err := f.Stat(); err != nil {
+		return nil, version, unreadable(err)
+	} else if !stampOf(after).same(version) {
+		return nil, version, errWriting
+	}
+	l, err := readLayer(data)
+	return l, version, err
 }
+
+// errEmpty is for a file of 0 bytes.
+var errEmpty = errors.New("the file is empty; put a complete .mmdb file there")
 
 // errWriting is for a file that changed while it was read.
 var errWriting = errors.New("being written to just now; it is read again when that has ended")
 
-func unreadable(file string, err error) error {
+// unreadable says what to do about a file that the system does not let us read.
+func unreadable(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: no such file; check the path, or put the database there", file)
+		return errors.New("no such file; check the path, or put the database there")
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: not readable (%w); give the user that runs this read access", file, err)
+		return fmt.Errorf("not readable (%w); give the user that runs this leave to read it", err)
 	}
-	return fmt.Errorf("%s: not readable (%w)", file, err)
+	return fmt.Errorf("not readable (%w)", err)
 }

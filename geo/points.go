@@ -489,6 +489,8 @@ func pointOf(country string) (latitude, longitude float64, ok bool) {
 		return -13.3, -176.2, true
 	case "WS": // Pacific/Apia
 		return -13.8, -171.7, true
+	case "XK": // Europe/Belgrade
+		return 44.8, 20.5, true
 	case "YE": // Asia/Aden
 		return 12.8, 45.2, true
 	case "YT": // Indian/Mayotte

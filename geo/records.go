@@ -21,10 +21,15 @@ type records struct {
 
 	seen      map[uintptr]record // by offset within the database
 	locations []Location         // by number; 0 is unknown
-	numbers   map[Location]uint32
+	numbers   map[placeKey]uint32
 	spellings map[string]string // one string of each kind, to keep for all locations
 
 	points, countries, systems bool // what has been found
+
+	// Where records are decoded to, one for all: a City is 1.7 KB and would be garbage 340,000 times over.
+	city    geoip2.City
+	asn     geoip2.ASN
+	content flatRecord
 }
 
 // record is what steers in one of them.
@@ -64,7 +69,7 @@ func newRecords(db *maxminddb.Reader) *records {
 		db:        db,
 		seen:      map[uintptr]record{},
 		locations: []Location{{}},
-		numbers:   map[Location]uint32{{}: 0},
+		numbers:   map[placeKey]uint32{{}: 0},
 		spellings: map[string]string{},
 	}
 }
@@ -174,25 +179,25 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 	}
 	var location Location
 	if r.form&flat != 0 {
-		var content flatRecord
-		if err := network.Decode(&content); err != nil {
+		r.content = flatRecord{}
+		if err := network.Decode(&r.content); err != nil {
 			return found, damaged(network, err)
 		}
-		location, found.system = r.fromFlat(&content)
+		location, found.system = r.fromFlat(&r.content)
 	}
 	if r.form&nested != 0 {
-		var city geoip2.City
-		if err := network.Decode(&city); err != nil {
+		r.city = geoip2.City{}
+		if err := network.Decode(&r.city); err != nil {
 			return found, damaged(network, err)
 		}
-		location = r.fromCity(&city)
+		location = r.fromCity(&r.city)
 	}
 	if r.form&numbered != 0 {
-		var asn geoip2.ASN
-		if err := network.Decode(&asn); err != nil {
+		r.asn = geoip2.ASN{}
+		if err := network.Decode(&r.asn); err != nil {
 			return found, damaged(network, err)
 		}
-		found.system = systemNumber(asn.AutonomousSystemNumber)
+		found.system = systemNumber(r.asn.AutonomousSystemNumber)
 	}
 	r.points = r.points || location.HasPoint
 	r.countries = r.countries || location.Country != ""
@@ -204,13 +209,34 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 
 // number returns the location's number, a new one if it has none yet.
 func (r *records) number(location Location) uint32 {
-	number, ok := r.numbers[location]
+	key := keyOf(&location)
+	number, ok := r.numbers[key]
 	if !ok {
 		number = uint32(len(r.locations))
 		r.locations = append(r.locations, location)
-		r.numbers[location] = number
+		r.numbers[key] = number
 	}
 	return number
+}
+
+// placeKey is all of a Location in 14 bytes: 60,000 and more are keys of a map.
+type placeKey struct {
+	continent, country  [2]byte
+	subdivision         [4]byte // of "DE-BE", "BE"
+	latitude, longitude int16   // tenths of degrees
+	point               bool
+}
+
+func keyOf(l *Location) placeKey {
+	key := placeKey{
+		latitude:  int16(math.Round(l.Latitude * 10)),
+		longitude: int16(math.Round(l.Longitude * 10)),
+		point:     l.HasPoint,
+	}
+	copy(key.continent[:], l.Continent)
+	copy(key.country[:], l.Country)
+	copy(key.subdivision[:], strings.TrimPrefix(l.Subdivision, l.Country+"-"))
+	return key
 }
 
 // spell returns one and the same string for all that are equal.

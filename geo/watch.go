@@ -46,9 +46,9 @@ type watched struct {
 	trouble error  // why version is not in service
 }
 
-// NewWatcher reads the files, none perhaps. It always returns a Watcher that works: the error names the files that could
-// not be used, of which nothing is in service until they can. Where no file tells locations the table has the embedded
-// ones.
+// NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files that
+// cannot be used: nothing of them is in service until they can. (It is nil only if the embedded table is damaged.) Where no
+// file tells locations the table has the embedded ones.
 func NewWatcher(files []string, log *slog.Logger) (*Watcher, error) {
 	w := &Watcher{log: log, reload: make(chan struct{}, 1)}
 	var problems []error
@@ -148,10 +148,10 @@ func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
 		case <-settle.C:
 			settling = false
 			again, due := w.inspect()
+			again = w.take(due, changed) || again
 			if again {
 				look()
 			}
-			w.take(due, changed)
 		case <-w.reload:
 			w.take(w.files, changed)
 		}
@@ -164,7 +164,7 @@ func (w *Watcher) inspect() (again bool, due []*watched) {
 	for _, f := range w.files {
 		now := stampFile(f.file)
 		switch {
-		case now.same(f.version) && !errors.Is(f.trouble, errWriting):
+		case now.same(f.version) && !f.writing():
 		case now.same(f.seen):
 			due = append(due, f)
 		default:
@@ -175,37 +175,38 @@ func (w *Watcher) inspect() (again bool, due []*watched) {
 	return again, due
 }
 
-// take reads files and puts what is new in service.
-func (w *Watcher) take(files []*watched, changed func(*Table)) {
-	if len(files) == 0 {
-		return
-	}
+// take reads files and puts what is new in service. It is worth looking again if one was being written.
+func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 	better := false
 	for _, f := range files {
 		better = f.read(w.log) || better
+		again = again || f.writing()
 	}
-	if !better {
+	switch {
+	case better:
+		if err := w.join(); err != nil {
+			w.log.Error("location databases: not joined, the old table stays", "err", err)
+			break
+		}
+		changed(w.Table())
+	case len(files) > 0:
 		w.report(w.Table())
-		return
 	}
-	if err := w.join(); err != nil {
-		w.log.Error("location databases: not joined, the old table stays", "err", err)
-		return
-	}
-	changed(w.Table())
+	return again
 }
 
 // read reads the file's newest version; it reports whether that is good, and complains if not.
 func (f *watched) read(log *slog.Logger) bool {
 	l, version, err := load(f.file, log)
+	before := f.trouble
 	f.version, f.trouble = version, err
 	if err == nil {
 		f.good = l
 		return true
 	}
 	switch {
-	case errors.Is(err, errWriting):
-		log.Debug("location database not read yet", "err", err)
+	case f.writing() || before != nil && before.Error() == err.Error(): // said already, or not worth saying yet
+		log.Debug("location database refused", "err", err)
 	case f.good != nil:
 		log.Warn("location database refused, the old one stays in service", "err", err, "built", f.good.source.Built)
 	default:
@@ -213,6 +214,9 @@ func (f *watched) read(log *slog.Logger) bool {
 	}
 	return false
 }
+
+// writing reports whether the file was being written when it was read.
+func (f *watched) writing() bool { return errors.Is(f.trouble, errWriting) }
 
 // join makes the table of all files' good versions.
 func (w *Watcher) join() error {
