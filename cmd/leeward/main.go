@@ -1,0 +1,20 @@
+// Command leeward is an authoritative DNS server that is a global load balancer, and the way to work with it: one
+// verb a file, each with its flags, its wiring and its exit status, nothing else. What the verbs do lives in the
+// packages below; what they print and how they fail is here.
+//
+// Exit status: 0 done, 1 failed, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"leeward/zones/store"
+)
+
+// verbs returns every verb's command. A verb is a constructor newX(*invocation) *cobra.Command in a file of its own; it
+// is on the command line once it is named here.
+func verbs(inv *invocation) []*cobra.Command {
+	return []*cobra.Command{
+		newVersion(inv),
+	}
+}
+
+// The groups that --help sorts verbs into: give a command one of them as its GroupID.
+const (
+	groupServe     = "serve"
+	groupResources = "resources"
+	groupOperate   = "operate"
+)
+
+// invocation is one run of the command: its streams, its environment and the flags that all verbs share.
+type invocation struct {
+	in       io.Reader
+	out, err io.Writer
+	env      map[string]string
+	now      func() time.Time
+
+	etcd      etcdFlags
+	logLevel  string
+	logFormat string
+
+	running bool // arguments and flags were understood: what fails from here on is no wrong usage
+}
+
+// run runs the command and returns its exit status.
+func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
+	inv := &invocation{in: in, out: out, err: errs, env: map[string]string{}, now: time.Now}
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok {
+			inv.env[name] = value
+		}
+	}
+	root := newRoot(inv)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	var silent exitError
+	switch {
+	case errors.As(err, &silent):
+		return int(silent)
+	case !inv.running || errors.As(err, &usage):
+		fmt.Fprintf(errs, "leeward: %v\nSee %q.\n", err, helpFor(root, args))
+		return 2
+	default:
+		fmt.Fprintf(errs, "leeward: %v\n", err)
+		return 1
+	}
+}
+
+// usageError is a mistake in how the command was called, found after flags and arguments had been read: exit status 2.
+type usageError struct{ error }
+
+// misused returns a usageError.
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitError is a failure that has already been told: only the exit status is left.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// helpFor returns the command line that explains the verb that args call.
+func helpFor(root *cobra.Command, args []string) string {
+	if verb, _, err := root.Find(args); err == nil && verb != nil {
+		return verb.CommandPath() + " --help"
+	}
+	return root.CommandPath() + " --help"
+}
+
+func newRoot(inv *invocation) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "leeward",
+		Short: "An authoritative DNS server that is a global load balancer",
+		Long: `Leeward answers for the zones that you delegate to it, with the addresses of healthy endpoints in the right region,
+and takes a failing region out of its answers before the TTL of the answers already given has run out.
+
+Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --server-name as LEEWARD_SERVER_NAME.
+Exit status: 0 done, 1 failed, 2 wrong usage.`,
+		Example: `  leeward demo                                    # everything on this machine, nothing installed
+  leeward serve --etcd http://127.0.0.1:2379      # a server
+  leeward apply -f resources/ --dry-run           # what would change
+  leeward explain www.example.test A --client 198.51.100.7`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// A verb must not set a PersistentPreRunE of its own: it would replace this one.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := inv.environment(cmd.Flags()); err != nil {
+				return err
+			}
+			inv.running = true
+			return nil
+		},
+	}
+	root.SetIn(inv.in)
+	root.SetOut(inv.out)
+	root.SetErr(inv.err)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serving:"}, &cobra.Group{ID: groupResources, Title: "Resources:"},
+		&cobra.Group{ID: groupOperate, Title: "Operating:"})
+	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info", "what is logged to stderr: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "how it is logged: text or json")
+	root.AddCommand(verbs(inv)...)
+	return root
+}
+
+// environment sets the flags that were not given from LEEWARD_<FLAG>: upper case, with _ for -.
+func (inv *invocation) environment(flags *pflag.FlagSet) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, ok := inv.env[variable(f.Name)]
+		if !ok || f.Changed || f.Name == "help" || err != nil {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%s in the environment: %w", variable(f.Name), e)
+		}
+	})
+	return err
+}
+
+func variable(flag string) string {
+	return "LEEWARD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// logger returns what --log-level and --log-format ask for, on stderr.
+func (inv *invocation) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(inv.logLevel)); err != nil {
+		return nil, misused("--log-level %q: it is one of debug, info, warn, error", inv.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch inv.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(inv.err, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(inv.err, options)), nil
+	}
+	return nil, misused("--log-format %q: it is text or json", inv.logFormat)
+}
+
+// colour reports whether w is a terminal that wants colours (NO_COLOR, TERM=dumb).
+func (inv *invocation) colour(w io.Writer) bool {
+	if inv.env["NO_COLOR"] != "" || inv.env["TERM"] == "dumb" {
+		return false
+	}
+	return terminal(w)
+}
+
+// terminal reports whether w is a terminal.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// printf writes to the command's output.
+func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.out, format, args...) }
+
+// etcdFlags say where etcd is and who asks.
+type etcdFlags struct {
+	endpoints    []string
+	prefix       string
+	ca           string
+	cert, key    string
+	serverName   string
+	insecure     bool
+	user         string
+	password     string
+	passwordFile string
+	timeout      time.Duration
+}
+
+// add puts the flags on a verb.
+func (f *etcdFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL,…`")
+	flags.StringVar(&f.prefix, "prefix", store.DefaultPrefix, "where the resources are kept in etcd")
+	flags.StringVar(&f.ca, "etcd-ca", "", "`FILE` of certificate authorities that sign etcd's certificates (system's if empty)")
+	flags.StringVar(&f.cert, "etcd-cert", "", "client certificate `FILE`, re-read at every connection")
+	flags.StringVar(&f.key, "etcd-key", "", "client key `FILE`")
+	flags.StringVar(&f.serverName, "etcd-server-name", "", "`NAME` that etcd's certificate must have, if not the one in the URL")
+	flags.BoolVar(&f.insecure, "etcd-insecure", false, "do not verify etcd's certificate")
+	flags.StringVar(&f.user, "etcd-user", "", "`USER` to authenticate as")
+	flags.StringVar(&f.password, "etcd-password", "", "its password; better in LEEWARD_ETCD_PASSWORD or a file")
+	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password")
+	flags.DurationVar(&f.timeout, "etcd-timeout", 10*time.Second, "how long one call may take")
+}
+
+// options returns what store.Dial needs.
+func (f *etcdFlags) options(log *slog.Logger) (store.Options, error) {
+	o := store.Options{
+		Endpoints: f.endpoints, Prefix: f.prefix, User: f.user, Password: f.password, Timeout: f.timeout, Log: log,
+		TLS: store.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
+	}
+	if f.timeout <= 0 {
+		return o, misused("--etcd-timeout %v: it is more than 0", f.timeout)
+	}
+	if f.passwordFile != "" {
+		if f.password != "" {
+			return o, misused("--etcd-password and --etcd-password-file are both given; leave one out")
+		}
+		b, err := os.ReadFile(f.passwordFile)
+		if err != nil {
+			return o, fmt.Errorf("--etcd-password-file: %w", err)
+		}
+		o.Password = strings.TrimRight(string(b), "\r\n")
+	}
+	return o, nil
+}
+
+// dial opens the store that the flags name. It does not wait for etcd.
+func (inv *invocation) dial() (*store.Etcd, error) {
+	log, err := inv.logger()
+	if err != nil {
+		return nil, err
+	}
+	o, err := inv.etcd.options(log)
+	if err != nil {
+		return nil, err
+	}
+	return store.Dial(o)
+}

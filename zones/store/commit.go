@@ -1,0 +1,411 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"leeward/zones"
+)
+
+// etcd refuses a transaction of more operations or comparisons (--max-txn-ops), or of more octets (--max-request-bytes
+// is 1.5 MiB; what is around keys and values needs some of it).
+const (
+	mostOps    = 128
+	mostOctets = 1 << 20
+)
+
+// Plan is what a writer wants to change.
+type Plan struct {
+	Edits []zones.Edit
+
+	// OnPurpose says which command takes something away ("delete", "apply --prune"), so that the servers' guard lets it
+	// through. Empty: the guard judges.
+	OnPurpose string
+	By        string // who, for meta/accepted
+
+	Leases map[zones.Key]time.Duration // the keys that go by themselves after a while, at least 1 s
+
+	Progress func(done, all int) // called after each transaction where there are several; may be nil
+}
+
+// Committed is what a writer has changed.
+type Committed struct {
+	Revision     int64 // of the last transaction; of the listing if nothing was to be done
+	Keys         []zones.Key
+	Transactions int
+}
+
+// ErrConflict says that someone else changed what the change relies upon. Nothing of that transaction was done.
+var ErrConflict = errors.New("someone else changed the same resources, or what they refer to, meanwhile")
+
+// partial is an error after which some of the edits are done.
+type partial struct {
+	done, all int
+	last      zones.Key
+	err       error
+}
+
+func (p *partial) Error() string {
+	return fmt.Sprintf("%d of %d changes are made, up to %s; then: %v. What was made is consistent by itself. "+
+		"Run the same command again: it goes on from there", p.done, p.all, p.last, p.err)
+}
+
+func (p *partial) Unwrap() error { return p.err }
+
+// attempts is how often Change plans anew before it gives up.
+const attempts = 12
+
+// Change lists everything, lets plan say what to change (it validates what the result would be), and commits that, all
+// again where someone else was faster or etcd changed its leader. plan's error ends it.
+func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
+	var done Committed
+	total := 0 // as planned first: later plans have only what is left
+	for attempt := 0; ; attempt++ {
+		base, err := e.List(ctx)
+		if err != nil {
+			return done, e.sofar(done, total, err)
+		}
+		p, err := plan(base)
+		if err != nil {
+			return done, e.sofar(done, total, err)
+		}
+		total = max(total, len(done.Keys)+len(p.Edits))
+		some, err := e.commit(ctx, base, p)
+		done.Revision = max(done.Revision, some.Revision)
+		done.Keys = append(done.Keys, some.Keys...)
+		done.Transactions += some.Transactions
+		switch {
+		case err == nil:
+			return done, nil
+		case ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, ErrConflict) && !fleeting(err):
+			return done, e.sofar(done, total, e.unwell(ctx, err))
+		}
+		e.log.Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
+		t := time.NewTimer(time.Duration((0.5 + e.o.Dice()) * float64(20*time.Millisecond<<min(attempt, 5))))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return done, e.sofar(done, total, ctx.Err())
+		}
+	}
+}
+
+// Commit makes the edits if all that they rely upon is still as in base: in one transaction up to 128 operations, else
+// in several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even
+// where it fails; ErrConflict is among the errors.
+func (e *Etcd) Commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
+	done, err := e.commit(ctx, base, p)
+	if err != nil {
+		err = e.sofar(done, len(p.Edits), e.unwell(ctx, err))
+	}
+	return done, err
+}
+
+func (e *Etcd) sofar(done Committed, all int, err error) error {
+	if len(done.Keys) == 0 {
+		return err
+	}
+	return &partial{len(done.Keys), all, done.Keys[len(done.Keys)-1], err}
+}
+
+func (e *Etcd) unwell(ctx context.Context, err error) error {
+	if errors.Is(err, ErrConflict) {
+		return err
+	}
+	return e.why(ctx, err)
+}
+
+// fleeting reports whether a failure is one of a moment: a member or a leader lost. Whether the transaction was made is
+// not known then; the next listing shows.
+func fleeting(err error) bool {
+	var known rpctypes.EtcdError
+	if errors.As(err, &known) {
+		return known.Code() == codes.Unavailable
+	}
+	s, ok := status.FromError(err)
+	return ok && s.Code() == codes.Unavailable
+}
+
+// commitment is a commit under way.
+type commitment struct {
+	*Etcd
+	base *Listing
+	plan Plan
+	done Committed
+
+	mine  map[zones.Key]int64 // what it has written so far; 0: deleted
+	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
+	sizes map[zones.Kind]int  // how many keys each folder had in base
+}
+
+func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
+	c := &commitment{Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision}, mine: map[zones.Key]int64{}, wrote: map[string]bool{}}
+	if len(p.Edits) == 0 {
+		return c.done, nil
+	}
+	edits := slices.Clone(p.Edits)
+	slices.SortStableFunc(edits, func(a, b zones.Edit) int { return place(a) - place(b) })
+	writes := make([]write, len(edits))
+	for i, ed := range edits {
+		w := write{edit: ed}
+		if ed.New != nil {
+			var err error
+			if w.value, err = zones.Encode(ed.New); err != nil {
+				return c.done, fmt.Errorf("%s: %w", ed.Key, err)
+			}
+		}
+		writes[i] = w
+	}
+	for all := len(writes); len(writes) > 0; {
+		n, premises := c.fit(writes)
+		if err := c.transact(ctx, writes[:n], premises); err != nil {
+			return c.done, err
+		}
+		writes = writes[n:]
+		if p.Progress != nil && c.done.Transactions+len(writes) > 1 {
+			p.Progress(all-len(writes), all)
+		}
+	}
+	return c.done, nil
+}
+
+// place orders edits: puts as in Kinds, then deletions the other way round.
+func place(e zones.Edit) int {
+	i := slices.Index(zones.Kinds[:], e.Key.Kind())
+	if e.New == nil {
+		return 2*len(zones.Kinds) - i
+	}
+	return i
+}
+
+// write is one operation to be.
+type write struct {
+	edit  zones.Edit
+	value []byte // nil: a deletion
+}
+
+// fit returns how many of the writes the next transaction holds, at least one, and what it relies upon. What is too much
+// for one transaction anyway is cut where the comparisons are too many as well.
+func (c *commitment) fit(writes []write) (int, premises) {
+	n := len(writes)
+	ops, octets := 0, 0
+	purpose := false
+	for i, w := range writes {
+		if w.value == nil && c.plan.OnPurpose != "" && !purpose {
+			purpose = true
+			ops++
+		}
+		ops++
+		octets += len(c.o.Prefix) + 2*len(w.edit.Key) + len(w.value) + 64
+		if i > 0 && (ops > mostOps || octets > mostOctets) {
+			n = i
+			break
+		}
+	}
+	if n == len(writes) {
+		all := c.premises(writes)
+		if all.shrink(mostOps, c.large) {
+			return n, all
+		}
+	}
+	some := c.premises(writes[:1])
+	for i := 1; i < n; i++ {
+		some.add(writes[i].edit, c.base)
+		if some.count() > mostOps {
+			n, some = i, c.premises(writes[:i])
+		}
+	}
+	some.shrink(mostOps, func(zones.Kind) bool { return false })
+	return n, some
+}
+
+func (c *commitment) premises(writes []write) premises {
+	p := newPremises()
+	for _, w := range writes {
+		p.add(w.edit, c.base)
+	}
+	return p
+}
+
+// large reports whether a folder has too many keys to be compared as a whole: 20,000 take etcd some 10 ms.
+func (c *commitment) large(kind zones.Kind) bool {
+	if c.sizes == nil {
+		c.sizes = map[zones.Kind]int{}
+		for _, change := range c.base.Changes {
+			c.sizes[change.Key.Kind()]++
+		}
+	}
+	return c.sizes[kind] > 20_000
+}
+
+// transact makes some writes in one transaction, all or none.
+func (c *commitment) transact(ctx context.Context, writes []write, premises premises) (err error) {
+	var ops []clientv3.Op
+	purpose := false
+	var leases []clientv3.LeaseID
+	defer func() {
+		if err != nil {
+			c.revoke(leases)
+		}
+	}()
+	for _, w := range writes {
+		key := c.path(w.edit.Key)
+		if w.value == nil {
+			purpose = purpose || c.plan.OnPurpose != ""
+			ops = append(ops, clientv3.OpDelete(key))
+			continue
+		}
+		var options []clientv3.OpOption
+		if span := c.plan.Leases[w.edit.Key]; span > 0 {
+			id, err := c.lease(ctx, span)
+			if err != nil {
+				return err
+			}
+			leases = append(leases, id)
+			options = append(options, clientv3.WithLease(id))
+		}
+		ops = append(ops, clientv3.OpPut(key, string(w.value), options...))
+	}
+	if purpose {
+		ops = append(ops, clientv3.OpPut(c.o.Prefix+accepted, acceptance{By: c.plan.By, Time: c.o.Now(), For: c.plan.OnPurpose}.value()))
+	}
+	compares, err := c.compares(ctx, premises)
+	if err != nil {
+		return err
+	}
+	call, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	answer, err := c.client.Txn(call).If(compares...).Then(ops...).Commit()
+	if err != nil {
+		return err
+	}
+	if !answer.Succeeded {
+		return ErrConflict
+	}
+	c.done.Revision = answer.Header.Revision
+	c.done.Transactions++
+	for _, w := range writes {
+		if w.value == nil {
+			c.mine[w.edit.Key] = 0
+		} else {
+			c.mine[w.edit.Key] = answer.Header.Revision
+			for i, letter := range w.edit.Key {
+				if letter == '/' {
+					c.wrote[string(w.edit.Key[:i+1])] = true
+				}
+			}
+		}
+		c.done.Keys = append(c.done.Keys, w.edit.Key)
+	}
+	if purpose {
+		c.mine[accepted] = answer.Header.Revision
+	}
+	return nil
+}
+
+// compares turns premises into the transaction's comparisons.
+func (c *commitment) compares(ctx context.Context, p premises) ([]clientv3.Cmp, error) {
+	var cs []clientv3.Cmp
+	for k := range p.keys {
+		revision, ours := c.mine[k]
+		if !ours {
+			revision = c.base.revision(k)
+			if k == accepted {
+				revision = c.base.Accepted
+			}
+		}
+		cs = append(cs, clientv3.Compare(clientv3.ModRevision(c.path(k)), "=", revision))
+	}
+	for r := range p.ranges {
+		bound, err := c.bound(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, clientv3.Compare(clientv3.ModRevision(c.o.Prefix+r), "<", bound+1).WithRange(after(c.o.Prefix+r)))
+	}
+	return cs, nil
+}
+
+// bound returns the revision up to which a range is known to have been written by nobody else: the listing's, or that
+// of the commit's own last transaction, once it is seen that what is newer than the listing is the commit's own.
+func (c *commitment) bound(ctx context.Context, r string) (int64, error) {
+	if !c.wrote[r] {
+		return c.base.Revision, nil
+	}
+	from := c.o.Prefix + r
+	for {
+		answer, err := c.get(ctx, c.client, from, clientv3.WithRange(after(c.o.Prefix+r)), clientv3.WithKeysOnly(),
+			clientv3.WithRev(c.done.Revision), clientv3.WithMinModRev(c.base.Revision+1), clientv3.WithLimit(page))
+		if err != nil {
+			return 0, err
+		}
+		for _, kv := range answer.Kvs {
+			if c.mine[zones.Key(kv.Key[len(c.o.Prefix):])] != kv.ModRevision {
+				return 0, ErrConflict
+			}
+		}
+		if !answer.More || len(answer.Kvs) == 0 {
+			return c.done.Revision, nil
+		}
+		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+	}
+}
+
+// lease asks for a lease, in whole seconds, rounded up.
+func (c *commitment) lease(ctx context.Context, span time.Duration) (clientv3.LeaseID, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
+	answer, err := c.client.Grant(ctx, int64((span+time.Second-1)/time.Second))
+	if err != nil {
+		return 0, err
+	}
+	return answer.ID, nil
+}
+
+// revoke gives back leases that no key got. What cannot be given back runs out by itself.
+func (c *commitment) revoke(leases []clientv3.LeaseID) {
+	for _, id := range leases {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, _ = c.client.Revoke(ctx, id)
+		cancel()
+	}
+}
+
+// Accept says that what went away up to now went away on purpose, and that the history of this cluster is the right
+// one. It returns the revision of the word.
+func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
+	if err := e.reach(ctx); err != nil {
+		return 0, err
+	}
+	at, err := e.get(ctx, e.client, e.o.Prefix+accepted)
+	if err != nil {
+		return 0, e.why(ctx, err)
+	}
+	call, cancel := context.WithTimeout(ctx, e.o.Timeout)
+	defer cancel()
+	word := acceptance{By: by, Time: e.o.Now(), Cluster: fmt.Sprintf("%x", at.Header.ClusterId)}
+	answer, err := e.client.Put(call, e.o.Prefix+accepted, word.value())
+	if err != nil {
+		return 0, e.why(ctx, err)
+	}
+	return answer.Header.Revision, nil
+}
+
+func (a acceptance) value() string {
+	a.Time = a.Time.UTC().Truncate(time.Second)
+	b, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // text and a time always have a JSON form
+	}
+	return string(b)
+}

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/zones"
+)
+
+// Point is a place in a history: a revision says nothing without the cluster that counted it.
+type Point struct {
+	ClusterID uint64 // 0: not known
+	Revision  int64  // 0: nothing of it is known
+}
+
+// Listing is everything there is at one revision.
+type Listing struct {
+	Point
+	Changes  []zones.Change      // sorted by key; what cannot be read has its Err
+	Accepted int64               // the revision of meta/accepted; 0: never
+	Leases   map[zones.Key]Lease // of the keys that have one
+	last     witness
+}
+
+// Lease is etcd's number of a lease: the key goes when it runs out.
+type Lease int64
+
+// Resources returns what can be read, sorted by key.
+func (l *Listing) Resources() []zones.Resource {
+	rs := make([]zones.Resource, 0, len(l.Changes))
+	for _, c := range l.Changes {
+		if c.Err == nil {
+			rs = append(rs, c.Resource)
+		}
+	}
+	return rs
+}
+
+// Problems returns what cannot be read.
+func (l *Listing) Problems() zones.Problems {
+	var ps zones.Problems
+	for _, c := range l.Changes {
+		if c.Err != nil {
+			ps = append(ps, zones.Problem{Key: c.Key, Message: c.Err.Error(), Revision: c.Revision})
+		}
+	}
+	return ps
+}
+
+// revision returns the revision of a key, readable or not; 0 if it is not there.
+func (l *Listing) revision(k zones.Key) int64 {
+	i, ok := slices.BinarySearchFunc(l.Changes, k, func(c zones.Change, k zones.Key) int { return strings.Compare(string(c.Key), string(k)) })
+	if !ok {
+		return 0
+	}
+	return l.Changes[i].Revision
+}
+
+// List reads everything at one revision that the cluster agrees on. It needs a quorum.
+func (e *Etcd) List(ctx context.Context) (*Listing, error) {
+	if err := e.reach(ctx); err != nil {
+		return nil, err
+	}
+	l, err := e.list(ctx, e.client, 0)
+	if err != nil {
+		return nil, e.why(ctx, err)
+	}
+	return l, nil
+}
+
+// page is how many keys are read at once: large enough that a round trip costs little, small enough that neither side
+// holds much more than what is kept.
+const page = 1000
+
+// list reads in pages, at a revision or, where that is 0, at the newest. It leaves out the folders that are no
+// resources' and may be large.
+func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, options ...clientv3.OpOption) (*Listing, error) {
+	l := &Listing{Point: Point{Revision: at}, Leases: map[zones.Key]Lease{}}
+	ranges := [][2]string{
+		{"", reports},
+		{after(reports), vantages},
+		{after(vantages), ""},
+	}
+	for _, r := range ranges {
+		from, to := e.o.Prefix+r[0], e.o.Prefix+r[1]
+		if r[1] == "" {
+			to = after(e.o.Prefix)
+		}
+		for {
+			o := append([]clientv3.OpOption{clientv3.WithRange(to), clientv3.WithLimit(page), clientv3.WithRev(l.Revision)}, options...)
+			answer, err := e.get(ctx, c, from, o...)
+			if err != nil {
+				return nil, err
+			}
+			if l.ClusterID == 0 {
+				l.ClusterID = answer.Header.ClusterId
+				if l.Revision == 0 {
+					l.Revision = answer.Header.Revision
+				}
+			}
+			for _, kv := range answer.Kvs {
+				l.take(e, kv)
+			}
+			if !answer.More || len(answer.Kvs) == 0 {
+				break
+			}
+			from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+		}
+	}
+	return l, nil
+}
+
+func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
+	l.last.see(kv)
+	if string(kv.Key) == e.o.Prefix+accepted {
+		l.Accepted = kv.ModRevision
+	}
+	c, ok := e.change(kv.Key, kv.Value, kv.ModRevision, false)
+	if !ok {
+		return
+	}
+	if kv.Lease != 0 {
+		l.Leases[c.Key] = Lease(kv.Lease)
+	}
+	l.Changes = append(l.Changes, c)
+}
+
+// get is one read, within the time that one call may take.
+func (e *Etcd) get(ctx context.Context, c *clientv3.Client, key string, o ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.o.Timeout)
+	defer cancel()
+	return c.Get(ctx, key, o...)
+}
+
+// after returns the first key that does not begin with the prefix, which ends in a slash.
+func after(prefix string) string { return prefix[:len(prefix)-1] + "0" }
+
+// witness is the newest put that was seen of a history. Another history that has reached the same revision (a backup
+// restored under the same name, and written to since) does not have it.
+type witness struct {
+	key      string
+	revision int64
+	sum      uint64
+}
+
+func (w *witness) see(kv *mvccpb.KeyValue) {
+	if kv.ModRevision > w.revision {
+		*w = witness{string(kv.Key), kv.ModRevision, sum(kv.Value)}
+	}
+}
+
+func sum(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b)
+	return h.Sum64()
+}
+
+// testimony is what a history says of a witness.
+type testimony int
+
+const (
+	unproven testimony = iota // compacted, or nothing to ask for
+	same
+	other
+)
+
+func (e *Etcd) ask(ctx context.Context, c *clientv3.Client, w witness) (testimony, error) {
+	if w.revision == 0 {
+		return unproven, nil
+	}
+	answer, err := e.get(ctx, c, w.key, clientv3.WithRev(w.revision))
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		return unproven, nil
+	case errors.Is(err, rpctypes.ErrFutureRev):
+		return other, nil
+	case err != nil:
+		return unproven, err
+	case len(answer.Kvs) == 1 && answer.Kvs[0].ModRevision == w.revision && sum(answer.Kvs[0].Value) == w.sum &&
+		bytes.Equal(answer.Kvs[0].Key, []byte(w.key)):
+		return same, nil
+	}
+	return other, nil
+}

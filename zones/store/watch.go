@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
+
+	"leeward/zones"
+)
+
+// watch hands on what etcd says of the keys that begin with a prefix after a point, until it ends, falls silent, loses
+// its connection or shows another history, or until each returns an error.
+func (f *follower) watch(ctx context.Context, c *clientv3.Client, prefix string, from Point, each func(clientv3.WatchResponse) error) error {
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	// The client would resume a watch by itself over a new connection, perhaps to another history: a lost connection
+	// ends the session, and the next one looks first.
+	lost := make(chan struct{})
+	conn := c.ActiveConnection()
+	go func() {
+		defer close(lost)
+		conn.WaitForStateChange(ctx, connectivity.Ready)
+	}()
+	go f.prod(ctx, c)
+	responses := c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from.Revision+1), clientv3.WithProgressNotify(),
+		clientv3.WithCreatedNotify(), clientv3.WithFragment())
+	silence := time.NewTimer(f.o.Silence)
+	defer silence.Stop()
+	for {
+		select {
+		case r, ok := <-responses:
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case !ok:
+				return errors.New("the watch ended")
+			case r.Err() != nil:
+				return r.Err()
+			case r.Header.ClusterId != from.ClusterID || r.Header.Revision < from.Revision:
+				return errHistory
+			}
+			if err := each(r); err != nil {
+				return err
+			}
+			silence.Reset(f.o.Silence)
+		case <-lost:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errors.New("the connection was lost")
+		case <-silence.C:
+			return fmt.Errorf("the watch has been silent for %v", f.o.Silence)
+		}
+	}
+}
+
+// prod asks for the watch's progress again and again. The request waits while the stream is not open, so that it has a
+// goroutine to itself.
+func (f *follower) prod(ctx context.Context, c *clientv3.Client) {
+	t := time.NewTicker(f.o.Progress)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if c.RequestProgress(ctx) != nil {
+				return
+			}
+		}
+	}
+}
+
+// events delivers a response's events, one batch a revision.
+func (f *follower) events(r clientv3.WatchResponse) error {
+	known := f.Known()
+	for i := 0; i < len(r.Events); {
+		b := zones.Batch{Revision: r.Events[i].Kv.ModRevision, Accepted: f.accepted}
+		for ; i < len(r.Events) && r.Events[i].Kv.ModRevision == b.Revision; i++ {
+			ev := r.Events[i]
+			deleted := ev.Type == clientv3.EventTypeDelete
+			if !deleted {
+				f.last.see(ev.Kv)
+			}
+			if string(ev.Kv.Key) == f.o.Prefix+accepted && !deleted {
+				b.Accepted = b.Revision
+			}
+			if c, ok := f.change(ev.Kv.Key, ev.Kv.Value, b.Revision, deleted); ok {
+				b.Changes = append(b.Changes, c)
+			}
+		}
+		known.Revision = b.Revision
+		f.advance(known)
+		if len(b.Changes) > 0 || b.Accepted != f.accepted {
+			f.accepted = b.Accepted
+			f.deliver(b)
+		}
+	}
+	f.failures = 0
+	f.say(Following, nil)
+	return nil
+}
