@@ -18,8 +18,8 @@ type vantage struct {
 	blind    bool
 	moved    bool // the counts have changed since the last Judge
 
-	up, down, unknown    int // its reports
-	shared, contradicted int // see cell
+	up, down, unknown    int            // its reports
+	shared, contradicted int            // see cell
 	regions, pools       map[string]int // of the contradicted targets
 
 	behind uint64            // a heartbeat that went backwards, until the next one tells what it was

@@ -21,9 +21,9 @@ type Vote struct {
 	Vantage string
 	State   State
 	Fresh   bool
-	Blind   bool   // the vantage abstains
-	Counted bool   // it is one of the votes that made the verdict
-	Reason  string // the vantage's word for it
+	Blind   bool          // the vantage abstains
+	Counted bool          // it is one of the votes that made the verdict
+	Reason  string        // the vantage's word for it
 	Age     time.Duration // since this server last saw the vantage move, at the time of the last Judge
 	Latency time.Duration
 	Load    float64

@@ -1,13 +1,18 @@
 // Package probe checks endpoints from this machine.
 //
 // A Prober holds a target for each Assignment, probes it once an interval, each at its own phase of it, and turns results
-// into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next probe.
+// into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next probe. A
+// probe dials the target's address and nothing else, and is over, whatever it waits for, when its timeout has passed.
+// What only shows that this machine cannot probe (no IPv6, no more sockets) is no result.
 package probe
 
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"log/slog"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,20 +20,273 @@ import (
 	"leeward/health"
 )
 
+// DefaultConcurrency is how many probes may run at once: enough for a region of some thousand addresses that all hang
+// until their timeout, and no more sockets than a process may usually have.
+const DefaultConcurrency = 4096
+
 // Options are a Prober's settings.
 type Options struct {
-	Vantage     string                // the name under which reports are made
+	Vantage     string                // the name under which reports are made; also spreads vantages over the interval
 	Log         *slog.Logger          // discarded if nil
 	Registerer  prometheus.Registerer // none if nil
 	Now         func() time.Time      // time.Now if nil
-	Concurrency int                   // probes at once; 4096 if zero
-	RootCAs     *x509.CertPool        // the system's if nil
-	OnReport    func([]health.Report) // called from one goroutine, with what has turned since the last call
+	Concurrency int                   // probes at once; DefaultConcurrency if zero
+	RootCAs     *x509.CertPool        // what certificates are verified against; the system's if nil
+	OnReport    func([]health.Report) // called from one goroutine with what has turned since the last call; it may block
 }
 
 // Prober probes targets and reports on them.
-type Prober struct{ options Options }
+type Prober struct {
+	options Options
+	metrics metrics
+	start   time.Time     // slots are counted from here
+	wake    chan struct{} // the schedule has changed
+	filled  chan struct{} // there are reports
 
-func New(o Options) (*Prober, error)              { return &Prober{o}, nil }
-func (p *Prober) Assign(as []health.Assignment)   {}
-func (p *Prober) Run(ctx context.Context) error   { <-ctx.Done(); return nil }
+	mu       sync.Mutex
+	targets  map[health.Target]*target
+	schedule schedule
+	waiting  []*target // due, but for want of a free slot
+	running  int
+	sequence uint64
+	reports  []health.Report
+	ctx      context.Context // of Run; nil while it does not run
+	probes   sync.WaitGroup
+}
+
+// target is what is known of one assignment. The fields from tracker on belong to the Prober's mutex.
+type target struct {
+	health.Target
+	monitor *health.Monitor
+	phase   uint64
+
+	tracker health.Tracker
+	next    time.Time
+	heap    int  // index in the schedule; -1 while not in it
+	busy    bool // a probe runs or waits for a slot
+	gone    bool // not assigned any more
+}
+
+// New returns a Prober that probes nothing until it is assigned targets and runs. The error is that of registering its
+// metrics.
+func New(o Options) (*Prober, error) {
+	if o.OnReport == nil {
+		return nil, errors.New("probe: OnReport is missing; the reports have to go somewhere")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = DefaultConcurrency
+	}
+	start := o.Now()
+	p := &Prober{
+		options:  o,
+		start:    start,
+		wake:     make(chan struct{}, 1),
+		filled:   make(chan struct{}, 1),
+		targets:  map[health.Target]*target{},
+		sequence: uint64(start.UnixNano()), // above every sequence of an earlier run
+	}
+	return p, p.metrics.register(o.Registerer)
+}
+
+// Assign says which targets there are now. One that was there before keeps its state and its phase, also where its
+// monitor's settings have changed; on one that is not assigned any more the last report is Unknown. Targets whose check is
+// external are somebody else's to report on.
+func (p *Prober) Assign(as []health.Assignment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.options.Now()
+	listed := make(map[health.Target]bool, len(as))
+	for i := range as {
+		a := &as[i]
+		if a.Monitor.External != nil || listed[a.Target] {
+			continue
+		}
+		listed[a.Target] = true
+		t := p.targets[a.Target]
+		if t == nil {
+			t = &target{Target: a.Target, phase: phaseOf(p.options.Vantage, a.Target), heap: -1}
+			p.targets[a.Target] = t
+		} else if t.monitor == a.Monitor || reflect.DeepEqual(t.monitor, a.Monitor) {
+			t.monitor = a.Monitor
+			continue
+		}
+		again := t.monitor != nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
+		t.monitor = a.Monitor
+		t.tracker.Fall, t.tracker.Rise = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise()
+		if !again && !t.busy {
+			t.next = t.first(p.start, now)
+			p.schedule.put(t)
+		}
+	}
+	for key, t := range p.targets {
+		if listed[key] {
+			continue
+		}
+		t.gone = true
+		delete(p.targets, key)
+		p.schedule.remove(t)
+		p.report(t, outcome{reason: "not assigned any more"})
+	}
+	p.metrics.targets.Set(float64(len(p.targets)))
+	signal(p.wake)
+}
+
+// Run probes until the context ends, and returns when the last probe has. It may be called again then.
+func (p *Prober) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.mu.Lock()
+	if p.ctx != nil {
+		p.mu.Unlock()
+		return errors.New("probe: Run is running already")
+	}
+	p.ctx = ctx
+	p.mu.Unlock()
+
+	var deliveries sync.WaitGroup
+	deliveries.Go(func() { p.deliver(ctx) })
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		timer.Reset(p.launch())
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-p.wake:
+		}
+	}
+	p.probes.Wait()
+	deliveries.Wait()
+	p.mu.Lock()
+	p.ctx = nil
+	p.mu.Unlock()
+	return nil
+}
+
+// launch starts what is due and returns the time until something is again.
+func (p *Prober) launch() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.options.Now()
+	for len(p.schedule) > 0 {
+		t := p.schedule[0]
+		if wait := t.next.Sub(now); wait > 0 {
+			return wait
+		}
+		p.schedule.remove(t)
+		t.busy = true
+		if p.running < p.options.Concurrency {
+			p.begin(t)
+		} else {
+			p.waiting = append(p.waiting, t)
+		}
+	}
+	return time.Hour
+}
+
+// begin starts the probe of a target. The mutex is held.
+func (p *Prober) begin(t *target) {
+	p.running++
+	ctx, m := p.ctx, t.monitor
+	p.probes.Go(func() {
+		began := p.options.Now()
+		o := p.probe(ctx, t.Address, m)
+		p.finish(ctx, t, m, o, p.options.Now().Sub(began))
+	})
+}
+
+// finish takes a probe's outcome, gives its slot to the next that waits, and puts the target back into the schedule: a
+// slot that has passed meanwhile is skipped.
+func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o outcome, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running--
+	t.busy = false
+	if ctx.Err() == nil {
+		o.latency = took
+		p.metrics.observe(m.Check(), o.state, took)
+		if !t.gone && t.tracker.Observe(o.state) {
+			o.state = t.tracker.State()
+			p.report(t, o)
+		}
+		for len(p.waiting) > 0 && p.running < p.options.Concurrency {
+			next := p.waiting[0]
+			p.waiting[0] = nil
+			p.waiting = p.waiting[1:]
+			if next.gone {
+				next.busy = false
+				continue
+			}
+			p.begin(next)
+		}
+	} else {
+		// The run ends: what waits goes back into the schedule for the next one.
+		for _, next := range p.waiting {
+			next.busy = false
+			if !next.gone {
+				p.schedule.put(next)
+			}
+		}
+		p.waiting = nil
+	}
+	if t.gone {
+		return
+	}
+	now := p.options.Now()
+	next, skipped := t.after(p.start, now)
+	if ctx.Err() == nil {
+		p.metrics.skipped.Add(float64(skipped))
+	}
+	t.next = next
+	p.schedule.put(t)
+	if t.heap == 0 {
+		signal(p.wake)
+	}
+}
+
+// report adds a report for the next delivery. The mutex is held.
+func (p *Prober) report(t *target, o outcome) {
+	p.sequence++
+	r := health.Report{
+		Vantage: p.options.Vantage, Target: t.Target, State: o.state, Sequence: p.sequence, Time: p.options.Now(),
+		Reason: o.reason, Latency: o.latency, Load: o.load,
+	}
+	if o.state == health.Up {
+		r.Reason = ""
+	}
+	p.reports = append(p.reports, r)
+	p.options.Log.Debug("report", "endpoint", t.Endpoint, "address", t.Address, "state", o.state, "reason", o.reason)
+	signal(p.filled)
+}
+
+// deliver hands reports on until the context ends.
+func (p *Prober) deliver(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.filled:
+		}
+		p.mu.Lock()
+		reports := p.reports
+		p.reports = nil
+		p.mu.Unlock()
+		if len(reports) > 0 {
+			p.options.OnReport(reports)
+		}
+	}
+}
+
+// signal wakes the one reader of the channel; one signal stands for many.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -37,10 +37,10 @@ type Options struct {
 // Link is this process's place among the vantages.
 type Link struct{ options Options }
 
-func New(o Options) (*Link, error)                        { return &Link{o}, nil }
-func (l *Link) Assign(as []health.Assignment)             {}
-func (l *Link) Report(rs []health.Report)                 {}
-func (l *Link) SetServer(status any) error                { _, err := json.Marshal(status); return err }
-func (l *Link) Run(ctx context.Context) error             { <-ctx.Done(); return nil }
-func (l *Link) Withdraw(ctx context.Context) error        { return nil }
+func New(o Options) (*Link, error)                              { return &Link{o}, nil }
+func (l *Link) Assign(as []health.Assignment)                   {}
+func (l *Link) Report(rs []health.Report)                       {}
+func (l *Link) SetServer(status any) error                      { _, err := json.Marshal(status); return err }
+func (l *Link) Run(ctx context.Context) error                   { <-ctx.Done(); return nil }
+func (l *Link) Withdraw(ctx context.Context) error              { return nil }
 func (l *Link) Follow(ctx context.Context, f func(Event)) error { <-ctx.Done(); return nil }

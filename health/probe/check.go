@@ -1,0 +1,89 @@
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"leeward/health"
+)
+
+// outcome is what one probe found.
+type outcome struct {
+	state   health.State
+	reason  string // why it is not up
+	latency time.Duration
+	load    float64
+}
+
+func up() outcome { return outcome{state: health.Up} }
+
+func down(format string, args ...any) outcome {
+	return outcome{state: health.Down, reason: fmt.Sprintf(format, args...)}
+}
+
+// checker is one probe: where it goes, how long it may take and what it trusts.
+type checker struct {
+	address netip.Addr
+	timeout time.Duration
+	roots   *x509.CertPool
+	now     func() time.Time
+}
+
+// probe checks an address as the monitor says.
+func (p *Prober) probe(ctx context.Context, address netip.Addr, m *health.Monitor) outcome {
+	c := checker{address: address, timeout: m.EffectiveTimeout(), roots: p.options.RootCAs, now: p.options.Now}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	switch {
+	case m.HTTP != nil:
+		return c.http(ctx, m.HTTP, false)
+	case m.HTTPS != nil:
+		return c.http(ctx, m.HTTPS, true)
+	case m.TCP != nil:
+		return c.tcp(ctx, m.TCP)
+	case m.TLS != nil:
+		return c.tls(ctx, m.TLS)
+	case m.GRPC != nil:
+		return c.grpc(ctx, m.GRPC)
+	case m.DNS != nil:
+		return c.dns(ctx, m.DNS)
+	}
+	return outcome{reason: "the monitor has no check that a vantage makes"}
+}
+
+// tcp wants a connection.
+func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
+	conn, err := c.dial(ctx, "tcp", t.Port)
+	if err != nil {
+		return c.failed(ctx, err)
+	}
+	conn.Close()
+	return up()
+}
+
+// dial connects to the address. The connection is closed, and what waits on it fails, when the context ends.
+func (c *checker) dial(ctx context.Context, network string, port uint16) (net.Conn, error) {
+	// KeepAlive: a probe is over before the first one would be sent.
+	d := net.Dialer{KeepAlive: -1}
+	conn, err := d.DialContext(ctx, network, netip.AddrPortFrom(c.address, port).String())
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	return &boundConn{conn, stop}, nil
+}
+
+// boundConn is a connection that ends with its context.
+type boundConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}

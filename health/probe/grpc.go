@@ -1,0 +1,110 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"leeward/health"
+)
+
+// grpc wants SERVING from the service's own health check (grpc.health.v1).
+func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
+	var cause firstError
+	creds := insecure.NewCredentials()
+	if g.TLS {
+		creds = credentials.NewTLS(c.settings(g.ServerName, g.Insecure))
+	}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(watched{creds, &cause}),
+		grpc.WithContextDialer(func(dialCtx context.Context, _ string) (net.Conn, error) {
+			conn, err := c.dial(dialCtx, "tcp", g.Port)
+			cause.set(err)
+			if err != nil {
+				return nil, err
+			}
+			// The dialler's context ends with the dialling, the connection's with the probe: Close below.
+			return conn.(*boundConn).release(), nil
+		}),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
+		grpc.WithUserAgent(userAgent),
+	}
+	if g.ServerName != "" {
+		options = append(options, grpc.WithAuthority(g.ServerName))
+	}
+	client, err := grpc.NewClient("passthrough:///"+netip.AddrPortFrom(c.address, g.Port).String(), options...)
+	if err != nil {
+		return outcome{reason: err.Error()}
+	}
+	defer client.Close()
+	answer, err := grpc_health_v1.NewHealthClient(client).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: g.Service})
+	if err == nil {
+		if s := answer.GetStatus(); s != grpc_health_v1.HealthCheckResponse_SERVING {
+			return down("%s", s)
+		}
+		return up()
+	}
+	if first := cause.get(); first != nil {
+		return c.failed(ctx, first)
+	}
+	switch status.Code(err) {
+	case codes.NotFound:
+		return down("service %q is not known there", g.Service)
+	case codes.Unimplemented:
+		return down("no health service there")
+	case codes.DeadlineExceeded, codes.Canceled:
+		return down("timeout after %s", c.timeout)
+	}
+	return c.failed(ctx, errors.New(status.Convert(err).Message()))
+}
+
+// release keeps the connection when its context ends.
+func (c *boundConn) release() net.Conn {
+	c.stop()
+	return c.Conn
+}
+
+// watched are credentials that keep the error of a handshake, which grpc only passes on as text.
+type watched struct {
+	credentials.TransportCredentials
+	cause *firstError
+}
+
+func (w watched) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secured, auth, err := w.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	w.cause.set(err)
+	return secured, auth, err
+}
+
+func (w watched) Clone() credentials.TransportCredentials {
+	return watched{w.TransportCredentials.Clone(), w.cause}
+}
+
+// firstError keeps the first error it is given.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *firstError) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}

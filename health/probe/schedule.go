@@ -1,0 +1,106 @@
+package probe
+
+import (
+	"container/heap"
+	"hash/fnv"
+	"time"
+
+	"leeward/health"
+)
+
+// firstWithin is the longest that a new target waits for its first probe.
+const firstWithin = 2 * time.Second
+
+// phaseOf places a target in its interval. It depends on nothing but the names, so that a vantage's load is flat, several
+// vantages do not knock at once, and a restart changes nothing.
+func phaseOf(vantage string, t health.Target) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(vantage))
+	h.Write([]byte{0})
+	h.Write([]byte(t.Endpoint))
+	h.Write([]byte{0})
+	a := t.Address.As16()
+	h.Write(a[:])
+	// FNV's high bits hardly differ between names that differ in their last byte; mix them (the finalizer of MurmurHash3).
+	x := h.Sum64()
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// offset returns the target's phase as a part of its interval.
+func (t *target) offset(of time.Duration) time.Duration { return time.Duration(t.phase % uint64(of)) }
+
+// first returns when a target is probed for the first time: soon, but not all new ones together.
+func (t *target) first(start, now time.Time) time.Time {
+	soon := now.Add(t.offset(min(t.monitor.EffectiveInterval(), firstWithin)))
+	if slot := t.slot(start, now); slot.Before(soon) {
+		return slot
+	}
+	return soon
+}
+
+// after returns when a target is probed again whose last probe was due at t.next and has ended now, and how many slots
+// passed meanwhile.
+func (t *target) after(start, now time.Time) (next time.Time, skipped int) {
+	interval := t.monitor.EffectiveInterval()
+	next = t.slot(start, t.next.Add(interval/2)) // a first probe out of phase is not followed by another at once
+	if late := now.Sub(next); late > 0 {
+		skipped = int((late + interval - 1) / interval)
+		next = next.Add(time.Duration(skipped) * interval)
+	}
+	return next, skipped
+}
+
+// slot returns the target's first slot at that time or later.
+func (t *target) slot(start, at time.Time) time.Time {
+	interval := t.monitor.EffectiveInterval()
+	base := start.Add(t.offset(interval))
+	wait := at.Sub(base)
+	if wait <= 0 {
+		return base
+	}
+	n := (wait + interval - 1) / interval
+	return base.Add(n * interval)
+}
+
+// schedule is a heap of targets by the time of their next probe.
+type schedule []*target
+
+func (s *schedule) put(t *target) {
+	if t.heap >= 0 {
+		heap.Fix(s, t.heap)
+		return
+	}
+	heap.Push(s, t)
+}
+
+func (s *schedule) remove(t *target) {
+	if t.heap >= 0 {
+		heap.Remove(s, t.heap)
+	}
+}
+
+func (s schedule) Len() int           { return len(s) }
+func (s schedule) Less(i, j int) bool { return s[i].next.Before(s[j].next) }
+func (s schedule) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].heap, s[j].heap = i, j
+}
+
+func (s *schedule) Push(x any) {
+	t := x.(*target)
+	t.heap = len(*s)
+	*s = append(*s, t)
+}
+
+func (s *schedule) Pop() any {
+	last := len(*s) - 1
+	t := (*s)[last]
+	(*s)[last] = nil
+	*s = (*s)[:last]
+	t.heap = -1
+	return t
+}

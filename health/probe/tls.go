@@ -1,0 +1,46 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"leeward/health"
+)
+
+// tls wants a handshake, a certificate for the name, and enough of its validity left.
+func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
+	conn, err := c.dial(ctx, "tcp", t.Port)
+	if err != nil {
+		return c.failed(ctx, err)
+	}
+	defer conn.Close()
+	session, err := c.handshake(ctx, conn, t.ServerName, t.Insecure)
+	if err != nil {
+		return c.failed(ctx, err)
+	}
+	if want := t.MinValidity.Std(); want > 0 {
+		left := session.ConnectionState().PeerCertificates[0].NotAfter.Sub(c.now())
+		switch {
+		case left <= 0: // not verified, and wanted nevertheless
+			return down("certificate expired %s ago", age(-left))
+		case left < want:
+			return down("certificate expires in %s, less than %s", age(left), age(want))
+		}
+	}
+	return up()
+}
+
+// handshake makes a TLS session over a connection.
+func (c *checker) handshake(ctx context.Context, conn net.Conn, name string, insecure bool) (*tls.Conn, error) {
+	session := tls.Client(conn, c.settings(name, insecure))
+	return session, session.HandshakeContext(ctx)
+}
+
+// settings verify the certificate for the name, or for the address where there is no name.
+func (c *checker) settings(name string, insecure bool) *tls.Config {
+	if name == "" {
+		name = c.address.WithZone("").String()
+	}
+	return &tls.Config{ServerName: name, RootCAs: c.roots, InsecureSkipVerify: insecure, Time: c.now}
+}
