@@ -165,10 +165,10 @@ func New(o Options) (*Server, error) {
 }
 
 // Publish makes every query from now on answer from the state: one that is received after Publish has returned never
-// sees what was before. The state must not change afterwards. Until the first Publish, and after one with no Snapshot,
-// queries are told SERVFAIL.
+// sees what was before. The state must not change afterwards. Until the first Publish, and after one that lacks its
+// Snapshot or its View, queries are told SERVFAIL.
 func (s *Server) Publish(state State) {
-	if state.Snapshot == nil {
+	if state.Snapshot == nil || state.View == nil {
 		s.state.Store(nil)
 		return
 	}
