@@ -1,0 +1,348 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// settle is how long a server may take from a verdict to its answers: what judging, publishing and a busy machine need.
+const settle = 500 * time.Millisecond
+
+// TestFailover cuts a region off whole, its endpoints, its server and its etcd member, while a resolver and a constant load
+// watch; first the region that holds etcd's leader, then another. What must hold is said in outage.check.
+func TestFailover(t *testing.T) {
+	w := newWorld(t)
+	witnesses := w.watch(t)
+	for _, v := range witnesses {
+		until(t, 60*time.Second, v.region.server.name+" has all endpoints up", func() error {
+			for _, r := range w.regions {
+				if !v.all(w.endpoints(r), "up") {
+					return fmt.Errorf("%v", v)
+				}
+			}
+			return nil
+		})
+	}
+	for _, r := range w.regions { // the resolver finds its way and clients get what is theirs before anything happens
+		until(t, 30*time.Second, "a client in "+r.name+" gets its own region through the resolver", func() error {
+			o := command(t, w.client, "", "dig", "+short", "+tries=1", "-b", r.clientAddress().String(), "@10.77.9.1", "www.example.test", "A")
+			want := fmt.Sprintf("%s\n%s", r.ip(11), r.ip(12))
+			got := strings.Fields(o.stdout)
+			slices.Sort(got)
+			if strings.Join(got, "\n") != want {
+				return fmt.Errorf("it gets %q%s", o.stdout, o.stderr)
+			}
+			return nil
+		})
+	}
+
+	var leader, follower *region
+	for _, r := range w.regions {
+		if r.etcd.leads(t) {
+			leader = r
+		} else {
+			follower = r
+		}
+	}
+	if leader == nil {
+		t.Fatal("the etcd cluster has no leader")
+	}
+	for _, c := range []struct {
+		what   string
+		region *region
+	}{{"the region of etcd's leader", leader}, {"another region", follower}} {
+		t.Run(c.region.name, func(t *testing.T) {
+			o := &outage{w: w, cut: c.region, witnesses: witnesses}
+			o.run(t)
+			t.Logf("%s, %s, cut off and healed (TTL %v, interval %v, timeout %v, fall %d, rise %d):\n%v",
+				c.what, c.region.name, policyTTL, probeEvery, probeTimeout, probeFall, probeRise, &o.timeline)
+			o.check(t)
+		})
+	}
+}
+
+// outage is one region being cut off, agreed upon, healed and back.
+type outage struct {
+	w         *world
+	cut       *region
+	witnesses map[string]*witness
+	timeline  timeline
+	load      *load
+
+	begin, healed, end time.Time
+	outFirst, outLast  map[string]time.Time // by remaining server: its first and last verdict that turned to down
+	inFirst, inLast    map[string]time.Time // and back to up
+}
+
+// endpoints returns all addresses of the region's endpoints.
+func (w *world) endpoints(r *region) []netip.Addr {
+	all := slices.Clone(r.addresses(false))
+	if w.yard.ipv6 {
+		all = append(all, r.addresses(true)...)
+	}
+	return all
+}
+
+func (o *outage) remaining() []*region {
+	return slices.DeleteFunc(slices.Clone(o.w.regions), func(r *region) bool { return r == o.cut })
+}
+
+func (o *outage) run(t *testing.T) {
+	gone := o.w.endpoints(o.cut)
+	o.outFirst, o.outLast = map[string]time.Time{}, map[string]time.Time{}
+	o.inFirst, o.inLast = map[string]time.Time{}, map[string]time.Time{}
+	o.load = o.w.startLoad(t)
+	for _, c := range o.w.regions { // the load runs, and the resolver has just cached what will be wrong soon
+		o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool { return s.names(c) })
+	}
+
+	o.begin = time.Now()
+	o.timeline.zero = o.begin
+	o.w.yard.cut(t, o.cut.host)
+	o.timeline.add(o.begin, "cut: endpoints, server and etcd member", o.cut.name)
+
+	for _, r := range o.remaining() {
+		v := o.witnesses[r.name]
+		until(t, time.Minute, r.server.name+" has the verdict down on all of "+o.cut.name, func() error {
+			if !v.all(gone, "down") {
+				return fmt.Errorf("%v", v)
+			}
+			return nil
+		})
+		o.outFirst[r.name], o.outLast[r.name] = v.span(gone, "down", o.begin)
+		o.timeline.add(v.detected(gone, o.begin), "detected: its own reports are down", r.server.name)
+		o.timeline.add(o.outLast[r.name], "agreed: its verdicts are down", r.server.name)
+	}
+	agreed := o.agreed()
+
+	// The configuration goes on changing with what remains.
+	note := fmt.Sprintf("kind: Record\nname: example.test/during-%s/TXT\ndata: ['\"%s is away\"']\n", o.cut.name, o.cut.name)
+	urls := make([]string, 0, 2)
+	for _, r := range o.remaining() {
+		urls = append(urls, r.etcd.client)
+	}
+	if a := command(t, o.remaining()[0].host, note, binary, "apply", "--etcd", strings.Join(urls, ","), "-f", "-"); a.code != 0 {
+		t.Errorf("apply while %s is cut off: %v", o.cut.name, a)
+	}
+	changed := question{name: "during-" + o.cut.name + ".example.test", qtype: dns.TypeTXT}
+	for _, r := range o.remaining() {
+		o.awaitRecord(t, r, changed)
+	}
+
+	// Until the resolver's caches must have let go: what the clients see in that time is checked afterwards.
+	past := agreed.Add(policyTTL + 2*time.Second)
+	for _, c := range o.w.regions {
+		o.awaitAnswer(t, "resolver", c, past, func(*sighting) bool { return true })
+	}
+	for _, r := range o.remaining() {
+		o.timeline.add(o.first(r.name, o.cut, o.begin, func(s *sighting) bool { return !s.names(o.cut) }).received, "served: first answer without "+o.cut.name, r.server.name)
+	}
+	if s := o.last("resolver", o.cut, o.begin, past, func(s *sighting) bool { return s.names(o.cut) }); s != nil {
+		o.timeline.add(s.sent, "resolver: last answer with "+o.cut.name, "client in "+o.cut.name)
+	}
+	o.timeline.add(o.first("resolver", o.cut, o.begin, func(s *sighting) bool { return s.wrong == "" && !s.names(o.cut) }).received, "seen: first answer without "+o.cut.name, "client in "+o.cut.name)
+
+	o.healed = time.Now()
+	o.w.yard.heal(t, o.cut.host)
+	o.timeline.add(o.healed, "healed", o.cut.name)
+	for _, r := range o.w.regions {
+		v := o.witnesses[r.name]
+		until(t, 2*time.Minute, r.server.name+" has the verdict up on everything", func() error {
+			for _, e := range o.w.regions {
+				if !v.all(o.w.endpoints(e), "up") {
+					return fmt.Errorf("%v", v)
+				}
+			}
+			return nil
+		})
+	}
+	for _, r := range o.remaining() {
+		o.inFirst[r.name], o.inLast[r.name] = o.witnesses[r.name].span(gone, "up", o.healed)
+		o.timeline.add(o.inLast[r.name], "agreed: its verdicts are up", r.server.name)
+		s := o.first(r.name, o.cut, o.healed, func(s *sighting) bool { return s.names(o.cut) })
+		if s.received.IsZero() {
+			s = o.awaitAnswer(t, r.name, o.cut, o.healed, func(s *sighting) bool { return s.names(o.cut) })
+		}
+		o.timeline.add(s.received, "served: first answer with "+o.cut.name, r.server.name)
+	}
+	s := o.awaitAnswer(t, "resolver", o.cut, o.healed, func(s *sighting) bool { return s.names(o.cut) })
+	o.timeline.add(s.received, "back: first answer with "+o.cut.name, "client in "+o.cut.name)
+	o.awaitRecord(t, o.cut, changed)
+	o.timeline.add(time.Now(), "caught up: answers with what changed meanwhile", o.cut.server.name)
+	s = o.awaitAnswer(t, o.cut.name, o.cut, time.Now(), func(s *sighting) bool { return s.names(o.cut) })
+	o.timeline.add(s.received, "served: own region by the server that was cut", o.cut.server.name)
+	o.end = time.Now()
+	o.load.stop()
+}
+
+// agreed is when all remaining servers had the verdict.
+func (o *outage) agreed() (last time.Time) {
+	for _, at := range o.outLast {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// awaitAnswer waits for a sighting of server and client, asked after a time, for which ok holds.
+func (o *outage) awaitAnswer(t *testing.T, server string, client *region, after time.Time, ok func(*sighting) bool) (found *sighting) {
+	t.Helper()
+	until(t, time.Minute, fmt.Sprintf("an answer of %s for a client in %s", server, client.name), func() error {
+		all := o.load.sightings(func(s *sighting) bool {
+			return s.server == server && s.client == client && s.sent.After(after)
+		})
+		for _, s := range all {
+			if s.wrong == "" && ok(s) {
+				found = s
+				return nil
+			}
+		}
+		if len(all) == 0 {
+			return fmt.Errorf("there is none")
+		}
+		last := all[len(all)-1]
+		return fmt.Errorf("the last of %d is %v %s", len(all), last.addresses, last.wrong)
+	})
+	return found
+}
+
+// awaitRecord waits until the region's server, asked from its own namespace, has the record.
+func (o *outage) awaitRecord(t *testing.T, r *region, q question) {
+	t.Helper()
+	until(t, time.Minute, r.server.name+" answers "+q.String(), func() error {
+		m, err := ask(r.host, r.server.dns, q)
+		if err != nil {
+			return err
+		}
+		if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 1 {
+			return fmt.Errorf("it is %v", verdictOf(m))
+		}
+		return nil
+	})
+}
+
+func (o *outage) first(server string, client *region, after time.Time, ok func(*sighting) bool) *sighting {
+	for _, s := range o.load.sightings(func(s *sighting) bool { return s.server == server && s.client == client && s.sent.After(after) }) {
+		if s.wrong == "" && ok(s) {
+			return s
+		}
+	}
+	return &sighting{}
+}
+
+func (o *outage) last(server string, client *region, after, before time.Time, ok func(*sighting) bool) (last *sighting) {
+	for _, s := range o.load.sightings(func(s *sighting) bool {
+		return s.server == server && s.client == client && s.sent.After(after) && s.sent.Before(before)
+	}) {
+		if s.wrong == "" && ok(s) && (last == nil || s.sent.After(last.sent)) {
+			last = s
+		}
+	}
+	return last
+}
+
+// check holds every answer of the outage against what was allowed when it was asked for.
+func (o *outage) check(t *testing.T) {
+	agreed := o.agreed()
+	var direct, resolved, inside int
+	complain := func(s *sighting, format string, args ...any) {
+		t.Errorf("%+.3f s to %+.3f s, %s, client in %s, %v: %v %s: %s", s.sent.Sub(o.begin).Seconds(), s.received.Sub(o.begin).Seconds(),
+			s.server, s.client.name, s.question, s.addresses, s.wrong, fmt.Sprintf(format, args...))
+	}
+	for _, s := range o.load.sightings(func(*sighting) bool { return true }) {
+		switch {
+		case s.server == "resolver":
+			resolved++
+			switch {
+			case s.wrong != "":
+				complain(s, "a resolver's client must always be answered")
+			case s.client != o.cut && !o.whole(s, s.client):
+				complain(s, "clients of regions that stay must not notice anything")
+			case s.sent.After(agreed.Add(policyTTL+time.Second)) && s.sent.Before(o.healed) && s.names(o.cut):
+				complain(s, "the verdict was at %+.3f s, so TTL + 1 s has passed", agreed.Sub(o.begin).Seconds())
+			}
+		case strings.HasPrefix(s.server, "inside "):
+			inside++
+			if s.wrong != "" {
+				complain(s, "a server answers its own region, cut off or not")
+			}
+		case s.server == o.cut.name && s.received.After(o.begin):
+			// It cannot be reached, and after that it learns what it missed; run has waited for it to answer rightly again.
+		default:
+			direct++
+			if s.wrong != "" {
+				complain(s, "a remaining server answers every query")
+				continue
+			}
+			if s.client != o.cut {
+				if !o.whole(s, s.client) {
+					complain(s, "want both endpoints of %s", s.client.name)
+				}
+				continue
+			}
+			next := o.w.region(o.cut.order[1])
+			outFirst, outLast, inFirst, inLast := o.outFirst[s.server], o.outLast[s.server], o.inFirst[s.server], o.inLast[s.server]
+			switch {
+			case s.server == o.cut.name: // before the cut
+				fallthrough
+			case s.received.Before(outFirst), s.sent.After(inLast.Add(settle)):
+				if !o.whole(s, o.cut) {
+					complain(s, "want both endpoints of %s", o.cut.name)
+				}
+			case s.sent.After(outLast.Add(settle)) && s.received.Before(inFirst):
+				if !o.whole(s, next) {
+					complain(s, "want both endpoints of %s", next.name)
+				}
+			default: // while single addresses turn, one by one
+				for _, a := range s.addresses {
+					if !slices.Contains(o.cut.addresses(a.Is6()), a) && !slices.Contains(next.addresses(a.Is6()), a) {
+						complain(s, "want endpoints of %s or %s", o.cut.name, next.name)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d direct answers, %d from inside the regions, %d through the resolver, in %v", direct, inside, resolved, o.end.Sub(o.begin).Round(time.Millisecond))
+	for _, r := range o.remaining() {
+		if n := len(o.load.sightings(func(s *sighting) bool { return s.server == r.name })); n < 100 {
+			t.Errorf("only %d queries were put to %s: too few to mean anything", n, r.server.name)
+		}
+	}
+	o.sameVerdicts(t)
+}
+
+// whole says whether the answer is both endpoints of the region.
+func (o *outage) whole(s *sighting, r *region) bool {
+	return slices.Equal(s.addresses, r.addresses(s.question.qtype == dns.TypeAAAA))
+}
+
+// sameVerdicts compares what all servers conclude once everything is back.
+func (o *outage) sameVerdicts(t *testing.T) {
+	t.Helper()
+	var first string
+	for i, r := range o.w.regions {
+		got := o.witnesses[r.name].String()
+		if i == 0 {
+			first = got
+		} else if got != first {
+			t.Errorf("verdicts differ:\n%s\n%s: %s", first, r.server.name, got)
+		}
+		var p statusPage
+		if err := r.server.status(&p); err != nil {
+			t.Errorf("status of %s: %v", r.server.name, err)
+			continue
+		}
+		if len(p.Problems) != 0 || len(p.Held) != 0 {
+			b, _ := json.Marshal(p)
+			t.Errorf("%s has problems: %s", r.server.name, b)
+		}
+	}
+}
