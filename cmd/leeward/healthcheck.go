@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// newHealthcheck is what a container runs to learn whether the server beside it is ready: an image from scratch has no
+// other program to ask with. It needs no token, as /readyz asks for none.
+func newHealthcheck(inv *invocation) *cobra.Command {
+	var address string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "healthcheck", Short: "Exit 0 if the server is ready, 1 if not", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: `Healthcheck asks a server's /readyz, for a container's HEALTHCHECK or a script that waits. It takes the same --admin as
+serve does, so both may read it from LEEWARD_ADMIN.`,
+		Example: "  leeward healthcheck\n  leeward healthcheck --admin 127.0.0.1:8054 --timeout 1s",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := readyPage(address)
+			if err != nil {
+				return err
+			}
+			ctx, stop := context.WithTimeout(cmd.Context(), timeout)
+			defer stop()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+			if err != nil {
+				return err
+			}
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is the server beside
+			answer, err := client.Do(r)
+			if err != nil {
+				return err
+			}
+			defer answer.Body.Close()
+			body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+			if err != nil {
+				return err
+			}
+			if answer.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s: %s: %s", page, answer.Status, strings.TrimSpace(string(body)))
+			}
+			inv.printf("%s\n", strings.TrimSpace(string(body)))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&address, "admin", "127.0.0.1:8053", "`ADDRESS` or URL of the server's admin interface")
+	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long it may take to answer")
+	return cmd
+}
+
+// readyPage returns the URL of /readyz for what serve or status call --admin. An address that a server listens on but
+// nobody can dial, such as ":8053" or 0.0.0.0:8053, stands for loopback.
+func readyPage(address string) (string, error) {
+	base := address
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return "", misused("--admin %q: it is an address such as 127.0.0.1:8053, or a URL", address)
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case u.Hostname() == "", err == nil && a.IsUnspecified() && a.Is4():
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	case err == nil && a.IsUnspecified():
+		u.Host = net.JoinHostPort("::1", u.Port())
+	}
+	return u.JoinPath("/readyz").String(), nil
+}
