@@ -44,6 +44,7 @@ type watched struct {
 	version stamp  // that was read or refused last
 	seen    stamp  // when last looked at
 	trouble error  // why version is not in service
+	said    bool   // trouble is in the log
 }
 
 // NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files that
@@ -55,6 +56,7 @@ func NewWatcher(files []string, log *slog.Logger) (*Watcher, error) {
 	for _, file := range files {
 		f := &watched{file: file}
 		f.read(log)
+		f.complain(log)
 		f.seen = f.version
 		if f.trouble != nil {
 			problems = append(problems, f.trouble)
@@ -182,37 +184,46 @@ func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 		better = f.read(w.log) || better
 		again = again || f.writing()
 	}
-	switch {
-	case better:
+	if better {
 		if err := w.join(); err != nil {
 			w.log.Error("location databases: not joined, the old table stays", "err", err)
-			break
+			better = false
 		}
-		changed(w.Table())
-	case len(files) > 0:
+	} else if len(files) > 0 {
 		w.report(w.Table())
+	}
+	for _, f := range files {
+		f.complain(w.log)
+	}
+	if better {
+		changed(w.Table())
 	}
 	return again
 }
 
-// read reads the file's newest version; it reports whether that is good, and complains if not.
+// read reads the file's newest version; it reports whether that is good.
 func (f *watched) read(log *slog.Logger) bool {
-	l, version, err := load(f.file, log)
 	before := f.trouble
+	l, version, err := load(f.file, log)
 	f.version, f.trouble = version, err
 	if err == nil {
 		f.good = l
-		return true
 	}
-	switch {
-	case f.writing() || before != nil && before.Error() == err.Error(): // said already, or not worth saying yet
-		log.Debug("location database refused", "err", err)
-	case f.good != nil:
-		log.Warn("location database refused, the old one stays in service", "err", err, "built", f.good.source.Built)
-	default:
-		log.Warn("location database refused", "err", err)
+	f.said = err == nil || f.writing() || before != nil && before.Error() == err.Error()
+	return err == nil
+}
+
+// complain warns of a refusal unless it is known already, or is not one yet.
+func (f *watched) complain(log *slog.Logger) {
+	if f.said {
+		return
 	}
-	return false
+	f.said = true
+	if f.good != nil {
+		log.Warn("location database refused, the old one stays in service", "err", f.trouble, "built", f.good.source.Built)
+	} else {
+		log.Warn("location database refused", "err", f.trouble)
+	}
 }
 
 // writing reports whether the file was being written when it was read.
