@@ -1,0 +1,38 @@
+package zones
+
+import "time"
+
+// Check validates documents as a whole, with the code that a server has for what is in service. unread are the problems
+// that reading the documents found: what they are about counts as there, so that nothing is reported twice. They are not
+// in the result. Documents of one key are merged first, as Merge does.
+//
+// Where two resources exclude each other, the later document has the problem.
+func Check(docs []Document, unread ...Problem) Problems {
+	docs, problems := Merge(docs)
+	c := NewCatalog(func() time.Time { return time.Time{} })
+	c.unread, c.missing = make(map[Key]bool), make(map[string]bool)
+	for _, p := range unread {
+		if p.Warning || p.Key == "" {
+			continue
+		}
+		c.unread[p.Key] = true
+		if e, err := named(p.Key.Kind(), p.Key.Name()); err == nil && p.Key.Kind() == KindEndpoint {
+			c.missing[e.(*Endpoint).Pool] = true
+		}
+	}
+	b := Batch{Revision: int64(len(docs)) + 1, Full: true, Changes: make([]Change, len(docs))}
+	for i, d := range docs {
+		b.Changes[i] = Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: int64(i) + 1}
+	}
+	c.Apply(b)
+	for _, p := range c.Problems() {
+		if p.Revision > 0 {
+			d := docs[p.Revision-1]
+			p.Position = Position{d.File, d.line(p.Field)}
+		}
+		p.Revision = 0
+		problems = append(problems, p)
+	}
+	problems.sort()
+	return problems
+}

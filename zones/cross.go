@@ -1,0 +1,305 @@
+package zones
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// crossed is what a resource's checks against all others found.
+type crossed struct {
+	problems  Problems
+	conflicts []Key // effective resources that it cannot stand beside
+}
+
+func (x *crossed) add(code Code, field, format string, args ...any) {
+	x.problems = append(x.problems, Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+func (x *crossed) warn(field, format string, args ...any) {
+	x.problems = append(x.problems, Problem{Field: field, Warning: true, Message: fmt.Sprintf(format, args...)})
+}
+
+// cross checks a version of a resource against the effective versions of all others.
+func (c *Catalog) cross(key Key, r Resource) crossed {
+	var x crossed
+	switch r := r.(type) {
+	case *Zone:
+		c.crossZone(&x, r)
+	case *Record:
+		c.crossRecord(&x, r)
+	case *Pool:
+		c.crossPool(&x, r)
+	case *Endpoint:
+		c.crossEndpoint(&x, key, r)
+	case *Policy:
+		c.crossPolicy(&x, r)
+	case *Map:
+		for _, source := range slices.Sorted(maps.Keys(r.Prefixes)) {
+			for i, region := range r.Prefixes[source] {
+				c.refer(&x, item("prefixes."+source, i), KindRegion, region)
+			}
+		}
+	case *Override:
+		target := r.targetKey()
+		c.refer(&x, "", target.Kind(), target.Name())
+	}
+	return x
+}
+
+// refer checks that what a field names is there.
+func (c *Catalog) refer(x *crossed, field string, kind Kind, name string) bool {
+	key := KeyOf(kind, name)
+	if c.slots[kind][key] != nil {
+		return true
+	}
+	if c.unread[key] {
+		return false // that is reported already
+	}
+	what := strings.ToLower(string(kind))
+	if c.waiting[key] != nil {
+		x.add(CodeReference, field, "%s %q has no version that can be used; see its own problem", what, name)
+		return false
+	}
+	x.add(CodeReference, field, "no %s %q; %s", what, name, c.known(kind, name))
+	return false
+}
+
+func (c *Catalog) crossZone(x *crossed, z *Zone) {
+	if len(z.Nameservers) == 0 {
+		x.add(CodeReference, "nameservers", "a zone has at least one nameserver; list them here or give the zone's master file")
+	}
+	for i, ns := range z.Nameservers {
+		home := c.zoneOf(ns)
+		if home == nil || home.origin != z.Origin {
+			continue
+		}
+		owner := ownerIn(ns, z.Origin)
+		sets := home.owners[owner]
+		_, alias := sets.find("CNAME")
+		switch {
+		case alias:
+			x.warn(item("nameservers", i), "%s is a CNAME, and a nameserver's name must not be one (RFC 2181 10.3); give it addresses", ns)
+		case !hasType(sets, "A", "AAAA") && home.policies[ns] == nil:
+			x.warn(item("nameservers", i), "%s has no address in the zone; add Record %s/%s/A", ns, z.Origin, owner)
+		}
+	}
+}
+
+func hasType(sets packed, kinds ...string) bool {
+	return slices.ContainsFunc(kinds, func(kind string) bool {
+		_, ok := sets.find(kind)
+		return ok
+	})
+}
+
+// ownerIn returns the owner of a name in a zone that holds it.
+func ownerIn(name, origin string) string {
+	switch {
+	case name == origin:
+		return "@"
+	case origin == ".":
+		return name
+	}
+	return strings.TrimSuffix(name, "."+origin)
+}
+
+func (c *Catalog) crossRecord(x *crossed, r *Record) {
+	name := FullName(r.Owner, r.Origin)
+	state := c.states[r.Origin]
+	if state == nil {
+		return // and no Zone: orphans says so, for all of a zone's records at once
+	}
+	for sets := state.owners[r.Owner]; sets != ""; {
+		var set packedSet
+		if set, sets = sets.next(); set.kind != r.Type && (set.kind == "CNAME" || r.Type == "CNAME") {
+			other := KeyOf(KindRecord, r.Origin+"/"+r.Owner+"/"+set.kind)
+			x.conflicts = append(x.conflicts, other)
+			x.add(CodeConflict, "", "%s is there, and a CNAME stands alone at its name (RFC 2181 10.1); delete one of the two", other)
+		}
+	}
+	steered := r.Type == "A" || r.Type == "AAAA" || r.Type == "CNAME"
+	if home := c.zoneOf(name); home != nil {
+		if p := home.policies[name]; p != nil && steered && home == state {
+			x.conflicts = append(x.conflicts, p.Key())
+			x.add(CodeConflict, "", "%s answers at this name; delete one of the two", p.Key())
+		}
+		delegates := r.Type == "NS" || r.Type == "DS"
+		if home.origin != r.Origin && state.zone != nil && !(delegates && home.origin == name) {
+			x.warn("", "%s is in zone %s, which answers for it; name the record %s/%s/%s",
+				name, home.origin, home.origin, ownerIn(name, home.origin), r.Type)
+		}
+	}
+}
+
+func (c *Catalog) crossPool(x *crossed, p *Pool) {
+	c.refer(x, "region", KindRegion, p.Region)
+	if p.Monitor != "" {
+		c.refer(x, "monitor", KindMonitor, p.Monitor)
+	}
+	endpoints := c.endpoints[p.Pool]
+	if c.missing[p.Pool] {
+		return
+	}
+	if len(endpoints) == 0 {
+		x.warn("", "it has no endpoints, so policies pass over it; add Endpoint %s/…", p.Pool)
+		return
+	}
+	if p.MinHealthy.Count > len(endpoints) {
+		x.warn("minHealthy", "%d can never be met by %d endpoints: the pool is always out", p.MinHealthy.Count, len(endpoints))
+	}
+	for _, e := range endpoints {
+		if e.EffectiveWeight() > 0 {
+			return
+		}
+	}
+	x.warn("", "all its endpoints have weight 0, which is for those of last resort; give one a weight above 0")
+}
+
+func (c *Catalog) crossEndpoint(x *crossed, key Key, e *Endpoint) {
+	c.refer(x, "", KindPool, e.Pool)
+	for i, a := range e.Addresses {
+		for _, holder := range c.holders[a] {
+			if holder == key {
+				continue
+			}
+			if pool, _, _ := strings.Cut(holder.Name(), "/"); pool == e.Pool {
+				x.conflicts = append(x.conflicts, holder)
+				x.add(CodeConflict, item("addresses", i), "%s is the address of %s in the same pool already; take it out of one", a, holder)
+			}
+		}
+	}
+}
+
+func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
+	if home := c.zoneOf(p.Name); home != nil {
+		c.crossName(x, p, home)
+	} else {
+		c.crossHomeless(x, p)
+	}
+	if p.Map != "" {
+		c.refer(x, "map", KindMap, p.Map)
+	}
+	var pools []string
+	hidden := false // something could not be read, so more would be there
+	name := func(field, pool string) {
+		switch {
+		case c.refer(x, field, KindPool, pool):
+			pools = append(pools, pool)
+		case c.unread[KeyOf(KindPool, pool)]:
+			hidden = true
+		}
+	}
+	for i, rule := range p.Rules {
+		at := item("rules", i)
+		for k, step := range rule.Failover {
+			for _, w := range step.Pools {
+				field := item(at+".failover", k)
+				if len(step.Pools) > 1 || w.Weight != 1 {
+					field += "." + w.Pool
+				}
+				name(field, w.Pool)
+			}
+		}
+		for k, pool := range rule.Nearest {
+			name(item(at+".nearest", k), pool)
+			if len(rule.Nearest) > 1 {
+				c.crossPlace(x, item(at+".nearest", k), pool)
+			}
+		}
+	}
+	if hidden || slices.ContainsFunc(pools, func(pool string) bool { return c.missing[pool] }) {
+		return
+	}
+	if !slices.ContainsFunc(pools, func(pool string) bool { return len(c.endpoints[pool]) > 0 }) {
+		x.add(CodeNoAnswer, "rules", "no pool of the policy has an endpoint, so it has no answer; add endpoints, or delete the policy")
+	}
+	c.crossDetection(x, p, pools)
+}
+
+// crossHomeless says that a name is outside of all zones.
+func (c *Catalog) crossHomeless(x *crossed, p *Policy) {
+	for name := p.Name; name != ""; name = parentName(name) {
+		if c.unread[KeyOf(KindZone, name)] {
+			return
+		}
+	}
+	x.add(CodeReference, "", "its name is in no zone; apply a Zone that holds it (%s)", c.known(KindZone, p.Name))
+}
+
+// known lists what there is of a kind for a message, unless that is so much that looking for the nearest takes long:
+// thousands may miss the same thing at once.
+func (c *Catalog) known(kind Kind, written string) string {
+	if n := len(c.slots[kind]); n > 200 {
+		return fmt.Sprintf("%d others are known", n)
+	}
+	var names []string
+	for key := range c.slots[kind] {
+		names = append(names, key.Name())
+	}
+	return known(written, names)
+}
+
+// crossName checks what else is at the policy's name, and above it in its zone.
+func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
+	owner := ownerIn(p.Name, home.origin)
+	for sets := home.owners[owner]; sets != ""; {
+		var set packedSet
+		if set, sets = sets.next(); set.kind == "A" || set.kind == "AAAA" || set.kind == "CNAME" {
+			other := KeyOf(KindRecord, home.origin+"/"+owner+"/"+set.kind)
+			x.conflicts = append(x.conflicts, other)
+			x.add(CodeConflict, "", "%s is at this name already; delete one of the two", other)
+		}
+	}
+	for name := p.Name; name != home.origin && name != ""; name = parentName(name) {
+		sets := home.owners[ownerIn(name, home.origin)]
+		switch {
+		case hasType(sets, "NS"):
+			x.warn("", "it is below the delegation of %s and never asked for here; move it there, or delete the NS records", name)
+		case name != p.Name && hasType(sets, "DNAME"):
+			x.warn("", "it is below the DNAME at %s, which answers instead; delete one of the two", name)
+		}
+	}
+}
+
+// crossPlace checks that a pool of nearest has a place.
+func (c *Catalog) crossPlace(x *crossed, field, pool string) {
+	s := c.slots[KindPool][KeyOf(KindPool, pool)]
+	if s == nil {
+		return
+	}
+	name := s.resource.(*Pool).Region
+	r := c.slots[KindRegion][KeyOf(KindRegion, name)]
+	if r != nil && r.resource.(*Region).Latitude == nil {
+		x.add(CodeReference, field, "nearest goes by distance, and region %s of pool %s has no latitude and longitude; give it both", name, pool)
+	}
+}
+
+// crossDetection checks that answers do not outlive the time that it takes to see a failure: a policy that promises its
+// clients something new every few seconds, and has nothing new to say for a minute, only makes queries.
+func (c *Catalog) crossDetection(x *crossed, p *Policy, pools []string) {
+	ttl := p.TTL.Or(DefaultPolicyTTL)
+	var slowest *Monitor
+	for _, pool := range pools {
+		name := c.slots[KindPool][KeyOf(KindPool, pool)].resource.(*Pool).Monitor
+		s := c.slots[KindMonitor][KeyOf(KindMonitor, name)]
+		if s == nil {
+			continue
+		}
+		m := s.resource.(*Monitor)
+		if m.External == nil && m.DetectionTime() > ttl && (slowest == nil || m.DetectionTime() > slowest.DetectionTime()) {
+			slowest = m
+		}
+	}
+	if slowest == nil {
+		return
+	}
+	takes := slowest.DetectionTime()
+	atLeast := (takes + time.Second - 1).Truncate(time.Second)
+	x.add(CodeDetection, "ttl", "%s is shorter than the %s that monitor %s takes to see a failure (%d × %s + %s); "+
+		"write ttl: %s or more, or let the monitor look more often",
+		Duration(ttl), Duration(takes), slowest.Name, slowest.EffectiveFall(), Duration(slowest.EffectiveInterval()),
+		Duration(slowest.EffectiveTimeout()), Duration(atLeast))
+}

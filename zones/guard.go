@@ -1,0 +1,452 @@
+package zones
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The guard's limits.
+const (
+	guardWindow = time.Minute
+	guardLeast  = 10 // of fewer resources than these, more than half may go
+)
+
+// Held is a removal that the guard holds back: the resource stays in service.
+type Held struct {
+	Key      Key
+	Why      string // what would happen
+	Revision int64  // accepting this revision, or a later one, lets it through
+}
+
+// heldBack is a Held and how it can end.
+type heldBack struct {
+	Held
+	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
+}
+
+// removal is a resource that a batch removes.
+type removal struct {
+	key      Key
+	revision int64
+}
+
+// peak remembers how many there were at most within the last minute.
+type peak struct{ before []sample }
+
+// sample says that there were n until a time.
+type sample struct {
+	until time.Time
+	n     int
+}
+
+// of returns the most there were, n being how many there are now.
+func (p *peak) of(now time.Time, n int) int {
+	p.before = slices.DeleteFunc(p.before, func(s sample) bool { return now.Sub(s.until) > guardWindow })
+	for _, s := range p.before {
+		n = max(n, s.n)
+	}
+	return n
+}
+
+// note keeps that there were n until now.
+func (p *peak) note(now time.Time, n int) {
+	p.of(now, n)
+	p.before = append(p.before, sample{now, n})
+}
+
+// count returns how many resources are effective. Overrides do not count: they come and go, with leases too.
+func (c *Catalog) count() int {
+	n := 0
+	for _, kind := range Kinds {
+		if kind != KindOverride {
+			n += c.countOf(kind)
+		}
+	}
+	return n
+}
+
+func (c *Catalog) countOf(kind Kind) int {
+	if kind != KindRecord {
+		return len(c.slots[kind])
+	}
+	n := 0
+	for _, z := range c.states {
+		n += z.records
+	}
+	return n
+}
+
+// removals returns what a batch removes of what is effective or waiting: what it says is gone, or, where it names
+// everything, what it does not name. What is held already stays held.
+func (c *Catalog) removals(changes []Change, b Batch) []removal {
+	var gone []removal
+	if !b.Full {
+		for _, ch := range changes {
+			if ch.Resource == nil && ch.Err == nil {
+				gone = append(gone, removal{ch.Key, ch.Revision})
+			}
+		}
+		return gone
+	}
+	if c.count() == 0 && len(c.waiting) == 0 && len(c.slots[KindOverride]) == 0 {
+		return nil
+	}
+	there := make(map[Key]bool, len(changes))
+	for _, ch := range changes {
+		if ch.Resource != nil || ch.Err != nil {
+			there[ch.Key] = true
+		}
+	}
+	missing := func(key Key) {
+		if !there[key] {
+			gone = append(gone, removal{key, b.Revision})
+		}
+	}
+	for _, kind := range Kinds {
+		for key := range c.slots[kind] {
+			missing(key)
+		}
+	}
+	for origin, z := range c.states {
+		for owner, sets := range z.owners {
+			for sets != "" {
+				var set packedSet
+				set, sets = sets.next()
+				missing(KeyOf(KindRecord, origin+"/"+owner+"/"+set.kind))
+			}
+		}
+	}
+	for key := range c.waiting {
+		if effective, _ := c.effective(key); effective == nil {
+			missing(key)
+		}
+	}
+	return gone
+}
+
+// guard carries removals out, but for those that it holds back.
+func (c *Catalog) guard(gone []removal) {
+	var pass, suspect []removal
+	for _, r := range gone {
+		c.wait(r.key, nil)
+		effective, _ := c.effective(r.key)
+		switch {
+		case effective == nil:
+			delete(c.problems, r.key)
+			c.disturb(r.key)
+		case r.revision <= c.accepted || r.key.Kind() == KindOverride:
+			pass = append(pass, r)
+		case c.held[r.key] == nil:
+			suspect = append(suspect, r)
+		}
+	}
+	for _, h := range c.held {
+		if h.Revision <= c.accepted {
+			pass = append(pass, removal{h.Key, c.revision})
+		}
+	}
+	c.carryOut(pass)
+	if len(suspect) > 0 {
+		slices.SortFunc(suspect, func(a, b removal) int { return cmp.Compare(a.key, b.key) })
+		g := newSuspicion(c, suspect)
+		g.judge()
+		var free []removal
+		for _, r := range suspect {
+			why := g.why[r.key]
+			if why == nil {
+				free = append(free, r)
+				continue
+			}
+			c.held[r.key] = &heldBack{Held{r.key, why.text, r.revision}, why.forPolicy}
+			c.dirty[r.key] = struct{}{}
+		}
+		c.carryOut(free)
+	}
+	c.relent()
+}
+
+// carryOut takes resources out of service.
+func (c *Catalog) carryOut(gone []removal) {
+	if len(gone) == 0 {
+		return
+	}
+	now := c.now()
+	c.total.note(now, c.count())
+	noted := make(map[any]bool)
+	once := func(p *peak, n int) {
+		if !noted[p] {
+			noted[p] = true
+			p.note(now, n)
+		}
+	}
+	for _, r := range gone {
+		resource, _ := c.effective(r.key)
+		if resource == nil {
+			continue
+		}
+		kind := r.key.Kind()
+		once(c.kinds[kind], c.countOf(kind))
+		z := c.zoneAround(resource)
+		if z != nil {
+			once(&z.recordsPeak, z.records)
+			once(&z.policiesPeak, len(z.policies))
+			once(&z.allPeak, z.records+len(z.policies))
+			z.touch(c.revision)
+			if parent := c.zoneOf(parentName(z.origin)); parent != nil && kind == KindZone {
+				parent.touch(c.revision)
+			}
+		}
+		delete(c.held, r.key)
+		c.touched(r.key, resource)
+		c.remove(r.key)
+		c.mark(r.key)
+		c.touched(r.key, resource)
+		delete(c.problems, r.key)
+	}
+}
+
+// zoneAround returns the zone that a Zone, Record or Policy is, or is in.
+func (c *Catalog) zoneAround(r Resource) *zoneState {
+	switch r := r.(type) {
+	case *Zone:
+		return c.states[r.Origin]
+	case *Record:
+		return c.states[r.Origin]
+	case *Policy:
+		return c.zoneOf(r.Name)
+	}
+	return nil
+}
+
+// relent lets go of what was held for a policy's sake, where the policy has got other endpoints meanwhile.
+func (c *Catalog) relent() {
+	var kept []removal
+	for _, h := range c.held {
+		if h.forPolicy {
+			kept = append(kept, removal{h.Key, h.Revision})
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	slices.SortFunc(kept, func(a, b removal) int { return cmp.Compare(a.key, b.key) })
+	g := newSuspicion(c, kept)
+	g.policies()
+	g.closure()
+	c.carryOut(slices.DeleteFunc(kept, func(r removal) bool { return g.why[r.key] != nil }))
+}
+
+// suspicion judges removals that nobody has accepted.
+type suspicion struct {
+	c    *Catalog
+	now  time.Time
+	gone []removal // sorted
+	is   map[Key]bool
+	why  map[Key]*reason // of those that are to be held
+}
+
+type reason struct {
+	text      string
+	forPolicy bool
+}
+
+func newSuspicion(c *Catalog, gone []removal) *suspicion {
+	g := &suspicion{c: c, now: c.now(), gone: gone, is: make(map[Key]bool, len(gone)), why: make(map[Key]*reason)}
+	for _, r := range gone {
+		g.is[r.key] = true
+	}
+	return g
+}
+
+func (g *suspicion) judge() {
+	g.bulk()
+	g.zones()
+	g.contents()
+	g.policies()
+	g.closure()
+}
+
+// hold holds back the removals that match.
+func (g *suspicion) hold(why *reason, match func(Key) bool) {
+	for _, r := range g.gone {
+		if g.why[r.key] == nil && match(r.key) {
+			g.why[r.key] = why
+		}
+	}
+}
+
+// going reports whether a removal is to be carried out as far as has been judged.
+func (g *suspicion) going(key Key) bool { return g.is[key] && g.why[key] == nil }
+
+// bulk: more than half of all there is, or of all of a kind.
+func (g *suspicion) bulk() {
+	n := g.c.count()
+	most := g.c.total.of(g.now, n)
+	left := n - len(g.gone)
+	if most >= guardLeast && 2*left < most || left == 0 && most > 1 {
+		why := &reason{text: fmt.Sprintf("it would leave %d of %d resources", left, most)}
+		g.hold(why, func(Key) bool { return true })
+		return
+	}
+	gone := make(map[Kind]int)
+	for _, r := range g.gone {
+		gone[r.key.Kind()]++
+	}
+	for kind, k := range gone {
+		n := g.c.countOf(kind)
+		most := g.c.kinds[kind].of(g.now, n)
+		if most >= guardLeast && 2*(n-k) < most {
+			why := &reason{text: fmt.Sprintf("it would leave %d of %d resources of kind %s", n-k, most, kind)}
+			g.hold(why, func(key Key) bool { return key.Kind() == kind })
+		}
+	}
+}
+
+// zones: a Zone with something in it.
+func (g *suspicion) zones() {
+	for _, r := range g.gone {
+		zone, ok := g.resource(r.key).(*Zone)
+		if !ok {
+			continue
+		}
+		z := g.c.states[zone.Origin]
+		if z.records+len(z.policies) == 0 {
+			continue
+		}
+		why := &reason{text: fmt.Sprintf("zone %s has %d records and %d policies", zone.Origin, z.records, len(z.policies))}
+		g.hold(why, func(key Key) bool { return key == r.key || g.c.zoneAround(g.resource(key)) == z })
+	}
+}
+
+func (g *suspicion) resource(key Key) Resource {
+	r, _ := g.c.effective(key)
+	return r
+}
+
+// contents: all records of a zone, all its policies, or all of both.
+func (g *suspicion) contents() {
+	type losses struct{ records, policies int }
+	lost := make(map[*zoneState]*losses)
+	for _, r := range g.gone {
+		kind := r.key.Kind()
+		if kind != KindRecord && kind != KindPolicy || !g.going(r.key) {
+			continue
+		}
+		z := g.c.zoneAround(g.resource(r.key))
+		if z == nil {
+			continue
+		}
+		if lost[z] == nil {
+			lost[z] = new(losses)
+		}
+		if kind == KindRecord {
+			lost[z].records++
+		} else {
+			lost[z].policies++
+		}
+	}
+	for z, l := range lost {
+		records, policies := z.records-l.records, len(z.policies)-l.policies
+		holding := func(what string, p *peak, n int, kinds ...Kind) {
+			if most := p.of(g.now, n); most > 1 {
+				why := &reason{text: fmt.Sprintf("it would leave zone %s without any of its %d %s", z.origin, most, what)}
+				g.hold(why, func(key Key) bool {
+					return slices.Contains(kinds, key.Kind()) && g.c.zoneAround(g.resource(key)) == z
+				})
+			}
+		}
+		if records == 0 && l.records > 0 {
+			holding("records", &z.recordsPeak, z.records, KindRecord)
+		}
+		if policies == 0 && l.policies > 0 {
+			holding("policies", &z.policiesPeak, len(z.policies), KindPolicy)
+		}
+		if records+policies == 0 {
+			holding("records and policies", &z.allPeak, z.records+len(z.policies), KindRecord, KindPolicy)
+		}
+	}
+}
+
+// policies: the last endpoints of a policy that stays.
+func (g *suspicion) policies() {
+	touched := make(map[Key]bool)
+	for _, r := range g.gone {
+		pool, ok := poolOf(g.resource(r.key))
+		if !ok {
+			continue
+		}
+		for referrer := range g.c.referrers[KeyOf(KindPool, pool)] {
+			touched[referrer] = true
+		}
+	}
+	for _, key := range sortedKeys(touched) {
+		p, ok := g.resource(key).(*Policy)
+		if !ok || g.going(key) {
+			continue
+		}
+		pools := p.PoolNames()
+		before, after := 0, 0
+		for _, pool := range pools {
+			if g.c.slots[KindPool][KeyOf(KindPool, pool)] == nil {
+				continue
+			}
+			before += len(g.c.endpoints[pool])
+			if g.going(KeyOf(KindPool, pool)) {
+				continue
+			}
+			for _, e := range g.c.endpoints[pool] {
+				if !g.going(e.Key()) {
+					after++
+				}
+			}
+		}
+		if before == 0 || after > 0 {
+			continue
+		}
+		why := &reason{text: fmt.Sprintf("it would leave policy %s without any endpoint", p.Name), forPolicy: true}
+		g.hold(why, func(key Key) bool {
+			pool, ok := poolOf(g.resource(key))
+			return ok && slices.Contains(pools, pool)
+		})
+	}
+}
+
+// poolOf returns the pool that a Pool or Endpoint is, or is in.
+func poolOf(r Resource) (string, bool) {
+	switch r := r.(type) {
+	case *Pool:
+		return r.Pool, true
+	case *Endpoint:
+		return r.Pool, true
+	}
+	return "", false
+}
+
+// closure: what is named by something that is held, so that what stays in service stays whole.
+func (g *suspicion) closure() {
+	for again := true; again; {
+		again = false
+		for _, r := range g.gone {
+			why := g.why[r.key]
+			if why == nil {
+				continue
+			}
+			for _, target := range references(g.resource(r.key), false) {
+				if g.going(target) {
+					g.why[target], again = &reason{why.text, why.forPolicy}, true
+				}
+			}
+		}
+	}
+}
+
+func sortedKeys(set map[Key]bool) []Key {
+	keys := make([]Key, 0, len(set))
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

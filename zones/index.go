@@ -1,0 +1,324 @@
+package zones
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// slot is the effective version of a resource that is not a Record.
+type slot struct {
+	resource Resource
+	revision int64
+}
+
+// version is a resource's newest version where that is not in service.
+type version struct {
+	resource Resource // nil: unreadable
+	problems Problems // why it is unreadable
+	revision int64
+}
+
+// index is what a catalog finds things by. All of it but waiting speaks of effective versions.
+type index struct {
+	waiting   map[Key]*version // newest versions that are not in service
+	slots     map[Kind]map[Key]*slot
+	states    map[string]*zoneState // by origin
+	endpoints map[string]map[string]*Endpoint
+	holders   map[netip.Addr][]Key    // endpoints by address
+	shared    map[netip.Addr]struct{} // addresses with more than one holder
+	homeless  map[string]*Policy      // policies in no zone
+
+	// referrers are the resources that are to be looked at again when the key they are listed under changes: those
+	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands at
+	// a name, "address/<pool>/<address>" for who has an address in a pool.
+	referrers map[Key]map[Key]struct{}
+}
+
+func newIndex() index {
+	x := index{
+		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
+		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
+		referrers: make(map[Key]map[Key]struct{}),
+	}
+	for _, kind := range Kinds {
+		x.slots[kind] = make(map[Key]*slot)
+	}
+	return x
+}
+
+// splitRecord takes a Record's key apart without allocating.
+func splitRecord(key Key) (origin, owner, kind string, ok bool) {
+	rest, isRecord := strings.CutPrefix(string(key), "records/")
+	origin, rest, found := strings.Cut(rest, "/")
+	last := strings.LastIndexByte(rest, '/')
+	if !isRecord || !found || last < 0 {
+		return "", "", "", false
+	}
+	return origin, rest[:last], rest[last+1:], true
+}
+
+// effective returns a resource's effective version and its revision, nil if there is none.
+func (x *index) effective(key Key) (Resource, int64) {
+	if origin, owner, kind, ok := splitRecord(key); ok {
+		if z := x.states[origin]; z != nil {
+			if set, ok := z.owners[owner].find(kind); ok {
+				return set.record(origin, owner), set.revision
+			}
+		}
+		return nil, 0
+	}
+	if s := x.slots[key.Kind()][key]; s != nil {
+		return s.resource, s.revision
+	}
+	return nil, 0
+}
+
+func (x *index) state(origin string) *zoneState {
+	z := x.states[origin]
+	if z == nil {
+		z = &zoneState{origin: strings.Clone(origin), owners: make(map[string]packed), policies: make(map[string]*Policy)}
+		x.states[z.origin] = z
+	}
+	return z
+}
+
+// drop forgets a state that nothing is in any more. Its serial goes with it.
+func (x *index) drop(z *zoneState) {
+	if z.zone == nil && z.records == 0 && len(z.policies) == 0 {
+		delete(x.states, z.origin)
+	}
+}
+
+// zoneOf returns the longest origin that holds the name and has a Zone, nil if there is none.
+func (x *index) zoneOf(name string) *zoneState {
+	for ; name != ""; name = parentName(name) {
+		if z := x.states[name]; z != nil && z.zone != nil {
+			return z
+		}
+	}
+	return nil
+}
+
+// home returns where a policy of that name is kept.
+func (x *index) home(name string) map[string]*Policy {
+	if z := x.zoneOf(name); z != nil {
+		return z.policies
+	}
+	return x.homeless
+}
+
+// rehome moves policies that a zone that came or went is home to, or was.
+func (x *index) rehome(origin string) {
+	from := []map[string]*Policy{x.homeless}
+	if z := x.states[origin]; z != nil {
+		from = append(from, z.policies)
+	}
+	if z := x.zoneOf(parentName(origin)); z != nil {
+		from = append(from, z.policies)
+	}
+	for _, policies := range from {
+		var moving []*Policy
+		for name, p := range policies {
+			if under(name, origin) {
+				moving = append(moving, p)
+			}
+		}
+		for _, p := range moving {
+			delete(policies, p.Name)
+		}
+		for _, p := range moving {
+			x.home(p.Name)[p.Name] = p
+		}
+	}
+}
+
+// wait makes a version the newest one, not in service; nil: the effective one is the newest.
+func (x *index) wait(key Key, v *version) {
+	x.list(key, false)
+	if v == nil {
+		delete(x.waiting, key)
+	} else {
+		x.waiting[key] = v
+	}
+	x.list(key, true)
+}
+
+// put makes a version the effective one.
+func (x *index) put(key Key, r Resource, revision int64) {
+	switch r := r.(type) {
+	case *Record:
+		x.state(r.Origin).set(r, revision)
+		return
+	case *Zone:
+		z := x.state(r.Origin)
+		isNew := z.zone == nil
+		z.zone = r
+		if isNew {
+			x.rehome(r.Origin)
+		}
+	case *Policy:
+		x.home(r.Name)[r.Name] = r
+	case *Endpoint:
+		if old, ok := x.slots[KindEndpoint][key]; ok {
+			x.release(key, old.resource.(*Endpoint))
+		}
+		pool := x.endpoints[r.Pool]
+		if pool == nil {
+			pool = make(map[string]*Endpoint)
+			x.endpoints[r.Pool] = pool
+		}
+		pool[r.Endpoint] = r
+		for _, a := range r.Addresses {
+			x.holders[a] = append(x.holders[a], key)
+			if len(x.holders[a]) > 1 {
+				x.shared[a] = struct{}{}
+			}
+		}
+	}
+	x.list(key, false)
+	if old := x.slots[key.Kind()][key]; old != nil {
+		old.resource, old.revision = r, revision
+	} else {
+		x.slots[key.Kind()][key] = &slot{r, revision}
+	}
+	x.list(key, true)
+}
+
+// release takes an endpoint off its addresses.
+func (x *index) release(key Key, e *Endpoint) {
+	for _, a := range e.Addresses {
+		hs := slices.DeleteFunc(x.holders[a], func(k Key) bool { return k == key })
+		x.holders[a] = hs
+		if len(hs) < 2 {
+			delete(x.shared, a)
+		}
+		if len(hs) == 0 {
+			delete(x.holders, a)
+		}
+	}
+}
+
+// remove takes the effective version out.
+func (x *index) remove(key Key) {
+	if origin, owner, kind, ok := splitRecord(key); ok {
+		if z := x.states[origin]; z != nil {
+			z.remove(owner, kind)
+			x.drop(z)
+		}
+		return
+	}
+	s := x.slots[key.Kind()][key]
+	if s == nil {
+		return
+	}
+	x.list(key, false)
+	delete(x.slots[key.Kind()], key)
+	x.list(key, true)
+	switch r := s.resource.(type) {
+	case *Zone:
+		z := x.states[r.Origin]
+		z.zone = nil
+		x.rehome(r.Origin)
+		x.drop(z)
+	case *Policy:
+		delete(x.home(r.Name), r.Name)
+	case *Endpoint:
+		x.release(key, r)
+		delete(x.endpoints[r.Pool], r.Endpoint)
+		if len(x.endpoints[r.Pool]) == 0 {
+			delete(x.endpoints, r.Pool)
+		}
+	}
+}
+
+// list puts a resource under all that its versions name, or takes it off there.
+func (x *index) list(key Key, on bool) {
+	var targets []Key
+	if s := x.slots[key.Kind()][key]; s != nil {
+		targets = references(s.resource, false)
+	}
+	if v := x.waiting[key]; v != nil && v.resource != nil {
+		targets = append(targets, references(v.resource, true)...)
+	}
+	for _, target := range targets {
+		set := x.referrers[target]
+		switch {
+		case on && set == nil:
+			x.referrers[target] = map[Key]struct{}{key: {}}
+		case on:
+			set[key] = struct{}{}
+		default:
+			if delete(set, key); len(set) == 0 {
+				delete(x.referrers, target)
+			}
+		}
+	}
+}
+
+// references returns what a resource names, and the places that matter to it. Those of a version that waits for its
+// turn are more: what stands in its way may go.
+func references(r Resource, waiting bool) []Key {
+	switch r := r.(type) {
+	case *Zone:
+		var keys []Key
+		for _, ns := range r.Nameservers {
+			keys = append(keys, placeOf(ns))
+		}
+		return keys
+	case *Record:
+		if waiting {
+			return []Key{placeOf(FullName(r.Owner, r.Origin))}
+		}
+	case *Pool:
+		keys := []Key{KeyOf(KindRegion, r.Region)}
+		if r.Monitor != "" {
+			keys = append(keys, KeyOf(KindMonitor, r.Monitor))
+		}
+		return keys
+	case *Endpoint:
+		keys := []Key{KeyOf(KindPool, r.Pool)}
+		if waiting {
+			for _, a := range r.Addresses {
+				keys = append(keys, addressPlace(r.Pool, a))
+			}
+		}
+		return keys
+	case *Policy:
+		keys := []Key{placeOf(r.Name)}
+		for _, pool := range r.PoolNames() {
+			keys = append(keys, KeyOf(KindPool, pool))
+		}
+		if r.Map != "" {
+			keys = append(keys, KeyOf(KindMap, r.Map))
+		}
+		return keys
+	case *Map:
+		var keys []Key
+		for _, regions := range r.Prefixes {
+			for _, region := range regions {
+				keys = append(keys, KeyOf(KindRegion, region))
+			}
+		}
+		return keys
+	case *Override:
+		return []Key{r.targetKey()}
+	}
+	return nil
+}
+
+func placeOf(name string) Key { return Key("at/" + name) }
+
+func addressPlace(pool string, a netip.Addr) Key { return Key("address/" + pool + "/" + a.String()) }
+
+// targetKey returns the key of the resource that an override speaks of.
+func (o *Override) targetKey() Key {
+	class, name, _ := strings.Cut(o.Target, "/")
+	switch class {
+	case "region":
+		return KeyOf(KindRegion, name)
+	case "pool":
+		return KeyOf(KindPool, name)
+	}
+	return KeyOf(KindEndpoint, name)
+}

@@ -1,0 +1,235 @@
+package zones
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// maxMasterProblems ends the reading of a master file that is wrong all over.
+const maxMasterProblems = 100
+
+var errTooMany = errors.New("too many problems; the rest of the file has not been read")
+
+// ReadMasterFile reads a zone's master file (RFC 1035 section 5): its SOA and the NS at its apex become the Zone, with the
+// SOA's serial; all else becomes Records, in the order in which their owners and types first appear. folder is where
+// $INCLUDE finds files; nil refuses it. The documents say everything in full, so that read again they are the same.
+func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document, Problems) {
+	apex, err := domainName(origin)
+	if err != nil {
+		return nil, Problems{{Position: Position{File: file}, Message: "the file is named by its origin: " + err.Error(), Code: CodeSyntax}}
+	}
+	m := masterFile{
+		file: file, origin: origin, apex: apex, sets: make(map[setKey]int),
+		zone: Document{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true},
+	}
+	err = rr.ReadMaster(r, apex, path.Base(file), folder, m.add)
+	var syntax *rr.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		m.fail(Position{m.place(syntax.File), syntax.Line}, "", "%v", syntax.Err)
+	case err != nil:
+		m.fail(Position{File: file}, "", "%v", err)
+	case !m.hasSOA:
+		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no SOA record of %s; a master file has one", origin)
+	case len(m.zone.Resource.(*Zone).Nameservers) == 0:
+		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no NS record of %s; a master file has at least one", origin)
+	}
+	docs := make([]Document, 0, len(m.docs)+1)
+	if m.hasSOA {
+		docs = append(docs, m.zone)
+	}
+	for _, d := range m.docs {
+		wrong := read1(d)
+		m.problems = append(m.problems, wrong...)
+		if len(wrong) == 0 {
+			docs = append(docs, d)
+		}
+	}
+	m.problems.sort()
+	return docs, m.problems
+}
+
+// read1 checks a record that a master file has brought.
+func read1(d Document) Problems {
+	wrong := Validate(d.Resource)
+	for i := range wrong {
+		wrong[i].Position = d.Position
+	}
+	return wrong
+}
+
+type setKey struct {
+	owner rr.Name
+	kind  rr.Type
+}
+
+// masterFile turns the records of a file into documents.
+type masterFile struct {
+	file, origin string
+	apex         rr.Name
+	zone         Document
+	hasSOA       bool
+	docs         []Document
+	sets         map[setKey]int // where in docs an RRset is
+	problems     Problems
+}
+
+// place names a file as positions do: rr knows it by its name within the folder.
+func (m *masterFile) place(file string) string { return path.Join(path.Dir(m.file), file) }
+
+func (m *masterFile) fail(at Position, key Key, format string, args ...any) {
+	m.problems = append(m.problems, Problem{Position: at, Key: key, Message: fmt.Sprintf(format, args...), Code: CodeSyntax})
+}
+
+func (m *masterFile) warn(at Position, key Key, format string, args ...any) {
+	m.fail(at, key, format, args...)
+	m.problems[len(m.problems)-1].Warning = true
+}
+
+func (m *masterFile) add(r rr.RR) error {
+	at := Position{m.place(r.File), r.Line}
+	if len(m.problems) >= maxMasterProblems {
+		return errTooMany
+	}
+	switch {
+	case !r.Owner.Under(m.apex):
+		m.fail(at, "", "%s is outside of zone %s; take it out, or end names that are meant to be in the zone without a dot", r.Owner, m.origin)
+		return nil
+	case r.Owner == m.apex && r.Type == rr.TypeSOA:
+		m.soa(at, r)
+		return nil
+	case r.Owner == m.apex && r.Type == rr.TypeNS:
+		m.ns(r)
+		return nil
+	}
+	owner := relativeName(r.Owner, m.apex)
+	key := KeyOf(KindRecord, m.origin+"/"+owner+"/"+r.Type.String())
+	ttl := Duration(time.Duration(r.TTL) * time.Second)
+	if r.TTL == 0 {
+		ttl = Duration(time.Second)
+		m.warn(at, key, "a TTL of 0 is taken as 1s")
+	}
+	i, there := m.sets[setKey{r.Owner, r.Type}]
+	if !there {
+		m.sets[setKey{r.Owner, r.Type}] = len(m.docs)
+		record := &Record{Origin: m.origin, Owner: owner, Type: r.Type.String(), TTL: ttl, Data: []string{r.Text}}
+		m.docs = append(m.docs, Document{Resource: record, Position: at})
+		return nil
+	}
+	record := m.docs[i].Resource.(*Record)
+	if slices.Contains(record.Data, r.Text) {
+		m.warn(at, key, "the same record is there twice")
+		return nil
+	}
+	record.Data = append(record.Data, r.Text)
+	if ttl != record.TTL {
+		record.TTL = min(ttl, record.TTL)
+		m.warn(at, key, "the records of a set have one TTL (RFC 2181 5.2); the shortest, %s, is taken", record.TTL)
+	}
+	return nil
+}
+
+// soa takes the SOA apart (RFC 1035 section 3.3.13): two names and five times.
+func (m *masterFile) soa(at Position, r rr.RR) {
+	z := m.zone.Resource.(*Zone)
+	if m.hasSOA {
+		m.fail(at, z.Key(), "there is a second SOA record; a zone has one")
+		return
+	}
+	primary, rest, err := rr.CutName(r.Data)
+	if err == nil {
+		var mail rr.Name
+		if mail, rest, err = rr.CutName(rest); err == nil && len(rest) == 20 {
+			z.Primary, z.Hostmaster = presentation(primary), mail.String()
+		}
+	}
+	if err != nil || len(rest) != 20 {
+		m.fail(at, z.Key(), "the SOA record cannot be used")
+		return
+	}
+	m.hasSOA, m.zone.Position = true, at
+	number := func(i int) uint32 {
+		b := rest[4*i:]
+		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	}
+	span := func(i int) Duration { return Duration(time.Duration(max(1, number(i))) * time.Second) }
+	z.Serial = number(0)
+	z.Refresh, z.Retry, z.Expire = span(1), span(2), span(3)
+	z.NegativeTTL = min(span(4), Duration(time.Duration(max(1, r.TTL))*time.Second)) // RFC 2308 section 5
+}
+
+func (m *masterFile) ns(r rr.RR) {
+	z := m.zone.Resource.(*Zone)
+	if n, _, err := rr.CutName(r.Data); err == nil && !slices.Contains(z.Nameservers, presentation(n)) {
+		z.Nameservers = append(z.Nameservers, presentation(n))
+	}
+	z.TTL = Duration(time.Duration(max(1, r.TTL)) * time.Second)
+}
+
+// MasterFile writes a zone as a master file in canonical form. Its serial is the one given. Policies are not in it:
+// their answers depend on who asks.
+func MasterFile(w io.Writer, zone *Zone, serial uint32, records []*Record) error {
+	origin, err := domainName(zone.Origin)
+	if err != nil {
+		return err
+	}
+	seconds := func(d Duration, or time.Duration) uint32 { return uint32(d.Or(or) / time.Second) }
+	ttl := seconds(zone.TTL, DefaultTTL)
+	soa := fmt.Sprintf("%s. %s. %d %d %d %d %d", zone.MName(), zone.RName(), serial, seconds(zone.Refresh, DefaultRefresh),
+		seconds(zone.Retry, DefaultRetry), seconds(zone.Expire, DefaultExpire), seconds(zone.NegativeTTL, DefaultNegativeTTL))
+	data, err := rr.ParseData(rr.TypeSOA, soa, rr.Root)
+	if err != nil {
+		return fmt.Errorf("%s: %w", zone.Key(), err)
+	}
+	sets := []rr.Set{{Owner: origin, Type: rr.TypeSOA, TTL: ttl, Data: [][]byte{data}}}
+	if len(zone.Nameservers) > 0 {
+		ns := rr.Set{Owner: origin, Type: rr.TypeNS, TTL: ttl}
+		for _, name := range zone.Nameservers {
+			data, err := rr.ParseData(rr.TypeNS, name+".", rr.Root)
+			if err != nil {
+				return fmt.Errorf("%s: %w", zone.Key(), err)
+			}
+			ns.Data = append(ns.Data, data)
+		}
+		sets = append(sets, ns)
+	}
+	for _, r := range records {
+		set, err := r.Set()
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Key(), err)
+		}
+		if r.TTL == 0 {
+			set.TTL = ttl
+		}
+		sets = append(sets, set)
+	}
+	return rr.WriteMaster(w, origin, sets)
+}
+
+// Set returns the record in wire form. Its TTL is 0 where the record has none of its own.
+func (r *Record) Set() (rr.Set, error) {
+	origin, err := rr.ParseName(r.Origin)
+	if err != nil {
+		return rr.Set{}, err
+	}
+	set := rr.Set{TTL: uint32(r.TTL.Std() / time.Second), Data: make([][]byte, len(r.Data))}
+	if set.Owner, err = rr.ParseRelative(r.Owner, origin); err != nil {
+		return rr.Set{}, err
+	}
+	if set.Type, err = rr.ParseType(r.Type); err != nil {
+		return rr.Set{}, err
+	}
+	for i, text := range r.Data {
+		if set.Data[i], err = rr.ParseData(set.Type, text, origin); err != nil {
+			return rr.Set{}, err
+		}
+	}
+	return set, nil
+}

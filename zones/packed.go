@@ -1,0 +1,169 @@
+package zones
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// packed is all static RRsets of one owner in one string: a million Records as structs with their slices and strings take
+// three times the memory, and most are only looked at when the snapshot is built. For each set: the type's length and
+// text, TTL in nanoseconds, revision, number of data, and each datum's length and text; numbers are uvarints.
+type packed string
+
+// packedSet is one RRset within a packed, its strings aliasing it.
+type packedSet struct {
+	kind     string
+	ttl      Duration
+	revision int64
+	count    int
+	data     string // the data, still packed
+}
+
+// next takes the first set off.
+func (p packed) next() (s packedSet, rest packed) {
+	text := string(p)
+	s.kind, text = cutText(text)
+	var n uint64
+	n, text = cutUvarint(text)
+	s.ttl = Duration(n)
+	n, text = cutUvarint(text)
+	s.revision = int64(n)
+	n, text = cutUvarint(text)
+	s.count = int(n)
+	start := text
+	for range s.count {
+		_, text = cutText(text)
+	}
+	s.data = start[:len(start)-len(text)]
+	return s, packed(text)
+}
+
+// find returns the set of that type.
+func (p packed) find(kind string) (packedSet, bool) {
+	for p != "" {
+		var s packedSet
+		if s, p = p.next(); s.kind == kind {
+			return s, true
+		}
+	}
+	return packedSet{}, false
+}
+
+// with returns p with the record's set in the place of the one it had of that type.
+func (p packed) with(r *Record, revision int64) packed {
+	b := p.cut(r.Type)
+	b = append(binary.AppendUvarint(b, uint64(len(r.Type))), r.Type...)
+	b = binary.AppendUvarint(b, uint64(r.TTL))
+	b = binary.AppendUvarint(b, uint64(revision))
+	b = binary.AppendUvarint(b, uint64(len(r.Data)))
+	for _, d := range r.Data {
+		b = append(binary.AppendUvarint(b, uint64(len(d))), d...)
+	}
+	return packed(b)
+}
+
+// without returns p without its set of that type.
+func (p packed) without(kind string) packed { return packed(p.cut(kind)) }
+
+func (p packed) cut(kind string) []byte {
+	b := make([]byte, 0, len(p)+64)
+	for p != "" {
+		s, rest := p.next()
+		if s.kind != kind {
+			b = append(b, p[:len(p)-len(rest)]...)
+		}
+		p = rest
+	}
+	return b
+}
+
+// record unpacks the set. The strings are shared with the packed.
+func (s *packedSet) record(origin, owner string) *Record {
+	r := &Record{Origin: origin, Owner: owner, Type: s.kind, TTL: s.ttl, Data: make([]string, s.count)}
+	rest := s.data
+	for i := range r.Data {
+		r.Data[i], rest = cutText(rest)
+	}
+	return r
+}
+
+// same reports whether the set says what the record says.
+func (s *packedSet) same(r *Record) bool {
+	if s.kind != r.Type || s.ttl != r.TTL || s.count != len(r.Data) {
+		return false
+	}
+	rest := s.data
+	for _, want := range r.Data {
+		var d string
+		if d, rest = cutText(rest); d != want {
+			return false
+		}
+	}
+	return true
+}
+
+func cutText(s string) (text, rest string) {
+	n, s := cutUvarint(s)
+	return s[:n], s[n:]
+}
+
+func cutUvarint(s string) (uint64, string) {
+	var n uint64
+	for i := 0; ; i++ {
+		n |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return n, s[i+1:]
+		}
+	}
+}
+
+// zoneState is what a catalog knows of one origin, whether or not there is a Zone of it.
+type zoneState struct {
+	origin   string
+	zone     *Zone // effective; nil: records wait for it
+	owners   map[string]packed
+	records  int
+	policies map[string]*Policy // effective, whose longest origin this is
+	touched  int64              // revision of the last change
+
+	recordsPeak, policiesPeak, allPeak peak
+}
+
+// set puts a record in, and reports whether that changed anything but its revision.
+func (z *zoneState) set(r *Record, revision int64) bool {
+	sets, known := z.owners[r.Owner]
+	before, there := sets.find(r.Type)
+	if there && before.same(r) {
+		if before.revision != revision {
+			z.owners[r.Owner] = sets.with(r, revision)
+		}
+		return false
+	}
+	owner := r.Owner
+	if !known {
+		owner = strings.Clone(owner) // it is a part of a longer text
+	}
+	z.owners[owner] = sets.with(r, revision)
+	if !there {
+		z.records++
+	}
+	return true
+}
+
+// remove takes a record out and reports whether it was there.
+func (z *zoneState) remove(owner, kind string) bool {
+	sets, known := z.owners[owner]
+	if _, there := sets.find(kind); !known || !there {
+		return false
+	}
+	if sets = sets.without(kind); sets == "" {
+		delete(z.owners, owner)
+	} else {
+		z.owners[owner] = sets
+	}
+	z.records--
+	return true
+}
+
+// touch notes a change at a revision.
+func (z *zoneState) touch(revision int64) { z.touched = max(z.touched, revision) }

@@ -1,0 +1,238 @@
+package zones
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Revision returns the revision of the last batch, 0 before the first.
+func (c *Catalog) Revision() int64 { return c.revision }
+
+// Get returns the effective version of a resource, nil if there is none.
+func (c *Catalog) Get(k Key) Resource {
+	r, _ := c.effective(k)
+	return r
+}
+
+// VersionOf returns the revision of a resource's effective version, 0 if there is none.
+func (c *Catalog) VersionOf(k Key) int64 {
+	_, revision := c.effective(k)
+	return revision
+}
+
+// Each calls f for every effective resource of a kind until it returns false: sorted by key, except for Records, which
+// come zone by zone and in any order within one. Records are made for the call; f may keep them.
+func (c *Catalog) Each(kind Kind, f func(Resource) bool) {
+	if kind == KindRecord {
+		for _, origin := range slices.Sorted(maps.Keys(c.states)) {
+			more := true
+			c.EachRecord(origin, func(r *Record) bool {
+				more = f(r)
+				return more
+			})
+			if !more {
+				return
+			}
+		}
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.slots[kind])) {
+		if !f(c.slots[kind][key].resource) {
+			return
+		}
+	}
+}
+
+// EachRecord calls f for the records of an origin in any order, those of one owner together, until it returns false. They
+// are there whether or not the origin has a Zone.
+func (c *Catalog) EachRecord(origin string, f func(*Record) bool) {
+	z := c.states[origin]
+	if z == nil {
+		return
+	}
+	for owner, sets := range z.owners {
+		for sets != "" {
+			var set packedSet
+			if set, sets = sets.next(); !f(set.record(z.origin, owner)) {
+				return
+			}
+		}
+	}
+}
+
+// RecordsAt returns the records of one owner, which is relative to the origin.
+func (c *Catalog) RecordsAt(origin, owner string) []*Record {
+	z := c.states[origin]
+	if z == nil {
+		return nil
+	}
+	var rs []*Record
+	for sets := z.owners[owner]; sets != ""; {
+		var set packedSet
+		set, sets = sets.next()
+		rs = append(rs, set.record(z.origin, owner))
+	}
+	return rs
+}
+
+// CountOf returns how many effective resources of a kind there are.
+func (c *Catalog) CountOf(kind Kind) int { return c.countOf(kind) }
+
+// EndpointsOf returns a pool's endpoints, sorted by name.
+func (c *Catalog) EndpointsOf(pool string) []*Endpoint {
+	es := slices.Collect(maps.Values(c.endpoints[pool]))
+	slices.SortFunc(es, func(a, b *Endpoint) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	return es
+}
+
+// PoliciesIn returns the policies whose longest origin that is, sorted by name.
+func (c *Catalog) PoliciesIn(origin string) []*Policy {
+	z := c.states[origin]
+	if z == nil {
+		return nil
+	}
+	ps := slices.Collect(maps.Values(z.policies))
+	slices.SortFunc(ps, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	return ps
+}
+
+// PoliciesUsing returns the policies whose effective version names a pool, sorted by name.
+func (c *Catalog) PoliciesUsing(pool string) []*Policy {
+	var ps []*Policy
+	for key := range c.referrers[KeyOf(KindPool, pool)] {
+		if s := c.slots[KindPolicy][key]; s != nil {
+			if p := s.resource.(*Policy); slices.Contains(p.PoolNames(), pool) {
+				ps = append(ps, p)
+			}
+		}
+	}
+	slices.SortFunc(ps, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	return ps
+}
+
+// Referrers returns the effective resources that name another: the pools of a region, the policies of a map. Sorted.
+func (c *Catalog) Referrers(k Key) []Key {
+	var keys []Key
+	for key := range c.referrers[k] {
+		if s := c.slots[key.Kind()][key]; s != nil && slices.Contains(references(s.resource, false), k) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there is
+// none.
+func (c *Catalog) ZoneOf(name string) string {
+	if z := c.zoneOf(name); z != nil {
+		return z.origin
+	}
+	return ""
+}
+
+// ZoneSerial returns a zone's serial: that of its master file, else the revision of the last change to its Zone, its
+// Records or its Policies, modulo 2^32 (RFC 1982). 0 if there is no such zone.
+func (c *Catalog) ZoneSerial(origin string) uint32 {
+	z := c.states[origin]
+	if z == nil || z.zone == nil {
+		return 0
+	}
+	if z.zone.Serial != 0 {
+		return z.zone.Serial
+	}
+	return uint32(z.touched)
+}
+
+// Held returns the removals that the guard holds back, sorted by key. What they remove stays in service.
+func (c *Catalog) Held() []Held {
+	held := make([]Held, 0, len(c.held))
+	for _, h := range c.held {
+		held = append(held, h.Held)
+	}
+	slices.SortFunc(held, func(a, b Held) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	return held
+}
+
+// Problems returns what is wrong with newest versions and what is odd about effective ones, sorted by key. The caller
+// must not change it; it is made once for each batch.
+func (c *Catalog) Problems() Problems {
+	if c.ready == nil {
+		c.ready = Problems{}
+		for _, key := range slices.Sorted(maps.Keys(c.problems)) {
+			c.ready = append(c.ready, c.problems[key]...)
+		}
+		c.ready = append(c.ready, c.orphans()...)
+		c.ready = append(c.ready, c.doubles()...)
+		c.ready.sort()
+	}
+	return c.ready
+}
+
+// mostOrphans is how many records of one origin without a Zone are reported one by one.
+const mostOrphans = 10
+
+// orphans reports records without a Zone. There can be a million of them, so they are looked for when somebody asks.
+func (c *Catalog) orphans() Problems {
+	var found Problems
+	for _, origin := range slices.Sorted(maps.Keys(c.states)) {
+		z := c.states[origin]
+		if z.zone != nil || z.records == 0 || c.unread[KeyOf(KindZone, origin)] {
+			continue
+		}
+		var keys []Key
+		c.EachRecord(origin, func(r *Record) bool {
+			keys = append(keys, r.Key())
+			return len(keys) < 1000
+		})
+		slices.Sort(keys)
+		for i, key := range keys {
+			more := ""
+			if i == mostOrphans && z.records > mostOrphans+1 {
+				more = fmt.Sprintf(" (so are %d more records of it)", z.records-i-1)
+			}
+			found = append(found, Problem{
+				Key: key, Code: CodeReference, Revision: c.VersionOf(key),
+				Message: fmt.Sprintf("there is no Zone %s that it could be in; %s%s", origin, c.known(KindZone, origin), more),
+			})
+			if more != "" {
+				break
+			}
+		}
+	}
+	return found
+}
+
+// doubles warns of addresses that endpoints of pools in different regions share: taking one region out leaves such an
+// address in the answers. Within a region, pools may share a load balancer.
+func (c *Catalog) doubles() Problems {
+	var found Problems
+	for a := range c.shared {
+		holders := slices.Clone(c.holders[a])
+		slices.Sort(holders)
+		first := c.regionOf(holders[0])
+		for _, key := range holders[1:] {
+			if region := c.regionOf(key); region != first && region != "" && first != "" {
+				s := c.slots[KindEndpoint][key]
+				found = append(found, Problem{
+					Key: key, Field: item("addresses", slices.Index(s.resource.(*Endpoint).Addresses, a)), Code: CodeConflict, Warning: true,
+					Revision: s.revision,
+					Message:  fmt.Sprintf("%s is the address of %s too, in region %s: with one of the regions out it would still be answered", a, holders[0], first),
+				})
+				break
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.Field+a.Message, b.Field+b.Message) })
+	return found
+}
+
+func (c *Catalog) regionOf(endpoint Key) string {
+	pool, _, _ := strings.Cut(endpoint.Name(), "/")
+	if s := c.slots[KindPool][KeyOf(KindPool, pool)]; s != nil {
+		return s.resource.(*Pool).Region
+	}
+	return ""
+}
