@@ -2,24 +2,29 @@ package admin
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
+
+	"leeward/geo"
+	"leeward/zones/steer"
 )
 
 // Status is what /api/v1/status answers and `leeward status` prints: what one server knows of itself, of the other
 // vantages and of everything that is steered. Its JSON is described in docs/admin.md; fields are added, never renamed.
 // Lists are sorted by name and never null.
 type Status struct {
-	Time      time.Time  `json:"time"`
-	Self      string     `json:"self,omitempty"` // the server that answers; empty when it was read straight from a source
-	Servers   []Server   `json:"servers"`
-	Vantages  []Vantage  `json:"vantages"`
-	Regions   []Region   `json:"regions"`
-	Pools     []Pool     `json:"pools"`
-	Endpoints []Endpoint `json:"endpoints"`
-	Overrides []Override `json:"overrides"`
-	Problems  []Problem  `json:"problems"`
-	Held      []Held     `json:"held"`
-	Geo       []Geo      `json:"geo"`
+	Time      time.Time    `json:"time"`
+	Self      string       `json:"self,omitempty"` // the server that answers; empty when it was read straight from a source
+	Servers   []Server     `json:"servers"`
+	Vantages  []Vantage    `json:"vantages"`
+	Regions   []Region     `json:"regions"`
+	Pools     []Pool       `json:"pools"`
+	Endpoints []Endpoint   `json:"endpoints"`
+	Overrides []Override   `json:"overrides"`
+	Problems  []Problem    `json:"problems"`
+	Held      []Held       `json:"held"`
+	Geo       []geo.Source `json:"geo"`
 }
 
 // Server is one DNS server: itself, or another as it last wrote of itself.
@@ -72,17 +77,14 @@ type Region struct {
 
 // Pool is one pool as the answers see it now.
 type Pool struct {
-	Pool     string `json:"pool"`
-	Region   string `json:"region"`
-	Monitor  string `json:"monitor,omitempty"`
-	Override string `json:"override,omitempty"`
-	IPv4     bool   `json:"ipv4"` // named in answers to A
-	IPv6     bool   `json:"ipv6"` // named in answers to AAAA
-	HasIPv4  bool   `json:"hasIPv4"`
-	HasIPv6  bool   `json:"hasIPv6"`
-	Healthy  int    `json:"healthy"`
-	Total    int    `json:"total"`
-	Why      string `json:"why,omitempty"` // why it is not available, or not wholly
+	Pool     string             `json:"pool"`
+	Region   string             `json:"region"`
+	Monitor  string             `json:"monitor,omitempty"`
+	Override string             `json:"override,omitempty"`
+	IPv4     steer.FamilyStatus `json:"ipv4"`    // as answers to A see it
+	IPv6     steer.FamilyStatus `json:"ipv6"`    // as answers to AAAA see it
+	Healthy  int                `json:"healthy"` // endpoints that have a healthy address
+	Total    int                `json:"total"`
 }
 
 // Endpoint is one endpoint with the verdict of each of its addresses.
@@ -143,11 +145,17 @@ type Held struct {
 	Revision int64  `json:"revision"`
 }
 
-// Geo is one location database.
-type Geo struct {
-	File     string    `json:"file"`
-	Type     string    `json:"type"`
-	Built    time.Time `json:"built"`
-	Networks int       `json:"networks"`
-	Error    string    `json:"error,omitempty"` // why its newest version was refused
+// AddServer puts a server in its place by name, and marks the vantage that it is.
+func (s *Status) AddServer(v Server) {
+	at, there := slices.BinarySearchFunc(s.Servers, v.ID, func(o Server, id string) int { return strings.Compare(o.ID, id) })
+	if there {
+		s.Servers[at] = v
+	} else {
+		s.Servers = slices.Insert(s.Servers, at, v)
+	}
+	for i := range s.Vantages {
+		if s.Vantages[i].ID == v.ID {
+			s.Vantages[i].Server, s.Vantages[i].Region = true, v.Region
+		}
+	}
 }

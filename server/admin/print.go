@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"leeward/zones/steer"
 )
 
 // Print writes the status for people: one table each for servers, vantages, regions, pools and endpoints, then what is
@@ -112,8 +114,8 @@ func (s *Status) pools() *Table {
 		if p.Monitor == "" {
 			monitor = Cell{"none", Grey}
 		}
-		t.Add(Cell{p.Pool, Bold}, Cell{Text: p.Region}, family(p.HasIPv4, p.IPv4), family(p.HasIPv6, p.IPv6),
-			part(p.Healthy, p.Total), monitor, word(p.Override), Cell{p.Why, Grey})
+		t.Add(Cell{p.Pool, Bold}, Cell{Text: p.Region}, family(p.IPv4), family(p.IPv6),
+			part(p.Healthy, p.Total), monitor, word(p.Override), Cell{p.why(), Grey})
 	}
 	return t
 }
@@ -240,14 +242,32 @@ func verdict(state string) Cell { return Cell{state, stateColour(state)} }
 
 func word(override string) Cell { return Cell{override, Yellow} }
 
-func family(has, available bool) Cell {
+func family(f steer.FamilyStatus) Cell {
 	switch {
-	case available:
+	case f.Available:
 		return Cell{"yes", Green}
-	case has:
+	case f.Total > 0:
 		return Cell{"out", Red}
 	}
 	return Cell{"-", Grey}
+}
+
+// why says what keeps the pool out of answers, once where it is the same for both families.
+func (p *Pool) why() string {
+	var parts []string
+	for _, f := range []struct {
+		name string
+		steer.FamilyStatus
+	}{{"A", p.IPv4}, {"AAAA", p.IPv6}} {
+		if f.Available || f.Total == 0 {
+			continue
+		}
+		if len(parts) > 0 && p.IPv4.Why == p.IPv6.Why {
+			return p.IPv4.Why
+		}
+		parts = append(parts, f.name+": "+f.Why)
+	}
+	return strings.Join(parts, "; ")
 }
 
 func part(n, of int) Cell {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"leeward/server/admin"
+	"leeward/zones/steer"
 )
 
 func TestPrintStatus(t *testing.T) {
@@ -22,7 +23,7 @@ func TestPrintStatus(t *testing.T) {
 		},
 		Vantages:  []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "sin", Region: "ap-south", Fresh: true, Blind: true, Reports: 4, AgeSeconds: 1}},
 		Regions:   []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 2}},
-		Pools:     []admin.Pool{{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: true, HasIPv4: true, Healthy: 1, Total: 2}},
+		Pools:     []admin.Pool{{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: steer.FamilyStatus{Available: true, Healthy: 1, Total: 2}, IPv6: steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}, Healthy: 1, Total: 2}},
 		Overrides: []admin.Override{{Target: "pool/www-us", State: "drain", Reason: "bad\x1b[31m text"}},
 		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{
 			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Votes: []admin.Vote{
@@ -46,7 +47,7 @@ REGION   POOLS  ENDPOINTS UP  OVERRIDE
 eu-west  1/1    1/2
 
 POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
-www-eu  eu-west  yes  -     1/2  web
+www-eu  eu-west  yes  out   1/2  web                AAAA: no healthy endpoint
 
 ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR   VOTES
 www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s]

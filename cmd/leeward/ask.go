@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+
+	"leeward/server/admin"
+)
+
+// adminFlags say which server's admin interface is asked.
+type adminFlags struct {
+	url              string
+	token, tokenFile string
+
+	timeout time.Duration
+}
+
+func (f *adminFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.url, "admin", "http://127.0.0.1:8053", "`URL` of a server's admin interface")
+	flags.StringVar(&f.token, "admin-token", "", "its token; better in LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
+	flags.DurationVar(&f.timeout, "admin-timeout", 10*time.Second, "how long it may take to answer")
+}
+
+// get asks for a page and reads its JSON into v.
+func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v any) error {
+	base := f.url
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return misused("--admin %q: it is a URL such as http://127.0.0.1:8053", f.url)
+	}
+	u = u.JoinPath(path)
+	u.RawQuery = query.Encode()
+	token, err := readToken(f.token, f.tokenFile)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, f.timeout)
+	defer stop()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
+		// A token is for the server that was named, not for where that sends us.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return fmt.Errorf("no server's admin interface at %s: %w; name one with --admin URL, or read from etcd with --etcd URL", base, err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 256<<20))
+	if err != nil {
+		return fmt.Errorf("%s: %w", base, err)
+	}
+	var failure admin.Failure
+	switch {
+	case answer.StatusCode == http.StatusOK:
+	case json.Unmarshal(body, &failure) == nil && failure.Error != "":
+		if answer.StatusCode == http.StatusBadRequest {
+			return usageError{errors.New(failure.Error)}
+		}
+		return fmt.Errorf("%s: %s", base, failure.Error)
+	default:
+		return fmt.Errorf("%s: %s; is it a Leeward server's admin interface?", u, answer.Status)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%s: %w; is it a Leeward server's admin interface?", u, err)
+	}
+	return nil
+}
+
+// print writes v as -o says: text for people, or JSON or YAML.
+func (inv *invocation) print(output string, v interface {
+	Print(w io.Writer, colour bool) error
+},
+) error {
+	switch output {
+	case "table":
+		return v.Print(inv.out, inv.colour(inv.out))
+	case "json":
+		e := json.NewEncoder(inv.out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	case "yaml":
+		b, err := yaml.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = inv.out.Write(b)
+		return err
+	}
+	return misused("-o %q: it is table, json or yaml", output)
+}
+
+// choose returns which one of flags that exclude each other is given, "" if none is. The command line goes before the
+// environment; two of the same are an error.
+func (inv *invocation) choose(flags *pflag.FlagSet, names ...string) (string, error) {
+	for _, environment := range []bool{false, true} {
+		var given []string
+		for _, name := range names {
+			if flags.Changed(name) && inv.fromEnv[name] == environment {
+				given = append(given, name)
+			}
+		}
+		switch {
+		case len(given) > 1:
+			return "", misused("--%s and --%s exclude each other; leave one out", given[0], given[1])
+		case len(given) == 1:
+			return given[0], nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,162 @@
+package control
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+
+	"leeward/server"
+	"leeward/server/admin"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// maxAliases is how many CNAMEs one explanation follows.
+const maxAliases = 8
+
+// Explain says why a client gets an answer from a state, with the look-up and the evaluator that the server answers
+// with. qtype is "A" if empty; client must be an address. What is wrong with them is an *admin.BadQuestion.
+func Explain(state *server.State, name, qtype, client string) (*admin.Explanation, error) {
+	if name == "" {
+		return nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as name=www.example.test"}
+	}
+	qname, err := rr.ParseName(name)
+	if err != nil {
+		return nil, &admin.BadQuestion{Message: fmt.Sprintf("name: %v", err)}
+	}
+	if qtype == "" {
+		qtype = "A"
+	}
+	t, err := rr.ParseType(strings.ToUpper(qtype))
+	if err != nil {
+		return nil, &admin.BadQuestion{Message: fmt.Sprintf("type: %v", err)}
+	}
+	if client == "" {
+		return nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a resolver's subnet address, such as client=198.51.100.7"}
+	}
+	address, err := readClient(client)
+	if err != nil {
+		return nil, err
+	}
+	if state == nil || state.Snapshot == nil {
+		return nil, fmt.Errorf("no snapshot yet: nothing is answered before the resources are read")
+	}
+	e := &admin.Explanation{
+		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
+		Answer: []string{}, Authority: []string{}, Text: []string{},
+	}
+	w := walk{state: state, out: e, client: address, qtype: t}
+	w.follow(qname, 0)
+	return e, nil
+}
+
+// readClient reads an address, or the address of a prefix such as "198.51.100.0/24".
+func readClient(s string) (netip.Addr, error) {
+	address, err := netip.ParseAddr(s)
+	if err != nil {
+		p, perr := netip.ParsePrefix(s)
+		if perr != nil {
+			return netip.Addr{}, &admin.BadQuestion{Message: fmt.Sprintf("client: %q is not an IP address; write one such as 198.51.100.7 or 2001:db8::7", s)}
+		}
+		address = p.Addr()
+	}
+	return address.Unmap().WithZone(""), nil
+}
+
+// walk follows one question through the snapshot.
+type walk struct {
+	state  *server.State
+	out    *admin.Explanation
+	client netip.Addr
+	qtype  rr.Type
+}
+
+func (w *walk) say(format string, args ...any) {
+	w.out.Text = append(w.out.Text, fmt.Sprintf(format, args...))
+}
+
+func (w *walk) follow(qname rr.Name, aliases int) {
+	var a snapshot.Answer
+	w.state.Snapshot.Lookup([]byte(qname), uint16(w.qtype), 1, &a)
+	if a.Outcome != snapshot.Refused {
+		w.out.Zone = rr.Name(qname[a.Zone:]).String()
+	}
+	switch a.Outcome {
+	case snapshot.Refused:
+		w.end("refused", "%s is in no zone of this server: REFUSED", qname)
+		if aliases > 0 {
+			w.end("alias", "%s is in no zone of this server: the resolver goes on from there", qname)
+		}
+	case snapshot.Positive:
+		w.end("positive", "%s %s is a static record of zone %s", qname, w.qtype, w.out.Zone)
+		w.records(&w.out.Answer, qname, a.Answer, true)
+	case snapshot.Alias:
+		w.end("alias", "%s is a CNAME", qname)
+		w.records(&w.out.Answer, qname, a.Answer, true)
+		switch {
+		case len(a.Target) == 0:
+		case aliases == maxAliases:
+			w.say("the chain of CNAMEs is longer than %d: the answer ends here", maxAliases)
+		default:
+			w.follow(rr.Name(a.Target), aliases+1)
+		}
+	case snapshot.Referral:
+		w.end("referral", "%s is below a delegation of zone %s: a referral to its nameservers", qname, w.out.Zone)
+		w.records(&w.out.Authority, qname, a.Authority, true)
+	case snapshot.NoData:
+		w.end("nodata", "%s exists in zone %s but has no %s: NODATA", qname, w.out.Zone, w.qtype)
+		w.records(&w.out.Authority, qname, a.Authority, true)
+	case snapshot.NameError:
+		w.end("nxdomain", "%s does not exist in zone %s: NXDOMAIN", qname, w.out.Zone)
+		w.records(&w.out.Authority, qname, a.Authority, true)
+	case snapshot.Steered:
+		w.steered(qname, &a)
+	}
+}
+
+func (w *walk) end(outcome, format string, args ...any) {
+	w.out.Outcome = outcome
+	w.say(format, args...)
+}
+
+func (w *walk) steered(qname rr.Name, a *snapshot.Answer) {
+	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64()})
+	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", a.Policy.Name, &x
+	w.out.Text = append(w.out.Text, x.Text...)
+	w.out.Scope = int(x.Scope)
+	if len(x.Addresses) == 0 {
+		w.out.Outcome = "nodata"
+		w.records(&w.out.Authority, qname, a.Negative, true)
+		return
+	}
+	if len(w.out.Answer) == 0 || x.TTL < w.out.TTL {
+		w.out.TTL = x.TTL
+	}
+	for _, address := range x.Addresses {
+		w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN %s %s", qname, x.TTL, w.qtype, address))
+	}
+}
+
+// records spells a set's records. The owner is a suffix of the name that was looked up; a wildcard's is that name.
+func (w *walk) records(to *[]string, qname rr.Name, set snapshot.Set, count bool) {
+	owner := rr.Name(qname[set.Owner:]).String()
+	for b := set.Wire; len(b) >= 12; {
+		t, ttl := rr.Type(binary.BigEndian.Uint16(b[2:])), binary.BigEndian.Uint32(b[6:])
+		size := 12 + int(binary.BigEndian.Uint16(b[10:]))
+		if size > len(b) {
+			return
+		}
+		text, err := rr.FormatData(t, b[12:size])
+		if err != nil {
+			text = fmt.Sprintf("(%v)", err)
+		}
+		if count && (w.out.TTL == 0 || ttl < w.out.TTL) {
+			w.out.TTL = ttl
+		}
+		*to = append(*to, fmt.Sprintf("%s. %d IN %s %s", strings.TrimSuffix(owner, "."), ttl, t, text))
+		b = b[size:]
+	}
+}

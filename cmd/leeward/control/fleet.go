@@ -1,0 +1,88 @@
+package control
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"leeward/health"
+	"leeward/health/vantage"
+	"leeward/server/admin"
+)
+
+// fleet is what the other vantages say of themselves. It belongs to the loop.
+type fleet struct {
+	beats    map[string]*vantage.Heartbeat
+	problems map[string]vantage.Event // by key: what cannot be read
+	synced   bool                     // all that there was has been read once
+}
+
+func newFleet() fleet {
+	return fleet{beats: map[string]*vantage.Heartbeat{}, problems: map[string]vantage.Event{}}
+}
+
+// Event hands over what another vantage has written. What bears this process's own name is left out: its own reports
+// are on the board already, and an earlier run's say nothing any more.
+func (l *Loop) Event(e vantage.Event) {
+	l.Health(func(now time.Time, b *health.Board) {
+		if e.Vantage == l.o.Own && e.Vantage != "" {
+			return
+		}
+		if l.o.ByClock {
+			now = written(e, now)
+		}
+		e.Apply(b, now)
+		l.fleet.take(e)
+	})
+}
+
+func (f *fleet) take(e vantage.Event) {
+	switch {
+	case e.Gone:
+		delete(f.beats, e.Vantage)
+	case e.Heartbeat != nil:
+		f.beats[e.Vantage] = e.Heartbeat
+	}
+	if e.Problem != "" {
+		f.problems[e.Key] = e
+	} else if e.Key != "" {
+		delete(f.problems, e.Key)
+	}
+	f.synced = f.synced || e.Synced
+}
+
+// written returns when an event was written by the writer's clock, now if it does not say.
+func written(e vantage.Event, now time.Time) time.Time {
+	if e.Heartbeat != nil && !e.Heartbeat.Time.IsZero() {
+		return e.Heartbeat.Time
+	}
+	for _, r := range e.Reports {
+		if !r.Time.IsZero() {
+			return r.Time
+		}
+	}
+	return now
+}
+
+// add puts servers and what vantages say of themselves into a status that has the board's account of them.
+func (f *fleet) add(s *admin.Status) {
+	for i := range s.Vantages {
+		v := &s.Vantages[i]
+		beat := f.beats[v.ID]
+		if beat == nil {
+			continue
+		}
+		v.Region = beat.Region
+		var server admin.Server
+		if len(beat.Server) > 0 && json.Unmarshal(beat.Server, &server) == nil && server.ID != "" {
+			v.Server = true
+			server.Fresh = v.Fresh
+			s.AddServer(server)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.problems)) {
+		e := f.problems[key]
+		s.Problems = append(s.Problems, admin.Problem{Resource: key, Revision: e.Revision, Message: e.Problem})
+	}
+}

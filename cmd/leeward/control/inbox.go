@@ -1,0 +1,98 @@
+package control
+
+import (
+	"sync"
+	"time"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/zones"
+)
+
+// inbox is where everybody leaves what the loop is to take up at its next turn. Nobody who puts something in waits for
+// the loop, but for a source: it may be maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
+type inbox struct {
+	mu        sync.Mutex
+	room      sync.Cond // a batch was taken; on mu
+	first     time.Time // when the oldest of what waits came in
+	batches   []zones.Batch
+	condition *Condition
+	health    []func(now time.Time, b *health.Board)
+	table     *geo.Table
+	requests  []func()
+	closed    bool
+
+	wake chan struct{} // has one token while something waits
+}
+
+const maxBatches = 256
+
+func newInbox() *inbox {
+	b := &inbox{wake: make(chan struct{}, 1)}
+	b.room.L = &b.mu
+	return b
+}
+
+// put runs add under the lock and wakes the loop. After close it does nothing and returns false.
+func (b *inbox) put(now time.Time, add func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.putLocked(now, add)
+}
+
+func (b *inbox) putLocked(now time.Time, add func()) bool {
+	if b.closed {
+		return false
+	}
+	if b.first.IsZero() {
+		b.first = now
+	}
+	add()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// batch waits for room.
+func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.batches) >= maxBatches && !b.closed {
+		b.room.Wait()
+	}
+	b.putLocked(now(), func() {
+		if batch.Full {
+			b.batches = b.batches[:0] // it names everything there is
+		}
+		b.batches = append(b.batches, batch)
+	})
+}
+
+// waiting is what one turn takes up.
+type waiting struct {
+	first     time.Time
+	batches   []zones.Batch
+	condition *Condition
+	health    []func(now time.Time, b *health.Board)
+	table     *geo.Table
+	requests  []func()
+}
+
+func (b *inbox) take() waiting {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.requests}
+	b.first, b.batches, b.condition, b.health, b.table, b.requests = time.Time{}, nil, nil, nil, nil, nil
+	b.room.Broadcast()
+	return w
+}
+
+// close lets go of those who wait.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	b.room.Broadcast()
+}

@@ -1,0 +1,79 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"leeward/zones"
+	"leeward/zones/snapshot"
+	"leeward/zones/store"
+)
+
+// keeper writes the last good resources to disk, in its own goroutine: a slow disk holds up nobody.
+type keeper struct {
+	folder string
+	log    *slog.Logger
+	now    func() time.Time
+	jobs   chan job // at most one waits, the newest
+
+	mu    sync.Mutex
+	point store.Point // of the source, as delivered last
+}
+
+type job struct {
+	meta      snapshot.Saved
+	resources []zones.Resource
+}
+
+func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
+	return &keeper{folder: folder, log: log, now: now, jobs: make(chan job, 1)}
+}
+
+// at notes where the source is.
+func (k *keeper) at(p store.Point) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.point = p
+}
+
+// keep takes what is to be written. One goroutine calls it, and close after it.
+func (k *keeper) keep(revision int64, resources []zones.Resource) {
+	k.mu.Lock()
+	cluster := k.point.ClusterID
+	k.mu.Unlock()
+	select {
+	case <-k.jobs: // older, and not begun
+	default:
+	}
+	k.jobs <- job{snapshot.Saved{Revision: revision, Cluster: cluster, Time: k.now()}, resources}
+}
+
+func (k *keeper) close() { close(k.jobs) }
+
+// run writes until close.
+func (k *keeper) run() {
+	for j := range k.jobs {
+		began := k.now()
+		if err := snapshot.Save(k.folder, j.meta, j.resources); err != nil {
+			k.log.Error("the last good snapshot is not kept on disk", "err", err)
+			continue
+		}
+		k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", len(j.resources), "took", k.now().Sub(began))
+	}
+}
+
+// load reads what an earlier run has kept; nil where there is nothing.
+func (k *keeper) load() (*zones.Batch, snapshot.Saved, error) {
+	meta, changes, err := snapshot.Load(k.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, meta, nil
+	}
+	if err != nil {
+		return nil, meta, err
+	}
+	k.at(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	return &zones.Batch{Revision: meta.Revision, Full: true, Changes: changes, Accepted: meta.Revision}, meta, nil
+}

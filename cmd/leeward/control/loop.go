@@ -1,0 +1,352 @@
+// Package control is one whole server in a process: the loop that turns what is configured and what is healthy into what
+// is served, and the wiring of everything around it.
+//
+// One goroutine owns the Catalog, the Builder and the Board. A source's batches, vantages' reports, geo tables and
+// requests for a status come to it through an inbox; a turn takes up all that waits, applies it, and publishes one State.
+// So a flood of changes becomes a few large turns, a single change is out within milliseconds, and nothing in here needs
+// a lock. A turn that found only verdicts turned publishes the same Snapshot with a new View. Nothing in a turn waits for
+// etcd, a disk or a socket.
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/server"
+	"leeward/zones"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// Condition is how a server stands with its source.
+type Condition struct {
+	State string    // "starting", "saved copy", "syncing", "following", "cut off", "history changed"
+	Since time.Time // of this state
+	Heard time.Time // when it last proved that nothing was missed; zero: never
+	Err   error
+}
+
+// Following is the State of a source whose changes arrive as they are made.
+const Following = "following"
+
+// LoopOptions are what a Loop works with.
+type LoopOptions struct {
+	Log     *slog.Logger
+	Now     func() time.Time
+	Publish func(server.State)                               // called from the loop; must not block
+	Assign  func([]health.Assignment)                        // what to probe has changed; called from the loop; must not block
+	Geo     *geo.Table                                       // nil: no client's location is known
+	Metrics *Metrics                                         // nil: none
+	Own     string                                           // the vantage of this process: its reports never go stale here
+	Keep    func(revision int64, resources []zones.Resource) // puts the last good on disk; must not block; nil: it is not kept
+	Sources func() []geo.Source                              // of the geo tables, for the status; nil: the table's own
+	ByClock bool                                             // freshness by the writers' clocks: for one who looks only once
+}
+
+// Loop is the control loop. Its methods may be called from any goroutine.
+type Loop struct {
+	o     LoopOptions
+	inbox *inbox
+
+	// What follows belongs to the goroutine of Run.
+	catalog   *zones.Catalog
+	builder   *snapshot.Builder
+	board     *health.Board
+	fleet     fleet
+	table     *geo.Table
+	condition Condition
+	snapshot  *snapshot.Snapshot
+	program   *steer.Program
+	view      *steer.View
+	built     zones.Problems // of the last build
+	wrong     zones.Problems // what keeps newest versions out of service: what the catalog found, and built
+	held      []zones.Held
+	published time.Time
+	current   time.Time     // when the snapshot was last known to be the newest; zero: never
+	unsaved   time.Time     // since when there is something to save; zero: nothing
+	changed   time.Time     // last change of what is to be saved
+	gather    time.Duration // what it took to gather what is saved
+
+	state atomic.Pointer[server.State]
+}
+
+// Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change, but
+// never more often than that it takes one part in saveShare of the loop's time.
+const (
+	saveQuiet  = time.Second
+	saveLatest = 10 * time.Second
+	saveShare  = 50
+)
+
+// NewLoop returns a loop that has nothing yet.
+func NewLoop(o LoopOptions) *Loop {
+	l := &Loop{
+		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
+		catalog: zones.NewCatalog(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
+		condition: Condition{State: "starting", Since: o.Now()},
+	}
+	if o.Own != "" {
+		l.board.Own(o.Own)
+	}
+	return l
+}
+
+// Batch hands over what a source says has changed. It waits while the loop is far behind.
+func (l *Loop) Batch(b zones.Batch) { l.inbox.batch(l.o.Now, b) }
+
+// Condition hands over how the source stands.
+func (l *Loop) Condition(c Condition) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.condition = &c })
+}
+
+// Health hands over what is to be done with the Board.
+func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.health = append(l.inbox.health, f) })
+}
+
+// Geo hands over a new table.
+func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.table = t }) }
+
+// State returns what is published, nil before that.
+func (l *Loop) State() *server.State { return l.state.Load() }
+
+// Ready returns nil once a snapshot is served, else why there is none.
+func (l *Loop) Ready() error {
+	if l.State() == nil {
+		return errors.New("no snapshot yet: the resources have not been read")
+	}
+	return nil
+}
+
+// ErrStopped is why a loop that has ended answers nothing any more.
+var ErrStopped = errors.New("the server is stopping")
+
+// Do runs f in the loop, after all that was handed over before, and returns when it has run. f must be short.
+func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
+	done := make(chan struct{})
+	run := func() { f(Inside{l}); close(done) }
+	if !l.inbox.put(l.o.Now(), func() { l.inbox.requests = append(l.inbox.requests, run) }) {
+		return ErrStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Run takes up what is handed over until the context ends. What is not saved by then is saved.
+func (l *Loop) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.inbox.close()
+			l.save(l.condition.State == Following || !l.unsaved.IsZero()) // its time tells how old it is at the next start
+			for _, request := range l.inbox.take().requests {
+				request()
+			}
+			return
+		case <-l.inbox.wake:
+		case <-timer.C:
+		}
+		next := l.turn(l.inbox.take())
+		if next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(max(0, next.Sub(l.o.Now())))
+		}
+	}
+}
+
+// turn applies all that waits, publishes once, and returns when something is due by itself; zero: nothing is.
+func (l *Loop) turn(w waiting) time.Time {
+	now := l.o.Now()
+	if w.condition != nil {
+		l.turnCondition(*w.condition)
+	}
+	if l.configure(now, w) {
+		if l.view == nil {
+			l.assign() // the first answers take what is known already into account
+			l.board.Judge(now)
+		}
+		l.publish(now, nil)
+		l.assign()
+	}
+	for _, f := range w.health {
+		f(now, l.board)
+	}
+	turned := l.board.Judge(now)
+	if len(turned) > 0 && l.snapshot != nil {
+		l.publish(time.Time{}, turned)
+		l.tell(turned)
+	}
+	if !w.first.IsZero() && l.snapshot != nil {
+		l.o.Metrics.publishing(l.o.Now().Sub(w.first))
+	}
+	l.o.Metrics.turn(l, turned)
+	l.save(false)
+	for _, request := range w.requests {
+		request()
+	}
+	return l.due()
+}
+
+func (l *Loop) turnCondition(c Condition) {
+	if l.condition.State == Following {
+		l.current = l.condition.Heard
+	}
+	if !c.Heard.IsZero() {
+		l.current = c.Heard
+	}
+	l.condition = c
+}
+
+// configure applies batches and builds a snapshot if there is a reason to. It reports whether there is a new one.
+func (l *Loop) configure(now time.Time, w waiting) bool {
+	var delta zones.Delta
+	build := false
+	for _, b := range w.batches {
+		d := l.catalog.Apply(b)
+		delta.Revision, delta.Full = d.Revision, delta.Full || d.Full
+		delta.Keys = append(delta.Keys, d.Keys...)
+		build = true
+	}
+	if delta.Full {
+		delta.Keys = nil
+	}
+	if len(w.batches) > 0 && (delta.Full || len(delta.Keys) > 0) {
+		l.changed = now
+		if l.unsaved.IsZero() {
+			l.unsaved = now
+		}
+	}
+	if w.table != nil && w.table != l.table {
+		l.table, build = w.table, true
+	}
+	if l.snapshot != nil {
+		if e := l.builder.NextExpiry(); !e.IsZero() && !now.Before(e) {
+			build = true
+		}
+	}
+	if !build || (l.snapshot == nil && len(w.batches) == 0) {
+		return false
+	}
+	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
+	l.wrong, l.held = append(l.catalog.Problems().Errors(), l.built...), l.catalog.Held()
+	return true
+}
+
+// assign passes on what is to be probed and judged, where the pools have changed.
+func (l *Loop) assign() {
+	p := l.snapshot.Program()
+	if p == l.program {
+		return
+	}
+	l.program = p
+	as := p.Assignments()
+	l.board.Assign(as)
+	if l.o.Assign != nil {
+		l.o.Assign(as)
+	}
+}
+
+// publish makes a State of the snapshot and the verdicts, of which only those of turned are others than last time. at is
+// zero where the snapshot is the same.
+func (l *Loop) publish(at time.Time, turned []health.Target) {
+	program := l.snapshot.Program()
+	if l.view == nil {
+		l.view = steer.NewView(program, l.board.State, nil)
+	} else {
+		l.view = l.view.Next(program, l.board.State, turned)
+	}
+	state := server.State{Snapshot: l.snapshot, View: l.view}
+	l.o.Publish(state)
+	l.state.Store(&state)
+	if !at.IsZero() {
+		l.published = at
+	}
+}
+
+// mostTold is how many turned verdicts are logged one by one: of more, a storm, only the number.
+const mostTold = 20
+
+func (l *Loop) tell(turned []health.Target) {
+	if len(turned) > mostTold {
+		down := 0
+		for _, t := range turned {
+			if l.board.State(t) == health.Down {
+				down++
+			}
+		}
+		l.o.Log.Warn("verdicts turned", "addresses", len(turned), "down", down)
+		return
+	}
+	for _, t := range turned {
+		v := l.board.Verdict(t)
+		l.o.Log.Info("verdict", "endpoint", t.Endpoint, "address", t.Address, "state", v.State.String(), "why", v.Why)
+	}
+}
+
+// staleSince returns since when the snapshot may not be the newest; zero: it is.
+func (l *Loop) staleSince() time.Time {
+	switch {
+	case l.condition.State == Following:
+		return time.Time{}
+	case l.current.IsZero():
+		return l.condition.Since
+	}
+	return l.current
+}
+
+// due returns the earliest time at which something changes without anybody's word.
+func (l *Loop) due() time.Time {
+	next := l.board.NextDeadline(l.o.Now())
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if l.snapshot != nil {
+		earlier(l.builder.NextExpiry())
+	}
+	earlier(l.saveDue())
+	return next
+}
+
+func (l *Loop) saveDue() time.Time {
+	if l.o.Keep == nil || l.unsaved.IsZero() {
+		return time.Time{}
+	}
+	quiet, latest := l.changed.Add(saveQuiet), l.unsaved.Add(max(saveLatest, l.gather*saveShare))
+	if latest.Before(quiet) {
+		return latest
+	}
+	return quiet
+}
+
+// save gives away what is in service to be kept on disk, when that is due; now: whether it is due or not.
+func (l *Loop) save(now bool) {
+	due := l.saveDue()
+	if !now && (due.IsZero() || l.o.Now().Before(due)) || l.o.Keep == nil || l.snapshot == nil {
+		return
+	}
+	l.unsaved = time.Time{}
+	began := l.o.Now()
+	var all []zones.Resource
+	for _, kind := range zones.Kinds {
+		l.catalog.Each(kind, func(r zones.Resource) bool {
+			all = append(all, r)
+			return true
+		})
+	}
+	l.gather = l.o.Now().Sub(began)
+	l.o.Keep(l.catalog.Revision(), all)
+}

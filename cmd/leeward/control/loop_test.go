@@ -1,0 +1,323 @@
+package control_test
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health"
+	"leeward/server"
+	"leeward/zones"
+)
+
+const resources = `
+kind: Zone
+name: example.test
+nameservers: [ns1.example.test]
+hostmaster: hostmaster@example.test
+---
+kind: Record
+name: example.test/txt/TXT
+data: ['"hello"']
+---
+kind: Region
+name: eu-west
+---
+kind: Region
+name: us-east
+---
+kind: Monitor
+name: web
+tcp: {port: 80}
+interval: 1s
+---
+kind: Pool
+name: www-eu
+region: eu-west
+monitor: web
+---
+kind: Pool
+name: www-us
+region: us-east
+monitor: web
+---
+kind: Endpoint
+name: www-eu/lb-1
+addresses: [192.0.2.1]
+---
+kind: Endpoint
+name: www-us/lb-1
+addresses: [192.0.2.2]
+---
+kind: Policy
+name: www.example.test
+ttl: 30s
+rules:
+  - failover: [www-eu, www-us]
+`
+
+// changes reads documents as a source would deliver them.
+func changes(t *testing.T, text string, revision int64) []zones.Change {
+	t.Helper()
+	docs, problems := zones.ReadDocuments("test.yaml", strings.NewReader(text))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var cs []zones.Change
+	for _, r := range zones.Resources(docs) {
+		cs = append(cs, zones.Change{Key: r.Key(), Resource: r, Revision: revision})
+	}
+	return cs
+}
+
+// bench is a running loop and what came out of it.
+type bench struct {
+	*control.Loop
+	t *testing.T
+
+	mu        sync.Mutex
+	published []server.State
+	assigned  []health.Assignment
+	kept      []int64
+}
+
+// start runs a loop in the bubble of synctest.
+func start(t *testing.T) *bench {
+	b := &bench{t: t}
+	b.Loop = control.NewLoop(control.LoopOptions{
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra",
+		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
+		Assign:  func(as []health.Assignment) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = as },
+		Keep: func(revision int64, rs []zones.Resource) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.kept = append(b.kept, revision)
+		},
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	return b
+}
+
+// answer is what a client is told, "" for nothing.
+func (b *bench) answer(name string) string {
+	b.t.Helper()
+	synctest.Wait()
+	e, err := control.Explain(b.State(), name, "A", "198.51.100.7")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(e.Answer) == 0 {
+		return ""
+	}
+	return e.Answer[0][strings.LastIndex(e.Answer[0], " ")+1:]
+}
+
+func (b *bench) say(vantage, endpoint, address string, s health.State, sequence uint64) {
+	b.Health(func(now time.Time, board *health.Board) {
+		board.Report(now, health.Report{
+			Vantage: vantage, Target: health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)},
+			State: s, Sequence: sequence, Time: now,
+		})
+	})
+}
+
+func TestChangesReachAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		if b.Ready() == nil {
+			t.Error("ready before anything was read")
+		}
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("answer %q, want the first pool's", got)
+		}
+		if err := b.Ready(); err != nil {
+			t.Error(err)
+		}
+		if len(b.assigned) != 2 {
+			t.Errorf("%d targets are probed, want 2", len(b.assigned))
+		}
+		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Endpoint\nname: www-eu/lb-1\naddresses: [192.0.2.9]\n", 6)})
+		if got := b.answer("www.example.test"); got != "192.0.2.9" {
+			t.Errorf("answer %q, want the new address", got)
+		}
+		if r := b.State().Snapshot.Revision(); r != 6 {
+			t.Errorf("revision %d, want 6", r)
+		}
+	})
+}
+
+// A verdict's flip republishes the same Snapshot with a new View.
+func TestVerdictRepublishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		b.answer("www.example.test")
+		before := b.State()
+		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 1)
+		if got := b.answer("www.example.test"); got != "192.0.2.2" {
+			t.Errorf("answer %q, want the second pool's", got)
+		}
+		after := b.State()
+		if after.Snapshot != before.Snapshot || after.View == before.View {
+			t.Errorf("snapshot again: %v, view again: %v; want the same snapshot and another view",
+				after.Snapshot == before.Snapshot, after.View == before.View)
+		}
+		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 2)
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("answer %q, want the first pool's again", got)
+		}
+	})
+}
+
+// Reports that came before the resources count in the very first answers.
+func TestReportsBeforeResources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 1)
+		synctest.Wait()
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		if got := b.answer("www.example.test"); got != "192.0.2.2" {
+			t.Errorf("answer %q, want the second pool's", got)
+		}
+	})
+}
+
+func TestOverrideEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		until := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources+
+			"---\nkind: Override\nname: region/eu-west\nstate: drain\nuntil: "+until+"\n", 5)})
+		if got := b.answer("www.example.test"); got != "192.0.2.2" {
+			t.Errorf("answer %q while the region is drained", got)
+		}
+		time.Sleep(61 * time.Second)
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("answer %q after the override has ended by itself", got)
+		}
+	})
+}
+
+// A vantage that falls silent is no longer counted, without anybody's word.
+func TestVantageGoesStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1)
+		for _, vantage := range []string{"nyc", "sin"} {
+			b.say(vantage, "www-eu/lb-1", "192.0.2.1", health.Down, 1)
+		}
+		if got := b.answer("www.example.test"); got != "192.0.2.2" {
+			t.Errorf("answer %q while two of three say down", got)
+		}
+		time.Sleep(health.DefaultStale + time.Second)
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("answer %q when only the one that says up is fresh", got)
+		}
+	})
+}
+
+// A flood is kept on disk once it is over, and a flood that does not end, now and then.
+func TestKeepsAfterQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		one := func(revision int64) {
+			b.Batch(zones.Batch{Revision: revision, Changes: changes(t, "kind: Region\nname: r"+string(rune('a'+revision%26))+"\nlatitude: "+
+				[]string{"1", "2"}[revision/26%2]+"\nlongitude: 1\n", revision)})
+		}
+		for revision := int64(6); revision < 30; revision++ {
+			time.Sleep(100 * time.Millisecond)
+			one(revision)
+		}
+		synctest.Wait()
+		if len(b.kept) != 0 {
+			t.Errorf("kept %v before it was quiet", b.kept)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !slices.Equal(b.kept, []int64{29}) {
+			t.Errorf("kept %v, want revision 29 once", b.kept)
+		}
+		for revision := int64(30); revision < 30+300; revision++ {
+			time.Sleep(100 * time.Millisecond)
+			one(revision)
+		}
+		synctest.Wait()
+		if n := len(b.kept); n < 3 || n > 5 {
+			t.Errorf("kept %v in a flood of 30 s, want about every 10 s", b.kept)
+		}
+	})
+}
+
+func TestConditions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		look := func() (age float64, state string) {
+			if err := b.Do(t.Context(), func(i control.Inside) {
+				s := i.Server(time.Now())
+				age, state = s.SnapshotAgeSeconds, s.Source.State
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return age, state
+		}
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		time.Sleep(time.Minute)
+		if age, state := look(); age != 0 || state != "following" {
+			t.Errorf("while following: %v s old, %s", age, state)
+		}
+		b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+		time.Sleep(30 * time.Second)
+		if age, state := look(); age != 30 || state != "cut off" {
+			t.Errorf("cut off for 30 s: %v s old, %s", age, state)
+		}
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("cut off, the answer is %q", got)
+		}
+	})
+}
+
+func TestExplain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		synctest.Wait()
+		for _, c := range []struct{ name, qtype, outcome, holds string }{
+			{"www.example.test", "A", "steered", "www.example.test. 30 IN A 192.0.2.1"},
+			{"WWW.Example.TEST.", "", "steered", "www.example.test. 30 IN A 192.0.2.1"},
+			{"www.example.test", "AAAA", "nodata", "SOA"},
+			{"txt.example.test", "TXT", "positive", `txt.example.test. 300 IN TXT "hello"`},
+			{"txt.example.test", "A", "nodata", "SOA"},
+			{"nothing.example.test", "A", "nxdomain", "example.test. 30 IN SOA"},
+			{"example.org", "A", "refused", ""},
+		} {
+			e, err := control.Explain(b.State(), c.name, c.qtype, "198.51.100.0/24")
+			if err != nil {
+				t.Errorf("%s %s: %v", c.name, c.qtype, err)
+				continue
+			}
+			records := strings.Join(append(e.Answer, e.Authority...), "\n")
+			if e.Outcome != c.outcome || !strings.Contains(records, c.holds) || len(e.Text) == 0 || e.Revision != 5 {
+				t.Errorf("%s %s: %s %q, want %s with %q", c.name, c.qtype, e.Outcome, records, c.outcome, c.holds)
+			}
+		}
+		for _, c := range [][3]string{{"", "A", "192.0.2.1"}, {"a..b", "A", "192.0.2.1"}, {"a.test", "NOTYPE", "192.0.2.1"}, {"a.test", "A", ""}, {"a.test", "A", "here"}} {
+			if _, err := control.Explain(b.State(), c[0], c[1], c[2]); err == nil {
+				t.Errorf("%q is explained", c)
+			}
+		}
+	})
+}

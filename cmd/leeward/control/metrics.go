@@ -1,0 +1,131 @@
+package control
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/health"
+	"leeward/zones/steer"
+)
+
+// conditions are the values of leeward_source_state's label.
+var conditions = [...]string{"starting", "saved copy", "syncing", Following, "cut off", "history changed"}
+
+// Metrics are the figures of a control loop. A nil *Metrics takes none.
+type Metrics struct {
+	revision, problems, held prometheus.Gauge
+	source                   *prometheus.GaugeVec
+	down, targets            *prometheus.GaugeVec
+	publishSeconds           prometheus.Histogram
+	stale                    atomic.Int64 // since when the snapshot may be old, Unix nanoseconds; 0: it is the newest
+
+	program *steer.Program
+	regions map[health.Target]string // of the program's targets
+	isDown  map[health.Target]bool
+	numbers map[string]*[2]int // by region: down, targets
+}
+
+// NewMetrics registers the figures. version is the program's; now is the clock that ages are told by.
+func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (*Metrics, error) {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	build := vector("leeward_build_info", "1, with the program's version.", "version", "go")
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m := &Metrics{
+		revision: gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
+		problems: gauge("leeward_problems", "Resources' fields whose newest version is not in service."),
+		held:     gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
+		source:   vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
+		down:     vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),
+		targets:  vector("leeward_verdict_targets", "Addresses that are probed and judged.", "region"),
+		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "leeward_publish_seconds", Help: "From the arrival of the oldest change of a turn to its answers being served.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}),
+	}
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "leeward_snapshot_age_seconds",
+		Help: "Time since the snapshot was last known to be the newest; 0 while the source is followed.",
+	}, func() float64 {
+		if at := m.stale.Load(); at != 0 {
+			return max(0, now().Sub(time.Unix(0, at)).Seconds())
+		}
+		return 0
+	})
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// publishing takes how long a change took from its arrival to being served.
+func (m *Metrics) publishing(took time.Duration) {
+	if m != nil {
+		m.publishSeconds.Observe(took.Seconds())
+	}
+}
+
+// turn takes the figures after a turn of the loop, in its goroutine. Its work is that of the turned verdicts unless the
+// pools are others.
+func (m *Metrics) turn(l *Loop, turned []health.Target) {
+	if m == nil {
+		return
+	}
+	if l.snapshot != nil {
+		m.revision.Set(float64(l.snapshot.Revision()))
+	}
+	m.problems.Set(float64(len(l.wrong)))
+	m.held.Set(float64(len(l.held)))
+	for _, c := range conditions {
+		v := 0.0
+		if c == l.condition.State {
+			v = 1
+		}
+		m.source.WithLabelValues(c).Set(v)
+	}
+	m.stale.Store(0)
+	if since := l.staleSince(); !since.IsZero() {
+		m.stale.Store(since.UnixNano())
+	}
+	if l.program != nil && l.program != m.program {
+		m.program, m.regions, m.isDown, m.numbers = l.program, map[health.Target]string{}, map[health.Target]bool{}, map[string]*[2]int{}
+		m.down.Reset()
+		m.targets.Reset()
+		turned = nil
+		for _, a := range l.program.Assignments() {
+			m.regions[a.Target] = a.Region
+			n := m.numbers[a.Region]
+			if n == nil {
+				n = new([2]int)
+				m.numbers[a.Region] = n
+			}
+			n[1]++
+			turned = append(turned, a.Target)
+		}
+	}
+	for _, t := range turned {
+		n := m.numbers[m.regions[t]]
+		if down := l.board.State(t) == health.Down; n != nil && down != m.isDown[t] {
+			if down {
+				n[0]++
+				m.isDown[t] = true
+			} else {
+				n[0]--
+				delete(m.isDown, t)
+			}
+		}
+	}
+	for region, n := range m.numbers {
+		m.down.WithLabelValues(region).Set(float64(n[0]))
+		m.targets.WithLabelValues(region).Set(float64(n[1]))
+	}
+}

@@ -1,0 +1,141 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"leeward/geo"
+	"leeward/health/vantage"
+	"leeward/server"
+	"leeward/server/admin"
+	"leeward/zones/store"
+)
+
+// Observer is a control loop that serves nobody: it reads what a server would, and judges as one does.
+type Observer struct {
+	loop *Loop
+	etcd *store.Etcd
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// Observe reads the resources, and with etcd what vantages report, and returns when it has all of it. It fails if that
+// takes longer than limit.
+func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, error) {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	watcher, err := geo.NewWatcher(s.GeoDB, s.Log)
+	if err != nil {
+		return nil, err // who looks once is better told than shown something else
+	}
+	o := &Observer{}
+	o.loop = NewLoop(LoopOptions{
+		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(server.State) {}, ByClock: true,
+	})
+	inner, stop := context.WithCancel(ctx)
+	o.stop = stop
+	conditions := make(chan Condition, 1)
+	tell := func(c store.Condition) {
+		mine := Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err}
+		o.loop.Condition(mine)
+		select {
+		case <-conditions:
+		default:
+		}
+		conditions <- mine
+	}
+	synced := make(chan struct{})
+	var once sync.Once
+	if s.Etcd == nil {
+		files, err := store.OpenFiles(s.Files, s.Log)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		o.done.Go(func() { files.Follow(inner, o.loop.Batch, tell) })
+		close(synced)
+	} else {
+		options := *s.Etcd
+		options.Log = s.Log
+		if o.etcd, err = store.Dial(options); err != nil {
+			stop()
+			return nil, err
+		}
+		link, err := vantage.New(vantage.Options{Client: o.etcd.Client(), Prefix: o.etcd.Prefix(), ID: "observer", Log: s.Log})
+		if err != nil {
+			o.Close()
+			return nil, err
+		}
+		o.done.Go(func() { o.etcd.Follow(inner, o.loop.Batch, tell) })
+		o.done.Go(func() {
+			link.Follow(inner, func(e vantage.Event) {
+				o.loop.Event(e)
+				if e.Synced {
+					once.Do(func() { close(synced) })
+				}
+			})
+		})
+	}
+	o.done.Go(func() { o.loop.Run(inner) })
+	if err := o.ready(ctx, conditions, synced, limit); err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// ready waits until resources and reports are read, or until the source says that it cannot be.
+func (o *Observer) ready(ctx context.Context, conditions <-chan Condition, synced <-chan struct{}, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var last Condition
+	for last.State != Following || synced != nil {
+		select {
+		case last = <-conditions:
+			if last.State == string(store.CutOff) && o.etcd == nil {
+				return last.Err
+			}
+		case <-synced:
+			synced = nil
+		case <-timer.C:
+			if last.Err != nil {
+				return fmt.Errorf("the resources cannot be read: %w", last.Err)
+			}
+			return fmt.Errorf("the resources are not read within %v", limit)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return o.loop.Do(ctx, func(Inside) {}) // all of it has been taken up
+}
+
+// Status judges what there is now. An Observer has no server of its own to tell of.
+func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
+	var s *admin.Status
+	err := o.loop.Do(ctx, func(i Inside) { s = i.Status(time.Now()) })
+	return s, err
+}
+
+// Explain says why a client gets an answer.
+func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, error) {
+	state := o.loop.State()
+	if state == nil {
+		return nil, errors.New("there are no resources: nothing is answered")
+	}
+	return Explain(state, name, qtype, client)
+}
+
+// Close ends the looking.
+func (o *Observer) Close() {
+	o.stop()
+	o.loop.inbox.close()
+	o.done.Wait()
+	if o.etcd != nil {
+		o.etcd.Close()
+	}
+}

@@ -1,0 +1,95 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"leeward/server/admin"
+)
+
+// pages is the admin interface's listener and what it serves.
+type pages struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token.
+func CheckAdmin(address, token string) error {
+	if address == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("admin address %q: %w; write it as 127.0.0.1:8053", address, err)
+	}
+	if token != "" || host == "localhost" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file (or --admin-token) too", address)
+}
+
+// openPages binds the admin interface.
+func (r *run) openPages() (*pages, error) {
+	if err := CheckAdmin(r.Admin, r.Token); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", r.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
+	}
+	o := admin.Options{
+		Metrics: r.registry, Token: r.Token, Log: r.Log, Status: r.status, Ready: r.loop.Ready,
+		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
+			e, err := Explain(r.loop.State(), name, qtype, client)
+			if e != nil {
+				e.Server = r.ID
+			}
+			return e, err
+		},
+	}
+	return &pages{l, &http.Server{
+		Handler: admin.NewHandler(o), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}}, nil
+}
+
+func (p *pages) address() string { return p.listener.Addr().String() }
+
+// serve answers until the context ends.
+func (p *pages) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if p.http.Shutdown(limited) != nil {
+			p.http.Close()
+		}
+	})
+	defer stop()
+	if err := p.http.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// status gathers what the server knows, in the loop, and puts itself among the servers.
+func (r *run) status(ctx context.Context) (*admin.Status, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server is busy: no status within 10 s"))
+	defer stop()
+	var s *admin.Status
+	err := r.loop.Do(ctx, func(i Inside) {
+		s = i.Status(time.Now())
+		if r.dns != nil {
+			s.Self = r.ID
+			s.AddServer(r.self(i))
+		}
+	})
+	return s, err
+}

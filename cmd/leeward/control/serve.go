@@ -1,0 +1,372 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/health/probe"
+	"leeward/health/vantage"
+	"leeward/server"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+// Settings are a server's, or a probe's.
+type Settings struct {
+	ID, Region string
+	Listen     []string // of DNS; none: a vantage without DNS
+	Admin      string   // address of the admin interface; "": none
+	Token      string   // that the admin interface asks for; "": none
+	GeoDB      []string
+	State      string // folder of the last good snapshot; "": it is not kept
+	Version    string
+	Log        *slog.Logger
+
+	Files string         // folder of resources, in place of
+	Etcd  *store.Options // an etcd
+
+	Reload  <-chan struct{} // files are read again at each; may be nil
+	Started func(Running)   // called once everything listens; may be nil
+}
+
+// Running is where a server that has started listens.
+type Running struct {
+	DNS   []netip.AddrPort
+	Admin string // "" where there is none
+}
+
+// Serve runs a whole server, or a vantage without DNS where there is nothing to listen on, until the context ends; then
+// it takes back what it has reported, answers what it has received, and stops. An error says why it could not start, or
+// what failed.
+func Serve(ctx context.Context, s Settings) error {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now()}
+	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := r.assemble(); err != nil {
+		return err
+	}
+	defer r.close()
+	return r.serve(ctx)
+}
+
+// run is a server's parts.
+type run struct {
+	Settings
+	registry *prometheus.Registry
+	started  time.Time
+
+	loop    *Loop
+	geo     *geo.Watcher
+	dns     *server.Server // nil: none
+	prober  *probe.Prober
+	etcd    *store.Etcd   // nil: files
+	link    *vantage.Link // with etcd
+	files   *store.Files
+	keeper  *keeper // nil: nothing is kept
+	pages   *pages  // nil: none
+	running Running
+}
+
+// assemble makes the parts; nothing listens and nothing runs yet.
+func (r *run) assemble() error {
+	var err error
+	if r.geo, err = geo.NewWatcher(r.GeoDB, r.Log); r.geo == nil {
+		return err
+	} else if err != nil {
+		r.Log.Error("location databases: going on without these until they can be read", "err", err)
+	}
+	if len(r.Listen) > 0 {
+		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Log: r.Log, Registerer: r.registry})
+		if err != nil {
+			return err
+		}
+	}
+	metrics, err := NewMetrics(r.registry, r.Version, time.Now)
+	if err != nil {
+		return err
+	}
+	r.prober, err = probe.New(probe.Options{Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
+	if err != nil {
+		return err
+	}
+	if err := r.source(); err != nil {
+		return err
+	}
+	o := LoopOptions{
+		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: metrics, Own: r.ID,
+		Publish: func(server.State) {}, Assign: r.assign,
+	}
+	if r.dns != nil {
+		o.Publish = r.dns.Publish
+	}
+	if r.State != "" {
+		r.keeper = newKeeper(r.State, r.Log, time.Now)
+		o.Keep = r.keeper.keep
+	}
+	r.loop = NewLoop(o)
+	return nil
+}
+
+// source prepares to read the resources. etcd is not waited for.
+func (r *run) source() error {
+	var err error
+	if r.Etcd == nil {
+		r.files, err = store.OpenFiles(r.Files, r.Log)
+		return err
+	}
+	o := *r.Etcd
+	o.Log = r.Log
+	if r.etcd, err = store.Dial(o); err != nil {
+		return err
+	}
+	r.link, err = vantage.New(vantage.Options{
+		Client: r.etcd.Client(), Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+	})
+	return err
+}
+
+func (r *run) close() {
+	if r.etcd != nil {
+		r.etcd.Close()
+	}
+}
+
+// report passes what this vantage has found to its own board and to the others.
+func (r *run) report(rs []health.Report) {
+	r.loop.Health(func(now time.Time, b *health.Board) { b.Report(now, rs...) })
+	if r.link != nil {
+		r.link.Report(rs)
+	}
+}
+
+func (r *run) assign(as []health.Assignment) {
+	r.prober.Assign(as)
+	if r.link != nil {
+		r.link.Assign(as)
+	}
+}
+
+// drainLimit is how long a server may take to stop.
+const drainLimit = 5 * time.Second
+
+func (r *run) serve(ctx context.Context) error {
+	if err := r.listen(); err != nil {
+		return err
+	}
+	r.resume()
+
+	// Parts stop in this order: probing and following, then DNS once what was reported is withdrawn, then the loop, which
+	// keeps what is not on disk yet, and the pages.
+	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
+	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
+	var partsDone, coreDone sync.WaitGroup
+	defer coreDone.Wait()
+	defer stopCore()
+	defer partsDone.Wait()
+	defer stopParts()
+	failed := make(chan error, 8)
+	start := func(wg *sync.WaitGroup, what string, f func() error) {
+		wg.Go(func() {
+			if err := f(); err != nil && !errors.Is(err, context.Canceled) {
+				select {
+				case failed <- fmt.Errorf("%s: %w", what, err):
+				default:
+				}
+			}
+		})
+	}
+	start(&coreDone, "control loop", func() error {
+		r.loop.Run(core)
+		if r.keeper != nil {
+			r.keeper.close()
+		}
+		return nil
+	})
+	if r.pages != nil {
+		start(&coreDone, "admin", func() error { return r.pages.serve(core) })
+	}
+	if r.keeper != nil {
+		start(&coreDone, "state", func() error { r.keeper.run(); return nil })
+	}
+	start(&partsDone, "location databases", func() error { r.geo.Follow(parts, r.loop.Geo); return nil })
+	start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
+	start(&partsDone, "source", func() error { return r.follow(parts) })
+	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
+	if r.link != nil {
+		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
+		start(&partsDone, "others' reports", func() error { return r.link.Follow(parts, r.loop.Event) })
+		start(&partsDone, "describing", func() error { r.describe(parts); return nil })
+	}
+	dnsDone := make(chan error, 1)
+	dns, stopDNS := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDNS()
+	if r.dns != nil {
+		go func() { dnsDone <- r.dns.Serve(dns) }()
+	}
+	r.Log.Info("serving", "id", r.ID, "region", r.Region, "dns", r.running.DNS, "admin", r.running.Admin, "version", r.Version)
+	if r.Started != nil {
+		r.Started(r.running)
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+		r.Log.Info("stopping")
+	case err = <-failed:
+	case err = <-dnsDone:
+		dnsDone <- nil
+		if err == nil {
+			err = errors.New("the DNS server ended by itself")
+		}
+	}
+	stopParts()
+	partsDone.Wait()
+	if r.link != nil {
+		limited, stop := context.WithTimeout(context.WithoutCancel(ctx), drainLimit/2)
+		if err := r.link.Withdraw(limited); err != nil {
+			r.Log.Warn("reports are not withdrawn; others will see them go stale", "err", err)
+		}
+		stop()
+	}
+	stopDNS()
+	if r.dns != nil {
+		err = errors.Join(err, <-dnsDone)
+	}
+	return err
+}
+
+// listen binds DNS and the admin interface.
+func (r *run) listen() error {
+	if r.Admin != "" {
+		var err error
+		if r.pages, err = r.openPages(); err != nil {
+			return err
+		}
+		r.running.Admin = r.pages.address()
+	}
+	if r.dns == nil {
+		return nil
+	}
+	if err := r.dns.Start(); err != nil {
+		if r.pages != nil {
+			r.pages.listener.Close()
+		}
+		return err
+	}
+	r.running.DNS = r.dns.Addrs()
+	return nil
+}
+
+// resume publishes the copy on disk, if there is one, before the source is asked.
+func (r *run) resume() {
+	if r.keeper == nil {
+		return
+	}
+	batch, meta, err := r.keeper.load()
+	if err != nil {
+		r.Log.Warn("no copy of the last good snapshot; waiting for the source", "err", err)
+	}
+	if batch == nil {
+		return
+	}
+	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
+		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
+	r.loop.Condition(Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
+	r.loop.Batch(*batch)
+	if r.etcd != nil {
+		r.etcd.Resume(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	}
+}
+
+// follow hands the source's changes to the loop until the context ends.
+func (r *run) follow(ctx context.Context) error {
+	tell := func(c store.Condition) {
+		if r.keeper != nil && r.etcd != nil {
+			r.keeper.at(r.etcd.Known())
+		}
+		r.loop.Condition(Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err})
+	}
+	deliver := func(b zones.Batch) {
+		if r.keeper != nil && r.etcd != nil {
+			r.keeper.at(r.etcd.Known())
+		}
+		r.loop.Batch(b)
+	}
+	if r.etcd != nil {
+		return r.etcd.Follow(ctx, deliver, tell)
+	}
+	return r.files.Follow(ctx, deliver, tell)
+}
+
+// reload reads files again when asked to.
+func (r *run) reload(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Reload:
+			r.Log.Info("reading files again")
+			r.geo.Reload()
+			if r.files != nil {
+				r.files.Reload()
+			}
+		}
+	}
+}
+
+// describeEvery is how often a server looks whether what it says of itself has changed: not at each revision, lest a
+// flood of changes become a flood of writes.
+const describeEvery = 500 * time.Millisecond
+
+// describe tells the others how this server stands.
+func (r *run) describe(ctx context.Context) {
+	tick := time.NewTicker(describeEvery)
+	defer tick.Stop()
+	var told admin.Server
+	for {
+		var s admin.Server
+		if r.dns != nil && r.loop.Do(ctx, func(i Inside) { s = r.self(i) }) == nil {
+			s.SnapshotAgeSeconds = 0 // it changes by itself; who cannot write cannot tell it
+			if !reflect.DeepEqual(s, told) {
+				if err := r.link.SetServer(s); err != nil {
+					r.Log.Error("the status for others", "err", err)
+				}
+				told = s
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// self describes this server.
+func (r *run) self(i Inside) admin.Server {
+	s := i.Server(time.Now())
+	s.ID, s.Region, s.Version, s.Admin, s.Started = r.ID, r.Region, r.Version, r.running.Admin, r.started
+	s.Listen = make([]string, 0, len(r.running.DNS))
+	for _, a := range r.running.DNS {
+		s.Listen = append(s.Listen, a.String())
+	}
+	s.Source.Kind = "etcd"
+	if r.files != nil {
+		s.Source.Kind = "files"
+	}
+	return s
+}

@@ -1,0 +1,193 @@
+package control
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/server/admin"
+	"leeward/zones"
+)
+
+// Inside is what a function that runs in the loop may look at.
+type Inside struct{ l *Loop }
+
+// Catalog returns the resources in service. It is the loop's own: not to be kept.
+func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
+
+// Server describes the loop's part of this server.
+func (i Inside) Server(now time.Time) admin.Server {
+	l := i.l
+	s := admin.Server{
+		Published: l.published,
+		Source:    admin.Source{State: l.condition.State, Since: l.condition.Since},
+		Problems:  len(l.wrong), Held: len(l.held), Fresh: true,
+	}
+	if l.condition.Err != nil {
+		s.Source.Error = l.condition.Err.Error()
+	}
+	if l.snapshot != nil {
+		s.Revision = l.snapshot.Revision()
+	}
+	if since := l.staleSince(); !since.IsZero() {
+		s.SnapshotAgeSeconds = now.Sub(since).Seconds()
+	}
+	return s
+}
+
+// Status tells all that the loop knows: everything but what this process itself is.
+func (i Inside) Status(now time.Time) *admin.Status {
+	l := i.l
+	s := &admin.Status{
+		Time: now, Servers: []admin.Server{}, Vantages: []admin.Vantage{}, Regions: []admin.Region{},
+		Pools: []admin.Pool{}, Endpoints: []admin.Endpoint{}, Overrides: []admin.Override{},
+		Problems: []admin.Problem{}, Held: []admin.Held{}, Geo: []geo.Source{},
+	}
+	for _, v := range l.board.Vantages(now) {
+		s.Vantages = append(s.Vantages, admin.Vantage{
+			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, Reports: v.Reports, AgeSeconds: seconds(now, v.Heard),
+		})
+	}
+	g := gathering{now: now, l: l, out: s, words: map[string]string{}, pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{}}
+	g.overrides()
+	g.regionsAndPools()
+	g.endpoints()
+	for _, p := range l.wrong {
+		s.Problems = append(s.Problems, admin.Problem{
+			Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision, Message: p.Message,
+		})
+	}
+	for _, h := range l.held {
+		s.Held = append(s.Held, admin.Held{Resource: string(h.Key), Why: h.Why, Revision: h.Revision})
+	}
+	l.fleet.add(s)
+	if l.o.Sources != nil {
+		s.Geo = append(s.Geo, l.o.Sources()...)
+	} else if l.table != nil {
+		s.Geo = append(s.Geo, l.table.Sources()...)
+	}
+	return s
+}
+
+// gathering is one Status in the making.
+type gathering struct {
+	now     time.Time
+	l       *Loop
+	out     *admin.Status
+	words   map[string]string // by target: "region/eu-west"
+	pools   map[string]*admin.Pool
+	regions map[string]*admin.Region
+}
+
+func (g *gathering) overrides() {
+	g.l.catalog.Each(zones.KindOverride, func(r zones.Resource) bool {
+		o := r.(*zones.Override)
+		if o.Until != nil && !g.now.Before(*o.Until) {
+			return true
+		}
+		g.words[o.Target] = string(o.State)
+		g.out.Overrides = append(g.out.Overrides, admin.Override{Target: o.Target, State: string(o.State), Until: o.Until, Reason: o.Reason})
+		return true
+	})
+	slices.SortFunc(g.out.Overrides, func(a, b admin.Override) int { return strings.Compare(a.Target, b.Target) })
+}
+
+func (g *gathering) regionsAndPools() {
+	g.l.catalog.Each(zones.KindRegion, func(r zones.Resource) bool {
+		name := r.(*zones.Region).Region
+		g.out.Regions = append(g.out.Regions, admin.Region{Region: name, Override: g.words["region/"+name]})
+		return true
+	})
+	slices.SortFunc(g.out.Regions, func(a, b admin.Region) int { return strings.Compare(a.Region, b.Region) })
+	for i := range g.out.Regions {
+		g.regions[g.out.Regions[i].Region] = &g.out.Regions[i]
+	}
+	g.l.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
+		p := r.(*zones.Pool)
+		g.out.Pools = append(g.out.Pools, admin.Pool{Pool: p.Pool, Region: p.Region, Monitor: p.Monitor, Override: g.words["pool/"+p.Pool]})
+		return true
+	})
+	slices.SortFunc(g.out.Pools, func(a, b admin.Pool) int { return strings.Compare(a.Pool, b.Pool) })
+	for i := range g.out.Pools {
+		g.pools[g.out.Pools[i].Pool] = &g.out.Pools[i]
+	}
+	if g.l.view == nil {
+		return
+	}
+	for _, p := range g.l.view.Pools() {
+		if to := g.pools[p.Pool]; to != nil {
+			to.IPv4, to.IPv6 = p.IPv4, p.IPv6
+		}
+		if r := g.regions[p.Region]; r != nil {
+			r.Pools++
+			if p.IPv4.Available || p.IPv6.Available {
+				r.Available++
+			}
+		}
+	}
+}
+
+func (g *gathering) endpoints() {
+	g.l.catalog.Each(zones.KindEndpoint, func(r zones.Resource) bool {
+		e := r.(*zones.Endpoint)
+		p := g.pools[e.Pool]
+		if p == nil {
+			return true
+		}
+		out := admin.Endpoint{
+			Endpoint: e.ID(), Pool: e.Pool, Region: p.Region, Monitor: p.Monitor, Weight: e.EffectiveWeight(),
+			Override: g.words["endpoint/"+e.ID()], Addresses: make([]admin.Address, 0, len(e.Addresses)),
+		}
+		healthy := false
+		for _, a := range e.Addresses {
+			v := g.l.board.Verdict(health.Target{Endpoint: e.ID(), Address: a})
+			to := admin.Address{
+				Address: a, Verdict: v.State.String(), Up: v.Up, Down: v.Down, Fresh: v.Fresh, Why: v.Why,
+				Votes: make([]admin.Vote, 0, len(v.Votes)),
+			}
+			if !v.Since.IsZero() {
+				to.Since = &v.Since
+			}
+			for _, w := range v.Votes {
+				to.Votes = append(to.Votes, admin.Vote{
+					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Reason: w.Reason, AgeSeconds: w.Age.Seconds(),
+				})
+			}
+			healthy = healthy || v.State != health.Down
+			out.Addresses = append(out.Addresses, to)
+		}
+		switch zones.Word(out.Override) {
+		case zones.Up:
+			healthy = true
+		case zones.Down, zones.Drain:
+			healthy = false
+		}
+		g.out.Endpoints = append(g.out.Endpoints, out)
+		region := g.regions[p.Region]
+		p.Total++
+		if region != nil {
+			region.Endpoints++
+		}
+		if healthy {
+			p.Healthy++
+			if region != nil {
+				region.Healthy++
+			}
+		}
+		return true
+	})
+	slices.SortFunc(g.out.Endpoints, func(a, b admin.Endpoint) int {
+		return cmp.Or(strings.Compare(a.Pool, b.Pool), strings.Compare(a.Endpoint, b.Endpoint))
+	})
+}
+
+// seconds returns how long ago t was; 0 if it is zero.
+func seconds(now, t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(t).Seconds())
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+)
+
+func newExplain(inv *invocation) *cobra.Command {
+	var f adminFlags
+	var output, client, files string
+	var geodb []string
+	cmd := &cobra.Command{
+		Use: "explain NAME [TYPE]", Short: "Say why a client gets an answer, step by step", GroupID: groupOperate,
+		Args: cobra.RangeArgs(1, 2),
+		Long: `Explain asks a server which answer a client gets for a name, and why: where the client is, which rule holds, which pools
+were tried in which order, what their endpoints' health is, and for which prefix of clients the answer is the same (the
+ECS scope). TYPE is A if left out.
+
+With --files or --etcd it computes the same itself, with the evaluator that servers answer with: from files without any
+report of health, from etcd with the newest reports there.`,
+		Example: `  leeward explain www.example.test A --client 198.51.100.7
+  leeward explain www.example.test AAAA --client 2001:db8::7 --admin http://10.0.0.1:8053 -o json
+  leeward explain www.example.test --client 198.51.100.7 --files ./zones --geodb GeoLite2-City.mmdb`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, qtype := args[0], ""
+			if len(args) > 1 {
+				qtype = args[1]
+			}
+			from, err := inv.choose(cmd.Flags(), "admin", "etcd", "files")
+			switch {
+			case err != nil:
+				return err
+			case client == "":
+				return misused("--client is missing: give the address that asks, or its resolver's subnet, such as 198.51.100.7")
+			}
+			var e *admin.Explanation
+			if from == "etcd" || from == "files" {
+				s := control.Settings{Files: files, GeoDB: geodb, Log: inv.silent()}
+				if from == "etcd" {
+					o, err := inv.etcd.options(s.Log)
+					if err != nil {
+						return err
+					}
+					s.Etcd = &o
+				}
+				observer, err := control.Observe(cmd.Context(), s, inv.etcd.timeout)
+				if err != nil {
+					return err
+				}
+				defer observer.Close()
+				e, err = observer.Explain(name, qtype, client)
+				if err != nil {
+					return badQuestion(err)
+				}
+			} else {
+				e = &admin.Explanation{}
+				err = f.get(cmd.Context(), "/api/v1/explain", url.Values{"name": {name}, "type": {qtype}, "client": {client}}, e)
+			}
+			if err != nil {
+				return err
+			}
+			return inv.print(output, e)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	f.add(cmd.Flags())
+	cmd.Flags().StringVar(&client, "client", "", "`ADDRESS` of the client, or of its subnet")
+	cmd.Flags().StringVar(&files, "files", "", "compute it from the resources in this `DIR`")
+	cmd.Flags().StringArrayVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	return cmd
+}
+
+// silent is the log of verbs that only look: what goes wrong is in what they print, unless more is asked for.
+func (inv *invocation) silent() *slog.Logger {
+	if inv.logLevel != "info" {
+		if log, err := inv.logger(); err == nil {
+			return log
+		}
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// badQuestion makes a mistake in what was asked wrong usage.
+func badQuestion(err error) error {
+	if bad := (*admin.BadQuestion)(nil); errors.As(err, &bad) {
+		return usageError{err}
+	}
+	return err
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+)
+
+func newProbe(inv *invocation) *cobra.Command {
+	var f vantageFlags
+	cmd := &cobra.Command{
+		Use: "probe", Short: "Run a vantage without DNS", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: `Probe checks the endpoints that the resources in etcd name and reports on them, as every server does, but answers no
+queries: a third opinion from another place.`,
+		Example: "  leeward probe --etcd http://etcd-1:2379 --id probe-sin --region ap-south",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := f.settings()
+			if err != nil {
+				return err
+			}
+			if s.Log, err = inv.logger(); err != nil {
+				return err
+			}
+			o, err := inv.etcd.options(s.Log)
+			if err != nil {
+				return err
+			}
+			s.Etcd = &o
+			reload, stop := hangups()
+			defer stop()
+			s.Reload = reload
+			return control.Serve(cmd.Context(), s)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	f.add(cmd.Flags(), "")
+	return cmd
+}

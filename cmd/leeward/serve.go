@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"leeward/cmd/leeward/control"
+)
+
+// vantageFlags are what a server and a probe have in common.
+type vantageFlags struct {
+	id, region       string
+	admin            string
+	token, tokenFile string
+}
+
+func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
+	flags.StringVar(&f.id, "id", "", "`NAME` of this vantage, of its own among all (default: the host's name)")
+	flags.StringVar(&f.region, "region", "", "`REGION` in which it stands")
+	flags.StringVar(&f.admin, "admin", admin, "`ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one, empty is none")
+	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback; better in LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
+}
+
+// settings checks the flags.
+func (f *vantageFlags) settings() (s control.Settings, err error) {
+	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin}
+	if s.ID == "" {
+		if s.ID, err = os.Hostname(); err != nil {
+			return s, fmt.Errorf("the host's name is not known (%w); name this vantage with --id", err)
+		}
+	}
+	if strings.ContainsAny(s.ID, "/ \t\n") || len(s.ID) > 128 {
+		return s, misused("--id %q: a name is at most 128 letters without spaces and slashes", s.ID)
+	}
+	if s.Token, err = readToken(f.token, f.tokenFile); err != nil {
+		return s, err
+	}
+	if err := control.CheckAdmin(s.Admin, s.Token); err != nil {
+		return s, usageError{err}
+	}
+	s.Version, _, _ = version()
+	return s, nil
+}
+
+// readToken returns the admin interface's token from either flag.
+func readToken(token, file string) (string, error) {
+	if file == "" {
+		return token, nil
+	}
+	if token != "" {
+		return "", misused("--admin-token and --admin-token-file are both given; leave one out")
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--admin-token-file: %w", err)
+	}
+	if token = strings.TrimSpace(string(b)); token == "" {
+		return "", fmt.Errorf("--admin-token-file: %s is empty; put the token into it", file)
+	}
+	return token, nil
+}
+
+func newServe(inv *invocation) *cobra.Command {
+	var f vantageFlags
+	var files, state string
+	var listen, geodb []string
+	var rrl int
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: `Serve answers DNS queries for the zones in etcd, or in a folder of files, and probes their endpoints.
+
+All that a query needs is in memory; etcd is never asked for one. With --state the last good snapshot is kept on disk,
+and a restart serves from it at once, with or without etcd. SIGHUP reads files again (and geo databases); SIGTERM takes
+back what this vantage has reported, answers what it has received, and ends.`,
+		Example: `  leeward serve --files ./zones --listen 127.0.0.1:5300
+  leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west --listen 0.0.0.0:53 --listen '[::]:53' \
+      --geodb GeoLite2-City.mmdb --state /var/lib/leeward`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := f.settings()
+			if err != nil {
+				return err
+			}
+			if s.Log, err = inv.logger(); err != nil {
+				return err
+			}
+			from, err := inv.choose(cmd.Flags(), "etcd", "files")
+			switch {
+			case err != nil:
+				return err
+			case from == "":
+				return misused("where are the resources? Give --etcd URL,… or --files DIR")
+			case from == "etcd":
+				files = ""
+			case files == "":
+				return misused("--files is empty; name the folder that the resources are in")
+			}
+			switch {
+			case rrl < 0:
+				return misused("--rrl %d: it is a number of responses a second and prefix, 0 for no limit", rrl)
+			case len(listen) == 0:
+				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
+			}
+			if rrl > 0 {
+				s.Log.Warn("--rrl: response rate limiting is not there yet; responses are not limited", "rrl", rrl)
+			}
+			s.Listen, s.GeoDB, s.State, s.Files = listen, geodb, state, files
+			if from == "etcd" {
+				o, err := inv.etcd.options(s.Log)
+				if err != nil {
+					return err
+				}
+				s.Etcd = &o
+			}
+			reload, stop := hangups()
+			defer stop()
+			s.Reload = reload
+			return control.Serve(cmd.Context(), s)
+		},
+	}
+	flags := cmd.Flags()
+	inv.etcd.add(flags)
+	f.add(flags, "127.0.0.1:8053")
+	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, followed live, in place of etcd")
+	flags.StringArrayVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
+	flags.StringArrayVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
+	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
+	flags.IntVar(&rrl, "rrl", 0, "responses a second and client prefix, 0 is no limit (not there yet: accepted and ignored)")
+	return cmd
+}
+
+// hangups turns SIGHUP into a channel's values until stop is called.
+func hangups() (<-chan struct{}, func()) {
+	signals, out, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-signals:
+				select {
+				case out <- struct{}{}:
+				case <-done:
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, func() { signal.Stop(signals); close(done) }
+}

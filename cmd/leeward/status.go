@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+)
+
+func newStatus(inv *invocation) *cobra.Command {
+	var f adminFlags
+	var output string
+	var watch bool
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show servers, regions, pools and endpoints with each vantage's report", GroupID: groupOperate, Args: cobra.NoArgs,
+		Long: `Status asks a server's admin interface what it knows: itself and the other servers, what of each region and pool is in
+answers, the verdict on every endpoint with each vantage's vote, overrides, and what is wrong.
+
+With --etcd it reads resources and reports straight from etcd and judges them itself, without a server. What is fresh is
+then told by the clocks of those who wrote it.`,
+		Example: `  leeward status
+  leeward status --watch --admin http://10.0.0.1:8053 --admin-token-file token
+  leeward status --etcd http://127.0.0.1:2379 -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := inv.choose(cmd.Flags(), "etcd", "admin")
+			switch {
+			case err != nil:
+				return err
+			case watch && output != "table":
+				return misused("--watch shows a table; leave out -o %s", output)
+			case every < 100*time.Millisecond:
+				return misused("--every %v: it is at least 100ms", every)
+			}
+			get := func(ctx context.Context) (*admin.Status, error) {
+				var s admin.Status
+				return &s, f.get(ctx, "/api/v1/status", nil, &s)
+			}
+			if from == "etcd" {
+				log, err := inv.logger()
+				if err != nil {
+					return err
+				}
+				o, err := inv.etcd.options(log)
+				if err != nil {
+					return err
+				}
+				observer, err := control.Observe(cmd.Context(), control.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
+				if err != nil {
+					return err
+				}
+				defer observer.Close()
+				get = observer.Status
+			}
+			if !watch {
+				s, err := get(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return inv.print(output, s)
+			}
+			return inv.watch(cmd.Context(), every, get)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	f.add(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until interrupted")
+	cmd.Flags().DurationVar(&every, "every", time.Second, "how often, with --watch")
+	return cmd
+}
+
+// watch prints a status again and again: over the last one on a terminal, below it elsewhere. A status that cannot be
+// had is told, and asked for again.
+func (inv *invocation) watch(ctx context.Context, every time.Duration, get func(context.Context) (*admin.Status, error)) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	inPlace := terminal(inv.out)
+	for {
+		s, err := get(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var b strings.Builder
+		if inPlace {
+			b.WriteString("\x1b[H\x1b[2J")
+		}
+		fmt.Fprintf(&b, "%s\n\n", inv.now().Format(time.DateTime))
+		if err != nil {
+			fmt.Fprintf(&b, "%v\n", err)
+		} else if err := s.Print(&b, inv.colour(inv.out)); err != nil {
+			return err
+		}
+		inv.printf("%s", b.String())
+		select {
+		case <-tick.C:
+			if !inPlace {
+				inv.printf("\n")
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
