@@ -7,6 +7,7 @@
 package health
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -22,6 +23,20 @@ const (
 )
 
 func (s State) String() string { return [...]string{"unknown", "up", "down"}[s] }
+
+// MarshalText writes "unknown", "up" or "down"; so does JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *State) UnmarshalText(text []byte) error {
+	for _, state := range [...]State{Unknown, Up, Down} {
+		if string(text) == state.String() {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a state; write up, down or unknown", text)
+}
 
 // Target is one address of one endpoint: what is probed, reported on and judged. In a Report, no address at all (the
 // zero Addr) stands for every address of the endpoint.

@@ -1,7 +1,6 @@
 package vantage
 
 import (
-	"encoding/json"
 	"time"
 
 	"leeward/health"
@@ -17,7 +16,8 @@ type Event struct {
 	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
 	Reports   []health.Report // all that the key says now
 	Heartbeat *Heartbeat      // the vantage has moved
-	Gone      bool            // etcd holds nothing of the vantage any more
+	Removed   bool            // the key is gone from etcd
+	Gone      bool            // and with it the last of the vantage's keys
 
 	// Problem is what is wrong with the key's newest value and what to do; empty: it reads well, or is gone. What cannot be
 	// used of a value leaves its last good version standing.
@@ -25,17 +25,6 @@ type Event struct {
 
 	// Synced: all that etcd holds has been delivered, after the start and after each time the watch was lost.
 	Synced bool
-}
-
-// Heartbeat is the value of vantages/<vantage>.
-type Heartbeat struct {
-	Vantage  string          `json:"vantage"`
-	Region   string          `json:"region,omitempty"`
-	Sequence uint64          `json:"sequence"`
-	Time     time.Time       `json:"time"`  // the vantage's clock, for people
-	Every    health.Duration `json:"every"` // between two heartbeats
-	Stale    health.Duration `json:"stale"` // how long the reports hold after a heartbeat
-	Server   json.RawMessage `json:"server,omitempty"`
 }
 
 // Apply writes the event into the board, as received at that time.

@@ -9,7 +9,11 @@ package vantage
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,29 +22,247 @@ import (
 	"leeward/health"
 )
 
+// What Options leave out.
+const (
+	DefaultPrefix  = "/leeward/"
+	DefaultEvery   = 2 * time.Second
+	DefaultSilence = 5 * time.Second
+	DefaultGarbage = 24 * time.Hour
+)
+
 // Options are a Link's settings.
 type Options struct {
 	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: a member that is gone is
 	// then left within 3 s.
 	Client     *clientv3.Client
-	Prefix     string // of all keys; "/leeward/" if empty
+	Prefix     string // of all keys; DefaultPrefix if empty
 	ID         string // this vantage's name: no "/" in it
 	Region     string
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
-	Every      time.Duration         // between two heartbeats; 2s if zero
-	Stale      time.Duration         // how long others may trust the reports after one; 10s if zero, at least 2 × Every
-	Silence    time.Duration         // without a word from etcd for this long a watch is taken to be dead; 5s if zero
+	Every      time.Duration         // between two heartbeats; DefaultEvery if zero
+	Stale      time.Duration         // how long others may trust the reports after one; health.DefaultStale if zero, at least 2 × Every
+	Silence    time.Duration         // without a word from etcd for this long a watch is taken to be dead; DefaultSilence if zero
+	Garbage    time.Duration         // keys of a vantage that has not moved for this long are removed; DefaultGarbage if zero
 	Now        func() time.Time      // time.Now if nil
 }
 
-// Link is this process's place among the vantages.
-type Link struct{ options Options }
+// Link is this process's place among the vantages. Run writes, Follow reads; both may run at once, and everything else may
+// be called at any time and returns at once.
+type Link struct {
+	options Options
+	reports string // prefix of this vantage's reports, with the final "/"
+	beat    string // key of this vantage's heartbeat
+	metrics metrics
+	wake    chan struct{} // there is something to write
 
-func New(o Options) (*Link, error)                              { return &Link{o}, nil }
-func (l *Link) Assign(as []health.Assignment)                   {}
-func (l *Link) Report(rs []health.Report)                       {}
-func (l *Link) SetServer(status any) error                      { _, err := json.Marshal(status); return err }
-func (l *Link) Run(ctx context.Context) error                   { <-ctx.Done(); return nil }
-func (l *Link) Withdraw(ctx context.Context) error              { return nil }
-func (l *Link) Follow(ctx context.Context, f func(Event)) error { <-ctx.Done(); return nil }
+	writing sync.Mutex // held while etcd is written to
+
+	mu        sync.Mutex
+	sequence  uint64 // last one used; above all of earlier runs
+	first     uint64 // first one of this run
+	pools     map[string]map[string]map[string]entry
+	unwritten map[string]bool        // pools whose key is not what it should be
+	written   map[string]int64       // pool → revision of its key
+	assigned  map[health.Target]bool // nil until Assign
+	server    json.RawMessage
+	urgent    bool  // the server's status has changed since the last heartbeat
+	synced    bool  // etcd's keys of this vantage are known
+	revision  int64 // of the heartbeat's key; 0: there is none
+	closed    bool  // withdrawn
+	status    Status
+}
+
+// Status is how the link to etcd is.
+type Status struct {
+	Connected bool      // the last write, or the check that nothing needed one, went through
+	Since     time.Time // when that last turned
+	Problem   string    // what keeps it from writing, or another process under the same name; empty if nothing does
+	Unwritten int       // pools whose newest reports etcd does not hold yet
+	Reports   int       // targets reported on
+}
+
+// New returns a Link that does nothing until it runs. It does not touch etcd.
+func New(o Options) (*Link, error) {
+	if o.Client == nil {
+		return nil, errors.New("vantage: Client is missing; dial etcd first")
+	}
+	if o.ID == "" || strings.Contains(o.ID, "/") {
+		return nil, fmt.Errorf("vantage: %q is not a vantage's name; give one without \"/\"", o.ID)
+	}
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if !strings.HasSuffix(o.Prefix, "/") {
+		o.Prefix += "/"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	for _, d := range [...]struct {
+		value *time.Duration
+		def   time.Duration
+	}{{&o.Every, DefaultEvery}, {&o.Stale, health.DefaultStale}, {&o.Silence, DefaultSilence}, {&o.Garbage, DefaultGarbage}} {
+		if *d.value <= 0 {
+			*d.value = d.def
+		}
+	}
+	o.Stale = max(o.Stale, 2*o.Every)
+	start := uint64(o.Now().UnixNano())
+	l := &Link{
+		options:   o,
+		reports:   o.Prefix + "reports/" + o.ID + "/",
+		beat:      o.Prefix + "vantages/" + o.ID,
+		wake:      make(chan struct{}, 1),
+		sequence:  start,
+		first:     start,
+		pools:     map[string]map[string]map[string]entry{},
+		unwritten: map[string]bool{},
+		written:   map[string]int64{},
+		status:    Status{Since: o.Now()},
+	}
+	return l, l.metrics.register(o.Registerer)
+}
+
+// Assign says which targets this process probes: reports on others are taken back.
+func (l *Link) Assign(as []health.Assignment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.assigned == nil {
+		l.synced = false // now it can be told which keys an earlier run has left
+	}
+	l.assigned = make(map[health.Target]bool, len(as))
+	kept := make(map[string]map[string]bool, len(as))
+	for i := range as {
+		a := &as[i]
+		if a.Monitor.External != nil {
+			continue
+		}
+		l.assigned[a.Target] = true
+		addresses := kept[a.Endpoint]
+		if addresses == nil {
+			addresses = map[string]bool{}
+			kept[a.Endpoint] = addresses
+		}
+		addresses[addressText(a.Address)] = true
+	}
+	for name, endpoints := range l.pools {
+		for endpoint, entries := range endpoints {
+			for address := range entries {
+				if !kept[name+"/"+endpoint][address] {
+					l.remove(name, endpoint, address)
+				}
+			}
+		}
+	}
+	signal(l.wake)
+}
+
+// Report takes this process's newest reports, to be written as soon as may be. Of reports that turn while others are
+// being written, only the last is.
+func (l *Link) Report(rs []health.Report) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range rs {
+		name, endpoint, ok := strings.Cut(r.Endpoint, "/")
+		if !ok {
+			l.options.Log.Error("a report is of no endpoint", "endpoint", r.Endpoint)
+			continue
+		}
+		address := addressText(r.Address)
+		if r.State == health.Unknown && l.assigned != nil && !l.assigned[r.Target] {
+			l.remove(name, endpoint, address)
+			continue
+		}
+		endpoints := l.pools[name]
+		if endpoints == nil {
+			endpoints = map[string]map[string]entry{}
+			l.pools[name] = endpoints
+		}
+		entries := endpoints[endpoint]
+		if entries == nil {
+			entries = map[string]entry{}
+			endpoints[endpoint] = entries
+		}
+		entries[address] = entryOf(r)
+		l.unwritten[name] = true
+	}
+	signal(l.wake)
+}
+
+// remove takes back one report. The mutex is held.
+func (l *Link) remove(name, endpoint, address string) {
+	endpoints := l.pools[name]
+	if _, ok := endpoints[endpoint][address]; !ok {
+		return
+	}
+	delete(endpoints[endpoint], address)
+	if len(endpoints[endpoint]) == 0 {
+		delete(endpoints, endpoint)
+	}
+	if len(endpoints) == 0 {
+		delete(l.pools, name)
+	}
+	l.unwritten[name] = true
+}
+
+// SetServer sets the status that heartbeats carry, as JSON; nil for none. A change is written ahead of the next heartbeat.
+func (l *Link) SetServer(status any) error {
+	var text json.RawMessage
+	if status != nil {
+		var err error
+		if text, err = json.Marshal(status); err != nil {
+			return fmt.Errorf("vantage: the server's status: %w", err)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if string(text) != string(l.server) {
+		l.server, l.urgent = text, true
+		signal(l.wake)
+	}
+	return nil
+}
+
+// Status returns how the link is.
+func (l *Link) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.status
+	s.Unwritten = len(l.unwritten)
+	for _, endpoints := range l.pools {
+		for _, entries := range endpoints {
+			s.Reports += len(entries)
+		}
+	}
+	return s
+}
+
+// Withdraw takes all of this vantage's keys out of etcd and writes nothing any more: the process ends on purpose, and
+// nobody shall wait for it to go stale.
+func (l *Link) Withdraw(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	_, err := l.options.Client.Txn(ctx).Then(
+		clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
+		clientv3.OpDelete(l.beat),
+	).Commit()
+	if err != nil {
+		return fmt.Errorf("vantage %s could not be withdrawn, its reports go stale in %s: %w", l.options.ID, l.options.Stale, err)
+	}
+	return nil
+}
+
+// signal wakes the one reader of the channel; one signal stands for many.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

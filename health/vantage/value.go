@@ -1,0 +1,151 @@
+package vantage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/health"
+)
+
+// Heartbeat is the value of vantages/<vantage>.
+type Heartbeat struct {
+	Vantage  string          `json:"vantage"`
+	Region   string          `json:"region,omitempty"`
+	Sequence uint64          `json:"sequence"` // another one with each heartbeat, above those of the reports before it
+	Time     time.Time       `json:"time"`     // the vantage's clock, for people
+	Every    health.Duration `json:"every"`    // between two heartbeats
+	Stale    health.Duration `json:"stale"`    // how long the reports hold after a heartbeat
+	Server   json.RawMessage `json:"server,omitempty"`
+}
+
+// pool is the value of reports/<vantage>/<pool>: all that a vantage reports on the pool.
+type pool struct {
+	Vantage  string          `json:"vantage,omitempty"`
+	Sequence uint64          `json:"sequence,omitempty"`
+	Time     time.Time       `json:"time,omitzero"`
+	ValidFor health.Duration `json:"validFor,omitempty"` // of a reporter that has no heartbeat
+
+	Endpoints map[string]map[string]entry `json:"endpoints"` // by endpoint and address, or "*" for all of its addresses
+}
+
+// entry is one report.
+type entry struct {
+	State   health.State    `json:"state"`
+	Reason  string          `json:"reason,omitempty"`
+	Latency health.Duration `json:"latency,omitempty"`
+	Load    float64         `json:"load,omitempty"`
+}
+
+// everyAddress stands for all addresses of an endpoint, in place of one.
+const everyAddress = "*"
+
+func entryOf(r health.Report) entry {
+	e := entry{State: r.State, Reason: r.Reason, Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)), Load: r.Load}
+	if math.IsNaN(e.Load) || math.IsInf(e.Load, 0) {
+		e.Load = 0
+	}
+	return e
+}
+
+// addressText is the key of a target in a value.
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return everyAddress
+	}
+	return a.String()
+}
+
+// readHeartbeat reads a value of vantages/<vantage>.
+func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
+	var h Heartbeat
+	if err := json.Unmarshal(value, &h); err != nil {
+		return nil, fmt.Errorf("not a heartbeat: %w", err)
+	}
+	if h.Vantage != "" && h.Vantage != vantage {
+		return nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", h.Vantage, vantage)
+	}
+	if h.Sequence == 0 {
+		return nil, errors.New("sequence: is missing; give a number that grows with each heartbeat")
+	}
+	h.Vantage = vantage
+	return &h, nil
+}
+
+// readPool reads a value of reports/<vantage>/<pool>. What is wrong with one endpoint costs only that one: bad names it,
+// and the error says why. A value that cannot be read at all has an error and no bad endpoint.
+//
+// Where a reporter gives no sequence, or a time for which its report holds, the revision of the key stands for it: each
+// put of such a reporter is a word of its own.
+func readPool(vantage, name string, value []byte, revision int64) (reports []health.Report, bad []string, err error) {
+	var v struct {
+		pool
+		Endpoints map[string]json.RawMessage `json:"endpoints"`
+	}
+	if err := json.Unmarshal(value, &v); err != nil {
+		return nil, nil, fmt.Errorf("not a report: %w", err)
+	}
+	if v.Vantage != "" && v.Vantage != vantage {
+		return nil, nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", v.Vantage, vantage)
+	}
+	if v.Endpoints == nil {
+		return nil, nil, errors.New(`endpoints: is missing; write {"endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
+	}
+	sequence := v.Sequence
+	if sequence == 0 || v.ValidFor > 0 {
+		sequence = uint64(revision)
+	}
+	var problems []error
+	for _, endpoint := range slices.Sorted(maps.Keys(v.Endpoints)) {
+		of, err := readEndpoint(v.Endpoints[endpoint])
+		if endpoint == "" || strings.Contains(endpoint, "/") {
+			err = errors.New("is not an endpoint's name; write it without its pool")
+		}
+		if err != nil {
+			bad = append(bad, name+"/"+endpoint)
+			problems = append(problems, fmt.Errorf("endpoints.%s: %w", endpoint, err))
+			continue
+		}
+		for address, e := range of {
+			reports = append(reports, health.Report{
+				Vantage: vantage, Target: health.Target{Endpoint: name + "/" + endpoint, Address: address},
+				State: e.State, Sequence: sequence, Time: v.Time, Reason: e.Reason,
+				Latency: e.Latency.Std(), Load: e.Load, ValidFor: v.ValidFor.Std(),
+			})
+		}
+	}
+	return reports, bad, errors.Join(problems...)
+}
+
+// readEndpoint reads what a value says of one endpoint, by address; the zero Addr is every address.
+func readEndpoint(raw json.RawMessage) (map[netip.Addr]entry, error) {
+	var byText map[string]struct {
+		entry
+		State *health.State `json:"state"`
+	}
+	if err := json.Unmarshal(raw, &byText); err != nil {
+		return nil, err
+	}
+	of := make(map[netip.Addr]entry, len(byText))
+	for text, e := range byText {
+		var address netip.Addr
+		if text != everyAddress {
+			var err error
+			if address, err = netip.ParseAddr(text); err != nil {
+				return nil, fmt.Errorf("%q is not an address; write one, or * for all of the endpoint's", text)
+			}
+		}
+		if e.State == nil {
+			return nil, fmt.Errorf("%s: state: is missing; write up, down or unknown", text)
+		}
+		e.entry.State = *e.State
+		of[address.Unmap()] = e.entry
+	}
+	return of, nil
+}

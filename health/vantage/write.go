@@ -1,0 +1,309 @@
+package vantage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/health"
+)
+
+// Bounds of what is written.
+const (
+	maxOps   = 128                    // of one transaction: etcd's own default
+	maxBytes = 512 << 10              // of one transaction; etcd refuses 1.5 MiB
+	pace     = 20 * time.Millisecond  // between two transactions: what turns meanwhile is written together
+	calm     = 250 * time.Millisecond // between two heartbeats for the sake of a changed status
+	patience = 3 * time.Second        // for one answer of etcd
+	maxRetry = 2 * time.Second        // between two attempts while etcd is away
+	pageSize = 512                    // keys of one page of a list
+)
+
+// errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
+var errMoved = errors.New("this vantage's keys were changed by something else")
+
+// Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less often,
+// and then writes what is true by then.
+func (l *Link) Run(ctx context.Context) error {
+	retry := newBackoff()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var lastWrite, lastBeat time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-l.wake:
+		}
+		wait := l.until(lastWrite, lastBeat)
+		if wait > 0 {
+			timer.Reset(wait)
+			continue
+		}
+		beat, err := l.step(ctx, time.Since(lastBeat))
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.note(err)
+		if err != nil {
+			if !sleep(ctx, retry.next()) {
+				return nil
+			}
+		} else {
+			retry.reset()
+			lastWrite = time.Now()
+			if beat {
+				lastBeat = lastWrite
+			}
+		}
+		timer.Reset(0)
+	}
+}
+
+// until returns how long nothing has to be written.
+func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return time.Hour
+	}
+	if !l.synced {
+		return 0
+	}
+	wait := l.options.Every - time.Since(lastBeat)
+	if l.urgent {
+		wait = min(wait, calm-time.Since(lastBeat))
+	}
+	if len(l.unwritten) > 0 {
+		wait = min(wait, 0)
+	}
+	return max(wait, pace-time.Since(lastWrite))
+}
+
+// step does one transaction's worth of work, and reports whether a heartbeat was part of it.
+func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, err error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	l.mu.Lock()
+	synced, closed := l.synced, l.closed
+	l.mu.Unlock()
+	switch {
+	case closed:
+		return false, nil
+	case !synced:
+		if err := l.sync(ctx); err != nil {
+			return false, err
+		}
+	}
+	t := l.render(sinceBeat)
+	if len(t.ops) == 0 {
+		return false, nil
+	}
+	r, err := l.options.Client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(l.beat), "=", t.over)).
+		Then(t.ops...).Commit()
+	if err == nil && !r.Succeeded {
+		err = errMoved
+	}
+	l.metrics.written(len(t.ops), err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		// It may have been written or not: look before the next attempt.
+		for _, name := range t.pools {
+			l.unwritten[name] = true
+		}
+		l.synced = false
+		l.urgent = l.urgent || t.beat
+		return false, err
+	}
+	for _, name := range t.pools {
+		l.written[name] = r.Header.Revision
+		if t.deleted[name] {
+			delete(l.written, name)
+		}
+	}
+	if t.beat {
+		l.revision = r.Header.Revision
+	}
+	return t.beat, nil
+}
+
+// transaction is what is about to be written.
+type transaction struct {
+	ops     []clientv3.Op
+	over    int64 // the heartbeat's revision that it holds for
+	pools   []string
+	deleted map[string]bool
+	beat    bool
+}
+
+// render makes a transaction of pools that are unwritten, and of a heartbeat that is due.
+func (l *Link) render(sinceBeat time.Duration) transaction {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := transaction{over: l.revision, deleted: map[string]bool{}}
+	size := 0
+	for name := range l.unwritten {
+		if len(t.ops) == maxOps-1 || size >= maxBytes {
+			break
+		}
+		op := clientv3.OpDelete(l.reports + name)
+		if endpoints := l.pools[name]; len(endpoints) > 0 {
+			l.sequence++
+			value := encode(pool{
+				Vantage: l.options.ID, Sequence: l.sequence, Time: l.options.Now().UTC(), Endpoints: endpoints,
+			})
+			if size > 0 && size+len(value) > maxBytes {
+				continue
+			}
+			size += len(value)
+			op = clientv3.OpPut(l.reports+name, string(value))
+		} else {
+			t.deleted[name] = true
+		}
+		t.ops = append(t.ops, op)
+		t.pools = append(t.pools, name)
+		delete(l.unwritten, name)
+	}
+	if sinceBeat >= l.options.Every || l.urgent && sinceBeat >= calm || l.revision == 0 {
+		l.sequence++
+		value := encode(Heartbeat{
+			Vantage: l.options.ID, Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC(),
+			Every: health.Duration(l.options.Every), Stale: health.Duration(l.options.Stale), Server: l.server,
+		})
+		t.ops = append(t.ops, clientv3.OpPut(l.beat, string(value)))
+		t.beat, l.urgent = true, false
+	}
+	return t
+}
+
+// encode writes a value. Nothing of it can fail to be written as JSON.
+func encode(v any) []byte {
+	value, err := json.Marshal(v)
+	if err != nil {
+		panic("vantage: " + err.Error())
+	}
+	return value
+}
+
+// sync finds out what etcd holds of this vantage, be it of an earlier run, of a backup or of what was written last: keys
+// that are not as this process left them are written anew, those of pools that are not assigned here removed, and the
+// sequence goes on above all that was there.
+func (l *Link) sync(ctx context.Context) error {
+	client := l.options.Client
+	held, err := client.Get(ctx, l.beat)
+	if err != nil {
+		return err
+	}
+	revisions := map[string]int64{}
+	from, end := l.reports, clientv3.GetPrefixRangeEnd(l.reports)
+	for {
+		page, err := client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithKeysOnly(),
+			clientv3.WithRev(held.Header.Revision))
+		if err != nil {
+			return err
+		}
+		for _, kv := range page.Kvs {
+			revisions[strings.TrimPrefix(string(kv.Key), l.reports)] = kv.ModRevision
+		}
+		if !page.More {
+			break
+		}
+		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.revision = 0
+	l.status.Problem = ""
+	if len(held.Kvs) > 0 {
+		kv := held.Kvs[0]
+		l.revision = kv.ModRevision
+		if h, err := readHeartbeat(l.options.ID, kv.Value); err == nil {
+			if h.Sequence < l.first || h.Sequence > l.sequence {
+				if len(l.written) > 0 {
+					l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
+					l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
+				}
+			}
+			l.sequence = max(l.sequence, h.Sequence)
+		}
+	}
+	for name := range l.pools {
+		if revisions[name] == 0 || revisions[name] != l.written[name] {
+			l.unwritten[name] = true
+		}
+	}
+	if l.assigned != nil {
+		for name := range revisions {
+			if l.pools[name] == nil && !l.probes(name) {
+				l.unwritten[name] = true
+			}
+		}
+	}
+	l.synced = true
+	return nil
+}
+
+// probes reports whether a target of the pool is assigned. The mutex is held.
+func (l *Link) probes(name string) bool {
+	for t := range l.assigned {
+		if strings.HasPrefix(t.Endpoint, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// note keeps how the last attempt went.
+func (l *Link) note(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	connected := err == nil || errors.Is(err, errMoved)
+	if connected != l.status.Connected {
+		l.status.Connected, l.status.Since = connected, l.options.Now()
+		if connected {
+			l.options.Log.Info("reports are written to etcd", "vantage", l.options.ID)
+		} else {
+			l.options.Log.Warn("etcd cannot be written to; reports stay here until it can", "vantage", l.options.ID, "error", err)
+		}
+	}
+	if !connected {
+		l.status.Problem = "etcd cannot be written to: " + err.Error()
+	}
+	l.metrics.connect(connected)
+}
+
+// backoff is the time between attempts: it doubles, and is drawn from the upper half so that not all come at once.
+type backoff struct{ wait time.Duration }
+
+func newBackoff() *backoff { return &backoff{wait: pace} }
+
+func (b *backoff) reset() { b.wait = pace }
+
+func (b *backoff) next() time.Duration {
+	b.wait = min(2*b.wait, maxRetry)
+	return b.wait/2 + rand.N(b.wait/2)
+}
+
+// sleep waits, and reports whether the context still holds.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
