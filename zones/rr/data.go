@@ -24,7 +24,7 @@ func ParseData(t Type, text string, origin Name) ([]byte, error) {
 		return data, err
 	}
 	var e entry
-	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+	for i, line := range strings.Split(strings.Trim(text, " \t\r\n"), "\n") {
 		if i > 0 && e.depth == 0 {
 			return nil, fmt.Errorf("%s data %q: more than one line; put what belongs together in parentheses", t, text)
 		}
@@ -59,6 +59,9 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 	if _, known := dns.TypeToRR[uint16(t)]; !known {
 		return nil, fmt.Errorf(`%s data %q: the format of this type is not known; write it as \# LENGTH HEX (RFC 3597)`, t, text)
 	}
+	if want, got := fewestFields(t), countFields(text); got < want {
+		return nil, fmt.Errorf("%s data %q: %d fields, and it takes %d", t, text, got, want)
+	}
 	base := ""
 	if origin != "" {
 		base = string(appendName(nil, origin))
@@ -73,10 +76,36 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 		return nil, fmt.Errorf("%s data %q: %s", t, text, grammarError(err, origin))
 	}
 	// The parser lets some things pass that are not RDATA of the type (RFC 2136 has records without any).
-	if _, err := unpack(t, data); err != nil {
+	if _, err := unpack(t, data, 0); err != nil {
 		return nil, fmt.Errorf("%s data %q: %s", t, text, grammarError(err, origin))
 	}
 	return data, nil
+}
+
+// fewestFields returns how many fields the types have at least whose parser takes missing ones for zero or empty.
+func fewestFields(t Type) int {
+	switch t {
+	case TypeSOA:
+		return 7
+	case TypeNSEC3:
+		return 5
+	case TypeDS, TypeCDS, TypeDNSKEY, TypeCDNSKEY, TypeTLSA, TypeNSEC3PARAM,
+		Type(dns.TypeKEY), Type(dns.TypeDLV), Type(dns.TypeSMIMEA), Type(dns.TypeCERT), Type(dns.TypeZONEMD):
+		return 4
+	case TypeSSHFP:
+		return 3
+	case TypeHINFO:
+		return 2
+	}
+	return 1
+}
+
+func countFields(text string) int {
+	count := 0
+	for token, rest := cutToken([]byte(text)); len(token) > 0; token, rest = cutToken(rest) {
+		count++
+	}
+	return count
 }
 
 // parseSimple reads what there is most of: addresses and single names. It is done when the type is one of these and the
@@ -86,7 +115,7 @@ func parseSimple(t Type, text string, origin Name) (data []byte, err error, done
 	case TypeA, TypeAAAA:
 		addr, err := netip.ParseAddr(text)
 		if err != nil || addr.Zone() != "" || addr.Is4() != (t == TypeA) {
-			if strings.ContainsAny(text, " \t\r\n()\"\\;") {
+			if text == "" || strings.ContainsAny(text, " \t\r\n()\"\\;") {
 				return nil, nil, false
 			}
 			return nil, fmt.Errorf("%s data %q: not an %s address", t, text, family(t)), true
@@ -142,22 +171,22 @@ func Check(t Type, data []byte) error {
 	if !t.Storable() {
 		return fmt.Errorf("type %s: it exists in queries only; a zone cannot hold it", t)
 	}
-	record, err := unpack(t, data)
+	record, err := unpack(t, data, 0)
 	if err != nil || record == nil {
 		return err
 	}
-	again, err := pack(record)
-	if err != nil {
-		return fmt.Errorf("not well-formed: %s", grammarError(err, Root))
-	}
-	if len(again) > len(data) {
-		return errors.New("it has a compressed name in it (RFC 3597 section 4)")
+	// Read again where no compression pointer can reach it, and all that one can point at is another pointer.
+	if _, err := unpack(t, data, maxPointer+1); err != nil {
+		return errors.New("it has a compressed name in it (RFC 3597 section 4); write the name in full")
 	}
 	return nil
 }
 
-// unpack reads wire form; nil without an error is a type whose format is not known, or one that may have no data at all.
-func unpack(t Type, data []byte) (dns.RR, error) {
+const maxPointer = 0x3fff // RFC 1035 section 4.1.4
+
+// unpack reads wire form as if it were at that offset of a message; nil without an error is a type whose format is not
+// known, or one that may have no data at all.
+func unpack(t Type, data []byte, offset int) (dns.RR, error) {
 	if len(data) > maxData {
 		return nil, fmt.Errorf("%d octets; the most is %d", len(data), maxData)
 	}
@@ -171,7 +200,11 @@ func unpack(t Type, data []byte) (dns.RR, error) {
 		return nil, errors.New("no data")
 	}
 	header := dns.RR_Header{Name: ".", Rrtype: uint16(t), Class: dns.ClassINET, Rdlength: uint16(len(data))}
-	record, _, err := dns.UnpackRRWithHeader(header, data, 0)
+	msg := data
+	if offset > 0 {
+		msg = append(bytes.Repeat([]byte{0xff}, offset), data...)
+	}
+	record, _, err := dns.UnpackRRWithHeader(header, msg, offset)
 	if err != nil {
 		return nil, fmt.Errorf("not well-formed: %s", grammarError(err, Root))
 	}
@@ -225,7 +258,7 @@ func FormatData(t Type, data []byte) (string, error) {
 			return string(appendName(make([]byte, 0, len(data)+8), data)), nil
 		}
 	}
-	record, err := unpack(t, data)
+	record, err := unpack(t, data, 0)
 	if err != nil {
 		return "", fmt.Errorf("%s data: %w", t, err)
 	}
