@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -12,8 +13,17 @@ type Duration time.Duration
 // Std returns the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// String spells the duration as documents do.
-func (d Duration) String() string { return time.Duration(d).String() }
+// String spells the duration as documents do: "5m" and "1h", not "5m0s" and "1h0m0s".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
 
 // Or returns d, or the default where d is zero.
 func (d Duration) Or(def time.Duration) time.Duration {
