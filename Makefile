@@ -1,0 +1,60 @@
+# What .ci/run runs, one by one.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
+FUZZTIME   ?= 5s
+
+.PHONY: build test race fuzz bench lint fumpt vet staticcheck builds units integration measure image clean
+
+build: ## the binary, ./leeward
+	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
+
+test: ## all tests; those that need root or a missing program skip and say so
+	go test ./...
+
+race: ## all tests with the race detector, the binary under test included
+	go test -race ./...
+
+integration: ## the black-box tests, none of them skipped: as root, with etcd, unbound, iproute2 and nftables
+	CI=true go test -count=1 -v ./integration
+
+measure: ## the figures of docs/measurements.md
+	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration -measure
+
+bench: ## benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for package in $$(go list ./...); do \
+	    for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	        echo "$$package $$target"; \
+	        go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	    done; \
+	done
+
+lint: fumpt vet staticcheck ## what does not run
+
+fumpt:
+	@files="$$(go run $(GOFUMPT) -l .)"; if [ -n "$$files" ]; then echo "gofumpt -w would change:"; echo "$$files"; exit 1; fi
+
+vet:
+	go vet ./...
+	go vet -tags noembed ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+builds: ## all ways it is built
+	CGO_ENABLED=0 go build -trimpath ./...
+	CGO_ENABLED=0 go build -trimpath -tags noembed ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build ./...
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build ./...
+
+units: ## the systemd units are well formed and stay as hardened as they are
+	deploy/systemd/check.sh
+
+image: ## the container image by buildah, on a base made here, and a server answering from it
+	deploy/image.sh
+
+clean:
+	rm -f leeward
