@@ -72,6 +72,9 @@ func open(data []byte) (*maxminddb.Reader, error) {
 	if v := db.Metadata.IPVersion; v != 4 && v != 6 {
 		return nil, fmt.Errorf("a database for IP version %d; give one for 4 or 6", v)
 	}
+	if err := checkTree(data, &db.Metadata); err != nil {
+		return nil, err
+	}
 	return db, nil
 }
 
@@ -84,9 +87,7 @@ func networks(db *maxminddb.Reader, value func(maxminddb.Result) (uint32, error)
 		var upper, lower uint64
 		done := false // likewise: upper, lower have passed the last
 		*count = 0
-		// A tree has one leaf more than it has nodes. A damaged one whose nodes point back up would be walked for ever.
-		left := 4*uint64(db.Metadata.NodeCount) + 4
-		options := []maxminddb.NetworksOption{maxminddb.IncludeNetworksWithoutData()}
+		var options []maxminddb.NetworksOption
 		if db.Metadata.IPVersion == 6 {
 			if all := db.Lookup(netip.IPv4Unspecified()).Prefix(); all.Addr().Is6() || all.Bits() == 0 {
 				// One record for all of IPv4: the reader would take all networks that have this record for copies.
@@ -96,9 +97,6 @@ func networks(db *maxminddb.Reader, value func(maxminddb.Result) (uint32, error)
 		for network := range db.Networks(options...) {
 			if err := network.Err(); err != nil {
 				return fmt.Errorf("damaged (%w); fetch it again", err)
-			}
-			if left--; left == 0 {
-				return errors.New("damaged (the search tree has more leaves than nodes); fetch it again")
 			}
 			n, err := value(network)
 			if err != nil {

@@ -81,15 +81,14 @@ const sample = 256
 func (r *records) detect() error {
 	fields := map[string]bool{}
 	offsets := map[uintptr]bool{}
-	left := 4*uint64(r.db.Metadata.NodeCount) + 4
-	for network := range r.db.Networks(maxminddb.IncludeNetworksWithoutData()) {
+	for network := range r.db.Networks() {
 		if err := network.Err(); err != nil {
 			return fmt.Errorf("damaged (%w); fetch it again", err)
 		}
-		if left--; left == 0 || len(offsets) == sample {
+		if len(offsets) == sample {
 			break
 		}
-		if !network.Found() || offsets[network.Offset()] {
+		if offsets[network.Offset()] {
 			continue
 		}
 		offsets[network.Offset()] = true
