@@ -21,6 +21,10 @@ import (
 // is on the command line once it is named here.
 func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
+		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv),
+		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv),
+		newImport(inv), newExport(inv),
+		newDrain(inv), newRestore(inv), newAccept(inv),
 		newVersion(inv),
 	}
 }
@@ -43,12 +47,14 @@ type invocation struct {
 	logLevel  string
 	logFormat string
 
+	fromEnv map[string]bool // flags that the environment has set
+
 	running bool // arguments and flags were understood: what fails from here on is no wrong usage
 }
 
 // run runs the command and returns its exit status.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
-	inv := &invocation{in: in, out: out, err: errs, env: map[string]string{}, now: time.Now}
+	inv := &invocation{in: in, out: out, err: errs, env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			inv.env[name] = value
@@ -142,6 +148,7 @@ func (inv *invocation) environment(flags *pflag.FlagSet) error {
 		if e := flags.Set(f.Name, value); e != nil {
 			err = fmt.Errorf("%s in the environment: %w", variable(f.Name), e)
 		}
+		inv.fromEnv[f.Name] = true
 	})
 	return err
 }

@@ -237,10 +237,10 @@ func (f *follower) everything(ctx context.Context, c *clientv3.Client, here sigh
 	var l *Listing
 	var err error = rpctypes.ErrCompacted
 	if known := f.Known().Revision; known != 0 && here.accepted > known {
-		l, err = f.list(ctx, c, here.accepted)
+		l, err = f.list(ctx, c, here.accepted, everything)
 	}
 	if errors.Is(err, rpctypes.ErrCompacted) {
-		l, err = f.list(ctx, c, 0)
+		l, err = f.list(ctx, c, 0, everything)
 	}
 	if err != nil {
 		return err
@@ -264,7 +264,7 @@ func (f *follower) advance(p Point) {
 // stale delivers what this member has although no quorum stands behind it, where there is nothing at all to serve: it
 // is the true history up to some revision.
 func (f *follower) stale(ctx context.Context, c *clientv3.Client, why error) error {
-	l, err := f.list(ctx, c, 0, clientv3.WithSerializable())
+	l, err := f.list(ctx, c, 0, everything, clientv3.WithSerializable())
 	if err != nil || len(l.Changes) == 0 {
 		return why
 	}
@@ -280,9 +280,9 @@ func (f *follower) hold(ctx context.Context, c *clientv3.Client, here sight) err
 	}
 	if f.taken(here, known) {
 		f.log.Info("etcd: the other history was accepted", "by", here.word.By, "revision", here.accepted)
-		l, err := f.list(ctx, c, here.accepted)
+		l, err := f.list(ctx, c, here.accepted, everything)
 		if errors.Is(err, rpctypes.ErrCompacted) {
-			l, err = f.list(ctx, c, 0)
+			l, err = f.list(ctx, c, 0, everything)
 		}
 		if err != nil {
 			return err

@@ -64,12 +64,21 @@ func (l *Listing) revision(k zones.Key) int64 {
 	return l.Changes[i].Revision
 }
 
-// List reads everything at one revision that the cluster agrees on. It needs a quorum.
-func (e *Etcd) List(ctx context.Context) (*Listing, error) {
+// List reads everything, or all of some kinds, at one revision that the cluster agrees on. It needs a quorum.
+func (e *Etcd) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) {
 	if err := e.reach(ctx); err != nil {
 		return nil, err
 	}
-	l, err := e.list(ctx, e.client, 0)
+	var folders [][2]string
+	for _, kind := range kinds {
+		folder := string(zones.KeyOf(kind, ""))
+		folders = append(folders, [2]string{folder, after(folder)})
+	}
+	slices.SortFunc(folders, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	if len(folders) == 0 {
+		folders = everything
+	}
+	l, err := e.list(ctx, e.client, 0, folders)
 	if err != nil {
 		return nil, e.why(ctx, err)
 	}
@@ -80,15 +89,12 @@ func (e *Etcd) List(ctx context.Context) (*Listing, error) {
 // holds much more than what is kept.
 const page = 1000
 
-// list reads in pages, at a revision or, where that is 0, at the newest. It leaves out the folders that are no
-// resources' and may be large.
-func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, options ...clientv3.OpOption) (*Listing, error) {
+// everything is all keys but those in folders that are no resources' and may be large.
+var everything = [][2]string{{"", reports}, {after(reports), vantages}, {after(vantages), ""}}
+
+// list reads ranges of keys in pages, at a revision or, where that is 0, at the newest.
+func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges [][2]string, options ...clientv3.OpOption) (*Listing, error) {
 	l := &Listing{Point: Point{Revision: at}, Leases: map[zones.Key]Lease{}}
-	ranges := [][2]string{
-		{"", reports},
-		{after(reports), vantages},
-		{after(vantages), ""},
-	}
 	for _, r := range ranges {
 		from, to := e.o.Prefix+r[0], e.o.Prefix+r[1]
 		if r[1] == "" {

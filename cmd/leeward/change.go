@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+// changeFlags are those of every verb that writes resources.
+type changeFlags struct {
+	dryRun, force bool
+	output        string
+}
+
+func (f *changeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
+}
+
+// proposal is what a verb wants, given what there is.
+type proposal struct {
+	docs      []zones.Document // how all should be afterwards; those from files have their positions
+	except    map[zones.Key]bool
+	onPurpose string
+	leases    map[zones.Key]time.Duration
+	gone      []zones.Key // values that cannot be read, to be deleted
+}
+
+// change is the way of every verb that writes: list, propose, show the difference, validate the result, commit; all
+// again if someone else was faster.
+func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*store.Listing) (proposal, error)) error {
+	if f.output != "table" && f.output != "json" {
+		return misused("-o %q: it is table or json", f.output)
+	}
+	e, err := inv.dial()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	var shown string
+	var last outcome
+	plan := func(base *store.Listing) (store.Plan, error) {
+		p, err := propose(base)
+		if err != nil {
+			return store.Plan{}, err
+		}
+		edits, unchanged := zones.Diff(base.Resources(), zones.Resources(p.docs))
+		last = outcome{edits: edits, gone: p.gone, unchanged: unchanged, dryRun: f.dryRun}
+		if f.output == "table" {
+			text, err := last.diff(inv.colour(inv.out))
+			if err != nil {
+				return store.Plan{}, err
+			}
+			if shown != "" && shown != text {
+				inv.printf("Someone else changed resources meanwhile. What there is to do now:\n")
+			}
+			if shown != text {
+				inv.printf("%s", text)
+			}
+			shown = text
+		}
+		if err := inv.validate(base, p, f.force); err != nil {
+			return store.Plan{}, err
+		}
+		for _, k := range p.gone {
+			edits = append(edits, zones.Edit{Key: k})
+		}
+		return store.Plan{
+			Edits: edits, OnPurpose: p.onPurpose, By: inv.who(), Leases: p.leases, Progress: inv.progress("Writing"),
+		}, nil
+	}
+	if f.dryRun {
+		base, err := e.List(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := plan(base); err != nil {
+			return err
+		}
+		last.revision = base.Revision
+		return inv.conclude(f, last)
+	}
+	done, err := e.Change(ctx, plan)
+	if err != nil {
+		if errors.Is(err, store.ErrConflict) {
+			err = fmt.Errorf("%w; try again", err)
+		}
+		return err
+	}
+	last.revision = done.Revision
+	last.written = len(done.Keys)
+	return inv.conclude(f, last)
+}
+
+// outcome is what a change did, or would do.
+type outcome struct {
+	edits     []zones.Edit
+	gone      []zones.Key
+	unchanged int
+	revision  int64
+	written   int
+	dryRun    bool
+}
+
+func (o outcome) diff(colour bool) (string, error) {
+	var b strings.Builder
+	if err := zones.PrintDiff(&b, o.edits, o.unchanged, colour); err != nil {
+		return "", err
+	}
+	for _, k := range o.gone {
+		fmt.Fprintf(&b, "- %s (its value cannot be read)\n", k)
+	}
+	return b.String(), nil
+}
+
+func (inv *invocation) conclude(f changeFlags, o outcome) error {
+	if f.output == "json" {
+		return o.json(inv.out)
+	}
+	switch {
+	case o.dryRun && len(o.edits)+len(o.gone) > 0:
+		inv.printf("Nothing is written: this was a dry run.\n")
+	case o.dryRun, o.written == 0:
+		inv.printf("Nothing to do, revision %d.\n", o.revision)
+	default:
+		inv.printf("Done, revision %d.\n", o.revision)
+	}
+	return nil
+}
+
+func (o outcome) json(w io.Writer) error {
+	type line struct {
+		Kind   zones.Kind `json:"kind"`
+		Name   string     `json:"name"`
+		Change string     `json:"change"` // added, changed or deleted
+	}
+	out := struct {
+		Revision  int64  `json:"revision"`
+		DryRun    bool   `json:"dryRun"`
+		Unchanged int    `json:"unchanged"`
+		Changes   []line `json:"changes"`
+	}{o.revision, o.dryRun, o.unchanged, []line{}}
+	for _, e := range o.edits {
+		l := line{e.Key.Kind(), e.Key.Name(), "changed"}
+		switch {
+		case e.Old == nil:
+			l.Change = "added"
+		case e.New == nil:
+			l.Change = "deleted"
+		}
+		out.Changes = append(out.Changes, l)
+	}
+	for _, k := range o.gone {
+		out.Changes = append(out.Changes, line{k.Kind(), k.Name(), "deleted"})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+// validate refuses a result that has problems which what there is has not, or which are those of the very documents that
+// are being applied.
+func (inv *invocation) validate(base *store.Listing, p proposal, force bool) error {
+	unread := base.Problems()
+	after := zones.Check(p.docs, unread...)
+	before := zones.Check(zones.Documents(base.Resources()...), unread...)
+	applied := map[zones.Key]bool{}
+	for _, d := range p.docs {
+		if d.File != "" {
+			applied[d.Resource.Key()] = true
+		}
+	}
+	fresh := map[zones.Problem]bool{}
+	for _, q := range after.Beyond(before) {
+		fresh[q] = true
+	}
+	var refused, unanswered, warnings zones.Problems
+	for _, q := range after {
+		switch {
+		case !fresh[q] && !applied[q.Key]:
+		case q.Code == zones.CodeNoAnswer:
+			unanswered = append(unanswered, q)
+		case q.Warning:
+			warnings = append(warnings, q)
+		default:
+			refused = append(refused, q)
+		}
+	}
+	inv.complain(warnings)
+	inv.complain(refused)
+	inv.complain(unanswered)
+	switch {
+	case len(refused) > 0:
+		return fmt.Errorf("nothing was written: %s in the result; see above", count(len(refused), "problem"))
+	case len(unanswered) > 0 && !force:
+		return fmt.Errorf("nothing was written: %s without an answer; give it endpoints, or add --force", count(len(unanswered), "policy would be left", "policies would be left"))
+	}
+	return nil
+}
+
+// count writes a number with its noun; plural is the noun with an s unless it is given.
+func count(n int, noun string, plural ...string) string {
+	if n != 1 {
+		if len(plural) > 0 {
+			noun = plural[0]
+		} else {
+			noun += "s"
+		}
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

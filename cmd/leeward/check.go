@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+)
+
+func newCheck(inv *invocation) *cobra.Command {
+	var input inputFlags
+	var output string
+	cmd := &cobra.Command{
+		Use: "check -f FILE|DIR|-", Short: "Validate resources offline", GroupID: groupResources, Args: cobra.NoArgs,
+		Long: "Validate resources as a whole, offline: what is checked is all that is named, as if nothing else were there.",
+		Example: `  leeward check -f resources/
+  leeward check -f resources/ -f example.test.zone -o json`,
+		RunE: func(*cobra.Command, []string) error {
+			docs, problems, err := input.read(inv)
+			if err != nil {
+				return err
+			}
+			problems = append(problems, zones.Check(docs, problems...)...)
+			wrong := problems.Errors()
+			switch output {
+			case "table":
+				inv.complain(problems)
+				if len(wrong) == 0 {
+					inv.printf("%s, nothing wrong", count(len(docs), "resource"))
+					if n := len(problems); n > 0 {
+						inv.printf(", %s", count(n, "warning"))
+					}
+					inv.printf("\n")
+				}
+			case "json":
+				if err := checked(inv, len(docs), problems); err != nil {
+					return err
+				}
+			default:
+				return misused("-o %q: it is table or json", output)
+			}
+			if len(wrong) > 0 {
+				return exitError(1)
+			}
+			return nil
+		},
+	}
+	input.add(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// checked writes what was found for scripts.
+func checked(inv *invocation, resources int, problems zones.Problems) error {
+	type problem struct {
+		File     string `json:"file,omitempty"`
+		Line     int    `json:"line,omitempty"`
+		Resource string `json:"resource,omitempty"`
+		Field    string `json:"field,omitempty"`
+		Message  string `json:"message"`
+		Warning  bool   `json:"warning"`
+	}
+	out := struct {
+		Resources int       `json:"resources"`
+		Problems  []problem `json:"problems"`
+	}{resources, []problem{}}
+	for _, p := range problems {
+		out.Problems = append(out.Problems, problem{p.File, p.Line, string(p.Key), p.Field, p.Message, p.Warning})
+	}
+	e := json.NewEncoder(inv.out)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+func newDrain(inv *invocation) *cobra.Command {
+	var span time.Duration
+	var reason, output string
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint out of answers",
+		GroupID: groupOperate, Args: cobra.ExactArgs(1),
+		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until it is restored or the time is over.
+Shows first what the others would carry. What would leave a policy with nothing else is refused unless --force is given.`,
+		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
+  leeward drain pool/www-eu --dry-run
+  leeward drain endpoint/www-eu/lb-1`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("for") && span < time.Second {
+				return misused("--for %v: it is 1s or more", span)
+			}
+			target, err := parseTarget(args[0])
+			if err != nil {
+				return err
+			}
+			f.output = "json"
+			show := output == "table"
+			if !show && output != "json" {
+				return misused("-o %q: it is table or json", output)
+			}
+			return inv.drain(cmd.Context(), target, span, reason, f, show)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	cmd.Flags().DurationVar(&span, "for", 0, "how long; without it until restored")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// parseTarget reads what an override is about: "region/eu-west".
+func parseTarget(s string) (string, error) {
+	kind, name, ok := strings.Cut(s, "/")
+	parts := strings.Count(name, "/") + 1
+	switch {
+	case ok && name != "" && parts == 1 && (kind == "region" || kind == "pool"),
+		ok && parts == 2 && kind == "endpoint" && !strings.HasPrefix(name, "/") && !strings.HasSuffix(name, "/"):
+		return s, nil
+	}
+	return "", misused("%q is no target; write region/REGION, pool/POOL or endpoint/POOL/ENDPOINT", s)
+}
+
+// subject returns the key of what an override is about.
+func subject(target string) zones.Key {
+	word, name, _ := strings.Cut(target, "/")
+	switch word {
+	case "region":
+		return zones.KeyOf(zones.KindRegion, name)
+	case "pool":
+		return zones.KeyOf(zones.KindPool, name)
+	}
+	return zones.KeyOf(zones.KindEndpoint, name)
+}
+
+func (inv *invocation) drain(ctx context.Context, target string, span time.Duration, reason string, f changeFlags, show bool) error {
+	log, err := inv.logger()
+	if err != nil {
+		return err
+	}
+	options, err := inv.etcd.options(log)
+	if err != nil {
+		return err
+	}
+	e, err := inv.dial()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if _, err := e.List(ctx, zones.KindRegion); err != nil {
+		return err // at once, and saying why
+	}
+	observer, err := control.Observe(ctx, control.Settings{Etcd: &options}, inv.etcd.timeout)
+	if err != nil {
+		return err
+	}
+	status, err := observer.Status(ctx)
+	observer.Close()
+	if err != nil {
+		return err
+	}
+	o := &zones.Override{Target: target, State: zones.Drain, Reason: reason}
+	if span > 0 {
+		until := inv.now().Add(span).UTC().Truncate(time.Second)
+		o.Until = &until
+	}
+	shown := false
+	plan := func(base *store.Listing) (store.Plan, error) {
+		if _, missing := selected(base.Changes, []zones.Key{subject(target)}); len(missing) > 0 {
+			return store.Plan{}, absent(missing)
+		}
+		loads := carry(base.Resources(), target, status, inv.now())
+		if show && !shown {
+			inv.loads(target, loads)
+			shown = true
+		}
+		var alone []string
+		for _, l := range loads {
+			if l.left == 0 {
+				alone = append(alone, l.policy)
+			}
+		}
+		if len(alone) > 0 && !f.force {
+			return store.Plan{}, fmt.Errorf("nothing was written: without %s, %s would have no healthy endpoint in another pool; "+
+				"restore or add one, or add --force (then the answers are as if nothing were drained)", target, strings.Join(alone, ", "))
+		}
+		p := store.Plan{By: inv.who(), Edits: []zones.Edit{{Key: o.Key(), New: o}}}
+		for _, c := range base.Changes {
+			if c.Key == o.Key() {
+				p.Edits[0].Old = c.Resource
+			}
+		}
+		if span > 0 {
+			p.Leases = map[zones.Key]time.Duration{o.Key(): span}
+		}
+		return p, nil
+	}
+	last := outcome{edits: []zones.Edit{{Key: o.Key(), New: o}}, dryRun: f.dryRun}
+	if f.dryRun {
+		base, err := e.List(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := plan(base); err != nil {
+			return err
+		}
+		last.revision = base.Revision
+	} else {
+		done, err := e.Change(ctx, plan)
+		if err != nil {
+			return err
+		}
+		last.revision = done.Revision
+	}
+	switch {
+	case !show:
+		return last.json(inv.out)
+	case f.dryRun:
+		inv.printf("Nothing is written: this was a dry run.\n")
+	case span > 0:
+		inv.printf("%s is drained until %s, revision %d. Before that: leeward restore %s\n", target, o.Until.Format(time.RFC3339), last.revision, target)
+	default:
+		inv.printf("%s is drained, revision %d. To take it back: leeward restore %s\n", target, last.revision, target)
+	}
+	return nil
+}
+
+// load is what a policy has now, and what is left to carry it without the target.
+type load struct {
+	policy             string
+	endpoints, left    int // healthy and not drained
+	weight, weightLeft int
+	carriers           []string // pools that are left, with their healthy endpoints
+}
+
+// carry works out, for every policy that would lose something, what would be left.
+func carry(rs []zones.Resource, target string, status *admin.Status, now time.Time) []load {
+	words := map[string]zones.Word{}
+	regions := map[string]string{}
+	pools := map[string][]*zones.Endpoint{}
+	var policies []*zones.Policy
+	for _, r := range rs {
+		switch r := r.(type) {
+		case *zones.Override:
+			if r.Until == nil || now.Before(*r.Until) {
+				words[r.Target] = r.State
+			}
+		case *zones.Pool:
+			regions[r.Pool] = r.Region
+		case *zones.Endpoint:
+			pools[r.Pool] = append(pools[r.Pool], r)
+		case *zones.Policy:
+			policies = append(policies, r)
+		}
+	}
+	healthy := map[string]bool{}
+	for _, e := range status.Endpoints {
+		for _, a := range e.Addresses {
+			healthy[e.Endpoint] = healthy[e.Endpoint] || a.Verdict != "down"
+		}
+	}
+	serves := func(e *zones.Endpoint) bool {
+		region, pool, own := words["region/"+regions[e.Pool]], words["pool/"+e.Pool], words["endpoint/"+e.ID()]
+		if region == zones.Drain || pool == zones.Drain || own == zones.Drain {
+			return false
+		}
+		for _, word := range []zones.Word{own, pool, region} { // the most specific counts
+			if word != "" {
+				return word == zones.Up
+			}
+		}
+		return healthy[e.ID()]
+	}
+	taken := func(e *zones.Endpoint) bool {
+		return target == "region/"+regions[e.Pool] || target == "pool/"+e.Pool || target == "endpoint/"+e.ID()
+	}
+	var loads []load
+	for _, p := range policies {
+		l := load{policy: p.Name}
+		loses := false
+		for _, pool := range p.PoolNames() {
+			left := 0
+			for _, e := range pools[pool] {
+				out := taken(e)
+				loses = loses || out
+				if !serves(e) {
+					continue
+				}
+				l.endpoints++
+				l.weight += e.EffectiveWeight()
+				if !out {
+					left++
+					l.left++
+					l.weightLeft += e.EffectiveWeight()
+				}
+			}
+			if left > 0 {
+				l.carriers = append(l.carriers, fmt.Sprintf("%s (%d)", pool, left))
+			}
+		}
+		if loses {
+			loads = append(loads, l)
+		}
+	}
+	return loads
+}
+
+// loads prints what the others would carry.
+func (inv *invocation) loads(target string, loads []load) {
+	if len(loads) == 0 {
+		inv.printf("No policy uses %s.\n", target)
+		return
+	}
+	inv.printf("Without %s:\n", target)
+	w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POLICY\tHEALTHY ENDPOINTS\tWEIGHT\tCARRIED BY")
+	for _, l := range loads {
+		by := strings.Join(l.carriers, ", ")
+		if by == "" {
+			by = "nobody"
+		}
+		fmt.Fprintf(w, "%s\t%d → %d\t%d → %d\t%s\n", l.policy, l.endpoints, l.left, l.weight, l.weightLeft, by)
+	}
+	w.Flush()
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+)
+
+func newExport(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "export ORIGIN", Short: "Print a zone as a master file", GroupID: groupResources, Args: cobra.ExactArgs(1),
+		Long: `Print a zone's static records as a master file (RFC 1035 section 5), in canonical order; import reads it back to the
+same. Policies are not in it: what they answer depends on who asks.`,
+		Example: "  leeward export example.test > example.test.zone",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			origin := canonical(zones.KindZone, args[0])
+			e, err := inv.dial()
+			if err != nil {
+				return err
+			}
+			defer e.Close()
+			l, err := e.List(cmd.Context(), zones.KindZone, zones.KindRecord, zones.KindPolicy)
+			if err != nil {
+				return err
+			}
+			var zone *zones.Zone
+			var records []*zones.Record
+			origins := map[string]bool{}
+			for _, r := range l.Resources() {
+				switch r := r.(type) {
+				case *zones.Zone:
+					origins[r.Origin] = true
+					if r.Origin == origin {
+						zone = r
+					}
+				case *zones.Record:
+					if r.Origin == origin {
+						records = append(records, r)
+					}
+				}
+			}
+			if zone == nil {
+				return absent([]zones.Key{zones.KeyOf(zones.KindZone, origin)})
+			}
+			// The serial is that of the last change to the zone, as servers have it.
+			policies, serial := 0, uint32(0)
+			for _, c := range l.Changes {
+				kind, name := c.Key.Kind(), c.Key.Name()
+				mine := kind == zones.KindZone && name == origin ||
+					kind == zones.KindRecord && strings.HasPrefix(name, origin+"/")
+				if kind == zones.KindPolicy && closest(name, origins) == origin {
+					mine = true
+					policies++
+				}
+				if mine {
+					serial = max(serial, uint32(c.Revision))
+					if c.Err != nil {
+						fmt.Fprintf(inv.err, "%s cannot be read and is left out: %v\n", c.Key, c.Err)
+					}
+				}
+			}
+			if policies > 0 {
+				fmt.Fprintf(inv.err, "%s of this zone: not in a master file\n", count(policies, "policy", "policies"))
+			}
+			return zones.MasterFile(inv.out, zone, serial, records)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	return cmd
+}
+
+// closest returns the longest of the origins that holds the name, "" if none does.
+func closest(name string, origins map[string]bool) string {
+	for {
+		if origins[name] {
+			return name
+		}
+		_, parent, ok := strings.Cut(name, ".")
+		if !ok {
+			if origins["."] {
+				return "."
+			}
+			return ""
+		}
+		name = parent
+	}
+}

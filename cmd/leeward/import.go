@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+func newImport(inv *invocation) *cobra.Command {
+	var f changeFlags
+	var prune bool
+	cmd := &cobra.Command{
+		Use: "import ORIGIN FILE|-", Short: "Read a master file into etcd", GroupID: groupResources, Args: cobra.ExactArgs(2),
+		Long: `Read a master file (RFC 1035 section 5) into etcd: its SOA and NS become the Zone, all else Records. Shows what changes
+and validates the result. $INCLUDE reads from the file's folder.`,
+		Example: `  leeward import example.test db.example.test --dry-run
+  leeward import example.test db.example.test --prune    # and delete this zone's records that the file does not have
+  dig @192.0.2.53 example.test AXFR | leeward import example.test -`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			origin := canonical(zones.KindZone, args[0])
+			docs, err := inv.master(origin, args[1])
+			if err != nil {
+				return err
+			}
+			docs = stored(docs)
+			return inv.change(cmd.Context(), f, func(base *store.Listing) (proposal, error) {
+				return imported(base, origin, docs, prune), nil
+			})
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	f.add(cmd)
+	cmd.Flags().BoolVar(&prune, "prune", false, "delete the zone's records that the file does not have")
+	return cmd
+}
+
+// master reads a master file, of which everything must be good.
+func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
+	var r io.Reader = inv.in
+	var folder fs.FS // nil: standard input includes nothing
+	shown := "standard input"
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		r, folder, shown = file, os.DirFS(filepath.Dir(name)), name
+	}
+	docs, problems := zones.ReadMasterFile(shown, origin, r, folder)
+	if wrong := problems.Errors(); len(wrong) > 0 {
+		inv.complain(wrong)
+		return nil, fmt.Errorf("nothing was written: %s in %s; see above", count(len(wrong), "problem"), shown)
+	}
+	inv.complain(problems.Warnings())
+	if len(docs) == 0 {
+		return nil, fmt.Errorf("%s has no records", shown)
+	}
+	return docs, nil
+}
+
+// imported lays a master file over a zone. What a master file cannot say (DNSSEC) stays as it is.
+func imported(base *store.Listing, origin string, docs []zones.Document, prune bool) proposal {
+	for i, d := range docs {
+		z, ok := d.Resource.(*zones.Zone)
+		if !ok || z.DNSSEC != nil {
+			continue
+		}
+		for _, c := range base.Changes {
+			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin && was.DNSSEC != nil {
+				with := *z
+				with.DNSSEC = was.DNSSEC
+				docs[i].Resource = &with
+			}
+		}
+	}
+	p := applied(base, docs, false)
+	if !prune {
+		return p
+	}
+	named := make(map[zones.Key]bool, len(docs))
+	for _, d := range docs {
+		named[d.Resource.Key()] = true
+	}
+	kept := p.docs[:0:0]
+	for _, d := range p.docs {
+		if r, ok := d.Resource.(*zones.Record); ok && r.Origin == origin && !named[r.Key()] {
+			p.onPurpose = "import --prune"
+			continue
+		}
+		kept = append(kept, d)
+	}
+	p.docs = kept
+	for _, c := range base.Changes {
+		if c.Err != nil && c.Key.Kind() == zones.KindRecord && strings.HasPrefix(c.Key.Name(), origin+"/") && !named[c.Key] {
+			p.gone = append(p.gone, c.Key)
+			p.onPurpose = "import --prune"
+		}
+	}
+	return p
+}

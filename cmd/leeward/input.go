@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+)
+
+// inputFlags name the documents that a verb reads.
+type inputFlags struct{ files []string }
+
+func (f *inputFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`FILE`, folder, or - for standard input (repeatable): YAML, JSON or <origin>.zone")
+}
+
+// read reads all that is named. Positions have the paths as they were given.
+func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, error) {
+	if len(f.files) == 0 {
+		return nil, nil, misused("nothing to read; name a file or a folder with -f, or -f - for standard input")
+	}
+	var docs []zones.Document
+	var problems zones.Problems
+	for _, name := range f.files {
+		some, wrong, err := inv.readInput(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		docs, problems = append(docs, some...), append(problems, wrong...)
+	}
+	if len(f.files) > 1 {
+		var wrong zones.Problems
+		docs, wrong = zones.Merge(docs)
+		problems = append(problems, wrong...)
+	}
+	return docs, problems, nil
+}
+
+func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems, error) {
+	if name == "-" {
+		docs, problems := zones.ReadDocuments("standard input", inv.in)
+		return merged(docs, problems)
+	}
+	s, err := os.Stat(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-f: %w", err)
+	}
+	if s.IsDir() {
+		docs, problems := zones.ReadFolder(name, os.DirFS(name))
+		if len(docs) == 0 && len(problems) == 0 {
+			return nil, nil, fmt.Errorf("-f %s: there is no *.yaml, *.yml, *.json or *.zone in this folder", name)
+		}
+		return docs, problems, nil
+	}
+	r, err := os.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-f: %w", err)
+	}
+	defer r.Close()
+	if origin, ok := strings.CutSuffix(filepath.Base(name), ".zone"); ok {
+		docs, problems := zones.ReadMasterFile(name, origin, r, os.DirFS(filepath.Dir(name)))
+		return merged(docs, problems)
+	}
+	docs, problems := zones.ReadDocuments(name, r)
+	return merged(docs, problems)
+}
+
+func merged(docs []zones.Document, problems zones.Problems) ([]zones.Document, zones.Problems, error) {
+	docs, wrong := zones.Merge(docs)
+	return docs, append(problems, wrong...), nil
+}
+
+// stored returns the documents as etcd keeps them: a master file's serial is not kept, as there the serial follows the
+// revision.
+func stored(docs []zones.Document) []zones.Document {
+	docs = slices.Clone(docs)
+	for i := range docs {
+		if z, ok := docs[i].Resource.(*zones.Zone); ok && z.Serial != 0 {
+			without := *z
+			without.Serial = 0
+			docs[i].Resource = &without
+		}
+	}
+	return docs
+}
+
+// complain prints problems, one a line.
+func (inv *invocation) complain(problems zones.Problems) {
+	for _, p := range problems {
+		fmt.Fprintln(inv.err, p)
+	}
+}
+
+// parseKind reads a kind as people write it: "pool", "pools", "Pool".
+func parseKind(s string) (zones.Kind, error) {
+	word := strings.ToLower(s)
+	for _, kind := range zones.Kinds {
+		if word == strings.ToLower(string(kind)) || word+"/" == string(zones.KeyOf(kind, "")) {
+			return kind, nil
+		}
+	}
+	var all []string
+	for _, kind := range zones.Kinds {
+		all = append(all, strings.ToLower(string(kind)))
+	}
+	return "", misused("%q is no kind of resource; the kinds are %s", s, strings.Join(all, ", "))
+}
+
+// parseKeys reads "KIND NAME…" or "KIND/NAME…". A kind alone gives that kind and no names.
+func parseKeys(args []string) (kind zones.Kind, keys []zones.Key, err error) {
+	if len(args) == 0 {
+		return "", nil, nil
+	}
+	if !strings.Contains(args[0], "/") {
+		if kind, err = parseKind(args[0]); err != nil {
+			return "", nil, err
+		}
+		for _, name := range args[1:] {
+			keys = append(keys, zones.KeyOf(kind, canonical(kind, name)))
+		}
+		return kind, keys, nil
+	}
+	for _, arg := range args {
+		word, name, ok := strings.Cut(arg, "/")
+		if !ok || name == "" {
+			return "", nil, misused("%q: write KIND/NAME, as in pool/www-eu", arg)
+		}
+		kind, err := parseKind(word)
+		if err != nil {
+			return "", nil, err
+		}
+		keys = append(keys, zones.KeyOf(kind, canonical(kind, name)))
+	}
+	return "", keys, nil
+}
+
+// canonical spells a name as keys do: domain names in lower case without the final dot.
+func canonical(kind zones.Kind, name string) string {
+	switch kind {
+	case zones.KindZone, zones.KindPolicy:
+		name = strings.ToLower(name)
+		if name != "." {
+			name = strings.TrimSuffix(name, ".")
+		}
+	}
+	return name
+}
+
+// progress tells how far long work is, on one line of a terminal.
+func (inv *invocation) progress(what string) func(done, all int) {
+	if !terminal(inv.err) {
+		return nil
+	}
+	return func(done, all int) {
+		end := "\r"
+		if done == all {
+			end = "\n"
+		}
+		fmt.Fprintf(inv.err, "%s %d of %d%s", what, done, all, end)
+	}
+}
+
+// who names the operator, for what is written into etcd.
+func (inv *invocation) who() string {
+	user := inv.env["USER"]
+	if user == "" {
+		user = "unknown"
+	}
+	if host, err := os.Hostname(); err == nil {
+		return user + "@" + host
+	}
+	return user
+}

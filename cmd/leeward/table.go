@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"leeward/zones"
+)
+
+// printer returns what prints resources as -o says.
+func (inv *invocation) printer(output string) (func([]zones.Resource) error, error) {
+	switch output {
+	case "json":
+		return func(rs []zones.Resource) error { return zones.WriteJSON(inv.out, rs) }, nil
+	case "yaml":
+		return func(rs []zones.Resource) error { return zones.WriteYAML(inv.out, rs) }, nil
+	case "table":
+		return inv.table, nil
+	}
+	return nil, misused("-o %q: it is table, json or yaml", output)
+}
+
+// table prints resources in one table a kind.
+func (inv *invocation) table(rs []zones.Resource) error {
+	if len(rs) == 0 {
+		fmt.Fprintln(inv.err, "There are no such resources.")
+		return nil
+	}
+	byKind := map[zones.Kind][]zones.Resource{}
+	for _, r := range rs {
+		byKind[r.Key().Kind()] = append(byKind[r.Key().Kind()], r)
+	}
+	first := true
+	for _, kind := range zones.Kinds {
+		if len(byKind[kind]) == 0 {
+			continue
+		}
+		if !first {
+			inv.printf("\n")
+		}
+		first = false
+		w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, strings.Join(columns(kind), "\t"))
+		for _, r := range byKind[kind] {
+			fmt.Fprintln(w, strings.Join(cells(r), "\t"))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// columns returns the headings of a kind's table.
+func columns(kind zones.Kind) []string {
+	switch kind {
+	case zones.KindZone:
+		return []string{"ZONE", "NAMESERVERS", "TTL"}
+	case zones.KindRecord:
+		return []string{"RECORD", "TTL", "DATA"}
+	case zones.KindRegion:
+		return []string{"REGION", "LATITUDE", "LONGITUDE"}
+	case zones.KindMonitor:
+		return []string{"MONITOR", "CHECK", "INTERVAL", "TIMEOUT", "FALL", "RISE", "QUORUM"}
+	case zones.KindMap:
+		return []string{"MAP", "PREFIXES"}
+	case zones.KindPool:
+		return []string{"POOL", "REGION", "MONITOR", "MIN HEALTHY"}
+	case zones.KindEndpoint:
+		return []string{"ENDPOINT", "ADDRESSES", "WEIGHT"}
+	case zones.KindPolicy:
+		return []string{"POLICY", "TTL", "PICK", "ANSWERS", "RULES"}
+	default:
+		return []string{"OVERRIDE", "STATE", "UNTIL", "REASON"}
+	}
+}
+
+// cells returns a resource's line under columns.
+func cells(r zones.Resource) []string {
+	dash := func(s string) string {
+		if s == "" {
+			return "-"
+		}
+		return s
+	}
+	degrees := func(f *float64) string {
+		if f == nil {
+			return "-"
+		}
+		return fmt.Sprint(*f)
+	}
+	switch r := r.(type) {
+	case *zones.Zone:
+		return []string{r.Origin, dash(strings.Join(r.Nameservers, ",")), short(r.TTL.Or(zones.DefaultTTL))}
+	case *zones.Record:
+		return []string{r.Key().Name(), dash(optional(r.TTL)), strings.Join(r.Data, " | ")}
+	case *zones.Region:
+		return []string{r.Region, degrees(r.Latitude), degrees(r.Longitude)}
+	case *zones.Monitor:
+		return []string{
+			r.Name, r.Check(), short(r.EffectiveInterval()), short(r.EffectiveTimeout()),
+			fmt.Sprint(r.EffectiveFall()), fmt.Sprint(r.EffectiveRise()), r.Quorum.String(),
+		}
+	case *zones.Map:
+		return []string{r.Map, fmt.Sprint(len(r.Prefixes))}
+	case *zones.Pool:
+		least := "-"
+		if !r.MinHealthy.IsZero() {
+			least = r.MinHealthy.String()
+		}
+		return []string{r.Pool, r.Region, dash(r.Monitor), least}
+	case *zones.Endpoint:
+		var addresses []string
+		for _, a := range r.Addresses {
+			addresses = append(addresses, a.String())
+		}
+		return []string{r.ID(), dash(strings.Join(addresses, ",")), fmt.Sprint(r.EffectiveWeight())}
+	case *zones.Policy:
+		pick := r.Pick
+		if pick == "" {
+			pick = zones.PickWeighted
+		}
+		return []string{r.Name, short(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
+	case *zones.Override:
+		until := "-"
+		if r.Until != nil {
+			until = r.Until.UTC().Format(time.RFC3339)
+		}
+		return []string{r.Target, string(r.State), until, dash(r.Reason)}
+	}
+	return []string{r.Key().Name()}
+}
+
+// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us".
+func rules(p *zones.Policy) string {
+	var all []string
+	for _, rule := range p.Rules {
+		word, order := "nearest", slices.Clone(rule.Nearest)
+		if len(rule.Failover) > 0 {
+			word = "failover"
+			for _, step := range rule.Failover {
+				var names []string
+				for _, w := range step.Pools {
+					names = append(names, w.Pool)
+				}
+				order = append(order, strings.Join(names, "+"))
+			}
+		}
+		text := word + " " + strings.Join(order, ",")
+		if rule.When != nil {
+			text = "when … " + text
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
+}
+
+func optional(d zones.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return short(d.Std())
+}
+
+// short spells a duration without its zero parts: "1h", not "1h0m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
