@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,7 @@ func show(m *dns.Msg) string {
 		name    string
 		records []dns.RR
 	}{{"answer", m.Answer}, {"authority", m.Ns}, {"additional", m.Extra}} {
+		sortAddresses(section.records)
 		for _, r := range section.records {
 			if opt, ok := r.(*dns.OPT); ok {
 				fmt.Fprintf(&out, "> opt %d%s\n", opt.UDPSize(), showOptions(opt))
@@ -203,6 +205,17 @@ func show(m *dns.Msg) string {
 		}
 	}
 	return out.String()
+}
+
+// sortAddresses sorts a response's last RRset if it is of addresses: a policy draws their order by lot.
+func sortAddresses(records []dns.RR) {
+	first := len(records)
+	for ; first > 0; first-- {
+		if kind := records[first-1].Header().Rrtype; kind != dns.TypeA && kind != dns.TypeAAAA {
+			break
+		}
+	}
+	slices.SortFunc(records[first:], func(a, b dns.RR) int { return strings.Compare(a.String(), b.String()) })
 }
 
 func showOptions(opt *dns.OPT) (text string) {

@@ -100,7 +100,9 @@ func TestSlowSenderIsClosed(t *testing.T) {
 		s := newServer(t)
 		conn, _, ended := piped(s, "192.0.2.200")
 		begin := time.Now()
+		given := make(chan struct{})
 		go func() {
+			defer close(given)
 			for _, b := range frame(t, "mail.example.test.", dns.TypeA, 1) {
 				if _, err := conn.Write([]byte{b}); err != nil {
 					return
@@ -116,6 +118,7 @@ func TestSlowSenderIsClosed(t *testing.T) {
 			t.Error("not counted as slow")
 		}
 		_ = conn.Close()
+		<-given
 	})
 }
 
