@@ -16,17 +16,17 @@ func (m *master) generate(text string) error {
 	}
 	start, stop, step, err := parseRange(span)
 	if err != nil {
-		return err
+		return m.fault(err)
 	}
 	pattern, err := parsePattern(strings.Trim(rest, " \t"))
 	if err != nil {
-		return err
+		return m.fault(err)
 	}
 	var made []byte
 	for i := start; i <= stop; i += step {
 		made = pattern.appendFor(made[:0], i)
 		if len(made) == 0 || made[0] == '$' {
-			return errors.New("$GENERATE: after the range comes an owner, and then the rest of a record")
+			return m.fault(errors.New("$GENERATE: after the range comes an owner, and then the rest of a record"))
 		}
 		m.entry.text = append(m.entry.text[:0], made...)
 		if err := m.record(m.entry.text); err != nil {

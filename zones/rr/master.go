@@ -91,6 +91,10 @@ func (m *master) read(r io.Reader) error {
 		if long != nil {
 			line, long = append(long, line...), nil
 		}
+		if err != nil && err != io.EOF {
+			m.first = m.line + 1
+			return m.fault(err)
+		}
 		if len(line) > 0 {
 			m.line++
 			if err := m.add(bytes.TrimRight(line, "\r\n")); err != nil {
@@ -99,10 +103,6 @@ func (m *master) read(r io.Reader) error {
 		}
 		if err == io.EOF {
 			break
-		}
-		if err != nil {
-			m.first = m.line + 1
-			return m.fault(err)
 		}
 	}
 	if m.entry.depth > 0 {
@@ -134,10 +134,6 @@ func (m *master) add(line []byte) error {
 }
 
 func (m *master) fault(err error) error {
-	var e *SyntaxError
-	if errors.As(err, &e) { // of an included file: it says where already
-		return err
-	}
 	return &SyntaxError{File: m.file, Line: m.first, Err: err}
 }
 
@@ -331,9 +327,9 @@ func (m *master) directive(text string) error {
 			m.hasTTL, m.fixedTTL = true, true
 		}
 	case "$INCLUDE":
-		err = m.include(fields)
+		return m.include(fields)
 	case "$GENERATE":
-		err = m.generate(string(bytes.Trim(rest, " \t")))
+		return m.generate(string(bytes.Trim(rest, " \t")))
 	default:
 		err = fmt.Errorf("directive %s: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; "+
 			`an owner that begins with "$" is written with \$`, verb)
@@ -346,35 +342,42 @@ func (m *master) directive(text string) error {
 
 // include reads another file in place (RFC 1035 section 5.1). Its $ORIGIN, $TTL and last owner do not outlive it.
 func (m *master) include(fields []string) error {
+	inner, f, err := m.open(fields)
+	if err != nil {
+		return m.fault(err)
+	}
+	defer f.Close()
+	return inner.read(f)
+}
+
+func (m *master) open(fields []string) (*master, fs.File, error) {
 	if len(fields) != 1 && len(fields) != 2 {
-		return errors.New("$INCLUDE: it takes a file, and after it an origin if that is to be another")
+		return nil, nil, errors.New("$INCLUDE: it takes a file, and after it an origin if that is to be another")
 	}
 	if m.folder == nil {
-		return errors.New("$INCLUDE: not allowed here; put the records into the file itself")
+		return nil, nil, errors.New("$INCLUDE: not allowed here; put the records into the file itself")
 	}
 	if m.depth+1 >= maxInclude {
-		return fmt.Errorf("$INCLUDE %s: more than %d files deep; does it include itself?", fields[0], maxInclude)
+		return nil, nil, fmt.Errorf("$INCLUDE %s: more than %d files deep; does it include itself?", fields[0], maxInclude)
 	}
 	name := strings.Trim(fields[0], `"`)
 	place := path.Join(path.Dir(m.place), name)
 	if path.IsAbs(name) || strings.Contains(name, `\`) || !fs.ValidPath(place) || place == "." {
-		return fmt.Errorf("$INCLUDE %s: not a file within the folder; give its path relative to this file's", fields[0])
+		return nil, nil, fmt.Errorf("$INCLUDE %s: not a file within the folder; give its path relative to this file's", fields[0])
 	}
 	origin := m.origin
 	if len(fields) == 2 {
 		var err error
 		if origin, err = ParseRelative(fields[1], m.origin); err != nil {
-			return fmt.Errorf("$INCLUDE: origin: %w", err)
+			return nil, nil, fmt.Errorf("$INCLUDE: origin: %w", err)
 		}
 	}
 	f, err := m.folder.Open(place)
 	if err != nil {
-		return fmt.Errorf("$INCLUDE: %w", err)
+		return nil, nil, fmt.Errorf("$INCLUDE: %w", err)
 	}
-	defer f.Close()
-	inner := master{
+	return &master{
 		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each,
 		origin: origin, owner: m.owner, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
-	}
-	return inner.read(f)
+	}, f, nil
 }

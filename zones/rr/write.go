@@ -20,8 +20,8 @@ type Set struct {
 
 // WriteMaster writes a master file in one fixed form, so that reading it and writing it again gives the same octets: one
 // record a line, all names in full, TTL and class on every line. The SOA of the origin comes first, and then all is in
-// canonical order (RFC 4034 section 6): owners, the origin's own records at their head, then types by number, then data as
-// strings of octets. Records that are there twice are written once. The sets are left as they are.
+// canonical order (RFC 4034 section 6): owners, the origin's own records at their head, then types by number, then TTLs, of
+// which an RRset should have one, then data as strings of octets. Records that are there twice are written once. The sets are left as they are.
 func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	sorted := slices.Clone(sets)
 	slices.SortStableFunc(sorted, func(a, b Set) int {
@@ -39,8 +39,12 @@ func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	out.WriteString("; zone " + string(appendName(nil, origin)) + "\n")
 	var line []byte
-	for _, set := range sorted {
+	for i := 0; i < len(sorted); {
+		set := sorted[i]
 		data := slices.Clone(set.Data)
+		for i++; i < len(sorted) && sorted[i].Owner == set.Owner && sorted[i].Type == set.Type && sorted[i].TTL == set.TTL; i++ {
+			data = append(data, sorted[i].Data...)
+		}
 		slices.SortFunc(data, bytes.Compare)
 		for _, d := range slices.CompactFunc(data, bytes.Equal) {
 			text, err := FormatData(set.Type, d)
