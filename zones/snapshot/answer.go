@@ -38,6 +38,8 @@ type Answer struct {
 	Policy *steer.Policy
 	Family steer.Family
 	Zone   int // offset of the zone's apex within the looked-up name
-	// NegativeAuthority: what to append when Steered has no address of the family (NODATA).
+	// Negative is the SOA to append where Steered comes to no address of the family (NODATA).
 	Negative Set
+
+	star, lower []byte // scratch: the wildcard's name; a name out of RDATA
 }

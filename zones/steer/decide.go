@@ -57,7 +57,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		t.chosen(pool, d, candidates)
 	}
 	d.Scope = uint8(geo.Span(c.addr, constant.first, constant.last))
-	if p.Pick == zones.PickSticky && w.mattered(pool, p.Answers) {
+	if p.Pick == zones.PickSticky && w.mattered(pool) {
 		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
 	}
 }
@@ -190,9 +190,9 @@ func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
 	return pool, t
 }
 
-// mattered reports whether the client's prefix decided anything in a sticky pick.
-func (w *walk) mattered(pool *Pool, answers int) bool {
-	return w.shared || pool != nil && pool.fallback[w.family].len() > answers
+// mattered reports whether the client's prefix decided anything in a sticky pick: the pool, the addresses or their order.
+func (w *walk) mattered(pool *Pool) bool {
+	return w.shared || pool != nil && pool.fallback[w.family].len() > 1
 }
 
 // below scales 64 random bits to a number below n.

@@ -70,6 +70,9 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 	return p
 }
 
+// Endpoints returns how many endpoints the pool has.
+func (p *Pool) Endpoints() int { return len(p.endpoints) }
+
 // candidates lists the addresses of a family that may be named.
 func (p *Pool) candidates(f Family, may func(*endpoint, netip.Addr) bool) (cs []candidate) {
 	for i := range p.endpoints {

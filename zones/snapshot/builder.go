@@ -1,0 +1,552 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/steer"
+)
+
+// Builder makes snapshots from a catalog, each from the one before. It belongs to one goroutine.
+type Builder struct {
+	now      func() time.Time
+	seed     maphash.Seed
+	compiler *steer.Compiler
+	last     *Snapshot
+
+	pools    map[string]*slot // by name; numbers stay while the pool is there
+	policies map[string]*placed
+	regions  map[string]int32 // by name; numbers are never taken back
+	poolIDs  numbers
+	policyID numbers
+	expiries map[string]time.Time // overrides in force that end by themselves
+	problems map[zones.Key]zones.Problem
+}
+
+type slot struct {
+	number int32
+	region string
+}
+
+// placed is a policy and where it stands.
+type placed struct {
+	number int32
+	origin string
+	name   rr.Name
+}
+
+// numbers gives out small numbers and takes them back.
+type numbers struct {
+	next int32
+	free []int32
+}
+
+func (n *numbers) take() int32 {
+	if last := len(n.free) - 1; last >= 0 {
+		x := n.free[last]
+		n.free = n.free[:last]
+		return x
+	}
+	n.next++
+	return n.next - 1
+}
+
+func (n *numbers) put(x int32) { n.free = append(n.free, x) }
+
+// NewBuilder returns a builder. now tells when overrides end.
+func NewBuilder(now func() time.Time) *Builder {
+	b := &Builder{now: now, seed: maphash.MakeSeed(), regions: map[string]int32{}}
+	b.clear()
+	return b
+}
+
+// clear forgets all but the numbers of regions.
+func (b *Builder) clear() {
+	b.last = &Snapshot{origins: map[rr.Name]int{}, program: &steer.Program{}}
+	b.pools, b.policies = map[string]*slot{}, map[string]*placed{}
+	b.poolIDs, b.policyID = numbers{}, numbers{}
+	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
+}
+
+// Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
+// empty where only the geo table is another one (nil: no location is known) or an override has ended. Problems are all
+// that could not be compiled, not only the new ones.
+func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapshot, zones.Problems) {
+	u := b.begin(c, d, g)
+	u.gather(d)
+	u.endOverrides()
+	u.compilePools()
+	u.compilePolicies()
+	u.editZones()
+	b.last = u.finish()
+	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {
+		return strings.Compare(string(x.Key), string(y.Key))
+	})
+	return b.last, problems
+}
+
+// NextExpiry returns when the next override ends; zero: none does. Update is due then.
+func (b *Builder) NextExpiry() time.Time {
+	var next time.Time
+	for _, t := range b.expiries {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
+
+// update is one call of Update: what is to be made anew, found from what has changed.
+type update struct {
+	*Builder
+	catalog  *zones.Catalog
+	out      *Snapshot
+	pools    map[string]bool // to compile again
+	policies map[string]bool
+	zones    map[string]bool // to build from nothing
+	touched  map[string]bool // whose serial may have moved
+	edits    map[string][]edit
+	all      bool // every policy is to be compiled again
+}
+
+func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
+	fresh := b.compiler == nil || b.compiler.Table() != g || b.compiler.Shared() > 64+4*len(b.policies)
+	if fresh {
+		b.compiler = steer.NewCompiler(g)
+	}
+	if d.Full {
+		b.clear()
+	}
+	out := *b.last
+	if d.Revision != 0 {
+		out.revision = d.Revision
+	}
+	return &update{
+		Builder: b, catalog: c, out: &out, all: fresh,
+		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{}, touched: map[string]bool{},
+		edits: map[string][]edit{},
+	}
+}
+
+// gather sorts the changed keys by what they call for.
+func (u *update) gather(d zones.Delta) {
+	if d.Full {
+		for _, kind := range zones.Kinds {
+			if kind == zones.KindRecord {
+				continue // a zone that is built takes its records along
+			}
+			u.catalog.Each(kind, func(r zones.Resource) bool {
+				u.changed(r.Key())
+				return true
+			})
+		}
+		return
+	}
+	for _, k := range d.Keys {
+		u.changed(k)
+	}
+}
+
+func (u *update) changed(k zones.Key) {
+	name := k.Name()
+	switch k.Kind() {
+	case zones.KindZone:
+		u.zones[name] = true
+	case zones.KindRecord:
+		u.record(k)
+	case zones.KindRegion, zones.KindMap:
+		u.all = true
+	case zones.KindPool:
+		u.pools[name] = true
+	case zones.KindEndpoint:
+		pool, _, _ := strings.Cut(name, "/")
+		u.pools[pool] = true
+	case zones.KindMonitor:
+		u.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
+			if p := r.(*zones.Pool); p.Monitor == name {
+				u.pools[p.Pool] = true
+			}
+			return true
+		})
+	case zones.KindPolicy:
+		u.policies[name] = true
+	case zones.KindOverride:
+		u.override(name)
+	}
+}
+
+// override marks the pools that an override is about, and remembers when it ends.
+func (u *update) override(target string) {
+	delete(u.expiries, target)
+	if o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override); ok && o.Until != nil && u.now().Before(*o.Until) {
+		u.expiries[target] = *o.Until
+	}
+	kind, name, _ := strings.Cut(target, "/")
+	switch kind {
+	case "region":
+		u.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
+			if p := r.(*zones.Pool); p.Region == name {
+				u.pools[p.Pool] = true
+			}
+			return true
+		})
+	case "pool":
+		u.pools[name] = true
+	case "endpoint":
+		pool, _, _ := strings.Cut(name, "/")
+		u.pools[pool] = true
+	}
+}
+
+// endOverrides marks what ended overrides were about.
+func (u *update) endOverrides() {
+	for target, end := range u.expiries {
+		if !u.now().Before(end) {
+			u.override(target)
+		}
+	}
+}
+
+// word is the override of a target in force.
+func (u *update) word(target string) zones.Word {
+	o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override)
+	if !ok || o.Until != nil && !u.now().Before(*o.Until) {
+		return ""
+	}
+	return o.State
+}
+
+// compilePools makes the pools anew that changed, and marks the policies that refer to one that came, went or moved.
+func (u *update) compilePools() {
+	if len(u.pools) == 0 {
+		return
+	}
+	compiled := slices.Clone(u.out.program.Pools)
+	for _, name := range slices.Sorted(maps.Keys(u.pools)) {
+		pool, _ := u.catalog.Get(zones.KeyOf(zones.KindPool, name)).(*zones.Pool)
+		s := u.Builder.pools[name]
+		if pool == nil {
+			if s != nil {
+				compiled[s.number] = nil
+				u.poolIDs.put(s.number)
+				delete(u.Builder.pools, name)
+				u.usersOf(name)
+			}
+			continue
+		}
+		if s == nil {
+			s = &slot{number: u.poolIDs.take()}
+			u.Builder.pools[name] = s
+		}
+		if s.region != pool.Region {
+			s.region = pool.Region
+			u.usersOf(name)
+		}
+		monitor, _ := u.catalog.Get(zones.KeyOf(zones.KindMonitor, pool.Monitor)).(*zones.Monitor)
+		for int(s.number) >= len(compiled) {
+			compiled = append(compiled, nil)
+		}
+		var checked *health.Monitor
+		if monitor != nil {
+			checked = &monitor.Monitor
+		}
+		compiled[s.number] = steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word)
+	}
+	u.out.program = &steer.Program{Pools: compiled}
+}
+
+// usersOf marks the policies that name a pool.
+func (u *update) usersOf(pool string) {
+	for _, p := range u.catalog.PoliciesUsing(pool) {
+		u.policies[p.Name] = true
+	}
+}
+
+// world is what policies refer to.
+func (u *update) world() steer.World {
+	return steer.World{
+		Pool: func(name string) (int32, *zones.Pool) {
+			pool, _ := u.catalog.Get(zones.KeyOf(zones.KindPool, name)).(*zones.Pool)
+			if s := u.Builder.pools[name]; s != nil && pool != nil {
+				return s.number, pool
+			}
+			return -1, nil
+		},
+		Region: func(name string) (int32, *zones.Region) {
+			n, ok := u.regions[name]
+			if !ok {
+				n = int32(len(u.regions))
+				u.regions[name] = n
+			}
+			r, _ := u.catalog.Get(zones.KeyOf(zones.KindRegion, name)).(*zones.Region)
+			return n, r
+		},
+		Map: func(name string) *zones.Map {
+			m, _ := u.catalog.Get(zones.KeyOf(zones.KindMap, name)).(*zones.Map)
+			return m
+		},
+	}
+}
+
+// compilePolicies makes the policies anew that changed, and edits the names they steer.
+func (u *update) compilePolicies() {
+	for origin := range u.zones { // a zone that came or went may take over names
+		for name := range u.Builder.policies {
+			if name == origin || strings.HasSuffix(name, "."+origin) {
+				u.policies[name] = true
+			}
+		}
+	}
+	if u.all {
+		u.catalog.Each(zones.KindPolicy, func(r zones.Resource) bool {
+			u.policies[r.(*zones.Policy).Name] = true
+			return true
+		})
+	}
+	if len(u.policies) == 0 {
+		return
+	}
+	u.out.policies = slices.Clone(u.out.policies)
+	world := u.world()
+	for _, name := range slices.Sorted(maps.Keys(u.policies)) {
+		key := zones.KeyOf(zones.KindPolicy, name)
+		p, _ := u.catalog.Get(key).(*zones.Policy)
+		old := u.Builder.policies[name]
+		origin := u.catalog.ZoneOf(name)
+		if old != nil && (p == nil || old.origin != origin) {
+			u.edit(old.origin, edit{name: old.name, kind: setPolicy, n: -1})
+			u.out.policies[old.number] = nil
+			u.policyID.put(old.number)
+			delete(u.Builder.policies, name)
+			old = nil
+		}
+		delete(u.problems, key)
+		if p == nil || origin == "" {
+			continue
+		}
+		owner, err := rr.ParseName(name)
+		var compiled *steer.Policy
+		if err == nil {
+			compiled, err = u.compiler.Policy(p, world)
+		}
+		if err != nil { // what serves now goes on serving
+			u.problems[key] = zones.Problem{Key: key, Message: err.Error()}
+			continue
+		}
+		if old == nil {
+			old = &placed{u.policyID.take(), origin, owner}
+			u.Builder.policies[name] = old
+			for int(old.number) >= len(u.out.policies) {
+				u.out.policies = append(u.out.policies, nil)
+			}
+			u.edit(origin, edit{name: owner, kind: setPolicy, n: old.number})
+		}
+		u.out.policies[old.number] = compiled
+		u.touched[origin] = true
+	}
+}
+
+func (u *update) edit(origin string, e edit) {
+	u.edits[origin] = append(u.edits[origin], e)
+	u.touched[origin] = true
+}
+
+// record edits the name that a static RRset belongs to.
+func (u *update) record(k zones.Key) {
+	origin, rest, _ := strings.Cut(k.Name(), "/")
+	owner, typ, _ := strings.Cut(rest, "/")
+	zone, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+	apex, err := rr.ParseName(origin)
+	if zone == nil || err != nil {
+		return // the zone takes its records along when it comes, and did when it went
+	}
+	if r, ok := u.catalog.Get(k).(*zones.Record); ok {
+		if e, ok := u.put(zone, apex, r); ok {
+			u.edit(origin, e)
+		}
+		return
+	}
+	name, err := rr.ParseRelative(owner, apex)
+	t, terr := rr.ParseType(typ)
+	if err == nil && terr == nil {
+		u.edit(origin, edit{name: name, kind: dropSet, typ: t})
+	}
+}
+
+// put is the edit that puts a static RRset.
+func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, bool) {
+	delete(u.problems, r.Key())
+	name, err := rr.ParseRelative(r.Owner, apex)
+	typ, terr := rr.ParseType(r.Type)
+	if err == nil {
+		err = terr
+	}
+	if err != nil { // the catalog has let it through: say so rather than lose it in silence
+		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
+		return edit{}, false
+	}
+	ttl := steer.Seconds(r.TTL.Or(zone.TTL.Or(zones.DefaultTTL)))
+	return edit{name: name, kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
+		count := 0
+		for _, text := range r.Data {
+			data, err := rr.ParseData(typ, text, apex)
+			if err != nil {
+				u.problems[r.Key()] = zones.Problem{Key: r.Key(), Field: "data", Message: err.Error()}
+				continue
+			}
+			dst = appendRecord(dst, typ, ttl, data)
+			count++
+		}
+		return dst, count
+	}}, true
+}
+
+// editZones makes the edits, zone by zone.
+func (u *update) editZones() {
+	for _, origin := range slices.Sorted(maps.Keys(u.zones)) {
+		u.buildZone(origin)
+	}
+	for _, origin := range slices.Sorted(maps.Keys(u.touched)) {
+		apex, err := rr.ParseName(origin)
+		if err != nil {
+			continue
+		}
+		at, ok := u.out.origins[apex]
+		z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+		if !ok || z == nil || u.zones[origin] {
+			continue
+		}
+		next := *u.out.zones[at]
+		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+		next.negative = negative
+		next.tree = next.tree.apply(apex, append(u.edits[origin], soa))
+		u.out.zones = slices.Clone(u.out.zones)
+		u.out.zones[at] = &next
+	}
+}
+
+// buildZone builds a zone that came or changed from nothing, or takes out one that went.
+func (u *update) buildZone(origin string) {
+	apex, err := rr.ParseName(origin)
+	if err != nil {
+		return
+	}
+	u.out.origins, u.out.zones = maps.Clone(u.out.origins), slices.Clone(u.out.zones)
+	at, known := u.out.origins[apex]
+	z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+	if z == nil {
+		if known {
+			last := len(u.out.zones) - 1
+			u.out.zones[at] = u.out.zones[last]
+			u.out.origins[u.out.zones[at].origin] = at
+			u.out.zones = u.out.zones[:last]
+			delete(u.out.origins, apex)
+		}
+	} else {
+		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+		edits := []edit{soa}
+		if ns, ok := nsOf(z, apex); ok {
+			edits = append(edits, ns)
+		}
+		t := &tree{seed: u.seed, shards: make([]*shard, 1)}
+		u.catalog.EachRecord(origin, func(r *zones.Record) bool {
+			if e, ok := u.put(z, apex, r); ok {
+				edits = append(edits, e)
+			}
+			if len(edits) == editsAtOnce {
+				t, edits = t.apply(apex, edits), edits[:0]
+			}
+			return true
+		})
+		for _, p := range u.Builder.policies {
+			if p.origin == origin {
+				edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
+			}
+		}
+		built := &zone{origin: apex, tree: t.apply(apex, edits), negative: negative}
+		if !known {
+			at = len(u.out.zones)
+			u.out.origins[apex] = at
+			u.out.zones = append(u.out.zones, nil)
+		}
+		u.out.zones[at] = built
+	}
+	u.out.depths = 0
+	for o := range u.out.origins {
+		u.out.depths |= depthBit(o)
+	}
+}
+
+// finish counts.
+func (u *update) finish() *Snapshot {
+	s := u.out
+	s.stats = Stats{Zones: len(s.zones), Policies: len(u.Builder.policies), Pools: len(u.Builder.pools)}
+	for _, z := range s.zones {
+		s.stats.Names += z.tree.names
+		s.stats.Records += z.tree.sets
+	}
+	for _, p := range s.program.Pools {
+		if p != nil {
+			s.stats.Endpoints += p.Endpoints()
+		}
+	}
+	return s
+}
+
+// editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
+const editsAtOnce = 1 << 16
+
+// soaOf returns the edit that puts the zone's SOA, and the SOA as negative answers have it: its TTL is at most its
+// MINIMUM (RFC 2308 section 3).
+func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, []byte) {
+	data := soaData(z, serial)
+	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
+	negative := min(ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
+	return edit{name: apex, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {
+		return appendRecord(dst, rr.TypeSOA, ttl, data), 1
+	}}, appendRecord(nil, rr.TypeSOA, negative, data)
+}
+
+// soaData is the SOA's RDATA (RFC 1035 section 3.3.13).
+func soaData(z *zones.Zone, serial uint32) []byte {
+	var data []byte
+	for _, s := range []string{z.MName(), z.RName()} {
+		n, err := rr.ParseName(s)
+		if err != nil { // not of a zone that the catalog let through
+			n = rr.Root
+		}
+		data = append(data, n...)
+	}
+	data = binary.BigEndian.AppendUint32(data, serial)
+	for _, d := range []time.Duration{
+		z.Refresh.Or(zones.DefaultRefresh), z.Retry.Or(zones.DefaultRetry), z.Expire.Or(zones.DefaultExpire),
+		z.NegativeTTL.Or(zones.DefaultNegativeTTL),
+	} {
+		data = binary.BigEndian.AppendUint32(data, steer.Seconds(d))
+	}
+	return data
+}
+
+// nsOf returns the edit that puts the zone's NS.
+func nsOf(z *zones.Zone, apex rr.Name) (edit, bool) {
+	var names []rr.Name
+	for _, s := range z.Nameservers {
+		if n, err := rr.ParseName(s); err == nil {
+			names = append(names, n)
+		}
+	}
+	return edit{name: apex, kind: putSet, typ: rr.TypeNS, set: func(dst []byte) ([]byte, int) {
+		for _, n := range names {
+			dst = appendRecord(dst, rr.TypeNS, steer.Seconds(z.TTL.Or(zones.DefaultTTL)), []byte(n))
+		}
+		return dst, len(names)
+	}}, len(names) > 0
+}

@@ -1,0 +1,206 @@
+package snapshot
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"leeward/zones/rr"
+)
+
+// edit is one change to one name of a zone.
+type edit struct {
+	hash uint64
+	name rr.Name
+	typ  rr.Type // of the RRset to put or drop; 0: the policy, or the number of names below
+	kind editKind
+	n    int32 // the policy's number (-1: none), or by how much the number of names below changes
+
+	// set appends the RRset in wire form (see Set) and returns how many records there are; called once, when its shard is
+	// built, so that a million records are never in wire form twice.
+	set func(dst []byte) ([]byte, int)
+}
+
+type editKind uint8
+
+const (
+	putSet editKind = iota
+	dropSet
+	setPolicy
+	addKids
+)
+
+// draft is a name while it is being changed.
+type draft struct {
+	node
+	name rr.Name
+	sets []draftSet
+	was  standing
+}
+
+type draftSet struct {
+	typ   rr.Type
+	count int
+	wire  []byte
+}
+
+// standing is what a name counts as.
+type standing struct{ exists, cut bool }
+
+// apply makes the edits and returns the new tree; apex is the zone's origin. Edits of one name are made in their order.
+func (t *tree) apply(apex rr.Name, edits []edit) *tree {
+	out := *t
+	out.shards = slices.Clone(t.shards)
+	for len(edits) > 0 {
+		for i := range edits {
+			edits[i].hash = t.hash([]byte(edits[i].name))
+		}
+		slices.SortStableFunc(edits, func(a, b edit) int {
+			return cmp.Compare(out.shardOf(a.hash), out.shardOf(b.hash))
+		})
+		kids := map[rr.Name]int32{} // whose number of names below changes, and by how much
+		for len(edits) > 0 {
+			at := out.shardOf(edits[0].hash)
+			n := 1
+			for n < len(edits) && out.shardOf(edits[n].hash) == at {
+				n++
+			}
+			out.shards[at] = out.rebuild(out.shards[at], apex, edits[:n], kids)
+			edits = edits[n:]
+		}
+		edits = nil
+		for name, n := range kids {
+			if n != 0 {
+				edits = append(edits, edit{name: name, kind: addKids, n: n})
+			}
+		}
+	}
+	if want := shardsFor(out.names); want > 4*len(out.shards) {
+		return out.resize(want)
+	}
+	return &out
+}
+
+// rebuild returns a shard with the edits made, and notes in kids which names came to exist or ceased to.
+func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]int32) *shard {
+	drafts := map[rr.Name]*draft{}
+	for _, e := range edits {
+		d := drafts[e.name]
+		if d == nil {
+			d = old.draft(e.name, e.hash, apex)
+			drafts[e.name] = d
+		}
+		d.apply(e)
+	}
+	s := &shard{}
+	if old != nil {
+		s.arena = make([]byte, 0, len(old.arena)+64*len(edits))
+		s.nodes = make([]node, 0, len(old.nodes)+len(drafts))
+		for i := range old.nodes {
+			n := &old.nodes[i]
+			if drafts[rr.Name(old.name(n))] == nil {
+				s.add(*n, old.name(n), old.setsBytes(n))
+			}
+		}
+	}
+	var sets []byte
+	for _, e := range edits { // in the order of the edits, so that a tree always comes out the same
+		d := drafts[e.name]
+		if d == nil {
+			continue
+		}
+		delete(drafts, e.name)
+		now := d.standing(apex)
+		if now.exists != d.was.exists {
+			change := int32(1)
+			if !now.exists {
+				change = -1
+			}
+			t.names += int(change)
+			if d.name.IsWildcard() {
+				t.stars += int(change)
+			}
+			if d.name != apex {
+				kids[d.name.Parent()] += change
+			}
+		}
+		t.sets += len(d.sets) - int(d.count)
+		if now.cut != d.was.cut {
+			t.cuts += map[bool]int{true: 1, false: -1}[now.cut]
+		}
+		if !now.exists {
+			continue
+		}
+		sets = sets[:0]
+		for _, x := range d.sets {
+			sets = binary.BigEndian.AppendUint16(sets, uint16(x.typ))
+			sets = binary.BigEndian.AppendUint16(sets, uint16(x.count))
+			sets = binary.BigEndian.AppendUint32(sets, uint32(len(x.wire)))
+			sets = append(sets, x.wire...)
+		}
+		d.count = uint16(len(d.sets))
+		s.add(d.node, []byte(d.name), sets)
+	}
+	s.arena, s.nodes = slices.Clip(s.arena), slices.Clip(s.nodes)
+	if cap(s.arena) > len(s.arena)+len(s.arena)/16 {
+		s.arena = slices.Clone(s.arena)
+	}
+	s.index()
+	return s
+}
+
+// draft opens a name for changes.
+func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
+	d := &draft{node: node{hash: hash, policy: -1}, name: name}
+	if n := s.find(hash, []byte(name)); n != nil {
+		d.node = *n
+		s.each(n, func(typ uint16, count int, wire []byte) {
+			d.sets = append(d.sets, draftSet{rr.Type(typ), count, wire})
+		})
+	}
+	d.was = d.standing(apex)
+	return d
+}
+
+func (d *draft) standing(apex rr.Name) standing {
+	ns := slices.ContainsFunc(d.sets, func(x draftSet) bool { return x.typ == rr.TypeNS })
+	return standing{
+		exists: len(d.sets) > 0 || d.policy >= 0 || d.kids > 0,
+		cut:    ns && d.name != apex,
+	}
+}
+
+func (d *draft) apply(e edit) {
+	switch e.kind {
+	case setPolicy:
+		d.policy = e.n
+	case addKids:
+		d.kids += uint32(e.n)
+	case putSet, dropSet:
+		i, found := slices.BinarySearchFunc(d.sets, e.typ, func(x draftSet, t rr.Type) int { return cmp.Compare(x.typ, t) })
+		if e.kind == dropSet {
+			if found {
+				d.sets = slices.Delete(d.sets, i, i+1)
+			}
+			return
+		}
+		wire, count := e.set(nil)
+		if count == 0 {
+			return
+		}
+		if !found {
+			d.sets = slices.Insert(d.sets, i, draftSet{})
+		}
+		d.sets[i] = draftSet{e.typ, count, wire}
+	}
+}
+
+// appendRecord appends one record with an owner still to be filled in.
+func appendRecord(dst []byte, typ rr.Type, ttl uint32, data []byte) []byte {
+	dst = append(dst, 0, 0)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(typ))
+	dst = binary.BigEndian.AppendUint16(dst, 1) // IN
+	dst = binary.BigEndian.AppendUint32(dst, ttl)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(data)))
+	return append(dst, data...)
+}

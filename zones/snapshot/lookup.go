@@ -1,0 +1,189 @@
+package snapshot
+
+import (
+	"encoding/binary"
+
+	"leeward/zones/rr"
+	"leeward/zones/steer"
+)
+
+const (
+	classIN  = 1
+	classANY = 255
+)
+
+// Lookup finds what there is for a question by the algorithm of RFC 1034 section 4.3.2 with RFC 2308 and RFC 4592. name
+// is in wire form, lower case, with the root label. It allocates nothing once a's scratch space has grown.
+func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
+	a.reset()
+	if qclass != classIN && qclass != classANY {
+		return
+	}
+	var offsets [128]uint8
+	labels := 0
+	for at := 0; at < len(name) && name[at] != 0 && labels < len(offsets); at += int(name[at]) + 1 {
+		offsets[labels] = uint8(at)
+		labels++
+	}
+	z, depth := s.zoneOf(name, offsets[:labels], qtype == uint16(rr.TypeDS))
+	if z == nil {
+		return
+	}
+	apex := len(name) - 1
+	if depth < labels {
+		apex = int(offsets[depth])
+	}
+	a.Zone = apex
+	z.lookup(name, offsets[:depth], rr.Type(qtype), s, a)
+}
+
+// zoneOf returns the zone that is closest to a name, and how many labels of the name stand before its origin. The DS of
+// a zone is the parent's to answer (RFC 4035 3.1.4.1), if that is here too.
+func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int) {
+	var child *zone
+	for i := 0; i <= len(offsets); i++ {
+		if left := len(offsets) - i; left < 64 && s.depths&(1<<left) == 0 {
+			continue
+		}
+		at := len(name) - 1
+		if i < len(offsets) {
+			at = int(offsets[i])
+		}
+		if n, ok := s.origins[rr.Name(name[at:])]; ok {
+			if i == 0 && parent && len(offsets) > 0 {
+				child = s.zones[n]
+				continue
+			}
+			return s.zones[n], i
+		}
+	}
+	return child, 0
+}
+
+// lookup finds name in the zone; above holds the offsets of its labels before the apex.
+func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a *Answer) {
+	t := z.tree
+	a.Negative = Set{Wire: z.negative, Count: 1, Owner: a.Zone}
+	sh, n := t.find(name)
+	found := 0 // how many labels were taken off until a name existed
+	for ; n == nil; sh, n = t.find(name[above[found]:]) {
+		if found++; found >= len(above) {
+			sh, n = t.find(name[a.Zone:])
+			found = len(above)
+			break
+		}
+	}
+	if n == nil { // not even an apex: the zone has only just come
+		a.Outcome, a.Authority = NameError, a.Negative
+		return
+	}
+	if t.cuts > 0 {
+		// The cut nearest to the apex hides all that is at and below it (RFC 1034 4.2.1), but for its own DS.
+		for i := len(above) - 1; i >= found; i-- {
+			csh, c := sh, n
+			if i > found {
+				csh, c = t.find(name[above[i]:])
+			}
+			if c == nil {
+				continue
+			}
+			if count, ns := csh.set(c, uint16(rr.TypeNS)); ns != nil {
+				if i == 0 && qtype == rr.TypeDS {
+					break
+				}
+				z.refer(Set{ns, count, int(above[i])}, a)
+				return
+			}
+		}
+	}
+	if found == 0 {
+		z.answer(sh, n, qtype, s, a)
+		return
+	}
+	if t.stars > 0 {
+		encloser := a.Zone
+		if found < len(above) {
+			encloser = int(above[found])
+		}
+		a.star = append(append(a.star[:0], 1, '*'), name[encloser:]...)
+		if sh, n = t.find(a.star); n != nil {
+			z.answer(sh, n, qtype, s, a)
+			return
+		}
+	}
+	a.Outcome, a.Authority = NameError, a.Negative
+}
+
+// answer takes what a node has for a type. The owner is the name that was asked, a wildcard's too.
+func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer) {
+	if n.policy >= 0 {
+		switch qtype {
+		case rr.TypeA, rr.TypeANY:
+			a.Outcome, a.Policy, a.Family = Steered, s.policies[n.policy], steer.V4
+			return
+		case rr.TypeAAAA:
+			a.Outcome, a.Policy, a.Family = Steered, s.policies[n.policy], steer.V6
+			return
+		}
+	}
+	if count, wire := sh.set(n, uint16(qtype)); wire != nil {
+		a.Outcome, a.Answer = Positive, Set{Wire: wire, Count: count}
+		return
+	}
+	if qtype == rr.TypeANY && n.count > 0 { // one RRset is enough (RFC 8482 section 4.1)
+		b := sh.arena[n.sets:]
+		length := binary.BigEndian.Uint32(b[4:])
+		a.Outcome = Positive
+		a.Answer = Set{Wire: b[setHead : setHead+length], Count: int(binary.BigEndian.Uint16(b[2:]))}
+		return
+	}
+	if count, wire := sh.set(n, uint16(rr.TypeCNAME)); wire != nil {
+		a.lower = appendLower(a.lower[:0], wire[recordHead:])
+		a.Outcome, a.Answer, a.Target = Alias, Set{Wire: wire, Count: count}, a.lower
+		return
+	}
+	a.Outcome, a.Authority = NoData, a.Negative
+}
+
+// recordHead is the length of a record in a Set before its RDATA.
+const recordHead = 12
+
+// refer answers with a delegation and what addresses of its name servers this zone holds (RFC 1034 4.3.2 step 3b).
+func (z *zone) refer(ns Set, a *Answer) {
+	a.Outcome, a.Authority = Referral, ns
+	for b := ns.Wire; len(b) >= recordHead; {
+		length := recordHead + int(binary.BigEndian.Uint16(b[recordHead-2:]))
+		a.lower = appendLower(a.lower[:0], b[recordHead:length])
+		target := a.lower
+		b = b[length:]
+		sh, n := z.tree.find(target)
+		if n == nil {
+			continue
+		}
+		for _, typ := range [...]rr.Type{rr.TypeA, rr.TypeAAAA} {
+			_, wire := sh.set(n, uint16(typ))
+			for len(wire) >= recordHead {
+				length := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+				a.Glue = append(append(a.Glue, target...), wire[2:length]...)
+				a.GlueCount++
+				wire = wire[length:]
+			}
+		}
+	}
+}
+
+// reset empties the answer and keeps its scratch space.
+func (a *Answer) reset() {
+	*a = Answer{Glue: a.Glue[:0], star: a.star[:0], lower: a.lower[:0]}
+}
+
+// appendLower appends a name in lower case. Label lengths are below 64 and so no letters.
+func appendLower(dst, name []byte) []byte {
+	for _, c := range name {
+		if c-'A' < 26 {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

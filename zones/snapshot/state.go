@@ -1,0 +1,178 @@
+package snapshot
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"leeward/zones"
+)
+
+// Saved says what a copy on disk is of.
+type Saved struct {
+	Format   int       `json:"format"`
+	Revision int64     `json:"revision"` // of the source
+	Cluster  uint64    `json:"cluster"`  // etcd's cluster id; 0 of a folder
+	Time     time.Time `json:"time"`     // when it was saved, by this machine's clock
+	Count    int       `json:"count"`    // resources
+}
+
+// stateFormat is the version of the file's layout. A file of a newer one is refused.
+const stateFormat = 1
+
+// StateFile is the name of the last good copy within the --state folder.
+const StateFile = "last-good"
+
+// Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for each
+// resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy, synced and
+// renamed, so that at any moment one whole copy is there. meta's Format and Count are filled in.
+func Save(folder string, meta Saved, resources []zones.Resource) error {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	f, err := os.CreateTemp(folder, StateFile+".*")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	err = writeState(f, meta, resources)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(folder, StateFile))
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w; the copy from before stays", errors.Join(err, os.Remove(f.Name())))
+	}
+	if d, err := os.Open(folder); err == nil { // so that the rename survives a power cut, where the file system can do it
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+func writeState(w io.Writer, meta Saved, resources []zones.Resource) error {
+	z := gzip.NewWriter(w)
+	sum := sha256.New()
+	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
+	meta.Format, meta.Count = stateFormat, len(resources)
+	head, err := json.Marshal(meta)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b, "%s\n", head)
+	for _, r := range resources {
+		value, err := zones.Encode(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Key(), err)
+		}
+		b.WriteString(string(r.Key()))
+		if z, ok := r.(*zones.Zone); ok && z.Serial != 0 {
+			fmt.Fprintf(b, "\x1f%d", z.Serial)
+		}
+		b.WriteByte('\t')
+		b.Write(value)
+		b.WriteByte('\n')
+	}
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(z, "%s\n", hex.EncodeToString(sum.Sum(nil)))
+	return z.Close()
+}
+
+// Load reads the last good copy from the --state folder. The error wraps fs.ErrNotExist where there is none; any other
+// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so.
+func Load(folder string) (Saved, []zones.Change, error) {
+	file := filepath.Join(folder, StateFile)
+	f, err := os.Open(file)
+	if err != nil {
+		return Saved{}, nil, fmt.Errorf("state: %w", err)
+	}
+	defer f.Close()
+	meta, changes, err := readState(f)
+	if err != nil {
+		return Saved{}, nil, fmt.Errorf("state: %s cannot be used: %w; it is left alone and written again once the source has been read", file, err)
+	}
+	return meta, changes, nil
+}
+
+func readState(r io.Reader) (meta Saved, changes []zones.Change, err error) {
+	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<16))
+	if err != nil {
+		return meta, nil, err
+	}
+	sum := sha256.New()
+	lines := bufio.NewReaderSize(z, 1<<16)
+	var line, next []byte // the last line is the sum of all before it: look one ahead
+	for n := 0; ; n++ {
+		next, err = readLine(lines)
+		if errors.Is(err, io.EOF) && len(next) == 0 {
+			break
+		}
+		if err != nil {
+			return meta, nil, fmt.Errorf("line %d: %w", n+1, err)
+		}
+		if n > 0 {
+			sum.Write(line)
+			if err := meta.take(n, line, &changes); err != nil {
+				return meta, nil, err
+			}
+		}
+		line = next
+	}
+	if want := hex.EncodeToString(sum.Sum(nil)); want != string(bytes.TrimSpace(line)) {
+		return meta, nil, errors.New("its checksum does not match its content")
+	}
+	if meta.Count != len(changes) {
+		return meta, nil, fmt.Errorf("it should hold %d resources and holds %d", meta.Count, len(changes))
+	}
+	return meta, changes, nil
+}
+
+// take reads the n-th line, from 1.
+func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
+	if n == 1 {
+		if err := json.Unmarshal(line, meta); err != nil {
+			return fmt.Errorf("line 1: %w", err)
+		}
+		if meta.Format != stateFormat {
+			return fmt.Errorf("it has format %d, and this Leeward reads format %d", meta.Format, stateFormat)
+		}
+		return nil
+	}
+	text, value, found := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("\t"))
+	if !found {
+		return fmt.Errorf("line %d: no tab after the key", n)
+	}
+	key, serial, _ := strings.Cut(string(text), "\x1f")
+	c := zones.Change{Key: zones.Key(key), Revision: meta.Revision}
+	c.Resource, c.Err = zones.Decode(c.Key, value)
+	if z, ok := c.Resource.(*zones.Zone); ok && serial != "" {
+		if _, err := fmt.Sscan(serial, &z.Serial); err != nil {
+			return fmt.Errorf("line %d: serial: %w", n, err)
+		}
+	}
+	*changes = append(*changes, c)
+	return nil
+}
+
+// readLine reads a line with its end, however long.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadBytes('\n')
+	if errors.Is(err, io.EOF) && len(line) > 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return line, err
+}
