@@ -1,0 +1,297 @@
+package snapshot_test
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"leeward/geo"
+	"leeward/health"
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+var rewrite = flag.Bool("update", false, "write the answers into the scenarios")
+
+// TestScenarios plays testdata/*.txt: resources as documents, then a script whose answers follow each line after "> ".
+//
+//	dig NAME TYPE [client=ADDR] [dice=N]   what the tree holds, and what the policy decides
+//	explain NAME TYPE client=ADDR          why
+//	verdict STATE ENDPOINT|POOL/*…         a verdict flips
+//	apply FILE | delete KIND NAME…         a change, as one batch
+//	wait DURATION                          time passes
+//	print                                  the compiled zones
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { play(t, file) })
+	}
+}
+
+func play(t *testing.T, file string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t, archive)
+	script := &archive.Files[slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "script" })]
+	var out strings.Builder
+	for _, line := range strings.Split(strings.TrimSuffix(string(script.Data), "\n"), "\n") {
+		if strings.HasPrefix(line, ">") {
+			continue
+		}
+		out.WriteString(line + "\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		for _, answer := range s.do(strings.Fields(line)) {
+			out.WriteString("> " + answer + "\n")
+		}
+	}
+	if *rewrite {
+		script.Data = []byte(out.String())
+		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(script.Data), out.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// stage is a catalog, a builder and verdicts, with a clock of its own.
+type stage struct {
+	t       *testing.T
+	archive *txtar.Archive
+	now     time.Time
+	catalog *zones.Catalog
+	builder *snapshot.Builder
+	table   *geo.Table
+	shot    *snapshot.Snapshot
+	view    *steer.View
+	states  map[string]health.State
+	rev     int64
+}
+
+func newStage(t *testing.T, archive *txtar.Archive) *stage {
+	s := &stage{t: t, archive: archive, now: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), states: map[string]health.State{}}
+	clock := func() time.Time { return s.now }
+	s.catalog, s.builder = zones.NewCatalog(clock), snapshot.NewBuilder(clock)
+	var networks []geo.Network
+	for _, line := range strings.Split(strings.TrimSpace(s.file("geo")), "\n") {
+		f := strings.Fields(line) // PREFIX CONTINENT COUNTRY LAT LON ASN
+		if len(f) != 6 {
+			continue
+		}
+		lat, _ := strconv.ParseFloat(f[3], 64)
+		lon, _ := strconv.ParseFloat(f[4], 64)
+		asn, _ := strconv.Atoi(f[5])
+		country, subdivision, _ := strings.Cut(f[2], "-")
+		if subdivision != "" {
+			subdivision = f[2]
+		}
+		networks = append(networks, geo.Network{Prefix: netip.MustParsePrefix(f[0]), ASN: uint32(asn), Location: geo.Location{
+			Continent: f[1], Country: country, Subdivision: subdivision, Latitude: lat, Longitude: lon, HasPoint: true,
+		}})
+	}
+	var err error
+	if s.table, err = geo.Compile(networks); err != nil {
+		t.Fatal(err)
+	}
+	s.apply("resources.yaml", true)
+	return s
+}
+
+func (s *stage) file(name string) string {
+	for _, f := range s.archive.Files {
+		if f.Name == name {
+			return string(f.Data)
+		}
+	}
+	return ""
+}
+
+func (s *stage) apply(name string, full bool) []string {
+	docs, problems := zones.ReadDocuments(name, strings.NewReader(s.file(name)))
+	if err := problems.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	var changes []zones.Change
+	for _, d := range docs {
+		changes = append(changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: s.rev + 1})
+	}
+	return s.batch(zones.Batch{Full: full, Changes: changes})
+}
+
+func (s *stage) batch(b zones.Batch) (out []string) {
+	s.rev++
+	b.Revision = s.rev
+	return append(out, s.update(s.catalog.Apply(b))...)
+}
+
+func (s *stage) update(d zones.Delta) (out []string) {
+	var problems zones.Problems
+	s.shot, problems = s.builder.Update(s.catalog, d, s.table)
+	s.view = steer.NewView(s.shot.Program(), s.verdict, s.view)
+	for _, p := range append(s.catalog.Problems(), problems...) {
+		out = append(out, "problem: "+p.String())
+	}
+	for _, h := range s.catalog.Held() {
+		out = append(out, "held: "+h.Key.String()+": "+h.Why)
+	}
+	return out
+}
+
+func (s *stage) verdict(t health.Target) health.State {
+	pool, _, _ := strings.Cut(t.Endpoint, "/")
+	for _, name := range []string{t.Endpoint + "@" + t.Address.String(), t.Endpoint, pool + "/*"} {
+		if state, ok := s.states[name]; ok {
+			return state
+		}
+	}
+	return health.Unknown
+}
+
+func (s *stage) do(words []string) []string {
+	options := map[string]string{}
+	for _, w := range words {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			options[k] = v
+		}
+	}
+	switch words[0] {
+	case "dig":
+		return s.dig(words[1], words[2], options)
+	case "explain":
+		req := steer.Request{Client: netip.MustParseAddr(options["client"])}
+		if words[2] == "AAAA" {
+			req.Family = steer.V6
+		}
+		return strings.Split(strings.TrimSuffix(s.shot.Policy(words[1]).Explain(s.view, &req).String(), "\n"), "\n")
+	case "verdict":
+		state := map[string]health.State{"up": health.Up, "down": health.Down, "unknown": health.Unknown}[words[1]]
+		for _, e := range words[2:] {
+			s.states[e] = state
+		}
+		s.view = steer.NewView(s.shot.Program(), s.verdict, s.view)
+		return nil
+	case "apply":
+		return s.apply(words[1], false)
+	case "delete":
+		var changes []zones.Change
+		for _, name := range words[2:] {
+			changes = append(changes, zones.Change{Key: zones.KeyOf(zones.Kind(words[1]), name), Revision: s.rev + 1})
+		}
+		return s.batch(zones.Batch{Changes: changes, Accepted: s.rev + 1})
+	case "wait":
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now = s.now.Add(d)
+		if end := s.builder.NextExpiry(); !end.IsZero() && !s.now.Before(end) {
+			return s.update(zones.Delta{})
+		}
+		return nil
+	case "print":
+		var b strings.Builder
+		if err := s.shot.Print(&b); err != nil {
+			s.t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	}
+	s.t.Fatalf("unknown line %q", words)
+	return nil
+}
+
+var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN"}
+
+func (s *stage) dig(name, typ string, options map[string]string) []string {
+	qname, err := rr.ParseName(name)
+	qtype, terr := rr.ParseType(typ)
+	if err != nil || terr != nil {
+		s.t.Fatal(err, terr)
+	}
+	var a snapshot.Answer
+	s.shot.Lookup([]byte(qname), uint16(qtype), 1, &a)
+	if a.Outcome == snapshot.Steered {
+		return s.steer(&a, options)
+	}
+	out := []string{outcomes[a.Outcome]}
+	out = append(out, s.records("", qname, a.Answer)...)
+	out = append(out, s.records("authority ", qname, a.Authority)...)
+	glue := a.Glue
+	for range a.GlueCount {
+		owner, rest, err := rr.CutName(glue)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		length := 10 + int(binary.BigEndian.Uint16(rest[8:]))
+		out = append(out, "glue "+s.record(owner, rest[:length]))
+		glue = rest[length:]
+	}
+	return out
+}
+
+func (s *stage) records(section string, qname rr.Name, set snapshot.Set) (out []string) {
+	for b := set.Wire; len(b) > 0; {
+		length := 12 + int(binary.BigEndian.Uint16(b[10:]))
+		out = append(out, section+s.record(qname[set.Owner:], b[2:length]))
+		b = b[length:]
+	}
+	if len(out) != set.Count {
+		s.t.Errorf("%d records where Count is %d", len(out), set.Count)
+	}
+	return out
+}
+
+func (s *stage) record(owner rr.Name, b []byte) string {
+	typ := rr.Type(binary.BigEndian.Uint16(b))
+	text, err := rr.FormatData(typ, b[10:])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %d %s %s", owner, binary.BigEndian.Uint32(b[4:]), typ, text)
+}
+
+func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
+	client := netip.MustParseAddr("198.51.100.1")
+	if c := options["client"]; c != "" {
+		client = netip.MustParseAddr(c)
+	}
+	dice, _ := strconv.ParseUint(options["dice"], 10, 64)
+	var d steer.Decision
+	a.Policy.Decide(s.view, &steer.Request{Client: client, Family: a.Family, Random: dice}, &d)
+	if d.Count == 0 {
+		return []string{"NODATA, no address of this family"}
+	}
+	var addrs []string
+	for i := range d.Count {
+		size := len(d.Addresses) / d.Count
+		addr, _ := netip.AddrFromSlice(d.Addresses[i*size : (i+1)*size])
+		addrs = append(addrs, addr.String())
+	}
+	slices.Sort(addrs)
+	open := ""
+	if d.FailOpen {
+		open = " (fail open)"
+	}
+	return []string{fmt.Sprintf("%s TTL %d scope /%d%s", strings.Join(addrs, " "), d.TTL, d.Scope, open)}
+}
