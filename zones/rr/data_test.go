@@ -332,7 +332,10 @@ func BenchmarkParseData(b *testing.B) {
 		kind Type
 		text string
 	}{
-		{TypeA, "192.0.2.1"}, {TypeAAAA, "2001:db8::1"}, {TypeCNAME, "www.example.test."}, {TypeMX, "10 mail.example.test."},
+		{TypeA, "192.0.2.1"},
+		{TypeAAAA, "2001:db8::1"},
+		{TypeCNAME, "www.example.test."},
+		{TypeMX, "10 mail.example.test."},
 		{TypeTXT, `"v=spf1 -all"`},
 	} {
 		b.Run(bench.kind.String(), func(b *testing.B) {
