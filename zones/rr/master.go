@@ -143,11 +143,12 @@ func (m *master) record(text []byte) error {
 	if len(text) > 0 && !isBlank(text[0]) {
 		token, text = cutToken(text)
 		if m.owner == "" || !bytes.Equal(token, m.ownerRaw) {
-			owner, err := ParseRelative(string(token), m.origin)
+			var buf [MaxName]byte
+			n, err := parseName(&buf, token, m.origin, true)
 			if err != nil {
 				return m.fault(err)
 			}
-			m.owner, m.ownerRaw = owner, append(m.ownerRaw[:0], token...)
+			m.owner, m.ownerRaw = Name(buf[:n]), append(m.ownerRaw[:0], token...)
 		}
 	}
 	rr := RR{Owner: m.owner, File: m.file, Line: m.first}

@@ -59,8 +59,8 @@ func ParseRelative(s string, origin Name) (Name, error) {
 
 // parseName writes the wire form of s to buf and returns its length. A name without a final dot has the origin appended;
 // with an empty origin that is an error. With fold, A to Z become a to z, but not in the origin, which is so already.
-func parseName(buf *[MaxName]byte, s string, origin Name, fold bool) (int, error) {
-	switch s {
+func parseName[T string | []byte](buf *[MaxName]byte, s T, origin Name, fold bool) (int, error) {
+	switch string(s) {
 	case "":
 		return 0, errors.New(`name "": empty; the root is written "."`)
 	case ".":
@@ -78,7 +78,7 @@ func parseName(buf *[MaxName]byte, s string, origin Name, fold bool) (int, error
 		case c == '.':
 			length := n - start - 1
 			if length == 0 {
-				return 0, fmt.Errorf("name %q: it has an empty label; take out the extra dot", s)
+				return 0, fmt.Errorf("name %q: it has an empty label; take out the extra dot", string(s))
 			}
 			buf[start] = byte(length)
 			start = n
@@ -90,33 +90,33 @@ func parseName(buf *[MaxName]byte, s string, origin Name, fold bool) (int, error
 			continue
 		case c == '\\':
 			var width int
-			if c, width = unescape(s[i+1:]); width == 0 {
-				return 0, fmt.Errorf(`name %q: \ must be followed by a character or by three digits up to 255`, s)
+			if c, width = unescape(string(s[i+1 : min(len(s), i+4)])); width == 0 {
+				return 0, fmt.Errorf(`name %q: \ must be followed by a character or by three digits up to 255`, string(s))
 			}
 			i += width
 		case c <= ' ' || c == 0x7f || c == '"' || c == '(' || c == ')' || c == ';':
-			return 0, fmt.Errorf(`name %q: character %q; if it is meant to be in the name, write it as \%03d`, s, c, c)
+			return 0, fmt.Errorf(`name %q: character %q; if it is meant to be in the name, write it as \%03d`, string(s), c, c)
 		case c >= 0x80:
-			return 0, fmt.Errorf("name %q: character outside of ASCII; write internationalised labels in their xn-- form", s)
+			return 0, fmt.Errorf("name %q: character outside of ASCII; write internationalised labels in their xn-- form", string(s))
 		}
 		if fold && 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
 		if n-start > MaxLabel {
-			return 0, fmt.Errorf("name %q: a label is longer than %d octets", s, MaxLabel)
+			return 0, fmt.Errorf("name %q: a label is longer than %d octets", string(s), MaxLabel)
 		}
 		if n >= MaxName-1 { // the root label must still fit
-			return 0, fmt.Errorf("name %q: longer than %d octets", s, MaxName)
+			return 0, fmt.Errorf("name %q: longer than %d octets", string(s), MaxName)
 		}
 		buf[n] = c
 		n++
 	}
 	buf[start] = byte(n - start - 1)
 	if origin == "" {
-		return 0, fmt.Errorf("name %q: relative, and there is no origin here; end it with a dot", s)
+		return 0, fmt.Errorf("name %q: relative, and there is no origin here; end it with a dot", string(s))
 	}
 	if n+len(origin) > MaxName {
-		return 0, fmt.Errorf("name %q: longer than %d octets with its origin %s", s, MaxName, origin)
+		return 0, fmt.Errorf("name %q: longer than %d octets with its origin %s", string(s), MaxName, origin)
 	}
 	return n + copy(buf[n:], origin), nil
 }
