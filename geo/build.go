@@ -60,10 +60,10 @@ func build(w walk) (*ranges, error) {
 	return r, nil
 }
 
-// sparse is how few ranges of a family do without an index: an index is of 65,537 numbers.
+// sparse is how few ranges of a family do without: IPv4's index is of 65,537 numbers.
 const sparse = 4096
 
-// index makes the indexes over leading bits.
+// index makes what a search starts from.
 func (r *ranges) index() {
 	if len(r.v4) > sparse {
 		r.index4 = make([]uint32, 1<<16+1)
@@ -76,13 +76,9 @@ func (r *ranges) index() {
 		}
 	}
 	if len(r.v6) > sparse {
-		r.index6 = make([]uint32, 1<<16+1)
-		at := 0
-		for slot := range r.index6 {
-			for at < len(r.v6) && r.v6[at] < (unicast+uint64(slot))<<(64-19) {
-				at++
-			}
-			r.index6[slot] = uint32(at)
+		r.every6 = make([]uint64, 0, (len(r.v6)+stride-1)/stride)
+		for at := 0; at < len(r.v6); at += stride {
+			r.every6 = append(r.every6, r.v6[at])
 		}
 	}
 }

@@ -2,8 +2,13 @@ package geo
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 )
+
+func addr6Prefix(upper, lower uint64, bits int) netip.Prefix {
+	return netip.PrefixFrom(addr6(upper, lower), bits).Masked()
+}
 
 // TestIndexChangesNothing holds the search from the index against the search without.
 func TestIndexChangesNothing(t *testing.T) {
@@ -26,6 +31,11 @@ func TestIndexChangesNothing(t *testing.T) {
 		}
 		networks = append(networks, network)
 	}
+	for i := range 2_000 { // many starts with one upper half
+		network := Network{Prefix: addr6Prefix(0x20010db8<<32, uint64(i)<<8, 120+i%9), ASN: uint32(i)}
+		network.Location.Country = []string{"DE", "FR", "US"}[i%3]
+		networks = append(networks, network)
+	}
 	seen := map[string]bool{}
 	distinct := networks[:0]
 	for _, n := range networks {
@@ -39,11 +49,11 @@ func TestIndexChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := table.places
-	if r.index4 == nil || r.index6 == nil || len(r.deep) == 0 {
+	if r.index4 == nil || r.every6 == nil || len(r.deep) == 0 {
 		t.Fatalf("%d and %d ranges (%d within a /64) do not try the index", len(r.v4), len(r.v6), len(r.deep))
 	}
 	bare := r
-	bare.index4, bare.index6 = nil, nil
+	bare.index4, bare.every6 = nil, nil
 	check4 := func(a uint32) {
 		if got, want := r.leaf4(a), bare.leaf4(a); got != want {
 			t.Fatalf("%s: leaf %d, without the index %d", addr4(a), got, want)
