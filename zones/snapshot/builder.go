@@ -304,6 +304,9 @@ func (u *update) compilePolicies() {
 				u.policies[name] = true
 			}
 		}
+		for _, p := range u.catalog.PoliciesIn(origin) {
+			u.policies[p.Name] = true
+		}
 	}
 	if u.all {
 		u.catalog.Each(zones.KindPolicy, func(r zones.Resource) bool {

@@ -1,0 +1,224 @@
+package snapshot_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// A snapshot that was made change by change is the one that is made from nothing.
+func TestChangeByChange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "*", "x.*.a", "d.e.f.g", "e.f.g"}
+		for rev := int64(1); rev <= 12; rev++ {
+			batch := zones.Batch{Revision: rev, Accepted: rev}
+			for range rapid.IntRange(1, 6).Draw(t, "changes") {
+				batch.Changes = append(batch.Changes, randomChange(t, owners, rev))
+			}
+			shot, problems := b.Update(c, c.Apply(batch), nil)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			fresh, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: rev}, nil)
+			if diff := cmp.Diff(printed(t, fresh), printed(t, shot)); diff != "" {
+				t.Fatalf("revision %d, from nothing (-) and change by change (+):\n%s", rev, diff)
+			}
+			if diff := cmp.Diff(fresh.Stats(), shot.Stats()); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+// randomChange puts or deletes a zone, a record, a pool or a policy.
+func randomChange(t *rapid.T, owners []string, rev int64) zones.Change {
+	origin := rapid.SampledFrom([]string{"example.test", "a.example.test"}).Draw(t, "origin")
+	var r zones.Resource
+	switch rapid.SampledFrom([]string{"zone", "record", "record", "record", "pool", "policy"}).Draw(t, "kind") {
+	case "zone":
+		r = &zones.Zone{Origin: origin, Nameservers: []string{"ns.example.net"}, TTL: zones.Duration(time.Duration(rev) * time.Minute)}
+	case "record":
+		typ := rapid.SampledFrom([]string{"TXT", "A", "NS"}).Draw(t, "type")
+		owner := rapid.SampledFrom(owners).Draw(t, "owner")
+		if typ == "NS" && (owner == "@" || strings.Contains(owner, "*")) {
+			typ = "TXT"
+		}
+		r = &zones.Record{Origin: origin, Owner: owner, Type: typ, Data: []string{map[string]string{"TXT": "text", "A": "192.0.2.1", "NS": "ns"}[typ]}}
+	case "pool":
+		r = &zones.Pool{Pool: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "pool"), Region: "here"}
+	case "policy":
+		name := rapid.SampledFrom([]string{"www.example.test", "www.a.example.test", "a.example.test"}).Draw(t, "policy")
+		r = &zones.Policy{Name: name, Rules: []zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}}}}}}}
+	}
+	c := zones.Change{Key: r.Key(), Resource: r, Revision: rev}
+	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+		c.Resource = nil
+	}
+	return c
+}
+
+func printed(t interface{ Fatal(...any) }, s *snapshot.Snapshot) string {
+	var b strings.Builder
+	if err := s.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// many is a catalog of policies with pools of six endpoints each, and records.
+func many(tb testing.TB, policies, records int) *zones.Catalog {
+	c := zones.NewCatalog(time.Now)
+	rs := []zones.Resource{
+		&zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.net"}},
+		&zones.Region{Region: "here"},
+	}
+	for i := range policies {
+		pool := fmt.Sprintf("pool-%d", i)
+		rs = append(rs, &zones.Pool{Pool: pool, Region: "here"}, policy(i, pool))
+		for k := range 6 {
+			rs = append(rs, &zones.Endpoint{Pool: pool, Endpoint: fmt.Sprintf("lb-%d", k), Addresses: []netip.Addr{
+				netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(k + 1)}),
+			}})
+		}
+	}
+	for i := range records {
+		rs = append(rs, &zones.Record{Origin: "example.test", Owner: fmt.Sprintf("host-%d", i), Type: "A", Data: []string{"192.0.2.1"}})
+	}
+	b := zones.Batch{Revision: 1, Full: true}
+	for _, r := range rs {
+		b.Changes = append(b.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 1})
+	}
+	c.Apply(b)
+	if ps := c.Problems().Errors(); len(ps) > 0 {
+		tb.Fatal(ps[0])
+	}
+	return c
+}
+
+func policy(i int, pool string) *zones.Policy {
+	return &zones.Policy{Name: fmt.Sprintf("www-%d.example.test", i), Rules: []zones.Rule{
+		{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: pool, Weight: 1}}}}},
+	}}
+}
+
+func TestLookupAllocatesNothing(t *testing.T) {
+	c := many(t, 1, 100)
+	shot, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+	var a snapshot.Answer
+	for _, name := range []string{"host-7.example.test", "nothing-here-with-a-long-name-beyond-thirty-two.example.test", "www-0.example.test", "example.net"} {
+		n, err := rr.ParseName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := []byte(n)
+		if got := testing.AllocsPerRun(100, func() { shot.Lookup(raw, 1, 1, &a) }); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := snapshot.Load(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	c := many(t, 3, 5)
+	var rs []zones.Resource
+	for _, k := range zones.Kinds {
+		c.Each(k, func(r zones.Resource) bool { rs = append(rs, r); return true })
+	}
+	want := snapshot.Saved{Revision: 42, Cluster: 7, Time: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
+	if err := snapshot.Save(dir, want, rs); err != nil {
+		t.Fatal(err)
+	}
+	meta, changes, err := snapshot.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if meta.Revision != 42 || meta.Cluster != 7 || !meta.Time.Equal(want.Time) || len(changes) != len(rs) {
+		t.Errorf("loaded %+v with %d resources, saved %d", meta, len(changes), len(rs))
+	}
+	back := zones.NewCatalog(time.Now)
+	back.Apply(zones.Batch{Revision: 42, Full: true, Changes: changes})
+	one, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true}, nil)
+	two, _ := snapshot.NewBuilder(time.Now).Update(back, zones.Delta{Full: true}, nil)
+	if diff := cmp.Diff(printed(t, one), printed(t, two)); diff != "" {
+		t.Error(diff)
+	}
+
+	file := filepath.Join(dir, snapshot.StateFile)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{
+		"cut short": good[:len(good)/2], "empty": {}, "text": []byte("not gzip"),
+		"a bit flipped":  append(append(append([]byte{}, good[:len(good)/2]...), good[len(good)/2]^1), good[len(good)/2+1:]...),
+		"cut at the end": good[:len(good)-9],
+	} {
+		if err := os.WriteFile(file, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := snapshot.Load(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: loaded, or taken for missing: %v", name, err)
+		}
+	}
+	if left, _ := filepath.Glob(file + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, names := range []int{10_000, 1_000_000} {
+		c := many(b, 1, names)
+		shot, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+		for _, host := range []string{"host", "none"} {
+			var questions [4096][]byte
+			for i := range questions {
+				n, err := rr.ParseName(fmt.Sprintf("%s-%d.example.test", host, i*names/len(questions)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				questions[i] = []byte(n)
+			}
+			b.Run(fmt.Sprintf("%s/%d", host, names), func(b *testing.B) {
+				b.ReportAllocs()
+				var a snapshot.Answer
+				for i := 0; b.Loop(); i++ {
+					shot.Lookup(questions[i%len(questions)], 1, 1, &a)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkUpdate is what one changed endpoint costs with 10,000 policies beside it.
+func BenchmarkUpdate(b *testing.B) {
+	c := many(b, 10_000, 0)
+	builder := snapshot.NewBuilder(time.Now)
+	builder.Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+	rev := int64(1)
+	for b.Loop() {
+		rev++
+		i := int(rev) % 10_000
+		r := &zones.Endpoint{Pool: fmt.Sprintf("pool-%d", i), Endpoint: "lb-0", Addresses: []netip.Addr{
+			netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), byte(rev)}),
+		}}
+		d := c.Apply(zones.Batch{Revision: rev, Changes: []zones.Change{{Key: r.Key(), Resource: r, Revision: rev}}})
+		builder.Update(c, d, nil)
+	}
+}
