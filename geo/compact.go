@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -185,7 +186,7 @@ func readCompact(data string) (*layer, error) {
 	if len(data) < len(compactMagic) || data[:len(compactMagic)] != compactMagic {
 		return nil, errors.New("not a compact table of countries")
 	}
-	r := bufio.NewReader(flate.NewReader(bytes.NewReader([]byte(data[len(compactMagic):]))))
+	r := bufio.NewReader(flate.NewReader(strings.NewReader(data[len(compactMagic):])))
 	built, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, err

@@ -230,6 +230,17 @@ func TestSeveralDatabases(t *testing.T) {
 	}
 }
 
+func TestFlatASNLeavesLocationsToTheEmbeddedTable(t *testing.T) {
+	table := openAll(t, put(t, "asn.mmdb", database(t, mmdbwriter.Options{DatabaseType: "asn"},
+		entry{"130.149.0.0/16", object{"asn": str("AS680")}})))
+	if got := at(table, "130.149.7.201").Country; got != "DE" {
+		t.Errorf("country %q, want DE", got)
+	}
+	if got, _ := table.ASNOf(netip.MustParseAddr("130.149.7.201")); got != 680 {
+		t.Errorf("AS%d, want AS680", got)
+	}
+}
+
 // TestAgreesWithReader holds the table against look-ups by the library that reads the format.
 func TestAgreesWithReader(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

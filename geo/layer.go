@@ -51,6 +51,13 @@ func readLayer(data []byte) (*layer, error) {
 	if l.source.Gives = records.gives(); l.source.Gives == "" {
 		return nil, records.useless()
 	}
+	// A flat database may have had either: what it does not know must not stand in the way of those that do.
+	if !records.points && !records.countries {
+		l.places, l.locations = nil, nil
+	}
+	if !records.systems {
+		l.systems = nil
+	}
 	return l, nil
 }
 
