@@ -74,7 +74,14 @@ func (c *Catalog) Apply(b Batch) Delta {
 		}
 	}
 	c.revision = b.Revision
-	c.accepted = max(c.accepted, b.Accepted)
+	if b.Accepted > c.accepted {
+		c.accepted = b.Accepted
+		for key, v := range c.waiting {
+			if _, ok := v.resource.(*Policy); ok {
+				c.dirty[key] = struct{}{} // it may have waited for that alone
+			}
+		}
+	}
 
 	changes := b.Changes
 	if !b.Full {
@@ -411,8 +418,27 @@ func (c *Catalog) touchedZone(z *Zone) {
 	if parent := c.zoneOf(parentName(z.Origin)); parent != nil {
 		c.dirty[parent.zone.Key()] = struct{}{}
 	}
+	for name := parentName(z.Origin); name != ""; name = parentName(name) {
+		if above := c.states[name]; above != nil {
+			c.disturbBelow(above, ownerIn(z.Origin, name))
+		}
+	}
 	c.dirty[z.Key()] = struct{}{}
 	if s := c.states[z.Origin]; s != nil {
 		c.drop(s)
+	}
+}
+
+// disturbBelow marks the records of an origin dirty that are at or below an owner: another zone comes or goes there.
+func (c *Catalog) disturbBelow(z *zoneState, cut string) {
+	for owner, sets := range z.owners {
+		if rest, ok := strings.CutSuffix(owner, cut); !ok || rest != "" && rest[len(rest)-1] != '.' {
+			continue
+		}
+		for sets != "" {
+			var set packedSet
+			set, sets = sets.next()
+			c.dirty[KeyOf(KindRecord, z.origin+"/"+owner+"/"+set.kind)] = struct{}{}
+		}
 	}
 }

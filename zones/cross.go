@@ -63,7 +63,8 @@ func (c *Catalog) refer(x *crossed, field string, kind Kind, name string) bool {
 		x.add(CodeReference, field, "%s %q has no version that can be used; see its own problem", what, name)
 		return false
 	}
-	x.add(CodeReference, field, "no %s %q; %s", what, name, c.known(kind, name))
+	x.add(CodeReference, field, "no %s %q", what, name)
+	x.problems[len(x.problems)-1].missing = key
 	return false
 }
 
@@ -108,11 +109,12 @@ func ownerIn(name, origin string) string {
 
 func (c *Catalog) crossRecord(x *crossed, r *Record) {
 	name := FullName(r.Owner, r.Origin)
-	state := c.states[r.Origin]
-	if state == nil {
-		return // and no Zone: orphans says so, for all of a zone's records at once
+	state := c.states[r.Origin] // that there is no Zone is said by orphans, for all records of an origin at once
+	var sets packed
+	if state != nil {
+		sets = state.owners[r.Owner]
 	}
-	for sets := state.owners[r.Owner]; sets != ""; {
+	for sets != "" {
 		var set packedSet
 		if set, sets = sets.next(); set.kind != r.Type && (set.kind == "CNAME" || r.Type == "CNAME") {
 			other := KeyOf(KindRecord, r.Origin+"/"+r.Owner+"/"+set.kind)
@@ -127,7 +129,7 @@ func (c *Catalog) crossRecord(x *crossed, r *Record) {
 			x.add(CodeConflict, "", "%s answers at this name; delete one of the two", p.Key())
 		}
 		delegates := r.Type == "NS" || r.Type == "DS"
-		if home.origin != r.Origin && state.zone != nil && !(delegates && home.origin == name) {
+		if home.origin != r.Origin && under(home.origin, r.Origin) && !(delegates && home.origin == name) {
 			x.warn("", "%s is in zone %s, which answers for it; name the record %s/%s/%s",
 				name, home.origin, home.origin, ownerIn(name, home.origin), r.Type)
 		}
@@ -226,7 +228,8 @@ func (c *Catalog) crossHomeless(x *crossed, p *Policy) {
 			return
 		}
 	}
-	x.add(CodeReference, "", "its name is in no zone; apply a Zone that holds it (%s)", c.known(KindZone, p.Name))
+	x.add(CodeReference, "", "its name is in no zone; apply a Zone that holds it")
+	x.problems[len(x.problems)-1].missing = KeyOf(KindZone, p.Name)
 }
 
 // known lists what there is of a kind for a message, unless that is so much that looking for the nearest takes long:

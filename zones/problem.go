@@ -44,6 +44,8 @@ type Problem struct {
 	Code     Code   // "" for most
 	Warning  bool   // worth a look, but nothing is refused for it
 	Revision int64  // of the version that has the problem; 0: not known
+
+	missing Key // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
 }
 
 // String spells the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.

@@ -44,9 +44,9 @@ func KeyOf(kind Kind, name string) Key { return Key(folders[kind] + "/" + name) 
 
 // Kind returns the kind that the key's first element stands for, or "" if it stands for none.
 func (k Key) Kind() Kind {
-	folder, _, _ := strings.Cut(string(k), "/")
-	for kind, f := range folders {
-		if f == folder {
+	folder, _, ok := strings.Cut(string(k), "/")
+	for _, kind := range Kinds {
+		if ok && folders[kind] == folder {
 			return kind
 		}
 	}
@@ -59,8 +59,14 @@ func (k Key) Name() string {
 	return name
 }
 
-// String spells the key as errors and tables show it: "Pool www-eu".
-func (k Key) String() string { return fmt.Sprintf("%s %s", k.Kind(), k.Name()) }
+// String spells the key as errors and tables show it: "Pool www-eu". A key of no kind is shown as it is.
+func (k Key) String() string {
+	kind := k.Kind()
+	if kind == "" {
+		return string(k)
+	}
+	return fmt.Sprintf("%s %s", kind, k.Name())
+}
 
 // Resource is one document: *Zone, *Record, *Region, *Pool, *Endpoint, *Monitor, *Policy, *Map or *Override.
 // A resource never changes once it has been read; a change is a new one.

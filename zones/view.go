@@ -162,7 +162,12 @@ func (c *Catalog) Problems() Problems {
 	if c.ready == nil {
 		c.ready = Problems{}
 		for _, key := range slices.Sorted(maps.Keys(c.problems)) {
-			c.ready = append(c.ready, c.problems[key]...)
+			for _, p := range c.problems[key] {
+				if p.missing != "" {
+					p.Message += "; " + c.known(p.missing.Kind(), p.missing.Name())
+				}
+				c.ready = append(c.ready, p)
+			}
 		}
 		c.ready = append(c.ready, c.orphans()...)
 		c.ready = append(c.ready, c.doubles()...)

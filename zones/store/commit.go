@@ -71,23 +71,24 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 	total := 0 // as planned first: later plans have only what is left
 	for attempt := 0; ; attempt++ {
 		base, err := e.List(ctx)
-		if err != nil {
-			return done, e.sofar(done, total, err)
+		if err == nil {
+			var p Plan
+			if p, err = plan(base); err != nil {
+				return done, e.sofar(done, total, err)
+			}
+			total = max(total, len(done.Keys)+len(p.Edits))
+			var some Committed
+			some, err = e.commit(ctx, base, p)
+			done.Revision = max(done.Revision, some.Revision)
+			done.Keys = append(done.Keys, some.Keys...)
+			done.Transactions += some.Transactions
+			if err == nil {
+				return done, nil
+			}
+			err = e.unwell(ctx, err)
 		}
-		p, err := plan(base)
-		if err != nil {
+		if ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, ErrConflict) && !fleeting(err) {
 			return done, e.sofar(done, total, err)
-		}
-		total = max(total, len(done.Keys)+len(p.Edits))
-		some, err := e.commit(ctx, base, p)
-		done.Revision = max(done.Revision, some.Revision)
-		done.Keys = append(done.Keys, some.Keys...)
-		done.Transactions += some.Transactions
-		switch {
-		case err == nil:
-			return done, nil
-		case ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, ErrConflict) && !fleeting(err):
-			return done, e.sofar(done, total, e.unwell(ctx, err))
 		}
 		e.log.Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
 		t := time.NewTimer(time.Duration((0.5 + e.o.Dice()) * float64(20*time.Millisecond<<min(attempt, 5))))

@@ -1,0 +1,335 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"leeward/zones"
+)
+
+const (
+	regionEU = `{"latitude":53.3,"longitude":-6.3}`
+	poolEU   = `{"region":"eu-west"}`
+)
+
+func TestFollow(t *testing.T) {
+	m := startMember(t)
+	before := goleak.IgnoreCurrent()
+	e, err := Dial(Options{Endpoints: []string{m.url()}, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, e, "regions/eu-west", regionEU)
+	put(t, e, "reports/fra/www-eu", `{"not":"ours"}`)
+	put(t, e, "vantages/fra", `{"not":"ours"}`)
+	at := put(t, e, "meta/accepted", `{"by":"test"}`)
+
+	r := read(t, e.Follow)
+	r.state(Following, 0)
+	if b := r.batches[0]; !b.Full || b.Revision != at || b.Accepted != at || len(b.Changes) != 1 || b.Changes[0].Key != "regions/eu-west" {
+		t.Errorf("first batch %+v", b)
+	}
+
+	// A change, a bad value, an unknown folder and a deletion.
+	put(t, e, "pools/www-eu", poolEU)
+	put(t, e, "pools/bad", `{"region":`)
+	put(t, e, "ponds/x", `{}`)
+	at = del(t, e, "pools/www-eu")
+	r.revision(at)
+	if _, ok := r.value("pools/www-eu"); ok {
+		t.Error("a deleted pool is still there")
+	}
+	for key, want := range map[zones.Key]string{"pools/bad": "!", "ponds/x": "!no kind of resource is kept in /leeward/ponds/x"} {
+		if v, _ := r.value(key); !strings.HasPrefix(v, want) {
+			t.Errorf("%s: %q, want %q…", key, v, want)
+		}
+	}
+
+	// What is no resource is not delivered; what one transaction changed comes together.
+	n := len(r.batches)
+	put(t, e, "reports/fra/www-eu", `{}`)
+	txn, err := e.Client().Txn(t.Context()).Then(
+		clientv3.OpPut("/leeward/pools/a", poolEU), clientv3.OpPut("/leeward/pools/b", poolEU),
+		clientv3.OpDelete("/leeward/pools/bad"), clientv3.OpPut("/leeward/meta/accepted", "by hand")).Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.revision(txn.Header.Revision)
+	if got := r.batches[n:]; len(got) != 1 || len(got[0].Changes) != 3 || got[0].Accepted != got[0].Revision || got[0].Full {
+		t.Errorf("batches %+v", got)
+	}
+	for _, c := range r.batches[n].Changes {
+		if c.Revision != txn.Header.Revision {
+			t.Errorf("%s has revision %d, want %d", c.Key, c.Revision, txn.Header.Revision)
+		}
+	}
+	// An acceptance alone is news as well.
+	at = put(t, e, "meta/accepted", "{}")
+	r.revision(at)
+	if b := r.batches[len(r.batches)-1]; b.Accepted != at || len(b.Changes) != 0 {
+		t.Errorf("batch %+v", b)
+	}
+	if p := e.Known(); p.Revision != at || p.ClusterID == 0 {
+		t.Errorf("known %+v, want revision %d", p, at)
+	}
+	r.stop()
+	e.Close()
+	goleak.VerifyNone(t, before)
+}
+
+// The list has several pages, and is of one revision although others write meanwhile.
+func TestFollowPages(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, nil, m.url())
+	const n = 2*page + 7
+	for i := 0; i < n; i += 100 {
+		var ops []clientv3.Op
+		for j := i; j < min(i+100, n); j++ {
+			ops = append(ops, clientv3.OpPut(fmt.Sprintf("/leeward/regions/r%05d", j), regionEU))
+		}
+		if _, err := e.Client().Txn(t.Context()).Then(ops...).Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := e.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Changes) != n || len(l.Resources()) != n {
+		t.Fatalf("%d listed, want %d", len(l.Changes), n)
+	}
+	at := l.Revision
+	del(t, e, "regions/r00000")
+	old, err := e.list(t.Context(), e.client, at, everything)
+	if err != nil || len(old.Changes) != n || old.Revision != at {
+		t.Errorf("at revision %d: %d listed, %v", at, len(old.Changes), err)
+	}
+	if got := old.revision("regions/r02006"); got == 0 || old.revision("regions/none") != 0 {
+		t.Errorf("revisions %d", got)
+	}
+	pools, err := e.List(t.Context(), zones.KindPool)
+	if err != nil || len(pools.Changes) != 0 {
+		t.Errorf("pools: %d, %v", len(pools.Changes), err)
+	}
+}
+
+// A server that starts before etcd keeps trying and says so.
+func TestFollowBeforeEtcd(t *testing.T) {
+	members := startCluster(t, 1)
+	m := members[0]
+	e := dial(t, nil, m.url())
+	put(t, e, "regions/eu-west", regionEU)
+	m.kill()
+	r := read(t, e.Follow)
+	c := r.state(CutOff, 0)
+	if c.Err == nil || !strings.Contains(c.Err.Error(), "refused") || !strings.Contains(c.Err.Error(), m.url()) {
+		t.Errorf("condition says %v", c.Err)
+	}
+	m.start()
+	r.state(Following, 0)
+	if _, ok := r.value("regions/eu-west"); !ok {
+		t.Error("nothing was delivered")
+	}
+}
+
+// A watch that has gone silent is left for another member, and goes on where it was without reading everything again.
+func TestSilentWatch(t *testing.T) {
+	m := startMember(t)
+	p := startProxy(t, m.url())
+	e := dial(t, nil, p.url(), m.url())
+	direct := dial(t, nil, m.url())
+	put(t, direct, "regions/eu-west", regionEU)
+	r := read(t, e.Follow)
+	if c := r.state(Following, 0); c.Endpoint != p.url() {
+		t.Fatalf("follows %s, want the proxy", c.Endpoint)
+	}
+	mark := r.mark()
+	p.silence(true)
+	at := put(t, direct, "regions/us-east", regionEU)
+	r.state(CutOff, mark)
+	r.revision(at)
+	mark = r.mark()
+	if c := r.state(Following, mark); c.Endpoint != m.url() {
+		t.Errorf("follows %s, want the member itself", c.Endpoint)
+	}
+	if n := r.full(); n != 1 {
+		t.Errorf("everything was read %d times, want once", n)
+	}
+}
+
+// What happened while a watch was away has been compacted: everything is read again, removals included.
+func TestCompaction(t *testing.T) {
+	m := startMember(t)
+	p := startProxy(t, m.url())
+	e := dial(t, nil, p.url())
+	direct := dial(t, nil, m.url())
+	put(t, direct, "regions/eu-west", regionEU)
+	put(t, direct, "regions/us-east", regionEU)
+	r := read(t, e.Follow)
+	r.state(Following, 0)
+	mark := r.mark()
+	p.silence(true)
+	r.state(CutOff, mark)
+	del(t, direct, "regions/us-east")
+	at := put(t, direct, "regions/ap-south", regionEU)
+	if _, err := direct.Client().Compact(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	p.silence(false)
+	r.revision(at)
+	if n := r.full(); n != 2 {
+		t.Errorf("everything was read %d times, want 2", n)
+	}
+	if _, ok := r.value("regions/us-east"); ok {
+		t.Error("what was deleted meanwhile is still there")
+	}
+	if _, ok := r.value("regions/ap-south"); !ok {
+		t.Error("what was put meanwhile is missing")
+	}
+}
+
+// Deletions on purpose while a server was away are delivered as accepted, although heartbeats were written after them.
+func TestAcceptedWhileAway(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, nil, m.url())
+	put(t, e, "regions/eu-west", regionEU)
+	put(t, e, "regions/us-east", regionEU)
+	l, err := e.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := e.Commit(t.Context(), l, Plan{
+		Edits: []zones.Edit{{Key: "regions/us-east", Old: l.Resources()[1]}}, OnPurpose: "delete",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, e, "vantages/fra", "{}")
+	last := put(t, e, "regions/ap-south", regionEU)
+	e.Resume(l.Point)
+	r := read(t, e.Follow)
+	r.revision(last)
+	if b := r.batches[0]; !b.Full || b.Revision != done.Revision || b.Accepted != done.Revision {
+		t.Errorf("first batch: full %v, revision %d, accepted %d; want %d", b.Full, b.Revision, b.Accepted, done.Revision)
+	}
+	if _, ok := r.value("regions/ap-south"); !ok {
+		t.Error("what came after is missing")
+	}
+}
+
+// Another history under the same address, whether shorter or longer than the one that was followed, is held until it is
+// accepted. A deletion on purpose in it accepts only itself.
+func TestHistoryChanged(t *testing.T) {
+	for _, longer := range []bool{false, true} {
+		t.Run(fmt.Sprintf("longer=%v", longer), func(t *testing.T) {
+			m := startMember(t)
+			e := dial(t, nil, m.url())
+			for i := range 5 {
+				put(t, e, fmt.Sprintf("regions/r%d", i), regionEU)
+			}
+			put(t, e, "regions/eu-west", regionEU)
+			r := read(t, e.Follow)
+			r.state(Following, 0)
+			mark := r.mark()
+			m.kill()
+			if err := os.RemoveAll(m.config.Dir); err != nil {
+				t.Fatal(err)
+			}
+			r.state(CutOff, mark)
+
+			// The new history is written to over another address until it is as long as it shall be.
+			public := m.config.ListenClientUrls
+			m.config.ListenClientUrls = nil
+			m.config.ListenClientUrls = append(m.config.ListenClientUrls, freeURL(t, "http"))
+			m.start()
+			m.ready()
+			backstage := dial(t, nil, m.url())
+			put(t, backstage, "regions/eu-west", `{"latitude":1,"longitude":1}`)
+			put(t, backstage, "regions/new", regionEU)
+			if longer {
+				for range 20 {
+					put(t, backstage, "regions/new", regionEU)
+				}
+			}
+			m.kill()
+			m.config.ListenClientUrls = public
+			m.start()
+			m.ready()
+
+			c := r.state(HistoryChanged, mark)
+			if c.Err == nil || !strings.Contains(c.Err.Error(), "leeward accept") || c.Other.Revision == 0 {
+				t.Errorf("condition %+v", c)
+			}
+			if v, _ := r.value("regions/eu-west"); v != regionEU {
+				t.Errorf("the new history is in service unasked: %s", v)
+			}
+			fulls := r.full()
+
+			// A change on purpose is no word about the history.
+			writer := dial(t, nil, m.url())
+			l, err := writer.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark = r.mark()
+			if _, err := writer.Commit(t.Context(), l, Plan{Edits: []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}}, OnPurpose: "delete"}); err != nil {
+				t.Fatal(err)
+			}
+			r.state(HistoryChanged, mark)
+			if r.full() != fulls {
+				t.Error("a deletion accepted the history")
+			}
+
+			at, err := writer.Accept(t.Context(), "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.until("the accepted history", func() bool { b := r.batches[len(r.batches)-1]; return b.Full && len(r.batches) > 1 })
+			if b := r.batches[len(r.batches)-1]; b.Revision != at || b.Accepted != b.Revision || len(b.Changes) != 1 {
+				t.Errorf("batch %+v, want everything at revision %d", b, at)
+			}
+			if v, _ := r.value("regions/eu-west"); v != `{"latitude":1,"longitude":1}` {
+				t.Errorf("eu-west is %s", v)
+			}
+			// And from there on as ever.
+			mark = r.mark()
+			r.state(Following, mark)
+			r.revision(put(t, writer, "regions/later", regionEU))
+		})
+	}
+}
+
+// A copy on disk of another history is not replaced unasked after a restart either.
+func TestResumeOtherHistory(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, nil, m.url())
+	put(t, e, "regions/eu-west", regionEU)
+	e.Resume(Point{ClusterID: 1, Revision: 1})
+	r := read(t, e.Follow)
+	r.state(HistoryChanged, 0)
+	if len(r.batches) != 0 {
+		t.Fatal("something was delivered")
+	}
+	if _, err := e.Accept(t.Context(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	r.state(Following, 0)
+	r.stop()
+
+	// Who learns of it later finds it accepted already: the word names the cluster.
+	late := dial(t, nil, m.url())
+	late.Resume(Point{ClusterID: 1, Revision: 1})
+	r = read(t, late.Follow)
+	r.state(Following, 0)
+	for _, c := range r.conditions {
+		if errors.Is(c.Err, errHistory) {
+			t.Errorf("held again: %v", c.Err)
+		}
+	}
+}
