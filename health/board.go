@@ -137,9 +137,10 @@ func (b *Board) endpoint(name string) *endpoint {
 	return e
 }
 
-// drop forgets the target if it is not assigned and nobody reports on it by its address.
+// drop forgets the target if it is not assigned and nobody reports on it by its address. The process's own Unknown is what
+// its prober says last of a target that it lets go.
 func (b *Board) drop(t *target) {
-	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool { return !c.forAll && c.state != Unknown }) {
+	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool { return !c.forAll && (!c.vantage.own || c.state != Unknown) }) {
 		return
 	}
 	for len(t.cells) > 0 {

@@ -92,9 +92,6 @@ func (b *Board) Report(now time.Time, rs ...Report) {
 			b.reportAll(now, v, r)
 			continue
 		}
-		if r.State == Unknown && b.targets[r.Target] == nil {
-			continue // nothing known of a target that is not here
-		}
 		t := b.target(r.Target)
 		b.put(now, t, v, r, false)
 		b.drop(t)

@@ -29,6 +29,7 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	for ctx.Err() == nil {
 		revision, err := w.list(ctx)
 		if err == nil {
+			l.setFollowing(true, nil)
 			w.tell(Event{Revision: revision, Synced: true})
 			var heard bool
 			if heard, err = w.watch(ctx, revision); heard {
@@ -38,10 +39,25 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 		if ctx.Err() != nil {
 			break
 		}
-		l.options.Log.Warn("following the vantages is interrupted; what is known of them stands until it goes stale", "error", err)
+		l.setFollowing(false, err)
 		sleep(ctx, retry.next())
 	}
 	return nil
+}
+
+// setFollowing keeps whether other vantages are heard, and logs when that turns.
+func (l *Link) setFollowing(is bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status.Following == is {
+		return
+	}
+	l.status.Following = is
+	if is {
+		l.options.Log.Info("following what other vantages report")
+	} else {
+		l.options.Log.Warn("other vantages are not heard; what is known of them stands until it goes stale", "error", err)
+	}
 }
 
 // follower is one Follow and what it has told so far.

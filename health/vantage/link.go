@@ -60,7 +60,6 @@ type Link struct {
 
 	mu        sync.Mutex
 	sequence  uint64 // last one used; above all of earlier runs
-	first     uint64 // first one of this run
 	pools     map[string]map[string]map[string]entry
 	unwritten map[string]bool        // pools whose key is not what it should be
 	written   map[string]int64       // pool → revision of its key
@@ -78,6 +77,7 @@ type Status struct {
 	Connected bool      // the last write, or the check that nothing needed one, went through
 	Since     time.Time // when that last turned
 	Problem   string    // what keeps it from writing, or another process under the same name; empty if nothing does
+	Following bool      // Follow hears what other vantages write
 	Unwritten int       // pools whose newest reports etcd does not hold yet
 	Reports   int       // targets reported on
 }
@@ -118,7 +118,6 @@ func New(o Options) (*Link, error) {
 		beat:      o.Prefix + "vantages/" + o.ID,
 		wake:      make(chan struct{}, 1),
 		sequence:  start,
-		first:     start,
 		pools:     map[string]map[string]map[string]entry{},
 		unwritten: map[string]bool{},
 		written:   map[string]int64{},

@@ -163,6 +163,12 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 			value := encode(pool{
 				Vantage: l.options.ID, Sequence: l.sequence, Time: l.options.Now().UTC(), Endpoints: endpoints,
 			})
+			if len(value) > maxValue {
+				l.options.Log.Error("a pool has more reports than etcd takes in one value; split the pool", "pool", name, "bytes", len(value))
+				l.status.Problem = fmt.Sprintf("pool %s has more reports than etcd takes in one value; split the pool", name)
+				delete(l.unwritten, name)
+				continue
+			}
 			if size > 0 && size+len(value) > maxBytes {
 				continue
 			}
@@ -230,11 +236,9 @@ func (l *Link) sync(ctx context.Context) error {
 		kv := held.Kvs[0]
 		l.revision = kv.ModRevision
 		if h, err := readHeartbeat(l.options.ID, kv.Value); err == nil {
-			if h.Sequence < l.first || h.Sequence > l.sequence {
-				if len(l.written) > 0 {
-					l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
-					l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
-				}
+			if h.Sequence > l.sequence && len(l.written) > 0 {
+				l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
+				l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
 			}
 			l.sequence = max(l.sequence, h.Sequence)
 		}
