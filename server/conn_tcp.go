@@ -15,7 +15,7 @@ const (
 	firstBuffer  = 1024      // octets that a connection has for requests at first; it grows to what a request needs
 	maxMessage   = 65535     // octets of a DNS message over TCP (RFC 1035 4.2.2)
 	flushAt      = 16 * 1024 // octets of responses after which no more requests are answered before writing
-	drainReading = 100 * time.Millisecond
+	lastWait     = 100 * time.Millisecond // how long what is under way is waited for after the stop
 )
 
 // connection is one client's TCP connection (RFC 7766). Requests are answered in the order in which they come; all that
@@ -49,11 +49,12 @@ func (c *connection) serve() closing {
 	var responses []byte
 	requests := make([]byte, 0, firstBuffer)
 	deadline := time.Now().Add(limits.Idle)
+	stopping := false // seen: the deadline is the last one
 	for {
 		c.waiting.Store(s.table.now())
 		_ = c.SetReadDeadline(deadline)
-		if s.stopping.Load() { // looked at after the deadline was set: either this sees the stop, or the stop sees that
-			_ = c.SetReadDeadline(time.Unix(0, s.drainBy.Load()))
+		if !stopping && s.stopping.Load() { // looked at after the deadline was set: this sees the stop, or is woken by it
+			_ = c.SetReadDeadline(time.Now())
 		}
 		for !wholeMessage(requests) {
 			requests = roomForMessage(requests)
@@ -65,9 +66,14 @@ func (c *connection) serve() closing {
 			switch {
 			case errors.Is(err, io.EOF) && len(requests) == 0:
 				return closedByClient
-			case errors.Is(err, os.ErrDeadlineExceeded) && s.stopping.Load():
+			case errors.Is(err, os.ErrDeadlineExceeded) && stopping:
 				c.finish()
 				return closedByStop
+			case errors.Is(err, os.ErrDeadlineExceeded) && s.stopping.Load():
+				stopping = true
+				deadline = time.Now().Add(lastWait)
+				_ = c.SetReadDeadline(deadline)
+				continue
 			case errors.Is(err, os.ErrDeadlineExceeded) && len(requests) == 0:
 				return closedIdle
 			case errors.Is(err, os.ErrDeadlineExceeded):
@@ -94,7 +100,9 @@ func (c *connection) serve() closing {
 		if cap(responses) > flushAt { // a connection that had one long answer need not hold it for ever
 			responses = nil
 		}
-		deadline = time.Now().Add(limits.Idle)
+		if !stopping {
+			deadline = time.Now().Add(limits.Idle)
+		}
 	}
 }
 
@@ -102,7 +110,7 @@ func (c *connection) serve() closing {
 // away responses that the client has not read yet.
 func (c *connection) finish() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = c.SetReadDeadline(time.Now().Add(drainReading))
+		_ = c.SetReadDeadline(time.Now().Add(lastWait))
 		_, _ = io.CopyN(io.Discard, c.Conn, 4*maxMessage)
 	}
 }

@@ -21,7 +21,6 @@ type plainLoop struct {
 	conn     *net.UDPConn
 	wildcard bool
 	stopping *atomic.Bool
-	drainBy  *atomic.Int64
 	worker   *worker
 	once     *sync.Once // closes conn for all loops of the address
 }
@@ -52,14 +51,13 @@ func (s *Server) bindPlain(a netip.AddrPort) ([]packetLoop, error) {
 	once := new(sync.Once)
 	for range s.options.Workers {
 		loops = append(loops, &plainLoop{
-			conn: conn, wildcard: wildcard, stopping: &s.stopping, drainBy: &s.drainBy, worker: s.newWorker(udp), once: once,
+			conn: conn, wildcard: wildcard, stopping: &s.stopping, worker: s.newWorker(udp), once: once,
 		})
 	}
 	return loops, nil
 }
 
-// wake bounds the read that waits, and those after it: what is queued is still read until then.
-func (l *plainLoop) wake() { _ = l.conn.SetReadDeadline(time.Unix(0, l.drainBy.Load())) }
+func (l *plainLoop) wake() { _ = l.conn.SetReadDeadline(time.Now()) }
 
 func (l *plainLoop) close() { l.once.Do(func() { _ = l.conn.Close() }) }
 
@@ -68,13 +66,18 @@ func (l *plainLoop) run() error {
 	response := make([]byte, 0, MaxUDPSize)
 	received := make([]byte, 128)
 	w := l.worker
+	stopping := false // seen: what is queued is read until the last deadline
 	for faults := 0; ; {
 		n, controls, _, src, err := l.conn.ReadMsgUDPAddrPort(request, received)
 		switch {
 		case err == nil:
 			faults = 0
-		case errors.Is(err, os.ErrDeadlineExceeded) && l.stopping.Load():
+		case errors.Is(err, os.ErrDeadlineExceeded) && stopping:
 			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && l.stopping.Load():
+			stopping = true
+			_ = l.conn.SetReadDeadline(time.Now().Add(lastWait))
+			continue
 		case faults < 100 && !errors.Is(err, net.ErrClosed): // an ICMP error that some systems report, no memory
 			faults++
 			w.tally[droppedReceive]++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,6 +125,13 @@ func (t *connections) evict(of *netip.Prefix) bool {
 	return true
 }
 
+// makeRoom closes the connection that has been idle longest.
+func (t *connections) makeRoom() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.evict(nil)
+}
+
 // forget takes the connection out of the table. The caller holds the lock.
 func (t *connections) forget(c *connection) {
 	if _, found := t.open[c]; !found {
@@ -143,12 +151,12 @@ func (t *connections) remove(c *connection, why closing) {
 	t.closed[why].Add(1)
 }
 
-// drain makes every connection stop reading at that time.
-func (t *connections) drain(by time.Time) {
+// wake makes every connection that waits look whether the server stops.
+func (t *connections) wake() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.open {
-		_ = c.SetReadDeadline(by)
+		_ = c.SetReadDeadline(time.Now())
 	}
 }
 
@@ -172,57 +180,65 @@ func (t *connections) size() int {
 // acceptor accepts the connections of one listen address.
 type acceptor struct {
 	server   *Server
-	listener net.Listener
+	listener *net.TCPListener
 	stopped  chan struct{}
 	once     sync.Once
 }
 
-func newAcceptor(s *Server, l net.Listener) *acceptor {
+func newAcceptor(s *Server, l *net.TCPListener) *acceptor {
 	return &acceptor{server: s, listener: l, stopped: make(chan struct{})}
 }
 
-// stop makes run return; connections that it has accepted go on.
-func (a *acceptor) stop() { a.once.Do(func() { close(a.stopped); _ = a.listener.Close() }) }
+// wake makes run look whether the server stops.
+func (a *acceptor) wake() {
+	a.once.Do(func() { close(a.stopped) })
+	_ = a.listener.SetDeadline(time.Now())
+}
 
-func (a *acceptor) close() { a.stop() }
+func (a *acceptor) close() { _ = a.listener.Close() }
 
-// run accepts until told to stop, and then waits for the connections to end. Errors such as having no descriptor left
-// pass: it closes the oldest idle connection and waits a little longer after each, up to a second.
+// run accepts until told to stop, takes in what has connected until then, and waits for the connections to end. Errors
+// such as having no descriptor left pass: it closes the oldest idle connection and waits a little longer after each, up
+// to a second.
 func (a *acceptor) run() error {
 	const first, longest = 5 * time.Millisecond, time.Second
 	s := a.server
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
+	defer a.close()
+	var last time.Time // set when it stops: until when connections that wait in the kernel are taken in
 	for pause := first; ; {
-		conn, err := a.listener.Accept()
-		if err != nil {
-			if s.stopping.Load() {
+		conn, err := a.listener.AcceptTCP()
+		switch {
+		case err == nil:
+			pause = first
+			c := &connection{Conn: conn, server: s, client: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()}
+			if s.table.add(c) {
+				handlers.Go(c.run)
+			} else {
+				_ = conn.Close()
+			}
+			if !last.IsZero() && time.Now().After(last) {
 				return nil
 			}
-			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("tcp %s: %w", a.listener.Addr(), err)
+		case errors.Is(err, os.ErrDeadlineExceeded) && s.stopping.Load():
+			if !last.IsZero() {
+				return nil
 			}
+			// What is closed unaccepted is reset, with the query that may be in it.
+			last = time.Now().Add(lastWait)
+			_ = a.listener.SetDeadline(last)
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("tcp %s: %w", a.listener.Addr(), err)
+		default:
 			s.log.Warn("cannot accept a TCP connection, trying again", "address", a.listener.Addr().String(), "error", err,
 				"in", pause)
-			s.table.mu.Lock()
-			s.table.evict(nil)
-			s.table.mu.Unlock()
+			s.table.makeRoom()
 			select {
 			case <-a.stopped:
 			case <-time.After(pause):
 			}
 			pause = min(2*pause, longest)
-			continue
 		}
-		pause = first
-		c := &connection{Conn: conn, server: s}
-		if remote, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-			c.client = remote.AddrPort().Addr().Unmap()
-		}
-		if !s.table.add(c) {
-			_ = conn.Close()
-			continue
-		}
-		handlers.Go(c.run)
 	}
 }

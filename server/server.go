@@ -85,7 +85,6 @@ type Server struct {
 
 	started  atomic.Bool
 	stopping atomic.Bool
-	drainBy  atomic.Int64 // Unix nanoseconds: when connections stop reading, once stopping is set
 
 	mu        sync.Mutex // guards what follows, which Start and Shutdown alone touch
 	addresses []netip.AddrPort
@@ -265,15 +264,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	if !s.stopping.Load() {
-		s.drainBy.Store(time.Now().Add(drainReading).UnixNano())
 		s.stopping.Store(true)
 		for _, t := range s.tcp {
-			t.stop()
+			t.wake()
 		}
 		for _, l := range s.loops {
 			l.wake()
 		}
-		s.table.drain(time.Unix(0, s.drainBy.Load()))
+		s.table.wake()
 	}
 	s.mu.Unlock()
 	select {

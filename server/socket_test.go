@@ -294,6 +294,34 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	}
 }
 
+// A client that takes nothing holds the stop up for as long as the context lets it.
+func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	s := newServer(t)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	request := frame(t, "huge.example.test.", dns.TypeTXT, 1)
+	for range 500 { // 30 MB of responses: more than any buffer on the way
+		if _, err := conn.Write(request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 TCP connection") {
+		t.Errorf("shutdown says %v", err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Errorf("once it is down: %v", err)
+	}
+}
+
 func TestServeEndsWithItsContext(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s := newServer(t)
