@@ -106,7 +106,7 @@ func newRoot(inv *invocation) *cobra.Command {
 		Long: `Leeward answers for the zones that you delegate to it, with the addresses of healthy endpoints in the right region,
 and takes a failing region out of its answers before the TTL of the answers already given has run out.
 
-Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --server-name as LEEWARD_SERVER_NAME.
+Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --etcd-ca as LEEWARD_ETCD_CA.
 Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  leeward demo                                    # everything on this machine, nothing installed
   leeward serve --etcd http://127.0.0.1:2379      # a server

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -134,7 +135,8 @@ func fleeting(err error) bool {
 		return known.Code() == codes.Unavailable
 	}
 	s, ok := status.FromError(err)
-	return ok && s.Code() == codes.Unavailable
+	// A member that is being stopped passes on what its raft says without a code.
+	return ok && (s.Code() == codes.Unavailable || s.Code() == codes.Unknown && strings.Contains(s.Message(), "raft: stopped"))
 }
 
 // commitment is a commit under way.

@@ -196,6 +196,10 @@ func (e *Etcd) address() error {
 // open makes a client of some of the members. Connections are made when they are needed.
 func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
 	dial := []grpc.DialOption{grpc.WithUserAgent("leeward")}
+	if e.o.TLS.ServerName != "" {
+		// Without this the client takes the name from the URL whatever the TLS settings say.
+		dial = append(dial, grpc.WithAuthority(e.o.TLS.ServerName))
+	}
 	if e.o.User != "" {
 		p := &pass{user: e.o.User, password: e.o.Password}
 		dial = append(dial, grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))

@@ -20,6 +20,7 @@ const (
 
 func TestFollow(t *testing.T) {
 	m := startMember(t)
+	m.warm()
 	before := goleak.IgnoreCurrent()
 	e, err := Dial(Options{Endpoints: []string{m.url()}, Log: quiet()})
 	if err != nil {

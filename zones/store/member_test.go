@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -93,6 +94,26 @@ func (m *member) ready() {
 	case <-time.After(patience):
 		m.t.Fatal("etcd does not become ready")
 	}
+}
+
+// warm waits until the member has started all that it answers clients with.
+func (m *member) warm() {
+	m.t.Helper()
+	c, err := clientv3.NewFromURL(m.url())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Get(m.t.Context(), "x"); err != nil {
+		m.t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	r, err := (&http.Client{Transport: transport}).Get(m.url() + "/version")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r.Body.Close()
 }
 
 // kill stops the member without a word to the others; its data stay.

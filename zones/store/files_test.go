@@ -1,0 +1,257 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"leeward/zones"
+)
+
+const (
+	docEU = "kind: Region\nname: eu-west\nlatitude: 53.3\nlongitude: -6.3\n"
+	docUS = "kind: Region\nname: us-east\nlatitude: 1\nlongitude: 1\n"
+)
+
+// save writes a file the way editors do: aside, then renamed into place.
+func save(t *testing.T, path, text string) {
+	t.Helper()
+	aside := filepath.Join(filepath.Dir(path), ".aside")
+	if err := os.WriteFile(aside, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(aside, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// followFiles follows a folder; only events tell it of changes unless poll is set.
+func followFiles(t *testing.T, dir string, poll time.Duration) (*Files, *reader) {
+	t.Helper()
+	f, err := OpenFiles(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.calm, f.poll = time.Millisecond, time.Hour
+	if poll != 0 {
+		f.poll = poll
+	}
+	return f, read(t, f.Follow)
+}
+
+func (r *reader) has(k zones.Key, prefix string) {
+	r.t.Helper()
+	r.until(string(k)+" "+prefix, func() bool {
+		v, ok := r.have[k]
+		return ok && strings.HasPrefix(v, prefix)
+	})
+}
+
+func (r *reader) hasNot(k zones.Key) {
+	r.t.Helper()
+	r.until("no "+string(k), func() bool { _, ok := r.have[k]; return !ok })
+}
+
+func TestFiles(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "b.json")
+	save(t, a, docEU)
+	save(t, filepath.Join(dir, "ignored.txt"), "not: read")
+	save(t, filepath.Join(dir, ".hidden.yaml"), "kind: Nothing")
+	old := time.Unix(1_700_000_000, 0)
+	for _, path := range []string{a, dir} {
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, r := followFiles(t, dir, 0)
+	r.state(Following, 0)
+	if first := r.batches[0]; !first.Full || first.Revision != old.Unix() || len(first.Changes) != 1 || first.Accepted != 0 {
+		t.Fatalf("first batch %+v", first)
+	}
+	save(t, b, `{"kind":"Region","name":"us-east","latitude":1,"longitude":1}`)
+	r.has("regions/us-east", `{"latitude":1`)
+
+	// A file that breaks keeps its resources and costs the other nothing.
+	save(t, a, docEU+"---\nkind: [")
+	r.has("files/a.yaml", "!a.yaml:")
+	r.has("regions/eu-west", `{"latitude":53.3`)
+	save(t, b, `{"kind":"Region","name":"us-east","latitude":2,"longitude":1}`)
+	r.has("regions/us-east", `{"latitude":2`)
+	r.until("the condition", func() bool {
+		c := r.conditions[len(r.conditions)-1]
+		return c.State == Following && c.Err != nil && strings.Contains(c.Err.Error(), "a.yaml")
+	})
+
+	// One bad document costs only itself.
+	save(t, a, strings.Replace(docEU, "53.3", "1000", 1)+"---\nkind: Region\nname: ap-south\nlatitude: 1\nlongitude: 1\n")
+	r.has("regions/ap-south", `{"latitude":1`)
+	r.has("regions/eu-west", "!")
+	r.hasNot("files/a.yaml")
+	save(t, a, docEU)
+	r.has("regions/eu-west", `{"latitude":53.3`)
+	r.hasNot("regions/ap-south")
+
+	// What is there twice is said; the first stays.
+	save(t, filepath.Join(dir, "c.yml"), strings.Replace(docEU, "53.3", "9", 1))
+	r.has("files/c.yml", "!")
+	r.has("regions/eu-west", `{"latitude":53.3`)
+
+	if err := os.Remove(b); err != nil {
+		t.Fatal(err)
+	}
+	r.hasNot("regions/us-east")
+	r.stop()
+	goleak.VerifyNone(t, before)
+}
+
+func TestFilesAccept(t *testing.T) {
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "a.yaml"), docEU)
+	f, r := followFiles(t, dir, 0)
+	r.state(Following, 0)
+	touch := func() {
+		t.Helper()
+		path := filepath.Join(dir, AcceptFile)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		if err := os.Chtimes(path, now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	touch()
+	r.until("an accepted batch", func() bool { b := r.batches[len(r.batches)-1]; return b.Accepted == b.Revision })
+	n := len(r.batches)
+	f.Reload()
+	r.until("another", func() bool { return len(r.batches) > n && r.batches[n].Accepted == r.batches[n].Revision })
+	if a, b := r.batches[n-1], r.batches[n]; b.Revision <= a.Revision || len(b.Changes) != 0 {
+		t.Errorf("batch %+v after %+v", b, a)
+	}
+	save(t, filepath.Join(dir, "b.yaml"), docUS)
+	r.has("regions/us-east", "{")
+	if b := r.batches[len(r.batches)-1]; b.Accepted != 0 {
+		t.Errorf("a change accepted itself: %+v", b)
+	}
+}
+
+// A ConfigMap: files are links to ..data/file, ..data is a link to a folder, and is replaced as a whole by a rename; the
+// folder itself is a link too.
+func TestFilesLinks(t *testing.T) {
+	root := t.TempDir()
+	real := filepath.Join(root, "mount")
+	version := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(real, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		save(t, filepath.Join(real, name, "a.yaml"), text)
+		aside := filepath.Join(real, "..data_tmp")
+		if err := os.Symlink(name, aside); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(aside, filepath.Join(real, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version("..2026_1", docEU)
+	if err := os.Symlink("..data/a.yaml", filepath.Join(real, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(root, "current")
+	if err := os.Symlink("mount", dir); err != nil {
+		t.Fatal(err)
+	}
+	_, r := followFiles(t, dir, 0)
+	r.state(Following, 0)
+	r.has("regions/eu-west", `{"latitude":53.3`)
+	version("..2026_2", strings.Replace(docEU, "53.3", "1", 1))
+	r.has("regions/eu-west", `{"latitude":1`)
+	version("..2026_3", strings.Replace(docEU, "53.3", "2", 1))
+	r.has("regions/eu-west", `{"latitude":2`)
+
+	// The folder's own link leads elsewhere.
+	other := filepath.Join(root, "other")
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(other, "z.yaml"), docUS)
+	aside := filepath.Join(root, "aside")
+	if err := os.Symlink("other", aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(aside, dir); err != nil {
+		t.Fatal(err)
+	}
+	r.has("regions/us-east", "{")
+	r.hasNot("regions/eu-west")
+	save(t, filepath.Join(other, "z.yaml"), docUS+"---\n"+docEU)
+	r.has("regions/eu-west", "{")
+}
+
+// A folder that goes away keeps everything in service, and is read again when it is back; here only the poll sees it.
+func TestFilesGone(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "zones")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(dir, "a.yaml"), docEU)
+	_, r := followFiles(t, dir, 5*time.Millisecond)
+	r.state(Following, 0)
+	mark := r.mark()
+	if err := os.Rename(dir, filepath.Join(root, "away")); err != nil {
+		t.Fatal(err)
+	}
+	r.state(CutOff, mark)
+	if _, ok := r.value("regions/eu-west"); !ok {
+		t.Error("what was in the folder went with it")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mark = r.mark()
+	save(t, filepath.Join(dir, "b.yaml"), docUS)
+	r.has("regions/us-east", "{")
+	r.state(Following, mark)
+	r.hasNot("regions/eu-west") // the guard judges this; it is what the folder says
+}
+
+// A master file with a Zone document beside it, and a file that it includes.
+func TestFilesMaster(t *testing.T) {
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "example.test.zone"), `$TTL 300
+@ IN SOA ns1.example.test. hostmaster.example.test. 7 3600 900 1209600 30
+@ IN NS ns1.example.test.
+ns1 IN A 192.0.2.53
+$INCLUDE hosts.inc
+`)
+	save(t, filepath.Join(dir, "hosts.inc"), "www IN A 192.0.2.1\n")
+	save(t, filepath.Join(dir, "extra.yaml"), "kind: Zone\nname: example.test\nnegativeTTL: 30s\n")
+	_, r := followFiles(t, dir, 0)
+	r.state(Following, 0)
+	r.has("records/example.test/www/A", `{`)
+	r.has("zones/example.test", `{"nameservers":["ns1.example.test"]`)
+	save(t, filepath.Join(dir, "hosts.inc"), "www IN A 192.0.2.2\n")
+	r.until("the included file's change", func() bool { return strings.Contains(r.have["records/example.test/www/A"], "192.0.2.2") })
+	if n := r.full(); n != 1 {
+		t.Errorf("%d full batches", n)
+	}
+}
+
+func TestOpenFilesRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.yaml")
+	save(t, file, docEU)
+	for path, want := range map[string]string{filepath.Join(dir, "none"): "no such file", file: "is no folder"} {
+		if _, err := OpenFiles(path, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}
