@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	firstBuffer  = 1024      // octets that a connection has for requests at first; it grows to what a request needs
-	maxMessage   = 65535     // octets of a DNS message over TCP (RFC 1035 4.2.2)
-	flushAt      = 16 * 1024 // octets of responses after which no more requests are answered before writing
-	lastWait     = 100 * time.Millisecond // how long what is under way is waited for after the stop
+	firstBuffer = 1024                   // octets that a connection has for requests at first; it grows to what a request needs
+	maxMessage  = 65535                  // octets of a DNS message over TCP (RFC 1035 4.2.2)
+	flushAt     = 16 * 1024              // octets of responses after which no more requests are answered before writing
+	lastWait    = 100 * time.Millisecond // how long what is under way is waited for after the stop
 )
 
 // connection is one client's TCP connection (RFC 7766). Requests are answered in the order in which they come; all that

@@ -61,6 +61,7 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*connection]struct{}
 	byClient map[netip.Prefix]int
+	over     bool // no more are taken in
 
 	accepted atomic.Uint64
 	closed   [closings]atomic.Uint64
@@ -94,7 +95,8 @@ func (t *connections) add(c *connection) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.accepted.Add(1)
-	if t.byClient[c.group] >= t.limits.PerClient && !t.evict(&c.group) ||
+	if t.over ||
+		t.byClient[c.group] >= t.limits.PerClient && !t.evict(&c.group) ||
 		len(t.open) >= t.limits.Connections && !t.evict(nil) {
 		t.closed[closedRefused].Add(1)
 		return false
@@ -160,10 +162,11 @@ func (t *connections) wake() {
 	}
 }
 
-// cut closes every connection that is left and returns how many there were.
+// cut closes every connection that is left, lets no more in, and returns how many there were.
 func (t *connections) cut() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.over = true
 	for c := range t.open {
 		_ = c.Close()
 	}

@@ -312,6 +312,7 @@ func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	readFrame(t, conn)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 TCP connection") {
