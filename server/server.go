@@ -7,8 +7,8 @@
 // scratch and counts, so that answering allocates nothing, takes no lock and asks nobody.
 //
 // From a query's way in to its way out: bind.go opens the sockets, batch_linux.go, conn_udp.go and conn_tcp.go move
-// bytes, worker.go answers, chain.go follows the tree, steered.go asks the policy, counts.go counts and metrics.go
-// shows the counts.
+// bytes, connections.go bounds what TCP may cost, worker.go answers, chain.go follows the tree, steered.go asks the
+// policy, counts.go and pools.go count and metrics.go shows the counts.
 package server
 
 import (
