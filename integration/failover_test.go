@@ -76,6 +76,7 @@ type outage struct {
 	timeline  timeline
 	load      *load
 
+	calm               time.Time // from then on answers are held to what is allowed
 	begin, healed, end time.Time
 	outFirst, outLast  map[string]time.Time // by remaining server: its first and last verdict that turned to down
 	inFirst, inLast    map[string]time.Time // and back to up
@@ -90,6 +91,14 @@ func (w *world) endpoints(r *region) []netip.Addr {
 	return all
 }
 
+// families returns the types of address queries that are asked.
+func (o *outage) families() []uint16 {
+	if o.w.yard.ipv6 {
+		return []uint16{dns.TypeA, dns.TypeAAAA}
+	}
+	return []uint16{dns.TypeA}
+}
+
 func (o *outage) remaining() []*region {
 	return slices.DeleteFunc(slices.Clone(o.w.regions), func(r *region) bool { return r == o.cut })
 }
@@ -99,8 +108,15 @@ func (o *outage) run(t *testing.T) {
 	o.outFirst, o.outLast = map[string]time.Time{}, map[string]time.Time{}
 	o.inFirst, o.inLast = map[string]time.Time{}, map[string]time.Time{}
 	o.load = o.w.startLoad(t)
-	for _, c := range o.w.regions { // the load runs, and the resolver has just cached what will be wrong soon
-		o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool { return s.names(c) })
+	// The load runs, and what the resolver has cached is right, for both families: after an earlier outage it may take a TTL.
+	for _, c := range o.w.regions {
+		for _, qtype := range o.families() {
+			o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool { return s.question.qtype == qtype && o.whole(s, c) })
+		}
+	}
+	o.calm = time.Now()
+	for _, c := range o.w.regions { // a second of answers before the cut
+		o.awaitAnswer(t, "resolver", c, o.calm.Add(time.Second), func(*sighting) bool { return true })
 	}
 
 	o.begin = time.Now()
@@ -175,7 +191,7 @@ func (o *outage) run(t *testing.T) {
 	s := o.awaitAnswer(t, "resolver", o.cut, o.healed, func(s *sighting) bool { return s.names(o.cut) })
 	o.timeline.add(s.received, "back: first answer with "+o.cut.name, "client in "+o.cut.name)
 	o.awaitRecord(t, o.cut, changed)
-	o.timeline.add(time.Now(), "caught up: answers with what changed meanwhile", o.cut.server.name)
+	o.timeline.add(time.Now(), "caught up: knows what changed meanwhile", o.cut.server.name)
 	s = o.awaitAnswer(t, o.cut.name, o.cut, time.Now(), func(s *sighting) bool { return s.names(o.cut) })
 	o.timeline.add(s.received, "served: own region by the server that was cut", o.cut.server.name)
 	o.end = time.Now()
@@ -257,7 +273,7 @@ func (o *outage) check(t *testing.T) {
 		t.Errorf("%+.3f s to %+.3f s, %s, client in %s, %v: %v %s: %s", s.sent.Sub(o.begin).Seconds(), s.received.Sub(o.begin).Seconds(),
 			s.server, s.client.name, s.question, s.addresses, s.wrong, fmt.Sprintf(format, args...))
 	}
-	for _, s := range o.load.sightings(func(*sighting) bool { return true }) {
+	for _, s := range o.load.sightings(func(s *sighting) bool { return s.sent.After(o.calm) }) {
 		switch {
 		case s.server == "resolver":
 			resolved++

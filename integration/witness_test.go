@@ -29,7 +29,6 @@ type statusPage struct {
 	Pools []struct {
 		Pool           string
 		Override       string
-		IPv4, IPv6     bool
 		Healthy, Total int
 	}
 	Endpoints []struct {
@@ -72,7 +71,8 @@ type witness struct {
 	now     map[netip.Addr]turn
 	own     map[netip.Addr]string // what the server itself, as a vantage, reports
 	turns   []turn
-	ownDown map[netip.Addr]time.Time // when its own report was first seen as down, since the last reset
+	ownDown map[netip.Addr]time.Time // when its own report was last seen to turn to down
+	err     error                    // of the last reading
 }
 
 // watch starts a witness of each region's server, until the test ends.
@@ -88,9 +88,13 @@ func (w *world) watch(t *testing.T) map[string]*witness {
 			defer tick.Stop()
 			for {
 				var p statusPage
-				if err := r.server.status(&p); err == nil {
+				err := r.server.status(&p)
+				if err == nil {
 					v.read(&p)
 				}
+				v.mu.Lock()
+				v.err = err
+				v.mu.Unlock()
 				select {
 				case <-ctx.Done():
 					return
@@ -182,5 +186,8 @@ func (v *witness) String() string {
 		all = append(all, a.String()+"="+n.verdict)
 	}
 	slices.Sort(all)
+	if v.err != nil {
+		all = append(all, v.err.Error())
+	}
 	return strings.Join(all, " ")
 }
