@@ -33,7 +33,7 @@ type Answer struct {
 	Authority Set
 	Glue      []byte // complete records with their own uncompressed owners
 	GlueCount int
-	Target    []byte // wire form, lower case: the CNAME's target
+	Target    []byte // wire form, lower case: the CNAME's target; in the Answer's own space, until the next Lookup
 	// Policy and Family are set when Steered.
 	Policy *steer.Policy
 	Family steer.Family
