@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,23 +18,27 @@ import (
 	"leeward/health"
 )
 
-// grpc wants SERVING from the service's own health check (grpc.health.v1).
+// grpc wants SERVING from the service's own health check (grpc.health.v1). The connection is made here, and given to grpc
+// once: it would try again, and tells of errors only as text.
 func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
+	conn, err := c.dial(ctx, "tcp", g.Port)
+	if err != nil {
+		return c.failed(ctx, err)
+	}
+	defer conn.Close()
 	var cause firstError
 	creds := insecure.NewCredentials()
 	if g.TLS {
 		creds = credentials.NewTLS(c.settings(g.ServerName, g.Insecure))
 	}
+	var given atomic.Bool
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(watched{creds, &cause}),
-		grpc.WithContextDialer(func(dialCtx context.Context, _ string) (net.Conn, error) {
-			conn, err := c.dial(dialCtx, "tcp", g.Port)
-			cause.set(err)
-			if err != nil {
-				return nil, err
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			if given.Swap(true) {
+				return nil, net.ErrClosed
 			}
-			// The dialler's context ends with the dialling, the connection's with the probe: Close below.
-			return conn.(*boundConn).release(), nil
+			return conn, nil
 		}),
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
 		grpc.WithUserAgent(userAgent),
@@ -65,12 +70,6 @@ func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 		return down("timeout after %s", c.timeout)
 	}
 	return c.failed(ctx, errors.New(status.Convert(err).Message()))
-}
-
-// release keeps the connection when its context ends.
-func (c *boundConn) release() net.Conn {
-	c.stop()
-	return c.Conn
 }
 
 // watched are credentials that keep the error of a handshake, which grpc only passes on as text.

@@ -33,13 +33,13 @@ func phaseOf(vantage string, t health.Target) uint64 {
 // offset returns the target's phase as a part of its interval.
 func (t *target) offset(of time.Duration) time.Duration { return time.Duration(t.phase % uint64(of)) }
 
-// first returns when a target is probed for the first time: soon, but not all new ones together.
+// first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not all
+// new ones together.
 func (t *target) first(start, now time.Time) time.Time {
-	soon := now.Add(t.offset(min(t.monitor.EffectiveInterval(), firstWithin)))
-	if slot := t.slot(start, now); slot.Before(soon) {
-		return slot
+	if t.monitor.EffectiveInterval() <= firstWithin {
+		return t.slot(start, now)
 	}
-	return soon
+	return now.Add(t.offset(firstWithin))
 }
 
 // after returns when a target is probed again whose last probe was due at t.next and has ended now, and how many slots

@@ -17,7 +17,8 @@ import (
 // Bounds of what is written.
 const (
 	maxOps   = 128                    // of one transaction: etcd's own default
-	maxBytes = 512 << 10              // of one transaction; etcd refuses 1.5 MiB
+	maxBytes = 512 << 10              // of one transaction, if it is not one value alone
+	maxValue = 1280 << 10             // of one value; etcd refuses transactions of 1.5 MiB
 	pace     = 20 * time.Millisecond  // between two transactions: what turns meanwhile is written together
 	calm     = 250 * time.Millisecond // between two heartbeats for the sake of a changed status
 	patience = 3 * time.Second        // for one answer of etcd

@@ -1,0 +1,78 @@
+package probe
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"leeward/health"
+)
+
+// A machine without any network knows nothing of anybody; its own loopback it knows.
+func TestVantageWithoutNetwork(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("a network namespace needs root")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, the namespace with it
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			t.Log("no network namespace here:", err)
+			return
+		}
+		p, err := New(Options{Vantage: "test", OnReport: func([]health.Report) {}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for address, want := range map[string]string{
+			"192.0.2.10": "this vantage has no IPv4", "2001:db8::10": "this vantage has no IPv6", "::1": "this vantage has no IPv6",
+		} {
+			for _, m := range []*health.Monitor{{TCP: &health.TCP{Port: 80}}, {DNS: &health.DNS{Name: "a.test"}}, {GRPC: &health.GRPC{Port: 80}}} {
+				o := p.probe(t.Context(), netip.MustParseAddr(address), m)
+				if o.state != health.Unknown || o.reason != want {
+					t.Errorf("%s %s: %s %q, want unknown %q", m.Check(), address, o.state, o.reason, want)
+				}
+			}
+		}
+	}()
+	<-done
+}
+
+// Faults of this machine are told from those of the target, by the error and by whether there is a route at all.
+func TestFaults(t *testing.T) {
+	c := &checker{address: loopback, timeout: 1}
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EMFILE:       "no file descriptors",
+		syscall.ENOBUFS:      "no memory",
+		syscall.EAFNOSUPPORT: "no IPv4",
+		// Loopback is routable here, so these are somebody else's word or the want of a port.
+		syscall.EADDRNOTAVAIL: "no local port",
+		syscall.ENETUNREACH:   "network unreachable",
+		syscall.EHOSTUNREACH:  "no route to host",
+		syscall.ECONNREFUSED:  "connection refused",
+		syscall.ECONNRESET:    "connection reset",
+	} {
+		o := c.failed(t.Context(), os.NewSyscallError("connect", errno))
+		if !strings.Contains(o.reason, want) {
+			t.Errorf("%v: %q, want %q", errno, o.reason, want)
+		}
+		remote := map[syscall.Errno]bool{
+			syscall.ENETUNREACH: true, syscall.EHOSTUNREACH: true, syscall.ECONNREFUSED: true, syscall.ECONNRESET: true,
+		}[errno]
+		if (o.state == health.Down) != remote {
+			t.Errorf("%v: %s", errno, o.state)
+		}
+	}
+	long := c.failed(t.Context(), errors.New(strings.Repeat("x", 1000)))
+	if len(long.reason) > 120 || long.state != health.Down {
+		t.Errorf("%d bytes of reason", len(long.reason))
+	}
+}

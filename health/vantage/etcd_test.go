@@ -1,0 +1,178 @@
+package vantage
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"leeward/health"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// etcd is a real etcd of one member on loopback, which can be stopped and started again on the same folder and ports.
+type etcd struct {
+	t            *testing.T
+	folder       string
+	client, peer url.URL
+	server       *embed.Etcd
+}
+
+func startEtcd(t *testing.T) *etcd {
+	e := &etcd{t: t, folder: t.TempDir(), client: freeURL(t), peer: freeURL(t)}
+	e.start()
+	t.Cleanup(e.stop)
+	return e
+}
+
+func freeURL(t *testing.T) url.URL {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return url.URL{Scheme: "http", Host: l.Addr().String()}
+}
+
+func (e *etcd) start() {
+	e.t.Helper()
+	c := embed.NewConfig()
+	c.Dir = e.folder
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{e.client}, []url.URL{e.client}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{e.peer}, []url.URL{e.peer}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	c.UnsafeNoFsync = true
+	c.TickMs, c.ElectionMs = 10, 100
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	server, err := embed.StartEtcd(c)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.server = server
+	select {
+	case <-server.Server.ReadyNotify():
+	case <-time.After(30 * time.Second):
+		e.t.Fatal("etcd does not start")
+	}
+}
+
+func (e *etcd) stop() {
+	if e.server != nil {
+		e.server.Close()
+		e.server = nil
+	}
+}
+
+func (e *etcd) dial() *clientv3.Client {
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{e.client.String()}, Logger: zap.NewNop(),
+		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
+		DialOptions: []grpc.DialOption{grpc.WithDisableServiceConfig()},
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// link is a Link that runs and follows until the test ends, and the events it has had.
+type link struct {
+	*Link
+	t        *testing.T
+	client   *clientv3.Client
+	registry *prometheus.Registry
+	events   chan Event
+	board    *health.Board // all events up to the last one awaited
+	stop     func()        // as a crash would: nothing is withdrawn
+}
+
+func (e *etcd) link(id string, change ...func(*Options)) *link {
+	e.t.Helper()
+	k := &link{
+		t: e.t, client: e.dial(), registry: prometheus.NewRegistry(), events: make(chan Event, 100_000), board: health.NewBoard(),
+	}
+	o := Options{Client: k.client, ID: id, Region: "eu", Registerer: k.registry, Every: 100 * time.Millisecond, Stale: 10 * time.Second}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	if k.Link, err = New(o); err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- k.Run(ctx) }()
+	go func() { done <- k.Follow(ctx, func(ev Event) { k.events <- ev }) }()
+	stopped := false
+	k.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				e.t.Error(err)
+			}
+		}
+	}
+	e.t.Cleanup(k.stop)
+	return k
+}
+
+// await applies events until one, and the board with it, is as wanted.
+func (k *link) await(what string, wanted func(Event) bool) Event {
+	k.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case ev := <-k.events:
+			ev.Apply(k.board, time.Now())
+			k.board.Judge(time.Now())
+			if wanted(ev) {
+				return ev
+			}
+		case <-deadline:
+			k.t.Fatalf("waited in vain for %s; the link is %+v", what, k.Status())
+		}
+	}
+}
+
+func (k *link) awaitState(target health.Target, s health.State) {
+	k.t.Helper()
+	if k.board.State(target) == s {
+		return
+	}
+	k.await(target.Endpoint+" "+s.String(), func(Event) bool { return k.board.State(target) == s })
+}
+
+func put(t *testing.T, c *clientv3.Client, key, value string) int64 {
+	t.Helper()
+	r, err := c.Put(context.Background(), key, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Header.Revision
+}
+
+func get(t *testing.T, c *clientv3.Client, key string) string {
+	t.Helper()
+	r, err := c.Get(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Kvs) == 0 {
+		return ""
+	}
+	return string(r.Kvs[0].Value)
+}
