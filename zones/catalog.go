@@ -1,9 +1,9 @@
 package zones
 
 import (
+	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -166,28 +166,27 @@ func (c *Catalog) stage(ch *Change) {
 	c.consider(key)
 }
 
-// settle looks again at whatever depends on what has changed, until nothing changes any more.
+// settle looks again at whatever depends on what has changed, until nothing changes any more: in the kinds' order, then
+// by the age of newest versions. Of two that exclude each other the older one is to find its place free.
 func (c *Catalog) settle() {
+	type turn struct {
+		kind     int
+		revision int64
+		key      Key
+	}
 	for len(c.dirty) > 0 {
-		round := slices.Collect(maps.Keys(c.dirty))
+		round := make([]turn, 0, len(c.dirty))
+		for key := range c.dirty {
+			round = append(round, turn{slices.Index(Kinds[:], key.Kind()), c.newest(key), key})
+		}
 		clear(c.dirty)
-		slices.SortFunc(round, c.older)
-		for _, key := range round {
-			c.consider(key)
+		slices.SortFunc(round, func(a, b turn) int {
+			return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
+		})
+		for _, t := range round {
+			c.consider(t.key)
 		}
 	}
-}
-
-// older orders keys by the kinds' order, then by the age of their newest versions: of two that exclude each other the
-// older one is to find its place free.
-func (c *Catalog) older(a, b Key) int {
-	if d := slices.Index(Kinds[:], a.Kind()) - slices.Index(Kinds[:], b.Kind()); d != 0 {
-		return d
-	}
-	if d := c.newest(a) - c.newest(b); d != 0 {
-		return int(max(-1, min(1, d)))
-	}
-	return strings.Compare(string(a), string(b))
 }
 
 func (c *Catalog) newest(key Key) int64 {
@@ -201,48 +200,33 @@ func (c *Catalog) newest(key Key) int64 {
 // consider decides which version of a resource is in service, and what its problems are.
 func (c *Catalog) consider(key Key) {
 	v := c.waiting[key]
-	effective, _ := c.effective(key)
-	switch {
-	case v == nil && effective == nil:
+	effective, revision := c.effective(key)
+	if v == nil && effective == nil {
 		delete(c.problems, key)
-	case v == nil:
-		c.reconsider(key, effective)
-	case v.resource == nil:
-		c.note(key, v.problems, v.revision)
-		if effective == nil {
-			c.disturb(key)
-		}
-	default:
+		return
+	}
+	if v != nil && v.resource != nil {
 		x := c.cross(key, v.resource)
-		if !c.admit(key, v, &x, effective) {
-			c.note(key, x.problems, v.revision)
-			if effective == nil {
-				c.disturb(key)
+		if c.admit(v, &x, key, effective) {
+			for _, rival := range x.conflicts {
+				c.yield(rival)
 			}
+			c.wait(key, nil)
+			c.take(key, v.resource, v.revision)
+			c.note(key, c.cross(key, v.resource).problems, v.revision)
 			return
 		}
-		for _, rival := range x.conflicts {
-			c.yield(rival)
-		}
-		c.wait(key, nil)
-		c.take(key, v.resource, v.revision)
-		c.note(key, c.cross(key, v.resource).problems, v.revision)
+		c.note(key, x.problems, v.revision)
+	} else if v != nil {
+		c.note(key, v.problems, v.revision)
 	}
-}
-
-// reconsider looks again at a resource whose newest version is in service. It can have got a rival without either having
-// changed: when a zone comes that both turn out to be in.
-func (c *Catalog) reconsider(key Key, effective Resource) {
-	_, revision := c.effective(key)
+	if effective == nil {
+		c.disturb(key) // those that name it have something else to say now
+		return
+	}
 	x := c.cross(key, effective)
-	for _, rival := range x.conflicts {
-		if _, age := c.effective(rival); age <= revision && c.held[rival] == nil && !c.leaving[rival] {
-			c.yield(key)
-			return
-		}
-	}
-	for _, rival := range x.conflicts {
-		c.yield(rival)
+	if c.contend(key, x.conflicts) || v != nil {
+		return
 	}
 	if len(x.conflicts) > 0 {
 		x = c.cross(key, effective)
@@ -250,8 +234,24 @@ func (c *Catalog) reconsider(key Key, effective Resource) {
 	c.note(key, x.problems, revision)
 }
 
+// contend settles it where the effective version of a resource has got a rival without either having
+// changed, as when a zone comes that both turn out to be in. It reports whether the resource has had to go.
+func (c *Catalog) contend(key Key, conflicts []Key) (gone bool) {
+	_, revision := c.effective(key)
+	for _, rival := range conflicts {
+		if _, age := c.effective(rival); age <= revision && c.held[rival] == nil && !c.leaving[rival] {
+			c.yield(key)
+			return true
+		}
+	}
+	for _, rival := range conflicts {
+		c.yield(rival)
+	}
+	return false
+}
+
 // admit reports whether a version may be taken into service.
-func (c *Catalog) admit(key Key, v *version, x *crossed, effective Resource) bool {
+func (c *Catalog) admit(v *version, x *crossed, key Key, effective Resource) bool {
 	for _, rival := range x.conflicts {
 		if c.held[rival] != nil || c.leaving[rival] {
 			continue // it is only there because the guard keeps it
@@ -295,12 +295,14 @@ func (c *Catalog) yield(rival Key) {
 func (c *Catalog) take(key Key, r Resource, revision int64) {
 	if record, ok := r.(*Record); ok {
 		z := c.state(record.Origin)
-		if !z.set(record, revision) {
-			return
+		changed, isNew := z.set(record, revision)
+		if changed {
+			c.mark(key)
+			z.touch(revision)
 		}
-		c.mark(key)
-		z.touch(revision)
-		c.touched(key, r)
+		if isNew {
+			c.touched(key, r)
+		}
 		return
 	}
 	before, _ := c.effective(key)
@@ -321,10 +323,11 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 			z.touch(revision)
 		}
 	}
-	if before != nil {
-		c.touched(key, before)
+	if before == nil {
+		c.touched(key, r)
+	} else {
+		c.altered(key, before, r)
 	}
-	c.touched(key, r)
 }
 
 // mark notes that the effective version of a key has changed.
@@ -345,100 +348,4 @@ func (c *Catalog) note(key Key, problems Problems, revision int64) {
 		problems[i].Key, problems[i].Revision = key, revision
 	}
 	c.problems[key] = problems
-}
-
-// touched marks those dirty that a version of a resource matters to, whether it came or went.
-func (c *Catalog) touched(key Key, r Resource) {
-	c.disturb(key)
-	switch r := r.(type) {
-	case *Zone:
-		c.touchedZone(r)
-	case *Record:
-		name := FullName(r.Owner, r.Origin)
-		c.disturb(placeOf(name))
-		if r.Type == "NS" || r.Type == "DNAME" {
-			if z := c.states[r.Origin]; z != nil {
-				for policy := range z.policies {
-					if under(policy, name) {
-						c.dirty[KeyOf(KindPolicy, policy)] = struct{}{}
-					}
-				}
-			}
-		}
-	case *Policy:
-		c.disturb(placeOf(r.Name))
-	case *Region, *Monitor:
-		for pool := range c.referrers[key] {
-			c.disturb(pool)
-		}
-	case *Endpoint:
-		pool := KeyOf(KindPool, r.Pool)
-		if c.slots[KindPool][pool] != nil || c.waiting[pool] != nil {
-			c.dirty[pool] = struct{}{}
-		}
-		for referrer := range c.referrers[pool] {
-			if referrer.Kind() == KindPolicy {
-				c.dirty[referrer] = struct{}{}
-			}
-		}
-		for _, a := range r.Addresses {
-			c.disturb(addressPlace(r.Pool, a))
-		}
-	}
-}
-
-// disturb marks all dirty that name a key or place.
-func (c *Catalog) disturb(target Key) {
-	for referrer := range c.referrers[target] {
-		c.dirty[referrer] = struct{}{}
-	}
-}
-
-func (c *Catalog) touchedZone(z *Zone) {
-	for _, policies := range []map[string]*Policy{c.homeless, c.state(z.Origin).policies, c.home(parentName(z.Origin))} {
-		for name := range policies {
-			if under(name, z.Origin) {
-				c.dirty[KeyOf(KindPolicy, name)] = struct{}{}
-			}
-		}
-	}
-	again := func(key Key) {
-		if origin, owner, _, ok := splitRecord(key); ok && (origin == z.Origin || under(FullName(owner, origin), z.Origin)) {
-			c.dirty[key] = struct{}{}
-		} else if key.Kind() == KindPolicy && under(key.Name(), z.Origin) {
-			c.dirty[key] = struct{}{}
-		}
-	}
-	for key := range c.waiting {
-		again(key)
-	}
-	for key := range c.problems {
-		again(key)
-	}
-	if parent := c.zoneOf(parentName(z.Origin)); parent != nil {
-		c.dirty[parent.zone.Key()] = struct{}{}
-	}
-	for name := parentName(z.Origin); name != ""; name = parentName(name) {
-		if above := c.states[name]; above != nil {
-			c.disturbBelow(above, ownerIn(z.Origin, name))
-		}
-	}
-	c.dirty[z.Key()] = struct{}{}
-	if s := c.states[z.Origin]; s != nil {
-		c.drop(s)
-	}
-}
-
-// disturbBelow marks the records of an origin dirty that are at or below an owner: another zone comes or goes there.
-func (c *Catalog) disturbBelow(z *zoneState, cut string) {
-	for owner, sets := range z.owners {
-		if rest, ok := strings.CutSuffix(owner, cut); !ok || rest != "" && rest[len(rest)-1] != '.' {
-			continue
-		}
-		for sets != "" {
-			var set packedSet
-			set, sets = sets.next()
-			c.dirty[KeyOf(KindRecord, z.origin+"/"+owner+"/"+set.kind)] = struct{}{}
-		}
-	}
 }

@@ -17,13 +17,30 @@ type faults struct {
 	path  []string // where the reading stands: names, ".": a field; "[0]": an item
 }
 
+// mostFaults is how many faults of one resource are listed.
+const mostFaults = 100
+
+// full reports whether enough is listed, and says so as the last fault.
+func (f *faults) full() bool {
+	if len(f.found) == mostFaults {
+		f.found = append(f.found, Problem{Message: "there is more wrong with it that is not listed", Code: CodeSyntax})
+	}
+	return len(f.found) > mostFaults
+}
+
 // add notes a fault of the field.
 func (f *faults) add(field, format string, args ...any) {
+	if f.full() {
+		return
+	}
 	f.found = append(f.found, Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
 // here notes a fault where the reading stands; line is that of the value.
 func (f *faults) here(line int, format string, args ...any) {
+	if f.full() {
+		return
+	}
 	f.found = append(f.found, Problem{
 		Position: Position{Line: line}, Field: strings.TrimPrefix(strings.Join(f.path, ""), "."),
 		Message: fmt.Sprintf(format, args...), Code: CodeSyntax,
@@ -191,6 +208,10 @@ func (f *faults) fillStruct(n *node, v reflect.Value) {
 	if !f.want(n, shapeObject) {
 		return
 	}
+	if len(n.fields) > mostFaults {
+		f.here(n.line, "%d fields are more than any resource has", len(n.fields))
+		return
+	}
 	for i := range n.fields {
 		field := &n.fields[i]
 		f.within("."+field.name, func() {
@@ -299,7 +320,9 @@ func (f *faults) fillDuration(n *node, d *Duration) {
 	if !f.want(n, shapeText) {
 		return
 	}
-	if err := d.UnmarshalJSON(appendJSON(nil, n)); err != nil {
+	if v, err := time.ParseDuration(n.text); err == nil && v >= 0 {
+		*d = Duration(v)
+	} else if err := d.UnmarshalJSON(appendJSON(nil, n)); err != nil {
 		f.here(n.line, "%v", err)
 	}
 }

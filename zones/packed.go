@@ -49,9 +49,11 @@ func (p packed) find(kind string) (packedSet, bool) {
 	return packedSet{}, false
 }
 
-// with returns p with the record's set in the place of the one it had of that type.
+// with returns p with the record's set in the place of the one it had of that type. Sets are sorted by type.
 func (p packed) with(r *Record, revision int64) packed {
-	b := p.cut(r.Type)
+	before, after := p.split(r.Type)
+	b := make([]byte, 0, len(before)+len(after)+64)
+	b = append(b, before...)
 	b = append(binary.AppendUvarint(b, uint64(len(r.Type))), r.Type...)
 	b = binary.AppendUvarint(b, uint64(r.TTL))
 	b = binary.AppendUvarint(b, uint64(revision))
@@ -59,22 +61,29 @@ func (p packed) with(r *Record, revision int64) packed {
 	for _, d := range r.Data {
 		b = append(binary.AppendUvarint(b, uint64(len(d))), d...)
 	}
-	return packed(b)
+	return packed(append(b, after...))
 }
 
 // without returns p without its set of that type.
-func (p packed) without(kind string) packed { return packed(p.cut(kind)) }
+func (p packed) without(kind string) packed {
+	before, after := p.split(kind)
+	return before + after
+}
 
-func (p packed) cut(kind string) []byte {
-	b := make([]byte, 0, len(p)+64)
-	for p != "" {
-		s, rest := p.next()
-		if s.kind != kind {
-			b = append(b, p[:len(p)-len(rest)]...)
+// split returns the sets before that type, and those after it.
+func (p packed) split(kind string) (before, after packed) {
+	rest := p
+	for rest != "" {
+		s, next := rest.next()
+		if s.kind >= kind {
+			if s.kind > kind {
+				next = rest
+			}
+			return p[:len(p)-len(rest)], next
 		}
-		p = rest
+		rest = next
 	}
-	return b
+	return p, ""
 }
 
 // record unpacks the set. The strings are shared with the packed.
@@ -129,15 +138,15 @@ type zoneState struct {
 	recordsPeak, policiesPeak, allPeak peak
 }
 
-// set puts a record in, and reports whether that changed anything but its revision.
-func (z *zoneState) set(r *Record, revision int64) bool {
+// set puts a record in. It reports whether that changed anything but its revision, and whether it was not there before.
+func (z *zoneState) set(r *Record, revision int64) (changed, isNew bool) {
 	sets, known := z.owners[r.Owner]
 	before, there := sets.find(r.Type)
 	if there && before.same(r) {
 		if before.revision != revision {
 			z.owners[r.Owner] = sets.with(r, revision)
 		}
-		return false
+		return false, false
 	}
 	owner := r.Owner
 	if !known {
@@ -147,7 +156,7 @@ func (z *zoneState) set(r *Record, revision int64) bool {
 	if !there {
 		z.records++
 	}
-	return true
+	return true, !there
 }
 
 // remove takes a record out and reports whether it was there.

@@ -46,8 +46,11 @@ func (f *faults) policy(p *Policy) {
 	if len(p.Rules) == 0 {
 		f.add("rules", "a policy has at least one rule, such as - failover: [www-eu, www-us]")
 	}
-	for i := range p.Rules {
+	for i := range p.Rules[:min(len(p.Rules), maxNames)] {
 		f.rule(p, i)
+	}
+	if len(p.Rules) > maxNames {
+		f.add("rules", "%d rules are more than %d; let a Map say what many rules say", len(p.Rules), maxNames)
 	}
 }
 
@@ -69,6 +72,10 @@ func (f *faults) rule(p *Policy, i int) {
 		f.add(at, "the rule names no pools; give it failover or nearest")
 	}
 	f.failover(at+".failover", rule.Failover)
+	if len(rule.Nearest) > maxNames {
+		f.add(at+".nearest", "%d pools are more than %d; take some out", len(rule.Nearest), maxNames)
+		return
+	}
 	for k, pool := range rule.Nearest {
 		at := item(at+".nearest", k)
 		if f.reference(at, KindPool, pool) && slices.Index(rule.Nearest, pool) < k {

@@ -10,6 +10,12 @@ import (
 	"strings"
 )
 
+// The most that one list can have.
+const (
+	maxAddresses = 64   // of an endpoint
+	maxNames     = 1000 // of pools or regions in one list
+)
+
 // maxWeight is the greatest weight of an endpoint, or of a pool in a step.
 const maxWeight = 1_000_000
 
@@ -67,6 +73,10 @@ func (f *faults) endpoint(e *Endpoint) {
 	if e.Capacity != nil {
 		f.unsupported("capacity")
 	}
+	if len(e.Addresses) > maxAddresses {
+		f.add("addresses", "%d addresses are more than %d; make several endpoints of them", len(e.Addresses), maxAddresses)
+		return
+	}
 	for i, a := range e.Addresses {
 		at := item("addresses", i)
 		switch {
@@ -105,8 +115,12 @@ func (f *faults) mapping(m *Map) {
 			f.add(at, "%v", err)
 		}
 		regions := m.Prefixes[source]
-		if len(regions) == 0 {
+		switch {
+		case len(regions) == 0:
 			f.add(at, "no region is named; name at least one or take it out")
+		case len(regions) > maxNames:
+			f.add(at, "%d regions are more than %d; take some out", len(regions), maxNames)
+			continue
 		}
 		for i, region := range regions {
 			if f.reference(item(at, i), KindRegion, region) && slices.Index(regions, region) < i {

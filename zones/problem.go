@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"leeward/zones/rr"
 )
 
 // Position is where a document stands. The zero Position is a resource that no file has brought (it is in etcd).
@@ -156,7 +158,7 @@ func known(written string, names []string) string {
 	if len(names) == 0 {
 		return "there are none yet"
 	}
-	names = slices.Clone(names)
+	names, written = slices.Clone(names), written[:min(len(written), rr.MaxName)]
 	slices.Sort(names)
 	slices.SortStableFunc(names, func(a, b string) int { return distance(written, a) - distance(written, b) })
 	const most = 8
@@ -169,8 +171,11 @@ func known(written string, names []string) string {
 // nearest returns the name that written was probably meant to be, "" if none is near.
 func nearest(written string, names []string) string {
 	best, least := "", 3
-	if len(written) < 4 {
+	switch {
+	case len(written) < 4:
 		least = 2
+	case len(written) > rr.MaxName: // nobody's slip of the pen
+		return ""
 	}
 	for _, name := range names {
 		if d := distance(strings.ToLower(written), strings.ToLower(name)); d < least {

@@ -1,3 +1,12 @@
+// Package zones is the model: the resources that operators keep, read strictly, checked, and kept in a Catalog that
+// always has a last good version of each.
+//
+// Text comes in as documents (ReadDocuments: YAML, JSON), as values of etcd (Decode) or as master files
+// (ReadMasterFile), and all ways hold a resource to the same rules: first those of one resource by itself, then, in the
+// Catalog, those among resources. Each Problem says where, what, and what to do. A source (package store) hands over Batches of changes; the
+// Catalog takes what is good, keeps the last good version of what is not, holds back what would empty a zone or a policy,
+// and says in a Delta what has changed. Check is the same code without a server. From the Catalog, package
+// snapshot makes what answers queries.
 package zones
 
 import (

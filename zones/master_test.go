@@ -1,0 +1,182 @@
+package zones
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const masterText = `$ORIGIN example.test.
+$TTL 1h
+@       SOA ns1 host\.master 2026010203 2h 15m 2w 5m
+        NS  ns1
+        NS  ns.example.net.
+ns1     A   192.0.2.53
+www     300 A 192.0.2.1
+www     300 A 192.0.2.2
+@       MX  10 mail
+*.w     TXT "a; b" "c\"d"
+sub     NS  ns.sub
+ns.sub  AAAA 2001:db8::53
+0/25    NS  ns1
+_sip._tcp SRV 1 2 5060 www
+x       TYPE65280 \# 2 ABCD
+`
+
+func TestMasterFileBecomesResources(t *testing.T) {
+	docs, problems := ReadMasterFile("zones.d/example.test.zone", "example.test", strings.NewReader(masterText), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	var b bytes.Buffer
+	if err := WriteYAML(&b, Resources(docs)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/good/master.yaml", b.String())
+	if serial := docs[0].Resource.(*Zone).Serial; serial != 2026010203 {
+		t.Errorf("serial %d", serial)
+	}
+	if at := docs[2].Position.String(); at != "zones.d/example.test.zone:7" {
+		t.Errorf("the second record stands at %s", at)
+	}
+	if problems := Check(docs); len(problems) > 0 {
+		t.Error(problems)
+	}
+}
+
+func exported(t *testing.T, docs []Document) string {
+	t.Helper()
+	var zone *Zone
+	var records []*Record
+	for _, d := range docs {
+		switch r := d.Resource.(type) {
+		case *Zone:
+			zone = r
+		case *Record:
+			records = append(records, r)
+		}
+	}
+	var b bytes.Buffer
+	if err := MasterFile(&b, zone, zone.Serial, records); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestExportedMasterFileIsReadAsTheSame(t *testing.T) {
+	docs, problems := ReadMasterFile("example.test.zone", "example.test", strings.NewReader(masterText), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	text := exported(t, docs)
+	again, problems := ReadMasterFile("again.zone", "example.test", strings.NewReader(text), nil)
+	if len(problems) > 0 {
+		t.Fatalf("%v\n%s", problems, text)
+	}
+	for _, d := range again {
+		for _, o := range docs {
+			if o.Resource.Key() != d.Resource.Key() {
+				continue
+			}
+			if z, ok := o.Resource.(*Zone); ok { // nameservers come in canonical order
+				z.Nameservers = d.Resource.(*Zone).Nameservers
+			}
+			if d := cmp.Diff(o.Resource, d.Resource); d != "" {
+				t.Error(d)
+			}
+		}
+	}
+	if len(again) != len(docs) {
+		t.Errorf("%d resources, want %d", len(again), len(docs))
+	}
+	if twice := exported(t, again); twice != text {
+		t.Errorf("exported again:\n%s\nwant:\n%s", twice, text)
+	}
+}
+
+func TestBadMasterFiles(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"no SOA", "@ 1h IN NS ns1\n", `bad.zone: Zone example.test: there is no SOA record of example.test; a master file has one`},
+		{"no NS", "@ 1h IN SOA a b 1 2 3 4 5\n", `bad.zone: Zone example.test: there is no NS record of example.test; a master file has at least one`},
+		{"outside", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nwww.example.com. A 192.0.2.1\n", `bad.zone:3: www.example.com is outside of zone example.test; take it out, or end names that are meant to be in the zone without a dot`},
+		{"two SOA", "@ 1h SOA a b 1 2 3 4 5\n SOA a b 1 2 3 4 5\n NS ns\n", `bad.zone:2: Zone example.test: there is a second SOA record; a zone has one`},
+		{"address", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nwww A 192.0.2.300\n", `bad.zone:3: A data "192.0.2.300": not an IPv4 address`},
+		{"include", "@ 1h SOA a b 1 2 3 4 5\n NS ns\n$INCLUDE more\n", `bad.zone:3: $INCLUDE: not allowed here; put the records into the file itself`},
+		{"TTLs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw 5 A 192.0.2.1\nw 3 A 192.0.2.2\n", `bad.zone:4: Record example.test/w/A: warning: the records of a set have one TTL (RFC 2181 5.2); the shortest, 3s, is taken`},
+		{"CNAMEs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw CNAME a\nw CNAME b\n", `bad.zone:3: Record example.test/w/CNAME: data[1]: a name has one CNAME only (RFC 2181 10.1); to balance over several, make a Policy`},
+	} {
+		_, problems := ReadMasterFile("bad.zone", "example.test", strings.NewReader(tt.text), nil)
+		if got := problems.Error(); got != tt.want {
+			t.Errorf("%s:\n%s\nwant:\n%s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestFolderMergesAZonesFiles(t *testing.T) {
+	folder := fstest.MapFS{
+		"example.test.zone": {Data: []byte("$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\nns1 A 192.0.2.53\n$INCLUDE more/hosts\n")},
+		"more/hosts":        {Data: []byte("www A 192.0.2.1\nwww CNAME ns1\n")},
+		"zone.yaml":         {Data: []byte("kind: Zone\nname: example.test\nnameservers: [ns.example.net]\ndnssec: {enabled: false}\nretry: 5m\n")},
+		"again.json":        {Data: []byte(`{"kind":"Region","name":"eu"}`)},
+		"again.yml":         {Data: []byte("kind: Region\nname: eu\n")},
+		"notes.txt":         {Data: []byte("not read")},
+		".hidden.yaml":      {Data: []byte("not: read")},
+	}
+	docs, problems := ReadFolder("conf", folder)
+	problems = append(problems, Check(docs, problems...)...)
+	want := strings.Join([]string{
+		`conf/zone.yaml:5: Zone example.test: retry: warning: the master file says 15m, which counts; take 5m out here or change it there`,
+		`conf/again.yml:1: Region eu: it is there already at conf/again.json:1; take one out`,
+		`conf/more/hosts:2: Record example.test/www/CNAME: Record example.test/www/A is there, and a CNAME stands alone at its name (RFC 2181 10.1); delete one of the two`,
+	}, "\n")
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	if d := cmp.Diff(sortedLines(want), sortedLines(strings.Join(got, "\n"))); d != "" {
+		t.Error(d)
+	}
+	for _, d := range docs {
+		if z, ok := d.Resource.(*Zone); ok {
+			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" || z.Serial != 7 || z.DNSSEC == nil {
+				t.Errorf("%+v", z)
+			}
+		}
+	}
+}
+
+func sortedLines(s string) map[string]bool {
+	lines := make(map[string]bool)
+	for line := range strings.SplitSeq(s, "\n") {
+		lines[line] = true
+	}
+	return lines
+}
+
+func TestHostmasters(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                         "hostmaster.example.test",
+		"hostmaster@example.test":  "hostmaster.example.test",
+		"john.doe@example.test":    `john\.doe.example.test`,
+		`john\.doe.example.test`:   `john\.doe.example.test`,
+		"hostmaster.example.test.": "hostmaster.example.test",
+	} {
+		z := &Zone{Origin: "example.test", Hostmaster: in}
+		if got := z.RName(); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestBeyondIsWhatAnEditAdds(t *testing.T) {
+	docs := Documents(&Pool{Pool: "a", Region: "eu"}, &Region{Region: "us"})
+	before := Check(docs)
+	after := Check(append(docs, Documents(&Pool{Pool: "b", Region: "ap"})...))
+	added := after.Beyond(before).Errors()
+	if len(added) != 1 || added[0].Key != "pools/b" {
+		t.Errorf("added: %v", added)
+	}
+}
