@@ -1,0 +1,118 @@
+//go:build !noembed
+
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"leeward/cmd/leeward/embedded"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"leeward": main})
+}
+
+// TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. Beside testscript's commands there
+// are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or no
+// such key, if TEXT is "none"); leased KEY; and status N COMMAND…, which wants an exit status.
+func TestScript(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	etcd, err := embedded.Start(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.URL()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+
+	within := func(ts *testscript.TestScript, f func(ctx context.Context) error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		ts.Check(f(ctx))
+	}
+	wants := func(ts *testscript.TestScript, neg bool, args []string, n int) {
+		if neg || len(args) != n {
+			ts.Fatalf("wrong use of a test command with %q", args)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("LEEWARD_ETCD", etcd.URL())
+			env.Setenv("LEEWARD_PREFIX", "/"+filepath.Base(env.WorkDir)+"/")
+			env.Setenv("LEEWARD_LOG_LEVEL", "error")
+			env.Setenv("USER", "tester")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"put": func(ts *testscript.TestScript, neg bool, args []string) {
+				wants(ts, neg, args, 2)
+				within(ts, func(ctx context.Context) error {
+					_, err := client.Put(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0], args[1])
+					return err
+				})
+			},
+			"del": func(ts *testscript.TestScript, neg bool, args []string) {
+				wants(ts, neg, args, 1)
+				within(ts, func(ctx context.Context) error {
+					_, err := client.Delete(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
+					return err
+				})
+			},
+			"stored": func(ts *testscript.TestScript, neg bool, args []string) {
+				wants(ts, neg, args, 2)
+				within(ts, func(ctx context.Context) error {
+					r, err := client.Get(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
+					switch {
+					case err != nil:
+						return err
+					case args[1] == "none" && len(r.Kvs) == 0:
+					case len(r.Kvs) == 0:
+						ts.Fatalf("%s is not there", args[0])
+					case args[1] == "none", !strings.Contains(string(r.Kvs[0].Value), args[1]):
+						ts.Fatalf("%s is %s, want %s", args[0], r.Kvs[0].Value, args[1])
+					}
+					return nil
+				})
+			},
+			"leased": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) != 1 {
+					ts.Fatalf("usage: leased KEY")
+				}
+				within(ts, func(ctx context.Context) error {
+					r, err := client.Get(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
+					if err == nil && (len(r.Kvs) == 0 || (r.Kvs[0].Lease != 0) == neg) {
+						ts.Fatalf("%s: keys %d, want a lease: %v", args[0], len(r.Kvs), !neg)
+					}
+					return err
+				})
+			},
+			// status wants the exit status of a command.
+			"status": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: status N COMMAND…")
+				}
+				err := ts.Exec(args[1], args[2:]...)
+				got := "0"
+				if err != nil {
+					got = strings.TrimPrefix(err.Error(), "exit status ")
+				}
+				if got != args[0] {
+					ts.Fatalf("exit status %s, want %s", got, args[0])
+				}
+			},
+		},
+	})
+}
