@@ -29,9 +29,13 @@ func run(m *testing.M) int {
 		binary = given
 	} else {
 		binary = filepath.Join(dir, "leeward")
-		build := exec.Command("go", "build", "-o", binary, "leeward/cmd/leeward")
+		args := []string{"build", "-o", binary}
+		if race {
+			args = append(args, "-race")
+		}
+		build := exec.Command("go", append(args, "leeward/cmd/leeward")...)
 		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build leeward/cmd/leeward: %v\n%s", err, out)
+			fmt.Fprintf(os.Stderr, "%v: %v\n%s", build, err, out)
 			return 1
 		}
 	}

@@ -47,6 +47,12 @@ func startWith(t testing.TB, h *host, name string, env []string, argv ...string)
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if strings.Contains(p.out.String(), "WARNING: DATA RACE") {
+			t.Errorf("%s: the race detector has found something", name)
+		}
+		if strings.Contains(p.out.String(), "\ngoroutine ") && strings.Contains(p.out.String(), "panic: ") {
+			t.Errorf("%s: it has panicked", name)
+		}
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", name, p.out.tail(60))
 		}
