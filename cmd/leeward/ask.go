@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,6 +43,9 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" {
 		return misused("--admin %q: it is a URL such as http://127.0.0.1:8053", f.url)
+	}
+	if name := u.Hostname(); name == "" || name == "0.0.0.0" || name == "::" {
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port()) // as serve's --admin may say in the same environment
 	}
 	u = u.JoinPath(path)
 	u.RawQuery = query.Encode()

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// service is a verb that runs until the test ends, in this process.
+type service struct {
+	t     *testing.T
+	stop  context.CancelFunc
+	done  chan int // exit status
+	dns   string
+	admin string
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+func (s *service) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Write(b)
+}
+
+func (s *service) logged() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.String()
+}
+
+// serve runs a verb that serves, and returns when it says where.
+func serve(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := &service{t: t, done: make(chan int, 1)}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go func() {
+		s.done <- run(ctx, append(args, "--log-format", "json"), nil, strings.NewReader(""), io.Discard, s)
+	}()
+	t.Cleanup(func() { s.end() })
+	s.await("it serves", func() bool {
+		for line := range strings.Lines(s.logged()) {
+			var entry struct {
+				Msg   string
+				DNS   []netip.AddrPort
+				Admin string
+			}
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+				if len(entry.DNS) > 0 {
+					s.dns = entry.DNS[0].String()
+				}
+				s.admin = "http://" + entry.Admin
+				return true
+			}
+		}
+		return false
+	})
+	return s
+}
+
+// end stops it as SIGTERM does and returns the exit status.
+func (s *service) end() int {
+	s.stop()
+	status := <-s.done
+	s.done <- status
+	return status
+}
+
+// await asks again and again until f holds.
+func (s *service) await(what string, f func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for !f() {
+		select {
+		case <-tick.C:
+		case status := <-s.done:
+			s.done <- status
+			s.t.Fatalf("exit status %d before %s:\n%s", status, what, s.logged())
+		case <-limit:
+			s.t.Fatalf("%s: not within 30 s:\n%s", what, s.logged())
+		}
+	}
+}
+
+// ask sends a real query with a client's subnet and returns the answer's records and the ECS scope.
+func (s *service) ask(name string, qtype uint16, subnet string) (records []string, scope int) {
+	s.t.Helper()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	prefix := netip.MustParsePrefix(subnet)
+	m.SetEdns0(1232, false)
+	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_SUBNET{
+		Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(prefix.Bits()), Address: prefix.Addr().AsSlice(),
+	})
+	r, err := dns.Exchange(m, s.dns)
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s", name, err, s.logged())
+	}
+	for _, rr := range r.Answer {
+		records = append(records, strings.Join(strings.Fields(rr.String()), " "))
+	}
+	if opt := r.IsEdns0(); opt != nil {
+		for _, o := range opt.Option {
+			if e, ok := o.(*dns.EDNS0_SUBNET); ok {
+				scope = int(e.SourceScope)
+			}
+		}
+	}
+	return records, scope
+}
+
+// command runs a verb that ends.
+func command(t *testing.T, args ...string) (status int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	status = run(t.Context(), args, nil, strings.NewReader(""), &o, &e)
+	return status, o.String(), e.String()
+}
+
+const folder = `kind: Zone
+name: example.test
+nameservers: [ns1.example.test]
+hostmaster: hostmaster@example.test
+---
+kind: Region
+name: eu-west
+latitude: 53.3
+longitude: -6.3
+---
+kind: Region
+name: us-east
+latitude: 39.0
+longitude: -77.5
+---
+kind: Pool
+name: www-eu
+region: eu-west
+---
+kind: Pool
+name: www-us
+region: us-east
+---
+kind: Endpoint
+name: www-eu/lb-1
+addresses: [192.0.2.1]
+---
+kind: Endpoint
+name: www-us/lb-1
+addresses: [192.0.2.2]
+---
+kind: Policy
+name: www.example.test
+rules:
+  - nearest: [www-us, www-eu]
+`
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A folder is served, steered by the built-in table of countries, explained and followed.
+func TestServeFiles(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "all.yaml"), folder)
+	args := []string{"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra", "--state", state, "--rrl", "100"}
+	s := serve(t, args...)
+	s.await("ready", func() bool { return get(t, s.admin+"/readyz") == http.StatusOK })
+
+	const europe, america = "193.0.6.0/24", "4.4.4.0/24"
+	if got, scope := s.ask("www.example.test", dns.TypeA, europe); len(got) != 1 || !strings.HasSuffix(got[0], "IN A 192.0.2.1") || scope == 0 || scope > 24 {
+		t.Errorf("Europe is answered %q with scope /%d", got, scope)
+	}
+	if got, _ := s.ask("www.example.test", dns.TypeA, america); len(got) != 1 || !strings.HasSuffix(got[0], "IN A 192.0.2.2") {
+		t.Errorf("America is answered %q", got)
+	}
+	if !strings.Contains(s.logged(), "rate limiting is not there yet") {
+		t.Error("--rrl is accepted without a warning")
+	}
+
+	status, out, errs := command(t, "status", "--admin", s.admin)
+	if status != 0 || !strings.Contains(out, "fra *") || !strings.Contains(out, "www-eu/lb-1") || !strings.Contains(out, "following") {
+		t.Errorf("status: %d\n%s%s", status, out, errs)
+	}
+	status, out, errs = command(t, "explain", "www.example.test", "A", "--client", "193.0.6.7", "--admin", s.admin)
+	if status != 0 || !strings.Contains(out, "192.0.2.1") || !strings.Contains(out, "ECS scope") || !strings.Contains(out, "NL") {
+		t.Errorf("explain: %d\n%s%s", status, out, errs)
+	}
+	// Computed aside it is the same.
+	var there, aside map[string]any
+	_, out, _ = command(t, "explain", "www.example.test", "--client", "193.0.6.7", "--admin", s.admin, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &there); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	status, out, errs = command(t, "explain", "www.example.test", "--client", "193.0.6.7", "--files", dir, "-o", "json")
+	if err := json.Unmarshal([]byte(out), &aside); err != nil {
+		t.Fatalf("%d %v\n%s%s", status, err, out, errs)
+	}
+	for _, field := range []string{"outcome", "pool", "region", "scope", "ttl"} {
+		if there[field] != aside[field] || there[field] == nil {
+			t.Errorf("explain: %s is %v from the server and %v from the folder", field, there[field], aside[field])
+		}
+	}
+
+	write(t, filepath.Join(dir, "more.yaml"), "kind: Record\nname: example.test/new/TXT\ndata: ['\"here\"']\n")
+	s.await("the new record is answered", func() bool {
+		got, _ := s.ask("new.example.test", dns.TypeTXT, europe)
+		return len(got) == 1 && strings.HasSuffix(got[0], `IN TXT "here"`)
+	})
+
+	if status := s.end(); status != 0 {
+		t.Errorf("exit status %d\n%s", status, s.logged())
+	}
+	// What is kept is served although the folder has become unreadable in the meantime.
+	write(t, filepath.Join(dir, "all.yaml"), "kind: [")
+	again := serve(t, args...)
+	again.await("answers from the kept copy", func() bool {
+		got, _ := again.ask("www.example.test", dns.TypeA, europe)
+		return len(got) == 1 && strings.HasSuffix(got[0], "IN A 192.0.2.1")
+	})
+}
+
+func get(t *testing.T, page string) int {
+	t.Helper()
+	r, err := http.Get(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	return r.StatusCode
+}
+
+func TestServeUsage(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args  []string
+		holds string
+	}{
+		{[]string{"serve"}, "--etcd URL,… or --files DIR"},
+		{[]string{"serve", "--files", dir, "--etcd", "http://127.0.0.1:1"}, "exclude each other"},
+		{[]string{"serve", "--files", dir, "--admin", "0.0.0.0:0"}, "not loopback"},
+		{[]string{"serve", "--files", dir, "--admin", "8053"}, "127.0.0.1:8053"},
+		{[]string{"serve", "--files", dir, "--rrl", "-1"}, "--rrl"},
+		{[]string{"serve", "--files", dir, "--id", "a/b"}, "--id"},
+		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
+		{[]string{"explain", "www.example.test"}, "--client"},
+		{[]string{"explain"}, "arg"},
+		{[]string{"status", "--watch", "-o", "json"}, "--watch"},
+		{[]string{"demo", "--fail", "mars"}, "eu-west"},
+		{[]string{"demo", "--for", "1s"}, "--fail"},
+	} {
+		status, _, errs := command(t, c.args...)
+		if status != 2 || !strings.Contains(errs, c.holds) {
+			t.Errorf("leeward %s: exit status %d, %q; want 2 and %q", strings.Join(c.args, " "), status, errs, c.holds)
+		}
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, args := range [][]string{
+		{"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", taken.Addr().String()},
+		{"serve", "--files", filepath.Join(dir, "none"), "--listen", "127.0.0.1:0", "--admin", ""},
+		{"serve", "--files", dir, "--listen", taken.Addr().String(), "--admin", ""},
+		{"status", "--admin", "http://127.0.0.1:1"},
+	} {
+		if status, _, errs := command(t, args...); status != 1 || errs == "" {
+			t.Errorf("leeward %s: exit status %d, %q; want 1", strings.Join(args, " "), status, errs)
+		}
+	}
+}
