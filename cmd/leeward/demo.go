@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,10 @@ servers' answers in the time that its monitor allows, and came back.`,
 			}
 			o.In, o.Out, o.Terminal, o.Colour = inv.in, inv.out, terminal(inv.out), inv.colour(inv.out)
 			o.Version, _, _ = version()
+			o.Command = "leeward"
+			if strings.Contains(os.Args[0], "go-build") { // go run
+				o.Command = "go run ./cmd/leeward"
+			}
 			return demo.Run(cmd.Context(), o)
 		},
 	}

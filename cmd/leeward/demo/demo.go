@@ -32,6 +32,7 @@ type Options struct {
 	Terminal bool // Out is one: the view is refreshed in place
 	Colour   bool
 	Version  string
+	Command  string // how this program is called, for what can be pasted
 	Log      *slog.Logger
 
 	Once  bool          // one drill, unattended; Run's error says what did not happen in time
@@ -240,8 +241,8 @@ func (d *demo) intro() {
 		host, port, _ := net.SplitHostPort(server.dns)
 		fmt.Fprintf(d.Out, "  dig @%s -p %s %s A +subnet=%s\n", host, port, steered, c.subnet)
 	}
-	fmt.Fprintf(d.Out, "\nand why:\n\n  leeward status --admin http://%s\n  leeward explain %s A --client %s --admin http://%s\n  leeward get --etcd %s\n\n",
-		d.servers[0].admin, steered, d.clients[0].subnet.Addr().Next(), d.servers[0].admin, d.etcd)
+	fmt.Fprintf(d.Out, "\nand why:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client %[4]s --admin http://%[2]s\n  %[1]s get --etcd %[5]s\n\n",
+		d.Command, d.servers[0].admin, steered, d.clients[0].subnet.Addr().Next(), d.etcd)
 }
 
 // once is one drill with its timeline.

@@ -176,7 +176,8 @@ func (v *view) draw(s *sight) {
 		over = fmt.Sprintf("\x1b[%dA\r\x1b[J", v.lines)
 	}
 	v.lines = strings.Count(text, "\n")
-	io.WriteString(v.Out, over+strings.ReplaceAll(text, "\n", "\r\n"))
+	// No wrapping meanwhile: a line that is too long must stay one line, or drawing over it would count wrong.
+	io.WriteString(v.Out, "\x1b[?7l"+over+strings.ReplaceAll(text, "\n", "\r\n")+"\x1b[?7h")
 }
 
 // regionsTable shows each region's endpoints and what the servers make of them.
@@ -216,7 +217,7 @@ func (d *demo) regionsTable(s *sight) *admin.Table {
 func (d *demo) answersTable(s *sight) *admin.Table {
 	t := &admin.Table{Heads: []string{"CLIENT", "SUBNET"}}
 	for _, n := range d.servers {
-		t.Heads = append(t.Heads, n.id+" ("+n.dns+") ANSWERS")
+		t.Heads = append(t.Heads, n.id+" ANSWERS")
 	}
 	for k, c := range d.clients {
 		row := []admin.Cell{{Text: c.place, Colour: admin.Bold}, {Text: c.subnet.String()}}

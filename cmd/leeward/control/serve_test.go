@@ -1,0 +1,382 @@
+//go:build !noembed
+
+package control_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/embedded"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+// cluster is a real etcd with a client beside the servers'.
+type cluster struct {
+	t    *testing.T
+	etcd *embedded.Etcd
+	*clientv3.Client
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	etcd, err := embedded.Start(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.URL()}, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &cluster{t, etcd, c}
+}
+
+// put writes as etcdctl does.
+func (c *cluster) put(key, value string) {
+	c.t.Helper()
+	if _, err := c.Put(c.t.Context(), store.DefaultPrefix+key, value); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// putAll writes documents.
+func (c *cluster) putAll(text string) {
+	c.t.Helper()
+	for _, change := range changes(c.t, text, 0) {
+		value, err := zones.Encode(change.Resource)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.put(string(change.Key), string(value))
+	}
+}
+
+// keys lists what is below a folder.
+func (c *cluster) keys(folder string) []string {
+	c.t.Helper()
+	r, err := c.Get(c.t.Context(), store.DefaultPrefix+folder, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var keys []string
+	for _, kv := range r.Kvs {
+		keys = append(keys, strings.TrimPrefix(string(kv.Key), store.DefaultPrefix))
+	}
+	return keys
+}
+
+// process is a server or a probe that runs until end.
+type process struct {
+	t *testing.T
+	control.Running
+	stop context.CancelFunc
+	done chan struct{}
+	err  error
+	log  *lockedLog
+}
+
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func serve(t *testing.T, s control.Settings) *process {
+	t.Helper()
+	p := &process{t: t, done: make(chan struct{}), log: &lockedLog{}}
+	s.Log, s.Admin, s.Version = slog.New(slog.NewTextHandler(p.log, nil)), "127.0.0.1:0", "test"
+	started := make(chan control.Running, 1)
+	s.Started = func(r control.Running) { started <- r }
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	go func() { defer close(p.done); p.err = control.Serve(ctx, s) }()
+	t.Cleanup(p.end)
+	select {
+	case p.Running = <-started:
+	case <-p.done:
+		t.Fatalf("not started: %v\n%s", p.err, p.log)
+	}
+	return p
+}
+
+func (p *process) end() {
+	p.t.Helper()
+	p.stop()
+	<-p.done
+	if p.err != nil {
+		p.t.Errorf("ended with %v\n%s", p.err, p.log)
+	}
+}
+
+// answer is what the server says over UDP: the addresses, or the RCODE.
+func (p *process) answer(name string) string {
+	p.t.Helper()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA)
+	r, err := dns.Exchange(m, p.DNS[0].String())
+	if err != nil {
+		return err.Error()
+	}
+	var got []string
+	for _, rr := range r.Answer {
+		got = append(got, rr.(*dns.A).A.String())
+	}
+	if len(got) == 0 {
+		return dns.RcodeToString[r.Rcode]
+	}
+	return strings.Join(got, " ")
+}
+
+func (p *process) status() *admin.Status {
+	p.t.Helper()
+	r, err := http.Get("http://" + p.Admin + "/api/v1/status")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var s admin.Status
+	if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
+		p.t.Fatal(err)
+	}
+	return &s
+}
+
+// await asks until f returns "", which is what is still wrong.
+func (p *process) await(what string, f func() string) {
+	p.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for {
+		wrong := f()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-p.done:
+			p.t.Fatalf("%s: ended before (%v)\n%s", what, p.err, p.log)
+		case <-limit:
+			p.t.Fatalf("%s: not within 30 s: %s\n%s", what, wrong, p.log)
+		}
+	}
+}
+
+func (p *process) awaitAnswer(name, want string) {
+	p.t.Helper()
+	p.await(name+" is answered "+want, func() string {
+		if got := p.answer(name); got != want {
+			return "the answer is " + got
+		}
+		return ""
+	})
+}
+
+func settings(id string, c *cluster) control.Settings {
+	return control.Settings{ID: id, Region: "eu-west", Listen: []string{"127.0.0.1:0"}, Etcd: &store.Options{Endpoints: []string{c.etcd.URL()}}}
+}
+
+// target is a TCP endpoint that can be stopped and started.
+type target struct {
+	t       *testing.T
+	address netip.AddrPort
+	l       net.Listener
+}
+
+func listen(t *testing.T, address string) *target {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &target{t, l.Addr().(*net.TCPAddr).AddrPort(), l}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close() })
+	return x
+}
+
+// Two servers and a probe agree on an endpoint that dies, and a bad value costs nothing but its own newest version.
+func TestServersAgree(t *testing.T) {
+	c := newCluster(t)
+	near := listen(t, "127.0.0.1:0")
+	far := listen(t, fmt.Sprintf("127.0.0.2:%d", near.address.Port()))
+	text := strings.NewReplacer("192.0.2.1", near.address.Addr().String(), "192.0.2.2", far.address.Addr().String(),
+		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 100ms\ntimeout: 100ms\nfall: 2").Replace(resources)
+	c.putAll(text)
+	a, b := serve(t, settings("a", c)), serve(t, settings("b", c))
+	probe := settings("z", c)
+	probe.Listen = nil
+	z := serve(t, probe)
+	if z.DNS != nil {
+		t.Errorf("a probe listens on %v", z.DNS)
+	}
+	for _, p := range []*process{a, b} {
+		p.awaitAnswer("www.example.test", "127.0.0.1")
+		p.await("all three vantages vote up", func() string { return votes(p, "up", "a", "b", "z") })
+	}
+
+	near.l.Close()
+	for _, p := range []*process{a, b} {
+		p.awaitAnswer("www.example.test", "127.0.0.2")
+		p.await("all three vantages vote down", func() string { return votes(p, "down", "a", "b", "z") })
+	}
+	s := a.status()
+	if len(s.Servers) != 2 || s.Servers[0].ID != "a" || s.Servers[1].ID != "b" || s.Self != "a" {
+		t.Errorf("servers %+v", s.Servers)
+	}
+	if i := len(s.Vantages); i != 3 || s.Vantages[2].ID != "z" || s.Vantages[2].Server || !s.Vantages[0].Server {
+		t.Errorf("vantages %+v", s.Vantages)
+	}
+
+	// Straight from etcd the same is seen.
+	o, err := control.Observe(t.Context(), control.Settings{Etcd: settings("", c).Etcd}, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	seen, err := o.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen.Servers) != 2 || len(seen.Vantages) != 3 || !seen.Vantages[2].Fresh {
+		t.Errorf("observed: servers %+v, vantages %+v", seen.Servers, seen.Vantages)
+	}
+	for _, e := range seen.Endpoints {
+		if e.Endpoint == "www-eu/lb-1" && e.Addresses[0].Verdict != "down" {
+			t.Errorf("observed: %+v", e)
+		}
+	}
+	x, err := o.Explain("www.example.test", "A", "198.51.100.7")
+	if err != nil || x.Pool != "www-us" {
+		t.Errorf("observed: %+v, %v", x, err)
+	}
+
+	c.put("policies/www.example.test", `{"rules": [{"failover": ["www-eu"], "oops": 1}]}`)
+	c.put("endpoints/www-us/lb-1", `{"addresses": ["127.0.0.3"]}`)
+	for _, p := range []*process{a, b} {
+		p.awaitAnswer("www.example.test", "127.0.0.3")
+		p.await("the bad value is a problem", func() string {
+			s := p.status()
+			if len(s.Problems) == 1 && s.Problems[0].Resource == "policies/www.example.test" && strings.Contains(s.Problems[0].Field, "oops") {
+				return ""
+			}
+			return fmt.Sprintf("%+v", s.Problems)
+		})
+	}
+
+	// Who stops takes back what it has said.
+	z.end()
+	for _, key := range append(c.keys("reports/"), c.keys("vantages/")...) {
+		if strings.Contains(key, "/z") {
+			t.Errorf("the probe has stopped and left %s behind", key)
+		}
+	}
+	a.await("the probe's vote is gone", func() string { return votes(a, "down", "a", "b") })
+}
+
+// votes says what differs from these vantages, and no other, being fresh and of that word on the first endpoint.
+func votes(p *process, state string, vantages ...string) string {
+	for _, e := range p.status().Endpoints {
+		if e.Endpoint != "www-eu/lb-1" {
+			continue
+		}
+		var got []string
+		for _, v := range e.Addresses[0].Votes {
+			if v.Fresh && v.State == state {
+				got = append(got, v.Vantage)
+			}
+		}
+		if strings.Join(got, " ") == strings.Join(vantages, " ") {
+			return ""
+		}
+		return fmt.Sprintf("%+v", e.Addresses[0].Votes)
+	}
+	return "no endpoint"
+}
+
+// Without etcd a server goes on, and starts from its copy on disk.
+func TestLifeWithoutEtcd(t *testing.T) {
+	c := newCluster(t)
+	c.putAll(strings.Replace(resources, "monitor: web", "", 2))
+	s := settings("a", c)
+	s.State = t.TempDir()
+	a := serve(t, s)
+	a.awaitAnswer("www.example.test", "192.0.2.1")
+	c.put("endpoints/www-eu/lb-1", `{"addresses": ["192.0.2.7"]}`)
+	a.awaitAnswer("www.example.test", "192.0.2.7")
+	c.etcd.Close()
+	a.await("the source is cut off", func() string {
+		if s := a.status().Servers[0]; s.Source.State != "cut off" || s.SnapshotAgeSeconds <= 0 || s.Source.Error == "" {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	if got := a.answer("www.example.test"); got != "192.0.2.7" {
+		t.Errorf("cut off, the answer is %s", got)
+	}
+	a.end()
+
+	again := serve(t, s)
+	again.awaitAnswer("www.example.test", "192.0.2.7")
+	if !strings.Contains(again.log.String(), "last good snapshot from disk") {
+		t.Errorf("the log does not say where the answers are from:\n%s", again.log)
+	}
+	if r, err := http.Get("http://" + again.Admin + "/readyz"); err != nil || r.StatusCode != http.StatusOK {
+		t.Errorf("/readyz from the copy: %v %v", r, err)
+	} else {
+		r.Body.Close()
+	}
+}
+
+// Without a copy and without etcd it is not ready, says so, and tells resolvers to ask another.
+func TestNothingToServe(t *testing.T) {
+	a := serve(t, control.Settings{ID: "a", Listen: []string{"127.0.0.1:0"}, Etcd: &store.Options{Endpoints: []string{"http://127.0.0.1:1"}}})
+	if got := a.answer("www.example.test"); got != "SERVFAIL" {
+		t.Errorf("the answer is %s, want SERVFAIL", got)
+	}
+	r, err := http.Get("http://" + a.Admin + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("/readyz: %s", r.Status)
+	}
+}

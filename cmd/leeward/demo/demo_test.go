@@ -1,0 +1,106 @@
+//go:build !noembed && linux
+
+package demo_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"leeward/cmd/leeward/demo"
+)
+
+// syncBuffer takes writes and can be read meanwhile.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// The whole way with real parts: a region is cut, leaves both servers' answers in its time, and comes back.
+func TestOnce(t *testing.T) {
+	var out, log syncBuffer
+	err := demo.Run(t.Context(), demo.Options{
+		In: strings.NewReader(""), Out: &out, Once: true, Fail: "us-east",
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out.String(), log.String())
+	}
+	for _, want := range []string{
+		"us-east is cut", "vantage probe-ap reports us-east down", "ns1 agrees: us-east is down", "us-east left the answers of ns1",
+		"us-east left the answers of ns2", "us-east is restored", "us-east is in the answers of ns2 again", "ok: us-east left all answers",
+		"dig @127.0.0.1 -p ",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the timeline lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// The live view cuts and restores by itself, and ends when it is interrupted, with nothing left running.
+func TestLive(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	var out syncBuffer
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		done <- demo.Run(ctx, demo.Options{
+			In: strings.NewReader(""), Out: &out, Fail: "eu-west", After: 100 * time.Millisecond, For: 5 * time.Second,
+		})
+	}()
+	at := 0
+	for _, want := range []string{"eu-west is cut", "answers Europe with us-east", "eu-west is restored", "answers Europe with eu-west"} {
+		at = await(t, &out, at, want, done)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, before)
+}
+
+// await returns when the output holds the text after from, and where that ends.
+func await(t *testing.T, out *syncBuffer, from int, text string, done <-chan error) int {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(40 * time.Second)
+	for {
+		if at := strings.Index(out.String()[from:], text); at >= 0 {
+			return from + at + len(text)
+		}
+		select {
+		case <-tick.C:
+		case err := <-done:
+			t.Fatalf("ended (%v) before %q:\n%s", err, text, out.String())
+		case <-limit:
+			t.Fatalf("no %q:\n%s", text, out.String())
+		}
+	}
+}
+
+func TestFailNamesNoRegion(t *testing.T) {
+	err := demo.Run(t.Context(), demo.Options{Out: &syncBuffer{}, Fail: "mars"})
+	if err == nil || !strings.Contains(err.Error(), "eu-west") {
+		t.Errorf("%v", err)
+	}
+}
