@@ -8,8 +8,11 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 server=
 buildah() { command buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" "$@"; }
+stop() { # the server and all that buildah put around it are one process group
+    if [ -n "$server" ]; then kill -TERM -- "-$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=; fi
+}
 clean() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+    stop
     buildah rm --all >/dev/null 2>&1 || true
     chmod -R u+w "$work" 2>/dev/null || true
     rm -rf "$work"
@@ -39,7 +42,7 @@ buildah build --isolation chroot --pull-never --format docker -t leeward \
     --build-arg "VERSION=$(git describe --tags --always 2>/dev/null || echo unknown)" .
 
 echo "== what the image says of itself"
-buildah inspect --type image --format '{{.Docker.Config.User}} {{.Docker.Config.Entrypoint}} {{.Docker.Config.Healthcheck}}' leeward
+buildah inspect --type image --format '{{.Docker.Config.User}} {{.Docker.Config.Entrypoint}} {{.Docker.Config.Healthcheck}}' leeward; echo
 [ "$(buildah inspect --type image --format '{{.Docker.Config.User}}' leeward)" = 65532:65532 ]
 
 run=$(buildah from --pull-never leeward)
@@ -62,16 +65,19 @@ www A   192.0.2.80
 ZONE
 chmod -R a+rX "$work/zones"; chmod a+x "$work"
 inside() { buildah run --isolation chroot --volume "$zones:/zones:ro" "$run" "$@"; }
+ready() { inside /leeward healthcheck --admin 127.0.0.1:18053 2>/dev/null; }
 inside /leeward version
-if inside /leeward healthcheck --admin 127.0.0.1:18053; then echo "healthy before there is a server" >&2; exit 1; fi
-inside /leeward serve --files /zones --listen 127.0.0.1:15300 --admin 127.0.0.1:18053 &
+if ready; then echo "healthy before there is a server" >&2; exit 1; fi
+setsid buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" run --isolation chroot --volume "$zones:/zones:ro" "$run" \
+    /leeward serve --files /zones --listen 127.0.0.1:15300 --admin 127.0.0.1:18053 &
 server=$!
 for ((try = 0; ; try++)); do
-    if inside /leeward healthcheck --admin 127.0.0.1:18053; then break; fi
+    if ready; then break; fi
     if [ "$try" -ge 30 ]; then echo "not healthy" >&2; exit 1; fi
     sleep 1
 done
 answer=$(dig +short @127.0.0.1 -p 15300 www.example.test A)
 echo "www.example.test A: $answer"
 [ "$answer" = 192.0.2.80 ]
+stop
 echo "== the image builds and answers"
