@@ -1,0 +1,64 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process for
+// each put would blur.
+type gateway struct {
+	url  string
+	http http.Client
+}
+
+func (g *gateway) call(path string, body any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := g.http.Post(g.url+path, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	said, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("etcd: %s: %s", r.Status, said)
+	}
+	return nil
+}
+
+type pair map[string]string
+
+func pairOf(key, value string) pair {
+	return pair{
+		"key":   base64.StdEncoding.EncodeToString([]byte("/leeward/" + key)),
+		"value": base64.StdEncoding.EncodeToString([]byte(value)),
+	}
+}
+
+// put puts one key.
+func (g *gateway) put(key, value string) error { return g.call("/v3/kv/put", pairOf(key, value)) }
+
+// fill puts n keys, 120 a transaction.
+func (g *gateway) fill(n int, entry func(i int) (key, value string)) error {
+	for i := 0; i < n; {
+		var ops []any
+		for ; i < n && len(ops) < 120; i++ {
+			key, value := entry(i)
+			ops = append(ops, map[string]any{"request_put": pairOf(key, value)})
+		}
+		if err := g.call("/v3/kv/txn", map[string]any{"success": ops}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
