@@ -72,7 +72,7 @@ report of health, from etcd with the newest reports there.`,
 	f.add(cmd.Flags())
 	cmd.Flags().StringVar(&client, "client", "", "`ADDRESS` of the client, or of its subnet")
 	cmd.Flags().StringVar(&files, "files", "", "compute it from the resources in this `DIR`")
-	cmd.Flags().StringArrayVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
+	cmd.Flags().StringSliceVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
 	return cmd
 }

@@ -128,8 +128,8 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	inv.etcd.add(flags)
 	f.add(flags, "127.0.0.1:8053")
 	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, followed live, in place of etcd")
-	flags.StringArrayVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
-	flags.StringArrayVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
+	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
+	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
 	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
 	flags.IntVar(&rrl, "rrl", 0, "responses a second and client prefix, 0 is no limit (not there yet: accepted and ignored)")
 	return cmd

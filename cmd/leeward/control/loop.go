@@ -215,7 +215,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	build := false
 	for _, b := range w.batches {
 		d := l.catalog.Apply(b)
-		delta.Revision, delta.Full = d.Revision, delta.Full || d.Full
+		delta.Revision, delta.Full = l.revision(b, d.Revision), delta.Full || d.Full
 		delta.Keys = append(delta.Keys, d.Keys...)
 		build = true
 	}
@@ -242,6 +242,26 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
 	l.wrong, l.held = append(l.catalog.Problems().Errors(), l.built...), l.catalog.Held()
 	return true
+}
+
+// revision returns the revision that a snapshot with this batch is of. A list is read at etcd's revision, which every
+// heartbeat moves; that of the newest resource in it is what servers that started at different times have in common. It
+// goes back only when the source's history does.
+func (l *Loop) revision(b zones.Batch, applied int64) int64 {
+	if !b.Full || applied != b.Revision {
+		return applied
+	}
+	newest := b.Accepted
+	for _, c := range b.Changes {
+		newest = max(newest, c.Revision)
+	}
+	if l.snapshot != nil && l.snapshot.Revision() <= applied {
+		newest = max(newest, l.snapshot.Revision())
+	}
+	if newest == 0 || newest > applied {
+		return applied
+	}
+	return newest
 }
 
 // assign passes on what is to be probed and judged, where the pools have changed.
