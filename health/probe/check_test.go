@@ -152,11 +152,11 @@ func TestHTTP(t *testing.T) {
 		w.Header().Set(loadHeader, "TEXT cpu_utilization=0.3, application_utilization=0.75")
 		fmt.Fprintf(w, "all is ok with %s, asked by %s", r.Host, r.UserAgent())
 	})
-	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 302) })
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
 	mux.HandleFunc("/method", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "HEAD" {
-			w.WriteHeader(405)
+			w.WriteHeader(http.StatusMethodNotAllowed)
 		}
 	})
 	mux.HandleFunc("/query", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.RawQuery) })

@@ -182,8 +182,8 @@ func TestSchedule(t *testing.T) {
 		}
 	}
 	a := health.Target{Endpoint: "www/lb-1", Address: loopback}
-	if phaseOf("fra", a) == phaseOf("lon", a) || phaseOf("fra", a) != phaseOf("fra", a) {
-		t.Error("the phase is not one of the vantage and the target")
+	if phaseOf("fra", a) == phaseOf("lon", a) {
+		t.Error("two vantages have one phase")
 	}
 }
 
@@ -226,7 +226,7 @@ func TestAssignKeepsWhatIsThere(t *testing.T) {
 		t.Errorf("reports %v", gone)
 	}
 	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Second, 5))})
-	if wait := kept.next.Sub(time.Now()); wait > time.Second {
+	if wait := time.Until(kept.next); wait > time.Second {
 		t.Errorf("with an interval of 1s the next probe is in %s", wait)
 	}
 }

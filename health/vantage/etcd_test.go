@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,9 +73,12 @@ func (e *etcd) stop() {
 	}
 }
 
-func (e *etcd) dial() *clientv3.Client {
+func (e *etcd) dial() *clientv3.Client { return e.dialThrough(e.client.Host) }
+
+// dialThrough connects to etcd at another address than its own.
+func (e *etcd) dialThrough(address string) *clientv3.Client {
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{e.client.String()}, Logger: zap.NewNop(),
+		Endpoints: []string{"http://" + address}, Logger: zap.NewNop(),
 		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
 		DialOptions: []grpc.DialOption{grpc.WithDisableServiceConfig()},
 	})
@@ -83,6 +87,76 @@ func (e *etcd) dial() *clientv3.Client {
 	}
 	e.t.Cleanup(func() { client.Close() })
 	return client
+}
+
+// wire passes connections on to etcd. Cut, it keeps those that there are open and passes on nothing more of them: what a
+// firewall that has lost its state does. New ones work.
+type wire struct {
+	listener net.Listener
+	cut      chan struct{}
+	mu       sync.Mutex
+}
+
+func (e *etcd) wire() *wire {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	w := &wire{listener: l, cut: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	e.t.Cleanup(func() {
+		l.Close()
+		cancel()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", e.client.Host)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			w.mu.Lock()
+			cut := w.cut
+			w.mu.Unlock()
+			running.Go(func() { pass(ctx, cut, near, far) })
+			running.Go(func() { pass(ctx, cut, far, near) })
+		}
+	})
+	return w
+}
+
+// pass copies until the wire is cut, and closes both ends only then when the test ends.
+func pass(ctx context.Context, cut <-chan struct{}, from, to net.Conn) {
+	stop := context.AfterFunc(ctx, func() { from.Close(); to.Close() })
+	defer stop()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		select {
+		case <-cut:
+			<-ctx.Done()
+			return
+		default:
+		}
+		if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
+			from.Close()
+			to.Close()
+			return
+		}
+	}
+}
+
+func (w *wire) breakAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.cut)
+	w.cut = make(chan struct{})
 }
 
 // link is a Link that runs and follows until the test ends, and the events it has had.

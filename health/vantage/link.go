@@ -32,8 +32,9 @@ const (
 
 // Options are a Link's settings.
 type Options struct {
-	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: a member that is gone is
-	// then left within 3 s.
+	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: grpc raises the former to
+	// 10 s, but the latter is also how long sent data may stay unacknowledged (TCP_USER_TIMEOUT), and heartbeats see to it
+	// that there is some: a member that is cut off is left within about 3 s.
 	Client     *clientv3.Client
 	Prefix     string // of all keys; DefaultPrefix if empty
 	ID         string // this vantage's name: no "/" in it
@@ -68,6 +69,7 @@ type Link struct {
 	urgent    bool  // the server's status has changed since the last heartbeat
 	synced    bool  // etcd's keys of this vantage are known
 	revision  int64 // of the heartbeat's key; 0: there is none
+	begun     bool  // this run has written
 	closed    bool  // withdrawn
 	status    Status
 }

@@ -141,6 +141,25 @@ func TestEtcdStopsAndStarts(t *testing.T) {
 	wait(t, "fra to be connected", func() bool { return fra.Status().Connected && fra.Status().Unwritten == 0 })
 }
 
+// A connection falls silent without an error. The watch is given up and begun anew, and what was missed is delivered.
+func TestSilentWatch(t *testing.T) {
+	e := startEtcd(t)
+	w := e.wire()
+	lon := e.link("lon", func(o *Options) {
+		o.Client, o.Silence = e.dialThrough(w.listener.Addr().String()), 500*time.Millisecond
+	})
+	as := assign("www/lb-1", "www/lb-2")
+	lon.board.Assign(as)
+	client := e.dial()
+	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
+	lon.awaitState(target("www/lb-1"), health.Down)
+	w.breakAll()
+	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-2": {"*": {"state": "down"}}}}`)
+	lon.awaitState(target("www/lb-2"), health.Down)
+	lon.awaitState(target("www/lb-1"), health.Unknown)
+	wait(t, "lon to follow and write again", func() bool { return lon.Status().Following && lon.Status().Connected })
+}
+
 func wait(t *testing.T, what string, until func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -194,6 +213,24 @@ func TestDeadVantageGoesStale(t *testing.T) {
 		t.Errorf("the new run's sequence %d is not above %d", next.Heartbeat.Sequence, last.Heartbeat.Sequence)
 	}
 	lon.awaitState(target("www-eu/lb-1"), health.Unknown) // what the new run does not probe, it has cleared away
+}
+
+// A run whose clock is behind goes on above all that the one before has used, also for what that wrote after its last
+// heartbeat.
+func TestNewRunIsAboveTheOld(t *testing.T) {
+	e := startEtcd(t)
+	client := e.dial()
+	put(t, client, "/leeward/vantages/fra", `{"sequence": 1000}`)
+	put(t, client, "/leeward/reports/fra/www", `{"sequence": 1007, "endpoints": {"lb-1": {"192.0.2.1": {"state": "up"}}}}`)
+	lon := e.link("lon")
+	lon.board.Assign(assign("www/lb-1"))
+	lon.awaitState(target("www/lb-1"), health.Up)
+	fra := e.link("fra", func(o *Options) { o.Now = func() time.Time { return time.Unix(0, 1) } })
+	fra.Report(report("www/lb-1", health.Down))
+	lon.awaitState(target("www/lb-1"), health.Down)
+	if p := fra.Status().Problem; p != "" {
+		t.Errorf("an earlier run is taken for another process: %s", p)
+	}
 }
 
 // 10,000 targets that all flap at once are some hundred transactions, not tens of thousands.

@@ -21,9 +21,10 @@ const (
 	maxValue = 1280 << 10             // of one value; etcd refuses transactions of 1.5 MiB
 	pace     = 20 * time.Millisecond  // between two transactions: what turns meanwhile is written together
 	calm     = 250 * time.Millisecond // between two heartbeats for the sake of a changed status
-	patience = 3 * time.Second        // for one answer of etcd
+	patience = 2 * time.Second        // for one answer of etcd
 	maxRetry = 2 * time.Second        // between two attempts while etcd is away
 	pageSize = 512                    // keys of one page of a list
+	leap     = 1 << 20                // more sequences than a run uses for reports between two heartbeats
 )
 
 // errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
@@ -136,6 +137,7 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 	if t.beat {
 		l.revision = r.Header.Revision
 	}
+	l.begun = true
 	return t.beat, nil
 }
 
@@ -237,11 +239,13 @@ func (l *Link) sync(ctx context.Context) error {
 		kv := held.Kvs[0]
 		l.revision = kv.ModRevision
 		if h, err := readHeartbeat(l.options.ID, kv.Value); err == nil {
-			if h.Sequence > l.sequence && len(l.written) > 0 {
+			if h.Sequence > l.sequence && l.begun {
 				l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
 				l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
 			}
-			l.sequence = max(l.sequence, h.Sequence)
+			if h.Sequence > l.sequence || !l.begun {
+				l.sequence = max(l.sequence, h.Sequence+leap)
+			}
 		}
 	}
 	for name := range l.pools {
@@ -250,24 +254,19 @@ func (l *Link) sync(ctx context.Context) error {
 		}
 	}
 	if l.assigned != nil {
+		probed := map[string]bool{}
+		for t := range l.assigned {
+			name, _, _ := strings.Cut(t.Endpoint, "/")
+			probed[name] = true
+		}
 		for name := range revisions {
-			if l.pools[name] == nil && !l.probes(name) {
+			if l.pools[name] == nil && !probed[name] {
 				l.unwritten[name] = true
 			}
 		}
 	}
 	l.synced = true
 	return nil
-}
-
-// probes reports whether a target of the pool is assigned. The mutex is held.
-func (l *Link) probes(name string) bool {
-	for t := range l.assigned {
-		if strings.HasPrefix(t.Endpoint, name+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // note keeps how the last attempt went.
