@@ -108,6 +108,22 @@ func start(t *testing.T) *bench {
 	return b
 }
 
+// saved returns the revisions that were kept until now.
+func (b *bench) saved() []int64 {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.kept)
+}
+
+// probed returns what is to be probed now.
+func (b *bench) probed() []health.Assignment {
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.assigned
+}
+
 // answer is what a client is told, "" for nothing.
 func (b *bench) answer(name string) string {
 	b.t.Helper()
@@ -144,8 +160,8 @@ func TestChangesReachAnswers(t *testing.T) {
 		if err := b.Ready(); err != nil {
 			t.Error(err)
 		}
-		if len(b.assigned) != 2 {
-			t.Errorf("%d targets are probed, want 2", len(b.assigned))
+		if n := len(b.probed()); n != 2 {
+			t.Errorf("%d targets are probed, want 2", n)
 		}
 		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Endpoint\nname: www-eu/lb-1\naddresses: [192.0.2.9]\n", 6)})
 		if got := b.answer("www.example.test"); got != "192.0.2.9" {
@@ -241,22 +257,19 @@ func TestKeepsAfterQuiet(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			one(revision)
 		}
-		synctest.Wait()
-		if len(b.kept) != 0 {
-			t.Errorf("kept %v before it was quiet", b.kept)
+		if kept := b.saved(); len(kept) != 0 {
+			t.Errorf("kept %v before it was quiet", kept)
 		}
 		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if !slices.Equal(b.kept, []int64{29}) {
-			t.Errorf("kept %v, want revision 29 once", b.kept)
+		if kept := b.saved(); !slices.Equal(kept, []int64{29}) {
+			t.Errorf("kept %v, want revision 29 once", kept)
 		}
 		for revision := int64(30); revision < 30+300; revision++ {
 			time.Sleep(100 * time.Millisecond)
 			one(revision)
 		}
-		synctest.Wait()
-		if n := len(b.kept); n < 3 || n > 5 {
-			t.Errorf("kept %v in a flood of 30 s, want about every 10 s", b.kept)
+		if kept := b.saved(); len(kept) < 3 || len(kept) > 5 {
+			t.Errorf("kept %v in a flood of 30 s, want about every 10 s", kept)
 		}
 	})
 }
