@@ -69,29 +69,50 @@ func (b *Board) Assign(as []Assignment) {
 			continue
 		}
 		listed[a.Target] = true
-		t := b.target(a.Target)
-		if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum {
-			continue
-		}
-		b.uncount(t)
-		if t.assigned {
-			b.leave(t.region)
-		}
-		t.assigned, t.pool, t.region, t.quorum = true, a.Pool, a.Region, a.Monitor.Quorum
-		if b.regions[t.region]++; len(b.regions) <= 2 && b.regions[t.region] == 1 {
-			b.reblind()
-		}
-		b.touch(t)
+		b.assign(a)
 	}
 	for _, t := range b.targets {
 		if t.assigned && !listed[t.Target] {
-			b.uncount(t)
-			b.leave(t.region)
-			t.assigned, t.state, t.since = false, Unknown, time.Time{}
-			b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
-			b.drop(t)
+			b.unassign(t)
 		}
 	}
+}
+
+// Reassign is Assign for who knows what has changed: gone are not assigned any more, and as are, or in another way than
+// before. Its work is that of what has changed.
+func (b *Board) Reassign(gone []Target, as []Assignment) {
+	for _, key := range gone {
+		if t := b.targets[key]; t != nil && t.assigned {
+			b.unassign(t)
+		}
+	}
+	for i := range as {
+		b.assign(&as[i])
+	}
+}
+
+func (b *Board) assign(a *Assignment) {
+	t := b.target(a.Target)
+	if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum {
+		return
+	}
+	b.uncount(t)
+	if t.assigned {
+		b.leave(t.region)
+	}
+	t.assigned, t.pool, t.region, t.quorum = true, a.Pool, a.Region, a.Monitor.Quorum
+	if b.regions[t.region]++; len(b.regions) <= 2 && b.regions[t.region] == 1 {
+		b.reblind()
+	}
+	b.touch(t)
+}
+
+func (b *Board) unassign(t *target) {
+	b.uncount(t)
+	b.leave(t.region)
+	t.assigned, t.state, t.since = false, Unknown, time.Time{}
+	b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
+	b.drop(t)
 }
 
 // leave counts a target out of its region.

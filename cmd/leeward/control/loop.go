@@ -39,7 +39,7 @@ type LoopOptions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Publish func(server.State)                               // called from the loop; must not block
-	Assign  func([]health.Assignment)                        // what to probe has changed; called from the loop; must not block
+	Assign  func(*steer.Program)                             // what to probe has changed; called from the loop; must not block
 	Geo     *geo.Table                                       // nil: no client's location is known
 	Metrics *Metrics                                         // nil: none
 	Own     string                                           // the vantage of this process: its reports never go stale here
@@ -264,18 +264,48 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	return newest
 }
 
-// assign passes on what is to be probed and judged, where the pools have changed.
+// assign passes on what is to be probed and judged, where the pools have changed. The work here is that of the pools that
+// are others: of ten thousand, one.
 func (l *Loop) assign() {
-	p := l.snapshot.Program()
-	if p == l.program {
+	next := l.snapshot.Program()
+	if next == l.program {
 		return
 	}
-	l.program = p
-	as := p.Assignments()
-	l.board.Assign(as)
-	if l.o.Assign != nil {
-		l.o.Assign(as)
+	var before, now steer.Program
+	if l.program != nil {
+		before.Pools = others(l.program.Pools, next.Pools)
+		now.Pools = others(next.Pools, l.program.Pools)
+	} else {
+		now.Pools = next.Pools
 	}
+	l.program = next
+	as := now.Assignments()
+	still := make(map[health.Target]bool, len(as))
+	for i := range as {
+		still[as[i].Target] = true
+	}
+	var gone []health.Target
+	for _, a := range before.Assignments() {
+		if !still[a.Target] {
+			gone = append(gone, a.Target)
+		}
+	}
+	l.board.Reassign(gone, as)
+	l.o.Metrics.assigned(gone, as)
+	if l.o.Assign != nil && len(gone)+len(as) > 0 {
+		l.o.Assign(next)
+	}
+}
+
+// others returns the pools of a that are not the same in b.
+func others(a, b []*steer.Pool) []*steer.Pool {
+	var differ []*steer.Pool
+	for i, p := range a {
+		if p != nil && (i >= len(b) || b[i] != p) {
+			differ = append(differ, p)
+		}
+	}
+	return differ
 }
 
 // publish makes a State of the snapshot and the verdicts, of which only those of turned are others than last time. at is

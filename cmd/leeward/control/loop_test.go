@@ -15,6 +15,7 @@ import (
 	"leeward/health"
 	"leeward/server"
 	"leeward/zones"
+	"leeward/zones/steer"
 )
 
 const resources = `
@@ -94,7 +95,7 @@ func start(t *testing.T) *bench {
 	b.Loop = control.NewLoop(control.LoopOptions{
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra",
 		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
-		Assign:  func(as []health.Assignment) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = as },
+		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
 		Keep: func(revision int64, rs []zones.Resource) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

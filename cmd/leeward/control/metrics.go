@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leeward/health"
-	"leeward/zones/steer"
 )
 
 // conditions are the values of leeward_source_state's label.
@@ -22,8 +21,7 @@ type Metrics struct {
 	publishSeconds           prometheus.Histogram
 	stale                    atomic.Int64 // since when the snapshot may be old, Unix nanoseconds; 0: it is the newest
 
-	program *steer.Program
-	regions map[health.Target]string // of the program's targets
+	regions map[health.Target]string // of the targets assigned
 	isDown  map[health.Target]bool
 	numbers map[string]*[2]int // by region: down, targets
 }
@@ -39,6 +37,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 	build := vector("leeward_build_info", "1, with the program's version.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m := &Metrics{
+		regions: map[health.Target]string{}, isDown: map[health.Target]bool{}, numbers: map[string]*[2]int{},
 		revision: gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
 		problems: gauge("leeward_problems", "Resources' fields whose newest version is not in service."),
 		held:     gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
@@ -96,36 +95,64 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	if since := l.staleSince(); !since.IsZero() {
 		m.stale.Store(since.UnixNano())
 	}
-	if l.program != nil && l.program != m.program {
-		m.program, m.regions, m.isDown, m.numbers = l.program, map[health.Target]string{}, map[health.Target]bool{}, map[string]*[2]int{}
-		m.down.Reset()
-		m.targets.Reset()
-		turned = nil
-		for _, a := range l.program.Assignments() {
-			m.regions[a.Target] = a.Region
-			n := m.numbers[a.Region]
-			if n == nil {
-				n = new([2]int)
-				m.numbers[a.Region] = n
-			}
-			n[1]++
-			turned = append(turned, a.Target)
-		}
-	}
 	for _, t := range turned {
-		n := m.numbers[m.regions[t]]
-		if down := l.board.State(t) == health.Down; n != nil && down != m.isDown[t] {
-			if down {
-				n[0]++
-				m.isDown[t] = true
-			} else {
-				n[0]--
-				delete(m.isDown, t)
-			}
-		}
+		m.judged(t, l.board.State(t) == health.Down)
 	}
 	for region, n := range m.numbers {
 		m.down.WithLabelValues(region).Set(float64(n[0]))
 		m.targets.WithLabelValues(region).Set(float64(n[1]))
+	}
+}
+
+// judged counts a target as down or not.
+func (m *Metrics) judged(t health.Target, down bool) {
+	n := m.numbers[m.regions[t]]
+	switch {
+	case n == nil || down == m.isDown[t]:
+	case down:
+		n[0]++
+		m.isDown[t] = true
+	default:
+		n[0]--
+		delete(m.isDown, t)
+	}
+}
+
+// assigned follows which targets there are. A target that changes its region keeps its verdict.
+func (m *Metrics) assigned(gone []health.Target, as []health.Assignment) {
+	if m == nil {
+		return
+	}
+	leave := func(t health.Target) (down bool) {
+		region, known := m.regions[t]
+		if !known {
+			return false
+		}
+		down = m.isDown[t]
+		m.judged(t, false)
+		delete(m.regions, t)
+		if n := m.numbers[region]; n[1] > 1 {
+			n[1]--
+		} else {
+			delete(m.numbers, region)
+			m.down.DeleteLabelValues(region)
+			m.targets.DeleteLabelValues(region)
+		}
+		return down
+	}
+	for _, t := range gone {
+		leave(t)
+	}
+	for i := range as {
+		a := &as[i]
+		down := leave(a.Target)
+		n := m.numbers[a.Region]
+		if n == nil {
+			n = new([2]int)
+			m.numbers[a.Region] = n
+		}
+		n[1]++
+		m.regions[a.Target] = a.Region
+		m.judged(a.Target, down)
 	}
 }

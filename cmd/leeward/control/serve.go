@@ -20,6 +20,7 @@ import (
 	"leeward/server"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/steer"
 	"leeward/zones/store"
 )
 
@@ -54,7 +55,7 @@ func Serve(ctx context.Context, s Settings) error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now()}
+	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1)}
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := r.assemble(); err != nil {
 		return err
@@ -79,6 +80,8 @@ type run struct {
 	keeper  *keeper // nil: nothing is kept
 	pages   *pages  // nil: none
 	running Running
+
+	programs chan *steer.Program // at most one waits, the newest
 }
 
 // assemble makes the parts; nothing listens and nothing runs yet.
@@ -153,10 +156,39 @@ func (r *run) report(rs []health.Report) {
 	}
 }
 
-func (r *run) assign(as []health.Assignment) {
-	r.prober.Assign(as)
-	if r.link != nil {
-		r.link.Assign(as)
+// assign has the newest program's targets probed soon: it only leaves the program for assigning to take up.
+func (r *run) assign(p *steer.Program) {
+	select {
+	case <-r.programs: // older, and not taken up
+	default:
+	}
+	r.programs <- p
+}
+
+// assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
+// time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
+const assignShare = 10
+
+// assigning tells the prober, and the link before it, what there is to probe.
+func (r *run) assigning(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-r.programs:
+			began := time.Now()
+			as := p.Assignments()
+			if r.link != nil {
+				r.link.Assign(as)
+			}
+			r.prober.Assign(as)
+			rest := time.NewTimer(time.Since(began) * (assignShare - 1))
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+			rest.Stop()
+		}
 	}
 }
 
@@ -203,6 +235,7 @@ func (r *run) serve(ctx context.Context) error {
 		start(&coreDone, "state", func() error { r.keeper.run(); return nil })
 	}
 	start(&partsDone, "location databases", func() error { r.geo.Follow(parts, r.loop.Geo); return nil })
+	start(&partsDone, "assigning", func() error { r.assigning(parts); return nil })
 	start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
