@@ -85,9 +85,14 @@ func (e *Etcd) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) 
 	return l, nil
 }
 
-// page is how many keys are read at once: large enough that a round trip costs little, small enough that neither side
-// holds much more than what is kept.
-const page = 1000
+// page is how many keys are read at first. Later pages are as many as fill pageBytes: etcd walks its index to the end of
+// the range for each page, whatever the limit, so a million keys in pages of a thousand cost it minutes, and in pages of some
+// MiB seconds, while neither side holds much more than what is kept.
+const (
+	page      = 1000
+	pageBytes = 4 << 20
+	pageMost  = 50_000
+)
 
 // everything is all keys but those in folders that are no resources' and may be large.
 var everything = [][2]string{{"", reports}, {after(reports), vantages}, {after(vantages), ""}}
@@ -100,8 +105,8 @@ func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges []
 		if r[1] == "" {
 			to = after(e.o.Prefix)
 		}
-		for {
-			o := append([]clientv3.OpOption{clientv3.WithRange(to), clientv3.WithLimit(page), clientv3.WithRev(l.Revision)}, options...)
+		for limit := page; ; {
+			o := append([]clientv3.OpOption{clientv3.WithRange(to), clientv3.WithLimit(int64(limit)), clientv3.WithRev(l.Revision)}, options...)
 			answer, err := e.get(ctx, c, from, o...)
 			if err != nil {
 				return nil, err
@@ -112,13 +117,16 @@ func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges []
 					l.Revision = answer.Header.Revision
 				}
 			}
+			size := 1
 			for _, kv := range answer.Kvs {
+				size += len(kv.Key) + len(kv.Value)
 				l.take(e, kv)
 			}
 			if !answer.More || len(answer.Kvs) == 0 {
 				break
 			}
 			from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+			limit = min(max(page, len(answer.Kvs)*pageBytes/size), pageMost)
 		}
 	}
 	return l, nil
