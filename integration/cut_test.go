@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,7 +26,7 @@ func TestYardCuts(t *testing.T) {
 	asks := func(from *host, target string) error {
 		client := http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{
 			DisableKeepAlives: true,
-			Dial: func(network, address string) (net.Conn, error) {
+			DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 				return from.dial(net.Dialer{Timeout: 500 * time.Millisecond}, network, address)
 			},
 		}}
