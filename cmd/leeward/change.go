@@ -30,7 +30,6 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 // proposal is what a verb wants, given what there is.
 type proposal struct {
 	docs      []zones.Document // how all should be afterwards; those from files have their positions
-	except    map[zones.Key]bool
 	onPurpose string
 	leases    map[zones.Key]time.Duration
 	gone      []zones.Key // values that cannot be read, to be deleted

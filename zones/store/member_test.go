@@ -181,9 +181,8 @@ func del(t *testing.T, e *Etcd, key string, o ...clientv3.OpOption) int64 {
 
 // reader is the receiver of a Follow.
 type reader struct {
-	t      *testing.T
-	follow func(context.Context, func(zones.Batch), func(Condition)) error
-	stop   func()
+	t    *testing.T
+	stop func()
 
 	mu         sync.Mutex
 	changed    *sync.Cond
