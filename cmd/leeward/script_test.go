@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("LEEWARD_PREFIX", "/"+filepath.Base(env.WorkDir)+"/")
 			env.Setenv("LEEWARD_LOG_LEVEL", "error")
 			env.Setenv("USER", "tester")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second more under -race
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -136,6 +136,7 @@ func TestSecure(t *testing.T) {
 	m := startCluster(t, 1, func(c *embed.Config) {
 		c.ListenClientUrls = []url.URL{freeURL(t, "https")}
 		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = ca.file("server.pem"), ca.file("server.key")
+		c.BcryptCost = 4 // the least: passwords are no subject here
 		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = ca.file("ca.pem"), true
 	})[0]
 	files := TLSFiles{CA: ca.file("ca.pem"), Cert: ca.file("client.pem"), Key: ca.file("client.key")}

@@ -110,6 +110,27 @@ func TestFiles(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+// What a server has kept on disk must outlast a start with a broken file: until that can be read, nothing is said to be
+// everything.
+func TestFilesBrokenAtStart(t *testing.T) {
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "a.yaml"), "kind: [")
+	save(t, filepath.Join(dir, "b.yaml"), docUS)
+	_, r := followFiles(t, dir, 0)
+	r.state(Following, 0)
+	r.has("regions/us-east", "{")
+	r.has("files/a.yaml", "!")
+	if n := r.full(); n != 0 {
+		t.Errorf("%d full batches", n)
+	}
+	save(t, filepath.Join(dir, "a.yaml"), docEU)
+	r.has("regions/eu-west", "{")
+	r.hasNot("files/a.yaml")
+	if b := r.batches[len(r.batches)-1]; !b.Full || len(b.Changes) != 2 || b.Revision <= r.batches[0].Revision {
+		t.Errorf("batch %+v", b)
+	}
+}
+
 func TestFilesAccept(t *testing.T) {
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "a.yaml"), docEU)

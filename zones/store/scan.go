@@ -24,6 +24,7 @@ type scanner struct {
 	accept   time.Time // of AcceptFile when last seen
 	gone     bool      // the folder itself cannot be read
 	started  bool
+	whole    bool // everything there is has been delivered
 }
 
 // file is what one file has brought.
@@ -32,6 +33,7 @@ type file struct {
 	docs     []zones.Document // the last good ones
 	problems zones.Problems   // of the newest version
 	spoiled  bool             // the newest version could not be read as a whole: docs are of an older one
+	unread   bool             // no version could be
 }
 
 // print tells two versions of a file apart without reading them.
@@ -62,7 +64,7 @@ func splitPath(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
 }
 
-// read returns what has changed since the last call, everything the first time; again reads files that seem the same
+// read returns what has changed since the last call, everything the first time that all can be read; again reads files that seem the same
 // too. The error says what is wrong with the folder or with files in it; what is returned beside it is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
 	entries, err := os.ReadDir(s.dir)
@@ -95,9 +97,9 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	accept := printOf(filepath.Join(s.dir, AcceptFile)).time
 	touched := accept.After(s.accept)
 	switch {
-	case b.Full:
+	case !s.started:
 		s.revision = max(s.revision, newest.Unix(), accept.Unix())
-	case len(b.Changes) > 0, touched, again:
+	case len(b.Changes) > 0, b.Full, touched, again:
 		s.revision = max(s.revision+1, newest.Unix(), accept.Unix())
 	}
 	b.Revision = s.revision
@@ -146,7 +148,8 @@ func (s *scanner) load(name string, before *file) *file {
 	for _, p := range f.problems.Errors() {
 		f.spoiled = f.spoiled || p.Key == ""
 	}
-	if f.spoiled && before != nil {
+	f.unread = f.spoiled && (before == nil || before.unread)
+	if f.spoiled && !f.unread {
 		f.docs = before.docs
 		f.problems = append(f.problems, keyed(before.problems)...)
 	}
@@ -181,7 +184,13 @@ func (s *scanner) compare() (zones.Batch, zones.Problems) {
 	docs, wrong := zones.Merge(docs)
 	problems = append(problems, wrong...)
 
-	b := zones.Batch{Full: !s.started}
+	// As long as a file has not been read at all, what there is beside it is not everything: what a copy on disk has
+	// brought must not go.
+	b := zones.Batch{Full: !s.whole}
+	for _, f := range s.files {
+		b.Full = b.Full && !f.unread
+	}
+	s.whole = s.whole || b.Full
 	have := make(map[zones.Key]zones.Resource, len(docs))
 	for _, d := range docs {
 		have[d.Resource.Key()] = d.Resource
@@ -222,12 +231,12 @@ func (s *scanner) compare() (zones.Batch, zones.Problems) {
 		}
 	}
 	for k := range s.have {
-		if have[k] == nil {
+		if have[k] == nil && !b.Full {
 			b.Changes = append(b.Changes, zones.Change{Key: k})
 		}
 	}
 	for k := range s.troubled {
-		if troubled[k] == "" && have[k] == nil && s.have[k] == nil {
+		if troubled[k] == "" && have[k] == nil && s.have[k] == nil && !b.Full {
 			b.Changes = append(b.Changes, zones.Change{Key: k})
 		}
 	}
