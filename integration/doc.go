@@ -9,5 +9,5 @@
 // the parent zones, the constant load of queries) lives in the test process itself, on sockets opened in the namespace it
 // belongs to, so that all times of a timeline are read from one clock.
 //
-// The tests need root and those parts. Where one is missing they skip and say which; with CI=true they fail instead.
+// The tests need Linux, root and those parts. Where one is missing they skip and say which; with CI=true they fail instead.
 package integration
