@@ -70,7 +70,8 @@ func TestCluster(t *testing.T) {
 // A change goes through although the leader dies while appliers are at it, and none is lost.
 func TestChangeWhileLeaderDies(t *testing.T) {
 	members := startCluster(t, 3)
-	e := dial(t, nil, urls(members)...)
+	// A member gives up a proposal that died with its leader after somewhat more than 5 s.
+	e := dial(t, func(o *Options) { o.Timeout = 20 * time.Second }, urls(members)...)
 	put(t, e, "regions/eu-west", regionEU)
 	const writers, rounds = 2, 8
 	done := make(chan error, writers)

@@ -191,7 +191,7 @@ func TestSecure(t *testing.T) {
 		{"no user", files, "", "", "", "needs a role"},
 		{"wrong password", files, "ns1", "wrong", "", "check the user's name and password"},
 		{"other prefix", files, "ns1", "hunter2", "/other/", "needs a role that reads and writes the prefix /other/"},
-		{"no client certificate", TLSFiles{CA: files.CA}, "ns1", "hunter2", "", "tls:"},
+		{"no client certificate", TLSFiles{CA: files.CA}, "ns1", "hunter2", "", "the client certificate fit"},
 		{"unknown authority", TLSFiles{Cert: files.Cert, Key: files.Key}, "ns1", "hunter2", "", "x509:"},
 		{"other name", other, "ns1", "hunter2", "", "other.example"},
 	} {

@@ -28,7 +28,7 @@ func connect(ctx context.Context, c *clientv3.Client, within time.Duration) erro
 		case connectivity.Ready:
 			return nil
 		case connectivity.TransientFailure:
-			return refusal(ctx, conn)
+			return refusal(ctx, conn, strings.HasPrefix(c.Endpoints()[0], "https"))
 		default:
 			if !conn.WaitForStateChange(ctx, s) {
 				return fmt.Errorf("no connection within %v", within)
@@ -38,7 +38,7 @@ func connect(ctx context.Context, c *clientv3.Client, within time.Duration) erro
 }
 
 // refusal returns why a connection failed: only a call that does not wait for another one is told.
-func refusal(ctx context.Context, conn *grpc.ClientConn) error {
+func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
 	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{}, &pb.AuthenticateResponse{}, grpc.WaitForReady(false))
 	text := "the connection failed"
 	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable {
@@ -52,7 +52,7 @@ func refusal(ctx context.Context, conn *grpc.ClientConn) error {
 	switch {
 	case strings.Contains(text, "connection refused"):
 		text += " (is etcd running there?)"
-	case strings.Contains(text, "x509:"), strings.Contains(text, "tls:"):
+	case secure: // whoever refuses a client's certificate may hang up before it has said so
 		text += " (do the CA, the server's name and the client certificate fit?)"
 	case strings.Contains(text, "error reading server preface"):
 		text += " (does it speak TLS: https:// instead of http://?)"
@@ -86,9 +86,12 @@ func (e *Etcd) why(ctx context.Context, err error) error {
 	case !errors.Is(err, context.DeadlineExceeded) && s.Code() != codes.DeadlineExceeded:
 		return fmt.Errorf("%s: %w", at, err)
 	}
-	brief, cancel := context.WithTimeout(ctx, time.Second)
+	brief, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, alone := e.client.Get(brief, e.o.Prefix+accepted, clientv3.WithSerializable()); alone == nil {
+		if _, all := e.client.Get(brief, e.o.Prefix+accepted); all == nil {
+			return fmt.Errorf("%s did not answer within %v, but does so now (a leader was lost, or there is much to do); try again", at, e.o.Timeout)
+		}
 		return fmt.Errorf("%s answers, but no quorum does: it has no leader. Servers go on with what they have; "+
 			"bring back a majority of etcd's members (etcdctl endpoint status --cluster)", at)
 	}
