@@ -5,6 +5,7 @@ package integration
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -310,10 +311,12 @@ func TestMeasureVerdict(t *testing.T) {
 		both("127.0.0.1")
 		var out, back []time.Duration
 		for range rounds {
+			<-time.After(rand.N(interval)) // death comes at any phase of the probes, not right after the one that saw it back
 			begin := time.Now()
 			endpoint.Close()
 			both("127.0.0.2")
 			out = append(out, time.Since(begin))
+			<-time.After(rand.N(interval))
 			begin = time.Now()
 			endpoint = serveOn("127.0.0.1")
 			both("127.0.0.1")
