@@ -28,12 +28,17 @@ type Builder struct {
 	poolIDs  numbers
 	policyID numbers
 	expiries map[string]time.Time // overrides in force that end by themselves
+	resolved map[string]steer.Resolution
+	hosts    map[string]map[string]bool // pools by the hostnames of their endpoints
+	moved    map[string]bool            // hostnames that were resolved since the last Update
 	problems map[zones.Key]zones.Problem
 }
 
 type slot struct {
-	number int32
-	region string
+	number  int32
+	region  string
+	aliases bool
+	hosts   []string // of its endpoints
 }
 
 // placed is a policy and where it stands.
@@ -63,7 +68,10 @@ func (n *numbers) put(x int32) { n.free = append(n.free, x) }
 
 // NewBuilder returns a builder. now tells when overrides end.
 func NewBuilder(now func() time.Time) *Builder {
-	b := &Builder{now: now, seed: maphash.MakeSeed(), regions: map[string]int32{}}
+	b := &Builder{
+		now: now, seed: maphash.MakeSeed(), regions: map[string]int32{},
+		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
+	}
 	b.clear()
 	return b
 }
@@ -74,6 +82,7 @@ func (b *Builder) clear() {
 	b.pools, b.policies = map[string]*slot{}, map[string]*placed{}
 	b.poolIDs, b.policyID = numbers{}, numbers{}
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
+	b.hosts = map[string]map[string]bool{}
 }
 
 // Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
@@ -82,8 +91,10 @@ func (b *Builder) clear() {
 func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapshot, zones.Problems) {
 	u := b.begin(c, d, g)
 	u.gather(d)
+	u.takeResolved()
 	u.endOverrides()
 	u.compilePools()
+	u.forget()
 	u.compilePolicies()
 	u.editZones()
 	b.last = u.finish()
@@ -114,7 +125,8 @@ type update struct {
 	zones    map[string]bool // to build from nothing
 	touched  map[string]bool // whose serial may have moved
 	edits    map[string][]edit
-	all      bool // every policy is to be compiled again
+	left     []string // hostnames that a pool has lost
+	all      bool     // every policy is to be compiled again
 }
 
 func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
@@ -236,6 +248,7 @@ func (u *update) compilePools() {
 		if pool == nil {
 			if s != nil {
 				compiled[s.number] = nil
+				u.rehost(name, s, nil)
 				u.poolIDs.put(s.number)
 				delete(u.Builder.pools, name)
 				u.usersOf(name)
@@ -243,7 +256,7 @@ func (u *update) compilePools() {
 			continue
 		}
 		if s == nil {
-			s = &slot{number: u.poolIDs.take()}
+			s = &slot{number: u.poolIDs.take(), aliases: true}
 			u.Builder.pools[name] = s
 		}
 		if s.region != pool.Region {
@@ -258,7 +271,12 @@ func (u *update) compilePools() {
 		if monitor != nil {
 			checked = &monitor.Monitor
 		}
-		compiled[s.number] = steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word)
+		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.Resolution)
+		if compiled[s.number] = made; s.aliases != made.Aliases() {
+			s.aliases = made.Aliases()
+			u.usersOf(name)
+		}
+		u.rehost(name, s, made.Hostnames(nil))
 	}
 	u.out.program = &steer.Program{Pools: compiled}
 }
@@ -292,6 +310,10 @@ func (u *update) world() steer.World {
 		Map: func(name string) *zones.Map {
 			m, _ := u.catalog.Get(zones.KeyOf(zones.KindMap, name)).(*zones.Map)
 			return m
+		},
+		Aliases: func(pool string) bool {
+			s := u.Builder.pools[pool]
+			return s != nil && s.aliases
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"leeward/geo"
 	"leeward/zones"
+	"leeward/zones/rr"
 )
 
 // Decide answers one request from a view. It allocates nothing, takes no lock, and for one View, client and random
@@ -18,7 +19,7 @@ func (p *Policy) Decide(v *View, req *Request, d *Decision) { p.decide(v, req, d
 
 func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	c := client{addr: req.Client.Unmap(), table: p.table}
-	d.Addresses, d.Count, d.TTL, d.FailOpen, d.Pool = d.space[:0], 0, p.TTL, false, -1
+	d.Addresses, d.Target, d.Count, d.TTL, d.FailOpen, d.Unresolved, d.Pool = d.space[:0], "", 0, p.TTL, false, false, -1
 	constant := everything(c.addr)
 	if c.table != nil {
 		c.leaf = c.table.Locate(c.addr)
@@ -53,8 +54,15 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	d.FailOpen = pool != nil && w.open != shut
 	if pool != nil {
 		d.Pool = pool.Number
-		d.Addresses, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
+		if req.Family == Name {
+			d.Target, d.Count = p.name(candidates, step(&w.random), w.client), 1
+		} else {
+			d.Addresses, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
+			d.TTL = candidates.until.bound(d.TTL, req.Now)
+		}
 		t.chosen(pool, d, candidates)
+	} else {
+		d.Unresolved = w.unresolved()
 	}
 	d.Scope = uint8(geo.Span(c.addr, constant.first, constant.last))
 	if p.Pick == zones.PickSticky && w.mattered(pool) {
@@ -74,6 +82,14 @@ func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 		b = t.draw(b, n, random)
 	}
 	return b, len(b) / t.size
+}
+
+// name names one endpoint of a pool: a CNAME is one record (RFC 2181 section 10.1), also where all are to be named.
+func (p *Policy) name(t *table, random, client uint64) rr.Name {
+	if p.Pick == zones.PickSticky {
+		return t.names[t.best(nil, client)]
+	}
+	return t.names[t.pick(random)]
 }
 
 // openness is how far a walk goes to find a pool.

@@ -1,14 +1,21 @@
 package steer
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"leeward/zones/rr"
+)
 
 // Family is the kind of address a query asks for.
 type Family uint8
 
 // The families.
 const (
-	V4 Family = iota // A
-	V6               // AAAA
+	V4   Family = iota // A
+	V6                 // AAAA
+	Name               // CNAME: the names of endpoints that are answered by name
+
+	families = 3
 )
 
 // MaxAnswers is the most addresses that one decision can carry (pick: all included).
@@ -17,13 +24,16 @@ const MaxAnswers = 64
 // Decision is what a policy answers to one client: the addresses, and compactly why. The caller owns it and uses it
 // again and again; Decide overwrites all of it and allocates nothing.
 type Decision struct {
-	Addresses []byte // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision
+	Addresses []byte  // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision
+	Target    rr.Name // of Name: what the CNAME leads to; Count is 1 then
 	Count     int
 	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is constant
 	TTL       uint32
 	Rule      int16 // index of the rule that held; -1: none did, and all pools were taken as listed
 	Pool      int32 // index of the pool that answers; -1 where there is no address of this family at all
 	FailOpen  bool  // nothing was healthy: answered as if all were
+	// Unresolved says why Count is 0: the rule's pools have endpoints by name whose addresses nobody has told yet.
+	Unresolved bool
 
 	space [MaxAnswers * 16]byte
 }
@@ -33,4 +43,5 @@ type Request struct {
 	Client netip.Addr // the ECS address if given, else the resolver's
 	Family Family
 	Random uint64 // 64 uniform random bits, drawn by the caller for this query
+	Now    int64  // Unix seconds: what is left of the TTLs of endpoints' names; not looked at unless View.Named
 }

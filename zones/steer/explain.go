@@ -14,7 +14,7 @@ import (
 // Explanation is why a client gets an answer, step by step. It is made by the evaluator that the server answers from.
 type Explanation struct {
 	Name       string       `json:"name"`
-	Type       string       `json:"type"` // "A" or "AAAA"
+	Type       string       `json:"type"` // "A", "AAAA", or "CNAME" where endpoints are answered by name
 	Client     string       `json:"client"`
 	Location   *Location    `json:"location,omitempty"` // nil: the policy does not ask for it
 	Rule       int          `json:"rule"`               // from 0; -1: none held
@@ -25,8 +25,10 @@ type Explanation struct {
 	Region     string       `json:"region"`
 	FailOpen   bool         `json:"failOpen"`
 	Pick       string       `json:"pick"`
-	Candidates []Candidate  `json:"candidates"` // every address of the pool, of this family
-	Addresses  []netip.Addr `json:"addresses"`  // the answer, or one draw of it
+	Candidates []Candidate  `json:"candidates"`           // every address of the pool, of this family
+	Addresses  []netip.Addr `json:"addresses"`            // the answer, or one draw of it
+	Target     string       `json:"target,omitempty"`     // the answer where it is a CNAME, or one draw of it
+	Unresolved bool         `json:"unresolved,omitempty"` // no answer of the type, as no name of an endpoint has been resolved yet
 	TTL        uint32       `json:"ttl"`
 	Scope      uint8        `json:"scope"` // ECS scope prefix length
 	Text       []string     `json:"text"`  // the same as sentences
@@ -56,6 +58,7 @@ type PoolStep struct {
 // Candidate is one address of the pool that answers.
 type Candidate struct {
 	Endpoint string     `json:"endpoint"`
+	Hostname string     `json:"hostname,omitempty"` // that it is given by
 	Address  netip.Addr `json:"address"`
 	Weight   uint64     `json:"weight"`
 	State    string     `json:"state"`
@@ -67,15 +70,27 @@ type Candidate struct {
 func (p *Policy) Explain(v *View, req *Request) Explanation {
 	t := &trace{policy: p}
 	t.out = Explanation{
-		Name: p.Name, Type: [...]string{"A", "AAAA"}[req.Family], Client: req.Client.String(), Pick: string(p.Pick),
+		Name: p.Name, Type: [...]string{"A", "AAAA", "CNAME"}[req.Family], Client: req.Client.String(), Pick: string(p.Pick),
 		Steps: []PoolStep{}, Candidates: []Candidate{}, Addresses: []netip.Addr{}, Text: []string{},
 	}
 	t.say("%s %s for %s", p.Name, t.out.Type, req.Client)
 	var d Decision
 	p.decide(v, req, &d, t)
 	t.out.FailOpen, t.out.TTL, t.out.Scope, t.out.Rule = d.FailOpen, d.TTL, d.Scope, int(d.Rule)
+	if d.Unresolved {
+		t.out.Unresolved = true
+		t.say("no name of the pools' endpoints has been resolved yet")
+		return t.out
+	}
 	if d.Count == 0 {
 		t.say("no pool has an address of this family: an empty answer (NODATA)")
+		return t.out
+	}
+	if req.Family == Name {
+		t.out.Target = d.Target.String()
+		pool, l := v.at(d.Pool, Name)
+		t.names(v.pools[d.Pool], pool, l, d.FailOpen)
+		t.say("answer: CNAME %s, TTL %d, ECS scope /%d", t.out.Target, d.TTL, d.Scope)
 		return t.out
 	}
 	for i := range d.Count {
@@ -84,7 +99,7 @@ func (p *Policy) Explain(v *View, req *Request) Explanation {
 		t.out.Addresses = append(t.out.Addresses, a)
 	}
 	pool, l := v.at(d.Pool, req.Family)
-	t.candidates(v.pools[d.Pool], pool, l, req.Family, d.FailOpen)
+	t.candidates(v.pools[d.Pool], pool, l, req, d.FailOpen)
 	t.say("answer: %s, TTL %d, ECS scope /%d", joined(t.out.Addresses), d.TTL, d.Scope)
 	return t.out
 }
@@ -228,7 +243,8 @@ func (t *trace) chosen(pool *Pool, d *Decision, candidates *table) {
 }
 
 // candidates lists every address of the pool with its part.
-func (t *trace) candidates(d *duty, pool *Pool, l *lineup, f Family, open bool) {
+func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bool) {
+	f, now := req.Family, req.Now
 	tb := l.table
 	if open || tb == nil {
 		tb = pool.fallback[f]
@@ -247,7 +263,7 @@ func (t *trace) candidates(d *duty, pool *Pool, l *lineup, f Family, open bool) 
 				if Family(k) != f {
 					continue
 				}
-				c := Candidate{Endpoint: e.id, Address: a, Weight: e.weight, State: state.String(), Override: e.word}
+				c := Candidate{Endpoint: e.id, Hostname: e.host(), Address: a, Weight: e.weight, State: state.String(), Override: e.word}
 				for n := range tb.weights {
 					raw := tb.addrs[n*tb.size : (n+1)*tb.size]
 					if slices.Equal(raw, a.AsSlice()) {
@@ -256,8 +272,11 @@ func (t *trace) candidates(d *duty, pool *Pool, l *lineup, f Family, open bool) 
 				}
 				t.out.Candidates = append(t.out.Candidates, c)
 				note := ""
+				if c.Hostname != "" {
+					note = " (of " + c.Hostname + e.resolved.left(now) + ")"
+				}
 				if state == health.Unknown {
-					note = " (counts as up)"
+					note += " (counts as up)"
 				}
 				if e.word != "" {
 					note += fmt.Sprintf(", override %s", e.word)

@@ -24,6 +24,9 @@ type Policy struct {
 	TTL     uint32 // seconds
 	Answers int
 	Pick    zones.Pick
+	// Alias says that every endpoint is a name to be answered as it is: where nothing else is at the policy's own name, the
+	// answer is a CNAME, whatever was asked for.
+	Alias bool
 
 	source *zones.Policy
 	table  *geo.Table // nil: nothing in it asks for the client's location
@@ -97,6 +100,9 @@ type World struct {
 	Pool   func(name string) (number int32, pool *zones.Pool) // number -1: no such pool
 	Region func(name string) (number int32, r *zones.Region)  // r nil: no such region; numbers are the caller's, and stable
 	Map    func(name string) *zones.Map                       // nil: no such map
+
+	// Aliases tells whether all endpoints of a pool are hostnames that are not to be flattened; nil: of no pool.
+	Aliases func(pool string) bool
 }
 
 // Policy compiles a policy. References to what does not exist are left out: the caller reports them.
@@ -116,6 +122,12 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	}
 	for _, r := range out.rules {
 		out.listed.steps = append(out.listed.steps, r.steps...)
+	}
+	out.Alias = w.Aliases != nil && !p.Flatten && len(out.listed.steps) > 0
+	for _, pool := range p.PoolNames() {
+		if _, there := w.Pool(pool); there != nil && out.Alias {
+			out.Alias = w.Aliases(pool)
+		}
 	}
 	conditions := slices.ContainsFunc(p.Rules, func(r zones.Rule) bool { return r.When != nil })
 	if conditions && !(p.Rules[0].When == nil) {

@@ -7,6 +7,7 @@ import (
 
 	"leeward/health"
 	"leeward/zones"
+	"leeward/zones/rr"
 )
 
 // Program is the pools as configuration has them, by number. It never changes; a new one shares the pools that stayed.
@@ -23,7 +24,9 @@ type Pool struct {
 	drained   bool // by an override of the pool or its region
 	monitor   *health.Monitor
 	endpoints []endpoint
-	fallback  [2]*table // by family: who answers where nothing is healthy
+	fallback  [families]*table // by family: who answers where nothing is healthy
+	named     bool             // an endpoint is given by its hostname
+	aliases   bool             // every endpoint is, and is to be answered by it
 }
 
 type endpoint struct {
@@ -33,15 +36,20 @@ type endpoint struct {
 	word   zones.Word // the most specific override of up, down or drain; "" none
 	addrs  [2][]netip.Addr
 	seed   uint64
+
+	hostname rr.Name // "": it is given by addresses
+	resolved Resolution
 }
 
 // split is the factor that weights are multiplied by before they are divided by an endpoint's number of addresses.
 const split = 840 // divisible by 1 to 8
 
 // NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
-// "region/eu-west" in force, or "".
-func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor, word func(target string) zones.Word) *Pool {
-	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor}
+// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname.
+func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
+	word func(target string) zones.Word, resolved func(hostname string) Resolution,
+) *Pool {
+	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, aliases: true}
 	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
 	p.drained = slices.Contains(outer, zones.Drain)
 	for _, e := range endpoints {
@@ -54,16 +62,26 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 		if c.word == zones.Drain && word("endpoint/"+e.ID()) != zones.Drain {
 			c.word = "" // it is the pool that is drained: its endpoints' health is what it is
 		}
-		for _, a := range e.Addresses {
+		p.aliases = p.aliases && e.Hostname != "" && !e.Flatten
+		addresses := e.Addresses
+		if e.Hostname != "" {
+			p.named = true
+			c.resolved = resolved(e.Hostname)
+			addresses = c.resolved.Addresses
+			if n, err := rr.ParseName(e.Hostname); err == nil {
+				c.hostname = n
+			}
+		}
+		for _, a := range addresses {
 			f := familyOf(a)
 			c.addrs[f] = append(c.addrs[f], a)
 		}
 		p.endpoints = append(p.endpoints, c)
 	}
 	for f := range p.fallback {
-		cs := p.candidates(Family(f), func(e *endpoint, _ netip.Addr) bool { return e.word != zones.Drain })
+		cs := p.candidates(Family(f), func(i int, _ netip.Addr) bool { return p.endpoints[i].word != zones.Drain })
 		if len(cs) == 0 {
-			cs = p.candidates(Family(f), func(*endpoint, netip.Addr) bool { return true })
+			cs = p.candidates(Family(f), func(int, netip.Addr) bool { return true })
 		}
 		p.fallback[f] = newTable(cs)
 	}
@@ -73,14 +91,32 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 // Endpoints returns how many endpoints the pool has.
 func (p *Pool) Endpoints() int { return len(p.endpoints) }
 
-// candidates lists the addresses of a family that may be named.
-func (p *Pool) candidates(f Family, may func(*endpoint, netip.Addr) bool) (cs []candidate) {
+// candidates lists the addresses of a family that may be named, or the names; of a name, may is asked without an address.
+func (p *Pool) candidates(f Family, may func(endpoint int, a netip.Addr) bool) (cs []candidate) {
+	at := map[netip.Addr]int{}
 	for i := range p.endpoints {
 		e := &p.endpoints[i]
-		for k, a := range e.addrs[f] {
-			if may(e, a) {
-				cs = append(cs, candidate{a, e.weight * split / uint64(len(e.addrs[f])), mix(e.seed + uint64(k)), int32(i)})
+		if f == Name {
+			if e.hostname != "" && may(i, netip.Addr{}) {
+				cs = append(cs, candidate{name: e.hostname, weight: e.weight * split, seed: mix(e.seed), endpoint: int32(i)})
 			}
+			continue
+		}
+		for k, a := range e.addrs[f] {
+			if !may(i, a) {
+				continue
+			}
+			c := candidate{addr: a, weight: e.weight * split / uint64(len(e.addrs[f])), seed: mix(e.seed + uint64(k)), endpoint: int32(i)}
+			if e.hostname != "" {
+				c.until = e.resolved.until()
+			}
+			if n, twice := at[a]; twice && p.named { // two names that lead to one address: once is enough (RFC 2181 section 5)
+				cs[n].weight += c.weight
+				cs[n].until = cs[n].until.and(c.until)
+				continue
+			}
+			at[a] = len(cs)
+			cs = append(cs, c)
 		}
 	}
 	return cs

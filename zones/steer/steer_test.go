@@ -23,7 +23,10 @@ type world struct {
 	members map[string][]*zones.Endpoint
 	maps    map[string]*zones.Map
 	words   map[string]zones.Word
+	names   map[string]Resolution // of endpoints with a hostname
 }
+
+func (w *world) resolve(hostname string) Resolution { return w.names[hostname] }
 
 func (w *world) program() *Program {
 	p := &Program{}
@@ -32,7 +35,7 @@ func (w *world) program() *Program {
 		if pool.Monitor != "" {
 			monitor = &health.Monitor{}
 		}
-		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] }))
+		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] }, w.resolve))
 	}
 	return p
 }
@@ -388,7 +391,7 @@ func TestWeightsAreKept(t *testing.T) {
 	cs := []candidate{}
 	weights := []uint64{1, 0, 70, 29, 100}
 	for i, w := range weights {
-		cs = append(cs, candidate{netip.AddrFrom4([4]byte{byte(i)}), w, mix(uint64(i)), int32(i)})
+		cs = append(cs, candidate{addr: netip.AddrFrom4([4]byte{byte(i)}), weight: w, seed: mix(uint64(i)), endpoint: int32(i)})
 	}
 	tb := newTable(cs)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -416,7 +419,9 @@ func TestDrawsDiffer(t *testing.T) {
 		var cs []candidate
 		n := rapid.IntRange(1, 12).Draw(t, "candidates")
 		for i := range n {
-			cs = append(cs, candidate{netip.AddrFrom4([4]byte{byte(i)}), uint64(rapid.SampledFrom([]int{1, 5, 1e6}).Draw(t, "weight")), uint64(i), 0})
+			cs = append(cs, candidate{
+				addr: netip.AddrFrom4([4]byte{byte(i)}), weight: uint64(rapid.SampledFrom([]int{1, 5, 1e6}).Draw(t, "weight")), seed: uint64(i),
+			})
 		}
 		want := rapid.IntRange(1, n).Draw(t, "answers")
 		got := newTable(cs).draw(nil, want, rapid.Uint64().Draw(t, "dice"))

@@ -3,13 +3,17 @@ package steer
 import (
 	"math/bits"
 	"net/netip"
+
+	"leeward/zones/rr"
 )
 
 // table holds candidates, one an address, laid out for picking by weight without a search: an alias table (Walker 1974,
 // Vose 1991). Endpoint weights are split evenly over an endpoint's addresses.
 type table struct {
-	addrs    []byte // size bytes each
-	size     int    // 4 or 16
+	addrs    []byte    // size bytes each
+	size     int       // 4 or 16
+	names    []rr.Name // of the family Name, in place of addrs
+	until    until     // of the addresses that came from names: the earliest
 	weights  []uint64
 	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
 	endpoint []int32  // index in the pool
@@ -23,6 +27,8 @@ type candidate struct {
 	weight   uint64
 	seed     uint64
 	endpoint int32
+	name     rr.Name // of the family Name, in place of addr
+	until    until
 }
 
 // newTable lays candidates out. Those of weight 0 stay out as long as any other is there; where all are 0 they weigh the same.
@@ -40,9 +46,14 @@ func newTable(cs []candidate) *table {
 		if w == 0 {
 			continue
 		}
-		raw := c.addr.AsSlice()
-		t.size = len(raw)
-		t.addrs = append(t.addrs, raw...)
+		if c.name != "" {
+			t.names = append(t.names, c.name)
+		} else {
+			raw := c.addr.AsSlice()
+			t.size = len(raw)
+			t.addrs = append(t.addrs, raw...)
+		}
+		t.until = t.until.and(c.until)
 		t.weights = append(t.weights, w)
 		t.seeds = append(t.seeds, c.seed)
 		t.endpoint = append(t.endpoint, c.endpoint)
@@ -171,19 +182,24 @@ func (t *table) all(b []byte, random uint64) []byte {
 func (t *table) sticky(b []byte, n int, client uint64) []byte {
 	var chosen [MaxAnswers]uint32
 	for k := range n {
-		best, lowest := uint32(0), ^uint64(0)
-		for i := range t.weights {
-			if within(chosen[:k], uint32(i)) {
-				continue
-			}
-			if s := score(client, t.seeds[i], t.weights[i]); s < lowest {
-				best, lowest = uint32(i), s
-			}
-		}
-		chosen[k] = best
-		b = t.appendAddr(b, best)
+		chosen[k] = t.best(chosen[:k], client)
+		b = t.appendAddr(b, chosen[k])
 	}
 	return b
+}
+
+// best returns the candidate with the highest score of those that are not chosen yet.
+func (t *table) best(chosen []uint32, client uint64) uint32 {
+	best, lowest := uint32(0), ^uint64(0)
+	for i := range t.weights {
+		if within(chosen, uint32(i)) {
+			continue
+		}
+		if s := score(client, t.seeds[i], t.weights[i]); s < lowest {
+			best, lowest = uint32(i), s
+		}
+	}
+	return best
 }
 
 // score is -log2(u)/weight in fixed point for a uniform u drawn from client and seed: the lowest wins, and each wins in

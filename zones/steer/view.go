@@ -12,13 +12,17 @@ import (
 // one that shares the pools that did not move.
 type View struct {
 	pools []*duty // by pool number
+	named bool    // a pool has an endpoint by name
 }
+
+// Named reports whether any endpoint is given by its hostname, so that the time matters to answers.
+func (v *View) Named() bool { return v.named }
 
 // duty is one pool judged.
 type duty struct {
 	pool   *Pool
 	states []health.State // of every address: endpoint by endpoint, IPv4 before IPv6
-	family [2]lineup
+	family [families]lineup
 }
 
 // lineup is what a pool has for one family.
@@ -50,6 +54,7 @@ func (p *Program) view(verdict func(health.Target) health.State, prev *View, mov
 		if pool == nil {
 			continue
 		}
+		v.named = v.named || pool.named
 		var old *duty
 		if prev != nil && i < len(prev.pools) && prev.pools[i] != nil && prev.pools[i].pool == pool {
 			if old = prev.pools[i]; !moved(pool) {
@@ -103,20 +108,32 @@ func (d *duty) lineup(f Family) lineup {
 	p := d.pool
 	var l lineup
 	var weight, healthyWeight uint64
-	up := map[netip.Addr]bool{}
+	up := map[place]bool{}
 	at := 0
 	for i := range p.endpoints {
 		e := &p.endpoints[i]
-		healthy := false
+		healthy, count := false, 0
 		for k := range e.addrs {
 			for _, a := range e.addrs[k] {
-				if Family(k) == f && d.states[at] != health.Down {
-					up[a], healthy = true, true
+				if Family(k) == f {
+					count++
+					if d.states[at] != health.Down {
+						up[place{i, a}], healthy = true, true
+					}
+				} else if f == Name && d.states[at] != health.Down {
+					healthy = true // it is up as long as any of its addresses is
 				}
 				at++
 			}
 		}
-		if len(e.addrs[f]) == 0 {
+		if f == Name && e.hostname != "" {
+			count = 1
+			if len(e.addrs[V4])+len(e.addrs[V6]) == 0 { // nothing to probe yet: unknown, which counts as up
+				healthy = e.word == "" || e.word == zones.Up
+			}
+			up[place{i, netip.Addr{}}] = healthy
+		}
+		if count == 0 {
 			continue
 		}
 		l.total++
@@ -138,9 +155,15 @@ func (d *duty) lineup(f Family) lineup {
 		l.why = ReasonTooFew
 	default:
 		l.why = ReasonAvailable
-		l.table = newTable(p.candidates(f, func(e *endpoint, a netip.Addr) bool { return up[a] }))
+		l.table = newTable(p.candidates(f, func(i int, a netip.Addr) bool { return up[place{i, a}] }))
 	}
 	return l
+}
+
+// place is an address of one of a pool's endpoints.
+type place struct {
+	endpoint int
+	addr     netip.Addr
 }
 
 // at returns what pool n has for a family; of a pool that is not there, nothing.
@@ -160,6 +183,7 @@ type PoolStatus struct {
 	Region string       `json:"region"`
 	IPv4   FamilyStatus `json:"ipv4"`
 	IPv6   FamilyStatus `json:"ipv6"`
+	Names  FamilyStatus `json:"names,omitzero"` // endpoints by hostname, as answers by CNAME see them
 }
 
 // FamilyStatus is how a pool stands for one family.
@@ -178,8 +202,11 @@ func (v *View) Pools() []PoolStatus {
 			continue
 		}
 		s := PoolStatus{Pool: d.pool.Name, Region: d.pool.Region}
-		for f, to := range []*FamilyStatus{&s.IPv4, &s.IPv6} {
+		for f, to := range []*FamilyStatus{&s.IPv4, &s.IPv6, &s.Names} {
 			l := &d.family[f]
+			if Family(f) == Name && !d.pool.named {
+				break
+			}
 			*to = FamilyStatus{Available: l.table != nil, Healthy: l.healthy, Total: l.total, Why: l.why.String()}
 		}
 		all = append(all, s)

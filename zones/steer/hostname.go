@@ -1,0 +1,168 @@
+package steer
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"leeward/health"
+)
+
+// Resolution is what the hostname of an endpoint was found to stand for. Whoever resolves hands it in before a query
+// needs it.
+type Resolution struct {
+	Addresses []netip.Addr // sorted, each once; the last known ones where the name fails to resolve
+	Known     [2]bool      // by family: it was told, at some time, which addresses of the family there are, if any
+	Expires   time.Time    // when the TTL of what was told last has run out; zero: long ago
+	Failing   bool         // it could not be resolved when that was tried last
+}
+
+// StaleTTL is the most seconds that addresses are given out for once their name's TTL has run out and it cannot be
+// resolved again (RFC 8767 section 5).
+const StaleTTL = 30
+
+// until is for how long addresses may be given out: those that do not come from a name have the zero value, for ever.
+type until struct {
+	expires int64 // Unix seconds
+	bounded bool
+	failing bool
+}
+
+func (r *Resolution) until() until {
+	u := until{bounded: true, failing: r.Failing}
+	if !r.Expires.IsZero() {
+		u.expires = r.Expires.Unix()
+	}
+	return u
+}
+
+// and returns for how long both hold.
+func (u until) and(other until) until {
+	switch {
+	case !u.bounded:
+		return other
+	case !other.bounded:
+		return u
+	}
+	return until{min(u.expires, other.expires), true, u.failing || other.failing}
+}
+
+// bound returns a TTL that ends no later, but is 1 at least: what asks more often learns nothing new.
+func (u until) bound(ttl uint32, now int64) uint32 {
+	if !u.bounded {
+		return ttl
+	}
+	left := min(u.expires-now, math.MaxInt32)
+	if left < 1 && u.failing {
+		left = StaleTTL
+	}
+	return min(ttl, uint32(max(left, 1)))
+}
+
+// left says what is left of a name's TTL, for people.
+func (r *Resolution) left(now int64) string {
+	switch left := r.until().expires - now; {
+	case left >= 1 && !r.Expires.IsZero():
+		return fmt.Sprintf(", TTL %d", left)
+	case r.Failing:
+		return ", as it was: it does not resolve"
+	}
+	return ""
+}
+
+// host is the hostname as people read it, "" where there is none.
+func (e *endpoint) host() string {
+	if e.hostname == "" {
+		return ""
+	}
+	return e.hostname.String()
+}
+
+// Aliases reports whether all endpoints are hostnames that are to be answered by name. It holds for a pool without any.
+func (p *Pool) Aliases() bool { return p.aliases }
+
+// Hostnames appends the hostnames of the pool's endpoints, in presentation form without the final dot.
+func (p *Pool) Hostnames(to []string) []string {
+	if !p.named {
+		return to
+	}
+	for i := range p.endpoints {
+		if name := p.endpoints[i].host(); name != "" {
+			to = append(to, name)
+		}
+	}
+	return to
+}
+
+// Hostnames returns the hostnames of all endpoints, pool by pool; one may be there more than once.
+func (p *Program) Hostnames() (names []string) {
+	for _, pool := range p.Pools {
+		if pool != nil {
+			names = pool.Hostnames(names)
+		}
+	}
+	return names
+}
+
+// unresolved reports whether a pool in the order has a name of which it is not known what addresses of the family it has.
+func (w *walk) unresolved() bool {
+	if w.family == Name {
+		return false
+	}
+	for i := range w.steps {
+		for _, m := range w.steps[i].members {
+			pool, _ := w.view.at(m.pool, w.family)
+			if pool == nil || !pool.named {
+				continue
+			}
+			for k := range pool.endpoints {
+				if e := &pool.endpoints[k]; e.hostname != "" && !e.resolved.Known[w.family] {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// names lists every endpoint of the pool that is answered by name, with its part.
+func (t *trace) names(d *duty, pool *Pool, l *lineup, open bool) {
+	tb := l.table
+	if open || tb == nil {
+		tb = pool.fallback[Name]
+	}
+	var sum uint64
+	for _, w := range tb.weights {
+		sum += w
+	}
+	at := 0
+	for i := range pool.endpoints {
+		e := &pool.endpoints[i]
+		size := len(e.addrs[V4]) + len(e.addrs[V6])
+		state, note := health.Unknown, ""
+		for k, s := range d.states[at : at+size] { // the best of its addresses'
+			if k == 0 || s == health.Up || s == health.Unknown && state == health.Down {
+				state = s
+			}
+		}
+		at += size
+		if e.hostname == "" {
+			continue
+		}
+		c := Candidate{Endpoint: e.id, Hostname: e.host(), Weight: e.weight, State: state.String(), Override: e.word}
+		for n, of := range tb.endpoint {
+			if int(of) == i {
+				c.Share = float64(tb.weights[n]) / float64(sum)
+			}
+		}
+		t.out.Candidates = append(t.out.Candidates, c)
+		if state == health.Unknown {
+			note = " (counts as up)"
+		}
+		if e.word != "" {
+			note += fmt.Sprintf(", override %s", e.word)
+		}
+		t.say("  %s %s: %s%s, weight %d, share %.0f %%", e.id, c.Hostname, state, note, e.weight, c.Share*100)
+	}
+}
