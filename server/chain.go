@@ -40,8 +40,15 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			w.set(wire.Answer, &found.Answer, owner)
 			return wire.RcodeNoError
 		case snapshot.Steered:
-			w.steer(state.View, client, owner)
-			return wire.RcodeNoError
+			at := b.Len()
+			target, rcode := w.steer(state.View, client, owner)
+			if target == nil || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY || link == maxChain-1 || b.Truncated() {
+				return rcode
+			}
+			if w.been(link, target) {
+				return rcode
+			}
+			name, owner = w.chain[link].set(target), at+wire.DataOffset
 		case snapshot.NoData:
 			w.set(wire.Authority, &found.Authority, owner)
 			return wire.RcodeNoError

@@ -59,6 +59,9 @@ type Options struct {
 	// Registerer takes the server's metrics. None are registered if nil.
 	Registerer prometheus.Registerer
 
+	// Now is the clock by which the TTLs of endpoints' names run out. time.Now if nil.
+	Now func() time.Time
+
 	// Seed draws a seed for a worker's random generator. math/rand/v2's Uint64 if nil.
 	Seed func() uint64
 }
@@ -124,6 +127,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Drain == 0 {
 		o.Drain = DefaultDrain
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Seed == nil {
 		o.Seed = rand.Uint64

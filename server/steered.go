@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"leeward/server/wire"
@@ -12,13 +13,18 @@ import (
 // The client is the address of the query's ECS option. Without one, and where its source prefix length is 0 because
 // somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 7.1.2); such an answer has
 // scope 0, as it does not depend on anything in the option.
-func (w *worker) steer(view *steer.View, client netip.Addr, owner int) {
+//
+// Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
+func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
 	q, b, d := &w.query, &w.build, &w.decision
 	subnet := q.ECS.Present && q.ECS.Source > 0
 	if subnet {
 		client = q.ECS.Addr
 	}
 	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
+	if view.Named() {
+		w.request.Now = w.server.options.Now().Unix()
+	}
 	w.found.Policy.Decide(view, &w.request, d)
 	scope := d.Scope
 	if d.Count == 0 && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
@@ -26,16 +32,26 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) {
 		w.found.Policy.Decide(view, &w.request, d)
 		scope = max(scope, d.Scope)
 	}
+	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
+		w.request.Family = steer.Name
+		w.found.Policy.Decide(view, &w.request, d)
+		scope = max(scope, d.Scope)
+	}
 	if subnet {
 		if client.Is4In6() { // decided as IPv4, echoed as IPv6
 			scope += 96
 		}
-		b.SetScope(scope)
+		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
+		b.SetScope(w.scope)
 	}
 	w.tally[steered]++
+	if d.Unresolved {
+		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
+		return nil, wire.RcodeServFail
+	}
 	if d.Count == 0 {
 		w.set(wire.Authority, &w.found.Negative, owner)
-		return
+		return nil, wire.RcodeNoError
 	}
 	if d.FailOpen {
 		w.tally[failOpen]++
@@ -43,9 +59,23 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) {
 	if d.Pool >= 0 {
 		w.stripe.pools.add(d.Pool)
 	}
+	if w.request.Family == steer.Name {
+		record := w.cname[:cnameHead+len(d.Target)]
+		binary.BigEndian.PutUint16(record[2:], wire.TypeCNAME)
+		binary.BigEndian.PutUint16(record[4:], wire.ClassIN)
+		binary.BigEndian.PutUint32(record[6:], d.TTL)
+		binary.BigEndian.PutUint16(record[10:], uint16(len(d.Target)))
+		copy(record[cnameHead:], d.Target)
+		b.Set(wire.Answer, record, 1, owner)
+		return record[cnameHead:], wire.RcodeNoError
+	}
 	width := 4
 	if w.request.Family == steer.V6 {
 		width = 16
 	}
 	b.Addresses(wire.Answer, owner, d.TTL, d.Addresses, width)
+	return nil, wire.RcodeNoError
 }
+
+// cnameHead is the length of a record in a set before its RDATA.
+const cnameHead = wire.DataOffset

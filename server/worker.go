@@ -35,6 +35,8 @@ type worker struct {
 	found    snapshot.Answer
 	request  steer.Request
 	decision steer.Decision
+	scope    uint8 // of the ECS option, the longest so far of a chain
+	cname    [cnameHead + wire.MaxName]byte
 	chain    [maxChain]target // where the query has led to
 
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
@@ -93,6 +95,7 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		limit = q.Limit(w.server.options.UDPSize)
 	}
 	b.Start(out, limit, q)
+	w.scope = 0
 	rcode := verdict.Rcode()
 	if q.Keepalive && w.proto == tcp {
 		b.SetKeepalive(w.server.options.TCP.Idle)

@@ -21,6 +21,7 @@ const (
 // Types and classes that a server has to know of by itself.
 const (
 	TypeA     uint16 = 1
+	TypeCNAME uint16 = 5
 	TypeHINFO uint16 = 13
 	TypeAAAA  uint16 = 28
 	TypeOPT   uint16 = 41

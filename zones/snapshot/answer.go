@@ -37,7 +37,8 @@ type Answer struct {
 	// Policy and Family are set when Steered.
 	Policy *steer.Policy
 	Family steer.Family
-	Zone   int // offset of the zone's apex within the looked-up name
+	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be
+	Zone   int  // offset of the zone's apex within the looked-up name
 	// Negative is the SOA to append where Steered comes to no address of the family (NODATA).
 	Negative Set
 

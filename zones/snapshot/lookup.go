@@ -117,12 +117,16 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 // answer takes what a node has for a type. The owner is the name that was asked, a wildcard's too.
 func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer) {
 	if n.policy >= 0 {
-		switch qtype {
-		case rr.TypeA, rr.TypeANY:
-			a.Outcome, a.Policy, a.Family = Steered, s.policies[n.policy], steer.V4
+		a.Alone = n.count == 0
+		switch p := s.policies[n.policy]; {
+		case p.Alias && a.Alone: // a CNAME stands alone (RFC 2181 section 10.1) and answers for every type
+			a.Outcome, a.Policy, a.Family = Steered, p, steer.Name
 			return
-		case rr.TypeAAAA:
-			a.Outcome, a.Policy, a.Family = Steered, s.policies[n.policy], steer.V6
+		case qtype == rr.TypeA || qtype == rr.TypeANY:
+			a.Outcome, a.Policy, a.Family = Steered, p, steer.V4
+			return
+		case qtype == rr.TypeAAAA:
+			a.Outcome, a.Policy, a.Family = Steered, p, steer.V6
 			return
 		}
 	}
