@@ -2,23 +2,27 @@ package server
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
 )
 
-// maxChain is how many CNAMEs are followed. Their records take less than the 16 KiB that a compression pointer reaches.
+// maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression pointer
+// reaches.
 const maxChain = 16
 
-// follow writes what the tree has for the question, going on at the target of each CNAME for as long as that is ours
-// (RFC 1034 4.3.2 step 3a), and returns the RCODE: that of the last name (RFC 6604 section 3). AA is about the first
-// owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends there with NOERROR.
+// follow writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that is
+// ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604 section 3). AA
+// is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends there with NOERROR.
 func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
-	name, owner := q.Name(), wire.QName
+	w.name, w.owner = q.Name(), wire.QName
 	for link := 0; ; link++ {
-		state.Snapshot.Lookup(name, q.Type, q.Class, found)
+		w.dnames[link] = nil
+		state.Snapshot.Lookup(w.name, q.Type, q.Class, found)
 		switch found.Outcome {
 		case snapshot.Refused:
 			if link == 0 {
@@ -27,48 +31,59 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			}
 			return wire.RcodeNoError // the rest of the chain is others'
 		case snapshot.Referral:
-			w.set(wire.Authority, &found.Authority, owner)
-			// Without its glue a referral leads nowhere: what does not fit has to come over TCP (RFC 9471 section 3.1).
-			if found.GlueCount > 0 && !b.Records(wire.Additional, found.Glue, found.GlueCount) {
-				b.Truncate()
-			}
+			w.refer(state, client)
 			return wire.RcodeNoError
 		}
 		b.SetAuthoritative(true)
+		at := b.Len()
+		var target []byte
 		switch found.Outcome {
 		case snapshot.Positive:
-			w.set(wire.Answer, &found.Answer, owner)
+			if w.set(wire.Answer, &found.Answer) && q.Type != wire.TypeANY {
+				w.additional(state, client, at)
+			}
 			return wire.RcodeNoError
 		case snapshot.Steered:
-			at := b.Len()
-			target, rcode := w.steer(state.View, client, owner)
-			if target == nil || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY || link == maxChain-1 || b.Truncated() {
+			if target, rcode = w.steer(state.View, client, w.owner); target == nil || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
 				return rcode
 			}
-			if w.been(link, target) {
-				return rcode
-			}
-			name, owner = w.chain[link].set(target), at+wire.DataOffset
 		case snapshot.NoData:
-			w.set(wire.Authority, &found.Authority, owner)
+			w.set(wire.Authority, &found.Authority)
 			return wire.RcodeNoError
 		case snapshot.NameError:
-			w.set(wire.Authority, &found.Authority, owner)
+			w.set(wire.Authority, &found.Authority)
 			return wire.RcodeNXDomain
 		case snapshot.Alias:
-			at := b.Len()
-			if !w.set(wire.Answer, &found.Answer, owner) || link == maxChain-1 {
+			w.set(wire.Answer, &found.Answer)
+			target = found.Target
+		case snapshot.Redirect, snapshot.TooLong:
+			dname := &found.Answer
+			if !w.turned(link, dname) { // an RRset is in a message once
+				w.set(wire.Answer, dname)
+			}
+			if found.Outcome == snapshot.TooLong {
+				return wire.RcodeYXDomain
+			}
+			w.dnames[link] = &dname.Wire[0]
+			at, target = b.Len(), found.Target
+			b.CNAME(wire.Answer, w.owner, binary.BigEndian.Uint32(dname.Wire[6:]), target)
+			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
 				return wire.RcodeNoError
 			}
-			if w.been(link, found.Target) {
-				return wire.RcodeNoError
-			}
-			name, owner = w.chain[link].set(found.Target), at+wire.DataOffset // the CNAME's RDATA says it in full
 		default:
 			b.SetAuthoritative(false)
 			return wire.RcodeServFail
 		}
+		if b.Truncated() || link == maxChain-1 || w.been(link, target) {
+			return wire.RcodeNoError
+		}
+		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
 	}
+}
+
+// turned reports whether the DNAME was written for one of that many links.
+func (w *worker) turned(links int, dname *snapshot.Set) bool {
+	return slices.Contains(w.dnames[:links], &dname.Wire[0])
 }
 
 // target is a name in wire form, a worker's own copy: what a look-up gives lasts until the next one.
@@ -95,7 +110,16 @@ func (w *worker) been(links int, name []byte) bool {
 	return false
 }
 
-// set writes a set whose owner is a suffix of the name at that offset of the message.
-func (w *worker) set(s wire.Section, set *snapshot.Set, name int) bool {
-	return w.build.Set(s, set.Wire, set.Count, name+set.Owner)
+// set writes a set whose owner is a suffix of the name that was looked up last.
+func (w *worker) set(s wire.Section, set *snapshot.Set) bool {
+	b := &w.build
+	owner := b.Suffix(w.owner, set.Owner)
+	if set.Short != nil {
+		return b.SetLinked(s, set.Short, owner, set.Links)
+	}
+	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
+		apex := w.found.Zone
+		return b.SetNames(s, set.Wire, set.Count, owner, w.name[apex:], b.Suffix(w.owner, apex))
+	}
+	return b.Set(s, set.Wire, set.Count, owner)
 }

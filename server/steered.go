@@ -50,7 +50,7 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		return nil, wire.RcodeServFail
 	}
 	if d.Count == 0 {
-		w.set(wire.Authority, &w.found.Negative, owner)
+		w.set(wire.Authority, &w.found.Negative)
 		return nil, wire.RcodeNoError
 	}
 	if d.FailOpen {

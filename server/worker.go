@@ -33,11 +33,15 @@ type worker struct {
 	query    wire.Query
 	build    wire.Builder
 	found    snapshot.Answer
+	beside   snapshot.Addresses
 	request  steer.Request
 	decision steer.Decision
 	scope    uint8 // of the ECS option, the longest so far of a chain
 	cname    [cnameHead + wire.MaxName]byte
+	name     []byte           // that is looked up, in lower case
+	owner    int              // where it is in the message
 	chain    [maxChain]target // where the query has led to
+	dnames   [maxChain]*byte  // the DNAME of each link, by the first octet of its set
 
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
 }

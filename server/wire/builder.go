@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Section is a section of a response.
 type Section uint8
@@ -140,6 +143,146 @@ func (b *Builder) setInFull(s Section, wire []byte, count, owner int) bool {
 	}
 	b.counts[s] += uint16(count)
 	return true
+}
+
+// SetLinked is Set of one record with, at each of links that is not 0, two octets more that become the pointer to the owner:
+// the ends of names in its RDATA.
+func (b *Builder) SetLinked(s Section, wire []byte, owner int, links [2]uint16) bool {
+	if owner > maxPointer || !b.room(s, len(wire)) {
+		return false
+	}
+	at := b.n
+	b.n += copy(b.buf[at:], wire)
+	pointer := 0xc000 | uint16(owner)
+	binary.BigEndian.PutUint16(b.buf[at:], pointer)
+	for _, l := range links {
+		if l != 0 {
+			binary.BigEndian.PutUint16(b.buf[at+int(l):], pointer)
+		}
+	}
+	b.counts[s]++
+	return true
+}
+
+// Embedded says where names are in the RDATA of the types that may have them compressed (RFC 3597 section 4): after how
+// many octets, and how many one after the other; 0 for all other types.
+func Embedded(typ uint16) (before, names int) {
+	switch typ {
+	case TypeNS, TypeCNAME, TypePTR:
+		return 0, 1
+	case TypeMX:
+		return 2, 1
+	case TypeSOA:
+		return 0, 2
+	}
+	return 0, 0
+}
+
+// SetNames is Set for a type that has names in its RDATA: those that end in the suffix, which is the name at that offset of
+// the message, are cut short there. The suffix is in wire form, and matches names that are in its case.
+func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []byte, suffixAt int) bool {
+	if len(wire) < DataOffset || owner > maxPointer || suffixAt > maxPointer || len(suffix) <= 2 {
+		return b.Set(s, wire, count, owner)
+	}
+	before, names := Embedded(binary.BigEndian.Uint16(wire[2:]))
+	if names == 0 {
+		return b.Set(s, wire, count, owner)
+	}
+	if size := len(wire); !b.fits(size) { // in full; how much shorter it is, is worked out only where that matters
+		for rest := wire; len(rest) >= DataOffset; {
+			record := rest[:min(len(rest), DataOffset+int(binary.BigEndian.Uint16(rest[DataOffset-2:])))]
+			rest = rest[len(record):]
+			for at, i := DataOffset+before, 0; i < names; i++ {
+				length, cut := embedded(record[min(at, len(record)):], suffix)
+				if cut {
+					size -= len(suffix) - 2
+				}
+				at += length
+			}
+		}
+		if !b.room(s, size) {
+			return false
+		}
+	} else if !b.room(s, 0) {
+		return false
+	}
+	pointer := 0xc000 | uint16(owner)
+	for rest := wire; len(rest) >= DataOffset; {
+		record := rest[:min(len(rest), DataOffset+int(binary.BigEndian.Uint16(rest[DataOffset-2:])))]
+		rest = rest[len(record):]
+		start := b.n
+		done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
+		b.n += copy(b.buf[b.n:], record[:done])
+		binary.BigEndian.PutUint16(b.buf[start:], pointer)
+		for range names {
+			length, cut := embedded(record[done:], suffix)
+			if !cut {
+				b.n += copy(b.buf[b.n:], record[done:done+length])
+			} else {
+				b.n += copy(b.buf[b.n:], record[done:done+length-len(suffix)])
+				binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(suffixAt))
+				b.n += 2
+			}
+			done += length
+		}
+		b.n += copy(b.buf[b.n:], record[done:])
+		binary.BigEndian.PutUint16(b.buf[start+DataOffset-2:], uint16(b.n-start-DataOffset))
+	}
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// embedded returns the length of the uncompressed name that data begins with, and whether it ends in the suffix.
+func embedded(data, suffix []byte) (length int, cut bool) {
+	for at := 0; at < len(data); at += int(data[at]) + 1 {
+		if data[at] == suffix[0] && bytes.HasPrefix(data[at:], suffix) {
+			return at + len(suffix), true
+		}
+		if data[at] == 0 {
+			return at + 1, false
+		}
+	}
+	return len(data), false
+}
+
+// CNAME appends the CNAME record that a DNAME stands for (RFC 6672 section 3.1). The owner is as in Set, the target in wire
+// form, the TTL in seconds.
+func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
+	if owner > maxPointer || !b.room(s, DataOffset+len(target)) {
+		return false
+	}
+	fixed := b.buf[b.n : b.n+DataOffset]
+	binary.BigEndian.PutUint16(fixed, 0xc000|uint16(owner))
+	binary.BigEndian.PutUint16(fixed[2:], TypeCNAME)
+	binary.BigEndian.PutUint16(fixed[4:], ClassIN)
+	binary.BigEndian.PutUint32(fixed[6:], ttl)
+	binary.BigEndian.PutUint16(fixed[10:], uint16(len(target)))
+	b.n += DataOffset
+	b.n += copy(b.buf[b.n:], target)
+	b.counts[s]++
+	return true
+}
+
+// Suffix returns where in the message the name at that offset goes on after its first skip octets, as they are in full. It is
+// skip further on, but for names that were cut short with a pointer.
+func (b *Builder) Suffix(name, skip int) int {
+	if name == QName {
+		return name + skip
+	}
+	for skip > 0 && name+1 < b.n {
+		if c := b.buf[name]; c >= 0xc0 {
+			name = int(binary.BigEndian.Uint16(b.buf[name:]) & maxPointer)
+		} else {
+			name += int(c) + 1
+			skip -= int(c) + 1
+		}
+	}
+	return name
+}
+
+// RecordSize returns how many octets the record takes that is at that offset of the message, its owner a pointer.
+func (b *Builder) RecordSize(at int) int {
+	return DataOffset + int(binary.BigEndian.Uint16(b.buf[at+DataOffset-2:]))
 }
 
 // nameAt returns the name at that offset of the message, up to and with its root label or a compression pointer.

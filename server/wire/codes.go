@@ -15,16 +15,30 @@ const (
 	RcodeNXDomain uint16 = 3
 	RcodeNotImp   uint16 = 4
 	RcodeRefused  uint16 = 5
+	RcodeYXDomain uint16 = 6
 	RcodeBadVers  uint16 = 16
+
+	RcodeBadCookie uint16 = 23
 )
 
 // Types and classes that a server has to know of by itself.
 const (
 	TypeA     uint16 = 1
+	TypeNS    uint16 = 2
 	TypeCNAME uint16 = 5
+	TypeSOA   uint16 = 6
+	TypePTR   uint16 = 12
 	TypeHINFO uint16 = 13
+	TypeMX    uint16 = 15
+	TypeTXT   uint16 = 16
+	TypeAFSDB uint16 = 18
+	TypeRT    uint16 = 21
 	TypeAAAA  uint16 = 28
+	TypeSRV   uint16 = 33
+	TypeKX    uint16 = 36
 	TypeOPT   uint16 = 41
+	TypeSVCB  uint16 = 64
+	TypeHTTPS uint16 = 65
 	TypeTSIG  uint16 = 250
 	TypeIXFR  uint16 = 251
 	TypeAXFR  uint16 = 252

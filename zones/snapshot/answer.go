@@ -9,6 +9,11 @@ type Set struct {
 	Wire  []byte
 	Count int
 	Owner int // offset of the owner within the name that was looked up; the owner is a suffix of it
+
+	// Short, where it is not nil, is Wire with names in its RDATA cut short where they end in the owner: at each of Links that is
+	// not 0 are two zero bytes, to be overwritten with the pointer to the owner as well (RFC 1035 4.1.4).
+	Short []byte
+	Links [2]uint16
 }
 
 // Outcome says how a look-up ended.
@@ -20,9 +25,11 @@ const (
 	Positive                 // Answer holds the RRset(s)
 	Steered                  // Policy answers; Family is set
 	Alias                    // Answer holds a CNAME; Target is where to go on (RFC 1034 4.3.2 step 3a)
-	Referral                 // Authority holds the NS of the cut, Glue its addresses; not authoritative
+	Referral                 // Authority holds the NS of the cut; Glue has their addresses; not authoritative
 	NoData                   // Authority holds the SOA
 	NameError                // NXDOMAIN; Authority holds the SOA
+	Redirect                 // Answer holds a DNAME above the name; Target is what it makes of it (RFC 6672 section 3.2)
+	TooLong                  // the same, but the name would be longer than 255 octets: YXDOMAIN, and no Target
 )
 
 // Answer is what the tree has for one question. The caller owns it and uses it again and again; its slices alias the
@@ -31,9 +38,7 @@ type Answer struct {
 	Outcome   Outcome
 	Answer    Set
 	Authority Set
-	Glue      []byte // complete records with their own uncompressed owners
-	GlueCount int
-	Target    []byte // wire form, lower case: the CNAME's target; in the Answer's own space, until the next Lookup
+	Target    []byte // wire form, lower case: where to go on; in the Answer's own space, until the next Lookup
 	// Policy and Family are set when Steered.
 	Policy *steer.Policy
 	Family steer.Family
@@ -42,5 +47,6 @@ type Answer struct {
 	// Negative is the SOA to append where Steered comes to no address of the family (NODATA).
 	Negative Set
 
+	in          *zone  // that answers
 	star, lower []byte // scratch: the wildcard's name; a name out of RDATA
 }

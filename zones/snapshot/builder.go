@@ -531,13 +531,13 @@ const editsAtOnce = 1 << 16
 
 // soaOf returns the edit that puts the zone's SOA, and the SOA as negative answers have it: its TTL is at most its
 // MINIMUM (RFC 2308 section 3).
-func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, []byte) {
+func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, negative) {
 	data := soaData(z, serial)
 	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
-	negative := min(ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
+	least := min(ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
 	return edit{name: apex, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {
 		return appendRecord(dst, rr.TypeSOA, ttl, data), 1
-	}}, appendRecord(nil, rr.TypeSOA, negative, data)
+	}}, newNegative(apex, appendRecord(nil, rr.TypeSOA, least, data))
 }
 
 // soaData is the SOA's RDATA (RFC 1035 section 3.3.13).

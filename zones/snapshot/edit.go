@@ -45,7 +45,7 @@ type draftSet struct {
 }
 
 // standing is what a name counts as.
-type standing struct{ exists, cut bool }
+type standing struct{ exists, cut, turn bool }
 
 // apply makes the edits and returns the new tree; apex is the zone's origin. Edits of one name are made in their order.
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
@@ -128,6 +128,9 @@ func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]
 		if now.cut != d.was.cut {
 			t.cuts += map[bool]int{true: 1, false: -1}[now.cut]
 		}
+		if now.turn != d.was.turn {
+			t.turns += map[bool]int{true: 1, false: -1}[now.turn]
+		}
 		if !now.exists {
 			continue
 		}
@@ -163,10 +166,13 @@ func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
 }
 
 func (d *draft) standing(apex rr.Name) standing {
-	ns := slices.ContainsFunc(d.sets, func(x draftSet) bool { return x.typ == rr.TypeNS })
+	has := func(typ rr.Type) bool {
+		return slices.ContainsFunc(d.sets, func(x draftSet) bool { return x.typ == typ })
+	}
 	return standing{
 		exists: len(d.sets) > 0 || d.policy >= 0 || d.kids > 0,
-		cut:    ns && d.name != apex,
+		cut:    has(rr.TypeNS) && d.name != apex,
+		turn:   has(rr.TypeDNAME),
 	}
 }
 

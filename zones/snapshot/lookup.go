@@ -63,7 +63,8 @@ func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int
 // lookup finds name in the zone; above holds the offsets of its labels before the apex.
 func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a *Answer) {
 	t := z.tree
-	a.Negative = Set{Wire: z.negative, Count: 1, Owner: a.Zone}
+	a.in = z
+	a.Negative = z.negative.set(a.Zone)
 	sh, n := t.find(name)
 	found := 0 // how many labels were taken off until a name existed
 	for ; n == nil; sh, n = t.find(name[above[found]:]) {
@@ -77,23 +78,20 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		a.Outcome, a.Authority = NameError, a.Negative
 		return
 	}
-	if t.cuts > 0 {
-		// The cut nearest to the apex hides all that is at and below it (RFC 1034 4.2.1), but for its own DS.
-		for i := len(above) - 1; i >= found; i-- {
-			csh, c := sh, n
-			if i > found {
-				csh, c = t.find(name[above[i]:])
+	if t.cuts+t.turns > 0 {
+		if hider, typ := z.hider(name, above, found); hider >= 0 && !(hider == 0 && qtype == rr.TypeDS) {
+			at := a.Zone
+			if hider < len(above) {
+				at = int(above[hider])
 			}
-			if c == nil {
-				continue
+			hsh, h := t.find(name[at:])
+			count, wire := hsh.set(h, uint16(typ))
+			if typ == rr.TypeDNAME {
+				a.redirect(name, Set{Wire: wire, Count: count, Owner: at})
+			} else {
+				a.Outcome, a.Authority = Referral, Set{Wire: wire, Count: count, Owner: at}
 			}
-			if count, ns := csh.set(c, uint16(rr.TypeNS)); ns != nil {
-				if i == 0 && qtype == rr.TypeDS {
-					break
-				}
-				z.refer(Set{ns, count, int(above[i])}, a)
-				return
-			}
+			return
 		}
 	}
 	if found == 0 {
@@ -112,6 +110,44 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		}
 	}
 	a.Outcome, a.Authority = NameError, a.Negative
+}
+
+// hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC 1034
+// 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the cut. It
+// returns how many labels are before it, -1 if there is none. found is how many are before the closest name that exists.
+func (z *zone) hider(name []byte, above []uint8, found int) (int, rr.Type) {
+	t := z.tree
+	for i := len(above); i >= found; i-- {
+		at := len(name) - len(z.origin)
+		if i < len(above) {
+			at = int(above[i])
+		}
+		sh, n := t.find(name[at:])
+		if n == nil || n.count == 0 {
+			continue
+		}
+		if i < len(above) && t.cuts > 0 {
+			if _, ns := sh.set(n, uint16(rr.TypeNS)); ns != nil {
+				return i, rr.TypeNS
+			}
+		}
+		if i > 0 && t.turns > 0 {
+			if _, dname := sh.set(n, uint16(rr.TypeDNAME)); dname != nil {
+				return i, rr.TypeDNAME
+			}
+		}
+	}
+	return -1, 0
+}
+
+// redirect puts the target of the DNAME in place of its owner in the name (RFC 6672 section 2.2).
+func (a *Answer) redirect(name []byte, dname Set) {
+	a.Outcome, a.Answer = Redirect, dname
+	a.lower = append(a.lower[:0], name[:dname.Owner]...)
+	a.lower = appendLower(a.lower, dname.Wire[recordHead:recordHead+int(binary.BigEndian.Uint16(dname.Wire[recordHead-2:]))])
+	if a.Target = a.lower; len(a.Target) > rr.MaxName {
+		a.Outcome, a.Target = TooLong, nil
+	}
 }
 
 // answer takes what a node has for a type. The owner is the name that was asked, a wildcard's too.
@@ -152,33 +188,9 @@ func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer)
 // recordHead is the length of a record in a Set before its RDATA.
 const recordHead = 12
 
-// refer answers with a delegation and what addresses of its name servers this zone holds (RFC 1034 4.3.2 step 3b).
-func (z *zone) refer(ns Set, a *Answer) {
-	a.Outcome, a.Authority = Referral, ns
-	for b := ns.Wire; len(b) >= recordHead; {
-		length := recordHead + int(binary.BigEndian.Uint16(b[recordHead-2:]))
-		a.lower = appendLower(a.lower[:0], b[recordHead:length])
-		target := a.lower
-		b = b[length:]
-		sh, n := z.tree.find(target)
-		if n == nil {
-			continue
-		}
-		for _, typ := range [...]rr.Type{rr.TypeA, rr.TypeAAAA} {
-			_, wire := sh.set(n, uint16(typ))
-			for len(wire) >= recordHead {
-				length := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
-				a.Glue = append(append(a.Glue, target...), wire[2:length]...)
-				a.GlueCount++
-				wire = wire[length:]
-			}
-		}
-	}
-}
-
 // reset empties the answer and keeps its scratch space.
 func (a *Answer) reset() {
-	*a = Answer{Glue: a.Glue[:0], star: a.star[:0], lower: a.lower[:0]}
+	*a = Answer{star: a.star[:0], lower: a.lower[:0]}
 }
 
 // appendLower appends a name in lower case. Label lengths are below 64 and so no letters.

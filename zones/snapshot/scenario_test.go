@@ -221,7 +221,7 @@ func (s *stage) do(words []string) []string {
 	return nil
 }
 
-var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN"}
+var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN"}
 
 func (s *stage) dig(name, typ string, options map[string]string) []string {
 	qname, err := rr.ParseName(name)
@@ -237,15 +237,40 @@ func (s *stage) dig(name, typ string, options map[string]string) []string {
 	out := []string{outcomes[a.Outcome]}
 	out = append(out, s.records("", qname, a.Answer)...)
 	out = append(out, s.records("authority ", qname, a.Authority)...)
-	glue := a.Glue
-	for range a.GlueCount {
-		owner, rest, err := rr.CutName(glue)
-		if err != nil {
-			s.t.Fatal(err)
+	if a.Outcome == snapshot.Redirect {
+		out = append(out, "target "+rr.Name(a.Target).String())
+	}
+	leads, inDomain := a.Answer, ""
+	if a.Outcome == snapshot.Referral {
+		leads, inDomain = a.Authority, string(qname[a.Authority.Owner:])
+	}
+	if a.Outcome == snapshot.Positive && qtype != rr.TypeCNAME && qtype != rr.TypeDNAME || a.Outcome == snapshot.Referral {
+		out = append(out, s.beside(&a, leads, inDomain)...)
+	}
+	return out
+}
+
+// beside is the addresses of what a set leads to: as glue of that cut, or as an additional section has them.
+func (s *stage) beside(a *snapshot.Answer, set snapshot.Set, cut string) (out []string) {
+	var found snapshot.Addresses
+	for b := set.Wire; len(b) > 0; {
+		length := 12 + int(binary.BigEndian.Uint16(b[10:]))
+		record := b[:length]
+		b = b[length:]
+		for _, name := range rr.DataNames(rr.Type(binary.BigEndian.Uint16(record[2:])), record[12:]) {
+			label := "beside "
+			if cut == "" {
+				s.shot.Additional(a, []byte(name), &found)
+			} else if label = "sibling "; s.shot.Glue(a, []byte(cut), []byte(name), &found) {
+				label = "glue "
+			}
+			if found.Policy != nil {
+				out = append(out, label+name.String()+" steered by "+found.Policy.Name)
+			}
+			for _, x := range found.Sets {
+				out = append(out, s.records(label, name, x)...)
+			}
 		}
-		length := 10 + int(binary.BigEndian.Uint16(rest[8:]))
-		out = append(out, "glue "+s.record(owner, rest[:length]))
-		glue = rest[length:]
 	}
 	return out
 }

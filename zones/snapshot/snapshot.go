@@ -32,7 +32,7 @@ type Snapshot struct {
 type zone struct {
 	origin   rr.Name
 	tree     *tree
-	negative []byte // the SOA as it stands in negative answers (RFC 2308 section 3)
+	negative negative
 }
 
 // Stats count what a snapshot holds.

@@ -16,6 +16,7 @@ type tree struct {
 	names  int
 	sets   int // RRsets
 	cuts   int // delegations: names with NS that are not the apex
+	turns  int // names with a DNAME
 	stars  int // wildcard names
 }
 
