@@ -191,6 +191,12 @@ func (l *batchLoop) answer(i, o int) bool {
 		return false
 	}
 	response := w.answer(b.requests[i][:in.Len], src.Addr(), b.responses[o][:0])
+	if w.special {
+		if !w.server.special.datagram(b.requests[i][:in.Len], src, l.later(i, src)) {
+			w.tally[droppedBusy]++
+		}
+		return false
+	}
 	if len(response) == 0 {
 		return false
 	}
@@ -207,6 +213,29 @@ func (l *batchLoop) answer(i, o int) bool {
 		}
 	}
 	return true
+}
+
+// later returns what sends a reply to the i-th datagram after the batch has moved on. The socket is open for as long as the
+// server waits for those who may call it.
+func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
+	b, in := l.batch, &l.batch.in[i]
+	var to unix.Sockaddr = &unix.SockaddrInet4{Port: int(src.Port())}
+	if *(*uint16)(unsafe.Pointer(&b.names[i])) == unix.AF_INET6 {
+		name := (*unix.RawSockaddrInet6)(unsafe.Pointer(&b.names[i]))
+		to = &unix.SockaddrInet6{Port: int(src.Port()), Addr: name.Addr, ZoneId: name.Scope_id}
+	} else {
+		to.(*unix.SockaddrInet4).Addr = src.Addr().As4()
+	}
+	var control []byte
+	if in.Hdr.Controllen > 0 && in.Hdr.Flags&unix.MSG_CTRUNC == 0 {
+		if n := replyFrom(b.controls[i][:]); n > 0 {
+			control = append(control, unsafe.Slice((*byte)(unsafe.Pointer(&b.controls[i][0])), n)...)
+		}
+	}
+	return func(message []byte) error {
+		_, err := unix.SendmsgN(l.fd, message, control, to, 0)
+		return os.NewSyscallError("sendmsg", err)
+	}
 }
 
 // batch is the memory that the kernel reads and writes. It is one allocation that never moves.

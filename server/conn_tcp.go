@@ -86,7 +86,22 @@ func (c *connection) serve() closing {
 			var ok bool
 			w := s.scratch.get()
 			responses, requests, ok = w.answerStream(requests, c.client, responses[:0])
+			special := w.special
 			s.scratch.put(w)
+			if special { // it comes first in what is left
+				if len(responses) > 0 {
+					_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
+					if _, err := c.Write(responses); err != nil {
+						return closedBroken
+					}
+				}
+				size := 2 + int(binary.BigEndian.Uint16(requests))
+				if !s.special.stream(requests[2:size], c.source(), c.send) {
+					return closedBroken
+				}
+				requests = requests[:copy(requests, requests[size:])]
+				continue
+			}
 			_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
 			if _, err := c.Write(responses); errors.Is(err, os.ErrDeadlineExceeded) {
 				return closedSlow
@@ -105,6 +120,27 @@ func (c *connection) serve() closing {
 		}
 	}
 }
+
+// source is who is at the other end.
+func (c *connection) source() netip.AddrPort {
+	a := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(c.client, a.Port())
+}
+
+// send writes one message with its length, in one system call.
+func (c *connection) send(message []byte) error {
+	if len(message) > maxMessage {
+		return errTooLong
+	}
+	var length [2]byte
+	binary.BigEndian.PutUint16(length[:], uint16(len(message)))
+	_ = c.SetWriteDeadline(time.Now().Add(c.server.options.TCP.Write))
+	buffers := net.Buffers{length[:], message}
+	_, err := buffers.WriteTo(c.Conn)
+	return err
+}
+
+var errTooLong = errors.New("longer than a DNS message can be")
 
 // finish ends our side, and waits a moment for the client's: closing with something unread would make the kernel throw
 // away responses that the client has not read yet.
@@ -136,7 +172,7 @@ func roomForMessage(b []byte) []byte {
 
 // answerStream answers the whole requests that a stream holds, in order, and appends the responses with their lengths to
 // out, until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
-// front of their buffer. It is not ok where a request is none that can be answered: the connection is of no more use.
+// front of their buffer; where that begins with one for Options.Special, the worker says so. It is not ok where a request is none that can be answered: the connection is of no more use.
 func (w *worker) answerStream(requests []byte, client netip.Addr, out []byte) (responses, rest []byte, ok bool) {
 	at := 0
 	ok = true
@@ -145,6 +181,10 @@ func (w *worker) answerStream(requests []byte, client netip.Addr, out []byte) (r
 		request := requests[at+2 : at+2+size]
 		at += 2 + size
 		response := w.answer(request, client, w.long[:0])
+		if w.special {
+			at -= 2 + size
+			break
+		}
 		if ok = len(response) > 0; ok {
 			out = binary.BigEndian.AppendUint16(out, uint16(len(response)))
 			out = append(out, response...)

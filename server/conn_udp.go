@@ -96,12 +96,23 @@ func (l *plainLoop) run() error {
 		}
 		out := w.answer(request[:n], src.Addr().Unmap(), response)
 		w.flush()
-		if len(out) == 0 {
+		if len(out) == 0 && !w.special {
 			continue
 		}
 		var control []byte
 		if l.wildcard && controls > 0 {
 			control = replyControl(received[:controls], src.Addr().Unmap().Is4())
+		}
+		if w.special {
+			write := func(message []byte) error {
+				_, _, err := l.conn.WriteMsgUDPAddrPort(message, control, src)
+				return err
+			}
+			if !w.server.special.datagram(request[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port()), write) {
+				w.tally[droppedBusy]++
+				w.flush()
+			}
+			continue
 		}
 		if _, _, err := l.conn.WriteMsgUDPAddrPort(out, control, src); err != nil {
 			w.tally[droppedSend]++

@@ -8,7 +8,8 @@
 //
 // From a query's way in to its way out: bind.go opens the sockets, batch_linux.go, conn_udp.go and conn_tcp.go move
 // bytes, connections.go bounds what TCP may cost, worker.go answers, chain.go follows the tree, steered.go asks the
-// policy, counts.go and pools.go count and metrics.go shows the counts.
+// policy, counts.go and pools.go count and metrics.go shows the counts. What takes longer than an answer out of memory leaves that
+// way by special.go.
 package server
 
 import (
@@ -53,6 +54,10 @@ type Options struct {
 	// Drain is how long Serve waits on its way out for what is in flight. 5 s if zero.
 	Drain time.Duration
 
+	// Special answers what is not answered on the query path: NOTIFY, UPDATE, AXFR and IXFR. It runs in a bounded number of
+	// goroutines and must end soon after its context, or after Write has failed. If nil, these are refused or not implemented.
+	Special func(ctx context.Context, x *Exchange)
+
 	// Log is where starts, stops and faults go; nothing is logged for a query that goes well. Silent if nil.
 	Log *slog.Logger
 
@@ -81,10 +86,11 @@ type Server struct {
 	listen  []listenAddress
 	nsid    []byte
 
-	state  atomic.Pointer[State]
-	counts *counts
-	pools  poolNames
-	panics panicLog
+	state   atomic.Pointer[State]
+	counts  *counts
+	pools   poolNames
+	panics  panicLog
+	special *specials // nil: Options.Special is
 
 	started  atomic.Bool
 	stopping atomic.Bool
@@ -160,6 +166,9 @@ func New(o Options) (*Server, error) {
 		s.listen = append(s.listen, a)
 	}
 	s.table = newConnections(o.TCP)
+	if o.Special != nil {
+		s.special = newSpecials(s)
+	}
 	s.scratch = newScratchPool(s)
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(&collector{server: s}); err != nil {
@@ -223,6 +232,9 @@ func (s *Server) Start() error {
 		for _, t := range tcp {
 			t.close()
 		}
+		if s.special != nil {
+			s.special.cut()
+		}
 		close(s.done)
 	}()
 	for _, a := range s.addresses {
@@ -284,6 +296,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
+	}
+	if s.special != nil {
+		s.special.cut()
 	}
 	left := s.table.cut()
 	<-s.done

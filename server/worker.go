@@ -43,6 +43,8 @@ type worker struct {
 	chain    [maxChain]target // where the query has led to
 	dnames   [maxChain]*byte  // the DNAME of each link, by the first octet of its set
 
+	special bool // the request last read is for Options.Special
+
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
 }
 
@@ -83,6 +85,7 @@ func (w *worker) survive(request []byte, client netip.Addr, response *[]byte) {
 // random generator. The state is nil until there is one.
 func (w *worker) respond(state *State, request []byte, client netip.Addr, out []byte) []byte {
 	q, b := &w.query, &w.build
+	w.special = false
 	verdict := q.Parse(request)
 	if verdict == wire.Drop {
 		w.tally[droppedShort]++
@@ -93,6 +96,9 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		family = 1
 	}
 	w.tally[queries+w.proto+family]++
+	if w.special = w.server.special != nil && isSpecial(q, verdict); w.special {
+		return nil
+	}
 
 	limit := wire.MaxMessage
 	if w.proto == udp {
