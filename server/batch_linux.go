@@ -163,6 +163,7 @@ func (l *batchLoop) run() error {
 		default:
 			return fmt.Errorf("udp %s: %w", l.address, os.NewSyscallError("recvmmsg", errno))
 		}
+		l.worker.look()
 		out := 0
 		for i := range n {
 			if l.answer(i, out) {

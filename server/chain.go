@@ -23,6 +23,9 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	for link := 0; ; link++ {
 		w.dnames[link] = nil
 		state.Snapshot.Lookup(w.name, q.Type, q.Class, found)
+		if link == 0 { // all that follows, follows from it
+			w.subject = subjectOf(found, w.name)
+		}
 		switch found.Outcome {
 		case snapshot.Refused:
 			if link == 0 {

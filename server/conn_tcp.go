@@ -174,6 +174,7 @@ func roomForMessage(b []byte) []byte {
 // out, until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
 // front of their buffer; where that begins with one for Options.Special, the worker says so. It is not ok where a request is none that can be answered: the connection is of no more use.
 func (w *worker) answerStream(requests []byte, client netip.Addr, out []byte) (responses, rest []byte, ok bool) {
+	w.look()
 	at := 0
 	ok = true
 	for ok && len(out) < flushAt && wholeMessage(requests[at:]) {

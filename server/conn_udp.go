@@ -94,6 +94,7 @@ func (l *plainLoop) run() error {
 			w.flush()
 			continue
 		}
+		w.look()
 		out := w.answer(request[:n], src.Addr().Unmap(), response)
 		w.flush()
 		if len(out) == 0 && !w.special {

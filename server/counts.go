@@ -26,6 +26,17 @@ const (
 	failOpen                       // of these, with nothing healthy
 	subnets                        // queries with an ECS option
 	notReady                       // answered before there was a snapshot
+
+	// Responses over the rate limit, and what was done with them.
+	limitDropped
+	limitSlipped // sent truncated
+	limitCookie  // sent as BADCOOKIE
+	limitExempt  // sent as they are
+
+	cookies // by standing: queries with a cookie
+	_
+	_
+	_
 	counters
 )
 

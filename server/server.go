@@ -14,6 +14,7 @@ package server
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server/wire"
 )
 
 // Options are a Server's settings. The zero value of a field stands for its default.
@@ -50,6 +53,9 @@ type Options struct {
 
 	// TCP bounds what connections may cost.
 	TCP TCPLimits
+
+	// RateLimit bounds the responses over UDP to one network. The zero value is no limit.
+	RateLimit RateLimit
 
 	// Drain is how long Serve waits on its way out for what is in flight. 5 s if zero.
 	Drain time.Duration
@@ -90,7 +96,9 @@ type Server struct {
 	counts  *counts
 	pools   poolNames
 	panics  panicLog
-	special *specials // nil: Options.Special is
+	limiter *limiter                      // nil: responses are not limited
+	cookies atomic.Pointer[cookieSecrets] // never nil
+	special *specials                     // nil: Options.Special is
 
 	started  atomic.Bool
 	stopping atomic.Bool
@@ -165,6 +173,13 @@ func New(o Options) (*Server, error) {
 		}
 		s.listen = append(s.listen, a)
 	}
+	var err error
+	if s.limiter, err = newLimiter(o.RateLimit); err != nil {
+		return nil, err
+	}
+	var secret wire.CookieSecret
+	_, _ = cryptorand.Read(secret[:]) // it never fails
+	s.cookies.Store(&cookieSecrets{secret})
 	s.table = newConnections(o.TCP)
 	if o.Special != nil {
 		s.special = newSpecials(s)

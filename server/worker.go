@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"leeward/server/rrl"
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -43,6 +44,10 @@ type worker struct {
 	chain    [maxChain]target // where the query has led to
 	dnames   [maxChain]*byte  // the DNAME of each link, by the first octet of its set
 
+	now     moment
+	subject subject               // of the response, for the rate limit
+	cookie  [wire.CookieSize]byte // that goes with it
+
 	special bool // the request last read is for Options.Special
 
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
@@ -59,6 +64,7 @@ func (s *Server) newWorkerOn(on *stripe, proto way) *worker {
 	if proto == tcp {
 		w.long = make([]byte, wire.MaxMessage)
 	}
+	w.look()
 	return w
 }
 
@@ -106,7 +112,8 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	}
 	b.Start(out, limit, q)
 	w.scope = 0
-	rcode := verdict.Rcode()
+	w.subject = subject{kind: rrl.Error}
+	rcode, is := verdict.Rcode(), w.taste(client)
 	if q.Keepalive && w.proto == tcp {
 		b.SetKeepalive(w.server.options.TCP.Idle)
 	}
@@ -114,6 +121,8 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		w.tally[subnets]++
 	}
 	switch {
+	case verdict == wire.Bare && is == imposter:
+		rcode = wire.RcodeBadCookie // RFC 7873 section 5.4
 	case verdict != wire.OK:
 	case state == nil:
 		rcode = wire.RcodeServFail
@@ -127,6 +136,10 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		b.SetError(wire.ErrorNotSupported, "")
 	default:
 		rcode = w.follow(state, client)
+	}
+	rcode, sent := w.limit(client, is, rcode)
+	if !sent {
+		return nil
 	}
 	b.SetRcode(rcode)
 	if b.Truncated() {

@@ -45,6 +45,7 @@ type Builder struct {
 	counts   [3]uint16
 	section  Section
 	full     bool // TC is set
+	bare     bool // but for this
 	aa       bool
 	rcode    uint16
 	query    *Query
@@ -55,6 +56,7 @@ type Builder struct {
 // response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not overlap the
 // request. The query must stay as it is until Finish.
 func (b *Builder) Start(buf []byte, limit int, q *Query) {
+	b.bare = false
 	limit = min(limit, cap(buf), MaxMessage)
 	b.buf = buf[:max(limit, 0)]
 	b.query = q
@@ -93,13 +95,19 @@ func (b *Builder) SetAuthoritative(aa bool) { b.aa = aa }
 func (b *Builder) Len() int { return b.n }
 
 // Truncated reports whether TC is set.
-func (b *Builder) Truncated() bool { return b.full }
+func (b *Builder) Truncated() bool { return b.full && !b.bare }
 
 // Truncate takes all records out and sets TC, so that nothing goes in any more but what the OPT record says.
 func (b *Builder) Truncate() {
 	b.n = b.body
 	b.counts = [3]uint16{}
 	b.full = true
+}
+
+// Bare is Truncate without TC: the response has no records, and nobody is told that there would be more over TCP.
+func (b *Builder) Bare() {
+	b.Truncate()
+	b.bare = true
 }
 
 // Set appends a set of count records in wire form, each beginning with two octets for its owner, and makes these a
@@ -388,7 +396,7 @@ func (b *Builder) Finish() []byte {
 	if b.aa {
 		h[2] |= flagAA
 	}
-	if b.full {
+	if b.full && !b.bare {
 		h[2] |= flagTC
 	}
 	if q.RD {

@@ -87,8 +87,13 @@ func TestCookieIsRefused(t *testing.T) {
 		at           uint32
 		valid, fresh bool
 	}{
-		{made, true, true}, {made + 1800, true, true}, {made + 1801, true, false}, {made + 3600, true, false},
-		{made + 3601, false, false}, {made - 300, true, false}, {made - 301, false, false},
+		{made, true, true},
+		{made + 1800, true, true},
+		{made + 1801, true, false},
+		{made + 3600, true, false},
+		{made + 3601, false, false},
+		{made - 300, true, false},
+		{made - 301, false, false},
 	} {
 		if valid, fresh := secret.CheckCookie(good[:], address, c.at); valid != c.valid || fresh != c.fresh {
 			t.Errorf("%d s after it was made: %v %v", int32(c.at-made), valid, fresh)

@@ -33,9 +33,10 @@ const (
 	FormErr                // FORMERR
 	BadVers                // BADVERS: a version of EDNS above 0 (RFC 6891 section 6.1.3)
 	NotImp                 // NOTIMP: an opcode other than QUERY
+	Bare                   // a QUERY without a question, about its COOKIE alone: NOERROR, with nothing but a cookie (RFC 7873 section 5.4)
 )
 
-// Rcode returns the rcode that replies to the verdict; RcodeNoError for OK and Drop.
+// Rcode returns the rcode that replies to the verdict; RcodeNoError for OK, Drop and Bare.
 func (v Verdict) Rcode() uint16 {
 	switch v {
 	case FormErr:
@@ -60,6 +61,8 @@ func (v Verdict) String() string {
 		return "BadVers"
 	case NotImp:
 		return "NotImp"
+	case Bare:
+		return "Bare"
 	}
 	return "Verdict?"
 }
@@ -146,6 +149,13 @@ func (q *Query) Parse(msg []byte) Verdict {
 			q.records(msg, at) // NOTIFY and UPDATE have the layout of QUERY: an OPT record is answered with one
 		}
 		return NotImp
+	case questions == 0:
+		if verdict := q.records(msg, at); verdict != OK {
+			return verdict
+		} else if q.Cookie != nil {
+			return Bare
+		}
+		return FormErr
 	case q.Question == nil:
 		return FormErr // also for more than one (RFC 9619)
 	}

@@ -44,6 +44,8 @@ type Answer struct {
 	Family steer.Family
 	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be
 	Zone   int  // offset of the zone's apex within the looked-up name
+	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name exists.
+	Encloser int
 	// Negative is the SOA to append where Steered comes to no address of the family (NODATA).
 	Negative Set
 

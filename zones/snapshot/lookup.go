@@ -105,6 +105,7 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		}
 		a.star = append(append(a.star[:0], 1, '*'), name[encloser:]...)
 		if sh, n = t.find(a.star); n != nil {
+			a.Encloser = encloser
 			z.answer(sh, n, qtype, s, a)
 			return
 		}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"leeward/server/rrl"
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+)
+
+// RateLimit bounds how many responses of a kind are sent to a network a second (package rrl). TCP, and clients that show a
+// cookie of ours, are not limited: nobody has forged their address.
+type RateLimit struct {
+	Rate   int            // responses a second, prefix and kind, for all workers together; 0: no limit
+	Slip   int            // one in so many limited responses is sent truncated, or BADCOOKIE to who has sent a client's cookie
+	Exempt []netip.Prefix // clients that are not limited
+}
+
+// limiter is what workers share.
+type limiter struct {
+	*rrl.Limiter
+	start time.Time
+}
+
+func newLimiter(r RateLimit) (*limiter, error) {
+	if r.Rate == 0 {
+		return nil, nil
+	}
+	l, err := rrl.New(rrl.Options{Rate: r.Rate, Slip: r.Slip, Exempt: r.Exempt})
+	if err != nil {
+		return nil, err
+	}
+	return &limiter{l, time.Now()}, nil
+}
+
+// cookieSecrets are those that are in use: the first makes cookies, all of them are accepted (RFC 9018 section 5).
+type cookieSecrets []wire.CookieSecret
+
+// MaxCookieSecrets is how many there may be: the next, the current and the previous one, and one more.
+const MaxCookieSecrets = 4
+
+// SetCookieSecrets replaces the secrets of server cookies. Servers that have one in common take each other's cookies. The
+// first makes cookies; the others are accepted too. It may be called at any time.
+func (s *Server) SetCookieSecrets(secrets ...wire.CookieSecret) error {
+	if len(secrets) == 0 {
+		return errors.New("cookie secrets: there is none; give one at least")
+	}
+	if len(secrets) > MaxCookieSecrets {
+		return fmt.Errorf("cookie secrets: %d are too many; give at most %d", len(secrets), MaxCookieSecrets)
+	}
+	c := append(cookieSecrets(nil), secrets...)
+	s.cookies.Store(&c)
+	return nil
+}
+
+// moment is the time as a worker sees it: that of the batch of requests which it answers.
+type moment struct {
+	unix  uint32   // seconds
+	limit rrl.Time // the limiter's
+}
+
+// look takes the time. Packet loops do that once for each batch.
+func (w *worker) look() {
+	now := time.Now()
+	w.now.unix = uint32(now.Unix())
+	if l := w.server.limiter; l != nil {
+		w.now.limit = l.At(now.Sub(l.start))
+	}
+}
+
+// standing is what a request's cookie says of the client.
+type standing uint8
+
+const (
+	stranger standing = iota // no cookie
+	newcomer                 // a client's cookie alone
+	imposter                 // a server's cookie that is not ours, too old, or another client's
+	familiar                 // a server's cookie that it has got from us, or from another that has our secret
+)
+
+// taste looks at the request's cookie and has the response say a good one (RFC 7873 section 5.2).
+func (w *worker) taste(client netip.Addr) standing {
+	cookie := w.query.Cookie
+	if cookie == nil {
+		return stranger
+	}
+	secrets := *w.server.cookies.Load()
+	is := newcomer
+	if len(cookie) > wire.ClientCookieSize {
+		is = imposter
+		for i := range secrets {
+			valid, fresh := secrets[i].CheckCookie(cookie, client, w.now.unix)
+			if !valid {
+				continue
+			}
+			is = familiar
+			if fresh && i == 0 {
+				w.build.SetCookie(cookie)
+				w.tally[cookies+int(is)]++
+				return is
+			}
+			break
+		}
+	}
+	secrets[0].MakeCookie(&w.cookie, cookie[:wire.ClientCookieSize], client, w.now.unix)
+	w.build.SetCookie(w.cookie[:])
+	w.tally[cookies+int(is)]++
+	return is
+}
+
+// subject is what a response counts as: its kind, and the name that goes with it.
+type subject struct {
+	kind rrl.Kind
+	name []byte
+}
+
+// subjectOf is the subject of what a look-up has found. Names without end share one: those below a wildcard or a DNAME, and
+// in a zone all that do not exist.
+func subjectOf(found *snapshot.Answer, name []byte) subject {
+	switch found.Outcome {
+	case snapshot.Refused:
+		return subject{kind: rrl.Error}
+	case snapshot.Referral:
+		return subject{rrl.Referral, name[found.Authority.Owner:]}
+	case snapshot.NoData, snapshot.NameError:
+		return subject{rrl.Negative, name[found.Zone:]}
+	}
+	return subject{rrl.Answer, name[max(found.Encloser, found.Answer.Owner):]}
+}
+
+// limit holds a response over UDP against what the client's network may have. It returns the RCODE, which may have become
+// BADCOOKIE, and whether anything is sent.
+func (w *worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bool) {
+	l := w.server.limiter
+	if l == nil || is == familiar || w.proto != udp || l.Allow(w.now.limit, client, w.subject.kind, w.subject.name) {
+		return rcode, true
+	}
+	switch {
+	case l.Exempt(client):
+		w.tally[limitExempt]++
+		return rcode, true
+	case !l.Slip(w.random.Uint64()):
+		w.tally[limitDropped]++
+		return rcode, false
+	}
+	w.build.Truncate()
+	w.build.SetAuthoritative(false)
+	if is == stranger {
+		w.tally[limitSlipped]++
+		return rcode, true
+	}
+	// Who sends cookies asks again with the one that this response carries, and is not limited then: no need for TCP.
+	w.build.Bare()
+	w.tally[limitCookie]++
+	return wire.RcodeBadCookie, true
+}
