@@ -27,6 +27,7 @@ var rooms = []room{
 	{"geo", nil, "where an address is has nothing to do with DNS or zones; it can be used and tested alone"},
 	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, no store"},
 	{"health/probe", []string{"health"}, "a probe knows an address and how to check it, never what the result is used for"},
+	{"health/resolve", nil, "a name and what it stands for: who asks for it, and what is done with it, is others' business"},
 	{"health/vantage", []string{"health"}, "reports travel below their own keys; what resources mean is no business of theirs"},
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
 	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a server, an etcd or a geo database"},

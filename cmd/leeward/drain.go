@@ -198,6 +198,7 @@ func carry(rs []zones.Resource, target string, status *admin.Status, now time.Ti
 	}
 	healthy := map[string]bool{}
 	for _, e := range status.Endpoints {
+		healthy[e.Endpoint] = e.Hostname != nil && len(e.Addresses) == 0 // not resolved: unknown, which counts as up
 		for _, a := range e.Addresses {
 			healthy[e.Endpoint] = healthy[e.Endpoint] || a.Verdict != "down"
 		}

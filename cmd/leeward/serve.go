@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"leeward/cmd/leeward/control"
+	"leeward/health/resolve"
 )
 
 // vantageFlags are what a server and a probe have in common.
@@ -18,6 +19,7 @@ type vantageFlags struct {
 	id, region       string
 	admin            string
 	token, tokenFile string
+	resolvers        []string
 }
 
 func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
@@ -25,6 +27,7 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 	flags.StringVar(&f.region, "region", "", "`REGION` in which it stands")
 	flags.StringVar(&f.admin, "admin", admin, "`ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one, empty is none")
 	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback; better in LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringSliceVar(&f.resolvers, "resolver", nil, "`ADDRESS` of a recursive resolver that looks up endpoints' hostnames, aside from queries; repeatable (default: the system's)")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
 }
 
@@ -44,6 +47,13 @@ func (f *vantageFlags) settings() (s control.Settings, err error) {
 	}
 	if err := control.CheckAdmin(s.Admin, s.Token); err != nil {
 		return s, usageError{err}
+	}
+	for _, text := range f.resolvers {
+		a, err := resolve.ParseServer(text)
+		if err != nil {
+			return s, misused("--resolver: %v", err)
+		}
+		s.Resolvers = append(s.Resolvers, a)
 	}
 	s.Version, _, _ = version()
 	return s, nil

@@ -117,6 +117,9 @@ func cells(r zones.Resource) []string {
 		for _, a := range r.Addresses {
 			addresses = append(addresses, a.String())
 		}
+		if r.Hostname != "" {
+			addresses = append(addresses, r.Hostname)
+		}
 		return []string{r.ID(), dash(strings.Join(addresses, ",")), fmt.Sprint(r.EffectiveWeight())}
 	case *zones.Policy:
 		pick := r.Pick

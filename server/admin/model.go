@@ -81,9 +81,10 @@ type Pool struct {
 	Region   string             `json:"region"`
 	Monitor  string             `json:"monitor,omitempty"`
 	Override string             `json:"override,omitempty"`
-	IPv4     steer.FamilyStatus `json:"ipv4"`    // as answers to A see it
-	IPv6     steer.FamilyStatus `json:"ipv6"`    // as answers to AAAA see it
-	Healthy  int                `json:"healthy"` // endpoints that have a healthy address
+	IPv4     steer.FamilyStatus `json:"ipv4"`           // as answers to A see it
+	IPv6     steer.FamilyStatus `json:"ipv6"`           // as answers to AAAA see it
+	Names    steer.FamilyStatus `json:"names,omitzero"` // as answers by CNAME see it; only where an endpoint has a hostname
+	Healthy  int                `json:"healthy"`        // endpoints that have a healthy address
 	Total    int                `json:"total"`
 }
 
@@ -95,7 +96,18 @@ type Endpoint struct {
 	Monitor   string    `json:"monitor,omitempty"` // empty: it counts as up
 	Weight    int       `json:"weight"`
 	Override  string    `json:"override,omitempty"`
-	Addresses []Address `json:"addresses"`
+	Hostname  *Hostname `json:"hostname,omitempty"` // that it is given by, in place of addresses
+	Addresses []Address `json:"addresses"`          // of a hostname: what it stands for here, each server looks by itself
+}
+
+// Hostname is the name that an endpoint is given by, and how it resolves.
+type Hostname struct {
+	Name         string     `json:"name"`
+	Flatten      bool       `json:"flatten,omitempty"`
+	Told         *time.Time `json:"told,omitempty"`         // when it was resolved last
+	TTLSeconds   float64    `json:"ttlSeconds"`             // what is left of its TTL
+	Error        string     `json:"error,omitempty"`        // why it could not be resolved when that was tried last; its last addresses stay
+	FailingSince *time.Time `json:"failingSince,omitempty"` // of Error
 }
 
 // Address is one address of an endpoint: what is probed and judged.

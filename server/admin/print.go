@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,13 +110,26 @@ func (s *Status) regions() *Table {
 
 func (s *Status) pools() *Table {
 	t := &Table{Heads: []string{"POOL", "REGION", "A", "AAAA", "UP", "MONITOR", "OVERRIDE", "WHY"}}
+	named := slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Names.Total > 0 })
+	if named {
+		t.Heads = slices.Insert(t.Heads, 4, "CNAME")
+	}
 	for _, p := range s.Pools {
 		monitor := Cell{Text: p.Monitor}
 		if p.Monitor == "" {
 			monitor = Cell{"none", Grey}
 		}
-		t.Add(Cell{p.Pool, Bold}, Cell{Text: p.Region}, family(p.IPv4), family(p.IPv6),
-			part(p.Healthy, p.Total), monitor, word(p.Override), Cell{p.why(), Grey})
+		row := []Cell{
+			{p.Pool, Bold},
+			{Text: p.Region},
+			family(p.IPv4), family(p.IPv6),
+			part(p.Healthy, p.Total), monitor, word(p.Override),
+			{p.why(), Grey},
+		}
+		if named {
+			row = slices.Insert(row, 4, family(p.Names))
+		}
+		t.Add(row...)
 	}
 	return t
 }
@@ -126,6 +140,17 @@ func (s *Status) endpoints() *Table {
 		name, weight := Cell{e.Endpoint, Bold}, Cell{Text: strconv.Itoa(e.Weight)}
 		if e.Override != "" {
 			weight = Cell{weight.Text + " " + e.Override, Yellow}
+		}
+		if h := e.Hostname; h != nil {
+			text, c := h.Name, Plain
+			switch {
+			case h.Error != "" && h.FailingSince != nil:
+				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name, Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
+			case len(e.Addresses) == 0:
+				text, c = h.Name+" is not resolved yet", Yellow
+			}
+			t.Add(name, weight, Cell{text, c})
+			name, weight = Cell{}, Cell{}
 		}
 		for _, a := range e.Addresses {
 			age := ""

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"time"
 
 	"leeward/server"
 	"leeward/server/admin"
@@ -113,7 +114,7 @@ func (w *walk) follow(qname rr.Name, aliases int) {
 		w.end("nxdomain", "%s does not exist in zone %s: NXDOMAIN", qname, w.out.Zone)
 		w.records(&w.out.Authority, qname, a.Authority, true)
 	case snapshot.Steered:
-		w.steered(qname, &a)
+		w.steered(qname, &a, aliases)
 	}
 }
 
@@ -122,19 +123,51 @@ func (w *walk) end(outcome, format string, args ...any) {
 	w.say(format, args...)
 }
 
-func (w *walk) steered(qname rr.Name, a *snapshot.Answer) {
-	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64()})
+// shorten takes a record's TTL into account.
+func (w *walk) shorten(ttl uint32) {
+	if len(w.out.Answer) == 0 || ttl < w.out.TTL {
+		w.out.TTL = ttl
+	}
+}
+
+// onward goes on at a name that a policy leads to, if that is ours.
+func (w *walk) onward(target rr.Name, aliases int) {
+	var a snapshot.Answer
+	if w.state.Snapshot.Lookup([]byte(target), uint16(w.qtype), 1, &a); a.Outcome == snapshot.Refused {
+		w.say("%s is in no zone of this server: the resolver goes on from there", target)
+		return
+	}
+	w.follow(target, aliases)
+}
+
+func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
+	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64(), Now: time.Now().Unix()})
+	if x.Unresolved && a.Alone {
+		w.out.Text = append(w.out.Text, x.Text...)
+		w.say("a CNAME leads there until they are resolved:")
+		x = a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: steer.Name, Random: rand.Uint64()})
+	}
 	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", a.Policy.Name, &x
 	w.out.Text = append(w.out.Text, x.Text...)
-	w.out.Scope = int(x.Scope)
-	if len(x.Addresses) == 0 {
+	w.out.Scope = max(w.out.Scope, int(x.Scope))
+	switch {
+	case x.Unresolved:
+		w.end("unresolved", "SERVFAIL until they are")
+		return
+	case x.Target != "":
+		w.shorten(x.TTL)
+		w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN CNAME %s.", qname, x.TTL, x.Target))
+		target, err := rr.ParseName(x.Target)
+		if err == nil && w.qtype != rr.TypeCNAME && w.qtype != rr.TypeANY && aliases < maxAliases {
+			w.onward(target, aliases+1)
+		}
+		return
+	case len(x.Addresses) == 0:
 		w.out.Outcome = "nodata"
 		w.records(&w.out.Authority, qname, a.Negative, true)
 		return
 	}
-	if len(w.out.Answer) == 0 || x.TTL < w.out.TTL {
-		w.out.TTL = x.TTL
-	}
+	w.shorten(x.TTL)
 	for _, address := range x.Addresses {
 		w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN %s %s", qname, x.TTL, w.qtype, address))
 	}

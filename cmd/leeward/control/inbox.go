@@ -6,6 +6,7 @@ import (
 
 	"leeward/geo"
 	"leeward/health"
+	"leeward/health/resolve"
 	"leeward/zones"
 )
 
@@ -19,6 +20,7 @@ type inbox struct {
 	condition *Condition
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
+	resolved  []resolve.Answer
 	requests  []func()
 	closed    bool
 
@@ -77,14 +79,15 @@ type waiting struct {
 	condition *Condition
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
+	resolved  []resolve.Answer
 	requests  []func()
 }
 
 func (b *inbox) take() waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.requests}
-	b.first, b.batches, b.condition, b.health, b.table, b.requests = time.Time{}, nil, nil, nil, nil, nil
+	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.requests}
+	b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.requests = time.Time{}, nil, nil, nil, nil, nil, nil
 	b.room.Broadcast()
 	return w
 }

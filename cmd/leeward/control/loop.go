@@ -12,11 +12,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"leeward/geo"
 	"leeward/health"
+	"leeward/health/resolve"
 	"leeward/server"
 	"leeward/zones"
 	"leeward/zones/snapshot"
@@ -39,12 +41,13 @@ type LoopOptions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Publish func(server.State)                               // called from the loop; must not block
-	Assign  func(*steer.Program)                             // what to probe has changed; called from the loop; must not block
+	Assign  func(*steer.Program)                             // what to probe or resolve has changed; called from the loop; must not block
 	Geo     *geo.Table                                       // nil: no client's location is known
 	Metrics *Metrics                                         // nil: none
 	Own     string                                           // the vantage of this process: its reports never go stale here
 	Keep    func(revision int64, resources []zones.Resource) // puts the last good on disk; must not block; nil: it is not kept
 	Sources func() []geo.Source                              // of the geo tables, for the status; nil: the table's own
+	Names   func(hostname string) (resolve.Answer, bool)     // what is known of an endpoint's name, for the status; nil: nothing
 	ByClock bool                                             // freshness by the writers' clocks: for one who looks only once
 }
 
@@ -112,6 +115,11 @@ func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
 // Geo hands over a new table.
 func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.table = t }) }
 
+// Resolved hands over what the hostname of an endpoint stands for.
+func (l *Loop) Resolved(a resolve.Answer) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.resolved = append(l.inbox.resolved, a) })
+}
+
 // State returns what is published, nil before that.
 func (l *Loop) State() *server.State { return l.state.Load() }
 
@@ -177,7 +185,11 @@ func (l *Loop) turn(w waiting) time.Time {
 			l.assign() // the first answers take what is known already into account
 			l.board.Judge(now)
 		}
-		l.publish(now, nil)
+		if len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
+			l.publish(time.Time{}, nil) // nothing of what is configured is new
+		} else {
+			l.publish(now, nil)
+		}
 		l.assign()
 	}
 	for _, f := range w.health {
@@ -227,6 +239,10 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		if l.unsaved.IsZero() {
 			l.unsaved = now
 		}
+	}
+	for _, a := range w.resolved {
+		l.builder.Resolved(a.Hostname, steer.Resolution{Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Failing: a.Err != "" || a.Expires.IsZero()})
+		build = true
 	}
 	if w.table != nil && w.table != l.table {
 		l.table, build = w.table, true
@@ -279,22 +295,26 @@ func (l *Loop) assign() {
 		now.Pools = next.Pools
 	}
 	l.program = next
-	as := now.Assignments()
+	as, was := now.Assignments(), before.Assignments()
+	targets := !slices.Equal(as, was) // a name that was only told again changes nothing to probe
+	if names := !slices.Equal(before.Hostnames(), now.Hostnames()); l.o.Assign != nil && (targets || names) {
+		l.o.Assign(next)
+	}
+	if !targets {
+		return
+	}
 	still := make(map[health.Target]bool, len(as))
 	for i := range as {
 		still[as[i].Target] = true
 	}
 	var gone []health.Target
-	for _, a := range before.Assignments() {
+	for _, a := range was {
 		if !still[a.Target] {
 			gone = append(gone, a.Target)
 		}
 	}
 	l.board.Reassign(gone, as)
 	l.o.Metrics.assigned(gone, as)
-	if l.o.Assign != nil && len(gone)+len(as) > 0 {
-		l.o.Assign(next)
-	}
 }
 
 // others returns the pools of a that are not the same in b.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leeward/geo"
+	"leeward/health/resolve"
 	"leeward/health/vantage"
 	"leeward/server"
 	"leeward/server/admin"
@@ -34,8 +35,13 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 		return nil, err // who looks once is better told than shown something else
 	}
 	o := &Observer{}
+	names, err := resolve.New(resolve.Options{Servers: s.Resolvers, OnAnswer: func(a resolve.Answer) { o.loop.Resolved(a) }})
+	if err != nil {
+		return nil, err
+	}
 	o.loop = NewLoop(LoopOptions{
 		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(server.State) {}, ByClock: true,
+		Names: names.Answer,
 	})
 	inner, stop := context.WithCancel(ctx)
 	o.stop = stop
@@ -86,7 +92,31 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 		o.Close()
 		return nil, err
 	}
+	if err := o.resolve(ctx, names); err != nil {
+		o.Close()
+		return nil, err
+	}
 	return o, nil
+}
+
+// resolveLimit is how long one who only looks waits for the hostnames of endpoints.
+const resolveLimit = 3 * time.Second
+
+// resolve looks the hostnames of endpoints up, once. What does not resolve is shown as that.
+func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
+	state := o.loop.State()
+	if state == nil {
+		return nil
+	}
+	hostnames := state.Snapshot.Program().Hostnames()
+	if len(hostnames) == 0 {
+		return nil
+	}
+	names.Assign(hostnames)
+	limited, stop := context.WithTimeout(ctx, resolveLimit)
+	defer stop()
+	names.Once(limited)
+	return o.loop.Do(ctx, func(Inside) {}) // the answers have been taken up
 }
 
 // ready waits until resources and reports are read, or until the source says that it cannot be.

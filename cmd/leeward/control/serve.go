@@ -16,6 +16,7 @@ import (
 	"leeward/geo"
 	"leeward/health"
 	"leeward/health/probe"
+	"leeward/health/resolve"
 	"leeward/health/vantage"
 	"leeward/server"
 	"leeward/server/admin"
@@ -31,7 +32,8 @@ type Settings struct {
 	Admin      string   // address of the admin interface; "": none
 	Token      string   // that the admin interface asks for; "": none
 	GeoDB      []string
-	State      string // folder of the last good snapshot; "": it is not kept
+	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
+	State      string           // folder of the last good snapshot; "": it is not kept
 	Version    string
 	Log        *slog.Logger
 
@@ -74,6 +76,7 @@ type run struct {
 	geo     *geo.Watcher
 	dns     *server.Server // nil: none
 	prober  *probe.Prober
+	names   *resolve.Resolver
 	etcd    *store.Etcd   // nil: files
 	link    *vantage.Link // with etcd
 	files   *store.Files
@@ -106,12 +109,19 @@ func (r *run) assemble() error {
 	if err != nil {
 		return err
 	}
+	r.names, err = resolve.New(resolve.Options{
+		Servers: r.Resolvers, State: r.State, Log: r.Log, Registerer: r.registry,
+		OnAnswer: func(a resolve.Answer) { r.loop.Resolved(a) },
+	})
+	if err != nil {
+		return err
+	}
 	if err := r.source(); err != nil {
 		return err
 	}
 	o := LoopOptions{
 		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: metrics, Own: r.ID,
-		Publish: func(server.State) {}, Assign: r.assign,
+		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer,
 	}
 	if r.dns != nil {
 		o.Publish = r.dns.Publish
@@ -121,6 +131,9 @@ func (r *run) assemble() error {
 		o.Keep = r.keeper.keep
 	}
 	r.loop = NewLoop(o)
+	for _, a := range r.names.Kept() { // before the first answers are given
+		r.loop.Resolved(a)
+	}
 	return nil
 }
 
@@ -182,6 +195,7 @@ func (r *run) assigning(ctx context.Context) {
 				r.link.Assign(as)
 			}
 			r.prober.Assign(as)
+			r.names.Assign(p.Hostnames())
 			rest := time.NewTimer(time.Since(began) * (assignShare - 1))
 			select {
 			case <-rest.C:
@@ -237,6 +251,7 @@ func (r *run) serve(ctx context.Context) error {
 	start(&partsDone, "location databases", func() error { r.geo.Follow(parts, r.loop.Geo); return nil })
 	start(&partsDone, "assigning", func() error { r.assigning(parts); return nil })
 	start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
+	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	if r.link != nil {

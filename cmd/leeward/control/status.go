@@ -119,11 +119,11 @@ func (g *gathering) regionsAndPools() {
 	}
 	for _, p := range g.l.view.Pools() {
 		if to := g.pools[p.Pool]; to != nil {
-			to.IPv4, to.IPv6 = p.IPv4, p.IPv6
+			to.IPv4, to.IPv6, to.Names = p.IPv4, p.IPv6, p.Names
 		}
 		if r := g.regions[p.Region]; r != nil {
 			r.Pools++
-			if p.IPv4.Available || p.IPv6.Available {
+			if p.IPv4.Available || p.IPv6.Available || p.Names.Available {
 				r.Available++
 			}
 		}
@@ -141,8 +141,13 @@ func (g *gathering) endpoints() {
 			Endpoint: e.ID(), Pool: e.Pool, Region: p.Region, Monitor: p.Monitor, Weight: e.EffectiveWeight(),
 			Override: g.words["endpoint/"+e.ID()], Addresses: make([]admin.Address, 0, len(e.Addresses)),
 		}
-		healthy := false
-		for _, a := range e.Addresses {
+		addresses := e.Addresses
+		if e.Hostname != "" {
+			out.Hostname = g.hostname(e)
+			addresses = g.l.builder.Resolution(e.Hostname).Addresses
+		}
+		healthy := e.Hostname != "" && len(addresses) == 0 // nothing is known of it, which counts as up
+		for _, a := range addresses {
 			v := g.l.board.Verdict(health.Target{Endpoint: e.ID(), Address: a})
 			to := admin.Address{
 				Address: a, Verdict: v.State.String(), Up: v.Up, Down: v.Down, Fresh: v.Fresh, Why: v.Why,
@@ -182,6 +187,26 @@ func (g *gathering) endpoints() {
 	slices.SortFunc(g.out.Endpoints, func(a, b admin.Endpoint) int {
 		return cmp.Or(strings.Compare(a.Pool, b.Pool), strings.Compare(a.Endpoint, b.Endpoint))
 	})
+}
+
+// hostname describes the name that an endpoint is given by.
+func (g *gathering) hostname(e *zones.Endpoint) *admin.Hostname {
+	out := &admin.Hostname{Name: e.Hostname, Flatten: e.Flatten}
+	if g.l.o.Names == nil {
+		return out
+	}
+	a, _ := g.l.o.Names(e.Hostname)
+	out.Error = a.Err
+	if !a.Told.IsZero() {
+		out.Told = &a.Told
+	}
+	if a.Err != "" {
+		out.FailingSince = &a.Since
+	}
+	if !a.Expires.IsZero() {
+		out.TTLSeconds = max(0, a.Expires.Sub(g.now).Seconds())
+	}
+	return out
 }
 
 // seconds returns how long ago t was; 0 if it is zero.

@@ -1,0 +1,103 @@
+package resolve
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// maxAddresses is the most addresses that a name counts with.
+const maxAddresses = 64
+
+// reply is what was told of one family of a name.
+type reply struct {
+	addresses []netip.Addr
+	ttl       time.Duration // of the addresses and of all aliases on the way to them
+	err       error         // nobody could tell
+	absent    bool          // there is no such name
+}
+
+var (
+	errAbsent  = errors.New("there is no such name (NXDOMAIN)")
+	errNothing = errors.New("the name has no addresses")
+)
+
+// fold returns what is known of a name after both families were asked for. A family that nobody could tell of stays as it
+// was; and where the name has no address at all any more, all of it does.
+func (a Answer) fold(four, six reply, now time.Time) Answer {
+	replies := [2]reply{four, six}
+	err := errors.Join(prefixed("A", four.err), prefixed("AAAA", six.err))
+	if err == nil && len(four.addresses)+len(six.addresses) == 0 {
+		if err = errNothing; four.absent || six.absent {
+			err = errAbsent
+		}
+	}
+	next := a
+	if err == nil || len(four.addresses)+len(six.addresses) > 0 {
+		next.Addresses, next.Told = nil, now
+		next.Expires = now.Add(MaxInterval)
+		for f, r := range replies {
+			kept := a.of(f)
+			switch {
+			case r.err != nil && len(kept) > 0:
+				next.Addresses = append(next.Addresses, kept...)
+				if a.Expires.Before(next.Expires) {
+					next.Expires = a.Expires
+				}
+			case r.err == nil:
+				next.Known[f] = true
+				next.Addresses = append(next.Addresses, usable(r.addresses)...)
+				if at := now.Add(r.ttl); len(r.addresses) > 0 && at.Before(next.Expires) {
+					next.Expires = at
+				}
+			}
+		}
+		if len(next.Addresses) == 0 {
+			next = a
+			err = errors.Join(err, errors.New("none of its addresses can be an endpoint's"))
+		}
+	}
+	next.Err = ""
+	if err != nil {
+		next.Err = err.Error()
+		if a.Err == "" {
+			next.Since = now
+		}
+	} else {
+		next.Since = time.Time{}
+	}
+	return next
+}
+
+func prefixed(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(what + ": " + err.Error())
+}
+
+// of returns the addresses of a family: 0 is IPv4, 1 is IPv6.
+func (a Answer) of(family int) (addresses []netip.Addr) {
+	for _, x := range a.Addresses {
+		if x.Is4() == (family == 0) {
+			addresses = append(addresses, x)
+		}
+	}
+	return addresses
+}
+
+// usable sorts addresses and leaves out what cannot be an endpoint's, as Endpoint documents may not have it either.
+func usable(addresses []netip.Addr) []netip.Addr {
+	fine := slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool {
+		return !a.IsValid() || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	})
+	slices.SortFunc(fine, netip.Addr.Compare)
+	fine = slices.Compact(fine)
+	return fine[:min(len(fine), maxAddresses)]
+}
+
+// same reports whether what is kept on disk is the same.
+func same(a, b Answer) bool {
+	return slices.Equal(a.Addresses, b.Addresses) && a.Known == b.Known && a.Told.IsZero() == b.Told.IsZero()
+}

@@ -1,0 +1,89 @@
+package resolve
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ParseServer reads a resolver's address, with or without a port; 53 is meant if there is none.
+func ParseServer(s string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return netip.AddrPortFrom(a, 53), nil
+	}
+	a, err := netip.ParseAddrPort(s)
+	if err != nil || a.Port() == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is not the address of a resolver; write one such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53", s)
+	}
+	return a, nil
+}
+
+// config tells which resolvers there are.
+type config struct {
+	servers []netip.AddrPort // as given; none: as the file says
+	file    string
+	now     func() time.Time
+
+	mu   sync.Mutex
+	read time.Time
+	last []netip.AddrPort
+}
+
+// mostServers is how many resolvers of a file are asked, as resolv.conf(5) has it.
+const mostServers = 3
+
+// list returns the resolvers. The file is read again when it has not been for a while.
+func (c *config) list() ([]netip.AddrPort, error) {
+	if len(c.servers) > 0 {
+		return c.servers, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.now(); c.last == nil || now.Sub(c.read) >= MinInterval {
+		last, err := readConfig(c.file)
+		switch {
+		case err == nil:
+			c.last, c.read = last, now
+		case c.last == nil:
+			return nil, err
+		}
+	}
+	return c.last, nil
+}
+
+// readConfig reads the lines of a resolv.conf that name servers. Without any, and without the file, it is this machine.
+func readConfig(file string) ([]netip.AddrPort, error) {
+	here := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return here, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var servers []netip.AddrPort
+	lines := bufio.NewScanner(f)
+	for lines.Scan() && len(servers) < mostServers {
+		words := strings.Fields(lines.Text())
+		if len(words) < 2 || words[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(words[1]); err == nil {
+			servers = append(servers, netip.AddrPortFrom(a, 53))
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if len(servers) == 0 {
+		return here, nil
+	}
+	return servers, nil
+}

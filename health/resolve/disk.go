@@ -1,0 +1,87 @@
+package resolve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// File is the name of the last answers within the folder.
+const File = "resolved.json"
+
+// load reads the last answers from a folder; none where there is no file.
+func load(folder string) ([]Answer, error) {
+	file := filepath.Join(folder, File)
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var answers []Answer
+	if err := json.Unmarshal(b, &answers); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for i := range answers {
+		answers[i].Addresses = slices.Concat(usable(answers[i].of(0)), usable(answers[i].of(1)))
+	}
+	return slices.DeleteFunc(answers, func(a Answer) bool { return len(a.Addresses) == 0 }), nil
+}
+
+func (r *Resolver) unsaved() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dirty
+}
+
+// save writes the last answers beside the file and renames it, so that at any moment a whole one is there.
+func (r *Resolver) save() {
+	r.mu.Lock()
+	var answers []Answer
+	for _, e := range r.names {
+		if len(e.answer.Addresses) > 0 {
+			answers = append(answers, e.answer)
+		}
+	}
+	dirty := r.dirty
+	r.dirty = false
+	r.mu.Unlock()
+	if r.o.State == "" || !dirty {
+		return
+	}
+	slices.SortFunc(answers, func(a, b Answer) int { return strings.Compare(a.Hostname, b.Hostname) })
+	if err := write(filepath.Join(r.o.State, File), answers); err != nil {
+		r.o.Log.Error("resolved names are not kept on disk", "err", err)
+	}
+}
+
+func write(file string, answers []Answer) error {
+	b, err := json.Marshal(answers)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), File+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

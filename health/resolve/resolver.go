@@ -1,0 +1,300 @@
+// Package resolve looks up the hostnames that endpoints are given by, aside from queries: a cloud's load balancer has only
+// a name, and its addresses move.
+//
+// A Resolver keeps, of every name that it is assigned, the addresses it was told last and when their TTL runs out. It asks a
+// recursive resolver for A and AAAA before that, again soon where it gets no answer, and hands over each Answer. What it knew
+// it keeps for as long as it learns nothing better: a name that does not resolve any more, or a resolver that is gone, is shown
+// and changes nothing else; whether the addresses still work is for probes to say. With a folder, the last answers outlive the process.
+//
+// It has a stub resolver of its own, because that of the standard library does not tell TTLs.
+package resolve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Bounds of how often a name is looked up. In between, it is before the TTL that was told has run out.
+const (
+	MinInterval = 5 * time.Second
+	MaxInterval = 5 * time.Minute
+
+	maxRetry    = time.Minute // the most that is waited after failures: doubled from MinInterval
+	concurrency = 16          // names looked up at once
+	lookLimit   = 10 * time.Second
+	saveEvery   = time.Second
+)
+
+// Options are a Resolver's settings.
+type Options struct {
+	Servers    []netip.AddrPort      // recursive resolvers, asked in this order; those of Config if empty
+	Config     string                // file of the system's resolvers, as resolv.conf(5), followed; /etc/resolv.conf if empty
+	State      string                // folder where the last answers are kept; "": they are not
+	Log        *slog.Logger          // discarded if nil
+	Registerer prometheus.Registerer // none if nil
+	Now        func() time.Time      // time.Now if nil
+	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
+	OnAnswer   func(Answer)          // called after each look-up, in order for each name; it must not block
+}
+
+// Answer is what is known of a name. It never changes.
+type Answer struct {
+	Hostname  string       `json:"hostname"`
+	Addresses []netip.Addr `json:"addresses"`     // IPv4 first, sorted, each once; the last known ones while Err is set
+	Known     [2]bool      `json:"known"`         // of IPv4 and IPv6: it was told once which there are, if any
+	Expires   time.Time    `json:"-"`             // when what was told has run out; zero: in an earlier run
+	Told      time.Time    `json:"told,omitzero"` // when it was resolved last; zero: never
+	Err       string       `json:"-"`             // why it could not be resolved just now, in full; "": it could
+	Since     time.Time    `json:"-"`             // of Err: when it failed first
+}
+
+// Resolver looks up the names that it is assigned. Make one with New.
+type Resolver struct {
+	o       Options
+	config  config
+	metrics metrics
+	wake    chan struct{}
+	slots   chan struct{}
+	look    func(ctx context.Context, name string) (four, six reply)
+
+	mu    sync.Mutex
+	names map[string]*entry
+	kept  map[string]Answer // of an earlier run, not assigned yet
+	dirty bool              // addresses are others than on disk
+	asked sync.WaitGroup
+}
+
+// entry is one assigned name.
+type entry struct {
+	answer   Answer
+	due      time.Time
+	busy     bool
+	failures int
+}
+
+// New returns a Resolver that is assigned nothing. The error is that of registering its metrics. A folder that cannot be
+// read is only logged.
+func New(o Options) (*Resolver, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Config == "" {
+		o.Config = "/etc/resolv.conf"
+	}
+	if o.OnAnswer == nil {
+		o.OnAnswer = func(Answer) {}
+	}
+	r := &Resolver{
+		o: o, wake: make(chan struct{}, 1), slots: make(chan struct{}, concurrency),
+		names: map[string]*entry{}, kept: map[string]Answer{},
+	}
+	r.config = config{servers: o.Servers, file: o.Config, now: o.Now}
+	s := &stub{servers: r.config.list}
+	r.look = s.both
+	if o.State != "" {
+		answers, err := load(o.State)
+		if err != nil {
+			o.Log.Warn("names resolved in an earlier run are not known", "err", err)
+		}
+		for _, a := range answers {
+			r.kept[a.Hostname] = a
+		}
+	}
+	return r, r.metrics.register(o.Registerer)
+}
+
+// Kept returns what an earlier run has left in the folder.
+func (r *Resolver) Kept() []Answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]Answer, 0, len(r.kept))
+	for _, a := range r.kept {
+		all = append(all, a)
+	}
+	return all
+}
+
+// Assign says which names there are to look up; one may be listed more than once. New ones are looked up at once.
+func (r *Resolver) Assign(names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	listed := make(map[string]bool, len(names))
+	for _, name := range names {
+		listed[name] = true
+		if r.names[name] == nil {
+			a, known := r.kept[name]
+			if !known {
+				a = Answer{Hostname: name}
+			}
+			delete(r.kept, name)
+			r.names[name] = &entry{answer: a, due: r.o.Now()}
+		}
+	}
+	for name := range r.names {
+		if !listed[name] {
+			delete(r.names, name)
+			r.dirty = true
+		}
+	}
+	r.metrics.count(r.names)
+	r.poke()
+}
+
+// Answer returns what is known of a name; false where it is not assigned.
+func (r *Resolver) Answer(name string) (Answer, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.names[name]; e != nil {
+		return e.answer, true
+	}
+	return Answer{}, false
+}
+
+func (r *Resolver) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks names up until the context ends.
+func (r *Resolver) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var saved time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			r.asked.Wait()
+			r.save()
+			return context.Cause(ctx)
+		case <-r.wake:
+		case <-timer.C:
+		}
+		next := r.begin(ctx)
+		if r.o.State != "" && r.unsaved() {
+			if now := r.o.Now(); now.Sub(saved) >= saveEvery {
+				saved = now
+				r.save()
+			} else if at := saved.Add(saveEvery); next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+		if timer.Stop(); !next.IsZero() {
+			timer.Reset(max(0, next.Sub(r.o.Now())))
+		}
+	}
+}
+
+// Once looks each name up a single time and returns when all are answered or the context ends.
+func (r *Resolver) Once(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		waiting := false
+		for _, e := range r.names {
+			waiting = waiting || e.answer.Told.IsZero() && e.failures == 0
+		}
+		r.mu.Unlock()
+		if !waiting || ctx.Err() != nil {
+			r.asked.Wait()
+			return
+		}
+		r.begin(ctx)
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// begin starts to look up what is due, as far as there are slots, and returns when something will be.
+func (r *Resolver) begin(ctx context.Context) (next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.o.Now()
+	for name, e := range r.names {
+		if e.busy {
+			continue
+		}
+		if now.Before(e.due) {
+			if next.IsZero() || e.due.Before(next) {
+				next = e.due
+			}
+			continue
+		}
+		select {
+		case r.slots <- struct{}{}:
+		default:
+			continue // whoever gives a slot back wakes Run
+		}
+		e.busy = true
+		r.asked.Go(func() {
+			r.ask(ctx, name, e)
+			<-r.slots
+			r.poke()
+		})
+	}
+	return next
+}
+
+// ask looks one name up.
+func (r *Resolver) ask(ctx context.Context, name string, e *entry) {
+	began := r.o.Now()
+	limited, stop := context.WithTimeoutCause(ctx, lookLimit, errors.New("no answer in time"))
+	four, six := r.look(limited, name)
+	stop()
+	now := r.o.Now()
+	r.mu.Lock()
+	e.busy = false
+	if ctx.Err() != nil {
+		r.mu.Unlock()
+		return
+	}
+	before := e.answer
+	e.answer = before.fold(four, six, now)
+	after := e.answer
+	if after.Err != "" {
+		e.failures++
+	} else {
+		e.failures = 0
+	}
+	e.due = now.Add(r.interval(e, now))
+	there := r.names[name] == e
+	r.dirty = r.dirty || !same(before, after)
+	r.metrics.observe(four, six, now.Sub(began))
+	r.metrics.count(r.names)
+	r.mu.Unlock()
+	switch {
+	case !there:
+		return
+	case after.Err != "" && before.Err == "":
+		r.o.Log.Warn("a hostname does not resolve; its last addresses stay", "hostname", name, "err", after.Err, "addresses", after.Addresses)
+	case after.Err == "" && before.Err != "":
+		r.o.Log.Info("a hostname resolves again", "hostname", name, "addresses", after.Addresses)
+	}
+	r.o.OnAnswer(after)
+}
+
+// interval is how long a name is left alone: most of what is left of its TTL, or longer from failure to failure.
+func (r *Resolver) interval(e *entry, now time.Time) time.Duration {
+	d := e.answer.Expires.Sub(now) * 9 / 10
+	if e.failures > 0 {
+		d = MinInterval << min(e.failures, 5)
+		d = min(d, maxRetry)
+	}
+	d -= time.Duration(r.o.Random() * float64(d) / 5)
+	return min(max(d, MinInterval), MaxInterval)
+}
