@@ -219,6 +219,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 		x.add(CodeNoAnswer, "rules", "no pool of the policy has an endpoint, so it has no answer; add endpoints, or delete the policy")
 	}
 	c.crossDetection(x, p, pools)
+	c.crossHostnames(x, p, pools)
 }
 
 // crossHomeless says that a name is outside of all zones.

@@ -37,9 +37,6 @@ func (f *faults) policy(p *Policy) {
 	if p.Spill {
 		f.unsupported("spill")
 	}
-	if p.Flatten {
-		f.unsupported("flatten")
-	}
 	if len(p.Schedule) > 0 {
 		f.unsupported("schedule")
 	}

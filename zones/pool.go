@@ -62,14 +62,7 @@ func (f *faults) reference(field string, kind Kind, name string) bool {
 }
 
 func (f *faults) endpoint(e *Endpoint) {
-	if e.Hostname != "" {
-		f.unsupported("hostname")
-	} else if len(e.Addresses) == 0 {
-		f.add("addresses", "an endpoint has at least one address; give it, or delete the endpoint")
-	}
-	if e.Flatten {
-		f.unsupported("flatten")
-	}
+	f.hostname(e)
 	if e.Capacity != nil {
 		f.unsupported("capacity")
 	}

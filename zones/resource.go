@@ -141,8 +141,8 @@ type Endpoint struct {
 	Pool      string       `json:"-"`
 	Endpoint  string       `json:"-"`
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Hostname  string       `json:"hostname,omitempty"` // not supported yet
-	Flatten   bool         `json:"flatten,omitempty"`  // not supported yet
+	Hostname  string       `json:"hostname,omitempty"` // in place of Addresses: lower case, no final dot
+	Flatten   bool         `json:"flatten,omitempty"`  // answer with the addresses that Hostname has now, not with a CNAME
 	Weight    *int         `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
 	Capacity  *Capacity    `json:"capacity,omitempty"` // not supported yet
 }
@@ -162,7 +162,7 @@ type Policy struct {
 	Pick     Pick       `json:"pick,omitempty"`
 	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
 	Spill    bool       `json:"spill,omitempty"`    // not supported yet
-	Flatten  bool       `json:"flatten,omitempty"`  // not supported yet
+	Flatten  bool       `json:"flatten,omitempty"`  // as Endpoint.Flatten, of all its endpoints
 	Schedule []Schedule `json:"schedule,omitempty"` // not supported yet
 }
 

@@ -33,6 +33,7 @@ var rewrite = flag.Bool("update", false, "write the answers into the scenarios")
 //	verdict STATE ENDPOINT|POOL/*…         a verdict flips
 //	apply FILE | delete KIND NAME…         a change, as one batch
 //	wait DURATION                          time passes
+//	resolve NAME [ttl=N] [failing=] ADDR…  a hostname is looked up; failing: it cannot be
 //	print                                  the compiled zones
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -180,9 +181,12 @@ func (s *stage) do(words []string) []string {
 	case "dig":
 		return s.dig(words[1], words[2], options)
 	case "explain":
-		req := steer.Request{Client: netip.MustParseAddr(options["client"])}
-		if words[2] == "AAAA" {
+		req := steer.Request{Client: netip.MustParseAddr(options["client"]), Now: s.now.Unix()}
+		switch words[2] {
+		case "AAAA":
 			req.Family = steer.V6
+		case "CNAME":
+			req.Family = steer.Name
 		}
 		return strings.Split(strings.TrimSuffix(s.shot.Policy(words[1]).Explain(s.view, &req).String(), "\n"), "\n")
 	case "verdict":
@@ -192,6 +196,8 @@ func (s *stage) do(words []string) []string {
 		}
 		s.view = steer.NewView(s.shot.Program(), s.verdict, s.view)
 		return nil
+	case "resolve":
+		return s.resolve(words[1], words[2:], options)
 	case "apply":
 		return s.apply(words[1], false)
 	case "delete":
@@ -219,6 +225,25 @@ func (s *stage) do(words []string) []string {
 	}
 	s.t.Fatalf("unknown line %q", words)
 	return nil
+}
+
+// resolve takes in what a hostname stands for, or that it does not resolve any more.
+func (s *stage) resolve(name string, words []string, options map[string]string) []string {
+	r := s.builder.Resolution(name)
+	if _, r.Failing = options["failing"]; !r.Failing {
+		ttl, err := strconv.Atoi(options["ttl"])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r = steer.Resolution{Known: [2]bool{true, true}, Expires: s.now.Add(time.Duration(ttl) * time.Second)}
+		for _, w := range words {
+			if a, err := netip.ParseAddr(w); err == nil {
+				r.Addresses = append(r.Addresses, a)
+			}
+		}
+	}
+	s.builder.Resolved(name, r)
+	return s.update(zones.Delta{})
 }
 
 var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN"}
@@ -303,7 +328,17 @@ func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
 	}
 	dice, _ := strconv.ParseUint(options["dice"], 10, 64)
 	var d steer.Decision
-	a.Policy.Decide(s.view, &steer.Request{Client: client, Family: a.Family, Random: dice}, &d)
+	a.Policy.Decide(s.view, &steer.Request{Client: client, Family: a.Family, Random: dice, Now: s.now.Unix()}, &d)
+	if d.Unresolved {
+		return []string{fmt.Sprintf("UNRESOLVED, alone: %v", a.Alone)}
+	}
+	if d.Target != "" {
+		open := ""
+		if d.FailOpen {
+			open = " (fail open)"
+		}
+		return []string{fmt.Sprintf("CNAME %s TTL %d scope /%d%s", d.Target, d.TTL, d.Scope, open)}
+	}
 	if d.Count == 0 {
 		return []string{"NODATA, no address of this family"}
 	}

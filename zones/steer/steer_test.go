@@ -56,6 +56,9 @@ func (w *world) refer() World {
 		},
 		Region: func(name string) (int32, *zones.Region) { return int32(slices.Index(names, name)), w.regions[name] },
 		Map:    func(name string) *zones.Map { return w.maps[name] },
+		Aliases: func(pool string) bool {
+			return !slices.ContainsFunc(w.members[pool], func(e *zones.Endpoint) bool { return e.Hostname == "" || e.Flatten })
+		},
 	}
 }
 
