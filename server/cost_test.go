@@ -20,6 +20,13 @@ var costs = []struct{ name, dig string }{
 	{"steered", "dig www.example.test. A edns=1232"},
 	{"subnet", "dig www.example.test. A ecs=203.0.113.0/24"},
 	{"truncated", "dig big.example.test. TXT"},
+	{"dname", "dig x.d.corner.test. A edns=1232"},
+	{"mx", "dig corner.test. MX edns=1232"},
+	{"mxsteered", "dig mxsteer.corner.test. MX edns=1232"},
+	{"apexns", "dig corner.test. NS edns=1232"},
+	{"siblings", "dig cut.corner.test. A edns=1232"},
+	{"soa", "dig corner.test. SOA edns=1232"},
+	{"chaos", "dig id.server. TXT class=CH"},
 	{"nsid", "dig mail.example.test. A nsid"},
 }
 

@@ -54,7 +54,7 @@ func (f *fixture) apply(t testing.TB, text string) {
 		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: f.revision})
 	}
 	delta := f.catalog.Apply(batch)
-	if problems := f.catalog.Problems(); len(problems) > 0 {
+	if problems := f.catalog.Problems().Err(); problems != nil {
 		t.Fatal(problems)
 	}
 	f.snapshot, problems = f.builder.Update(f.catalog, delta, nil)
@@ -77,7 +77,7 @@ func (f *fixture) state() State {
 // newServer returns a server that has published the fixture and does not listen.
 func newServer(t testing.TB, change ...func(*Options)) *Server {
 	t.Helper()
-	o := Options{Listen: []string{"127.0.0.1:0"}, ID: "lee-1", Workers: 2, Seed: func() uint64 { return 1 }}
+	o := Options{Listen: []string{"127.0.0.1:0"}, ID: "lee-1", Workers: 2, Chaos: Chaos{ID: "lee-1", Version: "leeward 1.2"}, Seed: func() uint64 { return 1 }}
 	for _, c := range change {
 		c(&o)
 	}

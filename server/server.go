@@ -8,7 +8,7 @@
 //
 // From a query's way in to its way out: bind.go opens the sockets, batch_linux.go, conn_udp.go and conn_tcp.go move
 // bytes, connections.go bounds what TCP may cost, worker.go answers, chain.go follows the tree, steered.go asks the
-// policy, counts.go and pools.go count and metrics.go shows the counts. What takes longer than an answer out of memory leaves that
+// policy, additional.go brings addresses along, counts.go and pools.go count and metrics.go shows the counts. What takes longer than an answer out of memory leaves that
 // way by special.go.
 package server
 
@@ -41,6 +41,9 @@ type Options struct {
 
 	// NSID is what a query that asks for it is told (RFC 5001). ID if empty; where both are, the option is not answered.
 	NSID string
+
+	// Chaos is what questions of class CH are told.
+	Chaos Chaos
 
 	// Workers is how many packet loops each listen address has, each on its own thread. The number of cores if zero.
 	Workers int
@@ -91,6 +94,7 @@ type Server struct {
 	log     *slog.Logger
 	listen  []listenAddress
 	nsid    []byte
+	chaos   []chaosText
 
 	state   atomic.Pointer[State]
 	counts  *counts
@@ -162,6 +166,7 @@ func New(o Options) (*Server, error) {
 		options: o,
 		log:     o.Log,
 		nsid:    []byte(o.NSID),
+		chaos:   o.Chaos.texts(),
 		counts:  new(counts),
 		done:    make(chan struct{}),
 		failed:  make(chan error, 1),

@@ -124,13 +124,15 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	case verdict == wire.Bare && is == imposter:
 		rcode = wire.RcodeBadCookie // RFC 7873 section 5.4
 	case verdict != wire.OK:
+	case q.Class == wire.ClassCH:
+		rcode = w.chaos()
 	case state == nil:
 		rcode = wire.RcodeServFail
 		b.SetError(wire.ErrorNotReady, "no snapshot yet")
 		w.tally[notReady]++
 	case q.Class != wire.ClassIN:
 		rcode = wire.RcodeRefused
-		b.SetError(wire.ErrorNotAuthoritative, "")
+		b.SetError(wire.ErrorNotSupported, "")
 	case q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR:
 		rcode = wire.RcodeRefused
 		b.SetError(wire.ErrorNotSupported, "")
