@@ -48,6 +48,7 @@ type batchLoop struct {
 	stopping *atomic.Bool
 	worker   *worker
 	batch    *batch
+	lost     overflow
 }
 
 // batchSocket opens a blocking UDP socket for one loop.
@@ -130,7 +131,9 @@ func socketAddress(a netip.AddrPort) (unix.Sockaddr, error) {
 // wake makes a blocked receive return: Linux wakes the readers of an unconnected socket although it then says ENOTCONN.
 func (l *batchLoop) wake() { _ = unix.Shutdown(l.fd, unix.SHUT_RD) }
 
-func (l *batchLoop) close() { _ = unix.Close(l.fd) }
+func (l *batchLoop) close() { l.lost.end(l.fd) }
+
+func (l *batchLoop) overflows() uint64 { return l.lost.read(l.fd) }
 
 func (l *batchLoop) run() error {
 	runtime.LockOSThread()

@@ -15,6 +15,7 @@ const (
 	firstBuffer = 1024                   // octets that a connection has for requests at first; it grows to what a request needs
 	maxMessage  = 65535                  // octets of a DNS message over TCP (RFC 1035 4.2.2)
 	flushAt     = 16 * 1024              // octets of responses after which no more requests are answered before writing
+	readGrace   = time.Second            // how long a response may take to be read before its client counts as idle
 	lastWait    = 100 * time.Millisecond // how long what is under way is waited for after the stop
 )
 
@@ -26,8 +27,8 @@ type connection struct {
 	client netip.Addr
 	group  netip.Prefix // what the limit per client counts
 
-	// waiting is since when the client has owed a whole request, in nanoseconds of the table's clock; negative while one
-	// is being answered. A request that dribbles in does not renew it, so that a slow client is as idle as a silent one.
+	// waiting is since when the client has owed a whole request, in nanoseconds of the table's clock; while a response is being
+	// written, until when its client is not idle; negative while one is being made. A request that dribbles in does not renew it, so that a slow client is as idle as a silent one.
 	waiting atomic.Int64
 	evicted atomic.Bool
 }
@@ -102,6 +103,7 @@ func (c *connection) serve() closing {
 				requests = requests[:copy(requests, requests[size:])]
 				continue
 			}
+			c.waiting.Store(s.table.now() + int64(readGrace))
 			_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
 			if _, err := c.Write(responses); errors.Is(err, os.ErrDeadlineExceeded) {
 				return closedSlow

@@ -59,6 +59,8 @@ func (s *Server) bindPlain(a netip.AddrPort) ([]packetLoop, error) {
 
 func (l *plainLoop) wake() { _ = l.conn.SetReadDeadline(time.Now()) }
 
+func (l *plainLoop) overflows() uint64 { return 0 } // not known
+
 func (l *plainLoop) close() { l.once.Do(func() { _ = l.conn.Close() }) }
 
 func (l *plainLoop) run() error {

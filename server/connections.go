@@ -111,9 +111,10 @@ func (t *connections) add(c *connection) bool {
 func (t *connections) evict(of *netip.Prefix) bool {
 	var oldest *connection
 	var since int64
+	now := t.now()
 	for c := range t.open {
 		w := c.waiting.Load()
-		if w < 0 || of != nil && c.group != *of || oldest != nil && w >= since {
+		if w < 0 || w > now || of != nil && c.group != *of || oldest != nil && w >= since {
 			continue
 		}
 		oldest, since = c, w

@@ -53,7 +53,7 @@ var codeNames = map[int]string{
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, droppedDesc, truncatedDesc, steeredDesc, failOpenDesc, poolDesc, subnetDesc, notReadyDesc,
-		connectionsDesc, acceptedDesc, closedDesc,
+		connectionsDesc, acceptedDesc, closedDesc, limitedDesc, bucketsDesc, capacityDesc, evictedDesc, cookiesDesc, overflowDesc,
 	} {
 		out <- d
 	}
@@ -87,6 +87,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	counter(subnetDesc, t[subnets])
 	counter(notReadyDesc, t[notReady])
+
+	c.server.collectLimits(out, &t)
 
 	table := c.server.table
 	out <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(table.size()))

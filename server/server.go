@@ -123,6 +123,8 @@ type packetLoop interface {
 	run() error // reads, answers and writes until told to stop and what is in flight has been answered
 	wake()      // tells run to look whether it should stop; called from another goroutine
 	close()     // called once, after run has ended
+
+	overflows() uint64 // datagrams that the system had no room for; called from another goroutine, after close too
 }
 
 // New returns a Server that does not listen yet. It fails for a listen address that cannot be read, a size out of range,
