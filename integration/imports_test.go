@@ -35,6 +35,7 @@ var rooms = []room{
 	{"zones/steer", []string{"zones", "zones/rr", "geo", "health"}, "explain and tests evaluate the same decision without sockets, messages or trees"},
 	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
+	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business of theirs"},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
 	{"server", []string{"server/wire", "server/rrl", "zones/snapshot", "zones/steer", "geo", "health"}, "a query touches memory only: with no store in reach, etcd cannot be asked on the query path"},
 	{"server/admin", []string{"zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
