@@ -138,6 +138,11 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		b.SetError(wire.ErrorNotSupported, "")
 	default:
 		rcode = w.follow(state, client)
+		if w.proto == tcp && b.Truncated() { // larger than any message: TC would send the requester here again
+			b.Fail()
+			rcode = wire.RcodeServFail
+			b.SetError(wire.ErrorOther, "the answer is larger than a message")
+		}
 	}
 	rcode, sent := w.limit(client, is, rcode)
 	if !sent {

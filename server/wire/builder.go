@@ -110,6 +110,12 @@ func (b *Builder) Bare() {
 	b.bare = true
 }
 
+// Fail takes all records out, AA and TC too, for a response that says only that there is none.
+func (b *Builder) Fail() {
+	b.Truncate()
+	b.full, b.aa = false, false
+}
+
 // Set appends a set of count records in wire form, each beginning with two octets for its owner, and makes these a
 // compression pointer to the owner, which is the name at that offset of the message (QName, or RDATA written before).
 // Where the offset is beyond what a pointer can say, the owner is written in full. It reports whether the set went in.

@@ -19,32 +19,38 @@ type Addresses struct {
 // Additional finds the addresses of a name out of the RDATA of an answer, in the zone that gave it and as that answers for
 // them: what is hidden by a cut or a DNAME is not there, wildcards are, and aliases are not followed. It allocates nothing
 // once the scratch space has grown.
-func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
+func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) { s.beside(a.in, target, to, false) }
+
+// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether the
+// name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
+func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
+	s.beside(a.in, target, to, true)
+	return under(to.lower, cut)
+}
+
+func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	to.reset(target)
-	var above [128]uint8
-	labels := a.in.above(to.lower, &above)
+	var offsets [128]uint8
+	labels := z.above(to.lower, &offsets)
 	if labels < 0 {
 		return
 	}
-	t, name := a.in.tree, to.lower
+	t, name, above := z.tree, to.lower, offsets[:labels]
 	sh, n := t.find(name)
-	found := 0
+	found, at := 0, 0 // the closest name that exists
 	for n == nil && found < labels {
-		found++
-		at := len(name) - len(a.in.origin)
-		if found < labels {
+		if found++; found < labels {
 			at = int(above[found])
+		} else {
+			at = len(name) - len(z.origin)
 		}
 		sh, n = t.find(name[at:])
-		if n != nil {
-			to.star = append(append(to.star[:0], 1, '*'), name[at:]...)
-		}
 	}
 	if n == nil {
 		return
 	}
-	if t.cuts+t.turns > 0 {
-		if hider, _ := a.in.hider(name, above[:labels], found); hider >= 0 {
+	if !hidden && t.cuts+t.turns > 0 {
+		if hider, _ := z.hider(name, above, found); hider >= 0 {
 			return
 		}
 	}
@@ -52,25 +58,12 @@ func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
 		if t.stars == 0 {
 			return
 		}
+		to.star = append(append(to.star[:0], 1, '*'), name[at:]...)
 		if sh, n = t.find(to.star); n == nil {
 			return
 		}
 	}
 	to.take(s, sh, n)
-}
-
-// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether the
-// name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
-func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
-	to.reset(target)
-	var above [128]uint8
-	if a.in.above(to.lower, &above) < 0 {
-		return false
-	}
-	if sh, n := a.in.tree.find(to.lower); n != nil {
-		to.take(s, sh, n)
-	}
-	return under(to.lower, cut)
 }
 
 // above fills in the offsets of a name's labels before the zone's apex and returns how many there are, -1 if the name is not
