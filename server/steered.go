@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"leeward/server/wire"
@@ -46,11 +45,12 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	}
 	w.tally[steered]++
 	if d.Unresolved {
+		b.SetAuthoritative(false)
 		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
 		return nil, wire.RcodeServFail
 	}
 	if d.Count == 0 {
-		w.set(wire.Authority, &w.found.Negative)
+		w.negative()
 		return nil, wire.RcodeNoError
 	}
 	if d.FailOpen {
@@ -60,14 +60,9 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		w.stripe.pools.add(d.Pool)
 	}
 	if w.request.Family == steer.Name {
-		record := w.cname[:cnameHead+len(d.Target)]
-		binary.BigEndian.PutUint16(record[2:], wire.TypeCNAME)
-		binary.BigEndian.PutUint16(record[4:], wire.ClassIN)
-		binary.BigEndian.PutUint32(record[6:], d.TTL)
-		binary.BigEndian.PutUint16(record[10:], uint16(len(d.Target)))
-		copy(record[cnameHead:], d.Target)
-		b.Set(wire.Answer, record, 1, owner)
-		return record[cnameHead:], wire.RcodeNoError
+		target = w.host[:copy(w.host[:], d.Target)]
+		b.CNAME(wire.Answer, owner, d.TTL, target)
+		return target, wire.RcodeNoError
 	}
 	width := 4
 	if w.request.Family == steer.V6 {
@@ -76,6 +71,3 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	b.Addresses(wire.Answer, owner, d.TTL, d.Addresses, width)
 	return nil, wire.RcodeNoError
 }
-
-// cnameHead is the length of a record in a set before its RDATA.
-const cnameHead = wire.DataOffset

@@ -37,12 +37,12 @@ type worker struct {
 	beside   snapshot.Addresses
 	request  steer.Request
 	decision steer.Decision
-	scope    uint8 // of the ECS option, the longest so far of a chain
-	cname    [cnameHead + wire.MaxName]byte
-	name     []byte           // that is looked up, in lower case
-	owner    int              // where it is in the message
-	chain    [maxChain]target // where the query has led to
-	dnames   [maxChain]*byte  // the DNAME of each link, by the first octet of its set
+	scope    uint8              // of the ECS option, the longest so far of a chain
+	host     [wire.MaxName]byte // that a policy leads to
+	name     []byte             // that is looked up, in lower case
+	owner    int                // where it is in the message
+	chain    [maxChain]target   // where the query has led to
+	dnames   [maxChain]*byte    // the DNAME of each link, by the first octet of its set
 
 	now     moment
 	subject subject               // of the response, for the rate limit
