@@ -85,16 +85,17 @@ type Resource interface {
 
 // Zone is an origin that this server is authoritative for: its SOA and NS.
 type Zone struct {
-	Origin      string   `json:"-"`
-	Nameservers []string `json:"nameservers,omitempty"`
-	Hostmaster  string   `json:"hostmaster,omitempty"`  // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
-	TTL         Duration `json:"ttl,omitempty"`         // default of static records; DefaultTTL if zero
-	NegativeTTL Duration `json:"negativeTTL,omitempty"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if zero
-	Primary     string   `json:"primary,omitempty"`     // the SOA's MNAME; the first nameserver if empty
-	Refresh     Duration `json:"refresh,omitempty"`
-	Retry       Duration `json:"retry,omitempty"`
-	Expire      Duration `json:"expire,omitempty"`
-	DNSSEC      *DNSSEC  `json:"dnssec,omitempty"`
+	Origin      string    `json:"-"`
+	Nameservers []string  `json:"nameservers,omitempty"`
+	Hostmaster  string    `json:"hostmaster,omitempty"`  // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
+	TTL         Duration  `json:"ttl,omitempty"`         // default of static records; DefaultTTL if zero
+	NegativeTTL Duration  `json:"negativeTTL,omitempty"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if zero
+	Primary     string    `json:"primary,omitempty"`     // the SOA's MNAME; the first nameserver if empty
+	Refresh     Duration  `json:"refresh,omitempty"`
+	Retry       Duration  `json:"retry,omitempty"`
+	Expire      Duration  `json:"expire,omitempty"`
+	DNSSEC      *DNSSEC   `json:"dnssec,omitempty"`
+	Transfer    *Transfer `json:"transfer,omitempty"`
 
 	Serial uint32 `json:"-"` // from a master file; 0: the serial follows the revision
 }

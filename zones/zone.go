@@ -28,6 +28,7 @@ func (f *faults) zone(z *Zone) {
 	f.seconds("refresh", z.Refresh)
 	f.seconds("retry", z.Retry)
 	f.seconds("expire", z.Expire)
+	f.transfer(z)
 	if z.DNSSEC != nil && z.DNSSEC.Enabled {
 		f.unsupported("dnssec.enabled")
 	}

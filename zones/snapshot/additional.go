@@ -19,13 +19,20 @@ type Addresses struct {
 // Additional finds the addresses of a name out of the RDATA of an answer, in the zone that gave it and as that answers for
 // them: what is hidden by a cut or a DNAME is not there, wildcards are, and aliases are not followed. It allocates nothing
 // once the scratch space has grown.
-func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) { s.beside(a.in, target, to, false) }
+func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
+	s.beside(a.in, target, to, false)
+}
 
-// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether the
-// name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
-func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
+// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b): if inDomain those below
+// the cut, which nobody can reach without them (RFC 9471 section 2.1), otherwise the others. It reports whether the name is
+// of that kind.
+func (s *Snapshot) Glue(a *Answer, cut, target []byte, inDomain bool, to *Addresses) bool {
+	to.reset(target)
+	if under(to.lower, cut) != inDomain {
+		return false
+	}
 	s.beside(a.in, target, to, true)
-	return under(to.lower, cut)
+	return true
 }
 
 func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
@@ -50,7 +57,7 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 		return
 	}
 	if !hidden && t.cuts+t.turns > 0 {
-		if hider, _ := z.hider(name, above, found); hider >= 0 {
+		if z.hider(name, above, found, sh, n).at >= 0 {
 			return
 		}
 	}

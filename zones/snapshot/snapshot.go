@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"leeward/zones"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -33,6 +34,7 @@ type zone struct {
 	origin   rr.Name
 	tree     *tree
 	negative negative
+	transfer *zones.Transfer // who may transfer it; nil: nobody
 }
 
 // Stats count what a snapshot holds.

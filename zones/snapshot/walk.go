@@ -1,0 +1,220 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/steer"
+)
+
+// Zone is one zone of a snapshot as transfers see it: every RRset there is, with policies as the RRsets that they are where
+// there is neither a client nor health (steer.Policy.Fixed). It keeps no more of the snapshot than it needs.
+type Zone struct {
+	zone     *zone
+	policies []*steer.Policy
+	program  *steer.Program
+}
+
+// Zone returns the zone of that origin, nil if there is none.
+func (s *Snapshot) Zone(origin rr.Name) *Zone {
+	at, ok := s.origins[origin]
+	if !ok {
+		return nil
+	}
+	return &Zone{zone: s.zones[at], policies: s.policies, program: s.program}
+}
+
+// EachZone calls f with each zone, in any order, until it returns false.
+func (s *Snapshot) EachZone(f func(*Zone) bool) {
+	for _, z := range s.zones {
+		if !f(&Zone{zone: z, policies: s.policies, program: s.program}) {
+			return
+		}
+	}
+}
+
+// Origin returns the zone's origin.
+func (z *Zone) Origin() rr.Name { return z.zone.origin }
+
+// Names returns how many names there are, empty non-terminals included.
+func (z *Zone) Names() int { return z.zone.tree.names }
+
+// Transfer returns who may transfer the zone and who is told of changes; nil: nobody.
+func (z *Zone) Transfer() *zones.Transfer { return z.zone.transfer }
+
+// SOA returns the zone's SOA record as a Set has it: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and RDATA. Nil for a
+// zone that is not there yet.
+func (z *Zone) SOA() []byte {
+	sh, n := z.zone.tree.find([]byte(z.zone.origin))
+	if n == nil {
+		return nil
+	}
+	_, wire := sh.set(n, uint16(rr.TypeSOA))
+	return wire
+}
+
+// Serial returns the SOA's serial.
+func (z *Zone) Serial() uint32 { return SerialOf(z.SOA()) }
+
+// SerialOf returns the serial that an SOA record has, whose RDATA comes last; 0 where it is none.
+func SerialOf(soa []byte) uint32 {
+	if len(soa) < 20 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(soa[len(soa)-20:])
+}
+
+// Each calls f with every RRset, the SOA included, in the order in which they lie, until it returns false. The name is in wire
+// form, the records as in a Set; both are the snapshot's.
+func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
+	for _, sh := range z.zone.tree.shards {
+		if sh == nil {
+			continue
+		}
+		for i := range sh.nodes {
+			if !z.node(sh, &sh.nodes[i], func(typ rr.Type, count int, wire []byte) bool {
+				return f(sh.name(&sh.nodes[i]), typ, count, wire)
+			}) {
+				return
+			}
+		}
+	}
+}
+
+// node calls f with every RRset of a name.
+func (z *Zone) node(sh *shard, n *node, f func(typ rr.Type, count int, wire []byte) bool) bool {
+	more := true
+	var p *steer.Policy
+	if n.policy >= 0 {
+		p = z.policies[n.policy]
+	}
+	sh.each(n, func(typ uint16, count int, wire []byte) {
+		if p != nil && hides(rr.Type(typ)) {
+			return
+		}
+		more = more && f(rr.Type(typ), count, wire)
+	})
+	if p == nil || !more {
+		return more
+	}
+	for family, typ := range [...]rr.Type{steer.V4: rr.TypeA, steer.V6: rr.TypeAAAA} {
+		addresses, _ := p.Fixed(z.program, steer.Family(family))
+		width := 4 << (2 * family)
+		var wire []byte
+		for at := 0; at < len(addresses); at += width {
+			wire = appendRecord(wire, typ, p.TTL, addresses[at:at+width])
+		}
+		if len(wire) > 0 {
+			if !f(typ, len(addresses)/width, wire) {
+				return false
+			}
+			more = false // there is an address
+		}
+	}
+	if more && n.count == 0 {
+		if _, target := p.Fixed(z.program, steer.Name); target != "" {
+			return f(rr.TypeCNAME, 1, appendRecord(nil, rr.TypeCNAME, p.TTL, []byte(target)))
+		}
+	}
+	return true
+}
+
+// hides reports whether a policy stands in the place of a name's RRset of that type.
+func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
+
+// Diff calls f for each record that only one of two versions of a zone has, until it returns false: removed ones of old and added
+// ones of z. The record is as in a Set. Shards that both share are not looked at, so that it costs what has changed.
+func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
+	a, b := old.zone.tree, z.zone.tree
+	alike := len(a.shards) == len(b.shards) && a.seed == b.seed
+	more := true
+	seen := map[string]bool{}
+	at := func(name []byte) {
+		if !more || seen[string(name)] {
+			return
+		}
+		seen[string(name)] = true
+		more = diffName(old, z, name, f)
+	}
+	for _, t := range [...]*tree{a, b} {
+		for i, sh := range t.shards {
+			if sh == nil || alike && a.shards[i] == b.shards[i] {
+				continue
+			}
+			for k := range sh.nodes {
+				at(sh.name(&sh.nodes[k]))
+			}
+		}
+	}
+	if old.program == z.program && len(old.policies) == len(z.policies) && (len(z.policies) == 0 || &old.policies[0] == &z.policies[0]) {
+		return
+	}
+	for _, policies := range [...][]*steer.Policy{old.policies, z.policies} {
+		for _, p := range policies {
+			if p == nil {
+				continue
+			}
+			if name, err := rr.ParseName(p.Name); err == nil && name.Under(z.zone.origin) {
+				at([]byte(name))
+			}
+		}
+	}
+}
+
+// diffName is Diff of one name.
+func diffName(old, now *Zone, name []byte, f func(added bool, name []byte, record []byte) bool) bool {
+	before, after := old.records(name), now.records(name)
+	for _, r := range before {
+		if !contains(after, r) && !f(false, name, r) {
+			return false
+		}
+	}
+	for _, r := range after {
+		if !contains(before, r) && !f(true, name, r) {
+			return false
+		}
+	}
+	return true
+}
+
+func contains(records [][]byte, r []byte) bool {
+	for _, x := range records {
+		if bytes.Equal(x, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// records returns every record of a name.
+func (z *Zone) records(name []byte) (all [][]byte) {
+	sh, n := z.zone.tree.find(name)
+	if n == nil {
+		return nil
+	}
+	z.node(sh, n, func(_ rr.Type, count int, wire []byte) bool {
+		for range count {
+			size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+			all = append(all, wire[:size])
+			wire = wire[size:]
+		}
+		return true
+	})
+	return all
+}
+
+// Apart returns how many octets of the older version's names a newer one does not share: what keeping the older one costs.
+func (z *Zone) Apart(old *Zone) (octets int) {
+	kept := make(map[*shard]bool, len(z.zone.tree.shards))
+	for _, sh := range z.zone.tree.shards {
+		kept[sh] = true
+	}
+	for _, sh := range old.zone.tree.shards {
+		if sh != nil && !kept[sh] {
+			octets += len(sh.arena) + 32*len(sh.nodes) + 4*len(sh.slots)
+		}
+	}
+	return octets + 8*len(old.zone.tree.shards) + 8*len(old.policies)
+}
