@@ -114,7 +114,7 @@ func (w *worker) refer(state *State, client netip.Addr) {
 		if name == nil {
 			break
 		}
-		if !state.Snapshot.Glue(&w.found, cut, name, &w.beside) {
+		if !state.Snapshot.Glue(&w.found, cut, name, true, &w.beside) {
 			others = true
 		} else if !w.addresses(state, client, place) {
 			b.Truncate()
@@ -123,7 +123,7 @@ func (w *worker) refer(state *State, client netip.Addr) {
 	}
 	for all := (targets{ns.Wire, at, 0}); others; {
 		name, place := all.next(b)
-		if name == nil || !state.Snapshot.Glue(&w.found, cut, name, &w.beside) && !w.addresses(state, client, place) {
+		if name == nil || state.Snapshot.Glue(&w.found, cut, name, false, &w.beside) && !w.addresses(state, client, place) {
 			return
 		}
 	}

@@ -51,10 +51,10 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 				return rcode
 			}
 		case snapshot.NoData:
-			w.set(wire.Authority, &found.Authority)
+			w.negative()
 			return wire.RcodeNoError
 		case snapshot.NameError:
-			w.set(wire.Authority, &found.Authority)
+			w.negative()
 			return wire.RcodeNXDomain
 		case snapshot.Alias:
 			w.set(wire.Answer, &found.Answer)
@@ -113,13 +113,16 @@ func (w *worker) been(links int, name []byte) bool {
 	return false
 }
 
+// negative writes the SOA that says for how long there is nothing, and in which zone.
+func (w *worker) negative() {
+	short, links := w.found.Short()
+	w.build.SetLinked(wire.Authority, short, w.build.Suffix(w.owner, w.found.Zone), links)
+}
+
 // set writes a set whose owner is a suffix of the name that was looked up last.
 func (w *worker) set(s wire.Section, set *snapshot.Set) bool {
 	b := &w.build
 	owner := b.Suffix(w.owner, set.Owner)
-	if set.Short != nil {
-		return b.SetLinked(s, set.Short, owner, set.Links)
-	}
 	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
 		apex := w.found.Zone
 		return b.SetNames(s, set.Wire, set.Count, owner, w.name[apex:], b.Suffix(w.owner, apex))

@@ -9,11 +9,6 @@ type Set struct {
 	Wire  []byte
 	Count int
 	Owner int // offset of the owner within the name that was looked up; the owner is a suffix of it
-
-	// Short, where it is not nil, is Wire with names in its RDATA cut short where they end in the owner: at each of Links that is
-	// not 0 are two zero bytes, to be overwritten with the pointer to the owner as well (RFC 1035 4.1.4).
-	Short []byte
-	Links [2]uint16
 }
 
 // Outcome says how a look-up ended.
@@ -26,8 +21,8 @@ const (
 	Steered                  // Policy answers; Family is set
 	Alias                    // Answer holds a CNAME; Target is where to go on (RFC 1034 4.3.2 step 3a)
 	Referral                 // Authority holds the NS of the cut; Glue has their addresses; not authoritative
-	NoData                   // Authority holds the SOA
-	NameError                // NXDOMAIN; Authority holds the SOA
+	NoData                   // Negative has the SOA
+	NameError                // NXDOMAIN; Negative has the SOA
 	Redirect                 // Answer holds a DNAME above the name; Target is what it makes of it (RFC 6672 section 3.2)
 	TooLong                  // the same, but the name would be longer than 255 octets: YXDOMAIN, and no Target
 )
@@ -46,8 +41,6 @@ type Answer struct {
 	Zone   int  // offset of the zone's apex within the looked-up name
 	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name exists.
 	Encloser int
-	// Negative is the SOA to append where Steered comes to no address of the family (NODATA).
-	Negative Set
 
 	in          *zone  // that answers
 	star, lower []byte // scratch: the wildcard's name; a name out of RDATA

@@ -130,6 +130,7 @@ func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]
 		}
 		if now.turn != d.was.turn {
 			t.turns += map[bool]int{true: 1, false: -1}[now.turn]
+			t.top = t.top && d.name != apex || now.turn && d.name == apex
 		}
 		if !now.exists {
 			continue

@@ -64,7 +64,6 @@ func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int
 func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a *Answer) {
 	t := z.tree
 	a.in = z
-	a.Negative = z.negative.set(a.Zone)
 	sh, n := t.find(name)
 	found := 0 // how many labels were taken off until a name existed
 	for ; n == nil; sh, n = t.find(name[above[found]:]) {
@@ -75,21 +74,15 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		}
 	}
 	if n == nil { // not even an apex: the zone has only just come
-		a.Outcome, a.Authority = NameError, a.Negative
+		a.Outcome = NameError
 		return
 	}
 	if t.cuts+t.turns > 0 {
-		if hider, typ := z.hider(name, above, found); hider >= 0 && !(hider == 0 && qtype == rr.TypeDS) {
-			at := a.Zone
-			if hider < len(above) {
-				at = int(above[hider])
-			}
-			hsh, h := t.find(name[at:])
-			count, wire := hsh.set(h, uint16(typ))
-			if typ == rr.TypeDNAME {
-				a.redirect(name, Set{Wire: wire, Count: count, Owner: at})
+		if hider := z.hider(name, above, found, sh, n); hider.at >= 0 && !(hider.at == 0 && qtype == rr.TypeDS) {
+			if set := hider.set; hider.typ == rr.TypeDNAME {
+				a.redirect(name, set)
 			} else {
-				a.Outcome, a.Authority = Referral, Set{Wire: wire, Count: count, Owner: at}
+				a.Outcome, a.Authority = Referral, set
 			}
 			return
 		}
@@ -110,35 +103,47 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 			return
 		}
 	}
-	a.Outcome, a.Authority = NameError, a.Negative
+	a.Outcome = NameError
+}
+
+// hiding is an RRset above a name, or at it, that answers in its place.
+type hiding struct {
+	at  int // offset of its owner in the name, -1: there is none
+	typ rr.Type
+	set Set
 }
 
 // hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC 1034
-// 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the cut. It
-// returns how many labels are before it, -1 if there is none. found is how many are before the closest name that exists.
-func (z *zone) hider(name []byte, above []uint8, found int) (int, rr.Type) {
+// 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the cut. found is
+// how many labels are before the closest name that exists, which is that node.
+func (z *zone) hider(name []byte, above []uint8, found int, sh *shard, n *node) hiding {
 	t := z.tree
-	for i := len(above); i >= found; i-- {
+	if t.top && len(above) > 0 {
 		at := len(name) - len(z.origin)
-		if i < len(above) {
-			at = int(above[i])
+		sh, apex := t.find(name[at:])
+		if count, wire := sh.set(apex, uint16(rr.TypeDNAME)); wire != nil {
+			return hiding{at, rr.TypeDNAME, Set{Wire: wire, Count: count, Owner: at}}
 		}
-		sh, n := t.find(name[at:])
-		if n == nil || n.count == 0 {
-			continue
-		}
-		if i < len(above) && t.cuts > 0 {
-			if _, ns := sh.set(n, uint16(rr.TypeNS)); ns != nil {
-				return i, rr.TypeNS
+	}
+	for i := len(above) - 1; i >= found; i-- {
+		csh, c, at := sh, n, int(above[i])
+		if i > found {
+			if csh, c = t.find(name[at:]); c == nil {
+				continue
 			}
 		}
-		if i > 0 && t.turns > 0 {
-			if _, dname := sh.set(n, uint16(rr.TypeDNAME)); dname != nil {
-				return i, rr.TypeDNAME
+		if t.cuts > 0 {
+			if count, wire := csh.set(c, uint16(rr.TypeNS)); wire != nil {
+				return hiding{at, rr.TypeNS, Set{Wire: wire, Count: count, Owner: at}}
+			}
+		}
+		if t.turns > 0 && i > 0 {
+			if count, wire := csh.set(c, uint16(rr.TypeDNAME)); wire != nil {
+				return hiding{at, rr.TypeDNAME, Set{Wire: wire, Count: count, Owner: at}}
 			}
 		}
 	}
-	return -1, 0
+	return hiding{at: -1}
 }
 
 // redirect puts the target of the DNAME in place of its owner in the name (RFC 6672 section 2.2).
@@ -183,7 +188,7 @@ func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer)
 		a.Outcome, a.Answer, a.Target = Alias, Set{Wire: wire, Count: count}, a.lower
 		return
 	}
-	a.Outcome, a.Authority = NoData, a.Negative
+	a.Outcome = NoData
 }
 
 // recordHead is the length of a record in a Set before its RDATA.

@@ -17,8 +17,8 @@ func newNegative(apex rr.Name, wire []byte) negative {
 	rest := wire[recordHead:]
 	for i := range n.links { // MNAME, RNAME
 		name, after, err := rr.CutName(rest)
-		if err != nil {
-			return negative{wire: wire}
+		if err != nil { // not an SOA
+			return negative{wire: wire, short: wire}
 		}
 		size := len(rest) - len(after)
 		if name.Under(apex) {
@@ -36,7 +36,12 @@ func newNegative(apex rr.Name, wire []byte) negative {
 	return n
 }
 
-// set is the record in an answer to a name whose suffix at that offset is the apex.
-func (n *negative) set(apex int) Set {
-	return Set{Wire: n.wire, Count: 1, Owner: apex, Short: n.short, Links: n.links}
+// Negative returns the SOA that a negative answer has (RFC 2308 section 3), for Steered that comes to no address too. The owner
+// is the zone's apex.
+func (a *Answer) Negative() Set { return Set{Wire: a.in.negative.wire, Count: 1, Owner: a.Zone} }
+
+// Short returns the record of Negative with names in its RDATA cut short where they end in the apex: at each of links that is
+// not 0 are two zero octets, to be overwritten with the pointer to the owner as well.
+func (a *Answer) Short() (wire []byte, links [2]uint16) {
+	return a.in.negative.short, a.in.negative.links
 }

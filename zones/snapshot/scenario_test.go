@@ -261,7 +261,11 @@ func (s *stage) dig(name, typ string, options map[string]string) []string {
 	}
 	out := []string{outcomes[a.Outcome]}
 	out = append(out, s.records("", qname, a.Answer)...)
-	out = append(out, s.records("authority ", qname, a.Authority)...)
+	authority := a.Authority
+	if a.Outcome == snapshot.NoData || a.Outcome == snapshot.NameError {
+		authority = a.Negative()
+	}
+	out = append(out, s.records("authority ", qname, authority)...)
 	if a.Outcome == snapshot.Redirect {
 		out = append(out, "target "+rr.Name(a.Target).String())
 	}
@@ -286,8 +290,9 @@ func (s *stage) beside(a *snapshot.Answer, set snapshot.Set, cut string) (out []
 			label := "beside "
 			if cut == "" {
 				s.shot.Additional(a, []byte(name), &found)
-			} else if label = "sibling "; s.shot.Glue(a, []byte(cut), []byte(name), &found) {
-				label = "glue "
+			} else if label = "glue "; !s.shot.Glue(a, []byte(cut), []byte(name), true, &found) {
+				label = "sibling "
+				s.shot.Glue(a, []byte(cut), []byte(name), false, &found)
 			}
 			if found.Policy != nil {
 				out = append(out, label+name.String()+" steered by "+found.Policy.Name)

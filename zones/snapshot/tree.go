@@ -14,10 +14,11 @@ type tree struct {
 	seed   maphash.Seed
 	shards []*shard // their number is a power of two
 	names  int
-	sets   int // RRsets
-	cuts   int // delegations: names with NS that are not the apex
-	turns  int // names with a DNAME
-	stars  int // wildcard names
+	sets   int  // RRsets
+	cuts   int  // delegations: names with NS that are not the apex
+	turns  int  // names with a DNAME
+	top    bool // one of them is the apex
+	stars  int  // wildcard names
 }
 
 // shardNames is how many names a shard is meant to hold: more make a change dearer, fewer make the tree larger.

@@ -109,12 +109,34 @@ func (w *walk) follow(qname rr.Name, aliases int) {
 		w.records(&w.out.Authority, qname, a.Authority, true)
 	case snapshot.NoData:
 		w.end("nodata", "%s exists in zone %s but has no %s: NODATA", qname, w.out.Zone, w.qtype)
-		w.records(&w.out.Authority, qname, a.Authority, true)
+		w.records(&w.out.Authority, qname, a.Negative(), true)
 	case snapshot.NameError:
 		w.end("nxdomain", "%s does not exist in zone %s: NXDOMAIN", qname, w.out.Zone)
-		w.records(&w.out.Authority, qname, a.Authority, true)
+		w.records(&w.out.Authority, qname, a.Negative(), true)
+	case snapshot.Redirect, snapshot.TooLong:
+		w.redirected(qname, &a, aliases)
 	case snapshot.Steered:
 		w.steered(qname, &a, aliases)
+	}
+}
+
+// redirected goes on below the target of a DNAME.
+func (w *walk) redirected(qname rr.Name, a *snapshot.Answer, aliases int) {
+	owner := rr.Name(qname[a.Answer.Owner:])
+	w.records(&w.out.Answer, qname, a.Answer, true)
+	if a.Outcome == snapshot.TooLong {
+		w.end("yxdomain", "%s is below the DNAME at %s, and the name that this makes of it is longer than 255 octets: YXDOMAIN", qname, owner)
+		return
+	}
+	target := rr.Name(a.Target)
+	w.end("dname", "%s is below the DNAME at %s, which makes %s of it", qname, owner, target)
+	w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN CNAME %s.", qname, binary.BigEndian.Uint32(a.Answer.Wire[6:]), target))
+	switch {
+	case w.qtype == rr.TypeCNAME || w.qtype == rr.TypeANY:
+	case aliases == maxAliases:
+		w.say("the chain of aliases is longer than %d: the answer ends here", maxAliases)
+	default:
+		w.onward(target, aliases+1)
 	}
 }
 
@@ -164,7 +186,7 @@ func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
 		return
 	case len(x.Addresses) == 0:
 		w.out.Outcome = "nodata"
-		w.records(&w.out.Authority, qname, a.Negative, true)
+		w.records(&w.out.Authority, qname, a.Negative(), true)
 		return
 	}
 	w.shorten(x.TTL)
