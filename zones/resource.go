@@ -96,6 +96,7 @@ type Zone struct {
 	Expire      Duration  `json:"expire,omitempty"`
 	DNSSEC      *DNSSEC   `json:"dnssec,omitempty"`
 	Transfer    *Transfer `json:"transfer,omitempty"`
+	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
 
 	Serial uint32 `json:"-"` // from a master file; 0: the serial follows the revision
 }

@@ -29,6 +29,7 @@ func (f *faults) zone(z *Zone) {
 	f.seconds("retry", z.Retry)
 	f.seconds("expire", z.Expire)
 	f.transfer(z)
+	f.update(z)
 	if z.DNSSEC != nil && z.DNSSEC.Enabled {
 		f.unsupported("dnssec.enabled")
 	}
