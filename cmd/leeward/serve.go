@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/health/resolve"
+	"leeward/server"
+	"leeward/server/rrl"
 )
 
 // vantageFlags are what a server and a probe have in common.
@@ -81,7 +84,9 @@ func newServe(inv *invocation) *cobra.Command {
 	var f vantageFlags
 	var files, state string
 	var listen, geodb []string
-	var rrl int
+	var rate, slip int
+	var exempt []string
+	var cookieSecrets string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
 		Long: `Serve answers DNS queries for the zones in etcd, or in a folder of files, and probes their endpoints.
@@ -111,15 +116,16 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			case files == "":
 				return misused("--files is empty; name the folder that the resources are in")
 			}
-			switch {
-			case rrl < 0:
-				return misused("--rrl %d: it is a number of responses a second and prefix, 0 for no limit", rrl)
-			case len(listen) == 0:
+			if len(listen) == 0 {
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
 			}
-			if rrl > 0 {
-				s.Log.Warn("--rrl: response rate limiting is not there yet; responses are not limited", "rrl", rrl)
+			if !cmd.Flags().Changed("rrl") {
+				exempt = append(exempt, "127.0.0.0/8", "::1/128") // nobody elsewhere can forge these, and who asks is an operator or a test
 			}
+			if s.RateLimit, err = rateLimit(rate, slip, exempt); err != nil {
+				return err
+			}
+			s.CookieSecrets = cookieSecrets
 			s.Listen, s.GeoDB, s.State, s.Files = listen, geodb, state, files
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -141,8 +147,36 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
 	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
-	flags.IntVar(&rrl, "rrl", 0, "responses a second and client prefix, 0 is no limit (not there yet: accepted and ignored)")
+	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
+	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")
+	flags.StringSliceVar(&exempt, "rrl-exempt", nil, "`PREFIX` of clients that are not limited, such as a busy resolver; repeatable")
+	flags.StringVar(&cookieSecrets, "cookie-secret-file", "", "`FILE` of DNS cookie secrets, 32 hexadecimal digits a line, the first makes cookies; read again at SIGHUP (default: shared through etcd)")
 	return cmd
+}
+
+// defaultRRL is what NSD has too: far above what a resolver asks for one name whose answer it caches.
+const defaultRRL = 200
+
+// rateLimit checks the flags of the rate limit.
+func rateLimit(rate, slip int, exempt []string) (l server.RateLimit, err error) {
+	if rate < 0 || rate > rrl.MaxRate {
+		return l, misused("--rrl %d: it is a number of responses a second and prefix, at most %d, 0 for no limit", rate, rrl.MaxRate)
+	}
+	if slip < 0 || slip > rrl.MaxSlip {
+		return l, misused("--rrl-slip %d: give 1 to %d, or 0 to drop all", slip, rrl.MaxSlip)
+	}
+	l = server.RateLimit{Rate: rate, Slip: slip}
+	for _, text := range exempt {
+		p, err := netip.ParsePrefix(text)
+		if a, aerr := netip.ParseAddr(text); aerr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return l, misused("--rrl-exempt %q: give a prefix such as 192.0.2.0/24, or an address", text)
+		}
+		l.Exempt = append(l.Exempt, p.Masked())
+	}
+	return l, nil
 }
 
 // hangups turns SIGHUP into a channel's values until stop is called.

@@ -191,9 +191,6 @@ func TestServeFiles(t *testing.T) {
 	if got, _ := s.ask("www.example.test", dns.TypeA, america); len(got) != 1 || !strings.HasSuffix(got[0], "IN A 192.0.2.2") {
 		t.Errorf("America is answered %q", got)
 	}
-	if !strings.Contains(s.logged(), "rate limiting is not there yet") {
-		t.Error("--rrl is accepted without a warning")
-	}
 
 	status, out, errs := command(t, "status", "--admin", s.admin)
 	if status != 0 || !strings.Contains(out, "fra *") || !strings.Contains(out, "www-eu/lb-1") || !strings.Contains(out, "following") {
@@ -258,6 +255,8 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--admin", "0.0.0.0:0"}, "not loopback"},
 		{[]string{"serve", "--files", dir, "--admin", "8053"}, "127.0.0.1:8053"},
 		{[]string{"serve", "--files", dir, "--rrl", "-1"}, "--rrl"},
+		{[]string{"serve", "--files", dir, "--rrl-slip", "101"}, "--rrl-slip"},
+		{[]string{"serve", "--files", dir, "--rrl-exempt", "192.0.2.0/33"}, "--rrl-exempt"},
 		{[]string{"serve", "--files", dir, "--id", "a/b"}, "--id"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
 		{[]string{"explain", "www.example.test"}, "--client"},

@@ -37,6 +37,9 @@ type Settings struct {
 	Version    string
 	Log        *slog.Logger
 
+	RateLimit     server.RateLimit // of responses over UDP; the zero value is no limit
+	CookieSecrets string           // file of the secrets of DNS cookies; "": shared through etcd, or random
+
 	Files string         // folder of resources, in place of
 	Etcd  *store.Options // an etcd
 
@@ -96,9 +99,20 @@ func (r *run) assemble() error {
 		r.Log.Error("location databases: going on without these until they can be read", "err", err)
 	}
 	if len(r.Listen) > 0 {
-		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Log: r.Log, Registerer: r.registry})
+		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit})
 		if err != nil {
 			return err
+		}
+		if r.CookieSecrets != "" {
+			secrets, err := CookieSecretFile(r.CookieSecrets)
+			if err != nil {
+				return fmt.Errorf("cookie secrets: %w", err)
+			}
+			if err := r.dns.SetCookieSecrets(secrets...); err != nil {
+				return err
+			}
+		} else if r.Etcd == nil {
+			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, nor does this one after a restart")
 		}
 	}
 	metrics, err := NewMetrics(r.registry, r.Version, time.Now)
@@ -253,6 +267,12 @@ func (r *run) serve(ctx context.Context) error {
 	start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
+	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {
+		c := &cookieSharing{
+			client: r.etcd.Client(), key: r.etcd.Prefix() + cookieKey, now: time.Now, use: r.dns.SetCookieSecrets, log: r.Log,
+		}
+		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
+	}
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
@@ -369,6 +389,7 @@ func (r *run) reload(ctx context.Context) {
 		case <-r.Reload:
 			r.Log.Info("reading files again")
 			r.geo.Reload()
+			r.readCookieSecrets()
 			if r.files != nil {
 				r.files.Reload()
 			}
