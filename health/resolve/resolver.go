@@ -292,7 +292,7 @@ func (r *Resolver) ask(ctx context.Context, name string, e *entry) {
 func (r *Resolver) interval(e *entry, now time.Time) time.Duration {
 	d := e.answer.Expires.Sub(now) * 9 / 10
 	if e.failures > 0 {
-		d = MinInterval << min(e.failures, 5)
+		d = MinInterval << min(e.failures-1, 5)
 		d = min(d, maxRetry)
 	}
 	d -= time.Duration(r.o.Random() * float64(d) / 5)

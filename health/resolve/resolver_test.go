@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +21,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // looks is what a Resolver asks in tests, and when.
 type looks struct {
+	mu        sync.Mutex
 	four, six reply
 	at        []time.Duration
 	began     time.Time
 }
 
 func (l *looks) look(context.Context, string) (reply, reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.at = append(l.at, time.Since(l.began))
 	return l.four, l.six
+}
+
+// tell sets what is told from now on.
+func (l *looks) tell(four, six reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.four, l.six = four, six
 }
 
 // running is a Resolver within a synctest bubble, stopped at the test's end.
@@ -86,7 +97,7 @@ func TestLossOfTheResolver(t *testing.T) {
 		r.Assign([]string{"lb.example"})
 		time.Sleep(time.Second)
 		synctest.Wait()
-		l.four, l.six = failed(), failed()
+		l.tell(failed(), failed())
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		a, ok := r.Answer("lb.example")
@@ -101,7 +112,7 @@ func TestLossOfTheResolver(t *testing.T) {
 		if v := testutil.ToFloat64(r.metrics.failing); v != 1 {
 			t.Errorf("leeward_resolve_failing is %v", v)
 		}
-		l.four, l.six = told(20*time.Second, v4b), told(0)
+		l.tell(told(20*time.Second, v4b), told(0))
 		time.Sleep(maxRetry)
 		synctest.Wait()
 		if a, _ := r.Answer("lb.example"); !slices.Equal(a.Addresses, []netip.Addr{v4b}) || a.Err != "" {
