@@ -152,22 +152,9 @@ type commitment struct {
 }
 
 func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
-	c := &commitment{Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision}, mine: map[zones.Key]int64{}, wrote: map[string]bool{}}
-	if len(p.Edits) == 0 {
-		return c.done, nil
-	}
-	edits := slices.Clone(p.Edits)
-	slices.SortStableFunc(edits, func(a, b zones.Edit) int { return place(a) - place(b) })
-	writes := make([]write, len(edits))
-	for i, ed := range edits {
-		w := write{edit: ed}
-		if ed.New != nil {
-			var err error
-			if w.value, err = zones.Encode(ed.New); err != nil {
-				return c.done, fmt.Errorf("%s: %w", ed.Key, err)
-			}
-		}
-		writes[i] = w
+	c, writes, err := e.prepare(base, p)
+	if err != nil {
+		return c.done, err
 	}
 	for all := len(writes); len(writes) > 0; {
 		n, premises := c.fit(writes)
@@ -180,6 +167,25 @@ func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, er
 		}
 	}
 	return c.done, nil
+}
+
+// prepare puts the edits in order and makes their values.
+func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
+	c := &commitment{Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision}, mine: map[zones.Key]int64{}, wrote: map[string]bool{}}
+	edits := slices.Clone(p.Edits)
+	slices.SortStableFunc(edits, func(a, b zones.Edit) int { return place(a) - place(b) })
+	writes := make([]write, len(edits))
+	for i, ed := range edits {
+		w := write{edit: ed}
+		if ed.New != nil {
+			var err error
+			if w.value, err = zones.Encode(ed.New); err != nil {
+				return c, nil, fmt.Errorf("%s: %w", ed.Key, err)
+			}
+		}
+		writes[i] = w
+	}
+	return c, writes, nil
 }
 
 // place orders edits: puts as in Kinds, then deletions the other way round.
