@@ -1,0 +1,134 @@
+package transfer
+
+import (
+	"sync"
+
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// Bounds on what is kept of a zone's past.
+const (
+	mostVersions = 64       // of one zone
+	mostApart    = 32 << 20 // octets that the versions of one zone do not share with what follows them
+)
+
+// journal is the last versions of each zone.
+type journal struct {
+	mu    sync.Mutex
+	zones map[rr.Name]*past
+}
+
+// past is one zone's versions, oldest first.
+type past struct {
+	versions []version
+	apart    int // octets, of all
+	followed bool
+	serial   uint32 // that follow has seen last
+}
+
+type version struct {
+	serial uint32
+	zone   *snapshot.Zone
+	apart  int // octets that the next version does not share
+}
+
+func newJournal() *journal { return &journal{zones: map[rr.Name]*past{}} }
+
+// newer reports whether serial a comes after b (RFC 1982).
+func newer(a, b uint32) bool { return int32(a-b) > 0 }
+
+// follow takes up all zones of a snapshot, forgets those that went, and returns those that have a serial they did not have.
+func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
+	there := map[rr.Name]bool{}
+	s.EachZone(func(z *snapshot.Zone) bool {
+		there[z.Origin()] = true
+		j.newest(z) // a query may have brought it before
+		if j.turned(z) {
+			changed = append(changed, z)
+		}
+		return true
+	})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for origin := range j.zones {
+		if !there[origin] {
+			delete(j.zones, origin)
+		}
+	}
+	return changed
+}
+
+// turned notes the zone's serial, and reports whether it is another than when it was noted last.
+func (j *journal) turned(z *snapshot.Zone) bool {
+	serial := z.Serial()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.zones[z.Origin()]
+	if p.followed && p.serial == serial {
+		return false
+	}
+	p.followed, p.serial = true, serial
+	return true
+}
+
+// newest returns the version that the zone's serial stands for. A serial that goes back means
+// another history: all before it is forgotten.
+func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
+	serial := z.Serial()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.zones[z.Origin()]
+	if p == nil {
+		p = &past{}
+		j.zones[z.Origin()] = p
+	}
+	if last := len(p.versions) - 1; last >= 0 {
+		before := &p.versions[last]
+		switch {
+		case before.serial == serial:
+			return before.zone
+		case newer(serial, before.serial):
+			before.apart = z.Apart(before.zone)
+			p.apart += before.apart
+		default:
+			for _, v := range p.versions { // a query that was slower than a change still has the one before
+				if v.serial == serial {
+					return v.zone
+				}
+			}
+			p.versions, p.apart = nil, 0
+		}
+	}
+	p.versions = append(p.versions, version{serial: serial, zone: z})
+	for len(p.versions) > mostVersions || p.apart > mostApart && len(p.versions) > 1 {
+		p.apart -= p.versions[0].apart
+		p.versions[0] = version{} // for the garbage collector
+		p.versions = p.versions[1:]
+	}
+	return z
+}
+
+// at returns the version of a zone that has the serial, nil if it is not kept.
+func (j *journal) at(origin rr.Name, serial uint32) *snapshot.Zone {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p := j.zones[origin]; p != nil {
+		for _, v := range p.versions {
+			if v.serial == serial {
+				return v.zone
+			}
+		}
+	}
+	return nil
+}
+
+// count returns how many versions are kept of all zones.
+func (j *journal) count() (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range j.zones {
+		n += len(p.versions)
+	}
+	return n
+}

@@ -1,0 +1,225 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"leeward/server/wire"
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// How a secondary is told: tries, the time that it has to answer the first, which doubles from try to try, and how many are
+// told at once.
+const (
+	notifyTries   = 6
+	notifyFirst   = 2 * time.Second
+	notifyAtOnce  = 64
+	notifyRequest = 512 // octets
+)
+
+// Told is how one secondary stands with one zone.
+type Told struct {
+	Zone    string    `json:"zone"`
+	Server  string    `json:"server"` // as Transfer.Notify has it
+	Serial  uint32    `json:"serial"` // that it was told last
+	Since   time.Time `json:"since"`
+	Pending bool      `json:"pending,omitempty"` // it is being told
+	Error   string    `json:"error,omitempty"`   // why it could not be told; "": it has answered
+}
+
+// notifier tells secondaries, each zone's each in a goroutine of its own.
+type notifier struct {
+	desk    *Desk
+	running sync.WaitGroup
+	slots   chan struct{}
+}
+
+// telling is the newest that one secondary is to be told of one zone.
+type telling struct {
+	Told
+	stop context.CancelFunc
+	done chan struct{} // closed when it is no longer being told
+}
+
+type tellingKey struct{ zone, server string }
+
+// told is what is known of all secondaries.
+type told struct {
+	mu  sync.Mutex
+	all map[tellingKey]*telling
+}
+
+func newNotifier(d *Desk) *notifier {
+	return &notifier{desk: d, slots: make(chan struct{}, notifyAtOnce)}
+}
+
+func (n *notifier) wait() { n.running.Wait() }
+
+// changed tells the secondaries of a zone its serial. Whoever is still being told an older one is not told that any more.
+func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
+	t := &n.desk.told
+	zone, serial, soa := z.Origin().String(), z.Serial(), z.SOA()
+	wanted := map[tellingKey]bool{}
+	for _, peer := range z.Transfer().NotifyServers() {
+		key := tellingKey{zone, peer.String()}
+		wanted[key] = true
+		inner, stop := context.WithCancel(ctx)
+		now := &telling{
+			Told: Told{Zone: zone, Server: peer.String(), Serial: serial, Since: n.desk.o.Now(), Pending: true},
+			stop: stop, done: make(chan struct{}),
+		}
+		t.mu.Lock()
+		before := t.all[key]
+		t.all[key] = now
+		t.mu.Unlock()
+		n.running.Go(func() {
+			defer stop()
+			defer close(now.done)
+			if before != nil {
+				before.stop()
+				<-before.done
+			}
+			select {
+			case n.slots <- struct{}{}:
+			case <-inner.Done():
+				return
+			}
+			defer func() { <-n.slots }()
+			n.tell(inner, now, peer, z.Origin(), soa)
+		})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, was := range t.all {
+		if key.zone == zone && !wanted[key] {
+			was.stop()
+			delete(t.all, key)
+		}
+	}
+}
+
+// forget takes out what was told of zones that are gone.
+func (n *notifier) forget(there func(zone string) bool) {
+	t := &n.desk.told
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, was := range t.all {
+		if !there(key.zone) {
+			was.stop()
+			delete(t.all, key)
+		}
+	}
+}
+
+// tell tries until the secondary has answered or the tries are used up.
+func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, origin rr.Name, soa []byte) {
+	d := n.desk
+	var err error
+	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
+		var final bool
+		if final, err = d.notify(ctx, peer, origin, soa, wait); ctx.Err() != nil {
+			return
+		}
+		if err == nil || final {
+			break
+		}
+	}
+	result := "ok"
+	if err != nil {
+		result = "failed"
+		d.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server", now.Server, "err", err)
+	}
+	d.metrics.notifies.WithLabelValues(result).Inc()
+	d.told.mu.Lock()
+	defer d.told.mu.Unlock()
+	now.Pending, now.Since = false, d.o.Now()
+	if err != nil {
+		now.Error = err.Error()
+	}
+}
+
+// notify sends one NOTIFY and waits for the answer. Where trying again is of no use, that is final.
+func (d *Desk) notify(ctx context.Context, peer zones.Peer, origin rr.Name, soa []byte, wait time.Duration) (final bool, err error) {
+	deadline := time.Now().Add(wait)
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "udp", peer.Address.String())
+	if err != nil {
+		return false, errors.Join(err, pause(ctx, wait))
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = conn.SetDeadline(deadline)
+
+	id := uint16(rand.Uint32())
+	msg := make([]byte, 0, notifyRequest)
+	msg = binary.BigEndian.AppendUint16(msg, id)
+	msg = append(msg, wire.OpcodeNotify<<3|4, 0, 0, 1, 0, 1, 0, 0, 0, 0) // AA; one question, one answer (RFC 1996 section 3.7)
+	msg = append(msg, origin...)
+	msg = append(msg, 0, byte(rr.TypeSOA), 0, 1)
+	msg = append(append(msg, 0xc0, wire.HeaderSize), soa[2:]...)
+	check := func([]byte) error { return nil }
+	if peer.Key != "" {
+		key := d.Keys().Key(peer.Key)
+		if key == nil {
+			return true, fmt.Errorf("there is no TSIG key %q; give its file with --tsig-key", peer.Key)
+		}
+		signed, answers := key.Request(msg, d.o.Now())
+		msg = signed
+		check = func(b []byte) error { return answers.Next(b, d.o.Now()) }
+	}
+	if _, err := conn.Write(msg); err != nil {
+		return false, errors.Join(err, pause(ctx, time.Until(deadline)))
+	}
+	var buf [4096]byte
+	for {
+		size, err := conn.Read(buf[:])
+		if err != nil { // refused by the host: it may come back
+			return false, errors.Join(fmt.Errorf("no answer: %w", err), pause(ctx, time.Until(deadline)))
+		}
+		b := buf[:size]
+		if size < wire.HeaderSize || binary.BigEndian.Uint16(b) != id || b[2]&0xf8 != 0x80|wire.OpcodeNotify<<3 {
+			continue // somebody else's
+		}
+		if err := check(b); err != nil {
+			return true, err
+		}
+		if rcode := b[3] & 15; rcode != 0 {
+			return true, fmt.Errorf("answered with RCODE %d", rcode)
+		}
+		return true, nil
+	}
+}
+
+// pause waits, so that a server that cannot be reached is not tried at once again.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(max(wait, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Told returns how all secondaries stand, sorted by zone and server.
+func (d *Desk) Told() []Told {
+	d.told.mu.Lock()
+	defer d.told.mu.Unlock()
+	all := make([]Told, 0, len(d.told.all))
+	for _, t := range d.told.all {
+		all = append(all, t.Told)
+	}
+	slices.SortFunc(all, func(a, b Told) int { return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Server, b.Server)) })
+	return all
+}

@@ -1,0 +1,220 @@
+package transfer
+
+import (
+	"context"
+	"encoding/binary"
+
+	"leeward/server"
+	"leeward/server/tsig"
+	"leeward/server/wire"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+const rcodeNotAuth = tsig.RcodeNotAuth
+
+// Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is not here
+// NOTAUTH, and AXFR over UDP is a FORMERR (RFC 5936 section 4.2), as BIND has it.
+func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
+	var q wire.Query
+	if q.Parse(x.Request) != wire.OK {
+		return
+	}
+	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	kind := "axfr"
+	if q.Type == wire.TypeIXFR {
+		kind = "ixfr"
+	}
+	refuse := func(rcode uint16, code uint16, result, why string) {
+		var b wire.Builder
+		b.UDPSize = udpSize
+		b.Start(make([]byte, wire.MinUDP), wire.MinUDP, &q)
+		b.SetRcode(rcode)
+		if code != 0 {
+			b.SetError(code, why)
+		}
+		reply := b.Finish()
+		if fault != nil {
+			reply = fault.Sign(reply, d.o.Now())
+		} else {
+			reply = session.Sign(reply, d.o.Now())
+		}
+		d.metrics.served.WithLabelValues(kind, result).Inc()
+		d.o.Log.Debug("transfer refused", "zone", rr.Name(q.Name()), "type", kind, "client", x.Source, "why", why)
+		_ = x.Write(reply)
+	}
+	key := ""
+	if session != nil {
+		key = session.Key.Name
+	}
+	switch {
+	case fault != nil:
+		refuse(fault.Rcode, 0, "tsig", fault.Error())
+		return
+	case x.State == nil:
+		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "no snapshot yet")
+		return
+	case q.Type == wire.TypeAXFR && !x.TCP:
+		refuse(wire.RcodeFormErr, 0, "failed", "AXFR over UDP")
+		return
+	}
+	zone := x.State.Snapshot.Zone(rr.Name(q.Name()))
+	switch {
+	case zone == nil:
+		refuse(rcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
+		return
+	case !zone.Transfer().Holds(x.Source.Addr(), key):
+		refuse(wire.RcodeRefused, wire.ErrorProhibited, "refused", "not in the zone's transfer.allow")
+		return
+	case zone.SOA() == nil:
+		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "the zone has no SOA yet")
+		return
+	}
+	serial, known := uint32(0), false
+	if q.Type == wire.TypeIXFR {
+		if serial, known = askedFrom(x.Request); !known {
+			refuse(wire.RcodeFormErr, 0, "failed", "IXFR without an SOA")
+			return
+		}
+	}
+	zone = d.journal.newest(zone)
+	s := newStream(&q, session, d.o.Now, x.Write)
+	result := d.send(ctx, s, zone, &q, serial, x.TCP)
+	if s.err != nil {
+		result = "broken"
+	}
+	d.metrics.served.WithLabelValues(kind, result).Inc()
+	d.metrics.octets.Add(float64(s.octets))
+	d.o.Log.Info("transfer", "zone", zone.Origin(), "type", kind, "sent", result, "client", x.Source, "key", key,
+		"serial", zone.Serial(), "from", serial, "messages", s.messages, "octets", s.octets)
+}
+
+// send sends the zone, or what has changed since the serial, and returns which.
+func (d *Desk) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, tcp bool) string {
+	apex, soa := []byte(zone.Origin()), zone.SOA()
+	if q.Type == wire.TypeIXFR {
+		var old *snapshot.Zone
+		if newer(zone.Serial(), serial) && tcp {
+			old = d.journal.at(zone.Origin(), serial)
+		}
+		switch {
+		case !newer(zone.Serial(), serial), !tcp: // nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
+			s.record(apex, soa)
+			s.flush()
+			return "soa"
+		case old != nil:
+			if removed, added, ok := differences(old, zone); ok {
+				s.record(apex, soa)
+				s.record(apex, old.SOA())
+				removed.write(s)
+				s.record(apex, soa)
+				added.write(s)
+				s.record(apex, soa)
+				s.flush()
+				return "ixfr"
+			}
+		}
+	}
+	s.record(apex, soa)
+	zone.Each(func(name []byte, typ rr.Type, count int, set []byte) bool {
+		if typ != rr.TypeSOA {
+			s.set(name, set, count)
+		}
+		return s.err == nil && ctx.Err() == nil
+	})
+	if ctx.Err() != nil {
+		s.err = ctx.Err()
+		return "axfr"
+	}
+	s.record(apex, soa)
+	s.flush()
+	return "axfr"
+}
+
+// change is records that one version has and the other has not.
+type change struct {
+	name, record []byte
+}
+
+type changes []change
+
+func (c changes) write(s *stream) {
+	for _, x := range c {
+		s.record(x.name, x.record)
+	}
+}
+
+// differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than the zone.
+func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
+	most := max(2*zone.Names(), 64)
+	ok = true
+	zone.Diff(old, func(isNew bool, name, record []byte) bool {
+		switch {
+		case rr.Type(binary.BigEndian.Uint16(record[2:])) == rr.TypeSOA:
+			return true
+		case isNew:
+			added = append(added, change{name, record})
+		default:
+			removed = append(removed, change{name, record})
+		}
+		ok = len(removed)+len(added) <= most
+		return ok
+	})
+	return removed, added, ok
+}
+
+// askedFrom returns the serial in the SOA of an IXFR query's authority section (RFC 1995 section 3).
+func askedFrom(msg []byte) (serial uint32, ok bool) {
+	if binary.BigEndian.Uint16(msg[6:]) != 0 || binary.BigEndian.Uint16(msg[8:]) != 1 {
+		return 0, false
+	}
+	at := skipName(msg, wire.HeaderSize)
+	if at < 0 {
+		return 0, false
+	}
+	if at = skipName(msg, at+4); at < 0 || at+10 > len(msg) || rr.Type(binary.BigEndian.Uint16(msg[at:])) != rr.TypeSOA {
+		return 0, false
+	}
+	end := at + 10 + int(binary.BigEndian.Uint16(msg[at+8:]))
+	if end > len(msg) || end < at+10+20 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(msg[end-20:]), true
+}
+
+// skipName returns where the name at that place ends, -1 if it does not.
+func skipName(msg []byte, at int) int {
+	for at >= 0 && at < len(msg) {
+		switch length := int(msg[at]); {
+		case length == 0:
+			return at + 1
+		case length >= 0xc0:
+			return at + 2
+		case length > 63:
+			return -1
+		default:
+			at += length + 1
+		}
+	}
+	return -1
+}
+
+// Handle answers what Options.Special of package server hands over: transfers. NOTIFY is NOTIMP, as no zone here
+// lives elsewhere, and UPDATE goes to next, if there is one.
+func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context.Context, *server.Exchange) {
+	return func(ctx context.Context, x *server.Exchange) {
+		switch opcode := x.Request[2] >> 3 & 15; {
+		case opcode == wire.OpcodeQuery:
+			d.Serve(ctx, x)
+		case opcode == wire.OpcodeUpdate && next != nil:
+			next(ctx, x)
+		default:
+			var q wire.Query
+			if verdict := q.Parse(x.Request); verdict != wire.Drop {
+				var b wire.Builder
+				b.UDPSize = udpSize
+				_ = x.Write(b.Reply(make([]byte, wire.MinUDP), wire.MinUDP, &q, wire.RcodeNotImp))
+			}
+		}
+	}
+}

@@ -1,0 +1,120 @@
+// Package transfer hands zones on to other name servers: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC 1996), all with or
+// without TSIG (RFC 8945).
+//
+// Transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is where there is
+// neither a client nor health. So that secondaries can ask for what has changed, a Journal keeps the last versions of each zone
+// by serial: they share the shards of the tree that have not changed, so a version costs what differs. What a
+// serial stands for is settled when it is first seen, so that a full transfer and the differences from it agree.
+//
+// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages.
+package transfer
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server"
+	"leeward/server/tsig"
+	"leeward/zones/rr"
+)
+
+// Options are what a Desk works with.
+type Options struct {
+	Log        *slog.Logger          // silent if nil
+	Now        func() time.Time      // time.Now if nil
+	Registerer prometheus.Registerer // none if nil
+}
+
+// Desk answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.
+type Desk struct {
+	o       Options
+	keys    atomic.Pointer[tsig.Ring]
+	journal *journal
+	metrics *metrics
+	told    told
+
+	mu    sync.Mutex
+	state *server.State // published, and not looked at yet
+	wake  chan struct{}
+}
+
+// New returns a Desk without keys.
+func New(o Options) (*Desk, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	d := &Desk{o: o, journal: newJournal(), wake: make(chan struct{}, 1)}
+	d.told.all = map[tellingKey]*telling{}
+	var err error
+	if d.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// SetKeys makes the ring's keys the ones that are known from now on; nil: none.
+func (d *Desk) SetKeys(r *tsig.Ring) { d.keys.Store(r) }
+
+// Keys returns the keys that are known.
+func (d *Desk) Keys() *tsig.Ring { return d.keys.Load() }
+
+// Publish takes note of what is served from now on. It does not wait: Run looks at it.
+func (d *Desk) Publish(state server.State) {
+	d.mu.Lock()
+	d.state = &state
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (d *Desk) take() *server.State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.state
+	d.state = nil
+	return s
+}
+
+// settle is how long changes are gathered before secondaries are told: a burst of them is one NOTIFY.
+const settle = 200 * time.Millisecond
+
+// Run keeps the journal and tells secondaries, until the context ends.
+func (d *Desk) Run(ctx context.Context) {
+	n := newNotifier(d)
+	defer n.wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+		}
+		state := d.take()
+		if state == nil || state.Snapshot == nil {
+			continue
+		}
+		for _, z := range d.journal.follow(state.Snapshot) {
+			n.changed(ctx, z)
+		}
+		n.forget(func(zone string) bool {
+			origin, err := rr.ParseName(zone)
+			return err == nil && state.Snapshot.Zone(origin) != nil
+		})
+		d.metrics.versions.Set(float64(d.journal.count()))
+		pause := time.NewTimer(settle)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
