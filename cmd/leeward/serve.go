@@ -87,6 +87,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var rate, slip int
 	var exempt []string
 	var cookieSecrets string
+	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
 		Long: `Serve answers DNS queries for the zones in etcd, or in a folder of files, and probes their endpoints.
@@ -126,6 +127,9 @@ back what this vantage has reported, answers what it has received, and ends.`,
 				return err
 			}
 			s.CookieSecrets = cookieSecrets
+			if s.Chaos, err = chaosOf(chaos, s.ID, s.Version); err != nil {
+				return err
+			}
 			s.Listen, s.GeoDB, s.State, s.Files = listen, geodb, state, files
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -151,7 +155,24 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")
 	flags.StringSliceVar(&exempt, "rrl-exempt", nil, "`PREFIX` of clients that are not limited, such as a busy resolver; repeatable")
 	flags.StringVar(&cookieSecrets, "cookie-secret-file", "", "`FILE` of DNS cookie secrets, 32 hexadecimal digits a line, the first makes cookies; read again at SIGHUP (default: shared through etcd)")
+	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"}, "what questions of class CH are told: id (id.server, hostname.bind), version (version.bind, version.server); empty is nothing")
 	return cmd
+}
+
+// chaosOf checks the flag of class CH.
+func chaosOf(words []string, id, version string) (c server.Chaos, err error) {
+	for _, word := range words {
+		switch strings.TrimSpace(word) {
+		case "id":
+			c.ID = id
+		case "version":
+			c.Version = "leeward " + version
+		case "":
+		default:
+			return c, misused("--chaos %q: write id, version or both, as in --chaos id,version", word)
+		}
+	}
+	return c, nil
 }
 
 // defaultRRL is what NSD has too: far above what a resolver asks for one name whose answer it caches.

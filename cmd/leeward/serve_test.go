@@ -258,6 +258,7 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--rrl-slip", "101"}, "--rrl-slip"},
 		{[]string{"serve", "--files", dir, "--rrl-exempt", "192.0.2.0/33"}, "--rrl-exempt"},
 		{[]string{"serve", "--files", dir, "--id", "a/b"}, "--id"},
+		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
 		{[]string{"explain", "www.example.test"}, "--client"},
 		{[]string{"explain"}, "arg"},
@@ -284,5 +285,30 @@ func TestServeUsage(t *testing.T) {
 		if status, _, errs := command(t, args...); status != 1 || errs == "" {
 			t.Errorf("leeward %s: exit status %d, %q; want 1", strings.Join(args, " "), status, errs)
 		}
+	}
+}
+
+// --chaos says what the server tells of itself to questions of class CH.
+func TestServeChaos(t *testing.T) {
+	for _, c := range []struct{ chaos, id, version string }{
+		{"id,version", "fra-1", "leeward "},
+		{"id", "fra-1", ""},
+		{"", "", ""},
+	} {
+		s := serve(t, "serve", "--files", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "", "--id", "fra-1", "--chaos", c.chaos)
+		for name, want := range map[string]string{"id.server.": c.id, "version.bind.": c.version} {
+			m := new(dns.Msg).SetQuestion(name, dns.TypeTXT)
+			m.Question[0].Qclass = dns.ClassCHAOS
+			r, err := dns.Exchange(m, s.dns)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case want == "" && r.Rcode != dns.RcodeRefused:
+				t.Errorf("--chaos %q: %s is answered:\n%s", c.chaos, name, r)
+			case want != "" && (len(r.Answer) != 1 || !strings.HasPrefix(r.Answer[0].(*dns.TXT).Txt[0], want)):
+				t.Errorf("--chaos %q: %s is not %q:\n%s", c.chaos, name, want, r)
+			}
+		}
+		s.end()
 	}
 }

@@ -35,6 +35,7 @@ type Settings struct {
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
 	State      string           // folder of the last good snapshot; "": it is not kept
 	Version    string
+	Chaos      server.Chaos // what class CH is told
 	Log        *slog.Logger
 
 	RateLimit     server.RateLimit // of responses over UDP; the zero value is no limit
@@ -99,7 +100,7 @@ func (r *run) assemble() error {
 		r.Log.Error("location databases: going on without these until they can be read", "err", err)
 	}
 	if len(r.Listen) > 0 {
-		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit})
+		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit})
 		if err != nil {
 			return err
 		}
