@@ -284,6 +284,7 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	if z.DNSSEC == nil {
 		z.DNSSEC = more.DNSSEC
 	}
+	z.Transfer = more.Transfer
 	return &z, problems
 }
 

@@ -25,6 +25,8 @@ type Status struct {
 	Problems  []Problem    `json:"problems"`
 	Held      []Held       `json:"held"`
 	Geo       []geo.Source `json:"geo"`
+
+	Secondaries []Secondary `json:"secondaries,omitempty"` // of the server that answers
 }
 
 // Server is one DNS server: itself, or another as it last wrote of itself.
@@ -138,6 +140,16 @@ type Override struct {
 	State  string     `json:"state"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
+}
+
+// Secondary is a name server that a server tells when a zone changes (NOTIFY).
+type Secondary struct {
+	Zone    string    `json:"zone"`
+	Server  string    `json:"server"` // as the zone's transfer.notify has it
+	Serial  uint32    `json:"serial"` // that it was told last
+	Since   time.Time `json:"since"`
+	Pending bool      `json:"pending,omitempty"` // it has not answered yet
+	Error   string    `json:"error,omitempty"`   // why it could not be told
 }
 
 // Problem is a resource whose newest version is not in service, and why.

@@ -25,6 +25,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.endpoints()},
 		{"", s.overrides()},
 		{"", s.geo()},
+		{"", s.secondaries()},
 		{"Problems: the newest version of these is not in service", s.problems()},
 		{"Held back: `leeward accept` lets these go", s.held()},
 	}
@@ -208,6 +209,21 @@ func (s *Status) geo() *Table {
 			built = g.Built.UTC().Format(time.DateOnly)
 		}
 		t.Add(Cell{Text: g.File}, Cell{Text: g.Type}, Cell{Text: built}, Cell{Text: strconv.Itoa(g.Networks)}, Cell{g.Error, Red})
+	}
+	return t
+}
+
+func (s *Status) secondaries() *Table {
+	t := &Table{Heads: []string{"ZONE", "SECONDARY", "SERIAL", "TOLD"}}
+	for _, x := range s.Secondaries {
+		told := Cell{Age(s.Time.Sub(x.Since).Seconds()) + " ago", Green}
+		switch {
+		case x.Pending:
+			told = Cell{"no answer yet", Yellow}
+		case x.Error != "":
+			told = Cell{x.Error, Red}
+		}
+		t.Add(Cell{x.Zone, Bold}, Cell{Text: x.Server}, Cell{Text: strconv.FormatUint(uint64(x.Serial), 10)}, told)
 	}
 	return t
 }

@@ -21,6 +21,7 @@ import (
 	"leeward/server"
 	"leeward/server/tsig"
 	"leeward/zones/rr"
+	"leeward/zones/snapshot"
 )
 
 // Options are what a Desk works with.
@@ -92,6 +93,7 @@ const settle = 200 * time.Millisecond
 func (d *Desk) Run(ctx context.Context) {
 	n := newNotifier(d)
 	defer n.wait()
+	var seen *snapshot.Snapshot
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,9 +101,10 @@ func (d *Desk) Run(ctx context.Context) {
 		case <-d.wake:
 		}
 		state := d.take()
-		if state == nil || state.Snapshot == nil {
-			continue
+		if state == nil || state.Snapshot == nil || state.Snapshot == seen {
+			continue // only verdicts have turned
 		}
+		seen = state.Snapshot
 		for _, z := range d.journal.follow(state.Snapshot) {
 			n.changed(ctx, z)
 		}

@@ -87,7 +87,7 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	err := r.loop.Do(ctx, func(i Inside) {
 		s = i.Status(time.Now())
 		if r.dns != nil {
-			s.Self = r.ID
+			s.Self, s.Secondaries = r.ID, r.secondaries()
 			s.AddServer(r.self(i))
 		}
 	})

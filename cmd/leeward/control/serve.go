@@ -20,6 +20,7 @@ import (
 	"leeward/health/vantage"
 	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/steer"
 	"leeward/zones/store"
@@ -34,6 +35,7 @@ type Settings struct {
 	GeoDB      []string
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
 	State      string           // folder of the last good snapshot; "": it is not kept
+	TSIGKeys   []string         // files of TSIG keys, read again at each Reload
 	Version    string
 	Chaos      server.Chaos // what class CH is told
 	Log        *slog.Logger
@@ -79,6 +81,7 @@ type run struct {
 	loop    *Loop
 	geo     *geo.Watcher
 	dns     *server.Server // nil: none
+	desk    *transfer.Desk // transfers; nil: none
 	prober  *probe.Prober
 	names   *resolve.Resolver
 	etcd    *store.Etcd   // nil: files
@@ -100,7 +103,10 @@ func (r *run) assemble() error {
 		r.Log.Error("location databases: going on without these until they can be read", "err", err)
 	}
 	if len(r.Listen) > 0 {
-		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit})
+		if err := r.openDesk(); err != nil {
+			return err
+		}
+		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(nil)})
 		if err != nil {
 			return err
 		}
@@ -139,7 +145,10 @@ func (r *run) assemble() error {
 		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer,
 	}
 	if r.dns != nil {
-		o.Publish = r.dns.Publish
+		o.Publish = func(s server.State) {
+			r.dns.Publish(s)
+			r.desk.Publish(s)
+		}
 	}
 	if r.State != "" {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
@@ -274,6 +283,9 @@ func (r *run) serve(ctx context.Context) error {
 		}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
+	if r.desk != nil {
+		start(&partsDone, "transfers", func() error { r.desk.Run(parts); return nil })
+	}
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
@@ -391,6 +403,7 @@ func (r *run) reload(ctx context.Context) {
 			r.Log.Info("reading files again")
 			r.geo.Reload()
 			r.readCookieSecrets()
+			r.readKeys()
 			if r.files != nil {
 				r.files.Reload()
 			}
