@@ -163,6 +163,17 @@ func (r *Resolver) Answer(name string) (Answer, bool) {
 	return Answer{}, false
 }
 
+// Tried reports whether a name has been looked up, in this run or an earlier one, whether it could be or not.
+func (r *Resolver) Tried(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.kept[name]; known {
+		return true
+	}
+	e := r.names[name]
+	return e != nil && (!e.answer.Told.IsZero() || e.failures > 0)
+}
+
 func (r *Resolver) poke() {
 	select {
 	case r.wake <- struct{}{}:

@@ -271,7 +271,7 @@ func (u *update) compilePools() {
 		if monitor != nil {
 			checked = &monitor.Monitor
 		}
-		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.Resolution)
+		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.Resolution, compiled[s.number])
 		if compiled[s.number] = made; s.aliases != made.Aliases() {
 			s.aliases = made.Aliases()
 			u.usersOf(name)

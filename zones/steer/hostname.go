@@ -71,6 +71,19 @@ func (r *Resolution) left(now int64) string {
 	return ""
 }
 
+// addresses returns what an endpoint of the pool has; p may be nil.
+func (p *Pool) addresses(endpoint string) (all []netip.Addr) {
+	if p == nil {
+		return nil
+	}
+	for i := range p.endpoints {
+		if e := &p.endpoints[i]; e.id == endpoint {
+			all = append(append(all, e.addrs[V4]...), e.addrs[V6]...)
+		}
+	}
+	return all
+}
+
 // host is the hostname as people read it, "" where there is none.
 func (e *endpoint) host() string {
 	if e.hostname == "" {

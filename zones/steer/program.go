@@ -45,9 +45,10 @@ type endpoint struct {
 const split = 840 // divisible by 1 to 8
 
 // NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
-// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname.
+// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname. old is the pool as it was before, nil if
+// there was none: an endpoint whose hostname is not resolved yet keeps the addresses that it had.
 func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
-	word func(target string) zones.Word, resolved func(hostname string) Resolution,
+	word func(target string) zones.Word, resolved func(hostname string) Resolution, old *Pool,
 ) *Pool {
 	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, aliases: true}
 	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
@@ -67,6 +68,9 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 		if e.Hostname != "" {
 			p.named = true
 			c.resolved = resolved(e.Hostname)
+			if len(c.resolved.Addresses) == 0 {
+				c.resolved.Addresses, c.resolved.Failing = old.addresses(c.id), true
+			}
 			addresses = c.resolved.Addresses
 			if n, err := rr.ParseName(e.Hostname); err == nil {
 				c.hostname = n

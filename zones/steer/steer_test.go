@@ -35,7 +35,7 @@ func (w *world) program() *Program {
 		if pool.Monitor != "" {
 			monitor = &health.Monitor{}
 		}
-		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] }, w.resolve))
+		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] }, w.resolve, nil))
 	}
 	return p
 }

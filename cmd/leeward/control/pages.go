@@ -46,7 +46,7 @@ func (r *run) openPages() (*pages, error) {
 		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
 	}
 	o := admin.Options{
-		Metrics: r.registry, Token: r.Token, Log: r.Log, Status: r.status, Ready: r.loop.Ready,
+		Metrics: r.registry, Token: r.Token, Log: r.Log, Status: r.status, Ready: r.ready,
 		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
 			e, err := Explain(r.loop.State(), name, qtype, client)
 			if e != nil {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,6 +85,7 @@ type run struct {
 	desk    *transfer.Desk // transfers; nil: none
 	prober  *probe.Prober
 	names   *resolve.Resolver
+	looked  atomic.Bool   // hostnames have been looked up once
 	etcd    *store.Etcd   // nil: files
 	link    *vantage.Link // with etcd
 	files   *store.Files
@@ -183,6 +185,21 @@ func (r *run) close() {
 	if r.etcd != nil {
 		r.etcd.Close()
 	}
+}
+
+// ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its endpoints have
+// been looked up once. Those that come later are no reason to be taken out of service.
+func (r *run) ready() error {
+	if err := r.loop.Ready(); err != nil || r.looked.Load() {
+		return err
+	}
+	for _, name := range r.loop.State().Snapshot.Program().Hostnames() {
+		if !r.names.Tried(name) {
+			return fmt.Errorf("hostnames of endpoints are being looked up, such as %s", name)
+		}
+	}
+	r.looked.Store(true)
+	return nil
 }
 
 // report passes what this vantage has found to its own board and to the others.
