@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 FUZZTIME   ?= 5s
 
-.PHONY: build test race fuzz bench lint fumpt vet staticcheck builds units integration measure image clean
+.PHONY: build test race fuzz bench lint fumpt vet staticcheck builds units integration measure abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -19,6 +19,9 @@ integration: ## the black-box tests, none of them skipped: as root, with etcd, u
 
 measure: ## the figures of docs/measurements.md
 	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration -measure
+
+abuse: ## floods, slow clients and broken messages at full size, as root: minutes
+	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration -abuse
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
