@@ -57,10 +57,7 @@ func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 func (w *worker) additional(state *State, client netip.Addr, at int) {
 	set := &w.found.Answer
 	typ := binary.BigEndian.Uint16(set.Wire[2:])
-	after, ok := leads(typ)
-	if !ok {
-		return
-	}
+	after, _ := leads(typ)
 	service := typ == wire.TypeSVCB || typ == wire.TypeHTTPS
 	all := targets{set.Wire, at, after}
 	for i := 0; typ == wire.TypeNS || i < maxTargets; i++ {
@@ -114,8 +111,8 @@ func (w *worker) refer(state *State, client netip.Addr) {
 		if name == nil {
 			break
 		}
-		if !state.Snapshot.Glue(&w.found, cut, name, true, &w.beside) {
-			others = true
+		if !state.Snapshot.Glue(&w.found, cut, name, &w.beside) {
+			others = others || w.beside.Any()
 		} else if !w.addresses(state, client, place) {
 			b.Truncate()
 			return
@@ -123,7 +120,7 @@ func (w *worker) refer(state *State, client netip.Addr) {
 	}
 	for all := (targets{ns.Wire, at, 0}); others; {
 		name, place := all.next(b)
-		if name == nil || state.Snapshot.Glue(&w.found, cut, name, false, &w.beside) && !w.addresses(state, client, place) {
+		if name == nil || !state.Snapshot.Glue(&w.found, cut, name, &w.beside) && !w.addresses(state, client, place) {
 			return
 		}
 	}

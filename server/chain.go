@@ -19,9 +19,8 @@ const maxChain = 16
 // is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends there with NOERROR.
 func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
-	w.name, w.owner = q.Name(), wire.QName
+	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
 	for link := 0; ; link++ {
-		w.dnames[link] = nil
 		state.Snapshot.Lookup(w.name, q.Type, q.Class, found)
 		if link == 0 { // all that follows, follows from it
 			w.subject = subjectOf(found, w.name)
@@ -42,7 +41,7 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		var target []byte
 		switch found.Outcome {
 		case snapshot.Positive:
-			if w.set(wire.Answer, &found.Answer) && q.Type != wire.TypeANY {
+			if _, on := leads(q.Type); w.set(wire.Answer, &found.Answer) && on {
 				w.additional(state, client, at)
 			}
 			return wire.RcodeNoError
@@ -61,13 +60,14 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			target = found.Target
 		case snapshot.Redirect, snapshot.TooLong:
 			dname := &found.Answer
-			if !w.turned(link, dname) { // an RRset is in a message once
+			if !slices.Contains(w.dnames[:w.turns], &dname.Wire[0]) { // an RRset is in a message once
 				w.set(wire.Answer, dname)
+				w.dnames[w.turns] = &dname.Wire[0]
+				w.turns++
 			}
 			if found.Outcome == snapshot.TooLong {
 				return wire.RcodeYXDomain
 			}
-			w.dnames[link] = &dname.Wire[0]
 			at, target = b.Len(), found.Target
 			b.CNAME(wire.Answer, w.owner, binary.BigEndian.Uint32(dname.Wire[6:]), target)
 			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
@@ -82,11 +82,6 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		}
 		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
 	}
-}
-
-// turned reports whether the DNAME was written for one of that many links.
-func (w *worker) turned(links int, dname *snapshot.Set) bool {
-	return slices.Contains(w.dnames[:links], &dname.Wire[0])
 }
 
 // target is a name in wire form, a worker's own copy: what a look-up gives lasts until the next one.

@@ -42,7 +42,8 @@ type worker struct {
 	name     []byte             // that is looked up, in lower case
 	owner    int                // where it is in the message
 	chain    [maxChain]target   // where the query has led to
-	dnames   [maxChain]*byte    // the DNAME of each link, by the first octet of its set
+	dnames   [maxChain]*byte    // the DNAMEs that were written, by the first octet of their sets
+	turns    int                // how many these are
 
 	now     moment
 	subject subject               // of the response, for the rate limit
@@ -138,6 +139,9 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		b.SetError(wire.ErrorNotSupported, "")
 	default:
 		rcode = w.follow(state, client)
+		if state.Stale {
+			b.SetError(wire.ErrorStaleAnswer, "")
+		}
 		if w.proto == tcp && b.Truncated() { // larger than any message: TC would send the requester here again
 			b.Fail()
 			rcode = wire.RcodeServFail

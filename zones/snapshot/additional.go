@@ -1,8 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
-
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -23,27 +21,30 @@ func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
 	s.beside(a.in, target, to, false)
 }
 
-// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b): if inDomain those below
-// the cut, which nobody can reach without them (RFC 9471 section 2.1), otherwise the others. It reports whether the name is
-// of that kind.
-func (s *Snapshot) Glue(a *Answer, cut, target []byte, inDomain bool, to *Addresses) bool {
-	to.reset(target)
-	if under(to.lower, cut) != inDomain {
-		return false
-	}
+// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether the
+// name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
+func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
 	s.beside(a.in, target, to, true)
-	return true
+	return under(to.lower, cut)
 }
+
+// Any reports whether there is any address, or a policy that may have one.
+func (to *Addresses) Any() bool { return to.Sets[0].Count+to.Sets[1].Count > 0 || to.Policy != nil }
 
 func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	to.reset(target)
-	var offsets [128]uint8
-	labels := z.above(to.lower, &offsets)
-	if labels < 0 {
+	if !under(to.lower, z.origin) {
 		return
 	}
-	t, name, above := z.tree, to.lower, offsets[:labels]
+	t, name := z.tree, to.lower
 	sh, n := t.find(name)
+	if n != nil && (hidden || t.cuts+t.turns == 0) {
+		to.take(s, sh, n)
+		return
+	}
+	var offsets [128]uint8
+	above := offsets[:z.above(name, &offsets)]
+	labels := len(above)
 	found, at := 0, 0 // the closest name that exists
 	for n == nil && found < labels {
 		if found++; found < labels {
@@ -73,29 +74,20 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	to.take(s, sh, n)
 }
 
-// above fills in the offsets of a name's labels before the zone's apex and returns how many there are, -1 if the name is not
-// in the zone.
-func (z *zone) above(name []byte, offsets *[128]uint8) int {
-	apex := len(name) - len(z.origin)
-	if apex < 0 || string(name[apex:]) != string(z.origin) {
-		return -1
-	}
-	labels, at := 0, 0
-	for ; at < apex && labels < len(offsets); at += int(name[at]) + 1 {
+// above fills in the offsets of the labels that a name in the zone has before the apex, and returns how many there are.
+func (z *zone) above(name []byte, offsets *[128]uint8) (labels int) {
+	for at := 0; at < len(name)-len(z.origin) && labels < len(offsets); at += int(name[at]) + 1 {
 		offsets[labels] = uint8(at)
 		labels++
-	}
-	if at != apex {
-		return -1
 	}
 	return labels
 }
 
 // under reports whether a name is a zone's or below it, both in wire form and lower case.
-func under(name, zone []byte) bool {
+func under[Z []byte | rr.Name](name []byte, zone Z) bool {
 	for at := 0; len(name)-at >= len(zone); at += int(name[at]) + 1 {
 		if len(name)-at == len(zone) {
-			return bytes.Equal(name[at:], zone)
+			return string(name[at:]) == string(zone)
 		}
 	}
 	return false

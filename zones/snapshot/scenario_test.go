@@ -290,9 +290,8 @@ func (s *stage) beside(a *snapshot.Answer, set snapshot.Set, cut string) (out []
 			label := "beside "
 			if cut == "" {
 				s.shot.Additional(a, []byte(name), &found)
-			} else if label = "glue "; !s.shot.Glue(a, []byte(cut), []byte(name), true, &found) {
-				label = "sibling "
-				s.shot.Glue(a, []byte(cut), []byte(name), false, &found)
+			} else if label = "sibling "; s.shot.Glue(a, []byte(cut), []byte(name), &found) {
+				label = "glue "
 			}
 			if found.Policy != nil {
 				out = append(out, label+name.String()+" steered by "+found.Policy.Name)
