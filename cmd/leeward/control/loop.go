@@ -73,6 +73,7 @@ type Loop struct {
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	unsaved   time.Time     // since when there is something to save; zero: nothing
 	changed   time.Time     // last change of what is to be saved
+	stale     bool          // answers say that they may be old
 	gather    time.Duration // what it took to gather what is saved
 
 	state atomic.Pointer[server.State]
@@ -194,6 +195,10 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	for _, f := range w.health {
 		f(now, l.board)
+	}
+	if stale := l.staleAt(now); stale != l.stale && l.view != nil {
+		l.stale = stale
+		l.publish(time.Time{}, nil)
 	}
 	turned := l.board.Judge(now)
 	if len(turned) > 0 && l.snapshot != nil {
@@ -337,7 +342,7 @@ func (l *Loop) publish(at time.Time, turned []health.Target) {
 	} else {
 		l.view = l.view.Next(program, l.board.State, turned)
 	}
-	state := server.State{Snapshot: l.snapshot, View: l.view}
+	state := server.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
 	l.o.Publish(state)
 	l.state.Store(&state)
 	if !at.IsZero() {
@@ -376,6 +381,16 @@ func (l *Loop) staleSince() time.Time {
 	return l.current
 }
 
+// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say so. It is long after the
+// alerts: whoever looks at an answer by hand then should know.
+const staleAfter = time.Hour
+
+// staleAt says whether answers are stale at that time.
+func (l *Loop) staleAt(now time.Time) bool {
+	since := l.staleSince()
+	return !since.IsZero() && !now.Before(since.Add(staleAfter))
+}
+
 // due returns the earliest time at which something changes without anybody's word.
 func (l *Loop) due() time.Time {
 	next := l.board.NextDeadline(l.o.Now())
@@ -386,6 +401,9 @@ func (l *Loop) due() time.Time {
 	}
 	if l.snapshot != nil {
 		earlier(l.builder.NextExpiry())
+	}
+	if since := l.staleSince(); !since.IsZero() && !l.stale && l.view != nil {
+		earlier(since.Add(staleAfter))
 	}
 	earlier(l.saveDue())
 	return next
