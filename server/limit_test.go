@@ -275,7 +275,8 @@ func TestSlowReceiverMakesRoom(t *testing.T) {
 	})
 }
 
-// BenchmarkLimit is what the rate limit adds to an answer, each query with and without it in turn in one run.
+// BenchmarkLimit is what the rate limit adds to an answer, batches with and without it in turn in one run. The best of each
+// is told, which is what it costs when nothing else runs.
 func BenchmarkLimit(b *testing.B) {
 	for _, c := range costs[:8] {
 		q, err := readInquiry(c.dig)
@@ -286,20 +287,19 @@ func BenchmarkLimit(b *testing.B) {
 		out := make([]byte, 0, MaxUDPSize)
 		b.Run(c.name, func(b *testing.B) {
 			workers := [2]*worker{newServer(b).newWorker(udp), newServer(b, limited(100_000_000, 2)).newWorker(udp)}
-			var took [2]time.Duration
-			const batch = 1000
-			n := 0
+			const batch = 64 // as a packet loop has it
+			best := [2]time.Duration{time.Hour, time.Hour}
 			for b.Loop() {
 				for i, w := range workers {
 					begin := time.Now()
+					w.look()
 					for range batch {
 						w.answer(request, q.client, out)
 					}
-					took[i] += time.Since(begin)
+					best[i] = min(best[i], time.Since(begin))
 				}
-				n += batch
 			}
-			off, on := float64(took[0])/float64(n), float64(took[1])/float64(n)
+			off, on := float64(best[0])/batch, float64(best[1])/batch
 			b.ReportMetric(off, "off-ns/answer")
 			b.ReportMetric(on, "on-ns/answer")
 			b.ReportMetric(on/off, "ratio")
