@@ -9,7 +9,8 @@ import (
 )
 
 // Exchange is a message that is not answered on the query path, because its answer takes time or many messages: NOTIFY
-// (RFC 1996), UPDATE (RFC 2136), and queries of type AXFR and IXFR (RFC 5936, RFC 1995).
+// (RFC 1996), UPDATE (RFC 2136), queries of type AXFR and IXFR (RFC 5936, RFC 1995), and any query with a TSIG record (RFC
+// 8945), whose answer must be signed.
 type Exchange struct {
 	// Request is the message. The handler owns it. Its header is whole, QR is clear, and of a transfer the question and
 	// the records behind it can be read; of the others nothing but the header is known to be good.
@@ -25,6 +26,10 @@ type Exchange struct {
 	// any number of them, each at most wire.MaxMessage octets. Nothing else is sent to the client meanwhile. It does not keep
 	// the message. After an error nothing more can be sent.
 	Write func(message []byte) error
+
+	// Answer makes the response that the query path would give, with that many octets to spare for a signature; it may be
+	// nothing. It takes no account of the request's TSIG record.
+	Answer func(room int) []byte
 }
 
 // Bounds on messages off the query path.
@@ -38,7 +43,7 @@ const (
 func isSpecial(q *wire.Query, verdict wire.Verdict) bool {
 	switch verdict {
 	case wire.OK:
-		return q.Class == wire.ClassIN && (q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR)
+		return q.TSIG != 0 || q.Class == wire.ClassIN && (q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR)
 	case wire.NotImp:
 		return q.Opcode == wire.OpcodeNotify || q.Opcode == wire.OpcodeUpdate
 	}
@@ -101,6 +106,18 @@ func (x *specials) stream(request []byte, source netip.AddrPort, write func([]by
 	return x.handle(x.ctx, e) && good
 }
 
+// plain answers as the query path does, by a worker of its own.
+func (x *specials) plain(e *Exchange, room int) []byte {
+	proto, size := udp, MaxUDPSize
+	if e.TCP {
+		proto, size = tcp, wire.MaxMessage
+	}
+	w := x.server.newWorkerOn(x.stripe, proto)
+	w.plain, w.spare = true, room
+	defer w.flush()
+	return w.respond(e.State, e.Request, e.Source.Addr(), make([]byte, 0, size))
+}
+
 // handle calls the handler, counts its response, and keeps a panic from ending the server. It reports whether there was none.
 func (x *specials) handle(ctx context.Context, e *Exchange) (whole bool) {
 	defer func() {
@@ -117,6 +134,7 @@ func (x *specials) handle(ctx context.Context, e *Exchange) (whole bool) {
 		}
 		return write(message)
 	}
+	e.Answer = func(room int) []byte { return x.plain(e, room) }
 	x.server.options.Special(ctx, e)
 	return true
 }

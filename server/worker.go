@@ -50,6 +50,8 @@ type worker struct {
 	cookie  [wire.CookieSize]byte // that goes with it
 
 	special bool // the request last read is for Options.Special
+	plain   bool // this worker works for it: nothing is counted again, limited or handed over
+	spare   int  // octets to leave free for it
 
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
 }
@@ -102,8 +104,10 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	if client.Is6() {
 		family = 1
 	}
-	w.tally[queries+w.proto+family]++
-	if w.special = w.server.special != nil && isSpecial(q, verdict); w.special {
+	if !w.plain {
+		w.tally[queries+w.proto+family]++
+	}
+	if w.special = !w.plain && w.server.special != nil && isSpecial(q, verdict); w.special {
 		return nil
 	}
 
@@ -111,7 +115,7 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	if w.proto == udp {
 		limit = q.Limit(w.server.options.UDPSize)
 	}
-	b.Start(out, limit, q)
+	b.Start(out, limit-w.spare, q)
 	w.scope = 0
 	w.subject = subject{kind: rrl.Error}
 	rcode, is := verdict.Rcode(), w.taste(client)
@@ -148,15 +152,19 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 			b.SetError(wire.ErrorOther, "the answer is larger than a message")
 		}
 	}
-	rcode, sent := w.limit(client, is, rcode)
-	if !sent {
-		return nil
+	if !w.plain {
+		var sent bool
+		if rcode, sent = w.limit(client, is, rcode); !sent {
+			return nil
+		}
 	}
 	b.SetRcode(rcode)
 	if b.Truncated() {
 		w.tally[truncated]++
 	}
-	w.tally[responses+min(int(rcode), responseCodes-1)]++
+	if !w.plain { // whoever sends it counts it
+		w.tally[responses+min(int(rcode), responseCodes-1)]++
+	}
 	return b.Finish()
 }
 

@@ -199,13 +199,34 @@ func skipName(msg []byte, at int) int {
 	return -1
 }
 
-// Handle answers what Options.Special of package server hands over: transfers. NOTIFY is NOTIMP, as no zone here
+// signed answers a query with TSIG as one without, and signs the answer: the SOA that secondaries ask for.
+func (d *Desk) signed(x *server.Exchange, q *wire.Query) {
+	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	var reply []byte
+	if fault != nil {
+		var b wire.Builder
+		b.UDPSize = udpSize
+		reply = fault.Sign(b.Reply(make([]byte, wire.MinUDP), wire.MinUDP, q, fault.Rcode), d.o.Now())
+	} else if reply = x.Answer(session.Room()); len(reply) > 0 {
+		reply = session.Sign(reply, d.o.Now())
+	}
+	if len(reply) > 0 {
+		_ = x.Write(reply)
+	}
+}
+
+// Handle answers what Options.Special of package server hands over: transfers, and queries with TSIG. NOTIFY is NOTIMP, as no zone here
 // lives elsewhere, and UPDATE goes to next, if there is one.
 func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context.Context, *server.Exchange) {
 	return func(ctx context.Context, x *server.Exchange) {
 		switch opcode := x.Request[2] >> 3 & 15; {
 		case opcode == wire.OpcodeQuery:
-			d.Serve(ctx, x)
+			var q wire.Query
+			if q.Parse(x.Request); q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR {
+				d.Serve(ctx, x)
+			} else {
+				d.signed(x, &q)
+			}
 		case opcode == wire.OpcodeUpdate && next != nil:
 			next(ctx, x)
 		default:

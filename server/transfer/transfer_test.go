@@ -282,6 +282,15 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want rcode %s", name, reply, dns.RcodeToString[c.want])
 		}
 	}
+	plain := new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA)
+	for _, network := range []string{"udp", "tcp"} {
+		client := &dns.Client{Net: network, TsigSecret: map[string]string{"xfer.": secret}}
+		plain.Extra = nil
+		plain.SetTsig("xfer.", dns.HmacSHA256, 300, time.Now().Unix())
+		if reply, _, err := client.Exchange(plain, h.address); err != nil || reply.IsTsig() == nil || len(reply.Answer) != 1 {
+			t.Errorf("a signed query for the SOA: %v, %v", reply, err)
+		}
+	}
 	bad := axfr("example.test.").SetTsig("xfer.", dns.HmacSHA256, 300, time.Now().Add(-time.Hour).Unix())
 	tr := &dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfer.": secret}}
 	if reply, _, err := tr.Exchange(bad, h.address); reply == nil || reply.Rcode != dns.RcodeNotAuth || reply.IsTsig().Error != dns.RcodeBadTime {
@@ -401,6 +410,7 @@ func FuzzServe(f *testing.F) {
 		}
 		handle(context.Background(), &server.Exchange{
 			Request: request, Source: netip.MustParseAddrPort("127.0.0.1:1"), TCP: len(request)%2 == 0, State: state,
+			Answer: func(int) []byte { return nil },
 			Write: func(m []byte) error {
 				if err := new(dns.Msg).Unpack(m); err != nil {
 					t.Fatalf("%x: %v", m, err)
