@@ -60,7 +60,13 @@ func NewCatalog(now func() time.Time) *Catalog {
 }
 
 // Apply takes a batch. What the batch puts comes first, and then what it removes, so that replacing is never removing.
-func (c *Catalog) Apply(b Batch) Delta {
+func (c *Catalog) Apply(b Batch) Delta { return c.apply(b, false) }
+
+// Consume is Apply, and empties the batch on the way: nothing but revisions is left of its changes, so that what a
+// million records were delivered in is free as they are put in.
+func (c *Catalog) Consume(b Batch) Delta { return c.apply(b, true) }
+
+func (c *Catalog) apply(b Batch, consume bool) Delta {
 	first := b.Full && !c.filled && c.count() == 0
 	c.filled = c.filled || b.Full
 	c.ready = nil
@@ -101,6 +107,9 @@ func (c *Catalog) Apply(b Batch) Delta {
 	for _, kind := range Kinds {
 		for _, i := range byKind[kind] {
 			c.stage(&changes[i])
+			if consume {
+				changes[i] = Change{Revision: changes[i].Revision}
+			}
 		}
 	}
 	for _, i := range byKind[""] { // a key that is none of ours

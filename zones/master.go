@@ -3,6 +3,7 @@ package zones
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"path"
@@ -26,8 +27,8 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 		return nil, Problems{{Position: Position{File: file}, Message: "the file is named by its origin: " + err.Error(), Code: CodeSyntax}}
 	}
 	m := masterFile{
-		file: file, origin: origin, apex: apex, sets: make(map[setKey]int),
-		zone: Document{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true},
+		file: file, origin: origin, apex: apex, seed: maphash.MakeSeed(), sets: make(map[uint64]int32),
+		docs: []Document{{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true}},
 	}
 	err = rr.ReadMaster(r, apex, path.Base(file), folder, m.add)
 	var syntax *rr.SyntaxError
@@ -38,20 +39,21 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 		m.fail(Position{File: file}, "", "%v", err)
 	case !m.hasSOA:
 		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no SOA record of %s; a master file has one", origin)
-	case len(m.zone.Resource.(*Zone).Nameservers) == 0:
+	case len(m.zone().Nameservers) == 0:
 		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no NS record of %s; a master file has at least one", origin)
 	}
-	docs := make([]Document, 0, len(m.docs)+1)
+	docs := m.docs[:0] // there can be millions: in place
 	if m.hasSOA {
-		docs = append(docs, m.zone)
+		docs = append(docs, m.docs[0])
 	}
-	for _, d := range m.docs {
+	for _, d := range m.docs[1:] {
 		wrong := read1(d)
 		m.problems = append(m.problems, wrong...)
 		if len(wrong) == 0 {
 			docs = append(docs, d)
 		}
 	}
+	clear(m.docs[len(docs):])
 	m.problems.sort()
 	return docs, m.problems
 }
@@ -65,24 +67,47 @@ func read1(d Document) Problems {
 	return wrong
 }
 
-type setKey struct {
-	owner rr.Name
-	kind  rr.Type
-}
-
 // masterFile turns the records of a file into documents.
 type masterFile struct {
 	file, origin string
 	apex         rr.Name
-	zone         Document
 	hasSOA       bool
-	docs         []Document
-	sets         map[setKey]int // where in docs an RRset is
+	docs         []Document // the Zone first
+	seed         maphash.Seed
+	sets         map[uint64]int32 // where in docs an RRset is, by the hash of its owner and type
 	problems     Problems
+
+	last, lastPlace string // what place was asked last, and said
 }
 
-// place names a file as positions do: rr knows it by its name within the folder.
-func (m *masterFile) place(file string) string { return path.Join(path.Dir(m.file), file) }
+func (m *masterFile) zone() *Zone { return m.docs[0].Resource.(*Zone) }
+
+// find returns the RRset of an owner and type, or else the place in sets where it belongs. Where two hash alike, which
+// nobody who writes a file can bring about, the second has the next place.
+func (m *masterFile) find(owner, kind string) (set *Record, place uint64) {
+	var h maphash.Hash
+	h.SetSeed(m.seed)
+	h.WriteString(owner)
+	h.WriteByte(0)
+	h.WriteString(kind)
+	for place = h.Sum64(); ; place++ {
+		at, there := m.sets[place]
+		if !there {
+			return nil, place
+		}
+		if r := m.docs[at].Resource.(*Record); r.Owner == owner && r.Type == kind {
+			return r, place
+		}
+	}
+}
+
+// place names a file as positions do: rr knows it by its name within the folder. Records of one file share the name.
+func (m *masterFile) place(file string) string {
+	if m.last != file || m.lastPlace == "" {
+		m.last, m.lastPlace = file, path.Join(path.Dir(m.file), file)
+	}
+	return m.lastPlace
+}
 
 func (m *masterFile) fail(at Position, key Key, format string, args ...any) {
 	m.problems = append(m.problems, Problem{Position: at, Key: key, Message: fmt.Sprintf(format, args...), Code: CodeSyntax})
@@ -109,36 +134,35 @@ func (m *masterFile) add(r rr.RR) error {
 		m.ns(r)
 		return nil
 	}
-	owner := relativeName(r.Owner, m.apex)
-	key := KeyOf(KindRecord, m.origin+"/"+owner+"/"+r.Type.String())
+	owner, kind := relativeName(r.Owner, m.apex), r.Type.String()
+	key := func() Key { return KeyOf(KindRecord, m.origin+"/"+owner+"/"+kind) }
 	ttl := Duration(time.Duration(r.TTL) * time.Second)
 	if r.TTL == 0 {
 		ttl = Duration(time.Second)
-		m.warn(at, key, "a TTL of 0 is taken as 1s")
+		m.warn(at, key(), "a TTL of 0 is taken as 1s")
 	}
-	i, there := m.sets[setKey{r.Owner, r.Type}]
-	if !there {
-		m.sets[setKey{r.Owner, r.Type}] = len(m.docs)
-		record := &Record{Origin: m.origin, Owner: owner, Type: r.Type.String(), TTL: ttl, Data: []string{r.Text}}
+	record, place := m.find(owner, kind)
+	if record == nil {
+		m.sets[place] = int32(len(m.docs))
+		record = &Record{Origin: m.origin, Owner: owner, Type: kind, TTL: ttl, Data: []string{r.Text}}
 		m.docs = append(m.docs, Document{Resource: record, Position: at})
 		return nil
 	}
-	record := m.docs[i].Resource.(*Record)
 	if slices.Contains(record.Data, r.Text) {
-		m.warn(at, key, "the same record is there twice")
+		m.warn(at, key(), "the same record is there twice")
 		return nil
 	}
 	record.Data = append(record.Data, r.Text)
 	if ttl != record.TTL {
 		record.TTL = min(ttl, record.TTL)
-		m.warn(at, key, "the records of a set have one TTL (RFC 2181 5.2); the shortest, %s, is taken", record.TTL)
+		m.warn(at, key(), "the records of a set have one TTL (RFC 2181 5.2); the shortest, %s, is taken", record.TTL)
 	}
 	return nil
 }
 
 // soa takes the SOA apart (RFC 1035 section 3.3.13): two names and five times.
 func (m *masterFile) soa(at Position, r rr.RR) {
-	z := m.zone.Resource.(*Zone)
+	z := m.zone()
 	if m.hasSOA {
 		m.fail(at, z.Key(), "there is a second SOA record; a zone has one")
 		return
@@ -154,7 +178,7 @@ func (m *masterFile) soa(at Position, r rr.RR) {
 		m.fail(at, z.Key(), "the SOA record cannot be used")
 		return
 	}
-	m.hasSOA, m.zone.Position = true, at
+	m.hasSOA, m.docs[0].Position = true, at
 	number := func(i int) uint32 {
 		b := rest[4*i:]
 		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
@@ -166,7 +190,7 @@ func (m *masterFile) soa(at Position, r rr.RR) {
 }
 
 func (m *masterFile) ns(r rr.RR) {
-	z := m.zone.Resource.(*Zone)
+	z := m.zone()
 	if n, _, err := rr.CutName(r.Data); err == nil && !slices.Contains(z.Nameservers, presentation(n)) {
 		z.Nameservers = append(z.Nameservers, presentation(n))
 	}

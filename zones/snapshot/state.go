@@ -35,8 +35,9 @@ const StateFile = "last-good"
 
 // Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for each
 // resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy, synced and
-// renamed, so that at any moment one whole copy is there. meta's Format and Count are filled in.
-func Save(folder string, meta Saved, resources []zones.Resource) error {
+// renamed, so that at any moment one whole copy is there. meta's Format and Count are filled in. Resources are unpacked one
+// at a time.
+func Save(folder string, meta Saved, resources *zones.Frozen) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
@@ -62,17 +63,17 @@ func Save(folder string, meta Saved, resources []zones.Resource) error {
 	return nil
 }
 
-func writeState(w io.Writer, meta Saved, resources []zones.Resource) error {
+func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 	z := gzip.NewWriter(w)
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
-	meta.Format, meta.Count = stateFormat, len(resources)
+	meta.Format, meta.Count = stateFormat, resources.Len()
 	head, err := json.Marshal(meta)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(b, "%s\n", head)
-	for _, r := range resources {
+	for r := range resources.All() {
 		value, err := zones.Encode(r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Key(), err)

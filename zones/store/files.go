@@ -48,7 +48,7 @@ func OpenFiles(dir string, log *slog.Logger) (*Files, error) {
 	}
 	return &Files{
 		dir: dir, log: log, now: time.Now, poll: 10 * time.Second, calm: 50 * time.Millisecond,
-		reload: make(chan struct{}, 1), scan: scanner{dir: dir},
+		reload: make(chan struct{}, 1), scan: scanner{dir: dir, digests: newDigests()},
 	}, nil
 }
 
@@ -80,6 +80,7 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 			b.Accepted = b.Revision
 		}
 		if len(b.Changes) > 0 || b.Full || b.Accepted != 0 {
+			f.log.Debug("files: read", "files", f.scan.work.files, "compared", f.scan.work.resources, "changes", len(b.Changes), "full", b.Full)
 			deliver(b)
 		}
 		next := Condition{State: Following, Since: c.Since, Err: err, Endpoint: f.dir, Revision: f.scan.revision, Heard: c.Heard}

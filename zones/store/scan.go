@@ -1,10 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,26 +12,47 @@ import (
 	"leeward/zones"
 )
 
-// scanner reads a folder again and again and says what has changed.
+// scanner reads a folder again and again and says what has changed. Of what it has delivered it keeps digests only, and
+// it reads and compares only the files that have changed: a small file beside one of a million records costs what a
+// small file costs.
 type scanner struct {
 	dir      string
+	digests  digests
 	files    map[string]*file
-	have     map[zones.Key]zones.Resource // as delivered
-	troubled map[zones.Key]string         // keys delivered with an error, and what it said
+	numbers  map[string]uint32    // of files, given out once
+	names    []string             // files by their numbers
+	homes    homes                // the files that keys are in
+	zones    map[zones.Key]uint64 // digests of Zones as delivered, merged of a master file's and a document's
+	apart    map[zones.Key]uint64 // digests of what was delivered and is in service though no file says so now
+	troubled map[zones.Key]string // keys delivered with an error, and what it said
+	problems zones.Problems       // of all files as they are
 	revision int64
 	accept   time.Time // of AcceptFile when last seen
 	gone     bool      // the folder itself cannot be read
 	started  bool
 	whole    bool // everything there is has been delivered
+
+	work work // of the last read
+}
+
+// work is what a read had to do.
+type work struct {
+	files     int // read
+	resources int // compared, Zones aside
 }
 
 // file is what one file has brought.
 type file struct {
 	prints   map[string]print // of the file and of those it includes
-	docs     []zones.Document // the last good ones
+	number   uint32
+	kept     kept             // the last good resources, but for Zones
+	zones    []zones.Document // the last good Zones
 	problems zones.Problems   // of the newest version
-	spoiled  bool             // the newest version could not be read as a whole: docs are of an older one
+	spoiled  bool             // the newest version could not be read as a whole: what is kept is of an older one
 	unread   bool             // no version could be
+
+	docs  []zones.Document // those of the version just read, until they are delivered; nil otherwise
+	order []uint32         // the document of each entry of kept
 }
 
 // print tells two versions of a file apart without reading them.
@@ -67,6 +86,7 @@ func splitPath(path string) []string {
 // read returns what has changed since the last call, everything the first time that all can be read; again reads files that seem the same
 // too. The error says what is wrong with the folder or with files in it; what is returned beside it is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
+	s.work = work{}
 	entries, err := os.ReadDir(s.dir)
 	if s.gone = err != nil; s.gone {
 		return zones.Batch{Revision: s.revision, Full: false}, fmt.Errorf("folder of resources: %w; what was read before stays in service", err)
@@ -92,8 +112,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 			}
 		}
 	}
-	s.files = files
-	b, problems := s.compare()
+	b := s.compare(files)
 	accept := printOf(filepath.Join(s.dir, AcceptFile)).time
 	touched := accept.After(s.accept)
 	switch {
@@ -115,7 +134,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 		s.accept = accept
 	}
 	s.started = true
-	return b, problems.Err()
+	return b, s.problems.Err()
 }
 
 // changed reports whether the file, or one that it includes, is another than when it was read.
@@ -130,15 +149,21 @@ func (f *file) changed() bool {
 
 // load reads a file. Of one that cannot be read as a whole, the last good version stays.
 func (s *scanner) load(name string, before *file) *file {
+	s.work.files++
 	path := filepath.Join(s.dir, name)
-	f := &file{prints: map[string]print{path: printOf(path)}}
+	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
+	prefix := ""
 	text, err := os.Open(path)
 	if err == nil {
 		defer text.Close()
-		if filepath.Ext(name) == ".zone" {
-			f.docs, f.problems = zones.ReadMasterFile(name, strings.TrimSuffix(name, ".zone"), text, recorder{os.DirFS(s.dir), s.dir, f.prints})
+		if origin, master := strings.CutSuffix(name, ".zone"); master {
+			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{os.DirFS(s.dir), s.dir, f.prints})
+			prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		} else {
+			var twice zones.Problems
 			f.docs, f.problems = zones.ReadDocuments(name, text)
+			f.docs, twice = zones.Merge(f.docs)
+			f.problems = append(f.problems, twice...)
 		}
 	} else {
 		f.problems = zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
@@ -150,10 +175,30 @@ func (s *scanner) load(name string, before *file) *file {
 	}
 	f.unread = f.spoiled && (before == nil || before.unread)
 	if f.spoiled && !f.unread {
-		f.docs = before.docs
+		f.kept, f.zones, f.docs, f.order = before.kept, before.zones, nil, nil
 		f.problems = append(f.problems, keyed(before.problems)...)
+		return f
 	}
+	for _, d := range f.docs {
+		if _, ok := d.Resource.(*zones.Zone); ok {
+			f.zones = append(f.zones, d)
+		}
+	}
+	f.kept, f.order = s.digests.keep(prefix, f.docs)
 	return f
+}
+
+// number returns the file's number in homes.
+func (s *scanner) number(name string) uint32 {
+	n, known := s.numbers[name]
+	if !known {
+		if s.numbers == nil {
+			s.numbers = map[string]uint32{}
+		}
+		n = uint32(len(s.names))
+		s.numbers[name], s.names = n, append(s.names, name)
+	}
+	return n
 }
 
 // keyed returns the problems of which it is known what they are about.
@@ -172,75 +217,4 @@ func (r recorder) Open(name string) (fs.File, error) {
 	path := filepath.Join(r.dir, filepath.FromSlash(name))
 	r.prints[path] = printOf(path)
 	return r.FS.Open(name)
-}
-
-// compare brings all files' documents together and returns how they differ from what was delivered.
-func (s *scanner) compare() (zones.Batch, zones.Problems) {
-	var docs []zones.Document
-	var problems zones.Problems
-	for _, name := range slices.Sorted(maps.Keys(s.files)) {
-		docs, problems = append(docs, s.files[name].docs...), append(problems, s.files[name].problems...)
-	}
-	docs, wrong := zones.Merge(docs)
-	problems = append(problems, wrong...)
-
-	// As long as a file has not been read at all, what there is beside it is not everything: what a copy on disk has
-	// brought must not go.
-	b := zones.Batch{Full: !s.whole}
-	for _, f := range s.files {
-		b.Full = b.Full && !f.unread
-	}
-	s.whole = s.whole || b.Full
-	have := make(map[zones.Key]zones.Resource, len(docs))
-	for _, d := range docs {
-		have[d.Resource.Key()] = d.Resource
-	}
-	troubled := map[zones.Key]string{}
-	for _, p := range problems.Errors() {
-		k := p.Key
-		if k == "" || have[k] != nil { // the file's, or of the second of two documents: the first is in service
-			k = zones.Key("files/" + p.File)
-		}
-		if troubled[k] != "" {
-			troubled[k] += "; "
-		}
-		troubled[k] += p.String()
-	}
-	for k := range troubled {
-		// What cannot be read now keeps its last good version.
-		if was := s.have[k]; was != nil && have[k] == nil {
-			have[k] = was
-		}
-	}
-	for k, r := range have {
-		was := s.have[k]
-		switch {
-		case troubled[k] != "":
-			if troubled[k] != s.troubled[k] || b.Full {
-				b.Changes = append(b.Changes, zones.Change{Key: k, Err: errors.New(troubled[k])})
-			}
-		case b.Full, was == nil, s.troubled[k] != "", was != r && !zones.Same(was, r):
-			b.Changes = append(b.Changes, zones.Change{Key: k, Resource: r})
-		default:
-			have[k] = was
-		}
-	}
-	for k, text := range troubled {
-		if have[k] == nil && (text != s.troubled[k] || b.Full) {
-			b.Changes = append(b.Changes, zones.Change{Key: k, Err: errors.New(text)})
-		}
-	}
-	for k := range s.have {
-		if have[k] == nil && !b.Full {
-			b.Changes = append(b.Changes, zones.Change{Key: k})
-		}
-	}
-	for k := range s.troubled {
-		if troubled[k] == "" && have[k] == nil && s.have[k] == nil && !b.Full {
-			b.Changes = append(b.Changes, zones.Change{Key: k})
-		}
-	}
-	slices.SortFunc(b.Changes, func(a, b zones.Change) int { return strings.Compare(string(a.Key), string(b.Key)) })
-	s.have, s.troubled = have, troubled
-	return b, problems
 }

@@ -25,7 +25,7 @@ type keeper struct {
 
 type job struct {
 	meta      snapshot.Saved
-	resources []zones.Resource
+	resources *zones.Frozen
 }
 
 func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
@@ -40,7 +40,7 @@ func (k *keeper) at(p store.Point) {
 }
 
 // keep takes what is to be written. One goroutine calls it, and close after it.
-func (k *keeper) keep(revision int64, resources []zones.Resource) {
+func (k *keeper) keep(revision int64, resources *zones.Frozen) {
 	k.mu.Lock()
 	cluster := k.point.ClusterID
 	k.mu.Unlock()
@@ -61,7 +61,7 @@ func (k *keeper) run() {
 			k.log.Error("the last good snapshot is not kept on disk", "err", err)
 			continue
 		}
-		k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", len(j.resources), "took", k.now().Sub(began))
+		k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -40,15 +41,15 @@ const Following = "following"
 type LoopOptions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
-	Publish func(server.State)                               // called from the loop; must not block
-	Assign  func(*steer.Program)                             // what to probe or resolve has changed; called from the loop; must not block
-	Geo     *geo.Table                                       // nil: no client's location is known
-	Metrics *Metrics                                         // nil: none
-	Own     string                                           // the vantage of this process: its reports never go stale here
-	Keep    func(revision int64, resources []zones.Resource) // puts the last good on disk; must not block; nil: it is not kept
-	Sources func() []geo.Source                              // of the geo tables, for the status; nil: the table's own
-	Names   func(hostname string) (resolve.Answer, bool)     // what is known of an endpoint's name, for the status; nil: nothing
-	ByClock bool                                             // freshness by the writers' clocks: for one who looks only once
+	Publish func(server.State)                            // called from the loop; must not block
+	Assign  func(*steer.Program)                          // what to probe or resolve has changed; called from the loop; must not block
+	Geo     *geo.Table                                    // nil: no client's location is known
+	Metrics *Metrics                                      // nil: none
+	Own     string                                        // the vantage of this process: its reports never go stale here
+	Keep    func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
+	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
+	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
+	ByClock bool                                          // freshness by the writers' clocks: for one who looks only once
 }
 
 // Loop is the control loop. Its methods may be called from any goroutine.
@@ -75,6 +76,7 @@ type Loop struct {
 	changed   time.Time     // last change of what is to be saved
 	stale     bool          // answers say that they may be old
 	gather    time.Duration // what it took to gather what is saved
+	large     bool          // so much has been applied since the last publishing that memory is to be given back
 
 	state atomic.Pointer[server.State]
 }
@@ -86,6 +88,9 @@ const (
 	saveLatest = 10 * time.Second
 	saveShare  = 50
 )
+
+// largeBatch is after how many changes at once the memory that they took is given back to the system.
+const largeBatch = 100_000
 
 // NewLoop returns a loop that has nothing yet.
 func NewLoop(o LoopOptions) *Loop {
@@ -192,6 +197,10 @@ func (l *Loop) turn(w waiting) time.Time {
 			l.publish(now, nil)
 		}
 		l.assign()
+		if l.large {
+			l.large = false
+			go debug.FreeOSMemory() // what reading and building took is not needed again soon; nothing waits for it
+		}
 	}
 	for _, f := range w.health {
 		f(now, l.board)
@@ -230,11 +239,13 @@ func (l *Loop) turnCondition(c Condition) {
 func (l *Loop) configure(now time.Time, w waiting) bool {
 	var delta zones.Delta
 	build := false
-	for _, b := range w.batches {
-		d := l.catalog.Apply(b)
+	for i, b := range w.batches {
+		d := l.catalog.Consume(b)
 		delta.Revision, delta.Full = l.revision(b, d.Revision), delta.Full || d.Full
 		delta.Keys = append(delta.Keys, d.Keys...)
 		build = true
+		l.large = l.large || len(b.Changes) >= largeBatch
+		w.batches[i] = zones.Batch{} // building needs the memory
 	}
 	if delta.Full {
 		delta.Keys = nil
@@ -428,13 +439,7 @@ func (l *Loop) save(now bool) {
 	}
 	l.unsaved = time.Time{}
 	began := l.o.Now()
-	var all []zones.Resource
-	for _, kind := range zones.Kinds {
-		l.catalog.Each(kind, func(r zones.Resource) bool {
-			all = append(all, r)
-			return true
-		})
-	}
+	all := l.catalog.Freeze()
 	l.gather = l.o.Now().Sub(began)
 	l.o.Keep(l.catalog.Revision(), all)
 }

@@ -96,7 +96,7 @@ func start(t *testing.T) *bench {
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra",
 		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
-		Keep: func(revision int64, rs []zones.Resource) {
+		Keep: func(revision int64, _ *zones.Frozen) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.kept = append(b.kept, revision)
