@@ -37,6 +37,7 @@ var rooms = []room{
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
 	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business of theirs"},
 	{"server/transfer", []string{"server", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them: it decides nothing, and has no store to ask"},
+	{"server/update", []string{"server/wire", "server/tsig", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
 	{"server", []string{"server/wire", "server/rrl", "zones/snapshot", "zones/steer", "geo", "health"}, "a query touches memory only: with no store in reach, etcd cannot be asked on the query path"},
 	{"server/admin", []string{"zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
@@ -57,7 +58,7 @@ var guests = []struct {
 	{"go.etcd.io/etcd/server", []string{"cmd/leeward/embedded"}, true, "half of the binary's size, only for demo: one package, so that noembed leaves it out"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false, "rooms take values, not flags"},
 	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: what decodes stays where it is read"},
-	{"github.com/prometheus", []string{"server", "server/admin", "server/transfer", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
+	{"github.com/prometheus", []string{"server", "server/admin", "server/transfer", "server/update", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
 }
 
 // listed is what go list says of one package.

@@ -150,7 +150,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, followed live, in place of etcd")
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
-	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers, as tsig-keygen writes it; repeatable, read again at SIGHUP")
+	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again at SIGHUP")
 	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
 	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")

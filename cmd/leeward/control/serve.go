@@ -83,6 +83,7 @@ type run struct {
 	geo     *geo.Watcher
 	dns     *server.Server // nil: none
 	desk    *transfer.Desk // transfers; nil: none
+	strange atomic.Bool    // etcd has another history than the one in service
 	prober  *probe.Prober
 	names   *resolve.Resolver
 	looked  atomic.Bool   // hostnames have been looked up once
@@ -108,7 +109,13 @@ func (r *run) assemble() error {
 		if err := r.openDesk(); err != nil {
 			return err
 		}
-		r.dns, err = server.New(server.Options{Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(nil)})
+		updates, err := r.updates()
+		if err != nil {
+			return err
+		}
+		r.dns, err = server.New(server.Options{
+			Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(updates),
+		})
 		if err != nil {
 			return err
 		}
@@ -393,6 +400,7 @@ func (r *run) resume() {
 // follow hands the source's changes to the loop until the context ends.
 func (r *run) follow(ctx context.Context) error {
 	tell := func(c store.Condition) {
+		r.strange.Store(c.State == store.HistoryChanged)
 		if r.keeper != nil && r.etcd != nil {
 			r.keeper.at(r.etcd.Known())
 		}

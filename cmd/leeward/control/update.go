@@ -1,0 +1,45 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"leeward/server"
+	"leeward/server/update"
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+// updates makes what dynamic updates are handed to. Where the resources are files there is nothing to write to, and they are
+// refused.
+func (r *run) updates() (func(context.Context, *server.Exchange), error) {
+	o := update.Options{Keys: r.desk.Keys, Now: time.Now, Log: r.Log, Registerer: r.registry}
+	if r.Etcd != nil {
+		o.Commit = r.commitUpdate
+	}
+	d, err := update.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, x *server.Exchange) {
+		d.Handle(ctx, update.Request{Message: x.Request, Source: x.Source, TCP: x.TCP, Write: x.Write})
+	}, nil
+}
+
+// commitUpdate puts what an update changes into etcd. The guard judges what it deletes: who may update a name is not who may say
+// that everything else that went away went on purpose.
+func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64, error) {
+	if r.strange.Load() {
+		return 0, errors.New("etcd has another history than the one in service; see leeward accept")
+	}
+	done, err := r.etcd.ChangeWithin(ctx, store.Scope(s), func(l *store.Listing) (store.Plan, error) {
+		edits, err := plan(l.Changes)
+		return store.Plan{Edits: edits}, err
+	})
+	if errors.Is(err, store.ErrTooMuch) {
+		err = fmt.Errorf("%w: %w", update.ErrTooMuch, err)
+	}
+	return done.Revision, err
+}

@@ -1,0 +1,250 @@
+package update
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/server/wire"
+	"leeward/zones"
+	"leeward/zones/rr"
+)
+
+// Scope is what an update looks at: keys that are there or not, whole folders below the prefix that end in a slash, and keys
+// that are read as well but may change meanwhile.
+type Scope struct {
+	Keys    []zones.Key
+	Folders []string
+	Beside  []zones.Key
+}
+
+// scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and whether
+// a zone of this server begins between it and the origin.
+func (m *message) scope() Scope {
+	origin := zones.NameText(m.zone.name)
+	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}
+	seen := map[rr.Name]bool{}
+	for _, r := range slices.Concat(m.prerequisites, m.updates) {
+		if seen[r.owner] || !r.owner.Under(m.zone.name) {
+			continue
+		}
+		seen[r.owner] = true
+		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.owner)))
+		s.Folders = append(s.Folders, string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.owner, m.zone.name)+"/")))
+		for n := r.owner; n != m.zone.name; n = n.Parent() {
+			key := zones.KeyOf(zones.KindZone, zones.NameText(n))
+			if !slices.Contains(s.Beside, key) {
+				s.Beside = append(s.Beside, key)
+			}
+		}
+	}
+	return s
+}
+
+// content is what of a zone an update looks at, and what it makes of it.
+type content struct {
+	origin   rr.Name
+	zone     *zones.Zone
+	names    map[rr.Name]map[rr.Type]*set
+	policies map[rr.Name]bool
+	cuts     map[rr.Name]bool // where other zones of this server begin
+	ignored  []string         // what was asked for and RFC 2136 says to pass over
+}
+
+// set is a Record, its data in wire form beside the text.
+type set struct {
+	was  *zones.Record // nil: none
+	ttl  zones.Duration
+	data []datum
+}
+
+type datum struct {
+	text   string
+	folded string
+}
+
+// newContent takes up what was read of a message's scope.
+func newContent(m *message, changes []zones.Change) (*content, error) {
+	c := &content{origin: m.zone.name, names: map[rr.Name]map[rr.Type]*set{}, policies: map[rr.Name]bool{}, cuts: map[rr.Name]bool{}}
+	for _, ch := range changes {
+		kind := ch.Key.Kind()
+		if kind == zones.KindPolicy { // readable or not, the name is its
+			if n, err := rr.ParseName(ch.Key.Name()); err == nil {
+				c.policies[n] = true
+			}
+			continue
+		}
+		if ch.Err != nil {
+			return nil, &Refusal{wire.RcodeServFail, wire.ErrorInvalidData, fmt.Sprintf("%s cannot be read; correct it first", ch.Key)}
+		}
+		switch r := ch.Resource.(type) {
+		case *zones.Zone:
+			n, err := rr.ParseName(r.Origin)
+			if err != nil {
+				return nil, err
+			}
+			if n == c.origin {
+				c.zone = r
+			} else {
+				c.cuts[n] = true
+			}
+		case *zones.Record:
+			made, err := r.Set()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.Key(), err)
+			}
+			s := &set{was: r, ttl: r.TTL}
+			for i, data := range made.Data {
+				s.data = append(s.data, datum{r.Data[i], folded(made.Type, data)})
+			}
+			c.at(made.Owner)[made.Type] = s
+		}
+	}
+	if c.zone == nil {
+		return nil, &Refusal{rcodeNotAuth, wire.ErrorNotAuthoritative, "not a zone of this server"}
+	}
+	return c, nil
+}
+
+// at returns the sets of a name, to be read and written.
+func (c *content) at(n rr.Name) map[rr.Type]*set {
+	if c.names[n] == nil {
+		c.names[n] = map[rr.Type]*set{}
+	}
+	return c.names[n]
+}
+
+// has reports whether there is an RRset. The SOA and NS of the apex are the Zone's; a policy stands for addresses.
+func (c *content) has(n rr.Name, t rr.Type) bool {
+	if s := c.names[n][t]; s != nil && len(s.data) > 0 {
+		return true
+	}
+	if n == c.origin && (t == rr.TypeSOA || t == rr.TypeNS && len(c.zone.Nameservers) > 0) {
+		return true
+	}
+	return c.policies[n] && (t == rr.TypeA || t == rr.TypeAAAA)
+}
+
+// inUse reports whether a name has any RRset (RFC 2136 section 2.4.4): empty non-terminals are not in use.
+func (c *content) inUse(n rr.Name) bool {
+	if n == c.origin || c.policies[n] {
+		return true
+	}
+	for _, s := range c.names[n] {
+		if len(s.data) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// nameservers returns the apex' NS RRset, folded.
+func (c *content) nameservers() (all []string) {
+	for _, ns := range c.zone.Nameservers {
+		if n, err := rr.ParseName(ns); err == nil {
+			all = append(all, string(n))
+		}
+	}
+	return all
+}
+
+// edits returns what has changed, in the order of keys, each record validated by itself and all of them together.
+func (c *content) edits() ([]zones.Edit, error) {
+	var edits []zones.Edit
+	before, after := []zones.Resource{c.zone}, []zones.Resource{c.zone}
+	for n, sets := range c.names {
+		for t, s := range sets {
+			if s.was != nil {
+				before = append(before, s.was)
+			}
+			r := c.record(n, t, s)
+			if r != nil {
+				after = append(after, r)
+			}
+			switch {
+			case r == nil && s.was == nil || r != nil && s.was != nil && zones.Same(r, s.was):
+				continue
+			case r == nil:
+				edits = append(edits, zones.Edit{Key: s.was.Key(), Old: s.was})
+				continue
+			}
+			if p := zones.Validate(r).Errors(); len(p) > 0 {
+				return nil, &Refusal{wire.RcodeRefused, wire.ErrorInvalidData, p[0].String()}
+			}
+			edit := zones.Edit{Key: r.Key(), New: r}
+			if s.was != nil {
+				edit.Old = s.was
+			}
+			edits = append(edits, edit)
+		}
+	}
+	was := zones.Check(zones.Documents(before...))
+	if fresh := zones.Check(zones.Documents(after...)).Beyond(was).Errors(); len(fresh) > 0 {
+		return nil, &Refusal{wire.RcodeRefused, wire.ErrorInvalidData, fresh[0].String()}
+	}
+	slices.SortFunc(edits, func(a, b zones.Edit) int { return cmp.Compare(a.Key, b.Key) })
+	return edits, nil
+}
+
+// record makes the Record of a set, nil if there is nothing in it.
+func (c *content) record(n rr.Name, t rr.Type, s *set) *zones.Record {
+	if len(s.data) == 0 {
+		return nil
+	}
+	r := &zones.Record{Origin: c.zone.Origin, Owner: zones.OwnerIn(n, c.origin), Type: t.String(), TTL: s.ttl}
+	for _, d := range s.data {
+		r.Data = append(r.Data, d.text)
+	}
+	return r
+}
+
+// seconds is a TTL as Records have it. One of 0, which would mean the zone's default there, becomes a second; one with the
+// highest bit set is 0 too (RFC 2181 section 8).
+func seconds(ttl uint32) zones.Duration {
+	if ttl > 1<<31-1 {
+		ttl = 0
+	}
+	return zones.Duration(time.Duration(max(1, ttl)) * time.Second)
+}
+
+// mostText bounds what a log line says of an update, octets.
+const mostText = 1000
+
+// say is edits on one line: what each name loses and gains.
+func say(edits []zones.Edit) string {
+	var b strings.Builder
+	write := func(sign, owner, kind string, data []string) {
+		for _, text := range data {
+			if b.Len() < mostText {
+				fmt.Fprintf(&b, "%s%s %s %s; ", sign, owner, kind, text)
+			}
+		}
+	}
+	for _, e := range edits {
+		old, _ := e.Old.(*zones.Record)
+		made, _ := e.New.(*zones.Record)
+		switch {
+		case old == nil && made != nil:
+			write("+", made.Owner, made.Type, made.Data)
+		case made == nil && old != nil:
+			write("-", old.Owner, old.Type, old.Data)
+		case old != nil:
+			write("-", old.Owner, old.Type, without(old.Data, made.Data))
+			write("+", made.Owner, made.Type, without(made.Data, old.Data))
+			if old.TTL != made.TTL && b.Len() < mostText {
+				fmt.Fprintf(&b, "%s %s ttl %s; ", made.Owner, made.Type, made.TTL)
+			}
+		}
+	}
+	text := strings.TrimSuffix(b.String(), "; ")
+	if len(text) > mostText {
+		text = text[:mostText] + "…"
+	}
+	return text
+}
+
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(others, s) })
+}

@@ -1,0 +1,307 @@
+package update
+
+import (
+	"fmt"
+	"slices"
+
+	"leeward/server/wire"
+	"leeward/zones"
+	"leeward/zones/rr"
+)
+
+// Rcodes of RFC 2136 section 2.2, beside those that wire has.
+const (
+	rcodeYXDomain uint16 = 6
+	rcodeYXRRSet  uint16 = 7
+	rcodeNXRRSet  uint16 = 8
+	rcodeNotAuth  uint16 = 9
+	rcodeNotZone  uint16 = 10
+)
+
+// Refusal is why an update is not made: an RCODE, the INFO-CODE of an Extended DNS Error (RFC 8914), and a text for people.
+type Refusal struct {
+	Rcode uint16
+	Code  uint16
+	Text  string
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+func refuse(rcode, code uint16, format string, args ...any) error {
+	return &Refusal{rcode, code, fmt.Sprintf(format, args...)}
+}
+
+// evaluate does what RFC 2136 section 3 says, in its order, on what was read of the message's scope: prerequisites, permissions,
+// the update section as a whole, then each of its records. Nothing of it is half done: the edits are all, or there is an error.
+func evaluate(m *message, key string, changes []zones.Change) ([]zones.Edit, []string, error) {
+	c, err := newContent(m, changes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !c.zone.Granted(key, "", 0) {
+		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorProhibited, "key %s has no grant in update of zone %s", key, c.zone.Origin)
+	}
+	if c.zone.Transfer != nil && len(c.zone.Transfer.Primaries) > 0 {
+		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorNotSupported, "the zone lives on another primary; update it there")
+	}
+	for _, step := range []func() error{
+		func() error { return c.prerequisites(m.prerequisites) },
+		func() error { return c.permissions(m.updates, key) },
+		func() error { return c.scan(m.updates) },
+		func() error { return c.apply(m.updates, key) },
+	} {
+		if err := step(); err != nil {
+			return nil, nil, err
+		}
+	}
+	edits, err := c.edits()
+	return edits, c.ignored, err
+}
+
+// prerequisites checks RFC 2136 section 3.2.
+func (c *content) prerequisites(rs []record) error {
+	type rrset struct {
+		owner rr.Name
+		typ   rr.Type
+	}
+	values := map[rrset][]string{}
+	var order []rrset
+	for _, r := range rs {
+		switch {
+		case r.ttl != 0:
+			return refuse(wire.RcodeFormErr, 0, "a prerequisite with a TTL")
+		case !r.owner.Under(c.origin):
+			return refuse(rcodeNotZone, 0, "prerequisite: %s is not in zone %s", r.owner, c.zone.Origin)
+		}
+		switch r.class {
+		case classAny, classNone:
+			if len(r.data) > 0 || r.typ != rr.TypeANY && !r.typ.Storable() {
+				return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d with data, or of a type that no zone holds", r.class)
+			}
+			if err := c.exists(r); err != nil {
+				return err
+			}
+		case wire.ClassIN:
+			if err := wellFormed(r); err != nil {
+				return err
+			}
+			if r.owner == c.origin && r.typ == rr.TypeSOA {
+				return refuse(wire.RcodeRefused, wire.ErrorNotSupported, "the SOA is made by the server, and is not compared by value")
+			}
+			k := rrset{r.owner, r.typ}
+			if values[k] == nil {
+				order = append(order, k)
+			}
+			if data := folded(r.typ, r.data); !slices.Contains(values[k], data) {
+				values[k] = append(values[k], data)
+			}
+		default:
+			return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d", r.class)
+		}
+	}
+	for _, k := range order {
+		var there []string
+		if k.owner == c.origin && k.typ == rr.TypeNS {
+			there = c.nameservers()
+		} else if s := c.names[k.owner][k.typ]; s != nil {
+			for _, d := range s.data {
+				there = append(there, d.folded)
+			}
+		}
+		want := values[k]
+		slices.Sort(there)
+		slices.Sort(want)
+		if !slices.Equal(there, want) {
+			return refuse(rcodeNXRRSet, 0, "prerequisite: %s %s is not what it should be", k.owner, k.typ)
+		}
+	}
+	return nil
+}
+
+// exists checks the prerequisites that have no value: RFC 2136 sections 2.4.1, 2.4.3, 2.4.4 and 2.4.5.
+func (c *content) exists(r record) error {
+	switch there, wanted := c.inUse(r.owner), r.class == classAny; {
+	case r.typ == rr.TypeANY && wanted && !there:
+		return refuse(wire.RcodeNXDomain, 0, "prerequisite: %s is not in use", r.owner)
+	case r.typ == rr.TypeANY && !wanted && there:
+		return refuse(rcodeYXDomain, 0, "prerequisite: %s is in use", r.owner)
+	case r.typ == rr.TypeANY:
+		return nil
+	case wanted && !c.has(r.owner, r.typ):
+		return refuse(rcodeNXRRSet, 0, "prerequisite: there is no %s %s", r.owner, r.typ)
+	case !wanted && c.has(r.owner, r.typ):
+		return refuse(rcodeYXRRSet, 0, "prerequisite: there is %s %s", r.owner, r.typ)
+	}
+	return nil
+}
+
+// wellFormed checks a record that has data.
+func wellFormed(r record) error {
+	if !r.typ.Storable() {
+		return refuse(wire.RcodeFormErr, 0, "a record of type %s, which no zone holds", r.typ)
+	}
+	if err := rr.Check(r.typ, r.data); err != nil {
+		return refuse(wire.RcodeFormErr, 0, "%s %s: %v", r.owner, r.typ, err)
+	}
+	return nil
+}
+
+// permissions checks RFC 2136 section 3.3: the grants of the key, and what no grant can give away. Of deleting all that is at a
+// name, apply checks each type.
+func (c *content) permissions(rs []record, key string) error {
+	for _, r := range rs {
+		if !r.owner.Under(c.origin) {
+			return refuse(rcodeNotZone, 0, "%s is not in zone %s", r.owner, c.zone.Origin)
+		}
+		for n := r.owner; n != c.origin; n = n.Parent() {
+			if c.cuts[n] && !(n == r.owner && (r.typ == rr.TypeNS || r.typ == rr.TypeDS)) {
+				return refuse(rcodeNotZone, 0, "%s is in zone %s; update that", r.owner, n)
+			}
+		}
+		t := r.typ
+		if t == rr.TypeANY {
+			t = 0
+		}
+		if err := c.allowed(key, r.owner, t); err != nil {
+			return err
+		}
+		if c.policies[r.owner] && (t == 0 || t == rr.TypeA || t == rr.TypeAAAA || t == rr.TypeCNAME) {
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "policy %s answers for addresses at this name; change the policy, or delete it first", r.owner)
+		}
+	}
+	return nil
+}
+
+func (c *content) allowed(key string, n rr.Name, t rr.Type) error {
+	if c.zone.Granted(key, zones.OwnerIn(n, c.origin), t) {
+		return nil
+	}
+	what := "anything"
+	if t != 0 {
+		what = t.String()
+	}
+	return refuse(wire.RcodeRefused, wire.ErrorProhibited, "key %s has no grant for %s at %s", key, what, n)
+}
+
+// scan checks the form of all records before the first is applied: RFC 2136 section 3.4.1.
+func (c *content) scan(rs []record) error {
+	for _, r := range rs {
+		switch r.class {
+		case wire.ClassIN:
+			if err := wellFormed(r); err != nil {
+				return err
+			}
+		case classAny:
+			if r.ttl != 0 || len(r.data) > 0 || r.typ != rr.TypeANY && !r.typ.Storable() {
+				return refuse(wire.RcodeFormErr, 0, "a deletion of an RRset with a TTL or data, or of a type that no zone holds")
+			}
+		case classNone:
+			if r.ttl != 0 {
+				return refuse(wire.RcodeFormErr, 0, "a deletion with a TTL")
+			}
+			if err := wellFormed(r); err != nil {
+				return err
+			}
+		default:
+			return refuse(wire.RcodeFormErr, 0, "a record of class %d", r.class)
+		}
+	}
+	return nil
+}
+
+// apply does what the records say, one after the other: RFC 2136 section 3.4.2.
+func (c *content) apply(rs []record, key string) error {
+	for _, r := range rs {
+		sets := c.at(r.owner)
+		var err error
+		switch {
+		case r.class == wire.ClassIN:
+			err = c.add(r, sets)
+		case r.class == classNone:
+			err = c.remove(r, sets)
+		case r.typ != rr.TypeANY: // all of an RRset; the apex keeps SOA and NS, which are no Records
+			clearSet(sets[r.typ])
+		default:
+			for t, s := range sets {
+				if len(s.data) > 0 {
+					if err := c.allowed(key, r.owner, t); err != nil {
+						return err
+					}
+				}
+				clearSet(s)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clearSet(s *set) {
+	if s != nil {
+		s.data = nil
+	}
+}
+
+// ignore notes what RFC 2136 passes over without an error.
+func (c *content) ignore(r record, why string) error {
+	c.ignored = append(c.ignored, fmt.Sprintf("%s %s: %s", r.owner, r.typ, why))
+	return nil
+}
+
+// add adds one record: RFC 2136 section 3.4.2.2.
+func (c *content) add(r record, sets map[rr.Type]*set) error {
+	data := folded(r.typ, r.data)
+	if r.owner == c.origin {
+		switch r.typ {
+		case rr.TypeSOA:
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the SOA is made from Zone %s, and its serial follows by itself", c.zone.Origin)
+		case rr.TypeNS:
+			if slices.Contains(c.nameservers(), data) {
+				return nil
+			}
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+		case rr.TypeCNAME:
+			return c.ignore(r, "a CNAME beside other data")
+		}
+	}
+	alone := r.typ == rr.TypeCNAME
+	for t, s := range sets {
+		if len(s.data) > 0 && (t == rr.TypeCNAME) != alone {
+			return c.ignore(r, "a CNAME beside other data")
+		}
+	}
+	text, err := rr.FormatData(r.typ, r.data)
+	if err != nil {
+		return refuse(wire.RcodeFormErr, 0, "%s: %v", r.owner, err)
+	}
+	s := sets[r.typ]
+	if s == nil {
+		s = &set{}
+		sets[r.typ] = s
+	}
+	s.ttl = seconds(r.ttl) // an RRset has one TTL (RFC 2181 section 5.2): the newest
+	if alone || r.typ == rr.TypeDNAME {
+		s.data = nil
+	}
+	if !slices.ContainsFunc(s.data, func(d datum) bool { return d.folded == data }) {
+		s.data = append(s.data, datum{text, data})
+	}
+	return nil
+}
+
+// remove deletes one record: RFC 2136 section 3.4.2.4. The last NS of the apex and the SOA stay, without a word.
+func (c *content) remove(r record, sets map[rr.Type]*set) error {
+	data := folded(r.typ, r.data)
+	if r.owner == c.origin && (r.typ == rr.TypeSOA || r.typ == rr.TypeNS) {
+		if all := c.nameservers(); r.typ == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+		}
+		return c.ignore(r, "the SOA and the last NS of a zone stay")
+	}
+	if s := sets[r.typ]; s != nil {
+		s.data = slices.DeleteFunc(s.data, func(d datum) bool { return d.folded == data })
+	}
+	return nil
+}
