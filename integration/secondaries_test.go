@@ -1,0 +1,223 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const tsigKey = `key "xfer" {
+	algorithm hmac-sha256;
+	secret "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+};
+`
+
+const tsigSecret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// handedOn is a zone that secondaries have, with a policy in it, told to three of them.
+func handedOn(secondaries []string, names int) string {
+	var b strings.Builder
+	b.WriteString("kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\ntransfer:\n  allow: [127.0.0.1 key xfer]\n  notify:\n")
+	for _, s := range secondaries {
+		fmt.Fprintf(&b, "    - %q\n", s+" key xfer")
+	}
+	b.WriteString("---\n{kind: Record, name: example.test/ns1/A, data: [127.0.0.1]}\n")
+	for i := range names {
+		fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/name-%d/TXT, data: ['\"%s\"']}\n", i, strings.Repeat("x", i%200))
+	}
+	return b.String()
+}
+
+// TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are told when it changes, and take the difference.
+func TestSecondaries(t *testing.T) {
+	need(t, "named", "nsd", "knotd", "dig", "kdig")
+	dir := t.TempDir()
+	var secondaries []string
+	for range 3 {
+		secondaries = append(secondaries, fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+	}
+	files := folder(t, map[string]string{"zone.yaml": handedOn(secondaries, 2000), "policy.yaml": policyFile})
+	keys := filepath.Join(dir, "xfer.key")
+	write(t, keys, tsigKey)
+	primary := serve(t, "primary", "--files", files, "--tsig-key", keys)
+	startSecondaries(t, dir, primary.dns, secondaries)
+
+	names := []string{"bind", "nsd", "knot"}
+	has := func(server string, q question, want ...string) error {
+		r, err := ask(nil, server, q)
+		if err != nil {
+			return err
+		}
+		if got := rdata(r); strings.Join(got, " ") != strings.Join(want, " ") {
+			return fmt.Errorf("%s has %q, want %q", q, got, want)
+		}
+		return nil
+	}
+	for i, s := range secondaries {
+		until(t, 60*time.Second, names[i]+" has the zone", func() error {
+			return has(s, question{name: "name-1999.example.test", qtype: dns.TypeTXT, network: "tcp"}, strconv.Quote(strings.Repeat("x", 1999%200)))
+		})
+		if err := has(s, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10", "192.0.2.11"); err != nil {
+			t.Errorf("%s: the policy: %v", names[i], err)
+		}
+	}
+
+	before := served(t, primary, "ixfr", "ixfr")
+	write(t, filepath.Join(files, "zone.yaml"), handedOn(secondaries, 2000)+"---\n{kind: Record, name: example.test/new/TXT, data: ['\"new\"']}\n")
+	for i, s := range secondaries {
+		until(t, 30*time.Second, names[i]+" has the change", func() error {
+			return has(s, question{name: "new.example.test", qtype: dns.TypeTXT}, `"new"`)
+		})
+	}
+	if n := served(t, primary, "ixfr", "ixfr") - before; n < 3 {
+		t.Errorf("%v differences were sent, want one to each of the three", n)
+	}
+	until(t, 30*time.Second, "all have said that they were told", func() error {
+		var s struct {
+			Secondaries []struct {
+				Server, Error string
+				Pending       bool
+			}
+		}
+		if err := primary.status(&s); err != nil {
+			return err
+		}
+		for _, x := range s.Secondaries {
+			if x.Pending || x.Error != "" {
+				return fmt.Errorf("%+v", x)
+			}
+		}
+		if len(s.Secondaries) != 3 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+
+	// What people try by hand.
+	_, port, _ := net.SplitHostPort(primary.dns)
+	if out := must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 || strings.Contains(out, "failed") {
+		t.Errorf("dig AXFR:\n%s", out)
+	}
+	if out := must(t, nil, "kdig", "@127.0.0.1", "-p", port, "-y", "hmac-sha256:xfer:"+tsigSecret, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
+		t.Errorf("kdig AXFR:\n%s", out)
+	}
+	if o := command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.stdout, "Transfer failed") {
+		t.Errorf("without the key: %v", o)
+	}
+	write(t, keys, strings.ReplaceAll(tsigKey, "MDEy", "AAAA"))
+	primary.process.signal(t, syscall.SIGHUP)
+	until(t, 20*time.Second, "the key is another after SIGHUP", func() error {
+		if o := command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(o.stdout, "\tTXT\t") != 2001 {
+			return fmt.Errorf("%v", o)
+		}
+		return nil
+	})
+}
+
+var servedLine = regexp.MustCompile(`leeward_transfer_served_total\{result="(\w+)",type="(\w+)"\} (\d+)`)
+
+// served returns how many transfers of a type have ended so.
+func served(t *testing.T, s *server, kind, result string) int {
+	t.Helper()
+	_, body, err := s.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range servedLine.FindAllStringSubmatch(body, -1) {
+		if m[1] == result && m[2] == kind {
+			n, _ := strconv.Atoi(m[3])
+			return n
+		}
+	}
+	return 0
+}
+
+// startSecondaries starts BIND, NSD and Knot as secondaries of example.test, at those addresses.
+func startSecondaries(t *testing.T, dir, primary string, at []string) {
+	t.Helper()
+	for _, d := range []string{"bind", "nsd", "knot"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, from, _ := net.SplitHostPort(primary)
+	port := func(i int) string { _, p, _ := net.SplitHostPort(at[i]); return p }
+	home := filepath.Join(dir, "bind")
+	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(`options {
+	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
+	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
+	recursion no; notify no; dnssec-validation no; allow-query { any; }; empty-zones-enable no;
+};
+controls {};
+zone "example.test" { type secondary; primaries { 127.0.0.1 port %[3]s key xfer; }; file "example.test.db"; allow-notify { key xfer; }; };
+`, home, port(0), from))
+	home = filepath.Join(dir, "nsd")
+	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(`server:
+	ip-address: 127.0.0.1@%s
+	username: ""
+	server-count: 1
+	database: ""
+	zonesdir: %q
+	xfrdfile: "%[2]s/xfrd"
+	zonelistfile: "%[2]s/zones"
+	pidfile: "%[2]s/pid"
+	xfrdir: %[2]q
+	xfrd-reload-timeout: 0
+remote-control:
+	control-enable: no
+key:
+	name: "xfer"
+	algorithm: hmac-sha256
+	secret: %q
+zone:
+	name: "example.test"
+	zonefile: "example.test.zone"
+	request-xfr: 127.0.0.1@%s xfer
+	allow-notify: 127.0.0.1 xfer
+`, port(1), home, tsigSecret, from))
+	home = filepath.Join(dir, "knot")
+	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(`server:
+  rundir: %q
+  listen: 127.0.0.1@%s
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+log:
+  - target: stderr
+    any: info
+key:
+  - id: xfer
+    algorithm: hmac-sha256
+    secret: %q
+remote:
+  - id: primary
+    address: 127.0.0.1@%s
+    key: xfer
+acl:
+  - id: told
+    address: 127.0.0.1
+    key: xfer
+    action: notify
+database:
+  storage: %[1]q
+zone:
+  - domain: example.test
+    storage: %[1]q
+    master: primary
+    acl: told
+`, home, port(2), tsigSecret, from))
+	start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+	start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf"))
+}
