@@ -31,7 +31,7 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 			return loops, err
 		}
 		loops = append(loops, &batchLoop{
-			fd: fd, address: a, stopping: &s.stopping, worker: s.newWorker(udp), batch: newBatch(),
+			fd: fd, address: a, stopping: &s.last, worker: s.newWorker(udp), batch: newBatch(),
 		})
 	}
 	return loops, nil

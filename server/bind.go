@@ -21,6 +21,12 @@ type listenAddress struct {
 // portTries bounds how many free TCP ports are tried until one is free for UDP too.
 const portTries = 32
 
+// CheckListen returns what is wrong with an entry of Options.Listen, nil if nothing is.
+func CheckListen(text string) error {
+	_, err := readListen(text)
+	return err
+}
+
 // readListen reads "192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1%eth0]:53" or ":53".
 func readListen(text string) (listenAddress, error) {
 	refuse := func(why string) (listenAddress, error) {

@@ -51,7 +51,7 @@ func (s *Server) bindPlain(a netip.AddrPort) ([]packetLoop, error) {
 	once := new(sync.Once)
 	for range s.options.Workers {
 		loops = append(loops, &plainLoop{
-			conn: conn, wildcard: wildcard, stopping: &s.stopping, worker: s.newWorker(udp), once: once,
+			conn: conn, wildcard: wildcard, stopping: &s.last, worker: s.newWorker(udp), once: once,
 		})
 	}
 	return loops, nil

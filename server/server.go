@@ -105,7 +105,8 @@ type Server struct {
 	special *specials                     // nil: Options.Special is
 
 	started  atomic.Bool
-	stopping atomic.Bool
+	stopping atomic.Bool // streams are to end
+	last     atomic.Bool // they have, and datagrams are to end
 
 	mu        sync.Mutex // guards what follows, which Start and Shutdown alone touch
 	addresses []netip.AddrPort
@@ -240,11 +241,19 @@ func (s *Server) Start() error {
 	for _, l := range s.loops {
 		s.running.Go(func() { s.fail(l.run()) })
 	}
+	var streams sync.WaitGroup
 	for _, t := range s.tcp {
-		s.running.Go(func() { s.fail(t.run()) })
+		streams.Go(func() { s.fail(t.run()) })
 	}
 	loops, tcp := s.loops, s.tcp
 	go func() {
+		// Streams take a while to end. A datagram that came meanwhile to a socket that nobody reads any more would have no
+		// answer and no ICMP error either, and its resolver would wait: so datagrams are answered until the last.
+		streams.Wait()
+		s.last.Store(true)
+		for _, l := range loops {
+			l.wake()
+		}
 		s.running.Wait()
 		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has become
 		// another file's.
@@ -296,8 +305,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(failure, s.Shutdown(drain))
 }
 
-// Shutdown stops reading, answers what has been received, closes all sockets and returns nil. When the context ends
-// first, what is left is cut off and the error says so.
+// Shutdown takes in no more streams and lets those that there are end, then stops reading datagrams, answers what has been
+// received, closes all sockets and returns nil. When the context ends first, what is left is cut off and the error says so.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.started.Load() {
 		return nil
@@ -307,9 +316,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.stopping.Store(true)
 		for _, t := range s.tcp {
 			t.wake()
-		}
-		for _, l := range s.loops {
-			l.wake()
 		}
 		s.table.wake()
 	}

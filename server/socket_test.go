@@ -323,6 +323,56 @@ func TestShutdownCutsOffWhoDoesNotRead(t *testing.T) {
 	}
 }
 
+// Datagrams are answered for as long as streams keep the server: nobody's query goes to a socket that is not read.
+func TestDatagramsAreAnsweredToTheLast(t *testing.T) {
+	for name, portable := range paths() {
+		t.Run(name, func(t *testing.T) {
+			defer goleak.VerifyNone(t)
+			s := newServer(t, func(o *Options) { o.Portable = portable; o.Workers = 1 })
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := net.Dial("tcp", s.Addrs()[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			request := frame(t, "huge.example.test.", dns.TypeTXT, 1)
+			for range 500 { // more than any buffer on the way, and it takes only one
+				if _, err := conn.Write(request); err != nil {
+					t.Fatal(err)
+				}
+			}
+			readFrame(t, conn)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			over := make(chan error, 1)
+			go func() { over <- s.Shutdown(ctx) }()
+			for { // until it has begun
+				c, err := net.Dial("tcp", s.Addrs()[0].String())
+				if err != nil {
+					break
+				}
+				c.Close()
+			}
+			for range 10 {
+				if got := addresses(exchange(t, "udp", s.Addrs()[0], question("mail.example.test.", dns.TypeA))); len(got) == 0 {
+					t.Error("an empty answer")
+				}
+			}
+			select {
+			case err := <-over:
+				t.Fatalf("the server did not wait for the stream: %v", err)
+			default:
+			}
+			cancel()
+			if err := <-over; !errors.Is(err, context.Canceled) {
+				t.Errorf("shutdown says %v", err)
+			}
+		})
+	}
+}
+
 func TestServeEndsWithItsContext(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s := newServer(t)

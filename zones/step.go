@@ -45,13 +45,20 @@ func (s *Step) setWeights(weights map[string]int) {
 // PoolNames returns the pools that the policy's rules name, sorted, each once.
 func (p *Policy) PoolNames() []string {
 	var names []string
-	for _, rule := range p.Rules {
-		for _, step := range rule.Failover {
-			for _, w := range step.Pools {
-				names = append(names, w.Pool)
-			}
+	for i := range p.Rules {
+		names = append(names, p.Rules[i].PoolNames()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// PoolNames returns the pools that the rule names, sorted, each once.
+func (r *Rule) PoolNames() []string {
+	names := slices.Clone(r.Nearest)
+	for _, step := range r.Failover {
+		for _, w := range step.Pools {
+			names = append(names, w.Pool)
 		}
-		names = append(names, rule.Nearest...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

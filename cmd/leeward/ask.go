@@ -124,7 +124,23 @@ func (inv *invocation) print(output string, v interface {
 // choose returns which one of flags that exclude each other is given, "" if none is. The command line goes before the
 // environment; two of the same are an error.
 func (inv *invocation) choose(flags *pflag.FlagSet, names ...string) (string, error) {
-	for _, environment := range []bool{false, true} {
+	return inv.one(flags, []bool{false, true}, names)
+}
+
+// prefer is choose for a verb that only asks: where the environment, which is a server's own more often than not, names
+// several, the first of names counts.
+func (inv *invocation) prefer(flags *pflag.FlagSet, names ...string) (string, error) {
+	from, err := inv.one(flags, []bool{false}, names)
+	for _, name := range names {
+		if from == "" && err == nil && flags.Changed(name) {
+			return name, nil
+		}
+	}
+	return from, err
+}
+
+func (inv *invocation) one(flags *pflag.FlagSet, environments []bool, names []string) (string, error) {
+	for _, environment := range environments {
 		var given []string
 		for _, name := range names {
 			if flags.Changed(name) && inv.fromEnv[name] == environment {

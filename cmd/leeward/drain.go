@@ -23,7 +23,7 @@ func newDrain(inv *invocation) *cobra.Command {
 		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint out of answers",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
 		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until it is restored or the time is over.
-Shows first what the others would carry. What would leave a policy with nothing else is refused unless --force is given.`,
+Shows first what the others would carry. What would leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
   leeward drain pool/www-eu --dry-run
   leeward drain endpoint/www-eu/lb-1`,
@@ -170,13 +170,14 @@ func (inv *invocation) drain(ctx context.Context, target string, span time.Durat
 
 // load is what a policy has now, and what is left to carry it without the target.
 type load struct {
-	policy             string
-	endpoints, left    int // healthy and not drained
+	policy             string // with the rule, where only this is meant: "www.example.test rule 2"
+	endpoints, left    int    // healthy and not drained
 	weight, weightLeft int
 	carriers           []string // pools that are left, with their healthy endpoints
 }
 
-// carry works out, for every policy that would lose something, what would be left.
+// carry works out, for every policy that would lose something, what would be left, and names each of its rules that would
+// be left with nothing: the clients of a rule have only its pools, whatever the others have.
 func carry(rs []zones.Resource, target string, status *admin.Status, now time.Time) []load {
 	words := map[string]zones.Word{}
 	regions := map[string]string{}
@@ -218,11 +219,9 @@ func carry(rs []zones.Resource, target string, status *admin.Status, now time.Ti
 	taken := func(e *zones.Endpoint) bool {
 		return target == "region/"+regions[e.Pool] || target == "pool/"+e.Pool || target == "endpoint/"+e.ID()
 	}
-	var loads []load
-	for _, p := range policies {
-		l := load{policy: p.Name}
-		loses := false
-		for _, pool := range p.PoolNames() {
+	weigh := func(name string, of []string) (l load, loses bool) {
+		l.policy = name
+		for _, pool := range of {
 			left := 0
 			for _, e := range pools[pool] {
 				out := taken(e)
@@ -242,8 +241,19 @@ func carry(rs []zones.Resource, target string, status *admin.Status, now time.Ti
 				l.carriers = append(l.carriers, fmt.Sprintf("%s (%d)", pool, left))
 			}
 		}
+		return l, loses
+	}
+	var loads []load
+	for _, p := range policies {
+		whole, loses := weigh(p.Name, p.PoolNames())
 		if loses {
-			loads = append(loads, l)
+			loads = append(loads, whole)
+		}
+		for i := 0; loses && whole.left > 0 && i < len(p.Rules); i++ {
+			rule, loses := weigh(fmt.Sprintf("%s rule %d", p.Name, i+1), p.Rules[i].PoolNames())
+			if loses && rule.left == 0 {
+				loads = append(loads, rule)
+			}
 		}
 	}
 	return loads

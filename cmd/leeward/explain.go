@@ -32,7 +32,7 @@ report of health, from etcd with the newest reports there.`,
 			if len(args) > 1 {
 				qtype = args[1]
 			}
-			from, err := inv.choose(cmd.Flags(), "admin", "etcd", "files")
+			from, err := inv.prefer(cmd.Flags(), "admin", "etcd", "files")
 			switch {
 			case err != nil:
 				return err

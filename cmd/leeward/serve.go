@@ -120,6 +120,11 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			if len(listen) == 0 {
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
 			}
+			for _, text := range listen {
+				if err := server.CheckListen(text); err != nil {
+					return misused("--%w", err)
+				}
+			}
 			if !cmd.Flags().Changed("rrl") {
 				exempt = append(exempt, "127.0.0.0/8", "::1/128") // nobody elsewhere can forge these, and who asks is an operator or a test
 			}

@@ -257,6 +257,7 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--rrl", "-1"}, "--rrl"},
 		{[]string{"serve", "--files", dir, "--rrl-slip", "101"}, "--rrl-slip"},
 		{[]string{"serve", "--files", dir, "--rrl-exempt", "192.0.2.0/33"}, "--rrl-exempt"},
+		{[]string{"serve", "--files", dir, "--listen", "127.0.0.1"}, "--listen"},
 		{[]string{"serve", "--files", dir, "--id", "a/b"}, "--id"},
 		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
@@ -310,5 +311,23 @@ func TestServeChaos(t *testing.T) {
 			}
 		}
 		s.end()
+	}
+}
+
+// A shell or a unit file that has a server's own environment names etcd and the admin interface: who asks is told by the
+// server.
+func TestEnvironmentOfAServer(t *testing.T) {
+	env := []string{"LEEWARD_ETCD=http://127.0.0.1:1", "LEEWARD_ADMIN=127.0.0.1:2", "LEEWARD_ETCD_TIMEOUT=1s"}
+	for _, args := range [][]string{{"status"}, {"explain", "www.example.test", "--client", "192.0.2.1"}} {
+		var out, errs bytes.Buffer
+		status := run(t.Context(), args, env, strings.NewReader(""), &out, &errs)
+		if status != 1 || !strings.Contains(errs.String(), "no server's admin interface at http://127.0.0.1:2") {
+			t.Errorf("leeward %s: exit status %d, %q", strings.Join(args, " "), status, errs.String())
+		}
+		errs.Reset()
+		status = run(t.Context(), append(args, "--etcd", "http://127.0.0.1:3"), env, strings.NewReader(""), &out, &errs)
+		if status != 1 || !strings.Contains(errs.String(), "http://127.0.0.1:3") {
+			t.Errorf("leeward %s with --etcd: exit status %d, %q", strings.Join(args, " "), status, errs.String())
+		}
 	}
 }

@@ -28,7 +28,7 @@ then told by the clocks of those who wrote it.`,
   leeward status --watch --admin http://10.0.0.1:8053 --admin-token-file token
   leeward status --etcd http://127.0.0.1:2379 -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := inv.choose(cmd.Flags(), "etcd", "admin")
+			from, err := inv.prefer(cmd.Flags(), "admin", "etcd")
 			switch {
 			case err != nil:
 				return err

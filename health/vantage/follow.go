@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 
 	"leeward/health"
 )
@@ -17,8 +18,8 @@ import (
 // Follow calls back with all that etcd holds of other vantages, and then with every change, in order and from one
 // goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory.
 //
-// A watch that ends, falls behind a compaction or is silent for too long is begun anew with a list, which also tells what
-// has gone meanwhile.
+// A watch that ends, falls behind a compaction, loses its connection or is silent for too long is begun anew with a list,
+// which also tells what has gone meanwhile.
 func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	w := &follower{
 		link: l, tell: f,
@@ -139,6 +140,14 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	o := &w.link.options
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	// The client would resume a watch by itself over a new connection, perhaps to an etcd made anew, whose revisions are
+	// lower: that one would answer every request for progress and tell of no change until it had counted that far.
+	lost := make(chan struct{})
+	conn := o.Client.ActiveConnection()
+	go func() {
+		defer close(lost)
+		conn.WaitForStateChange(ctx, connectivity.Ready)
+	}()
 	watcher := clientv3.NewWatcher(o.Client) // its own stream, which can be given up
 	defer watcher.Close()
 	changes := watcher.Watch(ctx, w.from, clientv3.WithRange(w.end), clientv3.WithRev(revision+1), clientv3.WithProgressNotify())
@@ -152,6 +161,11 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 		select {
 		case <-ctx.Done():
 			return heard, ctx.Err()
+		case <-lost:
+			if ctx.Err() != nil {
+				return heard, ctx.Err()
+			}
+			return heard, errors.New("the connection was lost")
 		case <-silence.C:
 			return heard, fmt.Errorf("the watch was silent for %s", o.Silence)
 		case <-ask.C:
@@ -169,6 +183,10 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 			}
 			if err := r.Err(); err != nil {
 				return heard, fmt.Errorf("watching reports: %w", err)
+			}
+			if r.Header.ClusterId != w.cluster || r.Header.Revision < revision {
+				// Another history, or a member that lags behind the one that was read: the list tells which.
+				return false, errors.New("etcd is not where it was when all reports were read")
 			}
 			heard = true
 			silence.Reset(o.Silence)

@@ -141,6 +141,27 @@ func TestEtcdStopsAndStarts(t *testing.T) {
 	wait(t, "fra to be connected", func() bool { return fra.Status().Connected && fra.Status().Unwritten == 0 })
 }
 
+// An etcd is put in etcd's place whose revisions have begun anew: a watch that went on where it was would hear that all is
+// well and nothing more.
+func TestEtcdIsMadeAnew(t *testing.T) {
+	e := startEtcd(t)
+	client := e.dial()
+	for range 100 { // so that the new one takes long to count this far
+		put(t, client, "/leeward/regions/eu", "{}")
+	}
+	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Silence = time.Minute })
+	as := assign("www-eu/lb-1")
+	fra.Assign(as)
+	lon.board.Assign(as)
+	fra.Report(report("www-eu/lb-1", health.Up))
+	lon.awaitState(target("www-eu/lb-1"), health.Up)
+	e.stop()
+	e.folder = t.TempDir()
+	e.start()
+	fra.Report(report("www-eu/lb-1", health.Down))
+	lon.awaitState(target("www-eu/lb-1"), health.Down)
+}
+
 // A connection falls silent without an error. The watch is given up and begun anew, and what was missed is delivered.
 func TestSilentWatch(t *testing.T) {
 	e := startEtcd(t)

@@ -152,15 +152,25 @@ type Secondary struct {
 	Error   string    `json:"error,omitempty"`   // why it could not be told
 }
 
-// Problem is a resource whose newest version is not in service, and why.
+// Problem is what is wrong with the newest version of a resource, and what is in service meanwhile.
 type Problem struct {
 	Resource string `json:"resource"` // its key: "pools/www-eu"
-	File     string `json:"file,omitempty"`
-	Line     int    `json:"line,omitempty"`
-	Field    string `json:"field,omitempty"`
-	Revision int64  `json:"revision,omitempty"`
-	Message  string `json:"message"`
+	// InService is InServiceNewest where nothing better has been there: a new policy that names a missing pool has its
+	// other pools, a policy whose monitor has got slower has its TTL.
+	InService string `json:"inService"`
+	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"`
+	Field     string `json:"field,omitempty"`
+	Revision  int64  `json:"revision,omitempty"`
+	Message   string `json:"message"`
 }
+
+// What a Problem leaves in service.
+const (
+	InServiceNewest = "newest"    // this version, as far as it goes
+	InServiceOlder  = "last good" // the version before
+	InServiceNone   = "nothing"   // the resource has no version that could be
+)
 
 // Held is a removal that the guard holds back until somebody accepts it.
 type Held struct {

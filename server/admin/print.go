@@ -26,7 +26,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.overrides()},
 		{"", s.geo()},
 		{"", s.secondaries()},
-		{"Problems: the newest version of these is not in service", s.problems()},
+		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
 		{"Held back: `leeward accept` lets these go", s.held()},
 	}
 	first := true
@@ -229,7 +229,7 @@ func (s *Status) secondaries() *Table {
 }
 
 func (s *Status) problems() *Table {
-	t := &Table{}
+	t := &Table{Heads: []string{"RESOURCE", "IN SERVICE", "WHAT IS WRONG"}}
 	for _, p := range s.Problems {
 		where := p.Resource
 		if p.File != "" {
@@ -238,7 +238,7 @@ func (s *Status) problems() *Table {
 		if p.Field != "" {
 			where += " " + p.Field
 		}
-		t.Add(Cell{where, Bold}, Cell{Text: p.Message})
+		t.Add(Cell{where, Bold}, Cell{Text: p.InService}, Cell{Text: p.Message})
 	}
 	return t
 }

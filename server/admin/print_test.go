@@ -30,7 +30,7 @@ func TestPrintStatus(t *testing.T) {
 				{Vantage: "fra", State: "down", Fresh: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12},
 			}},
 		}}},
-		Problems: []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", Message: "no pool \"x\""}},
+		Problems: []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
 	}
 	var b strings.Builder
 	if err := s.Print(&b, false); err != nil {
@@ -55,8 +55,9 @@ www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  
 OVERRIDE     STATE  LEFT            REASON
 pool/www-us  drain  until restored  bad?[31m text
 
-Problems: the newest version of these is not in service
-policies/www.example.test rules[0]  no pool "x"
+Problems: what is wrong with the newest version, and which one is in service
+RESOURCE                            IN SERVICE  WHAT IS WRONG
+policies/www.example.test rules[0]  last good   no pool "x"
 `
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)

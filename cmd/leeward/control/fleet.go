@@ -83,6 +83,6 @@ func (f *fleet) add(s *admin.Status) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.problems)) {
 		e := f.problems[key]
-		s.Problems = append(s.Problems, admin.Problem{Resource: key, Revision: e.Revision, Message: e.Problem})
+		s.Problems = append(s.Problems, admin.Problem{Resource: key, InService: admin.InServiceOlder, Revision: e.Revision, Message: e.Problem})
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"leeward/health"
 	"leeward/health/resolve"
 	"leeward/server"
+	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -272,7 +273,10 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		return false
 	}
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
+	wrong, held := l.wrong, l.held
 	l.wrong, l.held = append(l.catalog.Problems().Errors(), l.built...), l.catalog.Held()
+	l.complain(l.wrong.Beyond(wrong), wrong)
+	l.tellHeld(held)
 	return true
 }
 
@@ -361,7 +365,7 @@ func (l *Loop) publish(at time.Time, turned []health.Target) {
 	}
 }
 
-// mostTold is how many turned verdicts are logged one by one: of more, a storm, only the number.
+// mostTold is how many turned verdicts, or new problems, are logged one by one: of more, a storm, only the number.
 const mostTold = 20
 
 func (l *Loop) tell(turned []health.Target) {
@@ -378,6 +382,53 @@ func (l *Loop) tell(turned []health.Target) {
 	for _, t := range turned {
 		v := l.board.Verdict(t)
 		l.o.Log.Info("verdict", "endpoint", t.Endpoint, "address", t.Address, "state", v.State.String(), "why", v.Why)
+	}
+}
+
+// complain logs what has become wrong since before, and that nothing is any more.
+func (l *Loop) complain(found, before zones.Problems) {
+	switch {
+	case len(found) > mostTold:
+		l.o.Log.Warn("resources have problems, see the status", "new", len(found), "problems", len(l.wrong))
+	case len(l.wrong) == 0 && len(before) > 0:
+		l.o.Log.Info("no resource has a problem any more")
+	default:
+		for i := range found {
+			p := &found[i]
+			l.o.Log.Warn("a resource has a problem", "resource", string(p.Key), "field", p.Field, "message", p.Message,
+				"in service", l.inService(p), "revision", p.Revision)
+		}
+	}
+}
+
+// inService tells which version of the resource is in service while the newest has that problem.
+func (l *Loop) inService(p *zones.Problem) string {
+	if p.Key.Kind() == "" { // a file that cannot be read
+		return admin.InServiceOlder
+	}
+	switch l.catalog.VersionOf(p.Key) {
+	case 0:
+		return admin.InServiceNone
+	case p.Revision:
+		return admin.InServiceNewest
+	}
+	return admin.InServiceOlder
+}
+
+// tellHeld logs that the guard holds back what it did not before, and that it holds back nothing any more.
+func (l *Loop) tellHeld(before []zones.Held) {
+	known := make(map[zones.Key]bool, len(before))
+	for _, h := range before {
+		known[h.Key] = true
+	}
+	for _, h := range l.held {
+		if !known[h.Key] {
+			l.o.Log.Warn("removals are held back until leeward accept", "held", len(l.held), "first", string(h.Key), "why", h.Why)
+			return
+		}
+	}
+	if len(l.held) == 0 && len(before) > 0 {
+		l.o.Log.Info("nothing is held back any more")
 	}
 }
 

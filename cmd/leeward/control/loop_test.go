@@ -1,9 +1,12 @@
 package control_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -11,9 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"leeward/cmd/leeward/control"
 	"leeward/health"
 	"leeward/server"
+	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/steer"
 )
@@ -87,13 +93,14 @@ type bench struct {
 	published []server.State
 	assigned  []health.Assignment
 	kept      []int64
+	log       bytes.Buffer // read once the loop rests
 }
 
 // start runs a loop in the bubble of synctest.
 func start(t *testing.T) *bench {
 	b := &bench{t: t}
 	b.Loop = control.NewLoop(control.LoopOptions{
-		Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra",
+		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Now: time.Now, Own: "fra",
 		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
 		Keep: func(revision int64, _ *zones.Frozen) {
@@ -170,6 +177,68 @@ func TestChangesReachAnswers(t *testing.T) {
 		}
 		if r := b.State().Snapshot.Revision(); r != 6 {
 			t.Errorf("revision %d, want 6", r)
+		}
+	})
+}
+
+// What is wrong with a newest version is logged when it comes, and the status says what is in service meanwhile.
+func TestProblemsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, `
+kind: Pool
+name: www-us
+region: nowhere
+---
+kind: Policy
+name: half.example.test
+rules: [{failover: [www-eu, www-ap]}]
+---
+kind: Record
+name: example.test/www/TXT
+data: [ok]
+`, 6)})
+		b.Batch(zones.Batch{Revision: 7, Changes: []zones.Change{{Key: "zones/other.test", Err: errors.New("not JSON"), Revision: 7}}})
+		synctest.Wait()
+		got := map[string]string{}
+		if err := b.Do(t.Context(), func(i control.Inside) {
+			for _, p := range i.Status(time.Now()).Problems {
+				got[p.Resource] = p.InService
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{
+			"pools/www-us": admin.InServiceOlder, "policies/half.example.test": admin.InServiceNewest, "zones/other.test": admin.InServiceNone,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+		for key, service := range want {
+			line := regexp.MustCompile("level=WARN .*resource=" + regexp.QuoteMeta(key) + ` .*"in service"="?` + service)
+			if n := len(line.FindAllString(b.log.String(), -1)); n != 1 {
+				t.Errorf("%s is logged %d times, want once:\n%s", key, n, &b.log)
+			}
+		}
+
+		// The guard keeps the policies; and put right, nothing is wrong.
+		b.Batch(zones.Batch{Revision: 8, Changes: append(changes(t, resources, 8),
+			zones.Change{Key: "zones/other.test", Revision: 8},
+			zones.Change{Key: "policies/half.example.test", Revision: 8})})
+		synctest.Wait()
+		if !strings.Contains(b.log.String(), "no resource has a problem any more") {
+			t.Errorf("%s", &b.log)
+		}
+		b.Batch(zones.Batch{Revision: 9, Changes: []zones.Change{{Key: "policies/www.example.test", Revision: 9}}})
+		synctest.Wait()
+		if !strings.Contains(b.log.String(), "held=1 first=policies/www.example.test") {
+			t.Errorf("%s", &b.log)
+		}
+		b.Batch(zones.Batch{Revision: 10, Accepted: 10})
+		synctest.Wait()
+		if !strings.Contains(b.log.String(), "nothing is held back any more") {
+			t.Errorf("%s", &b.log)
 		}
 	})
 }

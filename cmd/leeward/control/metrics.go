@@ -39,7 +39,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 	m := &Metrics{
 		regions: map[health.Target]string{}, isDown: map[health.Target]bool{}, numbers: map[string]*[2]int{},
 		revision: gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
-		problems: gauge("leeward_problems", "Resources' fields whose newest version is not in service."),
+		problems: gauge("leeward_problems", "What is wrong with newest versions of resources: most are not in service."),
 		held:     gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
 		source:   vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
 		down:     vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),

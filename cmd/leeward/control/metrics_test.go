@@ -42,7 +42,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		const help = `
-# HELP leeward_problems Resources' fields whose newest version is not in service.
+# HELP leeward_problems What is wrong with newest versions of resources: most are not in service.
 # TYPE leeward_problems gauge
 # HELP leeward_snapshot_age_seconds Time since the snapshot was last known to be the newest; 0 while the source is followed.
 # TYPE leeward_snapshot_age_seconds gauge

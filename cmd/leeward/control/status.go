@@ -58,6 +58,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	for _, p := range l.wrong {
 		s.Problems = append(s.Problems, admin.Problem{
 			Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision, Message: p.Message,
+			InService: l.inService(&p),
 		})
 	}
 	for _, h := range l.held {
