@@ -142,7 +142,7 @@ func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]
 			sets = binary.BigEndian.AppendUint32(sets, uint32(len(x.wire)))
 			sets = append(sets, x.wire...)
 		}
-		d.count = uint16(len(d.sets))
+		d.count, d.cut, d.turn = uint16(len(d.sets)), now.cut, now.turn
 		s.add(d.node, []byte(d.name), sets)
 	}
 	s.arena, s.nodes = slices.Clip(s.arena), slices.Clip(s.nodes)

@@ -132,16 +132,14 @@ func (z *zone) hider(name []byte, above []uint8, found int, sh *shard, n *node) 
 				continue
 			}
 		}
-		if t.cuts > 0 {
-			if count, wire := csh.set(c, uint16(rr.TypeNS)); wire != nil {
-				return hiding{at, rr.TypeNS, Set{Wire: wire, Count: count, Owner: at}}
+		typ := rr.TypeNS
+		if !c.cut {
+			if typ = rr.TypeDNAME; !c.turn || i == 0 {
+				continue
 			}
 		}
-		if t.turns > 0 && i > 0 {
-			if count, wire := csh.set(c, uint16(rr.TypeDNAME)); wire != nil {
-				return hiding{at, rr.TypeDNAME, Set{Wire: wire, Count: count, Owner: at}}
-			}
-		}
+		count, wire := csh.set(c, uint16(typ))
+		return hiding{at, typ, Set{Wire: wire, Count: count, Owner: at}}
 	}
 	return hiding{at: -1}
 }
@@ -183,7 +181,8 @@ func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer)
 		a.Answer = Set{Wire: b[setHead : setHead+length], Count: int(binary.BigEndian.Uint16(b[2:]))}
 		return
 	}
-	if count, wire := sh.set(n, uint16(rr.TypeCNAME)); wire != nil {
+	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the alias itself.
+	if count, wire := sh.set(n, uint16(rr.TypeCNAME)); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
 		a.lower = appendLower(a.lower[:0], wire[recordHead:])
 		a.Outcome, a.Answer, a.Target = Alias, Set{Wire: wire, Count: count}, a.lower
 		return

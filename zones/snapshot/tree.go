@@ -39,6 +39,8 @@ type node struct {
 	kids   uint32 // names one label below that exist
 	policy int32  // number of the policy that steers A and AAAA; -1: none
 	count  uint16 // of sets
+	cut    bool   // it has NS, and is not the apex
+	turn   bool   // it has a DNAME
 }
 
 // setHead is the length of what stands before a set's wire form: type, count (two bytes each) and length (four).
