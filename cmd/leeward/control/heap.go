@@ -7,7 +7,7 @@ import (
 )
 
 // The rule of the heap: as long as what is live is small, garbage may be as much again, as Go has it; from largeHeap on
-// only two fifths of it. A million records then take a third less memory, and as next to none of them is a pointer, collecting
+// only two fifths of it. A million records then take a third less memory, and as next to nothing of them is a pointer, collecting
 // more often costs little.
 const (
 	largeHeap    = 128 << 20 // octets
@@ -16,18 +16,19 @@ const (
 )
 
 // SteadyHeap has the garbage collector of this process follow the rule from now on. An operator who has set GOGC or
-// GOMEMLIMIT knows better: nothing is done then.
-func SteadyHeap(getenv func(string) string) {
+// GOMEMLIMIT knows better: nothing is done then, and false is returned.
+func SteadyHeap(getenv func(string) string) bool {
 	if getenv("GOGC") != "" || getenv("GOMEMLIMIT") != "" {
-		return
+		return false
 	}
-	h := &heapRule{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, percent: smallPercent, due: make(chan struct{}, 1)}
+	h := newHeapRule()
 	go func() {
 		for range h.due {
 			h.follow()
 		}
 	}()
 	h.watch()
+	return true
 }
 
 // heapRule looks at the heap after each collection.
@@ -35,6 +36,10 @@ type heapRule struct {
 	sample  []metrics.Sample
 	percent int
 	due     chan struct{}
+}
+
+func newHeapRule() *heapRule {
+	return &heapRule{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, percent: smallPercent, due: make(chan struct{}, 1)}
 }
 
 // watch leaves an object that nothing holds: that it is collected tells that there was a collection.
