@@ -1,0 +1,254 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const updateSecret = "dXBkYXRlcyBhcmUgc2lnbmVkIHdpdGggdGhpcyBrZXk="
+
+const updateResources = `
+kind: Zone
+name: example.test
+nameservers: [ns1.example.test]
+update:
+  - {key: admin, names: ["**"], types: [ANY]}
+  - {key: certbot, names: ["_acme-challenge.**"], types: [TXT]}
+---
+kind: Record
+name: example.test/ns1/A
+data: [192.0.2.1]
+---
+kind: Record
+name: example.test/www/A
+ttl: 300s
+data: [192.0.2.10]
+---
+kind: Region
+name: here
+---
+kind: Pool
+name: p
+region: here
+---
+kind: Endpoint
+name: p/e
+addresses: [192.0.2.80]
+---
+kind: Policy
+name: steered.example.test
+rules: [{failover: [p]}]
+`
+
+// updated is servers on one etcd that take updates.
+type updated struct{ servers []*server }
+
+func startUpdated(t *testing.T, servers int) *updated {
+	t.Helper()
+	need(t, "nsupdate")
+	e := startEtcd(t)
+	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-")
+	dir := t.TempDir()
+	u := &updated{}
+	var all strings.Builder
+	for _, name := range []string{"admin", "certbot", "nobody"} {
+		fmt.Fprintf(&all, "key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", name, updateSecret)
+	}
+	write(t, filepath.Join(dir, "keys"), all.String())
+	for i := range servers {
+		u.servers = append(u.servers, serve(t, fmt.Sprintf("s%d", i), "--etcd", e.client, "--tsig-key", filepath.Join(dir, "keys")))
+	}
+	for _, s := range u.servers {
+		expect(t, 20*time.Second, s.dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
+	}
+	return u
+}
+
+// nsupdate has a program send commands, signed with a key, to a server.
+func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands string) outcome {
+	t.Helper()
+	_, port, err := net.SplitHostPort(u.servers[i].dns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv := []string{program}
+	switch key {
+	case "":
+	case "forged":
+		argv = append(argv, "-y", "hmac-sha256:admin:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	default:
+		argv = append(argv, "-y", "hmac-sha256:"+key+":"+updateSecret)
+	}
+	return command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone example.test\n%s\nsend\n", port, commands), argv...)
+}
+
+func TestNsupdate(t *testing.T) {
+	u := startUpdated(t, 1)
+	programs := []string{"nsupdate"}
+	if _, err := exec.LookPath("knsupdate"); err == nil {
+		programs = append(programs, "knsupdate")
+	}
+	for _, program := range programs {
+		t.Run(program, func(t *testing.T) {
+			name := program + ".example.test"
+			step := func(key, commands, failure string) {
+				t.Helper()
+				o := u.nsupdate(t, program, 0, key, commands)
+				if failure == "" && o.code != 0 || failure != "" && (o.code == 0 || !strings.Contains(o.stdout+o.stderr, failure)) {
+					t.Errorf("%s with key %q, want %q: %v", commands, key, failure, o)
+				}
+			}
+			answers := func(name string, qtype uint16, want ...string) {
+				t.Helper()
+				expect(t, 10*time.Second, u.servers[0].dns, question{name: name, qtype: qtype}, want...)
+			}
+			step("admin", "update add "+name+" 60 A 192.0.2.20\nupdate add "+name+" 60 A 192.0.2.21", "")
+			answers(name, dns.TypeA, "192.0.2.20", "192.0.2.21")
+			step("admin", "update delete "+name+" A 192.0.2.20", "")
+			answers(name, dns.TypeA, "192.0.2.21")
+
+			step("admin", "prereq nxdomain "+name+"\nupdate add "+name+" 60 TXT no", "YXDOMAIN")
+			step("admin", "prereq yxdomain nowhere.example.test\nupdate add "+name+" 60 TXT no", "NXDOMAIN")
+			step("admin", "prereq nxrrset "+name+" A\nupdate add "+name+" 60 TXT no", "YXRRSET")
+			step("admin", "prereq yxrrset "+name+" AAAA\nupdate add "+name+" 60 TXT no", "NXRRSET")
+			step("admin", "prereq yxrrset "+name+" A 192.0.2.99\nupdate add "+name+" 60 TXT no", "NXRRSET")
+			step("admin", "prereq yxrrset "+name+" A 192.0.2.21\nprereq nxrrset "+name+" TXT\nupdate add "+name+" 60 TXT yes", "")
+			answers(name, dns.TypeTXT, `"yes"`)
+			answers(name, dns.TypeA, "192.0.2.21")
+
+			step("admin", "update add steered.example.test 60 A 192.0.2.20", "REFUSED")
+			step("admin", "update add example.test 60 NS ns9.example.test", "REFUSED")
+			step("nobody", "update add "+name+" 60 TXT no", "REFUSED")
+			step("certbot", "update add "+name+" 60 TXT no", "REFUSED")
+			step("stranger", "update add "+name+" 60 TXT no", "BADKEY")
+			step("forged", "update add "+name+" 60 TXT no", "BADSIG")
+			step("", "update add "+name+" 60 TXT no", "REFUSED")
+			answers("steered.example.test", dns.TypeA, "192.0.2.80")
+
+			// What lego and certbot do for a certificate of example.test and *.example.test.
+			challenge := "_acme-challenge.example.test"
+			step("certbot", "update delete "+challenge+" TXT\nupdate add "+challenge+" 120 TXT first", "")
+			step("certbot", "update add "+challenge+" 120 TXT second", "")
+			answers(challenge, dns.TypeTXT, `"first"`, `"second"`)
+			step("certbot", "update delete "+challenge+" TXT first", "")
+			step("certbot", "update delete "+challenge+" TXT", "")
+			answers(challenge, dns.TypeTXT, "NXDOMAIN")
+
+			step("admin", "update delete "+name, "")
+			answers(name, dns.TypeA, "NXDOMAIN")
+		})
+	}
+
+	t.Run("the serial follows", func(t *testing.T) {
+		serial := func() uint32 {
+			m, err := ask(nil, u.servers[0].dns, question{name: "example.test", qtype: dns.TypeSOA})
+			if err != nil || len(m.Answer) != 1 {
+				t.Fatalf("SOA: %v, %v", m, err)
+			}
+			return m.Answer[0].(*dns.SOA).Serial
+		}
+		before := serial()
+		if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add serial.example.test 60 A 192.0.2.1"); o.code != 0 {
+			t.Fatal(o)
+		}
+		until(t, 10*time.Second, "the serial grows", func() error {
+			if now := serial(); now <= before {
+				return fmt.Errorf("it is %d after %d", now, before)
+			}
+			return nil
+		})
+	})
+
+	t.Run("a clock that is an hour behind", func(t *testing.T) {
+		m := new(dns.Msg).SetUpdate("example.test.")
+		m.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Add(-time.Hour).Unix())
+		c := dns.Client{TsigSecret: map[string]string{"admin.": updateSecret}}
+		r, _, _ := c.Exchange(m, u.servers[0].dns)
+		if r == nil || r.Rcode != dns.RcodeNotAuth || r.IsTsig() == nil || r.IsTsig().Error != dns.RcodeBadTime {
+			t.Errorf("%v, want NOTAUTH with BADTIME", r)
+		}
+	})
+
+	t.Run("metrics", func(t *testing.T) {
+		_, text, err := u.servers[0].get("/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rcode := range []string{"NOERROR", "REFUSED", "NOTAUTH", "YXRRSET"} {
+			if !strings.Contains(text, `leeward_update_total{rcode="`+rcode+`"}`) {
+				t.Errorf("no count of %s", rcode)
+			}
+		}
+		log := u.servers[0].process.out.String()
+		if !strings.Contains(log, "key=admin") && !strings.Contains(log, `"key":"admin"`) {
+			t.Errorf("no update in the log:\n%s", u.servers[0].process.out.tail(5))
+		}
+	})
+}
+
+// TestUpdateTwoServers: two servers are updated at once, in the same RRset too, and nothing is lost.
+func TestUpdateTwoServers(t *testing.T) {
+	u := startUpdated(t, 2)
+	const each = 100
+	var wg sync.WaitGroup
+	outcomes := make([]outcome, len(u.servers))
+	var want []string
+	for i := range u.servers {
+		var b strings.Builder
+		for k := range each {
+			if k > 0 {
+				b.WriteString("send\n")
+			}
+			fmt.Fprintf(&b, "update add shared.example.test 60 TXT %d-%d\nupdate add own-%d-%d.example.test 60 A 192.0.2.%d\n", i, k, i, k, k)
+			want = append(want, fmt.Sprintf(`"%d-%d"`, i, k))
+		}
+		wg.Go(func() { outcomes[i] = u.nsupdate(t, "nsupdate", i, "admin", b.String()) })
+	}
+	wg.Wait()
+	for i, o := range outcomes {
+		if o.code != 0 {
+			t.Fatalf("server %d: %v", i, o)
+		}
+	}
+	slices.Sort(want)
+	for _, s := range u.servers {
+		expect(t, 20*time.Second, s.dns, question{name: "shared.example.test", qtype: dns.TypeTXT, network: "tcp"}, want...)
+		for i := range u.servers {
+			for k := range each {
+				expect(t, 20*time.Second, s.dns, question{name: fmt.Sprintf("own-%d-%d.example.test", i, k), qtype: dns.TypeA}, fmt.Sprintf("192.0.2.%d", k))
+			}
+		}
+	}
+}
+
+// TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on; resources in files take none.
+func TestUpdateWithoutEtcd(t *testing.T) {
+	need(t, "nsupdate")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "all.yaml"), updateResources)
+	key := filepath.Join(t.TempDir(), "admin.key")
+	write(t, key, fmt.Sprintf("key \"admin\" { algorithm hmac-sha256; secret \"%s\"; };\n", updateSecret))
+	u := &updated{[]*server{serve(t, "files", "--files", dir, "--tsig-key", key)}}
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "REFUSED") {
+		t.Errorf("resources in files: %v", o)
+	}
+	e := startEtcd(t)
+	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-")
+	u.servers = append(u.servers, serve(t, "cut", "--etcd", e.client, "--tsig-key", key))
+	e.process.kill()
+	if o := u.nsupdate(t, "nsupdate", 1, "admin", "update add new.example.test 60 A 192.0.2.1"); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "SERVFAIL") {
+		t.Errorf("without etcd: %v", o)
+	}
+	still(t, u.servers[1].dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
+}
