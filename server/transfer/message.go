@@ -24,7 +24,6 @@ type stream struct {
 
 	buf      []byte
 	names    map[string]uint16 // where a name, wire form, stands in the message
-	owner    string            // of the record before
 	count    uint16
 	messages int
 	octets   int

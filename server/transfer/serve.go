@@ -14,7 +14,7 @@ import (
 const rcodeNotAuth = tsig.RcodeNotAuth
 
 // Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is not here
-// NOTAUTH, and AXFR over UDP is a FORMERR (RFC 5936 section 4.2), as BIND has it.
+// NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
 func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	var q wire.Query
 	if q.Parse(x.Request) != wire.OK {
@@ -55,7 +55,7 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "no snapshot yet")
 		return
 	case q.Type == wire.TypeAXFR && !x.TCP:
-		refuse(wire.RcodeFormErr, 0, "failed", "AXFR over UDP")
+		refuse(wire.RcodeRefused, wire.ErrorNotSupported, "failed", "AXFR over UDP")
 		return
 	}
 	zone := x.State.Snapshot.Zone(rr.Name(q.Name()))

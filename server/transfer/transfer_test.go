@@ -260,7 +260,7 @@ func TestRefusals(t *testing.T) {
 		"with its key":          {axfr("key.test."), true, false, dns.RcodeSuccess},
 		"a name within a zone":  {axfr("www.example.test."), false, false, dns.RcodeNotAuth},
 		"nobody's zone":         {axfr("other.test."), false, false, dns.RcodeNotAuth},
-		"AXFR over UDP":         {axfr("example.test."), false, true, dns.RcodeFormatError},
+		"AXFR over UDP":         {axfr("example.test."), false, true, dns.RcodeRefused},
 		"IXFR without a serial": {new(dns.Msg).SetQuestion("example.test.", dns.TypeIXFR), false, false, dns.RcodeFormatError},
 		"NOTIFY":                {new(dns.Msg).SetNotify("example.test."), false, true, dns.RcodeNotImplemented},
 		"another class":         {&dns.Msg{MsgHdr: dns.MsgHdr{Id: 1}, Question: []dns.Question{{Name: "example.test.", Qtype: dns.TypeAXFR, Qclass: dns.ClassCHAOS}}}, false, false, dns.RcodeRefused},

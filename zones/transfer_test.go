@@ -1,0 +1,45 @@
+package zones
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// TestTransferHolds: an address, a key, or both, are let in as they are written.
+func TestTransferHolds(t *testing.T) {
+	transfer := &Transfer{Allow: []string{"192.0.2.0/24", "2001:db8::1", "key Xfer.", "198.51.100.7 key near"}}
+	for _, c := range []struct {
+		from, key string
+		want      bool
+	}{
+		{"192.0.2.200", "", true},
+		{"192.0.2.200", "any", true},
+		{"2001:db8::1", "", true},
+		{"2001:db8::2", "", false},
+		{"203.0.113.1", "xfer", true},
+		{"203.0.113.1", "near", false},
+		{"198.51.100.7", "near", true},
+		{"198.51.100.7", "", false},
+	} {
+		if got := transfer.Holds(netip.MustParseAddr(c.from), c.key); got != c.want {
+			t.Errorf("%s with key %q: %v, want %v", c.from, c.key, got, c.want)
+		}
+	}
+	if (*Transfer)(nil).Holds(netip.MustParseAddr("192.0.2.1"), "xfer") || (&Transfer{}).Holds(netip.MustParseAddr("192.0.2.1"), "") {
+		t.Error("nobody is named, and somebody is let in")
+	}
+}
+
+func TestParseServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.53":                  "192.0.2.53:53",
+		"192.0.2.53:5353 key Xfer":    "192.0.2.53:5353 key xfer",
+		"2001:db8::53":                "[2001:db8::53]:53",
+		"[2001:db8::53]:5353 key a.b": "[2001:db8::53]:5353 key a.b",
+		"::ffff:192.0.2.53":           "192.0.2.53:53",
+	} {
+		if p, err := ParseServer(text); err != nil || p.String() != want {
+			t.Errorf("%s: %s, %v, want %s", text, p, err, want)
+		}
+	}
+}
