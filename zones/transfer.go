@@ -76,7 +76,11 @@ func ParseAllow(text string) (p Peer, err error) {
 		p.Prefix = netip.PrefixFrom(a, a.BitLen())
 		return p, nil
 	}
-	if p.Prefix, err = parsePrefix(rest); err != nil {
+	p.Prefix, err = parsePrefix(rest)
+	if err != nil && strings.Contains(rest, "/") {
+		return p, err
+	}
+	if err != nil {
 		return p, fmt.Errorf("%q is neither an address, a prefix nor a key; write 192.0.2.0/24, key xfer, or 192.0.2.0/24 key xfer", text)
 	}
 	return p, nil

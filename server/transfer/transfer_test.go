@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,6 +187,53 @@ func TestAXFR(t *testing.T) {
 	}
 }
 
+// TestPolicies: a policy goes out as what it says where there is neither a client nor health.
+func TestPolicies(t *testing.T) {
+	h := newHouse(t)
+	h.apply(fmt.Sprintf(first, "") + `---
+{kind: Pool, name: us, region: eu}
+---
+{kind: Endpoint, name: us/a, addresses: [192.0.2.7]}
+---
+{kind: Pool, name: cloud, region: eu}
+---
+{kind: Endpoint, name: cloud/a, hostname: lb.cloud.invalid}
+---
+{kind: Pool, name: flat, region: eu}
+---
+{kind: Endpoint, name: flat/a, hostname: lb.cloud.invalid, flatten: true}
+---
+{kind: Policy, name: rules.example.test, rules: [{when: {countries: [US]}, failover: [eu]}, {failover: [us, eu]}]}
+---
+{kind: Policy, name: weights.example.test, rules: [{failover: [{eu: 5, us: 95}]}]}
+---
+{kind: Policy, name: alias.example.test, rules: [{failover: [cloud]}]}
+---
+{kind: Policy, name: beside.example.test, rules: [{failover: [cloud]}]}
+---
+{kind: Record, name: example.test/beside/TXT, data: ['"x"']}
+---
+{kind: Policy, name: second.example.test, rules: [{failover: [flat, us]}]}
+---
+{kind: Override, name: pool/us, state: drain}
+`)
+	got, err := h.transfer(axfr("example.test."), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = slices.DeleteFunc(got, func(r string) bool {
+		return !slices.ContainsFunc([]string{"rules", "weights", "alias", "beside", "second"}, func(name string) bool { return strings.HasPrefix(r, name) })
+	})
+	slices.Sort(got)
+	want := []string{
+		"alias.example.test. 30 IN CNAME lb.cloud.invalid.", `beside.example.test. 300 IN TXT "x"`, "rules.example.test. 30 IN A 192.0.2.7",
+		"second.example.test. 30 IN A 192.0.2.7", "weights.example.test. 30 IN A 192.0.2.7",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestLongAXFR: a zone that takes many messages, over one connection, each of them signed.
 func TestLongAXFR(t *testing.T) {
 	h := newHouse(t)
@@ -310,14 +358,13 @@ func TestNotify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	silent := true
+	var asked atomic.Int32
 	started := make(chan struct{})
 	secondary := &dns.Server{
 		PacketConn: conn, TsigSecret: map[string]string{"xfer.": secret}, NotifyStartedFunc: func() { close(started) },
 		MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept },
 		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
-			if silent { // the first is lost
-				silent = false
+			if asked.Add(1) == 1 { // the first is lost
 				return
 			}
 			got <- heard{m.Answer[0].(*dns.SOA).Serial, m.IsTsig() != nil && w.TsigStatus() == nil}
