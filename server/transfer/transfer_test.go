@@ -227,7 +227,8 @@ func TestPolicies(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"alias.example.test. 30 IN CNAME lb.cloud.invalid.", `beside.example.test. 300 IN TXT "x"`, "rules.example.test. 30 IN A 192.0.2.7",
-		"second.example.test. 30 IN A 192.0.2.7", "weights.example.test. 30 IN A 192.0.2.7",
+		"rules.example.test. 30 IN AAAA 2001:db8::1", "second.example.test. 30 IN A 192.0.2.7", "weights.example.test. 30 IN A 192.0.2.7",
+		"weights.example.test. 30 IN AAAA 2001:db8::1", // the first pool that has any of the family
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
