@@ -20,15 +20,21 @@ type Scope struct {
 	Beside  []zones.Key
 }
 
+// mostNames is how many names an update may look at: each takes two comparisons at least, and a transaction has some 128.
+const mostNames = 60
+
 // scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and whether
-// a zone of this server begins between it and the origin.
-func (m *message) scope() Scope {
+// a zone of this server begins between it and the origin. More than mostNames are ErrTooMuch.
+func (m *message) scope() (Scope, error) {
 	origin := zones.NameText(m.zone.name)
 	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}
 	seen := map[rr.Name]bool{}
 	for _, r := range slices.Concat(m.prerequisites, m.updates) {
 		if seen[r.owner] || !r.owner.Under(m.zone.name) {
 			continue
+		}
+		if len(seen) == mostNames {
+			return s, ErrTooMuch
 		}
 		seen[r.owner] = true
 		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.owner)))
@@ -40,7 +46,7 @@ func (m *message) scope() Scope {
 			}
 		}
 	}
-	return s
+	return s, nil
 }
 
 // content is what of a zone an update looks at, and what it makes of it.

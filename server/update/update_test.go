@@ -364,6 +364,11 @@ func TestSections(t *testing.T) {
 		{what: "a policy's name, delete AAAA", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "steered.$", "AAAA")) }, rcode: dns.RcodeRefused},
 		{what: "a policy's name, delete all", build: func(t *testing.T, m *dns.Msg) { m.RemoveName(of(t, "steered.$", "A")) }, rcode: dns.RcodeRefused},
 		{what: "a policy's name, TXT", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "steered.$", "TXT")) }, diff: "-records/example.test/steered/TXT"},
+		{what: "more names than a transaction holds", build: func(t *testing.T, m *dns.Msg) {
+			for i := range mostNames + 1 {
+				m.Insert(rrs(t, fmt.Sprintf("h%d.$ 60 A 192.0.2.1", i)))
+			}
+		}, rcode: dns.RcodeRefused},
 		{what: "a record that cannot be read", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "broken.$ 60 TXT a")) }, rcode: dns.RcodeServerFailure},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -550,8 +555,12 @@ func FuzzUpdate(f *testing.F) {
 			return
 		}
 		if err == nil {
+			scope, err := m.scope()
+			if err != nil {
+				return
+			}
 			store := &memory{values: maps.Clone(stored)}
-			edits, _, err := evaluate(m, "all", store.read(m.scope()))
+			edits, _, err := evaluate(m, "all", store.read(scope))
 			if err != nil && len(edits) > 0 {
 				t.Fatal("edits beside an error")
 			}
