@@ -413,6 +413,7 @@ func valid(origin string, all []record) []record {
 	types := make(map[string]map[string]int) // owner, type: TTL
 	dnames := make(map[string]bool)
 	seen := make(map[string]bool)
+	size := make(map[string]int) // of an RRset, records
 	var out []record
 	for _, r := range all {
 		owner := key(r.owner)
@@ -448,8 +449,10 @@ func valid(origin string, all []record) []record {
 		if r.rrtype != "TXT" {
 			line = strings.ToLower(line)
 		}
-		if seen[line] {
+		if set := owner + " " + r.rrtype; seen[line] || size[set] == 100 { // BIND's max-records-per-type
 			continue
+		} else {
+			size[set]++
 		}
 		seen[line] = true
 		if mine == nil {

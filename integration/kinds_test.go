@@ -49,7 +49,7 @@ func kindOf(w *family, p probe, r [servers]*reply) string {
 		return kindLoop
 	case any(func(r *reply) bool { return len(r.links()) >= 4 }):
 		return kindLong
-	case slices.Contains(fields, fieldTC):
+	case any(func(r *reply) bool { return r.tc }):
 		return kindTruncation
 	case any(func(r *reply) bool { return w.leaves(r, p.qtype == dns.TypeDS) }):
 		return kindAcross
