@@ -1,0 +1,194 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/steer"
+)
+
+func (u *update) edit(origin string, e edit) {
+	u.edits[origin] = append(u.edits[origin], e)
+	u.touched[origin] = true
+}
+
+// record edits the name that a static RRset belongs to.
+func (u *update) record(k zones.Key) {
+	origin, rest, _ := strings.Cut(k.Name(), "/")
+	owner, typ, _ := strings.Cut(rest, "/")
+	zone, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+	apex, err := rr.ParseName(origin)
+	if zone == nil || err != nil {
+		return // the zone takes its records along when it comes, and did when it went
+	}
+	if r, ok := u.catalog.Get(k).(*zones.Record); ok {
+		if e, ok := u.put(zone, apex, r); ok {
+			u.edit(origin, e)
+		}
+		return
+	}
+	name, err := rr.ParseRelative(owner, apex)
+	t, terr := rr.ParseType(typ)
+	if err == nil && terr == nil {
+		u.edit(origin, edit{name: name, kind: dropSet, typ: t})
+	}
+}
+
+// put is the edit that puts a static RRset.
+func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, bool) {
+	delete(u.problems, r.Key())
+	name, err := rr.ParseRelative(r.Owner, apex)
+	typ, terr := rr.ParseType(r.Type)
+	if err == nil {
+		err = terr
+	}
+	if err != nil { // the catalog has let it through: say so rather than lose it in silence
+		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
+		return edit{}, false
+	}
+	ttl := steer.Seconds(r.TTL.Or(zone.TTL.Or(zones.DefaultTTL)))
+	return edit{name: name, kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
+		count := 0
+		for _, text := range r.Data {
+			data, err := rr.ParseData(typ, text, apex)
+			if err != nil {
+				u.problems[r.Key()] = zones.Problem{Key: r.Key(), Field: "data", Message: err.Error()}
+				continue
+			}
+			dst = appendRecord(dst, typ, ttl, data)
+			count++
+		}
+		return dst, count
+	}}, true
+}
+
+// editZones makes the edits, zone by zone.
+func (u *update) editZones() {
+	for _, origin := range slices.Sorted(maps.Keys(u.zones)) {
+		u.buildZone(origin)
+	}
+	for _, origin := range slices.Sorted(maps.Keys(u.touched)) {
+		apex, err := rr.ParseName(origin)
+		if err != nil {
+			continue
+		}
+		at, ok := u.out.origins[apex]
+		z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+		if !ok || z == nil || u.zones[origin] {
+			continue
+		}
+		next := *u.out.zones[at]
+		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+		next.negative = negative
+		next.tree = next.tree.apply(apex, append(u.edits[origin], soa))
+		u.out.zones = slices.Clone(u.out.zones)
+		u.out.zones[at] = &next
+	}
+}
+
+// buildZone builds a zone that came or changed from nothing, or takes out one that went.
+func (u *update) buildZone(origin string) {
+	apex, err := rr.ParseName(origin)
+	if err != nil {
+		return
+	}
+	u.out.origins, u.out.zones = maps.Clone(u.out.origins), slices.Clone(u.out.zones)
+	at, known := u.out.origins[apex]
+	z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+	if z == nil {
+		if known {
+			last := len(u.out.zones) - 1
+			u.out.zones[at] = u.out.zones[last]
+			u.out.origins[u.out.zones[at].origin] = at
+			u.out.zones = u.out.zones[:last]
+			delete(u.out.origins, apex)
+		}
+	} else {
+		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+		edits := []edit{soa}
+		if ns, ok := nsOf(z, apex); ok {
+			edits = append(edits, ns)
+		}
+		t := &tree{seed: u.seed, shards: make([]*shard, 1)}
+		u.catalog.EachRecord(origin, func(r *zones.Record) bool {
+			if e, ok := u.put(z, apex, r); ok {
+				edits = append(edits, e)
+			}
+			if len(edits) == editsAtOnce {
+				t, edits = t.apply(apex, edits), edits[:0]
+			}
+			return true
+		})
+		for _, p := range u.Builder.policies {
+			if p.origin == origin {
+				edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
+			}
+		}
+		built := &zone{origin: apex, tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
+		if !known {
+			at = len(u.out.zones)
+			u.out.origins[apex] = at
+			u.out.zones = append(u.out.zones, nil)
+		}
+		u.out.zones[at] = built
+	}
+	u.out.depths = 0
+	for o := range u.out.origins {
+		u.out.depths |= depthBit(o)
+	}
+}
+
+// editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
+const editsAtOnce = 1 << 16
+
+// soaOf returns the edit that puts the zone's SOA, and the SOA as negative answers have it: its TTL is at most its
+// MINIMUM (RFC 2308 section 3).
+func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, negative) {
+	data := soaData(z, serial)
+	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
+	least := min(ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
+	return edit{name: apex, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {
+		return appendRecord(dst, rr.TypeSOA, ttl, data), 1
+	}}, newNegative(apex, appendRecord(nil, rr.TypeSOA, least, data))
+}
+
+// soaData is the SOA's RDATA (RFC 1035 section 3.3.13).
+func soaData(z *zones.Zone, serial uint32) []byte {
+	var data []byte
+	for _, s := range []string{z.MName(), z.RName()} {
+		n, err := rr.ParseName(s)
+		if err != nil { // not of a zone that the catalog let through
+			n = rr.Root
+		}
+		data = append(data, n...)
+	}
+	data = binary.BigEndian.AppendUint32(data, serial)
+	for _, d := range []time.Duration{
+		z.Refresh.Or(zones.DefaultRefresh), z.Retry.Or(zones.DefaultRetry), z.Expire.Or(zones.DefaultExpire),
+		z.NegativeTTL.Or(zones.DefaultNegativeTTL),
+	} {
+		data = binary.BigEndian.AppendUint32(data, steer.Seconds(d))
+	}
+	return data
+}
+
+// nsOf returns the edit that puts the zone's NS.
+func nsOf(z *zones.Zone, apex rr.Name) (edit, bool) {
+	var names []rr.Name
+	for _, s := range z.Nameservers {
+		if n, err := rr.ParseName(s); err == nil {
+			names = append(names, n)
+		}
+	}
+	return edit{name: apex, kind: putSet, typ: rr.TypeNS, set: func(dst []byte) ([]byte, int) {
+		for _, n := range names {
+			dst = appendRecord(dst, rr.TypeNS, steer.Seconds(z.TTL.Or(zones.DefaultTTL)), []byte(n))
+		}
+		return dst, len(names)
+	}}, len(names) > 0
+}
