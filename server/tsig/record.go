@@ -34,7 +34,7 @@ func find(msg []byte) (int, error) {
 	}
 	at := wire.HeaderSize
 	for range binary.BigEndian.Uint16(msg[4:]) {
-		if at = skipName(msg, at); at < 0 || at+4 > len(msg) {
+		if at = wire.SkipName(msg, at); at < 0 || at+4 > len(msg) {
 			return 0, errForm
 		}
 		at += 4
@@ -43,7 +43,7 @@ func find(msg []byte) (int, error) {
 	total := before + int(binary.BigEndian.Uint16(msg[10:]))
 	for i := range total {
 		start := at
-		if at = skipName(msg, at); at < 0 || at+10 > len(msg) {
+		if at = wire.SkipName(msg, at); at < 0 || at+10 > len(msg) {
 			return 0, errForm
 		}
 		kind, end := binary.BigEndian.Uint16(msg[at:]), at+10+int(binary.BigEndian.Uint16(msg[at+8:]))
@@ -104,23 +104,6 @@ func unsigned(msg []byte, at int, id uint16) []byte {
 	binary.BigEndian.PutUint16(m, id)
 	binary.BigEndian.PutUint16(m[10:], binary.BigEndian.Uint16(m[10:])-1)
 	return m
-}
-
-// skipName returns where the name at that place ends, -1 if it does not.
-func skipName(msg []byte, at int) int {
-	for limit := at + wire.MaxName; at < len(msg) && at < limit; {
-		switch length := msg[at]; {
-		case length == 0:
-			return at + 1
-		case length >= 0xc0:
-			return at + 2
-		case length > 63:
-			return -1
-		default:
-			at += int(length) + 1
-		}
-	}
-	return -1
 }
 
 // name reads the name at that place, in lower case and uncompressed, and returns where it ends. Pointers lead backwards

@@ -301,7 +301,7 @@ func (b *Builder) RecordSize(at int) int {
 
 // nameAt returns the name at that offset of the message, up to and with its root label or a compression pointer.
 func (b *Builder) nameAt(at int) []byte {
-	end := skipName(b.buf[:b.n], at)
+	end := SkipName(b.buf[:b.n], at)
 	if end < 0 || end > b.n {
 		return b.buf[:0]
 	}
@@ -355,7 +355,7 @@ func (b *Builder) Records(s Section, wire []byte, count int) bool {
 // all went in.
 func (b *Builder) Glue(wire []byte, count int) bool {
 	for len(wire) > 0 && count > 0 {
-		size := skipName(wire, 0)
+		size := SkipName(wire, 0)
 		if size < 0 || size+recordFixed > len(wire) {
 			return false
 		}

@@ -231,7 +231,7 @@ func (q *Query) records(msg []byte, at int) Verdict {
 	var options []byte
 	for i := range total {
 		start := at
-		if at = skipName(msg, at); at < 0 || at+10 > len(msg) {
+		if at = SkipName(msg, at); at < 0 || at+10 > len(msg) {
 			return FormErr
 		}
 		fixed := msg[at : at+10 : at+10] // TYPE, CLASS, TTL, RDLENGTH
@@ -264,8 +264,8 @@ func (q *Query) records(msg []byte, at int) Verdict {
 	return q.options(options)
 }
 
-// skipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not followed.
-func skipName(msg []byte, at int) int {
+// SkipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not followed.
+func SkipName(msg []byte, at int) int {
 	for limit := at + MaxName; at < len(msg) && at < limit; {
 		switch length := msg[at]; {
 		case length == 0:
