@@ -1,0 +1,286 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges look
+// at it. The root, the top-level domain and all else that is not ours is NSD's.
+//
+//	.                   root     192.0.2.1
+//	├─ test.            tld      192.0.2.2      also arpa. (reverse names of the servers) and net. (who announces which network)
+//	│  ├─ example.test. ns1, ns2 below it, ns3.hoster.test: Leeward
+//	│  │  ├─ kid        Leeward again: parent and child on one server
+//	│  │  └─ child      nsd      192.0.2.3
+//	│  └─ hoster.test.  ns3 below it, ns1.example.test: Leeward
+//	└─ arpa., net.
+//
+// Nobody here has a way out of the yard, so all that judges would ask the Internet for is in the tree. All addresses are those
+// of documentation (RFC 5737, RFC 3849).
+type tree struct {
+	yard    *yard
+	judge   *host
+	hints   string // file
+	servers []*server
+	etcd    *member
+}
+
+// treeServers are the Leeward servers, one network each.
+var treeServers = []struct{ name, a, aaaa string }{
+	{"ns1.example.test", "192.0.2.53", "2001:db8:1::53"},
+	{"ns2.example.test", "198.51.100.53", "2001:db8:2::53"},
+	{"ns3.hoster.test", "203.0.113.53", "2001:db8:3::53"},
+}
+
+const treeRoot, treeTLD, treeChild = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+
+// treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third server.
+const treeResources = `
+kind: Zone
+name: example.test
+nameservers: [ns1.example.test, ns2.example.test, ns3.hoster.test]
+hostmaster: hostmaster@example.test
+---
+kind: Zone
+name: kid.example.test
+nameservers: [ns1.example.test, ns3.hoster.test]
+hostmaster: hostmaster@example.test
+---
+kind: Zone
+name: hoster.test
+nameservers: [ns3.hoster.test, ns1.example.test]
+hostmaster: hostmaster@example.test
+---
+{kind: Record, name: hoster.test/@/MX, data: ["0 ."]}
+---
+{kind: Record, name: example.test/@/MX, data: ["10 mail.example.test."]}
+---
+{kind: Record, name: example.test/@/TXT, data: ['"v=spf1 mx -all"']}
+---
+{kind: Record, name: example.test/@/CAA, data: ['0 issue "ca.example.test"']}
+---
+{kind: Record, name: example.test/mail/A, data: [192.0.2.25]}
+---
+{kind: Record, name: example.test/alias/CNAME, data: [www.example.test.]}
+---
+{kind: Record, name: example.test/old/DNAME, data: [example.test.]}
+---
+{kind: Record, name: example.test/*.wild/A, data: [192.0.2.99]}
+---
+{kind: Record, name: example.test/*.wild/TXT, data: ['"anything"']}
+---
+{kind: Record, name: example.test/a.b.ent/TXT, data: ['"below an empty name"']}
+---
+{kind: Record, name: example.test/_sip._tcp/SRV, data: ["0 5 5060 www.example.test."]}
+---
+{kind: Record, name: example.test/svc/HTTPS, data: ["1 . alpn=h2"]}
+---
+{kind: Record, name: example.test/child/NS, data: [ns.child.example.test.]}
+---
+{kind: Record, name: example.test/ns.child/A, data: [192.0.2.3]}
+---
+{kind: Record, name: example.test/kid/NS, data: [ns1.example.test., ns3.hoster.test.]}
+---
+{kind: Record, name: kid.example.test/@/MX, data: ["0 ."]}
+---
+{kind: Record, name: kid.example.test/www/A, data: [192.0.2.77]}
+---
+{kind: Region, name: here, latitude: 53, longitude: 8}
+---
+{kind: Region, name: there, latitude: 39, longitude: -77}
+---
+{kind: Pool, name: here, region: here}
+---
+{kind: Pool, name: there, region: there}
+---
+{kind: Endpoint, name: here/lb-1, addresses: [192.0.2.80, "2001:db8:1::80"]}
+---
+{kind: Endpoint, name: here/lb-2, addresses: [192.0.2.81, "2001:db8:1::81"]}
+---
+{kind: Endpoint, name: there/lb, addresses: [198.51.100.80, "2001:db8:2::80"]}
+---
+{kind: Policy, name: example.test, ttl: 300s, rules: [{nearest: [here, there]}]}
+---
+{kind: Policy, name: www.example.test, ttl: 300s, rules: [{nearest: [here, there]}]}
+---
+{kind: Policy, name: "*.apps.example.test", ttl: 300s, rules: [{failover: [here, there]}]}
+`
+
+// treeDelegations are those of the zone test.; the glue is added.
+const treeDelegations = `
+example.test. 3600 NS ns1.example.test.
+example.test. 3600 NS ns2.example.test.
+example.test. 3600 NS ns3.hoster.test.
+hoster.test. 3600 NS ns3.hoster.test.
+hoster.test. 3600 NS ns1.example.test.
+`
+
+// newTree lays it out. more are resources besides, and the delegations to them.
+func newTree(t *testing.T, more, delegations string) *tree {
+	t.Helper()
+	needRoot(t)
+	need(t, "ip", "nft", "etcd", "etcdctl", "nsd")
+	x := &tree{yard: newYard(t)}
+	dir := t.TempDir()
+	x.hints = filepath.Join(dir, "root.hints")
+	write(t, x.hints, fmt.Sprintf(". 3600 NS a.root.\na.root. 3600 A %s\n", treeRoot))
+
+	root := x.host(t, "root", treeRoot)
+	startNSD(t, root, treeRoot, map[string]string{".": fmt.Sprintf(`
+. 3600 SOA a.root. nobody.test. 1 14400 3600 604800 300
+. 3600 NS a.root.
+a.root. 3600 A %s
+test. 3600 NS a.nic.test.
+arpa. 3600 NS a.nic.test.
+net. 3600 NS a.nic.test.
+a.nic.test. 3600 A %s
+`, treeRoot, treeTLD)})
+	tld := x.host(t, "tld", treeTLD)
+	soa := "3600 SOA a.nic.test. nobody.test. 1 14400 3600 604800 300"
+	reverse := fmt.Sprintf("arpa. %s\narpa. 3600 NS a.nic.test.\n", soa)
+	networks := fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\n", soa)
+	resources := treeResources + more
+	delegations += treeDelegations
+	for i, s := range treeServers {
+		owner, zone, _ := strings.Cut(s.name, ".")
+		for _, a := range []string{s.a, s.aaaa} {
+			rrtype := "A"
+			if a == s.aaaa {
+				rrtype = "AAAA"
+				if !x.yard.ipv6 {
+					continue
+				}
+			}
+			resources += fmt.Sprintf("---\n{kind: Record, name: %s/%s/%s, data: [%q]}\n", zone, owner, rrtype, a)
+			delegations += fmt.Sprintf("%s. 3600 %s %s\n", s.name, rrtype, a)
+			name, err := dns.ReverseAddr(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reverse += fmt.Sprintf("%s 3600 PTR %s.\n", name, s.name)
+			networks += announced(netip.MustParseAddr(a), 64500+i)
+		}
+	}
+	startNSD(t, tld, treeTLD, map[string]string{
+		"arpa.": reverse,
+		"net.":  networks,
+		"test.": fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD, delegations),
+	})
+	child := x.host(t, "child", treeChild)
+	startNSD(t, child, treeChild, map[string]string{"child.example.test.": fmt.Sprintf(`
+child.example.test. 3600 SOA ns.child.example.test. nobody.test. 1 14400 3600 604800 300
+child.example.test. 3600 NS ns.child.example.test.
+ns.child.example.test. 3600 A %s
+www.child.example.test. 3600 A 192.0.2.78
+`, treeChild)})
+
+	etcd := x.host(t, "etcd", "192.0.2.9")
+	x.etcd = newMember(t, etcd, "one", "192.0.2.9", 2379, 2380, filepath.Join(dir, "etcd"), "one=http://192.0.2.9:2380")
+	x.etcd.start(t)
+	x.etcd.wait(t)
+	documents := filepath.Join(dir, "leeward.yaml")
+	write(t, documents, resources)
+	must(t, etcd, binary, "apply", "--etcd", x.etcd.client, "-f", documents)
+	for i, s := range treeServers {
+		h := x.host(t, fmt.Sprintf("ns%d", i+1), s.a, s.aaaa)
+		args := []string{"--listen", s.a + ":53"}
+		if x.yard.ipv6 {
+			args = append(args, "--listen", "["+s.aaaa+"]:53")
+		}
+		v := serverAt(h, s.name, s.a+":53", "127.0.0.1:8053", append(args, "--etcd", x.etcd.client, "--region", []string{"here", "there", "here"}[i])...)
+		v.start(t)
+		x.servers = append(x.servers, v)
+	}
+	x.judge = x.host(t, "judge", "192.0.2.200", "2001:db8:200::1")
+	for _, v := range x.servers {
+		v.ready(t)
+	}
+	return x
+}
+
+// host adds a host for which all networks of the yard are on its cable.
+func (x *tree) host(t *testing.T, name string, addresses ...string) *host {
+	t.Helper()
+	var all []netip.Prefix
+	for _, a := range addresses {
+		ip := netip.MustParseAddr(a)
+		bits := 24
+		if ip.Is6() {
+			bits = 64
+		}
+		all = append(all, netip.PrefixFrom(ip, bits))
+	}
+	h := x.yard.host(t, name, all...)
+	must(t, nil, "ip", "-n", h.namespace, "route", "add", "default", "dev", "cable")
+	if x.yard.ipv6 {
+		must(t, nil, "ip", "-n", h.namespace, "-6", "route", "add", "default", "dev", "cable")
+	}
+	return h
+}
+
+// announced is what the tree's zone net. says of the network of an address: that an AS of its own announces it.
+func announced(a netip.Addr, as int) string {
+	prefix, zone := netip.PrefixFrom(a, 24).Masked(), "origin"
+	labels := 3
+	if a.Is6() {
+		prefix, zone, labels = netip.PrefixFrom(a, 48).Masked(), "origin6", 12
+	}
+	name, _ := dns.ReverseAddr(prefix.Addr().String())
+	all := dns.SplitDomainName(name)
+	all = all[len(all)-2-labels : len(all)-2]
+	return fmt.Sprintf("%s.%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", strings.Join(all, "."), zone, as, prefix)
+}
+
+// startNSD serves master files by origin on port 53 of an address of h, and waits until it answers.
+func startNSD(t testing.TB, h *host, address string, zones map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	var conf strings.Builder
+	fmt.Fprintf(&conf, `server:
+	ip-address: %s
+	username: ""
+	server-count: 1
+	database: ""
+	zonesdir: %q
+	xfrdfile: %[3]q
+	zonelistfile: %[4]q
+	pidfile: %[5]q
+	xfrdir: %[2]q
+	minimal-responses: yes
+	rrl-ratelimit: 0
+	rrl-whitelist-ratelimit: 0
+remote-control:
+	control-enable: no
+`, address, dir, filepath.Join(dir, "xfrd"), filepath.Join(dir, "list"), filepath.Join(dir, "pid"))
+	for origin, text := range zones {
+		file := "zone." + strings.TrimSuffix(origin, ".")
+		write(t, filepath.Join(dir, file), text)
+		fmt.Fprintf(&conf, "zone:\n\tname: %q\n\tzonefile: %q\n", origin, file)
+	}
+	write(t, filepath.Join(dir, "nsd.conf"), conf.String())
+	p := start(t, h, "nsd in "+h.name, "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	for origin := range zones {
+		until(t, 60*time.Second, "NSD has loaded "+origin, func() error {
+			if !p.alive() {
+				t.Fatalf("nsd in %s has ended:\n%s", h.name, p.out.tail(30))
+			}
+			m, err := ask(h, address+":53", question{name: origin, qtype: dns.TypeSOA})
+			if err != nil {
+				return err
+			}
+			if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 1 {
+				return fmt.Errorf("%v\n%s", m, p.out.tail(5))
+			}
+			return nil
+		})
+	}
+}
