@@ -52,7 +52,10 @@ rules: [{failover: [p]}]
 `
 
 // updated is servers on one etcd that take updates.
-type updated struct{ servers []*server }
+type updated struct {
+	etcd    *member
+	servers []*server
+}
 
 func startUpdated(t *testing.T, servers int) *updated {
 	t.Helper()
@@ -60,7 +63,7 @@ func startUpdated(t *testing.T, servers int) *updated {
 	e := startEtcd(t)
 	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-")
 	dir := t.TempDir()
-	u := &updated{}
+	u := &updated{etcd: e}
 	var all strings.Builder
 	for _, name := range []string{"admin", "certbot", "nobody"} {
 		fmt.Fprintf(&all, "key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", name, updateSecret)
@@ -232,6 +235,44 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 }
 
+// TestUpdateRemovesEverything: who deletes all records of a zone by signed updates means it. What went away by other hands stays
+// in service until somebody says so.
+func TestUpdateRemovesEverything(t *testing.T) {
+	need(t, "nsupdate")
+	u := startUpdated(t, 2)
+	e := u.etcd
+	leewardOK(t, `
+kind: Zone
+name: other.test
+nameservers: [ns1.other.test]
+---
+kind: Record
+name: other.test/ns1/A
+data: [192.0.2.1]
+---
+kind: Record
+name: other.test/www/A
+data: [192.0.2.2]
+`, "apply", "--etcd", e.client, "-f", "-")
+	for _, s := range u.servers {
+		expect(t, 20*time.Second, s.dns, question{name: "www.other.test", qtype: dns.TypeA}, "192.0.2.2")
+	}
+	for _, owner := range []string{"ns1", "www"} {
+		e.ctl(t, "", "del", "/leeward/records/other.test/"+owner+"/A")
+	}
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete ns1.example.test\nupdate delete www.example.test"); o.code != 0 {
+		t.Fatal(o)
+	}
+	for _, s := range u.servers {
+		expect(t, 20*time.Second, s.dns, question{name: "www.example.test", qtype: dns.TypeA}, "NXDOMAIN")
+		expect(t, 20*time.Second, s.dns, question{name: "ns1.example.test", qtype: dns.TypeA}, "NXDOMAIN")
+		still(t, s.dns, question{name: "www.other.test", qtype: dns.TypeA}, "192.0.2.2")
+	}
+	if held := leewardOK(t, "", "status", "--etcd", e.client); strings.Contains(held, "example.test/") {
+		t.Errorf("held back: %s", held)
+	}
+}
+
 // TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on; resources in files take none.
 func TestUpdateWithoutEtcd(t *testing.T) {
 	need(t, "nsupdate")
@@ -239,7 +280,7 @@ func TestUpdateWithoutEtcd(t *testing.T) {
 	write(t, filepath.Join(dir, "all.yaml"), updateResources)
 	key := filepath.Join(t.TempDir(), "admin.key")
 	write(t, key, fmt.Sprintf("key \"admin\" { algorithm hmac-sha256; secret \"%s\"; };\n", updateSecret))
-	u := &updated{[]*server{serve(t, "files", "--files", dir, "--tsig-key", key)}}
+	u := &updated{servers: []*server{serve(t, "files", "--files", dir, "--tsig-key", key)}}
 	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "REFUSED") {
 		t.Errorf("resources in files: %v", o)
 	}

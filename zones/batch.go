@@ -9,6 +9,10 @@ type Batch struct {
 	// Accepted is the revision up to which an operator has said that what went away went away on purpose (leeward
 	// accept, delete, apply --prune; SIGHUP for a folder). Removals at or below it pass the guard.
 	Accepted int64
+
+	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update: they pass the guard. It says
+	// nothing of what went away before, or at the same time by other hands. Not in a Full batch.
+	Meant bool
 }
 
 // Change is one key's new version.

@@ -116,7 +116,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 		c.stage(&changes[i])
 	}
 	c.settle()
-	c.guard(removals)
+	c.guard(removals, b.Meant && !b.Full)
 	c.leaving = nil
 	c.settle()
 

@@ -412,6 +412,33 @@ func TestGuardHoldsBulk(t *testing.T) {
 	w.wantThere(KindMap)
 }
 
+// What a signed update removes was meant; what others removed before stays held.
+func TestGuardLetsThroughWhatWasMeant(t *testing.T) {
+	w := newWorld(t)
+	w.each(site()...)
+	w.one(`put Zone other.test {"nameservers":["ns1.example.net"]}`,
+		`put Record other.test/www/A {"data":["192.0.2.1"]}`, `put Record other.test/@/MX {"data":["10 www"]}`)
+	w.one(`del Record other.test/www/A`, `del Record other.test/@/MX`)
+	w.wantHeld("Record other.test/@/MX: it would leave zone other.test without any of its 2 records",
+		"Record other.test/www/A: it would leave zone other.test without any of its 2 records")
+	b := Batch{Meant: true}
+	w.c.EachRecord("example.test", func(r *Record) bool {
+		b.Changes = append(b.Changes, w.change("del Record "+r.Key().Name()))
+		return true
+	})
+	if b.Revision = w.revision; len(b.Changes) < 2 {
+		t.Fatalf("the zone has %d records", len(b.Changes))
+	}
+	w.c.Apply(b)
+	if left := w.c.Held(); len(left) != 2 || left[0].Key != "records/other.test/@/MX" {
+		t.Errorf("held: %v", left)
+	}
+	w.c.EachRecord("example.test", func(r *Record) bool {
+		t.Errorf("still there: %s", r.Key())
+		return true
+	})
+}
+
 func TestGuardIgnoresOverrides(t *testing.T) {
 	w := newWorld(t)
 	w.each(site()...)

@@ -125,8 +125,8 @@ func (c *Catalog) removals(changes []Change, b Batch) []removal {
 	return gone
 }
 
-// guard carries removals out, but for those that it holds back.
-func (c *Catalog) guard(gone []removal) {
+// guard carries removals out, but for those that it holds back. What was meant is not judged.
+func (c *Catalog) guard(gone []removal, meant bool) {
 	var pass, suspect []removal
 	for _, r := range gone {
 		c.wait(r.key, nil)
@@ -135,7 +135,7 @@ func (c *Catalog) guard(gone []removal) {
 		case effective == nil:
 			delete(c.problems, r.key)
 			c.disturb(r.key)
-		case r.revision <= c.accepted || r.key.Kind() == KindOverride:
+		case meant || r.revision <= c.accepted || r.key.Kind() == KindOverride:
 			pass = append(pass, r)
 		case c.held[r.key] == nil:
 			suspect = append(suspect, r)

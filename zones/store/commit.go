@@ -31,6 +31,7 @@ type Plan struct {
 	// OnPurpose says which command takes something away ("delete", "apply --prune"), so that the servers' guard lets it
 	// through. Empty: the guard judges.
 	OnPurpose string
+	Alone     bool   // only these removals are on purpose: what the guard holds back already stays held
 	By        string // who, for meta/accepted
 
 	Leases map[zones.Key]time.Duration // the keys that go by themselves after a while, at least 1 s
@@ -286,7 +287,11 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises prem
 		ops = append(ops, clientv3.OpPut(key, string(w.value), options...))
 	}
 	if purpose {
-		ops = append(ops, clientv3.OpPut(c.o.Prefix+accepted, acceptance{By: c.plan.By, Time: c.o.Now(), For: c.plan.OnPurpose}.value()))
+		key := accepted
+		if c.plan.Alone {
+			key = meant
+		}
+		ops = append(ops, clientv3.OpPut(c.o.Prefix+key, acceptance{By: c.plan.By, Time: c.o.Now(), For: c.plan.OnPurpose}.value()))
 	}
 	compares, err := c.compares(ctx, premises)
 	if err != nil {
@@ -316,7 +321,7 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises prem
 		}
 		c.done.Keys = append(c.done.Keys, w.edit.Key)
 	}
-	if purpose {
+	if purpose && !c.plan.Alone {
 		c.mine[accepted] = answer.Header.Revision
 	}
 	return nil

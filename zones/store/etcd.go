@@ -40,6 +40,7 @@ const (
 	vantages = "vantages/"
 	meta     = "meta/"
 	accepted = meta + "accepted"
+	meant    = meta + "meant" // its revision is that of removals which were made on purpose, and says nothing of others
 )
 
 // Options say which etcd, and how it is spoken to.

@@ -86,8 +86,13 @@ func (f *follower) events(r clientv3.WatchResponse) error {
 			if !deleted {
 				f.last.see(ev.Kv)
 			}
-			if string(ev.Kv.Key) == f.o.Prefix+accepted && !deleted {
-				b.Accepted = b.Revision
+			switch string(ev.Kv.Key) {
+			case f.o.Prefix + accepted:
+				if !deleted {
+					b.Accepted = b.Revision
+				}
+			case f.o.Prefix + meant:
+				b.Meant = !deleted
 			}
 			if c, ok := f.change(ev.Kv.Key, ev.Kv.Value, b.Revision, deleted); ok {
 				b.Changes = append(b.Changes, c)

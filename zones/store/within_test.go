@@ -116,3 +116,31 @@ func TestChangeWithinTooMuch(t *testing.T) {
 		t.Errorf("30 names: %+v, %v", done, err)
 	}
 }
+
+// TestRemovalsThatWereMeant: followers are told which removals a change made on purpose, and that of these only.
+func TestRemovalsThatWereMeant(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, nil, m.url())
+	www := text("example.test", "www", `"a"`)
+	put(t, e, "records/example.test/other/TXT", `{"data":["b"]}`)
+	if _, err := commit(t, e, list(t, e), Plan{Edits: puts(www)}); err != nil {
+		t.Fatal(err)
+	}
+	r := read(t, dial(t, nil, m.url()).Follow)
+	r.revision(list(t, e).Revision)
+	done, err := e.ChangeWithin(t.Context(), scopeOf("www"), func(*Listing) (Plan, error) {
+		return Plan{Edits: deletes(www), OnPurpose: "update", Alone: true}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	del(t, e, "records/example.test/other/TXT")
+	r.revision(list(t, e).Revision)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.batches {
+		if b.Meant != (b.Revision == done.Revision) || b.Accepted != 0 {
+			t.Errorf("revision %d is said to be meant: %v, accepted: %d; the change was %d", b.Revision, b.Meant, b.Accepted, done.Revision)
+		}
+	}
+}

@@ -28,15 +28,15 @@ func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 	}, nil
 }
 
-// commitUpdate puts what an update changes into etcd. The guard judges what it deletes: who may update a name is not who may say
-// that everything else that went away went on purpose.
+// commitUpdate puts what an update changes into etcd. What it deletes was meant, and passes the guard; but who may update a name is
+// not who may say that everything else that went away went on purpose.
 func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64, error) {
 	if r.strange.Load() {
 		return 0, errors.New("etcd has another history than the one in service; see leeward accept")
 	}
 	done, err := r.etcd.ChangeWithin(ctx, store.Scope(s), func(l *store.Listing) (store.Plan, error) {
 		edits, err := plan(l.Changes)
-		return store.Plan{Edits: edits}, err
+		return store.Plan{Edits: edits, OnPurpose: "update", Alone: true, By: r.ID}, err
 	})
 	if errors.Is(err, store.ErrTooMuch) {
 		err = fmt.Errorf("%w: %w", update.ErrTooMuch, err)
