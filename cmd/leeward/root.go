@@ -21,7 +21,7 @@ import (
 // is on the command line once it is named here.
 func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
-		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv),
+		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv), newBench(inv),
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv),
 		newImport(inv), newExport(inv),
 		newDrain(inv), newRestore(inv), newAccept(inv),

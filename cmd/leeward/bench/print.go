@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Heading and Step.Row are the lines of the table that shows a run while it goes on.
+const Heading = "    ASKED  ANSWERED     LOST     LATE    WRONG       P50       P99     P99.9"
+
+// Row returns the step's line: queries a second, shares of what was sent, and times.
+func (s Step) Row() string {
+	share := func(n uint64) string {
+		if n == 0 || s.Sent == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(s.Sent))
+	}
+	row := fmt.Sprintf("%9.0f %9.0f %8s %8s %8s %9s %9s %9s", s.Asked, float64(s.Answered)/max(s.Seconds, 1e-9),
+		share(s.Lost), share(s.Late), share(s.Wrong), spell(s.P50), spell(s.P99), spell(s.P999))
+	switch {
+	case s.Behind:
+		row += "  not sent as fast as asked"
+	case !s.Held:
+		row += "  broken"
+	}
+	return row
+}
+
+// spell writes seconds as people do.
+func spell(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d == 0:
+		return "-"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1e3)
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+// Print says what came of it, after the table.
+func (r *Result) Print(w io.Writer, _ bool) error {
+	var b strings.Builder
+	switch {
+	case r.Knee > 0 && r.AtLeast:
+		fmt.Fprintf(&b, "no knee up to %.0f queries a second: %s\n", r.Knee, r.Why)
+	case r.Knee > 0:
+		fmt.Fprintf(&b, "knee: %.0f queries a second; %s\n", r.Knee, r.Why)
+	default:
+		fmt.Fprintf(&b, "no knee: %s\n", r.Why)
+	}
+	if hint := r.hint(); hint != "" {
+		fmt.Fprintf(&b, "%s\n", hint)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// hint says what else may explain the result than the server's speed.
+func (r *Result) hint() string {
+	var answered, cut, refused, failed uint64
+	for _, s := range r.Steps {
+		answered += s.Answered
+		cut += s.Cut
+		refused += s.Rcodes["REFUSED"]
+		failed += s.Rcodes["SERVFAIL"]
+	}
+	switch {
+	case answered == 0:
+		return ""
+	case refused*10 > answered:
+		return "Many answers were REFUSED: these names are in no zone of the server. Name those of its zones with --names or --zone."
+	case failed*10 > answered:
+		return "Many answers were SERVFAIL: is the server ready? leeward status says what it lacks."
+	case cut*10 > answered:
+		return "Many answers were truncated: the server limits responses to one network (rate limiting), so this is that limit's knee.\nStart it with --rrl 0, or take this machine out with --rrl-exempt, to find the server's own."
+	case !r.Cookie && r.Breaks > 0 && r.Breaks < 2*DefaultFrom:
+		return "The server gave no cookie, and broke early: it may limit responses to one network (rate limiting)."
+	}
+	return ""
+}
