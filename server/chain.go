@@ -110,6 +110,11 @@ func (w *worker) been(links int, name []byte) bool {
 
 // negative writes the SOA that says for how long there is nothing, and in which zone.
 func (w *worker) negative() {
+	if w.build.Tight() {
+		soa := w.found.Negative()
+		w.set(wire.Authority, &soa)
+		return
+	}
 	short, links := w.found.Short()
 	w.build.SetLinked(wire.Authority, short, w.build.Suffix(w.owner, w.found.Zone), links)
 }

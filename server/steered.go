@@ -43,7 +43,9 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
 		b.SetScope(w.scope)
 	}
-	w.tally[steered]++
+	if !w.again {
+		w.tally[steered]++
+	}
 	if d.Unresolved {
 		b.SetAuthoritative(false)
 		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
@@ -53,10 +55,10 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		w.negative()
 		return nil, wire.RcodeNoError
 	}
-	if d.FailOpen {
+	if d.FailOpen && !w.again {
 		w.tally[failOpen]++
 	}
-	if d.Pool >= 0 {
+	if d.Pool >= 0 && !w.again {
 		w.stripe.pools.add(d.Pool)
 	}
 	if w.request.Family == steer.Name {

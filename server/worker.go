@@ -44,6 +44,7 @@ type worker struct {
 	chain    [maxChain]target   // where the query has led to
 	dnames   [maxChain]*byte    // the DNAMEs that were written, by the first octet of their sets
 	turns    int                // how many these are
+	again    bool               // the answer is written once more: nothing is counted again
 
 	now     moment
 	subject subject               // of the response, for the rate limit
@@ -64,6 +65,7 @@ func (s *Server) newWorkerOn(on *stripe, proto way) *worker {
 	w.random.Seed(s.options.Seed(), s.options.Seed())
 	w.build.UDPSize = uint16(s.options.UDPSize)
 	w.build.NSID = s.nsid
+	w.build.Suffixes = new(wire.Suffixes)
 	if proto == tcp {
 		w.long = make([]byte, wire.MaxMessage)
 	}
@@ -94,7 +96,7 @@ func (w *worker) survive(request []byte, client netip.Addr, response *[]byte) {
 // random generator. The state is nil until there is one.
 func (w *worker) respond(state *State, request []byte, client netip.Addr, out []byte) []byte {
 	q, b := &w.query, &w.build
-	w.special = false
+	w.special, w.again = false, false
 	verdict := q.Parse(request)
 	if verdict == wire.Drop {
 		w.tally[droppedShort]++
@@ -142,7 +144,13 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		rcode = wire.RcodeRefused
 		b.SetError(wire.ErrorNotSupported, "")
 	default:
+		random := w.random
 		rcode = w.follow(state, client)
+		if b.Truncated() && b.Tighten() { // names took too much: the same answer, with shorter ones
+			w.random, w.again = random, true
+			rcode = w.follow(state, client)
+			w.again = false
+		}
 		if state.Stale {
 			b.SetError(wire.ErrorStaleAnswer, "")
 		}

@@ -38,6 +38,8 @@ type Builder struct {
 	UDPSize uint16 // octets that the server takes over UDP: what its OPT record says
 	NSID    []byte // the server's identifier, for those who ask; none if empty
 
+	Suffixes *Suffixes // what Tighten works with; without, it does nothing
+
 	buf      []byte // as long as the message may be
 	n        int    // octets written
 	body     int    // where the sections after the question begin
@@ -46,6 +48,8 @@ type Builder struct {
 	section  Section
 	full     bool // TC is set
 	bare     bool // but for this
+	tight    bool // names are cut short as far as they can be
+	hopeless bool // there is no use in that
 	aa       bool
 	rcode    uint16
 	query    *Query
@@ -56,7 +60,7 @@ type Builder struct {
 // response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not overlap the
 // request. The query must stay as it is until Finish.
 func (b *Builder) Start(buf []byte, limit int, q *Query) {
-	b.bare = false
+	b.bare, b.tight, b.hopeless = false, false, false
 	limit = min(limit, cap(buf), MaxMessage)
 	b.buf = buf[:max(limit, 0)]
 	b.query = q
@@ -123,7 +127,11 @@ func (b *Builder) Set(s Section, wire []byte, count, owner int) bool {
 	if owner > maxPointer {
 		return b.setInFull(s, wire, count, owner)
 	}
+	if b.tight {
+		return b.setTight(s, wire, count, owner)
+	}
 	if !b.room(s, len(wire)) {
+		b.least(len(wire))
 		return false
 	}
 	at := b.n
@@ -182,11 +190,11 @@ func (b *Builder) SetLinked(s Section, wire []byte, owner int, links [2]uint16) 
 // many octets, and how many one after the other; 0 for all other types.
 func Embedded(typ uint16) (before, names int) {
 	switch typ {
-	case TypeNS, TypeCNAME, TypePTR:
+	case TypeNS, TypeCNAME, TypePTR, TypeMD, TypeMF, TypeMB, TypeMG, TypeMR:
 		return 0, 1
 	case TypeMX:
 		return 2, 1
-	case TypeSOA:
+	case TypeSOA, TypeMINFO:
 		return 0, 2
 	}
 	return 0, 0
@@ -195,6 +203,9 @@ func Embedded(typ uint16) (before, names int) {
 // SetNames is Set for a type that has names in its RDATA: those that end in the suffix, which is the name at that offset of
 // the message, are cut short there. The suffix is in wire form, and matches names that are in its case.
 func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []byte, suffixAt int) bool {
+	if b.tight && owner <= maxPointer {
+		return b.setTight(s, wire, count, owner)
+	}
 	if len(wire) < DataOffset || owner > maxPointer || suffixAt > maxPointer || len(suffix) <= 2 {
 		return b.Set(s, wire, count, owner)
 	}
@@ -202,7 +213,7 @@ func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []by
 	if names == 0 {
 		return b.Set(s, wire, count, owner)
 	}
-	if size := len(wire); !b.fits(size) { // in full; how much shorter it is, is worked out only where that matters
+	if size, least := len(wire), len(wire); !b.fits(size) { // in full; how much shorter it is, is worked out only where that matters
 		for rest := wire; len(rest) >= DataOffset; {
 			record := rest[:min(len(rest), DataOffset+int(binary.BigEndian.Uint16(rest[DataOffset-2:])))]
 			rest = rest[len(record):]
@@ -211,10 +222,12 @@ func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []by
 				if cut {
 					size -= len(suffix) - 2
 				}
+				least -= max(length-2, 0)
 				at += length
 			}
 		}
 		if !b.room(s, size) {
+			b.least(least)
 			return false
 		}
 	} else if !b.room(s, 0) {
@@ -262,17 +275,27 @@ func embedded(data, suffix []byte) (length int, cut bool) {
 // CNAME appends the CNAME record that a DNAME stands for (RFC 6672 section 3.1). The owner is as in Set, the target in wire
 // form, the TTL in seconds.
 func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
-	if owner > maxPointer || !b.room(s, DataOffset+len(target)) {
+	size := DataOffset + len(target)
+	if b.tight {
+		size = DataOffset + 2 // at least
+	}
+	if owner > maxPointer || !b.room(s, size) {
 		return false
 	}
-	fixed := b.buf[b.n : b.n+DataOffset]
+	start := b.n
+	fixed := b.buf[start : start+DataOffset]
 	binary.BigEndian.PutUint16(fixed, 0xc000|uint16(owner))
 	binary.BigEndian.PutUint16(fixed[2:], TypeCNAME)
 	binary.BigEndian.PutUint16(fixed[4:], ClassIN)
 	binary.BigEndian.PutUint32(fixed[6:], ttl)
-	binary.BigEndian.PutUint16(fixed[10:], uint16(len(target)))
 	b.n += DataOffset
-	b.n += copy(b.buf[b.n:], target)
+	if !b.tight {
+		b.n += copy(b.buf[b.n:], target)
+	} else if b.name(target, true) < 0 {
+		b.n = start
+		return b.room(s, len(b.buf))
+	}
+	binary.BigEndian.PutUint16(fixed[10:], uint16(b.n-start-DataOffset))
 	b.counts[s]++
 	return true
 }
@@ -324,6 +347,7 @@ func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, 
 	}
 	count := len(addresses) / width
 	if !b.room(s, count*(len(name)+recordFixed+width)) {
+		b.least(count * (DataOffset + width))
 		return false
 	}
 	for i := 0; i < len(addresses); i += width {
@@ -386,6 +410,11 @@ func (b *Builder) room(s Section, size int) bool {
 		b.full = true
 	}
 	return false
+}
+
+// least notes that a set which did not go in, and had to, takes so many octets at least, whatever comes of names.
+func (b *Builder) least(size int) {
+	b.hopeless = b.hopeless || b.full && b.body+b.reserved+size > len(b.buf)
 }
 
 func (b *Builder) fits(size int) bool { return b.n+b.reserved+size <= len(b.buf) }

@@ -25,10 +25,16 @@ const (
 const (
 	TypeA     uint16 = 1
 	TypeNS    uint16 = 2
+	TypeMD    uint16 = 3
+	TypeMF    uint16 = 4
 	TypeCNAME uint16 = 5
 	TypeSOA   uint16 = 6
+	TypeMB    uint16 = 7
+	TypeMG    uint16 = 8
+	TypeMR    uint16 = 9
 	TypePTR   uint16 = 12
 	TypeHINFO uint16 = 13
+	TypeMINFO uint16 = 14
 	TypeMX    uint16 = 15
 	TypeTXT   uint16 = 16
 	TypeAFSDB uint16 = 18

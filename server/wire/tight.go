@@ -1,0 +1,117 @@
+package wire
+
+import "encoding/binary"
+
+// Tighten begins the response anew, to be written once more with every name cut short as far as it can be: those in the RDATA of
+// the types that Embedded knows, and in that of the CNAME that a DNAME stands for. What the OPT record says stays. This costs more
+// than the pointers that are known without looking, so it is for what is truncated without. It returns false, and changes
+// nothing, where the response is not truncated, has been through this, or does not fit however short its names are.
+func (b *Builder) Tighten() bool {
+	if !b.Truncated() || b.tight || b.hopeless || b.Suffixes == nil {
+		return false
+	}
+	b.n, b.counts, b.section, b.full, b.aa = b.body, [3]uint16{}, Answer, false, false
+	b.tight = true
+	b.Suffixes.reset(len(b.buf))
+	b.Suffixes.learn(b.buf, b.buf[HeaderSize:b.body], HeaderSize)
+	return true
+}
+
+// Tight reports whether Tighten has begun the response.
+func (b *Builder) Tight() bool { return b.tight }
+
+// setTight is Set in a response that Tighten has begun. Names in the additional section are not pointed at: there are none.
+func (b *Builder) setTight(s Section, set []byte, count, owner int) bool {
+	if !b.room(s, 0) {
+		return false
+	}
+	start := b.n
+	for len(set) >= DataOffset {
+		record := set[:min(len(set), DataOffset+int(binary.BigEndian.Uint16(set[DataOffset-2:])))]
+		set = set[len(record):]
+		if !b.recordTight(record, owner, s != Additional) {
+			b.n = start // what was learnt behind it is of no more use: in these sections a set that does not fit is the last
+			return b.room(s, len(b.buf))
+		}
+	}
+	b.counts[s] += uint16(count)
+	return true
+}
+
+// recordTight writes one record, if there is room. What later names could point at in RDATA that is in full, as that of a DNAME or
+// SRV, is not learnt: BIND, NSD and Knot do not point there, and so fit the same.
+func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
+	start := b.n
+	before, names := Embedded(binary.BigEndian.Uint16(record[2:]))
+	done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
+	if !b.put(record[:done]) {
+		return false
+	}
+	binary.BigEndian.PutUint16(b.buf[start:], 0xc000|uint16(owner))
+	for range names {
+		size := b.name(record[done:], learn)
+		if size < 0 {
+			return false
+		}
+		done += size
+	}
+	if !b.put(record[done:]) {
+		return false
+	}
+	binary.BigEndian.PutUint16(b.buf[start+DataOffset-2:], uint16(b.n-start-DataOffset))
+	return true
+}
+
+// name writes the name that data begins with, cut short at the longest end of it that the message has, and returns how many
+// octets of data that was: 0 where there is no name, less where it does not fit.
+func (b *Builder) name(data []byte, learn bool) int {
+	var labels [maxLabels]uint8
+	n, size := splitName(data, &labels)
+	if size == 0 {
+		return 0
+	}
+	rest, free := uint16(0), (*suffix)(nil)
+	for ; n > 0; n-- {
+		var at uint16
+		if at, free = b.Suffixes.find(b.buf, rest, label(data, labels[n-1])); at == 0 {
+			break
+		}
+		rest = at
+	}
+	at, end := b.n, size-1 // of the labels that are written: all, or those before the end that is there
+	if rest != 0 {
+		end = 0
+		if n > 0 {
+			end = int(labels[n-1]) + int(data[labels[n-1]]) + 1
+		}
+	}
+	if !b.put(data[:end]) {
+		return -1
+	}
+	tail := [2]byte{0xc0 | byte(rest>>8), byte(rest)}
+	if rest == 0 {
+		tail[0] = 0
+	}
+	if !b.put(tail[:min(int(rest), 1)+1]) {
+		return -1
+	}
+	for n--; learn && n >= 0; n-- {
+		start := at + int(labels[n])
+		if !b.Suffixes.put(free, start, rest) {
+			break
+		}
+		if rest = uint16(start); n > 0 {
+			_, free = b.Suffixes.find(b.buf, rest, label(data, labels[n-1]))
+		}
+	}
+	return size
+}
+
+// put appends octets, if there is room.
+func (b *Builder) put(data []byte) bool {
+	if !b.fits(len(data)) {
+		return false
+	}
+	b.n += copy(b.buf[b.n:], data)
+	return true
+}
