@@ -201,7 +201,7 @@ func (g *maker) add(owner string, ttl int, rrtype, data string) {
 	g.out = append(g.out, record{owner, rrtype, data, ttl})
 }
 
-func (g *maker) ttl() int { return pick(g, 1, 60, 300, 300, 3600, 86400) }
+func (g *maker) ttl() int { return pick(g, 0, 1, 60, 300, 300, 3600, 86400) }
 
 // plainTypes are what a name without anything special has.
 var plainTypes = []string{"A", "A", "AAAA", "TXT", "MX", "SRV", "CAA", "PTR", "TYPE65280", "HINFO", "SVCB", "HTTPS", "NAPTR", "SSHFP", "TLSA", "RP", "LOC"}
@@ -223,6 +223,8 @@ func (g *maker) data(rrtype string) string {
 		return pick(g, `0 issue "ca.test"`, `128 iodef "mailto:a@ca.test"`)
 	case "PTR":
 		return g.target()
+	case "MINFO":
+		return g.target() + " " + g.target()
 	case "TYPE65280":
 		return pick(g, `\# 0`, `\# 3 aB00Ff`, `\# 17 000102030405060708090a0b0c0d0e0f10`)
 	case "HINFO":
@@ -260,8 +262,7 @@ func (g *maker) set(owner, rrtype string) {
 func (g *maker) zone(origin string) zoneText {
 	g.zoneOf, g.known, g.out = origin, []string{origin}, nil
 	ttl := g.ttl()
-	negative := min(ttl, pick(g, 1, 30, 300, 3600))
-	soa := record{origin, "SOA", fmt.Sprintf("ns1.%s host\\.master.%s %d 3600 900 86400 %d", origin, origin, 1+g.IntN(1<<31), negative), ttl}
+	soa := record{origin, "SOA", fmt.Sprintf("ns1.%s host\\.master.%s %d %d 900 86400 %d", origin, origin, 1+g.IntN(1<<31), pick(g, 3600, 3600, 0), pick(g, 0, 1, 30, 300, 3600)), g.ttl()}
 	servers := []string{"ns1." + origin}
 	for range g.IntN(3) {
 		servers = append(servers, g.target())
@@ -291,7 +292,7 @@ func (g *maker) zone(origin string) zoneText {
 
 // item adds one corner.
 func (g *maker) item() {
-	switch g.IntN(14) {
+	switch g.IntN(15) {
 	case 0, 1:
 		g.set(g.name(), pick(g, plainTypes...))
 	case 2:
@@ -328,12 +329,19 @@ func (g *maker) item() {
 		g.set(owner, pick(g, plainTypes...))
 	case 11: // near 512 or 1232 octets
 		owner, ttl := pick(g, g.name(), "*."+g.name()), g.ttl()
-		rrtype := pick(g, "A", "AAAA", "TXT", "MX")
-		size := map[string]int{"A": 16, "AAAA": 28, "TXT": 100, "MX": 30}[rrtype]
+		rrtype := pick(g, "A", "AAAA", "TXT", "MX", "MX", "PTR", "MINFO")
+		size := map[string]int{"A": 16, "AAAA": 28, "TXT": 100, "MX": pick(g, 20, 30), "PTR": pick(g, 16, 24), "MINFO": 24}[rrtype]
+		far := g.label() + "." + pick(g, "pool.outside.invalid.", "outside.invalid.", "A.Pool.Outside.invalid.") // what they end in
 		for range (pick(g, 420, 1140)+g.IntN(100))/size + g.IntN(3) {
 			data := g.data(rrtype)
 			if rrtype == "MX" { // Knot 3.2.6 goes round for ever where many targets are covered by a wildcard
-				data = fmt.Sprintf("%d %s", g.IntN(1000), pick(g, g.zoneOf, "www.outside.invalid."))
+				data = fmt.Sprintf("%d %s", g.IntN(1000), pick(g, g.zoneOf, "www.outside.invalid.", g.label()+"."+far))
+			}
+			if rrtype == "PTR" {
+				data = pick(g, fmt.Sprintf("h%d.", g.IntN(1000)), g.label()+".", "") + far
+			}
+			if rrtype == "MINFO" {
+				data = fmt.Sprintf("h%d.%s %s", g.IntN(1000), far, pick(g, g.zoneOf, far, "."))
 			}
 			if rrtype == "TXT" {
 				data = fmt.Sprintf(`"%0*d"`, size-13, g.IntN(1e9))
@@ -342,7 +350,11 @@ func (g *maker) item() {
 		}
 	case 12: // a star in the middle of a name
 		g.set(g.label()+".*."+g.name(), pick(g, plainTypes...))
-	case 13: // a long name, and a DNAME that makes it longer
+	case 13:
+		if g.chance(40) {
+			g.crowd()
+		}
+	case 14: // a long name, and a DNAME that makes it longer
 		long := strings.Repeat("m", 60)
 		owner := fmt.Sprintf("%s.%[1]s.%[1]s.", long) + g.zoneOf
 		if wireSize(owner) <= 240 {
@@ -350,6 +362,23 @@ func (g *maker) item() {
 			if g.chance(50) {
 				g.set(pick(g, "a.", "*.")+owner, "A")
 			}
+		}
+	}
+}
+
+// crowd delegates a name to many servers, whose names end alike. Nothing else comes below it, and all
+// of them have addresses: Knot 3.2.6 goes round for ever where many targets are covered by a wildcard or are not there.
+func (g *maker) crowd() {
+	at, ttl := "crowd."+g.zoneOf, g.ttl()
+	if slices.ContainsFunc(g.out, func(r record) bool { return r.owner == at }) {
+		return
+	}
+	end := pick(g, "ns."+at, at, "dns.outside.invalid.", "Ns.outside.invalid.")
+	for i := range 10 + g.IntN(40) {
+		ns := fmt.Sprintf("s%d.%s%s", i, pick(g, "", "", "x."), end)
+		g.out = append(g.out, record{at, "NS", ns, ttl})
+		if strings.HasSuffix(ns, at) {
+			g.out = append(g.out, record{ns, "A", g.data("A"), 300})
 		}
 	}
 }

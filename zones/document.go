@@ -264,11 +264,11 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 			differs(field, *have, add)
 		}
 	}
-	span := func(field string, have *Duration, add Duration) {
+	span := func(field string, have *TTL, add TTL) {
 		switch {
-		case *have == 0:
+		case have.IsZero():
 			*have = add
-		case add != 0 && add != *have:
+		case !add.IsZero() && add != *have:
 			differs(field, have.String(), add.String())
 		}
 	}
@@ -277,6 +277,7 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	}
 	text("primary", &z.Primary, more.Primary)
 	span("ttl", &z.TTL, more.TTL)
+	span("soaTTL", &z.SOATTL, more.SOATTL)
 	span("negativeTTL", &z.NegativeTTL, more.NegativeTTL)
 	span("refresh", &z.Refresh, more.Refresh)
 	span("retry", &z.Retry, more.Retry)

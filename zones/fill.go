@@ -64,6 +64,13 @@ func (f *faults) fill(n *node, v reflect.Value) {
 	case *Duration:
 		f.fillDuration(n, p)
 		return
+	case *TTL:
+		var d Duration
+		before := len(f.found)
+		if f.fillDuration(n, &d); len(f.found) == before {
+			*p = NewTTL(d.Std())
+		}
+		return
 	case *Step:
 		f.fillStep(n, p)
 		return

@@ -42,6 +42,9 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 	case len(m.zone().Nameservers) == 0:
 		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no NS record of %s; a master file has at least one", origin)
 	}
+	if z := m.zone(); z.SOATTL == z.TTL {
+		z.SOATTL = TTL{}
+	}
 	docs := m.docs[:0] // there can be millions: in place
 	if m.hasSOA {
 		docs = append(docs, m.docs[0])
@@ -131,16 +134,12 @@ func (m *masterFile) add(r rr.RR) error {
 		m.soa(at, r)
 		return nil
 	case r.Owner == m.apex && r.Type == rr.TypeNS:
-		m.ns(r)
+		m.ns(at, r)
 		return nil
 	}
 	owner, kind := relativeName(r.Owner, m.apex), r.Type.String()
 	key := func() Key { return KeyOf(KindRecord, m.origin+"/"+owner+"/"+kind) }
-	ttl := Duration(time.Duration(r.TTL) * time.Second)
-	if r.TTL == 0 {
-		ttl = Duration(time.Second)
-		m.warn(at, key(), "a TTL of 0 is taken as 1s")
-	}
+	ttl := Seconds(r.TTL)
 	record, place := m.find(owner, kind)
 	if record == nil {
 		m.sets[place] = int32(len(m.docs))
@@ -153,10 +152,7 @@ func (m *masterFile) add(r rr.RR) error {
 		return nil
 	}
 	record.Data = append(record.Data, r.Text)
-	if ttl != record.TTL {
-		record.TTL = min(ttl, record.TTL)
-		m.warn(at, key(), "the records of a set have one TTL (RFC 2181 5.2); the shortest, %s, is taken", record.TTL)
-	}
+	record.TTL = m.shortest(at, key(), record.TTL, ttl)
 	return nil
 }
 
@@ -183,18 +179,35 @@ func (m *masterFile) soa(at Position, r rr.RR) {
 		b := rest[4*i:]
 		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 	}
-	span := func(i int) Duration { return Duration(time.Duration(max(1, number(i))) * time.Second) }
-	z.Serial = number(0)
-	z.Refresh, z.Retry, z.Expire = span(1), span(2), span(3)
-	z.NegativeTTL = min(span(4), Duration(time.Duration(max(1, r.TTL))*time.Second)) // RFC 2308 section 5
+	z.Serial, z.SOATTL = number(0), Seconds(r.TTL)
+	z.Refresh, z.Retry, z.Expire, z.NegativeTTL = Seconds(number(1)), Seconds(number(2)), Seconds(number(3)), Seconds(number(4))
 }
 
-func (m *masterFile) ns(r rr.RR) {
+func (m *masterFile) ns(at Position, r rr.RR) {
 	z := m.zone()
-	if n, _, err := rr.CutName(r.Data); err == nil && !slices.Contains(z.Nameservers, presentation(n)) {
-		z.Nameservers = append(z.Nameservers, presentation(n))
+	n, _, err := rr.CutName(r.Data)
+	if err != nil {
+		m.fail(at, z.Key(), "the NS record cannot be used")
+		return
 	}
-	z.TTL = Duration(time.Duration(max(1, r.TTL)) * time.Second)
+	if name := presentation(n); slices.Contains(z.Nameservers, name) {
+		m.warn(at, z.Key(), "the same record is there twice")
+	} else {
+		z.Nameservers = append(z.Nameservers, name)
+	}
+	z.TTL = m.shortest(at, z.Key(), z.TTL, Seconds(r.TTL))
+}
+
+// shortest is the TTL of a set that has one so far, and gets a record with another.
+func (m *masterFile) shortest(at Position, key Key, have, more TTL) TTL {
+	if have.IsZero() || have == more {
+		return more
+	}
+	if have.Or(0) < more.Or(0) {
+		more = have
+	}
+	m.warn(at, key, "the records of a set have one TTL (RFC 2181 5.2); the shortest, %s, is taken", more)
+	return more
 }
 
 // MasterFile writes a zone as a master file in canonical form. Its serial is the one given. Policies are not in it:
@@ -204,7 +217,7 @@ func MasterFile(w io.Writer, zone *Zone, serial uint32, records []*Record) error
 	if err != nil {
 		return err
 	}
-	seconds := func(d Duration, or time.Duration) uint32 { return uint32(d.Or(or) / time.Second) }
+	seconds := func(d TTL, or time.Duration) uint32 { return uint32(d.Or(or) / time.Second) }
 	ttl := seconds(zone.TTL, DefaultTTL)
 	soa := fmt.Sprintf("%s. %s. %d %d %d %d %d", zone.MName(), zone.RName(), serial, seconds(zone.Refresh, DefaultRefresh),
 		seconds(zone.Retry, DefaultRetry), seconds(zone.Expire, DefaultExpire), seconds(zone.NegativeTTL, DefaultNegativeTTL))
@@ -212,7 +225,7 @@ func MasterFile(w io.Writer, zone *Zone, serial uint32, records []*Record) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", zone.Key(), err)
 	}
-	sets := []rr.Set{{Owner: origin, Type: rr.TypeSOA, TTL: ttl, Data: [][]byte{data}}}
+	sets := []rr.Set{{Owner: origin, Type: rr.TypeSOA, TTL: uint32(zone.SOATime() / time.Second), Data: [][]byte{data}}}
 	if len(zone.Nameservers) > 0 {
 		ns := rr.Set{Owner: origin, Type: rr.TypeNS, TTL: ttl}
 		for _, name := range zone.Nameservers {
@@ -229,7 +242,7 @@ func MasterFile(w io.Writer, zone *Zone, serial uint32, records []*Record) error
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Key(), err)
 		}
-		if r.TTL == 0 {
+		if r.TTL.IsZero() {
 			set.TTL = ttl
 		}
 		sets = append(sets, set)
@@ -243,7 +256,7 @@ func (r *Record) Set() (rr.Set, error) {
 	if err != nil {
 		return rr.Set{}, err
 	}
-	set := rr.Set{TTL: uint32(r.TTL.Std() / time.Second), Data: make([][]byte, len(r.Data))}
+	set := rr.Set{TTL: uint32(r.TTL.Or(0) / time.Second), Data: make([][]byte, len(r.Data))}
 	if set.Owner, err = rr.ParseRelative(r.Owner, origin); err != nil {
 		return rr.Set{}, err
 	}

@@ -97,6 +97,71 @@ func TestExportedMasterFileIsReadAsTheSame(t *testing.T) {
 	}
 }
 
+// What a zone says of time comes out as it came in: a TTL of 0, one for the SOA and another for the NS, a MINIMUM above the SOA's
+// TTL, times of 0.
+func TestTimesOfAZoneAreKept(t *testing.T) {
+	const text = `; zone example.test.
+example.test.                   60      IN SOA      ns1.example.test. hostmaster.example.test. 7 0 0 0 3600
+example.test.                   86400   IN NS       ns1.example.test.
+brief.example.test.             0       IN TXT      "not to be kept"
+ns1.example.test.               5       IN A        192.0.2.1
+`
+	docs, problems := ReadMasterFile("example.test.zone", "example.test", strings.NewReader(text), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if d := cmp.Diff(text, exported(t, docs)); d != "" {
+		t.Error(d)
+	}
+	var yaml bytes.Buffer
+	var all []Resource
+	for _, d := range docs {
+		all = append(all, d.Resource)
+	}
+	if err := WriteYAML(&yaml, all); err != nil {
+		t.Fatal(err)
+	}
+	docs, problems = ReadDocuments("export.yaml", bytes.NewReader(yaml.Bytes()))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, d := range docs { // the serial is the one thing that documents do not have
+		if z, ok := d.Resource.(*Zone); ok {
+			z.Serial = 7
+		}
+	}
+	if d := cmp.Diff(text, exported(t, docs)); d != "" {
+		t.Errorf("by way of documents\n%s%s", &yaml, d)
+	}
+}
+
+// A TTL of 0 in a document is 0, and not the zone's.
+func TestTTLOfZeroIsNoDefault(t *testing.T) {
+	docs, problems := ReadDocuments("z.yaml", strings.NewReader(`
+{kind: Zone, name: example.test, nameservers: [ns1.example.test], hostmaster: h.example.test, ttl: 0s, soaTTL: 5m, negativeTTL: 0s, retry: 0s}
+---
+{kind: Record, name: example.test/ns1/A, data: [192.0.2.1]}
+---
+{kind: Record, name: example.test/a/A, ttl: 0s, data: [192.0.2.1]}
+---
+{kind: Record, name: example.test/b/A, ttl: 1s, data: [192.0.2.1]}
+`))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	docs[0].Resource.(*Zone).Serial = 1
+	want := `; zone example.test.
+example.test.                   300     IN SOA      ns1.example.test. h.example.test. 1 3600 0 1209600 0
+example.test.                   0       IN NS       ns1.example.test.
+a.example.test.                 0       IN A        192.0.2.1
+b.example.test.                 1       IN A        192.0.2.1
+ns1.example.test.               0       IN A        192.0.2.1
+`
+	if d := cmp.Diff(want, exported(t, docs)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestBadMasterFiles(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"no SOA", "@ 1h IN NS ns1\n", `bad.zone: Zone example.test: there is no SOA record of example.test; a master file has one`},
@@ -106,6 +171,8 @@ func TestBadMasterFiles(t *testing.T) {
 		{"address", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nwww A 192.0.2.300\n", `bad.zone:3: A data "192.0.2.300": not an IPv4 address`},
 		{"include", "@ 1h SOA a b 1 2 3 4 5\n NS ns\n$INCLUDE more\n", `bad.zone:3: $INCLUDE: not allowed here; put the records into the file itself`},
 		{"TTLs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw 5 A 192.0.2.1\nw 3 A 192.0.2.2\n", `bad.zone:4: Record example.test/w/A: warning: the records of a set have one TTL (RFC 2181 5.2); the shortest, 3s, is taken`},
+		{"TTLs of NS", "@ 1h SOA a b 1 2 3 4 5\n 7 NS ns\n 0 NS ns2\n", `bad.zone:3: Zone example.test: warning: the records of a set have one TTL (RFC 2181 5.2); the shortest, 0s, is taken`},
+		{"NS twice", "@ 1h SOA a b 1 2 3 4 5\n NS ns\n NS NS\n", `bad.zone:3: Zone example.test: warning: the same record is there twice`},
 		{"CNAMEs", "@ 1h SOA a b 1 2 3 4 5\n NS ns\nw CNAME a\nw CNAME b\n", `bad.zone:3: Record example.test/w/CNAME: data[1]: a name has one CNAME only (RFC 2181 10.1); to balance over several, make a Policy`},
 	} {
 		_, problems := ReadMasterFile("bad.zone", "example.test", strings.NewReader(tt.text), nil)

@@ -16,9 +16,9 @@ const maxBias = 99
 func (f *faults) policy(p *Policy) {
 	if p.TTL != 0 {
 		if p.TTL.Std() < time.Second {
-			f.add("ttl", "%s is shorter than 1s, the least that DNS has; write 1s or more", p.TTL)
+			f.add("ttl", "%s is shorter than 1s, the least that a policy has; write 1s or more", p.TTL)
 		} else {
-			f.seconds("ttl", p.TTL)
+			f.seconds("ttl", NewTTL(p.TTL.Std()))
 		}
 	}
 	if p.Map != "" {

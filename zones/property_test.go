@@ -36,13 +36,16 @@ func aResource(t *rapid.T) Resource {
 	spell := func(label string) Duration {
 		return Duration(time.Duration(rapid.IntRange(0, 100).Draw(t, label)) * time.Second)
 	}
+	ttl := func(label string) TTL {
+		return rapid.SampledFrom([]TTL{{}, Seconds(0), Seconds(1), Seconds(300)}).Draw(t, label)
+	}
 	switch rapid.SampledFrom(Kinds[:]).Draw(t, "kind") {
 	case KindZone:
-		return &Zone{Origin: pick("origin", "example.test", "sub.example.test"), Nameservers: some("ns", []string{"ns1.example.test", "ns.example.net"}), TTL: spell("ttl")}
+		return &Zone{Origin: pick("origin", "example.test", "sub.example.test"), Nameservers: some("ns", []string{"ns1.example.test", "ns.example.net"}), TTL: ttl("ttl"), SOATTL: ttl("soa"), Expire: ttl("expire")}
 	case KindRecord:
 		kind := pick("type", "A", "CNAME", "TXT")
 		data := map[string][]string{"A": {"192.0.2.1"}, "CNAME": {"x"}, "TXT": {`"a; b"`, `"<c>"`}}[kind]
-		return &Record{Origin: pick("origin", "example.test", "sub.example.test"), Owner: pick("owner", "www", "api", "sub", "a.sub"), Type: kind, TTL: spell("ttl"), Data: data}
+		return &Record{Origin: pick("origin", "example.test", "sub.example.test"), Owner: pick("owner", "www", "api", "sub", "a.sub"), Type: kind, TTL: ttl("ttl"), Data: data}
 	case KindRegion:
 		r := &Region{Region: pick("region", regions...)}
 		if rapid.Bool().Draw(t, "placed") {
@@ -316,7 +319,7 @@ func TestPackedKeepsSetsApart(t *testing.T) {
 			r := &Record{
 				Origin: "example.test", Owner: rapid.SampledFrom([]string{"@", "a", "b"}).Draw(t, "owner"),
 				Type: rapid.SampledFrom([]string{"A", "TXT", "TYPE65280"}).Draw(t, "type"),
-				TTL:  Duration(rapid.Int64Range(0, 1<<61).Draw(t, "ttl")),
+				TTL:  unpackTTL(rapid.Uint64Range(0, 1<<61).Draw(t, "ttl")),
 				Data: rapid.SliceOfN(rapid.StringN(0, 300, -1), 1, 4).Draw(t, "data"),
 			}
 			if rapid.Bool().Draw(t, "remove") {

@@ -12,11 +12,11 @@ const maxSeconds = 1<<31 - 1
 // maxSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
 const maxSet = 64000
 
-// seconds checks a time that goes to the wire as whole seconds. Zero has been left out.
-func (f *faults) seconds(field string, d Duration) {
-	switch s := d.Std(); {
+// seconds checks a time that goes to the wire as whole seconds.
+func (f *faults) seconds(field string, d TTL) {
+	switch s := d.Or(0); {
 	case s == 0:
-	case s < time.Second || s%time.Second != 0:
+	case s < 0 || s%time.Second != 0:
 		f.add(field, "%s is not whole seconds; write %s", d, max(time.Second, s.Round(time.Second)))
 	case s > maxSeconds*time.Second:
 		f.add(field, "%s is more than %d s, the most that DNS has (RFC 2181)", d, maxSeconds)

@@ -87,13 +87,14 @@ type Resource interface {
 type Zone struct {
 	Origin      string    `json:"-"`
 	Nameservers []string  `json:"nameservers,omitempty"`
-	Hostmaster  string    `json:"hostmaster,omitempty"`  // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
-	TTL         Duration  `json:"ttl,omitempty"`         // default of static records; DefaultTTL if zero
-	NegativeTTL Duration  `json:"negativeTTL,omitempty"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if zero
-	Primary     string    `json:"primary,omitempty"`     // the SOA's MNAME; the first nameserver if empty
-	Refresh     Duration  `json:"refresh,omitempty"`
-	Retry       Duration  `json:"retry,omitempty"`
-	Expire      Duration  `json:"expire,omitempty"`
+	Hostmaster  string    `json:"hostmaster,omitempty"` // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
+	TTL         TTL       `json:"ttl,omitzero"`         // of the NS, and the default of static records; DefaultTTL if none
+	SOATTL      TTL       `json:"soaTTL,omitzero"`      // of the SOA, where it is another; TTL if none
+	NegativeTTL TTL       `json:"negativeTTL,omitzero"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if none
+	Primary     string    `json:"primary,omitempty"`    // the SOA's MNAME; the first nameserver if empty
+	Refresh     TTL       `json:"refresh,omitzero"`
+	Retry       TTL       `json:"retry,omitzero"`
+	Expire      TTL       `json:"expire,omitzero"`
 	DNSSEC      *DNSSEC   `json:"dnssec,omitempty"`
 	Transfer    *Transfer `json:"transfer,omitempty"`
 	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
@@ -109,10 +110,10 @@ type DNSSEC struct {
 // Record is one static RRset.
 type Record struct {
 	Origin string   `json:"-"`
-	Owner  string   `json:"-"` // relative to Origin; "@" is the apex
-	Type   string   `json:"-"` // "A", "MX", "TYPE65280"
-	TTL    Duration `json:"ttl,omitempty"`
-	Data   []string `json:"data"` // RDATA in presentation form (RFC 1035 5.1), relative names are relative to Origin
+	Owner  string   `json:"-"`            // relative to Origin; "@" is the apex
+	Type   string   `json:"-"`            // "A", "MX", "TYPE65280"
+	TTL    TTL      `json:"ttl,omitzero"` // the zone's if none; 0 is that no cache keeps it
+	Data   []string `json:"data"`         // RDATA in presentation form (RFC 1035 5.1), relative names are relative to Origin
 }
 
 // Region is a failure domain with a place on the map.

@@ -3,6 +3,7 @@ package zones
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"leeward/zones/rr"
 )
@@ -24,6 +25,7 @@ func (f *faults) zone(z *Zone) {
 		f.add("hostmaster", "%v", err)
 	}
 	f.seconds("ttl", z.TTL)
+	f.seconds("soaTTL", z.SOATTL)
 	f.seconds("negativeTTL", z.NegativeTTL)
 	f.seconds("refresh", z.Refresh)
 	f.seconds("retry", z.Retry)
@@ -81,6 +83,9 @@ func (z *Zone) RName() string {
 	}
 	return FullName("hostmaster", z.Origin)
 }
+
+// SOATime returns the TTL of the SOA.
+func (z *Zone) SOATime() time.Duration { return z.SOATTL.Or(z.TTL.Or(DefaultTTL)) }
 
 // MName returns the SOA's MNAME: the primary, else the first nameserver, else the origin.
 func (z *Zone) MName() string {

@@ -96,7 +96,7 @@ func cells(r zones.Resource) []string {
 	case *zones.Zone:
 		return []string{r.Origin, dash(strings.Join(r.Nameservers, ",")), short(r.TTL.Or(zones.DefaultTTL))}
 	case *zones.Record:
-		return []string{r.Key().Name(), dash(optional(r.TTL)), strings.Join(r.Data, " | ")}
+		return []string{r.Key().Name(), dash(ttl(r.TTL)), strings.Join(r.Data, " | ")}
 	case *zones.Region:
 		return []string{r.Region, degrees(r.Latitude), degrees(r.Longitude)}
 	case *zones.Monitor:
@@ -161,11 +161,11 @@ func rules(p *zones.Policy) string {
 	return strings.Join(all, "; ")
 }
 
-func optional(d zones.Duration) string {
-	if d == 0 {
+func ttl(t zones.TTL) string {
+	if t.IsZero() {
 		return ""
 	}
-	return short(d.Std())
+	return short(t.Or(0))
 }
 
 // short spells a duration without its zero parts: "1h", not "1h0m0s".

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"leeward/server/wire"
 	"leeward/zones"
@@ -62,7 +61,7 @@ type content struct {
 // set is a Record, its data in wire form beside the text.
 type set struct {
 	was  *zones.Record // nil: none
-	ttl  zones.Duration
+	ttl  zones.TTL
 	data []datum
 }
 
@@ -206,13 +205,12 @@ func (c *content) record(n rr.Name, t rr.Type, s *set) *zones.Record {
 	return r
 }
 
-// seconds is a TTL as Records have it. One of 0, which would mean the zone's default there, becomes a second; one with the
-// highest bit set is 0 too (RFC 2181 section 8).
-func seconds(ttl uint32) zones.Duration {
+// seconds is a TTL as Records have it. One with the highest bit set is 0 (RFC 2181 section 8).
+func seconds(ttl uint32) zones.TTL {
 	if ttl > 1<<31-1 {
 		ttl = 0
 	}
-	return zones.Duration(time.Duration(max(1, ttl)) * time.Second)
+	return zones.Seconds(ttl)
 }
 
 // mostText bounds what a log line says of an update, octets.

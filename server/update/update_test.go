@@ -308,7 +308,7 @@ func TestSections(t *testing.T) {
 		},
 		{
 			what: "3.4.2.2 TTL 0", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "new.$ 0 A 192.0.2.3")) },
-			diff: `+records/example.test/new/A {"ttl":"1s","data":["192.0.2.3"]}`,
+			diff: `+records/example.test/new/A {"ttl":"0s","data":["192.0.2.3"]}`,
 		},
 		{what: "3.4.2.2 many types", build: func(t *testing.T, m *dns.Msg) {
 			m.Compress = true

@@ -50,7 +50,7 @@ func randomChange(t *rapid.T, owners []string, rev int64) zones.Change {
 	var r zones.Resource
 	switch rapid.SampledFrom([]string{"zone", "record", "record", "record", "pool", "policy"}).Draw(t, "kind") {
 	case "zone":
-		r = &zones.Zone{Origin: origin, Nameservers: []string{"ns.example.net"}, TTL: zones.Duration(time.Duration(rev) * time.Minute)}
+		r = &zones.Zone{Origin: origin, Nameservers: []string{"ns.example.net"}, TTL: zones.NewTTL(time.Duration(rev) * time.Minute)}
 	case "record":
 		typ := rapid.SampledFrom([]string{"TXT", "A", "NS"}).Draw(t, "type")
 		owner := rapid.SampledFrom(owners).Draw(t, "owner")

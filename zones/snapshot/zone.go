@@ -150,7 +150,7 @@ const editsAtOnce = 1 << 16
 // MINIMUM (RFC 2308 section 3).
 func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, negative) {
 	data := soaData(z, serial)
-	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
+	ttl := steer.Seconds(z.SOATime())
 	least := min(ttl, binary.BigEndian.Uint32(data[len(data)-4:]))
 	return edit{name: apex, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {
 		return appendRecord(dst, rr.TypeSOA, ttl, data), 1

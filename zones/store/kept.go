@@ -49,7 +49,7 @@ func (d digests) of(r zones.Resource) uint64 {
 	}
 	switch r := r.(type) {
 	case *zones.Record: // there are many of these
-		write(uint64(r.TTL))
+		write(uint64(r.TTL.Or(-1)))
 		for _, text := range r.Data {
 			write(uint64(len(text)))
 			h.WriteString(text)
