@@ -23,6 +23,19 @@ type Board struct {
 	regions   map[string]int // region → assigned targets
 	dirty     []*target
 	deadlines deadlines
+
+	own      *vantage    // nil: this process probes nothing
+	living   []*vantage  // fresh vantages that probe, by name, as of the last Judge
+	known    int         // vantages that probe, fresh or not
+	sighted  int         // of those that live, how many are not blind
+	mustered bool        // living, known and sighted are up to date but for what Judge finds by itself
+	bounds   map[int]int // of assigned targets: how many ask for that many vantages
+	choice   uint64      // see Choice
+
+	regionNumbers map[string]int // of the regions that vantages are in; 0 is that of those that do not say
+
+	roll            []*vantage // scratch
+	picked, ordered []candidate
 }
 
 // target is all there is on one target. It exists while it is assigned or a vantage reports on it.
@@ -35,6 +48,14 @@ type target struct {
 	state        State
 	since        time.Time
 	dirty        bool
+	stale        bool // the votes that count are the last ones, and not fresh
+
+	bound int           // how many vantages probe it
+	grace time.Duration // that one has to speak up
+	seed  uint64
+	mine  bool      // this process is to probe it
+	spare time.Time // since when this process votes on it although it is not chosen; zero: it does not, or is
+	short time.Time // since when a chosen vantage has not spoken; zero: all have
 }
 
 // endpoint keeps an endpoint's targets together, and the reports that are for all of its addresses.
@@ -50,13 +71,16 @@ func NewBoard() *Board {
 		targets:   map[Target]*target{},
 		endpoints: map[string]*endpoint{},
 		regions:   map[string]int{},
+		bounds:    map[int]int{},
+
+		regionNumbers: map[string]int{"": 0},
 	}
 }
 
 // Own says that a vantage is this process itself: its reports come from memory and never go stale.
 func (b *Board) Own(name string) {
 	v := b.vantage(name)
-	v.own = true
+	v.own, b.own = true, v
 }
 
 // Assign says which targets there are now. Reports on others are kept, as the assignment may only be late, and do not
@@ -93,14 +117,18 @@ func (b *Board) Reassign(gone []Target, as []Assignment) {
 
 func (b *Board) assign(a *Assignment) {
 	t := b.target(a.Target)
-	if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum {
+	bound, grace := a.Monitor.EffectiveVantages(), a.Monitor.DetectionTime()+handover
+	if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum && t.bound == bound && t.grace == grace {
 		return
 	}
 	b.uncount(t)
 	if t.assigned {
-		b.leave(t.region)
+		b.leave(t)
+	} else {
+		t.mine = true
 	}
-	t.assigned, t.pool, t.region, t.quorum = true, a.Pool, a.Region, a.Monitor.Quorum
+	t.assigned, t.pool, t.region, t.quorum, t.bound, t.grace = true, a.Pool, a.Region, a.Monitor.Quorum, bound, grace
+	b.bounds[bound]++
 	if b.regions[t.region]++; len(b.regions) <= 2 && b.regions[t.region] == 1 {
 		b.reblind()
 	}
@@ -109,14 +137,19 @@ func (b *Board) assign(a *Assignment) {
 
 func (b *Board) unassign(t *target) {
 	b.uncount(t)
-	b.leave(t.region)
+	b.leave(t)
 	t.assigned, t.state, t.since = false, Unknown, time.Time{}
+	t.spare, t.short = time.Time{}, time.Time{}
 	b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
 	b.drop(t)
 }
 
 // leave counts a target out of its region.
-func (b *Board) leave(region string) {
+func (b *Board) leave(t *target) {
+	if b.bounds[t.bound]--; b.bounds[t.bound] == 0 {
+		delete(b.bounds, t.bound)
+	}
+	region := t.region
 	if b.regions[region]--; b.regions[region] == 0 {
 		delete(b.regions, region)
 		if len(b.regions) <= 1 {
@@ -138,7 +171,8 @@ func (b *Board) target(key Target) *target {
 	if t != nil {
 		return t
 	}
-	t = &target{Target: key}
+	address := key.Address.As16()
+	t = &target{Target: key, seed: seedOf(key.Endpoint, address[:]...)}
 	b.targets[key] = t
 	e := b.endpoint(key.Endpoint)
 	e.targets = append(e.targets, t)

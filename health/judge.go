@@ -4,12 +4,14 @@ import (
 	"container/heap"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Judge brings all verdicts up to that time and returns the targets whose state turned, sorted.
 //
-// The votes on a target are what fresh, sighted vantages know of it. Where there is none, the last votes of sighted
+// The votes on a target are what fresh, sighted vantages know of it, or, where there are more vantages than are to probe
+// it, the first of them (see choice.go). Where there is none, the last votes of sighted
 // vantages stand although they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then
 // says whether it is Down; otherwise it is Up.
 //
@@ -24,11 +26,13 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 		b.recount(t)
 	}
 	b.sight()
+	b.muster()
 	for _, t := range b.dirty {
 		t.dirty = false
 		if !t.assigned {
 			continue
 		}
+		b.elect(t)
 		if state := t.judge(); state != t.state {
 			t.state, t.since = state, now
 			changed = append(changed, t.Target)
@@ -46,11 +50,20 @@ func (b *Board) expire(now time.Time) {
 	for _, v := range b.vantages {
 		if fresh := v.freshAt(now); fresh != v.fresh {
 			v.fresh, turned[v] = fresh, true
+			if !fresh {
+				v.left = now
+			}
 		}
 	}
 	b.touchAll(turned)
 	for len(b.deadlines) > 0 && !now.Before(b.deadlines[0].at) {
 		d := heap.Pop(&b.deadlines).(deadline)
+		if d.vantage == nil {
+			if d.target.assigned {
+				b.touch(d.target)
+			}
+			continue
+		}
 		i, found := d.target.find(d.vantage)
 		if !found {
 			continue
@@ -174,30 +187,22 @@ func (b *Board) sight() {
 	b.touchAll(turned)
 }
 
-// tally counts the votes that make the verdict, as Judge says.
-func (t *target) tally() (up, down int, stale bool) {
-	for _, fresh := range [...]bool{true, false} {
-		for i := range t.cells {
-			c := &t.cells[i]
-			if c.fresh != fresh || c.vantage.blind {
-				continue
-			}
-			switch c.state {
-			case Up:
-				up++
-			case Down:
-				down++
-			}
-		}
-		if up+down > 0 {
-			return up, down, !fresh
+// tally counts the votes that make the verdict.
+func (t *target) tally() (up, down int) {
+	for i := range t.cells {
+		switch c := &t.cells[i]; {
+		case !c.counted:
+		case c.state == Up:
+			up++
+		default:
+			down++
 		}
 	}
-	return 0, 0, false
+	return up, down
 }
 
 func (t *target) judge() State {
-	up, down, _ := t.tally()
+	up, down := t.tally()
 	switch {
 	case up+down == 0:
 		return Unknown
@@ -213,9 +218,9 @@ func (b *Board) Verdict(key Target) Verdict {
 	if t == nil || !t.assigned {
 		return Verdict{Why: "not monitored: counts as up"}
 	}
-	var stale bool
-	v := Verdict{State: t.state, Since: t.since}
-	v.Up, v.Down, stale = t.tally()
+	v := Verdict{State: t.state, Since: t.since, Chosen: b.chosenNames(t)}
+	v.Up, v.Down = t.tally()
+	var standing []string
 	for i := range t.cells {
 		c := &t.cells[i]
 		heard := c.vantage.heard
@@ -224,14 +229,19 @@ func (b *Board) Verdict(key Target) Verdict {
 		}
 		if c.fresh {
 			v.Fresh++
+		} else if c.counted && !t.stale {
+			standing = append(standing, c.vantage.name)
 		}
 		v.Votes = append(v.Votes, Vote{
 			Vantage: c.vantage.name, State: c.state, Fresh: c.fresh, Blind: c.vantage.blind,
-			Counted: c.state != Unknown && !c.vantage.blind && c.fresh != stale,
+			Counted: c.counted,
 			Reason:  c.reason, Age: b.now.Sub(heard), Latency: c.latency, Load: c.load,
 		})
 	}
-	v.Why = t.quorum.why(v.Up, v.Down, stale)
+	v.Why = t.quorum.why(v.Up, v.Down, t.stale)
+	if len(standing) > 0 {
+		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken", strings.Join(standing, ", "))
+	}
 	for _, vote := range v.Votes {
 		if vote.Blind {
 			v.Why += fmt.Sprintf("; %s is blind and abstains", vote.Vantage)
@@ -256,13 +266,14 @@ func (b *Board) NextDeadline(now time.Time) (at time.Time) {
 	return at
 }
 
-// deadlines are the times at which reports with a validity of their own go stale: a heap, the next one first.
+// deadlines are the times at which reports with a validity of their own go stale, and at which a handover is looked at again:
+// a heap, the next one first.
 type deadlines []deadline
 
 type deadline struct {
 	at      time.Time
 	target  *target
-	vantage *vantage
+	vantage *vantage // nil: the target is to be judged anew
 }
 
 func (d deadlines) Len() int           { return len(d) }

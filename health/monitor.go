@@ -18,6 +18,7 @@ type Monitor struct {
 	Fall     int      `json:"fall,omitempty"`     // consecutive failures until a vantage reports down; DefaultFall if zero
 	Rise     int      `json:"rise,omitempty"`     // consecutive successes until it reports up; DefaultRise if zero
 	Quorum   Quorum   `json:"quorum,omitzero"`    // majority if zero
+	Vantages int      `json:"vantages,omitempty"` // how many vantages probe each address, of those there are; DefaultVantages if zero
 }
 
 // Defaults of what a Monitor leaves out.
@@ -26,6 +27,7 @@ const (
 	DefaultTimeout  = time.Second
 	DefaultFall     = 3
 	DefaultRise     = 2
+	DefaultVantages = 5
 )
 
 // HTTP asks for a path and wants a status, and a body if one is given. In an "https" check the certificate is verified

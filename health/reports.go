@@ -8,15 +8,18 @@ import (
 // vantage is one reporter, and what its reports add up to. The counts are kept with every change, so that blindness is
 // a comparison of two numbers.
 type vantage struct {
-	name     string
-	own      bool
-	sequence uint64 // highest seen in reports and heartbeats
-	beat     uint64 // last heartbeat's
-	stale    time.Duration
-	heard    time.Time // receipt of the last sequence that moved
-	fresh    bool      // as the last Judge saw it
-	blind    bool
-	moved    bool // the counts have changed since the last Judge
+	name         string
+	regionNumber int    // see Board.Place
+	seed         uint64 // of its name
+	own          bool
+	sequence     uint64 // highest seen in reports and heartbeats
+	beat         uint64 // last heartbeat's
+	stale        time.Duration
+	heard        time.Time // receipt of the last sequence that moved
+	fresh        bool      // as the last Judge saw it
+	left         time.Time // when a Judge saw it go stale last
+	blind        bool
+	moved        bool // the counts have changed since the last Judge
 
 	up, down, unknown    int            // its reports
 	shared, contradicted int            // see cell
@@ -33,6 +36,7 @@ type cell struct {
 	forAll   bool // it came as a report on every address of the endpoint
 	fresh    bool // as the last Judge saw it
 	armed    bool // there is a deadline for it
+	counted  bool // it is one of the votes that made the verdict
 	sequence uint64
 	received time.Time // when this sequence came
 	validFor time.Duration
@@ -76,7 +80,7 @@ func (v *vantage) count(s State, n int) {
 func (b *Board) vantage(name string) *vantage {
 	v := b.vantages[name]
 	if v == nil {
-		v = &vantage{name: name, stale: DefaultStale, regions: map[string]int{}, pools: map[string]int{}}
+		v = &vantage{name: name, seed: seedOf(name), stale: DefaultStale, regions: map[string]int{}, pools: map[string]int{}}
 		b.vantages[name] = v
 	}
 	return v
@@ -93,6 +97,13 @@ func (b *Board) Report(now time.Time, rs ...Report) {
 			continue
 		}
 		t := b.target(r.Target)
+		if v.own && r.State == Unknown && t.assigned && !t.mine {
+			// The prober has let it go: that is no word on the target.
+			if b.remove(t, v) {
+				b.touch(t)
+			}
+			continue
+		}
 		b.put(now, t, v, r, false)
 		b.drop(t)
 	}
@@ -142,12 +153,10 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 	}
 }
 
-// hold keeps a report that is older than the one there is, in case the vantage has begun a new run.
+// hold keeps a report that is older than the one there is, in case the vantage has begun a new run: the last that came, as
+// it may be of a run that is behind the one that was behind before.
 func (v *vantage) hold(r Report, sequence uint64) {
 	if r.Sequence == sequence {
-		return
-	}
-	if old, ok := v.held[r.Target]; ok && old.Sequence >= r.Sequence {
 		return
 	}
 	if v.held == nil {
@@ -212,6 +221,10 @@ func (b *Board) remove(t *target, v *vantage) bool {
 	return true
 }
 
+// Leap is more than the sequences that a vantage uses between two heartbeats. A run that knows of an earlier one begins that
+// much above it.
+const Leap = 1 << 20
+
 // Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh for
 // another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
 //
@@ -238,13 +251,16 @@ func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale tim
 	}
 }
 
+// restart forgets what an earlier run reported. What the new one has reported since the last heartbeat that is known, and
+// was not held because nothing older was there, is a little above it.
 func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
+	above := sequence + Leap
 	for key, e := range b.endpoints {
-		if all, ok := e.all[v]; ok && all.Sequence > sequence {
+		if all, ok := e.all[v]; ok && all.Sequence > above {
 			delete(e.all, v)
 		}
 		for _, t := range slices.Clone(e.targets) {
-			if i, found := t.find(v); found && t.cells[i].sequence > sequence {
+			if i, found := t.find(v); found && t.cells[i].sequence > above {
 				b.remove(t, v)
 				b.touch(t)
 				b.drop(t)

@@ -14,8 +14,9 @@ import (
 
 // TestScenarios plays testdata/*.txt. A line is a command or, after "#", why:
 //
-//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q]   a target, besides those there are
+//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q] [vantages=N]   a target, besides those there are
 //	unassign ENDPOINT
+//	place VANTAGE… region=R     where they are
 //	alive VANTAGE…              these send heartbeats every 2 s from now on, for all that they reported (stale after 10 s)
 //	silent VANTAGE…             these do not
 //	own VANTAGE                 this process itself
@@ -25,6 +26,8 @@ import (
 //	wait DURATION
 //	verdict ENDPOINT up|down|unknown [address=A]
 //	blind VANTAGE…              exactly these are blind
+//	chosen ENDPOINT VANTAGE…    exactly these are to probe it
+//	mine ENDPOINT yes|no        this process is to probe it
 //	why ENDPOINT TEXT           the verdict's reason contains the text
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -98,6 +101,12 @@ func (s *scenario) play(line string) error {
 				return fmt.Errorf("quorum %s", q)
 			}
 		}
+		if n := named["vantages"]; n != "" {
+			var err error
+			if m.Vantages, err = strconv.Atoi(n); err != nil {
+				return err
+			}
+		}
 		pool, _, _ := strings.Cut(plain[0], "/")
 		s.assignments = append(s.assignments, Assignment{
 			Target: Target{plain[0], address}, Pool: pool, Region: named["region"], Monitor: m,
@@ -106,6 +115,10 @@ func (s *scenario) play(line string) error {
 	case "unassign":
 		s.assignments = slices.DeleteFunc(s.assignments, func(a Assignment) bool { return a.Endpoint == plain[0] })
 		s.board.Assign(s.assignments)
+	case "place":
+		for _, v := range plain {
+			s.board.Place(v, named["region"])
+		}
 	case "alive":
 		s.alive = append(s.alive, plain...)
 		return s.beat()
@@ -172,6 +185,14 @@ func (s *scenario) play(line string) error {
 		}
 		if !slices.Equal(got, plain) {
 			return fmt.Errorf("blind are %v: %+v", got, s.board.Vantages(s.now))
+		}
+	case "chosen":
+		if got := s.board.Verdict(Target{plain[0], address}).Chosen; !slices.Equal(got, plain[1:]) {
+			return fmt.Errorf("chosen are %v", got)
+		}
+	case "mine":
+		if got := s.board.Mine(Target{plain[0], address}); got != (plain[1] == "yes") {
+			return fmt.Errorf("it is %v: %+v", got, s.board.Verdict(Target{plain[0], address}))
 		}
 	case "why":
 		t := Target{plain[0], address}

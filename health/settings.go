@@ -13,6 +13,7 @@ const (
 	MinInterval  = 100 * time.Millisecond
 	MaxInterval  = time.Hour
 	MaxThreshold = 100 // of Fall and Rise
+	MaxVantages  = 1000
 )
 
 // FieldError is a setting that cannot be used: which, and what to do.
@@ -75,6 +76,15 @@ func (m *Monitor) EffectiveRise() int {
 	return m.Rise
 }
 
+// EffectiveVantages returns how many vantages probe each address: DefaultVantages, or as many as the quorum needs, where the
+// monitor does not say. Where there are fewer vantages all of them do.
+func (m *Monitor) EffectiveVantages() int {
+	if m.Vantages == 0 {
+		return max(DefaultVantages, int(m.Quorum))
+	}
+	return m.Vantages
+}
+
 // DetectionTime returns the longest time from an endpoint's death to a vantage's report: fall × interval + timeout.
 func (m *Monitor) DetectionTime() time.Duration {
 	return time.Duration(m.EffectiveFall())*m.EffectiveInterval() + m.EffectiveTimeout()
@@ -111,6 +121,12 @@ func (m *Monitor) Validate() []FieldError {
 	l.threshold("rise", m.Rise)
 	if m.Quorum < All {
 		l.add("quorum", "%d is not a quorum; write majority, any, all or a number of vantages such as 2", int(m.Quorum))
+	}
+	switch {
+	case m.Vantages < 0 || m.Vantages > MaxVantages:
+		l.add("vantages", "%d is outside 1 to %d", m.Vantages, MaxVantages)
+	case m.Vantages != 0 && int(m.Quorum) > m.Vantages:
+		l.add("vantages", "only %d vantages probe an address and the quorum is %d of them; raise vantages or lower quorum", m.Vantages, int(m.Quorum))
 	}
 	if m.HTTP != nil {
 		m.HTTP.validate(&l, "http")

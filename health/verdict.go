@@ -14,6 +14,8 @@ type Verdict struct {
 	Fresh int       // vantages whose report on the target is fresh, be it unknown or a blind one's
 	Votes []Vote    // each vantage's report, by vantage
 	Why   string    // the agreement in one line
+
+	Chosen []string // the vantages that are to probe it, by name
 }
 
 // Vote is one vantage's report on a target, and what it weighs.

@@ -38,6 +38,7 @@ func (e *Event) Apply(b *health.Board, now time.Time) {
 	}
 	b.Report(now, e.Reports...)
 	if h := e.Heartbeat; h != nil {
+		b.Place(e.Vantage, h.Region)
 		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
 	}
 }

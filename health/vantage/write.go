@@ -24,7 +24,6 @@ const (
 	patience = 2 * time.Second        // for one answer of etcd
 	maxRetry = 2 * time.Second        // between two attempts while etcd is away
 	pageSize = 512                    // keys of one page of a list
-	leap     = 1 << 20                // more sequences than a run uses for reports between two heartbeats
 )
 
 // errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
@@ -244,7 +243,7 @@ func (l *Link) sync(ctx context.Context) error {
 				l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
 			}
 			if h.Sequence > l.sequence || !l.begun {
-				l.sequence = max(l.sequence, h.Sequence+leap)
+				l.sequence = max(l.sequence, h.Sequence+health.Leap)
 			}
 		}
 	}

@@ -121,6 +121,7 @@ type Address struct {
 	Down    int        `json:"down"`
 	Fresh   int        `json:"fresh"`
 	Why     string     `json:"why,omitempty"`
+	Chosen  []string   `json:"chosen,omitempty"` // the vantages that are to probe it
 	Votes   []Vote     `json:"votes"`
 }
 
@@ -130,6 +131,7 @@ type Vote struct {
 	State      string  `json:"state"`
 	Fresh      bool    `json:"fresh"`
 	Blind      bool    `json:"blind"`
+	Counted    bool    `json:"counted"` // it is one of the votes that made the verdict
 	Reason     string  `json:"reason,omitempty"`
 	AgeSeconds float64 `json:"ageSeconds"` // since this report was last known to be true
 }

@@ -160,7 +160,10 @@ func (s *Status) endpoints() *Table {
 			}
 			row := []Cell{name, weight, {Text: a.Address.String()}, verdict(a.Verdict), {Text: age}}
 			for i, v := range a.Votes {
-				row = append(row, v.cell(i < len(a.Votes)-1))
+				row = append(row, v.cell(len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage), i < len(a.Votes)-1))
+			}
+			if silent := a.silent(); len(silent) > 0 {
+				row = append(row, Cell{"nothing yet from " + strings.Join(silent, ", "), Grey})
 			}
 			if e.Monitor == "" {
 				row = append(row, Cell{"no monitor: counts as up", Grey})
@@ -172,7 +175,8 @@ func (s *Status) endpoints() *Table {
 	return t
 }
 
-func (v Vote) cell(more bool) Cell {
+// cell is a vote; beside: its vantage is not one of those that are to probe the address.
+func (v Vote) cell(beside, more bool) Cell {
 	text, c := v.Vantage+" "+v.State, stateColour(v.State)
 	if v.Reason != "" {
 		text += " (" + v.Reason + ")"
@@ -180,13 +184,23 @@ func (v Vote) cell(more bool) Cell {
 	if v.Blind {
 		text, c = text+" [blind]", Yellow
 	}
-	if !v.Fresh {
+	switch {
+	case !v.Fresh:
 		text, c = text+" [stale "+Age(v.AgeSeconds)+"]", Grey
+	case beside && !v.Counted && !v.Blind && v.State != "unknown":
+		text, c = text+" [beside the chosen]", Grey
 	}
 	if more {
 		text += ","
 	}
 	return Cell{text, c}
+}
+
+// silent returns the vantages that are to probe the address and have said nothing of it.
+func (a Address) silent() []string {
+	return slices.DeleteFunc(slices.Clone(a.Chosen), func(name string) bool {
+		return slices.ContainsFunc(a.Votes, func(v Vote) bool { return v.Vantage == name })
+	})
 }
 
 func (s *Status) overrides() *Table {

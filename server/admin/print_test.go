@@ -26,8 +26,8 @@ func TestPrintStatus(t *testing.T) {
 		Pools:     []admin.Pool{{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: steer.FamilyStatus{Available: true, Healthy: 1, Total: 2}, IPv6: steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}, Healthy: 1, Total: 2}},
 		Overrides: []admin.Override{{Target: "pool/www-us", State: "drain", Reason: "bad\x1b[31m text"}},
 		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{
-			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Votes: []admin.Vote{
-				{Vantage: "fra", State: "down", Fresh: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12},
+			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Chosen: []string{"fra", "nyc", "sin"}, Votes: []admin.Vote{
+				{Vantage: "fra", State: "down", Fresh: true, Counted: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12}, {Vantage: "tyo", State: "up", Fresh: true},
 			}},
 		}}},
 		Problems: []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
@@ -50,7 +50,7 @@ POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
 www-eu  eu-west  yes  out   1/2  web                AAAA: no healthy endpoint
 
 ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR   VOTES
-www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s]
+www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s],  tyo up [beside the chosen]  nothing yet from sin
 
 OVERRIDE     STATE  LEFT            REASON
 pool/www-us  drain  until restored  bad?[31m text

@@ -47,6 +47,7 @@ type LoopOptions struct {
 	Geo     *geo.Table                                    // nil: no client's location is known
 	Metrics *Metrics                                      // nil: none
 	Own     string                                        // the vantage of this process: its reports never go stale here
+	Region  string                                        // where this process is
 	Keep    func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
 	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
 	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
@@ -67,6 +68,7 @@ type Loop struct {
 	condition Condition
 	snapshot  *snapshot.Snapshot
 	program   *steer.Program
+	choice    uint64 // of the board: which targets this process is to probe
 	view      *steer.View
 	built     zones.Problems // of the last build
 	wrong     zones.Problems // what keeps newest versions out of service: what the catalog found, and built
@@ -102,6 +104,7 @@ func NewLoop(o LoopOptions) *Loop {
 	}
 	if o.Own != "" {
 		l.board.Own(o.Own)
+		l.board.Place(o.Own, o.Region)
 	}
 	return l
 }
@@ -211,6 +214,12 @@ func (l *Loop) turn(w waiting) time.Time {
 		l.publish(time.Time{}, nil)
 	}
 	turned := l.board.Judge(now)
+	if choice := l.board.Choice(); choice != l.choice && l.program != nil {
+		l.choice = choice
+		if l.o.Assign != nil {
+			l.o.Assign(l.program)
+		}
+	}
 	if len(turned) > 0 && l.snapshot != nil {
 		l.publish(time.Time{}, turned)
 		l.tell(turned)

@@ -150,7 +150,7 @@ func (r *run) assemble() error {
 		return err
 	}
 	o := LoopOptions{
-		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: metrics, Own: r.ID,
+		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: metrics, Own: r.ID, Region: r.Region,
 		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer,
 	}
 	if r.dns != nil {
@@ -230,7 +230,7 @@ func (r *run) assign(p *steer.Program) {
 // time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
 const assignShare = 10
 
-// assigning tells the prober, and the link before it, what there is to probe.
+// assigning tells the prober, and the link before it, what there is to probe for this vantage.
 func (r *run) assigning(ctx context.Context) {
 	for {
 		select {
@@ -239,6 +239,9 @@ func (r *run) assigning(ctx context.Context) {
 		case p := <-r.programs:
 			began := time.Now()
 			as := p.Assignments()
+			if r.loop.Do(ctx, func(i Inside) { as = i.Mine(as) }) != nil {
+				return
+			}
 			if r.link != nil {
 				r.link.Assign(as)
 			}

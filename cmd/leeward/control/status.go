@@ -18,6 +18,11 @@ type Inside struct{ l *Loop }
 // Catalog returns the resources in service. It is the loop's own: not to be kept.
 func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
 
+// Mine returns, of these assignments, in their place, what this process is to probe.
+func (i Inside) Mine(as []health.Assignment) []health.Assignment {
+	return slices.DeleteFunc(as, func(a health.Assignment) bool { return !i.l.board.Mine(a.Target) })
+}
+
 // Server describes the loop's part of this server.
 func (i Inside) Server(now time.Time) admin.Server {
 	l := i.l
@@ -152,14 +157,15 @@ func (g *gathering) endpoints() {
 			v := g.l.board.Verdict(health.Target{Endpoint: e.ID(), Address: a})
 			to := admin.Address{
 				Address: a, Verdict: v.State.String(), Up: v.Up, Down: v.Down, Fresh: v.Fresh, Why: v.Why,
-				Votes: make([]admin.Vote, 0, len(v.Votes)),
+				Chosen: v.Chosen,
+				Votes:  make([]admin.Vote, 0, len(v.Votes)),
 			}
 			if !v.Since.IsZero() {
 				to.Since = &v.Since
 			}
 			for _, w := range v.Votes {
 				to.Votes = append(to.Votes, admin.Vote{
-					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Reason: w.Reason, AgeSeconds: w.Age.Seconds(),
+					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted, Reason: w.Reason, AgeSeconds: w.Age.Seconds(),
 				})
 			}
 			healthy = healthy || v.State != health.Down

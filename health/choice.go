@@ -1,0 +1,343 @@
+package health
+
+import (
+	"cmp"
+	"hash/fnv"
+	"slices"
+	"time"
+)
+
+// Which vantages probe a target, and whose votes count.
+//
+// Where there are no more vantages than the monitor asks for (Monitor.EffectiveVantages), all of them probe and every vote
+// counts. Where there are more, the vantages stand in an order for each target: the first of every region, by rendezvous
+// hashing, then the second of every region, and so on. Those at the head of the order are chosen, as many as the monitor
+// asks for; a vantage that comes or goes moves only the targets that it is, or was, chosen for.
+//
+// Each vantage finds by itself whether it is chosen, from the heartbeats that it hears; cut off from the others, which then
+// are stale to it, it is chosen for everything. As two of them may see the fleet differently for a moment, it is not the
+// choice but the votes that make the verdict: of those that have a fresh vote, the first in the order count, as many as are
+// chosen. So a verdict never waits for an agreement on who probes, and a handover exchanges one vote for one:
+//
+//   - Who is not chosen any more goes on for another linger, and then until all who are have spoken.
+//   - The vote of a vantage that went stale stands until the one that follows it has spoken, for as long as that may take.
+//   - A vantage that says that it knows nothing, or does not speak up in time, is passed over: it goes on, and the next one
+//     probes as well. So it is where all the chosen are blind; where only some are, the others' votes are enough. (Were any
+//     blind one passed over, who probes would depend on who is blind, which depends on who probes.)
+//
+// Reporters without a heartbeat are no vantages: they probe what they like, and all their votes count.
+
+// linger is how long a vantage goes on probing what it is not chosen for any more: by then all have seen why. It is as long
+// as two servers may differ on whether a third one is alive.
+const linger = DefaultStale
+
+// handover is how long, beside the monitor's own detection time, a vantage has to speak up on a target that it is newly
+// chosen for: to hear of it, to make its first probe, and to be heard.
+const handover = 5 * time.Second
+
+// candidate is a vantage in an order.
+type candidate struct {
+	*vantage
+	score uint64
+	place uint64 // the round in the highest 16 bits, then the score turned round: the lowest comes first
+	cell  int    // of the target; -1: it has none
+}
+
+// few is up to how many candidates are put in order by comparing each with each: for a dozen that is several times as
+// fast as sorting, and an order is needed for every target when a vantage comes or goes.
+const few = 24
+
+// order sorts candidates, which are in the order of their names, for the target: those that come first in their region before
+// all that come second, within a round by their hash.
+func (t *target) order(cs []candidate) {
+	for i := range cs {
+		cs[i].score = mix(t.seed ^ cs[i].seed)
+	}
+	if len(cs) > few {
+		slices.SortStableFunc(cs, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(a.regionNumber, b.regionNumber), cmp.Compare(b.score, a.score))
+		})
+		round := uint64(0)
+		for i := range cs {
+			if round++; i == 0 || cs[i].regionNumber != cs[i-1].regionNumber {
+				round = 0
+			}
+			cs[i].place = round<<48 | ^cs[i].score>>16
+		}
+		slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(a.place, b.place) })
+		return
+	}
+	for i := range cs {
+		round := uint64(0)
+		for k := range cs {
+			if cs[k].regionNumber == cs[i].regionNumber && cs[k].score > cs[i].score {
+				round++
+			}
+		}
+		cs[i].place = round<<48 | ^cs[i].score>>16
+	}
+	for i := 1; i < len(cs); i++ {
+		x, k := cs[i], i
+		for ; k > 0 && cs[k-1].place > x.place; k-- {
+			cs[k] = cs[k-1]
+		}
+		cs[k] = x
+	}
+}
+
+// Place says in which region a vantage is. The vantages chosen for a target are of as many regions as possible.
+func (b *Board) Place(name, region string) {
+	n, known := b.regionNumbers[region]
+	if !known {
+		n = len(b.regionNumbers)
+		b.regionNumbers[region] = n
+	}
+	if v := b.vantage(name); v.regionNumber != n {
+		v.regionNumber = n
+		b.mustered = false
+	}
+}
+
+// prober reports whether it is a vantage in the sense of the choice: one that probes what it is chosen for.
+func (v *vantage) prober() bool { return v.own || v.beat != 0 }
+
+// muster takes stock of the vantages that live. Where others do than before, or are blind, all targets that more vantages
+// could probe than do are judged anew.
+func (b *Board) muster() {
+	known, sighted := 0, 0
+	living := b.roll[:0]
+	for _, v := range b.vantages {
+		if !v.prober() {
+			continue
+		}
+		known++
+		if v.fresh {
+			living = append(living, v)
+			if !v.blind {
+				sighted++
+			}
+		}
+	}
+	slices.SortFunc(living, func(a, c *vantage) int { return cmp.Compare(a.name, c.name) })
+	same := b.mustered && known == b.known && sighted == b.sighted && slices.Equal(living, b.living)
+	was := b.known
+	b.roll, b.living = b.living, living
+	b.known, b.sighted, b.mustered = known, sighted, true
+	if same {
+		return
+	}
+	for bound := range b.bounds {
+		if max(known, was) > bound {
+			for _, t := range b.targets {
+				if t.assigned {
+					b.touch(t)
+				}
+			}
+			return
+		}
+	}
+}
+
+// elect finds the votes that count on a target, and whether this process is to probe it.
+func (b *Board) elect(t *target) {
+	votes := 0
+	for i := range t.cells {
+		c := &t.cells[i]
+		c.counted = c.fresh && c.state != Unknown && !c.vantage.blind
+		if c.counted {
+			votes++
+		}
+	}
+	many := b.known > t.bound
+	if many {
+		b.choose(t)
+	} else {
+		t.short, t.spare = time.Time{}, time.Time{}
+		b.assignTo(t, true)
+	}
+	t.stale = votes == 0
+	if !t.stale || many && slices.ContainsFunc(t.cells, func(c cell) bool { return c.counted }) {
+		return
+	}
+	// The last votes stand: of those that would be chosen, were they fresh.
+	last := b.picked[:0]
+	for i := range t.cells {
+		switch c := &t.cells[i]; {
+		case c.fresh || c.state == Unknown || c.vantage.blind:
+		case many && c.vantage.prober():
+			last = append(last, candidate{vantage: c.vantage, cell: i})
+		default:
+			c.counted = true
+		}
+	}
+	t.order(last)
+	for _, x := range last[:min(len(last), t.bound)] {
+		t.cells[x.cell].counted = true
+	}
+	b.picked = last[:0]
+}
+
+// choose is elect where there are more vantages than are to probe the target.
+func (b *Board) choose(t *target) {
+	overdue := t.overdue(b.now)
+	all := b.candidates(t)
+	chosen := t.chosen(all, overdue)
+	silent, blind := 0, 0
+	for _, x := range all[:chosen] {
+		switch {
+		case x.blind:
+			blind++
+		case x.cell < 0:
+			silent++
+		}
+	}
+	limit := max(1, t.bound-blind)
+	votes := 0
+	for i := range all {
+		if x := &all[i]; x.cell >= 0 && t.cells[x.cell].counted {
+			if votes++; votes > limit {
+				t.cells[x.cell].counted = false
+			}
+		}
+	}
+	votes = min(votes, limit)
+	if silent == 0 {
+		t.short = time.Time{}
+	} else if t.short.IsZero() {
+		t.short = b.now
+		b.deadlines.push(deadline{b.now.Add(t.grace), t, nil})
+	}
+	// What went stale before a successor was wanted is no part of this handover. Where nobody votes at all the last votes
+	// stand however long it takes.
+	if silent > 0 && (!overdue || votes == 0) {
+		last := b.picked[:0]
+		for i := range t.cells {
+			c := &t.cells[i]
+			if v := c.vantage; v.prober() && !v.blind && !c.fresh && c.state != Unknown && !v.left.Before(t.short) {
+				last = append(last, candidate{vantage: v, cell: i})
+			}
+		}
+		t.order(last)
+		for _, x := range last[:min(len(last), max(0, limit-votes))] {
+			t.cells[x.cell].counted = true
+		}
+		b.picked = last[:0]
+	}
+	if b.own != nil {
+		b.keep(t, slices.ContainsFunc(all[:chosen], func(x candidate) bool { return x.vantage == b.own }), silent == 0)
+	}
+}
+
+// keep finds whether this process is to probe the target, given whether it is among the chosen and whether all of these
+// have spoken.
+func (b *Board) keep(t *target, chosen, spoken bool) {
+	if chosen {
+		t.spare = time.Time{}
+		b.assignTo(t, true)
+		return
+	}
+	i, found := t.find(b.own)
+	if !found || t.cells[i].state == Unknown {
+		b.assignTo(t, false) // nobody relies on it
+		return
+	}
+	if t.spare.IsZero() {
+		t.spare = b.now
+		b.deadlines.push(deadline{b.now.Add(linger), t, nil})
+	}
+	if spoken && !b.now.Before(t.spare.Add(linger)) {
+		b.assignTo(t, false)
+	}
+}
+
+// overdue reports whether a chosen vantage has had its time to speak up.
+func (t *target) overdue(now time.Time) bool {
+	return !t.short.IsZero() && !now.Before(t.short.Add(t.grace))
+}
+
+// candidates returns the vantages that live, in the target's order. It holds until the next call.
+func (b *Board) candidates(t *target) []candidate {
+	all := b.ordered[:0]
+	i := 0
+	for _, v := range b.living { // by name, as the cells are
+		for i < len(t.cells) && t.cells[i].vantage != v && t.cells[i].vantage.name < v.name {
+			i++
+		}
+		x := candidate{vantage: v, cell: -1}
+		if i < len(t.cells) && t.cells[i].vantage == v {
+			x.cell = i
+		}
+		all = append(all, x)
+	}
+	t.order(all)
+	b.ordered = all
+	return all
+}
+
+// chosen returns how many, from the head of the order, are to probe the target. Of those that do not speak up as many are
+// passed over as should probe it, and no more: where all are late because they have too much to do, it is not to become more
+// without end.
+func (t *target) chosen(all []candidate, overdue bool) int {
+	n, late, sighted := 0, 0, false
+	for i, x := range all {
+		if n >= t.bound && sighted {
+			return i
+		}
+		switch {
+		case x.cell >= 0 && t.cells[x.cell].state == Unknown:
+			continue
+		case x.cell < 0 && overdue && late < t.bound:
+			late++
+			continue
+		}
+		n++
+		sighted = sighted || !x.blind
+	}
+	return len(all)
+}
+
+func (b *Board) assignTo(t *target, mine bool) {
+	if t.mine != mine {
+		t.mine = mine
+		b.choice++
+	}
+}
+
+// Mine reports whether this process is to probe the target, as of the last Judge: true where there is no choice, or nothing
+// is known of the target.
+func (b *Board) Mine(key Target) bool {
+	t := b.targets[key]
+	return t == nil || !t.assigned || t.mine
+}
+
+// Choice returns a number that changes with what Mine says of any target.
+func (b *Board) Choice() uint64 { return b.choice }
+
+// chosenNames returns the vantages that are to probe the target, by name.
+func (b *Board) chosenNames(t *target) []string {
+	all := b.candidates(t)
+	names := make([]string, 0, len(all))
+	for _, x := range all[:t.chosen(all, t.overdue(b.now))] {
+		names = append(names, x.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// seedOf hashes a name, or a target's endpoint and address, for the order.
+func seedOf(text string, more ...byte) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(text))
+	h.Write([]byte{0})
+	h.Write(more)
+	return mix(h.Sum64())
+}
+
+// mix is the finalizer of MurmurHash3: FNV's high bits hardly differ between names that differ in their last byte.
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
