@@ -4,7 +4,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # A number of inputs, not a time: the fuzzer can fail a target that is minimizing an input when its time is up.
 FUZZTIME   ?= 30000x
 
-.PHONY: build test race fuzz bench lint fumpt vet staticcheck builds units integration measure abuse image clean
+.PHONY: build test race scenarios faults fuzz bench lint fumpt vet staticcheck builds units integration measure abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -17,6 +17,12 @@ race: ## all tests with the race detector, the binary under test included
 
 integration: ## the black-box tests, none of them skipped: as root, with etcd, unbound, iproute2 and nftables
 	CI=true go test -count=1 -v ./integration
+
+scenarios: ## what is taken away, and what holds: as root, with the timelines, but for those that take long
+	CI=true go test -count=1 -timeout 25m -v -run '^TestScenarios$$' ./integration -scenarios
+
+faults: ## all of them
+	CI=true go test -count=1 -timeout 90m -v -run '^TestScenarios$$' ./integration -faults
 
 measure: ## the figures of docs/measurements.md
 	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration -measure

@@ -7,13 +7,18 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
 
 // TestYardCuts holds the yard itself: a test that cuts a region off proves nothing if the cut lets anything through.
 func TestYardCuts(t *testing.T) {
-	y := newYard(t)
+	t.Run("switch", func(t *testing.T) { yardCuts(t, newYard(t)) })
+	t.Run("forwarder", func(t *testing.T) { yardCuts(t, newForwardedYard(t, 1)) })
+}
+
+func yardCuts(t *testing.T, y *yard) {
 	a := y.host(t, "a", netip.MustParsePrefix("10.77.1.1/16"), netip.MustParsePrefix("fd77::1:1/64"))
 	b := y.host(t, "b", netip.MustParsePrefix("10.77.2.1/16"), netip.MustParsePrefix("fd77::2:1/64"))
 	c := y.host(t, "c", netip.MustParsePrefix("10.77.3.1/16"))
@@ -58,5 +63,76 @@ func TestYardCuts(t *testing.T) {
 	y.heal(t, a)
 	for _, target := range targets {
 		until(t, 10*time.Second, target+" is back", func() error { return asks(b, target) })
+	}
+}
+
+// TestForwarder holds the weather of links: a cut of one direction stops only that one, as many packets are lost as are
+// to be, the same ones each time, and delayed ones arrive that much later.
+func TestForwarder(t *testing.T) {
+	lost := func(seed uint64) (numbers []byte) {
+		y := newForwardedYard(t, seed)
+		a := y.host(t, "a", netip.MustParsePrefix("10.77.1.1/16"))
+		b := y.host(t, "b", netip.MustParsePrefix("10.77.2.1/16"))
+		inbox := b.listenPacket(t, "10.77.2.1:99")
+		defer inbox.Close()
+		c, err := a.dial(net.Dialer{}, "udp", "10.77.2.1:99")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		buffer := make([]byte, 10)
+		crosses := func(i byte) bool {
+			t.Helper()
+			if _, err := c.Write([]byte{i}); err != nil {
+				t.Fatal(err)
+			}
+			// What is not carried was dropped: the forwarder's own count tells, so that nothing is waited for in vain.
+			for before := i; ; {
+				y.forwarder.mu.Lock()
+				l := y.forwarder.link("a", "b")
+				carried, dropped := l.carried, l.dropped
+				y.forwarder.mu.Unlock()
+				if carried+dropped > int(before) {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			y.forwarder.mu.Lock()
+			dropped := y.forwarder.link("a", "b").dropped
+			y.forwarder.mu.Unlock()
+			if dropped > len(numbers) {
+				return false
+			}
+			if n, from, err := inbox.ReadFrom(buffer); err != nil || n != 1 || buffer[0] != i {
+				t.Fatalf("packet %d: %d octets from %v, %v: %v", i, n, from, err, buffer)
+			}
+			return true
+		}
+		y.forwarder.set("a", "b", func(w *weather) { w.loss = 0.3 })
+		for i := range byte(200) {
+			if !crosses(i) {
+				numbers = append(numbers, i)
+			}
+		}
+		if len(numbers) < 30 || len(numbers) > 90 {
+			t.Errorf("%d of 200 packets were lost, at 30 %%", len(numbers))
+		}
+		y.forwarder.set("a", "b", func(w *weather) { *w = weather{delay: 150 * time.Millisecond} })
+		y.forwarder.set("b", "a", func(w *weather) { w.cut = true }) // the other way, which these packets do not take
+		began := time.Now()
+		if !crosses(200) {
+			t.Error("a packet is lost on a link that only delays")
+		}
+		if took := time.Since(began); took < 150*time.Millisecond {
+			t.Errorf("a packet that is delayed by 150ms came after %v", took)
+		}
+		return numbers
+	}
+	one, again, two := lost(1), lost(1), lost(2)
+	if !slices.Equal(one, again) {
+		t.Errorf("with one seed these were lost: %v, then %v", one, again)
+	}
+	if slices.Equal(one, two) {
+		t.Errorf("with two seeds the same were lost: %v", one)
 	}
 }

@@ -20,7 +20,7 @@ const settle = 500 * time.Millisecond
 // TestFailover cuts a region off whole, its endpoints, its server and its etcd member, while a resolver and a constant load
 // watch; first the region that holds etcd's leader, then another. What must hold is said in outage.check.
 func TestFailover(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, usual)
 	witnesses := w.watch(t)
 	for _, v := range witnesses {
 		until(t, 60*time.Second, v.region.server.name+" has all endpoints up", func() error {
@@ -64,7 +64,7 @@ func TestFailover(t *testing.T) {
 			o := &outage{w: w, cut: c.region, witnesses: witnesses}
 			o.run(t)
 			t.Logf("%s, %s, cut off and healed (TTL %v, interval %v, timeout %v, fall %d, rise %d):\n%v",
-				c.what, c.region.name, policyTTL, probeEvery, probeTimeout, probeFall, probeRise, &o.timeline)
+				c.what, c.region.name, usual.ttl, usual.every, usual.timeout, usual.fall, usual.rise, &o.timeline)
 			o.check(t)
 		})
 	}
@@ -156,7 +156,7 @@ func (o *outage) run(t *testing.T) {
 	}
 
 	// Until the resolver's caches must have let go: what the clients see in that time is checked afterwards.
-	past := agreed.Add(policyTTL + 2*time.Second)
+	past := agreed.Add(usual.ttl + 2*time.Second)
 	for _, c := range o.w.regions {
 		o.awaitAnswer(t, "resolver", c, past, func(*sighting) bool { return true })
 	}
@@ -290,11 +290,11 @@ func (o *outage) check(t *testing.T) {
 			switch {
 			case s.wrong != "":
 				complain(s, "a resolver's client must always be answered")
-			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) || s.sent.After(o.recovered.Add(policyTTL+time.Second))):
+			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) || s.sent.After(o.recovered.Add(usual.ttl+time.Second))):
 				// From healed to recovered the resolver can reach a server that has been alone for longer than reports stay
 				// fresh, so by its own reports all other regions are down; what it says then lives for a TTL.
 				complain(s, "clients of regions that stay must not notice anything")
-			case s.sent.After(agreed.Add(policyTTL+time.Second)) && s.sent.Before(o.healed) && s.names(o.cut):
+			case s.sent.After(agreed.Add(usual.ttl+time.Second)) && s.sent.Before(o.healed) && s.names(o.cut):
 				complain(s, "the verdict was at %+.3f s, so TTL + 1 s has passed", agreed.Sub(o.begin).Seconds())
 			}
 		case strings.HasPrefix(s.server, "inside "):

@@ -23,6 +23,8 @@ type sighting struct {
 	sent, received time.Time
 	addresses      []netip.Addr
 	wrong          string // what is wrong with the response whatever the time, or that there was none
+	lost           bool   // there was none
+	refused        bool   // it is REFUSED or SERVFAIL
 }
 
 // names says whether the answer holds an address of the region.
@@ -157,7 +159,7 @@ func (l *load) direct(ctx context.Context, from *host, server, address string, c
 				s.wrong = fmt.Sprintf("it is %v, want %v", got, fixed[constant].want)
 			}
 		default:
-			s.addresses, s.wrong = steered(m, s.question)
+			s.addresses, s.wrong = steered(m, s.question, l.w.plan.ttl)
 		}
 		if constant < 0 || s.wrong != "" {
 			l.note(s)
@@ -166,7 +168,7 @@ func (l *load) direct(ctx context.Context, from *host, server, address string, c
 }
 
 // steered checks what must hold of every answer for a policy at any time.
-func steered(m *dns.Msg, q question) ([]netip.Addr, string) {
+func steered(m *dns.Msg, q question, ttl time.Duration) ([]netip.Addr, string) {
 	got := addresses(m)
 	switch {
 	case m.Rcode != dns.RcodeSuccess:
@@ -181,8 +183,8 @@ func steered(m *dns.Msg, q question) ([]netip.Addr, string) {
 		return nil, fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v", scope(m), q.client)
 	}
 	for _, rr := range m.Answer {
-		if rr.Header().Ttl != uint32(policyTTL.Seconds()) {
-			return nil, fmt.Sprintf("the TTL is %d, the policy's is %v", rr.Header().Ttl, policyTTL)
+		if rr.Header().Ttl != uint32(ttl.Seconds()) {
+			return nil, fmt.Sprintf("the TTL is %d, the policy's is %v", rr.Header().Ttl, ttl)
 		}
 	}
 	return got, ""

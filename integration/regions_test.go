@@ -15,15 +15,19 @@ import (
 	"time"
 )
 
-// The settings of the failover test's world. TTL and detection are short so that the test is, too; what it asserts are the
-// relations between them.
-const (
-	policyTTL    = 5 * time.Second
-	probeEvery   = 500 * time.Millisecond
-	probeTimeout = 400 * time.Millisecond
-	probeFall    = 3
-	probeRise    = 2
-)
+// plan is what a world is made with. TTL and detection are short so that tests are, too; what they assert are the relations
+// between them.
+type plan struct {
+	ttl            time.Duration // of policies
+	every, timeout time.Duration // of probes
+	fall, rise     int
+	monitor        string   // more of the monitor, as lines of its document
+	seed           uint64   // of a forwarder between the hosts; 0: they are on a switch
+	etcd           []string // more flags of its members
+}
+
+// usual is the plan of most tests.
+var usual = plan{ttl: 5 * time.Second, every: 500 * time.Millisecond, timeout: 400 * time.Millisecond, fall: 3, rise: 2}
 
 // region is a failure domain in the yard: a namespace with an etcd member, a server and two endpoints.
 type region struct {
@@ -32,6 +36,7 @@ type region struct {
 	host      *host
 	etcd      *member
 	server    *server
+	endpoints []*endpoint
 	latitude  float64
 	longitude float64
 	client    place    // where this region's clients are
@@ -54,8 +59,12 @@ func (r *region) clientAddress() netip.Addr {
 	return netip.MustParsePrefix(r.client.network).Addr().Next()
 }
 
-// world is everything of the failover test.
+// world is three regions and who asks them.
 type world struct {
+	plan     plan
+	dir      string   // where everything keeps what it keeps
+	urls     []string // of etcd
+	geodb    string
 	yard     *yard
 	regions  []*region
 	client   *host
@@ -80,35 +89,42 @@ func newRegions() []*region {
 }
 
 // newWorld lays out three regions, a client with a resolver, and the parents of example.test.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB, p plan) *world {
 	needRoot(t)
-	need(t, "etcd", "etcdctl", "unbound", "ip", "nft")
-	w := &world{yard: newYard(t), regions: newRegions()}
-	dir := t.TempDir()
+	need(t, "etcd", "etcdctl", "unbound", "ip")
+	w := &world{plan: p, dir: t.TempDir(), regions: newRegions()}
+	if p.seed != 0 {
+		w.yard = newForwardedYard(t, p.seed)
+	} else {
+		w.yard = newYard(t)
+	}
+	dir := w.dir
 
 	var places []place
 	for _, r := range w.regions {
 		places = append(places, r.client)
 	}
-	geodb := filepath.Join(dir, "clients.mmdb")
-	writeCityDatabase(t, geodb, places)
+	w.geodb = filepath.Join(dir, "clients.mmdb")
+	writeCityDatabase(t, w.geodb, places)
 
-	var initial, urls []string
+	var initial []string
 	for _, r := range w.regions {
 		r.host = w.yard.host(t, r.name, netip.MustParsePrefix(r.ip(1)+"/16"), netip.MustParsePrefix(r.ip6(1)+"/64"))
 		for _, last := range []int{11, 12} {
 			r.host.address(t, netip.MustParsePrefix(r.ip(last)+"/16"), "cable")
 			r.host.address(t, netip.MustParsePrefix(r.ip6(last)+"/64"), "cable")
-			startEndpoint(t, r.host, net.JoinHostPort(r.ip(last), "80"))
+			at := []string{net.JoinHostPort(r.ip(last), "80")}
 			if w.yard.ipv6 {
-				startEndpoint(t, r.host, net.JoinHostPort(r.ip6(last), "80"))
+				at = append(at, net.JoinHostPort(r.ip6(last), "80"))
 			}
+			r.endpoints = append(r.endpoints, newEndpoint(t, r.host, at...))
 		}
 		initial = append(initial, fmt.Sprintf("%s=http://%s:2380", r.name, r.ip(1)))
-		urls = append(urls, fmt.Sprintf("http://%s:2379", r.ip(1)))
+		w.urls = append(w.urls, fmt.Sprintf("http://%s:2379", r.ip(1)))
 	}
 	for _, r := range w.regions {
 		r.etcd = newMember(t, r.host, r.name, r.ip(1), 2379, 2380, filepath.Join(dir, "etcd-"+r.name), strings.Join(initial, ","))
+		r.etcd.argv = append(r.etcd.argv, p.etcd...)
 		r.etcd.start(t)
 	}
 	for _, r := range w.regions {
@@ -119,17 +135,10 @@ func newWorld(t *testing.T) *world {
 	if err := os.WriteFile(resources, []byte(w.resources()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	must(t, w.regions[0].host, binary, "apply", "--etcd", strings.Join(urls, ","), "-f", resources)
+	must(t, w.regions[0].host, binary, "apply", "--etcd", strings.Join(w.urls, ","), "-f", resources)
 
-	for i, r := range w.regions {
-		mine := append([]string{urls[i]}, slices.Delete(slices.Clone(urls), i, i+1)...) // its own member first
-		args := []string{"--listen", net.JoinHostPort(r.ip(1), "53")}
-		if w.yard.ipv6 {
-			args = append(args, "--listen", net.JoinHostPort(r.ip6(1), "53"))
-		}
-		r.server = serverAt(r.host, "server-"+r.name, net.JoinHostPort(r.ip(1), "53"), "127.0.0.1:8053", append(args,
-			"--region", r.name, "--etcd", strings.Join(mine, ","), "--geodb", geodb, "--state", filepath.Join(dir, "state-"+r.name))...)
-		r.server.start(t)
+	for _, r := range w.regions {
+		w.newServer(r).start(t)
 	}
 	for _, r := range w.regions {
 		r.server.ready(t)
@@ -138,12 +147,28 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// newServer describes the region's server.
+func (w *world) newServer(r *region) *server {
+	own := slices.Index(w.regions, r)
+	mine := append([]string{w.urls[own]}, slices.Delete(slices.Clone(w.urls), own, own+1)...) // its own member first
+	args := []string{"--listen", net.JoinHostPort(r.ip(1), "53")}
+	if w.yard.ipv6 {
+		args = append(args, "--listen", net.JoinHostPort(r.ip6(1), "53"))
+	}
+	r.server = serverAt(r.host, "server-"+r.name, net.JoinHostPort(r.ip(1), "53"), "127.0.0.1:8053", append(args,
+		"--region", r.name, "--etcd", strings.Join(mine, ","), "--geodb", w.geodb, "--state", w.state(r))...)
+	return r.server
+}
+
+// state is the folder that the region's server keeps its copy in.
+func (w *world) state(r *region) string { return filepath.Join(w.dir, "state-"+r.name) }
+
 // resources is the world's configuration as documents.
 func (w *world) resources() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/@/MX\nttl: 3600s\ndata: [\"10 mail.example.test.\"]\n")
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nquorum: majority\n", probeEvery, probeTimeout, probeFall, probeRise)
+	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.plan.every, w.plan.timeout, w.plan.fall, w.plan.rise, w.plan.monitor)
 	pools := func(names []string) string { return "[www-" + strings.Join(names, ", www-") + "]" }
 	var rules, all strings.Builder
 	for i, r := range w.regions {
@@ -170,7 +195,7 @@ func (w *world) resources() string {
 		{"www.example.test", rules.String() + "  - failover: " + pools([]string{"eu", "us", "ap"}) + "\n"},
 		{"example.test", "  - nearest: [" + all.String() + "]\n"},
 	} {
-		fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: all\nanswers: 4\nrules:\n%s", p.name, policyTTL, p.rules)
+		fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: all\nanswers: 4\nrules:\n%s", p.name, w.plan.ttl, p.rules)
 	}
 	return b.String()
 }
@@ -187,7 +212,7 @@ func startEndpoint(t testing.TB, h *host, address string) *http.Server {
 
 // startClient lays out the client's namespace: an address for a client of each region, and unbound, which follows the
 // delegation from the root and tells the three servers its clients' subnets.
-func (w *world) startClient(t *testing.T, dir string) {
+func (w *world) startClient(t testing.TB, dir string) {
 	parents := w.yard.host(t, "parents", netip.MustParsePrefix("10.77.8.1/16"), netip.MustParsePrefix("10.77.8.2/16"))
 	servers := map[string][]string{}
 	var subnets strings.Builder

@@ -18,15 +18,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// yard is a switch in a namespace of its own and hosts in theirs, each on one cable. Names are unique to the run, so two
-// runs do not meet, and all of it goes when the test ends.
+// yard is hosts in namespaces of their own, each on one cable, and what the cables meet in: a switch of the kernel's in a
+// namespace of its own, which is fast, or a forwarder in the test process, which can do to packets whatever a scenario asks for. Names are
+// unique to the run, so two runs do not meet, and all of it goes when the test ends.
 type yard struct {
-	prefix string // of namespaces: "lw-<pid>-<n>-"
-	hub    string // the switch's namespace
-	ipv6   bool
+	prefix    string     // of namespaces: "lw-<pid>-<n>-"
+	hub       string     // the switch's namespace
+	forwarder *forwarder // in place of the switch, where it is not nil
+	ipv6      bool
 }
 
-// host is a namespace with one interface on the yard's switch.
+// host is a namespace with one interface, its cable to the yard.
 type host struct {
 	yard      *yard
 	name      string
@@ -41,12 +43,7 @@ func newYard(t testing.TB) *yard {
 	t.Helper()
 	needRoot(t)
 	need(t, "ip", "nft")
-	y := &yard{prefix: fmt.Sprintf("lw-%d-%d-", os.Getpid(), yards.Add(1))}
-	y.hub = y.prefix + "hub"
-	if out, err := exec.Command("ip", "netns", "add", y.hub).CombinedOutput(); err != nil {
-		missing(t, "no network namespace can be made here: %s", strings.TrimSpace(string(out)))
-	}
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", y.hub).Run() })
+	y := bareYard(t)
 	must(t, nil, "ip", "-n", y.hub, "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
 	must(t, nil, "ip", "-n", y.hub, "link", "set", "br0", "up")
 	rules := `table bridge yard {
@@ -56,6 +53,28 @@ func newYard(t testing.TB) *yard {
 	if o := command(t, nil, rules, "ip", "netns", "exec", y.hub, "nft", "-f", "-"); o.code != 0 {
 		missing(t, "nft cannot filter on a bridge here: %s", strings.TrimSpace(o.stderr))
 	}
+	return y
+}
+
+// newForwardedYard lays out a yard whose packets pass a forwarder.
+func newForwardedYard(t testing.TB, seed uint64) *yard {
+	t.Helper()
+	needRoot(t)
+	need(t, "ip")
+	y := bareYard(t)
+	y.forwarder = newForwarder(seed)
+	return y
+}
+
+// bareYard has no hosts and nothing between them.
+func bareYard(t testing.TB) *yard {
+	t.Helper()
+	y := &yard{prefix: fmt.Sprintf("lw-%d-%d-", os.Getpid(), yards.Add(1))}
+	y.hub = y.prefix + "hub"
+	if out, err := exec.Command("ip", "netns", "add", y.hub).CombinedOutput(); err != nil {
+		missing(t, "no network namespace can be made here: %s", strings.TrimSpace(string(out)))
+	}
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", y.hub).Run() })
 	y.ipv6 = command(t, nil, "", "ip", "-n", y.hub, "addr", "add", "fd77::/128", "dev", "lo", "nodad").code == 0
 	if !y.ipv6 {
 		t.Log("IPv6 is off on this machine: the yard has IPv4 only")
@@ -69,8 +88,12 @@ func (y *yard) host(t testing.TB, name string, addresses ...netip.Prefix) *host 
 	h := &host{yard: y, name: name, namespace: y.prefix + name, port: "to-" + name}
 	must(t, nil, "ip", "netns", "add", h.namespace)
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.namespace).Run() })
-	must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
-	must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
+	if y.forwarder != nil {
+		y.forwarder.plug(t, h, "cable")
+	} else {
+		must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
+		must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
+	}
 	must(t, nil, "ip", "-n", h.namespace, "link", "set", "lo", "up")
 	must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "up")
 	for _, a := range addresses {
@@ -90,17 +113,28 @@ func (h *host) address(t testing.TB, a netip.Prefix, device string) {
 		args = append(args, "nodad")
 	}
 	must(t, nil, args...)
+	if h.yard.forwarder != nil && device == "cable" {
+		h.yard.forwarder.own(h, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()))
+	}
 }
 
 // cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes back.
 func (y *yard) cut(t testing.TB, h *host) {
 	t.Helper()
+	if y.forwarder != nil {
+		y.forwarder.isolate(h.name, true)
+		return
+	}
 	must(t, nil, "ip", "netns", "exec", y.hub, "nft", "add", "element", "bridge", "yard", "off", "{ "+h.port+" }")
 }
 
 // heal undoes cut.
 func (y *yard) heal(t testing.TB, h *host) {
 	t.Helper()
+	if y.forwarder != nil {
+		y.forwarder.isolate(h.name, false)
+		return
+	}
 	must(t, nil, "ip", "netns", "exec", y.hub, "nft", "delete", "element", "bridge", "yard", "off", "{ "+h.port+" }")
 }
 

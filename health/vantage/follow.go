@@ -24,7 +24,7 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	w := &follower{
 		link: l, tell: f,
 		from: l.options.Prefix + "reports/", end: clientv3.GetPrefixRangeEnd(l.options.Prefix + "vantages/"),
-		keys: map[string]*key{}, vantages: map[string]*presence{},
+		keys: map[string]*key{}, vantages: map[string]*presence{}, rota: newRota(l.options.Members),
 	}
 	retry := newBackoff()
 	for ctx.Err() == nil {
@@ -35,13 +35,18 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 			var heard bool
 			if heard, err = w.watch(ctx, revision); heard {
 				retry.reset()
+				w.rota.reset()
 			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
 		l.setFollowing(false, err)
-		sleep(ctx, retry.next())
+		wait := pace // another member is asked at once
+		if w.rota.turn() {
+			wait = retry.next()
+		}
+		sleep(ctx, wait)
 	}
 	return nil
 }
@@ -70,6 +75,7 @@ type follower struct {
 	revision  int64
 	keys      map[string]*key
 	vantages  map[string]*presence
+	rota      rota // of who is read from
 }
 
 // key is one key of etcd as it was last told.
@@ -95,7 +101,7 @@ func (w *follower) list(ctx context.Context) (int64, error) {
 	from := w.from
 	for {
 		pageCtx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), patience)
-		page, err := w.link.options.Client.Get(pageCtx, from, clientv3.WithRange(w.end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
+		page, err := w.rota.client().Get(pageCtx, from, clientv3.WithRange(w.end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
 		cancel()
 		if err != nil {
 			return 0, fmt.Errorf("reading all reports: %w", err)
@@ -143,12 +149,12 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	// The client would resume a watch by itself over a new connection, perhaps to an etcd made anew, whose revisions are
 	// lower: that one would answer every request for progress and tell of no change until it had counted that far.
 	lost := make(chan struct{})
-	conn := o.Client.ActiveConnection()
+	conn := w.rota.client().ActiveConnection()
 	go func() {
 		defer close(lost)
 		conn.WaitForStateChange(ctx, connectivity.Ready)
 	}()
-	watcher := clientv3.NewWatcher(o.Client) // its own stream, which can be given up
+	watcher := clientv3.NewWatcher(w.rota.client()) // its own stream, which can be given up
 	defer watcher.Close()
 	changes := watcher.Watch(ctx, w.from, clientv3.WithRange(w.end), clientv3.WithRev(revision+1), clientv3.WithProgressNotify())
 	ask := time.NewTicker(o.Silence / 4)
@@ -322,7 +328,7 @@ func (w *follower) sweep(ctx context.Context) {
 			continue
 		}
 		sweepCtx, cancel := context.WithTimeout(ctx, patience)
-		_, err := o.Client.Txn(sweepCtx).
+		_, err := w.rota.client().Txn(sweepCtx).
 			If(clientv3.Compare(clientv3.ModRevision(name), "=", k.revision)).
 			Then(clientv3.OpDelete(name)).Commit()
 		cancel()

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,13 @@ type Options struct {
 	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: grpc raises the former to
 	// 10 s, but the latter is also how long sent data may stay unacknowledged (TCP_USER_TIMEOUT), and heartbeats see to it
 	// that there is some: a member that is cut off is left within about 3 s.
-	Client     *clientv3.Client
+	Client *clientv3.Client
+
+	// Members are clients of one member of etcd each; Client if there are none. A client of several puts its calls to them in
+	// turn, so that one member that takes calls and does not answer, as it is stopped or has no way to the leader, fails
+	// every attempt that needs as many calls as there are members. One member is spoken to until it fails, then the next.
+	Members []*clientv3.Client
+
 	Prefix     string // of all keys; DefaultPrefix if empty
 	ID         string // this vantage's name: no "/" in it
 	Region     string
@@ -58,6 +65,7 @@ type Link struct {
 	wake    chan struct{} // there is something to write
 
 	writing sync.Mutex // held while etcd is written to
+	rota    rota       // of who is written to
 
 	mu        sync.Mutex
 	sequence  uint64 // last one used; above all of earlier runs
@@ -113,6 +121,9 @@ func New(o Options) (*Link, error) {
 		}
 	}
 	o.Stale = max(o.Stale, 2*o.Every)
+	if len(o.Members) == 0 {
+		o.Members = []*clientv3.Client{o.Client}
+	}
 	start := uint64(o.Now().UnixNano())
 	l := &Link{
 		options:   o,
@@ -124,6 +135,7 @@ func New(o Options) (*Link, error) {
 		unwritten: map[string]bool{},
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
+		rota:      newRota(o.Members),
 	}
 	return l, l.metrics.register(o.Registerer)
 }
@@ -250,15 +262,47 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	l.mu.Unlock()
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	_, err := l.options.Client.Txn(ctx).Then(
-		clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
-		clientv3.OpDelete(l.beat),
-	).Commit()
+	var err error
+	for range l.options.Members {
+		one, cancel := context.WithTimeout(ctx, patience/2)
+		_, err = l.rota.client().Txn(one).Then(
+			clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
+			clientv3.OpDelete(l.beat),
+		).Commit()
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		l.rota.turn()
+	}
 	if err != nil {
 		return fmt.Errorf("vantage %s could not be withdrawn, its reports go stale in %s: %w", l.options.ID, l.options.Stale, err)
 	}
 	return nil
 }
+
+// rota is whose turn it is among the members of etcd.
+type rota struct {
+	members []*clientv3.Client
+	at      int
+	failed  int // in a row
+}
+
+// newRota begins anywhere, so that not all vantages speak to the same member.
+func newRota(members []*clientv3.Client) rota {
+	return rota{members: members, at: rand.N(len(members))}
+}
+
+func (r *rota) client() *clientv3.Client { return r.members[r.at] }
+
+// turn goes on to the next member after a failure, and reports whether all have failed by now.
+func (r *rota) turn() (all bool) {
+	r.at = (r.at + 1) % len(r.members)
+	r.failed++
+	return r.failed%len(r.members) == 0
+}
+
+func (r *rota) reset() { r.failed = 0 }
 
 // signal wakes the one reader of the channel; one signal stands for many.
 func signal(c chan struct{}) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -179,6 +180,31 @@ func TestSilentWatch(t *testing.T) {
 	lon.awaitState(target("www/lb-2"), health.Down)
 	lon.awaitState(target("www/lb-1"), health.Unknown)
 	wait(t, "lon to follow and write again", func() bool { return lon.Status().Following && lon.Status().Connected })
+}
+
+// Two members of three take connections and say nothing, as stopped ones do. What is reported is written through the third, and
+// others' reports are heard through it, whichever is asked first.
+func TestSilentMembers(t *testing.T) {
+	e := startEtcd(t)
+	silent := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l.Addr().String()
+	}
+	beside := func(o *Options) {
+		o.Members = []*clientv3.Client{e.dialThrough(silent()), o.Client, e.dialThrough(silent())}
+	}
+	fra, lon := e.link("fra", beside), e.link("lon", beside)
+	as := assign("www-eu/lb-1")
+	fra.Assign(as)
+	lon.board.Assign(as)
+	fra.Report(report("www-eu/lb-1", health.Down))
+	lon.awaitState(target("www-eu/lb-1"), health.Down)
+	fra.Report(report("www-eu/lb-1", health.Up))
+	lon.awaitState(target("www-eu/lb-1"), health.Up)
 }
 
 func wait(t *testing.T, what string, until func() bool) {
@@ -384,6 +410,7 @@ func TestListDeliversRemovals(t *testing.T) {
 	w := &follower{
 		link: l, tell: func(e Event) { events = append(events, e) }, from: "/leeward/reports/",
 		end: clientv3.GetPrefixRangeEnd("/leeward/vantages/"), keys: map[string]*key{}, vantages: map[string]*presence{},
+		rota: newRota(l.options.Members),
 	}
 	list := func() int64 {
 		t.Helper()

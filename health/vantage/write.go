@@ -54,11 +54,16 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		l.note(err)
 		if err != nil {
-			if !sleep(ctx, retry.next()) {
+			wait := pace // another member is asked at once
+			if errors.Is(err, errMoved) || l.rota.turn() {
+				wait = retry.next()
+			}
+			if !sleep(ctx, wait) {
 				return nil
 			}
 		} else {
 			retry.reset()
+			l.rota.reset()
 			lastWrite = time.Now()
 			if beat {
 				lastBeat = lastWrite
@@ -109,7 +114,7 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 	if len(t.ops) == 0 {
 		return false, nil
 	}
-	r, err := l.options.Client.Txn(ctx).
+	r, err := l.rota.client().Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(l.beat), "=", t.over)).
 		Then(t.ops...).Commit()
 	if err == nil && !r.Succeeded {
@@ -208,7 +213,7 @@ func encode(v any) []byte {
 // that are not as this process left them are written anew, those of pools that are not assigned here removed, and the
 // sequence goes on above all that was there.
 func (l *Link) sync(ctx context.Context) error {
-	client := l.options.Client
+	client := l.rota.client()
 	held, err := client.Get(ctx, l.beat)
 	if err != nil {
 		return err

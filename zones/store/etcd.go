@@ -109,6 +109,7 @@ type Etcd struct {
 	endpoints []string    // with their schemes
 	log       *slog.Logger
 	client    *clientv3.Client
+	members   []*clientv3.Client // one each; made by Members
 
 	mu    sync.Mutex
 	known Point // what the receiver of Follow has
@@ -221,11 +222,27 @@ func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
 // Client returns the client of all members, for others that keep their keys below the same prefix. Close closes it.
 func (e *Etcd) Client() *clientv3.Client { return e.client }
 
+// Members returns a client of each member by itself, for those who must not be held up by one that takes calls and does not
+// answer. Close closes them. It is not to be called from several goroutines.
+func (e *Etcd) Members() ([]*clientv3.Client, error) {
+	for len(e.members) < len(e.endpoints) {
+		c, err := e.open(e.endpoints[len(e.members)])
+		if err != nil {
+			return nil, err
+		}
+		e.members = append(e.members, c)
+	}
+	return e.members, nil
+}
+
 // Prefix returns where the keys are, with its final slash.
 func (e *Etcd) Prefix() string { return e.o.Prefix }
 
 // Close ends all connections. Follow must have returned.
 func (e *Etcd) Close() error {
+	for _, c := range e.members {
+		c.Close()
+	}
 	if err := e.client.Close(); err != nil && !errors.Is(err, e.client.Ctx().Err()) {
 		return err
 	}

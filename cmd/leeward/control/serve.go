@@ -182,8 +182,12 @@ func (r *run) source() error {
 	if r.etcd, err = store.Dial(o); err != nil {
 		return err
 	}
+	members, err := r.etcd.Members()
+	if err != nil {
+		return err
+	}
 	r.link, err = vantage.New(vantage.Options{
-		Client: r.etcd.Client(), Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+		Client: r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
 	})
 	return err
 }

@@ -1,0 +1,241 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// forwarder carries packets between the hosts of a yard in the test process, so that every pair of hosts has a link of
+// its own in each direction, which can be cut, lose packets or delay them. Each host has a TUN device in its namespace: what
+// its kernel sends there is read here, and written to the device of the host that has the destination's address.
+// Packets within a host never come here. Which packets are lost is drawn from a seeded generator a link.
+type forwarder struct {
+	seed uint64
+
+	mu     sync.Mutex
+	ports  map[string]*port // by host
+	owners map[netip.Addr]*port
+	routes []route
+	links  map[[2]string]*link // by the names of the hosts, from and to
+}
+
+// port is a host's device.
+type port struct {
+	name   string
+	device *os.File
+}
+
+// route is a range of addresses that a host has.
+type route struct {
+	prefix netip.Prefix
+	port   *port
+}
+
+// weather is how a link carries packets.
+type weather struct {
+	cut   bool          // none arrive, and nobody is told
+	loss  float64       // share of packets that do not arrive
+	delay time.Duration // of those that do
+}
+
+// link is one direction between two hosts.
+type link struct {
+	weather
+	random *rand.Rand
+	queue  chan parcel // to the goroutine that holds packets for their delay; made when there is one
+
+	carried, dropped int
+}
+
+type parcel struct {
+	due    time.Time
+	to     *port
+	packet []byte
+}
+
+// linkQueue bounds the packets that a delayed link holds: what a router's buffer would drop, it drops.
+const linkQueue = 4096
+
+func newForwarder(seed uint64) *forwarder {
+	return &forwarder{seed: seed, ports: map[string]*port{}, owners: map[netip.Addr]*port{}, links: map[[2]string]*link{}}
+}
+
+// plug makes a TUN device of that name in the host's namespace and carries its packets until the test ends.
+func (f *forwarder) plug(t testing.TB, h *host, device string) {
+	t.Helper()
+	var fd int
+	err := h.do(func() (err error) {
+		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("/dev/net/tun: %w", err)
+		}
+		request, err := unix.NewIfreq(device)
+		if err != nil {
+			return err
+		}
+		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
+	})
+	if err != nil {
+		missing(t, "no TUN device can be made here: %v", err)
+	}
+	p := &port{name: h.name, device: os.NewFile(uintptr(fd), "tun of "+h.name)}
+	f.mu.Lock()
+	f.ports[h.name] = p
+	f.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); f.carry(ctx, p) }()
+	t.Cleanup(func() { cancel(); p.device.Close(); <-done })
+}
+
+// own says which host has an address, or a range of them.
+func (f *forwarder) own(h *host, p netip.Prefix) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.IsSingleIP() {
+		f.owners[p.Addr()] = f.ports[h.name]
+		return
+	}
+	f.routes = append(f.routes, route{p, f.ports[h.name]})
+}
+
+// carry reads what a host sends until its device is closed.
+func (f *forwarder) carry(ctx context.Context, from *port) {
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := from.device.Read(buffer)
+		if err != nil {
+			return
+		}
+		to, ok := destination(buffer[:n])
+		if !ok {
+			continue
+		}
+		f.forward(ctx, from, to, buffer[:n])
+	}
+}
+
+// destination reads where an IP packet goes.
+func destination(packet []byte) (netip.Addr, bool) {
+	switch {
+	case len(packet) >= 20 && packet[0]>>4 == 4:
+		return netip.AddrFromSlice(packet[16:20])
+	case len(packet) >= 40 && packet[0]>>4 == 6:
+		return netip.AddrFromSlice(packet[24:40])
+	}
+	return netip.Addr{}, false
+}
+
+func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr, packet []byte) {
+	f.mu.Lock()
+	to := f.owners[address]
+	for i := 0; to == nil && i < len(f.routes); i++ {
+		if f.routes[i].prefix.Contains(address) {
+			to = f.routes[i].port
+		}
+	}
+	if to == nil || to == from {
+		f.mu.Unlock()
+		return
+	}
+	l := f.link(from.name, to.name)
+	if l.cut || l.loss > 0 && l.random.Float64() < l.loss {
+		l.dropped++
+		f.mu.Unlock()
+		return
+	}
+	l.carried++
+	if l.delay == 0 {
+		f.mu.Unlock()
+		to.device.Write(packet)
+		return
+	}
+	if l.queue == nil {
+		l.queue = make(chan parcel, linkQueue)
+		go l.hold(ctx, l.queue)
+	}
+	select {
+	case l.queue <- parcel{time.Now().Add(l.delay), to, append([]byte(nil), packet...)}:
+	default:
+		l.dropped++
+	}
+	f.mu.Unlock()
+}
+
+// hold delivers delayed packets in their order.
+func (l *link) hold(ctx context.Context, queue chan parcel) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-queue:
+			timer.Reset(time.Until(p.due))
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			p.to.device.Write(p.packet)
+		}
+	}
+}
+
+// link returns one direction between two hosts. The mutex is held.
+func (f *forwarder) link(from, to string) *link {
+	key := [2]string{from, to}
+	l := f.links[key]
+	if l == nil {
+		l = &link{random: rand.New(rand.NewPCG(f.seed, sumOf(from+">"+to)))}
+		f.links[key] = l
+	}
+	return l
+}
+
+// sumOf makes a number of a text (FNV-1a), so that each link draws its own losses whatever the order they came up in.
+func sumOf(text string) uint64 {
+	sum := uint64(14695981039346656037)
+	for i := range len(text) {
+		sum = (sum ^ uint64(text[i])) * 1099511628211
+	}
+	return sum
+}
+
+// set changes how packets go from one host to another: one direction.
+func (f *forwarder) set(from, to string, change func(*weather)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.link(from, to).weather)
+}
+
+// others returns the names of all hosts but this one.
+func (f *forwarder) others(name string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []string
+	for other := range f.ports {
+		if other != name {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// isolate cuts or heals both directions between a host and all others.
+func (f *forwarder) isolate(name string, cut bool) {
+	for _, other := range f.others(name) {
+		f.set(name, other, func(w *weather) { w.cut = cut })
+		f.set(other, name, func(w *weather) { w.cut = cut })
+	}
+}

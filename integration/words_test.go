@@ -1,0 +1,670 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// word is something that a scenario can say: a pattern whose words in capitals stand for what is meant, and what it does or
+// checks. To add one, add it here and run TestScenarioWords.
+type word struct {
+	pattern string
+	means   string
+	quiet   bool // it changes nothing for clients: promises are not made yet
+	do      func(x *scenario, args []string) error
+	check   func(x *scenario, args []string) error
+	promise func(x *scenario, limit time.Duration, args []string) error // what a check promises to clients from its block on
+}
+
+var words = slices.Concat(processWords(), linkWords(), endpointWords(), etcdWords(), answerWords(), statusWords())
+
+// processWords are about the servers and members of etcd as processes.
+func processWords() []word {
+	server := func(f func(x *scenario, r *region) error) func(*scenario, []string) error {
+		return func(x *scenario, args []string) error {
+			all, err := x.regionsOf(args[0])
+			if err != nil {
+				return err
+			}
+			for _, r := range all {
+				if err := f(x, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	etcd := func(f func(x *scenario, r *region) error) func(*scenario, []string) error {
+		return func(x *scenario, args []string) error {
+			all, err := x.members(args[0])
+			if err != nil {
+				return err
+			}
+			for _, r := range all {
+				if err := f(x, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	return []word{
+		{pattern: "kill server R", means: "the servers of these regions die at once (SIGKILL). R is a region, several as `eu,us`, or `all`; queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *region) error {
+			x.excuse(r.name)
+			r.server.process.kill()
+			return nil
+		})},
+		{pattern: "stop server R", means: "the servers are told to end (SIGTERM); queries sent from now on need not be answered, those before must be", do: server(func(x *scenario, r *region) error {
+			x.mu.Lock()
+			x.losses[r.name] = append(x.losses[r.name], window{from: time.Now()})
+			x.mu.Unlock()
+			r.server.process.signal(x.t, syscall.SIGTERM)
+			return nil
+		})},
+		{pattern: "start server R", means: "the servers start again, as they were started first", do: server(func(x *scenario, r *region) error {
+			select {
+			case <-r.server.process.gone:
+			case <-time.After(20 * time.Second):
+				return fmt.Errorf("server %s still runs", r.name)
+			}
+			x.marks[r.name] = 0
+			r.server.start(x.t)
+			return nil
+		})},
+		{pattern: "pause server R", means: "the servers are stopped (SIGSTOP); queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *region) error {
+			x.excuse(r.name)
+			return x.signal(r.server.process, syscall.SIGSTOP)
+		})},
+		{pattern: "resume server R", means: "and go on (SIGCONT)", do: server(func(x *scenario, r *region) error { return x.signal(r.server.process, syscall.SIGCONT) })},
+		{pattern: "server R exits with N", means: "the servers have ended by themselves with this exit status", check: func(x *scenario, args []string) error {
+			return server(func(x *scenario, r *region) error {
+				if r.server.process.alive() {
+					return fmt.Errorf("server %s still runs", r.name)
+				}
+				if got := strconv.Itoa(r.server.process.cmd.ProcessState.ExitCode()); got != args[1] {
+					return fmt.Errorf("server %s has ended with %s", r.name, got)
+				}
+				return nil
+			})(x, args)
+		}},
+		{pattern: "kill etcd R", means: "members of etcd die at once. R is also `leader`, `follower` (one of them), `followers`, or `same` (as in the step before)", do: etcd(func(x *scenario, r *region) error { r.etcd.process.kill(); return nil })},
+		{pattern: "start etcd R", means: "and start again with what they had on disk", do: etcd(func(x *scenario, r *region) error { r.etcd.start(x.t); return nil })},
+		{pattern: "pause etcd R", means: "members stand still (SIGSTOP): connections to them stay and nothing comes", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGSTOP) })},
+		{pattern: "resume etcd R", means: "and go on (SIGCONT)", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGCONT) })},
+		{pattern: "etcd of R works", means: "a linearizable read through these members works", check: func(x *scenario, args []string) error {
+			return etcd(func(x *scenario, r *region) error {
+				if o := r.etcd.ctl(x.t, "", "--command-timeout=1s", "get", "/ready"); o.code != 0 {
+					return fmt.Errorf("etcd %s: %s", r.name, strings.TrimSpace(o.stderr))
+				}
+				return nil
+			})(x, args)
+		}},
+	}
+}
+
+// excuse says that queries to a region's server need not be answered: those under way included.
+func (x *scenario) excuse(server string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.losses[server] = append(x.losses[server], window{from: time.Now().Add(-grace)})
+}
+
+func (x *scenario) signal(p *process, sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
+
+// members reads which members of etcd are meant.
+func (x *scenario) members(text string) ([]*region, error) {
+	var all []*region
+	switch text {
+	case "same":
+		all, _ = x.kept["members"].([]*region)
+		if all == nil {
+			return nil, fmt.Errorf("no step before has named a member")
+		}
+		return all, nil
+	case "leader", "follower", "followers":
+		for _, r := range x.w.regions {
+			if r.etcd.process.alive() && r.etcd.leads(x.t) == (text == "leader") {
+				all = append(all, r)
+			}
+		}
+		if len(all) == 0 {
+			return nil, fmt.Errorf("there is no %s", text)
+		}
+		if text == "follower" {
+			all = all[:1]
+		}
+	default:
+		var err error
+		if all, err = x.regionsOf(text); err != nil {
+			return nil, err
+		}
+	}
+	x.kept["members"] = all
+	return all, nil
+}
+
+// linkWords are about what lies between the regions.
+func linkWords() []word {
+	change := func(x *scenario, from, to string, both bool, f func(*weather)) error {
+		hosts := func(text string) ([]string, error) {
+			if text == "client" {
+				return []string{"client"}, nil
+			}
+			all, err := x.regionsOf(text)
+			var names []string
+			for _, r := range all {
+				names = append(names, r.name)
+			}
+			return names, err
+		}
+		as, err := hosts(from)
+		if err != nil {
+			return err
+		}
+		bs, err := hosts(to)
+		if err != nil {
+			return err
+		}
+		for _, a := range as {
+			for _, b := range bs {
+				if a == b {
+					continue
+				}
+				x.w.yard.forwarder.set(a, b, f)
+				if both {
+					x.w.yard.forwarder.set(b, a, f)
+				}
+			}
+		}
+		return nil
+	}
+	parse := func(f func(a []string) (func(*weather), error), both bool) func(*scenario, []string) error {
+		return func(x *scenario, a []string) error {
+			w, err := f(a)
+			if err != nil {
+				return err
+			}
+			return change(x, a[0], a[1], both, w)
+		}
+	}
+	cut := func(is bool) func([]string) (func(*weather), error) {
+		return func([]string) (func(*weather), error) { return func(w *weather) { w.cut = is }, nil }
+	}
+	bad := func(a []string) (func(*weather), error) {
+		loss, err := strconv.ParseFloat(strings.TrimSuffix(a[2], "%"), 64)
+		if err != nil {
+			return nil, err
+		}
+		delay, err := time.ParseDuration(a[3])
+		return func(w *weather) { w.loss, w.delay = loss/100, delay }, err
+	}
+	return []word{
+		{pattern: "isolate R", means: "nothing passes between the region and anything else, clients included; queries to its server need not be answered until `R answers`", do: func(x *scenario, a []string) error {
+			all, err := x.regionsOf(a[0])
+			for _, r := range all {
+				x.excuse(r.name)
+				x.w.yard.cut(x.t, r.host)
+			}
+			return err
+		}},
+		{pattern: "rejoin R", means: "undoes isolate", do: func(x *scenario, a []string) error {
+			all, err := x.regionsOf(a[0])
+			for _, r := range all {
+				x.w.yard.heal(x.t, r.host)
+			}
+			return err
+		}},
+		{pattern: "cut R and R", means: "nothing passes between these regions, either way; clients outside reach both", do: parse(cut(true), true)},
+		{pattern: "cut R to R", means: "nothing passes from the first to the second; the other way it does", do: parse(cut(true), false)},
+		{pattern: "join R and R", means: "undoes cuts between them", do: parse(cut(false), true)},
+		{pattern: "between R and R lose N% delay D", means: "of the packets between them, either way, this share is lost and the others come that much later", do: parse(bad, true)},
+	}
+}
+
+// endpointWords are about the load balancers that are probed.
+func endpointWords() []word {
+	each := func(f func(e *endpoint, a []string) error) func(*scenario, []string) error {
+		return func(x *scenario, a []string) error {
+			for part := range strings.SplitSeq(a[0], ",") {
+				name, number, one := strings.Cut(part, "/")
+				all, err := x.regionsOf(name)
+				if err != nil {
+					return err
+				}
+				for _, r := range all {
+					for i, e := range r.endpoints {
+						if one && number != strconv.Itoa(i+1) {
+							continue
+						}
+						if err := f(e, a); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			return nil
+		}
+	}
+	turn := func(to mood) func(*scenario, []string) error {
+		return each(func(e *endpoint, _ []string) error { return e.turn(to, 0) })
+	}
+	return []word{
+		{pattern: "endpoints E fail", means: "they answer probes with 503. E is a region, all its endpoints, or one of them as `eu/1`; several as `eu,us/1`; `all`", do: turn(failing)},
+		{pattern: "endpoints E hang", means: "they take connections and say nothing", do: turn(hanging)},
+		{pattern: "endpoints E are gone", means: "nothing listens there", do: turn(gone)},
+		{pattern: "endpoints E are well", means: "they answer as they should", do: turn(well)},
+		{pattern: "endpoints E answer after D", means: "as they should, but slowly", do: each(func(e *endpoint, a []string) error {
+			d, err := time.ParseDuration(a[1])
+			if err != nil {
+				return err
+			}
+			return e.turn(well, d)
+		})},
+		{pattern: "endpoints E flap every D", means: "well and failing by turns", do: each(func(e *endpoint, a []string) error {
+			d, err := time.ParseDuration(a[1])
+			if err == nil {
+				e.flap(d)
+			}
+			return err
+		})},
+	}
+}
+
+// etcdWords are about what is in etcd.
+func etcdWords() []word {
+	return []word{
+		{pattern: "note …", means: "the TXT record note.example.test is put in etcd", quiet: true, do: func(x *scenario, a []string) error {
+			return x.put("records/example.test/note/TXT", fmt.Sprintf(`{"data":["\"%s\""]}`, a[0]))
+		}},
+		{pattern: "put KEY …", means: "a value below the prefix, as etcdctl put does", do: func(x *scenario, a []string) error { return x.put(a[0], a[1]) }},
+		{pattern: "delete everything in etcd", means: "all keys below the prefix, as etcdctl del --prefix does", do: func(x *scenario, _ []string) error {
+			return x.ctl("", "del", "--prefix", "/leeward/")
+		}},
+		{pattern: "etcdctl …", means: "with any member that works", do: func(x *scenario, a []string) error { return x.ctl("", strings.Fields(a[0])...) }},
+		{pattern: "run leeward …", means: "the command, with --etcd and all members; it must succeed", do: func(x *scenario, a []string) error {
+			args := strings.Fields(a[0])
+			o := command(x.t, x.w.regions[0].host, "", slices.Concat([]string{binary}, args[:1], []string{"--etcd", strings.Join(x.w.urls, ",")}, args[1:])...)
+			if o.code != 0 {
+				return fmt.Errorf("%v", o)
+			}
+			return nil
+		}},
+		{pattern: "apply the resources again", means: "leeward apply with what was there at the start", do: func(x *scenario, a []string) error {
+			o := command(x.t, x.w.regions[0].host, x.w.resources(), binary, "apply", "--etcd", strings.Join(x.w.urls, ","), "-f", "-")
+			if o.code != 0 {
+				return fmt.Errorf("%v", o)
+			}
+			return nil
+		}},
+		{pattern: "back up etcd", means: "etcdctl snapshot save", quiet: true, do: func(x *scenario, _ []string) error {
+			return x.ctl("", "snapshot", "save", filepath.Join(x.w.dir, "backup"))
+		}},
+		{pattern: "wipe etcd", means: "all members die, and start with nothing: a new cluster", do: func(x *scenario, _ []string) error {
+			return x.renew(func(r *region) error { return nil })
+		}},
+		{pattern: "restore etcd", means: "all members die, and start from the backup: an older state, in a new cluster", do: func(x *scenario, _ []string) error {
+			return x.renew(func(r *region) error {
+				get := func(flag string) string { return r.etcd.argv[slices.Index(r.etcd.argv, flag)+1] }
+				o := command(x.t, nil, "", "etcdctl", "snapshot", "restore", filepath.Join(x.w.dir, "backup"), "--name", get("--name"),
+					"--data-dir", get("--data-dir"), "--initial-cluster", get("--initial-cluster"), "--initial-cluster-token", get("--initial-cluster-token"),
+					"--initial-advertise-peer-urls", get("--initial-advertise-peer-urls"))
+				if o.code != 0 {
+					return fmt.Errorf("%v", o)
+				}
+				return nil
+			})
+		}},
+		{pattern: "compact etcd", means: "everything before its revision of now", quiet: true, do: func(x *scenario, _ []string) error {
+			o, err := x.ctlOut("", "get", "/none", "-w", "json")
+			if err != nil {
+				return err
+			}
+			_, after, _ := strings.Cut(o, `"revision":`)
+			return x.ctl("", "compact", after[:strings.IndexAny(after, ",}")])
+		}},
+	}
+}
+
+// ctlOut runs etcdctl against all members: one that works answers.
+func (x *scenario) ctlOut(stdin string, args ...string) (string, error) {
+	for range 3 {
+		for _, r := range x.w.regions {
+			if !r.etcd.process.alive() {
+				continue
+			}
+			o := r.etcd.ctl(x.t, stdin, append([]string{"--command-timeout=3s"}, args...)...)
+			if o.code == 0 {
+				return o.stdout, nil
+			}
+			if !strings.Contains(o.stderr, "deadline") && !strings.Contains(o.stderr, "unavailable") && !strings.Contains(o.stderr, "leader") && !strings.Contains(o.stderr, "timed out") {
+				return "", fmt.Errorf("etcdctl %s: %s", strings.Join(args, " "), o.stderr)
+			}
+		}
+	}
+	return "", fmt.Errorf("etcdctl %s: no member did it", strings.Join(args, " "))
+}
+
+func (x *scenario) ctl(stdin string, args ...string) error {
+	_, err := x.ctlOut(stdin, args...)
+	return err
+}
+
+func (x *scenario) put(key, value string) error { return x.ctl(value, "put", "/leeward/"+key) }
+
+// renew kills all members, takes away what they have on disk, and starts them from what fill puts there.
+func (x *scenario) renew(fill func(*region) error) error {
+	for _, r := range x.w.regions {
+		r.etcd.process.kill()
+	}
+	for _, r := range x.w.regions {
+		if err := os.RemoveAll(r.etcd.argv[slices.Index(r.etcd.argv, "--data-dir")+1]); err != nil {
+			return err
+		}
+		i := slices.Index(r.etcd.argv, "--initial-cluster-token")
+		r.etcd.argv = slices.Clone(r.etcd.argv)
+		r.etcd.argv[i+1] += "-again"
+		if err := fill(r); err != nil {
+			return err
+		}
+	}
+	for _, r := range x.w.regions {
+		r.etcd.start(x.t)
+	}
+	for _, r := range x.w.regions {
+		r.etcd.wait(x.t)
+	}
+	return nil
+}
+
+// answerWords are about what clients get.
+func answerWords() []word {
+	get := func(x *scenario, from, clients, text string) (servers, of []*region, wanted want, err error) {
+		if wanted, err = parseWant(x.w, text); err != nil {
+			return nil, nil, wanted, err
+		}
+		if servers, err = x.regionsOf(from); err != nil {
+			return nil, nil, wanted, err
+		}
+		of, err = x.regionsOf(clients)
+		return servers, of, wanted, err
+	}
+	// "eu or us from all" is one text for the pattern: it is split here.
+	split := func(a []string) (clients, wanted, from string) {
+		wanted, from, _ = strings.Cut(a[1], " from ")
+		return a[0], strings.TrimSpace(wanted), cmpOr(strings.TrimSpace(from), "all")
+	}
+	return []word{
+		{
+			pattern: "clients of R get …", means: "from here on they get the endpoints of a region, `eu`, one of them, `eu/1`, or one of several, `eu or us`; from all servers unless ` from R` follows. Until the bound what they got before is right too; once a server has turned, it must not go back",
+			promise: func(x *scenario, limit time.Duration, a []string) error {
+				clients, text, from := split(a)
+				servers, of, wanted, err := get(x, from, clients, text)
+				if err == nil {
+					x.promise(servers, of, wanted, limit)
+				}
+				return err
+			},
+			check: func(x *scenario, a []string) error {
+				clients, text, from := split(a)
+				servers, of, wanted, err := get(x, from, clients, text)
+				if err != nil {
+					return err
+				}
+				for _, s := range servers {
+					for _, c := range of {
+						if err := keeping(x.tracks.track(s.name, c.name), wanted, x.begun); err != nil {
+							return err
+						}
+					}
+				}
+				for _, s := range servers {
+					for _, c := range of {
+						x.keep(x.tracks.track(s.name, c.name))
+					}
+				}
+				return nil
+			},
+		},
+		{
+			pattern: "R answers", means: "the servers answer, and from the bound on every query to them must be answered again",
+			promise: func(x *scenario, limit time.Duration, a []string) error {
+				servers, err := x.regionsOf(a[0])
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				for _, s := range servers {
+					if ws := x.losses[s.name]; len(ws) > 0 && ws[len(ws)-1].until.IsZero() {
+						ws[len(ws)-1].until = time.Now().Add(limit + grace)
+					}
+				}
+				return err
+			},
+			check: func(x *scenario, a []string) error {
+				servers, err := x.regionsOf(a[0])
+				for _, s := range servers {
+					if !slices.ContainsFunc(x.tracks.track(s.name, s.name).since(x.begun), func(s *sighting) bool { return !s.lost }) {
+						return fmt.Errorf("server %s has answered nothing", s.name)
+					}
+				}
+				return err
+			},
+		},
+		{pattern: "R may be silent", means: "queries to these servers need not be answered until `R answers`", quiet: true, do: func(x *scenario, a []string) error {
+			servers, err := x.regionsOf(a[0])
+			for _, s := range servers {
+				x.excuse(s.name)
+			}
+			return err
+		}},
+		{pattern: "note at R is …", means: "these servers, asked from within, answer note.example.test with this text; `nothing`: it does not exist", check: func(x *scenario, a []string) error {
+			servers, err := x.regionsOf(a[0])
+			want := []string{fmt.Sprintf("%q", a[1])}
+			if a[1] == "nothing" {
+				want = []string{"NXDOMAIN"}
+			}
+			for _, s := range servers {
+				m, err := ask(s.host, s.server.dns, question{name: "note.example.test", qtype: dns.TypeTXT})
+				if err != nil {
+					return err
+				}
+				if got := verdictOf(m); !slices.Equal(got, want) {
+					return fmt.Errorf("server %s says %v", s.name, got)
+				}
+			}
+			return err
+		}},
+	}
+}
+
+// statusWords are about what servers say of themselves.
+func statusWords() []word {
+	servers := func(f func(x *scenario, r *region, a []string) error) func(*scenario, []string) error {
+		return func(x *scenario, a []string) error {
+			all, err := x.regionsOf(a[0])
+			for _, r := range all {
+				if err := f(x, r, a); err != nil {
+					return fmt.Errorf("server %s: %w", r.name, err)
+				}
+			}
+			return err
+		}
+	}
+	return []word{
+		{pattern: "source of R is …", means: "how they stand with etcd, by their status: `following`, `cut off`, `saved copy`, `history changed`", check: servers(func(x *scenario, r *region, a []string) error {
+			var p statusPage
+			if err := r.server.status(&p); err != nil {
+				return err
+			}
+			for _, s := range p.Servers {
+				if s.ID == r.server.name && s.Source.State != a[1] {
+					return fmt.Errorf("it is %s: %s", s.Source.State, s.Source.Error)
+				} else if s.ID == r.server.name {
+					return nil
+				}
+			}
+			return fmt.Errorf("it is not in its own status")
+		})},
+		{pattern: "log of R says …", means: "something that they have logged since this block began, or since their start", check: servers(func(x *scenario, r *region, a []string) error {
+			all := r.server.process.out.String()
+			x.mu.Lock()
+			mark := min(x.marks[r.name], len(all))
+			x.mu.Unlock()
+			if !strings.Contains(all[mark:], a[1]) {
+				return fmt.Errorf("the log has no %q since then", a[1])
+			}
+			return nil
+		})},
+		{pattern: "verdict of R on E is STATE", means: "all addresses of the endpoints E are up, down or unknown to these servers", check: servers(func(x *scenario, r *region, a []string) error { return x.verdicts(r, a[1], a[2]) })},
+		{pattern: "R see vantage V as STATE", means: "fresh, stale, blind, sighted or absent", check: servers(func(x *scenario, r *region, a []string) error {
+			var p statusPage
+			if err := r.server.status(&p); err != nil {
+				return err
+			}
+			for _, v := range p.Vantages {
+				if v.ID == "server-"+a[1] {
+					if is := map[string]bool{"fresh": v.Fresh, "stale": !v.Fresh, "blind": v.Blind, "sighted": !v.Blind}; !is[a[2]] {
+						return fmt.Errorf("it is fresh=%v blind=%v", v.Fresh, v.Blind)
+					}
+					return nil
+				}
+			}
+			if a[2] == "absent" {
+				return nil
+			}
+			return fmt.Errorf("it is not in the status")
+		})},
+		{pattern: "R hold back removals", means: "the guard keeps in service what etcd has no more, and the status shows it", check: servers(func(x *scenario, r *region, a []string) error {
+			var p statusPage
+			if err := r.server.status(&p); err != nil {
+				return err
+			}
+			if len(p.Held) == 0 {
+				return fmt.Errorf("nothing is held")
+			}
+			return nil
+		})},
+		{pattern: "R hold back nothing", means: "neither", check: servers(func(x *scenario, r *region, a []string) error {
+			var p statusPage
+			if err := r.server.status(&p); err != nil {
+				return err
+			}
+			if len(p.Held) != 0 {
+				return fmt.Errorf("%d removals are held back", len(p.Held))
+			}
+			return nil
+		})},
+		{pattern: "metric of R …", means: "of /metrics, `name is 1` or `name is above 1`, with labels as `name{state=\"following\"}`; summed over the labels that are not named", check: servers(func(x *scenario, r *region, a []string) error {
+			series, than, ok := strings.Cut(a[1], " is ")
+			if !ok {
+				return fmt.Errorf("write: metric of all name is 1")
+			}
+			return x.metric(r, series, than)
+		})},
+		{pattern: "R agree", means: "these servers have the same verdicts on everything", check: func(x *scenario, a []string) error {
+			all, err := x.regionsOf(a[0])
+			first := ""
+			for i, r := range all {
+				var p statusPage
+				if err := r.server.status(&p); err != nil {
+					return err
+				}
+				var b strings.Builder
+				for _, e := range p.Endpoints {
+					for _, d := range e.Addresses {
+						fmt.Fprintf(&b, "%s=%s ", d.Address, d.Verdict)
+					}
+				}
+				if i == 0 {
+					first = b.String()
+				} else if b.String() != first {
+					return fmt.Errorf("%s: %s\n%s: %s", all[0].name, first, r.name, &b)
+				}
+			}
+			return err
+		}},
+	}
+}
+
+func (x *scenario) metric(r *region, series, text string) error {
+	text, above := strings.CutPrefix(text, "above ")
+	than, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return err
+	}
+	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
+	_, page, err := r.server.get("/metrics")
+	if err != nil {
+		return err
+	}
+	sum, found := 0.0, false
+	for line := range strings.SplitSeq(page, "\n") {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		all := true
+		for label := range strings.SplitSeq(labels, ",") {
+			all = all && (label == "" || strings.Contains(rest, label))
+		}
+		if !all {
+			continue
+		}
+		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			return err
+		}
+		sum, found = sum+value, true
+	}
+	if !found {
+		return fmt.Errorf("there is no %s", series)
+	}
+	if above && sum <= than || !above && sum != than {
+		return fmt.Errorf("%s is %v", series, sum)
+	}
+	return nil
+}
+
+// verdicts says whether a server has this verdict on all addresses of the endpoints ("all", "eu", "eu/1").
+func (x *scenario) verdicts(r *region, endpoints, state string) error {
+	var p statusPage
+	if err := r.server.status(&p); err != nil {
+		return err
+	}
+	is := map[netip.Addr]string{}
+	for _, e := range p.Endpoints {
+		for _, a := range e.Addresses {
+			is[a.Address] = a.Verdict
+		}
+	}
+	name, number, one := strings.Cut(endpoints, "/")
+	of, err := x.regionsOf(name)
+	if err != nil {
+		return err
+	}
+	for _, e := range of {
+		for _, six := range []bool{false, true} {
+			if six && !x.w.yard.ipv6 {
+				continue
+			}
+			for i, a := range e.addresses(six) {
+				if one && number != strconv.Itoa(i+1) {
+					continue
+				}
+				if is[a] != state {
+					return fmt.Errorf("%s has %s %s", r.server.name, a, cmpOr(is[a], "not at all"))
+				}
+			}
+		}
+	}
+	return nil
+}
