@@ -37,9 +37,9 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 		return
 	}
 	t, name := z.tree, to.lower
-	sh, n := t.find(name)
+	n := t.find(name)
 	if n != nil && (hidden || t.cuts+t.turns == 0) {
-		to.take(s, sh, n)
+		to.take(s, n)
 		return
 	}
 	var offsets [128]uint8
@@ -52,13 +52,13 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 		} else {
 			at = len(name) - len(z.origin)
 		}
-		sh, n = t.find(name[at:])
+		n = t.find(name[at:])
 	}
 	if n == nil {
 		return
 	}
 	if !hidden && t.cuts+t.turns > 0 {
-		if z.hider(name, above, found, sh, n).at >= 0 {
+		if z.hider(name, above, found, n).at >= 0 {
 			return
 		}
 	}
@@ -67,11 +67,11 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 			return
 		}
 		to.star = append(append(to.star[:0], 1, '*'), name[at:]...)
-		if sh, n = t.find(to.star); n == nil {
+		if n = t.find(to.star); n == nil {
 			return
 		}
 	}
-	to.take(s, sh, n)
+	to.take(s, n)
 }
 
 // above fills in the offsets of the labels that a name in the zone has before the apex, and returns how many there are.
@@ -98,13 +98,13 @@ func (to *Addresses) reset(target []byte) {
 }
 
 // take is what a node has.
-func (to *Addresses) take(s *Snapshot, sh *shard, n *node) {
-	if n.policy >= 0 {
-		to.Policy = s.policies[n.policy]
+func (to *Addresses) take(s *Snapshot, n node) {
+	if number := n.policy(); number >= 0 {
+		to.Policy = s.policies[number]
 		return
 	}
 	for i, typ := range [...]rr.Type{rr.TypeA, rr.TypeAAAA} {
-		count, wire := sh.set(n, uint16(typ))
+		count, wire := n.set(typ)
 		to.Sets[i] = Set{Wire: wire, Count: count}
 	}
 }

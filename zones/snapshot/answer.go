@@ -37,8 +37,9 @@ type Answer struct {
 	// Policy and Family are set when Steered.
 	Policy *steer.Policy
 	Family steer.Family
-	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be
-	Zone   int  // offset of the zone's apex within the looked-up name
+	Alone  bool   // Steered: nothing else is at the name, so that a CNAME could be
+	Hash   uint64 // of the name that was looked up, where it is in a zone of ours: the same for as long as the process runs
+	Zone   int    // offset of the zone's apex within the looked-up name
 	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name exists.
 	Encloser int
 

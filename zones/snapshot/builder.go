@@ -1,8 +1,8 @@
 package snapshot
 
 import (
-	"hash/maphash"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +17,7 @@ import (
 // Builder makes snapshots from a catalog, each from the one before. It belongs to one goroutine.
 type Builder struct {
 	now      func() time.Time
-	seed     maphash.Seed
+	seed     uint64 // of hashes of names
 	compiler *steer.Compiler
 	last     *Snapshot
 
@@ -68,7 +68,7 @@ func (n *numbers) put(x int32) { n.free = append(n.free, x) }
 // NewBuilder returns a builder. now tells when overrides end.
 func NewBuilder(now func() time.Time) *Builder {
 	b := &Builder{
-		now: now, seed: maphash.MakeSeed(), regions: map[string]int32{},
+		now: now, seed: rand.Uint64(), regions: map[string]int32{},
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
 	}
 	b.clear()

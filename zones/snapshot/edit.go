@@ -32,10 +32,12 @@ const (
 
 // draft is a name while it is being changed.
 type draft struct {
-	node
-	name rr.Name
-	sets []draftSet
-	was  standing
+	name   rr.Name
+	kids   uint32
+	policy int32
+	sets   []draftSet
+	had    int // sets, before
+	was    standing
 }
 
 type draftSet struct {
@@ -51,6 +53,7 @@ type standing struct{ exists, cut, turn bool }
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 	out := *t
 	out.shards = slices.Clone(t.shards)
+	own := make([]bool, len(t.shards)) // groups that are out's alone
 	for len(edits) > 0 {
 		for i := range edits {
 			edits[i].hash = t.hash([]byte(edits[i].name))
@@ -65,7 +68,10 @@ func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 			for n < len(edits) && out.shardOf(edits[n].hash) == at {
 				n++
 			}
-			out.shards[at] = out.rebuild(out.shards[at], apex, edits[:n], kids)
+			if group := at >> groupBits; !own[group] {
+				out.shards[group], own[group] = slices.Clone(out.shards[group]), true
+			}
+			out.rebuild(out.at(at), apex, edits[:n], kids)
 			edits = edits[n:]
 		}
 		edits = nil
@@ -75,35 +81,29 @@ func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 			}
 		}
 	}
-	if want := shardsFor(out.names); want > 4*len(out.shards) {
+	if want := shardsFor(out.names); want > 2*out.len() {
 		return out.resize(want)
 	}
 	return &out
 }
 
-// rebuild returns a shard with the edits made, and notes in kids which names came to exist or ceased to.
-func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]int32) *shard {
+// rebuild makes the edits in a shard, and notes in kids which names came to exist or ceased to.
+func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]int32) {
 	drafts := map[rr.Name]*draft{}
 	for _, e := range edits {
 		d := drafts[e.name]
 		if d == nil {
-			d = old.draft(e.name, e.hash, apex)
+			d = s.draft(e.name, e.hash, apex)
 			drafts[e.name] = d
 		}
 		d.apply(e)
 	}
-	s := &shard{}
-	if old != nil {
-		s.arena = make([]byte, 0, len(old.arena)+64*len(edits))
-		s.nodes = make([]node, 0, len(old.nodes)+len(drafts))
-		for i := range old.nodes {
-			n := &old.nodes[i]
-			if drafts[rr.Name(old.name(n))] == nil {
-				s.add(*n, old.name(n), old.setsBytes(n))
-			}
+	records := make([][]byte, 0, int(s.names)+len(drafts))
+	s.each(func(n node) {
+		if drafts[rr.Name(n.name())] == nil {
+			records = append(records, n.all())
 		}
-	}
-	var sets []byte
+	})
 	for _, e := range edits { // in the order of the edits, so that a tree always comes out the same
 		d := drafts[e.name]
 		if d == nil {
@@ -124,7 +124,7 @@ func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]
 				kids[d.name.Parent()] += change
 			}
 		}
-		t.sets += len(d.sets) - int(d.count)
+		t.sets += len(d.sets) - d.had
 		if now.cut != d.was.cut {
 			t.cuts += map[bool]int{true: 1, false: -1}[now.cut]
 		}
@@ -132,34 +132,48 @@ func (t *tree) rebuild(old *shard, apex rr.Name, edits []edit, kids map[rr.Name]
 			t.turns += map[bool]int{true: 1, false: -1}[now.turn]
 			t.top = t.top && d.name != apex || now.turn && d.name == apex
 		}
-		if !now.exists {
-			continue
+		if now.exists {
+			records = append(records, d.record(now))
 		}
-		sets = sets[:0]
-		for _, x := range d.sets {
-			sets = binary.BigEndian.AppendUint16(sets, uint16(x.typ))
-			sets = binary.BigEndian.AppendUint16(sets, uint16(x.count))
-			sets = binary.BigEndian.AppendUint32(sets, uint32(len(x.wire)))
-			sets = append(sets, x.wire...)
-		}
-		d.count, d.cut, d.turn = uint16(len(d.sets)), now.cut, now.turn
-		s.add(d.node, []byte(d.name), sets)
 	}
-	s.arena, s.nodes = slices.Clip(s.arena), slices.Clip(s.nodes)
-	if cap(s.arena) > len(s.arena)+len(s.arena)/16 {
-		s.arena = slices.Clone(s.arena)
+	*s = newShard(records, t.seed)
+}
+
+// record lays a draft out as node says.
+func (d *draft) record(now standing) []byte {
+	size := nodeHead + len(d.name)
+	for _, x := range d.sets {
+		size += setHead + len(x.wire)
 	}
-	s.index()
-	return s
+	b := make([]byte, 0, size)
+	b = binary.LittleEndian.AppendUint32(b, d.kids)
+	b = binary.LittleEndian.AppendUint32(b, uint32(d.policy+1))
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(d.sets)))
+	var flags byte
+	if now.cut {
+		flags |= flagCut
+	}
+	if now.turn {
+		flags |= flagTurn
+	}
+	b = append(b, flags, byte(len(d.name)))
+	b = append(b, d.name...)
+	for _, x := range d.sets {
+		b = binary.LittleEndian.AppendUint16(b, uint16(x.typ))
+		b = binary.LittleEndian.AppendUint16(b, uint16(x.count))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(x.wire)))
+		b = append(b, x.wire...)
+	}
+	return b
 }
 
 // draft opens a name for changes.
 func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
-	d := &draft{node: node{hash: hash, policy: -1}, name: name}
+	d := &draft{name: name, policy: -1}
 	if n := s.find(hash, []byte(name)); n != nil {
-		d.node = *n
-		s.each(n, func(typ uint16, count int, wire []byte) {
-			d.sets = append(d.sets, draftSet{rr.Type(typ), count, wire})
+		d.kids, d.policy, d.had = n.kids(), n.policy(), n.count()
+		n.each(func(typ rr.Type, count int, wire []byte) {
+			d.sets = append(d.sets, draftSet{typ, count, wire})
 		})
 	}
 	d.was = d.standing(apex)

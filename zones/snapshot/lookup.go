@@ -49,12 +49,12 @@ func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int
 		if i < len(offsets) {
 			at = int(offsets[i])
 		}
-		if n, ok := s.origins[rr.Name(name[at:])]; ok {
+		if z := s.roots.find(s.zones, name[at:]); z != nil {
 			if i == 0 && parent && len(offsets) > 0 {
-				child = s.zones[n]
+				child = z
 				continue
 			}
-			return s.zones[n], i
+			return z, i
 		}
 	}
 	return child, 0
@@ -64,11 +64,20 @@ func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int
 func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a *Answer) {
 	t := z.tree
 	a.in = z
-	sh, n := t.find(name)
+	a.Hash = t.hash(name)
+	n := t.findHash(a.Hash, name)
+	if n != nil && t.cuts+t.turns == 0 {
+		z.answer(n, qtype, s, a)
+		return
+	}
+	if n == nil && t.cuts+t.turns+t.stars == 0 { // what is above it says nothing of it
+		a.Outcome = NameError
+		return
+	}
 	found := 0 // how many labels were taken off until a name existed
-	for ; n == nil; sh, n = t.find(name[above[found]:]) {
+	for ; n == nil; n = t.find(name[above[found]:]) {
 		if found++; found >= len(above) {
-			sh, n = t.find(name[a.Zone:])
+			n = t.find(name[a.Zone:])
 			found = len(above)
 			break
 		}
@@ -78,7 +87,7 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		return
 	}
 	if t.cuts+t.turns > 0 {
-		if hider := z.hider(name, above, found, sh, n); hider.at >= 0 && !(hider.at == 0 && qtype == rr.TypeDS) {
+		if hider := z.hider(name, above, found, n); hider.at >= 0 && !(hider.at == 0 && qtype == rr.TypeDS) {
 			if set := hider.set; hider.typ == rr.TypeDNAME {
 				a.redirect(name, set)
 			} else {
@@ -88,7 +97,7 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		}
 	}
 	if found == 0 {
-		z.answer(sh, n, qtype, s, a)
+		z.answer(n, qtype, s, a)
 		return
 	}
 	if t.stars > 0 {
@@ -97,9 +106,9 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 			encloser = int(above[found])
 		}
 		a.star = append(append(a.star[:0], 1, '*'), name[encloser:]...)
-		if sh, n = t.find(a.star); n != nil {
+		if n = t.find(a.star); n != nil {
 			a.Encloser = encloser
-			z.answer(sh, n, qtype, s, a)
+			z.answer(n, qtype, s, a)
 			return
 		}
 	}
@@ -116,29 +125,28 @@ type hiding struct {
 // hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC 1034
 // 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the cut. found is
 // how many labels are before the closest name that exists, which is that node.
-func (z *zone) hider(name []byte, above []uint8, found int, sh *shard, n *node) hiding {
+func (z *zone) hider(name []byte, above []uint8, found int, n node) hiding {
 	t := z.tree
 	if t.top && len(above) > 0 {
 		at := len(name) - len(z.origin)
-		sh, apex := t.find(name[at:])
-		if count, wire := sh.set(apex, uint16(rr.TypeDNAME)); wire != nil {
+		if count, wire := t.find(name[at:]).set(rr.TypeDNAME); wire != nil {
 			return hiding{at, rr.TypeDNAME, Set{Wire: wire, Count: count, Owner: at}}
 		}
 	}
 	for i := len(above) - 1; i >= found; i-- {
-		csh, c, at := sh, n, int(above[i])
+		c, at := n, int(above[i])
 		if i > found {
-			if csh, c = t.find(name[at:]); c == nil {
+			if c = t.find(name[at:]); c == nil {
 				continue
 			}
 		}
 		typ := rr.TypeNS
-		if !c.cut {
-			if typ = rr.TypeDNAME; !c.turn || i == 0 {
+		if !c.cut() {
+			if typ = rr.TypeDNAME; !c.turn() || i == 0 {
 				continue
 			}
 		}
-		count, wire := csh.set(c, uint16(typ))
+		count, wire := c.set(typ)
 		return hiding{at, typ, Set{Wire: wire, Count: count, Owner: at}}
 	}
 	return hiding{at: -1}
@@ -155,10 +163,10 @@ func (a *Answer) redirect(name []byte, dname Set) {
 }
 
 // answer takes what a node has for a type. The owner is the name that was asked, a wildcard's too.
-func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer) {
-	if n.policy >= 0 {
-		a.Alone = n.count == 0
-		switch p := s.policies[n.policy]; {
+func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
+	if number := n.policy(); number >= 0 {
+		a.Alone = n.count() == 0
+		switch p := s.policies[number]; {
 		case p.Alias && a.Alone: // a CNAME stands alone (RFC 2181 section 10.1) and answers for every type
 			a.Outcome, a.Policy, a.Family = Steered, p, steer.Name
 			return
@@ -170,19 +178,17 @@ func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer)
 			return
 		}
 	}
-	if count, wire := sh.set(n, uint16(qtype)); wire != nil {
+	if count, wire := n.set(qtype); wire != nil {
 		a.Outcome, a.Answer = Positive, Set{Wire: wire, Count: count}
 		return
 	}
-	if qtype == rr.TypeANY && n.count > 0 { // one RRset is enough (RFC 8482 section 4.1)
-		b := sh.arena[n.sets:]
-		length := binary.BigEndian.Uint32(b[4:])
-		a.Outcome = Positive
-		a.Answer = Set{Wire: b[setHead : setHead+length], Count: int(binary.BigEndian.Uint16(b[2:]))}
+	if qtype == rr.TypeANY && n.count() > 0 { // one RRset is enough (RFC 8482 section 4.1)
+		count, wire := n.first()
+		a.Outcome, a.Answer = Positive, Set{Wire: wire, Count: count}
 		return
 	}
 	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the alias itself.
-	if count, wire := sh.set(n, uint16(rr.TypeCNAME)); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
+	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
 		a.lower = appendLower(a.lower[:0], wire[recordHead:])
 		a.Outcome, a.Answer, a.Target = Alias, Set{Wire: wire, Count: count}, a.lower
 		return
@@ -193,9 +199,11 @@ func (z *zone) answer(sh *shard, n *node, qtype rr.Type, s *Snapshot, a *Answer)
 // recordHead is the length of a record in a Set before its RDATA.
 const recordHead = 12
 
-// reset empties the answer and keeps its scratch space.
+// reset empties the answer and keeps its scratch space. What only counts for some outcomes stays, but for what would keep
+// a geo table in memory: to clear all of it is a tenth of a look-up.
 func (a *Answer) reset() {
-	*a = Answer{star: a.star[:0], lower: a.lower[:0]}
+	a.Outcome, a.Policy, a.Family, a.Alone = Refused, nil, 0, false
+	a.Answer.Owner, a.Zone, a.Encloser, a.Hash = 0, 0, 0, 0
 }
 
 // appendLower appends a name in lower case. Label lengths are below 64 and so no letters.

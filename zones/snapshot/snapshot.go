@@ -22,6 +22,7 @@ import (
 type Snapshot struct {
 	revision int64
 	origins  map[rr.Name]int // origin → index in zones
+	roots    roots           // the same for queries
 	depths   uint64          // bit n: there is an origin of n labels (of 63 and more, always looked at)
 	zones    []*zone
 	policies []*steer.Policy // by number; nil: a number not in use
@@ -97,24 +98,17 @@ func (s *Snapshot) Print(w io.Writer) error {
 // lines prints each node, sorted.
 func (z *zone) lines(s *Snapshot) []string {
 	var lines []string
-	for _, sh := range z.tree.shards {
-		if sh == nil {
-			continue
+	z.tree.each(func(n node) {
+		line := "  " + rr.Name(n.name()).String() + ":"
+		if number := n.policy(); number >= 0 {
+			line += " policy " + s.policies[number].Name
 		}
-		for i := range sh.nodes {
-			n := &sh.nodes[i]
-			name := rr.Name(sh.name(n))
-			line := "  " + name.String() + ":"
-			if n.policy >= 0 {
-				line += " policy " + s.policies[n.policy].Name
-			}
-			sh.each(n, func(typ uint16, count int, _ []byte) { line += fmt.Sprintf(" %s×%d", rr.Type(typ), count) })
-			if n.kids > 0 {
-				line += fmt.Sprintf(" (%d below)", n.kids)
-			}
-			lines = append(lines, line+"\n")
+		n.each(func(typ rr.Type, count int, _ []byte) { line += fmt.Sprintf(" %s×%d", typ, count) })
+		if n.kids() > 0 {
+			line += fmt.Sprintf(" (%d below)", n.kids())
 		}
-	}
+		lines = append(lines, line+"\n")
+	})
 	slices.Sort(lines)
 	return lines
 }

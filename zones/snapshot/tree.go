@@ -2,17 +2,23 @@ package snapshot
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"math/bits"
+	"unsafe"
+
+	"leeward/zones/rr"
 )
 
-// tree holds one zone's names: a hash table cut into shards, each an immutable table with one arena of bytes. A change
-// makes new shards for the names it touches and shares all others, so that a change to a zone of a million names costs
-// what a change to a few hundred costs; nothing in it is a pointer but the shards, so the garbage collector has nothing
-// to scan.
+// tree holds one zone's names: a hash table cut into shards, each an immutable block of bytes that holds its slots and,
+// behind them, everything that a name has. A change makes new blocks for the names it touches and shares all others, so
+// that a change to a zone of a million names costs what a change to a hundred costs; nothing in it is a pointer but the blocks,
+// so the garbage collector has nothing to scan.
+//
+// A look-up in memory that is in no cache costs what it waits for: the block's address, the line that has its slot, the lines of
+// the name's record. A table of node numbers, nodes and an arena beside each other took five such waits in place of three.
 type tree struct {
-	seed   maphash.Seed
-	shards []*shard // their number is a power of two
+	seed   uint64 // of hashes
+	mask   uint32 // number of shards, a power of two, - 1
+	shards [][]shard
 	names  int
 	sets   int  // RRsets
 	cuts   int  // delegations: names with NS that are not the apex
@@ -21,143 +27,210 @@ type tree struct {
 	stars  int  // wildcard names
 }
 
-// shardNames is how many names a shard is meant to hold: more make a change dearer, fewer make the tree larger.
-const shardNames = 128
+// Shards lie in groups, so that a change copies one group and not what says where all of a million names' shards are.
+const (
+	shardNames = 96 // how many names a shard is meant to hold: more make a change dearer, fewer make the tree larger
+	groupBits  = 5  // shards in a group, as a power of two
+	groupSize  = 1 << groupBits
+)
 
-// shard is a part of the names, found by open addressing.
+// shard is a part of the names. Its block begins with the slots, of 8 octets, little endian: the hash's upper half above, below
+// it where the record is, in words of 8 octets, 0 where the slot is free. It is found by open addressing.
 type shard struct {
-	slots []uint32 // node number + 1; 0 is free; their number is a power of two
-	nodes []node
-	arena []byte
+	block []byte
+	mask  uint32 // number of slots, a power of two, - 1
+	names uint32
 }
 
-// node is one owner name, or an empty non-terminal.
-type node struct {
-	hash   uint64
-	key    uint32 // in the arena: the length of the name, then the name (wire form, lower case)
-	sets   uint32 // in the arena: count sets, each TYPE, number of records, length of its wire form, wire form
-	kids   uint32 // names one label below that exist
-	policy int32  // number of the policy that steers A and AAAA; -1: none
-	count  uint16 // of sets
-	cut    bool   // it has NS, and is not the apex
-	turn   bool   // it has a DNAME
-}
+// node is one owner name, or an empty non-terminal: a record in a block, nil where there is none. It holds
+//
+//	octets  0 to  3  the number of names one label below that exist
+//	        4 to  7  the number of the policy that steers A and AAAA + 1; 0: none
+//	        8 and 9  how many sets there are
+//	       10        flags
+//	       11        the length of the name
+//
+// the name in wire form and lower case, and the sets: each TYPE, number of records (two octets each), length of its wire form
+// (four), wire form. Numbers are little endian, so that they cost one instruction where that matters.
+type node []byte
 
-// setHead is the length of what stands before a set's wire form: type, count (two bytes each) and length (four).
-const setHead = 8
+const (
+	nodeHead = 12
+	setHead  = 8 // what stands before a set's wire form
+	slotSize = 8
+	line     = 64 // octets of a cache line
 
-func (t *tree) hash(name []byte) uint64 { return maphash.Bytes(t.seed, name) }
+	flagCut  = 1 // it has NS, and is not the apex
+	flagTurn = 2 // it has a DNAME
+)
 
-func (t *tree) shardOf(hash uint64) int { return int(hash & uint64(len(t.shards)-1)) }
-
-// find returns a name's node and its shard; nil where the name does not exist.
-func (t *tree) find(name []byte) (*shard, *node) {
-	h := t.hash(name)
-	s := t.shards[t.shardOf(h)]
-	return s, s.find(h, name)
-}
-
-func (s *shard) find(hash uint64, name []byte) *node {
-	if s == nil || len(s.slots) == 0 {
-		return nil
-	}
-	mask := uint32(len(s.slots) - 1)
-	for i := uint32(hash>>32) & mask; ; i = (i + 1) & mask {
-		at := s.slots[i]
-		if at == 0 {
-			return nil
-		}
-		if n := &s.nodes[at-1]; n.hash == hash && string(s.name(n)) == string(name) {
-			return n
-		}
-	}
-}
-
-// name returns a node's name.
-func (s *shard) name(n *node) []byte {
-	length := uint32(s.arena[n.key])
-	return s.arena[n.key+1 : n.key+1+length]
-}
+func (n node) kids() uint32  { return binary.LittleEndian.Uint32(n) }
+func (n node) policy() int32 { return int32(binary.LittleEndian.Uint32(n[4:])) - 1 }
+func (n node) count() int    { return int(binary.LittleEndian.Uint16(n[8:])) }
+func (n node) cut() bool     { return n[10]&flagCut != 0 }
+func (n node) turn() bool    { return n[10]&flagTurn != 0 }
+func (n node) name() []byte  { return n[nodeHead : nodeHead+int(n[11])] }
+func (n node) sets() []byte  { return n[nodeHead+int(n[11]):] }
 
 // set returns the RRset of a type: how many records, and their wire form; nil where there is none.
-func (s *shard) set(n *node, typ uint16) (count int, wire []byte) {
-	b := s.arena[n.sets:]
-	for range n.count {
-		length := binary.BigEndian.Uint32(b[4:])
-		if binary.BigEndian.Uint16(b) == typ {
-			return int(binary.BigEndian.Uint16(b[2:])), b[setHead : setHead+length : setHead+length]
+func (n node) set(typ rr.Type) (count int, wire []byte) {
+	b := n.sets()
+	for range n.count() {
+		head := binary.LittleEndian.Uint64(b) // TYPE, number, length
+		length := uint32(head >> 32)
+		if rr.Type(head) == typ {
+			return int(uint16(head >> 16)), b[setHead : setHead+length : setHead+length]
 		}
 		b = b[setHead+length:]
 	}
 	return 0, nil
 }
 
-// each calls f with each RRset of a node.
-func (s *shard) each(n *node, f func(typ uint16, count int, wire []byte)) {
-	b := s.arena[n.sets:]
-	for range n.count {
-		length := binary.BigEndian.Uint32(b[4:])
-		f(binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:])), b[setHead:setHead+length:setHead+length])
+// first returns the RRset that lies first; there is one at least.
+func (n node) first() (count int, wire []byte) {
+	b := n.sets()
+	head := binary.LittleEndian.Uint64(b)
+	length := uint32(head >> 32)
+	return int(uint16(head >> 16)), b[setHead : setHead+length : setHead+length]
+}
+
+// each calls f with each RRset.
+func (n node) each(f func(typ rr.Type, count int, wire []byte)) {
+	b := n.sets()
+	for range n.count() {
+		head := binary.LittleEndian.Uint64(b)
+		length := uint32(head >> 32)
+		f(rr.Type(head), int(uint16(head>>16)), b[setHead:setHead+length:setHead+length])
 		b = b[setHead+length:]
 	}
 }
 
-// index fills the slots from the nodes.
-func (s *shard) index() {
-	if len(s.nodes) == 0 {
-		s.slots = nil
-		return
+// all returns the record's octets: its head, its name and its sets.
+func (n node) all() []byte {
+	end := nodeHead + int(n[11])
+	for range n.count() {
+		end += setHead + int(binary.LittleEndian.Uint32(n[end+4:]))
 	}
-	s.slots = make([]uint32, 1<<bits.Len(uint(len(s.nodes)*4/3)))
-	mask := uint32(len(s.slots) - 1)
-	for k := range s.nodes {
-		i := uint32(s.nodes[k].hash>>32) & mask
-		for s.slots[i] != 0 {
-			i = (i + 1) & mask
+	return n[:end]
+}
+
+func newTree(seed uint64) *tree { return &tree{seed: seed, shards: [][]shard{make([]shard, 1)}} }
+
+func (t *tree) hash(name []byte) uint64 { return hash(t.seed, name) }
+
+func (t *tree) shardOf(h uint64) int { return int(uint32(h) & t.mask) }
+
+// len is how many shards there are.
+func (t *tree) len() int { return int(t.mask) + 1 }
+
+func (t *tree) at(i int) *shard { return &t.shards[i>>groupBits][i&(groupSize-1)] }
+
+// each calls f with every name.
+func (t *tree) each(f func(n node)) {
+	for i := range t.len() {
+		t.at(i).each(f)
+	}
+}
+
+// find returns a name's node; nil where the name does not exist.
+func (t *tree) find(name []byte) node { return t.findHash(t.hash(name), name) }
+
+func (t *tree) findHash(h uint64, name []byte) node {
+	i := uint32(h) & t.mask
+	return t.shards[i>>groupBits][i&(groupSize-1)].find(h, name)
+}
+
+func slotOf(h uint64) uint32 { return uint32(h) >> 20 } // of bits that have not chosen the shard, but in the largest zones
+
+func (s *shard) find(h uint64, name []byte) node {
+	if len(s.block) == 0 {
+		return nil
+	}
+	for i := slotOf(h) & s.mask; ; i = (i + 1) & s.mask {
+		slot := binary.LittleEndian.Uint64(s.block[i*slotSize:])
+		if slot == 0 {
+			return nil
 		}
-		s.slots[i] = uint32(k + 1)
-	}
-}
-
-// add appends a node with its name and its sets' bytes.
-func (s *shard) add(n node, name, sets []byte) {
-	n.key = uint32(len(s.arena))
-	s.arena = append(append(s.arena, byte(len(name))), name...)
-	n.sets = uint32(len(s.arena))
-	s.arena = append(s.arena, sets...)
-	s.nodes = append(s.nodes, n)
-}
-
-// setsBytes returns all sets of a node as they lie in the arena.
-func (s *shard) setsBytes(n *node) []byte {
-	end := n.sets
-	for range n.count {
-		end += setHead + binary.BigEndian.Uint32(s.arena[end+4:])
-	}
-	return s.arena[n.sets:end]
-}
-
-// resize returns the tree spread over another number of shards.
-func (t *tree) resize(shards int) *tree {
-	out := *t
-	out.shards = make([]*shard, shards)
-	for _, s := range t.shards {
-		if s == nil {
+		if uint32(slot>>32) != uint32(h>>32) {
 			continue
 		}
-		for i := range s.nodes {
-			n := &s.nodes[i]
-			at := out.shardOf(n.hash)
-			if out.shards[at] == nil {
-				out.shards[at] = &shard{}
-			}
-			out.shards[at].add(*n, s.name(n), s.setsBytes(n))
+		if n := node(s.block[uint64(uint32(slot))*8:]); string(n.name()) == string(name) {
+			return n
 		}
 	}
-	for _, s := range out.shards {
-		if s != nil {
-			s.index()
+}
+
+// each calls f with each name.
+func (s *shard) each(f func(n node)) {
+	if s.names == 0 {
+		return
+	}
+	for i := range s.mask + 1 {
+		if slot := binary.LittleEndian.Uint64(s.block[i*slotSize:]); slot != 0 {
+			f(node(s.block[uint64(uint32(slot))*8:]))
 		}
+	}
+}
+
+// same reports whether two versions of a shard are one block.
+func (s *shard) same(o *shard) bool {
+	return len(s.block) == len(o.block) && (len(s.block) == 0 || &s.block[0] == &o.block[0])
+}
+
+// newShard lays records out. A record that would lie across more lines than it has to begins with a line.
+func newShard(records [][]byte, seed uint64) shard {
+	if len(records) == 0 {
+		return shard{}
+	}
+	slots := uint32(1) << bits.Len(uint(len(records)*4/3))
+	size := int(slots) * slotSize
+	place := func(at, length int) int {
+		at = (at + 7) &^ 7
+		if at&(line-1)+length > (length+line-1)&^(line-1) {
+			at = (at + line - 1) &^ (line - 1)
+		}
+		return at
+	}
+	for _, r := range records {
+		size = place(size, len(r)) + len(r)
+	}
+	s := shard{block: aligned(size), mask: slots - 1, names: uint32(len(records))}
+	at := int(slots) * slotSize
+	for _, r := range records {
+		at = place(at, len(r))
+		h := hash(seed, node(r).name())
+		i := slotOf(h) & s.mask
+		for binary.LittleEndian.Uint64(s.block[i*slotSize:]) != 0 {
+			i = (i + 1) & s.mask
+		}
+		binary.LittleEndian.PutUint64(s.block[i*slotSize:], h&^(1<<32-1)|uint64(at/8))
+		at += copy(s.block[at:], r)
+	}
+	return s
+}
+
+// aligned returns zeroed octets that begin with a cache line.
+func aligned(size int) []byte {
+	b := make([]byte, size+line-8)
+	skip := int(-uintptr(unsafe.Pointer(&b[0])) & (line - 1))
+	return b[skip : skip+size : skip+size]
+}
+
+// resize returns the tree spread over another number of shards, a power of two.
+func (t *tree) resize(shards int) *tree {
+	out := *t
+	out.mask = uint32(shards - 1)
+	out.shards = make([][]shard, (shards+groupSize-1)/groupSize)
+	for i := range out.shards {
+		out.shards[i] = make([]shard, min(shards, groupSize))
+	}
+	into := make([][][]byte, shards)
+	t.each(func(n node) {
+		at := out.shardOf(t.hash(n.name()))
+		into[at] = append(into[at], n.all())
+	})
+	for i, records := range into {
+		*out.at(i) = newShard(records, t.seed)
 	}
 	return &out
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
+	"unsafe"
 
 	"leeward/zones"
 	"leeward/zones/rr"
@@ -47,11 +48,11 @@ func (z *Zone) Transfer() *zones.Transfer { return z.zone.transfer }
 // SOA returns the zone's SOA record as a Set has it: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and RDATA. Nil for a
 // zone that is not there yet.
 func (z *Zone) SOA() []byte {
-	sh, n := z.zone.tree.find([]byte(z.zone.origin))
+	n := z.zone.tree.find([]byte(z.zone.origin))
 	if n == nil {
 		return nil
 	}
-	_, wire := sh.set(n, uint16(rr.TypeSOA))
+	_, wire := n.set(rr.TypeSOA)
 	return wire
 }
 
@@ -69,32 +70,24 @@ func SerialOf(soa []byte) uint32 {
 // Each calls f with every RRset, the SOA included, in the order in which they lie, until it returns false. The name is in wire
 // form, the records as in a Set; both are the snapshot's.
 func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
-	for _, sh := range z.zone.tree.shards {
-		if sh == nil {
-			continue
-		}
-		for i := range sh.nodes {
-			if !z.node(sh, &sh.nodes[i], func(typ rr.Type, count int, wire []byte) bool {
-				return f(sh.name(&sh.nodes[i]), typ, count, wire)
-			}) {
-				return
-			}
-		}
-	}
+	more := true
+	z.zone.tree.each(func(n node) {
+		more = more && z.node(n, func(typ rr.Type, count int, wire []byte) bool { return f(n.name(), typ, count, wire) })
+	})
 }
 
 // node calls f with every RRset of a name.
-func (z *Zone) node(sh *shard, n *node, f func(typ rr.Type, count int, wire []byte) bool) bool {
+func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bool {
 	more := true
 	var p *steer.Policy
-	if n.policy >= 0 {
-		p = z.policies[n.policy]
+	if number := n.policy(); number >= 0 {
+		p = z.policies[number]
 	}
-	sh.each(n, func(typ uint16, count int, wire []byte) {
-		if p != nil && hides(rr.Type(typ)) {
+	n.each(func(typ rr.Type, count int, wire []byte) {
+		if p != nil && hides(typ) {
 			return
 		}
-		more = more && f(rr.Type(typ), count, wire)
+		more = more && f(typ, count, wire)
 	})
 	if p == nil || !more {
 		return more
@@ -113,7 +106,7 @@ func (z *Zone) node(sh *shard, n *node, f func(typ rr.Type, count int, wire []by
 			more = false // there is an address
 		}
 	}
-	if more && n.count == 0 {
+	if more && n.count() == 0 {
 		if _, target := p.Fixed(z.program, steer.Name); target != "" {
 			return f(rr.TypeCNAME, 1, appendRecord(nil, rr.TypeCNAME, p.TTL, []byte(target)))
 		}
@@ -128,7 +121,7 @@ func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || t
 // ones of z. The record is as in a Set. Shards that both share are not looked at, so that it costs what has changed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
 	a, b := old.zone.tree, z.zone.tree
-	alike := len(a.shards) == len(b.shards) && a.seed == b.seed
+	alike := a.len() == b.len() && a.seed == b.seed
 	more := true
 	seen := map[string]bool{}
 	at := func(name []byte) {
@@ -139,12 +132,9 @@ func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bo
 		more = diffName(old, z, name, f)
 	}
 	for _, t := range [...]*tree{a, b} {
-		for i, sh := range t.shards {
-			if sh == nil || alike && a.shards[i] == b.shards[i] {
-				continue
-			}
-			for k := range sh.nodes {
-				at(sh.name(&sh.nodes[k]))
+		for i := range t.len() {
+			if !alike || !a.at(i).same(b.at(i)) {
+				t.at(i).each(func(n node) { at(n.name()) })
 			}
 		}
 	}
@@ -190,11 +180,11 @@ func contains(records [][]byte, r []byte) bool {
 
 // records returns every record of a name.
 func (z *Zone) records(name []byte) (all [][]byte) {
-	sh, n := z.zone.tree.find(name)
+	n := z.zone.tree.find(name)
 	if n == nil {
 		return nil
 	}
-	z.node(sh, n, func(_ rr.Type, count int, wire []byte) bool {
+	z.node(n, func(_ rr.Type, count int, wire []byte) bool {
 		for range count {
 			size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
 			all = append(all, wire[:size])
@@ -207,14 +197,16 @@ func (z *Zone) records(name []byte) (all [][]byte) {
 
 // Apart returns how many octets of the older version's names a newer one does not share: what keeping the older one costs.
 func (z *Zone) Apart(old *Zone) (octets int) {
-	kept := make(map[*shard]bool, len(z.zone.tree.shards))
-	for _, sh := range z.zone.tree.shards {
-		kept[sh] = true
-	}
-	for _, sh := range old.zone.tree.shards {
-		if sh != nil && !kept[sh] {
-			octets += len(sh.arena) + 32*len(sh.nodes) + 4*len(sh.slots)
+	kept := make(map[*byte]bool, z.zone.tree.len())
+	for i := range z.zone.tree.len() {
+		if s := z.zone.tree.at(i); s.names > 0 {
+			kept[&s.block[0]] = true
 		}
 	}
-	return octets + 8*len(old.zone.tree.shards) + 8*len(old.policies)
+	for i := range old.zone.tree.len() {
+		if s := old.zone.tree.at(i); s.names > 0 && !kept[&s.block[0]] {
+			octets += len(s.block)
+		}
+	}
+	return octets + int(unsafe.Sizeof(shard{}))*old.zone.tree.len() + 8*len(old.policies)
 }

@@ -69,8 +69,16 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 
 // editZones makes the edits, zone by zone.
 func (u *update) editZones() {
-	for _, origin := range slices.Sorted(maps.Keys(u.zones)) {
-		u.buildZone(origin)
+	if len(u.zones) > 0 {
+		u.out.origins, u.out.zones = maps.Clone(u.out.origins), slices.Clone(u.out.zones)
+		for _, origin := range slices.Sorted(maps.Keys(u.zones)) {
+			u.buildZone(origin)
+		}
+		u.out.roots = newRoots(u.seed, u.out.zones)
+		u.out.depths = 0
+		for o := range u.out.origins {
+			u.out.depths |= depthBit(o)
+		}
 	}
 	for _, origin := range slices.Sorted(maps.Keys(u.touched)) {
 		apex, err := rr.ParseName(origin)
@@ -97,7 +105,6 @@ func (u *update) buildZone(origin string) {
 	if err != nil {
 		return
 	}
-	u.out.origins, u.out.zones = maps.Clone(u.out.origins), slices.Clone(u.out.zones)
 	at, known := u.out.origins[apex]
 	z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
 	if z == nil {
@@ -114,7 +121,7 @@ func (u *update) buildZone(origin string) {
 		if ns, ok := nsOf(z, apex); ok {
 			edits = append(edits, ns)
 		}
-		t := &tree{seed: u.seed, shards: make([]*shard, 1)}
+		t := newTree(u.seed)
 		u.catalog.EachRecord(origin, func(r *zones.Record) bool {
 			if e, ok := u.put(z, apex, r); ok {
 				edits = append(edits, e)
@@ -136,10 +143,6 @@ func (u *update) buildZone(origin string) {
 			u.out.zones = append(u.out.zones, nil)
 		}
 		u.out.zones[at] = built
-	}
-	u.out.depths = 0
-	for o := range u.out.origins {
-		u.out.depths |= depthBit(o)
 	}
 }
 
