@@ -31,7 +31,8 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 			return loops, err
 		}
 		loops = append(loops, &batchLoop{
-			fd: fd, address: a, stopping: &s.last, worker: s.newWorker(udp), batch: newBatch(),
+			fd: fd, address: a, stopping: &s.last, seats: &s.seats, worker: s.newWorker(udp),
+			batch: newBatch(a.Addr().IsUnspecified()),
 		})
 	}
 	return loops, nil
@@ -40,12 +41,16 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 // batchLoop serves one SO_REUSEPORT socket from a thread of its own with recvmmsg and sendmmsg.
 //
 // The descriptor is a blocking one and is not given to the runtime's poller: waking a goroutine through epoll costs more
-// than answering the query. The system calls are announced to the scheduler, so that a loop that waits holds up neither
-// a stop of the world nor other goroutines; SO_RCVTIMEO bounds how long it can miss a stop that came without a wake-up.
+// than answering the query. While queries come, the system calls are not announced to the scheduler either (seated): the loop
+// keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to stop the world or because the wait has taken
+// 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is not taken up again by the kernel. After an interruption the
+// loop waits with an announced call, as one does who may have nothing to do for long, until the next query.
 type batchLoop struct {
 	fd       int
 	address  netip.AddrPort
 	stopping *atomic.Bool
+	seats    *seats
+	seated   bool
 	worker   *worker
 	batch    *batch
 	lost     overflow
@@ -135,10 +140,35 @@ func (l *batchLoop) close() { l.lost.end(l.fd) }
 
 func (l *batchLoop) overflows() uint64 { return l.lost.read(l.fd) }
 
+// seats are how many loops may keep their P while they wait: all but one, which is for everybody else.
+type seats struct{ free atomic.Int32 }
+
+func (s *seats) take() bool {
+	if s.free.Add(-1) >= 0 {
+		return true
+	}
+	s.free.Add(1)
+	return false
+}
+
+func (l *batchLoop) sit() {
+	if !l.seated {
+		l.seated = l.seats.take()
+	}
+}
+
+func (l *batchLoop) stand() {
+	if l.seated {
+		l.seated = false
+		l.seats.free.Add(1)
+	}
+}
+
 func (l *batchLoop) run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	b := l.batch
+	defer l.stand()
+	b, w := l.batch, l.worker
 	left := drainBatches
 	faults := 0
 	for left > 0 {
@@ -147,76 +177,80 @@ func (l *batchLoop) run() error {
 			flags = unix.MSG_DONTWAIT
 			left--
 		}
-		n, errno := b.receive(l.fd, flags)
+		n, errno := b.receive(l.fd, flags, l.seated)
 		switch {
 		case errno == 0:
 			faults = 0
 		case errno == unix.EINTR:
+			l.stand()
 			continue
 		case errno == unix.EAGAIN:
 			if flags == unix.MSG_DONTWAIT {
 				return nil
 			}
+			l.stand()
 			continue
 		case faults < 100 && (errno == unix.ENOMEM || errno == unix.ENOBUFS || errno == unix.ECONNREFUSED || errno == unix.ENETDOWN):
 			faults++
-			l.worker.tally[droppedReceive]++
-			l.worker.flush()
+			w.tally[droppedReceive]++
+			w.flush()
 			continue
 		default:
 			return fmt.Errorf("udp %s: %w", l.address, os.NewSyscallError("recvmmsg", errno))
 		}
-		l.worker.look()
-		out := 0
-		for i := range n {
-			if l.answer(i, out) {
-				out++
-			}
+		l.sit()
+		w.look()
+		for b.next < n {
+			l.answers(n)
 		}
-		l.worker.flush()
-		if lost := b.send(l.fd, out); lost > 0 {
-			l.worker.tally[droppedSend] += uint64(lost)
-			l.worker.flush()
+		w.flush()
+		if lost := b.send(l.fd, l.seated); lost > 0 {
+			w.tally[droppedSend] += uint64(lost)
+			w.flush()
 		}
 	}
 	return nil
 }
 
-// answer answers the i-th datagram received as the o-th to send, and reports whether there is anything to send.
-func (l *batchLoop) answer(i, o int) bool {
+// answers answers the datagrams received from the next one on. A fault in here costs that response and no more: what comes
+// after it is for the next call.
+func (l *batchLoop) answers(n int) {
+	b := l.batch
+	defer func() {
+		if fault := recover(); fault != nil {
+			i := b.next
+			b.next++
+			l.worker.failed(fault, b.requests[i][:min(int(b.in[i].Len), requestSize)], b.source(i).Addr())
+		}
+	}()
+	for ; b.next < n; b.next++ {
+		l.answer(b.next)
+	}
+}
+
+// answer answers the i-th datagram received, if there is anything to send.
+func (l *batchLoop) answer(i int) {
 	b, w := l.batch, l.worker
 	in := &b.in[i]
 	src := b.source(i)
 	if !src.IsValid() || src.Port() == 0 { // woken up by the stop, or nobody to answer
-		return false
+		return
 	}
 	if in.Hdr.Flags&unix.MSG_TRUNC != 0 {
 		w.tally[droppedLong]++
-		return false
+		return
 	}
-	response := w.answer(b.requests[i][:in.Len], src.Addr(), b.responses[o][:0])
+	response := w.respond(w.server.state.Load(), b.requests[i][:in.Len], src.Addr(), b.room())
 	if w.special {
 		if !w.server.special.datagram(b.requests[i][:in.Len], src, l.later(i, src)) {
 			w.tally[droppedBusy]++
 		}
-		return false
+		return
 	}
 	if len(response) == 0 {
-		return false
+		return
 	}
-	b.outVectors[o].SetLen(len(response))
-	out := &b.out[o].Hdr
-	out.Name = &b.names[i][0]
-	out.Namelen = in.Hdr.Namelen
-	out.Control = nil
-	out.SetControllen(0)
-	if in.Hdr.Controllen > 0 && in.Hdr.Flags&unix.MSG_CTRUNC == 0 {
-		if n := replyFrom(b.controls[i][:]); n > 0 {
-			out.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
-			out.SetControllen(n)
-		}
-	}
-	return true
+	b.put(i, response)
 }
 
 // later returns what sends a reply to the i-th datagram after the batch has moved on. The socket is open for as long as the
@@ -243,65 +277,105 @@ func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 }
 
 // batch is the memory that the kernel reads and writes. It is one allocation that never moves.
+//
+// Requests do not lie at multiples of 4096: the first lines of all of them would want the same few places of a cache. Responses lie
+// close together, each from the next cache line on.
 type batch struct {
 	in, out    [batchSize]unix.Mmsghdr
 	inVectors  [batchSize]unix.Iovec
 	outVectors [batchSize]unix.Iovec
 	names      [batchSize][unix.SizeofSockaddrInet6]byte
 	controls   [batchSize]control
-	requests   [batchSize][requestSize]byte
-	responses  [batchSize][MaxUDPSize]byte
-	received   int // how many of in the last receive has used
+	requests   [batchSize][requestSize + 64]byte
+	responses  [batchSize * MaxUDPSize]byte
+
+	wildcard bool // the socket tells which address was asked
+	received int  // how many of in the last receive has used
+	next     int  // of in to be answered
+	sending  int  // how many of out are to be sent
+	used     int  // octets of responses
 }
 
 // control holds one control message: PKTINFO of either family, aligned as the kernel wants it.
 type control [8]uint64
 
-func newBatch() *batch {
-	b := &batch{received: batchSize}
+func newBatch(wildcard bool) *batch {
+	b := &batch{received: batchSize, wildcard: wildcard}
 	for i := range batchSize {
 		b.inVectors[i].Base = &b.requests[i][0]
 		b.inVectors[i].SetLen(requestSize)
 		b.in[i].Hdr.Name = &b.names[i][0]
 		b.in[i].Hdr.Iov = &b.inVectors[i]
 		b.in[i].Hdr.SetIovlen(1)
-		b.in[i].Hdr.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
-		b.outVectors[i].Base = &b.responses[i][0]
+		if wildcard {
+			b.in[i].Hdr.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
+		}
 		b.out[i].Hdr.Iov = &b.outVectors[i]
 		b.out[i].Hdr.SetIovlen(1)
 	}
 	return b
 }
 
-// receive waits for datagrams and returns how many there are.
-func (b *batch) receive(fd, flags int) (int, unix.Errno) {
+// room returns where the next response goes: MaxUDPSize octets.
+func (b *batch) room() []byte { return b.responses[b.used : b.used : b.used+MaxUDPSize] }
+
+// put adds the response that was made there, to the i-th datagram received.
+func (b *batch) put(i int, response []byte) {
+	in, out := &b.in[i].Hdr, &b.out[b.sending].Hdr
+	vector := &b.outVectors[b.sending]
+	vector.Base = &response[0]
+	vector.SetLen(len(response))
+	out.Name = &b.names[i][0]
+	out.Namelen = in.Namelen
+	if b.wildcard {
+		out.Control = nil
+		out.SetControllen(0)
+		if in.Controllen > 0 && in.Flags&unix.MSG_CTRUNC == 0 {
+			if n := replyFrom(b.controls[i][:]); n > 0 {
+				out.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
+				out.SetControllen(n)
+			}
+		}
+	}
+	b.sending++
+	b.used += (len(response) + 63) &^ 63
+}
+
+// receive waits for datagrams and returns how many there are. Nothing is left to be sent then.
+func (b *batch) receive(fd, flags int, seated bool) (int, unix.Errno) {
 	for i := range b.received { // the kernel has written over these
 		h := &b.in[i].Hdr
 		h.Namelen = unix.SizeofSockaddrInet6
-		h.SetControllen(int(unsafe.Sizeof(control{})))
+		if b.wildcard {
+			h.SetControllen(int(unsafe.Sizeof(control{})))
+		}
 		h.Flags = 0
 	}
-	b.received = 0
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.in[0])), batchSize,
-		uintptr(flags), 0, 0)
+	b.received, b.next, b.sending, b.used = 0, 0, 0, 0
+	n, errno := mmsg(unix.SYS_RECVMMSG, fd, &b.in[0], batchSize, flags, seated)
 	if errno != 0 {
 		return 0, errno
 	}
-	b.received = int(n)
-	return int(n), 0
+	b.received = n
+	return n, 0
 }
 
-// send sends the first n of out and returns how many the kernel would not take. Each call makes headway by one at least,
-// so there are at most n of them and as many interrupted ones.
-func (b *batch) send(fd, n int) (lost int) {
+// send sends what was put and returns how many the kernel would not take. Each call makes headway by one at least,
+// so there are at most as many of them and as many interrupted ones.
+func (b *batch) send(fd int, seated bool) (lost int) {
 	interrupted := 0
-	for at := 0; at < n; {
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.out[at])),
-			uintptr(n-at), 0, 0, 0)
+	for at := 0; at < b.sending; {
+		flags := 0
+		if seated {
+			flags = unix.MSG_DONTWAIT
+		}
+		sent, errno := mmsg(unix.SYS_SENDMMSG, fd, &b.out[at], b.sending-at, flags, seated)
 		switch {
 		case errno == 0 && sent > 0:
-			at += int(sent)
-		case errno == unix.EINTR && interrupted < n:
+			at += sent
+		case errno == unix.EAGAIN && seated: // to wait for room, others get the P
+			seated = false
+		case errno == unix.EINTR && interrupted < b.sending:
 			interrupted++
 		default: // the error is that of the first: no route to it, a full queue, a firewall
 			at++
@@ -309,6 +383,18 @@ func (b *batch) send(fd, n int) (lost int) {
 		}
 	}
 	return lost
+}
+
+// mmsg is recvmmsg and sendmmsg. A call that is not announced to the scheduler keeps the P.
+func mmsg(call uintptr, fd int, first *unix.Mmsghdr, n, flags int, seated bool) (int, unix.Errno) {
+	var done uintptr
+	var errno unix.Errno
+	if seated {
+		done, _, errno = unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags), 0, 0)
+	} else {
+		done, _, errno = unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags), 0, 0)
+	}
+	return int(done), errno
 }
 
 // source returns whom the i-th datagram came from; invalid if the kernel named nobody.

@@ -20,8 +20,9 @@ const maxChain = 16
 func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
 	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
+	name := q.Question[:len(w.name)] // as it was sent, which can be hashed at once (see package snapshot)
 	for link := 0; ; link++ {
-		state.Snapshot.Lookup(w.name, q.Type, q.Class, found)
+		state.Snapshot.Lookup(name, q.Type, q.Class, found)
 		if link == 0 { // all that follows, follows from it
 			w.subject = subjectOf(found, w.name)
 		}
@@ -81,6 +82,7 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			return wire.RcodeNoError
 		}
 		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
+		name = w.name
 	}
 }
 

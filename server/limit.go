@@ -19,21 +19,12 @@ type RateLimit struct {
 	Exempt []netip.Prefix // clients that are not limited
 }
 
-// limiter is what workers share.
-type limiter struct {
-	*rrl.Limiter
-	start time.Time
-}
-
-func newLimiter(r RateLimit) (*limiter, error) {
+// newLimiter returns what workers share, nil where nothing is limited.
+func newLimiter(r RateLimit) (*rrl.Limiter, error) {
 	if r.Rate == 0 {
 		return nil, nil
 	}
-	l, err := rrl.New(rrl.Options{Rate: r.Rate, Slip: r.Slip, Exempt: r.Exempt})
-	if err != nil {
-		return nil, err
-	}
-	return &limiter{l, time.Now()}, nil
+	return rrl.New(rrl.Options{Rate: r.Rate, Slip: r.Slip, Exempt: r.Exempt})
 }
 
 // cookieSecrets are those that are in use: the first makes cookies, all of them are accepted (RFC 9018 section 5).
@@ -58,16 +49,23 @@ func (s *Server) SetCookieSecrets(secrets ...wire.CookieSecret) error {
 
 // moment is the time as a worker sees it: that of the batch of requests which it answers.
 type moment struct {
-	unix  uint32   // seconds
-	limit rrl.Time // the limiter's
+	unix  uint32        // seconds
+	taken time.Duration // since the server's start: when that was asked for
+	limit rrl.Time      // the limiter's
 }
 
-// look takes the time. Packet loops do that once for each batch.
+// clockEvery is how old the seconds may be that cookies are dated and judged by.
+const clockEvery = 100 * time.Millisecond
+
+// look takes the time. Packet loops do that once for each batch, so the wall clock, which costs as much again, is looked at
+// less often.
 func (w *worker) look() {
-	now := time.Now()
-	w.now.unix = uint32(now.Unix())
+	since := time.Since(w.server.start)
+	if since-w.now.taken >= clockEvery || w.now.unix == 0 {
+		w.now.unix, w.now.taken = uint32(time.Now().Unix()), since
+	}
 	if l := w.server.limiter; l != nil {
-		w.now.limit = l.At(now.Sub(l.start))
+		w.now.limit = l.At(since)
 	}
 }
 
@@ -111,10 +109,10 @@ func (w *worker) taste(client netip.Addr) standing {
 	return is
 }
 
-// subject is what a response counts as: its kind, and the name that goes with it.
+// subject is what a response counts as: its kind, and a hash of the name that goes with it.
 type subject struct {
 	kind rrl.Kind
-	name []byte
+	name uint64
 }
 
 // subjectOf is the subject of what a look-up has found. Names without end share one: those below a wildcard or a DNAME, and
@@ -122,13 +120,16 @@ type subject struct {
 func subjectOf(found *snapshot.Answer, name []byte) subject {
 	switch found.Outcome {
 	case snapshot.Refused:
-		return subject{kind: rrl.Error}
+		return subject{}
 	case snapshot.Referral:
-		return subject{rrl.Referral, name[found.Authority.Owner:]}
+		return subject{rrl.Referral, found.HashOf(name[found.Authority.Owner:])}
 	case snapshot.NoData, snapshot.NameError:
-		return subject{rrl.Negative, name[found.Zone:]}
+		return subject{rrl.Negative, found.ZoneHash()}
 	}
-	return subject{rrl.Answer, name[max(found.Encloser, found.Answer.Owner):]}
+	if above := max(found.Encloser, found.Answer.Owner); above > 0 {
+		return subject{rrl.Answer, found.HashOf(name[above:])}
+	}
+	return subject{rrl.Answer, found.Hash}
 }
 
 // limit holds a response over UDP against what the client's network may have. It returns the RCODE, which may have become

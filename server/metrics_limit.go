@@ -42,7 +42,7 @@ func (s *Server) collectLimits(out chan<- prometheus.Metric, t *tally) {
 	}
 	inUse, capacity, evicted := 0, 0, uint64(0)
 	if l := s.limiter; l != nil {
-		inUse, capacity, evicted = l.InUse(l.At(time.Since(l.start))), l.Capacity(), l.Evicted()
+		inUse, capacity, evicted = l.InUse(l.At(time.Since(s.start))), l.Capacity(), l.Evicted()
 	}
 	gauge(bucketsDesc, inUse)
 	gauge(capacityDesc, capacity)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"leeward/server/rrl"
 	"leeward/server/wire"
 )
 
@@ -100,9 +101,11 @@ type Server struct {
 	counts  *counts
 	pools   poolNames
 	panics  panicLog
-	limiter *limiter                      // nil: responses are not limited
+	limiter *rrl.Limiter                  // nil: responses are not limited
 	cookies atomic.Pointer[cookieSecrets] // never nil
 	special *specials                     // nil: Options.Special is
+	start   time.Time                     // of the monotonic clock that workers look at
+	seats   seats
 
 	started  atomic.Bool
 	stopping atomic.Bool // streams are to end
@@ -171,6 +174,7 @@ func New(o Options) (*Server, error) {
 		nsid:    []byte(o.NSID),
 		chaos:   o.Chaos.texts(),
 		counts:  new(counts),
+		start:   time.Now(),
 		done:    make(chan struct{}),
 		failed:  make(chan error, 1),
 	}
@@ -225,6 +229,7 @@ func (s *Server) Start() error {
 	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
 		runtime.GOMAXPROCS(s.options.Workers + 1)
 	}
+	s.seats.free.Store(int32(runtime.GOMAXPROCS(0) - 1))
 	for _, a := range s.listen {
 		if err := s.bind(a); err != nil {
 			for _, l := range s.loops {

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"leeward/server/rrl"
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -87,9 +86,13 @@ func (w *worker) answer(request []byte, client netip.Addr, out []byte) (response
 func (w *worker) survive(request []byte, client netip.Addr, response *[]byte) {
 	if fault := recover(); fault != nil {
 		*response = nil
-		w.tally[droppedPanic]++
-		w.server.panics.say(w.server.log, fault, request, client)
+		w.failed(fault, request, client)
 	}
+}
+
+func (w *worker) failed(fault any, request []byte, client netip.Addr) {
+	w.tally[droppedPanic]++
+	w.server.panics.say(w.server.log, fault, request, client)
 }
 
 // respond is answer without its safety net: a function of the state, the request, the client's address and the worker's
@@ -119,7 +122,7 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	}
 	b.Start(out, limit-w.spare, q)
 	w.scope = 0
-	w.subject = subject{kind: rrl.Error}
+	w.subject = subject{}
 	rcode, is := verdict.Rcode(), w.taste(client)
 	if q.Keepalive && w.proto == tcp {
 		b.SetKeepalive(w.server.options.TCP.Idle)

@@ -10,12 +10,11 @@
 // The table has a fixed size and is shared by all workers, so that a limit holds in total however many there are. A key
 // has one cache line of eight buckets to be in. It is read and written by atomic operations: no lock, no allocation. Where all eight
 // are in use by others, the one nearest to full gives way: too many clients at once make the limit milder, never
-// stricter. The hash has a random seed: nobody can aim at a bucket.
+// stricter. Hashes have random seeds: nobody can aim at a bucket.
 package rrl
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
 	"net/netip"
@@ -28,10 +27,10 @@ type Kind uint8
 
 // The kinds, and the name that goes with each.
 const (
-	Answer   Kind = iota // an RRset: its owner, or the wildcard or DNAME that it was made from
+	Error    Kind = iota // what none of the others is: no name
+	Answer               // an RRset: its owner, or the wildcard or DNAME that it was made from
 	Negative             // NXDOMAIN, or no data of the type: the zone, since there are names without end
 	Referral             // a delegation: the name of the cut
-	Error                // anything else: no name
 )
 
 // What counts as one client: the network that one forged victim is in.
@@ -60,7 +59,6 @@ type Limiter struct {
 	rate    uint64
 	slip    uint64
 	exempt  []netip.Prefix
-	names   maphash.Seed
 	mix     [2]uint64
 	lines   []line
 	evicted atomic.Uint64
@@ -87,7 +85,7 @@ func New(o Options) (*Limiter, error) {
 		return nil, fmt.Errorf("rate limit: a slip of %d is out of range; give 1 to %d, or 0 for none", o.Slip, MaxSlip)
 	}
 	return &Limiter{
-		rate: uint64(o.Rate), slip: uint64(o.Slip), exempt: o.Exempt, names: maphash.MakeSeed(),
+		rate: uint64(o.Rate), slip: uint64(o.Slip), exempt: o.Exempt,
 		mix: [2]uint64{rand.Uint64(), rand.Uint64() | 1}, lines: make([]line, capacity/len(line{})),
 	}, nil
 }
@@ -99,9 +97,10 @@ func (l *Limiter) At(since time.Duration) Time {
 	return Time(t)
 }
 
-// Allow takes a response of the kind out of the client's bucket for the name, and reports whether there was one left.
+// Allow takes a response of the kind out of the client's bucket for the name, and reports whether there was one left. The name
+// is given by its hash, under a seed that nobody else knows; 0 where the kind has none.
 // An IPv4 client must come as such, not mapped to IPv6.
-func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name []byte) bool {
+func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name uint64) bool {
 	return l.take(uint64(now), l.key(client, kind, name))
 }
 
@@ -120,7 +119,7 @@ func (l *Limiter) Exempt(client netip.Addr) bool {
 func (l *Limiter) Slip(random uint64) bool { return l.slip > 0 && random%l.slip == 0 }
 
 // key hashes what a bucket is for.
-func (l *Limiter) key(client netip.Addr, kind Kind, name []byte) uint64 {
+func (l *Limiter) key(client netip.Addr, kind Kind, name uint64) uint64 {
 	var prefix uint64
 	if client.Is4() {
 		a := client.As4()
@@ -132,10 +131,7 @@ func (l *Limiter) key(client netip.Addr, kind Kind, name []byte) uint64 {
 	}
 	high, low := bits.Mul64(prefix^l.mix[0], l.mix[1])
 	h := high ^ low ^ uint64(kind)
-	if len(name) > 0 {
-		h ^= maphash.Bytes(l.names, name)
-	}
-	high, low = bits.Mul64(h, 0x9e3779b97f4a7c15)
+	high, low = bits.Mul64(h^name, 0x9e3779b97f4a7c15)
 	return high ^ low
 }
 

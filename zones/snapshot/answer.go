@@ -27,6 +27,12 @@ const (
 	TooLong                  // the same, but the name would be longer than 255 octets: YXDOMAIN, and no Target
 )
 
+// ZoneHash is Hash of the zone's apex, of any outcome but Refused.
+func (a *Answer) ZoneHash() uint64 { return a.in.hash }
+
+// HashOf returns what Hash would be of another name.
+func (a *Answer) HashOf(name []byte) uint64 { return a.in.tree.hash(name) }
+
 // Answer is what the tree has for one question. The caller owns it and uses it again and again; its slices alias the
 // snapshot and are valid as long as that is held.
 type Answer struct {
@@ -37,9 +43,10 @@ type Answer struct {
 	// Policy and Family are set when Steered.
 	Policy *steer.Policy
 	Family steer.Family
-	Alone  bool   // Steered: nothing else is at the name, so that a CNAME could be
-	Hash   uint64 // of the name that was looked up, where it is in a zone of ours: the same for as long as the process runs
-	Zone   int    // offset of the zone's apex within the looked-up name
+	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be
+	// Hash is that of the name that was looked up, whatever its case; 0 where it is in no zone of ours.
+	Hash uint64
+	Zone int // offset of the zone's apex within the looked-up name
 	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name exists.
 	Encloser int
 

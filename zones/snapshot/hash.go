@@ -11,27 +11,65 @@ const (
 	mix2 = 0xe7037ed1a0b428db
 )
 
-// hash is a name's hash under a seed: a multiplication for each 8 octets. It is for names that the operator has put there; what
-// others ask for is only looked up by it.
+// hash is the hash of a name in wire form under a seed, the same for upper and lower case: a multiplication for each 8 octets.
+// It reads the name where the question has it. A copy in lower case that has only just been written could not be read in
+// other pieces than it was written in without waiting until it is in the cache, which takes longer than the hash.
+//
+// It is for names that the operator has put there; what others ask for is only looked up by it.
 func hash(seed uint64, name []byte) uint64 {
-	h := seed ^ uint64(len(name))*mix2
-	for len(name) > 8 {
-		h = fold(h^binary.LittleEndian.Uint64(name), mix1)
-		name = name[8:]
-	}
+	n := len(name)
+	h := seed ^ uint64(n)*mix2
 	var last uint64
-	switch n := len(name); {
-	case n == 8:
-		last = binary.LittleEndian.Uint64(name)
+	switch {
+	case n >= 8:
+		for rest := name; len(rest) > 8; rest = rest[8:] {
+			h = fold(h^lower8(binary.LittleEndian.Uint64(rest)), mix1)
+		}
+		last = binary.LittleEndian.Uint64(name[n-8:])
 	case n >= 4: // two halves that overlap
 		last = uint64(binary.LittleEndian.Uint32(name)) | uint64(binary.LittleEndian.Uint32(name[n-4:]))<<32
 	case n > 0:
 		last = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
 	}
-	return fold(h^last, mix2)
+	return fold(h^lower8(last), mix2)
 }
 
 func fold(a, b uint64) uint64 {
 	high, low := bits.Mul64(a, b)
 	return high ^ low
+}
+
+// is reports whether a name in any case is one in lower case.
+func is(name, lower []byte) bool {
+	n := len(name)
+	if n != len(lower) {
+		return false
+	}
+	if n < 8 {
+		for i, c := range name {
+			if c-'A' < 26 {
+				c |= 0x20
+			}
+			if c != lower[i] {
+				return false
+			}
+		}
+		return true
+	}
+	differs := lower8(binary.LittleEndian.Uint64(name[n-8:])) ^ binary.LittleEndian.Uint64(lower[n-8:])
+	for len(name) > 8 {
+		differs |= lower8(binary.LittleEndian.Uint64(name)) ^ binary.LittleEndian.Uint64(lower)
+		name, lower = name[8:], lower[8:]
+	}
+	return differs == 0
+}
+
+// lower8 makes lower case of eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top bit of
+// each octet, and turns that bit into 0x20. Label lengths are below 64 and so no letters.
+func lower8(w uint64) uint64 {
+	const every = 0x0101010101010101
+	low := w &^ (0x80 * every)
+	atLeastA := low + (0x80-'A')*every
+	aboveZ := low + (0x80-'Z'-1)*every
+	return w | (atLeastA&^aboveZ&^w&(0x80*every))>>2
 }

@@ -13,7 +13,7 @@ const (
 )
 
 // Lookup finds what there is for a question by the algorithm of RFC 1034 section 4.3.2 with RFC 2308 and RFC 4592. name
-// is in wire form, lower case, with the root label. It allocates nothing once a's scratch space has grown.
+// is in wire form, in any case, with the root label. It allocates nothing once a's scratch space has grown.
 func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	a.reset()
 	if qclass != classIN && qclass != classANY {
@@ -155,7 +155,7 @@ func (z *zone) hider(name []byte, above []uint8, found int, n node) hiding {
 // redirect puts the target of the DNAME in place of its owner in the name (RFC 6672 section 2.2).
 func (a *Answer) redirect(name []byte, dname Set) {
 	a.Outcome, a.Answer = Redirect, dname
-	a.lower = append(a.lower[:0], name[:dname.Owner]...)
+	a.lower = appendLower(a.lower[:0], name[:dname.Owner])
 	a.lower = appendLower(a.lower, dname.Wire[recordHead:recordHead+int(binary.BigEndian.Uint16(dname.Wire[recordHead-2:]))])
 	if a.Target = a.lower; len(a.Target) > rr.MaxName {
 		a.Outcome, a.Target = TooLong, nil

@@ -16,12 +16,11 @@ type root struct {
 func newRoots(seed uint64, zones []*zone) roots {
 	r := roots{seed, make([]root, 2<<bits.Len(uint(len(zones))))}
 	for i, z := range zones {
-		h := hash(seed, []byte(z.origin))
-		at := r.slot(h)
+		at := r.slot(z.hash)
 		for r.slots[at].zone != 0 {
 			at = (at + 1) & (len(r.slots) - 1)
 		}
-		r.slots[at] = root{uint32(h >> 32), uint32(i + 1)}
+		r.slots[at] = root{uint32(z.hash >> 32), uint32(i + 1)}
 	}
 	return r
 }
@@ -38,7 +37,7 @@ func (r *roots) find(zones []*zone, origin []byte) *zone {
 		if r.slots[at].tag != uint32(h>>32) {
 			continue
 		}
-		if z := zones[r.slots[at].zone-1]; string(z.origin) == string(origin) {
+		if z := zones[r.slots[at].zone-1]; z.hash == h && is(origin, []byte(z.origin)) {
 			return z
 		}
 	}

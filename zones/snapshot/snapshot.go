@@ -33,6 +33,7 @@ type Snapshot struct {
 // zone is one origin's names.
 type zone struct {
 	origin   rr.Name
+	hash     uint64 // of origin
 	tree     *tree
 	negative negative
 	transfer *zones.Transfer // who may transfer it; nil: nobody

@@ -154,7 +154,7 @@ func (s *shard) find(h uint64, name []byte) node {
 		if uint32(slot>>32) != uint32(h>>32) {
 			continue
 		}
-		if n := node(s.block[uint64(uint32(slot))*8:]); string(n.name()) == string(name) {
+		if n := node(s.block[uint64(uint32(slot))*8:]); is(name, n.name()) {
 			return n
 		}
 	}

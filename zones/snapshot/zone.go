@@ -136,7 +136,7 @@ func (u *update) buildZone(origin string) {
 				edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 			}
 		}
-		built := &zone{origin: apex, tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
+		built := &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
 		if !known {
 			at = len(u.out.zones)
 			u.out.origins[apex] = at
