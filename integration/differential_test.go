@@ -151,15 +151,14 @@ func (d *differential) judge(w *family, p probe, r [servers]*reply) {
 		}
 		return
 	}
-	if r[ours].tc && !r[bind].tc && !r[nsd].tc && !r[knot].tc && r[ours].fault == "" {
-		d.mu.Lock()
-		d.cases = append(d.cases, &difference{w, p, r})
-		d.mu.Unlock()
-	}
 	d.unlike.Add(1)
 	kind := kindOf(w, p, r)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	alone := r[ours].tc && !r[bind].tc && !r[nsd].tc && !r[knot].tc
+	if alone && !slices.Contains([]string{kindAcross, kindLoop, kindLong, kindANY}, kind) { // there we say more, and it may take more
+		d.cases = append(d.cases, &difference{w, p, r})
+	}
 	k := d.kinds[kind]
 	if k == nil {
 		k = &kindCount{groups: make(map[string]int), example: transcriptOf(w, p, r)}

@@ -34,6 +34,7 @@ type quartet struct {
 	addresses [servers]string
 	processes [servers]*process
 	ours      *server
+	folder    string // of Leeward's documents, and of the zones of all
 }
 
 // stop ends the four.
@@ -59,7 +60,7 @@ func startQuartet(t testing.TB, zones map[string]string) *quartet {
 			t.Fatal(err)
 		}
 	}
-	q := &quartet{}
+	q := &quartet{folder: files}
 	q.ours = newServer(t, "peer", append([]string{"--files", files}, withoutRateLimit(t)...)...)
 	q.addresses[ours] = q.ours.dns
 	for i := bind; i < servers; i++ {
@@ -71,7 +72,7 @@ func startQuartet(t testing.TB, zones map[string]string) *quartet {
 	fmt.Fprintf(&conf, `options {
 	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
 	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
-	recursion no; notify no; dnssec-validation no; allow-query { any; }; allow-transfer { none; }; empty-zones-enable no;
+	server-id "bind"; recursion no; notify no; dnssec-validation no; allow-query { any; }; allow-transfer { none; }; empty-zones-enable no;
 	minimal-responses yes; minimal-any yes;
 	check-names primary ignore; check-integrity no; check-mx ignore; check-srv-cname ignore; check-mx-cname ignore; check-sibling no; check-wildcard no;
 };
@@ -98,6 +99,8 @@ controls {};
 	rrl-ratelimit: 0
 	rrl-whitelist-ratelimit: 0
 	identity: "nsd"
+	nsid: "ascii_nsd"
+	answer-cookie: yes
 remote-control:
 	control-enable: no
 `, port(nsd), files, filepath.Join(dir, "nsd", "xfrd"), filepath.Join(dir, "nsd", "zones"), filepath.Join(dir, "nsd", "pid"), filepath.Join(dir, "nsd"))
@@ -114,6 +117,7 @@ remote-control:
   tcp-workers: 1
   background-workers: 1
   identity: "knot"
+  nsid: "knot"
 log:
   - target: stderr
     any: error
@@ -124,6 +128,7 @@ template:
     storage: %[3]q
     journal-content: none
     zonefile-load: whole
+    global-module: mod-cookies
 zone:
 `, filepath.Join(dir, "knot"), port(knot), files)
 	for origin := range zones {

@@ -37,10 +37,7 @@ func (q *Query) options(data []byte) Verdict {
 				q.Cookie = option
 			}
 		case optionKeepalive:
-			if length != 0 && length != 2 { // RFC 7828 section 3.1
-				return FormErr
-			}
-			q.Keepalive = true
+			q.Keepalive = true // whatever a client says in it (RFC 7828 section 3.2.1), and nothing over UDP
 		}
 	}
 	return OK

@@ -145,8 +145,9 @@ func (q *Query) Parse(msg []byte) Verdict {
 	}
 	switch {
 	case q.Opcode != OpcodeQuery:
-		if q.Question != nil {
-			q.records(msg, at) // NOTIFY and UPDATE have the layout of QUERY: an OPT record is answered with one
+		// NOTIFY and UPDATE have the layout of QUERY: an OPT record is answered with one, and its version comes first.
+		if q.Question != nil && q.records(msg, at) == BadVers {
+			return BadVers
 		}
 		return NotImp
 	case questions == 0:
@@ -261,7 +262,11 @@ func (q *Query) records(msg []byte, at int) Verdict {
 	if q.Version > 0 {
 		return BadVers // and its options may be anything
 	}
-	return q.options(options)
+	verdict := q.options(options)
+	if verdict != OK { // what was asked for in what cannot be read is not answered in part
+		q.ECS, q.NSID, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, nil
+	}
+	return verdict
 }
 
 // SkipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not followed.
