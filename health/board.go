@@ -32,6 +32,8 @@ type Board struct {
 	bounds   map[int]int // of assigned targets: how many ask for that many vantages
 	choice   uint64      // see Choice
 
+	late, standing int // of all targets
+
 	regionNumbers map[string]int // of the regions that vantages are in; 0 is that of those that do not say
 
 	roll            []*vantage // scratch
@@ -50,11 +52,17 @@ type target struct {
 	dirty        bool
 	stale        bool // the votes that count are the last ones, and not fresh
 
-	bound int           // how many vantages probe it
-	grace time.Duration // that one has to speak up
-	seed  uint64
-	mine  bool      // this process is to probe it
-	spare time.Time // since when this process votes on it although it is not chosen; zero: it does not, or is
+	bound  int           // how many vantages probe it
+	grace  time.Duration // that one has to speak up
+	seed   uint64
+	mine   bool          // this process is to probe it
+	spare  time.Time     // since when this process votes on it although it is not chosen; zero: it does not, or is
+	was    State         // before the last turn
+	agreed time.Duration // how long that took
+
+	late     int // votes on it that are not fresh
+	standing int // 1 where no vote is fresh and the last ones stand
+
 	short time.Time // since when a chosen vantage has not spoken; zero: all have
 }
 
@@ -140,6 +148,8 @@ func (b *Board) unassign(t *target) {
 	b.leave(t)
 	t.assigned, t.state, t.since = false, Unknown, time.Time{}
 	t.spare, t.short = time.Time{}, time.Time{}
+	b.late, b.standing = b.late-t.late, b.standing-t.standing
+	t.late, t.standing = 0, 0
 	b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
 	b.drop(t)
 }
@@ -223,6 +233,25 @@ func (b *Board) State(key Target) State {
 	}
 	return Unknown
 }
+
+// Turn is how a verdict turned last.
+type Turn struct {
+	From, To State
+	Agreed   time.Duration // from the first of the votes for it, see target.agreement
+}
+
+// Turn returns how the target's verdict turned last.
+func (b *Board) Turn(key Target) Turn {
+	t := b.targets[key]
+	if t == nil {
+		return Turn{}
+	}
+	return Turn{t.was, t.state, t.agreed}
+}
+
+// Stale returns how many votes on assigned targets are no longer fresh, and on how many targets none is, so that the last
+// ones stand, as of the last Judge.
+func (b *Board) Stale() (votes, verdicts int) { return b.late, b.standing }
 
 // Vantages returns what the Board knows of each vantage at that time, by name.
 func (b *Board) Vantages(now time.Time) []VantageStatus {

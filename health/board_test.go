@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,6 +204,23 @@ func TestBoardAgreesWithRules(t *testing.T) {
 			slices.SortFunc(turned, byTarget)
 			if diff := cmp.Diff(turned, changed, cmp.Comparer(func(a, b Target) bool { return a == b })); diff != "" && len(turned)+len(changed) > 0 {
 				t.Fatalf("what turned: %s", diff)
+			}
+			votes, verdicts := 0, 0
+			for _, a := range o.assigned {
+				late := 0
+				v := b.Verdict(a.Target)
+				for _, vote := range v.Votes {
+					if !vote.Fresh && vote.State != Unknown {
+						late++
+					}
+				}
+				votes += late
+				if late > 0 && strings.Contains(v.Why, "no fresh vote") {
+					verdicts++
+				}
+			}
+			if late, standing := b.Stale(); late != votes || standing != verdicts {
+				t.Fatalf("%d votes and %d verdicts are counted as stale, there are %d and %d", late, standing, votes, verdicts)
 			}
 			for _, v := range b.Vantages(now) {
 				if v.Blind != o.blind(v.Vantage, now) {

@@ -33,8 +33,10 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 			continue
 		}
 		b.elect(t)
+		b.countStale(t)
 		if state := t.judge(); state != t.state {
-			t.state, t.since = state, now
+			t.was, t.state, t.since = t.state, state, now
+			t.agreed = t.agreement(now)
 			changed = append(changed, t.Target)
 		}
 	}
@@ -210,6 +212,34 @@ func (t *target) judge() State {
 		return Down
 	}
 	return Up
+}
+
+// agreement returns how long it took to agree on the verdict that there is now: since the first of the votes for it that
+// turned within the time that vantages may take to find out. Who has said so for longer was alone with it.
+func (t *target) agreement(now time.Time) (took time.Duration) {
+	for i := range t.cells {
+		if c := &t.cells[i]; c.counted && c.state == t.state {
+			if d := now.Sub(c.since); d <= t.grace {
+				took = max(took, d)
+			}
+		}
+	}
+	return took
+}
+
+// countStale counts the target's votes that are not fresh.
+func (b *Board) countStale(t *target) {
+	late, standing := 0, 0
+	for i := range t.cells {
+		if c := &t.cells[i]; !c.fresh && c.state != Unknown {
+			late++
+			if c.counted && t.stale {
+				standing = 1
+			}
+		}
+	}
+	b.late, b.standing = b.late+late-t.late, b.standing+standing-t.standing
+	t.late, t.standing = late, standing
 }
 
 // Verdict returns the verdict on a target as of the last Judge, with how it came about.

@@ -9,6 +9,53 @@ import (
 	"pgregory.net/rapid"
 )
 
+// How long an agreement takes is told from the first of the votes for it, but for those who were alone with it for long.
+func TestTurn(t *testing.T) {
+	b := NewBoard()
+	a := Assignment{Target: Target{"www/lb-1", netip.MustParseAddr("192.0.2.1")}, Pool: "www", Region: "eu", Monitor: &Monitor{TCP: &TCP{Port: 80}}}
+	b.Assign([]Assignment{a})
+	var sequence uint64
+	for _, step := range []struct {
+		at      time.Duration
+		vantage string
+		state   State
+		want    Turn
+	}{
+		{0, "a", Up, Turn{Unknown, Up, 0}},
+		{0, "b", Up, Turn{Unknown, Up, 0}},
+		{0, "c", Up, Turn{Unknown, Up, 0}},
+		{1 * time.Second, "a", Down, Turn{Unknown, Up, 0}},
+		{2 * time.Second, "a", Up, Turn{Unknown, Up, 0}}, // nobody is against it any more
+		{3 * time.Second, "b", Down, Turn{Unknown, Up, 0}},
+		{5 * time.Second, "c", Down, Turn{Up, Down, 2 * time.Second}},
+		{9 * time.Second, "b", Up, Turn{Down, Up, 7 * time.Second}}, // a has said so since 2 s
+		{time.Minute, "b", Down, Turn{Up, Down, 0}},                 // c has said so for long
+		{90 * time.Second, "c", Up, Turn{Down, Up, 0}},              // as has a
+	} {
+		sequence++
+		now := epoch.Add(step.at)
+		b.Report(now, Report{Vantage: step.vantage, Target: a.Target, State: step.state, Sequence: sequence})
+		b.Judge(now)
+		if got := b.Turn(a.Target); got != step.want {
+			t.Errorf("after %v, %s %v: %+v, want %+v", step.at, step.vantage, step.state, got, step.want)
+		}
+	}
+	// What is told again without having changed is as old as it was.
+	for _, v := range []string{"a", "c"} {
+		sequence++
+		b.Report(epoch.Add(100*time.Second), Report{Vantage: v, Target: a.Target, State: Down, Sequence: sequence})
+		sequence++
+		b.Report(epoch.Add(101*time.Second), Report{Vantage: v, Target: a.Target, State: Down, Sequence: sequence})
+	}
+	b.Judge(epoch.Add(101 * time.Second))
+	if got, want := b.Turn(a.Target), (Turn{Up, Down, time.Second}); got != want {
+		t.Errorf("told twice: %+v, want %+v", got, want)
+	}
+	if got := b.Turn(Target{}); got != (Turn{}) {
+		t.Errorf("of no target: %+v", got)
+	}
+}
+
 // Telling only what has changed comes to the same as telling everything.
 func TestReassignIsAssign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

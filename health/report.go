@@ -63,6 +63,10 @@ type Report struct {
 	Latency  time.Duration
 	Load     float64 // as the probe's response reported it; NaN or 0 where unknown
 
+	// Detected is how long it took this process to find out, from the start of its last probe that found otherwise; 0 where
+	// there was none.
+	Detected time.Duration
+
 	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage moves.
 	ValidFor time.Duration
 }

@@ -38,6 +38,7 @@ type cell struct {
 	armed    bool // there is a deadline for it
 	counted  bool // it is one of the votes that made the verdict
 	sequence uint64
+	since    time.Time // when the state came
 	received time.Time // when this sequence came
 	validFor time.Duration
 	reason   string
@@ -142,6 +143,9 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 	c := &t.cells[i]
 	if c.state != r.State || !c.fresh || (c.validFor > 0) != (r.ValidFor > 0) {
 		b.touch(t)
+	}
+	if c.state != r.State {
+		c.since = now
 	}
 	v.count(c.state, -1)
 	v.count(r.State, 1)

@@ -17,6 +17,8 @@ type outcome struct {
 	reason  string // why it is not up
 	latency time.Duration
 	load    float64
+
+	detected time.Duration // see health.Report
 }
 
 func up() outcome { return outcome{state: health.Up} }

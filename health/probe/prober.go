@@ -61,6 +61,7 @@ type target struct {
 	phase   uint64
 
 	tracker health.Tracker
+	found   [3]time.Time // when the last probe that ended in each State began
 	next    time.Time
 	heap    int  // index in the schedule; -1 while not in it
 	busy    bool // a probe runs or waits for a slot
@@ -197,13 +198,14 @@ func (p *Prober) begin(t *target) {
 	p.probes.Go(func() {
 		began := p.options.Now()
 		o := p.probe(ctx, t.Address, m)
-		p.finish(ctx, t, m, o, p.options.Now().Sub(began))
+		p.finish(ctx, t, m, o, began)
 	})
 }
 
 // finish takes a probe's outcome, gives its slot to the next that waits, and puts the target back into the schedule: a
 // slot that has passed meanwhile is skipped.
-func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o outcome, took time.Duration) {
+func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o outcome, began time.Time) {
+	took := p.options.Now().Sub(began)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
@@ -211,8 +213,12 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 	if ctx.Err() == nil {
 		o.latency = took
 		p.metrics.observe(m.Check(), o.state, took)
-		if !t.gone && t.tracker.Observe(o.state) {
+		t.found[o.state] = began
+		if before := t.tracker.State(); !t.gone && t.tracker.Observe(o.state) {
 			o.state = t.tracker.State()
+			if before != health.Unknown && o.state != health.Unknown {
+				o.detected = p.options.Now().Sub(t.found[before])
+			}
 			p.report(t, o)
 		}
 		for len(p.waiting) > 0 && p.running < p.options.Concurrency {
@@ -255,7 +261,7 @@ func (p *Prober) report(t *target, o outcome) {
 	p.sequence++
 	r := health.Report{
 		Vantage: p.options.Vantage, Target: t.Target, State: o.state, Sequence: p.sequence, Time: p.options.Now(),
-		Reason: o.reason, Latency: o.latency, Load: o.load,
+		Reason: o.reason, Latency: o.latency, Load: o.load, Detected: o.detected,
 	}
 	if o.state == health.Up {
 		r.Reason = ""

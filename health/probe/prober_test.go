@@ -121,6 +121,54 @@ func TestProbesShareNoConnection(t *testing.T) {
 	}
 }
 
+// How long a vantage took to find out is told from the start of its last probe that found otherwise, whatever came between.
+func TestDetectionIsTimed(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	now := start
+	p, err := New(Options{Vantage: "fra", Now: func() time.Time { return now }, OnReport: func([]health.Report) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 3, "rise": 2}`, 80)
+	p.Assign([]health.Assignment{assignment("www/lb-1", m)})
+	var of *assigned
+	for _, x := range p.targets {
+		of = x
+	}
+	at := func(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+	for _, probe := range []struct {
+		began, ended float64
+		state        health.State
+		report       health.State
+		detected     time.Duration
+	}{
+		{0, 0.1, health.Up, health.Unknown, 0},
+		{2, 2.1, health.Up, health.Up, 0}, // the first word: nothing was otherwise before
+		{4, 4.1, health.Up, health.Unknown, 0},
+		{6, 7, health.Down, health.Unknown, 0},
+		{8, 8, health.Unknown, health.Unknown, 0}, // no more sockets: says nothing
+		{10, 11, health.Down, health.Unknown, 0},
+		{12, 12.5, health.Down, health.Down, 8500 * time.Millisecond},
+		{14, 14.1, health.Up, health.Unknown, 0},
+		{16, 17, health.Down, health.Unknown, 0},
+		{18, 18.1, health.Up, health.Unknown, 0},
+		{20, 20.25, health.Up, health.Up, 4250 * time.Millisecond},
+	} {
+		now = at(probe.ended)
+		p.running++
+		p.finish(t.Context(), of, m, outcome{state: probe.state}, at(probe.began))
+		p.schedule.remove(of)
+		var got health.Report
+		if len(p.reports) > 0 {
+			got = p.reports[0]
+		}
+		p.reports = nil
+		if got.State != probe.report || got.Detected != probe.detected {
+			t.Errorf("the probe that ended at %v s: report %v after %v, want %v after %v", probe.ended, got.State, got.Detected, probe.report, probe.detected)
+		}
+	}
+}
+
 // What another reports on is not probed, and not reported on.
 func TestExternalIsNotProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

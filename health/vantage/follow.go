@@ -31,6 +31,7 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 		revision, err := w.list(ctx)
 		if err == nil {
 			l.setFollowing(true, nil)
+			l.hear()
 			w.tell(Event{Revision: revision, Synced: true})
 			var heard bool
 			if heard, err = w.watch(ctx, revision); heard {
@@ -195,6 +196,7 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 				return false, errors.New("etcd is not where it was when all reports were read")
 			}
 			heard = true
+			w.link.hear()
 			silence.Reset(o.Silence)
 			w.revision = max(w.revision, r.Header.Revision)
 			for _, e := range r.Events {

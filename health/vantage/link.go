@@ -80,6 +80,7 @@ type Link struct {
 	begun     bool  // this run has written
 	closed    bool  // withdrawn
 	status    Status
+	heard     time.Time // when the watch on the others said something last
 }
 
 // Status is how the link to etcd is.
@@ -252,6 +253,19 @@ func (l *Link) Status() Status {
 		}
 	}
 	return s
+}
+
+// Heard returns when etcd last told what other vantages report, be it that nothing has changed; zero: never.
+func (l *Link) Heard() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard
+}
+
+func (l *Link) hear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heard = l.options.Now()
 }
 
 // Withdraw takes all of this vantage's keys out of etcd and writes nothing any more: the process ends on purpose, and

@@ -26,7 +26,12 @@ type Status struct {
 	Held      []Held       `json:"held"`
 	Geo       []geo.Source `json:"geo"`
 
-	Secondaries []Secondary `json:"secondaries,omitempty"` // of the server that answers
+	// Of the server that answers.
+	Failover      []Phase     `json:"failover,omitempty"` // how long failovers took since it started
+	Watches       []Watch     `json:"watches,omitempty"`  // on etcd
+	StaleVotes    int         `json:"staleVotes"`         // votes that are no longer fresh
+	StaleVerdicts int         `json:"staleVerdicts"`      // addresses on which no vote is: the last ones stand
+	Secondaries   []Secondary `json:"secondaries,omitempty"`
 }
 
 // Server is one DNS server: itself, or another as it last wrote of itself.
@@ -45,6 +50,22 @@ type Server struct {
 	Problems           int       `json:"problems"`
 	Held               int       `json:"held"`
 	Fresh              bool      `json:"fresh"` // it has been heard of within its own stale window
+}
+
+// Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.
+type Phase struct {
+	Phase        string  `json:"phase"` // "detect", "agree" or "publish", see docs/admin.md
+	To           string  `json:"to"`    // "down" or "up"
+	Count        int     `json:"count"`
+	LastSeconds  float64 `json:"lastSeconds"`
+	MeanSeconds  float64 `json:"meanSeconds"`
+	WorstSeconds float64 `json:"worstSeconds"`
+}
+
+// Watch is a watch on etcd, and how long ago it last said something, be it that nothing has changed.
+type Watch struct {
+	Watch      string  `json:"watch"` // "resources" or "reports"
+	LagSeconds float64 `json:"lagSeconds"`
 }
 
 // Source is where a server's configuration comes from, and how it stands with it.

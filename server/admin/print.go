@@ -19,10 +19,12 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		table *Table
 	}{
 		{"", s.servers()},
+		{"", s.watches()},
 		{"", s.vantages()},
 		{"", s.regions()},
 		{"", s.pools()},
 		{"", s.endpoints()},
+		{"", s.failover()},
 		{"", s.overrides()},
 		{"", s.geo()},
 		{"", s.secondaries()},
@@ -77,6 +79,50 @@ func (s *Status) servers() *Table {
 			count(v.Problems), count(v.Held), Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
 	}
 	return t
+}
+
+// lagging is how long a watch may say nothing before it is shown as late: it is asked about once a second, and given up
+// after a few.
+const lagging = 3
+
+// watches tells how old what is known of etcd may be, and what counts although it is not fresh.
+func (s *Status) watches() *Table {
+	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS"}}
+	for _, w := range s.Watches {
+		l := Cell{Age(w.LagSeconds), Green}
+		if w.LagSeconds >= lagging {
+			l.Colour = Red
+		}
+		row := []Cell{{Text: w.Watch}, l}
+		if w.Watch == "reports" {
+			row = append(row, count(s.StaleVotes), count(s.StaleVerdicts))
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// failover tells how long failovers took.
+func (s *Status) failover() *Table {
+	t := &Table{Heads: []string{"FAILOVER", "TO", "ADDRESSES", "LAST", "MEAN", "WORST"}}
+	for _, p := range s.Failover {
+		t.Add(Cell{p.Phase, Bold}, verdict(p.To), Cell{Text: strconv.Itoa(p.Count)}, Cell{Text: span(p.LastSeconds)},
+			Cell{Text: span(p.MeanSeconds)}, Cell{Text: span(p.WorstSeconds)})
+	}
+	return t
+}
+
+// span spells a time to the millisecond below ten seconds: "0.2ms", "12ms", "2.815s".
+func span(seconds float64) string {
+	switch {
+	case seconds < .01:
+		return strconv.FormatFloat(1000*seconds, 'f', 1, 64) + "ms"
+	case seconds < 1:
+		return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + "ms"
+	case seconds < 10:
+		return strconv.FormatFloat(seconds, 'f', 3, 64) + "s"
+	}
+	return Age(seconds)
 }
 
 // vantages lists those that are no servers, and any that does not vote.

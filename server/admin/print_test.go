@@ -30,7 +30,10 @@ func TestPrintStatus(t *testing.T) {
 				{Vantage: "fra", State: "down", Fresh: true, Counted: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12}, {Vantage: "tyo", State: "up", Fresh: true},
 			}},
 		}}},
-		Problems: []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
+		Watches:    []admin.Watch{{Watch: "reports", LagSeconds: 0.8}, {Watch: "resources", LagSeconds: 75}},
+		Failover:   []admin.Phase{{Phase: "detect", To: "down", Count: 3, LastSeconds: 2.8153, MeanSeconds: 2.5, WorstSeconds: 12.2}, {Phase: "publish", To: "down", Count: 3, LastSeconds: .00042, MeanSeconds: .0123, WorstSeconds: .25}},
+		StaleVotes: 4,
+		Problems:   []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
 	}
 	var b strings.Builder
 	if err := s.Print(&b, false); err != nil {
@@ -39,6 +42,10 @@ func TestPrintStatus(t *testing.T) {
 	want := `SERVER  REGION   REVISION  SOURCE           SNAPSHOT      PROBLEMS  HELD  LISTEN          ADMIN           VERSION
 fra *   eu-west  7         following        0.3s          0         0     127.0.0.1:5300  127.0.0.1:8053  v1
 nyc     us-east  6         cut off for 60s  not heard of  1         0                                     v1
+
+WATCH ON   LAG   STALE VOTES  STALE VERDICTS
+reports    0.8s  4            0
+resources  75s
 
 VANTAGE  REGION    STATE            REPORTS  MOVED
 sin      ap-south  blind, abstains  4        1.0s ago
@@ -51,6 +58,10 @@ www-eu  eu-west  yes  out   1/2  web                AAAA: no healthy endpoint
 
 ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR   VOTES
 www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s],  tyo up [beside the chosen]  nothing yet from sin
+
+FAILOVER  TO    ADDRESSES  LAST    MEAN    WORST
+detect    down  3          2.815s  2.500s  12s
+publish   down  3          0.4ms   12ms    250ms
 
 OVERRIDE     STATE  LEFT            REASON
 pool/www-us  drain  until restored  bad?[31m text

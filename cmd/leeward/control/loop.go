@@ -222,6 +222,11 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	if len(turned) > 0 && l.snapshot != nil {
 		l.publish(time.Time{}, turned)
+		since := w.first
+		if since.IsZero() {
+			since = now // it turned because time went by
+		}
+		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
 		l.tell(turned)
 	}
 	if !w.first.IsZero() && l.snapshot != nil {

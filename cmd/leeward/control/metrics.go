@@ -19,6 +19,8 @@ type Metrics struct {
 	source                   *prometheus.GaugeVec
 	down, targets            *prometheus.GaugeVec
 	publishSeconds           prometheus.Histogram
+	failovers                *failovers
+	votesStale, verdictStale prometheus.Gauge
 	stale                    atomic.Int64 // since when the snapshot may be old, Unix nanoseconds; 0: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
@@ -38,12 +40,16 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m := &Metrics{
 		regions: map[health.Target]string{}, isDown: map[health.Target]bool{}, numbers: map[string]*[2]int{},
-		revision: gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
-		problems: gauge("leeward_problems", "What is wrong with newest versions of resources: most are not in service."),
-		held:     gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
-		source:   vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
-		down:     vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),
-		targets:  vector("leeward_verdict_targets", "Addresses that are probed and judged.", "region"),
+		revision:  gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
+		problems:  gauge("leeward_problems", "What is wrong with newest versions of resources: most are not in service."),
+		held:      gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
+		source:    vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
+		down:      vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),
+		targets:   vector("leeward_verdict_targets", "Addresses that are probed and judged.", "region"),
+		failovers: newFailovers(),
+		votesStale: gauge("leeward_votes_stale",
+			"Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more."),
+		verdictStale: gauge("leeward_verdicts_stale", "Addresses on which no vote is fresh: the last ones stand."),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leeward_publish_seconds", Help: "From the arrival of the oldest change of a turn to its answers being served.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -58,7 +64,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds} {
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -84,6 +90,9 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	}
 	m.problems.Set(float64(len(l.wrong)))
 	m.held.Set(float64(len(l.held)))
+	votes, verdicts := l.board.Stale()
+	m.votesStale.Set(float64(votes))
+	m.verdictStale.Set(float64(verdicts))
 	for _, c := range conditions {
 		v := 0.0
 		if c == l.condition.State {

@@ -2,20 +2,91 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"leeward/cmd/leeward/control"
 	"leeward/health"
 	"leeward/server"
+	"leeward/server/admin"
 	"leeward/zones"
 )
+
+// Two of three vantages have to say that an endpoint is down, and then that it is up: how long they took to agree is
+// counted, an address each, and shown as it was.
+func TestFailoverIsTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		metrics, err := control.NewMetrics(registry, "v1", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{t: t}
+		b.Loop = control.NewLoop(control.LoopOptions{
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
+			Publish: func(server.State) { time.Sleep(3 * time.Millisecond) }, // which is what publishing takes
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); b.Run(ctx) }()
+		defer func() { stop(); <-done }()
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		var sequence uint64
+		say := func(vantage string, s health.State) {
+			sequence++
+			b.say(vantage, "www-eu/lb-1", "192.0.2.1", s, sequence)
+			time.Sleep(time.Second)
+		}
+		for _, v := range []string{"fra", "nyc", "sin"} {
+			say(v, health.Up)
+		}
+		say("nyc", health.Down)
+		say("sin", health.Down)
+		say("nyc", health.Up)
+		want := []admin.Phase{
+			{Phase: "agree", To: "down", Count: 1, LastSeconds: 1, MeanSeconds: 1, WorstSeconds: 1},
+			{Phase: "agree", To: "up", Count: 1, LastSeconds: 5, MeanSeconds: 5, WorstSeconds: 5}, // fra has said so for 5 s
+			{Phase: "publish", To: "down", Count: 1, LastSeconds: .003, MeanSeconds: .003, WorstSeconds: .003},
+			{Phase: "publish", To: "up", Count: 1, LastSeconds: .003, MeanSeconds: .003, WorstSeconds: .003},
+		}
+		if diff := cmp.Diff(want, metrics.Failovers()); diff != "" {
+			t.Error(diff)
+		}
+		if n, err := testutil.GatherAndCount(registry, "leeward_failover_seconds"); n != 6 || err != nil {
+			t.Errorf("%d series, %v", n, err)
+		}
+		for _, c := range []struct {
+			after  time.Duration
+			stale  float64 // votes
+			stands float64 // verdicts
+		}{
+			{0, 0, 0},
+			{12 * time.Second, 2, 0}, // nyc and sin are silent; this server's own vote is not stale
+		} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			err := testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+# HELP leeward_votes_stale Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more.
+# TYPE leeward_votes_stale gauge
+leeward_votes_stale %v
+# HELP leeward_verdicts_stale Addresses on which no vote is fresh: the last ones stand.
+# TYPE leeward_verdicts_stale gauge
+leeward_verdicts_stale %v
+`, c.stale, c.stands)), "leeward_votes_stale", "leeward_verdicts_stale")
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
 
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

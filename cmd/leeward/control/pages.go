@@ -85,7 +85,9 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	defer stop()
 	var s *admin.Status
 	err := r.loop.Do(ctx, func(i Inside) {
-		s = i.Status(time.Now())
+		now := time.Now()
+		s = i.Status(now)
+		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
 		if r.dns != nil {
 			s.Self, s.Secondaries = r.ID, r.secondaries()
 			s.AddServer(r.self(i))

@@ -91,7 +91,10 @@ type run struct {
 	link    *vantage.Link // with etcd
 	files   *store.Files
 	keeper  *keeper // nil: nothing is kept
-	pages   *pages  // nil: none
+	metrics *Metrics
+	heard   atomic.Int64 // when the watch on the resources said something last, Unix nanoseconds; 0: never
+	lags    []lag
+	pages   *pages // nil: none
 	running Running
 
 	programs chan *steer.Program // at most one waits, the newest
@@ -131,8 +134,7 @@ func (r *run) assemble() error {
 			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, nor does this one after a restart")
 		}
 	}
-	metrics, err := NewMetrics(r.registry, r.Version, time.Now)
-	if err != nil {
+	if r.metrics, err = NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}
 	r.prober, err = probe.New(probe.Options{Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
@@ -150,7 +152,7 @@ func (r *run) assemble() error {
 		return err
 	}
 	o := LoopOptions{
-		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: metrics, Own: r.ID, Region: r.Region,
+		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID, Region: r.Region,
 		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer,
 	}
 	if r.dns != nil {
@@ -189,7 +191,25 @@ func (r *run) source() error {
 	r.link, err = vantage.New(vantage.Options{
 		Client: r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	since := func(heard time.Time) time.Time {
+		if heard.IsZero() {
+			return r.started
+		}
+		return heard
+	}
+	r.lags = []lag{
+		{"reports", func() time.Time { return since(r.link.Heard()) }},
+		{"resources", func() time.Time {
+			if at := r.heard.Load(); at != 0 {
+				return time.Unix(0, at)
+			}
+			return r.started
+		}},
+	}
+	return registerLags(r.registry, r.lags, time.Now)
 }
 
 func (r *run) close() {
@@ -215,6 +235,7 @@ func (r *run) ready() error {
 
 // report passes what this vantage has found to its own board and to the others.
 func (r *run) report(rs []health.Report) {
+	r.metrics.detected(rs)
 	r.loop.Health(func(now time.Time, b *health.Board) { b.Report(now, rs...) })
 	if r.link != nil {
 		r.link.Report(rs)
@@ -408,6 +429,9 @@ func (r *run) resume() {
 func (r *run) follow(ctx context.Context) error {
 	tell := func(c store.Condition) {
 		r.strange.Store(c.State == store.HistoryChanged)
+		if !c.Heard.IsZero() {
+			r.heard.Store(c.Heard.UnixNano())
+		}
 		if r.keeper != nil && r.etcd != nil {
 			r.keeper.at(r.etcd.Known())
 		}

@@ -258,6 +258,16 @@ func TestServersAgree(t *testing.T) {
 		p.await("all three vantages vote down", func() string { return votes(p, "down", "a", "b", "z") })
 	}
 	s := a.status()
+	measured := map[string]int{}
+	for _, p := range s.Failover {
+		measured[p.Phase+" "+p.To] = p.Count
+	}
+	if measured["detect down"] != 1 || measured["agree down"] != 1 || measured["publish down"] != 1 || len(measured) != 3 {
+		t.Errorf("one address went down; phases %+v", s.Failover)
+	}
+	if len(s.Watches) != 2 || s.Watches[0].Watch != "reports" || s.Watches[1].Watch != "resources" {
+		t.Errorf("watches %+v", s.Watches)
+	}
 	if len(s.Servers) != 2 || s.Servers[0].ID != "a" || s.Servers[1].ID != "b" || s.Self != "a" {
 		t.Errorf("servers %+v", s.Servers)
 	}
@@ -345,6 +355,14 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	a.await("the source is cut off", func() string {
 		if s := a.status().Servers[0]; s.Source.State != "cut off" || s.SnapshotAgeSeconds <= 0 || s.Source.Error == "" {
 			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	a.await("both watches lag", func() string {
+		for _, w := range a.status().Watches {
+			if w.LagSeconds < 3 {
+				return fmt.Sprintf("%+v", w)
+			}
 		}
 		return ""
 	})

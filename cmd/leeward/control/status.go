@@ -56,6 +56,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, Reports: v.Reports, AgeSeconds: seconds(now, v.Heard),
 		})
 	}
+	s.StaleVotes, s.StaleVerdicts = l.board.Stale()
 	g := gathering{now: now, l: l, out: s, words: map[string]string{}, pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{}}
 	g.overrides()
 	g.regionsAndPools()

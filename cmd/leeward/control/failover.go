@@ -1,0 +1,149 @@
+package control
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/health"
+	"leeward/server/admin"
+)
+
+// The phases of a failover, and of the way back. All are told by one clock, the monotonic one of this process:
+//
+//   - detect: from the start of this vantage's last probe that found otherwise to its report. The endpoint has failed, or
+//     come back, after that start, so it is never shorter than what clients saw; at most (fall or rise) × interval + timeout.
+//   - agree: from the turn of the loop that took up the first of the votes for the new verdict to the one in which the verdict
+//     turned; 0 where one vote was enough. Votes that are older than detection may take (fall × interval + timeout, and 5 s)
+//     are not looked at: a vantage that was alone with its word for an hour says nothing of how long agreeing took.
+//   - publish: from the arrival in the loop's inbox of the oldest of what a turn has taken up to the new answers being
+//     served, where a verdict turned in it.
+const (
+	phaseDetect = iota
+	phaseAgree
+	phasePublish
+	phases
+)
+
+var phaseNames = [phases]string{"detect", "agree", "publish"}
+
+// failovers counts, by phase and by what the verdict turned to, how long it took.
+type failovers struct {
+	seconds *prometheus.HistogramVec
+	of      [phases][2]prometheus.Observer
+
+	mu  sync.Mutex
+	sum [phases][2]admin.Phase
+}
+
+func newFailovers() *failovers {
+	f := &failovers{seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "leeward_failover_seconds",
+		Help: "Of addresses that went down or came up: from the last probe that found otherwise to the report (detect), " +
+			"from the first vote for the new verdict to its turn (agree), from the report that turned it to the answers (publish).",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60},
+	}, []string{"phase", "to"})}
+	for p, name := range phaseNames {
+		for i, to := range [...]health.State{health.Down, health.Up} {
+			f.of[p][i] = f.seconds.WithLabelValues(name, to.String())
+			f.sum[p][i] = admin.Phase{Phase: name, To: to.String()}
+		}
+	}
+	return f
+}
+
+func (f *failovers) observe(phase int, to health.State, took time.Duration) {
+	if to == health.Unknown {
+		return
+	}
+	i := 0
+	if to == health.Up {
+		i = 1
+	}
+	s := max(0, took.Seconds())
+	f.of[phase][i].Observe(s)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x := &f.sum[phase][i]
+	x.MeanSeconds = (x.MeanSeconds*float64(x.Count) + s) / float64(x.Count+1)
+	x.Count++
+	x.LastSeconds, x.WorstSeconds = s, max(x.WorstSeconds, s)
+}
+
+// detected takes the reports of this vantage that turned.
+func (m *Metrics) detected(rs []health.Report) {
+	if m == nil {
+		return
+	}
+	for i := range rs {
+		if r := &rs[i]; r.Detected > 0 {
+			m.failovers.observe(phaseDetect, r.State, r.Detected)
+		}
+	}
+}
+
+// turnedOver takes the verdicts that turned, and how long it took from the arrival of what turned them to the answers.
+// That a new address is up is no failover.
+func (m *Metrics) turnedOver(b *health.Board, turned []health.Target, published time.Duration) {
+	if m == nil {
+		return
+	}
+	for _, t := range turned {
+		turn := b.Turn(t)
+		if turn.To == health.Unknown || turn.From == health.Unknown && turn.To == health.Up {
+			continue
+		}
+		m.failovers.observe(phaseAgree, turn.To, turn.Agreed)
+		m.failovers.observe(phasePublish, turn.To, published)
+	}
+}
+
+// Failovers returns the phases that there has been something to measure of, in their order.
+func (m *Metrics) Failovers() []admin.Phase {
+	if m == nil {
+		return nil
+	}
+	m.failovers.mu.Lock()
+	defer m.failovers.mu.Unlock()
+	var all []admin.Phase
+	for p := range m.failovers.sum {
+		for _, x := range m.failovers.sum[p] {
+			if x.Count > 0 {
+				all = append(all, x)
+			}
+		}
+	}
+	return all
+}
+
+// lag is how old a server's knowledge of etcd may be: the time since a watch last said something, be it only that nothing
+// has changed. It asks about once a second.
+type lag struct {
+	watch string
+	since func() time.Time // when it was heard last
+}
+
+func (l lag) seconds(now time.Time) float64 { return max(0, now.Sub(l.since()).Seconds()) }
+
+// registerLags adds leeward_watch_lag_seconds.
+func registerLags(r prometheus.Registerer, lags []lag, now func() time.Time) error {
+	for _, l := range lags {
+		if err := r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "leeward_watch_lag_seconds", ConstLabels: prometheus.Labels{"watch": l.watch},
+			Help: "Time since the watch on etcd (resources, or the reports of other vantages) last said something, be it that nothing has changed.",
+		}, func() float64 { return l.seconds(now()) })); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watches describes the lags for a status.
+func watches(lags []lag, now time.Time) []admin.Watch {
+	var all []admin.Watch
+	for _, l := range lags {
+		all = append(all, admin.Watch{Watch: l.watch, LagSeconds: l.seconds(now)})
+	}
+	return all
+}
