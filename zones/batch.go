@@ -13,6 +13,10 @@ type Batch struct {
 	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update: they pass the guard. It says
 	// nothing of what went away before, or at the same time by other hands. Not in a Full batch.
 	Meant bool
+
+	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing
+	Anew    bool     // another history than that of the batches before, which an operator has accepted; Full
+	Copy    bool     // the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full
 }
 
 // Change is one key's new version.

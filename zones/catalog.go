@@ -20,6 +20,7 @@ import (
 type Catalog struct {
 	index
 	now      func() time.Time
+	serials  serials
 	revision int64
 	accepted int64
 	filled   bool // there has been a Full batch
@@ -45,12 +46,14 @@ type Delta struct {
 	Revision int64
 	Keys     []Key // sorted, those that are gone included; nil where Full
 	Full     bool  // the catalog was empty before: look at everything
+
+	Serials []string // the origins whose serials have moved, sorted
 }
 
 // NewCatalog returns an empty catalog. The clock is for the guard, which looks back a minute.
 func NewCatalog(now func() time.Time) *Catalog {
 	c := &Catalog{
-		index: newIndex(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack),
+		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack),
 		kinds: make(map[Kind]*peak), dirty: make(map[Key]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -73,6 +76,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	if !first {
 		c.changed = make(map[Key]struct{})
 	}
+	c.beginSerials(&b, first)
 	if b.Full && b.Revision < c.revision { // another history, whose revisions say nothing of the one before
 		c.accepted = b.Accepted
 		for _, h := range c.held {
@@ -120,7 +124,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	c.leaving = nil
 	c.settle()
 
-	d := Delta{Revision: b.Revision, Full: first}
+	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b)}
 	if !first {
 		d.Keys = slices.Sorted(maps.Keys(c.changed))
 	}
@@ -150,6 +154,10 @@ func lastOfEach(changes []Change) []Change {
 func (c *Catalog) stage(ch *Change) {
 	key := ch.Key
 	delete(c.held, key)
+	if r, ok := ch.Resource.(*Record); ok {
+		c.state(r.Origin)
+	}
+	c.reckon(key, ch.Revision)
 	if ch.Err != nil {
 		v := &version{revision: ch.Revision}
 		if problems, ok := ch.Err.(Problems); ok {
@@ -307,7 +315,6 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 		changed, isNew := z.set(record, revision)
 		if changed {
 			c.mark(key)
-			z.touch(revision)
 		}
 		if isNew {
 			c.touched(key, r)
@@ -315,23 +322,21 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 		return
 	}
 	before, _ := c.effective(key)
-	if before != nil && Same(before, r) {
-		c.put(key, before, revision)
-		return
+	same := before != nil && Same(before, r)
+	if same {
+		r = before
 	}
 	c.put(key, r, revision)
-	c.mark(key)
-	switch r := r.(type) {
-	case *Zone:
-		c.state(r.Origin).touch(revision)
-		if parent := c.zoneOf(parentName(r.Origin)); parent != nil && before == nil {
-			parent.touch(revision)
-		}
-	case *Policy:
-		if z := c.zoneOf(r.Name); z != nil {
-			z.touch(revision)
+	if zone, ok := r.(*Zone); ok && before == nil {
+		c.reckon(key, revision) // its state was not there when it was staged
+		if parent := c.zoneOf(parentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {
+			c.loseZone(parent, revision) // they were there
 		}
 	}
+	if same {
+		return
+	}
+	c.mark(key)
 	if before == nil {
 		c.touched(key, r)
 	} else {
@@ -343,6 +348,7 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 func (c *Catalog) mark(key Key) {
 	if c.changed != nil {
 		c.changed[key] = struct{}{}
+		c.differ(key)
 	}
 }
 

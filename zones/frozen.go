@@ -13,6 +13,8 @@ type Frozen struct {
 	after  int        // how many of rest come before the records
 	states []frozenState
 	count  int
+
+	Serials Serials // that go with it
 }
 
 // frozenState is an origin's records.
@@ -29,7 +31,7 @@ type frozenOwner struct {
 // Freeze returns what is effective now. The time it takes is a map's walk: some tens of milliseconds for a million
 // records.
 func (c *Catalog) Freeze() *Frozen {
-	f := &Frozen{}
+	f := &Frozen{Serials: c.Serials()}
 	for _, kind := range Kinds {
 		if kind != KindRecord {
 			c.Each(kind, func(r Resource) bool {

@@ -129,6 +129,7 @@ func (c *Catalog) removals(changes []Change, b Batch) []removal {
 func (c *Catalog) guard(gone []removal, meant bool) {
 	var pass, suspect []removal
 	for _, r := range gone {
+		c.lose(r.key, r.revision)
 		c.wait(r.key, nil)
 		effective, _ := c.effective(r.key)
 		switch {
@@ -192,11 +193,8 @@ func (c *Catalog) carryOut(gone []removal) {
 			once(&z.recordsPeak, z.records)
 			once(&z.policiesPeak, len(z.policies))
 			once(&z.allPeak, z.records+len(z.policies))
-			z.touch(c.revision)
-			if parent := c.zoneOf(parentName(z.origin)); parent != nil && kind == KindZone {
-				parent.touch(c.revision)
-			}
 		}
+		c.lose(r.key, c.revision)
 		delete(c.held, r.key)
 		c.touched(r.key, resource)
 		c.remove(r.key)

@@ -149,7 +149,8 @@ type zoneState struct {
 	owners   map[string]packed
 	records  int
 	policies map[string]*Policy // effective, whose longest origin this is
-	touched  int64              // revision of the last change
+	number   int64              // of the serial, as far as this catalog has seen; see serials
+	named    int64              // the highest revision in the batch that names everything
 
 	recordsPeak, policiesPeak, allPeak peak
 }
@@ -191,4 +192,3 @@ func (z *zoneState) remove(owner, kind string) bool {
 }
 
 // touch notes a change at a revision.
-func (z *zoneState) touch(revision int64) { z.touched = max(z.touched, revision) }

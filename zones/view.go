@@ -133,19 +133,6 @@ func (c *Catalog) ZoneOf(name string) string {
 	return ""
 }
 
-// ZoneSerial returns a zone's serial: that of its master file, else the revision of the last change to its Zone, its
-// Records or its Policies, modulo 2^32 (RFC 1982). 0 if there is no such zone.
-func (c *Catalog) ZoneSerial(origin string) uint32 {
-	z := c.states[origin]
-	if z == nil || z.zone == nil {
-		return 0
-	}
-	if z.zone.Serial != 0 {
-		return z.zone.Serial
-	}
-	return uint32(z.touched)
-}
-
 // Held returns the removals that the guard holds back, sorted by key. What they remove stays in service.
 func (c *Catalog) Held() []Held {
 	held := make([]Held, 0, len(c.held))

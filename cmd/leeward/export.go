@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ same. Policies are not in it: what they answer depends on who asks.`,
 				return err
 			}
 			defer e.Close()
-			l, err := e.List(cmd.Context(), zones.KindZone, zones.KindRecord, zones.KindPolicy)
+			l, err := e.List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -45,8 +46,7 @@ same. Policies are not in it: what they answer depends on who asks.`,
 			if zone == nil {
 				return absent([]zones.Key{zones.KeyOf(zones.KindZone, origin)})
 			}
-			// The serial is that of the last change to the zone, as servers have it.
-			policies, serial := 0, uint32(0)
+			policies := 0
 			for _, c := range l.Changes {
 				kind, name := c.Key.Kind(), c.Key.Name()
 				mine := kind == zones.KindZone && name == origin ||
@@ -55,17 +55,16 @@ same. Policies are not in it: what they answer depends on who asks.`,
 					mine = true
 					policies++
 				}
-				if mine {
-					serial = max(serial, uint32(c.Revision))
-					if c.Err != nil {
-						fmt.Fprintf(inv.err, "%s cannot be read and is left out: %v\n", c.Key, c.Err)
-					}
+				if mine && c.Err != nil {
+					fmt.Fprintf(inv.err, "%s cannot be read and is left out: %v\n", c.Key, c.Err)
 				}
 			}
 			if policies > 0 {
 				fmt.Fprintf(inv.err, "%s of this zone: not in a master file\n", count(policies, "policy", "policies"))
 			}
-			return zones.MasterFile(inv.out, zone, serial, records)
+			c := zones.NewCatalog(time.Now)
+			c.Consume(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Serials: &l.Serials})
+			return zones.MasterFile(inv.out, zone, c.ZoneSerial(origin), records) // as servers give it
 		},
 	}
 	inv.etcd.add(cmd.Flags())

@@ -164,6 +164,9 @@ func (u *update) gather(d zones.Delta) {
 	for _, k := range d.Keys {
 		u.changed(k)
 	}
+	for _, origin := range d.Serials {
+		u.touched[origin] = true
+	}
 }
 
 func (u *update) changed(k zones.Key) {

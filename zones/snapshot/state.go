@@ -25,6 +25,8 @@ type Saved struct {
 	Cluster  uint64    `json:"cluster"`  // etcd's cluster id; 0 of a folder
 	Time     time.Time `json:"time"`     // when it was saved, by this machine's clock
 	Count    int       `json:"count"`    // resources
+
+	Serials *zones.Serials `json:"serials,omitempty"` // as they were given; nil in a copy of an older Leeward
 }
 
 // stateFormat is the version of the file's layout. A file of a newer one is refused.
@@ -35,7 +37,7 @@ const StateFile = "last-good"
 
 // Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for each
 // resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy, synced and
-// renamed, so that at any moment one whole copy is there. meta's Format and Count are filled in. Resources are unpacked one
+// renamed, so that at any moment one whole copy is there. meta's Format, Count and Serials are filled in. Resources are unpacked one
 // at a time.
 func Save(folder string, meta Saved, resources *zones.Frozen) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
@@ -67,7 +69,7 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 	z := gzip.NewWriter(w)
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
-	meta.Format, meta.Count = stateFormat, resources.Len()
+	meta.Format, meta.Count, meta.Serials = stateFormat, resources.Len(), &resources.Serials
 	head, err := json.Marshal(meta)
 	if err != nil {
 		return err

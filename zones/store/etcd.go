@@ -40,6 +40,8 @@ const (
 	vantages = "vantages/"
 	meta     = "meta/"
 	accepted = meta + "accepted"
+	bases    = meta + "serial-base"
+	serials  = meta + "serials/"
 	meant    = meta + "meant" // its revision is that of removals which were made on purpose, and says nothing of others
 )
 

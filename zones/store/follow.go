@@ -245,14 +245,14 @@ func (f *follower) everything(ctx context.Context, c *clientv3.Client, here sigh
 	if err != nil {
 		return err
 	}
-	f.full(l, l.Accepted)
+	f.full(l, l.Accepted, false)
 	return nil
 }
 
-func (f *follower) full(l *Listing, accepted int64) {
+func (f *follower) full(l *Listing, accepted int64, anew bool) {
 	f.last, f.accepted, f.started = l.last, accepted, true
 	f.advance(l.Point)
-	f.deliver(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Accepted: accepted})
+	f.deliver(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Accepted: accepted, Serials: &l.Serials, Anew: anew})
 }
 
 func (f *follower) advance(p Point) {
@@ -268,7 +268,7 @@ func (f *follower) stale(ctx context.Context, c *clientv3.Client, why error) err
 	if err != nil || len(l.Changes) == 0 {
 		return why
 	}
-	f.full(l, l.Accepted)
+	f.full(l, l.Accepted, false)
 	return fmt.Errorf("%w (serving what this member has, which may be old)", why)
 }
 
@@ -288,7 +288,7 @@ func (f *follower) hold(ctx context.Context, c *clientv3.Client, here sight) err
 			return err
 		}
 		f.noticed = Point{}
-		f.full(l, l.Revision)
+		f.full(l, l.Revision, true)
 		return errAgain
 	}
 	why := fmt.Errorf("%w: it was at revision %d of cluster %x and is at %d of cluster %x. What was served before stays; "+

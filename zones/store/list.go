@@ -27,6 +27,7 @@ type Listing struct {
 	Changes  []zones.Change      // sorted by key; what cannot be read has its Err
 	Accepted int64               // the revision of meta/accepted; 0: never
 	Leases   map[zones.Key]Lease // of the keys that have one
+	Serials  zones.Serials       // what servers keep of zones' serials
 	last     witness
 }
 
@@ -137,6 +138,7 @@ func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
 	if string(kv.Key) == e.o.Prefix+accepted {
 		l.Accepted = kv.ModRevision
 	}
+	e.serial(kv, &l.Serials)
 	c, ok := e.change(kv.Key, kv.Value, kv.ModRevision, false)
 	if !ok {
 		return

@@ -86,6 +86,10 @@ func (f *follower) events(r clientv3.WatchResponse) error {
 			if !deleted {
 				f.last.see(ev.Kv)
 			}
+			var kept zones.Serials
+			if !deleted && f.serial(ev.Kv, &kept) {
+				b.Serials = b.Serials.With(kept)
+			}
 			switch string(ev.Kv.Key) {
 			case f.o.Prefix + accepted:
 				if !deleted {
@@ -100,7 +104,7 @@ func (f *follower) events(r clientv3.WatchResponse) error {
 		}
 		known.Revision = b.Revision
 		f.advance(known)
-		if len(b.Changes) > 0 || b.Accepted != f.accepted {
+		if len(b.Changes) > 0 || b.Accepted != f.accepted || b.Serials != nil {
 			f.accepted = b.Accepted
 			f.deliver(b)
 		}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -66,7 +67,11 @@ func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 	}
 	b.putLocked(now(), func() {
 		if batch.Full {
-			b.batches = b.batches[:0] // it names everything there is
+			// It names everything there is. That a history has ended, and what was served from a copy, is to be known all the same.
+			b.batches = slices.DeleteFunc(b.batches, func(before zones.Batch) bool {
+				batch.Anew = batch.Anew || before.Anew
+				return !before.Copy
+			})
 		}
 		b.batches = append(b.batches, batch)
 	})

@@ -75,5 +75,5 @@ func (k *keeper) load() (*zones.Batch, snapshot.Saved, error) {
 		return nil, meta, err
 	}
 	k.at(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
-	return &zones.Batch{Revision: meta.Revision, Full: true, Changes: changes}, meta, nil
+	return &zones.Batch{Revision: meta.Revision, Full: true, Copy: true, Changes: changes, Serials: meta.Serials}, meta, nil
 }

@@ -48,6 +48,7 @@ type LoopOptions struct {
 	Metrics *Metrics                                      // nil: none
 	Own     string                                        // the vantage of this process: its reports never go stale here
 	Region  string                                        // where this process is
+	Owed    func(owed zones.Serials, any bool)            // what the source is to keep of serials, after each batch; must not block; nil: nobody keeps it
 	Keep    func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
 	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
 	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
@@ -256,8 +257,12 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	build := false
 	for i, b := range w.batches {
 		d := l.catalog.Consume(b)
-		delta.Revision, delta.Full = l.revision(b, d.Revision), delta.Full || d.Full
+		if revision := l.revision(b, d.Revision); revision != 0 {
+			delta.Revision = revision
+		}
+		delta.Full = delta.Full || d.Full
 		delta.Keys = append(delta.Keys, d.Keys...)
+		delta.Serials = append(delta.Serials, d.Serials...)
 		build = true
 		l.large = l.large || len(b.Changes) >= largeBatch
 		w.batches[i] = zones.Batch{} // building needs the memory
@@ -265,7 +270,10 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	if delta.Full {
 		delta.Keys = nil
 	}
-	if len(w.batches) > 0 && (delta.Full || len(delta.Keys) > 0) {
+	if len(w.batches) > 0 && l.o.Owed != nil {
+		l.o.Owed(l.catalog.Owed())
+	}
+	if len(w.batches) > 0 && (delta.Full || len(delta.Keys) > 0 || len(delta.Serials) > 0) {
 		l.changed = now
 		if l.unsaved.IsZero() {
 			l.unsaved = now
@@ -298,10 +306,18 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 // heartbeat moves; that of the newest resource in it is what servers that started at different times have in common. It
 // goes back only when the source's history does.
 func (l *Loop) revision(b zones.Batch, applied int64) int64 {
+	if !b.Full && b.Serials != nil && len(b.Changes) == 0 && l.snapshot != nil {
+		return 0 // about changes that were before
+	}
 	if !b.Full || applied != b.Revision {
 		return applied
 	}
 	newest := b.Accepted
+	if b.Serials != nil {
+		for _, revision := range b.Serials.Last {
+			newest = max(newest, revision)
+		}
+	}
 	for _, c := range b.Changes {
 		newest = max(newest, c.Revision)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -90,7 +91,8 @@ type run struct {
 	etcd    *store.Etcd   // nil: files
 	link    *vantage.Link // with etcd
 	files   *store.Files
-	keeper  *keeper // nil: nothing is kept
+	keeper  *keeper       // nil: nothing is kept
+	serials *serialKeeper // nil: there is nowhere to keep them
 	metrics *Metrics
 	heard   atomic.Int64 // when the watch on the resources said something last, Unix nanoseconds; 0: never
 	lags    []lag
@@ -160,6 +162,10 @@ func (r *run) assemble() error {
 			r.dns.Publish(s)
 			r.desk.Publish(s)
 		}
+	}
+	if r.dns != nil && r.etcd != nil {
+		r.serials = newSerialKeeper(r.etcd.KeepSerials, r.Log, rand.Float64)
+		o.Owed = r.serials.owes
 	}
 	if r.State != "" {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
@@ -334,6 +340,9 @@ func (r *run) serve(ctx context.Context) error {
 			client: r.etcd.Client(), key: r.etcd.Prefix() + cookieKey, now: time.Now, use: r.dns.SetCookieSecrets, log: r.Log,
 		}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
+	}
+	if r.serials != nil {
+		start(&partsDone, "serials", func() error { r.serials.run(parts); return nil })
 	}
 	if r.desk != nil {
 		start(&partsDone, "transfers", func() error { r.desk.Run(parts); return nil })

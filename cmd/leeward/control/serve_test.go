@@ -237,8 +237,9 @@ func TestServersAgree(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
 	far := listen(t, fmt.Sprintf("127.0.0.2:%d", near.address.Port()))
+	listen(t, fmt.Sprintf("127.0.0.3:%d", near.address.Port())) // that far moves to: with nobody there, it would soon be down as well
 	text := strings.NewReplacer("192.0.2.1", near.address.Addr().String(), "192.0.2.2", far.address.Addr().String(),
-		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 100ms\ntimeout: 100ms\nfall: 2").Replace(resources)
+		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources)
 	c.putAll(text)
 	a, b := serve(t, settings("a", c)), serve(t, settings("b", c))
 	probe := settings("z", c)
@@ -257,22 +258,27 @@ func TestServersAgree(t *testing.T) {
 		p.awaitAnswer("www.example.test", "127.0.0.2")
 		p.await("all three vantages vote down", func() string { return votes(p, "down", "a", "b", "z") })
 	}
+	a.await("both servers have told of themselves", func() string {
+		s := a.status()
+		if len(s.Servers) != 2 || s.Servers[0].ID != "a" || s.Servers[1].ID != "b" || s.Self != "a" {
+			return fmt.Sprintf("servers %+v", s.Servers)
+		}
+		if i := len(s.Vantages); i != 3 || s.Vantages[2].ID != "z" || s.Vantages[2].Server || !s.Vantages[0].Server {
+			return fmt.Sprintf("vantages %+v", s.Vantages)
+		}
+		return ""
+	})
 	s := a.status()
 	measured := map[string]int{}
 	for _, p := range s.Failover {
 		measured[p.Phase+" "+p.To] = p.Count
 	}
-	if measured["detect down"] != 1 || measured["agree down"] != 1 || measured["publish down"] != 1 || len(measured) != 3 {
-		t.Errorf("one address went down; phases %+v", s.Failover)
+	// Once each, unless a busy machine has made other probes fail too.
+	if measured["detect down"] < 1 || measured["agree down"] < 1 || measured["publish down"] < 1 {
+		t.Errorf("an address went down; phases %+v", s.Failover)
 	}
 	if len(s.Watches) != 2 || s.Watches[0].Watch != "reports" || s.Watches[1].Watch != "resources" {
 		t.Errorf("watches %+v", s.Watches)
-	}
-	if len(s.Servers) != 2 || s.Servers[0].ID != "a" || s.Servers[1].ID != "b" || s.Self != "a" {
-		t.Errorf("servers %+v", s.Servers)
-	}
-	if i := len(s.Vantages); i != 3 || s.Vantages[2].ID != "z" || s.Vantages[2].Server || !s.Vantages[0].Server {
-		t.Errorf("vantages %+v", s.Vantages)
 	}
 
 	// Straight from etcd the same is seen.
@@ -396,5 +402,79 @@ func TestNothingToServe(t *testing.T) {
 	r.Body.Close()
 	if r.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: %s", r.Status)
+	}
+}
+
+// serial is the zone's, as the server gives it.
+func (p *process) serial(zone string) uint32 {
+	p.t.Helper()
+	r, err := dns.Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(zone), dns.TypeSOA), p.DNS[0].String())
+	if err != nil || len(r.Answer) != 1 {
+		return 0
+	}
+	return r.Answer[0].(*dns.SOA).Serial
+}
+
+// What leaves no trace in etcd moves the serial all the same, and for servers that start after it as well: with nothing, or from
+// a copy of before.
+func TestSerialAfterWhatLeavesNoTrace(t *testing.T) {
+	c := newCluster(t)
+	c.putAll(strings.ReplaceAll(resources, "monitor: web", "") + `
+---
+kind: Record
+name: example.test/old/TXT
+data: ['"old"']
+---
+kind: Endpoint
+name: www-eu/lb-2
+addresses: [192.0.2.3]
+`)
+	state := t.TempDir()
+	withState := func(id string) control.Settings {
+		s := settings(id, c)
+		s.State = state
+		return s
+	}
+	a, b := serve(t, settings("a", c)), serve(t, withState("b"))
+	for _, p := range []*process{a, b} {
+		p.await("the zone is served", func() string {
+			if p.serial("example.test") == 0 {
+				return "no SOA"
+			}
+			return ""
+		})
+	}
+	begin := a.serial("example.test")
+	b.end() // it misses what follows, and has a copy
+
+	last := begin
+	for _, gone := range []string{"records/example.test/old/TXT", "endpoints/www-eu/lb-2"} {
+		r, err := c.Delete(t.Context(), store.DefaultPrefix+gone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.await("the serial is that of the deletion", func() string {
+			if got := a.serial("example.test"); int64(got) != r.Header.Revision {
+				return fmt.Sprintf("%d, not %d", got, r.Header.Revision)
+			}
+			return ""
+		})
+		last = a.serial("example.test")
+	}
+	a.await("it is kept", func() string {
+		r, err := c.Get(t.Context(), store.DefaultPrefix+"meta/serials/example.test")
+		if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != fmt.Sprint(last) {
+			return fmt.Sprintf("%v, %v", r, err)
+		}
+		return ""
+	})
+	for _, p := range []*process{serve(t, settings("new", c)), serve(t, withState("b"))} {
+		p.awaitAnswer("old.example.test", "NXDOMAIN")
+		p.await("it has the serial of the one that saw it", func() string {
+			if got, want := p.serial("example.test"), a.serial("example.test"); got != want {
+				return fmt.Sprintf("%d, not %d", got, want)
+			}
+			return ""
+		})
 	}
 }

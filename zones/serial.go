@@ -1,0 +1,308 @@
+package zones
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Serials is what a source keeps about zones' serials beside the resources, because these cannot tell it (see serials).
+type Serials struct {
+	// Base is added to every revision: the histories that came before this one.
+	Base int64 `json:"base,omitempty"`
+	// Last is, by origin, the revision of the last change of the zone that left no trace, such as a deletion.
+	Last map[string]int64 `json:"last,omitempty"`
+}
+
+// With returns the higher of both; s may be nil.
+func (s *Serials) With(more Serials) *Serials {
+	if s == nil {
+		s = &Serials{}
+	}
+	sum := Serials{Base: max(s.Base, more.Base), Last: maps.Clone(s.Last)}
+	for origin, revision := range more.Last {
+		if sum.Last == nil {
+			sum.Last = map[string]int64{}
+		}
+		sum.Last[origin] = max(sum.Last[origin], revision)
+	}
+	return &sum
+}
+
+// serials gives zones their serials. All servers of one source are to give the same serial for the same content, whichever has
+// been running longer; it grows with every change of what a transfer holds, and never goes back (RFC 1982).
+//
+// A zone's number is the highest revision among its Zone, its Records, its Policies and the pools and endpoints that these
+// name, good or not, and the serial is that number above the base. Whoever lists can tell the number from the keys, but for
+// changes that are not in any of them any more: what was removed, a policy that has another zone now, a version that had to wait for
+// something else. A server that sees one of these counts its revision and owes it to the source (Owed), which keeps the highest
+// of each zone. As everybody takes the highest of all that is kept, who missed the change comes to the same number.
+//
+// A source with another history (wiped, restored) counts from below again. All that this one has counted so far then goes into the base,
+// so that every serial is above every one before, and the base is owed to the source in the same way.
+type serials struct {
+	base     int64
+	kept     Serials             // as the source has it
+	owing    map[string]int64    // by origin: what the source is to keep and does not yet
+	stirred  map[*zoneState]stir // in this batch; nil while the first is applied
+	pools    map[string]poolStir // in this batch: pools that changed, or whose endpoints did
+	anew     bool                // this batch begins another history
+	complete bool                // this batch names everything
+	was      int64               // the base before this batch
+}
+
+// stir is what a batch does to a zone.
+type stir struct {
+	before int64 // its number
+	differ bool  // it has other content
+}
+
+// poolStir is what a batch does to a pool.
+type poolStir struct {
+	revision      int64 // the newest of it and its endpoints
+	differs, gone bool
+}
+
+func newSerials() serials {
+	return serials{kept: Serials{Last: map[string]int64{}}, owing: map[string]int64{}, pools: map[string]poolStir{}}
+}
+
+// ZoneSerial returns a zone's serial: that of its master file, else what serials says, modulo 2^32. 0 if there is no such zone.
+func (c *Catalog) ZoneSerial(origin string) uint32 {
+	z := c.states[origin]
+	if z == nil || z.zone == nil {
+		return 0
+	}
+	if z.zone.Serial != 0 {
+		return z.zone.Serial
+	}
+	return uint32(c.serials.base + c.number(z))
+}
+
+// Owed returns what the source is to keep about serials and does not, as far as is known.
+func (c *Catalog) Owed() (s Serials, any bool) {
+	if c.serials.base > c.serials.kept.Base {
+		s.Base = c.serials.base
+	}
+	if len(c.serials.owing) > 0 {
+		s.Last = maps.Clone(c.serials.owing)
+	}
+	return s, s.Base > 0 || s.Last != nil
+}
+
+// Serials returns what is to be kept of the serials in a copy, whose resources have no revisions of their own.
+func (c *Catalog) Serials() Serials {
+	s := Serials{Base: c.serials.base, Last: make(map[string]int64, len(c.states))}
+	for origin, z := range c.states {
+		if z.zone != nil {
+			s.Last[strings.Clone(origin)] = c.number(z)
+		}
+	}
+	return s
+}
+
+// number is the zone's serial above the base.
+func (c *Catalog) number(z *zoneState) int64 { return max(z.number, c.serials.kept.Last[z.origin]) }
+
+// beginSerials prepares for a batch. first: nothing was there before.
+func (c *Catalog) beginSerials(b *Batch, first bool) {
+	s := &c.serials
+	clear(s.pools)
+	s.complete = b.Full && !b.Copy
+	s.anew = b.Full && !first && (b.Anew || b.Revision < c.revision)
+	s.stirred, s.was = nil, s.base
+	if !first {
+		s.stirred = map[*zoneState]stir{}
+	}
+	if s.complete {
+		for _, z := range c.states {
+			z.named = 0
+			if !s.anew {
+				z.number = c.number(z) // what the source kept until now and may have lost
+			}
+		}
+		s.kept = Serials{Last: map[string]int64{}}
+	}
+	if s.anew {
+		s.base += c.revision
+		clear(s.owing)
+		for _, z := range c.states {
+			z.number = 0
+		}
+	}
+	if b.Serials == nil || b.Copy {
+		return
+	}
+	s.kept.Base = max(s.kept.Base, b.Serials.Base)
+	s.base = max(s.base, s.kept.Base)
+	for origin, revision := range b.Serials.Last {
+		if z := c.states[origin]; z != nil {
+			c.stir(z)
+		}
+		if s.kept.Last[origin] = max(s.kept.Last[origin], revision); s.kept.Last[origin] >= s.owing[origin] {
+			delete(s.owing, origin)
+		}
+	}
+}
+
+// stir notes the number that a zone had before the batch.
+func (c *Catalog) stir(z *zoneState) {
+	if c.serials.stirred == nil {
+		return
+	}
+	if _, known := c.serials.stirred[z]; !known {
+		c.serials.stirred[z] = stir{before: c.number(z)}
+	}
+}
+
+// around returns the zone that a Zone, Record or Policy is, or is in, by its key, and the pool that a Pool or Endpoint is, or is in.
+func (c *Catalog) around(key Key) (z *zoneState, pool string) {
+	switch kind := key.Kind(); kind {
+	case KindZone:
+		z = c.states[key.Name()]
+	case KindRecord:
+		origin, _, _, _ := splitRecord(key)
+		z = c.states[origin]
+	case KindPolicy:
+		z = c.zoneOf(key.Name())
+	case KindPool, KindEndpoint:
+		pool, _, _ = strings.Cut(key.Name(), "/")
+	}
+	return z, pool
+}
+
+// reckon takes the revision of a key that is there into the number of its zone, whether its value is any good or not.
+func (c *Catalog) reckon(key Key, revision int64) {
+	z, pool := c.around(key)
+	if z != nil {
+		c.reckonZone(z, revision)
+	}
+	if pool != "" {
+		p := c.serials.pools[pool]
+		p.revision = max(p.revision, revision)
+		c.serials.pools[pool] = p
+	}
+}
+
+func (c *Catalog) reckonZone(z *zoneState, revision int64) {
+	c.stir(z)
+	z.number, z.named = max(z.number, revision), max(z.named, revision)
+}
+
+// lose takes the revision at which a key went into the number of its zone: nothing that is there will tell it.
+func (c *Catalog) lose(key Key, revision int64) {
+	z, pool := c.around(key)
+	if z != nil {
+		c.loseZone(z, revision)
+	}
+	if parent := c.zoneOf(parentName(key.Name())); key.Kind() == KindZone && parent != nil {
+		c.loseZone(parent, revision)
+	}
+	if pool != "" {
+		p := c.serials.pools[pool]
+		p.gone = true
+		c.serials.pools[pool] = p
+	}
+}
+
+func (c *Catalog) loseZone(z *zoneState, revision int64) {
+	if c.serials.stirred == nil || c.serials.anew { // nobody knew it before, or all serials move
+		return
+	}
+	c.stir(z)
+	z.number = max(z.number, revision)
+	c.owe(z)
+}
+
+func (c *Catalog) owe(z *zoneState) {
+	if z.zone != nil && z.number > c.serials.kept.Last[z.origin] {
+		c.serials.owing[z.origin] = z.number
+	}
+}
+
+// differ notes that the effective version of a resource has changed, and with it what its zone holds.
+func (c *Catalog) differ(key Key) {
+	if c.serials.stirred == nil {
+		return
+	}
+	z, pool := c.around(key)
+	if z != nil {
+		c.differZone(z)
+	}
+	if pool != "" {
+		p := c.serials.pools[pool]
+		p.differs = true
+		c.serials.pools[pool] = p
+	}
+}
+
+func (c *Catalog) differZone(z *zoneState) {
+	c.stir(z)
+	now := c.serials.stirred[z]
+	now.differ = true
+	c.serials.stirred[z] = now
+}
+
+// endSerials settles the numbers of a batch, and returns the origins whose serials have moved.
+func (c *Catalog) endSerials(b *Batch) []string {
+	s := &c.serials
+	if s.complete && s.stirred != nil { // some were reckoned in a zone that has gone since
+		for key := range c.slots[KindPolicy] {
+			c.reckon(key, c.newest(key))
+		}
+	}
+	for pool, p := range s.pools {
+		for key := range c.referrers[KeyOf(KindPool, pool)] {
+			policy := c.slots[KindPolicy][key]
+			if policy == nil || !slices.Contains(policy.resource.(*Policy).PoolNames(), pool) {
+				continue
+			}
+			z := c.zoneOf(policy.resource.(*Policy).Name)
+			if z == nil {
+				continue
+			}
+			c.reckonZone(z, p.revision)
+			if p.gone {
+				c.loseZone(z, b.Revision)
+			}
+			if p.differs && s.stirred != nil {
+				c.differZone(z)
+			}
+		}
+	}
+	if b.Copy && b.Serials != nil {
+		s.base = max(s.base, b.Serials.Base)
+		for origin, z := range c.states {
+			if number, known := b.Serials.Last[origin]; known {
+				z.number = number
+			}
+		}
+	}
+	if s.stirred == nil {
+		return nil
+	}
+	for z, was := range s.stirred {
+		if was.differ && !s.anew && c.number(z) <= was.before {
+			c.loseZone(z, max(b.Revision, was.before+1))
+		}
+	}
+	if s.complete {
+		for _, z := range c.states {
+			if z.number > z.named {
+				c.owe(z)
+			}
+		}
+	}
+	maps.DeleteFunc(s.owing, func(origin string, _ int64) bool { return c.states[origin] == nil || c.states[origin].zone == nil })
+	var moved []string
+	for z, was := range s.stirred {
+		if c.states[z.origin] == z && z.zone != nil && (s.anew || c.number(z) != was.before) {
+			moved = append(moved, z.origin)
+		}
+	}
+	if s.base != s.was {
+		moved = slices.Collect(maps.Keys(c.states))
+	}
+	slices.Sort(moved)
+	return moved
+}

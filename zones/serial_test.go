@@ -1,0 +1,272 @@
+package zones
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// history is an etcd of the model: its keys, what servers keep of serials, and every revision as a batch.
+type history struct {
+	revision int64
+	keys     map[Key]Change
+	kept     Serials
+	accepted int64
+	log      []Batch
+}
+
+func newHistory() *history {
+	return &history{keys: map[Key]Change{}, kept: Serials{Last: map[string]int64{}}}
+}
+
+// write makes one revision.
+func (h *history) write(b Batch, changes ...Change) {
+	h.revision++
+	b.Revision, b.Accepted = h.revision, max(h.accepted, b.Accepted)
+	h.accepted = b.Accepted
+	for _, ch := range changes {
+		if ch.Revision = h.revision; ch.Resource == nil {
+			delete(h.keys, ch.Key)
+		} else {
+			h.keys[ch.Key] = ch
+		}
+		b.Changes = append(b.Changes, ch)
+	}
+	if b.Serials != nil {
+		h.kept = *h.kept.With(b.Serials.clone())
+	}
+	h.log = append(h.log, b)
+}
+
+func (s *Serials) clone() Serials { return Serials{s.Base, maps.Clone(s.Last)} }
+
+// list is everything there is.
+func (h *history) list(anew bool) Batch {
+	kept := h.kept.clone()
+	b := Batch{Revision: h.revision, Full: true, Accepted: h.accepted, Serials: &kept, Anew: anew}
+	if anew {
+		b.Accepted = h.revision
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.keys)) {
+		b.Changes = append(b.Changes, h.keys[key])
+	}
+	return b
+}
+
+// follower is a server of the model.
+type follower struct {
+	c    *Catalog
+	of   *history
+	next int // in its log
+}
+
+// contents is what a transfer of each zone would hold, and more: whatever it is made of.
+func contents(c *Catalog) map[string]string {
+	all := map[string]string{}
+	c.Each(KindZone, func(r Resource) bool {
+		origin := r.(*Zone).Origin
+		var lines []string
+		say := func(r Resource) {
+			if r != nil {
+				value, err := Encode(r)
+				if err != nil {
+					panic(err)
+				}
+				lines = append(lines, string(r.Key())+" "+string(value))
+			}
+		}
+		say(r)
+		c.EachRecord(origin, func(r *Record) bool { say(r); return true })
+		for _, p := range c.PoliciesIn(origin) {
+			say(p)
+			for _, pool := range p.PoolNames() {
+				if p, ok := c.Get(KeyOf(KindPool, pool)).(*Pool); ok {
+					say(p)
+				}
+				for _, e := range c.EndpointsOf(pool) {
+					say(e)
+				}
+			}
+		}
+		slices.Sort(lines)
+		all[origin] = strings.Join(slices.Compact(lines), "\n")
+		return true
+	})
+	return all
+}
+
+// versions is every effective resource with its revision.
+func versions(c *Catalog) (all []string) {
+	for _, kind := range Kinds {
+		c.Each(kind, func(r Resource) bool {
+			all = append(all, fmt.Sprint(r.Key(), "@", c.VersionOf(r.Key())))
+			return true
+		})
+	}
+	slices.Sort(all)
+	return all
+}
+
+// apply takes a batch and checks the serials: they never go back, move with the content, and the delta names those that moved.
+func (f *follower) apply(t *rapid.T, b Batch) {
+	before, was := contents(f.c), map[string]uint32{}
+	for origin := range before {
+		was[origin] = f.c.ZoneSerial(origin)
+	}
+	b.Changes = slices.Clone(b.Changes)
+	d := f.c.Apply(b)
+	for origin, now := range contents(f.c) {
+		old, known := before[origin]
+		serial := f.c.ZoneSerial(origin)
+		switch {
+		case !known:
+		case serial < was[origin]:
+			t.Fatalf("serial of %s went back from %d to %d at revision %d", origin, was[origin], serial, b.Revision)
+		case old != now && serial == was[origin]:
+			t.Fatalf("serial %d of %s did not move at revision %d, with\n%s\nbefore, and now\n%s", serial, origin, b.Revision, old, now)
+		case serial != was[origin] && !d.Full && !slices.Contains(d.Serials, origin):
+			t.Fatalf("serial of %s moved from %d to %d, and the delta names %v", origin, was[origin], serial, d.Serials)
+		}
+	}
+}
+
+// step takes up the next revision, and leaves in etcd what is owed to it.
+func (f *follower) step(t *rapid.T) bool {
+	if f.next == len(f.of.log) {
+		return false
+	}
+	f.apply(t, f.of.log[f.next])
+	f.next++
+	f.pay()
+	return true
+}
+
+func (f *follower) pay() {
+	owed, any := f.c.Owed()
+	if !any {
+		return
+	}
+	higher := Serials{Last: map[string]int64{}}
+	if owed.Base > f.of.kept.Base {
+		higher.Base = owed.Base
+	}
+	for origin, n := range owed.Last {
+		if n > f.of.kept.Last[origin] {
+			higher.Last[origin] = n
+		}
+	}
+	if higher.Base > 0 || len(higher.Last) > 0 {
+		f.of.write(Batch{Serials: &higher})
+	}
+}
+
+func (f *follower) lists(t *rapid.T, anew bool) {
+	f.apply(t, f.of.list(anew))
+	f.next = len(f.of.log)
+	f.pay()
+}
+
+// copied is a server that starts from the copy of another.
+func (f *follower) copied(t *rapid.T) *follower {
+	kept := f.c.Serials()
+	b := Batch{Revision: f.c.Revision(), Full: true, Copy: true, Serials: &kept}
+	for r := range f.c.Freeze().All() {
+		b.Changes = append(b.Changes, Change{Key: r.Key(), Resource: r, Revision: b.Revision})
+	}
+	g := &follower{c: NewCatalog(clockAt0), of: f.of}
+	g.c.Apply(b)
+	for origin := range contents(g.c) {
+		if got, want := g.c.ZoneSerial(origin), f.c.ZoneSerial(origin); got != want {
+			t.Fatalf("from the copy the serial of %s is %d, not %d", origin, got, want)
+		}
+	}
+	return g
+}
+
+// Servers that follow one etcd, each at its own pace, that list it again, start from nothing or from a copy, and live through its
+// being wiped, come to the same serials; and none ever goes back or stays where the content changes.
+func TestSerialsAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := newHistory()
+		var servers []*follower
+		join := func() {
+			f := &follower{c: NewCatalog(clockAt0), of: now}
+			f.lists(t, false)
+			servers = append(servers, f)
+		}
+		join()
+		join()
+		anyOf := func() *follower { return rapid.SampledFrom(servers).Draw(t, "server") }
+		settle := func() {
+			for again := true; again; {
+				again = false
+				for _, f := range servers {
+					for f.step(t) {
+						again = true
+					}
+				}
+			}
+			for _, f := range servers[1:] {
+				if !slices.Equal(versions(f.c), versions(servers[0].c)) {
+					continue // one of them has kept the last good version of something
+				}
+				for origin := range contents(f.c) {
+					if a, b := servers[0].c.ZoneSerial(origin), f.c.ZoneSerial(origin); a != b {
+						t.Fatalf("serials of %s are %d and %d", origin, a, b)
+					}
+				}
+			}
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"put", "put", "put", "put", "delete", "delete", "delete", "follow", "follow", "settle", "join", "restart", "list", "accept", "wipe"}).Draw(t, "what") {
+			case "put":
+				r := aResource(t)
+				now.write(Batch{}, Change{Key: r.Key(), Resource: r})
+			case "delete":
+				if len(now.keys) > 0 {
+					key := rapid.SampledFrom(slices.Sorted(maps.Keys(now.keys))).Draw(t, "key")
+					now.write(Batch{Meant: rapid.Bool().Draw(t, "meant")}, Change{Key: key})
+				}
+			case "follow":
+				f := anyOf()
+				for range rapid.IntRange(1, 5).Draw(t, "revisions") {
+					f.step(t)
+				}
+			case "settle":
+				settle()
+			case "join":
+				join()
+			case "restart":
+				i := rapid.IntRange(0, len(servers)-1).Draw(t, "server")
+				servers[i] = servers[i].copied(t)
+				servers[i].lists(t, false)
+			case "list":
+				anyOf().lists(t, false)
+			case "accept":
+				now.write(Batch{Accepted: now.revision + 1})
+			case "wipe":
+				next := newHistory()
+				next.revision = rapid.Int64Range(0, 2*now.revision).Draw(t, "revision")
+				for _, key := range slices.Sorted(maps.Keys(now.keys)) {
+					ch := now.keys[key]
+					if next.revision > 0 && rapid.Bool().Draw(t, "restored") {
+						ch.Revision = rapid.Int64Range(1, next.revision).Draw(t, "of")
+						next.keys[ch.Key] = ch
+					}
+				}
+				next.write(Batch{Accepted: next.revision + 1})
+				now = next
+				for _, f := range servers {
+					f.of = now
+					f.lists(t, true)
+				}
+			}
+		}
+		now.write(Batch{Accepted: now.revision + 1})
+		settle()
+	})
+}
