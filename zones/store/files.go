@@ -32,19 +32,24 @@ type Files struct {
 
 // OpenFiles prepares to follow a folder. An error is one of the folder itself, never of a file in it. log may be nil.
 func OpenFiles(dir string, log *slog.Logger) (*Files, error) {
-	if log == nil {
-		log = slog.Default()
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
 	s, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("folder of resources: %w", err)
 	}
 	if !s.IsDir() {
 		return nil, fmt.Errorf("%s is no folder; name the folder that the files are in", dir)
+	}
+	return ExpectFiles(dir, log)
+}
+
+// ExpectFiles is OpenFiles for a folder that need not be there yet: until it is, there is nothing new.
+func ExpectFiles(dir string, log *slog.Logger) (*Files, error) {
+	if log == nil {
+		log = slog.Default()
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
 	}
 	return &Files{
 		dir: dir, log: log, now: time.Now, poll: 10 * time.Second, calm: 50 * time.Millisecond,

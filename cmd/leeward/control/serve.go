@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -24,6 +25,7 @@ import (
 	"leeward/server/admin"
 	"leeward/server/transfer"
 	"leeward/zones"
+	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 	"leeward/zones/store"
 )
@@ -183,6 +185,14 @@ func (r *run) source() error {
 	var err error
 	if r.Etcd == nil {
 		r.files, err = store.OpenFiles(r.Files, r.Log)
+		if !errors.Is(err, fs.ErrNotExist) || r.State == "" {
+			return err
+		}
+		if _, _, unusable := snapshot.Load(r.State); unusable != nil {
+			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
+		}
+		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
+		r.files, err = store.ExpectFiles(r.Files, r.Log)
 		return err
 	}
 	o := *r.Etcd
@@ -431,6 +441,8 @@ func (r *run) resume() {
 	r.loop.Batch(*batch)
 	if r.etcd != nil {
 		r.etcd.Resume(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	} else {
+		r.files.Resume(store.Point{Revision: meta.Revision})
 	}
 }
 

@@ -5,11 +5,15 @@ package control_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -477,4 +481,48 @@ addresses: [192.0.2.3]
 			return ""
 		})
 	}
+}
+
+// A folder that is gone when a server starts is no reason to serve nothing, where there is a copy.
+func TestFolderGoneAtTheStart(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "zones")
+	save := func(text string) {
+		t.Helper()
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "all.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.ReplaceAll(resources, "monitor: web", "")
+	save(text)
+	s := control.Settings{ID: "a", Listen: []string{"127.0.0.1:0"}, Files: folder, State: t.TempDir()}
+	a := serve(t, s)
+	a.awaitAnswer("www.example.test", "192.0.2.1")
+	a.end()
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+
+	fresh := s
+	fresh.State = t.TempDir()
+	err := control.Serve(t.Context(), fresh)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), folder) {
+		t.Errorf("without a copy: %v", err)
+	}
+
+	again := serve(t, s)
+	again.awaitAnswer("www.example.test", "192.0.2.1")
+	again.await("it says so", func() string {
+		if got := again.status().Servers[0].Source; got.State != "cut off" || !strings.Contains(got.Error, folder) {
+			return fmt.Sprintf("%+v", got)
+		}
+		return ""
+	})
+	if !strings.Contains(again.log.String(), "the folder of resources is not there") {
+		t.Errorf("the log does not say so:\n%s", again.log)
+	}
+	save(strings.Replace(text, "192.0.2.1", "192.0.2.7", 1))
+	again.awaitAnswer("www.example.test", "192.0.2.7")
 }
