@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 type adminFlags struct {
 	url              string
 	token, tokenFile string
+	tls              adminTLSFlags
 
 	timeout time.Duration
 }
@@ -31,15 +31,13 @@ func (f *adminFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "admin", "http://127.0.0.1:8053", "`URL` of a server's admin interface")
 	flags.StringVar(&f.token, "admin-token", "", "its token; better in LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
+	f.tls.add(flags)
 	flags.DurationVar(&f.timeout, "admin-timeout", 10*time.Second, "how long it may take to answer")
 }
 
 // get asks for a page and reads its JSON into v.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v any) error {
-	base := f.url
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
+	base := f.tls.base(f.url)
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" {
 		return misused("--admin %q: it is a URL such as http://127.0.0.1:8053", f.url)
@@ -53,6 +51,10 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 	if err != nil {
 		return err
 	}
+	secure, err := f.tls.config()
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithTimeout(ctx, f.timeout)
 	defer stop()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -63,7 +65,7 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	client := http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, DisableKeepAlives: true},
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true},
 		// A token is for the server that was named, not for where that sends us.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -72,6 +74,9 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 		var u *url.Error
 		if errors.As(err, &u) {
 			err = u.Err
+		}
+		if known := f.tls.explain(err); known.Error() != err.Error() {
+			return fmt.Errorf("%s: %w", base, known)
 		}
 		return fmt.Errorf("no server's admin interface at %s: %w; name one with --admin URL, or read from etcd with --etcd URL", base, err)
 	}
@@ -88,6 +93,8 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 			return usageError{errors.New(failure.Error)}
 		}
 		return fmt.Errorf("%s: %s", base, failure.Error)
+	case strings.Contains(string(body), plainToTLS):
+		return speaksTLS(base)
 	default:
 		return fmt.Errorf("%s: %s; is it a Leeward server's admin interface?", u, answer.Status)
 	}

@@ -18,6 +18,7 @@ import (
 // other program to ask with. It needs no token, as /readyz asks for none.
 func newHealthcheck(inv *invocation) *cobra.Command {
 	var address string
+	var secure adminTLSFlags
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "healthcheck", Short: "Exit 0 if the server is ready, 1 if not", GroupID: groupServe, Args: cobra.NoArgs,
@@ -25,7 +26,11 @@ func newHealthcheck(inv *invocation) *cobra.Command {
 serve does, so both may read it from LEEWARD_ADMIN.`,
 		Example: "  leeward healthcheck\n  leeward healthcheck --admin 127.0.0.1:8054 --timeout 1s",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := readyPage(address)
+			page, err := readyPage(secure.base(address))
+			if err != nil {
+				return err
+			}
+			config, err := secure.config()
 			if err != nil {
 				return err
 			}
@@ -35,15 +40,18 @@ serve does, so both may read it from LEEWARD_ADMIN.`,
 			if err != nil {
 				return err
 			}
-			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is the server beside
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}} // no proxy: it is the server beside
 			answer, err := client.Do(r)
 			if err != nil {
-				return err
+				return secure.explain(err)
 			}
 			defer answer.Body.Close()
 			body, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
 			if err != nil {
 				return err
+			}
+			if strings.Contains(string(body), plainToTLS) {
+				return speaksTLS(page)
 			}
 			if answer.StatusCode != http.StatusOK {
 				return fmt.Errorf("%s: %s: %s", page, answer.Status, strings.TrimSpace(string(body)))
@@ -53,6 +61,7 @@ serve does, so both may read it from LEEWARD_ADMIN.`,
 		},
 	}
 	cmd.Flags().StringVar(&address, "admin", "127.0.0.1:8053", "`ADDRESS` or URL of the server's admin interface")
+	secure.add(cmd.Flags())
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long it may take to answer")
 	return cmd
 }

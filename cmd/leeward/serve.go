@@ -22,6 +22,7 @@ type vantageFlags struct {
 	id, region       string
 	admin            string
 	token, tokenFile string
+	tls              control.AdminTLS
 	resolvers        []string
 }
 
@@ -29,14 +30,17 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 	flags.StringVar(&f.id, "id", "", "`NAME` of this vantage, of its own among all (default: the host's name)")
 	flags.StringVar(&f.region, "region", "", "`REGION` in which it stands")
 	flags.StringVar(&f.admin, "admin", admin, "`ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one, empty is none")
-	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback; better in LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback and has no --admin-client-ca; better in LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil, "`ADDRESS` of a recursive resolver that looks up endpoints' hostnames, aside from queries; repeatable (default: the system's)")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
+	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "", "certificate `FILE` of the admin interface, which then speaks TLS; read again at SIGHUP, as its key and --admin-client-ca are")
+	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "its key `FILE`")
+	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "", "`FILE` of certificate authorities: the admin interface asks for a client certificate that one of them has signed")
 }
 
 // settings checks the flags.
 func (f *vantageFlags) settings() (s control.Settings, err error) {
-	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin}
+	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls}
 	if s.ID == "" {
 		if s.ID, err = os.Hostname(); err != nil {
 			return s, fmt.Errorf("the host's name is not known (%w); name this vantage with --id", err)
@@ -48,7 +52,7 @@ func (f *vantageFlags) settings() (s control.Settings, err error) {
 	if s.Token, err = readToken(f.token, f.tokenFile); err != nil {
 		return s, err
 	}
-	if err := control.CheckAdmin(s.Admin, s.Token); err != nil {
+	if err := control.CheckAdmin(s.Admin, s.Token, s.AdminTLS); err != nil {
 		return s, usageError{err}
 	}
 	for _, text := range f.resolvers {

@@ -25,18 +25,21 @@ type Options struct {
 	Metrics prometheus.Gatherer                                    // nil: 404
 	Token   string                                                 // asked for as "Authorization: Bearer …"; empty: no token
 	Log     *slog.Logger                                           // never nil
+
+	TLS        bool // it is asked over TLS, under a name that its certificate has
+	ClientCert bool // a client certificate that was verified is asked for
 }
 
 // page is one address below the root.
 type page struct {
 	path, about string
-	open        bool // without the token: it tells nothing, and those who ask (containers, balancers) carry none
+	open        bool // without token and certificate: it tells nothing, and those who ask (containers, balancers) carry none
 	serve       http.HandlerFunc
 }
 
 // NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
 //
-// Without a token, a request must name the server by an address or as localhost: so a web page in the operator's browser
+// Without a token or TLS, a request must name the server by an address or as localhost: so a web page in the operator's browser
 // cannot reach it through a name of its own that resolves to loopback.
 func NewHandler(o Options) http.Handler {
 	h := &handler{Options: o}
@@ -87,7 +90,10 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 			fail(w, http.StatusMethodNotAllowed, errors.New("this interface only reads; change resources in etcd (leeward apply) or in the folder"))
 		case open:
 			next(w, r)
-		case h.Token == "" && !local(r.Host):
+		case h.ClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0):
+			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the server's --admin-client-ca has signed "+
+				"(leeward status: --admin-cert FILE --admin-key FILE)"))
+		case h.Token == "" && !h.TLS && !local(r.Host):
 			fail(w, http.StatusForbidden, fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
 		case h.Token != "" && !h.bearer(r):
 			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)

@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,30 +18,39 @@ import (
 type pages struct {
 	listener net.Listener
 	http     *http.Server
+	tls      *adminTLS // nil: plain HTTP
 }
 
-// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token.
-func CheckAdmin(address, token string) error {
-	if address == "" {
-		return nil
+// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token and without clients'
+// certificates.
+func CheckAdmin(address, token string, t AdminTLS) error {
+	if err := t.Check(); err != nil || address == "" {
+		return err
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("admin address %q: %w; write it as 127.0.0.1:8053", address, err)
 	}
-	if token != "" || host == "localhost" {
+	if token != "" || t.ClientCA != "" || host == "localhost" {
 		return nil
 	}
 	if a, err := netip.ParseAddr(host); err == nil && a.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file (or --admin-token) too", address)
+	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file (or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
 }
 
 // openPages binds the admin interface.
 func (r *run) openPages() (*pages, error) {
-	if err := CheckAdmin(r.Admin, r.Token); err != nil {
+	if err := CheckAdmin(r.Admin, r.Token, r.AdminTLS); err != nil {
 		return nil, err
+	}
+	var secure *adminTLS
+	if r.AdminTLS.Cert != "" {
+		var err error
+		if secure, err = openAdminTLS(r.AdminTLS); err != nil {
+			return nil, err
+		}
 	}
 	l, err := net.Listen("tcp", r.Admin)
 	if err != nil {
@@ -54,11 +65,16 @@ func (r *run) openPages() (*pages, error) {
 			}
 			return e, err
 		},
+		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure.config())
 	}
 	return &pages{l, &http.Server{
 		Handler: admin.NewHandler(o), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-	}}, nil
+		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug), // who fails to shake hands is told, and anybody can
+	}, secure}, nil
 }
 
 func (p *pages) address() string { return p.listener.Addr().String() }

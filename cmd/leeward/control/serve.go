@@ -36,6 +36,7 @@ type Settings struct {
 	Listen     []string // of DNS; none: a vantage without DNS
 	Admin      string   // address of the admin interface; "": none
 	Token      string   // that the admin interface asks for; "": none
+	AdminTLS   AdminTLS // of the admin interface; its files are read again at each Reload
 	GeoDB      []string
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
 	State      string           // folder of the last good snapshot; "": it is not kept
@@ -481,6 +482,11 @@ func (r *run) reload(ctx context.Context) {
 			r.geo.Reload()
 			r.readCookieSecrets()
 			r.readKeys()
+			if r.pages != nil && r.pages.tls != nil {
+				if err := r.pages.tls.reload(); err != nil {
+					r.Log.Error("going on with the certificates from before", "err", err)
+				}
+			}
 			if r.files != nil {
 				r.files.Reload()
 			}
@@ -520,6 +526,9 @@ func (r *run) describe(ctx context.Context) {
 func (r *run) self(i Inside) admin.Server {
 	s := i.Server(time.Now())
 	s.ID, s.Region, s.Version, s.Admin, s.Started = r.ID, r.Region, r.Version, r.running.Admin, r.started
+	if s.Admin != "" && r.AdminTLS.Cert != "" {
+		s.Admin = "https://" + s.Admin
+	}
 	s.Listen = make([]string, 0, len(r.running.DNS))
 	for _, a := range r.running.DNS {
 		s.Listen = append(s.Listen, a.String())

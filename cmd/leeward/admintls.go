@@ -1,0 +1,88 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// adminTLSFlags are how a client of an admin interface speaks TLS.
+type adminTLSFlags struct{ ca, cert, key, serverName string }
+
+func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.ca, "admin-ca", "", "`FILE` of certificate authorities that sign the admin interface's certificate (system's if empty)")
+	flags.StringVar(&f.cert, "admin-cert", "", "client certificate `FILE`, where the server has --admin-client-ca")
+	flags.StringVar(&f.key, "admin-key", "", "client key `FILE`")
+	flags.StringVar(&f.serverName, "admin-server-name", "", "`NAME` that the admin interface's certificate must have, if not the one in the URL")
+}
+
+func (f *adminTLSFlags) given() bool { return *f != adminTLSFlags{} }
+
+// base is the URL that --admin stands for. An address without a scheme, as serve's --admin has it, is https where any of the files is given.
+func (f *adminTLSFlags) base(address string) string {
+	switch {
+	case strings.Contains(address, "://"):
+		return address
+	case f.given():
+		return "https://" + address
+	}
+	return "http://" + address
+}
+
+// config reads the files.
+func (f *adminTLSFlags) config() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.serverName}
+	if f.ca != "" {
+		text, err := os.ReadFile(f.ca)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-ca: %w", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("--admin-ca: %s has no PEM certificate in it", f.ca)
+		}
+	}
+	if (f.cert == "") != (f.key == "") {
+		return nil, misused("a client certificate and its key go together; give both --admin-cert and --admin-key, or neither")
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return nil, fmt.Errorf("--admin-cert and --admin-key (%s, %s): %w", f.cert, f.key, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+		// Whatever authorities the server names: it is the one to say what is wrong with it.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	return c, nil
+}
+
+// explain adds to what went wrong on the way to an admin interface what can be done about it, where it has to do with TLS.
+func (f *adminTLSFlags) explain(err error) error {
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var header tls.RecordHeaderError
+	text := err.Error()
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("%w; name the authority that signed its certificate with --admin-ca FILE", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("%w; ask by a name that its certificate has, or give one with --admin-server-name", err)
+	case errors.As(err, &header), strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return fmt.Errorf("%w; it speaks plain HTTP: write http:// and leave out --admin-ca and the like", err)
+	case strings.Contains(text, "remote error: tls:"):
+		return fmt.Errorf("%w; the server does not take this client certificate: one authority of its --admin-client-ca must have signed it", err)
+	}
+	return err
+}
+
+// plainToTLS is what Go's HTTP server answers to who speaks HTTP where it speaks TLS.
+const plainToTLS = "Client sent an HTTP request to an HTTPS server"
+
+func speaksTLS(base string) error {
+	return fmt.Errorf("%s: it speaks TLS: write https:// and name the authority that signed its certificate with --admin-ca FILE", base)
+}

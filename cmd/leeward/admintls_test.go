@@ -1,0 +1,185 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// authority signs certificates that end up as NAME.pem and NAME.key in a folder.
+type authority struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, dir, name string) *authority {
+	a := &authority{t: t, dir: dir}
+	a.cert, a.key = a.issue(name, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign })
+	return a
+}
+
+// issue makes a certificate; the first is the authority's own.
+func (a *authority) issue(name string, adapt func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	number, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: number, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+	}
+	adapt(c)
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = c, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for end, block := range map[string]*pem.Block{".pem": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(filepath.Join(a.dir, name+end), pem.EncodeToMemory(block), 0o600); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return made, key
+}
+
+func (a *authority) server(name string, hosts ...string) *x509.Certificate {
+	cert, _ := a.issue(name, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		for _, h := range hosts {
+			if ip := net.ParseIP(h); ip != nil {
+				c.IPAddresses = append(c.IPAddresses, ip)
+			} else {
+				c.DNSNames = append(c.DNSNames, h)
+			}
+		}
+	})
+	return cert
+}
+
+func (a *authority) client(name string) {
+	a.issue(name, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+}
+
+// The admin interface over TLS with clients' certificates: who gets what, what is said to those who get nothing, and certificates
+// that are renewed in place.
+func TestAdminOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	ours, others := newAuthority(t, dir, "ca"), newAuthority(t, dir, "otherca")
+	ours.server("ns1", "127.0.0.1", "ns1.example.test")
+	ours.client("operator")
+	others.client("stranger")
+	write(t, at("zones.yaml"), folder)
+	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--admin-tls-cert", at("ns1.pem"), "--admin-tls-key", at("ns1.key"), "--admin-client-ca", at("ca.pem"))
+	address := strings.TrimPrefix(s.admin, "http://")
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	ca, cert, key := "--admin-ca="+at("ca.pem"), "--admin-cert="+at("operator.pem"), "--admin-key="+at("operator.key")
+	for _, c := range []struct {
+		what string
+		args []string
+		code int
+		says string
+	}{
+		{"all that is needed", []string{"status", "--admin", "https://" + address, ca, cert, key}, 0, "www-eu"},
+		{"an address, as serve has it", []string{"status", "--admin", address, ca, cert, key}, 0, "www-eu"},
+		{"explain", []string{"explain", "www.example.test", "--client", "192.0.2.1", "--admin", address, ca, cert, key}, 0, "www.example.test"},
+		{"another name for it", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key}, 1, "--admin-server-name"},
+		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "www-eu"},
+		{"no client certificate", []string{"status", "--admin", address, ca}, 1, "--admin-client-ca"},
+		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
+		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
+		{"plain HTTP", []string{"status", "--admin", "http://" + address}, 1, "write https://"},
+		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "go together"},
+		{"no file", []string{"status", "--admin", address, "--admin-ca", at("none")}, 1, "no such file"},
+		{"ready without a certificate", []string{"healthcheck", "--admin", address, ca}, 0, "ok"},
+		{"ready in plain HTTP", []string{"healthcheck", "--admin", "http://" + address}, 1, "write https://"},
+		{"ready without the authority", []string{"healthcheck", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
+	} {
+		code, out, errs := command(t, c.args...)
+		if code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%s: exit status %d, want %d with %q:\n%s%s", c.what, code, c.code, c.says, out, errs)
+		}
+	}
+
+	number := func() *big.Int {
+		c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool(ours.cert)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber
+	}
+	renewed := ours.server("ns1", "127.0.0.1", "ns1.example.test")
+	hangup := func() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hangup()
+	s.await("the renewed certificate", func() bool { return number().Cmp(renewed.SerialNumber) == 0 })
+	write(t, at("ns1.pem"), "not a certificate")
+	hangup()
+	s.await("the log says that it is none", func() bool { return strings.Contains(s.logged(), "going on with the certificates from before") })
+	if number().Cmp(renewed.SerialNumber) != 0 {
+		t.Error("another certificate is in use")
+	}
+
+	for _, c := range []struct {
+		says string
+		args []string
+	}{
+		{"give both --admin-tls-cert and --admin-tls-key", []string{"--admin-tls-cert", at("ca.pem")}},
+		{"takes TLS", []string{"--admin-client-ca", at("ca.pem")}},
+		{"is not loopback", []string{"--admin", "0.0.0.0:0", "--admin-tls-cert", at("ca.pem"), "--admin-tls-key", at("ca.key")}},
+	} {
+		code, _, errs := command(t, append([]string{"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, c.args...)...)
+		if code != 2 || !strings.Contains(errs, c.says) {
+			t.Errorf("%v: exit status %d, %s", c.args, code, errs)
+		}
+	}
+	code, _, errs := command(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-tls-cert", at("none.pem"), "--admin-tls-key", at("ca.key"))
+	if code != 1 || !strings.Contains(errs, "none.pem") {
+		t.Errorf("a file that is not there: exit status %d, %s", code, errs)
+	}
+}
+
+func pool(c *x509.Certificate) *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(c)
+	return p
+}
