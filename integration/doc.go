@@ -9,5 +9,8 @@
 // the parent zones, the constant load of queries) lives in the test process itself, on sockets opened in the namespace it
 // belongs to, so that all times of a timeline are read from one clock.
 //
+// The tree (tree_test.go) is a true delegation in such a yard, from a root down to three servers: what judges of zones and
+// clients of dynamic update are shown. Clients written in Go are modules below clients/, built when a test needs them.
+//
 // The tests need Linux, root and those parts. Where one is missing they skip and say which; with CI=true they fail instead.
 package integration

@@ -28,8 +28,9 @@ import (
 // of documentation (RFC 5737, RFC 3849).
 type tree struct {
 	yard    *yard
-	judge   *host
-	hints   string // file
+	judge   *host             // who asks
+	hints   string            // file
+	keys    map[string]string // TSIG keys' files, by name
 	servers []*server
 	etcd    *member
 }
@@ -41,7 +42,7 @@ var treeServers = []struct{ name, a, aaaa string }{
 	{"ns3.hoster.test", "203.0.113.53", "2001:db8:3::53"},
 }
 
-const treeRoot, treeTLD, treeChild = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+const treeRoot, treeTLD, treeChild, treeJudge = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.200"
 
 // treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third server.
 const treeResources = `
@@ -49,6 +50,10 @@ kind: Zone
 name: example.test
 nameservers: [ns1.example.test, ns2.example.test, ns3.hoster.test]
 hostmaster: hostmaster@example.test
+transfer: {allow: [key external-dns]}
+update:
+  - {key: acme, names: ["_acme-challenge.**"], types: [TXT]}
+  - {key: external-dns, names: ["**"], types: [A, AAAA, CNAME, TXT]}
 ---
 kind: Zone
 name: kid.example.test
@@ -190,17 +195,25 @@ www.child.example.test. 3600 A 192.0.2.78
 	documents := filepath.Join(dir, "leeward.yaml")
 	write(t, documents, resources)
 	must(t, etcd, binary, "apply", "--etcd", x.etcd.client, "-f", documents)
+	x.keys = map[string]string{}
+	for _, key := range []string{"acme", "external-dns"} {
+		x.keys[key] = filepath.Join(dir, key+".key")
+		write(t, x.keys[key], fmt.Sprintf("key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", key, updateSecret))
+	}
 	for i, s := range treeServers {
 		h := x.host(t, fmt.Sprintf("ns%d", i+1), s.a, s.aaaa)
 		args := []string{"--listen", s.a + ":53"}
 		if x.yard.ipv6 {
 			args = append(args, "--listen", "["+s.aaaa+"]:53")
 		}
+		for _, file := range x.keys {
+			args = append(args, "--tsig-key", file)
+		}
 		v := serverAt(h, s.name, s.a+":53", "127.0.0.1:8053", append(args, "--etcd", x.etcd.client, "--region", []string{"here", "there", "here"}[i])...)
 		v.start(t)
 		x.servers = append(x.servers, v)
 	}
-	x.judge = x.host(t, "judge", "192.0.2.200", "2001:db8:200::1")
+	x.judge = x.host(t, "judge", treeJudge, "2001:db8:200::1")
 	for _, v := range x.servers {
 		v.ready(t)
 	}
