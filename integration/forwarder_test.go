@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	bigendian "encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -44,6 +45,7 @@ type route struct {
 // weather is how a link carries packets.
 type weather struct {
 	cut   bool          // none arrive, and nobody is told
+	port  uint16        // of TCP, either end: none of its packets arrive; 0: none
 	loss  float64       // share of packets that do not arrive
 	delay time.Duration // of those that do
 }
@@ -136,6 +138,18 @@ func destination(packet []byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// usesPort says whether an IP packet is one of TCP from or to a port.
+func usesPort(packet []byte, port uint16) bool {
+	at, protocol := 40, packet[6] // IPv6, which has no extension headers here
+	if packet[0]>>4 == 4 {
+		at, protocol = int(packet[0]&15)*4, packet[9]
+	}
+	if protocol != unix.IPPROTO_TCP || len(packet) < at+4 {
+		return false
+	}
+	return bigendian.BigEndian.Uint16(packet[at:]) == port || bigendian.BigEndian.Uint16(packet[at+2:]) == port
+}
+
 func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr, packet []byte) {
 	f.mu.Lock()
 	to := f.owners[address]
@@ -149,7 +163,7 @@ func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr,
 		return
 	}
 	l := f.link(from.name, to.name)
-	if l.cut || l.loss > 0 && l.random.Float64() < l.loss {
+	if l.cut || l.port != 0 && usesPort(packet, l.port) || l.loss > 0 && l.random.Float64() < l.loss {
 		l.dropped++
 		f.mu.Unlock()
 		return

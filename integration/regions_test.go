@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type plan struct {
 	monitor        string   // more of the monitor, as lines of its document
 	seed           uint64   // of a forwarder between the hosts; 0: they are on a switch
 	etcd           []string // more flags of its members
+	smallDisk      bool     // the folders of the servers' copies are file systems of 256 KiB
 }
 
 // usual is the plan of most tests.
@@ -138,6 +140,11 @@ func newWorld(t testing.TB, p plan) *world {
 	must(t, w.regions[0].host, binary, "apply", "--etcd", strings.Join(w.urls, ","), "-f", resources)
 
 	for _, r := range w.regions {
+		if p.smallDisk {
+			must(t, nil, "mkdir", w.state(r))
+			must(t, nil, "mount", "-t", "tmpfs", "-o", "size=256k", "yard", w.state(r))
+			t.Cleanup(func() { exec.Command("umount", "-l", w.state(r)).Run() })
+		}
 		w.newServer(r).start(t)
 	}
 	for _, r := range w.regions {

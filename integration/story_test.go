@@ -110,6 +110,11 @@ func (s *story) head(number int, line string) (err error) {
 		}
 	case "monitor":
 		return s.monitor(strings.Fields(rest))
+	case "disk":
+		if rest != "small" {
+			return fmt.Errorf("a disk is only ever small")
+		}
+		s.plan.smallDisk = true
 	case "etcd":
 		s.plan.etcd = strings.Fields(rest)
 	case "at":
@@ -119,7 +124,7 @@ func (s *story) head(number int, line string) (err error) {
 		}
 		s.limits[n], err = strconv.ParseFloat(what, 64)
 	default:
-		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, at most, and the beginnings of blocks, after and then")
+		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, at most, and the beginnings of blocks, after and then")
 	}
 	return err
 }

@@ -24,6 +24,7 @@ const patience = 2 * time.Second
 // resolver, all the time and each on its own: one that is not answered holds up none.
 type tracks struct {
 	w      *world
+	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -44,7 +45,7 @@ type track struct {
 // startTracks asks until stop.
 func startTracks(t testing.TB, w *world) *tracks {
 	ctx, cancel := context.WithCancel(context.Background())
-	x := &tracks{w: w, cancel: cancel, all: map[trackKey]*track{}}
+	x := &tracks{w: w, ctx: ctx, cancel: cancel, all: map[trackKey]*track{}}
 	t.Cleanup(x.stop)
 	for _, s := range w.regions {
 		for i, c := range w.regions {
@@ -61,6 +62,11 @@ func startTracks(t testing.TB, w *world) *tracks {
 		x.wg.Go(func() { x.resolved(ctx, x.track("resolver", c.name), c, 250*time.Millisecond) })
 	}
 	return x
+}
+
+// more asks a server another stream of queries for its own region's clients.
+func (x *tracks) more(s *region, every time.Duration) {
+	x.wg.Go(func() { x.datagrams(x.ctx, x.track(s.name, s.name), s.server.dns, s, every) })
 }
 
 // stop ends the queries; those under way are waited for.

@@ -27,7 +27,7 @@ type word struct {
 	promise func(x *scenario, limit time.Duration, args []string) error // what a check promises to clients from its block on
 }
 
-var words = slices.Concat(processWords(), linkWords(), endpointWords(), etcdWords(), answerWords(), statusWords())
+var words = slices.Concat(processWords(), linkWords(), endpointWords(), etcdWords(), answerWords(), statusWords(), diskWords())
 
 // processWords are about the servers and members of etcd as processes.
 func processWords() []word {
@@ -98,7 +98,7 @@ func processWords() []word {
 				return nil
 			})(x, args)
 		}},
-		{pattern: "kill etcd R", means: "members of etcd die at once. R is also `leader`, `follower` (one of them), `followers`, or `same` (as in the step before)", do: etcd(func(x *scenario, r *region) error { r.etcd.process.kill(); return nil })},
+		{pattern: "kill etcd R", means: "members of etcd die at once. R is also `leader`, `follower` (one of them), `followers`, `watched-by-eu` (the one that this server follows), or `same` (as in the step before)", do: etcd(func(x *scenario, r *region) error { r.etcd.process.kill(); return nil })},
 		{pattern: "start etcd R", means: "and start again with what they had on disk", do: etcd(func(x *scenario, r *region) error { r.etcd.start(x.t); return nil })},
 		{pattern: "pause etcd R", means: "members stand still (SIGSTOP): connections to them stay and nothing comes", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGSTOP) })},
 		{pattern: "resume etcd R", means: "and go on (SIGCONT)", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGCONT) })},
@@ -146,12 +146,36 @@ func (x *scenario) members(text string) ([]*region, error) {
 		}
 	default:
 		var err error
-		if all, err = x.regionsOf(text); err != nil {
+		if name, ok := strings.CutPrefix(text, "watched-by-"); ok {
+			text, err = x.watched(name)
+		}
+		if err == nil {
+			all, err = x.regionsOf(text)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
+	x.mu.Lock()
 	x.kept["members"] = all
+	x.mu.Unlock()
 	return all, nil
+}
+
+// watched returns the region whose member of etcd a server follows, by its log.
+func (x *scenario) watched(name string) (string, error) {
+	of, err := x.regionsOf(name)
+	if err != nil {
+		return "", err
+	}
+	log := of[0].server.process.out.String()
+	i := strings.LastIndex(log, `"etcd: following" member=`)
+	for j, url := range x.w.urls {
+		if i >= 0 && strings.HasPrefix(log[i+len(`"etcd: following" member=`):], url+" ") {
+			return x.w.regions[j].name, nil
+		}
+	}
+	return "", fmt.Errorf("server %s follows no member that its log names", name)
 }
 
 // linkWords are about what lies between the regions.
@@ -228,6 +252,12 @@ func linkWords() []word {
 		{pattern: "cut R and R", means: "nothing passes between these regions, either way; clients outside reach both", do: parse(cut(true), true)},
 		{pattern: "cut R to R", means: "nothing passes from the first to the second; the other way it does", do: parse(cut(true), false)},
 		{pattern: "join R and R", means: "undoes cuts between them", do: parse(cut(false), true)},
+		{pattern: "cut R from etcd", means: "the region reaches no member of etcd elsewhere; everything else passes", do: func(x *scenario, a []string) error {
+			return change(x, a[0], "all", true, func(w *weather) { w.port = 2379 })
+		}},
+		{pattern: "join R to etcd", means: "undoes that", do: func(x *scenario, a []string) error {
+			return change(x, a[0], "all", true, func(w *weather) { w.port = 0 })
+		}},
 		{pattern: "between R and R lose N% delay D", means: "of the packets between them, either way, this share is lost and the others come that much later", do: parse(bad, true)},
 	}
 }
@@ -459,6 +489,17 @@ func answerWords() []word {
 				return err
 			},
 		},
+		{pattern: "clients ask R N times a second", means: "besides what they ask anyway", quiet: true, do: func(x *scenario, a []string) error {
+			servers, err := x.regionsOf(a[0])
+			if err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(a[1])
+			for _, s := range servers {
+				x.tracks.more(s, time.Second/time.Duration(n))
+			}
+			return err
+		}},
 		{pattern: "R may be silent", means: "queries to these servers need not be answered until `R answers`", quiet: true, do: func(x *scenario, a []string) error {
 			servers, err := x.regionsOf(a[0])
 			for _, s := range servers {

@@ -217,17 +217,18 @@ func (s *Server) Publish(state State) {
 	s.state.Store(&state)
 }
 
-// Start binds all listen addresses and begins to answer. Where one cannot be bound none is, and the error says which.
-// A Server starts once.
-func (s *Server) Start() error {
+// Bind binds all listen addresses. Where one cannot be bound none is, and the error says which. What comes in waits in the
+// system's buffers until Start, which a server that is about to have its first State can so answer.
+func (s *Server) Bind() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.started.Load() {
-		return errors.New("the server was started before; make a new one")
-	}
-	// Each packet loop holds a thread: one more than loops of an address can keep busy must be left for everybody else.
-	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
-		runtime.GOMAXPROCS(s.options.Workers + 1)
+	return s.bindAll()
+}
+
+// bindAll is Bind with the mutex held.
+func (s *Server) bindAll() error {
+	if len(s.addresses) > 0 {
+		return nil
 	}
 	s.seats.free.Store(int32(runtime.GOMAXPROCS(0) - 1))
 	for _, a := range s.listen {
@@ -241,6 +242,23 @@ func (s *Server) Start() error {
 			s.loops, s.tcp, s.addresses = nil, nil, nil
 			return err
 		}
+	}
+	return nil
+}
+
+// Start binds, unless Bind has, and begins to answer. A Server starts once.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started.Load() {
+		return errors.New("the server was started before; make a new one")
+	}
+	if err := s.bindAll(); err != nil {
+		return err
+	}
+	// Each packet loop holds a thread: one more than loops of an address can keep busy must be left for everybody else.
+	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
+		runtime.GOMAXPROCS(s.options.Workers + 1)
 	}
 	s.started.Store(true)
 	for _, l := range s.loops {

@@ -47,6 +47,7 @@ type Server struct {
 	Published          time.Time `json:"published"`
 	SnapshotAgeSeconds float64   `json:"snapshotAgeSeconds"` // since it was last known to be the newest
 	Source             Source    `json:"source"`
+	CopyError          string    `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
 	Problems           int       `json:"problems"`
 	Held               int       `json:"held"`
 	Fresh              bool      `json:"fresh"` // it has been heard of within its own stale window

@@ -75,6 +75,9 @@ func (s *Status) servers() *Table {
 		if !v.Fresh {
 			name.Colour, age = Red, Cell{"not heard of", Red}
 		}
+		if v.CopyError != "" {
+			age = Cell{age.Text + ", not kept: " + v.CopyError, Red}
+		}
 		t.Add(name, Cell{Text: v.Region}, Cell{Text: strconv.FormatInt(v.Revision, 10)}, Cell{source, c}, age,
 			count(v.Problems), count(v.Held), Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
 	}

@@ -19,9 +19,14 @@ type keeper struct {
 	now    func() time.Time
 	jobs   chan job // at most one waits, the newest
 
-	mu    sync.Mutex
-	point store.Point // of the source, as delivered last
+	mu      sync.Mutex
+	point   store.Point // of the source, as delivered last
+	failing error       // why the last copy could not be written
 }
+
+// keepRetry is after how long a copy that could not be written is tried again: the disk may have room by then, and a
+// resource need not change for it.
+const keepRetry = 10 * time.Second
 
 type job struct {
 	meta      snapshot.Saved
@@ -55,14 +60,53 @@ func (k *keeper) close() { close(k.jobs) }
 
 // run writes until close.
 func (k *keeper) run() {
-	for j := range k.jobs {
-		began := k.now()
-		if err := snapshot.Save(k.folder, j.meta, j.resources); err != nil {
-			k.log.Error("the last good snapshot is not kept on disk", "err", err)
-			continue
+	var unwritten job
+	again := time.NewTimer(keepRetry)
+	again.Stop()
+	for {
+		var j job
+		var open bool
+		select {
+		case j, open = <-k.jobs:
+			if !open {
+				return
+			}
+		case <-again.C:
+			j = unwritten
 		}
-		k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began))
+		if k.write(j) {
+			unwritten = job{}
+			again.Stop()
+		} else {
+			unwritten = j
+			again.Reset(keepRetry)
+		}
 	}
+}
+
+// write puts one copy on disk and reports whether it is there.
+func (k *keeper) write(j job) bool {
+	began := k.now()
+	err := snapshot.Save(k.folder, j.meta, j.resources)
+	k.mu.Lock()
+	before := k.failing
+	k.failing = err
+	k.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		k.log.Error("the last good snapshot is not kept on disk", "err", err)
+	case err == nil && before != nil:
+		k.log.Info("the last good snapshot is kept on disk again", "revision", j.meta.Revision)
+	}
+	k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began), "err", err)
+	return err == nil
+}
+
+// trouble returns why the last copy could not be written; nil: it is there.
+func (k *keeper) trouble() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failing
 }
 
 // load reads what an earlier run has kept; nil where there is nothing.

@@ -68,7 +68,7 @@ func Serve(ctx context.Context, s Settings) error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1)}
+	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{})}
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := r.assemble(); err != nil {
 		return err
@@ -103,6 +103,8 @@ type run struct {
 	running Running
 
 	programs chan *steer.Program // at most one waits, the newest
+	firstly  sync.Once
+	first    chan struct{} // closed when there is something to answer from
 }
 
 // assemble makes the parts; nothing listens and nothing runs yet.
@@ -164,6 +166,7 @@ func (r *run) assemble() error {
 		o.Publish = func(s server.State) {
 			r.dns.Publish(s)
 			r.desk.Publish(s)
+			r.firstly.Do(func() { close(r.first) })
 		}
 	}
 	if r.dns != nil && r.etcd != nil {
@@ -172,6 +175,16 @@ func (r *run) assemble() error {
 	}
 	if r.State != "" {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
+		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
+		}, func() float64 {
+			if r.keeper.trouble() != nil {
+				return 1
+			}
+			return 0
+		})); err != nil {
+			return err
+		}
 		o.Keep = r.keeper.keep
 	}
 	r.loop = NewLoop(o)
@@ -368,7 +381,10 @@ func (r *run) serve(ctx context.Context) error {
 	dns, stopDNS := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDNS()
 	if r.dns != nil {
-		go func() { dnsDone <- r.dns.Serve(dns) }()
+		go func() {
+			r.awaitFirst(dns)
+			dnsDone <- r.dns.Serve(dns)
+		}()
 	}
 	r.Log.Info("serving", "id", r.ID, "region", r.Region, "dns", r.running.DNS, "admin", r.running.Admin, "version", r.Version)
 	if r.Started != nil {
@@ -402,6 +418,21 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
+// firstWait is for how long queries that come before there is a snapshot are left in the sockets' buffers, which are bound by then.
+// The copy on disk takes milliseconds, as does an etcd that is there, and the queries are then answered; without either they get
+// their SERVFAIL, so that resolvers go elsewhere.
+const firstWait = time.Second
+
+func (r *run) awaitFirst(ctx context.Context) {
+	limit := time.NewTimer(firstWait)
+	defer limit.Stop()
+	select {
+	case <-r.first:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+}
+
 // listen binds DNS and the admin interface.
 func (r *run) listen() error {
 	if r.Admin != "" {
@@ -414,7 +445,7 @@ func (r *run) listen() error {
 	if r.dns == nil {
 		return nil
 	}
-	if err := r.dns.Start(); err != nil {
+	if err := r.dns.Bind(); err != nil {
 		if r.pages != nil {
 			r.pages.listener.Close()
 		}
@@ -532,6 +563,11 @@ func (r *run) self(i Inside) admin.Server {
 	s.Listen = make([]string, 0, len(r.running.DNS))
 	for _, a := range r.running.DNS {
 		s.Listen = append(s.Listen, a.String())
+	}
+	if r.keeper != nil {
+		if err := r.keeper.trouble(); err != nil {
+			s.CopyError = err.Error()
+		}
 	}
 	s.Source.Kind = "etcd"
 	if r.files != nil {
