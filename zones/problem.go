@@ -35,6 +35,7 @@ const (
 	CodeNoAnswer  Code = "no-answer" // the policy has no endpoint at all; apply and delete want --force for it
 	CodeDetection Code = "detection" // answers outlive the time that it takes to see a failure
 	CodeSyntax    Code = "syntax"    // the document or value cannot be read
+	CodeStray     Code = "stray"     // a key that no resource can have
 )
 
 // Problem is what is wrong with one field of one resource, and what to do about it.

@@ -263,8 +263,8 @@ func (e *Etcd) change(key, value []byte, revision int64, deleted bool) (zones.Ch
 	case deleted:
 		return zones.Change{Key: k, Revision: revision}, true
 	case kind == "":
-		return zones.Change{Key: k, Revision: revision, Err: fmt.Errorf(
-			"no kind of resource is kept in %s; delete it, or put it where its kind belongs (zones, records, regions, …)", key)}, true
+		return zones.Change{Key: k, Revision: revision, Err: zones.Problems{{Key: k, Code: zones.CodeStray, Message: fmt.Sprintf(
+			"no kind of resource is kept in %s; delete it, or put it where its kind belongs (zones, records, regions, …)", key)}}}, true
 	}
 	r, err := zones.Decode(k, value)
 	if err != nil {

@@ -46,7 +46,7 @@ func TestFollow(t *testing.T) {
 	if _, ok := r.value("pools/www-eu"); ok {
 		t.Error("a deleted pool is still there")
 	}
-	for key, want := range map[zones.Key]string{"pools/bad": "!", "ponds/x": "!no kind of resource is kept in /leeward/ponds/x"} {
+	for key, want := range map[zones.Key]string{"pools/bad": "!", "ponds/x": "!ponds/x: no kind of resource is kept in /leeward/ponds/x"} {
 		if v, _ := r.value(key); !strings.HasPrefix(v, want) {
 			t.Errorf("%s: %q, want %q…", key, v, want)
 		}

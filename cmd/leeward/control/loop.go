@@ -433,7 +433,10 @@ func (l *Loop) complain(found, before zones.Problems) {
 
 // inService tells which version of the resource is in service while the newest has that problem.
 func (l *Loop) inService(p *zones.Problem) string {
-	if p.Key.Kind() == "" { // a file that cannot be read
+	switch {
+	case p.Code == zones.CodeStray:
+		return admin.InServiceNone
+	case p.Key.Kind() == "": // a file that cannot be read
 		return admin.InServiceOlder
 	}
 	switch l.catalog.VersionOf(p.Key) {
