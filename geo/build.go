@@ -30,8 +30,7 @@ func build(w walk) (*ranges, error) {
 	}
 
 	r := &ranges{
-		v4:    make([]uint32, 0, n4),
-		v6:    make([]uint64, 0, n6),
+		edges: edges{v4: make([]uint32, 0, n4), v6: make([]uint64, 0, n6)},
 		value: make([]uint32, 0, n4+n6),
 	}
 	if deep > 0 {
@@ -64,7 +63,7 @@ func build(w walk) (*ranges, error) {
 const sparse = 4096
 
 // index makes what a search starts from.
-func (r *ranges) index() {
+func (r *edges) index() {
 	if len(r.v4) > sparse {
 		r.index4 = make([]uint32, 1<<16+1)
 		at := 0
@@ -75,11 +74,13 @@ func (r *ranges) index() {
 			r.index4[slot] = uint32(at)
 		}
 	}
-	if len(r.v6) > sparse {
-		r.every6 = make([]uint64, 0, (len(r.v6)+stride-1)/stride)
-		for at := 0; at < len(r.v6); at += stride {
-			r.every6 = append(r.every6, r.v6[at])
+	r.levels6 = nil
+	for below := r.v6; len(below) > fanout && len(r.v6) > sparse; below = r.levels6[len(r.levels6)-1] {
+		level := make([]uint64, 0, (len(below)+fanout-1)/fanout)
+		for at := 0; at < len(below); at += fanout {
+			level = append(level, below[at])
 		}
+		r.levels6 = append(r.levels6, level)
 	}
 }
 
@@ -133,5 +134,5 @@ func sweep(n, m int, order func(i, j int) int, emit func(i, j int)) {
 
 // uniform returns ranges that have one value everywhere.
 func uniform(value uint32) *ranges {
-	return &ranges{v4: []uint32{0}, v6: []uint64{0}, value: []uint32{value, value}}
+	return &ranges{edges{v4: []uint32{0}, v6: []uint64{0}}, []uint32{value, value}}
 }

@@ -7,21 +7,25 @@ import (
 )
 
 // ranges covers both families with disjoint ranges that have a value each: a leaf is a range's index, IPv4 first, IPv6
-// after. Only the first addresses are kept, since a range ends where the next one starts.
-//
-// A search in memory that is in no cache costs a miss at each step, 21 of them with a whole City database. IPv4 starts
-// from an index on the upper 16 bits (256 KiB), which is four times as fast (47 ns for 191 ns); a table of all /24 would
-// save the few steps left but costs 64 MiB. IPv6 is too unevenly filled for that: an index on 16 bits of 2000::/3 gained a
-// seventh, every 16th start in an array of its own nearly half (178 ns for 313 ns).
+// after.
 type ranges struct {
+	edges
+	value []uint32 // of each leaf
+}
+
+// edges are where ranges begin. Only their first addresses are kept, since a range ends where the next one starts.
+//
+// A search in memory that is in no cache costs a miss at each step, 21 of them with a whole City database. IPv4 starts from
+// an index on the upper 16 bits (256 KiB) and goes on by halves without a branch to guess wrong. IPv6 is too unevenly filled
+// for that: it goes down levels of which each has every 16th start of the one below, so that a step is two lines beside each
+// other and the upper steps are in a cache.
+type edges struct {
 	v4   []uint32 // first addresses, in host order; v4[0] is 0
 	v6   []uint64 // first addresses' upper 64 bits; v6[0] is 0; equal neighbours differ in their lower
 	deep []depth  // the lower 64 bits of those few first addresses that are within a /64, sorted by index
 
-	value []uint32 // of each leaf
-
-	index4 []uint32 // by the upper 16 bits: how many v4 are below; nil where there are too few for it to pay
-	every6 []uint64 // each stride-th of v6: few enough to stay in a cache, where a search in v6 itself misses at each step
+	index4  []uint32   // by the upper 16 bits: how many v4 are below; nil where there are too few for it to pay
+	levels6 [][]uint64 // above v6, the lowest first; the highest has no more than fanout
 }
 
 // depth is the lower half of an IPv6 range's first address.
@@ -31,7 +35,7 @@ type depth struct {
 }
 
 // leaf returns the leaf that the address is in.
-func (r *ranges) leaf(a netip.Addr) uint32 {
+func (r *edges) leaf(a netip.Addr) uint32 {
 	if a.Is4() {
 		b := a.As4()
 		return r.leaf4(binary.BigEndian.Uint32(b[:]))
@@ -41,58 +45,71 @@ func (r *ranges) leaf(a netip.Addr) uint32 {
 }
 
 // leaf4 returns the index of the last range that starts at or below the address.
-func (r *ranges) leaf4(a uint32) uint32 {
-	low, high := uint32(1), uint32(len(r.v4)) // the first range starts at 0: the answer is at least that
+func (r *edges) leaf4(a uint32) uint32 {
+	low, high := uint32(0), uint32(len(r.v4)) // the first range starts at 0
 	if r.index4 != nil {
-		low, high = max(1, r.index4[a>>16]), r.index4[a>>16+1]
+		slot := r.index4[a>>16:]
+		low, high = max(1, slot[0])-1, slot[1]
 	}
-	for low < high {
-		middle := (low + high) / 2
-		if r.v4[middle] <= a {
-			low = middle + 1
-		} else {
-			high = middle
+	return low + uint32(lastBelow(r.v4[low:high], a))
+}
+
+// lastBelow returns the index of the last start at or below a; the first one is, whatever a.
+func lastBelow[T uint32 | uint64](starts []T, a T) int {
+	at := 0
+	for n := len(starts); n > 1; {
+		half := n / 2
+		next := at + half
+		if starts[next] <= a { // a conditional move
+			at = next
 		}
+		n -= half
 	}
-	return low - 1
+	return at
 }
 
 // leaf6 returns the index within v6 of the last range that starts at or below the address.
-func (r *ranges) leaf6(upper, lower uint64) uint32 {
-	low, high := uint32(1), uint32(len(r.v6))
-	if r.every6 != nil {
-		from, to := uint32(0), uint32(len(r.every6))
-		for from < to {
-			middle := (from + to) / 2
-			if r.every6[middle] < upper {
-				from = middle + 1
-			} else {
-				to = middle
-			}
-		}
-		if from > 0 {
-			low = (from-1)*stride + 1
-		}
-		if int(from) < len(r.every6) && r.every6[from] > upper {
-			high = from * stride
-		}
+func (r *edges) leaf6(upper, lower uint64) uint32 {
+	at := 0
+	for i := len(r.levels6) - 1; i >= 0; i-- {
+		at = (at + below(r.levels6[i][at:], upper)) * fanout
 	}
-	for low < high {
-		middle := (low + high) / 2
-		if start := r.v6[middle]; start < upper || start == upper && r.low(middle) <= lower {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+	if len(r.levels6) > 0 {
+		at += below(r.v6[at:], upper)
+	} else {
+		at = lastBelow(r.v6, upper)
 	}
-	return low - 1
+	if r.v6[at] == upper && len(r.deep) > 0 { // of those with this upper half, the last whose lower half is not above
+		first := sort.Search(at, func(i int) bool { return r.v6[i] >= upper })
+		n := sort.Search(at+1-first, func(i int) bool { return r.low(uint32(first+i)) > lower })
+		at = max(0, first+n-1)
+	}
+	return uint32(at)
 }
 
-// stride is 16 starts, two lines of a cache.
-const stride = 16
+// below is lastBelow among the first fanout starts, of which it looks at each.
+func below(starts []uint64, a uint64) (at int) {
+	if len(starts) >= fanout {
+		for _, s := range (*[fanout]uint64)(starts)[1:] {
+			if s <= a {
+				at++
+			}
+		}
+		return at
+	}
+	for _, s := range starts[1:] {
+		if s <= a {
+			at++
+		}
+	}
+	return at
+}
+
+// fanout is how many starts one of the level above stands for: two lines of a cache.
+const fanout = 16
 
 // low returns the lower 64 bits of an IPv6 range's first address.
-func (r *ranges) low(index uint32) uint64 {
+func (r *edges) low(index uint32) uint64 {
 	at := sort.Search(len(r.deep), func(i int) bool { return r.deep[i].index >= index })
 	if at < len(r.deep) && r.deep[at].index == index {
 		return r.deep[at].low
@@ -101,10 +118,10 @@ func (r *ranges) low(index uint32) uint64 {
 }
 
 // leaves returns how many leaves there are.
-func (r *ranges) leaves() int { return len(r.v4) + len(r.v6) }
+func (r *edges) leaves() int { return len(r.v4) + len(r.v6) }
 
 // start returns a leaf's first address.
-func (r *ranges) start(leaf uint32) netip.Addr {
+func (r *edges) start(leaf uint32) netip.Addr {
 	if leaf < uint32(len(r.v4)) {
 		return addr4(r.v4[leaf])
 	}
@@ -113,7 +130,7 @@ func (r *ranges) start(leaf uint32) netip.Addr {
 }
 
 // last returns a leaf's last address.
-func (r *ranges) last(leaf uint32) netip.Addr {
+func (r *edges) last(leaf uint32) netip.Addr {
 	switch int(leaf) + 1 {
 	case len(r.v4):
 		return addr4(1<<32 - 1)

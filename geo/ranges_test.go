@@ -49,11 +49,11 @@ func TestIndexChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := table.places
-	if r.index4 == nil || r.every6 == nil || len(r.deep) == 0 {
+	if r.index4 == nil || r.levels6 == nil || len(r.deep) == 0 {
 		t.Fatalf("%d and %d ranges (%d within a /64) do not try the index", len(r.v4), len(r.v6), len(r.deep))
 	}
 	bare := r
-	bare.index4, bare.every6 = nil, nil
+	bare.index4, bare.levels6 = nil, nil
 	check4 := func(a uint32) {
 		if got, want := r.leaf4(a), bare.leaf4(a); got != want {
 			t.Fatalf("%s: leaf %d, without the index %d", addr4(a), got, want)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"leeward/geo"
 	"leeward/zones"
 	"leeward/zones/rr"
 )
@@ -20,30 +19,33 @@ func (p *Policy) Decide(v *View, req *Request, d *Decision) { p.decide(v, req, d
 func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	c := client{addr: req.Client.Unmap(), table: p.table}
 	d.Addresses, d.Target, d.Count, d.TTL, d.FailOpen, d.Unresolved, d.Pool = d.space[:0], "", 0, p.TTL, false, false, -1
-	constant := everything(c.addr)
-	if c.table != nil {
-		c.leaf = c.table.Locate(c.addr)
-		c.location = c.table.LocationOf(c.leaf)
+	if c.table != nil && t != nil {
+		c.locate()
 		t.located(&c)
 	}
 
 	r := &p.rules[0]
 	d.Rule = 0
 	if p.sel != nil {
-		if n := p.sel.choose(&c, &constant); int(n) < len(p.rules) {
+		if n := p.sel.choose(&c); int(n) < len(p.rules) {
 			r, d.Rule = &p.rules[n], int16(n)
 		} else {
 			r, d.Rule = &p.listed, -1
 		}
 	}
 	t.rule(int(d.Rule))
-	w := walk{view: v, policy: p, family: req.Family, steps: r.steps, random: req.Random, trace: t}
+	var order []uint8
 	if r.rank != nil {
-		w.order = r.rank.order(&c, &constant)
-		t.order(w.order)
+		order = r.rank.order(&c)
+		t.order(order)
 	}
+	if t == nil && p.front == nil && p.Pick != zones.PickSticky && req.Family < Name && p.quick(v, r, order, req, d) {
+		d.Scope = c.scope
+		return
+	}
+	w := walk{view: v, policy: p, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
 	if p.front != nil {
-		w.front = p.front.lookup(&c, &constant)
+		w.front = p.front.lookup(&c)
 		t.mapped(w.front)
 	}
 	if p.Pick == zones.PickSticky {
@@ -64,10 +66,44 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	} else {
 		d.Unresolved = w.unresolved()
 	}
-	d.Scope = uint8(geo.Span(c.addr, constant.first, constant.last))
+	d.Scope = c.scope
 	if p.Pick == zones.PickSticky && w.mattered(pool) {
 		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
 	}
+}
+
+// quick is the walk of the usual case: no map, pools one by one, and one of them is available. It reports whether that was so; it says
+// what the walk would have said.
+func (p *Policy) quick(v *View, r *rule, order []uint8, req *Request, d *Decision) bool {
+	next := r.lead
+	for i := range r.plain {
+		if order != nil {
+			next = r.plain[order[i]]
+		} else if i > 0 {
+			next = r.plain[i]
+		}
+		if uint(next) >= uint(len(v.pools)) || v.pools[next] == nil {
+			continue
+		}
+		q := &v.pools[next].quick[req.Family]
+		if len(q.entries) == 0 {
+			continue
+		}
+		d.Pool = next
+		random := req.Random
+		random = step(&random)
+		if p.Answers == 1 && p.Pick == zones.PickWeighted {
+			n := 4 << (2 * req.Family)
+			e := &q.entries[pick(q.entries, random)]
+			*(*[16]byte)(d.space[:]) = e.addr
+			d.Addresses, d.Count = d.space[:n], 1
+		} else {
+			d.Addresses, d.Count = p.pick(d.space[:0], q.table, random, 0)
+		}
+		d.TTL = q.until.bound(d.TTL, req.Now)
+		return true
+	}
+	return false
 }
 
 // pick names addresses of one pool.

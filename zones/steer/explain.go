@@ -265,8 +265,7 @@ func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bo
 				}
 				c := Candidate{Endpoint: e.id, Hostname: e.host(), Address: a, Weight: e.weight, State: state.String(), Override: e.word}
 				for n := range tb.weights {
-					raw := tb.addrs[n*tb.size : (n+1)*tb.size]
-					if slices.Equal(raw, a.AsSlice()) {
+					if slices.Equal(tb.addr(uint32(n)), a.AsSlice()) {
 						c.Share = float64(tb.weights[n]) / float64(sum)
 					}
 				}

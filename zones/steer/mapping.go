@@ -30,16 +30,14 @@ func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 		return int32(len(out.regions) - 1)
 	}
 	var table bart.Table[int32]
+	byASN := map[uint32]uint16{}
 	for key, names := range m.Prefixes {
 		if asn, ok := strings.CutPrefix(key, "AS"); ok {
 			n, err := strconv.ParseUint(asn, 10, 32)
 			if err != nil {
 				return nil, fmt.Errorf("map %s: %q is no AS number", m.Map, key)
 			}
-			if out.byASN == nil {
-				out.byASN = map[uint32]int32{}
-			}
-			out.byASN[uint32(n)] = list(names)
+			byASN[uint32(n)] = uint16(list(names) + 1)
 			continue
 		}
 		p, err := netip.ParsePrefix(key)
@@ -48,35 +46,31 @@ func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 		}
 		table.Insert(p.Masked(), list(names))
 	}
-	if table.Size() > 0 {
-		out.prefixes = newPrefixes(&table)
+	if len(out.regions) > 1<<16-2 {
+		return nil, fmt.Errorf("map %s: %d different lists of regions are too many; write at most %d", m.Map, len(out.regions), 1<<16-2)
 	}
-	if out.byASN != nil && c.table != nil && c.table.ASNLeaves() > 0 {
-		out.asns = c.runs(c.table.ASNLeaves(), func(leaf uint32) uint32 {
-			if v, ok := out.byASN[c.table.ASNOfLeaf(leaf)]; ok {
-				return uint32(v)
-			}
-			return ^uint32(0)
-		}, c.table.V4ASNLeaves())
+	if table.Size() > 0 {
+		out.prefixes = areasOf(&table)
+	}
+	if len(byASN) > 0 && c.table != nil && c.table.ASNLeaves() > 0 {
+		out.systems = c.bySystem(byASN, 0)
 	}
 	return out, nil
 }
 
-// lookup returns the regions whose pools come first for a client, and narrows the span to where they do. A prefix goes
+// lookup returns the regions whose pools come first for a client, and widens the scope to where they do. A prefix goes
 // before an AS.
-func (m *mapping) lookup(c *client, in *span) []int32 {
+func (m *mapping) lookup(c *client) []int32 {
 	if m.prefixes != nil {
-		v, first, last := m.prefixes.lookup(c.addr)
-		in.narrow(first, last)
-		if v >= 0 {
-			return m.regions[v]
+		v, scope := m.prefixes.At(c.addr)
+		c.scope = max(c.scope, scope)
+		if v > 0 {
+			return m.regions[v-1]
 		}
 	}
-	if m.byASN != nil && c.table != nil && c.table.ASNLeaves() > 0 {
-		asn, leaf := c.table.ASNOf(c.addr)
-		narrowASN(in, c.table, m.asns, leaf)
-		if v, ok := m.byASN[asn]; ok {
-			return m.regions[v]
+	if m.systems != nil {
+		if v := m.systems.at(c); v > 0 {
+			return m.regions[v-1]
 		}
 	}
 	return nil

@@ -39,8 +39,26 @@ type Policy struct {
 
 // rule gives an order of pools.
 type rule struct {
-	steps []group
+	lead  int32    // plain[0]; -1 where there is none
 	rank  *ranking // of a `nearest` rule: reorders the steps
+	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
+	steps []group
+}
+
+// smooth fills in lead and plain.
+func (r *rule) smooth() {
+	r.lead, r.plain = -1, nil
+	for _, g := range r.steps {
+		if len(g.members) != 1 || g.members[0].weight == 0 || g.members[0].pool < 0 {
+			return
+		}
+	}
+	for _, g := range r.steps {
+		r.plain = append(r.plain, g.members[0].pool)
+	}
+	if len(r.plain) > 0 {
+		r.lead = r.plain[0]
+	}
 }
 
 // group is one step of an order: pools with weights, of which those that are available share the clients.
@@ -57,10 +75,9 @@ type member struct {
 
 // mapping is a compiled Map: client prefix or ASN → regions whose pools come first.
 type mapping struct {
-	prefixes *prefixes
-	byASN    map[uint32]int32
-	asns     *runs
-	regions  [][]int32 // lists of region numbers
+	prefixes *geo.Areas // index of regions + 1; 0: no prefix holds
+	systems  *outcomes  // the same of AS numbers
+	regions  [][]int32  // lists of region numbers
 	names    map[int32]string
 }
 
@@ -69,16 +86,20 @@ type Compiler struct {
 	table     *geo.Table
 	selectors map[string]*selector
 	rankings  map[string]*ranking
+	areas     int // bytes left for areas
 	budget    int // bytes left for runs
 }
 
-// runBudget bounds the memory of all runs together. Beyond it an ECS scope is that of the geo table's own range: right,
-// but not always the shortest.
-const runBudget = 64 << 20
+// What all conditions and orders together may take, in bytes. Where areas are out, what takes their place is slower by some 100 ns; where
+// runs are out too, an ECS scope is that of the geo table's own range: right, but not always the shortest.
+const (
+	areaBudget = 64 << 20
+	runBudget  = 64 << 20
+)
 
 // NewCompiler returns a compiler for a geo table; nil means that no client's location is known.
 func NewCompiler(table *geo.Table) *Compiler {
-	return &Compiler{table: table, selectors: map[string]*selector{}, rankings: map[string]*ranking{}, budget: runBudget}
+	return &Compiler{table: table, selectors: map[string]*selector{}, rankings: map[string]*ranking{}, areas: areaBudget, budget: runBudget}
 }
 
 // Table returns the geo table that policies are compiled against.
@@ -86,14 +107,6 @@ func (c *Compiler) Table() *geo.Table { return c.table }
 
 // Shared returns how many tables the compiler keeps for sharing.
 func (c *Compiler) Shared() int { return len(c.selectors) + len(c.rankings) }
-
-func (c *Compiler) runs(n int, outcome func(uint32) uint32, cuts ...int) *runs {
-	if c.budget < n/8 {
-		return nil
-	}
-	c.budget -= n / 8
-	return newRuns(n, outcome, cuts...)
-}
 
 // World is what a policy refers to, as the caller has it.
 type World struct {
@@ -123,6 +136,10 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	for _, r := range out.rules {
 		out.listed.steps = append(out.listed.steps, r.steps...)
 	}
+	for i := range out.rules {
+		out.rules[i].smooth()
+	}
+	out.listed.smooth()
 	out.Alias = w.Aliases != nil && !p.Flatten && len(out.listed.steps) > 0
 	for _, pool := range p.PoolNames() {
 		if _, there := w.Pool(pool); there != nil && out.Alias {
@@ -133,7 +150,7 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	if conditions && !(p.Rules[0].When == nil) {
 		key := signature(conditionsOf(p.Rules))
 		if c.selectors[key] == nil {
-			c.selectors[key] = newSelector(p.Rules, c.table, c.runs)
+			c.selectors[key] = c.selector(p.Rules)
 		}
 		out.sel = c.selectors[key]
 	}
@@ -194,7 +211,7 @@ func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
 	if len(sites) > 0 {
 		key := signature(sites)
 		if c.rankings[key] == nil {
-			c.rankings[key] = newRanking(sites, c.table, c.runs)
+			c.rankings[key] = c.ranking(sites)
 		}
 		out.rank = c.rankings[key]
 	}

@@ -3,7 +3,6 @@ package steer
 import (
 	"cmp"
 	"encoding/json"
-	"net/netip"
 	"slices"
 
 	"github.com/gaissmai/bart"
@@ -12,45 +11,19 @@ import (
 	"leeward/zones"
 )
 
-// span is a range of addresses for which everything asked so far has one outcome.
-type span struct{ first, last netip.Addr }
-
-// everything returns the span of a whole family.
-func everything(a netip.Addr) span {
-	whole := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	if a.Is4() {
-		whole = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	return span{whole.Addr(), lastOf(whole)}
-}
-
-// narrow cuts the span down to what it shares with another.
-func (s *span) narrow(first, last netip.Addr) {
-	if s.first.Less(first) {
-		s.first = first
-	}
-	if last.Less(s.last) {
-		s.last = last
-	}
-}
-
 // selector finds the first rule that holds for a client. A rule holds if any of its lists names the client, so the first
 // rule to hold is the least of what location, ASN, prefixes and the rules without `when` say. Policies with the same
 // conditions share one selector.
 type selector struct {
-	table    *geo.Table
-	none     uint8   // what it says where no rule holds: the number of rules, or the first rule without `when`
-	byPlace  []uint8 // by location number; nil where no rule asks for a location
-	places   *runs   // over the table's leaves; nil: the leaf alone
-	byASN    map[uint32]uint8
-	hasASN   bool  // a rule asks for the ASN, and the table knows ASNs
-	asns     *runs // over the table's ASN leaves
-	prefixes *prefixes
+	none     uint8      // what it says where no rule holds: the number of rules, or the first rule without `when`
+	places   *outcomes  // nil where no rule asks for a location
+	systems  *outcomes  // nil where no rule asks for the ASN, or the table knows none
+	prefixes *geo.Areas // rules + 1, 0: none holds; nil where no rule has any
 }
 
 // newSelector compiles the conditions of rules, which number at most 255.
-func newSelector(rules []zones.Rule, table *geo.Table, newRuns runsMaker) *selector {
-	s := &selector{table: table, none: uint8(len(rules))}
+func (c *Compiler) selector(rules []zones.Rule) *selector {
+	s := &selector{none: uint8(len(rules))}
 	for i, r := range rules {
 		if r.When == nil {
 			s.none = uint8(i)
@@ -67,16 +40,14 @@ func newSelector(rules []zones.Rule, table *geo.Table, newRuns runsMaker) *selec
 		}
 	}
 	var list bart.Table[int32]
+	byASN := map[uint32]uint16{}
 	for i, r := range rules {
 		name("continent ", r.When.Continents, i)
 		name("country ", r.When.Countries, i)
 		name("subdivision ", r.When.Subdivisions, i)
 		for _, n := range r.When.ASNs {
-			if s.byASN == nil {
-				s.byASN = map[uint32]uint8{}
-			}
-			if _, ok := s.byASN[n]; !ok {
-				s.byASN[n] = uint8(i)
+			if _, ok := byASN[n]; !ok {
+				byASN[n] = min(uint16(i), uint16(s.none))
 			}
 		}
 	}
@@ -96,84 +67,52 @@ func newSelector(rules []zones.Rule, table *geo.Table, newRuns runsMaker) *selec
 			}
 			least.Insert(p, v)
 		}
-		s.prefixes = newPrefixes(&least)
+		s.prefixes = areasOf(&least)
 	}
-	if len(named) > 0 && table != nil {
-		s.byPlace = make([]uint8, len(table.Locations()))
-		first := func(best uint8, key string) uint8 {
+	if len(named) > 0 && c.table != nil {
+		byPlace := make([]uint16, len(c.table.Locations()))
+		first := func(best uint16, key string) uint16 {
 			if rule, ok := named[key]; ok {
-				return min(best, rule)
+				return min(best, uint16(rule))
 			}
 			return best
 		}
-		for i, l := range table.Locations() {
-			rule := first(s.none, "continent "+l.Continent)
+		for i, l := range c.table.Locations() {
+			rule := first(uint16(s.none), "continent "+l.Continent)
 			rule = first(rule, "country "+l.Country)
-			s.byPlace[i] = first(rule, "subdivision "+l.Subdivision)
+			byPlace[i] = first(rule, "subdivision "+l.Subdivision)
 		}
-		s.places = newRuns(table.Leaves(), func(leaf uint32) uint32 { return uint32(s.byPlace[table.LocationOf(leaf)]) }, table.V4Leaves())
+		s.places = c.byPlace(byPlace)
 	}
-	if s.byASN != nil && table != nil && table.ASNLeaves() > 0 {
-		s.hasASN = true
-		s.asns = newRuns(table.ASNLeaves(), func(leaf uint32) uint32 { return uint32(s.rule(table.ASNOfLeaf(leaf))) }, table.V4ASNLeaves())
+	if len(byASN) > 0 && c.table != nil && c.table.ASNLeaves() > 0 {
+		s.systems = c.bySystem(byASN, uint16(s.none))
 	}
 	return s
 }
 
-func (s *selector) rule(asn uint32) uint8 {
-	if r, ok := s.byASN[asn]; ok {
-		return min(r, s.none)
-	}
-	return s.none
-}
-
-// choose returns the first rule that holds, or s.none, and narrows the span to where that is so.
-func (s *selector) choose(c *client, in *span) uint8 {
+// choose returns the first rule that holds, or s.none, and widens the scope to where that is so.
+func (s *selector) choose(c *client) uint8 {
 	rule := s.none
-	if s.byPlace != nil {
-		rule = s.byPlace[c.location]
-		c.narrow(in, s.places)
+	if s.places != nil {
+		rule = uint8(s.places.at(c))
 	}
-	if s.hasASN {
-		asn, leaf := s.table.ASNOf(c.addr)
-		rule = min(rule, s.rule(asn))
-		narrowASN(in, s.table, s.asns, leaf)
+	if s.systems != nil {
+		rule = min(rule, uint8(s.systems.at(c)))
 	}
 	if s.prefixes != nil {
-		v, first, last := s.prefixes.lookup(c.addr)
-		if v >= 0 {
-			rule = min(rule, uint8(v))
+		v, scope := s.prefixes.At(c.addr)
+		if v > 0 {
+			rule = min(rule, uint8(v-1))
 		}
-		in.narrow(first, last)
+		c.scope = max(c.scope, scope)
 	}
 	return rule
 }
 
-// client is who asks, located.
-type client struct {
-	addr     netip.Addr
-	table    *geo.Table // nil: nothing in the policy asks where the client is
-	leaf     uint32
-	location uint32
-}
-
-// narrow cuts the span down to the run around the client's leaf.
-func (c *client) narrow(in *span, r *runs) {
-	first, next := r.around(c.leaf)
-	in.narrow(c.table.Start(first), c.table.Last(next-1))
-}
-
-// narrowASN is the same over the table's ASN leaves.
-func narrowASN(in *span, table *geo.Table, r *runs, leaf uint32) {
-	first, next := r.around(leaf)
-	in.narrow(table.StartASN(first), table.LastASN(next-1))
-}
-
 // ranking orders the pools of a `nearest` rule by distance from the client. Rules with the same places and biases share one.
 type ranking struct {
-	orderOf []uint16  // by location number
-	orders  [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
-	places  *runs
+	orders [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
+	places *outcomes // index of orders; nil: no location is known, or it makes no difference
 }
 
 // site is where a pool of a `nearest` rule is.
@@ -185,19 +124,19 @@ type site struct {
 
 // newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client of
 // unknown place gets them as listed.
-func newRanking(sites []site, table *geo.Table, newRuns runsMaker) *ranking {
+func (c *Compiler) ranking(sites []site) *ranking {
 	listed := make([]uint8, len(sites))
 	for i := range listed {
 		listed[i] = uint8(i)
 	}
 	r := &ranking{orders: [][]uint8{listed}}
-	if table == nil {
+	if c.table == nil {
 		return r
 	}
 	number := map[string]uint16{string(listed): 0}
-	r.orderOf = make([]uint16, len(table.Locations()))
+	orderOf := make([]uint16, len(c.table.Locations()))
 	distance := make([]float64, len(sites))
-	for i, l := range table.Locations() {
+	for i, l := range c.table.Locations() {
 		if !l.HasPoint {
 			continue
 		}
@@ -215,25 +154,21 @@ func newRanking(sites []site, table *geo.Table, newRuns runsMaker) *ranking {
 			number[string(order)] = n
 			r.orders = append(r.orders, order)
 		}
-		r.orderOf[i] = n
+		orderOf[i] = n
 	}
-	r.places = newRuns(table.Leaves(), func(leaf uint32) uint32 { return uint32(r.orderOf[table.LocationOf(leaf)]) }, table.V4Leaves())
+	if len(r.orders) > 1 {
+		r.places = c.byPlace(orderOf)
+	}
 	return r
 }
 
-// order returns the positions of the rule's pools, nearest first, and narrows the span to where that is the order.
-func (r *ranking) order(c *client, in *span) []uint8 {
-	if r.orderOf == nil {
+// order returns the positions of the rule's pools, nearest first, and widens the scope to where that is the order.
+func (r *ranking) order(c *client) []uint8 {
+	if r.places == nil {
 		return r.orders[0]
 	}
-	if len(r.orders) > 1 {
-		c.narrow(in, r.places)
-	}
-	return r.orders[r.orderOf[c.location]]
+	return r.orders[r.places.at(c)]
 }
-
-// runsMaker makes runs, or returns nil where they would take more memory than they are worth.
-type runsMaker func(n int, outcome func(uint32) uint32, cuts ...int) *runs
 
 // signature spells out what a compiled thing depends on: equal signatures share it.
 func signature(v any) string {

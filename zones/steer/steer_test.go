@@ -175,20 +175,36 @@ func TestPrefixesAgreeWithLongestMatch(t *testing.T) {
 			a := netip.AddrFrom4([4]byte{byte(rapid.IntRange(0, 3).Draw(t, "a")), byte(rapid.IntRange(0, 255).Draw(t, "b")), 0, 0})
 			table.Insert(netip.PrefixFrom(a, rapid.IntRange(0, 16).Draw(t, "bits")).Masked(), int32(rapid.IntRange(0, 3).Draw(t, "value")))
 		}
-		p := newPrefixes(&table)
+		p := areasOf(&table)
 		for range 50 {
 			a := netip.AddrFrom4([4]byte{byte(rapid.IntRange(0, 4).Draw(t, "x")), byte(rapid.IntRange(0, 255).Draw(t, "y")), 7, 7})
-			want, ok := table.Lookup(a)
-			if !ok {
-				want = -1
+			want := uint16(0)
+			if v, ok := table.Lookup(a); ok {
+				want = uint16(v + 1)
 			}
-			got, first, last := p.lookup(a)
-			if got != want || a.Less(first) || last.Less(a) {
-				t.Fatalf("lookup(%s) = %d in [%s, %s], want %d", a, got, first, last, want)
+			got, scope := p.At(a)
+			if got != want {
+				t.Fatalf("%s: %d, want %d", a, got, want)
 			}
-			for _, edge := range []netip.Addr{first, last} {
-				if v, _, _ := p.lookup(edge); v != got {
-					t.Fatalf("%s and the edge %s of its range differ: %d, %d", a, edge, got, v)
+			for range 5 {
+				b := neighbour(t, a, int(scope))
+				if v, s := p.At(b); v != got || s > scope {
+					t.Fatalf("%s within %s/%d: %d, want %d (scope /%d)", b, a, scope, v, got, s)
+				}
+			}
+			if scope > 0 { // one bit less would be too short
+				shorter, _ := a.Prefix(int(scope) - 1)
+				same := true
+				for x := range 5 {
+					for y := range 256 {
+						b := netip.AddrFrom4([4]byte{byte(x), byte(y), 7, 7})
+						v, _ := p.At(b)
+						same = same && (!shorter.Contains(b) || v == got)
+					}
+				}
+				last := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+				if v, _ := p.At(last); same && scope <= 16 && (!shorter.Contains(last) || v == got) && shorter.Bits() >= 5 {
+					t.Fatalf("%s: scope /%d, /%d would do", a, scope, shorter.Bits())
 				}
 			}
 		}
@@ -270,7 +286,14 @@ func TestScopeHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()
 		source := randomPolicy(t, w)
-		p, err := NewCompiler(table).Policy(source, w.refer())
+		c := NewCompiler(table)
+		if rapid.Bool().Draw(t, "no areas") {
+			c.areas = 0
+		}
+		if rapid.Bool().Draw(t, "no runs") {
+			c.budget = 0
+		}
+		p, err := c.Policy(source, w.refer())
 		if err != nil {
 			t.Fatal(err)
 		}

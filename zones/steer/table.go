@@ -10,15 +10,20 @@ import (
 // table holds candidates, one an address, laid out for picking by weight without a search: an alias table (Walker 1974,
 // Vose 1991). Endpoint weights are split evenly over an endpoint's addresses.
 type table struct {
-	addrs    []byte    // size bytes each
-	size     int       // 4 or 16
-	names    []rr.Name // of the family Name, in place of addrs
+	entries  []entry
+	size     int       // of an address, octets: 4 or 16
+	names    []rr.Name // of the family Name, in place of addresses
 	until    until     // of the addresses that came from names: the earliest
 	weights  []uint64
 	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
 	endpoint []int32  // index in the pool
-	limit    []uint32 // alias table: below limit[i] of 2³² the pick is i, else other[i]
-	other    []uint32
+}
+
+// entry is what a pick looks at of one candidate, all in one place.
+type entry struct {
+	limit uint32 // of the alias table: up to limit of 2³² the pick is this one, else the other
+	other uint32
+	addr  [16]byte // network byte order; of IPv4 the first four
 }
 
 // candidate is one address that may be named.
@@ -46,13 +51,13 @@ func newTable(cs []candidate) *table {
 		if w == 0 {
 			continue
 		}
+		var e entry
 		if c.name != "" {
 			t.names = append(t.names, c.name)
 		} else {
-			raw := c.addr.AsSlice()
-			t.size = len(raw)
-			t.addrs = append(t.addrs, raw...)
+			t.size = copy(e.addr[:], c.addr.AsSlice())
 		}
+		t.entries = append(t.entries, e)
 		t.until = t.until.and(c.until)
 		t.weights = append(t.weights, w)
 		t.seeds = append(t.seeds, c.seed)
@@ -62,12 +67,14 @@ func newTable(cs []candidate) *table {
 	return t
 }
 
-func (t *table) len() int { return len(t.weights) }
+func (t *table) len() int { return len(t.entries) }
 
-// alias fills limit and other in linear time.
+// addr returns candidate i's address.
+func (t *table) addr(i uint32) []byte { return t.entries[i].addr[:t.size] }
+
+// alias fills limits and others in linear time.
 func (t *table) alias() {
 	n := t.len()
-	t.limit, t.other = make([]uint32, n), make([]uint32, n)
 	var sum uint64
 	for _, w := range t.weights {
 		sum += w
@@ -88,29 +95,28 @@ func (t *table) alias() {
 	for len(small) > 0 && len(large) > 0 {
 		s, l := small[len(small)-1], large[len(large)-1]
 		small, large = small[:len(small)-1], large[:len(large)-1]
-		t.limit[s], t.other[s] = uint32(scaled[s]*(1<<32)), uint32(l)
+		t.entries[s].limit, t.entries[s].other = uint32(scaled[s]*(1<<32)), uint32(l)
 		scaled[l] -= 1 - scaled[s]
 		put(l)
 	}
 	for _, i := range append(small, large...) {
-		t.limit[i], t.other[i] = 1<<32-1, uint32(i)
+		t.entries[i].limit, t.entries[i].other = 1<<32-1, uint32(i)
 	}
 }
 
 // pick returns one candidate for 64 random bits.
-func (t *table) pick(random uint64) uint32 {
-	hi, lo := bits.Mul64(random, uint64(t.len()))
-	if i := uint32(hi); uint32(lo>>32) <= t.limit[i] {
-		return i
+func (t *table) pick(random uint64) uint32 { return pick(t.entries, random) }
+
+func pick(entries []entry, random uint64) uint32 {
+	hi, lo := bits.Mul64(random, uint64(len(entries)))
+	if e := &entries[hi]; uint32(lo>>32) > e.limit {
+		return e.other
 	}
-	return t.other[uint32(hi)]
+	return uint32(hi)
 }
 
 // appendAddr appends candidate i's address.
-func (t *table) appendAddr(b []byte, i uint32) []byte {
-	at := int(i) * t.size
-	return append(b, t.addrs[at:at+t.size]...)
-}
+func (t *table) appendAddr(b []byte, i uint32) []byte { return append(b, t.addr(i)...) }
 
 // draw appends n different candidates' addresses by weight, without replacement; n is at most t.len().
 func (t *table) draw(b []byte, n int, random uint64) []byte {

@@ -20,9 +20,17 @@ func (v *View) Named() bool { return v.named }
 
 // duty is one pool judged.
 type duty struct {
+	quick  [Name]quick // what most decisions take, by family, in one place
 	pool   *Pool
 	states []health.State // of every address: endpoint by endpoint, IPv4 before IPv6
 	family [families]lineup
+}
+
+// quick are the candidates of a lineup's table; none where the pool is not available.
+type quick struct {
+	entries []entry
+	until   until
+	table   *table
 }
 
 // lineup is what a pool has for one family.
@@ -86,6 +94,11 @@ func judge(p *Pool, verdict func(health.Target) health.State, old *duty) *duty {
 	}
 	for f := range d.family {
 		d.family[f] = d.lineup(Family(f))
+	}
+	for f := range d.quick {
+		if t := d.family[f].table; t != nil {
+			d.quick[f] = quick{t.entries, t.until, t}
+		}
 	}
 	return d
 }
