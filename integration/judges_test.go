@@ -32,10 +32,22 @@ var notOurs = map[string]string{
 	"NOTICE SOA_DEFAULT_TTL_MAXIMUM_VALUE_LOWER": "negativeTTL is 30 s unless set, so that a name that is new is soon seen; 5 min are asked for",
 }
 
+// approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a test,
+// it often leaves it out without a word.
+var approved = []string{
+	"NAMESERVERS_IP_WITH_REVERSE", "NAMESERVER_IP_PTR_MATCH", // Address
+	"HAS_PARENT", "HAS_NAMESERVERS", // Basic
+	"IPV4_DIFFERENT_ASN",                                               // Connectivity
+	"ONE_SOA_SERIAL", "ONE_NS_SET", "ADDRESSES_MATCH", "ONE_SOA_MNAME", // Consistency
+	"ARE_AUTHORITATIVE", "REFERRAL_SIZE_OK", "NAMES_MATCH", // Delegation
+	"NO_RECURSOR", "EDNS0_SUPPORT", "AXFR_FAILURE", "SAME_SOURCE_IP", "AAAA_WELL_PROCESSED", "CASE_QUERIES_RESULTS_OK", "NO_UPWARD_REFERRAL", // Nameserver
+	"ONLY_ALLOWED_CHARS", "NAMESERVER_SYNTAX_OK", // Syntax
+}
+
 // zonemaster runs all tests of zonemaster-cli on a zone.
 func (x *tree) zonemaster(t *testing.T, zone string) (all []finding) {
 	t.Helper()
-	argv := []string{"zonemaster-cli", "--hints", x.hints, "--level", "NOTICE", "--show-testcase", "--raw", "--no-progress"}
+	argv := []string{"zonemaster-cli", "--hints", x.hints, "--level", "INFO", "--show-testcase", "--raw", "--no-progress"}
 	if !x.yard.ipv6 {
 		argv = append(argv, "--no-ipv6")
 	}
@@ -141,8 +153,13 @@ func TestJudges(t *testing.T) {
 			said := map[string]bool{}
 			for _, f := range x.zonemaster(t, zone) {
 				said[f.level+" "+f.code] = true
-				if excused[f.level+" "+f.code] == "" {
+				if f.level != "INFO" && excused[f.level+" "+f.code] == "" {
 					t.Error(f)
+				}
+			}
+			for _, k := range approved {
+				if !said["INFO "+k] {
+					t.Errorf("zonemaster-cli does not say %s: a test of its has not run, or has not come to an end", k)
 				}
 			}
 			for k := range excused { // or else the table excuses what nobody says any more

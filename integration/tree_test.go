@@ -17,7 +17,7 @@ import (
 // at it. The root, the top-level domain and all else that is not ours is NSD's.
 //
 //	.                   root     192.0.2.1
-//	├─ test.            tld      192.0.2.2      also arpa. (reverse names of the servers) and net. (who announces which network)
+//	├─ test.            tld      192.0.2.2      also arpa. (the servers' reverse names) and asnlookup.zonemaster.net. (who announces which network)
 //	│  ├─ example.test. ns1, ns2 below it, ns3.hoster.test: Leeward
 //	│  │  ├─ kid        Leeward again: parent and child on one server
 //	│  │  └─ child      nsd      192.0.2.3
@@ -67,6 +67,8 @@ hostmaster: hostmaster@example.test
 ---
 {kind: Record, name: hoster.test/@/MX, data: ["0 ."]}
 ---
+{kind: Record, name: hoster.test/@/AAAA, data: ["2001:db8:3::80"]}
+---
 {kind: Record, name: example.test/@/MX, data: ["10 mail.example.test."]}
 ---
 {kind: Record, name: example.test/@/TXT, data: ['"v=spf1 mx -all"']}
@@ -96,6 +98,8 @@ hostmaster: hostmaster@example.test
 {kind: Record, name: example.test/kid/NS, data: [ns1.example.test., ns3.hoster.test.]}
 ---
 {kind: Record, name: kid.example.test/@/MX, data: ["0 ."]}
+---
+{kind: Record, name: kid.example.test/@/AAAA, data: ["2001:db8:1::77"]}
 ---
 {kind: Record, name: kid.example.test/www/A, data: [192.0.2.77]}
 ---
@@ -152,7 +156,7 @@ a.nic.test. 3600 A %s
 	tld := x.host(t, "tld", treeTLD)
 	soa := "3600 SOA a.nic.test. nobody.test. 1 14400 3600 604800 300"
 	reverse := fmt.Sprintf("arpa. %s\narpa. 3600 NS a.nic.test.\n", soa)
-	networks := fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\n", soa)
+	networks := fmt.Sprintf("asnlookup.zonemaster.net. %s\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa)
 	resources := treeResources + more
 	delegations += treeDelegations
 	for i, s := range treeServers {
@@ -172,13 +176,14 @@ a.nic.test. 3600 A %s
 				t.Fatal(err)
 			}
 			reverse += fmt.Sprintf("%s 3600 PTR %s.\n", name, s.name)
-			networks += announced(netip.MustParseAddr(a), 64500+i)
+			networks += announced(name, netip.MustParseAddr(a), 64500+i)
 		}
 	}
 	startNSD(t, tld, treeTLD, map[string]string{
-		"arpa.": reverse,
-		"net.":  networks,
-		"test.": fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD, delegations),
+		"arpa.":                     reverse,
+		"net.":                      fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa),
+		"asnlookup.zonemaster.net.": networks,
+		"test.":                     fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD, delegations),
 	})
 	child := x.host(t, "child", treeChild)
 	startNSD(t, child, treeChild, map[string]string{"child.example.test.": fmt.Sprintf(`
@@ -240,17 +245,14 @@ func (x *tree) host(t *testing.T, name string, addresses ...string) *host {
 	return h
 }
 
-// announced is what the tree's zone net. says of the network of an address: that an AS of its own announces it.
-func announced(a netip.Addr, as int) string {
-	prefix, zone := netip.PrefixFrom(a, 24).Masked(), "origin"
-	labels := 3
+// announced is what the tree says of the network of an address: that an AS of its own announces it. The form is Team Cymru's.
+func announced(reverse string, a netip.Addr, as int) string {
+	under, bits := "origin", 24
 	if a.Is6() {
-		prefix, zone, labels = netip.PrefixFrom(a, 48).Masked(), "origin6", 12
+		under, bits = "origin6", 48
 	}
-	name, _ := dns.ReverseAddr(prefix.Addr().String())
-	all := dns.SplitDomainName(name)
-	all = all[len(all)-2-labels : len(all)-2]
-	return fmt.Sprintf("%s.%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", strings.Join(all, "."), zone, as, prefix)
+	name := strings.NewReplacer("in-addr.arpa.", "", "ip6.arpa.", "").Replace(reverse)
+	return fmt.Sprintf("%s%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", name, under, as, netip.PrefixFrom(a, bits).Masked())
 }
 
 // startNSD serves master files by origin on port 53 of an address of h, and waits until it answers.
