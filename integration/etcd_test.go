@@ -5,8 +5,10 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -20,15 +22,21 @@ type member struct {
 	argv    []string
 }
 
-// loopbackPort returns a port that was free a moment ago, for UDP as well as TCP.
+// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are apart.
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(12_000)) }
+
+// loopbackPort returns a port that is free for UDP and TCP. It is below the range from which the kernel takes those of clients and of
+// who listens on port 0: nobody is given it before it is used, or while the process that uses it is down.
 func loopbackPort(t testing.TB) int {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := 20_000 + int(lastPort.Add(1)%12_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
 		u, err := net.ListenPacket("udp", l.Addr().String())
 		l.Close()
 		if err != nil {

@@ -59,7 +59,7 @@ leave a policy without an answer unless --force is given.`,
 	inv.etcd.add(cmd.Flags())
 	input.add(cmd)
 	f.add(cmd)
-	cmd.Flags().BoolVar(&recursive, "recursive", false, "with what is in it: a zone's records, a pool's endpoints, and overrides of them")
+	cmd.Flags().BoolVar(&recursive, "recursive", false, "with what is in it: a zone's records and policies, a pool's endpoints, and overrides of them")
 	return cmd
 }
 
@@ -70,15 +70,28 @@ func without(base *store.Listing, keys []zones.Key, recursive bool) (p proposal,
 		out[k] = false
 	}
 	p.onPurpose = "delete"
+	origins := map[string]bool{}
+	for _, c := range base.Changes {
+		if c.Key.Kind() == zones.KindZone {
+			origins[c.Key.Name()] = true
+		}
+	}
+	goes := func(k zones.Key, named map[zones.Key]bool) bool {
+		if k.Kind() == zones.KindPolicy {
+			_, going := named[zones.KeyOf(zones.KindZone, closest(k.Name(), origins))]
+			return going
+		}
+		return within(k, named)
+	}
 	for _, c := range base.Changes {
 		_, named := out[c.Key]
 		if named {
 			out[c.Key] = true
 		}
 		switch {
-		case (named || recursive && within(c.Key, out)) && c.Err != nil:
+		case (named || recursive && goes(c.Key, out)) && c.Err != nil:
 			p.gone = append(p.gone, c.Key)
-		case named || recursive && within(c.Key, out):
+		case named || recursive && goes(c.Key, out):
 		case c.Err == nil:
 			p.docs = append(p.docs, zones.Document{Resource: c.Resource})
 		}

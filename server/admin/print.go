@@ -19,6 +19,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		table *Table
 	}{
 		{"", s.servers()},
+		{"Servers that cannot do all they should", s.failing()},
 		{"", s.watches()},
 		{"", s.vantages()},
 		{"", s.regions()},
@@ -64,9 +65,6 @@ func (s *Status) servers() *Table {
 				source += " for " + Age(s.Time.Sub(v.Source.Since).Seconds())
 			}
 		}
-		if v.Source.Error != "" {
-			source += ": " + v.Source.Error
-		}
 		name := Cell{v.ID, Bold}
 		if v.ID == s.Self {
 			name.Text += " *"
@@ -76,10 +74,35 @@ func (s *Status) servers() *Table {
 			name.Colour, age = Red, Cell{"not heard of", Red}
 		}
 		if v.CopyError != "" {
-			age = Cell{age.Text + ", not kept: " + v.CopyError, Red}
+			age = Cell{age.Text + ", not kept", Red}
 		}
 		t.Add(name, Cell{Text: v.Region}, Cell{Text: strconv.FormatInt(v.Revision, 10)}, Cell{source, c}, age,
 			count(v.Problems), count(v.Held), Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
+	}
+	return t
+}
+
+// failing says what is wrong with servers' sources and copies. Those of which the same is wrong share a line.
+func (s *Status) failing() *Table {
+	t := &Table{}
+	var texts []string
+	who := map[string][]string{}
+	note := func(id, text string) {
+		if who[text] == nil {
+			texts = append(texts, text)
+		}
+		who[text] = append(who[text], id)
+	}
+	for _, v := range s.Servers {
+		if v.Source.Error != "" {
+			note(v.ID, v.Source.Error)
+		}
+		if v.CopyError != "" {
+			note(v.ID, "the copy on disk is not kept: "+v.CopyError)
+		}
+	}
+	for _, text := range texts {
+		t.Add(Cell{strings.Join(who[text], ", "), Bold}, Cell{Text: text})
 	}
 	return t
 }

@@ -19,7 +19,7 @@ func TestPrintStatus(t *testing.T) {
 		Time: now, Self: "fra",
 		Servers: []admin.Server{
 			{ID: "fra", Region: "eu-west", Version: "v1", Listen: []string{"127.0.0.1:5300"}, Admin: "127.0.0.1:8053", Revision: 7, SnapshotAgeSeconds: 0.3, Source: admin.Source{State: "following"}, Fresh: true},
-			{ID: "nyc", Region: "us-east", Version: "v1", Revision: 6, Source: admin.Source{State: "cut off", Since: now.Add(-time.Minute)}, Problems: 1},
+			{ID: "nyc", Region: "us-east", Version: "v1", Revision: 6, Source: admin.Source{State: "cut off", Since: now.Add(-time.Minute), Error: "no leader"}, CopyError: "disk full", Problems: 1},
 		},
 		Vantages:  []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "sin", Region: "ap-south", Fresh: true, Blind: true, Reports: 4, AgeSeconds: 1}},
 		Regions:   []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 2}},
@@ -39,9 +39,13 @@ func TestPrintStatus(t *testing.T) {
 	if err := s.Print(&b, false); err != nil {
 		t.Fatal(err)
 	}
-	want := `SERVER  REGION   REVISION  SOURCE           SNAPSHOT      PROBLEMS  HELD  LISTEN          ADMIN           VERSION
-fra *   eu-west  7         following        0.3s          0         0     127.0.0.1:5300  127.0.0.1:8053  v1
-nyc     us-east  6         cut off for 60s  not heard of  1         0                                     v1
+	want := `SERVER  REGION   REVISION  SOURCE           SNAPSHOT                PROBLEMS  HELD  LISTEN          ADMIN           VERSION
+fra *   eu-west  7         following        0.3s                    0         0     127.0.0.1:5300  127.0.0.1:8053  v1
+nyc     us-east  6         cut off for 60s  not heard of, not kept  1         0                                     v1
+
+Servers that cannot do all they should
+nyc  no leader
+nyc  the copy on disk is not kept: disk full
 
 WATCH ON   LAG   STALE VOTES  STALE VERDICTS
 reports    0.8s  4            0

@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,14 +32,25 @@ type member struct {
 	etcd   *embed.Etcd
 }
 
+// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are apart.
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(12_000)) }
+
+// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on port 0: nobody
+// is given it before it is used, or while the member that uses it is down.
 func freeURL(t *testing.T, scheme string) url.URL {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+lastPort.Add(1)%12_000))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return url.URL{Scheme: scheme, Host: l.Addr().String()}
 	}
-	defer l.Close()
-	return url.URL{Scheme: scheme, Host: l.Addr().String()}
+	t.Fatal("no port is free")
+	return url.URL{}
 }
 
 // startCluster starts n members that are one cluster.
