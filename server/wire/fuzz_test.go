@@ -126,3 +126,59 @@ func strict(opt *dns.OPT) bool {
 		return o.Option() == optionECS || o.Option() == optionCookie || o.Option() == optionKeepalive
 	})
 }
+
+// FuzzSubnet puts any octets into a CLIENT-SUBNET option. What is well-formed by RFC 7871 section 6, written down here once more by
+// bits, is read and comes back with its scope and nothing else changed; all else is FORMERR.
+func FuzzSubnet(f *testing.F) {
+	f.Add([]byte{0, 1, 24, 0, 198, 51, 100})
+	f.Add([]byte{0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0})
+	f.Add([]byte{0, 1, 20, 0, 198, 51, 0xf0})
+	f.Add([]byte{0, 1, 20, 0, 198, 51, 0xf8})
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{0, 1, 24, 24, 198, 51, 100})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<10 {
+			return
+		}
+		var q Query
+		verdict := q.Parse(plain(optRecord(1232, 0, option(optionECS, data...))))
+		if want := subnetHolds(data); (verdict == OK) != want || verdict != OK && verdict != FormErr {
+			t.Fatalf("%x: %v, well-formed %v", data, verdict, want)
+		}
+		if verdict != OK {
+			return
+		}
+		b := Builder{UDPSize: 1232}
+		b.Start(make([]byte, 0, 1232), 1232, &q)
+		b.SetScope(17)
+		reply := unpacked(t, b.Finish())
+		echo, ok := reply.IsEdns0().Option[0].(*dns.EDNS0_SUBNET)
+		scope := uint8(17)
+		if q.ECS.Family == 0 {
+			scope = 0
+		}
+		if !ok || echo.Family != q.ECS.Family || echo.SourceNetmask != data[2] || echo.SourceScope != scope || !bytes.Equal(q.ECS.Raw, data) {
+			t.Fatalf("%x comes back as %v", data, echo)
+		}
+		if q.ECS.Family != 0 && (netip.PrefixFrom(q.ECS.Addr, int(q.ECS.Source)).Masked().Addr() != q.ECS.Addr || !bytes.HasPrefix(q.ECS.Addr.AsSlice(), data[4:])) {
+			t.Fatalf("%x is read as %v/%d", data, q.ECS.Addr, q.ECS.Source)
+		}
+	})
+}
+
+// subnetHolds is the oracle of FuzzSubnet.
+func subnetHolds(data []byte) bool {
+	if len(data) < 4 || data[0] != 0 || data[1] > 2 || data[3] != 0 {
+		return false
+	}
+	source, address := int(data[2]), data[4:]
+	if source > []int{0, 32, 128}[data[1]] || len(address) != (source+7)/8 {
+		return false
+	}
+	for bit := source; bit < 8*len(address); bit++ {
+		if address[bit/8]>>(7-bit%8)&1 == 1 {
+			return false
+		}
+	}
+	return true
+}
