@@ -265,7 +265,7 @@ func (b *Board) Verdict(key Target) Verdict {
 		v.Votes = append(v.Votes, Vote{
 			Vantage: c.vantage.name, State: c.state, Fresh: c.fresh, Blind: c.vantage.blind,
 			Counted: c.counted,
-			Reason:  c.reason, Age: b.now.Sub(heard), Latency: c.latency, Load: c.load,
+			Reason:  c.reason, Held: c.held, Age: b.now.Sub(heard), Latency: c.latency, Load: c.load,
 		})
 	}
 	v.Why = t.quorum.why(v.Up, v.Down, t.stale)

@@ -13,12 +13,13 @@ type Monitor struct {
 	DNS      *DNS      `json:"dns,omitempty"`
 	External *External `json:"external,omitempty"`
 
-	Interval Duration `json:"interval,omitempty"` // from probe to probe of one address; DefaultInterval if zero
-	Timeout  Duration `json:"timeout,omitempty"`  // of one probe; DefaultTimeout if zero, never above Interval
-	Fall     int      `json:"fall,omitempty"`     // consecutive failures until a vantage reports down; DefaultFall if zero
-	Rise     int      `json:"rise,omitempty"`     // consecutive successes until it reports up; DefaultRise if zero
-	Quorum   Quorum   `json:"quorum,omitzero"`    // majority if zero
-	Vantages int      `json:"vantages,omitempty"` // how many vantages probe each address, of those there are; DefaultVantages if zero
+	Interval Duration  `json:"interval,omitempty"` // from probe to probe of one address; DefaultInterval if zero
+	Timeout  Duration  `json:"timeout,omitempty"`  // of one probe; DefaultTimeout if zero, never above Interval
+	Fall     int       `json:"fall,omitempty"`     // consecutive failures until a vantage reports down; DefaultFall if zero
+	Rise     int       `json:"rise,omitempty"`     // consecutive successes until it reports up; DefaultRise if zero
+	Hold     *Duration `json:"hold,omitempty"`     // how long an address that turned down is down at least; see EffectiveHold
+	Quorum   Quorum    `json:"quorum,omitzero"`    // majority if zero
+	Vantages int       `json:"vantages,omitempty"` // how many vantages probe each address, of those there are; DefaultVantages if zero
 }
 
 // Defaults of what a Monitor leaves out.

@@ -67,6 +67,10 @@ type Report struct {
 	// there was none.
 	Detected time.Duration
 
+	// Held is until when the target is down although it has come up, as it turned down not long ago, by the vantage's clock, for
+	// people; zero where it is not held. See Tracker.
+	Held time.Time
+
 	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage moves.
 	ValidFor time.Duration
 }

@@ -42,6 +42,7 @@ type cell struct {
 	received time.Time // when this sequence came
 	validFor time.Duration
 	reason   string
+	held     time.Time
 	latency  time.Duration
 	load     float64
 
@@ -150,7 +151,7 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 	v.count(c.state, -1)
 	v.count(r.State, 1)
 	c.state, c.forAll, c.sequence, c.received, c.validFor = r.State, forAll, r.Sequence, now, r.ValidFor
-	c.reason, c.latency, c.load = r.Reason, r.Latency, r.Load
+	c.reason, c.held, c.latency, c.load = r.Reason, r.Held, r.Latency, r.Load
 	if c.validFor > 0 && !v.own && !c.armed {
 		c.armed = true
 		b.deadlines.push(deadline{now.Add(c.validFor), t, v})

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -21,6 +22,9 @@ import (
 //	silent VANTAGE…             these do not
 //	own VANTAGE                 this process itself
 //	report vantage=V endpoint=E up|down|unknown [address=A|*] [sequence=N] [valid=D] [reason=TEXT]
+//	monitor fall=N rise=N hold=D          how results become reports, from here on
+//	probe VANTAGE ENDPOINT up|down|unknown…   what it finds, a second each
+//	held ENDPOINT VANTAGE D|no  by that vantage's vote, for that long from now on
 //	heartbeat vantage=V sequence=N
 //	withdraw vantage=V [endpoint=E]
 //	wait DURATION
@@ -40,7 +44,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := scenario{board: NewBoard(), now: time.Unix(1e9, 0), sequence: map[string]uint64{}}
+			s := scenario{board: NewBoard(), now: time.Unix(1e9, 0), sequence: map[string]uint64{}, monitor: Tracker{Fall: DefaultFall, Rise: DefaultRise}, trackers: map[string]*Tracker{}}
 			for i, line := range strings.Split(string(text), "\n") {
 				if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 					continue
@@ -59,6 +63,8 @@ type scenario struct {
 	assignments []Assignment
 	alive       []string
 	sequence    map[string]uint64
+	monitor     Tracker // new ones are copies
+	trackers    map[string]*Tracker
 }
 
 func (s *scenario) play(line string) error {
@@ -145,6 +151,48 @@ func (s *scenario) play(line string) error {
 			Vantage: named["vantage"], Target: Target{named["endpoint"], address}, State: state, Sequence: n,
 			ValidFor: valid, Reason: named["reason"],
 		})
+	case "monitor":
+		var err [3]error
+		s.monitor.Fall, err[0] = strconv.Atoi(named["fall"])
+		s.monitor.Rise, err[1] = strconv.Atoi(named["rise"])
+		s.monitor.Hold, err[2] = time.ParseDuration(named["hold"])
+		return errors.Join(err[:]...)
+	case "probe":
+		tracker := s.trackers[plain[0]+plain[1]]
+		if tracker == nil {
+			copied := s.monitor
+			tracker = &copied
+			s.trackers[plain[0]+plain[1]] = tracker
+		}
+		for _, word := range plain[2:] {
+			var result State
+			if err := result.UnmarshalText([]byte(word)); err != nil {
+				return err
+			}
+			s.now = s.now.Add(time.Second)
+			if tracker.Observe(s.now, result) {
+				s.sequence[plain[0]]++
+				s.board.Report(s.now, Report{
+					Vantage: plain[0], Target: Target{plain[1], address}, State: tracker.State(), Sequence: s.sequence[plain[0]], Held: tracker.Held(),
+				})
+			}
+			s.board.Judge(s.now)
+		}
+	case "held":
+		for _, v := range s.board.Verdict(Target{plain[0], address}).Votes {
+			if v.Vantage != plain[1] {
+				continue
+			}
+			got := "no"
+			if !v.Held.IsZero() {
+				got = v.Held.Sub(s.now).String()
+			}
+			if got != plain[2] {
+				return fmt.Errorf("it is %s", got)
+			}
+			return nil
+		}
+		return fmt.Errorf("there is no such vote")
 	case "heartbeat":
 		n, err := sequence(named["vantage"])
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	MinInterval  = 100 * time.Millisecond
 	MaxInterval  = time.Hour
+	MaxHold      = 24 * time.Hour
 	MaxThreshold = 100 // of Fall and Rise
 	MaxVantages  = 1000
 )
@@ -76,6 +77,16 @@ func (m *Monitor) EffectiveRise() int {
 	return m.Rise
 }
 
+// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest: twice
+// as long as it takes at least to turn down and up again where the monitor does not say, so that what turns as fast as it
+// can is out and stays out. 0 holds nothing.
+func (m *Monitor) EffectiveHold() time.Duration {
+	if m.Hold == nil {
+		return min(MaxHold, 2*time.Duration(m.EffectiveFall()+m.EffectiveRise())*m.EffectiveInterval())
+	}
+	return m.Hold.Std()
+}
+
 // EffectiveVantages returns how many vantages probe each address: DefaultVantages, or as many as the quorum needs, where the
 // monitor does not say. Where there are fewer vantages all of them do.
 func (m *Monitor) EffectiveVantages() int {
@@ -119,6 +130,9 @@ func (m *Monitor) Validate() []FieldError {
 	}
 	l.threshold("fall", m.Fall)
 	l.threshold("rise", m.Rise)
+	if d := m.EffectiveHold(); d < 0 || d > MaxHold {
+		l.add("hold", "%s is outside 0s to %s", d, MaxHold)
+	}
 	if m.Quorum < All {
 		l.add("quorum", "%d is not a quorum; write majority, any, all or a number of vantages such as 2", int(m.Quorum))
 	}

@@ -162,7 +162,7 @@ func TestTracker(t *testing.T) {
 			}
 			due = due || want != before
 			settled = settled || due
-			if changed := tr.Observe(result); changed != due || tr.State() != want {
+			if changed := tr.Observe(epoch, result); changed != due || tr.State() != want {
 				t.Fatalf("after %v: got %v (due: %v), want %v (due: %v)", known, tr.State(), changed, want, due)
 			}
 		}

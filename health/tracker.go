@@ -1,31 +1,50 @@
 package health
 
+import "time"
+
 // Tracker turns the results of one vantage's probes of one target into its report: Fall consecutive failures make it
 // down, Rise consecutive successes up. Until either has happened it is Unknown, so a new target that never failed is not
 // out. A result that says nothing of the target (the vantage has no IPv6, no more sockets) neither adds to nor breaks a
 // run, but Fall of them in a row make the report Unknown again.
+//
+// Only the way back is damped: a report of down turns to up at the earliest Hold after the last time that Fall
+// failures in a row came together. What turns again and again in less than Hold goes out once and stays out; what failed longer ago
+// than Hold comes back as soon as Rise says so; going out never waits. So within any Hold a report turns at most once each
+// way. It is the reports that are held and not the verdicts: these stay what they are, the same on every server for the same
+// reports, and a server that has just started need not know what happened before.
 type Tracker struct {
-	Fall, Rise int // thresholds, 1 or more; they may change between results
+	Fall, Rise int           // thresholds, 1 or more; they may change between results
+	Hold       time.Duration // see above; 0: nothing is held
 
 	state   State
 	settled bool // a report has been due since the start, be it Unknown
 	last    State
 	run     int // consecutive results equal to last (Up or Down)
 	blank   int // consecutive results that said nothing
+
+	found State     // what the runs say, before anything is held
+	fell  time.Time // when found turned to down last
+	until time.Time // when the report was due that it is held, until when; zero: it is not held
 }
 
 // State returns what the vantage reports.
 func (t *Tracker) State() State { return t.state }
 
-// Observe takes the result of one probe and reports whether a new report is due.
-func (t *Tracker) Observe(result State) (changed bool) {
+// Held returns until when the target is held down although it has risen, as far as the last report that was due says;
+// zero if it is not.
+func (t *Tracker) Held() time.Time { return t.until }
+
+// Observe takes the result of one probe that ended at that time and reports whether a new report is due. One is due, too,
+// where the state is as before but the target begins to be held, and where the time until which it was said to be is over
+// and it is not up: about one report a Hold however fast it turns.
+func (t *Tracker) Observe(now time.Time, result State) (changed bool) {
 	if result == Unknown {
 		t.blank++
 		if t.blank < max(t.Fall, 1) {
 			return false
 		}
-		t.run = 0
-		return t.turn(Unknown)
+		t.run, t.found = 0, Unknown
+		return t.turn(Unknown, time.Time{})
 	}
 	t.blank = 0
 	if result != t.last {
@@ -36,16 +55,29 @@ func (t *Tracker) Observe(result State) (changed bool) {
 	if result == Up {
 		threshold = t.Rise
 	}
-	if t.run < max(threshold, 1) {
-		return false
+	if t.run >= max(threshold, 1) {
+		if result == Down && t.found != Down {
+			t.fell = now
+		}
+		t.found = result
 	}
-	return t.turn(result)
+	end := t.fell.Add(t.Hold)
+	risen := result == Up && t.run >= max(t.Rise, 1)
+	switch {
+	case t.found == Unknown:
+		return false
+	case t.state == Down && now.Before(t.until):
+		return false // that it is held is said, which says enough
+	case t.found == Up && t.state == Down && (now.Before(end) || !risen):
+		return t.turn(Down, end)
+	}
+	return t.turn(t.found, time.Time{})
 }
 
-func (t *Tracker) turn(to State) bool {
-	if t.settled && t.state == to {
+func (t *Tracker) turn(to State, until time.Time) bool {
+	if t.settled && t.state == to && t.until.Equal(until) {
 		return false
 	}
-	t.state, t.settled = to, true
+	t.state, t.settled, t.until = to, true, until
 	return true
 }

@@ -26,6 +26,7 @@ type Vote struct {
 	Blind   bool          // the vantage abstains
 	Counted bool          // it is one of the votes that made the verdict
 	Reason  string        // the vantage's word for it
+	Held    time.Time     // until when it is held down, by the vantage's clock; zero if it is not
 	Age     time.Duration // since this server last saw the vantage move, at the time of the last Judge
 	Latency time.Duration
 	Load    float64

@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -19,7 +20,7 @@ type endpoint struct {
 
 	mu       sync.Mutex
 	mood     mood
-	slow     time.Duration
+	slow     pace
 	servers  []*http.Server
 	probed   int // requests so far
 	flapping context.CancelFunc
@@ -44,6 +45,9 @@ func (e *endpoint) wellBetween(from, until time.Time) bool {
 	return false
 }
 
+// pace is how long an endpoint takes to answer: each time another time between these.
+type pace struct{ least, most time.Duration }
+
 // mood is how an endpoint answers.
 type mood int
 
@@ -57,15 +61,15 @@ const (
 func newEndpoint(t testing.TB, h *host, at ...string) *endpoint {
 	t.Helper()
 	e := &endpoint{host: h, at: at, mood: gone}
-	t.Cleanup(func() { e.turn(gone, 0) })
-	if err := e.turn(well, 0); err != nil {
+	t.Cleanup(func() { e.turn(gone, pace{}) })
+	if err := e.turn(well, pace{}); err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
 // turn changes the mood. A flapping endpoint no longer flaps.
-func (e *endpoint) turn(to mood, slow time.Duration) error {
+func (e *endpoint) turn(to mood, slow pace) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.flapping != nil {
@@ -90,7 +94,7 @@ func (e *endpoint) flap(each time.Duration) {
 		for to := failing; ; to = well + failing - to {
 			e.mu.Lock()
 			if ctx.Err() == nil {
-				e.become(to, 0)
+				e.become(to, pace{})
 			}
 			e.mu.Unlock()
 			select {
@@ -103,7 +107,7 @@ func (e *endpoint) flap(each time.Duration) {
 }
 
 // become is turn with the mutex held.
-func (e *endpoint) become(to mood, slow time.Duration) error {
+func (e *endpoint) become(to mood, slow pace) error {
 	was := e.mood
 	e.mood, e.slow = to, slow
 	e.history = append(e.history, turning{time.Now(), to})
@@ -137,8 +141,8 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	}
-	if slow > 0 {
-		wait := time.NewTimer(slow)
+	if slow.most > 0 {
+		wait := time.NewTimer(slow.least + rand.N(slow.most-slow.least+1))
 		defer wait.Stop()
 		select {
 		case <-r.Context().Done():

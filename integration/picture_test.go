@@ -14,7 +14,8 @@ import (
 type tally struct {
 	queries, wrong, refused, lost, excused int
 	slots                                  map[string]map[int64]bool // kind → tenths of a second in which there was one
-	changes                                int                       // of the answer to one question, the most
+	changes                                int                       // of the regions that one question is answered with, the most
+	turns                                  int                       // of the addresses
 }
 
 func (y *tally) count(kind string, n *int, s *sighting) {
@@ -87,6 +88,7 @@ func (x *scenario) judge() {
 			perServer[k.server] = y
 		}
 		last, changes := map[question]string{}, map[question]int{}
+		addresses, turns := map[question]string{}, map[question]int{}
 		for _, s := range k.sightings {
 			y.queries++
 			total.queries++
@@ -118,15 +120,23 @@ func (x *scenario) judge() {
 					changes[s.question]++
 				}
 				last[s.question] = label
+				text := fmt.Sprint(s.addresses)
+				if addresses[s.question] != "" && addresses[s.question] != text {
+					turns[s.question]++
+				}
+				addresses[s.question] = text
 			}
 		}
 		for _, n := range changes {
 			y.changes, total.changes = max(y.changes, n), max(total.changes, n)
 		}
+		for _, n := range turns {
+			y.turns, total.turns = max(y.turns, n), max(total.turns, n)
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s (row %s): %s\n\n%s\n%s\n", x.story.name, x.story.row, x.story.title, x.picture(faults), x.happened())
-	fmt.Fprintf(&b, "| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of an answer |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	rows := []string{}
 	for _, r := range x.w.regions {
 		rows = append(rows, r.name)
@@ -136,8 +146,8 @@ func (x *scenario) judge() {
 		if name == "all" {
 			y = total
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d |\n", name, y.queries, y.wrong, y.seconds("wrong"),
-			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes)
+		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries, y.wrong, y.seconds("wrong"),
+			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes, y.turns)
 	}
 	if s := x.stalls.between(x.zero, x.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))
@@ -152,6 +162,7 @@ func (x *scenario) judge() {
 		{"refused", float64(total.refused), 0},
 		{"lost", float64(total.lost), 0},
 		{"changes", float64(total.changes), -1},
+		{"changes of endpoints", float64(total.turns), -1},
 		{"wrong-seconds", total.seconds("wrong"), -1},
 		{"refused-seconds", total.seconds("refused"), -1},
 		{"lost-seconds", total.seconds("lost"), -1},

@@ -22,10 +22,11 @@ type plan struct {
 	ttl            time.Duration // of policies
 	every, timeout time.Duration // of probes
 	fall, rise     int
-	monitor        string   // more of the monitor, as lines of its document
-	seed           uint64   // of a forwarder between the hosts; 0: they are on a switch
-	etcd           []string // more flags of its members
-	smallDisk      bool     // the folders of the servers' copies are file systems of 256 KiB
+	hold           time.Duration // see health.Tracker; none, so that what comes back does at once
+	monitor        string        // more of the monitor, as lines of its document
+	seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
+	etcd           []string      // more flags of its members
+	smallDisk      bool          // the folders of the servers' copies are file systems of 256 KiB
 }
 
 // usual is the plan of most tests.
@@ -175,7 +176,7 @@ func (w *world) resources() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/@/MX\nttl: 3600s\ndata: [\"10 mail.example.test.\"]\n")
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.plan.every, w.plan.timeout, w.plan.fall, w.plan.rise, w.plan.monitor)
+	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nhold: %v\n%s", w.plan.every, w.plan.timeout, w.plan.fall, w.plan.rise, w.plan.hold, w.plan.monitor)
 	pools := func(names []string) string { return "[www-" + strings.Join(names, ", www-") + "]" }
 	var rules, all strings.Builder
 	for i, r := range w.regions {

@@ -141,6 +141,8 @@ func (s *story) monitor(fields []string) (err error) {
 			s.plan.fall, err = strconv.Atoi(v)
 		case "rise":
 			s.plan.rise, err = strconv.Atoi(v)
+		case "hold":
+			s.plan.hold, err = time.ParseDuration(v)
 		default:
 			s.plan.monitor += fields[i] + ": " + v + "\n"
 		}

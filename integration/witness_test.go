@@ -44,6 +44,7 @@ type statusPage struct {
 			Votes   []struct {
 				Vantage, State string
 				Fresh          bool
+				Held           *time.Time
 			}
 		}
 	}

@@ -287,7 +287,7 @@ func endpointWords() []word {
 		}
 	}
 	turn := func(to mood) func(*scenario, []string) error {
-		return each(func(e *endpoint, _ []string) error { return e.turn(to, 0) })
+		return each(func(e *endpoint, _ []string) error { return e.turn(to, pace{}) })
 	}
 	return []word{
 		{pattern: "endpoints E fail", means: "they answer probes with 503. E is a region, all its endpoints, or one of them as `eu/1`; several as `eu,us/1`; `all`", do: turn(failing)},
@@ -299,7 +299,18 @@ func endpointWords() []word {
 			if err != nil {
 				return err
 			}
-			return e.turn(well, d)
+			return e.turn(well, pace{d, d})
+		})},
+		{pattern: "endpoints E answer after D to D", means: "as they should, each time after another time between these", do: each(func(e *endpoint, a []string) error {
+			least, err := time.ParseDuration(a[1])
+			if err != nil {
+				return err
+			}
+			most, err := time.ParseDuration(a[2])
+			if err != nil {
+				return err
+			}
+			return e.turn(well, pace{least, most})
 		})},
 		{pattern: "endpoints E flap every D", means: "well and failing by turns", do: each(func(e *endpoint, a []string) error {
 			d, err := time.ParseDuration(a[1])
@@ -584,6 +595,27 @@ func statusWords() []word {
 			}
 			return fmt.Errorf("it is not in the status")
 		})},
+		{pattern: "R hold E down", means: "by their status an address of the endpoints E is well again, and held down by at least one vantage, as it turned not long ago", check: servers(func(x *scenario, r *region, a []string) error {
+			var p statusPage
+			if err := r.server.status(&p); err != nil {
+				return err
+			}
+			for _, e := range p.Endpoints {
+				for _, d := range e.Addresses {
+					if ok, err := x.among(a[1], d.Address); err != nil {
+						return err
+					} else if !ok {
+						continue
+					}
+					for _, v := range d.Votes {
+						if v.State == "down" && v.Held != nil {
+							return nil
+						}
+					}
+				}
+			}
+			return fmt.Errorf("no vote on %s is held", a[1])
+		})},
 		{pattern: "R hold back removals", means: "the guard keeps in service what etcd has no more, and the status shows it", check: servers(func(x *scenario, r *region, a []string) error {
 			var p statusPage
 			if err := r.server.status(&p); err != nil {
@@ -673,6 +705,19 @@ func (x *scenario) metric(r *region, series, text string) error {
 		return fmt.Errorf("%s is %v", series, sum)
 	}
 	return nil
+}
+
+// among says whether an address is one of the endpoints ("all", "eu", "eu/1").
+func (x *scenario) among(endpoints string, address netip.Addr) (bool, error) {
+	name, number, one := strings.Cut(endpoints, "/")
+	of, err := x.regionsOf(name)
+	for _, e := range of {
+		i := slices.Index(e.addresses(address.Is6()), address)
+		if i >= 0 && (!one || number == strconv.Itoa(i+1)) {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // verdicts says whether a server has this verdict on all addresses of the endpoints ("all", "eu", "eu/1").

@@ -19,6 +19,7 @@ type outcome struct {
 	load    float64
 
 	detected time.Duration // see health.Report
+	held     time.Time     // see health.Report
 }
 
 func up() outcome { return outcome{state: health.Up} }

@@ -119,7 +119,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 		}
 		again := t.monitor != nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
 		t.monitor = a.Monitor
-		t.tracker.Fall, t.tracker.Rise = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise()
+		t.tracker.Fall, t.tracker.Rise, t.tracker.Hold = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise(), a.Monitor.EffectiveHold()
 		if !again && !t.busy {
 			t.next = t.first(p.start, now)
 			p.schedule.put(t)
@@ -214,10 +214,14 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 		o.latency = took
 		p.metrics.observe(m.Check(), o.state, took)
 		t.found[o.state] = began
-		if before := t.tracker.State(); !t.gone && t.tracker.Observe(o.state) {
+		now := p.options.Now()
+		if before, held := t.tracker.State(), !t.tracker.Held().IsZero(); !t.gone && t.tracker.Observe(now, o.state) {
+			if o.held = t.tracker.Held(); !o.held.IsZero() {
+				o.reason = "up again, held"
+			}
 			o.state = t.tracker.State()
-			if before != health.Unknown && o.state != health.Unknown {
-				o.detected = p.options.Now().Sub(t.found[before])
+			if before != health.Unknown && o.state != health.Unknown && o.state != before && !held {
+				o.detected = now.Sub(t.found[before])
 			}
 			p.report(t, o)
 		}
@@ -261,7 +265,7 @@ func (p *Prober) report(t *target, o outcome) {
 	p.sequence++
 	r := health.Report{
 		Vantage: p.options.Vantage, Target: t.Target, State: o.state, Sequence: p.sequence, Time: p.options.Now(),
-		Reason: o.reason, Latency: o.latency, Load: o.load, Detected: o.detected,
+		Reason: o.reason, Latency: o.latency, Load: o.load, Detected: o.detected, Held: o.held,
 	}
 	if o.state == health.Up {
 		r.Reason = ""

@@ -73,7 +73,11 @@ func TestProberReports(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 	broken.Store(false)
-	if r := <-reports; r.State != health.Up {
+	held := <-reports
+	if held.State != health.Down || held.Held.Sub(held.Time) > m.EffectiveHold() || held.Reason != "up again, held" {
+		t.Errorf("%+v", held)
+	}
+	if r := <-reports; r.State != health.Up || r.Time.Before(held.Held) || r.Detected != 0 {
 		t.Errorf("%+v", r)
 	}
 	server.CloseClientConnections()
@@ -129,7 +133,7 @@ func TestDetectionIsTimed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 3, "rise": 2}`, 80)
+	m := monitor(t, `{"tcp": {"port": 80}, "interval": "2s", "fall": 3, "rise": 2, "hold": "0s"}`, 80)
 	p.Assign([]health.Assignment{assignment("www/lb-1", m)})
 	var of *assigned
 	for _, x := range p.targets {
@@ -249,8 +253,8 @@ func TestAssignKeepsWhatIsThere(t *testing.T) {
 	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3))})
 	before := maps.Clone(p.targets)
 	kept := p.targets[health.Target{Endpoint: "www/lb-1", Address: loopback}]
-	kept.tracker.Observe(health.Up)
-	kept.tracker.Observe(health.Up)
+	kept.tracker.Observe(time.Now(), health.Up)
+	kept.tracker.Observe(time.Now(), health.Up)
 	next := kept.next
 	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3)), assignment("www/lb-3", m(time.Minute, 3))})
 	for key, t1 := range before {

@@ -39,6 +39,7 @@ type pool struct {
 type entry struct {
 	State   health.State    `json:"state"`
 	Reason  string          `json:"reason,omitempty"`
+	Held    time.Time       `json:"held,omitzero"` // until when it is down although it has come up
 	Latency health.Duration `json:"latency,omitempty"`
 	Load    float64         `json:"load,omitempty"`
 }
@@ -47,7 +48,7 @@ type entry struct {
 const everyAddress = "*"
 
 func entryOf(r health.Report) entry {
-	e := entry{State: r.State, Reason: r.Reason, Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)), Load: r.Load}
+	e := entry{State: r.State, Reason: r.Reason, Held: r.Held.Round(time.Millisecond), Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)), Load: r.Load}
 	if math.IsNaN(e.Load) || math.IsInf(e.Load, 0) {
 		e.Load = 0
 	}
@@ -115,7 +116,7 @@ func readPool(vantage, name string, value []byte, revision int64) (reports []hea
 		for address, e := range of {
 			reports = append(reports, health.Report{
 				Vantage: vantage, Target: health.Target{Endpoint: name + "/" + endpoint, Address: address},
-				State: e.State, Sequence: sequence, Time: v.Time, Reason: e.Reason,
+				State: e.State, Sequence: sequence, Time: v.Time, Reason: e.Reason, Held: e.Held,
 				Latency: e.Latency.Std(), Load: e.Load, ValidFor: v.ValidFor.Std(),
 			})
 		}

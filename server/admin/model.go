@@ -149,13 +149,15 @@ type Address struct {
 
 // Vote is what one vantage says of one address.
 type Vote struct {
-	Vantage    string  `json:"vantage"`
-	State      string  `json:"state"`
-	Fresh      bool    `json:"fresh"`
-	Blind      bool    `json:"blind"`
-	Counted    bool    `json:"counted"` // it is one of the votes that made the verdict
-	Reason     string  `json:"reason,omitempty"`
-	AgeSeconds float64 `json:"ageSeconds"` // since this report was last known to be true
+	Vantage string `json:"vantage"`
+	State   string `json:"state"`
+	Fresh   bool   `json:"fresh"`
+	Blind   bool   `json:"blind"`
+	Counted bool   `json:"counted"` // it is one of the votes that made the verdict
+	Reason  string `json:"reason,omitempty"`
+	// Held is until when the address stays down although it has come up, as it turned down not long ago (`hold` of its monitor).
+	Held       *time.Time `json:"held,omitempty"`
+	AgeSeconds float64    `json:"ageSeconds"` // since this report was last known to be true
 }
 
 // Override is an operator's word that is in force.

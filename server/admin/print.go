@@ -250,8 +250,12 @@ func (s *Status) endpoints() *Table {
 // cell is a vote; beside: its vantage is not one of those that are to probe the address.
 func (v Vote) cell(beside, more bool) Cell {
 	text, c := v.Vantage+" "+v.State, stateColour(v.State)
-	if v.Reason != "" {
-		text += " (" + v.Reason + ")"
+	reason := v.Reason
+	if v.Held != nil {
+		reason = "up again, held until " + v.Held.UTC().Format(time.TimeOnly)
+	}
+	if reason != "" {
+		text += " (" + reason + ")"
 	}
 	if v.Blind {
 		text, c = text+" [blind]", Yellow

@@ -14,7 +14,7 @@ import (
 
 func TestPrintStatus(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	since := now.Add(-3 * time.Second)
+	since, held := now.Add(-3*time.Second), now.Add(10*time.Second)
 	s := &admin.Status{
 		Time: now, Self: "fra",
 		Servers: []admin.Server{
@@ -27,7 +27,10 @@ func TestPrintStatus(t *testing.T) {
 		Overrides: []admin.Override{{Target: "pool/www-us", State: "drain", Reason: "bad\x1b[31m text"}},
 		Endpoints: []admin.Endpoint{{Endpoint: "www-eu/lb-1", Weight: 100, Monitor: "web", Addresses: []admin.Address{
 			{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "down", Since: &since, Chosen: []string{"fra", "nyc", "sin"}, Votes: []admin.Vote{
-				{Vantage: "fra", State: "down", Fresh: true, Counted: true, Reason: "connection refused"}, {Vantage: "nyc", State: "up", AgeSeconds: 12}, {Vantage: "tyo", State: "up", Fresh: true},
+				{Vantage: "fra", State: "down", Fresh: true, Counted: true, Reason: "connection refused"},
+				{Vantage: "nyc", State: "up", AgeSeconds: 12},
+				{Vantage: "tyo", State: "up", Fresh: true},
+				{Vantage: "zrh", State: "down", Fresh: true, Counted: true, Reason: "up again, held", Held: &held},
 			}},
 		}}},
 		Watches:    []admin.Watch{{Watch: "reports", LagSeconds: 0.8}, {Watch: "resources", LagSeconds: 75}},
@@ -61,7 +64,7 @@ POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
 www-eu  eu-west  yes  out   1/2  web                AAAA: no healthy endpoint
 
 ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR   VOTES
-www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s],  tyo up [beside the chosen]  nothing yet from sin
+www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  nyc up [stale 12s],  tyo up [beside the chosen],  zrh down (up again, held until 12:00:10)  nothing yet from sin
 
 FAILOVER  TO    ADDRESSES  LAST    MEAN    WORST
 detect    down  3          2.815s  2.500s  12s

@@ -164,9 +164,14 @@ func (g *gathering) endpoints() {
 			if !v.Since.IsZero() {
 				to.Since = &v.Since
 			}
-			for _, w := range v.Votes {
+			for i := range v.Votes {
+				w := &v.Votes[i]
+				var held *time.Time
+				if !w.Held.IsZero() {
+					held = &w.Held
+				}
 				to.Votes = append(to.Votes, admin.Vote{
-					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted, Reason: w.Reason, AgeSeconds: w.Age.Seconds(),
+					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted, Reason: w.Reason, Held: held, AgeSeconds: w.Age.Seconds(),
 				})
 			}
 			healthy = healthy || v.State != health.Down
