@@ -62,6 +62,9 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 	if want, got := fewestFields(t), countFields(text); got < want {
 		return nil, fmt.Errorf("%s data %q: %d fields, and it takes %d", t, text, got, want)
 	}
+	if err := checkStrings(t, text); err != nil {
+		return nil, fmt.Errorf("%s data %q: %w", t, text, err)
+	}
 	base := ""
 	if origin != "" {
 		base = string(appendName(nil, origin))

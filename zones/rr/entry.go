@@ -31,11 +31,16 @@ func (e *entry) add(line []byte) error {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+		case isBlank(c) && len(e.text) == 0 && e.depth > 0:
+			continue
 		case c == ';':
 			e.comment = true
 			return nil
 		case c == '(':
 			e.depth++
+			if len(e.text) == 0 { // before an owner, not in the place of one
+				continue
+			}
 			c = ' '
 		case c == ')':
 			if e.depth == 0 {

@@ -205,6 +205,11 @@ func TestMasterErrors(t *testing.T) {
 		{"$GENERATE 0-65536 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 0-65536: write the range as START-STOP or START-STOP/STEP, for at most 65536 records"},
 		{"$GENERATE 1-2/0 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 1-2/0: write the range as START-STOP or START-STOP/STEP, for at most 65536 records"},
 		{"$GENERATE 1-2\n", "zones/example.test.zone:1: $GENERATE: after the range comes an owner, and then the rest of a record"},
+		{"$TTL 1\na TXT \\256\n", `zones/example.test.zone:2: TXT data "\\256": \256: after "\" come three digits, 000 to 255, or one other character`},
+		{"$TTL 1\na TXT \"\\12\"\n", `zones/example.test.zone:2: TXT data "\"\\12\"": \12": after "\" come three digits, 000 to 255, or one other character`},
+		{"$TTL 1\na TXT \"" + strings.Repeat("x", 255) + "\" " + strings.Repeat("\\120", 255) + "\n", ""},
+		{"$TTL 1\na TXT " + strings.Repeat("x", 256) + "\n", `zones/example.test.zone:2: TXT data "` + strings.Repeat("x", 256) + `": a string of more than 255 octets; cut it into several: "…" "…"`},
+		{"$TTL 1\n( a A 192.0.2.1 )\n", ""},
 		{"$GENERATE 1-2 ${0 A 192.0.2.1\n", `zones/example.test.zone:1: $GENERATE: "${0 A 192.0.2.1": "}" is missing`},
 		{"$GENERATE 1-2 ${0,1,q} A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE: ${0,1,q}: write ${OFFSET,WIDTH,BASE}, BASE one of d, o, x, X, n, N"},
 	} {
