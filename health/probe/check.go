@@ -64,6 +64,11 @@ func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
 	if err != nil {
 		return c.failed(ctx, err)
 	}
+	// The connection is reset: the handshake is all that was wanted, and one that is closed in order would be kept here for
+	// a minute (TIME_WAIT, RFC 9293 section 3.5), at 10,000 probes a second 600,000 of them.
+	if c, ok := conn.(*boundConn).Conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
 	conn.Close()
 	return up()
 }
@@ -72,7 +77,17 @@ func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
 func (c *checker) dial(ctx context.Context, network string, port uint16) (net.Conn, error) {
 	// KeepAlive: a probe is over before the first one would be sent.
 	d := net.Dialer{KeepAlive: -1}
-	conn, err := d.DialContext(ctx, network, netip.AddrPortFrom(c.address, port).String())
+	to := netip.AddrPortFrom(c.address, port)
+	var conn net.Conn
+	var err error
+	if network == "tcp" {
+		var t *net.TCPConn
+		if t, err = d.DialTCP(ctx, network, netip.AddrPort{}, to); err == nil {
+			conn = t
+		}
+	} else {
+		conn, err = d.DialContext(ctx, network, to.String())
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,16 @@ import (
 	"leeward/health"
 )
 
-// DefaultConcurrency is how many probes may run at once: enough for a region of some thousand addresses that all hang
-// until their timeout, and no more sockets than a process may usually have.
-const DefaultConcurrency = 4096
+// How many probes may run at once where Options do not say: half of the files that the process may have open, as a probe has
+// one socket; the rest is for those who ask and for etcd. While fewer than that hang until their timeout, none waits for
+// another. A probe that hangs takes some 8 KiB.
+const (
+	leastConcurrency = 256
+	mostConcurrency  = 32 << 10
+)
+
+// DefaultConcurrency returns how many probes may run at once in this process.
+func DefaultConcurrency() int { return min(max(openFiles()/2, leastConcurrency), mostConcurrency) }
 
 // Options are a Prober's settings.
 type Options struct {
@@ -30,7 +37,7 @@ type Options struct {
 	Log         *slog.Logger          // discarded if nil
 	Registerer  prometheus.Registerer // none if nil
 	Now         func() time.Time      // time.Now if nil
-	Concurrency int                   // probes at once; DefaultConcurrency if zero
+	Concurrency int                   // probes at once; DefaultConcurrency() if zero
 	RootCAs     *x509.CertPool        // what certificates are verified against; the system's if nil
 	OnReport    func([]health.Report) // called from one goroutine with what has turned since the last call; it may block
 }
@@ -81,7 +88,7 @@ func New(o Options) (*Prober, error) {
 		o.Now = time.Now
 	}
 	if o.Concurrency <= 0 {
-		o.Concurrency = DefaultConcurrency
+		o.Concurrency = DefaultConcurrency()
 	}
 	start := o.Now()
 	p := &Prober{
@@ -103,6 +110,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 	defer p.mu.Unlock()
 	now := p.options.Now()
 	listed := make(map[health.Target]bool, len(as))
+	soon := soon(max(0, len(as)-len(p.targets)))
 	for i := range as {
 		a := &as[i]
 		if a.Monitor.External != nil || listed[a.Target] {
@@ -121,7 +129,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 		t.monitor = a.Monitor
 		t.tracker.Fall, t.tracker.Rise, t.tracker.Hold = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise(), a.Monitor.EffectiveHold()
 		if !again && !t.busy {
-			t.next = t.first(p.start, now)
+			t.next = t.first(p.start, now, soon)
 			p.schedule.put(t)
 		}
 	}
@@ -155,7 +163,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		timer.Reset(p.launch())
+		timer.Reset(max(p.launch(), tick))
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
@@ -169,6 +177,10 @@ func (p *Prober) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	return nil
 }
+
+// tick is the least time from one look at the schedule to the next: what is due within it is started together. Waking up for
+// each of 10,000 probes a second costs as much as some of them.
+const tick = time.Millisecond
 
 // launch starts what is due and returns the time until something is again.
 func (p *Prober) launch() time.Duration {

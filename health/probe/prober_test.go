@@ -200,12 +200,12 @@ func TestSchedule(t *testing.T) {
 			target := health.Target{Endpoint: fmt.Sprintf("www/lb-%d", i), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
 			tt := &assigned{Target: target, monitor: m, phase: phaseOf("fra", target)}
 			now := start.Add(12345 * time.Millisecond)
-			tt.next = tt.first(start, now)
-			soon := min(interval, firstWithin)
-			if wait := tt.next.Sub(now); wait < 0 || wait >= soon {
+			tt.next = tt.first(start, now, soon(1))
+			within := min(interval, firstWithin)
+			if wait := tt.next.Sub(now); wait < 0 || wait >= within {
 				t.Fatalf("the first probe is after %s", wait)
 			}
-			firsts[tt.next.Sub(now)*10/soon]++
+			firsts[tt.next.Sub(now)*10/within]++
 			before := tt.next
 			tt.next, _ = tt.after(start, tt.next)
 			if gap := tt.next.Sub(before); gap < interval/2 || gap > interval*3/2 {

@@ -8,8 +8,18 @@ import (
 	"leeward/health"
 )
 
-// firstWithin is the longest that a new target waits for its first probe.
-const firstWithin = 2 * time.Second
+// firstWithin is the longest that a new target waits for its first probe, unless there are so many new ones, or its interval
+// is shorter. firstRate is how many first probes there may be a second beside those: what is new counts as up, so that
+// 100,000 endpoints that come at once, at a start or from a vantage that died, are no reason to knock everywhere at once.
+const (
+	firstWithin = 2 * time.Second
+	firstRate   = 2000
+)
+
+// soon returns within which time that many new targets are probed first.
+func soon(added int) time.Duration {
+	return max(firstWithin, time.Duration(added)*time.Second/firstRate)
+}
 
 // phaseOf places a target in its interval. It depends on nothing but the names, so that a vantage's load is flat, several
 // vantages do not knock at once, and a restart changes nothing.
@@ -35,11 +45,11 @@ func (t *target) offset(of time.Duration) time.Duration { return time.Duration(t
 
 // first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not all
 // new ones together.
-func (t *target) first(start, now time.Time) time.Time {
-	if t.monitor.EffectiveInterval() <= firstWithin {
+func (t *target) first(start, now time.Time, soon time.Duration) time.Time {
+	if t.monitor.EffectiveInterval() <= soon {
 		return t.slot(start, now)
 	}
-	return now.Add(t.offset(firstWithin))
+	return now.Add(t.offset(soon))
 }
 
 // after returns when a target is probed again whose last probe was due at t.next and has ended now, and how many slots

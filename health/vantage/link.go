@@ -71,6 +71,7 @@ type Link struct {
 	sequence  uint64 // last one used; above all of earlier runs
 	pools     map[string]map[string]map[string]entry
 	unwritten map[string]bool        // pools whose key is not what it should be
+	pacing    pacing                 // when they may be written
 	written   map[string]int64       // pool → revision of its key
 	assigned  map[health.Target]bool // nil until Assign
 	server    json.RawMessage
@@ -202,7 +203,7 @@ func (l *Link) Report(rs []health.Report) {
 			endpoints[endpoint] = entries
 		}
 		entries[address] = entryOf(r)
-		l.unwritten[name] = true
+		l.write(name)
 	}
 	signal(l.wake)
 }
@@ -220,7 +221,7 @@ func (l *Link) remove(name, endpoint, address string) {
 	if len(endpoints) == 0 {
 		delete(l.pools, name)
 	}
-	l.unwritten[name] = true
+	l.write(name)
 }
 
 // SetServer sets the status that heartbeats carry, as JSON; nil for none. A change is written ahead of the next heartbeat.

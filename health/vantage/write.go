@@ -24,6 +24,7 @@ const (
 	patience = 2 * time.Second        // for one answer of etcd
 	maxRetry = 2 * time.Second        // between two attempts while etcd is away
 	pageSize = 512                    // keys of one page of a list
+	keysPage = 4096                   // of one that has no values
 )
 
 // errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
@@ -88,7 +89,7 @@ func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
 		wait = min(wait, calm-time.Since(lastBeat))
 	}
 	if len(l.unwritten) > 0 {
-		wait = min(wait, 0)
+		wait = min(wait, max(0, l.pacing.rest.Sub(l.options.Now())))
 	}
 	return max(wait, pace-time.Since(lastWrite))
 }
@@ -97,8 +98,6 @@ func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
 func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	l.mu.Lock()
 	synced, closed := l.synced, l.closed
 	l.mu.Unlock()
@@ -114,7 +113,9 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 	if len(t.ops) == 0 {
 		return false, nil
 	}
-	r, err := l.rota.client().Txn(ctx).
+	call, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := l.rota.client().Txn(call).
 		If(clientv3.Compare(clientv3.ModRevision(l.beat), "=", t.over)).
 		Then(t.ops...).Commit()
 	if err == nil && !r.Succeeded {
@@ -126,23 +127,30 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 	if err != nil {
 		// It may have been written or not: look before the next attempt.
 		for _, name := range t.pools {
-			l.unwritten[name] = true
+			l.write(name)
 		}
 		l.synced = false
 		l.urgent = l.urgent || t.beat
 		return false, err
 	}
+	l.settle(t, r.Header.Revision)
+	return t.beat, nil
+}
+
+// settle keeps that a transaction was made. The mutex is held.
+func (l *Link) settle(t transaction, revision int64) {
+	now := l.options.Now()
 	for _, name := range t.pools {
-		l.written[name] = r.Header.Revision
+		l.written[name] = revision
 		if t.deleted[name] {
 			delete(l.written, name)
 		}
+		l.pacing.wrote(name, now)
 	}
 	if t.beat {
-		l.revision = r.Header.Revision
+		l.revision = revision
 	}
 	l.begun = true
-	return t.beat, nil
 }
 
 // transaction is what is about to be written.
@@ -160,9 +168,18 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 	defer l.mu.Unlock()
 	t := transaction{over: l.revision, deleted: map[string]bool{}}
 	size := 0
+	now := l.options.Now()
+	l.pacing.rest = now.Add(gather)
 	for name := range l.unwritten {
 		if len(t.ops) == maxOps-1 || size >= maxBytes {
+			l.pacing.rest = time.Time{}
 			break
+		}
+		if at := l.pacing.due(name, now); now.Before(at) {
+			if at.Before(l.pacing.rest) {
+				l.pacing.rest = at
+			}
+			continue
 		}
 		op := clientv3.OpDelete(l.reports + name)
 		if endpoints := l.pools[name]; len(endpoints) > 0 {
@@ -177,6 +194,7 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 				continue
 			}
 			if size > 0 && size+len(value) > maxBytes {
+				l.pacing.rest = time.Time{}
 				continue
 			}
 			size += len(value)
@@ -214,14 +232,20 @@ func encode(v any) []byte {
 // sequence goes on above all that was there.
 func (l *Link) sync(ctx context.Context) error {
 	client := l.rota.client()
-	held, err := client.Get(ctx, l.beat)
+	// Each call has its own time: with 10,000 pools there are several, and a sync that is cut short would begin anew for ever.
+	get := func(key string, o ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+		call, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return client.Get(call, key, o...)
+	}
+	held, err := get(l.beat)
 	if err != nil {
 		return err
 	}
 	revisions := map[string]int64{}
 	from, end := l.reports, clientv3.GetPrefixRangeEnd(l.reports)
 	for {
-		page, err := client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithKeysOnly(),
+		page, err := get(from, clientv3.WithRange(end), clientv3.WithLimit(keysPage), clientv3.WithKeysOnly(),
 			clientv3.WithRev(held.Header.Revision))
 		if err != nil {
 			return err
@@ -254,7 +278,7 @@ func (l *Link) sync(ctx context.Context) error {
 	}
 	for name := range l.pools {
 		if revisions[name] == 0 || revisions[name] != l.written[name] {
-			l.unwritten[name] = true
+			l.write(name)
 		}
 	}
 	if l.assigned != nil {
@@ -265,7 +289,7 @@ func (l *Link) sync(ctx context.Context) error {
 		}
 		for name := range revisions {
 			if l.pools[name] == nil && !probed[name] {
-				l.unwritten[name] = true
+				l.write(name)
 			}
 		}
 	}

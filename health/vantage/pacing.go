@@ -1,0 +1,65 @@
+package vantage
+
+import "time"
+
+// Many pools that turn at once are gathered: the endpoints of a pool are probed each at its own time, so that a pool that
+// fails as a whole turns bit by bit over an interval, and each bit would be a write of the whole pool. While more than brisk
+// pools are written a second, one that was written is not written again for gather. The first word on a pool, and all words
+// while little happens, go out at once.
+const (
+	brisk  = 64
+	gather = 500 * time.Millisecond
+)
+
+// pacing knows when pools may be written.
+type pacing struct {
+	last        map[string]time.Time // when each was written, of those written within gather or somewhat longer
+	second      time.Time            // begin of the second that is counted
+	count, past int                  // pools written in it, and in the one before
+	rest        time.Time            // until then nothing of what is unwritten may be written; zero: something may
+}
+
+// due returns when the pool may be written again; zero: at once.
+func (p *pacing) due(pool string, now time.Time) time.Time {
+	p.turn(now)
+	if max(p.count, p.past) <= brisk {
+		return time.Time{}
+	}
+	if last, ok := p.last[pool]; ok {
+		return last.Add(gather)
+	}
+	return time.Time{}
+}
+
+func (p *pacing) wrote(pool string, now time.Time) {
+	p.turn(now)
+	p.count++
+	if p.last == nil {
+		p.last = map[string]time.Time{}
+	}
+	p.last[pool] = now
+}
+
+// turn begins another second where one has passed.
+func (p *pacing) turn(now time.Time) {
+	passed := now.Sub(p.second)
+	if passed >= 0 && passed < time.Second {
+		return
+	}
+	p.past = p.count
+	if passed >= 2*time.Second || passed < 0 {
+		p.past = 0
+	}
+	p.count, p.second = 0, now
+	for pool, last := range p.last {
+		if d := now.Sub(last); d >= gather || d < 0 {
+			delete(p.last, pool)
+		}
+	}
+}
+
+// write says that a pool's key is not what it should be. The mutex is held.
+func (l *Link) write(pool string) {
+	l.unwritten[pool] = true
+	l.pacing.rest = time.Time{}
+}

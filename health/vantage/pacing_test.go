@@ -1,0 +1,108 @@
+package vantage
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/health"
+)
+
+// paced is a Link whose transactions go nowhere and take no time, by a clock of the test's.
+type paced struct {
+	*Link
+	now    time.Time
+	writes int
+	after  map[string]time.Duration // pool → how long its newest report waited, at most
+	since  map[string]time.Time
+}
+
+func newPaced(t *testing.T) *paced {
+	p := &paced{now: time.Unix(1_700_000_000, 0), after: map[string]time.Duration{}, since: map[string]time.Time{}}
+	var err error
+	p.Link, err = New(Options{Client: &clientv3.Client{}, ID: "fra", Now: func() time.Time { return p.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.synced = true
+	return p
+}
+
+func (p *paced) report(pool string, endpoint int, s health.State) {
+	p.Report([]health.Report{{
+		Vantage: "fra", Target: health.Target{Endpoint: fmt.Sprintf("%s/lb-%d", pool, endpoint), Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(endpoint)})}, State: s,
+	}})
+	if _, waits := p.since[pool]; !waits {
+		p.since[pool] = p.now
+	}
+}
+
+// pass lets time pass, a transaction each pace.
+func (p *paced) pass(d time.Duration) {
+	for until := p.now.Add(d); p.now.Before(until); p.now = p.now.Add(pace) {
+		for {
+			t := p.render(0)
+			if len(t.pools) == 0 {
+				break
+			}
+			p.mu.Lock()
+			p.settle(t, 1)
+			p.mu.Unlock()
+			p.writes += len(t.pools)
+			for _, name := range t.pools {
+				p.after[name] = max(p.after[name], p.now.Sub(p.since[name]))
+				delete(p.since, name)
+			}
+			if len(t.ops) < maxOps-1 {
+				break
+			}
+		}
+	}
+}
+
+// 10,000 endpoints of 1,000 pools turn, each at its own moment of an interval of 2 s: that is some writes a pool and not one
+// an endpoint, and none waits for more than gather.
+func TestManyAreGathered(t *testing.T) {
+	p := newPaced(t)
+	const pools, endpoints = 1000, 10
+	for step := range 100 { // of 20 ms
+		for pool := range pools {
+			for e := range endpoints {
+				if (pool*31+e*10)%100 == step {
+					p.report(fmt.Sprintf("p%d", pool), e, health.Down)
+				}
+			}
+		}
+		p.pass(pace)
+	}
+	p.pass(time.Second)
+	if len(p.unwritten) != 0 || len(p.since) != 0 {
+		t.Errorf("%d pools are left unwritten", len(p.unwritten))
+	}
+	if p.writes < pools || p.writes > 6*pools {
+		t.Errorf("%d writes of %d pools", p.writes, pools)
+	}
+	for pool, d := range p.after {
+		if d > gather+pace {
+			t.Errorf("%s waited %v", pool, d)
+		}
+	}
+}
+
+// Where little happens everything goes out at once.
+func TestFewAreNotGathered(t *testing.T) {
+	p := newPaced(t)
+	for step := range 100 {
+		p.report("www", step%10, health.State(1+step%2))
+		p.pass(pace)
+	}
+	if p.writes != 100 || p.after["www"] != 0 {
+		t.Errorf("%d writes, waited up to %v", p.writes, p.after["www"])
+	}
+	if p.until(time.Time{}, time.Now()) <= 0 {
+		t.Error("there is nothing to write, and it does not wait")
+	}
+}

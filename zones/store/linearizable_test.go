@@ -1,0 +1,325 @@
+//go:build !noembed
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"leeward/zones"
+)
+
+// ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there is
+// none.
+type ledger struct{ a, b, override string }
+
+// deed is one operation of a history, as one attempt at it went.
+type deed struct {
+	kind string // "read", "read b", "apply" (a and b in one transaction), "update" (b), "drain", "restore"
+	word string // what was added, each but once
+	seen ledger // what the attempt was planned on, or what was read
+}
+
+// model is etcd as it should be: a deed happens at one moment between its begin and its end, and then what it has seen is
+// so. A deed of which nobody knows whether it was done (its output is false) may have happened, or may yet, or never.
+func model() porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{ledger{}} },
+		Step: func(state, input, output any) []any {
+			s, d, done := state.(ledger), input.(deed), output.(bool)
+			next, holds := s, false
+			switch d.kind {
+			case "read":
+				holds = s == d.seen
+			case "read b":
+				holds = s.b == d.seen.b
+			case "apply":
+				holds = s.a == d.seen.a && s.b == d.seen.b
+				next.a, next.b = plus(s.a, d.word), plus(s.b, d.word)
+			case "update":
+				holds = s.b == d.seen.b
+				next.b = plus(s.b, d.word)
+			case "drain":
+				holds = s.override == d.seen.override
+				next.override = d.word
+			case "restore":
+				holds = s.override == d.seen.override
+				next.override = ""
+			}
+			switch {
+			case holds && done:
+				return []any{next}
+			case holds:
+				return []any{s, next}
+			case done:
+				return nil
+			}
+			return []any{s}
+		},
+		Equal: func(a, b any) bool { return a == b },
+		DescribeOperation: func(input, output any) string {
+			return fmt.Sprintf("%+v done: %v", input, output)
+		},
+	}
+	return m.ToModel()
+}
+
+func plus(words, word string) string { return strings.TrimPrefix(words+" "+word, " ") }
+
+// history is what was done, by whom and when.
+type history struct {
+	mu    sync.Mutex
+	begin time.Time
+	all   []porcupine.Operation
+	done  int
+	moved *sync.Cond // done has grown
+}
+
+func newHistory() *history {
+	h := &history{begin: time.Now()}
+	h.moved = sync.NewCond(&h.mu)
+	return h
+}
+
+func (h *history) now() int64 { return int64(time.Since(h.begin)) }
+
+// add adds a deed that began at from and has ended now, or, if it may be yet to come, has no end.
+func (h *history) add(client int, from int64, d deed, done bool) {
+	to := h.now()
+	if !done {
+		to = 1 << 62
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, porcupine.Operation{ClientId: client, Input: d, Output: done, Call: from, Return: to})
+}
+
+func (h *history) finish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.done++
+	h.moved.Broadcast()
+}
+
+// reach waits until that many deeds are done.
+func (h *history) reach(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.done < n {
+		h.moved.Wait()
+	}
+}
+
+// shown is what a listing shows.
+func shown(l *Listing) (s ledger) {
+	for _, r := range l.Resources() {
+		switch r := r.(type) {
+		case *zones.Record:
+			words := strings.Join(r.Data, " ")
+			switch r.Owner {
+			case "a":
+				s.a = strings.ReplaceAll(words, `"`, "")
+			case "b":
+				s.b = strings.ReplaceAll(words, `"`, "")
+			}
+		case *zones.Override:
+			s.override = r.Reason
+		}
+	}
+	return s
+}
+
+func words(owner, words string) *zones.Record {
+	var data []string
+	for w := range strings.FieldsSeq(words) {
+		data = append(data, `"`+w+`"`)
+	}
+	return text("example.test", owner, data...)
+}
+
+// editsOf is what a deed changes of what it has seen.
+func editsOf(d deed) []zones.Edit {
+	o := &zones.Override{Target: "region/eu-west", State: zones.Drain, Reason: d.word}
+	switch d.kind {
+	case "apply":
+		return puts(words("a", plus(d.seen.a, d.word)), words("b", plus(d.seen.b, d.word)))
+	case "update":
+		return puts(words("b", plus(d.seen.b, d.word)))
+	case "drain":
+		return puts(o)
+	case "restore":
+		if d.seen.override != "" {
+			return deletes(o)
+		}
+	}
+	return nil
+}
+
+// there reports whether a deed has been done by an earlier attempt of its own, of which the answer was lost.
+func there(d deed, s ledger) bool {
+	switch d.kind {
+	case "apply", "update":
+		return slices.Contains(strings.Fields(s.b), d.word)
+	case "drain":
+		return s.override == d.word
+	}
+	return false
+}
+
+// do does one deed, with as many attempts as it takes, and writes each attempt, and what each saw, into the history.
+func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string) {
+	begin := h.now()
+	var last *deed // an attempt whose outcome is open
+	var from int64
+	plan := func(l *Listing) (Plan, error) {
+		seen := shown(l)
+		read := "read"
+		if kind == "update" {
+			read = "read b"
+		}
+		h.add(client, begin, deed{kind: read, seen: seen}, true)
+		if last != nil { // it was refused, or its answer was lost
+			h.add(client, from, *last, false)
+			last = nil
+		}
+		d := deed{kind: kind, word: word, seen: seen}
+		begin, from = h.now(), h.now()
+		edits := editsOf(d)
+		if there(d, seen) || len(edits) == 0 {
+			return Plan{}, nil
+		}
+		last = &d
+		return Plan{Edits: edits, OnPurpose: purpose(kind), By: "test"}, nil
+	}
+	var err error
+	if kind == "update" {
+		_, err = e.ChangeWithin(ctx, Scope{Keys: []zones.Key{words("b", "").Key()}}, plan)
+	} else {
+		_, err = e.Change(ctx, plan)
+	}
+	if last != nil {
+		h.add(client, from, *last, err == nil)
+	}
+	h.finish()
+}
+
+// free waits until the ports of a member that was killed can be listened on: on a busy machine a connection from somewhere
+// may have one of them for a moment.
+func (m *member) free() {
+	m.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
+	for _, u := range []string{m.config.ListenClientUrls[0].Host, m.config.ListenPeerUrls[0].Host} {
+		for {
+			l, err := net.Listen("tcp", u)
+			if err == nil {
+				l.Close()
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-limit:
+				m.t.Fatalf("the port of a member that was killed is not free: %v", err)
+			}
+		}
+	}
+}
+
+func purpose(kind string) string {
+	if kind == "restore" {
+		return "restore"
+	}
+	return ""
+}
+
+// Four who write at once, with apply's, the dynamic update's and the overrides' transactions, on three members of which
+// each, the leader first, is killed and comes back: whatever is lost of answers, what was read and written is what one
+// etcd, without copies and failures, would have shown.
+func TestTransactionsAreLinearizable(t *testing.T) {
+	members := startCluster(t, 3)
+	e := dial(t, func(o *Options) { o.Timeout = 10 * time.Second }, urls(members)...)
+	put(t, e, "regions/eu-west", regionEU)
+	put(t, e, "zones/example.test", `{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test"}`)
+	h := newHistory()
+	const writers, rounds = 4, 15
+	kinds := []string{"apply", "update", "drain", "apply", "update", "restore"}
+	var wg sync.WaitGroup
+	ctx, stop := context.WithTimeout(t.Context(), 5*patience)
+	defer stop()
+	for w := range writers {
+		wg.Go(func() {
+			for i := range rounds {
+				h.do(ctx, e, w, kinds[(i+w)%len(kinds)], fmt.Sprintf("w%d-%d", w, i))
+			}
+		})
+	}
+	h.reach(writers)
+	leader := slices.IndexFunc(members, func(m *member) bool { return m.leads() })
+	for k := range members {
+		m := members[(leader+k)%len(members)]
+		m.kill()
+		h.reach((writers*rounds*(2*k+1))/6 + writers)
+		m.free()
+		m.start()
+		m.ready()
+		h.reach((writers * rounds * (2*k + 2)) / 6)
+	}
+	wg.Wait()
+	from := h.now()
+	h.add(writers, from, deed{kind: "read", seen: shown(list(t, e))}, true)
+	open := 0
+	for _, op := range h.all {
+		if !op.Output.(bool) {
+			open++
+		}
+	}
+	t.Logf("%d operations, %d of them refused or of unknown outcome, in %v", len(h.all), open, time.Since(h.begin).Round(time.Second))
+	switch result, _ := porcupine.CheckOperationsVerbose(model(), h.all, time.Minute); result {
+	case porcupine.Illegal:
+		for _, op := range h.all {
+			t.Logf("client %d %v to %v: %+v %v", op.ClientId, time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
+		}
+		t.Error("no order of these operations explains what was seen")
+	case porcupine.Unknown:
+		t.Error("whether the history is linearizable could not be found out in a minute")
+	}
+}
+
+// The check above finds what must not be: an update that is lost, half of a transaction, something read that was undone,
+// an old state read after a new one.
+func TestHistoryFindsFaults(t *testing.T) {
+	op := func(client int, from, to int64, done bool, d deed) porcupine.Operation {
+		return porcupine.Operation{ClientId: client, Call: from, Return: to, Input: d, Output: done}
+	}
+	apply := func(word string, seen ledger) deed { return deed{"apply", word, seen} }
+	read := func(s ledger) deed { return deed{kind: "read", seen: s} }
+	both := ledger{a: "x", b: "x"}
+	for _, c := range []struct {
+		name  string
+		ops   []porcupine.Operation
+		legal bool
+	}{
+		{"one after the other", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 5, 15, true, apply("y", both)), op(2, 20, 21, true, read(ledger{a: "x y", b: "x y"}))}, true},
+		{"a lost update", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 0, 10, true, apply("y", ledger{}))}, false},
+		{"half of a transaction", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 0, 10, true, read(ledger{a: "x"}))}, false},
+		{"an old state after a new one", []porcupine.Operation{op(0, 0, 100, true, apply("x", ledger{})), op(1, 10, 20, true, read(both)), op(2, 30, 40, true, read(ledger{}))}, false},
+		{"done and not seen", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{}))}, false},
+		{"its answer lost, and not done", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{}))}, true},
+		{"its answer lost, and done later", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{})), op(1, 40, 50, true, read(both))}, true},
+		{"its answer lost, and done on what was not there any more", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, deed{"update", "y", ledger{}}), op(1, 40, 50, true, read(ledger{a: "x", b: "y x"}))}, false},
+		{"a word of an override overwritten unseen", []porcupine.Operation{op(0, 0, 10, true, deed{"drain", "x", ledger{}}), op(1, 20, 30, true, deed{"restore", "", ledger{override: "y"}})}, false},
+	} {
+		if got := porcupine.CheckOperations(model(), c.ops); got != c.legal {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
