@@ -102,7 +102,7 @@ func newContent(m *message, changes []zones.Change) (*content, error) {
 			}
 			s := &set{was: r, ttl: r.TTL}
 			for i, data := range made.Data {
-				s.data = append(s.data, datum{r.Data[i], folded(made.Type, data)})
+				s.data = append(s.data, datum{r.Data[i], rr.Folded(made.Type, data)})
 			}
 			c.at(made.Owner)[made.Type] = s
 		}

@@ -92,7 +92,7 @@ func (c *content) prerequisites(rs []record) error {
 			if values[k] == nil {
 				order = append(order, k)
 			}
-			if data := folded(r.typ, r.data); !slices.Contains(values[k], data) {
+			if data := rr.Folded(r.typ, r.data); !slices.Contains(values[k], data) {
 				values[k] = append(values[k], data)
 			}
 		default:
@@ -252,7 +252,7 @@ func (c *content) ignore(r record, why string) error {
 
 // add adds one record: RFC 2136 section 3.4.2.2.
 func (c *content) add(r record, sets map[rr.Type]*set) error {
-	data := folded(r.typ, r.data)
+	data := rr.Folded(r.typ, r.data)
 	if r.owner == c.origin {
 		switch r.typ {
 		case rr.TypeSOA:
@@ -293,7 +293,7 @@ func (c *content) add(r record, sets map[rr.Type]*set) error {
 
 // remove deletes one record: RFC 2136 section 3.4.2.4. The last NS of the apex and the SOA stay, without a word.
 func (c *content) remove(r record, sets map[rr.Type]*set) error {
-	data := folded(r.typ, r.data)
+	data := rr.Folded(r.typ, r.data)
 	if r.owner == c.origin && (r.typ == rr.TypeSOA || r.typ == rr.TypeNS) {
 		if all := c.nameservers(); r.typ == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
