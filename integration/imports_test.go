@@ -36,7 +36,7 @@ var rooms = []room{
 	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
 	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business of theirs"},
-	{"server/transfer", []string{"server", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them: it decides nothing, and has no store to ask"},
+	{"server/transfer", []string{"server", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no store to ask"},
 	{"server/update", []string{"server/wire", "server/tsig", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
 	{"server", []string{"server/wire", "server/rrl", "zones/snapshot", "zones/steer", "geo", "health"}, "a query touches memory only: with no store in reach, etcd cannot be asked on the query path"},

@@ -36,6 +36,8 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		case snapshot.Referral:
 			w.refer(state, client)
 			return wire.RcodeNoError
+		case snapshot.Unready, snapshot.Outdated:
+			return w.elsewhere(found.Outcome)
 		}
 		b.SetAuthoritative(true)
 		at := b.Len()
@@ -84,6 +86,17 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
 		name = w.name
 	}
+}
+
+// elsewhere answers for a zone that lives on another primary and that there is nothing current of.
+func (w *worker) elsewhere(why snapshot.Outcome) (rcode uint16) {
+	w.build.SetAuthoritative(false)
+	if why == snapshot.Unready {
+		w.build.SetError(wire.ErrorNotReady, "the zone has not been transferred yet")
+	} else {
+		w.build.SetError(wire.ErrorInvalidData, "the zone has expired: its primary has not been heard of for too long")
+	}
+	return wire.RcodeServFail
 }
 
 // target is a name in wire form, a worker's own copy: what a look-up gives lasts until the next one.

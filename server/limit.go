@@ -119,7 +119,7 @@ type subject struct {
 // in a zone all that do not exist.
 func subjectOf(found *snapshot.Answer, name []byte) subject {
 	switch found.Outcome {
-	case snapshot.Refused:
+	case snapshot.Refused, snapshot.Unready, snapshot.Outdated:
 		return subject{}
 	case snapshot.Referral:
 		return subject{rrl.Referral, found.HashOf(name[found.Authority.Owner:])}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"leeward/server/wire"
+	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
 
@@ -50,6 +51,9 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		b.SetAuthoritative(false)
 		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
 		return nil, wire.RcodeServFail
+	}
+	if d.Count == 0 && w.found.Expired() { // that there is nothing more is the primary's to say
+		return nil, w.elsewhere(snapshot.Outdated)
 	}
 	if d.Count == 0 {
 		w.negative()

@@ -69,7 +69,10 @@ func (c *Catalog) refer(x *crossed, field string, kind Kind, name string) bool {
 }
 
 func (c *Catalog) crossZone(x *crossed, z *Zone) {
-	if len(z.Nameservers) == 0 {
+	if z.Secondary() && (z.Serial != 0 || len(z.Nameservers) > 0) {
+		x.add(CodeReference, "transfer.primaries", "there is a master file of the zone too, and a zone lives in one place; take out one of the two")
+	}
+	if len(z.Nameservers) == 0 && !z.Secondary() {
 		x.add(CodeReference, "nameservers", "a zone has at least one nameserver; list them here or give the zone's master file")
 	}
 	for i, ns := range z.Nameservers {

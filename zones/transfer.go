@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Transfer is who may take a zone away whole (RFC 5936, RFC 1995) and who is told when it changes (RFC 1996).
+// Transfer is who may take a zone away whole (RFC 5936, RFC 1995), who is told when it changes (RFC 1996), and where it comes from
+// if it lives elsewhere.
 type Transfer struct {
 	// Allow are those who may transfer the zone: an address or prefix, "key NAME", or both in one text, which then must both hold.
 	// Nobody if empty.
@@ -15,7 +16,8 @@ type Transfer struct {
 	// Notify are the servers told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" behind it to have it signed.
 	Notify []string `json:"notify,omitempty"`
 
-	// Primaries are the servers that the zone is transferred from, written as those of Notify are: the zone lives there.
+	// Primaries are the servers that the zone is transferred from, in the order in which they are asked, written as those of Notify
+	// are: the zone lives there. Its SOA, its NS and its records are theirs; Policies and Records are laid over them.
 	Primaries []string `json:"primaries,omitempty"`
 }
 
@@ -146,6 +148,9 @@ func (t *Transfer) PrimaryServers() []Peer {
 	return servers(t.Primaries)
 }
 
+// Secondary reports whether the zone lives on another primary.
+func (z *Zone) Secondary() bool { return z.Transfer != nil && len(z.Transfer.Primaries) > 0 }
+
 // mostPeers is how many texts a list of a Transfer may have.
 const mostPeers = 100
 
@@ -174,7 +179,32 @@ func (f *faults) transfer(z *Zone) {
 	}
 	check("allow", t.Allow, ParseAllow)
 	check("notify", t.Notify, ParseServer)
-	if len(t.Primaries) > 0 {
-		f.unsupported("transfer.primaries")
+	check("primaries", t.Primaries, ParseServer)
+	if z.Secondary() {
+		f.secondary(z)
+	}
+}
+
+// secondary notes what a zone that lives on another primary has no say in.
+func (f *faults) secondary(z *Zone) {
+	for _, x := range []struct {
+		field string
+		set   bool
+	}{
+		{"nameservers", len(z.Nameservers) > 0},
+		{"hostmaster", z.Hostmaster != ""},
+		{"primary", z.Primary != ""},
+		{"soaTTL", !z.SOATTL.IsZero()},
+		{"negativeTTL", !z.NegativeTTL.IsZero()},
+		{"refresh", !z.Refresh.IsZero()},
+		{"retry", !z.Retry.IsZero()},
+		{"expire", !z.Expire.IsZero()},
+	} {
+		if x.set {
+			f.add(x.field, "the zone lives on transfer.primaries, and its SOA and NS come from there; take %s out", x.field)
+		}
+	}
+	if len(z.Update) > 0 {
+		f.add("update", "the zone lives on transfer.primaries: it is updated there; take update out")
 	}
 }

@@ -46,6 +46,9 @@ same. Policies are not in it: what they answer depends on who asks.`,
 			if zone == nil {
 				return absent([]zones.Key{zones.KeyOf(zones.KindZone, origin)})
 			}
+			if zone.Secondary() {
+				return fmt.Errorf("zone %s lives on another primary, and its records are there; take it from %s, or from a server by AXFR", origin, zone.Transfer.PrimaryServers()[0])
+			}
 			policies := 0
 			for _, c := range l.Changes {
 				kind, name := c.Key.Kind(), c.Key.Name()

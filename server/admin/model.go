@@ -32,6 +32,7 @@ type Status struct {
 	StaleVotes    int         `json:"staleVotes"`         // votes that are no longer fresh
 	StaleVerdicts int         `json:"staleVerdicts"`      // addresses on which no vote is: the last ones stand
 	Secondaries   []Secondary `json:"secondaries,omitempty"`
+	Following     []Following `json:"following,omitempty"` // zones that live on other primaries
 }
 
 // Server is one DNS server: itself, or another as it last wrote of itself.
@@ -176,6 +177,22 @@ type Secondary struct {
 	Since   time.Time `json:"since"`
 	Pending bool      `json:"pending,omitempty"` // it has not answered yet
 	Error   string    `json:"error,omitempty"`   // why it could not be told
+}
+
+// Following is a zone that lives on another primary, as the server has it from there.
+type Following struct {
+	Zone       string     `json:"zone"`
+	Primaries  []string   `json:"primaries"`        // as the zone's transfer.primaries has them
+	State      string     `json:"state"`            // "current", "failing" (the last try brought nothing), "expired" or "waiting" (for the first transfer)
+	Serial     uint32     `json:"serial,omitempty"` // the primary's; the zone's own is the sum of that and the one of what is laid over it
+	Records    int        `json:"records"`          // RRsets that the primary has
+	From       string     `json:"from,omitempty"`   // the primary that was heard of last
+	Checked    *time.Time `json:"checked,omitempty"`
+	Since      *time.Time `json:"since,omitempty"` // of the serial
+	Next       *time.Time `json:"next,omitempty"`  // when it is refreshed, unless a NOTIFY comes before
+	Expires    *time.Time `json:"expires,omitempty"`
+	Refreshing bool       `json:"refreshing,omitempty"`
+	Error      string     `json:"error,omitempty"` // why the last try brought nothing
 }
 
 // Problem is what is wrong with the newest version of a resource, and what is in service meanwhile.

@@ -29,6 +29,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.overrides()},
 		{"", s.geo()},
 		{"", s.secondaries()},
+		{"", s.following()},
 		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
 		{"Held back: `leeward accept` lets these go", s.held()},
 	}
@@ -314,6 +315,32 @@ func (s *Status) secondaries() *Table {
 			told = Cell{x.Error, Red}
 		}
 		t.Add(Cell{x.Zone, Bold}, Cell{Text: x.Server}, Cell{Text: strconv.FormatUint(uint64(x.Serial), 10)}, told)
+	}
+	return t
+}
+
+func (s *Status) following() *Table {
+	t := &Table{Heads: []string{"ZONE", "PRIMARY", "SERIAL", "RECORDS", "STATE", "CHECKED", "EXPIRES", ""}}
+	for _, x := range s.Following {
+		state, colour := x.State, map[string]Colour{"current": Green, "failing": Yellow, "expired": Red, "waiting": Yellow}[x.State]
+		if x.Refreshing {
+			state += ", refreshing"
+		}
+		primary, serial, checked, expires := strings.Join(x.Primaries, ", "), "", "never", ""
+		if x.From != "" {
+			primary = x.From
+		}
+		if x.Expires != nil {
+			serial, expires = strconv.FormatUint(uint64(x.Serial), 10), "in "+Age(x.Expires.Sub(s.Time).Seconds())
+			if !x.Expires.After(s.Time) {
+				expires = Age(s.Time.Sub(*x.Expires).Seconds()) + " ago"
+			}
+		}
+		if x.Checked != nil {
+			checked = Age(s.Time.Sub(*x.Checked).Seconds()) + " ago"
+		}
+		t.Add(Cell{x.Zone, Bold}, Cell{Text: primary}, Cell{Text: serial}, Cell{Text: strconv.Itoa(x.Records)}, Cell{state, colour},
+			Cell{Text: checked}, Cell{Text: expires}, Cell{x.Error, Red})
 	}
 	return t
 }

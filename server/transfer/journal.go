@@ -22,7 +22,8 @@ type journal struct {
 // past is one zone's versions, oldest first.
 type past struct {
 	versions []version
-	apart    int // octets, of all
+	apart    int               // octets, of all
+	given    map[string]uint32 // of a zone that lives elsewhere: the serial that each requester has from here
 	followed bool
 	serial   uint32 // that follow has seen last
 }
@@ -43,6 +44,9 @@ func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 	there := map[rr.Name]bool{}
 	s.EachZone(func(z *snapshot.Zone) bool {
 		there[z.Origin()] = true
+		if !z.Current() {
+			return true
+		}
 		j.newest(z) // a query may have brought it before
 		if j.turned(z) {
 			changed = append(changed, z)
@@ -107,6 +111,46 @@ func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 		p.versions = p.versions[1:]
 	}
 	return z
+}
+
+// mostGiven is how many requesters are remembered for a zone.
+const mostGiven = 1024
+
+// mayDiffer reports whether a requester that says it has a serial can be sent differences from it. The serial of a zone that lives
+// elsewhere is the sum of two that come to each server by themselves, so that for a moment it may stand for one thing here and for
+// another there: then only if it was this server that sent it.
+func (j *journal) mayDiffer(z *snapshot.Zone, who string, serial uint32) bool {
+	if !z.Elsewhere() {
+		return true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.zones[z.Origin()]
+	given, ok := uint32(0), false
+	if p != nil {
+		given, ok = p.given[who]
+	}
+	return ok && given == serial
+}
+
+// gave notes which version a requester has now.
+func (j *journal) gave(z *snapshot.Zone, who string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.zones[z.Origin()]
+	if p == nil || !z.Elsewhere() {
+		return
+	}
+	if p.given == nil {
+		p.given = map[string]uint32{}
+	}
+	if len(p.given) >= mostGiven {
+		for other := range p.given { // any one: it is sent the whole zone the next time
+			delete(p.given, other)
+			break
+		}
+	}
+	p.given[who] = z.Serial()
 }
 
 // at returns the version of a zone that has the serial, nil if it is not kept.

@@ -69,6 +69,9 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	case zone.SOA() == nil:
 		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "the zone has no SOA yet")
 		return
+	case !zone.Current():
+		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed", "the zone has expired: its primary has not been heard of for too long")
+		return
 	}
 	serial, known := uint32(0), false
 	if q.Type == wire.TypeIXFR {
@@ -79,9 +82,13 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	}
 	zone = d.journal.newest(zone)
 	s := newStream(&q, session, d.o.Now, x.Write)
-	result := d.send(ctx, s, zone, &q, serial, x.TCP)
-	if s.err != nil {
+	who := x.Source.Addr().String() + " " + key
+	result := d.send(ctx, s, zone, &q, serial, x.TCP && d.journal.mayDiffer(zone, who, serial), x.TCP)
+	switch {
+	case s.err != nil:
 		result = "broken"
+	case result != "soa":
+		d.journal.gave(zone, who)
 	}
 	d.metrics.served.WithLabelValues(kind, result).Inc()
 	d.metrics.octets.Add(float64(s.octets))
@@ -89,12 +96,12 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 		"serial", zone.Serial(), "from", serial, "messages", s.messages, "octets", s.octets)
 }
 
-// send sends the zone, or what has changed since the serial, and returns which.
-func (d *Desk) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, tcp bool) string {
+// send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns which.
+func (d *Desk) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known, tcp bool) string {
 	apex, soa := []byte(zone.Origin()), zone.SOA()
 	if q.Type == wire.TypeIXFR {
 		var old *snapshot.Zone
-		if newer(zone.Serial(), serial) && tcp {
+		if newer(zone.Serial(), serial) && known {
 			old = d.journal.at(zone.Origin(), serial)
 		}
 		switch {
@@ -215,8 +222,8 @@ func (d *Desk) signed(x *server.Exchange, q *wire.Query) {
 	}
 }
 
-// Handle answers what Options.Special of package server hands over: transfers, and queries with TSIG. NOTIFY is NOTIMP, as no zone here
-// lives elsewhere, and UPDATE goes to next, if there is one.
+// Handle answers what Options.Special of package server hands over: transfers, NOTIFY, and queries with TSIG. UPDATE goes to
+// next, if there is one.
 func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context.Context, *server.Exchange) {
 	return func(ctx context.Context, x *server.Exchange) {
 		switch opcode := x.Request[2] >> 3 & 15; {
@@ -227,6 +234,8 @@ func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context
 			} else {
 				d.signed(x, &q)
 			}
+		case opcode == wire.OpcodeNotify:
+			d.notified(x)
 		case opcode == wire.OpcodeUpdate && next != nil:
 			next(ctx, x)
 		default:

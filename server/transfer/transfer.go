@@ -1,12 +1,16 @@
-// Package transfer hands zones on to other name servers: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC 1996), all with or
-// without TSIG (RFC 8945).
+// Package transfer hands zones on to other name servers and takes them from there: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC
+// 1996), all with or without TSIG (RFC 8945).
 //
-// Transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is where there is
+// Outward, transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is where there is
 // neither a client nor health. So that secondaries can ask for what has changed, a Journal keeps the last versions of each zone
 // by serial: they share the shards of the tree that have not changed, so a version costs what differs. What a
 // serial stands for is settled when it is first seen, so that a full transfer and the differences from it agree.
 //
-// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages.
+// Inward, a Secondary follows the zones that live on other primaries, and hands over each version of them that has come whole; what
+// is laid over it is the snapshot's business.
+//
+// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go says when a
+// primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk, notified.go hears of changes.
 package transfer
 
 import (
@@ -29,6 +33,7 @@ type Options struct {
 	Log        *slog.Logger          // silent if nil
 	Now        func() time.Time      // time.Now if nil
 	Registerer prometheus.Registerer // none if nil
+	Secondary  *Secondary            // follows the zones that live elsewhere; nil: NOTIFY is REFUSED
 }
 
 // Desk answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.

@@ -67,6 +67,7 @@ type house struct {
 	revision int64
 	desk     *Desk
 	server   *server.Server
+	shot     *snapshot.Snapshot
 	address  string
 }
 
@@ -125,7 +126,19 @@ func (h *house) apply(text string, gone ...zones.Key) {
 	for _, key := range gone {
 		batch.Changes = append(batch.Changes, zones.Change{Key: key, Revision: h.revision})
 	}
-	s, _ := h.builder.Update(h.catalog, h.catalog.Apply(batch), nil)
+	h.publish(h.catalog.Apply(batch))
+}
+
+// arrive takes in a version of a zone that lives elsewhere, and publishes.
+func (h *house) arrive(origin string, t snapshot.Transferred) {
+	h.t.Helper()
+	h.builder.Transferred(origin, t)
+	h.publish(zones.Delta{})
+}
+
+func (h *house) publish(d zones.Delta) {
+	s, _ := h.builder.Update(h.catalog, d, nil)
+	h.shot = s
 	state := server.State{Snapshot: s, View: steer.NewView(s.Program(), func(health.Target) health.State { return health.Down }, nil)}
 	h.server.Publish(state)
 	h.desk.Publish(state)
@@ -311,7 +324,7 @@ func TestRefusals(t *testing.T) {
 		"nobody's zone":         {axfr("other.test."), false, false, dns.RcodeNotAuth},
 		"AXFR over UDP":         {axfr("example.test."), false, true, dns.RcodeRefused},
 		"IXFR without a serial": {new(dns.Msg).SetQuestion("example.test.", dns.TypeIXFR), false, false, dns.RcodeFormatError},
-		"NOTIFY":                {new(dns.Msg).SetNotify("example.test."), false, true, dns.RcodeNotImplemented},
+		"NOTIFY":                {new(dns.Msg).SetNotify("example.test."), false, true, dns.RcodeRefused},
 		"another class":         {&dns.Msg{MsgHdr: dns.MsgHdr{Id: 1}, Question: []dns.Question{{Name: "example.test.", Qtype: dns.TypeAXFR, Qclass: dns.ClassCHAOS}}}, false, false, dns.RcodeRefused},
 	} {
 		client := &dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfer.": secret}}

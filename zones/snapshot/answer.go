@@ -25,6 +25,8 @@ const (
 	NameError                // NXDOMAIN; Negative has the SOA
 	Redirect                 // Answer holds a DNAME above the name; Target is what it makes of it (RFC 6672 section 3.2)
 	TooLong                  // the same, but the name would be longer than 255 octets: YXDOMAIN, and no Target
+	Unready                  // the zone lives on another primary, and nothing has been transferred yet
+	Outdated                 // the zone lives on another primary, and what was transferred has expired
 )
 
 // ZoneHash is Hash of the zone's apex, of any outcome but Refused.

@@ -31,6 +31,10 @@ type Builder struct {
 	hosts    map[string]map[string]bool // pools by the hostnames of their endpoints
 	moved    map[string]bool            // hostnames that were resolved since the last Update
 	problems map[zones.Key]zones.Problem
+
+	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
+	arrived   map[string]bool                        // of these, what was transferred since the last Update
+	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: what crosses what the primary has
 }
 
 type slot struct {
@@ -70,6 +74,7 @@ func NewBuilder(now func() time.Time) *Builder {
 	b := &Builder{
 		now: now, seed: rand.Uint64(), regions: map[string]int32{},
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
+		elsewhere: map[string]Transferred{}, arrived: map[string]bool{},
 	}
 	b.clear()
 	return b
@@ -82,6 +87,7 @@ func (b *Builder) clear() {
 	b.poolIDs, b.policyID = numbers{}, numbers{}
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
 	b.hosts = map[string]map[string]bool{}
+	b.overlaid = map[string]map[rr.Name][]zones.Problem{}
 }
 
 // Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
@@ -91,6 +97,7 @@ func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapsh
 	u := b.begin(c, d, g)
 	u.gather(d)
 	u.takeResolved()
+	u.takeTransferred()
 	u.endOverrides()
 	u.compilePools()
 	u.forget()
@@ -100,7 +107,7 @@ func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapsh
 	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {
 		return strings.Compare(string(x.Key), string(y.Key))
 	})
-	return b.last, problems
+	return b.last, append(problems, b.overlaidProblems()...)
 }
 
 // NextExpiry returns when the next override ends; zero: none does. Update is due then.
@@ -123,6 +130,7 @@ type update struct {
 	policies map[string]bool
 	zones    map[string]bool // to build from nothing
 	touched  map[string]bool // whose serial may have moved
+	relaid   map[string]bool // that live elsewhere, to be laid over again
 	edits    map[string][]edit
 	left     []string // hostnames that a pool has lost
 	all      bool     // every policy is to be compiled again
@@ -143,7 +151,7 @@ func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
 	return &update{
 		Builder: b, catalog: c, out: &out, all: fresh,
 		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{}, touched: map[string]bool{},
-		edits: map[string][]edit{},
+		relaid: map[string]bool{}, edits: map[string][]edit{},
 	}
 }
 

@@ -222,3 +222,126 @@ func BenchmarkUpdate(b *testing.B) {
 		builder.Update(c, d, nil)
 	}
 }
+
+// What is laid over a zone of another primary change by change, there and here, is what is laid over its newest version at once; and a
+// version that has come by differences is the one that comes whole.
+func TestLaidOverChangeByChange(t *testing.T) {
+	const apex = rr.Name("\x07example\x04test\x00")
+	rapid.Check(t, func(t *rapid.T) {
+		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "d.e.f.g", "e.f.g"}
+		elsewhere := zones.Change{Resource: &zones.Zone{Origin: "example.test", Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}}}, Revision: 1}
+		elsewhere.Key = elsewhere.Resource.Key()
+		there := map[string]bool{} // the primary's records: owner, type and data
+		var version *snapshot.Version
+		record := func(text string) rr.Record {
+			words := strings.Fields(text)
+			name, err := rr.ParseRelative(words[0], apex)
+			typ, terr := rr.ParseType(words[1])
+			data, derr := rr.ParseData(typ, words[2], apex)
+			if err != nil || terr != nil || derr != nil {
+				t.Fatal(err, terr, derr)
+			}
+			return rr.Record{Owner: name, Type: typ, Class: 1, TTL: 300, Data: data}
+		}
+		soa := func(serial int64) rr.Record {
+			data, err := rr.ParseData(rr.TypeSOA, fmt.Sprintf("ns. host. %d 3600 600 86400 60", serial), apex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rr.Record{Owner: apex, Type: rr.TypeSOA, Class: 1, TTL: 300, Data: data}
+		}
+		finish := func(e *snapshot.Edition) *snapshot.Version {
+			v, err := e.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		for rev := int64(1); rev <= 25; rev++ {
+			batch := zones.Batch{Revision: rev, Accepted: rev}
+			if rev == 1 {
+				batch.Changes = append(batch.Changes, elsewhere)
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "changes") {
+				if ch := randomChange(t, owners, rev); ch.Key.Kind() != zones.KindZone {
+					batch.Changes = append(batch.Changes, ch)
+				}
+			}
+			edition := snapshot.NewEdition(apex)
+			if version != nil {
+				edition = version.Edit()
+			}
+			put := func(text string) {
+				if err := edition.Add(record(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if version == nil {
+				put("@ NS ns")
+			}
+			for range rapid.IntRange(0, 4).Draw(t, "records") {
+				data := map[string]string{"A": "192.0.2.1", "AAAA": "2001:db8::1", "TXT": "x", "CNAME": "a", "NS": "ns", "DNAME": "x.test."}
+				typ := rapid.SampledFrom([]string{"A", "AAAA", "TXT", "CNAME", "NS", "DNAME"}).Draw(t, "type")
+				owner := rapid.SampledFrom(owners).Draw(t, "owner")
+				text := owner + " " + typ + " " + data[typ]
+				if text == "@ NS ns" {
+					continue
+				}
+				if there[text] {
+					if err := edition.Remove(record(text)); err != nil {
+						t.Fatal(err)
+					}
+					delete(there, text)
+					continue
+				}
+				put(text)
+				there[text] = true
+			}
+			if err := edition.SetSOA(soa(rev)); err != nil {
+				t.Fatal(err)
+			}
+			version = finish(edition)
+
+			whole := snapshot.NewEdition(apex)
+			for text := range there {
+				if err := whole.Add(record(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = whole.Add(record("@ NS ns"))
+			_ = whole.SetSOA(soa(rev))
+			at := finish(whole)
+			if rapid.IntRange(0, 5).Draw(t, "whole") == 0 {
+				version = at.From(version)
+			}
+
+			b.Transferred("example.test", snapshot.Transferred{Version: version})
+			shot, problems := b.Update(c, c.Apply(batch), nil)
+			fresh := snapshot.NewBuilder(time.Now)
+			fresh.Transferred("example.test", snapshot.Transferred{Version: at})
+			want, wantProblems := fresh.Update(c, zones.Delta{Full: true, Revision: rev}, nil)
+			if diff := cmp.Diff(printed(t, want), printed(t, shot)); diff != "" {
+				t.Fatalf("revision %d, at once (-) and change by change (+):\n%s", rev, diff)
+			}
+			if diff := cmp.Diff(want.Stats(), shot.Stats()); diff != "" {
+				t.Fatal(diff)
+			}
+			if diff := cmp.Diff(fmt.Sprint(wantProblems), fmt.Sprint(problems)); diff != "" {
+				t.Fatal(diff)
+			}
+			a, z := want.Zone(apex), shot.Zone(apex)
+			a.Each(func(name []byte, typ rr.Type, count int, wire []byte) bool {
+				same := false
+				z.Each(func(n []byte, ty rr.Type, _ int, w []byte) bool {
+					same = same || string(n) == string(name) && ty == typ && string(w) == string(wire)
+					return !same
+				})
+				if !same {
+					t.Fatalf("%s %s is not the same", rr.Name(name), typ)
+				}
+				return true
+			})
+		}
+	})
+}

@@ -37,7 +37,7 @@ type draft struct {
 	policy int32
 	sets   []draftSet
 	had    int // sets, before
-	was    standing
+	was    rank
 }
 
 type draftSet struct {
@@ -46,8 +46,8 @@ type draftSet struct {
 	wire  []byte
 }
 
-// standing is what a name counts as.
-type standing struct{ exists, cut, turn bool }
+// rank is what a name counts as.
+type rank struct{ exists, cut, turn bool }
 
 // apply makes the edits and returns the new tree; apex is the zone's origin. Edits of one name are made in their order.
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
@@ -110,7 +110,7 @@ func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]in
 			continue
 		}
 		delete(drafts, e.name)
-		now := d.standing(apex)
+		now := d.rank(apex)
 		if now.exists != d.was.exists {
 			change := int32(1)
 			if !now.exists {
@@ -140,7 +140,7 @@ func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]in
 }
 
 // record lays a draft out as node says.
-func (d *draft) record(now standing) []byte {
+func (d *draft) record(now rank) []byte {
 	size := nodeHead + len(d.name)
 	for _, x := range d.sets {
 		size += setHead + len(x.wire)
@@ -176,15 +176,15 @@ func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
 			d.sets = append(d.sets, draftSet{typ, count, wire})
 		})
 	}
-	d.was = d.standing(apex)
+	d.was = d.rank(apex)
 	return d
 }
 
-func (d *draft) standing(apex rr.Name) standing {
+func (d *draft) rank(apex rr.Name) rank {
 	has := func(typ rr.Type) bool {
 		return slices.ContainsFunc(d.sets, func(x draftSet) bool { return x.typ == typ })
 	}
-	return standing{
+	return rank{
 		exists: len(d.sets) > 0 || d.policy >= 0 || d.kids > 0,
 		cut:    has(rr.TypeNS) && d.name != apex,
 		turn:   has(rr.TypeDNAME),

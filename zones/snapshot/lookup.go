@@ -35,6 +35,9 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	}
 	a.Zone = apex
 	z.lookup(name, offsets[:depth], rr.Type(qtype), s, a)
+	if z.standing != current {
+		a.stand()
+	}
 }
 
 // zoneOf returns the zone that is closest to a name, and how many labels of the name stand before its origin. The DS of

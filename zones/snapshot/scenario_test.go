@@ -34,6 +34,9 @@ var rewrite = flag.Bool("update", false, "write the answers into the scenarios")
 //	apply FILE | delete KIND NAME…         a change, as one batch
 //	wait DURATION                          time passes
 //	resolve NAME [ttl=N] [failing=] ADDR…  a hostname is looked up; failing: it cannot be
+//	transfer ORIGIN FILE                   a zone comes from its primary, whole, as the master file has it
+//	difference ORIGIN FILE                 what has changed there: lines of a master file, "- " and "+ " before them
+//	expire ORIGIN                          the primary has not been heard of for too long
 //	print                                  the compiled zones
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -89,6 +92,8 @@ type stage struct {
 	view    *steer.View
 	states  map[string]health.State
 	rev     int64
+
+	elsewhere map[string]snapshot.Transferred
 }
 
 func newStage(t *testing.T, archive *txtar.Archive) *stage {
@@ -198,6 +203,13 @@ func (s *stage) do(words []string) []string {
 		return nil
 	case "resolve":
 		return s.resolve(words[1], words[2:], options)
+	case "transfer", "difference":
+		return s.transfer(words[1], words[2], words[0] == "transfer")
+	case "expire":
+		t := s.elsewhere[words[1]]
+		t.Expired = true
+		s.builder.Transferred(words[1], t)
+		return s.update(zones.Delta{})
 	case "apply":
 		return s.apply(words[1], false)
 	case "delete":
@@ -227,6 +239,48 @@ func (s *stage) do(words []string) []string {
 	return nil
 }
 
+// transfer takes in a version of a zone that lives elsewhere.
+func (s *stage) transfer(origin, file string, whole bool) []string {
+	apex, err := rr.ParseName(origin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	old := s.elsewhere[origin].Version
+	edition := snapshot.NewEdition(apex)
+	if !whole {
+		edition = old.Edit()
+	}
+	for line := range strings.Lines(s.file(file)) {
+		put := edition.Add
+		if !whole {
+			if line[0] == '-' {
+				put = edition.Remove
+			}
+			line = line[2:]
+		}
+		err := rr.ReadMaster(strings.NewReader(line), apex, file, nil, func(r rr.RR) error {
+			x := rr.Record{Owner: r.Owner, Type: r.Type, Class: 1, TTL: r.TTL, Data: r.Data}
+			if r.Type == rr.TypeSOA {
+				return edition.SetSOA(x)
+			}
+			return put(x)
+		})
+		if err != nil {
+			return []string{"error: " + err.Error()}
+		}
+	}
+	v, err := edition.Finish()
+	if err != nil {
+		return []string{"error: " + err.Error()}
+	}
+	if s.elsewhere == nil {
+		s.elsewhere = map[string]snapshot.Transferred{}
+	}
+	s.elsewhere[origin] = snapshot.Transferred{Version: v.From(old)}
+	s.builder.Transferred(origin, s.elsewhere[origin])
+	return s.update(zones.Delta{})
+}
+
 // resolve takes in what a hostname stands for, or that it does not resolve any more.
 func (s *stage) resolve(name string, words []string, options map[string]string) []string {
 	r := s.builder.Resolution(name)
@@ -246,7 +300,7 @@ func (s *stage) resolve(name string, words []string, options map[string]string) 
 	return s.update(zones.Delta{})
 }
 
-var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN"}
+var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired"}
 
 func (s *stage) dig(name, typ string, options map[string]string) []string {
 	qname, err := rr.ParseName(name)

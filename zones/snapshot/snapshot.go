@@ -34,9 +34,14 @@ type Snapshot struct {
 type zone struct {
 	origin   rr.Name
 	hash     uint64 // of origin
+	standing standing
 	tree     *tree
 	negative negative
 	transfer *zones.Transfer // who may transfer it; nil: nobody
+
+	elsewhere bool     // it lives on another primary
+	version   *Version // of that, which lies below what is configured; nil: none yet
+	apart     int      // names that were made anew since all of the tree was last laid over the version
 }
 
 // Stats count what a snapshot holds.

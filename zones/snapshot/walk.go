@@ -39,6 +39,12 @@ func (s *Snapshot) EachZone(f func(*Zone) bool) {
 // Origin returns the zone's origin.
 func (z *Zone) Origin() rr.Name { return z.zone.origin }
 
+// Current reports whether there is a zone to hand on: one that lives elsewhere has been transferred, and has not expired.
+func (z *Zone) Current() bool { return z.zone.standing == current }
+
+// Elsewhere reports whether the zone lives on another primary.
+func (z *Zone) Elsewhere() bool { return z.zone.elsewhere }
+
 // Names returns how many names there are, empty non-terminals included.
 func (z *Zone) Names() int { return z.zone.tree.names }
 

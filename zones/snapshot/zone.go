@@ -91,9 +91,19 @@ func (u *update) editZones() {
 			continue
 		}
 		next := *u.out.zones[at]
-		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
-		next.negative = negative
-		next.tree = next.tree.apply(apex, append(u.edits[origin], soa))
+		serial := u.catalog.ZoneSerial(origin)
+		switch {
+		case !z.Secondary():
+			soa, negative := soaOf(z, apex, serial)
+			next.negative = negative
+			next.tree = next.tree.apply(apex, append(u.edits[origin], soa))
+		case u.relaid[origin] || len(u.edits[origin]) > 0: // what is taken off may uncover what the primary has
+			next = *u.layOver(origin, apex, z, u.out.zones[at])
+		case next.version != nil:
+			soa, negative := overlaidSOA(next.version, serial)
+			next.negative = negative
+			next.tree = next.tree.apply(apex, []edit{soa})
+		}
 		u.out.zones = slices.Clone(u.out.zones)
 		u.out.zones[at] = &next
 	}
@@ -115,28 +125,9 @@ func (u *update) buildZone(origin string) {
 			u.out.zones = u.out.zones[:last]
 			delete(u.out.origins, apex)
 		}
+		delete(u.overlaid, origin)
 	} else {
-		soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
-		edits := []edit{soa}
-		if ns, ok := nsOf(z, apex); ok {
-			edits = append(edits, ns)
-		}
-		t := newTree(u.seed)
-		u.catalog.EachRecord(origin, func(r *zones.Record) bool {
-			if e, ok := u.put(z, apex, r); ok {
-				edits = append(edits, e)
-			}
-			if len(edits) == editsAtOnce {
-				t, edits = t.apply(apex, edits), edits[:0]
-			}
-			return true
-		})
-		for _, p := range u.Builder.policies {
-			if p.origin == origin {
-				edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
-			}
-		}
-		built := &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
+		built := u.built(origin, apex, z)
 		if !known {
 			at = len(u.out.zones)
 			u.out.origins[apex] = at
@@ -144,6 +135,35 @@ func (u *update) buildZone(origin string) {
 		}
 		u.out.zones[at] = built
 	}
+}
+
+// built builds a zone from nothing.
+func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
+	if z.Secondary() {
+		return u.layOver(origin, apex, z, nil)
+	}
+	delete(u.overlaid, origin)
+	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+	edits := []edit{soa}
+	if ns, ok := nsOf(z, apex); ok {
+		edits = append(edits, ns)
+	}
+	t := newTree(u.seed)
+	u.catalog.EachRecord(origin, func(r *zones.Record) bool {
+		if e, ok := u.put(z, apex, r); ok {
+			edits = append(edits, e)
+		}
+		if len(edits) == editsAtOnce {
+			t, edits = t.apply(apex, edits), edits[:0]
+		}
+		return true
+	})
+	for _, p := range u.Builder.policies {
+		if p.origin == origin {
+			edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
+		}
+	}
+	return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
 }
 
 // editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.

@@ -84,6 +84,7 @@ func (w *walk) follow(qname rr.Name, aliases int) {
 	w.state.Snapshot.Lookup([]byte(qname), uint16(w.qtype), 1, &a)
 	if a.Outcome != snapshot.Refused {
 		w.out.Zone = rr.Name(qname[a.Zone:]).String()
+		w.elsewhere(&a)
 	}
 	switch a.Outcome {
 	case snapshot.Refused:
@@ -117,6 +118,23 @@ func (w *walk) follow(qname rr.Name, aliases int) {
 		w.redirected(qname, &a, aliases)
 	case snapshot.Steered:
 		w.steered(qname, &a, aliases)
+	case snapshot.Unready:
+		w.end("not ready", "%s is in zone %s, of which nothing has been transferred yet: SERVFAIL", qname, w.out.Zone)
+	case snapshot.Outdated:
+		w.end("expired", "%s is in zone %s, which has expired, and is the primary's to answer: SERVFAIL", qname, w.out.Zone)
+	}
+}
+
+// elsewhere says that the zone lives on another primary.
+func (w *walk) elsewhere(a *snapshot.Answer) {
+	switch v, elsewhere := a.Elsewhere(); {
+	case !elsewhere:
+	case v == nil:
+		w.say("zone %s lives on another primary", w.out.Zone)
+	case a.Expired():
+		w.say("zone %s lives on another primary, which had serial %d and has not been heard of for longer than its SOA allows: of what it had, nothing is answered any more", w.out.Zone, v.Serial())
+	default:
+		w.say("zone %s lives on another primary, which has serial %d; policies and records of this server are laid over it", w.out.Zone, v.Serial())
 	}
 }
 
@@ -183,6 +201,9 @@ func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
 		if err == nil && w.qtype != rr.TypeCNAME && w.qtype != rr.TypeANY && aliases < maxAliases {
 			w.onward(target, aliases+1)
 		}
+		return
+	case len(x.Addresses) == 0 && a.Expired():
+		w.end("expired", "that there is nothing of type %s is the primary's to say, and the zone has expired: SERVFAIL", w.qtype)
 		return
 	case len(x.Addresses) == 0:
 		w.out.Outcome = "nodata"

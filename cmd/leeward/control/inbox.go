@@ -9,6 +9,7 @@ import (
 	"leeward/health"
 	"leeward/health/resolve"
 	"leeward/zones"
+	"leeward/zones/snapshot"
 )
 
 // inbox is where everybody leaves what the loop is to take up at its next turn. Nobody who puts something in waits for
@@ -22,6 +23,7 @@ type inbox struct {
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
 	resolved  []resolve.Answer
+	elsewhere []transferred
 	requests  []func()
 	closed    bool
 
@@ -85,14 +87,22 @@ type waiting struct {
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
 	resolved  []resolve.Answer
+	elsewhere []transferred
 	requests  []func()
+}
+
+// transferred is how a zone that lives on another primary stands.
+type transferred struct {
+	origin string
+	snapshot.Transferred
 }
 
 func (b *inbox) take() waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.requests}
-	b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.requests = time.Time{}, nil, nil, nil, nil, nil, nil
+	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.elsewhere, b.requests}
+	b.first, b.batches, b.condition, b.health, b.table = time.Time{}, nil, nil, nil, nil
+	b.resolved, b.elsewhere, b.requests = nil, nil, nil
 	b.room.Broadcast()
 	return w
 }

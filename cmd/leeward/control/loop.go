@@ -22,6 +22,7 @@ import (
 	"leeward/health/resolve"
 	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -52,6 +53,7 @@ type LoopOptions struct {
 	Keep    func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
 	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
 	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
+	Follow  func([]transfer.Assignment)                   // which zones live elsewhere has changed; called from the loop; must not block; nil: nobody cares
 	ByClock bool                                          // freshness by the writers' clocks: for one who looks only once
 }
 
@@ -129,6 +131,11 @@ func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.table
 // Resolved hands over what the hostname of an endpoint stands for.
 func (l *Loop) Resolved(a resolve.Answer) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.resolved = append(l.inbox.resolved, a) })
+}
+
+// Transferred hands over how a zone that lives on another primary stands.
+func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.elsewhere = append(l.inbox.elsewhere, transferred{origin, t}) })
 }
 
 // State returns what is published, nil before that.
@@ -283,6 +290,10 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		l.builder.Resolved(a.Hostname, steer.Resolution{Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Failing: a.Err != "" || a.Expires.IsZero()})
 		build = true
 	}
+	for _, t := range w.elsewhere {
+		l.builder.Transferred(t.origin, t.Transferred)
+		build = true
+	}
 	if w.table != nil && w.table != l.table {
 		l.table, build = w.table, true
 	}
@@ -299,7 +310,21 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	l.wrong, l.held = append(l.catalog.Problems().Errors(), l.built...), l.catalog.Held()
 	l.complain(l.wrong.Beyond(wrong), wrong)
 	l.tellHeld(held)
+	if l.o.Follow != nil && (delta.Full || slices.ContainsFunc(delta.Keys, func(k zones.Key) bool { return k.Kind() == zones.KindZone })) {
+		l.o.Follow(l.secondaries())
+	}
 	return true
+}
+
+// secondaries returns the zones that live elsewhere.
+func (l *Loop) secondaries() (all []transfer.Assignment) {
+	l.catalog.Each(zones.KindZone, func(r zones.Resource) bool {
+		if z := r.(*zones.Zone); z.Secondary() {
+			all = append(all, transfer.Assignment{Origin: z.Origin, Primaries: z.Transfer.PrimaryServers()})
+		}
+		return true
+	})
+	return all
 }
 
 // revision returns the revision that a snapshot with this batch is of. A list is read at etcd's revision, which every

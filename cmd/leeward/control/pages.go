@@ -106,6 +106,7 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
 		if r.dns != nil {
 			s.Self, s.Secondaries = r.ID, r.secondaries()
+			s.Following = r.following()
 			s.AddServer(r.self(i))
 		}
 	})

@@ -83,24 +83,25 @@ type run struct {
 	registry *prometheus.Registry
 	started  time.Time
 
-	loop    *Loop
-	geo     *geo.Watcher
-	dns     *server.Server // nil: none
-	desk    *transfer.Desk // transfers; nil: none
-	strange atomic.Bool    // etcd has another history than the one in service
-	prober  *probe.Prober
-	names   *resolve.Resolver
-	looked  atomic.Bool   // hostnames have been looked up once
-	etcd    *store.Etcd   // nil: files
-	link    *vantage.Link // with etcd
-	files   *store.Files
-	keeper  *keeper       // nil: nothing is kept
-	serials *serialKeeper // nil: there is nowhere to keep them
-	metrics *Metrics
-	heard   atomic.Int64 // when the watch on the resources said something last, Unix nanoseconds; 0: never
-	lags    []lag
-	pages   *pages // nil: none
-	running Running
+	loop      *Loop
+	geo       *geo.Watcher
+	dns       *server.Server      // nil: none
+	desk      *transfer.Desk      // transfers; nil: none
+	secondary *transfer.Secondary // of the zones that live elsewhere; with desk
+	strange   atomic.Bool         // etcd has another history than the one in service
+	prober    *probe.Prober
+	names     *resolve.Resolver
+	looked    atomic.Bool   // hostnames have been looked up once
+	etcd      *store.Etcd   // nil: files
+	link      *vantage.Link // with etcd
+	files     *store.Files
+	keeper    *keeper       // nil: nothing is kept
+	serials   *serialKeeper // nil: there is nowhere to keep them
+	metrics   *Metrics
+	heard     atomic.Int64 // when the watch on the resources said something last, Unix nanoseconds; 0: never
+	lags      []lag
+	pages     *pages // nil: none
+	running   Running
 
 	programs chan *steer.Program // at most one waits, the newest
 	firstly  sync.Once
@@ -168,6 +169,7 @@ func (r *run) assemble() error {
 			r.desk.Publish(s)
 			r.firstly.Do(func() { close(r.first) })
 		}
+		o.Follow = r.secondary.Assign
 	}
 	if r.dns != nil && r.etcd != nil {
 		r.serials = newSerialKeeper(r.etcd.KeepSerials, r.Log, rand.Float64)
@@ -249,7 +251,7 @@ func (r *run) close() {
 }
 
 // ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its endpoints have
-// been looked up once. Those that come later are no reason to be taken out of service.
+// been looked up once and the primaries of zones that live elsewhere been asked once. Those that come later are no reason to be taken out of service.
 func (r *run) ready() error {
 	if err := r.loop.Ready(); err != nil || r.looked.Load() {
 		return err
@@ -257,6 +259,18 @@ func (r *run) ready() error {
 	for _, name := range r.loop.State().Snapshot.Program().Hostnames() {
 		if !r.names.Tried(name) {
 			return fmt.Errorf("hostnames of endpoints are being looked up, such as %s", name)
+		}
+	}
+	if r.secondary != nil {
+		var left []string
+		r.loop.State().Snapshot.EachZone(func(z *snapshot.Zone) bool {
+			if origin := zones.NameText(z.Origin()); z.Elsewhere() && !r.secondary.Tried(origin) {
+				left = append(left, origin)
+			}
+			return left == nil
+		})
+		if left != nil {
+			return fmt.Errorf("zones are being transferred from their primaries, such as %s", left[0])
 		}
 	}
 	r.looked.Store(true)
@@ -370,6 +384,7 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	if r.desk != nil {
 		start(&partsDone, "transfers", func() error { r.desk.Run(parts); return nil })
+		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
 	}
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	if r.link != nil {
@@ -418,19 +433,21 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
-// firstWait is for how long queries that come before there is a snapshot are left in the sockets' buffers, which are bound by then.
-// The copy on disk takes milliseconds, as does an etcd that is there, and the queries are then answered; without either they get
-// their SERVFAIL, so that resolvers go elsewhere.
+// firstWait is for how long queries that come before there is a snapshot, and the zones of other primaries that are on disk, are left
+// in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an etcd that is there, and the queries
+// are then answered; without either they get their SERVFAIL, so that resolvers go elsewhere.
 const firstWait = time.Second
 
 func (r *run) awaitFirst(ctx context.Context) {
-	limit := time.NewTimer(firstWait)
-	defer limit.Stop()
+	limited, stop := context.WithTimeout(ctx, firstWait)
+	defer stop()
 	select {
 	case <-r.first:
-	case <-limit.C:
-	case <-ctx.Done():
+	case <-limited.Done():
+		return
 	}
+	r.secondary.Resumed(limited)
+	_ = r.loop.Do(limited, func(Inside) {}) // what has been handed over is published by then
 }
 
 // listen binds DNS and the admin interface.

@@ -1,14 +1,25 @@
 package control
 
 import (
+	"time"
+
 	"leeward/server/admin"
 	"leeward/server/transfer"
 	"leeward/server/tsig"
+	"leeward/zones/snapshot"
 )
 
 // openDesk makes what answers for transfers, with the keys of the files.
 func (r *run) openDesk() error {
-	desk, err := transfer.New(transfer.Options{Log: r.Log, Registerer: r.registry})
+	secondary, err := transfer.NewSecondary(transfer.SecondaryOptions{
+		Log: r.Log, Registerer: r.registry, State: r.State,
+		Keys:       func() *tsig.Ring { return r.desk.Keys() },
+		OnTransfer: func(origin string, t snapshot.Transferred) { r.loop.Transferred(origin, t) },
+	})
+	if err != nil {
+		return err
+	}
+	desk, err := transfer.New(transfer.Options{Log: r.Log, Registerer: r.registry, Secondary: secondary})
 	if err != nil {
 		return err
 	}
@@ -17,7 +28,7 @@ func (r *run) openDesk() error {
 		return err
 	}
 	desk.SetKeys(keys)
-	r.desk = desk
+	r.desk, r.secondary = desk, secondary
 	return nil
 }
 
@@ -43,6 +54,29 @@ func (r *run) secondaries() []admin.Secondary {
 	var all []admin.Secondary
 	for _, t := range r.desk.Told() {
 		all = append(all, admin.Secondary(t))
+	}
+	return all
+}
+
+// following describes how the zones stand that live on other primaries.
+func (r *run) following() []admin.Following {
+	if r.secondary == nil {
+		return nil
+	}
+	var all []admin.Following
+	for _, f := range r.secondary.Following() {
+		out := admin.Following{
+			Zone: f.Zone, Primaries: f.Primaries, Serial: f.Serial, Records: f.Sets, State: f.State, Refreshing: f.Refreshing, From: f.From, Error: f.Error,
+		}
+		for _, x := range []struct {
+			to **time.Time
+			at time.Time
+		}{{&out.Checked, f.Checked}, {&out.Since, f.Since}, {&out.Next, f.Next}, {&out.Expires, f.Expires}} {
+			if !x.at.IsZero() {
+				*x.to = &x.at
+			}
+		}
+		all = append(all, out)
 	}
 	return all
 }

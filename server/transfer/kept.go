@@ -1,0 +1,254 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// The files of what was transferred, in a folder of their own below that of --state, one for each zone.
+const (
+	keptFolder = "secondary"
+	keptFormat = 1
+)
+
+// kept is the first line of a file, JSON.
+type kept struct {
+	Format int    `json:"format"`
+	Origin string `json:"origin"`
+	Serial uint32 `json:"serial"` // the primary's
+	Sets   int    `json:"sets"`
+}
+
+// keptFile returns the file of a zone.
+func keptFile(state, origin string) string {
+	name := url.PathEscape(origin)
+	if len(name) > 200 { // file names have at most 255 octets
+		sum := sha256.Sum256([]byte(origin))
+		name = hex.EncodeToString(sum[:])
+	}
+	return filepath.Join(state, keptFolder, name+".zone.gz")
+}
+
+// save keeps a zone's version on disk. Its goroutine calls it.
+func (s *Secondary) save(z *elsewhere) {
+	s.mu.Lock()
+	version, checked := z.version, z.checked
+	s.mu.Unlock()
+	z.unsaved, z.saved = false, s.o.Now()
+	if s.o.State == "" || version == nil {
+		return
+	}
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	if err := saveVersion(s.o.State, version, checked); err != nil {
+		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
+	}
+}
+
+// saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole one is there: gzip of a
+// line of JSON, each RRset as its owner (a length octet before it), TYPE, number of records, octets, and the records in wire form as a
+// snapshot.Set has them, and the SHA-256 of all that. The file's time is when the primary last said that this is the newest.
+func saveVersion(state string, v *snapshot.Version, checked time.Time) error {
+	file := keptFile(state, zones.NameText(v.Origin()))
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	err = writeVersion(f, v)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Chtimes(f.Name(), checked, checked)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if d, err := os.Open(filepath.Dir(file)); err == nil { // so that the rename survives a power cut, where the file system can do it
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+func writeVersion(w io.Writer, v *snapshot.Version) error {
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
+	head, err := json.Marshal(kept{keptFormat, zones.NameText(v.Origin()), v.Serial(), v.Sets()})
+	if err != nil {
+		return err
+	}
+	b.Write(append(head, '\n'))
+	var scratch [8]byte
+	v.Each(func(name []byte, typ rr.Type, count int, wire []byte) bool {
+		b.WriteByte(byte(len(name)))
+		b.Write(name)
+		binary.BigEndian.PutUint16(scratch[:], uint16(typ))
+		binary.BigEndian.PutUint16(scratch[2:], uint16(count))
+		binary.BigEndian.PutUint32(scratch[4:], uint32(len(wire)))
+		b.Write(scratch[:])
+		_, err := b.Write(wire)
+		return err == nil
+	})
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	if _, err := z.Write(sum.Sum(nil)); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps fs.ErrNotExist where
+// there is nothing; any other means that the file cannot be trusted.
+func loadVersion(state string, origin rr.Name) (*snapshot.Version, time.Time, error) {
+	f, err := os.Open(keptFile(state, zones.NameText(origin)))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	v, err := readVersion(f, origin)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return v, info.ModTime(), nil
+}
+
+func readVersion(r io.Reader, origin rr.Name) (*snapshot.Version, error) {
+	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<16))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	all := bufio.NewReaderSize(z, 1<<16)
+	read := func(b []byte) error {
+		_, err := io.ReadFull(all, b)
+		sum.Write(b)
+		return err
+	}
+	line, err := all.ReadSlice('\n')
+	if err != nil {
+		return nil, err
+	}
+	sum.Write(line)
+	var head kept
+	if err := json.Unmarshal(line, &head); err != nil {
+		return nil, err
+	}
+	switch {
+	case head.Format != keptFormat:
+		return nil, fmt.Errorf("it has format %d, and this Leeward reads format %d", head.Format, keptFormat)
+	case head.Origin != zones.NameText(origin):
+		return nil, fmt.Errorf("it is of zone %s", head.Origin)
+	}
+	e := snapshot.NewEdition(origin)
+	var buf [255 + 8]byte
+	for range head.Sets {
+		if err := readSet(e, read, buf[:]); err != nil {
+			return nil, err
+		}
+	}
+	want := sum.Sum(nil)
+	var got [sha256.Size]byte
+	if _, err := io.ReadFull(all, got[:]); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(got[:], want) {
+		return nil, errors.New("its checksum does not match its content")
+	}
+	v, err := e.Finish()
+	if err == nil && v.Serial() != head.Serial {
+		err = errors.New("its serial is not that of its SOA")
+	}
+	return v, err
+}
+
+// readSet reads one RRset.
+func readSet(e *snapshot.Edition, read func([]byte) error, buf []byte) error {
+	if err := read(buf[:1]); err != nil {
+		return err
+	}
+	length := int(buf[0])
+	if err := read(buf[:length+8]); err != nil {
+		return err
+	}
+	owner, rest, err := rr.CutName(buf[:length])
+	if err != nil || len(rest) > 0 {
+		return errors.New("it has a name that is none")
+	}
+	head := buf[length : length+8]
+	size := binary.BigEndian.Uint32(head[4:])
+	if size > 1<<16 {
+		return errors.New("it has a set that is longer than a message")
+	}
+	wire := make([]byte, size)
+	if err := read(wire); err != nil {
+		return err
+	}
+	for range binary.BigEndian.Uint16(head[2:]) {
+		if len(wire) < recordHead || len(wire) < recordHead+int(binary.BigEndian.Uint16(wire[recordHead-2:])) {
+			return errors.New("it has a record that is cut short")
+		}
+		end := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+		x := rr.Record{
+			Owner: owner, Type: rr.Type(binary.BigEndian.Uint16(wire[2:])), Class: binary.BigEndian.Uint16(wire[4:]),
+			TTL: binary.BigEndian.Uint32(wire[6:]), Data: wire[recordHead:end:end],
+		}
+		put := e.Add
+		if x.Type == rr.TypeSOA {
+			put = e.SetSOA
+		}
+		if err := put(x); err != nil {
+			return err
+		}
+		wire = wire[end:]
+	}
+	return nil
+}
+
+// touchVersion notes that a primary has said that what is kept of a zone is the newest.
+func touchVersion(state, origin string, checked time.Time) {
+	if state != "" {
+		_ = os.Chtimes(keptFile(state, origin), checked, checked)
+	}
+}
+
+// forget takes away what is kept of a zone.
+func (s *Secondary) forget(origin string) {
+	if s.o.State == "" {
+		return
+	}
+	if err := os.Remove(keptFile(s.o.State, origin)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.o.Log.Warn("what was kept of a zone that is gone is still on disk", "zone", origin, "err", err)
+	}
+}

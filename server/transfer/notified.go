@@ -1,0 +1,95 @@
+package transfer
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"leeward/server"
+	"leeward/server/wire"
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. Whoever is none of its primaries is
+// REFUSED.
+func (d *Desk) notified(x *server.Exchange) {
+	var q wire.Query
+	if q.Parse(x.Request) == wire.Drop {
+		return
+	}
+	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	key := ""
+	if session != nil {
+		key = session.Key.Name
+	}
+	rcode, code, result, why := uint16(wire.RcodeNoError), uint16(0), "ok", ""
+	no := func(r, c uint16, what, text string) { rcode, code, result, why = r, c, what, text }
+	switch {
+	case fault != nil:
+		no(fault.Rcode, 0, "tsig", fault.Error())
+	case q.Version > 0:
+		no(wire.RcodeBadVers, 0, "failed", "EDNS version")
+	case q.Question == nil || q.Type != wire.TypeSOA || q.Class != wire.ClassIN:
+		no(wire.RcodeFormErr, 0, "failed", "its question is not for the SOA of a zone")
+	case x.State == nil:
+		no(wire.RcodeServFail, wire.ErrorNotReady, "failed", "no snapshot yet")
+	default:
+		zone := x.State.Snapshot.Zone(rr.Name(q.Name()))
+		switch {
+		case zone == nil:
+			no(rcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
+		case !zone.Elsewhere() || d.o.Secondary == nil:
+			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "the zone lives here")
+		case !mayNotify(zone.Transfer().PrimaryServers(), x.Source.Addr(), key):
+			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "not from one of the zone's transfer.primaries, or not signed with its key")
+		default:
+			serial, told := toldSerial(x.Request, zone.Origin())
+			d.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr(), serial, told)
+		}
+	}
+	var b wire.Builder
+	b.UDPSize = udpSize
+	b.Start(make([]byte, wire.MinUDP), wire.MinUDP, &q)
+	b.SetRcode(rcode)
+	b.SetAuthoritative(rcode == wire.RcodeNoError) // RFC 1996 section 4.7 has AA in the response
+	if code != 0 {
+		b.SetError(code, why)
+	}
+	reply := b.Finish()
+	if fault != nil {
+		reply = fault.Sign(reply, d.o.Now())
+	} else {
+		reply = session.Sign(reply, d.o.Now())
+	}
+	d.metrics.notified.WithLabelValues(result).Inc()
+	d.o.Log.Debug("NOTIFY", "zone", rr.Name(q.Name()), "from", x.Source, "key", key, "result", result, "why", why)
+	_ = x.Write(reply)
+}
+
+// mayNotify reports whether one of the primaries can be the sender: who is written with a key has to sign with it, and may then send
+// from any address of its own; others are known by their address.
+func mayNotify(primaries []zones.Peer, from netip.Addr, key string) bool {
+	for _, p := range primaries {
+		if p.Key != "" && p.Key == key || p.Key == "" && p.Address.Addr() == from.Unmap() {
+			return true
+		}
+	}
+	return false
+}
+
+// toldSerial returns the serial of the SOA that a NOTIFY may have in its answer section (RFC 1996 section 3.7).
+func toldSerial(msg []byte, origin rr.Name) (serial uint32, told bool) {
+	if binary.BigEndian.Uint16(msg[6:]) != 1 {
+		return 0, false
+	}
+	at := wire.SkipName(msg, wire.HeaderSize)
+	if at < 0 || at+4 > len(msg) {
+		return 0, false
+	}
+	x, _, err := rr.ReadRecord(msg, at+4)
+	if err != nil || x.Type != rr.TypeSOA || x.Owner != origin || rr.Check(x.Type, x.Data) != nil {
+		return 0, false
+	}
+	return snapshot.SerialOf(x.Data), true
+}

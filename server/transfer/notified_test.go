@@ -1,0 +1,153 @@
+package transfer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"leeward/server"
+	"leeward/server/tsig"
+	"leeward/zones/snapshot"
+)
+
+const laid = `
+kind: Zone
+name: elsewhere.test
+transfer: {primaries: [192.0.2.1, "192.0.2.2:5353 key xfer"], allow: [127.0.0.1]}
+---
+kind: Zone
+name: here.test
+nameservers: [ns1.example.test]
+---
+{kind: Region, name: eu}
+---
+{kind: Pool, name: eu, region: eu}
+---
+{kind: Endpoint, name: eu/a, addresses: [198.51.100.1]}
+---
+{kind: Policy, name: www.elsewhere.test, rules: [{failover: [eu]}]}
+`
+
+// TestNotifiedBy: who may say that a zone has changed, and what others are told.
+func TestNotifiedBy(t *testing.T) {
+	h := newHouse(t)
+	h.apply(laid)
+	second, err := NewSecondary(SecondaryOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.desk.o.Secondary = second
+	second.Assign([]Assignment{{Origin: "elsewhere.test"}})
+	keys, err := tsig.Parse("keys", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret %q; }; key other { algorithm hmac-sha256; secret %q; };`, secret, secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := tsig.NewRing(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.desk.SetKeys(ring)
+	soa := func(m *dns.Msg) *dns.Msg { m.Question[0].Qtype = dns.TypeTXT; return m }
+	for _, c := range []struct {
+		name  string
+		zone  string
+		from  string
+		key   string
+		msg   func(*dns.Msg) *dns.Msg
+		rcode int
+		asked bool
+	}{
+		{"a primary, from any port", "elsewhere.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, true},
+		{"in other letters", "ELSEWHERE.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, true},
+		{"a primary that is known by a key, from any address", "elsewhere.test.", "198.51.100.1:53", "xfer", nil, dns.RcodeSuccess, true},
+		{"the same without its key", "elsewhere.test.", "192.0.2.2:5353", "", nil, dns.RcodeRefused, false},
+		{"with another one's", "elsewhere.test.", "192.0.2.2:5353", "other", nil, dns.RcodeRefused, false},
+		{"somebody", "elsewhere.test.", "192.0.2.3:53", "", nil, dns.RcodeRefused, false},
+		{"a zone that lives here", "here.test.", "192.0.2.1:53", "", nil, dns.RcodeRefused, false},
+		{"a zone that is not here", "other.test.", "192.0.2.1:53", "", nil, dns.RcodeNotAuth, false},
+		{"not of the SOA", "elsewhere.test.", "192.0.2.1:53", "", soa, dns.RcodeFormatError, false},
+		{"with a key that nobody has", "elsewhere.test.", "192.0.2.1:53", "nobodys", nil, dns.RcodeNotAuth, false},
+	} {
+		m := new(dns.Msg).SetNotify(c.zone)
+		if c.msg != nil {
+			m = c.msg(m)
+		}
+		packed, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.key != "" {
+			key, err := tsig.NewKey(c.key, tsig.SHA256, []byte("0123456789abcdef0123456789abcdef"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			packed, _ = key.Request(packed, time.Now())
+		}
+		z := second.zones["elsewhere.test"]
+		z.asked, z.first = false, netip.Addr{}
+		var reply dns.Msg
+		h.desk.notified(&server.Exchange{
+			Request: packed, Source: netip.MustParseAddrPort(c.from), State: &server.State{Snapshot: h.shot},
+			Write: func(b []byte) error { return reply.Unpack(b) },
+		})
+		if reply.Rcode != c.rcode || reply.Opcode != dns.OpcodeNotify || !reply.Response || reply.Authoritative != (c.rcode == 0) || reply.Id != m.Id || len(reply.Question) != 1 {
+			t.Errorf("%s: %v", c.name, &reply)
+		}
+		if z.asked != c.asked || c.asked && z.first != netip.MustParseAddrPort(c.from).Addr() {
+			t.Errorf("%s: asked %v, first %s", c.name, z.asked, z.first)
+		}
+	}
+}
+
+// TestOnward: a zone of another primary goes out with what is laid over it, under a serial that moves with both; differences go to
+// those who have the version from this server, and not at all before there is one, or after it has expired.
+func TestOnward(t *testing.T) {
+	h := newHouse(t)
+	h.apply(laid)
+	if _, err := h.transfer(axfr("elsewhere.test."), false); err == nil {
+		t.Error("there is nothing yet, and it is sent")
+	}
+	edition := func(serial string, more ...string) *snapshot.Version {
+		v := wholeOf(t, "elsewhere.test.", append([]string{"@ SOA " + serial, "@ NS ns", "www A 192.0.2.1", "www TXT \"theirs\""}, more...)...)
+		return v
+	}
+	first := edition("1000")
+	h.arrive("elsewhere.test", snapshot.Transferred{Version: first})
+	soaOf := func(serial int64) string {
+		return fmt.Sprintf("elsewhere.test. 300 IN SOA ns.elsewhere.test. hostmaster.elsewhere.test. %d 3600 600 86400 60", serial)
+	}
+	differ := ixfr("elsewhere.test.", uint32(1000+h.revision))
+	got, err := h.transfer(differ.Copy(), false)
+	if err != nil || len(got) != 1 || got[0] != soaOf(1000+h.revision) {
+		t.Errorf("nothing newer: %v, %v", got, err)
+	}
+	h.arrive("elsewhere.test", snapshot.Transferred{Version: edition("1001", "new A 192.0.2.2").From(first)})
+	whole := []string{
+		soaOf(1001 + h.revision), "elsewhere.test. 300 IN NS ns.elsewhere.test.", "new.elsewhere.test. 300 IN A 192.0.2.2",
+		"www.elsewhere.test. 30 IN A 198.51.100.1", `www.elsewhere.test. 300 IN TXT "theirs"`, soaOf(1001 + h.revision),
+	}
+	for _, m := range []*dns.Msg{differ.Copy(), axfr("elsewhere.test.")} { // who knows where it has that serial from
+		got, err := h.transfer(m, false)
+		slices.Sort(got[1 : len(got)-1])
+		if err != nil || !slices.Equal(got, whole) {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	h.apply(`{kind: Policy, name: www.elsewhere.test, ttl: 10s, rules: [{failover: [eu]}]}`)
+	got, err = h.transfer(ixfr("elsewhere.test.", uint32(1001+h.revision-1)), false)
+	want := []string{
+		soaOf(1001 + h.revision), soaOf(1001 + h.revision - 1), "www.elsewhere.test. 30 IN A 198.51.100.1",
+		soaOf(1001 + h.revision), "www.elsewhere.test. 10 IN A 198.51.100.1", soaOf(1001 + h.revision),
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	h.arrive("elsewhere.test", snapshot.Transferred{Version: first, Expired: true})
+	if _, err := h.transfer(axfr("elsewhere.test."), false); err == nil {
+		t.Error("it has expired, and it is sent")
+	}
+}

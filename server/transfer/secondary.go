@@ -1,0 +1,493 @@
+package transfer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server/tsig"
+	"leeward/zones"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// Bounds of the times that a primary's SOA asks for, and of what happens at once.
+const (
+	leastRefresh = 2 * time.Second
+	mostRefresh  = 24 * time.Hour
+	leastRetry   = 2 * time.Second
+	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
+	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
+	fetchAtOnce  = 10
+	saveEvery    = 10 * time.Second // a zone that changes all the time
+)
+
+// SecondaryOptions are what a Secondary works with.
+type SecondaryOptions struct {
+	Log        *slog.Logger          // silent if nil
+	Now        func() time.Time      // time.Now if nil
+	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
+	Registerer prometheus.Registerer // none if nil
+	Keys       func() *tsig.Ring     // the keys that there are now
+	State      string                // folder where what was transferred is kept; "": it is not
+
+	// OnTransfer is called with how a zone stands whenever that is new, in order for each zone. It must not block.
+	OnTransfer func(origin string, t snapshot.Transferred)
+}
+
+// Secondary keeps up with zones that live on other primaries (RFC 1034 section 4.3.5). Each zone has a goroutine, which asks its
+// primaries when the SOA's times or a NOTIFY say so, and hands over each Version that has come whole; until then, and where nothing
+// comes, the one before goes on. What was transferred last is kept on disk. Its methods may be called from any goroutine.
+type Secondary struct {
+	o       SecondaryOptions
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	slots   chan struct{}
+	disk    sync.Mutex // one zone at a time is written
+	metrics *receiving
+
+	mu      sync.Mutex
+	ctx     context.Context // of Run; nil before
+	zones   map[string]*elsewhere
+	running sync.WaitGroup
+}
+
+// elsewhere is one zone that lives on another primary. Secondary.mu guards all but what is said to belong to its goroutine.
+type elsewhere struct {
+	origin rr.Name
+	name   string
+	wake   chan struct{}
+	stop   context.CancelFunc // nil: its goroutine does not run yet
+	done   chan struct{}
+	looked chan struct{} // closed when what an earlier run has kept is handed over, if there is anything
+
+	peers   []zones.Peer
+	asked   bool       // it is to be refreshed now
+	first   netip.Addr // the primary that said so, which is asked first
+	tried   bool       // it is known what there is of it, or that there is nothing
+	version *snapshot.Version
+	from    string    // the primary that the version came from, or that last said that it is current
+	checked time.Time // when that was; zero: never
+	since   time.Time // when the version came
+	expired bool
+	failed  string // why the last try brought nothing; "": it did
+	next    time.Time
+	busy    bool
+
+	// Its goroutine's own.
+	failures int
+	unsaved  bool
+	saved    time.Time
+	began    time.Time
+}
+
+// NewSecondary returns one that follows no zone. The error is that of registering its metrics.
+func NewSecondary(o SecondaryOptions) (*Secondary, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Keys == nil {
+		o.Keys = func() *tsig.Ring { return nil }
+	}
+	if o.OnTransfer == nil {
+		o.OnTransfer = func(string, snapshot.Transferred) {}
+	}
+	s := &Secondary{
+		o: o, dial: new(net.Dialer).DialContext, slots: make(chan struct{}, fetchAtOnce), zones: map[string]*elsewhere{},
+	}
+	var err error
+	s.metrics, err = newReceiving(o.Registerer, s)
+	return s, err
+}
+
+// Assignment is a zone to follow.
+type Assignment struct {
+	Origin    string
+	Primaries []zones.Peer
+}
+
+// Assign makes these the zones that are followed. It does not wait.
+func (s *Secondary) Assign(all []Assignment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := map[string]bool{}
+	for _, a := range all {
+		origin, err := rr.ParseName(a.Origin)
+		if err != nil {
+			continue
+		}
+		wanted[a.Origin] = true
+		z := s.zones[a.Origin]
+		if z != nil {
+			if !slices.Equal(z.peers, a.Primaries) {
+				z.peers, z.asked = a.Primaries, true
+				z.nudge()
+			}
+			continue
+		}
+		z = &elsewhere{origin: origin, name: a.Origin, peers: a.Primaries, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{})}
+		s.zones[a.Origin] = z
+		s.start(z, nil)
+	}
+	for name, z := range s.zones {
+		if !wanted[name] {
+			delete(s.zones, name)
+			if z.stop != nil {
+				z.stop()
+			}
+			s.start(&elsewhere{origin: z.origin, name: name, done: make(chan struct{})}, z)
+		}
+	}
+}
+
+// start runs a zone's goroutine; or, where gone is one that is not wanted any more, what is left to do for that.
+func (s *Secondary) start(z, gone *elsewhere) {
+	if s.ctx == nil {
+		return // Run starts those that there are
+	}
+	ctx, stop := context.WithCancel(s.ctx)
+	z.stop = stop
+	s.running.Go(func() {
+		defer close(z.done)
+		defer stop()
+		if gone == nil {
+			s.follow(ctx, z)
+			return
+		}
+		if gone.stop != nil {
+			<-gone.done
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.zones[z.name] == nil { // it has not come back meanwhile
+			s.forget(z.name)
+			s.o.OnTransfer(z.name, snapshot.Transferred{})
+		}
+	})
+}
+
+// Run follows the zones until the context ends.
+func (s *Secondary) Run(ctx context.Context) {
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, z := range s.zones {
+		s.start(z, nil)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.running.Wait()
+}
+
+// nudge wakes a zone's goroutine.
+func (z *elsewhere) nudge() {
+	select {
+	case z.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Tried reports whether it is known what there is of a zone: it has been transferred, was kept on disk, or could not be had. True for a
+// zone that is not followed.
+func (s *Secondary) Tried(origin string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[origin]
+	return z == nil || z.tried
+}
+
+// Resumed waits until what an earlier run has kept of all zones is handed over, or the context ends.
+func (s *Secondary) Resumed(ctx context.Context) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Values(s.zones))
+	s.mu.Unlock()
+	for _, z := range all {
+		select {
+		case <-z.looked:
+		case <-z.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Notified has a zone refreshed at once, its primary of that address first, unless the serial is known that it was told of (RFC 1996
+// section 3.11).
+func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	z := s.zones[origin]
+	if z == nil || told && z.version != nil && !z.expired && !newer(serial, z.version.Serial()) {
+		return
+	}
+	z.asked, z.first = true, from
+	z.nudge()
+}
+
+// follow keeps up with one zone until the context ends.
+func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
+	s.resume(z)
+	close(z.looked)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if z.unsaved {
+				s.save(z)
+			}
+			return
+		case <-z.wake:
+		case <-timer.C:
+		}
+		now := s.o.Now()
+		s.expire(z, now)
+		s.mu.Lock()
+		due := !now.Before(z.next) || z.asked && !now.Before(z.began.Add(notifyGap))
+		s.mu.Unlock()
+		if due {
+			select {
+			case s.slots <- struct{}{}:
+				s.refresh(ctx, z)
+				<-s.slots
+			case <-ctx.Done():
+			}
+		}
+		now = s.o.Now()
+		if z.unsaved && !now.Before(z.saved.Add(saveEvery)) {
+			s.save(z)
+		}
+		timer.Reset(max(0, s.due(z).Sub(now)))
+	}
+}
+
+// due returns when something is to be done for a zone.
+func (s *Secondary) due(z *elsewhere) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := z.next
+	if z.asked && z.began.Add(notifyGap).Before(next) {
+		next = z.began.Add(notifyGap)
+	}
+	if e := z.expires(); !e.IsZero() && !z.expired && e.Before(next) {
+		next = e
+	}
+	if z.unsaved && z.saved.Add(saveEvery).Before(next) {
+		next = z.saved.Add(saveEvery)
+	}
+	return next
+}
+
+// expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The primary has had time
+// to be asked at least twice.
+func (z *elsewhere) expires() time.Time {
+	if z.version == nil {
+		return time.Time{}
+	}
+	refresh, retry, expire := z.version.Times()
+	return z.checked.Add(max(expire, bounded(refresh)+max(retry, leastRetry)))
+}
+
+func bounded(refresh time.Duration) time.Duration {
+	return min(max(refresh, leastRefresh), mostRefresh)
+}
+
+// resume takes up what an earlier run has kept.
+func (s *Secondary) resume(z *elsewhere) {
+	if s.o.State == "" {
+		return
+	}
+	version, checked, err := loadVersion(s.o.State, z.origin)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		s.o.Log.Warn("what was kept of a zone cannot be used; it is transferred again", "zone", z.name, "err", err)
+		return
+	}
+	now := s.o.Now()
+	if checked.After(now) { // by a clock that was ahead
+		checked = now
+	}
+	s.mu.Lock()
+	z.version, z.checked, z.since, z.tried = version, checked, checked, true
+	z.expired = !now.Before(z.expires())
+	t := snapshot.Transferred{Version: z.version, Expired: z.expired}
+	s.mu.Unlock()
+	s.o.Log.Info("a zone is served as it was transferred by an earlier run", "zone", z.name, "serial", version.Serial(),
+		"age", now.Sub(checked).Round(time.Second), "expired", t.Expired)
+	s.o.OnTransfer(z.name, t)
+}
+
+// expire takes note of it when a zone has become too old.
+func (s *Secondary) expire(z *elsewhere, now time.Time) {
+	s.mu.Lock()
+	e := z.expires()
+	if z.expired || e.IsZero() || now.Before(e) {
+		s.mu.Unlock()
+		return
+	}
+	z.expired = true
+	version := z.version
+	s.mu.Unlock()
+	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its policies are answered",
+		"zone", z.name, "serial", version.Serial())
+	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true})
+}
+
+// refresh asks the primaries in their order until one has answered for the zone.
+func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
+	z.began = s.o.Now()
+	s.mu.Lock()
+	z.asked, z.busy = false, true
+	peers, first, have := slices.Clone(z.peers), z.first, z.version
+	if z.expired {
+		have = nil // whatever its serial, anything is newer than nothing
+	}
+	z.first = netip.Addr{}
+	s.mu.Unlock()
+	if at := slices.IndexFunc(peers, func(p zones.Peer) bool { return p.Address.Addr() == first }); at > 0 {
+		p := peers[at]
+		peers = slices.Insert(slices.Delete(peers, at, at+1), 0, p)
+	}
+	var faults []string
+	for _, peer := range peers {
+		f, err := s.fetch(ctx, peer, z.origin, have)
+		if ctx.Err() != nil {
+			return
+		}
+		s.metrics.octets.Add(float64(f.octets))
+		if err == nil {
+			s.took(z, peer, f)
+			return
+		}
+		faults = append(faults, peer.String()+": "+err.Error())
+		s.metrics.received.WithLabelValues(cmp.Or(f.how, "soa"), "failed").Inc()
+	}
+	z.failures++
+	now := s.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	retry := min(leastRetry<<min(z.failures-1, 10), mostFirst)
+	if z.version != nil {
+		_, said, _ := z.version.Times()
+		retry = min(max(said, leastRetry), mostRefresh)
+	}
+	fault := strings.Join(faults, "; ")
+	if fault != z.failed {
+		s.o.Log.Warn("a zone could not be refreshed", "zone", z.name, "retry", retry, "err", fault)
+	}
+	z.failed, z.tried, z.busy = fault, true, false
+	z.next = now.Add(s.jitter(retry))
+}
+
+// jitter takes up to a quarter off a time, so that zones and servers do not ask all at once.
+func (s *Secondary) jitter(d time.Duration) time.Duration {
+	return d - time.Duration(s.o.Random()*float64(d)/4)
+}
+
+// took takes up what a primary has answered.
+func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched) {
+	s.metrics.received.WithLabelValues(f.how, "ok").Inc()
+	now := s.o.Now()
+	z.failures = 0
+	s.mu.Lock()
+	if z.failed != "" {
+		s.o.Log.Info("a zone is refreshed again", "zone", z.name, "primary", peer.String())
+	}
+	z.failed, z.tried, z.busy = "", true, false
+	z.from, z.checked = peer.String(), now
+	was := z.expired
+	z.expired = false
+	before := z.version
+	if f.version != nil {
+		z.version, z.since, z.unsaved = f.version, now, true
+	}
+	version := z.version
+	refresh, _, _ := version.Times()
+	z.next = now.Add(s.jitter(bounded(refresh)))
+	s.mu.Unlock()
+	if f.version == nil {
+		if !z.unsaved {
+			touchVersion(s.o.State, z.name, now)
+		}
+		if was {
+			s.o.OnTransfer(z.name, snapshot.Transferred{Version: version})
+		}
+		return
+	}
+	args := []any{
+		"zone", z.name, "primary", peer.String(), "type", f.how, "serial", version.Serial(), "records", f.records, "sets", version.Sets(),
+		"octets", f.octets, "took", now.Sub(z.began).Round(time.Millisecond),
+	}
+	if before != nil {
+		args = append(args, "from", before.Serial())
+	}
+	s.o.Log.Info("zone transferred", args...)
+	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version})
+}
+
+// Following is how one zone that lives elsewhere stands.
+type Following struct {
+	Zone       string
+	Primaries  []string
+	Serial     uint32 // of the primary; 0 before the first transfer
+	Sets       int
+	State      string // "current", "failing" (the last try brought nothing), "expired", "waiting" (for the first transfer)
+	Refreshing bool
+	From       string    // the primary that was heard of last
+	Checked    time.Time // when that was; zero: never
+	Since      time.Time // of the serial
+	Next       time.Time // refresh
+	Expires    time.Time // zero: there is nothing to expire
+	Error      string
+}
+
+// Following returns how all zones stand, sorted by name.
+func (s *Secondary) Following() []Following {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Following, 0, len(s.zones))
+	for _, z := range s.zones {
+		f := Following{
+			Zone: z.name, State: z.state(), Refreshing: z.busy, From: z.from, Checked: z.checked, Since: z.since, Next: z.next,
+			Expires: z.expires(), Error: z.failed,
+		}
+		for _, p := range z.peers {
+			f.Primaries = append(f.Primaries, p.String())
+		}
+		if z.version != nil {
+			f.Serial, f.Sets = z.version.Serial(), z.version.Sets()
+		}
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b Following) int { return strings.Compare(a.Zone, b.Zone) })
+	return all
+}
+
+func (z *elsewhere) state() string {
+	switch {
+	case z.version == nil:
+		return "waiting"
+	case z.expired:
+		return "expired"
+	case z.failed != "":
+		return "failing"
+	}
+	return "current"
+}

@@ -1,0 +1,586 @@
+package transfer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
+
+	"leeward/server/tsig"
+	"leeward/zones"
+	"leeward/zones/snapshot"
+)
+
+// primaries are name servers that zones live on, by address, at the other ends of pipes.
+type primaries struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	at    map[string]*primary
+	asked []string // who was asked for what, since it was looked at
+}
+
+// primary is one of them, with the zone as lines, oldest version first.
+type primary struct {
+	versions [][]string
+	down     bool
+	mute     bool       // it takes the question and says nothing
+	noIXFR   bool       // it answers IXFR with NOTIMP
+	once     bool       // it closes the connection after each answer
+	ring     *tsig.Ring // it signs, and takes only what is signed
+	broken   bool       // its transfers end too early
+}
+
+func newPrimaries(t *testing.T, addresses ...string) *primaries {
+	p := &primaries{t: t, at: map[string]*primary{}}
+	for _, a := range addresses {
+		p.at[a] = &primary{}
+	}
+	return p
+}
+
+// set has a primary take up a new version.
+func (p *primaries) set(address, serial string, lines ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := append([]string{"@ SOA " + serial, "@ NS ns", "ns A 192.0.2.53"}, lines...)
+	p.at[address].versions = append(p.at[address].versions, all)
+}
+
+func (p *primaries) change(address string, f func(*primary)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p.at[address])
+}
+
+// heard returns what was asked since it was looked at.
+func (p *primaries) heard() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := strings.Join(p.asked, ", ")
+	p.asked = nil
+	return s
+}
+
+func (p *primaries) dial(_ context.Context, _, address string) (net.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.at[address]
+	if at == nil || at.down {
+		return nil, errors.New("connection refused")
+	}
+	here, there := net.Pipe()
+	go p.serve(address, there)
+	return here, nil
+}
+
+func (p *primaries) serve(address string, conn net.Conn) {
+	defer conn.Close()
+	for {
+		var head [2]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return
+		}
+		request := make([]byte, binary.BigEndian.Uint16(head[:]))
+		if _, err := io.ReadFull(conn, request); err != nil {
+			return
+		}
+		p.mu.Lock()
+		at := *p.at[address]
+		messages, session := at.answer(p.t, request)
+		q := new(dns.Msg)
+		if q.Unpack(request) == nil {
+			p.asked = append(p.asked, strings.TrimSuffix(address, ":53")+" "+dns.TypeToString[q.Question[0].Qtype])
+		}
+		p.mu.Unlock()
+		if at.mute {
+			_, _ = io.Copy(io.Discard, conn)
+			return
+		}
+		for i, m := range messages {
+			if at.broken && len(messages) > 1 && i == len(messages)-1 {
+				return
+			}
+			b, err := m.Pack()
+			if err != nil {
+				p.t.Error(err)
+				return
+			}
+			b = session.Sign(b, time.Now())
+			if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)); err != nil {
+				return
+			}
+		}
+		if at.once {
+			return
+		}
+	}
+}
+
+// answer makes the messages that answer a request.
+func (at *primary) answer(t *testing.T, request []byte) ([]*dns.Msg, *tsig.Session) {
+	q := new(dns.Msg)
+	if err := q.Unpack(request); err != nil {
+		t.Error(err)
+		return nil, nil
+	}
+	session, fault := at.ring.Verify(request, time.Now())
+	say := func(rcode int, records ...dns.RR) *dns.Msg {
+		m := new(dns.Msg).SetRcode(q, rcode)
+		m.Authoritative, m.Answer = true, records
+		return m
+	}
+	if fault != nil || at.ring != nil && session == nil {
+		return []*dns.Msg{say(dns.RcodeRefused)}, nil
+	}
+	if len(at.versions) == 0 {
+		return []*dns.Msg{say(dns.RcodeRefused)}, session
+	}
+	rrs := func(lines []string) (all []dns.RR) {
+		for _, l := range lines {
+			all = append(all, record(t, l))
+		}
+		return all
+	}
+	newest := rrs(at.versions[len(at.versions)-1])
+	if q.Question[0].Qtype == dns.TypeSOA {
+		return []*dns.Msg{say(0, newest[0])}, session
+	}
+	one := func(records []dns.RR) (all []*dns.Msg) { // a message for each, but the first two
+		all = append(all, say(0, records[:min(2, len(records))]...))
+		for _, r := range records[min(2, len(records)):] {
+			all = append(all, say(0, r))
+		}
+		return all
+	}
+	if q.Question[0].Qtype == dns.TypeIXFR {
+		if at.noIXFR {
+			return []*dns.Msg{say(dns.RcodeNotImplemented)}, session
+		}
+		from := q.Ns[0].(*dns.SOA).Serial
+		for i, v := range at.versions {
+			if rrs(v[:1])[0].(*dns.SOA).Serial != from {
+				continue
+			}
+			out := []dns.RR{newest[0]}
+			for ; i < len(at.versions)-1; i++ {
+				a, b := at.versions[i], at.versions[i+1]
+				less := func(x, y []string) (d []string) {
+					return slices.DeleteFunc(slices.Clone(x[1:]), func(l string) bool { return slices.Contains(y, l) })
+				}
+				out = slices.Concat(out, rrs(a[:1]), rrs(less(a, b)), rrs(b[:1]), rrs(less(b, a)))
+			}
+			return one(append(out, newest[0])), session
+		}
+	}
+	return one(append(newest, newest[0])), session
+}
+
+// follower is a Secondary of these primaries, and what it hands over.
+type follower struct {
+	*Secondary
+	p   *primaries
+	mu  sync.Mutex
+	got []string
+	now map[string]snapshot.Transferred
+}
+
+// newFollower starts one, to be used within synctest. stop ends it.
+func newFollower(t *testing.T, p *primaries, state string, ring *tsig.Ring) (f *follower, stop func()) {
+	t.Helper()
+	f = &follower{p: p, now: map[string]snapshot.Transferred{}}
+	s, err := NewSecondary(SecondaryOptions{
+		State: state, Random: func() float64 { return 0 }, Keys: func() *tsig.Ring { return ring },
+		OnTransfer: func(origin string, x snapshot.Transferred) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			switch {
+			case x.Version == nil:
+				f.got = append(f.got, origin+" gone")
+			case x.Expired:
+				f.got = append(f.got, fmt.Sprintf("%d expired", x.Version.Serial()))
+			default:
+				f.got = append(f.got, fmt.Sprint(x.Version.Serial()))
+			}
+			f.now[origin] = x
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dial = p.dial
+	f.Secondary = s
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	synctest.Wait()
+	return f, func() { cancel(); <-done }
+}
+
+func (f *follower) handed() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := strings.Join(f.got, ", ")
+	f.got = nil
+	return s
+}
+
+// expect waits that long and compares what was handed over and whom it asked for what.
+func (f *follower) expect(t *testing.T, after time.Duration, handed, asked string) {
+	t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	if got := f.handed(); got != handed {
+		t.Errorf("handed over %q, want %q", got, handed)
+	}
+	if got := f.p.heard(); got != asked {
+		t.Errorf("asked %q, want %q", got, asked)
+	}
+}
+
+func (f *follower) only(t *testing.T) Following {
+	t.Helper()
+	all := f.Following()
+	if len(all) != 1 {
+		t.Fatalf("%+v", all)
+	}
+	return all[0]
+}
+
+func peers(t *testing.T, texts ...string) []Assignment {
+	t.Helper()
+	transfer := zones.Transfer{Primaries: texts}
+	return []Assignment{{"example.test", transfer.PrimaryServers()}}
+}
+
+// TestRefresh: the SOA's times (refresh 3600, retry 600, expire 86400) say when the primary is asked, and a zone whose primary is gone
+// goes on until it expires, and comes back with it.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		f, stop := newFollower(t, p, "", nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		f.expect(t, 3599*time.Second, "", "")
+		f.expect(t, time.Second, "", "192.0.2.1 SOA") // refresh: nothing is new
+		p.set("192.0.2.1:53", "1001", "www A 192.0.2.2")
+		f.expect(t, time.Hour, "1001", "192.0.2.1 SOA, 192.0.2.1 IXFR")
+		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
+		f.expect(t, time.Hour, "", "")
+		if x := f.only(t); x.State != "failing" || !strings.Contains(x.Error, "connection refused") || x.Serial != 1001 || !x.Next.Equal(time.Now().Add(10*time.Minute)) {
+			t.Errorf("%+v", x)
+		}
+		f.expect(t, 22*time.Hour+59*time.Minute, "", "") // a day after it was heard of last, less a minute
+		f.expect(t, time.Minute, "1001 expired", "")
+		if x := f.only(t); x.State != "expired" {
+			t.Errorf("%+v", x)
+		}
+		p.change("192.0.2.1:53", func(p *primary) { p.down = false })
+		f.expect(t, 10*time.Minute, "1001", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		if x := f.only(t); x.State != "current" || x.Error != "" {
+			t.Errorf("%+v", x)
+		}
+	})
+}
+
+// TestPrimaries: they are asked in their order, until one of them has authority; one that says nothing costs its time, and one that is
+// behind brings nothing.
+func TestPrimaries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:5353", "192.0.2.3:53", "192.0.2.4:53")
+		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
+		p.change("192.0.2.2:5353", func(p *primary) { p.mute = true })
+		p.set("192.0.2.4:53", "1000")
+		f, stop := newFollower(t, p, "", nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1", "192.0.2.2:5353", "192.0.2.3", "192.0.2.4"))
+		f.expect(t, idleLimit, "1000", "192.0.2.2:5353 SOA, 192.0.2.3 SOA, 192.0.2.4 SOA, 192.0.2.4 AXFR")
+		p.set("192.0.2.3:53", "999")
+		p.change("192.0.2.2:5353", func(p *primary) { p.down = true })
+		f.expect(t, time.Hour, "", "192.0.2.3 SOA, 192.0.2.4 SOA")
+		if x := f.only(t); x.State != "current" || x.From != "192.0.2.4:53" {
+			t.Errorf("%+v", x)
+		}
+		p.change("192.0.2.4:53", func(p *primary) { p.down = true })
+		f.expect(t, time.Hour, "", "192.0.2.3 SOA")
+		if x := f.only(t); !strings.Contains(x.Error, "192.0.2.3:53: it has serial 999, which is older than 1000 here") {
+			t.Errorf("%+v", x)
+		}
+		// others are named: they are asked at once
+		p.set("192.0.2.3:53", "1001")
+		f.Assign(peers(t, "192.0.2.3"))
+		f.expect(t, notifyGap, "1001", "192.0.2.3 SOA, 192.0.2.3 IXFR")
+	})
+}
+
+// TestFirstTransfer: until there is anything the primary is asked soon, and then less and less often.
+func TestFirstTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		f, stop := newFollower(t, p, "", nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		if f.Tried("example.test") {
+			t.Error("it has not been tried yet")
+		}
+		f.expect(t, 0, "", "192.0.2.1 SOA")
+		if x := f.only(t); x.State != "waiting" || x.Error != "192.0.2.1:53: SOA: it says REFUSED" || !f.Tried("example.test") {
+			t.Errorf("%+v", x)
+		}
+		f.expect(t, 2*time.Second, "", "192.0.2.1 SOA")
+		f.expect(t, 4*time.Second, "", "192.0.2.1 SOA")
+		f.expect(t, 8*time.Second, "", "192.0.2.1 SOA")
+		f.expect(t, 16*time.Second+32*time.Second, "", "192.0.2.1 SOA, 192.0.2.1 SOA")
+		f.expect(t, 120*time.Second, "", "192.0.2.1 SOA, 192.0.2.1 SOA")
+		p.set("192.0.2.1:53", "7")
+		f.expect(t, time.Minute, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+	})
+}
+
+// TestFallBack: where differences are not to be had, or do not fit, the whole zone comes; what is cut short is not taken.
+func TestFallBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		p.set("192.0.2.1:53", "1000", "a A 192.0.2.1")
+		f, stop := newFollower(t, p, "", nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		p.change("192.0.2.1:53", func(p *primary) { p.noIXFR, p.once = true, true })
+		p.set("192.0.2.1:53", "1001", "a A 192.0.2.2")
+		f.expect(t, time.Hour, "1001", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
+		p.change("192.0.2.1:53", func(p *primary) {
+			p.noIXFR = false
+			p.versions[1] = append(p.versions[1], "never A 192.0.2.9") // its journal says that there was more
+		})
+		p.set("192.0.2.1:53", "1002", "a A 192.0.2.3")
+		f.expect(t, time.Hour, "1002", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
+		p.change("192.0.2.1:53", func(p *primary) { p.broken = true })
+		p.set("192.0.2.1:53", "1003", "a A 192.0.2.4")
+		f.expect(t, time.Hour, "", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
+		if x := f.only(t); x.Error != "192.0.2.1:53: AXFR: it has closed the connection" || x.Serial != 1002 {
+			t.Errorf("%+v", x)
+		}
+		p.change("192.0.2.1:53", func(p *primary) { p.broken = false })
+		f.expect(t, 10*time.Minute, "1003", "192.0.2.1 SOA, 192.0.2.1 IXFR")
+		want := lines(whole(t, "@ SOA 1003", "@ NS ns", "ns A 192.0.2.53", "a A 192.0.2.4"))
+		if d := cmp.Diff(want, lines(f.now["example.test"].Version)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+// TestNotified: a NOTIFY has the zone refreshed at once, the primary that sent it first; many of them are one.
+func TestNotified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:53")
+		p.set("192.0.2.1:53", "1000")
+		p.set("192.0.2.2:53", "1000")
+		f, stop := newFollower(t, p, "", nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1", "192.0.2.2"))
+		f.expect(t, time.Minute, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1000, true)
+		f.expect(t, time.Minute, "", "") // that is known
+		p.set("192.0.2.2:53", "1001")
+		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1001, true)
+		f.expect(t, 0, "1001", "192.0.2.2 SOA, 192.0.2.2 IXFR")
+		for range 100 {
+			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false)
+		}
+		f.expect(t, 0, "", "")
+		f.expect(t, notifyGap, "", "192.0.2.2 SOA")
+		f.Notified("other.test", netip.MustParseAddr("192.0.2.2"), 0, false)
+		f.expect(t, time.Minute, "", "")
+	})
+}
+
+// TestSigned: with a key, all that is asked is signed, and nothing counts that is not.
+func TestSigned(t *testing.T) {
+	ring := func(text string) *tsig.Ring {
+		keys, err := tsig.Parse("keys", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tsig.NewRing(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	good := ring(fmt.Sprintf(`key xfer { algorithm hmac-sha512; secret %q; };`, secret))
+	other := ring(`key xfer { algorithm hmac-sha512; secret "b3RoZXI="; };`)
+	for _, c := range []struct {
+		name         string
+		ours, theirs *tsig.Ring
+		want         string // error
+	}{
+		{"the same key", good, good, ""},
+		{"another secret", good, other, "192.0.2.1:53 key xfer: SOA: it says REFUSED, without a signature"},
+		{"the primary does not sign", good, nil, "192.0.2.1:53 key xfer: SOA: it says REFUSED, without a signature"},
+		{"we have no such key", nil, good, `192.0.2.1:53 key xfer: there is no TSIG key "xfer"; give its file with --tsig-key`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPrimaries(t, "192.0.2.1:53")
+				p.change("192.0.2.1:53", func(p *primary) { p.ring = c.theirs })
+				p.set("192.0.2.1:53", "1000", "a A 192.0.2.1", "b A 192.0.2.1", "c A 192.0.2.1")
+				f, stop := newFollower(t, p, "", c.ours)
+				defer stop()
+				f.Assign(peers(t, "192.0.2.1 key xfer"))
+				synctest.Wait()
+				if x := f.only(t); x.Error != c.want || (x.Serial == 1000) != (c.want == "") {
+					t.Errorf("%+v, want error %q", x, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestUnsigned: a stream is not whole, whatever is in it, where its first or last message is not signed (RFC 8945 section 5.3.1), or
+// one was put in between.
+func TestUnsigned(t *testing.T) {
+	key, err := tsig.NewKey("xfer", tsig.SHA256, []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := tsig.NewRing(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signed := range [][]bool{{true, true, true}, {true, false, true}, {true, true, false}, {false, true, true}} {
+		query, err := axfr("example.test.").Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, check := key.Request(query, time.Now())
+		session, _ := ring.Verify(request, time.Now())
+		at := &primary{versions: [][]string{{"@ SOA 5", "@ NS ns", "ns A 192.0.2.53"}}}
+		messages, _ := at.answer(t, query)
+		var rest [][]byte
+		for i, m := range messages {
+			b, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if signed[i] {
+				b = session.Sign(b, time.Now())
+			}
+			rest = append(rest, b)
+		}
+		r := &receiver{origin: apex}
+		_, err = r.receive(query, func() ([]byte, error) {
+			if len(rest) == 0 {
+				return nil, io.EOF
+			}
+			m := rest[0]
+			rest = rest[1:]
+			return m, nil
+		}, check, time.Now)
+		if whole := !slices.Contains(signed, false); (err == nil) != whole {
+			t.Errorf("signed %v: %v", signed, err)
+		}
+	}
+}
+
+// TestKept: what was transferred outlives a restart, with the time at which it was known to be the newest.
+func TestKept(t *testing.T) {
+	state := t.TempDir()
+	file := keptFile(state, "example.test")
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		f, stop := newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, time.Hour, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR, 192.0.2.1 SOA")
+		before := lines(f.now["example.test"].Version)
+		stop()
+		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
+
+		time.Sleep(time.Hour)
+		f, stop = newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000", "")
+		if d := cmp.Diff(before, lines(f.now["example.test"].Version)); d != "" {
+			t.Error(d)
+		}
+		if x := f.only(t); x.State != "failing" || time.Since(x.Checked).Round(time.Second) != time.Hour {
+			t.Errorf("%+v", x)
+		}
+		f.expect(t, 23*time.Hour, "1000 expired", "")
+		stop()
+
+		f, stop = newFollower(t, p, state, nil) // it was expired already
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000 expired", "")
+		stop()
+
+		// a broken file costs a new transfer and nothing else
+		p.change("192.0.2.1:53", func(p *primary) { p.down = false })
+		good, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range map[string][]byte{"cut short": good[:len(good)-20], "a bit flipped": flipped(good), "empty": nil, "text": []byte("no gzip")} {
+			if err := os.WriteFile(file, b, 0o640); err != nil {
+				t.Fatal(err)
+			}
+			f, stop = newFollower(t, p, state, nil)
+			f.Assign(peers(t, "192.0.2.1"))
+			t.Log(name)
+			f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+			stop()
+		}
+
+		// from a clock that was ahead
+		ahead := time.Now().Add(1000 * time.Hour)
+		if err := os.Chtimes(file, ahead, ahead); err != nil {
+			t.Fatal(err)
+		}
+		f, stop = newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000", "192.0.2.1 SOA")
+		if x := f.only(t); x.Checked.After(time.Now()) {
+			t.Errorf("%+v", x)
+		}
+		stop()
+
+		// a zone that is not wanted any more takes its file along
+		f, stop = newFollower(t, p, state, nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		synctest.Wait()
+		f.handed()
+		f.Assign(nil)
+		f.expect(t, time.Second, "example.test gone", "192.0.2.1 SOA")
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), "*")); err != nil || len(left) > 0 {
+			t.Errorf("left on disk: %v, %v", left, err)
+		}
+	})
+	if _, _, err := loadVersion(state, apex); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func flipped(b []byte) []byte {
+	b = slices.Clone(b)
+	b[len(b)/2] ^= 1
+	return b
+}

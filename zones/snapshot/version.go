@@ -1,0 +1,345 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// Version is a zone that lives on another primary, as that had it at one serial: its records in a tree as zones have it, so that
+// what is laid over it, and the versions after it, share all that they do not change. It never changes.
+type Version struct {
+	origin rr.Name
+	tree   *tree
+	signed bool // there were signatures and the like, which are left out
+}
+
+// Origin returns the zone's origin.
+func (v *Version) Origin() rr.Name { return v.origin }
+
+// Serial returns the serial that the primary gave it.
+func (v *Version) Serial() uint32 { return SerialOf(v.SOA()) }
+
+// Sets returns how many RRsets there are.
+func (v *Version) Sets() int { return v.tree.sets }
+
+// Signed reports whether the primary signs the zone. What it has made for that is not in here: it does not hold for what
+// policies answer.
+func (v *Version) Signed() bool { return v.signed }
+
+// SOA returns the zone's SOA record as a Set has it.
+func (v *Version) SOA() []byte {
+	n := v.tree.find([]byte(v.origin))
+	if n == nil {
+		return nil
+	}
+	_, wire := n.set(rr.TypeSOA)
+	return wire
+}
+
+// Times returns the SOA's REFRESH, RETRY and EXPIRE (RFC 1035 section 3.3.13).
+func (v *Version) Times() (refresh, retry, expire time.Duration) {
+	soa := v.SOA()
+	if len(soa) < 20 {
+		return 0, 0, 0
+	}
+	number := func(i int) time.Duration {
+		return time.Duration(binary.BigEndian.Uint32(soa[len(soa)-20+4*i:])) * time.Second
+	}
+	return number(1), number(2), number(3)
+}
+
+// Each calls f with every RRset, in the order in which they lie, until it returns false. The name is in wire form, the records
+// as in a Set; both are the Version's.
+func (v *Version) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
+	(&Zone{zone: &zone{origin: v.origin, tree: v.tree}}).Each(f)
+}
+
+// types returns the types that there are at a name.
+func (v *Version) types(name rr.Name) (all []rr.Type) {
+	if n := v.tree.find([]byte(name)); n != nil {
+		n.each(func(typ rr.Type, _ int, _ []byte) { all = append(all, typ) })
+	}
+	return all
+}
+
+// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME above it.
+func (v *Version) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
+	if v.tree.cuts+v.tree.turns == 0 {
+		return "", 0
+	}
+	for n := name; ; n = n.Parent() {
+		if at := v.tree.find([]byte(n)); at != nil {
+			switch {
+			case at.cut():
+				owner, typ = n, rr.TypeNS
+			case at.turn() && n != name:
+				owner, typ = n, rr.TypeDNAME
+			}
+		}
+		if n == v.origin {
+			return owner, typ
+		}
+	}
+}
+
+// From returns v as what has become of an older version, so that both share what has not changed: a zone that is transferred whole
+// again differs little. Where it differs much it is v itself.
+func (v *Version) From(old *Version) *Version {
+	if old == nil || old.tree.seed == v.tree.seed || old.origin != v.origin {
+		return v
+	}
+	var edits []edit
+	most := v.tree.names / 4
+	drop := func(n, now node) {
+		n.each(func(typ rr.Type, _ int, _ []byte) {
+			if now != nil {
+				if _, wire := now.set(typ); wire != nil {
+					return
+				}
+			}
+			edits = append(edits, edit{name: rr.Name(n.name()), kind: dropSet, typ: typ})
+		})
+	}
+	v.tree.each(func(n node) {
+		was := old.tree.find(n.name())
+		if len(edits) > most || was != nil && alike(was, n) {
+			return
+		}
+		n.each(func(typ rr.Type, count int, wire []byte) {
+			if was != nil {
+				if _, before := was.set(typ); bytes.Equal(before, wire) {
+					return
+				}
+			}
+			edits = append(edits, edit{name: rr.Name(n.name()), kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
+				return append(dst, wire...), count
+			}})
+		})
+		if was != nil {
+			drop(was, n)
+		}
+	})
+	old.tree.each(func(n node) {
+		if len(edits) <= most && v.tree.find(n.name()) == nil {
+			drop(n, nil)
+		}
+	})
+	if len(edits) > most {
+		return v
+	}
+	return &Version{origin: v.origin, tree: old.tree.apply(v.origin, edits), signed: v.signed}
+}
+
+// alike reports whether two nodes have the same sets.
+func alike(a, b node) bool {
+	return a.count() == b.count() && bytes.Equal(a.all()[nodeHead+len(a.name()):], b.all()[nodeHead+len(b.name()):])
+}
+
+// ErrMismatch is what an Edition says where a difference is not one of the version that it is applied to.
+var ErrMismatch = errors.New("the difference does not fit what is here")
+
+// Edition is a Version in the making, from nothing (a zone transferred whole) or from another Version (RFC 1995's differences).
+type Edition struct {
+	origin rr.Name
+	tree   *tree
+	exact  bool // it is made from differences, which fit exactly
+	signed bool
+	open   map[setKey]*openSet // sets that have been touched and are not in the tree yet
+	soa    *openSet
+}
+
+type setKey struct {
+	name rr.Name
+	typ  rr.Type
+}
+
+// openSet is an RRset while it is being changed.
+type openSet struct {
+	ttl  uint32
+	size int // octets, as a Set has it
+	data [][]byte
+}
+
+// maxSetSize is how many octets an RRset may have to fit into a message.
+const maxSetSize = 64000
+
+// NewEdition begins a version from nothing.
+func NewEdition(origin rr.Name) *Edition {
+	return &Edition{
+		origin: origin, tree: newTree(rand.Uint64()), open: map[setKey]*openSet{},
+	}
+}
+
+// Edit begins a version from this one.
+func (v *Version) Edit() *Edition {
+	return &Edition{origin: v.origin, tree: v.tree, exact: true, signed: v.signed, open: map[setKey]*openSet{}}
+}
+
+// made reports whether records of the type are made by signing a zone, or are about what signing makes.
+func made(t rr.Type) bool {
+	switch t {
+	case rr.TypeRRSIG, rr.TypeNSEC, rr.TypeNSEC3, rr.TypeNSEC3PARAM, rr.TypeDNSKEY, rr.TypeCDS, rr.TypeCDNSKEY, typeZONEMD:
+		return true
+	}
+	return false
+}
+
+const typeZONEMD rr.Type = 63 // RFC 8976
+
+// check reports what is wrong with a record, or that it is to be passed over.
+func (e *Edition) check(r *rr.Record) (pass bool, err error) {
+	switch {
+	case !r.Owner.Under(e.origin):
+		return false, fmt.Errorf("%s is not in zone %s", r.Owner, e.origin)
+	case r.Class != classIN:
+		return false, fmt.Errorf("%s %s: class %d", r.Owner, r.Type, r.Class)
+	case r.Type == rr.TypeSOA:
+		return false, fmt.Errorf("an SOA record of %s where none may be", r.Owner)
+	case made(r.Type):
+		e.signed = true
+		return true, nil
+	}
+	if err := rr.Check(r.Type, r.Data); err != nil {
+		return false, fmt.Errorf("%s %s: %w", r.Owner, r.Type, err)
+	}
+	return false, nil
+}
+
+// Add adds a record. Its data is the Edition's from now on.
+func (e *Edition) Add(r rr.Record) error {
+	if pass, err := e.check(&r); pass || err != nil {
+		return err
+	}
+	s := e.at(setKey{r.Owner, r.Type})
+	if slices.ContainsFunc(s.data, func(d []byte) bool { return bytes.Equal(d, r.Data) }) {
+		if e.exact {
+			return fmt.Errorf("%w: %s %s is there already", ErrMismatch, r.Owner, r.Type)
+		}
+		return nil
+	}
+	ttl := r.TTL
+	if ttl > 1<<31-1 { // RFC 2181 section 8
+		ttl = 0
+	}
+	if len(s.data) == 0 || ttl < s.ttl { // a set has one TTL (RFC 2181 section 5.2)
+		s.ttl = ttl
+	}
+	s.data = append(s.data, r.Data)
+	if s.size += recordHead + len(r.Data); s.size > maxSetSize {
+		return fmt.Errorf("%s %s: more than %d octets, which no message can hold", r.Owner, r.Type, maxSetSize)
+	}
+	e.flush(max(editsAtOnce, e.tree.names/2)) // the more there is, the more a flush copies
+	return nil
+}
+
+// Remove takes a record out, whatever its TTL is said to be.
+func (e *Edition) Remove(r rr.Record) error {
+	if pass, err := e.check(&r); pass || err != nil {
+		return err
+	}
+	s := e.at(setKey{r.Owner, r.Type})
+	at := slices.IndexFunc(s.data, func(d []byte) bool { return bytes.Equal(d, r.Data) })
+	if at < 0 {
+		want := rr.Folded(r.Type, r.Data)
+		at = slices.IndexFunc(s.data, func(d []byte) bool { return rr.Folded(r.Type, d) == want })
+	}
+	if at < 0 {
+		return fmt.Errorf("%w: there is no such %s %s", ErrMismatch, r.Owner, r.Type)
+	}
+	s.size -= recordHead + len(s.data[at])
+	s.data = slices.Delete(s.data, at, at+1)
+	e.flush(max(editsAtOnce, e.tree.names/2)) // the more there is, the more a flush copies
+	return nil
+}
+
+// SetSOA makes the record the zone's SOA.
+func (e *Edition) SetSOA(r rr.Record) error {
+	if r.Type != rr.TypeSOA || r.Owner != e.origin || r.Class != classIN {
+		return fmt.Errorf("%s %s is not the SOA record of %s", r.Owner, r.Type, e.origin)
+	}
+	if err := rr.Check(r.Type, r.Data); err != nil {
+		return fmt.Errorf("%s %s: %w", r.Owner, r.Type, err)
+	}
+	ttl := r.TTL
+	if ttl > 1<<31-1 {
+		ttl = 0
+	}
+	e.soa = &openSet{ttl: ttl, data: [][]byte{r.Data}}
+	return nil
+}
+
+// at returns a set, to be read and written.
+func (e *Edition) at(key setKey) *openSet {
+	s := e.open[key]
+	if s != nil {
+		return s
+	}
+	s = &openSet{}
+	if n := e.tree.find([]byte(key.name)); n != nil {
+		count, wire := n.set(key.typ)
+		s.size = len(wire)
+		for range count {
+			s.ttl = binary.BigEndian.Uint32(wire[6:])
+			size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+			s.data = append(s.data, wire[recordHead:size:size])
+			wire = wire[size:]
+		}
+	}
+	e.open[key] = s
+	return s
+}
+
+// flush puts the open sets into the tree once there are that many.
+func (e *Edition) flush(least int) {
+	if len(e.open) < least {
+		return
+	}
+	edits := make([]edit, 0, len(e.open)+1)
+	for key, s := range e.open {
+		if len(s.data) == 0 {
+			edits = append(edits, edit{name: key.name, kind: dropSet, typ: key.typ})
+			continue
+		}
+		edits = append(edits, s.edit(key))
+	}
+	if want := shardsFor(e.tree.names + len(edits)); want > 2*e.tree.len() {
+		e.tree = e.tree.resize(want) // before, so that no shard is made that is too large
+	}
+	e.tree = e.tree.apply(e.origin, edits)
+	clear(e.open)
+}
+
+// edit is what puts the set. Its records are sorted, so that a version is the same however it came.
+func (s *openSet) edit(key setKey) edit {
+	return edit{name: key.name, kind: putSet, typ: key.typ, set: func(dst []byte) ([]byte, int) {
+		slices.SortFunc(s.data, bytes.Compare)
+		for _, d := range s.data {
+			dst = appendRecord(dst, key.typ, s.ttl, d)
+		}
+		return dst, len(s.data)
+	}}
+}
+
+// Finish returns the version. A zone has an SOA, and NS at its apex.
+func (e *Edition) Finish() (*Version, error) {
+	if e.soa != nil {
+		e.open[setKey{e.origin, rr.TypeSOA}] = e.soa
+	}
+	e.flush(1)
+	v := &Version{origin: e.origin, tree: e.tree, signed: e.signed}
+	types := v.types(e.origin)
+	switch {
+	case !slices.Contains(types, rr.TypeSOA):
+		return nil, fmt.Errorf("zone %s has no SOA record", e.origin)
+	case !slices.Contains(types, rr.TypeNS):
+		return nil, fmt.Errorf("zone %s has no NS records at its apex", e.origin)
+	}
+	return v, nil
+}
