@@ -162,8 +162,8 @@ func (s *documentSet) fail(line int, field, format string, args ...any) {
 }
 
 // ReadFolder reads all *.yaml, *.yml, *.json and <origin>.zone of a folder, not of folders within it, in the order of
-// their names, and merges them. name is put before the files' names in positions.
-func ReadFolder(name string, folder fs.FS) ([]Document, Problems) {
+// their names, and merges them. name is put before the files' names in positions. $INCLUDE opens files in includes.
+func ReadFolder(name string, folder, includes fs.FS) ([]Document, Problems) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
 		return nil, Problems{{Position: Position{File: name}, Message: err.Error(), Code: CodeSyntax}}
@@ -185,7 +185,7 @@ func ReadFolder(name string, folder fs.FS) ([]Document, Problems) {
 		var some []Document
 		var wrong Problems
 		if ext == ".zone" {
-			some, wrong = ReadMasterFile(shown, strings.TrimSuffix(file, ext), r, folder)
+			some, wrong = ReadMasterFile(shown, strings.TrimSuffix(file, ext), r, includes)
 		} else {
 			some, wrong = ReadDocuments(shown, r)
 		}

@@ -2,6 +2,8 @@ package zones
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -192,7 +194,7 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		"notes.txt":         {Data: []byte("not read")},
 		".hidden.yaml":      {Data: []byte("not: read")},
 	}
-	docs, problems := ReadFolder("conf", folder)
+	docs, problems := ReadFolder("conf", folder, folder)
 	problems = append(problems, Check(docs, problems...)...)
 	want := strings.Join([]string{
 		`conf/zone.yaml:5: Zone example.test: retry: warning: the master file says 15m, which counts; take 5m out here or change it there`,
@@ -245,5 +247,34 @@ func TestBeyondIsWhatAnEditAdds(t *testing.T) {
 	added := after.Beyond(before).Errors()
 	if len(added) != 1 || added[0].Key != "pools/b" {
 		t.Errorf("added: %v", added)
+	}
+}
+
+// $INCLUDE stays in the folder, whichever way out is tried.
+func TestIncludeStaysInTheFolder(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "secret")
+	dir := t.TempDir()
+	for name, text := range map[string]string{outside: "s TXT secret\n", filepath.Join(dir, "inside"): "i TXT x\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"out": outside, "up": filepath.Dir(outside), "in": "inside"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const head = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n$INCLUDE "
+	for name, good := range map[string]bool{
+		"inside": true, "in": true, "./inside": true,
+		"out": false, "up/secret": false, outside: false, "../" + filepath.Base(filepath.Dir(outside)) + "/secret": false, "x/../../secret": false, ".": false, `..\secret`: false,
+	} {
+		docs, problems := ReadMasterFile("z.zone", "example.test", strings.NewReader(head+name+"\n"), Includes(dir))
+		if (problems == nil) != good || good && len(docs) != 2 {
+			t.Errorf("$INCLUDE %s: %d documents, %v", name, len(docs), problems)
+		}
+		if strings.Contains(problems.Error(), `"secret"`) {
+			t.Errorf("$INCLUDE %s says what is in it: %v", name, problems)
+		}
 	}
 }

@@ -53,7 +53,7 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 			return nil, err
 		}
 		defer file.Close()
-		r, folder, shown = file, os.DirFS(filepath.Dir(name)), name
+		r, folder, shown = file, zones.Includes(filepath.Dir(name)), name
 	}
 	docs, problems := zones.ReadMasterFile(shown, origin, r, folder)
 	if wrong := problems.Errors(); len(wrong) > 0 {

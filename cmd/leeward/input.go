@@ -51,7 +51,7 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 		return nil, nil, fmt.Errorf("-f: %w", err)
 	}
 	if s.IsDir() {
-		docs, problems := zones.ReadFolder(name, os.DirFS(name))
+		docs, problems := zones.ReadFolder(name, os.DirFS(name), zones.Includes(name))
 		if len(docs) == 0 && len(problems) == 0 {
 			return nil, nil, fmt.Errorf("-f %s: there is no *.yaml, *.yml, *.json or *.zone in this folder", name)
 		}
@@ -63,7 +63,7 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	}
 	defer r.Close()
 	if origin, ok := strings.CutSuffix(filepath.Base(name), ".zone"); ok {
-		docs, problems := zones.ReadMasterFile(name, origin, r, os.DirFS(filepath.Dir(name)))
+		docs, problems := zones.ReadMasterFile(name, origin, r, zones.Includes(filepath.Dir(name)))
 		return merged(docs, problems)
 	}
 	docs, problems := zones.ReadDocuments(name, r)

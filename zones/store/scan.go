@@ -157,7 +157,7 @@ func (s *scanner) load(name string, before *file) *file {
 	if err == nil {
 		defer text.Close()
 		if origin, master := strings.CutSuffix(name, ".zone"); master {
-			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{os.DirFS(s.dir), s.dir, f.prints})
+			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{zones.Includes(s.dir), s.dir, f.prints})
 			prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		} else {
 			var twice zones.Problems
