@@ -18,6 +18,7 @@ type outcome struct {
 	latency time.Duration
 	load    float64
 
+	timedOut bool          // it is down because its time was over
 	detected time.Duration // see health.Report
 	held     time.Time     // see health.Report
 }

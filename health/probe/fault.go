@@ -20,9 +20,26 @@ func (c *checker) failed(ctx context.Context, err error) outcome {
 		return outcome{reason: reason}
 	}
 	if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		return down("timeout after %s", c.timeout)
+		o := down("timeout after %s", c.timeout)
+		o.timedOut = true
+		return o
 	}
 	return down("%s", c.reason(err))
+}
+
+// tardy is how much later than its timeout, in parts of it but at least leastTardy, a probe may end and still be believed. One
+// that ends later was not waiting for the endpoint: this process did not get a processor, and the answer may have been there.
+const (
+	tardy      = 4
+	leastTardy = 50 * time.Millisecond
+)
+
+// believe returns the outcome of a probe that took that long, or that nothing is known.
+func (o outcome) believe(timeout, took time.Duration) outcome {
+	if o.timedOut && took > timeout+max(timeout/tardy, leastTardy) {
+		return outcome{reason: "this vantage is too busy to tell"}
+	}
+	return o
 }
 
 // local names the fault of this machine that the error shows, or returns "".

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,5 +77,28 @@ func TestFaults(t *testing.T) {
 	long := c.failed(t.Context(), errors.New(strings.Repeat("x", 1000)))
 	if len(long.reason) > 120 || long.state != health.Down {
 		t.Errorf("%d bytes of reason", len(long.reason))
+	}
+}
+
+// A timeout that comes much too late is this process's own: it got no processor.
+func TestLateTimeoutIsNoResult(t *testing.T) {
+	late := down("timeout after 1s")
+	late.timedOut = true
+	for _, c := range []struct {
+		o             outcome
+		timeout, took time.Duration
+		want          health.State
+	}{
+		{late, time.Second, 1010 * time.Millisecond, health.Down},
+		{late, time.Second, 1250 * time.Millisecond, health.Down},
+		{late, time.Second, 1300 * time.Millisecond, health.Unknown},
+		{late, 20 * time.Millisecond, 60 * time.Millisecond, health.Down},
+		{late, 20 * time.Millisecond, 80 * time.Millisecond, health.Unknown},
+		{down("connection refused"), time.Second, 5 * time.Second, health.Down},
+		{up(), time.Second, 5 * time.Second, health.Up},
+	} {
+		if got := c.o.believe(c.timeout, c.took); got.state != c.want || got.state == health.Unknown && got.reason == "" {
+			t.Errorf("%q after %v, timeout %v: %v, %q", c.o.reason, c.took, c.timeout, got.state, got.reason)
+		}
 	}
 }

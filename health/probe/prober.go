@@ -3,7 +3,7 @@
 // A Prober holds a target for each Assignment, probes it once an interval, each at its own phase of it, and turns results
 // into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next probe. A
 // probe dials the target's address and nothing else, and is over, whatever it waits for, when its timeout has passed.
-// What only shows that this machine cannot probe (no IPv6, no more sockets) is no result.
+// What only shows that this machine cannot probe (no IPv6, no more sockets, no processor in time) is no result.
 package probe
 
 import (
@@ -218,6 +218,7 @@ func (p *Prober) begin(t *target) {
 // slot that has passed meanwhile is skipped.
 func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o outcome, began time.Time) {
 	took := p.options.Now().Sub(began)
+	o = o.believe(m.EffectiveTimeout(), took)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
