@@ -96,3 +96,28 @@ func TestAge(t *testing.T) {
 		}
 	}
 }
+
+// Zones of other primaries: one that is well, one whose primary is gone, one that has expired and one that nothing has come of.
+func TestPrintFollowing(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { x := now.Add(d); return &x }
+	s := &admin.Status{Time: now, Following: []admin.Following{
+		{Zone: "a.test", Primaries: []string{"192.0.2.1:53", "192.0.2.2:53"}, State: "current", Serial: 7, Records: 12, From: "192.0.2.2:53", Checked: at(-time.Minute), Expires: at(24 * time.Hour), Refreshing: true},
+		{Zone: "b.test", Primaries: []string{"192.0.2.1:53 key xfer"}, State: "failing", Serial: 8, Records: 1, Checked: at(-time.Hour), Expires: at(time.Hour), Error: "192.0.2.1:53 key xfer: connection refused"},
+		{Zone: "c.test", Primaries: []string{"192.0.2.1:53"}, State: "expired", Serial: 9, Records: 1, Checked: at(-25 * time.Hour), Expires: at(-time.Hour)},
+		{Zone: "d.test", Primaries: []string{"192.0.2.1:53", "192.0.2.2:53"}, State: "waiting"},
+	}}
+	var b strings.Builder
+	if err := s.Print(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `ZONE    PRIMARY                     SERIAL  RECORDS  STATE                CHECKED     EXPIRES
+a.test  192.0.2.2:53                7       12       current, refreshing  60s ago     in 24h00m
+b.test  192.0.2.1:53 key xfer       8       1        failing              60m ago     in 60m     192.0.2.1:53 key xfer: connection refused
+c.test  192.0.2.1:53                9       1        expired              25h00m ago  60m ago
+d.test  192.0.2.1:53, 192.0.2.2:53          0        waiting              never
+`
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}
