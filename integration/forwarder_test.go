@@ -46,6 +46,7 @@ type route struct {
 type weather struct {
 	cut   bool          // none arrive, and nobody is told
 	port  uint16        // of TCP, either end: none of its packets arrive; 0: none
+	to    uint16        // of TCP, the destination's: as port
 	loss  float64       // share of packets that do not arrive
 	delay time.Duration // of those that do
 }
@@ -138,8 +139,11 @@ func destination(packet []byte) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// usesPort says whether an IP packet is one of TCP from or to a port.
-func usesPort(packet []byte, port uint16) bool {
+// stops says whether an IP packet is one of TCP that does not pass for its ports.
+func (w *weather) stops(packet []byte) bool {
+	if w.port == 0 && w.to == 0 {
+		return false
+	}
 	at, protocol := 40, packet[6] // IPv6, which has no extension headers here
 	if packet[0]>>4 == 4 {
 		at, protocol = int(packet[0]&15)*4, packet[9]
@@ -147,7 +151,8 @@ func usesPort(packet []byte, port uint16) bool {
 	if protocol != unix.IPPROTO_TCP || len(packet) < at+4 {
 		return false
 	}
-	return bigendian.BigEndian.Uint16(packet[at:]) == port || bigendian.BigEndian.Uint16(packet[at+2:]) == port
+	from, to := bigendian.BigEndian.Uint16(packet[at:]), bigendian.BigEndian.Uint16(packet[at+2:])
+	return w.port != 0 && (from == w.port || to == w.port) || w.to != 0 && to == w.to
 }
 
 func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr, packet []byte) {
@@ -163,7 +168,7 @@ func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr,
 		return
 	}
 	l := f.link(from.name, to.name)
-	if l.cut || l.port != 0 && usesPort(packet, l.port) || l.loss > 0 && l.random.Float64() < l.loss {
+	if l.cut || l.stops(packet) || l.loss > 0 && l.random.Float64() < l.loss {
 		l.dropped++
 		f.mu.Unlock()
 		return

@@ -258,6 +258,12 @@ func linkWords() []word {
 		{pattern: "join R to etcd", means: "undoes that", do: func(x *scenario, a []string) error {
 			return change(x, a[0], "all", true, func(w *weather) { w.port = 0 })
 		}},
+		{pattern: "probes from R are lost", means: "what the region's server sends to endpoints elsewhere does not arrive; everything else passes, others' probes of its endpoints too", do: func(x *scenario, a []string) error {
+			return change(x, a[0], "all", false, func(w *weather) { w.to = 80 })
+		}},
+		{pattern: "probes from R arrive", means: "again", do: func(x *scenario, a []string) error {
+			return change(x, a[0], "all", false, func(w *weather) { w.to = 0 })
+		}},
 		{pattern: "between R and R lose N% delay D", means: "of the packets between them, either way, this share is lost and the others come that much later", do: parse(bad, true)},
 	}
 }
