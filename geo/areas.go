@@ -5,14 +5,16 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"unsafe"
 )
 
 // Areas cut the addresses of both families by outcomes: disjoint ranges, of which neighbours differ. Where outcomes are few they are a
 // tenth of the leaves that they are made from, and a search in them gives the ECS scope for nothing, since an area is the
 // widest range around an address for which the outcome is constant. They never change.
 type Areas struct {
-	edges
-	outcome []uint16
+	edges            // v4 is empty
+	four    []uint64 // of IPv4: the first address above, the outcome below, so that both come with one line of a cache
+	outcome []uint16 // of IPv6
 }
 
 // At returns the outcome for an address, and the length of the shortest prefix of the address that is within one area: all
@@ -21,15 +23,20 @@ func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if a.Is4() {
 		b := a.As4()
 		x := binary.BigEndian.Uint32(b[:])
-		i := r.leaf4(x)
+		low, high := 0, len(r.four)
+		if r.index4 != nil {
+			slot := (*[2]uint32)(r.index4[x>>16:])
+			low, high = int(max(1, slot[0]))-1, int(slot[1])
+		}
+		i := low + lastBelow(r.four[low:high], uint64(x)<<32|1<<32-1)
 		// A prefix stays clear of a neighbour as soon as it has one bit in which that differs from the address.
 		if i > 0 {
-			scope = uint8(bits.LeadingZeros32(x^(r.v4[i]-1))) + 1
+			scope = uint8(bits.LeadingZeros32(x^(uint32(r.four[i]>>32)-1))) + 1
 		}
-		if int(i)+1 < len(r.v4) {
-			scope = max(scope, uint8(bits.LeadingZeros32(x^r.v4[i+1]))+1)
+		if i+1 < len(r.four) {
+			scope = max(scope, uint8(bits.LeadingZeros32(x^uint32(r.four[i+1]>>32)))+1)
 		}
-		return r.outcome[i], scope
+		return uint16(r.four[i]), scope
 	}
 	b := a.As16()
 	upper, lower := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
@@ -44,7 +51,7 @@ func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if int(i)+1 < len(r.v6) {
 		scope = max(scope, shared128(upper^r.v6[i+1], lower^r.low(i+1))+1)
 	}
-	return r.outcome[len(r.v4)+int(i)], scope
+	return r.outcome[i], scope
 }
 
 // shared128 returns how many leading bits two addresses have in common, by the bits in which they differ.
@@ -57,7 +64,7 @@ func shared128(upper, lower uint64) uint8 {
 
 // Size returns how many bytes the areas take.
 func (r *Areas) Size() int {
-	size := 4*cap(r.v4) + 8*cap(r.v6) + 16*cap(r.deep) + 2*cap(r.outcome) + 4*len(r.index4)
+	size := 8*cap(r.four) + 8*cap(r.v6) + 16*cap(r.deep) + 2*cap(r.outcome) + 4*len(r.index4)
 	return size + size/fanout // the levels
 }
 
@@ -98,25 +105,26 @@ func cut(r *ranges, outcome func(uint32) uint16, most int) *Areas {
 			deep++
 		}
 	})
-	if 6*numbers[0]+11*numbers[1]+16*deep+4<<16 > most {
+	if 8*numbers[0]+11*numbers[1]+16*deep+4<<16 > most {
 		return nil
 	}
 	a := &Areas{
-		edges{v4: make([]uint32, 0, numbers[0]), v6: make([]uint64, 0, numbers[1]), deep: make([]depth, 0, deep)},
-		make([]uint16, 0, numbers[0]+numbers[1]),
+		edges{v6: make([]uint64, 0, numbers[1]), deep: make([]depth, 0, deep)},
+		make([]uint64, 0, numbers[0]), make([]uint16, 0, numbers[1]),
 	}
 	walk(func(family, leaf int, o uint16) {
-		a.outcome = append(a.outcome, o)
 		if family == 0 {
-			a.v4 = append(a.v4, r.v4[leaf])
+			a.four = append(a.four, uint64(r.v4[leaf])<<32|uint64(o))
 			return
 		}
+		a.outcome = append(a.outcome, o)
 		if l := low(leaf); l != 0 {
 			a.deep = append(a.deep, depth{l, uint32(len(a.v6))})
 		}
 		a.v6 = append(a.v6, r.v6[leaf-len(r.v4)])
 	})
-	a.index()
+	a.index4 = indexOf(len(a.four), func(i int) uint32 { return uint32(a.four[i] >> 32) })
+	a.levels()
 	return a
 }
 
@@ -133,21 +141,44 @@ func ByPrefix(prefixes []netip.Prefix, outcome func(netip.Addr) uint16) *Areas {
 	a := &Areas{}
 	for _, e := range slices.Compact(edges) {
 		o := outcome(e)
-		first := e.Is4() && len(a.v4) == 0 || e.Is6() && len(a.v6) == 0
-		if !first && a.outcome[len(a.outcome)-1] == o {
+		b := e.As16()
+		if e.Is4() {
+			if n := len(a.four); n == 0 || uint16(a.four[n-1]) != o {
+				a.four = append(a.four, uint64(binary.BigEndian.Uint32(b[12:]))<<32|uint64(o))
+			}
+			continue
+		}
+		if n := len(a.outcome); n > 0 && a.outcome[n-1] == o {
 			continue
 		}
 		a.outcome = append(a.outcome, o)
-		b := e.As16()
-		if e.Is4() {
-			a.v4 = append(a.v4, binary.BigEndian.Uint32(b[12:]))
-			continue
-		}
 		if l := binary.BigEndian.Uint64(b[8:]); l != 0 {
 			a.deep = append(a.deep, depth{l, uint32(len(a.v6))})
 		}
 		a.v6 = append(a.v6, binary.BigEndian.Uint64(b[:8]))
 	}
-	a.index()
+	a.index4 = indexOf(len(a.four), func(i int) uint32 { return uint32(a.four[i] >> 32) })
+	a.levels()
 	return a
+}
+
+// Aim returns where a search begins that is not in a cache otherwise: what At will look at first. Reach returns, once that is there, where it
+// goes on.
+func (r *Areas) Aim(a netip.Addr) unsafe.Pointer {
+	if r.index4 == nil || !a.Is4() {
+		return nil
+	}
+	b := a.As4()
+	return unsafe.Pointer(&r.index4[binary.BigEndian.Uint16(b[:])])
+}
+
+// Reach goes on from Aim.
+func (r *Areas) Reach(a netip.Addr) unsafe.Pointer {
+	if r.index4 == nil || !a.Is4() {
+		return nil
+	}
+	b := a.As4()
+	slot := (*[2]uint32)(r.index4[binary.BigEndian.Uint16(b[:]):])
+	low, high := max(1, slot[0])-1, slot[1]
+	return unsafe.Pointer(&r.four[low+(high-low)/2])
 }

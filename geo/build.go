@@ -64,16 +64,28 @@ const sparse = 4096
 
 // index makes what a search starts from.
 func (r *edges) index() {
-	if len(r.v4) > sparse {
-		r.index4 = make([]uint32, 1<<16+1)
-		at := 0
-		for slot := range r.index4 {
-			for at < len(r.v4) && uint64(r.v4[at]) < uint64(slot)<<16 {
-				at++
-			}
-			r.index4[slot] = uint32(at)
-		}
+	r.index4 = indexOf(len(r.v4), func(i int) uint32 { return r.v4[i] })
+	r.levels()
+}
+
+// indexOf returns, by the upper 16 bits of an address, how many of the n starts are below; nil where there are few.
+func indexOf(n int, start func(int) uint32) []uint32 {
+	if n <= sparse {
+		return nil
 	}
+	index := make([]uint32, 1<<16+1)
+	at := 0
+	for slot := range index {
+		for at < n && uint64(start(at)) < uint64(slot)<<16 {
+			at++
+		}
+		index[slot] = uint32(at)
+	}
+	return index
+}
+
+// levels makes those above v6.
+func (r *edges) levels() {
 	r.levels6 = nil
 	for below := r.v6; len(below) > fanout && len(r.v6) > sparse; below = r.levels6[len(r.levels6)-1] {
 		level := make([]uint64, 0, (len(below)+fanout-1)/fanout)

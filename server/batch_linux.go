@@ -223,6 +223,9 @@ func (l *batchLoop) answers(n int) {
 			l.worker.failed(fault, b.requests[i][:min(int(b.in[i].Len), requestSize)], b.source(i).Addr())
 		}
 	}()
+	if b.next == 0 && n >= fewAhead {
+		l.worker.lookAhead(n, b.request, b.aheads[:])
+	}
 	for ; b.next < n; b.next++ {
 		l.answer(b.next)
 	}
@@ -289,6 +292,7 @@ type batch struct {
 	requests   [batchSize][requestSize + 64]byte
 	responses  [batchSize * MaxUDPSize]byte
 
+	aheads   [batchSize]ahead
 	wildcard bool // the socket tells which address was asked
 	received int  // how many of in the last receive has used
 	next     int  // of in to be answered
@@ -314,6 +318,11 @@ func newBatch(wildcard bool) *batch {
 		b.out[i].Hdr.SetIovlen(1)
 	}
 	return b
+}
+
+// request returns the i-th datagram received, as much as there is of it, and whom it came from.
+func (b *batch) request(i int) ([]byte, netip.Addr) {
+	return b.requests[i][:min(int(b.in[i].Len), requestSize)], b.source(i).Addr()
 }
 
 // room returns where the next response goes: MaxUDPSize octets.

@@ -20,6 +20,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // Kind is what a response says. Each kind has buckets of its own.
@@ -102,6 +103,11 @@ func (l *Limiter) At(since time.Duration) Time {
 // An IPv4 client must come as such, not mapped to IPv6.
 func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name uint64) bool {
 	return l.take(uint64(now), l.key(client, kind, name))
+}
+
+// Bucket returns where Allow will look for the bucket, for who wants to have that in the cache by then.
+func (l *Limiter) Bucket(client netip.Addr, kind Kind, name uint64) unsafe.Pointer {
+	return unsafe.Pointer(&l.lines[l.key(client, kind, name)&uint64(len(l.lines)-1)])
 }
 
 // Exempt reports whether the client is one of those that are not limited. Ask it of those that would be.

@@ -24,24 +24,39 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		t.located(&c)
 	}
 
-	r := &p.rules[0]
-	d.Rule = 0
+	n := 0 // the rule, or their number where none holds
 	if p.sel != nil {
-		if n := p.sel.choose(&c); int(n) < len(p.rules) {
-			r, d.Rule = &p.rules[n], int16(n)
-		} else {
-			r, d.Rule = &p.listed, -1
-		}
+		n = min(int(p.sel.choose(&c)), len(p.leads)-1)
+	}
+	if d.Rule = int16(n); n == len(p.leads)-1 {
+		d.Rule = -1
 	}
 	t.rule(int(d.Rule))
+	plain := t == nil && p.level && req.Family < Name
+	if plain && p.leads[n] >= 0 && p.quick(v, p.leads[n], req, d) {
+		d.Scope = c.scope
+		return
+	}
+	r := &p.listed
+	if d.Rule >= 0 {
+		r = &p.rules[n]
+	}
 	var order []uint8
 	if r.rank != nil {
 		order = r.rank.order(&c)
 		t.order(order)
 	}
-	if t == nil && p.front == nil && p.Pick != zones.PickSticky && req.Family < Name && p.quick(v, r, order, req, d) {
-		d.Scope = c.scope
-		return
+	if plain {
+		for i := range r.plain {
+			at := i
+			if order != nil {
+				at = int(order[i])
+			}
+			if p.quick(v, r.plain[at], req, d) {
+				d.Scope = c.scope
+				return
+			}
+		}
 	}
 	w := walk{view: v, policy: p, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
 	if p.front != nil {
@@ -72,38 +87,27 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 }
 
-// quick is the walk of the usual case: no map, pools one by one, and one of them is available. It reports whether that was so; it says
-// what the walk would have said.
-func (p *Policy) quick(v *View, r *rule, order []uint8, req *Request, d *Decision) bool {
-	next := r.lead
-	for i := range r.plain {
-		if order != nil {
-			next = r.plain[order[i]]
-		} else if i > 0 {
-			next = r.plain[i]
-		}
-		if uint(next) >= uint(len(v.pools)) || v.pools[next] == nil {
-			continue
-		}
-		q := &v.pools[next].quick[req.Family]
-		if len(q.entries) == 0 {
-			continue
-		}
-		d.Pool = next
-		random := req.Random
-		random = step(&random)
-		if p.Answers == 1 && p.Pick == zones.PickWeighted {
-			n := 4 << (2 * req.Family)
-			e := &q.entries[pick(q.entries, random)]
-			*(*[16]byte)(d.space[:]) = e.addr
-			d.Addresses, d.Count = d.space[:n], 1
-		} else {
-			d.Addresses, d.Count = p.pick(d.space[:0], q.table, random, 0)
-		}
-		d.TTL = q.until.bound(d.TTL, req.Now)
-		return true
+// quick is a step of the walk in the usual case: no map, no client to stick to, one pool. It reports whether the pool answers; it says what
+// the walk would have said.
+func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
+	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
+		return false
 	}
-	return false
+	q := &v.pools[pool].quick[req.Family]
+	if len(q.entries) == 0 {
+		return false
+	}
+	d.Pool = pool
+	random := req.Random
+	random = step(&random)
+	if p.one {
+		*(*[16]byte)(d.space[:]) = q.entries[pick(q.entries, random)].addr
+		d.Addresses, d.Count = d.space[:4<<(2*req.Family)], 1
+	} else {
+		d.Addresses, d.Count = p.pick(d.space[:0], q.table, random, 0)
+	}
+	d.TTL = q.until.bound(d.TTL, req.Now)
+	return true
 }
 
 // pick names addresses of one pool.

@@ -20,18 +20,23 @@ import (
 
 // Policy is one compiled policy. It never changes.
 type Policy struct {
-	Name    string
-	TTL     uint32 // seconds
-	Answers int
-	Pick    zones.Pick
+	// What most decisions take comes first: it is one line of a cache.
+	leads []int32    // by rule, that of listed last: the pool of the first step where all steps are plain and listed as they come; else -1
+	sel   *selector  // nil: the rules have no conditions; the first one holds
+	table *geo.Table // nil: nothing in it asks for the client's location
+	TTL   uint32     // seconds
+	level bool       // no map, and not sticky: the walk has nothing but steps to look at
+	one   bool       // one address is picked by weight
 	// Alias says that every endpoint is a name to be answered as it is: where nothing else is at the policy's own name, the
 	// answer is a CNAME, whatever was asked for.
 	Alias bool
 
+	Name    string
+	Answers int
+	Pick    zones.Pick
+
 	source *zones.Policy
-	table  *geo.Table // nil: nothing in it asks for the client's location
-	sel    *selector  // nil: the rules have no conditions; the first one holds
-	front  *mapping   // nil: no map
+	front  *mapping // nil: no map
 	rules  []rule
 	listed rule            // all pools as listed, for clients for which no rule holds
 	points map[string]site // of the regions of `nearest` pools, for explanations
@@ -39,26 +44,26 @@ type Policy struct {
 
 // rule gives an order of pools.
 type rule struct {
-	lead  int32    // plain[0]; -1 where there is none
 	rank  *ranking // of a `nearest` rule: reorders the steps
 	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
 	steps []group
 }
 
-// smooth fills in lead and plain.
-func (r *rule) smooth() {
-	r.lead, r.plain = -1, nil
+// smooth fills in plain, and returns what leads has of the rule.
+func (r *rule) smooth() (lead int32) {
+	r.plain = nil
 	for _, g := range r.steps {
 		if len(g.members) != 1 || g.members[0].weight == 0 || g.members[0].pool < 0 {
-			return
+			return -1
 		}
 	}
 	for _, g := range r.steps {
 		r.plain = append(r.plain, g.members[0].pool)
 	}
-	if len(r.plain) > 0 {
-		r.lead = r.plain[0]
+	if len(r.plain) == 0 || r.rank != nil {
+		return -1
 	}
+	return r.plain[0]
 }
 
 // group is one step of an order: pools with weights, of which those that are available share the clients.
@@ -137,9 +142,9 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 		out.listed.steps = append(out.listed.steps, r.steps...)
 	}
 	for i := range out.rules {
-		out.rules[i].smooth()
+		out.leads = append(out.leads, out.rules[i].smooth())
 	}
-	out.listed.smooth()
+	out.leads = append(out.leads, out.listed.smooth())
 	out.Alias = w.Aliases != nil && !p.Flatten && len(out.listed.steps) > 0
 	for _, pool := range p.PoolNames() {
 		if _, there := w.Pool(pool); there != nil && out.Alias {
@@ -166,6 +171,8 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	if out.asksPlace() {
 		out.table = c.table
 	}
+	out.level = out.front == nil && out.Pick != zones.PickSticky
+	out.one = out.Pick == zones.PickWeighted && out.Answers == 1
 	return out, nil
 }
 
