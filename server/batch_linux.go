@@ -140,17 +140,6 @@ func (l *batchLoop) close() { l.lost.end(l.fd) }
 
 func (l *batchLoop) overflows() uint64 { return l.lost.read(l.fd) }
 
-// seats are how many loops may keep their P while they wait: all but one, which is for everybody else.
-type seats struct{ free atomic.Int32 }
-
-func (s *seats) take() bool {
-	if s.free.Add(-1) >= 0 {
-		return true
-	}
-	s.free.Add(1)
-	return false
-}
-
 func (l *batchLoop) sit() {
 	if !l.seated {
 		l.seated = l.seats.take()
@@ -160,7 +149,7 @@ func (l *batchLoop) sit() {
 func (l *batchLoop) stand() {
 	if l.seated {
 		l.seated = false
-		l.seats.free.Add(1)
+		l.seats.give()
 	}
 }
 
