@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 )
@@ -18,9 +19,10 @@ type server struct {
 	host    *host
 	name    string
 	process *process
-	dns     string   // address and port of its first --listen
-	admin   string   // address and port
-	argv    []string // to start it again
+	dns     string     // address and port of its first --listen
+	admin   string     // address and port
+	argv    []string   // to start it again
+	clock   *wallClock // nil: it has the machine's
 	http    http.Client
 }
 
@@ -59,7 +61,11 @@ func serverAt(h *host, name, dnsAddr, adminAddr string, args ...string) *server 
 
 func (s *server) start(t testing.TB) {
 	t.Helper()
-	s.process = start(t, s.host, "leeward "+s.name, s.argv...)
+	var env []string
+	if s.clock != nil {
+		env = append(os.Environ(), clockVariable+"="+s.clock.file)
+	}
+	s.process = startWith(t, s.host, "leeward "+s.name, env, s.argv...)
 }
 
 // ready waits for /readyz.

@@ -26,6 +26,7 @@ type plan struct {
 	monitor        string        // more of the monitor, as lines of its document
 	seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
 	etcd           []string      // more flags of its members
+	clocks         bool          // the servers' clocks can be set, each on its own
 	smallDisk      bool          // the folders of the servers' copies are file systems of 256 KiB
 }
 
@@ -146,7 +147,11 @@ func newWorld(t testing.TB, p plan) *world {
 			must(t, nil, "mount", "-t", "tmpfs", "-o", "size=256k", "yard", w.state(r))
 			t.Cleanup(func() { exec.Command("umount", "-l", w.state(r)).Run() })
 		}
-		w.newServer(r).start(t)
+		w.newServer(r)
+		if p.clocks {
+			r.server.give(t, filepath.Join(dir, "clock-"+r.name))
+		}
+		r.server.start(t)
 	}
 	for _, r := range w.regions {
 		r.server.ready(t)

@@ -110,6 +110,11 @@ func (s *story) head(number int, line string) (err error) {
 		}
 	case "monitor":
 		return s.monitor(strings.Fields(rest))
+	case "clocks":
+		if rest != "of their own" {
+			return fmt.Errorf("write: clocks of their own")
+		}
+		s.plan.clocks = true
 	case "disk":
 		if rest != "small" {
 			return fmt.Errorf("a disk is only ever small")
@@ -124,7 +129,7 @@ func (s *story) head(number int, line string) (err error) {
 		}
 		s.limits[n], err = strconv.ParseFloat(what, 64)
 	default:
-		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, at most, and the beginnings of blocks, after and then")
+		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, clocks, at most, and the beginnings of blocks, after and then")
 	}
 	return err
 }

@@ -87,6 +87,25 @@ func processWords() []word {
 			return x.signal(r.server.process, syscall.SIGSTOP)
 		})},
 		{pattern: "resume server R", means: "and go on (SIGCONT)", do: server(func(x *scenario, r *region) error { return x.signal(r.server.process, syscall.SIGCONT) })},
+		{pattern: "clock of server R is D", means: "the servers' wall clocks are set: this far from the machine's, as `+1h`, `-1h`, `0s`. The setting `clocks of their own` makes it possible", do: func(x *scenario, args []string) error {
+			all, err := x.regionsOf(args[0])
+			if err != nil {
+				return err
+			}
+			off, err := time.ParseDuration(args[1])
+			if err != nil {
+				return err
+			}
+			for _, r := range all {
+				if r.server.clock == nil {
+					return fmt.Errorf("the setting \"clocks of their own\" is missing")
+				}
+				if err := r.server.clock.set(off); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 		{pattern: "server R exits with N", means: "the servers have ended by themselves with this exit status", check: func(x *scenario, args []string) error {
 			return server(func(x *scenario, r *region) error {
 				if r.server.process.alive() {

@@ -154,7 +154,7 @@ func (w *worker) steerBeside(view *steer.View, client netip.Addr, place int) boo
 	for _, family := range [...]steer.Family{steer.V4, steer.V6} {
 		w.request = steer.Request{Client: client.Unmap(), Family: family, Random: w.random.Uint64()}
 		if view.Named() {
-			w.request.Now = w.server.options.Now().Unix()
+			w.request.Now = steer.Moment(w.server.options.Now())
 		}
 		p.Decide(view, &w.request, d)
 		if d.Count == 0 || subnet && d.Scope > 0 {

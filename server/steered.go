@@ -23,7 +23,7 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	}
 	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
 	if view.Named() {
-		w.request.Now = w.server.options.Now().Unix()
+		w.request.Now = steer.Moment(w.server.options.Now())
 	}
 	w.found.Policy.Decide(view, &w.request, d)
 	scope := d.Scope

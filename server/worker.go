@@ -199,13 +199,16 @@ func (p *scratchPool) put(w *worker) { p.pool.Put(w) }
 
 // panicLog says what went wrong, one a second at most: whoever finds a request that does it can send many.
 type panicLog struct {
-	last       atomic.Int64 // Unix nanoseconds
+	last       atomic.Int64 // nanoseconds since began, and 1; 0: never
 	suppressed atomic.Uint64
 }
 
+// began is what the log counts from: the monotonic clock tells, so that a wall clock set back does not silence it.
+var began = time.Now()
+
 func (p *panicLog) say(log *slog.Logger, fault any, request []byte, client netip.Addr) {
-	now, last := time.Now().UnixNano(), p.last.Load()
-	if now-last < int64(time.Second) || !p.last.CompareAndSwap(last, now) {
+	now, last := int64(time.Since(began))+1, p.last.Load()
+	if last != 0 && now-last < int64(time.Second) || !p.last.CompareAndSwap(last, now) {
 		p.suppressed.Add(1)
 		return
 	}

@@ -43,5 +43,5 @@ type Request struct {
 	Client netip.Addr // the ECS address if given, else the resolver's
 	Family Family
 	Random uint64 // 64 uniform random bits, drawn by the caller for this query
-	Now    int64  // Unix seconds: what is left of the TTLs of endpoints' names; not looked at unless View.Named
+	Now    int64  // see Moment: what is left of the TTLs of endpoints' names; not looked at unless View.Named
 }

@@ -24,7 +24,7 @@ const StaleTTL = 30
 
 // until is for how long addresses may be given out: those that do not come from a name have the zero value, for ever.
 type until struct {
-	expires int64 // Unix seconds
+	expires int64 // as Moment has it
 	bounded bool
 	failing bool
 }
@@ -32,7 +32,7 @@ type until struct {
 func (r *Resolution) until() until {
 	u := until{bounded: true, failing: r.Failing}
 	if !r.Expires.IsZero() {
-		u.expires = r.Expires.Unix()
+		u.expires = Moment(r.Expires)
 	}
 	return u
 }

@@ -181,7 +181,7 @@ func (w *walk) onward(target rr.Name, aliases int) {
 }
 
 func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
-	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64(), Now: time.Now().Unix()})
+	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64(), Now: steer.Moment(time.Now())})
 	if x.Unresolved && a.Alone {
 		w.out.Text = append(w.out.Text, x.Text...)
 		w.say("a CNAME leads there until they are resolved:")

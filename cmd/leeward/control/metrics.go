@@ -21,7 +21,7 @@ type Metrics struct {
 	publishSeconds           prometheus.Histogram
 	failovers                *failovers
 	votesStale, verdictStale prometheus.Gauge
-	stale                    atomic.Int64 // since when the snapshot may be old, Unix nanoseconds; 0: it is the newest
+	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
 	isDown  map[health.Target]bool
@@ -59,8 +59,8 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		Name: "leeward_snapshot_age_seconds",
 		Help: "Time since the snapshot was last known to be the newest; 0 while the source is followed.",
 	}, func() float64 {
-		if at := m.stale.Load(); at != 0 {
-			return max(0, now().Sub(time.Unix(0, at)).Seconds())
+		if at := m.stale.Load(); at != nil {
+			return max(0, now().Sub(*at).Seconds())
 		}
 		return 0
 	})
@@ -100,9 +100,9 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 		}
 		m.source.WithLabelValues(c).Set(v)
 	}
-	m.stale.Store(0)
+	m.stale.Store(nil)
 	if since := l.staleSince(); !since.IsZero() {
-		m.stale.Store(since.UnixNano())
+		m.stale.Store(&since)
 	}
 	for _, t := range turned {
 		m.judged(t, l.board.State(t) == health.Down)

@@ -98,7 +98,7 @@ type run struct {
 	keeper    *keeper       // nil: nothing is kept
 	serials   *serialKeeper // nil: there is nowhere to keep them
 	metrics   *Metrics
-	heard     atomic.Int64 // when the watch on the resources said something last, Unix nanoseconds; 0: never
+	heard     atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
 	lags      []lag
 	pages     *pages // nil: none
 	running   Running
@@ -235,8 +235,8 @@ func (r *run) source() error {
 	r.lags = []lag{
 		{"reports", func() time.Time { return since(r.link.Heard()) }},
 		{"resources", func() time.Time {
-			if at := r.heard.Load(); at != 0 {
-				return time.Unix(0, at)
+			if at := r.heard.Load(); at != nil {
+				return *at
 			}
 			return r.started
 		}},
@@ -484,6 +484,9 @@ func (r *run) resume() {
 	if batch == nil {
 		return
 	}
+	if now := time.Now(); meta.Time.After(now) {
+		meta.Time = now // a clock was wrong, then or now: how old the copy is cannot be told
+	}
 	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
 		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
 	r.loop.Condition(Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
@@ -500,7 +503,7 @@ func (r *run) follow(ctx context.Context) error {
 	tell := func(c store.Condition) {
 		r.strange.Store(c.State == store.HistoryChanged)
 		if !c.Heard.IsZero() {
-			r.heard.Store(c.Heard.UnixNano())
+			r.heard.Store(&c.Heard)
 		}
 		if r.keeper != nil && r.etcd != nil {
 			r.keeper.at(r.etcd.Known())

@@ -38,7 +38,7 @@ func (i Inside) Server(now time.Time) admin.Server {
 		s.Revision = l.snapshot.Revision()
 	}
 	if since := l.staleSince(); !since.IsZero() {
-		s.SnapshotAgeSeconds = now.Sub(since).Seconds()
+		s.SnapshotAgeSeconds = seconds(now, since)
 	}
 	return s
 }
