@@ -303,6 +303,12 @@ func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err erro
 
 // transfer asks for what leads from a version to the newest, or for the whole zone.
 func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Version) (f fetched, err error) {
+	select {
+	case l.s.slots <- struct{}{}:
+		defer func() { <-l.s.slots }()
+	case <-ctx.Done():
+		return f, ctx.Err()
+	}
 	typ, soa := rr.TypeAXFR, []byte(nil)
 	if have != nil {
 		typ, soa = rr.TypeIXFR, have.SOA()

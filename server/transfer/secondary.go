@@ -30,7 +30,8 @@ const (
 	leastRetry   = 2 * time.Second
 	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
-	fetchAtOnce  = 10
+	askAtOnce    = 100 // zones: most are current, and a primary that is gone holds up its own zone
+	fetchAtOnce  = 10  // transfers: what they bring is held in memory
 	saveEvery    = 10 * time.Second // a zone that changes all the time
 )
 
@@ -53,7 +54,8 @@ type SecondaryOptions struct {
 type Secondary struct {
 	o       SecondaryOptions
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	slots   chan struct{}
+	asking  chan struct{} // one element for each zone that is being refreshed
+	slots   chan struct{} // and for each that is being transferred
 	disk    sync.Mutex // one zone at a time is written
 	metrics *receiving
 
@@ -110,7 +112,7 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 		o.OnTransfer = func(string, snapshot.Transferred) {}
 	}
 	s := &Secondary{
-		o: o, dial: new(net.Dialer).DialContext, slots: make(chan struct{}, fetchAtOnce), zones: map[string]*elsewhere{},
+		o: o, dial: new(net.Dialer).DialContext, asking: make(chan struct{}, askAtOnce), slots: make(chan struct{}, fetchAtOnce), zones: map[string]*elsewhere{},
 	}
 	var err error
 	s.metrics, err = newReceiving(o.Registerer, s)
@@ -262,9 +264,9 @@ func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
 		s.mu.Unlock()
 		if due {
 			select {
-			case s.slots <- struct{}{}:
+			case s.asking <- struct{}{}:
 				s.refresh(ctx, z)
-				<-s.slots
+				<-s.asking
 			case <-ctx.Done():
 			}
 		}

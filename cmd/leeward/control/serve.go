@@ -250,6 +250,9 @@ func (r *run) close() {
 	}
 }
 
+// primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone for good.
+const primariesWait = 10 * time.Second
+
 // ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its endpoints have
 // been looked up once and the primaries of zones that live elsewhere been asked once. Those that come later are no reason to be taken out of service.
 func (r *run) ready() error {
@@ -261,7 +264,7 @@ func (r *run) ready() error {
 			return fmt.Errorf("hostnames of endpoints are being looked up, such as %s", name)
 		}
 	}
-	if r.secondary != nil {
+	if r.secondary != nil && time.Since(r.started) < primariesWait {
 		var left []string
 		r.loop.State().Snapshot.EachZone(func(z *snapshot.Zone) bool {
 			if origin := zones.NameText(z.Origin()); z.Elsewhere() && !r.secondary.Tried(origin) {
