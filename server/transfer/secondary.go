@@ -30,9 +30,9 @@ const (
 	leastRetry   = 2 * time.Second
 	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
-	askAtOnce    = 100 // zones: most are current, and a primary that is gone holds up its own zone
-	fetchAtOnce  = 10  // transfers: what they bring is held in memory
-	saveEvery    = 10 * time.Second // a zone that changes all the time
+	askAtOnce    = 100                    // zones: most are current, and a primary that is gone holds up its own zone
+	fetchAtOnce  = 10                     // transfers: what they bring is held in memory
+	saveEvery    = 10 * time.Second       // a zone that changes all the time
 )
 
 // SecondaryOptions are what a Secondary works with.
@@ -56,7 +56,7 @@ type Secondary struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	asking  chan struct{} // one element for each zone that is being refreshed
 	slots   chan struct{} // and for each that is being transferred
-	disk    sync.Mutex // one zone at a time is written
+	disk    sync.Mutex    // one zone at a time is written
 	metrics *receiving
 
 	mu      sync.Mutex
