@@ -27,6 +27,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"leeward/zones"
 )
@@ -199,7 +200,15 @@ func (e *Etcd) address() error {
 
 // open makes a client of some of the members. Connections are made when they are needed.
 func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
-	dial := []grpc.DialOption{grpc.WithUserAgent("leeward")}
+	dial := []grpc.DialOption{
+		grpc.WithUserAgent("leeward"),
+		// Left to itself grpc waits up to two minutes between attempts once a member has been away for long, and gives each
+		// attempt 20 s: then reports would be stale that long after a link is back. Members are few; asking often costs nothing.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 4 * time.Second,
+		}),
+	}
 	if e.o.TLS.ServerName != "" {
 		// Without this the client takes the name from the URL whatever the TLS settings say.
 		dial = append(dial, grpc.WithAuthority(e.o.TLS.ServerName))
