@@ -271,7 +271,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		delta.Keys = append(delta.Keys, d.Keys...)
 		delta.Serials = append(delta.Serials, d.Serials...)
 		build = true
-		l.large = l.large || len(b.Changes) >= largeBatch
+		l.large = l.large || b.Full || len(b.Changes) >= largeBatch
 		w.batches[i] = zones.Batch{} // building needs the memory
 	}
 	if delta.Full {
