@@ -127,7 +127,7 @@ func TestMeasureScale(t *testing.T) {
 	m := startEtcd(t)
 	g := &gateway{url: m.client, http: http.Client{Timeout: time.Minute}}
 	monitor := func(p *probed, interval, timeout string, rise int) string {
-		return fmt.Sprintf(`{"tcp":{"port":%d},"interval":%q,"timeout":%q,"fall":2,"rise":%d,"vantages":2}`, p.port, interval, timeout, rise)
+		return fmt.Sprintf(`{"tcp":{"port":%d},"interval":%q,"timeout":%q,"fall":2,"rise":%d,"hold":"0s","vantages":2}`, p.port, interval, timeout, rise)
 	}
 	entries := [][2]string{
 		{"regions/fine", `{}`},

@@ -300,7 +300,10 @@ func (r *run) assign(p *steer.Program) {
 
 // assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
 // time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
-const assignShare = 10
+const (
+	assignShare = 10
+	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
+)
 
 // assigning tells the prober, and the link before it, what there is to probe for this vantage.
 func (r *run) assigning(ctx context.Context) {
@@ -309,17 +312,17 @@ func (r *run) assigning(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-r.programs:
-			began := time.Now()
 			as := p.Assignments()
 			if r.loop.Do(ctx, func(i Inside) { as = i.Mine(as) }) != nil {
 				return
 			}
+			began := time.Now()
 			if r.link != nil {
 				r.link.Assign(as)
 			}
 			r.prober.Assign(as)
 			r.names.Assign(p.Hostnames())
-			rest := time.NewTimer(time.Since(began) * (assignShare - 1))
+			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))
 			select {
 			case <-rest.C:
 			case <-ctx.Done():
