@@ -67,6 +67,9 @@ type target struct {
 	monitor *health.Monitor
 	phase   uint64
 
+	poolPhase uint64        // of its pool, and
+	within    time.Duration // in which time after it those of the pool are probed; 0: in the whole interval
+
 	tracker health.Tracker
 	found   [3]time.Time // when the last probe that ended in each State began
 	next    time.Time
@@ -110,6 +113,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 	defer p.mu.Unlock()
 	now := p.options.Now()
 	listed := make(map[health.Target]bool, len(as))
+	var sizes map[string]int // of pools, where there are new targets
 	soon := soon(max(0, len(as)-len(p.targets)))
 	for i := range as {
 		a := &as[i]
@@ -119,7 +123,16 @@ func (p *Prober) Assign(as []health.Assignment) {
 		listed[a.Target] = true
 		t := p.targets[a.Target]
 		if t == nil {
-			t = &target{Target: a.Target, phase: phaseOf(p.options.Vantage, a.Target), heap: -1}
+			if sizes == nil {
+				sizes = map[string]int{}
+				for k := range as {
+					sizes[as[k].Pool]++
+				}
+			}
+			t = &target{
+				Target: a.Target, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
+				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}), within: time.Duration(sizes[a.Pool]) * spacing,
+			}
 			p.targets[a.Target] = t
 		} else if t.monitor == a.Monitor || reflect.DeepEqual(t.monitor, a.Monitor) {
 			t.monitor = a.Monitor

@@ -239,6 +239,56 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// The endpoints of a small pool are probed one soon after the other, pools flat over the interval, and those of a large pool
+// flat over it as well.
+func TestPoolsAreProbedTogether(t *testing.T) {
+	p, err := New(Options{Vantage: "fra", OnReport: func([]health.Report) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const interval = 10 * time.Second
+	m := &health.Monitor{TCP: &health.TCP{Port: 80}, Interval: health.Duration(interval)}
+	var as []health.Assignment
+	add := func(pool string, n int) {
+		for i := range n {
+			as = append(as, health.Assignment{
+				Target: health.Target{Endpoint: fmt.Sprintf("%s/lb-%d", pool, i), Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})},
+				Pool:   pool, Region: "eu", Monitor: m,
+			})
+		}
+	}
+	const pools = 500
+	for i := range pools {
+		add(fmt.Sprintf("small-%d", i), 10)
+	}
+	add("large", 5000)
+	p.Assign(as)
+	seen := map[string][]time.Duration{}
+	small, large := make([]int, 10), make([]int, 10)
+	for _, a := range as {
+		x := p.targets[a.Target]
+		at := x.slot(p.start, p.start.Add(time.Hour)).Sub(p.start) % interval
+		seen[a.Pool] = append(seen[a.Pool], at)
+		if a.Pool == "large" {
+			large[at*10/interval]++
+		} else {
+			small[at*10/interval]++
+		}
+	}
+	for pool, places := range seen {
+		for _, at := range places[1:] {
+			if d := (at - places[0] + interval) % interval; pool != "large" && min(d, interval-d) >= 10*spacing {
+				t.Errorf("%s is probed over %v", pool, min(d, interval-d))
+			}
+		}
+	}
+	for i := range 10 {
+		if n := pools * 10 / 10; small[i] < n*6/10 || small[i] > n*14/10 || large[i] < 400 || large[i] > 600 {
+			t.Fatalf("the load is not flat: small pools %v, the large one %v", small, large)
+		}
+	}
+}
+
 type assigned = target // "target" is a variable above
 
 // Assigning again what is there changes nothing of it; a new monitor keeps the state; an interval gives a new place.

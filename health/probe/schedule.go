@@ -21,8 +21,8 @@ func soon(added int) time.Duration {
 	return max(firstWithin, time.Duration(added)*time.Second/firstRate)
 }
 
-// phaseOf places a target in its interval. It depends on nothing but the names, so that a vantage's load is flat, several
-// vantages do not knock at once, and a restart changes nothing.
+// phaseOf places a target, or (without an address) a pool, in its interval. It depends on nothing but the names, so that a
+// vantage's load is flat, several vantages do not knock at once, and a restart changes nothing.
 func phaseOf(vantage string, t health.Target) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(vantage))
@@ -40,8 +40,18 @@ func phaseOf(vantage string, t health.Target) uint64 {
 	return x ^ x>>33
 }
 
-// offset returns the target's phase as a part of its interval.
-func (t *target) offset(of time.Duration) time.Duration { return time.Duration(t.phase % uint64(of)) }
+// spacing is the least time from the probe of one endpoint of a pool to that of the next, on average. The endpoints of a pool
+// are probed one soon after the other, so that a pool that fails as a whole is told in one write or two and not in one an
+// endpoint; those of a large pool over the whole interval.
+const spacing = 25 * time.Millisecond
+
+// offset returns the target's place as a part of its interval, or of another time.
+func (t *target) offset(of time.Duration) time.Duration {
+	if t.within == 0 || t.within >= of {
+		return time.Duration(t.phase % uint64(of))
+	}
+	return (time.Duration(t.poolPhase%uint64(of)) + time.Duration(t.phase%uint64(t.within))) % of
+}
 
 // first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not all
 // new ones together.
