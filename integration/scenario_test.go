@@ -34,6 +34,15 @@ func TestScenarios(t *testing.T) {
 		}
 		stories = append(stories, s)
 	}
+	var list strings.Builder
+	for _, s := range stories {
+		when := "make scenarios"
+		if s.faults {
+			when = "make faults"
+		}
+		fmt.Fprintf(&list, "| %2s | %-24s | %-14s | %s |\n", s.row, s.name, when, s.title)
+	}
+	t.Logf("row, scenario, played by, what is taken away:\n%s", &list)
 	if race {
 		t.Skip("they run with the binary as it is shipped, in a run of their own")
 	}
