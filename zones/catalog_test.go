@@ -335,6 +335,17 @@ func TestGuardReputReleases(t *testing.T) {
 	}
 }
 
+func TestGuardKeepsAZoneThatLivesElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.each(site()...)
+	w.one(`put Zone other.test {"transfer":{"primaries":["192.0.2.53"]}}`)
+	w.one("del Zone other.test") // nothing is laid over it, and yet all names in it would be REFUSED
+	w.wantHeld("Zone other.test: zone other.test has 0 records and 0 policies, and what its primary has")
+	w.accept(w.c.Held()[0].Revision)
+	w.wantHeld()
+	w.wantThere(KindZone, "example.test")
+}
+
 func TestGuardKeepsAZonesRecords(t *testing.T) {
 	w := newWorld(t)
 	w.each(site()...)

@@ -72,7 +72,7 @@ func (g *suspicion) bulk() {
 	}
 }
 
-// zones: a Zone with something in it.
+// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little is laid over it.
 func (g *suspicion) zones() {
 	for _, r := range g.gone {
 		zone, ok := g.resource(r.key).(*Zone)
@@ -80,10 +80,14 @@ func (g *suspicion) zones() {
 			continue
 		}
 		z := g.c.states[zone.Origin]
-		if z.records+len(z.policies) == 0 {
+		text := fmt.Sprintf("zone %s has %d records and %d policies", zone.Origin, z.records, len(z.policies))
+		switch {
+		case zone.Secondary():
+			text += ", and what its primary has"
+		case z.records+len(z.policies) == 0:
 			continue
 		}
-		why := &reason{text: fmt.Sprintf("zone %s has %d records and %d policies", zone.Origin, z.records, len(z.policies))}
+		why := &reason{text: text}
 		g.hold(why, func(key Key) bool { return key == r.key || g.c.zoneAround(g.resource(key)) == z })
 	}
 }
