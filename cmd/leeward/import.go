@@ -67,17 +67,25 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 	return docs, nil
 }
 
-// imported lays a master file over a zone. What a master file cannot say (DNSSEC) stays as it is.
+// imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone) stays as it
+// is; but that it lives on another primary ends, as it is here now.
 func imported(base *store.Listing, origin string, docs []zones.Document, prune bool) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)
-		if !ok || z.DNSSEC != nil {
+		if !ok {
 			continue
 		}
 		for _, c := range base.Changes {
-			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin && was.DNSSEC != nil {
+			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin {
 				with := *z
-				with.DNSSEC = was.DNSSEC
+				with.DNSSEC, with.Transfer, with.Update = was.DNSSEC, was.Transfer, was.Update
+				if was.Secondary() {
+					home := *was.Transfer
+					home.Primaries = nil
+					if with.Transfer = &home; len(home.Allow)+len(home.Notify) == 0 {
+						with.Transfer = nil
+					}
+				}
 				docs[i].Resource = &with
 			}
 		}
