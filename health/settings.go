@@ -77,12 +77,11 @@ func (m *Monitor) EffectiveRise() int {
 	return m.Rise
 }
 
-// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest: twice
-// as long as it takes at least to turn down and up again where the monitor does not say, so that what turns as fast as it
-// can is out and stays out. 0 holds nothing.
+// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest. 0, where the
+// monitor does not say, holds nothing: Rise alone decides.
 func (m *Monitor) EffectiveHold() time.Duration {
 	if m.Hold == nil {
-		return min(MaxHold, 2*time.Duration(m.EffectiveFall()+m.EffectiveRise())*m.EffectiveInterval())
+		return 0
 	}
 	return m.Hold.Std()
 }

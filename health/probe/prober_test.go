@@ -61,7 +61,7 @@ func TestProberReports(t *testing.T) {
 	defer server.Close()
 	registry := prometheus.NewRegistry()
 	p, reports := start(t, Options{Registerer: registry})
-	m := monitor(t, `{"http": {"port": PORT}, "interval": "100ms"}`, portOf(server.Listener.Addr()))
+	m := monitor(t, `{"http": {"port": PORT}, "interval": "100ms", "hold": "1s"}`, portOf(server.Listener.Addr()))
 	p.Assign([]health.Assignment{assignment("www/lb-1", m)})
 	first := <-reports
 	if first.State != health.Up || first.Reason != "" || first.Vantage != "fra" || first.Endpoint != "www/lb-1" || first.Latency <= 0 {

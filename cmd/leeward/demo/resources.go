@@ -15,7 +15,6 @@ const (
 	timeout  = 500 * time.Millisecond
 	fall     = 3
 	rise     = 2
-	hold     = 5 * time.Second
 	slack    = time.Second // for reports, agreement and publishing
 )
 
@@ -64,8 +63,7 @@ interval: %v
 timeout: %v
 fall: %d
 rise: %d
-hold: %v
-`, origin, origin, origin, origin, origin, origin, origin, sites[0].port, interval, timeout, fall, rise, hold)
+`, origin, origin, origin, origin, origin, origin, origin, sites[0].port, interval, timeout, fall, rise)
 	var pools []string
 	for _, s := range sites {
 		fmt.Fprintf(&b, "---\nkind: Region\nname: %s\nlatitude: %v\nlongitude: %v\n", s.region, s.latitude, s.longitude)
