@@ -4,7 +4,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # A number of inputs, not a time: the fuzzer can fail a target that is minimizing an input when its time is up.
 FUZZTIME   ?= 30000x
 
-.PHONY: build test race scenarios faults fuzz bench lint fumpt vet staticcheck builds units integration measure abuse image clean
+.PHONY: build test race scenarios faults fuzz bench bench-peers lint fumpt vet staticcheck builds units integration measure abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -32,6 +32,19 @@ abuse: ## floods, slow clients and broken messages at full size, as root: minute
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+# Where the comparison with other servers is: a script that runs them and this one in turn on the same works.
+PEERS       ?= ../shared/perf/peers.sh
+PEERS_WORKS ?= w1 w2 w3
+PEERS_OTHER ?= gdnsd knot nsd
+PEERS_OUT   ?= /tmp/perf-run
+
+bench-peers: ## this server beside others, as root, on a machine of two cores with nothing else to do: under 10 minutes
+	@test -x "$(PEERS)" || { echo "bench-peers: $(PEERS) is not there; it is not part of this repository. Give PEERS=, the path of peers.sh" \
+	    "(leeward.py lies beside it), or measure this server alone: make bench, and leeward bench for the load at which it breaks."; exit 1; }
+	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
+	OUT="$(PEERS_OUT)" HOOK_leeward="$(dir $(PEERS))leeward.py" "$(PEERS)" -w "$(PEERS_WORKS)" -p "$(PEERS_OTHER)" -r 5 -d 1 -s leeward \
+	    "$(CURDIR)/leeward serve --files {dir}/files --geodb $(PEERS_OUT)/city.mmdb --listen {ip}:{port} --admin 127.0.0.1:0 --rrl 100000000"
 
 fuzz: ## every fuzz target for FUZZTIME (a number of inputs as 100000x, or a time as 5m)
 	@set -e; for package in $$(go list ./...); do \
