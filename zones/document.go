@@ -285,7 +285,10 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	if z.DNSSEC == nil {
 		z.DNSSEC = more.DNSSEC
 	}
-	z.Transfer = more.Transfer
+	if z.SerialOffset == 0 {
+		z.SerialOffset = more.SerialOffset
+	}
+	z.Transfer, z.Update = more.Transfer, more.Update
 	return &z, problems
 }
 

@@ -188,7 +188,7 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 	folder := fstest.MapFS{
 		"example.test.zone": {Data: []byte("$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\nns1 A 192.0.2.53\n$INCLUDE more/hosts\n")},
 		"more/hosts":        {Data: []byte("www A 192.0.2.1\nwww CNAME ns1\n")},
-		"zone.yaml":         {Data: []byte("kind: Zone\nname: example.test\nnameservers: [ns.example.net]\ndnssec: {enabled: false}\nretry: 5m\n")},
+		"zone.yaml":         {Data: []byte("kind: Zone\nname: example.test\nnameservers: [ns.example.net]\ndnssec: {enabled: false}\nretry: 5m\nserialOffset: 5\ntransfer: {allow: [key xfer]}\nupdate: [{key: acme, names: [\"**\"], types: [TXT]}]\n")},
 		"again.json":        {Data: []byte(`{"kind":"Region","name":"eu"}`)},
 		"again.yml":         {Data: []byte("kind: Region\nname: eu\n")},
 		"notes.txt":         {Data: []byte("not read")},
@@ -210,7 +210,8 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 	}
 	for _, d := range docs {
 		if z, ok := d.Resource.(*Zone); ok {
-			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" || z.Serial != 7 || z.DNSSEC == nil {
+			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" || z.Serial != 7 || z.DNSSEC == nil ||
+				z.SerialOffset != 5 || z.Transfer == nil || len(z.Update) != 1 {
 				t.Errorf("%+v", z)
 			}
 		}

@@ -99,6 +99,10 @@ type Zone struct {
 	Transfer    *Transfer `json:"transfer,omitempty"`
 	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
 
+	// SerialOffset is added to the serial, modulo 2^32. A zone that came from elsewhere has secondaries that take no lower serial than
+	// they have.
+	SerialOffset uint32 `json:"serialOffset,omitempty"`
+
 	Serial uint32 `json:"-"` // from a master file; 0: the serial follows the revision
 }
 

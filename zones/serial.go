@@ -67,7 +67,7 @@ func newSerials() serials {
 	return serials{kept: Serials{Last: map[string]int64{}}, owing: map[string]int64{}, pools: map[string]poolStir{}}
 }
 
-// ZoneSerial returns a zone's serial: that of its master file, else what serials says, modulo 2^32. 0 if there is no such zone.
+// ZoneSerial returns a zone's serial: that of its master file, else what serials says and the zone's offset, modulo 2^32. 0 if there is no such zone.
 func (c *Catalog) ZoneSerial(origin string) uint32 {
 	z := c.states[origin]
 	if z == nil || z.zone == nil {
@@ -76,7 +76,7 @@ func (c *Catalog) ZoneSerial(origin string) uint32 {
 	if z.zone.Serial != 0 {
 		return z.zone.Serial
 	}
-	return uint32(c.serials.base + c.number(z))
+	return uint32(c.serials.base+c.number(z)) + z.zone.SerialOffset
 }
 
 // Owed returns what the source is to keep about serials and does not, as far as is known.

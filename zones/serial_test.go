@@ -270,3 +270,18 @@ func TestSerialsAgree(t *testing.T) {
 		settle()
 	})
 }
+
+// A zone that comes from elsewhere goes on from the serial that it had, and moves with each change as others do.
+func TestSerialOffset(t *testing.T) {
+	w := newWorld(t)
+	w.each(site()...)
+	w.one(`put Zone example.test {"nameservers":["ns1.example.net"],"serialOffset":2026112601}`)
+	before := w.c.ZoneSerial("example.test")
+	if want := uint32(2026112601 + w.revision); before != want {
+		t.Errorf("serial %d, want %d", before, want)
+	}
+	w.one(`put Record example.test/neu/A {"data":["192.0.2.1"]}`)
+	if got := w.c.ZoneSerial("example.test"); got != before+1 {
+		t.Errorf("serial %d after a change, want %d", got, before+1)
+	}
+}

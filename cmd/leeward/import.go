@@ -30,9 +30,10 @@ and validates the result. $INCLUDE reads from the file's folder.`,
 			if err != nil {
 				return err
 			}
+			serial := serialOf(docs)
 			docs = stored(docs)
 			return inv.change(cmd.Context(), f, func(base *store.Listing) (proposal, error) {
-				return imported(base, origin, docs, prune), nil
+				return imported(base, origin, serial, docs, prune), nil
 			})
 		},
 	}
@@ -67,18 +68,29 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 	return docs, nil
 }
 
+// serialOf returns the serial of a master file's SOA, 0 if there is none.
+func serialOf(docs []zones.Document) uint32 {
+	for _, d := range docs {
+		if z, ok := d.Resource.(*zones.Zone); ok {
+			return z.Serial
+		}
+	}
+	return 0
+}
+
 // imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone) stays as it
-// is; but that it lives on another primary ends, as it is here now.
-func imported(base *store.Listing, origin string, docs []zones.Document, prune bool) proposal {
+// is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's serial, or one before it, will
+// take the zone's (RFC 1982).
+func imported(base *store.Listing, origin string, serial uint32, docs []zones.Document, prune bool) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)
 		if !ok {
 			continue
 		}
+		with := *z
 		for _, c := range base.Changes {
 			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin {
-				with := *z
-				with.DNSSEC, with.Transfer, with.Update = was.DNSSEC, was.Transfer, was.Update
+				with.DNSSEC, with.Transfer, with.Update, with.SerialOffset = was.DNSSEC, was.Transfer, was.Update, was.SerialOffset
 				if was.Secondary() {
 					home := *was.Transfer
 					home.Primaries = nil
@@ -86,9 +98,13 @@ func imported(base *store.Listing, origin string, docs []zones.Document, prune b
 						with.Transfer = nil
 					}
 				}
-				docs[i].Resource = &with
 			}
 		}
+		now := uint32(base.Serials.Base + base.Revision)
+		if next := now + 1 + with.SerialOffset; serial != 0 && int32(serial-next) >= 0 {
+			with.SerialOffset = serial - now
+		}
+		docs[i].Resource = &with
 	}
 	p := applied(base, docs, false)
 	if !prune {
