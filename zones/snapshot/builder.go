@@ -107,7 +107,7 @@ func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapsh
 	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {
 		return strings.Compare(string(x.Key), string(y.Key))
 	})
-	return b.last, append(problems, b.overlaidProblems()...)
+	return b.last, append(problems, b.overlaidProblems(c)...)
 }
 
 // NextExpiry returns when the next override ends; zero: none does. Update is due then.

@@ -245,7 +245,7 @@ func (o *overlay) crossing(name rr.Name, typ rr.Type, key zones.Key) {
 
 func (o *overlay) cross(name rr.Name, key zones.Key, field, format string, args ...any) {
 	o.overlaid[o.origin][name] = append(o.overlaid[o.origin][name], zones.Problem{
-		Key: key, Field: field, Warning: true, Revision: o.catalog.VersionOf(key), Message: fmt.Sprintf(format, args...),
+		Key: key, Field: field, Warning: true, Message: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -261,11 +261,15 @@ func overlaidSOA(v *Version, revision uint32) (edit, negative) {
 	}}, newNegative(v.origin, least)
 }
 
-// overlaidProblems returns what crosses in all zones that live elsewhere.
-func (b *Builder) overlaidProblems() (all zones.Problems) {
+// overlaidProblems returns what crosses in all zones that live elsewhere. A resource that was written again as it was is not laid over
+// again, and has another revision.
+func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
 	for _, names := range b.overlaid {
 		for _, problems := range names {
-			all = append(all, problems...)
+			for _, p := range problems {
+				p.Revision = c.VersionOf(p.Key)
+				all = append(all, p)
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b zones.Problem) int { return strings.Compare(string(a.Key), string(b.Key)) })
