@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,10 +20,11 @@ type server struct {
 	host    *host
 	name    string
 	process *process
-	dns     string     // address and port of its first --listen
-	admin   string     // address and port
-	argv    []string   // to start it again
-	clock   *wallClock // nil: it has the machine's
+	current atomic.Pointer[process] // the same, for others than who starts and stops it
+	dns     string                  // address and port of its first --listen
+	admin   string                  // address and port
+	argv    []string                // to start it again
+	clock   *wallClock              // nil: it has the machine's
 	http    http.Client
 }
 
@@ -66,6 +68,7 @@ func (s *server) start(t testing.TB) {
 		env = append(os.Environ(), clockVariable+"="+s.clock.file)
 	}
 	s.process = startWith(t, s.host, "leeward "+s.name, env, s.argv...)
+	s.current.Store(s.process)
 }
 
 // ready waits for /readyz.

@@ -173,6 +173,16 @@ func (w *world) newServer(r *region) *server {
 	return r.server
 }
 
+// processes are the servers that run.
+func (w *world) processes() (all []*process) {
+	for _, r := range w.regions {
+		if p := r.server.current.Load(); p != nil && p.alive() {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // state is the folder that the region's server keeps its copy in.
 func (w *world) state(r *region) string { return filepath.Join(w.dir, "state-"+r.name) }
 

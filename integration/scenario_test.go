@@ -83,8 +83,9 @@ func TestScenarioWords(t *testing.T) {
 // plays is how often a scenario is played at most: on a machine that has stood still for longer than steadiness while it was, a
 // failure says nothing of Leeward. Probes and clients have their time-outs, and the endpoints and the links are in this process.
 const (
-	plays      = 3
+	plays      = 4
 	steadiness = 500 * time.Millisecond
+	calm       = 3 * time.Second // without a stall, before it is played again; at most a minute is waited for that
 )
 
 func play(t *testing.T, s *story) {
@@ -98,6 +99,7 @@ func play(t *testing.T, s *story) {
 			return
 		case n < plays && stood > steadiness:
 			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood, strings.Join(a.failures, "\n"))
+			awaitCalm()
 		default:
 			for _, f := range a.failures {
 				t.Error(f)
@@ -194,7 +196,7 @@ func (x *scenario) play() {
 		until(t, 60*time.Second, r.server.name+" has all endpoints up", func() error { return x.verdicts(r, "all", "up") })
 	}
 	x.tracks = startTracks(t, x.w)
-	stopStalls := x.stalls.watch()
+	stopStalls := x.stalls.watch(x.w.processes)
 	defer stopStalls()
 	// Everybody gets what is theirs before anything happens.
 	for _, k := range x.tracks.each() {
@@ -421,8 +423,23 @@ func (x *scenario) regionsOf(text string) ([]*region, error) {
 	return all, nil
 }
 
-// stalls are the times in which this process did not run although it should have: the machine had something else to do, and
-// what ran beside stood as still.
+// awaitCalm returns when the machine has not stood still for a while, or not within a minute.
+func awaitCalm() {
+	var s stalls
+	defer s.watch(nil)()
+	began := time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		now := time.Now()
+		if now.Sub(began) > time.Minute || now.Sub(began) > calm && s.between(now.Add(-calm), now) == 0 {
+			return
+		}
+	}
+}
+
+// stalls are the times in which this process, or one that is watched, did not run although it should have: the machine had
+// something else to do.
 type stalls struct {
 	mu  sync.Mutex
 	all []window
@@ -431,11 +448,13 @@ type stalls struct {
 // leastStall is what counts as one.
 const leastStall = 100 * time.Millisecond
 
-func (s *stalls) watch() (stop func()) {
-	const every = 20 * time.Millisecond
+// watch notes stalls of this process, which a ticker shows, and of the processes, whose threads' waiting for a core the kernel
+// counts, until stop.
+func (s *stalls) watch(processes func() []*process) (stop func()) {
 	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(every)
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
 		last := time.Now()
 		for {
@@ -446,23 +465,79 @@ func (s *stalls) watch() (stop func()) {
 			}
 			now := time.Now()
 			if now.Sub(last) > leastStall {
-				s.mu.Lock()
-				s.all = append(s.all, window{last, now})
-				s.mu.Unlock()
+				s.note(last, now)
 			}
 			last = now
 		}
-	}()
-	return func() { close(done) }
+	})
+	if processes != nil {
+		running.Go(func() {
+			tick := time.NewTicker(250 * time.Millisecond)
+			defer tick.Stop()
+			before := map[string]time.Duration{}
+			for {
+				select {
+				case <-done:
+					return
+				case <-tick.C:
+				}
+				if longest := waited(processes(), before); longest > leastStall {
+					now := time.Now()
+					s.note(now.Add(-longest), now)
+				}
+			}
+		})
+	}
+	return func() { close(done); running.Wait() }
 }
 
-// between returns for how long the machine stood still between two times.
+func (s *stalls) note(from, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, window{from, until})
+}
+
+// waited returns the longest that a thread of the processes has waited for a core since the last time, which before keeps.
+func waited(processes []*process, before map[string]time.Duration) (longest time.Duration) {
+	for _, p := range processes {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				continue // it has ended
+			}
+			var ran, waits int64 // ns; what follows is a number of slices
+			if _, err := fmt.Sscan(string(text), &ran, &waits); err != nil {
+				continue
+			}
+			total := time.Duration(waits)
+			if last, ok := before[file]; ok {
+				longest = max(longest, total-last)
+			}
+			before[file] = total
+		}
+	}
+	return longest
+}
+
+// between returns for how long the machine stood still between two times: each instant once.
 func (s *stalls) between(from, until time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range s.all {
-		if w.until.After(from) && w.from.Before(until) {
-			sum += w.until.Sub(w.from)
+	all := slices.Clone(s.all)
+	slices.SortFunc(all, func(a, b window) int { return a.from.Compare(b.from) })
+	reached := from
+	for _, w := range all {
+		begins, ends := w.from, w.until
+		if begins.Before(reached) {
+			begins = reached
+		}
+		if ends.After(until) {
+			ends = until
+		}
+		if ends.After(begins) {
+			sum += ends.Sub(begins)
+			reached = ends
 		}
 	}
 	return sum

@@ -17,8 +17,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// patience is how long a client waits for a response before it counts the query as lost.
-const patience = 2 * time.Second
+// patience is how long a client waits for a response before it counts the query as lost: as long as stub resolvers do.
+const patience = 5 * time.Second
 
 // tracks is what clients see while a scenario runs: queries to every server for clients of every region, and through the
 // resolver, all the time and each on its own: one that is not answered holds up none.
