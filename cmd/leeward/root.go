@@ -134,7 +134,22 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info", "what is logged to stderr: debug, info, warn or error")
 	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "how it is logged: text or json")
 	root.AddCommand(verbs(inv)...)
+	completion(root)
 	return root
+}
+
+// completion makes cobra's completion like the other verbs: it has an example, and a shell that it does not know is wrong usage.
+func completion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			continue
+		}
+		c.Example = "  source <(leeward completion bash)\n  leeward completion zsh > \"${fpath[1]}/_leeward\""
+		c.RunE = func(c *cobra.Command, args []string) error {
+			return misused("name a shell: bash, zsh, fish or powershell")
+		}
+	}
 }
 
 // environment sets the flags that were not given from LEEWARD_<FLAG>: upper case, with _ for -.
