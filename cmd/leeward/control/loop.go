@@ -21,7 +21,6 @@ import (
 	"leeward/health"
 	"leeward/health/resolve"
 	"leeward/server"
-	"leeward/server/admin"
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/snapshot"
@@ -420,96 +419,9 @@ func (l *Loop) publish(at time.Time, turned []health.Target) {
 	}
 }
 
-// mostTold is how many turned verdicts, or new problems, are logged one by one: of more, a storm, only the number.
-const mostTold = 20
-
-func (l *Loop) tell(turned []health.Target) {
-	if len(turned) > mostTold {
-		down := 0
-		for _, t := range turned {
-			if l.board.State(t) == health.Down {
-				down++
-			}
-		}
-		l.o.Log.Warn("verdicts turned", "addresses", len(turned), "down", down)
-		return
-	}
-	for _, t := range turned {
-		v := l.board.Verdict(t)
-		l.o.Log.Info("verdict", "endpoint", t.Endpoint, "address", t.Address, "state", v.State.String(), "why", v.Why)
-	}
-}
-
-// complain logs what has become wrong since before, and that nothing is any more.
-func (l *Loop) complain(found, before zones.Problems) {
-	switch {
-	case len(found) > mostTold:
-		l.o.Log.Warn("resources have problems, see the status", "new", len(found), "problems", len(l.wrong))
-	case len(l.wrong) == 0 && len(before) > 0:
-		l.o.Log.Info("no resource has a problem any more")
-	default:
-		for i := range found {
-			p := &found[i]
-			l.o.Log.Warn("a resource has a problem", "resource", string(p.Key), "field", p.Field, "message", p.Message,
-				"in service", l.inService(p), "revision", p.Revision)
-		}
-	}
-}
-
-// inService tells which version of the resource is in service while the newest has that problem.
-func (l *Loop) inService(p *zones.Problem) string {
-	switch {
-	case p.Code == zones.CodeStray:
-		return admin.InServiceNone
-	case p.Key.Kind() == "": // a file that cannot be read
-		return admin.InServiceOlder
-	}
-	switch l.catalog.VersionOf(p.Key) {
-	case 0:
-		return admin.InServiceNone
-	case p.Revision:
-		return admin.InServiceNewest
-	}
-	return admin.InServiceOlder
-}
-
-// tellHeld logs that the guard holds back what it did not before, and that it holds back nothing any more.
-func (l *Loop) tellHeld(before []zones.Held) {
-	known := make(map[zones.Key]bool, len(before))
-	for _, h := range before {
-		known[h.Key] = true
-	}
-	for _, h := range l.held {
-		if !known[h.Key] {
-			l.o.Log.Warn("removals are held back until leeward accept", "held", len(l.held), "first", string(h.Key), "why", h.Why)
-			return
-		}
-	}
-	if len(l.held) == 0 && len(before) > 0 {
-		l.o.Log.Info("nothing is held back any more")
-	}
-}
-
-// staleSince returns since when the snapshot may not be the newest; zero: it is.
-func (l *Loop) staleSince() time.Time {
-	switch {
-	case l.condition.State == Following:
-		return time.Time{}
-	case l.current.IsZero():
-		return l.condition.Since
-	}
-	return l.current
-}
-
 // staleAfter is how long it may be unknown whether the snapshot is the newest before answers say so. It is long after the
 // alerts: whoever looks at an answer by hand then should know.
 const staleAfter = time.Hour
-
-// staleAt says whether answers are stale at that time.
-func (l *Loop) staleAt(now time.Time) bool {
-	since := l.staleSince()
-	return !since.IsZero() && !now.Before(since.Add(staleAfter))
-}
 
 // due returns the earliest time at which something changes without anybody's word.
 func (l *Loop) due() time.Time {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +15,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leeward/geo"
-	"leeward/health"
 	"leeward/health/probe"
 	"leeward/health/resolve"
 	"leeward/health/vantage"
 	"leeward/server"
-	"leeward/server/admin"
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/snapshot"
@@ -196,54 +192,6 @@ func (r *run) assemble() error {
 	return nil
 }
 
-// source prepares to read the resources. etcd is not waited for.
-func (r *run) source() error {
-	var err error
-	if r.Etcd == nil {
-		r.files, err = store.OpenFiles(r.Files, r.Log)
-		if !errors.Is(err, fs.ErrNotExist) || r.State == "" {
-			return err
-		}
-		if _, _, unusable := snapshot.Load(r.State); unusable != nil {
-			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
-		}
-		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
-		r.files, err = store.ExpectFiles(r.Files, r.Log)
-		return err
-	}
-	o := *r.Etcd
-	o.Log = r.Log
-	if r.etcd, err = store.Dial(o); err != nil {
-		return err
-	}
-	members, err := r.etcd.Members()
-	if err != nil {
-		return err
-	}
-	r.link, err = vantage.New(vantage.Options{
-		Client: r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
-	})
-	if err != nil {
-		return err
-	}
-	since := func(heard time.Time) time.Time {
-		if heard.IsZero() {
-			return r.started
-		}
-		return heard
-	}
-	r.lags = []lag{
-		{"reports", func() time.Time { return since(r.link.Heard()) }},
-		{"resources", func() time.Time {
-			if at := r.heard.Load(); at != nil {
-				return *at
-			}
-			return r.started
-		}},
-	}
-	return registerLags(r.registry, r.lags, time.Now)
-}
-
 func (r *run) close() {
 	if r.etcd != nil {
 		r.etcd.Close()
@@ -280,57 +228,12 @@ func (r *run) ready() error {
 	return nil
 }
 
-// report passes what this vantage has found to its own board and to the others.
-func (r *run) report(rs []health.Report) {
-	r.metrics.detected(rs)
-	r.loop.Health(func(now time.Time, b *health.Board) { b.Report(now, rs...) })
-	if r.link != nil {
-		r.link.Report(rs)
-	}
-}
-
-// assign has the newest program's targets probed soon: it only leaves the program for assigning to take up.
-func (r *run) assign(p *steer.Program) {
-	select {
-	case <-r.programs: // older, and not taken up
-	default:
-	}
-	r.programs <- p
-}
-
 // assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
 // time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
 const (
 	assignShare = 10
 	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
 )
-
-// assigning tells the prober, and the link before it, what there is to probe for this vantage.
-func (r *run) assigning(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case p := <-r.programs:
-			as := p.Assignments()
-			if r.loop.Do(ctx, func(i Inside) { as = i.Mine(as) }) != nil {
-				return
-			}
-			began := time.Now()
-			if r.link != nil {
-				r.link.Assign(as)
-			}
-			r.prober.Assign(as)
-			r.names.Assign(p.Hostnames())
-			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))
-			select {
-			case <-rest.C:
-			case <-ctx.Done():
-			}
-			rest.Stop()
-		}
-	}
-}
 
 // drainLimit is how long a server may take to stop.
 const drainLimit = 5 * time.Second
@@ -478,56 +381,6 @@ func (r *run) listen() error {
 	return nil
 }
 
-// resume publishes the copy on disk, if there is one, before the source is asked.
-func (r *run) resume() {
-	if r.keeper == nil {
-		return
-	}
-	batch, meta, err := r.keeper.load()
-	if err != nil {
-		r.Log.Warn("no copy of the last good snapshot; waiting for the source", "err", err)
-	}
-	if batch == nil {
-		return
-	}
-	if now := time.Now(); meta.Time.After(now) {
-		meta.Time = now // a clock was wrong, then or now: how old the copy is cannot be told
-	}
-	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
-		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
-	r.loop.Condition(Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
-	r.loop.Batch(*batch)
-	if r.etcd != nil {
-		r.etcd.Resume(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
-	} else {
-		r.files.Resume(store.Point{Revision: meta.Revision})
-	}
-}
-
-// follow hands the source's changes to the loop until the context ends.
-func (r *run) follow(ctx context.Context) error {
-	tell := func(c store.Condition) {
-		r.strange.Store(c.State == store.HistoryChanged)
-		if !c.Heard.IsZero() {
-			r.heard.Store(&c.Heard)
-		}
-		if r.keeper != nil && r.etcd != nil {
-			r.keeper.at(r.etcd.Known())
-		}
-		r.loop.Condition(Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err})
-	}
-	deliver := func(b zones.Batch) {
-		if r.keeper != nil && r.etcd != nil {
-			r.keeper.at(r.etcd.Known())
-		}
-		r.loop.Batch(b)
-	}
-	if r.etcd != nil {
-		return r.etcd.Follow(ctx, deliver, tell)
-	}
-	return r.files.Follow(ctx, deliver, tell)
-}
-
 // reload reads files again when asked to.
 func (r *run) reload(ctx context.Context) {
 	for {
@@ -554,50 +407,3 @@ func (r *run) reload(ctx context.Context) {
 // describeEvery is how often a server looks whether what it says of itself has changed: not at each revision, lest a
 // flood of changes become a flood of writes.
 const describeEvery = 500 * time.Millisecond
-
-// describe tells the others how this server stands.
-func (r *run) describe(ctx context.Context) {
-	tick := time.NewTicker(describeEvery)
-	defer tick.Stop()
-	var told admin.Server
-	for {
-		var s admin.Server
-		if r.dns != nil && r.loop.Do(ctx, func(i Inside) { s = r.self(i) }) == nil {
-			s.SnapshotAgeSeconds = 0 // it changes by itself; who cannot write cannot tell it
-			if !reflect.DeepEqual(s, told) {
-				if err := r.link.SetServer(s); err != nil {
-					r.Log.Error("the status for others", "err", err)
-				}
-				told = s
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// self describes this server.
-func (r *run) self(i Inside) admin.Server {
-	s := i.Server(time.Now())
-	s.ID, s.Region, s.Version, s.Admin, s.Started = r.ID, r.Region, r.Version, r.running.Admin, r.started
-	if s.Admin != "" && r.AdminTLS.Cert != "" {
-		s.Admin = "https://" + s.Admin
-	}
-	s.Listen = make([]string, 0, len(r.running.DNS))
-	for _, a := range r.running.DNS {
-		s.Listen = append(s.Listen, a.String())
-	}
-	if r.keeper != nil {
-		if err := r.keeper.trouble(); err != nil {
-			s.CopyError = err.Error()
-		}
-	}
-	s.Source.Kind = "etcd"
-	if r.files != nil {
-		s.Source.Kind = "files"
-	}
-	return s
-}

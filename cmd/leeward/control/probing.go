@@ -1,0 +1,54 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"leeward/health"
+	"leeward/zones/steer"
+)
+
+// report passes what this vantage has found to its own board and to the others.
+func (r *run) report(rs []health.Report) {
+	r.metrics.detected(rs)
+	r.loop.Health(func(now time.Time, b *health.Board) { b.Report(now, rs...) })
+	if r.link != nil {
+		r.link.Report(rs)
+	}
+}
+
+// assign has the newest program's targets probed soon: it only leaves the program for assigning to take up.
+func (r *run) assign(p *steer.Program) {
+	select {
+	case <-r.programs: // older, and not taken up
+	default:
+	}
+	r.programs <- p
+}
+
+// assigning tells the prober, and the link before it, what there is to probe for this vantage.
+func (r *run) assigning(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-r.programs:
+			as := p.Assignments()
+			if r.loop.Do(ctx, func(i Inside) { as = i.Mine(as) }) != nil {
+				return
+			}
+			began := time.Now()
+			if r.link != nil {
+				r.link.Assign(as)
+			}
+			r.prober.Assign(as)
+			r.names.Assign(p.Hostnames())
+			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+			rest.Stop()
+		}
+	}
+}
