@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type server struct {
 	admin   string                  // address and port
 	argv    []string                // to start it again
 	clock   *wallClock              // nil: it has the machine's
+	within  []string                // what it is run by: the command before its own, none usually
 	http    http.Client
 }
 
@@ -67,7 +69,7 @@ func (s *server) start(t testing.TB) {
 	if s.clock != nil {
 		env = append(os.Environ(), clockVariable+"="+s.clock.file)
 	}
-	s.process = startWith(t, s.host, "leeward "+s.name, env, s.argv...)
+	s.process = startWith(t, s.host, "leeward "+s.name, env, append(slices.Clone(s.within), s.argv...)...)
 	s.current.Store(s.process)
 }
 

@@ -35,12 +35,16 @@ func (y *tally) seconds(kind string) float64 { return float64(len(y.slots[kind])
 func (x *scenario) fault(s *sighting) (kind, why string) {
 	switch {
 	case s.lost:
-		for _, w := range x.losses[s.server] {
-			if w.holds(s.sent) {
-				return "excused", s.wrong
-			}
+		windows := x.losses[s.server]
+		if s.question.network == "tcp" {
+			windows = slices.Concat(windows, x.losses[overTCP(s.server)])
+		}
+		if slices.ContainsFunc(windows, func(w window) bool { return w.holds(s.sent) }) {
+			return "excused", s.wrong
 		}
 		return "lost", s.wrong
+	case s.refused && slices.ContainsFunc(x.losses[refusing(s.server)], func(w window) bool { return w.holds(s.sent) }):
+		return "excused", s.wrong
 	case s.refused:
 		return "refused", s.wrong
 	case s.wrong != "":

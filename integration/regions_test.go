@@ -26,6 +26,9 @@ type plan struct {
 	monitor        string        // more of the monitor, as lines of its document
 	seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
 	etcd           []string      // more flags of its members
+	version        string        // commit that the servers are built from; empty: what is tested
+	descriptors    int           // that each server may have; 0: as many as this process
+	memory         int           // MiB that each server may have, in a control group of its own; 0: no limit
 	clocks         bool          // the servers' clocks can be set, each on its own
 	smallDisk      bool          // the folders of the servers' copies are file systems of 256 KiB
 }
@@ -151,6 +154,15 @@ func newWorld(t testing.TB, p plan) *world {
 		if p.clocks {
 			r.server.give(t, filepath.Join(dir, "clock-"+r.name))
 		}
+		if p.version != "" {
+			r.server.argv[0] = builtFrom(t, p.version)
+		}
+		if p.descriptors > 0 {
+			r.server.within = append(r.server.within, "prlimit", fmt.Sprintf("--nofile=%d:%d", p.descriptors, p.descriptors))
+		}
+		if p.memory > 0 {
+			r.server.within = append(r.server.within, newGroup(t, w.yard.prefix+r.name, p.memory).enter()...)
+		}
 		r.server.start(t)
 	}
 	for _, r := range w.regions {
@@ -191,7 +203,10 @@ func (w *world) resources() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/@/MX\nttl: 3600s\ndata: [\"10 mail.example.test.\"]\n")
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nhold: %v\n%s", w.plan.every, w.plan.timeout, w.plan.fall, w.plan.rise, w.plan.hold, w.plan.monitor)
+	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.plan.every, w.plan.timeout, w.plan.fall, w.plan.rise, w.plan.monitor)
+	if w.plan.version == "" { // which an older version may not know
+		fmt.Fprintf(&b, "hold: %v\n", w.plan.hold)
+	}
 	pools := func(names []string) string { return "[www-" + strings.Join(names, ", www-") + "]" }
 	var rules, all strings.Builder
 	for i, r := range w.regions {

@@ -110,6 +110,23 @@ func (s *story) head(number int, line string) (err error) {
 		}
 	case "monitor":
 		return s.monitor(strings.Fields(rest))
+	case "servers":
+		if commit, ok := strings.CutPrefix(rest, "are of "); ok {
+			s.plan.version = commit
+			return nil
+		}
+		what, n, _ := strings.Cut(strings.TrimPrefix(rest, "have "), " ")
+		number, bad := strconv.Atoi(what)
+		switch {
+		case bad != nil:
+			return fmt.Errorf("write: servers have 64 descriptors; or: servers have 100 MiB")
+		case n == "descriptors":
+			s.plan.descriptors = number
+		case n == "MiB":
+			s.plan.memory = number
+		default:
+			return fmt.Errorf("servers have descriptors, or MiB of memory")
+		}
 	case "clocks":
 		if rest != "of their own" {
 			return fmt.Errorf("write: clocks of their own")
@@ -129,7 +146,7 @@ func (s *story) head(number int, line string) (err error) {
 		}
 		s.limits[n], err = strconv.ParseFloat(what, 64)
 	default:
-		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, clocks, at most, and the beginnings of blocks, after and then")
+		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, clocks, servers, at most, and the beginnings of blocks, after and then")
 	}
 	return err
 }

@@ -150,6 +150,7 @@ func (x *tracks) read(s *sighting, m *dns.Msg, constant int) {
 	case constant >= 0:
 		if got := verdictOf(m); !slices.Equal(got, fixed[constant].want) {
 			s.wrong = fmt.Sprintf("it is %v, want %v", got, fixed[constant].want)
+			s.refused = m.Rcode == dns.RcodeServerFailure
 		}
 	case m.Rcode == dns.RcodeRefused || m.Rcode == dns.RcodeServerFailure:
 		s.refused, s.wrong = true, "it is "+dns.RcodeToString[m.Rcode]

@@ -11,9 +11,12 @@ import (
 	"time"
 )
 
+// DefaultConnections is how many TCP connections may be open at once.
+const DefaultConnections = 1024
+
 // TCPLimits bound what TCP connections may cost. The zero value of a field stands for its default.
 type TCPLimits struct {
-	Connections int           // open at once; 1024 if zero. When full, the one that has been idle longest is closed
+	Connections int           // open at once; DefaultConnections if zero. When full, the one that has been idle longest is closed
 	PerClient   int           // open at once by one IPv4 address or IPv6 /64; 64 if zero, at most Connections
 	Idle        time.Duration // without a whole request; 10 s if zero (RFC 7766 6.2.3)
 	Write       time.Duration // for the client to take what was written; 5 s if zero
@@ -21,7 +24,7 @@ type TCPLimits struct {
 
 func (l TCPLimits) orDefaults() TCPLimits {
 	if l.Connections <= 0 {
-		l.Connections = 1024
+		l.Connections = DefaultConnections
 	}
 	if l.PerClient <= 0 {
 		l.PerClient = 64
@@ -210,12 +213,17 @@ func (a *acceptor) run() error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer a.close()
+	failing := false   // and it has been said so
 	var last time.Time // set when it stops: until when connections that wait in the kernel are taken in
 	for pause := first; ; {
 		conn, err := a.listener.AcceptTCP()
 		switch {
 		case err == nil:
 			pause = first
+			if failing {
+				failing = false
+				s.log.Info("TCP connections are accepted again", "address", a.listener.Addr().String())
+			}
 			c := &connection{Conn: conn, server: s, client: conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()}
 			if s.table.add(c) {
 				handlers.Go(c.run)
@@ -235,8 +243,11 @@ func (a *acceptor) run() error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("tcp %s: %w", a.listener.Addr(), err)
 		default:
-			s.log.Warn("cannot accept a TCP connection, trying again", "address", a.listener.Addr().String(), "error", err,
-				"in", pause)
+			if !failing {
+				failing = true
+				s.log.Warn("cannot accept a TCP connection: closing the one that has been idle longest and trying again until it works",
+					"address", a.listener.Addr().String(), "error", err)
+			}
 			s.table.makeRoom()
 			select {
 			case <-a.stopped:

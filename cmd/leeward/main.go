@@ -16,6 +16,7 @@ import (
 
 func main() {
 	control.SteadyHeap(os.Getenv)
+	control.BoundMemory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -120,7 +120,12 @@ func (r *run) assemble() error {
 		if err != nil {
 			return err
 		}
+		connections, _ := descriptorShares(descriptorLimit(), server.DefaultConnections)
+		if connections < server.DefaultConnections {
+			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
+		}
 		r.dns, err = server.New(server.Options{
+			TCP:    server.TCPLimits{Connections: connections},
 			Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(updates),
 		})
 		if err != nil {
@@ -141,7 +146,8 @@ func (r *run) assemble() error {
 	if r.metrics, err = NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}
-	r.prober, err = probe.New(probe.Options{Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
+	_, probes := descriptorShares(descriptorLimit(), server.DefaultConnections)
+	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
 	if err != nil {
 		return err
 	}
