@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -301,14 +302,37 @@ func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err erro
 	return soa, err
 }
 
+// turn waits until a transfer from an address may begin; done ends it. One primary that hangs, or trickles, in all of its zones leaves
+// room for the zones of others.
+func (s *Secondary) turn(ctx context.Context, from netip.Addr) (done func(), err error) {
+	s.mu.Lock()
+	share := s.shares[from]
+	if share == nil {
+		share = make(chan struct{}, fetchFromOne)
+		s.shares[from] = share
+	}
+	s.mu.Unlock()
+	select {
+	case share <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots; <-share }, nil
+	case <-ctx.Done():
+		<-share
+		return nil, ctx.Err()
+	}
+}
+
 // transfer asks for what leads from a version to the newest, or for the whole zone.
 func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Version) (f fetched, err error) {
-	select {
-	case l.s.slots <- struct{}{}:
-		defer func() { <-l.s.slots }()
-	case <-ctx.Done():
-		return f, ctx.Err()
+	done, err := l.s.turn(ctx, l.peer.Address.Addr())
+	if err != nil {
+		return f, err
 	}
+	defer done()
 	typ, soa := rr.TypeAXFR, []byte(nil)
 	if have != nil {
 		typ, soa = rr.TypeIXFR, have.SOA()

@@ -32,6 +32,7 @@ const (
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
 	askAtOnce    = 100                    // zones: most are current, and a primary that is gone holds up its own zone
 	fetchAtOnce  = 10                     // transfers: what they bring is held in memory
+	fetchFromOne = 4                      // of these, from one address
 	saveEvery    = 10 * time.Second       // a zone that changes all the time
 )
 
@@ -62,6 +63,7 @@ type Secondary struct {
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before
 	zones   map[string]*elsewhere
+	shares  map[netip.Addr]chan struct{} // one element for each transfer from that address
 	running sync.WaitGroup
 }
 
@@ -113,6 +115,7 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 	}
 	s := &Secondary{
 		o: o, dial: new(net.Dialer).DialContext, asking: make(chan struct{}, askAtOnce), slots: make(chan struct{}, fetchAtOnce), zones: map[string]*elsewhere{},
+		shares: map[netip.Addr]chan struct{}{},
 	}
 	var err error
 	s.metrics, err = newReceiving(o.Registerer, s)

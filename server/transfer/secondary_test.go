@@ -584,3 +584,32 @@ func flipped(b []byte) []byte {
 	b[len(b)/2] ^= 1
 	return b
 }
+
+// TestTurns: a primary that hangs in all of its transfers holds up those from others no more than a share.
+func TestTurns(t *testing.T) {
+	s, err := NewSecondary(SecondaryOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hung, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	var last func()
+	for range fetchFromOne {
+		if last, err = s.turn(t.Context(), hung); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.turn(gone, hung); err == nil {
+		t.Error("one primary has more than its share")
+	}
+	done, err := s.turn(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	last()
+	if _, err := s.turn(t.Context(), hung); err != nil {
+		t.Error(err)
+	}
+}
