@@ -33,6 +33,8 @@ servers' answers in the time that its monitor allows, and came back.`,
 				return misused("--after and --for are not negative")
 			case o.For > 0 && o.Fail == "" && !o.Once:
 				return misused("--for says how long a region stays cut; name it with --fail")
+			case cmd.Flags().Changed("after") && o.Fail == "" && !o.Once:
+				return misused("--after says when a region is cut; name it with --fail")
 			case o.For > 0 && o.Once:
 				return misused("--once restores the region as soon as it has left the answers; leave out --for")
 			}
