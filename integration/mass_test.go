@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -59,7 +60,7 @@ func (m *mass) close() {
 // puts returns how many keys have been written to etcd since the member started, which has applied what all have.
 func (m *member) puts() (float64, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		Dial: func(network, address string) (net.Conn, error) {
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			return m.host.dial(net.Dialer{Timeout: 2 * time.Second}, network, address)
 		},
 	}}
