@@ -90,6 +90,8 @@ func (y *yard) host(t testing.TB, name string, addresses ...netip.Prefix) *host 
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.namespace).Run() })
 	if y.forwarder != nil {
 		y.forwarder.plug(t, h, "cable")
+		// What waits while this process does not run must not be lost: a TUN device holds 500 packets unless told otherwise.
+		must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "txqueuelen", "20000")
 	} else {
 		must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
 		must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
