@@ -288,7 +288,7 @@ func TestMeasureVerdict(t *testing.T) {
 		}
 		endpoint = serveOn("127.0.0.1")
 		other := serveOn("127.0.0.2")
-		m.put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2}`, port, interval, timeout))
+		m.put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval, timeout))
 		m.put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
 		m.put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
 		m.put(t, "pools/www-eu", `{"region":"eu","monitor":"web"}`)
