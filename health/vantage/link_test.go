@@ -496,7 +496,7 @@ func TestGarbage(t *testing.T) {
 	put(t, client, "/leeward/vantages/old", `{"sequence": 1}`)
 	put(t, client, "/leeward/reports/old/www", `{"sequence": 1, "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
 	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
-	lon := e.link("lon", func(o *Options) { o.Garbage = 300 * time.Millisecond })
+	lon := e.link("lon", func(o *Options) { o.Garbage = 3 * time.Second }) // many heartbeats of fra, on a busy machine too
 	fra := e.link("fra")
 	fra.Assign(assign("www/lb-1"))
 	fra.Report(report("www/lb-1", health.Up))
