@@ -230,6 +230,16 @@ func (b *Board) remove(t *target, v *vantage) bool {
 // much above it.
 const Leap = 1 << 20
 
+// Since returns as of when something counts that is known of a vantage and may have been written at any time: now, but for one that
+// has gone stale when it was heard last. Such a one counts again when it is seen to move: etcd commits what was under way when its
+// quorum was lost as soon as it has one again, the heartbeat of a vantage that is dead by now too.
+func (b *Board) Since(now time.Time, name string) time.Time {
+	if v := b.vantages[name]; v != nil && !v.heard.IsZero() && !v.freshAt(now) {
+		return v.heard
+	}
+	return now
+}
+
 // Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh for
 // another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
 //

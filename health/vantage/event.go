@@ -1,6 +1,7 @@
 package vantage
 
 import (
+	"slices"
 	"time"
 
 	"leeward/health"
@@ -16,6 +17,7 @@ type Event struct {
 	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
 	Reports   []health.Report // all that the key says now
 	Heartbeat *Heartbeat      // the vantage has moved
+	Listed    bool            // it was read in a list, not seen to happen: when it was written nobody knows
 	Removed   bool            // the key is gone from etcd
 	Gone      bool            // and with it the last of the vantage's keys
 
@@ -36,9 +38,17 @@ func (e *Event) Apply(b *health.Board, now time.Time) {
 	if len(e.Withdrawn) > 0 {
 		b.Withdraw(e.Vantage, e.Withdrawn...)
 	}
+	if e.Listed && !e.lasts() {
+		now = b.Since(now, e.Vantage)
+	}
 	b.Report(now, e.Reports...)
 	if h := e.Heartbeat; h != nil {
 		b.Place(e.Vantage, h.Region)
 		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
 	}
+}
+
+// lasts reports whether the event's reports say themselves how long they hold from their receipt.
+func (e *Event) lasts() bool {
+	return slices.ContainsFunc(e.Reports, func(r health.Report) bool { return r.ValidFor > 0 })
 }

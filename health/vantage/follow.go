@@ -77,6 +77,7 @@ type follower struct {
 	keys      map[string]*key
 	vantages  map[string]*presence
 	rota      rota // of who is read from
+	listing   bool // what is put comes from a list
 }
 
 // key is one key of etcd as it was last told.
@@ -97,6 +98,8 @@ type presence struct {
 // list reads everything at one revision, and tells what has changed and what has gone since the last time.
 func (w *follower) list(ctx context.Context) (int64, error) {
 	w.link.metrics.lists.Inc()
+	w.listing = true
+	defer func() { w.listing = false }()
 	listed := map[string]bool{}
 	var revision int64
 	from := w.from
@@ -245,7 +248,7 @@ func (w *follower) put(kv *mvccpb.KeyValue) {
 		w.vantages[vantage].moved = w.link.options.Now()
 	}
 	k.revision = kv.ModRevision
-	e := Event{Key: strings.TrimPrefix(name, w.link.options.Prefix), Revision: kv.ModRevision, Vantage: vantage}
+	e := Event{Key: strings.TrimPrefix(name, w.link.options.Prefix), Revision: kv.ModRevision, Vantage: vantage, Listed: w.listing}
 	var err error
 	if pool == "" {
 		e.Heartbeat, err = readHeartbeat(vantage, kv.Value)

@@ -1,0 +1,62 @@
+package vantage
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"leeward/health"
+)
+
+// etcd has lost its quorum, and with it everybody's heartbeats, for longer than these are trusted. When it is back its first list has
+// a heartbeat that was under way all the while, maybe of a vantage that is dead by now: that does not make its reports count again.
+// A heartbeat that is seen to come does.
+func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
+	now := time.Date(2026, 11, 26, 4, 40, 0, 0, time.UTC)
+	b := health.NewBoard()
+	target := health.Target{Endpoint: "www-us/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+	b.Assign([]health.Assignment{{Target: target, Pool: "www-us", Region: "us", Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}}}})
+	stale := health.Duration(10 * time.Second)
+	report := func(sequence uint64, s health.State, validFor time.Duration) *Event {
+		return &Event{Vantage: "us", Reports: []health.Report{{Vantage: "us", Target: target, State: s, Sequence: sequence, ValidFor: validFor}}}
+	}
+	beat := func(sequence uint64) *Event {
+		return &Event{Vantage: "us", Heartbeat: &Heartbeat{Vantage: "us", Sequence: sequence, Stale: stale}}
+	}
+	apply := func(e *Event, listed bool) {
+		e.Listed = listed
+		e.Apply(b, now)
+		b.Judge(now)
+	}
+	want := func(when string, fresh bool) {
+		t.Helper()
+		if got := b.Vantages(now)[0].Fresh; got != fresh {
+			t.Fatalf("%s: fresh %v, want %v", when, got, fresh)
+		}
+	}
+
+	apply(report(1, health.Up, 0), true)
+	apply(beat(2), true)
+	want("the first list, of which nothing is known to be old", true)
+	now = now.Add(5 * time.Second)
+	apply(beat(3), true)
+	want("a list while it is fresh, in which it has moved", true)
+	now = now.Add(9 * time.Second)
+	want("9 s later", true)
+	now = now.Add(time.Second)
+	want("10 s later", false)
+	apply(report(4, health.Up, 0), true)
+	apply(beat(5), true)
+	want("a list after that", false)
+	now = now.Add(time.Second)
+	apply(beat(5), false)
+	want("the same heartbeat again", false)
+	apply(beat(6), false)
+	want("the next heartbeat, as it comes", true)
+
+	now = now.Add(time.Minute)
+	apply(report(7, health.Down, time.Minute), true)
+	if v := b.Verdict(target); v.Down != 1 {
+		t.Errorf("a listed report that says how long it holds does not count: %+v", v)
+	}
+}
