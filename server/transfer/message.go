@@ -122,3 +122,20 @@ func (s *stream) flush() {
 
 // udpSize is what OPT says that we take over UDP, octets.
 const udpSize = 1232
+
+// short returns a response without records, signed as its request was. NOERROR, which only NOTIFY is told so, has AA (RFC 1996 section
+// 4.7). Code and why are of the Extended DNS Error; 0 is none.
+func (d *Desk) short(q *wire.Query, session *tsig.Session, fault *tsig.Fault, rcode, code uint16, why string) []byte {
+	var b wire.Builder
+	b.UDPSize = udpSize
+	b.Start(make([]byte, wire.MinUDP), wire.MinUDP, q)
+	b.SetRcode(rcode)
+	b.SetAuthoritative(rcode == wire.RcodeNoError)
+	if code != 0 {
+		b.SetError(code, why)
+	}
+	if fault != nil {
+		return fault.Sign(b.Finish(), d.o.Now())
+	}
+	return session.Sign(b.Finish(), d.o.Now())
+}

@@ -48,20 +48,7 @@ func (d *Desk) notified(x *server.Exchange) {
 			d.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr(), serial, told)
 		}
 	}
-	var b wire.Builder
-	b.UDPSize = udpSize
-	b.Start(make([]byte, wire.MinUDP), wire.MinUDP, &q)
-	b.SetRcode(rcode)
-	b.SetAuthoritative(rcode == wire.RcodeNoError) // RFC 1996 section 4.7 has AA in the response
-	if code != 0 {
-		b.SetError(code, why)
-	}
-	reply := b.Finish()
-	if fault != nil {
-		reply = fault.Sign(reply, d.o.Now())
-	} else {
-		reply = session.Sign(reply, d.o.Now())
-	}
+	reply := d.short(&q, session, fault, rcode, code, why)
 	d.metrics.notified.WithLabelValues(result).Inc()
 	d.o.Log.Debug("NOTIFY", "zone", rr.Name(q.Name()), "from", x.Source, "key", key, "result", result, "why", why)
 	_ = x.Write(reply)

@@ -26,19 +26,7 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 		kind = "ixfr"
 	}
 	refuse := func(rcode uint16, code uint16, result, why string) {
-		var b wire.Builder
-		b.UDPSize = udpSize
-		b.Start(make([]byte, wire.MinUDP), wire.MinUDP, &q)
-		b.SetRcode(rcode)
-		if code != 0 {
-			b.SetError(code, why)
-		}
-		reply := b.Finish()
-		if fault != nil {
-			reply = fault.Sign(reply, d.o.Now())
-		} else {
-			reply = session.Sign(reply, d.o.Now())
-		}
+		reply := d.short(&q, session, fault, rcode, code, why)
 		d.metrics.served.WithLabelValues(kind, result).Inc()
 		d.o.Log.Debug("transfer refused", "zone", rr.Name(q.Name()), "type", kind, "client", x.Source, "why", why)
 		_ = x.Write(reply)
