@@ -81,44 +81,14 @@ zone "bind.test" {
 };
 `, home, port(0), told))
 	home = filepath.Join(dir, "nsd")
-	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(`server:
-	ip-address: 127.0.0.1@%s
-	username: ""
-	server-count: 1
-	database: ""
-	zonesdir: %q
-	xfrdfile: "%[2]s/xfrd"
-	zonelistfile: "%[2]s/zones"
-	pidfile: "%[2]s/pid"
-	xfrdir: %[2]q
-	xfrd-reload-timeout: 0
-remote-control:
-	control-enable: no
-key:
-	name: "xfer"
-	algorithm: hmac-sha256
-	secret: %q
-zone:
+	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(nsdPeer+`zone:
 	name: "nsd.test"
 	zonefile: "nsd.test.zone"
 	provide-xfr: 127.0.0.1 xfer
 	notify: 127.0.0.1@%s xfer
 `, port(1), home, tsigSecret, told))
 	home = filepath.Join(dir, "knot")
-	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(`server:
-  rundir: %q
-  listen: 127.0.0.1@%s
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-log:
-  - target: stderr
-    any: info
-key:
-  - id: xfer
-    algorithm: hmac-sha256
-    secret: %q
-remote:
+	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
   - id: leeward
     address: 127.0.0.1@%s
     key: xfer

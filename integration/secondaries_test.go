@@ -163,44 +163,14 @@ controls {};
 zone "example.test" { type secondary; primaries { 127.0.0.1 port %[3]s key xfer; }; file "example.test.db"; allow-notify { key xfer; }; };
 `, home, port(0), from))
 	home = filepath.Join(dir, "nsd")
-	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(`server:
-	ip-address: 127.0.0.1@%s
-	username: ""
-	server-count: 1
-	database: ""
-	zonesdir: %q
-	xfrdfile: "%[2]s/xfrd"
-	zonelistfile: "%[2]s/zones"
-	pidfile: "%[2]s/pid"
-	xfrdir: %[2]q
-	xfrd-reload-timeout: 0
-remote-control:
-	control-enable: no
-key:
-	name: "xfer"
-	algorithm: hmac-sha256
-	secret: %q
-zone:
+	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(nsdPeer+`zone:
 	name: "example.test"
 	zonefile: "example.test.zone"
 	request-xfr: 127.0.0.1@%s xfer
 	allow-notify: 127.0.0.1 xfer
 `, port(1), home, tsigSecret, from))
 	home = filepath.Join(dir, "knot")
-	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(`server:
-  rundir: %q
-  listen: 127.0.0.1@%s
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-log:
-  - target: stderr
-    any: info
-key:
-  - id: xfer
-    algorithm: hmac-sha256
-    secret: %q
-remote:
+	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
   - id: primary
     address: 127.0.0.1@%s
     key: xfer
@@ -221,3 +191,39 @@ zone:
 	start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
 	start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf"))
 }
+
+// nsdPeer and knotPeer begin the configurations of peers in transfers, as formats of their port, their folder and the secret of the key xfer
+// in the order that each has them; what follows is of the zone.
+const nsdPeer = `server:
+	ip-address: 127.0.0.1@%s
+	username: ""
+	server-count: 1
+	database: ""
+	zonesdir: %q
+	xfrdfile: "%[2]s/xfrd"
+	zonelistfile: "%[2]s/zones"
+	pidfile: "%[2]s/pid"
+	xfrdir: %[2]q
+	xfrd-reload-timeout: 0
+remote-control:
+	control-enable: no
+key:
+	name: "xfer"
+	algorithm: hmac-sha256
+	secret: %q
+`
+
+const knotPeer = `server:
+  rundir: %q
+  listen: 127.0.0.1@%s
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+log:
+  - target: stderr
+    any: info
+key:
+  - id: xfer
+    algorithm: hmac-sha256
+    secret: %q
+`
