@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -32,19 +31,19 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 		}
 		loops = append(loops, &batchLoop{
 			fd: fd, address: a, stopping: &s.last, seats: &s.seats, worker: s.newWorker(udp),
-			batch: newBatch(a.Addr().IsUnspecified()),
+			batch: newBatch(a.Addr().IsUnspecified(), canSegment(fd)),
 		})
 	}
 	return loops, nil
 }
 
-// batchLoop serves one SO_REUSEPORT socket from a thread of its own with recvmmsg and sendmmsg.
+// batchLoop serves one SO_REUSEPORT socket with recvmmsg and sendmmsg.
 //
 // The descriptor is a blocking one and is not given to the runtime's poller: waking a goroutine through epoll costs more
 // than answering the query. While queries come, the system calls are not announced to the scheduler either (seated): the loop
-// keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to stop the world or because the wait has taken
-// 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is not taken up again by the kernel. After an interruption the
-// loop waits with an announced call, as one does who may have nothing to do for long, until the next query.
+// keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to stop the world or because the loop has had it
+// for 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is not taken up again by the kernel. After a second interruption
+// without a query between the loop waits with an announced call, as one does who may have nothing to do for long, until the next query.
 type batchLoop struct {
 	fd       int
 	address  netip.AddrPort
@@ -154,12 +153,11 @@ func (l *batchLoop) stand() {
 }
 
 func (l *batchLoop) run() error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer l.stand()
 	b, w := l.batch, l.worker
 	left := drainBatches
 	faults := 0
+	asked := false // since the last interruption
 	for left > 0 {
 		flags := unix.MSG_WAITFORONE
 		if l.stopping.Load() { // answer what the kernel has already taken for us, and go
@@ -170,6 +168,9 @@ func (l *batchLoop) run() error {
 		switch {
 		case errno == 0:
 			faults = 0
+		case errno == unix.EINTR && asked: // the P is the scheduler's from the next call of a function on, for as long as it wants it
+			asked = false
+			continue
 		case errno == unix.EINTR:
 			l.stand()
 			continue
@@ -188,6 +189,7 @@ func (l *batchLoop) run() error {
 			return fmt.Errorf("udp %s: %w", l.address, os.NewSyscallError("recvmmsg", errno))
 		}
 		l.sit()
+		asked = true
 		w.look()
 		for b.next < n {
 			l.answers(n)
@@ -273,38 +275,35 @@ func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 // Requests do not lie at multiples of 4096: the first lines of all of them would want the same few places of a cache. Responses lie
 // close together, each from the next cache line on.
 type batch struct {
-	in, out    [batchSize]unix.Mmsghdr
-	inVectors  [batchSize]unix.Iovec
-	outVectors [batchSize]unix.Iovec
-	names      [batchSize][unix.SizeofSockaddrInet6]byte
-	controls   [batchSize]control
-	requests   [batchSize][requestSize + 64]byte
-	responses  [batchSize * MaxUDPSize]byte
+	in        [batchSize]unix.Mmsghdr
+	vectors   [batchSize]unix.Iovec
+	names     [batchSize][unix.SizeofSockaddrInet6]byte
+	controls  [batchSize]control
+	requests  [batchSize][requestSize + 64]byte
+	responses [batchSize * MaxUDPSize]byte
+	replies   replies
 
 	aheads   [batchSize]ahead
 	wildcard bool // the socket tells which address was asked
 	received int  // how many of in the last receive has used
 	next     int  // of in to be answered
-	sending  int  // how many of out are to be sent
 	used     int  // octets of responses
 }
 
-// control holds one control message: PKTINFO of either family, aligned as the kernel wants it.
+// control holds control messages, aligned as the kernel wants them: PKTINFO of either family, and UDP_SEGMENT behind it.
 type control [8]uint64
 
-func newBatch(wildcard bool) *batch {
-	b := &batch{received: batchSize, wildcard: wildcard}
+func newBatch(wildcard, segments bool) *batch {
+	b := &batch{received: batchSize, wildcard: wildcard, replies: replies{segments: segments}}
 	for i := range batchSize {
-		b.inVectors[i].Base = &b.requests[i][0]
-		b.inVectors[i].SetLen(requestSize)
+		b.vectors[i].Base = &b.requests[i][0]
+		b.vectors[i].SetLen(requestSize)
 		b.in[i].Hdr.Name = &b.names[i][0]
-		b.in[i].Hdr.Iov = &b.inVectors[i]
+		b.in[i].Hdr.Iov = &b.vectors[i]
 		b.in[i].Hdr.SetIovlen(1)
 		if wildcard {
 			b.in[i].Hdr.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
 		}
-		b.out[i].Hdr.Iov = &b.outVectors[i]
-		b.out[i].Hdr.SetIovlen(1)
 	}
 	return b
 }
@@ -317,28 +316,6 @@ func (b *batch) request(i int) ([]byte, netip.Addr) {
 // room returns where the next response goes: MaxUDPSize octets.
 func (b *batch) room() []byte { return b.responses[b.used : b.used : b.used+MaxUDPSize] }
 
-// put adds the response that was made there, to the i-th datagram received.
-func (b *batch) put(i int, response []byte) {
-	in, out := &b.in[i].Hdr, &b.out[b.sending].Hdr
-	vector := &b.outVectors[b.sending]
-	vector.Base = &response[0]
-	vector.SetLen(len(response))
-	out.Name = &b.names[i][0]
-	out.Namelen = in.Namelen
-	if b.wildcard {
-		out.Control = nil
-		out.SetControllen(0)
-		if in.Controllen > 0 && in.Flags&unix.MSG_CTRUNC == 0 {
-			if n := replyFrom(b.controls[i][:]); n > 0 {
-				out.Control = (*byte)(unsafe.Pointer(&b.controls[i][0]))
-				out.SetControllen(n)
-			}
-		}
-	}
-	b.sending++
-	b.used += (len(response) + 63) &^ 63
-}
-
 // receive waits for datagrams and returns how many there are. Nothing is left to be sent then.
 func (b *batch) receive(fd, flags int, seated bool) (int, unix.Errno) {
 	for i := range b.received { // the kernel has written over these
@@ -349,38 +326,14 @@ func (b *batch) receive(fd, flags int, seated bool) (int, unix.Errno) {
 		}
 		h.Flags = 0
 	}
-	b.received, b.next, b.sending, b.used = 0, 0, 0, 0
+	b.received, b.next, b.used = 0, 0, 0
+	b.replies.clear()
 	n, errno := mmsg(unix.SYS_RECVMMSG, fd, &b.in[0], batchSize, flags, seated)
 	if errno != 0 {
 		return 0, errno
 	}
 	b.received = n
 	return n, 0
-}
-
-// send sends what was put and returns how many the kernel would not take. Each call makes headway by one at least,
-// so there are at most as many of them and as many interrupted ones.
-func (b *batch) send(fd int, seated bool) (lost int) {
-	interrupted := 0
-	for at := 0; at < b.sending; {
-		flags := 0
-		if seated {
-			flags = unix.MSG_DONTWAIT
-		}
-		sent, errno := mmsg(unix.SYS_SENDMMSG, fd, &b.out[at], b.sending-at, flags, seated)
-		switch {
-		case errno == 0 && sent > 0:
-			at += sent
-		case errno == unix.EAGAIN && seated: // to wait for room, others get the P
-			seated = false
-		case errno == unix.EINTR && interrupted < b.sending:
-			interrupted++
-		default: // the error is that of the first: no route to it, a full queue, a firewall
-			at++
-			lost++
-		}
-	}
-	return lost
 }
 
 // mmsg is recvmmsg and sendmmsg. A call that is not announced to the scheduler keeps the P.

@@ -46,7 +46,7 @@ type Options struct {
 	// Chaos is what questions of class CH are told.
 	Chaos Chaos
 
-	// Workers is how many packet loops each listen address has, each on its own thread. The number of cores if zero.
+	// Workers is how many packet loops each listen address has. The number of cores if zero.
 	Workers int
 
 	// UDPSize is the largest response over UDP in octets, 512 to 4096. 1232 if zero.
@@ -230,7 +230,6 @@ func (s *Server) bindAll() error {
 	if len(s.addresses) > 0 {
 		return nil
 	}
-	s.seats.free.Store(int32(runtime.GOMAXPROCS(0) - 1))
 	for _, a := range s.listen {
 		if err := s.bind(a); err != nil {
 			for _, l := range s.loops {
@@ -256,10 +255,11 @@ func (s *Server) Start() error {
 	if err := s.bindAll(); err != nil {
 		return err
 	}
-	// Each packet loop holds a thread: one more than loops of an address can keep busy must be left for everybody else.
+	// Each packet loop may hold a P: one more than loops of an address can keep busy must be left for everybody else.
 	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
 		runtime.GOMAXPROCS(s.options.Workers + 1)
 	}
+	s.seats.free.Store(int32(runtime.GOMAXPROCS(0) - 1))
 	s.started.Store(true)
 	for _, l := range s.loops {
 		s.running.Go(func() { s.fail(l.run()) })
