@@ -1,0 +1,201 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// TestMeasurePublishing measures what queries cost and how long they take while 1,000 changes a second are published, beside what they
+// do while as much is written to etcd that is nobody's here: on few cores the writing itself disturbs.
+func TestMeasurePublishing(t *testing.T) {
+	measuring(t)
+	const (
+		policies = 1_000
+		changes  = 1_000  // a second
+		load     = 20_000 // queries a second
+		rounds   = 7
+		lasts    = 3 * time.Second
+	)
+	m := startEtcd(t)
+	fillPolicies(t, m, policies)
+	s := newServer(t, "one", "--etcd", m.client, "--rrl", "100000000")
+	firstAnswer(t, s, question{name: fmt.Sprintf("p%d.example.test", policies-1), qtype: dns.TypeA})
+	s.ready(t)
+	var names strings.Builder
+	for i := range policies {
+		fmt.Fprintf(&names, "p%d.example.test A\n", i)
+	}
+	file := filepath.Join(t.TempDir(), "names")
+	if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{m.client}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+
+	// writes puts until the context ends and returns how many puts there were. Each is by itself.
+	writes := func(ctx context.Context, key, value func(n int) string) (n int) {
+		tick := time.NewTicker(time.Second / changes)
+		defer tick.Stop()
+		begin, under := time.Now(), make(chan struct{}, 16)
+		for ctx.Err() == nil {
+			for n < int(time.Since(begin).Seconds()*changes) && ctx.Err() == nil {
+				under <- struct{}{}
+				go func(n int) {
+					_, _ = client.Put(context.Background(), key(n), value(n))
+					<-under
+				}(n)
+				n++
+			}
+			<-tick.C
+		}
+		for range cap(under) {
+			under <- struct{}{}
+		}
+		return n
+	}
+	address := func(n int) string {
+		return fmt.Sprintf(`{"addresses":["172.%d.%d.%d"]}`, 16+n>>16&15, n>>8&255, n&255)
+	}
+	total := 0
+	ways := []struct {
+		name  string
+		asks  bool
+		write func(ctx context.Context) int
+	}{
+		{"queries alone", true, nil},
+		{"puts of nobody's keys beside them", true, func(ctx context.Context) int {
+			return writes(ctx, func(n int) string { return fmt.Sprintf("/nobody/%d", n%policies) }, address)
+		}},
+		{"changes beside them", true, nil},
+		{"changes alone", false, nil},
+		{"nothing", false, nil},
+	}
+	change := func(ctx context.Context) int {
+		from := total
+		n := writes(ctx, func(n int) string { return fmt.Sprintf("/leeward/endpoints/p%d-eu/lb-0", (from+n)%policies) }, func(n int) string { return address(from + n) })
+		total += n
+		return n
+	}
+	ways[2].write, ways[3].write = change, change
+
+	type step struct {
+		Sent uint64  `json:"sent"`
+		Lost uint64  `json:"lost"`
+		P50  float64 `json:"p50Seconds"`
+		P99  float64 `json:"p99Seconds"`
+		P999 float64 `json:"p999Seconds"`
+	}
+	type round struct {
+		step
+		cpu    time.Duration
+		writes int
+	}
+	measured := make([][]round, len(ways))
+	for range rounds {
+		for k, w := range ways {
+			var r round
+			ctx, stop := context.WithTimeout(t.Context(), lasts)
+			written := make(chan int, 1)
+			before := runTime(t, s.process)
+			if w.write != nil {
+				go func() { written <- w.write(ctx) }()
+			}
+			if w.asks {
+				out := command(t, nil, "", binary, "bench", "--server", s.dns, "--names", file, "--from", strconv.Itoa(load), "--most", strconv.Itoa(load),
+					"--step", lasts.String(), "-o", "json") // its exit status is not asked: what was lost is told below
+				var result struct {
+					Steps []step `json:"steps"`
+				}
+				if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || len(result.Steps) == 0 {
+					t.Fatalf("bench: %v: %v", err, out)
+				}
+				r.step = result.Steps[0]
+			}
+			<-ctx.Done()
+			stop()
+			if w.write != nil {
+				r.writes = <-written
+			}
+			r.cpu = runTime(t, s.process) - before
+			measured[k] = append(measured[k], r)
+		}
+	}
+	last := fmt.Sprintf("p%d.example.test", (total-1)%policies)
+	until(t, 10*time.Second, "the last change is answered", func() error {
+		for range 20 {
+			r, err := ask(nil, s.dns, question{name: last, qtype: dns.TypeA})
+			if err != nil {
+				return err
+			}
+			for _, a := range addresses(r) {
+				if fmt.Sprintf(`{"addresses":["%s"]}`, a) == address(total-1) {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("it is not")
+	})
+
+	median := func(k int, of func(round) float64) float64 {
+		var all []float64
+		for _, r := range measured[k] {
+			all = append(all, of(r))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	cpu := func(r round) float64 { return float64(r.cpu.Microseconds()) }
+	t.Logf("%d policies × 6 endpoints, %d queries a second, %d rounds of %v in turn, medians", policies, load, rounds, lasts)
+	t.Log("| | puts a second | server's CPU, cores | p50 | p99 | p99.9 | lost |")
+	t.Log("|---|---:|---:|---:|---:|---:|---:|")
+	for k, w := range ways {
+		us := func(of func(round) float64) string {
+			if !w.asks {
+				return "–"
+			}
+			return fmt.Sprintf("%.0f µs", 1e6*median(k, of))
+		}
+		t.Logf("| %s | %.0f | %.3f | %s | %s | %s | %.0f |", w.name, median(k, func(r round) float64 { return float64(r.writes) })/lasts.Seconds(), median(k, cpu)/float64(lasts.Microseconds()),
+			us(func(r round) float64 { return r.P50 }), us(func(r round) float64 { return r.P99 }), us(func(r round) float64 { return r.P999 }),
+			median(k, func(r round) float64 { return float64(r.Lost) }))
+	}
+	queries := median(0, func(r round) float64 { return float64(r.Sent) })
+	alone, beside := (median(0, cpu)-median(4, cpu))/queries, (median(2, cpu)-median(3, cpu))/queries
+	t.Logf("a query costs %.2f µs alone and %.2f µs beside the changes, × %.2f", alone, beside, beside/alone)
+}
+
+// runTime returns what all threads of a process have run for.
+func runTime(t *testing.T, p *process) (sum time.Duration) {
+	t.Helper()
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // a thread that has ended meanwhile
+		}
+		ns, _, _ := strings.Cut(string(b), " ")
+		n, err := strconv.ParseInt(ns, 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %s", f, b)
+		}
+		sum += time.Duration(n)
+	}
+	return sum
+}
+
