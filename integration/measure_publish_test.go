@@ -198,4 +198,3 @@ func runTime(t *testing.T, p *process) (sum time.Duration) {
 	}
 	return sum
 }
-
