@@ -2,7 +2,7 @@ package server
 
 import "sync/atomic"
 
-// seats are how many loops may keep their P while they wait: all but one, which is for everybody else.
+// seats are how many loops may keep their P while they wait.
 type seats struct{ free atomic.Int32 }
 
 func (s *seats) take() bool {

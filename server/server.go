@@ -245,6 +245,17 @@ func (s *Server) bindAll() error {
 	return nil
 }
 
+// seat gives the runtime the Ps that packet loops may keep, beside those for everybody else: TCP, the control loop, the collector. Of two addresses
+// a processor all loops may be busy; of more, some wait as everybody does. The kernel shares out the processors.
+func (s *Server) seat() {
+	seats := min(len(s.loops), 2*s.options.Workers)
+	others := max(2, s.options.Workers/2)
+	if runtime.GOMAXPROCS(0) < seats+others {
+		runtime.GOMAXPROCS(seats + others)
+	}
+	s.seats.free.Store(int32(seats))
+}
+
 // Start binds, unless Bind has, and begins to answer. A Server starts once.
 func (s *Server) Start() error {
 	s.mu.Lock()
@@ -255,11 +266,7 @@ func (s *Server) Start() error {
 	if err := s.bindAll(); err != nil {
 		return err
 	}
-	// Each packet loop may hold a P: one more than loops of an address can keep busy must be left for everybody else.
-	if runtime.GOMAXPROCS(0) < s.options.Workers+1 {
-		runtime.GOMAXPROCS(s.options.Workers + 1)
-	}
-	s.seats.free.Store(int32(runtime.GOMAXPROCS(0) - 1))
+	s.seat()
 	s.started.Store(true)
 	for _, l := range s.loops {
 		s.running.Go(func() { s.fail(l.run()) })
