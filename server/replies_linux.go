@@ -36,6 +36,7 @@ type replies struct {
 
 	segments bool             // a message may have several
 	table    [tableSize]uint8 // a message and 1, by whom it goes to and what length is in it
+	noted    bool             // something is in it
 	alone    unix.Mmsghdr
 }
 
@@ -43,10 +44,10 @@ type replies struct {
 func canSegment(fd int) bool { return unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, 0) == nil }
 
 func (r *replies) clear() {
-	if r.count >= fewTogether {
+	if r.noted {
 		clear(r.table[:])
 	}
-	r.count, r.messages = 0, 0
+	r.count, r.messages, r.noted = 0, 0, false
 }
 
 // put adds the response that was made in room, to the i-th datagram received.
@@ -84,7 +85,7 @@ func (b *batch) message(i, length, control int) int {
 	for range tableSteps {
 		m := int(r.table[at]) - 1
 		if m < 0 {
-			r.table[at] = uint8(r.messages + 1)
+			r.table[at], r.noted = uint8(r.messages+1), true
 			break
 		}
 		if b.beside(m, i, length, control) {

@@ -8,9 +8,11 @@ import (
 	"runtime"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
 )
 
 // asker is a socket that is told which responses came as one message: on the loopback interface nothing cuts them up before a receiver that
@@ -169,6 +171,83 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whatever is asked and whatever of it is answered, in batch after batch: each response is in one message, which goes to whom it answers, from where it
+// was asked, with nothing of another length in it.
+func TestEveryResponseIsInOneMessage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wildcard := rapid.Bool().Draw(t, "wildcard")
+		b := newBatch(wildcard, true)
+		for range rapid.IntRange(1, 4).Draw(t, "batches") {
+			b.replies.clear()
+			b.used, b.received = 0, rapid.IntRange(1, batchSize).Draw(t, "received")
+			answered := map[*byte]int{} // by their first octet, the request
+			for i := range b.received {
+				b.names[i] = [unix.SizeofSockaddrInet6]byte{unix.AF_INET, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "port")), 127, 0, 0, 1}
+				b.in[i].Hdr.Namelen = unix.SizeofSockaddrInet4
+				if wildcard {
+					b.controls[i] = control{}
+					c := (*unix.Cmsghdr)(unsafe.Pointer(&b.controls[i]))
+					c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+					c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+					(*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))).Spec_dst[3] = byte(rapid.IntRange(1, 2).Draw(t, "asked"))
+					b.in[i].Hdr.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
+				}
+				if rapid.IntRange(0, 3).Draw(t, "dropped") == 0 {
+					continue
+				}
+				room := b.room()
+				response := room[:rapid.SampledFrom([]int{60, 61, 1232, 1233, 4096}).Draw(t, "length")]
+				answered[&response[0]] = i
+				b.put(i, response)
+			}
+			b.arrange()
+			for m := range b.replies.messages {
+				h := &b.replies.out[m].Hdr
+				parts := unsafe.Slice(h.Iov, h.Iovlen)
+				var segment int
+				messages, err := unix.ParseSocketControlMessage(unsafe.Slice(h.Control, int(h.Controllen)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				from := byte(0)
+				for _, c := range messages {
+					switch {
+					case c.Header.Type == unix.UDP_SEGMENT && c.Header.Level == unix.SOL_UDP:
+						segment = int(binary.NativeEndian.Uint16(c.Data))
+					case c.Header.Type == unix.IP_PKTINFO:
+						from = c.Data[7]
+					}
+				}
+				if len(parts) > 1 != (segment > 0) {
+					t.Fatalf("%d responses in a message that is to be cut after %d octets", len(parts), segment)
+				}
+				for _, part := range parts {
+					i, known := answered[part.Base]
+					if !known {
+						t.Fatal("a response that was not made, or is in two messages")
+					}
+					delete(answered, part.Base)
+					if *(*[unix.SizeofSockaddrInet6]byte)(unsafe.Pointer(h.Name)) != b.names[i] {
+						t.Fatal("a response goes to another socket")
+					}
+					if c := (*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(&b.controls[i]), unix.CmsgLen(0))); wildcard && from != c.Spec_dst[3] {
+						t.Fatal("a response leaves from another address")
+					}
+					if segment > 0 && int(part.Len) != segment {
+						t.Fatalf("a response of %d octets is cut after %d", part.Len, segment)
+					}
+				}
+				if total := len(parts) * segment; total > 65507 {
+					t.Fatalf("a message of %d octets", total)
+				}
+			}
+			if len(answered) > 0 {
+				t.Fatalf("%d responses are in no message", len(answered))
+			}
+		}
+	})
 }
 
 // While queries come a loop keeps its P, on one processor too, and the world can be stopped all the same. When none come it gives it back.
