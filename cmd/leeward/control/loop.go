@@ -166,11 +166,11 @@ func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
 	}
 }
 
-// After a turn the loop rests, and what comes meanwhile is one turn and one snapshot: a stream of changes takes a tenth of a core, more only where a
+// After a turn the loop rests, and what comes meanwhile is one turn and one snapshot: a stream of changes takes a fifth of a core, more only where a
 // turn is longer than a millisecond. A change that comes alone does not wait.
 const (
-	restFor  = 9
-	restMost = 10 * time.Millisecond
+	restFor  = 4
+	restMost = 4 * time.Millisecond
 )
 
 // Run takes up what is handed over until the context ends. What is not saved by then is saved.
