@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,9 @@ func TestMeasurePublishing(t *testing.T) {
 			for n < int(time.Since(begin).Seconds()*changes) && ctx.Err() == nil {
 				under <- struct{}{}
 				go func(n int) {
-					_, _ = client.Put(context.Background(), key(n), value(n))
+					if _, err := client.Put(context.Background(), key(n), value(n)); err != nil {
+						t.Errorf("put: %v", err)
+					}
 					<-under
 				}(n)
 				n++
@@ -69,10 +72,17 @@ func TestMeasurePublishing(t *testing.T) {
 		}
 		return n
 	}
-	address := func(n int) string {
-		return fmt.Sprintf(`{"addresses":["172.%d.%d.%d"]}`, 16+n>>16&15, n>>8&255, n&255)
+	address := func(n int) netip.Addr {
+		return netip.AddrFrom4([4]byte{172, byte(16 + n>>16&15), byte(n >> 8), byte(n)})
 	}
+	endpoint := func(n int) string { return fmt.Sprintf(`{"addresses":[%q]}`, address(n)) }
 	total := 0
+	change := func(ctx context.Context) int {
+		from := total
+		n := writes(ctx, func(n int) string { return fmt.Sprintf("/leeward/endpoints/p%d-eu/lb-0", (from+n)%policies) }, func(n int) string { return endpoint(from + n) })
+		total += n
+		return n
+	}
 	ways := []struct {
 		name  string
 		asks  bool
@@ -80,19 +90,12 @@ func TestMeasurePublishing(t *testing.T) {
 	}{
 		{"queries alone", true, nil},
 		{"puts of nobody's keys beside them", true, func(ctx context.Context) int {
-			return writes(ctx, func(n int) string { return fmt.Sprintf("/nobody/%d", n%policies) }, address)
+			return writes(ctx, func(n int) string { return fmt.Sprintf("/nobody/%d", n%policies) }, endpoint)
 		}},
-		{"changes beside them", true, nil},
-		{"changes alone", false, nil},
+		{"changes beside them", true, change},
+		{"changes alone", false, change},
 		{"nothing", false, nil},
 	}
-	change := func(ctx context.Context) int {
-		from := total
-		n := writes(ctx, func(n int) string { return fmt.Sprintf("/leeward/endpoints/p%d-eu/lb-0", (from+n)%policies) }, func(n int) string { return address(from + n) })
-		total += n
-		return n
-	}
-	ways[2].write, ways[3].write = change, change
 
 	type step struct {
 		Sent uint64  `json:"sent"`
@@ -112,7 +115,7 @@ func TestMeasurePublishing(t *testing.T) {
 			var r round
 			ctx, stop := context.WithTimeout(t.Context(), lasts)
 			written := make(chan int, 1)
-			before := runTime(t, s.process)
+			before := runTime(s.process)
 			if w.write != nil {
 				go func() { written <- w.write(ctx) }()
 			}
@@ -132,7 +135,7 @@ func TestMeasurePublishing(t *testing.T) {
 			if w.write != nil {
 				r.writes = <-written
 			}
-			r.cpu = runTime(t, s.process) - before
+			r.cpu = runTime(s.process) - before
 			measured[k] = append(measured[k], r)
 		}
 	}
@@ -143,10 +146,8 @@ func TestMeasurePublishing(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for _, a := range addresses(r) {
-				if fmt.Sprintf(`{"addresses":["%s"]}`, a) == address(total-1) {
-					return nil
-				}
+			if slices.Contains(addresses(r), address(total-1)) {
+				return nil
 			}
 		}
 		return fmt.Errorf("it is not")
@@ -181,20 +182,9 @@ func TestMeasurePublishing(t *testing.T) {
 }
 
 // runTime returns what all threads of a process have run for.
-func runTime(t *testing.T, p *process) (sum time.Duration) {
-	t.Helper()
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // a thread that has ended meanwhile
-		}
-		ns, _, _ := strings.Cut(string(b), " ")
-		n, err := strconv.ParseInt(ns, 10, 64)
-		if err != nil {
-			t.Fatalf("%s: %s", f, b)
-		}
-		sum += time.Duration(n)
+func runTime(p *process) (sum time.Duration) {
+	for _, thread := range threads(p) {
+		sum += thread.ran
 	}
 	return sum
 }

@@ -497,24 +497,31 @@ func (s *stalls) note(from, until time.Time) {
 	s.all = append(s.all, window{from, until})
 }
 
+// threads returns what the threads of a process have run for and waited for a core, by the file that says so.
+func threads(p *process) map[string]struct{ ran, waited time.Duration } {
+	all := map[string]struct{ ran, waited time.Duration }{}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		var ran, waited int64 // ns; what follows is a number of slices
+		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
+			all[file] = struct{ ran, waited time.Duration }{time.Duration(ran), time.Duration(waited)}
+		}
+	}
+	return all
+}
+
 // waited returns the longest that a thread of the processes has waited for a core since the last time, which before keeps.
 func waited(processes []*process, before map[string]time.Duration) (longest time.Duration) {
 	for _, p := range processes {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				continue // it has ended
-			}
-			var ran, waits int64 // ns; what follows is a number of slices
-			if _, err := fmt.Sscan(string(text), &ran, &waits); err != nil {
-				continue
-			}
-			total := time.Duration(waits)
+		for file, thread := range threads(p) {
 			if last, ok := before[file]; ok {
-				longest = max(longest, total-last)
+				longest = max(longest, thread.waited-last)
 			}
-			before[file] = total
+			before[file] = thread.waited
 		}
 	}
 	return longest
