@@ -9,15 +9,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"leeward/zones/disk"
 )
 
 // File is the name of the last answers within the folder.
 const File = "resolved.json"
 
+// largest is the size in octets up to which that file is read: some hundred for each name, so more names than there can be.
+const largest = 256 << 20
+
 // load reads the last answers from a folder; none where there is no file.
 func load(folder string) ([]Answer, error) {
 	file := filepath.Join(folder, File)
-	b, err := os.ReadFile(file)
+	b, err := disk.Read(file, largest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -66,22 +71,5 @@ func write(file string, answers []Answer) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), File+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return disk.Write(file, 0o600, func(f *os.File) error { _, err := f.Write(append(b, '\n')); return err })
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -66,31 +67,12 @@ func (s *Secondary) save(z *elsewhere) {
 // snapshot.Set has them, and the SHA-256 of all that. The file's time is when the primary last said that this is the newest.
 func saveVersion(state string, v *snapshot.Version, checked time.Time) error {
 	file := keptFile(state, zones.NameText(v.Origin()))
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	err = writeVersion(f, v)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Chtimes(f.Name(), checked, checked)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if d, err := os.Open(filepath.Dir(file)); err == nil { // so that the rename survives a power cut, where the file system can do it
-		_ = d.Sync()
-		d.Close()
-	}
-	return nil
+	return disk.Write(file, 0o600, func(f *os.File) error {
+		if err := writeVersion(f, v); err != nil {
+			return err
+		}
+		return os.Chtimes(f.Name(), checked, checked)
+	})
 }
 
 func writeVersion(w io.Writer, v *snapshot.Version) error {
@@ -128,7 +110,7 @@ func writeVersion(w io.Writer, v *snapshot.Version) error {
 // loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps fs.ErrNotExist where
 // there is nothing; any other means that the file cannot be trusted.
 func loadVersion(state string, origin rr.Name) (*snapshot.Version, time.Time, error) {
-	f, err := os.Open(keptFile(state, zones.NameText(origin)))
+	f, err := disk.Open(keptFile(state, zones.NameText(origin)))
 	if err != nil {
 		return nil, time.Time{}, err
 	}

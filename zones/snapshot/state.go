@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 )
 
 // Saved says what a copy on disk is of.
@@ -40,27 +41,9 @@ const StateFile = "last-good"
 // renamed, so that at any moment one whole copy is there. meta's Format, Count and Serials are filled in. Resources are unpacked one
 // at a time.
 func Save(folder string, meta Saved, resources *zones.Frozen) error {
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	f, err := os.CreateTemp(folder, StateFile+".*")
+	err := disk.Write(filepath.Join(folder, StateFile), 0o600, func(f *os.File) error { return writeState(f, meta, resources) })
 	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	err = writeState(f, meta, resources)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(folder, StateFile))
-	}
-	if err != nil {
-		return fmt.Errorf("state: %w; the copy from before stays", errors.Join(err, os.Remove(f.Name())))
-	}
-	if d, err := os.Open(folder); err == nil { // so that the rename survives a power cut, where the file system can do it
-		_ = d.Sync()
-		d.Close()
+		return fmt.Errorf("state: %w; the copy from before stays", err)
 	}
 	return nil
 }
@@ -99,7 +82,7 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 // means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so.
 func Load(folder string) (Saved, []zones.Change, error) {
 	file := filepath.Join(folder, StateFile)
-	f, err := os.Open(file)
+	f, err := disk.Open(file)
 	if err != nil {
 		return Saved{}, nil, fmt.Errorf("state: %w", err)
 	}

@@ -1,0 +1,166 @@
+// Package disk reads files that may be anything and writes files that must never be half there.
+//
+// A path that an operator names, or that lies in a folder of theirs, can be a FIFO, a device or a file of a terabyte.
+// Opening or reading one of those can take for ever, and a signal does not end it. So nothing here waits: what is not
+// a regular file is an error that says what it is, and what is read is bounded.
+//
+// What is written replaces the old file as a whole. After a crash or a power cut at any moment, the old file or the
+// new one is there, never a part of one.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// ErrNotRegular is in the error of a path that is there and is not a regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// ErrTooLarge is in the error of a file that has more octets than the reader allows.
+var ErrTooLarge = errors.New("too large")
+
+// Open opens a regular file, or a symbolic link to one, for reading. It never waits for a writer. The error wraps
+// ErrNotRegular, and says what is there, for anything else; otherwise it is that of os.Open.
+func Open(path string) (*os.File, error) {
+	// The look before spares a device the side effects of being opened. The look after is the one that counts: the
+	// path can have changed in between, and O_NONBLOCK keeps even that from waiting.
+	status, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(path, status.Mode()); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	status, err = f.Stat()
+	if err == nil {
+		err = regular(path, status.Mode())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// regular returns the error for a path that is not a regular file, by the mode that it has.
+func regular(path string, mode fs.FileMode) error {
+	what := ""
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		what = "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a FIFO"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	case mode&fs.ModeDevice != 0:
+		what = "a device"
+	default:
+		what = "of an unknown type"
+	}
+	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w: it is %s; give a file", ErrNotRegular, what)}
+}
+
+// Read returns what a regular file holds. The error wraps ErrTooLarge where that is more than largest octets; then no
+// more than largest octets have been read. Otherwise it is as for Open.
+func Read(path string, largest int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// The size is only a hint: files below /proc say 0, and a file can grow while it is read.
+	status, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if status.Size() > largest {
+		return nil, tooLarge(path, largest)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, largest+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > largest {
+		return nil, tooLarge(path, largest)
+	}
+	return b, nil
+}
+
+func tooLarge(path string, largest int64) error {
+	return &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: more than %d octets", ErrTooLarge, largest)}
+}
+
+// leftover is the age from which a temporary file of an earlier write is taken for one that a crash has left.
+const leftover = time.Hour
+
+// Write puts a file at path, with the permissions perm, that holds what write writes. The folder is made where there is
+// none. The file is written beside the old one, synced, and renamed over it, and the folder is synced. Where anything of that
+// fails, the old file is as it was and no temporary file stays. write may set the file's times; it must not close it.
+// A symbolic link at path is replaced, not followed.
+func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
+	folder := filepath.Dir(path)
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return err
+	}
+	pattern := "." + filepath.Base(path) + ".*.new"
+	clear(folder, pattern)
+	f, err := os.CreateTemp(folder, pattern)
+	if err != nil {
+		return err
+	}
+	if err = write(f); err == nil {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	// So that the rename survives a power cut. Some file systems cannot sync a folder; the file is whole even so.
+	if d, err := os.Open(folder); err == nil {
+		_ = d.Sync()
+		d.Close()
+	}
+	return nil
+}
+
+// clear removes the temporary files that crashed writes of the same file have left.
+func clear(folder, pattern string) {
+	left, err := filepath.Glob(filepath.Join(escape(folder), pattern))
+	if err != nil {
+		return
+	}
+	for _, file := range left {
+		if status, err := os.Lstat(file); err == nil && status.Mode().IsRegular() && time.Since(status.ModTime()) > leftover {
+			_ = os.Remove(file)
+		}
+	}
+}
+
+// escape makes a folder's name literal within a pattern of filepath.Glob.
+func escape(folder string) string {
+	var b []byte
+	for _, c := range []byte(folder) {
+		if c == '*' || c == '?' || c == '[' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return string(b)
+}

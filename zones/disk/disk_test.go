@@ -1,0 +1,181 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// within fails the test where f does not return: the tests here are of calls that would wait for ever.
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s has not returned", what)
+	}
+}
+
+func TestOpenTakesRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("file"), []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(at("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", at("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for link, target := range map[string]string{"to-file": "file", "to-fifo": "fifo", "to-zero": "/dev/zero", "loop": "loop"} {
+		if err := os.Symlink(target, at(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ path, says string }{
+		{at("file"), ""},
+		{at("to-file"), ""},
+		{at("fifo"), "a FIFO"},
+		{at("to-fifo"), "a FIFO"},
+		{at("socket"), "a socket"},
+		{dir, "a folder"},
+		{"/dev/zero", "a device"},
+		{at("to-zero"), "a device"},
+		{at("loop"), "too many levels"},
+		{at("none"), "no such file"},
+	} {
+		within(t, c.path, func() {
+			b, err := Read(c.path, 4)
+			switch {
+			case c.says == "" && (err != nil || string(b) != "text"):
+				t.Errorf("%s: %q, %v; want its text", c.path, b, err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.path)):
+				t.Errorf("%s: error %v; want one that names the path and says %q", c.path, err, c.says)
+			case strings.HasPrefix(c.says, "a ") && !errors.Is(err, ErrNotRegular):
+				t.Errorf("%s: %v does not wrap ErrNotRegular", c.path, err)
+			}
+		})
+	}
+}
+
+func TestReadIsBounded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := Read(file, 5); err != nil || string(b) != "12345" {
+		t.Errorf("at the bound: %q, %v", b, err)
+	}
+	if _, err := Read(file, 4); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("above the bound: %v, want ErrTooLarge", err)
+	}
+	if err := os.Truncate(file, 1<<40); err != nil { // sparse
+		t.Skipf("no sparse files here: %v", err)
+	}
+	if _, err := Read(file, 4); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a sparse file of a tebibyte: %v, want ErrTooLarge", err)
+	}
+	// What says that it has no octets can have some.
+	if b, err := Read("/proc/self/status", 1<<20); err == nil && len(b) == 0 {
+		t.Error("/proc/self/status is read as empty")
+	}
+}
+
+// content returns what lies in a folder: names and texts.
+func content(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Name()] = string(b)
+	}
+	return all
+}
+
+func TestWriteIsWholeOrNotAtAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "by [write]")
+	file := filepath.Join(dir, "file")
+	text := func(s string) func(*os.File) error {
+		return func(f *os.File) error { _, err := f.WriteString(s); return err }
+	}
+	if err := Write(file, 0o640, text("one")); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left")
+	err := Write(file, 0o640, func(f *os.File) error {
+		_ = text("two, cut sh")(f)
+		return full
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("error is %v, want that of the writer", err)
+	}
+	if got := content(t, dir); len(got) != 1 || got["file"] != "one" {
+		t.Errorf("after a write that failed the folder holds %q, want the old file alone", got)
+	}
+	if status, err := os.Stat(file); err != nil || status.Mode() != 0o640 {
+		t.Errorf("mode is %v, %v", status.Mode(), err)
+	}
+
+	// A crash leaves its temporary file. One that is old goes; one that is new may be somebody's who writes now.
+	old, fresh := filepath.Join(dir, ".file.1.new"), filepath.Join(dir, ".file.2.new")
+	other := filepath.Join(dir, ".files.1.new")
+	for _, name := range []string{old, fresh, other} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-2 * leftover)
+	for _, name := range []string{old, other} {
+		if err := os.Chtimes(name, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Write(file, 0o640, text("two")); err != nil {
+		t.Fatal(err)
+	}
+	got := content(t, dir)
+	if _, there := got[".file.1.new"]; there || len(got) != 3 || got["file"] != "two" {
+		t.Errorf("the folder holds %q, want the file, the fresh temporary file, and that of another", got)
+	}
+}
+
+func TestWriteReplacesALink(t *testing.T) {
+	dir := t.TempDir()
+	precious, file := filepath.Join(dir, "precious"), filepath.Join(dir, "file")
+	if err := os.WriteFile(precious, []byte("keep"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(precious, file); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(file, 0o600, func(f *os.File) error { _, err := f.WriteString("new"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, dir); got["precious"] != "keep" || got["file"] != "new" {
+		t.Errorf("the folder holds %q", got)
+	}
+	if err := Write(dir, 0o600, func(*os.File) error { return nil }); err == nil {
+		t.Error("a folder was replaced by a file")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "precious")); errors.Is(err, fs.ErrNotExist) {
+		t.Error("what was in the folder is gone")
+	}
+}
