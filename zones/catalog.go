@@ -34,7 +34,8 @@ type Catalog struct {
 	total   peak
 
 	dirty   map[Key]struct{}
-	changed map[Key]struct{} // nil while everything changes
+	moved   map[string]struct{} // origins of zones that came or went and have not been looked after yet
+	changed map[Key]struct{}    // nil while everything changes
 
 	// Check's: what could not be read, and pools with endpoints among that.
 	unread  map[Key]bool
@@ -54,7 +55,7 @@ type Delta struct {
 func NewCatalog(now func() time.Time) *Catalog {
 	c := &Catalog{
 		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack),
-		kinds: make(map[Kind]*peak), dirty: make(map[Key]struct{}),
+		kinds: make(map[Kind]*peak), dirty: make(map[Key]struct{}), moved: make(map[string]struct{}),
 	}
 	for _, kind := range Kinds {
 		c.kinds[kind] = new(peak)
@@ -191,7 +192,7 @@ func (c *Catalog) settle() {
 		revision int64
 		key      Key
 	}
-	for len(c.dirty) > 0 {
+	for c.disturbMoved(); len(c.dirty) > 0; c.disturbMoved() {
 		round := make([]turn, 0, len(c.dirty))
 		for key := range c.dirty {
 			round = append(round, turn{slices.Index(Kinds[:], key.Kind()), c.newest(key), key})
@@ -311,8 +312,7 @@ func (c *Catalog) yield(rival Key) {
 // take makes a version the effective one and looks after those that depend on it.
 func (c *Catalog) take(key Key, r Resource, revision int64) {
 	if record, ok := r.(*Record); ok {
-		z := c.state(record.Origin)
-		changed, isNew := z.set(record, revision)
+		changed, isNew := c.putRecord(record, revision)
 		if changed {
 			c.mark(key)
 		}
@@ -329,7 +329,7 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 	c.put(key, r, revision)
 	if zone, ok := r.(*Zone); ok && before == nil {
 		c.reckon(key, revision) // its state was not there when it was staged
-		if parent := c.zoneOf(parentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {
+		if parent := c.zoneOf(ParentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {
 			c.loseZone(parent, revision) // they were there
 		}
 	}

@@ -227,7 +227,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 
 // crossHomeless says that a name is outside of all zones.
 func (c *Catalog) crossHomeless(x *crossed, p *Policy) {
-	for name := p.Name; name != ""; name = parentName(name) {
+	for name := p.Name; name != ""; name = ParentName(name) {
 		if c.unread[KeyOf(KindZone, name)] {
 			return
 		}
@@ -260,7 +260,7 @@ func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
 			x.add(CodeConflict, "", "%s is at this name already; delete one of the two", other)
 		}
 	}
-	for name := p.Name; name != home.origin && name != ""; name = parentName(name) {
+	for name := p.Name; name != home.origin && name != ""; name = ParentName(name) {
 		sets := home.owners[ownerIn(name, home.origin)]
 		switch {
 		case hasType(sets, "NS"):

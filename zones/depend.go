@@ -52,17 +52,41 @@ func (c *Catalog) altered(key Key, before, after Resource) {
 			c.disturbPolicies(pool)
 		}
 	case *Endpoint:
-		c.touchedEndpoint(before.(*Endpoint))
-		c.touchedEndpoint(after)
+		was := before.(*Endpoint)
+		c.touchedAddresses(was)
+		c.touchedAddresses(after)
+		if was.outline() != after.outline() {
+			c.disturbPolicies(KeyOf(KindPool, after.Pool))
+		}
 	}
 }
 
+// outline is what policies' checks see of an endpoint. A pool can have many thousand policies, and an endpoint that only
+// has another address or weight is nothing new to them.
+type outline struct {
+	hostname                        string
+	flatten, ipv4, ipv6, lastResort bool
+}
+
+func (e *Endpoint) outline() outline {
+	o := outline{hostname: e.Hostname, flatten: e.Flatten, lastResort: e.EffectiveWeight() == 0}
+	for _, a := range e.Addresses {
+		o.ipv4, o.ipv6 = o.ipv4 || a.Is4(), o.ipv6 || !a.Is4()
+	}
+	return o
+}
+
 func (c *Catalog) touchedEndpoint(e *Endpoint) {
+	c.touchedAddresses(e)
+	c.disturbPolicies(KeyOf(KindPool, e.Pool))
+}
+
+// touchedAddresses marks the endpoint's pool dirty, and those who have its addresses in that pool.
+func (c *Catalog) touchedAddresses(e *Endpoint) {
 	pool := KeyOf(KindPool, e.Pool)
 	if c.slots[KindPool][pool] != nil || c.waiting[pool] != nil {
 		c.dirty[pool] = struct{}{}
 	}
-	c.disturbPolicies(pool)
 	for _, a := range e.Addresses {
 		c.disturb(addressPlace(e.Pool, a))
 	}
@@ -84,18 +108,70 @@ func (c *Catalog) disturb(target Key) {
 	}
 }
 
+// touchedZone marks what is nearest to a zone that came or went, and leaves the rest to disturbMoved.
 func (c *Catalog) touchedZone(z *Zone) {
-	for _, policies := range []map[string]*Policy{c.homeless, c.state(z.Origin).policies, c.home(parentName(z.Origin))} {
-		for name := range policies {
-			if under(name, z.Origin) {
+	c.moved[z.Origin] = struct{}{}
+	if parent := c.zoneOf(ParentName(z.Origin)); parent != nil {
+		c.dirty[parent.zone.Key()] = struct{}{}
+	}
+	c.dirty[z.Key()] = struct{}{}
+	if s := c.states[z.Origin]; s != nil {
+		c.drop(s)
+	}
+}
+
+// disturbMoved marks the policies and records dirty that are in or below a zone that came or went. There can be many thousand
+// of these in one batch, so each policy, record and problem is looked at once for all of them.
+func (c *Catalog) disturbMoved() {
+	if len(c.moved) == 0 {
+		return
+	}
+	below := func(name string) bool {
+		for ; name != ""; name = ParentName(name) {
+			if _, moved := c.moved[name]; moved {
+				return true
+			}
+		}
+		return false
+	}
+	policies := func(of map[string]*Policy) {
+		for name := range of {
+			if below(name) {
 				c.dirty[KeyOf(KindPolicy, name)] = struct{}{}
 			}
 		}
 	}
+	policies(c.homeless)
+	above := map[*zoneState]bool{} // that can have policies or records below one that moved
+	for origin := range c.moved {
+		if z := c.states[origin]; z != nil {
+			policies(z.policies)
+		}
+		for name := ParentName(origin); name != ""; name = ParentName(name) {
+			if z := c.states[name]; z != nil {
+				above[z] = true
+			}
+		}
+	}
+	for z := range above {
+		policies(z.policies)
+		for owner, sets := range z.owners {
+			if !below(FullName(owner, z.origin)) {
+				continue
+			}
+			for sets != "" {
+				var set packedSet
+				set, sets = sets.next()
+				c.dirty[KeyOf(KindRecord, z.origin+"/"+owner+"/"+set.kind)] = struct{}{}
+			}
+		}
+	}
 	again := func(key Key) {
-		if origin, owner, _, ok := splitRecord(key); ok && (origin == z.Origin || under(FullName(owner, origin), z.Origin)) {
-			c.dirty[key] = struct{}{}
-		} else if key.Kind() == KindPolicy && under(key.Name(), z.Origin) {
+		if origin, owner, _, ok := splitRecord(key); ok {
+			if _, moved := c.moved[origin]; moved || below(FullName(owner, origin)) {
+				c.dirty[key] = struct{}{}
+			}
+		} else if key.Kind() == KindPolicy && below(key.Name()) {
 			c.dirty[key] = struct{}{}
 		}
 	}
@@ -105,30 +181,5 @@ func (c *Catalog) touchedZone(z *Zone) {
 	for key := range c.problems {
 		again(key)
 	}
-	if parent := c.zoneOf(parentName(z.Origin)); parent != nil {
-		c.dirty[parent.zone.Key()] = struct{}{}
-	}
-	for name := parentName(z.Origin); name != ""; name = parentName(name) {
-		if above := c.states[name]; above != nil {
-			c.disturbBelow(above, ownerIn(z.Origin, name))
-		}
-	}
-	c.dirty[z.Key()] = struct{}{}
-	if s := c.states[z.Origin]; s != nil {
-		c.drop(s)
-	}
-}
-
-// disturbBelow marks the records of an origin dirty that are at or below an owner: another zone comes or goes there.
-func (c *Catalog) disturbBelow(z *zoneState, cut string) {
-	for owner, sets := range z.owners {
-		if rest, ok := strings.CutSuffix(owner, cut); !ok || rest != "" && rest[len(rest)-1] != '.' {
-			continue
-		}
-		for sets != "" {
-			var set packedSet
-			set, sets = sets.next()
-			c.dirty[KeyOf(KindRecord, z.origin+"/"+owner+"/"+set.kind)] = struct{}{}
-		}
-	}
+	clear(c.moved)
 }

@@ -28,6 +28,7 @@ type index struct {
 	holders   map[netip.Addr][]Key    // endpoints by address
 	shared    map[netip.Addr]struct{} // addresses with more than one holder
 	homeless  map[string]*Policy      // policies in no zone
+	strays    map[string]*zoneState   // by origin: those with records and without a Zone
 
 	// referrers are the resources that are to be looked at again when the key they are listed under changes: those
 	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands at
@@ -39,6 +40,7 @@ func newIndex() index {
 	x := index{
 		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
 		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
+		strays:    make(map[string]*zoneState),
 		referrers: make(map[Key]map[Key]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -83,6 +85,15 @@ func (x *index) state(origin string) *zoneState {
 	return z
 }
 
+// strayed notes whether an origin has records and no Zone, after either has changed.
+func (x *index) strayed(z *zoneState) {
+	if z.zone == nil && z.records > 0 {
+		x.strays[z.origin] = z
+	} else {
+		delete(x.strays, z.origin)
+	}
+}
+
 // drop forgets a state that nothing is in any more. Its serial goes with it.
 func (x *index) drop(z *zoneState) {
 	if z.zone == nil && z.records == 0 && len(z.policies) == 0 {
@@ -92,7 +103,7 @@ func (x *index) drop(z *zoneState) {
 
 // zoneOf returns the longest origin that holds the name and has a Zone, nil if there is none.
 func (x *index) zoneOf(name string) *zoneState {
-	for ; name != ""; name = parentName(name) {
+	for ; name != ""; name = ParentName(name) {
 		if z := x.states[name]; z != nil && z.zone != nil {
 			return z
 		}
@@ -114,7 +125,7 @@ func (x *index) rehome(origin string) {
 	if z := x.states[origin]; z != nil {
 		from = append(from, z.policies)
 	}
-	if z := x.zoneOf(parentName(origin)); z != nil {
+	if z := x.zoneOf(ParentName(origin)); z != nil {
 		from = append(from, z.policies)
 	}
 	for _, policies := range from {
@@ -148,12 +159,13 @@ func (x *index) wait(key Key, v *version) {
 func (x *index) put(key Key, r Resource, revision int64) {
 	switch r := r.(type) {
 	case *Record:
-		x.state(r.Origin).set(r, revision)
+		x.putRecord(r, revision)
 		return
 	case *Zone:
 		z := x.state(r.Origin)
 		isNew := z.zone == nil
 		z.zone = r
+		x.strayed(z)
 		if isNew {
 			x.rehome(r.Origin)
 		}
@@ -185,6 +197,16 @@ func (x *index) put(key Key, r Resource, revision int64) {
 	x.list(key, true)
 }
 
+// putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not there before.
+func (x *index) putRecord(r *Record, revision int64) (changed, isNew bool) {
+	z := x.state(r.Origin)
+	changed, isNew = z.set(r, revision)
+	if z.zone == nil {
+		x.strayed(z)
+	}
+	return changed, isNew
+}
+
 // release takes an endpoint off its addresses.
 func (x *index) release(key Key, e *Endpoint) {
 	for _, a := range e.Addresses {
@@ -204,6 +226,7 @@ func (x *index) remove(key Key) {
 	if origin, owner, kind, ok := splitRecord(key); ok {
 		if z := x.states[origin]; z != nil {
 			z.remove(owner, kind)
+			x.strayed(z)
 			x.drop(z)
 		}
 		return
@@ -219,6 +242,7 @@ func (x *index) remove(key Key) {
 	case *Zone:
 		z := x.states[r.Origin]
 		z.zone = nil
+		x.strayed(z)
 		x.rehome(r.Origin)
 		x.drop(z)
 	case *Policy:

@@ -94,8 +94,8 @@ func FullName(owner, origin string) string {
 	return owner + "." + origin
 }
 
-// parentName returns the name without its first label, "." for one with a single label, and "" for ".".
-func parentName(name string) string {
+// ParentName returns the name without its first label, "." for one with a single label, and "" for ".".
+func ParentName(name string) string {
 	if name == "." || name == "" {
 		return ""
 	}
@@ -112,7 +112,7 @@ func parentName(name string) string {
 
 // under reports whether the name is the origin or below it.
 func under(name, origin string) bool {
-	for ; name != ""; name = parentName(name) {
+	for ; name != ""; name = ParentName(name) {
 		if name == origin {
 			return true
 		}

@@ -3,6 +3,7 @@ package zones
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -249,6 +250,9 @@ func checkIndexes(t *rapid.T, c *Catalog) {
 	}
 	for key, v := range c.waiting {
 		fresh.wait(key, v)
+	}
+	if d := cmp.Diff(slices.Sorted(maps.Keys(fresh.strays)), slices.Sorted(maps.Keys(c.strays))); d != "" {
+		t.Fatalf("origins with records and without a Zone: %s", d)
 	}
 	for origin, z := range c.states {
 		f := fresh.states[origin]

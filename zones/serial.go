@@ -195,7 +195,7 @@ func (c *Catalog) lose(key Key, revision int64) {
 	if z != nil {
 		c.loseZone(z, revision)
 	}
-	if parent := c.zoneOf(parentName(key.Name())); key.Kind() == KindZone && parent != nil {
+	if parent := c.zoneOf(ParentName(key.Name())); key.Kind() == KindZone && parent != nil {
 		c.loseZone(parent, revision)
 	}
 	if pool != "" {

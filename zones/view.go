@@ -169,9 +169,9 @@ const mostOrphans = 10
 // orphans reports records without a Zone. There can be a million of them, so they are looked for when somebody asks.
 func (c *Catalog) orphans() Problems {
 	var found Problems
-	for _, origin := range slices.Sorted(maps.Keys(c.states)) {
-		z := c.states[origin]
-		if z.zone != nil || z.records == 0 || c.unread[KeyOf(KindZone, origin)] {
+	for _, origin := range slices.Sorted(maps.Keys(c.strays)) {
+		z := c.strays[origin]
+		if c.unread[KeyOf(KindZone, origin)] {
 			continue
 		}
 		var keys []Key

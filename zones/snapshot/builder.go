@@ -22,7 +22,7 @@ type Builder struct {
 	last     *Snapshot
 
 	pools    map[string]*slot // by name; numbers stay while the pool is there
-	policies map[string]*placed
+	policies placement
 	regions  map[string]int32 // by name; numbers are never taken back
 	poolIDs  numbers
 	policyID numbers
@@ -49,6 +49,29 @@ type placed struct {
 	number int32
 	origin string
 	name   rr.Name
+}
+
+// placement is where the policies stand that are in the snapshot: by name, and those of each origin. There can be as many
+// origins as policies, so nobody looks at all policies for one origin.
+type placement struct {
+	named map[string]*placed
+	in    map[string]map[string]*placed // by origin and name
+}
+
+func (p *placement) put(name string, at *placed) {
+	p.named[name] = at
+	if p.in[at.origin] == nil {
+		p.in[at.origin] = map[string]*placed{}
+	}
+	p.in[at.origin][name] = at
+}
+
+func (p *placement) drop(name string) {
+	origin := p.named[name].origin
+	delete(p.named, name)
+	if delete(p.in[origin], name); len(p.in[origin]) == 0 {
+		delete(p.in, origin)
+	}
 }
 
 // numbers gives out small numbers and takes them back.
@@ -83,7 +106,8 @@ func NewBuilder(now func() time.Time) *Builder {
 // clear forgets all but the numbers of regions.
 func (b *Builder) clear() {
 	b.last = &Snapshot{origins: map[rr.Name]int{}, program: &steer.Program{}}
-	b.pools, b.policies = map[string]*slot{}, map[string]*placed{}
+	b.pools = map[string]*slot{}
+	b.policies = placement{named: map[string]*placed{}, in: map[string]map[string]*placed{}}
 	b.poolIDs, b.policyID = numbers{}, numbers{}
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
 	b.hosts = map[string]map[string]bool{}
@@ -137,7 +161,7 @@ type update struct {
 }
 
 func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
-	fresh := b.compiler == nil || b.compiler.Table() != g || b.compiler.Shared() > 64+4*len(b.policies)
+	fresh := b.compiler == nil || b.compiler.Table() != g || b.compiler.Shared() > 64+4*len(b.policies.named)
 	if fresh {
 		b.compiler = steer.NewCompiler(g)
 	}
@@ -252,12 +276,16 @@ func (u *update) compilePools() {
 		return
 	}
 	compiled := slices.Clone(u.out.program.Pools)
+	set := func(n int32, p *steer.Pool) {
+		u.out.stats.Endpoints += p.Endpoints() - compiled[n].Endpoints()
+		compiled[n] = p
+	}
 	for _, name := range slices.Sorted(maps.Keys(u.pools)) {
 		pool, _ := u.catalog.Get(zones.KeyOf(zones.KindPool, name)).(*zones.Pool)
 		s := u.Builder.pools[name]
 		if pool == nil {
 			if s != nil {
-				compiled[s.number] = nil
+				set(s.number, nil)
 				u.rehost(name, s, nil)
 				u.poolIDs.put(s.number)
 				delete(u.Builder.pools, name)
@@ -282,7 +310,7 @@ func (u *update) compilePools() {
 			checked = &monitor.Monitor
 		}
 		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.Resolution, compiled[s.number])
-		if compiled[s.number] = made; s.aliases != made.Aliases() {
+		if set(s.number, made); s.aliases != made.Aliases() {
 			s.aliases = made.Aliases()
 			u.usersOf(name)
 		}
@@ -328,18 +356,33 @@ func (u *update) world() steer.World {
 	}
 }
 
-// compilePolicies makes the policies anew that changed, and edits the names they steer.
-func (u *update) compilePolicies() {
-	for origin := range u.zones { // a zone that came or went may take over names
-		for name := range u.Builder.policies {
-			if name == origin || strings.HasSuffix(name, "."+origin) {
-				u.policies[name] = true
-			}
-		}
+// takeOver marks the policies of zones that came or went. A zone that comes takes names over from the one above it, and one
+// that goes leaves its names to that.
+func (u *update) takeOver() {
+	from := map[string]bool{} // origins whose policies may be in another zone now, each looked at once
+	for origin := range u.zones {
 		for _, p := range u.catalog.PoliciesIn(origin) {
 			u.policies[p.Name] = true
 		}
+		for above := origin; above != ""; above = zones.ParentName(above) {
+			from[above] = true
+		}
 	}
+	for origin := range from {
+		for name := range u.Builder.policies.in[origin] {
+			for above := name; above != ""; above = zones.ParentName(above) {
+				if u.zones[above] {
+					u.policies[name] = true
+					break
+				}
+			}
+		}
+	}
+}
+
+// compilePolicies makes the policies anew that changed, and edits the names they steer.
+func (u *update) compilePolicies() {
+	u.takeOver()
 	if u.all {
 		u.catalog.Each(zones.KindPolicy, func(r zones.Resource) bool {
 			u.policies[r.(*zones.Policy).Name] = true
@@ -354,13 +397,13 @@ func (u *update) compilePolicies() {
 	for _, name := range slices.Sorted(maps.Keys(u.policies)) {
 		key := zones.KeyOf(zones.KindPolicy, name)
 		p, _ := u.catalog.Get(key).(*zones.Policy)
-		old := u.Builder.policies[name]
+		old := u.Builder.policies.named[name]
 		origin := u.catalog.ZoneOf(name)
 		if old != nil && (p == nil || old.origin != origin) {
 			u.edit(old.origin, edit{name: old.name, kind: setPolicy, n: -1})
 			u.out.policies[old.number] = nil
 			u.policyID.put(old.number)
-			delete(u.Builder.policies, name)
+			u.Builder.policies.drop(name)
 			old = nil
 		}
 		delete(u.problems, key)
@@ -378,7 +421,7 @@ func (u *update) compilePolicies() {
 		}
 		if old == nil {
 			old = &placed{u.policyID.take(), origin, owner}
-			u.Builder.policies[name] = old
+			u.Builder.policies.put(name, old)
 			for int(old.number) >= len(u.out.policies) {
 				u.out.policies = append(u.out.policies, nil)
 			}
@@ -389,18 +432,21 @@ func (u *update) compilePolicies() {
 	}
 }
 
-// finish counts.
+// finish counts. What there can be many of is counted as it is replaced.
 func (u *update) finish() *Snapshot {
 	s := u.out
-	s.stats = Stats{Zones: len(s.zones), Policies: len(u.Builder.policies), Pools: len(u.Builder.pools)}
-	for _, z := range s.zones {
-		s.stats.Names += z.tree.names
-		s.stats.Records += z.tree.sets
-	}
-	for _, p := range s.program.Pools {
-		if p != nil {
-			s.stats.Endpoints += p.Endpoints()
-		}
-	}
+	s.stats.Zones, s.stats.Policies, s.stats.Pools = len(s.zones), len(u.Builder.policies.named), len(u.Builder.pools)
 	return s
+}
+
+// setZone puts a zone at an index of the zones; nil: the zone that is there goes.
+func (u *update) setZone(at int, z *zone) {
+	if old := u.out.zones[at]; old != nil {
+		u.out.stats.Names -= old.tree.names
+		u.out.stats.Records -= old.tree.sets
+	}
+	if u.out.zones[at] = z; z != nil {
+		u.out.stats.Names += z.tree.names
+		u.out.stats.Records += z.tree.sets
+	}
 }

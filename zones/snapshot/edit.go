@@ -87,6 +87,22 @@ func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 	return &out
 }
 
+// reserial returns the tree with another serial in the SOA at its apex, which has one.
+func (t *tree) reserial(apex rr.Name, serial uint32) *tree {
+	out := *t
+	h := t.hash([]byte(apex))
+	at := t.shardOf(h)
+	out.shards = slices.Clone(t.shards)
+	out.shards[at>>groupBits] = slices.Clone(t.shards[at>>groupBits])
+	s := out.at(at)
+	block := aligned(len(s.block))
+	copy(block, s.block)
+	s.block = block
+	_, soa := s.find(h, []byte(apex)).set(rr.TypeSOA)
+	putSerial(soa, serial)
+	return &out
+}
+
 // rebuild makes the edits in a shard, and notes in kids which names came to exist or ceased to.
 func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]int32) {
 	drafts := map[rr.Name]*draft{}

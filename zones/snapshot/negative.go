@@ -1,6 +1,11 @@
 package snapshot
 
-import "leeward/zones/rr"
+import (
+	"encoding/binary"
+	"slices"
+
+	"leeward/zones/rr"
+)
 
 // negative is a zone's SOA as it stands in negative answers (RFC 2308 section 3): in full, and as messages have it, where
 // the apex is written already and the names in its RDATA end in a pointer to it (RFC 1035 section 4.1.4). Most answers to
@@ -34,6 +39,20 @@ func newNegative(apex rr.Name, wire []byte) negative {
 	n.short[recordHead-1] = byte(len(n.short) - recordHead) // at most 2 × 255 + 20, and so two octets
 	n.short[recordHead-2] = byte((len(n.short) - recordHead) >> 8)
 	return n
+}
+
+// reserial returns the same SOA with another serial.
+func (n negative) reserial(serial uint32) negative {
+	n.wire, n.short = slices.Clone(n.wire), slices.Clone(n.short)
+	putSerial(n.wire, serial)
+	putSerial(n.short, serial)
+	return n
+}
+
+// putSerial writes the serial into an SOA record: after its two names come five numbers, and it is the first of them (RFC
+// 1035 section 3.3.13).
+func putSerial(soa []byte, serial uint32) {
+	binary.BigEndian.PutUint32(soa[len(soa)-20:], serial)
 }
 
 // Negative returns the SOA that a negative answer has (RFC 2308 section 3), for Steered that comes to no address too. The owner

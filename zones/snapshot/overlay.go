@@ -130,10 +130,8 @@ func (o *overlay) all() map[rr.Name]bool {
 		}
 		return true
 	})
-	for _, p := range o.Builder.policies {
-		if p.origin == o.origin {
-			names[p.name] = true
-		}
+	for _, p := range o.Builder.policies.in[o.origin] {
+		names[p.name] = true
 	}
 	return names
 }
@@ -147,7 +145,7 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 		}
 	}
 	policy := int32(-1)
-	if p := o.Builder.policies[zones.NameText(name)]; p != nil && p.origin == o.origin {
+	if p := o.Builder.policies.in[o.origin][zones.NameText(name)]; p != nil {
 		policy = p.number
 	}
 	_, alias := ours[rr.TypeCNAME]
@@ -221,7 +219,7 @@ func (o *overlay) check(name rr.Name) {
 		return
 	}
 	text := zones.NameText(name)
-	if p := o.Builder.policies[text]; p != nil && p.origin == o.origin {
+	if p := o.Builder.policies.in[o.origin][text]; p != nil {
 		o.crossing(name, 0, zones.KeyOf(zones.KindPolicy, text))
 	}
 	for _, r := range o.catalog.RecordsAt(o.origin, zones.OwnerIn(name, o.apex)) {
@@ -249,11 +247,14 @@ func (o *overlay) cross(name rr.Name, key zones.Key, field, format string, args 
 	})
 }
 
-// overlaidSOA is soaOf of a zone that lives elsewhere: the primary's SOA with a serial that moves when the primary's does and when
-// what is laid over it does: their sum (RFC 1982).
+// overlaidSerial is the serial of a zone that lives elsewhere. It moves when the primary's serial does and when what is laid
+// over the zone does: it is their sum (RFC 1982).
+func overlaidSerial(v *Version, serial uint32) uint32 { return v.Serial() + serial }
+
+// overlaidSOA is soaOf of a zone that lives elsewhere: the primary's SOA with overlaidSerial.
 func overlaidSOA(v *Version, revision uint32) (edit, negative) {
 	soa := slices.Clone(v.SOA())
-	binary.BigEndian.PutUint32(soa[len(soa)-20:], v.Serial()+revision)
+	putSerial(soa, overlaidSerial(v, revision))
 	least := slices.Clone(soa)
 	binary.BigEndian.PutUint32(least[6:], min(binary.BigEndian.Uint32(soa[6:]), binary.BigEndian.Uint32(soa[len(soa)-4:])))
 	return edit{name: v.origin, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {

@@ -69,8 +69,11 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 
 // editZones makes the edits, zone by zone.
 func (u *update) editZones() {
+	if len(u.zones)+len(u.touched) > 0 {
+		u.out.zones = slices.Clone(u.out.zones)
+	}
 	if len(u.zones) > 0 {
-		u.out.origins, u.out.zones = maps.Clone(u.out.origins), slices.Clone(u.out.zones)
+		u.out.origins = maps.Clone(u.out.origins)
 		for _, origin := range slices.Sorted(maps.Keys(u.zones)) {
 			u.buildZone(origin)
 		}
@@ -92,20 +95,18 @@ func (u *update) editZones() {
 		}
 		next := *u.out.zones[at]
 		serial := u.catalog.ZoneSerial(origin)
-		switch {
-		case !z.Secondary():
-			soa, negative := soaOf(z, apex, serial)
-			next.negative = negative
-			next.tree = next.tree.apply(apex, append(u.edits[origin], soa))
-		case u.relaid[origin] || len(u.edits[origin]) > 0: // what is taken off may uncover what the primary has
+		switch edits := u.edits[origin]; {
+		case z.Secondary() && (u.relaid[origin] || len(edits) > 0): // what is taken off may uncover what the primary has
 			next = *u.layOver(origin, apex, z, u.out.zones[at])
-		case next.version != nil:
-			soa, negative := overlaidSOA(next.version, serial)
-			next.negative = negative
-			next.tree = next.tree.apply(apex, []edit{soa})
+		case z.Secondary() && next.version != nil:
+			next.reserial(overlaidSerial(next.version, serial))
+		case !z.Secondary():
+			if len(edits) > 0 {
+				next.tree = next.tree.apply(apex, edits)
+			}
+			next.reserial(serial)
 		}
-		u.out.zones = slices.Clone(u.out.zones)
-		u.out.zones[at] = &next
+		u.setZone(at, &next)
 	}
 }
 
@@ -120,8 +121,9 @@ func (u *update) buildZone(origin string) {
 	if z == nil {
 		if known {
 			last := len(u.out.zones) - 1
-			u.out.zones[at] = u.out.zones[last]
+			u.out.zones[at], u.out.zones[last] = u.out.zones[last], u.out.zones[at]
 			u.out.origins[u.out.zones[at].origin] = at
+			u.setZone(last, nil)
 			u.out.zones = u.out.zones[:last]
 			delete(u.out.origins, apex)
 		}
@@ -133,7 +135,7 @@ func (u *update) buildZone(origin string) {
 			u.out.origins[apex] = at
 			u.out.zones = append(u.out.zones, nil)
 		}
-		u.out.zones[at] = built
+		u.setZone(at, built)
 	}
 }
 
@@ -158,12 +160,17 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 		}
 		return true
 	})
-	for _, p := range u.Builder.policies {
-		if p.origin == origin {
-			edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
-		}
+	for _, p := range u.Builder.policies.in[origin] {
+		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
 	return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
+}
+
+// reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and for most
+// zones that a change touches it is all that changes.
+func (z *zone) reserial(serial uint32) {
+	z.tree = z.tree.reserial(z.origin, serial)
+	z.negative = z.negative.reserial(serial)
 }
 
 // editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.

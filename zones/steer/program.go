@@ -92,8 +92,13 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 	return p
 }
 
-// Endpoints returns how many endpoints the pool has.
-func (p *Pool) Endpoints() int { return len(p.endpoints) }
+// Endpoints returns how many endpoints the pool has; of no pool, none.
+func (p *Pool) Endpoints() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.endpoints)
+}
 
 // candidates lists the addresses of a family that may be named, or the names; of a name, may is asked without an address.
 func (p *Pool) candidates(f Family, may func(endpoint int, a netip.Addr) bool) (cs []candidate) {
