@@ -88,7 +88,13 @@ func TestApply(t *testing.T) {
 	without := documents[:strings.Index(documents, "---\nkind: Policy")]
 	leewardOK(t, without, with("apply", "-f", "-")...)
 	expect(t, 10*time.Second, s.dns, www, "192.0.2.1") // not named is not deleted
-	leewardOK(t, without, with("apply", "-f", "-", "--prune")...)
+	for _, least := range []string{"", "# nothing\n", without} {
+		if o := leeward(t, least, with("apply", "-f", "-", "--prune")...); o.code != 1 {
+			t.Errorf("apply --prune of %q takes a policy that is answering: %v", least, o)
+		}
+	}
+	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")
+	leewardOK(t, without, with("apply", "-f", "-", "--prune", "--force")...)
 	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
 	leewardOK(t, documents, with("apply", "-f", "-")...)
 	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")

@@ -17,7 +17,10 @@ func newApply(inv *invocation) *cobra.Command {
 		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: cobra.NoArgs,
 		Long: `Write resources into etcd: shows what changes, validates what the result would be together with all that is there
 already, and writes one transaction where it can (up to 128 changes). What would leave a policy without an answer is
-refused unless --force is given.`,
+refused unless --force is given.
+
+With --prune what the resources do not name is deleted, except overrides. What goes is shown first, and a terminal is
+asked. A zone, a policy that is answering, or more than a tenth of all goes only with --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
   leeward apply -f resources/ --prune      # and delete what the folder does not name
   leeward get policy www.example.test -o yaml | sed 's/ttl: .*/ttl: 10s/' | leeward apply -f -`,
@@ -52,10 +55,14 @@ func applied(base *store.Listing, docs []zones.Document, prune bool) proposal {
 	}
 	p := proposal{docs: docs[:len(docs):len(docs)]}
 	for _, c := range base.Changes {
+		if kind := c.Key.Kind(); kind != zones.KindOverride && kind != "" {
+			p.pruned.of++
+		}
 		switch {
 		case named[c.Key]:
 		case prune && c.Key.Kind() != zones.KindOverride && c.Key.Kind() != "":
 			p.onPurpose = "apply --prune"
+			p.pruned.keys = append(p.pruned.keys, c.Key)
 			if c.Err != nil {
 				p.gone = append(p.gone, c.Key)
 			}

@@ -23,7 +23,7 @@ type changeFlags struct {
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
-	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer, and prune without asking")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
 }
 
@@ -33,6 +33,7 @@ type proposal struct {
 	onPurpose string
 	leases    map[zones.Key]time.Duration
 	gone      []zones.Key // values that cannot be read, to be deleted
+	pruned    pruning     // what of all this --prune takes away
 }
 
 // change is the way of every verb that writes: list, propose, show the difference, validate the result, commit; all
@@ -47,6 +48,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	}
 	defer e.Close()
 	var shown string
+	var asked bool // about what is shown
 	var last outcome
 	plan := func(base *store.Listing) (store.Plan, error) {
 		p, err := propose(base)
@@ -66,10 +68,22 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 			if shown != text {
 				inv.printf("%s", text)
 			}
+			asked = asked && shown == text
 			shown = text
+		} else if shown == "" { // the JSON comes when it is done, and what goes is said before
+			for _, k := range p.pruned.keys {
+				fmt.Fprintf(inv.err, "- %s\n", k)
+			}
+			shown = "said"
 		}
 		if err := inv.validate(base, p, f.force); err != nil {
 			return store.Plan{}, err
+		}
+		if !asked {
+			if err := p.pruned.allow(inv, base, f); err != nil {
+				return store.Plan{}, err
+			}
+			asked = true
 		}
 		for _, k := range p.gone {
 			edits = append(edits, zones.Edit{Key: k})

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -114,20 +115,22 @@ func imported(base *store.Listing, origin string, serial uint32, docs []zones.Do
 	for _, d := range docs {
 		named[d.Resource.Key()] = true
 	}
-	kept := p.docs[:0:0]
-	for _, d := range p.docs {
-		if r, ok := d.Resource.(*zones.Record); ok && r.Origin == origin && !named[r.Key()] {
-			p.onPurpose = "import --prune"
+	p.pruned.of = 0
+	goes := map[zones.Key]bool{}
+	for _, c := range base.Changes {
+		if c.Key.Kind() != zones.KindRecord || !strings.HasPrefix(c.Key.Name(), origin+"/") {
 			continue
 		}
-		kept = append(kept, d)
-	}
-	p.docs = kept
-	for _, c := range base.Changes {
-		if c.Err != nil && c.Key.Kind() == zones.KindRecord && strings.HasPrefix(c.Key.Name(), origin+"/") && !named[c.Key] {
+		p.pruned.of++
+		if named[c.Key] {
+			continue
+		}
+		p.onPurpose = "import --prune"
+		p.pruned.keys = append(p.pruned.keys, c.Key)
+		if goes[c.Key] = true; c.Err != nil {
 			p.gone = append(p.gone, c.Key)
-			p.onPurpose = "import --prune"
 		}
 	}
+	p.docs = slices.DeleteFunc(p.docs, func(d zones.Document) bool { return goes[d.Resource.Key()] })
 	return p
 }

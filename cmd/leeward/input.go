@@ -31,6 +31,14 @@ func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, er
 		if err != nil {
 			return nil, nil, err
 		}
+		if len(some) == 0 && len(wrong.Errors()) == 0 {
+			// The command before a pipe failed, or a disk was full: nobody who writes a document means none.
+			shown := "-f " + name
+			if name == "-" {
+				shown = "standard input"
+			}
+			return nil, nil, fmt.Errorf("%s: there is no resource in it", shown)
+		}
 		docs, problems = append(docs, some...), append(problems, wrong...)
 	}
 	if len(f.files) > 1 {
