@@ -2,6 +2,7 @@ package geo
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -28,7 +29,7 @@ func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 			slot := (*[2]uint32)(r.index4[x>>16:])
 			low, high = int(max(1, slot[0]))-1, int(slot[1])
 		}
-		i := low + lastBelow(r.four[low:high], uint64(x)<<32|1<<32-1)
+		i := low + lastBelow(r.four[low:high], uint64(x)<<32|math.MaxUint32)
 		// A prefix stays clear of a neighbour as soon as it has one bit in which that differs from the address.
 		if i > 0 {
 			scope = uint8(bits.LeadingZeros32(x^(uint32(r.four[i]>>32)-1))) + 1
