@@ -369,7 +369,7 @@ func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	missing := filepath.Join(folder, "missing.mmdb")
 	_, err := Open([]string{missing, folder, put(t, "good.mmdb", good)}, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), missing+": no such file") || !strings.Contains(err.Error(), folder+": not a file") {
+	if err == nil || !strings.Contains(err.Error(), missing+": no such file") || !strings.Contains(err.Error(), folder+": not a regular file: it is a folder") {
 		t.Errorf("error %q does not name both files", err)
 	}
 }

@@ -63,18 +63,15 @@ func readLayer(data []byte) (*layer, error) {
 
 // open checks what can be checked before reading, to say more of what is wrong than that something is.
 func open(data []byte) (*maxminddb.Reader, error) {
-	switch {
-	case len(data) == 0:
+	if len(data) == 0 {
 		return nil, errEmpty
-	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
-		return nil, errors.New("the file is compressed with gzip; unpack it (gunzip, or tar -xzf) and give the .mmdb file")
-	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
-		return nil, errors.New("the file is a ZIP archive; unpack it and give the .mmdb file")
+	}
+	if err := packed(data); err != nil {
+		return nil, err
 	}
 	db, err := maxminddb.OpenBytes(data)
 	if err != nil {
-		return nil, fmt.Errorf("not a database in the MaxMind DB format, or cut short (%w); fetch it again and put it in "+
-			"place with a rename", err)
+		return nil, foreign(err)
 	}
 	if v := db.Metadata.IPVersion; v != 4 && v != 6 {
 		return nil, fmt.Errorf("a database for IP version %d; give one for 4 or 6", v)
@@ -83,6 +80,23 @@ func open(data []byte) (*maxminddb.Reader, error) {
 		return nil, err
 	}
 	return db, nil
+}
+
+// packed refuses what begins as an archive does.
+func packed(head []byte) error {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return errors.New("the file is compressed with gzip; unpack it (gunzip, or tar -xzf) and give the .mmdb file")
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return errors.New("the file is a ZIP archive; unpack it and give the .mmdb file")
+	}
+	return nil
+}
+
+// foreign says that a file is none of the format.
+func foreign(err error) error {
+	return fmt.Errorf("not a database in the MaxMind DB format, or cut short (%w); fetch it again and put it in "+
+		"place with a rename", err)
 }
 
 // networks walks all of the database's networks with their values; addresses in none have value 0. Copies of the IPv4

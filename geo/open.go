@@ -1,18 +1,22 @@
 package geo
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"runtime/debug"
+
+	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
+
+	"leeward/zones/disk"
 )
 
-// Open reads location and ASN databases and joins them, in their order, to one table. Where none of them knows locations
-// (there are no files, or only ASN databases), locations are the embedded table's. The error names each file that cannot
-// be used, says why, and what to do.
+// Open reads location and ASN databases and joins them, in their order, to one table. Where none of them knows
+// locations (there are no files, or only ASN databases), locations are the embedded table's. The error names each file
+// that cannot be used, says why, and what to do.
 func Open(files []string, log *slog.Logger) (*Table, error) {
 	var layers []*layer
 	var problems []error
@@ -67,7 +71,7 @@ func load(file string, log *slog.Logger) (*layer, stamp, error) {
 
 // read reads a file whole, makes sure that it was not written to meanwhile, and takes out of it what is needed.
 func read(file string) (*layer, stamp, error) {
-	f, err := os.Open(file)
+	f, err := disk.Open(file) // never waits, as opening a FIFO would
 	if err != nil {
 		return nil, stamp{}, unreadable(err)
 	}
@@ -77,21 +81,23 @@ func read(file string) (*layer, stamp, error) {
 		return nil, stamp{}, unreadable(err)
 	}
 	version := stampOf(status)
-	switch size := status.Size(); {
-	case !status.Mode().IsRegular():
-		return nil, version, errors.New("not a file; give the .mmdb file itself")
+	size := status.Size()
+	switch {
 	case size == 0:
 		return nil, version, errEmpty
 	case size > largest:
 		return nil, version, fmt.Errorf("%d MiB is more than a location database may have (%d MiB); give another file",
 			size>>20, largest>>20)
 	}
-	data, release, err := buffer(int(status.Size()))
+	if err := promising(f, size); err != nil {
+		return nil, version, err
+	}
+	data, release, err := buffer(int(size))
 	if err != nil {
-		return nil, version, fmt.Errorf("no memory for %d MiB: %w", status.Size()>>20, err)
+		return nil, version, fmt.Errorf("no memory for %d MiB: %w", size>>20, err)
 	}
 	defer release()
-	if _, err := io.ReadFull(f, data); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := fill(data, f); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, version, errWriting
 	} else if err != nil {
 		return nil, version, unreadable(err)
@@ -103,6 +109,85 @@ func read(file string) (*layer, stamp, error) {
 	}
 	l, err := readLayer(data)
 	return l, version, err
+}
+
+// promising reads a file's first bytes and its metadata, which stand at its end, before memory is taken for all of it:
+// what is no database, or is one that has been cut short, is refused whatever its size.
+func promising(f io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 4))
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return unreadable(err)
+	}
+	if err := packed(head); err != nil {
+		return err
+	}
+	end := make([]byte, min(size, metadataEnd))
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil {
+		return unreadable(err)
+	}
+	at := bytes.LastIndex(end, metadataMarker)
+	if at < 0 {
+		return foreign(errors.New("its last 128 KiB have no metadata"))
+	}
+	nodes, bits, err := treeSize(end[at+len(metadataMarker):])
+	if err != nil {
+		return foreign(err)
+	}
+	room := uint64(size) - uint64(len(end)-at)
+	if bits > 0 && nodes > room*4/bits { // a node is two records
+		return foreign(fmt.Errorf("its metadata tell of %d nodes of %d bits, for which it is too small", nodes, 2*bits))
+	}
+	return nil
+}
+
+// metadataMarker begins the metadata of a database in the MaxMind DB format, which are within its last 128 KiB.
+var metadataMarker = []byte("\xab\xcd\xefMaxMind.com")
+
+const metadataEnd = 128 << 10
+
+// treeSize returns, of a database's metadata, how many nodes the search tree has, and how many bits each of a node's
+// two records.
+func treeSize(metadata []byte) (nodes, bits uint64, err error) {
+	fields, err := mmdbdata.NewDecoder(metadata, 0).Cursor().Map()
+	if err != nil {
+		return 0, 0, err
+	}
+	var next mmdbdata.Cursor
+	for {
+		name, value, more := fields.Next(next)
+		if !more {
+			return nodes, bits, fields.Err()
+		}
+		switch string(name) {
+		case "node_count":
+			nodes, next, err = value.ReadUint()
+		case "record_size":
+			bits, next, err = value.ReadUint()
+		default:
+			next, err = value.Skip()
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// fill reads all of data, which is zero. What is zero in the file is not written to, so that a hole in a sparse file
+// takes no memory.
+func fill(data []byte, r io.Reader) error {
+	var zero [64 << 10]byte
+	part := make([]byte, len(zero))
+	for len(data) > 0 {
+		n := min(len(data), len(part))
+		if _, err := io.ReadFull(r, part[:n]); err != nil {
+			return err
+		}
+		if !bytes.Equal(part[:n], zero[:n]) {
+			copy(data, part[:n])
+		}
+		data = data[n:]
+	}
+	return nil
 }
 
 // errEmpty is for a file of 0 bytes.
@@ -118,6 +203,8 @@ func unreadable(err error) error {
 		err = path.Err
 	}
 	switch {
+	case errors.Is(err, disk.ErrNotRegular):
+		return fmt.Errorf("%w, the .mmdb file itself", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("no such file; check the path, or put the database there")
 	case errors.Is(err, fs.ErrPermission):
