@@ -7,6 +7,7 @@ import (
 	order "encoding/binary"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -319,6 +320,114 @@ func TestAbuseByConnections(t *testing.T) {
 		t.Error("no connection made room for another")
 	}
 	x.recovered(t, "connections", before)
+}
+
+// inquiries returns a message of every kind that TCP takes: opcodes and types, signed by a stranger or not.
+func inquiries(t *testing.T) (all map[string][]byte) {
+	t.Helper()
+	all = map[string][]byte{}
+	for opcode := range 16 {
+		for _, kind := range []uint16{dns.TypeA, dns.TypeSOA, dns.TypeTXT, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR} {
+			for _, signed := range []bool{false, true} {
+				if opcode != dns.OpcodeQuery && kind != dns.TypeSOA { // others are all the same
+					continue
+				}
+				m := question{name: "example.test", qtype: kind}.message()
+				m.Opcode = opcode
+				b, err := m.Pack()
+				if signed {
+					m.SetTsig("stranger.", dns.HmacSHA256, 300, time.Now().Unix())
+					b, _, err = dns.TsigGenerate(m, "c2VjcmV0", "", false)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				all[fmt.Sprintf("opcode %d %s signed %v", opcode, dns.TypeToString[kind], signed)] = b
+			}
+		}
+	}
+	return all
+}
+
+// TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many connections as one may
+// have, by each kind of message, and by all of them at once.
+func TestAbuseByTheDeaf(t *testing.T) {
+	x := newSiege(t)
+	all := inquiries(t)
+	kinds := []string{"all kinds", "opcode 0 AXFR signed false"}
+	if *abuse {
+		kinds = append(kinds, slices.Sorted(maps.Keys(all))...)
+	}
+	names := slices.Sorted(maps.Keys(all))
+	x.honestly(t)
+	before := x.footprint(t)
+	for _, kind := range kinds {
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		for n := range 17 * 64 {
+			name := kind
+			if all[name] == nil {
+				name = names[n%len(names)]
+			}
+			flood := append(order.BigEndian.AppendUint16(nil, uint16(len(all[name]))), all[name]...)
+			flood = []byte(strings.Repeat(string(flood), 500))
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					c, err := x.connect(n % 17)
+					if err != nil {
+						continue
+					}
+					stop := context.AfterFunc(ctx, func() { c.Close() })
+					_ = c.(*net.TCPConn).SetReadBuffer(4096)
+					for err == nil {
+						_, err = c.Write(flood)
+					}
+					stop()
+					c.Close()
+				}
+			})
+		}
+		until(t, 30*time.Second, "the table is full", func() error {
+			if n := x.server.metric(t, "leeward_tcp_connections", ""); n < 900 {
+				return fmt.Errorf("%v connections", n)
+			}
+			return nil
+		})
+		others := x.bystander(t)
+		transfers, answered := 0, 0
+		for end := time.Now().Add(time.Duration(abused(4, 10)) * time.Second); time.Now().Before(end); transfers++ {
+			if x.refused(all["opcode 0 AXFR signed false"]) == nil {
+				answered++
+			}
+		}
+		others.check(t, kind)
+		t.Logf("%s: %d of %d others' transfers are answered, with REFUSED", kind, answered, transfers)
+		if answered < transfers || transfers == 0 {
+			t.Errorf("%s: %d of %d others' transfers are not answered", kind, transfers-answered, transfers)
+		}
+		cancel()
+		wg.Wait()
+	}
+	x.recovered(t, "the deaf", before)
+}
+
+// refused asks over TCP, three times at most, and waits for any response.
+func (x *siege) refused(message []byte) (err error) {
+	for range 3 {
+		var c net.Conn
+		if c, err = x.honest.dial(net.Dialer{Timeout: 5 * time.Second}, "tcp", x.server.dns); err != nil {
+			continue
+		}
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err = c.Write(append(order.BigEndian.AppendUint16(nil, uint16(len(message))), message...)); err == nil {
+			_, err = (&dns.Conn{Conn: c}).ReadMsg()
+		}
+		c.Close()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // honestly has the server warmed up by some queries, so that what comes is compared with a server that works.

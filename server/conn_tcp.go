@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -27,10 +28,14 @@ type connection struct {
 	client netip.Addr
 	group  netip.Prefix // what the limit per client counts
 
-	// waiting is since when the client has owed a whole request, in nanoseconds of the table's clock; while a response is being
-	// written, until when its client is not idle; negative while one is being made. A request that dribbles in does not renew it, so that a slow client is as idle as a silent one.
+	// waiting is from when on the client counts as idle, in nanoseconds of the table's clock; negative while something is being
+	// made for it. Who owes a whole request is idle since it has; one that dribbles in does not renew that, so that a slow client is as idle
+	// as a silent one. Who has a response to read, or waits for its turn, is idle a moment later.
 	waiting atomic.Int64
+	ahead   atomic.Int64 // since when, by the same clock, its requests have been more than there is room to read; notAhead: they are not
 	evicted atomic.Bool
+	gone    chan struct{}         // closed with evicted
+	turns   atomic.Pointer[turns] // that it has a turn of; nil: none
 }
 
 // run answers until the client is done, is too slow, or the server stops.
@@ -61,6 +66,7 @@ func (c *connection) serve() closing {
 			requests = roomForMessage(requests)
 			n, err := c.Read(requests[len(requests):cap(requests)])
 			requests = requests[:len(requests)+n]
+			c.keepsUp(len(requests) < cap(requests))
 			if err == nil || wholeMessage(requests) {
 				continue
 			}
@@ -89,28 +95,21 @@ func (c *connection) serve() closing {
 			responses, requests, ok = w.answerStream(requests, c.client, responses[:0])
 			special := w.special
 			s.scratch.put(w)
-			if special { // it comes first in what is left
-				if len(responses) > 0 {
-					_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
-					if _, err := c.Write(responses); err != nil {
-						return closedBroken
-					}
-				}
+			var err error
+			if len(responses) > 0 {
+				err = c.write(responses)
+			}
+			if special && err == nil { // it comes first in what is left
 				size := 2 + int(binary.BigEndian.Uint16(requests))
-				if !s.special.stream(requests[2:size], c.source(), c.send) {
-					return closedBroken
-				}
+				err = s.special.stream(requests[2:size], c)
 				requests = requests[:copy(requests, requests[size:])]
-				continue
 			}
-			c.waiting.Store(s.table.now() + int64(readGrace))
-			_ = c.SetWriteDeadline(time.Now().Add(limits.Write))
-			if _, err := c.Write(responses); errors.Is(err, os.ErrDeadlineExceeded) {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded):
 				return closedSlow
-			} else if err != nil {
+			case err != nil:
 				return closedBroken
-			}
-			if !ok {
+			case !ok:
 				return closedBadMessage
 			}
 		}
@@ -125,8 +124,33 @@ func (c *connection) serve() closing {
 
 // source is who is at the other end.
 func (c *connection) source() netip.AddrPort {
-	a := c.RemoteAddr().(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(c.client, a.Port())
+	a, _ := c.RemoteAddr().(*net.TCPAddr)
+	return netip.AddrPortFrom(c.client, a.AddrPort().Port())
+}
+
+// notAhead is no time of the table's clock.
+const notAhead = math.MaxInt64
+
+// keepsUp notes whether all that the client has sent by now has been read.
+func (c *connection) keepsUp(all bool) {
+	switch {
+	case all:
+		c.ahead.Store(notAhead)
+	case c.ahead.Load() == notAhead:
+		c.ahead.Store(c.server.table.now())
+	}
+}
+
+// grace says that the client has a moment from now on before it counts as idle.
+func (c *connection) grace() { c.waiting.Store(c.server.table.now() + int64(readGrace)) }
+
+// write writes responses. All that is written goes this way, or by send, so that
+// who does not read is idle whatever it has asked for.
+func (c *connection) write(responses []byte) error {
+	c.owe()
+	_, err := c.Conn.Write(responses)
+	c.waiting.Store(-1)
+	return err
 }
 
 // send writes one message with its length, in one system call.
@@ -134,12 +158,19 @@ func (c *connection) send(message []byte) error {
 	if len(message) > maxMessage {
 		return errTooLong
 	}
+	c.owe()
 	var length [2]byte
 	binary.BigEndian.PutUint16(length[:], uint16(len(message)))
-	_ = c.SetWriteDeadline(time.Now().Add(c.server.options.TCP.Write))
 	buffers := net.Buffers{length[:], message}
 	_, err := buffers.WriteTo(c.Conn)
+	c.waiting.Store(-1)
 	return err
+}
+
+// owe begins to wait for the client to read.
+func (c *connection) owe() {
+	c.grace()
+	_ = c.SetWriteDeadline(time.Now().Add(c.server.options.TCP.Write))
 }
 
 var errTooLong = errors.New("longer than a DNS message can be")

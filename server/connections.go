@@ -91,16 +91,18 @@ func clientGroup(a netip.Addr) netip.Prefix {
 }
 
 // add takes the connection in, or reports that there is no room. It closes the client's own oldest idle connection when
-// the client has too many, and the oldest idle of all when there are too many of them.
+// the client has too many, and another when there are too many of them.
 func (t *connections) add(c *connection) bool {
 	c.group = clientGroup(c.client)
+	c.gone = make(chan struct{})
 	c.waiting.Store(t.now())
+	c.ahead.Store(notAhead)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.accepted.Add(1)
 	if t.over ||
-		t.byClient[c.group] >= t.limits.PerClient && !t.evict(&c.group) ||
-		len(t.open) >= t.limits.Connections && !t.evict(nil) {
+		t.byClient[c.group] >= t.limits.PerClient && !t.evictIdle(func(o *connection) bool { return o.group == c.group }) ||
+		len(t.open) >= t.limits.Connections && !t.evictFor(c) {
 		t.closed[closedRefused].Add(1)
 		return false
 	}
@@ -109,33 +111,82 @@ func (t *connections) add(c *connection) bool {
 	return true
 }
 
-// evict closes the connection that has been idle longest, of one client if given, and reports whether there was one. It
-// looks at all of them: that is some microseconds, and only for a table that is full.
-func (t *connections) evict(of *netip.Prefix) bool {
+// idle returns since when the client counts as idle, if it does. One that has asked without a pause for longer than a
+// moment has had its share as much as one that has been silent since.
+func (c *connection) idle(now int64) (since int64, is bool) {
+	if since = c.waiting.Load(); since >= 0 && since <= now {
+		return since, true
+	}
+	if a := c.ahead.Load(); a <= now-int64(readGrace) {
+		return a + int64(readGrace), true
+	}
+	return 0, false
+}
+
+// evictIdle closes the connection that has been idle longest among those, and reports whether there was one. It looks at
+// all of them: that is some microseconds, and only where something is full. The caller holds the lock.
+func (t *connections) evictIdle(among func(*connection) bool) bool {
 	var oldest *connection
 	var since int64
 	now := t.now()
 	for c := range t.open {
-		w := c.waiting.Load()
-		if w < 0 || w > now || of != nil && c.group != *of || oldest != nil && w >= since {
+		if s, idle := c.idle(now); idle && (oldest == nil || s < since) && among(c) {
+			oldest, since = c, s
+		}
+	}
+	return t.evict(oldest)
+}
+
+// evictFor closes a connection to make room for another, and reports whether there was one that may be closed for it: one of a client
+// that has as many at least. That is the one that has been idle longest, for a moment or more; if there is none, one of the
+// client that has most, if that is more than the newcomer's will have; if there is none either, the one that has been
+// idle longest. So clients with many connections cannot shut out those with few, whatever they do. The caller holds the lock.
+func (t *connections) evictFor(newcomer *connection) bool {
+	var best *connection
+	var rank, most int
+	var since int64
+	now, has := t.now(), t.byClient[newcomer.group]
+	for c := range t.open {
+		n := t.byClient[c.group]
+		s, idle := c.idle(now)
+		r := 2
+		switch {
+		case n < has:
+			continue
+		case idle && s <= now-int64(readGrace):
+			r, n = 0, 0 // however many
+		case n >= has+2:
+			r = 1
+			if !idle {
+				s = now
+			}
+		case !idle:
 			continue
 		}
-		oldest, since = c, w
+		if best == nil || r < rank || r == rank && (n > most || n == most && s < since) {
+			best, rank, most, since = c, r, n, s
+		}
 	}
-	if oldest == nil {
+	return t.evict(best)
+}
+
+// evict closes the connection, and reports whether there is one. The caller holds the lock.
+func (t *connections) evict(c *connection) bool {
+	if c == nil {
 		return false
 	}
-	oldest.evicted.Store(true)
-	t.forget(oldest)
-	_ = oldest.Close() // its own goroutine notices and counts it
+	c.evicted.Store(true)
+	close(c.gone)
+	t.forget(c)
+	_ = c.Close() // its own goroutine notices and counts it
 	return true
 }
 
-// makeRoom closes the connection that has been idle longest.
-func (t *connections) makeRoom() {
+// makeRoom closes the connection that has been idle longest among those.
+func (t *connections) makeRoom(among func(*connection) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.evict(nil)
+	t.evictIdle(among)
 }
 
 // forget takes the connection out of the table. The caller holds the lock.
@@ -248,7 +299,7 @@ func (a *acceptor) run() error {
 				s.log.Warn("cannot accept a TCP connection: closing the one that has been idle longest and trying again until it works",
 					"address", a.listener.Addr().String(), "error", err)
 			}
-			s.table.makeRoom()
+			s.table.makeRoom(func(*connection) bool { return true })
 			select {
 			case <-a.stopped:
 			case <-time.After(pause):

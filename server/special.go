@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -35,7 +36,8 @@ type Exchange struct {
 // Bounds on messages off the query path.
 const (
 	specialUDP     = 64               // handled at once; what comes over UDP beyond that is dropped, and the requester tries again
-	specialTCP     = 64               // handled at once; over TCP the connection waits for its turn
+	specialTCP     = 64               // transfers over TCP at once, and as many of all else; the connection waits for its turn
+	specialShare   = 16               // of these for one client: an IPv4 address or IPv6 /64
 	specialUDPTime = 30 * time.Second // that a message over UDP may take: nobody waits for the answer any longer
 )
 
@@ -52,16 +54,19 @@ func isSpecial(q *wire.Query, verdict wire.Verdict) bool {
 
 // specials runs Options.Special in a bounded number of goroutines.
 type specials struct {
-	server   *Server
-	udp, tcp chan struct{} // one element for each that runs
-	ctx      context.Context
-	cut      context.CancelFunc // what is left at the end of a shutdown
-	stripe   *stripe
+	server    *Server
+	udp       chan struct{} // one element for each that runs
+	transfers *turns        // AXFR and IXFR over TCP, which can take long: nothing else waits for them
+	others    *turns        // what else comes over TCP
+	ctx       context.Context
+	cut       context.CancelFunc // what is left at the end of a shutdown
+	stripe    *stripe
 }
 
 func newSpecials(s *Server) *specials {
 	x := &specials{
-		server: s, udp: make(chan struct{}, specialUDP), tcp: make(chan struct{}, specialTCP), stripe: s.counts.stripe(),
+		server: s, udp: make(chan struct{}, specialUDP), stripe: s.counts.stripe(),
+		transfers: newTurns(specialTCP, specialShare), others: newTurns(specialTCP, specialShare),
 	}
 	x.ctx, x.cut = context.WithCancel(context.Background())
 	return x
@@ -85,25 +90,92 @@ func (x *specials) datagram(request []byte, source netip.AddrPort, write func([]
 	return true
 }
 
-// stream handles a message that came over a connection, in the connection's goroutine. It reports whether the connection is
-// of further use.
-func (x *specials) stream(request []byte, source netip.AddrPort, write func([]byte) error) bool {
-	select {
-	case x.tcp <- struct{}{}:
-	case <-x.ctx.Done():
-		return false
+// stream handles a message that came over a connection, in the connection's goroutine. An error says that the connection is of no
+// further use.
+//
+// The first message of a response is written when the second comes, or after the turn: so whoever asks for what it may not have, and does not read
+// the refusal, has nobody wait for it.
+func (x *specials) stream(request []byte, c *connection) error {
+	of := x.others
+	if isTransfer(request) {
+		of = x.transfers
 	}
-	defer func() { <-x.tcp }()
-	good := true
+	turn := of.ask(c.group)
+	left := false
+	leave := func() {
+		if !left {
+			left = true
+			c.turns.Store(nil)
+			of.leave(turn)
+		}
+	}
+	defer leave()
+	if !x.await(turn, of, c) {
+		return errCut
+	}
+	c.turns.Store(of)
+	c.waiting.Store(-1)
+	var first []byte
+	var failed error
+	messages := 0
 	e := &Exchange{
-		Request: append([]byte(nil), request...), Source: source, TCP: true, State: x.server.state.Load(),
+		Request: append([]byte(nil), request...), Source: c.source(), TCP: true, State: x.server.state.Load(),
 		Write: func(message []byte) error {
-			err := write(message)
-			good = good && err == nil
-			return err
+			messages++
+			if messages == 1 {
+				first = append(first, message...)
+				return nil
+			}
+			if failed == nil && first != nil {
+				failed, first = c.send(first), nil
+			}
+			if failed == nil {
+				failed = c.send(message)
+			}
+			return failed
 		},
 	}
-	return x.handle(x.ctx, e) && good
+	whole := x.handle(x.ctx, e)
+	leave()
+	if failed == nil && first != nil {
+		failed = c.send(first)
+	}
+	if failed == nil && !whole {
+		failed = errCut
+	}
+	return failed
+}
+
+var errCut = errors.New("ended from this side")
+
+// await waits for the turn. Who has had nothing read for a moment loses its own to who waits.
+func (x *specials) await(turn *turn, of *turns, c *connection) bool {
+	select {
+	case <-turn.ready:
+		return true
+	default:
+	}
+	c.grace()
+	look := time.NewTicker(readGrace)
+	defer look.Stop()
+	for {
+		select {
+		case <-turn.ready:
+			return true
+		case <-c.gone:
+			return false
+		case <-x.ctx.Done():
+			return false
+		case <-look.C:
+			x.server.table.makeRoom(func(o *connection) bool { return o.turns.Load() == of })
+		}
+	}
+}
+
+// isTransfer reports whether a message that is for Options.Special is a query of type AXFR or IXFR.
+func isTransfer(request []byte) bool {
+	var q wire.Query
+	return q.Parse(request) == wire.OK && (q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR)
 }
 
 // plain answers as the query path does, by a worker of its own.

@@ -238,3 +238,40 @@ func TestFullTableOfBusyConnectionsRefuses(t *testing.T) {
 		}
 	})
 }
+
+// A client that has two more than another would have loses one to it, busy as it is; one with as many does not.
+func TestFullTableIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.TCP = TCPLimits{Connections: 4} })
+		var all []net.Conn
+		busy := func(from string) chan struct{} {
+			conn, _, ended := piped(s, from)
+			all = append(all, conn)
+			go func() { _, _ = conn.Write(frame(t, "mail.example.test.", dns.TypeA, 1)) }()
+			synctest.Wait() // it waits for us to read
+			return ended
+		}
+		for range 3 {
+			busy("192.0.2.1")
+		}
+		busy("192.0.2.2")
+		for i, c := range []struct {
+			from             string
+			evicted, refused uint64
+		}{
+			{"192.0.2.3", 1, 0}, // of three
+			{"192.0.2.4", 2, 0}, // of two
+			{"192.0.2.5", 2, 1}, // of one
+			{"192.0.2.1", 2, 2}, // its own is not idle
+		} {
+			busy(c.from)
+			if e, r := s.table.closed[closedEvicted].Load(), s.table.closed[closedRefused].Load(); e != c.evicted || r != c.refused {
+				t.Errorf("newcomer %d: %d evicted, %d refused", i, e, r)
+			}
+		}
+		for _, conn := range all {
+			_ = conn.Close()
+		}
+		synctest.Wait()
+	})
+}
