@@ -154,8 +154,22 @@ func TestExternalDNS(t *testing.T) {
 	everywhere(t, "shop.example.test", dns.TypeCNAME, "alias.example.test.")
 	everywhere(t, "note.example.test", dns.TypeTXT, "NXDOMAIN")
 
-	c.set()
-	run(t)
+	// It sends 50 changes in one update, of three names each.
+	for _, n := range []int{20, 60, 300, 0} {
+		var all []wanted
+		for i := range n {
+			all = append(all, wanted{fmt.Sprintf("n%d.example.test", i), []string{"192.0.2.105"}, "A", 60})
+		}
+		c.set(all...)
+		run(t)
+		zone := must(t, x.etcd.host, binary, "export", "--etcd", x.etcd.client, "example.test")
+		if got := strings.Count(zone, "192.0.2.105"); got != n {
+			t.Errorf("%d of %d names are there", got, n)
+		}
+		if n == 0 && strings.Contains(zone, "heritage=external-dns") {
+			t.Errorf("orphans are left:\n%s", zone)
+		}
+	}
 	everywhere(t, "web.example.test", dns.TypeA, "NXDOMAIN")
 	everywhere(t, "shop.example.test", dns.TypeCNAME, "NXDOMAIN")
 	if after := must(t, x.etcd.host, binary, "export", "--etcd", x.etcd.client, "example.test"); withoutSOA(after) != withoutSOA(before) {

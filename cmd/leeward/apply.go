@@ -16,7 +16,7 @@ func newApply(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: cobra.NoArgs,
 		Long: `Write resources into etcd: shows what changes, validates what the result would be together with all that is there
-already, and writes one transaction where it can (up to 128 changes). What would leave a policy without an answer is
+already, and writes one transaction where it can (some thousand changes). What would leave a policy without an answer is
 refused unless --force is given.
 
 With --prune what the resources do not name is deleted, except overrides. What goes is shown first, and a terminal is

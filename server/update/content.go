@@ -19,33 +19,25 @@ type Scope struct {
 	Beside  []zones.Key
 }
 
-// mostNames is how many names an update may look at: each takes two comparisons at least, and a transaction has some 128.
-const mostNames = 60
-
 // scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and whether
-// a zone of this server begins between it and the origin. More than mostNames are ErrTooMuch.
-func (m *message) scope() (Scope, error) {
+// a zone of this server begins between it and the origin. A message of 64 KiB bounds it.
+func (m *message) scope() Scope {
 	origin := zones.NameText(m.zone.name)
 	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}
-	seen := map[rr.Name]bool{}
+	seen, above := map[rr.Name]bool{}, map[rr.Name]bool{}
 	for _, r := range slices.Concat(m.prerequisites, m.updates) {
 		if seen[r.owner] || !r.owner.Under(m.zone.name) {
 			continue
 		}
-		if len(seen) == mostNames {
-			return s, ErrTooMuch
-		}
 		seen[r.owner] = true
 		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.owner)))
 		s.Folders = append(s.Folders, string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.owner, m.zone.name)+"/")))
-		for n := r.owner; n != m.zone.name; n = n.Parent() {
-			key := zones.KeyOf(zones.KindZone, zones.NameText(n))
-			if !slices.Contains(s.Beside, key) {
-				s.Beside = append(s.Beside, key)
-			}
+		for n := r.owner; n != m.zone.name && !above[n]; n = n.Parent() {
+			above[n] = true
+			s.Beside = append(s.Beside, zones.KeyOf(zones.KindZone, zones.NameText(n)))
 		}
 	}
-	return s, nil
+	return s
 }
 
 // content is what of a zone an update looks at, and what it makes of it.

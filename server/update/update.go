@@ -148,11 +148,6 @@ func (d *Desk) make(ctx context.Context, m *message, key string) (o outcome) {
 	if o.err != nil {
 		return o
 	}
-	scope, err := m.scope()
-	if err != nil {
-		o.err = err
-		return o
-	}
 	ctx, stop := context.WithTimeout(ctx, d.o.Limit)
 	defer stop()
 	select {
@@ -162,7 +157,7 @@ func (d *Desk) make(ctx context.Context, m *message, key string) (o outcome) {
 		o.err = ctx.Err()
 		return o
 	}
-	o.revision, o.err = d.o.Commit(ctx, scope, func(changes []zones.Change) (_ []zones.Edit, err error) {
+	o.revision, o.err = d.o.Commit(ctx, m.scope(), func(changes []zones.Change) (_ []zones.Edit, err error) {
 		o.edits, o.ignored, err = evaluate(m, key, changes)
 		return o.edits, err
 	})

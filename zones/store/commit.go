@@ -17,13 +17,6 @@ import (
 	"leeward/zones"
 )
 
-// etcd refuses a transaction of more operations or comparisons (--max-txn-ops), or of more octets (--max-request-bytes
-// is 1.5 MiB; what is around keys and values needs some of it).
-const (
-	mostOps    = 128
-	mostOctets = 1 << 20
-)
-
 // Plan is what a writer wants to change.
 type Plan struct {
 	Edits []zones.Edit
@@ -103,7 +96,7 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 	}
 }
 
-// Commit makes the edits if all that they rely upon is still as in base: in one transaction up to 128 operations, else
+// Commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else
 // in several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even
 // where it fails; ErrConflict is among the errors.
 func (e *Etcd) Commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
@@ -149,7 +142,6 @@ type commitment struct {
 
 	mine  map[zones.Key]int64 // what it has written so far; 0: deleted
 	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
-	sizes map[zones.Kind]int  // how many keys each folder had in base
 }
 
 func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
@@ -204,42 +196,24 @@ type write struct {
 	value []byte // nil: a deletion
 }
 
-// fit returns how many of the writes the next transaction holds, at least one, and what it relies upon. What is too much
-// for one transaction anyway is cut where the comparisons are too many as well.
-func (c *commitment) fit(writes []write) (int, premises) {
-	n := len(writes)
-	ops, octets := 0, 0
-	purpose := false
+// octets returns about how long the operation is, below a prefix of that length.
+func (w *write) octets(prefix int) int { return prefix + len(w.edit.Key) + len(w.value) + aroundOp }
+
+// fit returns how many of the writes the next transaction holds, at least one, and what it relies upon.
+func (c *commitment) fit(writes []write) (int, *premises) {
+	p := newPremises()
+	octets := 0
 	for i, w := range writes {
-		if w.value == nil && c.plan.OnPurpose != "" && !purpose {
-			purpose = true
-			ops++
-		}
-		ops++
-		octets += len(c.o.Prefix) + 2*len(w.edit.Key) + len(w.value) + 64
-		if i > 0 && (ops > mostOps || octets > mostOctets) {
-			n = i
-			break
+		p.add(w.edit, c.base)
+		octets += w.octets(len(c.o.Prefix))
+		if i > 0 && (i == mostWrites || p.count() > mostCompares || octets+p.octets(len(c.o.Prefix)) > mostOctets) {
+			return i, c.premises(writes[:i])
 		}
 	}
-	if n == len(writes) {
-		all := c.premises(writes)
-		if all.shrink(mostOps, c.large) {
-			return n, all
-		}
-	}
-	some := c.premises(writes[:1])
-	for i := 1; i < n; i++ {
-		some.add(writes[i].edit, c.base)
-		if some.count() > mostOps {
-			n, some = i, c.premises(writes[:i])
-		}
-	}
-	some.shrink(mostOps, func(zones.Kind) bool { return false })
-	return n, some
+	return len(writes), p
 }
 
-func (c *commitment) premises(writes []write) premises {
+func (c *commitment) premises(writes []write) *premises {
 	p := newPremises()
 	for _, w := range writes {
 		p.add(w.edit, c.base)
@@ -247,19 +221,12 @@ func (c *commitment) premises(writes []write) premises {
 	return p
 }
 
-// large reports whether a folder has too many keys to be compared as a whole: 20,000 take etcd some 10 ms.
-func (c *commitment) large(kind zones.Kind) bool {
-	if c.sizes == nil {
-		c.sizes = map[zones.Kind]int{}
-		for _, change := range c.base.Changes {
-			c.sizes[change.Key.Kind()]++
-		}
-	}
-	return c.sizes[kind] > 20_000
-}
+// aroundOp is what etcd's protocol puts around the key and the value of an operation or a comparison, octets at most,
+// where it is nested.
+const aroundOp = 32
 
 // transact makes some writes in one transaction, all or none.
-func (c *commitment) transact(ctx context.Context, writes []write, premises premises) (err error) {
+func (c *commitment) transact(ctx context.Context, writes []write, premises *premises) (err error) {
 	var ops []clientv3.Op
 	purpose := false
 	var leases []clientv3.LeaseID
@@ -297,22 +264,17 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises prem
 	if err != nil {
 		return err
 	}
-	call, cancel := context.WithTimeout(ctx, c.o.Timeout)
-	defer cancel()
-	answer, err := c.client.Txn(call).If(compares...).Then(ops...).Commit()
+	revision, err := c.transaction(ctx, compares, ops)
 	if err != nil {
 		return err
 	}
-	if !answer.Succeeded {
-		return ErrConflict
-	}
-	c.done.Revision = answer.Header.Revision
+	c.done.Revision = revision
 	c.done.Transactions++
 	for _, w := range writes {
 		if w.value == nil {
 			c.mine[w.edit.Key] = 0
 		} else {
-			c.mine[w.edit.Key] = answer.Header.Revision
+			c.mine[w.edit.Key] = revision
 			for i, letter := range w.edit.Key {
 				if letter == '/' {
 					c.wrote[string(w.edit.Key[:i+1])] = true
@@ -322,13 +284,13 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises prem
 		c.done.Keys = append(c.done.Keys, w.edit.Key)
 	}
 	if purpose && !c.plan.Alone {
-		c.mine[accepted] = answer.Header.Revision
+		c.mine[accepted] = revision
 	}
 	return nil
 }
 
 // compares turns premises into the transaction's comparisons.
-func (c *commitment) compares(ctx context.Context, p premises) ([]clientv3.Cmp, error) {
+func (c *commitment) compares(ctx context.Context, p *premises) ([]clientv3.Cmp, error) {
 	var cs []clientv3.Cmp
 	for k := range p.keys {
 		revision, ours := c.mine[k]

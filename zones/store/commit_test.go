@@ -186,39 +186,37 @@ func TestChangeLosesNothing(t *testing.T) {
 	}
 }
 
-// 128 operations are one transaction, whatever they rely upon; more are several, in an order without dangling
+// What etcd takes in one go is one transaction, whatever it relies upon; more are several, in an order without dangling
 // references, and delete on purpose.
 func TestCommitSizes(t *testing.T) {
 	m := startMember(t)
-	var rs []zones.Resource
-	for i := range 128 {
-		rs = append(rs, pool(fmt.Sprintf("p%03d", i)))
-	}
-	var es []zones.Resource
-	for i := range 128 {
-		es = append(es, endpoint(fmt.Sprintf("p%03d", i), "lb-1", i))
+	const pools = mostWrites/2 + 100
+	var rs, es []zones.Resource
+	for i := range pools {
+		rs = append(rs, pool(fmt.Sprintf("p%04d", i)))
+		es = append(es, endpoint(fmt.Sprintf("p%04d", i), "lb-1", i))
 	}
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
-	for _, some := range [][]zones.Resource{rs, es, es[:64]} {
+	for _, some := range [][]zones.Resource{rs[:128], es[:128], es[:64], rs, es[:129]} {
 		done, err := commit(t, e, list(t, e), Plan{Edits: puts(some...)})
 		if err != nil || done.Transactions != 1 || len(done.Keys) != len(some) {
 			t.Fatalf("%d puts: %d keys in %d transactions, %v", len(some), len(done.Keys), done.Transactions, err)
 		}
 	}
 
-	// Everything at once: 300 changes, given in the wrong order.
+	// Everything at once, given in the wrong order.
 	e = dial(t, func(o *Options) { o.Prefix = "/all" }, m.url())
 	var all []zones.Resource
 	for i := range 22 {
-		all = append(all, policy(fmt.Sprintf("x%d.example.test", i), fmt.Sprintf("p%03d", i)))
+		all = append(all, policy(fmt.Sprintf("x%d.example.test", i), fmt.Sprintf("p%04d", i)))
 	}
 	all = append(append(append(all, es...), rs...), region("eu-west"), &zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.test"}})
 	r := read(t, e.Follow)
 	r.state(Following, 0)
 	seen := 0
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(all...), Progress: func(n, all int) { seen = n * 1000 / all }})
-	if err != nil || done.Transactions < 3 || len(done.Keys) != len(all) || seen != 1000 {
+	if err != nil || done.Transactions < 2 || len(done.Keys) != len(all) || seen != 1000 {
 		t.Fatalf("%d keys in %d transactions, progress %d, %v", len(done.Keys), done.Transactions, seen, err)
 	}
 	r.revision(done.Revision)
@@ -267,8 +265,7 @@ func followedInOrder(t *testing.T, r *reader) {
 	}
 }
 
-// Many records are written in more, smaller transactions rather than by comparing a huge folder; too many octets are
-// parted as well.
+// Too many octets are parted.
 func TestCommitRecords(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
@@ -299,8 +296,9 @@ func TestCommitMidway(t *testing.T) {
 	other := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
 	var rs []zones.Resource
-	for i := range 300 {
-		rs = append(rs, pool(fmt.Sprintf("p%03d", i)))
+	const pools = mostWrites + 300
+	for i := range pools {
+		rs = append(rs, pool(fmt.Sprintf("p%04d", i)))
 	}
 	disturbed := false
 	disturb := func(done, all int) {
@@ -311,10 +309,14 @@ func TestCommitMidway(t *testing.T) {
 	}
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(rs...), Progress: disturb})
 	if !errors.Is(err, ErrConflict) || len(done.Keys) == 0 || len(done.Keys) == len(rs) ||
-		!strings.Contains(err.Error(), fmt.Sprintf("%d of 300 changes are made", len(done.Keys))) {
+		!strings.Contains(err.Error(), fmt.Sprintf("%d of %d changes are made", len(done.Keys), pools)) {
 		t.Fatalf("%d keys: %v", len(done.Keys), err)
 	}
 	disturbed = false
+	const more = pools + mostWrites
+	for i := range mostWrites {
+		rs = append(rs, pool(fmt.Sprintf("q%04d", i)))
+	}
 	done, err = e.Change(t.Context(), func(l *Listing) (Plan, error) {
 		edits, _ := zones.Diff(l.Resources(), append([]zones.Resource{region("eu-west")}, rs...))
 		return Plan{Edits: edits, Progress: disturb}, nil
@@ -322,8 +324,8 @@ func TestCommitMidway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := list(t, e); len(l.Changes) != 301 || !disturbed {
-		t.Errorf("%d resources, want 301; disturbed %v", len(l.Changes), disturbed)
+	if l := list(t, e); len(l.Changes) != more+1 || !disturbed {
+		t.Errorf("%d resources, want %d; disturbed %v", len(l.Changes), more+1, disturbed)
 	}
 }
 

@@ -23,7 +23,7 @@ type ledger struct{ a, b, override string }
 
 // deed is one operation of a history, as one attempt at it went.
 type deed struct {
-	kind string // "read", "read b", "apply" (a and b in one transaction), "update" (b), "drain", "restore"
+	kind string // "read", "read b", "read ab", "apply" (a and b in one transaction), "wide" (the same among 150 others), "update" (b), "drain", "restore"
 	word string // what was added, each but once
 	seen ledger // what the attempt was planned on, or what was read
 }
@@ -41,7 +41,9 @@ func model() porcupine.Model {
 				holds = s == d.seen
 			case "read b":
 				holds = s.b == d.seen.b
-			case "apply":
+			case "read ab":
+				holds = s.a == d.seen.a && s.b == d.seen.b
+			case "apply", "wide":
 				holds = s.a == d.seen.a && s.b == d.seen.b
 				next.a, next.b = plus(s.a, d.word), plus(s.b, d.word)
 			case "update":
@@ -151,6 +153,12 @@ func editsOf(d deed) []zones.Edit {
 	switch d.kind {
 	case "apply":
 		return puts(words("a", plus(d.seen.a, d.word)), words("b", plus(d.seen.b, d.word)))
+	case "wide":
+		edits := puts(words("a", plus(d.seen.a, d.word)), words("b", plus(d.seen.b, d.word)))
+		for i := range others {
+			edits = append(edits, puts(words(fmt.Sprintf("other%d", i), d.word))...)
+		}
+		return edits
 	case "update":
 		return puts(words("b", plus(d.seen.b, d.word)))
 	case "drain":
@@ -166,13 +174,16 @@ func editsOf(d deed) []zones.Edit {
 // there reports whether a deed has been done by an earlier attempt of its own, of which the answer was lost.
 func there(d deed, s ledger) bool {
 	switch d.kind {
-	case "apply", "update":
+	case "apply", "wide", "update":
 		return slices.Contains(strings.Fields(s.b), d.word)
 	case "drain":
 		return s.override == d.word
 	}
 	return false
 }
+
+// others is how many names a wide update has beside those of the ledger: more than etcd takes in a transaction that is not nested.
+const others = 150
 
 // do does one deed, with as many attempts as it takes, and writes each attempt, and what each saw, into the history.
 func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string) {
@@ -182,8 +193,11 @@ func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string
 	plan := func(l *Listing) (Plan, error) {
 		seen := shown(l)
 		read := "read"
-		if kind == "update" {
+		switch kind {
+		case "update":
 			read = "read b"
+		case "wide":
+			read = "read ab"
 		}
 		h.add(client, begin, deed{kind: read, seen: seen}, true)
 		if last != nil { // it was refused, or its answer was lost
@@ -200,9 +214,16 @@ func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string
 		return Plan{Edits: edits, OnPurpose: purpose(kind), By: "test"}, nil
 	}
 	var err error
-	if kind == "update" {
+	switch kind {
+	case "update":
 		_, err = e.ChangeWithin(ctx, Scope{Keys: []zones.Key{words("b", "").Key()}}, plan)
-	} else {
+	case "wide":
+		s := Scope{Folders: []string{"records/example.test/a/", "records/example.test/b/"}}
+		for i := range others {
+			s.Folders = append(s.Folders, fmt.Sprintf("records/example.test/other%d/", i))
+		}
+		_, err = e.ChangeWithin(ctx, s, plan)
+	default:
 		_, err = e.Change(ctx, plan)
 	}
 	if last != nil {
@@ -251,7 +272,7 @@ func TestTransactionsAreLinearizable(t *testing.T) {
 	put(t, e, "zones/example.test", `{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test"}`)
 	h := newHistory()
 	const writers, rounds = 4, 15
-	kinds := []string{"apply", "update", "drain", "apply", "update", "restore"}
+	kinds := []string{"apply", "update", "drain", "wide", "update", "restore", "wide"}
 	var wg sync.WaitGroup
 	ctx, stop := context.WithTimeout(t.Context(), 5*patience)
 	defer stop()

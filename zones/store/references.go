@@ -1,7 +1,6 @@
 package store
 
 import (
-	"maps"
 	"strings"
 
 	"leeward/zones"
@@ -11,16 +10,36 @@ import (
 type premises struct {
 	keys   map[zones.Key]bool // each at the revision that was seen, or absent
 	ranges map[string]bool    // folders or parts of them, ending in a slash: nothing put there since
+	names  int                // octets of all of these
 }
 
-func newPremises() premises {
-	return premises{keys: map[zones.Key]bool{}, ranges: map[string]bool{}}
+func newPremises() *premises {
+	return &premises{keys: map[zones.Key]bool{}, ranges: map[string]bool{}}
+}
+
+func (p *premises) key(k zones.Key) {
+	if !p.keys[k] {
+		p.keys[k] = true
+		p.names += len(k)
+	}
+}
+
+func (p *premises) folder(f string) {
+	if !p.ranges[f] {
+		p.ranges[f] = true
+		p.names += 2 * len(f) // a range has two ends
+	}
+}
+
+// octets returns about how long the comparisons are, beside a prefix of that length in each.
+func (p *premises) octets(prefix int) int {
+	return p.names + len(p.keys)*(prefix+aroundOp) + len(p.ranges)*2*(prefix+aroundOp)
 }
 
 // add adds what one edit relies upon: the key itself; what a put refers to; where whatever refers to a deleted one
 // would be; and, as they are checked together, the records of one name, the endpoints of one pool, and all overrides.
-func (p premises) add(e zones.Edit, base *Listing) {
-	p.keys[e.Key] = true
+func (p *premises) add(e zones.Edit, base *Listing) {
+	p.key(e.Key)
 	if e.New != nil {
 		p.put(e.New, base)
 	} else {
@@ -28,17 +47,17 @@ func (p premises) add(e zones.Edit, base *Listing) {
 	}
 }
 
-func (p premises) refer(kind zones.Kind, name string) {
+func (p *premises) refer(kind zones.Kind, name string) {
 	if name != "" {
-		p.keys[zones.KeyOf(kind, name)] = true
+		p.key(zones.KeyOf(kind, name))
 	}
 }
 
-func (p premises) under(kind zones.Kind, path string) {
-	p.ranges[string(zones.KeyOf(kind, path))] = true
+func (p *premises) under(kind zones.Kind, path string) {
+	p.folder(string(zones.KeyOf(kind, path)))
 }
 
-func (p premises) put(r zones.Resource, base *Listing) {
+func (p *premises) put(r zones.Resource, base *Listing) {
 	switch r := r.(type) {
 	case *zones.Record:
 		p.refer(zones.KindZone, r.Origin)
@@ -72,11 +91,11 @@ func (p premises) put(r zones.Resource, base *Listing) {
 	case *zones.Override:
 		p.refer(targetOf(r.Target))
 		p.under(zones.KindOverride, "")
-		p.keys[accepted] = true // nothing was taken away since either
+		p.key(accepted) // nothing was taken away since either
 	}
 }
 
-func (p premises) deleted(k zones.Key) {
+func (p *premises) deleted(k zones.Key) {
 	name := k.Name()
 	switch k.Kind() {
 	case zones.KindZone:
@@ -99,45 +118,11 @@ func (p premises) deleted(k zones.Key) {
 		return
 	}
 	p.under(zones.KindOverride, "")
-	p.keys[accepted] = true // others who take something away write it too
-}
-
-// crowded is the folder that has the most keys among the premises.
-func (p premises) crowded() (zones.Kind, int) {
-	count := map[zones.Kind]int{}
-	for k := range p.keys {
-		count[k.Kind()]++
-	}
-	delete(count, "")
-	var most zones.Kind
-	for _, kind := range zones.Kinds {
-		if count[kind] > count[most] {
-			most = kind
-		}
-	}
-	return most, count[most]
+	p.key(accepted) // others who take something away write it too
 }
 
 // count is how many comparisons they take.
-func (p premises) count() int { return len(p.keys) + len(p.ranges) }
-
-// shrink brings the premises down to limit comparisons: where there are too many keys, their whole folder must not have
-// been written to since, and nothing been taken away on purpose. etcd reads all of a folder for that while it does
-// nothing else, so that a folder which large says is too large ends it; it returns whether the limit is kept.
-func (p premises) shrink(limit int, large func(zones.Kind) bool) bool {
-	for p.count() > limit {
-		kind, n := p.crowded()
-		if n <= 1 || large(kind) {
-			return false
-		}
-		folder := string(zones.KeyOf(kind, ""))
-		maps.DeleteFunc(p.keys, func(k zones.Key, _ bool) bool { return k.Kind() == kind })
-		maps.DeleteFunc(p.ranges, func(r string, _ bool) bool { return strings.HasPrefix(r, folder) })
-		p.ranges[folder] = true
-		p.keys[accepted] = true
-	}
-	return true
-}
+func (p *premises) count() int { return len(p.keys) + len(p.ranges) }
 
 // zoneOf returns the longest origin in the listing that holds the name.
 func zoneOf(name string, base *Listing) string {

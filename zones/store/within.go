@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"leeward/zones"
@@ -20,7 +21,7 @@ type Scope struct {
 	Beside  []zones.Key // read as Keys are, but the change stands if they change
 }
 
-// ErrTooMuch says that a change does not fit into one transaction.
+// ErrTooMuch says that a change does not fit into one transaction: more than some thousand keys, or a MiB.
 var ErrTooMuch = errors.New("more than one transaction can hold")
 
 // ChangeWithin is Change for a change that looks at little: it reads only the scope, lets plan say what to change, and commits
@@ -47,7 +48,8 @@ func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (P
 func (e *Etcd) tryWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (done Committed, again bool, err error) {
 	base, err := e.listWithin(ctx, s)
 	if err != nil {
-		return done, fleeting(err), e.why(ctx, err)
+		// Where a listing of several reads was overtaken by a compaction, the next one is of a later revision.
+		return done, fleeting(err) || errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted), e.why(ctx, err)
 	}
 	p, err := plan(base)
 	if err != nil {
@@ -58,19 +60,27 @@ func (e *Etcd) tryWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan
 	if err != nil || len(writes) == 0 {
 		return done, false, err
 	}
-	premises := c.premises(writes)
+	n, premises := c.fit(writes)
 	for _, k := range s.Keys {
-		premises.keys[k] = true
+		premises.key(k)
 	}
 	for _, f := range s.Folders {
-		premises.ranges[f] = true
+		premises.folder(f)
+	}
+	beside := map[zones.Key]bool{}
+	for _, k := range s.Beside {
+		beside[k] = true
 	}
 	for _, change := range base.Changes { // a range sees what is put, not what is deleted
-		if slices.ContainsFunc(s.Folders, func(f string) bool { return strings.HasPrefix(string(change.Key), f) }) {
-			premises.keys[change.Key] = true
+		if !beside[change.Key] {
+			premises.key(change.Key)
 		}
 	}
-	if n, _ := c.fit(writes); n < len(writes) || premises.count() > mostOps {
+	octets := premises.octets(len(e.o.Prefix))
+	for _, w := range writes {
+		octets += w.octets(len(e.o.Prefix))
+	}
+	if n < len(writes) || premises.count() > mostCompares || octets > mostOctets {
 		return done, false, fmt.Errorf("%d changes that rely on %d keys are %w", len(writes), premises.count(), ErrTooMuch)
 	}
 	if err := c.transact(ctx, writes, premises); err != nil {
@@ -82,12 +92,22 @@ func (e *Etcd) tryWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan
 // listWithin reads a scope at one revision.
 func (e *Etcd) listWithin(ctx context.Context, s Scope) (*Listing, error) {
 	var ranges [][2]string
+	folders := map[string]bool{}
 	for _, f := range s.Folders {
+		folders[f] = true
 		ranges = append(ranges, [2]string{f, after(f)})
+	}
+	within := func(k zones.Key) bool {
+		for i := range k {
+			if k[i] == '/' && folders[string(k[:i+1])] {
+				return true
+			}
+		}
+		return false
 	}
 	for _, keys := range [][]zones.Key{s.Keys, s.Beside, {accepted}} {
 		for _, k := range keys {
-			if !slices.ContainsFunc(s.Folders, func(f string) bool { return strings.HasPrefix(string(k), f) }) {
+			if !within(k) {
 				ranges = append(ranges, [2]string{string(k), string(k) + "\x00"})
 			}
 		}

@@ -3,8 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"leeward/zones"
 )
@@ -94,26 +97,106 @@ func TestChangeWithinRelies(t *testing.T) {
 	}
 }
 
+// names is n names' scope, and a put at each of them.
+func names(n int, word string) (Scope, []zones.Edit) {
+	s := Scope{Keys: []zones.Key{"zones/example.test"}}
+	var edits []zones.Edit
+	for i := range n {
+		owner := fmt.Sprintf("h%d", i)
+		s.Keys = append(s.Keys, zones.Key("policies/"+owner+".example.test"))
+		s.Folders = append(s.Folders, "records/example.test/"+owner+"/")
+		edits = append(edits, puts(text("example.test", owner, word))...)
+	}
+	return s, edits
+}
+
+// TestChangeWithinMany: one change of any number of names is one revision, whatever etcd takes in one go, and relies upon every
+// one of them: whichever changes meanwhile, in whatever way, nothing is written, and all of it is planned again.
+func TestChangeWithinMany(t *testing.T) {
+	m := startMember(t)
+	word := 0
+	rapid.Check(t, func(r *rapid.T) {
+		word++
+		e := dial(t, func(o *Options) { o.Prefix = fmt.Sprintf("/%d/", word) }, m.url())
+		n := rapid.OneOf(rapid.IntRange(1, 130), rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000, 2000})).Draw(r, "names")
+		s, edits := names(n, `"a"`)
+		if _, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil }); err != nil {
+			r.Fatalf("%d names: %v", n, err)
+		}
+		all := list(t, e)
+		if len(all.Changes) != n || all.Changes[0].Revision != all.Changes[n-1].Revision {
+			r.Fatalf("%d of %d names are written, of revisions %d and %d", len(all.Changes), n, all.Changes[0].Revision, all.Changes[n-1].Revision)
+		}
+		owner := fmt.Sprintf("h%d", rapid.IntRange(0, n-1).Draw(r, "which"))
+		how := rapid.IntRange(0, 5).Draw(r, "how")
+		want := 2
+		if how == 5 {
+			want = 1 // what is not among the names is in nobody's way
+		}
+		plans := 0
+		_, edits = names(n, `"c"`)
+		remove := rapid.Bool().Draw(r, "deletes")
+		_, err := e.ChangeWithin(t.Context(), s, func(l *Listing) (Plan, error) {
+			if plans++; plans == 1 {
+				meddlings(t, e, owner)[how]()
+			}
+			if remove {
+				var there []zones.Edit
+				for _, c := range l.Changes {
+					if c.Key.Kind() == zones.KindRecord {
+						there = append(there, zones.Edit{Key: c.Key, Old: c.Resource})
+					}
+				}
+				return Plan{Edits: there, OnPurpose: "update", Alone: true}, nil
+			}
+			return Plan{Edits: edits}, nil
+		})
+		if err != nil || plans != want {
+			r.Fatalf("%d names, %s: planned %d times, %v; want %d times", n, owner, plans, err, want)
+		}
+		left := 0
+		for _, c := range list(t, e).Changes {
+			if c.Key.Kind() == zones.KindRecord && strings.HasSuffix(string(c.Key), "/TXT") && !strings.Contains(string(c.Key), "/other/") {
+				left++
+				if got := c.Resource.(*zones.Record).Data[0]; got != `"c"` {
+					r.Fatalf("%s is %s", c.Key, got)
+				}
+			}
+		}
+		if remove && left != 0 || !remove && left != n {
+			r.Fatalf("%d of %d are left", left, n)
+		}
+	})
+}
+
+// meddlings are what others do to a name in scope, and, last, to another one.
+func meddlings(t *testing.T, e *Etcd, owner string) []func() {
+	return []func(){
+		func() { put(t, e, "records/example.test/"+owner+"/A", `{"data":["192.0.2.1"]}`) },
+		func() { put(t, e, "records/example.test/"+owner+"/TXT", `{"data":["b"]}`) },
+		func() { del(t, e, "records/example.test/"+owner+"/TXT") },
+		func() { put(t, e, "policies/"+owner+".example.test", `{}`) },
+		func() { put(t, e, "zones/example.test", `{}`) },
+		func() { put(t, e, "records/example.test/other/TXT", `{"data":["b"]}`) },
+	}
+}
+
+// TestChangeWithinTooMuch: what etcd does not take in one request is refused as a whole.
 func TestChangeWithinTooMuch(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
-	var s Scope
-	var edits []zones.Edit
-	for i := range 100 {
-		owner := fmt.Sprintf("h%d", i)
-		s.Folders = append(s.Folders, "records/example.test/"+owner+"/")
-		edits = append(edits, puts(text("example.test", owner, `"a"`))...)
-	}
-	_, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil })
-	if !errors.Is(err, ErrTooMuch) {
-		t.Errorf("100 names: %v, want ErrTooMuch", err)
-	}
-	if n := len(list(t, e).Changes); n != 0 {
-		t.Errorf("%d resources are written", n)
-	}
-	s.Folders, edits = s.Folders[:30], edits[:30]
-	if done, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil }); err != nil || len(done.Keys) != 30 {
-		t.Errorf("30 names: %+v, %v", done, err)
+	for _, c := range []struct {
+		n    int
+		word string
+	}{{mostWrites + 1, `"a"`}, {300, `"` + strings.Repeat("x", 250) + `" "` + strings.Repeat(`x" "`, 1000) + `"`}} {
+		s, edits := names(c.n, c.word)
+		_, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil })
+		if !errors.Is(err, ErrTooMuch) {
+			t.Errorf("%d names: %v, want ErrTooMuch", c.n, err)
+		}
+		if n := len(list(t, e).Changes); n != 0 {
+			t.Errorf("%d resources are written", n)
+		}
 	}
 }
 
