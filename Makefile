@@ -4,7 +4,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # A number of inputs, not a time: the fuzzer can fail a target that is minimizing an input when its time is up.
 FUZZTIME   ?= 30000x
 
-.PHONY: build test race scenarios faults fuzz bench bench-peers lint fumpt vet staticcheck builds units integration measure abuse image clean
+.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units integration measure abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -23,6 +23,12 @@ scenarios: ## what is taken away, and what holds: as root, with the timelines, b
 
 faults: ## all of them
 	CI=true go test -count=1 -timeout 90m -v -run '^TestScenarios$$' ./integration -faults
+
+SEED ?= $(shell date +%s)
+FOR  ?= 10m
+
+chaos: ## faults by lot, two or three at once, for FOR; the same SEED draws the same again
+	CI=true go test -count=1 -timeout 120m -v -run '^TestChaos$$' ./integration -chaos $(SEED) -chaos-for $(FOR)
 
 measure: ## the figures of docs/measurements.md
 	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration -measure

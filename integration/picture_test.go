@@ -33,6 +33,28 @@ func (y *tally) seconds(kind string) float64 { return float64(len(y.slots[kind])
 
 // fault says what is wrong with a query's outcome, by the promises in force and the losses that are excused.
 func (x *scenario) fault(s *sighting) (kind, why string) {
+	if kind, why = x.failure(s); kind != "" || len(s.addresses) == 0 { // one without addresses has an answer that never changes
+		return kind, why
+	}
+	if s.server == "resolver" {
+		var all []promises
+		for k, ps := range x.promised {
+			if k.client == s.client.name && k.server != "resolver" {
+				all = append(all, ps)
+			}
+		}
+		why = stale(all, s, x.story.plan.ttl)
+	} else {
+		why = x.promised[trackKey{s.server, s.client.name}].broken(s, x.well)
+	}
+	if why != "" {
+		return "wrong", why
+	}
+	return "", ""
+}
+
+// failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or nonsense.
+func (x *scenario) failure(s *sighting) (kind, why string) {
 	switch {
 	case s.lost:
 		windows := x.losses[s.server]
@@ -49,21 +71,6 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 		return "refused", s.wrong
 	case s.wrong != "":
 		return "wrong", s.wrong
-	case len(s.addresses) == 0: // one whose answer never changes
-		return "", ""
-	case s.server == "resolver":
-		var all []promises
-		for k, ps := range x.promised {
-			if k.client == s.client.name && k.server != "resolver" {
-				all = append(all, ps)
-			}
-		}
-		why = stale(all, s, x.story.plan.ttl)
-	default:
-		why = x.promised[trackKey{s.server, s.client.name}].broken(s, x.well)
-	}
-	if why != "" {
-		return "wrong", why
 	}
 	return "", ""
 }

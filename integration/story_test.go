@@ -195,18 +195,25 @@ func (s *story) step(number int, line string) (err error) {
 		st.kind = meanwhile
 		rest = strings.TrimPrefix(line, "meanwhile: ")
 	}
+	if st.word, st.args, err = spoken(rest, st.kind != happens); err != nil {
+		return err
+	}
+	b.steps = append(b.steps, st)
+	return nil
+}
+
+// spoken returns the word that a line says, and what stands for its words in capitals.
+func spoken(line string, holds bool) (*word, []string, error) {
 	for i := range words {
 		w := &words[i]
-		if (w.check != nil) != (st.kind != happens) {
+		if (w.check != nil) != holds {
 			continue
 		}
-		if args, ok := w.match(rest); ok {
-			st.word, st.args = w, args
-			b.steps = append(b.steps, st)
-			return nil
+		if args, ok := w.match(line); ok {
+			return w, args, nil
 		}
 	}
-	return fmt.Errorf("nothing known is said so; TestScenarioWords -v prints what can be said")
+	return nil, nil, fmt.Errorf("nothing known is said so; TestScenarioWords -v prints what can be said")
 }
 
 // match says whether a line is this pattern, and returns what stands for its words in capitals. A last "…" takes all that is left.
