@@ -273,6 +273,29 @@ data: [192.0.2.2]
 	}
 }
 
+// TestUpdatesAreTheirOwn: what a dynamic update has made is no applier's to prune, and what it adds to of an applier's stays that.
+func TestUpdatesAreTheirOwn(t *testing.T) {
+	u := startUpdated(t, 1)
+	e := u.etcd
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.9\n"+
+		"update add www.example.test 300 A 192.0.2.11"); o.code != 0 {
+		t.Fatal(o)
+	}
+	owned := func() string { return leewardOK(t, "", "get", "records", "--owner", "update", "-o", "yaml", "--etcd", e.client) }
+	if got := owned(); !strings.Contains(got, "example.test/new/A") || strings.Contains(got, "www") {
+		t.Errorf("dynamic updates own\n%s", got)
+	}
+	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-", "--prune")
+	expect(t, 10*time.Second, u.servers[0].dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
+	still(t, u.servers[0].dns, question{name: "new.example.test", qtype: dns.TypeA}, "192.0.2.9")
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete new.example.test"); o.code != 0 {
+		t.Fatal(o)
+	}
+	if got := e.ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/meta/owners/").stdout; got != "" {
+		t.Errorf("marks are left: %s", got)
+	}
+}
+
 // TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on; resources in files take none.
 func TestUpdateWithoutEtcd(t *testing.T) {
 	need(t, "nsupdate")

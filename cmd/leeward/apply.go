@@ -13,18 +13,27 @@ func newApply(inv *invocation) *cobra.Command {
 	var input inputFlags
 	var f changeFlags
 	var prune bool
+	var owner string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: cobra.NoArgs,
 		Long: `Write resources into etcd: shows what changes, validates what the result would be together with all that is there
 already, and writes one transaction where it can (some thousand changes). What would leave a policy without an answer is
 refused unless --force is given.
 
-With --prune what the resources do not name is deleted, except overrides. What goes is shown first, and a terminal is
-asked. A zone, a policy that is answering, or more than a tenth of all goes only with --force.`,
+With --owner the resources are marked as one set, beside their values. --prune deletes what of that set the resources
+do not name; without --owner, of what belongs to nobody. So the sets of others, what dynamic updates have made and what
+was imported stay, as do overrides. Changing what is another's wants --force, and takes it over.
+
+What --prune deletes is shown first, and a terminal is asked. A zone, a policy that is answering, or more than a tenth
+of the set goes only with --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
   leeward apply -f resources/ --prune      # and delete what the folder does not name
+  leeward apply -f team-a/ --owner team-a --prune
   leeward get policy www.example.test -o yaml | sed 's/ttl: .*/ttl: 10s/' | leeward apply -f -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOwner(owner, cmd.Flags().Changed("owner")); err != nil {
+				return err
+			}
 			docs, problems, err := input.read(inv)
 			if err != nil {
 				return err
@@ -36,31 +45,37 @@ asked. A zone, a policy that is answering, or more than a tenth of all goes only
 			inv.complain(problems.Warnings())
 			docs = stored(docs)
 			return inv.change(cmd.Context(), f, func(base *store.Listing) (proposal, error) {
-				return applied(base, docs, prune), nil
+				return applied(base, docs, owner, prune), nil
 			})
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	input.add(cmd)
 	f.add(cmd)
-	cmd.Flags().BoolVar(&prune, "prune", false, "delete what the applied resources do not name, except overrides")
+	cmd.Flags().BoolVar(&prune, "prune", false, "delete what the applied resources do not name of the owner's set, except overrides")
+	cmd.Flags().StringVar(&owner, "owner", "", "`NAME` of the set that the resources belong to; none if empty")
 	return cmd
 }
 
-// applied lays documents over what there is. With prune, only overrides stay beside them.
-func applied(base *store.Listing, docs []zones.Document, prune bool) proposal {
-	named := make(map[zones.Key]bool, len(docs))
+// applied lays documents over what there is, as an owner's. With prune, nothing else of that owner stays but overrides.
+func applied(base *store.Listing, docs []zones.Document, owner string, prune bool) proposal {
+	named := make(map[zones.Key]zones.Resource, len(docs))
 	for _, d := range docs {
-		named[d.Resource.Key()] = true
+		named[d.Resource.Key()] = d.Resource
 	}
-	p := proposal{docs: docs[:len(docs):len(docs)]}
+	p := proposal{docs: docs[:len(docs):len(docs)], claim: newClaim(base, owner)}
+	for _, d := range docs {
+		p.claim.absent(d.Resource.Key())
+	}
 	for _, c := range base.Changes {
-		if kind := c.Key.Kind(); kind != zones.KindOverride && kind != "" {
+		kind, mine := c.Key.Kind(), base.Owners[c.Key] == owner
+		if mine && kind != zones.KindOverride && kind != "" {
 			p.pruned.of++
 		}
 		switch {
-		case named[c.Key]:
-		case prune && c.Key.Kind() != zones.KindOverride && c.Key.Kind() != "":
+		case named[c.Key] != nil:
+			p.claim.there(c, named[c.Key])
+		case prune && mine && kind != zones.KindOverride && kind != "":
 			p.onPurpose = "apply --prune"
 			p.pruned.keys = append(p.pruned.keys, c.Key)
 			if c.Err != nil {

@@ -23,7 +23,7 @@ type changeFlags struct {
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
-	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer, and prune without asking")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer; prune without asking; take over what is another's")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
 }
 
@@ -34,6 +34,7 @@ type proposal struct {
 	leases    map[zones.Key]time.Duration
 	gone      []zones.Key // values that cannot be read, to be deleted
 	pruned    pruning     // what of all this --prune takes away
+	claim     *claim      // whose what is written is; nil: nobody's
 }
 
 // change is the way of every verb that writes: list, propose, show the difference, validate the result, commit; all
@@ -56,7 +57,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 			return store.Plan{}, err
 		}
 		edits, unchanged := zones.Diff(base.Resources(), zones.Resources(p.docs))
-		last = outcome{edits: edits, gone: p.gone, unchanged: unchanged, dryRun: f.dryRun}
+		last = outcome{edits: edits, gone: p.gone, unchanged: unchanged, dryRun: f.dryRun, claim: p.claim}
 		if f.output == "table" {
 			text, err := last.diff(inv.colour(inv.out))
 			if err != nil {
@@ -79,6 +80,9 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		if err := inv.validate(base, p, f.force); err != nil {
 			return store.Plan{}, err
 		}
+		if err := p.claim.allow(inv, f.force); err != nil {
+			return store.Plan{}, err
+		}
 		if !asked {
 			if err := p.pruned.allow(inv, base, f); err != nil {
 				return store.Plan{}, err
@@ -88,9 +92,13 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		for _, k := range p.gone {
 			edits = append(edits, zones.Edit{Key: k})
 		}
-		return store.Plan{
+		plan := store.Plan{
 			Edits: edits, OnPurpose: p.onPurpose, By: inv.who(), Leases: p.leases, Progress: inv.progress("Writing"),
-		}, nil
+		}
+		if p.claim != nil {
+			plan.Owners = p.claim.marks
+		}
+		return plan, nil
 	}
 	if f.dryRun {
 		base, err := e.List(ctx)
@@ -123,6 +131,7 @@ type outcome struct {
 	revision  int64
 	written   int
 	dryRun    bool
+	claim     *claim
 }
 
 func (o outcome) diff(colour bool) (string, error) {
@@ -133,6 +142,9 @@ func (o outcome) diff(colour bool) (string, error) {
 	for _, k := range o.gone {
 		fmt.Fprintf(&b, "- %s (its value cannot be read)\n", k)
 	}
+	if o.claim != nil && o.claim.nobody > 0 {
+		fmt.Fprintf(&b, "%s, which belonged to nobody, to %s\n", count(o.claim.nobody, "resource goes", "resources go"), o.claim.owner)
+	}
 	return b.String(), nil
 }
 
@@ -141,7 +153,7 @@ func (inv *invocation) conclude(f changeFlags, o outcome) error {
 		return o.json(inv.out)
 	}
 	switch {
-	case o.dryRun && len(o.edits)+len(o.gone) > 0:
+	case o.dryRun && len(o.edits)+len(o.gone)+o.claim.size() > 0:
 		inv.printf("Nothing is written: this was a dry run.\n")
 	case o.dryRun, o.written == 0:
 		inv.printf("Nothing to do, revision %d.\n", o.revision)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 )
 
 func newGet(inv *invocation) *cobra.Command {
-	var output string
+	var output, owner string
 	cmd := &cobra.Command{
 		Use: "get [KIND [NAME…]]", Short: "Print resources", GroupID: groupResources,
 		Long: `Print resources from etcd: all, those of a kind, or those named. The name of what holds others stands for all of them:
@@ -19,10 +20,10 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
   leeward get pools
   leeward get endpoint www-eu            # all endpoints of the pool
   leeward get record example.test/@/MX -o yaml
+  leeward get records --owner update     # what dynamic updates have made
   leeward get policy/www.example.test pool/www-eu -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			print, err := inv.printer(output)
-			if err != nil {
+			if _, err := inv.printer(output, nil); err != nil {
 				return err
 			}
 			kind, keys, err := parseKeys(args)
@@ -45,6 +46,9 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("owner") {
+				l.Changes = slices.DeleteFunc(l.Changes, func(c zones.Change) bool { return l.Owners[c.Key] != owner })
+			}
 			found, missing := selected(l.Changes, keys)
 			var rs []zones.Resource
 			for _, c := range found {
@@ -57,11 +61,16 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 			if len(missing) > 0 {
 				return absent(missing)
 			}
+			print, err := inv.printer(output, l.Owners)
+			if err != nil {
+				return err
+			}
 			return print(rs)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; to nobody if it is empty")
 	return cmd
 }
 

@@ -18,14 +18,19 @@ import (
 func newImport(inv *invocation) *cobra.Command {
 	var f changeFlags
 	var prune bool
+	var owner string
 	cmd := &cobra.Command{
 		Use: "import ORIGIN FILE|-", Short: "Read a master file into etcd", GroupID: groupResources, Args: cobra.ExactArgs(2),
 		Long: `Read a master file (RFC 1035 section 5) into etcd: its SOA and NS become the Zone, all else Records. Shows what changes
-and validates the result. $INCLUDE reads from the file's folder.`,
+and validates the result. $INCLUDE reads from the file's folder. What is imported belongs to "import", or to what --owner
+says, and --prune deletes records of that owner and of nobody: what dynamic updates have made stays.`,
 		Example: `  leeward import example.test db.example.test --dry-run
   leeward import example.test db.example.test --prune    # and delete this zone's records that the file does not have
   dig @192.0.2.53 example.test AXFR | leeward import example.test -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOwner(owner, true); err != nil {
+				return err
+			}
 			origin := canonical(zones.KindZone, args[0])
 			docs, err := inv.master(origin, args[1])
 			if err != nil {
@@ -34,13 +39,14 @@ and validates the result. $INCLUDE reads from the file's folder.`,
 			serial := serialOf(docs)
 			docs = stored(docs)
 			return inv.change(cmd.Context(), f, func(base *store.Listing) (proposal, error) {
-				return imported(base, origin, serial, docs, prune), nil
+				return imported(base, origin, serial, docs, owner, prune), nil
 			})
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd)
 	cmd.Flags().BoolVar(&prune, "prune", false, "delete the zone's records that the file does not have")
+	cmd.Flags().StringVar(&owner, "owner", importer, "`NAME` of the set that the zone and its records belong to")
 	return cmd
 }
 
@@ -82,7 +88,7 @@ func serialOf(docs []zones.Document) uint32 {
 // imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone) stays as it
 // is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's serial, or one before it, will
 // take the zone's (RFC 1982).
-func imported(base *store.Listing, origin string, serial uint32, docs []zones.Document, prune bool) proposal {
+func imported(base *store.Listing, origin string, serial uint32, docs []zones.Document, owner string, prune bool) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)
 		if !ok {
@@ -107,7 +113,7 @@ func imported(base *store.Listing, origin string, serial uint32, docs []zones.Do
 		}
 		docs[i].Resource = &with
 	}
-	p := applied(base, docs, false)
+	p := applied(base, docs, owner, false)
 	if !prune {
 		return p
 	}
@@ -118,7 +124,8 @@ func imported(base *store.Listing, origin string, serial uint32, docs []zones.Do
 	p.pruned.of = 0
 	goes := map[zones.Key]bool{}
 	for _, c := range base.Changes {
-		if c.Key.Kind() != zones.KindRecord || !strings.HasPrefix(c.Key.Name(), origin+"/") {
+		whose := base.Owners[c.Key]
+		if c.Key.Kind() != zones.KindRecord || !strings.HasPrefix(c.Key.Name(), origin+"/") || whose != owner && whose != "" {
 			continue
 		}
 		p.pruned.of++

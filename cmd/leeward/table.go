@@ -10,21 +10,21 @@ import (
 	"leeward/zones"
 )
 
-// printer returns what prints resources as -o says.
-func (inv *invocation) printer(output string) (func([]zones.Resource) error, error) {
+// printer returns what prints resources as -o says; a table says whose they are, where any belongs to somebody.
+func (inv *invocation) printer(output string, owners map[zones.Key]string) (func([]zones.Resource) error, error) {
 	switch output {
 	case "json":
 		return func(rs []zones.Resource) error { return zones.WriteJSON(inv.out, rs) }, nil
 	case "yaml":
 		return func(rs []zones.Resource) error { return zones.WriteYAML(inv.out, rs) }, nil
 	case "table":
-		return inv.table, nil
+		return func(rs []zones.Resource) error { return inv.table(rs, owners) }, nil
 	}
 	return nil, misused("-o %q: it is table, json or yaml", output)
 }
 
 // table prints resources in one table a kind.
-func (inv *invocation) table(rs []zones.Resource) error {
+func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) error {
 	if len(rs) == 0 {
 		fmt.Fprintln(inv.err, "There are no such resources.")
 		return nil
@@ -43,9 +43,16 @@ func (inv *invocation) table(rs []zones.Resource) error {
 		}
 		first = false
 		w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, strings.Join(columns(kind), "\t"))
+		owned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return owners[r.Key()] != "" })
+		line := func(cells []string, owner string) {
+			if owned {
+				cells = append(cells, owner)
+			}
+			fmt.Fprintln(w, strings.Join(cells, "\t"))
+		}
+		line(columns(kind), "OWNER")
 		for _, r := range byKind[kind] {
-			fmt.Fprintln(w, strings.Join(cells(r), "\t"))
+			line(cells(r), owners[r.Key()])
 		}
 		if err := w.Flush(); err != nil {
 			return err

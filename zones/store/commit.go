@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,10 @@ type Plan struct {
 	By        string // who, for meta/accepted
 
 	Leases map[zones.Key]time.Duration // the keys that go by themselves after a while, at least 1 s
+
+	// Owners gives resources to somebody: those that the edits put, and those that stay as they are. Who deletes one
+	// deletes its mark.
+	Owners map[zones.Key]string
 
 	Progress func(done, all int) // called after each transaction where there are several; may be nil
 }
@@ -176,9 +181,29 @@ func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
 				return c, nil, fmt.Errorf("%s: %w", ed.Key, err)
 			}
 		}
+		w.marks(base, p.Owners)
 		writes[i] = w
 	}
+	edited := make(map[zones.Key]bool, len(p.Owners))
+	for _, ed := range p.Edits {
+		edited[ed.Key] = true
+	}
+	for _, k := range slices.Sorted(maps.Keys(p.Owners)) {
+		if !edited[k] {
+			writes = append(writes, write{edit: zones.Edit{Key: k}, only: true, owner: p.Owners[k], had: base.revision(k) != 0})
+		}
+	}
 	return c, writes, nil
+}
+
+// marks says what becomes of the mark of a resource that is written.
+func (w *write) marks(base *Listing, owners map[zones.Key]string) {
+	w.owner = owners[w.edit.Key]
+	w.had = base.revision(w.edit.Key) != 0
+	if w.value == nil {
+		_, there := base.mark(w.edit.Key)
+		w.owner, w.unmark = "", there || base.marks == nil // it may be there
+	}
 }
 
 // place orders edits: puts as in Kinds, then deletions the other way round.
@@ -194,19 +219,38 @@ func place(e zones.Edit) int {
 type write struct {
 	edit  zones.Edit
 	value []byte // nil: a deletion
+
+	only   bool   // nothing but the mark is written
+	owner  string // of the mark that is put; "": none is
+	unmark bool   // the mark goes
+	had    bool   // the resource is there
 }
 
-// octets returns about how long the operation is, below a prefix of that length.
-func (w *write) octets(prefix int) int { return prefix + len(w.edit.Key) + len(w.value) + aroundOp }
+// ops returns how many operations it is.
+func (w *write) ops() int {
+	if !w.only && (w.owner != "" || w.unmark) {
+		return 2
+	}
+	return 1
+}
+
+// octets returns about how long its operations are, below a prefix of that length.
+func (w *write) octets(prefix int) int {
+	n := prefix + len(w.edit.Key) + len(w.value) + aroundOp
+	if w.owner != "" || w.unmark {
+		n += prefix + len(owners) + len(w.edit.Key) + len(w.owner) + aroundOp
+	}
+	return n
+}
 
 // fit returns how many of the writes the next transaction holds, at least one, and what it relies upon.
 func (c *commitment) fit(writes []write) (int, *premises) {
 	p := newPremises()
-	octets := 0
+	octets, ops := 0, 0
 	for i, w := range writes {
-		p.add(w.edit, c.base)
+		p.write(w, c.base)
 		octets += w.octets(len(c.o.Prefix))
-		if i > 0 && (i == mostWrites || p.count() > mostCompares || octets+p.octets(len(c.o.Prefix)) > mostOctets) {
+		if ops += w.ops(); i > 0 && (ops > mostWrites || p.count() > mostCompares || octets+p.octets(len(c.o.Prefix)) > mostOctets) {
 			return i, c.premises(writes[:i])
 		}
 	}
@@ -216,7 +260,7 @@ func (c *commitment) fit(writes []write) (int, *premises) {
 func (c *commitment) premises(writes []write) *premises {
 	p := newPremises()
 	for _, w := range writes {
-		p.add(w.edit, c.base)
+		p.write(w, c.base)
 	}
 	return p
 }
@@ -237,6 +281,15 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises *pre
 	}()
 	for _, w := range writes {
 		key := c.path(w.edit.Key)
+		switch {
+		case w.owner != "":
+			ops = append(ops, clientv3.OpPut(c.path(markOf(w.edit.Key)), w.owner))
+		case w.unmark:
+			ops = append(ops, clientv3.OpDelete(c.path(markOf(w.edit.Key))))
+		}
+		if w.only {
+			continue
+		}
 		if w.value == nil {
 			purpose = purpose || c.plan.OnPurpose != ""
 			ops = append(ops, clientv3.OpDelete(key))
@@ -271,9 +324,11 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises *pre
 	c.done.Revision = revision
 	c.done.Transactions++
 	for _, w := range writes {
-		if w.value == nil {
+		switch {
+		case w.only:
+		case w.value == nil:
 			c.mine[w.edit.Key] = 0
-		} else {
+		default:
 			c.mine[w.edit.Key] = revision
 			for i, letter := range w.edit.Key {
 				if letter == '/' {
@@ -298,6 +353,9 @@ func (c *commitment) compares(ctx context.Context, p *premises) ([]clientv3.Cmp,
 			revision = c.base.revision(k)
 			if k == accepted {
 				revision = c.base.Accepted
+			} else if of, ok := strings.CutPrefix(string(k), owners); ok {
+				m, _ := c.base.mark(zones.Key(of))
+				revision = m.revision
 			}
 		}
 		cs = append(cs, clientv3.Compare(clientv3.ModRevision(c.path(k)), "=", revision))

@@ -43,7 +43,8 @@ const (
 	accepted = meta + "accepted"
 	bases    = meta + "serial-base"
 	serials  = meta + "serials/"
-	meant    = meta + "meant" // its revision is that of removals which were made on purpose, and says nothing of others
+	owners   = meta + "owners/" // and a resource's key: who it belongs to, see owners.go
+	meant    = meta + "meant"   // its revision is that of removals which were made on purpose, and says nothing of others
 )
 
 // Options say which etcd, and how it is spoken to.

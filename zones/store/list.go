@@ -24,11 +24,13 @@ type Point struct {
 // Listing is everything there is at one revision.
 type Listing struct {
 	Point
-	Changes  []zones.Change      // sorted by key; what cannot be read has its Err
-	Accepted int64               // the revision of meta/accepted; 0: never
-	Leases   map[zones.Key]Lease // of the keys that have one
-	Serials  zones.Serials       // what servers keep of zones' serials
+	Changes  []zones.Change       // sorted by key; what cannot be read has its Err
+	Accepted int64                // the revision of meta/accepted; 0: never
+	Leases   map[zones.Key]Lease  // of the keys that have one
+	Serials  zones.Serials        // what servers keep of zones' serials
+	Owners   map[zones.Key]string // of the resources that have one; nil where the listing did not ask
 	last     witness
+	marks    *marks // nil: not asked for
 }
 
 // Lease is etcd's number of a lease: the key goes when it runs out.
@@ -73,17 +75,23 @@ func (e *Etcd) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) 
 	var folders [][2]string
 	for _, kind := range kinds {
 		folder := string(zones.KeyOf(kind, ""))
-		folders = append(folders, [2]string{folder, after(folder)})
+		folders = append(folders, [2]string{folder, after(folder)}, [2]string{owners + folder, after(owners + folder)})
+	}
+	if len(folders) == 0 {
+		folders = append([][2]string{{owners, after(owners)}}, everything...)
 	}
 	slices.SortFunc(folders, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
-	if len(folders) == 0 {
-		folders = everything
-	}
-	l, err := e.list(ctx, e.client, 0, folders)
-	if err != nil {
+	l := newListing(0)
+	l.marks = &marks{all: map[zones.Key]mark{}}
+	if err := e.read(ctx, e.client, l, folders); err != nil {
 		return nil, e.why(ctx, err)
 	}
+	l.Owners = l.owned()
 	return l, nil
+}
+
+func newListing(at int64) *Listing {
+	return &Listing{Point: Point{Revision: at}, Leases: map[zones.Key]Lease{}}
 }
 
 // page is how many keys are read at first. Later pages are as many as fill pageBytes: etcd walks its index to the end of
@@ -96,11 +104,19 @@ const (
 )
 
 // everything is all keys but those in folders that are no resources' and may be large.
-var everything = [][2]string{{"", reports}, {after(reports), vantages}, {after(vantages), ""}}
+var everything = [][2]string{{"", owners}, {after(owners), reports}, {after(reports), vantages}, {after(vantages), ""}}
 
 // list reads ranges of keys in pages, at a revision or, where that is 0, at the newest.
 func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges [][2]string, options ...clientv3.OpOption) (*Listing, error) {
-	l := &Listing{Point: Point{Revision: at}, Leases: map[zones.Key]Lease{}}
+	l := newListing(at)
+	if err := e.read(ctx, c, l, ranges, options...); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// read reads ranges of keys into a listing.
+func (e *Etcd) read(ctx context.Context, c *clientv3.Client, l *Listing, ranges [][2]string, options ...clientv3.OpOption) error {
 	for _, r := range ranges {
 		from, to := e.o.Prefix+r[0], e.o.Prefix+r[1]
 		if r[1] == "" {
@@ -110,7 +126,7 @@ func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges []
 			o := append([]clientv3.OpOption{clientv3.WithRange(to), clientv3.WithLimit(int64(limit)), clientv3.WithRev(l.Revision)}, options...)
 			answer, err := e.get(ctx, c, from, o...)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if l.ClusterID == 0 {
 				l.ClusterID = answer.Header.ClusterId
@@ -130,7 +146,7 @@ func (e *Etcd) list(ctx context.Context, c *clientv3.Client, at int64, ranges []
 			limit = min(max(page, len(answer.Kvs)*pageBytes/size), pageMost)
 		}
 	}
-	return l, nil
+	return nil
 }
 
 func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
@@ -139,6 +155,9 @@ func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
 		l.Accepted = kv.ModRevision
 	}
 	e.serial(kv, &l.Serials)
+	if l.marks.take(string(kv.Key[len(e.o.Prefix):]), kv) {
+		return
+	}
 	c, ok := e.change(kv.Key, kv.Value, kv.ModRevision, false)
 	if !ok {
 		return
@@ -147,6 +166,9 @@ func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
 		l.Leases[c.Key] = Lease(kv.Lease)
 	}
 	l.Changes = append(l.Changes, c)
+	if l.marks != nil {
+		l.marks.born = append(l.marks.born, kv.CreateRevision)
+	}
 }
 
 // get is one read, within the time that one call may take.

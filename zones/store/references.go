@@ -36,6 +36,19 @@ func (p *premises) octets(prefix int) int {
 	return p.names + len(p.keys)*(prefix+aroundOp) + len(p.ranges)*2*(prefix+aroundOp)
 }
 
+// write adds what a write relies upon. Whoever takes over what is there takes it from whom the listing says; what is put
+// anew is nobody's, whatever mark is left of one before it.
+func (p *premises) write(w write, base *Listing) {
+	if w.owner != "" && w.had && base.marks != nil {
+		p.key(markOf(w.edit.Key))
+	}
+	if w.only {
+		p.key(w.edit.Key)
+		return
+	}
+	p.add(w.edit, base)
+}
+
 // add adds what one edit relies upon: the key itself; what a put refers to; where whatever refers to a deleted one
 // would be; and, as they are checked together, the records of one name, the endpoints of one pool, and all overrides.
 func (p *premises) add(e zones.Edit, base *Listing) {

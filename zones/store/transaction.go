@@ -18,9 +18,9 @@ const (
 	fan        = 40 // of each level of a tree: root, branches and leaves together stay below mostOps
 	mostOctets = 1 << 20
 
-	// etcd does nothing else while it makes a transaction. So many puts take it some 50 ms, so many comparisons as long.
-	mostWrites   = 4096
-	mostCompares = 4 * mostWrites
+	// etcd does nothing else while it makes a transaction: most of what fits into its octets takes it some 100 ms.
+	mostWrites   = 8192
+	mostCompares = 2 * mostWrites
 )
 
 // transaction makes all of the operations if all of the comparisons hold, and else none and returns ErrConflict.

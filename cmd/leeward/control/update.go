@@ -28,6 +28,9 @@ func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 	}, nil
 }
 
+// UpdateOwner is to whom records belong that dynamic updates make, so that no apply --prune of others takes them away.
+const UpdateOwner = "update"
+
 // commitUpdate puts what an update changes into etcd. What it deletes was meant, and passes the guard; but who may update a name is
 // not who may say that everything else that went away went on purpose.
 func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64, error) {
@@ -36,7 +39,13 @@ func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zone
 	}
 	done, err := r.etcd.ChangeWithin(ctx, store.Scope(s), func(l *store.Listing) (store.Plan, error) {
 		edits, err := plan(l.Changes)
-		return store.Plan{Edits: edits, OnPurpose: "update", Alone: true, By: r.ID}, err
+		p := store.Plan{Edits: edits, OnPurpose: "update", Alone: true, By: r.ID, Owners: map[zones.Key]string{}}
+		for _, e := range edits {
+			if e.Old == nil { // what is added to somebody's RRset stays with it
+				p.Owners[e.Key] = UpdateOwner
+			}
+		}
+		return p, err
 	})
 	if errors.Is(err, store.ErrTooMuch) {
 		err = fmt.Errorf("%w: %w", update.ErrTooMuch, err)
