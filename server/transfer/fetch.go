@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -22,7 +22,9 @@ import (
 // How long a primary may take.
 const (
 	dialLimit  = 5 * time.Second
-	idleLimit  = 30 * time.Second // from one message to the next
+	soaLimit   = 5 * time.Second  // the answer to an SOA query
+	idleLimit  = 30 * time.Second // from one message of a transfer to the next
+	moreLimit  = 5 * time.Second  // to what follows the first SOA of an answer to IXFR, which may be all there is
 	fetchLimit = 30 * time.Minute // all of one transfer
 )
 
@@ -33,7 +35,8 @@ type fetched struct {
 	serial   uint32
 	records  int
 	messages int
-	octets   int // of names and RDATA
+	octets   int  // of names and RDATA
+	behind   bool // the primary has just said that it has a newer one
 }
 
 // errOlder is why a primary's version is not taken: serials go one way (RFC 1982).
@@ -42,6 +45,18 @@ type errOlder struct{ theirs, ours uint32 }
 func (e errOlder) Error() string {
 	return fmt.Sprintf("it has serial %d, which is older than %d here; raise the serial there", e.theirs, e.ours)
 }
+
+// errBehind is a primary that hands out another version than it says it has, and nothing newer than what is here.
+type errBehind struct{ said, sent uint32 }
+
+func (e errBehind) Error() string {
+	return fmt.Sprintf("it says that it has serial %d, and sends %d", e.said, e.sent)
+}
+
+// errDial is a primary to which there is no connection.
+type errDial struct{ error }
+
+func (e errDial) Unwrap() error { return e.error }
 
 // fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the differences
 // (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out.
@@ -53,36 +68,63 @@ func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, origin rr.Name, 
 		return fetched{}, err
 	}
 	defer line.close()
+	done, err := s.asks.take(ctx, peer.Address.Addr())
+	if err != nil {
+		return fetched{}, err
+	}
 	soa, err := line.soa(ctx, origin)
+	done(cmp.Or(context.Cause(ctx), err))
 	if err != nil {
 		return fetched{}, fmt.Errorf("SOA: %w", err)
 	}
-	serial := snapshot.SerialOf(soa.Data)
+	said := snapshot.SerialOf(soa.Data)
 	if have != nil {
 		switch {
-		case serial == have.Serial():
-			return fetched{how: "soa", serial: serial}, nil
-		case !newer(serial, have.Serial()):
-			return fetched{}, errOlder{serial, have.Serial()}
+		case said == have.Serial():
+			return fetched{how: "soa", serial: said}, nil
+		case !newer(said, have.Serial()):
+			return fetched{}, errOlder{said, have.Serial()}
 		}
-		f, err := line.transfer(ctx, origin, have)
-		var net net.Error
-		switch {
-		case err == nil:
+	}
+	done, err = s.fetches.take(ctx, peer.Address.Addr())
+	if err != nil {
+		return fetched{}, err
+	}
+	f, err := line.newest(ctx, origin, have, said)
+	done(cmp.Or(context.Cause(ctx), err))
+	return f, err
+}
+
+// newest transfers the version that the primary said has that serial: the differences from what is here, or all of it.
+func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32) (fetched, error) {
+	if have != nil {
+		f, err := l.transfer(ctx, origin, have)
+		if err == nil && f.version == nil {
+			err = errBehind{said, f.serial}
+		}
+		if err == nil {
+			f.behind = newer(said, f.serial)
 			return f, nil
-		case ctx.Err() != nil, errors.As(err, &net): // the whole zone would not get through either
+		}
+		// However it went wrong, the whole zone may still come: some primaries reset connections, or fall silent, over
+		// nothing but differences.
+		if ctx.Err() != nil || errors.As(err, new(errHeld)) || errors.As(err, new(errDial)) {
 			return f, fmt.Errorf("IXFR: %w", err)
 		}
-		s.o.Log.Info("no differences from the primary; the whole zone is transferred", "zone", origin.String(), "primary", peer.String(),
-			"serial", have.Serial(), "err", err)
-		s.metrics.received.WithLabelValues("ixfr", "failed").Inc()
-		line.close()
+		l.s.o.Log.Info("no differences from the primary; the whole zone is transferred", "zone", origin.String(),
+			"primary", l.peer.String(), "serial", have.Serial(), "err", err)
+		l.s.metrics.received.WithLabelValues("ixfr", "failed").Inc()
+		l.close()
 	}
-	f, err := line.transfer(ctx, origin, nil)
+	f, err := l.transfer(ctx, origin, nil)
+	if err == nil && have != nil && !newer(f.serial, have.Serial()) {
+		err = errBehind{said, f.serial}
+	}
 	if err != nil {
+		f.version = nil
 		return f, fmt.Errorf("AXFR: %w", err)
 	}
-	f.version = f.version.From(have)
+	f.version, f.behind = f.version.From(have), newer(said, f.serial)
 	return f, nil
 }
 
@@ -113,9 +155,16 @@ func (l *line) close() {
 	}
 }
 
-// ask sends a query and has read take its answers: a function that returns the next message. Where a connection that was answered
+// nextMessage waits for the next message. It says errQuiet where none comes within a limit; 0: the connection's own.
+type nextMessage func(limit time.Duration) ([]byte, error)
+
+// errQuiet is a primary that has answered and goes on to say nothing.
+var errQuiet = errors.New("it has sent one SOA, and nothing after it")
+
+// ask sends a query and has read take its answers: a function that returns the next message, which comes within the
+// limit. What has been read and not been taken up yet counts as held. Where a connection that was answered
 // over before has been closed meanwhile, it is made anew.
-func (l *line) ask(ctx context.Context, query []byte, read func(next func() ([]byte, error)) error) error {
+func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holding *holding, read func(next nextMessage) error) error {
 	for {
 		again := l.used
 		if l.conn == nil {
@@ -123,16 +172,17 @@ func (l *line) ask(ctx context.Context, query []byte, read func(next func() ([]b
 			conn, err := l.s.dial(limited, "tcp", l.peer.Address.String())
 			stop()
 			if err != nil {
-				return err
+				return errDial{err}
 			}
 			l.conn = conn
 		}
-		got, err := l.once(ctx, query, read)
+		got, err := l.once(ctx, query, limit, holding, read)
 		if err == nil {
 			l.used = true
 			return nil
 		}
-		if !again || got > 0 || ctx.Err() != nil {
+		var late net.Error
+		if !again || got > 0 || ctx.Err() != nil || errors.As(err, &late) && late.Timeout() {
 			return err
 		}
 		l.close()
@@ -140,23 +190,23 @@ func (l *line) ask(ctx context.Context, query []byte, read func(next func() ([]b
 }
 
 // once is ask over the connection that there is. It returns how many messages have come.
-func (l *line) once(ctx context.Context, query []byte, read func(next func() ([]byte, error)) error) (got int, err error) {
+func (l *line) once(ctx context.Context, query []byte, limit time.Duration, holding *holding, read func(next nextMessage) error) (got int, err error) {
 	conn := l.conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	_ = conn.SetDeadline(time.Now().Add(idleLimit))
+	_ = conn.SetDeadline(time.Now().Add(limit))
 	out := binary.BigEndian.AppendUint16(make([]byte, 0, len(query)+2), uint16(len(query)))
 	if _, err := conn.Write(append(out, query...)); err != nil {
 		return 0, err
 	}
-	q := newQueue()
+	q := newQueue(holding)
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		for {
-			_ = conn.SetReadDeadline(time.Now().Add(idleLimit))
+			_ = conn.SetReadDeadline(time.Now().Add(limit))
 			if err := ctx.Err(); err != nil { // which has set another deadline, before or after
 				q.put(nil, err)
 				return
@@ -167,8 +217,8 @@ func (l *line) once(ctx context.Context, query []byte, read func(next func() ([]
 			}
 		}
 	}()
-	err = read(func() ([]byte, error) {
-		msg, err := q.next()
+	err = read(func(limit time.Duration) ([]byte, error) {
+		msg, err := q.next(limit)
 		if err == nil {
 			got++
 		}
@@ -185,8 +235,12 @@ func (l *line) once(ctx context.Context, query []byte, read func(next func() ([]
 // some primaries close a connection that they cannot write to for half a second: so nearly all zones are read as fast as they come.
 const mostAhead = 128 << 20
 
+// leastAhead is how much of it is read ahead where all transfers hold much.
+const leastAhead = 1 << 20
+
 // queue is the messages that have been read and not been taken up yet.
 type queue struct {
+	holding  *holding // counts them
 	mu       sync.Mutex
 	turn     sync.Cond // on mu: something has come, or gone
 	messages [][]byte
@@ -195,8 +249,8 @@ type queue struct {
 	closed   bool
 }
 
-func newQueue() *queue {
-	q := &queue{}
+func newQueue(holding *holding) *queue {
+	q := &queue{holding: holding}
 	q.turn.L = &q.mu
 	return q
 }
@@ -205,24 +259,40 @@ func newQueue() *queue {
 func (q *queue) put(msg []byte, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.octets > mostAhead && !q.closed {
+	for !q.closed && (q.octets > mostAhead || q.octets > leastAhead && q.holding.tight()) {
 		q.turn.Wait()
+	}
+	if err == nil {
+		err = q.holding.take(len(msg) + messageCost)
 	}
 	if q.err = err; err == nil {
 		q.messages = append(q.messages, msg)
 		q.octets += len(msg)
 	}
 	q.turn.Broadcast()
-	return !q.closed
+	return !q.closed && err == nil
 }
 
-// next takes the first message; it waits for one.
-func (q *queue) next() ([]byte, error) {
+// next takes the first message; it waits for one, as a nextMessage does.
+func (q *queue) next(limit time.Duration) ([]byte, error) {
+	late := false
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			late = true
+			q.turn.Broadcast()
+		})
+		defer timer.Stop()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.messages) == 0 {
-		if q.err != nil {
+		switch {
+		case q.err != nil:
 			return nil, q.err
+		case late:
+			return nil, errQuiet
 		}
 		q.turn.Wait()
 	}
@@ -230,6 +300,7 @@ func (q *queue) next() ([]byte, error) {
 	q.messages[0] = nil
 	q.messages = q.messages[1:]
 	q.octets -= len(msg)
+	q.holding.give(len(msg) + messageCost)
 	q.turn.Broadcast()
 	return msg, nil
 }
@@ -284,8 +355,8 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 // soa asks for the zone's SOA record. The primary must have authority for it.
 func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err error) {
 	query, check := l.query(origin, rr.TypeSOA, nil)
-	err = l.ask(ctx, query, func(next func() ([]byte, error)) error {
-		msg, err := next()
+	err = l.ask(ctx, query, soaLimit, nil, func(next nextMessage) error {
+		msg, err := next(0)
 		if err != nil {
 			return err
 		}
@@ -302,45 +373,24 @@ func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err erro
 	return soa, err
 }
 
-// turn waits until a transfer from an address may begin; done ends it. One primary that hangs, or trickles, in all of its zones leaves
-// room for the zones of others.
-func (s *Secondary) turn(ctx context.Context, from netip.Addr) (done func(), err error) {
-	s.mu.Lock()
-	share := s.shares[from]
-	if share == nil {
-		share = make(chan struct{}, fetchFromOne)
-		s.shares[from] = share
-	}
-	s.mu.Unlock()
-	select {
-	case share <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case s.slots <- struct{}{}:
-		return func() { <-s.slots; <-share }, nil
-	case <-ctx.Done():
-		<-share
-		return nil, ctx.Err()
-	}
-}
-
 // transfer asks for what leads from a version to the newest, or for the whole zone.
 func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Version) (f fetched, err error) {
-	done, err := l.s.turn(ctx, l.peer.Address.Addr())
-	if err != nil {
-		return f, err
-	}
-	defer done()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	holding := l.s.held.open(l.peer.Address.Addr(), stop)
+	defer func() {
+		if holding.close() {
+			f.version, err = nil, errHeld{l.s.held.most}
+		}
+	}()
 	typ, soa := rr.TypeAXFR, []byte(nil)
 	if have != nil {
 		typ, soa = rr.TypeIXFR, have.SOA()
 	}
 	query, check := l.query(origin, typ, soa)
-	r := &receiver{origin: origin, have: have}
-	err = l.ask(ctx, query, func(next func() ([]byte, error)) error {
-		r = &receiver{origin: origin, have: have}
+	r := &receiver{}
+	err = l.ask(ctx, query, idleLimit, holding, func(next nextMessage) error {
+		r = &receiver{origin: origin, have: have, holding: holding}
 		f.messages, err = r.receive(query, next, check, l.s.o.Now)
 		return err
 	})
@@ -348,11 +398,6 @@ func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Vers
 	if err != nil {
 		return f, err
 	}
-	f.version, err = r.version()
-	if err == nil && f.version == nil { // RFC 1995 section 2: the one SOA says that there is nothing newer
-		if f.serial != have.Serial() {
-			err = errOlder{f.serial, have.Serial()}
-		}
-	}
+	f.version, err = r.version() // nil: the one SOA says that there is nothing newer (RFC 1995 section 2)
 	return f, err
 }

@@ -13,16 +13,13 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// mostZone bounds what one transfer may bring, octets of names and RDATA in full: a primary that never ends, or is not what it was
-// taken for, must not take the memory that answers are made from.
-const mostZone = 512 << 20
-
 // receiver makes a version of the records of a transfer, in the order in which they come: the whole zone between two copies of its
 // SOA (RFC 5936 section 2.2), or what leads from one serial to the next (RFC 1995 section 4). Nothing of it counts before the end.
 type receiver struct {
 	origin rr.Name
 	have   *snapshot.Version // that differences start from; nil: the whole zone is asked for
 
+	holding *holding // counts what is held; nil: nobody does
 	state   int
 	soa     rr.Record // the first, which is the version's
 	from    uint32    // of the difference that is being read
@@ -59,8 +56,10 @@ func (r *receiver) serial() uint32 { return snapshot.SerialOf(r.soa.Data) }
 // record takes the next record.
 func (r *receiver) record(x rr.Record) error {
 	r.records++
-	if r.octets += len(x.Owner) + len(x.Data) + recordHead; r.octets > mostZone {
-		return fmt.Errorf("more than %d MiB", mostZone>>20)
+	octets := len(x.Owner) + len(x.Data) + recordHead
+	r.octets += octets
+	if err := r.holding.take(octets + recordCost); err != nil {
+		return err
 	}
 	isSOA := x.Type == rr.TypeSOA && x.Owner == r.origin
 	serial := snapshot.SerialOf(x.Data)
@@ -220,9 +219,13 @@ func readResponse(msg, query []byte) (r response, err error) {
 
 // receive reads the messages that answer a transfer's query until the receiver is complete. check is of the query's signature; nil:
 // it had none.
-func (r *receiver) receive(query []byte, read func() ([]byte, error), check *tsig.Answers, now func() time.Time) (messages int, err error) {
+func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, now func() time.Time) (messages int, err error) {
 	for r.state != complete {
-		msg, err := read()
+		limit := time.Duration(0)
+		if r.state == awaitSecond {
+			limit = moreLimit
+		}
+		msg, err := next(limit)
 		if err != nil {
 			return messages, err
 		}

@@ -164,7 +164,7 @@ func readParcel(t testing.TB, text []string) (p parcel) {
 func (p parcel) receive() (*receiver, *snapshot.Version, error) {
 	r := &receiver{origin: apex, have: p.have}
 	rest := p.messages
-	_, err := r.receive(p.query, func() ([]byte, error) {
+	_, err := r.receive(p.query, func(time.Duration) ([]byte, error) {
 		if len(rest) == 0 {
 			return nil, io.EOF
 		}

@@ -30,9 +30,7 @@ const (
 	leastRetry   = 2 * time.Second
 	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
-	askAtOnce    = 100                    // zones: most are current, and a primary that is gone holds up its own zone
-	fetchAtOnce  = 10                     // transfers: what they bring is held in memory
-	fetchFromOne = 4                      // of these, from one address
+	restTooLarge = 5 * time.Minute        // for a zone that does not fit here, whatever its primary asks for
 	saveEvery    = 10 * time.Second       // a zone that changes all the time
 )
 
@@ -55,15 +53,15 @@ type SecondaryOptions struct {
 type Secondary struct {
 	o       SecondaryOptions
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	asking  chan struct{} // one element for each zone that is being refreshed
-	slots   chan struct{} // and for each that is being transferred
-	disk    sync.Mutex    // one zone at a time is written
+	asks    *turns     // SOA queries
+	fetches *turns     // transfers
+	held    *held      // what these hold in memory
+	disk    sync.Mutex // one zone at a time is written
 	metrics *receiving
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before
 	zones   map[string]*elsewhere
-	shares  map[netip.Addr]chan struct{} // one element for each transfer from that address
 	running sync.WaitGroup
 }
 
@@ -94,6 +92,7 @@ type elsewhere struct {
 	unsaved  bool
 	saved    time.Time
 	began    time.Time
+	rests    time.Time // no refresh before that
 }
 
 // NewSecondary returns one that follows no zone. The error is that of registering its metrics.
@@ -114,8 +113,8 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 		o.OnTransfer = func(string, snapshot.Transferred) {}
 	}
 	s := &Secondary{
-		o: o, dial: new(net.Dialer).DialContext, asking: make(chan struct{}, askAtOnce), slots: make(chan struct{}, fetchAtOnce), zones: map[string]*elsewhere{},
-		shares: map[netip.Addr]chan struct{}{},
+		o: o, dial: new(net.Dialer).DialContext, zones: map[string]*elsewhere{},
+		asks: newTurns(o.Now, askAtOnce, askFromOne), fetches: newTurns(o.Now, fetchAtOnce, fetchFromOne), held: newHeld(mayHold()),
 	}
 	var err error
 	s.metrics, err = newReceiving(o.Registerer, s)
@@ -263,15 +262,10 @@ func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
 		now := s.o.Now()
 		s.expire(z, now)
 		s.mu.Lock()
-		due := !now.Before(z.next) || z.asked && !now.Before(z.began.Add(notifyGap))
+		due := !now.Before(z.next) || z.asked && !now.Before(z.soonest())
 		s.mu.Unlock()
 		if due {
-			select {
-			case s.asking <- struct{}{}:
-				s.refresh(ctx, z)
-				<-s.asking
-			case <-ctx.Done():
-			}
+			s.refresh(ctx, z)
 		}
 		now = s.o.Now()
 		if z.unsaved && !now.Before(z.saved.Add(saveEvery)) {
@@ -286,8 +280,8 @@ func (s *Secondary) due(z *elsewhere) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := z.next
-	if z.asked && z.began.Add(notifyGap).Before(next) {
-		next = z.began.Add(notifyGap)
+	if z.asked && z.soonest().Before(next) {
+		next = z.soonest()
 	}
 	if e := z.expires(); !e.IsZero() && !z.expired && e.Before(next) {
 		next = e
@@ -296,6 +290,14 @@ func (s *Secondary) due(z *elsewhere) time.Time {
 		next = z.saved.Add(saveEvery)
 	}
 	return next
+}
+
+// soonest returns when the zone may be refreshed if somebody asks for that.
+func (z *elsewhere) soonest() time.Time {
+	if gap := z.began.Add(notifyGap); gap.After(z.rests) {
+		return gap
+	}
+	return z.rests
 }
 
 // expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The primary has had time
@@ -371,6 +373,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 		peers = slices.Insert(slices.Delete(peers, at, at+1), 0, p)
 	}
 	var faults []string
+	asked, tooLarge := false, false // a primary; for what there is to hold
 	for _, peer := range peers {
 		f, err := s.fetch(ctx, peer, z.origin, have)
 		if ctx.Err() != nil {
@@ -381,6 +384,8 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 			s.took(z, peer, f)
 			return
 		}
+		asked = asked || !errors.As(err, new(errTurn))
+		tooLarge = tooLarge || errors.As(err, new(errHeld))
 		faults = append(faults, peer.String()+": "+err.Error())
 		s.metrics.received.WithLabelValues(cmp.Or(f.how, "soa"), "failed").Inc()
 	}
@@ -392,6 +397,13 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	if z.version != nil {
 		_, said, _ := z.version.Times()
 		retry = min(max(said, leastRetry), mostRefresh)
+	}
+	switch {
+	case tooLarge:
+		retry = max(retry, restTooLarge)
+		z.rests = now.Add(retry)
+	case !asked: // it was left to another zone to find out whether anybody is there
+		retry = min(retry, silence)
 	}
 	fault := strings.Join(faults, "; ")
 	if fault != z.failed {
@@ -424,7 +436,10 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched) {
 		z.version, z.since, z.unsaved = f.version, now, true
 	}
 	version := z.version
-	refresh, _, _ := version.Times()
+	refresh, retry, _ := version.Times()
+	if f.behind {
+		refresh = retry
+	}
 	z.next = now.Add(s.jitter(bounded(refresh)))
 	s.mu.Unlock()
 	if f.version == nil {

@@ -74,6 +74,9 @@ func uncompressed(msg []byte, at, end int, t Type) ([]byte, error) {
 	return append(data, msg[at:end]...), nil
 }
 
+// Folds reports whether a type has names in its RDATA that count in any case.
+func Folds(t Type) bool { return layouts[t].names > 0 }
+
 // Folded returns uncompressed RDATA with its names in lower case, which is how records are compared (RFC 2136 section 1.1).
 func Folded(t Type, data []byte) string {
 	l := layouts[t]

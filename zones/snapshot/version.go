@@ -149,7 +149,6 @@ var ErrMismatch = errors.New("the difference does not fit what is here")
 type Edition struct {
 	origin rr.Name
 	tree   *tree
-	exact  bool // it is made from differences, which fit exactly
 	signed bool
 	open   map[setKey]*openSet // sets that have been touched and are not in the tree yet
 	soa    *openSet
@@ -167,6 +166,16 @@ type openSet struct {
 	data [][]byte
 }
 
+// find returns where a record of those data is, names in any case; -1: nowhere.
+func (s *openSet) find(typ rr.Type, data []byte) int {
+	at := slices.IndexFunc(s.data, func(d []byte) bool { return bytes.Equal(d, data) })
+	if at < 0 && len(s.data) > 0 && rr.Folds(typ) {
+		want := rr.Folded(typ, data)
+		at = slices.IndexFunc(s.data, func(d []byte) bool { return len(d) == len(data) && rr.Folded(typ, d) == want })
+	}
+	return at
+}
+
 // maxSetSize is how many octets an RRset may have to fit into a message.
 const maxSetSize = 64000
 
@@ -179,7 +188,7 @@ func NewEdition(origin rr.Name) *Edition {
 
 // Edit begins a version from this one.
 func (v *Version) Edit() *Edition {
-	return &Edition{origin: v.origin, tree: v.tree, exact: true, signed: v.signed, open: map[setKey]*openSet{}}
+	return &Edition{origin: v.origin, tree: v.tree, signed: v.signed, open: map[setKey]*openSet{}}
 }
 
 // made reports whether records of the type are made by signing a zone, or are about what signing makes.
@@ -218,10 +227,8 @@ func (e *Edition) Add(r rr.Record) error {
 		return err
 	}
 	s := e.at(setKey{r.Owner, r.Type})
-	if slices.ContainsFunc(s.data, func(d []byte) bool { return bytes.Equal(d, r.Data) }) {
-		if e.exact {
-			return fmt.Errorf("%w: %s %s is there already", ErrMismatch, r.Owner, r.Type)
-		}
+	if at := s.find(r.Type, r.Data); at >= 0 {
+		s.data[at] = r.Data // nothing new, but perhaps in another case: NSD repeats, in differences too, what has not changed
 		return nil
 	}
 	ttl := r.TTL
@@ -245,11 +252,7 @@ func (e *Edition) Remove(r rr.Record) error {
 		return err
 	}
 	s := e.at(setKey{r.Owner, r.Type})
-	at := slices.IndexFunc(s.data, func(d []byte) bool { return bytes.Equal(d, r.Data) })
-	if at < 0 {
-		want := rr.Folded(r.Type, r.Data)
-		at = slices.IndexFunc(s.data, func(d []byte) bool { return rr.Folded(r.Type, d) == want })
-	}
+	at := s.find(r.Type, r.Data)
 	if at < 0 {
 		return fmt.Errorf("%w: there is no such %s %s", ErrMismatch, r.Owner, r.Type)
 	}
