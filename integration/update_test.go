@@ -22,6 +22,7 @@ const updateResources = `
 kind: Zone
 name: example.test
 nameservers: [ns1.example.test]
+transfer: {allow: [key admin]}
 update:
   - {key: admin, names: ["**"], types: [ANY]}
   - {key: certbot, names: ["_acme-challenge.**"], types: [TXT]}
@@ -270,6 +271,73 @@ data: [192.0.2.2]
 	}
 	if held := leewardOK(t, "", "status", "--etcd", e.client); strings.Contains(held, "example.test/") {
 		t.Errorf("held back: %s", held)
+	}
+}
+
+// TestUpdateIsServedWhenAnswered: whoever asks the server that has answered an update is told of it at once, by a query and by a
+// transfer, be it that the change was made by another server just before; and apply --wait says who serves what it has written.
+func TestUpdateIsServedWhenAnswered(t *testing.T) {
+	u := startUpdated(t, 2)
+	secret := map[string]string{"admin.": updateSecret}
+	client := &dns.Client{TsigSecret: secret, Timeout: 5 * time.Second}
+	missed := map[string]int{}
+	const rounds = 100
+	for i := range rounds {
+		name := fmt.Sprintf("n%d.example.test.", i)
+		record, err := dns.NewRR(name + " 60 A 192.0.2.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*server{u.servers[i%2], u.servers[(i+1)%2]} { // the second one finds it there
+			m := new(dns.Msg).SetUpdate("example.test.")
+			m.Insert([]dns.RR{record})
+			m.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Unix())
+			if reply, _, err := client.Exchange(m, s.dns); err != nil || reply.Rcode != dns.RcodeSuccess {
+				t.Fatalf("%s: %v, %v", name, reply, err)
+			}
+			reply, err := ask(nil, s.dns, question{name: strings.TrimSuffix(name, "."), qtype: dns.TypeA})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(reply.Answer) != 1 {
+				missed["query"]++
+			}
+			if i%10 > 0 {
+				continue
+			}
+			q := new(dns.Msg).SetAxfr("example.test.")
+			q.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Unix())
+			zone, err := (&dns.Transfer{TsigSecret: secret}).In(q, s.dns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for envelope := range zone {
+				if envelope.Error != nil {
+					t.Fatal(envelope.Error)
+				}
+				for _, rr := range envelope.RR {
+					found = found || rr.Header().Name == name
+				}
+			}
+			if !found {
+				missed["transfer"]++
+			}
+		}
+	}
+	if len(missed) > 0 {
+		t.Errorf("asked at once, %v of %d did not have the update", missed, 2*rounds)
+	}
+
+	record := "kind: Record\nname: example.test/applied/A\ndata: [192.0.2.1]\n"
+	for range 2 { // the second time there is nothing to do, and who serves it is told all the same
+		out := leewardOK(t, record, "apply", "--etcd", u.etcd.client, "-f", "-", "--wait")
+		if !strings.Contains(out, "is served by s0, s1") {
+			t.Errorf("apply --wait says %s", out)
+		}
+	}
+	for _, s := range u.servers {
+		still(t, s.dns, question{name: "applied.example.test", qtype: dns.TypeA}, "192.0.2.1")
 	}
 }
 

@@ -19,9 +19,12 @@ import (
 type changeFlags struct {
 	dryRun, force bool
 	output        string
+	wait          time.Duration // for servers; 0: not
 }
 
 func (f *changeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.wait, "wait", 0, "wait until all servers serve it, and say which do; `TIME` at most (30s)")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "30s"
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
 	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer; prune without asking; take over what is another's")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
@@ -43,6 +46,9 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	if f.output != "table" && f.output != "json" {
 		return misused("-o %q: it is table or json", f.output)
 	}
+	if f.wait < 0 || f.wait > 0 && f.dryRun {
+		return misused("--wait %v: it is more than 0, and a dry run has nothing to wait for", f.wait)
+	}
 	e, err := inv.dial()
 	if err != nil {
 		return err
@@ -51,7 +57,11 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	var shown string
 	var asked bool // about what is shown
 	var last outcome
+	newest := int64(0) // of the resources that were there; etcd's own revision goes on with every heartbeat
 	plan := func(base *store.Listing) (store.Plan, error) {
+		for _, c := range base.Changes {
+			newest = max(newest, c.Revision)
+		}
 		p, err := propose(base)
 		if err != nil {
 			return store.Plan{}, err
@@ -120,6 +130,14 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	}
 	last.revision = done.Revision
 	last.written = len(done.Keys)
+	if f.wait > 0 {
+		if last.written > 0 {
+			newest = done.Revision
+		}
+		if last.serving, err = inv.served(ctx, newest, f.wait); err != nil {
+			return fmt.Errorf("it is written at revision %d; who serves it is not known: %w", done.Revision, err)
+		}
+	}
 	return inv.conclude(f, last)
 }
 
@@ -132,6 +150,7 @@ type outcome struct {
 	written   int
 	dryRun    bool
 	claim     *claim
+	serving   *serving // nil: nobody waited
 }
 
 func (o outcome) diff(colour bool) (string, error) {
@@ -150,7 +169,10 @@ func (o outcome) diff(colour bool) (string, error) {
 
 func (inv *invocation) conclude(f changeFlags, o outcome) error {
 	if f.output == "json" {
-		return o.json(inv.out)
+		if err := o.json(inv.out); err != nil {
+			return err
+		}
+		return o.serving.err()
 	}
 	switch {
 	case o.dryRun && len(o.edits)+len(o.gone)+o.claim.size() > 0:
@@ -160,7 +182,8 @@ func (inv *invocation) conclude(f changeFlags, o outcome) error {
 	default:
 		inv.printf("Done, revision %d.\n", o.revision)
 	}
-	return nil
+	o.serving.print(inv)
+	return o.serving.err()
 }
 
 func (o outcome) json(w io.Writer) error {
@@ -174,7 +197,8 @@ func (o outcome) json(w io.Writer) error {
 		DryRun    bool   `json:"dryRun"`
 		Unchanged int    `json:"unchanged"`
 		Changes   []line `json:"changes"`
-	}{o.revision, o.dryRun, o.unchanged, []line{}}
+		*serving
+	}{o.revision, o.dryRun, o.unchanged, []line{}, o.serving}
 	for _, e := range o.edits {
 		l := line{e.Key.Kind(), e.Key.Name(), "changed"}
 		switch {

@@ -31,6 +31,10 @@ import (
 // of the transaction.
 type Commit func(ctx context.Context, s Scope, plan func([]zones.Change) ([]zones.Edit, error)) (revision int64, err error)
 
+// Published waits until queries and transfers to this server are answered from a revision, or a later one. It returns within a
+// bounded time, whether they are or not.
+type Published func(ctx context.Context, revision int64)
+
 // ErrTooMuch is what a Commit returns, wrapped or not, for more than one transaction holds.
 var ErrTooMuch = errors.New("the update is more than one transaction of the store holds; send it in parts")
 
@@ -41,6 +45,7 @@ type Options struct {
 	Now        func() time.Time
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // may be nil
+	Published  Published             // nil: whoever asks next may be told of before
 	Limit      time.Duration         // that one update may take, with its wait; 5 s if zero
 }
 
@@ -79,7 +84,7 @@ type Request struct {
 	Write   func([]byte) error // sends the response
 }
 
-// Handle answers an update, after it has been committed.
+// Handle answers an update, after it has been committed and, unless that takes too long, published.
 func (d *Desk) Handle(ctx context.Context, x Request) {
 	session, fault := d.o.Keys().Verify(x.Message, d.o.Now())
 	m, err := parse(x.Message)
@@ -94,7 +99,9 @@ func (d *Desk) Handle(ctx context.Context, x Request) {
 	case session == nil:
 		result.err = &Refusal{wire.RcodeRefused, wire.ErrorProhibited, "updates must be signed with TSIG"}
 	default:
-		result = d.make(ctx, m, session.Key.Name)
+		if result = d.make(ctx, m, session.Key.Name); result.err == nil && d.o.Published != nil {
+			d.o.Published(ctx, result.revision)
+		}
 	}
 	rcode, code, text := result.says()
 	var reply []byte

@@ -519,6 +519,30 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
+// TestPublished: an update that is made is answered when it is published, whether it has changed anything or not; while one waits
+// for that, others are made. One that is refused waits for nothing.
+func TestPublished(t *testing.T) {
+	store := &memory{values: maps.Clone(stored)}
+	d := newDesk(t, store, nil)
+	var waited []int64
+	update := func(key, record string) {
+		m := new(dns.Msg).SetUpdate("example.test.")
+		m.Insert(rrs(t, record))
+		send(t, d, m, key)
+	}
+	d.o.Published = func(_ context.Context, revision int64) {
+		if waited = append(waited, revision); len(waited) == 1 {
+			update("all", "new.$ 60 A 192.0.2.8")
+		}
+	}
+	update("all", "new.$ 60 A 192.0.2.7")
+	update("all", "new.$ 60 A 192.0.2.7")
+	update("nobody", "new.$ 60 A 192.0.2.7")
+	if !slices.Equal(waited, []int64{1, 2, 3}) {
+		t.Errorf("revisions waited for: %v", waited)
+	}
+}
+
 // TestManyNames: the names of one update are as many as a message holds, and what the store does not take is refused with words.
 func TestManyNames(t *testing.T) {
 	const names = 1000

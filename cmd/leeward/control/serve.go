@@ -97,6 +97,7 @@ type run struct {
 	heard     atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
 	lags      []lag
 	pages     *pages // nil: none
+	reached   reached
 	running   Running
 
 	programs chan *steer.Program // at most one waits, the newest
@@ -169,6 +170,7 @@ func (r *run) assemble() error {
 		o.Publish = func(s server.State) {
 			r.dns.Publish(s)
 			r.desk.Publish(s)
+			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
 		}
 		o.Follow = r.secondary.Assign

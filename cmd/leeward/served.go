@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"leeward/cmd/leeward/control"
+)
+
+// serving is who answers from a revision.
+type serving struct {
+	Serving []string `json:"serving"` // the servers that do
+	Not     []string `json:"notYet"`  // those that are alive and do not
+	Unheard []string `json:"unheard"` // those that are not heard of: they may be dead, or be cut off
+
+	states   []string // of Not, for people
+	revision int64
+	took     time.Duration
+}
+
+// servedEvery is how often it is looked. A server says what it serves within half a second, and a heartbeat.
+const servedEvery = 100 * time.Millisecond
+
+// served waits until every server that is heard of serves a revision, or the limit is over.
+func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (*serving, error) {
+	log, err := inv.logger()
+	if err != nil {
+		return nil, err
+	}
+	options, err := inv.etcd.options(log)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	observer, err := control.Observe(ctx, control.Settings{Etcd: &options, Log: inv.silent()}, max(limit, inv.etcd.timeout))
+	if err != nil {
+		return nil, err
+	}
+	defer observer.Close()
+	tick := time.NewTicker(servedEvery)
+	defer tick.Stop()
+	for {
+		status, err := observer.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s := &serving{Serving: []string{}, Not: []string{}, Unheard: []string{}, revision: revision, took: time.Since(begin)}
+		for _, server := range status.Servers {
+			switch {
+			case server.ID == "":
+			case !server.Fresh:
+				s.Unheard = append(s.Unheard, server.ID)
+			case server.Revision >= revision:
+				s.Serving = append(s.Serving, server.ID)
+			default:
+				s.Not = append(s.Not, server.ID)
+				s.states = append(s.states, fmt.Sprintf("%s (%s, revision %d)", server.ID, server.Source.State, server.Revision))
+			}
+		}
+		if len(s.Not) == 0 || s.took >= limit {
+			return s, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *serving) print(inv *invocation) {
+	if s == nil {
+		return
+	}
+	if len(s.Serving) > 0 {
+		inv.printf("Revision %d is served by %s, after %.1f s.\n", s.revision, strings.Join(s.Serving, ", "), s.took.Seconds())
+	}
+	if len(s.Unheard) > 0 {
+		inv.printf("Not heard of: %s\n", strings.Join(s.Unheard, ", "))
+	}
+	if len(s.Serving)+len(s.Unheard)+len(s.Not) == 0 {
+		inv.printf("There are no servers.\n")
+	}
+}
+
+func (s *serving) err() error {
+	if s == nil || len(s.Not) == 0 {
+		return nil
+	}
+	return fmt.Errorf("it is written, and after %v not yet served by %s; leeward status says how they are", s.took.Round(time.Second/10),
+		strings.Join(s.states, ", "))
+}
