@@ -73,13 +73,13 @@ func TestAnswers(t *testing.T) {
 func TestNoStateIsServFail(t *testing.T) {
 	s := newServer(t)
 	s.Publish(State{})
-	q, _ := readInquiry("dig www.example.test. A edns=1232")
-	m := ask(t, s.newWorker(udp), q)
+	q, _ := readInquiry("dig www.example.test. A edns=1232 tcp")
+	m := ask(t, s.newWorker(tcp), q)
 	if m.Rcode != dns.RcodeServerFailure || !strings.Contains(show(m), "ede=14") {
 		t.Errorf("not SERVFAIL with Not Ready: %s", show(m))
 	}
 	s.Publish(newFixture(t).state())
-	if m := ask(t, s.newWorker(udp), q); m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
+	if m := ask(t, s.newWorker(tcp), q); m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
 		t.Errorf("not an answer once there is a state: %s", show(m))
 	}
 }

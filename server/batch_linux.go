@@ -230,13 +230,10 @@ func (l *batchLoop) answer(i int) {
 	if !src.IsValid() || src.Port() == 0 { // woken up by the stop, or nobody to answer
 		return
 	}
-	if in.Hdr.Flags&unix.MSG_TRUNC != 0 {
-		w.tally[droppedLong]++
-		return
-	}
-	response := w.respond(w.server.state.Load(), b.requests[i][:in.Len], src.Addr(), b.room())
+	cut := in.Hdr.Flags&unix.MSG_TRUNC != 0
+	response := w.reply(w.server.state.Load(), b.requests[i][:in.Len], src.Addr(), b.room(), cut)
 	if w.special {
-		if !w.server.special.datagram(b.requests[i][:in.Len], src, l.later(i, src)) {
+		if !w.server.special.datagram(b.requests[i][:in.Len], src, w.is, l.later(i, src)) {
 			w.tally[droppedBusy]++
 		}
 		return

@@ -24,7 +24,7 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	for link := 0; ; link++ {
 		state.Snapshot.Lookup(name, q.Type, q.Class, found)
 		if link == 0 { // all that follows, follows from it
-			w.subject = subjectOf(found, w.name)
+			w.subject, w.ours = subjectOf(found, w.name), found.Outcome != snapshot.Refused
 		}
 		switch found.Outcome {
 		case snapshot.Refused:

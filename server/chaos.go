@@ -44,6 +44,7 @@ func (w *worker) chaos() (rcode uint16) {
 	if w.query.Type == wire.TypeTXT {
 		for i := range w.server.chaos {
 			if c := &w.server.chaos[i]; c.name == string(w.query.Name()) {
+				w.ours = true
 				w.build.Set(wire.Answer, c.record, 1, wire.QName)
 				return wire.RcodeNoError
 			}

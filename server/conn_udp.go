@@ -91,13 +91,13 @@ func (l *plainLoop) run() error {
 		if src.Port() == 0 {
 			continue
 		}
-		if n > MaxUDPSize {
-			w.tally[droppedLong]++
-			w.flush()
-			continue
-		}
 		w.look()
-		out := w.answer(request[:n], src.Addr().Unmap(), response)
+		var out []byte
+		if n > MaxUDPSize {
+			out = w.refuse(request[:MaxUDPSize], src.Addr().Unmap(), response)
+		} else {
+			out = w.answer(request[:n], src.Addr().Unmap(), response)
+		}
 		w.flush()
 		if len(out) == 0 && !w.special {
 			continue
@@ -111,7 +111,8 @@ func (l *plainLoop) run() error {
 				_, _, err := l.conn.WriteMsgUDPAddrPort(message, control, src)
 				return err
 			}
-			if !w.server.special.datagram(request[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port()), write) {
+			source := netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
+			if !w.server.special.datagram(request[:n], source, w.is, write) {
 				w.tally[droppedBusy]++
 				w.flush()
 			}

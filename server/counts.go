@@ -16,7 +16,6 @@ const (
 
 const (
 	droppedShort   = single + iota // too short for a header, or a response
-	droppedLong                    // longer than a request over UDP may be
 	droppedBusy                    // for Options.Special, which has its hands full
 	droppedPanic                   // a fault of ours
 	droppedReceive                 // the system reported an error instead of a datagram

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -81,32 +82,37 @@ const (
 
 // taste looks at the request's cookie and has the response say a good one (RFC 7873 section 5.2).
 func (w *worker) taste(client netip.Addr) standing {
+	is, fresh := w.judge(client)
+	if is == stranger {
+		return is
+	}
 	cookie := w.query.Cookie
-	if cookie == nil {
-		return stranger
+	w.tally[cookies+int(is)]++
+	if !fresh {
+		secrets := *w.server.cookies.Load()
+		secrets[0].MakeCookie(&w.cookie, cookie[:wire.ClientCookieSize], client, w.now.unix)
+		cookie = w.cookie[:]
+	}
+	w.build.SetCookie(cookie)
+	return is
+}
+
+// judge says what the request's cookie says of the client, and whether that is fresh: it can be sent back as it is.
+func (w *worker) judge(client netip.Addr) (is standing, fresh bool) {
+	cookie := w.query.Cookie
+	switch {
+	case cookie == nil:
+		return stranger, false
+	case len(cookie) == wire.ClientCookieSize:
+		return newcomer, false
 	}
 	secrets := *w.server.cookies.Load()
-	is := newcomer
-	if len(cookie) > wire.ClientCookieSize {
-		is = imposter
-		for i := range secrets {
-			valid, fresh := secrets[i].CheckCookie(cookie, client, w.now.unix)
-			if !valid {
-				continue
-			}
-			is = familiar
-			if fresh && i == 0 {
-				w.build.SetCookie(cookie)
-				w.tally[cookies+int(is)]++
-				return is
-			}
-			break
+	for i := range secrets {
+		if valid, fresh := secrets[i].CheckCookie(cookie, client, w.now.unix); valid {
+			return familiar, fresh && i == 0
 		}
 	}
-	secrets[0].MakeCookie(&w.cookie, cookie[:wire.ClientCookieSize], client, w.now.unix)
-	w.build.SetCookie(w.cookie[:])
-	w.tally[cookies+int(is)]++
-	return is
+	return imposter, false
 }
 
 // subject is what a response counts as: its kind, and a hash of the name that goes with it.
@@ -135,18 +141,17 @@ func subjectOf(found *snapshot.Answer, name []byte) subject {
 // limit holds a response over UDP against what the client's network may have. It returns the RCODE, which may have become
 // BADCOOKIE, and whether anything is sent.
 func (w *worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bool) {
-	l := w.server.limiter
-	if l == nil || is == familiar || w.proto != udp || l.Allow(w.now.limit, client, w.subject.kind, w.subject.name) {
+	if w.server.limiter == nil || is == familiar || w.proto != udp {
 		return rcode, true
 	}
-	switch {
-	case l.Exempt(client):
-		w.tally[limitExempt]++
+	switch fate := w.server.fate(w.now.limit, client, w.subject, &w.random); fate {
+	case unlimited:
 		return rcode, true
-	case !l.Slip(w.random.Uint64()):
-		w.tally[limitDropped]++
-		return rcode, false
+	case limitExempt, limitDropped:
+		w.tally[fate]++
+		return rcode, fate == limitExempt
 	}
+	w.ours = false
 	w.build.Truncate()
 	w.build.SetAuthoritative(false)
 	if is == stranger {
@@ -157,4 +162,22 @@ func (w *worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bo
 	w.build.Bare()
 	w.tally[limitCookie]++
 	return wire.RcodeBadCookie, true
+}
+
+// unlimited is the fate of a response that nothing speaks against.
+const unlimited = -1
+
+// fate takes a response out of what the client's network may have, and says what becomes of it: it is sent,
+// limitExempt, limitDropped or limitSlipped.
+func (s *Server) fate(now rrl.Time, client netip.Addr, of subject, random rand.Source) int {
+	l := s.limiter
+	switch {
+	case l.Allow(now, client, of.kind, of.name):
+		return unlimited
+	case l.Exempt(client):
+		return limitExempt
+	case !l.Slip(random.Uint64()):
+		return limitDropped
+	}
+	return limitSlipped
 }

@@ -40,7 +40,7 @@ var (
 var wayNames = [ways][2]string{udp4: {"udp", "ipv4"}, udp6: {"udp", "ipv6"}, tcp4: {"tcp", "ipv4"}, tcp6: {"tcp", "ipv6"}}
 
 var droppedNames = map[int]string{
-	droppedShort: "short", droppedLong: "long", droppedPanic: "panic", droppedReceive: "receive", droppedSend: "send", droppedBusy: "busy",
+	droppedShort: "short", droppedPanic: "panic", droppedReceive: "receive", droppedSend: "send", droppedBusy: "busy",
 }
 
 // codeNames are the mnemonics of RFC 6895 2.3.

@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"leeward/server/wire"
+	"leeward/zones/snapshot"
 )
 
 // Exchange is a message that is not answered on the query path, because its answer takes time or many messages: NOTIFY
@@ -28,9 +30,14 @@ type Exchange struct {
 	// the message. After an error nothing more can be sent.
 	Write func(message []byte) error
 
+	// Proven is for the handler to set before it writes: the request is made with a key of ours.
+	Proven bool
+
 	// Answer makes the response that the query path would give, with that many octets to spare for a signature; it may be
 	// nothing. It takes no account of the request's TSIG record.
 	Answer func(room int) []byte
+
+	is standing // of who asks over UDP, by its cookie
 }
 
 // Bounds on messages off the query path.
@@ -74,13 +81,15 @@ func newSpecials(s *Server) *specials {
 
 // datagram handles a message that came over UDP, in a goroutine of its own. write sends the reply from where it was received.
 // It reports whether there was room.
-func (x *specials) datagram(request []byte, source netip.AddrPort, write func([]byte) error) bool {
+func (x *specials) datagram(request []byte, source netip.AddrPort, is standing, write func([]byte) error) bool {
 	select {
 	case x.udp <- struct{}{}:
 	default:
 		return false
 	}
-	e := &Exchange{Request: append([]byte(nil), request...), Source: source, State: x.server.state.Load(), Write: write}
+	e := &Exchange{
+		Request: append([]byte(nil), request...), Source: source, State: x.server.state.Load(), Write: write, is: is,
+	}
 	x.server.running.Go(func() {
 		defer func() { <-x.udp }()
 		ctx, stop := context.WithTimeout(x.ctx, specialUDPTime)
@@ -89,6 +98,58 @@ func (x *specials) datagram(request []byte, source netip.AddrPort, write func([]
 	})
 	return true
 }
+
+// limited is what is sent of a response over UDP. One that proves nothing to us and carries nothing of a zone is no
+// longer than its request, and all pass the rate limit, but those to who has shown that its address is its own, by a
+// cookie or by a signature. A signature can have been heard by others: what is longer than the request that has it is
+// limited too.
+func (x *specials) limited(e *Exchange, message []byte) []byte {
+	if e.is == familiar || len(message) < wire.HeaderSize || e.Proven && len(message) <= len(e.Request) {
+		return message
+	}
+	records := message[6] | message[7] | message[8] | message[9]
+	if !e.Proven && records == 0 {
+		message = wire.Trim(message, len(e.Request))
+	}
+	s := x.server
+	if s.limiter == nil {
+		return message
+	}
+	fate := s.fate(s.limiter.At(time.Since(s.start)), e.Source.Addr(), subjectOfMessage(e.State, message), globalRandom{})
+	if fate != unlimited {
+		x.stripe.sums[fate].Add(1)
+	}
+	switch fate {
+	case limitDropped:
+		return nil
+	case limitSlipped:
+		message = wire.Trim(wire.TruncateMessage(message), len(e.Request))
+	}
+	return message
+}
+
+// subjectOfMessage is the subject of a response off the query path: what it says of its question's name if all is well,
+// and an error otherwise.
+func subjectOfMessage(state *State, message []byte) subject {
+	if state == nil || uint16(message[3]&15) != wire.RcodeNoError {
+		return subject{}
+	}
+	var q wire.Query
+	asked := append([]byte(nil), message...)
+	asked[2] = 0 // as a query
+	if q.Parse(asked); q.Question == nil {
+		return subject{}
+	}
+	var found snapshot.Answer
+	name := q.Name()
+	state.Snapshot.Lookup(name, q.Type, q.Class, &found)
+	return subjectOf(&found, name)
+}
+
+// globalRandom is math/rand/v2's own generator.
+type globalRandom struct{}
+
+func (globalRandom) Uint64() uint64 { return rand.Uint64() }
 
 // stream handles a message that came over a connection, in the connection's goroutine. An error says that the connection is of no
 // further use.
@@ -200,6 +261,11 @@ func (x *specials) handle(ctx context.Context, e *Exchange) (whole bool) {
 	}()
 	write, counted := e.Write, false
 	e.Write = func(message []byte) error {
+		if !e.TCP {
+			if message = x.limited(e, append([]byte(nil), message...)); len(message) == 0 {
+				return nil
+			}
+		}
 		if !counted && len(message) >= wire.HeaderSize {
 			counted = true
 			x.stripe.sums[responses+int(message[3]&15)].Add(1)

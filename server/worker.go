@@ -47,11 +47,13 @@ type worker struct {
 
 	now     moment
 	subject subject               // of the response, for the rate limit
+	ours    bool                  // it is about what is in a zone of ours, or of class CH
 	cookie  [wire.CookieSize]byte // that goes with it
 
-	special bool // the request last read is for Options.Special
-	plain   bool // this worker works for it: nothing is counted again, limited or handed over
-	spare   int  // octets to leave free for it
+	special bool     // the request last read is for Options.Special
+	is      standing // of whoever has sent it
+	plain   bool     // this worker works for it: nothing is counted again, limited or handed over
+	spare   int      // octets to leave free for it
 
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
 }
@@ -95,15 +97,29 @@ func (w *worker) failed(fault any, request []byte, client netip.Addr) {
 	w.server.panics.say(w.server.log, fault, request, client)
 }
 
+// refuse is answer for the start of a request over UDP that is longer than any may be.
+func (w *worker) refuse(start []byte, client netip.Addr, out []byte) (response []byte) {
+	defer w.survive(start, client, &response)
+	return w.reply(w.server.state.Load(), start, client, out, true)
+}
+
 // respond is answer without its safety net: a function of the state, the request, the client's address and the worker's
 // random generator. The state is nil until there is one.
 func (w *worker) respond(state *State, request []byte, client netip.Addr, out []byte) []byte {
+	return w.reply(state, request, client, out, false)
+}
+
+// reply is respond, also for a request that was cut short, which is FORMERR whatever is left of it.
+func (w *worker) reply(state *State, request []byte, client netip.Addr, out []byte, cut bool) []byte {
 	q, b := &w.query, &w.build
 	w.special, w.again = false, false
 	verdict := q.Parse(request)
-	if verdict == wire.Drop {
+	switch {
+	case verdict == wire.Drop:
 		w.tally[droppedShort]++
 		return nil
+	case cut:
+		verdict = wire.FormErr
 	}
 	family := way(0)
 	if client.Is6() {
@@ -113,6 +129,7 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		w.tally[queries+w.proto+family]++
 	}
 	if w.special = !w.plain && w.server.special != nil && isSpecial(q, verdict); w.special {
+		w.is, _ = w.judge(client)
 		return nil
 	}
 
@@ -122,7 +139,7 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 	}
 	b.Start(out, limit-w.spare, q)
 	w.scope = 0
-	w.subject = subject{}
+	w.subject, w.ours = subject{}, false
 	rcode, is := verdict.Rcode(), w.taste(client)
 	if q.Keepalive && w.proto == tcp {
 		b.SetKeepalive(w.server.options.TCP.Idle)
@@ -167,6 +184,9 @@ func (w *worker) respond(state *State, request []byte, client netip.Addr, out []
 		var sent bool
 		if rcode, sent = w.limit(client, is, rcode); !sent {
 			return nil
+		}
+		if w.proto == udp && is != familiar && !w.ours && b.Empty() {
+			b.Lean(len(request))
 		}
 	}
 	b.SetRcode(rcode)

@@ -18,7 +18,7 @@ func (d *Desk) notified(x *server.Exchange) {
 	if q.Parse(x.Request) == wire.Drop {
 		return
 	}
-	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	session, fault := d.verify(x)
 	key := ""
 	if session != nil {
 		key = session.Key.Name

@@ -20,7 +20,7 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	if q.Parse(x.Request) != wire.OK {
 		return
 	}
-	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	session, fault := d.verify(x)
 	kind := "axfr"
 	if q.Type == wire.TypeIXFR {
 		kind = "ixfr"
@@ -194,9 +194,16 @@ func skipName(msg []byte, at int) int {
 	return -1
 }
 
+// verify checks the request's signature.
+func (d *Desk) verify(x *server.Exchange) (*tsig.Session, *tsig.Fault) {
+	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	x.Proven = session != nil || fault.Known()
+	return session, fault
+}
+
 // signed answers a query with TSIG as one without, and signs the answer: the SOA that secondaries ask for.
 func (d *Desk) signed(x *server.Exchange, q *wire.Query) {
-	session, fault := d.Keys().Verify(x.Request, d.o.Now())
+	session, fault := d.verify(x)
 	var reply []byte
 	if fault != nil {
 		var b wire.Builder

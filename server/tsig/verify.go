@@ -29,6 +29,10 @@ type Fault struct {
 
 func (f *Fault) Error() string { return f.Why }
 
+// Known reports whether the request was made with a key of ours all the same: its time, or the length of its MAC, is
+// wrong.
+func (f *Fault) Known() bool { return f != nil && f.key != nil }
+
 // Verify checks a request's TSIG. It returns nil twice where there is none, a Session where it holds, and otherwise a Fault. The
 // message is only read.
 func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {

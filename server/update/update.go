@@ -81,7 +81,7 @@ type Request struct {
 	Message []byte
 	Source  netip.AddrPort
 	TCP     bool
-	Write   func([]byte) error // sends the response
+	Write   func(response []byte, proven bool) error // proven: the request is made with a key of ours
 }
 
 // Handle answers an update, after it has been committed and, unless that takes too long, published.
@@ -105,14 +105,15 @@ func (d *Desk) Handle(ctx context.Context, x Request) {
 	}
 	rcode, code, text := result.says()
 	var reply []byte
-	if fault != nil {
+	if fault != nil { // the TSIG record says what it is; more would be for anybody who asks
+		code, text = 0, ""
 		reply = fault.Sign(m.reply(x, rcode, code, text, faultRoom), d.o.Now())
 	} else {
 		reply = session.Sign(m.reply(x, rcode, code, text, session.Room()), d.o.Now())
 	}
 	d.count.WithLabelValues(rcodeName(rcode)).Inc()
 	d.log(x, m, session, rcode, result)
-	if err := x.Write(reply); err != nil {
+	if err := x.Write(reply, session != nil || fault.Known()); err != nil {
 		d.o.Log.Debug("update: the response is not sent", "client", x.Source, "err", err)
 	}
 }

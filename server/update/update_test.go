@@ -150,7 +150,7 @@ func send(t testing.TB, d *Desk, m *dns.Msg, key string) *dns.Msg {
 		t.Fatal(err)
 	}
 	var got []byte
-	d.Handle(t.Context(), Request{Message: packed, Source: netip.MustParseAddrPort("192.0.2.9:5353"), Write: func(b []byte) error {
+	d.Handle(t.Context(), Request{Message: packed, Source: netip.MustParseAddrPort("192.0.2.9:5353"), Write: func(b []byte, _ bool) error {
 		got = append([]byte(nil), b...)
 		return nil
 	}})
@@ -450,7 +450,7 @@ func TestUnsigned(t *testing.T) {
 			t.Fatal(err)
 		}
 		reply := new(dns.Msg)
-		d.Handle(t.Context(), Request{Message: packed, Write: func(b []byte) error { return reply.Unpack(b) }})
+		d.Handle(t.Context(), Request{Message: packed, Write: func(b []byte, _ bool) error { return reply.Unpack(b) }})
 		if ts := reply.IsTsig(); reply.Rcode != dns.RcodeNotAuth || ts == nil || ts.Error != c.tsigError {
 			t.Errorf("%s: %v", what, reply)
 		}
@@ -614,7 +614,7 @@ func FuzzUpdate(f *testing.F) {
 			say(edits)
 		}
 		sent := 0
-		newDesk(t, nil, nil).Handle(t.Context(), Request{Message: b, Write: func(r []byte) error {
+		newDesk(t, nil, nil).Handle(t.Context(), Request{Message: b, Write: func(r []byte, _ bool) error {
 			sent++
 			if len(r) < 12 || r[2]&0x80 == 0 || len(r) > 1232 {
 				t.Fatalf("the response %x", r)

@@ -98,6 +98,9 @@ func (b *Builder) SetAuthoritative(aa bool) { b.aa = aa }
 // Len returns how many octets are written: the offset of the next record.
 func (b *Builder) Len() int { return b.n }
 
+// Empty reports whether there are no records but what the OPT record says.
+func (b *Builder) Empty() bool { return b.counts == [3]uint16{} }
+
 // Truncated reports whether TC is set.
 func (b *Builder) Truncated() bool { return b.full && !b.bare }
 
@@ -434,7 +437,7 @@ func (b *Builder) Finish() []byte {
 	if b.full && !b.bare {
 		h[2] |= flagTC
 	}
-	if q.RD {
+	if q.RD && q.Opcode == OpcodeQuery { // others have no use for the bit (RFC 2136 section 2.2, RFC 1996 section 4.5)
 		h[2] |= flagRD
 	}
 	h[3] = byte(b.rcode & 15)

@@ -76,6 +76,25 @@ func (b *Builder) SetError(code uint16, text string) {
 	}
 }
 
+// Lean leaves out what a requester does without until the response has at most so many octets: the text of the extended
+// error, the error, the server's identifier. A cookie stays: it is how a requester shows that nobody has forged its
+// address.
+func (b *Builder) Lean(size int) {
+	o := &b.opt
+	if o.failed && b.n+b.reserved > size {
+		b.reserved -= len(o.text)
+		o.text = ""
+	}
+	if o.failed && b.n+b.reserved > size {
+		b.reserved -= optionHeader + 2
+		o.failed = false
+	}
+	if o.nsid && b.n+b.reserved > size {
+		b.reserved -= optionHeader + len(b.NSID)
+		o.nsid = false
+	}
+}
+
 // SetKeepalive says how long an idle TCP connection is kept open (RFC 7828), in units of 100 ms up to 6553.5 s.
 func (b *Builder) SetKeepalive(idle time.Duration) {
 	o := &b.opt

@@ -29,7 +29,11 @@ func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 		return nil, err
 	}
 	return func(ctx context.Context, x *server.Exchange) {
-		d.Handle(ctx, update.Request{Message: x.Request, Source: x.Source, TCP: x.TCP, Write: x.Write})
+		write := func(response []byte, proven bool) error {
+			x.Proven = proven
+			return x.Write(response)
+		}
+		d.Handle(ctx, update.Request{Message: x.Request, Source: x.Source, TCP: x.TCP, Write: write})
 	}, nil
 }
 
