@@ -32,17 +32,30 @@ const (
 )
 
 // HTTP asks for a path and wants a status, and a body if one is given. In an "https" check the certificate is verified
-// for ServerName, or Host where that is empty, unless Insecure.
+// for ServerName, or the host that is asked for where that is empty, unless Insecure.
 type HTTP struct {
-	Port       uint16 `json:"port,omitempty"` // 80, or 443 for https, if zero
-	Path       string `json:"path,omitempty"` // "/" if empty
-	Host       string `json:"host,omitempty"` // the Host header; the address if empty
-	Method     string `json:"method,omitempty"`
-	Status     string `json:"status,omitempty"`     // "200-299", "200,204,301-302"; 200-299 if empty
-	Body       string `json:"body,omitempty"`       // must occur within the first 64 KiB
-	ServerName string `json:"serverName,omitempty"` // https only
-	Insecure   bool   `json:"insecure,omitempty"`   // https only: do not verify the certificate
+	Port       uint16  `json:"port,omitempty"`       // 80, or 443 for https, if zero
+	Path       string  `json:"path,omitempty"`       // "/" if empty
+	Host       string  `json:"host,omitempty"`       // the Host header; if empty the endpoint's hostname, else the address
+	Headers    Headers `json:"headers,omitempty"`    // sent as well
+	Method     string  `json:"method,omitempty"`     // GET if empty
+	Status     string  `json:"status,omitempty"`     // "200-299", "200,204,301-302"; 200-299 if empty
+	Body       string  `json:"body,omitempty"`       // must occur within the first 64 KiB
+	Redirects  int     `json:"redirects,omitempty"`  // how many are followed, 0 to MaxRedirects, all at the same address
+	Protocol   string  `json:"protocol,omitempty"`   // HTTP1 or HTTP2; HTTP1 if empty
+	ServerName string  `json:"serverName,omitempty"` // https only
+	Insecure   bool    `json:"insecure,omitempty"`   // https only: do not verify the certificate
 }
+
+// What HTTP.Protocol says. HTTP2 is h2, chosen by ALPN, in an https check, and h2c with prior knowledge in an http check
+// (RFC 9113 section 3).
+const (
+	HTTP1 = "http/1.1"
+	HTTP2 = "h2"
+)
+
+// Headers are fields of an HTTP request by name.
+type Headers map[string]string
 
 // TCP wants a connection to be accepted.
 type TCP struct {

@@ -8,7 +8,10 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,6 +53,23 @@ type Assignment struct {
 	Target
 	Pool, Region string
 	Monitor      *Monitor // never nil: a target without a monitor is not assigned
+	Manner
+}
+
+// Manner is how an endpoint is asked, beside what its monitor says. It is comparable.
+type Manner struct {
+	Host     string // asked for whatever the monitor says; empty: the monitor's host counts
+	Hostname string // the endpoint's, without the final dot: asked for where nobody says otherwise; empty: it has none
+	Headers  string // sent as well, as Headers.Lines gives them
+}
+
+// Lines returns headers as lines of a request, sorted by name, each with its line end.
+func (h Headers) Lines() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		b.WriteString(name + ": " + h[name] + "\r\n")
+	}
+	return b.String()
 }
 
 // Report is what one vantage says of one target.

@@ -2,7 +2,9 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +17,8 @@ const (
 	MaxHold      = 24 * time.Hour
 	MaxThreshold = 100 // of Fall and Rise
 	MaxVantages  = 1000
+	MaxRedirects = 10
+	MaxHeaders   = 32
 )
 
 // FieldError is a setting that cannot be used: which, and what to do.
@@ -177,6 +181,9 @@ func (m *Monitor) Validate() []FieldError {
 	return l
 }
 
+// methods are those of RFC 9110 section 9 that can be asked with nothing but a path.
+var methods = []string{"GET", "HEAD", "OPTIONS", "POST"}
+
 func (h *HTTP) validate(l *list, at string) {
 	if h.Path != "" && !strings.HasPrefix(h.Path, "/") {
 		l.add(at+".path", "%q does not begin with \"/\"; write %q", h.Path, "/"+h.Path)
@@ -187,8 +194,8 @@ func (h *HTTP) validate(l *list, at string) {
 	if _, err := ParseStatus(h.Status); err != nil {
 		l.add(at+".status", "%v", err)
 	}
-	if strings.ContainsFunc(h.Method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
-		l.add(at+".method", "%q is not a method; write it in capitals, such as GET or HEAD", h.Method)
+	if h.Method != "" && !slices.Contains(methods, h.Method) {
+		l.add(at+".method", "%q is not a method that a check can have; write one of %s", h.Method, strings.Join(methods, ", "))
 	}
 	if h.Method == "HEAD" && h.Body != "" {
 		l.add(at+".body", "the answer to HEAD has no body; use GET or leave body out")
@@ -196,15 +203,71 @@ func (h *HTTP) validate(l *list, at string) {
 	if len(h.Body) > MaxBody {
 		l.add(at+".body", "is longer than the %d bytes that are read of an answer", MaxBody)
 	}
-	host := h.Host
+	if h.Redirects < 0 || h.Redirects > MaxRedirects {
+		l.add(at+".redirects", "%d is outside 0 to %d", h.Redirects, MaxRedirects)
+	}
+	if h.Protocol != "" && h.Protocol != HTTP1 && h.Protocol != HTTP2 {
+		l.add(at+".protocol", "%q is not a protocol that is spoken here; write %s or %s", h.Protocol, HTTP1, HTTP2)
+	}
+	l.hostPort(at+".host", h.Host)
+	l.headers(at+".headers", h.Headers)
+}
+
+// CheckHost returns what is wrong with a host that is asked for, with or without a port; nil if nothing is.
+func CheckHost(field, host string) []FieldError {
+	var l list
+	l.hostPort(field, host)
+	return l
+}
+
+// CheckHeaders returns what is wrong with headers of a request, nil if nothing is.
+func CheckHeaders(field string, h Headers) []FieldError {
+	var l list
+	l.headers(field, h)
+	return l
+}
+
+func (l *list) hostPort(field, host string) {
 	if name, port, ok := strings.Cut(host, ":"); ok && !strings.Contains(port, ":") {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			l.add(at+".host", "%q has no usable port after the colon", h.Host)
+			l.add(field, "%q has no usable port after the colon", host)
 			return
 		}
 		host = name
 	}
-	l.host(at+".host", host)
+	l.host(field, host)
+}
+
+// framing are the headers that a request has of its own: it would not be understood with others.
+var framing = []string{"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+
+func (l *list) headers(field string, h Headers) {
+	if len(h) > MaxHeaders {
+		l.add(field, "%d headers are more than the %d that there may be", len(h), MaxHeaders)
+	}
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		lower := strings.ToLower(name)
+		switch {
+		case name == "" || strings.ContainsFunc(name, notToken) || len(name) > 256:
+			l.add(field, "%q is not the name of a header; it has letters, digits and hyphens, such as X-Probe", name)
+		case lower == "host":
+			l.add(field+"."+name, "is given by host; write it there")
+		case slices.Contains(framing, lower):
+			l.add(field+"."+name, "belongs to the connection and cannot be given; leave it out")
+		case seen[lower] != "":
+			l.add(field+"."+name, "is %s again; give each header once", seen[lower])
+		case strings.ContainsFunc(h[name], func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) || len(h[name]) > 4096:
+			l.add(field+"."+name, "has a control character, or more than 4096 octets")
+		}
+		seen[lower] = name
+	}
+}
+
+// notToken says whether a character cannot be in the name of a header (RFC 9110 section 5.6.2).
+func notToken(r rune) bool {
+	alphanumeric := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 func (d *DNS) validate(l *list) {

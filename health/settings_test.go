@@ -90,6 +90,10 @@ func TestValidate(t *testing.T) {
 		{"HEAD has no body", `{"http": {"method": "HEAD", "body": "ok"}}`, "http.body"},
 		{"http verifies nothing", `{"http": {"serverName": "www.example.test", "insecure": true}}`, "http.serverName http.insecure"},
 		{"host", `{"http": {"host": "http://www.example.test/"}}`, "http.host"},
+		{"a method of tea pots", `{"http": {"method": "BREW"}}`, "http.method"},
+		{"headers", `{"http": {"headers": {"X-Shard": "a", "x-probe": "b c"}, "redirects": 10, "protocol": "h2"}}`, ""},
+		{"bad headers", `{"http": {"headers": {"A B": "", "Connection": "close", "Host": "x", "X": "a\r\nb", "x": "c"}}}`, "http.headers http.headers.Connection http.headers.Host http.headers.X http.headers.x"},
+		{"redirects and protocol", `{"https": {"redirects": 11, "protocol": "h3"}}`, "https.redirects https.protocol"},
 		{"dns", `{"dns": {"name": "a..b", "type": "NONE"}}`, "dns.name dns.type"},
 		{"dns with a number", `{"dns": {"name": ".", "type": "TYPE65280"}}`, ""},
 	} {

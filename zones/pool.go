@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"leeward/health"
 )
 
 // The most that one list can have.
@@ -63,6 +65,8 @@ func (f *faults) reference(field string, kind Kind, name string) bool {
 
 func (f *faults) endpoint(e *Endpoint) {
 	f.hostname(e)
+	f.settings(health.CheckHost("host", e.Host))
+	f.settings(health.CheckHeaders("headers", e.Headers))
 	if e.Capacity != nil {
 		f.unsupported("capacity")
 	}
@@ -92,8 +96,11 @@ func (f *faults) endpoint(e *Endpoint) {
 	}
 }
 
-func (f *faults) monitor(m *Monitor) {
-	for _, e := range m.Validate() {
+func (f *faults) monitor(m *Monitor) { f.settings(m.Validate()) }
+
+// settings takes over what the health of endpoints cannot be found out with.
+func (f *faults) settings(errs []health.FieldError) {
+	for _, e := range errs {
 		f.add(e.Field, "%s", e.Message)
 	}
 }

@@ -145,13 +145,15 @@ type Capacity struct {
 
 // Endpoint is one load balancer or server.
 type Endpoint struct {
-	Pool      string       `json:"-"`
-	Endpoint  string       `json:"-"`
-	Addresses []netip.Addr `json:"addresses,omitempty"`
-	Hostname  string       `json:"hostname,omitempty"` // in place of Addresses: lower case, no final dot
-	Flatten   bool         `json:"flatten,omitempty"`  // answer with the addresses that Hostname has now, not with a CNAME
-	Weight    *int         `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
-	Capacity  *Capacity    `json:"capacity,omitempty"` // not supported yet
+	Pool      string         `json:"-"`
+	Endpoint  string         `json:"-"`
+	Addresses []netip.Addr   `json:"addresses,omitempty"`
+	Hostname  string         `json:"hostname,omitempty"` // in place of Addresses: lower case, no final dot
+	Flatten   bool           `json:"flatten,omitempty"`  // answer with the addresses that Hostname has now, not with a CNAME
+	Host      string         `json:"host,omitempty"`     // that checks ask it for, ahead of its monitor's; no final dot
+	Headers   health.Headers `json:"headers,omitempty"`  // that http and https checks send to it, beside its monitor's
+	Weight    *int           `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
+	Capacity  *Capacity      `json:"capacity,omitempty"` // not supported yet
 }
 
 // Monitor is how endpoints are checked.

@@ -39,7 +39,7 @@ func BenchmarkProbe(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if o := p.probe(context.Background(), loopback, m); o.state != health.Up {
+				if o := p.probe(context.Background(), loopback, m, health.Manner{}); o.state != health.Up {
 					b.Fatal(o.reason)
 				}
 			}

@@ -1,7 +1,9 @@
 package probe
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -32,14 +34,25 @@ func down(format string, args ...any) outcome {
 // checker is one probe: where it goes, how long it may take and what it trusts.
 type checker struct {
 	address netip.Addr
+	manner  health.Manner
 	timeout time.Duration
 	roots   *x509.CertPool
+	shown   func() *tls.Certificate // nil: none
 	now     func() time.Time
 }
 
-// probe checks an address as the monitor says.
-func (p *Prober) probe(ctx context.Context, address netip.Addr, m *health.Monitor) outcome {
-	c := checker{address: address, timeout: m.EffectiveTimeout(), roots: p.options.RootCAs, now: p.options.Now}
+// host returns the name that is asked for: the endpoint's word, the monitor's, or the endpoint's hostname; empty: nobody gives
+// one, and the address stands for it.
+func (c *checker) host(monitor string) string {
+	return cmp.Or(c.manner.Host, monitor, c.manner.Hostname)
+}
+
+// probe checks an address as the monitor and the endpoint say.
+func (p *Prober) probe(ctx context.Context, address netip.Addr, m *health.Monitor, manner health.Manner) outcome {
+	c := checker{
+		address: address, manner: manner, timeout: m.EffectiveTimeout(), roots: p.options.RootCAs,
+		shown: p.options.Certificate, now: p.options.Now,
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	switch {

@@ -135,7 +135,7 @@ func check(t *testing.T, roots *x509.CertPool, m *health.Monitor, want health.St
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := p.probe(context.Background(), loopback, m)
+	o := p.probe(context.Background(), loopback, m, health.Manner{})
 	if o.state != want || o.reason != reason {
 		t.Errorf("%s %q, want %s %q", o.state, o.reason, want, reason)
 	}

@@ -39,7 +39,7 @@ func TestVantageWithoutNetwork(t *testing.T) {
 			"192.0.2.10": "this vantage has no IPv4", "2001:db8::10": "this vantage has no IPv6", "::1": "this vantage has no IPv6",
 		} {
 			for _, m := range []*health.Monitor{{TCP: &health.TCP{Port: 80}}, {DNS: &health.DNS{Name: "a.test"}}, {GRPC: &health.GRPC{Port: 80}}} {
-				o := p.probe(t.Context(), netip.MustParseAddr(address), m)
+				o := p.probe(t.Context(), netip.MustParseAddr(address), m, health.Manner{})
 				if o.state != health.Unknown || o.reason != want {
 					t.Errorf("%s %s: %s %q, want unknown %q", m.Check(), address, o.state, o.reason, want)
 				}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -27,9 +28,9 @@ func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 	}
 	defer conn.Close()
 	var cause firstError
-	creds := insecure.NewCredentials()
+	creds, name := insecure.NewCredentials(), cmp.Or(g.ServerName, withoutPort(c.host("")))
 	if g.TLS {
-		creds = credentials.NewTLS(c.settings(g.ServerName, g.Insecure))
+		creds = credentials.NewTLS(c.settings(name, g.Insecure))
 	}
 	var given atomic.Bool
 	options := []grpc.DialOption{
@@ -43,8 +44,8 @@ func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
 		grpc.WithUserAgent(userAgent),
 	}
-	if g.ServerName != "" {
-		options = append(options, grpc.WithAuthority(g.ServerName))
+	if name != "" {
+		options = append(options, grpc.WithAuthority(name))
 	}
 	client, err := grpc.NewClient("passthrough:///"+netip.AddrPortFrom(c.address, g.Port).String(), options...)
 	if err != nil {

@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+
+	"golang.org/x/net/http2"
 
 	"leeward/health"
 )
@@ -22,98 +26,207 @@ const userAgent = "leeward-probe"
 // maxHeader is how much of an answer's status line and headers is read, in bytes.
 const maxHeader = 64 << 10
 
-// http asks once, on a connection of its own, and takes the first final answer for what it is: a redirect is a status, and
-// not followed. net/http's client is left out, as its pool of connections, proxies and redirects are all that a probe must
-// not have.
+// place is what an HTTP check asks for, always at the endpoint's own address.
+type place struct {
+	secure bool
+	port   uint16
+	host   string // with the port where it is not the scheme's own; empty: the address
+	path   string // with the query
+	method string
+}
+
+// http asks, on a connection of its own, and takes the first final answer for what it is: a redirect is a status, followed only
+// where the monitor asks for that, and then at the same address. net/http's client is left out, as its pool of connections, proxies
+// and redirects are all that a probe must not have.
 func (c *checker) http(ctx context.Context, h *health.HTTP, secure bool) outcome {
-	port := h.Port
-	if port == 0 {
-		port = 80
-		if secure {
-			port = 443
-		}
+	at := place{secure: secure, port: h.Port, path: cmp.Or(h.Path, "/"), method: cmp.Or(h.Method, http.MethodGet)}
+	if at.port == 0 {
+		at.port = schemePort(secure)
 	}
+	at.host = cmp.Or(c.manner.Host, h.Host)
+	if at.host == "" && c.manner.Hostname != "" {
+		at.host = withPort(c.manner.Hostname, at.port, secure)
+	}
+	for hop := 0; ; hop++ {
+		o, next := c.ask(ctx, h, at)
+		switch {
+		case next == nil:
+			return o
+		case hop == h.Redirects && hop == 0:
+			return o
+		case hop == h.Redirects:
+			return down("more than %d redirects", h.Redirects)
+		}
+		at = *next
+	}
+}
+
+// ask makes one request. next is where the answer redirects to, nil where it does not.
+func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome, next *place) {
 	var conn net.Conn
-	conn, err := c.dial(ctx, "tcp", port)
+	conn, err := c.dial(ctx, "tcp", at.port)
 	if err != nil {
-		return c.failed(ctx, err)
+		return c.failed(ctx, err), nil
 	}
 	defer conn.Close()
-	if secure {
-		name := h.ServerName
-		if name == "" {
-			name = withoutPort(h.Host)
+	if at.secure {
+		settings := c.settings(cmp.Or(h.ServerName, withoutPort(at.host)), h.Insecure)
+		if h.Protocol == health.HTTP2 {
+			settings.NextProtos = []string{"h2"}
 		}
-		session, err := c.handshake(ctx, conn, name, h.Insecure)
+		session, err := c.handshake(ctx, conn, settings)
 		if err != nil {
-			return c.failed(ctx, err)
+			return c.failed(ctx, asProtocol(err)), nil
+		}
+		if h.Protocol == health.HTTP2 && session.ConnectionState().NegotiatedProtocol != "h2" {
+			return down("does not speak HTTP/2"), nil
 		}
 		conn = session
 	}
-	request, err := c.request(h, port, secure)
+	request, err := c.request(ctx, h, at)
 	if err != nil {
-		return outcome{reason: err.Error()}
+		return outcome{reason: err.Error()}, nil
 	}
+	exchange := c.first
+	if h.Protocol == health.HTTP2 {
+		exchange = c.second
+	}
+	response, read, o := exchange(ctx, conn, request)
+	if response == nil {
+		return o, nil
+	}
+	defer response.Body.Close()
+	ranges, err := health.ParseStatus(h.Status)
+	if err != nil {
+		return outcome{reason: err.Error()}, nil
+	}
+	if !within(ranges, response.StatusCode) {
+		return down("status %d", response.StatusCode), at.redirect(request.URL, response)
+	}
+	o = up()
+	o.load = loadOf(response.Header)
+	if h.Body == "" {
+		return o, nil
+	}
+	read(2 * health.MaxBody) // chunks have a frame of their own
+	found, err := contains(response.Body, h.Body)
+	switch {
+	case found:
+		return o, nil
+	case err != nil:
+		return c.failed(ctx, asProtocol(err)), nil
+	}
+	return down("body lacks %q", shorten(h.Body)), nil
+}
+
+// first speaks HTTP/1.1. It returns the final response, and what sets how many more octets may be read; where there is no response,
+// the outcome.
+func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
 	if err := request.Write(conn); err != nil {
-		return c.failed(ctx, err)
+		return nil, nil, c.failed(ctx, err)
 	}
 	limited := &io.LimitedReader{R: conn, N: maxHeader}
 	response, err := readResponse(bufio.NewReader(limited), request)
 	if err != nil {
 		if limited.N == 0 {
-			return down("headers longer than %d KiB", maxHeader>>10)
+			return nil, nil, down("headers longer than %d KiB", maxHeader>>10)
 		}
-		return c.failed(ctx, asProtocol(err))
+		return nil, nil, c.failed(ctx, asProtocol(err))
 	}
-	defer response.Body.Close()
-	ranges, err := health.ParseStatus(h.Status)
-	if err != nil {
-		return outcome{reason: err.Error()}
-	}
-	if !within(ranges, response.StatusCode) {
-		return down("status %d", response.StatusCode)
-	}
-	o := up()
-	o.load = loadOf(response.Header)
-	if h.Body == "" {
-		return o
-	}
-	limited.N = 2 * health.MaxBody // chunks have a frame of their own
-	found, err := contains(response.Body, h.Body)
-	switch {
-	case found:
-		return o
-	case err != nil:
-		return c.failed(ctx, asProtocol(err))
-	}
-	return down("body lacks %q", shorten(h.Body))
+	return response, func(n int64) { limited.N = n }, outcome{}
 }
 
-// request is what the monitor asks for, addressed to the target.
-func (c *checker) request(h *health.HTTP, port uint16, secure bool) (*http.Request, error) {
-	path := h.Path
-	if path == "" {
-		path = "/"
-	}
-	at := netip.AddrPortFrom(c.address, port).String()
-	if port == 80 && !secure || port == 443 && secure {
-		at = strings.TrimSuffix(at, fmt.Sprintf(":%d", port))
-	}
-	target, err := url.Parse("http://" + at + path)
+// second is first for HTTP/2, of which a connection is used for one request. What an endpoint can make this process hold is bounded by
+// the windows that it is given.
+func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
+	plain := &http.Transport{HTTP2: &http.HTTP2Config{
+		MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 128 << 10,
+	}}
+	transport, err := http2.ConfigureTransports(plain)
 	if err != nil {
-		return nil, fmt.Errorf("the path %q cannot be asked for: %w", h.Path, err)
+		return nil, nil, outcome{reason: err.Error()}
+	}
+	transport.AllowHTTP, transport.MaxHeaderListSize = true, maxHeader
+	client, err := transport.NewClientConn(conn)
+	if err != nil {
+		return nil, nil, c.failed(ctx, asProtocol(err))
+	}
+	response, err := client.RoundTrip(request)
+	if err != nil {
+		return nil, nil, c.failed(ctx, asProtocol(err))
+	}
+	return response, func(int64) {}, outcome{}
+}
+
+// redirect returns where a response leads, nil where it does not or where that cannot be asked. The endpoint's address stays what is
+// asked, whoever the new host is: what stands elsewhere says nothing of this endpoint.
+func (at place) redirect(asked *url.URL, response *http.Response) *place {
+	switch response.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil
+	}
+	asked.Host = cmp.Or(at.host, asked.Host)
+	to, err := asked.Parse(response.Header.Get("Location"))
+	if err != nil || response.Header.Get("Location") == "" || to.Scheme != "http" && to.Scheme != "https" || to.Hostname() == "" {
+		return nil
+	}
+	next := place{secure: to.Scheme == "https", host: to.Host, path: to.RequestURI(), method: at.method}
+	next.port = schemePort(next.secure)
+	if text := to.Port(); text != "" {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			return nil
+		}
+		next.port = uint16(port)
+	}
+	if at.method == http.MethodPost && response.StatusCode < 307 { // RFC 9110 section 15.4
+		next.method = http.MethodGet
+	}
+	return &next
+}
+
+func schemePort(secure bool) uint16 {
+	if secure {
+		return 443
+	}
+	return 80
+}
+
+// withPort returns a host as the Host header has it.
+func withPort(host string, port uint16, secure bool) string {
+	if port == schemePort(secure) {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// request is what the monitor and the endpoint ask for, addressed to the target.
+func (c *checker) request(ctx context.Context, h *health.HTTP, at place) (*http.Request, error) {
+	own := netip.AddrPortFrom(c.address, at.port).String()
+	if at.port == schemePort(at.secure) {
+		own = strings.TrimSuffix(own, ":"+strconv.Itoa(int(at.port)))
+	}
+	scheme := "http"
+	if at.secure {
+		scheme = "https"
+	}
+	target, err := url.Parse(scheme + "://" + own + at.path)
+	if err != nil {
+		return nil, fmt.Errorf("the path %q cannot be asked for: %w", at.path, err)
 	}
 	request := &http.Request{
-		Method: h.Method, URL: target, Host: h.Host, Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: at.method, URL: target, Host: cmp.Or(at.host, own), Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
 	}
-	if request.Method == "" {
-		request.Method = http.MethodGet
+	for _, lines := range []string{h.Headers.Lines(), c.manner.Headers} { // the endpoint's word counts where both say something
+		for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\r\n"), "\r\n") {
+			if name, value, ok := strings.Cut(line, ": "); ok {
+				request.Header.Set(name, value)
+			}
+		}
 	}
-	if request.Host == "" {
-		request.Host = at
-	}
-	return request, nil
+	return request.WithContext(ctx), nil
 }
 
 // readResponse reads the first answer that is not an interim one (RFC 9110 15.2).
@@ -161,8 +274,18 @@ func within(ranges []health.StatusRange, code int) bool {
 
 // asProtocol replaces what net/http says of an answer that is none by plain words.
 func asProtocol(err error) error {
-	if text := err.Error(); strings.HasPrefix(text, "malformed HTTP") {
+	text := err.Error()
+	var broken http2.ConnectionError
+	switch {
+	case strings.HasPrefix(text, "malformed HTTP"):
 		return errors.New("not HTTP")
+	case errors.As(err, &broken) && http2.ErrCode(broken) == http2.ErrCodeCompression, // what a string longer than the limit is
+		strings.Contains(text, "response header list larger"):
+		return fmt.Errorf("headers longer than %d KiB", maxHeader>>10)
+	case strings.HasSuffix(text, "tls: no application protocol"):
+		return errors.New("does not speak HTTP/2")
+	case errors.As(err, &broken), strings.Contains(text, "looked like an HTTP/1.1 header"), errors.Is(err, http2.ErrFrameTooLarge):
+		return errors.New("not HTTP/2")
 	}
 	return err
 }

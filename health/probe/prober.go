@@ -8,6 +8,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -33,13 +34,14 @@ func DefaultConcurrency() int { return min(max(openFiles()/2, leastConcurrency),
 
 // Options are a Prober's settings.
 type Options struct {
-	Vantage     string                // the name under which reports are made; also spreads vantages over the interval
-	Log         *slog.Logger          // discarded if nil
-	Registerer  prometheus.Registerer // none if nil
-	Now         func() time.Time      // time.Now if nil
-	Concurrency int                   // probes at once; DefaultConcurrency() if zero
-	RootCAs     *x509.CertPool        // what certificates are verified against; the system's if nil
-	OnReport    func([]health.Report) // called from one goroutine with what has turned since the last call; it may block
+	Vantage     string                  // the name under which reports are made; also spreads vantages over the interval
+	Log         *slog.Logger            // discarded if nil
+	Registerer  prometheus.Registerer   // none if nil
+	Now         func() time.Time        // time.Now if nil
+	Concurrency int                     // probes at once; DefaultConcurrency() if zero
+	RootCAs     *x509.CertPool          // what certificates are verified against; the system's if nil
+	Certificate func() *tls.Certificate // shown to endpoints that ask for one; it may return nil; none if nil
+	OnReport    func([]health.Report)   // called from one goroutine with what has turned since the last call; it may block
 }
 
 // Prober probes targets and reports on them.
@@ -65,6 +67,7 @@ type Prober struct {
 type target struct {
 	health.Target
 	monitor *health.Monitor
+	manner  health.Manner
 	phase   uint64
 
 	poolPhase uint64        // of its pool, and
@@ -122,6 +125,9 @@ func (p *Prober) Assign(as []health.Assignment) {
 		}
 		listed[a.Target] = true
 		t := p.targets[a.Target]
+		if t != nil {
+			t.manner = a.Manner
+		}
 		if t == nil {
 			if sizes == nil {
 				sizes = map[string]int{}
@@ -130,7 +136,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 				}
 			}
 			t = &target{
-				Target: a.Target, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
+				Target: a.Target, manner: a.Manner, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
 				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}), within: time.Duration(sizes[a.Pool]) * spacing,
 			}
 			p.targets[a.Target] = t
@@ -219,10 +225,10 @@ func (p *Prober) launch() time.Duration {
 // begin starts the probe of a target. The mutex is held.
 func (p *Prober) begin(t *target) {
 	p.running++
-	ctx, m := p.ctx, t.monitor
+	ctx, m, manner := p.ctx, t.monitor, t.manner
 	p.probes.Go(func() {
 		began := p.options.Now()
-		o := p.probe(ctx, t.Address, m)
+		o := p.probe(ctx, t.Address, m, manner)
 		p.finish(ctx, t, m, o, began)
 	})
 }

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -15,7 +16,7 @@ func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
 		return c.failed(ctx, err)
 	}
 	defer conn.Close()
-	session, err := c.handshake(ctx, conn, t.ServerName, t.Insecure)
+	session, err := c.handshake(ctx, conn, c.settings(cmp.Or(t.ServerName, withoutPort(c.host(""))), t.Insecure))
 	if err != nil {
 		return c.failed(ctx, err)
 	}
@@ -32,8 +33,8 @@ func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
 }
 
 // handshake makes a TLS session over a connection.
-func (c *checker) handshake(ctx context.Context, conn net.Conn, name string, insecure bool) (*tls.Conn, error) {
-	session := tls.Client(conn, c.settings(name, insecure))
+func (c *checker) handshake(ctx context.Context, conn net.Conn, settings *tls.Config) (*tls.Conn, error) {
+	session := tls.Client(conn, settings)
 	return session, session.HandshakeContext(ctx)
 }
 
@@ -42,5 +43,15 @@ func (c *checker) settings(name string, insecure bool) *tls.Config {
 	if name == "" {
 		name = c.address.WithZone("").String()
 	}
-	return &tls.Config{ServerName: name, RootCAs: c.roots, InsecureSkipVerify: insecure, Time: c.now}
+	return &tls.Config{
+		ServerName: name, RootCAs: c.roots, InsecureSkipVerify: insecure, Time: c.now,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if c.shown != nil {
+				if own := c.shown(); own != nil {
+					return own, nil
+				}
+			}
+			return &tls.Certificate{}, nil // none: whether that will do is the endpoint's to say
+		},
+	}
 }

@@ -7,6 +7,11 @@ import (
 	"time"
 )
 
+// GoneAfter is how long authorities have to have said that a name does not exist, or has no address, until that is believed. A
+// zone that is broken for a while says the same as an operator who has given the balancer back, and whose addresses may be somebody
+// else's tomorrow.
+const GoneAfter = 10 * time.Minute
+
 // maxAddresses is the most addresses that a name counts with.
 const maxAddresses = 64
 
@@ -34,6 +39,14 @@ func (a Answer) fold(four, six reply, now time.Time) Answer {
 		}
 	}
 	next := a
+	switch { // a reply that nobody gave says neither
+	case len(four.addresses)+len(six.addresses) > 0:
+		next.Absent, next.Gone = time.Time{}, false
+	case four.err == nil && six.err == nil && a.Absent.IsZero():
+		next.Absent = now
+	case four.err == nil && six.err == nil:
+		next.Gone = now.Sub(a.Absent) >= GoneAfter
+	}
 	if err == nil || len(four.addresses)+len(six.addresses) > 0 {
 		next.Addresses, next.Told = nil, now
 		next.Expires = now.Add(MaxInterval)
@@ -54,7 +67,7 @@ func (a Answer) fold(four, six reply, now time.Time) Answer {
 			}
 		}
 		if len(next.Addresses) == 0 {
-			next = a
+			next.Addresses, next.Known, next.Told, next.Expires = a.Addresses, a.Known, a.Told, a.Expires
 			err = errors.Join(err, errors.New("none of its addresses can be an endpoint's"))
 		}
 	}
@@ -99,5 +112,6 @@ func usable(addresses []netip.Addr) []netip.Addr {
 
 // same reports whether what is kept on disk is the same.
 func same(a, b Answer) bool {
-	return slices.Equal(a.Addresses, b.Addresses) && a.Known == b.Known && a.Told.IsZero() == b.Told.IsZero()
+	return slices.Equal(a.Addresses, b.Addresses) && a.Known == b.Known && a.Told.IsZero() == b.Told.IsZero() &&
+		a.Absent.Equal(b.Absent) && a.Gone == b.Gone
 }

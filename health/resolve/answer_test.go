@@ -23,6 +23,41 @@ func told(ttl time.Duration, addresses ...netip.Addr) reply {
 
 func failed() reply { return reply{err: errors.New("SERVFAIL")} }
 
+// What authorities say for long enough is believed; what nobody can say is not.
+func TestGone(t *testing.T) {
+	absent, nothing := reply{absent: true}, told(0)
+	type look struct {
+		after     time.Duration // since the one before
+		four, six reply
+		gone      bool
+	}
+	const half = GoneAfter / 2
+	for _, c := range []struct {
+		name  string
+		looks []look
+	}{
+		{"NXDOMAIN", []look{{0, absent, absent, false}, {GoneAfter - 1, absent, absent, false}, {1, absent, absent, true}}},
+		{"no addresses", []look{{0, nothing, nothing, false}, {GoneAfter, nothing, nothing, true}}},
+		{"said once and never again", []look{{0, absent, absent, false}, {GoneAfter, failed(), failed(), false}, {time.Hour, failed(), absent, false}}},
+		{"said, not heard, said", []look{{0, absent, absent, false}, {half, failed(), failed(), false}, {half, absent, absent, true}}},
+		{"back in between", []look{{0, absent, absent, false}, {half, told(1, v4), nothing, false}, {half, absent, absent, false}, {half, absent, absent, false}, {half, absent, absent, true}}},
+		{"gone, and not heard of since", []look{{0, absent, absent, false}, {GoneAfter, absent, absent, true}, {time.Hour, failed(), failed(), true}}},
+		{"gone, and back", []look{{0, absent, absent, false}, {GoneAfter, absent, absent, true}, {1, nothing, told(1, v6), false}}},
+		{"gone, and what comes back is of no use", []look{{0, absent, absent, false}, {GoneAfter, absent, absent, true}, {1, told(1, netip.IPv4Unspecified()), nothing, false}}},
+	} {
+		a, now := Answer{Hostname: "lb.example", Addresses: []netip.Addr{v4}, Told: start}, start
+		for i, l := range c.looks {
+			now = now.Add(l.after)
+			if a = a.fold(l.four, l.six, now); a.Gone != l.gone {
+				t.Errorf("%s, look %d: gone: %v", c.name, i+1, a.Gone)
+			}
+			if len(a.Addresses) == 0 {
+				t.Errorf("%s, look %d: what was known is lost", c.name, i+1)
+			}
+		}
+	}
+}
+
 func TestFold(t *testing.T) {
 	before := Answer{
 		Hostname: "lb.example", Addresses: []netip.Addr{v4, v6}, Known: [2]bool{true, true},

@@ -3,8 +3,9 @@
 //
 // A Resolver keeps, of every name that it is assigned, the addresses it was told last and when their TTL runs out. It asks a
 // recursive resolver for A and AAAA before that, again soon where it gets no answer, and hands over each Answer. What it knew
-// it keeps for as long as it learns nothing better: a name that does not resolve any more, or a resolver that is gone, is shown
-// and changes nothing else; whether the addresses still work is for probes to say. With a folder, the last answers outlive the process.
+// it keeps for as long as it learns nothing better: a resolver that is gone is shown and changes nothing else, as whether the
+// addresses still work is for probes to say. An authority's word that there is no such name is believed after GoneAfter. With a
+// folder, the last answers outlive the process.
 //
 // It has a stub resolver of its own, because that of the standard library does not tell TTLs.
 package resolve
@@ -47,12 +48,14 @@ type Options struct {
 // Answer is what is known of a name. It never changes.
 type Answer struct {
 	Hostname  string       `json:"hostname"`
-	Addresses []netip.Addr `json:"addresses"`     // IPv4 first, sorted, each once; the last known ones while Err is set
-	Known     [2]bool      `json:"known"`         // of IPv4 and IPv6: it was told once which there are, if any
-	Expires   time.Time    `json:"-"`             // when what was told has run out; zero: in an earlier run
-	Told      time.Time    `json:"told,omitzero"` // when it was resolved last; zero: never
-	Err       string       `json:"-"`             // why it could not be resolved just now, in full; "": it could
-	Since     time.Time    `json:"-"`             // of Err: when it failed first
+	Addresses []netip.Addr `json:"addresses"`       // IPv4 first, sorted, each once; the last known ones while Err is set
+	Known     [2]bool      `json:"known"`           // of IPv4 and IPv6: it was told once which there are, if any
+	Expires   time.Time    `json:"-"`               // when what was told has run out; zero: in an earlier run
+	Told      time.Time    `json:"told,omitzero"`   // when it was resolved last; zero: never
+	Absent    time.Time    `json:"absent,omitzero"` // since when authorities say that it has no address; zero: they do not
+	Gone      bool         `json:"gone,omitempty"`  // they have for GoneAfter: Addresses are nobody's to answer any more
+	Err       string       `json:"-"`               // why it could not be resolved just now, in full; "": it could
+	Since     time.Time    `json:"-"`               // of Err: when it failed first
 }
 
 // Resolver looks up the names that it is assigned. Make one with New.
@@ -291,6 +294,8 @@ func (r *Resolver) ask(ctx context.Context, name string, e *entry) {
 	switch {
 	case !there:
 		return
+	case after.Gone && !before.Gone:
+		r.o.Log.Warn("a hostname is gone; its endpoints count as down", "hostname", name, "err", after.Err, "since", after.Absent)
 	case after.Err != "" && before.Err == "":
 		r.o.Log.Warn("a hostname does not resolve; its last addresses stay", "hostname", name, "err", after.Err, "addresses", after.Addresses)
 	case after.Err == "" && before.Err != "":

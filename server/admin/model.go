@@ -133,6 +133,7 @@ type Hostname struct {
 	TTLSeconds   float64    `json:"ttlSeconds"`             // what is left of its TTL
 	Error        string     `json:"error,omitempty"`        // why it could not be resolved when that was tried last; its last addresses stay
 	FailingSince *time.Time `json:"failingSince,omitempty"` // of Error
+	Gone         bool       `json:"gone,omitempty"`         // authorities have said for long that it has no address: it counts as down
 }
 
 // Address is one address of an endpoint: what is probed and judged.

@@ -218,6 +218,8 @@ func (s *Status) endpoints() *Table {
 		if h := e.Hostname; h != nil {
 			text, c := h.Name, Plain
 			switch {
+			case h.Gone:
+				text, c = h.Name+" is gone and counts as down: "+h.Error, Red
 			case h.Error != "" && h.FailingSince != nil:
 				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name, Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
 			case len(e.Addresses) == 0:

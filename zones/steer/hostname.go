@@ -16,6 +16,7 @@ type Resolution struct {
 	Known     [2]bool      // by family: it was told, at some time, which addresses of the family there are, if any
 	Expires   time.Time    // when the TTL of what was told last has run out; zero: long ago
 	Failing   bool         // it could not be resolved when that was tried last
+	Gone      bool         // authorities say, and have for long, that it has no address: its endpoints count as down
 }
 
 // StaleTTL is the most seconds that addresses are given out for once their name's TTL has run out and it cannot be
@@ -63,6 +64,8 @@ func (u until) bound(ttl uint32, now int64) uint32 {
 // left says what is left of a name's TTL, for people.
 func (r *Resolution) left(now int64) string {
 	switch left := r.until().expires - now; {
+	case r.Gone:
+		return ", as it was: the name is gone"
 	case left >= 1 && !r.Expires.IsZero():
 		return fmt.Sprintf(", TTL %d", left)
 	case r.Failing:

@@ -233,6 +233,44 @@ func TestHealthOfAName(t *testing.T) {
 	}
 }
 
+// A name that is gone counts as down, whatever probes of its last addresses say, and is answered only where nothing else is.
+func TestNameThatIsGone(t *testing.T) {
+	w := threeRegions()
+	w.byName(everyone)
+	gone := func(pool string) {
+		for _, e := range w.members[pool] {
+			r := w.names[e.Hostname]
+			r.Gone = true
+			w.names[e.Hostname] = r
+		}
+	}
+	first := w.members["www-eu"][0].Hostname
+	r := w.names[first]
+	r.Gone = true
+	w.names[first] = r
+	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
+	decide := func() (d Decision, s PoolStatus) {
+		v := NewView(w.program(), allUp, nil)
+		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V4}, &d)
+		return d, v.Pools()[0]
+	}
+	if d, s := decide(); d.Count != 2 || s.IPv4.Healthy != 2 || s.Names.Healthy != 2 {
+		t.Errorf("with one of three gone: %d addresses, %+v", d.Count, s)
+	}
+	gone("www-eu")
+	if _, s := decide(); s.IPv4.Available || s.Names.Available {
+		t.Errorf("with all gone the pool is available: %+v", s)
+	}
+	gone("www-us")
+	if d, _ := decide(); d.Count == 0 {
+		t.Error("with everything gone there is no answer")
+	}
+	w.words["endpoint/www-eu/lb-1"] = zones.Up
+	if _, s := decide(); s.IPv4.Healthy != 1 || s.Names.Healthy != 1 {
+		t.Errorf("an operator's word does not count: %+v", s)
+	}
+}
+
 func TestNamesAllocateNothing(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)

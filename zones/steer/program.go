@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"leeward/health"
 	"leeward/zones"
@@ -36,6 +37,7 @@ type endpoint struct {
 	word   zones.Word // the most specific override of up, down or drain; "" none
 	addrs  [2][]netip.Addr
 	seed   uint64
+	manner health.Manner
 
 	hostname rr.Name // "": it is given by addresses
 	resolved Resolution
@@ -55,6 +57,7 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 	p.drained = slices.Contains(outer, zones.Drain)
 	for _, e := range endpoints {
 		c := endpoint{name: e.Endpoint, id: e.ID(), weight: uint64(e.EffectiveWeight()), seed: seedOf(e.ID())}
+		c.manner = health.Manner{Host: e.Host, Hostname: strings.TrimSuffix(e.Hostname, "."), Headers: e.Headers.Lines()}
 		for _, w := range append(outer[:2:2], word("endpoint/"+e.ID())) { // the most specific word counts
 			if w != "" {
 				c.word = w
@@ -143,6 +146,7 @@ func (p *Program) Assignments() []health.Assignment {
 				for _, a := range addrs {
 					as = append(as, health.Assignment{
 						Target: health.Target{Endpoint: e.id, Address: a}, Pool: pool.Name, Region: pool.Region, Monitor: pool.monitor,
+						Manner: e.manner,
 					})
 				}
 			}

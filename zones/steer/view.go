@@ -108,7 +108,7 @@ func (e *endpoint) state(p *Pool, a netip.Addr, verdict func(health.Target) heal
 	switch {
 	case e.word == zones.Up:
 		return health.Up
-	case e.word != "":
+	case e.word != "", e.resolved.Gone:
 		return health.Down
 	case p.monitor == nil:
 		return health.Up
@@ -142,7 +142,7 @@ func (d *duty) lineup(f Family) lineup {
 		if f == Name && e.hostname != "" {
 			count = 1
 			if len(e.addrs[V4])+len(e.addrs[V6]) == 0 { // nothing to probe yet: unknown, which counts as up
-				healthy = e.word == "" || e.word == zones.Up
+				healthy = e.word == zones.Up || e.word == "" && !e.resolved.Gone
 			}
 			up[place{i, netip.Addr{}}] = healthy
 		}

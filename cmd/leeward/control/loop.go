@@ -300,7 +300,9 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		}
 	}
 	for _, a := range w.resolved {
-		l.builder.Resolved(a.Hostname, steer.Resolution{Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Failing: a.Err != "" || a.Expires.IsZero()})
+		l.builder.Resolved(a.Hostname, steer.Resolution{
+			Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Failing: a.Err != "" || a.Expires.IsZero(), Gone: a.Gone,
+		})
 		build = true
 	}
 	for _, t := range w.elsewhere {

@@ -209,7 +209,7 @@ func (g *gathering) hostname(e *zones.Endpoint) *admin.Hostname {
 		return out
 	}
 	a, _ := g.l.o.Names(e.Hostname)
-	out.Error = a.Err
+	out.Error, out.Gone = a.Err, a.Gone
 	if !a.Told.IsZero() {
 		out.Told = &a.Told
 	}
