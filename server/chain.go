@@ -36,8 +36,8 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		case snapshot.Referral:
 			w.refer(state, client)
 			return wire.RcodeNoError
-		case snapshot.Unready, snapshot.Outdated:
-			return w.elsewhere(found.Outcome)
+		case snapshot.Unready, snapshot.Outdated, snapshot.Unusable:
+			return w.notCurrent(found.Outcome)
 		}
 		b.SetAuthoritative(true)
 		at := b.Len()
@@ -88,12 +88,15 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	}
 }
 
-// elsewhere answers for a zone that lives on another primary and that there is nothing current of.
-func (w *worker) elsewhere(why snapshot.Outcome) (rcode uint16) {
+// notCurrent answers for a zone that there is nothing current of: it lives on another primary, or is configured here and cannot be read.
+func (w *worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
 	w.build.SetAuthoritative(false)
-	if why == snapshot.Unready {
+	switch why {
+	case snapshot.Unready:
 		w.build.SetError(wire.ErrorNotReady, "the zone has not been transferred yet")
-	} else {
+	case snapshot.Unusable:
+		w.build.SetError(wire.ErrorInvalidData, "the zone as it is configured cannot be used")
+	default:
 		w.build.SetError(wire.ErrorInvalidData, "the zone has expired: its primary has not been heard of for too long")
 	}
 	return wire.RcodeServFail

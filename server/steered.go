@@ -53,7 +53,7 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 		return nil, wire.RcodeServFail
 	}
 	if d.Count == 0 && w.found.Expired() { // that there is nothing more is the primary's to say
-		return nil, w.elsewhere(snapshot.Outdated)
+		return nil, w.notCurrent(snapshot.Outdated)
 	}
 	if d.Count == 0 {
 		w.negative()

@@ -34,6 +34,7 @@ type Catalog struct {
 	total   peak
 
 	dirty   map[Key]struct{}
+	hollows map[string]struct{} // origins that were Hollow after the last batch
 	moved   map[string]struct{} // origins of zones that came or went and have not been looked after yet
 	changed map[Key]struct{}    // nil while everything changes
 
@@ -124,6 +125,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	c.guard(removals, b.Meant && !b.Full)
 	c.leaving = nil
 	c.settle()
+	c.hollowed()
 
 	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b)}
 	if !first {
@@ -131,6 +133,27 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	}
 	c.changed = nil
 	return d
+}
+
+// hollowed marks the zones that have become Hollow, or are not any more.
+func (c *Catalog) hollowed() {
+	now := make(map[string]struct{})
+	for origin := range c.lacking {
+		if c.hollow(origin) {
+			now[origin] = struct{}{}
+		}
+	}
+	if c.changed != nil {
+		for _, sets := range [2]map[string]struct{}{c.hollows, now} {
+			for origin := range sets {
+				_, before := c.hollows[origin]
+				if _, is := now[origin]; is != before {
+					c.changed[KeyOf(KindZone, origin)] = struct{}{}
+				}
+			}
+		}
+	}
+	c.hollows = now
 }
 
 // lastOfEach drops all changes of a key but the last.

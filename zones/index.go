@@ -22,6 +22,7 @@ type version struct {
 // index is what a catalog finds things by. All of it but waiting speaks of effective versions.
 type index struct {
 	waiting   map[Key]*version // newest versions that are not in service
+	lacking   map[string]int   // by origin: how many of its Zone and Records wait
 	slots     map[Kind]map[Key]*slot
 	states    map[string]*zoneState // by origin
 	endpoints map[string]map[string]*Endpoint
@@ -40,7 +41,7 @@ func newIndex() index {
 	x := index{
 		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
 		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
-		strays:    make(map[string]*zoneState),
+		strays: make(map[string]*zoneState), lacking: make(map[string]int),
 		referrers: make(map[Key]map[Key]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -147,12 +148,43 @@ func (x *index) rehome(origin string) {
 // wait makes a version the newest one, not in service; nil: the effective one is the newest.
 func (x *index) wait(key Key, v *version) {
 	x.list(key, false)
+	if before := x.waiting[key]; (before == nil) != (v == nil) {
+		x.lack(key, v != nil)
+	}
 	if v == nil {
 		delete(x.waiting, key)
 	} else {
 		x.waiting[key] = v
 	}
 	x.list(key, true)
+}
+
+// lack counts that a key has begun to wait, or has ceased to.
+func (x *index) lack(key Key, waits bool) {
+	origin, _, _, isRecord := splitRecord(key)
+	if !isRecord {
+		if key.Kind() != KindZone {
+			return
+		}
+		origin = key.Name()
+	}
+	if waits {
+		x.lacking[strings.Clone(origin)]++
+	} else if x.lacking[origin]--; x.lacking[origin] == 0 {
+		delete(x.lacking, origin)
+	}
+}
+
+// hollow reports whether it is known that there is a zone of that origin, or names in it, and nothing of what is there can be
+// used: its Zone has never been readable, or none of its Records has been and no policy answers in it.
+func (x *index) hollow(origin string) bool {
+	if x.lacking[origin] == 0 {
+		return false
+	}
+	if z := x.states[origin]; z != nil && z.zone != nil {
+		return z.records+len(z.policies) == 0 && !z.zone.Secondary()
+	}
+	return x.waiting[KeyOf(KindZone, origin)] != nil
 }
 
 // put makes a version the effective one.

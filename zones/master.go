@@ -8,19 +8,27 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"leeward/zones/rr"
 )
 
-// maxMasterProblems ends the reading of a master file that is wrong all over.
-const maxMasterProblems = 100
+// Bounds of what is listed of one master file. Errors beyond the first end its reading, as it is not used anyway; warnings
+// never do.
+const (
+	mostMasterErrors = 100
+	mostAlike        = 10 // warnings of one kind; then how many more there are
+)
 
-var errTooMany = errors.New("too many problems; the rest of the file has not been read")
+var errTooMany = fmt.Errorf("%d errors are listed, and the rest of the file has not been read", mostMasterErrors)
 
 // ReadMasterFile reads a zone's master file (RFC 1035 section 5): its SOA and the NS at its apex become the Zone, with the
 // SOA's serial; all else becomes Records, in the order in which their owners and types first appear. folder is where
 // $INCLUDE finds files; nil refuses it. The documents say everything in full, so that read again they are the same.
+//
+// A zone is served as a whole or not at all: where there is an error among the problems, the documents are not to be used.
+// All errors are listed, up to 100; of warnings of one kind ten, and how many more there are.
 func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document, Problems) {
 	apex, err := domainName(origin)
 	if err != nil {
@@ -30,13 +38,14 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 		file: file, origin: origin, apex: apex, seed: maphash.MakeSeed(), sets: make(map[uint64]int32),
 		docs: []Document{{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true}},
 	}
-	err = rr.ReadMaster(r, apex, path.Base(file), folder, m.add)
+	err = rr.ReadMasterThrough(r, apex, path.Base(file), folder, m.add, m.wrong)
 	var syntax *rr.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
-		m.fail(Position{m.place(syntax.File), syntax.Line}, "", "%v", syntax.Err)
+		_ = m.wrong(syntax)
 	case err != nil:
 		m.fail(Position{File: file}, "", "%v", err)
+	case m.errors > 0: // one of which may be the SOA's
 	case !m.hasSOA:
 		m.fail(Position{File: file}, KeyOf(KindZone, origin), "there is no SOA record of %s; a master file has one", origin)
 	case len(m.zone().Nameservers) == 0:
@@ -51,12 +60,18 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 	}
 	for _, d := range m.docs[1:] {
 		wrong := read1(d)
-		m.problems = append(m.problems, wrong...)
+		if m.errors += len(wrong); m.errors <= mostMasterErrors {
+			m.problems = append(m.problems, wrong...)
+		} else if len(wrong) > 0 && err == nil {
+			err = errTooMany
+			m.fail(d.Position, "", "%d errors are listed; what else is wrong is not", mostMasterErrors)
+		}
 		if len(wrong) == 0 {
 			docs = append(docs, d)
 		}
 	}
 	clear(m.docs[len(docs):])
+	m.summarise()
 	m.problems.sort()
 	return docs, m.problems
 }
@@ -79,6 +94,8 @@ type masterFile struct {
 	seed         maphash.Seed
 	sets         map[uint64]int32 // where in docs an RRset is, by the hash of its owner and type
 	problems     Problems
+	errors       int              // among them
+	alike        map[string]*same // warnings, by kind
 
 	last, lastPlace string // what place was asked last, and said
 }
@@ -113,19 +130,61 @@ func (m *masterFile) place(file string) string {
 }
 
 func (m *masterFile) fail(at Position, key Key, format string, args ...any) {
+	m.errors++
 	m.problems = append(m.problems, Problem{Position: at, Key: key, Message: fmt.Sprintf(format, args...), Code: CodeSyntax})
 }
 
-func (m *masterFile) warn(at Position, key Key, format string, args ...any) {
-	m.fail(at, key, format, args...)
-	m.problems[len(m.problems)-1].Warning = true
+// wrong takes an entry that cannot be read.
+func (m *masterFile) wrong(e *rr.SyntaxError) error {
+	if m.errors == mostMasterErrors {
+		return errTooMany
+	}
+	m.fail(Position{m.place(e.File), e.Line}, "", "%v", e.Err)
+	return nil
+}
+
+// same is how many warnings of one kind were not listed, and the last of them.
+type same struct {
+	listed, more int
+	last         Problem
+}
+
+// warn notes what nothing is refused for. There can be one for each record.
+func (m *masterFile) warn(at Position, key func() Key, format string, args ...any) {
+	if m.alike == nil {
+		m.alike = map[string]*same{}
+	}
+	s := m.alike[format]
+	if s == nil {
+		s = &same{}
+		m.alike[format] = s
+	}
+	if s.listed == mostAlike {
+		s.more++
+		s.last = Problem{Position: at, Code: CodeSyntax, Warning: true}
+		return
+	}
+	s.listed++
+	m.problems = append(m.problems, Problem{Position: at, Key: key(), Message: fmt.Sprintf(format, args...), Code: CodeSyntax, Warning: true})
+}
+
+// summarise says how many warnings there are beyond those listed.
+func (m *masterFile) summarise() {
+	for format, s := range m.alike {
+		if s.more == 0 {
+			continue
+		}
+		what, _, _ := strings.Cut(format, "%")
+		s.last.Message = fmt.Sprintf("%d more of the kind %q are not listed; the last is here", s.more, strings.TrimRight(what, " :;,("))
+		m.problems = append(m.problems, s.last)
+	}
 }
 
 func (m *masterFile) add(r rr.RR) error {
-	at := Position{m.place(r.File), r.Line}
-	if len(m.problems) >= maxMasterProblems {
+	if m.errors == mostMasterErrors {
 		return errTooMany
 	}
+	at := Position{m.place(r.File), r.Line}
 	switch {
 	case !r.Owner.Under(m.apex):
 		m.fail(at, "", "%s is outside of zone %s; take it out, or end names that are meant to be in the zone without a dot", r.Owner, m.origin)
@@ -148,11 +207,15 @@ func (m *masterFile) add(r rr.RR) error {
 		return nil
 	}
 	if slices.Contains(record.Data, r.Text) {
-		m.warn(at, key(), "the same record is there twice")
+		m.warn(at, key, "the same record is there twice")
+		return nil
+	}
+	if len(record.Data) == maxSet/12 { // no more fit into a message, however short they are
+		m.fail(at, key(), "more than %d records in one set do not fit into one message of 64 KiB; take some out", maxSet/12)
 		return nil
 	}
 	record.Data = append(record.Data, r.Text)
-	record.TTL = m.shortest(at, key(), record.TTL, ttl)
+	record.TTL = m.shortest(at, key, record.TTL, ttl)
 	return nil
 }
 
@@ -191,15 +254,15 @@ func (m *masterFile) ns(at Position, r rr.RR) {
 		return
 	}
 	if name := presentation(n); slices.Contains(z.Nameservers, name) {
-		m.warn(at, z.Key(), "the same record is there twice")
+		m.warn(at, z.Key, "the same record is there twice")
 	} else {
 		z.Nameservers = append(z.Nameservers, name)
 	}
-	z.TTL = m.shortest(at, z.Key(), z.TTL, Seconds(r.TTL))
+	z.TTL = m.shortest(at, z.Key, z.TTL, Seconds(r.TTL))
 }
 
 // shortest is the TTL of a set that has one so far, and gets a record with another.
-func (m *masterFile) shortest(at Position, key Key, have, more TTL) TTL {
+func (m *masterFile) shortest(at Position, key func() Key, have, more TTL) TTL {
 	if have.IsZero() || have == more {
 		return more
 	}

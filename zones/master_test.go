@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,6 +182,70 @@ func TestBadMasterFiles(t *testing.T) {
 		if got := problems.Error(); got != tt.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// All that is wrong with a file is said at once, by line, up to a bound that is named; one mistake is one error.
+func TestAllErrorsOfAMasterFileAreListed(t *testing.T) {
+	const head = "$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\nns1 A 192.0.2.53\n"
+	_, problems := ReadMasterFile("bad.zone", "example.test", strings.NewReader(head+`a A 192.0.2.300
+b AAAA 192.0.2.1
+  TXT "open
+c..d A 192.0.2.1
+  A 192.0.2.2
+  A 192.0.2.2.2
+e SOA ( ns1 "
+  hostmaster 1 2 )
+f NOTYPE x
+$INCLUDE more
+$GENERATE 1-3 g A $
+h.example.org. A 192.0.2.1
+www A 192.0.2.1
+www CNAME a
+www CNAME b
+`), nil)
+	var lines []string
+	for _, p := range problems {
+		lines = append(lines, p.Position.String())
+		if p.Warning {
+			t.Errorf("a warning: %v", p)
+		}
+	}
+	if got, want := strings.Join(lines, " "), "bad.zone:5 bad.zone:6 bad.zone:7 bad.zone:8 bad.zone:10 bad.zone:11 bad.zone:13 bad.zone:14 bad.zone:15 bad.zone:16 bad.zone:18"; got != want {
+		t.Errorf("got  %s\nwant %s\n%v", got, want, problems)
+	}
+	for _, line := range []string{"w%d A x\n", "w%d.example.org. A 192.0.2.1\n", "@ SOA a b %d 2 3 4 5\n", "w%d CNAME a\nw%[1]d CNAME b\n"} {
+		var text strings.Builder
+		text.WriteString(head)
+		for i := range 300 {
+			fmt.Fprintf(&text, line, i)
+		}
+		_, problems := ReadMasterFile("bad.zone", "example.test", strings.NewReader(text.String()), nil)
+		if len(problems) != mostMasterErrors+1 || !strings.Contains(problems.Error(), "100 errors are listed") {
+			t.Errorf("%q: %d problems, the last %v", line, len(problems), problems[len(problems)-1])
+		}
+	}
+}
+
+// Warnings never end a reading, however many there are, and of one kind there is a summary.
+func TestWarningsOfAMasterFileDoNotEndIt(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("$TTL 1h\n@ SOA ns1 hostmaster 7 2h 15m 2w 5m\n NS ns1\n NS ns1\nns1 A 192.0.2.53\n")
+	const names = 2000
+	for i := range names {
+		fmt.Fprintf(&text, "w%d A 192.0.2.1\nw%[1]d A 192.0.2.1\nw%[1]d 5 A 192.0.2.2\n", i)
+	}
+	docs, problems := ReadMasterFile("old.zone", "example.test", strings.NewReader(text.String()), nil)
+	if err := problems.Err(); err != nil || len(docs) != names+2 {
+		t.Errorf("%d documents, %v", len(docs), err)
+	}
+	if r := docs[len(docs)-1].Resource.(*Record); r.Owner != "w1999" || len(r.Data) != 2 || r.TTL != Seconds(5) {
+		t.Errorf("the last is %+v", r)
+	}
+	said := problems.Error()
+	if len(problems) != 22 || !strings.Contains(said, `warning: 1991 more of the kind "the same record is there twice" are not listed; the last is here`) ||
+		!strings.Contains(said, `old.zone:6005: warning: 1990 more of the kind "the records of a set have one TTL (RFC 2181 5.2); the shortest" are not listed`) {
+		t.Errorf("%d:\n%s", len(problems), said)
 	}
 }
 

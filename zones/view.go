@@ -133,6 +133,16 @@ func (c *Catalog) ZoneOf(name string) string {
 	return ""
 }
 
+// Hollow reports whether a zone is configured, or is known to have names, and nothing of what is there can be used, nor ever
+// could: no answer about it would be true.
+func (c *Catalog) Hollow(origin string) bool {
+	_, is := c.hollows[origin]
+	return is
+}
+
+// Hollows returns the origins that are Hollow, sorted.
+func (c *Catalog) Hollows() []string { return slices.Sorted(maps.Keys(c.hollows)) }
+
 // Held returns the removals that the guard holds back, sorted by key. What they remove stays in service.
 func (c *Catalog) Held() []Held {
 	held := make([]Held, 0, len(c.held))
@@ -171,7 +181,7 @@ func (c *Catalog) orphans() Problems {
 	var found Problems
 	for _, origin := range slices.Sorted(maps.Keys(c.strays)) {
 		z := c.strays[origin]
-		if c.unread[KeyOf(KindZone, origin)] {
+		if c.unread[KeyOf(KindZone, origin)] || c.Hollow(origin) { // whose own problem says it
 			continue
 		}
 		var keys []Key

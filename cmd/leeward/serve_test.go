@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -232,6 +233,50 @@ func TestServeFiles(t *testing.T) {
 		got, _ := again.ask("www.example.test", dns.TypeA, europe)
 		return len(got) == 1 && strings.HasSuffix(got[0], "IN A 192.0.2.1")
 	})
+}
+
+// A master file that cannot be read to its end: where there is no good version of the zone it is SERVFAIL, with the reason for
+// people, and never NXDOMAIN or the parent's word; where there is one, that stays.
+func TestServeNoZoneInPart(t *testing.T) {
+	dir := t.TempDir()
+	const head = "$TTL 300\n@ SOA ns1.example.test. h.example.test. 7 3600 900 1209600 30\n@ NS ns1.example.test.\n"
+	parent, child := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "sub.example.test.zone")
+	write(t, parent, head+"ns1 A 192.0.2.53\n")
+	write(t, child, head+"www A 192.0.2.1\nwrong A 192.0.2.300\nlast A 192.0.2.3\n")
+	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra")
+	asked := func(name string) string {
+		m := new(dns.Msg).SetQuestion(name, dns.TypeA)
+		m.SetEdns0(1232, false)
+		r, err := dns.Exchange(m, s.dns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := dns.RcodeToString[r.Rcode]
+		for _, o := range r.IsEdns0().Option {
+			if e, ok := o.(*dns.EDNS0_EDE); ok {
+				said += fmt.Sprintf(" EDE %d %s", e.InfoCode, e.ExtraText)
+			}
+		}
+		return said
+	}
+	await := func(name, want string) {
+		t.Helper()
+		s.await(name+" is "+want, func() bool { return asked(name) == want })
+	}
+	await("ns1.example.test.", "NOERROR")
+	for _, name := range []string{"www", "last", "nowhere"} {
+		await(name+".sub.example.test.", "SERVFAIL EDE 24 the zone as it is configured cannot be used")
+	}
+	write(t, child, head+"www A 192.0.2.1\nlast A 192.0.2.3\n"+strings.Repeat("last A 192.0.2.3\n", 200)+"end A 192.0.2.4\n")
+	await("end.sub.example.test.", "NOERROR")
+	await("nowhere.sub.example.test.", "NXDOMAIN")
+	write(t, child, head+"new A 192.0.2.1\nwrong A 192.0.2.300\n")
+	s.await("the fault is in the status", func() bool {
+		_, out, _ := command(t, "status", "--admin", s.admin)
+		return strings.Contains(out, "192.0.2.300")
+	})
+	await("end.sub.example.test.", "NOERROR")
+	await("new.sub.example.test.", "NXDOMAIN")
 }
 
 func get(t *testing.T, page string) int {

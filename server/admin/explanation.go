@@ -22,7 +22,7 @@ type Explanation struct {
 	Server   string     `json:"server,omitempty"` // that was asked; empty when it was computed aside
 	Revision int64      `json:"revision"`
 	Zone     string     `json:"zone,omitempty"`
-	Outcome  string     `json:"outcome"` // "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "unresolved", or, of zones that live elsewhere, "not ready" or "expired"
+	Outcome  string     `json:"outcome"` // "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "unresolved", or, of zones that live elsewhere, "not ready" or "expired", or "unusable"
 	Policy   string     `json:"policy,omitempty"`
 
 	*steer.Explanation // nil where no policy steers

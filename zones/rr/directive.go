@@ -84,7 +84,7 @@ func (m *master) open(fields []string) (*master, fs.File, error) {
 		return nil, nil, fmt.Errorf("$INCLUDE: %w", err)
 	}
 	return &master{
-		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each,
-		origin: origin, owner: m.owner, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
+		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each, wrong: m.wrong,
+		origin: origin, owner: m.owner, lost: m.lost, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
 	}, f, nil
 }

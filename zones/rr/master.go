@@ -52,7 +52,15 @@ const (
 // a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An error of each ends
 // the reading and is returned as it is. Records' owners are not checked to be below the origin.
 func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error) error {
-	m := master{file: file, origin: origin, folder: folder, each: each}
+	return ReadMasterThrough(r, origin, file, folder, each, nil)
+}
+
+// ReadMasterThrough is ReadMaster that goes on after an entry that cannot be read, so that all that is wrong with a file is
+// found at once: it calls wrong for each, and the reading ends where that returns an error, which is returned as it is. Records
+// that take their owner from an entry whose owner could not be read are checked and not passed on. What ends the reading all
+// the same is an input that fails, a line or an entry without end, and a parenthesis that is open at the end.
+func ReadMasterThrough(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error, wrong func(*SyntaxError) error) error {
+	m := master{file: file, origin: origin, folder: folder, each: each, wrong: wrong}
 	return m.read(r)
 }
 
@@ -63,10 +71,13 @@ type master struct {
 	folder fs.FS
 	depth  int
 	each   func(RR) error
+	wrong  func(*SyntaxError) error // nil: the first fault ends the reading
 
 	entry    entry
-	line     int // being read
-	first    int // of the entry
+	spoiled  bool // a line of the entry could not be read: the rest of it is passed over
+	lost     bool // the last owner could not be read: what would take it over belongs nowhere
+	line     int  // being read
+	first    int  // of the entry
 	origin   Name
 	owner    Name // of the last record; "" before the first
 	ownerRaw []byte
@@ -97,7 +108,9 @@ func (m *master) read(r io.Reader) error {
 		if len(line) > 0 {
 			m.line++
 			if err := m.add(bytes.TrimRight(line, "\r\n")); err != nil {
-				return err
+				if err = m.report(err); err != nil {
+					return err
+				}
 			}
 		}
 		if err == io.EOF {
@@ -113,15 +126,20 @@ func (m *master) read(r io.Reader) error {
 // add takes the next line, and the entry if that completes it.
 func (m *master) add(line []byte) error {
 	if m.entry.depth == 0 {
-		m.first = m.line
+		m.first, m.spoiled = m.line, false
 		m.entry.reset()
 	}
-	if err := m.entry.add(line); err != nil {
+	switch err := m.entry.add(line); {
+	case m.spoiled: // it has been said
+		m.entry.text = m.entry.text[:0]
+		return nil
+	case err != nil:
+		m.spoiled = true
 		return m.fault(err)
 	}
 	if m.entry.depth > 0 {
 		if len(m.entry.text) > maxEntry {
-			return m.fault(fmt.Errorf("an entry of more than %d octets; is a parenthesis left open?", maxEntry))
+			return &endless{m.fault(fmt.Errorf("an entry of more than %d octets; is a parenthesis left open?", maxEntry))}
 		}
 		return nil
 	}
@@ -136,6 +154,23 @@ func (m *master) fault(err error) error {
 	return &SyntaxError{File: m.file, Line: m.first, Err: err}
 }
 
+// endless is a fault after which there is no next entry to go on with.
+type endless struct{ error }
+
+func (e *endless) Unwrap() error { return e.error }
+
+// report passes a fault on, and returns nil where the reading is to go on.
+func (m *master) report(err error) error {
+	if e, is := err.(*endless); is {
+		return e.error
+	}
+	fault, is := err.(*SyntaxError) // what each returns is its own, whatever it wraps
+	if !is || m.wrong == nil {
+		return err
+	}
+	return m.wrong(fault)
+}
+
 // record reads [owner] [TTL] [class] type RDATA, TTL and class in either order.
 func (m *master) record(text []byte) error {
 	var token []byte
@@ -144,11 +179,13 @@ func (m *master) record(text []byte) error {
 		if m.owner == "" || !bytes.Equal(token, m.ownerRaw) {
 			var buf [MaxName]byte
 			n, err := parseName(&buf, token, m.origin, true)
-			if err != nil {
+			if m.lost = err != nil; m.lost {
+				m.ownerRaw = m.ownerRaw[:0]
 				return m.fault(err)
 			}
 			m.owner, m.ownerRaw = Name(buf[:n]), append(m.ownerRaw[:0], token...)
 		}
+		m.lost = false
 	}
 	rr := RR{Owner: m.owner, File: m.file, Line: m.first}
 	var hasTTL, hasClass bool
@@ -176,7 +213,7 @@ func (m *master) record(text []byte) error {
 		}
 		break
 	}
-	if rr.Owner == "" {
+	if rr.Owner == "" && !m.lost {
 		return m.fault(errors.New("the first record has no owner; begin its line with a name, or @ for the origin"))
 	}
 	var err error
@@ -206,6 +243,9 @@ func (m *master) record(text []byte) error {
 		m.ttl, m.hasTTL = rr.TTL, true
 	default:
 		return m.fault(errors.New("no TTL, and none before it to go by; begin the file with $TTL 300 or the like"))
+	}
+	if m.lost {
+		return nil
 	}
 	return m.each(rr)
 }

@@ -27,6 +27,7 @@ const (
 	TooLong                  // the same, but the name would be longer than 255 octets: YXDOMAIN, and no Target
 	Unready                  // the zone lives on another primary, and nothing has been transferred yet
 	Outdated                 // the zone lives on another primary, and what was transferred has expired
+	Unusable                 // the zone is configured here, and nothing of what is configured can be used, nor ever could
 )
 
 // ZoneHash is Hash of the zone's apex, of any outcome but Refused.

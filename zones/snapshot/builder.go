@@ -191,6 +191,9 @@ func (u *update) gather(d zones.Delta) {
 				return true
 			})
 		}
+		for _, origin := range u.catalog.Hollows() {
+			u.zones[origin] = true
+		}
 		return
 	}
 	for _, k := range d.Keys {

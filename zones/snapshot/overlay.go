@@ -24,6 +24,7 @@ const (
 	current standing = iota
 	waiting          // it lives elsewhere, and nothing has come from there yet
 	expired          // nothing has come from there for too long: what is the primary's is not answered any more
+	hollow           // it is configured here, and nothing of what is there can be used
 )
 
 // Transferred takes in how a zone that lives elsewhere stands. The next Update lays what is configured over it.
@@ -292,6 +293,8 @@ func (a *Answer) Expired() bool { return a.in.standing == expired }
 // stand makes the outcome what it is in a zone that is not current. Policies do not depend on the primary.
 func (a *Answer) stand() {
 	switch {
+	case a.in.standing == hollow:
+		a.Outcome = Unusable
 	case a.in.standing == waiting:
 		a.Outcome = Unready
 	case a.in.standing == expired && a.Outcome != Steered:

@@ -2,6 +2,7 @@ package snapshot_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -212,6 +213,12 @@ func (s *stage) do(words []string) []string {
 		return s.update(zones.Delta{})
 	case "apply":
 		return s.apply(words[1], false)
+	case "spoil": // the newest version cannot be read
+		var changes []zones.Change
+		for _, name := range words[2:] {
+			changes = append(changes, zones.Change{Key: zones.KeyOf(zones.Kind(words[1]), name), Revision: s.rev + 1, Err: errors.New("cannot be read")})
+		}
+		return s.batch(zones.Batch{Changes: changes})
 	case "delete":
 		var changes []zones.Change
 		for _, name := range words[2:] {
@@ -300,7 +307,7 @@ func (s *stage) resolve(name string, words []string, options map[string]string) 
 	return s.update(zones.Delta{})
 }
 
-var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired"}
+var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired", "unusable"}
 
 func (s *stage) dig(name, typ string, options map[string]string) []string {
 	qname, err := rr.ParseName(name)

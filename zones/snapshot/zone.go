@@ -90,7 +90,7 @@ func (u *update) editZones() {
 		}
 		at, ok := u.out.origins[apex]
 		z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
-		if !ok || z == nil || u.zones[origin] {
+		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) { // a zone that is Hollow no more is built from nothing
 			continue
 		}
 		next := *u.out.zones[at]
@@ -118,7 +118,7 @@ func (u *update) buildZone(origin string) {
 	}
 	at, known := u.out.origins[apex]
 	z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
-	if z == nil {
+	if z == nil && !u.catalog.Hollow(origin) {
 		if known {
 			last := len(u.out.zones) - 1
 			u.out.zones[at], u.out.zones[last] = u.out.zones[last], u.out.zones[at]
@@ -141,10 +141,13 @@ func (u *update) buildZone(origin string) {
 
 // built builds a zone from nothing.
 func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
-	if z.Secondary() {
+	if z != nil && z.Secondary() {
 		return u.layOver(origin, apex, z, nil)
 	}
 	delete(u.overlaid, origin)
+	if u.catalog.Hollow(origin) {
+		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
+	}
 	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
 	edits := []edit{soa}
 	if ns, ok := nsOf(z, apex); ok {

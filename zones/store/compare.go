@@ -263,12 +263,28 @@ func (c *comparison) troubles(problems zones.Problems, merged map[zones.Key]zone
 		}
 		troubled[k] += p.String()
 	}
+	c.withhold(merged, troubled)
 	for k := range troubled {
 		if hash := c.digests.ofKey(k); c.seen[hash] == (was{}) {
 			c.seen[hash] = was{key: k}
 		}
 	}
 	return troubled
+}
+
+// withhold makes errors of the Zones of which a file has more than could be read, ever: what is there beside would say of names
+// that exist that they do not.
+func (c *comparison) withhold(merged map[zones.Key]zones.Resource, troubled map[zones.Key]string) {
+	for _, name := range slices.Sorted(maps.Keys(c.now)) {
+		for _, origin := range c.now[name].partial {
+			key := zones.KeyOf(zones.KindZone, origin)
+			delete(merged, key)
+			if troubled[key] != "" {
+				troubled[key] += "; "
+			}
+			troubled[key] += name + " cannot be read as a whole, and has some of the zone; see there"
+		}
+	}
 }
 
 // deliverAll delivers everything, where that is due.

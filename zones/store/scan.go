@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 )
 
 // scanner reads a folder again and again and says what has changed. Of what it has delivered it keeps digests only, and
@@ -50,6 +52,7 @@ type file struct {
 	problems zones.Problems   // of the newest version
 	spoiled  bool             // the newest version could not be read as a whole: what is kept is of an older one
 	unread   bool             // no version could be
+	partial  []string         // origins of which it has more than could be read, where it is unread
 
 	docs  []zones.Document // those of the version just read, until they are delivered; nil otherwise
 	order []uint32         // the document of each entry of kept
@@ -153,10 +156,11 @@ func (s *scanner) load(name string, before *file) *file {
 	path := filepath.Join(s.dir, name)
 	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
 	prefix := ""
-	text, err := os.Open(path)
+	origin, master := strings.CutSuffix(filepath.Base(name), ".zone")
+	text, err := disk.Open(path)
 	if err == nil {
 		defer text.Close()
-		if origin, master := strings.CutSuffix(name, ".zone"); master {
+		if master {
 			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{zones.Includes(s.dir), s.dir, f.prints})
 			prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		} else {
@@ -169,11 +173,16 @@ func (s *scanner) load(name string, before *file) *file {
 		f.problems = zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
 	}
 	// A problem without a key says that the file holds something of which nothing is known: to take the rest would
-	// drop whatever that was.
+	// drop whatever that was. A zone is served as a whole or not at all.
 	for _, p := range f.problems.Errors() {
-		f.spoiled = f.spoiled || p.Key == ""
+		f.spoiled = f.spoiled || p.Key == "" || master
 	}
-	f.unread = f.spoiled && (before == nil || before.unread)
+	switch f.unread = f.spoiled && (before == nil || before.unread); {
+	case f.unread && master:
+		f.partial, f.docs = []string{origin}, nil
+	case f.unread:
+		f.partial = origins(f.docs)
+	}
 	if f.spoiled && !f.unread {
 		f.kept, f.zones, f.docs, f.order = before.kept, before.zones, nil, nil
 		f.problems = append(f.problems, keyed(before.problems)...)
@@ -186,6 +195,20 @@ func (s *scanner) load(name string, before *file) *file {
 	}
 	f.kept, f.order = s.digests.keep(prefix, f.docs)
 	return f
+}
+
+// origins returns the origins that documents have a Zone or Records of, sorted.
+func origins(docs []zones.Document) []string {
+	found := map[string]bool{}
+	for _, d := range docs {
+		switch r := d.Resource.(type) {
+		case *zones.Zone:
+			found[r.Origin] = true
+		case *zones.Record:
+			found[r.Origin] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // number returns the file's number in homes.

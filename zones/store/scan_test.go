@@ -128,3 +128,57 @@ func TestScanTwice(t *testing.T) {
 		t.Errorf("at rest: %s, %v, %d apart", keys, err, len(s.apart))
 	}
 }
+
+// No zone is served in part as if it were whole. Of a master file that cannot be read to its end the last good version stays;
+// where there is none, the Zone is an error, whatever else says that there is one, so that it can be told from one without names.
+func TestScanNeverDeliversAPart(t *testing.T) {
+	dir := t.TempDir()
+	zone, beside := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "zone.yaml")
+	save(t, zone, masterHead+"www IN A 192.0.2.1\nlast IN A 192.0.2.300\n")
+	save(t, beside, "kind: Zone\nname: example.test\nnameservers: [ns.example.net]\n")
+	s := scanner{dir: dir, digests: newDigests()}
+	b, keys, err := look(t, &s)
+	if keys != "!files/example.test.zone !zones/example.test" || err == nil || b.Full {
+		t.Fatalf("at the start: %s, %v", keys, err)
+	}
+	save(t, zone, masterHead+"www IN A 192.0.2.1\nlast IN A 192.0.2.3\n")
+	const all = "records/example.test/last/A records/example.test/ns1/A records/example.test/www/A zones/example.test"
+	if b, keys, err = look(t, &s); keys != all || err != nil || !b.Full {
+		t.Fatalf("mended: %s, %v", keys, err)
+	}
+	for bad, key := range map[string]string{
+		"new IN A 192.0.2.4\nwww IN A 192.0.2.300\n": "files/example.test.zone", // what is before the fault is not taken either
+		"www IN A 192.0.2.1\nwww IN RRSIG A\n":       "files/example.test.zone",
+		"new IN A 192.0.2.4\n$INCLUDE nowhere\n":     "files/example.test.zone",
+		"www IN CNAME a\nwww IN CNAME b\n":           "records/example.test/www/CNAME",
+	} {
+		save(t, zone, masterHead+bad)
+		if _, keys, err = look(t, &s); keys != "!"+key || err == nil {
+			t.Errorf("%q: %s, %v", bad, keys, err)
+		}
+		save(t, zone, masterHead+"www IN A 192.0.2.1\nlast IN A 192.0.2.3\n")
+		if _, keys, err = look(t, &s); keys != "-"+key || err != nil {
+			t.Errorf("mended after %q: %s, %v", bad, keys, err)
+		}
+	}
+
+	// Many warnings are no errors.
+	many := strings.Repeat("www IN A 192.0.2.1\n", 200)
+	save(t, zone, masterHead+many+"last IN A 192.0.2.3\nmore IN A 192.0.2.4\n")
+	if _, keys, err = look(t, &s); keys != "records/example.test/more/A" || err != nil {
+		t.Errorf("200 times the same: %s, %v", keys, err)
+	}
+
+	// Documents that end in the middle: the zones that some of it is of are not delivered either.
+	save(t, filepath.Join(dir, "other.yaml"), "{kind: Zone, name: example.org, nameservers: [ns.example.net]}\n---\n"+
+		"{kind: Record, name: example.org/a/A, data: [192.0.2.1]}\n---\n{kind: Rec")
+	if _, keys, err = look(t, &s); keys != "!files/other.yaml records/example.org/a/A !zones/example.org" || err == nil {
+		t.Errorf("half a document: %s, %v", keys, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "other.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, keys, err = look(t, &s); keys != "-files/other.yaml -records/example.org/a/A -zones/example.org" || err != nil {
+		t.Errorf("gone: %s, %v", keys, err)
+	}
+}

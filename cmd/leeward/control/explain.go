@@ -120,6 +120,8 @@ func (w *walk) follow(qname rr.Name, aliases int) {
 		w.steered(qname, &a, aliases)
 	case snapshot.Unready:
 		w.end("not ready", "%s is in zone %s, of which nothing has been transferred yet: SERVFAIL", qname, w.out.Zone)
+	case snapshot.Unusable:
+		w.end("unusable", "%s is in zone %s, of which nothing that is configured can be used; status shows why: SERVFAIL", qname, w.out.Zone)
 	case snapshot.Outdated:
 		w.end("expired", "%s is in zone %s, which has expired, and is the primary's to answer: SERVFAIL", qname, w.out.Zone)
 	}
