@@ -82,7 +82,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Unresolved = w.unresolved()
 	}
 	d.Scope = c.scope
-	if p.Pick == zones.PickSticky && w.mattered(pool) {
+	if p.Pick == zones.PickSticky && (w.shared || pool != nil && candidates.len() > 1) {
 		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
 	}
 }
@@ -153,7 +153,7 @@ type walk struct {
 	random uint64
 	client uint64 // for sticky
 	trace  *trace
-	shared bool // more than one pool could have been picked by the client's prefix
+	shared bool // the client's prefix has picked one of several pools
 }
 
 // find returns the pool that answers and its candidates; nil where no pool has an address of the family.
@@ -194,7 +194,6 @@ func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
 		m := &g.members[0]
 		return w.member(m, region, spare)
 	}
-	w.shared = w.shared || w.client != 0
 	var (
 		sum    uint64
 		pool   *Pool
@@ -208,6 +207,7 @@ func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
 			continue
 		}
 		weight := max(m.weight, 1)
+		w.shared = sum > 0
 		sum += weight
 		var take bool
 		if w.policy.Pick == zones.PickSticky {
@@ -234,7 +234,7 @@ func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
 	t := l.table
 	switch {
 	case w.open == shut:
-	case pool == nil || w.open == healthy && pool.drained:
+	case pool == nil || w.open == healthy && pool.emptied[w.family]:
 		t = nil
 	default:
 		t = pool.fallback[w.family]
@@ -244,11 +244,6 @@ func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
 		return nil, nil
 	}
 	return pool, t
-}
-
-// mattered reports whether the client's prefix decided anything in a sticky pick: the pool, the addresses or their order.
-func (w *walk) mattered(pool *Pool) bool {
-	return w.shared || pool != nil && pool.fallback[w.family].len() > 1
 }
 
 // below scales 64 random bits to a number below n.

@@ -25,7 +25,8 @@ type Pool struct {
 	drained   bool // by an override of the pool or its region
 	monitor   *health.Monitor
 	endpoints []endpoint
-	fallback  [families]*table // by family: who answers where nothing is healthy
+	fallback  [families]*table // by family: who answers where nothing is healthy; what is drained only where all of the pool is
+	emptied   [families]bool   // by family: all of it is drained, as a pool, as a region, or endpoint by endpoint
 	named     bool             // an endpoint is given by its hostname
 	aliases   bool             // every endpoint is, and is to be answered by it
 }
@@ -87,7 +88,7 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 	}
 	for f := range p.fallback {
 		cs := p.candidates(Family(f), func(i int, _ netip.Addr) bool { return p.endpoints[i].word != zones.Drain })
-		if len(cs) == 0 {
+		if p.emptied[f] = p.drained || len(cs) == 0; len(cs) == 0 {
 			cs = p.candidates(Family(f), func(int, netip.Addr) bool { return true })
 		}
 		p.fallback[f] = newTable(cs)

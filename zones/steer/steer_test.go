@@ -231,7 +231,7 @@ func randomPolicy(t *rapid.T, w *world) *zones.Policy {
 			r.Nearest = order
 			r.Bias = map[string]zones.Percent{order[0]: zones.Percent(rapid.IntRange(-90, 90).Draw(t, "bias"))}
 		} else {
-			r.Failover = steps(order...)
+			r.Failover = randomSteps(t, order)
 		}
 		if i < 3 && rapid.IntRange(0, 4).Draw(t, "conditional") > 0 {
 			r.When = &zones.When{
@@ -254,6 +254,59 @@ func randomPolicy(t *rapid.T, w *world) *zones.Policy {
 		p.Map = "m"
 	}
 	return p
+}
+
+// randomSteps draws steps of one pool or several, of any weights, 0 among them.
+func randomSteps(t *rapid.T, pools []string) (ss []zones.Step) {
+	for len(pools) > 0 {
+		n := rapid.IntRange(1, len(pools)).Draw(t, "pools of the step")
+		var s zones.Step
+		for _, pool := range pools[:n] {
+			s.Pools = append(s.Pools, zones.WeightedPool{Pool: pool, Weight: rapid.SampledFrom([]int{0, 1, 1, 3}).Draw(t, "weight of "+pool)})
+		}
+		ss, pools = append(ss, s), pools[n:]
+	}
+	return ss
+}
+
+// randomTroubles draws weights, 0 among them, hostnames, overrides of all kinds, and verdicts.
+func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.State) {
+	calm := rapid.Bool().Draw(t, "calm")
+	word := func(target string) {
+		if !calm {
+			w.words[target] = rapid.SampledFrom([]zones.Word{"", "", "", zones.Drain, zones.Up, zones.Down}).Draw(t, target)
+		}
+	}
+	names := rapid.IntRange(0, 2).Draw(t, "by name: none, some, all")
+	by := map[*zones.Endpoint]bool{}
+	states := map[string]health.State{}
+	for _, pool := range w.pools {
+		pool.MinHealthy = zones.Share{Percent: zones.Percent(rapid.SampledFrom([]int{0, 0, 50, 100}).Draw(t, "min"))}
+		word("region/" + pool.Region)
+		word("pool/" + pool.Pool)
+		// What hardly ever comes of chance: the one with weight is down, and the standbys are not; all are drained, one by one.
+		plot := rapid.SampledFrom([]string{"", "", "standbys", "drained"}).Draw(t, "plot")
+		for i, e := range w.members[pool.Pool] {
+			weight := rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "weight of "+e.ID())
+			e.Weight = &weight
+			word("endpoint/" + e.ID())
+			switch plot {
+			case "standbys":
+				weight = min(1, i) ^ 1
+				w.words["endpoint/"+e.ID()] = map[bool]zones.Word{true: zones.Down, false: ""}[i == 0]
+			case "drained":
+				w.words["endpoint/"+e.ID()] = zones.Drain
+			}
+			by[e] = names == 2 || names == 1 && rapid.Bool().Draw(t, e.ID()+" by name")
+			for _, a := range e.Addresses {
+				if !calm {
+					states[a.String()] = rapid.SampledFrom([]health.State{health.Unknown, health.Up, health.Down}).Draw(t, a.String())
+				}
+			}
+		}
+	}
+	w.byName(func(e *zones.Endpoint) bool { return by[e] })
+	return func(target health.Target) health.State { return states[target.Address.String()] }
 }
 
 func randomClient(t *rapid.T) netip.Addr {
@@ -280,11 +333,13 @@ func neighbour(t *rapid.T, a netip.Addr, bits int) netip.Addr {
 	return out
 }
 
-// Within the scope that a decision says, every client gets the same decision for the same dice.
+// Within the scope that a decision says, every client gets the same decision for the same dice, whatever the pick, the weights, the
+// overrides and the health.
 func TestScopeHolds(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()
+		verdict := randomTroubles(t, w)
 		source := randomPolicy(t, w)
 		c := NewCompiler(table)
 		if rapid.Bool().Draw(t, "no areas") {
@@ -297,9 +352,12 @@ func TestScopeHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := NewView(w.program(), allUp, nil)
+		v := NewView(w.program(), verdict, nil)
 		a := randomClient(t)
-		req := Request{Client: a, Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice")}
+		req := Request{Client: a, Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix()}
+		if p.Alias {
+			req.Family = Name
+		}
 		var d, other Decision
 		p.Decide(v, &req, &d)
 		if d.Count == 0 {
@@ -308,11 +366,104 @@ func TestScopeHolds(t *testing.T) {
 		for range 10 {
 			req.Client = neighbour(t, a, int(d.Scope))
 			p.Decide(v, &req, &other)
-			if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) {
-				t.Fatalf("%s and %s within /%d differ: %v %v", a, req.Client, d.Scope, d.Addresses, other.Addresses)
+			if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) || other.Target != d.Target ||
+				other.TTL != d.TTL || other.FailOpen != d.FailOpen {
+				t.Fatalf("%s and %s within /%d differ: %v %s, %v %s", a, req.Client, d.Scope, d.Addresses, d.Target, other.Addresses, other.Target)
 			}
 			if other.Scope > d.Scope {
 				t.Fatalf("%s says scope /%d, %s within it says /%d", a, d.Scope, req.Client, other.Scope)
+			}
+		}
+		if x := p.Explain(v, &req); x.Scope != other.Scope || x.Target == "" && len(x.Addresses) != other.Count {
+			t.Fatalf("explained as %+v, decided %+v", x, other)
+		}
+	})
+}
+
+// Where all that a sticky pick could choose among is one, the client does not matter; a standby that would come in is no choice.
+func TestStickyScope(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		weights [3]int
+		down    []string
+		rules   []zones.Step
+		want    uint8
+	}{
+		{"three", [3]int{100, 100, 100}, nil, steps("www-eu", "www-us"), 24},
+		{"one and standbys", [3]int{100, 0, 0}, nil, steps("www-eu", "www-us"), 0},
+		{"its standbys answer", [3]int{100, 0, 0}, []string{"www-eu/lb-1"}, steps("www-eu", "www-us"), 24},
+		{"all fail open, one has weight", [3]int{100, 0, 0}, []string{"www-eu/lb-1", "www-eu/lb-2", "www-eu/lb-3"}, steps("www-eu"), 0},
+		{"one is left", [3]int{100, 100, 0}, []string{"www-eu/lb-1"}, steps("www-eu"), 0},
+		{"a step of two pools", [3]int{100, 0, 0}, nil, []zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 1}}}}, 24},
+		{"a step of one and a spare", [3]int{100, 0, 0}, nil, []zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 0}}}}, 0},
+	} {
+		w := threeRegions()
+		for i, e := range w.members["www-eu"] {
+			e.Weight = &c.weights[i]
+		}
+		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickSticky, Rules: []zones.Rule{{Failover: c.rules}}})
+		var d Decision
+		if p.Decide(NewView(w.program(), down(c.down...), nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d); d.Scope != c.want {
+			t.Errorf("%s: scope /%d, want /%d", c.name, d.Scope, c.want)
+		}
+	}
+}
+
+// Failing open leaves out what is drained as long as anything is not, however that was said.
+func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
+	table := places(t)
+	rapid.Check(t, func(t *rapid.T) {
+		w := threeRegions()
+		randomTroubles(t, w)
+		p, err := NewCompiler(table).Policy(randomPolicy(t, w), w.refer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		allDown := rapid.Bool().Draw(t, "all down")
+		verdict := func(target health.Target) health.State {
+			if allDown || rapid.Bool().Draw(t, target.Address.String()) {
+				return health.Down
+			}
+			return health.Up
+		}
+		program := w.program()
+		req := Request{Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix()}
+		if p.Alias {
+			req.Family = Name
+		}
+		var d Decision
+		p.Decide(NewView(program, verdict, nil), &req, &d)
+
+		rules := p.source.Rules // that the client's pools are from: all of them where none holds
+		if d.Rule >= 0 {
+			rules = rules[d.Rule : d.Rule+1]
+		}
+		drained, left := map[string]bool{}, false // by address or name, as everybody writes it
+		for _, r := range rules {
+			for _, name := range r.PoolNames() {
+				for _, e := range w.members[name] {
+					out := slices.ContainsFunc([]string{"region/" + name[len("www-"):], "pool/" + name, "endpoint/" + e.ID()}, func(target string) bool {
+						return w.words[target] == zones.Drain
+					})
+					left = left || !out
+					if out {
+						drained[e.Hostname] = true
+						for _, a := range append(e.Addresses, w.names[e.Hostname].Addresses...) {
+							drained[a.String()] = true
+						}
+					}
+				}
+			}
+		}
+		if !left {
+			return
+		}
+		if d.Target != "" && drained[d.Target.String()] {
+			t.Fatalf("%s is drained, others are not", d.Target)
+		}
+		for at := 0; at < len(d.Addresses); at += len(d.Addresses) / d.Count {
+			if a, _ := netip.AddrFromSlice(d.Addresses[at : at+len(d.Addresses)/d.Count]); drained[a.String()] {
+				t.Fatalf("%s is drained, others are not", a)
 			}
 		}
 	})
