@@ -45,7 +45,7 @@ func draw(t *rapid.T) *drawn {
 		}
 		last, _ := netip.AddrFromSlice(end)
 		for _, a := range []netip.Addr{p.Addr().Prev(), p.Addr(), last, last.Next()} {
-			if a.IsValid() && a.BitLen() == p.Addr().BitLen() {
+			if a.IsValid() && a.BitLen() == p.Addr().BitLen() && !a.Is4In6() { // which is located as IPv4
 				d.near = append(d.near, a)
 			}
 		}
