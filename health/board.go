@@ -34,6 +34,8 @@ type Board struct {
 
 	late, standing int // of all targets
 
+	past map[Target]bool // what was down before this process started, until it is known anew; see Recall
+
 	regionNumbers map[string]int // of the regions that vantages are in; 0 is that of those that do not say
 
 	roll            []*vantage // scratch
@@ -51,6 +53,7 @@ type target struct {
 	since        time.Time
 	dirty        bool
 	stale        bool // the votes that count are the last ones, and not fresh
+	asBefore     bool // it is down because it was before this process started
 
 	bound  int           // how many vantages probe it
 	grace  time.Duration // that one has to speak up

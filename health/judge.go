@@ -13,7 +13,7 @@ import (
 // The votes on a target are what fresh, sighted vantages know of it, or, where there are more vantages than are to probe
 // it, the first of them (see choice.go). Where there is none, the last votes of sighted
 // vantages stand although they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then
-// says whether it is Down; otherwise it is Up.
+// says whether it is Down; otherwise it is Up. What was down before this process started is Down until it is known anew (see past.go).
 //
 // A vantage is blind, and abstains, when on more than half of the targets that another vantage votes on too it says down
 // while most of the others say up, and these targets lie in two regions or more (two pools, where there is one region
@@ -34,7 +34,7 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 		}
 		b.elect(t)
 		b.countStale(t)
-		if state := t.judge(); state != t.state {
+		if state := b.remember(t, t.judge()); state != t.state {
 			t.was, t.state, t.since = t.state, state, now
 			t.agreed = t.agreement(now)
 			changed = append(changed, t.Target)
@@ -269,6 +269,9 @@ func (b *Board) Verdict(key Target) Verdict {
 		})
 	}
 	v.Why = t.quorum.why(v.Up, v.Down, t.stale)
+	if t.asBefore {
+		v.Why = fmt.Sprintf("down before this server started, and nobody has found otherwise yet (%d up, %d down)", v.Up, v.Down)
+	}
 	if len(standing) > 0 {
 		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken", strings.Join(standing, ", "))
 	}

@@ -54,6 +54,9 @@ type Assignment struct {
 	Pool, Region string
 	Monitor      *Monitor // never nil: a target without a monitor is not assigned
 	Manner
+
+	// Unjudged: there is no verdict on it yet. One failed probe is then enough where others of its pool are up.
+	Unjudged bool
 }
 
 // Manner is how an endpoint is asked, beside what its monitor says. It is comparable.

@@ -12,6 +12,7 @@ type vantage struct {
 	regionNumber int    // see Board.Place
 	seed         uint64 // of its name
 	own          bool
+	seen         bool   // see Seen
 	sequence     uint64 // highest seen in reports and heartbeats
 	beat         uint64 // last heartbeat's
 	stale        time.Duration

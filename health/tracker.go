@@ -25,6 +25,8 @@ type Tracker struct {
 	found State     // what the runs say, before anything is held
 	fell  time.Time // when found turned to down last
 	until time.Time // when the report was due that it is held, until when; zero: it is not held
+
+	recalled bool // it was down before this run, and no run of results has said anything yet
 }
 
 // State returns what the vantage reports.
@@ -33,6 +35,29 @@ func (t *Tracker) State() State { return t.state }
 // Held returns until when the target is held down although it has risen, as far as the last report that was due says;
 // zero if it is not.
 func (t *Tracker) Held() time.Time { return t.until }
+
+// Recall begins with what an earlier run reported: down, since that time. Nothing is reported of it until a probe has
+// ended: one failure confirms it, Rise successes end it, and it is held as it would have been.
+func (t *Tracker) Recall(fell time.Time) {
+	t.state, t.fell, t.recalled = Down, fell, true
+}
+
+// Fell returns since when the vantage reports down; zero: it does not.
+func (t *Tracker) Fell() time.Time {
+	if t.state != Down {
+		return time.Time{}
+	}
+	return t.fell
+}
+
+// Decide makes one failure enough, where nothing has been reported yet. It reports whether a new report is due.
+func (t *Tracker) Decide(now time.Time) (changed bool) {
+	if t.settled || t.last != Down || t.run == 0 {
+		return false
+	}
+	t.run = max(t.Fall, 1) - 1
+	return t.Observe(now, Down)
+}
 
 // Observe takes the result of one probe that ended at that time and reports whether a new report is due. One is due, too,
 // where the state is as before but the target begins to be held, and where the time until which it was said to be is over
@@ -52,14 +77,17 @@ func (t *Tracker) Observe(now time.Time, result State) (changed bool) {
 	}
 	t.run++
 	threshold := t.Fall
-	if result == Up {
+	switch {
+	case result == Up:
 		threshold = t.Rise
+	case t.recalled:
+		threshold = 1
 	}
 	if t.run >= max(threshold, 1) {
-		if result == Down && t.found != Down {
+		if result == Down && t.found != Down && !t.recalled {
 			t.fell = now
 		}
-		t.found = result
+		t.found, t.recalled = result, false
 	}
 	end := t.fell.Add(t.Hold)
 	risen := result == Up && t.run >= max(t.Rise, 1)

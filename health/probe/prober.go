@@ -59,7 +59,9 @@ type Prober struct {
 	running  int
 	sequence uint64
 	reports  []health.Report
-	ctx      context.Context // of Run; nil while it does not run
+	groups   map[groupKey]*group
+	past     map[health.Target]health.Past // of the last run, of what has not been assigned yet; nil: there was none
+	ctx      context.Context               // of Run; nil while it does not run
 	probes   sync.WaitGroup
 }
 
@@ -72,6 +74,12 @@ type target struct {
 
 	poolPhase uint64        // of its pool, and
 	within    time.Duration // in which time after it those of the pool are probed; 0: in the whole interval
+
+	group    *group
+	result   health.State // of its last probe that told something
+	unjudged bool         // see health.Assignment; false once it has been probed
+	failure  outcome      // of its first probe, where that has failed
+	tried    bool         // a probe has ended
 
 	tracker health.Tracker
 	found   [3]time.Time // when the last probe that ended in each State began
@@ -103,6 +111,7 @@ func New(o Options) (*Prober, error) {
 		wake:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
 		targets:  map[health.Target]*target{},
+		groups:   map[groupKey]*group{},
 		sequence: uint64(start.UnixNano()), // above every sequence of an earlier run
 	}
 	return p, p.metrics.register(o.Registerer)
@@ -117,7 +126,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 	now := p.options.Now()
 	listed := make(map[health.Target]bool, len(as))
 	var sizes map[string]int // of pools, where there are new targets
-	soon := soon(max(0, len(as)-len(p.targets)))
+	wait := p.firsts(as)
 	for i := range as {
 		a := &as[i]
 		if a.Monitor.External != nil || listed[a.Target] {
@@ -140,6 +149,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}), within: time.Duration(sizes[a.Pool]) * spacing,
 			}
 			p.targets[a.Target] = t
+			p.join(t, a)
 		} else if t.monitor == a.Monitor || reflect.DeepEqual(t.monitor, a.Monitor) {
 			t.monitor = a.Monitor
 			continue
@@ -147,8 +157,16 @@ func (p *Prober) Assign(as []health.Assignment) {
 		again := t.monitor != nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
 		t.monitor = a.Monitor
 		t.tracker.Fall, t.tracker.Rise, t.tracker.Hold = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise(), a.Monitor.EffectiveHold()
+		past, recalled := p.past[a.Target]
+		delete(p.past, a.Target)
+		if recalled && !past.Fell.IsZero() {
+			if past.Fell.After(now) {
+				past.Fell = now // a clock was set back
+			}
+			t.tracker.Recall(past.Fell)
+		}
 		if !again && !t.busy {
-			t.next = t.first(p.start, now, soon)
+			t.next = t.first(p.start, now, wait.of(p.past != nil && (!recalled || past.Verdict == health.Down)))
 			p.schedule.put(t)
 		}
 	}
@@ -157,6 +175,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 			continue
 		}
 		t.gone = true
+		p.leave(t)
 		delete(p.targets, key)
 		p.schedule.remove(t)
 		p.report(t, outcome{reason: "not assigned any more"})
@@ -246,6 +265,8 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 		o.latency = took
 		p.metrics.observe(m.Check(), o.state, took)
 		t.found[o.state] = began
+		t.tried = true
+		found := o
 		now := p.options.Now()
 		if before, held := t.tracker.State(), !t.tracker.Held().IsZero(); !t.gone && t.tracker.Observe(now, o.state) {
 			if o.held = t.tracker.Held(); !o.held.IsZero() {
@@ -257,6 +278,7 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 			}
 			p.report(t, o)
 		}
+		p.grouped(t, found, now)
 		for len(p.waiting) > 0 && p.running < p.options.Concurrency {
 			next := p.waiting[0]
 			p.waiting[0] = nil

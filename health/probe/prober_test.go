@@ -200,7 +200,7 @@ func TestSchedule(t *testing.T) {
 			target := health.Target{Endpoint: fmt.Sprintf("www/lb-%d", i), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
 			tt := &assigned{Target: target, monitor: m, phase: phaseOf("fra", target)}
 			now := start.Add(12345 * time.Millisecond)
-			tt.next = tt.first(start, now, soon(1))
+			tt.next = tt.first(start, now, windowsOf(0, 1).others)
 			within := min(interval, firstWithin)
 			if wait := tt.next.Sub(now); wait < 0 || wait >= within {
 				t.Fatalf("the first probe is after %s", wait)

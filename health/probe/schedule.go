@@ -11,14 +11,51 @@ import (
 // firstWithin is the longest that a new target waits for its first probe, unless there are so many new ones, or its interval
 // is shorter. firstRate is how many first probes there may be a second beside those: what is new counts as up, so that
 // 100,000 endpoints that come at once, at a start or from a vantage that died, are no reason to knock everywhere at once.
+//
+// Where an earlier run has left word of its targets, those that were down, and those that it did not know, are the ones
+// whose answers may be wrong. They come first, within urgentWithin.
 const (
-	firstWithin = 2 * time.Second
-	firstRate   = 2000
+	firstWithin  = 2 * time.Second
+	urgentWithin = 500 * time.Millisecond
+	firstRate    = 2000
 )
 
-// soon returns within which time that many new targets are probed first.
-func soon(added int) time.Duration {
-	return max(firstWithin, time.Duration(added)*time.Second/firstRate)
+// window is when new targets are probed first: after a wait, spread over a time.
+type window struct{ after, within time.Duration }
+
+// windows are those of the targets that come first and of the others.
+type windows struct{ urgent, others window }
+
+func (w windows) of(urgent bool) window {
+	if urgent {
+		return w.urgent
+	}
+	return w.others
+}
+
+// windowsOf returns when that many targets are probed first.
+func windowsOf(urgent, others int) windows {
+	spread := func(n int) time.Duration { return time.Duration(n) * time.Second / firstRate }
+	return windows{
+		urgent: window{0, max(urgentWithin, spread(urgent))},
+		others: window{spread(urgent), max(firstWithin, spread(others))},
+	}
+}
+
+// firsts returns when those of the assignments that are new are probed first. The mutex is held.
+func (p *Prober) firsts(as []health.Assignment) windows {
+	urgent, others := 0, 0
+	for i := range as {
+		if p.targets[as[i].Target] != nil {
+			continue
+		}
+		if past, known := p.past[as[i].Target]; p.past != nil && (!known || past.Verdict == health.Down) {
+			urgent++
+		} else {
+			others++
+		}
+	}
+	return windowsOf(urgent, others)
 }
 
 // phaseOf places a target, or (without an address) a pool, in its interval. It depends on nothing but the names, so that a
@@ -55,11 +92,12 @@ func (t *target) offset(of time.Duration) time.Duration {
 
 // first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not all
 // new ones together.
-func (t *target) first(start, now time.Time, soon time.Duration) time.Time {
-	if t.monitor.EffectiveInterval() <= soon {
+func (t *target) first(start, now time.Time, w window) time.Time {
+	now = now.Add(w.after)
+	if t.monitor.EffectiveInterval() <= w.within {
 		return t.slot(start, now)
 	}
-	return now.Add(t.offset(soon))
+	return now.Add(t.offset(w.within))
 }
 
 // after returns when a target is probed again whose last probe was due at t.next and has ended now, and how many slots

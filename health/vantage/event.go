@@ -46,6 +46,9 @@ func (e *Event) Apply(b *health.Board, now time.Time) {
 		b.Place(e.Vantage, h.Region)
 		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
 	}
+	if !e.Listed && (e.Heartbeat != nil || len(e.Reports) > 0) {
+		b.Seen(e.Vantage)
+	}
 }
 
 // lasts reports whether the event's reports say themselves how long they hold from their receipt.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 	"time"
@@ -44,7 +45,7 @@ func (r *run) self(i Inside) admin.Server {
 		s.Listen = append(s.Listen, a.String())
 	}
 	if r.keeper != nil {
-		if err := r.keeper.trouble(); err != nil {
+		if err := cmp.Or(r.keeper.trouble(), r.memory.trouble()); err != nil {
 			s.CopyError = err.Error()
 		}
 	}

@@ -53,6 +53,8 @@ type LoopOptions struct {
 	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
 	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
 	Follow  func([]transfer.Assignment)                   // which zones live elsewhere has changed; called from the loop; must not block; nil: nobody cares
+	Past    []health.Past                                 // what an earlier run knew of targets' health
+	Recall  func([]health.Past)                           // puts what this one knows on disk; must not block; nil: it is not kept
 	ByClock bool                                          // freshness by the writers' clocks: for one who looks only once
 }
 
@@ -81,6 +83,9 @@ type Loop struct {
 	changed   time.Time     // last change of what is to be saved
 	stale     bool          // answers say that they may be old
 	gather    time.Duration // what it took to gather what is saved
+	recall    time.Time     // when what is known of health is to be put on disk; zero: there is nothing new
+	recalled  time.Time     // when that was done last, and
+	recalling time.Duration // what it took to gather
 	large     bool          // so much has been applied since the last publishing that memory is to be given back
 
 	state atomic.Pointer[server.State]
@@ -108,6 +113,7 @@ func NewLoop(o LoopOptions) *Loop {
 		l.board.Own(o.Own)
 		l.board.Place(o.Own, o.Region)
 	}
+	l.board.Recall(o.Past)
 	return l
 }
 
@@ -122,6 +128,14 @@ func (l *Loop) Condition(c Condition) {
 // Health hands over what is to be done with the Board.
 func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.health = append(l.inbox.health, f) })
+}
+
+// Report hands over what this process itself has found.
+func (l *Loop) Report(rs []health.Report) {
+	l.Health(func(now time.Time, b *health.Board) {
+		b.Report(now, rs...)
+		l.unremembered(now) // how long it is held is part of it
+	})
 }
 
 // Geo hands over a new table.
@@ -183,6 +197,7 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-ctx.Done():
 			l.inbox.close()
 			l.save(l.condition.State == Following || !l.unsaved.IsZero()) // its time tells how old it is at the next start
+			l.remember(true)
 			for _, request := range l.inbox.take().requests {
 				request()
 			}
@@ -254,7 +269,11 @@ func (l *Loop) turn(w waiting) time.Time {
 		l.o.Metrics.publishing(l.o.Now().Sub(w.first))
 	}
 	l.o.Metrics.turn(l, turned)
+	if len(turned) > 0 {
+		l.unremembered(now)
+	}
 	l.save(false)
+	l.remember(false)
 	for _, request := range w.requests {
 		request()
 	}
@@ -404,6 +423,7 @@ func (l *Loop) assign() {
 		}
 	}
 	l.board.Reassign(gone, as)
+	l.unremembered(l.o.Now())
 	l.o.Metrics.assigned(gone, as)
 }
 
@@ -454,6 +474,7 @@ func (l *Loop) due() time.Time {
 		earlier(since.Add(staleAfter))
 	}
 	earlier(l.saveDue())
+	earlier(l.recall)
 	return next
 }
 
@@ -479,4 +500,28 @@ func (l *Loop) save(now bool) {
 	all := l.catalog.Freeze()
 	l.gather = l.o.Now().Sub(began)
 	l.o.Keep(l.catalog.Revision(), all)
+}
+
+// unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it takes at
+// most one part in saveShare of the loop's time.
+func (l *Loop) unremembered(now time.Time) {
+	if l.o.Recall == nil || !l.recall.IsZero() {
+		return
+	}
+	l.recall = now.Add(memoryWait)
+	if at := l.recalled.Add(l.recalling * saveShare); l.recall.Before(at) {
+		l.recall = at
+	}
+}
+
+// remember gives away what is known of health to be kept on disk, when that is due; now: whether it is due or not.
+func (l *Loop) remember(now bool) {
+	if l.o.Recall == nil || l.snapshot == nil || !now && (l.recall.IsZero() || l.o.Now().Before(l.recall)) {
+		return
+	}
+	l.recall = time.Time{}
+	l.recalled = l.o.Now()
+	past := l.board.Past()
+	l.recalling = l.o.Now().Sub(l.recalled)
+	l.o.Recall(past)
 }

@@ -93,13 +93,15 @@ type bench struct {
 	published []server.State
 	assigned  []health.Assignment
 	kept      []int64
+	past      [][]health.Past
 	log       bytes.Buffer // read once the loop rests
 }
 
 // start runs a loop in the bubble of synctest.
-func start(t *testing.T) *bench {
+func start(t *testing.T, past ...health.Past) *bench {
 	b := &bench{t: t}
 	b.Loop = control.NewLoop(control.LoopOptions{
+		Past: past, Recall: func(past []health.Past) { b.mu.Lock(); defer b.mu.Unlock(); b.past = append(b.past, past) },
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Now: time.Now, Own: "fra",
 		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
@@ -152,6 +154,51 @@ func (b *bench) say(vantage, endpoint, address string, s health.State, sequence 
 			Vantage: vantage, Target: health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)},
 			State: s, Sequence: sequence, Time: now,
 		})
+	})
+}
+
+// The first answer of a server that starts leaves out what was down before; what is known is kept soon after it turns, and not
+// while nothing does.
+func TestPastIsInTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := health.Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+		b := start(t, health.Past{Target: dead, Verdict: health.Down})
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		if got := b.answer("www.example.test"); got != "192.0.2.2" {
+			t.Errorf("the first answer is %q, want the pool that was not down", got)
+		}
+		for _, s := range b.published {
+			for _, p := range s.View.Pools() {
+				if p.Pool == "www-eu" && p.IPv4.Available {
+					t.Error("a pool that was down has been published as available")
+				}
+			}
+		}
+		kept := func() (n int, down bool) {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			for _, p := range b.past[len(b.past)-1] {
+				down = down || p.Target == dead && p.Verdict == health.Down
+			}
+			return len(b.past), down
+		}
+		if _, down := kept(); !down {
+			t.Error("what was down before, and nobody has found otherwise, is forgotten")
+		}
+		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1)
+		if got := b.answer("www.example.test"); got != "192.0.2.1" {
+			t.Errorf("this vantage has found it up and the answer is %q", got)
+		}
+		n, down := kept()
+		if down {
+			t.Error("what is up is remembered as down")
+		}
+		time.Sleep(time.Hour)
+		if again, _ := kept(); again != n {
+			t.Errorf("verdicts are kept %d times while none turns", again-n)
+		}
 	})
 }
 

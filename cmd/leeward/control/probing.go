@@ -11,7 +11,7 @@ import (
 // report passes what this vantage has found to its own board and to the others.
 func (r *run) report(rs []health.Report) {
 	r.metrics.detected(rs)
-	r.loop.Health(func(now time.Time, b *health.Board) { b.Report(now, rs...) })
+	r.loop.Report(rs)
 	if r.link != nil {
 		r.link.Report(rs)
 	}
@@ -43,6 +43,7 @@ func (r *run) assigning(ctx context.Context) {
 			}
 			r.prober.Assign(as)
 			r.names.Assign(p.Hostnames())
+			r.assigned.Store(true)
 			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))
 			select {
 			case <-rest.C:

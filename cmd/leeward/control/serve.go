@@ -87,11 +87,13 @@ type run struct {
 	strange   atomic.Bool         // etcd has another history than the one in service
 	prober    *probe.Prober
 	names     *resolve.Resolver
-	looked    atomic.Bool   // hostnames have been looked up once
+	looked    atomic.Bool   // hostnames have been looked up once, and targets probed
+	assigned  atomic.Bool   // the prober knows its targets
 	etcd      *store.Etcd   // nil: files
 	link      *vantage.Link // with etcd
 	files     *store.Files
 	keeper    *keeper       // nil: nothing is kept
+	memory    *memory       // with keeper
 	serials   *serialKeeper // nil: there is nowhere to keep them
 	metrics   *Metrics
 	heard     atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
@@ -184,7 +186,7 @@ func (r *run) assemble() error {
 		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
 		}, func() float64 {
-			if r.keeper.trouble() != nil {
+			if r.keeper.trouble() != nil || r.memory.trouble() != nil {
 				return 1
 			}
 			return 0
@@ -192,6 +194,16 @@ func (r *run) assemble() error {
 			return err
 		}
 		o.Keep = r.keeper.keep
+		r.memory = newMemory(r.State, r.Log)
+		r.memory.add = r.prober.Remember
+		past, err := loadVerdicts(r.State)
+		if err != nil {
+			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed", "err", err)
+		}
+		if past != nil {
+			r.prober.Recall(past)
+		}
+		o.Past, o.Recall = past, r.memory.keep
 	}
 	r.loop = NewLoop(o)
 	for _, a := range r.names.Kept() { // before the first answers are given
@@ -206,11 +218,15 @@ func (r *run) close() {
 	}
 }
 
+// probesWait is how long a server that starts waits for the first round of its probes before it is ready: with many targets, or
+// long timeouts, that takes longer, and what it knows from before the start is then good enough.
+const probesWait = 10 * time.Second
+
 // primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone for good.
 const primariesWait = 10 * time.Second
 
 // ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its endpoints have
-// been looked up once and the primaries of zones that live elsewhere been asked once. Those that come later are no reason to be taken out of service.
+// been looked up once, their addresses probed once, and the primaries of zones that live elsewhere been asked once. Those that come later are no reason to be taken out of service.
 func (r *run) ready() error {
 	if err := r.loop.Ready(); err != nil || r.looked.Load() {
 		return err
@@ -230,6 +246,14 @@ func (r *run) ready() error {
 		})
 		if left != nil {
 			return fmt.Errorf("zones are being transferred from their primaries, such as %s", left[0])
+		}
+	}
+	if time.Since(r.started) < probesWait {
+		if !r.assigned.Load() {
+			return errors.New("endpoints are about to be probed")
+		}
+		if left, such := r.prober.Untried(); left > 0 {
+			return fmt.Errorf("endpoints are being probed, %d are left, such as %s at %s", left, such.Endpoint, such.Address)
 		}
 	}
 	r.looked.Store(true)
@@ -276,6 +300,7 @@ func (r *run) serve(ctx context.Context) error {
 		r.loop.Run(core)
 		if r.keeper != nil {
 			r.keeper.close()
+			r.memory.close()
 		}
 		return nil
 	})
@@ -284,6 +309,7 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	if r.keeper != nil {
 		start(&coreDone, "state", func() error { r.keeper.run(); return nil })
+		start(&coreDone, "verdicts", func() error { r.memory.run(); return nil })
 	}
 	start(&partsDone, "location databases", func() error { r.geo.Follow(parts, r.loop.Geo); return nil })
 	start(&partsDone, "assigning", func() error { r.assigning(parts); return nil })

@@ -386,11 +386,17 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	if !strings.Contains(again.log.String(), "last good snapshot from disk") {
 		t.Errorf("the log does not say where the answers are from:\n%s", again.log)
 	}
-	if r, err := http.Get("http://" + again.Admin + "/readyz"); err != nil || r.StatusCode != http.StatusOK {
-		t.Errorf("/readyz from the copy: %v %v", r, err)
-	} else {
-		r.Body.Close()
-	}
+	again.await("ready from the copy", func() string {
+		r, err := http.Get("http://" + again.Admin + "/readyz")
+		if err != nil {
+			return err.Error()
+		}
+		defer r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			return r.Status
+		}
+		return ""
+	})
 }
 
 // Without a copy and without etcd it is not ready, says so, and tells resolvers to ask another.

@@ -18,8 +18,11 @@ type Inside struct{ l *Loop }
 // Catalog returns the resources in service. It is the loop's own: not to be kept.
 func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
 
-// Mine returns, of these assignments, in their place, what this process is to probe.
+// Mine returns, of these assignments, in their place, what this process is to probe, and says what has no verdict yet.
 func (i Inside) Mine(as []health.Assignment) []health.Assignment {
+	for k := range as {
+		as[k].Unjudged = i.l.board.State(as[k].Target) == health.Unknown
+	}
 	return slices.DeleteFunc(as, func(a health.Assignment) bool { return !i.l.board.Mine(a.Target) })
 }
 
