@@ -69,7 +69,7 @@ func (c *Catalog) refer(x *crossed, field string, kind Kind, name string) bool {
 }
 
 func (c *Catalog) crossZone(x *crossed, z *Zone) {
-	if z.Secondary() && (z.Serial != 0 || len(z.Nameservers) > 0) {
+	if z.Secondary() && (z.Serial != nil || len(z.Nameservers) > 0) {
 		x.add(CodeReference, "transfer.primaries", "there is a master file of the zone too, and a zone lives in one place; take out one of the two")
 	}
 	if len(z.Nameservers) == 0 && !z.Secondary() {
@@ -80,7 +80,7 @@ func (c *Catalog) crossZone(x *crossed, z *Zone) {
 		if home == nil || home.origin != z.Origin {
 			continue
 		}
-		owner := ownerIn(ns, z.Origin)
+		owner := OwnerWithin(ns, z.Origin)
 		sets := home.owners[owner]
 		_, alias := sets.find("CNAME")
 		switch {
@@ -99,8 +99,8 @@ func hasType(sets packed, kinds ...string) bool {
 	})
 }
 
-// ownerIn returns the owner of a name in a zone that holds it.
-func ownerIn(name, origin string) string {
+// OwnerWithin returns the owner of a name in the zone of that origin, which holds it. Both are as origins and policies are called.
+func OwnerWithin(name, origin string) string {
 	switch {
 	case name == origin:
 		return "@"
@@ -134,7 +134,7 @@ func (c *Catalog) crossRecord(x *crossed, r *Record) {
 		delegates := r.Type == "NS" || r.Type == "DS"
 		if home.origin != r.Origin && under(home.origin, r.Origin) && !(delegates && home.origin == name) {
 			x.warn("", "%s is in zone %s, which answers for it; name the record %s/%s/%s",
-				name, home.origin, home.origin, ownerIn(name, home.origin), r.Type)
+				name, home.origin, home.origin, OwnerWithin(name, home.origin), r.Type)
 		}
 	}
 }
@@ -251,7 +251,7 @@ func (c *Catalog) known(kind Kind, written string) string {
 
 // crossName checks what else is at the policy's name, and above it in its zone.
 func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
-	owner := ownerIn(p.Name, home.origin)
+	owner := OwnerWithin(p.Name, home.origin)
 	for sets := home.owners[owner]; sets != ""; {
 		var set packedSet
 		if set, sets = sets.next(); set.kind == "A" || set.kind == "AAAA" || set.kind == "CNAME" {
@@ -261,7 +261,7 @@ func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
 		}
 	}
 	for name := p.Name; name != home.origin && name != ""; name = ParentName(name) {
-		sets := home.owners[ownerIn(name, home.origin)]
+		sets := home.owners[OwnerWithin(name, home.origin)]
 		switch {
 		case hasType(sets, "NS"):
 			x.warn("", "it is below the delegation of %s and never asked for here; move it there, or delete the NS records", name)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+
+	"leeward/zones/rr"
 )
 
 // Decode reads an etcd value: the JSON of a document without kind and name, which the key says. It is as strict as for
@@ -48,6 +50,7 @@ func Decode(key Key, value []byte) (Resource, error) {
 func read(r Resource, n *node) Problems {
 	var f faults
 	f.fill(n, reflect.ValueOf(r).Elem())
+	trim(r)
 	if len(f.found) == 0 {
 		f.validate(r)
 	}
@@ -57,6 +60,19 @@ func read(r Resource, n *node) Problems {
 		}
 	}
 	return f.found
+}
+
+// trim takes the final dots off names that are written with one elsewhere: of hosts, as in master files.
+func trim(r Resource) {
+	switch r := r.(type) {
+	case *Zone:
+		for i := range r.Nameservers {
+			r.Nameservers[i] = rr.TrimDot(r.Nameservers[i])
+		}
+		r.Primary = rr.TrimDot(r.Primary)
+	case *Endpoint:
+		r.Hostname = rr.TrimDot(r.Hostname)
+	}
 }
 
 // Validate checks what can be said of a resource by itself, its name included: what Decode and ReadDocuments have

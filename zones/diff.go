@@ -63,8 +63,11 @@ func Same(a, b Resource) bool {
 		b := b.(*Record)
 		return a.TTL == b.TTL && slices.Equal(a.Data, b.Data)
 	}
-	if a, ok := a.(*Zone); ok && a.Serial != b.(*Zone).Serial {
-		return false
+	if a, ok := a.(*Zone); ok {
+		b := b.(*Zone)
+		if (a.Serial == nil) != (b.Serial == nil) || a.Serial != nil && *a.Serial != *b.Serial {
+			return false
+		}
 	}
 	x, errX := Encode(a)
 	y, errY := Encode(b)

@@ -109,7 +109,7 @@ func (c *Catalog) onward(name string) (names []string) {
 		}
 		return names
 	}
-	owner := ownerIn(name, home.origin)
+	owner := OwnerWithin(name, home.origin)
 	set, ok := home.owners[owner].find("CNAME")
 	if !ok {
 		return nil

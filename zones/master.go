@@ -242,7 +242,8 @@ func (m *masterFile) soa(at Position, r rr.RR) {
 		b := rest[4*i:]
 		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 	}
-	z.Serial, z.SOATTL = number(0), Seconds(r.TTL)
+	serial := number(0)
+	z.Serial, z.SOATTL = &serial, Seconds(r.TTL)
 	z.Refresh, z.Retry, z.Expire, z.NegativeTTL = Seconds(number(1)), Seconds(number(2)), Seconds(number(3)), Seconds(number(4))
 }
 

@@ -39,8 +39,8 @@ func TestMasterFileBecomesResources(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/good/master.yaml", b.String())
-	if serial := docs[0].Resource.(*Zone).Serial; serial != 2026010203 {
-		t.Errorf("serial %d", serial)
+	if serial := docs[0].Resource.(*Zone).Serial; serial == nil || *serial != 2026010203 {
+		t.Errorf("serial %v", serial)
 	}
 	if at := docs[2].Position.String(); at != "zones.d/example.test.zone:7" {
 		t.Errorf("the second record stands at %s", at)
@@ -63,7 +63,7 @@ func exported(t *testing.T, docs []Document) string {
 		}
 	}
 	var b bytes.Buffer
-	if err := MasterFile(&b, zone, zone.Serial, records); err != nil {
+	if err := MasterFile(&b, zone, *zone.Serial, records); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -130,7 +130,8 @@ ns1.example.test.               5       IN A        192.0.2.1
 	}
 	for _, d := range docs { // the serial is the one thing that documents do not have
 		if z, ok := d.Resource.(*Zone); ok {
-			z.Serial = 7
+			z.Serial = new(uint32)
+			*z.Serial = 7
 		}
 	}
 	if d := cmp.Diff(text, exported(t, docs)); d != "" {
@@ -152,7 +153,8 @@ func TestTTLOfZeroIsNoDefault(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	docs[0].Resource.(*Zone).Serial = 1
+	one := uint32(1)
+	docs[0].Resource.(*Zone).Serial = &one
 	want := `; zone example.test.
 example.test.                   300     IN SOA      ns1.example.test. h.example.test. 1 3600 0 1209600 0
 example.test.                   0       IN NS       ns1.example.test.
@@ -275,7 +277,7 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 	}
 	for _, d := range docs {
 		if z, ok := d.Resource.(*Zone); ok {
-			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" || z.Serial != 7 || z.DNSSEC == nil ||
+			if d := cmp.Diff(z.Nameservers, []string{"ns1.example.test", "ns.example.net"}); d != "" || *z.Serial != 7 || z.DNSSEC == nil ||
 				z.SerialOffset != 5 || z.Transfer == nil || len(z.Update) != 1 {
 				t.Errorf("%+v", z)
 			}
@@ -342,5 +344,43 @@ func TestIncludeStaysInTheFolder(t *testing.T) {
 		if strings.Contains(problems.Error(), `"secret"`) {
 			t.Errorf("$INCLUDE %s says what is in it: %v", name, problems)
 		}
+	}
+}
+
+// 0 is a serial like any other, and not the same as none.
+func TestSerialOfZero(t *testing.T) {
+	docs, problems := ReadMasterFile("example.test.zone", "example.test", strings.NewReader("@ 1h SOA ns h 0 2h 15m 2w 5m\n NS ns\n"), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	w := newWorld(t)
+	w.c.Apply(Batch{Revision: 7, Full: true, Changes: []Change{{Key: docs[0].Resource.Key(), Resource: docs[0].Resource, Revision: 7}}})
+	if serial := w.c.ZoneSerial("example.test"); serial != 0 {
+		t.Errorf("0 is served as %d", serial)
+	}
+	without := *docs[0].Resource.(*Zone)
+	without.Serial = nil
+	if Same(docs[0].Resource, &without) {
+		t.Error("a serial of 0 is taken for none")
+	}
+}
+
+// Names of hosts are taken with a final dot and without, and are one name.
+func TestFinalDots(t *testing.T) {
+	docs, problems := ReadDocuments("a.yaml", strings.NewReader(`
+{kind: Zone, name: example.test, nameservers: [ns1.example.test., 'a\..example.net.'], primary: ns1.example.test.}
+---
+{kind: Endpoint, name: eu/a, hostname: lb.example.net.}
+`))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	z := docs[0].Resource.(*Zone)
+	if got := strings.Join(append(z.Nameservers, z.Primary, docs[1].Resource.(*Endpoint).Hostname), " "); got != `ns1.example.test a\..example.net ns1.example.test lb.example.net` {
+		t.Error(got)
+	}
+	_, problems = ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: example.test, nameservers: [ns1.example.test., ns1.example.test]}\n"))
+	if !strings.Contains(problems.Error(), "is there twice") {
+		t.Errorf("the same with and without: %v", problems)
 	}
 }

@@ -74,7 +74,7 @@ func ownerName(s string, origin rr.Name) (rr.Name, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.HasSuffix(s, ".") && !strings.HasSuffix(s, `\.`) && !n.Under(origin) {
+	if rr.Absolute(s) && !n.Under(origin) {
 		return "", fmt.Errorf("owner %q is outside of its zone %s; owners are relative to it and have no final dot", s, origin)
 	}
 	if written := relativeName(n, origin); written != s {

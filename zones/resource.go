@@ -103,7 +103,7 @@ type Zone struct {
 	// they have.
 	SerialOffset uint32 `json:"serialOffset,omitempty"`
 
-	Serial uint32 `json:"-"` // from a master file; 0: the serial follows the revision
+	Serial *uint32 `json:"-"` // of a master file, which 0 is as well; nil: the serial follows the revision
 }
 
 // DNSSEC are a zone's signing settings.

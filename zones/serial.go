@@ -73,8 +73,8 @@ func (c *Catalog) ZoneSerial(origin string) uint32 {
 	if z == nil || z.zone == nil {
 		return 0
 	}
-	if z.zone.Serial != 0 {
-		return z.zone.Serial
+	if z.zone.Serial != nil {
+		return *z.zone.Serial
 	}
 	return uint32(c.serials.base+c.number(z)) + z.zone.SerialOffset
 }

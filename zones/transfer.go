@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"leeward/zones/rr"
 )
 
 // Transfer is who may take a zone away whole (RFC 5936, RFC 1995), who is told when it changes (RFC 1996), and where it comes from
@@ -52,7 +54,7 @@ func splitKey(text string) (rest, key string, err error) {
 		if len(words) != i+2 {
 			return "", "", fmt.Errorf("%q: after \"key\" stands the name of one key", text)
 		}
-		name, err := domainName(strings.ToLower(strings.TrimSuffix(words[i+1], ".")))
+		name, err := domainName(strings.ToLower(rr.TrimDot(words[i+1])))
 		if err != nil {
 			return "", "", fmt.Errorf("%q: %w", text, err)
 		}

@@ -21,6 +21,8 @@ func TestGrant(t *testing.T) {
 		{"_acme-challenge.*", "_acme-challenge.a.b", false},
 		{"_acme-challenge.**", "_acme-challenge.a.b", true},
 		{"_acme-challenge.**", "_acme-challenge", true},
+		{"_acme-challenge.**", "_acme-challenge.www", true},
+		{"_acme-challenge.**", "x._acme-challenge", false},
 		{"**.dyn", "dyn", true},
 		{"**.dyn", "a.b.dyn", true},
 		{"**.dyn", "a.dyn.b", false},

@@ -76,17 +76,10 @@ same. Policies are not in it: what they answer depends on who asks.`,
 
 // closest returns the longest of the origins that holds the name, "" if none does.
 func closest(name string, origins map[string]bool) string {
-	for {
+	for ; name != ""; name = zones.ParentName(name) {
 		if origins[name] {
 			return name
 		}
-		_, parent, ok := strings.Cut(name, ".")
-		if !ok {
-			if origins["."] {
-				return "."
-			}
-			return ""
-		}
-		name = parent
 	}
+	return ""
 }

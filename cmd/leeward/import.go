@@ -75,20 +75,20 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 	return docs, nil
 }
 
-// serialOf returns the serial of a master file's SOA, 0 if there is none.
-func serialOf(docs []zones.Document) uint32 {
+// serialOf returns the serial of a master file's SOA, nil if there is none.
+func serialOf(docs []zones.Document) *uint32 {
 	for _, d := range docs {
 		if z, ok := d.Resource.(*zones.Zone); ok {
 			return z.Serial
 		}
 	}
-	return 0
+	return nil
 }
 
 // imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone) stays as it
 // is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's serial, or one before it, will
 // take the zone's (RFC 1982).
-func imported(base *store.Listing, origin string, serial uint32, docs []zones.Document, owner string, prune bool) proposal {
+func imported(base *store.Listing, origin string, serial *uint32, docs []zones.Document, owner string, prune bool) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)
 		if !ok {
@@ -108,8 +108,8 @@ func imported(base *store.Listing, origin string, serial uint32, docs []zones.Do
 			}
 		}
 		now := uint32(base.Serials.Base + base.Revision)
-		if next := now + 1 + with.SerialOffset; serial != 0 && int32(serial-next) >= 0 {
-			with.SerialOffset = serial - now
+		if next := now + 1 + with.SerialOffset; serial != nil && int32(*serial-next) >= 0 {
+			with.SerialOffset = *serial - now
 		}
 		docs[i].Resource = &with
 	}

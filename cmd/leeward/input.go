@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/rr"
 )
 
 // inputFlags name the documents that a verb reads.
@@ -88,9 +89,9 @@ func merged(docs []zones.Document, problems zones.Problems) ([]zones.Document, z
 func stored(docs []zones.Document) []zones.Document {
 	docs = slices.Clone(docs)
 	for i := range docs {
-		if z, ok := docs[i].Resource.(*zones.Zone); ok && z.Serial != 0 {
+		if z, ok := docs[i].Resource.(*zones.Zone); ok && z.Serial != nil {
 			without := *z
-			without.Serial = 0
+			without.Serial = nil
 			docs[i].Resource = &without
 		}
 	}
@@ -151,10 +152,7 @@ func parseKeys(args []string) (kind zones.Kind, keys []zones.Key, err error) {
 func canonical(kind zones.Kind, name string) string {
 	switch kind {
 	case zones.KindZone, zones.KindPolicy:
-		name = strings.ToLower(name)
-		if name != "." {
-			name = strings.TrimSuffix(name, ".")
-		}
+		name = rr.TrimDot(strings.ToLower(name))
 	}
 	return name
 }

@@ -43,6 +43,27 @@ func ParseName(s string) (Name, error) {
 	return Name(buf[:n]), nil
 }
 
+// TrimDot returns a name in presentation form without its final dot, which an escape makes part of the last label. The root
+// stays as it is.
+func TrimDot(s string) string {
+	if s == "." || !Absolute(s) {
+		return s
+	}
+	return s[:len(s)-1]
+}
+
+// Absolute reports whether a name in presentation form ends in a dot that ends its last label, and is not escaped.
+func Absolute(s string) bool {
+	if len(s) == 0 || s[len(s)-1] != '.' {
+		return false
+	}
+	before := 0 // backslashes, of which two are one that is meant
+	for i := len(s) - 2; i >= 0 && s[i] == '\\'; i-- {
+		before++
+	}
+	return before%2 == 0
+}
+
 // ParseRelative reads a name in presentation form as master files have it: "@" is the origin, and a name without a final
 // dot is below the origin (RFC 1035 section 5.1).
 func ParseRelative(s string, origin Name) (Name, error) {

@@ -236,3 +236,22 @@ func BenchmarkParseName(b *testing.B) {
 		}
 	}
 }
+
+// The final dot is taken off where it ends a label, and stays where it is a part of one: what is left is the same name.
+func TestTrimDot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringOfN(rapid.SampledFrom([]rune(`ab.\1`)), 1, 12, -1).Draw(t, "name")
+		n, err := ParseName(s)
+		if err != nil {
+			t.Skip()
+		}
+		short := TrimDot(s)
+		if again, err := ParseName(short); err != nil || again != n {
+			t.Fatalf("%q is %q, and %q is %q, %v", s, n, short, again, err)
+		}
+		_, err = ParseRelative(short, "\x04test\x00")
+		if rel, _ := ParseRelative(short, "\x04test\x00"); n != Root && (err != nil || rel == n) {
+			t.Fatalf("%q still ends in a dot", short)
+		}
+	})
+}

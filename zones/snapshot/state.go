@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,8 +65,8 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 			return fmt.Errorf("%s: %w", r.Key(), err)
 		}
 		b.WriteString(string(r.Key()))
-		if z, ok := r.(*zones.Zone); ok && z.Serial != 0 {
-			fmt.Fprintf(b, "\x1f%d", z.Serial)
+		if z, ok := r.(*zones.Zone); ok && z.Serial != nil {
+			fmt.Fprintf(b, "\x1f%d", *z.Serial)
 		}
 		b.WriteByte('\t')
 		b.Write(value)
@@ -146,9 +147,12 @@ func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
 	c := zones.Change{Key: zones.Key(key), Revision: meta.Revision}
 	c.Resource, c.Err = zones.Decode(c.Key, value)
 	if z, ok := c.Resource.(*zones.Zone); ok && serial != "" {
-		if _, err := fmt.Sscan(serial, &z.Serial); err != nil {
+		number, err := strconv.ParseUint(serial, 10, 32)
+		if err != nil {
 			return fmt.Errorf("line %d: serial: %w", n, err)
 		}
+		given := uint32(number)
+		z.Serial = &given
 	}
 	*changes = append(*changes, c)
 	return nil

@@ -56,7 +56,9 @@ func (d digests) of(r zones.Resource) uint64 {
 		}
 		return h.Sum64()
 	case *zones.Zone:
-		write(uint64(r.Serial))
+		if r.Serial != nil {
+			write(1 + uint64(*r.Serial))
+		}
 	}
 	value, err := zones.Encode(r)
 	if err != nil {

@@ -95,11 +95,7 @@ func (p *premises) put(r zones.Resource, base *Listing) {
 		p.refer(zones.KindMap, r.Map)
 		if origin := zoneOf(r.Name, base); origin != "" {
 			p.refer(zones.KindZone, origin)
-			owner := strings.TrimSuffix(strings.TrimSuffix(r.Name, strings.TrimPrefix(origin, ".")), ".")
-			if owner == "" {
-				owner = "@"
-			}
-			p.under(zones.KindRecord, origin+"/"+owner+"/")
+			p.under(zones.KindRecord, origin+"/"+zones.OwnerWithin(r.Name, origin)+"/")
 		}
 	case *zones.Override:
 		p.refer(targetOf(r.Target))
@@ -139,18 +135,10 @@ func (p *premises) count() int { return len(p.keys) + len(p.ranges) }
 
 // zoneOf returns the longest origin in the listing that holds the name.
 func zoneOf(name string, base *Listing) string {
-	for name != "." {
+	for ; name != ""; name = zones.ParentName(name) {
 		if base.revision(zones.KeyOf(zones.KindZone, name)) != 0 {
 			return name
 		}
-		_, parent, ok := strings.Cut(name, ".")
-		if !ok {
-			parent = "."
-		}
-		name = parent
-	}
-	if base.revision(zones.KeyOf(zones.KindZone, ".")) != 0 {
-		return "."
 	}
 	return ""
 }

@@ -70,7 +70,7 @@ func TestScanReadsWhatChanged(t *testing.T) {
 	}
 	save(t, small, docEU+"---\nkind: Zone\nname: example.test\nhostmaster: h.example.test\nnameservers: [ns1.example.test, ns2.example.test]\n")
 	if b, keys, err := look(t, &s); keys != "regions/eu-west zones/example.test" || err != nil || s.work != (work{1, 1}) ||
-		len(b.Changes[1].Resource.(*zones.Zone).Nameservers) != 2 || b.Changes[1].Resource.(*zones.Zone).Serial != 7 {
+		len(b.Changes[1].Resource.(*zones.Zone).Nameservers) != 2 || *b.Changes[1].Resource.(*zones.Zone).Serial != 7 {
 		t.Errorf("a Zone beside the large one: %s, %+v, %v", keys, s.work, err)
 	}
 }
