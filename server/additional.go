@@ -148,11 +148,11 @@ func (w *worker) steerBeside(view *steer.View, client netip.Addr, place int) boo
 		return true
 	}
 	subnet := w.query.ECS.Present && w.query.ECS.Source > 0
-	if subnet {
-		client = w.query.ECS.Addr
-	}
 	for _, family := range [...]steer.Family{steer.V4, steer.V6} {
 		w.request = steer.Request{Client: client.Unmap(), Family: family, Random: w.random.Uint64()}
+		if subnet {
+			w.request.Client, w.request.Resolver = w.query.ECS.Addr.Unmap(), w.request.Client
+		}
 		if view.Named() {
 			w.request.Now = steer.Moment(w.server.options.Now())
 		}

@@ -12,16 +12,17 @@ import (
 //
 // The client is the address of the query's ECS option. Without one, and where its source prefix length is 0 because
 // somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 7.1.2); such an answer has
-// scope 0, as it does not depend on anything in the option.
+// scope 0, as it does not depend on anything in the option. For a private address the resolver stands (section 10).
 //
 // Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
 func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
 	q, b, d := &w.query, &w.build, &w.decision
 	subnet := q.ECS.Present && q.ECS.Source > 0
+	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
 	if subnet {
+		w.request.Client, w.request.Resolver = q.ECS.Addr.Unmap(), w.request.Client
 		client = q.ECS.Addr
 	}
-	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
 	if view.Named() {
 		w.request.Now = steer.Moment(w.server.options.Now())
 	}

@@ -18,6 +18,9 @@ func (p *Policy) Decide(v *View, req *Request, d *Decision) { p.decide(v, req, d
 
 func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	c := client{addr: req.Client.Unmap(), table: p.table}
+	if c.table != nil {
+		c.hide(req.Resolver)
+	}
 	d.Addresses, d.Target, d.Count, d.TTL, d.FailOpen, d.Unresolved, d.Pool = d.space[:0], "", 0, p.TTL, false, false, -1
 	if c.table != nil && t != nil {
 		c.locate()

@@ -41,7 +41,10 @@ type Decision struct {
 // Request is what is asked of a policy.
 type Request struct {
 	Client netip.Addr // the ECS address if given, else the resolver's
-	Family Family
-	Random uint64 // 64 uniform random bits, drawn by the caller for this query
-	Now    int64  // see Moment: what is left of the TTLs of endpoints' names; not looked at unless View.Named
+	// Resolver is who sent the query: where Client is a private address that nothing names, it is located in its place (RFC 7871
+	// section 10). The zero Addr: nobody is.
+	Resolver netip.Addr
+	Family   Family
+	Random   uint64 // 64 uniform random bits, drawn by the caller for this query
+	Now      int64  // see Moment: what is left of the TTLs of endpoints' names; not looked at unless View.Named
 }

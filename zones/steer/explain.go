@@ -136,11 +136,18 @@ func (t *trace) located(c *client) {
 		place = append(place, fmt.Sprintf("near %.1f, %.1f", l.Latitude, l.Longitude))
 	}
 	if c.table.ASNLeaves() > 0 {
-		if out.ASN, _ = c.table.ASNOf(c.addr); out.ASN != 0 {
+		at := c.addr
+		if c.system.resolver {
+			at = c.resolver
+		}
+		if out.ASN, _ = c.table.ASNOf(at); out.ASN != 0 {
 			place = append(place, fmt.Sprintf("AS%d", out.ASN))
 		}
 	}
 	t.out.Location = out
+	if c.resolver.IsValid() {
+		t.say("%s is a private address: where nothing names it, the resolver %s stands for it", c.addr, c.resolver)
+	}
 	if len(place) == 0 {
 		place = []string{"unknown"}
 	}

@@ -16,11 +16,18 @@ type client struct {
 	location uint32
 	located  bool  // leaf and location are known
 	scope    uint8 // the shortest prefix of addr for which everything asked so far has one outcome
+
+	resolver      netip.Addr // of a private address: who stands for it where no database names it
+	place, system standing   // of its location, and its AS number
 }
 
 func (c *client) locate() {
 	if !c.located {
-		c.located, c.leaf = true, c.table.Locate(c.addr)
+		at := c.addr
+		if c.place.resolver {
+			at = c.resolver
+		}
+		c.located, c.leaf = true, c.table.Locate(at)
 		c.location = c.table.LocationOf(c.leaf)
 	}
 }
@@ -37,6 +44,14 @@ type outcomes struct {
 
 // at returns the outcome for a client, and widens the scope to where it is that.
 func (o *outcomes) at(c *client) uint16 {
+	if c.resolver.IsValid() {
+		return o.hidden(c)
+	}
+	return o.look(c)
+}
+
+// look is at of an address that stands for itself.
+func (o *outcomes) look(c *client) uint16 {
 	if o.areas != nil {
 		outcome, scope := o.areas.At(c.addr)
 		c.scope = max(c.scope, scope)
@@ -74,8 +89,8 @@ func (c *Compiler) byPlace(outcome []uint16) *outcomes {
 // bySystem compiles what comes of AS numbers: none of those that are not in the map.
 func (c *Compiler) bySystem(byASN map[uint32]uint16, none uint16) *outcomes {
 	o := &outcomes{byASN: byASN, none: none}
-	if areas := c.afford(c.table.BySystem(o.system, c.areas)); areas != nil {
-		return &outcomes{areas: areas}
+	if o.areas = c.afford(c.table.BySystem(o.system, c.areas)); o.areas != nil {
+		return o
 	}
 	o.runs = c.runs(c.table.ASNLeaves(), func(leaf uint32) uint32 { return uint32(o.system(c.table.ASNOfLeaf(leaf))) }, c.table.V4ASNLeaves())
 	return o
