@@ -244,7 +244,11 @@ func TestPrimaries(t *testing.T) {
 
 	// Whoever is not the primary gets nothing done; updates are the primary's.
 	notify := new(dns.Msg).SetNotify("bind.test.")
-	if r, err := dns.Exchange(notify, s.dns); err != nil || r.Rcode != dns.RcodeRefused {
+	if r, err := dns.Exchange(notify, s.dns); err != nil || r.Rcode != dns.RcodeSuccess {
+		t.Errorf("NOTIFY without the key, from the primary's address: %v, %v", r, err)
+	}
+	stranger := &dns.Client{Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 5, 1)}}}
+	if r, _, err := stranger.Exchange(notify, s.dns); err != nil || r.Rcode != dns.RcodeRefused {
 		t.Errorf("NOTIFY without the key: %v, %v", r, err)
 	}
 	_, port, _ := net.SplitHostPort(s.dns)

@@ -3,6 +3,7 @@ package zones
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"leeward/zones/rr"
@@ -16,11 +17,25 @@ type Transfer struct {
 	Allow []string `json:"allow,omitempty"`
 
 	// Notify are the servers told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" behind it to have it signed.
+	// Several keys, "key NEW key OLD", are tried in their order: one of them is being rolled.
 	Notify []string `json:"notify,omitempty"`
+
+	// NotifySource are the addresses that Notify are told from, at most one of a family that each server has. Where none is of the
+	// family, it is the one that the server listens on.
+	NotifySource []string `json:"notifySource,omitempty"`
 
 	// Primaries are the servers that the zone is transferred from, in the order in which they are asked, written as those of Notify
 	// are: the zone lives there. Its SOA, its NS and its records are theirs; Policies and Records are laid over them.
 	Primaries []string `json:"primaries,omitempty"`
+
+	// TransferSource is to Primaries what NotifySource is to Notify.
+	TransferSource []string `json:"transferSource,omitempty"`
+
+	// AllowNotify are those who may say that the zone has changed, beside Primaries, written as those of Allow are.
+	AllowNotify []string `json:"allowNotify,omitempty"`
+
+	// Retransfer has the zone transferred whole, whatever its serial, once for each text that is new.
+	Retransfer string `json:"retransfer,omitempty"`
 }
 
 // Peer is one text of a Transfer, read.
@@ -28,7 +43,25 @@ type Peer struct {
 	Prefix  netip.Prefix   // of Allow; not valid: any address
 	Address netip.AddrPort // of Notify and Primaries
 	Key     string         // name of the TSIG key, lower case; "": none
+	Others  []string       // keys that are tried after it, of Notify and Primaries
 }
+
+// Each returns the peer once for each of its keys, in their order.
+func (p Peer) Each() []Peer {
+	all := []Peer{{Prefix: p.Prefix, Address: p.Address, Key: p.Key}}
+	for _, key := range p.Others {
+		all = append(all, Peer{Prefix: p.Prefix, Address: p.Address, Key: key})
+	}
+	return all
+}
+
+// Has reports whether the key is one of the peer's.
+func (p Peer) Has(key string) bool {
+	return key != "" && (p.Key == key || slices.Contains(p.Others, key))
+}
+
+// Equal reports whether two peers are the same.
+func (p Peer) Equal(q Peer) bool { return p.String() == q.String() }
 
 func (p Peer) String() string {
 	s := ""
@@ -39,38 +72,51 @@ func (p Peer) String() string {
 		s = p.Prefix.String()
 	}
 	if p.Key != "" {
-		s = strings.TrimSpace(s + " key " + p.Key)
+		s = strings.TrimSpace(s + " key " + strings.Join(append([]string{p.Key}, p.Others...), " key "))
 	}
 	return s
 }
 
-// splitKey takes " key NAME" off the end.
-func splitKey(text string) (rest, key string, err error) {
+// mostKeys is how many keys a peer may have.
+const mostKeys = 4
+
+// splitKeys takes " key NAME", or several of them, off the end.
+func splitKeys(text string) (rest string, keys []string, err error) {
 	words := strings.Fields(text)
-	for i, w := range words {
-		if w != "key" {
-			continue
-		}
-		if len(words) != i+2 {
-			return "", "", fmt.Errorf("%q: after \"key\" stands the name of one key", text)
-		}
-		name, err := domainName(strings.ToLower(rr.TrimDot(words[i+1])))
-		if err != nil {
-			return "", "", fmt.Errorf("%q: %w", text, err)
-		}
-		return strings.Join(words[:i], " "), name.String(), nil
+	at := slices.Index(words, "key")
+	if at < 0 {
+		return strings.Join(words, " "), nil, nil
 	}
-	return strings.Join(words, " "), "", nil
+	for pair := range slices.Chunk(words[at:], 2) {
+		if pair[0] != "key" || len(pair) < 2 {
+			return "", nil, fmt.Errorf("%q: after \"key\" stands the name of one key", text)
+		}
+		name, err := domainName(strings.ToLower(rr.TrimDot(pair[1])))
+		switch {
+		case err != nil:
+			return "", nil, fmt.Errorf("%q: %w", text, err)
+		case slices.Contains(keys, name.String()):
+			return "", nil, fmt.Errorf("%q: key %s is there twice; take one out", text, name)
+		case len(keys) == mostKeys:
+			return "", nil, fmt.Errorf("%q: a server has at most %d keys", text, mostKeys)
+		}
+		keys = append(keys, name.String())
+	}
+	return strings.Join(words[:at], " "), keys, nil
 }
 
 // ParseAllow reads one text of Transfer.Allow.
 func ParseAllow(text string) (p Peer, err error) {
-	rest, key, err := splitKey(text)
-	p.Key = key
+	rest, keys, err := splitKeys(text)
+	if len(keys) > 0 {
+		p.Key = keys[0]
+	}
 	switch {
 	case err != nil:
 		return p, err
-	case rest == "" && key == "":
+	case len(keys) > 1:
+		return p, fmt.Errorf("%q: here each key has a text of its own", text)
+	case rest == "" && p.Key == "":
 		return p, fmt.Errorf("%q is neither an address, a prefix nor a key; write 192.0.2.0/24, or key xfer", text)
 	case rest == "":
 		return p, nil
@@ -92,11 +138,16 @@ func ParseAllow(text string) (p Peer, err error) {
 
 // ParseServer reads one text of Transfer.Notify or Transfer.Primaries.
 func ParseServer(text string) (p Peer, err error) {
-	rest, key, err := splitKey(text)
+	rest, keys, err := splitKeys(text)
 	if err != nil {
 		return p, err
 	}
-	p.Key = key
+	if len(keys) > 0 {
+		p.Key = keys[0]
+	}
+	if len(keys) > 1 {
+		p.Others = keys[1:]
+	}
 	if a, err := netip.ParseAddr(strings.Trim(rest, "[]")); err == nil {
 		p.Address = netip.AddrPortFrom(a.Unmap(), 53)
 	} else if a, err := netip.ParseAddrPort(rest); err == nil && a.Port() != 0 {
@@ -112,10 +163,16 @@ func ParseServer(text string) (p Peer, err error) {
 
 // Holds reports whether one of Allow lets somebody in: from that address, with that key; "" is none.
 func (t *Transfer) Holds(from netip.Addr, key string) bool {
-	if t == nil {
-		return false
-	}
-	for _, text := range t.Allow {
+	return t != nil && holds(t.Allow, from, key)
+}
+
+// MayNotify is Holds of AllowNotify.
+func (t *Transfer) MayNotify(from netip.Addr, key string) bool {
+	return t != nil && holds(t.AllowNotify, from, key)
+}
+
+func holds(list []string, from netip.Addr, key string) bool {
+	for _, text := range list {
 		p, err := ParseAllow(text)
 		if err == nil && (!p.Prefix.IsValid() || p.Prefix.Contains(from)) && (p.Key == "" || p.Key == key) {
 			return true
@@ -150,11 +207,49 @@ func (t *Transfer) PrimaryServers() []Peer {
 	return servers(t.Primaries)
 }
 
+// parseSender reads one text of Transfer.NotifySource or Transfer.TransferSource.
+func parseSender(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
+		return a, fmt.Errorf("%q is not the address of a server; write 192.0.2.53 or 2001:db8::53, without a port", text)
+	}
+	return a.Unmap(), nil
+}
+
+// sources reads a list, as servers does.
+func sources(list []string) (all []netip.Addr) {
+	for _, text := range list {
+		if a, err := parseSender(text); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// NotifySources returns NotifySource, read.
+func (t *Transfer) NotifySources() []netip.Addr {
+	if t == nil {
+		return nil
+	}
+	return sources(t.NotifySource)
+}
+
+// TransferSources returns TransferSource, read.
+func (t *Transfer) TransferSources() []netip.Addr {
+	if t == nil {
+		return nil
+	}
+	return sources(t.TransferSource)
+}
+
 // Secondary reports whether the zone lives on another primary.
 func (z *Zone) Secondary() bool { return z.Transfer != nil && len(z.Transfer.Primaries) > 0 }
 
 // mostPeers is how many texts a list of a Transfer may have.
 const mostPeers = 100
+
+// mostRetransfer is how long Transfer.Retransfer may be, octets.
+const mostRetransfer = 64
 
 func (f *faults) transfer(z *Zone) {
 	t := z.Transfer
@@ -182,8 +277,35 @@ func (f *faults) transfer(z *Zone) {
 	check("allow", t.Allow, ParseAllow)
 	check("notify", t.Notify, ParseServer)
 	check("primaries", t.Primaries, ParseServer)
+	check("allowNotify", t.AllowNotify, ParseAllow)
+	source := func(text string) (p Peer, err error) {
+		a, err := parseSender(text)
+		if err == nil {
+			p.Prefix = netip.PrefixFrom(a, a.BitLen())
+		}
+		return p, err
+	}
+	check("notifySource", t.NotifySource, source)
+	check("transferSource", t.TransferSource, source)
+	if len(t.NotifySource) > 0 && len(t.Notify) == 0 {
+		f.add("transfer.notifySource", "there is no transfer.notify that it could be for; give one, or take it out")
+	}
+	if len(t.Retransfer) > mostRetransfer {
+		f.add("transfer.retransfer", "more than %d octets; a time or a number is enough", mostRetransfer)
+	}
 	if z.Secondary() {
 		f.secondary(z)
+		return
+	}
+	for _, x := range []struct {
+		field string
+		set   bool
+	}{
+		{"transferSource", len(t.TransferSource) > 0}, {"allowNotify", len(t.AllowNotify) > 0}, {"retransfer", t.Retransfer != ""},
+	} {
+		if x.set {
+			f.add("transfer."+x.field, "it is about zones that live elsewhere, and there are no transfer.primaries; give some, or take it out")
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -37,8 +38,27 @@ func TestParseServer(t *testing.T) {
 		"2001:db8::53":                "[2001:db8::53]:53",
 		"[2001:db8::53]:5353 key a.b": "[2001:db8::53]:5353 key a.b",
 		"::ffff:192.0.2.53":           "192.0.2.53:53",
+		"192.0.2.53 key New key old":  "192.0.2.53:53 key new key old",
 	} {
 		if p, err := ParseServer(text); err != nil || p.String() != want {
+			t.Errorf("%s: %s, %v, want %s", text, p, err, want)
+		}
+	}
+}
+
+// TestParseServerKeys: what is wrong with several keys is said.
+func TestParseServerKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.53 key":                           "after \"key\" stands the name of one key",
+		"192.0.2.53 key a key":                     "after \"key\" stands the name of one key",
+		"192.0.2.53 key a key a":                   "key a is there twice",
+		"192.0.2.53 key a b":                       "after \"key\" stands the name of one key",
+		"192.0.2.53 key a key b key c key d key e": "at most 4 keys",
+		"192.0.2.53 key a..b key c":                "a..b",
+		"192.0.2.53 key a key b 192.0.2.54 key c":  "after \"key\" stands the name of one key",
+		"key a key b":                              "is not the address of a server",
+	} {
+		if p, err := ParseServer(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %s, %v, want %s", text, p, err, want)
 		}
 	}

@@ -65,10 +65,10 @@ func BenchmarkReceive(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var file bytes.Buffer
-			if err := writeVersion(&file, v); err != nil {
+			if err := writeVersion(&file, v, ""); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := readVersion(&file, apex); err != nil {
+			if _, _, err := readVersion(&file, apex); err != nil {
 				b.Fatal(err)
 			}
 		}

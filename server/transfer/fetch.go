@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -60,10 +61,10 @@ func (e errDial) Unwrap() error { return e.error }
 
 // fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the differences
 // (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out.
-func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, origin rr.Name, have *snapshot.Version) (fetched, error) {
+func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, have *snapshot.Version) (fetched, error) {
 	ctx, stop := context.WithTimeout(ctx, fetchLimit)
 	defer stop()
-	line, err := s.open(peer)
+	line, err := s.open(peer, from)
 	if err != nil {
 		return fetched{}, err
 	}
@@ -132,14 +133,15 @@ func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Versio
 type line struct {
 	s    *Secondary
 	peer zones.Peer
+	from []netip.Addr
 	key  *tsig.Key // nil: nothing is signed
 	conn net.Conn
 	used bool // something has been answered over it
 }
 
 // open returns a line to a primary.
-func (s *Secondary) open(peer zones.Peer) (*line, error) {
-	l := &line{s: s, peer: peer}
+func (s *Secondary) open(peer zones.Peer, from []netip.Addr) (*line, error) {
+	l := &line{s: s, peer: peer, from: from}
 	if peer.Key != "" {
 		if l.key = s.o.Keys().Key(peer.Key); l.key == nil {
 			return nil, fmt.Errorf("there is no TSIG key %q; give its file with --tsig-key", peer.Key)
@@ -169,7 +171,7 @@ func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holdi
 		again := l.used
 		if l.conn == nil {
 			limited, stop := context.WithTimeout(ctx, dialLimit)
-			conn, err := l.s.dial(limited, "tcp", l.peer.Address.String())
+			conn, err := l.s.dial(limited, l.peer.Address, l.from)
 			stop()
 			if err != nil {
 				return errDial{err}

@@ -34,7 +34,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m.notified = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_transfer_notified_total",
-		Help: "NOTIFYs that came in, by result: ok (the zone is refreshed), refused (not from a primary), unknown, tsig, failed.",
+		Help: "NOTIFYs that came in, by result: ok (the zone is refreshed), hint (not signed as its primary does: the same, at most each 10 s), refused (not from a primary), unknown, tsig, failed.",
 	}, []string{"result"})
 	if r == nil {
 		return m, nil

@@ -11,8 +11,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. Whoever is none of its primaries is
-// REFUSED.
+// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed and comes
+// from the address of a primary with a key is a hint. Anybody else is REFUSED.
 func (d *Desk) notified(x *server.Exchange) {
 	var q wire.Query
 	if q.Parse(x.Request) == wire.Drop {
@@ -41,11 +41,18 @@ func (d *Desk) notified(x *server.Exchange) {
 			no(rcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
 		case !zone.Elsewhere() || d.o.Secondary == nil:
 			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "the zone lives here")
-		case !mayNotify(zone.Transfer().PrimaryServers(), x.Source.Addr(), key):
-			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "not from one of the zone's transfer.primaries, or not signed with its key")
 		default:
-			serial, told := toldSerial(x.Request, zone.Origin())
-			d.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr(), serial, told)
+			may, hint := mayNotify(zone.Transfer(), x.Source.Addr().Unmap(), key)
+			switch {
+			case !may && !hint:
+				no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "from none of the zone's transfer.primaries or transfer.allowNotify")
+			case hint:
+				result = "hint"
+			}
+			if may || hint {
+				serial, told := toldSerial(x.Request, zone.Origin())
+				d.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr().Unmap(), serial, told, hint)
+			}
 		}
 	}
 	reply := d.short(&q, session, fault, rcode, code, why)
@@ -54,15 +61,22 @@ func (d *Desk) notified(x *server.Exchange) {
 	_ = x.Write(reply)
 }
 
-// mayNotify reports whether one of the primaries can be the sender: who is written with a key has to sign with it, and may then send
-// from any address of its own; others are known by their address.
-func mayNotify(primaries []zones.Peer, from netip.Addr, key string) bool {
-	for _, p := range primaries {
-		if p.Key != "" && p.Key == key || p.Key == "" && p.Address.Addr() == from.Unmap() {
-			return true
+// mayNotify reports whether the sender can be one of the primaries, or is allowed for: who is written with a key has to sign
+// with it, and may then send from any address of its own; others are known by their address. A hint comes from the address of a
+// primary with a key and is not signed with that: the primary may have been set up so, or it is anybody.
+func mayNotify(t *zones.Transfer, from netip.Addr, key string) (may, hint bool) {
+	for _, p := range t.PrimaryServers() {
+		switch {
+		case p.Has(key), p.Key == "" && p.Address.Addr() == from:
+			return true, false
+		case p.Address.Addr() == from:
+			hint = true
 		}
 	}
-	return false
+	if t.MayNotify(from, key) {
+		return true, false
+	}
+	return false, hint
 }
 
 // toldSerial returns the serial of the SOA that a NOTIFY may have in its answer section (RFC 1996 section 3.7).

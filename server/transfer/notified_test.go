@@ -17,7 +17,10 @@ import (
 const laid = `
 kind: Zone
 name: elsewhere.test
-transfer: {primaries: [192.0.2.1, "192.0.2.2:5353 key xfer"], allow: [127.0.0.1]}
+transfer:
+  primaries: [192.0.2.1, "192.0.2.2:5353 key xfer key next"]
+  allow: [127.0.0.1]
+  allowNotify: [203.0.113.0/24, 198.51.100.9 key other]
 ---
 kind: Zone
 name: here.test
@@ -42,7 +45,8 @@ func TestNotifiedBy(t *testing.T) {
 	}
 	h.desk.o.Secondary = second
 	second.Assign([]Assignment{{Origin: "elsewhere.test"}})
-	keys, err := tsig.Parse("keys", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret %q; }; key other { algorithm hmac-sha256; secret %q; };`, secret, secret))
+	keys, err := tsig.Parse("keys", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret %q; }; key other { algorithm hmac-sha256; secret %q; };
+key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,18 +63,23 @@ func TestNotifiedBy(t *testing.T) {
 		key   string
 		msg   func(*dns.Msg) *dns.Msg
 		rcode int
-		asked bool
+		want  string // "asked", "hinted"
 	}{
-		{"a primary, from any port", "elsewhere.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, true},
-		{"in other letters", "ELSEWHERE.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, true},
-		{"a primary that is known by a key, from any address", "elsewhere.test.", "198.51.100.1:53", "xfer", nil, dns.RcodeSuccess, true},
-		{"the same without its key", "elsewhere.test.", "192.0.2.2:5353", "", nil, dns.RcodeRefused, false},
-		{"with another one's", "elsewhere.test.", "192.0.2.2:5353", "other", nil, dns.RcodeRefused, false},
-		{"somebody", "elsewhere.test.", "192.0.2.3:53", "", nil, dns.RcodeRefused, false},
-		{"a zone that lives here", "here.test.", "192.0.2.1:53", "", nil, dns.RcodeRefused, false},
-		{"a zone that is not here", "other.test.", "192.0.2.1:53", "", nil, dns.RcodeNotAuth, false},
-		{"not of the SOA", "elsewhere.test.", "192.0.2.1:53", "", soa, dns.RcodeFormatError, false},
-		{"with a key that nobody has", "elsewhere.test.", "192.0.2.1:53", "nobodys", nil, dns.RcodeNotAuth, false},
+		{"a primary, from any port", "elsewhere.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, "asked"},
+		{"in other letters", "ELSEWHERE.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, "asked"},
+		{"a primary that is known by a key, from any address", "elsewhere.test.", "198.51.100.1:53", "xfer", nil, dns.RcodeSuccess, "asked"},
+		{"and by the key that it will have", "elsewhere.test.", "198.51.100.1:53", "next", nil, dns.RcodeSuccess, "asked"},
+		{"the same without its key: a hint", "elsewhere.test.", "192.0.2.2:1234", "", nil, dns.RcodeSuccess, "hinted"},
+		{"with another one's", "elsewhere.test.", "192.0.2.2:5353", "other", nil, dns.RcodeSuccess, "hinted"},
+		{"with another one's, from elsewhere", "elsewhere.test.", "192.0.2.3:5353", "other", nil, dns.RcodeRefused, ""},
+		{"an address that is allowed for", "elsewhere.test.", "203.0.113.7:53", "", nil, dns.RcodeSuccess, "asked"},
+		{"one with its key", "elsewhere.test.", "198.51.100.9:53", "other", nil, dns.RcodeSuccess, "asked"},
+		{"one without its key", "elsewhere.test.", "198.51.100.9:53", "", nil, dns.RcodeRefused, ""},
+		{"somebody", "elsewhere.test.", "192.0.2.3:53", "", nil, dns.RcodeRefused, ""},
+		{"a zone that lives here", "here.test.", "192.0.2.1:53", "", nil, dns.RcodeRefused, ""},
+		{"a zone that is not here", "other.test.", "192.0.2.1:53", "", nil, dns.RcodeNotAuth, ""},
+		{"not of the SOA", "elsewhere.test.", "192.0.2.1:53", "", soa, dns.RcodeFormatError, ""},
+		{"with a key that nobody has", "elsewhere.test.", "192.0.2.1:53", "nobodys", nil, dns.RcodeNotAuth, ""},
 	} {
 		m := new(dns.Msg).SetNotify(c.zone)
 		if c.msg != nil {
@@ -88,7 +97,7 @@ func TestNotifiedBy(t *testing.T) {
 			packed, _ = key.Request(packed, time.Now())
 		}
 		z := second.zones["elsewhere.test"]
-		z.asked, z.first = false, netip.Addr{}
+		z.asked, z.hinted, z.first = false, false, netip.Addr{}
 		var reply dns.Msg
 		h.desk.notified(&server.Exchange{
 			Request: packed, Source: netip.MustParseAddrPort(c.from), State: &server.State{Snapshot: h.shot},
@@ -97,8 +106,15 @@ func TestNotifiedBy(t *testing.T) {
 		if reply.Rcode != c.rcode || reply.Opcode != dns.OpcodeNotify || !reply.Response || reply.Authoritative != (c.rcode == 0) || reply.Id != m.Id || len(reply.Question) != 1 {
 			t.Errorf("%s: %v", c.name, &reply)
 		}
-		if z.asked != c.asked || c.asked && z.first != netip.MustParseAddrPort(c.from).Addr() {
-			t.Errorf("%s: asked %v, first %s", c.name, z.asked, z.first)
+		got := ""
+		switch {
+		case z.asked:
+			got = "asked"
+		case z.hinted:
+			got = "hinted"
+		}
+		if got != c.want || got != "" && z.first != netip.MustParseAddrPort(c.from).Addr() {
+			t.Errorf("%s: %s, first %s", c.name, got, z.first)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -69,7 +69,7 @@ func (n *notifier) wait() { n.running.Wait() }
 func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 	t := &n.desk.told
 	zone, serial, soa := z.Origin().String(), z.Serial(), z.SOA()
-	wanted := map[tellingKey]bool{}
+	wanted, from := map[tellingKey]bool{}, z.Transfer().NotifySources()
 	for _, peer := range z.Transfer().NotifyServers() {
 		key := tellingKey{zone, peer.String()}
 		wanted[key] = true
@@ -95,7 +95,7 @@ func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 				return
 			}
 			defer func() { <-n.slots }()
-			n.tell(inner, now, peer, z.Origin(), soa)
+			n.tell(inner, now, peer, from, z.Origin(), soa)
 		})
 	}
 	t.mu.Lock()
@@ -122,13 +122,18 @@ func (n *notifier) forget(there func(zone string) bool) {
 }
 
 // tell tries until the secondary has answered or the tries are used up.
-func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, origin rr.Name, soa []byte) {
+func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte) {
 	d := n.desk
 	var err error
 	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
 		var final bool
-		if final, err = d.notify(ctx, peer, origin, soa, wait); ctx.Err() != nil {
-			return
+		for _, p := range peer.Each() { // the next key only where it has said no to one
+			if final, err = d.notify(ctx, p, from, origin, soa, wait); ctx.Err() != nil {
+				return
+			}
+			if err == nil || !final {
+				break
+			}
 		}
 		if err == nil || final {
 			break
@@ -149,10 +154,11 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, orig
 }
 
 // notify sends one NOTIFY and waits for the answer. Where trying again is of no use, that is final.
-func (d *Desk) notify(ctx context.Context, peer zones.Peer, origin rr.Name, soa []byte, wait time.Duration) (final bool, err error) {
+func (d *Desk) notify(
+	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte, wait time.Duration,
+) (final bool, err error) {
 	deadline := time.Now().Add(wait)
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "udp", peer.Address.String())
+	conn, err := d.sources.dial(ctx, "udp", peer.Address, from, "notifySource")
 	if err != nil {
 		return false, errors.Join(err, pause(ctx, wait))
 	}

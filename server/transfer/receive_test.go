@@ -331,10 +331,10 @@ func FuzzReceive(f *testing.F) {
 			t.Fatalf("%d SOA, %d NS", soas, ns)
 		}
 		var file bytes.Buffer
-		if err := writeVersion(&file, v); err != nil {
+		if err := writeVersion(&file, v, ""); err != nil {
 			t.Fatal(err)
 		}
-		again, err := readVersion(&file, apex)
+		again, _, err := readVersion(&file, apex)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,7 @@ const (
 	leastRetry   = 2 * time.Second
 	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
+	hintGap      = 10 * time.Second       // the same for one that anybody can have sent
 	restTooLarge = 5 * time.Minute        // for a zone that does not fit here, whatever its primary asks for
 	saveEvery    = 10 * time.Second       // a zone that changes all the time
 )
@@ -41,6 +42,7 @@ type SecondaryOptions struct {
 	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
 	Registerer prometheus.Registerer // none if nil
 	Keys       func() *tsig.Ring     // the keys that there are now
+	Listen     []string              // addresses with ports: primaries are asked from these, unless a zone says otherwise
 	State      string                // folder where what was transferred is kept; "": it is not
 
 	// OnTransfer is called with how a zone stands whenever that is new, in order for each zone. It must not block.
@@ -52,7 +54,7 @@ type SecondaryOptions struct {
 // comes, the one before goes on. What was transferred last is kept on disk. Its methods may be called from any goroutine.
 type Secondary struct {
 	o       SecondaryOptions
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error)
 	asks    *turns     // SOA queries
 	fetches *turns     // transfers
 	held    *held      // what these hold in memory
@@ -75,7 +77,11 @@ type elsewhere struct {
 	looked chan struct{} // closed when what an earlier run has kept is handed over, if there is anything
 
 	peers   []zones.Peer
+	sources []netip.Addr
+	again   string     // of Assignment
+	did     string     // that it was transferred whole for
 	asked   bool       // it is to be refreshed now
+	hinted  bool       // somebody who may be a primary says so
 	first   netip.Addr // the primary that said so, which is asked first
 	tried   bool       // it is known what there is of it, or that there is nothing
 	version *snapshot.Version
@@ -113,8 +119,12 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 		o.OnTransfer = func(string, snapshot.Transferred) {}
 	}
 	s := &Secondary{
-		o: o, dial: new(net.Dialer).DialContext, zones: map[string]*elsewhere{},
+		o: o, zones: map[string]*elsewhere{},
 		asks: newTurns(o.Now, askAtOnce, askFromOne), fetches: newTurns(o.Now, fetchAtOnce, fetchFromOne), held: newHeld(mayHold()),
+	}
+	usual := newSources(o.Listen)
+	s.dial = func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error) {
+		return usual.dial(ctx, "tcp", to, from, "transferSource")
 	}
 	var err error
 	s.metrics, err = newReceiving(o.Registerer, s)
@@ -125,6 +135,15 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 type Assignment struct {
 	Origin    string
 	Primaries []zones.Peer
+	Sources   []netip.Addr // that they are asked from; none of a family: the usual one
+	Again     string       // the zone is transferred whole, once for each text that is new; "": as its serial says
+}
+
+// Follow returns the Assignment of a zone that lives elsewhere.
+func Follow(z *zones.Zone) Assignment {
+	return Assignment{
+		Origin: z.Origin, Primaries: z.Transfer.PrimaryServers(), Sources: z.Transfer.TransferSources(), Again: z.Transfer.Retransfer,
+	}
 }
 
 // Assign makes these the zones that are followed. It does not wait.
@@ -140,13 +159,18 @@ func (s *Secondary) Assign(all []Assignment) {
 		wanted[a.Origin] = true
 		z := s.zones[a.Origin]
 		if z != nil {
-			if !slices.Equal(z.peers, a.Primaries) {
-				z.peers, z.asked = a.Primaries, true
+			if !slices.EqualFunc(z.peers, a.Primaries, zones.Peer.Equal) || !slices.Equal(z.sources, a.Sources) ||
+				a.Again != "" && a.Again != z.again {
+				z.asked = true
 				z.nudge()
 			}
+			z.peers, z.sources, z.again = a.Primaries, a.Sources, a.Again
 			continue
 		}
-		z = &elsewhere{origin: origin, name: a.Origin, peers: a.Primaries, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{})}
+		z = &elsewhere{
+			origin: origin, name: a.Origin, peers: a.Primaries, sources: a.Sources, again: a.Again,
+			wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}),
+		}
 		s.zones[a.Origin] = z
 		s.start(z, nil)
 	}
@@ -231,15 +255,20 @@ func (s *Secondary) Resumed(ctx context.Context) {
 }
 
 // Notified has a zone refreshed at once, its primary of that address first, unless the serial is known that it was told of (RFC 1996
-// section 3.11).
-func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told bool) {
+// section 3.11). What is only a hint, as anybody could have sent it, has it refreshed too, but less often.
+func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told, hint bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := s.zones[origin]
 	if z == nil || told && z.version != nil && !z.expired && !newer(serial, z.version.Serial()) {
 		return
 	}
-	z.asked, z.first = true, from
+	if z.first = from; hint {
+		z.hinted = true
+	} else {
+		z.asked = true
+		s.asks.awake(from)
+	}
 	z.nudge()
 }
 
@@ -262,7 +291,7 @@ func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
 		now := s.o.Now()
 		s.expire(z, now)
 		s.mu.Lock()
-		due := !now.Before(z.next) || z.asked && !now.Before(z.soonest())
+		due := !now.Before(z.next) || (z.asked || z.hinted) && !now.Before(z.soonest())
 		s.mu.Unlock()
 		if due {
 			s.refresh(ctx, z)
@@ -280,7 +309,7 @@ func (s *Secondary) due(z *elsewhere) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := z.next
-	if z.asked && z.soonest().Before(next) {
+	if (z.asked || z.hinted) && z.soonest().Before(next) {
 		next = z.soonest()
 	}
 	if e := z.expires(); !e.IsZero() && !z.expired && e.Before(next) {
@@ -294,8 +323,12 @@ func (s *Secondary) due(z *elsewhere) time.Time {
 
 // soonest returns when the zone may be refreshed if somebody asks for that.
 func (z *elsewhere) soonest() time.Time {
-	if gap := z.began.Add(notifyGap); gap.After(z.rests) {
-		return gap
+	gap := notifyGap
+	if !z.asked {
+		gap = hintGap
+	}
+	if at := z.began.Add(gap); at.After(z.rests) {
+		return at
 	}
 	return z.rests
 }
@@ -319,7 +352,7 @@ func (s *Secondary) resume(z *elsewhere) {
 	if s.o.State == "" {
 		return
 	}
-	version, checked, err := loadVersion(s.o.State, z.origin)
+	version, checked, did, err := loadVersion(s.o.State, z.origin)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return
@@ -332,7 +365,7 @@ func (s *Secondary) resume(z *elsewhere) {
 		checked = now
 	}
 	s.mu.Lock()
-	z.version, z.checked, z.since, z.tried = version, checked, checked, true
+	z.version, z.checked, z.since, z.tried, z.did = version, checked, checked, true, did
 	z.expired = !now.Before(z.expires())
 	t := snapshot.Transferred{Version: z.version, Expired: z.expired}
 	s.mu.Unlock()
@@ -361,9 +394,9 @@ func (s *Secondary) expire(z *elsewhere, now time.Time) {
 func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	z.began = s.o.Now()
 	s.mu.Lock()
-	z.asked, z.busy = false, true
-	peers, first, have := slices.Clone(z.peers), z.first, z.version
-	if z.expired {
+	z.asked, z.hinted, z.busy = false, false, true
+	peers, from, first, have, again := slices.Clone(z.peers), z.sources, z.first, z.version, z.again
+	if z.expired || again != "" && again != z.did {
 		have = nil // whatever its serial, anything is newer than nothing
 	}
 	z.first = netip.Addr{}
@@ -374,14 +407,18 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	}
 	var faults []string
 	asked, tooLarge := false, false // a primary; for what there is to hold
+	var each []zones.Peer
 	for _, peer := range peers {
-		f, err := s.fetch(ctx, peer, z.origin, have)
+		each = append(each, peer.Each()...)
+	}
+	for _, peer := range each {
+		f, err := s.fetch(ctx, peer, from, z.origin, have)
 		if ctx.Err() != nil {
 			return
 		}
 		s.metrics.octets.Add(float64(f.octets))
 		if err == nil {
-			s.took(z, peer, f)
+			s.took(z, peer, f, again)
 			return
 		}
 		asked = asked || !errors.As(err, new(errTurn))
@@ -419,7 +456,7 @@ func (s *Secondary) jitter(d time.Duration) time.Duration {
 }
 
 // took takes up what a primary has answered.
-func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched) {
+func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string) {
 	s.metrics.received.WithLabelValues(f.how, "ok").Inc()
 	now := s.o.Now()
 	z.failures = 0
@@ -428,6 +465,10 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched) {
 		s.o.Log.Info("a zone is refreshed again", "zone", z.name, "primary", peer.String())
 	}
 	z.failed, z.tried, z.busy = "", true, false
+	if again != "" {
+		z.unsaved = z.unsaved || again != z.did
+		z.did = again
+	}
 	z.from, z.checked = peer.String(), now
 	was := z.expired
 	z.expired = false

@@ -91,7 +91,8 @@ func (p *primaries) heard() string {
 	return s
 }
 
-func (p *primaries) dial(_ context.Context, _, address string) (net.Conn, error) {
+func (p *primaries) dial(_ context.Context, to netip.AddrPort, _ []netip.Addr) (net.Conn, error) {
+	address := to.String()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := p.at[address]
@@ -312,7 +313,7 @@ func (f *follower) only(t *testing.T) Following {
 func peers(t *testing.T, texts ...string) []Assignment {
 	t.Helper()
 	transfer := zones.Transfer{Primaries: texts}
-	return []Assignment{{"example.test", transfer.PrimaryServers()}}
+	return []Assignment{{Origin: "example.test", Primaries: transfer.PrimaryServers()}}
 }
 
 // TestRefresh: the SOA's times (refresh 3600, retry 600, expire 86400) say when the primary is asked, and a zone whose primary is gone
@@ -468,19 +469,111 @@ func TestNotified(t *testing.T) {
 		defer stop()
 		f.Assign(peers(t, "192.0.2.1", "192.0.2.2"))
 		f.expect(t, time.Minute, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
-		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1000, true)
+		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1000, true, false)
 		f.expect(t, time.Minute, "", "") // that is known
 		p.set("192.0.2.2:53", "1001")
-		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1001, true)
+		f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 1001, true, false)
 		f.expect(t, 0, "1001", "192.0.2.2 SOA, 192.0.2.2 IXFR")
 		for range 100 {
-			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false)
+			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false, false)
 		}
 		f.expect(t, 0, "", "")
 		f.expect(t, notifyGap, "", "192.0.2.2 SOA")
-		f.Notified("other.test", netip.MustParseAddr("192.0.2.2"), 0, false)
+		f.Notified("other.test", netip.MustParseAddr("192.0.2.2"), 0, false, false)
 		f.expect(t, time.Minute, "", "")
+		// hints count as well, but are far between, and none is lost
+		for range 100 {
+			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false, true)
+			f.expect(t, 0, "", "192.0.2.2 SOA")
+			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false, true)
+			f.Notified("example.test", netip.MustParseAddr("192.0.2.2"), 0, false, true)
+			f.expect(t, hintGap-time.Second, "", "")
+			f.expect(t, time.Second, "", "192.0.2.2 SOA")
+			f.expect(t, hintGap, "", "")
+		}
 	})
+}
+
+// TestAgain: a zone is transferred whole, whatever its serial, once for each text that is new, across restarts too.
+func TestAgain(t *testing.T) {
+	state := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		follow := func(again string) []Assignment {
+			all := peers(t, "192.0.2.1")
+			all[0].Again = again
+			return all
+		}
+		f, stop := newFollower(t, p, state, nil)
+		f.Assign(follow(""))
+		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		p.set("192.0.2.1:53", "7", "www A 192.0.2.2")
+		f.expect(t, time.Hour, "", "192.0.2.1 SOA") // it goes backwards
+		f.Assign(follow("once"))
+		f.expect(t, notifyGap, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		f.Assign(follow("once"))
+		f.Assign(follow(""))
+		f.Assign(follow("once"))
+		f.expect(t, time.Minute, "", "192.0.2.1 SOA")
+		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
+		f.Assign(follow("twice"))
+		f.expect(t, time.Minute, "", "")
+		p.change("192.0.2.1:53", func(p *primary) { p.down = false })
+		f.expect(t, 10*time.Minute, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR") // the one that there is already
+		stop()
+
+		f, stop = newFollower(t, p, state, nil)
+		f.Assign(follow("twice"))
+		f.expect(t, 0, "7", "192.0.2.1 SOA")
+		stop()
+		f, stop = newFollower(t, p, state, nil)
+		f.Assign(follow("while it was away"))
+		f.expect(t, 0, "7, 7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		stop()
+	})
+}
+
+// TestKeyRoll: of the keys of a primary the first that both have counts.
+func TestKeyRoll(t *testing.T) {
+	ring := func(names ...string) *tsig.Ring {
+		text := ""
+		for _, name := range names {
+			text += fmt.Sprintf("key %s { algorithm hmac-sha256; secret %q; };\n", name, secret)
+		}
+		keys, err := tsig.Parse("keys", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tsig.NewRing(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, c := range []struct {
+		ours, theirs []string
+		from         string // the primary as it is said that the zone came from
+	}{
+		{[]string{"new", "old"}, []string{"new", "old"}, "192.0.2.1:53 key new"},
+		{[]string{"new", "old"}, []string{"old"}, "192.0.2.1:53 key old"},
+		{[]string{"old"}, []string{"new", "old"}, "192.0.2.1:53 key old"},
+		{[]string{"new"}, []string{"new"}, "192.0.2.1:53 key new"},
+		{[]string{"new"}, []string{"old"}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPrimaries(t, "192.0.2.1:53")
+			p.change("192.0.2.1:53", func(p *primary) { p.ring = ring(c.theirs...) })
+			p.set("192.0.2.1:53", "1000", "a A 192.0.2.1")
+			f, stop := newFollower(t, p, "", ring(c.ours...))
+			defer stop()
+			f.Assign(peers(t, "192.0.2.1 key new key old"))
+			synctest.Wait()
+			if x := f.only(t); x.From != c.from || (x.Error == "") != (c.from != "") {
+				t.Errorf("we have %v, they %v: %+v", c.ours, c.theirs, x)
+			}
+		})
+	}
 }
 
 // TestSigned: with a key, all that is asked is signed, and nothing counts that is not.
@@ -645,7 +738,7 @@ func TestKept(t *testing.T) {
 			t.Errorf("left on disk: %v, %v", left, err)
 		}
 	})
-	if _, _, err := loadVersion(state, apex); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, _, err := loadVersion(state, apex); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }

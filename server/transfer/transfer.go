@@ -10,7 +10,8 @@
 // is laid over it is the snapshot's business.
 //
 // serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go says when a
-// primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk, notified.go hears of changes.
+// primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk, notified.go hears of changes. turns.go and held.go
+// share out what is under way and what it holds, source.go says where from.
 package transfer
 
 import (
@@ -34,6 +35,7 @@ type Options struct {
 	Now        func() time.Time      // time.Now if nil
 	Registerer prometheus.Registerer // none if nil
 	Secondary  *Secondary            // follows the zones that live elsewhere; nil: NOTIFY is REFUSED
+	Listen     []string              // addresses with ports: NOTIFY is sent from these, unless a zone says otherwise
 }
 
 // Desk answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.
@@ -43,6 +45,7 @@ type Desk struct {
 	journal *journal
 	metrics *metrics
 	told    told
+	sources sources
 
 	mu    sync.Mutex
 	state *server.State // published, and not looked at yet
@@ -57,7 +60,7 @@ func New(o Options) (*Desk, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Desk{o: o, journal: newJournal(), wake: make(chan struct{}, 1)}
+	d := &Desk{o: o, journal: newJournal(), sources: newSources(o.Listen), wake: make(chan struct{}, 1)}
 	d.told.all = map[tellingKey]*telling{}
 	var err error
 	if d.metrics, err = newMetrics(o.Registerer); err != nil {

@@ -26,7 +26,9 @@ import (
 func many(t *testing.T, n int, primaries ...string) (all []Assignment) {
 	t.Helper()
 	for i := range n {
-		all = append(all, Assignment{fmt.Sprintf("zone-%d.test", i), (&zones.Transfer{Primaries: primaries}).PrimaryServers()})
+		all = append(all, Assignment{
+			Origin: fmt.Sprintf("zone-%d.test", i), Primaries: (&zones.Transfer{Primaries: primaries}).PrimaryServers(),
+		})
 	}
 	return all
 }
@@ -176,9 +178,9 @@ func TestEndlessTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.held = newHeld(most)
-	s.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if address == "192.0.2.2:53" {
-			return p.dial(ctx, network, address)
+	s.dial = func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error) {
+		if to.Addr().String() == "192.0.2.2" {
+			return p.dial(ctx, to, from)
 		}
 		here, there := net.Pipe()
 		go endless(t, there, &sent)

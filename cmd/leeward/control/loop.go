@@ -354,7 +354,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 func (l *Loop) secondaries() (all []transfer.Assignment) {
 	l.catalog.Each(zones.KindZone, func(r zones.Resource) bool {
 		if z := r.(*zones.Zone); z.Secondary() {
-			all = append(all, transfer.Assignment{Origin: z.Origin, Primaries: z.Transfer.PrimaryServers()})
+			all = append(all, transfer.Follow(z))
 		}
 		return true
 	})

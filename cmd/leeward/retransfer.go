@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+func newRetransfer(inv *invocation) *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use: "retransfer ORIGIN…", Short: "Have a zone that lives elsewhere transferred again, whole",
+		GroupID: groupOperate, Args: cobra.MinimumNArgs(1),
+		Long: `Have every server transfer a zone that lives on another primary again, whole and whatever its serial: for a serial
+that was lowered there, which secondaries do not take by themselves. What is there is answered until it has come.
+
+It sets transfer.retransfer of the Zone in etcd to the time; each server does it once for each new text. Where servers
+follow a folder, write a new text there.`,
+		Example: `  leeward retransfer example.test
+  leeward status                    # its serial, and what the primary said if it failed`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			wanted := map[zones.Key]bool{}
+			for _, a := range args {
+				wanted[zones.KeyOf(zones.KindZone, strings.ToLower(strings.TrimSuffix(a, ".")))] = true
+			}
+			text := inv.now().UTC().Format(time.RFC3339Nano)
+			return inv.change(cmd.Context(), f, func(base *store.Listing) (proposal, error) {
+				return again(base, wanted, text)
+			})
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
+	return cmd
+}
+
+// again has the zones transferred again that are wanted.
+func again(base *store.Listing, wanted map[zones.Key]bool, text string) (p proposal, err error) {
+	found := map[zones.Key]bool{}
+	for _, c := range base.Changes {
+		if wanted[c.Key] && c.Err != nil {
+			return p, fmt.Errorf("%s cannot be read: %w; put it right first", c.Key, c.Err)
+		}
+		if c.Err != nil {
+			continue
+		}
+		r := c.Resource
+		if wanted[c.Key] {
+			found[c.Key] = true
+			z := *r.(*zones.Zone)
+			if !z.Secondary() {
+				return p, fmt.Errorf("zone %s lives here: it has no transfer.primaries that it could come from", z.Origin)
+			}
+			transfer := *z.Transfer
+			transfer.Retransfer = text
+			z.Transfer = &transfer
+			r = &z
+		}
+		p.docs = append(p.docs, zones.Document{Resource: r})
+	}
+	var missing []zones.Key
+	for k := range wanted {
+		if !found[k] {
+			missing = append(missing, k)
+		}
+	}
+	if len(missing) > 0 {
+		return p, absent(missing)
+	}
+	return p, nil
+}
