@@ -25,6 +25,7 @@ type sighting struct {
 	wrong          string // what is wrong with the response whatever the time, or that there was none
 	lost           bool   // there was none
 	refused        bool   // it is REFUSED or SERVFAIL
+	limited        bool   // it is truncated and empty, as the rate limit makes it: resolvers ask again over TCP
 }
 
 // names says whether the answer holds an address of the region.

@@ -55,17 +55,22 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 
 // failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or nonsense.
 func (x *scenario) failure(s *sighting) (kind, why string) {
+	excused := func(windows []window) bool {
+		return slices.ContainsFunc(windows, func(w window) bool { return w.holds(s.sent) })
+	}
 	switch {
 	case s.lost:
 		windows := x.losses[s.server]
 		if s.question.network == "tcp" {
 			windows = slices.Concat(windows, x.losses[overTCP(s.server)])
 		}
-		if slices.ContainsFunc(windows, func(w window) bool { return w.holds(s.sent) }) {
+		if excused(windows) {
 			return "excused", s.wrong
 		}
 		return "lost", s.wrong
-	case s.refused && slices.ContainsFunc(x.losses[refusing(s.server)], func(w window) bool { return w.holds(s.sent) }):
+	case s.limited && excused(x.losses[s.server]): // what waited while it stood still comes all at once
+		return "excused", s.wrong
+	case s.refused && excused(x.losses[refusing(s.server)]):
 		return "excused", s.wrong
 	case s.refused:
 		return "refused", s.wrong

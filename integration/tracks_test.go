@@ -146,6 +146,7 @@ func (x *tracks) next(n int, client *region, network string) (q question, consta
 // read notes the response to a query.
 func (x *tracks) read(s *sighting, m *dns.Msg, constant int) {
 	s.received = time.Now()
+	s.limited = m.Truncated && len(m.Answer) == 0
 	switch {
 	case constant >= 0:
 		if got := verdictOf(m); !slices.Equal(got, fixed[constant].want) {
