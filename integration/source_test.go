@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -236,8 +237,36 @@ func TestGuard(t *testing.T) {
 	})
 	still(t, s.dns, www, "192.0.2.1")
 	still(t, s.dns, ns1, "192.0.2.53")
-	leewardOK(t, "", "accept", "--etcd", m.client)
+	for _, all := range []string{"zones/example.test", "records/example.test/ns1/A", "policies/www.example.test", "one"} {
+		if out := leewardOK(t, "", "accept", "--etcd", m.client, "--dry-run"); !strings.Contains(out, all) || !strings.Contains(out, "dry run") {
+			t.Errorf("accept --dry-run does not say %s:\n%s", all, out)
+		}
+	}
+	if o := leeward(t, "", "accept", "--etcd", m.client, "pool", "www-ap"); o.code != 1 || !strings.Contains(o.stderr, "nothing of Pool www-ap is held back") {
+		t.Errorf("accept of what is not held: %v", o)
+	}
+	still(t, s.dns, www, "192.0.2.1")
+	if out := leewardOK(t, "", "accept", "--etcd", m.client, "policy/www.example.test"); strings.Contains(out, "zones/") {
+		t.Errorf("accept of a policy takes more:\n%s", out)
+	}
+	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
+	still(t, s.dns, ns1, "192.0.2.53")
+	until(t, 10*time.Second, "the server says so", func() error {
+		if out := leewardOK(t, "", "accept", "--etcd", m.client, "--dry-run"); strings.Contains(out, "policies/") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	if out := leewardOK(t, "", "accept", "--etcd", m.client); !strings.Contains(out, "zones/example.test") || !strings.Contains(out, "Accepted") {
+		t.Errorf("accept does not say what it takes, or says what is gone:\n%s", out)
+	}
 	expect(t, 10*time.Second, s.dns, www, "REFUSED")
+	until(t, 10*time.Second, "nothing is held", func() error {
+		if out := leewardOK(t, "", "accept", "--etcd", m.client); !strings.Contains(out, "Nothing is held back by 1 server.") || strings.Contains(out, "Accepted") {
+			return errors.New(out)
+		}
+		return nil
+	})
 
 	for _, kv := range keys {
 		m.put(t, kv[0], kv[1])

@@ -349,7 +349,9 @@ func TestUpdatesAreTheirOwn(t *testing.T) {
 		"update add www.example.test 300 A 192.0.2.11"); o.code != 0 {
 		t.Fatal(o)
 	}
-	owned := func() string { return leewardOK(t, "", "get", "records", "--owner", "update", "-o", "yaml", "--etcd", e.client) }
+	owned := func() string {
+		return leewardOK(t, "", "get", "records", "--owner", "update", "-o", "yaml", "--etcd", e.client)
+	}
 	if got := owned(); !strings.Contains(got, "example.test/new/A") || strings.Contains(got, "www") {
 		t.Errorf("dynamic updates own\n%s", got)
 	}

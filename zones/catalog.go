@@ -23,7 +23,8 @@ type Catalog struct {
 	serials  serials
 	revision int64
 	accepted int64
-	filled   bool // there has been a Full batch
+	granted  map[Key]int64 // removals that were accepted one by one
+	filled   bool          // there has been a Full batch
 
 	problems map[Key]Problems
 	ready    Problems // what Problems returns; nil: to be put together again
@@ -55,7 +56,7 @@ type Delta struct {
 // NewCatalog returns an empty catalog. The clock is for the guard, which looks back a minute.
 func NewCatalog(now func() time.Time) *Catalog {
 	c := &Catalog{
-		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack),
+		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack), granted: make(map[Key]int64),
 		kinds: make(map[Kind]*peak), dirty: make(map[Key]struct{}), moved: make(map[string]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -86,6 +87,12 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 		}
 	}
 	c.revision = b.Revision
+	if b.Full {
+		clear(c.granted)
+	}
+	for key, revision := range b.AcceptedKeys {
+		c.granted[key] = revision
+	}
 	if b.Accepted > c.accepted {
 		c.accepted = b.Accepted
 		for key, v := range c.waiting {

@@ -465,6 +465,47 @@ func TestGuardIgnoresOverrides(t *testing.T) {
 	w.wantThere(KindOverride)
 }
 
+// What was accepted by its name goes, and nothing else; a later version of it has to be accepted anew. A list after a while without the
+// source (or after a start from the copy) says the same.
+func TestAcceptedByName(t *testing.T) {
+	for _, how := range []string{"as it comes", "in a list"} {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t)
+			w.full(0, site()...)
+			all := len(w.effective())
+			gone := []string{"del Record example.test/mail/A", "del Record example.test/@/MX", "del Zone example.test", "del Policy www.example.test"}
+			rest := slices.DeleteFunc(site(), func(line string) bool {
+				return strings.Contains(line, "example.test") && !strings.Contains(line, "Endpoint")
+			})
+			w.one(gone...)
+			if len(w.effective()) != all || len(w.c.Held()) != len(gone) {
+				t.Fatalf("held: %v", w.c.Held())
+			}
+			names := map[Key]int64{"records/example.test/mail/A": w.revision + 1}
+			if how == "as it comes" {
+				w.revision++
+				w.last = w.c.Apply(Batch{Revision: w.revision, AcceptedKeys: names})
+			} else {
+				b := Batch{Full: true, AcceptedKeys: names}
+				for _, line := range rest {
+					b.Changes = append(b.Changes, w.change(line))
+				}
+				w.revision += 2
+				b.Revision = w.revision
+				w.last = w.c.Apply(b)
+			}
+			if w.c.Get("records/example.test/mail/A") != nil || len(w.effective()) != all-1 || len(w.c.Held()) != len(gone)-1 {
+				t.Errorf("in service: %v; held: %v", w.effective(), w.c.Held())
+			}
+			w.each(`put Record example.test/mail/A {"data":["192.0.2.26"]}`, `put Record example.test/@/MX {"data":["10 mail"]}`)
+			w.one("del Record example.test/@/MX", "del Record example.test/mail/A")
+			if w.c.Get("records/example.test/mail/A") == nil {
+				t.Error("a later version went without a word")
+			}
+		})
+	}
+}
+
 func TestHistoryThatWentBackIsNotAccepted(t *testing.T) {
 	w := newWorld(t)
 	w.revision = 1000

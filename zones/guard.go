@@ -136,14 +136,14 @@ func (c *Catalog) guard(gone []removal, meant bool) {
 		case effective == nil:
 			delete(c.problems, r.key)
 			c.disturb(r.key)
-		case meant || r.revision <= c.accepted || r.key.Kind() == KindOverride:
+		case meant || r.revision <= c.accepted || r.key.Kind() == KindOverride || c.isGranted(r.key):
 			pass = append(pass, r)
 		case c.held[r.key] == nil:
 			suspect = append(suspect, r)
 		}
 	}
 	for _, h := range c.held {
-		if h.Revision <= c.accepted {
+		if h.Revision <= c.accepted || c.isGranted(h.Key) {
 			pass = append(pass, removal{h.Key, c.revision})
 		}
 	}
@@ -165,6 +165,13 @@ func (c *Catalog) guard(gone []removal, meant bool) {
 		c.carryOut(free)
 	}
 	c.relent()
+}
+
+// isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service. Later versions
+// have to be accepted anew.
+func (c *Catalog) isGranted(key Key) bool {
+	_, revision := c.effective(key)
+	return c.granted[key] > revision
 }
 
 // carryOut takes resources out of service.

@@ -1,44 +1,274 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones"
 	"leeward/zones/store"
 )
 
 func newAccept(inv *invocation) *cobra.Command {
-	var dir string
+	var a accepting
 	cmd := &cobra.Command{
-		Use: "accept", Short: "Take what the guard held back", GroupID: groupOperate, Args: cobra.NoArgs,
-		Long: `Tell all servers that what went away up to now went away on purpose, and that etcd's history is the right one if it is
-not the one that they followed (restored from a backup, made anew). leeward status shows what is held back.`,
-		Example: `  leeward status
+		Use: "accept [KIND NAME… | KIND/NAME…]", Short: "Take what the guard held back", GroupID: groupOperate,
+		Long: `List what servers hold back, and tell all of them that what went away up to now went away on purpose, and that etcd's
+history is the right one if it is not the one that they followed (restored from a backup, made anew). A terminal is
+asked before. With names it is only these, with what is in them: a zone's records, a pool's endpoints; the rest
+stays held.`,
+		Example: `  leeward accept --dry-run                # only list it
+  leeward accept zone example.test
   leeward accept
   leeward accept --files /etc/leeward     # servers that read this folder`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dir != "" {
-				return inv.touch(dir)
-			}
-			e, err := inv.dial()
-			if err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, keys, err := parseKeys(args)
+			switch {
+			case err != nil:
 				return err
+			case len(args) > 0 && len(keys) == 0:
+				return misused("name what is to be accepted: leeward accept %s NAME…, or nothing for all", strings.ToLower(args[0]))
+			case a.output != "table" && a.output != "json":
+				return misused("-o %q: it is table or json", a.output)
+			case a.dir != "" && (a.dryRun || len(keys) > 0 || a.output != "table"):
+				return misused("--files goes with all of it and without a list: there, only the servers know what they hold back (leeward status)")
+			case a.dir != "":
+				return inv.touch(a.dir)
 			}
-			defer e.Close()
-			revision, err := e.Accept(cmd.Context(), inv.who())
-			if err != nil {
-				return err
-			}
-			inv.printf("Accepted at revision %d.\n", revision)
-			return nil
+			a.keys = keys
+			return a.run(cmd.Context(), inv)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringVar(&dir, "files", "", "servers that read this folder, in place of etcd")
+	cmd.Flags().StringVar(&a.dir, "files", "", "servers that read this folder, in place of etcd")
+	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "only list what is held back")
+	cmd.Flags().BoolVar(&a.force, "force", false, "do not ask; say so even where no server holds anything back")
+	cmd.Flags().StringVarP(&a.output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+// accepting is one run of the verb.
+type accepting struct {
+	dir           string
+	dryRun, force bool
+	output        string
+	keys          []zones.Key
+}
+
+// backlog is what servers hold back, as they say.
+type backlog struct {
+	Held     []heldKey `json:"held"`
+	More     int       `json:"more"`     // how many more a server has than it names
+	Strange  []string  `json:"strange"`  // servers that etcd's history is not the right one for
+	Revision int64     `json:"revision"` // of the word that they may go; 0: none was given
+	servers  int       // that are heard of
+}
+
+// heldKey is one removal.
+type heldKey struct {
+	Resource string   `json:"resource"`
+	Why      string   `json:"why"`
+	Servers  []string `json:"servers"`
+}
+
+func (b *backlog) empty() bool { return len(b.Held)+b.More+len(b.Strange) == 0 }
+
+// heldWithin is how long servers take to say that they hold something back.
+const heldWithin = 2500 * time.Millisecond
+
+func (a *accepting) run(ctx context.Context, inv *invocation) error {
+	b, err := inv.backlog(ctx)
+	if err != nil {
+		return err
+	}
+	e, err := inv.dial()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	keys := a.keys
+	if len(keys) > 0 {
+		there, err := e.List(ctx, zones.KindZone)
+		if err != nil {
+			return err
+		}
+		if keys, err = b.only(keys, there); err != nil {
+			return err
+		}
+	}
+	if a.output == "table" {
+		b.print(inv)
+	}
+	switch {
+	case a.dryRun:
+		if a.output == "table" && !b.empty() {
+			inv.printf("Nothing is accepted: this was a dry run.\n")
+		}
+		return a.json(inv, b)
+	case b.empty() && b.servers > 0 && !a.force && len(keys) == 0:
+		return a.json(inv, b)
+	case !a.force && a.output == "table" && terminal(inv.in):
+		if err := inv.confirm("Let go of these?"); err != nil {
+			return errors.New("nothing was accepted: the answer was not yes")
+		}
+	}
+	if len(keys) > 0 {
+		b.Revision, err = e.AcceptKeys(ctx, inv.who(), keys...)
+	} else {
+		b.Revision, err = e.Accept(ctx, inv.who())
+	}
+	if err != nil {
+		return err
+	}
+	if a.output == "table" {
+		inv.printf("Accepted at revision %d.\n", b.Revision)
+	}
+	return a.json(inv, b)
+}
+
+func (a *accepting) json(inv *invocation, b *backlog) error {
+	if a.output != "json" {
+		return nil
+	}
+	e := json.NewEncoder(inv.out)
+	e.SetIndent("", "  ")
+	return e.Encode(b)
+}
+
+// backlog asks what servers hold back. Where it is nothing, they may not have said so yet.
+func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
+	log, err := inv.logger()
+	if err != nil {
+		return nil, err
+	}
+	options, err := inv.etcd.options(log)
+	if err != nil {
+		return nil, err
+	}
+	observer, err := control.Observe(ctx, control.Settings{Etcd: &options, Log: inv.silent()}, inv.etcd.timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer observer.Close()
+	deadline := time.Now().Add(heldWithin)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, err := observer.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b := backlogOf(status.Servers)
+		if !b.empty() || !time.Now().Before(deadline) {
+			return b, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// backlogOf puts together what servers say that are heard of.
+func backlogOf(servers []admin.Server) *backlog {
+	b := &backlog{Held: []heldKey{}, Strange: []string{}}
+	for _, s := range servers {
+		if !s.Fresh {
+			continue
+		}
+		b.servers++
+		b.More = max(b.More, s.Held-len(s.HeldFirst))
+		if s.Source.State == string(store.HistoryChanged) {
+			b.Strange = append(b.Strange, s.ID)
+		}
+		for _, h := range s.HeldFirst {
+			i, there := slices.BinarySearchFunc(b.Held, h.Resource, func(k heldKey, name string) int { return strings.Compare(k.Resource, name) })
+			if !there {
+				b.Held = slices.Insert(b.Held, i, heldKey{Resource: h.Resource, Why: h.Why})
+			}
+			b.Held[i].Servers = append(b.Held[i].Servers, s.ID)
+		}
+	}
+	return b
+}
+
+// only leaves what is named, or is in what is named, and returns the keys of it. What servers hold beyond what they name may be
+// named as well.
+func (b *backlog) only(named []zones.Key, there *store.Listing) (keys []zones.Key, err error) {
+	origins := map[string]bool{}
+	for _, c := range there.Changes {
+		origins[c.Key.Name()] = true
+	}
+	for _, h := range b.Held {
+		if k := zones.Key(h.Resource); k.Kind() == zones.KindZone {
+			origins[k.Name()] = true
+		}
+	}
+	in := func(k, holder zones.Key) bool {
+		if k.Kind() == zones.KindPolicy {
+			return holder == zones.KeyOf(zones.KindZone, closest(k.Name(), origins))
+		}
+		return strings.HasPrefix(string(k), string(holder)+"/") || within(k, map[zones.Key]bool{holder: true})
+	}
+	hit := map[zones.Key]bool{}
+	var left []heldKey
+	for _, h := range b.Held {
+		k, taken := zones.Key(h.Resource), false
+		for _, n := range named {
+			if k == n || in(k, n) {
+				hit[n], taken = true, true
+			}
+		}
+		if taken {
+			keys, left = append(keys, k), append(left, h)
+		}
+	}
+	for _, n := range named {
+		switch {
+		case hit[n]:
+		case b.More > 0:
+			keys = append(keys, n)
+		default:
+			return nil, fmt.Errorf("nothing of %s is held back; leeward accept --dry-run lists what is", n)
+		}
+	}
+	b.Held, b.More, b.Strange = left, 0, []string{}
+	return keys, nil
+}
+
+func (b *backlog) print(inv *invocation) {
+	switch {
+	case b.empty() && b.servers == 0:
+		inv.printf("No server is heard of: what they hold back is not known.\n")
+		return
+	case b.empty():
+		inv.printf("Nothing is held back by %s.\n", count(b.servers, "server"))
+		return
+	}
+	t := &admin.Table{Heads: []string{"HELD BACK", "WHY", "BY"}}
+	for _, h := range b.Held {
+		t.Add(admin.Cell{Text: h.Resource}, admin.Cell{Text: h.Why}, admin.Cell{Text: strings.Join(h.Servers, " ")})
+	}
+	if len(b.Held) > 0 {
+		_ = t.Write(inv.out, inv.colour(inv.out))
+	}
+	if b.More > 0 {
+		inv.printf("and %d more; leeward status of a server names them all\n", b.More)
+	}
+	if len(b.Strange) > 0 {
+		inv.printf("etcd's history is not the one that was followed by %s\n", strings.Join(b.Strange, ", "))
+	}
 }
 
 // touch accepts what servers that read a folder hold back.

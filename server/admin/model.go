@@ -51,7 +51,8 @@ type Server struct {
 	CopyError          string    `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
 	Problems           int       `json:"problems"`
 	Held               int       `json:"held"`
-	Fresh              bool      `json:"fresh"` // it has been heard of within its own stale window
+	HeldFirst          []Held    `json:"heldFirst,omitempty"` // the first of what it holds back; of this server Status has all
+	Fresh              bool      `json:"fresh"`               // it has been heard of within its own stale window
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.

@@ -415,26 +415,6 @@ func (c *commitment) revoke(leases []clientv3.LeaseID) {
 	}
 }
 
-// Accept says that what went away up to now went away on purpose, and that the history of this cluster is the right
-// one. It returns the revision of the word.
-func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
-	if err := e.reach(ctx); err != nil {
-		return 0, err
-	}
-	at, err := e.get(ctx, e.client, e.o.Prefix+accepted)
-	if err != nil {
-		return 0, e.why(ctx, err)
-	}
-	call, cancel := context.WithTimeout(ctx, e.o.Timeout)
-	defer cancel()
-	word := acceptance{By: by, Time: e.o.Now(), Cluster: fmt.Sprintf("%x", at.Header.ClusterId)}
-	answer, err := e.client.Put(call, e.o.Prefix+accepted, word.value())
-	if err != nil {
-		return 0, e.why(ctx, err)
-	}
-	return answer.Header.Revision, nil
-}
-
 func (a acceptance) value() string {
 	a.Time = a.Time.UTC().Truncate(time.Second)
 	b, err := json.Marshal(a)

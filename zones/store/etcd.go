@@ -43,8 +43,9 @@ const (
 	accepted = meta + "accepted"
 	bases    = meta + "serial-base"
 	serials  = meta + "serials/"
-	owners   = meta + "owners/" // and a resource's key: who it belongs to, see owners.go
-	meant    = meta + "meant"   // its revision is that of removals which were made on purpose, and says nothing of others
+	owners   = meta + "owners/"        // and a resource's key: who it belongs to, see owners.go
+	granted  = meta + "accepted-keys/" // and a resource's key: its removal was accepted by itself
+	meant    = meta + "meant"          // its revision is that of removals which were made on purpose, and says nothing of others
 )
 
 // Options say which etcd, and how it is spoken to.

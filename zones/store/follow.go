@@ -252,7 +252,7 @@ func (f *follower) everything(ctx context.Context, c *clientv3.Client, here sigh
 func (f *follower) full(l *Listing, accepted int64, anew bool) {
 	f.last, f.accepted, f.started = l.last, accepted, true
 	f.advance(l.Point)
-	f.deliver(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Accepted: accepted, Serials: &l.Serials, Anew: anew})
+	f.deliver(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Accepted: accepted, AcceptedKeys: l.Granted, Serials: &l.Serials, Anew: anew})
 }
 
 func (f *follower) advance(p Point) {

@@ -25,6 +25,7 @@ type Point struct {
 type Listing struct {
 	Point
 	Changes  []zones.Change       // sorted by key; what cannot be read has its Err
+	Granted  map[zones.Key]int64  // removals that were accepted by themselves, and when
 	Accepted int64                // the revision of meta/accepted; 0: never
 	Leases   map[zones.Key]Lease  // of the keys that have one
 	Serials  zones.Serials        // what servers keep of zones' serials
@@ -155,6 +156,13 @@ func (l *Listing) take(e *Etcd, kv *mvccpb.KeyValue) {
 		l.Accepted = kv.ModRevision
 	}
 	e.serial(kv, &l.Serials)
+	if k, ok := strings.CutPrefix(string(kv.Key), e.o.Prefix+granted); ok {
+		if l.Granted == nil {
+			l.Granted = map[zones.Key]int64{}
+		}
+		l.Granted[zones.Key(k)] = kv.ModRevision
+		return
+	}
 	if l.marks.take(string(kv.Key[len(e.o.Prefix):]), kv) {
 		return
 	}

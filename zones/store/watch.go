@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -98,13 +99,19 @@ func (f *follower) events(r clientv3.WatchResponse) error {
 			case f.o.Prefix + meant:
 				b.Meant = !deleted
 			}
+			if k, ok := strings.CutPrefix(string(ev.Kv.Key), f.o.Prefix+granted); ok && !deleted {
+				if b.AcceptedKeys == nil {
+					b.AcceptedKeys = map[zones.Key]int64{}
+				}
+				b.AcceptedKeys[zones.Key(k)] = b.Revision
+			}
 			if c, ok := f.change(ev.Kv.Key, ev.Kv.Value, b.Revision, deleted); ok {
 				b.Changes = append(b.Changes, c)
 			}
 		}
 		known.Revision = b.Revision
 		f.advance(known)
-		if len(b.Changes) > 0 || b.Accepted != f.accepted || b.Serials != nil {
+		if len(b.Changes) > 0 || b.Accepted != f.accepted || b.Serials != nil || b.AcceptedKeys != nil {
 			f.accepted = b.Accepted
 			f.deliver(b)
 		}

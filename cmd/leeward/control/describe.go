@@ -33,6 +33,9 @@ func (r *run) describe(ctx context.Context) {
 	}
 }
 
+// mostHeldTold is how many of the removals that it holds back a server names to others, for leeward accept.
+const mostHeldTold = 100
+
 // self describes this server.
 func (r *run) self(i Inside) admin.Server {
 	s := i.Server(time.Now())
@@ -49,6 +52,7 @@ func (r *run) self(i Inside) admin.Server {
 			s.CopyError = err.Error()
 		}
 	}
+	s.HeldFirst = i.Held(mostHeldTold)
 	s.Source.Kind = "etcd"
 	if r.files != nil {
 		s.Source.Kind = "files"

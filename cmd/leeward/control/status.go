@@ -46,6 +46,14 @@ func (i Inside) Server(now time.Time) admin.Server {
 	return s
 }
 
+// Held tells what the guard holds back, so many at most.
+func (i Inside) Held(most int) (all []admin.Held) {
+	for _, h := range i.l.held[:min(most, len(i.l.held))] {
+		all = append(all, admin.Held{Resource: string(h.Key), Why: h.Why, Revision: h.Revision})
+	}
+	return all
+}
+
 // Status tells all that the loop knows: everything but what this process itself is.
 func (i Inside) Status(now time.Time) *admin.Status {
 	l := i.l
@@ -70,9 +78,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 			InService: l.inService(&p),
 		})
 	}
-	for _, h := range l.held {
-		s.Held = append(s.Held, admin.Held{Resource: string(h.Key), Why: h.Why, Revision: h.Revision})
-	}
+	s.Held = append(s.Held, i.Held(len(l.held))...)
 	l.fleet.add(s)
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"errors"
+	"testing"
+
+	"leeward/zones"
+)
+
+// TestAcceptKeys: what is accepted by its name is told as that, to who follows and to who lists later, until all is accepted. What is
+// there cannot be.
+func TestAcceptKeys(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, nil, m.url())
+	put(t, e, "regions/eu-west", regionEU)
+	r := read(t, e.Follow)
+	r.state(Following, 0)
+	if _, err := e.AcceptKeys(t.Context(), "me", "regions/gone", "regions/eu-west"); !errors.Is(err, ErrThere) {
+		t.Errorf("a region that is there: %v", err)
+	}
+	revision, err := e.AcceptKeys(t.Context(), "me", "regions/gone", "pools/gone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.revision(revision)
+	late := read(t, e.Follow)
+	late.state(Following, 0)
+	for name, reader := range map[string]*reader{"who follows": r, "who lists": late} {
+		reader.mu.Lock()
+		told := map[zones.Key]int64{}
+		for _, b := range reader.batches {
+			for k, at := range b.AcceptedKeys {
+				told[k] = at
+			}
+			if b.Accepted != 0 {
+				t.Errorf("%s is told that all is accepted", name)
+			}
+		}
+		reader.mu.Unlock()
+		if len(told) != 2 || told["regions/gone"] != revision || told["pools/gone"] != revision {
+			t.Errorf("%s is told %v", name, told)
+		}
+	}
+	if _, err := e.Accept(t.Context(), "me"); err != nil {
+		t.Fatal(err)
+	}
+	if l := list(t, e); len(l.Granted) != 0 || l.Accepted == 0 {
+		t.Errorf("after all was accepted: %v, %d", l.Granted, l.Accepted)
+	}
+}
