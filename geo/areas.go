@@ -16,31 +16,27 @@ type Areas struct {
 	edges            // v4 is empty
 	four    []uint64 // of IPv4: the first address above, the outcome below, so that both come with one line of a cache
 	outcome []uint16 // of IPv6
+
+	// whereabouts says that they are of where addresses are: that of an address with an IPv4 address within is where this is. (A
+	// prefix that somebody has written down is meant as it is.)
+	whereabouts bool
 }
 
 // At returns the outcome for an address, and the length of the shortest prefix of the address that is within one area: all
-// of it has that outcome. It does not allocate.
+// of it has that outcome. Addresses that have an IPv4 address within are areas of their own where that counts. It does not allocate.
 func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if a.Is4() {
 		b := a.As4()
-		x := binary.BigEndian.Uint32(b[:])
-		low, high := 0, len(r.four)
-		if r.index4 != nil {
-			slot := (*[2]uint32)(r.index4[x>>16:])
-			low, high = int(max(1, slot[0]))-1, int(slot[1])
-		}
-		i := low + lastBelow(r.four[low:high], uint64(x)<<32|math.MaxUint32)
-		// A prefix stays clear of a neighbour as soon as it has one bit in which that differs from the address.
-		if i > 0 {
-			scope = uint8(bits.LeadingZeros32(x^(uint32(r.four[i]>>32)-1))) + 1
-		}
-		if i+1 < len(r.four) {
-			scope = max(scope, uint8(bits.LeadingZeros32(x^uint32(r.four[i+1]>>32)))+1)
-		}
-		return uint16(r.four[i]), scope
+		return r.at4(binary.BigEndian.Uint32(b[:]))
 	}
 	b := a.As16()
 	upper, lower := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	if r.whereabouts {
+		if v4, at := inner4(upper, lower); at > 0 {
+			outcome, scope = r.at4(v4)
+			return outcome, at + scope
+		}
+	}
 	i := r.leaf6(upper, lower)
 	if i > 0 {
 		before, low := r.v6[i], r.low(i)
@@ -52,7 +48,28 @@ func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if int(i)+1 < len(r.v6) {
 		scope = max(scope, shared128(upper^r.v6[i+1], lower^r.low(i+1))+1)
 	}
+	if r.whereabouts {
+		scope = max(scope, apart(upper, lower))
+	}
 	return r.outcome[i], scope
+}
+
+// at4 is At for IPv4.
+func (r *Areas) at4(x uint32) (outcome uint16, scope uint8) {
+	low, high := 0, len(r.four)
+	if r.index4 != nil {
+		slot := (*[2]uint32)(r.index4[x>>16:])
+		low, high = int(max(1, slot[0]))-1, int(slot[1])
+	}
+	i := low + lastBelow(r.four[low:high], uint64(x)<<32|math.MaxUint32)
+	// A prefix stays clear of a neighbour as soon as it has one bit in which that differs from the address.
+	if i > 0 {
+		scope = uint8(bits.LeadingZeros32(x^(uint32(r.four[i]>>32)-1))) + 1
+	}
+	if i+1 < len(r.four) {
+		scope = max(scope, uint8(bits.LeadingZeros32(x^uint32(r.four[i+1]>>32)))+1)
+	}
+	return uint16(r.four[i]), scope
 }
 
 // shared128 returns how many leading bits two addresses have in common, by the bits in which they differ.
@@ -111,7 +128,7 @@ func cut(r *ranges, outcome func(uint32) uint16, most int) *Areas {
 	}
 	a := &Areas{
 		edges{v6: make([]uint64, 0, numbers[1]), deep: make([]depth, 0, deep)},
-		make([]uint64, 0, numbers[0]), make([]uint16, 0, numbers[1]),
+		make([]uint64, 0, numbers[0]), make([]uint16, 0, numbers[1]), true,
 	}
 	walk(func(family, leaf int, o uint16) {
 		if family == 0 {

@@ -199,9 +199,10 @@ func readCompact(data string) (*layer, error) {
 	if _, err := io.ReadFull(r, codes); err != nil {
 		return nil, err
 	}
-	locations := make([]Location, 1, int(n)+1)
+	told := make([]place, 1, int(n)+1)
 	for i := range int(n) {
-		locations = append(locations, complete(Location{Country: string(codes[2*i : 2*i+2])}))
+		known, continent := country(string(codes[2*i : 2*i+2]))
+		told = append(told, place{Location: Location{Country: known, Continent: continent}})
 	}
 	n4, err := binary.ReadUvarint(r)
 	if err != nil {
@@ -232,12 +233,12 @@ func readCompact(data string) (*layer, error) {
 	}
 	return &layer{
 		source: Source{
-			Type:     "countries",
-			Gives:    "country",
-			Built:    time.Unix(int64(built), 0).UTC(),
-			Networks: places.leaves(),
+			Type:  "countries",
+			Gives: "country",
+			Built: time.Unix(int64(built), 0).UTC(),
+			Tells: Tells{Networks: places.leaves(), Countries: places.leaves()},
 		},
-		places:    places,
-		locations: locations,
+		places: places,
+		told:   told,
 	}, nil
 }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// BuiltIn is what Source.File and Told have for the table that is compiled in.
+const BuiltIn = "(built in)"
+
 //go:generate go run generate.go geo-whois-asn-country.mmdb /usr/share/zoneinfo/zone.tab
 
 //go:embed country.bin
@@ -19,6 +22,6 @@ func embedded() (*layer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the built-in table of countries: %w", err)
 	}
-	l.source.File = "(built in)"
+	l.source.File = BuiltIn
 	return l, nil
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// layer is what one database says: ranges of its own location numbers, of AS numbers, or both.
+// layer is what one database says: ranges of its own place numbers, of AS numbers, or both.
 type layer struct {
-	source    Source
-	places    *ranges // nil: it knows no locations
-	locations []Location
-	systems   *ranges // nil: it knows no AS numbers
+	source  Source
+	places  *ranges // nil: it knows no locations
+	told    []place // by number; 0 is unknown
+	systems *ranges // nil: it knows no AS numbers
 }
 
 // readLayer reads a database in the MaxMind DB format. It keeps nothing of data.
@@ -30,33 +30,26 @@ func readLayer(data []byte) (*layer, error) {
 	if epoch := db.Metadata.BuildEpoch; epoch > 0 && epoch < 1<<40 {
 		l.source.Built = time.Unix(int64(epoch), 0).UTC()
 	}
-
-	records := newRecords(db)
-	if err := records.detect(); err != nil {
+	r := newRecords(db)
+	if l.places, err = build(networks(r, func(found record) uint32 { return found.place }, &l.source.Tells)); err != nil {
 		return nil, err
 	}
-	if records.hasPlaces() {
-		l.places, err = build(networks(db, records.place, &l.source.Networks))
-		if err != nil {
+	switch {
+	case l.source.Networks == 0:
+		return nil, errors.New("the database has no network in it; fetch it again")
+	case l.source.Points == 0 && l.source.Countries == 0 && l.source.ASNs == 0:
+		return nil, r.useless()
+	}
+	l.source.Gives = l.source.gives()
+	l.told = slices.Clone(r.places) // appending has left room
+	if l.source.Points == 0 && l.source.Countries == 0 {
+		l.places, l.told = nil, nil // continents alone are no reason to do without the built-in table
+	}
+	if l.source.ASNs > 0 {
+		var tells Tells // they have been counted
+		if l.systems, err = build(networks(r, func(found record) uint32 { return found.system }, &tells)); err != nil {
 			return nil, err
 		}
-		l.locations = slices.Clone(records.locations) // appending has left room
-	}
-	if records.hasSystems() {
-		l.systems, err = build(networks(db, records.system, &l.source.Networks))
-		if err != nil {
-			return nil, err
-		}
-	}
-	if l.source.Gives = records.gives(); l.source.Gives == "" {
-		return nil, records.useless()
-	}
-	// A flat database may have had either: what it does not know must not stand in the way of those that do.
-	if !records.points && !records.countries {
-		l.places, l.locations = nil, nil
-	}
-	if !records.systems {
-		l.systems = nil
 	}
 	return l, nil
 }
@@ -100,14 +93,15 @@ func foreign(err error) error {
 }
 
 // networks walks all of the database's networks with their values; addresses in none have value 0. Copies of the IPv4
-// tree elsewhere in an IPv6 tree count as addresses in none. Each walk leaves in count how many
-// networks there are.
-func networks(db *maxminddb.Reader, value func(maxminddb.Result) (uint32, error), count *int) walk {
+// tree elsewhere in an IPv6 tree count as addresses in none. Each walk leaves in tells how many networks there are, and of
+// how many something is known.
+func networks(records *records, value func(record) uint32, tells *Tells) walk {
 	return func(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
+		db := records.db
 		var next4 uint64 // the first address that is not covered yet; 1<<32: none
 		var upper, lower uint64
 		done := false // likewise: upper, lower have passed the last
-		*count = 0
+		*tells = Tells{}
 		var options []maxminddb.NetworksOption
 		if db.Metadata.IPVersion == 6 {
 			if all := db.Lookup(netip.IPv4Unspecified()).Prefix(); all.Addr().Is6() || all.Bits() == 0 {
@@ -119,13 +113,14 @@ func networks(db *maxminddb.Reader, value func(maxminddb.Result) (uint32, error)
 			if err := network.Err(); err != nil {
 				return fmt.Errorf("damaged (%w); fetch it again", err)
 			}
-			n, err := value(network)
+			found, err := records.read(network)
 			if err != nil {
 				return err
 			}
 			if network.Found() {
-				*count++
+				tells.count(found.tells)
 			}
+			n := value(found)
 			prefix := network.Prefix()
 			first, length := prefix.Addr(), prefix.Bits()
 			if first.Is4() {
@@ -172,70 +167,77 @@ func networks(db *maxminddb.Reader, value func(maxminddb.Result) (uint32, error)
 	}
 }
 
-// join makes a table of layers, in their order: the first that knows a network wins.
+// join makes a table of layers, in their order: of each thing the first that knows it tells (place.join).
 func join(layers []*layer) (*Table, error) {
-	t := &Table{locations: []Location{{}}}
+	t := &Table{}
 	var places, systems *ranges
-	numbers := map[Location]uint32{} // built when a second layer of locations comes
-	for _, l := range layers {
+	var told []place
+	for at, l := range layers {
 		t.sources = append(t.sources, l.source)
+		var err error
 		if l.systems != nil {
 			if systems == nil {
 				systems = l.systems
-			} else {
-				joined, err := overlay(systems, l.systems, func(x, y uint32) uint32 {
-					if x != 0 {
-						return x
-					}
-					return y
-				})
-				if err != nil {
-					return nil, err
+			} else if systems, err = overlay(systems, l.systems, func(x, y uint32) uint32 {
+				if x != 0 {
+					return x
 				}
-				systems = joined
+				return y
+			}); err != nil {
+				return nil, err
 			}
 		}
 		if l.places == nil {
 			continue
 		}
+		mine := make([]place, len(l.told))
+		for i, p := range l.told {
+			mine[i] = p.tells(at + 1)
+		}
 		if places == nil {
-			places, t.locations = l.places, l.locations
+			places, told = l.places, mine
 			continue
 		}
-		if len(numbers) == 0 {
-			t.locations = append([]Location(nil), t.locations...) // the first layer's own until now
-			for i, location := range t.locations {
-				numbers[location] = uint32(i)
-			}
-		}
-		translated := make([]uint32, len(l.locations))
-		for i, location := range l.locations {
-			number, ok := numbers[location]
-			if !ok {
-				number = uint32(len(t.locations))
-				t.locations = append(t.locations, location)
-				numbers[location] = number
-			}
-			translated[i] = number
-		}
-		joined, err := overlay(places, l.places, func(x, y uint32) uint32 {
-			y = translated[y]
-			if x == 0 || !t.locations[x].known() && t.locations[y].known() {
-				return y
-			}
-			return x
-		})
-		if err != nil {
+		if places, told, err = joinPlaces(places, told, l.places, mine); err != nil {
 			return nil, err
 		}
-		places = joined
 	}
 	if places == nil {
-		places = uniform(0)
+		places, told = uniform(0), []place{{}}
 	}
 	if systems == nil {
 		systems = uniform(0)
 	}
 	t.places, t.systems = *places, *systems
+	t.locations, t.origins = make([]Location, len(told)), make([]origins, len(told))
+	for i := range told {
+		t.locations[i], t.origins[i] = told[i].finish(), told[i].by
+	}
 	return t, nil
+}
+
+// joinPlaces joins what two databases say of places, each by numbers of its own.
+func joinPlaces(a *ranges, told []place, b *ranges, later []place) (*ranges, []place, error) {
+	var all []place
+	number := map[place]uint32{}
+	joined := map[[2]uint32]uint32{} // by the numbers of both: few of all pairs come up
+	intern := func(p place) uint32 {
+		n, ok := number[p]
+		if !ok {
+			n = uint32(len(all))
+			number[p] = n
+			all = append(all, p)
+		}
+		return n
+	}
+	intern(place{})
+	places, err := overlay(a, b, func(x, y uint32) uint32 {
+		n, ok := joined[[2]uint32{x, y}]
+		if !ok {
+			n = intern(told[x].join(later[y]))
+			joined[[2]uint32{x, y}] = n
+		}
+		return n
+	})
+	return places, all, err
 }

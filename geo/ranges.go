@@ -44,6 +44,19 @@ func (r *edges) leaf(a netip.Addr) uint32 {
 	return uint32(len(r.v4)) + r.leaf6(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]))
 }
 
+// whereabouts returns the leaf that the address is in, or the IPv4 address that it has within.
+func (r *edges) whereabouts(a netip.Addr) uint32 {
+	if a.Is4() {
+		return r.leaf(a)
+	}
+	b := a.As16()
+	upper, lower := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	if v4, at := inner4(upper, lower); at > 0 {
+		return r.leaf4(v4)
+	}
+	return uint32(len(r.v4)) + r.leaf6(upper, lower)
+}
+
 // leaf4 returns the index of the last range that starts at or below the address.
 func (r *edges) leaf4(a uint32) uint32 {
 	low, high := uint32(0), uint32(len(r.v4)) // the first range starts at 0

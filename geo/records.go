@@ -1,152 +1,70 @@
 package geo
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 
-	"github.com/oschwald/geoip2-golang/v2"
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// records decodes a database's records, each once however many networks share it, and numbers the locations found.
+// records decodes a database's records, each once however many networks share it, and numbers the places found. What a database
+// contains is what its records say, all of them: its type is whatever its maker calls it.
 type records struct {
 	db     *maxminddb.Reader
-	form   form
-	fields []string // of the records that detect has looked at
+	fields map[string]bool // of the first records: for who has given the wrong database
 
 	seen      map[uintptr]record // by offset within the database
-	locations []Location         // by number; 0 is unknown
+	places    []place            // by number; 0 is unknown
 	numbers   map[placeKey]uint32
-	spellings map[string]string // one string of each kind, to keep for all locations
+	spellings map[string]string // one string of each kind, to keep for all places
+	words     map[string]uint32 // a number for each
 
-	points, countries, systems bool // what has been found
-
-	// Where records are decoded to, one for all: a City is 1.7 KB and would be garbage 340,000 times over.
-	city    geoip2.City
-	asn     geoip2.ASN
-	content flatRecord
+	said said // where records are decoded to, one for all
 }
 
 // record is what steers in one of them.
-type record struct{ place, system uint32 }
+type record struct {
+	place, system uint32
+	tells         uint8
+}
 
-// form is how records are laid out.
-type form uint8
-
+// What a record tells, in record.tells.
 const (
-	nested   form = 1 << iota // GeoIP2's City and Country, which DB-IP has too: {"country": {"iso_code": "DE"}}
-	flat                      // {"country_code": "DE", "latitude": 52.5}
-	numbered                  // GeoIP2's ASN and ISP: {"autonomous_system_number": 64500}
+	tellsCountry = 1 << iota
+	tellsPoint
+	tellsSubdivision
+	tellsSystem
 )
 
 func newRecords(db *maxminddb.Reader) *records {
 	return &records{
 		db:        db,
+		fields:    map[string]bool{},
 		seen:      map[uintptr]record{},
-		locations: []Location{{}},
+		places:    []place{{}},
 		numbers:   map[placeKey]uint32{{}: 0},
-		spellings: map[string]string{},
+		spellings: map[string]string{"": ""},
+		words:     map[string]uint32{"": 0},
 	}
-}
-
-// sample is how many different records detect looks at.
-const sample = 256
-
-// detect finds out the form from the records themselves, since a database's type is whatever its maker calls it.
-func (r *records) detect() error {
-	fields := map[string]bool{}
-	offsets := map[uintptr]bool{}
-	for network := range r.db.Networks() {
-		if err := network.Err(); err != nil {
-			return fmt.Errorf("damaged (%w); fetch it again", err)
-		}
-		if len(offsets) == sample {
-			break
-		}
-		if offsets[network.Offset()] {
-			continue
-		}
-		offsets[network.Offset()] = true
-		var content any
-		if err := network.Decode(&content); err != nil {
-			return damaged(network, err)
-		}
-		object, _ := content.(map[string]any)
-		for field, value := range object {
-			fields[field] = true
-			_, inner := value.(map[string]any)
-			switch field {
-			case "country", "continent", "location":
-				if inner {
-					r.form |= nested
-				} else if field != "location" {
-					r.form |= flat
-				}
-			case "country_code", "country_iso_code", "latitude", "lat", "asn", "as_number":
-				r.form |= flat
-			case "autonomous_system_number":
-				r.form |= numbered
-			}
-		}
-	}
-	if len(offsets) == 0 {
-		return errors.New("the database has no network in it; fetch it again")
-	}
-	r.fields = slices.Sorted(maps.Keys(fields))
-	if r.form == 0 {
-		return r.useless()
-	}
-	return nil
 }
 
 // useless says what the database has instead of what is needed.
 func (r *records) useless() error {
 	has := "its records are empty"
-	if len(r.fields) > 0 {
-		has = "its records have " + strings.Join(r.fields[:min(8, len(r.fields))], ", ")
+	if fields := slices.Sorted(maps.Keys(r.fields)); len(fields) > 0 {
+		has = "its records have " + strings.Join(fields[:min(8, len(fields))], ", ")
 	}
 	return fmt.Errorf("a database of type %q that tells neither countries nor coordinates nor AS numbers (%s); give a City, "+
 		"Country or ASN database", r.db.Metadata.DatabaseType, has)
 }
 
-func damaged(network maxminddb.Result, err error) error {
-	return fmt.Errorf("the record of %s is damaged (%w); fetch the database again", network.Prefix(), err)
-}
+// sample is how many different records are asked for the names of their fields.
+const sample = 256
 
-func (r *records) hasPlaces() bool  { return r.form&(nested|flat) != 0 }
-func (r *records) hasSystems() bool { return r.form&(numbered|flat) != 0 }
-
-// gives says what was found, as Source.Gives has it.
-func (r *records) gives() string {
-	var what []string
-	switch {
-	case r.points:
-		what = append(what, "city")
-	case r.countries:
-		what = append(what, "country")
-	}
-	if r.systems {
-		what = append(what, "asn")
-	}
-	return strings.Join(what, " and ")
-}
-
-// place returns the location number of a network.
-func (r *records) place(network maxminddb.Result) (uint32, error) {
-	found, err := r.read(network)
-	return found.place, err
-}
-
-// system returns the AS number of a network.
-func (r *records) system(network maxminddb.Result) (uint32, error) {
-	found, err := r.read(network)
-	return found.system, err
-}
-
+// read returns what a network's record says, the zero record for a network without one.
 func (r *records) read(network maxminddb.Result) (record, error) {
 	if !network.Found() {
 		return record{}, nil
@@ -155,66 +73,73 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 	if ok {
 		return found, nil
 	}
-	var location Location
-	if r.form&flat != 0 {
-		r.content = flatRecord{}
-		if err := network.Decode(&r.content); err != nil {
-			return found, damaged(network, err)
-		}
-		location, found.system = r.fromFlat(&r.content)
+	r.said = said{subdivisions: r.said.subdivisions[:0], fields: r.said.fields[:0], names: len(r.seen) < sample}
+	if err := network.Decode(&r.said); err != nil {
+		return found, fmt.Errorf("the record of %s is damaged (%w); fetch the database again", network.Prefix(), err)
 	}
-	if r.form&nested != 0 {
-		r.city = geoip2.City{}
-		if err := network.Decode(&r.city); err != nil {
-			return found, damaged(network, err)
-		}
-		location = r.fromCity(&r.city)
+	for _, name := range r.said.fields {
+		r.fields[name] = true
 	}
-	if r.form&numbered != 0 {
-		r.asn = geoip2.ASN{}
-		if err := network.Decode(&r.asn); err != nil {
-			return found, damaged(network, err)
-		}
-		found.system = systemNumber(r.asn.AutonomousSystemNumber)
+	p := r.place(&r.said)
+	found = record{place: r.number(p), system: r.said.system()}
+	if p.Country != "" {
+		found.tells |= tellsCountry
 	}
-	r.points = r.points || location.HasPoint
-	r.countries = r.countries || location.Country != ""
-	r.systems = r.systems || found.system != 0
-	found.place = r.number(complete(location))
+	if p.HasPoint {
+		found.tells |= tellsPoint
+	}
+	if p.Subdivision != "" {
+		found.tells |= tellsSubdivision
+	}
+	if found.system != 0 {
+		found.tells |= tellsSystem
+	}
 	r.seen[network.Offset()] = found
 	return found, nil
 }
 
-// number returns the location's number, a new one if it has none yet.
-func (r *records) number(location Location) uint32 {
-	key := keyOf(&location)
+// number returns the place's number, a new one if it has none yet.
+func (r *records) number(p place) uint32 {
+	key := r.keyOf(&p)
 	number, ok := r.numbers[key]
 	if !ok {
-		number = uint32(len(r.locations))
-		r.locations = append(r.locations, location)
+		number = uint32(len(r.places))
+		r.places = append(r.places, p)
 		r.numbers[key] = number
 	}
 	return number
 }
 
-// placeKey is all of a Location in 14 bytes: 60,000 and more are keys of a map.
+// placeKey is all of a place in 20 bytes: 60,000 and more are keys of a map.
 type placeKey struct {
-	continent, country  [2]byte
-	subdivision         [4]byte // of "DE-BE", "BE"
-	latitude, longitude int16   // tenths of degrees
-	point               bool
+	continent, country, registered [2]byte
+	subdivision, deeper            uint32
+	latitude, longitude            int16 // tenths of degrees
+	point                          bool
 }
 
-func keyOf(l *Location) placeKey {
+func (r *records) keyOf(p *place) placeKey {
 	key := placeKey{
-		latitude:  int16(math.Round(l.Latitude * 10)),
-		longitude: int16(math.Round(l.Longitude * 10)),
-		point:     l.HasPoint,
+		subdivision: r.word(p.Subdivision),
+		deeper:      r.word(p.Deeper),
+		latitude:    int16(math.Round(p.Latitude * 10)),
+		longitude:   int16(math.Round(p.Longitude * 10)),
+		point:       p.HasPoint,
 	}
-	copy(key.continent[:], l.Continent)
-	copy(key.country[:], l.Country)
-	copy(key.subdivision[:], strings.TrimPrefix(l.Subdivision, l.Country+"-"))
+	copy(key.continent[:], p.Continent)
+	copy(key.country[:], p.Country)
+	copy(key.registered[:], p.registered)
 	return key
+}
+
+// word returns a number for a string, one and the same for all that are equal.
+func (r *records) word(s string) uint32 {
+	n, ok := r.words[s]
+	if !ok {
+		n = uint32(len(r.words))
+		r.words[s] = n
+	}
+	return n
 }
 
 // spell returns one and the same string for all that are equal.

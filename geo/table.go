@@ -12,13 +12,16 @@ type Table struct {
 	places    ranges // values are location numbers
 	systems   ranges // values are AS numbers
 	locations []Location
+	origins   []origins // of each location
 	sources   []Source
 }
 
 // Locate returns the leaf that the address is in, among the leaves of locations. It never fails: where nothing is known
 // the leaf's location is number 0. It does not allocate. Leaves are numbered in the order of addresses, those of IPv4
 // first, so that within a family leaf i+1 follows leaf i without a gap.
-func (t *Table) Locate(a netip.Addr) (leaf uint32) { return t.places.leaf(a) }
+//
+// Of an address that has an IPv4 address within it is the leaf of that (Inner).
+func (t *Table) Locate(a netip.Addr) (leaf uint32) { return t.places.whereabouts(a) }
 
 // Leaves returns how many leaves of locations there are, of both families.
 func (t *Table) Leaves() int { return t.places.leaves() }
@@ -33,6 +36,21 @@ func (t *Table) LocationOf(leaf uint32) uint32 { return t.places.value[leaf] }
 // changed.
 func (t *Table) Locations() []Location { return t.locations }
 
+// Told returns which files told what of a location, by its number.
+func (t *Table) Told(location uint32) (told Told) {
+	if int(location) >= len(t.origins) {
+		return told
+	}
+	file := func(position uint8) string {
+		if position == 0 || int(position) > len(t.sources) {
+			return ""
+		}
+		return t.sources[position-1].File
+	}
+	by := t.origins[location]
+	return Told{file(by.country), file(by.subdivision), file(by.point)}
+}
+
 // Start returns the first address of a leaf of locations.
 func (t *Table) Start(leaf uint32) netip.Addr { return t.places.start(leaf) }
 
@@ -42,7 +60,7 @@ func (t *Table) Last(leaf uint32) netip.Addr { return t.places.last(leaf) }
 // ASNOf returns the AS number that announces the address, 0 where that is unknown, and the leaf of AS numbers that it is
 // in. These leaves are numbered like those of locations, apart from them. It does not allocate.
 func (t *Table) ASNOf(a netip.Addr) (asn, leaf uint32) {
-	leaf = t.systems.leaf(a)
+	leaf = t.systems.whereabouts(a)
 	return t.systems.value[leaf], leaf
 }
 

@@ -3,6 +3,7 @@ package geo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,8 @@ import (
 
 // Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is taken
 // by itself: one that is broken, missing or being written is refused, with the reason in the log and in Sources, and its
-// last good version stays in service beside the newest of the others. (For that each file's own ranges are kept; with one
+// last good version stays in service beside the newest of the others. One that tells much less than the version before it
+// is held back (Tells.less): a mistake of its maker's would take the location of most clients away. (For that each file's own ranges are kept; with one
 // file of locations, as is usual, these are the table's own and cost nothing.)
 type Watcher struct {
 	// Settle is how long a file must have stayed unchanged before it is read; DefaultSettle if zero. Poll is how often
@@ -205,6 +207,11 @@ func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 func (f *watched) read(log *slog.Logger) bool {
 	before := f.trouble
 	l, version, err := load(f.file, log)
+	if err == nil && f.good != nil {
+		if lost := l.source.less(f.good.source.Tells); lost != "" {
+			err = fmt.Errorf("%s: held back, as it %s; to have it all the same, restart this server", f.file, lost)
+		}
+	}
 	f.version, f.trouble = version, err
 	if err == nil {
 		f.good = l

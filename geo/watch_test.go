@@ -2,10 +2,12 @@ package geo
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -282,5 +284,46 @@ func TestFileBeingWrittenWaits(t *testing.T) {
 	}
 	if again, due = w.inspect(); again || len(due) != 1 {
 		t.Fatalf("a file that has not changed since: again %v, %d due; want it due", again, len(due))
+	}
+}
+
+// A version that tells much less than the one before it is held back; one that tells more, or a little less, is not.
+func TestLossesAreHeldBack(t *testing.T) {
+	networks := func(n int, record func(i int) object) []byte {
+		entries := []entry{{"192.0.2.0/24", record(0)}}
+		for i := range n {
+			o := record(i)
+			o["postal"] = str(strconv.Itoa(i)) // so that none are joined
+			entries = append(entries, entry{fmt.Sprintf("10.%d.%d.0/24", i/256, i%256), o})
+		}
+		return database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}, entries...)
+	}
+	many := func(country string) func(int) object {
+		return func(i int) object { return city("EU", country, "BE", 1+float64(i%80), 2) }
+	}
+	file := put(t, "City.mmdb", networks(2000, many("DE")))
+	f := follow(t, time.Hour, file)
+	for _, c := range []struct {
+		data []byte
+		says string
+	}{
+		{networks(800, many("FR")), "has 801 networks that tell the country, where there were 2001"},
+		{networks(2000, func(int) object { return city("EU", "FR", "BE", 0, 0) }), "has no networks that tell coordinates, of which there were 2001"},
+		{networks(2000, func(int) object { return city("EU", "FR", "", 1, 2) }), "has no networks that tell the subdivision"},
+		{asnFile(t, 64500), "has no networks that tell the country"},
+	} {
+		replace(t, file, c.data)
+		f.warning(t, "held back", c.says, "restart this server", "the old one stays in service")
+		if got := at(f.Table(), "192.0.2.1").Country; got != "DE" {
+			t.Fatalf("country %q", got)
+		}
+		if source := f.Sources()[0]; !strings.Contains(source.Error, c.says) || source.Countries != 2001 {
+			t.Errorf("source %+v", source)
+		}
+	}
+	replace(t, file, networks(1500, many("US")))
+	f.country(t, "US")
+	if source := f.Sources()[0]; source.Error != "" || source.Countries != 1501 {
+		t.Errorf("source %+v", source)
 	}
 }

@@ -422,6 +422,9 @@ func (u *update) compilePolicies() {
 			u.problems[key] = zones.Problem{Key: key, Message: err.Error()}
 			continue
 		}
+		if idle := u.compiler.Idle(p); len(idle) > 0 {
+			u.problems[key] = zones.Problem{Key: key, Warning: true, Message: strings.Join(idle, "; ")}
+		}
 		if old == nil {
 			old = &placed{u.policyID.take(), origin, owner}
 			u.Builder.policies.put(name, old)

@@ -42,6 +42,10 @@ type Location struct {
 	Latitude    *float64 `json:"latitude,omitempty"`
 	Longitude   *float64 `json:"longitude,omitempty"`
 	ASN         uint32   `json:"asn,omitempty"`
+	Deeper      string   `json:"deeper,omitempty"`     // subdivisions of further levels, a space between
+	Registered  bool     `json:"registered,omitempty"` // the country is where the network is registered
+	Told        geo.Told `json:"told,omitzero"`        // by which location databases
+	Inner       string   `json:"inner,omitempty"`      // the IPv4 address within the client's: the one that is located
 }
 
 // PoolStep is one pool that was asked.
@@ -124,12 +128,18 @@ func (t *trace) located(c *client) {
 		return
 	}
 	l := c.table.Locations()[c.location]
-	out := &Location{Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision}
+	out := &Location{
+		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, Deeper: l.Deeper, Registered: l.Registered,
+		Told: c.table.Told(c.location),
+	}
 	place := []string{}
-	for _, s := range []string{l.Continent, l.Country, l.Subdivision} {
+	for _, s := range []string{l.Continent, l.Country, l.Subdivision, l.Deeper} {
 		if s != "" {
 			place = append(place, s)
 		}
+	}
+	if l.Registered {
+		place = append(place, "by registration")
 	}
 	if l.HasPoint {
 		out.Latitude, out.Longitude = &l.Latitude, &l.Longitude
@@ -151,7 +161,36 @@ func (t *trace) located(c *client) {
 	if len(place) == 0 {
 		place = []string{"unknown"}
 	}
-	t.say("client is located: %s", strings.Join(place, ", "))
+	within := ""
+	if inner, at := geo.Inner(c.addr); at > 0 {
+		out.Inner = inner.String()
+		within = fmt.Sprintf(" (as %s, which its address has within)", inner)
+	}
+	t.say("client is located: %s%s", strings.Join(place, ", "), within)
+	if told := toldText(out.Told); told != "" {
+		t.say("  %s", told)
+	}
+}
+
+// toldText says which file told what; nothing of the built-in table, beside which there is no file of locations.
+func toldText(told geo.Told) string {
+	var parts []string
+	for _, file := range []string{told.Country, told.Subdivision, told.Point} {
+		if file == "" || file == geo.BuiltIn {
+			continue
+		}
+		var what []string
+		for name, by := range map[string]string{"country": told.Country, "subdivision": told.Subdivision, "point": told.Point} {
+			if by == file {
+				what = append(what, name)
+			}
+		}
+		slices.Sort(what)
+		if part := strings.Join(what, ", ") + " from " + file; !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (t *trace) rule(n int) {

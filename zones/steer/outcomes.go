@@ -60,12 +60,12 @@ func (o *outcomes) look(c *client) uint16 {
 	if o.byNum != nil {
 		c.locate()
 		first, next := o.runs.around(c.leaf)
-		c.scope = max(c.scope, uint8(geo.Span(c.addr, c.table.Start(first), c.table.Last(next-1))))
+		c.scope = max(c.scope, uint8(geo.Scope(c.addr, c.table.Start(first), c.table.Last(next-1))))
 		return o.byNum[c.location]
 	}
 	asn, leaf := c.table.ASNOf(c.addr)
 	first, next := o.runs.around(leaf)
-	c.scope = max(c.scope, uint8(geo.Span(c.addr, c.table.StartASN(first), c.table.LastASN(next-1))))
+	c.scope = max(c.scope, uint8(geo.Scope(c.addr, c.table.StartASN(first), c.table.LastASN(next-1))))
 	return o.system(asn)
 }
 

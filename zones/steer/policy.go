@@ -93,6 +93,8 @@ type Compiler struct {
 	rankings  map[string]*ranking
 	areas     int // bytes left for areas
 	budget    int // bytes left for runs
+
+	divided map[string]bool // see subdivisions
 }
 
 // What all conditions and orders together may take, in bytes. Where areas are out, what takes their place is slower by some 100 ns; where

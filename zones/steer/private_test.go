@@ -64,7 +64,7 @@ func TestPrivateAddresses(t *testing.T) {
 			{"192.0.0.1", "8.8.8.8", 0, 1, 16}, // not private
 			{"11.0.0.1", "8.8.8.8", 0, 1, 16},
 			{"100.0.0.1", "8.8.8.8", 0, 1, 16},
-			{"::2", "8.8.8.8", 0, 0, 0},
+			{"::2", "8.8.8.8", 0, 81, 81}, // nobody who has an IPv4 address within is among them
 		} {
 			req := Request{Client: netip.MustParseAddr(c.client)}
 			if c.resolver != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/gaissmai/bart"
 
@@ -80,7 +81,11 @@ func (c *Compiler) selector(rules []zones.Rule) *selector {
 		for i, l := range c.table.Locations() {
 			rule := first(uint16(s.none), "continent "+l.Continent)
 			rule = first(rule, "country "+l.Country)
-			byPlace[i] = first(rule, "subdivision "+l.Subdivision)
+			rule = first(rule, "subdivision "+l.Subdivision)
+			for deeper := range strings.FieldsSeq(l.Deeper) {
+				rule = first(rule, "subdivision "+deeper)
+			}
+			byPlace[i] = rule
 		}
 		s.places = c.byPlace(byPlace)
 	}
