@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Document is a resource and where it was read.
@@ -159,41 +157,6 @@ func (s *documentSet) fail(line int, field, format string, args ...any) {
 	s.problems = append(s.problems, Problem{
 		Position: Position{s.file, line}, Field: field, Message: fmt.Sprintf(format, args...), Code: CodeSyntax,
 	})
-}
-
-// ReadFolder reads all *.yaml, *.yml, *.json and <origin>.zone of a folder, not of folders within it, in the order of
-// their names, and merges them. name is put before the files' names in positions. $INCLUDE opens files in includes.
-func ReadFolder(name string, folder, includes fs.FS) ([]Document, Problems) {
-	entries, err := fs.ReadDir(folder, ".")
-	if err != nil {
-		return nil, Problems{{Position: Position{File: name}, Message: err.Error(), Code: CodeSyntax}}
-	}
-	var docs []Document
-	var problems Problems
-	for _, entry := range entries {
-		file := entry.Name()
-		ext := path.Ext(file)
-		if entry.IsDir() || strings.HasPrefix(file, ".") || !slices.Contains([]string{".yaml", ".yml", ".json", ".zone"}, ext) {
-			continue
-		}
-		shown := path.Join(name, file)
-		r, err := folder.Open(file)
-		if err != nil {
-			problems = append(problems, Problem{Position: Position{File: shown}, Message: err.Error(), Code: CodeSyntax})
-			continue
-		}
-		var some []Document
-		var wrong Problems
-		if ext == ".zone" {
-			some, wrong = ReadMasterFile(shown, strings.TrimSuffix(file, ext), r, includes)
-		} else {
-			some, wrong = ReadDocuments(shown, r)
-		}
-		r.Close()
-		docs, problems = append(docs, some...), append(problems, wrong...)
-	}
-	docs, wrong := Merge(docs)
-	return docs, append(problems, wrong...)
 }
 
 // Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it. Any

@@ -3,6 +3,7 @@ package zones
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -261,7 +262,13 @@ func TestFolderMergesAZonesFiles(t *testing.T) {
 		"notes.txt":         {Data: []byte("not read")},
 		".hidden.yaml":      {Data: []byte("not: read")},
 	}
-	docs, problems := ReadFolder("conf", folder, folder)
+	docs, problems := ReadFolder("conf", folder, folder.Open, func(dir string) fs.FS {
+		within, err := fs.Sub(folder, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return within
+	})
 	problems = append(problems, Check(docs, problems...)...)
 	want := strings.Join([]string{
 		`conf/zone.yaml:5: Zone example.test: retry: warning: the master file says 15m, which counts; take 5m out here or change it there`,

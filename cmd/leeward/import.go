@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 	var folder fs.FS // nil: standard input includes nothing
 	shown := "standard input"
 	if name != "-" {
-		file, err := os.Open(name)
+		file, err := openGiven(name)
 		if err != nil {
 			return nil, err
 		}

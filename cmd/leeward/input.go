@@ -2,14 +2,17 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 	"leeward/zones/rr"
 )
 
@@ -17,7 +20,7 @@ import (
 type inputFlags struct{ files []string }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`FILE`, folder, or - for standard input (repeatable): YAML, JSON or <origin>.zone")
+	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`FILE`, folder with those within it, or - for standard input (repeatable): YAML, JSON or <origin>.zone")
 }
 
 // read reads all that is named. Positions have the paths as they were given.
@@ -60,13 +63,15 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 		return nil, nil, fmt.Errorf("-f: %w", err)
 	}
 	if s.IsDir() {
-		docs, problems := zones.ReadFolder(name, os.DirFS(name), zones.Includes(name))
+		docs, problems := zones.ReadFolder(name, os.DirFS(name), func(path string) (fs.File, error) {
+			return disk.Open(filepath.Join(name, filepath.FromSlash(path)))
+		}, func(dir string) fs.FS { return zones.Includes(filepath.Join(name, filepath.FromSlash(dir))) })
 		if len(docs) == 0 && len(problems) == 0 {
-			return nil, nil, fmt.Errorf("-f %s: there is no *.yaml, *.yml, *.json or *.zone in this folder", name)
+			return nil, nil, fmt.Errorf("-f %s: there is no *.yaml, *.yml, *.json or *.zone in this folder, nor in those within it", name)
 		}
 		return docs, problems, nil
 	}
-	r, err := os.Open(name)
+	r, err := openGiven(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("-f: %w", err)
 	}
@@ -77,6 +82,12 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	}
 	docs, problems := zones.ReadDocuments(name, r)
 	return merged(docs, problems)
+}
+
+// openGiven opens a file that is named on the command line. A pipe will do, as from <(…) in a shell; one that nobody writes to
+// is empty, and not waited for.
+func openGiven(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 func merged(docs []zones.Document, problems zones.Problems) ([]zones.Document, zones.Problems, error) {

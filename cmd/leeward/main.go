@@ -2,7 +2,7 @@
 // verb a file, each with its flags, its wiring and its exit status, nothing else. What the verbs do lives in the
 // packages below; what they print and how they fail is here.
 //
-// Exit status: 0 done, 1 failed, 2 wrong usage.
+// Exit status: 0 done, 1 failed, 2 wrong usage. SIGINT and SIGTERM end it in good order, and at once when they come again.
 package main
 
 import (
@@ -18,6 +18,7 @@ func main() {
 	control.SteadyHeap(os.Getenv)
 	control.BoundMemory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // whatever ending waits for: a second signal ends the process, as if nobody listened
 	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)

@@ -156,7 +156,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags := cmd.Flags()
 	inv.etcd.add(flags)
 	f.add(flags, "127.0.0.1:8053")
-	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, followed live, in place of etcd")
+	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, those in folders within it too, followed live, in place of etcd")
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
 	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again at SIGHUP")

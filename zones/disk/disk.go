@@ -27,17 +27,26 @@ var ErrTooLarge = errors.New("too large")
 
 // Open opens a regular file, or a symbolic link to one, for reading. It never waits for a writer. The error wraps
 // ErrNotRegular, and says what is there, for anything else; otherwise it is that of os.Open.
-func Open(path string) (*os.File, error) {
+func Open(path string) (*os.File, error) { return open(path, os.Stat, os.OpenFile) }
+
+// OpenIn is Open of a path within a folder, which neither the path nor a symbolic link on its way leaves.
+func OpenIn(root *os.Root, path string) (*os.File, error) {
+	return open(path, root.Stat, root.OpenFile)
+}
+
+func open(
+	path string, stat func(string) (fs.FileInfo, error), openFile func(string, int, fs.FileMode) (*os.File, error),
+) (*os.File, error) {
 	// The look before spares a device the side effects of being opened. The look after is the one that counts: the
 	// path can have changed in between, and O_NONBLOCK keeps even that from waiting.
-	status, err := os.Stat(path)
+	status, err := stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if err := regular(path, status.Mode()); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := openFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,43 @@ import (
 	"time"
 )
 
+// OpenIn waits for nothing either, and does not leave its folder.
+func TestOpenInStaysAndDoesNotWait(t *testing.T) {
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	for _, file := range []string{filepath.Join(dir, "file"), outside} {
+		if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"to-file": "file", "to-fifo": "fifo", "out": outside} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for path, says := range map[string]string{"file": "", "to-file": "", "fifo": "a FIFO", "to-fifo": "a FIFO", "out": "escapes", "../x": "escapes", ".": "a folder"} {
+		within(t, path, func() {
+			f, err := OpenIn(root, path)
+			switch {
+			case err == nil:
+				f.Close()
+				if says != "" {
+					t.Errorf("%s is opened", path)
+				}
+			case says == "" || !strings.Contains(err.Error(), says):
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+	}
+}
+
 // within fails the test where f does not return: the tests here are of calls that would wait for ever.
 func within(t *testing.T, what string, f func()) {
 	t.Helper()

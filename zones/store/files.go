@@ -17,8 +17,8 @@ import (
 // AcceptFile is the file in a folder whose touch accepts what the guard held back.
 const AcceptFile = ".leeward-accept"
 
-// Files is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, not those in folders within
-// it and none whose name begins with a dot. Its methods may be called from several goroutines, Follow by one.
+// Files is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within
+// it as well, and none whose name, or whose folder's, begins with a dot. Its methods may be called from several goroutines, Follow by one.
 type Files struct {
 	dir  string
 	log  *slog.Logger
@@ -120,7 +120,7 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 }
 
 // listen tells when the system says that something in the folder has changed and has been calm since. Several folders
-// are listened to: the folder, those that its files are links into, and those that hold such links, so that swapping a
+// are listened to: the folder, those within it, those that its files are links into, and those that hold such links, so that swapping a
 // link anywhere on the way (as Kubernetes does to change a ConfigMap as a whole) is seen.
 func (f *Files) listen(ctx context.Context) (<-chan struct{}, func()) {
 	news := make(chan struct{}, 1)
@@ -190,13 +190,16 @@ func folders(dir string) map[string]bool {
 	found := map[string]bool{}
 	follow(dir, found)
 	found[dir] = true
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return found
+	list, _ := zones.ListFolder(os.DirFS(dir)) // what cannot be read cannot be listened to either
+	for _, inner := range list.Folders {
+		path := filepath.Join(dir, filepath.FromSlash(inner))
+		follow(path, found)
+		found[path] = true
 	}
-	for _, e := range entries {
-		if e.Type()&os.ModeSymlink != 0 && readable(e.Name()) {
-			follow(filepath.Join(dir, e.Name()), found)
+	for _, name := range list.Files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if at, err := os.Lstat(path); err == nil && at.Mode()&os.ModeSymlink != 0 {
+			follow(path, found)
 		}
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +107,67 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.hasNot("regions/us-east")
+	r.stop()
+	goleak.VerifyNone(t, before)
+}
+
+// Folders within the folder are read and followed: those that come, go, are links, or cannot be read. One that a link leads
+// back from is said once, and not read for ever.
+func TestFilesInFolders(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	dir, aside := t.TempDir(), t.TempDir()
+	sub, hidden := filepath.Join(dir, "teams", "a"), filepath.Join(dir, ".git")
+	for _, d := range []string{sub, hidden} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, filepath.Join(sub, "eu.yaml"), docEU)
+	save(t, filepath.Join(hidden, "x.yaml"), "kind: Nothing")
+	_, r := followFiles(t, dir, 0)
+	r.has("regions/eu-west", `{"latitude":53.3`)
+	save(t, filepath.Join(sub, "eu.yaml"), strings.Replace(docEU, "53.3", "5", 1))
+	r.has("regions/eu-west", `{"latitude":5,`)
+
+	// A folder that comes, and what comes into it later.
+	made := filepath.Join(dir, "teams", "b", "c")
+	if err := os.MkdirAll(made, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(made, "us.yaml"), docUS)
+	r.has("regions/us-east", `{"latitude":1`)
+	save(t, filepath.Join(made, "us.yaml"), strings.Replace(docUS, "latitude: 1", "latitude: 2", 1))
+	r.has("regions/us-east", `{"latitude":2`)
+	save(t, filepath.Join(made, "example.test.zone"), masterHead+"$INCLUDE hosts\n")
+	r.has("files/teams/b/c/example.test.zone", "!")
+	save(t, filepath.Join(made, "hosts"), "www IN A 192.0.2.1\n")
+	save(t, filepath.Join(made, "example.test.zone"), masterHead+"$INCLUDE hosts\n")
+	r.has("records/example.test/www/A", "{")
+	if err := os.RemoveAll(filepath.Join(dir, "teams", "b")); err != nil {
+		t.Fatal(err)
+	}
+	r.hasNot("regions/us-east")
+
+	// A link to a folder elsewhere is followed there.
+	save(t, filepath.Join(aside, "us.yaml"), docUS)
+	if err := os.Symlink(aside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	r.has("regions/us-east", `{"latitude":1`)
+	save(t, filepath.Join(aside, "us.yaml"), strings.Replace(docUS, "latitude: 1", "latitude: 3", 1))
+	r.has("regions/us-east", `{"latitude":3`)
+
+	// A link back, and a FIFO: both are said, and cost nothing else.
+	if err := os.Symlink("..", filepath.Join(sub, "round")); err != nil {
+		t.Fatal(err)
+	}
+	r.has("files/teams/a/round", "!teams/a/round: a link back")
+	if err := syscall.Mkfifo(filepath.Join(sub, "fifo.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.has("files/teams/a/fifo.yaml", "!teams/a/fifo.yaml: open")
+	save(t, filepath.Join(sub, "eu.yaml"), strings.Replace(docEU, "53.3", "6", 1))
+	r.has("regions/eu-west", `{"latitude":6,`)
 	r.stop()
 	goleak.VerifyNone(t, before)
 }

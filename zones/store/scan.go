@@ -77,11 +77,6 @@ func printOf(path string) print {
 	return print{s.Size(), s.ModTime(), s}
 }
 
-// readable reports whether a file of that name is read.
-func readable(name string) bool {
-	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml", ".json", ".zone"}, filepath.Ext(name))
-}
-
 func splitPath(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
 }
@@ -90,31 +85,26 @@ func splitPath(path string) []string {
 // too. The error says what is wrong with the folder or with files in it; what is returned beside it is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
-	entries, err := os.ReadDir(s.dir)
+	list, err := zones.ListFolder(os.DirFS(s.dir))
 	if s.gone = err != nil; s.gone {
 		return zones.Batch{Revision: s.revision, Full: false}, fmt.Errorf("folder of resources: %w; what was read before stays in service", err)
 	}
-	newest := printOf(s.dir).time
+	var newest time.Time
+	for _, dir := range list.Folders {
+		newest = later(newest, printOf(s.path(dir)).time)
+	}
 	files := map[string]*file{}
-	for _, e := range entries {
-		if !readable(e.Name()) {
-			continue
-		}
-		path := filepath.Join(s.dir, e.Name())
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			continue
-		}
-		f := s.files[e.Name()]
+	for _, name := range list.Files {
+		f := s.files[name]
 		if f == nil || again || f.changed() {
-			f = s.load(e.Name(), f)
+			f = s.load(name, f)
 		}
-		files[e.Name()] = f
+		files[name] = f
 		for _, p := range f.prints {
-			if p.time.After(newest) {
-				newest = p.time
-			}
+			newest = later(newest, p.time)
 		}
 	}
+	s.closed(list.Problems, files)
 	b := s.compare(files)
 	accept := printOf(filepath.Join(s.dir, AcceptFile)).time
 	touched := accept.After(s.accept)
@@ -140,6 +130,32 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	return b, s.problems.Err()
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// path is where a file or folder is whose path within the folder that is.
+func (s *scanner) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
+
+// closed keeps the last good version of what is in folders that cannot be read. Each counts as a file that cannot be.
+func (s *scanner) closed(problems zones.Problems, files map[string]*file) {
+	for _, p := range problems {
+		for name, f := range s.files {
+			if strings.HasPrefix(name, p.File+"/") {
+				files[name] = f
+			}
+		}
+		f := s.files[p.File]
+		if f == nil || f.problems.Error() != p.String() {
+			f = &file{number: s.number(p.File), problems: zones.Problems{p}, spoiled: true, unread: true}
+		}
+		files[p.File] = f
+	}
+}
+
 // changed reports whether the file, or one that it includes, is another than when it was read.
 func (f *file) changed() bool {
 	for path, p := range f.prints {
@@ -153,15 +169,15 @@ func (f *file) changed() bool {
 // load reads a file. Of one that cannot be read as a whole, the last good version stays.
 func (s *scanner) load(name string, before *file) *file {
 	s.work.files++
-	path := filepath.Join(s.dir, name)
+	path := s.path(name)
 	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
 	prefix := ""
-	origin, master := strings.CutSuffix(filepath.Base(name), ".zone")
+	origin, master := strings.CutSuffix(filepath.Base(path), ".zone")
 	text, err := disk.Open(path)
 	if err == nil {
 		defer text.Close()
 		if master {
-			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{zones.Includes(s.dir), s.dir, f.prints})
+			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints})
 			prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		} else {
 			var twice zones.Problems

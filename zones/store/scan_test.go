@@ -182,3 +182,30 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 		t.Errorf("gone: %s, %v", keys, err)
 	}
 }
+
+// What is in a folder that cannot be read any more stays as it was.
+func TestScanKeepsAClosedFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(dir, "a", "eu.yaml"), docEU)
+	s := scanner{dir: dir, digests: newDigests()}
+	if _, keys, err := look(t, &s); keys != "regions/eu-west" || err != nil {
+		t.Fatal(keys, err)
+	}
+	closed := zones.Problems{{Position: zones.Position{File: "a"}, Message: "permission denied", Code: zones.CodeSyntax}}
+	for range 2 { // the second time nothing is new
+		files := map[string]*file{}
+		s.closed(closed, files)
+		b := s.compare(files)
+		for _, c := range b.Changes {
+			if c.Key != "files/a" || c.Err == nil {
+				t.Errorf("delivered %+v", c)
+			}
+		}
+	}
+	if _, keys, err := look(t, &s); keys != "-files/a" || err != nil {
+		t.Errorf("open again: %s, %v", keys, err)
+	}
+}
