@@ -60,7 +60,7 @@ type told struct {
 }
 
 func newNotifier(d *Desk) *notifier {
-	return &notifier{desk: d, slots: make(chan struct{}, notifyAtOnce)}
+	return &notifier{desk: d, slots: make(chan struct{}, part(notifyAtOnce, d.o.Sockets))}
 }
 
 func (n *notifier) wait() { n.running.Wait() }

@@ -44,6 +44,7 @@ type SecondaryOptions struct {
 	Keys       func() *tsig.Ring     // the keys that there are now
 	Listen     []string              // addresses with ports: primaries are asked from these, unless a zone says otherwise
 	State      string                // folder where what was transferred is kept; "": it is not
+	Sockets    int                   // to primaries at once, at most; as many as there may be if zero
 
 	// OnTransfer is called with how a zone stands whenever that is new, in order for each zone. It must not block.
 	OnTransfer func(origin string, t snapshot.Transferred)
@@ -120,7 +121,8 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 	}
 	s := &Secondary{
 		o: o, zones: map[string]*elsewhere{},
-		asks: newTurns(o.Now, askAtOnce, askFromOne), fetches: newTurns(o.Now, fetchAtOnce, fetchFromOne), held: newHeld(mayHold()),
+		asks:    newTurns(o.Now, askAtOnce, askFromOne, o.Sockets),
+		fetches: newTurns(o.Now, fetchAtOnce, fetchFromOne, o.Sockets), held: newHeld(mayHold()),
 	}
 	usual := newSources(o.Listen)
 	s.dial = func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error) {

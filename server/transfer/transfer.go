@@ -34,6 +34,7 @@ type Options struct {
 	Log        *slog.Logger          // silent if nil
 	Now        func() time.Time      // time.Now if nil
 	Registerer prometheus.Registerer // none if nil
+	Sockets    int                   // to secondaries and primaries at once, at most; as many as there may be if zero
 	Secondary  *Secondary            // follows the zones that live elsewhere; nil: NOTIFY is REFUSED
 	Listen     []string              // addresses with ports: NOTIFY is sent from these, unless a zone says otherwise
 }

@@ -27,6 +27,18 @@ const (
 	turnLimit = 30 * time.Second
 )
 
+// Sockets is how many sockets there may be to primaries and secondaries at once. Where there are fewer descriptors,
+// each has the same part of what there are.
+const Sockets = askAtOnce + 2*retryAtOnce + fetchAtOnce + notifyAtOnce
+
+// part is so many of that many sockets in all; 0: of Sockets.
+func part(n, sockets int) int {
+	if sockets == 0 {
+		return n
+	}
+	return max(1, min(n, n*sockets/Sockets))
+}
+
 // errTurn is why an address is not asked, nor waited for.
 type errTurn string
 
@@ -55,9 +67,10 @@ type share struct {
 	silent   chan struct{} // closed as long as it is
 }
 
-func newTurns(now func() time.Time, atOnce, fromOne int) *turns {
+func newTurns(now func() time.Time, atOnce, fromOne, sockets int) *turns {
 	return &turns{
-		now: now, fromOne: fromOne, slots: make(chan struct{}, atOnce), retries: make(chan struct{}, retryAtOnce), at: map[netip.Addr]*share{},
+		now: now, fromOne: fromOne, at: map[netip.Addr]*share{},
+		slots: make(chan struct{}, part(atOnce, sockets)), retries: make(chan struct{}, part(retryAtOnce, sockets)),
 	}
 }
 

@@ -5,21 +5,51 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"leeward/health/probe"
+	"leeward/server"
+	"leeward/server/transfer"
 )
 
 // What a process may have is shared out at its start, so that a flood that uses up one thing leaves what others need.
 
-// descriptorShares says how many TCP connections of clients and how many probes there may be at once, of so many file
-// descriptors: a quarter of them for the former and half for the latter, up to what these have anyhow. The rest is for sockets
-// that listen, etcd, the admin interface, files and what is resolved: they go on while clients take all that they can get.
-func descriptorShares(limit uint64, connections int) (tcp, probes int) {
-	share := func(part uint64, most int) int { return int(max(4, min(part, uint64(most)))) }
-	return share(limit/4, connections), share(limit/2, probe.DefaultConcurrency())
+// descriptors are the shares of those who outsiders can have open files.
+type descriptors struct {
+	tcp       int // connections of DNS clients
+	probes    int
+	admin     int // connections of the admin interface
+	transfers int // sockets to primaries and secondaries
+}
+
+// descriptorShares shares out so many file descriptors: half for probes, a quarter for TCP, a twelfth each for the
+// admin interface and for transfers, up to what each has anyhow. Kept back before are the sockets that listen, and up
+// to 64 for etcd, files and the resolver. Nobody has more than its share, so nobody is without its own while others
+// take all that they can get.
+func descriptorShares(limit uint64, sockets int) descriptors {
+	limit -= min(uint64(sockets), limit/2)
+	limit -= min(64, limit/4)
+	share := func(part, most uint64) int { return int(max(4, min(limit/part, most))) }
+	return descriptors{
+		tcp: share(4, server.DefaultConnections), probes: share(2, uint64(probe.DefaultConcurrency())),
+		admin: share(12, mostAdmin), transfers: share(12, transfer.Sockets),
+	}
+}
+
+// mostAdmin is how many connections the admin interface takes: a few people, scrapers, balancers that look after
+// health.
+const mostAdmin = 128
+
+// shares are those of this server.
+func (r *run) shares() descriptors {
+	sockets := 1 // of the admin interface
+	for range r.Listen {
+		sockets += 2 * (runtime.NumCPU() + 1) // ":53" is two addresses
+	}
+	return descriptorShares(descriptorLimit(), sockets)
 }
 
 // BoundMemory has the garbage collector work harder before the process meets the memory limit of its control group, which

@@ -6,17 +6,33 @@ import (
 	"testing"
 
 	"leeward/health/probe"
+	"leeward/server/transfer"
 )
 
+// TestDescriptorShares: whatever the limit is, what all may have together leaves room for what the server itself has
+// open.
 func TestDescriptorShares(t *testing.T) {
 	for _, c := range []struct {
-		limit       uint64
-		tcp, probes int
+		limit   uint64
+		sockets int
+		want    descriptors
 	}{
-		{0, 4, 4}, {64, 16, 32}, {200, 50, 100}, {1 << 40, 1024, probe.DefaultConcurrency()},
+		{0, 0, descriptors{4, 4, 4, 4}},
+		{64, 6, descriptors{11, 22, 4, 4}},
+		{1024, 6, descriptors{238, 477, 79, 79}},
+		{1 << 40, 6, descriptors{1024, probe.DefaultConcurrency(), 128, transfer.Sockets}},
 	} {
-		if tcp, probes := descriptorShares(c.limit, 1024); tcp != c.tcp || probes != c.probes {
-			t.Errorf("of %d: %d connections and %d probes, want %d and %d", c.limit, tcp, probes, c.tcp, c.probes)
+		if got := descriptorShares(c.limit, c.sockets); got != c.want {
+			t.Errorf("of %d: %+v, want %+v", c.limit, got, c.want)
+		}
+	}
+	for limit := uint64(64); limit < 1<<17; limit += 1 + limit/50 {
+		for _, sockets := range []int{3, 7, int(limit / 8)} {
+			d := descriptorShares(limit, sockets)
+			left := int(limit) - min(sockets, int(limit/2)) - d.tcp - d.probes - d.admin - d.transfers
+			if left < 14 {
+				t.Errorf("of %d with %d sockets: %+v leave %d", limit, sockets, d, left)
+			}
 		}
 	}
 }

@@ -67,12 +67,15 @@ func (r *run) openPages() (*pages, error) {
 		},
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
+	c := newCrowd(l, r.shares().admin)
+	l = c
 	if secure != nil {
 		l = tls.NewListener(l, secure.config())
 	}
 	return &pages{l, &http.Server{
-		Handler: admin.NewHandler(o), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: c.handler(admin.NewHandler(o)), ConnContext: c.known,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug), // who fails to shake hands is told, and anybody can
 	}, secure}, nil
 }

@@ -123,7 +123,7 @@ func (r *run) assemble() error {
 		if err != nil {
 			return err
 		}
-		connections, _ := descriptorShares(descriptorLimit(), server.DefaultConnections)
+		connections := r.shares().tcp
 		if connections < server.DefaultConnections {
 			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
 		}
@@ -149,7 +149,7 @@ func (r *run) assemble() error {
 	if r.metrics, err = NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}
-	_, probes := descriptorShares(descriptorLimit(), server.DefaultConnections)
+	probes := r.shares().probes
 	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
 	if err != nil {
 		return err

@@ -12,14 +12,16 @@ import (
 // openDesk makes what answers for transfers, with the keys of the files.
 func (r *run) openDesk() error {
 	secondary, err := transfer.NewSecondary(transfer.SecondaryOptions{
-		Log: r.Log, Registerer: r.registry, State: r.State, Listen: r.Listen,
+		Log: r.Log, Registerer: r.registry, State: r.State, Listen: r.Listen, Sockets: r.shares().transfers,
 		Keys:       func() *tsig.Ring { return r.desk.Keys() },
 		OnTransfer: func(origin string, t snapshot.Transferred) { r.loop.Transferred(origin, t) },
 	})
 	if err != nil {
 		return err
 	}
-	desk, err := transfer.New(transfer.Options{Log: r.Log, Registerer: r.registry, Secondary: secondary, Listen: r.Listen})
+	desk, err := transfer.New(transfer.Options{
+		Log: r.Log, Registerer: r.registry, Secondary: secondary, Listen: r.Listen, Sockets: r.shares().transfers,
+	})
 	if err != nil {
 		return err
 	}
