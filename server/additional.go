@@ -133,7 +133,7 @@ func (w *worker) addresses(state *State, client netip.Addr, place int) bool {
 		return w.steerBeside(state.View, client, place)
 	}
 	for i := range found.Sets {
-		if set := &found.Sets[i]; set.Count > 0 && !b.Set(wire.Additional, set.Wire, set.Count, place) {
+		if set := &found.Sets[i]; set.Count > 0 && !b.SetFrom(w.first(set), wire.Additional, set.Wire, set.Count, place) {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -145,5 +146,17 @@ func (w *worker) set(s wire.Section, set *snapshot.Set) bool {
 		apex := w.found.Zone
 		return b.SetNames(s, set.Wire, set.Count, owner, w.name[apex:], b.Suffix(w.owner, apex))
 	}
-	return b.Set(s, set.Wire, set.Count, owner)
+	return b.SetFrom(w.first(set), s, set.Wire, set.Count, owner)
+}
+
+// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed order.
+func (w *worker) first(set *snapshot.Set) int {
+	if set.Count < 2 || w.found.Fixed() {
+		return 0
+	}
+	if t := binary.BigEndian.Uint16(set.Wire[2:]); t != wire.TypeA && t != wire.TypeAAAA {
+		return 0
+	}
+	n, _ := bits.Mul64(w.random.Uint64(), uint64(set.Count))
+	return int(n)
 }

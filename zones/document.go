@@ -251,7 +251,7 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	if z.SerialOffset == 0 {
 		z.SerialOffset = more.SerialOffset
 	}
-	z.Transfer, z.Update = more.Transfer, more.Update
+	z.Transfer, z.Update, z.Order = more.Transfer, more.Update, more.Order
 	return &z, problems
 }
 

@@ -95,6 +95,7 @@ type Zone struct {
 	Refresh     TTL       `json:"refresh,omitzero"`
 	Retry       TTL       `json:"retry,omitzero"`
 	Expire      TTL       `json:"expire,omitzero"`
+	Order       Order     `json:"order,omitempty"` // of static address sets in responses; OrderRotate if empty
 	DNSSEC      *DNSSEC   `json:"dnssec,omitempty"`
 	Transfer    *Transfer `json:"transfer,omitempty"`
 	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
@@ -105,6 +106,15 @@ type Zone struct {
 
 	Serial *uint32 `json:"-"` // of a master file, which 0 is as well; nil: the serial follows the revision
 }
+
+// Order is how the addresses of a static set come in responses.
+type Order string
+
+// The orders.
+const (
+	OrderRotate Order = "rotate" // each response begins with another one, by lot
+	OrderFixed  Order = "fixed"  // as they are written
+)
 
 // DNSSEC are a zone's signing settings.
 type DNSSEC struct {

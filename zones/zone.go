@@ -30,6 +30,11 @@ func (f *faults) zone(z *Zone) {
 	f.seconds("refresh", z.Refresh)
 	f.seconds("retry", z.Retry)
 	f.seconds("expire", z.Expire)
+	switch z.Order {
+	case "", OrderRotate, OrderFixed:
+	default:
+		f.add("order", "%q is not an order of addresses; write rotate or fixed", z.Order)
+	}
 	f.transfer(z)
 	f.update(z)
 	if z.DNSSEC != nil && z.DNSSEC.Enabled {

@@ -97,6 +97,7 @@ func imported(base *store.Listing, origin string, serial *uint32, docs []zones.D
 		for _, c := range base.Changes {
 			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin {
 				with.DNSSEC, with.Transfer, with.Update, with.SerialOffset = was.DNSSEC, was.Transfer, was.Update, was.SerialOffset
+				with.Order = was.Order
 				if was.Secondary() {
 					home := *was.Transfer
 					home.Primaries = nil

@@ -151,6 +151,16 @@ func (b *Builder) Set(s Section, wire []byte, count, owner int) bool {
 	return true
 }
 
+// SetFrom is Set of records of one size, of which the one of that number comes first and the others after it, around the end. A set that
+// does not fit, and one of which the owner is beyond a pointer's reach, comes as Set has it.
+func (b *Builder) SetFrom(first int, s Section, wire []byte, count, owner int) bool {
+	if first <= 0 || first >= count || owner > maxPointer || len(wire)%count != 0 || !b.fits(len(wire)) {
+		return b.Set(s, wire, count, owner)
+	}
+	cut := len(wire) / count * first
+	return b.Set(s, wire[cut:], count-first, owner) && b.Set(s, wire[:cut], first, owner)
+}
+
 // setInFull is Set for an owner that no pointer reaches.
 func (b *Builder) setInFull(s Section, wire []byte, count, owner int) bool {
 	name := b.nameAt(owner)

@@ -337,3 +337,39 @@ func TestSmallBuffers(t *testing.T) {
 		}
 	}
 }
+
+// A set that begins elsewhere has the same records, and is in the message exactly where the set as it is would be.
+func TestSetFrom(t *testing.T) {
+	record := func(last byte) []byte { return []byte{0, 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last} }
+	var set []byte
+	const count = 5
+	for i := range byte(count) {
+		set = append(set, record(i)...)
+	}
+	q := &Query{Question: []byte("\x03www\x04test\x00\x00\x01\x00\x01")}
+	for limit := MinUDP; limit >= HeaderSize; limit-- {
+		for first := -1; first <= count; first++ {
+			for _, section := range []Section{Answer, Additional} {
+				for _, owner := range []int{QName, maxPointer + 1} {
+					var plain, turned Builder
+					plain.Start(make([]byte, 0, MinUDP), limit, q)
+					turned.Start(make([]byte, 0, MinUDP), limit, q)
+					if owner > maxPointer && limit > 200 {
+						continue
+					}
+					in := plain.Set(section, set, count, owner)
+					if turned.SetFrom(first, section, set, count, owner) != in {
+						t.Fatalf("limit %d, first %d: went in: %v as it is", limit, first, in)
+					}
+					a, b := plain.Finish(), turned.Finish()
+					if len(a) != len(b) || !bytes.Equal(a[:min(len(a), HeaderSize)], b[:min(len(b), HeaderSize)]) {
+						t.Fatalf("limit %d, first %d: % x, as it is % x", limit, first, b, a)
+					}
+					if in && owner == QName && first > 0 && first < count && b[HeaderSize+len(q.Question)+15] != byte(first) {
+						t.Fatalf("first %d: % x", first, b)
+					}
+				}
+			}
+		}
+	}
+}

@@ -33,6 +33,9 @@ const (
 // ZoneHash is Hash of the zone's apex, of any outcome but Refused.
 func (a *Answer) ZoneHash() uint64 { return a.in.hash }
 
+// Fixed reports whether the zone's addresses are to come in the order in which they are written.
+func (a *Answer) Fixed() bool { return a.in.fixed }
+
 // HashOf returns what Hash would be of another name.
 func (a *Answer) HashOf(name []byte) uint64 { return a.in.tree.hash(name) }
 

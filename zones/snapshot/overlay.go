@@ -54,6 +54,7 @@ func (u *update) takeTransferred() {
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
 	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
+	out.fixed = z.Order == zones.OrderFixed
 	if t.Version == nil {
 		delete(u.overlaid, origin)
 		out.standing = waiting

@@ -37,6 +37,7 @@ type zone struct {
 	standing standing
 	tree     *tree
 	negative negative
+	fixed    bool            // addresses come as they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
 
 	elsewhere bool     // it lives on another primary

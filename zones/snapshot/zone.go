@@ -166,7 +166,10 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	for _, p := range u.Builder.policies.in[origin] {
 		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
-	return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer}
+	return &zone{
+		origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer,
+		fixed: z.Order == zones.OrderFixed,
+	}
 }
 
 // reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and for most
