@@ -27,8 +27,7 @@ type Board struct {
 	own      *vantage    // nil: this process probes nothing
 	living   []*vantage  // fresh vantages that probe, by name, as of the last Judge
 	known    int         // vantages that probe, fresh or not
-	sighted  int         // of those that live, how many are not blind
-	mustered bool        // living, known and sighted are up to date but for what Judge finds by itself
+	mustered bool        // living and known are up to date but for what Judge finds by itself, and nobody has become or ceased to be blind
 	bounds   map[int]int // of assigned targets: how many ask for that many vantages
 	choice   uint64      // see Choice
 
@@ -47,6 +46,7 @@ type target struct {
 	Target
 	assigned     bool
 	pool, region string
+	family       family
 	quorum       Quorum
 	cells        []cell // one a vantage, by vantage
 	state        State
@@ -185,7 +185,7 @@ func (b *Board) target(key Target) *target {
 		return t
 	}
 	address := key.Address.As16()
-	t = &target{Target: key, seed: seedOf(key.Endpoint, address[:]...)}
+	t = &target{Target: key, family: familyOf(key.Address), seed: seedOf(key.Endpoint, address[:]...)}
 	b.targets[key] = t
 	e := b.endpoint(key.Endpoint)
 	e.targets = append(e.targets, t)
@@ -262,8 +262,9 @@ func (b *Board) Vantages(now time.Time) []VantageStatus {
 	for _, name := range slices.Sorted(maps.Keys(b.vantages)) {
 		v := b.vantages[name]
 		all = append(all, VantageStatus{
-			Vantage: name, Fresh: v.freshAt(now), Own: v.own, Blind: v.blind, Sequence: v.sequence, Heard: v.heard,
-			Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down, Shared: v.shared, Contradicted: v.contradicted,
+			Vantage: name, Fresh: v.freshAt(now), Own: v.own, Blind: v.blind != [families]bool{}, BlindTo: v.blindTo(),
+			Sequence: v.sequence, Heard: v.heard, Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down,
+			Shared: v.sees[ipv4].shared + v.sees[ipv6].shared, Contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
 		})
 	}
 	return all

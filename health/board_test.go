@@ -18,12 +18,17 @@ var epoch = time.Unix(1_700_000_000, 0)
 // world draws targets in some regions and pools.
 func world(t *rapid.T) []Assignment {
 	regions := rapid.IntRange(1, 3).Draw(t, "regions")
+	families := rapid.IntRange(0, 2).Draw(t, "families") // IPv4, both, IPv6
 	quorum := rapid.SampledFrom([]Quorum{Majority, Majority, Any, All, 2}).Draw(t, "quorum")
 	var as []Assignment
 	for i := range rapid.IntRange(1, 8).Draw(t, "targets") {
 		pool := fmt.Sprintf("p%d", i%4)
+		address := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+		if families != 0 && (families == 2 || i%4 > 1) {
+			address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: byte(i)})
+		}
 		as = append(as, Assignment{
-			Target: Target{pool + "/e" + fmt.Sprint(i), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})},
+			Target: Target{pool + "/e" + fmt.Sprint(i), address},
 			Pool:   pool, Region: fmt.Sprintf("r%d", i%regions), Monitor: &Monitor{TCP: &TCP{Port: 80}, Quorum: quorum},
 		})
 	}
@@ -69,33 +74,42 @@ func (o *oracle) others(v string, t Target, now time.Time, fresh bool) (up, down
 	return up, down
 }
 
-func (o *oracle) blind(v string, now time.Time) bool {
-	shared, contradicted := 0, 0
-	everywhere, regions, pools := map[string]bool{}, map[string]bool{}, map[string]bool{}
+// blind is whether a vantage is blind to addresses of that family.
+func (o *oracle) blind(v string, now time.Time, six bool) bool {
+	everywhere := map[string]bool{}
 	for _, a := range o.assigned {
 		everywhere[a.Region] = true
-		state := o.reports[v][a.Target].State
-		if state == Unknown {
-			continue
-		}
-		up, down := o.others(v, a.Target, now, true)
-		if up+down == 0 && !o.fresh(v, a.Target, now) {
-			up, down = o.others(v, a.Target, now, false)
-		}
-		if up+down == 0 {
-			continue
-		}
-		shared++
-		if state == Down && up > down {
-			contradicted++
-			regions[a.Region], pools[a.Pool] = true, true
-		}
 	}
-	spread := len(regions)
-	if len(everywhere) == 1 {
-		spread = len(pools)
+	// rule is what makes it blind, over some of the addresses: it misses most of what is up, and that far and wide.
+	rule := func(of func(Assignment) bool) (misses, wide bool) {
+		well, contradicted := 0, 0
+		regions, pools := map[string]bool{}, map[string]bool{}
+		for _, a := range o.assigned {
+			state := o.reports[v][a.Target].State
+			if state == Unknown || !of(a) {
+				continue
+			}
+			up, down := o.others(v, a.Target, now, true)
+			if up+down == 0 && !o.fresh(v, a.Target, now) {
+				up, down = o.others(v, a.Target, now, false)
+			}
+			if up > down {
+				well++
+				if state == Down {
+					contradicted++
+					regions[a.Region], pools[a.Pool] = true, true
+				}
+			}
+		}
+		spread := len(regions)
+		if len(everywhere) == 1 {
+			spread = len(pools)
+		}
+		return 2*contradicted > well, spread >= 2
 	}
-	return 2*contradicted > shared && spread >= 2
+	misses, wide := rule(func(a Assignment) bool { return a.Address.Is6() == six })
+	allMisses, allWide := rule(func(Assignment) bool { return true })
+	return misses && (wide || allMisses && allWide)
 }
 
 func (o *oracle) verdicts(now time.Time) map[Target]State {
@@ -105,7 +119,7 @@ func (o *oracle) verdicts(now time.Time) map[Target]State {
 		for _, fresh := range []bool{true, false} {
 			up, down := 0, 0
 			for v, reports := range o.reports {
-				if o.fresh(v, a.Target, now) != fresh || o.blind(v, now) {
+				if o.fresh(v, a.Target, now) != fresh || o.blind(v, now, a.Address.Is6()) {
 					continue
 				}
 				switch reports[a.Target].State {
@@ -223,7 +237,7 @@ func TestBoardAgreesWithRules(t *testing.T) {
 				t.Fatalf("%d votes and %d verdicts are counted as stale, there are %d and %d", late, standing, votes, verdicts)
 			}
 			for _, v := range b.Vantages(now) {
-				if v.Blind != o.blind(v.Vantage, now) {
+				if v.Blind != (o.blind(v.Vantage, now, false) || o.blind(v.Vantage, now, true)) {
 					t.Fatalf("%s is blind: %v, the rules say %v: %+v", v.Vantage, v.Blind, !v.Blind, v)
 				}
 			}
@@ -398,11 +412,16 @@ func TestBlindMovesNothing(t *testing.T) {
 		}
 		with.Judge(epoch)
 		without.Judge(epoch)
-		if v := with.Vantages(epoch)[2]; !v.Blind {
-			t.Skip("too little is up for it to be blind")
-		}
-		if diff := cmp.Diff(states(without, as), states(with, as), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-			t.Fatal(diff)
+		blind := with.vantages["blind"]
+		all := blind.both()
+		altogether := all.most() && all.spread(len(with.regions)) >= 2 // as it was before families were told apart
+		for _, a := range as {
+			if !altogether && !blind.blind[familyOf(a.Address)] {
+				continue // too little is up for it to be blind
+			}
+			if got, want := with.State(a.Target), without.State(a.Target); got != want {
+				t.Fatalf("%v is %v, without the blind one %v: %+v", a.Target, got, want, with.Verdict(a.Target))
+			}
 		}
 	})
 }

@@ -104,7 +104,7 @@ func (v *vantage) prober() bool { return v.own || v.beat != 0 }
 // muster takes stock of the vantages that live. Where others do than before, or are blind, all targets that more vantages
 // could probe than do are judged anew.
 func (b *Board) muster() {
-	known, sighted := 0, 0
+	known := 0
 	living := b.roll[:0]
 	for _, v := range b.vantages {
 		if !v.prober() {
@@ -113,16 +113,13 @@ func (b *Board) muster() {
 		known++
 		if v.fresh {
 			living = append(living, v)
-			if !v.blind {
-				sighted++
-			}
 		}
 	}
 	slices.SortFunc(living, func(a, c *vantage) int { return cmp.Compare(a.name, c.name) })
-	same := b.mustered && known == b.known && sighted == b.sighted && slices.Equal(living, b.living)
+	same := b.mustered && known == b.known && slices.Equal(living, b.living)
 	was := b.known
 	b.roll, b.living = b.living, living
-	b.known, b.sighted, b.mustered = known, sighted, true
+	b.known, b.mustered = known, true
 	if same {
 		return
 	}
@@ -143,7 +140,7 @@ func (b *Board) elect(t *target) {
 	votes := 0
 	for i := range t.cells {
 		c := &t.cells[i]
-		c.counted = c.fresh && c.state != Unknown && !c.vantage.blind
+		c.counted = c.fresh && c.state != Unknown && !c.vantage.blind[t.family]
 		if c.counted {
 			votes++
 		}
@@ -163,7 +160,7 @@ func (b *Board) elect(t *target) {
 	last := b.picked[:0]
 	for i := range t.cells {
 		switch c := &t.cells[i]; {
-		case c.fresh || c.state == Unknown || c.vantage.blind:
+		case c.fresh || c.state == Unknown || c.vantage.blind[t.family]:
 		case many && c.vantage.prober():
 			last = append(last, candidate{vantage: c.vantage, cell: i})
 		default:
@@ -185,7 +182,7 @@ func (b *Board) choose(t *target) {
 	silent, blind := 0, 0
 	for _, x := range all[:chosen] {
 		switch {
-		case x.blind:
+		case x.blind[t.family]:
 			blind++
 		case x.cell < 0:
 			silent++
@@ -213,7 +210,7 @@ func (b *Board) choose(t *target) {
 		last := b.picked[:0]
 		for i := range t.cells {
 			c := &t.cells[i]
-			if v := c.vantage; v.prober() && !v.blind && !c.fresh && c.state != Unknown && !v.left.Before(t.short) {
+			if v := c.vantage; v.prober() && !v.blind[t.family] && !c.fresh && c.state != Unknown && !v.left.Before(t.short) {
 				last = append(last, candidate{vantage: v, cell: i})
 			}
 		}
@@ -291,7 +288,7 @@ func (t *target) chosen(all []candidate, overdue bool) int {
 			continue
 		}
 		n++
-		sighted = sighted || !x.blind
+		sighted = sighted || !x.blind[t.family]
 	}
 	return len(all)
 }

@@ -15,10 +15,7 @@ import (
 // vantages stand although they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then
 // says whether it is Down; otherwise it is Up. What was down before this process started is Down until it is known anew (see past.go).
 //
-// A vantage is blind, and abstains, when on more than half of the targets that another vantage votes on too it says down
-// while most of the others say up, and these targets lie in two regions or more (two pools, where there is one region
-// altogether). The others are the fresh ones; a vantage that is itself stale is compared with stale ones where no fresh
-// one votes, so that all going stale together changes nothing.
+// A vantage that is blind to a family abstains from votes on its addresses (see blind.go).
 func (b *Board) Judge(now time.Time) (changed []Target) {
 	b.now = now
 	b.expire(now)
@@ -126,14 +123,18 @@ func (b *Board) recount(t *target) {
 			continue
 		}
 		v := c.vantage
+		seen := &v.sees[t.family]
 		c.shared = true
-		v.shared++
+		seen.shared++
 		v.moved = true
-		if c.state == Down && others[Up] > others[Down] {
+		if others[Up] <= others[Down] {
+			continue
+		}
+		c.well = true
+		seen.well++
+		if c.state == Down {
 			c.contradicted = true
-			v.contradicted++
-			v.regions[t.region]++
-			v.pools[t.pool]++
+			seen.contradict(t, 1)
 		}
 	}
 }
@@ -145,21 +146,17 @@ func (b *Board) uncount(t *target) {
 		v := c.vantage
 		if c.shared {
 			c.shared = false
-			v.shared--
+			v.sees[t.family].shared--
 			v.moved = true
+		}
+		if c.well {
+			c.well = false
+			v.sees[t.family].well--
 		}
 		if c.contradicted {
 			c.contradicted = false
-			v.contradicted--
-			decrement(v.regions, t.region)
-			decrement(v.pools, t.pool)
+			v.sees[t.family].contradict(t, -1)
 		}
-	}
-}
-
-func decrement(counts map[string]int, key string) {
-	if counts[key]--; counts[key] == 0 {
-		delete(counts, key)
 	}
 }
 
@@ -168,25 +165,6 @@ func index(fresh bool) int {
 		return 1
 	}
 	return 0
-}
-
-// sight finds the blind vantages, and touches the targets of those that became or ceased to be it.
-func (b *Board) sight() {
-	turned := map[*vantage]bool{}
-	for _, v := range b.vantages {
-		if !v.moved {
-			continue
-		}
-		v.moved = false
-		spread := len(v.regions)
-		if len(b.regions) == 1 {
-			spread = len(v.pools)
-		}
-		if blind := 2*v.contradicted > v.shared && spread >= 2; blind != v.blind {
-			v.blind, turned[v] = blind, true
-		}
-	}
-	b.touchAll(turned)
 }
 
 // tally counts the votes that make the verdict.
@@ -263,7 +241,7 @@ func (b *Board) Verdict(key Target) Verdict {
 			standing = append(standing, c.vantage.name)
 		}
 		v.Votes = append(v.Votes, Vote{
-			Vantage: c.vantage.name, State: c.state, Fresh: c.fresh, Blind: c.vantage.blind,
+			Vantage: c.vantage.name, State: c.state, Fresh: c.fresh, Blind: c.vantage.blind[t.family],
 			Counted: c.counted,
 			Reason:  c.reason, Held: c.held, Age: b.now.Sub(heard), Latency: c.latency, Load: c.load,
 		})
@@ -277,7 +255,7 @@ func (b *Board) Verdict(key Target) Verdict {
 	}
 	for _, vote := range v.Votes {
 		if vote.Blind {
-			v.Why += fmt.Sprintf("; %s is blind and abstains", vote.Vantage)
+			v.Why += fmt.Sprintf("; %s is blind%s and abstains", vote.Vantage, t.whereBlind(b.vantages[vote.Vantage]))
 		}
 	}
 	return v

@@ -19,12 +19,11 @@ type vantage struct {
 	heard        time.Time // receipt of the last sequence that moved
 	fresh        bool      // as the last Judge saw it
 	left         time.Time // when a Judge saw it go stale last
-	blind        bool
+	blind        [families]bool
 	moved        bool // the counts have changed since the last Judge
 
-	up, down, unknown    int            // its reports
-	shared, contradicted int            // see cell
-	regions, pools       map[string]int // of the contradicted targets
+	up, down, unknown int            // its reports
+	sees              [families]view // of its votes that are shared with others; see cell
 
 	behind uint64            // a heartbeat that went backwards, until the next one tells what it was
 	held   map[Target]Report // reports older than those held: of a new run, if it is one
@@ -47,9 +46,9 @@ type cell struct {
 	latency  time.Duration
 	load     float64
 
-	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, and contradicted
-	// when it is down and most of the others are up.
-	shared, contradicted bool
+	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, well when most of these
+	// are up, and contradicted when it is down all the same.
+	shared, well, contradicted bool
 }
 
 func (v *vantage) freshAt(now time.Time) bool {
@@ -83,7 +82,7 @@ func (v *vantage) count(s State, n int) {
 func (b *Board) vantage(name string) *vantage {
 	v := b.vantages[name]
 	if v == nil {
-		v = &vantage{name: name, seed: seedOf(name), stale: DefaultStale, regions: map[string]int{}, pools: map[string]int{}}
+		v = &vantage{name: name, seed: seedOf(name), stale: DefaultStale}
 		b.vantages[name] = v
 	}
 	return v

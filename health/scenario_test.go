@@ -29,7 +29,7 @@ import (
 //	withdraw vantage=V [endpoint=E]
 //	wait DURATION
 //	verdict ENDPOINT up|down|unknown [address=A]
-//	blind VANTAGE…              exactly these are blind
+//	blind VANTAGE… [IPv4|IPv6]  exactly these are blind, each but for what is said to one family alone
 //	chosen ENDPOINT VANTAGE…    exactly these are to probe it
 //	mine ENDPOINT yes|no        this process is to probe it
 //	why ENDPOINT TEXT           the verdict's reason contains the text
@@ -228,7 +228,7 @@ func (s *scenario) play(line string) error {
 		var got []string
 		for _, v := range s.board.Vantages(s.now) {
 			if v.Blind {
-				got = append(got, v.Vantage)
+				got = append(append(got, v.Vantage), v.BlindTo...)
 			}
 		}
 		if !slices.Equal(got, plain) {

@@ -36,8 +36,9 @@ type Vote struct {
 type VantageStatus struct {
 	Vantage      string
 	Fresh        bool
-	Own          bool // never goes stale
-	Blind        bool
+	Own          bool     // never goes stale
+	Blind        bool     // to a family at least
+	BlindTo      []string // the families, where it is not all that there are votes on
 	Sequence     uint64
 	Heard        time.Time // when this server last saw it move
 	Reports      int       // targets that it reports on

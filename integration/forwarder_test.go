@@ -47,6 +47,7 @@ type weather struct {
 	cut   bool          // none arrive, and nobody is told
 	port  uint16        // of TCP, either end: none of its packets arrive; 0: none
 	to    uint16        // of TCP, the destination's: as port
+	six   bool          // of IPv6 alone is what port and to say
 	loss  float64       // share of packets that do not arrive
 	delay time.Duration // of those that do
 }
@@ -146,6 +147,9 @@ func (w *weather) stops(packet []byte) bool {
 	}
 	at, protocol := 40, packet[6] // IPv6, which has no extension headers here
 	if packet[0]>>4 == 4 {
+		if w.six {
+			return false
+		}
 		at, protocol = int(packet[0]&15)*4, packet[9]
 	}
 	if protocol != unix.IPPROTO_TCP || len(packet) < at+4 {

@@ -280,8 +280,11 @@ func linkWords() []word {
 		{pattern: "probes from R are lost", means: "what the region's server sends to endpoints elsewhere does not arrive; everything else passes, others' probes of its endpoints too", do: func(x *scenario, a []string) error {
 			return change(x, a[0], "all", false, func(w *weather) { w.to = 80 })
 		}},
+		{pattern: "IPv6 probes from R are lost", means: "the same of IPv6 alone", do: func(x *scenario, a []string) error {
+			return change(x, a[0], "all", false, func(w *weather) { w.to, w.six = 80, true })
+		}},
 		{pattern: "probes from R arrive", means: "again", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", false, func(w *weather) { w.to = 0 })
+			return change(x, a[0], "all", false, func(w *weather) { w.to, w.six = 0, false })
 		}},
 		{pattern: "between R and R lose N% delay D", means: "of the packets between them, either way, this share is lost and the others come that much later", do: parse(bad, true)},
 	}

@@ -81,11 +81,15 @@ type Source struct {
 
 // Vantage is a process that probes: a server or `leeward probe`.
 type Vantage struct {
-	ID         string  `json:"id"`
-	Region     string  `json:"region"`
-	Server     bool    `json:"server"`
-	Fresh      bool    `json:"fresh"`
-	Blind      bool    `json:"blind"` // it sees most of unrelated endpoints down alone, and abstains
+	ID     string `json:"id"`
+	Region string `json:"region"`
+	Server bool   `json:"server"`
+	Fresh  bool   `json:"fresh"`
+	Blind  bool   `json:"blind"` // it sees most of unrelated endpoints down alone, and abstains
+
+	// BlindTo are the families to which alone it is blind: "IPv4", "IPv6"; none: it is for all.
+	BlindTo []string `json:"blindTo,omitempty"`
+
 	Reason     string  `json:"reason,omitempty"`
 	Reports    int     `json:"reports"`
 	AgeSeconds float64 `json:"ageSeconds"` // since it last moved

@@ -163,6 +163,8 @@ func (s *Status) vantages() *Table {
 		switch {
 		case !v.Fresh:
 			state = Cell{"stale", Red}
+		case len(v.BlindTo) > 0:
+			state = Cell{"blind to " + strings.Join(v.BlindTo, ", ") + ", abstains", Yellow}
 		case v.Blind:
 			state = Cell{"blind, abstains", Yellow}
 		}

@@ -64,7 +64,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	}
 	for _, v := range l.board.Vantages(now) {
 		s.Vantages = append(s.Vantages, admin.Vantage{
-			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, Reports: v.Reports, AgeSeconds: seconds(now, v.Heard),
+			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, BlindTo: v.BlindTo, Reports: v.Reports, AgeSeconds: seconds(now, v.Heard),
 		})
 	}
 	s.StaleVotes, s.StaleVerdicts = l.board.Stale()
