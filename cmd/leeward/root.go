@@ -223,14 +223,14 @@ type etcdFlags struct {
 func (f *etcdFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL,…`")
 	flags.StringVar(&f.prefix, "prefix", store.DefaultPrefix, "where the resources are kept in etcd")
-	flags.StringVar(&f.ca, "etcd-ca", "", "`FILE` of certificate authorities that sign etcd's certificates (system's if empty)")
+	flags.StringVar(&f.ca, "etcd-ca", "", "`FILE` of certificate authorities that sign etcd's certificates (system's if empty); read again at every connection")
 	flags.StringVar(&f.cert, "etcd-cert", "", "client certificate `FILE`, re-read at every connection")
 	flags.StringVar(&f.key, "etcd-key", "", "client key `FILE`")
 	flags.StringVar(&f.serverName, "etcd-server-name", "", "`NAME` that etcd's certificate must have, if not the one in the URL")
 	flags.BoolVar(&f.insecure, "etcd-insecure", false, "do not verify etcd's certificate")
 	flags.StringVar(&f.user, "etcd-user", "", "`USER` to authenticate as")
 	flags.StringVar(&f.password, "etcd-password", "", "its password; better in LEEWARD_ETCD_PASSWORD or a file")
-	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password")
+	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password; read again whenever etcd asks for it")
 	flags.DurationVar(&f.timeout, "etcd-timeout", 10*time.Second, "how long one call may take")
 }
 
@@ -247,11 +247,7 @@ func (f *etcdFlags) options(log *slog.Logger) (store.Options, error) {
 		if f.password != "" {
 			return o, misused("--etcd-password and --etcd-password-file are both given; leave one out")
 		}
-		b, err := os.ReadFile(f.passwordFile)
-		if err != nil {
-			return o, fmt.Errorf("--etcd-password-file: %w", err)
-		}
-		o.Password = strings.TrimRight(string(b), "\r\n")
+		o.PasswordFile = f.passwordFile
 	}
 	return o, nil
 }

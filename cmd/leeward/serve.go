@@ -33,14 +33,14 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback and has no --admin-client-ca; better in LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil, "`ADDRESS` of a recursive resolver that looks up endpoints' hostnames, aside from queries; repeatable (default: the system's)")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
-	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "", "certificate `FILE` of the admin interface, which then speaks TLS; read again at SIGHUP, as its key and --admin-client-ca are")
+	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "", "certificate `FILE` of the admin interface, which then speaks TLS; read again when it changes, as its key, --admin-client-ca and the token are")
 	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "its key `FILE`")
 	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "", "`FILE` of certificate authorities: the admin interface asks for a client certificate that one of them has signed")
 }
 
 // settings checks the flags.
 func (f *vantageFlags) settings() (s control.Settings, err error) {
-	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls}
+	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile}
 	if s.ID == "" {
 		if s.ID, err = os.Hostname(); err != nil {
 			return s, fmt.Errorf("the host's name is not known (%w); name this vantage with --id", err)
@@ -74,12 +74,9 @@ func readToken(token, file string) (string, error) {
 	if token != "" {
 		return "", misused("--admin-token and --admin-token-file are both given; leave one out")
 	}
-	b, err := os.ReadFile(file)
+	token, err := control.ReadToken(file)
 	if err != nil {
 		return "", fmt.Errorf("--admin-token-file: %w", err)
-	}
-	if token = strings.TrimSpace(string(b)); token == "" {
-		return "", fmt.Errorf("--admin-token-file: %s is empty; put the token into it", file)
 	}
 	return token, nil
 }
@@ -159,7 +156,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, those in folders within it too, followed live, in place of etcd")
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
-	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again at SIGHUP")
+	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again when it changes")
 	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
 	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")

@@ -23,7 +23,7 @@ type Options struct {
 	Status  func(context.Context) (*Status, error)                 // nil: 404
 	Explain func(name, qtype, client string) (*Explanation, error) // a *BadQuestion is answered 400; nil: 404
 	Metrics prometheus.Gatherer                                    // nil: 404
-	Token   string                                                 // asked for as "Authorization: Bearer …"; empty: no token
+	Token   func() string                                          // what is asked for now as "Authorization: Bearer …"; nil or "": no token
 	Log     *slog.Logger                                           // never nil
 
 	TLS        bool // it is asked over TLS, under a name that its certificate has
@@ -84,6 +84,10 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
+		token := ""
+		if h.Token != nil {
+			token = h.Token()
+		}
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			header.Set("Allow", "GET, HEAD")
@@ -93,9 +97,9 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 		case h.ClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0):
 			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the server's --admin-client-ca has signed "+
 				"(leeward status: --admin-cert FILE --admin-key FILE)"))
-		case h.Token == "" && !h.TLS && !local(r.Host):
+		case token == "" && !h.TLS && !local(r.Host):
 			fail(w, http.StatusForbidden, fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
-		case h.Token != "" && !h.bearer(r):
+		case token != "" && !bearer(r, token):
 			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)
 			fail(w, http.StatusUnauthorized, errors.New("send the header \"Authorization: Bearer TOKEN\" with the server's --admin-token"))
 		default:
@@ -105,9 +109,9 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 }
 
 // bearer compares the token in constant time.
-func (h *handler) bearer(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(h.Token))
+func bearer(r *http.Request, token string) bool {
+	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(sent))), sha256.Sum256([]byte(token))
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 

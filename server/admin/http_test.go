@@ -105,7 +105,7 @@ func TestPages(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	o := options()
-	o.Token = "s3cret"
+	o.Token = func() string { return "s3cret" }
 	h := admin.NewHandler(o)
 	with := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", value); r.Host = "dns-1.example.test:8053" }

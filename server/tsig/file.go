@@ -3,17 +3,21 @@ package tsig
 import (
 	"encoding/base64"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
+
+	"leeward/zones/disk"
 )
+
+// mostText is how long a file of keys may be, octets.
+const mostText = 1 << 20
 
 // ReadFiles reads all keys of some files, as Parse does, into one ring.
 func ReadFiles(files ...string) (*Ring, error) {
 	var keys []*Key
 	where := map[string]string{}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := disk.Read(file, mostText)
 		if err != nil {
 			return nil, fmt.Errorf("TSIG keys: %w", err)
 		}

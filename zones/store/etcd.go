@@ -13,13 +13,10 @@
 package store
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +51,9 @@ type Options struct {
 	TLS       TLSFiles
 	User      string
 	Password  string
-	Prefix    string // DefaultPrefix if empty; a missing final slash is added
+	// PasswordFile has the password, in place of Password: it is read again whenever etcd is asked to authenticate the user.
+	PasswordFile string
+	Prefix       string // DefaultPrefix if empty; a missing final slash is added
 
 	Timeout  time.Duration // of one call; 10 s if zero
 	Progress time.Duration // how often a watch is asked for its progress; 2 s if zero
@@ -65,53 +64,12 @@ type Options struct {
 	Dice func() float64   // in [0,1), spreads retries; math/rand/v2's if nil
 }
 
-// TLSFiles name what TLS needs. The zero value: the system's authorities and no client certificate.
-type TLSFiles struct {
-	CA         string // PEM file of authorities that sign etcd's certificates
-	Cert, Key  string // PEM files of the client; read again at every handshake, so that they can be renewed in place
-	ServerName string // name that etcd's certificate must have, if not the one in the URL
-	Insecure   bool   // do not verify etcd's certificate
-}
-
-func (f TLSFiles) zero() bool { return f == TLSFiles{} }
-
-// config reads the files. Errors name the file.
-func (f TLSFiles) config() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.ServerName, InsecureSkipVerify: f.Insecure}
-	if f.CA != "" {
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return nil, fmt.Errorf("etcd's certificate authorities: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("etcd's certificate authorities: %s has no PEM certificate in it", f.CA)
-		}
-	}
-	if (f.Cert == "") != (f.Key == "") {
-		return nil, errors.New("a client certificate and its key go together; give both files or neither")
-	}
-	if f.Cert != "" {
-		read := func() (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-			if err != nil {
-				return nil, fmt.Errorf("client certificate for etcd (%s, %s): %w", f.Cert, f.Key, err)
-			}
-			return &pair, nil
-		}
-		if _, err := read(); err != nil {
-			return nil, err
-		}
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return read() }
-	}
-	return c, nil
-}
-
 // Etcd is the resources below a prefix of an etcd cluster. Its methods may be called from several goroutines.
 type Etcd struct {
 	o         Options
-	tls       *tls.Config // nil: none
-	endpoints []string    // with their schemes
+	tls       *transport // nil: none
+	password  *password
+	endpoints []string // with their schemes
 	log       *slog.Logger
 	client    *clientv3.Client
 	members   []*clientv3.Client // one each; made by Members
@@ -147,10 +105,15 @@ func Dial(o Options) (*Etcd, error) {
 	if o.Dice == nil {
 		o.Dice = rand.Float64
 	}
-	if o.Password != "" && o.User == "" {
+	if (o.Password != "" || o.PasswordFile != "") && o.User == "" {
 		return nil, errors.New("a password for etcd is given but no user")
 	}
-	e := &Etcd{o: o, log: o.Log}
+	e := &Etcd{o: o, log: o.Log, password: &password{given: o.Password, file: o.PasswordFile, log: o.Log}}
+	if o.PasswordFile != "" {
+		if _, err := readPassword(o.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.address(); err != nil {
 		return nil, err
 	}
@@ -196,7 +159,7 @@ func (e *Etcd) address() error {
 		return nil
 	}
 	var err error
-	e.tls, err = e.o.TLS.config()
+	e.tls, err = newTransport(e.o.TLS, e.log)
 	return err
 }
 
@@ -216,11 +179,14 @@ func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
 		dial = append(dial, grpc.WithAuthority(e.o.TLS.ServerName))
 	}
 	if e.o.User != "" {
-		p := &pass{user: e.o.User, password: e.o.Password}
+		p := &pass{user: e.o.User, password: e.password}
 		dial = append(dial, grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))
 	}
+	if e.tls != nil {
+		dial = append(dial, grpc.WithTransportCredentials(e.tls.Clone())) // after the client's own, which it takes the place of
+	}
 	c, err := clientv3.New(clientv3.Config{
-		Endpoints: endpoints, TLS: e.tls, DialOptions: dial, Logger: zap.NewNop(),
+		Endpoints: endpoints, DialOptions: dial, Logger: zap.NewNop(),
 		// Measured with etcd 3.7.3: with these a watch is heard again 1 s after a cut link is back, without them never.
 		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
 		MaxCallSendMsgSize: 8 << 20, // etcd's own limit (1.5 MiB unless configured) then says what is wrong

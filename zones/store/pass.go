@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -14,14 +15,65 @@ import (
 // pass gets etcd's token for a user and puts it on every call. The client's own way of doing so asks for the token
 // while the client is made, and fails if etcd is away just then; a server must start without etcd.
 type pass struct {
-	user, password string
+	user     string
+	password *password
 
 	mu    sync.Mutex
 	token string
 }
 
-// get returns the token, and asks for one if there is none or if it is the one that was refused. An etcd that has no
-// authentication enabled wants no token.
+// password is what all connections authenticate with.
+type password struct {
+	given string
+	file  string // that has it, in place of given; "": none
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	good string // that of the file which etcd took last
+}
+
+// ask authenticates the user. A file's password is read anew each time; as it is changed in etcd and in the file one after the
+// other, the one before it is tried where it is refused.
+func (p *pass) ask(ctx context.Context, conn *grpc.ClientConn) (string, error) {
+	w := p.password
+	if w.file == "" {
+		return p.authenticate(ctx, conn, w.given)
+	}
+	w.mu.Lock()
+	before := w.good
+	w.mu.Unlock()
+	now, err := readPassword(w.file)
+	switch {
+	case err != nil && before == "":
+		return "", err
+	case err != nil:
+		w.log.Warn("etcd: going on with the password from before", "err", err)
+		now = before
+	}
+	token, err := p.authenticate(ctx, conn, now)
+	if errors.Is(err, rpctypes.ErrAuthFailed) && before != "" && before != now {
+		now = before
+		token, err = p.authenticate(ctx, conn, now)
+	}
+	if err == nil && token != "" {
+		w.mu.Lock()
+		w.good = now
+		w.mu.Unlock()
+	}
+	return token, err
+}
+
+// authenticate gets a token, none from an etcd that has no authentication enabled.
+func (p *pass) authenticate(ctx context.Context, conn *grpc.ClientConn, password string) (string, error) {
+	var answer pb.AuthenticateResponse
+	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{Name: p.user, Password: password}, &answer, grpc.WaitForReady(true))
+	if err := rpctypes.Error(err); err != nil && !errors.Is(err, rpctypes.ErrAuthNotEnabled) {
+		return "", err
+	}
+	return answer.Token, nil
+}
+
+// get returns the token, and asks for one if there is none or if it is the one that was refused.
 func (p *pass) get(ctx context.Context, conn *grpc.ClientConn, refused string) (string, error) {
 	p.mu.Lock()
 	token := p.token
@@ -29,18 +81,14 @@ func (p *pass) get(ctx context.Context, conn *grpc.ClientConn, refused string) (
 	if token != "" && token != refused {
 		return token, nil
 	}
-	var answer pb.AuthenticateResponse
-	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{Name: p.user, Password: p.password}, &answer, grpc.WaitForReady(true))
-	if err := rpctypes.Error(err); err != nil {
-		if errors.Is(err, rpctypes.ErrAuthNotEnabled) {
-			return "", nil
-		}
+	fresh, err := p.ask(ctx, conn)
+	if err != nil || fresh == "" {
 		return "", err
 	}
 	p.mu.Lock()
-	p.token = answer.Token
+	p.token = fresh
 	p.mu.Unlock()
-	return answer.Token, nil
+	return fresh, nil
 }
 
 const authenticate = "/etcdserverpb.Auth/Authenticate"

@@ -5,8 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
+
+	"leeward/zones/disk"
 )
 
 // AdminTLS names the files of the admin interface's TLS, PEM all of them. The zero value is plain HTTP.
@@ -39,13 +40,13 @@ func openAdminTLS(files AdminTLS) (*adminTLS, error) {
 
 // reload reads the files. Connections that are open stay as they are.
 func (a *adminTLS) reload() error {
-	pair, err := tls.LoadX509KeyPair(a.files.Cert, a.files.Key)
+	pair, err := readPair(a.files.Cert, a.files.Key)
 	if err != nil {
 		return fmt.Errorf("the admin interface's certificate (%s, %s): %w", a.files.Cert, a.files.Key, err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
 	if a.files.ClientCA != "" {
-		text, err := os.ReadFile(a.files.ClientCA)
+		text, err := disk.Read(a.files.ClientCA, mostPEM)
 		if err != nil {
 			return fmt.Errorf("authorities of the admin interface's clients: %w", err)
 		}
@@ -56,6 +57,21 @@ func (a *adminTLS) reload() error {
 	}
 	a.now.Store(c)
 	return nil
+}
+
+// mostPEM is how long a file of certificates or a key may be, octets.
+const mostPEM = 1 << 20
+
+func readPair(cert, key string) (tls.Certificate, error) {
+	c, err := disk.Read(cert, mostPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	k, err := disk.Read(key, mostPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(c, k)
 }
 
 // config is for a listener.

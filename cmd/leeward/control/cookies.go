@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"leeward/server/wire"
+	"leeward/zones/disk"
 )
 
 // Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through etcd,
@@ -23,7 +23,7 @@ import (
 // CookieSecretFile reads a file of cookie secrets: 32 hexadecimal digits a line, the first makes cookies, all are
 // accepted. What follows a # is a comment.
 func CookieSecretFile(file string) ([]wire.CookieSecret, error) {
-	b, err := os.ReadFile(file)
+	b, err := disk.Read(file, 1<<20)
 	if err != nil {
 		return nil, err
 	}

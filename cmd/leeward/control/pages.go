@@ -52,12 +52,13 @@ func (r *run) openPages() (*pages, error) {
 			return nil, err
 		}
 	}
+	r.token.now.Store(&r.Token)
 	l, err := net.Listen("tcp", r.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
 	}
 	o := admin.Options{
-		Metrics: r.registry, Token: r.Token, Log: r.Log, Status: r.status, Ready: r.ready,
+		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
 		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
 			e, err := Explain(r.loop.State(), name, qtype, client)
 			if e != nil {

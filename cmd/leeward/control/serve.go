@@ -32,11 +32,12 @@ type Settings struct {
 	Listen     []string // of DNS; none: a vantage without DNS
 	Admin      string   // address of the admin interface; "": none
 	Token      string   // that the admin interface asks for; "": none
-	AdminTLS   AdminTLS // of the admin interface; its files are read again at each Reload
+	TokenFile  string   // the file that Token was read from; "": none. This and all other files of credentials are read again when they change
+	AdminTLS   AdminTLS // of the admin interface
 	GeoDB      []string
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
 	State      string           // folder of the last good snapshot; "": it is not kept
-	TSIGKeys   []string         // files of TSIG keys, read again at each Reload
+	TSIGKeys   []string         // files of TSIG keys
 	Version    string
 	Chaos      server.Chaos // what class CH is told
 	Log        *slog.Logger
@@ -100,6 +101,8 @@ type run struct {
 	lags      []lag
 	pages     *pages // nil: none
 	reached   reached
+	token     token
+	reading   sync.Mutex // of credentials
 	running   Running
 
 	programs chan *steer.Program // at most one waits, the newest
@@ -330,6 +333,7 @@ func (r *run) serve(ctx context.Context) error {
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
 	}
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
+	start(&partsDone, "credentials", func() error { watchFiles(parts, credentialsEvery, r.credentials()); return nil })
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
 		start(&partsDone, "others' reports", func() error { return r.link.Follow(parts, r.loop.Event) })
@@ -424,12 +428,9 @@ func (r *run) reload(ctx context.Context) {
 		case <-r.Reload:
 			r.Log.Info("reading files again")
 			r.geo.Reload()
-			r.readCookieSecrets()
-			r.readKeys()
-			if r.pages != nil && r.pages.tls != nil {
-				if err := r.pages.tls.reload(); err != nil {
-					r.Log.Error("going on with the certificates from before", "err", err)
-				}
+			r.readCookieSecrets() // only now: all servers of a set are to roll them step by step
+			for _, c := range r.credentials() {
+				c.read()
 			}
 			if r.files != nil {
 				r.files.Reload()
