@@ -221,8 +221,34 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 	if !slices.ContainsFunc(pools, func(pool string) bool { return len(c.endpoints[pool]) > 0 }) {
 		x.add(CodeNoAnswer, "rules", "no pool of the policy has an endpoint, so it has no answer; add endpoints, or delete the policy")
 	}
+	c.crossNumber(x, p, pools)
 	c.crossDetection(x, p, pools)
 	c.crossHostnames(x, p, pools)
+}
+
+// crossNumber checks that what a pool has fits where all of it is said: into an answer where the policy picks all, and into a transfer.
+func (c *Catalog) crossNumber(x *crossed, p *Policy, pools []string) {
+	for i, pool := range pools {
+		if slices.Index(pools, pool) < i {
+			continue
+		}
+		var count [2]int
+		for _, e := range c.endpoints[pool] {
+			for _, a := range e.Addresses {
+				count[a.BitLen()>>7]++
+			}
+		}
+		for f, n := range count {
+			kind, most := [...]string{"IPv4", "IPv6"}[f], MostAddresses(4<<(2*f))
+			switch {
+			case n <= most:
+			case p.Pick == PickAll:
+				x.add(CodeReference, "pick", "pool %s has %d %s addresses, and one message holds %d; pick weighted, or spread them over more names", pool, n, kind, most)
+			default:
+				x.warn("", "pool %s has %d %s addresses, and one message holds %d: a zone transfer has the first of them only", pool, n, kind, most)
+			}
+		}
+	}
 }
 
 // crossHomeless says that a name is outside of all zones.

@@ -12,6 +12,9 @@ const maxSeconds = 1<<31 - 1
 // maxSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
 const maxSet = 64000
 
+// MostAddresses is how many addresses of that width, 4 or 16 octets, an RRset can have to fit into one message.
+func MostAddresses(width int) int { return maxSet / (12 + width) }
+
 // seconds checks a time that goes to the wire as whole seconds.
 func (f *faults) seconds(field string, d TTL) {
 	switch s := d.Or(0); {

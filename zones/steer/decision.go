@@ -18,13 +18,13 @@ const (
 	families = 3
 )
 
-// MaxAnswers is the most addresses that one decision can carry (pick: all included).
+// MaxAnswers is the most addresses that a decision has room for; of more (pick: all) it has the pool's own list.
 const MaxAnswers = 64
 
 // Decision is what a policy answers to one client: the addresses, and compactly why. The caller owns it and uses it
 // again and again; Decide overwrites all of it and allocates nothing.
 type Decision struct {
-	Addresses []byte  // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision
+	Addresses []byte  // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision or the View
 	Target    rr.Name // of Name: what the CNAME leads to; Count is 1 then
 	Count     int
 	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is constant

@@ -3,6 +3,7 @@ package steer
 import (
 	"net/netip"
 
+	"leeward/zones"
 	"leeward/zones/rr"
 )
 
@@ -59,7 +60,7 @@ func (p *Pool) fixed(f Family) (addresses []byte, target rr.Name) {
 				continue
 			}
 			for _, a := range e.addrs[f] {
-				if !seen[a] && len(seen) < MaxAnswers {
+				if !seen[a] && len(seen) < zones.MostAddresses(a.BitLen()/8) {
 					seen[a] = true
 					addresses = append(addresses, a.AsSlice()...)
 				}

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"net/netip"
 
+	"leeward/zones"
 	"leeward/zones/rr"
 )
 
@@ -13,6 +14,7 @@ type table struct {
 	entries  []entry
 	size     int       // of an address, octets: 4 or 16
 	names    []rr.Name // of the family Name, in place of addresses
+	around   []byte    // of more than MaxAnswers addresses: all of them, twice, so that all from any on are in one piece
 	until    until     // of the addresses that came from names: the earliest
 	weights  []uint64
 	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
@@ -64,6 +66,13 @@ func newTable(cs []candidate) *table {
 		t.endpoint = append(t.endpoint, c.endpoint)
 	}
 	t.alias()
+	if t.size > 0 && t.len() > MaxAnswers {
+		for range 2 {
+			for i := range t.entries {
+				t.around = t.appendAddr(t.around, uint32(i))
+			}
+		}
+	}
 	return t
 }
 
@@ -170,11 +179,14 @@ func within(list []uint32, i uint32) bool {
 	return false
 }
 
-// all appends up to MaxAnswers addresses, beginning anywhere.
+// all returns all addresses that one answer holds, beginning anywhere: appended, or where they are too many for that the table's own.
 func (t *table) all(b []byte, random uint64) []byte {
 	n := t.len()
 	at, _ := bits.Mul64(random, uint64(n))
-	for range min(n, MaxAnswers) {
+	if t.around != nil {
+		return t.around[int(at)*t.size:][:min(n, zones.MostAddresses(t.size))*t.size]
+	}
+	for range n {
 		b = t.appendAddr(b, uint32(at))
 		if at++; at == uint64(n) {
 			at = 0
