@@ -9,8 +9,8 @@ import (
 )
 
 // said is what one record says of what steers, by whichever names its maker has for it, nested as in GeoIP2's forms or
-// flat, or both at once. A field of a kind that cannot be meant, and one that is not known, are as if they were not there:
-// only a record that cannot be read at all is damaged.
+// flat, or both at once. A field of a kind that cannot be meant, and one that is not known, are as if they were not
+// there: only a record that cannot be read at all is damaged.
 type said struct {
 	countries    [4]string // codes, or names: nested, country_code, country_iso_code, country
 	registered   [2]string

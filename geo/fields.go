@@ -68,8 +68,8 @@ func (s *said) system() uint32 {
 	return 0
 }
 
-// country returns a code of ISO 3166-1, in capitals, "" for what is none: "-", a name, a code that is out of use. Of some
-// of those the continent is known even so.
+// country returns a code of ISO 3166-1, in capitals, "" for what is none: "-", a name, a code that is out of use. Of
+// some of those the continent is known even so.
 func country(code string) (country, continent string) {
 	if len(code) != 2 {
 		return "", ""
@@ -104,7 +104,8 @@ func (r *records) subdivision(country, code string) string {
 	return r.spell(country + "-" + code)
 }
 
-// setPoint takes a point unless it is none: out of range, or 0, 0, which is how flat databases say that they do not know.
+// setPoint takes a point unless it is none: out of range, or 0, 0, which is how flat databases say that they do not
+// know.
 func (l *Location) setPoint(latitude, longitude float64) {
 	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) || latitude == 0 && longitude == 0 {
 		return

@@ -18,6 +18,8 @@
 // under CC BY 4.0; points of countries are from tzdata's zone.tab, which is in the public domain. docs/credits.md has
 // the whole of it.
 //
+// What is made of a file can be kept in a folder, for the next start (keep.go).
+//
 // A Watcher follows the files and swaps in a new Table when one is replaced; a file that cannot be used is refused with
 // the reason, and its last good version stays in service. Files are read into memory and let go of after that: a mapped
 // file that is overwritten in place would fault under a query.

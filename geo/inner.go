@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// Inner returns the IPv4 address that an IPv6 address has within, and the bit at which it begins: 6to4 (2002::/16, RFC 3056),
-// Teredo's client (2001::/32, RFC 4380: its bits are inverted), NAT64's well-known prefix (64:ff9b::/96, RFC 6052) and
-// IPv4-mapped (::ffff:0:0/96, RFC 4291). Whoever has such an address is where the IPv4 address is. Any other address, and
-// one of IPv4, is returned as it is, at bit 0.
+// Inner returns the IPv4 address that an IPv6 address has within, and the bit at which it begins: 6to4 (2002::/16, RFC
+// 3056), Teredo's client (2001::/32, RFC 4380: its bits are inverted), NAT64's well-known prefix (64:ff9b::/96, RFC
+// 6052) and IPv4-mapped (::ffff:0:0/96, RFC 4291). Whoever has such an address is where the IPv4 address is. Any other
+// address, and one of IPv4, is returned as it is, at bit 0.
 //
 // A prefix of the inner address of n bits is one of the address itself of at + n bits.
 func Inner(a netip.Addr) (inner netip.Addr, at int) {
@@ -51,8 +51,8 @@ func apart(upper, lower uint64) (bits uint8) {
 	return bits
 }
 
-// Scope returns the length of the shortest prefix of addr of which every address is where first to last are: the range that
-// Locate or ASNOf have found, and others beside it. It is Span, of the inner address where addr has one.
+// Scope returns the length of the shortest prefix of addr of which every address is where first to last are: the range
+// that Locate or ASNOf have found, and others beside it. It is Span, of the inner address where addr has one.
 func Scope(addr, first, last netip.Addr) int {
 	inner, at := Inner(addr)
 	bits := at + Span(inner, first, last)

@@ -2,6 +2,7 @@ package geo
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ type layer struct {
 	places  *ranges // nil: it knows no locations
 	told    []place // by number; 0 is unknown
 	systems *ranges // nil: it knows no AS numbers
+
+	of   [sha256.Size]byte // the digest of the database; zero where nothing is kept
+	kept bool              // it is in its kept file
 }
 
 // readLayer reads a database in the MaxMind DB format. It keeps nothing of data.
@@ -93,8 +97,8 @@ func foreign(err error) error {
 }
 
 // networks walks all of the database's networks with their values; addresses in none have value 0. Copies of the IPv4
-// tree elsewhere in an IPv6 tree count as addresses in none. Each walk leaves in tells how many networks there are, and of
-// how many something is known.
+// tree elsewhere in an IPv6 tree count as addresses in none. Each walk leaves in tells how many networks there are, and
+// of how many something is known.
 func networks(records *records, value func(record) uint32, tells *Tells) walk {
 	return func(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
 		db := records.db

@@ -2,11 +2,13 @@ package geo
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"runtime/debug"
 
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
@@ -21,7 +23,7 @@ func Open(files []string, log *slog.Logger) (*Table, error) {
 	var layers []*layer
 	var problems []error
 	for _, file := range files {
-		l, _, err := load(file, log)
+		l, _, err := load(file, "", log)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -54,9 +56,10 @@ const largest = 2 << 30
 // heavy is the size of a file from which on what reading it has left on the heap is given back to the system at once.
 const heavy = 8 << 20
 
-// load reads one file, and returns the stamp of the version that it has read or refused.
-func load(file string, log *slog.Logger) (*layer, stamp, error) {
-	l, version, err := read(file)
+// load reads one file, and returns the stamp of the version that it has read or refused. Where kept, the name of a
+// file, has what was made of it before, that is taken; "": nothing is kept.
+func load(file, kept string, log *slog.Logger) (*layer, stamp, error) {
+	l, version, err := read(file, kept, log)
 	if version.status != nil && version.status.Size() >= heavy {
 		debug.FreeOSMemory()
 	}
@@ -65,12 +68,12 @@ func load(file string, log *slog.Logger) (*layer, stamp, error) {
 	}
 	l.source.File, l.source.Loaded = file, version.modified.UTC()
 	log.Info("location database read", "file", file, "type", l.source.Type, "gives", l.source.Gives,
-		"networks", l.source.Networks, "built", l.source.Built)
+		"networks", l.source.Networks, "built", l.source.Built, "kept", l.kept)
 	return l, version, nil
 }
 
 // read reads a file whole, makes sure that it was not written to meanwhile, and takes out of it what is needed.
-func read(file string) (*layer, stamp, error) {
+func read(file, kept string, log *slog.Logger) (*layer, stamp, error) {
 	f, err := disk.Open(file) // never waits, as opening a FIFO would
 	if err != nil {
 		return nil, stamp{}, unreadable(err)
@@ -92,6 +95,16 @@ func read(file string) (*layer, stamp, error) {
 	if err := promising(f, size); err != nil {
 		return nil, version, err
 	}
+	var of [sha256.Size]byte
+	if kept != "" {
+		l, err := readAgain(f, kept, &of, log)
+		if err == nil && l != nil {
+			err = unchanged(f, version)
+		}
+		if l != nil || err != nil {
+			return l, version, err
+		}
+	}
 	data, release, err := buffer(int(size))
 	if err != nil {
 		return nil, version, fmt.Errorf("no memory for %d MiB: %w", size>>20, err)
@@ -102,13 +115,50 @@ func read(file string) (*layer, stamp, error) {
 	} else if err != nil {
 		return nil, version, unreadable(err)
 	}
-	if after, err := f.Stat(); err != nil {
-		return nil, version, unreadable(err)
-	} else if !stampOf(after).same(version) {
-		return nil, version, errWriting
+	if err := unchanged(f, version); err != nil {
+		return nil, version, err
 	}
 	l, err := readLayer(data)
+	if err == nil && kept != "" {
+		if l.of = sha256.Sum256(data); l.of != of {
+			return nil, version, errWriting
+		}
+	}
 	return l, version, err
+}
+
+// unchanged says whether a file was written to since.
+func unchanged(f *os.File, version stamp) error {
+	after, err := f.Stat()
+	if err != nil {
+		return unreadable(err)
+	}
+	if !stampOf(after).same(version) {
+		return errWriting
+	}
+	return nil
+}
+
+// readAgain returns what was made of a database before, nil where there is nothing of this version of it, and its
+// digest. It goes back to the beginning of the file.
+func readAgain(f io.ReadSeeker, kept string, of *[sha256.Size]byte, log *slog.Logger) (*layer, error) {
+	digest := sha256.New()
+	if _, err := io.Copy(digest, f); err != nil {
+		return nil, unreadable(err)
+	}
+	digest.Sum(of[:0])
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, unreadable(err)
+	}
+	l, err := readKept(kept, *of)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOther) {
+			log.Warn("what was kept of a location database cannot be used; it is made anew", "file", kept, "err", err)
+		}
+		return nil, nil // it is a copy, no more
+	}
+	l.kept = true
+	return l, nil
 }
 
 // promising reads a file's first bytes and its metadata, which stand at its end, before memory is taken for all of it:

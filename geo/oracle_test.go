@@ -86,8 +86,8 @@ func innerOf(a netip.Addr) (netip.Addr, int) {
 	return a, 0
 }
 
-// whereabouts returns the range that an address in range in is taken to be in, and its span, where an address is where the one within is: all of a prefix
-// is in one range only if all of it has one within, or nothing of it.
+// whereabouts returns the range that an address in range in is taken to be in, and its span, where an address is where
+// the one within is: all of a prefix is in one range only if all of it has one within, or nothing of it.
 func (p plain) whereabouts(a netip.Addr, in int) (int, int) {
 	inner, before := innerOf(a)
 	if before > 0 {

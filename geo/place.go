@@ -7,7 +7,8 @@ type place struct {
 	by         origins
 }
 
-// origins are which databases told of a location what, by their position from 1; 0: none, or the tables in this package.
+// origins are which databases told of a location what, by their position from 1; 0: none, or the tables in this
+// package.
 type origins struct{ country, subdivision, point uint8 }
 
 // tells returns the place as the database at a position from 1 tells it.
@@ -25,8 +26,8 @@ func (p place) tells(position int) place {
 	return p
 }
 
-// join fills what the place leaves open from what a later database says. The first country counts. What belongs to another
-// country is not mixed in: a point in France is no point of a network in Germany, whoever is right.
+// join fills what the place leaves open from what a later database says. The first country counts. What belongs to
+// another country is not mixed in: a point in France is no point of a network in Germany, whoever is right.
 func (p place) join(later place) place {
 	switch {
 	case later.Country == "":

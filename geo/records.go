@@ -10,8 +10,8 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// records decodes a database's records, each once however many networks share it, and numbers the places found. What a database
-// contains is what its records say, all of them: its type is whatever its maker calls it.
+// records decodes a database's records, each once however many networks share it, and numbers the places found. What a
+// database contains is what its records say, all of them: its type is whatever its maker calls it.
 type records struct {
 	db     *maxminddb.Reader
 	fields map[string]bool // of the first records: for who has given the wrong database

@@ -14,17 +14,19 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is taken
-// by itself: one that is broken, missing or being written is refused, with the reason in the log and in Sources, and its
-// last good version stays in service beside the newest of the others. One that tells much less than the version before it
-// is held back (Tells.less): a mistake of its maker's would take the location of most clients away. (For that each file's own ranges are kept; with one
-// file of locations, as is usual, these are the table's own and cost nothing.)
+// Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is
+// taken by itself: one that is broken, missing or being written is refused, with the reason in the log and in Sources,
+// and its last good version stays in service beside the newest of the others. One that tells much less than the version
+// before it is held back (Tells.less): a mistake of its maker's would take the location of most clients away. (For that
+// each file's own ranges are kept; with one file of locations, as is usual, these are the table's own and cost
+// nothing.)
 type Watcher struct {
 	// Settle is how long a file must have stayed unchanged before it is read; DefaultSettle if zero. Poll is how often
 	// files are looked at without a notice from the system; DefaultPoll if zero. Both are set before Follow.
 	Settle, Poll time.Duration
 
 	log    *slog.Logger
+	keep   string // the folder for what is made of files; "": none
 	files  []*watched
 	reload chan struct{}
 	table  atomic.Pointer[Table]
@@ -42,6 +44,7 @@ const (
 // watched is one file. Only the goroutine of Follow uses it, after NewWatcher.
 type watched struct {
 	file    string
+	kept    string // where what is made of it is kept; "": nowhere
 	good    *layer // the last that could be used; nil: none yet
 	version stamp  // that was read or refused last
 	seen    stamp  // when last looked at
@@ -49,14 +52,20 @@ type watched struct {
 	said    bool   // trouble is in the log
 }
 
-// NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files that
-// cannot be used: nothing of them is in service until they can. (It is nil only if the embedded table is damaged.) Where no
-// file tells locations the table has the embedded ones.
-func NewWatcher(files []string, log *slog.Logger) (*Watcher, error) {
-	w := &Watcher{log: log, reload: make(chan struct{}, 1)}
+// NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files
+// that cannot be used: nothing of them is in service until they can. (It is nil only if the embedded table is damaged.)
+// Where no file tells locations the table has the embedded ones.
+//
+// What is made of files is kept in the folder keep, "" for none, and taken from there while a file is the same; Follow
+// writes it.
+func NewWatcher(files []string, keep string, log *slog.Logger) (*Watcher, error) {
+	w := &Watcher{log: log, keep: keep, reload: make(chan struct{}, 1)}
 	var problems []error
 	for _, file := range files {
 		f := &watched{file: file}
+		if keep != "" {
+			f.kept = keptFile(keep, file)
+		}
 		f.read(log)
 		f.complain(log)
 		f.seen = f.version
@@ -74,8 +83,8 @@ func NewWatcher(files []string, log *slog.Logger) (*Watcher, error) {
 // Table returns the table that is in service.
 func (w *Watcher) Table() *Table { return w.table.Load() }
 
-// Sources returns the state of each file in the order given: what is in service, and why a newer version is not. Without
-// files it is the embedded table's.
+// Sources returns the state of each file in the order given: what is in service, and why a newer version is not.
+// Without files it is the embedded table's.
 func (w *Watcher) Sources() []Source {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,9 +101,9 @@ func (w *Watcher) Reload() {
 
 // Follow follows the files until ctx ends, and calls changed from its own goroutine with each new table.
 func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
-	// Notices are a quick way to know that it may be worth looking, no more: what counts is a file's stamp, at intervals.
-	// So it does not matter which file of the directory a notice is about, whether the file is behind a symbolic link that is
-	// exchanged, or whether notices get lost or do not exist.
+	// Notices are a quick way to know that it may be worth looking, no more: what counts is a file's stamp, at
+	// intervals. So it does not matter which file of the directory a notice is about, whether the file is behind a
+	// symbolic link that is exchanged, or whether notices get lost or do not exist.
 	var events <-chan fsnotify.Event
 	var failures <-chan error
 	notices, err := fsnotify.NewWatcher()
@@ -110,14 +119,22 @@ func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
 			return
 		}
 		for _, f := range w.files {
-			// The directory, because a rename in it leaves a watch on the file with the old one. Again and again, because a
-			// directory may be replaced too; adding it twice is nothing.
+			// The directory, because a rename in it leaves a watch on the file with the old one. Again and again,
+			// because a directory may be replaced too; adding it twice is nothing.
 			if err := notices.Add(filepath.Dir(f.file)); err != nil {
 				w.log.Debug("location database: no notices of changes", "file", f.file, "err", err)
 			}
 		}
 	}
 	subscribe()
+	if w.keep != "" {
+		w.save()
+		var used []string
+		for _, f := range w.files {
+			used = append(used, f.kept)
+		}
+		clearKept(w.keep, used)
+	}
 
 	poll := time.NewTicker(w.poll())
 	defer poll.Stop()
@@ -199,14 +216,29 @@ func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 	}
 	if better {
 		changed(w.Table())
+		w.save()
 	}
 	return again
+}
+
+// save keeps what has been made of files since the last time. A failure costs no more than time at the next start.
+func (w *Watcher) save() {
+	for _, f := range w.files {
+		if f.kept == "" || f.good == nil || f.good.kept {
+			continue
+		}
+		f.good.kept = true // or is not to be tried again
+		if err := f.good.keep(f.kept); err != nil {
+			w.log.Warn("what is made of a location database cannot be kept; each start takes it from the database", "file", f.file,
+				"err", err)
+		}
+	}
 }
 
 // read reads the file's newest version; it reports whether that is good.
 func (f *watched) read(log *slog.Logger) bool {
 	before := f.trouble
-	l, version, err := load(f.file, log)
+	l, version, err := load(f.file, f.kept, log)
 	if err == nil && f.good != nil {
 		if lost := l.source.less(f.good.source.Tells); lost != "" {
 			err = fmt.Errorf("%s: held back, as it %s; to have it all the same, restart this server", f.file, lost)

@@ -44,7 +44,7 @@ func (w warnings) Handle(_ context.Context, r slog.Record) error {
 func follow(t *testing.T, poll time.Duration, files ...string) *following {
 	t.Helper()
 	f := &following{tables: make(chan *Table, 100), warnings: make(chan string, 100)}
-	f.Watcher, f.err = NewWatcher(files, slog.New(warnings(f.warnings)))
+	f.Watcher, f.err = NewWatcher(files, "", slog.New(warnings(f.warnings)))
 	if f.Watcher == nil {
 		t.Fatal(f.err)
 	}
@@ -269,7 +269,7 @@ func TestWatcherWithoutFiles(t *testing.T) {
 
 func TestFileBeingWrittenWaits(t *testing.T) {
 	file := put(t, "Country.mmdb", countryFile(t, "DE"))
-	w, err := NewWatcher([]string{file}, slog.New(slog.DiscardHandler))
+	w, err := NewWatcher([]string{file}, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	watcher, err := geo.NewWatcher(s.GeoDB, s.Log)
+	watcher, err := geo.NewWatcher(s.GeoDB, "", s.Log)
 	if err != nil {
 		return nil, err // who looks once is better told than shown something else
 	}

@@ -113,7 +113,7 @@ type run struct {
 // assemble makes the parts; nothing listens and nothing runs yet.
 func (r *run) assemble() error {
 	var err error
-	if r.geo, err = geo.NewWatcher(r.GeoDB, r.Log); r.geo == nil {
+	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
 		return err
 	} else if err != nil {
 		r.Log.Error("location databases: going on without these until they can be read", "err", err)
