@@ -9,6 +9,7 @@ import (
 
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
+	"leeward/zones/steer"
 )
 
 // maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression pointer
@@ -54,6 +55,11 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 				return rcode
 			}
 		case snapshot.NoData:
+			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else
+				if w.decide(state.View, client); w.decision.Says == steer.SaysNXDomain {
+					return w.says(steer.SaysNXDomain, w.owner)
+				}
+			}
 			w.negative()
 			return wire.RcodeNoError
 		case snapshot.NameError:

@@ -16,37 +16,13 @@ import (
 //
 // Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
 func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
-	q, b, d := &w.query, &w.build, &w.decision
-	subnet := q.ECS.Present && q.ECS.Source > 0
-	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
-	if subnet {
-		w.request.Client, w.request.Resolver = q.ECS.Addr.Unmap(), w.request.Client
-		client = q.ECS.Addr
-	}
-	if view.Named() {
-		w.request.Now = steer.Moment(w.server.options.Now())
-	}
-	w.found.Policy.Decide(view, &w.request, d)
-	scope := d.Scope
-	if d.Count == 0 && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
-		w.request.Family = steer.V6
-		w.found.Policy.Decide(view, &w.request, d)
-		scope = max(scope, d.Scope)
-	}
-	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
-		w.request.Family = steer.Name
-		w.found.Policy.Decide(view, &w.request, d)
-		scope = max(scope, d.Scope)
-	}
-	if subnet {
-		if client.Is4In6() { // decided as IPv4, echoed as IPv6
-			scope += 96
-		}
-		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
-		b.SetScope(w.scope)
-	}
+	b, d := &w.build, &w.decision
+	w.decide(view, client)
 	if !w.again {
 		w.tally[steered]++
+	}
+	if d.Says != steer.SaysAddresses {
+		return nil, w.says(d.Says, owner)
 	}
 	if d.Unresolved {
 		b.SetAuthoritative(false)
@@ -77,4 +53,62 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	}
 	b.Addresses(wire.Answer, owner, d.TTL, d.Addresses, width)
 	return nil, wire.RcodeNoError
+}
+
+// decide asks the policy that was found, and says the scope of what it decided.
+func (w *worker) decide(view *steer.View, client netip.Addr) {
+	q, b, d := &w.query, &w.build, &w.decision
+	subnet := q.ECS.Present && q.ECS.Source > 0
+	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
+	if subnet {
+		w.request.Client, w.request.Resolver = q.ECS.Addr.Unmap(), w.request.Client
+		client = q.ECS.Addr
+	}
+	if view.Named() {
+		w.request.Now = steer.Moment(w.server.options.Now())
+	}
+	w.found.Policy.Decide(view, &w.request, d)
+	scope := d.Scope
+	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
+		w.request.Family = steer.V6
+		w.found.Policy.Decide(view, &w.request, d)
+		scope = max(scope, d.Scope)
+	}
+	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
+		w.request.Family = steer.Name
+		w.found.Policy.Decide(view, &w.request, d)
+		scope = max(scope, d.Scope)
+	}
+	if subnet {
+		if client.Is4In6() { // decided as IPv4, echoed as IPv6
+			scope += 96
+		}
+		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
+		b.SetScope(w.scope)
+	}
+}
+
+// says writes what a policy wants said in place of addresses.
+func (w *worker) says(what steer.Says, owner int) (rcode uint16) {
+	b := &w.build
+	switch what {
+	case steer.SaysRefused:
+		if owner != wire.QName { // the alias is as good for this client as for others: what it leads to is refused when asked for
+			return wire.RcodeNoError
+		}
+		b.SetAuthoritative(false)
+		b.SetError(wire.ErrorProhibited, "")
+		return wire.RcodeRefused
+	case steer.SaysServFail:
+		b.SetAuthoritative(false)
+		b.SetError(wire.ErrorOther, "no endpoint is available")
+		return wire.RcodeServFail
+	case steer.SaysNXDomain:
+		rcode = wire.RcodeNXDomain
+	}
+	if w.found.Expired() {
+		return w.notCurrent(snapshot.Outdated)
+	}
+	w.negative()
+	return rcode
 }

@@ -215,12 +215,16 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 			}
 		}
 	}
+	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.When == nil }) {
+		x.warn("rules", "no rule holds for everybody: clients that none names get the pools of all rules, in their order; end with a rule without when, such as - answer: nodata")
+	}
 	if hidden || slices.ContainsFunc(pools, func(pool string) bool { return c.missing[pool] }) {
 		return
 	}
 	if !slices.ContainsFunc(pools, func(pool string) bool { return len(c.endpoints[pool]) > 0 }) {
 		x.add(CodeNoAnswer, "rules", "no pool of the policy has an endpoint, so it has no answer; add endpoints, or delete the policy")
 	}
+	c.crossFamilies(x, p)
 	c.crossNumber(x, p, pools)
 	c.crossDetection(x, p, pools)
 	c.crossHostnames(x, p, pools)
@@ -247,6 +251,37 @@ func (c *Catalog) crossNumber(x *crossed, p *Policy, pools []string) {
 			default:
 				x.warn("", "pool %s has %d %s addresses, and one message holds %d: a zone transfer has the first of them only", pool, n, kind, most)
 			}
+		}
+	}
+}
+
+// crossFamilies warns where one rule has addresses of a family and another has none: resolvers keep that there are none for all of their
+// clients, and not for those of whom it was said (RFC 7871 section 7.4). What hostnames stand for is not known here.
+func (c *Catalog) crossFamilies(x *crossed, p *Policy) {
+	with, without := [2]int{-1, -1}, [2]int{-1, -1} // the first rule that has, and has not
+	for i, rule := range p.Rules {
+		var has [2]bool
+		for _, pool := range rule.PoolNames() {
+			for _, e := range c.endpoints[pool] {
+				has[0], has[1] = has[0] || e.Hostname != "", has[1] || e.Hostname != ""
+				for _, a := range e.Addresses {
+					has[a.BitLen()>>7] = true
+				}
+			}
+		}
+		if !has[0] && !has[1] {
+			continue // that is said otherwise, or meant
+		}
+		for f := range has {
+			if to := map[bool]*[2]int{true: &with, false: &without}[has[f]]; to[f] < 0 {
+				to[f] = i
+			}
+		}
+	}
+	for f, kind := range [...]string{"IPv4", "IPv6"} {
+		if with[f] >= 0 && without[f] >= 0 {
+			x.warn(item("rules", without[f]), "its pools have no %s address and those of rules[%d] do: resolvers that keep a negative answer for all clients "+
+				"(RFC 7871 7.4) deny the others' too; give all rules both families", kind, with[f])
 		}
 	}
 }
@@ -284,6 +319,14 @@ func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
 			other := KeyOf(KindRecord, home.origin+"/"+owner+"/"+set.kind)
 			x.conflicts = append(x.conflicts, other)
 			x.add(CodeConflict, "", "%s is at this name already; delete one of the two", other)
+		}
+	}
+	if i := slices.IndexFunc(p.Rules, func(r Rule) bool { return r.Answer == AnswerNXDomain }); i >= 0 {
+		switch {
+		case owner == "@":
+			x.add(CodeConflict, item("rules", i)+".answer", "the zone itself is at this name, so it exists for everybody (RFC 8020); write nodata")
+		case home.owners[owner] != "":
+			x.add(CodeConflict, item("rules", i)+".answer", "records are at this name, so it exists for everybody (RFC 8020); write nodata, or delete them")
 		}
 	}
 	for name := p.Name; name != home.origin && name != ""; name = ParentName(name) {

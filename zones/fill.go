@@ -342,7 +342,23 @@ func (f *faults) fillStep(n *node, s *Step) {
 	case shapeObject:
 		var weights map[string]int
 		before := len(f.found)
-		f.fillMap(n, reflect.ValueOf(&weights).Elem())
+		pools := node{shape: n.shape, line: n.line}
+		for i := range n.fields {
+			field := &n.fields[i]
+			if field.name != atLeast {
+				pools.fields = append(pools.fields, *field)
+				continue
+			}
+			f.within("."+atLeast, func() {
+				switch {
+				case n.get(atLeast) != &field.value:
+					f.here(field.line, "it is there twice; take one out")
+				case s.AtLeast.UnmarshalJSON(appendJSON(nil, &field.value)) != nil || s.AtLeast < 1 || s.AtLeast > 100:
+					f.here(field.value.line, "it is a share of the step's weight, 1%% to 100%%, such as 50%%")
+				}
+			})
+		}
+		f.fillMap(&pools, reflect.ValueOf(&weights).Elem())
 		if len(f.found) > before {
 			return
 		}

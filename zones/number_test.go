@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,6 +33,70 @@ func TestTooManyAddresses(t *testing.T) {
 		problems = Check(docs)
 		if got := fmt.Sprint(problems); c.want == "" && len(problems) > 0 || !strings.Contains(got, c.want) || strings.Contains(got, "warning") != c.warning {
 			t.Errorf("%d, pick %s: %s", c.number, c.pick, got)
+		}
+	}
+}
+
+// A step with a share of its weight is written as it was read.
+func TestStepOfAShareIsKept(t *testing.T) {
+	key := KeyOf(KindPolicy, "www.example.test")
+	const value = `{"rules":[{"failover":[{"atLeast":"50%","canary":5,"stable":95},"us"]},{"answer":"nodata"}],"whenAllDown":"servfail"}`
+	r, err := Decode(key, []byte(strings.Replace(value, `},{"answer"`, `,"when":{"countries":["US"]}},{"answer"`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Decode(key, again)
+	if err != nil || fmt.Sprintf("%+v", back.(*Policy).Rules[0].Failover) != fmt.Sprintf("%+v", r.(*Policy).Rules[0].Failover) {
+		t.Errorf("%s: %v", again, err)
+	}
+	var step, same Step
+	if err := json.Unmarshal([]byte(`{"canary":5,"stable":95,"atLeast":"50%"}`), &step); err != nil || step.AtLeast != 50 || len(step.Pools) != 2 {
+		t.Errorf("%+v: %v", step, err)
+	}
+	if text, _ := json.Marshal(step); json.Unmarshal(text, &same) != nil || fmt.Sprint(same) != fmt.Sprint(step) {
+		t.Errorf("%s", text)
+	}
+}
+
+// What resolvers would make something else of than was meant, or nobody may have meant, is a warning.
+func TestPoliciesAreDoubted(t *testing.T) {
+	const world = `{kind: Zone, name: example.test, nameservers: [ns.elsewhere.test]}
+---
+{kind: Region, name: eu}
+---
+{kind: Pool, name: both, region: eu}
+---
+{kind: Pool, name: four, region: eu}
+---
+{kind: Endpoint, name: both/one, addresses: [192.0.2.1, "2001:db8::1"]}
+---
+{kind: Endpoint, name: four/one, addresses: [192.0.2.2]}
+---
+{kind: Record, name: example.test/post/MX, data: [10 mail.elsewhere.test.]}
+---
+{kind: Policy, name: NAME.example.test, rules: RULES}
+`
+	for _, c := range []struct{ name, rules, want string }{
+		{"www", "[{failover: [both]}]", ""},
+		{"www", "[{failover: [four, both]}]", ""},
+		{"www", "[{when: {countries: [US]}, failover: [four]}, {failover: [both]}]", "rules[0]: warning: its pools have no IPv6 address and those of rules[1] do"},
+		{"www", "[{when: {countries: [US]}, failover: [both]}]", "rules: warning: no rule holds for everybody"},
+		{"www", "[{when: {countries: [US]}, failover: [both]}, {answer: nodata}]", ""},
+		{"www", "[{when: {countries: [US]}, failover: [both]}, {answer: nxdomain}]", ""},
+		{"post", "[{when: {countries: [US]}, failover: [both]}, {answer: nxdomain}]", "rules[1].answer: records are at this name"},
+		{"www", "[{answer: nodata}]", "no pool of the policy has an endpoint"},
+	} {
+		docs, problems := ReadDocuments("doubt.yaml", strings.NewReader(strings.NewReplacer("NAME", c.name, "RULES", c.rules).Replace(world)))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		problems = Check(docs)
+		if got := fmt.Sprint(problems); c.want == "" && len(problems) > 0 || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %q", c.rules, got, c.want)
 		}
 	}
 }

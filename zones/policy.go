@@ -31,6 +31,11 @@ func (f *faults) policy(p *Policy) {
 	default:
 		f.add("pick", "%q is not a way to pick; write weighted, sticky or all", p.Pick)
 	}
+	switch p.WhenAllDown {
+	case "", AnswerPools, AnswerNoData, AnswerServFail:
+	default:
+		f.add("whenAllDown", "%q cannot be said there; write answer, nodata or servfail", p.WhenAllDown)
+	}
 	if p.Answers < 0 || p.Answers > MaxAnswers {
 		f.add("answers", "%d is outside 1 to %d", p.Answers, MaxAnswers)
 	}
@@ -62,11 +67,19 @@ func (f *faults) rule(p *Policy, i int) {
 	if rule.When != nil {
 		f.when(at+".when", rule.When)
 	}
+	pools := len(rule.Failover)+len(rule.Nearest) > 0
+	switch rule.Answer {
+	case "", AnswerNoData, AnswerRefused, AnswerNXDomain:
+	default:
+		f.add(at+".answer", "%q cannot be said there; write nodata, refused or nxdomain", rule.Answer)
+	}
 	switch {
+	case rule.Answer != "" && pools:
+		f.add(at+".answer", "there are pools too, which would never answer; take one of the two out")
 	case len(rule.Failover) > 0 && len(rule.Nearest) > 0:
 		f.add(at+".nearest", "there is failover too; a rule has one of the two, make it two rules or take one out")
-	case len(rule.Failover) == 0 && len(rule.Nearest) == 0:
-		f.add(at, "the rule names no pools; give it failover or nearest")
+	case rule.Answer == "" && !pools:
+		f.add(at, "the rule names no pools; give it failover or nearest, or answer: nodata")
 	}
 	f.failover(at+".failover", rule.Failover)
 	if len(rule.Nearest) > maxNames {
@@ -113,6 +126,9 @@ func (f *faults) failover(at string, steps []Step) {
 				f.add(place, "%d is outside 0 to %d", w.Weight, maxWeight)
 			}
 			sum += w.Weight
+		}
+		if step.AtLeast != 0 && len(step.Pools) == 1 {
+			f.add(at+"."+atLeast, "a single pool is there or not; let its own minHealthy say how much of it is enough")
 		}
 		if sum == 0 && len(step.Pools) > 0 {
 			f.add(at, "the weights sum to 0, so no pool of the step could be chosen; give one a weight above 0")

@@ -174,11 +174,15 @@ type Monitor struct {
 
 // Policy is one steered DNS name and the rules that choose among pools.
 type Policy struct {
-	Name     string     `json:"-"` // fqdn, lower case, no final dot
-	TTL      Duration   `json:"ttl,omitempty"`
-	Map      string     `json:"map,omitempty"`
-	Rules    []Rule     `json:"rules"`
-	Pick     Pick       `json:"pick,omitempty"`
+	Name  string   `json:"-"` // fqdn, lower case, no final dot
+	TTL   Duration `json:"ttl,omitempty"`
+	Map   string   `json:"map,omitempty"`
+	Rules []Rule   `json:"rules"`
+	Pick  Pick     `json:"pick,omitempty"`
+
+	// WhenAllDown is what is said where no pool of the order is available: AnswerPools, if empty, as if all were healthy (fail open).
+	WhenAllDown Answer `json:"whenAllDown,omitempty"`
+
 	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
 	Spill    bool       `json:"spill,omitempty"`    // not supported yet
 	Flatten  bool       `json:"flatten,omitempty"`  // as Endpoint.Flatten, of all its endpoints
@@ -196,12 +200,27 @@ const (
 	PickLeastLoad Pick = "least-load" // not supported yet
 )
 
-// Rule gives an order of pools to the clients that its When holds for: exactly one of Failover and Nearest.
+// Answer is what is said in place of addresses.
+type Answer string
+
+// The answers: a Rule's Answer is AnswerNoData, AnswerRefused or AnswerNXDomain, a Policy's WhenAllDown AnswerPools, AnswerNoData or
+// AnswerServFail.
+const (
+	AnswerPools    Answer = "answer"
+	AnswerNoData   Answer = "nodata"
+	AnswerRefused  Answer = "refused"
+	AnswerNXDomain Answer = "nxdomain"
+	AnswerServFail Answer = "servfail"
+)
+
+// Rule gives an order of pools to the clients that its When holds for, or says that there is nothing for them: exactly one of Failover,
+// Nearest and Answer.
 type Rule struct {
 	When     *When              `json:"when,omitempty"` // nil: holds for every client
 	Failover []Step             `json:"failover,omitempty"`
 	Nearest  []string           `json:"nearest,omitempty"`
 	Bias     map[string]Percent `json:"bias,omitempty"` // by pool of Nearest; -99% to 99%
+	Answer   Answer             `json:"answer,omitempty"`
 }
 
 // When holds for a client that any of its lists names.
@@ -216,6 +235,9 @@ type When struct {
 // Step is one place in a failover order: a pool, or several with weights. In a document it is a string or a map.
 type Step struct {
 	Pools []WeightedPool // sorted by name
+
+	// AtLeast is how much of the weight of the step's pools must be available, 1 to 100 %, for it not to be passed over; 0: any.
+	AtLeast Percent
 }
 
 // WeightedPool is a pool's share of a step.

@@ -2,19 +2,26 @@ package zones
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
+// atLeast is the one field of a step that is no pool: pools have no capitals in their names.
+const atLeast = "atLeast"
+
 // MarshalJSON writes a single pool of weight 1 as its name and all else as weights by name.
 func (s Step) MarshalJSON() ([]byte, error) {
-	if len(s.Pools) == 1 && s.Pools[0].Weight == 1 {
+	if len(s.Pools) == 1 && s.Pools[0].Weight == 1 && s.AtLeast == 0 {
 		return json.Marshal(s.Pools[0].Pool)
 	}
-	weights := make(map[string]int, len(s.Pools))
+	weights := make(map[string]any, len(s.Pools))
 	for _, p := range s.Pools {
 		weights[p.Pool] = p.Weight
+	}
+	if s.AtLeast != 0 {
+		weights[atLeast] = s.AtLeast
 	}
 	return json.Marshal(weights)
 }
@@ -26,8 +33,19 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 		s.Pools = []WeightedPool{{Pool: name, Weight: 1}}
 		return nil
 	}
-	var weights map[string]int
-	if err := json.Unmarshal(b, &weights); err != nil || len(weights) == 0 {
+	var parts map[string]json.RawMessage
+	weights := map[string]int{}
+	err := json.Unmarshal(b, &parts)
+	for name, part := range parts {
+		if name == atLeast {
+			err = errors.Join(err, s.AtLeast.UnmarshalJSON(part))
+			continue
+		}
+		var weight int
+		err = errors.Join(err, json.Unmarshal(part, &weight))
+		weights[name] = weight
+	}
+	if err != nil || len(weights) == 0 {
 		return fmt.Errorf("a step is a pool's name, or pools with weights such as {\"www-us\": 95, \"www-us-canary\": 5}, not %s", b)
 	}
 	s.setWeights(weights)

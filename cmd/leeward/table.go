@@ -160,6 +160,9 @@ func rules(p *zones.Policy) string {
 			}
 		}
 		text := word + " " + strings.Join(order, ",")
+		if rule.Answer != "" {
+			text = "answer " + string(rule.Answer)
+		}
 		if rule.When != nil {
 			text = "when … " + text
 		}

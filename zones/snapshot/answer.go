@@ -46,7 +46,7 @@ type Answer struct {
 	Answer    Set
 	Authority Set
 	Target    []byte // wire form, lower case: where to go on; in the Answer's own space, until the next Lookup
-	// Policy and Family are set when Steered.
+	// Policy and Family are set when Steered. Of NoData, Policy is one to whose rules the name may not exist at all for a client.
 	Policy *steer.Policy
 	Family steer.Family
 	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be

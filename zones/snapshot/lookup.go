@@ -197,6 +197,11 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 		return
 	}
 	a.Outcome = NoData
+	if number := n.policy(); number >= 0 {
+		if p := s.policies[number]; p.Denies {
+			a.Policy = p
+		}
+	}
 }
 
 // recordHead is the length of a record in a Set before its RDATA.

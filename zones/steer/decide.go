@@ -22,6 +22,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		c.hide(req.Resolver)
 	}
 	d.Addresses, d.Target, d.Count, d.TTL, d.FailOpen, d.Unresolved, d.Pool = d.space[:0], "", 0, p.TTL, false, false, -1
+	d.Says = SaysAddresses
 	if c.table != nil && t != nil {
 		c.locate()
 		t.located(&c)
@@ -43,6 +44,10 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	r := &p.listed
 	if d.Rule >= 0 {
 		r = &p.rules[n]
+	}
+	if r.says != SaysAddresses {
+		d.Says, d.Scope = r.says, c.scope
+		return
 	}
 	var order []uint8
 	if r.rank != nil {
@@ -71,6 +76,10 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 
 	pool, candidates := w.find()
+	if pool != nil && w.open != shut && p.allDown != SaysAddresses {
+		d.Says, d.Scope = p.allDown, c.scope
+		return
+	}
 	d.FailOpen = pool != nil && w.open != shut
 	if pool != nil {
 		d.Pool = pool.Number
@@ -84,10 +93,28 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	} else {
 		d.Unresolved = w.unresolved()
 	}
-	d.Scope = c.scope
+	if d.Scope = c.scope; pool == nil && !d.Unresolved && p.never(v, req.Family) {
+		d.Scope = 0
+	}
 	if p.Pick == zones.PickSticky && (w.shared || pool != nil && candidates.len() > 1) {
 		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
 	}
+}
+
+// never reports whether no client gets an address of the family: then that there is none does not depend on who asks, and a negative
+// answer that says so is kept for all (RFC 7871 section 7.4).
+func (p *Policy) never(v *View, f Family) bool {
+	for i := range p.rules {
+		if p.rules[i].says != SaysAddresses {
+			return false
+		}
+	}
+	for _, n := range p.pools {
+		if _, l := v.at(n, f); l.total > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // quick is a step of the walk in the usual case: no map, no client to stick to, one pool. It reports whether the pool answers; it says what
@@ -144,6 +171,15 @@ const (
 	drained                 // even what is drained: there is nothing else
 )
 
+// need is what a walk asks of a step.
+type need uint8
+
+const (
+	enough need = iota // as much as the step itself does
+	little             // anything
+	spares             // members of weight 0, which answer only when no other is left
+)
+
 // walk goes through an order of steps for one client.
 type walk struct {
 	view   *View
@@ -153,6 +189,7 @@ type walk struct {
 	order  []uint8 // positions in steps; nil: as listed
 	front  []int32 // regions that come first
 	open   openness
+	need   need
 	random uint64
 	client uint64 // for sticky
 	trace  *trace
@@ -162,13 +199,16 @@ type walk struct {
 // find returns the pool that answers and its candidates; nil where no pool has an address of the family.
 func (w *walk) find() (*Pool, *table) {
 	for w.open = shut; w.open <= drained; w.open++ {
-		for _, spare := range [...]bool{false, true} { // members of weight 0 only when no other is left
+		for w.need = enough; w.need <= spares; w.need++ {
+			if w.need == little && !w.policy.floors {
+				continue
+			}
 			for _, region := range w.front {
-				if p, t := w.pass(region, spare); p != nil {
+				if p, t := w.pass(region); p != nil {
 					return p, t
 				}
 			}
-			if p, t := w.pass(-1, spare); p != nil {
+			if p, t := w.pass(-1); p != nil {
 				return p, t
 			}
 		}
@@ -178,13 +218,13 @@ func (w *walk) find() (*Pool, *table) {
 }
 
 // pass goes once through the steps and stops at the first that has something.
-func (w *walk) pass(region int32, spare bool) (*Pool, *table) {
+func (w *walk) pass(region int32) (*Pool, *table) {
 	for i := range w.steps {
 		at := i
 		if w.order != nil {
 			at = int(w.order[i])
 		}
-		if p, t := w.group(&w.steps[at], region, spare); p != nil {
+		if p, t := w.group(&w.steps[at], region); p != nil {
 			return p, t
 		}
 	}
@@ -192,10 +232,13 @@ func (w *walk) pass(region int32, spare bool) (*Pool, *table) {
 }
 
 // group picks one of a step's pools by weight.
-func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
+func (w *walk) group(g *group, region int32) (*Pool, *table) {
 	if len(g.members) == 1 {
 		m := &g.members[0]
-		return w.member(m, region, spare)
+		return w.member(m, region)
+	}
+	if w.need == enough && g.atLeast > 0 && !w.suffices(g) {
+		return nil, nil
 	}
 	var (
 		sum    uint64
@@ -205,7 +248,7 @@ func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
 	)
 	for i := range g.members {
 		m := &g.members[i]
-		p, t := w.member(m, region, spare)
+		p, t := w.member(m, region)
 		if p == nil {
 			continue
 		}
@@ -229,8 +272,8 @@ func (w *walk) group(g *group, region int32, spare bool) (*Pool, *table) {
 }
 
 // member returns the pool and candidates of one member if they may answer.
-func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
-	if region >= 0 && m.region != region || (m.weight == 0) != spare {
+func (w *walk) member(m *member, region int32) (*Pool, *table) {
+	if region >= 0 && m.region != region || (m.weight == 0) != (w.need == spares) {
 		return nil, nil
 	}
 	pool, l := w.view.at(m.pool, w.family)
@@ -247,6 +290,22 @@ func (w *walk) member(m *member, region int32, spare bool) (*Pool, *table) {
 		return nil, nil
 	}
 	return pool, t
+}
+
+// suffices reports whether as much of a step's weight is available as it asks for, of what has addresses of the family.
+func (w *walk) suffices(g *group) bool {
+	var sum, there uint64
+	for i := range g.members {
+		m := &g.members[i]
+		if _, l := w.view.at(m.pool, w.family); l.total == 0 {
+			continue
+		}
+		sum += m.weight
+		if p, _ := w.member(m, -1); p != nil {
+			there += m.weight
+		}
+	}
+	return there*100 >= sum*g.atLeast
 }
 
 // below scales 64 random bits to a number below n.

@@ -3,6 +3,7 @@ package steer
 import (
 	"net/netip"
 
+	"leeward/zones"
 	"leeward/zones/rr"
 )
 
@@ -32,10 +33,31 @@ type Decision struct {
 	Rule      int16 // index of the rule that held; -1: none did, and all pools were taken as listed
 	Pool      int32 // index of the pool that answers; -1 where there is no address of this family at all
 	FailOpen  bool  // nothing was healthy: answered as if all were
+	Says      Says  // why Count is 0, where the policy says what is to be answered in place of addresses
 	// Unresolved says why Count is 0: the rule's pools have endpoints by name whose addresses nobody has told yet.
 	Unresolved bool
 
 	space [MaxAnswers * 16]byte
+}
+
+// Says is what a rule or policy wants said in place of addresses.
+type Says uint8
+
+// What can be said.
+const (
+	SaysAddresses Says = iota // or that there are none of the family: NODATA
+	SaysNoData
+	SaysNXDomain
+	SaysRefused
+	SaysServFail
+)
+
+var says = map[zones.Answer]Says{
+	zones.AnswerNoData: SaysNoData, zones.AnswerNXDomain: SaysNXDomain, zones.AnswerRefused: SaysRefused, zones.AnswerServFail: SaysServFail,
+}
+
+func (s Says) String() string {
+	return [...]string{"the addresses that there are", "NODATA", "NXDOMAIN", "REFUSED", "SERVFAIL"}[s]
 }
 
 // Request is what is asked of a policy.

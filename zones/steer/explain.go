@@ -29,6 +29,7 @@ type Explanation struct {
 	Addresses  []netip.Addr `json:"addresses"`            // the answer, or one draw of it
 	Target     string       `json:"target,omitempty"`     // the answer where it is a CNAME, or one draw of it
 	Unresolved bool         `json:"unresolved,omitempty"` // no answer of the type, as no name of an endpoint has been resolved yet
+	Says       Says         `json:"-"`                    // what is said in place of addresses
 	TTL        uint32       `json:"ttl"`
 	Scope      uint8        `json:"scope"` // ECS scope prefix length
 	Text       []string     `json:"text"`  // the same as sentences
@@ -81,6 +82,10 @@ func (p *Policy) Explain(v *View, req *Request) Explanation {
 	var d Decision
 	p.decide(v, req, &d, t)
 	t.out.FailOpen, t.out.TTL, t.out.Scope, t.out.Rule = d.FailOpen, d.TTL, d.Scope, int(d.Rule)
+	if t.out.Says = d.Says; d.Says != SaysAddresses {
+		t.say("the policy says what is answered: %s, ECS scope /%d", d.Says, d.Scope)
+		return t.out
+	}
 	if d.Unresolved {
 		t.out.Unresolved = true
 		t.say("no name of the pools' endpoints has been resolved yet")
@@ -205,6 +210,9 @@ func (t *trace) rule(n int) {
 	r := t.policy.source.Rules[n]
 	t.out.When = whenText(r.When)
 	kind := "failover"
+	if r.Answer != "" {
+		kind = "answer: " + string(r.Answer)
+	}
 	if len(r.Nearest) > 0 {
 		kind = "nearest"
 	}
@@ -275,7 +283,9 @@ func (t *trace) exhausted(open openness) {
 	if t == nil {
 		return
 	}
-	if open == shut {
+	if open == shut && t.policy.allDown != SaysAddresses {
+		t.say("no pool is available")
+	} else if open == shut {
 		t.say("no pool is available: fail open, as if all were healthy")
 	}
 }

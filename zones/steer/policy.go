@@ -35,11 +35,17 @@ type Policy struct {
 	Answers int
 	Pick    zones.Pick
 
-	source *zones.Policy
-	front  *mapping // nil: no map
-	rules  []rule
-	listed rule            // all pools as listed, for clients for which no rule holds
-	points map[string]site // of the regions of `nearest` pools, for explanations
+	// Denies says that the name does not exist for some clients: whatever type they ask for.
+	Denies bool
+
+	source  *zones.Policy
+	pools   []int32  // that any rule names
+	allDown Says     // where no pool is available; SaysAddresses: fail open
+	floors  bool     // a step asks for a part of its weight
+	front   *mapping // nil: no map
+	rules   []rule
+	listed  rule            // all pools as listed, for clients for which no rule holds
+	points  map[string]site // of the regions of `nearest` pools, for explanations
 }
 
 // rule gives an order of pools.
@@ -47,6 +53,7 @@ type rule struct {
 	rank  *ranking // of a `nearest` rule: reorders the steps
 	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
 	steps []group
+	says  Says
 }
 
 // smooth fills in plain, and returns what leads has of the rule.
@@ -69,6 +76,7 @@ func (r *rule) smooth() (lead int32) {
 // group is one step of an order: pools with weights, of which those that are available share the clients.
 type group struct {
 	members []member
+	atLeast uint64 // percent of the weight that must be available, unless no other step has anything
 }
 
 type member struct {
@@ -143,10 +151,20 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	for _, r := range out.rules {
 		out.listed.steps = append(out.listed.steps, r.steps...)
 	}
+	out.allDown = says[p.WhenAllDown]
 	for i := range out.rules {
+		out.Denies = out.Denies || out.rules[i].says == SaysNXDomain
+		out.floors = out.floors || slices.ContainsFunc(out.rules[i].steps, func(g group) bool { return g.atLeast > 0 })
 		out.leads = append(out.leads, out.rules[i].smooth())
 	}
 	out.leads = append(out.leads, out.listed.smooth())
+	for _, g := range out.listed.steps {
+		for _, m := range g.members {
+			out.pools = append(out.pools, m.pool)
+		}
+	}
+	slices.Sort(out.pools)
+	out.pools = slices.Compact(out.pools)
 	out.Alias = w.Aliases != nil && !p.Flatten && len(out.listed.steps) > 0
 	for _, pool := range p.PoolNames() {
 		if _, there := w.Pool(pool); there != nil && out.Alias {
@@ -190,9 +208,9 @@ func conditionsOf(rules []zones.Rule) (ws []*zones.When) {
 }
 
 func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
-	var out rule
+	out := rule{says: says[r.Answer]}
 	for _, s := range r.Failover {
-		var g group
+		g := group{atLeast: uint64(s.AtLeast)}
 		for _, wp := range s.Pools {
 			if n, pool := w.Pool(wp.Pool); pool != nil {
 				region, _ := w.Region(pool.Region)
@@ -215,7 +233,7 @@ func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
 			s.Latitude, s.Longitude, s.Known = *region.Latitude, *region.Longitude, true
 		}
 		sites, points[pool.Region] = append(sites, s), s
-		out.steps = append(out.steps, group{[]member{{n, number, 1, 0}}})
+		out.steps = append(out.steps, group{members: []member{{n, number, 1, 0}}})
 	}
 	if len(sites) > 0 {
 		key := signature(sites)

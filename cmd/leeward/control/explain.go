@@ -193,6 +193,12 @@ func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
 	w.out.Text = append(w.out.Text, x.Text...)
 	w.out.Scope = max(w.out.Scope, int(x.Scope))
 	switch {
+	case x.Says != steer.SaysAddresses:
+		w.end(strings.ToLower(x.Says.String()), "%s", x.Says)
+		if x.Says == steer.SaysNoData || x.Says == steer.SaysNXDomain {
+			w.records(&w.out.Authority, qname, a.Negative(), true)
+		}
+		return
 	case x.Unresolved:
 		w.end("unresolved", "SERVFAIL until they are")
 		return
