@@ -109,6 +109,10 @@ func TestAdminOverTLS(t *testing.T) {
 	}
 
 	ca, cert, key := "--admin-ca="+at("ca.pem"), "--admin-cert="+at("operator.pem"), "--admin-key="+at("operator.key")
+	s.await("ready, its endpoints probed once", func() bool {
+		code, _, _ := command(t, "healthcheck", "--admin", address, ca)
+		return code == 0
+	})
 	for _, c := range []struct {
 		what string
 		args []string

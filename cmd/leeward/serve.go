@@ -23,6 +23,7 @@ type vantageFlags struct {
 	admin            string
 	token, tokenFile string
 	tls              control.AdminTLS
+	probe            control.ProbeTLS
 	resolvers        []string
 }
 
@@ -36,11 +37,16 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "", "certificate `FILE` of the admin interface, which then speaks TLS; read again when it changes, as its key, --admin-client-ca and the token are")
 	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "its key `FILE`")
 	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "", "`FILE` of certificate authorities: the admin interface asks for a client certificate that one of them has signed")
+	flags.StringVar(&f.probe.Cert, "probe-cert", "", "certificate `FILE` that probes show to endpoints that ask for one")
+	flags.StringVar(&f.probe.Key, "probe-key", "", "its key `FILE`")
 }
 
 // settings checks the flags.
 func (f *vantageFlags) settings() (s control.Settings, err error) {
-	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile}
+	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile, ProbeTLS: f.probe}
+	if err := f.probe.Check(); err != nil {
+		return s, usageError{err}
+	}
 	if s.ID == "" {
 		if s.ID, err = os.Hostname(); err != nil {
 			return s, fmt.Errorf("the host's name is not known (%w); name this vantage with --id", err)

@@ -36,6 +36,7 @@ func (r *run) credentials() []credential {
 	if r.dns != nil {
 		add(r.readKeys, slices.Clone(r.TSIGKeys)...)
 	}
+	add(r.readShown, r.ProbeTLS.Cert, r.ProbeTLS.Key)
 	if r.pages != nil {
 		add(r.readToken, r.TokenFile)
 		if r.pages.tls != nil {
@@ -51,6 +52,27 @@ func (r *run) readAdminTLS() {
 		return
 	}
 	r.Log.Info("admin interface: certificates read")
+}
+
+// ProbeTLS names the files of the certificate that probes show to endpoints that ask for one, PEM both. The zero value is none.
+type ProbeTLS struct{ Cert, Key string }
+
+// Check says what is wrong with which files are given. It reads none.
+func (p ProbeTLS) Check() error {
+	if (p.Cert == "") != (p.Key == "") {
+		return errors.New("the certificate that probes show and its key go together; give both --probe-cert and --probe-key, or neither")
+	}
+	return nil
+}
+
+func (r *run) readShown() {
+	own, err := readPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	if err != nil {
+		r.Log.Error("probes: going on with the certificate from before", "err", err)
+		return
+	}
+	r.shown.Store(&own)
+	r.Log.Info("probes: certificate read")
 }
 
 func (r *run) readToken() {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,7 @@ type Settings struct {
 	Token      string   // that the admin interface asks for; "": none
 	TokenFile  string   // the file that Token was read from; "": none. This and all other files of credentials are read again when they change
 	AdminTLS   AdminTLS // of the admin interface
+	ProbeTLS   ProbeTLS // what probes show
 	GeoDB      []string
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
 	State      string           // folder of the last good snapshot; "": it is not kept
@@ -102,7 +104,8 @@ type run struct {
 	pages     *pages // nil: none
 	reached   reached
 	token     token
-	reading   sync.Mutex // of credentials
+	shown     atomic.Pointer[tls.Certificate] // that probes show; nil: none
+	reading   sync.Mutex                      // of credentials
 	running   Running
 
 	programs chan *steer.Program // at most one waits, the newest
@@ -152,8 +155,15 @@ func (r *run) assemble() error {
 	if r.metrics, err = NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}
+	if r.ProbeTLS.Cert != "" {
+		own, err := readPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+		if err != nil {
+			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
+		}
+		r.shown.Store(&own)
+	}
 	probes := r.shares().probes
-	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report})
+	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, Certificate: r.shown.Load})
 	if err != nil {
 		return err
 	}
