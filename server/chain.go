@@ -51,8 +51,8 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			}
 			return wire.RcodeNoError
 		case snapshot.Steered:
-			if target, rcode = w.steer(state.View, client, w.owner); target == nil || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
-				return rcode
+			if target, rcode = w.steer(state.View, client, w.owner); target == nil || w.scope > 0 || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+				return rcode // with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871 section 7.2.1)
 			}
 		case snapshot.NoData:
 			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else

@@ -84,31 +84,41 @@ func TestHostnames(t *testing.T) {
 		dig      string
 		rcode    int
 		answer   []string
-		subnet   bool
+		scope    int // -1: no option
 	}{
-		{"an address", nil, "dig cloud.example.test. A", 0, []string{"cloud.example.test. 20 CNAME " + host}, false},
-		{"any other type", nil, "dig cloud.example.test. LOC", 0, []string{"cloud.example.test. 20 CNAME " + host}, false},
-		{"the CNAME", nil, "dig inner.example.test. CNAME", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, false},
-		{"ANY", nil, "dig inner.example.test. ANY", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, false},
+		{"an address", nil, "dig cloud.example.test. A", 0, []string{"cloud.example.test. 20 CNAME " + host}, -1},
+		{"any other type", nil, "dig cloud.example.test. LOC", 0, []string{"cloud.example.test. 20 CNAME " + host}, -1},
+		{"the CNAME", nil, "dig inner.example.test. CNAME", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, -1},
+		{"ANY", nil, "dig inner.example.test. ANY", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, -1},
 		{
-			"through a policy to a policy", nil, "dig inner.example.test. A ecs=203.0.113.7/32", 0,
+			"through a policy to a policy", nil, "dig inner.example.test. A", 0,
 			[]string{"inner.example.test. 40 CNAME cloud.example.test.", "cloud.example.test. 20 CNAME " + host},
-			true,
+			-1,
+		},
+		{ // which is for some clients, and what leads there for all (RFC 7871 section 7.2.1)
+			"through a policy, with ECS", nil, "dig inner.example.test. A ecs=203.0.113.7/32", 0,
+			[]string{"inner.example.test. 40 CNAME cloud.example.test."},
+			0,
+		},
+		{
+			"the policy there, with ECS", nil, "dig cloud.example.test. A ecs=203.0.113.7/32", 0,
+			[]string{"cloud.example.test. 20 CNAME " + host},
+			24,
 		},
 		{"to a record of ours", nil, "dig tomail.example.test. A", 0, []string{
 			"tomail.example.test. 20 CNAME mail.example.test.", "mail.example.test. 300 A 192.0.2.25", "mail.example.test. 300 A 192.0.2.26",
-		}, false},
-		{"to what ours has not", nil, "dig tomail.example.test. TXT", 0, []string{"tomail.example.test. 20 CNAME mail.example.test."}, false},
-		{"by a wildcard", nil, "dig x.any.example.test. MX", 0, []string{"x.any.example.test. 20 CNAME mail.example.test."}, false},
-		{"the apex, unresolved", nil, "dig other.test. A", dns.RcodeServerFailure, nil, false},
-		{"the apex, another type", nil, "dig other.test. TXT", 0, nil, false},
-		{"flattened, unresolved", nil, "dig flat.other.test. A", 0, []string{"flat.other.test. 20 CNAME " + host}, false},
-		{"the apex", []steer.Resolution{known}, "dig other.test. A", 0, []string{"other.test. 7 A 198.51.100.1"}, false},
-		{"the apex, IPv6", []steer.Resolution{known}, "dig other.test. AAAA", 0, nil, false},
-		{"the apex, ANY", []steer.Resolution{known}, "dig other.test. ANY", 0, []string{"other.test. 7 A 198.51.100.1"}, false},
-		{"flattened", []steer.Resolution{known}, "dig flat.other.test. A", 0, []string{"flat.other.test. 7 A 198.51.100.1"}, false},
-		{"flattened, another type", []steer.Resolution{known}, "dig flat.other.test. TXT", 0, nil, false},
-		{"beside an MX", []steer.Resolution{known}, "dig lead.other.test. MX", 0, []string{"lead.other.test. 300 MX 10 flat.other.test.", "lead.other.test. 300 MX 20 cloud.example.test."}, false},
+		}, -1},
+		{"to what ours has not", nil, "dig tomail.example.test. TXT", 0, []string{"tomail.example.test. 20 CNAME mail.example.test."}, -1},
+		{"by a wildcard", nil, "dig x.any.example.test. MX", 0, []string{"x.any.example.test. 20 CNAME mail.example.test."}, -1},
+		{"the apex, unresolved", nil, "dig other.test. A", dns.RcodeServerFailure, nil, -1},
+		{"the apex, another type", nil, "dig other.test. TXT", 0, nil, -1},
+		{"flattened, unresolved", nil, "dig flat.other.test. A", 0, []string{"flat.other.test. 20 CNAME " + host}, -1},
+		{"the apex", []steer.Resolution{known}, "dig other.test. A", 0, []string{"other.test. 7 A 198.51.100.1"}, -1},
+		{"the apex, IPv6", []steer.Resolution{known}, "dig other.test. AAAA", 0, nil, -1},
+		{"the apex, ANY", []steer.Resolution{known}, "dig other.test. ANY", 0, []string{"other.test. 7 A 198.51.100.1"}, -1},
+		{"flattened", []steer.Resolution{known}, "dig flat.other.test. A", 0, []string{"flat.other.test. 7 A 198.51.100.1"}, -1},
+		{"flattened, another type", []steer.Resolution{known}, "dig flat.other.test. TXT", 0, nil, -1},
+		{"beside an MX", []steer.Resolution{known}, "dig lead.other.test. MX", 0, []string{"lead.other.test. 300 MX 10 flat.other.test.", "lead.other.test. 300 MX 20 cloud.example.test."}, -1},
 	} {
 		_, w := withHostnames(t, c.resolved...)
 		m := dig(t, w, c.dig)
@@ -123,9 +133,9 @@ func TestHostnames(t *testing.T) {
 		if c.rcode == 0 && c.answer == nil && len(m.Ns) != 1 {
 			t.Errorf("%s: no SOA in\n%s", c.name, m)
 		}
-		if opt := m.IsEdns0(); c.subnet {
-			if e, ok := opt.Option[0].(*dns.EDNS0_SUBNET); !ok || int(e.SourceScope) != 24 {
-				t.Errorf("%s: the scope is not the longest of the chain, /24: %s", c.name, opt)
+		if opt := m.IsEdns0(); c.scope >= 0 {
+			if e, ok := opt.Option[0].(*dns.EDNS0_SUBNET); !ok || int(e.SourceScope) != c.scope {
+				t.Errorf("%s: the scope is not /%d: %s", c.name, c.scope, opt)
 			}
 		}
 	}

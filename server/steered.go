@@ -17,7 +17,14 @@ import (
 // Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
 func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
 	b, d := &w.build, &w.decision
+	before := w.scope
 	w.decide(view, client)
+	if owner != wire.QName && w.scope > before {
+		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871 section 7.2.1).
+		w.scope = before
+		b.SetScope(before)
+		return nil, wire.RcodeNoError
+	}
 	if !w.again {
 		w.tally[steered]++
 	}
