@@ -10,6 +10,10 @@ import (
 // DefaultStale is how long a report is fresh after its vantage last moved, where the vantage has not said.
 const DefaultStale = 10 * time.Second
 
+// MaxStale is the longest that a vantage may ask for its reports to be believed after it has moved. What it says beyond
+// that is not believed: a vantage that is gone would vote, and be chosen to probe, for as long.
+const MaxStale = time.Minute
+
 // Board holds the reports of all vantages and judges them. Its verdicts depend only on the reports it holds and on which
 // of them are fresh, never on the order they came in. It is not safe for concurrent use: one goroutine owns it.
 //
@@ -31,7 +35,7 @@ type Board struct {
 	bounds   map[int]int // of assigned targets: how many ask for that many vantages
 	choice   uint64      // see Choice
 
-	late, standing int // of all targets
+	late, standing, unlit int // of all targets
 
 	past map[Target]bool // what was down before this process started, until it is known anew; see Recall
 
@@ -67,6 +71,9 @@ type target struct {
 	standing int // 1 where no vote is fresh and the last ones stand
 
 	short time.Time // since when a chosen vantage has not spoken; zero: all have
+	armed time.Time // when it is to be looked at again for that
+	dark  time.Time // since when nobody has a fresh vote on it; zero: somebody has
+	unlit int       // 1 where that has been so for as long as finding out may take
 }
 
 // endpoint keeps an endpoint's targets together, and the reports that are for all of its addresses.
@@ -150,8 +157,9 @@ func (b *Board) unassign(t *target) {
 	b.uncount(t)
 	b.leave(t)
 	t.assigned, t.state, t.since = false, Unknown, time.Time{}
-	t.spare, t.short = time.Time{}, time.Time{}
-	b.late, b.standing = b.late-t.late, b.standing-t.standing
+	t.spare, t.short, t.dark = time.Time{}, time.Time{}, time.Time{}
+	b.late, b.standing, b.unlit = b.late-t.late, b.standing-t.standing, b.unlit-t.unlit
+	t.unlit = 0
 	t.late, t.standing = 0, 0
 	b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
 	b.drop(t)
@@ -255,6 +263,10 @@ func (b *Board) Turn(key Target) Turn {
 // Stale returns how many votes on assigned targets are no longer fresh, and on how many targets none is, so that the last
 // ones stand, as of the last Judge.
 func (b *Board) Stale() (votes, verdicts int) { return b.late, b.standing }
+
+// Unwatched returns on how many assigned targets nobody has had a fresh vote for as long as finding out may take (the
+// monitor's detection time and 5 s): their verdicts say nothing of now.
+func (b *Board) Unwatched() int { return b.unlit }
 
 // Vantages returns what the Board knows of each vantage at that time, by name.
 func (b *Board) Vantages(now time.Time) []VantageStatus {

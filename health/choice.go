@@ -22,7 +22,7 @@ import (
 //   - Who is not chosen any more goes on for another linger, and then until all who are have spoken.
 //   - The vote of a vantage that went stale stands until the one that follows it has spoken, for as long as that may take.
 //   - A vantage that says that it knows nothing, or does not speak up in time, is passed over: it goes on, and the next one
-//     probes as well. So it is where all the chosen are blind; where only some are, the others' votes are enough. (Were any
+//     probes as well, however many are silent. A target that nobody has told of for so long is probed by all. So it is where all the chosen are blind; where only some are, the others' votes are enough. (Were any
 //     blind one passed over, who probes would depend on who is blind, which depends on who probes.)
 //
 // Reporters without a heartbeat are no vantages: they probe what they like, and all their votes count.
@@ -176,9 +176,9 @@ func (b *Board) elect(t *target) {
 
 // choose is elect where there are more vantages than are to probe the target.
 func (b *Board) choose(t *target) {
-	overdue := t.overdue(b.now)
+	patience := t.patience(b.now)
 	all := b.candidates(t)
-	chosen := t.chosen(all, overdue)
+	chosen := t.chosen(all, patience)
 	silent, blind := 0, 0
 	for _, x := range all[:chosen] {
 		switch {
@@ -201,12 +201,15 @@ func (b *Board) choose(t *target) {
 	if silent == 0 {
 		t.short = time.Time{}
 	} else if t.short.IsZero() {
-		t.short = b.now
-		b.deadlines.push(deadline{b.now.Add(t.grace), t, nil})
+		t.short, t.armed = b.now, time.Time{}
+	}
+	if silent > 0 && !t.armed.After(b.now) {
+		t.armed = t.short.Add((b.now.Sub(t.short)/t.grace + 1) * t.grace)
+		b.deadlines.push(deadline{t.armed, t, nil})
 	}
 	// What went stale before a successor was wanted is no part of this handover. Where nobody votes at all the last votes
 	// stand however long it takes.
-	if silent > 0 && (!overdue || votes == 0) {
+	if silent > 0 && (patience == 0 || votes == 0) {
 		last := b.picked[:0]
 		for i := range t.cells {
 			c := &t.cells[i]
@@ -247,9 +250,18 @@ func (b *Board) keep(t *target, chosen, spoken bool) {
 	}
 }
 
-// overdue reports whether a chosen vantage has had its time to speak up.
-func (t *target) overdue(now time.Time) bool {
-	return !t.short.IsZero() && !now.Before(t.short.Add(t.grace))
+// patience returns how many chosen vantages that have not spoken are passed over: none until one has had its time to speak
+// up, then as many as should probe the target, and with each further such time twice as many. So whoever beats and never
+// reports is passed over, however many there are, and who comes next has its time too.
+func (t *target) patience(now time.Time) int {
+	if t.short.IsZero() {
+		return 0
+	}
+	times := int(now.Sub(t.short) / t.grace)
+	if times == 0 {
+		return 0
+	}
+	return t.bound << min(times-1, 20)
 }
 
 // candidates returns the vantages that live, in the target's order. It holds until the next call.
@@ -271,10 +283,13 @@ func (b *Board) candidates(t *target) []candidate {
 	return all
 }
 
-// chosen returns how many, from the head of the order, are to probe the target. Of those that do not speak up as many are
-// passed over as should probe it, and no more: where all are late because they have too much to do, it is not to become more
-// without end.
-func (t *target) chosen(all []candidate, overdue bool) int {
+// chosen returns how many, from the head of the order, are to probe the target, where that many of those that do not speak up
+// are passed over. All are where nobody has told of the target for as long as finding out may take: then there is no
+// time to ask them in turn.
+func (t *target) chosen(all []candidate, patience int) int {
+	if t.unlit > 0 {
+		return len(all)
+	}
 	n, late, sighted := 0, 0, false
 	for i, x := range all {
 		if n >= t.bound && sighted {
@@ -283,7 +298,7 @@ func (t *target) chosen(all []candidate, overdue bool) int {
 		switch {
 		case x.cell >= 0 && t.cells[x.cell].state == Unknown:
 			continue
-		case x.cell < 0 && overdue && late < t.bound:
+		case x.cell < 0 && late < patience:
 			late++
 			continue
 		}
@@ -314,7 +329,7 @@ func (b *Board) Choice() uint64 { return b.choice }
 func (b *Board) chosenNames(t *target) []string {
 	all := b.candidates(t)
 	names := make([]string, 0, len(all))
-	for _, x := range all[:t.chosen(all, t.overdue(b.now))] {
+	for _, x := range all[:t.chosen(all, t.patience(b.now))] {
 		names = append(names, x.name)
 	}
 	slices.Sort(names)

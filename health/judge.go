@@ -29,6 +29,7 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 		if !t.assigned {
 			continue
 		}
+		b.light(t)
 		b.elect(t)
 		b.countStale(t)
 		if state := b.remember(t, t.judge()); state != t.state {
@@ -167,6 +168,22 @@ func index(fresh bool) int {
 	return 0
 }
 
+// light finds whether anybody has a fresh vote on the target, and since when nobody has.
+func (b *Board) light(t *target) {
+	unlit := 0
+	switch {
+	case slices.ContainsFunc(t.cells, func(c cell) bool { return c.fresh && c.state != Unknown }):
+		t.dark = time.Time{}
+	case t.dark.IsZero():
+		t.dark = b.now
+		b.deadlines.push(deadline{b.now.Add(t.grace), t, nil})
+	case !b.now.Before(t.dark.Add(t.grace)):
+		unlit = 1
+	}
+	b.unlit += unlit - t.unlit
+	t.unlit = unlit
+}
+
 // tally counts the votes that make the verdict.
 func (t *target) tally() (up, down int) {
 	for i := range t.cells {
@@ -249,6 +266,9 @@ func (b *Board) Verdict(key Target) Verdict {
 	v.Why = t.quorum.why(v.Up, v.Down, t.stale)
 	if t.asBefore {
 		v.Why = fmt.Sprintf("down before this server started, and nobody has found otherwise yet (%d up, %d down)", v.Up, v.Down)
+	}
+	if t.unlit > 0 {
+		v.Why += "; nobody has told of it for longer than finding out takes, so all probe it"
 	}
 	if len(standing) > 0 {
 		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken", strings.Join(standing, ", "))

@@ -249,7 +249,7 @@ func (b *Board) Since(now time.Time, name string) time.Time {
 func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale time.Duration) {
 	v := b.vantage(name)
 	if stale > 0 {
-		v.stale = stale
+		v.stale = min(stale, MaxStale)
 	}
 	switch {
 	case v.beat == 0 || sequence > v.beat:

@@ -75,6 +75,9 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 	if h.Sequence == 0 {
 		return nil, errors.New("sequence: is missing; give a number that grows with each heartbeat")
 	}
+	if h.Stale < 0 || h.Stale.Std() > health.MaxStale {
+		return nil, fmt.Errorf("stale: %s is outside 0s to %s; a vantage that stops would be believed for so long", h.Stale, health.MaxStale)
+	}
 	h.Vantage = vantage
 	return &h, nil
 }

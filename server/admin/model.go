@@ -30,6 +30,7 @@ type Status struct {
 	Failover      []Phase     `json:"failover,omitempty"` // how long failovers took since it started
 	Watches       []Watch     `json:"watches,omitempty"`  // on etcd
 	StaleVotes    int         `json:"staleVotes"`         // votes that are no longer fresh
+	Unwatched     int         `json:"unwatched"`          // addresses of which no vantage has told for longer than finding out takes
 	StaleVerdicts int         `json:"staleVerdicts"`      // addresses on which no vote is: the last ones stand
 	Secondaries   []Secondary `json:"secondaries,omitempty"`
 	Following     []Following `json:"following,omitempty"` // zones that live on other primaries

@@ -114,7 +114,7 @@ const lagging = 3
 
 // watches tells how old what is known of etcd may be, and what counts although it is not fresh.
 func (s *Status) watches() *Table {
-	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS"}}
+	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS", "UNWATCHED"}}
 	for _, w := range s.Watches {
 		l := Cell{Age(w.LagSeconds), Green}
 		if w.LagSeconds >= lagging {
@@ -122,7 +122,7 @@ func (s *Status) watches() *Table {
 		}
 		row := []Cell{{Text: w.Watch}, l}
 		if w.Watch == "reports" {
-			row = append(row, count(s.StaleVotes), count(s.StaleVerdicts))
+			row = append(row, count(s.StaleVotes), count(s.StaleVerdicts), count(s.Unwatched))
 		}
 		t.Add(row...)
 	}

@@ -50,8 +50,8 @@ Servers that cannot do all they should
 nyc  no leader
 nyc  the copy on disk is not kept: disk full
 
-WATCH ON   LAG   STALE VOTES  STALE VERDICTS
-reports    0.8s  4            0
+WATCH ON   LAG   STALE VOTES  STALE VERDICTS  UNWATCHED
+reports    0.8s  4            0               0
 resources  75s
 
 VANTAGE  REGION    STATE            REPORTS  MOVED

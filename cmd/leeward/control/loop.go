@@ -249,7 +249,9 @@ func (l *Loop) turn(w waiting) time.Time {
 		l.stale = stale
 		l.publish(time.Time{}, nil)
 	}
+	unwatched := l.board.Unwatched()
 	turned := l.board.Judge(now)
+	l.tellUnwatched(unwatched)
 	if choice := l.board.Choice(); choice != l.choice && l.program != nil {
 		l.choice = choice
 		if l.o.Assign != nil {

@@ -21,6 +21,7 @@ type Metrics struct {
 	publishSeconds           prometheus.Histogram
 	failovers                *failovers
 	votesStale, verdictStale prometheus.Gauge
+	unwatched                prometheus.Gauge
 	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
@@ -50,6 +51,8 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		votesStale: gauge("leeward_votes_stale",
 			"Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more."),
 		verdictStale: gauge("leeward_verdicts_stale", "Addresses on which no vote is fresh: the last ones stand."),
+		unwatched: gauge("leeward_targets_unwatched",
+			"Addresses of which no vantage has told for longer than finding out takes (detection and 5 s): they count as they did before."),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leeward_publish_seconds", Help: "From the arrival of the oldest change of a turn to its answers being served.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -64,7 +67,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale} {
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -93,6 +96,7 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	votes, verdicts := l.board.Stale()
 	m.votesStale.Set(float64(votes))
 	m.verdictStale.Set(float64(verdicts))
+	m.unwatched.Set(float64(l.board.Unwatched()))
 	for _, c := range conditions {
 		v := 0.0
 		if c == l.condition.State {

@@ -68,6 +68,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 		})
 	}
 	s.StaleVotes, s.StaleVerdicts = l.board.Stale()
+	s.Unwatched = l.board.Unwatched()
 	g := gathering{now: now, l: l, out: s, words: map[string]string{}, pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{}}
 	g.overrides()
 	g.regionsAndPools()

@@ -95,3 +95,14 @@ func (l *Loop) staleAt(now time.Time) bool {
 	since := l.staleSince()
 	return !since.IsZero() && !now.Before(since.Add(staleAfter))
 }
+
+// tellUnwatched logs that there are addresses of which nobody tells, where there were none before, and that there are none any
+// more.
+func (l *Loop) tellUnwatched(before int) {
+	switch n := l.board.Unwatched(); {
+	case n > 0 && before == 0:
+		l.o.Log.Warn("no vantage tells of some addresses, although there was time to find out; all vantages probe them", "addresses", n)
+	case n == 0 && before > 0:
+		l.o.Log.Info("vantages tell of all addresses again")
+	}
+}
