@@ -74,16 +74,16 @@ func (w *worker) decide(view *steer.View, client netip.Addr) {
 	if view.Named() {
 		w.request.Now = steer.Moment(w.server.options.Now())
 	}
-	w.found.Policy.Decide(view, &w.request, d)
+	w.ask(view)
 	scope := d.Scope
 	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
 		w.request.Family = steer.V6
-		w.found.Policy.Decide(view, &w.request, d)
+		w.ask(view)
 		scope = max(scope, d.Scope)
 	}
 	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
 		w.request.Family = steer.Name
-		w.found.Policy.Decide(view, &w.request, d)
+		w.ask(view)
 		scope = max(scope, d.Scope)
 	}
 	if subnet {
@@ -118,4 +118,12 @@ func (w *worker) says(what steer.Says, owner int) (rcode uint16) {
 	}
 	w.negative()
 	return rcode
+}
+
+// ask asks the policy once.
+func (w *worker) ask(view *steer.View) {
+	w.found.Policy.Decide(view, &w.request, &w.decision)
+	if w.trace != nil {
+		w.trace.decided(w, view)
+	}
 }

@@ -55,6 +55,8 @@ type worker struct {
 	plain   bool     // this worker works for it: nothing is counted again, limited or handed over
 	spare   int      // octets to leave free for it
 
+	trace *Trace // how the response comes about, for who explains it; nil: nobody asks
+
 	long []byte // TCP: where a response is made, wire.MaxMessage octets
 }
 

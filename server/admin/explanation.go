@@ -22,7 +22,8 @@ type Explanation struct {
 	Server   string     `json:"server,omitempty"` // that was asked; empty when it was computed aside
 	Revision int64      `json:"revision"`
 	Zone     string     `json:"zone,omitempty"`
-	Outcome  string     `json:"outcome"` // "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "unresolved", or, of zones that live elsewhere, "not ready" or "expired", or "unusable"
+	Outcome  string     `json:"outcome"`         // "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "unresolved", "dname", "yxdomain", "unusable", or, of zones that live elsewhere, "not ready" or "expired", or "unusable"
+	Rcode    string     `json:"rcode,omitempty"` // of the response, such as "NXDOMAIN"
 	Policy   string     `json:"policy,omitempty"`
 
 	*steer.Explanation // nil where no policy steers
@@ -32,6 +33,8 @@ type Explanation struct {
 	TTL       uint32   `json:"ttl"`       // seconds, of the answer
 	Scope     int      `json:"scope"`     // the ECS scope prefix length: 0 where the client does not matter
 	Text      []string `json:"text"`      // the steps as sentences
+
+	Problems []string `json:"problems,omitempty"` // what is wrong with, or held back of, what the answer comes from
 }
 
 // Print writes the explanation for people.
@@ -50,6 +53,9 @@ func (e *Explanation) Print(w io.Writer, colour bool) error {
 	}
 	if len(e.Answer)+len(e.Authority) == 0 {
 		fmt.Fprintf(w, "%-10s %s\n", "answer", Paint("none: "+e.Outcome, Yellow, colour))
+	}
+	for _, p := range e.Problems {
+		fmt.Fprintf(w, "%-10s %s\n", "problem", Paint(Printable(p), Yellow, colour))
 	}
 	_, err := fmt.Fprintf(w, "%-10s /%d of %s\n%-10s %d\n", "ECS scope", e.Scope, e.Client, "revision", e.Revision)
 	return err

@@ -202,12 +202,23 @@ func (t *trace) rule(n int) {
 	if t == nil {
 		return
 	}
+	rules := t.policy.source.Rules
+	earlier := n
+	if n < 0 {
+		earlier = len(rules)
+	}
+	for i := range min(earlier, mostRules) {
+		t.say("rule %d of %d does not hold (%s): the client is in none of these", i+1, len(rules), whenText(rules[i].When))
+	}
+	if earlier > mostRules {
+		t.say("nor do the %d rules after it", earlier-mostRules)
+	}
 	if n < 0 {
 		t.out.When = "no rule holds: all pools as listed"
 		t.say("%s", t.out.When)
 		return
 	}
-	r := t.policy.source.Rules[n]
+	r := rules[n]
 	t.out.When = whenText(r.When)
 	kind := "failover"
 	if r.Answer != "" {
@@ -216,8 +227,11 @@ func (t *trace) rule(n int) {
 	if len(r.Nearest) > 0 {
 		kind = "nearest"
 	}
-	t.say("rule %d of %d holds (%s): %s", n+1, len(t.policy.source.Rules), t.out.When, kind)
+	t.say("rule %d of %d holds (%s): %s", n+1, len(rules), t.out.When, kind)
 }
+
+// mostRules is of how many rules that do not hold it is said one by one.
+const mostRules = 20
 
 func whenText(w *zones.When) string {
 	if w == nil {

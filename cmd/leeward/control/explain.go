@@ -3,55 +3,70 @@ package control
 import (
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"time"
 
 	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/wire"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
 
-// maxAliases is how many CNAMEs one explanation follows.
-const maxAliases = 8
-
-// Explain says why a client gets an answer from a state, with the look-up and the evaluator that the server answers
-// with. qtype is "A" if empty; client must be an address. What is wrong with them is an *admin.BadQuestion.
+// Explain says why a client gets an answer from a state: the server answers the question, and is watched while it does.
+// qtype is "A" if empty; client must be an address. What is wrong with them is an *admin.BadQuestion.
 func Explain(state *server.State, name, qtype, client string) (*admin.Explanation, error) {
+	e, _, err := explain(state, name, qtype, client)
+	return e, err
+}
+
+// explain is Explain, and tells the names that were looked up.
+func explain(state *server.State, name, qtype, client string) (*admin.Explanation, []rr.Name, error) {
 	if name == "" {
-		return nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as name=www.example.test"}
+		return nil, nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as name=www.example.test"}
 	}
 	qname, err := rr.ParseName(name)
 	if err != nil {
-		return nil, &admin.BadQuestion{Message: fmt.Sprintf("name: %v", err)}
+		return nil, nil, &admin.BadQuestion{Message: fmt.Sprintf("name: %v", err)}
 	}
 	if qtype == "" {
 		qtype = "A"
 	}
 	t, err := rr.ParseType(strings.ToUpper(qtype))
 	if err != nil {
-		return nil, &admin.BadQuestion{Message: fmt.Sprintf("type: %v", err)}
+		return nil, nil, &admin.BadQuestion{Message: fmt.Sprintf("type: %v", err)}
 	}
 	if client == "" {
-		return nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a resolver's subnet address, such as client=198.51.100.7"}
+		return nil, nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a resolver's subnet address, such as client=198.51.100.7"}
 	}
 	address, err := readClient(client)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if state == nil || state.Snapshot == nil {
-		return nil, fmt.Errorf("no snapshot yet: nothing is answered before the resources are read")
+		return nil, nil, fmt.Errorf("no snapshot yet: nothing is answered before the resources are read")
 	}
 	e := &admin.Explanation{
 		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
 		Answer: []string{}, Authority: []string{}, Text: []string{},
 	}
-	w := walk{state: state, out: e, client: address, qtype: t}
-	w.follow(qname, 0)
-	return e, nil
+	trace, err := server.Explain(*state, query(qname, t), address, time.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := walk{out: e, qtype: t}
+	var names []rr.Name
+	for i := range trace.Steps {
+		names = append(names, rr.Name(trace.Steps[i].Name))
+		w.step(&trace.Steps[i], i == 0)
+	}
+	w.response(trace.Response)
+	if len(trace.Steps) == 0 {
+		w.end("refused", "the type %s is not looked up by a query: %s", t, e.Rcode)
+	}
+	return e, names, nil
 }
 
 // readClient reads an address, or the address of a prefix such as "198.51.100.0/24".
@@ -67,63 +82,71 @@ func readClient(s string) (netip.Addr, error) {
 	return address.Unmap().WithZone(""), nil
 }
 
-// walk follows one question through the snapshot.
+// query makes the question as a message.
+func query(name rr.Name, t rr.Type) []byte {
+	m := make([]byte, wire.HeaderSize, wire.HeaderSize+len(name)+4)
+	m[5] = 1
+	m = append(m, name...)
+	m = binary.BigEndian.AppendUint16(m, uint16(t))
+	return binary.BigEndian.AppendUint16(m, wire.ClassIN)
+}
+
+// walk puts into words how the server came to its response.
 type walk struct {
-	state  *server.State
-	out    *admin.Explanation
-	client netip.Addr
-	qtype  rr.Type
+	out   *admin.Explanation
+	qtype rr.Type
 }
 
 func (w *walk) say(format string, args ...any) {
 	w.out.Text = append(w.out.Text, fmt.Sprintf(format, args...))
 }
 
-func (w *walk) follow(qname rr.Name, aliases int) {
-	var a snapshot.Answer
-	w.state.Snapshot.Lookup([]byte(qname), uint16(w.qtype), 1, &a)
+func (w *walk) step(s *server.Step, first bool) {
+	a, qname := &s.Found, rr.Name(s.Name)
 	if a.Outcome != snapshot.Refused {
 		w.out.Zone = rr.Name(qname[a.Zone:]).String()
-		w.elsewhere(&a)
+		w.elsewhere(a)
 	}
 	switch a.Outcome {
 	case snapshot.Refused:
-		w.end("refused", "%s is in no zone of this server: REFUSED", qname)
-		if aliases > 0 {
-			w.end("alias", "%s is in no zone of this server: the resolver goes on from there", qname)
+		if first {
+			w.end("refused", "%s is in no zone of this server: REFUSED", qname)
+		} else {
+			w.say("%s is in no zone of this server: the resolver goes on from there", qname)
 		}
 	case snapshot.Positive:
 		w.end("positive", "%s %s is a static record of zone %s", qname, w.qtype, w.out.Zone)
-		w.records(&w.out.Answer, qname, a.Answer, true)
 	case snapshot.Alias:
-		w.end("alias", "%s is a CNAME", qname)
-		w.records(&w.out.Answer, qname, a.Answer, true)
-		switch {
-		case len(a.Target) == 0:
-		case aliases == maxAliases:
-			w.say("the chain of CNAMEs is longer than %d: the answer ends here", maxAliases)
-		default:
-			w.follow(rr.Name(a.Target), aliases+1)
-		}
+		w.end("alias", "%s is a CNAME, for %s", qname, rr.Name(a.Target))
 	case snapshot.Referral:
 		w.end("referral", "%s is below a delegation of zone %s: a referral to its nameservers", qname, w.out.Zone)
-		w.records(&w.out.Authority, qname, a.Authority, true)
 	case snapshot.NoData:
 		w.end("nodata", "%s exists in zone %s but has no %s: NODATA", qname, w.out.Zone, w.qtype)
-		w.records(&w.out.Authority, qname, a.Negative(), true)
+		if n := len(s.Decisions); n > 0 && s.Decisions[n-1].Says == steer.SaysNXDomain {
+			w.out.Text = append(w.out.Text, s.Decisions[n-1].Text...)
+			w.end("nxdomain", "to this client, nothing exists there: NXDOMAIN")
+		}
 	case snapshot.NameError:
 		w.end("nxdomain", "%s does not exist in zone %s: NXDOMAIN", qname, w.out.Zone)
-		w.records(&w.out.Authority, qname, a.Negative(), true)
-	case snapshot.Redirect, snapshot.TooLong:
-		w.redirected(qname, &a, aliases)
+	case snapshot.TooLong:
+		w.end("yxdomain", "%s is below the DNAME at %s, and the name that this makes of it is longer than 255 octets: YXDOMAIN",
+			qname, rr.Name(qname[a.Answer.Owner:]))
+	case snapshot.Redirect:
+		w.end("dname", "%s is below the DNAME at %s, which makes %s of it", qname, rr.Name(qname[a.Answer.Owner:]), rr.Name(a.Target))
 	case snapshot.Steered:
-		w.steered(qname, &a, aliases)
+		w.steered(s)
 	case snapshot.Unready:
 		w.end("not ready", "%s is in zone %s, of which nothing has been transferred yet: SERVFAIL", qname, w.out.Zone)
-	case snapshot.Unusable:
-		w.end("unusable", "%s is in zone %s, of which nothing that is configured can be used; status shows why: SERVFAIL", qname, w.out.Zone)
 	case snapshot.Outdated:
 		w.end("expired", "%s is in zone %s, which has expired, and is the primary's to answer: SERVFAIL", qname, w.out.Zone)
+	case snapshot.Unusable:
+		w.end("unusable", "%s is in zone %s, nothing of which can be used as it is configured: SERVFAIL", qname, w.out.Zone)
+	}
+	switch s.End {
+	case server.Loop:
+		w.say("that name was there before: a loop, and the answer ends here")
+	case server.TooMany:
+		w.say("the chain of aliases is longer than %d: the answer ends here", server.MaxLinks)
 	}
 }
 
@@ -140,107 +163,67 @@ func (w *walk) elsewhere(a *snapshot.Answer) {
 	}
 }
 
-// redirected goes on below the target of a DNAME.
-func (w *walk) redirected(qname rr.Name, a *snapshot.Answer, aliases int) {
-	owner := rr.Name(qname[a.Answer.Owner:])
-	w.records(&w.out.Answer, qname, a.Answer, true)
-	if a.Outcome == snapshot.TooLong {
-		w.end("yxdomain", "%s is below the DNAME at %s, and the name that this makes of it is longer than 255 octets: YXDOMAIN", qname, owner)
-		return
-	}
-	target := rr.Name(a.Target)
-	w.end("dname", "%s is below the DNAME at %s, which makes %s of it", qname, owner, target)
-	w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN CNAME %s.", qname, binary.BigEndian.Uint32(a.Answer.Wire[6:]), target))
-	switch {
-	case w.qtype == rr.TypeCNAME || w.qtype == rr.TypeANY:
-	case aliases == maxAliases:
-		w.say("the chain of aliases is longer than %d: the answer ends here", maxAliases)
-	default:
-		w.onward(target, aliases+1)
-	}
-}
-
 func (w *walk) end(outcome, format string, args ...any) {
 	w.out.Outcome = outcome
 	w.say(format, args...)
 }
 
-// shorten takes a record's TTL into account.
-func (w *walk) shorten(ttl uint32) {
-	if len(w.out.Answer) == 0 || ttl < w.out.TTL {
-		w.out.TTL = ttl
-	}
-}
-
-// onward goes on at a name that a policy leads to, if that is ours.
-func (w *walk) onward(target rr.Name, aliases int) {
-	var a snapshot.Answer
-	if w.state.Snapshot.Lookup([]byte(target), uint16(w.qtype), 1, &a); a.Outcome == snapshot.Refused {
-		w.say("%s is in no zone of this server: the resolver goes on from there", target)
-		return
-	}
-	w.follow(target, aliases)
-}
-
-func (w *walk) steered(qname rr.Name, a *snapshot.Answer, aliases int) {
-	x := a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: a.Family, Random: rand.Uint64(), Now: steer.Moment(time.Now())})
-	if x.Unresolved && a.Alone {
+func (w *walk) steered(s *server.Step) {
+	for i := range s.Decisions {
+		x := &s.Decisions[i]
+		if i > 0 && x.Type == "CNAME" {
+			w.say("a CNAME leads there until they are resolved:")
+		}
 		w.out.Text = append(w.out.Text, x.Text...)
-		w.say("a CNAME leads there until they are resolved:")
-		x = a.Policy.Explain(w.state.View, &steer.Request{Client: w.client, Family: steer.Name, Random: rand.Uint64()})
+		w.out.Scope = max(w.out.Scope, int(x.Scope))
 	}
-	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", a.Policy.Name, &x
-	w.out.Text = append(w.out.Text, x.Text...)
-	w.out.Scope = max(w.out.Scope, int(x.Scope))
+	x := &s.Decisions[len(s.Decisions)-1]
+	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", s.Found.Policy.Name, x
 	switch {
 	case x.Says != steer.SaysAddresses:
 		w.end(strings.ToLower(x.Says.String()), "%s", x.Says)
-		if x.Says == steer.SaysNoData || x.Says == steer.SaysNXDomain {
-			w.records(&w.out.Authority, qname, a.Negative(), true)
-		}
-		return
 	case x.Unresolved:
 		w.end("unresolved", "SERVFAIL until they are")
-		return
-	case x.Target != "":
-		w.shorten(x.TTL)
-		w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN CNAME %s.", qname, x.TTL, x.Target))
-		target, err := rr.ParseName(x.Target)
-		if err == nil && w.qtype != rr.TypeCNAME && w.qtype != rr.TypeANY && aliases < maxAliases {
-			w.onward(target, aliases+1)
-		}
-		return
-	case len(x.Addresses) == 0 && a.Expired():
+	case x.Target != "" || len(x.Addresses) > 0:
+	case s.Found.Expired():
 		w.end("expired", "that there is nothing of type %s is the primary's to say, and the zone has expired: SERVFAIL", w.qtype)
-		return
-	case len(x.Addresses) == 0:
+	default:
 		w.out.Outcome = "nodata"
-		w.records(&w.out.Authority, qname, a.Negative(), true)
-		return
-	}
-	w.shorten(x.TTL)
-	for _, address := range x.Addresses {
-		w.out.Answer = append(w.out.Answer, fmt.Sprintf("%s. %d IN %s %s", qname, x.TTL, w.qtype, address))
 	}
 }
 
-// records spells a set's records. The owner is a suffix of the name that was looked up; a wildcard's is that name.
-func (w *walk) records(to *[]string, qname rr.Name, set snapshot.Set, count bool) {
-	owner := rr.Name(qname[set.Owner:]).String()
-	for b := set.Wire; len(b) >= 12; {
-		t, ttl := rr.Type(binary.BigEndian.Uint16(b[2:])), binary.BigEndian.Uint32(b[6:])
-		size := 12 + int(binary.BigEndian.Uint16(b[10:]))
-		if size > len(b) {
-			return
-		}
-		text, err := rr.FormatData(t, b[12:size])
-		if err != nil {
-			text = fmt.Sprintf("(%v)", err)
-		}
-		if count && (w.out.TTL == 0 || ttl < w.out.TTL) {
-			w.out.TTL = ttl
-		}
-		*to = append(*to, fmt.Sprintf("%s. %d IN %s %s", strings.TrimSuffix(owner, "."), ttl, t, text))
-		b = b[size:]
+// response spells what was answered.
+func (w *walk) response(msg []byte) {
+	if len(msg) < wire.HeaderSize {
+		return
 	}
+	rcode := msg[3] & 15
+	w.out.Rcode = rcodes[rcode]
+	at := wire.SkipName(msg, wire.HeaderSize) + 4 // one question, as it was asked
+	for section, to := range []*[]string{&w.out.Answer, &w.out.Authority} {
+		for range binary.BigEndian.Uint16(msg[6+2*section:]) {
+			r, next, err := rr.ReadRecord(msg, at)
+			if err != nil {
+				w.say("the response cannot be read: %v", err)
+				return
+			}
+			at = next
+			text, err := rr.FormatData(r.Type, r.Data)
+			if err != nil {
+				text = fmt.Sprintf("(%v)", err)
+			}
+			if len(w.out.Answer)+len(w.out.Authority) == 0 || r.TTL < w.out.TTL {
+				w.out.TTL = r.TTL
+			}
+			*to = append(*to, fmt.Sprintf("%s %d IN %s %s", absolute(r.Owner), r.TTL, r.Type, text))
+		}
+	}
+}
+
+// absolute is a name with its final dot.
+func absolute(n rr.Name) string { return strings.TrimSuffix(n.String(), ".") + "." }
+
+var rcodes = [16]string{
+	wire.RcodeNoError: "NOERROR", wire.RcodeFormErr: "FORMERR", wire.RcodeServFail: "SERVFAIL", wire.RcodeNXDomain: "NXDOMAIN",
+	wire.RcodeNotImp: "NOTIMP", wire.RcodeRefused: "REFUSED", wire.RcodeYXDomain: "YXDOMAIN",
 }

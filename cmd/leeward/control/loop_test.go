@@ -444,6 +444,18 @@ func TestExplain(t *testing.T) {
 				t.Errorf("%s %s: %s %q, want %s with %q", c.name, c.qtype, e.Outcome, records, c.outcome, c.holds)
 			}
 		}
+		// What is broken or held for a name is told with its answer, and for no other.
+		b.Batch(zones.Batch{Revision: 6, Changes: []zones.Change{
+			{Key: zones.KeyOf(zones.KindPolicy, "broken.example.test"), Err: errors.New("it cannot be read"), Revision: 6},
+			{Key: zones.KeyOf(zones.KindRecord, "example.test/*.wild/A"), Err: errors.New("it cannot be read"), Revision: 6},
+		}})
+		synctest.Wait()
+		for name, want := range map[string]int{"broken.example.test": 1, "x.wild.example.test": 1, "www.example.test": 0, "example.test": 0} {
+			e, err := b.Explain(t.Context(), name, "A", "198.51.100.7")
+			if err != nil || len(e.Problems) != want {
+				t.Errorf("%s: %v, %+v, want %d problems", name, err, e, want)
+			}
+		}
 		for _, c := range [][3]string{{"", "A", "192.0.2.1"}, {"a..b", "A", "192.0.2.1"}, {"a.test", "NOTYPE", "192.0.2.1"}, {"a.test", "A", ""}, {"a.test", "A", "here"}} {
 			if _, err := control.Explain(b.State(), c[0], c[1], c[2]); err == nil {
 				t.Errorf("%q is explained", c)

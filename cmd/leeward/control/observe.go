@@ -157,7 +157,7 @@ func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, erro
 	if state == nil {
 		return nil, errors.New("there are no resources: nothing is answered")
 	}
-	return Explain(state, name, qtype, client)
+	return o.loop.Explain(context.Background(), name, qtype, client)
 }
 
 // Close ends the looking.

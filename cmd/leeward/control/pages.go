@@ -60,7 +60,9 @@ func (r *run) openPages() (*pages, error) {
 	o := admin.Options{
 		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
 		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
-			e, err := Explain(r.loop.State(), name, qtype, client)
+			ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+			defer stop()
+			e, err := r.loop.Explain(ctx, name, qtype, client)
 			if e != nil {
 				e.Server = r.ID
 			}

@@ -1,0 +1,77 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/rr"
+)
+
+// Explain says why a client gets an answer, and what is wrong with, or held back of, what the answer comes from.
+func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*admin.Explanation, error) {
+	e, names, err := explain(l.State(), name, qtype, client)
+	if err != nil {
+		return nil, err
+	}
+	c := concern{names: names}
+	if e.Explanation != nil {
+		for _, s := range e.Steps {
+			c.pools = append(c.pools, s.Pool)
+		}
+	}
+	err = l.Do(ctx, func(i Inside) {
+		for _, p := range i.l.wrong {
+			if c.has(p.Key) {
+				e.Problems = append(e.Problems, p.String())
+			}
+		}
+		for _, h := range i.Held(len(i.l.held)) {
+			if c.has(zones.Key(h.Resource)) {
+				e.Problems = append(e.Problems, zones.Key(h.Resource).String()+": held in service: "+h.Why)
+			}
+		}
+	})
+	return e, err
+}
+
+// concern is what an answer comes from.
+type concern struct {
+	names []rr.Name // that were looked up
+	pools []string  // that were asked
+}
+
+// has reports whether a resource has to do with it: a zone that a name is in, a record or a policy at it or at a
+// wildcard above it, a pool that was asked, or one of its endpoints.
+func (c *concern) has(key zones.Key) bool {
+	name := key.Name()
+	at := func(pattern string) bool {
+		below, wild := strings.CutPrefix(pattern, "*.")
+		n, err := rr.ParseName(below)
+		return err == nil && slices.ContainsFunc(c.names, func(x rr.Name) bool {
+			return x == n && !wild || wild && x != n && strings.HasSuffix(string(x), string(n))
+		})
+	}
+	switch key.Kind() {
+	case zones.KindZone:
+		n, err := rr.ParseName(name)
+		return err == nil && slices.ContainsFunc(c.names, func(x rr.Name) bool { return strings.HasSuffix(string(x), string(n)) })
+	case zones.KindPolicy:
+		return at(name)
+	case zones.KindRecord:
+		origin, rest, _ := strings.Cut(name, "/")
+		owner, _, _ := strings.Cut(rest, "/")
+		if owner == "@" {
+			return at(origin)
+		}
+		return at(owner + "." + origin)
+	case zones.KindPool:
+		return slices.Contains(c.pools, name)
+	case zones.KindEndpoint:
+		pool, _, _ := strings.Cut(name, "/")
+		return slices.Contains(c.pools, pool)
+	}
+	return false
+}
