@@ -10,6 +10,9 @@ import (
 // MaxAnswers is the most addresses that a policy may ask for in one answer.
 const MaxAnswers = 32
 
+// maxNearest is the most pools that a rule can put in order of distance: a place in the order is one octet.
+const maxNearest = 250
+
 // maxBias is how far a region may be made to look nearer or farther, in percent.
 const maxBias = 99
 
@@ -82,8 +85,8 @@ func (f *faults) rule(p *Policy, i int) {
 		f.add(at, "the rule names no pools; give it failover or nearest, or answer: nodata")
 	}
 	f.failover(at+".failover", rule.Failover)
-	if len(rule.Nearest) > maxNames {
-		f.add(at+".nearest", "%d pools are more than %d; take some out", len(rule.Nearest), maxNames)
+	if len(rule.Nearest) > maxNearest {
+		f.add(at+".nearest", "%d pools are more than %d; take some out", len(rule.Nearest), maxNearest)
 		return
 	}
 	for k, pool := range rule.Nearest {

@@ -49,18 +49,35 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Says, d.Scope = r.says, c.scope
 		return
 	}
+	tried := 0 // pools that are out
+	if plain && r.rank != nil && r.plain != nil {
+		for tried < len(r.rank.heads) {
+			at, ok := r.rank.near(&c, tried)
+			if !ok {
+				break
+			}
+			if p.quick(v, r.plain[at], req, d) {
+				d.Scope = c.scope
+				return
+			}
+			tried++
+		}
+	}
 	var order []uint8
 	if r.rank != nil {
 		order = r.rank.order(&c)
 		t.order(order)
 	}
 	if plain {
-		for i := range r.plain {
+		for i := tried; i < len(r.plain); i++ {
 			at := i
 			if order != nil {
 				at = int(order[i])
 			}
 			if p.quick(v, r.plain[at], req, d) {
+				if r.rank != nil {
+					r.rank.widen(&c, i+1)
+				}
 				d.Scope = c.scope
 				return
 			}
@@ -76,6 +93,9 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 
 	pool, candidates := w.find()
+	if r.rank != nil && pool != nil {
+		r.rank.widen(&c, w.depth)
+	}
 	if pool != nil && w.open != shut && p.allDown != SaysAddresses {
 		d.Says, d.Scope = p.allDown, c.scope
 		return
@@ -192,6 +212,7 @@ type walk struct {
 	need   need
 	random uint64
 	client uint64 // for sticky
+	depth  int    // how many steps the last pass went through; those before it found nothing in any, in whatever order
 	trace  *trace
 	shared bool // the client's prefix has picked one of several pools
 }
@@ -225,6 +246,7 @@ func (w *walk) pass(region int32) (*Pool, *table) {
 			at = int(w.order[i])
 		}
 		if p, t := w.group(&w.steps[at], region); p != nil {
+			w.depth = i + 1
 			return p, t
 		}
 	}

@@ -1,9 +1,7 @@
 package steer
 
 import (
-	"cmp"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/gaissmai/bart"
@@ -112,67 +110,6 @@ func (s *selector) choose(c *client) uint8 {
 		c.scope = max(c.scope, scope)
 	}
 	return rule
-}
-
-// ranking orders the pools of a `nearest` rule by distance from the client. Rules with the same places and biases share one.
-type ranking struct {
-	orders [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
-	places *outcomes // index of orders; nil: no location is known, or it makes no difference
-}
-
-// site is where a pool of a `nearest` rule is.
-type site struct {
-	Latitude, Longitude float64
-	Known               bool
-	Bias                zones.Percent
-}
-
-// newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client of
-// unknown place gets them as listed.
-func (c *Compiler) ranking(sites []site) *ranking {
-	listed := make([]uint8, len(sites))
-	for i := range listed {
-		listed[i] = uint8(i)
-	}
-	r := &ranking{orders: [][]uint8{listed}}
-	if c.table == nil {
-		return r
-	}
-	number := map[string]uint16{string(listed): 0}
-	orderOf := make([]uint16, len(c.table.Locations()))
-	distance := make([]float64, len(sites))
-	for i, l := range c.table.Locations() {
-		if !l.HasPoint {
-			continue
-		}
-		for k, s := range sites {
-			distance[k] = 1e9
-			if s.Known {
-				distance[k] = geo.Distance(l.Latitude, l.Longitude, s.Latitude, s.Longitude) * (1 - float64(s.Bias)/100)
-			}
-		}
-		order := slices.Clone(listed)
-		slices.SortStableFunc(order, func(a, b uint8) int { return cmp.Compare(distance[a], distance[b]) })
-		n, ok := number[string(order)]
-		if !ok {
-			n = uint16(len(r.orders))
-			number[string(order)] = n
-			r.orders = append(r.orders, order)
-		}
-		orderOf[i] = n
-	}
-	if len(r.orders) > 1 {
-		r.places = c.byPlace(orderOf)
-	}
-	return r
-}
-
-// order returns the positions of the rule's pools, nearest first, and widens the scope to where that is the order.
-func (r *ranking) order(c *client) []uint8 {
-	if r.places == nil {
-		return r.orders[0]
-	}
-	return r.orders[r.places.at(c)]
 }
 
 // signature spells out what a compiled thing depends on: equal signatures share it.
