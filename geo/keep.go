@@ -347,7 +347,10 @@ func decodeTold(text []byte) ([]place, error) {
 		words = append(words, string(text[:size]))
 		text = text[size:]
 	}
-	var told []place
+	if n > len(text)/8 { // what a place takes at least
+		return nil, errTold
+	}
+	told := slices.Grow([]place(nil), n)
 	for range n {
 		var p place
 		for _, s := range [...]*string{&p.Continent, &p.Country, &p.Subdivision, &p.Deeper, &p.registered} {

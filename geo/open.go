@@ -60,7 +60,7 @@ const heavy = 8 << 20
 // file, has what was made of it before, that is taken; "": nothing is kept.
 func load(file, kept string, log *slog.Logger) (*layer, stamp, error) {
 	l, version, err := read(file, kept, log)
-	if version.status != nil && version.status.Size() >= heavy {
+	if version.status != nil && version.status.Size() >= heavy && (l == nil || !l.kept) {
 		debug.FreeOSMemory()
 	}
 	if err != nil {
