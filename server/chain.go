@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"time"
 
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
@@ -51,6 +52,9 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		case snapshot.Positive:
 			if _, on := leads(q.Type); w.set(wire.Answer, &found.Answer) && on {
 				w.additional(state, client, at)
+			}
+			if q.Expire && q.Type == wire.TypeSOA {
+				w.expire()
 			}
 			return wire.RcodeNoError
 		case snapshot.Steered:
@@ -102,6 +106,13 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		}
 		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
 		name = w.name
+	}
+}
+
+// expire says for how long the zone is good whose SOA is asked for, by a secondary (RFC 7314 section 4).
+func (w *worker) expire() {
+	if seconds, ok := w.found.Expire(time.Now()); ok {
+		w.build.SetExpire(seconds)
 	}
 }
 

@@ -36,8 +36,9 @@ type fetched struct {
 	serial   uint32
 	records  int
 	messages int
-	octets   int  // of names and RDATA
-	behind   bool // the primary has just said that it has a newer one
+	octets   int           // of names and RDATA
+	left     time.Duration // for how long the primary says that the zone is good (RFC 7314); negative: it does not say
+	behind   bool          // the primary has just said that it has a newer one
 }
 
 // errOlder is why a primary's version is not taken: serials go one way (RFC 1982).
@@ -73,7 +74,7 @@ func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Add
 	if err != nil {
 		return fetched{}, err
 	}
-	soa, err := line.soa(ctx, origin)
+	soa, left, err := line.soa(ctx, origin)
 	done(cmp.Or(context.Cause(ctx), err))
 	if err != nil {
 		return fetched{}, fmt.Errorf("SOA: %w", err)
@@ -82,7 +83,7 @@ func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Add
 	if have != nil {
 		switch {
 		case said == have.Serial():
-			return fetched{how: "soa", serial: said}, nil
+			return fetched{how: "soa", serial: said, left: left}, nil
 		case !newer(said, have.Serial()):
 			return fetched{}, errOlder{said, have.Serial()}
 		}
@@ -92,6 +93,7 @@ func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Add
 		return fetched{}, err
 	}
 	f, err := line.newest(ctx, origin, have, said)
+	f.left = left
 	done(cmp.Or(context.Cause(ctx), err))
 	return f, err
 }
@@ -134,6 +136,7 @@ type line struct {
 	s    *Secondary
 	peer zones.Peer
 	from []netip.Addr
+	bare bool      // the primary does not know EDNS
 	key  *tsig.Key // nil: nothing is signed
 	conn net.Conn
 	used bool // something has been answered over it
@@ -337,7 +340,8 @@ func closed(err error) error {
 	return err
 }
 
-// query makes a query, with our SOA in the authority section if there is one (RFC 1995 section 3), and signs it where there is a key.
+// query makes a query, with our SOA in the authority section if there is one (RFC 1995 section 3), and signs it where there is a
+// key. It asks for how long the zone is good (RFC 7314), unless the primary does not know EDNS.
 func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Answers) {
 	msg := binary.BigEndian.AppendUint16(nil, uint16(rand.Uint32()))
 	msg = append(msg, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -348,14 +352,19 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 		msg[9] = 1
 		msg = append(append(msg, 0xc0, wire.HeaderSize), soa[2:]...)
 	}
+	if !l.bare {
+		msg[11] = 1
+		msg = append(msg, 0, 0, byte(wire.TypeOPT), byte(udpSize>>8), byte(udpSize&0xff), 0, 0, 0, 0, 0, 4, 0, optionExpire, 0, 0)
+	}
 	if l.key == nil {
 		return msg, nil
 	}
 	return l.key.Request(msg, l.s.o.Now())
 }
 
-// soa asks for the zone's SOA record. The primary must have authority for it.
-func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err error) {
+// soa asks for the zone's SOA record, for which the primary must have authority, and for how long it is good: negative where the
+// primary does not say.
+func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, left time.Duration, err error) {
 	query, check := l.query(origin, rr.TypeSOA, nil)
 	err = l.ask(ctx, query, soaLimit, nil, func(next nextMessage) error {
 		msg, err := next(0)
@@ -366,13 +375,20 @@ func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, err erro
 		if err != nil {
 			return err
 		}
-		if !m.aa || len(m.answers) != 1 || m.answers[0].Type != rr.TypeSOA || m.answers[0].Owner != origin || m.answers[0].Class != wire.ClassIN {
+		if !m.aa || len(m.answers) != 1 || m.answers[0].Type != rr.TypeSOA || m.answers[0].Owner != origin ||
+			m.answers[0].Class != wire.ClassIN {
 			return errors.New("it has no authority for the zone")
 		}
-		soa = m.answers[0]
+		soa, left = m.answers[0], saidExpire(msg)
 		return rr.Check(soa.Type, soa.Data)
 	})
-	return soa, err
+	var said rcodeError
+	if !l.bare && errors.As(err, &said) && (said.rcode == wire.RcodeFormErr || said.rcode == wire.RcodeNotImp) {
+		l.bare = true // RFC 6891 section 7
+		l.close()
+		return l.soa(ctx, origin)
+	}
+	return soa, left, err
 }
 
 // transfer asks for what leads from a version to the newest, or for the whole zone.

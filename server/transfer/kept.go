@@ -50,7 +50,7 @@ func keptFile(state, origin string) string {
 // save keeps a zone's version on disk. Its goroutine calls it.
 func (s *Secondary) save(z *elsewhere) {
 	s.mu.Lock()
-	version, checked, did := z.version, z.checked, z.did
+	version, good, did := z.version, z.good, z.did
 	s.mu.Unlock()
 	z.unsaved, z.saved = false, s.o.Now()
 	if s.o.State == "" || version == nil {
@@ -58,7 +58,7 @@ func (s *Secondary) save(z *elsewhere) {
 	}
 	s.disk.Lock()
 	defer s.disk.Unlock()
-	if err := saveVersion(s.o.State, version, checked, did); err != nil {
+	if err := saveVersion(s.o.State, version, good, did); err != nil {
 		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
 	}
 }

@@ -27,11 +27,12 @@ type stream struct {
 	count    uint16
 	messages int
 	octets   int
+	expire   int64 // what OPT says of how long the zone is good, seconds (RFC 7314); -1: nothing
 	err      error // of write: nothing more is sent
 }
 
 func newStream(q *wire.Query, session *tsig.Session, now func() time.Time, write func([]byte) error) *stream {
-	s := &stream{query: q, session: session, now: now, write: write, buf: make([]byte, 0, fill+1024), names: map[string]uint16{}}
+	s := &stream{query: q, session: session, now: now, write: write, expire: -1, buf: make([]byte, 0, fill+1024), names: map[string]uint16{}}
 	s.begin()
 	return s
 }
@@ -54,9 +55,13 @@ func (s *stream) begin() {
 }
 
 // room is what must be left for OPT and TSIG.
-func (s *stream) room() int { return s.session.Room() + optSize }
+func (s *stream) room() int { return s.session.Room() + optSize + expireSize }
 
-const optSize = 11
+const (
+	optSize      = 11
+	optionExpire = 9 // RFC 7314
+	expireSize   = 8 // of the option
+)
 
 // record appends one record: as in a snapshot.Set, of that owner in wire form.
 func (s *stream) record(owner []byte, record []byte) {
@@ -108,6 +113,11 @@ func (s *stream) flush() {
 		s.buf = append(s.buf, 0, 0, byte(wire.TypeOPT), byte(udpSize>>8), byte(udpSize&0xff), 0, 0, 0, 0, 0, 0)
 		if s.query.DO {
 			s.buf[len(s.buf)-4] = 0x80
+		}
+		if s.query.Expire && s.expire >= 0 {
+			s.buf[len(s.buf)-1] = expireSize
+			s.buf = append(s.buf, 0, optionExpire, 0, 4)
+			s.buf = binary.BigEndian.AppendUint32(s.buf, uint32(s.expire))
 		}
 		s.buf[11] = 1
 	}

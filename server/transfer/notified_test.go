@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,5 +166,58 @@ func TestOnward(t *testing.T) {
 	h.arrive("elsewhere.test", snapshot.Transferred{Version: first, Expired: true})
 	if _, err := h.transfer(axfr("elsewhere.test."), false); err == nil {
 		t.Error("it has expired, and it is sent")
+	}
+}
+
+// TestExpireOutward: who asks for it is told for how long a zone is good, in SOA and transfers (RFC 7314): the SOA's EXPIRE where the
+// zone lives here, and what is left where it does not.
+func TestExpireOutward(t *testing.T) {
+	h := newHouse(t)
+	h.apply(laid)
+	h.apply("kind: Zone\nname: here.test\nnameservers: [ns1.example.test]\ntransfer: {allow: [127.0.0.1]}\nexpire: 100h\n")
+	until := new(atomic.Int64)
+	version := wholeOf(t, "elsewhere.test.", "@ SOA 1000", "@ NS ns")
+	h.arrive("elsewhere.test", snapshot.Transferred{Version: version, Until: until})
+	for _, c := range []struct {
+		zone string
+		left time.Duration
+		want uint32
+	}{
+		{"here.test.", 0, 360000},
+		{"elsewhere.test.", 1000 * time.Second, 1000},
+		{"elsewhere.test.", 100000 * time.Second, 86400}, // no more than the SOA says
+		{"elsewhere.test.", -time.Second, 0},
+	} {
+		for _, m := range []*dns.Msg{new(dns.Msg).SetQuestion(c.zone, dns.TypeSOA), axfr(c.zone), ixfr(c.zone, 1<<31)} {
+			until.Store(time.Now().Add(c.left).Unix())
+			for _, asked := range []bool{true, false} {
+				m.SetEdns0(1232, true)
+				if asked {
+					m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Empty: true}}
+				}
+				conn, err := dns.Dial("tcp", h.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := conn.WriteMsg(m); err != nil {
+					t.Fatal(err)
+				}
+				r, err := conn.ReadMsg()
+				conn.Close()
+				if err != nil || r.Rcode != 0 || len(r.Answer) == 0 || r.IsEdns0() == nil || !r.IsEdns0().Do() {
+					t.Fatalf("%v: %v, %v", m.Question, r, err)
+				}
+				got, there := int64(-1), false
+				for _, o := range r.IsEdns0().Option {
+					if x, ok := o.(*dns.EDNS0_EXPIRE); ok {
+						got, there = int64(x.Expire), true
+					}
+				}
+				if there != asked || asked && (got > int64(c.want) || got < int64(c.want)-30) {
+					t.Errorf("%v, asked %v: %d, want %d", m.Question[0].String(), asked, got, c.want)
+				}
+				m.Extra = nil
+			}
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,6 +89,8 @@ type elsewhere struct {
 	version *snapshot.Version
 	from    string    // the primary that the version came from, or that last said that it is current
 	checked time.Time // when that was; zero: never
+	good    time.Time // its EXPIRE counts from then
+	until   *atomic.Int64
 	since   time.Time // when the version came
 	expired bool
 	failed  string // why the last try brought nothing; "": it did
@@ -171,7 +174,7 @@ func (s *Secondary) Assign(all []Assignment) {
 		}
 		z = &elsewhere{
 			origin: origin, name: a.Origin, peers: a.Primaries, sources: a.Sources, again: a.Again,
-			wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}),
+			until: new(atomic.Int64), wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}),
 		}
 		s.zones[a.Origin] = z
 		s.start(z, nil)
@@ -335,16 +338,6 @@ func (z *elsewhere) soonest() time.Time {
 	return z.rests
 }
 
-// expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The primary has had time
-// to be asked at least twice.
-func (z *elsewhere) expires() time.Time {
-	if z.version == nil {
-		return time.Time{}
-	}
-	refresh, retry, expire := z.version.Times()
-	return z.checked.Add(max(expire, bounded(refresh)+max(retry, leastRetry)))
-}
-
 func bounded(refresh time.Duration) time.Duration {
 	return min(max(refresh, leastRefresh), mostRefresh)
 }
@@ -367,9 +360,10 @@ func (s *Secondary) resume(z *elsewhere) {
 		checked = now
 	}
 	s.mu.Lock()
-	z.version, z.checked, z.since, z.tried, z.did = version, checked, checked, true, did
+	z.version, z.checked, z.good, z.since, z.tried, z.did = version, checked, checked, checked, true, did
+	z.until.Store(z.expires().Unix())
 	z.expired = !now.Before(z.expires())
-	t := snapshot.Transferred{Version: z.version, Expired: z.expired}
+	t := snapshot.Transferred{Version: z.version, Expired: z.expired, Until: z.until}
 	s.mu.Unlock()
 	s.o.Log.Info("a zone is served as it was transferred by an earlier run", "zone", z.name, "serial", version.Serial(),
 		"age", now.Sub(checked).Round(time.Second), "expired", t.Expired)
@@ -389,7 +383,7 @@ func (s *Secondary) expire(z *elsewhere, now time.Time) {
 	s.mu.Unlock()
 	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its policies are answered",
 		"zone", z.name, "serial", version.Serial())
-	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true})
+	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true, Until: z.until})
 }
 
 // refresh asks the primaries in their order until one has answered for the zone.
@@ -471,14 +465,15 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 		z.unsaved = z.unsaved || again != z.did
 		z.did = again
 	}
-	z.from, z.checked = peer.String(), now
+	z.from = peer.String()
 	was := z.expired
 	z.expired = false
 	before := z.version
 	if f.version != nil {
 		z.version, z.since, z.unsaved = f.version, now, true
 	}
-	version := z.version
+	z.heard(now, f.left, f.version != nil)
+	version, good := z.version, z.good
 	refresh, retry, _ := version.Times()
 	if f.behind {
 		refresh = retry
@@ -487,10 +482,10 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 	s.mu.Unlock()
 	if f.version == nil {
 		if !z.unsaved {
-			touchVersion(s.o.State, z.name, now)
+			touchVersion(s.o.State, z.name, good)
 		}
 		if was {
-			s.o.OnTransfer(z.name, snapshot.Transferred{Version: version})
+			s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Until: z.until})
 		}
 		return
 	}
@@ -502,7 +497,7 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 		args = append(args, "from", before.Serial())
 	}
 	s.o.Log.Info("zone transferred", args...)
-	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version})
+	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Until: z.until})
 }
 
 // Following is how one zone that lives elsewhere stands.

@@ -53,6 +53,8 @@ type primary struct {
 	stuck    bool       // it says nothing to AXFR and IXFR
 	reset    bool       // its connection breaks at IXFR
 	lone     bool       // it answers IXFR with one SOA, and goes on to say nothing
+	noEDNS   bool       // it answers EDNS with FORMERR
+	left     int        // seconds that it says its zone is good for, where it is asked; 0: it does not say
 	behind   bool       // it transfers the version before the one that its SOA says
 	noIXFR   bool       // it answers IXFR with NOTIMP
 	once     bool       // it closes the connection after each answer
@@ -193,6 +195,14 @@ func (at *primary) answer(t *testing.T, zone string, request []byte) ([]*dns.Msg
 	if len(at.versions) == 0 {
 		return []*dns.Msg{say(dns.RcodeRefused)}, session
 	}
+	opt := q.IsEdns0()
+	switch {
+	case opt != nil && at.noEDNS:
+		return []*dns.Msg{say(dns.RcodeFormatError)}, session
+	case q.Question[0].Qtype != dns.TypeSOA:
+	case opt == nil && !at.noEDNS || opt != nil && (len(opt.Option) != 1 || opt.Option[0].Option() != dns.EDNS0EXPIRE):
+		t.Errorf("it does not ask for EXPIRE: %v", q)
+	}
 	rrs := func(lines []string) (all []dns.RR) {
 		for _, l := range lines {
 			all = append(all, recordOf(t, zone, l))
@@ -201,7 +211,14 @@ func (at *primary) answer(t *testing.T, zone string, request []byte) ([]*dns.Msg
 	}
 	newest := rrs(at.versions[len(at.versions)-1])
 	if q.Question[0].Qtype == dns.TypeSOA {
-		return []*dns.Msg{say(0, newest[0])}, session
+		m := say(0, newest[0])
+		if at.left > 0 {
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = []dns.EDNS0{
+				&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "00"}, &dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Expire: uint32(at.left)},
+			}
+		}
+		return []*dns.Msg{m}, session
 	}
 	one := func(records []dns.RR) (all []*dns.Msg) { // a message for each, but the first two
 		all = append(all, say(0, records[:min(2, len(records))]...))
@@ -531,6 +548,53 @@ func TestAgain(t *testing.T) {
 		f.Assign(follow("while it was away"))
 		f.expect(t, 0, "7, 7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 		stop()
+	})
+}
+
+// TestExpire: a primary that is a secondary itself says what is left of the zone's time, and that counts, across restarts too; one that
+// does not know EDNS is asked without.
+func TestExpire(t *testing.T) {
+	state := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:53")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		p.set("192.0.2.2:53", "1000", "www A 192.0.2.1")
+		p.change("192.0.2.1:53", func(p *primary) { p.left = 7200 })
+		f, stop := newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1", "192.0.2.2"))
+		f.expect(t, 0, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		good := func(want time.Duration) {
+			t.Helper()
+			x := f.only(t)
+			if got := time.Until(x.Expires); got != want || time.Until(time.Unix(f.now["example.test"].Until.Load(), 0)) != want {
+				t.Errorf("good for %s, want %s: %+v", got, want, x)
+			}
+		}
+		good(2 * time.Hour)
+		// its own primary has not been heard of since: less and less is left
+		p.change("192.0.2.1:53", func(p *primary) { p.left = 3000 })
+		f.expect(t, time.Hour, "", "192.0.2.1 SOA")
+		good(time.Hour) // that was known before: the most counts
+		p.change("192.0.2.1:53", func(p *primary) { p.left = 86400 })
+		f.expect(t, 59*time.Minute+59*time.Second, "", "")
+		good(time.Second)
+		f.expect(t, time.Second, "1000 expired, 1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		good(24 * time.Hour)
+		p.change("192.0.2.1:53", func(p *primary) { p.left = 5000 })
+		p.set("192.0.2.1:53", "1001", "www A 192.0.2.2")
+		f.expect(t, time.Hour, "1001", "192.0.2.1 SOA, 192.0.2.1 IXFR")
+		good(5000 * time.Second)
+		stop()
+		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
+		p.change("192.0.2.2:53", func(p *primary) { p.noEDNS = true })
+		f, stop = newFollower(t, p, state, nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1", "192.0.2.2"))
+		f.expect(t, 0, "1001", "192.0.2.2 SOA, 192.0.2.2 SOA")
+		good(5000 * time.Second)
+		p.set("192.0.2.2:53", "1002", "www A 192.0.2.3")
+		f.expect(t, 10*time.Minute, "1002", "192.0.2.2 SOA, 192.0.2.2 SOA, 192.0.2.2 IXFR")
+		good(24 * time.Hour)
 	})
 }
 

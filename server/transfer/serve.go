@@ -70,6 +70,9 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	}
 	zone = d.journal.newest(zone)
 	s := newStream(&q, session, d.o.Now, x.Write)
+	if seconds, ok := zone.Expire(d.o.Now()); ok {
+		s.expire = int64(seconds)
+	}
 	who := x.Source.Addr().String() + " " + key
 	result := d.send(ctx, s, zone, &q, serial, x.TCP && d.journal.mayDiffer(zone, who, serial), x.TCP)
 	switch {

@@ -79,6 +79,7 @@ const (
 
 	optionNSID      = 3
 	optionECS       = 8
+	optionExpire    = 9
 	optionCookie    = 10
 	optionKeepalive = 11
 	optionError     = 15

@@ -13,6 +13,8 @@ type opt struct {
 	ecs       bool
 	scope     uint8
 	cookie    []byte
+	expires   bool
+	expire    uint32 // seconds
 	keepalive bool
 	idle      uint16 // units of 100 ms
 	failed    bool   // there is an extended error
@@ -111,6 +113,14 @@ func (b *Builder) SetCookie(cookie []byte) {
 	}
 }
 
+// SetExpire says for how long the zone is good, seconds, if the request has asked for that (RFC 7314).
+func (b *Builder) SetExpire(seconds uint32) {
+	o := &b.opt
+	if o.present && b.query.Expire && !o.expires && b.reserve(optionHeader+4) {
+		o.expires, o.expire = true, seconds
+	}
+}
+
 // finishOPT writes the OPT record and returns how many records that is.
 func (b *Builder) finishOPT() uint16 {
 	q, o := b.query, &b.opt
@@ -136,6 +146,11 @@ func (b *Builder) finishOPT() uint16 {
 	if o.nsid {
 		b.option(optionNSID, len(b.NSID))
 		b.n += copy(b.buf[b.n:], b.NSID)
+	}
+	if o.expires {
+		b.option(optionExpire, 4)
+		binary.BigEndian.PutUint32(b.buf[b.n:], o.expire)
+		b.n += 4
 	}
 	if o.cookie != nil {
 		b.option(optionCookie, len(o.cookie))

@@ -29,6 +29,8 @@ func (q *Query) options(data []byte) Verdict {
 			if !q.ECS.Present {
 				q.ECS = subnet
 			}
+		case optionExpire:
+			q.Expire = true // empty in a query (RFC 7314 section 2)
 		case optionCookie:
 			if length != 8 && (length < 16 || length > 40) { // RFC 7873 section 5.2.2
 				return FormErr

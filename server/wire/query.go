@@ -88,6 +88,7 @@ type Query struct {
 	DO        bool   // DNSSEC OK (RFC 3225)
 	ECS       ClientSubnet
 	NSID      bool   // the server's identifier is asked for (RFC 5001)
+	Expire    bool   // how long the zone is good for is asked for (RFC 7314); means nothing but with SOA, AXFR and IXFR
 	Keepalive bool   // edns-tcp-keepalive (RFC 7828); means nothing over UDP
 	Cookie    []byte // the option's data (RFC 7873), 8 or 16 to 40 octets; nil if there is none
 
@@ -135,7 +136,7 @@ func (q *Query) Parse(msg []byte) Verdict {
 	q.AD = msg[3]&flagAD != 0
 	q.Type, q.Class, q.Question = 0, 0, nil
 	q.EDNS, q.Version, q.UDPSize, q.DO = false, 0, MinUDP, false
-	q.ECS, q.NSID, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, nil
+	q.ECS, q.NSID, q.Expire, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, false, nil
 	q.TSIG, q.size, q.count = 0, 0, 0
 
 	questions := binary.BigEndian.Uint16(msg[4:])
@@ -264,7 +265,7 @@ func (q *Query) records(msg []byte, at int) Verdict {
 	}
 	verdict := q.options(options)
 	if verdict != OK { // what was asked for in what cannot be read is not answered in part
-		q.ECS, q.NSID, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, nil
+		q.ECS, q.NSID, q.Expire, q.Keepalive, q.Cookie = ClientSubnet{}, false, false, false, nil
 	}
 	return verdict
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"leeward/zones"
 	"leeward/zones/rr"
@@ -15,6 +17,10 @@ import (
 type Transferred struct {
 	Version *Version // that was transferred last; nil: none yet
 	Expired bool     // the primary has not been heard of for longer than its SOA allows (RFC 1035 section 3.3.13)
+
+	// Until is when it expires unless the primary is heard of, Unix time, seconds. Whoever follows the zone keeps it current, so
+	// that a primary that has nothing new costs no new snapshot. nil: not known.
+	Until *atomic.Int64
 }
 
 // standing says what a zone is good for.
@@ -54,7 +60,7 @@ func (u *update) takeTransferred() {
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
 	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
-	out.fixed = z.Order == zones.OrderFixed
+	out.fixed, out.until = z.Order == zones.OrderFixed, t.Until
 	if t.Version == nil {
 		delete(u.overlaid, origin)
 		out.standing = waiting
@@ -290,6 +296,32 @@ func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 
 // Expired reports whether the zone that the answer is from has expired: what is the primary's in it is not answered any more.
 func (a *Answer) Expired() bool { return a.in.standing == expired }
+
+// Expire returns for how long the zone that the answer is from is good, as a secondary of it is told (RFC 7314 section 4).
+func (a *Answer) Expire(now time.Time) (seconds uint32, ok bool) { return a.in.expire(now) }
+
+// Expire is Answer.Expire of the zone.
+func (z *Zone) Expire(now time.Time) (seconds uint32, ok bool) { return z.zone.expire(now) }
+
+// expire is the SOA's EXPIRE where the zone lives here, and what is left of the primary's where it does not.
+func (z *zone) expire(now time.Time) (seconds uint32, ok bool) {
+	n := z.tree.find([]byte(z.origin))
+	if n == nil {
+		return 0, false
+	}
+	_, soa := n.set(rr.TypeSOA)
+	if len(soa) < 20 {
+		return 0, false
+	}
+	seconds = binary.BigEndian.Uint32(soa[len(soa)-8:])
+	switch {
+	case !z.elsewhere:
+		return seconds, true
+	case z.until == nil:
+		return 0, false
+	}
+	return uint32(min(max(z.until.Load()-now.Unix(), 0), int64(seconds))), true
+}
 
 // stand makes the outcome what it is in a zone that is not current. Policies do not depend on the primary.
 func (a *Answer) stand() {

@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"leeward/zones"
 	"leeward/zones/rr"
@@ -43,6 +44,8 @@ type zone struct {
 	elsewhere bool     // it lives on another primary
 	version   *Version // of that, which lies below what is configured; nil: none yet
 	apart     int      // names that were made anew since all of the tree was last laid over the version
+
+	until *atomic.Int64 // as Transferred.Until
 }
 
 // Stats count what a snapshot holds.
