@@ -52,6 +52,15 @@ Shows first what the others would carry. What would leave a policy, or the clien
 	return cmd
 }
 
+// settle lets an observer find out who lives, and says what it had to do for that.
+func (inv *invocation) settle(ctx context.Context, o *control.Observer) error {
+	text, err := o.Settle(ctx)
+	if text != "" {
+		fmt.Fprintln(inv.err, text)
+	}
+	return err
+}
+
 // parseTarget reads what an override is about: "region/eu-west".
 func parseTarget(s string) (string, error) {
 	kind, name, ok := strings.Cut(s, "/")
@@ -97,8 +106,11 @@ func (inv *invocation) drain(ctx context.Context, target string, span time.Durat
 	if err != nil {
 		return err
 	}
+	defer observer.Close()
+	if err := inv.settle(ctx, observer); err != nil {
+		return err
+	}
 	status, err := observer.Status(ctx)
-	observer.Close()
 	if err != nil {
 		return err
 	}

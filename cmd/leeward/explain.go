@@ -54,6 +54,9 @@ report of health, from etcd with the newest reports there.`,
 					return err
 				}
 				defer observer.Close()
+				if err := inv.settle(cmd.Context(), observer); err != nil {
+					return err
+				}
 				e, err = observer.Explain(name, qtype, client)
 				if err != nil {
 					return badQuestion(err)

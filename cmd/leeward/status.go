@@ -22,8 +22,8 @@ func newStatus(inv *invocation) *cobra.Command {
 		Long: `Status asks a server's admin interface what it knows: itself and the other servers, what of each region and pool is in
 answers, the verdict on every endpoint with each vantage's vote, overrides, and what is wrong.
 
-With --etcd it reads resources and reports straight from etcd and judges them itself, without a server. What is fresh is
-then told by the clocks of those who wrote it.`,
+With --etcd it reads resources and reports straight from etcd and judges them itself, without a server. Vantages
+whose last heartbeat is not recent by their clocks are watched for up to 20 s first, to see which of them live.`,
 		Example: `  leeward status
   leeward status --watch --admin http://10.0.0.1:8053 --admin-token-file token
   leeward status --etcd http://127.0.0.1:2379 -o json`,
@@ -55,6 +55,9 @@ then told by the clocks of those who wrote it.`,
 					return err
 				}
 				defer observer.Close()
+				if err := inv.settle(cmd.Context(), observer); err != nil {
+					return err
+				}
 				get = observer.Status
 			}
 			if !watch {

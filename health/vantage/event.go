@@ -29,17 +29,22 @@ type Event struct {
 	Synced bool
 }
 
-// Apply writes the event into the board, as received at that time.
+// Apply writes the event into the board, as received at that time. What comes from a list makes nobody fresh who went stale.
 func (e *Event) Apply(b *health.Board, now time.Time) {
+	if e.Listed && !e.lasts() && !e.Gone {
+		now = b.Since(now, e.Vantage)
+	}
+	e.ApplyAt(b, now)
+}
+
+// ApplyAt writes the event into the board as of that time, whatever else is known of the vantage.
+func (e *Event) ApplyAt(b *health.Board, now time.Time) {
 	if e.Gone {
 		b.Withdraw(e.Vantage)
 		return
 	}
 	if len(e.Withdrawn) > 0 {
 		b.Withdraw(e.Vantage, e.Withdrawn...)
-	}
-	if e.Listed && !e.lasts() {
-		now = b.Since(now, e.Vantage)
 	}
 	b.Report(now, e.Reports...)
 	if h := e.Heartbeat; h != nil {

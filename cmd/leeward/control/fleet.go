@@ -29,10 +29,12 @@ func (l *Loop) Event(e vantage.Event) {
 		if e.Vantage == l.o.Own && e.Vantage != "" {
 			return
 		}
-		if l.o.ByClock {
-			now = written(e, now)
+		switch {
+		case l.o.ByClock && e.Listed:
+			e.ApplyAt(b, written(e, now))
+		default:
+			e.Apply(b, now)
 		}
-		e.Apply(b, now)
 		l.fleet.take(e)
 	})
 }
@@ -52,17 +54,46 @@ func (f *fleet) take(e vantage.Event) {
 	f.synced = f.synced || e.Synced
 }
 
-// written returns when an event was written by the writer's clock, now if it does not say.
+// written returns when an event was written by the writer's clock, now if it does not say. A time that has not come says
+// nothing but that the clock is wrong, and counts as one of long ago.
 func written(e vantage.Event, now time.Time) time.Time {
-	if e.Heartbeat != nil && !e.Heartbeat.Time.IsZero() {
-		return e.Heartbeat.Time
+	var at time.Time
+	if e.Heartbeat != nil {
+		at = e.Heartbeat.Time
 	}
 	for _, r := range e.Reports {
-		if !r.Time.IsZero() {
-			return r.Time
+		if at.IsZero() {
+			at = r.Time
 		}
 	}
-	return now
+	switch {
+	case at.IsZero():
+		return now
+	case at.After(now.Add(aheadMost)):
+		return now.Add(-longAgo)
+	case at.After(now):
+		return now
+	}
+	return at
+}
+
+// aheadMost is how much the clock of a vantage may be ahead for its heartbeat to be taken by its time. longAgo is longer than
+// any vantage is believed.
+const (
+	aheadMost = time.Second
+	longAgo   = 2 * health.MaxStale
+)
+
+// still returns the vantages with a heartbeat that are not fresh, and the longest time between two heartbeats of any of them, as
+// they say themselves.
+func (i Inside) still(now time.Time) (names []string, every time.Duration) {
+	for _, v := range i.l.board.Vantages(now) {
+		if beat := i.l.fleet.beats[v.Vantage]; beat != nil && !v.Fresh {
+			names = append(names, v.Vantage)
+			every = max(every, beat.Every.Std())
+		}
+	}
+	return names, every
 }
 
 // add puts servers and what vantages say of themselves into a status that has the board's account of them.

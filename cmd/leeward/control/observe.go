@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,6 +143,53 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan Condition, synce
 		}
 	}
 	return o.loop.Do(ctx, func(Inside) {}) // all of it has been taken up
+}
+
+// Times of looking whether vantages move that seem to be gone: until all have, at most half as long again as they say that they
+// wait between two heartbeats, and at most settleMost.
+const (
+	settleMost  = 20 * time.Second
+	settleEvery = 20 * time.Millisecond
+)
+
+// Settle comes to the verdict of the servers on who lives, who have watched all along. Who has a heartbeat that is recent by its own
+// clock does. For the others Settle watches whether one comes: they are gone, or their clock is wrong. It returns what there is to tell of
+// that; "" if nobody had to be watched.
+func (o *Observer) Settle(ctx context.Context) (string, error) {
+	var left []string
+	var every time.Duration
+	look := func() error {
+		return o.loop.Do(ctx, func(i Inside) {
+			i.l.board.Judge(time.Now())
+			left, every = i.still(time.Now())
+		})
+	}
+	if err := look(); err != nil || len(left) == 0 {
+		return "", err
+	}
+	watched := len(left)
+	began := time.Now()
+	end := time.NewTimer(min(every+every/2+settleEvery, settleMost))
+	defer end.Stop()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for waiting := true; waiting && len(left) > 0; {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-end.C:
+			waiting = false
+		case <-tick.C:
+		}
+		if err := look(); err != nil {
+			return "", err
+		}
+	}
+	text := fmt.Sprintf("watched %d vantages for %.1f s, as their last heartbeats are not recent by their clocks", watched, time.Since(began).Seconds())
+	if len(left) > 0 {
+		return fmt.Sprintf("%s; these have not moved and do not count: %s", text, strings.Join(left, ", ")), nil
+	}
+	return text + "; all of them live", nil
 }
 
 // Status judges what there is now. An Observer has no server of its own to tell of.
