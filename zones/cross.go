@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"leeward/zones/rr"
 )
 
 // crossed is what a resource's checks against all others found.
@@ -15,11 +17,11 @@ type crossed struct {
 }
 
 func (x *crossed) add(code Code, field, format string, args ...any) {
-	x.problems = append(x.problems, Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...)})
+	x.problems = append(x.problems, Problem{Field: field, Code: code, Message: fmt.Sprintf(format, args...), kind: format})
 }
 
 func (x *crossed) warn(field, format string, args ...any) {
-	x.problems = append(x.problems, Problem{Field: field, Warning: true, Message: fmt.Sprintf(format, args...)})
+	x.problems = append(x.problems, Problem{Field: field, Warning: true, Message: fmt.Sprintf(format, args...), kind: format})
 }
 
 // cross checks a version of a resource against the effective versions of all others.
@@ -113,6 +115,7 @@ func OwnerWithin(name, origin string) string {
 func (c *Catalog) crossRecord(x *crossed, r *Record) {
 	name := FullName(r.Owner, r.Origin)
 	state := c.states[r.Origin] // that there is no Zone is said by orphans, for all records of an origin at once
+	crossStrings(x, r)
 	var sets packed
 	if state != nil {
 		sets = state.owners[r.Owner]
@@ -135,6 +138,21 @@ func (c *Catalog) crossRecord(x *crossed, r *Record) {
 		if home.origin != r.Origin && under(home.origin, r.Origin) && !(delegates && home.origin == name) {
 			x.warn("", "%s is in zone %s, which answers for it; name the record %s/%s/%s",
 				name, home.origin, home.origin, OwnerWithin(name, home.origin), r.Type)
+		}
+	}
+}
+
+// cutString is said of what is served otherwise than it is written.
+const cutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
+
+// crossStrings says which data are served as several strings.
+func crossStrings(x *crossed, r *Record) {
+	for i, text := range r.Data {
+		if len(text) <= 255 { // nearly all
+			continue
+		}
+		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
+			x.warn(item("data", i), cutString)
 		}
 	}
 }

@@ -8,18 +8,14 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"leeward/zones/rr"
 )
 
-// Bounds of what is listed of one master file. Errors beyond the first end its reading, as it is not used anyway; warnings
-// never do.
-const (
-	mostMasterErrors = 100
-	mostAlike        = 10 // warnings of one kind; then how many more there are
-)
+// mostMasterErrors is how many errors of one master file are listed. More end its reading, as it is not used anyway; warnings
+// never do, and mostAlike of a kind are listed.
+const mostMasterErrors = 100
 
 var errTooMany = fmt.Errorf("%d errors are listed, and the rest of the file has not been read", mostMasterErrors)
 
@@ -161,22 +157,22 @@ func (m *masterFile) warn(at Position, key func() Key, format string, args ...an
 	}
 	if s.listed == mostAlike {
 		s.more++
-		s.last = Problem{Position: at, Code: CodeSyntax, Warning: true}
+		s.last = Problem{Position: at, Key: key(), Message: fmt.Sprintf(format, args...), Code: CodeSyntax, Warning: true}
 		return
 	}
 	s.listed++
 	m.problems = append(m.problems, Problem{Position: at, Key: key(), Message: fmt.Sprintf(format, args...), Code: CodeSyntax, Warning: true})
 }
 
-// summarise says how many warnings there are beyond those listed.
+// summarise says how many warnings there are beyond those listed, as Problems.Summary does: there can be too many to keep.
 func (m *masterFile) summarise() {
-	for format, s := range m.alike {
-		if s.more == 0 {
-			continue
+	for _, s := range m.alike {
+		if s.more > 1 {
+			s.last.Message = fmt.Sprintf("and %d more like this one: %s", s.more-1, s.last.Message)
 		}
-		what, _, _ := strings.Cut(format, "%")
-		s.last.Message = fmt.Sprintf("%d more of the kind %q are not listed; the last is here", s.more, strings.TrimRight(what, " :;,("))
-		m.problems = append(m.problems, s.last)
+		if s.more > 0 {
+			m.problems = append(m.problems, s.last)
+		}
 	}
 }
 
@@ -198,6 +194,9 @@ func (m *masterFile) add(r rr.RR) error {
 	}
 	owner, kind := relativeName(r.Owner, m.apex), r.Type.String()
 	key := func() Key { return KeyOf(KindRecord, m.origin+"/"+owner+"/"+kind) }
+	if r.Cut {
+		m.warn(at, key, cutString)
+	}
 	ttl := Seconds(r.TTL)
 	record, place := m.find(owner, kind)
 	if record == nil {

@@ -246,8 +246,8 @@ func TestWarningsOfAMasterFileDoNotEndIt(t *testing.T) {
 		t.Errorf("the last is %+v", r)
 	}
 	said := problems.Error()
-	if len(problems) != 22 || !strings.Contains(said, `warning: 1991 more of the kind "the same record is there twice" are not listed; the last is here`) ||
-		!strings.Contains(said, `old.zone:6005: warning: 1990 more of the kind "the records of a set have one TTL (RFC 2181 5.2); the shortest" are not listed`) {
+	if len(problems) != 22 || !strings.Contains(said, `warning: and 1990 more like this one: the same record is there twice`) ||
+		!strings.Contains(said, `old.zone:6005: Record example.test/w1999/A: warning: and 1989 more like this one: the records of a set have one TTL`) {
 		t.Errorf("%d:\n%s", len(problems), said)
 	}
 }
@@ -389,5 +389,45 @@ func TestFinalDots(t *testing.T) {
 	_, problems = ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: example.test, nameservers: [ns1.example.test., ns1.example.test]}\n"))
 	if !strings.Contains(problems.Error(), "is there twice") {
 		t.Errorf("the same with and without: %v", problems)
+	}
+}
+
+// Of many warnings of one kind ten are listed, the last, and how many there are; errors are all there.
+func TestManyWarningsAreSummarised(t *testing.T) {
+	var text strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&text, "{kind: Region, name: r%d}\n---\n{kind: Pool, name: p%[1]d, region: r%[1]d}\n---\n{kind: Pool, name: q%[1]d, region: s%[1]d}\n---\n", i)
+	}
+	docs, problems := ReadDocuments("a.yaml", strings.NewReader(text.String()))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	all := Check(docs)
+	short := all.Summary()
+	warnings := short.Warnings()
+	if len(all.Warnings()) != 4000 || len(warnings) != 11 || len(short.Errors()) != 2000 || !strings.Contains(warnings[10].Message, "and 3989 more like this one: it has no endpoints") {
+		t.Errorf("%d of %d warnings, %d errors, the last %v", len(warnings), len(all.Warnings()), len(short.Errors()), warnings[len(warnings)-1])
+	}
+}
+
+// A DKIM key of 2,048 bits in one string is served as two, with a warning, wherever it comes from.
+func TestLongStringsAreServed(t *testing.T) {
+	key := "v=DKIM1; k=rsa; p=" + strings.Repeat("M", 392)
+	docs, problems := ReadMasterFile("example.test.zone", "example.test", strings.NewReader("@ 1h SOA ns h 0 2h 15m 2w 5m\n NS ns.example.net.\nm TXT \""+key+"\"\n"), nil)
+	if problems.Err() != nil || len(problems) != 1 || !strings.Contains(problems.Error(), `example.test.zone:3: Record example.test/m/TXT: warning: a string of more than 255`) {
+		t.Fatal(problems)
+	}
+	more, problems := ReadDocuments("a.yaml", strings.NewReader("kind: Record\nname: example.test/n/TXT\ndata: ['\""+key+"\"']\n"))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if said := Check(append(docs, more...)); len(said) != 1 || !strings.Contains(said.Error(), "a.yaml:3: Record example.test/n/TXT: data[0]: warning: a string of more than 255") {
+		t.Error(said)
+	}
+	for _, d := range []Document{docs[1], more[0]} {
+		set, err := d.Resource.(*Record).Set()
+		if want := "\xff" + key[:255] + string([]byte{byte(len(key) - 255)}) + key[255:]; err != nil || string(set.Data[0]) != want {
+			t.Errorf("%v: %q, %v", d.Resource.Key(), set.Data, err)
+		}
 	}
 }

@@ -48,7 +48,8 @@ type Problem struct {
 	Warning  bool   // worth a look, but nothing is refused for it
 	Revision int64  // of the version that has the problem; 0: not known
 
-	missing Key // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
+	kind    string // what those of one kind have in common; "": it is one of its own
+	missing Key    // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
 }
 
 // String spells the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.
@@ -105,6 +106,36 @@ func (ps Problems) Errors() Problems {
 // Warnings returns those that are.
 func (ps Problems) Warnings() Problems {
 	return ps.only(func(p Problem) bool { return p.Warning })
+}
+
+// mostAlike is how many warnings of one kind are listed.
+const mostAlike = 10
+
+// Summary returns the problems with ten warnings of each kind, and in the place of the others one that says how many there are.
+// Errors are all there.
+func (ps Problems) Summary() Problems {
+	count, last := map[string]int{}, map[string]int{}
+	for i, p := range ps {
+		if p.Warning && p.kind != "" {
+			count[p.kind]++
+			last[p.kind] = i
+		}
+	}
+	kept, seen := make(Problems, 0, len(ps)), map[string]int{}
+	for i, p := range ps {
+		if !p.Warning || p.kind == "" || count[p.kind] <= mostAlike+1 {
+			kept = append(kept, p)
+			continue
+		}
+		if seen[p.kind]++; seen[p.kind] <= mostAlike {
+			kept = append(kept, p)
+		}
+		if i == last[p.kind] {
+			p.Message = fmt.Sprintf("and %d more like this one: %s", count[p.kind]-mostAlike-1, p.Message)
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // Of returns the problems of one resource.

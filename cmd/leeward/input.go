@@ -109,9 +109,9 @@ func stored(docs []zones.Document) []zones.Document {
 	return docs
 }
 
-// complain prints problems, one a line.
+// complain prints problems, one a line, and of many alike a summary.
 func (inv *invocation) complain(problems zones.Problems) {
-	for _, p := range problems {
+	for _, p := range problems.Summary() {
 		fmt.Fprintln(inv.err, p)
 	}
 }

@@ -18,7 +18,8 @@ const maxData = 1<<16 - 1
 // ParseData reads RDATA in presentation form and returns its wire form, uncompressed. Names in it that do not end in a dot
 // are below the origin; without an origin ("") they are an error. RFC 3597's \# LENGTH HEX is understood for every type.
 // Parentheses let it run over several lines. An unquoted ";", which would begin a comment in a master file and swallow
-// what follows, is an error: people write TXT values without quotes.
+// what follows, is an error: people write TXT values without quotes. In TXT and its like a string of more than 255 octets is
+// cut into several, as HasLongString tells.
 func ParseData(t Type, text string, origin Name) ([]byte, error) {
 	if data, err, done := parseSimple(t, text, origin); done {
 		return data, err
@@ -62,9 +63,10 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 	if want, got := fewestFields(t), countFields(text); got < want {
 		return nil, fmt.Errorf("%s data %q: %d fields, and it takes %d", t, text, got, want)
 	}
-	if err := checkStrings(t, text); err != nil {
+	if err := checkEscapes(text); err != nil {
 		return nil, fmt.Errorf("%s data %q: %w", t, text, err)
 	}
+	text = cutStrings(t, text)
 	base := ""
 	if origin != "" {
 		base = string(appendName(nil, origin))

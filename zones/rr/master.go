@@ -20,6 +20,7 @@ type RR struct {
 	Text  string // RDATA in presentation form, names in full
 	File  string // the file that it is in: the one given to ReadMaster, or an included one
 	Line  int    // the line that it begins on, from 1
+	Cut   bool   // a string of more than 255 octets has been cut into several
 }
 
 // SyntaxError is what is wrong in a master file, and where.
@@ -221,6 +222,7 @@ func (m *master) record(text []byte) error {
 		return m.fault(err)
 	}
 	rr.Text = string(bytes.Trim(text, " \t"))
+	rr.Cut = HasLongString(rr.Type, rr.Text)
 	if rr.Data, err = parseData(rr.Type, rr.Text, m.origin); err != nil {
 		return m.fault(err)
 	}

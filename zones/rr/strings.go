@@ -9,36 +9,85 @@ import (
 // maxString is the most octets of a <character-string> (RFC 1035 section 3.3).
 const maxString = 255
 
-// checkStrings finds what the grammar of miekg/dns makes something else of without a word: a \DDD that is cut short or above 255
-// (RFC 1035 section 5.1), and, in types that are made of strings, one that is too long.
-func checkStrings(t Type, text string) error {
-	var limit int
+// ofStrings reports whether RDATA of the type is any number of strings, which readers put together again (RFC 7208 section
+// 3.3, RFC 6376 section 3.6.2.2), so that one that is too long can be cut.
+func ofStrings(t Type) bool {
 	switch uint16(t) {
-	case dns.TypeTXT, dns.TypeSPF, dns.TypeAVC, dns.TypeNINFO:
-		limit = maxString
+	case dns.TypeTXT, dns.TypeSPF, dns.TypeAVC, dns.TypeNINFO, dns.TypeRESINFO:
+		return true
 	}
-	size, quoted := 0, false
+	return false
+}
+
+// HasLongString reports whether RDATA in presentation form has a string of more than 255 octets, which ParseData cuts into
+// several where the type allows it.
+func HasLongString(t Type, text string) bool {
+	if len(text) <= maxString || !ofStrings(t) {
+		return false
+	}
+	long := false
+	_ = eachOctet(text, func(_ string, nth int) { long = long || nth > maxString })
+	return long
+}
+
+// cutStrings writes strings of more than 255 octets as several, each but the last of 255.
+func cutStrings(t Type, text string) string {
+	if !HasLongString(t, text) {
+		return text
+	}
+	out := make([]byte, 0, len(text)+len(text)/maxString*3+2)
+	_ = eachOctet(text, func(octet string, nth int) {
+		switch {
+		case nth == 0 && len(out) > 0:
+			out = append(out, `" "`...)
+		case nth == 0:
+			out = append(out, '"')
+		case nth > 1 && nth%maxString == 1:
+			out = append(out, `" "`...)
+		}
+		out = append(out, octet...)
+	})
+	return string(append(out, '"'))
+}
+
+// eachOctet calls f with each octet of the strings in the text as it is written, and how many of its string there are with it;
+// first, at each string's beginning, with "" and 0.
+func eachOctet(text string, f func(octet string, nth int)) error {
+	nth, quoted, within := 0, false, false
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
+		c, size := text[i], 1
+		switch {
 		case c == '"':
-			quoted, size = !quoted, 0
+			if quoted = !quoted; quoted {
+				nth = 0
+				f("", 0)
+			}
+			within = quoted
 			continue
 		case isBlank(c) && !quoted:
-			size = 0
+			within = false
 			continue
 		case c == '\\' && i+1 < len(text) && isDigit(text[i+1]):
 			if i+3 >= len(text) || !isDigit(text[i+2]) || !isDigit(text[i+3]) || text[i+1:i+4] > "255" {
 				return fmt.Errorf(`\%s: after "\" come three digits, 000 to 255, or one other character`, text[i+1:min(i+4, len(text))])
 			}
-			i += 3
+			size = 4
 		case c == '\\':
-			i++
+			size = min(2, len(text)-i)
 		}
-		if size++; limit > 0 && size > limit {
-			return fmt.Errorf(`a string of more than %d octets; cut it into several: "…" "…"`, limit)
+		if !within {
+			nth, within = 0, true
+			f("", 0)
 		}
+		nth++
+		f(text[i:i+size], nth)
+		i += size - 1
 	}
 	return nil
 }
+
+// checkEscapes finds what the grammar of miekg/dns makes something else of without a word: a \DDD that is cut short or above 255
+// (RFC 1035 section 5.1).
+func checkEscapes(text string) error { return eachOctet(text, func(string, int) {}) }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
