@@ -41,6 +41,9 @@ func open(
 	// path can have changed in between, and O_NONBLOCK keeps even that from waiting.
 	status, err := stat(path)
 	if err != nil {
+		if failed, is := err.(*fs.PathError); is {
+			failed.Op = "open" // which call found out is nobody's concern
+		}
 		return nil, err
 	}
 	if err := regular(path, status.Mode()); err != nil {
