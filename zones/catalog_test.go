@@ -551,3 +551,18 @@ func TestSerialFollowsTheZonesOwnChanges(t *testing.T) {
 		t.Errorf("serial %d after a version at %d", got, w.revision)
 	}
 }
+
+// A TTL shorter than the time to see a failure is taken at once, also where there is a version before, and only warned of.
+func TestTTLShorterThanDetectionIsTaken(t *testing.T) {
+	w := newWorld(t)
+	w.one(`put Zone example.test {"nameservers":["ns.example.net"]}`, `put Region eu`, `put Monitor web {"tcp":{"port":80},"interval":"30s"}`,
+		`put Pool www {"region":"eu","monitor":"web"}`, `put Endpoint www/a {"addresses":["192.0.2.1"]}`,
+		`put Policy www.example.test {"ttl":"300s","rules":[{"failover":["www"]}]}`)
+	w.one(`put Policy www.example.test {"ttl":"60s","rules":[{"failover":["www"]}]}`)
+	if p := w.c.Get("policies/www.example.test").(*Policy); p.TTL.Std() != time.Minute {
+		t.Errorf("%v is in service", p.TTL.Std())
+	}
+	if said := w.c.Problems().Coded(CodeDetection); len(said) != 1 || !said[0].Warning {
+		t.Errorf("said %v", said)
+	}
+}

@@ -396,4 +396,5 @@ func (c *Catalog) crossDetection(x *crossed, p *Policy, pools []string) {
 		"write ttl: %s or more, or let the monitor look more often",
 		Duration(ttl), Duration(takes), slowest.Name, slowest.EffectiveFall(), Duration(slowest.EffectiveInterval()),
 		Duration(slowest.EffectiveTimeout()), Duration(atLeast))
+	x.problems[len(x.problems)-1].Warning = true // many ask that often on purpose
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -55,6 +56,9 @@ func (f *vantageFlags) settings() (s control.Settings, err error) {
 	if strings.ContainsAny(s.ID, "/ \t\n") || len(s.ID) > 128 {
 		return s, misused("--id %q: a name is at most 128 letters without spaces and slashes", s.ID)
 	}
+	if !utf8.ValidString(s.ID) {
+		return s, misused("--id %q: it is not UTF-8, which what others read of it has to be", s.ID)
+	}
 	if s.Token, err = readToken(f.token, f.tokenFile); err != nil {
 		return s, err
 	}
@@ -75,6 +79,9 @@ func (f *vantageFlags) settings() (s control.Settings, err error) {
 // readToken returns the admin interface's token from either flag.
 func readToken(token, file string) (string, error) {
 	if file == "" {
+		if token != "" && strings.TrimSpace(token) != token {
+			return "", misused("--admin-token: it begins or ends with a space, which no client sends; take it out, or leave the flag out for none")
+		}
 		return token, nil
 	}
 	if token != "" {

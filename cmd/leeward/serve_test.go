@@ -304,6 +304,8 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--rrl-exempt", "192.0.2.0/33"}, "--rrl-exempt"},
 		{[]string{"serve", "--files", dir, "--listen", "127.0.0.1"}, "--listen"},
 		{[]string{"serve", "--files", dir, "--id", "a/b"}, "--id"},
+		{[]string{"serve", "--files", dir, "--id", "fra\xff"}, "UTF-8"},
+		{[]string{"serve", "--files", dir, "--admin-token", " "}, "--admin-token"},
 		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
 		{[]string{"explain", "www.example.test"}, "--client"},
