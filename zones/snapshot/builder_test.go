@@ -1,6 +1,9 @@
 package snapshot_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -158,7 +161,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 
 func TestSaveAndLoad(t *testing.T) {
 	dir := t.TempDir()
-	if _, _, err := snapshot.Load(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := snapshot.Load(t.Context(), dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty folder: %v", err)
 	}
 	c := many(t, 3, 5)
@@ -170,7 +173,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := snapshot.Save(dir, want, rs); err != nil {
 		t.Fatal(err)
 	}
-	meta, changes, err := snapshot.Load(dir)
+	meta, changes, err := snapshot.Load(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,11 +197,14 @@ func TestSaveAndLoad(t *testing.T) {
 		"cut short": good[:len(good)/2], "empty": {}, "text": []byte("not gzip"),
 		"a bit flipped":  append(append(append([]byte{}, good[:len(good)/2]...), good[len(good)/2]^1), good[len(good)/2+1:]...),
 		"cut at the end": good[:len(good)-9],
+		"one long line":  zipped(bytes.Repeat([]byte("a"), 20<<20)),
+		"lines that unpack to far more than they take": zipped(append([]byte(`{"format":1,"count":100000000}`+"\n"),
+			bytes.Repeat([]byte("records/a/b/A\t"+strings.Repeat(" ", 1<<20)+"\n"), 100)...)),
 	} {
 		if err := os.WriteFile(file, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := snapshot.Load(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if _, _, err := snapshot.Load(t.Context(), dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: loaded, or taken for missing: %v", name, err)
 		}
 	}
@@ -360,4 +366,26 @@ func TestLaidOverChangeByChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// zipped is what it says.
+func zipped(b []byte) []byte {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	_, _ = z.Write(b)
+	_ = z.Close()
+	return out.Bytes()
+}
+
+// TestLoadIsCancelled: who is told to stop does not wait until a copy is read.
+func TestLoadIsCancelled(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, snapshot.StateFile), zipped(bytes.Repeat([]byte("a\n"), 1<<20)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, _, err := snapshot.Load(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -80,30 +81,63 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 }
 
 // Load reads the last good copy from the --state folder. The error wraps fs.ErrNotExist where there is none; any other
-// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so.
-func Load(folder string) (Saved, []zones.Change, error) {
+// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so, or is the context's cause.
+func Load(ctx context.Context, folder string) (Saved, []zones.Change, error) {
 	file := filepath.Join(folder, StateFile)
 	f, err := disk.Open(file)
 	if err != nil {
 		return Saved{}, nil, fmt.Errorf("state: %w", err)
 	}
 	defer f.Close()
-	meta, changes, err := readState(f)
+	most := int64(stateLeast)
+	if info, err := f.Stat(); err == nil {
+		most += info.Size() * stateRatio
+	}
+	meta, changes, err := readState(ctx, f, most)
+	if ctx.Err() != nil {
+		return Saved{}, nil, fmt.Errorf("state: %w", context.Cause(ctx))
+	}
 	if err != nil {
 		return Saved{}, nil, fmt.Errorf("state: %s cannot be used: %w; it is left alone and written again once the source has been read", file, err)
 	}
 	return meta, changes, nil
 }
 
-func readState(r io.Reader) (meta Saved, changes []zones.Change, err error) {
+// What a copy may be made of. One that was made for it unpacks to a thousand times its size; resources, to some tens.
+const (
+	stateLeast = 64 << 20 // octets that any copy may unpack to
+	stateRatio = 200      // and so many for each of its own
+	stateLine  = 16 << 20 // octets of one resource; etcd takes 1.5 MiB, a set of a master file 64 KiB of RDATA
+)
+
+var errStateLarge = errors.New("it unpacks to more than resources would")
+
+// capped is a reader that fails where there are more octets than may be.
+type capped struct {
+	io.Reader
+	left int64
+}
+
+func (c *capped) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, errStateLarge
+	}
+	return n, err
+}
+
+func readState(ctx context.Context, r io.Reader, most int64) (meta Saved, changes []zones.Change, err error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<16))
 	if err != nil {
 		return meta, nil, err
 	}
 	sum := sha256.New()
-	lines := bufio.NewReaderSize(z, 1<<16)
+	lines := bufio.NewReaderSize(&capped{z, most}, 1<<16)
 	var line, next []byte // the last line is the sum of all before it: look one ahead
 	for n := 0; ; n++ {
+		if err := ctx.Err(); err != nil {
+			return meta, nil, err
+		}
 		next, err = readLine(lines)
 		if errors.Is(err, io.EOF) && len(next) == 0 {
 			break
@@ -115,6 +149,9 @@ func readState(r io.Reader) (meta Saved, changes []zones.Change, err error) {
 			sum.Write(line)
 			if err := meta.take(n, line, &changes); err != nil {
 				return meta, nil, err
+			}
+			if len(changes) > meta.Count {
+				return meta, nil, fmt.Errorf("it should hold %d resources and holds more", meta.Count)
 			}
 		}
 		line = next
@@ -158,11 +195,19 @@ func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
 	return nil
 }
 
-// readLine reads a line with its end, however long.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	line, err := r.ReadBytes('\n')
-	if errors.Is(err, io.EOF) && len(line) > 0 {
-		return nil, io.ErrUnexpectedEOF
+// readLine reads a line with its end.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if line = append(line, part...); len(line) > stateLine {
+			return nil, fmt.Errorf("it is longer than %d octets", stateLine)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return nil, io.ErrUnexpectedEOF
+		default:
+			return line, err
+		}
 	}
-	return line, err
 }

@@ -87,7 +87,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
 	list, err := zones.ListFolder(os.DirFS(s.dir))
 	if s.gone = err != nil; s.gone {
-		return zones.Batch{Revision: s.revision, Full: false}, fmt.Errorf("folder of resources: %w; what was read before stays in service", err)
+		return zones.Batch{Revision: s.revision, Full: false}, fmt.Errorf("folder of resources %s: %w; what was read before stays in service", s.dir, err)
 	}
 	var newest time.Time
 	for _, dir := range list.Folders {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -110,8 +111,8 @@ func (k *keeper) trouble() error {
 }
 
 // load reads what an earlier run has kept; nil where there is nothing.
-func (k *keeper) load() (*zones.Batch, snapshot.Saved, error) {
-	meta, changes, err := snapshot.Load(k.folder)
+func (k *keeper) load(ctx context.Context) (*zones.Batch, snapshot.Saved, error) {
+	meta, changes, err := snapshot.Load(ctx, k.folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, meta, nil
 	}

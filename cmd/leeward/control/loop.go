@@ -79,6 +79,7 @@ type Loop struct {
 	held      []zones.Held
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
+	kept      bool          // something has been saved
 	unsaved   time.Time     // since when there is something to save; zero: nothing
 	changed   time.Time     // last change of what is to be saved
 	stale     bool          // answers say that they may be old
@@ -485,6 +486,9 @@ func (l *Loop) saveDue() time.Time {
 		return time.Time{}
 	}
 	quiet, latest := l.changed.Add(saveQuiet), l.unsaved.Add(max(saveLatest, l.gather*saveShare))
+	if !l.kept { // the first of all is soon there, however many changes come meanwhile
+		latest = l.unsaved.Add(saveQuiet)
+	}
 	if latest.Before(quiet) {
 		return latest
 	}
@@ -502,6 +506,7 @@ func (l *Loop) save(now bool) {
 	all := l.catalog.Freeze()
 	l.gather = l.o.Now().Sub(began)
 	l.o.Keep(l.catalog.Revision(), all)
+	l.kept = true
 }
 
 // unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it takes at

@@ -69,6 +69,14 @@ func Serve(ctx context.Context, s Settings) error {
 	}
 	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{})}
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.starting = ctx
+	if s.State != "" {
+		unlock, err := lockFolder(s.State)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
 	if err := r.assemble(); err != nil {
 		return err
 	}
@@ -81,6 +89,7 @@ type run struct {
 	Settings
 	registry *prometheus.Registry
 	started  time.Time
+	starting context.Context // ends what the start reads
 
 	loop      *Loop
 	geo       *geo.Watcher
@@ -287,7 +296,7 @@ func (r *run) serve(ctx context.Context) error {
 	if err := r.listen(); err != nil {
 		return err
 	}
-	r.resume()
+	r.resume(ctx)
 
 	// Parts stop in this order: probing and following, then DNS once what was reported is withdrawn, then the loop, which
 	// keeps what is not on disk yet, and the pages.

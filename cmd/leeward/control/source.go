@@ -21,7 +21,7 @@ func (r *run) source() error {
 		if !errors.Is(err, fs.ErrNotExist) || r.State == "" {
 			return err
 		}
-		if _, _, unusable := snapshot.Load(r.State); unusable != nil {
+		if _, _, unusable := snapshot.Load(r.starting, r.State); unusable != nil {
 			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
 		}
 		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
@@ -62,12 +62,12 @@ func (r *run) source() error {
 }
 
 // resume publishes the copy on disk, if there is one, before the source is asked.
-func (r *run) resume() {
+func (r *run) resume(ctx context.Context) {
 	if r.keeper == nil {
 		return
 	}
-	batch, meta, err := r.keeper.load()
-	if err != nil {
+	batch, meta, err := r.keeper.load(ctx)
+	if err != nil && ctx.Err() == nil {
 		r.Log.Warn("no copy of the last good snapshot; waiting for the source", "err", err)
 	}
 	if batch == nil {

@@ -1,0 +1,29 @@
+//go:build unix
+
+package control
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// lockFolder makes the --state folder this process's, until unlock: two servers would write over each other's copies. A
+// process that dies leaves nothing locked. Where the folder cannot be written, or locked, that is told by who writes to it.
+func lockFolder(folder string) (unlock func(), err error) {
+	if os.MkdirAll(folder, 0o750) != nil {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o640)
+	if err != nil {
+		return func() {}, nil
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		f.Close()
+		return nil, fmt.Errorf("--state %s is in use by another leeward; give each server a folder of its own", folder)
+	}
+	return func() { f.Close() }, nil
+}
