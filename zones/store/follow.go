@@ -93,11 +93,15 @@ type follower struct {
 	accepted  int64   // as delivered last
 	started   bool    // a Full batch of the history in service has been delivered by this run
 	noticed   Point   // where the other history was when it was noticed; zero: there is none
+	behind    int64   // a revision that the watch has still to reach; 0: nothing was missed
+	silent    int64   // the revision at which a watch fell silent last
+	relist    bool    // the next session is to list everything, whatever it can prove
 }
 
 var (
 	errAgain   = errors.New("session over, begin another at once")
 	errHistory = errors.New("etcd's history is not the one that was followed")
+	errSilent  = errors.New("the watch has been silent")
 )
 
 // pause waits before the next session: nothing to speak of until every member has been tried, then longer and longer up
@@ -162,11 +166,12 @@ func (f *follower) session(ctx context.Context, endpoint string) error {
 		return err
 	case proof == other:
 		return f.hold(ctx, c, here)
-	case !f.started || proof == unproven:
+	case !f.started || proof == unproven || f.relist:
 		f.noticed = Point{}
 		if err := f.everything(ctx, c, here); err != nil {
 			return err
 		}
+		f.relist = false
 	default:
 		f.noticed = Point{}
 	}
@@ -176,8 +181,15 @@ func (f *follower) session(ctx context.Context, endpoint string) error {
 		f.last = witness{}
 		return errAgain
 	}
-	if errors.Is(err, errHistory) {
+	switch at := f.Known().Revision; {
+	case errors.Is(err, errHistory):
 		return errAgain
+	case errors.Is(err, errSilent) && f.silent == at:
+		// What comes next is more than a watch can tell in time, or it kills who tells it: a list goes past it.
+		f.relist, f.silent = true, 0
+		f.log.Warn("etcd: the watch fell silent twice at one revision; everything is read anew", "revision", at)
+	case errors.Is(err, errSilent):
+		f.silent = at
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,6 +314,13 @@ func (r *reader) revision(at int64) {
 	r.until("the revision", func() bool { return len(r.batches) > 0 && r.batches[len(r.batches)-1].Revision >= at })
 }
 
+// since returns the conditions told since a mark.
+func (r *reader) since(mark int) []Condition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.conditions[mark:])
+}
+
 func (r *reader) full() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -340,6 +348,7 @@ type proxy struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	silent bool
+	most   int // bytes that the target may send over one connection from when it was set; 0: any number
 	conns  []net.Conn
 }
 
@@ -364,7 +373,7 @@ func startProxy(t *testing.T, target string) *proxy {
 		l.Close()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.silent = false
+		p.silent, p.most = false, 0
 		p.cond.Broadcast()
 		for _, c := range p.conns {
 			c.Close()
@@ -382,6 +391,13 @@ func (p *proxy) silence(silent bool) {
 	p.cond.Broadcast()
 }
 
+// jam lets each connection carry so many bytes more from the target, and then nothing.
+func (p *proxy) jam(most int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = most
+}
+
 func (p *proxy) pass(in net.Conn) {
 	out, err := net.Dial("tcp", p.target)
 	if err != nil {
@@ -393,11 +409,15 @@ func (p *proxy) pass(in net.Conn) {
 	p.mu.Unlock()
 	copying := func(to, from net.Conn) {
 		defer to.Close()
+		sent := 0
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := from.Read(buf)
 			p.mu.Lock()
-			for p.silent {
+			if p.most > 0 && from == out {
+				sent += n
+			}
+			for p.silent || p.most > 0 && sent > p.most {
 				p.cond.Wait()
 			}
 			p.mu.Unlock()

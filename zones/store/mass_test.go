@@ -1,0 +1,94 @@
+package store
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/zones"
+)
+
+var massKeys = flag.Int("mass", 60_000, "how many records TestLargeDelete deletes in one revision")
+
+// plant puts n records under records/mass.test/, in transactions as large as etcd takes.
+func plant(t *testing.T, e *Etcd, n int) {
+	t.Helper()
+	var ops []clientv3.Op
+	for i := range n {
+		key := fmt.Sprintf("records/mass.test/r%07d/TXT", i)
+		ops = append(ops, clientv3.OpPut(e.path(zones.Key(key)), `{"data":["x"]}`))
+		if len(ops) == 128 || i == n-1 {
+			if _, err := e.Client().Txn(t.Context()).Then(ops...).Commit(); err != nil {
+				t.Fatal(err)
+			}
+			ops = ops[:0]
+		}
+	}
+}
+
+// One revision that deletes very many keys is told like any other: as one batch, by the watch that is there, and what
+// comes after it comes after it.
+func TestLargeDelete(t *testing.T) {
+	m := startMember(t)
+	e := dial(t, func(o *Options) { o.Silence, o.Progress = 0, 0 }, m.url()) // as they are in service
+	plant(t, e, *massKeys)
+	put(t, e, "regions/eu-west", regionEU)
+	r := read(t, e.Follow)
+	r.state(Following, 0)
+	mark := r.mark()
+	began := time.Now()
+	answer, err := e.Client().Delete(t.Context(), e.path("records/mass.test/"), clientv3.WithPrefix())
+	if err != nil || answer.Deleted != int64(*massKeys) {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	at := put(t, e, "regions/us-east", regionEU)
+	r.revision(at)
+	t.Logf("%d keys deleted in one revision: seen after %v", *massKeys, time.Since(began))
+	if _, ok := r.value("records/mass.test/r0000000/TXT"); ok {
+		t.Error("what was deleted is still there")
+	}
+	if n := r.full(); n != 1 {
+		t.Errorf("everything was read %d times, want once", n)
+	}
+	for _, c := range r.since(mark) {
+		if c.State != Following {
+			t.Errorf("not followed meanwhile: %s, %v", c.State, c.Err)
+		}
+	}
+}
+
+// A revision that does not come through to a watch is gone past by a list, and until then nobody says that all is well: each
+// connection carries less than what the watch has to tell, and more than a list of what is left.
+func TestSilentTwiceAtOneRevision(t *testing.T) {
+	m := startMember(t)
+	p := startProxy(t, m.url())
+	e := dial(t, nil, p.url())
+	direct := dial(t, nil, m.url())
+	plant(t, direct, 10_000)
+	put(t, direct, "regions/eu-west", regionEU)
+	r := read(t, e.Follow)
+	r.state(Following, 0)
+	mark := r.mark()
+	p.jam(100_000)
+	if _, err := direct.Client().Delete(t.Context(), e.path("records/mass.test/"), clientv3.WithPrefix()); err != nil {
+		t.Fatal(err)
+	}
+	at := put(t, direct, "regions/us-east", regionEU)
+	r.state(CutOff, mark)
+	r.revision(at)
+	if n := r.full(); n != 2 {
+		t.Errorf("everything was read %d times, want 2", n)
+	}
+	cut := false
+	for _, c := range r.since(mark) {
+		cut = cut || c.State == CutOff
+		if cut && c.State == Following && c.Revision < at {
+			t.Errorf("said to follow at revision %d, and %d had not been told", c.Revision, at)
+		}
+	}
+	mark = r.mark()
+	r.state(Following, mark)
+}
