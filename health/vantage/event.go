@@ -1,6 +1,7 @@
 package vantage
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -10,13 +11,14 @@ import (
 // Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that it
 // is gone, or that its value cannot be read.
 type Event struct {
-	Key      string // below the prefix: "reports/fra/www-eu" or "vantages/fra"; "" where the event is of no key
+	Key      string // below the prefix: "reports/fra/www-eu", "vantages/fra" or "vantages/fra/server"; "" where the event is of no key
 	Revision int64  // etcd's revision of the key, or of its removal
 	Vantage  string
 
 	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
 	Reports   []health.Report // all that the key says now
 	Heartbeat *Heartbeat      // the vantage has moved
+	Server    json.RawMessage // what the vantage, a server, says of itself
 	Listed    bool            // it was read in a list, not seen to happen: when it was written nobody knows
 	Removed   bool            // the key is gone from etcd
 	Gone      bool            // and with it the last of the vantage's keys

@@ -2,6 +2,7 @@ package vantage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -213,24 +214,25 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	}
 }
 
-// split takes a key apart; ok is whether it is another vantage's report (with a pool) or heartbeat (without).
-func (w *follower) split(name string) (vantage, pool string, ok bool) {
+// split takes a key apart; ok is whether it is another vantage's report (with a pool), heartbeat (without), or what it says of
+// itself (as a server; about).
+func (w *follower) split(name string) (vantage, pool string, about, ok bool) {
 	rest := strings.TrimPrefix(name, w.link.options.Prefix)
 	switch {
 	case strings.HasPrefix(rest, "reports/"):
 		vantage, pool, ok = strings.Cut(strings.TrimPrefix(rest, "reports/"), "/")
 		ok = ok && pool != "" && !strings.Contains(pool, "/")
 	case strings.HasPrefix(rest, "vantages/"):
-		vantage = strings.TrimPrefix(rest, "vantages/")
+		vantage, about = strings.CutSuffix(strings.TrimPrefix(rest, "vantages/"), aboutKey)
 		ok = !strings.Contains(vantage, "/")
 	}
-	return vantage, pool, ok && vantage != "" && vantage != w.link.options.ID
+	return vantage, pool, about, ok && vantage != "" && vantage != w.link.options.ID
 }
 
 // put tells what a key says now.
 func (w *follower) put(kv *mvccpb.KeyValue) {
 	name := string(kv.Key)
-	vantage, pool, ok := w.split(name)
+	vantage, pool, about, ok := w.split(name)
 	if !ok {
 		return
 	}
@@ -250,9 +252,14 @@ func (w *follower) put(kv *mvccpb.KeyValue) {
 	k.revision = kv.ModRevision
 	e := Event{Key: strings.TrimPrefix(name, w.link.options.Prefix), Revision: kv.ModRevision, Vantage: vantage, Listed: w.listing}
 	var err error
-	if pool == "" {
+	switch {
+	case about && !json.Valid(kv.Value):
+		err = errors.New("not what a server says of itself: no JSON")
+	case about:
+		e.Server = kv.Value
+	case pool == "":
 		e.Heartbeat, err = readHeartbeat(vantage, kv.Value)
-	} else {
+	default:
 		err = k.read(&e, pool, kv)
 	}
 	if err != nil {

@@ -61,6 +61,7 @@ type Link struct {
 	options Options
 	reports string // prefix of this vantage's reports, with the final "/"
 	beat    string // key of this vantage's heartbeat
+	about   string // key of what this server says of itself
 	metrics metrics
 	wake    chan struct{} // there is something to write
 
@@ -75,11 +76,12 @@ type Link struct {
 	written   map[string]int64       // pool → revision of its key
 	assigned  map[health.Target]bool // nil until Assign
 	server    json.RawMessage
-	urgent    bool  // the server's status has changed since the last heartbeat
-	synced    bool  // etcd's keys of this vantage are known
-	revision  int64 // of the heartbeat's key; 0: there is none
-	begun     bool  // this run has written
-	closed    bool  // withdrawn
+	untold    bool      // etcd does not have it as it is
+	toldAt    time.Time // when it was written last
+	synced    bool      // etcd's keys of this vantage are known
+	revision  int64     // of the heartbeat's key; 0: there is none
+	begun     bool      // this run has written
+	closed    bool      // withdrawn
 	status    Status
 	heard     time.Time // when the watch on the others said something last
 }
@@ -131,6 +133,7 @@ func New(o Options) (*Link, error) {
 		options:   o,
 		reports:   o.Prefix + "reports/" + o.ID + "/",
 		beat:      o.Prefix + "vantages/" + o.ID,
+		about:     o.Prefix + "vantages/" + o.ID + aboutKey,
 		wake:      make(chan struct{}, 1),
 		sequence:  start,
 		pools:     map[string]map[string]map[string]entry{},
@@ -224,7 +227,8 @@ func (l *Link) remove(name, endpoint, address string) {
 	l.write(name)
 }
 
-// SetServer sets the status that heartbeats carry, as JSON; nil for none. A change is written ahead of the next heartbeat.
+// SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the heartbeat's, and
+// is written when it changes.
 func (l *Link) SetServer(status any) error {
 	var text json.RawMessage
 	if status != nil {
@@ -236,7 +240,7 @@ func (l *Link) SetServer(status any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if string(text) != string(l.server) {
-		l.server, l.urgent = text, true
+		l.server, l.untold = text, true
 		signal(l.wake)
 	}
 	return nil
@@ -283,6 +287,7 @@ func (l *Link) Withdraw(ctx context.Context) error {
 		_, err = l.rota.client().Txn(one).Then(
 			clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
 			clientv3.OpDelete(l.beat),
+			clientv3.OpDelete(l.about),
 		).Commit()
 		cancel()
 		if err == nil || ctx.Err() != nil {

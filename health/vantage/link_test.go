@@ -74,8 +74,15 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 	if err := fra.SetServer(map[string]int{"revision": 7}); err != nil {
 		t.Fatal(err)
 	}
-	beat := lon.await("fra's status", func(e Event) bool { return e.Heartbeat != nil && len(e.Heartbeat.Server) > 0 })
-	if h := beat.Heartbeat; h.Vantage != "fra" || h.Region != "eu" || string(h.Server) != `{"revision":7}` ||
+	about := lon.await("fra's status", func(e Event) bool { return e.Server != nil })
+	if about.Vantage != "fra" || string(about.Server) != `{"revision":7}` {
+		t.Errorf("fra says of itself %s, as %+v", about.Server, about)
+	}
+	beat := lon.await("fra's heartbeat", func(e Event) bool { return e.Heartbeat != nil })
+	if size := len(get(t, e.dial(), "/leeward/vantages/fra")); size > 160 {
+		t.Errorf("a heartbeat has %d octets: etcd keeps each of them until it is compacted", size)
+	}
+	if h := beat.Heartbeat; h.Vantage != "fra" || h.Region != "eu" || len(h.Server) != 0 ||
 		h.Every.Std() != 100*time.Millisecond || h.Stale.Std() != 10*time.Second || h.Time.IsZero() {
 		t.Errorf("%+v", h)
 	}

@@ -14,9 +14,10 @@ import (
 	"leeward/health"
 )
 
-// Heartbeat is the value of vantages/<vantage>.
+// Heartbeat is the value of vantages/<vantage>. It is small, as it is written again and again and etcd keeps each: what a server
+// says of itself is in vantages/<vantage>/server. Before that had a key of its own it was here, and is still read here.
 type Heartbeat struct {
-	Vantage  string          `json:"vantage"`
+	Vantage  string          `json:"vantage,omitempty"` // what the key says, or left out
 	Region   string          `json:"region,omitempty"`
 	Sequence uint64          `json:"sequence"` // another one with each heartbeat, above those of the reports before it
 	Time     time.Time       `json:"time"`     // the vantage's clock, for people
@@ -24,6 +25,9 @@ type Heartbeat struct {
 	Stale    health.Duration `json:"stale"`    // how long the reports hold after a heartbeat
 	Server   json.RawMessage `json:"server,omitempty"`
 }
+
+// aboutKey follows a heartbeat's key: what that server says of itself.
+const aboutKey = "/server"
 
 // pool is the value of reports/<vantage>/<pool>: all that a vantage reports on the pool.
 type pool struct {

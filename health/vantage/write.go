@@ -16,15 +16,15 @@ import (
 
 // Bounds of what is written.
 const (
-	maxOps   = 128                    // of one transaction: etcd's own default
-	maxBytes = 512 << 10              // of one transaction, if it is not one value alone
-	maxValue = 1280 << 10             // of one value; etcd refuses transactions of 1.5 MiB
-	pace     = 20 * time.Millisecond  // between two transactions: what turns meanwhile is written together
-	calm     = 250 * time.Millisecond // between two heartbeats for the sake of a changed status
-	patience = 2 * time.Second        // for one answer of etcd
-	maxRetry = 2 * time.Second        // between two attempts while etcd is away
-	pageSize = 512                    // keys of one page of a list
-	keysPage = 4096                   // of one that has no values
+	maxOps   = 128                   // of one transaction: etcd's own default
+	maxBytes = 512 << 10             // of one transaction, if it is not one value alone
+	maxValue = 1280 << 10            // of one value; etcd refuses transactions of 1.5 MiB
+	pace     = 20 * time.Millisecond // between two transactions: what turns meanwhile is written together
+	calm     = time.Second           // between two statuses
+	patience = 2 * time.Second       // for one answer of etcd
+	maxRetry = 2 * time.Second       // between two attempts while etcd is away
+	pageSize = 512                   // keys of one page of a list
+	keysPage = 4096                  // of one that has no values
 )
 
 // errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
@@ -85,8 +85,8 @@ func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
 		return 0
 	}
 	wait := l.options.Every - time.Since(lastBeat)
-	if l.urgent {
-		wait = min(wait, calm-time.Since(lastBeat))
+	if l.untold {
+		wait = min(wait, calm-time.Since(l.toldAt))
 	}
 	if len(l.unwritten) > 0 {
 		wait = min(wait, max(0, l.pacing.rest.Sub(l.options.Now())))
@@ -130,7 +130,7 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 			l.write(name)
 		}
 		l.synced = false
-		l.urgent = l.urgent || t.beat
+		l.untold = l.untold || t.about
 		return false, err
 	}
 	l.settle(t, r.Header.Revision)
@@ -150,6 +150,9 @@ func (l *Link) settle(t transaction, revision int64) {
 	if t.beat {
 		l.revision = revision
 	}
+	if t.about {
+		l.toldAt = time.Now()
+	}
 	l.begun = true
 }
 
@@ -160,6 +163,7 @@ type transaction struct {
 	pools   []string
 	deleted map[string]bool
 	beat    bool
+	about   bool
 }
 
 // render makes a transaction of pools that are unwritten, and of a heartbeat that is due.
@@ -171,7 +175,7 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 	now := l.options.Now()
 	l.pacing.rest = now.Add(gather)
 	for name := range l.unwritten {
-		if len(t.ops) == maxOps-1 || size >= maxBytes {
+		if len(t.ops) == maxOps-2 || size >= maxBytes {
 			l.pacing.rest = time.Time{}
 			break
 		}
@@ -206,14 +210,22 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 		t.pools = append(t.pools, name)
 		delete(l.unwritten, name)
 	}
-	if sinceBeat >= l.options.Every || l.urgent && sinceBeat >= calm || l.revision == 0 {
+	if l.untold && time.Since(l.toldAt) >= calm {
+		op := clientv3.OpDelete(l.about)
+		if l.server != nil {
+			op = clientv3.OpPut(l.about, string(l.server))
+		}
+		t.ops = append(t.ops, op)
+		t.about, l.untold = true, false
+	}
+	if sinceBeat >= l.options.Every || l.revision == 0 {
 		l.sequence++
 		value := encode(Heartbeat{
-			Vantage: l.options.ID, Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC(),
-			Every: health.Duration(l.options.Every), Stale: health.Duration(l.options.Stale), Server: l.server,
+			Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC().Round(time.Millisecond),
+			Every: health.Duration(l.options.Every), Stale: health.Duration(l.options.Stale),
 		})
 		t.ops = append(t.ops, clientv3.OpPut(l.beat, string(value)))
-		t.beat, l.urgent = true, false
+		t.beat = true
 	}
 	return t
 }
@@ -262,6 +274,7 @@ func (l *Link) sync(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revision = 0
+	l.untold = l.server != nil || l.untold // whether etcd still has it is not asked
 	l.status.Problem = ""
 	if len(held.Kvs) > 0 {
 		kv := held.Kvs[0]

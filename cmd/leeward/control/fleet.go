@@ -14,12 +14,13 @@ import (
 // fleet is what the other vantages say of themselves. It belongs to the loop.
 type fleet struct {
 	beats    map[string]*vantage.Heartbeat
-	problems map[string]vantage.Event // by key: what cannot be read
-	synced   bool                     // all that there was has been read once
+	servers  map[string]json.RawMessage // what they say of themselves, by vantage
+	problems map[string]vantage.Event   // by key: what cannot be read
+	synced   bool                       // all that there was has been read once
 }
 
 func newFleet() fleet {
-	return fleet{beats: map[string]*vantage.Heartbeat{}, problems: map[string]vantage.Event{}}
+	return fleet{beats: map[string]*vantage.Heartbeat{}, servers: map[string]json.RawMessage{}, problems: map[string]vantage.Event{}}
 }
 
 // Event hands over what another vantage has written. What bears this process's own name is left out: its own reports
@@ -43,8 +44,14 @@ func (f *fleet) take(e vantage.Event) {
 	switch {
 	case e.Gone:
 		delete(f.beats, e.Vantage)
+		delete(f.servers, e.Vantage)
 	case e.Heartbeat != nil:
 		f.beats[e.Vantage] = e.Heartbeat
+		if len(e.Heartbeat.Server) > 0 { // of an earlier version, which wrote all in one
+			f.servers[e.Vantage] = e.Heartbeat.Server
+		}
+	case e.Server != nil:
+		f.servers[e.Vantage] = e.Server
 	}
 	if e.Problem != "" {
 		f.problems[e.Key] = e
@@ -106,7 +113,7 @@ func (f *fleet) add(s *admin.Status) {
 		}
 		v.Region = beat.Region
 		var server admin.Server
-		if len(beat.Server) > 0 && json.Unmarshal(beat.Server, &server) == nil && server.ID != "" {
+		if about := f.servers[v.ID]; len(about) > 0 && json.Unmarshal(about, &server) == nil && server.ID != "" {
 			v.Server = true
 			server.Fresh = v.Fresh
 			s.AddServer(server)
