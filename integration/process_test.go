@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -38,13 +40,31 @@ func startWith(t testing.TB, h *host, name string, env []string, argv ...string)
 	}
 	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), gone: make(chan struct{})}
 	p.cmd.Env = env
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	// A pipe of our own, so that a process can be seen to end although nobody reads what it wrote.
+	read, written, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = written, written
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	err = p.cmd.Start()
+	written.Close()
+	if err != nil {
+		read.Close()
 		t.Fatalf("start %s: %v", name, err)
 	}
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		defer read.Close()
+		io.Copy(&p.out, read)
+	}()
 	go func() {
 		p.cmd.Wait()
+		select {
+		case <-copied:
+		case <-time.After(time.Second): // nobody reads, or a child of it lives on
+		}
 		close(p.gone)
 	}()
 	t.Cleanup(func() {
@@ -99,14 +119,30 @@ func (p *process) alive() bool {
 
 // transcript keeps what a process wrote.
 type transcript struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	deaf chan struct{} // not nil: nothing is read from the pipe until it is closed
 }
 
 func (w *transcript) Write(b []byte) (int, error) {
 	w.mu.Lock()
+	deaf := w.deaf
+	w.mu.Unlock()
+	if deaf != nil {
+		<-deaf
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.buf.Write(b)
+}
+
+// unread leaves in the pipe all that the process writes from now on, until the test ends: once it is full, who writes waits.
+func (w *transcript) unread(t testing.TB) {
+	deaf := make(chan struct{})
+	w.mu.Lock()
+	w.deaf = deaf
+	w.mu.Unlock()
+	t.Cleanup(func() { close(deaf) })
 }
 
 func (w *transcript) String() string {

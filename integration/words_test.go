@@ -87,6 +87,10 @@ func processWords() []word {
 			return x.signal(r.server.process, syscall.SIGSTOP)
 		})},
 		{pattern: "resume server R", means: "and go on (SIGCONT)", do: server(func(x *scenario, r *region) error { return x.signal(r.server.process, syscall.SIGCONT) })},
+		{pattern: "nobody reads the log of server R", means: "the pipe that is the servers' stderr fills, and whoever writes to it waits; until they are started again", do: server(func(x *scenario, r *region) error {
+			r.server.process.out.unread(x.t)
+			return nil
+		})},
 		{pattern: "clock of server R is D", means: "the servers' wall clocks are set: this far from the machine's, as `+1h`, `-1h`, `0s`. The setting `clocks of their own` makes it possible", do: func(x *scenario, args []string) error {
 			all, err := x.regionsOf(args[0])
 			if err != nil {

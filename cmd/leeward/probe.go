@@ -18,9 +18,10 @@ queries: a third opinion from another place.`,
 			if err != nil {
 				return err
 			}
-			if s.Log, err = inv.logger(); err != nil {
+			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
+			s.Dropped = inv.journal.Dropped
 			o, err := inv.etcd.options(s.Log)
 			if err != nil {
 				return err

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"leeward/cmd/leeward/control"
 	"leeward/zones/store"
 )
 
@@ -47,7 +48,8 @@ type invocation struct {
 	logLevel  string
 	logFormat string
 
-	fromEnv map[string]bool // flags that the environment has set
+	fromEnv map[string]bool  // flags that the environment has set
+	journal *control.Journal // what goes to stderr once a server has begun to log; nil: it has not
 
 	running bool // arguments and flags were understood: what fails from here on is no wrong usage
 }
@@ -63,6 +65,10 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	root := newRoot(inv)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if inv.journal != nil {
+		errs = inv.journal
+		defer inv.journal.Flush(lastWords)
+	}
 	if err == nil {
 		return 0
 	}
@@ -79,6 +85,9 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 		return 1
 	}
 }
+
+// lastWords is how long a process that ends waits for its log to be read.
+const lastWords = time.Second
 
 // usageError is a mistake in how the command was called, found after flags and arguments had been read: exit status 2.
 type usageError struct{ error }
@@ -174,6 +183,26 @@ func variable(flag string) string {
 
 // logger returns what --log-level and --log-format ask for, on stderr.
 func (inv *invocation) logger() (*slog.Logger, error) {
+	handler, err := inv.handler()
+	if err != nil {
+		return nil, err
+	}
+	return slog.New(handler(inv.err)), nil
+}
+
+// serverLogger is the logger of what runs for long: it waits for nobody who reads it.
+func (inv *invocation) serverLogger() (*slog.Logger, error) {
+	handler, err := inv.handler()
+	if err != nil {
+		return nil, err
+	}
+	var log *slog.Logger
+	inv.journal, log = control.NewJournal(inv.err, handler)
+	return log, nil
+}
+
+// handler returns how lines are made.
+func (inv *invocation) handler() (func(io.Writer) slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(inv.logLevel)); err != nil {
 		return nil, misused("--log-level %q: it is one of debug, info, warn, error", inv.logLevel)
@@ -181,9 +210,9 @@ func (inv *invocation) logger() (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch inv.logFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(inv.err, options)), nil
+		return func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }, nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(inv.err, options)), nil
+		return func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }, nil
 	}
 	return nil, misused("--log-format %q: it is text or json", inv.logFormat)
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -101,6 +102,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var rate, slip int
 	var exempt []string
 	var cookieSecrets string
+	var compact time.Duration
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
@@ -117,9 +119,10 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			if err != nil {
 				return err
 			}
-			if s.Log, err = inv.logger(); err != nil {
+			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
+			s.Dropped = inv.journal.Dropped
 			from, err := inv.choose(cmd.Flags(), "etcd", "files")
 			switch {
 			case err != nil:
@@ -155,7 +158,10 @@ back what this vantage has reported, answers what it has received, and ends.`,
 				if err != nil {
 					return err
 				}
-				s.Etcd = &o
+				if compact < 0 || compact > 0 && compact < time.Minute {
+					return misused("--compact %v: give a minute or more, or 0 for never", compact)
+				}
+				s.Etcd, s.Compact = &o, compact
 			}
 			reload, stop := hangups()
 			defer stop()
@@ -175,6 +181,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")
 	flags.StringSliceVar(&exempt, "rrl-exempt", nil, "`PREFIX` of clients that are not limited, such as a busy resolver; repeatable")
 	flags.StringVar(&cookieSecrets, "cookie-secret-file", "", "`FILE` of DNS cookie secrets, 32 hexadecimal digits a line, the first makes cookies; read again at SIGHUP (default: shared through etcd)")
+	flags.DurationVar(&compact, "compact", 5*time.Minute, "`AGE` of changes that etcd is asked to forget, so that it does not grow; one server asks for all; 0 is never, for an etcd that others need the history of")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"}, "what questions of class CH are told: id (id.server, hostname.bind), version (version.bind, version.server); empty is nothing")
 	return cmd
 }

@@ -29,6 +29,7 @@ type Status struct {
 	// Of the server that answers.
 	Failover      []Phase     `json:"failover,omitempty"` // how long failovers took since it started
 	Watches       []Watch     `json:"watches,omitempty"`  // on etcd
+	Database      *Database   `json:"database,omitempty"` // of etcd
 	StaleVotes    int         `json:"staleVotes"`         // votes that are no longer fresh
 	Unwatched     int         `json:"unwatched"`          // addresses of which no vantage has told for longer than finding out takes
 	StaleVerdicts int         `json:"staleVerdicts"`      // addresses on which no vote is: the last ones stand
@@ -64,6 +65,14 @@ type Phase struct {
 	LastSeconds  float64 `json:"lastSeconds"`
 	MeanSeconds  float64 `json:"meanSeconds"`
 	WorstSeconds float64 `json:"worstSeconds"`
+}
+
+// Database is how large etcd's is, and what is wrong with it.
+type Database struct {
+	Bytes      int64  `json:"bytes"`      // of the largest member's file
+	UsedBytes  int64  `json:"usedBytes"`  // of these; the rest is used again
+	QuotaBytes int64  `json:"quotaBytes"` // at which etcd takes no more writes
+	Problem    string `json:"problem,omitempty"`
 }
 
 // Watch is a watch on etcd, and how long ago it last said something, be it that nothing has changed.

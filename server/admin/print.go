@@ -21,6 +21,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.servers()},
 		{"Servers that cannot do all they should", s.failing()},
 		{"", s.watches()},
+		{"", s.database()},
 		{"", s.vantages()},
 		{"", s.regions()},
 		{"", s.pools()},
@@ -107,6 +108,21 @@ func (s *Status) failing() *Table {
 	}
 	return t
 }
+
+// database tells how much of etcd's quota is taken.
+func (s *Status) database() *Table {
+	t := &Table{Heads: []string{"ETCD'S DATABASE", "IN USE", "QUOTA", ""}}
+	if d := s.Database; d != nil {
+		c := Green
+		if d.Problem != "" {
+			c = Red
+		}
+		t.Add(Cell{mebibytes(d.Bytes), c}, Cell{Text: mebibytes(d.UsedBytes)}, Cell{Text: mebibytes(d.QuotaBytes)}, Cell{d.Problem, c})
+	}
+	return t
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 // lagging is how long a watch may say nothing before it is shown as late: it is asked about once a second, and given up
 // after a few.

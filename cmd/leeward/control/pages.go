@@ -109,6 +109,7 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	err := r.loop.Do(ctx, func(i Inside) {
 		now := time.Now()
 		s = i.Status(now)
+		r.database.tell(s)
 		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
 		if r.dns != nil {
 			s.Self, s.Secondaries = r.ID, r.secondaries()

@@ -41,14 +41,17 @@ type Settings struct {
 	State      string           // folder of the last good snapshot; "": it is not kept
 	TSIGKeys   []string         // files of TSIG keys
 	Version    string
-	Chaos      server.Chaos // what class CH is told
-	Log        *slog.Logger
+	Chaos      server.Chaos  // what class CH is told
+	Log        *slog.Logger  // its writer must not block, see Journal
+	Dropped    func() uint64 // lines of the log that were lost; nil: none are
 
 	RateLimit     server.RateLimit // of responses over UDP; the zero value is no limit
 	CookieSecrets string           // file of the secrets of DNS cookies; "": shared through etcd, or random
 
 	Files string         // folder of resources, in place of
 	Etcd  *store.Options // an etcd
+
+	Compact time.Duration // etcd is asked to forget what is older, at most twice that; 0: it is not
 
 	Reload  <-chan struct{} // files are read again at each; may be nil
 	Started func(Running)   // called once everything listens; may be nil
@@ -68,6 +71,11 @@ func Serve(ctx context.Context, s Settings) error {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{})}
+	if s.Dropped != nil {
+		r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "leeward_log_dropped_total", Help: "Lines of the log that were lost, as nobody read them.",
+		}, func() float64 { return float64(s.Dropped()) }))
+	}
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.starting = ctx
 	if s.State != "" {
@@ -103,6 +111,7 @@ type run struct {
 	assigned  atomic.Bool   // the prober knows its targets
 	etcd      *store.Etcd   // nil: files
 	link      *vantage.Link // with etcd
+	database  database
 	files     *store.Files
 	keeper    *keeper       // nil: nothing is kept
 	memory    *memory       // with keeper
@@ -303,7 +312,16 @@ func (r *run) serve(ctx context.Context) error {
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	var partsDone, coreDone sync.WaitGroup
-	defer coreDone.Wait()
+	defer func() {
+		// A disk that hangs, under the copies that are kept, does not hold up the end.
+		ended := make(chan struct{})
+		go func() { defer close(ended); coreDone.Wait() }()
+		select {
+		case <-ended:
+		case <-time.After(drainLimit):
+			r.Log.Error("ending although what is kept on disk could not be written", "state", r.State)
+		}
+	}()
 	defer stopCore()
 	defer partsDone.Wait()
 	defer stopParts()
@@ -353,6 +371,10 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	start(&partsDone, "credentials", func() error { watchFiles(parts, credentialsEvery, r.credentials()); return nil })
+	if r.etcd != nil {
+		start(&partsDone, "compaction", func() error { r.etcd.Compact(parts, r.ID, r.Compact); return nil })
+		start(&partsDone, "etcd's size", func() error { r.database.run(parts, r); return nil })
+	}
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
 		start(&partsDone, "others' reports", func() error { return r.link.Follow(parts, r.loop.Event) })

@@ -58,6 +58,9 @@ func (r *run) source() error {
 			return r.started
 		}},
 	}
+	if err := r.database.register(r.registry); err != nil {
+		return err
+	}
 	return registerLags(r.registry, r.lags, time.Now)
 }
 
