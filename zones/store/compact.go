@@ -44,7 +44,8 @@ func (e *Etcd) Compact(ctx context.Context, by string, every time.Duration) {
 			failed = false
 		case !failed:
 			failed = true
-			e.log.Warn("etcd: its history could not be compacted; have etcd do it (auto-compaction), or it grows until its quota is reached", "err", err)
+			e.log.Warn("etcd: its history could not be compacted; have etcd do it (auto-compaction), or it grows to its quota",
+				"err", err)
 		}
 		seen = next
 	}

@@ -72,11 +72,14 @@ func (d *database) run(ctx context.Context, r *run) {
 func databaseProblem(d *store.Database) string {
 	switch {
 	case d.Alarm != "":
-		return fmt.Sprintf("an alarm is raised (%s); where it is NOSPACE nothing can be written: compact, defragment, then: etcdctl alarm disarm", d.Alarm)
+		return fmt.Sprintf("an alarm is raised (%s); where it is NOSPACE nothing can be written: "+
+			"compact, defragment, then: etcdctl alarm disarm", d.Alarm)
 	case d.Fill() >= databaseFull && d.InUse < d.Bytes/2:
-		return fmt.Sprintf("the database has taken %.0f %% of its quota, of which most is free: defragment it (etcdctl defrag), one member at a time", 100*d.Fill())
+		return fmt.Sprintf("the database has taken %.0f %% of its quota, of which most is free: "+
+			"defragment it (etcdctl defrag), one member at a time", 100*d.Fill())
 	case d.Fill() >= databaseFull:
-		return fmt.Sprintf("the database has taken %.0f %% of its quota; at all of it nothing can be written: compact and defragment, or raise --quota-backend-bytes", 100*d.Fill())
+		return fmt.Sprintf("the database has taken %.0f %% of its quota; at all of it nothing can be written: "+
+			"compact and defragment, or raise --quota-backend-bytes", 100*d.Fill())
 	}
 	return ""
 }
