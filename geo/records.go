@@ -22,7 +22,9 @@ type records struct {
 	spellings map[string]string // one string of each kind, to keep for all places
 	words     map[string]uint32 // a number for each
 
-	said said // where records are decoded to, one for all
+	form     form
+	standard standard
+	said     said // where records are decoded to, one for all
 }
 
 // record is what steers in one of them.
@@ -42,6 +44,7 @@ const (
 func newRecords(db *maxminddb.Reader) *records {
 	return &records{
 		db:        db,
+		form:      formOf(db.Metadata.DatabaseType),
 		fields:    map[string]bool{},
 		seen:      map[uintptr]record{},
 		places:    []place{{}},
@@ -74,7 +77,9 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 		return found, nil
 	}
 	r.said = said{subdivisions: r.said.subdivisions[:0], fields: r.said.fields[:0], names: len(r.seen) < sample}
-	if err := network.Decode(&r.said); err != nil {
+	if !r.said.names && r.standard.read(r.form, network, &r.said) {
+		// That is all of it.
+	} else if err := network.Decode(&r.said); err != nil {
 		return found, fmt.Errorf("the record of %s is damaged (%w); fetch the database again", network.Prefix(), err)
 	}
 	for _, name := range r.said.fields {

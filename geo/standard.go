@@ -1,0 +1,69 @@
+package geo
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/oschwald/geoip2-golang/v2"
+	"github.com/oschwald/maxminddb-golang/v2"
+)
+
+// standard is where records of MaxMind's own forms are decoded to, by MaxMind's names for them. Each database has one form: what
+// its type says.
+type standard struct {
+	city geoip2.City
+	asn  geoip2.ASN
+}
+
+// form is that of a database's records, by what its type says.
+type form uint8
+
+const (
+	formOther form = iota // whatever its maker has made of it: see said
+	formCity
+	formASN
+)
+
+func formOf(databaseType string) form {
+	for _, maker := range []string{"GeoIP2-", "GeoLite2-", "DBIP-"} {
+		switch kind, ok := strings.CutPrefix(databaseType, maker); {
+		case !ok:
+		case strings.Contains(kind, "ASN"):
+			return formASN
+		case strings.Contains(kind, "City"), strings.Contains(kind, "Enterprise"):
+			return formCity
+		}
+	}
+	return formOther
+}
+
+// read decodes a record of a form into what it says, and reports whether it is one of that form and leaves nothing open. One that is
+// not is for said to read: databases that call themselves GeoLite2 are made by others, too, and say things in other fields.
+func (s *standard) read(f form, network maxminddb.Result, into *said) bool {
+	switch f {
+	case formCity:
+		s.city = geoip2.City{}
+		c := &s.city
+		if network.Decode(c) != nil || c.Country.ISOCode == "" || len(c.Subdivisions) == 0 || !c.Location.HasCoordinates() ||
+			slices.ContainsFunc(c.Subdivisions, func(s geoip2.CitySubdivision) bool { return s.ISOCode == "" }) {
+			return false
+		}
+		into.countries[0], into.registered[0] = s.city.Country.ISOCode, s.city.RegisteredCountry.ISOCode
+		into.continents[0] = s.city.Continent.Code
+		for _, level := range s.city.Subdivisions[:min(deepest, len(s.city.Subdivisions))] {
+			into.subdivisions = append(into.subdivisions, level.ISOCode)
+		}
+		into.latitude = number{*s.city.Location.Latitude, true}
+		into.longitude = number{*s.city.Location.Longitude, true}
+		return true
+	case formASN:
+		s.asn = geoip2.ASN{}
+		if network.Decode(&s.asn) != nil || s.asn.AutonomousSystemNumber == 0 {
+			return false
+		}
+		into.systems[0] = strconv.FormatUint(uint64(s.asn.AutonomousSystemNumber), 10)
+		return true
+	}
+	return false
+}
