@@ -31,6 +31,7 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 		}
 		b.light(t)
 		b.elect(t)
+		b.outrun(t)
 		b.countStale(t)
 		if state := b.remember(t, t.judge()); state != t.state {
 			t.was, t.state, t.since = t.state, state, now

@@ -12,7 +12,9 @@ type vantage struct {
 	regionNumber int    // see Board.Place
 	seed         uint64 // of its name
 	own          bool
-	seen         bool   // see Seen
+	seen         bool // see Seen
+	outrun       bool // votes of it do not count, see outrun
+	overdue      time.Duration
 	sequence     uint64 // highest seen in reports and heartbeats
 	beat         uint64 // last heartbeat's
 	stale        time.Duration
@@ -255,6 +257,7 @@ func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale tim
 	case v.beat == 0 || sequence > v.beat:
 		if sequence > v.beat {
 			v.heard = now
+			b.caughtUp(v)
 		}
 		v.beat, v.sequence = sequence, max(sequence, v.sequence)
 		v.behind, v.held = 0, nil

@@ -21,6 +21,7 @@ import (
 //	alive VANTAGE…              these send heartbeats every 2 s from now on, for all that they reported (stale after 10 s)
 //	silent VANTAGE…             these do not
 //	own VANTAGE                 this process itself
+//	pace VANTAGE…               these say that they send heartbeats every 2 s
 //	report vantage=V endpoint=E up|down|unknown [address=A|*] [sequence=N] [valid=D] [reason=TEXT]
 //	monitor fall=N rise=N hold=D          how results become reports, from here on
 //	probe VANTAGE ENDPOINT up|down|unknown…   what it finds, a second each
@@ -132,6 +133,10 @@ func (s *scenario) play(line string) error {
 		s.alive = slices.DeleteFunc(s.alive, func(v string) bool { return slices.Contains(plain, v) })
 	case "own":
 		s.board.Own(plain[0])
+	case "pace":
+		for _, v := range plain {
+			s.board.Pace(v, 2*time.Second)
+		}
 	case "report":
 		var state State
 		if err := state.UnmarshalText([]byte(plain[0])); err != nil {

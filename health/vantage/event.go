@@ -51,6 +51,7 @@ func (e *Event) ApplyAt(b *health.Board, now time.Time) {
 	b.Report(now, e.Reports...)
 	if h := e.Heartbeat; h != nil {
 		b.Place(e.Vantage, h.Region)
+		b.Pace(e.Vantage, h.Every.Std())
 		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
 	}
 	if !e.Listed && (e.Heartbeat != nil || len(e.Reports) > 0) {
