@@ -2,6 +2,7 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -117,6 +118,16 @@ func (f *fleet) add(s *admin.Status) {
 			v.Server = true
 			server.Fresh = v.Fresh
 			s.AddServer(server)
+		}
+	}
+	for i := range s.Vantages {
+		v := &s.Vantages[i]
+		known := v.Region == "" || slices.ContainsFunc(s.Regions, func(r admin.Region) bool { return r.Region == v.Region })
+		if !known && len(s.Regions) > 0 {
+			s.Problems = append(s.Problems, admin.Problem{
+				Resource: "vantages/" + v.ID, Field: "region", InService: admin.InServiceNewest,
+				Message: fmt.Sprintf("no region %q; start it with a --region that there is, or add that region", v.Region),
+			})
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.problems)) {

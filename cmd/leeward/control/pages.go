@@ -110,6 +110,11 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 		now := time.Now()
 		s = i.Status(now)
 		r.database.tell(s)
+		if r.link != nil {
+			if text := r.link.Status().Problem; text != "" {
+				s.Problems = append(s.Problems, admin.Problem{Resource: "vantages/" + r.ID, InService: admin.InServiceNewest, Message: text})
+			}
+		}
 		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
 		if r.dns != nil {
 			s.Self, s.Secondaries = r.ID, r.secondaries()

@@ -80,6 +80,11 @@ func (i Inside) Status(now time.Time) *admin.Status {
 		})
 	}
 	s.Held = append(s.Held, i.Held(len(l.held))...)
+	for i := range s.Vantages {
+		if s.Vantages[i].ID == l.o.Own {
+			s.Vantages[i].Region = l.o.Region
+		}
+	}
 	l.fleet.add(s)
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)
