@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/http2"
-
 	"leeward/health"
 )
 
@@ -24,7 +22,10 @@ import (
 const userAgent = "leeward-probe"
 
 // maxHeader is how much of an answer's status line and headers is read, in bytes.
-const maxHeader = 64 << 10
+const (
+	maxHeader = 64 << 10
+	tooLong   = "headers longer than 64 KiB"
+)
 
 // place is what an HTTP check asks for, always at the endpoint's own address.
 type place struct {
@@ -129,7 +130,7 @@ func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Reques
 	response, err := readResponse(bufio.NewReader(limited), request)
 	if err != nil {
 		if limited.N == 0 {
-			return nil, nil, down("headers longer than %d KiB", maxHeader>>10)
+			return nil, nil, down("%s", tooLong)
 		}
 		return nil, nil, c.failed(ctx, asProtocol(err))
 	}
@@ -139,15 +140,17 @@ func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Reques
 // second is first for HTTP/2, of which a connection is used for one request. What an endpoint can make this process hold is bounded by
 // the windows that it is given.
 func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
-	plain := &http.Transport{HTTP2: &http.HTTP2Config{
-		MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 128 << 10,
-	}}
-	transport, err := http2.ConfigureTransports(plain)
-	if err != nil {
-		return nil, nil, outcome{reason: err.Error()}
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	given := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	transport := &http.Transport{
+		DialContext: given, DialTLSContext: given, Protocols: &protocols, MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
+		HTTP2: &http.HTTP2Config{
+			MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 128 << 10,
+		},
 	}
-	transport.AllowHTTP, transport.MaxHeaderListSize = true, maxHeader
-	client, err := transport.NewClientConn(conn)
+	client, err := transport.NewClientConn(ctx, request.URL.Scheme, conn.RemoteAddr().String())
 	if err != nil {
 		return nil, nil, c.failed(ctx, asProtocol(err))
 	}
@@ -275,17 +278,19 @@ func within(ranges []health.StatusRange, code int) bool {
 // asProtocol replaces what net/http says of an answer that is none by plain words.
 func asProtocol(err error) error {
 	text := err.Error()
-	var broken http2.ConnectionError
-	switch {
-	case strings.HasPrefix(text, "malformed HTTP"):
-		return errors.New("not HTTP")
-	case errors.As(err, &broken) && http2.ErrCode(broken) == http2.ErrCodeCompression, // what a string longer than the limit is
-		strings.Contains(text, "response header list larger"):
-		return fmt.Errorf("headers longer than %d KiB", maxHeader>>10)
-	case strings.HasSuffix(text, "tls: no application protocol"):
-		return errors.New("does not speak HTTP/2")
-	case errors.As(err, &broken), strings.Contains(text, "looked like an HTTP/1.1 header"), errors.Is(err, http2.ErrFrameTooLarge):
-		return errors.New("not HTTP/2")
+	for _, c := range [...]struct{ says, plain string }{
+		{"malformed HTTP", "not HTTP"},
+		{"tls: no application protocol", "does not speak HTTP/2"},
+		{"COMPRESSION_ERROR", tooLong}, // what a string longer than the limit is
+		{"response header list larger", tooLong},
+		{"server response headers exceeded", tooLong},
+		{"looked like an HTTP/1.1 header", "not HTTP/2"},
+		{"http2: frame too large", "not HTTP/2"},
+		{"connection error: ", "not HTTP/2"},
+	} {
+		if strings.Contains(text, c.says) {
+			return errors.New(c.plain)
+		}
 	}
 	return err
 }

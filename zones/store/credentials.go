@@ -121,7 +121,7 @@ func (t *transport) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, e
 
 // Info tells what the client is to know before the first connection.
 func (t *transport) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", SecurityVersion: "1.2", ServerName: t.files.ServerName}
+	return credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.files.ServerName}).Info()
 }
 
 // Clone returns one that has its name for itself.

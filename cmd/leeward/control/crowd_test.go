@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -58,7 +59,7 @@ func TestCrowd(t *testing.T) {
 			for range 5 {
 				client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 					DisableKeepAlives: true,
-					Dial:              func(string, string) (net.Conn, error) { return dial("127.0.0.9"), nil },
+					DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial("127.0.0.9"), nil },
 				}}
 				r, err := client.Get("http://" + l.Addr().String())
 				if err != nil {
