@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,10 +35,13 @@ func TestWatchFiles(t *testing.T) {
 	must(os.Symlink("v1", at("..data")))
 	must(os.Symlink("..data/secret", at("secret")))
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var read []string
 		see := func(name string) func() {
 			return func() {
 				text, _ := os.ReadFile(at(name))
+				mu.Lock()
+				defer mu.Unlock()
 				read = append(read, name+" "+string(text))
 			}
 		}
@@ -45,6 +49,8 @@ func TestWatchFiles(t *testing.T) {
 		go watchFiles(ctx, time.Second, []credential{{[]string{at("plain"), at("beside")}, see("plain")}, {[]string{at("secret")}, see("secret")}})
 		expect := func(what string, want ...string) {
 			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
 			if !slices.Equal(read, want) {
 				t.Errorf("%s: read %q, want %q", what, read, want)
 			}
