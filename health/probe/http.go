@@ -287,6 +287,7 @@ func asProtocol(err error) error {
 		{"looked like an HTTP/1.1 header", "not HTTP/2"},
 		{"http2: frame too large", "not HTTP/2"},
 		{"connection error: ", "not HTTP/2"},
+		{"client conn could not be established", "not HTTP/2"},
 	} {
 		if strings.Contains(text, c.says) {
 			return errors.New(c.plain)

@@ -566,7 +566,10 @@ func TestExpire(t *testing.T) {
 		good := func(want time.Duration) {
 			t.Helper()
 			x := f.only(t)
-			if got := time.Until(x.Expires); got != want || time.Until(time.Unix(f.now["example.test"].Until.Load(), 0)) != want {
+			f.mu.Lock()
+			until := time.Unix(f.now["example.test"].Until.Load(), 0)
+			f.mu.Unlock()
+			if got := time.Until(x.Expires); got != want || time.Until(until) != want {
 				t.Errorf("good for %s, want %s: %+v", got, want, x)
 			}
 		}

@@ -39,6 +39,7 @@ func TestFailoverIsTimed(t *testing.T) {
 		go func() { defer close(done); b.Run(ctx) }()
 		defer func() { stop(); <-done }()
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		time.Sleep(time.Second) // what is said next is a turn of its own
 		var sequence uint64
 		say := func(vantage string, s health.State) {
 			sequence++
