@@ -16,7 +16,8 @@ func lockFolder(folder string) (unlock func(), err error) {
 	if os.MkdirAll(folder, 0o750) != nil {
 		return func() {}, nil
 	}
-	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NONBLOCK, 0o640)
+	// Read-only, as a file that is open for writing keeps an operator from remounting its file system read-only.
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK, 0o640)
 	if err != nil {
 		return func() {}, nil
 	}
