@@ -26,15 +26,21 @@ var errTooMany = fmt.Errorf("%d errors are listed, and the rest of the file has 
 // A zone is served as a whole or not at all: where there is an error among the problems, the documents are not to be used.
 // All errors are listed, up to 100; of warnings of one kind ten, and how many more there are.
 func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document, Problems) {
+	m := masterFile{file: file, origin: origin, seed: maphash.MakeSeed()}
+	return m.read(r, folder)
+}
+
+// read is ReadMasterFile.
+func (m *masterFile) read(r io.Reader, folder fs.FS) ([]Document, Problems) {
+	file, origin := m.file, m.origin
 	apex, err := domainName(origin)
 	if err != nil {
 		return nil, Problems{{Position: Position{File: file}, Message: "the file is named by its origin: " + err.Error(), Code: CodeSyntax}}
 	}
-	m := masterFile{
-		file: file, origin: origin, apex: apex, seed: maphash.MakeSeed(), sets: make(map[uint64]int32),
-		docs: []Document{{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true}},
-	}
+	m.apex, m.sets = apex, make(map[uint64]int32)
+	m.docs = []Document{{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true}}
 	err = rr.ReadMasterThrough(r, apex, path.Base(file), folder, m.add, m.wrong)
+	m.settle()
 	var syntax *rr.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
@@ -62,11 +68,14 @@ func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document,
 			err = errTooMany
 			m.fail(d.Position, "", "%d errors are listed; what else is wrong is not", mostMasterErrors)
 		}
-		if len(wrong) == 0 {
+		if len(wrong) == 0 && (m.keep == nil || m.keep(d)) {
 			docs = append(docs, d)
 		}
 	}
 	clear(m.docs[len(docs):])
+	if len(m.wanted) > 0 {
+		docs = append(m.wanted, docs...)
+	}
 	m.summarise()
 	m.problems.sort()
 	return docs, m.problems
@@ -94,6 +103,8 @@ type masterFile struct {
 	alike        map[string]*same // warnings, by kind
 
 	last, lastPlace string // what place was asked last, and said
+
+	stream // of MasterReader
 }
 
 func (m *masterFile) zone() *Zone { return m.docs[0].Resource.(*Zone) }
@@ -101,6 +112,9 @@ func (m *masterFile) zone() *Zone { return m.docs[0].Resource.(*Zone) }
 // find returns the RRset of an owner and type, or else the place in sets where it belongs. Where two hash alike, which
 // nobody who writes a file can bring about, the second has the next place.
 func (m *masterFile) find(owner, kind string) (set *Record, place uint64) {
+	if set = m.recent(owner, kind); set != nil {
+		return set, 0
+	}
 	var h maphash.Hash
 	h.SetSeed(m.seed)
 	h.WriteString(owner)
@@ -109,6 +123,10 @@ func (m *masterFile) find(owner, kind string) (set *Record, place uint64) {
 	for place = h.Sum64(); ; place++ {
 		at, there := m.sets[place]
 		if !there {
+			return nil, place
+		}
+		if at == settled {
+			m.scatter(place)
 			return nil, place
 		}
 		if r := m.docs[at].Resource.(*Record); r.Owner == owner && r.Type == kind {
@@ -200,9 +218,8 @@ func (m *masterFile) add(r rr.RR) error {
 	ttl := Seconds(r.TTL)
 	record, place := m.find(owner, kind)
 	if record == nil {
-		m.sets[place] = int32(len(m.docs))
 		record = &Record{Origin: m.origin, Owner: owner, Type: kind, TTL: ttl, Data: []string{r.Text}}
-		m.docs = append(m.docs, Document{Resource: record, Position: at})
+		m.begin(Document{Resource: record, Position: at}, place)
 		return nil
 	}
 	if slices.Contains(record.Data, r.Text) {

@@ -46,7 +46,7 @@ func (s *scanner) compare(now map[string]*file) zones.Batch {
 	if c.full {
 		for name, f := range now {
 			if f == s.files[name] { // its documents are delivered and forgotten
-				now[name] = s.load(name, f)
+				now[name] = s.load(name, f, true)
 				c.full = c.full && !now[name].spoiled
 			}
 		}
@@ -302,7 +302,7 @@ func (c *comparison) deliverAll() {
 					continue
 				}
 			}
-			c.changes = append(c.changes, zones.Change{Key: f.kept.key(e), Resource: f.docs[f.order[i]].Resource})
+			c.changes = append(c.changes, zones.Change{Key: f.kept.key(e), Resource: f.document(e.hash)})
 		}
 	}
 }
@@ -321,11 +321,12 @@ func (c *comparison) deliver(key zones.Key, w was, troubled map[zones.Key]string
 	if c.full || w.had && w.digest == digest && c.troubled[key] == "" {
 		return // deliverAll has, or there is nothing to deliver
 	}
-	if f.docs == nil {
+	hash := f.kept.entries[i].hash
+	if f.document(hash) == nil {
 		c.again(f)
 	}
-	if f.docs != nil {
-		c.changes = append(c.changes, zones.Change{Key: key, Resource: f.docs[f.order[i]].Resource})
+	if r := f.document(hash); r != nil {
+		c.changes = append(c.changes, zones.Change{Key: key, Resource: r})
 		return
 	}
 	// It is being changed at this moment. What is in service stays until it can be read.
@@ -345,10 +346,10 @@ func (c *comparison) lacking(key zones.Key, w was, troubled map[zones.Key]string
 	}
 }
 
-// again reads a file that has not changed for the sake of a resource of it that another file had first, and has no more.
+// again reads a file for the sake of a resource in which it has not changed: another file had it first, and has it no more.
 func (c *comparison) again(f *file) {
 	same := func(a, b entry) bool { return a.hash == b.hash && a.digest == b.digest }
-	g := c.load(c.names[f.number], f)
+	g := c.load(c.names[f.number], f, true)
 	if g.spoiled || !slices.EqualFunc(f.kept.entries, g.kept.entries, same) {
 		f.prints = map[string]print{c.dir: {size: -2}} // like none there is: it is read again at the next look
 		return

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"leeward/zones"
 )
@@ -68,43 +67,76 @@ func (d digests) of(r zones.Resource) uint64 {
 	return h.Sum64()
 }
 
-// keep remembers documents whose keys all begin with the prefix and are there once. order says which document each entry
-// is of.
-func (d digests) keep(prefix string, docs []zones.Document) (k kept, order []uint32) {
-	k.prefix = prefix
-	var text strings.Builder
-	type numbered struct {
-		entry
-		doc uint32
+// keeper makes a kept of a file's documents, one by one. Their keys all begin with the prefix and are there once.
+type keeper struct {
+	digests
+	kept
+	buf    []byte // of kept.text
+	before *kept  // what the file said when all of it was delivered last; nil: nothing was
+	place  map[string]uint32
+}
+
+// keep starts anew, with room for as much as there was before.
+func (d digests) keep(prefix string, before *kept) *keeper {
+	k := &keeper{digests: d, kept: kept{prefix: prefix}, before: before, place: map[string]uint32{}}
+	if before != nil {
+		k.entries = make([]entry, 0, len(before.entries)+len(before.entries)/64)
+		k.buf = make([]byte, 0, len(before.text)+len(before.text)/64)
 	}
-	all := make([]numbered, 0, len(docs))
-	places := map[string]uint32{}
+	return k
+}
+
+// add remembers a document, and reports whether it says something else than before. Zones are not remembered.
+func (k *keeper) add(doc zones.Document) bool {
+	if _, ok := doc.Resource.(*zones.Zone); ok {
+		return true
+	}
+	key := doc.Resource.Key()
+	place, known := k.place[doc.File]
+	if !known {
+		place = uint32(len(k.places))
+		k.place[doc.File] = place
+		k.places = append(k.places, doc.File)
+	}
+	rest := string(key)[len(k.prefix):]
+	e := entry{
+		hash: k.ofKey(key), digest: k.of(doc.Resource), text: uint32(len(k.buf)), length: uint32(len(rest)),
+		line: uint32(doc.Line), place: place,
+	}
+	k.entries, k.buf = append(k.entries, e), append(k.buf, rest...)
+	if k.before == nil {
+		return true
+	}
+	i, had := k.before.find(e.hash)
+	return !had || k.before.entries[i].digest != e.digest
+}
+
+// done returns what is remembered.
+func (k *keeper) done() kept {
+	slices.SortFunc(k.entries, func(a, b entry) int { return cmp.Compare(a.hash, b.hash) })
+	k.text, k.buf = string(k.buf), nil
+	if cap(k.entries)-len(k.entries) > len(k.entries)/32 {
+		k.entries = slices.Clone(k.entries)
+	}
+	return k.kept
+}
+
+// brought is a document that a reading has brought, until it is delivered.
+type brought struct {
+	hash uint64 // of its key
+	doc  uint32 // its number
+}
+
+// index finds documents by the hashes of their keys. Zones are not in it.
+func (d digests) index(docs []zones.Document) []brought {
+	all := make([]brought, 0, len(docs))
 	for i := range docs {
-		doc := &docs[i]
-		if _, ok := doc.Resource.(*zones.Zone); ok {
-			continue
+		if _, ok := docs[i].Resource.(*zones.Zone); !ok {
+			all = append(all, brought{d.ofKey(docs[i].Resource.Key()), uint32(i)})
 		}
-		key := doc.Resource.Key()
-		place, known := places[doc.File]
-		if !known {
-			place = uint32(len(k.places))
-			places[doc.File] = place
-			k.places = append(k.places, doc.File)
-		}
-		rest := string(key)[len(prefix):]
-		all = append(all, numbered{entry{
-			hash: d.ofKey(key), digest: d.of(doc.Resource), text: uint32(text.Len()), length: uint32(len(rest)),
-			line: uint32(doc.Line), place: place,
-		}, uint32(i)})
-		text.WriteString(rest)
 	}
-	slices.SortFunc(all, func(a, b numbered) int { return cmp.Compare(a.hash, b.hash) })
-	k.text = strings.Clone(text.String())
-	k.entries, order = make([]entry, len(all)), make([]uint32, len(all))
-	for i := range all {
-		k.entries[i], order[i] = all[i].entry, all[i].doc
-	}
-	return k, order
+	slices.SortFunc(all, func(a, b brought) int { return cmp.Compare(a.hash, b.hash) })
+	return all
 }
 
 func (k *kept) key(e *entry) zones.Key {

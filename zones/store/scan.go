@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -50,12 +52,22 @@ type file struct {
 	kept     kept             // the last good resources, but for Zones
 	zones    []zones.Document // the last good Zones
 	problems zones.Problems   // of the newest version
+	known    zones.Problems   // of the version that is kept: those of which it is known what they are about
 	spoiled  bool             // the newest version could not be read as a whole: what is kept is of an older one
 	unread   bool             // no version could be
 	partial  []string         // origins of which it has more than could be read, where it is unread
 
-	docs  []zones.Document // those of the version just read, until they are delivered; nil otherwise
-	order []uint32         // the document of each entry of kept
+	docs  []zones.Document // what the version just read says otherwise, until it is delivered; nil otherwise
+	order []brought        // finds it, sorted by hash
+}
+
+// document returns the resource of a key that the version just read has brought; nil: it has not, or is delivered.
+func (f *file) document(hash uint64) zones.Resource {
+	i, found := slices.BinarySearchFunc(f.order, hash, func(b brought, hash uint64) int { return cmp.Compare(b.hash, hash) })
+	if !found {
+		return nil
+	}
+	return f.docs[f.order[i].doc].Resource
 }
 
 // print tells two versions of a file apart without reading them.
@@ -97,7 +109,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	for _, name := range list.Files {
 		f := s.files[name]
 		if f == nil || again || f.changed() {
-			f = s.load(name, f)
+			f = s.load(name, f, !s.whole)
 		}
 		files[name] = f
 		for _, p := range f.prints {
@@ -166,26 +178,48 @@ func (f *file) changed() bool {
 	return false
 }
 
-// load reads a file. Of one that cannot be read as a whole, the last good version stays.
-func (s *scanner) load(name string, before *file) *file {
+// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of a master file, the documents are
+// those that say something else than before, so that a change does not hold a second zone, unless all are needed.
+func (s *scanner) load(name string, before *file, all bool) *file {
 	s.work.files++
 	path := s.path(name)
 	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
 	prefix := ""
 	origin, master := strings.CutSuffix(filepath.Base(path), ".zone")
-	text, err := disk.Open(path)
-	if err == nil {
-		defer text.Close()
-		if master {
-			f.docs, f.problems = zones.ReadMasterFile(name, origin, text, recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints})
-			prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
-		} else {
-			var twice zones.Problems
-			f.docs, f.problems = zones.ReadDocuments(name, text)
-			f.docs, twice = zones.Merge(f.docs)
-			f.problems = append(f.problems, twice...)
+	var last *kept
+	var k *keeper
+	if master {
+		prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
+		if before != nil && !before.unread && !all {
+			last = &before.kept
 		}
-	} else {
+	}
+	include := recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints}
+	var text *os.File
+	var err error
+	if last == nil {
+		text, err = disk.Open(path)
+	}
+	switch {
+	case err != nil:
+	case last != nil:
+		f.docs, f.problems, err = zones.MasterReader{
+			File: name, Origin: origin, Folder: include,
+			Open:  func() (io.ReadCloser, error) { return disk.Open(path) },
+			Begin: func() { k = s.digests.keep(prefix, last) },
+			Keep:  func(d zones.Document) bool { return k.add(d) },
+		}.Read()
+	case master:
+		defer text.Close()
+		f.docs, f.problems = zones.ReadMasterFile(name, origin, text, include)
+	default:
+		defer text.Close()
+		var twice zones.Problems
+		f.docs, f.problems = zones.ReadDocuments(name, text)
+		f.docs, twice = zones.Merge(f.docs)
+		f.problems = append(f.problems, twice...)
+	}
+	if err != nil {
 		f.problems = zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
 	}
 	// A problem without a key says that the file holds something of which nothing is known: to take the rest would
@@ -201,15 +235,23 @@ func (s *scanner) load(name string, before *file) *file {
 	}
 	if f.spoiled && !f.unread {
 		f.kept, f.zones, f.docs, f.order = before.kept, before.zones, nil, nil
-		f.problems = append(f.problems, keyed(before.problems)...)
+		f.known = before.known
+		f.problems = append(f.problems, f.known...)
 		return f
 	}
+	f.known = keyed(f.problems)
 	for _, d := range f.docs {
 		if _, ok := d.Resource.(*zones.Zone); ok {
 			f.zones = append(f.zones, d)
 		}
 	}
-	f.kept, f.order = s.digests.keep(prefix, f.docs)
+	if last == nil {
+		k = s.digests.keep(prefix, nil)
+		for _, d := range f.docs {
+			k.add(d)
+		}
+	}
+	f.kept, f.order = k.done(), s.digests.index(f.docs)
 	return f
 }
 
