@@ -18,6 +18,9 @@ type Batch struct {
 	// nothing of what went away before, or at the same time by other hands. Not in a Full batch.
 	Meant bool
 
+	// Doubted says that the removals in Changes are to be held back, whatever was accepted before they were seen. Not in a Full batch.
+	Doubted bool
+
 	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing
 	Anew    bool     // another history than that of the batches before, which an operator has accepted; Full
 	Copy    bool     // the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full

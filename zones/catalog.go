@@ -83,7 +83,9 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	if b.Full && b.Revision < c.revision { // another history, whose revisions say nothing of the one before
 		c.accepted = b.Accepted
 		for _, h := range c.held {
-			h.Revision = b.Revision
+			if h.Revision = b.Revision; h.doubted {
+				h.Revision++
+			}
 		}
 	}
 	c.revision = b.Revision
@@ -129,7 +131,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 		c.stage(&changes[i])
 	}
 	c.settle()
-	c.guard(removals, b.Meant && !b.Full)
+	c.guard(removals, b.Meant && !b.Full, b.Doubted && !b.Full)
 	c.leaving = nil
 	c.settle()
 	c.hollowed()

@@ -22,6 +22,7 @@ type Held struct {
 // heldBack is a Held and how it can end.
 type heldBack struct {
 	Held
+	doubted   bool // only what is accepted from its revision on lets it go, and no earlier word
 	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
 }
 
@@ -126,7 +127,8 @@ func (c *Catalog) removals(changes []Change, b Batch) []removal {
 }
 
 // guard carries removals out, but for those that it holds back. What was meant is not judged.
-func (c *Catalog) guard(gone []removal, meant bool) {
+// What is doubted passes only if it is accepted from now on.
+func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 	var pass, suspect []removal
 	for _, r := range gone {
 		c.lose(r.key, r.revision)
@@ -136,6 +138,12 @@ func (c *Catalog) guard(gone []removal, meant bool) {
 		case effective == nil:
 			delete(c.problems, r.key)
 			c.disturb(r.key)
+		case c.held[r.key] != nil && c.held[r.key].doubted: // accepted or not is looked at below
+		case doubted:
+			if c.held[r.key] == nil {
+				r.revision = max(r.revision, c.accepted+1)
+				suspect = append(suspect, r)
+			}
 		case meant || r.revision <= c.accepted || r.key.Kind() == KindOverride || c.isGranted(r.key):
 			pass = append(pass, r)
 		case c.held[r.key] == nil:
@@ -159,7 +167,7 @@ func (c *Catalog) guard(gone []removal, meant bool) {
 				free = append(free, r)
 				continue
 			}
-			c.held[r.key] = &heldBack{Held{r.key, why.text, r.revision}, why.forPolicy}
+			c.held[r.key] = &heldBack{Held{r.key, why.text, r.revision}, doubted, why.forPolicy}
 			c.dirty[r.key] = struct{}{}
 		}
 		c.carryOut(free)
@@ -170,6 +178,9 @@ func (c *Catalog) guard(gone []removal, meant bool) {
 // isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service. Later versions
 // have to be accepted anew.
 func (c *Catalog) isGranted(key Key) bool {
+	if h := c.held[key]; h != nil && h.doubted {
+		return c.granted[key] >= h.Revision
+	}
 	_, revision := c.effective(key)
 	return c.granted[key] > revision
 }

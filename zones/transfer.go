@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,6 +37,41 @@ type Transfer struct {
 
 	// Retransfer has the zone transferred whole, whatever its serial, once for each text that is new.
 	Retransfer string `json:"retransfer,omitempty"`
+
+	// Catalog says that the zone, which comes from Primaries, is a catalog zone (RFC 9432): its members are zones that live there too.
+	Catalog bool `json:"catalog,omitempty"`
+
+	// Member is, of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into its copy on disk too.
+	Member string `json:"member,omitempty"`
+}
+
+// Catalog reports whether the zone is a catalog zone (RFC 9432).
+func (z *Zone) Catalog() bool { return z.Secondary() && z.Transfer.Catalog }
+
+// MemberOf returns the catalog zone that lists the zone, and the label by which it does; "": the zone is configured by itself.
+func (z *Zone) MemberOf() (catalog, label string) {
+	if z.Transfer == nil {
+		return "", ""
+	}
+	catalog, label, _ = strings.Cut(z.Transfer.Member, " ")
+	return catalog, label
+}
+
+// NewMember returns a member of a catalog zone: it lives where the catalog does, and all of the catalog's Transfer is its own too. A
+// label that is new has the zone transferred whole (RFC 9432 section 5.4).
+func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
+	r, err := named(KindZone, presentation(name))
+	if err != nil {
+		return nil, err
+	}
+	t := *z.Transfer
+	t.Catalog, t.Member, t.Retransfer = false, z.Origin+" "+label, label
+	if len(label) > mostRetransfer { // it has escapes
+		t.Retransfer = fmt.Sprintf("%x", sha256.Sum256([]byte(label)))
+	}
+	m := r.(*Zone)
+	m.Transfer = &t
+	return m, nil
 }
 
 // Peer is one text of a Transfer, read.
@@ -293,6 +329,9 @@ func (f *faults) transfer(z *Zone) {
 	if len(t.Retransfer) > mostRetransfer {
 		f.add("transfer.retransfer", "more than %d octets; a time or a number is enough", mostRetransfer)
 	}
+	if catalog, label := z.MemberOf(); t.Member != "" && (catalog == "" || label == "" || t.Catalog) {
+		f.add("transfer.member", "%q is not written by a server for a member of a catalog zone; take it out", t.Member)
+	}
 	if z.Secondary() {
 		f.secondary(z)
 		return
@@ -302,6 +341,7 @@ func (f *faults) transfer(z *Zone) {
 		set   bool
 	}{
 		{"transferSource", len(t.TransferSource) > 0}, {"allowNotify", len(t.AllowNotify) > 0}, {"retransfer", t.Retransfer != ""},
+		{"catalog", t.Catalog}, {"member", t.Member != ""},
 	} {
 		if x.set {
 			f.add("transfer."+x.field, "it is about zones that live elsewhere, and there are no transfer.primaries; give some, or take it out")

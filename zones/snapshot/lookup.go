@@ -26,8 +26,8 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 		labels++
 	}
 	z, depth := s.zoneOf(name, offsets[:labels], qtype == uint16(rr.TypeDS))
-	if z == nil {
-		return
+	if z == nil || z.listing && !(depth == 0 && qtype == uint16(rr.TypeSOA) && len(z.transfer.Allow) > 0) {
+		return // a catalog zone is for secondaries alone, which begin with its SOA (RFC 9432 section 7)
 	}
 	apex := len(name) - 1
 	if depth < labels {

@@ -43,6 +43,9 @@ func (b *Builder) Transferred(origin string, t Transferred) {
 	b.arrived[origin] = true
 }
 
+// Version returns what was transferred last of a zone that lives elsewhere; nil: nothing.
+func (b *Builder) Version(origin string) *Version { return b.elsewhere[origin].Version }
+
 // takeTransferred marks the zones of which something was transferred.
 func (u *update) takeTransferred() {
 	for origin := range u.arrived {
@@ -60,6 +63,7 @@ func (u *update) takeTransferred() {
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
 	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
+	out.listing = z.Catalog()
 	out.fixed, out.until = z.Order == zones.OrderFixed, t.Until
 	if t.Version == nil {
 		delete(u.overlaid, origin)

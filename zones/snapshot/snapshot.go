@@ -41,6 +41,7 @@ type zone struct {
 	fixed    bool            // addresses come as they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
 
+	listing   bool     // it is a catalog zone
 	elsewhere bool     // it lives on another primary
 	version   *Version // of that, which lies below what is configured; nil: none yet
 	apart     int      // names that were made anew since all of the tree was last laid over the version

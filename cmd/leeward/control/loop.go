@@ -65,6 +65,7 @@ type Loop struct {
 
 	// What follows belongs to the goroutine of Run.
 	catalog   *zones.Catalog
+	members   *members
 	builder   *snapshot.Builder
 	board     *health.Board
 	fleet     fleet
@@ -107,7 +108,7 @@ const largeBatch = 100_000
 func NewLoop(o LoopOptions) *Loop {
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
-		catalog: zones.NewCatalog(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
+		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
 		condition: Condition{State: "starting", Since: o.Now()},
 	}
 	if o.Own != "" {
@@ -298,6 +299,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	var delta zones.Delta
 	build := false
 	for i, b := range w.batches {
+		b = l.members.batch(b)
 		d := l.catalog.Consume(b)
 		if revision := l.revision(b, d.Revision); revision != 0 {
 			delta.Revision = revision
@@ -331,6 +333,16 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		l.builder.Transferred(t.origin, t.Transferred)
 		build = true
 	}
+	if delta.Full || slices.ContainsFunc(delta.Keys, isZone) || slices.ContainsFunc(w.elsewhere, l.members.concerns) {
+		for _, b := range l.members.update(l.catalog, l.builder.Version) {
+			d := l.catalog.Apply(b)
+			delta.Keys, delta.Serials = append(delta.Keys, d.Keys...), append(delta.Serials, d.Serials...)
+			l.changed = now
+			if l.unsaved.IsZero() {
+				l.unsaved = now
+			}
+		}
+	}
 	if w.table != nil && w.table != l.table {
 		l.table, build = w.table, true
 	}
@@ -344,14 +356,16 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	}
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
 	wrong, held := l.wrong, l.held
-	l.wrong, l.held = append(l.catalog.Problems().Errors(), l.built...), l.catalog.Held()
+	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
 	l.complain(l.wrong.Beyond(wrong), wrong)
 	l.tellHeld(held)
-	if l.o.Follow != nil && (delta.Full || slices.ContainsFunc(delta.Keys, func(k zones.Key) bool { return k.Kind() == zones.KindZone })) {
+	if l.o.Follow != nil && (delta.Full || slices.ContainsFunc(delta.Keys, isZone)) {
 		l.o.Follow(l.secondaries())
 	}
 	return true
 }
+
+func isZone(k zones.Key) bool { return k.Kind() == zones.KindZone }
 
 // secondaries returns the zones that live elsewhere.
 func (l *Loop) secondaries() (all []transfer.Assignment) {
