@@ -10,8 +10,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// members are the zones that are here because a catalog zone (RFC 9432) lists them. They are put into the Catalog of resources as if a
-// source had them, so that all that holds for a zone that lives elsewhere holds for them; what the source itself has goes first.
+// members are the zones that are here because a catalog zone (RFC 9432) lists them. They are put into the Catalog of
+// resources as if a source had them, so that all that holds for a zone that lives elsewhere holds for them; what the
+// source itself has goes first.
 // It belongs to the loop's goroutine.
 type members struct {
 	now        func() time.Time
@@ -81,7 +82,8 @@ func (m *members) batch(b zones.Batch) zones.Batch {
 // concerns reports whether what was transferred is a catalog zone.
 func (m *members) concerns(t transferred) bool { return m.catalogs[t.origin] != nil }
 
-// put is the change that brings a member. All servers give all of them one revision: their serials are the primary's business.
+// put is the change that brings a member. All servers give all of them one revision: their serials are the primary's
+// business.
 func put(z *zones.Zone) zones.Change { return zones.Change{Key: z.Key(), Resource: z, Revision: 1} }
 
 // update returns what brings the Catalog up to what the catalog zones list: at most a batch that is meant, and one that is doubted, of the
@@ -189,7 +191,8 @@ func (m *members) read(name string, v *snapshot.Version) *listing {
 // (RFC 9432 section 5.2), unless that gives it away.
 func (m *members) claim(c *zones.Catalog, catalog *zones.Zone, wanted map[string]member, x member) {
 	origin := x.zone.Origin
-	if z, ok := c.Get(x.zone.Key()).(*zones.Zone); m.configured[origin] || ok && z.Transfer == nil || ok && z.Transfer.Member == "" {
+	z, ok := c.Get(x.zone.Key()).(*zones.Zone)
+	if m.configured[origin] || ok && (z.Transfer == nil || z.Transfer.Member == "") {
 		m.problem(catalog, "its member %s is configured here by itself, and stays as it is; take one of the two out", origin)
 		return
 	}
