@@ -77,6 +77,7 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]Document, Problems) {
 		docs = append(m.wanted, docs...)
 	}
 	m.summarise()
+	m.unsigned()
 	m.problems.sort()
 	return docs, m.problems
 }
@@ -101,6 +102,7 @@ type masterFile struct {
 	problems     Problems
 	errors       int              // among them
 	alike        map[string]*same // warnings, by kind
+	proofs       proofs
 
 	last, lastPlace string // what place was asked last, and said
 
@@ -208,6 +210,10 @@ func (m *masterFile) add(r rr.RR) error {
 		return nil
 	case r.Owner == m.apex && r.Type == rr.TypeNS:
 		m.ns(at, r)
+		return nil
+	}
+	if r.Type.Proves() {
+		m.proofs.add(at, r.Type)
 		return nil
 	}
 	owner, kind := relativeName(r.Owner, m.apex), r.Type.String()

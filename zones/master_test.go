@@ -3,6 +3,7 @@ package zones
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -185,6 +186,38 @@ func TestBadMasterFiles(t *testing.T) {
 		if got := problems.Error(); got != tt.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// What signing made of a zone is left out, whoever reads the file, and that is said once; the keys are records like others.
+func TestSignedMasterFileIsServedUnsigned(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(`$TTL 1h
+@ SOA ns1 hostmaster 7 2h 15m 2w 5m
+  RRSIG SOA 13 2 3600 20300101000000 20260101000000 1234 @ AAAA
+  NS ns1
+  DNSKEY 257 3 13 mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ==
+  NSEC3PARAM 1 0 0 -
+  ZONEMD 7 1 1 FEBE3D4CE2EC2FFA4BA99D46CD69D6D29711E55217057BEE7EB1A7B641A47BA7FED2DD5B97AE499FAFA4F22C6BD647DE
+2T7B4G4VSA5SMI47K61MV5BV1A22BOJR NSEC3 1 0 0 - 2VPTU5TIMAMQTTGL4LUU9KG21E0AOR3S A RRSIG
+`)
+	for i := range 200 {
+		fmt.Fprintf(&text, "w%d A 192.0.2.1\n NSEC w%d A RRSIG NSEC\n RRSIG A 13 3 3600 20300101000000 20260101000000 1234 @ AAAA\n", i, i+1)
+	}
+	const want = "signed.zone:3: Zone example.test: warning: the file is signed, and 201 RRSIG, 200 NSEC, 1 NSEC3, 1 NSEC3PARAM, 1 ZONEMD are left out: " +
+		"the zone is served unsigned. Take its DS out of the parent zone first, or whoever validates gets no answer"
+	docs, problems := ReadMasterFile("signed.zone", "example.test", strings.NewReader(text.String()), nil)
+	if got := problems.Error(); got != want || len(docs) != 202 {
+		t.Errorf("%d documents\ngot  %s\nwant %s", len(docs), got, want)
+	}
+	kept := 0
+	r := MasterReader{
+		File: "signed.zone", Origin: "example.test", Begin: func() { kept = 0 },
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text.String())), nil },
+		Keep: func(Document) bool { kept++; return false },
+	}
+	if _, problems, err := r.Read(); err != nil || problems.Error() != want || kept != 201 {
+		t.Errorf("as a stream: %v, %d kept, %v", err, kept, problems)
 	}
 }
 

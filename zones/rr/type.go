@@ -41,9 +41,20 @@ const (
 	TypeIXFR       = Type(dns.TypeIXFR)
 	TypeAXFR       = Type(dns.TypeAXFR)
 	TypeANY        = Type(dns.TypeANY)
+	TypeZONEMD     = Type(dns.TypeZONEMD)
 	TypeURI        = Type(dns.TypeURI)
 	TypeCAA        = Type(dns.TypeCAA)
 )
+
+// Proves reports whether records of the type are made of a zone's other records, when it is signed (RFC 4034, RFC 5155) or digested
+// (RFC 8976), and so prove nothing of a zone in which anything else is another.
+func (t Type) Proves() bool {
+	switch t {
+	case TypeRRSIG, TypeNSEC, TypeNSEC3, TypeNSEC3PARAM, TypeZONEMD:
+		return true
+	}
+	return false
+}
 
 // ParseType reads a mnemonic or TYPEn (RFC 3597 section 5), in upper or lower case. A type that has a mnemonic may be
 // given as a number as well; both are the same Type.

@@ -193,14 +193,8 @@ func (v *Version) Edit() *Edition {
 
 // made reports whether records of the type are made by signing a zone, or are about what signing makes.
 func made(t rr.Type) bool {
-	switch t {
-	case rr.TypeRRSIG, rr.TypeNSEC, rr.TypeNSEC3, rr.TypeNSEC3PARAM, rr.TypeDNSKEY, rr.TypeCDS, rr.TypeCDNSKEY, typeZONEMD:
-		return true
-	}
-	return false
+	return t.Proves() || t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY
 }
-
-const typeZONEMD rr.Type = 63 // RFC 8976
 
 // check reports what is wrong with a record, or that it is to be passed over.
 func (e *Edition) check(r *rr.Record) (pass bool, err error) {
