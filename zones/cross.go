@@ -116,6 +116,7 @@ func (c *Catalog) crossRecord(x *crossed, r *Record) {
 	name := FullName(r.Owner, r.Origin)
 	state := c.states[r.Origin] // that there is no Zone is said by orphans, for all records of an origin at once
 	crossStrings(x, r)
+	crossDots(x, r)
 	var sets packed
 	if state != nil {
 		sets = state.owners[r.Owner]
@@ -153,6 +154,28 @@ func crossStrings(x *crossed, r *Record) {
 		}
 		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
 			x.warn(item("data", i), cutString)
+		}
+	}
+}
+
+// missingDot is said of a name that is relative and was hardly meant to be.
+const missingDot = "%s ends in the zone's own name and has no final dot, " +
+	"so the origin is put after it once more; write %[1]s."
+
+// crossDots says which names have the zone's name twice. Owners are relative, whoever wrote them.
+func crossDots(x *crossed, r *Record) {
+	if rr.EndsIn(r.Owner, r.Origin) {
+		x.warn("", "owner %s ends in the zone's own name, and owners are relative to it: "+
+			"it stands for %[1]s.%s.; leave %[2]s out", r.Owner, r.Origin)
+	}
+	for i, text := range r.Data {
+		if len(text) <= len(r.Origin) { // no look at the type
+			continue
+		}
+		if t, err := rr.ParseType(r.Type); err == nil {
+			if name := rr.Dotless(t, text, r.Origin); name != "" {
+				x.warn(item("data", i), missingDot, name)
+			}
 		}
 	}
 }
@@ -205,6 +228,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 	if p.Map != "" {
 		c.refer(x, "map", KindMap, p.Map)
 	}
+	crossPlaces(x, p)
 	var pools []string
 	hidden := false // something could not be read, so more would be there
 	name := func(field, pool string) {

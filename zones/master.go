@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"leeward/zones/rr"
@@ -205,6 +206,10 @@ func (m *masterFile) add(r rr.RR) error {
 	case !r.Owner.Under(m.apex):
 		m.fail(at, "", "%s is outside of zone %s; take it out, or end names that are meant to be in the zone without a dot", r.Owner, m.origin)
 		return nil
+	case r.Dotless != "":
+		m.dotless(at, r)
+	}
+	switch {
 	case r.Owner == m.apex && r.Type == rr.TypeSOA:
 		m.soa(at, r)
 		return nil
@@ -239,6 +244,15 @@ func (m *masterFile) add(r rr.RR) error {
 	record.Data = append(record.Data, r.Text)
 	record.TTL = m.shortest(at, key, record.TTL, ttl)
 	return nil
+}
+
+// dotless says which name has the zone's own twice. That of an owner is said of its Record, where what is read meets
+// all else.
+func (m *masterFile) dotless(at Position, r rr.RR) {
+	owner := relativeName(r.Owner, m.apex)
+	if !strings.EqualFold(owner, r.Dotless) {
+		m.warn(at, func() Key { return KeyOf(KindRecord, m.origin+"/"+owner+"/"+r.Type.String()) }, missingDot, r.Dotless)
+	}
 }
 
 // soa takes the SOA apart (RFC 1035 section 3.3.13): two names and five times.

@@ -425,6 +425,46 @@ func TestFinalDots(t *testing.T) {
 	}
 }
 
+// A name that ends in the zone's own and not in a dot is doubted, wherever it comes from; what was meant is not.
+func TestMissingDotsAreDoubted(t *testing.T) {
+	const (
+		zone = "{kind: Zone, name: ex.test, nameservers: [ns.example.net]}\n---\n"
+		head = "$TTL 60\n@ SOA ns.example.net. h 1 2h 15m 2w 5m\n NS ns.example.net.\n"
+		mail = "warning: mail.ex.test ends in the zone's own name and has no final dot, so the origin is put after it once more; write mail.ex.test."
+		www  = "warning: owner www.ex.test ends in the zone's own name, and owners are relative to it: it stands for www.ex.test.ex.test.; leave ex.test out"
+	)
+	for _, c := range []struct{ file, text, want string }{
+		{"a.yaml", zone + "{kind: Record, name: ex.test/@/MX, data: [10 mail.ex.test]}", "a.yaml:3: Record ex.test/@/MX: data[0]: " + mail},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/@/MX, data: [10 mail.ex.test.]}", ""},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/@/MX, data: [10 mail]}", ""},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/@/MX, data: [10 mail.hex.test]}", ""},
+		{"a.yaml", zone + `{kind: Record, name: ex.test/@/MX, data: ['10 mail\.ex.test']}`, ""},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/w/CNAME, data: [Mail.EX.test]}", "a.yaml:3: Record ex.test/w/CNAME: data[0]: " + strings.ReplaceAll(mail, "mail.ex", "Mail.EX")},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/w/SRV, data: [1 2 3 a.ex.test., 1 2 3 mail.ex.test]}", "a.yaml:3: Record ex.test/w/SRV: data[1]: " + mail},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/w/TXT, data: [mail.ex.test]}", ""},
+		{"a.yaml", zone + "{kind: Record, name: ex.test/www.ex.test/A, data: [192.0.2.1]}", "a.yaml:3: Record ex.test/www.ex.test/A: " + www},
+		{"a.yaml", "{kind: Zone, name: ., nameservers: [ns]}\n---\n{kind: Record, name: ./ns/A, data: [192.0.2.53]}\n---\n{kind: Record, name: ./w/CNAME, data: [a.b]}", ""},
+		{"ex.test.zone", head + "@ MX 10 mail.ex.test\n", "ex.test.zone:4: Record ex.test/@/MX: " + mail},
+		{"ex.test.zone", head + "@ MX 10 mail.ex.test.\n", ""},
+		{"ex.test.zone", head + "d NS mail.ex.test\n", "ex.test.zone:4: Record ex.test/d/NS: " + mail},
+		{"ex.test.zone", head + "www.ex.test A 192.0.2.1\n", "ex.test.zone:4: Record ex.test/www.ex.test/A: " + www},
+		{"ex.test.zone", head + "$ORIGIN sub\nmail.ex.test A 192.0.2.1\n", "ex.test.zone:5: Record ex.test/mail.ex.test.sub/A: " + mail},
+		{"ex.test.zone", head + "$GENERATE 1-1 w$ CNAME mail.ex.test\n", "ex.test.zone:4: Record ex.test/w1/CNAME: " + mail},
+		{"ex.test.zone", "$ORIGIN .\n$TTL 60\nex.test SOA ns.ex.test h 1 2 3 4 5\n NS ns.ex.test\nns.ex.test A 192.0.2.1\n", ""},
+	} {
+		var docs []Document
+		var problems Problems
+		if strings.HasSuffix(c.file, ".zone") {
+			docs, problems = ReadMasterFile(c.file, "ex.test", strings.NewReader(c.text), nil)
+		} else {
+			docs, problems = ReadDocuments(c.file, strings.NewReader(c.text))
+		}
+		if problems = append(problems, Check(docs, problems...)...); problems.Error() != c.want {
+			t.Errorf("%s\ngot  %s\nwant %s", c.text, problems.Error(), c.want)
+		}
+	}
+}
+
 // Of many warnings of one kind ten are listed, the last, and how many there are; errors are all there.
 func TestManyWarningsAreSummarised(t *testing.T) {
 	var text strings.Builder

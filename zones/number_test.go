@@ -89,6 +89,13 @@ func TestPoliciesAreDoubted(t *testing.T) {
 		{"www", "[{when: {countries: [US]}, failover: [both]}, {answer: nxdomain}]", ""},
 		{"post", "[{when: {countries: [US]}, failover: [both]}, {answer: nxdomain}]", "rules[1].answer: records are at this name"},
 		{"www", "[{answer: nodata}]", "no pool of the policy has an endpoint"},
+		{"www", "[{when: {countries: [DE, XK]}, failover: [four]}, {failover: [four]}]", ""},
+		{"www", "[{when: {countries: [DE, XX]}, failover: [four]}, {failover: [four]}]", "rules[0].when.countries[1]: warning: no country has the code XX"},
+		{"www", "[{when: {countries: [ZZ]}, failover: [four]}, {failover: [four]}]", "rules[0].when.countries[0]: warning: no country has the code ZZ"},
+		{"www", "[{when: {subdivisions: [US-CA, GB-ENG, GB-LND, JP-13, FR-75]}, failover: [four]}, {failover: [four]}]", ""},
+		{"www", "[{when: {subdivisions: [US-CA, US-ZZ]}, failover: [four]}, {failover: [four]}]", "rules[0].when.subdivisions[1]: warning: ISO 3166-2 has no US-ZZ"},
+		{"www", "[{when: {subdivisions: [XX-CA]}, failover: [four]}, {failover: [four]}]", "rules[0].when.subdivisions[0]: warning: ISO 3166-2 has no XX-CA"},
+		{"www", "[{when: {subdivisions: [HK-A]}, failover: [four]}, {failover: [four]}]", "rules[0].when.subdivisions[0]: warning: ISO 3166-2 has no HK-A"},
 	} {
 		docs, problems := ReadDocuments("doubt.yaml", strings.NewReader(strings.NewReplacer("NAME", c.name, "RULES", c.rules).Replace(world)))
 		if len(problems) > 0 {

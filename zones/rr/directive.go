@@ -85,6 +85,7 @@ func (m *master) open(fields []string) (*master, fs.File, error) {
 	}
 	return &master{
 		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each, wrong: m.wrong,
+		apex: m.apex, zone: m.zone,
 		origin: origin, owner: m.owner, lost: m.lost, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
 	}, f, nil
 }

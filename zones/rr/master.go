@@ -21,6 +21,10 @@ type RR struct {
 	File  string // the file that it is in: the one given to ReadMaster, or an included one
 	Line  int    // the line that it begins on, from 1
 	Cut   bool   // a string of more than 255 octets has been cut into several
+
+	// Dotless is a name in RDATA, or else the owner, that was written without its final dot and ends in the zone's own name, so that
+	// it stands for one that has that twice; "": none.
+	Dotless string
 }
 
 // SyntaxError is what is wrong in a master file, and where.
@@ -61,13 +65,15 @@ func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(R
 // that take their owner from an entry whose owner could not be read are checked and not passed on. What ends the reading all
 // the same is an input that fails, a line or an entry without end, and a parenthesis that is open at the end.
 func ReadMasterThrough(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error, wrong func(*SyntaxError) error) error {
-	m := master{file: file, origin: origin, folder: folder, each: each, wrong: wrong}
+	m := master{file: file, origin: origin, apex: origin, zone: TrimDot(origin.String()), folder: folder, each: each, wrong: wrong}
 	return m.read(r)
 }
 
 // master reads one file.
 type master struct {
 	file   string // as errors name it
+	apex   Name   // the origin that the outermost file began with
+	zone   string // the same in presentation form, without its final dot
 	place  string // within folder
 	folder fs.FS
 	depth  int
@@ -175,8 +181,12 @@ func (m *master) report(err error) error {
 // record reads [owner] [TTL] [class] type RDATA, TTL and class in either order.
 func (m *master) record(text []byte) error {
 	var token []byte
+	dotless := ""
 	if len(text) > 0 && !isBlank(text[0]) {
 		token, text = cutToken(text)
+		if len(token) >= len(m.zone) && EndsIn(string(token), m.zone) {
+			dotless = string(token)
+		}
 		if m.owner == "" || !bytes.Equal(token, m.ownerRaw) {
 			var buf [MaxName]byte
 			n, err := parseName(&buf, token, m.origin, true)
@@ -188,7 +198,7 @@ func (m *master) record(text []byte) error {
 		}
 		m.lost = false
 	}
-	rr := RR{Owner: m.owner, File: m.file, Line: m.first}
+	rr := RR{Owner: m.owner, File: m.file, Line: m.first, Dotless: dotless}
 	var hasTTL, hasClass bool
 	for {
 		if token, text = cutToken(text); len(token) == 0 {
@@ -223,6 +233,12 @@ func (m *master) record(text []byte) error {
 	}
 	rr.Text = string(bytes.Trim(text, " \t"))
 	rr.Cut = HasLongString(rr.Type, rr.Text)
+	if name := Dotless(rr.Type, rr.Text, m.zone); name != "" {
+		rr.Dotless = name
+	}
+	if rr.Dotless != "" && !m.origin.Under(m.apex) {
+		rr.Dotless = "" // as in files that BIND writes: the zone's name below "$ORIGIN ." is there once
+	}
 	if rr.Data, err = parseData(rr.Type, rr.Text, m.origin); err != nil {
 		return m.fault(err)
 	}
