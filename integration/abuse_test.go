@@ -352,6 +352,9 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 // TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many connections as one may
 // have, by each kind of message, and by all of them at once.
 func TestAbuseByTheDeaf(t *testing.T) {
+	if race {
+		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it runs without, by .ci/run")
+	}
 	x := newSiege(t)
 	all := inquiries(t)
 	kinds := []string{"all kinds", "opcode 0 AXFR signed false"}

@@ -14,9 +14,9 @@ import (
 )
 
 func newLimiter(t testing.TB, o Options) *Limiter {
-	t.Helper()
 	l, err := New(o)
 	if err != nil {
+		t.Helper()
 		t.Fatal(err)
 	}
 	return l
@@ -137,6 +137,27 @@ func TestLimitHoldsForAllWorkersTogether(t *testing.T) {
 }
 
 // A flood from every prefix at once fills the table, makes the limit milder and never stricter, and is forgotten.
+// Loops look at the clock once a batch, so one is behind the other by as long as a batch takes. However they take turns, within a
+// second of each other, a bucket gives no more than it holds and what has come in.
+func TestClocksBehindEachOther(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rate := rapid.SampledFrom([]int{1, 2, 10, 100, 1000, 100_000}).Draw(t, "rate")
+		l := newLimiter(nil, Options{Rate: rate})
+		clocks := make([]time.Duration, rapid.IntRange(2, 4).Draw(t, "loops"))
+		through, latest := 0, time.Duration(0)
+		for range rapid.IntRange(1, 40).Draw(t, "batches") {
+			i := rapid.IntRange(0, len(clocks)-1).Draw(t, "loop")
+			clocks[i] = max(clocks[i], latest-time.Duration(rapid.IntRange(0, 999).Draw(t, "behind, ms"))*time.Millisecond)
+			clocks[i] += time.Duration(rapid.IntRange(0, 300).Draw(t, "step, ms")) * time.Millisecond
+			latest = max(latest, clocks[i])
+			through += allowed(l, clocks[i], "192.0.2.1", Answer, "www", rapid.IntRange(1, min(3*rate, 500)).Draw(t, "queries"))
+			if most := float64(rate)*(1+latest.Seconds()) + 1; float64(through) > most {
+				t.Fatalf("%d were let through after %v, at most %v are to be", through, latest, most)
+			}
+		}
+	})
+}
+
 func TestFloodOfPrefixes(t *testing.T) {
 	l := newLimiter(t, Options{Rate: 2})
 	random := rand.New(rand.NewPCG(1, 2))
