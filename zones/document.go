@@ -110,6 +110,17 @@ func (s *documentSet) add(n *node) {
 		s.add(items)
 		return
 	}
+	begun := map[string]int{} // lines
+	for _, f := range n.fields {
+		if f.name != "kind" && f.name != "name" {
+			continue
+		}
+		if before, twice := begun[f.name]; twice {
+			s.fail(f.line, f.name, "it is there already at line %d; is a line with --- missing before this document?", before)
+			return
+		}
+		begun[f.name] = f.line
+	}
 	switch {
 	case kind == nil:
 		s.fail(n.line, "kind", "there is none; a document begins with kind: and name:")

@@ -15,7 +15,7 @@ func newApply(inv *invocation) *cobra.Command {
 	var prune bool
 	var owner string
 	cmd := &cobra.Command{
-		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: cobra.NoArgs,
+		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: input.only,
 		Long: `Write resources into etcd: shows what changes, validates what the result would be together with all that is there
 already, and writes one transaction where it can (some thousand changes). What would leave a policy without an answer is
 refused unless --force is given.

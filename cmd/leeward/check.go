@@ -12,7 +12,7 @@ func newCheck(inv *invocation) *cobra.Command {
 	var input inputFlags
 	var output string
 	cmd := &cobra.Command{
-		Use: "check -f FILE|DIR|-", Short: "Validate resources offline", GroupID: groupResources, Args: cobra.NoArgs,
+		Use: "check -f FILE|DIR|-", Short: "Validate resources offline", GroupID: groupResources, Args: input.only,
 		Long: "Validate resources as a whole, offline: what is checked is all that is named, as if nothing else were there.",
 		Example: `  leeward check -f resources/
   leeward check -f resources/ -f example.test.zone -o json`,

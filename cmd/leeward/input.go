@@ -23,6 +23,14 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`FILE`, folder with those within it, or - for standard input (repeatable): YAML, JSON or <origin>.zone")
 }
 
+// only is the Args of a verb that takes nothing but what -f names.
+func (f *inputFlags) only(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q: files and folders are named with -f, as in: %s -f %s", args[0], cmd.CommandPath(), args[0])
+}
+
 // read reads all that is named. Positions have the paths as they were given.
 func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, error) {
 	if len(f.files) == 0 {

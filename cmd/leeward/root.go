@@ -123,7 +123,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
   leeward explain www.example.test A --client 198.51.100.7`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          known,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		// A verb must not set a PersistentPreRunE of its own: it would replace this one.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -134,6 +134,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 			return nil
 		},
 	}
+	root.SuggestionsMinimumDistance = 2 // letters
 	root.SetIn(inv.in)
 	root.SetOut(inv.out)
 	root.SetErr(inv.err)
@@ -145,6 +146,18 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.AddCommand(verbs(inv)...)
 	completion(root)
 	return root
+}
+
+// known refuses a verb that there is none of, and says which was probably meant.
+func known(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	wrong := fmt.Errorf("unknown command %q", args[0])
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		wrong = fmt.Errorf("%w; did you mean %s?", wrong, strings.Join(near, " or "))
+	}
+	return wrong
 }
 
 // completion makes cobra's completion like the other verbs: it has an example, and a shell that it does not know is wrong usage.

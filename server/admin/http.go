@@ -101,7 +101,12 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 			fail(w, http.StatusForbidden, fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
 		case token != "" && !bearer(r, token):
 			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)
-			fail(w, http.StatusUnauthorized, errors.New("send the header \"Authorization: Bearer TOKEN\" with the server's --admin-token"))
+			wrong := "the token is not this server's; give the one that its --admin-token-file or --admin-token has"
+			if r.Header.Get("Authorization") == "" {
+				wrong = "this server asks for its token: give --admin-token-file FILE or LEEWARD_ADMIN_TOKEN " +
+					"(other clients send the header \"Authorization: Bearer TOKEN\")"
+			}
+			fail(w, http.StatusUnauthorized, errors.New(wrong))
 		default:
 			next(w, r)
 		}

@@ -120,6 +120,12 @@ func TestToken(t *testing.T) {
 			}
 		}
 	}
+	for value, want := range map[string]string{"": "this server asks for its token", "Bearer wrong": "the token is not this server's"} {
+		r := ask(t, h, "GET", "/api/v1/status", with(value))
+		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), want) {
+			t.Errorf("%q is told %s, want %q", value, body, want)
+		}
+	}
 	for _, target := range []string{"/healthz", "/readyz"} {
 		if r := ask(t, h, "GET", target, with("")); r.StatusCode != 200 {
 			t.Errorf("%s asks for a token: %d", target, r.StatusCode)

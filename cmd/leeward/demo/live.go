@@ -170,7 +170,7 @@ func (v *view) draw(s *sight) {
 	} else {
 		b.WriteString("\nCtrl-C ends the demo\n")
 	}
-	text := b.String()
+	text := fit(b.String(), width(v.Out))
 	over := ""
 	if v.lines > 0 {
 		over = fmt.Sprintf("\x1b[%dA\r\x1b[J", v.lines)
