@@ -87,6 +87,8 @@ func (f *faults) endpoint(e *Endpoint) {
 			f.add(at, "%s is no address that clients could reach; give the endpoint's own", a)
 		case a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			f.add(at, "%s is a multicast or broadcast address; give the endpoint's own", a)
+		case a.Is6() && a.IsLinkLocalUnicast():
+			f.add(at, "%s is link local (RFC 4291 2.5.6): it holds on one link, and clients are on others; give a global address", a)
 		case slices.Index(e.Addresses, a) < i:
 			f.add(at, "%s is there twice; take one out", a)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -74,6 +75,9 @@ unless --i-own-this-target is given.`,
 				return err
 			}
 			var picture *os.File
+			if plot != "" && !strings.EqualFold(filepath.Ext(plot), ".png") {
+				return misused("--plot %q: what is drawn is a PNG; end the file's name in .png", plot)
+			}
 			if plot != "" { // before minutes of work, not after
 				if picture, err = os.Create(plot); err != nil {
 					return fmt.Errorf("--plot: %w", err)

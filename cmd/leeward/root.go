@@ -130,6 +130,9 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 			if err := inv.environment(cmd.Flags()); err != nil {
 				return err
 			}
+			if _, err := inv.handler(); err != nil { // verbs that log nothing take no word either that says nothing
+				return err
+			}
 			inv.running = true
 			return nil
 		},
