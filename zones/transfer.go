@@ -340,8 +340,11 @@ func (f *faults) transfer(z *Zone) {
 		field string
 		set   bool
 	}{
-		{"transferSource", len(t.TransferSource) > 0}, {"allowNotify", len(t.AllowNotify) > 0}, {"retransfer", t.Retransfer != ""},
-		{"catalog", t.Catalog}, {"member", t.Member != ""},
+		{"transferSource", len(t.TransferSource) > 0},
+		{"allowNotify", len(t.AllowNotify) > 0},
+		{"retransfer", t.Retransfer != ""},
+		{"catalog", t.Catalog},
+		{"member", t.Member != ""},
 	} {
 		if x.set {
 			f.add("transfer."+x.field, "it is about zones that live elsewhere, and there are no transfer.primaries; give some, or take it out")
