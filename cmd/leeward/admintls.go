@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"leeward/cmd/leeward/control"
+	"leeward/zones/disk"
 )
 
 // adminTLSFlags are how a client of an admin interface speaks TLS.
@@ -38,7 +40,7 @@ func (f *adminTLSFlags) base(address string) string {
 func (f *adminTLSFlags) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.serverName}
 	if f.ca != "" {
-		text, err := os.ReadFile(f.ca)
+		text, err := disk.Read(f.ca, control.MostPEM)
 		if err != nil {
 			return nil, fmt.Errorf("--admin-ca: %w", err)
 		}
@@ -50,7 +52,7 @@ func (f *adminTLSFlags) config() (*tls.Config, error) {
 		return nil, misused("a client certificate and its key go together; give both --admin-cert and --admin-key, or neither")
 	}
 	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		pair, err := control.ReadPair(f.cert, f.key)
 		if err != nil {
 			return nil, fmt.Errorf("--admin-cert and --admin-key (%s, %s): %w", f.cert, f.key, err)
 		}

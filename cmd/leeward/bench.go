@@ -145,7 +145,7 @@ func target(text string) (netip.AddrPort, error) {
 // questions reads what is to be asked, from a file of names or out of a zone's resources.
 func (inv *invocation) questions(cmd *cobra.Command, names, zone, files string, seed uint64) ([]bench.Question, error) {
 	if names != "" {
-		f, err := os.Open(names)
+		f, err := openGiven(names)
 		if err != nil {
 			return nil, fmt.Errorf("--names: %w", err)
 		}

@@ -2,14 +2,16 @@ package resolve
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"leeward/zones/disk"
 )
 
 // ParseServer reads a resolver's address, with or without a port; 53 is meant if there is none.
@@ -57,19 +59,21 @@ func (c *config) list() ([]netip.AddrPort, error) {
 	return c.last, nil
 }
 
+// mostConfig is the most octets of a resolv.conf.
+const mostConfig = 1 << 20
+
 // readConfig reads the lines of a resolv.conf that name servers. Without any, and without the file, it is this machine.
 func readConfig(file string) ([]netip.AddrPort, error) {
 	here := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
-	f, err := os.Open(file)
+	text, err := disk.Read(file, mostConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return here, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var servers []netip.AddrPort
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() && len(servers) < mostServers {
 		words := strings.Fields(lines.Text())
 		if len(words) < 2 || words[0] != "nameserver" {

@@ -40,13 +40,13 @@ func openAdminTLS(files AdminTLS) (*adminTLS, error) {
 
 // reload reads the files. Connections that are open stay as they are.
 func (a *adminTLS) reload() error {
-	pair, err := readPair(a.files.Cert, a.files.Key)
+	pair, err := ReadPair(a.files.Cert, a.files.Key)
 	if err != nil {
 		return fmt.Errorf("the admin interface's certificate (%s, %s): %w", a.files.Cert, a.files.Key, err)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
 	if a.files.ClientCA != "" {
-		text, err := disk.Read(a.files.ClientCA, mostPEM)
+		text, err := disk.Read(a.files.ClientCA, MostPEM)
 		if err != nil {
 			return fmt.Errorf("authorities of the admin interface's clients: %w", err)
 		}
@@ -59,15 +59,16 @@ func (a *adminTLS) reload() error {
 	return nil
 }
 
-// mostPEM is how long a file of certificates or a key may be, octets.
-const mostPEM = 1 << 20
+// MostPEM is how long a file of certificates or a key may be, octets.
+const MostPEM = 1 << 20
 
-func readPair(cert, key string) (tls.Certificate, error) {
-	c, err := disk.Read(cert, mostPEM)
+// ReadPair reads a certificate and its key from two PEM files.
+func ReadPair(cert, key string) (tls.Certificate, error) {
+	c, err := disk.Read(cert, MostPEM)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	k, err := disk.Read(key, mostPEM)
+	k, err := disk.Read(key, MostPEM)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

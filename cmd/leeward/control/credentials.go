@@ -66,7 +66,7 @@ func (p ProbeTLS) Check() error {
 }
 
 func (r *run) readShown() {
-	own, err := readPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
 	if err != nil {
 		r.Log.Error("probes: going on with the certificate from before", "err", err)
 		return

@@ -174,7 +174,7 @@ func (r *run) assemble() error {
 		return err
 	}
 	if r.ProbeTLS.Cert != "" {
-		own, err := readPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+		own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
 		if err != nil {
 			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
 		}
