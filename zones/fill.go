@@ -229,7 +229,7 @@ func (f *faults) fillStruct(n *node, v reflect.Value) {
 			target, options := fieldNamed(v, field.name)
 			if !target.IsValid() {
 				hint := "; known: " + strings.Join(fieldNames(v.Type(), nil), ", ")
-				if near := nearest(field.name, fieldNames(v.Type(), nil)); near != "" {
+				if near := Nearest(field.name, fieldNames(v.Type(), nil)); near != "" {
 					hint = "; did you mean " + near + "?"
 				}
 				f.here(field.line, "unknown field%s", hint)

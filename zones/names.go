@@ -159,7 +159,7 @@ func named(kind Kind, name string) (Resource, error) {
 	for _, k := range Kinds {
 		kinds = append(kinds, string(k))
 	}
-	if near := nearest(string(kind), kinds); near != "" {
+	if near := Nearest(string(kind), kinds); near != "" {
 		return nil, fmt.Errorf("there is no kind %q; did you mean %s?", kind, near)
 	}
 	return nil, fmt.Errorf("there is no kind %q; the kinds are %s", kind, strings.Join(kinds, ", "))

@@ -200,8 +200,8 @@ func known(written string, names []string) string {
 	return "known: " + strings.Join(names, ", ")
 }
 
-// nearest returns the name that written was probably meant to be, "" if none is near.
-func nearest(written string, names []string) string {
+// Nearest returns the name that written was probably meant to be, "" if none is near.
+func Nearest(written string, names []string) string {
 	best, least := "", 3
 	switch {
 	case len(written) < 4:

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"leeward/cmd/leeward/control"
+	"leeward/zones"
 	"leeward/zones/store"
 )
 
@@ -130,6 +134,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 			if err := inv.environment(cmd.Flags()); err != nil {
 				return err
 			}
+			inv.doubt(cmd.Root())
 			if _, err := inv.handler(); err != nil { // verbs that log nothing take no word either that says nothing
 				return err
 			}
@@ -191,6 +196,29 @@ func (inv *invocation) environment(flags *pflag.FlagSet) error {
 		inv.fromEnv[f.Name] = true
 	})
 	return err
+}
+
+// injected are variables that Kubernetes gives every container for a service by the name of leeward, or one that begins so.
+var injected = regexp.MustCompile(`_(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$`)
+
+// doubt warns of variables that set nothing and are nearly the name of one that does. Others are left alone: who runs this may
+// have LEEWARD_ variables of their own.
+func (inv *invocation) doubt(root *cobra.Command) {
+	flags := map[string]bool{}
+	for _, c := range append(root.Commands(), root) {
+		for _, set := range []*pflag.FlagSet{c.LocalFlags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { flags[variable(f.Name)] = true })
+		}
+	}
+	names := slices.Sorted(maps.Keys(flags))
+	for _, name := range slices.Sorted(maps.Keys(inv.env)) {
+		if !strings.HasPrefix(name, "LEEWARD_") || flags[name] || injected.MatchString(name) {
+			continue
+		}
+		if near := zones.Nearest(name, names); near != "" {
+			fmt.Fprintf(inv.err, "%s in the environment sets nothing; did you mean %s?\n", name, near)
+		}
+	}
 }
 
 func variable(flag string) string {
