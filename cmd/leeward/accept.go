@@ -54,6 +54,7 @@ stays held.`,
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "only list what is held back")
 	cmd.Flags().BoolVar(&a.force, "force", false, "do not ask; say so even where no server holds anything back")
 	cmd.Flags().StringVarP(&a.output, "output", "o", "table", "table or json")
+	inv.complete(cmd, keys)
 	return cmd
 }
 

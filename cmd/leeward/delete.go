@@ -60,6 +60,7 @@ leave a policy without an answer unless --force is given.`,
 	input.add(cmd)
 	f.add(cmd)
 	cmd.Flags().BoolVar(&recursive, "recursive", false, "with what is in it: a zone's records and policies, a pool's endpoints, and overrides of them")
+	inv.complete(cmd, keys)
 	return cmd
 }
 

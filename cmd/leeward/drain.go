@@ -49,6 +49,7 @@ Shows first what the others would carry. What would leave a policy, or the clien
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
 	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	inv.complete(cmd, targets)
 	return cmd
 }
 

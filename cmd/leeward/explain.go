@@ -77,6 +77,7 @@ report of health, from etcd with the newest reports there.`,
 	cmd.Flags().StringVar(&files, "files", "", "compute it from the resources in this `DIR`")
 	cmd.Flags().StringSliceVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	inv.complete(cmd, steered)
 	return cmd
 }
 

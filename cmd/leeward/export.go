@@ -71,6 +71,7 @@ same. Policies are not in it: what they answer depends on who asks.`,
 		},
 	}
 	inv.etcd.add(cmd.Flags())
+	inv.complete(cmd, origins(false))
 	return cmd
 }
 

@@ -71,6 +71,7 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
 	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; to nobody if it is empty")
+	inv.complete(cmd, keys)
 	return cmd
 }
 

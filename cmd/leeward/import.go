@@ -46,6 +46,7 @@ says, and --prune deletes records of that owner and of nobody: what dynamic upda
 	f.add(cmd)
 	cmd.Flags().BoolVar(&prune, "prune", false, "delete the zone's records that the file does not have")
 	cmd.Flags().StringVar(&owner, "owner", importer, "`NAME` of the set that the zone and its records belong to")
+	inv.complete(cmd, origins(false))
 	return cmd
 }
 

@@ -62,5 +62,6 @@ func newRestore(inv *invocation) *cobra.Command {
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	inv.complete(cmd, overridden)
 	return cmd
 }
