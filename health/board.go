@@ -37,6 +37,9 @@ type Board struct {
 
 	late, standing, unlit int // of all targets
 
+	loads   map[string]*measured // by pool
+	unheard []string             // pools of whose load something new was said, since the last Weigh
+
 	past map[Target]bool // what was down before this process started, until it is known anew; see Recall
 
 	regionNumbers map[string]int // of the regions that vantages are in; 0 is that of those that do not say
@@ -90,6 +93,7 @@ func NewBoard() *Board {
 		endpoints: map[string]*endpoint{},
 		regions:   map[string]int{},
 		bounds:    map[int]int{},
+		loads:     map[string]*measured{},
 
 		regionNumbers: map[string]int{"": 0},
 	}

@@ -20,7 +20,20 @@ type Monitor struct {
 	Hold     *Duration `json:"hold,omitempty"`     // how long an address that turned down is down at least; see EffectiveHold
 	Quorum   Quorum    `json:"quorum,omitzero"`    // majority if zero
 	Vantages int       `json:"vantages,omitempty"` // how many vantages probe each address, of those there are; DefaultVantages if zero
+
+	// Load says which metric of an http or https check's response is the endpoint's load: one of the Load constants, or LoadNamed and
+	// a name. If empty it is LoadApplication, or LoadCPU where a response has none.
+	Load string `json:"load,omitempty"`
 }
+
+// What a Monitor's Load can be: fields of the message that the header endpoint-load-metrics has (ORCA).
+const (
+	LoadApplication = "application_utilization"
+	LoadCPU         = "cpu_utilization"
+	LoadRate        = "rps_fractional"
+	LoadNamed       = "named_metrics." // and the metric's name
+	LoadNone        = "none"           // whatever responses say
+)
 
 // Defaults of what a Monitor leaves out.
 const (

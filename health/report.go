@@ -84,7 +84,7 @@ type Report struct {
 	Time     time.Time // the vantage's clock, for people: freshness is judged by when a server saw the vantage move
 	Reason   string    // why: "connection refused", "status 503", "timeout after 1s"; empty when up
 	Latency  time.Duration
-	Load     float64 // as the probe's response reported it; NaN or 0 where unknown
+	Load     Load // as the probe's response, or an external reporter, told it
 
 	// Detected is how long it took this process to find out, from the start of its last probe that found otherwise; 0 where
 	// there was none.

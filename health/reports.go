@@ -15,6 +15,7 @@ type vantage struct {
 	seen         bool // see Seen
 	outrun       bool // votes of it do not count, see outrun
 	overdue      time.Duration
+	weighs       bool   // its measures of loads count, as of the last Weigh
 	sequence     uint64 // highest seen in reports and heartbeats
 	beat         uint64 // last heartbeat's
 	stale        time.Duration
@@ -46,7 +47,7 @@ type cell struct {
 	reason   string
 	held     time.Time
 	latency  time.Duration
-	load     float64
+	load     Load
 
 	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, well when most of these
 	// are up, and contradicted when it is down all the same.
@@ -183,6 +184,7 @@ func (b *Board) Withdraw(name string, endpoints ...string) {
 		for key, e := range b.endpoints {
 			b.withdraw(v, key, e)
 		}
+		b.Unmeasure(name)
 		if !v.own {
 			delete(b.vantages, name)
 		}

@@ -145,6 +145,7 @@ func (m *Monitor) Validate() []FieldError {
 	case m.Vantages != 0 && int(m.Quorum) > m.Vantages:
 		l.add("vantages", "only %d vantages probe an address and the quorum is %d of them; raise vantages or lower quorum", m.Vantages, int(m.Quorum))
 	}
+	m.validateLoad(&l)
 	if m.HTTP != nil {
 		m.HTTP.validate(&l, "http")
 		if m.HTTP.ServerName != "" {
@@ -179,6 +180,26 @@ func (m *Monitor) Validate() []FieldError {
 		m.DNS.validate(&l)
 	}
 	return l
+}
+
+// TellsLoad reports whether the check's answers can tell a load.
+func (m *Monitor) TellsLoad() bool {
+	return m.Load != LoadNone && (m.HTTP != nil || m.HTTPS != nil || m.External != nil)
+}
+
+func (m *Monitor) validateLoad(l *list) {
+	name, named := strings.CutPrefix(m.Load, LoadNamed)
+	switch {
+	case m.Load == "", m.Load == LoadNone:
+	case m.HTTP == nil && m.HTTPS == nil && m.External == nil:
+		l.add("load", "a %s check's answer tells no load; use http or https, or leave it out", m.Check())
+	case m.External != nil:
+		l.add("load", "an external reporter puts the load into its reports; leave it out")
+	case named && name != "" && len(name) <= 256 && !strings.ContainsAny(name, ",= "):
+	case !slices.Contains([]string{LoadApplication, LoadCPU, LoadRate}, m.Load):
+		l.add("load", "%q is not a metric of the header endpoint-load-metrics; write %s, %s, %s, %sNAME or %s",
+			m.Load, LoadApplication, LoadCPU, LoadRate, LoadNamed, LoadNone)
+	}
 }
 
 // methods are those of RFC 9110 section 9 that can be asked with nothing but a path.

@@ -29,7 +29,7 @@ type Vote struct {
 	Held    time.Time     // until when it is held down, by the vantage's clock; zero if it is not
 	Age     time.Duration // since this server last saw the vantage move, at the time of the last Judge
 	Latency time.Duration
-	Load    float64
+	Load    Load
 }
 
 // VantageStatus is what a Board knows of one vantage.

@@ -153,9 +153,7 @@ func (w *worker) steerBeside(view *steer.View, client netip.Addr, place int) boo
 		if subnet {
 			w.request.Client, w.request.Resolver = w.query.ECS.Addr.Unmap(), w.request.Client
 		}
-		if view.Named() {
-			w.request.Now = steer.Moment(w.server.options.Now())
-		}
+		w.times(view, p)
 		p.Decide(view, &w.request, d)
 		if d.Count == 0 || subnet && d.Scope > 0 {
 			continue

@@ -65,12 +65,12 @@ func (f *fixture) apply(t testing.TB, text string) {
 
 // state is what to publish now.
 func (f *fixture) state() State {
-	view := steer.NewView(f.snapshot.Program(), func(target health.Target) health.State {
+	view := steer.NewView(f.snapshot.Program(), steer.Sight{State: func(target health.Target) health.State {
 		if f.down[target.Endpoint] {
 			return health.Down
 		}
 		return health.Up
-	}, nil)
+	}}, nil)
 	return State{Snapshot: f.snapshot, View: view}
 }
 

@@ -95,7 +95,7 @@ func (e *estate) publish(tb testing.TB, batch zones.Batch) {
 	if err := problems.Err(); err != nil {
 		tb.Error(err)
 	}
-	e.view = steer.NewView(shot.Program(), func(health.Target) health.State { return health.Up }, e.view)
+	e.view = steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State { return health.Up }}, e.view)
 	e.server.Publish(State{Snapshot: shot, View: e.view})
 }
 

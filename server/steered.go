@@ -71,9 +71,7 @@ func (w *worker) decide(view *steer.View, client netip.Addr) {
 		w.request.Client, w.request.Resolver = q.ECS.Addr.Unmap(), w.request.Client
 		client = q.ECS.Addr
 	}
-	if view.Named() {
-		w.request.Now = steer.Moment(w.server.options.Now())
-	}
+	w.times(view, w.found.Policy)
 	w.ask(view)
 	scope := d.Scope
 	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
@@ -92,6 +90,21 @@ func (w *worker) decide(view *steer.View, client netip.Addr) {
 		}
 		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
 		b.SetScope(w.scope)
+	}
+}
+
+// times tells the request the time, as far as it matters to the policy.
+func (w *worker) times(view *steer.View, p *steer.Policy) {
+	named, planned := view.Named(), p.Planned()
+	if !named && !planned {
+		return
+	}
+	now := w.server.options.Now()
+	if named {
+		w.request.Now = steer.Moment(now)
+	}
+	if planned {
+		w.request.Clock = now.Unix()
 	}
 }
 

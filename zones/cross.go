@@ -270,6 +270,52 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 	c.crossNumber(x, p, pools)
 	c.crossDetection(x, p, pools)
 	c.crossHostnames(x, p, pools)
+	c.crossCapacity(x, p, pools)
+}
+
+// crossCapacity checks what a policy that goes by loads needs of its pools.
+func (c *Catalog) crossCapacity(x *crossed, p *Policy, pools []string) {
+	if !p.Spill && p.Pick != PickLeastLoad {
+		return
+	}
+	field := "spill"
+	if !p.Spill {
+		field = "pick"
+	}
+	named, addressed := "", "" // a pool of endpoints that are answered by name, and one of others
+	for i, name := range pools {
+		if slices.Index(pools, name) < i {
+			continue
+		}
+		pool := c.slots[KindPool][KeyOf(KindPool, name)].resource.(*Pool)
+		without := ""
+		for _, e := range c.endpoints[name] {
+			if pool.Capacity == nil && e.Capacity == nil {
+				without = e.ID()
+			}
+			if e.Hostname != "" && !e.Flatten && !p.Flatten {
+				named = name
+			} else {
+				addressed = name
+			}
+		}
+		if without != "" {
+			x.warn(field, "endpoint %s has no capacity: pool %s counts as one that takes whatever comes; give the pool capacity: {target: …}", without, name)
+			continue
+		}
+		s := c.slots[KindMonitor][KeyOf(KindMonitor, pool.Monitor)]
+		switch {
+		case pool.Monitor == "":
+			x.warn(field, "pool %s has no monitor, so nobody learns its load, and it keeps all of its clients; give it one", name)
+		case s == nil:
+		case !s.resource.(*Monitor).TellsLoad():
+			x.warn(field, "monitor %s of pool %s learns no load, so the pool keeps all of its clients; use an http, https or external check", pool.Monitor, name)
+		}
+	}
+	if p.Spill && named != "" && addressed != "" {
+		x.add(CodeReference, "spill", "pool %s is answered by name and pool %s by address: resolvers keep a name for all of their clients, which turns shares around; "+
+			"write flatten: true, or do not spill between the two", named, addressed)
+	}
 }
 
 // crossNumber checks that what a pool has fits where all of it is said: into an answer where the policy picks all, and into a transfer.

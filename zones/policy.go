@@ -28,11 +28,9 @@ func (f *faults) policy(p *Policy) {
 		f.reference("map", KindMap, p.Map)
 	}
 	switch p.Pick {
-	case "", PickWeighted, PickSticky, PickAll:
-	case PickLeastLoad:
-		f.add("pick", "pick: least-load is not supported by this version of Leeward yet; remove it")
+	case "", PickWeighted, PickSticky, PickAll, PickLeastLoad:
 	default:
-		f.add("pick", "%q is not a way to pick; write weighted, sticky or all", p.Pick)
+		f.add("pick", "%q is not a way to pick; write weighted, sticky, all or least-load", p.Pick)
 	}
 	switch p.WhenAllDown {
 	case "", AnswerPools, AnswerNoData, AnswerServFail:
@@ -42,12 +40,7 @@ func (f *faults) policy(p *Policy) {
 	if p.Answers < 0 || p.Answers > MaxAnswers {
 		f.add("answers", "%d is outside 1 to %d", p.Answers, MaxAnswers)
 	}
-	if p.Spill {
-		f.unsupported("spill")
-	}
-	if len(p.Schedule) > 0 {
-		f.unsupported("schedule")
-	}
+	f.schedule(p)
 	if len(p.Rules) == 0 {
 		f.add("rules", "a policy has at least one rule, such as - failover: [www-eu, www-us]")
 	}
@@ -56,6 +49,45 @@ func (f *faults) policy(p *Policy) {
 	}
 	if len(p.Rules) > maxNames {
 		f.add("rules", "%d rules are more than %d; let a Map say what many rules say", len(p.Rules), maxNames)
+	}
+}
+
+// maxLevel is how far a schedule may raise a pool, in percent.
+const maxLevel = 1000
+
+func (f *faults) schedule(p *Policy) {
+	if len(p.Schedule) > maxNames {
+		f.add("schedule", "%d shifts are more than %d; take out those that are over", len(p.Schedule), maxNames)
+		return
+	}
+	pools := p.PoolNames()
+	for i, s := range p.Schedule {
+		at := item("schedule", i)
+		if s.From.IsZero() {
+			f.add(at+".from", "is missing; write when the shift begins, such as 2026-11-27T00:00:00Z")
+		}
+		if s.Ramp < 0 || s.Ramp.Std() > maxRamp {
+			f.add(at+".ramp", "%s is outside 0s to %s", s.Ramp, Duration(maxRamp))
+		}
+		if !s.Until.IsZero() {
+			switch long := s.Until.Sub(s.From); {
+			case long <= 0:
+				f.add(at+".until", "%s is not after from, so the shift would have no effect", s.Until.Format(time.RFC3339))
+			case 2*s.Ramp.Std() > long:
+				f.add(at+".ramp", "%s to get there and %[1]s to get back are longer than the %s of the shift; make the ramp shorter", s.Ramp, Duration(long))
+			}
+		}
+		if len(s.Weights) == 0 {
+			f.add(at+".weights", "are missing; write which pools are shifted and to what, such as {www-us: 150%%}")
+		}
+		for _, pool := range slices.Sorted(maps.Keys(s.Weights)) {
+			switch w := s.Weights[pool]; {
+			case !slices.Contains(pools, pool):
+				f.add(at+".weights."+pool, "%q is not among the policy's pools", pool)
+			case w < 0 || w > maxLevel:
+				f.add(at+".weights."+pool, "%s is outside 0%% to %d%%", w, maxLevel)
+			}
+		}
 	}
 }
 

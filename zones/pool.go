@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"leeward/health"
 )
@@ -46,11 +47,25 @@ func (f *faults) pool(p *Pool) {
 	if p.Monitor != "" {
 		f.reference("monitor", KindMonitor, p.Monitor)
 	}
-	if p.Ramp != 0 {
-		f.unsupported("ramp")
+	if p.Ramp < 0 || p.Ramp.Std() > maxRamp {
+		f.add("ramp", "%s is outside 0s to %s", p.Ramp, Duration(maxRamp))
 	}
-	if p.Capacity != nil {
-		f.unsupported("capacity")
+	f.capacity(p.Capacity)
+}
+
+// maxRamp is the longest that anything may take to grow.
+const maxRamp = 24 * time.Hour
+
+func (f *faults) capacity(c *Capacity) {
+	if c == nil {
+		return
+	}
+	switch {
+	case !(c.Target > 0 && c.Target <= health.MaxLoad):
+		f.add("capacity.target", "%g is outside 0 (not included) to %g; write what an endpoint is to carry, in the unit of its load", c.Target, health.MaxLoad)
+	case c.Max != 0 && !(c.Max >= c.Target && c.Max <= health.MaxLoad):
+		f.add("capacity.max", "%g is below the target of %g, or above %g; write the load at which an endpoint breaks, or leave it out",
+			c.Max, c.Target, health.MaxLoad)
 	}
 }
 
@@ -67,9 +82,7 @@ func (f *faults) endpoint(e *Endpoint) {
 	f.hostname(e)
 	f.settings(health.CheckHost("host", e.Host))
 	f.settings(health.CheckHeaders("headers", e.Headers))
-	if e.Capacity != nil {
-		f.unsupported("capacity")
-	}
+	f.capacity(e.Capacity)
 	if len(e.Addresses) > maxAddresses {
 		f.add("addresses", "%d addresses are more than %d; make several endpoints of them", len(e.Addresses), maxAddresses)
 		return
@@ -176,5 +189,8 @@ func (f *faults) override(o *Override) {
 		f.add("state", "it says nothing; write drain, up or down")
 	default:
 		f.add("state", "%q is not a word of an override; write drain, up or down", o.State)
+	}
+	if o.From != nil && o.Until != nil && !o.Until.After(*o.From) {
+		f.add("until", "%s is not after from, so it would never have an effect", o.Until.Format(time.RFC3339))
 	}
 }

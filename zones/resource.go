@@ -143,14 +143,14 @@ type Pool struct {
 	Region     string    `json:"region"`
 	Monitor    string    `json:"monitor,omitempty"`
 	MinHealthy Share     `json:"minHealthy,omitzero"`
-	Ramp       Duration  `json:"ramp,omitempty"`     // not supported yet
-	Capacity   *Capacity `json:"capacity,omitempty"` // not supported yet
+	Ramp       Duration  `json:"ramp,omitempty"`     // how long a new or recovered endpoint takes to grow to its weight and target
+	Capacity   *Capacity `json:"capacity,omitempty"` // of each endpoint that names none
 }
 
 // Capacity is what an endpoint can hold, in the unit its load is reported in.
 type Capacity struct {
-	Target float64 `json:"target,omitempty"`
-	Max    float64 `json:"max,omitempty"`
+	Target float64 `json:"target,omitempty"` // what it is to carry; what is offered beyond it is passed on where a policy spills
+	Max    float64 `json:"max,omitempty"`    // the load at which it breaks, for alerts and forecasts; 0: nobody says
 }
 
 // Endpoint is one load balancer or server.
@@ -163,7 +163,7 @@ type Endpoint struct {
 	Host      string         `json:"host,omitempty"`     // that checks ask it for, ahead of its monitor's; no final dot
 	Headers   health.Headers `json:"headers,omitempty"`  // that http and https checks send to it, beside its monitor's
 	Weight    *int           `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
-	Capacity  *Capacity      `json:"capacity,omitempty"` // not supported yet
+	Capacity  *Capacity      `json:"capacity,omitempty"` // the pool's if nil
 }
 
 // Monitor is how endpoints are checked.
@@ -184,9 +184,9 @@ type Policy struct {
 	WhenAllDown Answer `json:"whenAllDown,omitempty"`
 
 	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
-	Spill    bool       `json:"spill,omitempty"`    // not supported yet
+	Spill    bool       `json:"spill,omitempty"`    // a pool passes on what it cannot hold, to the next in the client's order
 	Flatten  bool       `json:"flatten,omitempty"`  // as Endpoint.Flatten, of all its endpoints
-	Schedule []Schedule `json:"schedule,omitempty"` // not supported yet
+	Schedule []Schedule `json:"schedule,omitempty"` // planned shifts
 }
 
 // Pick is how addresses are chosen within the pool.
@@ -197,7 +197,7 @@ const (
 	PickWeighted  Pick = "weighted"
 	PickSticky    Pick = "sticky"
 	PickAll       Pick = "all"
-	PickLeastLoad Pick = "least-load" // not supported yet
+	PickLeastLoad Pick = "least-load" // as sticky does, with weights that loads move
 )
 
 // Answer is what is said in place of addresses.
@@ -246,12 +246,13 @@ type WeightedPool struct {
 	Weight int // 0 to 1,000,000; 1 where the document gives only a name
 }
 
-// Schedule is a planned shift.
+// Schedule is a planned shift: between From and Until the weights and targets of pools are other ones, and a pool below 100 % keeps no
+// more of its clients than that.
 type Schedule struct {
-	From    time.Time          `json:"from"`
-	Until   time.Time          `json:"until"`
-	Ramp    Duration           `json:"ramp,omitempty"`
-	Weights map[string]Percent `json:"weights,omitempty"`
+	From    time.Time          `json:"from"`              // with its time zone
+	Until   time.Time          `json:"until,omitzero"`    // zero: for good
+	Ramp    Duration           `json:"ramp,omitempty"`    // how long it takes from From on, and again before Until; 0: it is at once
+	Weights map[string]Percent `json:"weights,omitempty"` // by pool, 0 % to 1000 % of what it has otherwise
 }
 
 // Map is the operator's own preferences, ahead of the geo database.
@@ -265,7 +266,8 @@ type Map struct {
 type Override struct {
 	Target string     `json:"-"`
 	State  Word       `json:"state"`
-	Until  *time.Time `json:"until,omitempty"` // it has no effect from then on
+	From   *time.Time `json:"from,omitempty"`  // it has no effect before then
+	Until  *time.Time `json:"until,omitempty"` // nor from then on
 	Reason string     `json:"reason,omitempty"`
 }
 

@@ -18,7 +18,7 @@ type outcome struct {
 	state   health.State
 	reason  string // why it is not up
 	latency time.Duration
-	load    float64
+	load    health.Load
 
 	timedOut bool          // it is down because its time was over
 	detected time.Duration // see health.Report
@@ -35,6 +35,7 @@ func down(format string, args ...any) outcome {
 type checker struct {
 	address netip.Addr
 	manner  health.Manner
+	metric  string // that is the endpoint's load, see health.Monitor
 	timeout time.Duration
 	roots   *x509.CertPool
 	shown   func() *tls.Certificate // nil: none
@@ -50,7 +51,7 @@ func (c *checker) host(monitor string) string {
 // probe checks an address as the monitor and the endpoint say.
 func (p *Prober) probe(ctx context.Context, address netip.Addr, m *health.Monitor, manner health.Manner) outcome {
 	c := checker{
-		address: address, manner: manner, timeout: m.EffectiveTimeout(), roots: p.options.RootCAs,
+		address: address, manner: manner, metric: m.Load, timeout: m.EffectiveTimeout(), roots: p.options.RootCAs,
 		shown: p.options.Certificate, now: p.options.Now,
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

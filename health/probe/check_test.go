@@ -206,7 +206,7 @@ func TestHTTP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := check(t, nil, monitor(t, c.monitor, port), c.state, c.reason)
-			if c.name == "up" && o.load != 0.75 {
+			if c.name == "up" && o.load != health.LoadOf(0.75) {
 				t.Errorf("load %v", o.load)
 			}
 		})
@@ -410,20 +410,37 @@ func TestDNS(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	for header, want := range map[string]float64{
-		"":                          0,
-		"TEXT cpu_utilization=0.3":  0.3,
-		"TEXT cpu_utilization=x, y": 0,
-		`JSON {"cpu_utilization": 0.3, "application_utilization": 1.5, "named_metrics": {"a": 1}}`: 1.5,
-		`JSON {"applicationUtilization": 0.9}`:                                                     0.9,
-		"JSON [":                                                                                   0,
-		"BIN abc":                                                                                  0,
-		"TEXT cpu_utilization=-1":                                                                  0,
-		"TEXT cpu_utilization=NaN":                                                                 0,
-		"TEXT cpu_utilization=Inf":                                                                 0,
+	const both = `JSON {"cpu_utilization": 0.3, "application_utilization": 1.5, "named_metrics": {"a": 1, "b.c": "2"}}`
+	for _, c := range []struct{ header, metric, want string }{
+		{"", "", "unknown"},
+		{"TEXT cpu_utilization=0.3", "", "0.3"},
+		{"TEXT cpu_utilization=0", "", "0"},
+		{"TEXT cpu_utilization=x, y", "", "unknown"},
+		{"TEXT cpu_utilization=0.3,application_utilization=0.4", "", "0.4"},
+		{"TEXT cpu_utilization=0.3,application_utilization=0.4", "cpu_utilization", "0.3"},
+		{"TEXT cpu_utilization=0.3,application_utilization=0.4", "none", "unknown"},
+		{"TEXT cpu_utilization=0.3,cpu_utilization=0.4", "", "unknown"},
+		{"TEXT named_metrics.queue=12, rps_fractional=1e3", "named_metrics.queue", "12"},
+		{"TEXT named_metrics.queue=12, rps_fractional=1e3", "rps_fractional", "1000"},
+		{"TEXT named_metrics.queue=12", "named_metrics.other", "unknown"},
+		{"TEXT " + strings.Repeat("named_metrics.a=1,", 10_000) + "cpu_utilization=1", "", "unknown"},
+		{both, "", "1.5"},
+		{both, "named_metrics.a", "1"},
+		{both, "named_metrics.b.c", "2"},
+		{both, "rps_fractional", "unknown"},
+		{`JSON {"applicationUtilization": 0.9, "rpsFractional": 7, "namedMetrics": {"q": 3}}`, "", "0.9"},
+		{`JSON {"applicationUtilization": 0.9, "rpsFractional": 7, "namedMetrics": {"q": 3}}`, "rps_fractional", "7"},
+		{`JSON {"applicationUtilization": 0.9, "rpsFractional": 7, "namedMetrics": {"q": 3}}`, "named_metrics.q", "3"},
+		{`JSON {"named_metrics": 7}`, "named_metrics.q", "unknown"},
+		{"JSON [", "", "unknown"},
+		{"BIN abc", "", "unknown"},
+		{"TEXT cpu_utilization=-1", "", "unknown"},
+		{"TEXT cpu_utilization=NaN", "", "unknown"},
+		{"TEXT cpu_utilization=Inf", "", "unknown"},
+		{"TEXT cpu_utilization=1e308", "", "unknown"},
 	} {
-		if got := loadOf(http.Header{http.CanonicalHeaderKey(loadHeader): {header}}); got != want {
-			t.Errorf("%q: %v, want %v", header, got, want)
+		if got := loadOf(http.Header{http.CanonicalHeaderKey(loadHeader): {c.header}}, c.metric).String(); got != c.want {
+			t.Errorf("%.60q of %q: %s, want %s", c.metric, c.header, got, c.want)
 		}
 	}
 }

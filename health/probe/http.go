@@ -105,7 +105,7 @@ func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome,
 		return down("status %d", response.StatusCode), at.redirect(request.URL, response)
 	}
 	o = up()
-	o.load = loadOf(response.Header)
+	o.load = loadOf(response.Header, c.metric)
 	if h.Body == "" {
 		return o, nil
 	}

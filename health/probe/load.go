@@ -2,43 +2,101 @@ package probe
 
 import (
 	"encoding/json"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"leeward/health"
 )
 
-// loadHeader carries an endpoint's load in an HTTP response (ORCA: open request cost aggregation).
+// loadHeader carries an endpoint's load in an HTTP response (ORCA, open request cost aggregation; the protobuf message is
+// xds.data.orca.v3.OrcaLoadReport).
 const loadHeader = "endpoint-load-metrics"
 
-// loadOf reads the load that a response reports: application_utilization, or cpu_utilization where there is none. Its
-// header is "TEXT name=value, name=value" or "JSON {…}". 0 where there is none that can be read.
-func loadOf(h http.Header) float64 {
-	format, rest, _ := strings.Cut(strings.TrimSpace(h.Get(loadHeader)), " ")
-	values := map[string]float64{}
+// maxLoadHeader is the longest header that is read, in octets: some hundreds of metrics.
+const maxLoadHeader = 16 << 10
+
+// loadOf reads the load that a response tells, as Envoy and gRPC write it: "TEXT name=value, name=value" or "JSON {…}", the message in
+// protobuf's JSON. metric is what a Monitor says of it; where that is empty it is application_utilization, or cpu_utilization where there is
+// none of that. Unknown where there is none that can be read: no header is not a load of 0.
+func loadOf(h http.Header, metric string) health.Load {
+	value := strings.TrimSpace(h.Get(loadHeader))
+	if value == "" || metric == health.LoadNone || len(value) > maxLoadHeader {
+		return health.Load{}
+	}
+	format, rest, _ := strings.Cut(value, " ")
+	var read func(metric string) (string, bool)
 	switch format {
 	case "TEXT":
-		for pair := range strings.SplitSeq(rest, ",") {
-			name, value, _ := strings.Cut(pair, "=")
-			if f, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
-				values[strings.TrimSpace(name)] = f
-			}
-		}
+		read = func(metric string) (string, bool) { return textMetric(rest, metric) }
 	case "JSON":
-		var object map[string]json.RawMessage
-		if json.Unmarshal([]byte(rest), &object) != nil {
-			return 0
+		var message map[string]json.RawMessage
+		if json.Unmarshal([]byte(rest), &message) != nil {
+			return health.Load{}
 		}
-		for name, raw := range object {
-			if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
-				values[name] = f
+		read = func(metric string) (string, bool) { return jsonMetric(message, metric) }
+	default:
+		return health.Load{}
+	}
+	metrics := []string{metric}
+	if metric == "" {
+		metrics = []string{health.LoadApplication, health.LoadCPU}
+	}
+	for _, m := range metrics {
+		if text, ok := read(m); ok {
+			f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil {
+				return health.Load{}
 			}
+			return health.LoadOf(f)
 		}
 	}
-	for _, name := range [...]string{"application_utilization", "applicationUtilization", "cpu_utilization", "cpuUtilization"} {
-		if f, ok := values[name]; ok && f >= 0 && !math.IsInf(f, 0) {
-			return f
+	return health.Load{}
+}
+
+// textMetric finds a metric in "name=value,name=value". One that is there twice says nothing that could be relied upon.
+func textMetric(pairs, metric string) (found string, ok bool) {
+	for pair := range strings.SplitSeq(pairs, ",") {
+		if name, value, _ := strings.Cut(pair, "="); strings.TrimSpace(name) == metric {
+			if ok {
+				return "", true
+			}
+			found, ok = value, true
 		}
 	}
-	return 0
+	return found, ok
+}
+
+// jsonMetric finds a metric in a message, whose fields may be spelled as in its definition or in camel case.
+func jsonMetric(message map[string]json.RawMessage, metric string) (string, bool) {
+	if name, named := strings.CutPrefix(metric, health.LoadNamed); named {
+		var values map[string]json.RawMessage
+		if json.Unmarshal(field(message, strings.TrimSuffix(health.LoadNamed, ".")), &values) != nil {
+			return "", false
+		}
+		raw, ok := values[name]
+		return number(raw), ok
+	}
+	raw := field(message, metric)
+	return number(raw), raw != nil
+}
+
+func field(message map[string]json.RawMessage, name string) json.RawMessage {
+	if raw, ok := message[name]; ok {
+		return raw
+	}
+	head, tail, _ := strings.Cut(name, "_")
+	if tail == "" {
+		return nil
+	}
+	return message[head+strings.ToUpper(tail[:1])+tail[1:]]
+}
+
+// number returns the digits of a JSON number, which protobuf also allows as a string.
+func number(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
 }

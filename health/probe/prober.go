@@ -42,6 +42,10 @@ type Options struct {
 	RootCAs     *x509.CertPool          // what certificates are verified against; the system's if nil
 	Certificate func() *tls.Certificate // shown to endpoints that ask for one; it may return nil; none if nil
 	OnReport    func([]health.Report)   // called from one goroutine with what has turned since the last call; it may block
+
+	// OnLoads is called from one goroutine of its own with the loads that probes have found since the last call, some loadsPause later;
+	// it may block. nil: nobody cares.
+	OnLoads func([]health.Sample)
 }
 
 // Prober probes targets and reports on them.
@@ -51,6 +55,7 @@ type Prober struct {
 	start   time.Time     // slots are counted from here
 	wake    chan struct{} // the schedule has changed
 	filled  chan struct{} // there are reports
+	loaded  chan struct{} // there are loads
 
 	mu       sync.Mutex
 	targets  map[health.Target]*target
@@ -59,6 +64,7 @@ type Prober struct {
 	running  int
 	sequence uint64
 	reports  []health.Report
+	loads    map[health.Target]health.Load // found and not handed on
 	groups   map[groupKey]*group
 	past     map[health.Target]health.Past // of the last run, of what has not been assigned yet; nil: there was none
 	ctx      context.Context               // of Run; nil while it does not run
@@ -80,6 +86,7 @@ type target struct {
 	unjudged bool         // see health.Assignment; false once it has been probed
 	failure  outcome      // of its first probe, where that has failed
 	tried    bool         // a probe has ended
+	told     bool         // its last probe that it passed told a load
 
 	tracker health.Tracker
 	found   [3]time.Time // when the last probe that ended in each State began
@@ -110,6 +117,8 @@ func New(o Options) (*Prober, error) {
 		start:    start,
 		wake:     make(chan struct{}, 1),
 		filled:   make(chan struct{}, 1),
+		loaded:   make(chan struct{}, 1),
+		loads:    map[health.Target]health.Load{},
 		targets:  map[health.Target]*target{},
 		groups:   map[groupKey]*group{},
 		sequence: uint64(start.UnixNano()), // above every sequence of an earlier run
@@ -198,6 +207,7 @@ func (p *Prober) Run(ctx context.Context) error {
 
 	var deliveries sync.WaitGroup
 	deliveries.Go(func() { p.deliver(ctx) })
+	deliveries.Go(func() { p.deliverLoads(ctx) })
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -279,6 +289,11 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 			p.report(t, o)
 		}
 		p.grouped(t, found, now)
+		if found.state == health.Up && !t.gone && p.options.OnLoads != nil && (found.load.Known || t.told) {
+			t.told = found.load.Known
+			p.loads[t.Target] = found.load
+			signal(p.loaded)
+		}
 		for len(p.waiting) > 0 && p.running < p.options.Concurrency {
 			next := p.waiting[0]
 			p.waiting[0] = nil
@@ -343,6 +358,36 @@ func (p *Prober) deliver(ctx context.Context) {
 		p.mu.Unlock()
 		if len(reports) > 0 {
 			p.options.OnReport(reports)
+		}
+	}
+}
+
+// loadsPause gathers loads: they come with each probe, and who hears of them works on a pool as a whole.
+const loadsPause = 20 * time.Millisecond
+
+// deliverLoads hands loads on until the context ends.
+func (p *Prober) deliverLoads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.loaded:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(loadsPause):
+		}
+		p.mu.Lock()
+		loads := p.loads
+		p.loads = make(map[health.Target]health.Load, len(loads))
+		p.mu.Unlock()
+		samples := make([]health.Sample, 0, len(loads))
+		for t, load := range loads {
+			samples = append(samples, health.Sample{Target: t, Load: load})
+		}
+		if len(samples) > 0 {
+			p.options.OnLoads(samples)
 		}
 	}
 }

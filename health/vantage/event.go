@@ -18,6 +18,8 @@ type Event struct {
 	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
 	Reports   []health.Report // all that the key says now
 	Heartbeat *Heartbeat      // the vantage has moved
+	Measure   *health.Measure // what it says of the pool's load
+	Unsaid    string          // the pool of whose load it says nothing any more; "": none
 	Server    json.RawMessage // what the vantage, a server, says of itself
 	Listed    bool            // it was read in a list, not seen to happen: when it was written nobody knows
 	Removed   bool            // the key is gone from etcd
@@ -49,6 +51,12 @@ func (e *Event) ApplyAt(b *health.Board, now time.Time) {
 		b.Withdraw(e.Vantage, e.Withdrawn...)
 	}
 	b.Report(now, e.Reports...)
+	switch {
+	case e.Measure != nil:
+		b.Measure(*e.Measure)
+	case e.Unsaid != "":
+		b.Unmeasure(e.Vantage, e.Unsaid)
+	}
 	if h := e.Heartbeat; h != nil {
 		b.Place(e.Vantage, h.Region)
 		b.Pace(e.Vantage, h.Every.Std())

@@ -87,6 +87,7 @@ type key struct {
 	revision int64
 	targets  []health.Target // of a report
 	validFor time.Duration
+	measured string // the pool of whose load it tells; "": it does not
 	problem  bool
 }
 
@@ -271,7 +272,7 @@ func (w *follower) put(kv *mvccpb.KeyValue) {
 
 // read puts a report's value into the event: what it says, and what earlier values said and it does not.
 func (k *key) read(e *Event, pool string, kv *mvccpb.KeyValue) error {
-	reports, bad, err := readPool(k.vantage, pool, kv.Value, kv.ModRevision)
+	reports, measure, bad, err := readPool(k.vantage, pool, kv.Value, kv.ModRevision)
 	if err != nil && len(bad) == 0 {
 		return err // nothing can be read: all that was told stands
 	}
@@ -293,7 +294,12 @@ func (k *key) read(e *Event, pool string, kv *mvccpb.KeyValue) error {
 		}
 	}
 	k.targets = targets
-	e.Reports = reports
+	e.Reports, e.Measure = reports, measure
+	if measure != nil {
+		k.measured = pool
+	} else {
+		e.Unsaid, k.measured = k.measured, ""
+	}
 	return err
 }
 
@@ -305,7 +311,9 @@ func (w *follower) remove(name string, revision int64) {
 	}
 	delete(w.keys, name)
 	w.mark(k, false)
-	e := Event{Key: strings.TrimPrefix(name, w.link.options.Prefix), Revision: revision, Vantage: k.vantage, Removed: true}
+	e := Event{
+		Key: strings.TrimPrefix(name, w.link.options.Prefix), Revision: revision, Vantage: k.vantage, Removed: true, Unsaid: k.measured,
+	}
 	for _, t := range k.targets {
 		e.Withdrawn = append(e.Withdrawn, t.Endpoint)
 	}

@@ -71,6 +71,7 @@ type Link struct {
 	mu        sync.Mutex
 	sequence  uint64 // last one used; above all of earlier runs
 	pools     map[string]map[string]map[string]entry
+	loads     map[string]*poolLoad   // by pool
 	unwritten map[string]bool        // pools whose key is not what it should be
 	pacing    pacing                 // when they may be written
 	written   map[string]int64       // pool → revision of its key
@@ -137,6 +138,7 @@ func New(o Options) (*Link, error) {
 		wake:      make(chan struct{}, 1),
 		sequence:  start,
 		pools:     map[string]map[string]map[string]entry{},
+		loads:     map[string]*poolLoad{},
 		unwritten: map[string]bool{},
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
@@ -209,6 +211,26 @@ func (l *Link) Report(rs []health.Report) {
 		l.write(name)
 	}
 	signal(l.wake)
+}
+
+// Measure takes what this process says of a pool's load, to be written soon; nothing of it is read back.
+func (l *Link) Measure(m *health.Measure) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loads[m.Pool] = loadOf(m)
+	l.write(m.Pool)
+	signal(l.wake)
+}
+
+// Unmeasure takes back what was said of a pool's load.
+func (l *Link) Unmeasure(pool string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loads[pool] != nil {
+		delete(l.loads, pool)
+		l.write(pool)
+		signal(l.wake)
+	}
 }
 
 // remove takes back one report. The mutex is held.

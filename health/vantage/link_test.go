@@ -346,7 +346,7 @@ func TestReportsPutByHand(t *testing.T) {
 	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down", "reason": "deploy"}}, "lb-2": {"192.0.2.1": {"state": "up", "load": 0.5}}}}`)
 	lon.awaitState(target("www/lb-1"), health.Down)
 	lon.awaitState(target("www/lb-2"), health.Up)
-	if v := lon.board.Verdict(target("www/lb-2")); v.Votes[0].Load != 0.5 {
+	if v := lon.board.Verdict(target("www/lb-2")); v.Votes[0].Load != health.LoadOf(0.5) {
 		t.Errorf("%+v", v)
 	}
 	// Each put is a word of its own, also with the same sequence; the last one stands.
@@ -519,7 +519,7 @@ func FuzzReadPool(f *testing.F) {
 	f.Add([]byte(`{"vantage":"fra","sequence":7,"time":"2026-01-01T00:00:00Z","validFor":"1m","endpoints":{"lb-1":{"192.0.2.1":{"state":"up","latency":"1ms","load":0.5},"*":{"state":"down","reason":"x"}}}}`))
 	f.Add([]byte(`{"endpoints":{"a/b":{}, "":{}, "c":{"::ffff:192.0.2.1":{"state":"unknown"}}}}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		reports, bad, err := readPool("fra", "www", value, 1)
+		reports, _, bad, err := readPool("fra", "www", value, 1)
 		if (len(bad) > 0) && err == nil {
 			t.Error("bad endpoints without an error")
 		}

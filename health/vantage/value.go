@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -37,6 +36,62 @@ type pool struct {
 	ValidFor health.Duration `json:"validFor,omitempty"` // of a reporter that has no heartbeat
 
 	Endpoints map[string]map[string]entry `json:"endpoints"` // by endpoint and address, or "*" for all of its addresses
+
+	Load *poolLoad `json:"load,omitempty"` // what the pool as a whole carries; nil: nothing is known of that
+}
+
+// poolLoad is a health.Measure.
+type poolLoad struct {
+	Carried   health.Load         `json:"carried,omitzero"`
+	Offered   health.Load         `json:"offered,omitzero"`
+	Unsaid    bool                `json:"unsaid,omitempty"`
+	Endpoints map[string]standing `json:"endpoints,omitempty"`
+}
+
+// standing is a health.Standing; what is left out is as with health.Steady.
+type standing struct {
+	Load   health.Load `json:"load,omitzero"`
+	Warmth *float64    `json:"warmth,omitempty"`
+	Factor *float64    `json:"factor,omitempty"`
+	Doubt  bool        `json:"doubt,omitempty"`
+}
+
+func loadOf(m *health.Measure) *poolLoad {
+	l := &poolLoad{Carried: m.Load, Offered: m.Offered, Unsaid: m.Unsaid, Endpoints: make(map[string]standing, len(m.Endpoints))}
+	for name, s := range m.Endpoints {
+		of := standing{Load: s.Load, Doubt: s.Doubt}
+		if s.Warmth != 1 {
+			of.Warmth = &s.Warmth
+		}
+		if s.Factor != 1 {
+			of.Factor = &s.Factor
+		}
+		l.Endpoints[name] = of
+	}
+	return l
+}
+
+// measure is what loadOf was made of. What no vantage of this kind would say is refused.
+func (l *poolLoad) measure(vantage, pool string) (*health.Measure, error) {
+	m := &health.Measure{
+		Vantage: vantage, Pool: pool, Load: l.Carried, Offered: l.Offered, Unsaid: l.Unsaid,
+		Endpoints: make(map[string]health.Standing, len(l.Endpoints)),
+	}
+	for name, of := range l.Endpoints {
+		s := health.Standing{Load: of.Load, Warmth: 1, Factor: 1, Doubt: of.Doubt}
+		if of.Warmth != nil {
+			if s.Warmth = *of.Warmth; !(s.Warmth >= 0 && s.Warmth <= 1) {
+				return nil, fmt.Errorf("load.endpoints.%s.warmth: %g is outside 0 to 1", name, s.Warmth)
+			}
+		}
+		if of.Factor != nil {
+			if s.Factor = *of.Factor; !(s.Factor >= health.LeastFactor && s.Factor <= health.MostFactor) {
+				return nil, fmt.Errorf("load.endpoints.%s.factor: %g is outside %g to %g", name, s.Factor, health.LeastFactor, health.MostFactor)
+			}
+		}
+		m.Endpoints[name] = s
+	}
+	return m, nil
 }
 
 // entry is one report.
@@ -45,18 +100,17 @@ type entry struct {
 	Reason  string          `json:"reason,omitempty"`
 	Held    time.Time       `json:"held,omitzero"` // until when it is down although it has come up
 	Latency health.Duration `json:"latency,omitempty"`
-	Load    float64         `json:"load,omitempty"`
+	Load    health.Load     `json:"load,omitzero"`
 }
 
 // everyAddress stands for all addresses of an endpoint, in place of one.
 const everyAddress = "*"
 
 func entryOf(r health.Report) entry {
-	e := entry{State: r.State, Reason: r.Reason, Held: r.Held.Round(time.Millisecond), Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)), Load: r.Load}
-	if math.IsNaN(e.Load) || math.IsInf(e.Load, 0) {
-		e.Load = 0
+	return entry{
+		State: r.State, Reason: r.Reason, Held: r.Held.Round(time.Millisecond), Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)),
+		Load: r.Load,
 	}
-	return e
 }
 
 // addressText is the key of a target in a value.
@@ -91,19 +145,24 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 //
 // Where a reporter gives no sequence, or a time for which its report holds, the revision of the key stands for it: each
 // put of such a reporter is a word of its own.
-func readPool(vantage, name string, value []byte, revision int64) (reports []health.Report, bad []string, err error) {
+func readPool(vantage, name string, value []byte, revision int64) (reports []health.Report, m *health.Measure, bad []string, err error) {
 	var v struct {
 		pool
 		Endpoints map[string]json.RawMessage `json:"endpoints"`
 	}
 	if err := json.Unmarshal(value, &v); err != nil {
-		return nil, nil, fmt.Errorf("not a report: %w", err)
+		return nil, nil, nil, fmt.Errorf("not a report: %w", err)
 	}
 	if v.Vantage != "" && v.Vantage != vantage {
-		return nil, nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", v.Vantage, vantage)
+		return nil, nil, nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", v.Vantage, vantage)
 	}
 	if v.Endpoints == nil {
-		return nil, nil, errors.New(`endpoints: is missing; write {"endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
+		return nil, nil, nil, errors.New(`endpoints: is missing; write {"endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
+	}
+	if v.Load != nil {
+		if m, err = v.Load.measure(vantage, name); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	sequence := v.Sequence
 	if sequence == 0 || v.ValidFor > 0 {
@@ -128,7 +187,7 @@ func readPool(vantage, name string, value []byte, revision int64) (reports []hea
 			})
 		}
 	}
-	return reports, bad, errors.Join(problems...)
+	return reports, m, bad, errors.Join(problems...)
 }
 
 // readEndpoint reads what a value says of one endpoint, by address; the zero Addr is every address.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -186,10 +188,13 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 			continue
 		}
 		op := clientv3.OpDelete(l.reports + name)
-		if endpoints := l.pools[name]; len(endpoints) > 0 {
+		if endpoints, load := l.pools[name], l.loads[name]; len(endpoints) > 0 || load != nil {
+			if endpoints == nil {
+				endpoints = map[string]map[string]entry{}
+			}
 			l.sequence++
 			value := encode(pool{
-				Vantage: l.options.ID, Sequence: l.sequence, Time: l.options.Now().UTC(), Endpoints: endpoints,
+				Vantage: l.options.ID, Sequence: l.sequence, Time: l.options.Now().UTC(), Endpoints: endpoints, Load: load,
 			})
 			if len(value) > maxValue {
 				l.options.Log.Error("a pool has more reports than etcd takes in one value; split the pool", "pool", name, "bytes", len(value))
@@ -289,9 +294,11 @@ func (l *Link) sync(ctx context.Context) error {
 			}
 		}
 	}
-	for name := range l.pools {
-		if revisions[name] == 0 || revisions[name] != l.written[name] {
-			l.write(name)
+	for _, has := range []iter.Seq[string]{maps.Keys(l.pools), maps.Keys(l.loads)} {
+		for name := range has {
+			if revisions[name] == 0 || revisions[name] != l.written[name] {
+				l.write(name)
+			}
 		}
 	}
 	if l.assigned != nil {
@@ -301,7 +308,7 @@ func (l *Link) sync(ctx context.Context) error {
 			probed[name] = true
 		}
 		for name := range revisions {
-			if l.pools[name] == nil && !probed[name] {
+			if l.pools[name] == nil && l.loads[name] == nil && !probed[name] {
 				l.write(name)
 			}
 		}

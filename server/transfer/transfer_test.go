@@ -139,7 +139,7 @@ func (h *house) arrive(origin string, t snapshot.Transferred) {
 func (h *house) publish(d zones.Delta) {
 	s, _ := h.builder.Update(h.catalog, d, nil)
 	h.shot = s
-	state := server.State{Snapshot: s, View: steer.NewView(s.Program(), func(health.Target) health.State { return health.Down }, nil)}
+	state := server.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{State: func(health.Target) health.State { return health.Down }}, nil)}
 	h.server.Publish(state)
 	h.desk.Publish(state)
 	s.EachZone(func(z *snapshot.Zone) bool { h.desk.journal.newest(z); return true }) // as Run does, some time

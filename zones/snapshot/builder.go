@@ -26,11 +26,12 @@ type Builder struct {
 	regions  map[string]int32 // by name; numbers are never taken back
 	poolIDs  numbers
 	policyID numbers
-	expiries map[string]time.Time // overrides in force that end by themselves
+	expiries map[string]time.Time // when overrides begin or end by themselves next
 	resolved map[string]steer.Resolution
 	hosts    map[string]map[string]bool // pools by the hostnames of their endpoints
 	moved    map[string]bool            // hostnames that were resolved since the last Update
 	problems map[zones.Key]zones.Problem
+	sharing  map[string]*steer.Policy // that go by loads, by name
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
 	arrived   map[string]bool                        // of these, what was transferred since the last Update
@@ -112,6 +113,7 @@ func (b *Builder) clear() {
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
 	b.hosts = map[string]map[string]bool{}
 	b.overlaid = map[string]map[rr.Name][]zones.Problem{}
+	b.sharing = map[string]*steer.Policy{}
 }
 
 // Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
@@ -158,6 +160,7 @@ type update struct {
 	edits    map[string][]edit
 	left     []string // hostnames that a pool has lost
 	all      bool     // every policy is to be compiled again
+	shared   bool     // which policies go by loads, or one of them, has changed
 }
 
 func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
@@ -235,8 +238,13 @@ func (u *update) changed(k zones.Key) {
 // override marks the pools that an override is about, and remembers when it ends.
 func (u *update) override(target string) {
 	delete(u.expiries, target)
-	if o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override); ok && o.Until != nil && u.now().Before(*o.Until) {
-		u.expiries[target] = *o.Until
+	if o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override); ok {
+		switch now := u.now(); {
+		case o.From != nil && now.Before(*o.From):
+			u.expiries[target] = *o.From
+		case o.Until != nil && now.Before(*o.Until):
+			u.expiries[target] = *o.Until
+		}
 	}
 	kind, name, _ := strings.Cut(target, "/")
 	switch kind {
@@ -267,7 +275,7 @@ func (u *update) endOverrides() {
 // word is the override of a target in force.
 func (u *update) word(target string) zones.Word {
 	o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override)
-	if !ok || o.Until != nil && !u.now().Before(*o.Until) {
+	if now := u.now(); !ok || o.Until != nil && !now.Before(*o.Until) || o.From != nil && now.Before(*o.From) {
 		return ""
 	}
 	return o.State
@@ -407,6 +415,7 @@ func (u *update) compilePolicies() {
 			u.out.policies[old.number] = nil
 			u.policyID.put(old.number)
 			u.Builder.policies.drop(name)
+			u.share(name, nil)
 			old = nil
 		}
 		delete(u.problems, key)
@@ -434,13 +443,30 @@ func (u *update) compilePolicies() {
 			u.edit(origin, edit{name: owner, kind: setPolicy, n: old.number})
 		}
 		u.out.policies[old.number] = compiled
+		u.share(name, compiled)
 		u.touched[origin] = true
+	}
+}
+
+// share keeps a policy by name if it goes by loads; nil: there is none any more.
+func (u *update) share(name string, p *steer.Policy) {
+	if p != nil && p.ByLoads() {
+		u.sharing[name], u.shared = p, true
+	} else if u.sharing[name] != nil {
+		delete(u.sharing, name)
+		u.shared = true
 	}
 }
 
 // finish counts. What there can be many of is counted as it is replaced.
 func (u *update) finish() *Snapshot {
 	s := u.out
+	if u.shared {
+		s.sharing = make([]*steer.Policy, 0, len(u.sharing))
+		for _, name := range slices.Sorted(maps.Keys(u.sharing)) {
+			s.sharing = append(s.sharing, u.sharing[name])
+		}
+	}
 	s.stats.Zones, s.stats.Policies, s.stats.Pools = len(s.zones), len(u.Builder.policies.named), len(u.Builder.pools)
 	return s
 }

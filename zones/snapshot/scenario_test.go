@@ -156,7 +156,7 @@ func (s *stage) batch(b zones.Batch) (out []string) {
 func (s *stage) update(d zones.Delta) (out []string) {
 	var problems zones.Problems
 	s.shot, problems = s.builder.Update(s.catalog, d, s.table)
-	s.view = steer.NewView(s.shot.Program(), s.verdict, s.view)
+	s.view = steer.NewView(s.shot.Program(), steer.Sight{State: s.verdict}, s.view)
 	for _, p := range append(s.catalog.Problems(), problems...) {
 		out = append(out, "problem: "+p.String())
 	}
@@ -200,7 +200,7 @@ func (s *stage) do(words []string) []string {
 		for _, e := range words[2:] {
 			s.states[e] = state
 		}
-		s.view = steer.NewView(s.shot.Program(), s.verdict, s.view)
+		s.view = steer.NewView(s.shot.Program(), steer.Sight{State: s.verdict}, s.view)
 		return nil
 	case "resolve":
 		return s.resolve(words[1], words[2:], options)

@@ -27,6 +27,7 @@ type Snapshot struct {
 	depths   uint64          // bit n: there is an origin of n labels (of 63 and more, always looked at)
 	zones    []*zone
 	policies []*steer.Policy // by number; nil: a number not in use
+	sharing  []*steer.Policy // that go by loads, by name
 	program  *steer.Program
 	stats    Stats
 }
@@ -86,6 +87,9 @@ func (s *Snapshot) Policies(f func(*steer.Policy) bool) {
 		}
 	}
 }
+
+// Sharing returns the policies that go by the loads of their pools, by name.
+func (s *Snapshot) Sharing() []*steer.Policy { return s.sharing }
 
 // Print writes the compiled zones as text: every name in order with what it holds.
 func (s *Snapshot) Print(w io.Writer) error {

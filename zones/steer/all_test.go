@@ -22,7 +22,7 @@ func TestAllAreAll(t *testing.T) {
 		}
 		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
 		program := w.program()
-		v := NewView(program, allUp, nil)
+		v := NewView(program, Sight{State: allUp}, nil)
 		for _, family := range []Family{V4, V6} {
 			width := 4 << (2 * family)
 			begins := map[string]bool{}

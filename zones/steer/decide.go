@@ -36,7 +36,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Rule = -1
 	}
 	t.rule(int(d.Rule))
-	plain := t == nil && p.level && req.Family < Name
+	plain := t == nil && p.level && req.Family < Name && !(p.spill && v.tight)
 	if plain && p.leads[n] >= 0 && p.quick(v, p.leads[n], req, d) {
 		d.Scope = c.scope
 		return
@@ -83,13 +83,20 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 			}
 		}
 	}
-	w := walk{view: v, policy: p, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
+	w := walk{view: v, policy: p, rule: r, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
+	if w.sheds = p.spill && v.tight || p.planned; w.sheds {
+		w.whole, w.now, w.excess = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll && p.Pick != zones.PickSticky, req.Clock, -1
+		w.key = keyOf(c.addr, req.Resolver.IsValid())
+	}
 	if p.front != nil {
 		w.front = p.front.lookup(&c)
 		t.mapped(w.front)
 	}
-	if p.Pick == zones.PickSticky {
+	switch p.Pick {
+	case zones.PickSticky:
 		w.client = prefixHash(c.addr)
+	case zones.PickLeastLoad:
+		w.client = keyOf(c.addr, req.Resolver.IsValid())
 	}
 
 	pool, candidates := w.find()
@@ -105,6 +112,10 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Pool = pool.Number
 		if req.Family == Name {
 			d.Target, d.Count = p.name(candidates, step(&w.random), w.client), 1
+		} else if other := w.beyond(pool, candidates); other != nil {
+			d.Addresses = w.lump.mix(d.space[:0], other, min(p.Answers, MaxAnswers), &w.random)
+			d.Count = len(d.Addresses) / candidates.size
+			d.TTL = other.until.bound(w.lump.table.until.bound(d.TTL, req.Now), req.Now)
 		} else {
 			d.Addresses, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
 			d.TTL = candidates.until.bound(d.TTL, req.Now)
@@ -116,7 +127,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	if d.Scope = c.scope; pool == nil && !d.Unresolved && p.never(v, req.Family) {
 		d.Scope = 0
 	}
-	if p.Pick == zones.PickSticky && (w.shared || pool != nil && candidates.len() > 1) {
+	if w.shed || w.client != 0 && (w.shared || pool != nil && candidates.len() > 1) {
 		d.Scope = max(d.Scope, uint8(stickyBits(c.addr)))
 	}
 }
@@ -167,7 +178,9 @@ func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 	case zones.PickAll:
 		b = t.all(b, random)
 	case zones.PickSticky:
-		b = t.sticky(b, n, client)
+		b = t.sticky(b, n, client, t.weights)
+	case zones.PickLeastLoad:
+		b = t.sticky(b, n, client, t.byLoad())
 	default:
 		b = t.draw(b, n, random)
 	}
@@ -176,8 +189,11 @@ func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 
 // name names one endpoint of a pool: a CNAME is one record (RFC 2181 section 10.1), also where all are to be named.
 func (p *Policy) name(t *table, random, client uint64) rr.Name {
-	if p.Pick == zones.PickSticky {
-		return t.names[t.best(nil, client)]
+	switch p.Pick {
+	case zones.PickSticky:
+		return t.names[t.best(nil, client, t.weights)]
+	case zones.PickLeastLoad:
+		return t.names[t.best(nil, client, t.byLoad())]
 	}
 	return t.names[t.pick(random)]
 }
@@ -195,7 +211,8 @@ const (
 type need uint8
 
 const (
-	enough need = iota // as much as the step itself does
+	enough need = iota // as much as the step itself does, of pools that keep the client
+	anyhow             // whoever they keep: nobody has kept the client, and the first that is there takes it
 	little             // anything
 	spares             // members of weight 0, which answer only when no other is left
 )
@@ -205,6 +222,7 @@ type walk struct {
 	view   *View
 	policy *Policy
 	family Family
+	rule   *rule
 	steps  []group
 	order  []uint8 // positions in steps; nil: as listed
 	front  []int32 // regions that come first
@@ -215,27 +233,43 @@ type walk struct {
 	depth  int    // how many steps the last pass went through; those before it found nothing in any, in whatever order
 	trace  *trace
 	shared bool // the client's prefix has picked one of several pools
+
+	// Of pools that keep a share of their clients only; see spill.go.
+	sheds  bool    // there may be such
+	whole  bool    // the client may be a crowd, as it is a resolver
+	shed   bool    // one of them was asked
+	passed bool    // one of them has passed the client on
+	skip   *Pool   // that is not to be asked: what comes after it is wanted
+	now    int64   // Unix seconds
+	key    uint64  // of the client
+	excess float64 // of the rule's pools; negative: not worked out yet
+	lump   lump
 }
 
 // find returns the pool that answers and its candidates; nil where no pool has an address of the family.
 func (w *walk) find() (*Pool, *table) {
 	for w.open = shut; w.open <= drained; w.open++ {
 		for w.need = enough; w.need <= spares; w.need++ {
-			if w.need == little && !w.policy.floors {
+			if w.need == little && !w.policy.floors || w.need == anyhow && !(w.passed && w.open == shut) {
 				continue
 			}
-			for _, region := range w.front {
-				if p, t := w.pass(region); p != nil {
-					return p, t
-				}
-			}
-			if p, t := w.pass(-1); p != nil {
+			if p, t := w.sweep(); p != nil {
 				return p, t
 			}
 		}
 		w.trace.exhausted(w.open)
 	}
 	return nil, nil
+}
+
+// sweep goes through the steps for each region that comes first, and then for all.
+func (w *walk) sweep() (*Pool, *table) {
+	for _, region := range w.front {
+		if p, t := w.pass(region); p != nil {
+			return p, t
+		}
+	}
+	return w.pass(-1)
 }
 
 // pass goes once through the steps and stops at the first that has something.
@@ -259,7 +293,7 @@ func (w *walk) group(g *group, region int32) (*Pool, *table) {
 		m := &g.members[0]
 		return w.member(m, region)
 	}
-	if w.need == enough && g.atLeast > 0 && !w.suffices(g) {
+	if w.need <= anyhow && g.atLeast > 0 && !w.suffices(g) {
 		return nil, nil
 	}
 	var (
@@ -275,6 +309,9 @@ func (w *walk) group(g *group, region int32) (*Pool, *table) {
 			continue
 		}
 		weight := max(m.weight, 1)
+		if w.policy.planned {
+			weight = w.level(m, weight)
+		}
 		w.shared = sum > 0
 		sum += weight
 		var take bool
@@ -293,8 +330,21 @@ func (w *walk) group(g *group, region int32) (*Pool, *table) {
 	return pool, found
 }
 
-// member returns the pool and candidates of one member if they may answer.
+// member returns the pool and candidates of one member if they may answer this client.
 func (w *walk) member(m *member, region int32) (*Pool, *table) {
+	pool, t := w.there(m, region)
+	if t == nil || pool == w.skip {
+		return nil, nil
+	}
+	if w.sheds && w.open == shut && w.need == enough && !w.stays(m, pool, t) {
+		w.passed = true
+		return nil, nil
+	}
+	return pool, t
+}
+
+// there returns the pool and candidates of one member if they may answer anybody.
+func (w *walk) there(m *member, region int32) (*Pool, *table) {
 	if region >= 0 && m.region != region || (m.weight == 0) != (w.need == spares) {
 		return nil, nil
 	}
@@ -323,7 +373,7 @@ func (w *walk) suffices(g *group) bool {
 			continue
 		}
 		sum += m.weight
-		if p, _ := w.member(m, -1); p != nil {
+		if _, t := w.there(m, -1); t != nil {
 			there += m.weight
 		}
 	}

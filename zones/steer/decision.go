@@ -69,4 +69,5 @@ type Request struct {
 	Family   Family
 	Random   uint64 // 64 uniform random bits, drawn by the caller for this query
 	Now      int64  // see Moment: what is left of the TTLs of endpoints' names; not looked at unless View.Named
+	Clock    int64  // Unix seconds of the wall clock: what is planned for then; not looked at unless Policy.Planned
 }

@@ -57,6 +57,7 @@ type PoolStep struct {
 	Distance *float64 `json:"distance,omitempty"` // km from the client, before bias; `nearest` only
 	Result   string   `json:"result"`             // "available", "drained", "no healthy endpoint" …
 	Healthy  int      `json:"healthy"`
+	Keep     *float64 `json:"keep,omitempty"` // the share of its clients that it keeps, where that is not all
 	Total    int      `json:"total"`
 }
 
@@ -291,6 +292,36 @@ func (t *trace) pool(w *walk, m *member, pool *Pool, l *lineup) {
 	}
 	t.out.Steps = append(t.out.Steps, s)
 	t.say("  pool %s (region %s%s): %s, %d of %d endpoints healthy", pool.Name, pool.Region, far, s.Result, l.healthy, l.total)
+}
+
+// kept says which share of its clients a pool keeps, and whether this one is among them.
+func (t *trace) kept(w *walk, pool *Pool, keep, at float64) {
+	if t == nil {
+		return
+	}
+	b := &w.view.pools[pool.Number].burden
+	why := ""
+	if b.limited && b.known && b.offered > b.target {
+		why = fmt.Sprintf(": %.4g of %.4g", b.offered, b.target)
+	}
+	if w.rule.crowd.plans != nil {
+		if level := w.policy.Level(pool.Number, w.now); level < 1 {
+			why += fmt.Sprintf(", %.0f %% is planned", level*100)
+		}
+	}
+	if b.warmth < 1 {
+		why += fmt.Sprintf(", it is %.0f %% warm", b.warmth*100)
+	}
+	yours := "this one stays"
+	if at >= keep {
+		yours = "this one goes on"
+	}
+	t.say("  pool %s keeps %.0f %% of its clients (%s); %s", pool.Name, keep*100, strings.TrimLeft(why, ":, "), yours)
+	for i := range t.out.Steps {
+		if s := &t.out.Steps[i]; s.Pool == pool.Name {
+			s.Keep = &keep
+		}
+	}
 }
 
 func (t *trace) exhausted(open openness) {

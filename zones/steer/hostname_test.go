@@ -94,7 +94,7 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 		verdict := func(target health.Target) health.State {
 			return health.State(target.Address.As16()[15] % 3)
 		}
-		v := NewView(w.program(), verdict, nil)
+		v := NewView(w.program(), Sight{State: verdict}, nil)
 		client := randomClient(t)
 		req := Request{Client: client, Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix() + int64(rapid.IntRange(-1000, 1000).Draw(t, "after"))}
 		families := []Family{V4, V6}
@@ -163,7 +163,7 @@ func TestTTLIsBoundByBothSides(t *testing.T) {
 		r.Expires, r.Failing = now.Add(c.left), c.failing
 		w.names[name] = r
 		var d Decision
-		p.Decide(NewView(w.program(), allUp, nil), &Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
+		p.Decide(NewView(w.program(), Sight{State: allUp}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
 		if d.TTL != c.want || d.Count != 3 {
 			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.TTL, d.Count, c.want)
 		}
@@ -176,7 +176,7 @@ func TestNamesShareClients(t *testing.T) {
 	w.byName(everyone)
 	heavy := 300
 	w.members["www-eu"][0].Weight = &heavy
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
 		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 3, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
 		counts := map[string]int{}
@@ -222,7 +222,7 @@ func TestHealthOfAName(t *testing.T) {
 		{six, 2, 3, 3},
 		{down("www-eu/lb-1"), 2, 2, 2},
 	} {
-		v := NewView(program, c.verdict, nil)
+		v := NewView(program, Sight{State: c.verdict}, nil)
 		s := v.Pools()[0]
 		var four, aaaa Decision
 		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V4}, &four)
@@ -250,7 +250,7 @@ func TestNameThatIsGone(t *testing.T) {
 	w.names[first] = r
 	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
 	decide := func() (d Decision, s PoolStatus) {
-		v := NewView(w.program(), allUp, nil)
+		v := NewView(w.program(), Sight{State: allUp}, nil)
 		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V4}, &d)
 		return d, v.Pools()[0]
 	}
@@ -274,7 +274,7 @@ func TestNameThatIsGone(t *testing.T) {
 func TestNamesAllocateNothing(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
 		for family := V4; family <= Name; family++ {
 			p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 2, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us"}}}})

@@ -48,7 +48,7 @@ func TestIdleConditions(t *testing.T) {
 		w := threeRegions()
 		p := compile(t, table(geo.Network{Location: london}), w, when(zones.When{Subdivisions: []string{code}}))
 		var d Decision
-		p.Decide(NewView(w.program(), allUp, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d)
+		p.Decide(NewView(w.program(), Sight{State: allUp}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d)
 		if d.Rule != 0 {
 			t.Errorf("%s: rule %d", code, d.Rule)
 		}

@@ -37,7 +37,7 @@ func TestAtLeast(t *testing.T) {
 	} {
 		w := threeRegions()
 		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: c.steps}}})
-		v := NewView(w.program(), down(c.down...), nil)
+		v := NewView(w.program(), Sight{State: down(c.down...)}, nil)
 		for _, family := range []Family{V4, V6} {
 			req := Request{Client: netip.MustParseAddr("2.1.2.3"), Family: family, Random: 7}
 			var d Decision
@@ -53,7 +53,7 @@ func TestAtLeast(t *testing.T) {
 	}
 	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: append([]zones.Step{step(50, 95, 5)}, steps("www-ap")...)}}})
 	var d Decision
-	if p.Decide(NewView(w.program(), func(health.Target) health.State { return health.Up }, nil), &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V6}, &d); d.Pool != 1 {
+	if p.Decide(NewView(w.program(), Sight{State: func(health.Target) health.State { return health.Up }}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V6}, &d); d.Pool != 1 {
 		t.Errorf("pool %d answers where one of two has no IPv6", d.Pool)
 	}
 }

@@ -183,7 +183,7 @@ func decisions(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := NewView(d.world.program(), allUp, nil)
+	v := NewView(d.world.program(), Sight{State: allUp}, nil)
 	dice := rapid.Uint64().Draw(t, "dice")
 	decide := func(a netip.Addr) (d Decision) {
 		p.Decide(v, &Request{Client: a, Random: dice}, &d)

@@ -38,6 +38,9 @@ type Policy struct {
 	// Denies says that the name does not exist for some clients: whatever type they ask for.
 	Denies bool
 
+	spill   bool // a pool passes on what it cannot hold
+	planned bool // its schedule says something of a pool
+
 	source  *zones.Policy
 	pools   []int32  // that any rule names
 	allDown Says     // where no pool is available; SaysAddresses: fail open
@@ -50,6 +53,7 @@ type Policy struct {
 
 // rule gives an order of pools.
 type rule struct {
+	crowd crowd
 	rank  *ranking // of a `nearest` rule: reorders the steps
 	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
 	steps []group
@@ -151,6 +155,12 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	for _, r := range out.rules {
 		out.listed.steps = append(out.listed.steps, r.steps...)
 	}
+	out.spill = p.Spill
+	for i := range out.rules {
+		out.rules[i].crowd = crowdOf(p, p.Rules[i].PoolNames(), w)
+		out.planned = out.planned || out.rules[i].crowd.plans != nil
+	}
+	out.listed.crowd = crowdOf(p, p.PoolNames(), w)
 	out.allDown = says[p.WhenAllDown]
 	for i := range out.rules {
 		out.Denies = out.Denies || out.rules[i].says == SaysNXDomain
@@ -191,10 +201,28 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	if out.asksPlace() {
 		out.table = c.table
 	}
-	out.level = out.front == nil && out.Pick != zones.PickSticky
+	out.level = out.front == nil && out.Pick != zones.PickSticky && out.Pick != zones.PickLeastLoad && !out.planned
 	out.one = out.Pick == zones.PickWeighted && out.Answers == 1
 	return out, nil
 }
+
+// ByLoads reports whether the policy goes by the loads of its pools.
+func (p *Policy) ByLoads() bool { return p.spill || p.Pick == zones.PickLeastLoad }
+
+// Pools returns the numbers of all pools that the policy names.
+func (p *Policy) Pools() []int32 { return p.pools }
+
+// Crowds tells policies apart by how they spread clients over pools: two of the same keep the same shares.
+func (p *Policy) Crowds() string {
+	of := [][]int32{}
+	for i := range p.rules {
+		of = append(of, p.rules[i].crowd.pools)
+	}
+	return signature([]any{p.spill, of, p.source.Schedule})
+}
+
+// Planned reports whether something is planned for a pool, so that Request.Clock matters.
+func (p *Policy) Planned() bool { return p.planned }
 
 func (p *Policy) asksPlace() bool {
 	return p.front != nil || p.sel != nil || slices.ContainsFunc(p.rules, func(r rule) bool { return r.rank != nil })
@@ -233,7 +261,7 @@ func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
 			s.Latitude, s.Longitude, s.Known = *region.Latitude, *region.Longitude, true
 		}
 		sites, points[pool.Region] = append(sites, s), s
-		out.steps = append(out.steps, group{members: []member{{n, number, 1, 0}}})
+		out.steps = append(out.steps, group{members: []member{{n, number, 1, seedOf("pool " + name)}}})
 	}
 	if len(sites) > 0 {
 		key := signature(sites)

@@ -31,7 +31,7 @@ func TestPrivateAddresses(t *testing.T) {
 		{When: &zones.When{Countries: []string{"US"}}, Failover: steps("www-us", "www-ap")},
 		{Failover: steps("www-eu", "www-us", "www-ap")},
 	}}
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, budget := range []int{areaBudget, 0} {
 		c := NewCompiler(table)
 		c.areas = budget
@@ -93,7 +93,7 @@ func TestPrivateScopes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := NewView(w.program(), allUp, nil)
+		v := NewView(w.program(), Sight{State: allUp}, nil)
 		block := rapid.SampledFrom(private[:]).Draw(t, "block")
 		client := neighbour(t, block.Addr(), block.Bits())
 		if !isPrivate(client) {

@@ -1,10 +1,12 @@
 package steer
 
 import (
+	"cmp"
 	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"leeward/health"
 	"leeward/zones"
@@ -24,6 +26,7 @@ type Pool struct {
 	min       zones.Share
 	drained   bool // by an override of the pool or its region
 	monitor   *health.Monitor
+	ramp      time.Duration
 	endpoints []endpoint
 	fallback  [families]*table // by family: who answers where nothing is healthy; what is drained only where all of the pool is
 	emptied   [families]bool   // by family: all of it is drained, as a pool, as a region, or endpoint by endpoint
@@ -39,6 +42,8 @@ type endpoint struct {
 	addrs  [2][]netip.Addr
 	seed   uint64
 	manner health.Manner
+	target float64 // what it is to carry; 0: nobody says
+	most   float64 // and what it can; 0: nobody says
 
 	hostname rr.Name // "": it is given by addresses
 	resolved Resolution
@@ -53,7 +58,7 @@ const split = 840 // divisible by 1 to 8
 func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
 	word func(target string) zones.Word, resolved func(hostname string) Resolution, old *Pool,
 ) *Pool {
-	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, aliases: true}
+	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, ramp: pool.Ramp.Std(), aliases: true}
 	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
 	p.drained = slices.Contains(outer, zones.Drain)
 	for _, e := range endpoints {
@@ -66,6 +71,9 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 		}
 		if c.word == zones.Drain && word("endpoint/"+e.ID()) != zones.Drain {
 			c.word = "" // it is the pool that is drained: its endpoints' health is what it is
+		}
+		if capacity := cmp.Or(e.Capacity, pool.Capacity); capacity != nil {
+			c.target, c.most = capacity.Target, capacity.Max
 		}
 		p.aliases = p.aliases && e.Hostname != "" && !e.Flatten
 		addresses := e.Addresses

@@ -21,7 +21,7 @@ func TestQuickSaysWhatTheWalkSays(t *testing.T) {
 				failing = append(failing, e)
 			}
 		}
-		v := NewView(w.program(), down(failing...), nil)
+		v := NewView(w.program(), Sight{State: down(failing...)}, nil)
 		req := Request{
 			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"),
 		}

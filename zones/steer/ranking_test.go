@@ -49,7 +49,7 @@ func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 		{"8.1.2.3", []string{"r0/lb", "r1/lb", "r2/lb"}, 3, 10},
 	} {
 		var d Decision
-		p.Decide(NewView(w.program(), down(c.down...), nil), &Request{Client: netip.MustParseAddr(c.client)}, &d)
+		p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil), &Request{Client: netip.MustParseAddr(c.client)}, &d)
 		if d.Pool != c.pool || d.Scope != c.scope {
 			t.Errorf("%s without %v: pool %d, scope /%d; want %d, /%d", c.client, c.down, d.Pool, d.Scope, c.pool, c.scope)
 		}
@@ -98,7 +98,7 @@ func BenchmarkNearest(b *testing.B) {
 		if c.whole {
 			p.rules[0].rank.heads = [2]*outcomes{}
 		}
-		v := NewView(w.program(), down(c.down...), nil)
+		v := NewView(w.program(), Sight{State: down(c.down...)}, nil)
 		b.Run(c.name, func(b *testing.B) {
 			d, req := new(Decision), new(Request)
 			bits, n := 0, 0

@@ -364,7 +364,7 @@ func TestScopeHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := NewView(w.program(), verdict, nil)
+		v := NewView(w.program(), Sight{State: verdict}, nil)
 		a := randomClient(t)
 		req := Request{Client: a, Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix()}
 		if p.Alias {
@@ -415,7 +415,7 @@ func TestStickyScope(t *testing.T) {
 		}
 		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickSticky, Rules: []zones.Rule{{Failover: c.rules}}})
 		var d Decision
-		if p.Decide(NewView(w.program(), down(c.down...), nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d); d.Scope != c.want {
+		if p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d); d.Scope != c.want {
 			t.Errorf("%s: scope /%d, want /%d", c.name, d.Scope, c.want)
 		}
 	}
@@ -444,7 +444,7 @@ func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 			req.Family = Name
 		}
 		var d Decision
-		p.Decide(NewView(program, verdict, nil), &req, &d)
+		p.Decide(NewView(program, Sight{State: verdict}, nil), &req, &d)
 
 		rules := p.source.Rules // that the client's pools are from: all of them where none holds
 		if d.Rule >= 0 {
@@ -484,7 +484,7 @@ func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 // Where only the location decides, no shorter prefix would do.
 func TestScopeIsTheShortest(t *testing.T) {
 	table, w := places(t), threeRegions()
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	p := compile(t, table, w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{
 		{When: &zones.When{Continents: []string{"EU"}}, Failover: steps("www-eu")},
 		{Failover: steps("www-us")},
@@ -513,7 +513,7 @@ func TestClientDoesNotMatter(t *testing.T) {
 	w := threeRegions()
 	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
 	var d Decision
-	p.Decide(NewView(w.program(), allUp, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d)
+	p.Decide(NewView(w.program(), Sight{State: allUp}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d)
 	if d.Scope != 0 {
 		t.Errorf("scope /%d of an answer that no client changes", d.Scope)
 	}
@@ -538,7 +538,7 @@ func TestNeverEmpty(t *testing.T) {
 			return rapid.SampledFrom([]health.State{health.Unknown, health.Up, health.Down, health.Down}).Draw(t, target.Endpoint)
 		}
 		var d Decision
-		p.Decide(NewView(w.program(), verdict, nil), &Request{Client: randomClient(t), Random: rapid.Uint64().Draw(t, "dice")}, &d)
+		p.Decide(NewView(w.program(), Sight{State: verdict}, nil), &Request{Client: randomClient(t), Random: rapid.Uint64().Draw(t, "dice")}, &d)
 		if d.Count == 0 {
 			t.Fatal("an empty answer")
 		}
@@ -552,7 +552,7 @@ func TestViewFromPrevious(t *testing.T) {
 		program := w.program()
 		states := map[health.Target]health.State{}
 		verdict := func(x health.Target) health.State { return states[x] }
-		v := NewView(program, verdict, nil)
+		v := NewView(program, Sight{State: verdict}, nil)
 		for range 5 {
 			var changed []health.Target
 			for _, a := range program.assignmentsForTest() {
@@ -561,8 +561,8 @@ func TestViewFromPrevious(t *testing.T) {
 					changed = append(changed, a)
 				}
 			}
-			v = v.Next(program, verdict, changed)
-			if got, want := fmt.Sprint(v.Pools()), fmt.Sprint(NewView(program, verdict, nil).Pools()); got != want {
+			v = v.Next(program, Sight{State: verdict}, changed, nil)
+			if got, want := fmt.Sprint(v.Pools()), fmt.Sprint(NewView(program, Sight{State: verdict}, nil).Pools()); got != want {
 				t.Fatalf("after %v:\n%s\nwant\n%s", changed, got, want)
 			}
 		}
@@ -587,7 +587,7 @@ func TestWeightsAreKept(t *testing.T) {
 	const draws = 400000
 	for name, pick := range map[string]func() byte{
 		"weighted":     func() byte { return tb.draw(nil, 1, rng.Uint64())[0] },
-		"sticky":       func() byte { return tb.sticky(nil, 1, rng.Uint64())[0] },
+		"sticky":       func() byte { return tb.sticky(nil, 1, rng.Uint64(), tb.weights)[0] },
 		"first of two": func() byte { return tb.draw(nil, 2, rng.Uint64())[0] },
 	} {
 		var got [5]float64
@@ -629,7 +629,7 @@ func TestStickyMovesOnlyItsShare(t *testing.T) {
 	w := threeRegions()
 	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickSticky, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
 	program := w.program()
-	before, after := NewView(program, allUp, nil), NewView(program, down("www-eu/lb-2"), nil)
+	before, after := NewView(program, Sight{State: allUp}, nil), NewView(program, Sight{State: down("www-eu/lb-2")}, nil)
 	moved := 0
 	for i := range 5000 {
 		client := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 9})
@@ -659,7 +659,7 @@ func TestStickyMovesOnlyItsShare(t *testing.T) {
 func TestDecideAllocatesNothing(t *testing.T) {
 	table, w := places(t), threeRegions()
 	w.maps["m"] = &zones.Map{Map: "m", Prefixes: map[string][]string{"2.0.0.0/12": {"ap"}, "AS64502": {"ap"}}}
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
 		p := compile(t, table, w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 2, Map: "m", Rules: []zones.Rule{
 			{When: &zones.When{Countries: []string{"US"}, ASNs: []uint32{64503}}, Failover: steps("www-us")},
@@ -674,7 +674,7 @@ func TestDecideAllocatesNothing(t *testing.T) {
 
 func BenchmarkDecide(b *testing.B) {
 	table, w := places(b), threeRegions()
-	v := NewView(w.program(), allUp, nil)
+	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for name, p := range map[string]*zones.Policy{
 		"failover": {Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}},
 		"country": {Rules: []zones.Rule{

@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"cmp"
 	"math/bits"
 	"net/netip"
 
@@ -17,6 +18,7 @@ type table struct {
 	around   []byte    // of more than MaxAnswers addresses: all of them, twice, so that all from any on are in one piece
 	until    until     // of the addresses that came from names: the earliest
 	weights  []uint64
+	shares   []uint64 // by load, for pick: least-load; nil: as the weights
 	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
 	endpoint []int32  // index in the pool
 }
@@ -32,6 +34,7 @@ type entry struct {
 type candidate struct {
 	addr     netip.Addr
 	weight   uint64
+	share    uint64 // weight by load; 0: as weight
 	seed     uint64
 	endpoint int32
 	name     rr.Name // of the family Name, in place of addr
@@ -62,6 +65,12 @@ func newTable(cs []candidate) *table {
 		t.entries = append(t.entries, e)
 		t.until = t.until.and(c.until)
 		t.weights = append(t.weights, w)
+		if c.share != 0 && c.share != w && t.shares == nil {
+			t.shares = append(make([]uint64, 0, len(cs)), t.weights[:len(t.weights)-1]...)
+		}
+		if t.shares != nil {
+			t.shares = append(t.shares, cmp.Or(c.share, w))
+		}
 		t.seeds = append(t.seeds, c.seed)
 		t.endpoint = append(t.endpoint, c.endpoint)
 	}
@@ -197,23 +206,31 @@ func (t *table) all(b []byte, random uint64) []byte {
 
 // sticky appends the n candidates with the highest rendezvous scores for a client: weighted rendezvous hashing, so adding
 // or losing one moves only its share (Thaler and Ravishankar 1998, with weights).
-func (t *table) sticky(b []byte, n int, client uint64) []byte {
+func (t *table) sticky(b []byte, n int, client uint64, weights []uint64) []byte {
 	var chosen [MaxAnswers]uint32
 	for k := range n {
-		chosen[k] = t.best(chosen[:k], client)
+		chosen[k] = t.best(chosen[:k], client, weights)
 		b = t.appendAddr(b, chosen[k])
 	}
 	return b
 }
 
+// byLoad are the weights for pick: least-load.
+func (t *table) byLoad() []uint64 {
+	if t.shares != nil {
+		return t.shares
+	}
+	return t.weights
+}
+
 // best returns the candidate with the highest score of those that are not chosen yet.
-func (t *table) best(chosen []uint32, client uint64) uint32 {
+func (t *table) best(chosen []uint32, client uint64, weights []uint64) uint32 {
 	best, lowest := uint32(0), ^uint64(0)
-	for i := range t.weights {
+	for i := range weights {
 		if within(chosen, uint32(i)) {
 			continue
 		}
-		if s := score(client, t.seeds[i], t.weights[i]); s < lowest {
+		if s := score(client, t.seeds[i], weights[i]); s < lowest {
 			best, lowest = uint32(i), s
 		}
 	}

@@ -12,6 +12,7 @@ import (
 // one that shares the pools that did not move.
 type View struct {
 	pools []*duty // by pool number
+	tight bool    // a pool may keep less than all of its clients
 	named bool    // a pool has an endpoint by name
 }
 
@@ -23,7 +24,10 @@ type duty struct {
 	quick  [Name]quick // what most decisions take, by family, in one place
 	pool   *Pool
 	states []health.State // of every address: endpoint by endpoint, IPv4 before IPv6
-	family [families]lineup
+
+	pressure *health.Pressure // nil: nothing is known of its load
+	burden   burden
+	family   [families]lineup
 }
 
 // quick are the candidates of a lineup's table; none where the pool is not available.
@@ -40,23 +44,34 @@ type lineup struct {
 	healthy, total int    // endpoints with an address of the family
 }
 
-// NewView judges every pool of the program. verdict is asked for each address of each endpoint with a monitor; what it
-// says is Unknown counts as up. Pools that are as they were in prev (nil: none) are shared with it.
-func NewView(p *Program, verdict func(health.Target) health.State, prev *View) *View {
-	return p.view(verdict, prev, func(*Pool) bool { return true })
+// Sight is what a View is made of beside configuration.
+type Sight struct {
+	// State is the verdict on an address of an endpoint with a monitor. What is Unknown counts as up.
+	State func(health.Target) health.State
+	// Pressure is what is known of a pool's load; it returns nil where nothing is. nil: of none.
+	Pressure func(pool string) *health.Pressure
 }
 
-// Next is NewView where only the verdicts of the changed targets can differ from those prev was made with.
-func (prev *View) Next(p *Program, verdict func(health.Target) health.State, changed []health.Target) *View {
+// NewView judges every pool of the program. Pools that are as they were in prev (nil: none) are shared with it.
+func NewView(p *Program, s Sight, prev *View) *View {
+	return p.view(s, prev, func(*Pool) bool { return true })
+}
+
+// Next is NewView where only the verdicts of the targets that turned, and the loads of pools that moved, can differ from those prev was
+// made with.
+func (prev *View) Next(p *Program, s Sight, turned []health.Target, loads []string) *View {
 	moved := map[string]bool{}
-	for _, t := range changed {
+	for _, t := range turned {
 		pool, _, _ := strings.Cut(t.Endpoint, "/")
 		moved[pool] = true
 	}
-	return p.view(verdict, prev, func(pool *Pool) bool { return moved[pool.Name] })
+	for _, pool := range loads {
+		moved[pool] = true
+	}
+	return p.view(s, prev, func(pool *Pool) bool { return moved[pool.Name] })
 }
 
-func (p *Program) view(verdict func(health.Target) health.State, prev *View, moved func(*Pool) bool) *View {
+func (p *Program) view(s Sight, prev *View, moved func(*Pool) bool) *View {
 	v := &View{pools: make([]*duty, len(p.Pools))}
 	for i, pool := range p.Pools {
 		if pool == nil {
@@ -67,23 +82,28 @@ func (p *Program) view(verdict func(health.Target) health.State, prev *View, mov
 		if prev != nil && i < len(prev.pools) && prev.pools[i] != nil && prev.pools[i].pool == pool {
 			if old = prev.pools[i]; !moved(pool) {
 				v.pools[i] = old
+				v.tight = v.tight || old.burden.tight()
 				continue
 			}
 		}
-		v.pools[i] = judge(pool, verdict, old)
+		v.pools[i] = judge(pool, s, old)
+		v.tight = v.tight || v.pools[i].burden.tight()
 	}
 	return v
 }
 
 // judge works out who of a pool may be named; old is returned where nothing moved.
-func judge(p *Pool, verdict func(health.Target) health.State, old *duty) *duty {
+func judge(p *Pool, sight Sight, old *duty) *duty {
 	d := &duty{pool: p}
-	same := old != nil
+	if sight.Pressure != nil {
+		d.pressure = sight.Pressure(p.Name)
+	}
+	same := old != nil && old.pressure == d.pressure
 	for i := range p.endpoints {
 		e := &p.endpoints[i]
 		for _, addrs := range e.addrs {
 			for _, a := range addrs {
-				s := e.state(p, a, verdict)
+				s := e.state(p, a, sight.State)
 				same = same && old.states[len(d.states)] == s
 				d.states = append(d.states, s)
 			}
@@ -92,6 +112,8 @@ func judge(p *Pool, verdict func(health.Target) health.State, old *duty) *duty {
 	if same {
 		return old
 	}
+	up := d.up()
+	d.burden = d.burdenOf(up)
 	for f := range d.family {
 		d.family[f] = d.lineup(Family(f))
 	}
@@ -168,9 +190,45 @@ func (d *duty) lineup(f Family) lineup {
 		l.why = ReasonTooFew
 	default:
 		l.why = ReasonAvailable
-		l.table = newTable(p.candidates(f, func(i int, a netip.Addr) bool { return up[place{i, a}] }))
+		l.table = newTable(d.weighed(p.candidates(f, func(i int, a netip.Addr) bool { return up[place{i, a}] })))
 	}
 	return l
+}
+
+// up tells which endpoints are in answers: those of which an address is not down, and those by name that have none yet.
+func (d *duty) up() []bool {
+	up, at := make([]bool, len(d.pool.endpoints)), 0
+	for i := range d.pool.endpoints {
+		e := &d.pool.endpoints[i]
+		n := len(e.addrs[V4]) + len(e.addrs[V6])
+		up[i] = n == 0 && e.hostname != "" && (e.word == zones.Up || e.word == "" && !e.resolved.Gone)
+		for range n {
+			up[i] = up[i] || d.states[at] != health.Down
+			at++
+		}
+	}
+	return up
+}
+
+// weighed multiplies the weights of candidates by how warm their endpoints are, and says how they share by load.
+func (d *duty) weighed(cs []candidate) []candidate {
+	if d.pressure == nil || len(d.pressure.Endpoints) == 0 {
+		return cs
+	}
+	scale := func(weight uint64, by float64) uint64 { // 0 stays 0, and nothing else becomes 0
+		if weight == 0 {
+			return 0
+		}
+		return max(uint64(float64(weight)*by), 1)
+	}
+	for i := range cs {
+		s := d.pressure.Endpoint(d.pool.endpoints[cs[i].endpoint].name)
+		if d.pool.ramp > 0 {
+			cs[i].weight = scale(cs[i].weight, warmthOf(s))
+		}
+		cs[i].share = scale(cs[i].weight, s.Factor)
+	}
+	return cs
 }
 
 // place is an address of one of a pool's endpoints.

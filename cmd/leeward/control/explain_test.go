@@ -27,7 +27,7 @@ func answered(t *testing.T) (state server.State, questions [][2]string) {
 	}
 	catalog, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
 	shot, _ := builder.Update(catalog, catalog.Apply(zones.Batch{Revision: 7, Full: true, Changes: changes(t, string(text), 7)}), nil)
-	view := steer.NewView(shot.Program(), func(health.Target) health.State { return health.Up }, nil)
+	view := steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State { return health.Up }}, nil)
 	scenarios, err := os.ReadFile("../../../server/testdata/answers.txt")
 	if err != nil {
 		t.Fatal(err)

@@ -40,22 +40,25 @@ const Following = "following"
 
 // LoopOptions are what a Loop works with.
 type LoopOptions struct {
-	Log     *slog.Logger
-	Now     func() time.Time
-	Publish func(server.State)                            // called from the loop; must not block
-	Assign  func(*steer.Program)                          // what to probe or resolve has changed; called from the loop; must not block
-	Geo     *geo.Table                                    // nil: no client's location is known
-	Metrics *Metrics                                      // nil: none
-	Own     string                                        // the vantage of this process: its reports never go stale here
-	Region  string                                        // where this process is
-	Owed    func(owed zones.Serials, any bool)            // what the source is to keep of serials, after each batch; must not block; nil: nobody keeps it
-	Keep    func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
-	Sources func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
-	Names   func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
-	Follow  func([]transfer.Assignment)                   // which zones live elsewhere has changed; called from the loop; must not block; nil: nobody cares
-	Past    []health.Past                                 // what an earlier run knew of targets' health
-	Recall  func([]health.Past)                           // puts what this one knows on disk; must not block; nil: it is not kept
-	ByClock bool                                          // freshness by the writers' clocks: for one who looks only once
+	Log       *slog.Logger
+	Now       func() time.Time
+	Publish   func(server.State)                            // called from the loop; must not block
+	Assign    func(*steer.Program)                          // what to probe or resolve has changed; called from the loop; must not block
+	Geo       *geo.Table                                    // nil: no client's location is known
+	Metrics   *Metrics                                      // nil: none
+	Own       string                                        // the vantage of this process: its reports never go stale here
+	Region    string                                        // where this process is
+	Owed      func(owed zones.Serials, any bool)            // what the source is to keep of serials, after each batch; must not block; nil: nobody keeps it
+	Keep      func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
+	Sources   func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
+	Names     func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
+	Follow    func([]transfer.Assignment)                   // which zones live elsewhere has changed; called from the loop; must not block; nil: nobody cares
+	Past      []health.Past                                 // what an earlier run knew of targets' health
+	Recall    func([]health.Past)                           // puts what this one knows on disk; must not block; nil: it is not kept
+	Fleet     bool                                          // there are other vantages to hear of
+	Measure   func(*health.Measure)                         // this process has something to say of a pool's load; must not block; nil: nobody cares
+	Unmeasure func(pool string)                             // and has not any more
+	ByClock   bool                                          // freshness by the writers' clocks: for one who looks only once
 }
 
 // Loop is the control loop. Its methods may be called from any goroutine.
@@ -69,6 +72,8 @@ type Loop struct {
 	builder   *snapshot.Builder
 	board     *health.Board
 	fleet     fleet
+	gauges    gauges
+	began     time.Time
 	table     *geo.Table
 	condition Condition
 	snapshot  *snapshot.Snapshot
@@ -109,7 +114,8 @@ func NewLoop(o LoopOptions) *Loop {
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
 		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
-		condition: Condition{State: "starting", Since: o.Now()},
+		condition: Condition{State: "starting", Since: o.Now()}, began: o.Now(),
+		gauges: gauges{pools: map[string]*gauge{}, samples: map[health.Target]sample{}},
 	}
 	if o.Own != "" {
 		l.board.Own(o.Own)
@@ -232,11 +238,12 @@ func (l *Loop) turn(w waiting) time.Time {
 		if l.view == nil {
 			l.assign() // the first answers take what is known already into account
 			l.board.Judge(now)
+			l.board.Weigh(now)
 		}
 		if len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
-			l.publish(time.Time{}, nil) // nothing of what is configured is new
+			l.publish(time.Time{}, nil, nil) // nothing of what is configured is new
 		} else {
-			l.publish(now, nil)
+			l.publish(now, nil, nil)
 		}
 		l.assign()
 		if l.large {
@@ -249,7 +256,7 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	if stale := l.staleAt(now); stale != l.stale && l.view != nil {
 		l.stale = stale
-		l.publish(time.Time{}, nil)
+		l.publish(time.Time{}, nil, nil)
 	}
 	unwatched := l.board.Unwatched()
 	turned := l.board.Judge(now)
@@ -260,8 +267,13 @@ func (l *Loop) turn(w waiting) time.Time {
 			l.o.Assign(l.program)
 		}
 	}
+	l.gauge(now)
+	loads := l.board.Weigh(now)
+	if len(turned) == 0 && len(loads) > 0 && l.view != nil {
+		l.publish(time.Time{}, nil, loads)
+	}
 	if len(turned) > 0 && l.snapshot != nil {
-		l.publish(time.Time{}, turned)
+		l.publish(time.Time{}, turned, loads)
 		since := w.first
 		if since.IsZero() {
 			since = now // it turned because time went by
@@ -455,14 +467,14 @@ func others(a, b []*steer.Pool) []*steer.Pool {
 	return differ
 }
 
-// publish makes a State of the snapshot and the verdicts, of which only those of turned are others than last time. at is
-// zero where the snapshot is the same.
-func (l *Loop) publish(at time.Time, turned []health.Target) {
-	program := l.snapshot.Program()
+// publish makes a State of the snapshot, the verdicts and the pools' loads, of which only those of turned and loads are others than last
+// time. at is zero where the snapshot is the same.
+func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
+	program, sight := l.snapshot.Program(), steer.Sight{State: l.board.State, Pressure: l.board.Pressure}
 	if l.view == nil {
-		l.view = steer.NewView(program, l.board.State, nil)
+		l.view = steer.NewView(program, sight, nil)
 	} else {
-		l.view = l.view.Next(program, l.board.State, turned)
+		l.view = l.view.Next(program, sight, turned, loads)
 	}
 	state := server.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
 	l.o.Publish(state)
@@ -490,6 +502,7 @@ func (l *Loop) due() time.Time {
 	if since := l.staleSince(); !since.IsZero() && !l.stale && l.view != nil {
 		earlier(since.Add(staleAfter))
 	}
+	earlier(l.gauges.next)
 	earlier(l.saveDue())
 	earlier(l.recall)
 	return next

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leeward/geo"
+	"leeward/health"
 	"leeward/health/probe"
 	"leeward/health/resolve"
 	"leeward/health/vantage"
@@ -181,7 +182,7 @@ func (r *run) assemble() error {
 		r.shown.Store(&own)
 	}
 	probes := r.shares().probes
-	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, Certificate: r.shown.Load})
+	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, OnLoads: func(ss []health.Sample) { r.loop.Loads(ss) }, Certificate: r.shown.Load})
 	if err != nil {
 		return err
 	}
@@ -207,6 +208,9 @@ func (r *run) assemble() error {
 			r.firstly.Do(func() { close(r.first) })
 		}
 		o.Follow = r.secondary.Assign
+	}
+	if r.link != nil {
+		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
 	}
 	if r.dns != nil && r.etcd != nil {
 		r.serials = newSerialKeeper(r.etcd.KeepSerials, r.Log, rand.Float64)

@@ -1,0 +1,178 @@
+package control
+
+import (
+	"time"
+
+	"leeward/health"
+	"leeward/zones/steer"
+)
+
+// gauges are this process's own accounts of what pools carry and what is offered to them, one a pool that has a capacity or a ramp, or
+// that a policy takes by loads. What they say goes onto the board and to the other vantages. They belong to the loop.
+type gauges struct {
+	pools   map[string]*gauge
+	samples map[health.Target]sample
+	next    time.Time // when one is to be looked at; zero: none is
+	program *steer.Program
+	sharing []*steer.Policy
+}
+
+// gauge is the account of one pool.
+type gauge struct {
+	number    int32
+	estimator *health.Estimator
+	ttl       time.Duration
+	policies  []*steer.Policy // that pass on what it cannot hold, one for each way of doing so
+	next      time.Time
+}
+
+// sample is what a probe of this process found last.
+type sample struct {
+	load health.Load
+	at   time.Time
+}
+
+// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be.
+const (
+	gaugeShare = 20
+	gaugeLeast = 50 * time.Millisecond
+	gaugeMost  = time.Second
+)
+
+// gaugesWait is how long a process that starts waits for what others say of pools' loads, lest it begin as if nothing had been before.
+const gaugesWait = 5 * time.Second
+
+// Loads hands over the loads that this process's probes have found.
+func (l *Loop) Loads(ss []health.Sample) {
+	l.Health(func(now time.Time, _ *health.Board) {
+		for _, s := range ss {
+			l.gauges.samples[s.Target] = sample{s.Load, now}
+		}
+	})
+}
+
+// gauge brings all accounts up to that time.
+func (l *Loop) gauge(now time.Time) {
+	g := &l.gauges
+	if l.view == nil || l.o.Own == "" || l.o.Fleet && !l.fleet.synced && now.Sub(l.began) < gaugesWait {
+		return
+	}
+	if l.snapshot.Program() != g.program || !sameSlice(l.snapshot.Sharing(), g.sharing) {
+		l.regauge()
+	}
+	if g.next.IsZero() || now.Before(g.next) {
+		return
+	}
+	g.next = time.Time{}
+	for name, of := range g.pools {
+		if !now.Before(of.next) {
+			of.next = now.Add(min(max(of.ttl/gaugeShare, gaugeLeast), gaugeMost))
+			l.look(now, name, of)
+		}
+		if g.next.IsZero() || of.next.Before(g.next) {
+			g.next = of.next
+		}
+	}
+}
+
+// look takes one look at a pool, and says what there is to be said.
+func (l *Loop) look(now time.Time, name string, of *gauge) {
+	pool := l.view.Pool(of.number)
+	if pool == nil {
+		return
+	}
+	fresh := now.Add(-pool.LoadHolds())
+	readings := l.view.Readings(of.number, func(t health.Target) health.Load {
+		if s, ok := l.gauges.samples[t]; ok && s.at.After(fresh) {
+			return s.load
+		}
+		return l.board.ToldLoad(t)
+	})
+	s := health.Setting{TTL: of.ttl, Ramp: pool.Ramp(), Keep: 1, Available: l.view.Available(of.number)}
+	if len(of.policies) > 0 {
+		s.Keep = 0
+		for _, p := range of.policies {
+			keep, _ := p.Keep(l.view, of.number, now.Unix())
+			s.Keep += keep / float64(len(of.policies))
+		}
+	}
+	m, due := of.estimator.Observe(now, s, readings)
+	if !due {
+		return
+	}
+	m.Vantage, m.Pool = l.o.Own, name
+	l.board.Measure(m)
+	if l.o.Measure != nil {
+		l.o.Measure(&m)
+	}
+}
+
+// regauge finds which pools there are to be accounts of.
+func (l *Loop) regauge() {
+	g := &l.gauges
+	first := g.program == nil
+	g.program, g.sharing = l.snapshot.Program(), l.snapshot.Sharing()
+	type use struct {
+		ttl      time.Duration
+		policies map[string]*steer.Policy
+	}
+	uses := map[int32]*use{}
+	for _, p := range g.sharing {
+		ttl, crowds := time.Duration(p.TTL)*time.Second, p.Crowds()
+		for _, n := range p.Pools() {
+			u := uses[n]
+			if u == nil {
+				u = &use{ttl: ttl, policies: map[string]*steer.Policy{}}
+				uses[n] = u
+			}
+			u.ttl = min(u.ttl, ttl)
+			if p.Spills() {
+				u.policies[crowds] = p
+			}
+		}
+	}
+	before := g.pools
+	g.pools, g.next = map[string]*gauge{}, l.o.Now()
+	for _, pool := range g.program.Pools {
+		if pool == nil {
+			continue
+		}
+		u := uses[pool.Number]
+		if u == nil && !pool.Loaded() {
+			continue
+		}
+		of := before[pool.Name]
+		if of == nil {
+			of = &gauge{estimator: health.NewEstimator(l.board.Pressure(pool.Name), !first)}
+		}
+		of.number, of.ttl, of.policies = pool.Number, defaultGaugeTTL, nil
+		if u != nil {
+			of.ttl = max(u.ttl, time.Second)
+			for _, p := range u.policies {
+				of.policies = append(of.policies, p)
+			}
+		}
+		g.pools[pool.Name] = of
+	}
+	for name := range before {
+		if g.pools[name] == nil {
+			l.board.Unmeasure(l.o.Own, name)
+			if l.o.Unmeasure != nil {
+				l.o.Unmeasure(name)
+			}
+		}
+	}
+	for t := range g.samples {
+		if l.board.State(t) == health.Unknown {
+			delete(g.samples, t) // it is not assigned any more, or will be told again
+		}
+	}
+}
+
+// defaultGaugeTTL is taken where no policy goes by the loads of a pool.
+const defaultGaugeTTL = 30 * time.Second
+
+// sameSlice reports whether two slices are the very same.
+func sameSlice[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}

@@ -1,0 +1,74 @@
+package steer
+
+import (
+	"slices"
+
+	"leeward/zones"
+)
+
+// plan is what a policy's schedule says of one pool: shifts in the order in which they begin. The zero plan is that nothing is planned.
+type plan []shift
+
+// shift moves a pool's level to another one, and back where it ends. Times are Unix seconds of the wall clock: all servers whose
+// clocks are right change in the same second.
+type shift struct {
+	from, until int64 // until 0: it stays
+	ramp        int64 // seconds that it takes from from on, and before until
+	to          float64
+}
+
+// level is what the pool's weight and target are multiplied by at that time.
+func (p plan) level(now int64) float64 {
+	level := 1.
+	for _, s := range p {
+		level += float64((s.to - level) * s.reached(now))
+	}
+	return level
+}
+
+// reached is how much of the shift is done, 0 to 1.
+func (s *shift) reached(now int64) float64 {
+	if now < s.from || s.until != 0 && now >= s.until {
+		return 0
+	}
+	done := 1.
+	if s.ramp > 0 {
+		done = min(done, float64(now-s.from)/float64(s.ramp))
+		if s.until != 0 {
+			done = min(done, float64(s.until-now)/float64(s.ramp))
+		}
+	}
+	return done
+}
+
+// plansOf compiles what a schedule says of each of a crowd's pools; nil where it says nothing of any.
+func plansOf(schedule []zones.Schedule, names []string) []plan {
+	plans, any := make([]plan, len(names)), false
+	for i, name := range names {
+		for _, s := range schedule {
+			if to, ok := s.Weights[name]; ok {
+				sh := shift{from: s.From.Unix(), ramp: int64(s.Ramp.Std().Seconds()), to: float64(to) / 100}
+				if !s.Until.IsZero() {
+					sh.until = s.Until.Unix()
+				}
+				plans[i], any = append(plans[i], sh), true
+			}
+		}
+		slices.SortStableFunc(plans[i], func(a, b shift) int { return int(min(max(a.from-b.from, -1), 1)) })
+	}
+	if !any {
+		return nil
+	}
+	return plans
+}
+
+// Level returns what is planned for a pool of the policy at that time, in Unix seconds: what its weight and target are multiplied by.
+func (p *Policy) Level(pool int32, now int64) float64 {
+	for i := range p.rules {
+		c := &p.rules[i].crowd
+		if at := slices.Index(c.pools, pool); at >= 0 {
+			return c.level(at, now)
+		}
+	}
+	return 1
+}
