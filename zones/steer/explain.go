@@ -319,7 +319,8 @@ func (t *trace) kept(w *walk, pool *Pool, keep, at float64) {
 	t.say("  pool %s keeps %.0f %% of its clients (%s); %s", pool.Name, keep*100, strings.TrimLeft(why, ":, "), yours)
 	for i := range t.out.Steps {
 		if s := &t.out.Steps[i]; s.Pool == pool.Name {
-			s.Keep = &keep
+			share := keep // not the parameter itself, which would be allocated in queries
+			s.Keep = &share
 		}
 	}
 }
