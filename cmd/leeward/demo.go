@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -10,25 +13,38 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/demo"
+	"leeward/zones/disk"
 )
 
 func newDemo(inv *invocation) *cobra.Command {
 	var o demo.Options
+	var surge bool
+	var plot string
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run everything on this machine and cut a region", GroupID: groupServe, Args: cobra.NoArgs,
 		Long: `Demo runs an etcd inside this process, two DNS servers, a third vantage, and three regions of two HTTP endpoints each on
 loopback addresses. It applies resources, shows which region answers whom, and lets you cut a region with a key and
 watch it leave the answers and come back. Nothing is installed, nothing is left behind, no rights are needed.
 
+With --surge a crowd three times as large as usual comes to one region, to a name whose pools pass on what they cannot hold and
+to one whose pools do not, side by side; --plot FILE.png draws it.
+
 With --once it cuts a region by itself, prints the timeline, and ends: with status 0 only if the region left both
 servers' answers in the time that its monitor allows, and came back.`,
 		Example: `  leeward demo
   leeward demo --fail eu-west --after 10s --for 15s
-  leeward demo --once`,
+  leeward demo --once
+  leeward demo --surge --plot surge.png`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.Fail != "" && !slices.Contains(demo.Regions(), o.Fail):
 				return misused("--fail %q: the demo's regions are %s", o.Fail, strings.Join(demo.Regions(), ", "))
+			case surge && (o.Once || o.Fail != "" || o.For > 0 || cmd.Flags().Changed("after")):
+				return misused("--surge is a play of its own; leave out --once, --fail, --after and --for")
+			case plot != "" && !surge:
+				return misused("--plot draws a surge; add --surge")
+			case plot != "" && !strings.HasSuffix(plot, ".png"):
+				return misused("--plot %s: the picture is a PNG; give a name that ends in .png", plot)
 			case o.After < 0 || o.For < 0:
 				return misused("--after and --for are not negative")
 			case o.For > 0 && o.Fail == "" && !o.Once:
@@ -56,12 +72,30 @@ servers' answers in the time that its monitor allows, and came back.`,
 			if strings.Contains(os.Args[0], "go-build") { // go run
 				o.Command = "go run ./cmd/leeward"
 			}
+			if surge {
+				return runSurge(cmd.Context(), o, plot)
+			}
 			return demo.Run(cmd.Context(), o)
 		},
 	}
+	cmd.Flags().BoolVar(&surge, "surge", false, "a crowd three times as large as usual, with spill and without")
+	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into this `FILE`, a PNG")
 	cmd.Flags().BoolVar(&o.Once, "once", false, "cut a region, wait until it has left and come back, print the timeline and end")
 	cmd.Flags().StringVar(&o.Fail, "fail", "", "`REGION` to cut: "+strings.Join(demo.Regions(), ", "))
 	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second, "how long after the first answers (1s with --once)")
 	cmd.Flags().DurationVar(&o.For, "for", 0, "how long it stays cut (0: until a key is pressed)")
 	return cmd
+}
+
+// runSurge plays a surge, and draws it where that is asked for.
+func runSurge(ctx context.Context, o demo.Options, plot string) error {
+	film, err := demo.Surge(ctx, o)
+	if plot == "" || film == nil {
+		return err
+	}
+	if drawn := disk.Write(plot, 0o644, func(f *os.File) error { return film.Plot(f) }); drawn != nil {
+		return errors.Join(err, fmt.Errorf("the picture: %w", drawn))
+	}
+	fmt.Fprintf(o.Out, "drawn into %s\n", plot)
+	return err
 }

@@ -61,9 +61,7 @@ type demo struct {
 // Run starts everything, does what is asked until the context ends or a key ends it, and cleans up.
 func Run(ctx context.Context, o Options) error {
 	d := &demo{Options: o, observer: observer{sites: newSites(), clients: clients(), http: &http.Client{Timeout: time.Second}}}
-	if o.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
-	}
+	d.quieten()
 	if _, err := d.site(o.Fail); o.Fail != "" && err != nil {
 		return err
 	}
@@ -90,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 	defer etcd.Close()
 	d.etcd = etcd.URL()
 	say("etcd runs at %s", d.etcd)
-	n, err := d.apply(ctx)
+	n, err := d.apply(ctx, documents(d.sites))
 	if err != nil {
 		return err
 	}
@@ -116,6 +114,13 @@ func Run(ctx context.Context, o Options) error {
 	return cause(ctx, d.live(ctx))
 }
 
+// quieten has a log where none was given.
+func (d *demo) quieten() {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
 // cause returns nil where the context has ended because somebody wanted it to.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
@@ -137,13 +142,13 @@ func (d *demo) site(region string) (*site, error) {
 }
 
 // apply reads the resources as a file would be, checks them, and commits them.
-func (d *demo) apply(ctx context.Context) (int, error) {
+func (d *demo) apply(ctx context.Context, text string) (int, error) {
 	e, err := store.Dial(store.Options{Endpoints: []string{d.etcd}, Log: d.Log})
 	if err != nil {
 		return 0, err
 	}
 	defer e.Close()
-	docs, problems := zones.ReadDocuments("demo.yaml", strings.NewReader(documents(d.sites)))
+	docs, problems := zones.ReadDocuments("demo.yaml", strings.NewReader(text))
 	if err := append(problems, zones.Check(docs)...).Err(); err != nil {
 		return 0, err
 	}

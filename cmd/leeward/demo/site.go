@@ -22,6 +22,8 @@ type site struct {
 	addresses []netip.Addr
 	port      uint16
 
+	said func(endpoint int) (load string, works bool) // what an endpoint says of its load, and whether it works; nil: nothing, and it does
+
 	mu      sync.Mutex
 	servers []*http.Server // empty while the region is cut
 }
@@ -99,6 +101,12 @@ func (s *site) start() error {
 		h := &http.Server{
 			ReadHeaderTimeout: 5 * time.Second,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if s.said != nil {
+					load, works := s.said(i)
+					if w.Header().Set("endpoint-load-metrics", load); !works {
+						w.WriteHeader(http.StatusServiceUnavailable)
+					}
+				}
 				w.Write([]byte(body))
 			}),
 		}
