@@ -329,7 +329,10 @@ func (e *Estimator) say(now time.Time, s Setting, target float64, m Measure) (Me
 		return now.Known != said.Known || math.Abs(now.Value-said.Value) >= band*max(said.Value, bandFloor*target) && now.Value != said.Value
 	}
 	differs := m.Unsaid != e.said.Unsaid || moved(m.Offered, e.said.Offered) || moved(m.Load, e.said.Load) || differ(m.Endpoints, e.said.Endpoints)
-	if !first && (!differs || since < saidEvery) || first && !differs && len(m.Endpoints) == 0 && m.Unsaid {
+	switch {
+	case first && m.Unsaid && len(m.Endpoints) == 0:
+		return m, false // there is nothing to be said of it yet
+	case !first && (!differs || since < saidEvery):
 		return m, false
 	}
 	e.said, e.saidAt = m, now

@@ -101,6 +101,7 @@ func (l *Loop) look(now time.Time, name string, of *gauge) {
 		return
 	}
 	m.Vantage, m.Pool = l.o.Own, name
+	l.o.Log.Debug("load", "pool", name, "carried", m.Load, "offered", m.Offered, "keep", s.Keep)
 	l.board.Measure(m)
 	if l.o.Measure != nil {
 		l.o.Measure(&m)

@@ -16,7 +16,7 @@ import (
 // A surge in seconds: when it begins, how long it takes to grow and to end, and how long it lasts.
 const (
 	surgeBegins = 4.
-	surgeGrows  = 4.
+	surgeGrows  = 6.
 	surgeLasts  = 14.
 	surgeEnds   = 4.
 	surgeAfter  = 10.
