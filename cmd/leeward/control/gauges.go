@@ -32,12 +32,19 @@ type sample struct {
 	at   time.Time
 }
 
-// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be.
+// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be. All pools together are looked at so
+// often in a second at most, each in its turn: that bounds what is written to etcd, however many there are and whatever goes on.
 const (
-	gaugeShare = 20
-	gaugeLeast = 50 * time.Millisecond
-	gaugeMost  = time.Second
+	gaugeShare   = 20
+	gaugeLeast   = 50 * time.Millisecond
+	gaugeMost    = time.Second
+	looksASecond = 500
 )
+
+// pause is how long it is from one look at a pool to the next.
+func (g *gauges) pause(of *gauge) time.Duration {
+	return max(min(max(of.ttl/gaugeShare, gaugeLeast), gaugeMost), time.Duration(len(g.pools))*time.Second/looksASecond)
+}
 
 // gaugesWait is how long a process that starts waits for what others say of pools' loads, lest it begin as if nothing had been before.
 const gaugesWait = 5 * time.Second
@@ -66,7 +73,7 @@ func (l *Loop) gauge(now time.Time) {
 	g.next = time.Time{}
 	for name, of := range g.pools {
 		if !now.Before(of.next) {
-			of.next = now.Add(min(max(of.ttl/gaugeShare, gaugeLeast), gaugeMost))
+			of.next = now.Add(g.pause(of))
 			l.look(now, name, of)
 		}
 		if g.next.IsZero() || of.next.Before(g.next) {
@@ -163,12 +170,15 @@ func (l *Loop) regauge() {
 			}
 		}
 	}
-	for t := range g.samples {
-		if l.board.State(t) == health.Unknown {
-			delete(g.samples, t) // it is not assigned any more, or will be told again
+	for t, s := range g.samples {
+		if g.next.Sub(s.at) > sampleKept {
+			delete(g.samples, t)
 		}
 	}
 }
+
+// sampleKept is longer than any sample is looked at.
+const sampleKept = 4 * health.MaxInterval
 
 // defaultGaugeTTL is taken where no policy goes by the loads of a pool.
 const defaultGaugeTTL = 30 * time.Second

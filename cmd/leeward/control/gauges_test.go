@@ -1,0 +1,103 @@
+package control_test
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health"
+	"leeward/zones"
+)
+
+// loaded are the resources with a capacity of 100 for each of two pools of one endpoint.
+var loaded = strings.NewReplacer(
+	"monitor: web\n", "monitor: web\ncapacity: {target: 100, max: 120}\n",
+	"tcp: {port: 80}", "http: {}",
+	"ttl: 30s\n", "ttl: 4s\nspill: true\n",
+).Replace(resources)
+
+// carry has the probes of this process find a load at an address for a time, every quarter of a second.
+func (b *bench) carry(endpoint, address string, span time.Duration, load func(at time.Duration) float64) {
+	target := health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)}
+	for at := time.Duration(0); at < span; at += 250 * time.Millisecond {
+		b.Loads([]health.Sample{{Target: target, Load: health.LoadOf(load(at))}})
+		time.Sleep(250 * time.Millisecond)
+	}
+	synctest.Wait()
+}
+
+// keeps returns the share of its clients that a pool keeps, as an explanation says it; 1 where it says nothing of that.
+func (b *bench) keeps(pool string) float64 {
+	b.t.Helper()
+	synctest.Wait()
+	e, err := control.Explain(b.State(), "www.example.test", "A", "198.51.100.7")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var percent float64
+	for _, line := range e.Text {
+		if _, err := fmt.Sscanf(strings.TrimSpace(line), "pool "+pool+" keeps %f", &percent); err == nil {
+			return percent / 100
+		}
+	}
+	return 1
+}
+
+// What a pool carries beyond its target is passed on, whole seconds after it is seen, and what was offered stands while nobody tells
+// of it.
+func TestLoadIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded, 5)})
+		b.carry("www-us/lb-1", "192.0.2.2", 250*time.Millisecond, func(time.Duration) float64 { return 20 })
+		b.carry("www-eu/lb-1", "192.0.2.1", time.Second, func(time.Duration) float64 { return 80 })
+		if got := b.keeps("www-eu"); got != 1 {
+			t.Fatalf("below its target it keeps %.2f", got)
+		}
+		b.carry("www-eu/lb-1", "192.0.2.1", 2*time.Second, func(time.Duration) float64 { return 160 })
+		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.05 {
+			t.Fatalf("with 160 offered of 100 it keeps %.2f", got)
+		}
+		// It sheds: only 100 of the 160 are there after a TTL, and what is offered stays as it is.
+		b.carry("www-eu/lb-1", "192.0.2.1", 20*time.Second, func(at time.Duration) float64 {
+			return max(160-60*at.Seconds()/4, 100)
+		})
+		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
+			t.Errorf("while it sheds it keeps %.2f", got)
+		}
+		time.Sleep(time.Minute) // nothing is heard any more
+		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
+			t.Errorf("a minute after the last word of its load it keeps %.2f", got)
+		}
+	})
+}
+
+// A server that starts in a surge begins with what others report.
+func TestStartInASurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		for _, vantage := range []string{"lon", "par"} {
+			b.Health(func(now time.Time, board *health.Board) {
+				board.Heartbeat(now, vantage, 1, time.Minute)
+				board.Measure(health.Measure{Vantage: vantage, Pool: "www-eu", Load: health.LoadOf(100), Offered: health.LoadOf(200)})
+				board.Measure(health.Measure{Vantage: vantage, Pool: "www-us", Load: health.LoadOf(20), Offered: health.LoadOf(20)})
+			})
+		}
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded, 5)})
+		if got := b.keeps("www-eu"); math.Abs(got-0.5) > 0.01 {
+			t.Fatalf("it begins with %.2f, and others know that half is kept", got)
+		}
+		// Its own probes find what is carried while half is kept. That is no reason to take all.
+		for range 5 {
+			b.carry("www-eu/lb-1", "192.0.2.1", time.Second, func(time.Duration) float64 { return 100 })
+			if got := b.keeps("www-eu"); math.Abs(got-0.5) > 0.06 {
+				t.Fatalf("it keeps %.2f", got)
+			}
+		}
+	})
+}
