@@ -110,3 +110,31 @@ func TestFailNamesNoRegion(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A crowd comes with real parts: what passes on loses less and breaks less than what does not. By how much is this machine's matter today.
+func TestSurge(t *testing.T) {
+	var out syncBuffer
+	film, err := demo.Surge(t.Context(), demo.Options{Out: &out})
+	if film == nil {
+		t.Fatal(err, out.String())
+	}
+	lost, broken := film.Lost()
+	if lost[0] >= lost[1] || broken[0] >= broken[1] || lost[1] < 0.05 {
+		t.Errorf("with spill %.1f %% were lost and %d endpoints broke, without %.1f %% and %d:\n%s",
+			100*lost[0], broken[0], 100*lost[1], broken[1], out.String())
+	}
+	var picture bytes.Buffer
+	if err := film.Plot(&picture); err != nil || !bytes.HasPrefix(picture.Bytes(), []byte("\x89PNG")) {
+		t.Errorf("the picture: %v", err)
+	}
+	for _, want := range []string{"explain www.demo.test A --client", "with spill:", "without:", "CROWD"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if len([]rune(line)) > 81 && !strings.Contains(line, "explain ") {
+			t.Errorf("%d columns: %s", len([]rune(line)), line)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -19,6 +20,16 @@ var (
 	grey          = color.RGBA{0x99, 0x99, 0x99, 0xff}
 )
 
+// marks marks an axis at each multiple.
+type marks float64
+
+func (e marks) Ticks(low, high float64) (ticks []plot.Tick) {
+	for v := math.Ceil(low/float64(e)) * float64(e); v <= high; v += float64(e) {
+		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%g", v)})
+	}
+	return ticks
+}
+
 // Plot draws the film as a PNG: a picture for each crowd of what each region carried, against its target and its max.
 func (f *Film) Plot(w io.Writer) error {
 	var plots [][]*plot.Plot
@@ -31,7 +42,8 @@ func (f *Film) Plot(w io.Writer) error {
 		p.Title.Padding = 2 * vg.Millimeter
 		p.Y.Label.Text = "% of target"
 		p.Y.Min, p.Y.Max = 0, top
-		p.Legend.Top, p.Legend.Left = true, true
+		p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Points(2)
+		p.X.Tick.Marker, p.Y.Tick.Marker = marks(5), marks(50)
 		p.Add(plotter.NewGrid())
 		line := func(name string, colour color.Color, dashed bool, y func(m moment) float64) error {
 			var xy plotter.XYs

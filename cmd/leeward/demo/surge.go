@@ -92,8 +92,8 @@ func Surge(ctx context.Context, o Options) (*Film, error) {
 		c.sum = totals{}
 		playing.Go(func() { c.run(ctx, demand) })
 	}
-	fmt.Fprintf(o.Out, "Three regions of %d endpoints each, target %g and max %g requests a second each; %d resolvers in each region ask two\n"+
-		"servers, and keep the answers for their TTL of %v. A crowd %g times as large as usual comes to %s:\nits clients alone want %.0f %% of its target.\n\n",
+	fmt.Fprintf(o.Out, "Three regions of %d endpoints; each is to take %g requests a second and can\ntake %g. In each region %d resolvers ask two servers, and keep the answers\n"+
+		"for %v. A crowd %g times as large as usual comes to %s: its clients\nalone want %.0f %% of its target.\n\n",
 		endpointsEach, surgeTarget, surgeMax, resolversEach, surgeTTL, surgeTimes, sites[0].region, 100*surgeTimes*usual/(surgeTarget*endpointsEach))
 	fmt.Fprintf(o.Out, "Watch why, from another terminal:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client 80.128.7.1 --admin http://%[2]s\n\n",
 		d.Command, d.servers[0].admin, crowds[0].name)
@@ -134,6 +134,15 @@ type Film struct {
 	moments [][]moment // by time and crowd
 }
 
+// Lost returns which part of its requests each crowd has lost, and how many endpoints broke; the one that passes on comes first.
+func (f *Film) Lost() (lost []float64, broken []int) {
+	for i := range f.crowds {
+		t := f.last(i).totals
+		lost, broken = append(lost, t.lost/max(t.requests, 1)), append(broken, t.broken)
+	}
+	return lost, broken
+}
+
 func (f *Film) last(crowd int) moment { return f.moments[len(f.moments)-1][crowd] }
 
 // film looks on until the surge is over, and prints a row a second.
@@ -165,7 +174,7 @@ func (d *demo) film(ctx context.Context, crowds []*crowd, began time.Time) *Film
 	return f
 }
 
-// region is how a region is called in the columns of the film.
+// short is how a region is called in the columns of the film.
 func short(region string) string {
 	name, _, _ := strings.Cut(region, "-")
 	return name
@@ -217,7 +226,7 @@ func (f *Film) verdict(w io.Writer, colour bool) {
 		if t.broken > 0 {
 			paint = admin.Red
 		}
-		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost, %.1f %% came to an endpoint that was above its max\n",
+		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost,\n            %.1f %% came to an endpoint that was above its max\n",
 			admin.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests, 100*t.over/t.requests)
 	}
 }
