@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -308,6 +309,16 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--admin-token", " "}, "--admin-token"},
 		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
+		{[]string{"serve", "--files", dir, "--id", "a", "--id", "b"}, "given twice"},
+		{[]string{"serve", "--files", dir, "--compact", "1h"}, "--compact has no effect"},
+		{[]string{"serve", "--files", dir, "--etcd-user", "root"}, "--etcd-user has no effect"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-insecure"}, "without TLS"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-password-file", dir}, "--etcd-user too"},
+		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-slip", "3"}, "--rrl-slip has no effect"},
+		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-exempt", "192.0.2.0/24"}, "--rrl-exempt has no effect"},
+		{[]string{"serve", "--files", dir, "--admin", "", "--admin-token", "x"}, "--admin-token has no effect"},
+		{[]string{"probe", "--etcd", "http://127.0.0.1:1", "--region", "a", "--region", "b"}, "given twice"},
+		{[]string{"probe", "--etcd", "http://127.0.0.1:1", "--admin-token", "x"}, "--admin-token has no effect"},
 		{[]string{"explain", "www.example.test"}, "--client"},
 		{[]string{"explain"}, "arg"},
 		{[]string{"status", "--watch", "-o", "json"}, "--watch"},
@@ -334,6 +345,30 @@ func TestServeUsage(t *testing.T) {
 			t.Errorf("leeward %s: exit status %d, %q; want 1", strings.Join(args, " "), status, errs)
 		}
 	}
+}
+
+// A folder for --state that cannot be written is a problem before the first answer, and keeps no server from starting.
+func TestStateThatCannotBeWritten(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "zones"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "zones", "a.yaml"), "{kind: Zone, name: example.test, nameservers: [ns.example.net]}\n")
+	write(t, filepath.Join(folder, "file"), "")
+	s := serve(t, "serve", "--files", filepath.Join(folder, "zones"), "--state", filepath.Join(folder, "file", "state"),
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	lines := strings.Split(s.logged(), "\n")
+	at := func(text string) int { return slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, text) }) }
+	if failed, serving := at("the folder of --state cannot be written"), at(`"msg":"serving"`); failed < 0 || failed > serving {
+		t.Errorf("it is not said before it serves:\n%s", strings.Join(lines, "\n"))
+	}
+	if status, out, errs := command(t, "status", "--admin", s.admin); status != 0 || !strings.Contains(out, "the copy on disk is not kept") {
+		t.Errorf("exit status %d:\n%s%s", status, out, errs)
+	}
+	s.await("it answers", func() bool {
+		records, _ := s.ask("example.test.", dns.TypeNS, "192.0.2.0/24")
+		return len(records) == 1
+	})
 }
 
 // --chaos says what the server tells of itself to questions of class CH.

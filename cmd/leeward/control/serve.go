@@ -214,6 +214,7 @@ func (r *run) assemble() error {
 	}
 	if r.State != "" {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
+		r.keeper.trial()
 		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
 		}, func() float64 {
