@@ -136,6 +136,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	c.leaving = nil
 	c.settle()
 	c.hollowed()
+	c.markTurned()
 
 	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b)}
 	if !first {

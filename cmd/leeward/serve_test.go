@@ -280,6 +280,62 @@ func TestServeNoZoneInPart(t *testing.T) {
 	await("new.sub.example.test.", "NXDOMAIN")
 }
 
+// One resource that cannot be read, in a zone that is good otherwise: its name is SERVFAIL and not denied, the zone's other names are
+// answered, and no part of the zone is handed on. Its last good version, once there is one, stays.
+func TestServeWhatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "all.yaml")
+	const head = "kind: Zone\nname: example.test\nnameservers: [ns.example.net]\ntransfer: {allow: [127.0.0.1]}\n---\n" +
+		"{kind: Record, name: example.test/good/A, data: [192.0.2.1]}\n---\n"
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.300]}\n---\n{kind: Policy, name: app.example.test, rules: none}\n")
+	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra")
+	asked := func(name string, qtype uint16) string {
+		m := new(dns.Msg).SetQuestion(name, qtype)
+		m.SetEdns0(1232, false)
+		c := dns.Client{}
+		if qtype == dns.TypeAXFR {
+			c.Net = "tcp"
+		}
+		r, _, err := c.Exchange(m, s.dns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := dns.RcodeToString[r.Rcode]
+		if opt := r.IsEdns0(); opt != nil {
+			for _, o := range opt.Option {
+				if e, ok := o.(*dns.EDNS0_EDE); ok {
+					said += fmt.Sprintf(" EDE %d", e.InfoCode)
+				}
+			}
+		}
+		return said
+	}
+	await := func(name string, qtype uint16, want string) {
+		t.Helper()
+		s.await(fmt.Sprint(name, qtype, " is ", want), func() bool { return asked(name, qtype) == want })
+	}
+	await("good.example.test.", dns.TypeA, "NOERROR")
+	await("nowhere.example.test.", dns.TypeA, "NXDOMAIN")
+	await("www.example.test.", dns.TypeA, "SERVFAIL EDE 24")
+	await("www.example.test.", dns.TypeAAAA, "NOERROR")
+	await("app.example.test.", dns.TypeMX, "SERVFAIL EDE 24")
+	await("example.test.", dns.TypeAXFR, "SERVFAIL EDE 24")
+	if _, out, _ := command(t, "explain", "www.example.test", "--admin", s.admin, "--client", "192.0.2.1"); !strings.Contains(out, "cannot be read") {
+		t.Error(out)
+	}
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.30]}\n")
+	await("www.example.test.", dns.TypeA, "NOERROR")
+	await("app.example.test.", dns.TypeMX, "NXDOMAIN")
+	await("example.test.", dns.TypeAXFR, "NOERROR")
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.300]}\n")
+	s.await("the fault is in the status", func() bool {
+		_, out, _ := command(t, "status", "--admin", s.admin)
+		return strings.Contains(out, "192.0.2.300")
+	})
+	await("www.example.test.", dns.TypeA, "NOERROR")
+	await("example.test.", dns.TypeAXFR, "NOERROR")
+}
+
 func get(t *testing.T, page string) int {
 	t.Helper()
 	r, err := http.Get(page)
@@ -358,7 +414,9 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	s := serve(t, "serve", "--files", filepath.Join(folder, "zones"), "--state", filepath.Join(folder, "file", "state"),
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	lines := strings.Split(s.logged(), "\n")
-	at := func(text string) int { return slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, text) }) }
+	at := func(text string) int {
+		return slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, text) })
+	}
 	if failed, serving := at("the folder of --state cannot be written"), at(`"msg":"serving"`); failed < 0 || failed > serving {
 		t.Errorf("it is not said before it serves:\n%s", strings.Join(lines, "\n"))
 	}

@@ -74,7 +74,7 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 	if t.Expired {
 		out.standing = expired
 	}
-	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version}
+	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version, holes: u.holesIn(origin, apex)}
 	base, names := o.version.tree, o.since(before)
 	if names != nil {
 		base, out.apart = before.tree, before.apart+len(names)
@@ -103,6 +103,7 @@ type overlay struct {
 	origin  string
 	apex    rr.Name
 	version *Version
+	holes   []edit // that there are in all of it
 }
 
 // since returns the names that are to be made anew in a zone as it was; nil: all that something is laid over. That is so as well where
@@ -145,6 +146,9 @@ func (o *overlay) all() map[rr.Name]bool {
 	for _, p := range o.Builder.policies.in[o.origin] {
 		names[p.name] = true
 	}
+	for _, e := range o.holes {
+		names[e.name] = true
+	}
 	return names
 }
 
@@ -153,6 +157,11 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	ours := map[rr.Type]edit{}
 	for _, r := range o.catalog.RecordsAt(o.origin, zones.OwnerIn(name, o.apex)) {
 		if e, ok := o.put(o.zone, o.apex, r); ok {
+			ours[e.typ] = e
+		}
+	}
+	for _, e := range o.holes {
+		if _, have := ours[e.typ]; e.name == name && !have {
 			ours[e.typ] = e
 		}
 	}
@@ -334,7 +343,7 @@ func (a *Answer) stand() {
 		a.Outcome = Unusable
 	case a.in.standing == waiting:
 		a.Outcome = Unready
-	case a.in.standing == expired && a.Outcome != Steered:
+	case a.in.standing == expired && a.Outcome != Steered && a.Outcome != Missed:
 		a.Outcome = Outdated
 	}
 }
