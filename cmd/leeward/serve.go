@@ -112,8 +112,9 @@ All that a query needs is in memory; etcd is never asked for one. With --state t
 and a restart serves from it at once, with or without etcd. SIGHUP reads files again (and geo databases); SIGTERM takes
 back what this vantage has reported, answers what it has received, and ends.`,
 		Example: `  leeward serve --files ./zones --listen 127.0.0.1:5300
-  leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west --listen 0.0.0.0:53 --listen '[::]:53' \
-      --geodb GeoLite2-City.mmdb --state /var/lib/leeward`,
+  leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west \
+      --listen 0.0.0.0:53 --listen '[::]:53' --geodb GeoLite2-City.mmdb \
+      --state /var/lib/leeward`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.settings()
 			if err != nil {
