@@ -27,6 +27,7 @@ import (
 const (
 	DefaultPrefix  = "/leeward/"
 	DefaultEvery   = 2 * time.Second
+	LeastEvery     = 500 * time.Millisecond
 	DefaultSilence = 5 * time.Second
 	DefaultGarbage = 24 * time.Hour
 )
@@ -48,7 +49,7 @@ type Options struct {
 	Region     string
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
-	Every      time.Duration         // between two heartbeats; DefaultEvery if zero
+	Every      time.Duration         // between two heartbeats at most (see beatEvery); DefaultEvery if zero
 	Stale      time.Duration         // how long others may trust the reports after one; health.DefaultStale if zero, at least 2 × Every
 	Silence    time.Duration         // without a word from etcd for this long a watch is taken to be dead; DefaultSilence if zero
 	Garbage    time.Duration         // keys of a vantage that has not moved for this long are removed; DefaultGarbage if zero
@@ -76,12 +77,13 @@ type Link struct {
 	written   map[string]int64       // pool → revision of its key
 	assigned  map[health.Target]bool // nil until Assign
 	server    json.RawMessage
-	untold    bool      // etcd does not have it as it is
-	toldAt    time.Time // when it was written last
-	synced    bool      // etcd's keys of this vantage are known
-	revision  int64     // of the heartbeat's key; 0: there is none
-	begun     bool      // this run has written
-	closed    bool      // withdrawn
+	untold    bool          // etcd does not have it as it is
+	toldAt    time.Time     // when it was written last
+	synced    bool          // etcd's keys of this vantage are known
+	revision  int64         // of the heartbeat's key; 0: there is none
+	begun     bool          // this run has written
+	closed    bool          // withdrawn
+	every     time.Duration // between two heartbeats now
 	status    Status
 	heard     time.Time // when the watch on the others said something last
 }
@@ -141,6 +143,7 @@ func New(o Options) (*Link, error) {
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
 		rota:      newRota(o.Members),
+		every:     o.Every,
 	}
 	return l, l.metrics.register(o.Registerer)
 }
@@ -153,6 +156,7 @@ func (l *Link) Assign(as []health.Assignment) {
 		l.synced = false // now it can be told which keys an earlier run has left
 	}
 	l.assigned = make(map[health.Target]bool, len(as))
+	shortest := 2 * l.options.Every
 	kept := make(map[string]map[string]bool, len(as))
 	for i := range as {
 		a := &as[i]
@@ -160,6 +164,7 @@ func (l *Link) Assign(as []health.Assignment) {
 			continue
 		}
 		l.assigned[a.Target] = true
+		shortest = min(shortest, a.Monitor.DetectionTime())
 		addresses := kept[a.Endpoint]
 		if addresses == nil {
 			addresses = map[string]bool{}
@@ -167,6 +172,7 @@ func (l *Link) Assign(as []health.Assignment) {
 		}
 		addresses[addressText(a.Address)] = true
 	}
+	l.every = beatEvery(shortest, l.options.Every)
 	for name, endpoints := range l.pools {
 		for endpoint, entries := range endpoints {
 			for address := range entries {
