@@ -103,6 +103,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var exempt []string
 	var cookieSecrets string
 	var compact time.Duration
+	var noProbe bool
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
@@ -139,8 +140,14 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
 				vains = append(vains, vain{name, rate == 0, "--rrl 0 limits nothing; leave one of the two out"})
 			}
+			for _, name := range []string{"probe-cert", "probe-key"} {
+				vains = append(vains, vain{name, noProbe, "--no-probe probes nothing; leave one of the two out"})
+			}
 			if err := inv.inVain(cmd.Flags(), vains...); err != nil {
 				return err
+			}
+			if noProbe && from == "files" {
+				return misused("--no-probe with --files: nobody else's reports are there, so every endpoint would count as up; leave it out, or read from --etcd")
 			}
 			if len(listen) == 0 {
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
@@ -160,6 +167,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			if s.Chaos, err = chaosOf(chaos, s.ID, s.Version); err != nil {
 				return err
 			}
+			s.NoProbe = noProbe
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -184,6 +192,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
 	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again when it changes")
+	flags.BoolVar(&noProbe, "no-probe", false, "probe nothing, and answer by what other servers and `leeward probe` report in etcd: for most of a large fleet")
 	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
 	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")

@@ -366,6 +366,8 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
 		{[]string{"serve", "--files", dir, "--id", "a", "--id", "b"}, "given twice"},
+		{[]string{"serve", "--files", dir, "--no-probe"}, "--no-probe with --files"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--no-probe", "--probe-cert", dir, "--probe-key", dir}, "no effect"},
 		{[]string{"serve", "--files", dir, "--compact", "1h"}, "--compact has no effect"},
 		{[]string{"serve", "--files", dir, "--etcd-user", "root"}, "--etcd-user has no effect"},
 		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-insecure"}, "without TLS"},

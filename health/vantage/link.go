@@ -45,8 +45,9 @@ type Options struct {
 	Members []*clientv3.Client
 
 	Prefix     string // of all keys; DefaultPrefix if empty
-	ID         string // this vantage's name: no "/" in it
+	ID         string // this vantage's name: no "/" in it; a Bystander that only follows needs none
 	Region     string
+	Bystander  bool                  // a server that probes nothing: it reports nothing, and nobody waits for its heartbeat
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
 	Every      time.Duration         // between two heartbeats at most (see beatEvery); DefaultEvery if zero
@@ -85,7 +86,9 @@ type Link struct {
 	closed    bool          // withdrawn
 	every     time.Duration // between two heartbeats now
 	status    Status
-	heard     time.Time // when the watch on the others said something last
+	heard     time.Time        // when the watch on the others said something last
+	lease     clientv3.LeaseID // of a bystander's key; 0: none
+	renewed   time.Time        // when that was last
 }
 
 // Status is how the link to etcd is.
@@ -103,7 +106,7 @@ func New(o Options) (*Link, error) {
 	if o.Client == nil {
 		return nil, errors.New("vantage: Client is missing; dial etcd first")
 	}
-	if o.ID == "" || strings.Contains(o.ID, "/") {
+	if o.ID == "" && !o.Bystander || strings.Contains(o.ID, "/") {
 		return nil, fmt.Errorf("vantage: %q is not a vantage's name; give one without \"/\"", o.ID)
 	}
 	if o.Prefix == "" {
@@ -144,6 +147,9 @@ func New(o Options) (*Link, error) {
 		status:    Status{Since: o.Now()},
 		rota:      newRota(o.Members),
 		every:     o.Every,
+	}
+	if o.Bystander {
+		l.about = standing(o.Prefix) + o.ID
 	}
 	return l, l.metrics.register(o.Registerer)
 }
@@ -290,16 +296,23 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	var err error
 	for range l.options.Members {
 		one, cancel := context.WithTimeout(ctx, patience/2)
-		_, err = l.rota.client().Txn(one).Then(
-			clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
-			clientv3.OpDelete(l.beat),
-			clientv3.OpDelete(l.about),
-		).Commit()
+		if l.options.Bystander {
+			err = l.revoke(one, l.rota.client())
+		} else {
+			_, err = l.rota.client().Txn(one).Then(
+				clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
+				clientv3.OpDelete(l.beat),
+				clientv3.OpDelete(l.about),
+			).Commit()
+		}
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			break
 		}
 		l.rota.turn()
+	}
+	if err != nil && l.options.Bystander {
+		return fmt.Errorf("server %s is listed for %s more: %w", l.options.ID, leaseBeats*l.options.Every, err)
 	}
 	if err != nil {
 		return fmt.Errorf("vantage %s could not be withdrawn, its reports go stale in %s: %w", l.options.ID, l.options.Stale, err)

@@ -33,6 +33,9 @@ var errMoved = errors.New("this vantage's keys were changed by something else")
 // Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less often,
 // and then writes what is true by then.
 func (l *Link) Run(ctx context.Context) error {
+	if l.options.Bystander {
+		return l.stand(ctx)
+	}
 	retry := newBackoff()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
