@@ -15,7 +15,7 @@ import (
 
 // TestScenarios plays testdata/*.txt. A line is a command or, after "#", why:
 //
-//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q] [vantages=N]   a target, besides those there are
+//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q] [vantages=N] [interval=D]   a target, besides those there are
 //	unassign ENDPOINT
 //	place VANTAGE… region=R     where they are
 //	alive VANTAGE…              these send heartbeats every 2 s from now on, for all that they reported (stale after 10 s)
@@ -113,6 +113,13 @@ func (s *scenario) play(line string) error {
 			if m.Vantages, err = strconv.Atoi(n); err != nil {
 				return err
 			}
+		}
+		if d := named["interval"]; d != "" {
+			interval, err := time.ParseDuration(d)
+			if err != nil {
+				return err
+			}
+			m.Interval = Duration(interval)
 		}
 		pool, _, _ := strings.Cut(plain[0], "/")
 		s.assignments = append(s.assignments, Assignment{

@@ -12,7 +12,7 @@ import (
 // told of it for as long as finding out may take, its verdict is right soon after, and while it was not the Board said so.
 func TestSilentVantagesArePassedOver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		silent := rapid.SampledFrom([]int{1, 5, 60, 195}).Draw(t, "silent")
+		silent := rapid.SampledFrom([]int{1, 5, 60, 95, 195}).Draw(t, "silent")
 		bound := rapid.IntRange(1, 5).Draw(t, "bound")
 		s := newSimulation(t, bound, 5, 3)
 		truth := map[Target]State{}

@@ -48,13 +48,7 @@ func TestCatalogZones(t *testing.T) {
 		knotZones += fmt.Sprintf("  - domain: %s\n    storage: %q\n    file: %[1]s.zone\n    acl: all\n    catalog-role: member\n    catalog-zone: catalog.knot\n", k, knot)
 	}
 	write(t, filepath.Join(bind, "catalog.zone"), "$ORIGIN catalog.bind.\n$TTL 60\n@ SOA . . 1 3600 5 86400 60\n@ NS invalid.\n"+list)
-	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(`options {
-	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
-	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
-	recursion no; dnssec-validation no; allow-query { any; }; empty-zones-enable no; notify-delay 0; notify-rate 100;
-};
-controls {};
-zone "catalog.bind" {
+	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(bindPeer+`zone "catalog.bind" {
 	type primary; file "catalog.zone"; allow-transfer { key xfer; }; allow-update { key xfer; };
 	notify explicit; also-notify { 127.0.0.1 port %[3]s key xfer; };
 };

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -59,7 +60,7 @@ func TestDifferential(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d zones, %d questions, %v; %d answered alike by all three, %d not", d.zones, d.asked.Load(), time.Since(began).Round(time.Second), d.alike.Load(), d.unlike.Load())
+	t.Logf("%d zones, %d questions, %v; %d answered alike by all three, %d not; %d explained", d.zones, d.asked.Load(), time.Since(began).Round(time.Second), d.alike.Load(), d.unlike.Load(), d.explained.Load())
 	if len(d.cases) > 0 {
 		t.Errorf("%d answers are not what BIND, NSD and Knot agree on", len(d.cases))
 		d.show(t)
@@ -71,6 +72,8 @@ func TestDifferential(t *testing.T) {
 type differential struct {
 	zones                int
 	asked, alike, unlike atomic.Int64
+	explained            atomic.Int64
+	unexplained          atomic.Int64 // of which the explanation is another answer
 
 	silent atomic.Int64 // questions that a server did not answer
 
@@ -103,6 +106,8 @@ func (d *differential) batch(t *testing.T, families []*family) {
 	q := startQuartet(t, files)
 	defer q.stop()
 	todo := make(chan *family)
+	explainer := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	defer explainer.CloseIdleConnections()
 	var wg sync.WaitGroup
 	for range 2 * runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -120,6 +125,9 @@ func (d *differential) batch(t *testing.T, families []*family) {
 						break
 					}
 					r := a.ask(p)
+					if n := d.asked.Add(1); *differExplain > 0 && n%int64(*differExplain) == 0 {
+						d.explain(t, &explainer, q.ours.admin, w, p, r)
+					}
 					d.judge(w, p, r)
 				}
 			}
@@ -132,9 +140,17 @@ func (d *differential) batch(t *testing.T, families []*family) {
 	wg.Wait()
 }
 
+// explain holds what Leeward explains of a question against what it answered.
+func (d *differential) explain(t *testing.T, client *http.Client, admin string, w *family, p probe, r [servers]*reply) {
+	d.explained.Add(1)
+	differ, err := explained(client, admin, p, r[ours])
+	if (err != nil || differ != "") && d.unexplained.Add(1) <= 5 {
+		t.Errorf("an explanation is not the answer: %s %v\n%s", differ, err, transcriptOf(w, p, r))
+	}
+}
+
 // judge notes what came of one question.
 func (d *differential) judge(w *family, p probe, r [servers]*reply) {
-	d.asked.Add(1)
 	for i, one := range r {
 		if one.fault == noResponse && d.silent.Add(1) <= 3 {
 			d.mu.Lock()

@@ -69,13 +69,7 @@ func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (pro
 		write(t, filepath.Join(dir, d, d+".test.zone"), master(d+".test", 1, names, ""))
 	}
 	home := filepath.Join(dir, "bind")
-	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(`options {
-	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
-	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
-	recursion no; dnssec-validation no; allow-query { any; }; empty-zones-enable no; notify-delay 0; notify-rate 100;
-};
-controls {};
-zone "bind.test" {
+	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(bindPeer+`zone "bind.test" {
 	type primary; file "bind.test.zone"; allow-transfer { key xfer; }; allow-update { key xfer; };
 	notify explicit; also-notify { 127.0.0.1 port %[3]s key xfer; };
 };

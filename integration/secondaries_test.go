@@ -51,7 +51,7 @@ func TestSecondaries(t *testing.T) {
 	keys := filepath.Join(dir, "xfer.key")
 	write(t, keys, tsigKey)
 	primary := serve(t, "primary", "--files", files, "--tsig-key", keys)
-	startSecondaries(t, dir, primary.dns, secondaries)
+	startSecondaries(t, dir, primary.dns, secondaries, "xfer", "example.test")
 
 	names := []string{"bind", "nsd", "knot"}
 	has := func(server string, q question, want ...string) error {
@@ -143,8 +143,8 @@ func served(t *testing.T, s *server, kind, result string) int {
 	return 0
 }
 
-// startSecondaries starts BIND, NSD and Knot as secondaries of example.test, at those addresses.
-func startSecondaries(t *testing.T, dir, primary string, at []string) {
+// startSecondaries starts BIND, NSD and Knot as secondaries of zones, at those addresses, with a key or ("") without.
+func startSecondaries(t *testing.T, dir, primary string, at []string, key string, zones ...string) {
 	t.Helper()
 	for _, d := range []string{"bind", "nsd", "knot"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
@@ -153,44 +153,51 @@ func startSecondaries(t *testing.T, dir, primary string, at []string) {
 	}
 	_, from, _ := net.SplitHostPort(primary)
 	port := func(i int) string { _, p, _ := net.SplitHostPort(at[i]); return p }
-	home := filepath.Join(dir, "bind")
-	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(`options {
-	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
-	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
-	recursion no; notify no; dnssec-validation no; allow-query { any; }; empty-zones-enable no;
-};
-controls {};
-zone "example.test" { type secondary; primaries { 127.0.0.1 port %[3]s key xfer; }; file "example.test.db"; allow-notify { key xfer; }; };
-`, home, port(0), from))
-	home = filepath.Join(dir, "nsd")
-	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(nsdPeer+`zone:
-	name: "example.test"
-	zonefile: "example.test.zone"
-	request-xfr: 127.0.0.1@%s xfer
-	allow-notify: 127.0.0.1 xfer
-`, port(1), home, tsigSecret, from))
-	home = filepath.Join(dir, "knot")
-	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
+	bindKey, nsdKey, knotKey := "", "NOKEY", ""
+	if key != "" {
+		bindKey, nsdKey, knotKey = "key "+key, key, "    key: "+key+"\n"
+	}
+	home := func(i int) string { return filepath.Join(dir, []string{"bind", "nsd", "knot"}[i]) }
+	bind := tsigKey + fmt.Sprintf(bindPeer, home(0), port(0))
+	nsd := fmt.Sprintf(nsdPeer, port(1), home(1), tsigSecret)
+	knot := fmt.Sprintf(knotPeer+`remote:
   - id: primary
     address: 127.0.0.1@%s
-    key: xfer
-acl:
+%sacl:
   - id: told
     address: 127.0.0.1
-    key: xfer
-    action: notify
+%[5]s    action: notify
+  - id: taken
+    address: 127.0.0.1
+    action: transfer
 database:
   storage: %[1]q
 zone:
-  - domain: example.test
-    storage: %[1]q
-    master: primary
-    acl: told
-`, home, port(2), tsigSecret, from))
-	start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
-	start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
-	start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf"))
+`, home(2), port(2), tsigSecret, from, knotKey)
+	for _, zone := range zones {
+		bind += fmt.Sprintf("zone %q { type secondary; primaries { 127.0.0.1 port %s %s; }; file \"%[1]s.db\"; notify no; "+
+			"allow-notify { %[4]s; }; allow-transfer { any; }; };\n", zone, from, bindKey, cmpOr(bindKey, "127.0.0.1"))
+		nsd += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: \"%[1]s.zone\"\n\trequest-xfr: 127.0.0.1@%s %s\n"+
+			"\tallow-notify: 127.0.0.1 %[3]s\n\tprovide-xfr: 127.0.0.1 NOKEY\n", zone, from, nsdKey)
+		knot += fmt.Sprintf("  - domain: %s\n    storage: %q\n    master: primary\n    acl: [told, taken]\n", zone, home(2))
+	}
+	for i, text := range []string{bind, nsd, knot} {
+		write(t, filepath.Join(home(i), "conf"), text)
+	}
+	start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(home(0), "conf"))
+	start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(home(1), "conf"))
+	start(t, nil, "knotd", "knotd", "-c", filepath.Join(home(2), "conf"))
 }
+
+// bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port; what follows is of the zones.
+const bindPeer = `options {
+	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
+	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
+	recursion no; dnssec-validation no; allow-query { any; }; empty-zones-enable no; minimal-responses yes;
+	notify-delay 0; notify-rate 100; max-records-per-type 0; max-types-per-name 0;
+};
+controls {};
+`
 
 // nsdPeer and knotPeer begin the configurations of peers in transfers, as formats of their port, their folder and the secret of the key xfer
 // in the order that each has them; what follows is of the zone.

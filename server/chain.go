@@ -42,7 +42,7 @@ func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		case snapshot.Referral:
 			w.refer(state, client)
 			return wire.RcodeNoError
-		case snapshot.Unready, snapshot.Outdated, snapshot.Unusable:
+		case snapshot.Unready, snapshot.Outdated, snapshot.Unusable, snapshot.Missed:
 			return w.notCurrent(found.Outcome)
 		}
 		b.SetAuthoritative(true)
@@ -124,6 +124,8 @@ func (w *worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
 		w.build.SetError(wire.ErrorNotReady, "the zone has not been transferred yet")
 	case snapshot.Unusable:
 		w.build.SetError(wire.ErrorInvalidData, "the zone as it is configured cannot be used")
+	case snapshot.Missed:
+		w.build.SetError(wire.ErrorInvalidData, "what is configured at the name cannot be read")
 	default:
 		w.build.SetError(wire.ErrorInvalidData, "the zone has expired: its primary has not been heard of for too long")
 	}

@@ -125,7 +125,7 @@ type subject struct {
 // in a zone all that do not exist.
 func subjectOf(found *snapshot.Answer, name []byte) subject {
 	switch found.Outcome {
-	case snapshot.Refused, snapshot.Unready, snapshot.Outdated, snapshot.Unusable:
+	case snapshot.Refused, snapshot.Unready, snapshot.Outdated, snapshot.Unusable, snapshot.Missed:
 		return subject{}
 	case snapshot.Referral:
 		return subject{rrl.Referral, found.HashOf(name[found.Authority.Owner:])}

@@ -27,7 +27,8 @@ type Catalog struct {
 	filled   bool          // there has been a Full batch
 
 	problems map[Key]Problems
-	ready    Problems // what Problems returns; nil: to be put together again
+	ready    Problems  // what Problems returns; nil: to be put together again
+	lapses   time.Time // when there is something else to say by itself; zero: never
 
 	held    map[Key]*heldBack
 	leaving map[Key]bool // what a batch removes, while it is being applied
@@ -135,6 +136,7 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	c.leaving = nil
 	c.settle()
 	c.hollowed()
+	c.markTurned()
 
 	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b)}
 	if !first {

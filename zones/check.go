@@ -7,9 +7,12 @@ import "time"
 // in the result. Documents of one key are merged first, as Merge does.
 //
 // Where two resources exclude each other, the later document has the problem.
-func Check(docs []Document, unread ...Problem) Problems {
+func Check(docs []Document, unread ...Problem) Problems { return CheckAt(time.Now(), docs, unread...) }
+
+// CheckAt is Check at another time, which is before or after the end of an override.
+func CheckAt(now time.Time, docs []Document, unread ...Problem) Problems {
 	docs, problems := Merge(docs)
-	c := NewCatalog(func() time.Time { return time.Time{} })
+	c := NewCatalog(func() time.Time { return now })
 	c.unread, c.missing = make(map[Key]bool), make(map[string]bool)
 	for _, p := range unread {
 		if p.Warning || p.Key == "" {

@@ -27,6 +27,7 @@ func (x *crossed) warn(field, format string, args ...any) {
 // cross checks a version of a resource against the effective versions of all others.
 func (c *Catalog) cross(key Key, r Resource) crossed {
 	var x crossed
+	crossSpans(&x, r)
 	switch r := r.(type) {
 	case *Zone:
 		c.crossZone(&x, r)
@@ -38,6 +39,8 @@ func (c *Catalog) cross(key Key, r Resource) crossed {
 		c.crossEndpoint(&x, key, r)
 	case *Policy:
 		c.crossPolicy(&x, r)
+	case *Monitor:
+		crossIdleMonitor(&x, &r.Monitor)
 	case *Map:
 		for _, source := range slices.Sorted(maps.Keys(r.Prefixes)) {
 			for i, region := range r.Prefixes[source] {
@@ -193,6 +196,7 @@ func (c *Catalog) crossPool(x *crossed, p *Pool) {
 		x.warn("", "it has no endpoints, so policies pass over it; add Endpoint %s/…", p.Pool)
 		return
 	}
+	c.crossIdleEndpoints(x, p)
 	if p.MinHealthy.Count > len(endpoints) {
 		x.warn("minHealthy", "%d can never be met by %d endpoints: the pool is always out", p.MinHealthy.Count, len(endpoints))
 	}
@@ -270,6 +274,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
 	c.crossNumber(x, p, pools)
 	c.crossDetection(x, p, pools)
 	c.crossHostnames(x, p, pools)
+	c.crossIdlePolicy(x, p, pools)
 	c.crossCapacity(x, p, pools)
 }
 

@@ -36,6 +36,8 @@ func (c *Catalog) altered(key Key, before, after Resource) {
 	switch after := after.(type) {
 	case *Pool:
 		c.disturbPolicies(key)
+	case *Map:
+		c.disturb(key)
 	case *Region:
 		if (after.Latitude == nil) == (before.(*Region).Latitude == nil) {
 			return
@@ -45,6 +47,9 @@ func (c *Catalog) altered(key Key, before, after Resource) {
 		}
 	case *Monitor:
 		was := before.(*Monitor)
+		if after.Check() != was.Check() {
+			c.disturb(key) // its pools say which of their endpoints' settings the check uses
+		}
 		if after.DetectionTime() == was.DetectionTime() && (after.External == nil) == (was.External == nil) {
 			return
 		}

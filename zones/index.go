@@ -21,8 +21,10 @@ type version struct {
 
 // index is what a catalog finds things by. All of it but waiting speaks of effective versions.
 type index struct {
-	waiting   map[Key]*version // newest versions that are not in service
-	lacking   map[string]int   // by origin: how many of its Zone and Records wait
+	waiting   map[Key]*version            // newest versions that are not in service
+	lacking   map[string]int              // by origin: how many of its Zone and Records wait
+	missed    map[string]map[Key]struct{} // by origin, "" for policies: what is Missed
+	turned    []Key                       // that came to be Missed, or ceased to, since somebody looked
 	slots     map[Kind]map[Key]*slot
 	states    map[string]*zoneState // by origin
 	endpoints map[string]map[string]*Endpoint
@@ -41,7 +43,7 @@ func newIndex() index {
 	x := index{
 		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
 		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
-		strays: make(map[string]*zoneState), lacking: make(map[string]int),
+		strays: make(map[string]*zoneState), lacking: make(map[string]int), missed: make(map[string]map[Key]struct{}),
 		referrers: make(map[Key]map[Key]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -157,6 +159,7 @@ func (x *index) wait(key Key, v *version) {
 		x.waiting[key] = v
 	}
 	x.list(key, true)
+	x.miss(key)
 }
 
 // lack counts that a key has begun to wait, or has ceased to.
@@ -227,12 +230,16 @@ func (x *index) put(key Key, r Resource, revision int64) {
 		x.slots[key.Kind()][key] = &slot{r, revision}
 	}
 	x.list(key, true)
+	x.miss(key)
 }
 
 // putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not there before.
 func (x *index) putRecord(r *Record, revision int64) (changed, isNew bool) {
 	z := x.state(r.Origin)
 	changed, isNew = z.set(r, revision)
+	if len(x.missed) > 0 {
+		x.miss(r.Key())
+	}
 	if z.zone == nil {
 		x.strayed(z)
 	}
@@ -261,6 +268,7 @@ func (x *index) remove(key Key) {
 			x.strayed(z)
 			x.drop(z)
 		}
+		x.miss(key)
 		return
 	}
 	s := x.slots[key.Kind()][key]
@@ -286,6 +294,7 @@ func (x *index) remove(key Key) {
 			delete(x.endpoints, r.Pool)
 		}
 	}
+	x.miss(key)
 }
 
 // list puts a resource under all that its versions name, or takes it off there.

@@ -450,7 +450,7 @@ func TestMissingDotsAreDoubted(t *testing.T) {
 		{"ex.test.zone", head + "www.ex.test A 192.0.2.1\n", "ex.test.zone:4: Record ex.test/www.ex.test/A: " + www},
 		{"ex.test.zone", head + "$ORIGIN sub\nmail.ex.test A 192.0.2.1\n", "ex.test.zone:5: Record ex.test/mail.ex.test.sub/A: " + mail},
 		{"ex.test.zone", head + "$GENERATE 1-1 w$ CNAME mail.ex.test\n", "ex.test.zone:4: Record ex.test/w1/CNAME: " + mail},
-		{"ex.test.zone", "$ORIGIN .\n$TTL 60\nex.test SOA ns.ex.test h 1 2 3 4 5\n NS ns.ex.test\nns.ex.test A 192.0.2.1\n", ""},
+		{"ex.test.zone", "$ORIGIN .\n$TTL 60\nex.test SOA ns.ex.test h 1 2 3 8 5\n NS ns.ex.test\nns.ex.test A 192.0.2.1\n", ""},
 	} {
 		var docs []Document
 		var problems Problems

@@ -366,7 +366,6 @@ func (f *faults) secondary(z *Zone) {
 		{"refresh", !z.Refresh.IsZero()},
 		{"retry", !z.Retry.IsZero()},
 		{"expire", !z.Expire.IsZero()},
-		{"serialOffset", z.SerialOffset != 0},
 	} {
 		if x.set {
 			f.add(x.field, "the zone lives on transfer.primaries, and its SOA and NS come from there; take %s out", x.field)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Revision returns the revision of the last batch, 0 before the first.
@@ -156,7 +157,8 @@ func (c *Catalog) Held() []Held {
 // Problems returns what is wrong with newest versions and what is odd about effective ones, sorted by key. The caller
 // must not change it; it is made once for each batch.
 func (c *Catalog) Problems() Problems {
-	if c.ready == nil {
+	now := c.now()
+	if c.ready == nil || !c.lapses.IsZero() && !now.Before(c.lapses) {
 		c.ready = Problems{}
 		for _, key := range slices.Sorted(maps.Keys(c.problems)) {
 			for _, p := range c.problems[key] {
@@ -168,10 +170,35 @@ func (c *Catalog) Problems() Problems {
 		}
 		c.ready = append(c.ready, c.orphans()...)
 		c.ready = append(c.ready, c.doubles()...)
+		c.ready = append(c.ready, c.ended(now)...)
 		c.ready.sort()
 	}
 	return c.ready
 }
+
+// ended reports overrides whose time has passed, and notes when the next one's does.
+func (c *Catalog) ended(now time.Time) Problems {
+	var found Problems
+	c.lapses = time.Time{}
+	for key, s := range c.slots[KindOverride] {
+		switch until := s.resource.(*Override).Until; {
+		case until == nil:
+		case now.Before(*until):
+			if c.lapses.IsZero() || until.Before(c.lapses) {
+				c.lapses = *until
+			}
+		default:
+			found = append(found, Problem{
+				Key: key, Field: "until", Warning: true, Revision: s.revision, kind: hasEnded,
+				Message: fmt.Sprintf(hasEnded, until.UTC().Format(time.RFC3339)),
+			})
+		}
+	}
+	return found
+}
+
+// hasEnded is said of an override whose time has passed.
+const hasEnded = "it has ended at %s and has no effect; delete it, or give a later time"
 
 // mostOrphans is how many records of one origin without a Zone are reported one by one.
 const mostOrphans = 10

@@ -167,11 +167,11 @@ func TestAdminOverTLS(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"give both --admin-tls-cert and --admin-tls-key", []string{"--admin-tls-cert", at("ca.pem")}},
-		{"takes TLS", []string{"--admin-client-ca", at("ca.pem")}},
+		{"give both --admin-tls-cert and --admin-tls-key", []string{"--admin", "127.0.0.1:0", "--admin-tls-cert", at("ca.pem")}},
+		{"takes TLS", []string{"--admin", "127.0.0.1:0", "--admin-client-ca", at("ca.pem")}},
 		{"is not loopback", []string{"--admin", "0.0.0.0:0", "--admin-tls-cert", at("ca.pem"), "--admin-tls-key", at("ca.key")}},
 	} {
-		code, _, errs := command(t, append([]string{"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, c.args...)...)
+		code, _, errs := command(t, append([]string{"serve", "--files", dir, "--listen", "127.0.0.1:0"}, c.args...)...)
 		if code != 2 || !strings.Contains(errs, c.says) {
 			t.Errorf("%v: exit status %d, %s", c.args, code, errs)
 		}

@@ -27,9 +27,10 @@ was imported stay, as do overrides. Changing what is another's wants --force, an
 What --prune deletes is shown first, and a terminal is asked. A zone, a policy that is answering, or more than a tenth
 of the set goes only with --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
-  leeward apply -f resources/ --prune      # and delete what the folder does not name
+  leeward apply -f resources/ --prune      # and delete what it does not name
   leeward apply -f team-a/ --owner team-a --prune
-  leeward get policy www.example.test -o yaml | sed 's/ttl: .*/ttl: 10s/' | leeward apply -f -`,
+  leeward get policy www.example.test -o yaml |
+      sed 's/ttl: .*/ttl: 10s/' | leeward apply -f -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOwner(owner, cmd.Flags().Changed("owner")); err != nil {
 				return err

@@ -33,8 +33,10 @@ What is asked comes from a file, one name and type a line, or is what a zone in 
 The client should be another machine than the server, or have cores of its own. Only loopback and private addresses are taken as targets
 unless --i-own-this-target is given.`,
 		Example: `  leeward bench --server 127.0.0.1:5300 --zone example.test
-  leeward bench --server 10.0.0.53:53 --names names.txt --clients 193.0.0.0/16,2001:db8::/32 --plot knee.png
-  leeward bench --server 10.0.0.53:53 --names names.txt --from 50000 --step 10s --late 20ms -o json`,
+  leeward bench --server 10.0.0.53:53 --names names.txt \
+      --clients 193.0.0.0/16,2001:db8::/32 --plot knee.png
+  leeward bench --server 10.0.0.53:53 --names names.txt \
+      --from 50000 --step 10s --late 20ms -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			switch {

@@ -25,8 +25,10 @@ ECS scope). TYPE is A if left out.
 With --files or --etcd it computes the same itself, with the evaluator that servers answer with: from files without any
 report of health, from etcd with the newest reports there.`,
 		Example: `  leeward explain www.example.test A --client 198.51.100.7
-  leeward explain www.example.test AAAA --client 2001:db8::7 --admin http://10.0.0.1:8053 -o json
-  leeward explain www.example.test --client 198.51.100.7 --files ./zones --geodb GeoLite2-City.mmdb`,
+  leeward explain www.example.test AAAA --client 2001:db8::7 \
+      --admin http://10.0.0.1:8053 -o json
+  leeward explain www.example.test --client 198.51.100.7 \
+      --files ./zones --geodb GeoLite2-City.mmdb`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, qtype := args[0], ""
 			if len(args) > 1 {

@@ -24,7 +24,8 @@ func newImport(inv *invocation) *cobra.Command {
 and validates the result. $INCLUDE reads from the file's folder. What is imported belongs to "import", or to what --owner
 says, and --prune deletes records of that owner and of nobody: what dynamic updates have made stays.`,
 		Example: `  leeward import example.test db.example.test --dry-run
-  leeward import example.test db.example.test --prune    # and delete this zone's records that the file does not have
+  # and delete this zone's records that the file does not have
+  leeward import example.test db.example.test --prune
   dig @192.0.2.53 example.test AXFR | leeward import example.test -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOwner(owner, true); err != nil {

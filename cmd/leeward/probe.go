@@ -18,6 +18,9 @@ queries: a third opinion from another place.`,
 			if err != nil {
 				return err
 			}
+			if err := inv.inVain(cmd.Flags(), append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), false)...)...); err != nil {
+				return err
+			}
 			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
@@ -35,5 +38,6 @@ queries: a third opinion from another place.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags(), "")
+	onlyOnce(cmd.Flags())
 	return cmd
 }

@@ -22,7 +22,7 @@ that was lowered there, which secondaries do not take by themselves. What is the
 It sets transfer.retransfer of the Zone in etcd to the time; each server does it once for each new text. Where servers
 follow a folder, write a new text there.`,
 		Example: `  leeward retransfer example.test
-  leeward status                    # its serial, and what the primary said if it failed`,
+  leeward status                    # its serial, and why if it failed`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted := map[zones.Key]bool{}
 			for _, a := range args {

@@ -121,7 +121,7 @@ and takes a failing region out of its answers before the TTL of the answers alre
 
 Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --etcd-ca as LEEWARD_ETCD_CA.
 Exit status: 0 done, 1 failed, 2 wrong usage.`,
-		Example: `  leeward demo                                    # everything on this machine, nothing installed
+		Example: `  leeward demo                                    # all on this machine
   leeward serve --etcd http://127.0.0.1:2379      # a server
   leeward apply -f resources/ --dry-run           # what would change
   leeward explain www.example.test A --client 198.51.100.7`,
@@ -153,6 +153,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "how it is logged: text or json")
 	root.AddCommand(verbs(inv)...)
 	completion(root)
+	narrow(root)
 	return root
 }
 

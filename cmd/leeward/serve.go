@@ -103,6 +103,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var exempt []string
 	var cookieSecrets string
 	var compact time.Duration
+	var noProbe bool
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
@@ -112,8 +113,9 @@ All that a query needs is in memory; etcd is never asked for one. With --state t
 and a restart serves from it at once, with or without etcd. SIGHUP reads files again (and geo databases); SIGTERM takes
 back what this vantage has reported, answers what it has received, and ends.`,
 		Example: `  leeward serve --files ./zones --listen 127.0.0.1:5300
-  leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west --listen 0.0.0.0:53 --listen '[::]:53' \
-      --geodb GeoLite2-City.mmdb --state /var/lib/leeward`,
+  leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west \
+      --listen 0.0.0.0:53 --listen '[::]:53' --geodb GeoLite2-City.mmdb \
+      --state /var/lib/leeward`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.settings()
 			if err != nil {
@@ -134,6 +136,19 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			case files == "":
 				return misused("--files is empty; name the folder that the resources are in")
 			}
+			vains := append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), from == "files")...)
+			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
+				vains = append(vains, vain{name, rate == 0, "--rrl 0 limits nothing; leave one of the two out"})
+			}
+			for _, name := range []string{"probe-cert", "probe-key"} {
+				vains = append(vains, vain{name, noProbe, "--no-probe probes nothing; leave one of the two out"})
+			}
+			if err := inv.inVain(cmd.Flags(), vains...); err != nil {
+				return err
+			}
+			if noProbe && from == "files" {
+				return misused("--no-probe with --files: nobody else's reports are there, so every endpoint would count as up; leave it out, or read from --etcd")
+			}
 			if len(listen) == 0 {
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
 			}
@@ -152,6 +167,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			if s.Chaos, err = chaosOf(chaos, s.ID, s.Version); err != nil {
 				return err
 			}
+			s.NoProbe = noProbe
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -172,17 +188,19 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags := cmd.Flags()
 	inv.etcd.add(flags)
 	f.add(flags, "127.0.0.1:8053")
-	flags.Var(&once{text: &files}, "files", "`DIR` of *.yaml, *.json and <origin>.zone files, those in folders within it too, followed live, in place of etcd")
+	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, those in folders within it too, followed live, in place of etcd")
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
 	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again when it changes")
-	flags.Var(&once{text: &state}, "state", "`DIR` where the last good snapshot is kept (empty: it is not)")
+	flags.BoolVar(&noProbe, "no-probe", false, "probe nothing, and answer by what other servers and `leeward probe` report in etcd: for most of a large fleet")
+	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
 	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
 	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")
 	flags.StringSliceVar(&exempt, "rrl-exempt", nil, "`PREFIX` of clients that are not limited, such as a busy resolver; repeatable")
 	flags.StringVar(&cookieSecrets, "cookie-secret-file", "", "`FILE` of DNS cookie secrets, 32 hexadecimal digits a line, the first makes cookies; read again at SIGHUP (default: shared through etcd)")
 	flags.DurationVar(&compact, "compact", 5*time.Minute, "`AGE` of changes that etcd is asked to forget, so that it does not grow; one server asks for all; 0 is never, for an etcd that others need the history of")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"}, "what questions of class CH are told: id (id.server, hostname.bind), version (version.bind, version.server); empty is nothing")
+	onlyOnce(flags)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -279,6 +280,62 @@ func TestServeNoZoneInPart(t *testing.T) {
 	await("new.sub.example.test.", "NXDOMAIN")
 }
 
+// One resource that cannot be read, in a zone that is good otherwise: its name is SERVFAIL and not denied, the zone's other names are
+// answered, and no part of the zone is handed on. Its last good version, once there is one, stays.
+func TestServeWhatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "all.yaml")
+	const head = "kind: Zone\nname: example.test\nnameservers: [ns.example.net]\ntransfer: {allow: [127.0.0.1]}\n---\n" +
+		"{kind: Record, name: example.test/good/A, data: [192.0.2.1]}\n---\n"
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.300]}\n---\n{kind: Policy, name: app.example.test, rules: none}\n")
+	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra")
+	asked := func(name string, qtype uint16) string {
+		m := new(dns.Msg).SetQuestion(name, qtype)
+		m.SetEdns0(1232, false)
+		c := dns.Client{}
+		if qtype == dns.TypeAXFR {
+			c.Net = "tcp"
+		}
+		r, _, err := c.Exchange(m, s.dns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := dns.RcodeToString[r.Rcode]
+		if opt := r.IsEdns0(); opt != nil {
+			for _, o := range opt.Option {
+				if e, ok := o.(*dns.EDNS0_EDE); ok {
+					said += fmt.Sprintf(" EDE %d", e.InfoCode)
+				}
+			}
+		}
+		return said
+	}
+	await := func(name string, qtype uint16, want string) {
+		t.Helper()
+		s.await(fmt.Sprint(name, qtype, " is ", want), func() bool { return asked(name, qtype) == want })
+	}
+	await("good.example.test.", dns.TypeA, "NOERROR")
+	await("nowhere.example.test.", dns.TypeA, "NXDOMAIN")
+	await("www.example.test.", dns.TypeA, "SERVFAIL EDE 24")
+	await("www.example.test.", dns.TypeAAAA, "NOERROR")
+	await("app.example.test.", dns.TypeMX, "SERVFAIL EDE 24")
+	await("example.test.", dns.TypeAXFR, "SERVFAIL EDE 24")
+	if _, out, _ := command(t, "explain", "www.example.test", "--admin", s.admin, "--client", "192.0.2.1"); !strings.Contains(out, "cannot be read") {
+		t.Error(out)
+	}
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.30]}\n")
+	await("www.example.test.", dns.TypeA, "NOERROR")
+	await("app.example.test.", dns.TypeMX, "NXDOMAIN")
+	await("example.test.", dns.TypeAXFR, "NOERROR")
+	write(t, file, head+"{kind: Record, name: example.test/www/A, data: [192.0.2.300]}\n")
+	s.await("the fault is in the status", func() bool {
+		_, out, _ := command(t, "status", "--admin", s.admin)
+		return strings.Contains(out, "192.0.2.300")
+	})
+	await("www.example.test.", dns.TypeA, "NOERROR")
+	await("example.test.", dns.TypeAXFR, "NOERROR")
+}
+
 func get(t *testing.T, page string) int {
 	t.Helper()
 	r, err := http.Get(page)
@@ -308,6 +365,18 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--files", dir, "--admin-token", " "}, "--admin-token"},
 		{[]string{"serve", "--files", dir, "--chaos", "id,authors"}, "--chaos"},
 		{[]string{"serve", "--files", dir, "--log-level", "loud"}, "--log-level"},
+		{[]string{"serve", "--files", dir, "--id", "a", "--id", "b"}, "given twice"},
+		{[]string{"serve", "--files", dir, "--no-probe"}, "--no-probe with --files"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--no-probe", "--probe-cert", dir, "--probe-key", dir}, "no effect"},
+		{[]string{"serve", "--files", dir, "--compact", "1h"}, "--compact has no effect"},
+		{[]string{"serve", "--files", dir, "--etcd-user", "root"}, "--etcd-user has no effect"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-insecure"}, "without TLS"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-password-file", dir}, "--etcd-user too"},
+		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-slip", "3"}, "--rrl-slip has no effect"},
+		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-exempt", "192.0.2.0/24"}, "--rrl-exempt has no effect"},
+		{[]string{"serve", "--files", dir, "--admin", "", "--admin-token", "x"}, "--admin-token has no effect"},
+		{[]string{"probe", "--etcd", "http://127.0.0.1:1", "--region", "a", "--region", "b"}, "given twice"},
+		{[]string{"probe", "--etcd", "http://127.0.0.1:1", "--admin-token", "x"}, "--admin-token has no effect"},
 		{[]string{"explain", "www.example.test"}, "--client"},
 		{[]string{"explain"}, "arg"},
 		{[]string{"status", "--watch", "-o", "json"}, "--watch"},
@@ -334,6 +403,32 @@ func TestServeUsage(t *testing.T) {
 			t.Errorf("leeward %s: exit status %d, %q; want 1", strings.Join(args, " "), status, errs)
 		}
 	}
+}
+
+// A folder for --state that cannot be written is a problem before the first answer, and keeps no server from starting.
+func TestStateThatCannotBeWritten(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "zones"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(folder, "zones", "a.yaml"), "{kind: Zone, name: example.test, nameservers: [ns.example.net]}\n")
+	write(t, filepath.Join(folder, "file"), "")
+	s := serve(t, "serve", "--files", filepath.Join(folder, "zones"), "--state", filepath.Join(folder, "file", "state"),
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	lines := strings.Split(s.logged(), "\n")
+	at := func(text string) int {
+		return slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, text) })
+	}
+	if failed, serving := at("the folder of --state cannot be written"), at(`"msg":"serving"`); failed < 0 || failed > serving {
+		t.Errorf("it is not said before it serves:\n%s", strings.Join(lines, "\n"))
+	}
+	if status, out, errs := command(t, "status", "--admin", s.admin); status != 0 || !strings.Contains(out, "the copy on disk is not kept") {
+		t.Errorf("exit status %d:\n%s%s", status, out, errs)
+	}
+	s.await("it answers", func() bool {
+		records, _ := s.ask("example.test.", dns.TypeNS, "192.0.2.0/24")
+		return len(records) == 1
+	})
 }
 
 // --chaos says what the server tells of itself to questions of class CH.

@@ -18,7 +18,7 @@ func newStatus(inv *invocation) *cobra.Command {
 	var watch bool
 	var every time.Duration
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show servers, regions, pools and endpoints with each vantage's report", GroupID: groupOperate, Args: cobra.NoArgs,
+		Use: "status", Short: "Show servers, regions, pools, endpoints and vantages' reports", GroupID: groupOperate, Args: cobra.NoArgs,
 		Long: `Status asks a server's admin interface what it knows: itself and the other servers, what of each region and pool is in
 answers, the verdict on every endpoint with each vantage's vote, overrides, and what is wrong.
 

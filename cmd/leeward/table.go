@@ -52,7 +52,7 @@ func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) e
 		}
 		line(columns(kind), "OWNER")
 		for _, r := range byKind[kind] {
-			line(cells(r), owners[r.Key()])
+			line(cells(r, inv.now()), owners[r.Key()])
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -86,7 +86,7 @@ func columns(kind zones.Kind) []string {
 }
 
 // cells returns a resource's line under columns.
-func cells(r zones.Resource) []string {
+func cells(r zones.Resource, now time.Time) []string {
 	dash := func(s string) string {
 		if s == "" {
 			return "-"
@@ -138,13 +138,17 @@ func cells(r zones.Resource) []string {
 		until := "-"
 		if r.Until != nil {
 			until = r.Until.UTC().Format(time.RFC3339)
+			if !now.Before(*r.Until) {
+				until += " (ended)"
+			}
 		}
 		return []string{r.Target, string(r.State), until, dash(r.Reason)}
 	}
 	return []string{r.Key().Name()}
 }
 
-// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us".
+// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us". Where a step wants a part of its weight, it is
+// behind it: "failover stable+canary≥50%,us".
 func rules(p *zones.Policy) string {
 	var all []string
 	for _, rule := range p.Rules {
@@ -156,7 +160,11 @@ func rules(p *zones.Policy) string {
 				for _, w := range step.Pools {
 					names = append(names, w.Pool)
 				}
-				order = append(order, strings.Join(names, "+"))
+				text := strings.Join(names, "+")
+				if step.AtLeast != 0 {
+					text += "≥" + step.AtLeast.String()
+				}
+				order = append(order, text)
 			}
 		}
 		text := word + " " + strings.Join(order, ",")

@@ -17,7 +17,8 @@ import (
 )
 
 // Follow calls back with all that etcd holds of other vantages, and then with every change, in order and from one
-// goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory.
+// goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory. A bystander has
+// none among them.
 //
 // A watch that ends, falls behind a compaction, loses its connection or is silent for too long is begun anew with a list,
 // which also tells what has gone meanwhile.
@@ -227,7 +228,8 @@ func (w *follower) split(name string) (vantage, pool string, about, ok bool) {
 		vantage, about = strings.CutSuffix(strings.TrimPrefix(rest, "vantages/"), aboutKey)
 		ok = !strings.Contains(vantage, "/")
 	}
-	return vantage, pool, about, ok && vantage != "" && vantage != w.link.options.ID
+	own := vantage == w.link.options.ID && !w.link.options.Bystander // beside one a vantage may have its name
+	return vantage, pool, about, ok && vantage != "" && !own
 }
 
 // put tells what a key says now.

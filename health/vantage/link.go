@@ -27,6 +27,7 @@ import (
 const (
 	DefaultPrefix  = "/leeward/"
 	DefaultEvery   = 2 * time.Second
+	LeastEvery     = 500 * time.Millisecond
 	DefaultSilence = 5 * time.Second
 	DefaultGarbage = 24 * time.Hour
 )
@@ -44,11 +45,12 @@ type Options struct {
 	Members []*clientv3.Client
 
 	Prefix     string // of all keys; DefaultPrefix if empty
-	ID         string // this vantage's name: no "/" in it
+	ID         string // this vantage's name: no "/" in it; a Bystander that only follows needs none
 	Region     string
+	Bystander  bool                  // a server that probes nothing: it reports nothing, and nobody waits for its heartbeat
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
-	Every      time.Duration         // between two heartbeats; DefaultEvery if zero
+	Every      time.Duration         // between two heartbeats at most (see beatEvery); DefaultEvery if zero
 	Stale      time.Duration         // how long others may trust the reports after one; health.DefaultStale if zero, at least 2 × Every
 	Silence    time.Duration         // without a word from etcd for this long a watch is taken to be dead; DefaultSilence if zero
 	Garbage    time.Duration         // keys of a vantage that has not moved for this long are removed; DefaultGarbage if zero
@@ -77,14 +79,17 @@ type Link struct {
 	written   map[string]int64       // pool → revision of its key
 	assigned  map[health.Target]bool // nil until Assign
 	server    json.RawMessage
-	untold    bool      // etcd does not have it as it is
-	toldAt    time.Time // when it was written last
-	synced    bool      // etcd's keys of this vantage are known
-	revision  int64     // of the heartbeat's key; 0: there is none
-	begun     bool      // this run has written
-	closed    bool      // withdrawn
+	untold    bool          // etcd does not have it as it is
+	toldAt    time.Time     // when it was written last
+	synced    bool          // etcd's keys of this vantage are known
+	revision  int64         // of the heartbeat's key; 0: there is none
+	begun     bool          // this run has written
+	closed    bool          // withdrawn
+	every     time.Duration // between two heartbeats now
 	status    Status
-	heard     time.Time // when the watch on the others said something last
+	heard     time.Time        // when the watch on the others said something last
+	lease     clientv3.LeaseID // of a bystander's key; 0: none
+	renewed   time.Time        // when that was last
 }
 
 // Status is how the link to etcd is.
@@ -102,7 +107,7 @@ func New(o Options) (*Link, error) {
 	if o.Client == nil {
 		return nil, errors.New("vantage: Client is missing; dial etcd first")
 	}
-	if o.ID == "" || strings.Contains(o.ID, "/") {
+	if o.ID == "" && !o.Bystander || strings.Contains(o.ID, "/") {
 		return nil, fmt.Errorf("vantage: %q is not a vantage's name; give one without \"/\"", o.ID)
 	}
 	if o.Prefix == "" {
@@ -143,6 +148,10 @@ func New(o Options) (*Link, error) {
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
 		rota:      newRota(o.Members),
+		every:     o.Every,
+	}
+	if o.Bystander {
+		l.about = standing(o.Prefix) + o.ID
 	}
 	return l, l.metrics.register(o.Registerer)
 }
@@ -155,6 +164,7 @@ func (l *Link) Assign(as []health.Assignment) {
 		l.synced = false // now it can be told which keys an earlier run has left
 	}
 	l.assigned = make(map[health.Target]bool, len(as))
+	shortest := 2 * l.options.Every
 	kept := make(map[string]map[string]bool, len(as))
 	for i := range as {
 		a := &as[i]
@@ -162,6 +172,7 @@ func (l *Link) Assign(as []health.Assignment) {
 			continue
 		}
 		l.assigned[a.Target] = true
+		shortest = min(shortest, a.Monitor.DetectionTime())
 		addresses := kept[a.Endpoint]
 		if addresses == nil {
 			addresses = map[string]bool{}
@@ -169,6 +180,7 @@ func (l *Link) Assign(as []health.Assignment) {
 		}
 		addresses[addressText(a.Address)] = true
 	}
+	l.every = beatEvery(shortest, l.options.Every)
 	for name, endpoints := range l.pools {
 		for endpoint, entries := range endpoints {
 			for address := range entries {
@@ -306,16 +318,23 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	var err error
 	for range l.options.Members {
 		one, cancel := context.WithTimeout(ctx, patience/2)
-		_, err = l.rota.client().Txn(one).Then(
-			clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
-			clientv3.OpDelete(l.beat),
-			clientv3.OpDelete(l.about),
-		).Commit()
+		if l.options.Bystander {
+			err = l.revoke(one, l.rota.client())
+		} else {
+			_, err = l.rota.client().Txn(one).Then(
+				clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
+				clientv3.OpDelete(l.beat),
+				clientv3.OpDelete(l.about),
+			).Commit()
+		}
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			break
 		}
 		l.rota.turn()
+	}
+	if err != nil && l.options.Bystander {
+		return fmt.Errorf("server %s is listed for %s more: %w", l.options.ID, leaseBeats*l.options.Every, err)
 	}
 	if err != nil {
 		return fmt.Errorf("vantage %s could not be withdrawn, its reports go stale in %s: %w", l.options.ID, l.options.Stale, err)

@@ -63,3 +63,10 @@ func (l *Link) write(pool string) {
 	l.unwritten[pool] = true
 	l.pacing.rest = time.Time{}
 }
+
+// beatEvery returns how long to wait between two heartbeats where the shortest time to find out a death, of what this vantage
+// probes, is that long: half of it, so that a vantage that is alive shows it twice in the time after which others judge without
+// it (health/late.go). It is LeastEvery at least, as each heartbeat is kept in etcd until the next compaction, and longest at most.
+func beatEvery(shortest, longest time.Duration) time.Duration {
+	return min(max(shortest/2, LeastEvery), longest)
+}

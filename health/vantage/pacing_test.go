@@ -106,3 +106,48 @@ func TestFewAreNotGathered(t *testing.T) {
 		t.Error("there is nothing to write, and it does not wait")
 	}
 }
+
+// Heartbeats follow the shortest detection of what is probed here, within their bounds, and say so.
+func TestHeartbeatsFollowDetection(t *testing.T) {
+	l, err := New(Options{Client: &clientv3.Client{}, ID: "fra"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds := func(s float64) health.Duration { return health.Duration(s * float64(time.Second)) }
+	monitor := func(interval, timeout float64, fall int) *health.Monitor {
+		return &health.Monitor{HTTP: &health.HTTP{}, Interval: seconds(interval), Timeout: seconds(timeout), Fall: fall}
+	}
+	external := &health.Monitor{External: &health.External{}, Interval: seconds(0.1), Fall: 1}
+	for _, c := range []struct {
+		monitors []*health.Monitor
+		every    float64
+	}{
+		{nil, 2},
+		{[]*health.Monitor{{HTTP: &health.HTTP{}}}, 2},                   // 7 s
+		{[]*health.Monitor{monitor(60, 10, 3)}, 2},                       // minutes
+		{[]*health.Monitor{monitor(0.5, 0.5, 3)}, 1},                     // 2 s
+		{[]*health.Monitor{monitor(60, 10, 3), monitor(0.5, 0.5, 3)}, 1}, // the shortest counts, wherever it stands
+		{[]*health.Monitor{monitor(0.5, 0.5, 3), monitor(60, 10, 3)}, 1}, //
+		{[]*health.Monitor{monitor(0.1, 0.1, 1)}, 0.5},                   // each is kept in etcd for a while
+		{[]*health.Monitor{external, monitor(0.5, 0.5, 3)}, 1},           // it is not probed here
+		{[]*health.Monitor{monitor(1, 1, 3)}, 2},                         // 4 s, exactly
+	} {
+		var as []health.Assignment
+		for i, m := range c.monitors {
+			as = append(as, health.Assignment{Target: target(fmt.Sprintf("www-eu/lb-%d", i)), Pool: "www-eu", Monitor: m})
+		}
+		l.Assign(as)
+		every := time.Duration(seconds(c.every))
+		h, err := readHeartbeat("fra", l.render(time.Hour).ops[0].ValueBytes())
+		if err != nil || h.Every.Std() != every {
+			t.Errorf("%d monitors, %+v: a heartbeat every %v, %v; want %v", len(c.monitors), c.monitors, h.Every, err, every)
+		}
+		l.mu.Lock()
+		l.synced, l.revision, l.unwritten, l.untold = true, 1, map[string]bool{}, false
+		l.mu.Unlock()
+		now := time.Now()
+		if wait := l.until(now, now); wait > every || wait < every-100*time.Millisecond {
+			t.Errorf("%+v: the next one is due in %v, want %v", c.monitors, wait, every)
+		}
+	}
+}

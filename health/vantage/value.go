@@ -45,11 +45,11 @@ type poolLoad struct {
 	Carried   health.Load         `json:"carried,omitzero"`
 	Offered   health.Load         `json:"offered,omitzero"`
 	Unsaid    bool                `json:"unsaid,omitempty"`
-	Endpoints map[string]standing `json:"endpoints,omitempty"`
+	Endpoints map[string]bearing `json:"endpoints,omitempty"`
 }
 
-// standing is a health.Standing; what is left out is as with health.Steady.
-type standing struct {
+// bearing is a health.Standing; what is left out is as with health.Steady.
+type bearing struct {
 	Load   health.Load `json:"load,omitzero"`
 	Warmth *float64    `json:"warmth,omitempty"`
 	Factor *float64    `json:"factor,omitempty"`
@@ -57,9 +57,9 @@ type standing struct {
 }
 
 func loadOf(m *health.Measure) *poolLoad {
-	l := &poolLoad{Carried: m.Load, Offered: m.Offered, Unsaid: m.Unsaid, Endpoints: make(map[string]standing, len(m.Endpoints))}
+	l := &poolLoad{Carried: m.Load, Offered: m.Offered, Unsaid: m.Unsaid, Endpoints: make(map[string]bearing, len(m.Endpoints))}
 	for name, s := range m.Endpoints {
-		of := standing{Load: s.Load, Doubt: s.Doubt}
+		of := bearing{Load: s.Load, Doubt: s.Doubt}
 		if s.Warmth != 1 {
 			of.Warmth = &s.Warmth
 		}

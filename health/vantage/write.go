@@ -35,6 +35,9 @@ var errMoved = errors.New("this vantage's keys were changed by something else")
 // Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less often,
 // and then writes what is true by then.
 func (l *Link) Run(ctx context.Context) error {
+	if l.options.Bystander {
+		return l.stand(ctx)
+	}
 	retry := newBackoff()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -86,7 +89,7 @@ func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
 	if !l.synced {
 		return 0
 	}
-	wait := l.options.Every - time.Since(lastBeat)
+	wait := l.every - time.Since(lastBeat)
 	if l.untold {
 		wait = min(wait, calm-time.Since(l.toldAt))
 	}
@@ -223,11 +226,11 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 		t.ops = append(t.ops, op)
 		t.about, l.untold = true, false
 	}
-	if sinceBeat >= l.options.Every || l.revision == 0 {
+	if sinceBeat >= l.every || l.revision == 0 {
 		l.sequence++
 		value := encode(Heartbeat{
 			Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC().Round(time.Millisecond),
-			Every: health.Duration(l.options.Every), Stale: health.Duration(l.options.Stale),
+			Every: health.Duration(l.every), Stale: health.Duration(l.options.Stale),
 		})
 		t.ops = append(t.ops, clientv3.OpPut(l.beat, string(value)))
 		t.beat = true

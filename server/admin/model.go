@@ -54,6 +54,7 @@ type Server struct {
 	Problems           int       `json:"problems"`
 	Held               int       `json:"held"`
 	HeldFirst          []Held    `json:"heldFirst,omitempty"` // the first of what it holds back; of this server Status has all
+	NoProbe            bool      `json:"noProbe,omitempty"`   // it probes nothing and is no vantage
 	Fresh              bool      `json:"fresh"`               // it has been heard of within its own stale window
 }
 
@@ -238,6 +239,11 @@ type Held struct {
 	Revision int64  `json:"revision"`
 }
 
+// Knows reports whether a region is there, or none is said, or regions are not used.
+func (s *Status) Knows(region string) bool {
+	return region == "" || len(s.Regions) == 0 || slices.ContainsFunc(s.Regions, func(r Region) bool { return r.Region == region })
+}
+
 // AddServer puts a server in its place by name, and marks the vantage that it is.
 func (s *Status) AddServer(v Server) {
 	at, there := slices.BinarySearchFunc(s.Servers, v.ID, func(o Server, id string) int { return strings.Compare(o.ID, id) })
@@ -247,7 +253,7 @@ func (s *Status) AddServer(v Server) {
 		s.Servers = slices.Insert(s.Servers, at, v)
 	}
 	for i := range s.Vantages {
-		if s.Vantages[i].ID == v.ID {
+		if s.Vantages[i].ID == v.ID && !v.NoProbe {
 			s.Vantages[i].Server, s.Vantages[i].Region = true, v.Region
 		}
 	}

@@ -71,6 +71,9 @@ func (s *Status) servers() *Table {
 		if v.ID == s.Self {
 			name.Text += " *"
 		}
+		if v.NoProbe {
+			name.Text += " (no probes)"
+		}
 		age := Cell{Age(v.SnapshotAgeSeconds), Plain}
 		if !v.Fresh {
 			name.Colour, age = Red, Cell{"not heard of", Red}

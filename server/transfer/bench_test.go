@@ -65,7 +65,7 @@ func BenchmarkReceive(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var file bytes.Buffer
-			if err := writeVersion(&file, v, ""); err != nil {
+			if err := writeVersion(&file, v, kept{}); err != nil {
 				b.Fatal(err)
 			}
 			if _, _, err := readVersion(&file, apex); err != nil {

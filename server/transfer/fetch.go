@@ -42,10 +42,14 @@ type fetched struct {
 }
 
 // errOlder is why a primary's version is not taken: serials go one way (RFC 1982).
-type errOlder struct{ theirs, ours uint32 }
+type errOlder struct {
+	theirs, ours uint32
+	origin       rr.Name
+}
 
 func (e errOlder) Error() string {
-	return fmt.Sprintf("it has serial %d, which is older than %d here; raise the serial there", e.theirs, e.ours)
+	return fmt.Sprintf("it has serial %d, which is older than %d here; raise the serial there, or take it as it is with leeward retransfer %s",
+		e.theirs, e.ours, zones.NameText(e.origin))
 }
 
 // errBehind is a primary that hands out another version than it says it has, and nothing newer than what is here.
@@ -61,8 +65,11 @@ type errDial struct{ error }
 func (e errDial) Unwrap() error { return e.error }
 
 // fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the differences
-// (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out.
-func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, have *snapshot.Version) (fetched, error) {
+// (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out. Where what is here is of another
+// primary, which this one need not have its versions from, it is the whole zone, and the same serial says nothing.
+func (s *Secondary) fetch(
+	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, have *snapshot.Version, whole bool,
+) (fetched, error) {
 	ctx, stop := context.WithTimeout(ctx, fetchLimit)
 	defer stop()
 	line, err := s.open(peer, from)
@@ -82,25 +89,25 @@ func (s *Secondary) fetch(ctx context.Context, peer zones.Peer, from []netip.Add
 	said := snapshot.SerialOf(soa.Data)
 	if have != nil {
 		switch {
-		case said == have.Serial():
+		case said == have.Serial() && !whole:
 			return fetched{how: "soa", serial: said, left: left}, nil
-		case !newer(said, have.Serial()):
-			return fetched{}, errOlder{said, have.Serial()}
+		case said != have.Serial() && !newer(said, have.Serial()):
+			return fetched{}, errOlder{said, have.Serial(), origin}
 		}
 	}
 	done, err = s.fetches.take(ctx, peer.Address.Addr())
 	if err != nil {
 		return fetched{}, err
 	}
-	f, err := line.newest(ctx, origin, have, said)
+	f, err := line.newest(ctx, origin, have, said, whole)
 	f.left = left
 	done(cmp.Or(context.Cause(ctx), err))
 	return f, err
 }
 
 // newest transfers the version that the primary said has that serial: the differences from what is here, or all of it.
-func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32) (fetched, error) {
-	if have != nil {
+func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32, whole bool) (fetched, error) {
+	if have != nil && !whole {
 		f, err := l.transfer(ctx, origin, have)
 		if err == nil && f.version == nil {
 			err = errBehind{said, f.serial}
@@ -120,7 +127,7 @@ func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Versio
 		l.close()
 	}
 	f, err := l.transfer(ctx, origin, nil)
-	if err == nil && have != nil && !newer(f.serial, have.Serial()) {
+	if err == nil && have != nil && !newer(f.serial, have.Serial()) && !(whole && f.serial == have.Serial()) {
 		err = errBehind{said, f.serial}
 	}
 	if err != nil {

@@ -44,7 +44,7 @@ func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 	there := map[rr.Name]bool{}
 	s.EachZone(func(z *snapshot.Zone) bool {
 		there[z.Origin()] = true
-		if !z.Current() {
+		if !z.Current() || !z.Whole() {
 			return true
 		}
 		j.newest(z) // a query may have brought it before

@@ -34,7 +34,8 @@ type kept struct {
 	Origin string `json:"origin"`
 	Serial uint32 `json:"serial"` // the primary's
 	Sets   int    `json:"sets"`
-	Again  string `json:"again,omitempty"` // the Assignment's that it was last transferred whole for
+	Again  string `json:"again,omitempty"`  // the Assignment's that it was last transferred whole for
+	Source string `json:"source,omitempty"` // address and port of the primary that had it last; "": not known
 }
 
 // keptFile returns the file of a zone.
@@ -50,7 +51,7 @@ func keptFile(state, origin string) string {
 // save keeps a zone's version on disk. Its goroutine calls it.
 func (s *Secondary) save(z *elsewhere) {
 	s.mu.Lock()
-	version, good, did := z.version, z.good, z.did
+	version, good, also := z.version, z.good, kept{Again: z.did, Source: z.sourceText()}
 	s.mu.Unlock()
 	z.unsaved, z.saved = false, s.o.Now()
 	if s.o.State == "" || version == nil {
@@ -58,36 +59,38 @@ func (s *Secondary) save(z *elsewhere) {
 	}
 	s.disk.Lock()
 	defer s.disk.Unlock()
-	if err := saveVersion(s.o.State, version, good, did); err != nil {
+	if err := saveVersion(s.o.State, version, good, also); err != nil {
 		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
 	}
 }
 
 // saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole one is there: gzip of a
 // line of JSON, each RRset as its owner (a length octet before it), TYPE, number of records, octets, and the records in wire form as a
-// snapshot.Set has them, and the SHA-256 of all that. The file's time is when the primary last said that this is the newest.
-func saveVersion(state string, v *snapshot.Version, checked time.Time, did string) error {
+// snapshot.Set has them, and the SHA-256 of all that. The file's time is when the primary last said that this is the newest. also is what the
+// line says that is not of the version.
+func saveVersion(state string, v *snapshot.Version, checked time.Time, also kept) error {
 	file := keptFile(state, zones.NameText(v.Origin()))
 	return disk.Write(file, 0o600, func(f *os.File) error {
-		if err := writeVersion(f, v, did); err != nil {
+		if err := writeVersion(f, v, also); err != nil {
 			return err
 		}
 		return os.Chtimes(f.Name(), checked, checked)
 	})
 }
 
-func writeVersion(w io.Writer, v *snapshot.Version, did string) error {
+func writeVersion(w io.Writer, v *snapshot.Version, head kept) error {
 	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
 		return err
 	}
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
-	head, err := json.Marshal(kept{keptFormat, zones.NameText(v.Origin()), v.Serial(), v.Sets(), did})
+	head.Format, head.Origin, head.Serial, head.Sets = keptFormat, zones.NameText(v.Origin()), v.Serial(), v.Sets()
+	line, err := json.Marshal(head)
 	if err != nil {
 		return err
 	}
-	b.Write(append(head, '\n'))
+	b.Write(append(line, '\n'))
 	var scratch [8]byte
 	v.Each(func(name []byte, typ rr.Type, count int, wire []byte) bool {
 		b.WriteByte(byte(len(name)))
@@ -110,27 +113,27 @@ func writeVersion(w io.Writer, v *snapshot.Version, did string) error {
 
 // loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps fs.ErrNotExist where
 // there is nothing; any other means that the file cannot be trusted.
-func loadVersion(state string, origin rr.Name) (v *snapshot.Version, checked time.Time, did string, err error) {
+func loadVersion(state string, origin rr.Name) (v *snapshot.Version, checked time.Time, head kept, err error) {
 	f, err := disk.Open(keptFile(state, zones.NameText(origin)))
 	if err != nil {
-		return nil, time.Time{}, "", err
+		return nil, time.Time{}, kept{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, time.Time{}, "", err
+		return nil, time.Time{}, kept{}, err
 	}
-	v, did, err = readVersion(f, origin)
+	v, head, err = readVersion(f, origin)
 	if err != nil {
-		return nil, time.Time{}, "", fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, time.Time{}, kept{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	return v, info.ModTime(), did, nil
+	return v, info.ModTime(), head, nil
 }
 
-func readVersion(r io.Reader, origin rr.Name) (v *snapshot.Version, did string, err error) {
+func readVersion(r io.Reader, origin rr.Name) (v *snapshot.Version, head kept, err error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<16))
 	if err != nil {
-		return nil, "", err
+		return nil, kept{}, err
 	}
 	sum := sha256.New()
 	all := bufio.NewReaderSize(z, 1<<16)
@@ -141,39 +144,38 @@ func readVersion(r io.Reader, origin rr.Name) (v *snapshot.Version, did string, 
 	}
 	line, err := all.ReadSlice('\n')
 	if err != nil {
-		return nil, "", err
+		return nil, kept{}, err
 	}
 	sum.Write(line)
-	var head kept
 	if err := json.Unmarshal(line, &head); err != nil {
-		return nil, "", err
+		return nil, kept{}, err
 	}
 	switch {
 	case head.Format != keptFormat:
-		return nil, "", fmt.Errorf("it has format %d, and this Leeward reads format %d", head.Format, keptFormat)
+		return nil, kept{}, fmt.Errorf("it has format %d, and this Leeward reads format %d", head.Format, keptFormat)
 	case head.Origin != zones.NameText(origin):
-		return nil, "", fmt.Errorf("it is of zone %s", head.Origin)
+		return nil, kept{}, fmt.Errorf("it is of zone %s", head.Origin)
 	}
 	e := snapshot.NewEdition(origin)
 	var buf [255 + 8]byte
 	for range head.Sets {
 		if err := readSet(e, read, buf[:]); err != nil {
-			return nil, "", err
+			return nil, kept{}, err
 		}
 	}
 	want := sum.Sum(nil)
 	var got [sha256.Size]byte
 	if _, err := io.ReadFull(all, got[:]); err != nil {
-		return nil, "", err
+		return nil, kept{}, err
 	}
 	if !bytes.Equal(got[:], want) {
-		return nil, "", errors.New("its checksum does not match its content")
+		return nil, kept{}, errors.New("its checksum does not match its content")
 	}
 	v, err = e.Finish()
 	if err == nil && v.Serial() != head.Serial {
 		err = errors.New("its serial is not that of its SOA")
 	}
-	return v, head.Again, err
+	return v, head, err
 }
 
 // readSet reads one RRset.

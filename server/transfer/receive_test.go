@@ -331,7 +331,7 @@ func FuzzReceive(f *testing.F) {
 			t.Fatalf("%d SOA, %d NS", soas, ns)
 		}
 		var file bytes.Buffer
-		if err := writeVersion(&file, v, ""); err != nil {
+		if err := writeVersion(&file, v, kept{}); err != nil {
 			t.Fatal(err)
 		}
 		again, _, err := readVersion(&file, apex)

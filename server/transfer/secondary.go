@@ -87,9 +87,10 @@ type elsewhere struct {
 	first   netip.Addr // the primary that said so, which is asked first
 	tried   bool       // it is known what there is of it, or that there is nothing
 	version *snapshot.Version
-	from    string    // the primary that the version came from, or that last said that it is current
-	checked time.Time // when that was; zero: never
-	good    time.Time // its EXPIRE counts from then
+	from    string         // the primary that the version came from, or that last said that it is current
+	source  netip.AddrPort // of that one; invalid: not known
+	checked time.Time      // when that was; zero: never
+	good    time.Time      // its EXPIRE counts from then
 	until   *atomic.Int64
 	since   time.Time // when the version came
 	expired bool
@@ -347,7 +348,7 @@ func (s *Secondary) resume(z *elsewhere) {
 	if s.o.State == "" {
 		return
 	}
-	version, checked, did, err := loadVersion(s.o.State, z.origin)
+	version, checked, head, err := loadVersion(s.o.State, z.origin)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return
@@ -360,7 +361,8 @@ func (s *Secondary) resume(z *elsewhere) {
 		checked = now
 	}
 	s.mu.Lock()
-	z.version, z.checked, z.good, z.since, z.tried, z.did = version, checked, checked, checked, true, did
+	z.version, z.checked, z.good, z.since, z.tried, z.did = version, checked, checked, checked, true, head.Again
+	z.source, _ = netip.ParseAddrPort(head.Source)
 	z.until.Store(z.expires().Unix())
 	z.expired = !now.Before(z.expires())
 	t := snapshot.Transferred{Version: z.version, Expired: z.expired, Until: z.until}
@@ -396,6 +398,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 		have = nil // whatever its serial, anything is newer than nothing
 	}
 	z.first = netip.Addr{}
+	whole := z.source.IsValid() && !slices.ContainsFunc(peers, func(p zones.Peer) bool { return p.Address == z.source })
 	s.mu.Unlock()
 	if at := slices.IndexFunc(peers, func(p zones.Peer) bool { return p.Address.Addr() == first }); at > 0 {
 		p := peers[at]
@@ -408,7 +411,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 		each = append(each, peer.Each()...)
 	}
 	for _, peer := range each {
-		f, err := s.fetch(ctx, peer, from, z.origin, have)
+		f, err := s.fetch(ctx, peer, from, z.origin, have, whole)
 		if ctx.Err() != nil {
 			return
 		}
@@ -446,6 +449,14 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	z.next = now.Add(s.jitter(retry))
 }
 
+// sourceText is the source in text; "": not known.
+func (z *elsewhere) sourceText() string {
+	if !z.source.IsValid() {
+		return ""
+	}
+	return z.source.String()
+}
+
 // jitter takes up to a quarter off a time, so that zones and servers do not ask all at once.
 func (s *Secondary) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(s.o.Random()*float64(d)/4)
@@ -465,7 +476,7 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 		z.unsaved = z.unsaved || again != z.did
 		z.did = again
 	}
-	z.from = peer.String()
+	z.from, z.source = peer.String(), peer.Address
 	was := z.expired
 	z.expired = false
 	before := z.version

@@ -388,10 +388,41 @@ func TestPrimaries(t *testing.T) {
 		if x := f.only(t); !strings.Contains(x.Error, "192.0.2.3:53: it has serial 999, which is older than 1000 here") {
 			t.Errorf("%+v", x)
 		}
-		// others are named: they are asked at once
+		// others are named: they are asked at once, for all, as what is here is not theirs
 		p.set("192.0.2.3:53", "1001")
 		f.Assign(peers(t, "192.0.2.3"))
-		f.expect(t, notifyGap, "1001", "192.0.2.3 SOA, 192.0.2.3 IXFR")
+		f.expect(t, notifyGap, "1001", "192.0.2.3 SOA, 192.0.2.3 AXFR")
+	})
+}
+
+// TestOtherPrimary: a zone moves to a primary that has come to its serials by a way of its own. A difference from there would be one to
+// another version than what is here, though its serial is the same; so the zone is taken whole, once.
+func TestOtherPrimary(t *testing.T) {
+	state := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:53", "192.0.2.3:53")
+		p.set("192.0.2.1:53", "5", "a A 192.0.2.1")
+		p.set("192.0.2.2:53", "5", "b A 192.0.2.2")
+		p.set("192.0.2.3:53", "6", "c A 192.0.2.3")
+		f, stop := newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "5", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		f.Assign(peers(t, "192.0.2.2"))
+		f.expect(t, notifyGap, "5", "192.0.2.2 SOA, 192.0.2.2 AXFR")
+		f.expect(t, time.Hour, "", "192.0.2.2 SOA")
+		p.set("192.0.2.2:53", "6", "b A 192.0.2.2", "d A 192.0.2.4")
+		f.expect(t, time.Hour, "6", "192.0.2.2 SOA, 192.0.2.2 IXFR")
+		f.Assign(peers(t, "192.0.2.3", "192.0.2.2")) // the one before is still among them: these say that they have the same
+		f.expect(t, notifyGap, "", "192.0.2.3 SOA")
+		f.expect(t, saveEvery, "", "")
+		stop()
+
+		// It has moved while nobody ran.
+		p.set("192.0.2.1:53", "6", "a A 192.0.2.1")
+		f, stop = newFollower(t, p, state, nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "6, 6", "192.0.2.1 SOA, 192.0.2.1 AXFR")
 	})
 }
 

@@ -60,6 +60,9 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	case !zone.Current():
 		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed", "the zone has expired: its primary has not been heard of for too long")
 		return
+	case !zone.Whole():
+		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed", "something of the zone as it is configured cannot be read, and no part is handed on as if it were whole")
+		return
 	}
 	serial, known := uint32(0), false
 	if q.Type == wire.TypeIXFR {

@@ -28,6 +28,7 @@ const (
 	Unready                  // the zone lives on another primary, and nothing has been transferred yet
 	Outdated                 // the zone lives on another primary, and what was transferred has expired
 	Unusable                 // the zone is configured here, and nothing of what is configured can be used, nor ever could
+	Missed                   // something is there that the question is about, and it cannot be read, nor ever could
 )
 
 // ZoneHash is Hash of the zone's apex, of any outcome but Refused.

@@ -23,6 +23,7 @@ type Builder struct {
 
 	pools    map[string]*slot // by name; numbers stay while the pool is there
 	policies placement
+	holes    placement        // of policies that cannot be used; their numbers mean nothing
 	regions  map[string]int32 // by name; numbers are never taken back
 	poolIDs  numbers
 	policyID numbers
@@ -109,6 +110,7 @@ func (b *Builder) clear() {
 	b.last = &Snapshot{origins: map[rr.Name]int{}, program: &steer.Program{}}
 	b.pools = map[string]*slot{}
 	b.policies = placement{named: map[string]*placed{}, in: map[string]map[string]*placed{}}
+	b.holes = placement{named: map[string]*placed{}, in: map[string]map[string]*placed{}}
 	b.poolIDs, b.policyID = numbers{}, numbers{}
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
 	b.hosts = map[string]map[string]bool{}
@@ -196,6 +198,9 @@ func (u *update) gather(d zones.Delta) {
 		}
 		for _, origin := range u.catalog.Hollows() {
 			u.zones[origin] = true
+		}
+		for _, key := range u.catalog.MissedPolicies() {
+			u.changed(key)
 		}
 		return
 	}
@@ -370,6 +375,11 @@ func (u *update) world() steer.World {
 // takeOver marks the policies of zones that came or went. A zone that comes takes names over from the one above it, and one
 // that goes leaves its names to that.
 func (u *update) takeOver() {
+	if len(u.zones) > 0 {
+		for _, key := range u.catalog.MissedPolicies() {
+			u.policies[key.Name()] = true
+		}
+	}
 	from := map[string]bool{} // origins whose policies may be in another zone now, each looked at once
 	for origin := range u.zones {
 		for _, p := range u.catalog.PoliciesIn(origin) {
@@ -419,18 +429,21 @@ func (u *update) compilePolicies() {
 			old = nil
 		}
 		delete(u.problems, key)
+		owner, err := rr.ParseName(name)
 		if p == nil || origin == "" {
+			u.hole(name, owner, origin, u.catalog.Missed(key))
 			continue
 		}
-		owner, err := rr.ParseName(name)
 		var compiled *steer.Policy
 		if err == nil {
 			compiled, err = u.compiler.Policy(p, world)
 		}
 		if err != nil { // what serves now goes on serving
 			u.problems[key] = zones.Problem{Key: key, Message: err.Error()}
+			u.hole(name, owner, origin, old == nil)
 			continue
 		}
+		u.hole(name, owner, origin, false)
 		if idle := u.compiler.Idle(p); len(idle) > 0 {
 			u.problems[key] = zones.Problem{Key: key, Warning: true, Message: strings.Join(idle, "; ")}
 		}
@@ -455,6 +468,21 @@ func (u *update) share(name string, p *steer.Policy) {
 	} else if u.sharing[name] != nil {
 		delete(u.sharing, name)
 		u.shared = true
+	}
+}
+
+// hole puts a hole in place of a policy that is there and cannot be used, or takes it out.
+func (u *update) hole(name string, owner rr.Name, origin string, is bool) {
+	is = is && owner != "" && origin != ""
+	old := u.Builder.holes.named[name]
+	if old != nil && (!is || old.origin != origin) {
+		u.edit(old.origin, edit{name: old.name, kind: dropSet})
+		u.Builder.holes.drop(name)
+		old = nil
+	}
+	if is && old == nil {
+		u.edit(origin, edit{name: owner, kind: putSet})
+		u.Builder.holes.put(name, &placed{origin: origin, name: owner})
 	}
 }
 

@@ -93,8 +93,11 @@ func randomChange(t *rapid.T, owners []string, rev int64) zones.Change {
 		r = &zones.Policy{Name: name, Rules: []zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}}}}}}}
 	}
 	c := zones.Change{Key: r.Key(), Resource: r, Revision: rev}
-	if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+	switch rapid.IntRange(0, 5).Draw(t, "delete") {
+	case 0:
 		c.Resource = nil
+	case 1:
+		c.Resource, c.Err = nil, errors.New("it cannot be read")
 	}
 	return c
 }

@@ -17,7 +17,7 @@ type edit struct {
 	n    int32 // the policy's number (-1: none), or by how much the number of names below changes
 
 	// set appends the RRset in wire form (see Set) and returns how many records there are; called once, when its shard is
-	// built, so that a million records are never in wire form twice.
+	// built, so that a million records are never in wire form twice. nil, or no records: the set is a hole.
 	set func(dst []byte) ([]byte, int)
 }
 
@@ -36,7 +36,8 @@ type draft struct {
 	kids   uint32
 	policy int32
 	sets   []draftSet
-	had    int // sets, before
+	had    int // sets that are no holes, before
+	holed  int // holes, before
 	was    rank
 }
 
@@ -140,7 +141,9 @@ func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]in
 				kids[d.name.Parent()] += change
 			}
 		}
-		t.sets += len(d.sets) - d.had
+		full, holes := d.counts()
+		t.sets += full - d.had
+		t.holes += holes - d.holed
 		if now.cut != d.was.cut {
 			t.cuts += map[bool]int{true: 1, false: -1}[now.cut]
 		}
@@ -187,13 +190,24 @@ func (d *draft) record(now rank) []byte {
 func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
 	d := &draft{name: name, policy: -1}
 	if n := s.find(hash, []byte(name)); n != nil {
-		d.kids, d.policy, d.had = n.kids(), n.policy(), n.count()
+		d.kids, d.policy = n.kids(), n.policy()
 		n.each(func(typ rr.Type, count int, wire []byte) {
 			d.sets = append(d.sets, draftSet{typ, count, wire})
 		})
+		d.had, d.holed = d.counts()
 	}
 	d.was = d.rank(apex)
 	return d
+}
+
+// counts returns how many sets there are, and how many holes.
+func (d *draft) counts() (full, holes int) {
+	for _, x := range d.sets {
+		if x.count == 0 {
+			holes++
+		}
+	}
+	return len(d.sets) - holes, holes
 }
 
 func (d *draft) rank(apex rr.Name) rank {
@@ -221,9 +235,13 @@ func (d *draft) apply(e edit) {
 			}
 			return
 		}
-		wire, count := e.set(nil)
+		var wire []byte
+		count := 0
+		if e.set != nil {
+			wire, count = e.set(nil)
+		}
 		if count == 0 {
-			return
+			wire = nil // nothing of it could be read
 		}
 		if !found {
 			d.sets = slices.Insert(d.sets, i, draftSet{})

@@ -91,10 +91,13 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 	}
 	if t.cuts+t.turns > 0 {
 		if hider := z.hider(name, above, found, n); hider.at >= 0 && !(hider.at == 0 && qtype == rr.TypeDS) {
-			if set := hider.set; hider.typ == rr.TypeDNAME {
+			if set := hider.set; hider.typ == rr.TypeDNAME && set.Count > 0 {
 				a.redirect(name, set)
 			} else {
 				a.Outcome, a.Authority = Referral, set
+			}
+			if hider.set.Count == 0 {
+				a.Outcome, a.Target = Missed, nil
 			}
 			return
 		}
@@ -182,21 +185,35 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 		}
 	}
 	if count, wire := n.set(qtype); wire != nil {
-		a.Outcome, a.Answer = Positive, Set{Wire: wire, Count: count}
+		if a.Outcome, a.Answer = Positive, (Set{Wire: wire, Count: count}); count == 0 {
+			a.Outcome = Missed
+		}
 		return
 	}
 	if qtype == rr.TypeANY && n.count() > 0 { // one RRset is enough (RFC 8482 section 4.1)
 		count, wire := n.first()
-		a.Outcome, a.Answer = Positive, Set{Wire: wire, Count: count}
+		if a.Outcome, a.Answer = Positive, (Set{Wire: wire, Count: count}); count == 0 {
+			a.Outcome = Missed
+		}
 		return
 	}
 	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the alias itself.
 	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
+		if count == 0 {
+			a.Outcome = Missed
+			return
+		}
 		a.lower = appendLower(a.lower[:0], wire[recordHead:])
 		a.Outcome, a.Answer, a.Target = Alias, Set{Wire: wire, Count: count}, a.lower
 		return
 	}
 	a.Outcome = NoData
+	if z.tree.holes > 0 {
+		if _, policy := n.set(0); policy != nil {
+			a.Outcome = Missed
+			return
+		}
+	}
 	if number := n.policy(); number >= 0 {
 		if p := s.policies[number]; p.Denies {
 			a.Policy = p

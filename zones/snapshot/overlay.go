@@ -59,7 +59,8 @@ func (u *update) takeTransferred() {
 // made anew; else all that is laid over is. Either way what is not touched is shared with the version.
 //
 // A policy stands in the place of the primary's A, AAAA and CNAME at its name; a Record in that of the set of its type, and a CNAME,
-// on either side, makes room for no other set. NS below the apex and DNAME hide what is configured below them, as in every zone.
+// on either side, makes room for no other set. Where the primary delegates a name, or has a DNAME above it, no policy is laid over it, so
+// that glue is the primary's; and no Record below a DNAME, where there must be none (RFC 6672 section 2.4).
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
 	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
@@ -74,7 +75,7 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 	if t.Expired {
 		out.standing = expired
 	}
-	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version}
+	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version, holes: u.holesIn(origin, apex)}
 	base, names := o.version.tree, o.since(before)
 	if names != nil {
 		base, out.apart = before.tree, before.apart+len(names)
@@ -103,6 +104,7 @@ type overlay struct {
 	origin  string
 	apex    rr.Name
 	version *Version
+	holes   []edit // that there are in all of it
 }
 
 // since returns the names that are to be made anew in a zone as it was; nil: all that something is laid over. That is so as well where
@@ -125,6 +127,9 @@ func (o *overlay) since(before *zone) map[rr.Name]bool {
 		}
 	}
 	for _, e := range o.edits[o.origin] {
+		if turns(o.version, e.name) {
+			return nil
+		}
 		changed[e.name] = true
 	}
 	if before.apart+len(changed) > max(o.version.tree.names/16, 64) {
@@ -145,19 +150,28 @@ func (o *overlay) all() map[rr.Name]bool {
 	for _, p := range o.Builder.policies.in[o.origin] {
 		names[p.name] = true
 	}
+	for _, e := range o.holes {
+		names[e.name] = true
+	}
 	return names
 }
 
 // lay appends the edits that make a name of the base what it is to be.
 func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	ours := map[rr.Type]edit{}
+	_, by := o.hider(name)
 	for _, r := range o.catalog.RecordsAt(o.origin, zones.OwnerIn(name, o.apex)) {
-		if e, ok := o.put(o.zone, o.apex, r); ok {
+		if e, ok := o.put(o.zone, o.apex, r); ok && by != rr.TypeDNAME {
+			ours[e.typ] = e
+		}
+	}
+	for _, e := range o.holes {
+		if _, have := ours[e.typ]; e.name == name && !have {
 			ours[e.typ] = e
 		}
 	}
 	policy := int32(-1)
-	if p := o.Builder.policies.in[o.origin][zones.NameText(name)]; p != nil {
+	if p := o.Builder.policies.in[o.origin][zones.NameText(name)]; p != nil && by == 0 {
 		policy = p.number
 	}
 	_, alias := ours[rr.TypeCNAME]
@@ -199,6 +213,16 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 		edits = append(edits, edit{name: name, kind: setPolicy, n: policy})
 	}
 	return edits
+}
+
+// hider returns what of the primary's answers in place of a name, unless a Record stands in its place.
+func (o *overlay) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
+	return o.version.hider(name, func(owner rr.Name, typ rr.Type) bool {
+		return slices.ContainsFunc(o.catalog.RecordsAt(o.origin, zones.OwnerIn(owner, o.apex)), func(r *zones.Record) bool {
+			e, ok := o.put(o.zone, o.apex, r)
+			return ok && (e.typ == typ || e.typ == rr.TypeCNAME)
+		})
+	})
 }
 
 // changed returns the names that are others than in an older version. It is not ok where v has not come from that.
@@ -243,7 +267,7 @@ func (o *overlay) check(name rr.Name) {
 
 // crossing is check of a Record of that type, or of a policy.
 func (o *overlay) crossing(name rr.Name, typ rr.Type, key zones.Key) {
-	switch owner, by := o.version.hider(name); {
+	switch owner, by := o.hider(name); {
 	case by == rr.TypeDNAME:
 		o.cross(name, key, "", "it is below the DNAME that the primary has at %s, which answers instead", owner)
 	case by == rr.TypeNS && typ == 0:
@@ -334,7 +358,7 @@ func (a *Answer) stand() {
 		a.Outcome = Unusable
 	case a.in.standing == waiting:
 		a.Outcome = Unready
-	case a.in.standing == expired && a.Outcome != Steered:
+	case a.in.standing == expired && a.Outcome != Steered && a.Outcome != Missed:
 		a.Outcome = Outdated
 	}
 }

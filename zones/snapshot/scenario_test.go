@@ -307,7 +307,7 @@ func (s *stage) resolve(name string, words []string, options map[string]string) 
 	return s.update(zones.Delta{})
 }
 
-var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired", "unusable"}
+var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired", "unusable", "cannot be read"}
 
 func (s *stage) dig(name, typ string, options map[string]string) []string {
 	qname, err := rr.ParseName(name)

@@ -25,6 +25,7 @@ type tree struct {
 	turns  int  // names with a DNAME
 	top    bool // one of them is the apex
 	stars  int  // wildcard names
+	holes  int  // sets of which is known that they are there, and not what is in them
 }
 
 // Shards lie in groups, so that a change copies one group and not what says where all of a million names' shards are.
@@ -51,7 +52,7 @@ type shard struct {
 //	       11        the length of the name
 //
 // the name in wire form and lower case, and the sets: each TYPE, number of records (two octets each), length of its wire form
-// (four), wire form. Numbers are little endian, so that they cost one instruction where that matters.
+// (four), wire form. A set without records is a hole: it is there, and what is in it could not be read. That of TYPE 0 stands for a policy. Numbers are little endian, so that they cost one instruction where that matters.
 type node []byte
 
 const (
@@ -86,12 +87,18 @@ func (n node) set(typ rr.Type) (count int, wire []byte) {
 	return 0, nil
 }
 
-// first returns the RRset that lies first; there is one at least.
+// first returns the RRset that lies first and is no hole; there is a set at least.
 func (n node) first() (count int, wire []byte) {
 	b := n.sets()
-	head := binary.LittleEndian.Uint64(b)
-	length := uint32(head >> 32)
-	return int(uint16(head >> 16)), b[setHead : setHead+length : setHead+length]
+	for range n.count() {
+		head := binary.LittleEndian.Uint64(b)
+		length := uint32(head >> 32)
+		if count, wire = int(uint16(head>>16)), b[setHead:setHead+length:setHead+length]; count > 0 {
+			break
+		}
+		b = b[setHead+length:]
+	}
+	return count, wire
 }
 
 // each calls f with each RRset.

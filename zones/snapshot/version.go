@@ -69,17 +69,18 @@ func (v *Version) types(name rr.Name) (all []rr.Type) {
 	return all
 }
 
-// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME above it.
-func (v *Version) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
+// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME above it. What
+// is replaced, an RRset of that type at that name, does not count.
+func (v *Version) hider(name rr.Name, replaced func(rr.Name, rr.Type) bool) (owner rr.Name, typ rr.Type) {
 	if v.tree.cuts+v.tree.turns == 0 {
 		return "", 0
 	}
 	for n := name; ; n = n.Parent() {
 		if at := v.tree.find([]byte(n)); at != nil {
 			switch {
-			case at.cut():
+			case at.cut() && !replaced(n, rr.TypeNS):
 				owner, typ = n, rr.TypeNS
-			case at.turn() && n != name:
+			case at.turn() && n != name && !replaced(n, rr.TypeDNAME):
 				owner, typ = n, rr.TypeDNAME
 			}
 		}

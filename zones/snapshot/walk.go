@@ -45,6 +45,9 @@ func (z *Zone) Current() bool { return z.zone.standing == current }
 // Elsewhere reports whether the zone lives on another primary.
 func (z *Zone) Elsewhere() bool { return z.zone.elsewhere }
 
+// Whole reports whether everything that the zone is configured to have could be read. What is not whole is not handed on.
+func (z *Zone) Whole() bool { return z.zone.tree.holes == 0 }
+
 // Names returns how many names there are, empty non-terminals included.
 func (z *Zone) Names() int { return z.zone.tree.names }
 
@@ -90,7 +93,7 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 		p = z.policies[number]
 	}
 	n.each(func(typ rr.Type, count int, wire []byte) {
-		if p != nil && hides(typ) {
+		if p != nil && hides(typ) || count == 0 {
 			return
 		}
 		more = more && f(typ, count, wire)

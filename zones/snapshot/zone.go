@@ -35,7 +35,11 @@ func (u *update) record(k zones.Key) {
 	name, err := rr.ParseRelative(owner, apex)
 	t, terr := rr.ParseType(typ)
 	if err == nil && terr == nil {
-		u.edit(origin, edit{name: name, kind: dropSet, typ: t})
+		kind := dropSet
+		if u.catalog.Missed(k) {
+			kind = putSet // a hole
+		}
+		u.edit(origin, edit{name: name, kind: kind, typ: t})
 	}
 }
 
@@ -166,10 +170,27 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	for _, p := range u.Builder.policies.in[origin] {
 		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
+	edits = append(edits, u.holesIn(origin, apex)...)
 	return &zone{
 		origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer,
 		fixed: z.Order == zones.OrderFixed,
 	}
+}
+
+// holesIn returns the edits that put the holes of a zone: what it is configured to have and could not be read.
+func (u *update) holesIn(origin string, apex rr.Name) (edits []edit) {
+	for _, key := range u.catalog.MissedRecords(origin) {
+		owner, typ, _ := strings.Cut(strings.TrimPrefix(key.Name(), origin+"/"), "/")
+		name, err := rr.ParseRelative(owner, apex)
+		t, terr := rr.ParseType(typ)
+		if err == nil && terr == nil {
+			edits = append(edits, edit{name: name, kind: putSet, typ: t})
+		}
+	}
+	for _, p := range u.Builder.holes.in[origin] {
+		edits = append(edits, edit{name: p.name, kind: putSet})
+	}
+	return edits
 }
 
 // reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and for most

@@ -14,11 +14,15 @@ import (
 
 // database watches how large etcd's is: at its quota nothing can be written any more, no configuration and no report.
 type database struct {
-	last atomic.Pointer[store.Database] // nil: not asked yet
+	last  atomic.Pointer[store.Database] // nil: not asked yet
+	asked time.Time                      // last by once
 }
 
 // databaseEvery is how often it is asked.
 const databaseEvery = 30 * time.Second
+
+// databaseWait is how long one who only looks waits for it.
+const databaseWait = time.Second
 
 // databaseFull is the part of the quota from which on it is a problem.
 const databaseFull = 0.5
@@ -65,6 +69,19 @@ func (d *database) run(ctx context.Context, r *run) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// once asks for one who only looks: briefly, and not again soon. What does not answer is not told.
+func (d *database) once(ctx context.Context, e *store.Etcd) {
+	if time.Since(d.asked) < databaseEvery {
+		return
+	}
+	d.asked = time.Now()
+	limited, stop := context.WithTimeout(ctx, databaseWait)
+	defer stop()
+	if s, err := e.Database(limited); err == nil {
+		d.last.Store(s)
 	}
 }
 

@@ -52,7 +52,7 @@ func (r *run) self(i Inside) admin.Server {
 			s.CopyError = err.Error()
 		}
 	}
-	s.HeldFirst = i.Held(mostHeldTold)
+	s.HeldFirst, s.NoProbe = i.Held(mostHeldTold), r.NoProbe
 	s.Source.Kind = "etcd"
 	if r.files != nil {
 		s.Source.Kind = "files"

@@ -139,6 +139,8 @@ func (w *walk) step(s *server.Step, first bool) {
 		w.end("not ready", "%s is in zone %s, of which nothing has been transferred yet: SERVFAIL", qname, w.out.Zone)
 	case snapshot.Outdated:
 		w.end("expired", "%s is in zone %s, which has expired, and is the primary's to answer: SERVFAIL", qname, w.out.Zone)
+	case snapshot.Missed:
+		w.end("unreadable", "what is configured at %s in zone %s cannot be read, nor ever could: SERVFAIL", qname, w.out.Zone)
 	case snapshot.Unusable:
 		w.end("unusable", "%s is in zone %s, nothing of which can be used as it is configured: SERVFAIL", qname, w.out.Zone)
 	}

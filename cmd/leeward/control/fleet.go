@@ -104,6 +104,14 @@ func (i Inside) still(now time.Time) (names []string, every time.Duration) {
 	return names, every
 }
 
+// strayed is the problem of a server or a vantage in a region that there is not.
+func strayed(resource, region string) admin.Problem {
+	return admin.Problem{
+		Resource: resource, Field: "region", InService: admin.InServiceNewest,
+		Message: fmt.Sprintf("no region %q; start it with a --region that there is, or add that region", region),
+	}
+}
+
 // add puts servers and what vantages say of themselves into a status that has the board's account of them.
 func (f *fleet) add(s *admin.Status) {
 	for i := range s.Vantages {
@@ -122,12 +130,8 @@ func (f *fleet) add(s *admin.Status) {
 	}
 	for i := range s.Vantages {
 		v := &s.Vantages[i]
-		known := v.Region == "" || slices.ContainsFunc(s.Regions, func(r admin.Region) bool { return r.Region == v.Region })
-		if !known && len(s.Regions) > 0 {
-			s.Problems = append(s.Problems, admin.Problem{
-				Resource: "vantages/" + v.ID, Field: "region", InService: admin.InServiceNewest,
-				Message: fmt.Sprintf("no region %q; start it with a --region that there is, or add that region", v.Region),
-			})
+		if !s.Knows(v.Region) {
+			s.Problems = append(s.Problems, strayed("vantages/"+v.ID, v.Region))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.problems)) {

@@ -3,12 +3,16 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 	"leeward/zones/snapshot"
 	"leeward/zones/store"
 )
@@ -36,6 +40,44 @@ type job struct {
 
 func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
 	return &keeper{folder: folder, log: log, now: now, jobs: make(chan job, 1)}
+}
+
+// trialLimit is how long a start waits for the trial of the disk. A disk that hangs does not keep a server from starting.
+const trialLimit = time.Second
+
+// trial finds out, before anything is kept, whether the folder can be written, so that the status says it from the first answer on.
+// It is only told: a server with a disk that is full or read-only answers like others.
+func (k *keeper) trial() {
+	done := make(chan error, 1)
+	path := filepath.Join(k.folder, "trial")
+	go func() {
+		err := disk.Write(path, 0o640, func(f *os.File) error {
+			_, err := f.Write(make([]byte, 4096)) // a full disk often has room for a name
+			return err
+		})
+		done <- errors.Join(err, ignoreAbsent(os.Remove(path)))
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-time.After(trialLimit):
+		err = fmt.Errorf("writing to %s has not ended within %s", k.folder, trialLimit)
+	}
+	if err == nil {
+		return
+	}
+	k.mu.Lock()
+	k.failing = err
+	k.mu.Unlock()
+	k.log.Error("the folder of --state cannot be written: a restart would have nothing to answer from until the source is read, "+
+		"and would not know what is down; going on without", "err", err)
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // at notes where the source is.

@@ -370,6 +370,7 @@ func TestKeepsAfterQuiet(t *testing.T) {
 			b.Batch(zones.Batch{Revision: revision, Changes: changes(t, "kind: Region\nname: r"+string(rune('a'+revision%26))+"\nlatitude: "+
 				[]string{"1", "2"}[revision/26%2]+"\nlongitude: 1\n", revision)})
 		}
+		time.Sleep(50 * time.Millisecond) // so that no change comes in the instant in which a copy is made
 		for revision := int64(6); revision < 30; revision++ {
 			time.Sleep(100 * time.Millisecond)
 			one(revision)

@@ -19,10 +19,12 @@ import (
 
 // Observer is a control loop that serves nobody: it reads what a server would, and judges as one does.
 type Observer struct {
-	loop *Loop
-	etcd *store.Etcd
-	stop context.CancelFunc
-	done sync.WaitGroup
+	loop       *Loop
+	etcd       *store.Etcd // nil: files
+	bystanders bystanders
+	database   database // of one goroutine, that calls Status
+	stop       context.CancelFunc
+	done       sync.WaitGroup
 }
 
 // Observe reads the resources, and with etcd what vantages report, and returns when it has all of it. It fails if that
@@ -73,7 +75,8 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 			stop()
 			return nil, err
 		}
-		link, err := vantage.New(vantage.Options{Client: o.etcd.Client(), Prefix: o.etcd.Prefix(), ID: "observer", Log: s.Log})
+		o.bystanders = bystanders{etcd: o.etcd, log: s.Log}
+		link, err := vantage.New(vantage.Options{Client: o.etcd.Client(), Prefix: o.etcd.Prefix(), Bystander: true, Log: s.Log})
 		if err != nil {
 			o.Close()
 			return nil, err
@@ -192,11 +195,18 @@ func (o *Observer) Settle(ctx context.Context) (string, error) {
 	return text + "; all of them live", nil
 }
 
-// Status judges what there is now. An Observer has no server of its own to tell of.
+// Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own to tell of.
 func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	var s *admin.Status
-	err := o.loop.Do(ctx, func(i Inside) { s = i.Status(time.Now()) })
-	return s, err
+	if err := o.loop.Do(ctx, func(i Inside) { s = i.Status(time.Now()) }); err != nil {
+		return nil, err
+	}
+	o.bystanders.tell(ctx, s)
+	if o.etcd != nil {
+		o.database.once(ctx, o.etcd)
+		o.database.tell(s)
+	}
+	return s, nil
 }
 
 // Explain says why a client gets an answer.

@@ -112,7 +112,11 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 		r.database.tell(s)
 		if r.link != nil {
 			if text := r.link.Status().Problem; text != "" {
-				s.Problems = append(s.Problems, admin.Problem{Resource: "vantages/" + r.ID, InService: admin.InServiceNewest, Message: text})
+				kind := "vantages/"
+				if r.NoProbe {
+					kind = "servers/"
+				}
+				s.Problems = append(s.Problems, admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
 			}
 		}
 		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
@@ -122,5 +126,8 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 			s.AddServer(r.self(i))
 		}
 	})
+	if err == nil {
+		r.bystanders.tell(ctx, s)
+	}
 	return s, err
 }

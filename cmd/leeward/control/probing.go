@@ -2,11 +2,33 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"leeward/health"
+	"leeward/health/probe"
 	"leeward/zones/steer"
 )
+
+// openProber makes what probes, unless others do.
+func (r *run) openProber() error {
+	if r.NoProbe {
+		return nil
+	}
+	if r.ProbeTLS.Cert != "" {
+		own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+		if err != nil {
+			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
+		}
+		r.shown.Store(&own)
+	}
+	var err error
+	r.prober, err = probe.New(probe.Options{
+		Concurrency: r.shares().probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, Certificate: r.shown.Load,
+		OnLoads: func(ss []health.Sample) { r.loop.Loads(ss) },
+	})
+	return err
+}
 
 // report passes what this vantage has found to its own board and to the others.
 func (r *run) report(rs []health.Report) {
@@ -41,7 +63,9 @@ func (r *run) assigning(ctx context.Context) {
 			if r.link != nil {
 				r.link.Assign(as)
 			}
-			r.prober.Assign(as)
+			if r.prober != nil {
+				r.prober.Assign(as)
+			}
 			r.names.Assign(p.Hostnames())
 			r.assigned.Store(true)
 			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))

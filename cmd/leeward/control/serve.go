@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leeward/geo"
-	"leeward/health"
 	"leeward/health/probe"
 	"leeward/health/resolve"
 	"leeward/health/vantage"
@@ -39,6 +38,7 @@ type Settings struct {
 	ProbeTLS   ProbeTLS // what probes show
 	GeoDB      []string
 	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
+	NoProbe    bool             // nothing is probed and reported; with Etcd, where others do
 	State      string           // folder of the last good snapshot; "": it is not kept
 	TSIGKeys   []string         // files of TSIG keys
 	Version    string
@@ -71,6 +71,9 @@ func Serve(ctx context.Context, s Settings) error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
+	if s.NoProbe && s.Etcd == nil {
+		return errors.New("a server that probes nothing needs an etcd, where others report")
+	}
 	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{})}
 	if s.Dropped != nil {
 		r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -100,32 +103,33 @@ type run struct {
 	started  time.Time
 	starting context.Context // ends what the start reads
 
-	loop      *Loop
-	geo       *geo.Watcher
-	dns       *server.Server      // nil: none
-	desk      *transfer.Desk      // transfers; nil: none
-	secondary *transfer.Secondary // of the zones that live elsewhere; with desk
-	strange   atomic.Bool         // etcd has another history than the one in service
-	prober    *probe.Prober
-	names     *resolve.Resolver
-	looked    atomic.Bool   // hostnames have been looked up once, and targets probed
-	assigned  atomic.Bool   // the prober knows its targets
-	etcd      *store.Etcd   // nil: files
-	link      *vantage.Link // with etcd
-	database  database
-	files     *store.Files
-	keeper    *keeper       // nil: nothing is kept
-	memory    *memory       // with keeper
-	serials   *serialKeeper // nil: there is nowhere to keep them
-	metrics   *Metrics
-	heard     atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
-	lags      []lag
-	pages     *pages // nil: none
-	reached   reached
-	token     token
-	shown     atomic.Pointer[tls.Certificate] // that probes show; nil: none
-	reading   sync.Mutex                      // of credentials
-	running   Running
+	loop       *Loop
+	geo        *geo.Watcher
+	dns        *server.Server      // nil: none
+	desk       *transfer.Desk      // transfers; nil: none
+	secondary  *transfer.Secondary // of the zones that live elsewhere; with desk
+	strange    atomic.Bool         // etcd has another history than the one in service
+	prober     *probe.Prober       // nil: nothing is probed here
+	names      *resolve.Resolver
+	looked     atomic.Bool   // hostnames have been looked up once, and targets probed
+	assigned   atomic.Bool   // the prober knows its targets
+	etcd       *store.Etcd   // nil: files
+	link       *vantage.Link // with etcd
+	database   database
+	bystanders bystanders
+	files      *store.Files
+	keeper     *keeper       // nil: nothing is kept
+	memory     *memory       // with keeper
+	serials    *serialKeeper // nil: there is nowhere to keep them
+	metrics    *Metrics
+	heard      atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
+	lags       []lag
+	pages      *pages // nil: none
+	reached    reached
+	token      token
+	shown      atomic.Pointer[tls.Certificate] // that probes show; nil: none
+	reading    sync.Mutex                      // of credentials
+	running    Running
 
 	programs chan *steer.Program // at most one waits, the newest
 	firstly  sync.Once
@@ -174,16 +178,7 @@ func (r *run) assemble() error {
 	if r.metrics, err = NewMetrics(r.registry, r.Version, time.Now); err != nil {
 		return err
 	}
-	if r.ProbeTLS.Cert != "" {
-		own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
-		if err != nil {
-			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
-		}
-		r.shown.Store(&own)
-	}
-	probes := r.shares().probes
-	r.prober, err = probe.New(probe.Options{Concurrency: probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, OnLoads: func(ss []health.Sample) { r.loop.Loads(ss) }, Certificate: r.shown.Load})
-	if err != nil {
+	if err := r.openProber(); err != nil {
 		return err
 	}
 	r.names, err = resolve.New(resolve.Options{
@@ -218,6 +213,7 @@ func (r *run) assemble() error {
 	}
 	if r.State != "" {
 		r.keeper = newKeeper(r.State, r.Log, time.Now)
+		r.keeper.trial()
 		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
 		}, func() float64 {
@@ -230,15 +226,20 @@ func (r *run) assemble() error {
 		}
 		o.Keep = r.keeper.keep
 		r.memory = newMemory(r.State, r.Log)
-		r.memory.add = r.prober.Remember
+		if r.prober != nil {
+			r.memory.add = r.prober.Remember
+		}
 		past, err := loadVerdicts(r.State)
 		if err != nil {
 			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed", "err", err)
 		}
-		if past != nil {
+		if past != nil && r.prober != nil {
 			r.prober.Recall(past)
 		}
 		o.Past, o.Recall = past, r.memory.keep
+	}
+	if r.NoProbe {
+		o.Own = "" // no vantage is this process
 	}
 	r.loop = NewLoop(o)
 	for _, a := range r.names.Kept() { // before the first answers are given
@@ -287,7 +288,11 @@ func (r *run) ready() error {
 		if !r.assigned.Load() {
 			return errors.New("endpoints are about to be probed")
 		}
-		if left, such := r.prober.Untried(); left > 0 {
+		if r.prober == nil {
+			if r.link.Heard().IsZero() {
+				return errors.New("what vantages report is being read")
+			}
+		} else if left, such := r.prober.Untried(); left > 0 {
 			return fmt.Errorf("endpoints are being probed, %d are left, such as %s at %s", left, such.Endpoint, such.Address)
 		}
 	}
@@ -357,7 +362,9 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	start(&partsDone, "location databases", func() error { r.geo.Follow(parts, r.loop.Geo); return nil })
 	start(&partsDone, "assigning", func() error { r.assigning(parts); return nil })
-	start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
+	if r.prober != nil {
+		start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
+	}
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {

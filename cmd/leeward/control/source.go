@@ -37,8 +37,10 @@ func (r *run) source() error {
 	if err != nil {
 		return err
 	}
+	r.bystanders = bystanders{etcd: r.etcd, log: r.Log}
 	r.link, err = vantage.New(vantage.Options{
-		Client: r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+		Bystander: r.NoProbe,
+		Client:    r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
 	})
 	if err != nil {
 		return err

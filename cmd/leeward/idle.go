@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// vain is a flag that has no effect beside others.
+type vain struct {
+	flag string
+	when bool
+	why  string
+}
+
+// onlyOnce makes it an error to give a flag twice that holds one value, as the last would silently count. It is for servers, whose
+// command lines are made of parts by units and charts.
+func onlyOnce(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if _, list := f.Value.(pflag.SliceValue); !list {
+			f.Value = &single{Value: f.Value}
+		}
+	})
+}
+
+// single is a flag's value that can be given one time only.
+type single struct {
+	pflag.Value
+	given bool
+}
+
+func (s *single) Set(text string) error {
+	if s.given {
+		return errors.New("it is given twice, and there is one; leave one out")
+	}
+	s.given = true
+	return s.Value.Set(text)
+}
+
+// inVain refuses flags of the command line that have no effect beside others. A variable of the environment is no such word: it may be there
+// for another verb.
+func (inv *invocation) inVain(flags *pflag.FlagSet, all ...vain) error {
+	for _, v := range all {
+		if v.when && flags.Changed(v.flag) && !inv.fromEnv[v.flag] {
+			return misused("--%s has no effect: %s", v.flag, v.why)
+		}
+	}
+	return nil
+}
+
+// vainAdmin are the flags of an admin interface that there is not.
+func (f *vantageFlags) vainAdmin() []vain {
+	const why = "--admin is empty, so there is no admin interface; leave one of the two out"
+	none := f.admin == ""
+	return []vain{
+		{"admin-token", none, why},
+		{"admin-token-file", none, why},
+		{"admin-tls-cert", none, why},
+		{"admin-tls-key", none, why},
+		{"admin-client-ca", none, why},
+	}
+}
+
+// vainEtcd are the flags that say how etcd is reached: none where nobody asks it, and fewer where it is asked without TLS or a user.
+func (f *etcdFlags) vainEtcd(flags *pflag.FlagSet, nobody bool) []vain {
+	var all []vain
+	flags.VisitAll(func(g *pflag.Flag) {
+		if strings.HasPrefix(g.Name, "etcd-") || g.Name == "prefix" || g.Name == "compact" {
+			all = append(all, vain{g.Name, nobody, "the resources are in --files, and no etcd is asked; leave it out"})
+		}
+	})
+	plain := true
+	for _, url := range f.endpoints {
+		plain = plain && strings.HasPrefix(url, "http://")
+	}
+	for _, name := range []string{"etcd-ca", "etcd-cert", "etcd-key", "etcd-server-name", "etcd-insecure"} {
+		all = append(all, vain{name, plain, "the members of --etcd are asked without TLS; write https:// there, or leave it out"})
+	}
+	for _, name := range []string{"etcd-password", "etcd-password-file"} {
+		all = append(all, vain{name, f.user == "", "a password is a user's; give --etcd-user too, or leave it out"})
+	}
+	return all
+}

@@ -1,0 +1,82 @@
+package zones
+
+import "time"
+
+// What a time of a resource may be without a doubt. Above it the time is taken as it is written, and doubted: most such times are a slip
+// of the unit, and nobody can take an answer back out of the caches of others.
+const (
+	mostTTL      = 7 * 24 * time.Hour   // what BIND keeps at most (max-cache-ttl); Unbound keeps a day
+	mostSteered  = time.Hour            // a policy is there to be changed
+	mostNegative = 24 * time.Hour       // RFC 2308 section 5
+	mostRefresh  = 24 * time.Hour       // RFC 1912 section 2.2 has 12 hours at most
+	mostExpire   = 90 * 24 * time.Hour  // RFC 1912 section 2.2 has 2 to 4 weeks
+	mostValidity = 200 * 24 * time.Hour // what public authorities sign for at most, from March 2026
+)
+
+// span is one time of a resource.
+type span struct {
+	field string
+	is    time.Duration
+	most  time.Duration
+	why   string // what is amiss with a longer one
+}
+
+// What is said of a time that is too long.
+const (
+	keptLong     = "caches keep what they have for that long (RFC 2181 8), and no change takes it back"
+	steeredLong  = "clients keep an address that has died for that long"
+	negativeLong = "caches deny a new name for that long (RFC 2308 5 has a day at most)"
+	refreshLong  = "secondaries that miss a NOTIFY are behind for that long (RFC 1912 2.2 has 12 hours at most)"
+	expireLong   = "secondaries go on answering for that long after the zone has left here (RFC 1912 2.2 has 4 weeks at most)"
+	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
+)
+
+// spans returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a Monitor interval,
+// timeout and hold. None of them is there where the document does not say it.
+func spans(r Resource) []span {
+	switch r := r.(type) {
+	case *Zone:
+		return []span{
+			{"ttl", r.TTL.Or(0), mostTTL, keptLong},
+			{"soaTTL", r.SOATTL.Or(0), mostTTL, keptLong},
+			{"negativeTTL", r.NegativeTTL.Or(0), mostNegative, negativeLong},
+			{"refresh", r.Refresh.Or(0), mostRefresh, refreshLong},
+			{"retry", r.Retry.Or(0), mostRefresh, refreshLong},
+			{"expire", r.Expire.Or(0), mostExpire, expireLong},
+		}
+	case *Policy:
+		return []span{{"ttl", r.TTL.Std(), mostSteered, steeredLong}}
+	case *Monitor:
+		if r.TLS != nil {
+			return []span{{"tls.minValidity", r.TLS.MinValidity.Std(), mostValidity, validityLong}}
+		}
+	}
+	return nil
+}
+
+// crossSpans doubts times that hardly anybody means.
+func crossSpans(x *crossed, r Resource) {
+	if r, ok := r.(*Record); ok { // there can be a million, and nearly all are within
+		if r.TTL.Or(0) > mostTTL {
+			x.warn("ttl", tooLong, r.TTL, keptLong, Duration(mostTTL))
+		}
+		return
+	}
+	for _, s := range spans(r) {
+		if s.is > s.most {
+			x.warn(s.field, tooLong, Duration(s.is), s.why, Duration(s.most))
+		}
+	}
+	z, ok := r.(*Zone)
+	if !ok || z.Secondary() {
+		return
+	}
+	refresh, retry, expire := z.Refresh.Or(DefaultRefresh), z.Retry.Or(DefaultRetry), z.Expire.Or(DefaultExpire)
+	if expire < refresh+retry {
+		x.warn("expire", "%s is shorter than refresh and retry together (%s): secondaries give the zone up before they have "+
+			"asked twice (RFC 1912 2.2); write a week or more", Duration(expire), Duration(refresh+retry))
+	}
+}
+
+// tooLong is said of times above what they are meant to be.
+const tooLong = "%s is long: %s; write %s or less, unless it is meant"
