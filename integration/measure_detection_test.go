@@ -16,11 +16,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// trials is how often TestMeasureDetection takes each thing away. The worst of so many is what it prints beside the median.
+// trials is how often TestMeasureDetection takes each thing away. The worst of so many is what it prints beside the
+// median.
 const trials = 30
 
-// TestMeasureDetection measures how long three servers answer a region whose endpoints fail in the same instant as etcd's leader, or
-// 2 s after etcd has run out of space: until the last of them has left it out.
+// TestMeasureDetection measures how long three servers answer a region whose endpoints fail in the same instant as
+// etcd's leader, or 2 s after etcd has run out of space: until the last of them has left it out.
 func TestMeasureDetection(t *testing.T) {
 	measuring(t)
 	for _, c := range []struct {
@@ -56,9 +57,10 @@ func TestMeasureDetection(t *testing.T) {
 			var all []time.Duration
 			for n := range trials {
 				for _, r := range w.regions {
-					until(t, 60*time.Second, "all is well at "+r.name, func() error { return w.calm(t, r) })
+					until(t, time.Minute, r.name+" is calm", func() error { return w.calm(r) })
 				}
-				time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second)))) // probes and heartbeats are anywhere in their turns
+				// Probes and heartbeats are anywhere in their turns.
+				time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second))))
 				leader := w.leader(t)
 				if err := c.fail(leader); err != nil {
 					t.Fatal(err)
@@ -70,7 +72,8 @@ func TestMeasureDetection(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				each := w.until(t, began, func(answer string) bool { return !strings.HasPrefix(answer, "10.77.1.") })
+				left := func(answer string) bool { return !strings.HasPrefix(answer, "10.77.1.") }
+				each := w.until(t, began, left)
 				t.Logf("%s, %d: %v", c.name, n+1, each)
 				all = append(all, slices.Max(each))
 				for _, e := range w.regions[0].endpoints {
@@ -87,14 +90,14 @@ func TestMeasureDetection(t *testing.T) {
 			}
 			slices.Sort(all)
 			detection := time.Duration(usual.fall)*usual.every + usual.timeout
-			t.Logf("%s, the slowest of three servers, %d trials: median %v, 9 of 10 %v, worst %v; detection %v", c.name, len(all),
-				all[len(all)/2], all[len(all)*9/10], all[len(all)-1], detection)
+			t.Logf("%s, slowest of three servers, %d trials: median %v, 9 of 10 %v, worst %v; detection %v",
+				c.name, len(all), all[len(all)/2], all[len(all)*9/10], all[len(all)-1], detection)
 		})
 	}
 }
 
 // calm says whether the region's server has everything up and hears everybody.
-func (w *world) calm(t testing.TB, r *region) error {
+func (w *world) calm(r *region) error {
 	var p statusPage
 	if err := r.server.status(&p); err != nil {
 		return err
@@ -133,13 +136,14 @@ func (w *world) until(t testing.TB, began time.Time, met func(answer string) boo
 	var running sync.WaitGroup
 	for i, r := range w.regions {
 		running.Go(func() {
+			address := net.JoinHostPort(r.ip(1), "53")
 			q := new(dns.Msg)
 			q.SetQuestion("www.example.test.", dns.TypeA)
 			client := dns.Client{Timeout: time.Second}
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
 			for ; time.Since(began) < time.Minute; <-tick.C {
-				c, err := w.client.dial(net.Dialer{Timeout: time.Second}, "udp", net.JoinHostPort(r.ip(1), "53"))
+				c, err := w.client.dial(net.Dialer{Timeout: time.Second}, "udp", address)
 				if err != nil {
 					continue
 				}

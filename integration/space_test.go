@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// noSpace raises etcd's alarm that its database is full, as etcd itself does when the database has reached its quota: from then on
-// nothing can be written, and everything can be read. Or takes it back.
+// noSpace raises etcd's alarm that its database is full, as etcd itself does when the database has reached its
+// quota: from then on nothing can be written, and everything can be read. Or takes it back.
 func (m *member) noSpace(is bool) error {
 	c, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(m.client, "http://"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -49,8 +49,9 @@ func spaceWords() []word {
 	return []word{
 		{
 			pattern: "etcd is out of space",
-			means:   "its database has reached its quota (the alarm NOSPACE): nothing can be written, and everything can be read",
-			do:      alarm(true),
+			means: "its database has reached its quota (the alarm NOSPACE): nothing can be written, " +
+				"and everything can be read",
+			do: alarm(true),
 		},
 		{pattern: "etcd has space", means: "again (the alarm is taken back)", do: alarm(false)},
 	}

@@ -19,7 +19,6 @@ var inVain = map[string]struct{ docs, says string }{
 	"Zone.refresh":                 {"transfer: {primaries: [192.0.2.1]}\nrefresh: 1h", "take refresh out"},
 	"Zone.retry":                   {"transfer: {primaries: [192.0.2.1]}\nretry: 1h", "take retry out"},
 	"Zone.expire":                  {"transfer: {primaries: [192.0.2.1]}\nexpire: 1h", "take expire out"},
-	"Zone.serialOffset":            {"transfer: {primaries: [192.0.2.1]}\nserialOffset: 5", "take serialOffset out"},
 	"Zone.update.key":              {"transfer: {primaries: [192.0.2.1]}\nupdate: [{key: k, names: ['**'], types: [TXT]}]", "take update out"},
 	"Zone.update.names":            {"transfer: {primaries: [192.0.2.1]}\nupdate: [{key: k, names: ['**'], types: [TXT]}]", "take update out"},
 	"Zone.update.types":            {"transfer: {primaries: [192.0.2.1]}\nupdate: [{key: k, names: ['**'], types: [TXT]}]", "take update out"},
@@ -72,7 +71,7 @@ var inVain = map[string]struct{ docs, says string }{
 
 // always are fields that mean something wherever they can be given.
 var always = strings.Fields(`
-Zone.ttl Zone.order Zone.transfer.allow Zone.transfer.notify Zone.transfer.primaries
+Zone.ttl Zone.order Zone.serialOffset Zone.transfer.allow Zone.transfer.notify Zone.transfer.primaries
 Record.ttl Record.data
 Region.latitude Region.longitude
 Pool.region Pool.monitor Pool.ramp Pool.capacity.target Pool.capacity.max

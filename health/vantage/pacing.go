@@ -2,10 +2,10 @@ package vantage
 
 import "time"
 
-// Many pools that turn at once are gathered: the endpoints of a pool are probed each at its own time, so that a pool that
-// fails as a whole turns bit by bit over an interval, and each bit would be a write of the whole pool. While more than brisk
-// pools are written a second, one that was written is not written again for gather. The first word on a pool, and all words
-// while little happens, go out at once.
+// Many pools that turn at once are gathered: the endpoints of a pool are probed each at its own time, so that a pool
+// that fails as a whole turns bit by bit over an interval, and each bit would be a write of the whole pool. While
+// more than brisk pools are written a second, one that was written is not written again for gather. The first word
+// on a pool, and all words while little happens, go out at once.
 const (
 	brisk  = 64
 	gather = 500 * time.Millisecond
@@ -64,9 +64,10 @@ func (l *Link) write(pool string) {
 	l.pacing.rest = time.Time{}
 }
 
-// beatEvery returns how long to wait between two heartbeats where the shortest time to find out a death, of what this vantage
-// probes, is that long: half of it, so that a vantage that is alive shows it twice in the time after which others judge without
-// it (health/late.go). It is LeastEvery at least, as each heartbeat is kept in etcd until the next compaction, and longest at most.
+// beatEvery returns how long to wait between two heartbeats where the shortest time to find out a death, of what
+// this vantage probes, is that long: half of it, so that a vantage that is alive shows it twice in the time after
+// which others judge without it (health/late.go). It is LeastEvery at least, as each heartbeat is kept in etcd until
+// the next compaction, and longest at most.
 func beatEvery(shortest, longest time.Duration) time.Duration {
 	return min(max(shortest/2, LeastEvery), longest)
 }
