@@ -31,7 +31,8 @@ standby, 0% empties it. Above 100% its capacity counts as that much larger, too.
 A shift is an entry of the policy's schedule, so servers need nobody to carry it out. Shifts that are over are taken out when a
 new one is written; --clear takes out all, at once.`,
 		Example: `  leeward shift www.example.test --to www-us=100% --over 1h
-  leeward shift www.example.test --to www-us=150%,www-eu=50% --over 20m --at 22:00 --for 6h
+  leeward shift www.example.test --to www-us=150% --over 20m --at 22:00 --for 6h
+  leeward shift www.example.test --to www-us=150%,www-eu=50% --over 20m
   leeward shift www.example.test --to www-new=5% --dry-run
   leeward shift www.example.test --clear`,
 		RunE: func(cmd *cobra.Command, args []string) error {
