@@ -26,7 +26,7 @@ func newDrain(inv *invocation) *cobra.Command {
 With --at it begins by itself at that time: leeward status shows what is planned, and leeward restore takes it back.
 Shows first what the others would carry. What would leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
-  leeward drain region/eu-west --at 22:00 --for 1h    # tonight, by the local clock
+  leeward drain region/eu-west --at 22:00 --for 1h    # tonight, local time
   leeward drain pool/www-eu --at 2026-12-24T08:00:00+01:00
   leeward drain pool/www-eu --dry-run
   leeward drain endpoint/www-eu/lb-1`,
