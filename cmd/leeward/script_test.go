@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. Beside testscript's commands there
 // are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or no
-// such key, if TEXT is "none"); leased KEY; and status N COMMAND…, which wants an exit status.
+// such key, if TEXT is "none"); leased KEY [LEAST MOST], which wants a lease of so many seconds; and status N COMMAND…, which wants an exit status.
 func TestScript(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -89,13 +90,24 @@ func TestScript(t *testing.T) {
 				})
 			},
 			"leased": func(ts *testscript.TestScript, neg bool, args []string) {
-				if len(args) != 1 {
-					ts.Fatalf("usage: leased KEY")
+				if len(args) != 1 && len(args) != 3 {
+					ts.Fatalf("usage: leased KEY [LEAST MOST]")
 				}
 				within(ts, func(ctx context.Context) error {
 					r, err := client.Get(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
 					if err == nil && (len(r.Kvs) == 0 || (r.Kvs[0].Lease != 0) == neg) {
 						ts.Fatalf("%s: keys %d, want a lease: %v", args[0], len(r.Kvs), !neg)
+					}
+					if err == nil && len(args) == 3 {
+						l, err := client.TimeToLive(ctx, clientv3.LeaseID(r.Kvs[0].Lease))
+						if err != nil {
+							return err
+						}
+						least, _ := strconv.ParseInt(args[1], 10, 64)
+						most, _ := strconv.ParseInt(args[2], 10, 64)
+						if l.GrantedTTL < least || l.GrantedTTL > most {
+							ts.Fatalf("%s: a lease of %d s", args[0], l.GrantedTTL)
+						}
 					}
 					return err
 				})
