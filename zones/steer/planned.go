@@ -84,7 +84,7 @@ const mostSteps = 4
 // tomorrow 00:00 UTC". Times are in the location of now. It is empty where the pool is as configured and nothing comes.
 func (p *Plan) Words(now time.Time) string {
 	level := p.Level(now)
-	parts := []string{fmt.Sprintf("%s at %s of its weight", p.Pool, percent(level))}
+	parts := []string{fmt.Sprintf("%s at %s of its weight", p.Pool, Percent(level))}
 	told, more := level, 0
 	move := func(to float64, at, since time.Time) {
 		if !apart(told, to) {
@@ -95,7 +95,7 @@ func (p *Plan) Words(now time.Time) string {
 			more++
 			return
 		}
-		text := percent(to) + " " + placed(at, now)
+		text := Percent(to) + " " + placed(at, now)
 		if !apart(to, 1) {
 			text = "back to " + text
 		}
@@ -122,8 +122,8 @@ func (p *Plan) Words(now time.Time) string {
 // apart reports whether two levels differ by what can be seen.
 func apart(a, b float64) bool { return math.Abs(a-b) > 1e-9 }
 
-// percent spells a level: "130 %", "12.5 %".
-func percent(level float64) string { return fmt.Sprintf("%g %%", math.Round(1000*level)/10) }
+// Percent spells a level: "130 %", "12.5 %".
+func Percent(level float64) string { return fmt.Sprintf("%g %%", math.Round(1000*level)/10) }
 
 // placed is OnClock as the end of a sentence: "at 14:30 UTC", "tomorrow 00:00 UTC", "on 2026-12-24 08:00 CET".
 func placed(at, now time.Time) string {
