@@ -89,6 +89,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 		}
 	}
 	l.fleet.add(s)
+	l.clocks.add(s, l.o.Own, now)
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)
 	} else if l.table != nil {
