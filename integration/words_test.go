@@ -627,6 +627,21 @@ func statusWords() []word {
 			}
 			return fmt.Errorf("it is not in the status")
 		})},
+		{pattern: "clock of R is WORD to R", means: "`off` or `right`, by these servers' status, which names these clocks among its problems or does not", check: func(x *scenario, a []string) error {
+			of, err := x.regionsOf(a[0])
+			if err != nil {
+				return err
+			}
+			asked, err := x.regionsOf(a[2])
+			for _, r := range asked {
+				for _, v := range of {
+					if err := clockSaid(r, v.name, a[1]); err != nil {
+						return fmt.Errorf("server %s: %w", r.name, err)
+					}
+				}
+			}
+			return err
+		}},
 		{pattern: "R hold E down", means: "by their status an address of the endpoints E is well again, and held down by at least one vantage, as it turned not long ago", check: servers(func(x *scenario, r *region, a []string) error {
 			var p statusPage
 			if err := r.server.status(&p); err != nil {
@@ -783,6 +798,24 @@ func (x *scenario) verdicts(r *region, endpoints, state string) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// clockSaid checks whether a server's status says that the clock of a region's server is off.
+func clockSaid(r *region, of, word string) error {
+	var p statusPage
+	if err := r.server.status(&p); err != nil {
+		return err
+	}
+	said := ""
+	for _, problem := range p.Problems {
+		if problem.Resource == "vantages/server-"+of && problem.Field == "time" {
+			said = problem.Message
+		}
+	}
+	if off := word == "off"; (said != "") != off {
+		return fmt.Errorf("it says %q of that clock", said)
 	}
 	return nil
 }

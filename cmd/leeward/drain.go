@@ -17,14 +17,17 @@ import (
 
 func newDrain(inv *invocation) *cobra.Command {
 	var span time.Duration
-	var reason, output string
+	var at, reason, output string
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint out of answers",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
 		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until it is restored or the time is over.
+With --at it begins by itself at that time: leeward status shows what is planned, and leeward restore takes it back.
 Shows first what the others would carry. What would leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
+  leeward drain region/eu-west --at 22:00 --for 1h       # tonight, by the clock of this machine
+  leeward drain pool/www-eu --at 2026-12-24T08:00:00+01:00
   leeward drain pool/www-eu --dry-run
   leeward drain endpoint/www-eu/lb-1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,16 +38,33 @@ Shows first what the others would carry. What would leave a policy, or the clien
 			if err != nil {
 				return err
 			}
+			now := inv.now()
+			from := now
+			if cmd.Flags().Changed("at") {
+				if from, err = parseWhen(at, now); err != nil {
+					return err
+				}
+			}
+			o := &zones.Override{Target: target, State: zones.Drain, Reason: reason}
+			if from.After(now) {
+				begin := from.UTC()
+				o.From = &begin
+			}
+			if span > 0 {
+				end := from.Add(span).UTC().Truncate(time.Second)
+				o.Until = &end
+			}
 			f.output = "json"
 			show := output == "table"
 			if !show && output != "json" {
 				return misused("-o %q: it is table or json", output)
 			}
-			return inv.drain(cmd.Context(), target, span, reason, f, show)
+			return inv.drain(cmd.Context(), o, f, show)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().DurationVar(&span, "for", 0, "how long; without it until restored")
+	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
 	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else")
@@ -86,7 +106,8 @@ func subject(target string) zones.Key {
 	return zones.KeyOf(zones.KindEndpoint, name)
 }
 
-func (inv *invocation) drain(ctx context.Context, target string, span time.Duration, reason string, f changeFlags, show bool) error {
+func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFlags, show bool) error {
+	target := o.Target
 	log, err := inv.logger()
 	if err != nil {
 		return err
@@ -115,17 +136,12 @@ func (inv *invocation) drain(ctx context.Context, target string, span time.Durat
 	if err != nil {
 		return err
 	}
-	o := &zones.Override{Target: target, State: zones.Drain, Reason: reason}
-	if span > 0 {
-		until := inv.now().Add(span).UTC().Truncate(time.Second)
-		o.Until = &until
-	}
 	shown := false
 	plan := func(base *store.Listing) (store.Plan, error) {
 		if _, missing := selected(base.Changes, []zones.Key{subject(target)}); len(missing) > 0 {
 			return store.Plan{}, absent(missing)
 		}
-		loads := carry(base.Resources(), target, status, inv.now())
+		loads := carry(base.Resources(), o, status, inv.now())
 		if show && !shown {
 			inv.loads(target, loads)
 			shown = true
@@ -146,8 +162,13 @@ func (inv *invocation) drain(ctx context.Context, target string, span time.Durat
 				p.Edits[0].Old = c.Resource
 			}
 		}
-		if span > 0 {
-			p.Leases = map[zones.Key]time.Duration{o.Key(): span}
+		if was, ok := p.Edits[0].Old.(*zones.Override); ok && !f.force {
+			if err := inv.supersedes(o, was); err != nil {
+				return store.Plan{}, err
+			}
+		}
+		if o.Until != nil { // until then, not only as long as it drains
+			p.Leases = map[zones.Key]time.Duration{o.Key(): max(o.Until.Sub(inv.now()), time.Second)}
 		}
 		return p, nil
 	}
@@ -173,12 +194,33 @@ func (inv *invocation) drain(ctx context.Context, target string, span time.Durat
 		return last.json(inv.out)
 	case f.dryRun:
 		inv.printf("Nothing is written: this was a dry run.\n")
-	case span > 0:
+	case o.From != nil:
+		inv.printf("Drain of %s is planned %s, revision %d.\nTo take it back: leeward restore %s\n",
+			target, ahead(o.From, o.Until, inv.now()), last.revision, target)
+	case o.Until != nil:
 		inv.printf("%s is drained until %s, revision %d. Before that: leeward restore %s\n", target, o.Until.Format(time.RFC3339), last.revision, target)
 	default:
 		inv.printf("%s is drained, revision %d. To take it back: leeward restore %s\n", target, last.revision, target)
 	}
 	return nil
+}
+
+// supersedes refuses a drain that begins later where it would end another override of the target before that, as a target has
+// one override.
+func (inv *invocation) supersedes(o, was *zones.Override) error {
+	now := inv.now()
+	if o.From == nil || was.Until != nil && !now.Before(*was.Until) {
+		return nil
+	}
+	if was.From != nil && now.Before(*was.From) {
+		if was.Until == nil || o.From.Before(*was.Until) {
+			return nil // the plan is another one now
+		}
+		return fmt.Errorf("nothing was written: %s of %s is planned %s already, and a target has one override; "+
+			"leeward restore %s takes it back, --force replaces it", was.State, o.Target, ahead(was.From, was.Until, now), o.Target)
+	}
+	return fmt.Errorf("nothing was written: %s has the override %s now, which this one would end at once; "+
+		"leeward restore %s first, or --force", o.Target, was.State, o.Target)
 }
 
 // load is what a policy has now, and what is left to carry it without the target.
@@ -191,7 +233,10 @@ type load struct {
 
 // carry works out, for every policy that would lose something, what would be left, and names each of its rules that would
 // be left with nothing: the clients of a rule have only its pools, whatever the others have.
-func carry(rs []zones.Resource, target string, status *admin.Status, now time.Time) []load {
+//
+// What is drained or down for a part of the drain's time counts as such, what is up counts as up if it is all of the time.
+func carry(rs []zones.Resource, drain *zones.Override, status *admin.Status, now time.Time) []load {
+	target := drain.Target
 	words := map[string]zones.Word{}
 	regions := map[string]string{}
 	pools := map[string][]*zones.Endpoint{}
@@ -199,7 +244,7 @@ func carry(rs []zones.Resource, target string, status *admin.Status, now time.Ti
 	for _, r := range rs {
 		switch r := r.(type) {
 		case *zones.Override:
-			if r.Until == nil || now.Before(*r.Until) {
+			if meets, all := during(r, drain, now); all || meets && r.State != zones.Up {
 				words[r.Target] = r.State
 			}
 		case *zones.Pool:
@@ -270,6 +315,19 @@ func carry(rs []zones.Resource, target string, status *admin.Status, now time.Ti
 		}
 	}
 	return loads
+}
+
+// during reports whether an override is in force in a part of another's time, and in all of it.
+func during(o, of *zones.Override, now time.Time) (meets, all bool) {
+	from := now
+	if of.From != nil {
+		from = *of.From
+	}
+	begun := o.From == nil || !from.Before(*o.From)
+	ends := o.Until != nil && (of.Until == nil || o.Until.Before(*of.Until))
+	over := o.Until != nil && !from.Before(*o.Until)
+	late := o.From != nil && of.Until != nil && !o.From.Before(*of.Until)
+	return !over && !late, begun && !ends
 }
 
 // loads prints what the others would carry.

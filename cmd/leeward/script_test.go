@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. Beside testscript's commands there
 // are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or no
-// such key, if TEXT is "none"); leased KEY; and status N COMMAND…, which wants an exit status.
+// such key, if TEXT is "none"; "!" before it: TEXT is not in the value); leased KEY [LEAST MOST], which wants a lease of so many seconds; and status N COMMAND…, which wants an exit status.
 func TestScript(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -73,7 +74,7 @@ func TestScript(t *testing.T) {
 				})
 			},
 			"stored": func(ts *testscript.TestScript, neg bool, args []string) {
-				wants(ts, neg, args, 2)
+				wants(ts, false, args, 2)
 				within(ts, func(ctx context.Context) error {
 					r, err := client.Get(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
 					switch {
@@ -82,20 +83,31 @@ func TestScript(t *testing.T) {
 					case args[1] == "none" && len(r.Kvs) == 0:
 					case len(r.Kvs) == 0:
 						ts.Fatalf("%s is not there", args[0])
-					case args[1] == "none", !strings.Contains(string(r.Kvs[0].Value), args[1]):
-						ts.Fatalf("%s is %s, want %s", args[0], r.Kvs[0].Value, args[1])
+					case args[1] == "none", strings.Contains(string(r.Kvs[0].Value), args[1]) == neg:
+						ts.Fatalf("%s is %s, want %s in it: %v", args[0], r.Kvs[0].Value, args[1], !neg)
 					}
 					return nil
 				})
 			},
 			"leased": func(ts *testscript.TestScript, neg bool, args []string) {
-				if len(args) != 1 {
-					ts.Fatalf("usage: leased KEY")
+				if len(args) != 1 && len(args) != 3 {
+					ts.Fatalf("usage: leased KEY [LEAST MOST]")
 				}
 				within(ts, func(ctx context.Context) error {
 					r, err := client.Get(ctx, ts.Getenv("LEEWARD_PREFIX")+args[0])
 					if err == nil && (len(r.Kvs) == 0 || (r.Kvs[0].Lease != 0) == neg) {
 						ts.Fatalf("%s: keys %d, want a lease: %v", args[0], len(r.Kvs), !neg)
+					}
+					if err == nil && len(args) == 3 {
+						l, err := client.TimeToLive(ctx, clientv3.LeaseID(r.Kvs[0].Lease))
+						if err != nil {
+							return err
+						}
+						least, _ := strconv.ParseInt(args[1], 10, 64)
+						most, _ := strconv.ParseInt(args[2], 10, 64)
+						if l.GrantedTTL < least || l.GrantedTTL > most {
+							ts.Fatalf("%s: a lease of %d s", args[0], l.GrantedTTL)
+						}
 					}
 					return err
 				})

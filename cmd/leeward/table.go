@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/steer"
 )
 
 // printer returns what prints resources as -o says; a table says whose they are, where any belongs to somebody.
@@ -44,21 +45,40 @@ func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) e
 		first = false
 		w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
 		owned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return owners[r.Key()] != "" })
-		line := func(cells []string, owner string) {
+		planned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return shifted(r, inv.now()) != "" })
+		line := func(cells []string, plan, owner string) {
+			if planned {
+				cells = append(cells, plan)
+			}
 			if owned {
 				cells = append(cells, owner)
 			}
 			fmt.Fprintln(w, strings.Join(cells, "\t"))
 		}
-		line(columns(kind), "OWNER")
+		line(columns(kind), "PLANNED", "OWNER")
 		for _, r := range byKind[kind] {
-			line(cells(r, inv.now()), owners[r.Key()])
+			line(cells(r, inv.now()), shifted(r, inv.now()), owners[r.Key()])
 		}
 		if err := w.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// shifted tells what a policy's schedule says of its pools now and of what is to come; nothing where it is over.
+func shifted(r zones.Resource, now time.Time) string {
+	p, ok := r.(*zones.Policy)
+	if !ok {
+		return ""
+	}
+	var texts []string
+	for _, plan := range steer.PlansOf(p) {
+		if text := plan.Words(now); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 // columns returns the headings of a kind's table.
@@ -85,7 +105,7 @@ func columns(kind zones.Kind) []string {
 	}
 }
 
-// cells returns a resource's line under columns.
+// cells returns a resource's line under columns, as of now.
 func cells(r zones.Resource, now time.Time) []string {
 	dash := func(s string) string {
 		if s == "" {
@@ -135,14 +155,17 @@ func cells(r zones.Resource, now time.Time) []string {
 		}
 		return []string{r.Name, short(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
 	case *zones.Override:
-		until := "-"
+		state, until := string(r.State), "-"
+		if r.From != nil && now.Before(*r.From) {
+			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + about(r.From.Sub(now))
+		}
 		if r.Until != nil {
 			until = r.Until.UTC().Format(time.RFC3339)
 			if !now.Before(*r.Until) {
 				until += " (ended)"
 			}
 		}
-		return []string{r.Target, string(r.State), until, dash(r.Reason)}
+		return []string{r.Target, state, until, dash(r.Reason)}
 	}
 	return []string{r.Key().Name()}
 }

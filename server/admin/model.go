@@ -21,7 +21,9 @@ type Status struct {
 	Regions   []Region     `json:"regions"`
 	Pools     []Pool       `json:"pools"`
 	Endpoints []Endpoint   `json:"endpoints"`
-	Overrides []Override   `json:"overrides"`
+	Overrides []Override   `json:"overrides"` // in force
+	Planned   []Override   `json:"planned"`   // overrides that have not begun
+	Shifts    []Shift      `json:"shifts"`    // of policies' pools, now and to come
 	Problems  []Problem    `json:"problems"`
 	Held      []Held       `json:"held"`
 	Geo       []geo.Source `json:"geo"`
@@ -179,12 +181,22 @@ type Vote struct {
 	AgeSeconds float64    `json:"ageSeconds"` // since this report was last known to be true
 }
 
-// Override is an operator's word that is in force.
+// Override is an operator's word, in force or planned.
 type Override struct {
 	Target string     `json:"target"` // "region/eu-west", "pool/www-eu", "endpoint/www-eu/lb-1"
 	State  string     `json:"state"`
+	From   *time.Time `json:"from,omitempty"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
+}
+
+// Shift is what a policy's schedule says of one of its pools: where its level differs from 100 %, or will.
+type Shift struct {
+	Policy string     `json:"policy"`
+	Pool   string     `json:"pool"`
+	Level  float64    `json:"level"`          // that its weight and target are multiplied by now; 1 is as configured
+	Next   *time.Time `json:"next,omitempty"` // when it begins or ends to move next
+	Text   string     `json:"text"`           // all of it in words, in UTC
 }
 
 // Secondary is a name server that a server tells when a zone changes (NOTIFY).

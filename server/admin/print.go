@@ -28,6 +28,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.endpoints()},
 		{"", s.failover()},
 		{"", s.overrides()},
+		{"", s.planned()},
 		{"", s.geo()},
 		{"", s.secondaries()},
 		{"", s.following()},
@@ -311,6 +312,26 @@ func (s *Status) overrides() *Table {
 			left = Age(o.Until.Sub(s.Time).Seconds())
 		}
 		t.Add(Cell{o.Target, Bold}, word(o.State), Cell{Text: left}, Cell{Text: o.Reason})
+	}
+	return t
+}
+
+// planned tells what is to come of overrides, and of shifts what is now and what is to come.
+func (s *Status) planned() *Table {
+	t := &Table{Heads: []string{"PLANNED", ""}}
+	for _, o := range s.Planned {
+		text := "from " + steer.OnClock(*o.From, s.Time.UTC())
+		if o.Until != nil {
+			text += " until " + steer.OnClock(*o.Until, s.Time.UTC())
+		}
+		text += ", in " + Age(o.From.Sub(s.Time).Seconds())
+		if o.Reason != "" {
+			text += " (" + o.Reason + ")"
+		}
+		t.Add(Cell{o.State + " of " + o.Target, Yellow}, Cell{Text: text})
+	}
+	for _, x := range s.Shifts {
+		t.Add(Cell{x.Policy, Bold}, Cell{Text: x.Text})
 	}
 	return t
 }

@@ -38,6 +38,9 @@ func (l *Loop) Event(e vantage.Event) {
 			e.Apply(b, now)
 		}
 		l.fleet.take(e)
+		if e.Heartbeat != nil && !e.Listed { // what is in a list may be of long ago
+			l.clocks.heard(e.Vantage, e.Heartbeat.Time, now)
+		}
 	})
 }
 

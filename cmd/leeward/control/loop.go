@@ -73,6 +73,7 @@ type Loop struct {
 	board     *health.Board
 	fleet     fleet
 	gauges    gauges
+	clocks    clocks
 	began     time.Time
 	table     *geo.Table
 	condition Condition

@@ -21,7 +21,7 @@ type Metrics struct {
 	publishSeconds           prometheus.Histogram
 	failovers                *failovers
 	votesStale, verdictStale prometheus.Gauge
-	unwatched                prometheus.Gauge
+	unwatched, clock         prometheus.Gauge
 	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
@@ -51,6 +51,8 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		votesStale: gauge("leeward_votes_stale",
 			"Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more."),
 		verdictStale: gauge("leeward_verdicts_stale", "Addresses on which no vote is fresh: the last ones stand."),
+		clock: gauge("leeward_clock_offset_seconds",
+			"By how much this server's clock is ahead of those of most vantages, to some 100 ms; 0 where no more than half of them agree."),
 		unwatched: gauge("leeward_targets_unwatched",
 			"Addresses of which no vantage has told for longer than finding out takes (detection and 5 s): they count as they did before."),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -67,7 +69,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched} {
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -97,6 +99,7 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	m.votesStale.Set(float64(votes))
 	m.verdictStale.Set(float64(verdicts))
 	m.unwatched.Set(float64(l.board.Unwatched()))
+	m.clock.Set(l.clocks.figure(l.o.Own, l.o.Now()))
 	for _, c := range conditions {
 		v := 0.0
 		if c == l.condition.State {

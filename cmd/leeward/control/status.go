@@ -10,6 +10,7 @@ import (
 	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/steer"
 )
 
 // Inside is what a function that runs in the loop may look at.
@@ -60,6 +61,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	s := &admin.Status{
 		Time: now, Servers: []admin.Server{}, Vantages: []admin.Vantage{}, Regions: []admin.Region{},
 		Pools: []admin.Pool{}, Endpoints: []admin.Endpoint{}, Overrides: []admin.Override{},
+		Planned: []admin.Override{}, Shifts: []admin.Shift{},
 		Problems: []admin.Problem{}, Held: []admin.Held{}, Geo: []geo.Source{},
 	}
 	for _, v := range l.board.Vantages(now) {
@@ -71,6 +73,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	s.Unwatched = l.board.Unwatched()
 	g := gathering{now: now, l: l, out: s, words: map[string]string{}, pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{}}
 	g.overrides()
+	g.shifts()
 	g.regionsAndPools()
 	g.endpoints()
 	for _, p := range l.wrong {
@@ -87,6 +90,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	}
 	l.fleet.add(s)
 	l.nobodyProbes(s)
+	l.clocks.add(s, l.o.Own, now)
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)
 	} else if l.table != nil {
@@ -111,11 +115,43 @@ func (g *gathering) overrides() {
 		if o.Until != nil && !g.now.Before(*o.Until) {
 			return true
 		}
+		out := admin.Override{Target: o.Target, State: string(o.State), From: o.From, Until: o.Until, Reason: o.Reason}
+		if o.From != nil && g.now.Before(*o.From) {
+			g.out.Planned = append(g.out.Planned, out)
+			return true
+		}
 		g.words[o.Target] = string(o.State)
-		g.out.Overrides = append(g.out.Overrides, admin.Override{Target: o.Target, State: string(o.State), Until: o.Until, Reason: o.Reason})
+		g.out.Overrides = append(g.out.Overrides, out)
 		return true
 	})
-	slices.SortFunc(g.out.Overrides, func(a, b admin.Override) int { return strings.Compare(a.Target, b.Target) })
+	byTarget := func(a, b admin.Override) int { return strings.Compare(a.Target, b.Target) }
+	slices.SortFunc(g.out.Overrides, byTarget)
+	slices.SortFunc(g.out.Planned, byTarget)
+}
+
+// shifts tells what policies' schedules say now and of what is to come.
+func (g *gathering) shifts() {
+	g.l.catalog.Each(zones.KindPolicy, func(r zones.Resource) bool {
+		p := r.(*zones.Policy)
+		if len(p.Schedule) == 0 {
+			return true
+		}
+		for _, plan := range steer.PlansOf(p) {
+			text := plan.Words(g.now.UTC())
+			if text == "" {
+				continue
+			}
+			s := admin.Shift{Policy: p.Name, Pool: plan.Pool, Level: plan.Level(g.now), Text: text}
+			if steps := plan.Steps(g.now); len(steps) > 0 {
+				s.Next = &steps[0].At
+			}
+			g.out.Shifts = append(g.out.Shifts, s)
+		}
+		return true
+	})
+	slices.SortFunc(g.out.Shifts, func(a, b admin.Shift) int {
+		return cmp.Or(strings.Compare(a.Policy, b.Policy), strings.Compare(a.Pool, b.Pool))
+	})
 }
 
 func (g *gathering) regionsAndPools() {

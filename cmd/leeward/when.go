@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"leeward/zones/steer"
+)
+
+// farthest is how far ahead something may be planned. What is farther is a slip in the year.
+const farthest = 366 * 24 * time.Hour
+
+// whenHelp says how a time is written.
+const whenHelp = "22:00 (here, the next one), 22:00Z or 22:00+01:00, +30m, or RFC 3339"
+
+// parseWhen reads when something is to begin, in whole seconds: a time of the day, which is the next one and in the location of now
+// unless it says which, a span from now, or RFC 3339.
+func parseWhen(s string, now time.Time) (time.Time, error) {
+	at, err := readWhen(strings.TrimSpace(s), now)
+	switch {
+	case err != nil:
+		return time.Time{}, misused("--at %q is no time: write %s", s, whenHelp)
+	case at.Before(now):
+		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, about(now.Sub(at)))
+	case at.Sub(now) > farthest:
+		return time.Time{}, misused("--at %s is in %s; a year ahead is the most", s, about(at.Sub(now)))
+	}
+	return at, nil
+}
+
+func readWhen(s string, now time.Time) (time.Time, error) {
+	if strings.HasPrefix(s, "+") {
+		span, err := time.ParseDuration(s[1:])
+		if err != nil || span <= 0 {
+			return time.Time{}, fmt.Errorf("no span")
+		}
+		return now.Add(min(span, 2*farthest)).Truncate(time.Second).Add(time.Second), nil
+	}
+	if at, err := time.Parse(time.RFC3339, s); err == nil {
+		return at.Truncate(time.Second), nil
+	}
+	for _, layout := range []string{"15:04", "15:04:05", "15:04Z07:00", "15:04:05Z07:00"} {
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
+		}
+		here := now
+		if strings.Contains(layout, "Z") {
+			here = now.In(t.Location())
+		}
+		for day := range 2 {
+			y, m, d := here.Date()
+			if at := time.Date(y, m, d+day, t.Hour(), t.Minute(), t.Second(), 0, here.Location()); at.After(now) {
+				return at, nil
+			}
+		}
+	}
+	return time.Time{}, fmt.Errorf("no time")
+}
+
+// about spells a span for people: "3h", "2h10m", "12s".
+func about(d time.Duration) string {
+	switch d = d.Round(time.Second); {
+	case d >= 48*time.Hour:
+		return count(int(d/(24*time.Hour)), "day")
+	case d >= time.Minute:
+		return short(d.Round(time.Minute))
+	}
+	return short(d)
+}
+
+// spoken spells a time with its zone here, and in UTC where that is another: "22:00 CET (21:00 UTC)".
+func spoken(at, now time.Time) string {
+	text := steer.OnClock(at, now)
+	if _, offset := at.In(now.Location()).Zone(); offset != 0 {
+		text += " (" + steer.OnClock(at.UTC(), now.UTC()) + ")"
+	}
+	return text
+}
+
+// ahead tells when something is planned: "from 22:00 UTC until 23:00 UTC, in 3h".
+func ahead(from, until *time.Time, now time.Time) string {
+	text := "from " + spoken(*from, now)
+	if until != nil {
+		text += " until " + spoken(*until, now)
+	}
+	return text + ", in " + about(from.Sub(now))
+}
