@@ -1,0 +1,264 @@
+//go:build linux
+
+package integration
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	capacityDir = flag.String("capacity", "",
+		"play all worlds in testdata/capacity, with policies that spill and static ones, and write figures and pictures into this folder")
+	capacityPlays = flag.Int("capacity-plays", 3, "how often each world is played; figures are medians")
+	capacityOnly  = flag.String("capacity-only", "", "play with these policies only: static, or spill")
+)
+
+// capacityPlans reads all worlds.
+func capacityPlans(t testing.TB) (all []*capacityPlan) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/capacity/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no worlds: %v", err)
+	}
+	for _, file := range files {
+		p, err := readCapacityPlan(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// capacityRun is one world played with one kind of policies.
+type capacityRun struct {
+	plan  *capacityPlan
+	spill bool
+	play  int
+}
+
+func (r capacityRun) policies() string {
+	if r.spill {
+		return "spill"
+	}
+	return "static"
+}
+
+// TestCapacityAll plays every world: `make capacity`. It asserts nothing but that answers are never empty or wrong: the
+// figures are for who reads them, in the folder beside the pictures.
+func TestCapacityAll(t *testing.T) {
+	if *capacityDir == "" {
+		t.Skip("make capacity plays it")
+	}
+	plans := capacityPlans(t)
+	var mu sync.Mutex
+	played := map[capacityRun]*closedLoop{}
+	before, seconds := processorTime(), 0.0
+	t.Run("of", func(t *testing.T) {
+		for play := range *capacityPlays {
+			for _, p := range plans {
+				for _, spill := range []bool{false, true} {
+					r := capacityRun{p, spill, play}
+					if *capacityOnly != "" && *capacityOnly != r.policies() {
+						continue
+					}
+					t.Run(fmt.Sprintf("%s/%s/%d", p.name, r.policies(), play+1), func(t *testing.T) {
+						t.Parallel()
+						if spill {
+							needSpill(t, p)
+						}
+						l := steadily(t, func(t testing.TB) *closedLoop { return playCapacity(t, p, spill) })
+						if l == nil {
+							return
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						played[r] = l
+						seconds += (p.lasts + p.warmUp).Seconds()
+						f := l.figures()
+						t.Logf("%s\n%s\n%s", f, strings.Join(l.log, "\n"), l.story())
+						if f.wrong > 0 {
+							t.Errorf("%d answers were empty or wrong", f.wrong)
+						}
+					})
+				}
+			}
+		}
+	})
+	if len(played) == 0 {
+		return
+	}
+	t.Logf("the model took %.1f %% of a core for each world", 100*(processorTime()-before).Seconds()/seconds)
+	table := capacityTable(plans, played)
+	t.Logf("median of %d\n\n%s", *capacityPlays, table)
+	for _, p := range plans {
+		var titles []string
+		var runs []*closedLoop
+		for _, spill := range []bool{false, true} {
+			if l := played[capacityRun{p, spill, 0}]; l != nil {
+				titles, runs = append(titles, capacityRun{p, spill, 0}.policies()), append(runs, l)
+			}
+		}
+		if len(runs) > 0 {
+			if err := written(*capacityDir, p.name, titles, runs); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(*capacityDir, "figures.md"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needSpill skips the test as long as the binary does not know the fields that it is about.
+func needSpill(t testing.TB, p *capacityPlan) {
+	t.Helper()
+	l := &closedLoop{t: t, plan: p, spill: true, regions: newRegions()}
+	for r, region := range l.regions {
+		l.balancers = append(l.balancers, &balancer{plan: p, region: r, name: region.name + "/1", address: fmt.Sprintf("127.0.0.%d:80", 1+r)})
+	}
+	o := leeward(t, l.documents(80), "check", "-f", "-")
+	if o.code == 0 {
+		return
+	}
+	if strings.Contains(o.stderr+o.stdout, "not supported by this version") {
+		t.Skip("this version of Leeward does not spill yet")
+	}
+	t.Fatalf("leeward check: %v", o)
+}
+
+// steadily plays a world, and once more where the machine stood still while it did: its endpoints and resolvers are in this
+// process, and its times are those of the machine. It returns nil where the play failed, which it has said.
+func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
+	for n := 1; ; n++ {
+		a := &attempt{TB: t}
+		a.run(func() { l = play(a) })
+		stood := time.Duration(0)
+		if l != nil {
+			stood = l.stood()
+		}
+		if stood > steadiness && n < plays {
+			t.Logf("the machine stood still for %v in all while this was played: it is played again", stood.Round(time.Millisecond))
+			awaitCalm()
+			continue
+		}
+		for _, f := range a.failures {
+			t.Error(f)
+		}
+		if len(a.failures) > 0 {
+			return nil
+		}
+		return l
+	}
+}
+
+// stood is for how long the machine stood still in all.
+func (l *closedLoop) stood() time.Duration {
+	return l.stalls.between(l.began.Add(-l.plan.warmUp), l.began.Add(l.plan.lasts))
+}
+
+func (l *closedLoop) figures() figures {
+	f := l.meter.figures()
+	f.stood = l.stood().Seconds()
+	return f
+}
+
+func (f figures) String() string {
+	return fmt.Sprintf("%d endpoints broken, overload %.2f %% (%.2f %% at an overloaded endpoint), lost %.2f %%, %.2f moves a client, "+
+		"settled within %.1f s, detour %.2f points; %d wrong, %d unanswered; the machine stood still for %.2f s",
+		f.broken, f.excess, f.crowded, f.lost, f.moves, f.settled, f.detour, f.wrong, f.unanswered, f.stood)
+}
+
+// capacityTable is the figures of all plays: medians, beside what is aimed at.
+func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) string {
+	var b strings.Builder
+	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client | settled, s | detour, points |\n" +
+		"|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, p := range plans {
+		for _, spill := range []bool{false, true} {
+			var all []figures
+			for play := range *capacityPlays {
+				if l := played[capacityRun{p, spill, play}]; l != nil {
+					all = append(all, l.figures())
+				}
+			}
+			if len(all) == 0 {
+				continue
+			}
+			median := func(value func(figures) float64) float64 {
+				slices.SortFunc(all, func(a, b figures) int { return cmp.Compare(value(a), value(b)) })
+				return (value(all[(len(all)-1)/2]) + value(all[len(all)/2])) / 2
+			}
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title, capacityRun{p, spill, 0}.policies(),
+				median(func(f figures) float64 { return float64(f.broken) }), median(func(f figures) float64 { return f.excess }),
+				median(func(f figures) float64 { return f.crowded }), median(func(f figures) float64 { return f.lost }),
+				median(func(f figures) float64 { return f.moves }), median(func(f figures) float64 { return f.settled }),
+				median(func(f figures) float64 { return f.detour }))
+		}
+		if a := p.aim; a != (figuresAim{}) {
+			fmt.Fprintf(&b, "| | *aim* | 0 | %v | | %v | %v | %v | %v |\n", a.excess, a.lost, a.moves, a.settled, a.detour)
+		}
+	}
+	return b.String()
+}
+
+// story is the run second by second: for each region what its clients ask, what its pool gets and can hold, how many of its
+// endpoints are up, who is sent home, and what servers say they keep and are offered.
+func (l *closedLoop) story() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%6s", "s")
+	for _, r := range l.regions {
+		fmt.Fprintf(&b, " | %-4s%6s%6s%6s%3s%6s%6s%7s", r.name, "asks", "gets", "holds", "up", "home", "keep", "offer")
+	}
+	fmt.Fprintf(&b, " | %6s\n", "lost")
+	for _, k := range every(l.meter.ticks, time.Second) {
+		fmt.Fprintf(&b, "%6.1f", k.at.Seconds())
+		for r := range l.regions {
+			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r], k.home[r], k.kept[r], k.offered[r])
+		}
+		fmt.Fprintf(&b, " | %6.0f\n", k.lost)
+	}
+	return b.String()
+}
+
+// TestCapacity plays the heart of it in a minute: a crowd that breaks a region with static policies comes to one whose
+// policies spill. make capacity plays all.
+func TestCapacity(t *testing.T) {
+	if race {
+		t.Skip("it plays with the binary as it is shipped, in a run of its own")
+	}
+	p, err := readCapacityPlan("testdata/capacity/02-crowd-two-ttls.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needSpill(t, p)
+	p.lasts = 24 * time.Second
+	p.happens = p.happens[:1]
+	var static, spill *closedLoop
+	t.Run("at once", func(t *testing.T) {
+		t.Run("static", func(t *testing.T) {
+			t.Parallel()
+			static = playCapacity(t, p, false)
+		})
+		t.Run("spill", func(t *testing.T) {
+			t.Parallel()
+			spill = playCapacity(t, p, true)
+		})
+	})
+	if static == nil || spill == nil {
+		return
+	}
+	t.Logf("static: %v\n%s\nspill: %v\n%s", static.figures(), static.story(), spill.figures(), spill.story())
+	if n := spill.meter.wrong; n > 0 {
+		t.Errorf("%d answers were empty or wrong", n)
+	}
+}
