@@ -225,9 +225,6 @@ func (l *closedLoop) run() {
 		if err := l.step(now, now-last); err != nil {
 			l.t.Fatalf("%s at %v: %v", l.plan.name, now, err)
 		}
-		if took := time.Since(l.began) - now; took > 100*time.Millisecond || now-last > 200*time.Millisecond {
-			l.note("SLOW step %v, dt %v", took, now-last)
-		}
 		last = now
 	}
 }

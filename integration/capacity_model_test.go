@@ -5,6 +5,8 @@ package integration
 import (
 	"fmt"
 	"math"
+	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -103,6 +105,109 @@ func TestCapacityLine(t *testing.T) {
 	}
 	if got := l.towards(1, 12*time.Second, time.Second).at(12500 * time.Millisecond); got != 1.5 {
 		t.Errorf("half-way back from half-way: %v, want 1.5", got)
+	}
+}
+
+// TestCapacityBalancer has an endpoint get too much for just not long enough, then for long enough, and come back cold.
+func TestCapacityBalancer(t *testing.T) {
+	p := usualCapacity()
+	b := newBalancer(t, p, 0, "eu/1", fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+	now := time.Duration(0)
+	play := func(rate float64, d time.Duration) (broke bool) {
+		t.Helper()
+		for until := now + d; now < until; {
+			now += tickEvery
+			b.arrives = rate
+			once, err := b.step(now, tickEvery)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broke = broke || once
+		}
+		return broke
+	}
+	probe := func() (load string, err error) {
+		c := http.Client{Timeout: 100 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := c.Get("http://" + b.address)
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		return r.Header.Get("endpoint-load-metrics"), nil
+	}
+	p.noise = 0
+	if play(p.limit*p.max+100, p.endures) || play(p.limit*p.max, time.Minute) || play(p.limit*p.max+100, p.endures) {
+		t.Fatalf("it broke at %v, before its time", now)
+	}
+	if said, err := probe(); err != nil || said != "TEXT rps_fractional=1299.97, mem_utilization=0.31" { // on the way from 1200 to 1300
+		t.Errorf("it says %q (%v)", said, err)
+	}
+	if want := 1 - p.limit*p.max/(p.limit*p.max+100); math.Abs(b.loses-want) > 1e-9 {
+		t.Errorf("it loses %v, want %v", b.loses, want)
+	}
+	if !play(p.limit*p.max+100, tickEvery) || b.up() {
+		t.Fatal("it has not broken")
+	}
+	if said, err := probe(); err == nil {
+		t.Errorf("broken, it says %q", said)
+	}
+	play(0, p.down-tickEvery)
+	if b.up() {
+		t.Error("it is up before its time")
+	}
+	play(0, tickEvery)
+	if got, want := b.holds(now), p.cold*p.max; !b.up() || got != want {
+		t.Errorf("just started it holds %v, want %v", got, want)
+	}
+	play(0, p.warming/2)
+	if got, want := b.holds(now), (1+p.cold)/2*p.max; math.Abs(got-want) > 1e-6 {
+		t.Errorf("half-way warm it holds %v, want %v", got, want)
+	}
+	if said, err := probe(); err != nil || said != "TEXT rps_fractional=0.00, mem_utilization=0.31" {
+		t.Errorf("it says %q (%v)", said, err)
+	}
+	if err := b.die(); err != nil || b.holds(now) != 0 {
+		t.Errorf("dead it holds %v (%v)", b.holds(now), err)
+	}
+}
+
+func TestCapacityCache(t *testing.T) {
+	client := netip.MustParseAddr("10.1.7.1")
+	wide := &answer{subnet: netip.MustParsePrefix("10.1.0.0/16"), expires: 2 * time.Second}
+	narrow := &answer{subnet: netip.MustParsePrefix("10.1.7.0/24"), expires: time.Second}
+	other := &answer{subnet: netip.MustParsePrefix("10.1.8.0/24"), expires: time.Second}
+	c := &cache{answers: []*answer{wide, other, narrow}}
+	for _, at := range []struct {
+		now  time.Duration
+		want *answer
+		left int
+	}{{0, narrow, 3}, {time.Second, wide, 1}, {2 * time.Second, nil, 0}} {
+		if got := c.find(client, at.now); got != at.want || len(c.answers) != at.left {
+			t.Errorf("at %v: %+v of %d, want %+v of %d", at.now, got, len(c.answers), at.want, at.left)
+		}
+	}
+}
+
+// TestCapacitySettled has a pool's load swing for 6 s after a change, and stay.
+func TestCapacitySettled(t *testing.T) {
+	m := &meter{lasts: 30 * time.Second, regions: 1}
+	m.changes(5*time.Second, 4*time.Second)
+	for at := time.Duration(0); at < m.lasts; at += tickEvery {
+		load := 100.
+		switch {
+		case at > 9*time.Second && at < 15*time.Second:
+			load = 180
+		case at >= 15*time.Second:
+			load = 150
+		}
+		m.ticks = append(m.ticks, tick{at: at, load: []float64{load}, most: []float64{200}})
+	}
+	if got := m.settled(); got < 6*time.Second || got > 7*time.Second {
+		t.Errorf("settled within %v, want 6 s to 7 s, as a mean of a second shows it", got)
+	}
+	m.ticks[len(m.ticks)-1].load[0] = 1e6
+	if got := m.settled(); got < 20*time.Second {
+		t.Errorf("settled within %v, want not at all", got)
 	}
 }
 

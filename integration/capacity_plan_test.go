@@ -75,7 +75,7 @@ func usualCapacity() *capacityPlan {
 		demand: map[string]float64{},
 	}
 	for _, r := range newRegions() {
-		p.demand[r.name] = 2600
+		p.demand[r.name] = 2400
 	}
 	return p
 }
@@ -191,7 +191,7 @@ func capacitySettings() []capacityWord {
 			},
 		},
 		{
-			word: word{pattern: "clients of R ask N times a second", means: "2600 in each region"},
+			word: word{pattern: "clients of R ask N times a second", means: "2400 in each region"},
 			set: func(p *capacityPlan, args []string) error {
 				n, err := strconv.ParseFloat(args[1], 64)
 				if err != nil {
@@ -211,11 +211,15 @@ func capacitySettings() []capacityWord {
 		},
 		{
 			word: word{pattern: "resolvers of R: N alone have P", means: "without ECS, each in a /24 of its own"},
-			set:  func(p *capacityPlan, args []string) error { return p.addResolvers(args[0], args[1], "0", args[2], false) },
+			set: func(p *capacityPlan, args []string) error {
+				return p.addResolvers(args[0], args[1], "0", args[2], false)
+			},
 		},
 		{
 			word: word{pattern: "resolvers of R: a farm of N has P", means: "without ECS, all in one /24"},
-			set:  func(p *capacityPlan, args []string) error { return p.addResolvers(args[0], args[1], "0", args[2], true) },
+			set: func(p *capacityPlan, args []string) error {
+				return p.addResolvers(args[0], args[1], "0", args[2], true)
+			},
 		},
 		{
 			word: word{pattern: "P of clients keep answers for D", means: "whatever the TTL; none do"},

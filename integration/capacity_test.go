@@ -136,18 +136,17 @@ func needSpill(t testing.TB, p *capacityPlan) {
 	t.Fatalf("leeward check: %v", o)
 }
 
-// steadily plays a world, and once more where the machine stood still while it did: its endpoints and resolvers are in this
+// standstill is how long the machine may stand still at once while a world is played: half a TTL of most.
+const standstill = time.Second
+
+// steadily plays a world, and again where the machine stood still for long while it did: its endpoints and resolvers are in this
 // process, and its times are those of the machine. It returns nil where the play failed, which it has said.
 func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
 	for n := 1; ; n++ {
 		a := &attempt{TB: t}
 		a.run(func() { l = play(a) })
-		stood := time.Duration(0)
-		if l != nil {
-			stood = l.stood()
-		}
-		if stood > steadiness && n < plays {
-			t.Logf("the machine stood still for %v in all while this was played: it is played again", stood.Round(time.Millisecond))
+		if l != nil && l.stalls.longest() > standstill && n < plays {
+			t.Logf("the machine stood still for %v while this was played: it is played again", l.stalls.longest().Round(time.Millisecond))
 			awaitCalm()
 			continue
 		}
