@@ -85,10 +85,10 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 		}
 	}
 	for i, l := range runs {
-		loads, homes, lost := plot.New(), plot.New(), plot.New()
+		loads, homes, lost := plot.New(), plot.New(), plot.New() // the last has room for the legend: little should be lost
 		loads.Title.Text = l.plan.title + ": " + titles[i]
 		loads.Y.Label.Text = "requests a second"
-		homes.Y.Label.Text = "% answered with their region"
+		homes.Y.Label.Text = "% sent to their region"
 		lost.Y.Label.Text = "% lost"
 		lost.X.Label.Text = "s"
 		loads.Y.Min, loads.Y.Max = 0, 1.1*min(highest, 3*l.plan.max*float64(l.plan.endpoints))
@@ -97,6 +97,7 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 		for n, p := range []*plot.Plot{loads, homes, lost} {
 			p.X.Min, p.X.Max = 0, l.plan.lasts.Seconds()
 			p.Title.TextStyle.Font.Size = font.Length(12)
+			p.X.Tick.Marker, p.Y.Tick.Marker = wholeTicks{}, wholeTicks{}
 			p.Legend.Top = true
 			p.Add(plotter.NewGrid())
 			rows[n] = append(rows[n], p)
@@ -131,18 +132,14 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 			if err != nil {
 				return err
 			}
-			if i == 0 {
-				loads.Legend.Add(limit.name, line)
-			}
+			lost.Legend.Add(limit.name, line)
 		}
 		for r, region := range l.regions {
 			line, err := curve(loads, regionColours[r], nil, func(k tick) float64 { return k.load[r] })
 			if err != nil {
 				return err
 			}
-			if i == 0 {
-				loads.Legend.Add("load of "+region.name, line)
-			}
+			lost.Legend.Add(region.name, line)
 			if _, err := curve(homes, regionColours[r], nil, func(k tick) float64 { return 100 * k.home[r] }); err != nil {
 				return err
 			}
@@ -151,7 +148,7 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 				return err
 			}
 			if line != nil && r == 0 {
-				homes.Legend.Add("keep", line)
+				lost.Legend.Add("keep, as servers say it", line)
 			}
 		}
 		if _, err := curve(lost, colourOfLost, nil, func(k tick) float64 {
@@ -163,6 +160,9 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 		}); err != nil {
 			return err
 		}
+	}
+	for _, p := range rows[2][:len(runs)-1] {
+		p.Legend = plot.NewLegend()
 	}
 	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(len(runs))*5*vg.Inch, 7*vg.Inch), vgimg.UseDPI(90))
 	tiles := draw.Tiles{Rows: 3, Cols: len(runs), PadX: 5 * vg.Millimeter, PadY: 3 * vg.Millimeter, PadTop: 3 * vg.Millimeter, PadBottom: 2 * vg.Millimeter, PadLeft: 2 * vg.Millimeter, PadRight: 5 * vg.Millimeter}
@@ -180,6 +180,24 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 		return err
 	}
 	return f.Close()
+}
+
+// wholeTicks marks an axis at five or so round numbers.
+type wholeTicks struct{}
+
+// Ticks is what plot.Ticker wants.
+func (wholeTicks) Ticks(least, most float64) (all []plot.Tick) {
+	step := math.Pow(10, math.Floor(math.Log10(max(most-least, 1))))
+	switch n := (most - least) / step; {
+	case n < 2:
+		step /= 5
+	case n < 5:
+		step /= 2
+	}
+	for v := math.Ceil(least/step) * step; v <= most; v += step {
+		all = append(all, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
+	}
+	return all
 }
 
 // written writes a run's table, and the picture of runs of one world, into a folder.

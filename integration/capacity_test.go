@@ -229,8 +229,9 @@ func (l *closedLoop) story() string {
 	return b.String()
 }
 
-// TestCapacity plays the heart of it in a minute: a crowd that breaks a region with static policies comes to one whose
-// policies spill. make capacity plays all.
+// TestCapacity plays the heart of it within a minute: a crowd that breaks one region after the other with static policies, and hardly
+// any endpoint with policies that spill. What it asserts are relations of the two, played side by side on the same machine, and
+// wide: figures are what make capacity is for.
 func TestCapacity(t *testing.T) {
 	if race {
 		t.Skip("it plays with the binary as it is shipped, in a run of its own")
@@ -241,23 +242,29 @@ func TestCapacity(t *testing.T) {
 	}
 	needSpill(t, p)
 	p.lasts = 24 * time.Second
-	p.happens = p.happens[:1]
-	var static, spill *closedLoop
-	t.Run("at once", func(t *testing.T) {
-		t.Run("static", func(t *testing.T) {
-			t.Parallel()
-			static = playCapacity(t, p, false)
-		})
-		t.Run("spill", func(t *testing.T) {
-			t.Parallel()
-			spill = playCapacity(t, p, true)
-		})
+	p.happens = p.happens[:1] // it comes and stays
+	played := [2]*closedLoop{}
+	t.Run("side by side", func(t *testing.T) {
+		for i, name := range []string{"static", "spill"} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				played[i] = playCapacity(t, p, name == "spill")
+			})
+		}
 	})
-	if static == nil || spill == nil {
+	if played[0] == nil || played[1] == nil {
 		return
 	}
-	t.Logf("static: %v\n%s\nspill: %v\n%s", static.figures(), static.story(), spill.figures(), spill.story())
-	if n := spill.meter.wrong; n > 0 {
+	static, spill := played[0].figures(), played[1].figures()
+	t.Logf("static: %v\n%s\nspill: %v\n%s", static, played[0].story(), spill, played[1].story())
+	if n := static.wrong + spill.wrong; n > 0 {
 		t.Errorf("%d answers were empty or wrong", n)
+	}
+	if static.broken < p.endpoints {
+		t.Errorf("with static policies %d endpoints broke: this crowd is none", static.broken)
+	}
+	if spill.broken > static.broken/4 || spill.lost > static.lost/4 {
+		t.Errorf("with policies that spill %d endpoints broke and %.2f %% were lost, with static ones %d and %.2f %%: not even a quarter of it is spared",
+			spill.broken, spill.lost, static.broken, static.lost)
 	}
 }
