@@ -281,7 +281,7 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	for r := range l.regions {
 		k.kept[r], k.offered[r] = agreed(l.said, "www-"+l.regions[r].name)
 	}
-	k.lost = lost
+	k.lost, k.silent = lost, l.meter.unanswered
 	if counts {
 		for _, d := range k.demand {
 			l.meter.requests += d * seconds

@@ -39,6 +39,7 @@ type tick struct {
 	offered                    []float64
 	up                         []int
 	lost                       float64 // requests a second
+	silent                     int     // queries that no server had answered in time, until then
 }
 
 func (m *meter) counts(now time.Duration) bool { return now >= 0 && now <= m.lasts }

@@ -211,20 +211,21 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 }
 
 // story is the run second by second: for each region what its clients ask, what its pool gets and can hold, how many of its
-// endpoints are up, who is sent home, and what servers say they keep and are offered.
+// endpoints are up, who is sent home, and what servers say they keep and are offered; what is lost, and how many queries have not
+// been answered in time so far.
 func (l *closedLoop) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6s", "s")
 	for _, r := range l.regions {
 		fmt.Fprintf(&b, " | %-4s%6s%6s%6s%3s%6s%6s%7s", r.name, "asks", "gets", "holds", "up", "home", "keep", "offer")
 	}
-	fmt.Fprintf(&b, " | %6s\n", "lost")
+	fmt.Fprintf(&b, " | %6s%7s\n", "lost", "silent")
 	for _, k := range every(l.meter.ticks, time.Second) {
 		fmt.Fprintf(&b, "%6.1f", k.at.Seconds())
 		for r := range l.regions {
 			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r], k.home[r], k.kept[r], k.offered[r])
 		}
-		fmt.Fprintf(&b, " | %6.0f\n", k.lost)
+		fmt.Fprintf(&b, " | %6.0f%7d\n", k.lost, k.silent)
 	}
 	return b.String()
 }
