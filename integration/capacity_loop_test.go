@@ -283,12 +283,10 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	}
 	k.lost, k.silent = lost, l.meter.unanswered
 	if counts {
-		for _, d := range k.demand {
-			l.meter.requests += d * seconds
-			l.meter.best += d * seconds * optimum(k.demand, k.target)
-		}
+		asked := total(k.demand)
+		l.meter.requests += asked * seconds
 		l.meter.lost += lost * seconds
-		l.meter.away += away * seconds
+		l.meter.detour += max(0, away-asked*optimum(k.demand, k.target)) * seconds
 	}
 	l.meter.ticks = append(l.meter.ticks, k)
 	return nil

@@ -17,8 +17,7 @@ type meter struct {
 	excess     float64 // those that came to an endpoint above what it holds
 	crowded    float64 // all that came to an endpoint that had more than it holds
 	lost       float64 // those that no address took
-	away       float64 // those that were taken in another region than their clients'
-	best       float64 // those that had to be
+	detour     float64 // those that were taken in another region than their clients', beyond those that had to be
 	turned     float64 // clients, times the share of them that went to another pool
 	broken     int     // endpoints that broke
 	breaks     []string
@@ -85,7 +84,7 @@ func (m *meter) figures() figures {
 	}
 	return figures{
 		broken: m.broken, breaks: m.breaks, wrong: m.wrong, unanswered: m.unanswered,
-		excess: percent(m.excess), crowded: percent(m.crowded), lost: percent(m.lost), detour: percent(m.away - m.best),
+		excess: percent(m.excess), crowded: percent(m.crowded), lost: percent(m.lost), detour: percent(m.detour),
 		moves: m.turned / (m.requests / m.lasts.Seconds()), settled: m.settled().Seconds(),
 	}
 }

@@ -151,13 +151,7 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 				lost.Legend.Add("keep, as servers say it", line)
 			}
 		}
-		if _, err := curve(lost, colourOfLost, nil, func(k tick) float64 {
-			sum := 0.0
-			for _, d := range k.demand {
-				sum += d
-			}
-			return 100 * k.lost / sum
-		}); err != nil {
+		if _, err := curve(lost, colourOfLost, nil, func(k tick) float64 { return 100 * k.lost / total(k.demand) }); err != nil {
 			return err
 		}
 	}

@@ -45,11 +45,7 @@ func visits(refuses, attempts []float64) (lost float64) {
 // optimum is the least share of all requests that has to leave its region so that no pool has more than its part: each up to
 // its target where that suffices, and all the same share of it where it does not.
 func optimum(demand, targets []float64) float64 {
-	asked, has := 0.0, 0.0
-	for r := range demand {
-		asked += demand[r]
-		has += targets[r]
-	}
+	asked, has := total(demand), total(targets)
 	if asked == 0 {
 		return 0
 	}
@@ -62,4 +58,11 @@ func optimum(demand, targets []float64) float64 {
 		away += max(0, demand[r]-over*targets[r])
 	}
 	return away / asked
+}
+
+func total(all []float64) (sum float64) {
+	for _, v := range all {
+		sum += v
+	}
+	return sum
 }
