@@ -17,7 +17,8 @@ import (
 
 var (
 	capacityDir = flag.String("capacity", "",
-		"play all worlds in testdata/capacity, with policies that spill and static ones, and write figures and pictures into this folder")
+		"play all worlds, with policies that spill and static ones, and write figures and pictures into this folder")
+	capacityWorlds = flag.String("capacity-worlds", "testdata/capacity/*.txt", "the worlds' files")
 	capacityPlays = flag.Int("capacity-plays", 3, "how often each world is played; figures are medians")
 	capacityOnly  = flag.String("capacity-only", "", "play with these policies only: static, or spill")
 )
@@ -25,9 +26,9 @@ var (
 // capacityPlans reads all worlds.
 func capacityPlans(t testing.TB) (all []*capacityPlan) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/capacity/*.txt")
+	files, err := filepath.Glob(*capacityWorlds)
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no worlds: %v", err)
+		t.Fatalf("no worlds are in %s: %v", *capacityWorlds, err)
 	}
 	for _, file := range files {
 		p, err := readCapacityPlan(file)
