@@ -4,7 +4,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # A number of inputs, not a time: the fuzzer can fail a target that is minimizing an input when its time is up.
 FUZZTIME   ?= 30000x
 
-.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units integration measure abuse image clean
+.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units integration measure capacity abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -32,6 +32,12 @@ chaos: ## faults by lot, two or three at once, for FOR; the same SEED draws the 
 
 measure: ## the figures of docs/measurements.md
 	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration -measure
+
+CAPACITY_OUT ?= /tmp/leeward-capacity
+CAPACITY_AT_ONCE ?= 2
+
+capacity: ## worlds in which load matters, three times each, with and without spill: figures and pictures in CAPACITY_OUT, half an hour
+	CI=true go test -count=1 -timeout 150m -v -parallel $(CAPACITY_AT_ONCE) -run '^TestCapacityAll$$' ./integration -capacity "$(abspath $(CAPACITY_OUT))"
 
 abuse: ## floods, slow clients and broken messages at full size, as root: minutes
 	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration -abuse

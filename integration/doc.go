@@ -12,5 +12,8 @@
 // The tree (tree_test.go) is a true delegation in such a yard, from a root down to three servers: what judges of zones and
 // clients of dynamic update are shown. Clients written in Go are modules below clients/, built when a test needs them.
 //
+// The closed loop (capacity_loop_test.go) is a world in which load matters: servers, etcd, queries and probes are real, requests are
+// in a model that endpoints say the load of, so that what servers conclude decides what comes next.
+//
 // The tests need Linux, root and those parts. Where one is missing they skip and say which; with CI=true they fail instead.
 package integration

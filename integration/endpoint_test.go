@@ -25,6 +25,7 @@ type endpoint struct {
 	probed   int // requests so far
 	flapping context.CancelFunc
 	history  []turning
+	header   func(http.Header) // what it says beside being well
 }
 
 // turning is a mood that began.
@@ -79,6 +80,13 @@ func (e *endpoint) turn(to mood, slow pace) error {
 	return e.become(to, slow)
 }
 
+// says has header add to the answers that say that it is well.
+func (e *endpoint) says(header func(http.Header)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.header = header
+}
+
 // flap turns between well and failing, each for that long.
 func (e *endpoint) flap(each time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +130,7 @@ func (e *endpoint) become(to mood, slow pace) error {
 			var l net.Listener
 			err := e.host.do(func() (err error) { l, err = net.Listen("tcp", address); return err })
 			if err != nil {
-				return fmt.Errorf("listen on %s in %s: %w", address, e.host.name, err)
+				return fmt.Errorf("listen on %s: %w", address, err)
 			}
 			s := &http.Server{Handler: http.HandlerFunc(e.answer)}
 			e.servers = append(e.servers, s)
@@ -134,7 +142,7 @@ func (e *endpoint) become(to mood, slow pace) error {
 
 func (e *endpoint) answer(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
-	mood, slow := e.mood, e.slow
+	mood, slow, header := e.mood, e.slow, e.header
 	e.probed++
 	e.mu.Unlock()
 	if mood == hanging {
@@ -153,6 +161,9 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request) {
 	if mood == failing {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
+	}
+	if header != nil {
+		header(w.Header())
 	}
 	fmt.Fprintln(w, "ok")
 }

@@ -60,7 +60,7 @@ var guests = []struct {
 	{"go.etcd.io/etcd/client", []string{"zones/store", "health/vantage", "cmd/..."}, true, "one place reads and writes resources, one reports: everything else would be a way to ask etcd while a query waits"},
 	{"go.etcd.io/etcd/api", []string{"zones/store", "health/vantage", "cmd/..."}, true, "as its client"},
 	{"go.etcd.io/etcd/server", []string{"cmd/leeward/embedded"}, true, "half of the binary's size, only for demo: one package, so that noembed leaves it out"},
-	{"gonum.org/v1/plot", []string{"cmd/leeward/bench"}, false, "one picture, of one verb"},
+	{"gonum.org/v1/plot", []string{"cmd/leeward/bench", "cmd/leeward/demo", "integration"}, false, "pictures of two verbs, and of the closed loop"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false, "rooms take values, not flags"},
 	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: what decodes stays where it is read"},
 	{"github.com/prometheus", []string{"server", "server/admin", "server/transfer", "server/update", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},

@@ -497,6 +497,16 @@ func (s *stalls) note(from, until time.Time) {
 	s.all = append(s.all, window{from, until})
 }
 
+// longest is the longest stall.
+func (s *stalls) longest() (d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.all {
+		d = max(d, w.until.Sub(w.from))
+	}
+	return d
+}
+
 // threads returns what the threads of a process have run for and waited for a core, by the file that says so.
 func threads(p *process) map[string]struct{ ran, waited time.Duration } {
 	all := map[string]struct{ ran, waited time.Duration }{}

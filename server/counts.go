@@ -62,6 +62,7 @@ type stripe struct {
 	_    [64]byte
 
 	pools poolTally
+	kinds kindTables
 }
 
 func (s *stripe) add(t *tally) {
@@ -83,6 +84,7 @@ type counts struct {
 // stripe makes a new one. It stays for as long as the server, so that a sum never falls.
 func (c *counts) stripe() *stripe {
 	s := new(stripe)
+	s.kinds.open()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.pools.grow(c.npools)
@@ -108,6 +110,15 @@ func (c *counts) ofPool(number int) (n uint64) {
 		n += s.pools.get(number)
 	}
 	return n
+}
+
+// each calls f with every stripe.
+func (c *counts) each(f func(*stripe)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.stripes {
+		f(s)
+	}
 }
 
 // sum adds all stripes up.

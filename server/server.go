@@ -29,6 +29,7 @@ import (
 
 	"leeward/server/rrl"
 	"leeward/server/wire"
+	"leeward/zones/steer"
 )
 
 // Options are a Server's settings. The zero value of a field stands for its default.
@@ -100,6 +101,7 @@ type Server struct {
 	state   atomic.Pointer[State]
 	counts  *counts
 	pools   poolNames
+	asked   asking
 	panics  panicLog
 	limiter *rrl.Limiter                  // nil: responses are not limited
 	cookies atomic.Pointer[cookieSecrets] // never nil
@@ -177,6 +179,7 @@ func New(o Options) (*Server, error) {
 		start:   time.Now(),
 		done:    make(chan struct{}),
 		failed:  make(chan error, 1),
+		asked:   asking{orders: map[string]*steer.AskedOrder{}},
 	}
 	for _, text := range o.Listen {
 		a, err := readListen(text)
@@ -271,6 +274,9 @@ func (s *Server) Start() error {
 	for _, l := range s.loops {
 		s.running.Go(func() { s.fail(l.run()) })
 	}
+	counting, stop := context.WithCancel(context.Background())
+	var counted sync.WaitGroup
+	counted.Go(func() { s.followAsked(counting) })
 	var streams sync.WaitGroup
 	for _, t := range s.tcp {
 		streams.Go(func() { s.fail(t.run()) })
@@ -285,6 +291,8 @@ func (s *Server) Start() error {
 			l.wake()
 		}
 		s.running.Wait()
+		stop()
+		counted.Wait()
 		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has become
 		// another file's.
 		for _, l := range loops {

@@ -27,6 +27,7 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	}
 	if !w.again {
 		w.tally[steered]++
+		w.stripe.kinds.add(w.found.Policy, &w.request)
 	}
 	if d.Says != steer.SaysAddresses {
 		return nil, w.says(d.Says, owner)

@@ -250,6 +250,11 @@ func (c *Catalog) endSerials(b *Batch) []string {
 		for key := range c.slots[KindPolicy] {
 			c.reckon(key, c.newest(key))
 		}
+		for key, v := range c.waiting { // good or not: one that waits for another's place is in the new zone all the same
+			if key.Kind() == KindPolicy {
+				c.reckon(key, v.revision)
+			}
+		}
 	}
 	for pool, p := range s.pools {
 		for key := range c.referrers[KeyOf(KindPool, pool)] {

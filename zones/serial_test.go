@@ -271,6 +271,31 @@ func TestSerialsAgree(t *testing.T) {
 	})
 }
 
+// A policy that is not in service, for a record stands at its name, counts in its zone for those who knew it in a zone below
+// that has gone, as it does for those who come anew.
+func TestSerialOfAPolicyThatWaits(t *testing.T) {
+	zone := &Zone{Origin: "ex.test", Nameservers: []string{"ns.example.net"}}
+	below := &Zone{Origin: "sub.ex.test", Nameservers: []string{"ns.example.net"}}
+	record := &Record{Origin: "ex.test", Owner: "sub", Type: "A", Data: []string{"192.0.2.1"}}
+	policy := &Policy{Name: "sub.ex.test", Rules: []Rule{{Nearest: []string{"a"}}}}
+	list := func(c *Catalog, anew bool, revision int64, rs ...Resource) {
+		b := Batch{Revision: revision, Full: true, Anew: anew, Accepted: revision, Serials: &Serials{Base: 3}}
+		for i, r := range rs {
+			b.Changes = append(b.Changes, Change{Key: r.Key(), Resource: r, Revision: int64(1 + i)})
+		}
+		c.Apply(b)
+	}
+	longer, fresh := NewCatalog(clockAt0), NewCatalog(clockAt0)
+	list(longer, false, 2, zone, below)
+	list(fresh, false, 0)
+	for _, c := range []*Catalog{longer, fresh} {
+		list(c, true, 3, zone, record, policy)
+	}
+	if a, b := longer.ZoneSerial("ex.test")-uint32(longer.serials.base), fresh.ZoneSerial("ex.test")-uint32(fresh.serials.base); a != b || a != 3 {
+		t.Errorf("above the base the serials are %d and %d, not 3: %v", a, b, longer.Problems())
+	}
+}
+
 // A zone that comes from elsewhere goes on from the serial that it had, and moves with each change as others do.
 func TestSerialOffset(t *testing.T) {
 	w := newWorld(t)

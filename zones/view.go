@@ -63,6 +63,19 @@ func (c *Catalog) EachRecord(origin string, f func(*Record) bool) {
 	}
 }
 
+// OwnersOf returns the owners of an origin's records, relative to it, in any order.
+func (c *Catalog) OwnersOf(origin string) []string {
+	z := c.states[origin]
+	if z == nil {
+		return nil
+	}
+	owners := make([]string, 0, len(z.owners))
+	for owner := range z.owners {
+		owners = append(owners, owner)
+	}
+	return owners
+}
+
 // RecordsAt returns the records of one owner, which is relative to the origin.
 func (c *Catalog) RecordsAt(origin, owner string) []*Record {
 	z := c.states[origin]

@@ -49,15 +49,16 @@ type Server struct {
 	Started  time.Time `json:"started"`
 	Revision int64     `json:"revision"` // of the snapshot that it answers from; 0: none yet
 	// Published is when the answers last took a new revision.
-	Published          time.Time `json:"published"`
-	SnapshotAgeSeconds float64   `json:"snapshotAgeSeconds"` // since it was last known to be the newest
-	Source             Source    `json:"source"`
-	CopyError          string    `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
-	Problems           int       `json:"problems"`
-	Held               int       `json:"held"`
-	HeldFirst          []Held    `json:"heldFirst,omitempty"` // the first of what it holds back; of this server Status has all
-	NoProbe            bool      `json:"noProbe,omitempty"`   // it probes nothing and is no vantage
-	Fresh              bool      `json:"fresh"`               // it has been heard of within its own stale window
+	Published          time.Time    `json:"published"`
+	SnapshotAgeSeconds float64      `json:"snapshotAgeSeconds"` // since it was last known to be the newest
+	Source             Source       `json:"source"`
+	CopyError          string       `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
+	Problems           int          `json:"problems"`
+	Held               int          `json:"held"`
+	HeldFirst          []Held       `json:"heldFirst,omitempty"` // the first of what it holds back; of this server Status has all
+	Asked              *steer.Asked `json:"asked,omitempty"`     // which clients it was asked by lately, for forecasts
+	NoProbe            bool         `json:"noProbe,omitempty"`   // it probes nothing and is no vantage
+	Fresh              bool         `json:"fresh"`               // it has been heard of within its own stale window
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.

@@ -54,38 +54,57 @@ type rank struct{ exists, cut, turn bool }
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 	out := *t
 	out.shards = slices.Clone(t.shards)
-	own := make([]bool, len(t.shards)) // groups that are out's alone
+	r := revision{tree: &out, apex: apex, own: make([]bool, len(t.shards)), kids: map[rr.Name]int32{}}
+	r.make(edits)
+	return r.done()
+}
+
+// revision is a tree while it is changed.
+type revision struct {
+	*tree
+	apex rr.Name
+	own  []bool            // groups of shards that are this tree's alone
+	kids map[rr.Name]int32 // whose number of names below changes, and by how much; done makes the change
+}
+
+// make makes the edits. It orders them by their shards.
+func (r *revision) make(edits []edit) {
+	for i := range edits {
+		edits[i].hash = r.hash([]byte(edits[i].name))
+	}
+	slices.SortStableFunc(edits, func(a, b edit) int {
+		return cmp.Compare(r.shardOf(a.hash), r.shardOf(b.hash))
+	})
 	for len(edits) > 0 {
-		for i := range edits {
-			edits[i].hash = t.hash([]byte(edits[i].name))
+		at := r.shardOf(edits[0].hash)
+		n := 1
+		for n < len(edits) && r.shardOf(edits[n].hash) == at {
+			n++
 		}
-		slices.SortStableFunc(edits, func(a, b edit) int {
-			return cmp.Compare(out.shardOf(a.hash), out.shardOf(b.hash))
-		})
-		kids := map[rr.Name]int32{} // whose number of names below changes, and by how much
-		for len(edits) > 0 {
-			at := out.shardOf(edits[0].hash)
-			n := 1
-			for n < len(edits) && out.shardOf(edits[n].hash) == at {
-				n++
-			}
-			if group := at >> groupBits; !own[group] {
-				out.shards[group], own[group] = slices.Clone(out.shards[group]), true
-			}
-			out.rebuild(out.at(at), apex, edits[:n], kids)
-			edits = edits[n:]
+		if group := at >> groupBits; !r.own[group] {
+			r.shards[group], r.own[group] = slices.Clone(r.shards[group]), true
 		}
-		edits = nil
-		for name, n := range kids {
+		r.rebuild(r.at(at), r.apex, edits[:n], r.kids)
+		edits = edits[n:]
+	}
+}
+
+// done returns the tree once names know how many are below them. A name that comes to exist for it is one below another.
+func (r *revision) done() *tree {
+	for len(r.kids) > 0 {
+		edits := make([]edit, 0, len(r.kids))
+		for name, n := range r.kids {
 			if n != 0 {
 				edits = append(edits, edit{name: name, kind: addKids, n: n})
 			}
 		}
+		clear(r.kids)
+		r.make(edits)
 	}
-	if want := shardsFor(out.names); want > 2*out.len() {
-		return out.resize(want)
+	if want := shardsFor(r.names); want > 2*r.len() {
+		return r.resize(want)
 	}
-	return &out
+	return r.tree
 }
 
 // reserial returns the tree with another serial in the SOA at its apex, which has one.

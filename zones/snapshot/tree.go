@@ -121,7 +121,17 @@ func (n node) all() []byte {
 	return n[:end]
 }
 
-func newTree(seed uint64) *tree { return &tree{seed: seed, shards: [][]shard{make([]shard, 1)}} }
+// newTree returns an empty tree of one shard.
+func newTree(seed uint64) *tree { return sizedTree(seed, 1) }
+
+// sizedTree returns an empty tree of so many shards, a power of two.
+func sizedTree(seed uint64, shards int) *tree {
+	t := &tree{seed: seed, mask: uint32(shards - 1), shards: make([][]shard, (shards+groupSize-1)/groupSize)}
+	for i := range t.shards {
+		t.shards[i] = make([]shard, min(shards, groupSize))
+	}
+	return t
+}
 
 func (t *tree) hash(name []byte) uint64 { return hash(t.seed, name) }
 
@@ -226,11 +236,8 @@ func aligned(size int) []byte {
 // resize returns the tree spread over another number of shards, a power of two.
 func (t *tree) resize(shards int) *tree {
 	out := *t
-	out.mask = uint32(shards - 1)
-	out.shards = make([][]shard, (shards+groupSize-1)/groupSize)
-	for i := range out.shards {
-		out.shards[i] = make([]shard, min(shards, groupSize))
-	}
+	sized := sizedTree(t.seed, shards)
+	out.mask, out.shards = sized.mask, sized.shards
 	into := make([][][]byte, shards)
 	t.each(func(n node) {
 		at := out.shardOf(t.hash(n.name()))

@@ -294,6 +294,9 @@ func (e *Edition) at(key setKey) *openSet {
 	return s
 }
 
+// editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is made.
+const editsAtOnce = 1 << 16
+
 // flush puts the open sets into the tree once there are that many.
 func (e *Edition) flush(least int) {
 	if len(e.open) < least {

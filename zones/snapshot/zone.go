@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -157,22 +158,12 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	if ns, ok := nsOf(z, apex); ok {
 		edits = append(edits, ns)
 	}
-	t := newTree(u.seed)
-	u.catalog.EachRecord(origin, func(r *zones.Record) bool {
-		if e, ok := u.put(z, apex, r); ok {
-			edits = append(edits, e)
-		}
-		if len(edits) == editsAtOnce {
-			t, edits = t.apply(apex, edits), edits[:0]
-		}
-		return true
-	})
 	for _, p := range u.Builder.policies.in[origin] {
 		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
 	edits = append(edits, u.holesIn(origin, apex)...)
 	return &zone{
-		origin: apex, hash: hash(u.seed, []byte(apex)), tree: t.apply(apex, edits), negative: negative, transfer: z.Transfer,
+		origin: apex, hash: hash(u.seed, []byte(apex)), tree: u.grow(origin, apex, z, edits), negative: negative, transfer: z.Transfer,
 		fixed: z.Order == zones.OrderFixed,
 	}
 }
@@ -200,8 +191,46 @@ func (z *zone) reserial(serial uint32) {
 	z.negative = z.negative.reserial(serial)
 }
 
-// editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
-const editsAtOnce = 1 << 16
+// namesAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
+const namesAtOnce = 1 << 12
+
+// grow builds the tree of a zone from its records and more edits. Names come by their shards, so that each shard is built once,
+// and few of them are there as edits at a time: a tree that grew in the order of a catalog would be built again and again, and be there twice.
+func (u *update) grow(origin string, apex rr.Name, z *zones.Zone, more []edit) *tree {
+	owners := u.catalog.OwnersOf(origin)
+	t := sizedTree(u.seed, shardsFor(len(owners)))
+	r := revision{tree: t, apex: apex, own: make([]bool, len(t.shards)), kids: map[rr.Name]int32{}}
+	for i := range r.own {
+		r.own[i] = true
+	}
+	type place struct{ shard, owner uint32 }
+	places := make([]place, len(owners))
+	for i, owner := range owners {
+		places[i].owner = uint32(i)
+		if name, err := rr.ParseRelative(owner, apex); err == nil { // else put tells
+			places[i].shard = uint32(t.shardOf(t.hash([]byte(name))))
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.owner, b.owner))
+	})
+	var edits []edit
+	for i, p := range places {
+		for _, record := range u.catalog.RecordsAt(origin, owners[p.owner]) {
+			if e, ok := u.put(z, apex, record); ok {
+				edits = append(edits, e)
+			}
+		}
+		last := i == len(places)-1
+		if last || len(edits) >= namesAtOnce && places[i+1].shard != p.shard {
+			r.make(edits)
+			clear(edits)
+			edits = edits[:0]
+		}
+	}
+	r.make(more)
+	return r.done()
+}
 
 // soaOf returns the edit that puts the zone's SOA, and the SOA as negative answers have it: its TTL is at most its
 // MINIMUM (RFC 2308 section 3).

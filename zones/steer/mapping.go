@@ -61,17 +61,23 @@ func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 // lookup returns the regions whose pools come first for a client, and widens the scope to where they do. A prefix goes
 // before an AS.
 func (m *mapping) lookup(c *client) []int32 {
+	if v := m.at(c); v > 0 {
+		return m.regions[v-1]
+	}
+	return nil
+}
+
+// at is lookup that returns the list's number, from 1; 0: nothing comes first.
+func (m *mapping) at(c *client) uint16 {
 	if m.prefixes != nil {
 		v, scope := m.prefixes.At(c.addr)
 		c.scope = max(c.scope, scope)
 		if v > 0 {
-			return m.regions[v-1]
+			return v
 		}
 	}
 	if m.systems != nil {
-		if v := m.systems.at(c); v > 0 {
-			return m.regions[v-1]
-		}
+		return m.systems.at(c)
 	}
-	return nil
+	return 0
 }

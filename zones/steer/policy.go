@@ -40,6 +40,7 @@ type Policy struct {
 
 	spill   bool // a pool passes on what it cannot hold
 	planned bool // its schedule says something of a pool
+	hash    uint64
 
 	source  *zones.Policy
 	pools   []int32  // that any rule names
@@ -55,6 +56,7 @@ type Policy struct {
 type rule struct {
 	crowd crowd
 	rank  *ranking // of a `nearest` rule: reorders the steps
+	names []string // of its pools, as listed
 	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
 	steps []group
 	says  Says
@@ -144,7 +146,7 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	}
 	out := &Policy{
 		Name: p.Name, TTL: Seconds(p.TTL.Or(zones.DefaultPolicyTTL)), Answers: min(max(p.Answers, 1), MaxAnswers),
-		Pick: p.Pick, source: p, points: map[string]site{},
+		Pick: p.Pick, source: p, points: map[string]site{}, hash: seedOf("policy " + p.Name),
 	}
 	if out.Pick == "" {
 		out.Pick = zones.PickWeighted
@@ -262,6 +264,7 @@ func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
 		}
 		sites, points[pool.Region] = append(sites, s), s
 		out.steps = append(out.steps, group{members: []member{{n, number, 1, seedOf("pool " + name)}}})
+		out.names = append(out.names, name)
 	}
 	if len(sites) > 0 {
 		key := signature(sites)

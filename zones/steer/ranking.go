@@ -14,8 +14,9 @@ import (
 // that of the head of the order that was gone through, which is the same for many more clients: over a dozen regions that of the first alone is
 // some four bits shorter than that of the order.
 type ranking struct {
-	orders [][]uint8    // positions in the rule's list, nearest first; orders[0] is as listed
-	places *outcomes    // index of orders; nil: no location is known, or it makes no difference
+	orders [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
+	places *outcomes // index of orders; nil: no location is known, or it makes no difference
+	sites  []site
 	heads  [2]*outcomes // by how many are in it: the last position of the head, and what stands before it, as headed has it; nil: as places
 }
 
@@ -77,6 +78,14 @@ type site struct {
 	Bias                zones.Percent
 }
 
+// distance is how far a site is from a client who is where another one is, in km, with its bias.
+func (s site) distance(to site) float64 {
+	if !to.Known {
+		return 1e9
+	}
+	return geo.Distance(s.Latitude, s.Longitude, to.Latitude, to.Longitude) * (1 - float64(to.Bias)/100)
+}
+
 // newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client of
 // unknown place gets them as listed.
 func (c *Compiler) ranking(sites []site) *ranking {
@@ -84,7 +93,7 @@ func (c *Compiler) ranking(sites []site) *ranking {
 	for i := range listed {
 		listed[i] = uint8(i)
 	}
-	r := &ranking{orders: [][]uint8{listed}}
+	r := &ranking{orders: [][]uint8{listed}, sites: sites}
 	if c.table == nil {
 		return r
 	}
@@ -96,10 +105,7 @@ func (c *Compiler) ranking(sites []site) *ranking {
 			continue
 		}
 		for k, s := range sites {
-			distance[k] = 1e9
-			if s.Known {
-				distance[k] = geo.Distance(l.Latitude, l.Longitude, s.Latitude, s.Longitude) * (1 - float64(s.Bias)/100)
-			}
+			distance[k] = site{Latitude: l.Latitude, Longitude: l.Longitude}.distance(s)
 		}
 		order := slices.Clone(listed)
 		slices.SortStableFunc(order, func(a, b uint8) int { return cmp.Compare(distance[a], distance[b]) })

@@ -14,9 +14,14 @@ func (r *run) describe(ctx context.Context) {
 	tick := time.NewTicker(describeEvery)
 	defer tick.Stop()
 	var told admin.Server
+	var asker asker
+	if r.dns != nil {
+		asker.ask = r.dns.Asked
+	}
 	for {
 		var s admin.Server
 		if r.dns != nil && r.loop.Do(ctx, func(i Inside) { s = r.self(i) }) == nil {
+			s.Asked = asker.tell(time.Now())
 			s.SnapshotAgeSeconds = 0 // it changes by itself; who cannot write cannot tell it
 			if !reflect.DeepEqual(s, told) {
 				if err := r.link.SetServer(s); err != nil {

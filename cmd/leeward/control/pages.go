@@ -123,7 +123,9 @@ func (r *run) status(ctx context.Context) (*admin.Status, error) {
 		if r.dns != nil {
 			s.Self, s.Secondaries = r.ID, r.secondaries()
 			s.Following = r.following()
-			s.AddServer(r.self(i))
+			self := r.self(i)
+			self.Asked = r.dns.Asked(askedShown)
+			s.AddServer(self)
 		}
 	})
 	if err == nil {

@@ -1,0 +1,158 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// Question is what a forecast is to be made for.
+type Question struct {
+	Down   []string                           // targets that are out, as overrides name them
+	Word   zones.Word                         // how they are: down (if empty), or drain
+	Surge  map[string]float64                 // by region: what the clients are multiplied by to whom it is the first
+	At     time.Time                          // zero: now
+	Change func(map[zones.Key]zones.Resource) // of the resources; nil: none
+}
+
+// Forecast is the answer.
+type Forecast struct {
+	At      time.Time `json:"at"`
+	Seconds float64   `json:"seconds"` // that the counts of clients stand for
+	Servers []string  `json:"servers"` // whose counts they are
+	*steer.Forecast
+}
+
+// Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what vantages say of loads. The
+// evaluator is the one that answers queries, over resources that are changed as the question says.
+func (o *Observer) Foresee(ctx context.Context, q Question) (out *Forecast, err error) {
+	err = errors.Join(o.loop.Do(ctx, func(i Inside) { out, err = i.foresee(q) }), err)
+	return out, err
+}
+
+func (i Inside) foresee(q Question) (*Forecast, error) {
+	l := i.l
+	if l.snapshot == nil || l.view == nil {
+		return nil, errors.New("there are no resources: nothing is answered")
+	}
+	now := l.o.Now()
+	at := q.At
+	if at.IsZero() {
+		at = now
+	}
+	rs := map[zones.Key]zones.Resource{}
+	for _, kind := range zones.Kinds {
+		if kind != zones.KindRecord {
+			l.catalog.Each(kind, func(r zones.Resource) bool {
+				rs[r.Key()] = r
+				return true
+			})
+		}
+	}
+	if q.Change != nil {
+		q.Change(rs)
+	}
+	word := q.Word
+	if word == "" {
+		word = zones.Down
+	}
+	for _, target := range q.Down {
+		if err := there(rs, target); err != nil {
+			return nil, err
+		}
+		o := &zones.Override{Target: target, State: word}
+		rs[o.Key()] = o
+	}
+	for region := range q.Surge {
+		if rs[zones.KeyOf(zones.KindRegion, region)] == nil {
+			return nil, fmt.Errorf("there is no region %s", region)
+		}
+	}
+	then := l.staged(rs, at)
+	present := steer.Scene{View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: now.Unix()}
+	future := steer.Scene{
+		View: steer.NewView(then.Program(), steer.Sight{State: l.board.State}, nil), Policy: policies(then), Sharing: then.Sharing(), Now: at.Unix(),
+	}
+	asked, servers, silent := l.asked(now)
+	out := &Forecast{At: at, Servers: servers, Forecast: steer.Foresee(present, future, asked, q.Surge)}
+	if asked != nil {
+		out.Seconds = asked.Seconds
+	}
+	if len(silent) > 0 {
+		out.Doubts = append(out.Doubts, "who asks is not told by "+strings.Join(silent, ", "))
+	}
+	return out, nil
+}
+
+// there says what is wrong with a target that is nothing.
+func there(rs map[zones.Key]zones.Resource, target string) error {
+	word, name, _ := strings.Cut(target, "/")
+	kind := map[string]zones.Kind{"region": zones.KindRegion, "pool": zones.KindPool, "endpoint": zones.KindEndpoint}[word]
+	if rs[zones.KeyOf(kind, name)] == nil {
+		return fmt.Errorf("there is no %s %s", word, name)
+	}
+	return nil
+}
+
+// staged builds what would be served of resources at that time.
+func (l *Loop) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.Snapshot {
+	clock := func() time.Time { return at }
+	batch := zones.Batch{Full: true, Revision: 1}
+	for _, key := range slices.Sorted(maps.Keys(rs)) {
+		batch.Changes = append(batch.Changes, zones.Change{Key: key, Resource: rs[key], Revision: 1})
+	}
+	catalog := zones.NewCatalog(clock)
+	delta := catalog.Apply(batch)
+	builder := snapshot.NewBuilder(clock)
+	for _, name := range l.snapshot.Program().Hostnames() {
+		builder.Resolved(name, l.builder.Resolution(name))
+	}
+	s, _ := builder.Update(catalog, delta, l.table)
+	return s
+}
+
+func policies(s *snapshot.Snapshot) func(string) *steer.Policy {
+	all := map[string]*steer.Policy{}
+	s.Policies(func(p *steer.Policy) bool {
+		all[p.Name] = p
+		return true
+	})
+	return func(name string) *steer.Policy { return all[name] }
+}
+
+// asked adds up what servers that are heard of were asked, and names those that tell it and those that do not.
+func (l *Loop) asked(now time.Time) (sum *steer.Asked, told, silent []string) {
+	told = []string{}
+	for _, v := range l.board.Vantages(now) {
+		var s admin.Server
+		about := l.fleet.servers[v.Vantage]
+		if !v.Fresh || len(about) == 0 || json.Unmarshal(about, &s) != nil || s.ID == "" {
+			continue
+		}
+		if s.Asked == nil {
+			silent = append(silent, s.ID)
+			continue
+		}
+		if sum == nil {
+			sum = &steer.Asked{}
+		}
+		sum.Add(s.Asked)
+		told = append(told, s.ID)
+	}
+	if sum != nil {
+		sum.Sort(askedShown)
+	}
+	slices.Sort(told)
+	slices.Sort(silent)
+	return sum, told, silent
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/steer"
+)
+
+func newSimulate(inv *invocation) *cobra.Command {
+	var down, surges, files []string
+	var at, output string
+	cmd := &cobra.Command{
+		Use: "simulate", Short: "Foretell which traffic would go where, and who would be over", GroupID: groupOperate, Args: cobra.NoArgs,
+		Long: `Simulate leads today's clients through what would be, with the code that answers
+queries: with targets down, with more clients, at another time of the schedule,
+with resources that are not applied yet, or all of these at once.
+
+Which clients there are is what all servers have counted in the last minutes, by
+policy, rule and order of pools; what they weigh is the load that vantages have
+measured. THEN ± is how sure that is. Pools whose load nobody measures are shown
+by their queries a second.
+
+Exit status: 1 when a pool would carry more than its max (or the simulation was
+not possible), 0 when none would, 2 for wrong usage.`,
+		Example: `  leeward simulate --down region/eu-west
+  leeward simulate --down pool/www-eu --surge us-east=3x
+  leeward simulate --at 2026-12-24T18:00:00+01:00 -f changed/ -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := inv.question(down, surges, at)
+			if err != nil {
+				return err
+			}
+			if output != "table" && output != "json" {
+				return misused("-o %q: it is table or json", output)
+			}
+			if len(files) > 0 {
+				input := inputFlags{files}
+				docs, problems, err := input.read(inv)
+				if err != nil {
+					return err
+				}
+				if wrong := problems.Errors(); len(wrong) > 0 {
+					inv.complain(wrong)
+					return fmt.Errorf("nothing was simulated: %s in what was read; see above", count(len(wrong), "problem"))
+				}
+				q.Change = func(rs map[zones.Key]zones.Resource) {
+					for _, d := range docs {
+						rs[d.Resource.Key()] = d.Resource
+					}
+				}
+			}
+			if len(down)+len(surges)+len(files) == 0 && at == "" {
+				return misused("what is to be simulated? Give --down, --surge, --at or -f")
+			}
+			f, err := inv.foresee(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				e := json.NewEncoder(inv.out)
+				e.SetIndent("", "  ")
+				if err := e.Encode(f); err != nil {
+					return err
+				}
+			} else if err := inv.forecast(f); err != nil {
+				return err
+			}
+			if over, _ := f.OverMax(); len(over) > 0 {
+				return exitError(1)
+			}
+			return nil
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	cmd.Flags().StringSliceVar(&down, "down", nil, "`TARGET,…` that is down: region/REGION, pool/POOL, endpoint/POOL/ENDPOINT")
+	cmd.Flags().StringSliceVar(&surges, "surge", nil, "`REGION=3x`: so many times as many clients of those to whom it is the first; repeatable")
+	cmd.Flags().StringVar(&at, "at", "", "`TIME` of the schedule, such as 2026-12-24T18:00:00+01:00, or +2h (default now)")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` or folder of resources that are laid over those there are; repeatable")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// question reads what is to be foretold.
+func (inv *invocation) question(down, surges []string, at string) (q control.Question, err error) {
+	for _, text := range down {
+		target, err := parseTarget(text)
+		if err != nil {
+			return q, err
+		}
+		q.Down = append(q.Down, target)
+	}
+	for _, text := range surges {
+		region, factor, ok := strings.Cut(text, "=")
+		by, err := strconv.ParseFloat(strings.TrimSuffix(factor, "x"), 64)
+		if !ok || region == "" || err != nil || !(by >= 0 && by <= 1000) {
+			return q, misused("--surge %q: write it as REGION=3x, 0x to 1000x", text)
+		}
+		if q.Surge == nil {
+			q.Surge = map[string]float64{}
+		}
+		if _, twice := q.Surge[region]; twice {
+			return q, misused("--surge: region %s is there twice", region)
+		}
+		q.Surge[region] = by
+	}
+	if at == "" {
+		return q, nil
+	}
+	if later, ok := strings.CutPrefix(at, "+"); ok {
+		d, err := time.ParseDuration(later)
+		if err != nil || d < 0 {
+			return q, misused("--at %q: write a time such as 2026-12-24T18:00:00+01:00, or how much later, such as +2h", at)
+		}
+		q.At = inv.now().Add(d)
+		return q, nil
+	}
+	if q.At, err = time.Parse(time.RFC3339, at); err != nil {
+		return q, misused("--at %q: write a time with its zone, such as 2026-12-24T18:00:00+01:00, or how much later, such as +2h", at)
+	}
+	return q, nil
+}
+
+// foresee asks an observer of its own.
+func (inv *invocation) foresee(ctx context.Context, q control.Question) (*control.Forecast, error) {
+	o, err := inv.etcd.options(inv.silent())
+	if err != nil {
+		return nil, err
+	}
+	observer, err := control.Observe(ctx, control.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
+	if err != nil {
+		return nil, err
+	}
+	defer observer.Close()
+	if err := inv.settle(ctx, observer); err != nil {
+		return nil, err
+	}
+	return observer.Foresee(ctx, q)
+}
+
+// forecast prints a forecast for people, 80 columns wide where names allow.
+func (inv *invocation) forecast(f *control.Forecast) error {
+	if len(f.Servers) == 0 {
+		inv.printf("No server tells which clients ask; they do within a minute of the first query.\n")
+		return nil
+	}
+	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", amount(f.Queries), count(len(f.Servers), "server"))
+	colour := inv.colour(inv.out)
+	loads := &admin.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
+	queries := &admin.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
+	for _, p := range f.Pools {
+		if !p.Measured {
+			queries.Add(admin.Cell{Text: p.Pool}, admin.Cell{Text: p.Region}, admin.Cell{Text: amount(p.Queries)}, admin.Cell{Text: amount(p.QueriesThen)},
+				admin.Cell{Text: times(p.Queries, p.QueriesThen)})
+			continue
+		}
+		loads.Add(admin.Cell{Text: p.Pool}, admin.Cell{Text: p.Region}, admin.Cell{Text: amount(p.Load)}, admin.Cell{Text: amount(p.Then), Colour: admin.Bold},
+			admin.Cell{Text: amount(p.Error)}, orDash(p.Target), orDash(p.Max), admin.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
+	}
+	for _, t := range []*admin.Table{loads, queries} {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		inv.printf("\n")
+		if err := t.Write(inv.out, colour); err != nil {
+			return err
+		}
+	}
+	inv.printf("\n")
+	over, maybe := f.OverMax()
+	switch {
+	case !f.Measured():
+		inv.printf("No load is known: these are shares of queries, and who would be over cannot be\nsaid. Give monitors a load and pools a capacity (docs/capacity.md).\n")
+	case len(over) > 0:
+		inv.printf("Over its max: %s.\n", poolsOf(over))
+	case len(maybe) > 0:
+		inv.printf("Nobody is over its max; %s may be.\n", poolsOf(maybe))
+	default:
+		inv.printf("Nobody is over its max.\n")
+	}
+	if !f.Settled {
+		inv.printf("What pools keep does not come to rest: it swings around these figures.\n")
+	}
+	if f.Lost > 0.0005 {
+		inv.printf("%.1f %% of the queries get no address.\n", f.Lost*100)
+	}
+	if f.FailOpen > 0.0005 {
+		inv.printf("%.1f %% of the queries are answered as if all were healthy (fail open).\n", f.FailOpen*100)
+	}
+	for _, d := range f.Doubts {
+		inv.printf("Not sure: %s.\n", d)
+	}
+	return nil
+}
+
+func judged(p *steer.PoolForecast) admin.Cell {
+	switch {
+	case p.Over:
+		return admin.Cell{Text: "over", Colour: admin.Red}
+	case p.Max > 0 && p.Then+p.Error > p.Max:
+		return admin.Cell{Text: "near", Colour: admin.Yellow}
+	case p.Target > 0 && p.Then > p.Target*1.01:
+		return admin.Cell{Text: "above target", Colour: admin.Yellow}
+	}
+	return admin.Cell{Text: "ok", Colour: admin.Green}
+}
+
+func poolsOf(ps []steer.PoolForecast) string {
+	var names []string
+	for _, p := range ps {
+		names = append(names, fmt.Sprintf("%s (%s of %s)", p.Pool, amount(p.Then), amount(p.Max)))
+	}
+	return strings.Join(names, ", ")
+}
+
+// amount writes a number with three digits or more.
+func amount(f float64) string {
+	switch {
+	case f == 0:
+		return "0"
+	case f >= 100 || f <= -100:
+		return strconv.FormatFloat(math.Round(f), 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'g', 3, 64)
+}
+
+func orDash(f float64) admin.Cell {
+	if f == 0 {
+		return admin.Cell{Text: "-"}
+	}
+	return admin.Cell{Text: amount(f)}
+}
+
+func times(was, will float64) string {
+	if was == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", will/was)
+}

@@ -1,0 +1,464 @@
+package steer
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// A forecast leads today's clients through another View: by the walk that answers queries, for made-up clients of each order that has
+// been counted. What a client weighs is the load that was measured where its like is led today. What pools keep depends on what is offered to
+// them, and that on what others keep: so they are led again and again, as they would be in time, until nothing moves.
+
+// Scene is what clients are led through.
+type Scene struct {
+	View    *View
+	Policy  func(name string) *Policy // nil: there is none
+	Sharing []*Policy                 // that go by loads
+	Now     int64                     // Unix seconds: what is planned for then
+}
+
+// Forecast is where clients would go, and how sure that is.
+type Forecast struct {
+	Queries  float64        `json:"queries"`            // a second, today
+	Lost     float64        `json:"lost,omitempty"`     // share of the queries then that no pool would answer
+	FailOpen float64        `json:"failOpen,omitempty"` // share that would be answered as if all were healthy
+	Settled  bool           `json:"settled"`            // what pools keep comes to rest
+	Pools    []PoolForecast `json:"pools"`              // that clients are led to, now or then; by name
+	Doubts   []string       `json:"doubts,omitempty"`   // what it does not know
+}
+
+// PoolForecast is one pool of a Forecast. Loads are in the unit of its capacity.
+type PoolForecast struct {
+	Pool     string  `json:"pool"`
+	Region   string  `json:"region"`
+	Measured bool    `json:"measured"` // the loads are known; where they are not, Load, Then and Error are 0
+	Load     float64 `json:"load"`     // now
+	Then     float64 `json:"then"`
+	Error    float64 `json:"error"` // Then may be so much more, or less
+	Target   float64 `json:"target,omitempty"`
+	Max      float64 `json:"max,omitempty"`  // 0: nobody says
+	Keep     float64 `json:"keep"`           // the share of its clients that it would keep
+	Over     bool    `json:"over,omitempty"` // Then is above Max
+
+	Queries     float64 `json:"queries"` // a second, now
+	QueriesThen float64 `json:"queriesThen"`
+}
+
+const (
+	forecastDraws  = 40_000 // clients that are led in all, and
+	fewestDraws    = 24     // of each order
+	mostDraws      = 8192
+	forecastRounds = 80
+	forecastEase   = 0.6   // of the way to what is offered next, so that it comes to rest
+	forecastRest   = 0.004 // of a pool's target: it has
+	loadBands      = 0.05  // of a load: it is reported in bands
+	leastKeep      = 0.05  // as what is offered is estimated
+)
+
+// flow is one order's clients.
+type flow struct {
+	asked AskedOrder
+	rate  float64 // a second
+	load  float64 // that they are, all together
+	blind float64 // part of load that is a guess, as where they go nobody measures
+	scale float64 // of rate and load, then
+	exact bool
+	draws int
+	seed  uint64
+	now   map[string]float64 // share, by pool
+	then  map[string]float64
+	open  float64
+}
+
+// Foresee works out what becomes of clients that were asked for under now, in then. surge is what the clients are multiplied by whose
+// first pool is in a region; nil: nobody.
+func Foresee(now, then Scene, asked *Asked, surge map[string]float64) *Forecast {
+	return foresee(now, then, asked, surge, forecastDraws)
+}
+
+func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {
+	f := &forecast{now: now, then: then, draws: draws, out: &Forecast{Settled: true, Pools: []PoolForecast{}}, pools: map[string]*PoolForecast{}}
+	f.take(asked)
+	f.spread(&now, now.View, func(l *flow) map[string]float64 { return l.now })
+	f.weigh()
+	for _, l := range f.flows {
+		l.scale = f.surged(l, surge)
+	}
+	f.settle()
+	f.tell(asked)
+	return f.out
+}
+
+type forecast struct {
+	now, then Scene
+	draws     float64 // clients that are led in all
+	flows     []*flow
+	out       *Forecast
+	pools     map[string]*PoolForecast
+	doubts    map[string]float64
+	keeps     map[string]float64
+}
+
+// take makes flows of what was asked.
+func (f *forecast) take(asked *Asked) {
+	f.doubts, f.keeps = map[string]float64{}, map[string]float64{}
+	if asked == nil || !(asked.Seconds > 0) {
+		return
+	}
+	var sum float64
+	for _, o := range asked.Orders {
+		sum += o.Queries
+	}
+	f.out.Queries = asked.Queries / asked.Seconds
+	for _, o := range asked.Orders {
+		p := f.now.Policy(o.Policy)
+		if p == nil || !(o.Queries > 0) {
+			continue
+		}
+		l := &flow{asked: o, rate: o.Queries / asked.Seconds, exact: true, seed: seedOf(o.Key()), now: map[string]float64{}, then: map[string]float64{}}
+		l.draws = int(min(max(f.draws*o.Queries/sum, fewestDraws), mostDraws))
+		if next := f.then.Policy(o.Policy); next != nil && signature(conditionsOf(p.source.Rules)) != signature(conditionsOf(next.source.Rules)) {
+			l.exact = false
+		}
+		f.flows = append(f.flows, l)
+	}
+}
+
+// spread leads all flows' clients through a View.
+func (f *forecast) spread(s *Scene, v *View, to func(*flow) map[string]float64) {
+	for _, l := range f.flows {
+		shares := to(l)
+		clear(shares)
+		l.open = 0
+		p := s.Policy(l.asked.Policy)
+		if p == nil {
+			continue
+		}
+		of := p.way(&l.asked.Order)
+		if !of.exact {
+			l.exact = false
+		}
+		part, excess := 1/float64(l.draws), -1.
+		last, lastName := int32(-1), ""
+		for i := range l.draws {
+			key := mix(l.seed+uint64(i)*2) | 1
+			n, open := p.land(v, &of, key, mix(key+1), s.Now, &excess)
+			if n < 0 {
+				continue
+			}
+			if n != last {
+				last, lastName = n, v.pools[n].pool.Name
+			}
+			shares[lastName] += part
+			if open {
+				l.open += part
+			}
+		}
+	}
+}
+
+// weigh finds out what each flow's clients are as a load: what is measured at a pool is spread over the queries that lead there.
+func (f *forecast) weigh() {
+	queries := map[string]float64{}
+	for _, l := range f.flows {
+		for pool, share := range l.now {
+			queries[pool] += l.rate * share
+		}
+	}
+	each := map[string]float64{} // load of a query, by pool
+	for _, d := range f.now.View.pools {
+		if d != nil && d.burden.known && d.pressure != nil && !d.pressure.Unsaid && queries[d.pool.Name] > 0 {
+			each[d.pool.Name] = d.burden.load / queries[d.pool.Name]
+		}
+	}
+	load, of := map[string]float64{}, map[string]float64{} // by policy, of what is known
+	for _, l := range f.flows {
+		for pool, share := range l.now {
+			if e, known := each[pool]; known {
+				load[l.asked.Policy] += l.rate * share * e
+				of[l.asked.Policy] += l.rate * share
+			}
+		}
+	}
+	for _, l := range f.flows {
+		for pool, share := range l.now {
+			e, known := each[pool]
+			if !known && of[l.asked.Policy] > 0 {
+				e = load[l.asked.Policy] / of[l.asked.Policy]
+				l.blind += l.rate * share * e
+			}
+			if !known {
+				f.doubts["nobody says the load of pool "+pool+"; a query counts as elsewhere"] += l.rate * share
+			}
+			l.load += l.rate * share * e
+		}
+	}
+}
+
+// surged is what a surge multiplies a flow by: the part of its first step that is in a region.
+func (f *forecast) surged(l *flow, surge map[string]float64) float64 {
+	p := f.now.Policy(l.asked.Policy)
+	if len(surge) == 0 || p == nil {
+		return 1
+	}
+	of := p.way(&l.asked.Order)
+	first := func(front int32) (*group, bool) {
+		for i := range of.rule.steps {
+			at := i
+			if of.order != nil {
+				at = int(of.order[i])
+			}
+			g := &of.rule.steps[at]
+			if front < 0 || slices.ContainsFunc(g.members, func(m member) bool { return m.region == front }) {
+				return g, true
+			}
+		}
+		return nil, false
+	}
+	front := int32(-1)
+	g, found := (*group)(nil), false
+	for _, front = range of.front {
+		if g, found = first(front); found {
+			break
+		}
+	}
+	if !found {
+		front = -1
+		if g, found = first(-1); !found {
+			return 1
+		}
+	}
+	var sum, by float64
+	for _, m := range g.members {
+		if pool := f.now.View.Pool(m.pool); pool != nil && (front < 0 || m.region == front) {
+			weight := max(float64(m.weight), 1e-9)
+			factor, there := surge[pool.Region]
+			if !there {
+				factor = 1
+			}
+			sum, by = sum+weight, by+weight*factor
+		}
+	}
+	if sum == 0 {
+		return 1
+	}
+	return by / sum
+}
+
+// settle leads the clients through the View to come until what is offered to pools comes to rest.
+func (f *forecast) settle() {
+	v := &View{pools: slices.Clone(f.then.View.pools), named: f.then.View.named, tight: true}
+	offered := make([]float64, len(v.pools))
+	for i, d := range v.pools {
+		if d != nil {
+			with := *d
+			with.burden.known = false
+			v.pools[i] = &with
+		}
+	}
+	sharing := map[int32]map[string]*Policy{}
+	for _, p := range f.then.Sharing {
+		if !p.spill {
+			continue
+		}
+		for _, n := range p.pools {
+			if sharing[n] == nil {
+				sharing[n] = map[string]*Policy{}
+			}
+			sharing[n][p.Crowds()] = p
+		}
+	}
+	kept := func(n int32) float64 {
+		if len(sharing[n]) == 0 {
+			return 1
+		}
+		sum := 0.
+		for _, p := range sharing[n] {
+			keep, _ := p.Keep(v, n, f.then.Now)
+			sum += keep
+		}
+		return sum / float64(len(sharing[n]))
+	}
+	for round := 0; ; round++ {
+		f.spread(&f.then, v, func(l *flow) map[string]float64 { return l.then })
+		loads := map[string]float64{}
+		for _, l := range f.flows {
+			for pool, share := range l.then {
+				loads[pool] += l.load * l.scale * share
+			}
+		}
+		moved := 0.
+		keeps := make([]float64, len(v.pools))
+		for i, d := range v.pools {
+			if d != nil {
+				keeps[i] = kept(int32(i))
+				f.keeps[d.pool.Name] = keeps[i]
+			}
+		}
+		for i, d := range v.pools {
+			if d == nil {
+				continue
+			}
+			load, known := loads[d.pool.Name]
+			next := load / max(keeps[i], leastKeep)
+			if round > 0 {
+				next = offered[i] + forecastEase*(next-offered[i])
+			}
+			if d.burden.limited {
+				moved = max(moved, math.Abs(next-offered[i])/d.burden.target)
+			}
+			offered[i] = next
+			d.burden.load, d.burden.offered, d.burden.known = load, next, known && load > 0
+		}
+		switch {
+		case len(sharing) == 0 || round > 2 && moved < forecastRest:
+			return
+		case round == forecastRounds:
+			f.out.Settled = false
+			return
+		}
+	}
+}
+
+// tell puts what was found together.
+func (f *forecast) tell(asked *Asked) {
+	at := func(name string) *PoolForecast {
+		if f.pools[name] == nil {
+			f.pools[name] = &PoolForecast{Pool: name, Keep: 1}
+		}
+		return f.pools[name]
+	}
+	var all, lost float64
+	variance, moved, guessed := map[string]float64{}, map[string]float64{}, map[string]float64{}
+	for _, l := range f.flows {
+		all += l.rate * l.scale
+		there := 0.
+		for pool, share := range l.now {
+			at(pool).Queries += l.rate * share
+		}
+		both := maps.Clone(l.now)
+		maps.Copy(both, l.then)
+		for pool := range both {
+			was, will := l.now[pool], l.then[pool]
+			p := at(pool)
+			p.QueriesThen += l.rate * l.scale * will
+			p.Then += l.load * l.scale * will
+			p.Measured = p.Measured || l.load > 0
+			there += will
+			shift := l.load * math.Abs(l.scale*will-was)
+			counted := min(shift, l.load*l.scale*will) // what nobody is led to is so for certain
+			variance[pool] += counted*counted/max(l.asked.Samples, 1) + l.load*l.load*l.scale*l.scale*will*(1-will)/float64(l.draws)
+			moved[pool] += counted
+			guessed[pool] += l.blind * l.scale * will
+			if !l.exact {
+				guessed[pool] += shift
+			}
+		}
+		lost += l.rate * l.scale * (1 - there)
+		f.out.FailOpen += l.rate * l.scale * l.open
+		if !l.exact {
+			f.doubts["the rules of "+l.asked.Policy+" are others then: its clients are taken to be divided among them as now"] += l.rate
+		}
+	}
+	if all > 0 {
+		f.out.Lost, f.out.FailOpen = max(0, math.Round(lost/all*1e6)/1e6), f.out.FailOpen/all
+	}
+	other := 0.
+	if asked != nil && asked.Queries > 0 {
+		other = asked.Other / asked.Queries
+	}
+	if other > 0.01 {
+		f.doubts[fmt.Sprintf("%.0f %% of the queries are of orders that there was no room to count", other*100)] = math.Inf(1)
+	}
+	for _, d := range f.now.View.pools {
+		if d != nil && d.burden.known && f.pools[d.pool.Name] != nil {
+			f.pools[d.pool.Name].Load = d.burden.load
+		}
+	}
+	for _, d := range f.then.View.pools {
+		if d == nil || f.pools[d.pool.Name] == nil {
+			continue
+		}
+		p := f.pools[d.pool.Name]
+		if d.burden.limited {
+			p.Target = d.burden.target
+		}
+		p.Max = d.most()
+		if k, there := f.keeps[d.pool.Name]; there {
+			p.Keep = k
+		}
+	}
+	for name, p := range f.pools {
+		p.Region = f.region(name)
+		if !p.Measured {
+			p.Load, p.Then = 0, 0
+			continue
+		}
+		p.Error = 2*math.Sqrt(variance[name]) + guessed[name] + other*moved[name] + loadBands*p.Then
+		p.Over = p.Max > 0 && p.Then > p.Max
+		f.out.Pools = append(f.out.Pools, *p)
+	}
+	for _, p := range f.pools {
+		if !p.Measured {
+			f.out.Pools = append(f.out.Pools, *p)
+		}
+	}
+	slices.SortFunc(f.out.Pools, func(a, b PoolForecast) int { return cmp.Compare(a.Pool, b.Pool) })
+	texts := slices.Collect(maps.Keys(f.doubts))
+	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(f.doubts[b], f.doubts[a]), cmp.Compare(a, b)) })
+	f.out.Doubts = append(f.out.Doubts, texts[:min(len(texts), mostDoubts)]...)
+	if len(texts) > mostDoubts {
+		f.out.Doubts = append(f.out.Doubts, fmt.Sprintf("and %d more of the kind", len(texts)-mostDoubts))
+	}
+}
+
+// mostDoubts is how many doubts are told one by one.
+const mostDoubts = 10
+
+func (f *forecast) region(pool string) string {
+	for _, v := range []*View{f.then.View, f.now.View} {
+		for _, d := range v.pools {
+			if d != nil && d.pool.Name == pool {
+				return d.pool.Region
+			}
+		}
+	}
+	return ""
+}
+
+// most is what the endpoints that are up can carry before they break; 0: of one of them nobody says.
+func (d *duty) most() (most float64) {
+	up := d.up()
+	for i := range d.pool.endpoints {
+		e := &d.pool.endpoints[i]
+		switch {
+		case !up[i] || e.weight == 0 || d.pool.drained:
+		case e.most == 0:
+			return 0
+		default:
+			most += e.most
+		}
+	}
+	return most
+}
+
+// OverMax returns the pools that would carry more than they can, and those that may.
+func (f *Forecast) OverMax() (over, maybe []PoolForecast) {
+	for _, p := range f.Pools {
+		switch {
+		case p.Over:
+			over = append(over, p)
+		case p.Measured && p.Max > 0 && p.Then+p.Error > p.Max:
+			maybe = append(maybe, p)
+		}
+	}
+	return over, maybe
+}
+
+// Measured reports whether any load is known.
+func (f *Forecast) Measured() bool {
+	return slices.ContainsFunc(f.Pools, func(p PoolForecast) bool { return p.Measured })
+}

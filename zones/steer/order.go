@@ -1,0 +1,179 @@
+package steer
+
+import (
+	"slices"
+
+	"leeward/zones"
+)
+
+// Where clients go is decided by the rule that holds for them, the order in which its pools are near to them, the regions that a map puts
+// first, and the family that they ask for. Of all who have these in common the same can be foretold: so who asks is counted by them, and
+// nobody's address is kept.
+
+// Kind is which clients a request is of, by number: what it stands for is the policy's to say.
+type Kind struct {
+	Rule   int16 // as in Decision
+	Family Family
+	order  uint16 // of the rule's ranking
+	front  uint16 // of the map's lists of regions, from 1; 0: none comes first
+}
+
+// Code packs a kind into a number below 2^42.
+func (k Kind) Code() uint64 {
+	return uint64(k.order) | uint64(k.front)<<16 | uint64(uint8(k.Rule))<<32 | uint64(k.Family)<<40
+}
+
+// KindOf is the kind of what Code packed.
+func KindOf(code uint64) Kind {
+	k := Kind{Rule: int16(code >> 32 & 255), Family: Family(code >> 40), order: uint16(code), front: uint16(code >> 16)}
+	if k.Rule == 255 {
+		k.Rule = -1
+	}
+	return k
+}
+
+// Kind returns which clients a request is of. It allocates nothing. It takes longer than a decision does, which has no need
+// of the whole order.
+func (p *Policy) Kind(req *Request) Kind {
+	c := client{addr: req.Client.Unmap(), table: p.table}
+	if c.table != nil {
+		c.hide(req.Resolver)
+	}
+	k := Kind{Family: req.Family}
+	r := &p.listed
+	n := 0
+	if p.sel != nil {
+		n = int(p.sel.choose(&c))
+	}
+	if k.Rule = -1; n < len(p.rules) {
+		k.Rule, r = int16(n), &p.rules[n]
+	}
+	if r.rank != nil && r.rank.places != nil {
+		k.order = r.rank.places.at(&c)
+	}
+	if p.front != nil {
+		k.front = p.front.at(&c)
+	}
+	return k
+}
+
+// Hash is of the policy's name, the same on every server.
+func (p *Policy) Hash() uint64 { return p.hash }
+
+// Order is a Kind in words, which others understand who have the same resources.
+type Order struct {
+	Policy string   `json:"policy"`
+	Rule   int      `json:"rule,omitempty"`   // from 1; 0: none holds, and all pools are taken as listed
+	Family string   `json:"family,omitempty"` // "IPv6" or "CNAME"; IPv4 if empty
+	Pools  []string `json:"pools,omitempty"`  // of a `nearest` rule, the nearest first, mostOrdered at most
+	First  []string `json:"first,omitempty"`  // the regions that a map puts first
+}
+
+// mostOrdered is how many pools of an order are told: nobody is led further than that.
+const mostOrdered = 12
+
+var familyNames = [families]string{V6: "IPv6", Name: "CNAME"}
+
+// Order spells a kind.
+func (p *Policy) Order(k Kind) Order {
+	o := Order{Policy: p.Name, Rule: int(k.Rule) + 1, Family: familyNames[min(k.Family, Name)]}
+	if k.Rule >= 0 && int(k.Rule) < len(p.rules) {
+		if r := &p.rules[k.Rule]; r.rank != nil && int(k.order) < len(r.rank.orders) {
+			for _, at := range r.rank.orders[k.order] {
+				o.Pools = append(o.Pools, r.names[at])
+			}
+			o.Pools = o.Pools[:min(len(o.Pools), mostOrdered)]
+		}
+	}
+	if p.front != nil && k.front > 0 && int(k.front) <= len(p.front.regions) {
+		for _, n := range p.front.regions[k.front-1] {
+			o.First = append(o.First, p.front.names[n])
+		}
+	}
+	return o
+}
+
+// way is what a policy has for clients of an order: what a walk goes through.
+type way struct {
+	rule   *rule
+	order  []uint8
+	front  []int32
+	family Family
+	exact  bool // the order says all that the policy wants to know
+}
+
+// way finds the way of an order that may have been told under other resources. A pool that the order does not name comes after those
+// that are as near, or nearer, to the first one.
+func (p *Policy) way(o *Order) way {
+	w := way{rule: &p.listed, family: Family(max(slices.Index(familyNames[:], o.Family), 0)), exact: true}
+	switch {
+	case o.Rule > 0 && o.Rule <= len(p.rules):
+		w.rule = &p.rules[o.Rule-1]
+	case o.Rule != 0:
+		w.exact = false
+	}
+	if r := w.rule; r.rank != nil {
+		var order []uint8
+		for _, name := range o.Pools {
+			if at := slices.Index(r.names, name); at >= 0 {
+				order = append(order, uint8(at))
+			}
+		}
+		w.exact = w.exact && (len(order) == len(r.names) || len(o.Pools) == mostOrdered)
+		for at := range r.names {
+			if !slices.Contains(order, uint8(at)) {
+				order = slices.Insert(order, r.rank.after(order, uint8(at)), uint8(at))
+			}
+		}
+		w.order = order
+	} else if len(o.Pools) > 0 {
+		w.exact = false
+	}
+	for _, region := range o.First {
+		found := false
+		if p.front != nil {
+			for n, name := range p.front.names {
+				if name == region {
+					w.front, found = append(w.front, n), true
+				}
+			}
+		}
+		w.exact = w.exact && found
+	}
+	return w
+}
+
+// after returns where a pool belongs that an order lacks, as seen from the first pool in it.
+func (r *ranking) after(order []uint8, pool uint8) int {
+	if len(order) == 0 || !r.sites[pool].Known || !r.sites[order[0]].Known {
+		return len(order)
+	}
+	from := r.sites[order[0]]
+	for i := 1; i < len(order); i++ {
+		if from.distance(r.sites[pool]) < from.distance(r.sites[order[i]]) {
+			return i
+		}
+	}
+	return len(order)
+}
+
+// land leads one client along the way, as Decide does, and returns the pool that answers; -1: none does. key and random stand for who it
+// is; excess is that of the rule's pools, negative where it is not known yet.
+func (p *Policy) land(v *View, of *way, key, random uint64, now int64, excess *float64) (pool int32, open bool) {
+	if of.rule.says != SaysAddresses {
+		return -1, false
+	}
+	w := walk{
+		view: v, policy: p, rule: of.rule, family: of.family, steps: of.rule.steps, order: of.order, front: of.front, random: random,
+		sheds: p.spill && v.tight || p.planned, now: now, key: key, excess: *excess,
+	}
+	if p.Pick == zones.PickSticky || p.Pick == zones.PickLeastLoad {
+		w.client = key
+	}
+	found, _ := w.find()
+	*excess = w.excess
+	if found == nil || w.open != shut && p.allDown != SaysAddresses {
+		return -1, false
+	}
+	return found.Number, w.open != shut
+}
