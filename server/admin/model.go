@@ -130,6 +130,9 @@ type Pool struct {
 	Names    steer.FamilyStatus `json:"names,omitzero"` // as answers by CNAME see it; only where an endpoint has a hostname
 	Healthy  int                `json:"healthy"`        // endpoints that have a healthy address
 	Total    int                `json:"total"`
+
+	// LoadStatus is what it carries against what it can; nil where nobody says either.
+	*steer.LoadStatus
 }
 
 // Endpoint is one endpoint with the verdict of each of its addresses.

@@ -25,6 +25,7 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 		{"", s.vantages()},
 		{"", s.regions()},
 		{"", s.pools()},
+		{"", s.loads()},
 		{"", s.endpoints()},
 		{"", s.failover()},
 		{"", s.overrides()},

@@ -255,6 +255,8 @@ type PoolStatus struct {
 	IPv4   FamilyStatus `json:"ipv4"`
 	IPv6   FamilyStatus `json:"ipv6"`
 	Names  FamilyStatus `json:"names,omitzero"` // endpoints by hostname, as answers by CNAME see them
+	Number int32        `json:"-"`
+	Loads  *LoadStatus  `json:"-"` // nil: it has nothing to do with loads; Keep is the caller's to fill in
 }
 
 // FamilyStatus is how a pool stands for one family.
@@ -272,7 +274,7 @@ func (v *View) Pools() []PoolStatus {
 		if d == nil {
 			continue
 		}
-		s := PoolStatus{Pool: d.pool.Name, Region: d.pool.Region}
+		s := PoolStatus{Pool: d.pool.Name, Region: d.pool.Region, Number: d.pool.Number, Loads: d.loads()}
 		for f, to := range []*FamilyStatus{&s.IPv4, &s.IPv6, &s.Names} {
 			l := &d.family[f]
 			if Family(f) == Name && !d.pool.named {

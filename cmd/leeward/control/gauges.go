@@ -1,6 +1,8 @@
 package control
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"leeward/health"
@@ -95,13 +97,8 @@ func (l *Loop) look(now time.Time, name string, of *gauge) {
 		}
 		return l.board.ToldLoad(t)
 	})
-	s := health.Setting{TTL: of.ttl, Ramp: pool.Ramp(), Keep: 1, Available: l.view.Available(of.number)}
-	if len(of.policies) > 0 {
-		s.Keep = 0
-		for _, p := range of.policies {
-			keep, _ := p.Keep(l.view, of.number, now.Unix())
-			s.Keep += keep / float64(len(of.policies))
-		}
+	s := health.Setting{
+		TTL: of.ttl, Ramp: pool.Ramp(), Keep: meanKeep(of.policies, l.view, of.number, now), Available: l.view.Available(of.number),
 	}
 	m, due := of.estimator.Observe(now, s, readings)
 	if !due {
@@ -120,25 +117,7 @@ func (l *Loop) regauge() {
 	g := &l.gauges
 	first := g.program == nil
 	g.program, g.sharing = l.snapshot.Program(), l.snapshot.Sharing()
-	type use struct {
-		ttl      time.Duration
-		policies map[string]*steer.Policy
-	}
-	uses := map[int32]*use{}
-	for _, p := range g.sharing {
-		ttl, crowds := time.Duration(p.TTL)*time.Second, p.Crowds()
-		for _, n := range p.Pools() {
-			u := uses[n]
-			if u == nil {
-				u = &use{ttl: ttl, policies: map[string]*steer.Policy{}}
-				uses[n] = u
-			}
-			u.ttl = min(u.ttl, ttl)
-			if p.Spills() {
-				u.policies[crowds] = p
-			}
-		}
-	}
+	uses := usesOf(g.sharing)
 	before := g.pools
 	g.pools, g.next = map[string]*gauge{}, l.o.Now()
 	for _, pool := range g.program.Pools {
@@ -186,4 +165,66 @@ const defaultGaugeTTL = 30 * time.Second
 // sameSlice reports whether two slices are the very same.
 func sameSlice[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// meanKeep is the mean share of its clients that a pool keeps under policies; 1 under none.
+func meanKeep(policies []*steer.Policy, v *steer.View, pool int32, now time.Time) float64 {
+	if len(policies) == 0 {
+		return 1
+	}
+	sum := 0.
+	for _, p := range policies {
+		keep, _ := p.Keep(v, pool, now.Unix())
+		sum += keep
+	}
+	return sum / float64(len(policies))
+}
+
+// use is what policies that go by loads want of a pool.
+type use struct {
+	ttl      time.Duration            // the shortest of theirs
+	policies map[string]*steer.Policy // that pass on what it cannot hold, one for each way of doing so
+}
+
+// usesOf finds, by number, the pools that policies take by their loads.
+func usesOf(sharing []*steer.Policy) map[int32]*use {
+	uses := map[int32]*use{}
+	for _, p := range sharing {
+		ttl, crowds := time.Duration(p.TTL)*time.Second, p.Crowds()
+		for _, n := range p.Pools() {
+			u := uses[n]
+			if u == nil {
+				u = &use{ttl: ttl, policies: map[string]*steer.Policy{}}
+				uses[n] = u
+			}
+			u.ttl = min(u.ttl, ttl)
+			if p.Spills() {
+				u.policies[crowds] = p
+			}
+		}
+	}
+	return uses
+}
+
+// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on. A process that has no
+// accounts of its own, as it only looks, works out which policies these are.
+func (l *Loop) keeping(now time.Time) func(pool int32, name string) float64 {
+	if l.snapshot == nil || l.view == nil {
+		return func(int32, string) float64 { return 1 }
+	}
+	if l.o.Own != "" && l.gauges.program == l.snapshot.Program() {
+		return func(pool int32, name string) float64 {
+			if of := l.gauges.pools[name]; of != nil {
+				return meanKeep(of.policies, l.view, pool, now)
+			}
+			return 1
+		}
+	}
+	uses := usesOf(l.snapshot.Sharing())
+	return func(pool int32, _ string) float64 {
+		if u := uses[pool]; u != nil {
+			return meanKeep(slices.Collect(maps.Values(u.policies)), l.view, pool, now)
+		}
+		return 1
+	}
 }

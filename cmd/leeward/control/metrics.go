@@ -22,6 +22,7 @@ type Metrics struct {
 	failovers                *failovers
 	votesStale, verdictStale prometheus.Gauge
 	unwatched, clock         prometheus.Gauge
+	loads                    *loadMetrics
 	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
 
 	regions map[health.Target]string // of the targets assigned
@@ -47,7 +48,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		source:    vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
 		down:      vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),
 		targets:   vector("leeward_verdict_targets", "Addresses that are probed and judged.", "region"),
-		failovers: newFailovers(),
+		failovers: newFailovers(), loads: newLoadMetrics(),
 		votesStale: gauge("leeward_votes_stale",
 			"Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more."),
 		verdictStale: gauge("leeward_verdicts_stale", "Addresses on which no vote is fresh: the last ones stand."),
@@ -69,7 +70,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock} {
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock, m.loads} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -100,6 +101,7 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	m.verdictStale.Set(float64(verdicts))
 	m.unwatched.Set(float64(l.board.Unwatched()))
 	m.clock.Set(l.clocks.figure(l.o.Own, l.o.Now()))
+	m.loads.take(l)
 	for _, c := range conditions {
 		v := 0.0
 		if c == l.condition.State {

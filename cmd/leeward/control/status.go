@@ -91,6 +91,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	l.fleet.add(s)
 	l.nobodyProbes(s)
 	l.clocks.add(s, l.o.Own, now)
+	s.Burdened()
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)
 	} else if l.table != nil {
@@ -176,9 +177,13 @@ func (g *gathering) regionsAndPools() {
 	if g.l.view == nil {
 		return
 	}
+	keep := g.l.keeping(g.now)
 	for _, p := range g.l.view.Pools() {
 		if to := g.pools[p.Pool]; to != nil {
 			to.IPv4, to.IPv6, to.Names = p.IPv4, p.IPv6, p.Names
+			if to.LoadStatus = p.Loads; p.Loads != nil {
+				p.Loads.Keep = keep(p.Number, p.Pool)
+			}
 		}
 		if r := g.regions[p.Region]; r != nil {
 			r.Pools++
