@@ -46,6 +46,7 @@ type closedLoop struct {
 	stalls    stalls
 	began     time.Time // 0 s
 	log       []string
+	ends      []string // what each server said of itself at the end, and its log
 }
 
 // playCapacity plays a world, with policies that spill or with static ones, and returns what was measured.
@@ -56,6 +57,10 @@ func playCapacity(t testing.TB, p *capacityPlan, spill bool) *closedLoop {
 	}
 	l.build()
 	l.run()
+	for _, r := range l.regions {
+		_, status, err := r.server.get("/api/v1/status")
+		l.ends = append(l.ends, fmt.Sprintf("%s (%v)\n\n%s", status, err, r.server.process.out.String()))
+	}
 	return l
 }
 

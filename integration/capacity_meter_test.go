@@ -70,7 +70,6 @@ type figures struct {
 	moves                         float64 // a client
 	settled                       float64 // s
 	wrong, unanswered             int
-	model                         float64 // of a core, that the model took
 	stood                         float64 // s that the machine stood still
 	breaks                        []string
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -194,14 +195,23 @@ func (wholeTicks) Ticks(least, most float64) (all []plot.Tick) {
 	return all
 }
 
-// written writes a run's table, and the picture of runs of one world, into a folder.
+// written writes runs' tables, their stories and how servers ended, and the picture of the runs of one world, into a folder.
 func written(dir, name string, titles []string, runs []*closedLoop) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for i, l := range runs {
-		if err := l.table(filepath.Join(dir, name+"-"+titles[i]+".csv")); err != nil {
+		base := filepath.Join(dir, name+"-"+titles[i])
+		if err := l.table(base + ".csv"); err != nil {
 			return err
+		}
+		if err := os.WriteFile(base+".txt", []byte(l.figures().String()+"\n"+strings.Join(l.log, "\n")+"\n"+l.story()), 0o644); err != nil {
+			return err
+		}
+		for r, text := range l.ends {
+			if err := os.WriteFile(base+"-server-"+l.regions[r].name+".txt", []byte(text), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return drawCapacity(filepath.Join(dir, name+".png"), titles, runs)

@@ -19,8 +19,8 @@ var (
 	capacityDir = flag.String("capacity", "",
 		"play all worlds, with policies that spill and static ones, and write figures and pictures into this folder")
 	capacityWorlds = flag.String("capacity-worlds", "testdata/capacity/*.txt", "the worlds' files")
-	capacityPlays = flag.Int("capacity-plays", 3, "how often each world is played; figures are medians")
-	capacityOnly  = flag.String("capacity-only", "", "play with these policies only: static, or spill")
+	capacityPlays  = flag.Int("capacity-plays", 3, "how often each world is played; figures are medians")
+	capacityOnly   = flag.String("capacity-only", "", "play with these policies only: static, or spill")
 )
 
 // capacityPlans reads all worlds.

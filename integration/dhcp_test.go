@@ -112,7 +112,8 @@ update: [{key: admin, names: ["**"], types: [PTR, DHCID]}]
 	has("another client's release", "laptop.example.test", dns.TypeA, "192.0.2.21")
 	lease("the release", removed, "laptop", "192.0.2.21", 1, "DHCP_DDNS_REMOVE_SUCCEEDED")
 	for _, q := range []question{
-		{name: "laptop.example.test", qtype: dns.TypeA}, {name: "laptop.example.test", qtype: dns.TypeDHCID},
+		{name: "laptop.example.test", qtype: dns.TypeA},
+		{name: "laptop.example.test", qtype: dns.TypeDHCID},
 		{name: "21." + reverse, qtype: dns.TypePTR},
 	} {
 		if r, err := ask(nil, server, q); err != nil || r.Rcode != dns.RcodeNameError {

@@ -28,6 +28,7 @@ What --prune deletes is shown first, and a terminal is asked. A zone, a policy t
 of the set goes only with --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
   leeward apply -f resources/ --prune      # and delete what it does not name
+  leeward apply -f resources/ --dry-run --simulate
   leeward apply -f team-a/ --owner team-a --prune
   leeward get policy www.example.test -o yaml |
       sed 's/ttl: .*/ttl: 10s/' | leeward apply -f -`,
@@ -53,6 +54,7 @@ of the set goes only with --force.`,
 	inv.etcd.add(cmd.Flags())
 	input.add(cmd)
 	f.add(cmd)
+	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "show first where clients would go; refuse what brings a pool above its max")
 	cmd.Flags().BoolVar(&prune, "prune", false, "delete what the applied resources do not name of the owner's set, except overrides")
 	cmd.Flags().StringVar(&owner, "owner", "", "`NAME` of the set that the resources belong to; none if empty")
 	return cmd

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"leeward/cmd/leeward/control"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -20,6 +21,7 @@ type changeFlags struct {
 	dryRun, force bool
 	output        string
 	wait          time.Duration // for servers; 0: not
+	simulate      bool          // where clients would go is worked out first
 }
 
 func (f *changeFlags) add(cmd *cobra.Command) {
@@ -54,6 +56,13 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		return err
 	}
 	defer e.Close()
+	var observer *control.Observer
+	if f.simulate {
+		if observer, err = inv.observer(ctx); err != nil {
+			return err
+		}
+		defer observer.Close()
+	}
 	var shown string
 	var asked bool // about what is shown
 	var last outcome
@@ -89,6 +98,13 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		}
 		if err := inv.validate(base, p, f.force); err != nil {
 			return store.Plan{}, err
+		}
+		if f.simulate {
+			foretold := inv.preview(ctx, observer, control.Question{Change: afterwards(p.docs)}, f.output == "table")
+			last.forecast = foretold.forecast()
+			if err := foretold.refused(f.force); err != nil {
+				return store.Plan{}, err
+			}
 		}
 		if err := p.claim.allow(inv, f.force); err != nil {
 			return store.Plan{}, err
@@ -151,6 +167,8 @@ type outcome struct {
 	dryRun    bool
 	claim     *claim
 	serving   *serving // nil: nobody waited
+
+	forecast *control.Forecast // nil: nobody asked
 }
 
 func (o outcome) diff(colour bool) (string, error) {
@@ -198,7 +216,9 @@ func (o outcome) json(w io.Writer) error {
 		Unchanged int    `json:"unchanged"`
 		Changes   []line `json:"changes"`
 		*serving
-	}{o.revision, o.dryRun, o.unchanged, []line{}, o.serving}
+
+		Forecast *control.Forecast `json:"forecast,omitempty"`
+	}{o.revision, o.dryRun, o.unchanged, []line{}, o.serving, o.forecast}
 	for _, e := range o.edits {
 		l := line{e.Key.Kind(), e.Key.Name(), "changed"}
 		switch {

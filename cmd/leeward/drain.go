@@ -24,7 +24,9 @@ func newDrain(inv *invocation) *cobra.Command {
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
 		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until it is restored or the time is over.
 With --at it begins by itself at that time: leeward status shows what is planned, and leeward restore takes it back.
-Shows first what the others would carry. What would leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
+Shows first what the others would carry, and where loads are measured, that
+against their capacity (as leeward simulate does). What would bring a pool above
+its max, or leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
   leeward drain region/eu-west --at 22:00 --for 1h    # tonight, local time
   leeward drain pool/www-eu --at 2026-12-24T08:00:00+01:00
@@ -67,7 +69,7 @@ Shows first what the others would carry. What would leave a policy, or the clien
 	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
-	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else, or a pool above its max")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	inv.complete(cmd, targets)
 	return cmd
@@ -137,6 +139,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 		return err
 	}
 	shown := false
+	var foretold *preview
 	plan := func(base *store.Listing) (store.Plan, error) {
 		if _, missing := selected(base.Changes, []zones.Key{subject(target)}); len(missing) > 0 {
 			return store.Plan{}, absent(missing)
@@ -152,9 +155,19 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 				alone = append(alone, l.policy)
 			}
 		}
+		if foretold == nil {
+			q := control.Question{Down: []string{target}, Word: zones.Drain}
+			if o.From != nil {
+				q.At = *o.From
+			}
+			foretold = inv.preview(ctx, observer, q, show)
+		}
 		if len(alone) > 0 && !f.force {
 			return store.Plan{}, fmt.Errorf("nothing was written: without %s, %s would have no healthy endpoint in another pool; "+
 				"restore or add one, or add --force (then the answers are as if nothing were drained)", target, strings.Join(alone, ", "))
+		}
+		if err := foretold.refused(f.force); err != nil {
+			return store.Plan{}, err
 		}
 		p := store.Plan{By: inv.who(), Edits: []zones.Edit{{Key: o.Key(), New: o}}}
 		for _, c := range base.Changes {
@@ -189,6 +202,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 		}
 		last.revision = done.Revision
 	}
+	last.forecast = foretold.forecast()
 	switch {
 	case !show:
 		return last.json(inv.out)

@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,7 +84,7 @@ not possible), 0 when none would, 2 for wrong usage.`,
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringSliceVar(&down, "down", nil, "`TARGET,…` that is down: region/REGION, pool/POOL, endpoint/POOL/ENDPOINT")
 	cmd.Flags().StringSliceVar(&surges, "surge", nil, "`REGION=3x`: so many times as many clients of those to whom it is the first; repeatable")
-	cmd.Flags().StringVar(&at, "at", "", "`TIME` of the schedule, such as 2026-12-24T18:00:00+01:00, or +2h (default now)")
+	cmd.Flags().StringVar(&at, "at", "", "`TIME` of what is planned, not now: "+whenHelp)
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` or folder of resources that are laid over those there are; repeatable")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
@@ -114,25 +113,24 @@ func (inv *invocation) question(down, surges []string, at string) (q control.Que
 		}
 		q.Surge[region] = by
 	}
-	if at == "" {
-		return q, nil
+	if at != "" {
+		q.At, err = parseWhen(at, inv.now())
 	}
-	if later, ok := strings.CutPrefix(at, "+"); ok {
-		d, err := time.ParseDuration(later)
-		if err != nil || d < 0 {
-			return q, misused("--at %q: write a time such as 2026-12-24T18:00:00+01:00, or how much later, such as +2h", at)
-		}
-		q.At = inv.now().Add(d)
-		return q, nil
-	}
-	if q.At, err = time.Parse(time.RFC3339, at); err != nil {
-		return q, misused("--at %q: write a time with its zone, such as 2026-12-24T18:00:00+01:00, or how much later, such as +2h", at)
-	}
-	return q, nil
+	return q, err
 }
 
 // foresee asks an observer of its own.
 func (inv *invocation) foresee(ctx context.Context, q control.Question) (*control.Forecast, error) {
+	observer, err := inv.observer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer observer.Close()
+	return observer.Foresee(ctx, q)
+}
+
+// observer returns one who has read all that there is in etcd.
+func (inv *invocation) observer(ctx context.Context) (*control.Observer, error) {
 	o, err := inv.etcd.options(inv.silent())
 	if err != nil {
 		return nil, err
@@ -141,11 +139,11 @@ func (inv *invocation) foresee(ctx context.Context, q control.Question) (*contro
 	if err != nil {
 		return nil, err
 	}
-	defer observer.Close()
 	if err := inv.settle(ctx, observer); err != nil {
+		observer.Close()
 		return nil, err
 	}
-	return observer.Foresee(ctx, q)
+	return observer, nil
 }
 
 // forecast prints a forecast for people, 80 columns wide where names allow.

@@ -160,3 +160,43 @@ func TestSimulate(t *testing.T) {
 		}
 	}
 }
+
+// What would bring a pool above its max is shown, and not done unless somebody insists.
+func TestPreview(t *testing.T) {
+	s := newSimulation(t)
+	s.lives(700, 400)
+	const broken = "above its max would be www-us (1100 of 1000)"
+	code, out := s.run("", "drain", "region/eu-west", "--dry-run")
+	if code != 1 || !strings.Contains(out, broken) || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if _, out := s.run("", "get", "overrides"); !strings.Contains(out, "no such resources") {
+		t.Errorf("it is written:\n%s", out)
+	}
+	if code, out := s.run("", "drain", "region/eu-west", "--force", "-o", "json"); code != 0 || !strings.Contains(out, `"forecast": {`) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	// What is over already, and gets no more by it, is no reason.
+	s.lives(0, 1100)
+	if code, out := s.run("", "drain", "endpoint/www-eu/lb-1"); code != 0 || !strings.Contains(out, "Over its max: www-us (1100 of 1000)") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	s.lives(700, 400)
+	for _, target := range []string{"region/eu-west", "endpoint/www-eu/lb-1"} {
+		if code, out := s.run("", "restore", target); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	smaller := "kind: Pool\nname: www-us\nregion: us-east\nmonitor: web\ncapacity: {target: 300, max: 350}\n---\n" +
+		"kind: Pool\nname: www-eu\nregion: eu-west\nmonitor: web\ncapacity: {target: 500, max: 600}\n"
+	code, out = s.run(smaller, "apply", "-f", "-", "--dry-run", "--simulate")
+	if code != 1 || !strings.Contains(out, "above its max would be") || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if code, out := s.run(smaller, "apply", "-f", "-", "--dry-run"); code != 0 || strings.Contains(out, "THEN") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if code, out := s.run(strings.ReplaceAll(smaller, "350", "3500"), "apply", "-f", "-", "--simulate", "--force", "-o", "json"); code != 0 || !strings.Contains(out, `"forecast": {`) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}

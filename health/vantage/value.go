@@ -42,9 +42,9 @@ type pool struct {
 
 // poolLoad is a health.Measure.
 type poolLoad struct {
-	Carried   health.Load         `json:"carried,omitzero"`
-	Offered   health.Load         `json:"offered,omitzero"`
-	Unsaid    bool                `json:"unsaid,omitempty"`
+	Carried   health.Load        `json:"carried,omitzero"`
+	Offered   health.Load        `json:"offered,omitzero"`
+	Unsaid    bool               `json:"unsaid,omitempty"`
 	Endpoints map[string]bearing `json:"endpoints,omitempty"`
 }
 

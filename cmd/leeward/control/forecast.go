@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,11 +35,16 @@ type Forecast struct {
 // Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what vantages say of loads. The
 // evaluator is the one that answers queries, over resources that are changed as the question says.
 func (o *Observer) Foresee(ctx context.Context, q Question) (out *Forecast, err error) {
-	err = errors.Join(o.loop.Do(ctx, func(i Inside) { out, err = i.foresee(q) }), err)
-	return out, err
+	status, err := o.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = o.loop.Do(ctx, func(i Inside) { out, failed = i.foresee(q, status.Servers) })
+	return out, errors.Join(err, failed)
 }
 
-func (i Inside) foresee(q Question) (*Forecast, error) {
+func (i Inside) foresee(q Question, servers []admin.Server) (*Forecast, error) {
 	l := i.l
 	if l.snapshot == nil || l.view == nil {
 		return nil, errors.New("there are no resources: nothing is answered")
@@ -83,8 +87,8 @@ func (i Inside) foresee(q Question) (*Forecast, error) {
 	future := steer.Scene{
 		View: steer.NewView(then.Program(), steer.Sight{State: l.board.State}, nil), Policy: policies(then), Sharing: then.Sharing(), Now: at.Unix(),
 	}
-	asked, servers, silent := l.asked(now)
-	out := &Forecast{At: at, Servers: servers, Forecast: steer.Foresee(present, future, asked, q.Surge)}
+	asked, told, silent := askedOf(servers)
+	out := &Forecast{At: at, Servers: told, Forecast: steer.Foresee(present, future, asked, q.Surge)}
 	if asked != nil {
 		out.Seconds = asked.Seconds
 	}
@@ -130,29 +134,36 @@ func policies(s *snapshot.Snapshot) func(string) *steer.Policy {
 	return func(name string) *steer.Policy { return all[name] }
 }
 
-// asked adds up what servers that are heard of were asked, and names those that tell it and those that do not.
-func (l *Loop) asked(now time.Time) (sum *steer.Asked, told, silent []string) {
+// askedOf adds up what servers that are heard of were asked, and names those that tell it and those that do not.
+func askedOf(servers []admin.Server) (sum *steer.Asked, told, silent []string) {
 	told = []string{}
-	for _, v := range l.board.Vantages(now) {
-		var s admin.Server
-		about := l.fleet.servers[v.Vantage]
-		if !v.Fresh || len(about) == 0 || json.Unmarshal(about, &s) != nil || s.ID == "" {
-			continue
-		}
-		if s.Asked == nil {
+	for i := range servers {
+		s := &servers[i]
+		switch {
+		case !s.Fresh:
+		case s.Asked == nil:
 			silent = append(silent, s.ID)
-			continue
+		default:
+			if sum == nil {
+				sum = &steer.Asked{}
+			}
+			sum.Add(s.Asked)
+			told = append(told, s.ID)
 		}
-		if sum == nil {
-			sum = &steer.Asked{}
-		}
-		sum.Add(s.Asked)
-		told = append(told, s.ID)
 	}
 	if sum != nil {
 		sum.Sort(askedShown)
 	}
-	slices.Sort(told)
-	slices.Sort(silent)
 	return sum, told, silent
+}
+
+// Broken returns the pools that would carry more than their max, and more than they carry now.
+func (f *Forecast) Broken() (broken []steer.PoolForecast) {
+	over, _ := f.OverMax()
+	for _, p := range over {
+		if p.Then > p.Load*1.02 {
+			broken = append(broken, p)
+		}
+	}
+	return broken
 }
