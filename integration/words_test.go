@@ -627,7 +627,7 @@ func statusWords() []word {
 			}
 			return fmt.Errorf("it is not in the status")
 		})},
-		{pattern: "clock of R is WORD to R", means: "`off` or `right`, by these servers' status, which names these clocks among its problems or does not", check: func(x *scenario, a []string) error {
+		{pattern: "clock of R is STATE to R", means: "`off` or `right`, by these servers' status, which names these clocks among its problems or does not", check: func(x *scenario, a []string) error {
 			of, err := x.regionsOf(a[0])
 			if err != nil {
 				return err

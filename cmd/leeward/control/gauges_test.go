@@ -101,3 +101,33 @@ func TestStartInASurge(t *testing.T) {
 		}
 	})
 }
+
+// An explanation says in words which share a pool keeps, and on which side of it the client stands.
+func TestExplanationOfASpill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded, 5)})
+		b.carry("www-us/lb-1", "192.0.2.2", 250*time.Millisecond, func(time.Duration) float64 { return 20 })
+		b.carry("www-eu/lb-1", "192.0.2.1", 2*time.Second, func(time.Duration) float64 { return 160 })
+		b.keeps("www-eu")
+		var all []string
+		for _, client := range []string{"198.51.100.7", "203.0.113.9", "192.0.2.77", "10.1.2.3"} {
+			e, err := control.Explain(b.State(), "www.example.test", "A", client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range e.Text {
+				if strings.Contains(line, "keeps") {
+					all = append(all, client+": "+strings.TrimSpace(line))
+				}
+			}
+		}
+		want := `198.51.100.7: pool www-eu keeps 59 % of its clients (168.2 of 100); this one stays
+203.0.113.9: pool www-eu keeps 59 % of its clients (168.2 of 100); this one stays
+192.0.2.77: pool www-eu keeps 59 % of its clients (168.2 of 100); this one goes on
+10.1.2.3: pool www-eu keeps 59 % of its clients (168.2 of 100); this one stays`
+		if got := strings.Join(all, "\n"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+}
