@@ -185,6 +185,7 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client | settled, s | detour, points |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, p := range plans {
+		shown := false
 		for _, spill := range []bool{false, true} {
 			var all []figures
 			for play := range *capacityPlays {
@@ -195,6 +196,7 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 			if len(all) == 0 {
 				continue
 			}
+			shown = true
 			median := func(value func(figures) float64) float64 {
 				slices.SortFunc(all, func(a, b figures) int { return cmp.Compare(value(a), value(b)) })
 				return (value(all[(len(all)-1)/2]) + value(all[len(all)/2])) / 2
@@ -205,7 +207,7 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 				median(func(f figures) float64 { return f.moves }), median(func(f figures) float64 { return f.settled }),
 				median(func(f figures) float64 { return f.detour }))
 		}
-		if a := p.aim; a != (figuresAim{}) {
+		if a := p.aim; shown && a != (figuresAim{}) {
 			fmt.Fprintf(&b, "| | *aim* | 0 | %v | | %v | %v | %v | %v |\n", a.excess, a.lost, a.moves, a.settled, a.detour)
 		}
 	}

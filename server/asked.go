@@ -15,10 +15,10 @@ import (
 // somebody else takes the table away, puts another one in its place, and adds what it has to counts that fade.
 
 const (
-	kindSlots  = 256  // of a table; a power of two
-	kindProbes = 16   // slots that are tried for a kind
-	askedAll   = 2048 // so many queries of a table's time are all looked at, of those after them
-	askedEach  = 64   // one in so many
+	kindSlots  = 256 // of a table; a power of two
+	kindProbes = 16  // slots that are tried for a kind
+	askedStep  = 512 // after so many samples half as many queries are looked at, down to
+	askedMask  = 255 // one in 256
 
 	askedEvery = 5 * time.Second
 	askedHalf  = 5 * time.Minute // after which a query counts for half
@@ -62,8 +62,8 @@ func (k *kindTables) add(p *steer.Policy, req *steer.Request) {
 
 func (t *kindTable) add(p *steer.Policy, code uint64) {
 	weight := t.mask.Load() + 1
-	if n := t.samples.Add(1); n == askedAll {
-		t.mask.Store(askedEach - 1)
+	if t.samples.Add(1)%askedStep == 0 {
+		t.mask.Store(min(2*weight-1, askedMask))
 	}
 	at := p.Hash() ^ code*0x9e3779b97f4a7c15
 	at ^= at >> 29

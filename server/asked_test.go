@@ -72,14 +72,14 @@ func TestAskedHasRoom(t *testing.T) {
 	p := state.Snapshot.Policy("www.example.test")
 	w := s.newWorker(udp)
 	table := w.stripe.kinds.now.Load()
-	for i := range 1500 {
+	for i := range 500 {
 		table.add(p, uint64(i))
 	}
 	held := uint64(0)
 	for i := range table.slots {
 		held += table.slots[i].queries.Load()
 	}
-	if held == 0 || held > kindSlots || held+table.other.Load() != 1500 {
+	if held == 0 || held > kindSlots || held+table.other.Load() != 500 {
 		t.Errorf("%d have a place, %d have none", held, table.other.Load())
 	}
 	table.clear()
@@ -108,7 +108,7 @@ func TestAskedTogether(t *testing.T) {
 	all.Wait()
 	s.tallyAsked(0)
 	s.tallyAsked(0)
-	if got := s.Asked(5); got == nil || got.Queries > 1201 || len(got.Orders) != 2 {
+	if got := s.Asked(5); got == nil || got.Queries > 1500 || len(got.Orders) != 2 {
 		t.Errorf("%+v", got)
 	}
 }
