@@ -39,6 +39,10 @@ type Setting struct {
 	Ramp      time.Duration // how long a new or recovered endpoint takes until it is warm; 0: it is at once
 	Keep      float64       // the share of its clients that it keeps now, 0 to 1
 	Available bool          // it is in answers; one that is drained or down keeps what was offered to it
+
+	// Most is the most that can be offered to it: what all pools carry that its clients may be at, and some more for what is on the way. 0:
+	// nobody knows.
+	Most float64
 }
 
 // Reading is what is known of one endpoint of a pool.
@@ -316,6 +320,10 @@ func (e *Estimator) say(now time.Time, s Setting, target float64, m Measure) (Me
 	since := now.Sub(e.saidAt).Seconds() / s.TTL.Seconds()
 	if !first && m.Offered.Known && e.said.Offered.Known {
 		m.Offered.Value = max(m.Offered.Value, e.said.Offered.Value-fallsBy*target*since)
+	}
+	if most := max(s.Most, m.Load.Value); m.Offered.Known && s.Most > 0 && s.Available && m.Offered.Value > most {
+		m.Offered.Value = most
+		e.offered.Value = min(e.offered.Value, most)
 	}
 	for name, st := range m.Endpoints {
 		st.Load.Value, st.Factor = round(st.Load.Value), round(st.Factor)

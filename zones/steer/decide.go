@@ -85,7 +85,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 	w := walk{view: v, policy: p, rule: r, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
 	if w.sheds = p.spill && v.tight || p.planned; w.sheds {
-		w.whole, w.now, w.excess = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll && p.Pick != zones.PickSticky, req.Clock, -1
+		w.whole, w.now = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll && p.Pick != zones.PickSticky, req.Clock
 		w.key = keyOf(c.addr, req.Resolver.IsValid())
 	}
 	if p.front != nil {
@@ -235,15 +235,16 @@ type walk struct {
 	shared bool // the client's prefix has picked one of several pools
 
 	// Of pools that keep a share of their clients only; see spill.go.
-	sheds  bool    // there may be such
-	whole  bool    // the client may be a crowd, as it is a resolver
-	shed   bool    // one of them was asked
-	passed bool    // one of them has passed the client on
-	skip   *Pool   // that is not to be asked: what comes after it is wanted
-	now    int64   // Unix seconds
-	key    uint64  // of the client
-	excess float64 // of the rule's pools; negative: not worked out yet
+	sheds  bool   // there may be such
+	whole  bool   // the client may be a crowd, as it is a resolver
+	shed   bool   // one of them was asked
+	passed bool   // one of them has passed the client on
+	skip   *Pool  // that is not to be asked: what comes after it is wanted
+	now    int64  // Unix seconds
+	key    uint64 // of the client
 	lump   lump
+
+	carried carried // by the rule's pools together
 }
 
 // find returns the pool that answers and its candidates; nil where no pool has an address of the family.

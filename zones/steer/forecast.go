@@ -141,11 +141,11 @@ func (f *forecast) spread(s *Scene, v *View, to func(*flow) map[string]float64) 
 		if !of.exact {
 			l.exact = false
 		}
-		part, excess := 1/float64(l.draws), -1.
+		part, x := 1/float64(l.draws), new(carried)
 		last, lastName := int32(-1), ""
 		for i := range l.draws {
 			key := mix(l.seed+uint64(i)*2) | 1
-			n, open := p.land(v, &of, key, mix(key+1), s.Now, &excess)
+			n, open := p.land(v, &of, key, mix(key+1), s.Now, x)
 			if n < 0 {
 				continue
 			}
@@ -271,14 +271,14 @@ func (f *forecast) settle() {
 			sharing[n][p.Crowds()] = p
 		}
 	}
-	kept := func(n int32) float64 {
+	mean := func(n int32, of func(p *Policy, v *View, pool int32, now int64) (float64, bool)) float64 {
 		if len(sharing[n]) == 0 {
 			return 1
 		}
 		sum := 0.
 		for _, p := range sharing[n] {
-			keep, _ := p.Keep(v, n, f.then.Now)
-			sum += keep
+			share, _ := of(p, v, n, f.then.Now)
+			sum += share
 		}
 		return sum / float64(len(sharing[n]))
 	}
@@ -291,11 +291,11 @@ func (f *forecast) settle() {
 			}
 		}
 		moved := 0.
-		keeps := make([]float64, len(v.pools))
+		stay := make([]float64, len(v.pools))
 		for i, d := range v.pools {
 			if d != nil {
-				keeps[i] = kept(int32(i))
-				f.keeps[d.pool.Name] = keeps[i]
+				stay[i] = mean(int32(i), (*Policy).Stays)
+				f.keeps[d.pool.Name] = mean(int32(i), (*Policy).Keep)
 			}
 		}
 		for i, d := range v.pools {
@@ -303,7 +303,7 @@ func (f *forecast) settle() {
 				continue
 			}
 			load, known := loads[d.pool.Name]
-			next := load / max(keeps[i], leastKeep)
+			next := load / max(stay[i], leastKeep)
 			if round > 0 {
 				next = offered[i] + forecastEase*(next-offered[i])
 			}

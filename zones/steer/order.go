@@ -158,20 +158,20 @@ func (r *ranking) after(order []uint8, pool uint8) int {
 }
 
 // land leads one client along the way, as Decide does, and returns the pool that answers; -1: none does. key and random stand for who it
-// is; excess is that of the rule's pools, negative where it is not known yet.
-func (p *Policy) land(v *View, of *way, key, random uint64, now int64, excess *float64) (pool int32, open bool) {
+// is; x is what the rule's pools carry together.
+func (p *Policy) land(v *View, of *way, key, random uint64, now int64, x *carried) (pool int32, open bool) {
 	if of.rule.says != SaysAddresses {
 		return -1, false
 	}
 	w := walk{
 		view: v, policy: p, rule: of.rule, family: of.family, steps: of.rule.steps, order: of.order, front: of.front, random: random,
-		sheds: p.spill && v.tight || p.planned, now: now, key: key, excess: *excess,
+		sheds: p.spill && v.tight || p.planned, now: now, key: key, carried: *x,
 	}
 	if p.Pick == zones.PickSticky || p.Pick == zones.PickLeastLoad {
 		w.client = key
 	}
 	found, _ := w.find()
-	*excess = w.excess
+	*x = w.carried
 	if found == nil || w.open != shut && p.allDown != SaysAddresses {
 		return -1, false
 	}

@@ -55,7 +55,7 @@ func TestLandsAsDecided(t *testing.T) {
 		if !of.exact {
 			t.Fatalf("%+v does not say all", o)
 		}
-		u := -1.
+		var u carried
 		pool, open := p.land(v, &of, keyOf(req.Client.Unmap(), req.Resolver.IsValid()), req.Random, 0, &u)
 		if pool != d.Pool || open != d.FailOpen && d.Pool >= 0 {
 			t.Fatalf("%+v leads to pool %d (open %v), decided %d (%v)", o, pool, open, d.Pool, d.FailOpen)

@@ -15,8 +15,9 @@ import (
 // worked out by vantages (health.Estimator); here is what is concluded from it, a function of a View alone.
 
 const (
-	shareBand = 0.025 // of how far all pools of an order are over: within a band all servers share alike
-	lumpWidth = 0.15  // around the share that is kept, where a client without ECS may be a crowd
+	shareBand  = 0.025 // of how far all pools of an order are over: within a band all servers share alike
+	ditherSeed = 0x9e3779b97f4a7c15
+	lumpWidth  = 0.15 // around the share that is kept, where a client without ECS may be a crowd
 )
 
 // burden is how much a pool carries, and can.
@@ -75,24 +76,32 @@ type crowd struct {
 
 // excess is how many times what the available pools of a crowd are to carry they carry together, 1 at least, rounded up to a band: where all
 // are over, all share it by their size. A pool without a capacity takes whatever comes; one whose load nobody knows counts for nothing.
-func (v *View) excess(c *crowd, f Family, now int64) float64 {
-	var load, target float64
+//
+// The load is what they carry together, 0 where that of one of them is not known. Nobody can be offered more than all of them carry: where every pool
+// keeps little, most clients stay with the first of them all the same, and the division by what is kept says more than there is.
+func (v *View) excess(c *crowd, f Family, now int64) (u, load float64) {
+	var target, all float64
+	limited, known := true, true
 	for i, n := range c.pools {
 		if uint(n) >= uint(len(v.pools)) || v.pools[n] == nil || v.pools[n].family[f].table == nil {
 			continue
 		}
-		switch b := &v.pools[n].burden; {
-		case !b.limited:
-			return 1
-		case b.known:
+		b := &v.pools[n].burden
+		limited, known = limited && b.limited, known && b.known
+		all += b.load
+		if b.limited && b.known {
 			load += b.load
 			target += float64(b.target * c.level(i, now))
 		}
 	}
-	if !(load > target) || target <= 0 {
-		return 1
+	u = 1
+	if limited && load > target && target > 0 {
+		u = math.Ceil(load/target/shareBand) * shareBand
 	}
-	return math.Ceil(load/target/shareBand) * shareBand
+	if !known {
+		all = 0
+	}
+	return u, all
 }
 
 // level is what is planned for the crowd's i-th pool now, as a factor.
@@ -103,8 +112,14 @@ func (c *crowd) level(i int, now int64) float64 {
 	return c.plans[i].level(now)
 }
 
-// keeps returns the share of its clients that a pool keeps in a crowd, 0 to 1. u is the excess, negative where it is not known yet.
-func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, u *float64) float64 {
+// carried is what a crowd's pools carry together, as excess says it; u is 0 where that is not worked out yet.
+type carried struct{ u, load float64 }
+
+// slack is by how much more may be offered to one pool than all of them are known to carry: some of it is on the way, or in a band.
+const slack = 1.1
+
+// keeps returns the share of its clients that a pool keeps in a crowd, 0 to 1.
+func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, x *carried) float64 {
 	d := v.pools[n]
 	level := 1.
 	if c.plans != nil {
@@ -114,10 +129,14 @@ func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, u *floa
 	if b := &d.burden; spill {
 		keep = min(keep, b.warmth)
 		if target := float64(b.target * level); b.limited && b.known && b.offered > target {
-			if *u < 0 {
-				*u = v.excess(c, f, now)
+			if x.u == 0 {
+				x.u, x.load = v.excess(c, f, now)
 			}
-			keep = min(keep, *u*target/b.offered)
+			offered := b.offered
+			if x.load > 0 {
+				offered = min(offered, slack*x.load)
+			}
+			keep = min(keep, x.u*target/offered)
 		}
 	}
 	return max(keep, 0)
@@ -129,18 +148,10 @@ func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
 		return 1, false
 	}
-	family := V4
-	for f := range v.pools[pool].family {
-		if v.pools[pool].family[f].table != nil {
-			family = Family(f)
-			break
-		}
-	}
-	rules := 0.
+	family, rules := v.familyOf(pool), 0.
 	for i := range p.rules {
 		if c := &p.rules[i].crowd; slices.Contains(c.pools, pool) {
-			u := -1.
-			keep += v.keeps(c, pool, family, p.spill, now, &u)
+			keep += v.keeps(c, pool, family, p.spill, now, new(carried))
 			rules++
 		}
 	}
@@ -148,6 +159,68 @@ func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 		return 1, false
 	}
 	return keep / rules, true
+}
+
+// Stays returns which share of a pool's clients stay with it under the policy: those that it keeps, and those that nobody keeps and who
+// come back to it as the first that is there. It is what a load is to be divided by, and otherwise as Keep.
+func (p *Policy) Stays(v *View, pool int32, now int64) (stays float64, ok bool) {
+	rules := 0.
+	for i := range p.rules {
+		r := &p.rules[i]
+		if !slices.Contains(r.crowd.pools, pool) {
+			continue
+		}
+		rules++
+		var x carried
+		keep, nobody, first := 1., 1., int32(-1)
+		for _, g := range r.steps {
+			for _, m := range g.members {
+				if !v.Available(m.pool) {
+					continue
+				}
+				if first < 0 {
+					first = m.pool
+				}
+				k := v.keeps(&r.crowd, m.pool, v.familyOf(m.pool), p.spill, now, &x)
+				nobody *= 1 - k
+				if m.pool == pool {
+					keep = k
+				}
+			}
+		}
+		if r.rank != nil || first == pool { // by distance each is the first for those who are near
+			keep += nobody
+		}
+		stays += min(keep, 1)
+	}
+	if rules == 0 {
+		return 1, false
+	}
+	return stays / rules, true
+}
+
+// Most returns the most that can be offered to a pool under the policy, as health.Setting has it.
+func (p *Policy) Most(v *View, pool int32, now int64) (most float64) {
+	for i := range p.rules {
+		if c := &p.rules[i].crowd; slices.Contains(c.pools, pool) {
+			_, load := v.excess(c, v.familyOf(pool), now)
+			if load == 0 {
+				return 0
+			}
+			most = max(most, slack*load)
+		}
+	}
+	return most
+}
+
+// familyOf is the first family that a pool is available for.
+func (v *View) familyOf(n int32) Family {
+	for f := range v.pools[n].family {
+		if v.pools[n].family[f].table != nil {
+			return Family(f)
+		}
+	}
+	return V4
 }
 
 // position is where a client stands in a pool's order of whom it keeps, from 0, who stays longest, to 1.
@@ -173,11 +246,15 @@ type lump struct {
 	pool  *Pool
 	table *table
 	part  float64 // of the answer that is this pool's, 0 to 1
+
+	// dither rounds the part to addresses, up for some clients and down for others, for each as long as the share stays: were it drawn for
+	// each answer, a large resolver's crowd would move to and fro each TTL.
+	dither float64
 }
 
 // stays reports whether the walk's client stays at a pool that keeps only some, and notes where it stands near the border.
 func (w *walk) stays(m *member, pool *Pool, t *table) bool {
-	keep := w.view.keeps(&w.rule.crowd, m.pool, w.family, w.policy.spill, w.now, &w.excess)
+	keep := w.view.keeps(&w.rule.crowd, m.pool, w.family, w.policy.spill, w.now, &w.carried)
 	if keep >= 1 {
 		return true
 	}
@@ -185,7 +262,7 @@ func (w *walk) stays(m *member, pool *Pool, t *table) bool {
 	at := position(w.key, m.seed)
 	w.trace.kept(w, pool, keep, at)
 	if width := min(lumpWidth, keep, 1-keep); w.whole && w.lump.table == nil && math.Abs(at-keep) < width {
-		w.lump = lump{pool, t, 0.5 + (keep-at)/(2*width)}
+		w.lump = lump{pool, t, 0.5 + (keep-at)/(2*width), position(mix(w.key^m.seed), ditherSeed)}
 	}
 	return at < keep
 }
@@ -217,7 +294,7 @@ func (w *walk) level(m *member, weight uint64) uint64 {
 
 // mix appends n addresses, of the pool at whose border the client stands and of the other that keeps it, in proportion.
 func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
-	mine := int(l.part*float64(n) + float64(step(random)>>11)/(1<<53))
+	mine := int(l.part*float64(n) + l.dither)
 	mine = min(mine, n, l.table.len())
 	rest := min(n-mine, other.len())
 	if mine > 0 {

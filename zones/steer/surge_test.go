@@ -218,8 +218,8 @@ func (l *loop) look(o *observer) {
 			e = health.NewEstimator(nil, false)
 			o.estimators[p.Name] = e
 		}
-		keep, _ := l.policy.Keep(l.view, p.Number, l.now.Unix())
-		m, due := e.Observe(l.now, health.Setting{TTL: l.ttl, Ramp: p.ramp, Keep: keep, Available: l.view.Available(p.Number)},
+		keep, _ := l.policy.Stays(l.view, p.Number, l.now.Unix())
+		m, due := e.Observe(l.now, health.Setting{TTL: l.ttl, Ramp: p.ramp, Keep: keep, Available: l.view.Available(p.Number), Most: l.policy.Most(l.view, p.Number, 0)},
 			l.view.Readings(p.Number, func(t health.Target) health.Load { return health.LoadOf(l.endpoints[t.Address].load) }))
 		if due {
 			l.words++

@@ -98,7 +98,14 @@ func (l *Loop) look(now time.Time, name string, of *gauge) {
 		return l.board.ToldLoad(t)
 	})
 	s := health.Setting{
-		TTL: of.ttl, Ramp: pool.Ramp(), Keep: meanKeep(of.policies, l.view, of.number, now), Available: l.view.Available(of.number),
+		TTL: of.ttl, Ramp: pool.Ramp(), Keep: mean((*steer.Policy).Stays, of.policies, l.view, of.number, now), Available: l.view.Available(of.number),
+	}
+	for _, p := range of.policies {
+		most := p.Most(l.view, of.number, now.Unix())
+		if s.Most = max(s.Most, most); most == 0 {
+			s.Most = 0
+			break
+		}
 	}
 	m, due := of.estimator.Observe(now, s, readings)
 	if !due {
@@ -169,12 +176,19 @@ func sameSlice[T any](a, b []T) bool {
 
 // meanKeep is the mean share of its clients that a pool keeps under policies; 1 under none.
 func meanKeep(policies []*steer.Policy, v *steer.View, pool int32, now time.Time) float64 {
+	return mean((*steer.Policy).Keep, policies, v, pool, now)
+}
+
+// mean is the mean of what policies say of a pool; 1 where there are none.
+func mean(of func(p *steer.Policy, v *steer.View, pool int32, now int64) (float64, bool), policies []*steer.Policy, v *steer.View,
+	pool int32, now time.Time,
+) float64 {
 	if len(policies) == 0 {
 		return 1
 	}
 	sum := 0.
 	for _, p := range policies {
-		keep, _ := p.Keep(v, pool, now.Unix())
+		keep, _ := of(p, v, pool, now.Unix())
 		sum += keep
 	}
 	return sum / float64(len(policies))

@@ -23,12 +23,16 @@ var loaded = strings.NewReplacer(
 
 // carry has the probes of this process find a load at an address for a time, every quarter of a second.
 func (b *bench) carry(endpoint, address string, span time.Duration, load func(at time.Duration) float64) {
-	target := health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)}
+	target := addressed(endpoint, address)
 	for at := time.Duration(0); at < span; at += 250 * time.Millisecond {
 		b.Loads([]health.Sample{{Target: target, Load: health.LoadOf(load(at))}})
 		time.Sleep(250 * time.Millisecond)
 	}
 	synctest.Wait()
+}
+
+func addressed(endpoint, address string) health.Target {
+	return health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)}
 }
 
 // keeps returns the share of its clients that a pool keeps, as an explanation says it; 1 where it says nothing of that.
@@ -64,9 +68,11 @@ func TestLoadIsPassedOn(t *testing.T) {
 			t.Fatalf("with 160 offered of 100 it keeps %.2f", got)
 		}
 		// It sheds: only 100 of the 160 are there after a TTL, and what is offered stays as it is.
-		b.carry("www-eu/lb-1", "192.0.2.1", 20*time.Second, func(at time.Duration) float64 {
-			return max(160-60*at.Seconds()/4, 100)
-		})
+		for at := 0.; at < 20; at += 0.25 {
+			passed := min(60*at/4, 60)
+			b.Loads([]health.Sample{{Target: addressed("www-us/lb-1", "192.0.2.2"), Load: health.LoadOf(20 + passed)}})
+			b.carry("www-eu/lb-1", "192.0.2.1", 250*time.Millisecond, func(time.Duration) float64 { return 160 - passed })
+		}
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
 			t.Errorf("while it sheds it keeps %.2f", got)
 		}
@@ -84,18 +90,18 @@ func TestStartInASurge(t *testing.T) {
 		for _, vantage := range []string{"lon", "par"} {
 			b.Health(func(now time.Time, board *health.Board) {
 				board.Heartbeat(now, vantage, 1, time.Minute)
-				board.Measure(health.Measure{Vantage: vantage, Pool: "www-eu", Load: health.LoadOf(100), Offered: health.LoadOf(200)})
-				board.Measure(health.Measure{Vantage: vantage, Pool: "www-us", Load: health.LoadOf(20), Offered: health.LoadOf(20)})
+				board.Measure(health.Measure{Vantage: vantage, Pool: "www-eu", Load: health.LoadOf(100), Offered: health.LoadOf(160)})
+				board.Measure(health.Measure{Vantage: vantage, Pool: "www-us", Load: health.LoadOf(80), Offered: health.LoadOf(80)})
 			})
 		}
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded, 5)})
-		if got := b.keeps("www-eu"); math.Abs(got-0.5) > 0.01 {
-			t.Fatalf("it begins with %.2f, and others know that half is kept", got)
+		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.01 {
+			t.Fatalf("it begins with %.2f, and others know that 0.625 is kept", got)
 		}
-		// Its own probes find what is carried while half is kept. That is no reason to take all.
+		// Its own probes find what is carried while it sheds. That is no reason to take all.
 		for range 5 {
 			b.carry("www-eu/lb-1", "192.0.2.1", time.Second, func(time.Duration) float64 { return 100 })
-			if got := b.keeps("www-eu"); math.Abs(got-0.5) > 0.06 {
+			if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.07 {
 				t.Fatalf("it keeps %.2f", got)
 			}
 		}
