@@ -9,21 +9,22 @@ import (
 	"unsafe"
 )
 
-// Areas cut the addresses of both families by outcomes: disjoint ranges, of which neighbours differ. Where outcomes are few they are a
-// tenth of the leaves that they are made from, and a search in them gives the ECS scope for nothing, since an area is the
-// widest range around an address for which the outcome is constant. They never change.
+// Areas cut the addresses of both families by outcomes: disjoint ranges, of which neighbours differ. Where outcomes are
+// few they are a tenth of the leaves that they are made from, and a search in them gives the ECS scope for nothing,
+// since an area is the widest range around an address for which the outcome is constant. They never change.
 type Areas struct {
 	edges            // v4 is empty
 	four    []uint64 // of IPv4: the first address above, the outcome below, so that both come with one line of a cache
 	outcome []uint16 // of IPv6
 
-	// whereabouts says that they are of where addresses are: that of an address with an IPv4 address within is where this is. (A
-	// prefix that somebody has written down is meant as it is.)
+	// whereabouts says that they are of where addresses are: that of an address with an IPv4 address within is where
+	// this is. (A prefix that somebody has written down is meant as it is.)
 	whereabouts bool
 }
 
-// At returns the outcome for an address, and the length of the shortest prefix of the address that is within one area: all
-// of it has that outcome. Addresses that have an IPv4 address within are areas of their own where that counts. It does not allocate.
+// At returns the outcome for an address, and the length of the shortest prefix of the address that is within one area:
+// all of it has that outcome. Addresses that have an IPv4 address within are areas of their own where that counts. It
+// does not allocate.
 func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if a.Is4() {
 		b := a.As4()
@@ -86,8 +87,8 @@ func (r *Areas) Size() int {
 	return size + size/fanout // the levels
 }
 
-// ByPlace cuts the addresses by what the outcome is at their locations, by number; nil where the areas would take more than so
-// many bytes.
+// ByPlace cuts the addresses by what the outcome is at their locations, by number; nil where the areas would take more
+// than so many bytes.
 func (t *Table) ByPlace(outcome []uint16, most int) *Areas {
 	return cut(&t.places, func(place uint32) uint16 { return outcome[place] }, most)
 }
@@ -180,8 +181,8 @@ func ByPrefix(prefixes []netip.Prefix, outcome func(netip.Addr) uint16) *Areas {
 	return a
 }
 
-// Aim returns where a search begins that is not in a cache otherwise: what At will look at first. Reach returns, once that is there, where it
-// goes on.
+// Aim returns where a search begins that is not in a cache otherwise: what At will look at first. Reach returns, once
+// that is there, where it goes on.
 func (r *Areas) Aim(a netip.Addr) unsafe.Pointer {
 	if r.index4 == nil || !a.Is4() {
 		return nil

@@ -119,8 +119,8 @@ func overlay(a, b *ranges, choose func(x, y uint32) uint32) (*ranges, error) {
 	})
 }
 
-// sweep emits, in order, each pair of ranges that overlap: of n ranges and of m ranges whose starts order compares. Both
-// sequences start at the same address and end together.
+// sweep emits, in order, each pair of ranges that overlap: of n ranges and of m ranges whose starts order compares.
+// Both sequences start at the same address and end together.
 func sweep(n, m int, order func(i, j int) int, emit func(i, j int)) {
 	for i, j := 0, 0; ; {
 		emit(i, j)

@@ -18,8 +18,8 @@ import (
 // compactMagic opens the compact form and numbers its version.
 const compactMagic = "LWGEO\x01"
 
-// WriteCompact writes the countries of a table, and nothing else of it, in the form that Embedded reads; built is the time
-// that Sources gives for it. IPv6 is kept to the upper 64 bits: a /64 has the country of its first address.
+// WriteCompact writes the countries of a table, and nothing else of it, in the form that Embedded reads; built is the
+// time that Sources gives for it. IPv6 is kept to the upper 64 bits: a /64 has the country of its first address.
 //
 // The form: a magic number, then all of it through DEFLATE (RFC 1951): the time (Unix seconds), the number of countries
 // and their codes, most used first, the number of ranges of IPv4 and of IPv6; then for each family three runs of bytes,

@@ -17,7 +17,8 @@ type Network struct {
 }
 
 // Compile makes a table of networks that are given by hand; of those that hold an address the longest prefix tells both
-// its location and its AS number. What a country's code is enough for (continent, point) is added as it is for a database.
+// its location and its AS number. What a country's code is enough for (continent, point) is added as it is for a
+// database.
 func Compile(networks []Network) (*Table, error) {
 	sorted := slices.Clone(networks)
 	for i, n := range sorted {

@@ -9,11 +9,12 @@ func KnownContinent(code string) bool {
 	return false
 }
 
-// KnownCountry reports whether the code is one of ISO 3166-1 (alpha-2, capitals), or XK, which databases use for Kosovo.
+// KnownCountry reports whether the code is one of ISO 3166-1 (alpha-2, capitals), or XK, which databases use for
+// Kosovo.
 func KnownCountry(code string) bool { return continentOf(code) != "" }
 
-// continentOf returns the continent that a country is counted to, as GeoNames and the databases that follow it do: Cyprus
-// and all of Russia to Europe, Turkey and the Caucasus to Asia. "" for an unknown country.
+// continentOf returns the continent that a country is counted to, as GeoNames and the databases that follow it do:
+// Cyprus and all of Russia to Europe, Turkey and the Caucasus to Asia. "" for an unknown country.
 func continentOf(country string) string {
 	switch country {
 	case "AO", "BF", "BI", "BJ", "BW", "CD", "CF", "CG", "CI", "CM", "CV", "DJ", "DZ", "EG", "EH", "ER", "ET", "GA",

@@ -1,7 +1,7 @@
 //go:build ignore
 
-// This program makes country.bin and points.go, the tables that are compiled in. It is run by go generate with the paths
-// of a database of countries in the MaxMind DB format and of tzdata's zone.tab:
+// This program makes country.bin and points.go, the tables that are compiled in. It is run by go generate with the
+// paths of a database of countries in the MaxMind DB format and of tzdata's zone.tab:
 //
 //	go run generate.go COUNTRIES.mmdb /usr/share/zoneinfo/zone.tab
 package main

@@ -3,15 +3,16 @@
 // Databases are read once, whole, and turned into a Table: disjoint sorted ranges of addresses, the leaves, that cover
 // both families without a hole. A leaf has a location number and a location number a Location; neighbours of equal
 // location are one leaf. So what a query pays for is one binary search in an array of integers: nothing is decoded,
-// nothing allocated, and whoever decides by location (package steer) can decide once for each location number and have a
-// prefix's decision by two look-ups. AS numbers are a second sequence of leaves beside the first, because the two cut the
-// address space at different places and the product of both would be several times as large.
+// nothing allocated, and whoever decides by location (package steer) can decide once for each location number and have
+// a prefix's decision by two look-ups. AS numbers are a second sequence of leaves beside the first, because the two cut
+// the address space at different places and the product of both would be several times as large.
 //
-// Any number of databases make one Table. Of each network the first database that knows its country tells that, and what it
-// leaves open (subdivision, point) is filled from the others that name the same country, or none; Told says which told what.
-// Of a record only what steers is kept: continent, country, subdivisions and the point to a tenth of a degree (11 km at
-// most). What no database says of a country (the continent, a point) comes from two small tables in this package. The
-// country in which a network is registered counts where no database knows another; the one that it represents does not.
+// Any number of databases make one Table. Of each network the first database that knows its country tells that, and
+// what it leaves open (subdivision, point) is filled from the others that name the same country, or none; Told says
+// which told what. Of a record only what steers is kept: continent, country, subdivisions and the point to a tenth of a
+// degree (11 km at most). What no database says of a country (the continent, a point) comes from two small tables in
+// this package. The country in which a network is registered counts where no database knows another; the one that it
+// represents does not.
 //
 // Without a file there is a table of countries compiled into the program (Embedded), made by go generate from
 // geo-whois-asn-country of the ip-location-db project, which holds data of the Number Resource Organization (nro.net)
@@ -25,8 +26,8 @@
 // file that is overwritten in place would fault under a query.
 //
 // An address is IPv4 or IPv6 by its netip.Addr. An IPv6 address that has an IPv4 address within (6to4, Teredo, NAT64's
-// well-known prefix, IPv4-mapped) is where that is: see Inner. The copies of the IPv4 tree that databases keep there are
-// not kept: in ranges these are leaves of which nothing is known.
+// well-known prefix, IPv4-mapped) is where that is: see Inner. The copies of the IPv4 tree that databases keep there
+// are not kept: in ranges these are leaves of which nothing is known.
 package geo
 
 import (
@@ -102,8 +103,8 @@ func (t *Tells) gives() string {
 // Few enough networks for somebody to have written them down: with so many as that, half of them gone is an edit.
 const written = 1000
 
-// less says what a database lacks that the one before it had: all networks of which it said something, or half of them. It
-// is "" where nothing of that kind is lost.
+// less says what a database lacks that the one before it had: all networks of which it said something, or half of them.
+// It is "" where nothing of that kind is lost.
 func (t *Tells) less(before Tells) string {
 	for _, c := range []struct {
 		what     string

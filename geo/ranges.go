@@ -15,10 +15,10 @@ type ranges struct {
 
 // edges are where ranges begin. Only their first addresses are kept, since a range ends where the next one starts.
 //
-// A search in memory that is in no cache costs a miss at each step, 21 of them with a whole City database. IPv4 starts from
-// an index on the upper 16 bits (256 KiB) and goes on by halves without a branch to guess wrong. IPv6 is too unevenly filled
-// for that: it goes down levels of which each has every 16th start of the one below, so that a step is two lines beside each
-// other and the upper steps are in a cache.
+// A search in memory that is in no cache costs a miss at each step, 21 of them with a whole City database. IPv4 starts
+// from an index on the upper 16 bits (256 KiB) and goes on by halves without a branch to guess wrong. IPv6 is too
+// unevenly filled for that: it goes down levels of which each has every 16th start of the one below, so that a step is
+// two lines beside each other and the upper steps are in a cache.
 type edges struct {
 	v4   []uint32 // first addresses, in host order; v4[0] is 0
 	v6   []uint64 // first addresses' upper 64 bits; v6[0] is 0; equal neighbours differ in their lower

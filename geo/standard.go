@@ -9,8 +9,8 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// standard is where records of MaxMind's own forms are decoded to, by MaxMind's names for them. Each database has one form: what
-// its type says.
+// standard is where records of MaxMind's own forms are decoded to, by MaxMind's names for them. Each database has one
+// form: what its type says.
 type standard struct {
 	city geoip2.City
 	asn  geoip2.ASN
@@ -38,8 +38,9 @@ func formOf(databaseType string) form {
 	return formOther
 }
 
-// read decodes a record of a form into what it says, and reports whether it is one of that form and leaves nothing open. One that is
-// not is for said to read: databases that call themselves GeoLite2 are made by others, too, and say things in other fields.
+// read decodes a record of a form into what it says, and reports whether it is one of that form and leaves nothing
+// open. One that is not is for said to read: databases that call themselves GeoLite2 are made by others, too, and say
+// things in other fields.
 func (s *standard) read(f form, network maxminddb.Result, into *said) bool {
 	switch f {
 	case formCity:

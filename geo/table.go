@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Table is what all databases together know: address → leaf → location number → Location, and address → leaf → AS number.
-// It never changes.
+// Table is what all databases together know: address → leaf → location number → Location, and address → leaf → AS
+// number. It never changes.
 type Table struct {
 	places    ranges // values are location numbers
 	systems   ranges // values are AS numbers
@@ -57,8 +57,8 @@ func (t *Table) Start(leaf uint32) netip.Addr { return t.places.start(leaf) }
 // Last returns the last address of a leaf of locations.
 func (t *Table) Last(leaf uint32) netip.Addr { return t.places.last(leaf) }
 
-// ASNOf returns the AS number that announces the address, 0 where that is unknown, and the leaf of AS numbers that it is
-// in. These leaves are numbered like those of locations, apart from them. It does not allocate.
+// ASNOf returns the AS number that announces the address, 0 where that is unknown, and the leaf of AS numbers that it
+// is in. These leaves are numbered like those of locations, apart from them. It does not allocate.
 func (t *Table) ASNOf(a netip.Addr) (asn, leaf uint32) {
 	leaf = t.systems.whereabouts(a)
 	return t.systems.value[leaf], leaf

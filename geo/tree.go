@@ -8,9 +8,10 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// checkTree makes sure that a walk through all networks ends. The format's search tree is nodes that name nodes, so in a
-// damaged file they may name one another in circles, or one node from many sides: 96 nodes are enough for 2^96 networks,
-// and the library walks them all. It takes the same turns as the library does and counts: 60 ms for 6 million nodes.
+// checkTree makes sure that a walk through all networks ends. The format's search tree is nodes that name nodes, so in
+// a damaged file they may name one another in circles, or one node from many sides: 96 nodes are enough for 2^96
+// networks, and the library walks them all. It takes the same turns as the library does and counts: 60 ms for 6 million
+// nodes.
 func checkTree(data []byte, m *maxminddb.Metadata) error {
 	if m.NodeCount >= 1<<32 {
 		return fmt.Errorf("damaged (%d nodes); fetch it again", m.NodeCount)
@@ -58,8 +59,8 @@ func checkTree(data []byte, m *maxminddb.Metadata) error {
 	return nil
 }
 
-// children returns the two records of a node, which starts at node × size/4 bytes. That all nodes are within data has been
-// checked when the database was opened.
+// children returns the two records of a node, which starts at node × size/4 bytes. That all nodes are within data has
+// been checked when the database was opened.
 func children(data []byte, node uint32, size uint) (zero, one uint32) {
 	b := data[uint64(node)*uint64(size/4):]
 	switch size {

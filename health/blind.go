@@ -7,17 +7,18 @@ import (
 
 // A vantage whose own way out fails sees everything down. It is blind, and abstains.
 //
-// It is blind to a family when, of the addresses of that family that most of the others say are up, it says down of more
-// than half, and these lie in two regions or more (two pools, where there is one region altogether). What the others say is
-// down tells nothing of its eyes: were it counted, a blind vantage would come to be believed by the next real failure.
+// It is blind to a family when, of the addresses of that family that most of the others say are up, it says down of
+// more than half, and these lie in two regions or more (two pools, where there is one region altogether). What the
+// others say is down tells nothing of its eyes: were it counted, a blind vantage would come to be believed by the next
+// real failure.
 //
-// By family, as a way out can fail for one alone: a vantage that has lost its IPv6 contradicts the others on half of a fleet
-// that has both, which is not more than half, and its IPv4 votes are as good as ever. Where too few addresses are of one
-// family to tell, those of both are looked at together: a vantage for which the rule holds altogether is blind to a family
-// unless it sees at least half of what the others see up there.
+// By family, as a way out can fail for one alone: a vantage that has lost its IPv6 contradicts the others on half of a
+// fleet that has both, which is not more than half, and its IPv4 votes are as good as ever. Where too few addresses are
+// of one family to tell, those of both are looked at together: a vantage for which the rule holds altogether is blind
+// to a family unless it sees at least half of what the others see up there.
 //
-// The others are the fresh ones; a vantage that is itself stale is compared with stale ones where no fresh one votes, so that
-// all going stale together changes nothing.
+// The others are the fresh ones; a vantage that is itself stale is compared with stale ones where no fresh one votes,
+// so that all going stale together changes nothing.
 
 // family is of which IP version an address is.
 type family int

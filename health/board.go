@@ -14,8 +14,8 @@ const DefaultStale = 10 * time.Second
 // that is not believed: a vantage that is gone would vote, and be chosen to probe, for as long.
 const MaxStale = time.Minute
 
-// Board holds the reports of all vantages and judges them. Its verdicts depend only on the reports it holds and on which
-// of them are fresh, never on the order they came in. It is not safe for concurrent use: one goroutine owns it.
+// Board holds the reports of all vantages and judges them. Its verdicts depend only on the reports it holds and on
+// which of them are fresh, never on the order they came in. It is not safe for concurrent use: one goroutine owns it.
 //
 // Work is proportional to what changed: a report touches its target, a vantage that goes stale or blind the targets it
 // reports on.
@@ -217,8 +217,8 @@ func (b *Board) endpoint(name string) *endpoint {
 	return e
 }
 
-// drop forgets the target if it is not assigned and nobody reports on it by its address. The process's own Unknown is what
-// its prober says last of a target that it lets go.
+// drop forgets the target if it is not assigned and nobody reports on it by its address. The process's own Unknown is
+// what its prober says last of a target that it lets go.
 func (b *Board) drop(t *target) {
 	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool { return !c.forAll && (!c.vantage.own || c.state != Unknown) }) {
 		return
@@ -264,8 +264,8 @@ func (b *Board) Turn(key Target) Turn {
 	return Turn{t.was, t.state, t.agreed}
 }
 
-// Stale returns how many votes on assigned targets are no longer fresh, and on how many targets none is, so that the last
-// ones stand, as of the last Judge.
+// Stale returns how many votes on assigned targets are no longer fresh, and on how many targets none is, so that the
+// last ones stand, as of the last Judge.
 func (b *Board) Stale() (votes, verdicts int) { return b.late, b.standing }
 
 // Unwatched returns on how many assigned targets nobody has had a fresh vote for as long as finding out may take (the

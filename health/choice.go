@@ -9,15 +9,16 @@ import (
 
 // Which vantages probe a target, and whose votes count.
 //
-// Where there are no more vantages than the monitor asks for (Monitor.EffectiveVantages), all of them probe and every vote
-// counts. Where there are more, the vantages stand in an order for each target: the first of every region, by rendezvous
-// hashing, then the second of every region, and so on. Those at the head of the order are chosen, as many as the monitor
-// asks for; a vantage that comes or goes moves only the targets that it is, or was, chosen for.
+// Where there are no more vantages than the monitor asks for (Monitor.EffectiveVantages), all of them probe and every
+// vote counts. Where there are more, the vantages stand in an order for each target: the first of every region, by
+// rendezvous hashing, then the second of every region, and so on. Those at the head of the order are chosen, as many as
+// the monitor asks for; a vantage that comes or goes moves only the targets that it is, or was, chosen for.
 //
-// Each vantage finds by itself whether it is chosen, from the heartbeats that it hears; cut off from the others, which then
-// are stale to it, it is chosen for everything. As two of them may see the fleet differently for a moment, it is not the
-// choice but the votes that make the verdict: of those that have a fresh vote, the first in the order count, as many as are
-// chosen. So a verdict never waits for an agreement on who probes, and a handover exchanges one vote for one:
+// Each vantage finds by itself whether it is chosen, from the heartbeats that it hears; cut off from the others, which
+// then are stale to it, it is chosen for everything. As two of them may see the fleet differently for a moment, it is
+// not the choice but the votes that make the verdict: of those that have a fresh vote, the first in the order count, as
+// many as are chosen. So a verdict never waits for an agreement on who probes, and a handover exchanges one vote for
+// one:
 //
 //   - Who is not chosen any more goes on for another linger, and then until all who are have spoken.
 //   - The vote of a vantage that went stale stands until the one that follows it has spoken, for as long as that may take.
@@ -27,8 +28,8 @@ import (
 //
 // Reporters without a heartbeat are no vantages: they probe what they like, and all their votes count.
 
-// linger is how long a vantage goes on probing what it is not chosen for any more: by then all have seen why. It is as long
-// as two servers may differ on whether a third one is alive.
+// linger is how long a vantage goes on probing what it is not chosen for any more: by then all have seen why. It is as
+// long as two servers may differ on whether a third one is alive.
 const linger = DefaultStale
 
 // handover is how long, beside the monitor's own detection time, a vantage has to speak up on a target that it is newly
@@ -47,8 +48,8 @@ type candidate struct {
 // fast as sorting, and an order is needed for every target when a vantage comes or goes.
 const few = 24
 
-// order sorts candidates, which are in the order of their names, for the target: those that come first in their region before
-// all that come second, within a round by their hash.
+// order sorts candidates, which are in the order of their names, for the target: those that come first in their region
+// before all that come second, within a round by their hash.
 func (t *target) order(cs []candidate) {
 	for i := range cs {
 		cs[i].score = mix(t.seed ^ cs[i].seed)
@@ -101,8 +102,8 @@ func (b *Board) Place(name, region string) {
 // prober reports whether it is a vantage in the sense of the choice: one that probes what it is chosen for.
 func (v *vantage) prober() bool { return v.own || v.beat != 0 }
 
-// muster takes stock of the vantages that live. Where others do than before, or are blind, all targets that more vantages
-// could probe than do are judged anew.
+// muster takes stock of the vantages that live. Where others do than before, or are blind, all targets that more
+// vantages could probe than do are judged anew.
 func (b *Board) muster() {
 	known := 0
 	living := b.roll[:0]
@@ -207,8 +208,8 @@ func (b *Board) choose(t *target) {
 		t.armed = t.short.Add((b.now.Sub(t.short)/t.grace + 1) * t.grace)
 		b.deadlines.push(deadline{t.armed, t, nil})
 	}
-	// What went stale before a successor was wanted is no part of this handover. Where nobody votes at all the last votes
-	// stand however long it takes.
+	// What went stale before a successor was wanted is no part of this handover. Where nobody votes at all the last
+	// votes stand however long it takes.
 	if silent > 0 && (patience == 0 || votes == 0) {
 		last := b.picked[:0]
 		for i := range t.cells {
@@ -250,9 +251,9 @@ func (b *Board) keep(t *target, chosen, spoken bool) {
 	}
 }
 
-// patience returns how many chosen vantages that have not spoken are passed over: none until one has had its time to speak
-// up, then as many as should probe the target, and with each further such time twice as many. So whoever beats and never
-// reports is passed over, however many there are, and who comes next has its time too.
+// patience returns how many chosen vantages that have not spoken are passed over: none until one has had its time to
+// speak up, then as many as should probe the target, and with each further such time twice as many. So whoever beats
+// and never reports is passed over, however many there are, and who comes next has its time too.
 func (t *target) patience(now time.Time) int {
 	if t.short.IsZero() {
 		return 0
@@ -283,9 +284,9 @@ func (b *Board) candidates(t *target) []candidate {
 	return all
 }
 
-// chosen returns how many, from the head of the order, are to probe the target, where that many of those that do not speak up
-// are passed over. All are where nobody has told of the target for as long as finding out may take: then there is no
-// time to ask them in turn.
+// chosen returns how many, from the head of the order, are to probe the target, where that many of those that do not
+// speak up are passed over. All are where nobody has told of the target for as long as finding out may take: then there
+// is no time to ask them in turn.
 func (t *target) chosen(all []candidate, patience int) int {
 	if t.unlit > 0 {
 		return len(all)
@@ -315,8 +316,8 @@ func (b *Board) assignTo(t *target, mine bool) {
 	}
 }
 
-// Mine reports whether this process is to probe the target, as of the last Judge: true where there is no choice, or nothing
-// is known of the target.
+// Mine reports whether this process is to probe the target, as of the last Judge: true where there is no choice, or
+// nothing is known of the target.
 func (b *Board) Mine(key Target) bool {
 	t := b.targets[key]
 	return t == nil || !t.assigned || t.mine

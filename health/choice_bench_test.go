@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkMuster is what it costs that one of twelve vantages comes or goes, of which five probe each of 100,000 targets:
-// every target is looked at once, in one turn of the control loop.
+// BenchmarkMuster is what it costs that one of twelve vantages comes or goes, of which five probe each of 100,000
+// targets: every target is looked at once, in one turn of the control loop.
 func BenchmarkMuster(b *testing.B) {
 	const n = 100_000
 	board := NewBoard()

@@ -105,8 +105,9 @@ func TestChoiceIsEven(t *testing.T) {
 	}
 }
 
-// simulation is a fleet that talks through a log, as vantages do through etcd: every server reads it in order, and some lag, or
-// cannot read or write for a while. Probes take their time, vantages die and come back with a clock of any kind.
+// simulation is a fleet that talks through a log, as vantages do through etcd: every server reads it in order, and some
+// lag, or cannot read or write for a while. Probes take their time, vantages die and come back with a clock of any
+// kind.
 type simulation struct {
 	t        *rapid.T
 	now      time.Time
@@ -257,9 +258,9 @@ func (s *simulation) agreed(bound int, truth map[Target]State) {
 	}
 }
 
-// However vantages come, go, lag and differ on who lives, where all that probe a target see the same, every verdict stays
-// what they see; a target is without a probe for no longer than a vantage takes to go stale; and when all is calm again
-// exactly the chosen probe, and all agree.
+// However vantages come, go, lag and differ on who lives, where all that probe a target see the same, every verdict
+// stays what they see; a target is without a probe for no longer than a vantage takes to go stale; and when all is calm
+// again exactly the chosen probe, and all agree.
 func TestHandoverMovesNoVerdict(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bound := rapid.IntRange(1, 3).Draw(t, "bound")
@@ -352,8 +353,8 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 	})
 }
 
-// Where vantages see a target differently, the verdict on a fleet that does not change is that of the chosen, the same on
-// every server; a death moves it only once the one that follows has spoken.
+// Where vantages see a target differently, the verdict on a fleet that does not change is that of the chosen, the same
+// on every server; a death moves it only once the one that follows has spoken.
 func TestDeathWaitsForSuccessor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const bound = 3

@@ -12,9 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// etcdKey is one key of a vantage: its reports on a pool, or its heartbeat. Who watches sees every value in the order in which
-// they were written; or, where the watch was lost, all keys anew as they are at some later revision, in the order of their
-// names.
+// etcdKey is one key of a vantage: its reports on a pool, or its heartbeat. Who watches sees every value in the order
+// in which they were written; or, where the watch was lost, all keys anew as they are at some later revision, in the
+// order of their names.
 type etcdKey struct {
 	vantage string
 	pool    int // -1: the heartbeat
@@ -47,10 +47,10 @@ func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 	}
 }
 
-// Vantages report, take back, die and restart, some of them with a sequence below that of the run before, as after a clock
-// was set back. Two servers see all that through etcd, each with lists of its own in between, so that values are skipped and
-// told twice, and judging at times of its own. When all is told and three more heartbeats have come, both agree with a
-// server that has only ever seen the last value of every key.
+// Vantages report, take back, die and restart, some of them with a sequence below that of the run before, as after a
+// clock was set back. Two servers see all that through etcd, each with lists of its own in between, so that values are
+// skipped and told twice, and judging at times of its own. When all is told and three more heartbeats have come, both
+// agree with a server that has only ever seen the last value of every key.
 func TestDeliveryDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const pools = 3
@@ -80,7 +80,8 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 			}
 			for run := range rapid.IntRange(1, 3).Draw(t, "runs") {
 				sequence = bases[run]
-				// A run begins with what it has, and its heartbeat, in one transaction: nothing is left of the one before.
+				// A run begins with what it has, and its heartbeat, in one transaction: nothing is left of the one
+				// before.
 				beginning = true
 				for p := range pools {
 					was := slices.ContainsFunc(logs[name], func(w written) bool { return w.key.pool == p })

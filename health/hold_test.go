@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is found and when, with a hold a report goes down when it would without one, comes up no sooner than the hold after
-// the last turn to down, never on a failed probe, turns at most once each way in any hold, is up in the end when all is well for long
-// enough, and is made about once a hold, however fast what is found turns.
+// Whatever is found and when, with a hold a report goes down when it would without one, comes up no sooner than the
+// hold after the last turn to down, never on a failed probe, turns at most once each way in any hold, is up in the end
+// when all is well for long enough, and is made about once a hold, however fast what is found turns.
 func TestHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fall, rise := rapid.IntRange(1, 4).Draw(t, "fall"), rapid.IntRange(1, 4).Draw(t, "rise")
@@ -80,11 +80,11 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// An endpoint turns as it likes. Each of some vantages probes it at its own phase, and every one of them turns its report at
-// most once each way a hold; so the verdict turns at most as many times each way as there are vantages. Where each state of the
-// endpoint lasts long enough to be found by all of them, they turn together, and the verdict turns once each way a hold (but for the
-// interval in which they find the same thing). It is down no later than it would be without a hold, and may be sooner: a vantage that
-// still says down from before helps the others to.
+// An endpoint turns as it likes. Each of some vantages probes it at its own phase, and every one of them turns its
+// report at most once each way a hold; so the verdict turns at most as many times each way as there are vantages. Where
+// each state of the endpoint lasts long enough to be found by all of them, they turn together, and the verdict turns
+// once each way a hold (but for the interval in which they find the same thing). It is down no later than it would be
+// without a hold, and may be sooner: a vantage that still says down from before helps the others to.
 func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hold := Duration(time.Duration(rapid.IntRange(2, 40).Draw(t, "hold")) * time.Second)

@@ -10,10 +10,10 @@ import (
 
 // Judge brings all verdicts up to that time and returns the targets whose state turned, sorted.
 //
-// The votes on a target are what fresh, sighted vantages know of it, or, where there are more vantages than are to probe
-// it, the first of them (see choice.go). Where there is none, the last votes of sighted
-// vantages stand although they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then
-// says whether it is Down; otherwise it is Up. What was down before this process started is Down until it is known anew (see past.go).
+// The votes on a target are what fresh, sighted vantages know of it, or, where there are more vantages than are to
+// probe it, the first of them (see choice.go). Where there is none, the last votes of sighted vantages stand although
+// they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then says whether it is Down;
+// otherwise it is Up. What was down before this process started is Down until it is known anew (see past.go).
 //
 // A vantage that is blind to a family abstains from votes on its addresses (see blind.go).
 func (b *Board) Judge(now time.Time) (changed []Target) {
@@ -210,8 +210,8 @@ func (t *target) judge() State {
 	return Up
 }
 
-// agreement returns how long it took to agree on the verdict that there is now: since the first of the votes for it that
-// turned within the time that vantages may take to find out. Who has said so for longer was alone with it.
+// agreement returns how long it took to agree on the verdict that there is now: since the first of the votes for it
+// that turned within the time that vantages may take to find out. Who has said so for longer was alone with it.
 func (t *target) agreement(now time.Time) (took time.Duration) {
 	for i := range t.cells {
 		if c := &t.cells[i]; c.counted && c.state == t.state {
@@ -298,8 +298,8 @@ func (b *Board) NextDeadline(now time.Time) (at time.Time) {
 	return at
 }
 
-// deadlines are the times at which reports with a validity of their own go stale, and at which a handover is looked at again:
-// a heap, the next one first.
+// deadlines are the times at which reports with a validity of their own go stale, and at which a handover is looked at
+// again: a heap, the next one first.
 type deadlines []deadline
 
 type deadline struct {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Load is what an endpoint says that it carries, in the unit of its pool's capacity. The zero value is that nobody knows,
-// which is not a load of 0.
+// Load is what an endpoint says that it carries, in the unit of its pool's capacity. The zero value is that nobody
+// knows, which is not a load of 0.
 type Load struct {
 	Value float64 // 0 to MaxLoad
 	Known bool
@@ -59,7 +59,8 @@ func (l *Load) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Sample is a load that this process's own probe of a target has found. Unknown: the target has told one before, and does not any more.
+// Sample is a load that this process's own probe of a target has found. Unknown: the target has told one before, and
+// does not any more.
 type Sample struct {
 	Target
 	Load Load

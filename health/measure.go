@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Measure is what one vantage says of a pool as a whole: what it carries, and what would come if it kept all of its clients. It is
-// the vantage that knows the past which that needs (see Estimator): what servers conclude is a function of the measures alone.
+// Measure is what one vantage says of a pool as a whole: what it carries, and what would come if it kept all of its
+// clients. It is the vantage that knows the past which that needs (see Estimator): what servers conclude is a function
+// of the measures alone.
 type Measure struct {
 	Vantage, Pool string
 	Load          Load // of its endpoints that are up, together
@@ -29,7 +30,8 @@ type Standing struct {
 // Steady is what an endpoint is that nobody says anything of.
 var Steady = Standing{Warmth: 1, Factor: 1}
 
-// Pressure is what all fresh and sighted vantages say of a pool together: medians. It never changes once it is given out.
+// Pressure is what all fresh and sighted vantages say of a pool together: medians. It never changes once it is given
+// out.
 type Pressure struct {
 	Load, Offered Load
 	Unsaid        bool                // no vantage hears of a load now
@@ -99,10 +101,11 @@ func (b *Board) Measures(pool string) []Measure {
 	return slices.SortedFunc(maps.Values(p.by), func(a, b Measure) int { return strings.Compare(a.Vantage, b.Vantage) })
 }
 
-// Weigh brings all pressures up to what the last Judge found of vantages, and returns the pools whose pressure has changed, sorted.
+// Weigh brings all pressures up to what the last Judge found of vantages, and returns the pools whose pressure has
+// changed, sorted.
 //
-// The measures of fresh vantages that are not blind count; where there is none, the last ones stand. A pool of which nobody says
-// anything any more keeps what was known: unknown is not 0.
+// The measures of fresh vantages that are not blind count; where there is none, the last ones stand. A pool of which
+// nobody says anything any more keeps what was known: unknown is not 0.
 func (b *Board) Weigh(now time.Time) (changed []string) {
 	for _, v := range b.vantages {
 		if weighs := v.freshAt(now) && v.blind == [families]bool{}; weighs != v.weighs {
@@ -197,7 +200,8 @@ func (p *Pressure) same(q *Pressure) bool {
 	return p.Load == q.Load && p.Offered == q.Offered && p.Unsaid == q.Unsaid && maps.Equal(p.Endpoints, q.Endpoints)
 }
 
-// ToldLoad returns the load of a target that reporters without a heartbeat have put: the median of those whose reports hold.
+// ToldLoad returns the load of a target that reporters without a heartbeat have put: the median of those whose reports
+// hold.
 func (b *Board) ToldLoad(key Target) Load {
 	t := b.targets[key]
 	if t == nil {

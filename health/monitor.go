@@ -2,8 +2,8 @@ package health
 
 import "time"
 
-// Monitor is how endpoints are checked: exactly one of the checks, and how results become reports and reports a verdict.
-// Its JSON is that of the Monitor resource; zones reads it.
+// Monitor is how endpoints are checked: exactly one of the checks, and how results become reports and reports a
+// verdict. Its JSON is that of the Monitor resource; zones reads it.
 type Monitor struct {
 	HTTP     *HTTP     `json:"http,omitempty"`
 	HTTPS    *HTTP     `json:"https,omitempty"`
@@ -21,8 +21,8 @@ type Monitor struct {
 	Quorum   Quorum    `json:"quorum,omitzero"`    // majority if zero
 	Vantages int       `json:"vantages,omitempty"` // how many vantages probe each address, of those there are; DefaultVantages if zero
 
-	// Load says which metric of an http or https check's response is the endpoint's load: one of the Load constants, or LoadNamed and
-	// a name. If empty it is LoadApplication, or LoadCPU where a response has none.
+	// Load says which metric of an http or https check's response is the endpoint's load: one of the Load constants, or
+	// LoadNamed and a name. If empty it is LoadApplication, or LoadCPU where a response has none.
 	Load string `json:"load,omitempty"`
 }
 
@@ -60,8 +60,8 @@ type HTTP struct {
 	Insecure   bool    `json:"insecure,omitempty"`   // https only: do not verify the certificate
 }
 
-// What HTTP.Protocol says. HTTP2 is h2, chosen by ALPN, in an https check, and h2c with prior knowledge in an http check
-// (RFC 9113 section 3).
+// What HTTP.Protocol says. HTTP2 is h2, chosen by ALPN, in an https check, and h2c with prior knowledge in an http
+// check (RFC 9113 section 3).
 const (
 	HTTP1 = "http/1.1"
 	HTTP2 = "h2"

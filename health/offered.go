@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Constants of the law by which a pool passes on what it cannot hold; docs/capacity.md has it in words. Times are in TTLs of
-// the answers that send clients: it is the TTL that says how soon a decision is felt.
+// Constants of the law by which a pool passes on what it cannot hold; docs/capacity.md has it in words. Times are in
+// TTLs of the answers that send clients: it is the TTL that says how soon a decision is felt.
 const (
 	keptWindow  = 1.75 // of the share that is kept: 1.5 until most caches have heard of it, and a quarter until a report is everywhere
 	leastKept   = 0.05 // what is offered is at most so many times what is carried
@@ -24,7 +24,8 @@ const (
 	doubtful    = 4   // times less, or more, than the others of its pool
 )
 
-// LeastWarmth is what the weight and the target of an endpoint that has just begun are multiplied by: a trickle warms it.
+// LeastWarmth is what the weight and the target of an endpoint that has just begun are multiplied by: a trickle warms
+// it.
 const LeastWarmth = 0.05
 
 // What an endpoint's weight is multiplied by at least, and at most, with pick: least-load.
@@ -40,8 +41,8 @@ type Setting struct {
 	Keep      float64       // the share of its clients that it keeps now, 0 to 1
 	Available bool          // it is in answers; one that is drained or down keeps what was offered to it
 
-	// Most is the most that can be offered to it: what all pools carry that its clients may be at, and some more for what is on the way. 0:
-	// nobody knows.
+	// Most is the most that can be offered to it: what all pools carry that its clients may be at, and some more for
+	// what is on the way. 0: nobody knows.
 	Most float64
 }
 
@@ -53,12 +54,12 @@ type Reading struct {
 	Target   float64 // what it is to carry when it is warm; above 0
 }
 
-// Estimator is one vantage's account of one pool: what it carries, what would be offered to it if it kept everybody, how warm
-// its endpoints are, and by how much each is loaded above or below the others. Its words are Measures; they come in bands and at a pace,
-// so that servers need neither a clock nor a past to decide by them.
+// Estimator is one vantage's account of one pool: what it carries, what would be offered to it if it kept everybody,
+// how warm its endpoints are, and by how much each is loaded above or below the others. Its words are Measures; they
+// come in bands and at a pace, so that servers need neither a clock nor a past to decide by them.
 //
-// What is offered is the load divided by the share of clients that has been kept lately, and not the load alone: a pool that
-// sheds sits at its target, which says nothing of how many are waiting.
+// What is offered is the load divided by the share of clients that has been kept lately, and not the load alone: a pool
+// that sheds sits at its target, which says nothing of how many are waiting.
 type Estimator struct {
 	at        time.Time // of the last look
 	available bool
@@ -77,8 +78,8 @@ type span struct {
 	keep  float64
 }
 
-// NewEstimator begins with what others say of the pool, nil if nobody does. Without others what it sees at its first look is
-// taken to be warm where the process has just started; cold says that it has not, so that the pool is new.
+// NewEstimator begins with what others say of the pool, nil if nobody does. Without others what it sees at its first
+// look is taken to be warm where the process has just started; cold says that it has not, so that the pool is new.
 func NewEstimator(others *Pressure, cold bool) *Estimator {
 	e := &Estimator{factor: map[string]float64{}}
 	if others != nil {
@@ -92,8 +93,8 @@ func NewEstimator(others *Pressure, cold bool) *Estimator {
 	return e
 }
 
-// Observe takes a look at the pool, and returns what there is to be said of it and whether that differs enough from what was said last.
-// What it returns as due counts as said. Vantage and Pool are the caller's to fill in.
+// Observe takes a look at the pool, and returns what there is to be said of it and whether that differs enough from
+// what was said last. What it returns as due counts as said. Vantage and Pool are the caller's to fill in.
 func (e *Estimator) Observe(now time.Time, s Setting, rs []Reading) (m Measure, due bool) {
 	past := max(0, now.Sub(e.at))
 	if e.at.IsZero() {
@@ -219,8 +220,8 @@ func (e *Estimator) factorOf(endpoint string) float64 {
 	return 1
 }
 
-// balance moves the factors of endpoints toward where all are loaded alike, slowly against the TTL: what is decided now is felt a TTL
-// later, and a quicker hand would swing.
+// balance moves the factors of endpoints toward where all are loaded alike, slowly against the TTL: what is decided now
+// is felt a TTL later, and a quicker hand would swing.
 func (e *Estimator) balance(ttls float64, u usage) {
 	for i, of := range u.of {
 		if !of.known || u.mean <= 0 {
@@ -251,9 +252,9 @@ type used struct {
 	known bool
 }
 
-// usageOf adds the readings up. An endpoint that says four times more, or less, than the others of its pool carry is not believed: it
-// counts with four times what they carry, or with as much as they do. So one that says 0 while it is overloaded, or has changed its unit,
-// can move its pool's load only so far.
+// usageOf adds the readings up. An endpoint that says four times more, or less, than the others of its pool carry is
+// not believed: it counts with four times what they carry, or with as much as they do. So one that says 0 while it is
+// overloaded, or has changed its unit, can move its pool's load only so far.
 func usageOf(rs []Reading) usage {
 	u := usage{names: make([]string, len(rs)), of: make([]used, len(rs)), doubt: make([]bool, len(rs))}
 	var known []float64

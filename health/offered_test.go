@@ -14,8 +14,8 @@ func reading(name string, load, target float64) Reading {
 	return Reading{Endpoint: name, Up: true, Load: LoadOf(load), Target: target}
 }
 
-// TestOfferedIsFound: a pool that sheds carries less than is offered to it, a TTL after it says so, and what is offered is found all the
-// same, whatever share it keeps, and however that changes.
+// TestOfferedIsFound: a pool that sheds carries less than is offered to it, a TTL after it says so, and what is offered
+// is found all the same, whatever share it keeps, and however that changes.
 func TestOfferedIsFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ttl := time.Duration(rapid.IntRange(1, 60).Draw(t, "ttl")) * time.Second
@@ -126,8 +126,8 @@ func TestUsageIsTheRule(t *testing.T) {
 	}
 }
 
-// TestWarmth: an endpoint grows in the time of the ramp, cools as slowly, and one that was there before the process is warm; what others
-// say of it comes first.
+// TestWarmth: an endpoint grows in the time of the ramp, cools as slowly, and one that was there before the process is
+// warm; what others say of it comes first.
 func TestWarmth(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	e := NewEstimator(nil, false)
@@ -167,8 +167,8 @@ func TestWarmth(t *testing.T) {
 	warmth(look(0, map[string]bool{"a": true}), "a", 0)
 }
 
-// TestFewWords counts what 100 pools of 10 endpoints each say in a day of a slow swing, and in a surge of three. The bounds are those of
-// docs/measurements.md; the count does not depend on the machine.
+// TestFewWords counts what 100 pools of 10 endpoints each say in a day of a slow swing, and in a surge of three. The
+// bounds are those of docs/measurements.md; the count does not depend on the machine.
 func TestFewWords(t *testing.T) {
 	const ttl = 20 * time.Second
 	play := func(span, step time.Duration, demand func(at time.Duration) float64) (words int) {

@@ -4,10 +4,10 @@ import "time"
 
 // What a process knows of a target from before it started, and how long it believes that.
 //
-// A server that starts knows nothing: no probe has ended and no vote has come. Were everything up until then, a restart would
-// bring the dead back. So it begins with the verdicts of its last run. Only "down" has to be remembered, as what is
-// unknown counts as up. A remembered verdict stands until something says otherwise: this process's own report, or the
-// vote of a vantage that this process has seen move. Votes that only lay in etcd at the start are no such thing, as
+// A server that starts knows nothing: no probe has ended and no vote has come. Were everything up until then, a restart
+// would bring the dead back. So it begins with the verdicts of its last run. Only "down" has to be remembered, as what
+// is unknown counts as up. A remembered verdict stands until something says otherwise: this process's own report, or
+// the vote of a vantage that this process has seen move. Votes that only lay in etcd at the start are no such thing, as
 // whoever wrote them may be dead for long.
 
 // Past is what a run knew of one target, for the next run to begin with. A target that has no Past is new.
@@ -55,8 +55,8 @@ func (b *Board) Seen(name string) {
 	}
 }
 
-// remember applies the past to a target that has been elected: it turns a verdict that is not down into down, for as long as
-// nobody who is known to live contradicts it.
+// remember applies the past to a target that has been elected: it turns a verdict that is not down into down, for as
+// long as nobody who is known to live contradicts it.
 func (b *Board) remember(t *target, state State) State {
 	t.asBefore = false
 	if len(b.past) == 0 || !b.past[t.Target] {

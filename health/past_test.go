@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What was down before the start stays down until the votes of those who are known to live, and all votes that are fresh, say
-// that it is not; what was not down is judged as if nothing were remembered.
+// What was down before the start stays down until the votes of those who are known to live, and all votes that are
+// fresh, say that it is not; what was not down is judged as if nothing were remembered.
 func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)

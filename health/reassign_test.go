@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// How long an agreement takes is told from the first of the votes for it, but for those who were alone with it for long.
+// How long an agreement takes is told from the first of the votes for it, but for those who were alone with it for
+// long.
 func TestTurn(t *testing.T) {
 	b := NewBoard()
 	a := Assignment{Target: Target{"www/lb-1", netip.MustParseAddr("192.0.2.1")}, Pool: "www", Region: "eu", Monitor: &Monitor{TCP: &TCP{Port: 80}}}

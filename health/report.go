@@ -86,14 +86,15 @@ type Report struct {
 	Latency  time.Duration
 	Load     Load // as the probe's response, or an external reporter, told it
 
-	// Detected is how long it took this process to find out, from the start of its last probe that found otherwise; 0 where
-	// there was none.
+	// Detected is how long it took this process to find out, from the start of its last probe that found otherwise; 0
+	// where there was none.
 	Detected time.Duration
 
-	// Held is until when the target is down although it has come up, as it turned down not long ago, by the vantage's clock, for
-	// people; zero where it is not held. See Tracker.
+	// Held is until when the target is down although it has come up, as it turned down not long ago, by the vantage's
+	// clock, for people; zero where it is not held. See Tracker.
 	Held time.Time
 
-	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage moves.
+	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage
+	// moves.
 	ValidFor time.Duration
 }

@@ -49,8 +49,8 @@ type cell struct {
 	latency  time.Duration
 	load     Load
 
-	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, well when most of these
-	// are up, and contradicted when it is down all the same.
+	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, well when most
+	// of these are up, and contradicted when it is down all the same.
 	shared, well, contradicted bool
 }
 
@@ -161,8 +161,8 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 	}
 }
 
-// hold keeps a report that is older than the one there is, in case the vantage has begun a new run: the last that came, as
-// it may be of a run that is behind the one that was behind before.
+// hold keeps a report that is older than the one there is, in case the vantage has begun a new run: the last that came,
+// as it may be of a run that is behind the one that was behind before.
 func (v *vantage) hold(r Report, sequence uint64) {
 	if r.Sequence == sequence {
 		return
@@ -230,13 +230,14 @@ func (b *Board) remove(t *target, v *vantage) bool {
 	return true
 }
 
-// Leap is more than the sequences that a vantage uses between two heartbeats. A run that knows of an earlier one begins that
-// much above it.
+// Leap is more than the sequences that a vantage uses between two heartbeats. A run that knows of an earlier one begins
+// that much above it.
 const Leap = 1 << 20
 
-// Since returns as of when something counts that is known of a vantage and may have been written at any time: now, but for one that
-// has gone stale when it was heard last. Such a one counts again when it is seen to move: etcd commits what was under way when its
-// quorum was lost as soon as it has one again, the heartbeat of a vantage that is dead by now too.
+// Since returns as of when something counts that is known of a vantage and may have been written at any time: now, but
+// for one that has gone stale when it was heard last. Such a one counts again when it is seen to move: etcd commits
+// what was under way when its quorum was lost as soon as it has one again, the heartbeat of a vantage that is dead by
+// now too.
 func (b *Board) Since(now time.Time, name string) time.Time {
 	if v := b.vantages[name]; v != nil && !v.heard.IsZero() && !v.freshAt(now) {
 		return v.heard
@@ -244,8 +245,8 @@ func (b *Board) Since(now time.Time, name string) time.Time {
 	return now
 }
 
-// Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh for
-// another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
+// Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh
+// for another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
 //
 // A vantage begins each run with a sequence above all that it had before, so one that is lower is an old message. Only
 // where such heartbeats go on, and grow, is it a new run that could not know better (its clock was set back, its old
@@ -271,8 +272,8 @@ func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale tim
 	}
 }
 
-// restart forgets what an earlier run reported. What the new one has reported since the last heartbeat that is known, and
-// was not held because nothing older was there, is a little above it.
+// restart forgets what an earlier run reported. What the new one has reported since the last heartbeat that is known,
+// and was not held because nothing older was there, is a little above it.
 func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
 	above := sequence + Leap
 	for key, e := range b.endpoints {

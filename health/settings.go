@@ -29,7 +29,8 @@ type FieldError struct {
 
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Check names the check as documents do: "http", "https", "tcp", "tls", "grpc", "dns" or "external"; "" if there is none.
+// Check names the check as documents do: "http", "https", "tcp", "tls", "grpc", "dns" or "external"; "" if there is
+// none.
 func (m *Monitor) Check() string {
 	for _, c := range m.checks() {
 		if c.set {
@@ -81,8 +82,8 @@ func (m *Monitor) EffectiveRise() int {
 	return m.Rise
 }
 
-// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest. 0, where the
-// monitor does not say, holds nothing: Rise alone decides.
+// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest. 0,
+// where the monitor does not say, holds nothing: Rise alone decides.
 func (m *Monitor) EffectiveHold() time.Duration {
 	if m.Hold == nil {
 		return 0
@@ -90,8 +91,8 @@ func (m *Monitor) EffectiveHold() time.Duration {
 	return m.Hold.Std()
 }
 
-// EffectiveVantages returns how many vantages probe each address: DefaultVantages, or as many as the quorum needs, where the
-// monitor does not say. Where there are fewer vantages all of them do.
+// EffectiveVantages returns how many vantages probe each address: DefaultVantages, or as many as the quorum needs,
+// where the monitor does not say. Where there are fewer vantages all of them do.
 func (m *Monitor) EffectiveVantages() int {
 	if m.Vantages == 0 {
 		return max(DefaultVantages, int(m.Quorum))

@@ -8,8 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Vantages beat and never report, up to 195 beside five that do: every target is probed by somebody as soon as nobody has
-// told of it for as long as finding out may take, its verdict is right soon after, and while it was not the Board said so.
+// Vantages beat and never report, up to 195 beside five that do: every target is probed by somebody as soon as nobody
+// has told of it for as long as finding out may take, its verdict is right soon after, and while it was not the Board
+// said so.
 func TestSilentVantagesArePassedOver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		silent := rapid.SampledFrom([]int{1, 5, 60, 95, 195}).Draw(t, "silent")
@@ -85,8 +86,9 @@ func TestStaleIsBounded(t *testing.T) {
 	}
 }
 
-// Of five vantages two lie: they say that all is up, that all is down, or anything by turns, or what was true once (their
-// reports are frozen while they beat). Every verdict is the truth, a vantage that lies by saying down is blind or outvoted.
+// Of five vantages two lie: they say that all is up, that all is down, or anything by turns, or what was true once
+// (their reports are frozen while they beat). Every verdict is the truth, a vantage that lies by saying down is blind
+// or outvoted.
 func TestTwoLiarsOfFive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t, 5, 5, 6)

@@ -3,15 +3,15 @@ package health
 import "time"
 
 // Tracker turns the results of one vantage's probes of one target into its report: Fall consecutive failures make it
-// down, Rise consecutive successes up. Until either has happened it is Unknown, so a new target that never failed is not
-// out. A result that says nothing of the target (the vantage has no IPv6, no more sockets) neither adds to nor breaks a
-// run, but Fall of them in a row make the report Unknown again.
+// down, Rise consecutive successes up. Until either has happened it is Unknown, so a new target that never failed is
+// not out. A result that says nothing of the target (the vantage has no IPv6, no more sockets) neither adds to nor
+// breaks a run, but Fall of them in a row make the report Unknown again.
 //
-// Only the way back is damped: a report of down turns to up at the earliest Hold after the last time that Fall
-// failures in a row came together. What turns again and again in less than Hold goes out once and stays out; what failed longer ago
-// than Hold comes back as soon as Rise says so; going out never waits. So within any Hold a report turns at most once each
-// way. It is the reports that are held and not the verdicts: these stay what they are, the same on every server for the same
-// reports, and a server that has just started need not know what happened before.
+// Only the way back is damped: a report of down turns to up at the earliest Hold after the last time that Fall failures
+// in a row came together. What turns again and again in less than Hold goes out once and stays out; what failed longer
+// ago than Hold comes back as soon as Rise says so; going out never waits. So within any Hold a report turns at most
+// once each way. It is the reports that are held and not the verdicts: these stay what they are, the same on every
+// server for the same reports, and a server that has just started need not know what happened before.
 type Tracker struct {
 	Fall, Rise int           // thresholds, 1 or more; they may change between results
 	Hold       time.Duration // see above; 0: nothing is held
@@ -59,9 +59,9 @@ func (t *Tracker) Decide(now time.Time) (changed bool) {
 	return t.Observe(now, Down)
 }
 
-// Observe takes the result of one probe that ended at that time and reports whether a new report is due. One is due, too,
-// where the state is as before but the target begins to be held, and where the time until which it was said to be is over
-// and it is not up: about one report a Hold however fast it turns.
+// Observe takes the result of one probe that ended at that time and reports whether a new report is due. One is due,
+// too, where the state is as before but the target begins to be held, and where the time until which it was said to be
+// is over and it is not up: about one report a Hold however fast it turns.
 func (t *Tracker) Observe(now time.Time, result State) (changed bool) {
 	if result == Unknown {
 		t.blank++

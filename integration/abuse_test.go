@@ -26,8 +26,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// abuse makes the tests of this file as large as the figures in docs/measurements.md: see `make abuse`. Without it they are
-// small enough for every run.
+// abuse makes the tests of this file as large as the figures in docs/measurements.md: see `make abuse`. Without it they
+// are small enough for every run.
 var abuse = flag.Bool("abuse", false, "abuse the server at full size")
 
 // abused is the size of an attack.
@@ -120,8 +120,9 @@ func (s *server) metric(t testing.TB, name, labels string) (sum float64) {
 	return sum
 }
 
-// bystander asks over UDP and TCP for as long as the siege lasts. As resolvers do, it asks again: over UDP after a second, over TCP where the connection was
-// closed (RFC 7766 section 6.2.4), as one may be that says nothing for as long as it takes others to fill the table.
+// bystander asks over UDP and TCP for as long as the siege lasts. As resolvers do, it asks again: over UDP after a
+// second, over TCP where the connection was closed (RFC 7766 section 6.2.4), as one may be that says nothing for as
+// long as it takes others to fill the table.
 type bystander struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -212,8 +213,8 @@ func (x *siege) footprint(t *testing.T) (f footprint) {
 	return f
 }
 
-// recovered waits until the server holds what it held before: no connection, no goroutine, no file more, and memory within a
-// quarter and 24 MiB, which is what the runtime keeps for next time.
+// recovered waits until the server holds what it held before: no connection, no goroutine, no file more, and memory
+// within a quarter and 24 MiB, which is what the runtime keeps for next time.
 func (x *siege) recovered(t *testing.T, during string, before footprint) {
 	t.Helper()
 	var now footprint
@@ -242,8 +243,8 @@ func (x *siege) connect(n int) (net.Conn, error) {
 	return x.attacker.dial(net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", "10.77.0.1:53")
 }
 
-// TestAbuseByConnections fills the server with clients that say nothing, and with ones that say something very slowly or do
-// not listen to the answers.
+// TestAbuseByConnections fills the server with clients that say nothing, and with ones that say something very slowly
+// or do not listen to the answers.
 func TestAbuseByConnections(t *testing.T) {
 	x := newSiege(t)
 	idle, slow, deaf := abused(1500, 10_000), abused(150, 1000), abused(20, 100)
@@ -349,8 +350,8 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 	return all
 }
 
-// TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many connections as one may
-// have, by each kind of message, and by all of them at once.
+// TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many
+// connections as one may have, by each kind of message, and by all of them at once.
 func TestAbuseByTheDeaf(t *testing.T) {
 	if race {
 		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it runs without, by .ci/run")
@@ -464,7 +465,8 @@ func (x *siege) forger(t *testing.T) *forger {
 	return f
 }
 
-// send sends the message to the server as if from that address. The kernel fills in the IP checksum; UDP over IPv4 needs none.
+// send sends the message to the server as if from that address. The kernel fills in the IP checksum; UDP over IPv4
+// needs none.
 func (f *forger) send(from [4]byte, port uint16, message []byte) error {
 	to := [4]byte{10, 77, 0, 1}
 	p := append(f.packet[:0], 0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0)
@@ -494,7 +496,8 @@ func (h *host) counter(t *testing.T, name string) float64 {
 	return v
 }
 
-// TestAbuseByForgers floods the server with queries that seem to come from a victim's network, and then from everywhere.
+// TestAbuseByForgers floods the server with queries that seem to come from a victim's network, and then from
+// everywhere.
 func TestAbuseByForgers(t *testing.T) {
 	x := newSiege(t)
 	x.honestly(t)
@@ -591,7 +594,8 @@ func mutate(random *rand.Rand, m []byte) []byte {
 	return m
 }
 
-// TestAbuseByMutants sends messages that are broken in every way, over UDP and some over TCP, and sees that each is dealt with.
+// TestAbuseByMutants sends messages that are broken in every way, over UDP and some over TCP, and sees that each is
+// dealt with.
 func TestAbuseByMutants(t *testing.T) {
 	x := newSiege(t, "--rrl", "1000000")
 	x.honestly(t)

@@ -26,8 +26,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// withoutOtherProviders is lego's table of DNS providers with the one that is tested here; the others have the libraries of
-// some 150 clouds with them.
+// withoutOtherProviders is lego's table of DNS providers with the one that is tested here; the others have the
+// libraries of some 150 clouds with them.
 const withoutOtherProviders = `package dns
 
 import (
@@ -147,8 +147,8 @@ func (a *authority) issued(t *testing.T, file string, names ...string) {
 	}
 }
 
-// TestACME: lego and certbot get certificates for a name and its wildcard, which is two TXT records at one name. They prove
-// the name by dynamic updates at one server; Pebble asks whichever server its resolver likes.
+// TestACME: lego and certbot get certificates for a name and its wildcard, which is two TXT records at one name. They
+// prove the name by dynamic updates at one server; Pebble asks whichever server its resolver likes.
 func TestACME(t *testing.T) {
 	needRoot(t)
 	need(t, "certbot")

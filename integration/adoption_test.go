@@ -97,9 +97,9 @@ func (c *alteration) zone(t *testing.T, zone string, serial int) string {
 		filepath.Join(dir, "zone"))
 }
 
-// TestAdoption: zones of BIND, NSD, Knot and PowerDNS with policies laid over, changed in each way that a primary's zone
-// may change. After each change every name and type is at Leeward as it is at the primary, but what is laid over, and at
-// secondaries behind as it is at Leeward.
+// TestAdoption: zones of BIND, NSD, Knot and PowerDNS with policies laid over, changed in each way that a primary's
+// zone may change. After each change every name and type is at Leeward as it is at the primary, but what is laid over,
+// and at secondaries behind as it is at Leeward.
 func TestAdoption(t *testing.T) {
 	need(t, "named", "nsd", "knotd", "pdns_server", "sqlite3", "dnssec-signzone", "etcd")
 	x := newAdoption(t)
@@ -213,8 +213,8 @@ func (x *adoption) play(t *testing.T, i int) ending {
 		x.change(t, p, zone, c, serial)
 	}
 
-	// Another primary has the zone otherwise, and has come to a higher serial by a way of its own, in which the one that is here
-	// is another version.
+	// Another primary has the zone otherwise, and has come to a higher serial by a way of its own, in which the one
+	// that is here is another version.
 	p = x.primaries[(i+1)%len(x.primaries)]
 	other := alteration{what: "another primary, which has had this serial too", names: 7}
 	p.load(t, zone, &other, serial)
@@ -309,8 +309,8 @@ func (s *server) stands(t *testing.T, zone string, serial int) {
 	})
 }
 
-// equal waits until Leeward has a serial of a primary, and secondaries have what Leeward makes of it, and holds what they have
-// against each other.
+// equal waits until Leeward has a serial of a primary, and secondaries have what Leeward makes of it, and holds what
+// they have against each other.
 func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	began := time.Now()
@@ -380,8 +380,8 @@ func (c *alteration) laid(name string, typ uint16, zone string) bool {
 		(typ == dns.TypeA || typ == dns.TypeAAAA || typ == dns.TypeCNAME)
 }
 
-// counts returns those records of a zone that are to be equal, as texts: not what is laid over, nor the SOA's serial, which is
-// Leeward's own.
+// counts returns those records of a zone that are to be equal, as texts: not what is laid over, nor the SOA's serial,
+// which is Leeward's own.
 func (c *alteration) counts(all []dns.RR, zone string) []string {
 	return texts(slices.DeleteFunc(slices.Clone(all), func(r dns.RR) bool {
 		return c.laid(r.Header().Name, r.Header().Rrtype, zone)
@@ -428,8 +428,8 @@ func zoneOf(t *testing.T, server, zone string) []dns.RR {
 	return all[:len(all)-1]
 }
 
-// questionsOf are questions for every name of a zone, for one below it that is not there, and all types that are at either, some
-// hundred of those where there are more.
+// questionsOf are questions for every name of a zone, for one below it that is not there, and all types that are at
+// either, some hundred of those where there are more.
 func questionsOf(zone string, zones ...[]dns.RR) []question {
 	types := map[string][]uint16{}
 	for _, r := range slices.Concat(zones...) {
@@ -460,7 +460,8 @@ const (
 	empty  = "NOERROR aa=true tc=false"
 )
 
-// answersOf asks a server, and returns what of each response servers agree on: the RCODE, AA, the answers, and where it refers to.
+// answersOf asks a server, and returns what of each response servers agree on: the RCODE, AA, the answers, and where it
+// refers to.
 func answersOf(t *testing.T, server string, questions []question) []string {
 	t.Helper()
 	c, err := net.Dial("tcp", server)

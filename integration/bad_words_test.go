@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// badWords are about values in etcd that are not right. They come before those of etcdWords, of which one would match too.
+// badWords are about values in etcd that are not right. They come before those of etcdWords, of which one would match
+// too.
 func badWords() []word {
 	return []word{
 		{pattern: "put N bad values", means: "below the prefix: text that is no JSON, unknown fields, addresses that are none, references to nothing, keys of no kind, by turns", do: func(x *scenario, a []string) error {

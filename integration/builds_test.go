@@ -12,12 +12,13 @@ import (
 	"time"
 )
 
-// Clients that are written in Go are built from the module proxy. Each set of them is a module of its own below clients/, with
-// versions and sums pinned there, so that nothing of it gets into Leeward's go.mod. Those that carry the libraries of a hundred
-// clouds for one protocol that is of use here are built without them: from a copy, out of which thin takes what is not wanted.
+// Clients that are written in Go are built from the module proxy. Each set of them is a module of its own below
+// clients/, with versions and sums pinned there, so that nothing of it gets into Leeward's go.mod. Those that carry the
+// libraries of a hundred clouds for one protocol that is of use here are built without them: from a copy, out of which
+// thin takes what is not wanted.
 
-// buildClients builds packages of the module clients/<module>, with a copy of the dependency path in place of the original, and
-// returns the folder with the programs. thin is given the copy.
+// buildClients builds packages of the module clients/<module>, with a copy of the dependency path in place of the
+// original, and returns the folder with the programs. thin is given the copy.
 func buildClients(t *testing.T, module, path string, thin func(dir string), packages ...string) string {
 	t.Helper()
 	need(t, "go")
@@ -56,7 +57,8 @@ func buildClients(t *testing.T, module, path string, thin func(dir string), pack
 	return bin
 }
 
-// resolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host uses it.
+// resolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host uses
+// it.
 func (x *tree) resolver(t *testing.T, h *host, address string) {
 	t.Helper()
 	need(t, "unbound")

@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// balancer is an endpoint with a load. The requests that it gets are in the model; the probes that it answers are real, and
-// its answers say its load as the ORCA header endpoint-load-metrics.
+// balancer is an endpoint with a load. The requests that it gets are in the model; the probes that it answers are real,
+// and its answers say its load as the ORCA header endpoint-load-metrics.
 //
-// It can hold max requests a second, times how warm it is, times what its leak has left of it. Above that it is slow. What is
-// more than limit × that is lost: those clients wait until they give up. Once it had too much for so long, it breaks: nothing
-// listens there for a while, and clients go on to the next address; then it starts, cold.
+// It can hold max requests a second, times how warm it is, times what its leak has left of it. Above that it is slow.
+// What is more than limit × that is lost: those clients wait until they give up. Once it had too much for so long, it
+// breaks: nothing listens there for a while, and clients go on to the next address; then it starts, cold.
 type balancer struct {
 	plan     *capacityPlan
 	region   int // its number in the loop

@@ -22,9 +22,9 @@ type answer struct {
 	expires   time.Duration
 }
 
-// cache is a resolver: it keeps answers for their TTL, each for the subnet that the server said it was good for (RFC 7871,
-// 7.3.1), and asks one of the servers, from an address of its own, when it has none. Clients of one whose servers do not
-// answer keep what they had.
+// cache is a resolver: it keeps answers for their TTL, each for the subnet that the server said it was good for (RFC
+// 7871, 7.3.1), and asks one of the servers, from an address of its own, when it has none. Clients of one whose servers
+// do not answer keep what they had.
 type cache struct {
 	address netip.Addr
 	answers []*answer

@@ -19,12 +19,13 @@ import (
 // steeredName is what all clients ask for.
 const steeredName = "www.example.test"
 
-// tickEvery is how often the model looks at the time. All it does is by the time that has passed, so a late tick is no error.
+// tickEvery is how often the model looks at the time. All it does is by the time that has passed, so a late tick is no
+// error.
 const tickEvery = 50 * time.Millisecond
 
-// closedLoop is a world being played. Etcd, servers, queries and probes are real; requests are in the model: clients hand
-// theirs to the addresses that their resolver's answer has, endpoints say the load that makes in the answers to probes, and
-// what servers conclude from it decides the next answers.
+// closedLoop is a world being played. Etcd, servers, queries and probes are real; requests are in the model: clients
+// hand theirs to the addresses that their resolver's answer has, endpoints say the load that makes in the answers to
+// probes, and what servers conclude from it decides the next answers.
 //
 // All of the model is of one goroutine. Endpoints' HTTP handlers, the socket's reader and the readers of metrics leave
 // what they have where it takes it up at the next tick.
@@ -69,8 +70,8 @@ func (l *closedLoop) note(format string, args ...any) {
 	l.log = append(l.log, fmt.Sprintf("%7.2f s  ", time.Since(l.began).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// subnetOf is the network that the n-th subnet of a region's clients is, and resolverOf the address of a resolver. Loopback takes
-// queries from all of 127.0.0.0/8, so each resolver has an address of its own.
+// subnetOf is the network that the n-th subnet of a region's clients is, and resolverOf the address of a resolver.
+// Loopback takes queries from all of 127.0.0.0/8, so each resolver has an address of its own.
 func subnetOf(region, n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(1 + region), byte(n), 0}), 24)
 }
@@ -297,7 +298,8 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	return nil
 }
 
-// request hands the clients' requests to the endpoints that they were told. What an endpoint loses is by the tick before.
+// request hands the clients' requests to the endpoints that they were told. What an endpoint loses is by the tick
+// before.
 func (l *closedLoop) request(k *tick) (lost, away float64) {
 	for _, b := range l.balancers {
 		b.arrives = 0

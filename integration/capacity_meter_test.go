@@ -91,7 +91,8 @@ func (m *meter) figures() figures {
 // settling is how a pool's load has settled: its mean over a second stays within this share of what the pool can hold.
 const settling = 0.05
 
-// settled is the longest that any pool took, after the world stopped changing, until its load no longer left where it ended up.
+// settled is the longest that any pool took, after the world stopped changing, until its load no longer left where it
+// ended up.
 func (m *meter) settled() (longest time.Duration) {
 	calm, ends := m.calm, append(slices.Clone(m.unsteady), m.lasts)
 	if len(calm) == 0 || m.unsteady[0] > 0 {

@@ -195,7 +195,8 @@ func (wholeTicks) Ticks(least, most float64) (all []plot.Tick) {
 	return all
 }
 
-// written writes runs' tables, their stories and how servers ended, and the picture of the runs of one world, into a folder.
+// written writes runs' tables, their stories and how servers ended, and the picture of the runs of one world, into a
+// folder.
 func written(dir, name string, titles []string, runs []*closedLoop) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// capacityPlan is a world in which load matters, as its file in testdata/capacity tells it: what endpoints can hold, who
-// asks for how much of them, and what happens when.
+// capacityPlan is a world in which load matters, as its file in testdata/capacity tells it: what endpoints can hold,
+// who asks for how much of them, and what happens when.
 type capacityPlan struct {
 	name, title string
 	lasts       time.Duration // what is measured, from 0 s

@@ -137,12 +137,12 @@ func needSpill(t testing.TB, p *capacityPlan) {
 	t.Fatalf("leeward check: %v", o)
 }
 
-// standstill is how long the machine may stand still at once while a world is played: the TTL of most. One that always does is
-// not waited for: what came of the second play counts.
+// standstill is how long the machine may stand still at once while a world is played: the TTL of most. One that always
+// does is not waited for: what came of the second play counts.
 const standstill = 2 * time.Second
 
-// steadily plays a world, and again where the machine stood still for long while it did: its endpoints and resolvers are in this
-// process, and its times are those of the machine. It returns nil where the play failed, which it has said.
+// steadily plays a world, and again where the machine stood still for long while it did: its endpoints and resolvers
+// are in this process, and its times are those of the machine. It returns nil where the play failed, which it has said.
 func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
 	for n := 1; ; n++ {
 		a := &attempt{TB: t}
@@ -214,9 +214,9 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 	return b.String()
 }
 
-// story is the run second by second: for each region what its clients ask, what its pool gets and can hold, how many of its
-// endpoints are up, who is sent home, and what servers say they keep and are offered; what is lost, and how many queries have not
-// been answered in time so far.
+// story is the run second by second: for each region what its clients ask, what its pool gets and can hold, how many of
+// its endpoints are up, who is sent home, and what servers say they keep and are offered; what is lost, and how many
+// queries have not been answered in time so far.
 func (l *closedLoop) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6s", "s")
@@ -234,9 +234,9 @@ func (l *closedLoop) story() string {
 	return b.String()
 }
 
-// TestCapacity plays the heart of it within a minute: a crowd that breaks one region after the other with static policies, and hardly
-// any endpoint with policies that spill. What it asserts are relations of the two, played side by side on the same machine, and
-// wide: figures are what make capacity is for.
+// TestCapacity plays the heart of it within a minute: a crowd that breaks one region after the other with static
+// policies, and hardly any endpoint with policies that spill. What it asserts are relations of the two, played side by
+// side on the same machine, and wide: figures are what make capacity is for.
 func TestCapacity(t *testing.T) {
 	if race {
 		t.Skip("it plays with the binary as it is shipped, in a run of its own")

@@ -14,8 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestCatalogZones: the catalog zones of BIND and of Knot (which makes its own) are the list of zones that are taken from them: members
-// come, go with a change there, and are there after a restart without the primaries.
+// TestCatalogZones: the catalog zones of BIND and of Knot (which makes its own) are the list of zones that are taken
+// from them: members come, go with a change there, and are there after a restart without the primaries.
 func TestCatalogZones(t *testing.T) {
 	need(t, "named", "knotd", "nsupdate")
 	dir := t.TempDir()

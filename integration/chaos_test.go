@@ -34,8 +34,9 @@ type chaos struct {
 	names  []string // of the regions
 }
 
-// TestChaos plays faults by lot: two or three at once out of all that scenarios can take away, for random times, while clients ask
-// and a note changes. Every answer is held against what was true. The same seed draws the same faults at the same times.
+// TestChaos plays faults by lot: two or three at once out of all that scenarios can take away, for random times, while
+// clients ask and a note changes. Every answer is held against what was true. The same seed draws the same faults at
+// the same times.
 func TestChaos(t *testing.T) {
 	if *chaosSeed == 0 {
 		t.Skip("make chaos plays it")
@@ -54,8 +55,8 @@ func TestChaos(t *testing.T) {
 	c.play()
 }
 
-// draw returns the n-th fault. It draws the same amount from the random numbers for each kind of fault, so that what was drawn
-// before does not depend on who runs it.
+// draw returns the n-th fault. It draws the same amount from the random numbers for each kind of fault, so that what
+// was drawn before does not depend on who runs it.
 func (c *chaos) draw() drawn {
 	pick := func(n int) int { return c.random.IntN(n) }
 	one := c.names[pick(3)]

@@ -14,9 +14,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestClients has dig and kdig ask as people do, over UDP and TCP, with cookies, NSID, client subnet, DNSSEC's DO, options that
-// nobody knows, other EDNS versions, several questions on one connection. What they print is testdata/clients.txt, but for what is
-// different each time.
+// TestClients has dig and kdig ask as people do, over UDP and TCP, with cookies, NSID, client subnet, DNSSEC's DO,
+// options that nobody knows, other EDNS versions, several questions on one connection. What they print is
+// testdata/clients.txt, but for what is different each time.
 func TestClients(t *testing.T) {
 	need(t, "dig", "kdig")
 	dir := t.TempDir()

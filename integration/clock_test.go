@@ -17,10 +17,10 @@ import (
 )
 
 // A server whose wall clock can be set, and only its: the machine's clock is everybody's, a time namespace has only the
-// monotonic clocks, and what is preloaded between a program and its libc never sees a static Go binary, which asks the kernel. So the
-// binary is built once more, from the same sources but for one line of the standard library: time.Now adds the seconds that
-// a file holds, which is mapped, so that a step is there at once. The monotonic clock goes on as it does where a clock is
-// set; nothing of this is in the product.
+// monotonic clocks, and what is preloaded between a program and its libc never sees a static Go binary, which asks the
+// kernel. So the binary is built once more, from the same sources but for one line of the standard library: time.Now
+// adds the seconds that a file holds, which is mapped, so that a step is there at once. The monotonic clock goes on as
+// it does where a clock is set; nothing of this is in the product.
 
 const (
 	clockVariable = "CLOCK_SHIFT_FILE"

@@ -17,8 +17,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestKea: Kea's DDNS server, asked as Kea's DHCP servers ask it, keeps the names of leases in Leeward (RFC 4703): a lease
-// that comes, is renewed with another address, and goes; a name that another client, or nobody's lease, has stays.
+// TestKea: Kea's DDNS server, asked as Kea's DHCP servers ask it, keeps the names of leases in Leeward (RFC 4703): a
+// lease that comes, is renewed with another address, and goes; a name that another client, or nobody's lease, has
+// stays.
 func TestKea(t *testing.T) {
 	need(t, "kea-dhcp-ddns")
 	u := startUpdated(t, 1)
@@ -122,8 +123,8 @@ update: [{key: admin, names: ["**"], types: [PTR, DHCID]}]
 	}
 }
 
-// TestDHCPD: ISC dhcpd keeps the names of its leases in Leeward: a client that comes, renews, and goes; another client that says
-// to have the same name gets an address and no name.
+// TestDHCPD: ISC dhcpd keeps the names of its leases in Leeward: a client that comes, renews, and goes; another client
+// that says to have the same name gets an address and no name.
 func TestDHCPD(t *testing.T) {
 	need(t, "dhcpd", "busybox")
 	y := newYard(t)

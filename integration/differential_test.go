@@ -29,9 +29,9 @@ const (
 	silences   = 20  // unanswered questions that end the test
 )
 
-// TestDifferential holds Leeward to what BIND, NSD and Knot agree on: the four serve the same generated zones and are asked the
-// same questions, and where the three give the same answer, Leeward gives it, too. Where they do not, the disagreement
-// is of a kind that docs/dns.md has a line for.
+// TestDifferential holds Leeward to what BIND, NSD and Knot agree on: the four serve the same generated zones and are
+// asked the same questions, and where the three give the same answer, Leeward gives it, too. Where they do not, the
+// disagreement is of a kind that docs/dns.md has a line for.
 //
 //	go test ./integration -run TestDifferential -differ.seed 0 -differ.zones 20000
 func TestDifferential(t *testing.T) {

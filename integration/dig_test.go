@@ -59,7 +59,8 @@ func ask(h *host, server string, q question) (*dns.Msg, error) {
 	return exchange(c, q.message(), 5*time.Second)
 }
 
-// exchange sends m on c and reads its response; other responses on c before it (of queries that were given up) are passed over.
+// exchange sends m on c and reads its response; other responses on c before it (of queries that were given up) are
+// passed over.
 func exchange(c net.Conn, m *dns.Msg, limit time.Duration) (*dns.Msg, error) {
 	conn := &dns.Conn{Conn: c, UDPSize: 4096}
 	conn.SetDeadline(time.Now().Add(limit))
@@ -127,8 +128,8 @@ func scope(m *dns.Msg) int {
 	return -1
 }
 
-// expect asks until the answer to q is exactly these data (an RCODE such as "NXDOMAIN" stands for itself, "NODATA" for an
-// empty NOERROR) or limit has passed.
+// expect asks until the answer to q is exactly these data (an RCODE such as "NXDOMAIN" stands for itself, "NODATA" for
+// an empty NOERROR) or limit has passed.
 func expect(t testing.TB, limit time.Duration, server string, q question, want ...string) {
 	t.Helper()
 	slices.Sort(want)

@@ -199,8 +199,8 @@ func (p rawProbe) pack(id uint16) ([]byte, error) {
 	return append(m, make([]byte, trailing)...), nil
 }
 
-// summary is a reply in words: RCODE, header bits, TC, counts, the OPT record with what its options say. What is different each
-// time (a cookie) or for each server (a name) is there as what it is.
+// summary is a reply in words: RCODE, header bits, TC, counts, the OPT record with what its options say. What is
+// different each time (a cookie) or for each server (a name) is there as what it is.
 func (p rawProbe) summary(wire []byte) string {
 	var m dns.Msg
 	if err := m.Unpack(wire); err != nil {
@@ -273,8 +273,8 @@ func (p rawProbe) summary(wire []byte) string {
 	return strings.Join(words, " ")
 }
 
-// alike is what of a summary is compared among servers: not how large a datagram each takes, what it is called, for how long it
-// keeps a connection, what it says beside the RCODE (RFC 8914), nor how much of a truncated answer it sends.
+// alike is what of a summary is compared among servers: not how large a datagram each takes, what it is called, for how
+// long it keeps a connection, what it says beside the RCODE (RFC 8914), nor how much of a truncated answer it sends.
 func alike(summary string) string {
 	words := strings.Fields(summary)
 	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "opt=") }); i >= 0 {

@@ -55,10 +55,11 @@ rules:
   - failover: [eu, us]
 `
 
-// TestEDNS sends what a compliance tester would send (RFC 6891 section by section, the probes of ISC's ednscomp and of the DNS flag
-// days, cookies, client subnet, NSID, keepalive), over UDP and over TCP, and compares the replies with testdata/edns.txt, a line a
-// probe. BIND, NSD and Knot are asked the same: what they agree on, Leeward does, but for the lines that say "alone". Each line on
-// which the four are not alike has its row in docs/dns.md, with what each of them says.
+// TestEDNS sends what a compliance tester would send (RFC 6891 section by section, the probes of ISC's ednscomp and of
+// the DNS flag days, cookies, client subnet, NSID, keepalive), over UDP and over TCP, and compares the replies with
+// testdata/edns.txt, a line a probe. BIND, NSD and Knot are asked the same: what they agree on, Leeward does, but for
+// the lines that say "alone". Each line on which the four are not alike has its row in docs/dns.md, with what each of
+// them says.
 func TestEDNS(t *testing.T) {
 	needPeers(t)
 	q := startQuartet(t, map[string]string{"example.test": ednsZone()})

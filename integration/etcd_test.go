@@ -22,13 +22,15 @@ type member struct {
 	argv    []string
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are apart.
+// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
+// apart.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// loopbackPort returns a port that is free for UDP and TCP. It is below the range from which the kernel takes those of clients and of
-// who listens on port 0: nobody is given it before it is used, or while the process that uses it is down.
+// loopbackPort returns a port that is free for UDP and TCP. It is below the range from which the kernel takes those of
+// clients and of who listens on port 0: nobody is given it before it is used, or while the process that uses it is
+// down.
 func loopbackPort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {

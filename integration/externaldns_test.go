@@ -55,8 +55,9 @@ func (c *cluster) serve(t *testing.T, h *host, address string) {
 	}()
 }
 
-// TestExternalDNS: external-dns, with its registry of TXT records, lists the zone by AXFR and changes it by updates, both
-// signed. What it is told to have is there, what it is told no longer is gone, and with nothing to do it does nothing.
+// TestExternalDNS: external-dns, with its registry of TXT records, lists the zone by AXFR and changes it by updates,
+// both signed. What it is told to have is there, what it is told no longer is gone, and with nothing to do it does
+// nothing.
 func TestExternalDNS(t *testing.T) {
 	needRoot(t)
 	bin := buildClients(t, "externaldns", "sigs.k8s.io/external-dns", func(dir string) {

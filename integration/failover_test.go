@@ -17,8 +17,8 @@ import (
 // settle is how long a server may take from a verdict to its answers: what judging, publishing and a busy machine need.
 const settle = 500 * time.Millisecond
 
-// TestFailover cuts a region off whole, its endpoints, its server and its etcd member, while a resolver and a constant load
-// watch; first the region that holds etcd's leader, then another. What must hold is said in outage.check.
+// TestFailover cuts a region off whole, its endpoints, its server and its etcd member, while a resolver and a constant
+// load watch; first the region that holds etcd's leader, then another. What must hold is said in outage.check.
 func TestFailover(t *testing.T) {
 	w := newWorld(t, usual)
 	witnesses := w.watch(t)
@@ -111,7 +111,8 @@ func (o *outage) run(t *testing.T) {
 	o.outFirst, o.outLast = map[string]time.Time{}, map[string]time.Time{}
 	o.inFirst, o.inLast = map[string]time.Time{}, map[string]time.Time{}
 	o.load = o.w.startLoad(t)
-	// The load runs, and what the resolver has cached is right, for both families: after an earlier outage it may take a TTL.
+	// The load runs, and what the resolver has cached is right, for both families: after an earlier outage it may take
+	// a TTL.
 	for _, c := range o.w.regions {
 		for _, qtype := range o.families() {
 			o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool { return s.question.qtype == qtype && o.whole(s, c) })
@@ -291,8 +292,8 @@ func (o *outage) check(t *testing.T) {
 			case s.wrong != "":
 				complain(s, "a resolver's client must always be answered")
 			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) || s.sent.After(o.recovered.Add(usual.ttl+time.Second))):
-				// From healed to recovered the resolver can reach a server that has been alone for longer than reports stay
-				// fresh, so by its own reports all other regions are down; what it says then lives for a TTL.
+				// From healed to recovered the resolver can reach a server that has been alone for longer than reports
+				// stay fresh, so by its own reports all other regions are down; what it says then lives for a TTL.
 				complain(s, "clients of regions that stay must not notice anything")
 			case s.sent.After(agreed.Add(usual.ttl+time.Second)) && s.sent.Before(o.healed) && s.names(o.cut):
 				complain(s, "the verdict was at %+.3f s, so TTL + 1 s has passed", agreed.Sub(o.begin).Seconds())
@@ -303,7 +304,8 @@ func (o *outage) check(t *testing.T) {
 				complain(s, "a server answers its own region, cut off or not")
 			}
 		case s.server == o.cut.name && s.received.After(o.begin):
-			// It cannot be reached, and after that it learns what it missed; run has waited for it to answer rightly again.
+			// It cannot be reached, and after that it learns what it missed; run has waited for it to answer rightly
+			// again.
 		default:
 			direct++
 			if s.wrong != "" {

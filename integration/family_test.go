@@ -28,14 +28,16 @@ type zoneText struct {
 	records []record
 }
 
-// family is some zones that have to do with each other, and what is asked of them. All their names end in its base, so that many
-// families live in one server without meeting, and one family can be there in many variants while it is shrunk.
+// family is some zones that have to do with each other, and what is asked of them. All their names end in its base, so
+// that many families live in one server without meeting, and one family can be there in many variants while it is
+// shrunk.
 type family struct {
 	zones  []zoneText
 	probes []probe
 }
 
-// base is what the names of a family end in as it is made; named gives the family a base of its own, of the same length.
+// base is what the names of a family end in as it is made; named gives the family a base of its own, of the same
+// length.
 const base = "x00000.test."
 
 func (w *family) rebased(n int) *family {

@@ -199,7 +199,8 @@ func TestHangup(t *testing.T) {
 	expect(t, 10*time.Second, s.dns, www, "REFUSED")
 }
 
-// TestTerminate holds that SIGTERM ends a server with status 0, under load and without losing a query that it had received.
+// TestTerminate holds that SIGTERM ends a server with status 0, under load and without losing a query that it had
+// received.
 func TestTerminate(t *testing.T) {
 	s := serve(t, "files", "--files", folder(t, map[string]string{"example.test.zone": masterFile}))
 	answered := make(chan int)
@@ -258,8 +259,8 @@ func TestPortTaken(t *testing.T) {
 	still(t, s.dns, question{name: "mail.example.test", qtype: dns.TypeA}, "192.0.2.25")
 }
 
-// TestGeoReplaced changes the geo database below a running server: the new one counts without a restart, and a broken one is
-// refused with the old one kept.
+// TestGeoReplaced changes the geo database below a running server: the new one counts without a restart, and a broken
+// one is refused with the old one kept.
 func TestGeoReplaced(t *testing.T) {
 	resources := `kind: Zone
 name: example.test

@@ -17,8 +17,8 @@ import (
 )
 
 // forwarder carries packets between the hosts of a yard in the test process, so that every pair of hosts has a link of
-// its own in each direction, which can be cut, lose packets or delay them. Each host has a TUN device in its namespace: what
-// its kernel sends there is read here, and written to the device of the host that has the destination's address.
+// its own in each direction, which can be cut, lose packets or delay them. Each host has a TUN device in its namespace:
+// what its kernel sends there is read here, and written to the device of the host that has the destination's address.
 // Packets within a host never come here. Which packets are lost is drawn from a seeded generator a link.
 type forwarder struct {
 	seed uint64

@@ -11,8 +11,8 @@ import (
 	"net/http"
 )
 
-// gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process for
-// each put would blur.
+// gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process
+// for each put would blur.
 type gateway struct {
 	url  string
 	http http.Client

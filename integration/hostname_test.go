@@ -96,8 +96,8 @@ hostmaster: hostmaster@example.test
 {kind: Policy, name: mixed.example.test, ttl: 20s, pick: all, rules: [{failover: [cloud, own]}]}
 `
 
-// TestHostnames has unbound resolve what endpoints' names stand for, and the names that lead to them for its clients; then it
-// is killed.
+// TestHostnames has unbound resolve what endpoints' names stand for, and the names that lead to them for its clients;
+// then it is killed.
 func TestHostnames(t *testing.T) {
 	need(t, "unbound")
 	cloud, cloudPort := startCloud(t)

@@ -21,8 +21,8 @@ type room struct {
 	why  string
 }
 
-// rooms is the import table of docs/architecture.md. A package that no line holds fails the test: say here what it may import.
-// Where several lines hold a package, the longest path counts.
+// rooms is the import table of docs/architecture.md. A package that no line holds fails the test: say here what it may
+// import. Where several lines hold a package, the longest path counts.
 var rooms = []room{
 	{"geo", nil, "where an address is has nothing to do with DNS or zones; it can be used and tested alone"},
 	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, no store"},
@@ -49,7 +49,8 @@ var rooms = []room{
 // ground is what every room may stand on: it imports nothing of ours and knows nothing of DNS.
 var ground = []string{"zones/disk"}
 
-// guests are modules of others that may enter some rooms only; tests may use miekg/dns, as an oracle, and etcd's server.
+// guests are modules of others that may enter some rooms only; tests may use miekg/dns, as an oracle, and etcd's
+// server.
 var guests = []struct {
 	prefix string
 	rooms  []string

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// The judges are those that people put a zone to before they delegate it: zonemaster-cli, which is what registries run, and
-// dnsviz. Both look at the tree's zones from its root down, at every server and address by itself.
+// The judges are those that people put a zone to before they delegate it: zonemaster-cli, which is what registries run,
+// and dnsviz. Both look at the tree's zones from its root down, at every server and address by itself.
 
 // finding is one message of a judge.
 type finding struct{ level, zone, code, text string }
 
 func (f finding) String() string { return fmt.Sprintf("%s %s %s: %s", f.level, f.zone, f.code, f.text) }
 
-// notOurs is what zonemaster-cli says of zones that are as they should be, with the reason. Of dnsviz there is nothing. A
-// NOTICE is less than a warning; those are here so that a new one is seen.
+// notOurs is what zonemaster-cli says of zones that are as they should be, with the reason. Of dnsviz there is nothing.
+// A NOTICE is less than a warning; those are here so that a new one is seen.
 var notOurs = map[string]string{
 	"ERROR NAMESERVER_IP_PRIVATE_NETWORK":        "the yard has addresses of documentation only, so that no packet of a test can reach anybody",
 	"NOTICE NOT_SIGNED":                          "the zones are not signed",
@@ -32,8 +32,8 @@ var notOurs = map[string]string{
 	"NOTICE SOA_DEFAULT_TTL_MAXIMUM_VALUE_LOWER": "negativeTTL is 30 s unless set, so that a name that is new is soon seen; 5 min are asked for",
 }
 
-// approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a test,
-// it often leaves it out without a word.
+// approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a
+// test, it often leaves it out without a word.
 var approved = []string{
 	"NAMESERVERS_IP_WITH_REVERSE", "NAMESERVER_IP_PTR_MATCH", // Address
 	"HAS_PARENT", "HAS_NAMESERVERS", // Basic
@@ -137,7 +137,8 @@ ns1.broken.test. 3600 A 203.0.113.53
 ns9.broken.test. 3600 A 192.0.2.3
 `
 
-// TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it is.
+// TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it
+// is.
 func TestJudges(t *testing.T) {
 	needRoot(t)
 	need(t, "zonemaster-cli", "dnsviz")

@@ -112,7 +112,8 @@ func (w *family) zoneOf(name string) string {
 	return closest
 }
 
-// leaves says whether a CNAME of the answer leads from one zone of ours into another. The DS of an apex is in the zone above.
+// leaves says whether a CNAME of the answer leads from one zone of ours into another. The DS of an apex is in the zone
+// above.
 func (w *family) leaves(r *reply, ds bool) bool {
 	for from, to := range r.links() {
 		if z := w.zoneOf(to); z != "" && (z != w.zoneOf(from) || ds && z == to) {
@@ -145,8 +146,8 @@ func (w *family) authority(p probe) string {
 	return name
 }
 
-// crowded says whether the zone of a name has names below its apex that come from other zones: owners there that it hides,
-// or names in RDATA.
+// crowded says whether the zone of a name has names below its apex that come from other zones: owners there that it
+// hides, or names in RDATA.
 func (w *family) crowded(name string) bool {
 	zone := w.zoneOf(canonical(name))
 	if zone == "" {

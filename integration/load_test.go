@@ -48,9 +48,9 @@ type load struct {
 	wg     sync.WaitGroup
 }
 
-// startLoad asks every server directly, for a client of each region, about 50 queries a second and client over UDP and some
-// over TCP, and the resolver as clients of each region. Servers are asked from the client's namespace; each server is also
-// asked from inside its own region, as "inside <region>".
+// startLoad asks every server directly, for a client of each region, about 50 queries a second and client over UDP and
+// some over TCP, and the resolver as clients of each region. Servers are asked from the client's namespace; each server
+// is also asked from inside its own region, as "inside <region>".
 func (w *world) startLoad(t *testing.T) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{w: w, cancel: cancel}
@@ -191,8 +191,8 @@ func steered(m *dns.Msg, q question, ttl time.Duration) ([]netip.Addr, string) {
 	return got, ""
 }
 
-// resolved asks the resolver as a client of the region does, each query on a socket of its own so that a slow one holds up
-// no other.
+// resolved asks the resolver as a client of the region does, each query on a socket of its own so that a slow one holds
+// up no other.
 func (l *load) resolved(ctx context.Context, client *region, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -211,8 +211,8 @@ func (l *load) resolved(ctx context.Context, client *region, every time.Duration
 			s := &sighting{server: "resolver", client: client, question: q}
 			var r *dns.Msg
 			var err error
-			// As a stub resolver does: 5 s, and once more. A query that the resolver has put to a server that is gone can
-			// take it longer than that, while the same question asked again is answered at once.
+			// As a stub resolver does: 5 s, and once more. A query that the resolver has put to a server that is gone
+			// can take it longer than that, while the same question asked again is answered at once.
 			for attempt := 0; attempt < 2 && r == nil && ctx.Err() == nil; attempt++ {
 				s.sent = time.Now()
 				r, err = l.resolve(dialer, q)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// mass is very many endpoints that fail and return together: addresses of 127.0.0.0/8 behind one listener in each region's
-// namespace, so that every vantage finds them itself.
+// mass is very many endpoints that fail and return together: addresses of 127.0.0.0/8 behind one listener in each
+// region's namespace, so that every vantage finds them itself.
 type mass struct {
 	hosts     []*host
 	mu        sync.Mutex

@@ -15,10 +15,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestMasterFiles has BIND's named-checkzone, NSD's nsd-checkzone and `leeward check` read the files of testdata/masters, which go
-// after the corners of RFC 1035 section 5: who takes which, and what Leeward says of those that it refuses, is in
-// testdata/masters.txt. What BIND and Leeward both take they take for the same records: those of named-checkzone -D are those that
-// a transfer from Leeward brings.
+// TestMasterFiles has BIND's named-checkzone, NSD's nsd-checkzone and `leeward check` read the files of
+// testdata/masters, which go after the corners of RFC 1035 section 5: who takes which, and what Leeward says of those
+// that it refuses, is in testdata/masters.txt. What BIND and Leeward both take they take for the same records: those of
+// named-checkzone -D are those that a transfer from Leeward brings.
 func TestMasterFiles(t *testing.T) {
 	need(t, "named-checkzone", "nsd-checkzone")
 	files, err := filepath.Glob("testdata/masters/*.zone")

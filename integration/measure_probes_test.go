@@ -112,8 +112,8 @@ func TestMeasureChecks(t *testing.T) {
 	}
 }
 
-// TestMeasureScale measures 100,000 endpoints under three vantages, two of which probe each: what it takes, how long one
-// endpoint that fails is unnoticed and how long 10,000 that fail at once are, and how much is written meanwhile.
+// TestMeasureScale measures 100,000 endpoints under three vantages, two of which probe each: what it takes, how long
+// one endpoint that fails is unnoticed and how long 10,000 that fail at once are, and how much is written meanwhile.
 func TestMeasureScale(t *testing.T) {
 	measuring(t)
 	const (

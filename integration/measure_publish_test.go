@@ -19,8 +19,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// TestMeasurePublishing measures what queries cost and how long they take while 1,000 changes a second are published, beside what they
-// do while as much is written to etcd that is nobody's here: on few cores the writing itself disturbs.
+// TestMeasurePublishing measures what queries cost and how long they take while 1,000 changes a second are published,
+// beside what they do while as much is written to etcd that is nobody's here: on few cores the writing itself disturbs.
 func TestMeasurePublishing(t *testing.T) {
 	measuring(t)
 	const (

@@ -146,7 +146,8 @@ func policyEndpoint(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-// TestMeasurePutToAnswer measures the time from sending a put to etcd to the changed answer of two servers, 1,000 times.
+// TestMeasurePutToAnswer measures the time from sending a put to etcd to the changed answer of two servers, 1,000
+// times.
 func TestMeasurePutToAnswer(t *testing.T) {
 	measuring(t)
 	const policies, changes = 10_000, 1_000
@@ -166,8 +167,8 @@ func TestMeasurePutToAnswer(t *testing.T) {
 	}
 	took := make([][]time.Duration, len(servers)+1) // the last is both
 	for n := range changes {
-		// A client without a location gets the pools as listed, so that of eu, and either of its two endpoints: asking on until
-		// the changed one is drawn takes one more query on average.
+		// A client without a location gets the pools as listed, so that of eu, and either of its two endpoints: asking
+		// on until the changed one is drawn takes one more query on average.
 		i := n * 7919 % policies
 		want := netip.AddrFrom4([4]byte{172, 16 + byte(n>>16), byte(n >> 8), byte(n)})
 		q := question{name: fmt.Sprintf("p%d.example.test", i), qtype: dns.TypeA}

@@ -11,9 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// startParents serves a root zone and a zone test., both of the test's own, in the namespace of h: the true delegation that
-// a resolver follows to example.test. Each zone has its address there, and servers are the names and addresses that
-// example.test is delegated to, with glue.
+// startParents serves a root zone and a zone test., both of the test's own, in the namespace of h: the true delegation
+// that a resolver follows to example.test. Each zone has its address there, and servers are the names and addresses
+// that example.test is delegated to, with glue.
 func startParents(t testing.TB, h *host, root, tld string, servers map[string][]string) {
 	t.Helper()
 	var delegation strings.Builder

@@ -14,8 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The peers are the name servers that Leeward is measured against, as Debian 12 ships them: BIND 9.18, NSD 4.6 and Knot 3.2.
-// ours stands first in every list of four.
+// The peers are the name servers that Leeward is measured against, as Debian 12 ships them: BIND 9.18, NSD 4.6 and Knot
+// 3.2. ours stands first in every list of four.
 const (
 	ours = iota
 	bind
@@ -45,7 +45,8 @@ func (q *quartet) stop() {
 }
 
 // startQuartet starts the four with zones, master files by origin (without the final dot), and waits until each of them
-// answers with authority for all. A zone that one of them refuses fails the test: the comparison is about what is valid for all.
+// answers with authority for all. A zone that one of them refuses fails the test: the comparison is about what is valid
+// for all.
 func startQuartet(t testing.TB, zones map[string]string) *quartet {
 	t.Helper()
 	dir := t.TempDir()

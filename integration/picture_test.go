@@ -53,7 +53,8 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 	return "", ""
 }
 
-// failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or nonsense.
+// failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or
+// nonsense.
 func (x *scenario) failure(s *sighting) (kind, why string) {
 	excused := func(windows []window) bool {
 		return slices.ContainsFunc(windows, func(w window) bool { return w.holds(s.sent) })
@@ -207,8 +208,8 @@ func (x *scenario) named(addresses []netip.Addr) string {
 // pictureWidth is about how many columns a picture has for the time.
 const pictureWidth = 110
 
-// picture draws each track on a line: which region was answered in each piece of the time, a small letter where only some of its
-// endpoints were, "+" several regions, "x" nothing, "!" what was wrong, and "R" what was refused.
+// picture draws each track on a line: which region was answered in each piece of the time, a small letter where only
+// some of its endpoints were, "+" several regions, "x" nothing, "!" what was wrong, and "R" what was refused.
 func (x *scenario) picture(faults map[*sighting]string) string {
 	whole := x.end.Sub(x.zero)
 	piece := 100 * time.Millisecond

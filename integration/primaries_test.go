@@ -56,8 +56,8 @@ www TXT "theirs"
 	return b.String()
 }
 
-// startPrimaries starts BIND, NSD and Knot as the primaries of bind.test, nsd.test and knot.test, which tell the server at that
-// address of changes. It returns how to end them.
+// startPrimaries starts BIND, NSD and Knot as the primaries of bind.test, nsd.test and knot.test, which tell the server
+// at that address of changes. It returns how to end them.
 func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (processes []*process) {
 	t.Helper()
 	port := func(i int) string { _, p, _ := net.SplitHostPort(at[i]); return p }
@@ -125,8 +125,9 @@ func received(t *testing.T, s *server, kind, result string) int {
 	return 0
 }
 
-// TestPrimaries: Leeward is a secondary of BIND, NSD and Knot with TSIG, with policies laid over their zones: it transfers them, hears
-// of changes and takes the differences, hands them on, goes on when the primaries are gone, and starts again without them.
+// TestPrimaries: Leeward is a secondary of BIND, NSD and Knot with TSIG, with policies laid over their zones: it
+// transfers them, hears of changes and takes the differences, hands them on, goes on when the primaries are gone, and
+// starts again without them.
 func TestPrimaries(t *testing.T) {
 	need(t, "named", "nsd", "knotd", "nsupdate", "dig")
 	const names = 2000

@@ -25,8 +25,8 @@ type process struct {
 	gone chan struct{} // closed when it has been waited for
 }
 
-// start runs argv in the namespace of h, or on the machine where h is nil, and stops it when the test ends. What it wrote
-// is shown if the test failed.
+// start runs argv in the namespace of h, or on the machine where h is nil, and stops it when the test ends. What it
+// wrote is shown if the test failed.
 func start(t testing.TB, h *host, name string, argv ...string) *process {
 	t.Helper()
 	return startWith(t, h, name, nil, argv...)
@@ -136,7 +136,8 @@ func (w *transcript) Write(b []byte) (int, error) {
 	return w.buf.Write(b)
 }
 
-// unread leaves in the pipe all that the process writes from now on, until the test ends: once it is full, who writes waits.
+// unread leaves in the pipe all that the process writes from now on, until the test ends: once it is full, who writes
+// waits.
 func (w *transcript) unread(t testing.TB) {
 	deaf := make(chan struct{})
 	w.mu.Lock()

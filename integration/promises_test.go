@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// want is what clients are to be answered: the endpoints of a region, or only one of them ("eu/1"), or one of several such
-// things ("eu or us").
+// want is what clients are to be answered: the endpoints of a region, or only one of them ("eu/1"), or one of several
+// such things ("eu or us").
 type want struct {
 	text string
 	sets []set
@@ -84,8 +84,8 @@ func (ps promises) inForce(sent, received time.Time) []promise {
 	return all
 }
 
-// broken says why an answer keeps no promise; empty if it does. While one promise gives way to another an answer may be some of
-// either, as addresses turn one by one, and of what else was well since that began.
+// broken says why an answer keeps no promise; empty if it does. While one promise gives way to another an answer may be
+// some of either, as addresses turn one by one, and of what else was well since that began.
 func (ps promises) broken(s *sighting, well func(a netip.Addr, from, until time.Time) bool) string {
 	force := ps.inForce(s.sent, s.received)
 	var texts []string

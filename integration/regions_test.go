@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// plan is what a world is made with. TTL and detection are short so that tests are, too; what they assert are the relations
-// between them.
+// plan is what a world is made with. TTL and detection are short so that tests are, too; what they assert are the
+// relations between them.
 type plan struct {
 	ttl            time.Duration // of policies
 	every, timeout time.Duration // of probes

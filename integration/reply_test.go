@@ -55,8 +55,8 @@ const (
 	fieldOPT       = "opt"
 )
 
-// differences names the fields in which two replies differ. Of truncated ones only the header is compared: how much is left
-// in them is not said anywhere, and nobody may use it (RFC 2181 section 9).
+// differences names the fields in which two replies differ. Of truncated ones only the header is compared: how much is
+// left in them is not said anywhere, and nobody may use it (RFC 2181 section 9).
 func differences(a, b *reply) []string {
 	if a.fault != "" || b.fault != "" {
 		if a.fault != b.fault {

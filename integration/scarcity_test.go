@@ -53,8 +53,8 @@ func newGroup(t testing.TB, name string, mib int) *group {
 	return nil
 }
 
-// enter is the command that puts what follows it into the group and becomes it. "ip netns exec" has hidden the groups behind a
-// /sys of its own; they are mounted there again.
+// enter is the command that puts what follows it into the group and becomes it. "ip netns exec" has hidden the groups
+// behind a /sys of its own; they are mounted there again.
 func (g *group) enter() []string {
 	return []string{"sh", "-c", g.mount + ` && echo $$ > "$0"/cgroup.procs && exec "$@"`, g.dir}
 }

@@ -19,8 +19,8 @@ var (
 	costly = flag.Bool("faults", false, "play all scenarios")
 )
 
-// TestScenarios plays every file in testdata/scenarios: a fault, what must hold while it lasts and after it, and clients that
-// ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
+// TestScenarios plays every file in testdata/scenarios: a fault, what must hold while it lasts and after it, and
+// clients that ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txt")
 	if err != nil || len(files) == 0 {
@@ -80,8 +80,9 @@ func TestScenarioWords(t *testing.T) {
 	}
 }
 
-// plays is how often a scenario is played at most: on a machine that has stood still for longer than steadiness while it was, a
-// failure says nothing of Leeward. Probes and clients have their time-outs, and the endpoints and the links are in this process.
+// plays is how often a scenario is played at most: on a machine that has stood still for longer than steadiness while
+// it was, a failure says nothing of Leeward. Probes and clients have their time-outs, and the endpoints and the links
+// are in this process.
 const (
 	plays      = 4
 	steadiness = 500 * time.Millisecond
@@ -301,8 +302,8 @@ func (x *scenario) note(h happening) {
 	x.mu.Unlock()
 }
 
-// within polls until a step's check holds or its time is over. How long the machine itself stood still meanwhile is added to
-// that time.
+// within polls until a step's check holds or its time is over. How long the machine itself stood still meanwhile is
+// added to that time.
 func (x *scenario) within(s step) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -384,7 +385,8 @@ func (x *scenario) keep(k *track) {
 	}
 }
 
-// keeping says whether the newest answers on a track to queries sent after a time are what is wanted: of each name, family and transport.
+// keeping says whether the newest answers on a track to queries sent after a time are what is wanted: of each name,
+// family and transport.
 func keeping(k *track, wanted want, after time.Time) error {
 	newest := map[question]*sighting{}
 	for _, s := range k.since(after) {
@@ -438,8 +440,8 @@ func awaitCalm() {
 	}
 }
 
-// stalls are the times in which this process, or one that is watched, did not run although it should have: the machine had
-// something else to do.
+// stalls are the times in which this process, or one that is watched, did not run although it should have: the machine
+// had something else to do.
 type stalls struct {
 	mu  sync.Mutex
 	all []window
@@ -448,8 +450,8 @@ type stalls struct {
 // leastStall is what counts as one.
 const leastStall = 100 * time.Millisecond
 
-// watch notes stalls of this process, which a ticker shows, and of the processes, whose threads' waiting for a core the kernel
-// counts, until stop.
+// watch notes stalls of this process, which a ticker shows, and of the processes, whose threads' waiting for a core the
+// kernel counts, until stop.
 func (s *stalls) watch(processes func() []*process) (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -524,7 +526,8 @@ func threads(p *process) map[string]struct{ ran, waited time.Duration } {
 	return all
 }
 
-// waited returns the longest that a thread of the processes has waited for a core since the last time, which before keeps.
+// waited returns the longest that a thread of the processes has waited for a core since the last time, which before
+// keeps.
 func waited(processes []*process, before map[string]time.Duration) (longest time.Duration) {
 	for _, p := range processes {
 		for file, thread := range threads(p) {

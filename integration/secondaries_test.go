@@ -39,7 +39,8 @@ func handedOn(secondaries []string, names int) string {
 	return b.String()
 }
 
-// TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are told when it changes, and take the difference.
+// TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are told when it changes, and take the
+// difference.
 func TestSecondaries(t *testing.T) {
 	need(t, "named", "nsd", "knotd", "dig", "kdig")
 	dir := t.TempDir()
@@ -189,7 +190,8 @@ zone:
 	start(t, nil, "knotd", "knotd", "-c", filepath.Join(home(2), "conf"))
 }
 
-// bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port; what follows is of the zones.
+// bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port; what follows is
+// of the zones.
 const bindPeer = `options {
 	directory %q; pid-file none; session-keyfile none; lock-file none; managed-keys-directory %[1]q;
 	listen-on port %[2]s { 127.0.0.1; }; listen-on-v6 { none; };
@@ -199,8 +201,8 @@ const bindPeer = `options {
 controls {};
 `
 
-// nsdPeer and knotPeer begin the configurations of peers in transfers, as formats of their port, their folder and the secret of the key xfer
-// in the order that each has them; what follows is of the zone.
+// nsdPeer and knotPeer begin the configurations of peers in transfers, as formats of their port, their folder and the
+// secret of the key xfer in the order that each has them; what follows is of the zone.
 const nsdPeer = `server:
 	ip-address: 127.0.0.1@%s
 	username: ""

@@ -34,8 +34,8 @@ func (c *difference) shape() string {
 	return s + typeName(c.probe.qtype)
 }
 
-// shrink drops records and zones for as long as the answer still differs from what the three agree on. The candidates of
-// a round live side by side in the same servers, each as a family of its own.
+// shrink drops records and zones for as long as the answer still differs from what the three agree on. The candidates
+// of a round live side by side in the same servers, each as a family of its own.
 func shrink(t *testing.T, c *difference) *difference {
 	for range 60 {
 		candidates := c.smaller()

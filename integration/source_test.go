@@ -74,7 +74,8 @@ func TestPutIsAnswered(t *testing.T) {
 	expect(t, 10*time.Second, s.dns, question{name: "new.example.test", qtype: dns.TypeTXT}, "NXDOMAIN")
 }
 
-// TestBadValue holds that a bad value costs its own resource the newest version, shows in status, heals, and nothing else.
+// TestBadValue holds that a bad value costs its own resource the newest version, shows in status, heals, and nothing
+// else.
 func TestBadValue(t *testing.T) {
 	m := filled(t)
 	s := serve(t, "one", "--etcd", m.client)
@@ -140,7 +141,8 @@ func TestDrainAndRestore(t *testing.T) {
 	}
 }
 
-// TestLifeWithoutEtcd kills etcd: the server goes on, starts again from its copy on disk, and follows once etcd is back.
+// TestLifeWithoutEtcd kills etcd: the server goes on, starts again from its copy on disk, and follows once etcd is
+// back.
 func TestLifeWithoutEtcd(t *testing.T) {
 	m := filled(t)
 	state := t.TempDir()
@@ -216,8 +218,8 @@ func TestNotReadyWithoutAnything(t *testing.T) {
 	leewardOK(t, "", "healthcheck", "--admin", s.admin)
 }
 
-// TestGuard deletes a zone's records behind Leeward's back: held and reported, until accepted. What `leeward delete` does on
-// purpose goes through.
+// TestGuard deletes a zone's records behind Leeward's back: held and reported, until accepted. What `leeward delete`
+// does on purpose goes through.
 func TestGuard(t *testing.T) {
 	m := filled(t)
 	s := serve(t, "one", "--etcd", m.client)
@@ -276,8 +278,8 @@ func TestGuard(t *testing.T) {
 	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
 }
 
-// TestAgreement runs two servers with monitored endpoints on loopback: both come to the same verdicts when one endpoint goes
-// down and comes back, and a third vantage without DNS takes part.
+// TestAgreement runs two servers with monitored endpoints on loopback: both come to the same verdicts when one endpoint
+// goes down and comes back, and a third vantage without DNS takes part.
 func TestAgreement(t *testing.T) {
 	m := filled(t)
 	var broken atomic.Bool

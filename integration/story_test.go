@@ -216,7 +216,8 @@ func spoken(line string, holds bool) (*word, []string, error) {
 	return nil, nil, fmt.Errorf("nothing known is said so; TestScenarioWords -v prints what can be said")
 }
 
-// match says whether a line is this pattern, and returns what stands for its words in capitals. A last "…" takes all that is left.
+// match says whether a line is this pattern, and returns what stands for its words in capitals. A last "…" takes all
+// that is left.
 func (w *word) match(line string) (args []string, ok bool) {
 	pattern, fields := strings.Fields(w.pattern), strings.Fields(line)
 	for i, p := range pattern {

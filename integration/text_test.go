@@ -37,7 +37,8 @@ rules:
   - failover: [www-eu]
 `
 
-// TestApply holds the way of a change: a dry run, a diff, what is refused and why, prune, and that what is put comes back.
+// TestApply holds the way of a change: a dry run, a diff, what is refused and why, prune, and that what is put comes
+// back.
 func TestApply(t *testing.T) {
 	m := startEtcd(t)
 	etcd := []string{"--etcd", m.client}
@@ -106,7 +107,8 @@ func TestApply(t *testing.T) {
 	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
 }
 
-// TestAppliersDoNotLoseChanges lets two appliers write at once, each its own records, again and again: all are there in the end.
+// TestAppliersDoNotLoseChanges lets two appliers write at once, each its own records, again and again: all are there in
+// the end.
 func TestAppliersDoNotLoseChanges(t *testing.T) {
 	m := startEtcd(t)
 	leewardOK(t, documents, "apply", "--etcd", m.client, "-f", "-")

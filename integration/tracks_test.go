@@ -20,8 +20,8 @@ import (
 // patience is how long a client waits for a response before it counts the query as lost: as long as stub resolvers do.
 const patience = 5 * time.Second
 
-// tracks is what clients see while a scenario runs: queries to every server for clients of every region, and through the
-// resolver, all the time and each on its own: one that is not answered holds up none.
+// tracks is what clients see while a scenario runs: queries to every server for clients of every region, and through
+// the resolver, all the time and each on its own: one that is not answered holds up none.
 type tracks struct {
 	w      *world
 	ctx    context.Context
@@ -125,8 +125,8 @@ func (k *track) since(at time.Time) []*sighting {
 	return all
 }
 
-// next is the n-th question for a client: both policies, both families, and now and then one whose answer never changes,
-// of which constant is the number.
+// next is the n-th question for a client: both policies, both families, and now and then one whose answer never
+// changes, of which constant is the number.
 func (x *tracks) next(n int, client *region, network string) (q question, constant int) {
 	q = question{name: "www.example.test", qtype: dns.TypeA, client: netip.MustParsePrefix(client.client.network), network: network}
 	if n%2 == 1 {

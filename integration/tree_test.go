@@ -13,8 +13,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges look
-// at it. The root, the top-level domain and all else that is not ours is NSD's.
+// tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges
+// look at it. The root, the top-level domain and all else that is not ours is NSD's.
 //
 //	.                   root     192.0.2.1
 //	├─ test.            tld      192.0.2.2      also arpa. (the servers' reverse names) and asnlookup.zonemaster.net. (who announces which network)
@@ -24,8 +24,8 @@ import (
 //	│  └─ hoster.test.  ns3 below it, ns1.example.test: Leeward
 //	└─ arpa., net.
 //
-// Nobody here has a way out of the yard, so all that judges would ask the Internet for is in the tree. All addresses are those
-// of documentation (RFC 5737, RFC 3849).
+// Nobody here has a way out of the yard, so all that judges would ask the Internet for is in the tree. All addresses
+// are those of documentation (RFC 5737, RFC 3849).
 type tree struct {
 	yard    *yard
 	judge   *host             // who asks
@@ -44,7 +44,8 @@ var treeServers = []struct{ name, a, aaaa string }{
 
 const treeRoot, treeTLD, treeChild, treeJudge = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.200"
 
-// treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third server.
+// treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third
+// server.
 const treeResources = `
 kind: Zone
 name: example.test
@@ -245,7 +246,8 @@ func (x *tree) host(t *testing.T, name string, addresses ...string) *host {
 	return h
 }
 
-// announced is what the tree says of the network of an address: that an AS of its own announces it. The form is Team Cymru's.
+// announced is what the tree says of the network of an address: that an AS of its own announces it. The form is Team
+// Cymru's.
 func announced(reverse string, a netip.Addr, as int) string {
 	under, bits := "origin", 24
 	if a.Is6() {

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// truth is what was so while faults came and went, for as far as an answer can be held against it: which endpoints were well, and who
-// could not know. It knows nothing of how Leeward decides. Of each address, a server's client and a moment it says one of three
-// things: the address has to be in the answer, it must not be, or both is right, since the bounds that are written down
-// (docs/failure-modes.md) have not passed yet.
+// truth is what was so while faults came and went, for as far as an answer can be held against it: which endpoints were
+// well, and who could not know. It knows nothing of how Leeward decides. Of each address, a server's client and a
+// moment it says one of three things: the address has to be in the answer, it must not be, or both is right, since the
+// bounds that are written down (docs/failure-modes.md) have not passed yet.
 type truth struct {
 	regions []*region
 	stood   func(from, until time.Time) time.Duration // for how long the machine stood still
@@ -35,9 +35,9 @@ type effect struct {
 	gone  string       // a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
 }
 
-// quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a second for the
-// reports, the decision and the answer. slow is the same where etcd or a link or two servers have failed, too: what others said is
-// believed until it is stale.
+// quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
+// second for the reports, the decision and the answer. slow is the same where etcd or a link or two servers have
+// failed, too: what others said is believed until it is stale.
 func (x *truth) quick(p plan) time.Duration {
 	return time.Duration(p.fall)*p.every + p.timeout + time.Second + grace
 }

@@ -236,8 +236,8 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 }
 
-// TestUpdateRemovesEverything: who deletes all records of a zone by signed updates means it. What went away by other hands stays
-// in service until somebody says so.
+// TestUpdateRemovesEverything: who deletes all records of a zone by signed updates means it. What went away by other
+// hands stays in service until somebody says so.
 func TestUpdateRemovesEverything(t *testing.T) {
 	need(t, "nsupdate")
 	u := startUpdated(t, 2)
@@ -274,8 +274,9 @@ data: [192.0.2.2]
 	}
 }
 
-// TestUpdateIsServedWhenAnswered: whoever asks the server that has answered an update is told of it at once, by a query and by a
-// transfer, be it that the change was made by another server just before; and apply --wait says who serves what it has written.
+// TestUpdateIsServedWhenAnswered: whoever asks the server that has answered an update is told of it at once, by a query
+// and by a transfer, be it that the change was made by another server just before; and apply --wait says who serves
+// what it has written.
 func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	u := startUpdated(t, 2)
 	secret := map[string]string{"admin.": updateSecret}
@@ -341,7 +342,8 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	}
 }
 
-// TestUpdatesAreTheirOwn: what a dynamic update has made is no applier's to prune, and what it adds to of an applier's stays that.
+// TestUpdatesAreTheirOwn: what a dynamic update has made is no applier's to prune, and what it adds to of an applier's
+// stays that.
 func TestUpdatesAreTheirOwn(t *testing.T) {
 	u := startUpdated(t, 1)
 	e := u.etcd

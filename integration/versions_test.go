@@ -19,8 +19,8 @@ var earlier struct {
 	built map[string]string // by commit, the binary
 }
 
-// builtFrom builds the binary from an earlier commit of this repository, once. A checkout need not have its history: where that
-// is not there the test says so and is skipped, in CI as well.
+// builtFrom builds the binary from an earlier commit of this repository, once. A checkout need not have its history:
+// where that is not there the test says so and is skipped, in CI as well.
 func builtFrom(t testing.TB, commit string) string {
 	t.Helper()
 	earlier.Lock()

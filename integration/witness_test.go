@@ -150,7 +150,8 @@ func (v *witness) all(addresses []netip.Addr, verdict string) bool {
 	return true
 }
 
-// span returns the first and the last time that the verdict on one of these addresses turned to the given one, after a time.
+// span returns the first and the last time that the verdict on one of these addresses turned to the given one, after a
+// time.
 func (v *witness) span(addresses []netip.Addr, verdict string, after time.Time) (first, last time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

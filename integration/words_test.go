@@ -16,8 +16,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// word is something that a scenario can say: a pattern whose words in capitals stand for what is meant, and what it does or
-// checks. To add one, add it here and run TestScenarioWords.
+// word is something that a scenario can say: a pattern whose words in capitals stand for what is meant, and what it
+// does or checks. To add one, add it here and run TestScenarioWords.
 type word struct {
 	pattern string
 	means   string

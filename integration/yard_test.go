@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// yard is hosts in namespaces of their own, each on one cable, and what the cables meet in: a switch of the kernel's in a
-// namespace of its own, which is fast, or a forwarder in the test process, which can do to packets whatever a scenario asks for. Names are
-// unique to the run, so two runs do not meet, and all of it goes when the test ends.
+// yard is hosts in namespaces of their own, each on one cable, and what the cables meet in: a switch of the kernel's in
+// a namespace of its own, which is fast, or a forwarder in the test process, which can do to packets whatever a
+// scenario asks for. Names are unique to the run, so two runs do not meet, and all of it goes when the test ends.
 type yard struct {
 	prefix    string     // of namespaces: "lw-<pid>-<n>-"
 	hub       string     // the switch's namespace
@@ -90,7 +90,8 @@ func (y *yard) host(t testing.TB, name string, addresses ...netip.Prefix) *host 
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", h.namespace).Run() })
 	if y.forwarder != nil {
 		y.forwarder.plug(t, h, "cable")
-		// What waits while this process does not run must not be lost: a TUN device holds 500 packets unless told otherwise.
+		// What waits while this process does not run must not be lost: a TUN device holds 500 packets unless told
+		// otherwise.
 		must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "txqueuelen", "20000")
 	} else {
 		must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
@@ -120,7 +121,8 @@ func (h *host) address(t testing.TB, a netip.Prefix, device string) {
 	}
 }
 
-// cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes back.
+// cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes
+// back.
 func (y *yard) cut(t testing.TB, h *host) {
 	t.Helper()
 	if y.forwarder != nil {
@@ -140,8 +142,8 @@ func (y *yard) heal(t testing.TB, h *host) {
 	must(t, nil, "ip", "netns", "exec", y.hub, "nft", "delete", "element", "bridge", "yard", "off", "{ "+h.port+" }")
 }
 
-// do calls f on a thread inside the host's namespace: sockets that f opens belong to the host for ever, whoever uses them.
-// f must open them in its own goroutine. Where h is nil, f is called as it is.
+// do calls f on a thread inside the host's namespace: sockets that f opens belong to the host for ever, whoever uses
+// them. f must open them in its own goroutine. Where h is nil, f is called as it is.
 func (h *host) do(f func() error) error {
 	if h == nil {
 		return f()

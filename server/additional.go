@@ -10,11 +10,12 @@ import (
 	"leeward/zones/steer"
 )
 
-// maxTargets is of how many records of an answer the targets' addresses are looked up. The room that is left holds fewer.
+// maxTargets is of how many records of an answer the targets' addresses are looked up. The room that is left holds
+// fewer.
 const maxTargets = 32
 
-// leads returns after how many octets of RDATA the name stands whose addresses are of use to whoever asks for the type, and
-// whether there is one: RFC 1035 sections 3.3.9 and 3.3.11, RFC 1183, RFC 2230, RFC 2782, RFC 9460 section 4.1.
+// leads returns after how many octets of RDATA the name stands whose addresses are of use to whoever asks for the type,
+// and whether there is one: RFC 1035 sections 3.3.9 and 3.3.11, RFC 1183, RFC 2230, RFC 2782, RFC 9460 section 4.1.
 func leads(typ uint16) (after int, ok bool) {
 	switch typ {
 	case wire.TypeNS:
@@ -27,8 +28,8 @@ func leads(typ uint16) (after int, ok bool) {
 	return 0, false
 }
 
-// targets goes through the names that the records of a set lead to, in the set and, side by side, in the message that it was
-// written to.
+// targets goes through the names that the records of a set lead to, in the set and, side by side, in the message that
+// it was written to.
 type targets struct {
 	rest  []byte // of the set
 	at    int    // of the next record in the message
@@ -52,8 +53,8 @@ func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 	return nil, 0 // not RDATA of that type: it was written as RFC 3597 has it, and what follows cannot be trusted either
 }
 
-// additional writes the addresses of what the answer leads to, in the room that is left: the answer begins at that offset of
-// the message. Nothing is truncated for them. Names in other zones are left to those who are asked for them.
+// additional writes the addresses of what the answer leads to, in the room that is left: the answer begins at that
+// offset of the message. Nothing is truncated for them. Names in other zones are left to those who are asked for them.
 func (w *worker) additional(state *State, client netip.Addr, at int) {
 	set := &w.found.Answer
 	typ := binary.BigEndian.Uint16(set.Wire[2:])
@@ -95,9 +96,9 @@ func (w *worker) before(set *snapshot.Set, after, n int, name []byte) bool {
 	return false
 }
 
-// refer writes a referral: the NS of the cut, and the addresses of the name servers that this zone knows. Those below the cut
-// are of the referral: what does not fit has to come over TCP (RFC 9471 section 3.1). The others come after them, in the
-// room that is left.
+// refer writes a referral: the NS of the cut, and the addresses of the name servers that this zone knows. Those below
+// the cut are of the referral: what does not fit has to come over TCP (RFC 9471 section 3.1). The others come after
+// them, in the room that is left.
 func (w *worker) refer(state *State, client netip.Addr) {
 	b, ns := &w.build, &w.found.Authority
 	at := b.Len()
@@ -140,8 +141,9 @@ func (w *worker) addresses(state *State, client netip.Addr, place int) bool {
 	return true
 }
 
-// steerBeside writes what a policy answers to the client for a name in the additional section. Resolvers keep that for all of
-// their clients (RFC 7871 section 7.3.1), so for a query with a client subnet it is left out where the client matters.
+// steerBeside writes what a policy answers to the client for a name in the additional section. Resolvers keep that for
+// all of their clients (RFC 7871 section 7.3.1), so for a query with a client subnet it is left out where the client
+// matters.
 func (w *worker) steerBeside(view *steer.View, client netip.Addr, place int) bool {
 	p, d := w.beside.Policy, &w.decision
 	if p.Alias {

@@ -20,10 +20,11 @@ type ahead struct {
 // fewAhead is from how many requests on it pays to look ahead.
 const fewAhead = 4
 
-// lookAhead has what requests will need brought into the cache. A query takes some ten steps of which each looks where the
-// one before it says: slot, record, bucket of the rate limit, policy, area, pool. Where a million names are served, or the kernel has had
-// the cache to itself, each may be 100 ns of waiting, more than all else that a query costs. So a batch takes each
-// step for all of its requests before the next. It is only that: answers come from respond, whatever is done here.
+// lookAhead has what requests will need brought into the cache. A query takes some ten steps of which each looks where
+// the one before it says: slot, record, bucket of the rate limit, policy, area, pool. Where a million names are served,
+// or the kernel has had the cache to itself, each may be 100 ns of waiting, more than all else that a query costs. So a
+// batch takes each step for all of its requests before the next. It is only that: answers come from respond, whatever
+// is done here.
 func (w *worker) lookAhead(n int, request func(int) ([]byte, netip.Addr), all []ahead) {
 	state, limiter := w.server.state.Load(), w.server.limiter
 	if state == nil {

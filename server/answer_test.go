@@ -11,8 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "write the answers that there are now into testdata/answers.txt; read the difference")
 
-// TestAnswers asks what testdata/answers.txt asks and compares whole responses. "fail" and "mend" lines turn the verdict
-// of an endpoint, "#" lines say why a case is there.
+// TestAnswers asks what testdata/answers.txt asks and compares whole responses. "fail" and "mend" lines turn the
+// verdict of an endpoint, "#" lines say why a case is there.
 func TestAnswers(t *testing.T) {
 	const file = "testdata/answers.txt"
 	text, err := os.ReadFile(file)

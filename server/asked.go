@@ -10,9 +10,10 @@ import (
 	"leeward/zones/steer"
 )
 
-// Which clients ask is counted by their steer.Kind, for forecasts: never by address. A worker looks at a sample of the queries that it
-// steers, as the whole order of pools takes longer to find than the answer does, and adds it to a table of fixed size. Every few seconds
-// somebody else takes the table away, puts another one in its place, and adds what it has to counts that fade.
+// Which clients ask is counted by their steer.Kind, for forecasts: never by address. A worker looks at a sample of the
+// queries that it steers, as the whole order of pools takes longer to find than the answer does, and adds it to a table
+// of fixed size. Every few seconds somebody else takes the table away, puts another one in its place, and adds what it
+// has to counts that fade.
 
 const (
 	kindSlots  = 256 // of a table; a power of two
@@ -83,7 +84,8 @@ func (t *kindTable) add(p *steer.Policy, code uint64) {
 	t.other.Add(weight)
 }
 
-// turn has the table read that was taken away a turn ago, which nobody adds to any more, and puts it in place of the present one.
+// turn has the table read that was taken away a turn ago, which nobody adds to any more, and puts it in place of the
+// present one.
 func (k *kindTables) turn(read func(*kindTable)) {
 	now := k.now.Load()
 	for _, t := range k.both {
@@ -179,8 +181,8 @@ func (s *Server) followAsked(ctx context.Context) {
 	}
 }
 
-// Asked returns which clients have asked within the last minutes, so many orders at most; what came within the last ten seconds may be
-// missing. nil: nobody has.
+// Asked returns which clients have asked within the last minutes, so many orders at most; what came within the last ten
+// seconds may be missing. nil: nobody has.
 func (s *Server) Asked(most int) *steer.Asked {
 	s.asked.mu.Lock()
 	defer s.asked.mu.Unlock()

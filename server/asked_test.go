@@ -26,7 +26,8 @@ func askOften(t *testing.T, w *worker, dig string, times int) {
 	}
 }
 
-// TestAskedCounts holds the counts against what was asked: all of it while that is little, an estimate where it is much.
+// TestAskedCounts holds the counts against what was asked: all of it while that is little, an estimate where it is
+// much.
 func TestAskedCounts(t *testing.T) {
 	s := newServer(t)
 	a, b := s.newWorker(udp), s.newWorker(tcp)
@@ -65,7 +66,8 @@ func TestAskedCounts(t *testing.T) {
 	}
 }
 
-// TestAskedHasRoom fills a table with more kinds than it has slots: what has none is counted as others, and nothing is lost.
+// TestAskedHasRoom fills a table with more kinds than it has slots: what has none is counted as others, and nothing is
+// lost.
 func TestAskedHasRoom(t *testing.T) {
 	s := newServer(t)
 	state := s.state.Load()

@@ -39,11 +39,12 @@ func (s *Server) bindUDP(a netip.AddrPort) ([]packetLoop, error) {
 
 // batchLoop serves one SO_REUSEPORT socket with recvmmsg and sendmmsg.
 //
-// The descriptor is a blocking one and is not given to the runtime's poller: waking a goroutine through epoll costs more
-// than answering the query. While queries come, the system calls are not announced to the scheduler either (seated): the loop
-// keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to stop the world or because the loop has had it
-// for 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is not taken up again by the kernel. After a second interruption
-// without a query between the loop waits with an announced call, as one does who may have nothing to do for long, until the next query.
+// The descriptor is a blocking one and is not given to the runtime's poller: waking a goroutine through epoll costs
+// more than answering the query. While queries come, the system calls are not announced to the scheduler either
+// (seated): the loop keeps its P while it waits. The scheduler interrupts it with a signal where it needs the P, to
+// stop the world or because the loop has had it for 10 ms, and SO_RCVTIMEO has the effect that a call so interrupted is
+// not taken up again by the kernel. After a second interruption without a query between the loop waits with an
+// announced call, as one does who may have nothing to do for long, until the next query.
 type batchLoop struct {
 	fd       int
 	address  netip.AddrPort
@@ -203,8 +204,8 @@ func (l *batchLoop) run() error {
 	return nil
 }
 
-// answers answers the datagrams received from the next one on. A fault in here costs that response and no more: what comes
-// after it is for the next call.
+// answers answers the datagrams received from the next one on. A fault in here costs that response and no more: what
+// comes after it is for the next call.
 func (l *batchLoop) answers(n int) {
 	b := l.batch
 	defer func() {
@@ -244,8 +245,8 @@ func (l *batchLoop) answer(i int) {
 	b.put(i, response)
 }
 
-// later returns what sends a reply to the i-th datagram after the batch has moved on. The socket is open for as long as the
-// server waits for those who may call it.
+// later returns what sends a reply to the i-th datagram after the batch has moved on. The socket is open for as long as
+// the server waits for those who may call it.
 func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 	b, in := l.batch, &l.batch.in[i]
 	var to unix.Sockaddr = &unix.SockaddrInet4{Port: int(src.Port())}
@@ -269,8 +270,8 @@ func (l *batchLoop) later(i int, src netip.AddrPort) func([]byte) error {
 
 // batch is the memory that the kernel reads and writes. It is one allocation that never moves.
 //
-// Requests do not lie at multiples of 4096: the first lines of all of them would want the same few places of a cache. Responses lie
-// close together, each from the next cache line on.
+// Requests do not lie at multiples of 4096: the first lines of all of them would want the same few places of a cache.
+// Responses lie close together, each from the next cache line on.
 type batch struct {
 	in        [batchSize]unix.Mmsghdr
 	vectors   [batchSize]unix.Iovec
@@ -287,7 +288,8 @@ type batch struct {
 	used     int  // octets of responses
 }
 
-// control holds control messages, aligned as the kernel wants them: PKTINFO of either family, and UDP_SEGMENT behind it.
+// control holds control messages, aligned as the kernel wants them: PKTINFO of either family, and UDP_SEGMENT behind
+// it.
 type control [8]uint64
 
 func newBatch(wildcard, segments bool) *batch {

@@ -13,13 +13,14 @@ import (
 	"leeward/zones/steer"
 )
 
-// maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression pointer
-// reaches.
+// maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression
+// pointer reaches.
 const maxChain = 16
 
-// follow writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that is
-// ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604 section 3). AA
-// is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends there with NOERROR.
+// follow writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that
+// is ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604
+// section 3). AA is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends
+// there with NOERROR.
 func (w *worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
 	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
@@ -116,7 +117,8 @@ func (w *worker) expire() {
 	}
 }
 
-// notCurrent answers for a zone that there is nothing current of: it lives on another primary, or is configured here and cannot be read.
+// notCurrent answers for a zone that there is nothing current of: it lives on another primary, or is configured here
+// and cannot be read.
 func (w *worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
 	w.build.SetAuthoritative(false)
 	switch why {
@@ -178,7 +180,8 @@ func (w *worker) set(s wire.Section, set *snapshot.Set) bool {
 	return b.SetFrom(w.first(set), s, set.Wire, set.Count, owner)
 }
 
-// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed order.
+// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed
+// order.
 func (w *worker) first(set *snapshot.Set) int {
 	if set.Count < 2 || w.found.Fixed() {
 		return 0

@@ -28,9 +28,10 @@ type connection struct {
 	client netip.Addr
 	group  netip.Prefix // what the limit per client counts
 
-	// waiting is from when on the client counts as idle, in nanoseconds of the table's clock; negative while something is being
-	// made for it. Who owes a whole request is idle since it has; one that dribbles in does not renew that, so that a slow client is as idle
-	// as a silent one. Who has a response to read, or waits for its turn, is idle a moment later.
+	// waiting is from when on the client counts as idle, in nanoseconds of the table's clock; negative while something
+	// is being made for it. Who owes a whole request is idle since it has; one that dribbles in does not renew that, so
+	// that a slow client is as idle as a silent one. Who has a response to read, or waits for its turn, is idle a
+	// moment later.
 	waiting atomic.Int64
 	ahead   atomic.Int64 // since when, by the same clock, its requests have been more than there is room to read; notAhead: they are not
 	evicted atomic.Bool
@@ -203,9 +204,10 @@ func roomForMessage(b []byte) []byte {
 	return grown
 }
 
-// answerStream answers the whole requests that a stream holds, in order, and appends the responses with their lengths to
-// out, until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
-// front of their buffer; where that begins with one for Options.Special, the worker says so. It is not ok where a request is none that can be answered: the connection is of no more use.
+// answerStream answers the whole requests that a stream holds, in order, and appends the responses with their lengths
+// to out, until that is long enough to be written. It returns the responses and what is left of the requests, moved to
+// the front of their buffer; where that begins with one for Options.Special, the worker says so. It is not ok where a
+// request is none that can be answered: the connection is of no more use.
 func (w *worker) answerStream(requests []byte, client netip.Addr, out []byte) (responses, rest []byte, ok bool) {
 	w.look()
 	at := 0

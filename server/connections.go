@@ -123,8 +123,8 @@ func (c *connection) idle(now int64) (since int64, is bool) {
 	return 0, false
 }
 
-// evictIdle closes the connection that has been idle longest among those, and reports whether there was one. It looks at
-// all of them: that is some microseconds, and only where something is full. The caller holds the lock.
+// evictIdle closes the connection that has been idle longest among those, and reports whether there was one. It looks
+// at all of them: that is some microseconds, and only where something is full. The caller holds the lock.
 func (t *connections) evictIdle(among func(*connection) bool) bool {
 	var oldest *connection
 	var since int64
@@ -137,10 +137,11 @@ func (t *connections) evictIdle(among func(*connection) bool) bool {
 	return t.evict(oldest)
 }
 
-// evictFor closes a connection to make room for another, and reports whether there was one that may be closed for it: one of a client
-// that has as many at least. That is the one that has been idle longest, for a moment or more; if there is none, one of the
-// client that has most, if that is more than the newcomer's will have; if there is none either, the one that has been
-// idle longest. So clients with many connections cannot shut out those with few, whatever they do. The caller holds the lock.
+// evictFor closes a connection to make room for another, and reports whether there was one that may be closed for it:
+// one of a client that has as many at least. That is the one that has been idle longest, for a moment or more; if there
+// is none, one of the client that has most, if that is more than the newcomer's will have; if there is none either, the
+// one that has been idle longest. So clients with many connections cannot shut out those with few, whatever they do.
+// The caller holds the lock.
 func (t *connections) evictFor(newcomer *connection) bool {
 	var best *connection
 	var rank, most int

@@ -87,8 +87,8 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 }
 
-// BenchmarkLoopback is a query and its response over the sockets of this machine, for each way of moving datagrams: what
-// it costs includes the client, which has a window of datagrams under way.
+// BenchmarkLoopback is a query and its response over the sockets of this machine, for each way of moving datagrams:
+// what it costs includes the client, which has a window of datagrams under way.
 func BenchmarkLoopback(b *testing.B) {
 	const window = 64
 	for name, portable := range paths() {

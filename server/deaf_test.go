@@ -51,8 +51,8 @@ func asked(t testing.TB) map[string][]byte {
 	return all
 }
 
-// TestDeafClientsShutNobodyOut: whatever clients ask for that do not read, as many of them as there is room for and from many addresses,
-// others are answered a moment later: questions, and what is for Options.Special.
+// TestDeafClientsShutNobodyOut: whatever clients ask for that do not read, as many of them as there is room for and
+// from many addresses, others are answered a moment later: questions, and what is for Options.Special.
 func TestDeafClientsShutNobodyOut(t *testing.T) {
 	const room, each = 170, 10
 	for name, request := range asked(t) {

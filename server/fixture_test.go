@@ -18,8 +18,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// fixture is testdata/zones.yaml as a running server would have it: changes go in as documents, verdicts as targets that
-// are down.
+// fixture is testdata/zones.yaml as a running server would have it: changes go in as documents, verdicts as targets
+// that are down.
 type fixture struct {
 	catalog  *zones.Catalog
 	builder  *snapshot.Builder

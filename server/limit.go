@@ -12,8 +12,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// RateLimit bounds how many responses of a kind are sent to a network a second (package rrl). TCP, and clients that show a
-// cookie of ours, are not limited: nobody has forged their address.
+// RateLimit bounds how many responses of a kind are sent to a network a second (package rrl). TCP, and clients that
+// show a cookie of ours, are not limited: nobody has forged their address.
 type RateLimit struct {
 	Rate   int            // responses a second, prefix and kind, for all workers together; 0: no limit
 	Slip   int            // one in so many limited responses is sent truncated, or BADCOOKIE to who has sent a client's cookie
@@ -34,8 +34,8 @@ type cookieSecrets []wire.CookieSecret
 // MaxCookieSecrets is how many there may be: the next, the current and the previous one, and one more.
 const MaxCookieSecrets = 4
 
-// SetCookieSecrets replaces the secrets of server cookies. Servers that have one in common take each other's cookies. The
-// first makes cookies; the others are accepted too. It may be called at any time.
+// SetCookieSecrets replaces the secrets of server cookies. Servers that have one in common take each other's cookies.
+// The first makes cookies; the others are accepted too. It may be called at any time.
 func (s *Server) SetCookieSecrets(secrets ...wire.CookieSecret) error {
 	if len(secrets) == 0 {
 		return errors.New("cookie secrets: there is none; give one at least")
@@ -58,8 +58,8 @@ type moment struct {
 // clockEvery is how old the seconds may be that cookies are dated and judged by.
 const clockEvery = 100 * time.Millisecond
 
-// look takes the time. Packet loops do that once for each batch, so the wall clock, which costs as much again, is looked at
-// less often.
+// look takes the time. Packet loops do that once for each batch, so the wall clock, which costs as much again, is
+// looked at less often.
 func (w *worker) look() {
 	since := time.Since(w.server.start)
 	if since-w.now.taken >= clockEvery || w.now.unix == 0 {
@@ -121,8 +121,8 @@ type subject struct {
 	name uint64
 }
 
-// subjectOf is the subject of what a look-up has found. Names without end share one: those below a wildcard or a DNAME, and
-// in a zone all that do not exist.
+// subjectOf is the subject of what a look-up has found. Names without end share one: those below a wildcard or a DNAME,
+// and in a zone all that do not exist.
 func subjectOf(found *snapshot.Answer, name []byte) subject {
 	switch found.Outcome {
 	case snapshot.Refused, snapshot.Unready, snapshot.Outdated, snapshot.Unusable, snapshot.Missed:
@@ -138,8 +138,8 @@ func subjectOf(found *snapshot.Answer, name []byte) subject {
 	return subject{rrl.Answer, found.Hash}
 }
 
-// limit holds a response over UDP against what the client's network may have. It returns the RCODE, which may have become
-// BADCOOKIE, and whether anything is sent.
+// limit holds a response over UDP against what the client's network may have. It returns the RCODE, which may have
+// become BADCOOKIE, and whether anything is sent.
 func (w *worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bool) {
 	if w.server.limiter == nil || is == familiar || w.proto != udp {
 		return rcode, true

@@ -275,8 +275,8 @@ func TestSlowReceiverMakesRoom(t *testing.T) {
 	})
 }
 
-// BenchmarkLimit is what the rate limit adds to an answer, batches with and without it in turn in one run. The best of each
-// is told, which is what it costs when nothing else runs.
+// BenchmarkLimit is what the rate limit adds to an answer, batches with and without it in turn in one run. The best of
+// each is told, which is what it costs when nothing else runs.
 func BenchmarkLimit(b *testing.B) {
 	for _, c := range costs[:8] {
 		q, err := readInquiry(c.dig)

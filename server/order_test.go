@@ -22,8 +22,9 @@ func addressesIn(records []dns.RR) (all []string) {
 	return all
 }
 
-// A static set of addresses begins with each of them as often as with any other, in answers and beside them, and is whole each time:
-// over UDP and TCP, at the end of a chain, cut short or not. In a zone with a fixed order it comes as it is written.
+// A static set of addresses begins with each of them as often as with any other, in answers and beside them, and is
+// whole each time: over UDP and TCP, at the end of a chain, cut short or not. In a zone with a fixed order it comes as
+// it is written.
 func TestAddressesRotate(t *testing.T) {
 	f := newFixture(t)
 	var text strings.Builder

@@ -18,9 +18,10 @@ const (
 
 // replies are the responses of a batch on their way out.
 //
-// Responses of one length to one socket leave as one message that the kernel cuts up (UDP_SEGMENT, Linux 4.18): datagrams like others to
-// who receives them, but routed, filtered and queued as one. That counts where many queries come from one socket, as from a proxy before this server, a
-// forwarder, a load generator. A resolver takes another port for each query (RFC 5452), and costs a look into a table.
+// Responses of one length to one socket leave as one message that the kernel cuts up (UDP_SEGMENT, Linux 4.18):
+// datagrams like others to who receives them, but routed, filtered and queued as one. That counts where many queries
+// come from one socket, as from a proxy before this server, a forwarder, a load generator. A resolver takes another
+// port for each query (RFC 5452), and costs a look into a table.
 type replies struct {
 	made  [batchSize]unix.Iovec // the responses
 	of    [batchSize]uint8      // the message that a response is in
@@ -77,7 +78,8 @@ func (b *batch) put(i int, response []byte) {
 	h.Name, h.Namelen = &b.names[i][0], b.in[i].Hdr.Namelen
 }
 
-// message returns the message that a response to the i-th datagram may be added to; the next new one, which is noted, if there is none.
+// message returns the message that a response to the i-th datagram may be added to; the next new one, which is noted,
+// if there is none.
 func (b *batch) message(i, length, control int) int {
 	r, name := &b.replies, &b.names[i]
 	key := binary.NativeEndian.Uint64(name[:]) ^ bits.RotateLeft64(binary.NativeEndian.Uint64(name[16:]), 32) ^ uint64(length)<<48
@@ -143,8 +145,8 @@ func (b *batch) arrange() {
 	}
 }
 
-// send sends what was put and returns how many responses the kernel would not take. Each call makes headway by a message at least,
-// so there are at most as many of them and as many interrupted ones.
+// send sends what was put and returns how many responses the kernel would not take. Each call makes headway by a
+// message at least, so there are at most as many of them and as many interrupted ones.
 func (b *batch) send(fd int, seated bool) (lost int) {
 	b.arrange()
 	r := &b.replies
@@ -174,8 +176,9 @@ func (b *batch) send(fd int, seated bool) (lost int) {
 	return lost
 }
 
-// apart sends the responses of a message that the kernel has refused, each alone. Where that is taken and what lies between here and there cannot cut
-// messages up (IPsec, a device without checksums, a small MTU), no more such are made.
+// apart sends the responses of a message that the kernel has refused, each alone. Where that is taken and what lies
+// between here and there cannot cut messages up (IPsec, a device without checksums, a small MTU), no more such are
+// made.
 func (b *batch) apart(fd, m int, errno unix.Errno) (lost int) {
 	r := &b.replies
 	parts := unsafe.Slice(r.out[m].Hdr.Iov, r.parts[m])

@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// asker is a socket that is told which responses came as one message: on the loopback interface nothing cuts them up before a receiver that
-// wants them whole.
+// asker is a socket that is told which responses came as one message: on the loopback interface nothing cuts them up
+// before a receiver that wants them whole.
 type asker struct {
 	*net.UDPConn
 	t *testing.T
@@ -173,8 +173,8 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 	}
 }
 
-// Whatever is asked and whatever of it is answered, in batch after batch: each response is in one message, which goes to whom it answers, from where it
-// was asked, with nothing of another length in it.
+// Whatever is asked and whatever of it is answered, in batch after batch: each response is in one message, which goes
+// to whom it answers, from where it was asked, with nothing of another length in it.
 func TestEveryResponseIsInOneMessage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wildcard := rapid.Bool().Draw(t, "wildcard")
@@ -250,7 +250,8 @@ func TestEveryResponseIsInOneMessage(t *testing.T) {
 	})
 }
 
-// While queries come a loop keeps its P, on one processor too, and the world can be stopped all the same. When none come it gives it back.
+// While queries come a loop keeps its P, on one processor too, and the world can be stopped all the same. When none
+// come it gives it back.
 func TestALoopKeepsItsPWhileQueriesCome(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	s := started(t, func(o *Options) { o.Workers = 1 })

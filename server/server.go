@@ -8,8 +8,8 @@
 //
 // From a query's way in to its way out: bind.go opens the sockets, batch_linux.go, conn_udp.go and conn_tcp.go move
 // bytes, connections.go bounds what TCP may cost, worker.go answers, chain.go follows the tree, steered.go asks the
-// policy, additional.go brings addresses along, counts.go and pools.go count and metrics.go shows the counts. What takes longer than an answer out of memory leaves that
-// way by special.go.
+// policy, additional.go brings addresses along, counts.go and pools.go count and metrics.go shows the counts. What
+// takes longer than an answer out of memory leaves that way by special.go.
 package server
 
 import (
@@ -35,13 +35,15 @@ import (
 // Options are a Server's settings. The zero value of a field stands for its default.
 type Options struct {
 	// Listen are the addresses to answer on, each for UDP and TCP: "192.0.2.1:53", "[2001:db8::1]:53", "0.0.0.0:53"
-	// (all of IPv4), "[::]:53" (all of IPv6) or ":53" (all of both). Port 0 takes a free port, the same for UDP and TCP.
+	// (all of IPv4), "[::]:53" (all of IPv6) or ":53" (all of both). Port 0 takes a free port, the same for UDP and
+	// TCP.
 	Listen []string
 
 	// ID names this server among the servers of a zone; it is what NSID says where NSID is empty.
 	ID string
 
-	// NSID is what a query that asks for it is told (RFC 5001). ID if empty; where both are, the option is not answered.
+	// NSID is what a query that asks for it is told (RFC 5001). ID if empty; where both are, the option is not
+	// answered.
 	NSID string
 
 	// Chaos is what questions of class CH are told.
@@ -65,8 +67,9 @@ type Options struct {
 	// Drain is how long Serve waits on its way out for what is in flight. 5 s if zero.
 	Drain time.Duration
 
-	// Special answers what is not answered on the query path: NOTIFY, UPDATE, AXFR and IXFR. It runs in a bounded number of
-	// goroutines and must end soon after its context, or after Write has failed. If nil, these are refused or not implemented.
+	// Special answers what is not answered on the query path: NOTIFY, UPDATE, AXFR and IXFR. It runs in a bounded
+	// number of goroutines and must end soon after its context, or after Write has failed. If nil, these are refused or
+	// not implemented.
 	Special func(ctx context.Context, x *Exchange)
 
 	// Log is where starts, stops and faults go; nothing is logged for a query that goes well. Silent if nil.
@@ -133,8 +136,8 @@ type packetLoop interface {
 	overflows() uint64 // datagrams that the system had no room for; called from another goroutine, after close too
 }
 
-// New returns a Server that does not listen yet. It fails for a listen address that cannot be read, a size out of range,
-// or metrics that are registered already.
+// New returns a Server that does not listen yet. It fails for a listen address that cannot be read, a size out of
+// range, or metrics that are registered already.
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -220,8 +223,8 @@ func (s *Server) Publish(state State) {
 	s.state.Store(&state)
 }
 
-// Bind binds all listen addresses. Where one cannot be bound none is, and the error says which. What comes in waits in the
-// system's buffers until Start, which a server that is about to have its first State can so answer.
+// Bind binds all listen addresses. Where one cannot be bound none is, and the error says which. What comes in waits in
+// the system's buffers until Start, which a server that is about to have its first State can so answer.
 func (s *Server) Bind() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,8 +251,9 @@ func (s *Server) bindAll() error {
 	return nil
 }
 
-// seat gives the runtime the Ps that packet loops may keep, beside those for everybody else: TCP, the control loop, the collector. Of two addresses
-// a processor all loops may be busy; of more, some wait as everybody does. The kernel shares out the processors.
+// seat gives the runtime the Ps that packet loops may keep, beside those for everybody else: TCP, the control loop, the
+// collector. Of two addresses a processor all loops may be busy; of more, some wait as everybody does. The kernel
+// shares out the processors.
 func (s *Server) seat() {
 	seats := min(len(s.loops), 2*s.options.Workers)
 	others := max(2, s.options.Workers/2)
@@ -283,8 +287,8 @@ func (s *Server) Start() error {
 	}
 	loops, tcp := s.loops, s.tcp
 	go func() {
-		// Streams take a while to end. A datagram that came meanwhile to a socket that nobody reads any more would have no
-		// answer and no ICMP error either, and its resolver would wait: so datagrams are answered until the last.
+		// Streams take a while to end. A datagram that came meanwhile to a socket that nobody reads any more would have
+		// no answer and no ICMP error either, and its resolver would wait: so datagrams are answered until the last.
 		streams.Wait()
 		s.last.Store(true)
 		for _, l := range loops {
@@ -293,8 +297,8 @@ func (s *Server) Start() error {
 		s.running.Wait()
 		stop()
 		counted.Wait()
-		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has become
-		// another file's.
+		// Sockets are closed here and nowhere else: a loop that closed its own could be woken by a number that has
+		// become another file's.
 		for _, l := range loops {
 			l.close()
 		}
@@ -343,8 +347,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	return errors.Join(failure, s.Shutdown(drain))
 }
 
-// Shutdown takes in no more streams and lets those that there are end, then stops reading datagrams, answers what has been
-// received, closes all sockets and returns nil. When the context ends first, what is left is cut off and the error says so.
+// Shutdown takes in no more streams and lets those that there are end, then stops reading datagrams, answers what has
+// been received, closes all sockets and returns nil. When the context ends first, what is left is cut off and the error
+// says so.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.started.Load() {
 		return nil

@@ -26,8 +26,8 @@ func paths() map[string]bool {
 	return p
 }
 
-// started returns a server that answers from the fixture. It is stopped, and looked over for what it leaves behind, when
-// the test ends.
+// started returns a server that answers from the fixture. It is stopped, and looked over for what it leaves behind,
+// when the test ends.
 func started(t *testing.T, change ...func(*Options)) *Server {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })

@@ -12,8 +12,8 @@ import (
 )
 
 // Exchange is a message that is not answered on the query path, because its answer takes time or many messages: NOTIFY
-// (RFC 1996), UPDATE (RFC 2136), queries of type AXFR and IXFR (RFC 5936, RFC 1995), and any query with a TSIG record (RFC
-// 8945), whose answer must be signed.
+// (RFC 1996), UPDATE (RFC 2136), queries of type AXFR and IXFR (RFC 5936, RFC 1995), and any query with a TSIG record
+// (RFC 8945), whose answer must be signed.
 type Exchange struct {
 	// Request is the message. The handler owns it. Its header is whole, QR is clear, and of a transfer the question and
 	// the records behind it can be read; of the others nothing but the header is known to be good.
@@ -25,16 +25,16 @@ type Exchange struct {
 	// State is what was published last when the message came; nil before the first.
 	State *State
 
-	// Write sends one message to who asked. Over UDP one is right and must fit what the request takes; over TCP there may be
-	// any number of them, each at most wire.MaxMessage octets. Nothing else is sent to the client meanwhile. It does not keep
-	// the message. After an error nothing more can be sent.
+	// Write sends one message to who asked. Over UDP one is right and must fit what the request takes; over TCP there
+	// may be any number of them, each at most wire.MaxMessage octets. Nothing else is sent to the client meanwhile. It
+	// does not keep the message. After an error nothing more can be sent.
 	Write func(message []byte) error
 
 	// Proven is for the handler to set before it writes: the request is made with a key of ours.
 	Proven bool
 
-	// Answer makes the response that the query path would give, with that many octets to spare for a signature; it may be
-	// nothing. It takes no account of the request's TSIG record.
+	// Answer makes the response that the query path would give, with that many octets to spare for a signature; it may
+	// be nothing. It takes no account of the request's TSIG record.
 	Answer func(room int) []byte
 
 	is standing // of who asks over UDP, by its cookie
@@ -79,8 +79,8 @@ func newSpecials(s *Server) *specials {
 	return x
 }
 
-// datagram handles a message that came over UDP, in a goroutine of its own. write sends the reply from where it was received.
-// It reports whether there was room.
+// datagram handles a message that came over UDP, in a goroutine of its own. write sends the reply from where it was
+// received. It reports whether there was room.
 func (x *specials) datagram(request []byte, source netip.AddrPort, is standing, write func([]byte) error) bool {
 	select {
 	case x.udp <- struct{}{}:
@@ -151,11 +151,11 @@ type globalRandom struct{}
 
 func (globalRandom) Uint64() uint64 { return rand.Uint64() }
 
-// stream handles a message that came over a connection, in the connection's goroutine. An error says that the connection is of no
-// further use.
+// stream handles a message that came over a connection, in the connection's goroutine. An error says that the
+// connection is of no further use.
 //
-// The first message of a response is written when the second comes, or after the turn: so whoever asks for what it may not have, and does not read
-// the refusal, has nobody wait for it.
+// The first message of a response is written when the second comes, or after the turn: so whoever asks for what it may
+// not have, and does not read the refusal, has nobody wait for it.
 func (x *specials) stream(request []byte, c *connection) error {
 	of := x.others
 	if isTransfer(request) {
@@ -251,7 +251,8 @@ func (x *specials) plain(e *Exchange, room int) []byte {
 	return w.respond(e.State, e.Request, e.Source.Addr(), make([]byte, 0, size))
 }
 
-// handle calls the handler, counts its response, and keeps a panic from ending the server. It reports whether there was none.
+// handle calls the handler, counts its response, and keeps a panic from ending the server. It reports whether there was
+// none.
 func (x *specials) handle(ctx context.Context, e *Exchange) (whole bool) {
 	defer func() {
 		if fault := recover(); fault != nil {

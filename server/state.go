@@ -11,7 +11,7 @@ type State struct {
 	Snapshot *snapshot.Snapshot
 	View     *steer.View
 
-	// Stale says that it has long not been known whether the snapshot is the newest. Answers say so to who sends an OPT record
-	// (RFC 8914 section 4.4).
+	// Stale says that it has long not been known whether the snapshot is the newest. Answers say so to who sends an OPT
+	// record (RFC 8914 section 4.4).
 	Stale bool
 }

@@ -20,7 +20,8 @@ func (w *worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	before := w.scope
 	w.decide(view, client)
 	if owner != wire.QName && w.scope > before {
-		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871 section 7.2.1).
+		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871
+		// section 7.2.1).
 		w.scope = before
 		b.SetScope(before)
 		return nil, wire.RcodeNoError

@@ -8,7 +8,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// crowded is the fixture with answers that are near the limits of messages: with names that end alike and are not below the apex.
+// crowded is the fixture with answers that are near the limits of messages: with names that end alike and are not below
+// the apex.
 func crowded(t testing.TB) *fixture {
 	t.Helper()
 	f := newFixture(t)

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// turns bounds how many may do something at once, and shares that out among clients: nobody has more than a share of it,
-// and the next turn is for who has the fewest, first come first served. So whoever asks for one thing waits behind one of
-// each other client, not behind all that one of them has asked for.
+// turns bounds how many may do something at once, and shares that out among clients: nobody has more than a share of
+// it, and the next turn is for who has the fewest, first come first served. So whoever asks for one thing waits behind
+// one of each other client, not behind all that one of them has asked for.
 type turns struct {
 	share int // that one client may have at once
 

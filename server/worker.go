@@ -21,8 +21,8 @@ const (
 	tcp = tcp4
 )
 
-// worker answers queries, one at a time: a packet loop has its own, and TCP connections borrow one from a pool. Whatever
-// a query needs to be answered is in it, so that nothing is allocated and nothing shared.
+// worker answers queries, one at a time: a packet loop has its own, and TCP connections borrow one from a pool.
+// Whatever a query needs to be answered is in it, so that nothing is allocated and nothing shared.
 type worker struct {
 	server *Server
 	proto  way // udp or tcp
@@ -80,7 +80,8 @@ func (s *Server) newWorkerOn(on *stripe, proto way) *worker {
 func (w *worker) flush() { w.stripe.add(&w.tally) }
 
 // answer makes the response to a request from the state published last. It writes to out from its start up to its
-// capacity, and returns what it wrote; nothing if there is nothing to say. A fault in here costs that response and no more.
+// capacity, and returns what it wrote; nothing if there is nothing to say. A fault in here costs that response and no
+// more.
 func (w *worker) answer(request []byte, client netip.Addr, out []byte) (response []byte) {
 	defer w.survive(request, client, &response)
 	return w.respond(w.server.state.Load(), request, client, out)

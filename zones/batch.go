@@ -10,15 +10,16 @@ type Batch struct {
 	// accept, delete, apply --prune; SIGHUP for a folder). Removals at or below it pass the guard.
 	Accepted int64
 
-	// AcceptedKeys are removals that an operator has accepted one by one, each at a revision: as long as the key has not been put since,
-	// its removal passes the guard. In a Full batch all that there are, else what is new.
+	// AcceptedKeys are removals that an operator has accepted one by one, each at a revision: as long as the key has
+	// not been put since, its removal passes the guard. In a Full batch all that there are, else what is new.
 	AcceptedKeys map[Key]int64
 
-	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update: they pass the guard. It says
-	// nothing of what went away before, or at the same time by other hands. Not in a Full batch.
+	// Meant says that the removals in Changes were made on purpose, as by a signed dynamic update: they pass the guard.
+	// It says nothing of what went away before, or at the same time by other hands. Not in a Full batch.
 	Meant bool
 
-	// Doubted says that the removals in Changes are to be held back, whatever was accepted before they were seen. Not in a Full batch.
+	// Doubted says that the removals in Changes are to be held back, whatever was accepted before they were seen. Not
+	// in a Full batch.
 	Doubted bool
 
 	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing

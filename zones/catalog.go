@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// Catalog is what is in service: the last good version of every resource. It takes batches from a source; a version that
-// cannot be used costs its resource that version and nothing else, and what the guard does not believe is held back.
+// Catalog is what is in service: the last good version of every resource. It takes batches from a source; a version
+// that cannot be used costs its resource that version and nothing else, and what the guard does not believe is held
+// back.
 //
 // A version is taken when nothing stands against it: all that it names is there, and nothing is at its name or address
-// already. Else the version before stays, and as soon as what was in the way has changed, the newest is taken by itself. Where
-// there is no good version before, the newest is taken as it is, without what it names in vain: a server that starts
-// now serves what one that has been running serves. Of two that exclude each other the older one, by revision, is in
-// service.
+// already. Else the version before stays, and as soon as what was in the way has changed, the newest is taken by
+// itself. Where there is no good version before, the newest is taken as it is, without what it names in vain: a server
+// that starts now serves what one that has been running serves. Of two that exclude each other the older one, by
+// revision, is in service.
 //
 // A Catalog is used by one goroutine. The resources that it returns never change.
 type Catalog struct {
@@ -325,8 +326,8 @@ func (c *Catalog) admit(v *version, x *crossed, key Key, effective Resource) boo
 	return !slices.ContainsFunc(x.problems, lacks) || slices.ContainsFunc(before.problems, lacks)
 }
 
-// yield takes a resource out of service in favour of one that excludes it and is older. Unless there is something newer,
-// or the guard only kept it, it waits for its place to become free.
+// yield takes a resource out of service in favour of one that excludes it and is older. Unless there is something
+// newer, or the guard only kept it, it waits for its place to become free.
 func (c *Catalog) yield(rival Key) {
 	r, revision := c.effective(rival)
 	if r == nil {

@@ -465,8 +465,8 @@ func TestGuardIgnoresOverrides(t *testing.T) {
 	w.wantThere(KindOverride)
 }
 
-// What was accepted by its name goes, and nothing else; a later version of it has to be accepted anew. A list after a while without the
-// source (or after a start from the copy) says the same.
+// What was accepted by its name goes, and nothing else; a later version of it has to be accepted anew. A list after a
+// while without the source (or after a start from the copy) says the same.
 func TestAcceptedByName(t *testing.T) {
 	for _, how := range []string{"as it comes", "in a list"} {
 		t.Run(how, func(t *testing.T) {
@@ -552,7 +552,8 @@ func TestSerialFollowsTheZonesOwnChanges(t *testing.T) {
 	}
 }
 
-// A TTL shorter than the time to see a failure is taken at once, also where there is a version before, and only warned of.
+// A TTL shorter than the time to see a failure is taken at once, also where there is a version before, and only warned
+// of.
 func TestTTLShorterThanDetectionIsTaken(t *testing.T) {
 	w := newWorld(t)
 	w.one(`put Zone example.test {"nameservers":["ns.example.net"]}`, `put Region eu`, `put Monitor web {"tcp":{"port":80},"interval":"30s"}`,

@@ -3,8 +3,8 @@ package zones
 import "time"
 
 // Check validates documents as a whole, with the code that a server has for what is in service. unread are the problems
-// that reading the documents found: what they are about counts as there, so that nothing is reported twice. They are not
-// in the result. Documents of one key are merged first, as Merge does.
+// that reading the documents found: what they are about counts as there, so that nothing is reported twice. They are
+// not in the result. Documents of one key are merged first, as Merge does.
 //
 // Where two resources exclude each other, the later document has the problem.
 func Check(docs []Document, unread ...Problem) Problems { return CheckAt(time.Now(), docs, unread...) }

@@ -104,7 +104,8 @@ func hasType(sets packed, kinds ...string) bool {
 	})
 }
 
-// OwnerWithin returns the owner of a name in the zone of that origin, which holds it. Both are as origins and policies are called.
+// OwnerWithin returns the owner of a name in the zone of that origin, which holds it. Both are as origins and policies
+// are called.
 func OwnerWithin(name, origin string) string {
 	switch {
 	case name == origin:
@@ -323,7 +324,8 @@ func (c *Catalog) crossCapacity(x *crossed, p *Policy, pools []string) {
 	}
 }
 
-// crossNumber checks that what a pool has fits where all of it is said: into an answer where the policy picks all, and into a transfer.
+// crossNumber checks that what a pool has fits where all of it is said: into an answer where the policy picks all, and
+// into a transfer.
 func (c *Catalog) crossNumber(x *crossed, p *Policy, pools []string) {
 	for i, pool := range pools {
 		if slices.Index(pools, pool) < i {
@@ -348,8 +350,9 @@ func (c *Catalog) crossNumber(x *crossed, p *Policy, pools []string) {
 	}
 }
 
-// crossFamilies warns where one rule has addresses of a family and another has none: resolvers keep that there are none for all of their
-// clients, and not for those of whom it was said (RFC 7871 section 7.4). What hostnames stand for is not known here.
+// crossFamilies warns where one rule has addresses of a family and another has none: resolvers keep that there are none
+// for all of their clients, and not for those of whom it was said (RFC 7871 section 7.4). What hostnames stand for is
+// not known here.
 func (c *Catalog) crossFamilies(x *crossed, p *Policy) {
 	with, without := [2]int{-1, -1}, [2]int{-1, -1} // the first rule that has, and has not
 	for i, rule := range p.Rules {

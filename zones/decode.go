@@ -9,8 +9,8 @@ import (
 )
 
 // Decode reads an etcd value: the JSON of a document without kind and name, which the key says. It is as strict as for
-// documents, and checks all that can be said of a resource by itself. The error is Problems; their lines are those of the
-// value.
+// documents, and checks all that can be said of a resource by itself. The error is Problems; their lines are those of
+// the value.
 func Decode(key Key, value []byte) (Resource, error) {
 	empty, err := named(key.Kind(), key.Name())
 	if err != nil {

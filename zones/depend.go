@@ -66,8 +66,8 @@ func (c *Catalog) altered(key Key, before, after Resource) {
 	}
 }
 
-// outline is what policies' checks see of an endpoint. A pool can have many thousand policies, and an endpoint that only
-// has another address or weight is nothing new to them.
+// outline is what policies' checks see of an endpoint. A pool can have many thousand policies, and an endpoint that
+// only has another address or weight is nothing new to them.
 type outline struct {
 	hostname                        string
 	flatten, ipv4, ipv6, lastResort bool
@@ -125,8 +125,8 @@ func (c *Catalog) touchedZone(z *Zone) {
 	}
 }
 
-// disturbMoved marks the policies and records dirty that are in or below a zone that came or went. There can be many thousand
-// of these in one batch, so each policy, record and problem is looked at once for all of them.
+// disturbMoved marks the policies and records dirty that are in or below a zone that came or went. There can be many
+// thousand of these in one batch, so each policy, record and problem is looked at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
 		return

@@ -74,8 +74,8 @@ func Same(a, b Resource) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// PrintDiff prints edits for people: a line for each resource, and for a changed one a line for each field that changed.
-// colour is for terminals.
+// PrintDiff prints edits for people: a line for each resource, and for a changed one a line for each field that
+// changed. colour is for terminals.
 func PrintDiff(w io.Writer, edits []Edit, unchanged int, colour bool) error {
 	var b bytes.Buffer
 	line := func(code int, format string, args ...any) {

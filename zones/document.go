@@ -170,8 +170,8 @@ func (s *documentSet) fail(line int, field, format string, args ...any) {
 	})
 }
 
-// Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it. Any
-// other key that is there twice is a problem of the later document, which is left out. Order is kept.
+// Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it.
+// Any other key that is there twice is a problem of the later document, which is left out. Order is kept.
 func Merge(docs []Document) ([]Document, Problems) {
 	first := make(map[Key]int, len(docs))
 	merged := make([]Document, 0, len(docs))

@@ -30,7 +30,8 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// TestBadDocuments reads each file of testdata/bad as leeward check does, and compares what it says with the .txt beside.
+// TestBadDocuments reads each file of testdata/bad as leeward check does, and compares what it says with the .txt
+// beside.
 func TestBadDocuments(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.[yj]*")
 	if err != nil || len(files) == 0 {

@@ -64,7 +64,8 @@ func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 }
 
 // ReadFolder reads what ListFolder finds, in the order of the paths, and merges it. name is put before the paths in
-// positions. A file is opened by open, and $INCLUDE in a master file opens what is in or below its folder, by includes of it.
+// positions. A file is opened by open, and $INCLUDE in a master file opens what is in or below its folder, by includes
+// of it.
 func ReadFolder(name string, folder fs.FS, open func(path string) (fs.File, error), includes func(dir string) fs.FS) ([]Document, Problems) {
 	list, err := ListFolder(folder)
 	if err != nil {

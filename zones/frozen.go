@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Frozen is what was effective in a Catalog at one moment, whatever has become of it since. It shares the records' memory
-// with the Catalog: of a million it takes 32 MB more, and unpacks one at a time. It never changes.
+// Frozen is what was effective in a Catalog at one moment, whatever has become of it since. It shares the records'
+// memory with the Catalog: of a million it takes 32 MB more, and unpacks one at a time. It never changes.
 type Frozen struct {
 	rest   []Resource // all but records, by kind and key
 	after  int        // how many of rest come before the records
@@ -58,7 +58,8 @@ func (c *Catalog) Freeze() *Frozen {
 // Len returns how many resources there are.
 func (f *Frozen) Len() int { return f.count }
 
-// All goes through the resources, kind by kind as Kinds has them; Records, of one zone in any order, are made on the way.
+// All goes through the resources, kind by kind as Kinds has them; Records, of one zone in any order, are made on the
+// way.
 func (f *Frozen) All() iter.Seq[Resource] {
 	return func(yield func(Resource) bool) {
 		for _, r := range f.rest[:f.after] {

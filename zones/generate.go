@@ -1,7 +1,7 @@
 //go:build ignore
 
-// This program makes subdivisions.txt, the codes of ISO 3166-2 that places are checked against: a line a country, its code
-// first. It is run by go generate with the path of the list in Debian's package iso-codes.
+// This program makes subdivisions.txt, the codes of ISO 3166-2 that places are checked against: a line a country, its
+// code first. It is run by go generate with the path of the list in Debian's package iso-codes.
 //
 //	go run generate.go /usr/share/iso-codes/json/iso_3166-2.json
 package main

@@ -175,8 +175,8 @@ func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 	c.relent()
 }
 
-// isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service. Later versions
-// have to be accepted anew.
+// isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service.
+// Later versions have to be accepted anew.
 func (c *Catalog) isGranted(key Key) bool {
 	if h := c.held[key]; h != nil && h.doubted {
 		return c.granted[key] >= h.Revision

@@ -50,7 +50,8 @@ func checkHostname(s string) error {
 	return nil
 }
 
-// crossHostnames checks that no hostname of the pools' endpoints leads back to the policy, as far as our own zones tell.
+// crossHostnames checks that no hostname of the pools' endpoints leads back to the policy, as far as our own zones
+// tell.
 func (c *Catalog) crossHostnames(x *crossed, p *Policy, pools []string) {
 	been := map[string]bool{}
 	for _, e := range c.named(pools) {

@@ -8,8 +8,8 @@ import (
 	"leeward/health"
 )
 
-// What is written and has no effect is doubted here: somebody meant something by it. What can be told from the resource alone is an
-// error where it is read; this is what depends on others, or is harmless beside its neighbour.
+// What is written and has no effect is doubted here: somebody meant something by it. What can be told from the resource
+// alone is an error where it is read; this is what depends on others, or is harmless beside its neighbour.
 
 // crossIdleMonitor: what is about probes, where there are none.
 func crossIdleMonitor(x *crossed, m *health.Monitor) {
@@ -90,8 +90,8 @@ func (c *Catalog) crossIdlePolicy(x *crossed, p *Policy, pools []string) {
 	}
 }
 
-// mostCompared is how many rules of a policy are compared with those before them: the first come first, and a policy of a thousand is made
-// by a program.
+// mostCompared is how many rules of a policy are compared with those before them: the first come first, and a policy of
+// a thousand is made by a program.
 const mostCompared = 100
 
 func (c *Catalog) leadsAnywhere(m *Map, pools []string) bool {
@@ -106,8 +106,8 @@ func (c *Catalog) leadsAnywhere(m *Map, pools []string) bool {
 	return false
 }
 
-// taken reports whether each that a when names is named by a rule before it. What a database would have to tell is not looked at: a country
-// may lie within a continent, and a prefix within a country.
+// taken reports whether each that a when names is named by a rule before it. What a database would have to tell is not
+// looked at: a country may lie within a continent, and a prefix within a country.
 func taken(w *When, before []Rule) bool {
 	before = slices.DeleteFunc(slices.Clone(before), func(r Rule) bool { return r.When == nil })
 	return len(before) > 0 &&

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// inVain has, for each field that can be given in vain, documents in which it is, and a part of what is said of that. There is
-// a problem at that field, or, of what an endpoint has for a check, one that names it.
+// inVain has, for each field that can be given in vain, documents in which it is, and a part of what is said of that.
+// There is a problem at that field, or, of what an endpoint has for a check, one that names it.
 var inVain = map[string]struct{ docs, says string }{
 	"Zone.nameservers":             {"transfer: {primaries: [192.0.2.1]}\nnameservers: [a.test]", "take nameservers out"},
 	"Zone.hostmaster":              {"transfer: {primaries: [192.0.2.1]}\nhostmaster: a@b.test", "take hostmaster out"},
@@ -109,8 +109,8 @@ const around = `{kind: Region, name: eu}
 ---
 `
 
-// Each field of each resource means something wherever it can be given, or a problem says that it does not. Who adds a field says here
-// which of both.
+// Each field of each resource means something wherever it can be given, or a problem says that it does not. Who adds a
+// field says here which of both.
 func TestNothingIsGivenInVain(t *testing.T) {
 	kinds := map[Kind]any{
 		KindZone: Zone{}, KindRecord: Record{}, KindRegion: Region{}, KindPool: Pool{}, KindEndpoint: Endpoint{}, KindMonitor: Monitor{},

@@ -34,8 +34,8 @@ type index struct {
 	strays    map[string]*zoneState   // by origin: those with records and without a Zone
 
 	// referrers are the resources that are to be looked at again when the key they are listed under changes: those
-	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands at
-	// a name, "address/<pool>/<address>" for who has an address in a pool.
+	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands
+	// at a name, "address/<pool>/<address>" for who has an address in a pool.
 	referrers map[Key]map[Key]struct{}
 }
 
@@ -178,8 +178,8 @@ func (x *index) lack(key Key, waits bool) {
 	}
 }
 
-// hollow reports whether it is known that there is a zone of that origin, or names in it, and nothing of what is there can be
-// used: its Zone has never been readable, or none of its Records has been and no policy answers in it.
+// hollow reports whether it is known that there is a zone of that origin, or names in it, and nothing of what is there
+// can be used: its Zone has never been readable, or none of its Records has been and no policy answers in it.
 func (x *index) hollow(origin string) bool {
 	if x.lacking[origin] == 0 {
 		return false
@@ -233,7 +233,8 @@ func (x *index) put(key Key, r Resource, revision int64) {
 	x.miss(key)
 }
 
-// putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not there before.
+// putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not
+// there before.
 func (x *index) putRecord(r *Record, revision int64) (changed, isNew bool) {
 	z := x.state(r.Origin)
 	changed, isNew = z.set(r, revision)

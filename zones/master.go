@@ -14,18 +14,19 @@ import (
 	"leeward/zones/rr"
 )
 
-// mostMasterErrors is how many errors of one master file are listed. More end its reading, as it is not used anyway; warnings
-// never do, and mostAlike of a kind are listed.
+// mostMasterErrors is how many errors of one master file are listed. More end its reading, as it is not used anyway;
+// warnings never do, and mostAlike of a kind are listed.
 const mostMasterErrors = 100
 
 var errTooMany = fmt.Errorf("%d errors are listed, and the rest of the file has not been read", mostMasterErrors)
 
-// ReadMasterFile reads a zone's master file (RFC 1035 section 5): its SOA and the NS at its apex become the Zone, with the
-// SOA's serial; all else becomes Records, in the order in which their owners and types first appear. folder is where
-// $INCLUDE finds files; nil refuses it. The documents say everything in full, so that read again they are the same.
+// ReadMasterFile reads a zone's master file (RFC 1035 section 5): its SOA and the NS at its apex become the Zone, with
+// the SOA's serial; all else becomes Records, in the order in which their owners and types first appear. folder is
+// where $INCLUDE finds files; nil refuses it. The documents say everything in full, so that read again they are the
+// same.
 //
-// A zone is served as a whole or not at all: where there is an error among the problems, the documents are not to be used.
-// All errors are listed, up to 100; of warnings of one kind ten, and how many more there are.
+// A zone is served as a whole or not at all: where there is an error among the problems, the documents are not to be
+// used. All errors are listed, up to 100; of warnings of one kind ten, and how many more there are.
 func ReadMasterFile(file, origin string, r io.Reader, folder fs.FS) ([]Document, Problems) {
 	m := masterFile{file: file, origin: origin, seed: maphash.MakeSeed()}
 	return m.read(r, folder)
@@ -185,7 +186,8 @@ func (m *masterFile) warn(at Position, key func() Key, format string, args ...an
 	m.problems = append(m.problems, Problem{Position: at, Key: key(), Message: fmt.Sprintf(format, args...), Code: CodeSyntax, Warning: true})
 }
 
-// summarise says how many warnings there are beyond those listed, as Problems.Summary does: there can be too many to keep.
+// summarise says how many warnings there are beyond those listed, as Problems.Summary does: there can be too many to
+// keep.
 func (m *masterFile) summarise() {
 	for _, s := range m.alike {
 		if s.more > 1 {

@@ -102,8 +102,8 @@ func TestExportedMasterFileIsReadAsTheSame(t *testing.T) {
 	}
 }
 
-// What a zone says of time comes out as it came in: a TTL of 0, one for the SOA and another for the NS, a MINIMUM above the SOA's
-// TTL, times of 0.
+// What a zone says of time comes out as it came in: a TTL of 0, one for the SOA and another for the NS, a MINIMUM above
+// the SOA's TTL, times of 0.
 func TestTimesOfAZoneAreKept(t *testing.T) {
 	const text = `; zone example.test.
 example.test.                   60      IN SOA      ns1.example.test. hostmaster.example.test. 7 0 0 0 3600
@@ -189,7 +189,8 @@ func TestBadMasterFiles(t *testing.T) {
 	}
 }
 
-// What signing made of a zone is left out, whoever reads the file, and that is said once; the keys are records like others.
+// What signing made of a zone is left out, whoever reads the file, and that is said once; the keys are records like
+// others.
 func TestSignedMasterFileIsServedUnsigned(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`$TTL 1h

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// A Record or Policy whose only version cannot be read is known to be there, and not what it says. To answer as if it were not there would
-// be a lie that caches keep, so whoever serves the zone has to know of it.
+// A Record or Policy whose only version cannot be read is known to be there, and not what it says. To answer as if it
+// were not there would be a lie that caches keep, so whoever serves the zone has to know of it.
 
-// Missed reports whether there is a Record or Policy of that key, and no version of it that can be read, nor has there been one.
+// Missed reports whether there is a Record or Policy of that key, and no version of it that can be read, nor has there
+// been one.
 func (c *Catalog) Missed(key Key) bool {
 	_, is := c.missed[missedIn(key)][key]
 	return is

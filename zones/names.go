@@ -35,7 +35,8 @@ func simpleName(kind Kind, s string) error {
 	return nil
 }
 
-// domainName checks an origin or a policy's name: in the one form that a name has here, lower case without the final dot.
+// domainName checks an origin or a policy's name: in the one form that a name has here, lower case without the final
+// dot.
 func domainName(s string) (rr.Name, error) {
 	n, err := rr.ParseName(s)
 	if err != nil {
@@ -47,8 +48,8 @@ func domainName(s string) (rr.Name, error) {
 	return n, nil
 }
 
-// presentation is the form of a name in keys and documents. A slash within a label (RFC 2317) is escaped: in keys, slashes
-// part names.
+// presentation is the form of a name in keys and documents. A slash within a label (RFC 2317) is escaped: in keys,
+// slashes part names.
 func presentation(n rr.Name) string {
 	s := n.String()
 	if strings.Contains(s, "/") {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// packed is all static RRsets of one owner in one string: a million Records as structs with their slices and strings take
-// three times the memory, and most are only looked at when the snapshot is built. For each set: the type's length and
-// text, TTL, revision, number of data, and each datum's length and text; numbers are uvarints.
+// packed is all static RRsets of one owner in one string: a million Records as structs with their slices and strings
+// take three times the memory, and most are only looked at when the snapshot is built. For each set: the type's length
+// and text, TTL, revision, number of data, and each datum's length and text; numbers are uvarints.
 type packed string
 
 // packedSet is one RRset within a packed, its strings aliasing it.

@@ -145,8 +145,8 @@ func (f *faults) mapping(m *Map) {
 	}
 }
 
-// ParseSource reads what a Map has as a key: a prefix, or an AS such as "AS64500". The prefix is not valid where it is an
-// AS, and the AS is 0 where it is a prefix.
+// ParseSource reads what a Map has as a key: a prefix, or an AS such as "AS64500". The prefix is not valid where it is
+// an AS, and the AS is 0 where it is a prefix.
 func ParseSource(s string) (prefix netip.Prefix, asn uint32, err error) {
 	if digits, ok := strings.CutPrefix(strings.ToUpper(s), "AS"); ok {
 		n, err := strconv.ParseUint(digits, 10, 32)

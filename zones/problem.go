@@ -111,8 +111,8 @@ func (ps Problems) Warnings() Problems {
 // mostAlike is how many warnings of one kind are listed.
 const mostAlike = 10
 
-// Summary returns the problems with ten warnings of each kind, and in the place of the others one that says how many there are.
-// Errors are all there.
+// Summary returns the problems with ten warnings of each kind, and in the place of the others one that says how many
+// there are. Errors are all there.
 func (ps Problems) Summary() Problems {
 	count, last := map[string]int{}, map[string]int{}
 	for i, p := range ps {

@@ -3,10 +3,10 @@
 //
 // Text comes in as documents (ReadDocuments: YAML, JSON), as values of etcd (Decode) or as master files
 // (ReadMasterFile), and all ways hold a resource to the same rules: first those of one resource by itself, then, in the
-// Catalog, those among resources. Each Problem says where, what, and what to do. A source (package store) hands over Batches of changes; the
-// Catalog takes what is good, keeps the last good version of what is not, holds back what would empty a zone or a policy,
-// and says in a Delta what has changed. Check is the same code without a server. From the Catalog, package
-// snapshot makes what answers queries.
+// Catalog, those among resources. Each Problem says where, what, and what to do. A source (package store) hands over
+// Batches of changes; the Catalog takes what is good, keeps the last good version of what is not, holds back what would
+// empty a zone or a policy, and says in a Delta what has changed. Check is the same code without a server. From the
+// Catalog, package snapshot makes what answers queries.
 package zones
 
 import (
@@ -100,8 +100,8 @@ type Zone struct {
 	Transfer    *Transfer `json:"transfer,omitempty"`
 	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
 
-	// SerialOffset is added to the serial, modulo 2^32. A zone that came from elsewhere has secondaries that take no lower serial than
-	// they have.
+	// SerialOffset is added to the serial, modulo 2^32. A zone that came from elsewhere has secondaries that take no
+	// lower serial than they have.
 	SerialOffset uint32 `json:"serialOffset,omitempty"`
 
 	Serial *uint32 `json:"-"` // of a master file, which 0 is as well; nil: the serial follows the revision
@@ -180,7 +180,8 @@ type Policy struct {
 	Rules []Rule   `json:"rules"`
 	Pick  Pick     `json:"pick,omitempty"`
 
-	// WhenAllDown is what is said where no pool of the order is available: AnswerPools, if empty, as if all were healthy (fail open).
+	// WhenAllDown is what is said where no pool of the order is available: AnswerPools, if empty, as if all were
+	// healthy (fail open).
 	WhenAllDown Answer `json:"whenAllDown,omitempty"`
 
 	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
@@ -203,8 +204,8 @@ const (
 // Answer is what is said in place of addresses.
 type Answer string
 
-// The answers: a Rule's Answer is AnswerNoData, AnswerRefused or AnswerNXDomain, a Policy's WhenAllDown AnswerPools, AnswerNoData or
-// AnswerServFail.
+// The answers: a Rule's Answer is AnswerNoData, AnswerRefused or AnswerNXDomain, a Policy's WhenAllDown AnswerPools,
+// AnswerNoData or AnswerServFail.
 const (
 	AnswerPools    Answer = "answer"
 	AnswerNoData   Answer = "nodata"
@@ -213,8 +214,8 @@ const (
 	AnswerServFail Answer = "servfail"
 )
 
-// Rule gives an order of pools to the clients that its When holds for, or says that there is nothing for them: exactly one of Failover,
-// Nearest and Answer.
+// Rule gives an order of pools to the clients that its When holds for, or says that there is nothing for them: exactly
+// one of Failover, Nearest and Answer.
 type Rule struct {
 	When     *When              `json:"when,omitempty"` // nil: holds for every client
 	Failover []Step             `json:"failover,omitempty"`
@@ -236,7 +237,8 @@ type When struct {
 type Step struct {
 	Pools []WeightedPool // sorted by name
 
-	// AtLeast is how much of the weight of the step's pools must be available, 1 to 100 %, for it not to be passed over; 0: any.
+	// AtLeast is how much of the weight of the step's pools must be available, 1 to 100 %, for it not to be passed
+	// over; 0: any.
 	AtLeast Percent
 }
 
@@ -246,8 +248,8 @@ type WeightedPool struct {
 	Weight int // 0 to 1,000,000; 1 where the document gives only a name
 }
 
-// Schedule is a planned shift: between From and Until the weights and targets of pools are other ones, and a pool below 100 % keeps no
-// more of its clients than that.
+// Schedule is a planned shift: between From and Until the weights and targets of pools are other ones, and a pool below
+// 100 % keeps no more of its clients than that.
 type Schedule struct {
 	From    time.Time          `json:"from"`              // with its time zone
 	Until   time.Time          `json:"until,omitzero"`    // zero: for good

@@ -29,17 +29,20 @@ func (s *Serials) With(more Serials) *Serials {
 	return &sum
 }
 
-// serials gives zones their serials. All servers of one source are to give the same serial for the same content, whichever has
-// been running longer; it grows with every change of what a transfer holds, and never goes back (RFC 1982).
+// serials gives zones their serials. All servers of one source are to give the same serial for the same content,
+// whichever has been running longer; it grows with every change of what a transfer holds, and never goes back (RFC
+// 1982).
 //
-// A zone's number is the highest revision among its Zone, its Records, its Policies and the pools and endpoints that these
-// name, good or not, and the serial is that number above the base. Whoever lists can tell the number from the keys, but for
-// changes that are not in any of them any more: what was removed, a policy that has another zone now, a version that had to wait for
-// something else. A server that sees one of these counts its revision and owes it to the source (Owed), which keeps the highest
-// of each zone. As everybody takes the highest of all that is kept, who missed the change comes to the same number.
+// A zone's number is the highest revision among its Zone, its Records, its Policies and the pools and endpoints that
+// these name, good or not, and the serial is that number above the base. Whoever lists can tell the number from the
+// keys, but for changes that are not in any of them any more: what was removed, a policy that has another zone now, a
+// version that had to wait for something else. A server that sees one of these counts its revision and owes it to the
+// source (Owed), which keeps the highest of each zone. As everybody takes the highest of all that is kept, who missed
+// the change comes to the same number.
 //
-// A source with another history (wiped, restored) counts from below again. All that this one has counted so far then goes into the base,
-// so that every serial is above every one before, and the base is owed to the source in the same way.
+// A source with another history (wiped, restored) counts from below again. All that this one has counted so far then
+// goes into the base, so that every serial is above every one before, and the base is owed to the source in the same
+// way.
 type serials struct {
 	base     int64
 	kept     Serials             // as the source has it
@@ -67,7 +70,8 @@ func newSerials() serials {
 	return serials{kept: Serials{Last: map[string]int64{}}, owing: map[string]int64{}, pools: map[string]poolStir{}}
 }
 
-// ZoneSerial returns a zone's serial: that of its master file, else what serials says and the zone's offset, modulo 2^32. 0 if there is no such zone.
+// ZoneSerial returns a zone's serial: that of its master file, else what serials says and the zone's offset, modulo
+// 2^32. 0 if there is no such zone.
 func (c *Catalog) ZoneSerial(origin string) uint32 {
 	z := c.states[origin]
 	if z == nil || z.zone == nil {
@@ -155,7 +159,8 @@ func (c *Catalog) stir(z *zoneState) {
 	}
 }
 
-// around returns the zone that a Zone, Record or Policy is, or is in, by its key, and the pool that a Pool or Endpoint is, or is in.
+// around returns the zone that a Zone, Record or Policy is, or is in, by its key, and the pool that a Pool or Endpoint
+// is, or is in.
 func (c *Catalog) around(key Key) (z *zoneState, pool string) {
 	switch kind := key.Kind(); kind {
 	case KindZone:

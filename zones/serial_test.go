@@ -111,7 +111,8 @@ func versions(c *Catalog) (all []string) {
 	return all
 }
 
-// apply takes a batch and checks the serials: they never go back, move with the content, and the delta names those that moved.
+// apply takes a batch and checks the serials: they never go back, move with the content, and the delta names those that
+// moved.
 func (f *follower) apply(t *rapid.T, b Batch) {
 	before, was := contents(f.c), map[string]uint32{}
 	for origin := range before {
@@ -187,8 +188,8 @@ func (f *follower) copied(t *rapid.T) *follower {
 	return g
 }
 
-// Servers that follow one etcd, each at its own pace, that list it again, start from nothing or from a copy, and live through its
-// being wiped, come to the same serials; and none ever goes back or stays where the content changes.
+// Servers that follow one etcd, each at its own pace, that list it again, start from nothing or from a copy, and live
+// through its being wiped, come to the same serials; and none ever goes back or stays where the content changes.
 func TestSerialsAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := newHistory()
@@ -271,8 +272,8 @@ func TestSerialsAgree(t *testing.T) {
 	})
 }
 
-// A policy that is not in service, for a record stands at its name, counts in its zone for those who knew it in a zone below
-// that has gone, as it does for those who come anew.
+// A policy that is not in service, for a record stands at its name, counts in its zone for those who knew it in a zone
+// below that has gone, as it does for those who come anew.
 func TestSerialOfAPolicyThatWaits(t *testing.T) {
 	zone := &Zone{Origin: "ex.test", Nameservers: []string{"ns.example.net"}}
 	below := &Zone{Origin: "sub.ex.test", Nameservers: []string{"ns.example.net"}}

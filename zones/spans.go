@@ -2,8 +2,8 @@ package zones
 
 import "time"
 
-// What a time of a resource may be without a doubt. Above it the time is taken as it is written, and doubted: most such times are a slip
-// of the unit, and nobody can take an answer back out of the caches of others.
+// What a time of a resource may be without a doubt. Above it the time is taken as it is written, and doubted: most such
+// times are a slip of the unit, and nobody can take an answer back out of the caches of others.
 const (
 	mostTTL      = 7 * 24 * time.Hour   // what BIND keeps at most (max-cache-ttl); Unbound keeps a day
 	mostSteered  = time.Hour            // a policy is there to be changed
@@ -31,8 +31,8 @@ const (
 	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
 )
 
-// spans returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a Monitor interval,
-// timeout and hold. None of them is there where the document does not say it.
+// spans returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a
+// Monitor interval, timeout and hold. None of them is there where the document does not say it.
 func spans(r Resource) []span {
 	switch r := r.(type) {
 	case *Zone:

@@ -45,8 +45,8 @@ func (r MasterReader) Read() ([]Document, Problems, error) {
 }
 
 // stream is the part of a masterFile that lets go of documents while it reads. A set is complete when a record of
-// another owner comes, as nearly all files have the records of an owner together. A set that goes on later is found out,
-// and is kept until the end of the file in another reading.
+// another owner comes, as nearly all files have the records of an owner together. A set that goes on later is found
+// out, and is kept until the end of the file in another reading.
 type stream struct {
 	keep      func(Document) bool // nil: all are kept
 	streams   bool

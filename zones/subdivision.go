@@ -26,8 +26,8 @@ func knownSubdivision(country, part string) bool {
 	return false
 }
 
-// crossPlaces says which places of a policy are nowhere. They are taken all the same, as a location database of one's own can
-// have any code.
+// crossPlaces says which places of a policy are nowhere. They are taken all the same, as a location database of one's
+// own can have any code.
 func crossPlaces(x *crossed, p *Policy) {
 	for i, rule := range p.Rules {
 		if rule.When == nil {

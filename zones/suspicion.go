@@ -72,7 +72,8 @@ func (g *suspicion) bulk() {
 	}
 }
 
-// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little is laid over it.
+// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little
+// is laid over it.
 func (g *suspicion) zones() {
 	for _, r := range g.gone {
 		zone, ok := g.resource(r.key).(*Zone)

@@ -10,23 +10,24 @@ import (
 	"leeward/zones/rr"
 )
 
-// Transfer is who may take a zone away whole (RFC 5936, RFC 1995), who is told when it changes (RFC 1996), and where it comes from
-// if it lives elsewhere.
+// Transfer is who may take a zone away whole (RFC 5936, RFC 1995), who is told when it changes (RFC 1996), and where it
+// comes from if it lives elsewhere.
 type Transfer struct {
-	// Allow are those who may transfer the zone: an address or prefix, "key NAME", or both in one text, which then must both hold.
-	// Nobody if empty.
+	// Allow are those who may transfer the zone: an address or prefix, "key NAME", or both in one text, which then must
+	// both hold. Nobody if empty.
 	Allow []string `json:"allow,omitempty"`
 
-	// Notify are the servers told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" behind it to have it signed.
-	// Several keys, "key NEW key OLD", are tried in their order: one of them is being rolled.
+	// Notify are the servers told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" behind it to have
+	// it signed. Several keys, "key NEW key OLD", are tried in their order: one of them is being rolled.
 	Notify []string `json:"notify,omitempty"`
 
-	// NotifySource are the addresses that Notify are told from, at most one of a family that each server has. Where none is of the
-	// family, it is the one that the server listens on.
+	// NotifySource are the addresses that Notify are told from, at most one of a family that each server has. Where
+	// none is of the family, it is the one that the server listens on.
 	NotifySource []string `json:"notifySource,omitempty"`
 
-	// Primaries are the servers that the zone is transferred from, in the order in which they are asked, written as those of Notify
-	// are: the zone lives there. Its SOA, its NS and its records are theirs; Policies and Records are laid over them.
+	// Primaries are the servers that the zone is transferred from, in the order in which they are asked, written as
+	// those of Notify are: the zone lives there. Its SOA, its NS and its records are theirs; Policies and Records are
+	// laid over them.
 	Primaries []string `json:"primaries,omitempty"`
 
 	// TransferSource is to Primaries what NotifySource is to Notify.
@@ -38,17 +39,20 @@ type Transfer struct {
 	// Retransfer has the zone transferred whole, whatever its serial, once for each text that is new.
 	Retransfer string `json:"retransfer,omitempty"`
 
-	// Catalog says that the zone, which comes from Primaries, is a catalog zone (RFC 9432): its members are zones that live there too.
+	// Catalog says that the zone, which comes from Primaries, is a catalog zone (RFC 9432): its members are zones that
+	// live there too.
 	Catalog bool `json:"catalog,omitempty"`
 
-	// Member is, of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into its copy on disk too.
+	// Member is, of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into
+	// its copy on disk too.
 	Member string `json:"member,omitempty"`
 }
 
 // Catalog reports whether the zone is a catalog zone (RFC 9432).
 func (z *Zone) Catalog() bool { return z.Secondary() && z.Transfer.Catalog }
 
-// MemberOf returns the catalog zone that lists the zone, and the label by which it does; "": the zone is configured by itself.
+// MemberOf returns the catalog zone that lists the zone, and the label by which it does; "": the zone is configured by
+// itself.
 func (z *Zone) MemberOf() (catalog, label string) {
 	if z.Transfer == nil {
 		return "", ""
@@ -57,8 +61,8 @@ func (z *Zone) MemberOf() (catalog, label string) {
 	return catalog, label
 }
 
-// NewMember returns a member of a catalog zone: it lives where the catalog does, and all of the catalog's Transfer is its own too. A
-// label that is new has the zone transferred whole (RFC 9432 section 5.4).
+// NewMember returns a member of a catalog zone: it lives where the catalog does, and all of the catalog's Transfer is
+// its own too. A label that is new has the zone transferred whole (RFC 9432 section 5.4).
 func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
 	r, err := named(KindZone, presentation(name))
 	if err != nil {

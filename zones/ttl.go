@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TTL is a time that a zone's records carry: a TTL, or one of the times of its SOA. Unlike of a Duration, 0 of it is a value like
-// any other (RFC 2181 section 8) and not the same as none, which is the zero TTL.
+// TTL is a time that a zone's records carry: a TTL, or one of the times of its SOA. Unlike of a Duration, 0 of it is a
+// value like any other (RFC 2181 section 8) and not the same as none, which is the zero TTL.
 type TTL struct {
 	span time.Duration
 	set  bool

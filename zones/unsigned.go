@@ -10,7 +10,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// proofs counts the records of a master file that are left out, as they hold for the file as it was signed and for nothing else.
+// proofs counts the records of a master file that are left out, as they hold for the file as it was signed and for
+// nothing else.
 type proofs struct {
 	first Position
 	count map[rr.Type]int

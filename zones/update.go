@@ -8,20 +8,20 @@ import (
 	"leeward/zones/rr"
 )
 
-// Grant lets the holder of one TSIG key change records of a zone by dynamic update (RFC 2136, RFC 3007): those whose owner is
-// one of Names and whose type is one of Types.
+// Grant lets the holder of one TSIG key change records of a zone by dynamic update (RFC 2136, RFC 3007): those whose
+// owner is one of Names and whose type is one of Types.
 type Grant struct {
 	Key string `json:"key"` // name of the TSIG key, lower case, without the final dot
 
-	// Names are patterns of owners, relative to the origin: "@" is the apex, a label * stands for any one label, a label ** for
-	// any number of them, none included. "**" is every name of the zone.
+	// Names are patterns of owners, relative to the origin: "@" is the apex, a label * stands for any one label, a
+	// label ** for any number of them, none included. "**" is every name of the zone.
 	Names []string `json:"names"`
 
 	Types []string `json:"types"` // "TXT"; "ANY" is all types
 }
 
-// Allows reports whether the grant holds for records of that type at an owner, which is relative to the origin as Record.Owner
-// is. A type of 0 asks for the owner alone.
+// Allows reports whether the grant holds for records of that type at an owner, which is relative to the origin as
+// Record.Owner is. A type of 0 asks for the owner alone.
 func (g *Grant) Allows(owner string, t rr.Type) bool {
 	if t != 0 && !slices.ContainsFunc(g.Types, func(s string) bool { return s == rr.TypeANY.String() || s == t.String() }) {
 		return false
@@ -30,8 +30,8 @@ func (g *Grant) Allows(owner string, t rr.Type) bool {
 	return slices.ContainsFunc(g.Names, func(pattern string) bool { return matchLabels(ownerLabels(pattern), labels) })
 }
 
-// Granted reports whether a key may change records of that type at an owner, which is relative to the zone. A type of 0 asks for
-// any type, an empty owner for any owner.
+// Granted reports whether a key may change records of that type at an owner, which is relative to the zone. A type of 0
+// asks for any type, an empty owner for any owner.
 func (z *Zone) Granted(key, owner string, t rr.Type) bool {
 	return slices.ContainsFunc(z.Update, func(g Grant) bool {
 		return g.Key == key && (owner == "" || g.Allows(owner, t))

@@ -46,8 +46,8 @@ func (c *Catalog) Each(kind Kind, f func(Resource) bool) {
 	}
 }
 
-// EachRecord calls f for the records of an origin in any order, those of one owner together, until it returns false. They
-// are there whether or not the origin has a Zone.
+// EachRecord calls f for the records of an origin in any order, those of one owner together, until it returns false.
+// They are there whether or not the origin has a Zone.
 func (c *Catalog) EachRecord(origin string, f func(*Record) bool) {
 	z := c.states[origin]
 	if z == nil {
@@ -138,8 +138,8 @@ func (c *Catalog) Referrers(k Key) []Key {
 	return keys
 }
 
-// ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there is
-// none.
+// ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there
+// is none.
 func (c *Catalog) ZoneOf(name string) string {
 	if z := c.zoneOf(name); z != nil {
 		return z.origin
@@ -147,8 +147,8 @@ func (c *Catalog) ZoneOf(name string) string {
 	return ""
 }
 
-// Hollow reports whether a zone is configured, or is known to have names, and nothing of what is there can be used, nor ever
-// could: no answer about it would be true.
+// Hollow reports whether a zone is configured, or is known to have names, and nothing of what is there can be used, nor
+// ever could: no answer about it would be true.
 func (c *Catalog) Hollow(origin string) bool {
 	_, is := c.hollows[origin]
 	return is

@@ -81,7 +81,8 @@ func mailbox(s string) (string, error) {
 	return n.String(), nil
 }
 
-// RName returns the SOA's RNAME without the final dot: the hostmaster, or hostmaster.<origin> where the zone names none.
+// RName returns the SOA's RNAME without the final dot: the hostmaster, or hostmaster.<origin> where the zone names
+// none.
 func (z *Zone) RName() string {
 	if name, err := mailbox(z.Hostmaster); err == nil && name != "" {
 		return name

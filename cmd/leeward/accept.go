@@ -204,8 +204,8 @@ func backlogOf(servers []admin.Server) *backlog {
 	return b
 }
 
-// only leaves what is named, or is in what is named, and returns the keys of it. What servers hold beyond what they name may be
-// named as well.
+// only leaves what is named, or is in what is named, and returns the keys of it. What servers hold beyond what they
+// name may be named as well.
 func (b *backlog) only(named []zones.Key, there *store.Listing) (keys []zones.Key, err error) {
 	origins := map[string]bool{}
 	for _, c := range there.Changes {

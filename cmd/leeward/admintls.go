@@ -25,7 +25,8 @@ func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
 
 func (f *adminTLSFlags) given() bool { return *f != adminTLSFlags{} }
 
-// base is the URL that --admin stands for. An address without a scheme, as serve's --admin has it, is https where any of the files is given.
+// base is the URL that --admin stands for. An address without a scheme, as serve's --admin has it, is https where any
+// of the files is given.
 func (f *adminTLSFlags) base(address string) string {
 	switch {
 	case strings.Contains(address, "://"):
@@ -63,7 +64,8 @@ func (f *adminTLSFlags) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// explain adds to what went wrong on the way to an admin interface what can be done about it, where it has to do with TLS.
+// explain adds to what went wrong on the way to an admin interface what can be done about it, where it has to do with
+// TLS.
 func (f *adminTLSFlags) explain(err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError

@@ -90,8 +90,8 @@ func (a *authority) client(name string) {
 	a.issue(name, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 }
 
-// The admin interface over TLS with clients' certificates: who gets what, what is said to those who get nothing, and certificates
-// that are renewed in place.
+// The admin interface over TLS with clients' certificates: who gets what, what is said to those who get nothing, and
+// certificates that are renewed in place.
 func TestAdminOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

@@ -9,7 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The examples of docs/autoscaling.md are YAML, each of the kind that it says, and the metrics that the page names are there.
+// The examples of docs/autoscaling.md are YAML, each of the kind that it says, and the metrics that the page names are
+// there.
 func TestAutoscalingExamples(t *testing.T) {
 	page, err := os.ReadFile("../../docs/autoscaling.md")
 	if err != nil {

@@ -133,7 +133,8 @@ unless --i-own-this-target is given.`,
 	return cmd
 }
 
-// target reads the address of a server. A name is not looked up: what it stands for could change to an address that nobody meant.
+// target reads the address of a server. A name is not looked up: what it stands for could change to an address that
+// nobody meant.
 func target(text string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddrPort(text); err == nil && a.Port() != 0 {
 		return a, nil

@@ -237,8 +237,8 @@ func (o outcome) json(w io.Writer) error {
 	return e.Encode(out)
 }
 
-// validate refuses a result that has problems which what there is has not, or which are those of the very documents that
-// are being applied.
+// validate refuses a result that has problems which what there is has not, or which are those of the very documents
+// that are being applied.
 func (inv *invocation) validate(base *store.Listing, p proposal, force bool) error {
 	unread := base.Problems()
 	after := zones.Check(p.docs, unread...)

@@ -23,8 +23,8 @@ func narrow(root *cobra.Command) {
 	root.SetHelpTemplate(strings.ReplaceAll(root.HelpTemplate(), "{{. | trim", "{{leewardWrap . | trim"))
 }
 
-// wrap breaks lines at spaces so that each has so many columns at most, words that are longer excepted. Lines that follow each other are one
-// paragraph; a line that begins with a space stays as it is.
+// wrap breaks lines at spaces so that each has so many columns at most, words that are longer excepted. Lines that
+// follow each other are one paragraph; a line that begins with a space stays as it is.
 func wrap(text string, columns int) string {
 	var b strings.Builder
 	at := 0

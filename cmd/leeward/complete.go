@@ -19,8 +19,8 @@ const completionTime = time.Second
 // mostNames is the most names that are offered at once: more would not be read.
 const mostNames = 500
 
-// complete makes the shell offer what exists for the arguments of a verb: offers says of an argument, by those before it,
-// which words stand for it.
+// complete makes the shell offer what exists for the arguments of a verb: offers says of an argument, by those before
+// it, which words stand for it.
 func (inv *invocation) complete(cmd *cobra.Command, offers func(n names, before []string) []string) {
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, before []string, begun string) ([]string, cobra.ShellCompDirective) {
 		// A completion is no run of the verb: what runs before a verb does not run before it.

@@ -219,8 +219,8 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 	return nil
 }
 
-// supersedes refuses a drain that begins later where it would end another override of the target before that, as a target has
-// one override.
+// supersedes refuses a drain that begins later where it would end another override of the target before that, as a
+// target has one override.
 func (inv *invocation) supersedes(o, was *zones.Override) error {
 	now := inv.now()
 	if o.From == nil || was.Until != nil && !now.Before(*was.Until) {
@@ -245,10 +245,11 @@ type load struct {
 	carriers           []string // pools that are left, with their healthy endpoints
 }
 
-// carry works out, for every policy that would lose something, what would be left, and names each of its rules that would
-// be left with nothing: the clients of a rule have only its pools, whatever the others have.
+// carry works out, for every policy that would lose something, what would be left, and names each of its rules that
+// would be left with nothing: the clients of a rule have only its pools, whatever the others have.
 //
-// What is drained or down for a part of the drain's time counts as such, what is up counts as up if it is all of the time.
+// What is drained or down for a part of the drain's time counts as such, what is up counts as up if it is all of the
+// time.
 func carry(rs []zones.Resource, drain *zones.Override, status *admin.Status, now time.Time) []load {
 	target := drain.Target
 	words := map[string]zones.Word{}

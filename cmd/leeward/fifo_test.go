@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A FIFO that nobody writes to, in the place of any file that a flag names, is an error that names it, and never waited for.
+// A FIFO that nobody writes to, in the place of any file that a flag names, is an error that names it, and never waited
+// for.
 func TestFIFOsAreNotWaitedFor(t *testing.T) {
 	dir, zones := t.TempDir(), t.TempDir()
 	fifo := filepath.Join(dir, "fifo")

@@ -14,8 +14,8 @@ type vain struct {
 	why  string
 }
 
-// onlyOnce makes it an error to give a flag twice that holds one value, as the last would silently count. It is for servers, whose
-// command lines are made of parts by units and charts.
+// onlyOnce makes it an error to give a flag twice that holds one value, as the last would silently count. It is for
+// servers, whose command lines are made of parts by units and charts.
 func onlyOnce(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if _, list := f.Value.(pflag.SliceValue); !list {
@@ -38,8 +38,8 @@ func (s *single) Set(text string) error {
 	return s.Value.Set(text)
 }
 
-// inVain refuses flags of the command line that have no effect beside others. A variable of the environment is no such word: it may be there
-// for another verb.
+// inVain refuses flags of the command line that have no effect beside others. A variable of the environment is no such
+// word: it may be there for another verb.
 func (inv *invocation) inVain(flags *pflag.FlagSet, all ...vain) error {
 	for _, v := range all {
 		if v.when && flags.Changed(v.flag) && !inv.fromEnv[v.flag] {
@@ -62,7 +62,8 @@ func (f *vantageFlags) vainAdmin() []vain {
 	}
 }
 
-// vainEtcd are the flags that say how etcd is reached: none where nobody asks it, and fewer where it is asked without TLS or a user.
+// vainEtcd are the flags that say how etcd is reached: none where nobody asks it, and fewer where it is asked without
+// TLS or a user.
 func (f *etcdFlags) vainEtcd(flags *pflag.FlagSet, nobody bool) []vain {
 	var all []vain
 	flags.VisitAll(func(g *pflag.Flag) {

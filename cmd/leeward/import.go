@@ -86,9 +86,9 @@ func serialOf(docs []zones.Document) *uint32 {
 	return nil
 }
 
-// imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone) stays as it
-// is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's serial, or one before it, will
-// take the zone's (RFC 1982).
+// imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone)
+// stays as it is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's
+// serial, or one before it, will take the zone's (RFC 1982).
 func imported(base *store.Listing, origin string, serial *uint32, docs []zones.Document, owner string, prune bool) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)

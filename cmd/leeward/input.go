@@ -92,8 +92,8 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	return merged(docs, problems)
 }
 
-// openGiven opens a file that is named on the command line. A pipe will do, as from <(…) in a shell; one that nobody writes to
-// is empty, and not waited for.
+// openGiven opens a file that is named on the command line. A pipe will do, as from <(…) in a shell; one that nobody
+// writes to is empty, and not waited for.
 func openGiven(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

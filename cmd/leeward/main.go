@@ -2,7 +2,8 @@
 // verb a file, each with its flags, its wiring and its exit status, nothing else. What the verbs do lives in the
 // packages below; what they print and how they fail is here.
 //
-// Exit status: 0 done, 1 failed, 2 wrong usage. SIGINT and SIGTERM end it in good order, and at once when they come again.
+// Exit status: 0 done, 1 failed, 2 wrong usage. SIGINT and SIGTERM end it in good order, and at once when they come
+// again.
 package main
 
 import (

@@ -67,8 +67,8 @@ func (c *claim) there(was zones.Change, now zones.Resource) {
 	}
 }
 
-// allow refuses to change what is somebody else's, unless it is forced. Who has no name changes it, is told, and it stays
-// theirs.
+// allow refuses to change what is somebody else's, unless it is forced. Who has no name changes it, is told, and it
+// stays theirs.
 func (c *claim) allow(inv *invocation, force bool) error {
 	if c == nil {
 		return nil

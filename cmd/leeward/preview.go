@@ -8,7 +8,8 @@ import (
 	"leeward/zones"
 )
 
-// preview is what is foretold of a change that is about to be made. It never keeps a change from being made by failing itself.
+// preview is what is foretold of a change that is about to be made. It never keeps a change from being made by failing
+// itself.
 type preview struct{ of *control.Forecast }
 
 // preview works it out, and shows it where there are loads to show.

@@ -16,8 +16,8 @@ type pruning struct {
 	of   int
 }
 
-// rash returns what of a pruning nobody does by mistake without regretting it, one reason a line: zones, policies that are
-// answering, more than a tenth of the set.
+// rash returns what of a pruning nobody does by mistake without regretting it, one reason a line: zones, policies that
+// are answering, more than a tenth of the set.
 func (p pruning) rash(base *store.Listing) []string {
 	held, filled := map[string]int{}, map[string]bool{}
 	answers := map[zones.Key]bool{}
@@ -56,8 +56,8 @@ func (p pruning) rash(base *store.Listing) []string {
 // mostReasons is how many reasons are printed.
 const mostReasons = 20
 
-// allow refuses what is rash, unless it is forced, and asks whoever sits at a terminal before anything is deleted. What goes is
-// on the screen by then.
+// allow refuses what is rash, unless it is forced, and asks whoever sits at a terminal before anything is deleted. What
+// goes is on the screen by then.
 func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) error {
 	if len(p.keys) == 0 || f.force {
 		return nil

@@ -169,7 +169,8 @@ func known(root *cobra.Command, args []string) error {
 	return wrong
 }
 
-// completion makes cobra's completion like the other verbs: it has an example, and a shell that it does not know is wrong usage.
+// completion makes cobra's completion like the other verbs: it has an example, and a shell that it does not know is
+// wrong usage.
 func completion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
@@ -199,11 +200,12 @@ func (inv *invocation) environment(flags *pflag.FlagSet) error {
 	return err
 }
 
-// injected are variables that Kubernetes gives every container for a service by the name of leeward, or one that begins so.
+// injected are variables that Kubernetes gives every container for a service by the name of leeward, or one that begins
+// so.
 var injected = regexp.MustCompile(`_(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// doubt warns of variables that set nothing and are nearly the name of one that does. Others are left alone: who runs this may
-// have LEEWARD_ variables of their own.
+// doubt warns of variables that set nothing and are nearly the name of one that does. Others are left alone: who runs
+// this may have LEEWARD_ variables of their own.
 func (inv *invocation) doubt(root *cobra.Command) {
 	flags := map[string]bool{}
 	for _, c := range append(root.Commands(), root) {

@@ -22,8 +22,9 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs testdata/script/*.txt, each with a prefix of its own in one etcd. Beside testscript's commands there
-// are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or no
-// such key, if TEXT is "none"; "!" before it: TEXT is not in the value); leased KEY [LEAST MOST], which wants a lease of so many seconds; and status N COMMAND…, which wants an exit status.
+// are: put KEY VALUE and del KEY, which are what etcdctl does; stored KEY TEXT, which wants TEXT to be in the value (or
+// no such key, if TEXT is "none"; "!" before it: TEXT is not in the value); leased KEY [LEAST MOST], which wants a
+// lease of so many seconds; and status N COMMAND…, which wants an exit status.
 func TestScript(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -236,8 +236,8 @@ func TestServeFiles(t *testing.T) {
 	})
 }
 
-// A master file that cannot be read to its end: where there is no good version of the zone it is SERVFAIL, with the reason for
-// people, and never NXDOMAIN or the parent's word; where there is one, that stays.
+// A master file that cannot be read to its end: where there is no good version of the zone it is SERVFAIL, with the
+// reason for people, and never NXDOMAIN or the parent's word; where there is one, that stays.
 func TestServeNoZoneInPart(t *testing.T) {
 	dir := t.TempDir()
 	const head = "$TTL 300\n@ SOA ns1.example.test. h.example.test. 7 3600 900 1209600 30\n@ NS ns1.example.test.\n"
@@ -280,8 +280,8 @@ func TestServeNoZoneInPart(t *testing.T) {
 	await("new.sub.example.test.", "NXDOMAIN")
 }
 
-// One resource that cannot be read, in a zone that is good otherwise: its name is SERVFAIL and not denied, the zone's other names are
-// answered, and no part of the zone is handed on. Its last good version, once there is one, stays.
+// One resource that cannot be read, in a zone that is good otherwise: its name is SERVFAIL and not denied, the zone's
+// other names are answered, and no part of the zone is handed on. Its last good version, once there is one, stays.
 func TestServeWhatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "all.yaml")
@@ -456,8 +456,8 @@ func TestServeChaos(t *testing.T) {
 	}
 }
 
-// A shell or a unit file that has a server's own environment names etcd and the admin interface: who asks is told by the
-// server.
+// A shell or a unit file that has a server's own environment names etcd and the admin interface: who asks is told by
+// the server.
 func TestEnvironmentOfAServer(t *testing.T) {
 	env := []string{"LEEWARD_ETCD=http://127.0.0.1:1", "LEEWARD_ADMIN=127.0.0.1:2", "LEEWARD_ETCD_TIMEOUT=1s"}
 	for _, args := range [][]string{{"status"}, {"explain", "www.example.test", "--client", "192.0.2.1"}} {

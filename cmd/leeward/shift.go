@@ -145,8 +145,9 @@ func belong(p *zones.Policy, s zones.Schedule) error {
 	return nil
 }
 
-// reschedule returns a schedule with one more shift, without what is over by now: shifts that have ended, and those that stay where a later one,
-// which stays too and is there already, has taken their place. A shift without weights takes out all.
+// reschedule returns a schedule with one more shift, without what is over by now: shifts that have ended, and those
+// that stay where a later one, which stays too and is there already, has taken their place. A shift without weights
+// takes out all.
 func reschedule(old []zones.Schedule, s zones.Schedule, now time.Time) (all []zones.Schedule) {
 	if len(s.Weights) == 0 {
 		return nil

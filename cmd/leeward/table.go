@@ -170,8 +170,8 @@ func cells(r zones.Resource, now time.Time) []string {
 	return []string{r.Key().Name()}
 }
 
-// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us". Where a step wants a part of its weight, it is
-// behind it: "failover stable+canary≥50%,us".
+// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us". Where a step wants a part of
+// its weight, it is behind it: "failover stable+canary≥50%,us".
 func rules(p *zones.Policy) string {
 	var all []string
 	for _, rule := range p.Rules {

@@ -14,8 +14,8 @@ const farthest = 366 * 24 * time.Hour
 // whenHelp says how a time is written.
 const whenHelp = "22:00 (here, the next one), 22:00Z or 22:00+01:00, +30m, or RFC 3339"
 
-// parseWhen reads when something is to begin, in whole seconds: a time of the day, which is the next one and in the location of now
-// unless it says which, a span from now, or RFC 3339.
+// parseWhen reads when something is to begin, in whole seconds: a time of the day, which is the next one and in the
+// location of now unless it says which, a span from now, or RFC 3339.
 func parseWhen(s string, now time.Time) (time.Time, error) {
 	at, err := readWhen(strings.TrimSpace(s), now)
 	switch {

@@ -42,8 +42,8 @@ type checker struct {
 	now     func() time.Time
 }
 
-// host returns the name that is asked for: the endpoint's word, the monitor's, or the endpoint's hostname; empty: nobody gives
-// one, and the address stands for it.
+// host returns the name that is asked for: the endpoint's word, the monitor's, or the endpoint's hostname; empty:
+// nobody gives one, and the address stands for it.
 func (c *checker) host(monitor string) string {
 	return cmp.Or(c.manner.Host, monitor, c.manner.Hostname)
 }
@@ -79,8 +79,8 @@ func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
 	if err != nil {
 		return c.failed(ctx, err)
 	}
-	// The connection is reset: the handshake is all that was wanted, and one that is closed in order would be kept here for
-	// a minute (TIME_WAIT, RFC 9293 section 3.5), at 10,000 probes a second 600,000 of them.
+	// The connection is reset: the handshake is all that was wanted, and one that is closed in order would be kept here
+	// for a minute (TIME_WAIT, RFC 9293 section 3.5), at 10,000 probes a second 600,000 of them.
 	if c, ok := conn.(*boundConn).Conn.(*net.TCPConn); ok {
 		_ = c.SetLinger(0)
 	}

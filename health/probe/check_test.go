@@ -61,7 +61,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign makes a certificate for the names (and 127.0.0.1 if there is none) that is valid from and until these times from now.
+// sign makes a certificate for the names (and 127.0.0.1 if there is none) that is valid from and until these times from
+// now.
 func (a *authority) sign(t *testing.T, from, until time.Duration, names ...string) *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

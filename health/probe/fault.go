@@ -27,8 +27,9 @@ func (c *checker) failed(ctx context.Context, err error) outcome {
 	return down("%s", c.reason(err))
 }
 
-// tardy is how much later than its timeout, in parts of it but at least leastTardy, a probe may end and still be believed. One
-// that ends later was not waiting for the endpoint: this process did not get a processor, and the answer may have been there.
+// tardy is how much later than its timeout, in parts of it but at least leastTardy, a probe may end and still be
+// believed. One that ends later was not waiting for the endpoint: this process did not get a processor, and the answer
+// may have been there.
 const (
 	tardy      = 4
 	leastTardy = 50 * time.Millisecond
@@ -72,8 +73,9 @@ func family(a netip.Addr) string {
 }
 
 // routable reports whether this machine has a way to the address or, failing that, to any of the family: only then is
-// "network unreachable" the word of a router or of a withdrawn route, and the target's fault. Connecting a UDP socket asks
-// the kernel's routing table and sends nothing; the second address is one that is on no network (RFC 5737, RFC 3849).
+// "network unreachable" the word of a router or of a withdrawn route, and the target's fault. Connecting a UDP socket
+// asks the kernel's routing table and sends nothing; the second address is one that is on no network (RFC 5737, RFC
+// 3849).
 func routable(a netip.Addr) bool {
 	anywhere := netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	if family(a) == "IPv6" {

@@ -9,9 +9,9 @@ import (
 // What the first probes of a run mean.
 //
 // A target that nobody has a verdict on counts as up. Waiting for Fall failures in a row, of which each is an interval
-// later, would keep a dead one in the answers for all that time. So its first failure is enough where this vantage reaches the
-// others of its pool: then the fault is most likely the target's. Where the others fail as well, or there are none, it may be
-// the vantage's, and Fall decides as ever.
+// later, would keep a dead one in the answers for all that time. So its first failure is enough where this vantage
+// reaches the others of its pool: then the fault is most likely the target's. Where the others fail as well, or there
+// are none, it may be the vantage's, and Fall decides as ever.
 
 // groupKey names the targets of which one tells whether this vantage reaches the others.
 type groupKey struct {
@@ -98,8 +98,8 @@ func (p *Prober) Untried() (left int, such health.Target) {
 	return left, such
 }
 
-// Recall gives the Prober what an earlier run knew, before anything is assigned: what was down is so until a probe or a vote
-// says otherwise, holds go on, and what was down or is new is probed first.
+// Recall gives the Prober what an earlier run knew, before anything is assigned: what was down is so until a probe or a
+// vote says otherwise, holds go on, and what was down or is new is probed first.
 func (p *Prober) Recall(past []health.Past) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"leeward/health"
 )
 
-// Of a pool of which others are up, the first failure of a target that nobody has judged is a report of down; where it has been
-// judged, where it is alone, and where most of the others fail as well, it is none.
+// Of a pool of which others are up, the first failure of a target that nobody has judged is a report of down; where it
+// has been judged, where it is alone, and where most of the others fail as well, it is none.
 func TestFirstFailureDecides(t *testing.T) {
 	const open, shut = "open", "shut"
 	for _, c := range []struct {

@@ -19,8 +19,8 @@ import (
 	"leeward/health"
 )
 
-// grpc wants SERVING from the service's own health check (grpc.health.v1). The connection is made here, and given to grpc
-// once: it would try again, and tells of errors only as text.
+// grpc wants SERVING from the service's own health check (grpc.health.v1). The connection is made here, and given to
+// grpc once: it would try again, and tells of errors only as text.
 func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 	conn, err := c.dial(ctx, "tcp", g.Port)
 	if err != nil {

@@ -36,9 +36,9 @@ type place struct {
 	method string
 }
 
-// http asks, on a connection of its own, and takes the first final answer for what it is: a redirect is a status, followed only
-// where the monitor asks for that, and then at the same address. net/http's client is left out, as its pool of connections, proxies
-// and redirects are all that a probe must not have.
+// http asks, on a connection of its own, and takes the first final answer for what it is: a redirect is a status,
+// followed only where the monitor asks for that, and then at the same address. net/http's client is left out, as its
+// pool of connections, proxies and redirects are all that a probe must not have.
 func (c *checker) http(ctx context.Context, h *health.HTTP, secure bool) outcome {
 	at := place{secure: secure, port: h.Port, path: cmp.Or(h.Path, "/"), method: cmp.Or(h.Method, http.MethodGet)}
 	if at.port == 0 {
@@ -120,8 +120,8 @@ func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome,
 	return down("body lacks %q", shorten(h.Body)), nil
 }
 
-// first speaks HTTP/1.1. It returns the final response, and what sets how many more octets may be read; where there is no response,
-// the outcome.
+// first speaks HTTP/1.1. It returns the final response, and what sets how many more octets may be read; where there is
+// no response, the outcome.
 func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
 	if err := request.Write(conn); err != nil {
 		return nil, nil, c.failed(ctx, err)
@@ -137,8 +137,8 @@ func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Reques
 	return response, func(n int64) { limited.N = n }, outcome{}
 }
 
-// second is first for HTTP/2, of which a connection is used for one request. What an endpoint can make this process hold is bounded by
-// the windows that it is given.
+// second is first for HTTP/2, of which a connection is used for one request. What an endpoint can make this process
+// hold is bounded by the windows that it is given.
 func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
@@ -161,8 +161,8 @@ func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Reque
 	return response, func(int64) {}, outcome{}
 }
 
-// redirect returns where a response leads, nil where it does not or where that cannot be asked. The endpoint's address stays what is
-// asked, whoever the new host is: what stands elsewhere says nothing of this endpoint.
+// redirect returns where a response leads, nil where it does not or where that cannot be asked. The endpoint's address
+// stays what is asked, whoever the new host is: what stands elsewhere says nothing of this endpoint.
 func (at place) redirect(asked *url.URL, response *http.Response) *place {
 	switch response.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:

@@ -9,16 +9,17 @@ import (
 	"leeward/health"
 )
 
-// loadHeader carries an endpoint's load in an HTTP response (ORCA, open request cost aggregation; the protobuf message is
-// xds.data.orca.v3.OrcaLoadReport).
+// loadHeader carries an endpoint's load in an HTTP response (ORCA, open request cost aggregation; the protobuf message
+// is xds.data.orca.v3.OrcaLoadReport).
 const loadHeader = "endpoint-load-metrics"
 
 // maxLoadHeader is the longest header that is read, in octets: some hundreds of metrics.
 const maxLoadHeader = 16 << 10
 
-// loadOf reads the load that a response tells, as Envoy and gRPC write it: "TEXT name=value, name=value" or "JSON {…}", the message in
-// protobuf's JSON. metric is what a Monitor says of it; where that is empty it is application_utilization, or cpu_utilization where there is
-// none of that. Unknown where there is none that can be read: no header is not a load of 0.
+// loadOf reads the load that a response tells, as Envoy and gRPC write it: "TEXT name=value, name=value" or "JSON {…}",
+// the message in protobuf's JSON. metric is what a Monitor says of it; where that is empty it is
+// application_utilization, or cpu_utilization where there is none of that. Unknown where there is none that can be
+// read: no header is not a load of 0.
 func loadOf(h http.Header, metric string) health.Load {
 	value := strings.TrimSpace(h.Get(loadHeader))
 	if value == "" || metric == health.LoadNone || len(value) > maxLoadHeader {

@@ -1,9 +1,9 @@
 // Package probe checks endpoints from this machine.
 //
-// A Prober holds a target for each Assignment, probes it once an interval, each at its own phase of it, and turns results
-// into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next probe. A
-// probe dials the target's address and nothing else, and is over, whatever it waits for, when its timeout has passed.
-// What only shows that this machine cannot probe (no IPv6, no more sockets, no processor in time) is no result.
+// A Prober holds a target for each Assignment, probes it once an interval, each at its own phase of it, and turns
+// results into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next
+// probe. A probe dials the target's address and nothing else, and is over, whatever it waits for, when its timeout has
+// passed. What only shows that this machine cannot probe (no IPv6, no more sockets, no processor in time) is no result.
 package probe
 
 import (
@@ -21,9 +21,9 @@ import (
 	"leeward/health"
 )
 
-// How many probes may run at once where Options do not say: half of the files that the process may have open, as a probe has
-// one socket; the rest is for those who ask and for etcd. While fewer than that hang until their timeout, none waits for
-// another. A probe that hangs takes some 8 KiB.
+// How many probes may run at once where Options do not say: half of the files that the process may have open, as a
+// probe has one socket; the rest is for those who ask and for etcd. While fewer than that hang until their timeout,
+// none waits for another. A probe that hangs takes some 8 KiB.
 const (
 	leastConcurrency = 256
 	mostConcurrency  = 32 << 10
@@ -43,8 +43,8 @@ type Options struct {
 	Certificate func() *tls.Certificate // shown to endpoints that ask for one; it may return nil; none if nil
 	OnReport    func([]health.Report)   // called from one goroutine with what has turned since the last call; it may block
 
-	// OnLoads is called from one goroutine of its own with the loads that probes have found since the last call, some loadsPause later;
-	// it may block. nil: nobody cares.
+	// OnLoads is called from one goroutine of its own with the loads that probes have found since the last call, some
+	// loadsPause later; it may block. nil: nobody cares.
 	OnLoads func([]health.Sample)
 }
 
@@ -127,8 +127,8 @@ func New(o Options) (*Prober, error) {
 }
 
 // Assign says which targets there are now. One that was there before keeps its state and its phase, also where its
-// monitor's settings have changed; on one that is not assigned any more the last report is Unknown. Targets whose check is
-// external are somebody else's to report on.
+// monitor's settings have changed; on one that is not assigned any more the last report is Unknown. Targets whose check
+// is external are somebody else's to report on.
 func (p *Prober) Assign(as []health.Assignment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,8 +226,8 @@ func (p *Prober) Run(ctx context.Context) error {
 	return nil
 }
 
-// tick is the least time from one look at the schedule to the next: what is due within it is started together. Waking up for
-// each of 10,000 probes a second costs as much as some of them.
+// tick is the least time from one look at the schedule to the next: what is due within it is started together. Waking
+// up for each of 10,000 probes a second costs as much as some of them.
 const tick = time.Millisecond
 
 // launch starts what is due and returns the time until something is again.

@@ -125,7 +125,8 @@ func TestProbesShareNoConnection(t *testing.T) {
 	}
 }
 
-// How long a vantage took to find out is told from the start of its last probe that found otherwise, whatever came between.
+// How long a vantage took to find out is told from the start of its last probe that found otherwise, whatever came
+// between.
 func TestDetectionIsTimed(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	now := start
@@ -239,8 +240,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// The endpoints of a small pool are probed one soon after the other, pools flat over the interval, and those of a large pool
-// flat over it as well.
+// The endpoints of a small pool are probed one soon after the other, pools flat over the interval, and those of a large
+// pool flat over it as well.
 func TestPoolsAreProbedTogether(t *testing.T) {
 	p, err := New(Options{Vantage: "fra", OnReport: func([]health.Report) {}})
 	if err != nil {

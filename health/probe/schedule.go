@@ -8,9 +8,10 @@ import (
 	"leeward/health"
 )
 
-// firstWithin is the longest that a new target waits for its first probe, unless there are so many new ones, or its interval
-// is shorter. firstRate is how many first probes there may be a second beside those: what is new counts as up, so that
-// 100,000 endpoints that come at once, at a start or from a vantage that died, are no reason to knock everywhere at once.
+// firstWithin is the longest that a new target waits for its first probe, unless there are so many new ones, or its
+// interval is shorter. firstRate is how many first probes there may be a second beside those: what is new counts as up,
+// so that 100,000 endpoints that come at once, at a start or from a vantage that died, are no reason to knock
+// everywhere at once.
 //
 // Where an earlier run has left word of its targets, those that were down, and those that it did not know, are the ones
 // whose answers may be wrong. They come first, within urgentWithin.
@@ -58,8 +59,8 @@ func (p *Prober) firsts(as []health.Assignment) windows {
 	return windowsOf(urgent, others)
 }
 
-// phaseOf places a target, or (without an address) a pool, in its interval. It depends on nothing but the names, so that a
-// vantage's load is flat, several vantages do not knock at once, and a restart changes nothing.
+// phaseOf places a target, or (without an address) a pool, in its interval. It depends on nothing but the names, so
+// that a vantage's load is flat, several vantages do not knock at once, and a restart changes nothing.
 func phaseOf(vantage string, t health.Target) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(vantage))
@@ -68,7 +69,8 @@ func phaseOf(vantage string, t health.Target) uint64 {
 	h.Write([]byte{0})
 	a := t.Address.As16()
 	h.Write(a[:])
-	// FNV's high bits hardly differ between names that differ in their last byte; mix them (the finalizer of MurmurHash3).
+	// FNV's high bits hardly differ between names that differ in their last byte; mix them (the finalizer of
+	// MurmurHash3).
 	x := h.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
@@ -77,9 +79,9 @@ func phaseOf(vantage string, t health.Target) uint64 {
 	return x ^ x>>33
 }
 
-// spacing is the least time from the probe of one endpoint of a pool to that of the next, on average. The endpoints of a pool
-// are probed one soon after the other, so that a pool that fails as a whole is told in one write or two and not in one an
-// endpoint; those of a large pool over the whole interval.
+// spacing is the least time from the probe of one endpoint of a pool to that of the next, on average. The endpoints of
+// a pool are probed one soon after the other, so that a pool that fails as a whole is told in one write or two and not
+// in one an endpoint; those of a large pool over the whole interval.
 const spacing = 25 * time.Millisecond
 
 // offset returns the target's place as a part of its interval, or of another time.
@@ -90,8 +92,8 @@ func (t *target) offset(of time.Duration) time.Duration {
 	return (time.Duration(t.poolPhase%uint64(of)) + time.Duration(t.phase%uint64(t.within))) % of
 }
 
-// first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not all
-// new ones together.
+// first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not
+// all new ones together.
 func (t *target) first(start, now time.Time, w window) time.Time {
 	now = now.Add(w.after)
 	if t.monitor.EffectiveInterval() <= w.within {

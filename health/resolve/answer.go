@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// GoneAfter is how long authorities have to have said that a name does not exist, or has no address, until that is believed. A
-// zone that is broken for a while says the same as an operator who has given the balancer back, and whose addresses may be somebody
-// else's tomorrow.
+// GoneAfter is how long authorities have to have said that a name does not exist, or has no address, until that is
+// believed. A zone that is broken for a while says the same as an operator who has given the balancer back, and whose
+// addresses may be somebody else's tomorrow.
 const GoneAfter = 10 * time.Minute
 
 // maxAddresses is the most addresses that a name counts with.
@@ -28,8 +28,8 @@ var (
 	errNothing = errors.New("the name has no addresses")
 )
 
-// fold returns what is known of a name after both families were asked for. A family that nobody could tell of stays as it
-// was; and where the name has no address at all any more, all of it does.
+// fold returns what is known of a name after both families were asked for. A family that nobody could tell of stays as
+// it was; and where the name has no address at all any more, all of it does.
 func (a Answer) fold(four, six reply, now time.Time) Answer {
 	replies := [2]reply{four, six}
 	err := errors.Join(prefixed("A", four.err), prefixed("AAAA", six.err))

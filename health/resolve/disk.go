@@ -16,7 +16,8 @@ import (
 // File is the name of the last answers within the folder.
 const File = "resolved.json"
 
-// largest is the size in octets up to which that file is read: some hundred for each name, so more names than there can be.
+// largest is the size in octets up to which that file is read: some hundred for each name, so more names than there can
+// be.
 const largest = 256 << 20
 
 // load reads the last answers from a folder; none where there is no file.

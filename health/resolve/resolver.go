@@ -1,11 +1,11 @@
-// Package resolve looks up the hostnames that endpoints are given by, aside from queries: a cloud's load balancer has only
-// a name, and its addresses move.
+// Package resolve looks up the hostnames that endpoints are given by, aside from queries: a cloud's load balancer has
+// only a name, and its addresses move.
 //
-// A Resolver keeps, of every name that it is assigned, the addresses it was told last and when their TTL runs out. It asks a
-// recursive resolver for A and AAAA before that, again soon where it gets no answer, and hands over each Answer. What it knew
-// it keeps for as long as it learns nothing better: a resolver that is gone is shown and changes nothing else, as whether the
-// addresses still work is for probes to say. An authority's word that there is no such name is believed after GoneAfter. With a
-// folder, the last answers outlive the process.
+// A Resolver keeps, of every name that it is assigned, the addresses it was told last and when their TTL runs out. It
+// asks a recursive resolver for A and AAAA before that, again soon where it gets no answer, and hands over each Answer.
+// What it knew it keeps for as long as it learns nothing better: a resolver that is gone is shown and changes nothing
+// else, as whether the addresses still work is for probes to say. An authority's word that there is no such name is
+// believed after GoneAfter. With a folder, the last answers outlive the process.
 //
 // It has a stub resolver of its own, because that of the standard library does not tell TTLs.
 package resolve
@@ -82,8 +82,8 @@ type entry struct {
 	failures int
 }
 
-// New returns a Resolver that is assigned nothing. The error is that of registering its metrics. A folder that cannot be
-// read is only logged.
+// New returns a Resolver that is assigned nothing. The error is that of registering its metrics. A folder that cannot
+// be read is only logged.
 func New(o Options) (*Resolver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -13,12 +13,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// A bystander is a server that probes nothing. It follows what vantages report, and writes only what it says of itself, under a key that
-// no server watches: a thousand of them cost each other nothing. That key has a lease, which renews without a revision and
-// takes the key away when the server is gone. (Vantages have none: what they have reported has to outlive them.)
+// A bystander is a server that probes nothing. It follows what vantages report, and writes only what it says of itself,
+// under a key that no server watches: a thousand of them cost each other nothing. That key has a lease, which renews
+// without a revision and takes the key away when the server is gone. (Vantages have none: what they have reported has
+// to outlive them.)
 
-// Times of a bystander, in heartbeats of a vantage (Options.Every). Its lease ends this long after it was renewed last, unless etcd's leader
-// changes meanwhile, and is renewed three times as often. What it says of itself is written at most once in one.
+// Times of a bystander, in heartbeats of a vantage (Options.Every). Its lease ends this long after it was renewed last,
+// unless etcd's leader changes meanwhile, and is renewed three times as often. What it says of itself is written at
+// most once in one.
 const (
 	leaseBeats = 15
 	renewBeats = leaseBeats / 3

@@ -31,7 +31,8 @@ func until(t *testing.T, what string, f func() string) {
 	}
 }
 
-// What a bystander says of itself is under a lease, away from where others watch, and comes back whatever takes it away.
+// What a bystander says of itself is under a lease, away from where others watch, and comes back whatever takes it
+// away.
 func TestBystander(t *testing.T) {
 	e := startEtcd(t)
 	watcher, quiet := e.link("watcher"), e.link("quiet", bystander)

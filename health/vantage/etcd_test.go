@@ -38,13 +38,14 @@ func startEtcd(t *testing.T) *etcd {
 	return e
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are apart.
+// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
+// apart.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on port 0: nobody
-// is given it before it is used, or while the etcd that uses it is down.
+// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on
+// port 0: nobody is given it before it is used, or while the etcd that uses it is down.
 func freeURL(t *testing.T) url.URL {
 	for range 1000 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+lastPort.Add(1)%12_000))
@@ -103,8 +104,8 @@ func (e *etcd) dialThrough(address string) *clientv3.Client {
 	return client
 }
 
-// wire passes connections on to etcd. Cut, it keeps those that there are open and passes on nothing more of them: what a
-// firewall that has lost its state does. New ones work.
+// wire passes connections on to etcd. Cut, it keeps those that there are open and passes on nothing more of them: what
+// a firewall that has lost its state does. New ones work.
 type wire struct {
 	listener net.Listener
 	cut      chan struct{}

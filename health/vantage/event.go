@@ -8,8 +8,8 @@ import (
 	"leeward/health"
 )
 
-// Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that it
-// is gone, or that its value cannot be read.
+// Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that
+// it is gone, or that its value cannot be read.
 type Event struct {
 	Key      string // below the prefix: "reports/fra/www-eu", "vantages/fra" or "vantages/fra/server"; "" where the event is of no key
 	Revision int64  // etcd's revision of the key, or of its removal
@@ -25,15 +25,16 @@ type Event struct {
 	Removed   bool            // the key is gone from etcd
 	Gone      bool            // and with it the last of the vantage's keys
 
-	// Problem is what is wrong with the key's newest value and what to do; empty: it reads well, or is gone. What cannot be
-	// used of a value leaves its last good version standing.
+	// Problem is what is wrong with the key's newest value and what to do; empty: it reads well, or is gone. What
+	// cannot be used of a value leaves its last good version standing.
 	Problem string
 
 	// Synced: all that etcd holds has been delivered, after the start and after each time the watch was lost.
 	Synced bool
 }
 
-// Apply writes the event into the board, as received at that time. What comes from a list makes nobody fresh who went stale.
+// Apply writes the event into the board, as received at that time. What comes from a list makes nobody fresh who went
+// stale.
 func (e *Event) Apply(b *health.Board, now time.Time) {
 	if e.Listed && !e.lasts() && !e.Gone {
 		now = b.Since(now, e.Vantage)

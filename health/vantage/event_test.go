@@ -8,9 +8,9 @@ import (
 	"leeward/health"
 )
 
-// etcd has lost its quorum, and with it everybody's heartbeats, for longer than these are trusted. When it is back its first list has
-// a heartbeat that was under way all the while, maybe of a vantage that is dead by now: that does not make its reports count again.
-// A heartbeat that is seen to come does.
+// etcd has lost its quorum, and with it everybody's heartbeats, for longer than these are trusted. When it is back its
+// first list has a heartbeat that was under way all the while, maybe of a vantage that is dead by now: that does not
+// make its reports count again. A heartbeat that is seen to come does.
 func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 	now := time.Date(2026, 11, 26, 4, 40, 0, 0, time.UTC)
 	b := health.NewBoard()

@@ -17,11 +17,11 @@ import (
 )
 
 // Follow calls back with all that etcd holds of other vantages, and then with every change, in order and from one
-// goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory. A bystander has
-// none among them.
+// goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory. A bystander
+// has none among them.
 //
-// A watch that ends, falls behind a compaction, loses its connection or is silent for too long is begun anew with a list,
-// which also tells what has gone meanwhile.
+// A watch that ends, falls behind a compaction, loses its connection or is silent for too long is begun anew with a
+// list, which also tells what has gone meanwhile.
 func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	w := &follower{
 		link: l, tell: f,
@@ -153,8 +153,8 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	o := &w.link.options
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	// The client would resume a watch by itself over a new connection, perhaps to an etcd made anew, whose revisions are
-	// lower: that one would answer every request for progress and tell of no change until it had counted that far.
+	// The client would resume a watch by itself over a new connection, perhaps to an etcd made anew, whose revisions
+	// are lower: that one would answer every request for progress and tell of no change until it had counted that far.
 	lost := make(chan struct{})
 	conn := w.rota.client().ActiveConnection()
 	go func() {
@@ -216,8 +216,8 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	}
 }
 
-// split takes a key apart; ok is whether it is another vantage's report (with a pool), heartbeat (without), or what it says of
-// itself (as a server; about).
+// split takes a key apart; ok is whether it is another vantage's report (with a pool), heartbeat (without), or what it
+// says of itself (as a server; about).
 func (w *follower) split(name string) (vantage, pool string, about, ok bool) {
 	rest := strings.TrimPrefix(name, w.link.options.Prefix)
 	switch {
@@ -340,8 +340,8 @@ func (w *follower) mark(k *key, problem bool) {
 	}
 }
 
-// sweep removes the keys of vantages that have not moved for a day: whoever comes first does it, and a key that moves at
-// that very moment stays.
+// sweep removes the keys of vantages that have not moved for a day: whoever comes first does it, and a key that moves
+// at that very moment stays.
 func (w *follower) sweep(ctx context.Context) {
 	o := &w.link.options
 	for name, k := range w.keys {

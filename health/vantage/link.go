@@ -1,9 +1,9 @@
 // Package vantage carries reports between vantages through etcd.
 //
-// A Link writes what this process reports, one key a pool, and a heartbeat that shows that it lives; and it follows what
-// all others write, for a health.Board to judge. Neither side uses leases: a vantage that dies leaves its keys behind, and
-// its readers see that they no longer move. Nothing here waits for etcd on behalf of a caller: reports are kept in memory,
-// only the newest state of a pool is ever written, and while etcd is away nothing piles up.
+// A Link writes what this process reports, one key a pool, and a heartbeat that shows that it lives; and it follows
+// what all others write, for a health.Board to judge. Neither side uses leases: a vantage that dies leaves its keys
+// behind, and its readers see that they no longer move. Nothing here waits for etcd on behalf of a caller: reports are
+// kept in memory, only the newest state of a pool is ever written, and while etcd is away nothing piles up.
 package vantage
 
 import (
@@ -34,14 +34,15 @@ const (
 
 // Options are a Link's settings.
 type Options struct {
-	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: grpc raises the former to
-	// 10 s, but the latter is also how long sent data may stay unacknowledged (TCP_USER_TIMEOUT), and heartbeats see to it
-	// that there is some: a member that is cut off is left within about 3 s.
+	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: grpc raises the former
+	// to 10 s, but the latter is also how long sent data may stay unacknowledged (TCP_USER_TIMEOUT), and heartbeats see
+	// to it that there is some: a member that is cut off is left within about 3 s.
 	Client *clientv3.Client
 
-	// Members are clients of one member of etcd each; Client if there are none. A client of several puts its calls to them in
-	// turn, so that one member that takes calls and does not answer, as it is stopped or has no way to the leader, fails
-	// every attempt that needs as many calls as there are members. One member is spoken to until it fails, then the next.
+	// Members are clients of one member of etcd each; Client if there are none. A client of several puts its calls to
+	// them in turn, so that one member that takes calls and does not answer, as it is stopped or has no way to the
+	// leader, fails every attempt that needs as many calls as there are members. One member is spoken to until it
+	// fails, then the next.
 	Members []*clientv3.Client
 
 	Prefix     string // of all keys; DefaultPrefix if empty
@@ -57,8 +58,8 @@ type Options struct {
 	Now        func() time.Time      // time.Now if nil
 }
 
-// Link is this process's place among the vantages. Run writes, Follow reads; both may run at once, and everything else may
-// be called at any time and returns at once.
+// Link is this process's place among the vantages. Run writes, Follow reads; both may run at once, and everything else
+// may be called at any time and returns at once.
 type Link struct {
 	options Options
 	reports string // prefix of this vantage's reports, with the final "/"
@@ -261,8 +262,8 @@ func (l *Link) remove(name, endpoint, address string) {
 	l.write(name)
 }
 
-// SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the heartbeat's, and
-// is written when it changes.
+// SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the
+// heartbeat's, and is written when it changes.
 func (l *Link) SetServer(status any) error {
 	var text json.RawMessage
 	if status != nil {

@@ -150,8 +150,8 @@ func TestEtcdStopsAndStarts(t *testing.T) {
 	wait(t, "fra to be connected", func() bool { return fra.Status().Connected && fra.Status().Unwritten == 0 })
 }
 
-// An etcd is put in etcd's place whose revisions have begun anew: a watch that went on where it was would hear that all is
-// well and nothing more.
+// An etcd is put in etcd's place whose revisions have begun anew: a watch that went on where it was would hear that all
+// is well and nothing more.
 func TestEtcdIsMadeAnew(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
@@ -190,8 +190,8 @@ func TestSilentWatch(t *testing.T) {
 	wait(t, "lon to follow and write again", func() bool { return lon.Status().Following && lon.Status().Connected })
 }
 
-// Two members of three take connections and say nothing, as stopped ones do. What is reported is written through the third, and
-// others' reports are heard through it, whichever is asked first.
+// Two members of three take connections and say nothing, as stopped ones do. What is reported is written through the
+// third, and others' reports are heard through it, whichever is asked first.
 func TestSilentMembers(t *testing.T) {
 	e := startEtcd(t)
 	silent := func() string {
@@ -229,8 +229,8 @@ func wait(t *testing.T, what string, until func() bool) {
 	}
 }
 
-// A vantage that dies leaves its keys, which count until they are stale and no longer; one that reads them only then trusts
-// them for one window; and the vantage's next run takes them over.
+// A vantage that dies leaves its keys, which count until they are stale and no longer; one that reads them only then
+// trusts them for one window; and the vantage's next run takes them over.
 func TestDeadVantageGoesStale(t *testing.T) {
 	e := startEtcd(t)
 	fra, lon := e.link("fra"), e.link("lon")
@@ -335,8 +335,8 @@ func TestFlapStorm(t *testing.T) {
 	}
 }
 
-// What others put by hand: reports with a validity, for all addresses, without a sequence; and what cannot be read costs
-// only itself.
+// What others put by hand: reports with a validity, for all addresses, without a sequence; and what cannot be read
+// costs only itself.
 func TestReportsPutByHand(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()

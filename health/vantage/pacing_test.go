@@ -63,8 +63,8 @@ func (p *paced) pass(d time.Duration) {
 	}
 }
 
-// 10,000 endpoints of 1,000 pools turn, each at its own moment of an interval of 2 s: that is some writes a pool and not one
-// an endpoint, and none waits for more than gather.
+// 10,000 endpoints of 1,000 pools turn, each at its own moment of an interval of 2 s: that is some writes a pool and
+// not one an endpoint, and none waits for more than gather.
 func TestManyAreGathered(t *testing.T) {
 	p := newPaced(t)
 	const pools, endpoints = 1000, 10

@@ -13,8 +13,9 @@ import (
 	"leeward/health"
 )
 
-// Heartbeat is the value of vantages/<vantage>. It is small, as it is written again and again and etcd keeps each: what a server
-// says of itself is in vantages/<vantage>/server. Before that had a key of its own it was here, and is still read here.
+// Heartbeat is the value of vantages/<vantage>. It is small, as it is written again and again and etcd keeps each: what
+// a server says of itself is in vantages/<vantage>/server. Before that had a key of its own it was here, and is still
+// read here.
 type Heartbeat struct {
 	Vantage  string          `json:"vantage,omitempty"` // what the key says, or left out
 	Region   string          `json:"region,omitempty"`
@@ -140,8 +141,8 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 	return &h, nil
 }
 
-// readPool reads a value of reports/<vantage>/<pool>. What is wrong with one endpoint costs only that one: bad names it,
-// and the error says why. A value that cannot be read at all has an error and no bad endpoint.
+// readPool reads a value of reports/<vantage>/<pool>. What is wrong with one endpoint costs only that one: bad names
+// it, and the error says why. A value that cannot be read at all has an error and no bad endpoint.
 //
 // Where a reporter gives no sequence, or a time for which its report holds, the revision of the key stands for it: each
 // put of such a reporter is a word of its own.

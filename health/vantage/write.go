@@ -32,8 +32,8 @@ const (
 // errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
 var errMoved = errors.New("this vantage's keys were changed by something else")
 
-// Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less often,
-// and then writes what is true by then.
+// Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less
+// often, and then writes what is true by then.
 func (l *Link) Run(ctx context.Context) error {
 	if l.options.Bystander {
 		return l.stand(ctx)
@@ -247,12 +247,13 @@ func encode(v any) []byte {
 	return value
 }
 
-// sync finds out what etcd holds of this vantage, be it of an earlier run, of a backup or of what was written last: keys
-// that are not as this process left them are written anew, those of pools that are not assigned here removed, and the
-// sequence goes on above all that was there.
+// sync finds out what etcd holds of this vantage, be it of an earlier run, of a backup or of what was written last:
+// keys that are not as this process left them are written anew, those of pools that are not assigned here removed, and
+// the sequence goes on above all that was there.
 func (l *Link) sync(ctx context.Context) error {
 	client := l.rota.client()
-	// Each call has its own time: with 10,000 pools there are several, and a sync that is cut short would begin anew for ever.
+	// Each call has its own time: with 10,000 pools there are several, and a sync that is cut short would begin anew
+	// for ever.
 	get := func(key string, o ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 		call, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()

@@ -39,8 +39,8 @@ type page struct {
 
 // NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
 //
-// Without a token or TLS, a request must name the server by an address or as localhost: so a web page in the operator's browser
-// cannot reach it through a name of its own that resolves to loopback.
+// Without a token or TLS, a request must name the server by an address or as localhost: so a web page in the operator's
+// browser cannot reach it through a name of its own that resolves to loopback.
 func NewHandler(o Options) http.Handler {
 	h := &handler{Options: o}
 	pages := []page{

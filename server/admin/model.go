@@ -179,7 +179,8 @@ type Vote struct {
 	Blind   bool   `json:"blind"`
 	Counted bool   `json:"counted"` // it is one of the votes that made the verdict
 	Reason  string `json:"reason,omitempty"`
-	// Held is until when the address stays down although it has come up, as it turned down not long ago (`hold` of its monitor).
+	// Held is until when the address stays down although it has come up, as it turned down not long ago (`hold` of its
+	// monitor).
 	Held       *time.Time `json:"held,omitempty"`
 	AgeSeconds float64    `json:"ageSeconds"` // since this report was last known to be true
 }

@@ -97,7 +97,8 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// Zones of other primaries: one that is well, one whose primary is gone, one that has expired and one that nothing has come of.
+// Zones of other primaries: one that is well, one whose primary is gone, one that has expired and one that nothing has
+// come of.
 func TestPrintFollowing(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) *time.Time { x := now.Add(d); return &x }

@@ -8,9 +8,9 @@
 // use are no more than the responses of a second divided by the rate, and the table never has to be swept.
 //
 // The table has a fixed size and is shared by all workers, so that a limit holds in total however many there are. A key
-// has one cache line of eight buckets to be in. It is read and written by atomic operations: no lock, no allocation. Where all eight
-// are in use by others, the one nearest to full gives way: too many clients at once make the limit milder, never
-// stricter. Hashes have random seeds: nobody can aim at a bucket.
+// has one cache line of eight buckets to be in. It is read and written by atomic operations: no lock, no allocation.
+// Where all eight are in use by others, the one nearest to full gives way: too many clients at once make the limit
+// milder, never stricter. Hashes have random seeds: nobody can aim at a bucket.
 package rrl
 
 import (
@@ -98,9 +98,9 @@ func (l *Limiter) At(since time.Duration) Time {
 	return Time(t)
 }
 
-// Allow takes a response of the kind out of the client's bucket for the name, and reports whether there was one left. The name
-// is given by its hash, under a seed that nobody else knows; 0 where the kind has none.
-// An IPv4 client must come as such, not mapped to IPv6.
+// Allow takes a response of the kind out of the client's bucket for the name, and reports whether there was one left.
+// The name is given by its hash, under a seed that nobody else knows; 0 where the kind has none. An IPv4 client must
+// come as such, not mapped to IPv6.
 func (l *Limiter) Allow(now Time, client netip.Addr, kind Kind, name uint64) bool {
 	return l.take(uint64(now), l.key(client, kind, name))
 }

@@ -7,8 +7,8 @@ import (
 	"leeward/server/wire"
 )
 
-// saidExpire returns for how long a primary says, in a response's OPT record, that the zone is good (RFC 7314): less than its SOA
-// says where it is a secondary itself. Negative: it does not say, or not so that it could be read.
+// saidExpire returns for how long a primary says, in a response's OPT record, that the zone is good (RFC 7314): less
+// than its SOA says where it is a secondary itself. Negative: it does not say, or not so that it could be read.
 func saidExpire(msg []byte) time.Duration {
 	const none = -1
 	at := wire.HeaderSize
@@ -45,8 +45,8 @@ func saidExpire(msg []byte) time.Duration {
 	return none
 }
 
-// expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The primary has had time
-// to be asked at least twice.
+// expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The
+// primary has had time to be asked at least twice.
 func (z *elsewhere) expires() time.Time {
 	if z.version == nil {
 		return time.Time{}
@@ -55,9 +55,9 @@ func (z *elsewhere) expires() time.Time {
 	return z.good.Add(max(expire, bounded(refresh)+max(retry, leastRetry)))
 }
 
-// heard takes note of it that a primary has said now that what there is of a zone is the newest. Its EXPIRE counts from then, or
-// from when the primary's own primary said so, as far as the primary tells what is left (RFC 7314 section 4): of several that say the
-// same, the one with most left counts.
+// heard takes note of it that a primary has said now that what there is of a zone is the newest. Its EXPIRE counts from
+// then, or from when the primary's own primary said so, as far as the primary tells what is left (RFC 7314 section 4):
+// of several that say the same, the one with most left counts.
 func (z *elsewhere) heard(now time.Time, left time.Duration, isNew bool) {
 	good := now
 	if _, _, expire := z.version.Times(); left >= 0 && left < expire {

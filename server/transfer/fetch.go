@@ -64,9 +64,10 @@ type errDial struct{ error }
 
 func (e errDial) Unwrap() error { return e.error }
 
-// fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the differences
-// (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out. Where what is here is of another
-// primary, which this one need not have its versions from, it is the whole zone, and the same serial says nothing.
+// fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the
+// differences (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out.
+// Where what is here is of another primary, which this one need not have its versions from, it is the whole zone, and
+// the same serial says nothing.
 func (s *Secondary) fetch(
 	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, have *snapshot.Version, whole bool,
 ) (fetched, error) {
@@ -243,8 +244,9 @@ func (l *line) once(ctx context.Context, query []byte, limit time.Duration, hold
 	return got, err
 }
 
-// mostAhead is how much of a transfer is read before it is taken up, octets. Making sense of a zone takes longer than sending it, and
-// some primaries close a connection that they cannot write to for half a second: so nearly all zones are read as fast as they come.
+// mostAhead is how much of a transfer is read before it is taken up, octets. Making sense of a zone takes longer than
+// sending it, and some primaries close a connection that they cannot write to for half a second: so nearly all zones
+// are read as fast as they come.
 const mostAhead = 128 << 20
 
 // leastAhead is how much of it is read ahead where all transfers hold much.
@@ -267,7 +269,8 @@ func newQueue(holding *holding) *queue {
 	return q
 }
 
-// put appends a message, or the error that ends them; it waits while too much is there. It reports whether anybody wants more.
+// put appends a message, or the error that ends them; it waits while too much is there. It reports whether anybody
+// wants more.
 func (q *queue) put(msg []byte, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -347,8 +350,8 @@ func closed(err error) error {
 	return err
 }
 
-// query makes a query, with our SOA in the authority section if there is one (RFC 1995 section 3), and signs it where there is a
-// key. It asks for how long the zone is good (RFC 7314), unless the primary does not know EDNS.
+// query makes a query, with our SOA in the authority section if there is one (RFC 1995 section 3), and signs it where
+// there is a key. It asks for how long the zone is good (RFC 7314), unless the primary does not know EDNS.
 func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Answers) {
 	msg := binary.BigEndian.AppendUint16(nil, uint16(rand.Uint32()))
 	msg = append(msg, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -369,8 +372,8 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 	return l.key.Request(msg, l.s.o.Now())
 }
 
-// soa asks for the zone's SOA record, for which the primary must have authority, and for how long it is good: negative where the
-// primary does not say.
+// soa asks for the zone's SOA record, for which the primary must have authority, and for how long it is good: negative
+// where the primary does not say.
 func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, left time.Duration, err error) {
 	query, check := l.query(origin, rr.TypeSOA, nil)
 	err = l.ask(ctx, query, soaLimit, nil, func(next nextMessage) error {

@@ -9,12 +9,13 @@ import (
 	"sync"
 )
 
-// mostHeld bounds what all transfers under way hold in memory together, octets: a primary that never ends, or is not what
-// it was taken for, must not take the memory that answers are made from. A process with a memory limit has a quarter of it for them.
+// mostHeld bounds what all transfers under way hold in memory together, octets: a primary that never ends, or is not
+// what it was taken for, must not take the memory that answers are made from. A process with a memory limit has a
+// quarter of it for them.
 const mostHeld = 512 << 20
 
-// What a message that waits, and a record that has been taken up, cost in memory beside their own octets. A record of a few octets at a
-// name of its own is the dearest: 113 octets were measured for one that counts as 38.
+// What a message that waits, and a record that has been taken up, cost in memory beside their own octets. A record of a
+// few octets at a name of its own is the dearest: 113 octets were measured for one that counts as 38.
 const (
 	messageCost = 64
 	recordCost  = 96
@@ -28,8 +29,8 @@ func mayHold() int {
 	return mostHeld
 }
 
-// held counts what transfers hold, as it arrives. Where it is too much, one of them has to end: the largest of the address
-// that holds most. So no transfer fails because of another that is larger.
+// held counts what transfers hold, as it arrives. Where it is too much, one of them has to end: the largest of the
+// address that holds most. So no transfer fails because of another that is larger.
 type held struct {
 	most int
 

@@ -39,7 +39,8 @@ func newJournal() *journal { return &journal{zones: map[rr.Name]*past{}} }
 // newer reports whether serial a comes after b (RFC 1982).
 func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
-// follow takes up all zones of a snapshot, forgets those that went, and returns those that have a serial they did not have.
+// follow takes up all zones of a snapshot, forgets those that went, and returns those that have a serial they did not
+// have.
 func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 	there := map[rr.Name]bool{}
 	s.EachZone(func(z *snapshot.Zone) bool {
@@ -116,9 +117,9 @@ func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 // mostGiven is how many requesters are remembered for a zone.
 const mostGiven = 1024
 
-// mayDiffer reports whether a requester that says it has a serial can be sent differences from it. The serial of a zone that lives
-// elsewhere is the sum of two that come to each server by themselves, so that for a moment it may stand for one thing here and for
-// another there: then only if it was this server that sent it.
+// mayDiffer reports whether a requester that says it has a serial can be sent differences from it. The serial of a zone
+// that lives elsewhere is the sum of two that come to each server by themselves, so that for a moment it may stand for
+// one thing here and for another there: then only if it was this server that sent it.
 func (j *journal) mayDiffer(z *snapshot.Zone, who string, serial uint32) bool {
 	if !z.Elsewhere() {
 		return true

@@ -64,10 +64,10 @@ func (s *Secondary) save(z *elsewhere) {
 	}
 }
 
-// saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole one is there: gzip of a
-// line of JSON, each RRset as its owner (a length octet before it), TYPE, number of records, octets, and the records in wire form as a
-// snapshot.Set has them, and the SHA-256 of all that. The file's time is when the primary last said that this is the newest. also is what the
-// line says that is not of the version.
+// saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole
+// one is there: gzip of a line of JSON, each RRset as its owner (a length octet before it), TYPE, number of records,
+// octets, and the records in wire form as a snapshot.Set has them, and the SHA-256 of all that. The file's time is when
+// the primary last said that this is the newest. also is what the line says that is not of the version.
 func saveVersion(state string, v *snapshot.Version, checked time.Time, also kept) error {
 	file := keptFile(state, zones.NameText(v.Origin()))
 	return disk.Write(file, 0o600, func(f *os.File) error {
@@ -111,8 +111,8 @@ func writeVersion(w io.Writer, v *snapshot.Version, head kept) error {
 	return z.Close()
 }
 
-// loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps fs.ErrNotExist where
-// there is nothing; any other means that the file cannot be trusted.
+// loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps
+// fs.ErrNotExist where there is nothing; any other means that the file cannot be trusted.
 func loadVersion(state string, origin rr.Name) (v *snapshot.Version, checked time.Time, head kept, err error) {
 	f, err := disk.Open(keptFile(state, zones.NameText(origin)))
 	if err != nil {

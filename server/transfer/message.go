@@ -8,8 +8,8 @@ import (
 	"leeward/server/wire"
 )
 
-// fill is how long a message of a transfer grows: as far as compression pointers reach (RFC 1035 section 4.1.4). A longer
-// record has a message to itself.
+// fill is how long a message of a transfer grows: as far as compression pointers reach (RFC 1035 section 4.1.4). A
+// longer record has a message to itself.
 const fill = 16 << 10
 
 // recordHead is the length of a record in a set before its RDATA, with two octets for the owner.
@@ -133,8 +133,8 @@ func (s *stream) flush() {
 // udpSize is what OPT says that we take over UDP, octets.
 const udpSize = 1232
 
-// short returns a response without records, signed as its request was. NOERROR, which only NOTIFY is told so, has AA (RFC 1996 section
-// 4.7). Code and why are of the Extended DNS Error; 0 is none.
+// short returns a response without records, signed as its request was. NOERROR, which only NOTIFY is told so, has AA
+// (RFC 1996 section 4.7). Code and why are of the Extended DNS Error; 0 is none.
 func (d *Desk) short(q *wire.Query, session *tsig.Session, fault *tsig.Fault, rcode, code uint16, why string) []byte {
 	var b wire.Builder
 	b.UDPSize = udpSize

@@ -11,8 +11,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed and comes
-// from the address of a primary with a key is a hint. Anybody else is REFUSED.
+// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed
+// and comes from the address of a primary with a key is a hint. Anybody else is REFUSED.
 func (d *Desk) notified(x *server.Exchange) {
 	var q wire.Query
 	if q.Parse(x.Request) == wire.Drop {
@@ -61,9 +61,9 @@ func (d *Desk) notified(x *server.Exchange) {
 	_ = x.Write(reply)
 }
 
-// mayNotify reports whether the sender can be one of the primaries, or is allowed for: who is written with a key has to sign
-// with it, and may then send from any address of its own; others are known by their address. A hint comes from the address of a
-// primary with a key and is not signed with that: the primary may have been set up so, or it is anybody.
+// mayNotify reports whether the sender can be one of the primaries, or is allowed for: who is written with a key has to
+// sign with it, and may then send from any address of its own; others are known by their address. A hint comes from the
+// address of a primary with a key and is not signed with that: the primary may have been set up so, or it is anybody.
 func mayNotify(t *zones.Transfer, from netip.Addr, key string) (may, hint bool) {
 	for _, p := range t.PrimaryServers() {
 		switch {

@@ -120,8 +120,9 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 	}
 }
 
-// TestOnward: a zone of another primary goes out with what is laid over it, under a serial that moves with both; differences go to
-// those who have the version from this server, and not at all before there is one, or after it has expired.
+// TestOnward: a zone of another primary goes out with what is laid over it, under a serial that moves with both;
+// differences go to those who have the version from this server, and not at all before there is one, or after it has
+// expired.
 func TestOnward(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)
@@ -169,8 +170,8 @@ func TestOnward(t *testing.T) {
 	}
 }
 
-// TestExpireOutward: who asks for it is told for how long a zone is good, in SOA and transfers (RFC 7314): the SOA's EXPIRE where the
-// zone lives here, and what is left where it does not.
+// TestExpireOutward: who asks for it is told for how long a zone is good, in SOA and transfers (RFC 7314): the SOA's
+// EXPIRE where the zone lives here, and what is left where it does not.
 func TestExpireOutward(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)

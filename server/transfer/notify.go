@@ -18,8 +18,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// How a secondary is told: tries, the time that it has to answer the first, which doubles from try to try, and how many are
-// told at once.
+// How a secondary is told: tries, the time that it has to answer the first, which doubles from try to try, and how many
+// are told at once.
 const (
 	notifyTries   = 6
 	notifyFirst   = 2 * time.Second
@@ -65,7 +65,8 @@ func newNotifier(d *Desk) *notifier {
 
 func (n *notifier) wait() { n.running.Wait() }
 
-// changed tells the secondaries of a zone its serial. Whoever is still being told an older one is not told that any more.
+// changed tells the secondaries of a zone its serial. Whoever is still being told an older one is not told that any
+// more.
 func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 	t := &n.desk.told
 	zone, serial, soa := z.Origin().String(), z.Serial(), z.SOA()

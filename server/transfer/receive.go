@@ -13,8 +13,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// receiver makes a version of the records of a transfer, in the order in which they come: the whole zone between two copies of its
-// SOA (RFC 5936 section 2.2), or what leads from one serial to the next (RFC 1995 section 4). Nothing of it counts before the end.
+// receiver makes a version of the records of a transfer, in the order in which they come: the whole zone between two
+// copies of its SOA (RFC 5936 section 2.2), or what leads from one serial to the next (RFC 1995 section 4). Nothing of
+// it counts before the end.
 type receiver struct {
 	origin rr.Name
 	have   *snapshot.Version // that differences start from; nil: the whole zone is asked for
@@ -178,8 +179,8 @@ func (e rcodeError) Error() string {
 	return "it says " + text
 }
 
-// readResponse takes a message apart that must be the answer to a query: its header, and its question where it has one. Of its
-// sections only the answer counts; those after it are not even looked at.
+// readResponse takes a message apart that must be the answer to a query: its header, and its question where it has one.
+// Of its sections only the answer counts; those after it are not even looked at.
 func readResponse(msg, query []byte) (r response, err error) {
 	if len(msg) < wire.HeaderSize || msg[0] != query[0] || msg[1] != query[1] || msg[2]&0xf8 != 0x80 {
 		return r, errors.New("what came is not the response to what was asked")
@@ -217,8 +218,8 @@ func readResponse(msg, query []byte) (r response, err error) {
 	return r, nil
 }
 
-// receive reads the messages that answer a transfer's query until the receiver is complete. check is of the query's signature; nil:
-// it had none.
+// receive reads the messages that answer a transfer's query until the receiver is complete. check is of the query's
+// signature; nil: it had none.
 func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, now func() time.Time) (messages int, err error) {
 	for r.state != complete {
 		limit := time.Duration(0)

@@ -268,8 +268,8 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// FuzzReceive: any octets that a primary sends make a whole zone or none. The first octet says whether differences were asked for;
-// before each message are two octets with its length.
+// FuzzReceive: any octets that a primary sends make a whole zone or none. The first octet says whether differences were
+// asked for; before each message are two octets with its length.
 func FuzzReceive(f *testing.F) {
 	var queries [2][]byte
 	for _, paragraph := range scenarios(f) {

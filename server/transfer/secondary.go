@@ -51,9 +51,10 @@ type SecondaryOptions struct {
 	OnTransfer func(origin string, t snapshot.Transferred)
 }
 
-// Secondary keeps up with zones that live on other primaries (RFC 1034 section 4.3.5). Each zone has a goroutine, which asks its
-// primaries when the SOA's times or a NOTIFY say so, and hands over each Version that has come whole; until then, and where nothing
-// comes, the one before goes on. What was transferred last is kept on disk. Its methods may be called from any goroutine.
+// Secondary keeps up with zones that live on other primaries (RFC 1034 section 4.3.5). Each zone has a goroutine, which
+// asks its primaries when the SOA's times or a NOTIFY say so, and hands over each Version that has come whole; until
+// then, and where nothing comes, the one before goes on. What was transferred last is kept on disk. Its methods may be
+// called from any goroutine.
 type Secondary struct {
 	o       SecondaryOptions
 	dial    func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error)
@@ -69,7 +70,8 @@ type Secondary struct {
 	running sync.WaitGroup
 }
 
-// elsewhere is one zone that lives on another primary. Secondary.mu guards all but what is said to belong to its goroutine.
+// elsewhere is one zone that lives on another primary. Secondary.mu guards all but what is said to belong to its
+// goroutine.
 type elsewhere struct {
 	origin rr.Name
 	name   string
@@ -237,8 +239,8 @@ func (z *elsewhere) nudge() {
 	}
 }
 
-// Tried reports whether it is known what there is of a zone: it has been transferred, was kept on disk, or could not be had. True for a
-// zone that is not followed.
+// Tried reports whether it is known what there is of a zone: it has been transferred, was kept on disk, or could not be
+// had. True for a zone that is not followed.
 func (s *Secondary) Tried(origin string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,8 +262,8 @@ func (s *Secondary) Resumed(ctx context.Context) {
 	}
 }
 
-// Notified has a zone refreshed at once, its primary of that address first, unless the serial is known that it was told of (RFC 1996
-// section 3.11). What is only a hint, as anybody could have sent it, has it refreshed too, but less often.
+// Notified has a zone refreshed at once, its primary of that address first, unless the serial is known that it was told
+// of (RFC 1996 section 3.11). What is only a hint, as anybody could have sent it, has it refreshed too, but less often.
 func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told, hint bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -333,8 +333,8 @@ func peers(t *testing.T, texts ...string) []Assignment {
 	return []Assignment{{Origin: "example.test", Primaries: transfer.PrimaryServers()}}
 }
 
-// TestRefresh: the SOA's times (refresh 3600, retry 600, expire 86400) say when the primary is asked, and a zone whose primary is gone
-// goes on until it expires, and comes back with it.
+// TestRefresh: the SOA's times (refresh 3600, retry 600, expire 86400) say when the primary is asked, and a zone whose
+// primary is gone goes on until it expires, and comes back with it.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -365,8 +365,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestPrimaries: they are asked in their order, until one of them has authority; one that says nothing costs its time, and one that is
-// behind brings nothing.
+// TestPrimaries: they are asked in their order, until one of them has authority; one that says nothing costs its time,
+// and one that is behind brings nothing.
 func TestPrimaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53", "192.0.2.2:5353", "192.0.2.3:53", "192.0.2.4:53")
@@ -395,8 +395,8 @@ func TestPrimaries(t *testing.T) {
 	})
 }
 
-// TestOtherPrimary: a zone moves to a primary that has come to its serials by a way of its own. A difference from there would be one to
-// another version than what is here, though its serial is the same; so the zone is taken whole, once.
+// TestOtherPrimary: a zone moves to a primary that has come to its serials by a way of its own. A difference from there
+// would be one to another version than what is here, though its serial is the same; so the zone is taken whole, once.
 func TestOtherPrimary(t *testing.T) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -450,7 +450,8 @@ func TestFirstTransfer(t *testing.T) {
 	})
 }
 
-// TestFallBack: where differences are not to be had, or do not fit, the whole zone comes; what is cut short is not taken.
+// TestFallBack: where differences are not to be had, or do not fit, the whole zone comes; what is cut short is not
+// taken.
 func TestFallBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
@@ -582,8 +583,8 @@ func TestAgain(t *testing.T) {
 	})
 }
 
-// TestExpire: a primary that is a secondary itself says what is left of the zone's time, and that counts, across restarts too; one that
-// does not know EDNS is asked without.
+// TestExpire: a primary that is a secondary itself says what is left of the zone's time, and that counts, across
+// restarts too; one that does not know EDNS is asked without.
 func TestExpire(t *testing.T) {
 	state := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -716,8 +717,8 @@ func TestSigned(t *testing.T) {
 	}
 }
 
-// TestUnsigned: a stream is not whole, whatever is in it, where its first or last message is not signed (RFC 8945 section 5.3.1), or
-// one was put in between.
+// TestUnsigned: a stream is not whole, whatever is in it, where its first or last message is not signed (RFC 8945
+// section 5.3.1), or one was put in between.
 func TestUnsigned(t *testing.T) {
 	key, err := tsig.NewKey("xfer", tsig.SHA256, []byte("secret"))
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 const rcodeNotAuth = tsig.RcodeNotAuth
 
-// Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is not here
-// NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
+// Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is
+// not here NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
 func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	var q wire.Query
 	if q.Parse(x.Request) != wire.OK {
@@ -90,7 +90,8 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 		"serial", zone.Serial(), "from", serial, "messages", s.messages, "octets", s.octets)
 }
 
-// send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns which.
+// send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns
+// which.
 func (d *Desk) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known, tcp bool) string {
 	apex, soa := []byte(zone.Origin()), zone.SOA()
 	if q.Type == wire.TypeIXFR {
@@ -145,7 +146,8 @@ func (c changes) write(s *stream) {
 	}
 }
 
-// differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than the zone.
+// differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than
+// the zone.
 func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
 	most := max(2*zone.Names(), 64)
 	ok = true
@@ -223,8 +225,8 @@ func (d *Desk) signed(x *server.Exchange, q *wire.Query) {
 	}
 }
 
-// Handle answers what Options.Special of package server hands over: transfers, NOTIFY, and queries with TSIG. UPDATE goes to
-// next, if there is one.
+// Handle answers what Options.Special of package server hands over: transfers, NOTIFY, and queries with TSIG. UPDATE
+// goes to next, if there is one.
 func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context.Context, *server.Exchange) {
 	return func(ctx context.Context, x *server.Exchange) {
 		switch opcode := x.Request[2] >> 3 & 15; {

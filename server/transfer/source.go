@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// sources are the addresses that this server sends from unless a zone says another: those that it listens on. Others know it
-// by these, and let in, or take NOTIFY from, nobody else.
+// sources are the addresses that this server sends from unless a zone says another: those that it listens on. Others
+// know it by these, and let in, or take NOTIFY from, nobody else.
 type sources []netip.Addr
 
 // newSources takes those of addresses with ports that are one host's.
@@ -25,8 +25,8 @@ func newSources(listen []string) (s sources) {
 	return s
 }
 
-// usual returns the address to send from to another; not valid: whatever the kernel takes. Loopback addresses reach only
-// each other.
+// usual returns the address to send from to another; not valid: whatever the kernel takes. Loopback addresses reach
+// only each other.
 func (s sources) usual(to netip.Addr) netip.Addr {
 	for _, a := range s {
 		if a.Is4() == to.Is4() && a.IsLoopback() == to.IsLoopback() && a.IsLinkLocalUnicast() == to.IsLinkLocalUnicast() {
@@ -36,8 +36,8 @@ func (s sources) usual(to netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// dial connects to another server from one of the addresses that a zone says, the first of the family that this machine has; where
-// it says none of the family, from the usual one. field is where it says so.
+// dial connects to another server from one of the addresses that a zone says, the first of the family that this machine
+// has; where it says none of the family, from the usual one. field is where it says so.
 func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, said []netip.Addr, field string) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	var tried []string

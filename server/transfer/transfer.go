@@ -1,17 +1,19 @@
-// Package transfer hands zones on to other name servers and takes them from there: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC
-// 1996), all with or without TSIG (RFC 8945).
+// Package transfer hands zones on to other name servers and takes them from there: AXFR (RFC 5936), IXFR (RFC 1995) and
+// NOTIFY (RFC 1996), all with or without TSIG (RFC 8945).
 //
-// Outward, transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is where there is
-// neither a client nor health. So that secondaries can ask for what has changed, a Journal keeps the last versions of each zone
-// by serial: they share the shards of the tree that have not changed, so a version costs what differs. What a
-// serial stands for is settled when it is first seen, so that a full transfer and the differences from it agree.
+// Outward, transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is
+// where there is neither a client nor health. So that secondaries can ask for what has changed, a Journal keeps the
+// last versions of each zone by serial: they share the shards of the tree that have not changed, so a version costs
+// what differs. What a serial stands for is settled when it is first seen, so that a full transfer and the differences
+// from it agree.
 //
-// Inward, a Secondary follows the zones that live on other primaries, and hands over each version of them that has come whole; what
-// is laid over it is the snapshot's business.
+// Inward, a Secondary follows the zones that live on other primaries, and hands over each version of them that has come
+// whole; what is laid over it is the snapshot's business.
 //
-// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go says when a
-// primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk, notified.go hears of changes. turns.go and held.go
-// share out what is under way and what it holds, source.go says where from.
+// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go
+// says when a primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk,
+// notified.go hears of changes. turns.go and held.go share out what is under way and what it holds, source.go says
+// where from.
 package transfer
 
 import (

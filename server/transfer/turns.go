@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// What is under way at once. An address has a share of its own, so that a primary that hangs, or trickles, in all of its zones
-// leaves room for the zones of others.
+// What is under way at once. An address has a share of its own, so that a primary that hangs, or trickles, in all of
+// its zones leaves room for the zones of others.
 const (
 	askAtOnce    = 256 // SOA queries, to addresses that answer
 	retryAtOnce  = 64  // and to those that were silent when they were asked last: these wait for each other only
@@ -19,8 +19,8 @@ const (
 	fetchAtOnce  = 64  // transfers; what they hold in memory is bounded by itself
 	fetchFromOne = 4   // of these, from one address
 
-	// silence is how long an address that let a query, or a transfer, run into its time limit is left alone. Zones with other
-	// primaries go on to those meanwhile.
+	// silence is how long an address that let a query, or a transfer, run into its time limit is left alone. Zones with
+	// other primaries go on to those meanwhile.
 	silence = 30 * time.Second
 
 	// turnLimit is how long a zone waits for its turn at an address at which nothing comes to an end.
@@ -74,8 +74,8 @@ func newTurns(now func() time.Time, atOnce, fromOne, sockets int) *turns {
 	}
 }
 
-// take waits for a turn at an address. done ends it, with what became of it. The error is that of the context, or says that
-// the address is not worth waiting for.
+// take waits for a turn at an address. done ends it, with what became of it. The error is that of the context, or says
+// that the address is not worth waiting for.
 func (t *turns) take(ctx context.Context, from netip.Addr) (done func(error), err error) {
 	t.mu.Lock()
 	s := t.at[from]
@@ -147,7 +147,8 @@ func (t *turns) wait(ctx context.Context, s *share, slots chan struct{}, silent 
 	}
 }
 
-// heard takes note of what became of a turn. An address is silent if somebody has waited for it in vain while nobody was answered.
+// heard takes note of what became of a turn. An address is silent if somebody has waited for it in vain while nobody
+// was answered.
 func (t *turns) heard(s *share, began time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

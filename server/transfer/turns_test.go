@@ -34,8 +34,8 @@ func many(t *testing.T, n int, primaries ...string) (all []Assignment) {
 	return all
 }
 
-// TestHangingPrimary: 300 zones whose first primary hangs, in its SOA queries or in its transfers, hold up neither a zone of
-// another primary nor, for longer than the primary is given once, each other.
+// TestHangingPrimary: 300 zones whose first primary hangs, in its SOA queries or in its transfers, hold up neither a
+// zone of another primary nor, for longer than the primary is given once, each other.
 func TestHangingPrimary(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -167,8 +167,8 @@ func endless(t *testing.T, conn net.Conn, sent *atomic.Int64) {
 	}
 }
 
-// TestEndlessTransfer: a primary that sends zones without end, ten at once, holds no more memory than all may, and takes no room
-// from a zone that another has.
+// TestEndlessTransfer: a primary that sends zones without end, ten at once, holds no more memory than all may, and
+// takes no room from a zone that another has.
 func TestEndlessTransfer(t *testing.T) {
 	const most = 8 << 20
 	p := newPrimaries(t, "192.0.2.2:53")
@@ -232,7 +232,8 @@ func TestEndlessTransfer(t *testing.T) {
 	}
 }
 
-// TestHeaviestEnds: where all together hold too much, it is the largest transfer from the address that holds most that ends.
+// TestHeaviestEnds: where all together hold too much, it is the largest transfer from the address that holds most that
+// ends.
 func TestHeaviestEnds(t *testing.T) {
 	h := newHeld(100)
 	ended := ""

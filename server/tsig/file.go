@@ -40,7 +40,8 @@ func ReadFiles(files ...string) (*Ring, error) {
 //
 //	key "name" { algorithm hmac-sha256; secret "base64"; };
 //
-// Comments are those of BIND. An algorithm may be cut short to a number of bits, as in hmac-sha256-128. Errors say the file and the line.
+// Comments are those of BIND. An algorithm may be cut short to a number of bits, as in hmac-sha256-128. Errors say the
+// file and the line.
 func Parse(file, text string) ([]*Key, error) {
 	p := &parser{file: file, text: text, line: 1}
 	var keys []*Key

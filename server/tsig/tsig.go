@@ -1,9 +1,9 @@
 // Package tsig signs DNS messages with a shared secret and checks such signatures (RFC 8945), on the messages' bytes.
 //
 // Keys come from files in BIND's form (ReadFiles) and make a Ring. A server asks Ring.Verify about each request: the
-// Session that it returns signs the replies, one or a stream of them, and the Fault that it returns makes the reply that
-// says what was wrong. A requester signs with Key.Request and gives each message that comes back to the Answers that it
-// returned. What is secret is compared in constant time.
+// Session that it returns signs the replies, one or a stream of them, and the Fault that it returns makes the reply
+// that says what was wrong. A requester signs with Key.Request and gives each message that comes back to the Answers
+// that it returned. What is secret is compared in constant time.
 package tsig
 
 import (
@@ -122,7 +122,8 @@ func (k *Key) mac(parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// prior is the MAC of the message before as it goes into the next digest (RFC 8945 section 4.3.1), nothing if there is none.
+// prior is the MAC of the message before as it goes into the next digest (RFC 8945 section 4.3.1), nothing if there is
+// none.
 func prior(mac []byte) []byte {
 	if mac == nil {
 		return nil
@@ -168,8 +169,8 @@ func (r *record) appendTo(msg []byte) []byte {
 	return msg
 }
 
-// sign appends a TSIG record. before is what goes into the digest ahead of the message; stream leaves the variables out but
-// for the times. It returns the MAC too.
+// sign appends a TSIG record. before is what goes into the digest ahead of the message; stream leaves the variables out
+// but for the times. It returns the MAC too.
 func (k *Key) sign(msg, before []byte, stream bool, now time.Time, code uint16, other []byte) (signed, mac []byte) {
 	r := record{
 		owner: k.wire, algorithm: algorithms[k.Algorithm].wire, signed: uint64(now.Unix()), fudge: uint16(Fudge / time.Second),

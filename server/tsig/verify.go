@@ -10,7 +10,8 @@ import (
 	"leeward/server/wire"
 )
 
-// Session is a request whose signature holds: it signs the replies. A nil one, of a request without TSIG, signs nothing.
+// Session is a request whose signature holds: it signs the replies. A nil one, of a request without TSIG, signs
+// nothing.
 type Session struct {
 	Key   *Key
 	mac   []byte // of the request, then of the reply before
@@ -33,8 +34,8 @@ func (f *Fault) Error() string { return f.Why }
 // wrong.
 func (f *Fault) Known() bool { return f != nil && f.key != nil }
 
-// Verify checks a request's TSIG. It returns nil twice where there is none, a Session where it holds, and otherwise a Fault. The
-// message is only read.
+// Verify checks a request's TSIG. It returns nil twice where there is none, a Session where it holds, and otherwise a
+// Fault. The message is only read.
 func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {
 	at, err := find(msg)
 	if err != nil {
@@ -86,8 +87,8 @@ func (r *record) timely(now time.Time) error {
 	return nil
 }
 
-// Sign appends a TSIG record to a reply, which may grow in place, and returns it. The first is signed as the reply to the
-// request, those after it as going on from the one before (RFC 8945 section 5.3.1).
+// Sign appends a TSIG record to a reply, which may grow in place, and returns it. The first is signed as the reply to
+// the request, those after it as going on from the one before (RFC 8945 section 5.3.1).
 func (s *Session) Sign(msg []byte, now time.Time) []byte {
 	if s == nil {
 		return msg
@@ -105,8 +106,8 @@ func (s *Session) Room() int {
 	return s.Key.Room()
 }
 
-// Sign appends to the reply the TSIG record that says what is wrong (RFC 8945 section 5.3.2): with a MAC where the key is
-// known to be the requester's. After FORMERR there is none.
+// Sign appends to the reply the TSIG record that says what is wrong (RFC 8945 section 5.3.2): with a MAC where the key
+// is known to be the requester's. After FORMERR there is none.
 func (f *Fault) Sign(msg []byte, now time.Time) []byte {
 	if f.request == nil {
 		return msg

@@ -11,16 +11,16 @@ import (
 	"leeward/zones/rr"
 )
 
-// Scope is what an update looks at: keys that are there or not, whole folders below the prefix that end in a slash, and keys
-// that are read as well but may change meanwhile.
+// Scope is what an update looks at: keys that are there or not, whole folders below the prefix that end in a slash, and
+// keys that are read as well but may change meanwhile.
 type Scope struct {
 	Keys    []zones.Key
 	Folders []string
 	Beside  []zones.Key
 }
 
-// scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and whether
-// a zone of this server begins between it and the origin. A message of 64 KiB bounds it.
+// scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and
+// whether a zone of this server begins between it and the origin. A message of 64 KiB bounds it.
 func (m *message) scope() Scope {
 	origin := zones.NameText(m.zone.name)
 	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}

@@ -18,7 +18,8 @@ const (
 	rcodeNotZone  uint16 = 10
 )
 
-// Refusal is why an update is not made: an RCODE, the INFO-CODE of an Extended DNS Error (RFC 8914), and a text for people.
+// Refusal is why an update is not made: an RCODE, the INFO-CODE of an Extended DNS Error (RFC 8914), and a text for
+// people.
 type Refusal struct {
 	Rcode uint16
 	Code  uint16
@@ -31,8 +32,9 @@ func refuse(rcode, code uint16, format string, args ...any) error {
 	return &Refusal{rcode, code, fmt.Sprintf(format, args...)}
 }
 
-// evaluate does what RFC 2136 section 3 says, in its order, on what was read of the message's scope: prerequisites, permissions,
-// the update section as a whole, then each of its records. Nothing of it is half done: the edits are all, or there is an error.
+// evaluate does what RFC 2136 section 3 says, in its order, on what was read of the message's scope: prerequisites,
+// permissions, the update section as a whole, then each of its records. Nothing of it is half done: the edits are all,
+// or there is an error.
 func evaluate(m *message, key string, changes []zones.Change) ([]zones.Edit, []string, error) {
 	c, err := newContent(m, changes)
 	if err != nil {
@@ -146,8 +148,8 @@ func wellFormed(r record) error {
 	return nil
 }
 
-// permissions checks RFC 2136 section 3.3: the grants of the key, and what no grant can give away. Of deleting all that is at a
-// name, apply checks each type.
+// permissions checks RFC 2136 section 3.3: the grants of the key, and what no grant can give away. Of deleting all that
+// is at a name, apply checks each type.
 func (c *content) permissions(rs []record, key string) error {
 	for _, r := range rs {
 		if !r.owner.Under(c.origin) {

@@ -14,8 +14,8 @@ const (
 	classAny  = wire.ClassANY
 )
 
-// message is an update, taken apart (RFC 2136 section 2). Of the additional section only OPT is looked at: the signature has been
-// seen to already.
+// message is an update, taken apart (RFC 2136 section 2). Of the additional section only OPT is looked at: the
+// signature has been seen to already.
 type message struct {
 	zone          question
 	prerequisites []record

@@ -1,11 +1,12 @@
-// Package update takes dynamic updates (RFC 2136) that are signed (RFC 3007, with TSIG of RFC 8945): a message of prerequisites
-// and changes becomes edits of Record resources, all of them or none.
+// Package update takes dynamic updates (RFC 2136) that are signed (RFC 3007, with TSIG of RFC 8945): a message of
+// prerequisites and changes becomes edits of Record resources, all of them or none.
 //
-// A Desk is given each message. It checks the signature, has the part of the store read that the message looks at (Scope), evaluates
-// prerequisites, grants and changes on that (evaluate), and has the edits committed if nothing of it has changed meanwhile;
-// otherwise all of it is evaluated again on what there is then. So two servers that are updated at once cannot lose a record of either. The
-// room knows no store: the Commit that reads and writes is passed in. What the records look like to queries follows through the
-// store, as for every other change, and so do the zone's serial and its NOTIFY.
+// A Desk is given each message. It checks the signature, has the part of the store read that the message looks at
+// (Scope), evaluates prerequisites, grants and changes on that (evaluate), and has the edits committed if nothing of it
+// has changed meanwhile; otherwise all of it is evaluated again on what there is then. So two servers that are updated
+// at once cannot lose a record of either. The room knows no store: the Commit that reads and writes is passed in. What
+// the records look like to queries follows through the store, as for every other change, and so do the zone's serial
+// and its NOTIFY.
 package update
 
 import (
@@ -26,13 +27,13 @@ import (
 	"leeward/zones"
 )
 
-// Commit reads a scope, has plan say what to change, and makes that change in one transaction if the scope's Keys and Folders
-// are as they were read; otherwise all again, a bounded number of times. plan's error ends it and is returned. The revision is that
-// of the transaction.
+// Commit reads a scope, has plan say what to change, and makes that change in one transaction if the scope's Keys and
+// Folders are as they were read; otherwise all again, a bounded number of times. plan's error ends it and is returned.
+// The revision is that of the transaction.
 type Commit func(ctx context.Context, s Scope, plan func([]zones.Change) ([]zones.Edit, error)) (revision int64, err error)
 
-// Published waits until queries and transfers to this server are answered from a revision, or a later one. It returns within a
-// bounded time, whether they are or not.
+// Published waits until queries and transfers to this server are answered from a revision, or a later one. It returns
+// within a bounded time, whether they are or not.
 type Published func(ctx context.Context, revision int64)
 
 // ErrTooMuch is what a Commit returns, wrapped or not, for more than one transaction holds.
@@ -49,8 +50,8 @@ type Options struct {
 	Limit      time.Duration         // that one update may take, with its wait; 5 s if zero
 }
 
-// Desk takes updates. It makes one after the other: those of one server then never get into each other's way, and what is
-// waiting is bounded by who calls.
+// Desk takes updates. It makes one after the other: those of one server then never get into each other's way, and what
+// is waiting is bounded by who calls.
 type Desk struct {
 	o     Options
 	turn  chan struct{}
@@ -172,8 +173,8 @@ func (d *Desk) make(ctx context.Context, m *message, key string) (o outcome) {
 	return o
 }
 
-// reply makes the response: the header, the zone section, and an OPT record where the request has one (RFC 2136 section 3.8).
-// room is left for the signature.
+// reply makes the response: the header, the zone section, and an OPT record where the request has one (RFC 2136 section
+// 3.8). room is left for the signature.
 func (m *message) reply(x Request, rcode, code uint16, text string, room int) []byte {
 	limit := wire.MaxMessage
 	if !x.TCP {

@@ -134,7 +134,8 @@ func newDesk(t testing.TB, m *memory, log *bytes.Buffer) *Desk {
 	return d
 }
 
-// send signs a message as miekg/dns does, unless key is "", has the desk handle it, and checks the response's signature.
+// send signs a message as miekg/dns does, unless key is "", has the desk handle it, and checks the response's
+// signature.
 func send(t testing.TB, d *Desk, m *dns.Msg, key string) *dns.Msg {
 	t.Helper()
 	var packed []byte
@@ -519,8 +520,8 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
-// TestPublished: an update that is made is answered when it is published, whether it has changed anything or not; while one waits
-// for that, others are made. One that is refused waits for nothing.
+// TestPublished: an update that is made is answered when it is published, whether it has changed anything or not; while
+// one waits for that, others are made. One that is refused waits for nothing.
 func TestPublished(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	d := newDesk(t, store, nil)
@@ -543,7 +544,8 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// TestManyNames: the names of one update are as many as a message holds, and what the store does not take is refused with words.
+// TestManyNames: the names of one update are as many as a message holds, and what the store does not take is refused
+// with words.
 func TestManyNames(t *testing.T) {
 	const names = 1000
 	store := &memory{values: maps.Clone(stored)}

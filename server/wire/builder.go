@@ -19,21 +19,21 @@ const (
 const (
 	// QName is where the question's name begins in a message.
 	QName = HeaderSize
-	// DataOffset is from the start of a record, whose owner is a pointer, to its RDATA: where the target of a CNAME is, which
-	// owns the records that come next.
+	// DataOffset is from the start of a record, whose owner is a pointer, to its RDATA: where the target of a CNAME is,
+	// which owns the records that come next.
 	DataOffset = 2 + recordFixed
 
 	recordFixed = 10     // TYPE, CLASS, TTL, RDLENGTH
 	maxPointer  = 0x3fff // RFC 1035 section 4.1.4
 )
 
-// Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, the record
-// methods fill it in the order of the sections, and Finish completes it.
+// Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, the
+// record methods fill it in the order of the sections, and Finish completes it.
 //
-// A set of records goes in whole or not at all. One that does not fit in the answer section leaves the question and the OPT
-// record alone, with TC set, so that the requester comes back over TCP and nobody takes a part for the whole (RFC 2181 section 9);
-// one that does not fit in the authority section sets TC as well; one in the additional section is left out without a word.
-// After TC nothing more goes in.
+// A set of records goes in whole or not at all. One that does not fit in the answer section leaves the question and the
+// OPT record alone, with TC set, so that the requester comes back over TCP and nobody takes a part for the whole (RFC
+// 2181 section 9); one that does not fit in the authority section sets TC as well; one in the additional section is
+// left out without a word. After TC nothing more goes in.
 type Builder struct {
 	UDPSize uint16 // octets that the server takes over UDP: what its OPT record says
 	NSID    []byte // the server's identifier, for those who ask; none if empty
@@ -56,9 +56,9 @@ type Builder struct {
 	opt      opt
 }
 
-// Start begins the response to a query: its header, and the question in the case it was asked, if one could be read. The
-// response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not overlap the
-// request. The query must stay as it is until Finish.
+// Start begins the response to a query: its header, and the question in the case it was asked, if one could be read.
+// The response has at most limit octets, and at most cap(buf), which should be MinUDP at least. The buffer must not
+// overlap the request. The query must stay as it is until Finish.
 func (b *Builder) Start(buf []byte, limit int, q *Query) {
 	b.bare, b.tight, b.hopeless = false, false, false
 	limit = min(limit, cap(buf), MaxMessage)
@@ -88,8 +88,8 @@ func (b *Builder) Reply(buf []byte, limit int, q *Query, rcode uint16) []byte {
 	return b.Finish()
 }
 
-// SetRcode sets the response code, RcodeNoError until then. Codes above 15 are said with the OPT record (RFC 6891 section
-// 6.1.3); without one, the low four bits are what remains.
+// SetRcode sets the response code, RcodeNoError until then. Codes above 15 are said with the OPT record (RFC 6891
+// section 6.1.3); without one, the low four bits are what remains.
 func (b *Builder) SetRcode(rcode uint16) { b.rcode = rcode }
 
 // SetAuthoritative sets AA, which is clear until then.
@@ -151,8 +151,8 @@ func (b *Builder) Set(s Section, wire []byte, count, owner int) bool {
 	return true
 }
 
-// SetFrom is Set of records of one size, of which the one of that number comes first and the others after it, around the end. A set that
-// does not fit, and one of which the owner is beyond a pointer's reach, comes as Set has it.
+// SetFrom is Set of records of one size, of which the one of that number comes first and the others after it, around
+// the end. A set that does not fit, and one of which the owner is beyond a pointer's reach, comes as Set has it.
 func (b *Builder) SetFrom(first int, s Section, wire []byte, count, owner int) bool {
 	if first <= 0 || first >= count || owner > maxPointer || len(wire)%count != 0 || !b.fits(len(wire)) {
 		return b.Set(s, wire, count, owner)
@@ -180,8 +180,8 @@ func (b *Builder) setInFull(s Section, wire []byte, count, owner int) bool {
 	return true
 }
 
-// SetLinked is Set of one record with, at each of links that is not 0, two octets more that become the pointer to the owner:
-// the ends of names in its RDATA.
+// SetLinked is Set of one record with, at each of links that is not 0, two octets more that become the pointer to the
+// owner: the ends of names in its RDATA.
 func (b *Builder) SetLinked(s Section, wire []byte, owner int, links [2]uint16) bool {
 	if owner > maxPointer || !b.room(s, len(wire)) {
 		return false
@@ -213,8 +213,8 @@ func Embedded(typ uint16) (before, names int) {
 	return 0, 0
 }
 
-// SetNames is Set for a type that has names in its RDATA: those that end in the suffix, which is the name at that offset of
-// the message, are cut short there. The suffix is in wire form, and matches names that are in its case.
+// SetNames is Set for a type that has names in its RDATA: those that end in the suffix, which is the name at that
+// offset of the message, are cut short there. The suffix is in wire form, and matches names that are in its case.
 func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []byte, suffixAt int) bool {
 	if b.tight && owner <= maxPointer {
 		return b.setTight(s, wire, count, owner)
@@ -285,8 +285,8 @@ func embedded(data, suffix []byte) (length int, cut bool) {
 	return len(data), false
 }
 
-// CNAME appends the CNAME record that a DNAME stands for (RFC 6672 section 3.1). The owner is as in Set, the target in wire
-// form, the TTL in seconds.
+// CNAME appends the CNAME record that a DNAME stands for (RFC 6672 section 3.1). The owner is as in Set, the target in
+// wire form, the TTL in seconds.
 func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
 	size := DataOffset + len(target)
 	if b.tight {
@@ -313,8 +313,8 @@ func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
 	return true
 }
 
-// Suffix returns where in the message the name at that offset goes on after its first skip octets, as they are in full. It is
-// skip further on, but for names that were cut short with a pointer.
+// Suffix returns where in the message the name at that offset goes on after its first skip octets, as they are in full.
+// It is skip further on, but for names that were cut short with a pointer.
 func (b *Builder) Suffix(name, skip int) int {
 	if name == QName {
 		return name + skip
@@ -344,8 +344,8 @@ func (b *Builder) nameAt(at int) []byte {
 	return b.buf[at:end:end]
 }
 
-// Addresses appends address records of class IN: A if width is 4, AAAA if it is 16, one for each width octets of addresses.
-// The owner is as in Set, the TTL in seconds.
+// Addresses appends address records of class IN: A if width is 4, AAAA if it is 16, one for each width octets of
+// addresses. The owner is as in Set, the TTL in seconds.
 func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, width int) bool {
 	kind := TypeA
 	if width == 16 {
@@ -387,9 +387,9 @@ func (b *Builder) Records(s Section, wire []byte, count int) bool {
 	return true
 }
 
-// Glue appends the addresses of a referral's name servers to the additional section: count complete records, as many as fit.
-// If any is left out TC is set, because the referral may be of no use without it (RFC 9471 section 3.1). It reports whether
-// all went in.
+// Glue appends the addresses of a referral's name servers to the additional section: count complete records, as many as
+// fit. If any is left out TC is set, because the referral may be of no use without it (RFC 9471 section 3.1). It
+// reports whether all went in.
 func (b *Builder) Glue(wire []byte, count int) bool {
 	for len(wire) > 0 && count > 0 {
 		size := SkipName(wire, 0)

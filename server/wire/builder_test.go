@@ -94,7 +94,8 @@ func TestHeaderFlags(t *testing.T) {
 	}
 }
 
-// Every verdict has a reply that a requester can match to its request, with OPT where the request had one (RFC 6891 section 7).
+// Every verdict has a reply that a requester can match to its request, with OPT where the request had one (RFC 6891
+// section 7).
 func TestReply(t *testing.T) {
 	q := question(www, TypeA)
 	for _, test := range []struct {

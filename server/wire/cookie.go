@@ -23,8 +23,8 @@ const (
 	cookieFuture = 300
 )
 
-// MakeCookie writes the client's cookie and the server's that belongs to it (RFC 9018 section 4): version 1, made at that
-// time, Unix seconds modulo 2^32, for the client's address.
+// MakeCookie writes the client's cookie and the server's that belongs to it (RFC 9018 section 4): version 1, made at
+// that time, Unix seconds modulo 2^32, for the client's address.
 func (s *CookieSecret) MakeCookie(cookie *[CookieSize]byte, client []byte, address netip.Addr, now uint32) {
 	copy(cookie[:ClientCookieSize], client)
 	c := cookie[ClientCookieSize:]
@@ -33,8 +33,8 @@ func (s *CookieSecret) MakeCookie(cookie *[CookieSize]byte, client []byte, addre
 	binary.LittleEndian.PutUint64(c[8:], s.hash(cookie[:CookieSize-8], address))
 }
 
-// CheckCookie reports whether a COOKIE option's data holds a server's cookie that was made with the secret for that address
-// and is not too old, and whether it is young enough to be sent back as it is.
+// CheckCookie reports whether a COOKIE option's data holds a server's cookie that was made with the secret for that
+// address and is not too old, and whether it is young enough to be sent back as it is.
 func (s *CookieSecret) CheckCookie(cookie []byte, address netip.Addr, now uint32) (valid, fresh bool) {
 	if len(cookie) != CookieSize || cookie[ClientCookieSize] != 1 {
 		return false, false

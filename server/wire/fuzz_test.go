@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzParse wants no panic, whatever comes, a reply to all that is not dropped that the oracle can read, and, for what the
-// oracle reads as a plain query, the same reading.
+// FuzzParse wants no panic, whatever comes, a reply to all that is not dropped that the oracle can read, and, for what
+// the oracle reads as a plain query, the same reading.
 func FuzzParse(f *testing.F) {
 	f.Add(plain())
 	f.Add(usual())
@@ -127,8 +127,8 @@ func strict(opt *dns.OPT) bool {
 	})
 }
 
-// FuzzSubnet puts any octets into a CLIENT-SUBNET option. What is well-formed by RFC 7871 section 6, written down here once more by
-// bits, is read and comes back with its scope and nothing else changed; all else is FORMERR.
+// FuzzSubnet puts any octets into a CLIENT-SUBNET option. What is well-formed by RFC 7871 section 6, written down here
+// once more by bits, is read and comes back with its scope and nothing else changed; all else is FORMERR.
 func FuzzSubnet(f *testing.F) {
 	f.Add([]byte{0, 1, 24, 0, 198, 51, 100})
 	f.Add([]byte{0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0})

@@ -7,8 +7,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A set of names is as short as it is said to be: it goes in where it fits cut short and not in full, not where it lacks one
-// octet, and the oracle reads back what went in.
+// A set of names is as short as it is said to be: it goes in where it fits cut short and not in full, not where it
+// lacks one octet, and the oracle reads back what went in.
 func TestSetNames(t *testing.T) {
 	apex := "\x07example\x04test\x00"
 	for _, c := range []struct {

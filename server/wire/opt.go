@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// opt is what the OPT record of a response will say. Each option is set aside room for when it is set, and is left out if
-// there is none any more, so that Finish always has the room that it needs.
+// opt is what the OPT record of a response will say. Each option is set aside room for when it is set, and is left out
+// if there is none any more, so that Finish always has the room that it needs.
 type opt struct {
 	present   bool
 	nsid      bool
@@ -27,8 +27,8 @@ const (
 	optionHeader = 4
 )
 
-// startOPT decides on the OPT record: there is one in a response if there was one in the request (RFC 6891 section 6.1.1).
-// What the request asks for goes first.
+// startOPT decides on the OPT record: there is one in a response if there was one in the request (RFC 6891 section
+// 6.1.1). What the request asks for goes first.
 func (b *Builder) startOPT() {
 	q, o := b.query, &b.opt
 	if !q.EDNS || !b.reserve(optSize) {
@@ -52,8 +52,8 @@ func (b *Builder) reserve(size int) bool {
 }
 
 // SetScope sets the scope prefix length that goes back with the client subnet, 0 until then: the answer is good for all
-// clients whose address has the same first scope bits (RFC 7871 section 7.2.1). It is cut to the family's length, and means
-// nothing where the request had no client subnet; for family 0 the scope is always 0.
+// clients whose address has the same first scope bits (RFC 7871 section 7.2.1). It is cut to the family's length, and
+// means nothing where the request had no client subnet; for family 0 the scope is always 0.
 func (b *Builder) SetScope(scope uint8) {
 	switch b.query.ECS.Family {
 	case 1:
@@ -105,7 +105,8 @@ func (b *Builder) SetKeepalive(idle time.Duration) {
 	}
 }
 
-// SetCookie adds a COOKIE option (RFC 7873): the client's cookie and the server's. The slice must stay as it is until Finish.
+// SetCookie adds a COOKIE option (RFC 7873): the client's cookie and the server's. The slice must stay as it is until
+// Finish.
 func (b *Builder) SetCookie(cookie []byte) {
 	o := &b.opt
 	if o.present && o.cookie == nil && b.reserve(optionHeader+len(cookie)) {

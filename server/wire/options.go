@@ -45,8 +45,8 @@ func (q *Query) options(data []byte) Verdict {
 	return OK
 }
 
-// parse reads the option's data and reports whether it is well-formed (RFC 7871 sections 6 and 7.1.2): a known family, a
-// scope of 0, as many octets of address as the source prefix needs, and no bit set after it.
+// parse reads the option's data and reports whether it is well-formed (RFC 7871 sections 6 and 7.1.2): a known family,
+// a scope of 0, as many octets of address as the source prefix needs, and no bit set after it.
 func (e *ClientSubnet) parse(data []byte) bool {
 	if len(data) < 4 {
 		return false

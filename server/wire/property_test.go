@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is put into a response, in whatever order and however small the limit, the oracle reads it to its end: within the
-// limit, with its OPT record, and with a TC that says whether something is missing that must not be.
+// Whatever is put into a response, in whatever order and however small the limit, the oracle reads it to its end:
+// within the limit, with its OPT record, and with a TC that says whether something is missing that must not be.
 func TestAnyResponse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		edns := rapid.Bool().Draw(t, "edns")

@@ -1,13 +1,14 @@
-// Package wire is DNS messages in and out, on bytes: a Query reads a request, a Builder writes the response to it. Neither
-// allocates, and neither knows a zone: what goes into a response comes as record sets that are in wire form already.
+// Package wire is DNS messages in and out, on bytes: a Query reads a request, a Builder writes the response to it.
+// Neither allocates, and neither knows a zone: what goes into a response comes as record sets that are in wire form
+// already.
 //
-// A request is hostile until it has been read to its end. Parse walks all of it once, follows no compression pointer, and
-// returns a Verdict: what kind of reply the request deserves, by the letter of RFC 1035, 6891 and 7871 and, where they
-// leave it open, as BIND, NSD and Knot agree. The question is kept twice: in lower case to be looked up, and as it was
-// sent to be echoed, because resolvers check its case (the 0x20 bits) against forgery.
+// A request is hostile until it has been read to its end. Parse walks all of it once, follows no compression pointer,
+// and returns a Verdict: what kind of reply the request deserves, by the letter of RFC 1035, 6891 and 7871 and, where
+// they leave it open, as BIND, NSD and Knot agree. The question is kept twice: in lower case to be looked up, and as it
+// was sent to be echoed, because resolvers check its case (the 0x20 bits) against forgery.
 //
-// A response grows in the caller's buffer up to a limit, section by section. Room for the OPT record is set aside from the
-// start, so a full message never loses it.
+// A response grows in the caller's buffer up to a limit, section by section. Room for the OPT record is set aside from
+// the start, so a full message never loses it.
 package wire
 
 import (
@@ -67,8 +68,8 @@ func (v Verdict) String() string {
 	return "Verdict?"
 }
 
-// Query is a request that was read. The caller owns it and uses it again and again; Parse overwrites all of it. Slices in
-// it alias the message, which must stay as it is until the response is built.
+// Query is a request that was read. The caller owns it and uses it again and again; Parse overwrites all of it. Slices
+// in it alias the message, which must stay as it is until the response is built.
 type Query struct {
 	ID     uint16
 	Opcode uint8
@@ -106,7 +107,8 @@ type ClientSubnet struct {
 	Present bool
 	Family  uint16 // 1: IPv4, 2: IPv6, 0: the client wants nobody to know (with Source 0)
 	Source  uint8  // source prefix length, bits: 0 to 32 or 128
-	// Addr has its bits after Source zero; it is not valid where Family is 0. An IPv4-mapped IPv6 address is left mapped.
+	// Addr has its bits after Source zero; it is not valid where Family is 0. An IPv4-mapped IPv6 address is left
+	// mapped.
 	Addr netip.Addr
 	// Raw is the option's data as sent: FAMILY, SOURCE, SCOPE, ADDRESS.
 	Raw []byte
@@ -116,7 +118,8 @@ type ClientSubnet struct {
 // It aliases the Query.
 func (q *Query) Name() []byte { return q.name[:q.size] }
 
-// Labels returns where in Name each label begins (its length octet), first to last, without the root's. It aliases the Query.
+// Labels returns where in Name each label begins (its length octet), first to last, without the root's. It aliases the
+// Query.
 func (q *Query) Labels() []uint8 { return q.labels[:q.count] }
 
 // Limit returns how large a UDP response may be, octets: what the requester takes, and not more than most (RFC 6891
@@ -270,7 +273,8 @@ func (q *Query) records(msg []byte, at int) Verdict {
 	return verdict
 }
 
-// SkipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not followed.
+// SkipName returns where the name at that place ends, -1 if it does not. A compression pointer ends it and is not
+// followed.
 func SkipName(msg []byte, at int) int {
 	for limit := at + MaxName; at < len(msg) && at < limit; {
 		switch length := msg[at]; {

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// siphash is SipHash-2-4 with 64 bits of output (Aumasson and Bernstein), for a message of whole 8-octet words followed by
-// less than eight octets.
+// siphash is SipHash-2-4 with 64 bits of output (Aumasson and Bernstein), for a message of whole 8-octet words followed
+// by less than eight octets.
 func siphash(key *[16]byte, message []byte) uint64 {
 	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	v0, v1 := k0^0x736f6d6570736575, k1^0x646f72616e646f6d

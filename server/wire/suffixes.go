@@ -1,14 +1,14 @@
 package wire
 
-// Suffixes remembers where names are in a message, so that each name that comes later can be cut short at the longest end that the
-// message has already (RFC 1035 section 4.1.4). It is a tree laid out as a hash table: an entry is one label, found by where the
-// rest of its name is and by the label, so that a name is looked up from its last label to its first, each of them in one step, and
-// is compared with nothing else.
+// Suffixes remembers where names are in a message, so that each name that comes later can be cut short at the longest
+// end that the message has already (RFC 1035 section 4.1.4). It is a tree laid out as a hash table: an entry is one
+// label, found by where the rest of its name is and by the label, so that a name is looked up from its last label to
+// its first, each of them in one step, and is compared with nothing else.
 //
 // Upper and lower case are the same (RFC 4343): a name may come out in the case of an earlier one.
 //
-// It has a fixed size. In a UDP response it has room for every label, as each takes two octets at least; of a long one over TCP the
-// labels that no longer go in are not pointed at.
+// It has a fixed size. In a UDP response it has room for every label, as each takes two octets at least; of a long one
+// over TCP the labels that no longer go in are not pointed at.
 type Suffixes struct {
 	slots [1 << 12]suffix
 	mask  uint32 // of the slots in use
@@ -31,8 +31,8 @@ func (x *Suffixes) reset(limit int) {
 	x.mask, x.used = uint32(size-1), 0
 }
 
-// find returns where the label, with its length octet, is in the message before that rest. If it is not there, at is 0 and free is
-// where it goes.
+// find returns where the label, with its length octet, is in the message before that rest. If it is not there, at is 0
+// and free is where it goes.
 func (x *Suffixes) find(message []byte, rest uint16, label []byte) (at uint16, free *suffix) {
 	h := uint32(rest) * 0x9e3779b1
 	for _, c := range label {
@@ -78,8 +78,8 @@ func (x *Suffixes) learn(message, name []byte, at int) {
 
 const maxLabels = MaxName / 2
 
-// splitName says where the labels of a name begin and how many octets it has with its root label; 0 if it has no end, or is longer
-// than names are.
+// splitName says where the labels of a name begin and how many octets it has with its root label; 0 if it has no end,
+// or is longer than names are.
 func splitName(name []byte, labels *[maxLabels]uint8) (n, size int) {
 	for at := 0; at < len(name) && at < MaxName; at += int(name[at]) + 1 {
 		switch c := name[at]; {

@@ -2,10 +2,11 @@ package wire
 
 import "encoding/binary"
 
-// Tighten begins the response anew, to be written once more with every name cut short as far as it can be: those in the RDATA of
-// the types that Embedded knows, and in that of the CNAME that a DNAME stands for. What the OPT record says stays. This costs more
-// than the pointers that are known without looking, so it is for what is truncated without. It returns false, and changes
-// nothing, where the response is not truncated, has been through this, or does not fit however short its names are.
+// Tighten begins the response anew, to be written once more with every name cut short as far as it can be: those in the
+// RDATA of the types that Embedded knows, and in that of the CNAME that a DNAME stands for. What the OPT record says
+// stays. This costs more than the pointers that are known without looking, so it is for what is truncated without. It
+// returns false, and changes nothing, where the response is not truncated, has been through this, or does not fit
+// however short its names are.
 func (b *Builder) Tighten() bool {
 	if !b.Truncated() || b.tight || b.hopeless || b.Suffixes == nil {
 		return false
@@ -20,7 +21,8 @@ func (b *Builder) Tighten() bool {
 // Tight reports whether Tighten has begun the response.
 func (b *Builder) Tight() bool { return b.tight }
 
-// setTight is Set in a response that Tighten has begun. Names in the additional section are not pointed at: there are none.
+// setTight is Set in a response that Tighten has begun. Names in the additional section are not pointed at: there are
+// none.
 func (b *Builder) setTight(s Section, set []byte, count, owner int) bool {
 	if !b.room(s, 0) {
 		return false
@@ -38,8 +40,8 @@ func (b *Builder) setTight(s Section, set []byte, count, owner int) bool {
 	return true
 }
 
-// recordTight writes one record, if there is room. What later names could point at in RDATA that is in full, as that of a DNAME or
-// SRV, is not learnt: BIND, NSD and Knot do not point there, and so fit the same.
+// recordTight writes one record, if there is room. What later names could point at in RDATA that is in full, as that of
+// a DNAME or SRV, is not learnt: BIND, NSD and Knot do not point there, and so fit the same.
 func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 	start := b.n
 	before, names := Embedded(binary.BigEndian.Uint16(record[2:]))
@@ -62,8 +64,8 @@ func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 	return true
 }
 
-// name writes the name that data begins with, cut short at the longest end of it that the message has, and returns how many
-// octets of data that was: 0 where there is no name, less where it does not fit.
+// name writes the name that data begins with, cut short at the longest end of it that the message has, and returns how
+// many octets of data that was: 0 where there is no name, less where it does not fit.
 func (b *Builder) name(data []byte, learn bool) int {
 	var labels [maxLabels]uint8
 	n, size := splitName(data, &labels)

@@ -31,8 +31,8 @@ func wireName(text string) string {
 	return string(b[:n])
 }
 
-// What is truncated is written again with each name cut at the longest end that is there before it, whatever its case, and
-// fits to the octet. What the oracle makes of the same records, with the compression of RFC 1035, is as long.
+// What is truncated is written again with each name cut at the longest end that is there before it, whatever its case,
+// and fits to the octet. What the oracle makes of the same records, with the compression of RFC 1035, is as long.
 func TestTighten(t *testing.T) {
 	var mx []string
 	for i := range 40 {
@@ -127,8 +127,9 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 	}
 }
 
-// Whatever records there are, of whatever types with names: what is written tight is no longer than what the oracle makes of it,
-// says the same but for case, and RDATA of types that RFC 1035 does not define comes through octet by octet (RFC 3597 section 4).
+// Whatever records there are, of whatever types with names: what is written tight is no longer than what the oracle
+// makes of it, says the same but for case, and RDATA of types that RFC 1035 does not define comes through octet by
+// octet (RFC 3597 section 4).
 func TestTightIsTheSame(t *testing.T) {
 	types := []uint16{TypeNS, TypeMD, TypeMF, TypeCNAME, TypeMB, TypeMG, TypeMR, TypePTR, TypeMINFO, TypeMX, TypeSOA, dns.TypeDNAME, TypeSRV, TypeTXT}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -118,9 +118,9 @@ func tooLarge(path string, largest int64) error {
 const leftover = time.Hour
 
 // Write puts a file at path, with the permissions perm, that holds what write writes. The folder is made where there is
-// none. The file is written beside the old one, synced, and renamed over it, and the folder is synced. Where anything of that
-// fails, the old file is as it was and no temporary file stays. write may set the file's times; it must not close it.
-// A symbolic link at path is replaced, not followed.
+// none. The file is written beside the old one, synced, and renamed over it, and the folder is synced. Where anything
+// of that fails, the old file is as it was and no temporary file stays. write may set the file's times; it must not
+// close it. A symbolic link at path is replaced, not followed.
 func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o750); err != nil {

@@ -15,11 +15,11 @@ import (
 // maxData is the most octets that RDATA can have: RDLENGTH is 16 bits.
 const maxData = 1<<16 - 1
 
-// ParseData reads RDATA in presentation form and returns its wire form, uncompressed. Names in it that do not end in a dot
-// are below the origin; without an origin ("") they are an error. RFC 3597's \# LENGTH HEX is understood for every type.
-// Parentheses let it run over several lines. An unquoted ";", which would begin a comment in a master file and swallow
-// what follows, is an error: people write TXT values without quotes. In TXT and its like a string of more than 255 octets is
-// cut into several, as HasLongString tells.
+// ParseData reads RDATA in presentation form and returns its wire form, uncompressed. Names in it that do not end in a
+// dot are below the origin; without an origin ("") they are an error. RFC 3597's \# LENGTH HEX is understood for every
+// type. Parentheses let it run over several lines. An unquoted ";", which would begin a comment in a master file and
+// swallow what follows, is an error: people write TXT values without quotes. In TXT and its like a string of more than
+// 255 octets is cut into several, as HasLongString tells.
 func ParseData(t Type, text string, origin Name) ([]byte, error) {
 	if data, err, done := parseSimple(t, text, origin); done {
 		return data, err
@@ -190,8 +190,8 @@ func Check(t Type, data []byte) error {
 	return nil
 }
 
-// checkSimple reports that RDATA of what there is most of is well-formed; where it is not, or of another type, the grammar of
-// the type has the word.
+// checkSimple reports that RDATA of what there is most of is well-formed; where it is not, or of another type, the
+// grammar of the type has the word.
 func checkSimple(t Type, data []byte) bool {
 	switch t {
 	case TypeA:
@@ -264,8 +264,8 @@ func pack(record dns.RR) ([]byte, error) {
 	}
 }
 
-// grammarError says in our words what the parser of a type did not like: without its line, which is of a line that nobody
-// wrote, and with the likeliest remedy.
+// grammarError says in our words what the parser of a type did not like: without its line, which is of a line that
+// nobody wrote, and with the likeliest remedy.
 func grammarError(err error, origin Name) string {
 	if err == nil {
 		return "not a record"
@@ -281,8 +281,9 @@ func grammarError(err error, origin Name) string {
 	return text
 }
 
-// FormatData returns RDATA in presentation form, names in full with their final dot. What it returns is always read back by
-// ParseData as the same octets: where the type's own form cannot do that, or is not known, it is RFC 3597's \# form.
+// FormatData returns RDATA in presentation form, names in full with their final dot. What it returns is always read
+// back by ParseData as the same octets: where the type's own form cannot do that, or is not known, it is RFC 3597's \#
+// form.
 func FormatData(t Type, data []byte) (string, error) {
 	switch t {
 	case TypeA, TypeAAAA:

@@ -22,8 +22,8 @@ type RR struct {
 	Line  int    // the line that it begins on, from 1
 	Cut   bool   // a string of more than 255 octets has been cut into several
 
-	// Dotless is a name in RDATA, or else the owner, that was written without its final dot and ends in the zone's own name, so that
-	// it stands for one that has that twice; "": none.
+	// Dotless is a name in RDATA, or else the owner, that was written without its final dot and ends in the zone's own
+	// name, so that it stands for one that has that twice; "": none.
 	Dotless string
 }
 
@@ -48,22 +48,23 @@ const (
 	maxTTL      = 1<<31 - 1 // RFC 2181 section 8
 )
 
-// ReadMaster reads a master file (RFC 1035 section 5) as a stream and calls each for every record in the order of the file.
-// It understands $ORIGIN, $TTL (RFC 2308), $INCLUDE and $GENERATE, TTLs with units ("1h30m"), and takes an omitted TTL from
-// $TTL, else from the record before, else, for a SOA, from its MINIMUM.
+// ReadMaster reads a master file (RFC 1035 section 5) as a stream and calls each for every record in the order of the
+// file. It understands $ORIGIN, $TTL (RFC 2308), $INCLUDE and $GENERATE, TTLs with units ("1h30m"), and takes an
+// omitted TTL from $TTL, else from the record before, else, for a SOA, from its MINIMUM.
 //
 // The file is named in errors only, which are all of type *SyntaxError: "file:line: what". $INCLUDE opens files in the
-// folder, relative to the including file, which for the outermost is the folder's root; a path cannot leave the folder, but
-// a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An error of each ends
-// the reading and is returned as it is. Records' owners are not checked to be below the origin.
+// folder, relative to the including file, which for the outermost is the folder's root; a path cannot leave the folder,
+// but a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An error of
+// each ends the reading and is returned as it is. Records' owners are not checked to be below the origin.
 func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error) error {
 	return ReadMasterThrough(r, origin, file, folder, each, nil)
 }
 
-// ReadMasterThrough is ReadMaster that goes on after an entry that cannot be read, so that all that is wrong with a file is
-// found at once: it calls wrong for each, and the reading ends where that returns an error, which is returned as it is. Records
-// that take their owner from an entry whose owner could not be read are checked and not passed on. What ends the reading all
-// the same is an input that fails, a line or an entry without end, and a parenthesis that is open at the end.
+// ReadMasterThrough is ReadMaster that goes on after an entry that cannot be read, so that all that is wrong with a
+// file is found at once: it calls wrong for each, and the reading ends where that returns an error, which is returned
+// as it is. Records that take their owner from an entry whose owner could not be read are checked and not passed on.
+// What ends the reading all the same is an input that fails, a line or an entry without end, and a parenthesis that is
+// open at the end.
 func ReadMasterThrough(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error, wrong func(*SyntaxError) error) error {
 	m := master{file: file, origin: origin, apex: origin, zone: TrimDot(origin.String()), folder: folder, each: each, wrong: wrong}
 	return m.read(r)

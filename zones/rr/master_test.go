@@ -100,8 +100,8 @@ last.deeper.sub.example.test 5400 A 192.0.2.5
 	}
 }
 
-// A file without $GENERATE, in which the oracle takes other TTLs and escapes, is read as the oracle reads it, in whatever
-// pieces it comes.
+// A file without $GENERATE, in which the oracle takes other TTLs and escapes, is read as the oracle reads it, in
+// whatever pieces it comes.
 func TestReadMasterAsOracle(t *testing.T) {
 	text, _, _ := strings.Cut(whole, "$GENERATE")
 	var want strings.Builder
@@ -364,7 +364,8 @@ type brokenDisk struct{}
 
 func (brokenDisk) Write([]byte) (int, error) { return 0, fs.ErrClosed }
 
-// FuzzReadMaster wants no panic, no file opened outside of the folder, and that what is read once, written, is read again.
+// FuzzReadMaster wants no panic, no file opened outside of the folder, and that what is read once, written, is read
+// again.
 func FuzzReadMaster(f *testing.F) {
 	f.Add(whole)
 	f.Add("$TTL 1\n@ A 192.0.2.1\n$INCLUDE a.inc b\n$INCLUDE ../x\n")

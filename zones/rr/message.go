@@ -38,8 +38,8 @@ func ReadRecord(msg []byte, at int) (r Record, next int, err error) {
 // layout says where in RDATA names are: after some octets and some character strings.
 type layout struct{ octets, strings, names int }
 
-// layouts are the types whose names may come compressed: those of RFC 1035, and those that RFC 3597 section 4 has receivers take
-// as well.
+// layouts are the types whose names may come compressed: those of RFC 1035, and those that RFC 3597 section 4 has
+// receivers take as well.
 var layouts = map[Type]layout{
 	2: {0, 0, 1}, 3: {0, 0, 1}, 4: {0, 0, 1}, 5: {0, 0, 1}, 6: {0, 0, 2}, 7: {0, 0, 1}, 8: {0, 0, 1}, 9: {0, 0, 1}, 12: {0, 0, 1},
 	14: {0, 0, 2}, 15: {2, 0, 1}, 17: {0, 0, 2}, 18: {2, 0, 1}, 21: {2, 0, 1}, 26: {2, 0, 2}, 33: {6, 0, 1}, 35: {4, 3, 1},
@@ -77,7 +77,8 @@ func uncompressed(msg []byte, at, end int, t Type) ([]byte, error) {
 // Folds reports whether a type has names in its RDATA that count in any case.
 func Folds(t Type) bool { return layouts[t].names > 0 }
 
-// Folded returns uncompressed RDATA with its names in lower case, which is how records are compared (RFC 2136 section 1.1).
+// Folded returns uncompressed RDATA with its names in lower case, which is how records are compared (RFC 2136 section
+// 1.1).
 func Folded(t Type, data []byte) string {
 	l := layouts[t]
 	at := l.octets
@@ -100,8 +101,8 @@ func Folded(t Type, data []byte) string {
 	return string(append(out, rest...))
 }
 
-// ReadName reads the name at that place of a message, uncompressed and in the case it has, and returns where what follows it begins.
-// Pointers lead backwards only, so it ends.
+// ReadName reads the name at that place of a message, uncompressed and in the case it has, and returns where what
+// follows it begins. Pointers lead backwards only, so it ends.
 func ReadName(msg []byte, at int) (n []byte, next int, err error) {
 	n = make([]byte, 0, 64)
 	for lowest := at; ; {

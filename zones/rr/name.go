@@ -1,13 +1,14 @@
 // Package rr is names and resource record data, between what people write (RFC 1035 section 5.1) and what goes over the
 // wire (RFC 1035 section 3).
 //
-// A Name is its own wire form in lower case, so it is compared, hashed and copied into messages as it is, and never parsed
-// again once it has been read. RDATA stays as the operator wrote it, upper and lower case included (RFC 4343), uncompressed.
+// A Name is its own wire form in lower case, so it is compared, hashed and copied into messages as it is, and never
+// parsed again once it has been read. RDATA stays as the operator wrote it, upper and lower case included (RFC 4343),
+// uncompressed.
 //
 // What there is most of in large zones (addresses, single names, the owner of each record) is read by hand and without
-// garbage; the grammar of each of the other types is that of github.com/miekg/dns, which the tests also use as the oracle
-// of what is done by hand here. Master files are read as a stream, by their own scanner, because errors have to name the
-// line they are on, and the file where it was included.
+// garbage; the grammar of each of the other types is that of github.com/miekg/dns, which the tests also use as the
+// oracle of what is done by hand here. Master files are read as a stream, by their own scanner, because errors have to
+// name the line they are on, and the file where it was included.
 package rr
 
 import (
@@ -30,7 +31,8 @@ type Name string
 const Root Name = "\x00"
 
 // ParseName reads a name in presentation form. The name is absolute whether or not it ends in a dot; upper case becomes
-// lower case; \X and \DDD are understood. "" and "@" are errors here because there is no origin that they could stand for.
+// lower case; \X and \DDD are understood. "" and "@" are errors here because there is no origin that they could stand
+// for.
 func ParseName(s string) (Name, error) {
 	if s == "@" {
 		return "", errors.New(`name "@": there is no origin here; write the name in full`)
@@ -43,8 +45,8 @@ func ParseName(s string) (Name, error) {
 	return Name(buf[:n]), nil
 }
 
-// TrimDot returns a name in presentation form without its final dot, which an escape makes part of the last label. The root
-// stays as it is.
+// TrimDot returns a name in presentation form without its final dot, which an escape makes part of the last label. The
+// root stays as it is.
 func TrimDot(s string) string {
 	if s == "." || !Absolute(s) {
 		return s
@@ -64,8 +66,8 @@ func Absolute(s string) bool {
 	return before%2 == 0
 }
 
-// ParseRelative reads a name in presentation form as master files have it: "@" is the origin, and a name without a final
-// dot is below the origin (RFC 1035 section 5.1).
+// ParseRelative reads a name in presentation form as master files have it: "@" is the origin, and a name without a
+// final dot is below the origin (RFC 1035 section 5.1).
 func ParseRelative(s string, origin Name) (Name, error) {
 	if s == "@" && origin != "" {
 		return origin, nil
@@ -78,8 +80,9 @@ func ParseRelative(s string, origin Name) (Name, error) {
 	return Name(buf[:n]), nil
 }
 
-// parseName writes the wire form of s to buf and returns its length. A name without a final dot has the origin appended;
-// with an empty origin that is an error. With fold, A to Z become a to z, but not in the origin, which is so already.
+// parseName writes the wire form of s to buf and returns its length. A name without a final dot has the origin
+// appended; with an empty origin that is an error. With fold, A to Z become a to z, but not in the origin, which is so
+// already.
 func parseName[T string | []byte](buf *[MaxName]byte, s T, origin Name, fold bool) (int, error) {
 	switch string(s) {
 	case "":

@@ -9,8 +9,8 @@ import (
 // maxString is the most octets of a <character-string> (RFC 1035 section 3.3).
 const maxString = 255
 
-// ofStrings reports whether RDATA of the type is any number of strings, which readers put together again (RFC 7208 section
-// 3.3, RFC 6376 section 3.6.2.2), so that one that is too long can be cut.
+// ofStrings reports whether RDATA of the type is any number of strings, which readers put together again (RFC 7208
+// section 3.3, RFC 6376 section 3.6.2.2), so that one that is too long can be cut.
 func ofStrings(t Type) bool {
 	switch uint16(t) {
 	case dns.TypeTXT, dns.TypeSPF, dns.TypeAVC, dns.TypeNINFO, dns.TypeRESINFO:
@@ -19,8 +19,8 @@ func ofStrings(t Type) bool {
 	return false
 }
 
-// HasLongString reports whether RDATA in presentation form has a string of more than 255 octets, which ParseData cuts into
-// several where the type allows it.
+// HasLongString reports whether RDATA in presentation form has a string of more than 255 octets, which ParseData cuts
+// into several where the type allows it.
 func HasLongString(t Type, text string) bool {
 	if len(text) <= maxString || !ofStrings(t) {
 		return false
@@ -50,8 +50,8 @@ func cutStrings(t Type, text string) string {
 	return string(append(out, '"'))
 }
 
-// eachOctet calls f with each octet of the strings in the text as it is written, and how many of its string there are with it;
-// first, at each string's beginning, with "" and 0.
+// eachOctet calls f with each octet of the strings in the text as it is written, and how many of its string there are
+// with it; first, at each string's beginning, with "" and 0.
 func eachOctet(text string, f func(octet string, nth int)) error {
 	nth, quoted, within := 0, false, false
 	for i := 0; i < len(text); i++ {
@@ -86,8 +86,8 @@ func eachOctet(text string, f func(octet string, nth int)) error {
 	return nil
 }
 
-// checkEscapes finds what the grammar of miekg/dns makes something else of without a word: a \DDD that is cut short or above 255
-// (RFC 1035 section 5.1).
+// checkEscapes finds what the grammar of miekg/dns makes something else of without a word: a \DDD that is cut short or
+// above 255 (RFC 1035 section 5.1).
 func checkEscapes(text string) error { return eachOctet(text, func(string, int) {}) }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

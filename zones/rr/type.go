@@ -46,8 +46,8 @@ const (
 	TypeCAA        = Type(dns.TypeCAA)
 )
 
-// Proves reports whether records of the type are made of a zone's other records, when it is signed (RFC 4034, RFC 5155) or digested
-// (RFC 8976), and so prove nothing of a zone in which anything else is another.
+// Proves reports whether records of the type are made of a zone's other records, when it is signed (RFC 4034, RFC 5155)
+// or digested (RFC 8976), and so prove nothing of a zone in which anything else is another.
 func (t Type) Proves() bool {
 	switch t {
 	case TypeRRSIG, TypeNSEC, TypeNSEC3, TypeNSEC3PARAM, TypeZONEMD:

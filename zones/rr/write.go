@@ -18,10 +18,11 @@ type Set struct {
 	Data  [][]byte // RDATA in wire form
 }
 
-// WriteMaster writes a master file in one fixed form, so that reading it and writing it again gives the same octets: one
-// record a line, all names in full, TTL and class on every line. The SOA of the origin comes first, and then all is in
-// canonical order (RFC 4034 section 6): owners, the origin's own records at their head, then types by number, then TTLs, of
-// which an RRset should have one, then data as strings of octets. Records that are there twice are written once. The sets are left as they are.
+// WriteMaster writes a master file in one fixed form, so that reading it and writing it again gives the same octets:
+// one record a line, all names in full, TTL and class on every line. The SOA of the origin comes first, and then all is
+// in canonical order (RFC 4034 section 6): owners, the origin's own records at their head, then types by number, then
+// TTLs, of which an RRset should have one, then data as strings of octets. Records that are there twice are written
+// once. The sets are left as they are.
 func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	sorted := slices.Clone(sets)
 	slices.SortStableFunc(sorted, func(a, b Set) int {

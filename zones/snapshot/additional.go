@@ -14,15 +14,15 @@ type Addresses struct {
 	lower, star []byte // scratch
 }
 
-// Additional finds the addresses of a name out of the RDATA of an answer, in the zone that gave it and as that answers for
-// them: what is hidden by a cut or a DNAME is not there, wildcards are, and aliases are not followed. It allocates nothing
-// once the scratch space has grown.
+// Additional finds the addresses of a name out of the RDATA of an answer, in the zone that gave it and as that answers
+// for them: what is hidden by a cut or a DNAME is not there, wildcards are, and aliases are not followed. It allocates
+// nothing once the scratch space has grown.
 func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
 	s.beside(a.in, target, to, false)
 }
 
-// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether the
-// name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
+// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether
+// the name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
 func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
 	s.beside(a.in, target, to, true)
 	return under(to.lower, cut)

@@ -7,9 +7,10 @@ import (
 	"leeward/zones/steer"
 )
 
-// Ahead is a look-up that has begun before its turn. Where many questions wait, what each of them has to wait for in memory can come
-// while the others are dealt with. Each step returns where the next one will look, nil where there is nothing to wait
-// for; who calls it has that brought into the cache and does other things meanwhile. It finds nothing: Lookup does.
+// Ahead is a look-up that has begun before its turn. Where many questions wait, what each of them has to wait for in
+// memory can come while the others are dealt with. Each step returns where the next one will look, nil where there is
+// nothing to wait for; who calls it has that brought into the cache and does other things meanwhile. It finds nothing:
+// Lookup does.
 type Ahead struct {
 	zone *zone
 	hash uint64

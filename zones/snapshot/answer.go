@@ -3,8 +3,8 @@ package snapshot
 import "leeward/zones/steer"
 
 // Set is a run of resource records with one owner in wire form, ready to be copied. Wire holds for each record its
-// owner (two zero bytes, to be overwritten with a compression pointer to the owner), TYPE, CLASS, TTL, RDLENGTH and RDATA
-// (RFC 1035 4.1.3), names in RDATA uncompressed and lower case as written by the operator.
+// owner (two zero bytes, to be overwritten with a compression pointer to the owner), TYPE, CLASS, TTL, RDLENGTH and
+// RDATA (RFC 1035 4.1.3), names in RDATA uncompressed and lower case as written by the operator.
 type Set struct {
 	Wire  []byte
 	Count int
@@ -47,14 +47,16 @@ type Answer struct {
 	Answer    Set
 	Authority Set
 	Target    []byte // wire form, lower case: where to go on; in the Answer's own space, until the next Lookup
-	// Policy and Family are set when Steered. Of NoData, Policy is one to whose rules the name may not exist at all for a client.
+	// Policy and Family are set when Steered. Of NoData, Policy is one to whose rules the name may not exist at all for
+	// a client.
 	Policy *steer.Policy
 	Family steer.Family
 	Alone  bool // Steered: nothing else is at the name, so that a CNAME could be
 	// Hash is that of the name that was looked up, whatever its case; 0 where it is in no zone of ours.
 	Hash uint64
 	Zone int // offset of the zone's apex within the looked-up name
-	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name exists.
+	// Encloser is, where a wildcard answers, the offset of the name that it is below (RFC 4592 3.3.1); 0 where the name
+	// exists.
 	Encloser int
 
 	in          *zone  // that answers

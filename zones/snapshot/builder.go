@@ -53,8 +53,8 @@ type placed struct {
 	name   rr.Name
 }
 
-// placement is where the policies stand that are in the snapshot: by name, and those of each origin. There can be as many
-// origins as policies, so nobody looks at all policies for one origin.
+// placement is where the policies stand that are in the snapshot: by name, and those of each origin. There can be as
+// many origins as policies, so nobody looks at all policies for one origin.
 type placement struct {
 	named map[string]*placed
 	in    map[string]map[string]*placed // by origin and name
@@ -372,8 +372,8 @@ func (u *update) world() steer.World {
 	}
 }
 
-// takeOver marks the policies of zones that came or went. A zone that comes takes names over from the one above it, and one
-// that goes leaves its names to that.
+// takeOver marks the policies of zones that came or went. A zone that comes takes names over from the one above it, and
+// one that goes leaves its names to that.
 func (u *update) takeOver() {
 	if len(u.zones) > 0 {
 		for _, key := range u.catalog.MissedPolicies() {

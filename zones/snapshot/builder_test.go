@@ -52,8 +52,8 @@ func TestChangeByChange(t *testing.T) {
 	})
 }
 
-// sets returns all RRsets of a zone in wire form by name and type, and the SOA of its negative answers; nil: there is no such
-// zone.
+// sets returns all RRsets of a zone in wire form by name and type, and the SOA of its negative answers; nil: there is
+// no such zone.
 func sets(s *snapshot.Snapshot, origin rr.Name) map[string]string {
 	z := s.Zone(origin)
 	if z == nil {
@@ -257,8 +257,8 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// What is laid over a zone of another primary change by change, there and here, is what is laid over its newest version at once; and a
-// version that has come by differences is the one that comes whole.
+// What is laid over a zone of another primary change by change, there and here, is what is laid over its newest version
+// at once; and a version that has come by differences is the one that comes whole.
 func TestLaidOverChangeByChange(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	rapid.Check(t, func(t *rapid.T) {

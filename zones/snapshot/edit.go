@@ -16,8 +16,8 @@ type edit struct {
 	kind editKind
 	n    int32 // the policy's number (-1: none), or by how much the number of names below changes
 
-	// set appends the RRset in wire form (see Set) and returns how many records there are; called once, when its shard is
-	// built, so that a million records are never in wire form twice. nil, or no records: the set is a hole.
+	// set appends the RRset in wire form (see Set) and returns how many records there are; called once, when its shard
+	// is built, so that a million records are never in wire form twice. nil, or no records: the set is a hole.
 	set func(dst []byte) ([]byte, int)
 }
 
@@ -89,7 +89,8 @@ func (r *revision) make(edits []edit) {
 	}
 }
 
-// done returns the tree once names know how many are below them. A name that comes to exist for it is one below another.
+// done returns the tree once names know how many are below them. A name that comes to exist for it is one below
+// another.
 func (r *revision) done() *tree {
 	for len(r.kids) > 0 {
 		edits := make([]edit, 0, len(r.kids))

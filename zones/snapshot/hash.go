@@ -11,9 +11,10 @@ const (
 	mix2 = 0xe7037ed1a0b428db
 )
 
-// hash is the hash of a name in wire form under a seed, the same for upper and lower case: a multiplication for each 8 octets.
-// It reads the name where the question has it. A copy in lower case that has only just been written could not be read in
-// other pieces than it was written in without waiting until it is in the cache, which takes longer than the hash.
+// hash is the hash of a name in wire form under a seed, the same for upper and lower case: a multiplication for each 8
+// octets. It reads the name where the question has it. A copy in lower case that has only just been written could not
+// be read in other pieces than it was written in without waiting until it is in the cache, which takes longer than the
+// hash.
 //
 // It is for names that the operator has put there; what others ask for is only looked up by it.
 func hash(seed uint64, name []byte) uint64 {
@@ -64,8 +65,8 @@ func is(name, lower []byte) bool {
 	return differs == 0
 }
 
-// lower8 makes lower case of eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top bit of
-// each octet, and turns that bit into 0x20. Label lengths are below 64 and so no letters.
+// lower8 makes lower case of eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top
+// bit of each octet, and turns that bit into 0x20. Label lengths are below 64 and so no letters.
 func lower8(w uint64) uint64 {
 	const every = 0x0101010101010101
 	low := w &^ (0x80 * every)

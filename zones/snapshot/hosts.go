@@ -47,8 +47,8 @@ func (u *update) rehost(pool string, s *slot, hosts []string) {
 	s.hosts = hosts
 }
 
-// forget lets go of what names stand for that no pool has any more. An endpoint that moves from one pool to another takes
-// along what its name stands for, so this comes last.
+// forget lets go of what names stand for that no pool has any more. An endpoint that moves from one pool to another
+// takes along what its name stands for, so this comes last.
 func (u *update) forget() {
 	for _, h := range u.left {
 		if u.hosts[h] == nil {

@@ -128,9 +128,9 @@ type hiding struct {
 	set Set
 }
 
-// hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC 1034
-// 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the cut. found is
-// how many labels are before the closest name that exists, which is that node.
+// hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC
+// 1034 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the
+// cut. found is how many labels are before the closest name that exists, which is that node.
 func (z *zone) hider(name []byte, above []uint8, found int, n node) hiding {
 	t := z.tree
 	if t.top && len(above) > 0 {
@@ -197,7 +197,8 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 		}
 		return
 	}
-	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the alias itself.
+	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the
+	// alias itself.
 	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
 		if count == 0 {
 			a.Outcome = Missed
@@ -224,8 +225,8 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 // recordHead is the length of a record in a Set before its RDATA.
 const recordHead = 12
 
-// reset empties the answer and keeps its scratch space. What only counts for some outcomes stays, but for what would keep
-// a geo table in memory: to clear all of it is a tenth of a look-up.
+// reset empties the answer and keeps its scratch space. What only counts for some outcomes stays, but for what would
+// keep a geo table in memory: to clear all of it is a tenth of a look-up.
 func (a *Answer) reset() {
 	a.Outcome, a.Policy, a.Family, a.Alone = Refused, nil, 0, false
 	a.Answer.Owner, a.Zone, a.Encloser, a.Hash = 0, 0, 0, 0

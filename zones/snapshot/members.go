@@ -17,8 +17,8 @@ type Member struct {
 // catalogVersion is the one version of the schema that there is, as a TXT has it (RFC 9432 section 4.3.1).
 var catalogVersion = []byte{1, '2'}
 
-// Members reads the version as a catalog zone, in the order of its tree. An error says why it is broken: then it says nothing of what
-// is a member (RFC 9432 section 5.1). Properties that are not known here are passed over.
+// Members reads the version as a catalog zone, in the order of its tree. An error says why it is broken: then it says
+// nothing of what is a member (RFC 9432 section 5.1). Properties that are not known here are passed over.
 func (v *Version) Members() ([]Member, error) {
 	under := func(label string, n rr.Name) rr.Name {
 		return rr.Name(string([]byte{byte(len(label))}) + label + string(n))

@@ -13,8 +13,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Whatever of a zone cannot be read, each answer is the one that there would be if all of it could, or says that it cannot be read: nothing
-// is denied that is there. What can be read at other names, and nothing above them is in doubt, is answered.
+// Whatever of a zone cannot be read, each answer is the one that there would be if all of it could, or says that it
+// cannot be read: nothing is denied that is there. What can be read at other names, and nothing above them is in doubt,
+// is answered.
 func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 	owners := []string{"@", "a", "b", "a.b", "*.a", "*", "x.a", "c.d"}
 	types := []string{"A", "AAAA", "TXT", "MX", "CNAME", "NS", "DNAME"}
@@ -63,7 +64,8 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 			return shot
 		}
 		whole, holed := batch(false), batch(true)
-		// Of records that exclude each other the older one is in service; without it the other one would be. That is another zone.
+		// Of records that exclude each other the older one is in service; without it the other one would be. That is
+		// another zone.
 		c := zones.NewCatalog(time.Now)
 		c.Apply(whole)
 		if len(c.Problems().Coded(zones.CodeConflict)) > 0 {

@@ -18,8 +18,8 @@ type Transferred struct {
 	Version *Version // that was transferred last; nil: none yet
 	Expired bool     // the primary has not been heard of for longer than its SOA allows (RFC 1035 section 3.3.13)
 
-	// Until is when it expires unless the primary is heard of, Unix time, seconds. Whoever follows the zone keeps it current, so
-	// that a primary that has nothing new costs no new snapshot. nil: not known.
+	// Until is when it expires unless the primary is heard of, Unix time, seconds. Whoever follows the zone keeps it
+	// current, so that a primary that has nothing new costs no new snapshot. nil: not known.
 	Until *atomic.Int64
 }
 
@@ -54,13 +54,15 @@ func (u *update) takeTransferred() {
 	clear(u.arrived)
 }
 
-// layOver builds a zone that lives elsewhere: the primary's version with Records and Policies laid over it. before is the zone as it was;
-// nil: there was none. Where that was laid over a version that this one has come from, only names that have changed, there or here, are
-// made anew; else all that is laid over is. Either way what is not touched is shared with the version.
+// layOver builds a zone that lives elsewhere: the primary's version with Records and Policies laid over it. before is
+// the zone as it was; nil: there was none. Where that was laid over a version that this one has come from, only names
+// that have changed, there or here, are made anew; else all that is laid over is. Either way what is not touched is
+// shared with the version.
 //
-// A policy stands in the place of the primary's A, AAAA and CNAME at its name; a Record in that of the set of its type, and a CNAME,
-// on either side, makes room for no other set. Where the primary delegates a name, or has a DNAME above it, no policy is laid over it, so
-// that glue is the primary's; and no Record below a DNAME, where there must be none (RFC 6672 section 2.4).
+// A policy stands in the place of the primary's A, AAAA and CNAME at its name; a Record in that of the set of its type,
+// and a CNAME, on either side, makes room for no other set. Where the primary delegates a name, or has a DNAME above
+// it, no policy is laid over it, so that glue is the primary's; and no Record below a DNAME, where there must be none
+// (RFC 6672 section 2.4).
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
 	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
@@ -107,8 +109,9 @@ type overlay struct {
 	holes   []edit // that there are in all of it
 }
 
-// since returns the names that are to be made anew in a zone as it was; nil: all that something is laid over. That is so as well where
-// a cut or a DNAME has changed, which matters to names below, and once so many were made anew that little is shared any more.
+// since returns the names that are to be made anew in a zone as it was; nil: all that something is laid over. That is
+// so as well where a cut or a DNAME has changed, which matters to names below, and once so many were made anew that
+// little is shared any more.
 func (o *overlay) since(before *zone) map[rr.Name]bool {
 	if before == nil || before.version == nil {
 		return nil
@@ -283,8 +286,8 @@ func (o *overlay) cross(name rr.Name, key zones.Key, field, format string, args 
 	})
 }
 
-// overlaidSerial is the serial of a zone that lives elsewhere. It moves when the primary's serial does and when what is laid
-// over the zone does: it is their sum (RFC 1982).
+// overlaidSerial is the serial of a zone that lives elsewhere. It moves when the primary's serial does and when what is
+// laid over the zone does: it is their sum (RFC 1982).
 func overlaidSerial(v *Version, serial uint32) uint32 { return v.Serial() + serial }
 
 // overlaidSOA is soaOf of a zone that lives elsewhere: the primary's SOA with overlaidSerial.
@@ -298,8 +301,8 @@ func overlaidSOA(v *Version, revision uint32) (edit, negative) {
 	}}, newNegative(v.origin, least)
 }
 
-// overlaidProblems returns what crosses in all zones that live elsewhere. A resource that was written again as it was is not laid over
-// again, and has another revision.
+// overlaidProblems returns what crosses in all zones that live elsewhere. A resource that was written again as it was
+// is not laid over again, and has another revision.
 func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
 	for _, names := range b.overlaid {
 		for _, problems := range names {
@@ -313,8 +316,8 @@ func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
 	return all
 }
 
-// Elsewhere returns the primary's version of the zone that the answer is from, nil where there is none yet, and whether the zone
-// lives elsewhere at all.
+// Elsewhere returns the primary's version of the zone that the answer is from, nil where there is none yet, and whether
+// the zone lives elsewhere at all.
 func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	if a.in == nil {
 		return nil, false
@@ -322,10 +325,12 @@ func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	return a.in.version, a.in.elsewhere
 }
 
-// Expired reports whether the zone that the answer is from has expired: what is the primary's in it is not answered any more.
+// Expired reports whether the zone that the answer is from has expired: what is the primary's in it is not answered any
+// more.
 func (a *Answer) Expired() bool { return a.in.standing == expired }
 
-// Expire returns for how long the zone that the answer is from is good, as a secondary of it is told (RFC 7314 section 4).
+// Expire returns for how long the zone that the answer is from is good, as a secondary of it is told (RFC 7314 section
+// 4).
 func (a *Answer) Expire(now time.Time) (seconds uint32, ok bool) { return a.in.expire(now) }
 
 // Expire is Answer.Expire of the zone.

@@ -10,8 +10,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// BenchmarkLaidOver is what it costs the control loop that a zone of 100,000 names on another primary changes at one name there, with
-// 10,000 policies laid over it, and that one of these goes and comes.
+// BenchmarkLaidOver is what it costs the control loop that a zone of 100,000 names on another primary changes at one
+// name there, with 10,000 policies laid over it, and that one of these goes and comes.
 func BenchmarkLaidOver(b *testing.B) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)

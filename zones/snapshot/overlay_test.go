@@ -9,7 +9,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// A policy that is written again as it was is not laid over again; what its name crosses is a problem of the newest version all the same.
+// A policy that is written again as it was is not laid over again; what its name crosses is a problem of the newest
+// version all the same.
 func TestCrossingIsOfTheNewestVersion(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)

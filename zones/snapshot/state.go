@@ -38,10 +38,10 @@ const stateFormat = 1
 // StateFile is the name of the last good copy within the --state folder.
 const StateFile = "last-good"
 
-// Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for each
-// resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy, synced and
-// renamed, so that at any moment one whole copy is there. meta's Format, Count and Serials are filled in. Resources are unpacked one
-// at a time.
+// Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for
+// each resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy,
+// synced and renamed, so that at any moment one whole copy is there. meta's Format, Count and Serials are filled in.
+// Resources are unpacked one at a time.
 func Save(folder string, meta Saved, resources *zones.Frozen) error {
 	err := disk.Write(filepath.Join(folder, StateFile), 0o600, func(f *os.File) error { return writeState(f, meta, resources) })
 	if err != nil {
@@ -81,7 +81,8 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 }
 
 // Load reads the last good copy from the --state folder. The error wraps fs.ErrNotExist where there is none; any other
-// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so, or is the context's cause.
+// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so, or is the context's
+// cause.
 func Load(ctx context.Context, folder string) (Saved, []zones.Change, error) {
 	file := filepath.Join(folder, StateFile)
 	f, err := disk.Open(file)

@@ -10,11 +10,12 @@ import (
 
 // tree holds one zone's names: a hash table cut into shards, each an immutable block of bytes that holds its slots and,
 // behind them, everything that a name has. A change makes new blocks for the names it touches and shares all others, so
-// that a change to a zone of a million names costs what a change to a hundred costs; nothing in it is a pointer but the blocks,
-// so the garbage collector has nothing to scan.
+// that a change to a zone of a million names costs what a change to a hundred costs; nothing in it is a pointer but the
+// blocks, so the garbage collector has nothing to scan.
 //
-// A look-up in memory that is in no cache costs what it waits for: the block's address, the line that has its slot, the lines of
-// the name's record. A table of node numbers, nodes and an arena beside each other took five such waits in place of three.
+// A look-up in memory that is in no cache costs what it waits for: the block's address, the line that has its slot, the
+// lines of the name's record. A table of node numbers, nodes and an arena beside each other took five such waits in
+// place of three.
 type tree struct {
 	seed   uint64 // of hashes
 	mask   uint32 // number of shards, a power of two, - 1
@@ -35,8 +36,8 @@ const (
 	groupSize  = 1 << groupBits
 )
 
-// shard is a part of the names. Its block begins with the slots, of 8 octets, little endian: the hash's upper half above, below
-// it where the record is, in words of 8 octets, 0 where the slot is free. It is found by open addressing.
+// shard is a part of the names. Its block begins with the slots, of 8 octets, little endian: the hash's upper half
+// above, below it where the record is, in words of 8 octets, 0 where the slot is free. It is found by open addressing.
 type shard struct {
 	block []byte
 	mask  uint32 // number of slots, a power of two, - 1
@@ -51,8 +52,9 @@ type shard struct {
 //	       10        flags
 //	       11        the length of the name
 //
-// the name in wire form and lower case, and the sets: each TYPE, number of records (two octets each), length of its wire form
-// (four), wire form. A set without records is a hole: it is there, and what is in it could not be read. That of TYPE 0 stands for a policy. Numbers are little endian, so that they cost one instruction where that matters.
+// the name in wire form and lower case, and the sets: each TYPE, number of records (two octets each), length of its
+// wire form (four), wire form. A set without records is a hole: it is there, and what is in it could not be read. That
+// of TYPE 0 stands for a policy. Numbers are little endian, so that they cost one instruction where that matters.
 type node []byte
 
 const (

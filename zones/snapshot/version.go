@@ -12,8 +12,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Version is a zone that lives on another primary, as that had it at one serial: its records in a tree as zones have it, so that
-// what is laid over it, and the versions after it, share all that they do not change. It never changes.
+// Version is a zone that lives on another primary, as that had it at one serial: its records in a tree as zones have
+// it, so that what is laid over it, and the versions after it, share all that they do not change. It never changes.
 type Version struct {
 	origin rr.Name
 	tree   *tree
@@ -29,8 +29,8 @@ func (v *Version) Serial() uint32 { return SerialOf(v.SOA()) }
 // Sets returns how many RRsets there are.
 func (v *Version) Sets() int { return v.tree.sets }
 
-// Signed reports whether the primary signs the zone. What it has made for that is not in here: it does not hold for what
-// policies answer.
+// Signed reports whether the primary signs the zone. What it has made for that is not in here: it does not hold for
+// what policies answer.
 func (v *Version) Signed() bool { return v.signed }
 
 // SOA returns the zone's SOA record as a Set has it.
@@ -55,8 +55,8 @@ func (v *Version) Times() (refresh, retry, expire time.Duration) {
 	return number(1), number(2), number(3)
 }
 
-// Each calls f with every RRset, in the order in which they lie, until it returns false. The name is in wire form, the records
-// as in a Set; both are the Version's.
+// Each calls f with every RRset, in the order in which they lie, until it returns false. The name is in wire form, the
+// records as in a Set; both are the Version's.
 func (v *Version) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
 	(&Zone{zone: &zone{origin: v.origin, tree: v.tree}}).Each(f)
 }
@@ -69,8 +69,8 @@ func (v *Version) types(name rr.Name) (all []rr.Type) {
 	return all
 }
 
-// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME above it. What
-// is replaced, an RRset of that type at that name, does not count.
+// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME
+// above it. What is replaced, an RRset of that type at that name, does not count.
 func (v *Version) hider(name rr.Name, replaced func(rr.Name, rr.Type) bool) (owner rr.Name, typ rr.Type) {
 	if v.tree.cuts+v.tree.turns == 0 {
 		return "", 0
@@ -90,8 +90,8 @@ func (v *Version) hider(name rr.Name, replaced func(rr.Name, rr.Type) bool) (own
 	}
 }
 
-// From returns v as what has become of an older version, so that both share what has not changed: a zone that is transferred whole
-// again differs little. Where it differs much it is v itself.
+// From returns v as what has become of an older version, so that both share what has not changed: a zone that is
+// transferred whole again differs little. Where it differs much it is v itself.
 func (v *Version) From(old *Version) *Version {
 	if old == nil || old.tree.seed == v.tree.seed || old.origin != v.origin {
 		return v
@@ -146,7 +146,8 @@ func alike(a, b node) bool {
 // ErrMismatch is what an Edition says where a difference is not one of the version that it is applied to.
 var ErrMismatch = errors.New("the difference does not fit what is here")
 
-// Edition is a Version in the making, from nothing (a zone transferred whole) or from another Version (RFC 1995's differences).
+// Edition is a Version in the making, from nothing (a zone transferred whole) or from another Version (RFC 1995's
+// differences).
 type Edition struct {
 	origin rr.Name
 	tree   *tree

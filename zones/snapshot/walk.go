@@ -10,8 +10,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// Zone is one zone of a snapshot as transfers see it: every RRset there is, with policies as the RRsets that they are where
-// there is neither a client nor health (steer.Policy.Fixed). It keeps no more of the snapshot than it needs.
+// Zone is one zone of a snapshot as transfers see it: every RRset there is, with policies as the RRsets that they are
+// where there is neither a client nor health (steer.Policy.Fixed). It keeps no more of the snapshot than it needs.
 type Zone struct {
 	zone     *zone
 	policies []*steer.Policy
@@ -39,13 +39,15 @@ func (s *Snapshot) EachZone(f func(*Zone) bool) {
 // Origin returns the zone's origin.
 func (z *Zone) Origin() rr.Name { return z.zone.origin }
 
-// Current reports whether there is a zone to hand on: one that lives elsewhere has been transferred, and has not expired.
+// Current reports whether there is a zone to hand on: one that lives elsewhere has been transferred, and has not
+// expired.
 func (z *Zone) Current() bool { return z.zone.standing == current }
 
 // Elsewhere reports whether the zone lives on another primary.
 func (z *Zone) Elsewhere() bool { return z.zone.elsewhere }
 
-// Whole reports whether everything that the zone is configured to have could be read. What is not whole is not handed on.
+// Whole reports whether everything that the zone is configured to have could be read. What is not whole is not handed
+// on.
 func (z *Zone) Whole() bool { return z.zone.tree.holes == 0 }
 
 // Names returns how many names there are, empty non-terminals included.
@@ -54,8 +56,8 @@ func (z *Zone) Names() int { return z.zone.tree.names }
 // Transfer returns who may transfer the zone and who is told of changes; nil: nobody.
 func (z *Zone) Transfer() *zones.Transfer { return z.zone.transfer }
 
-// SOA returns the zone's SOA record as a Set has it: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and RDATA. Nil for a
-// zone that is not there yet.
+// SOA returns the zone's SOA record as a Set has it: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and RDATA.
+// Nil for a zone that is not there yet.
 func (z *Zone) SOA() []byte {
 	n := z.zone.tree.find([]byte(z.zone.origin))
 	if n == nil {
@@ -76,8 +78,8 @@ func SerialOf(soa []byte) uint32 {
 	return binary.BigEndian.Uint32(soa[len(soa)-20:])
 }
 
-// Each calls f with every RRset, the SOA included, in the order in which they lie, until it returns false. The name is in wire
-// form, the records as in a Set; both are the snapshot's.
+// Each calls f with every RRset, the SOA included, in the order in which they lie, until it returns false. The name is
+// in wire form, the records as in a Set; both are the snapshot's.
 func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
 	more := true
 	z.zone.tree.each(func(n node) {
@@ -126,8 +128,9 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 // hides reports whether a policy stands in the place of a name's RRset of that type.
 func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
 
-// Diff calls f for each record that only one of two versions of a zone has, until it returns false: removed ones of old and added
-// ones of z. The record is as in a Set. Shards that both share are not looked at, so that it costs what has changed.
+// Diff calls f for each record that only one of two versions of a zone has, until it returns false: removed ones of old
+// and added ones of z. The record is as in a Set. Shards that both share are not looked at, so that it costs what has
+// changed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
 	a, b := old.zone.tree, z.zone.tree
 	alike := a.len() == b.len() && a.seed == b.seed
@@ -204,7 +207,8 @@ func (z *Zone) records(name []byte) (all [][]byte) {
 	return all
 }
 
-// Apart returns how many octets of the older version's names a newer one does not share: what keeping the older one costs.
+// Apart returns how many octets of the older version's names a newer one does not share: what keeping the older one
+// costs.
 func (z *Zone) Apart(old *Zone) (octets int) {
 	kept := make(map[*byte]bool, z.zone.tree.len())
 	for i := range z.zone.tree.len() {

@@ -184,8 +184,8 @@ func (u *update) holesIn(origin string, apex rr.Name) (edits []edit) {
 	return edits
 }
 
-// reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and for most
-// zones that a change touches it is all that changes.
+// reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and
+// for most zones that a change touches it is all that changes.
 func (z *zone) reserial(serial uint32) {
 	z.tree = z.tree.reserial(z.origin, serial)
 	z.negative = z.negative.reserial(serial)
@@ -194,8 +194,9 @@ func (z *zone) reserial(serial uint32) {
 // namesAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
 const namesAtOnce = 1 << 12
 
-// grow builds the tree of a zone from its records and more edits. Names come by their shards, so that each shard is built once,
-// and few of them are there as edits at a time: a tree that grew in the order of a catalog would be built again and again, and be there twice.
+// grow builds the tree of a zone from its records and more edits. Names come by their shards, so that each shard is
+// built once, and few of them are there as edits at a time: a tree that grew in the order of a catalog would be built
+// again and again, and be there twice.
 func (u *update) grow(origin string, apex rr.Name, z *zones.Zone, more []edit) *tree {
 	owners := u.catalog.OwnersOf(origin)
 	t := sizedTree(u.seed, shardsFor(len(owners)))

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Asked is which clients have asked lately. Older queries count for less and less: Seconds is what their number is to be divided by
-// for a rate.
+// Asked is which clients have asked lately. Older queries count for less and less: Seconds is what their number is to
+// be divided by for a rate.
 type Asked struct {
 	Seconds float64      `json:"seconds"`
 	Queries float64      `json:"queries"`         // that a policy has answered, those of Other included
@@ -66,8 +66,8 @@ func (a *Asked) Add(b *Asked) {
 	}
 }
 
-// Differs reports whether so much has changed since before that it is worth telling: the rate by a tenth, or the order of a twentieth of the
-// queries.
+// Differs reports whether so much has changed since before that it is worth telling: the rate by a tenth, or the order
+// of a twentieth of the queries.
 func (a *Asked) Differs(before *Asked) bool {
 	if before == nil || a == nil {
 		return a != before

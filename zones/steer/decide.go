@@ -132,8 +132,8 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 }
 
-// never reports whether no client gets an address of the family: then that there is none does not depend on who asks, and a negative
-// answer that says so is kept for all (RFC 7871 section 7.4).
+// never reports whether no client gets an address of the family: then that there is none does not depend on who asks,
+// and a negative answer that says so is kept for all (RFC 7871 section 7.4).
 func (p *Policy) never(v *View, f Family) bool {
 	for i := range p.rules {
 		if p.rules[i].says != SaysAddresses {
@@ -148,8 +148,8 @@ func (p *Policy) never(v *View, f Family) bool {
 	return true
 }
 
-// quick is a step of the walk in the usual case: no map, no client to stick to, one pool. It reports whether the pool answers; it says what
-// the walk would have said.
+// quick is a step of the walk in the usual case: no map, no client to stick to, one pool. It reports whether the pool
+// answers; it says what the walk would have said.
 func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
 	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
 		return false

@@ -63,8 +63,8 @@ func (s Says) String() string {
 // Request is what is asked of a policy.
 type Request struct {
 	Client netip.Addr // the ECS address if given, else the resolver's
-	// Resolver is who sent the query: where Client is a private address that nothing names, it is located in its place (RFC 7871
-	// section 10). The zero Addr: nobody is.
+	// Resolver is who sent the query: where Client is a private address that nothing names, it is located in its place
+	// (RFC 7871 section 10). The zero Addr: nobody is.
 	Resolver netip.Addr
 	Family   Family
 	Random   uint64 // 64 uniform random bits, drawn by the caller for this query

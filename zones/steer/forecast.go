@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// A forecast leads today's clients through another View: by the walk that answers queries, for made-up clients of each order that has
-// been counted. What a client weighs is the load that was measured where its like is led today. What pools keep depends on what is offered to
-// them, and that on what others keep: so they are led again and again, as they would be in time, until nothing moves.
+// A forecast leads today's clients through another View: by the walk that answers queries, for made-up clients of each
+// order that has been counted. What a client weighs is the load that was measured where its like is led today. What
+// pools keep depends on what is offered to them, and that on what others keep: so they are led again and again, as they
+// would be in time, until nothing moves.
 
 // Scene is what clients are led through.
 type Scene struct {
@@ -73,8 +74,8 @@ type flow struct {
 	open  float64
 }
 
-// Foresee works out what becomes of clients that were asked for under now, in then. surge is what the clients are multiplied by whose
-// first pool is in a region; nil: nobody.
+// Foresee works out what becomes of clients that were asked for under now, in then. surge is what the clients are
+// multiplied by whose first pool is in a region; nil: nobody.
 func Foresee(now, then Scene, asked *Asked, surge map[string]float64) *Forecast {
 	return foresee(now, then, asked, surge, forecastDraws)
 }
@@ -160,7 +161,8 @@ func (f *forecast) spread(s *Scene, v *View, to func(*flow) map[string]float64) 
 	}
 }
 
-// weigh finds out what each flow's clients are as a load: what is measured at a pool is spread over the queries that lead there.
+// weigh finds out what each flow's clients are as a load: what is measured at a pool is spread over the queries that
+// lead there.
 func (f *forecast) weigh() {
 	queries := map[string]float64{}
 	for _, l := range f.flows {

@@ -23,7 +23,8 @@ func sceneOf(v *View, ps ...*Policy) Scene {
 	}}
 }
 
-// plainForecast is the law's rest, worked out once more for clients that are a fluid: load by order of pools, with a target of each.
+// plainForecast is the law's rest, worked out once more for clients that are a fluid: load by order of pools, with a
+// target of each.
 func plainForecast(load map[string]float64, orders map[string][]int, target []float64, out []bool) []float64 {
 	keep := []float64{1, 1, 1}
 	offered := make([]float64, 3)
@@ -128,8 +129,8 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 	})
 }
 
-// TestForecastComesTrue takes a region out in the closed loop, and holds what its pools then carry against what was foretold of it, within
-// a tenth; and surges likewise.
+// TestForecastComesTrue takes a region out in the closed loop, and holds what its pools then carry against what was
+// foretold of it, within a tenth; and surges likewise.
 func TestForecastComesTrue(t *testing.T) {
 	type demand map[string]float64
 	for _, c := range []struct {

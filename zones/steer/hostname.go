@@ -121,7 +121,8 @@ func (p *Program) Hostnames() (names []string) {
 	return names
 }
 
-// unresolved reports whether a pool in the order has a name of which it is not known what addresses of the family it has.
+// unresolved reports whether a pool in the order has a name of which it is not known what addresses of the family it
+// has.
 func (w *walk) unresolved() bool {
 	if w.family == Name {
 		return false

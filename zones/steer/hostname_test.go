@@ -59,8 +59,8 @@ func TestAlias(t *testing.T) {
 	}
 }
 
-// Whatever is down, drained or has never been resolved, a policy with names is never silent: it has addresses, or a name, or
-// says that it only does not know yet. And what it says holds for all clients within the scope.
+// Whatever is down, drained or has never been resolved, a policy with names is never silent: it has addresses, or a
+// name, or says that it only does not know yet. And what it says holds for all clients within the scope.
 func TestNamesAreNeverEmpty(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -233,7 +233,8 @@ func TestHealthOfAName(t *testing.T) {
 	}
 }
 
-// A name that is gone counts as down, whatever probes of its last addresses say, and is answered only where nothing else is.
+// A name that is gone counts as down, whatever probes of its last addresses say, and is answered only where nothing
+// else is.
 func TestNameThatIsGone(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)

@@ -8,7 +8,8 @@ import (
 )
 
 // Idle says which conditions of a policy never hold for anybody, because no database that is loaded tells what they ask
-// for: subdivisions and AS numbers. It is empty where no location is known at all, as then that is not the policy's fault.
+// for: subdivisions and AS numbers. It is empty where no location is known at all, as then that is not the policy's
+// fault.
 func (c *Compiler) Idle(p *zones.Policy) (why []string) {
 	if c.table == nil {
 		return nil

@@ -7,7 +7,8 @@ import (
 	"leeward/health"
 )
 
-// LoadStatus is what a pool carries against what it can: of a pool that has a capacity, a ramp, or of whose load anybody tells.
+// LoadStatus is what a pool carries against what it can: of a pool that has a capacity, a ramp, or of whose load
+// anybody tells.
 type LoadStatus struct {
 	Load    health.Load `json:"load"`             // of the endpoints that are up, in the unit of the capacity
 	Offered health.Load `json:"offered"`          // that would be there if the pool passed nothing on

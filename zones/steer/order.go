@@ -6,9 +6,9 @@ import (
 	"leeward/zones"
 )
 
-// Where clients go is decided by the rule that holds for them, the order in which its pools are near to them, the regions that a map puts
-// first, and the family that they ask for. Of all who have these in common the same can be foretold: so who asks is counted by them, and
-// nobody's address is kept.
+// Where clients go is decided by the rule that holds for them, the order in which its pools are near to them, the
+// regions that a map puts first, and the family that they ask for. Of all who have these in common the same can be
+// foretold: so who asks is counted by them, and nobody's address is kept.
 
 // Kind is which clients a request is of, by number: what it stands for is the policy's to say.
 type Kind struct {
@@ -32,8 +32,8 @@ func KindOf(code uint64) Kind {
 	return k
 }
 
-// Kind returns which clients a request is of. It allocates nothing. It takes longer than a decision does, which has no need
-// of the whole order.
+// Kind returns which clients a request is of. It allocates nothing. It takes longer than a decision does, which has no
+// need of the whole order.
 func (p *Policy) Kind(req *Request) Kind {
 	c := client{addr: req.Client.Unmap(), table: p.table}
 	if c.table != nil {
@@ -102,8 +102,8 @@ type way struct {
 	exact  bool // the order says all that the policy wants to know
 }
 
-// way finds the way of an order that may have been told under other resources. A pool that the order does not name comes after those
-// that are as near, or nearer, to the first one.
+// way finds the way of an order that may have been told under other resources. A pool that the order does not name
+// comes after those that are as near, or nearer, to the first one.
 func (p *Policy) way(o *Order) way {
 	w := way{rule: &p.listed, family: Family(max(slices.Index(familyNames[:], o.Family), 0)), exact: true}
 	switch {
@@ -157,8 +157,8 @@ func (r *ranking) after(order []uint8, pool uint8) int {
 	return len(order)
 }
 
-// land leads one client along the way, as Decide does, and returns the pool that answers; -1: none does. key and random stand for who it
-// is; x is what the rule's pools carry together.
+// land leads one client along the way, as Decide does, and returns the pool that answers; -1: none does. key and random
+// stand for who it is; x is what the rule's pools carry together.
 func (p *Policy) land(v *View, of *way, key, random uint64, now int64, x *carried) (pool int32, open bool) {
 	if of.rule.says != SaysAddresses {
 		return -1, false

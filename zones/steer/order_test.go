@@ -10,8 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// TestLandsAsDecided holds the forecasts' walk against the servers': of whatever policy, client and health, who is counted as of an order and
-// led as its clients are comes to the pool that answers it.
+// TestLandsAsDecided holds the forecasts' walk against the servers': of whatever policy, client and health, who is
+// counted as of an order and led as its clients are comes to the pool that answers it.
 func TestLandsAsDecided(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -32,8 +32,8 @@ func (c *client) locate() {
 	}
 }
 
-// outcomes say what comes of where a client is, or of its AS number. The prefix for which that is so, and the prefixes that others say,
-// are all of one address: the longest is within all.
+// outcomes say what comes of where a client is, or of its AS number. The prefix for which that is so, and the prefixes
+// that others say, are all of one address: the longest is within all.
 type outcomes struct {
 	areas *geo.Areas // nil where they would take too much memory: then
 	runs  *runs      // over the table's leaves, nil: each leaf by itself; and

@@ -6,11 +6,12 @@ import (
 	"leeward/zones"
 )
 
-// plan is what a policy's schedule says of one pool: shifts in the order in which they begin. The zero plan is that nothing is planned.
+// plan is what a policy's schedule says of one pool: shifts in the order in which they begin. The zero plan is that
+// nothing is planned.
 type plan []shift
 
-// shift moves a pool's level to another one, and back where it ends. Times are Unix seconds of the wall clock: all servers whose
-// clocks are right change in the same second.
+// shift moves a pool's level to another one, and back where it ends. Times are Unix seconds of the wall clock: all
+// servers whose clocks are right change in the same second.
 type shift struct {
 	from, until int64 // until 0: it stays
 	ramp        int64 // seconds that it takes from from on, and before until
@@ -62,7 +63,8 @@ func plansOf(schedule []zones.Schedule, names []string) []plan {
 	return plans
 }
 
-// Level returns what is planned for a pool of the policy at that time, in Unix seconds: what its weight and target are multiplied by.
+// Level returns what is planned for a pool of the policy at that time, in Unix seconds: what its weight and target are
+// multiplied by.
 func (p *Policy) Level(pool int32, now int64) float64 {
 	for i := range p.rules {
 		c := &p.rules[i].crowd

@@ -24,8 +24,9 @@ func policyOf(ss ...zones.Schedule) *zones.Policy {
 	}
 }
 
-// levelOf is the schedule's meaning a second time, in exact numbers and from the resource: of the shifts that name the pool, in the order in
-// which they begin, each takes the level from what it is without it to its own, as far as it has got.
+// levelOf is the schedule's meaning a second time, in exact numbers and from the resource: of the shifts that name the
+// pool, in the order in which they begin, each takes the level from what it is without it to its own, as far as it has
+// got.
 func levelOf(p *zones.Policy, pool string, at time.Time) float64 {
 	level := big.NewRat(1, 1)
 	ss := slices.Clone(p.Schedule)
@@ -55,7 +56,8 @@ func levelOf(p *zones.Policy, pool string, at time.Time) float64 {
 	return f
 }
 
-// TestPlanLevel holds the level of a plan against its meaning, at each border of each shift and beside it, and anywhere.
+// TestPlanLevel holds the level of a plan against its meaning, at each border of each shift and beside it, and
+// anywhere.
 func TestPlanLevel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policyOf()

@@ -80,8 +80,9 @@ func (p plan) before(at int64) float64 {
 // mostSteps is how many steps are put into words; a schedule may have a thousand.
 const mostSteps = 4
 
-// Words tells what a pool's level is and what comes next: "www-us at 130 % of its weight, 150 % at 14:30 UTC, back to 100 %
-// tomorrow 00:00 UTC". Times are in the location of now. It is empty where the pool is as configured and nothing comes.
+// Words tells what a pool's level is and what comes next: "www-us at 130 % of its weight, 150 % at 14:30 UTC, back to
+// 100 % tomorrow 00:00 UTC". Times are in the location of now. It is empty where the pool is as configured and nothing
+// comes.
 func (p *Plan) Words(now time.Time) string {
 	level := p.Level(now)
 	parts := []string{fmt.Sprintf("%s at %s of its weight", p.Pool, Percent(level))}

@@ -1,10 +1,11 @@
 // Package steer chooses: one evaluator takes a policy, a client's address and a View of what is healthy, and gives a
-// Decision: which addresses, why, and for which prefix of clients the same would be said. The server answers from it, and
-// explain prints it from the very same code.
+// Decision: which addresses, why, and for which prefix of clients the same would be said. The server answers from it,
+// and explain prints it from the very same code.
 //
-// A Policy is compiled from configuration by a Compiler. What it asks of the client's location is looked up by number in
-// tables made beforehand: location number → first rule that holds, location number → order of pools by distance. Where
-// the client is within one run of equal outcomes, over the geo table's ranges in address order, gives the ECS scope.
+// A Policy is compiled from configuration by a Compiler. What it asks of the client's location is looked up by number
+// in tables made beforehand: location number → first rule that holds, location number → order of pools by distance.
+// Where the client is within one run of equal outcomes, over the geo table's ranges in address order, gives the ECS
+// scope.
 //
 // A View judges the pools of a Program by verdicts and lays out each pool's healthy candidates for picking.
 package steer
@@ -27,8 +28,8 @@ type Policy struct {
 	TTL   uint32     // seconds
 	level bool       // no map, and not sticky: the walk has nothing but steps to look at
 	one   bool       // one address is picked by weight
-	// Alias says that every endpoint is a name to be answered as it is: where nothing else is at the policy's own name, the
-	// answer is a CNAME, whatever was asked for.
+	// Alias says that every endpoint is a name to be answered as it is: where nothing else is at the policy's own name,
+	// the answer is a CNAME, whatever was asked for.
 	Alias bool
 
 	Name    string
@@ -111,8 +112,9 @@ type Compiler struct {
 	divided map[string]bool // see subdivisions
 }
 
-// What all conditions and orders together may take, in bytes. Where areas are out, what takes their place is slower by some 100 ns; where
-// runs are out too, an ECS scope is that of the geo table's own range: right, but not always the shortest.
+// What all conditions and orders together may take, in bytes. Where areas are out, what takes their place is slower by
+// some 100 ns; where runs are out too, an ECS scope is that of the geo table's own range: right, but not always the
+// shortest.
 const (
 	areaBudget = 64 << 20
 	runBudget  = 64 << 20

@@ -6,8 +6,9 @@ import (
 	"leeward/geo"
 )
 
-// private are the addresses that are somebody's everywhere: RFC 1918, 4193 and 6598, loopback, link local. No database can say where the
-// client is that has one; the resolver that names it in a query can at least be somewhere near (RFC 7871 sections 10 and 11.3).
+// private are the addresses that are somebody's everywhere: RFC 1918, 4193 and 6598, loopback, link local. No database
+// can say where the client is that has one; the resolver that names it in a query can at least be somewhere near (RFC
+// 7871 sections 10 and 11.3).
 var private = [...]netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
 	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
@@ -27,9 +28,9 @@ func isPrivate(a netip.Addr) bool {
 	return first >= 0xfc || first == 0
 }
 
-// hide lets the resolver stand for a client of a private address that the table does not name. A database of one's own may well name
-// it: then that counts. What prefixes are for, in rules and maps, is looked up by the client's own address in any case, and so is who
-// a sticky pick sticks to.
+// hide lets the resolver stand for a client of a private address that the table does not name. A database of one's own
+// may well name it: then that counts. What prefixes are for, in rules and maps, is looked up by the client's own
+// address in any case, and so is who a sticky pick sticks to.
 func (c *client) hide(resolver netip.Addr) {
 	if !resolver.IsValid() || !isPrivate(c.addr) {
 		return
@@ -60,7 +61,8 @@ type standing struct {
 	scope    uint8
 }
 
-// hidden is look for a private address. The answer is good for all addresses of which the database says as much: nobody else's are asked for.
+// hidden is look for a private address. The answer is good for all addresses of which the database says as much: nobody
+// else's are asked for.
 func (o *outcomes) hidden(c *client) uint16 {
 	by := c.place
 	if o.byASN != nil {

@@ -11,7 +11,8 @@ import (
 	"leeward/zones"
 )
 
-// A private address is nowhere: the resolver that names it stands for it, unless a rule's prefix, a map or a database of one's own does.
+// A private address is nowhere: the resolver that names it stands for it, unless a rule's prefix, a map or a database
+// of one's own does.
 func TestPrivateAddresses(t *testing.T) {
 	w := threeRegions()
 	w.maps["m"] = &zones.Map{Map: "m", Prefixes: map[string][]string{"192.168.7.0/24": {"ap"}}}
@@ -82,7 +83,8 @@ func TestPrivateAddresses(t *testing.T) {
 	}
 }
 
-// Within the scope of a private address all others get the same, whatever the rules; and what the quick test lets pass is not private.
+// Within the scope of a private address all others get the same, whatever the rules; and what the quick test lets pass
+// is not private.
 func TestPrivateScopes(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -53,8 +53,8 @@ type endpoint struct {
 const split = 840 // divisible by 1 to 8
 
 // NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
-// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname. old is the pool as it was before, nil if
-// there was none: an endpoint whose hostname is not resolved yet keeps the addresses that it had.
+// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname. old is the pool as it was before,
+// nil if there was none: an endpoint whose hostname is not resolved yet keeps the addresses that it had.
 func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
 	word func(target string) zones.Word, resolved func(hostname string) Resolution, old *Pool,
 ) *Pool {
@@ -112,7 +112,8 @@ func (p *Pool) Endpoints() int {
 	return len(p.endpoints)
 }
 
-// candidates lists the addresses of a family that may be named, or the names; of a name, may is asked without an address.
+// candidates lists the addresses of a family that may be named, or the names; of a name, may is asked without an
+// address.
 func (p *Pool) candidates(f Family, may func(endpoint int, a netip.Addr) bool) (cs []candidate) {
 	at := map[netip.Addr]int{}
 	for i := range p.endpoints {

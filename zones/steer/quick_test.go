@@ -6,7 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The usual case has a way of its own. Whatever the policy, the client and the health, it says what the walk says that explains.
+// The usual case has a way of its own. Whatever the policy, the client and the health, it says what the walk says that
+// explains.
 func TestQuickSaysWhatTheWalkSays(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {

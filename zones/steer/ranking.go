@@ -8,11 +8,12 @@ import (
 	"leeward/zones"
 )
 
-// ranking orders the pools of a `nearest` rule by distance from the client. Rules with the same places and biases share one.
+// ranking orders the pools of a `nearest` rule by distance from the client. Rules with the same places and biases share
+// one.
 //
-// An answer hardly ever depends on the whole order: it is the first pool's, or that of the next one where the first is out. So the scope is
-// that of the head of the order that was gone through, which is the same for many more clients: over a dozen regions that of the first alone is
-// some four bits shorter than that of the order.
+// An answer hardly ever depends on the whole order: it is the first pool's, or that of the next one where the first is
+// out. So the scope is that of the head of the order that was gone through, which is the same for many more clients:
+// over a dozen regions that of the first alone is some four bits shorter than that of the order.
 type ranking struct {
 	orders [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
 	places *outcomes // index of orders; nil: no location is known, or it makes no difference
@@ -20,7 +21,8 @@ type ranking struct {
 	heads  [2]*outcomes // by how many are in it: the last position of the head, and what stands before it, as headed has it; nil: as places
 }
 
-// headed is the outcome of a head of an order: the position that it ends with in the lower octet, and the one before it.
+// headed is the outcome of a head of an order: the position that it ends with in the lower octet, and the one before
+// it.
 func headed(order []uint8, size int) uint16 {
 	if size == 1 {
 		return uint16(order[0])
@@ -62,8 +64,8 @@ func (r *ranking) widen(c *client, depth int) {
 	}
 }
 
-// near returns the position of the pool that comes in that place, 0 or 1, and widens the scope to where it does; not ok where that takes the
-// whole order.
+// near returns the position of the pool that comes in that place, 0 or 1, and widens the scope to where it does; not ok
+// where that takes the whole order.
 func (r *ranking) near(c *client, place int) (at uint8, ok bool) {
 	if h := r.heads[place]; h != nil {
 		return uint8(h.at(c)), true
@@ -86,8 +88,8 @@ func (s site) distance(to site) float64 {
 	return geo.Distance(s.Latitude, s.Longitude, to.Latitude, to.Longitude) * (1 - float64(to.Bias)/100)
 }
 
-// newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client of
-// unknown place gets them as listed.
+// newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client
+// of unknown place gets them as listed.
 func (c *Compiler) ranking(sites []site) *ranking {
 	listed := make([]uint8, len(sites))
 	for i := range listed {

@@ -12,7 +12,8 @@ import (
 	"leeward/zones"
 )
 
-// The scope of `nearest` is that of the pools that were gone through: joined where these agree, whatever comes after them.
+// The scope of `nearest` is that of the pools that were gone through: joined where these agree, whatever comes after
+// them.
 func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 	var networks []geo.Network
 	for i, at := range []float64{1, -1, 59, 61} { // longitudes of four networks of a /10 each
@@ -56,8 +57,9 @@ func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 	}
 }
 
-// BenchmarkNearest measures a dozen regions over a database named by LEEWARD_CITY: what a decision costs, and the mean scope of clients
-// that are spread evenly over the networks that it knows, by the head of the order and, as it was, by the whole of it.
+// BenchmarkNearest measures a dozen regions over a database named by LEEWARD_CITY: what a decision costs, and the mean
+// scope of clients that are spread evenly over the networks that it knows, by the head of the order and, as it was, by
+// the whole of it.
 func BenchmarkNearest(b *testing.B) {
 	file := os.Getenv("LEEWARD_CITY")
 	if file == "" {

@@ -3,8 +3,8 @@ package steer
 import "math/bits"
 
 // runs remembers where, over leaves in address order, an outcome changes: one bit a leaf, set where a run of equal
-// outcomes begins, with two levels of summary above so that a long run is crossed in a few words. It gives the ECS scope
-// for nothing: the run around a leaf is the widest address range for which the outcome is constant.
+// outcomes begins, with two levels of summary above so that a long run is crossed in a few words. It gives the ECS
+// scope for nothing: the run around a leaf is the widest address range for which the outcome is constant.
 type runs struct {
 	level [3][]uint64 // bits; one bit for each non-zero word of the level below
 	n     uint32

@@ -10,9 +10,9 @@ import (
 	"leeward/zones"
 )
 
-// selector finds the first rule that holds for a client. A rule holds if any of its lists names the client, so the first
-// rule to hold is the least of what location, ASN, prefixes and the rules without `when` say. Policies with the same
-// conditions share one selector.
+// selector finds the first rule that holds for a client. A rule holds if any of its lists names the client, so the
+// first rule to hold is the least of what location, ASN, prefixes and the rules without `when` say. Policies with the
+// same conditions share one selector.
 type selector struct {
 	none     uint8      // what it says where no rule holds: the number of rules, or the first rule without `when`
 	places   *outcomes  // nil where no rule asks for a location

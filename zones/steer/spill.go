@@ -10,9 +10,10 @@ import (
 	"leeward/zones"
 )
 
-// A pool that cannot hold what is offered to it keeps a share of its clients and passes the others on, to the next in their order. Which
-// ones is a hash of pool and client: the same on every server, and a smaller share moves only those above it. What is offered is
-// worked out by vantages (health.Estimator); here is what is concluded from it, a function of a View alone.
+// A pool that cannot hold what is offered to it keeps a share of its clients and passes the others on, to the next in
+// their order. Which ones is a hash of pool and client: the same on every server, and a smaller share moves only those
+// above it. What is offered is worked out by vantages (health.Estimator); here is what is concluded from it, a function
+// of a View alone.
 
 const (
 	shareBand  = 0.025 // of how far all pools of an order are over: within a band all servers share alike
@@ -74,11 +75,13 @@ type crowd struct {
 	plans []plan // of pools of which something is planned; nil: of none
 }
 
-// excess is how many times what the available pools of a crowd are to carry they carry together, 1 at least, rounded up to a band: where all
-// are over, all share it by their size. A pool without a capacity takes whatever comes; one whose load nobody knows counts for nothing.
+// excess is how many times what the available pools of a crowd are to carry they carry together, 1 at least, rounded up
+// to a band: where all are over, all share it by their size. A pool without a capacity takes whatever comes; one whose
+// load nobody knows counts for nothing.
 //
-// The load is what they carry together, 0 where that of one of them is not known. Nobody can be offered more than all of them carry: where every pool
-// keeps little, most clients stay with the first of them all the same, and the division by what is kept says more than there is.
+// The load is what they carry together, 0 where that of one of them is not known. Nobody can be offered more than all
+// of them carry: where every pool keeps little, most clients stay with the first of them all the same, and the division
+// by what is kept says more than there is.
 func (v *View) excess(c *crowd, f Family, now int64) (u, load float64) {
 	var target, all float64
 	limited, known := true, true
@@ -115,7 +118,8 @@ func (c *crowd) level(i int, now int64) float64 {
 // carried is what a crowd's pools carry together, as excess says it; u is 0 where that is not worked out yet.
 type carried struct{ u, load float64 }
 
-// slack is by how much more may be offered to one pool than all of them are known to carry: some of it is on the way, or in a band.
+// slack is by how much more may be offered to one pool than all of them are known to carry: some of it is on the way,
+// or in a band.
 const slack = 1.1
 
 // keeps returns the share of its clients that a pool keeps in a crowd, 0 to 1.
@@ -142,8 +146,8 @@ func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, x *carr
 	return max(keep, 0)
 }
 
-// Keep returns the share of its clients that a pool keeps under the policy, the mean over the rules that name it; now is in Unix seconds.
-// ok: some rule does.
+// Keep returns the share of its clients that a pool keeps under the policy, the mean over the rules that name it; now
+// is in Unix seconds. ok: some rule does.
 func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
 		return 1, false
@@ -161,8 +165,9 @@ func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 	return keep / rules, true
 }
 
-// Stays returns which share of a pool's clients stay with it under the policy: those that it keeps, and those that nobody keeps and who
-// come back to it as the first that is there. It is what a load is to be divided by, and otherwise as Keep.
+// Stays returns which share of a pool's clients stay with it under the policy: those that it keeps, and those that
+// nobody keeps and who come back to it as the first that is there. It is what a load is to be divided by, and otherwise
+// as Keep.
 func (p *Policy) Stays(v *View, pool int32, now int64) (stays float64, ok bool) {
 	rules := 0.
 	for i := range p.rules {
@@ -226,8 +231,8 @@ func (v *View) familyOf(n int32) Family {
 // position is where a client stands in a pool's order of whom it keeps, from 0, who stays longest, to 1.
 func position(key, seed uint64) float64 { return float64(mix(key^seed)>>11) / (1 << 53) }
 
-// keyOf is what a client is known by: the prefix of its ECS option, and without one the whole address of its resolver, whose
-// prefix would make one lump of a farm.
+// keyOf is what a client is known by: the prefix of its ECS option, and without one the whole address of its resolver,
+// whose prefix would make one lump of a farm.
 func keyOf(a netip.Addr, subnet bool) uint64 {
 	if subnet {
 		return prefixHash(a)
@@ -240,19 +245,20 @@ func keyOf(a netip.Addr, subnet bool) uint64 {
 	return mix(mix(hi)^lo^0x5bd1e995) | 1
 }
 
-// lump is a pool at whose border a client without ECS stands, who may be a crowd behind one resolver: one answer then has addresses of
-// this pool and of the one after it.
+// lump is a pool at whose border a client without ECS stands, who may be a crowd behind one resolver: one answer then
+// has addresses of this pool and of the one after it.
 type lump struct {
 	pool  *Pool
 	table *table
 	part  float64 // of the answer that is this pool's, 0 to 1
 
-	// dither rounds the part to addresses, up for some clients and down for others, for each as long as the share stays: were it drawn for
-	// each answer, a large resolver's crowd would move to and fro each TTL.
+	// dither rounds the part to addresses, up for some clients and down for others, for each as long as the share
+	// stays: were it drawn for each answer, a large resolver's crowd would move to and fro each TTL.
 	dither float64
 }
 
-// stays reports whether the walk's client stays at a pool that keeps only some, and notes where it stands near the border.
+// stays reports whether the walk's client stays at a pool that keeps only some, and notes where it stands near the
+// border.
 func (w *walk) stays(m *member, pool *Pool, t *table) bool {
 	keep := w.view.keeps(&w.rule.crowd, m.pool, w.family, w.policy.spill, w.now, &w.carried)
 	if keep >= 1 {
@@ -267,8 +273,8 @@ func (w *walk) stays(m *member, pool *Pool, t *table) bool {
 	return at < keep
 }
 
-// beyond returns the other pool's addresses where the client stands near a pool's border: of the one that answers, where that pool has
-// passed the client on, else of the next that keeps it. nil: the pool that answers does so alone.
+// beyond returns the other pool's addresses where the client stands near a pool's border: of the one that answers,
+// where that pool has passed the client on, else of the next that keeps it. nil: the pool that answers does so alone.
 func (w *walk) beyond(pool *Pool, t *table) *table {
 	if w.lump.table == nil || w.open != shut || w.need != enough {
 		return nil
@@ -351,8 +357,8 @@ func (v *View) Available(n int32) bool {
 	return v.Pool(n) != nil && slices.ContainsFunc(v.pools[n].family[:], func(l lineup) bool { return l.table != nil })
 }
 
-// Readings returns what is known of pool n's endpoints: load is asked for each of their addresses. One of weight 0 is not
-// up, as nobody is sent there.
+// Readings returns what is known of pool n's endpoints: load is asked for each of their addresses. One of weight 0 is
+// not up, as nobody is sent there.
 func (v *View) Readings(n int32, load func(health.Target) health.Load) []health.Reading {
 	d := v.pools[n]
 	up := d.up()

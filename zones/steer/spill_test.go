@@ -15,7 +15,8 @@ import (
 	"leeward/zones"
 )
 
-// pressed is a View of three regions, each of three endpoints with a target of 100, under these pressures; nil: nothing is known.
+// pressed is a View of three regions, each of three endpoints with a target of 100, under these pressures; nil: nothing
+// is known.
 func pressed(w *world, pressures map[string]*health.Pressure) (*Program, *View) {
 	program := w.program()
 	return program, NewView(program, Sight{State: allUp, Pressure: func(pool string) *health.Pressure { return pressures[pool] }}, nil)
@@ -55,8 +56,9 @@ func plainKeep(load, offered, target [3]float64, known [3]bool, at int) float64 
 	return min(1, u*target[at]/offered[at])
 }
 
-// TestKeepsAreTheLaw holds the share that a pool keeps against the law, for loads of all sizes, and with it who stays: a client stays
-// iff its place in the pool's order is below that share, and goes to the first of the others that keeps it.
+// TestKeepsAreTheLaw holds the share that a pool keeps against the law, for loads of all sizes, and with it who stays:
+// a client stays iff its place in the pool's order is below that share, and goes to the first of the others that keeps
+// it.
 func TestKeepsAreTheLaw(t *testing.T) {
 	w := capable(threeRegions())
 	rapid.Check(t, func(t *rapid.T) {
@@ -144,8 +146,8 @@ func TestSheddingIsMonotonic(t *testing.T) {
 	}
 }
 
-// TestLumps: a resolver without ECS, who may be a crowd, gets addresses of both pools where it stands near the border, and over many
-// resolvers each pool gets its share of addresses.
+// TestLumps: a resolver without ECS, who may be a crowd, gets addresses of both pools where it stands near the border,
+// and over many resolvers each pool gets its share of addresses.
 func TestLumps(t *testing.T) {
 	w := capable(threeRegions())
 	w.pools[2].Capacity = &zones.Capacity{Target: 1e6} // it has room for all
@@ -188,8 +190,9 @@ func TestLumps(t *testing.T) {
 	}
 }
 
-// TestNothingOfItEmptiesAnAnswer: whatever vantages say, somebody answers where somebody would without loads; a drain and a verdict of
-// down beat all of it; and of many clients some stay with every pool that is there and not full beyond reason.
+// TestNothingOfItEmptiesAnAnswer: whatever vantages say, somebody answers where somebody would without loads; a drain
+// and a verdict of down beat all of it; and of many clients some stay with every pool that is there and not full beyond
+// reason.
 func TestNothingOfItEmptiesAnAnswer(t *testing.T) {
 	w := capable(threeRegions())
 	for _, p := range w.pools {
@@ -236,7 +239,8 @@ func TestNothingOfItEmptiesAnAnswer(t *testing.T) {
 	})
 }
 
-// TestPlannedTrickle: a pool that is planned at 5 % keeps that many clients, with or without loads, and a plan that is over is none.
+// TestPlannedTrickle: a pool that is planned at 5 % keeps that many clients, with or without loads, and a plan that is
+// over is none.
 func TestPlannedTrickle(t *testing.T) {
 	w := threeRegions()
 	from := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
@@ -316,8 +320,9 @@ func BenchmarkSpill(b *testing.B) {
 	}
 }
 
-// TestNoTrapOfShedding: where every pool keeps little although none is over, as machines stood still and words came late, most clients stay with
-// the first pool that there is, and what they load it with must not be taken for a small part of what is offered.
+// TestNoTrapOfShedding: where every pool keeps little although none is over, as machines stood still and words came
+// late, most clients stay with the first pool that there is, and what they load it with must not be taken for a small
+// part of what is offered.
 func TestNoTrapOfShedding(t *testing.T) {
 	l := newLoop(t, 1, true, 0)
 	for _, p := range l.program.Pools {

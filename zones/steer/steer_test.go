@@ -284,7 +284,8 @@ func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.St
 		pool.MinHealthy = zones.Share{Percent: zones.Percent(rapid.SampledFrom([]int{0, 0, 50, 100}).Draw(t, "min"))}
 		word("region/" + pool.Region)
 		word("pool/" + pool.Pool)
-		// What hardly ever comes of chance: the one with weight is down, and the standbys are not; all are drained, one by one.
+		// What hardly ever comes of chance: the one with weight is down, and the standbys are not; all are drained, one
+		// by one.
 		plot := rapid.SampledFrom([]string{"", "", "standbys", "drained"}).Draw(t, "plot")
 		for i, e := range w.members[pool.Pool] {
 			weight := rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "weight of "+e.ID())
@@ -333,8 +334,8 @@ func neighbour(t *rapid.T, a netip.Addr, bits int) netip.Addr {
 	return out
 }
 
-// Within the scope that a decision says, every client gets the same decision for the same dice, whatever the pick, the weights, the
-// overrides and the health.
+// Within the scope that a decision says, every client gets the same decision for the same dice, whatever the pick, the
+// weights, the overrides and the health.
 func TestScopeHolds(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -392,7 +393,8 @@ func TestScopeHolds(t *testing.T) {
 	})
 }
 
-// Where all that a sticky pick could choose among is one, the client does not matter; a standby that would come in is no choice.
+// Where all that a sticky pick could choose among is one, the client does not matter; a standby that would come in is
+// no choice.
 func TestStickyScope(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -14,9 +14,9 @@ import (
 	"leeward/zones"
 )
 
-// loop is a small closed loop in made-up time: clients behind caches ask a policy, and load the endpoints that they are named; three
-// vantages look at these, each at its own time, and say what they find a little later; the View is made of that. Everything but time and
-// requests is the code that serves.
+// loop is a small closed loop in made-up time: clients behind caches ask a policy, and load the endpoints that they are
+// named; three vantages look at these, each at its own time, and say what they find a little later; the View is made of
+// that. Everything but time and requests is the code that serves.
 type loop struct {
 	t         *testing.T
 	ttl       time.Duration
@@ -229,8 +229,8 @@ func (l *loop) look(o *observer) {
 	}
 }
 
-// TestClosedLoop plays what the law is for. The figures are those of docs/capacity.md, which has them from real sockets; here time is made up,
-// and each seed plays the same.
+// TestClosedLoop plays what the law is for. The figures are those of docs/capacity.md, which has them from real
+// sockets; here time is made up, and each seed plays the same.
 func TestClosedLoop(t *testing.T) {
 	flat := func(eu, us, ap float64) map[string]float64 { return map[string]float64{"eu": eu, "us": us, "ap": ap} }
 	const half = 400. // of a region's target of 800

@@ -41,7 +41,8 @@ type candidate struct {
 	until    until
 }
 
-// newTable lays candidates out. Those of weight 0 stay out as long as any other is there; where all are 0 they weigh the same.
+// newTable lays candidates out. Those of weight 0 stay out as long as any other is there; where all are 0 they weigh
+// the same.
 func newTable(cs []candidate) *table {
 	var sum uint64
 	for _, c := range cs {
@@ -188,7 +189,8 @@ func within(list []uint32, i uint32) bool {
 	return false
 }
 
-// all returns all addresses that one answer holds, beginning anywhere: appended, or where they are too many for that the table's own.
+// all returns all addresses that one answer holds, beginning anywhere: appended, or where they are too many for that
+// the table's own.
 func (t *table) all(b []byte, random uint64) []byte {
 	n := t.len()
 	at, _ := bits.Mul64(random, uint64(n))
@@ -204,8 +206,8 @@ func (t *table) all(b []byte, random uint64) []byte {
 	return b
 }
 
-// sticky appends the n candidates with the highest rendezvous scores for a client: weighted rendezvous hashing, so adding
-// or losing one moves only its share (Thaler and Ravishankar 1998, with weights).
+// sticky appends the n candidates with the highest rendezvous scores for a client: weighted rendezvous hashing, so
+// adding or losing one moves only its share (Thaler and Ravishankar 1998, with weights).
 func (t *table) sticky(b []byte, n int, client uint64, weights []uint64) []byte {
 	var chosen [MaxAnswers]uint32
 	for k := range n {
@@ -246,8 +248,8 @@ func negLog2(u uint64) uint64 {
 	u |= 1
 	zeros := uint64(bits.LeadingZeros64(u))
 	x := u << zeros >> 32 // the mantissa, 1 to 2, with 31 fraction bits
-	// Its logarithm bit by bit: square it, and where that reaches 2 the bit is one (Knuth, TAOCP 1.2.2, exercise 25). The
-	// last 16 bits are the straight line from 1 to 2.
+	// Its logarithm bit by bit: square it, and where that reaches 2 the bit is one (Knuth, TAOCP 1.2.2, exercise 25).
+	// The last 16 bits are the straight line from 1 to 2.
 	var frac uint64
 	for bit := 31; bit >= 16; bit-- {
 		if x = x * x >> 31; x >= 1<<32 {

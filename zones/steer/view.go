@@ -57,8 +57,8 @@ func NewView(p *Program, s Sight, prev *View) *View {
 	return p.view(s, prev, func(*Pool) bool { return true })
 }
 
-// Next is NewView where only the verdicts of the targets that turned, and the loads of pools that moved, can differ from those prev was
-// made with.
+// Next is NewView where only the verdicts of the targets that turned, and the loads of pools that moved, can differ
+// from those prev was made with.
 func (prev *View) Next(p *Program, s Sight, turned []health.Target, loads []string) *View {
 	moved := map[string]bool{}
 	for _, t := range turned {

@@ -34,8 +34,8 @@ func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
 // ErrThere says that a resource whose removal was to be accepted is there.
 var ErrThere = errors.New("some of these are there, and nothing of them is held back")
 
-// AcceptKeys says that these went away on purpose, and nothing of others, nor of which history is the right one. They must be gone:
-// ErrThere if one is not.
+// AcceptKeys says that these went away on purpose, and nothing of others, nor of which history is the right one. They
+// must be gone: ErrThere if one is not.
 func (e *Etcd) AcceptKeys(ctx context.Context, by string, keys ...zones.Key) (int64, error) {
 	if err := e.reach(ctx); err != nil {
 		return 0, err

@@ -7,8 +7,8 @@ import (
 	"leeward/zones"
 )
 
-// TestAcceptKeys: what is accepted by its name is told as that, to who follows and to who lists later, until all is accepted. What is
-// there cannot be.
+// TestAcceptKeys: what is accepted by its name is told as that, to who follows and to who lists later, until all is
+// accepted. What is there cannot be.
 func TestAcceptKeys(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())

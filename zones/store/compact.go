@@ -11,9 +11,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Each put leaves its value in etcd's history until that is compacted, and heartbeats are puts. An etcd that nobody compacts
-// reaches its quota and then takes no writes. So servers ask for it, one of them at a time: whoever moves the key
-// meta/compacted while it is as it was at his last look asks; the others see that somebody has, and wait on.
+// Each put leaves its value in etcd's history until that is compacted, and heartbeats are puts. An etcd that nobody
+// compacts reaches its quota and then takes no writes. So servers ask for it, one of them at a time: whoever moves the
+// key meta/compacted while it is as it was at his last look asks; the others see that somebody has, and wait on.
 const compacted = meta + "compacted"
 
 // compaction is the value of meta/compacted, for people.
@@ -22,9 +22,9 @@ type compaction struct {
 	Time time.Time `json:"time"`
 }
 
-// Compact asks etcd again and again, until ctx ends, to forget what is older than an interval, at most two: watches that were
-// away for less go on where they were, others list anew. Of any number of servers that do so one asks each time. With an
-// interval of zero or less it does nothing.
+// Compact asks etcd again and again, until ctx ends, to forget what is older than an interval, at most two: watches
+// that were away for less go on where they were, others list anew. Of any number of servers that do so one asks each
+// time. With an interval of zero or less it does nothing.
 func (e *Etcd) Compact(ctx context.Context, by string, every time.Duration) {
 	if every <= 0 {
 		return

@@ -13,7 +13,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Of several that ask for compaction one does each time; what is younger than an interval is kept, what is older is not.
+// Of several that ask for compaction one does each time; what is younger than an interval is kept, what is older is
+// not.
 func TestCompactOneOfMany(t *testing.T) {
 	m := startMember(t)
 	var all []*Etcd

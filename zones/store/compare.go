@@ -92,7 +92,8 @@ func (c *comparison) others() []string {
 	return names
 }
 
-// find notes every key that may be another now with what was delivered of it, and then has homes say where keys are now.
+// find notes every key that may be another now with what was delivered of it, and then has homes say where keys are
+// now.
 func (c *comparison) find(others []string) {
 	for key := range c.scanner.apart {
 		c.note(was{key: key})
@@ -272,8 +273,8 @@ func (c *comparison) troubles(problems zones.Problems, merged map[zones.Key]zone
 	return troubled
 }
 
-// withhold makes errors of the Zones of which a file has more than could be read, ever: what is there beside would say of names
-// that exist that they do not.
+// withhold makes errors of the Zones of which a file has more than could be read, ever: what is there beside would say
+// of names that exist that they do not.
 func (c *comparison) withhold(merged map[zones.Key]zones.Resource, troubled map[zones.Key]string) {
 	for _, name := range slices.Sorted(maps.Keys(c.now)) {
 		for _, origin := range c.now[name].partial {
@@ -346,7 +347,8 @@ func (c *comparison) lacking(key zones.Key, w was, troubled map[zones.Key]string
 	}
 }
 
-// again reads a file for the sake of a resource in which it has not changed: another file had it first, and has it no more.
+// again reads a file for the sake of a resource in which it has not changed: another file had it first, and has it no
+// more.
 func (c *comparison) again(f *file) {
 	same := func(a, b entry) bool { return a.hash == b.hash && a.digest == b.digest }
 	g := c.load(c.names[f.number], f, true)

@@ -22,8 +22,8 @@ const (
 	mostPassword = 4 << 10
 )
 
-// TLSFiles name what TLS needs. The zero value: the system's authorities and no client certificate. All of them are read again for
-// every connection, so that they can be renewed in place.
+// TLSFiles name what TLS needs. The zero value: the system's authorities and no client certificate. All of them are
+// read again for every connection, so that they can be renewed in place.
 type TLSFiles struct {
 	CA         string // PEM file of authorities that sign etcd's certificates
 	Cert, Key  string // PEM files of the client
@@ -67,8 +67,8 @@ func (f TLSFiles) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// transport is TLS whose files are read anew for every connection: who was refused for what has been renewed is not refused again. Files
-// that cannot be read, as they are being written, leave what was read before.
+// transport is TLS whose files are read anew for every connection: who was refused for what has been renewed is not
+// refused again. Files that cannot be read, as they are being written, leave what was read before.
 type transport struct {
 	files TLSFiles
 	last  *lastRead

@@ -3,10 +3,10 @@
 //
 // Following etcd is: a list in pages at one revision, then a watch from the next. Neither an error nor a heartbeat of
 // the connection tells reliably that a watch still hears anything (through a cut link, or on a stopped member, it is
-// silent for ever), so a watch is asked for its progress and has a deadline for every answer. When it ends, the next one
-// uses a fresh connection to the next member and goes on where the last one was, if etcd can prove that its history is
-// still the one that was followed; else everything is listed again. A history that is another one (a restored backup,
-// a wiped cluster, an address that leads elsewhere) is not taken until an operator has accepted it.
+// silent for ever), so a watch is asked for its progress and has a deadline for every answer. When it ends, the next
+// one uses a fresh connection to the next member and goes on where the last one was, if etcd can prove that its history
+// is still the one that was followed; else everything is listed again. A history that is another one (a restored
+// backup, a wiped cluster, an address that leads elsewhere) is not taken until an operator has accepted it.
 //
 // Writing is one transaction that compares what the writer has seen, so that two writers at once cannot lose each
 // other's change nor leave a reference to nothing.
@@ -51,7 +51,8 @@ type Options struct {
 	TLS       TLSFiles
 	User      string
 	Password  string
-	// PasswordFile has the password, in place of Password: it is read again whenever etcd is asked to authenticate the user.
+	// PasswordFile has the password, in place of Password: it is read again whenever etcd is asked to authenticate the
+	// user.
 	PasswordFile string
 	Prefix       string // DefaultPrefix if empty; a missing final slash is added
 
@@ -167,8 +168,9 @@ func (e *Etcd) address() error {
 func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
 	dial := []grpc.DialOption{
 		grpc.WithUserAgent("leeward"),
-		// Left to itself grpc waits up to two minutes between attempts once a member has been away for long, and gives each
-		// attempt 20 s: then reports would be stale that long after a link is back. Members are few; asking often costs nothing.
+		// Left to itself grpc waits up to two minutes between attempts once a member has been away for long, and gives
+		// each attempt 20 s: then reports would be stale that long after a link is back. Members are few; asking often
+		// costs nothing.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 4 * time.Second,
@@ -201,8 +203,8 @@ func (e *Etcd) open(endpoints ...string) (*clientv3.Client, error) {
 // Client returns the client of all members, for others that keep their keys below the same prefix. Close closes it.
 func (e *Etcd) Client() *clientv3.Client { return e.client }
 
-// Members returns a client of each member by itself, for those who must not be held up by one that takes calls and does not
-// answer. Close closes them. It is not to be called from several goroutines.
+// Members returns a client of each member by itself, for those who must not be held up by one that takes calls and does
+// not answer. Close closes them. It is not to be called from several goroutines.
 func (e *Etcd) Members() ([]*clientv3.Client, error) {
 	for len(e.members) < len(e.endpoints) {
 		c, err := e.open(e.endpoints[len(e.members)])

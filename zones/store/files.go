@@ -17,8 +17,9 @@ import (
 // AcceptFile is the file in a folder whose touch accepts what the guard held back.
 const AcceptFile = ".leeward-accept"
 
-// Files is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within
-// it as well, and none whose name, or whose folder's, begins with a dot. Its methods may be called from several goroutines, Follow by one.
+// Files is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within it
+// as well, and none whose name, or whose folder's, begins with a dot. Its methods may be called from several
+// goroutines, Follow by one.
 type Files struct {
 	dir  string
 	log  *slog.Logger
@@ -120,8 +121,8 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 }
 
 // listen tells when the system says that something in the folder has changed and has been calm since. Several folders
-// are listened to: the folder, those within it, those that its files are links into, and those that hold such links, so that swapping a
-// link anywhere on the way (as Kubernetes does to change a ConfigMap as a whole) is seen.
+// are listened to: the folder, those within it, those that its files are links into, and those that hold such links, so
+// that swapping a link anywhere on the way (as Kubernetes does to change a ConfigMap as a whole) is seen.
 func (f *Files) listen(ctx context.Context) (<-chan struct{}, func()) {
 	news := make(chan struct{}, 1)
 	w, err := fsnotify.NewWatcher()

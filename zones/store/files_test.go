@@ -111,8 +111,8 @@ func TestFiles(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// Folders within the folder are read and followed: those that come, go, are links, or cannot be read. One that a link leads
-// back from is said once, and not read for ever.
+// Folders within the folder are read and followed: those that come, go, are links, or cannot be read. One that a link
+// leads back from is said once, and not read for ever.
 func TestFilesInFolders(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	dir, aside := t.TempDir(), t.TempDir()
@@ -224,8 +224,8 @@ func TestFilesAccept(t *testing.T) {
 	}
 }
 
-// A ConfigMap: files are links to ..data/file, ..data is a link to a folder, and is replaced as a whole by a rename; the
-// folder itself is a link too.
+// A ConfigMap: files are links to ..data/file, ..data is a link to a folder, and is replaced as a whole by a rename;
+// the folder itself is a link too.
 func TestFilesLinks(t *testing.T) {
 	root := t.TempDir()
 	real := filepath.Join(root, "mount")

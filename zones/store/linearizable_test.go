@@ -17,8 +17,8 @@ import (
 	"leeward/zones"
 )
 
-// ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there is
-// none.
+// ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there
+// is none.
 type ledger struct{ a, b, override string }
 
 // deed is one operation of a history, as one attempt at it went.
@@ -28,8 +28,9 @@ type deed struct {
 	seen ledger // what the attempt was planned on, or what was read
 }
 
-// model is etcd as it should be: a deed happens at one moment between its begin and its end, and then what it has seen is
-// so. A deed of which nobody knows whether it was done (its output is false) may have happened, or may yet, or never.
+// model is etcd as it should be: a deed happens at one moment between its begin and its end, and then what it has seen
+// is so. A deed of which nobody knows whether it was done (its output is false) may have happened, or may yet, or
+// never.
 func model() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{ledger{}} },

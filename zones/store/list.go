@@ -95,9 +95,9 @@ func newListing(at int64) *Listing {
 	return &Listing{Point: Point{Revision: at}, Leases: map[zones.Key]Lease{}}
 }
 
-// page is how many keys are read at first. Later pages are as many as fill pageBytes: etcd walks its index to the end of
-// the range for each page, whatever the limit, so a million keys in pages of a thousand cost it minutes, and in pages of some
-// MiB seconds, while neither side holds much more than what is kept.
+// page is how many keys are read at first. Later pages are as many as fill pageBytes: etcd walks its index to the end
+// of the range for each page, whatever the limit, so a million keys in pages of a thousand cost it minutes, and in
+// pages of some MiB seconds, while neither side holds much more than what is kept.
 const (
 	page      = 1000
 	pageBytes = 4 << 20

@@ -60,8 +60,8 @@ func TestLargeDelete(t *testing.T) {
 	}
 }
 
-// A revision that does not come through to a watch is gone past by a list, and until then nobody says that all is well: each
-// connection carries less than what the watch has to tell, and more than a list of what is left.
+// A revision that does not come through to a watch is gone past by a list, and until then nobody says that all is well:
+// each connection carries less than what the watch has to tell, and more than a list of what is left.
 func TestSilentTwiceAtOneRevision(t *testing.T) {
 	m := startMember(t)
 	p := startProxy(t, m.url())

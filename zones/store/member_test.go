@@ -33,13 +33,14 @@ type member struct {
 	etcd   *embed.Etcd
 }
 
-// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are apart.
+// lastPort is where the search for a port goes on. It begins anywhere, so that test programs that run at once are
+// apart.
 var lastPort atomic.Uint32
 
 func init() { lastPort.Store(rand.Uint32N(12_000)) }
 
-// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on port 0: nobody
-// is given it before it is used, or while the member that uses it is down.
+// freeURL has a port that is free, below the range from which the kernel takes those of clients and of who listens on
+// port 0: nobody is given it before it is used, or while the member that uses it is down.
 func freeURL(t *testing.T, scheme string) url.URL {
 	t.Helper()
 	for range 1000 {

@@ -8,10 +8,10 @@ import (
 	"leeward/zones"
 )
 
-// Who a resource belongs to is a mark beside it: the owner's name in the key meta/owners/<the resource's key>, so that a
-// resource's own value stays the document. A mark counts as long as the resource that it was made for, or given to, is there: one
-// that was deleted without its mark (by etcdctl) and made anew belongs to nobody, which shows in that it is younger than the
-// mark. Whoever overwrites a resource leaves its owner as it is.
+// Who a resource belongs to is a mark beside it: the owner's name in the key meta/owners/<the resource's key>, so that
+// a resource's own value stays the document. A mark counts as long as the resource that it was made for, or given to,
+// is there: one that was deleted without its mark (by etcdctl) and made anew belongs to nobody, which shows in that it
+// is younger than the mark. Whoever overwrites a resource leaves its owner as it is.
 
 // mark is what an owner's key says, and the revision of it.
 type mark struct {

@@ -11,8 +11,8 @@ import (
 	"leeward/zones"
 )
 
-// TestOwners: whoever writes and deletes in whatever way, whose a resource is, is what a plain account of it says: to whom it was
-// given last, for as long as it is there.
+// TestOwners: whoever writes and deletes in whatever way, whose a resource is, is what a plain account of it says: to
+// whom it was given last, for as long as it is there.
 func TestOwners(t *testing.T) {
 	m := startMember(t)
 	run := 0

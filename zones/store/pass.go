@@ -32,8 +32,8 @@ type password struct {
 	good string // that of the file which etcd took last
 }
 
-// ask authenticates the user. A file's password is read anew each time; as it is changed in etcd and in the file one after the
-// other, the one before it is tried where it is refused.
+// ask authenticates the user. A file's password is read anew each time; as it is changed in etcd and in the file one
+// after the other, the one before it is tried where it is refused.
 func (p *pass) ask(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	w := p.password
 	if w.file == "" {

@@ -36,8 +36,8 @@ func (p *premises) octets(prefix int) int {
 	return p.names + len(p.keys)*(prefix+aroundOp) + len(p.ranges)*2*(prefix+aroundOp)
 }
 
-// write adds what a write relies upon. Whoever takes over what is there takes it from whom the listing says; what is put
-// anew is nobody's, whatever mark is left of one before it.
+// write adds what a write relies upon. Whoever takes over what is there takes it from whom the listing says; what is
+// put anew is nobody's, whatever mark is left of one before it.
 func (p *premises) write(w write, base *Listing) {
 	if w.owner != "" && w.had && base.marks != nil {
 		p.key(markOf(w.edit.Key))

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// TestRotation: a follower whose etcd gets certificates of another authority, and another password, reads its own files again, in
-// whichever order they are changed; what cannot be read just then leaves what was read before.
+// TestRotation: a follower whose etcd gets certificates of another authority, and another password, reads its own files
+// again, in whichever order they are changed; what cannot be read just then leaves what was read before.
 func TestRotation(t *testing.T) {
 	first, second := newAuthority(t), newAuthority(t)
 	issue := func(a *authority) {

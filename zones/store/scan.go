@@ -93,8 +93,9 @@ func splitPath(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
 }
 
-// read returns what has changed since the last call, everything the first time that all can be read; again reads files that seem the same
-// too. The error says what is wrong with the folder or with files in it; what is returned beside it is good.
+// read returns what has changed since the last call, everything the first time that all can be read; again reads files
+// that seem the same too. The error says what is wrong with the folder or with files in it; what is returned beside it
+// is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
 	list, err := zones.ListFolder(os.DirFS(s.dir))
@@ -178,8 +179,9 @@ func (f *file) changed() bool {
 	return false
 }
 
-// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of a master file, the documents are
-// those that say something else than before, so that a change does not hold a second zone, unless all are needed.
+// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of a master file, the
+// documents are those that say something else than before, so that a change does not hold a second zone, unless all are
+// needed.
 func (s *scanner) load(name string, before *file, all bool) *file {
 	s.work.files++
 	path := s.path(name)

@@ -129,8 +129,9 @@ func TestScanTwice(t *testing.T) {
 	}
 }
 
-// No zone is served in part as if it were whole. Of a master file that cannot be read to its end the last good version stays;
-// where there is none, the Zone is an error, whatever else says that there is one, so that it can be told from one without names.
+// No zone is served in part as if it were whole. Of a master file that cannot be read to its end the last good version
+// stays; where there is none, the Zone is an error, whatever else says that there is one, so that it can be told from
+// one without names.
 func TestScanNeverDeliversAPart(t *testing.T) {
 	dir := t.TempDir()
 	zone, beside := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "zone.yaml")

@@ -12,8 +12,8 @@ import (
 	"leeward/zones"
 )
 
-// What servers keep of serials are decimal numbers, each in a key of its own: meta/serial-base, and meta/serials/<origin>. A number
-// only ever grows, whoever writes it.
+// What servers keep of serials are decimal numbers, each in a key of its own: meta/serial-base, and
+// meta/serials/<origin>. A number only ever grows, whoever writes it.
 
 // serial takes a number from a key that is one of these, and reports whether it was.
 func (e *Etcd) serial(kv *mvccpb.KeyValue, into *zones.Serials) bool {
@@ -37,7 +37,8 @@ func (e *Etcd) serial(kv *mvccpb.KeyValue, into *zones.Serials) bool {
 	return true
 }
 
-// KeepSerials sees to it that etcd keeps numbers at least as high as these. Servers that come with the same at once write it once.
+// KeepSerials sees to it that etcd keeps numbers at least as high as these. Servers that come with the same at once
+// write it once.
 func (e *Etcd) KeepSerials(ctx context.Context, s zones.Serials) error {
 	want := make(map[string]int64, len(s.Last)+1)
 	for origin, n := range s.Last {

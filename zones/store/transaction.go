@@ -27,9 +27,9 @@ const (
 //
 // A comparison that fails within a nested transaction only chooses its other branch, while its siblings go on. So that
 // other branch reads a revision that is yet to come: etcd looks whether all operations on the chosen path can be done
-// before it does the first, and refuses the whole. Keys are compared one by one in this way however many there are, as in
-// a small transaction: nobody who changes another name of the zone is in the way, and nothing else need be written by
-// everybody (a counter a zone, say) for the fence to hold, which who writes with etcdctl would not.
+// before it does the first, and refuses the whole. Keys are compared one by one in this way however many there are, as
+// in a small transaction: nobody who changes another name of the zone is in the way, and nothing else need be written
+// by everybody (a counter a zone, say) for the fence to hold, which who writes with etcdctl would not.
 func (e *Etcd) transaction(ctx context.Context, compares []clientv3.Cmp, ops []clientv3.Op) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.o.Timeout)
 	defer cancel()

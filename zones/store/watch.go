@@ -28,8 +28,9 @@ func (f *follower) watch(ctx context.Context, c *clientv3.Client, prefix string,
 	}()
 	created := make(chan struct{}, 1)
 	go f.prod(ctx, c, created)
-	// Not in fragments: to find where one ends etcd (3.4 to 3.7) measures all of it again at each event, which takes 3 s and
-	// more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The client puts them together anyway.
+	// Not in fragments: to find where one ends etcd (3.4 to 3.7) measures all of it again at each event, which takes 3
+	// s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The client puts them together
+	// anyway.
 	responses := c.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from.Revision+1), clientv3.WithProgressNotify(),
 		clientv3.WithCreatedNotify())
 	silence := time.NewTimer(f.o.Silence)
@@ -65,8 +66,8 @@ func (f *follower) watch(ctx context.Context, c *clientv3.Client, prefix string,
 	}
 }
 
-// caughtUp is how long after a watch has begun it is first asked for its progress. etcd looks every 100 ms after watches that
-// are behind, and before 3.4.25 and 3.5.8 it answers for them as if they were not.
+// caughtUp is how long after a watch has begun it is first asked for its progress. etcd looks every 100 ms after
+// watches that are behind, and before 3.4.25 and 3.5.8 it answers for them as if they were not.
 const caughtUp = 250 * time.Millisecond
 
 // prod asks for the watch's progress once it has begun, and again and again. The request waits while the stream is not

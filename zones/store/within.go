@@ -24,10 +24,10 @@ type Scope struct {
 // ErrTooMuch says that a change does not fit into one transaction: more than some thousand keys, or a MiB.
 var ErrTooMuch = errors.New("more than one transaction can hold")
 
-// ChangeWithin is Change for a change that looks at little: it reads only the scope, lets plan say what to change, and commits
-// that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since; otherwise all of it
-// again, a bounded number of times. plan's error ends it. Where etcd fails while it commits, whether the change was made is not
-// known: that is an error, and is not tried again.
+// ChangeWithin is Change for a change that looks at little: it reads only the scope, lets plan say what to change, and
+// commits that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since;
+// otherwise all of it again, a bounded number of times. plan's error ends it. Where etcd fails while it commits,
+// whether the change was made is not known: that is an error, and is not tried again.
 func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
 	for attempt := 0; ; attempt++ {
 		done, again, err := e.tryWithin(ctx, s, plan)

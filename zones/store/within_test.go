@@ -110,8 +110,9 @@ func names(n int, word string) (Scope, []zones.Edit) {
 	return s, edits
 }
 
-// TestChangeWithinMany: one change of any number of names is one revision, whatever etcd takes in one go, and relies upon every
-// one of them: whichever changes meanwhile, in whatever way, nothing is written, and all of it is planned again.
+// TestChangeWithinMany: one change of any number of names is one revision, whatever etcd takes in one go, and relies
+// upon every one of them: whichever changes meanwhile, in whatever way, nothing is written, and all of it is planned
+// again.
 func TestChangeWithinMany(t *testing.T) {
 	m := startMember(t)
 	word := 0

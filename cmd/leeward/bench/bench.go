@@ -1,9 +1,10 @@
 // Package bench finds the load at which a DNS server of one's own breaks.
 //
-// The load is open-loop: queries leave when they are due, by a Poisson process of the asked rate, whether or not the ones before
-// have been answered, as they do from a million resolvers that know nothing of each other. So a server that falls behind
-// is seen to, where a client that waits for answers would slow down with it. The load climbs by doubling until answers are lost or late,
-// and then closes in on the knee from both sides. A step that fails is asked for once more before it is believed.
+// The load is open-loop: queries leave when they are due, by a Poisson process of the asked rate, whether or not the
+// ones before have been answered, as they do from a million resolvers that know nothing of each other. So a server that
+// falls behind is seen to, where a client that waits for answers would slow down with it. The load climbs by doubling
+// until answers are lost or late, and then closes in on the knee from both sides. A step that fails is asked for once
+// more before it is believed.
 //
 // questions.go reads what is asked, message.go writes it as bytes, load.go sends one step's load and counts what comes
 // back, target.go says what may be loaded, and print.go and plot.go show the result.
@@ -70,7 +71,8 @@ type Step struct {
 	P999 float64 `json:"p999Seconds"`
 	Max  float64 `json:"maxSeconds"`
 
-	// Behind says that this machine could not send as fast as asked: what was seen tells of the client, not of the server.
+	// Behind says that this machine could not send as fast as asked: what was seen tells of the client, not of the
+	// server.
 	Behind bool `json:"clientBehind"`
 	Held   bool `json:"held"`
 }
@@ -95,8 +97,8 @@ type Result struct {
 	Why       string  `json:"why"`              // how it ended
 }
 
-// Run loads the server until it breaks, the load is the most that is allowed, or this machine can send no faster. It fails if
-// the server answers nothing at all, or the context ends; what was measured until then is returned as well.
+// Run loads the server until it breaks, the load is the most that is allowed, or this machine can send no faster. It
+// fails if the server answers nothing at all, or the context ends; what was measured until then is returned as well.
 func Run(ctx context.Context, s Settings) (*Result, error) {
 	r := &Result{Server: s.Server.String(), Questions: len(s.Questions)}
 	first, err := greet(ctx, s)

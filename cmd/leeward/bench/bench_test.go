@@ -31,7 +31,8 @@ func name(t testing.TB, s string) rr.Name {
 	return n
 }
 
-// answerer is a DNS server on loopback whose replies are what reply makes of each query, so many times each; nil is no reply.
+// answerer is a DNS server on loopback whose replies are what reply makes of each query, so many times each; nil is no
+// reply.
 func answerer(t *testing.T, copies int, reply func(n int, query []byte) []byte) netip.AddrPort {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")

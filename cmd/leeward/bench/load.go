@@ -30,7 +30,8 @@ type port struct {
 	packets batcher
 	next    uint16 // ID of the next query
 
-	// waiting has, for each ID, when its query left (nanoseconds from the start, in the upper 40 bits) and which it is. 0: none.
+	// waiting has, for each ID, when its query left (nanoseconds from the start, in the upper 40 bits) and which it is.
+	// 0: none.
 	waiting [ids]atomic.Uint64
 
 	// The receiver's own until it has ended.

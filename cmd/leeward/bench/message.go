@@ -28,7 +28,8 @@ const (
 	rcodeRefused  = 5
 )
 
-// most is how many different messages are prepared: enough that a server's caches of the processor do not hold them all.
+// most is how many different messages are prepared: enough that a server's caches of the processor do not hold them
+// all.
 const most = 1 << 17
 
 // query is a message but for its ID.
@@ -58,8 +59,8 @@ func prepare(s Settings, cookie []byte) []query {
 	return all
 }
 
-// subnetOf returns the subnet that a resolver would send for an address out of the prefix: a /24 or /56 (RFC 7871 section
-// 11.1), or the prefix itself where that is longer.
+// subnetOf returns the subnet that a resolver would send for an address out of the prefix: a /24 or /56 (RFC 7871
+// section 11.1), or the prefix itself where that is longer.
 func subnetOf(random *rand.Rand, p netip.Prefix) netip.Prefix {
 	a := p.Masked().Addr().AsSlice()
 	bits := 24
@@ -105,8 +106,8 @@ func newQuery(q Question, subnet netip.Prefix, cookie []byte) query {
 	return query{m, end - headerSize}
 }
 
-// greet asks the first question once, to see that there is a server, and returns the cookie to go on with, if cookies are
-// wanted and it gives one.
+// greet asks the first question once, to see that there is a server, and returns the cookie to go on with, if cookies
+// are wanted and it gives one.
 func greet(ctx context.Context, s Settings) (cookie []byte, err error) {
 	var client []byte
 	if s.Cookies {
@@ -157,8 +158,8 @@ func answers(q query, r []byte) bool {
 		bytes.Equal(r[headerSize:headerSize+q.question], q.message[headerSize:headerSize+q.question])
 }
 
-// serverCookie returns the COOKIE option's data in a response whose records begin at an offset: the client's own cookie and the server's. It
-// is nil if there is none, or it is not for this client.
+// serverCookie returns the COOKIE option's data in a response whose records begin at an offset: the client's own cookie
+// and the server's. It is nil if there is none, or it is not for this client.
 func serverCookie(r []byte, at int, client []byte) []byte {
 	if client == nil {
 		return nil

@@ -16,7 +16,8 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// The picture's size, and its colours: two that people with any colour sight tell apart, and grey for what is only said beside.
+// The picture's size, and its colours: two that people with any colour sight tell apart, and grey for what is only said
+// beside.
 const (
 	width  = 9 * vg.Inch
 	height = 7 * vg.Inch
@@ -28,8 +29,8 @@ var (
 	grey   = color.RGBA{0x99, 0x99, 0x99, 0xff}
 )
 
-// Plot draws the run as a PNG: above, how many queries were answered for how many were asked; below, how long it took. A line
-// marks the knee.
+// Plot draws the run as a PNG: above, how many queries were answered for how many were asked; below, how long it took.
+// A line marks the knee.
 func (r *Result) Plot(w io.Writer) error {
 	steps := slices.Clone(r.Steps)
 	steps = slices.DeleteFunc(steps, func(s Step) bool { return s.Sent == 0 || s.Behind })

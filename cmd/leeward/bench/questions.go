@@ -18,7 +18,8 @@ type Question struct {
 	Type rr.Type
 }
 
-// ReadNames reads one question a line: a name and, if it is not A, a type. Empty lines and those that begin with # or ; are left out.
+// ReadNames reads one question a line: a name and, if it is not A, a type. Empty lines and those that begin with # or ;
+// are left out.
 func ReadNames(file string, r io.Reader) ([]Question, error) {
 	var all []Question
 	lines := bufio.NewScanner(r)
@@ -55,8 +56,8 @@ func ReadNames(file string, r io.Reader) ([]Question, error) {
 // standIns is how many names are asked for where a zone has a wildcard.
 const standIns = 16
 
-// ZoneQuestions returns what a zone can be asked: each of its RRsets, and A and AAAA of its policies. For a wildcard stand names
-// that are drawn.
+// ZoneQuestions returns what a zone can be asked: each of its RRsets, and A and AAAA of its policies. For a wildcard
+// stand names that are drawn.
 func ZoneQuestions(origin string, resources []zones.Resource, seed uint64) ([]Question, error) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	apex, err := rr.ParseName(origin)

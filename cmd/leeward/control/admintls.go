@@ -27,7 +27,8 @@ func (a AdminTLS) Check() error {
 	return nil
 }
 
-// adminTLS is the configuration in force. It is read again at each reload; one that cannot be read leaves the one before.
+// adminTLS is the configuration in force. It is read again at each reload; one that cannot be read leaves the one
+// before.
 type adminTLS struct {
 	files AdminTLS
 	now   atomic.Pointer[tls.Config]

@@ -6,8 +6,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// asker decides when others are told which clients have asked here, for forecasts: when it has changed so much that it matters, and no more
-// often than that etcd, which keeps each version, does not notice.
+// asker decides when others are told which clients have asked here, for forecasts: when it has changed so much that it
+// matters, and no more often than that etcd, which keeps each version, does not notice.
 type asker struct {
 	ask  func(most int) *steer.Asked
 	told *steer.Asked

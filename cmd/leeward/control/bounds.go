@@ -52,9 +52,9 @@ func (r *run) shares() descriptors {
 	return descriptorShares(descriptorLimit(), sockets)
 }
 
-// BoundMemory has the garbage collector work harder before the process meets the memory limit of its control group, which
-// would kill it, and returns the bound that it has set: nine tenths of the limit, as not all memory is the heap's. 0: there
-// is none, or an operator has set GOMEMLIMIT and knows better.
+// BoundMemory has the garbage collector work harder before the process meets the memory limit of its control group,
+// which would kill it, and returns the bound that it has set: nine tenths of the limit, as not all memory is the
+// heap's. 0: there is none, or an operator has set GOMEMLIMIT and knows better.
 func BoundMemory(getenv func(string) string) int64 {
 	if getenv("GOMEMLIMIT") != "" {
 		return 0
@@ -68,8 +68,8 @@ func BoundMemory(getenv func(string) string) int64 {
 	return bound
 }
 
-// groupMemory returns the memory limit of the control group that this process is in, or the least of those of the groups
-// around it, of version 2 or 1; 0: there is none that can be read. Files are looked for below root.
+// groupMemory returns the memory limit of the control group that this process is in, or the least of those of the
+// groups around it, of version 2 or 1; 0: there is none that can be read. Files are looked for below root.
 func groupMemory(root string) int64 {
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"leeward/zones/store"
 )
 
-// bystanders are the servers that probe nothing. Nobody follows what they say of themselves: it is read when somebody asks how
-// servers are, and not more often than once a bystandersEvery.
+// bystanders are the servers that probe nothing. Nobody follows what they say of themselves: it is read when somebody
+// asks how servers are, and not more often than once a bystandersEvery.
 type bystanders struct {
 	etcd *store.Etcd // nil: there are none
 	log  *slog.Logger
@@ -78,7 +78,8 @@ func (b *bystanders) read(ctx context.Context) {
 	}
 }
 
-// nobodyProbes adds the problem that no vantage lives although there is something to probe. (What reporters tell of is not probed.)
+// nobodyProbes adds the problem that no vantage lives although there is something to probe. (What reporters tell of is
+// not probed.)
 func (l *Loop) nobodyProbes(s *admin.Status) {
 	if !l.fleet.synced || slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool { return v.Fresh }) {
 		return

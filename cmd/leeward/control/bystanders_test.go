@@ -15,8 +15,9 @@ import (
 	"leeward/server/admin"
 )
 
-// A server that probes nothing answers by what a vantage reports, even one of its own name, writes nothing that others watch, and is
-// among the servers of every status. With the last vantage gone a problem is shown, and everything counts as it did.
+// A server that probes nothing answers by what a vantage reports, even one of its own name, writes nothing that others
+// watch, and is among the servers of every status. With the last vantage gone a problem is shown, and everything counts
+// as it did.
 func TestServerThatProbesNothing(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")

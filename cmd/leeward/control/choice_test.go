@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Five vantages of three regions, of which two probe each address: of different regions, each address by two. One that stops
-// is followed by another, and no verdict turns meanwhile.
+// Five vantages of three regions, of which two probe each address: of different regions, each address by two. One that
+// stops is followed by another, and no verdict turns meanwhile.
 func TestTwoOfFiveProbe(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")

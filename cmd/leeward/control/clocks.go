@@ -10,18 +10,19 @@ import (
 	"leeward/server/admin"
 )
 
-// clocks compares this process's wall clock with those of the others, by the times in their heartbeats. Nothing is decided by it: it
-// tells whose clock is off, as what is planned begins by each server's own. It belongs to the loop.
+// clocks compares this process's wall clock with those of the others, by the times in their heartbeats. Nothing is
+// decided by it: it tells whose clock is off, as what is planned begins by each server's own. It belongs to the loop.
 //
-// A heartbeat takes time to come, some 100 ms through etcd and more when that is busy, so of each vantage the least difference of
-// the last minute counts.
+// A heartbeat takes time to come, some 100 ms through etcd and more when that is busy, so of each vantage the least
+// difference of the last minute counts.
 type clocks struct {
 	of  map[string]*late
 	own float64 // what the metric says, in seconds
 	at  time.Time
 }
 
-// late is by how much heartbeats of a vantage came after they were written, the least of this half of a window and of the one before.
+// late is by how much heartbeats of a vantage came after they were written, the least of this half of a window and of
+// the one before.
 type late struct {
 	since         time.Time // of this half
 	least, before time.Duration
@@ -79,8 +80,9 @@ type astray struct {
 	ahead   time.Duration // of the clocks of most; negative: it is behind
 }
 
-// judgeClocks finds the clocks that differ by more than a second from those of most. most is how far that is ahead of zero. Where no
-// more than half of them agree, nobody can tell which are right: agreed is false then, and off has all, against the middle one.
+// judgeClocks finds the clocks that differ by more than a second from those of most. most is how far that is ahead of
+// zero. Where no more than half of them agree, nobody can tell which are right: agreed is false then, and off has all,
+// against the middle one.
 func judgeClocks(ahead map[string]time.Duration) (off []astray, most time.Duration, agreed bool) {
 	names := slices.SortedFunc(maps.Keys(ahead), func(a, b string) int {
 		if ahead[a] != ahead[b] {

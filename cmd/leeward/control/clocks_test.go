@@ -9,7 +9,8 @@ import (
 	"leeward/server/admin"
 )
 
-// clocksOf lets heartbeats of others come once a second for a while, each so late as its delays say in turn, by clocks that are ahead.
+// clocksOf lets heartbeats of others come once a second for a while, each so late as its delays say in turn, by clocks
+// that are ahead.
 func clocksOf(now time.Time, seconds int, ahead map[string]time.Duration, delays ...time.Duration) *clocks {
 	c := &clocks{}
 	for s := range seconds {

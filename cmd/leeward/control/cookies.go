@@ -16,9 +16,9 @@ import (
 	"leeward/zones/disk"
 )
 
-// Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through etcd,
-// or else each process has a random one of its own, which it begins with in any case. A cookie shows that an address is not
-// forged and nothing more: what a stolen secret is good for is to be flooded with answers.
+// Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through
+// etcd, or else each process has a random one of its own, which it begins with in any case. A cookie shows that an
+// address is not forged and nothing more: what a stolen secret is good for is to be flooded with answers.
 
 // CookieSecretFile reads a file of cookie secrets: 32 hexadecimal digits a line, the first makes cookies, all are
 // accepted. What follows a # is a comment.
@@ -80,8 +80,9 @@ const (
 	cookieLimit = 5 * time.Second // that etcd may take to answer
 )
 
-// sharedSecrets is the value of cookieKey. The next secret is known a day before it makes cookies and the previous one a day
-// after it has made its last, so that servers need not roll at the same moment to accept each other's (RFC 9018 section 5).
+// sharedSecrets is the value of cookieKey. The next secret is known a day before it makes cookies and the previous one
+// a day after it has made its last, so that servers need not roll at the same moment to accept each other's (RFC 9018
+// section 5).
 type sharedSecrets struct {
 	Next     string    `json:"next"`
 	Current  string    `json:"current"`
@@ -154,8 +155,8 @@ func (c *cookieSharing) run(ctx context.Context) {
 	}
 }
 
-// look takes up what is in etcd, after having rolled it if that is due. Of several servers that roll at once one succeeds,
-// and the others see what it has written.
+// look takes up what is in etcd, after having rolled it if that is due. Of several servers that roll at once one
+// succeeds, and the others see what it has written.
 func (c *cookieSharing) look(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, cookieLimit)
 	defer stop()

@@ -13,8 +13,8 @@ import (
 	"leeward/zones/disk"
 )
 
-// credential is what is read from files and has to be read again when they are others. Those of connections to etcd are read for each
-// connection, and are not among these.
+// credential is what is read from files and has to be read again when they are others. Those of connections to etcd are
+// read for each connection, and are not among these.
 type credential struct {
 	files []string
 	read  func() // keeps what there was where the files cannot be read, and says so
@@ -54,7 +54,8 @@ func (r *run) readAdminTLS() {
 	r.Log.Info("admin interface: certificates read")
 }
 
-// ProbeTLS names the files of the certificate that probes show to endpoints that ask for one, PEM both. The zero value is none.
+// ProbeTLS names the files of the certificate that probes show to endpoints that ask for one, PEM both. The zero value
+// is none.
 type ProbeTLS struct{ Cert, Key string }
 
 // Check says what is wrong with which files are given. It reads none.
@@ -111,12 +112,12 @@ func ReadToken(file string) (string, error) {
 	return t, nil
 }
 
-// credentialsEvery is how often it is looked whether a file has changed. What is found twice alike is read: it is not being written just
-// then. A look is a stat of each.
+// credentialsEvery is how often it is looked whether a file has changed. What is found twice alike is read: it is not
+// being written just then. A look is a stat of each.
 const credentialsEvery = time.Second
 
-// watchFiles reads credentials whose files are others than before, until the context ends. A stat shows a file that is exchanged behind a
-// symbolic link, as Kubernetes does with secrets, too.
+// watchFiles reads credentials whose files are others than before, until the context ends. A stat shows a file that is
+// exchanged behind a symbolic link, as Kubernetes does with secrets, too.
 func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 	if len(all) == 0 {
 		return

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Files that are others than before are read again, however they came to be others, once they are no longer being written.
+// Files that are others than before are read again, however they came to be others, once they are no longer being
+// written.
 func TestWatchFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

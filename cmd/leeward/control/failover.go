@@ -117,8 +117,8 @@ func (m *Metrics) Failovers() []admin.Phase {
 	return all
 }
 
-// lag is how old a server's knowledge of etcd may be: the time since a watch last said something, be it only that nothing
-// has changed. It asks about once a second.
+// lag is how old a server's knowledge of etcd may be: the time since a watch last said something, be it only that
+// nothing has changed. It asks about once a second.
 type lag struct {
 	watch string
 	since func() time.Time // when it was heard last

@@ -65,8 +65,8 @@ func (f *fleet) take(e vantage.Event) {
 	f.synced = f.synced || e.Synced
 }
 
-// written returns when an event was written by the writer's clock, now if it does not say. A time that has not come says
-// nothing but that the clock is wrong, and counts as one of long ago.
+// written returns when an event was written by the writer's clock, now if it does not say. A time that has not come
+// says nothing but that the clock is wrong, and counts as one of long ago.
 func written(e vantage.Event, now time.Time) time.Time {
 	var at time.Time
 	if e.Heartbeat != nil {
@@ -88,15 +88,15 @@ func written(e vantage.Event, now time.Time) time.Time {
 	return at
 }
 
-// aheadMost is how much the clock of a vantage may be ahead for its heartbeat to be taken by its time. longAgo is longer than
-// any vantage is believed.
+// aheadMost is how much the clock of a vantage may be ahead for its heartbeat to be taken by its time. longAgo is
+// longer than any vantage is believed.
 const (
 	aheadMost = time.Second
 	longAgo   = 2 * health.MaxStale
 )
 
-// still returns the vantages with a heartbeat that are not fresh, and the longest time between two heartbeats of any of them, as
-// they say themselves.
+// still returns the vantages with a heartbeat that are not fresh, and the longest time between two heartbeats of any of
+// them, as they say themselves.
 func (i Inside) still(now time.Time) (names []string, every time.Duration) {
 	for _, v := range i.l.board.Vantages(now) {
 		if beat := i.l.fleet.beats[v.Vantage]; beat != nil && !v.Fresh {

@@ -32,8 +32,9 @@ type Forecast struct {
 	*steer.Forecast
 }
 
-// Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what vantages say of loads. The
-// evaluator is the one that answers queries, over resources that are changed as the question says.
+// Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what
+// vantages say of loads. The evaluator is the one that answers queries, over resources that are changed as the question
+// says.
 func (o *Observer) Foresee(ctx context.Context, q Question) (out *Forecast, err error) {
 	status, err := o.Status(ctx)
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"leeward/zones/steer"
 )
 
-// gauges are this process's own accounts of what pools carry and what is offered to them, one a pool that has a capacity or a ramp, or
-// that a policy takes by loads. What they say goes onto the board and to the other vantages. They belong to the loop.
+// gauges are this process's own accounts of what pools carry and what is offered to them, one a pool that has a
+// capacity or a ramp, or that a policy takes by loads. What they say goes onto the board and to the other vantages.
+// They belong to the loop.
 type gauges struct {
 	pools   map[string]*gauge
 	samples map[health.Target]sample
@@ -34,8 +35,9 @@ type sample struct {
 	at   time.Time
 }
 
-// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be. All pools together are looked at so
-// often in a second at most, each in its turn: that bounds what is written to etcd, however many there are and whatever goes on.
+// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be. All pools
+// together are looked at so often in a second at most, each in its turn: that bounds what is written to etcd, however
+// many there are and whatever goes on.
 const (
 	gaugeShare   = 20
 	gaugeLeast   = 50 * time.Millisecond
@@ -48,7 +50,8 @@ func (g *gauges) pause(of *gauge) time.Duration {
 	return max(min(max(of.ttl/gaugeShare, gaugeLeast), gaugeMost), time.Duration(len(g.pools))*time.Second/looksASecond)
 }
 
-// gaugesWait is how long a process that starts waits for what others say of pools' loads, lest it begin as if nothing had been before.
+// gaugesWait is how long a process that starts waits for what others say of pools' loads, lest it begin as if nothing
+// had been before.
 const gaugesWait = 5 * time.Second
 
 // Loads hands over the loads that this process's probes have found.
@@ -220,8 +223,8 @@ func usesOf(sharing []*steer.Policy) map[int32]*use {
 	return uses
 }
 
-// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on. A process that has no
-// accounts of its own, as it only looks, works out which policies these are.
+// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on. A process
+// that has no accounts of its own, as it only looks, works out which policies these are.
 func (l *Loop) keeping(now time.Time) func(pool int32, name string) float64 {
 	if l.snapshot == nil || l.view == nil {
 		return func(int32, string) float64 { return 1 }

@@ -52,8 +52,8 @@ func (b *bench) keeps(pool string) float64 {
 	return 1
 }
 
-// What a pool carries beyond its target is passed on, whole seconds after it is seen, and what was offered stands while nobody tells
-// of it.
+// What a pool carries beyond its target is passed on, whole seconds after it is seen, and what was offered stands while
+// nobody tells of it.
 func TestLoadIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

@@ -7,8 +7,8 @@ import (
 )
 
 // The rule of the heap: as long as what is live is small, garbage may be as much again, as Go has it; from largeHeap on
-// only two fifths of it. A geo table alone is that large. A million records then take a third less memory, and as next to nothing of
-// either is a pointer, collecting more often costs little.
+// only two fifths of it. A geo table alone is that large. A million records then take a third less memory, and as next
+// to nothing of either is a pointer, collecting more often costs little.
 const (
 	largeHeap    = 32 << 20 // octets
 	smallPercent = 100

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Every collection is followed by a look at the heap, and the percentage goes with it: down while it is large, and back.
+// Every collection is followed by a look at the heap, and the percentage goes with it: down while it is large, and
+// back.
 func TestHeapRule(t *testing.T) {
 	before := debug.SetGCPercent(smallPercent)
 	defer debug.SetGCPercent(before)

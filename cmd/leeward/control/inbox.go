@@ -69,7 +69,8 @@ func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 	}
 	b.putLocked(now(), func() {
 		if batch.Full {
-			// It names everything there is. That a history has ended, and what was served from a copy, is to be known all the same.
+			// It names everything there is. That a history has ended, and what was served from a copy, is to be known
+			// all the same.
 			b.batches = slices.DeleteFunc(b.batches, func(before zones.Batch) bool {
 				batch.Anew = batch.Anew || before.Anew
 				return !before.Copy

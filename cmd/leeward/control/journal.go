@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Journal is a log that nobody waits for. Lines wait in memory, within a bound, for one goroutine that writes them: whoever
-// reads them (a pipe, a terminal, a disk) may stand still for ever. What does not fit is dropped, counted, and told of in the
-// journal itself once it can be written again.
+// Journal is a log that nobody waits for. Lines wait in memory, within a bound, for one goroutine that writes them:
+// whoever reads them (a pipe, a terminal, a disk) may stand still for ever. What does not fit is dropped, counted, and
+// told of in the journal itself once it can be written again.
 type Journal struct {
 	to   io.Writer
 	told *slog.Logger // writes to the same place, from the one goroutine
@@ -27,8 +27,8 @@ type Journal struct {
 // journalBytes is how much of a log waits for who reads it: some thousand lines.
 const journalBytes = 1 << 20
 
-// NewJournal returns a journal that writes to w, and the logger whose lines go through it. The handler is that of lines, made
-// for each of the two places that write some. Its goroutine lives as long as the process.
+// NewJournal returns a journal that writes to w, and the logger whose lines go through it. The handler is that of
+// lines, made for each of the two places that write some. Its goroutine lives as long as the process.
 func NewJournal(w io.Writer, handler func(io.Writer) slog.Handler) (*Journal, *slog.Logger) {
 	j := &Journal{to: w, told: slog.New(handler(w)), most: journalBytes, wake: make(chan struct{}, 1), idle: make(chan struct{})}
 	close(j.idle)

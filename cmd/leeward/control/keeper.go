@@ -42,11 +42,12 @@ func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
 	return &keeper{folder: folder, log: log, now: now, jobs: make(chan job, 1)}
 }
 
-// trialLimit is how long a start waits for the trial of the disk. A disk that hangs does not keep a server from starting.
+// trialLimit is how long a start waits for the trial of the disk. A disk that hangs does not keep a server from
+// starting.
 const trialLimit = time.Second
 
-// trial finds out, before anything is kept, whether the folder can be written, so that the status says it from the first answer on.
-// It is only told: a server with a disk that is full or read-only answers like others.
+// trial finds out, before anything is kept, whether the folder can be written, so that the status says it from the
+// first answer on. It is only told: a server with a disk that is full or read-only answers like others.
 func (k *keeper) trial() {
 	done := make(chan error, 1)
 	path := filepath.Join(k.folder, "trial")

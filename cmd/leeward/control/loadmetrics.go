@@ -9,8 +9,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// loadMetrics are the figures of pools' loads, for alerts and for autoscalers. They are taken in the loop, once a second at most, and read
-// whole.
+// loadMetrics are the figures of pools' loads, for alerts and for autoscalers. They are taken in the loop, once a
+// second at most, and read whole.
 type loadMetrics struct {
 	descs  map[string]*prometheus.Desc
 	at     time.Time // of the last taking; the loop's own

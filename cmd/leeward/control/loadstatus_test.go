@@ -18,8 +18,9 @@ import (
 	"leeward/zones"
 )
 
-// What pools carry is in the status, in its table, among its problems and in the metrics: one above its target and max, of which more is
-// offered as its load stays while it sheds; one that is well, with an endpoint that says 0 beside others that are not idle.
+// What pools carry is in the status, in its table, among its problems and in the metrics: one above its target and max,
+// of which more is offered as its load stays while it sheds; one that is well, with an endpoint that says 0 beside
+// others that are not idle.
 func TestLoadsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()

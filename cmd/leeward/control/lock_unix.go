@@ -11,7 +11,8 @@ import (
 )
 
 // lockFolder makes the --state folder this process's, until unlock: two servers would write over each other's copies. A
-// process that dies leaves nothing locked. Where the folder cannot be written, or locked, that is told by who writes to it.
+// process that dies leaves nothing locked. Where the folder cannot be written, or locked, that is told by who writes to
+// it.
 func lockFolder(folder string) (unlock func(), err error) {
 	if os.MkdirAll(folder, 0o750) != nil {
 		return func() {}, nil

@@ -1,11 +1,11 @@
-// Package control is one whole server in a process: the loop that turns what is configured and what is healthy into what
-// is served, and the wiring of everything around it.
+// Package control is one whole server in a process: the loop that turns what is configured and what is healthy into
+// what is served, and the wiring of everything around it.
 //
 // One goroutine owns the Catalog, the Builder and the Board. A source's batches, vantages' reports, geo tables and
-// requests for a status come to it through an inbox; a turn takes up all that waits, applies it, and publishes one State.
-// So a flood of changes becomes a few large turns, a single change is out within milliseconds, and nothing in here needs
-// a lock. A turn that found only verdicts turned publishes the same Snapshot with a new View. Nothing in a turn waits for
-// etcd, a disk or a socket.
+// requests for a status come to it through an inbox; a turn takes up all that waits, applies it, and publishes one
+// State. So a flood of changes becomes a few large turns, a single change is out within milliseconds, and nothing in
+// here needs a lock. A turn that found only verdicts turned publishes the same Snapshot with a new View. Nothing in a
+// turn waits for etcd, a disk or a socket.
 package control
 
 import (
@@ -99,8 +99,8 @@ type Loop struct {
 	state atomic.Pointer[server.State]
 }
 
-// Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change, but
-// never more often than that it takes one part in saveShare of the loop's time.
+// Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change,
+// but never more often than that it takes one part in saveShare of the loop's time.
 const (
 	saveQuiet  = time.Second
 	saveLatest = 10 * time.Second
@@ -189,8 +189,8 @@ func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
 	}
 }
 
-// After a turn the loop rests, and what comes meanwhile is one turn and one snapshot: a stream of changes takes a fifth of a core, more only where a
-// turn is longer than a millisecond. A change that comes alone does not wait.
+// After a turn the loop rests, and what comes meanwhile is one turn and one snapshot: a stream of changes takes a fifth
+// of a core, more only where a turn is longer than a millisecond. A change that comes alone does not wait.
 const (
 	restFor  = 4
 	restMost = 4 * time.Millisecond
@@ -419,8 +419,8 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	return newest
 }
 
-// assign passes on what is to be probed and judged, where the pools have changed. The work here is that of the pools that
-// are others: of ten thousand, one.
+// assign passes on what is to be probed and judged, where the pools have changed. The work here is that of the pools
+// that are others: of ten thousand, one.
 func (l *Loop) assign() {
 	next := l.snapshot.Program()
 	if next == l.program {
@@ -468,8 +468,8 @@ func others(a, b []*steer.Pool) []*steer.Pool {
 	return differ
 }
 
-// publish makes a State of the snapshot, the verdicts and the pools' loads, of which only those of turned and loads are others than last
-// time. at is zero where the snapshot is the same.
+// publish makes a State of the snapshot, the verdicts and the pools' loads, of which only those of turned and loads are
+// others than last time. at is zero where the snapshot is the same.
 func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	program, sight := l.snapshot.Program(), steer.Sight{State: l.board.State, Pressure: l.board.Pressure}
 	if l.view == nil {
@@ -485,8 +485,8 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	}
 }
 
-// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say so. It is long after the
-// alerts: whoever looks at an answer by hand then should know.
+// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say so. It is long after
+// the alerts: whoever looks at an answer by hand then should know.
 const staleAfter = time.Hour
 
 // due returns the earliest time at which something changes without anybody's word.
@@ -537,8 +537,8 @@ func (l *Loop) save(now bool) {
 	l.kept = true
 }
 
-// unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it takes at
-// most one part in saveShare of the loop's time.
+// unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it
+// takes at most one part in saveShare of the loop's time.
 func (l *Loop) unremembered(now time.Time) {
 	if l.o.Recall == nil || !l.recall.IsZero() {
 		return

@@ -157,8 +157,8 @@ func (b *bench) say(vantage, endpoint, address string, s health.State, sequence 
 	})
 }
 
-// The first answer of a server that starts leaves out what was down before; what is known is kept soon after it turns, and not
-// while nothing does.
+// The first answer of a server that starts leaves out what was down before; what is known is kept soon after it turns,
+// and not while nothing does.
 func TestPastIsInTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := health.Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}

@@ -13,8 +13,8 @@ import (
 	"leeward/server/admin"
 )
 
-// Of 65 vantages and more three report, two that it is down and one that it is up. The others beat and are silent: whoever only looks,
-// and a server that probes nothing, count the three, and list all.
+// Of 65 vantages and more three report, two that it is down and one that it is up. The others beat and are silent:
+// whoever only looks, and a server that probes nothing, count the three, and list all.
 func TestManyVantagesOfWhichFewReport(t *testing.T) {
 	for _, n := range []int{65, 100, 200} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

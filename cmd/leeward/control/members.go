@@ -86,8 +86,8 @@ func (m *members) concerns(t transferred) bool { return m.catalogs[t.origin] != 
 // business.
 func put(z *zones.Zone) zones.Change { return zones.Change{Key: z.Key(), Resource: z, Revision: 1} }
 
-// update returns what brings the Catalog up to what the catalog zones list: at most a batch that is meant, and one that is doubted, of the
-// members that went when more than half of what a catalog zone has had within a minute did.
+// update returns what brings the Catalog up to what the catalog zones list: at most a batch that is meant, and one that
+// is doubted, of the members that went when more than half of what a catalog zone has had within a minute did.
 func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot.Version) (batches []zones.Batch) {
 	m.problems = nil
 	wanted := m.wanted(c, version)
@@ -187,8 +187,8 @@ func (m *members) read(name string, v *snapshot.Version) *listing {
 	return l
 }
 
-// claim settles whether a catalog zone's member is to be here: what is configured stays, and so does what another catalog has brought
-// (RFC 9432 section 5.2), unless that gives it away.
+// claim settles whether a catalog zone's member is to be here: what is configured stays, and so does what another
+// catalog has brought (RFC 9432 section 5.2), unless that gives it away.
 func (m *members) claim(c *zones.Catalog, catalog *zones.Zone, wanted map[string]member, x member) {
 	origin := x.zone.Origin
 	z, ok := c.Get(x.zone.Key()).(*zones.Zone)

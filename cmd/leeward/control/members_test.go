@@ -71,7 +71,8 @@ name: second.test
 transfer: {primaries: [192.0.2.2], catalog: true}
 `
 
-// members returns the zones that are in service, without the catalogs, each with the catalog and the label that it is here by.
+// members returns the zones that are in service, without the catalogs, each with the catalog and the label that it is
+// here by.
 func (b *bench) members() (all []string) {
 	b.t.Helper()
 	synctest.Wait()
@@ -171,8 +172,8 @@ func TestCatalogZone(t *testing.T) {
 	}
 }
 
-// What a catalog zone loses by a large part stays until it is accepted, whatever was accepted before; and a source that is read again
-// changes nothing about members.
+// What a catalog zone loses by a large part stays until it is accepted, whatever was accepted before; and a source that
+// is read again changes nothing about members.
 func TestCatalogZoneThatShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -202,7 +203,8 @@ func TestCatalogZoneThatShrinks(t *testing.T) {
 	})
 }
 
-// What is configured goes before what a catalog lists, and of two catalogs the one that had it keeps it unless it gives it away.
+// What is configured goes before what a catalog lists, and of two catalogs the one that had it keeps it unless it gives
+// it away.
 func TestCatalogZoneRivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

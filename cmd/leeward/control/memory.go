@@ -27,9 +27,9 @@ const largestVerdicts = 128 << 20
 // verdictsFormat is the number of the file's format. A file of another one is not read.
 const verdictsFormat = 1
 
-// memory keeps on disk what is known of targets' health, in its own goroutine, so that a restart does not bring the dead
-// back. It is a file of its own beside the last good resources: verdicts turn at other times than resources, and neither may
-// wait for the other.
+// memory keeps on disk what is known of targets' health, in its own goroutine, so that a restart does not bring the
+// dead back. It is a file of its own beside the last good resources: verdicts turn at other times than resources, and
+// neither may wait for the other.
 type memory struct {
 	folder string
 	log    *slog.Logger
@@ -41,8 +41,8 @@ type memory struct {
 	failing error // why it could not be written last
 }
 
-// Times of keeping verdicts: this long after one has turned, but then not before it takes one part in memoryShare of the
-// writer's time. What fails is tried again after keepRetry.
+// Times of keeping verdicts: this long after one has turned, but then not before it takes one part in memoryShare of
+// the writer's time. What fails is tried again after keepRetry.
 const (
 	memoryWait  = 100 * time.Millisecond
 	memoryShare = 20

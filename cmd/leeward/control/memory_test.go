@@ -16,7 +16,8 @@ import (
 	"leeward/health"
 )
 
-// What is known of targets comes back from the disk as it was put there; what is damaged in any way is refused with its reason.
+// What is known of targets comes back from the disk as it was put there; what is damaged in any way is refused with its
+// reason.
 func TestVerdictsOnDisk(t *testing.T) {
 	folder := t.TempDir()
 	if past, err := loadVerdicts(folder); past != nil || err != nil {

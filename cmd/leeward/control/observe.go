@@ -148,16 +148,16 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan Condition, synce
 	return o.loop.Do(ctx, func(Inside) {}) // all of it has been taken up
 }
 
-// Times of looking whether vantages move that seem to be gone: until all have, at most half as long again as they say that they
-// wait between two heartbeats, and at most settleMost.
+// Times of looking whether vantages move that seem to be gone: until all have, at most half as long again as they say
+// that they wait between two heartbeats, and at most settleMost.
 const (
 	settleMost  = 20 * time.Second
 	settleEvery = 20 * time.Millisecond
 )
 
-// Settle comes to the verdict of the servers on who lives, who have watched all along. Who has a heartbeat that is recent by its own
-// clock does. For the others Settle watches whether one comes: they are gone, or their clock is wrong. It returns what there is to tell of
-// that; "" if nobody had to be watched.
+// Settle comes to the verdict of the servers on who lives, who have watched all along. Who has a heartbeat that is
+// recent by its own clock does. For the others Settle watches whether one comes: they are gone, or their clock is
+// wrong. It returns what there is to tell of that; "" if nobody had to be watched.
 func (o *Observer) Settle(ctx context.Context) (string, error) {
 	var left []string
 	var every time.Duration
@@ -195,7 +195,8 @@ func (o *Observer) Settle(ctx context.Context) (string, error) {
 	return text + "; all of them live", nil
 }
 
-// Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own to tell of.
+// Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own
+// to tell of.
 func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	var s *admin.Status
 	if err := o.loop.Do(ctx, func(i Inside) { s = i.Status(time.Now()) }); err != nil {

@@ -21,8 +21,8 @@ type pages struct {
 	tls      *adminTLS // nil: plain HTTP
 }
 
-// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token and without clients'
-// certificates.
+// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token and without
+// clients' certificates.
 func CheckAdmin(address, token string, t AdminTLS) error {
 	if err := t.Check(); err != nil || address == "" {
 		return err

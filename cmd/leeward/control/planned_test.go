@@ -11,8 +11,8 @@ import (
 	"leeward/zones"
 )
 
-// A drain that is planned has no effect and is no override in force until it begins; then it is one, and ends by itself. What a policy's
-// schedule says is told beside it.
+// A drain that is planned has no effect and is no override in force until it begins; then it is one, and ends by
+// itself. What a policy's schedule says is told beside it.
 func TestPlannedDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

@@ -12,8 +12,9 @@ import (
 	"leeward/server/admin"
 )
 
-// A fleet at rest: no report has changed for longer than a vantage is fresh. One vantage died an hour ago, one with a clock an
-// hour ahead, each with votes of its own, and an endpoint is dead. Who looks once comes to the verdict of the server.
+// A fleet at rest: no report has changed for longer than a vantage is fresh. One vantage died an hour ago, one with a
+// clock an hour ahead, each with votes of its own, and an endpoint is dead. Who looks once comes to the verdict of the
+// server.
 func TestWhoLooksOnceAgrees(t *testing.T) {
 	c := newCluster(t)
 	eu, us := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.2:0")

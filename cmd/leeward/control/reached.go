@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// reached is the revision that this server answers from, for those who wait for one. The loop raises it, and waits for nobody.
+// reached is the revision that this server answers from, for those who wait for one. The loop raises it, and waits for
+// nobody.
 type reached struct {
 	mu       sync.Mutex
 	revision int64

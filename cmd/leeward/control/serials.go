@@ -9,8 +9,8 @@ import (
 	"leeward/zones"
 )
 
-// serialKeeper leaves in etcd what the catalog owes it about serials (zones.Catalog.Owed). All servers owe the same at the same
-// moment: each waits a little, and what another has written meanwhile is not owed any more.
+// serialKeeper leaves in etcd what the catalog owes it about serials (zones.Catalog.Owed). All servers owe the same at
+// the same moment: each waits a little, and what another has written meanwhile is not owed any more.
 type serialKeeper struct {
 	keep func(context.Context, zones.Serials) error
 	log  *slog.Logger

@@ -254,15 +254,17 @@ func (r *run) close() {
 	}
 }
 
-// probesWait is how long a server that starts waits for the first round of its probes before it is ready: with many targets, or
-// long timeouts, that takes longer, and what it knows from before the start is then good enough.
+// probesWait is how long a server that starts waits for the first round of its probes before it is ready: with many
+// targets, or long timeouts, that takes longer, and what it knows from before the start is then good enough.
 const probesWait = 10 * time.Second
 
-// primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone for good.
+// primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone
+// for good.
 const primariesWait = 10 * time.Second
 
-// ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its endpoints have
-// been looked up once, their addresses probed once, and the primaries of zones that live elsewhere been asked once. Those that come later are no reason to be taken out of service.
+// ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its
+// endpoints have been looked up once, their addresses probed once, and the primaries of zones that live elsewhere been
+// asked once. Those that come later are no reason to be taken out of service.
 func (r *run) ready() error {
 	if err := r.loop.Ready(); err != nil || r.looked.Load() {
 		return err
@@ -316,8 +318,8 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	r.resume(ctx)
 
-	// Parts stop in this order: probing and following, then DNS once what was reported is withdrawn, then the loop, which
-	// keeps what is not on disk yet, and the pages.
+	// Parts stop in this order: probing and following, then DNS once what was reported is withdrawn, then the loop,
+	// which keeps what is not on disk yet, and the pages.
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	var partsDone, coreDone sync.WaitGroup
@@ -432,9 +434,10 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
-// firstWait is for how long queries that come before there is a snapshot, and the zones of other primaries that are on disk, are left
-// in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an etcd that is there, and the queries
-// are then answered; without either they get their SERVFAIL, so that resolvers go elsewhere.
+// firstWait is for how long queries that come before there is a snapshot, and the zones of other primaries that are on
+// disk, are left in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an
+// etcd that is there, and the queries are then answered; without either they get their SERVFAIL, so that resolvers go
+// elsewhere.
 const firstWait = time.Second
 
 func (r *run) awaitFirst(ctx context.Context) {

@@ -425,8 +425,8 @@ func (p *process) serial(zone string) uint32 {
 	return r.Answer[0].(*dns.SOA).Serial
 }
 
-// What leaves no trace in etcd moves the serial all the same, and for servers that start after it as well: with nothing, or from
-// a copy of before.
+// What leaves no trace in etcd moves the serial all the same, and for servers that start after it as well: with
+// nothing, or from a copy of before.
 func TestSerialAfterWhatLeavesNoTrace(t *testing.T) {
 	c := newCluster(t)
 	c.putAll(strings.ReplaceAll(resources, "monitor: web", "") + `

@@ -9,7 +9,8 @@ import (
 	"leeward/zones"
 )
 
-// Answers say that they may be old once the source has been cut off for an hour, and no longer when it is followed again.
+// Answers say that they may be old once the source has been cut off for an hour, and no longer when it is followed
+// again.
 func TestAnswersGoStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

@@ -96,8 +96,8 @@ func (l *Loop) staleAt(now time.Time) bool {
 	return !since.IsZero() && !now.Before(since.Add(staleAfter))
 }
 
-// tellUnwatched logs that there are addresses of which nobody tells, where there were none before, and that there are none any
-// more.
+// tellUnwatched logs that there are addresses of which nobody tells, where there were none before, and that there are
+// none any more.
 func (l *Loop) tellUnwatched(before int) {
 	switch n := l.board.Unwatched(); {
 	case n > 0 && before == 0:

@@ -12,8 +12,8 @@ import (
 	"leeward/zones/store"
 )
 
-// updates makes what dynamic updates are handed to. Where the resources are files there is nothing to write to, and they are
-// refused.
+// updates makes what dynamic updates are handed to. Where the resources are files there is nothing to write to, and
+// they are refused.
 func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 	o := update.Options{Keys: r.desk.Keys, Now: time.Now, Log: r.Log, Registerer: r.registry}
 	if r.Etcd != nil {
@@ -40,12 +40,12 @@ func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 // UpdateOwner is to whom records belong that dynamic updates make, so that no apply --prune of others takes them away.
 const UpdateOwner = "update"
 
-// publishedWithin is how long the response to an update that is committed waits until this server answers from it. A server that is cut
-// off from what it follows does not get there.
+// publishedWithin is how long the response to an update that is committed waits until this server answers from it. A
+// server that is cut off from what it follows does not get there.
 const publishedWithin = time.Second
 
-// commitUpdate puts what an update changes into etcd. What it deletes was meant, and passes the guard; but who may update a name is
-// not who may say that everything else that went away went on purpose.
+// commitUpdate puts what an update changes into etcd. What it deletes was meant, and passes the guard; but who may
+// update a name is not who may say that everything else that went away went on purpose.
 func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64, error) {
 	if r.strange.Load() {
 		return 0, errors.New("etcd has another history than the one in service; see leeward accept")

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// What a surge is made of. Requests are counted and not sent: their number is what matters here, and a million of them would measure this
-// machine. What asks and answers is real: queries over UDP, probes over HTTP with the load in their answers, reports through etcd.
+// What a surge is made of. Requests are counted and not sent: their number is what matters here, and a million of them
+// would measure this machine. What asks and answers is real: queries over UDP, probes over HTTP with the load in their
+// answers, reports through etcd.
 const (
 	surgeTTL      = 2 * time.Second
 	surgeInterval = 250 * time.Millisecond
@@ -26,7 +27,8 @@ const (
 	surgeTick     = 50 * time.Millisecond
 )
 
-// crowd is the clients of one name: resolvers that keep what they are told for its TTL, and the endpoints that their clients load.
+// crowd is the clients of one name: resolvers that keep what they are told for its TTL, and the endpoints that their
+// clients load.
 type crowd struct {
 	title, name string
 	spill       bool

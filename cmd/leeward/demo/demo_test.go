@@ -111,7 +111,8 @@ func TestFailNamesNoRegion(t *testing.T) {
 	}
 }
 
-// A crowd comes with real parts: what passes on loses less and breaks less than what does not. By how much is this machine's matter today.
+// A crowd comes with real parts: what passes on loses less and breaks less than what does not. By how much is this
+// machine's matter today.
 func TestSurge(t *testing.T) {
 	var out syncBuffer
 	film, err := demo.Surge(t.Context(), demo.Options{Out: &out})

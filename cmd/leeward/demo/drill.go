@@ -48,7 +48,8 @@ func (t *timeline) mark(at, since time.Time, allowed time.Duration, format strin
 	t.table.Add(row...)
 }
 
-// ErrLate is wrapped where everything happened, and took longer than it may: on a machine that is busy with other things, for one.
+// ErrLate is wrapped where everything happened, and took longer than it may: on a machine that is busy with other
+// things, for one.
 var ErrLate = errors.New("too late")
 
 // every is how often the drill looks: what the timeline's times are exact to.

@@ -103,7 +103,8 @@ func (s *sight) addresses(server int, region string, f func(admin.Address)) {
 	}
 }
 
-// says returns what a vantage says of a region, as a server has it: a state if it is the same of all addresses, else "".
+// says returns what a vantage says of a region, as a server has it: a state if it is the same of all addresses, else
+// "".
 func (s *sight) says(server int, vantage, region string) string {
 	state, first := "", true
 	s.addresses(server, region, func(a admin.Address) {

@@ -31,8 +31,9 @@ func surgeAt(s float64) float64 {
 	return 1 + (surgeTimes-1)*up
 }
 
-// Surge has a crowd three times as large as usual come to one region, twice at once: to a name whose pools pass on what they cannot
-// hold, and to one whose pools do not. It returns what was seen; the error says what did not work, or that the pools that pass on broke.
+// Surge has a crowd three times as large as usual come to one region, twice at once: to a name whose pools pass on what
+// they cannot hold, and to one whose pools do not. It returns what was seen; the error says what did not work, or that
+// the pools that pass on broke.
 func Surge(ctx context.Context, o Options) (*Film, error) {
 	crowds := []*crowd{newCrowd("with spill", "www."+origin, true, 1), newCrowd("without", "plain."+origin, false, 2)}
 	var sites []*site
@@ -134,7 +135,8 @@ type Film struct {
 	moments [][]moment // by time and crowd
 }
 
-// Lost returns which part of its requests each crowd has lost, and how many endpoints broke; the one that passes on comes first.
+// Lost returns which part of its requests each crowd has lost, and how many endpoints broke; the one that passes on
+// comes first.
 func (f *Film) Lost() (lost []float64, broken []int) {
 	for i := range f.crowds {
 		t := f.last(i).totals

@@ -21,8 +21,8 @@ func width(w io.Writer) int {
 	return columns
 }
 
-// fit cuts each line of a text to so many columns. A line that was cut ends in an ellipsis, so that nothing of it looks whole.
-// Colours take no column. 0 columns are any number.
+// fit cuts each line of a text to so many columns. A line that was cut ends in an ellipsis, so that nothing of it looks
+// whole. Colours take no column. 0 columns are any number.
 func fit(text string, columns int) string {
 	if columns <= 0 {
 		return text

@@ -1,5 +1,6 @@
-// The command external-dns from its own parts: its flags, the source connector, the registry txt, the provider rfc2136, its
-// plan and its controller. What is left out are the other 30 sources and 25 providers, with the modules that those need.
+// The command external-dns from its own parts: its flags, the source connector, the registry txt, the provider rfc2136,
+// its plan and its controller. What is left out are the other 30 sources and 25 providers, with the modules that those
+// need.
 package main
 
 import (
