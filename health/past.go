@@ -62,7 +62,7 @@ func (b *Board) remember(t *target, state State) State {
 	if len(b.past) == 0 || !b.past[t.Target] {
 		return state
 	}
-	up, down, settled := 0, 0, true
+	up, down, settled, mine := 0, 0, true, false
 	for i := range t.cells {
 		c := &t.cells[i]
 		switch {
@@ -73,10 +73,14 @@ func (b *Board) remember(t *target, state State) State {
 			up++
 		default:
 			down++
+			mine = mine || c.vantage.own
 		}
 	}
 	switch {
 	case up+down == 0: // nobody has spoken
+	case settled && state == Down && !mine:
+		// Others confirm it. They may start again as well, all at once, and take back what they said before they have
+		// probed: so it is remembered until this process has found the same, or somebody has found otherwise.
 	case settled, state != Down && !t.quorum.Down(down, up+down):
 		delete(b.past, t.Target)
 		return state

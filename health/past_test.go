@@ -2,11 +2,45 @@ package health
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
+
+// TestPastOutlivesTheRestartOfOthers: all servers start at once. The others' reports of before confirm that it is down,
+// and are taken back as their new runs have not probed it yet: nobody has found it up by that.
+func TestPastOutlivesTheRestartOfOthers(t *testing.T) {
+	target := Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+	b := NewBoard()
+	b.Recall([]Past{{Target: target, Verdict: Down}})
+	b.Own("own")
+	b.Assign([]Assignment{{Target: target, Pool: "www-eu", Region: "eu", Monitor: &Monitor{}}})
+	now := epoch
+	state := func(want State, when string) {
+		t.Helper()
+		b.Judge(now)
+		if got := b.State(target); got != want {
+			t.Errorf("%s it is %v, want %v", when, got, want)
+		}
+	}
+	state(Down, "at the start")
+	for i, v := range []string{"a", "b"} {
+		b.Report(now, Report{Vantage: v, Target: target, State: Down, Sequence: uint64(i + 1)})
+		b.Heartbeat(now, v, uint64(i+10), 0)
+		b.Seen(v)
+	}
+	state(Down, "with the others' old reports")
+	for _, v := range []string{"a", "b"} {
+		b.Withdraw(v, target.Endpoint)
+	}
+	state(Down, "with these taken back")
+	for i, v := range []string{"a", "b"} {
+		b.Report(now, Report{Vantage: v, Target: target, State: Up, Sequence: uint64(i + 100)})
+	}
+	state(Up, "when the others have probed it")
+}
 
 // What was down before the start stays down until the votes of those who are known to live, and all votes that are
 // fresh, say that it is not; what was not down is judged as if nothing were remembered.
@@ -82,7 +116,8 @@ func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 					}
 				}
 				plain := without.State(a.Target)
-				if dead[a.Target] && up+down > 0 && (all || plain != Down && !a.Monitor.Quorum.Down(down, up+down)) {
+				confirmed := all && plain == Down && (votes[a.Target]["own"] != Down) // by others only, who may take it back
+				if dead[a.Target] && up+down > 0 && !confirmed && (all || plain != Down && !a.Monitor.Quorum.Down(down, up+down)) {
 					delete(dead, a.Target)
 				}
 				want := plain
