@@ -133,7 +133,7 @@ func TestDrainAndRestore(t *testing.T) {
 	}
 	leewardOK(t, "", "restore", "--etcd", m.client, "region/eu")
 	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")
-	leewardOK(t, "", "drain", "--etcd", m.client, "endpoint/www-eu/lb-1", "--for", "2s")
+	leewardOK(t, "", "drain", "--etcd", m.client, "endpoint/www-eu/lb-1", "--for", "8s")
 	expect(t, 10*time.Second, s.dns, www, "192.0.2.2")
 	expect(t, 20*time.Second, s.dns, www, "192.0.2.1")
 	if o := leeward(t, "", "drain", "--etcd", m.client, "region/atlantis"); o.code != 1 || !strings.Contains(o.stderr, "atlantis") {

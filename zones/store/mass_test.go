@@ -11,7 +11,7 @@ import (
 	"leeward/zones"
 )
 
-var massKeys = flag.Int("mass", 60_000, "how many records TestLargeDelete deletes in one revision")
+var massKeys = flag.Int("mass", 60_000/slower, "how many records TestLargeDelete deletes in one revision")
 
 // plant puts n records under records/mass.test/, in transactions as large as etcd takes.
 func plant(t *testing.T, e *Etcd, n int) {

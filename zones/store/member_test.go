@@ -157,7 +157,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 func dial(t *testing.T, adapt func(*Options), endpoints ...string) *Etcd {
 	t.Helper()
 	o := Options{
-		Endpoints: endpoints, Log: quiet(), Timeout: 5 * time.Second,
+		Endpoints: endpoints, Log: quiet(), Timeout: testTimeout,
 		Progress: 200 * time.Millisecond, Silence: 2 * time.Second, Dice: func() float64 { return 0 },
 	}
 	if adapt != nil {
