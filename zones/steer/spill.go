@@ -298,7 +298,8 @@ func (w *walk) level(m *member, weight uint64) uint64 {
 	return max(uint64(float64(weight*scale)*c.level(slices.Index(c.pools, m.pool), w.now)), 1)
 }
 
-// mix appends n addresses, of the pool at whose border the client stands and of the other that keeps it, in proportion.
+// mix appends n addresses, of the pool at whose border the client stands and of the other that keeps it, in proportion;
+// fewer where both pools have an address that was drawn (RFC 2181 section 5: a set has no record twice).
 func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
 	mine := int(l.part*float64(n) + l.dither)
 	mine = min(mine, n, l.table.len())
@@ -306,10 +307,28 @@ func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
 	if mine > 0 {
 		b = l.table.draw(b, mine, step(random))
 	}
-	if rest > 0 {
-		b = other.draw(b, rest, step(random))
+	if rest == 0 {
+		return b
 	}
-	return b
+	drawn := len(b)
+	b = other.draw(b, rest, step(random))
+	kept := drawn
+	for at := drawn; at < len(b); at += other.size {
+		if a := b[at : at+other.size]; !holds(b[:drawn], a) {
+			kept += copy(b[kept:], a)
+		}
+	}
+	return b[:kept]
+}
+
+// holds reports whether one address is among others of its size.
+func holds(addresses, a []byte) bool {
+	for at := 0; at < len(addresses); at += len(a) {
+		if string(addresses[at:at+len(a)]) == string(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // crowdOf compiles the pools of that name, with what the policy plans for them.

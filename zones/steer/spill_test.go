@@ -342,3 +342,39 @@ func TestNoTrapOfShedding(t *testing.T) {
 		}
 	}
 }
+
+// TestLumpsNameNobodyTwice: two pools have an address in common, and a mixed answer names it once.
+func TestLumpsNameNobodyTwice(t *testing.T) {
+	w := capable(threeRegions())
+	w.pools[2].Capacity = &zones.Capacity{Target: 1e6}
+	for i, e := range w.members["www-ap"] {
+		e.Addresses = w.members["www-eu"][i].Addresses
+	}
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "www.example.test", Spill: true, Answers: 4, Rules: []zones.Rule{{Failover: steps("www-eu", "www-ap")}},
+	})
+	_, v := pressed(w, map[string]*health.Pressure{"www-eu": under(300, 500), "www-us": under(10, 10), "www-ap": under(500, 500)})
+	random, fewer := rand.NewPCG(3, 4), 0
+	for range 5000 {
+		var d Decision
+		r := random.Uint64()
+		p.Decide(v, &Request{Client: netip.AddrFrom4([4]byte{10, byte(r), byte(r >> 8), byte(r >> 16)}), Random: random.Uint64()}, &d)
+		seen := map[string]bool{}
+		for i := range d.Count {
+			a := string(d.Addresses[4*i : 4*i+4])
+			if seen[a] {
+				t.Fatalf("%v is there twice", d.Addresses)
+			}
+			seen[a] = true
+		}
+		if d.Count == 0 {
+			t.Fatal("no address")
+		}
+		if d.Count < 3 {
+			fewer++
+		}
+	}
+	if fewer == 0 {
+		t.Error("no mixed answer met the same address twice: this shows nothing")
+	}
+}
