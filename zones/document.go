@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -42,60 +43,128 @@ func Resources(docs []Document) []Resource {
 // values, an array of them, or an object with "items". It returns those that are good by themselves, and what is wrong
 // with the others; their keys are in the problems, where they are known.
 func ReadDocuments(file string, r io.Reader) ([]Document, Problems) {
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("more than %d MiB; split it", maxFile>>20)
-	}
-	if err != nil {
-		return nil, Problems{{Position: Position{File: file}, Message: err.Error(), Code: CodeSyntax}}
-	}
-	set := documentSet{file: file}
-	roots, err := parseDocuments(file, text)
-	for i := range roots {
-		set.add(&roots[i])
-	}
+	return ReadDocumentsThrough(file, r, func(Document) (bool, error) { return true, nil })
+}
+
+// ReadDocumentsThrough is ReadDocuments for who needs few of a file's documents, and so need not hold all of them at
+// once: keep is told each that is good by itself, and says whether it is to be returned. Its error ends the reading,
+// and is among the problems.
+func ReadDocumentsThrough(file string, r io.Reader, keep func(Document) (bool, error)) ([]Document, Problems) {
+	set := documentSet{file: file, keep: keep}
+	err := parseDocuments(file, r, func(root *node) error {
+		set.add(root)
+		return set.full
+	})
 	var syntax *syntaxError
-	if errors.As(err, &syntax) {
+	switch {
+	case errors.As(err, &syntax):
 		set.problems = append(set.problems, Problem{
 			Position: Position{file, syntax.line}, Message: "cannot be read: " + syntax.what, Code: CodeSyntax,
 		})
+	case err != nil && err != set.full:
+		return nil, Problems{{Position: Position{File: file}, Message: err.Error(), Code: CodeSyntax}}
+	case err != nil:
+		set.problems = append(set.problems, Problem{Position: Position{File: file}, Message: err.Error(), Code: CodeSyntax})
 	}
 	return set.docs, set.problems
 }
 
-// parseDocuments tells JSON from YAML. All JSON is YAML, but JSON's own reader has clearer errors and takes tabs.
-func parseDocuments(file string, text []byte) ([]node, error) {
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	start := bytes.TrimLeft(text, " \t\r\n")
-	isJSON := path.Ext(file) == ".json"
-	if isJSON || len(start) > 0 && (start[0] == '{' || start[0] == '[') {
-		var roots []node
-		rest, line := text, 1
-		for len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
-			var root node
-			var err error
-			if root, rest, line, err = parseJSON(rest, line); err != nil {
-				if isJSON {
-					return roots, err
-				}
-				return parseYAML(bytes.NewReader(text))
-			}
-			roots = append(roots, root)
-		}
-		return roots, nil
+// bounded reads up to maxFile octets.
+type bounded struct {
+	io.Reader
+	read int
+	err  error // why it ended, if not at the end
+}
+
+func (b *bounded) Read(p []byte) (n int, err error) {
+	n, err = b.Reader.Read(p)
+	if b.read += n; b.read > maxFile {
+		n, err = 0, fmt.Errorf("more than %d MiB; split it", maxFile>>20)
 	}
-	return parseYAML(bytes.NewReader(text))
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// parseDocuments calls each with the documents, until it returns an error. It tells JSON from YAML: all JSON is YAML,
+// but JSON's own reader has clearer errors and takes tabs. YAML is not held as a whole.
+func parseDocuments(file string, r io.Reader, each func(*node) error) error {
+	b := &bounded{Reader: r}
+	in := bufio.NewReader(b)
+	if start, _ := in.Peek(3); string(start) == "\xef\xbb\xbf" {
+		_, _ = in.Discard(3)
+	}
+	isJSON, begins := path.Ext(file) == ".json", bytes.Buffer{}
+	for !isJSON { // what is blank before the first octet that counts
+		c, err := in.ReadByte()
+		if err != nil {
+			break
+		}
+		begins.WriteByte(c)
+		if bytes.IndexByte([]byte(" \t\r\n"), c) >= 0 {
+			continue
+		}
+		if c != '{' && c != '[' {
+			break
+		}
+		return parseEither(io.MultiReader(&begins, in), b, false, each)
+	}
+	if isJSON {
+		return parseEither(in, b, true, each)
+	}
+	return parseYAMLOf(io.MultiReader(&begins, in), b, each)
+}
+
+// parseYAMLOf parses YAML that is read through b, whose error tells more than the parser's.
+func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
+	err := parseYAML(r, each)
+	if b.err != nil {
+		return b.err
+	}
+	return err
+}
+
+// parseEither parses what looks like JSON. Where it is not, and need not be, it is YAML, as one that begins with a flow
+// mapping.
+func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	var roots []node
+	rest, line := text, 1
+	for len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
+		var root node
+		if root, rest, line, err = parseJSON(rest, line); err != nil {
+			if !isJSON {
+				return parseYAML(bytes.NewReader(text), each)
+			}
+			break
+		}
+		roots = append(roots, root)
+	}
+	for i := range roots {
+		if err := each(&roots[i]); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // documentSet collects the documents of a file.
 type documentSet struct {
 	file     string
+	keep     func(Document) (bool, error)
+	full     error // of keep
 	docs     []Document
 	problems Problems
 }
 
 func (s *documentSet) add(n *node) {
 	switch {
+	case s.full != nil:
+		return
 	case n.shape == shapeList:
 		for i := range n.items {
 			s.add(&n.items[i])
@@ -160,7 +229,11 @@ func (s *documentSet) add(n *node) {
 	}
 	s.problems = append(s.problems, problems...)
 	if len(problems) == 0 {
-		s.docs = append(s.docs, Document{Resource: empty, Position: at, tree: body})
+		d := Document{Resource: empty, Position: at, tree: body}
+		var kept bool
+		if kept, s.full = s.keep(d); kept {
+			s.docs = append(s.docs, d)
+		}
 	}
 }
 

@@ -43,6 +43,12 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]Document, Problems) {
 	m.docs = []Document{{Resource: &Zone{Origin: origin}, Position: Position{file, 1}, master: true}}
 	err = rr.ReadMasterThrough(r, apex, path.Base(file), folder, m.add, m.wrong)
 	m.settle()
+	if err == nil {
+		err = m.full
+	}
+	if m.scatter(); m.again && m.full == nil {
+		return nil, nil
+	}
 	var syntax *rr.SyntaxError
 	switch {
 	case errors.As(err, &syntax):
@@ -126,11 +132,7 @@ func (m *masterFile) find(owner, kind string) (set *Record, place uint64) {
 	h.WriteString(kind)
 	for place = h.Sum64(); ; place++ {
 		at, there := m.sets[place]
-		if !there {
-			return nil, place
-		}
-		if at == settled {
-			m.scatter(place)
+		if !there { // or it is complete, or begins
 			return nil, place
 		}
 		if r := m.docs[at].Resource.(*Record); r.Owner == owner && r.Type == kind {
@@ -202,6 +204,9 @@ func (m *masterFile) summarise() {
 func (m *masterFile) add(r rr.RR) error {
 	if m.errors == mostMasterErrors {
 		return errTooMany
+	}
+	if m.full != nil {
+		return m.full
 	}
 	at := Position{m.place(r.File), r.Line}
 	switch {

@@ -14,27 +14,30 @@ import (
 // into memory.
 const maxAliased = 10_000
 
-// parseYAML reads a stream of YAML documents. What was read before a mistake is returned with it. Aliases are taken as
-// what they stand for; merge keys and tags are refused, because the same document as JSON could not have them.
-func parseYAML(r io.Reader) (roots []node, err error) {
+// parseYAML calls each with the documents of a stream of YAML, until it returns an error or one cannot be read. Aliases
+// are taken as what they stand for; merge keys and tags are refused, because the same document as JSON could not have
+// them.
+func parseYAML(r io.Reader, each func(*node) error) error {
 	decoder := yaml.NewDecoder(r)
 	t := yamlTree{}
 	for {
 		var doc yaml.Node
 		switch err := decoder.Decode(&doc); {
 		case errors.Is(err, io.EOF):
-			return roots, nil
+			return nil
 		case err != nil:
-			return roots, yamlError(err)
+			return yamlError(err)
 		}
 		if len(doc.Content) != 1 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" {
 			continue // nothing between two "---"
 		}
 		root, err := t.node(doc.Content[0], 0, false)
-		if err != nil {
-			return roots, err
+		if err == nil {
+			err = each(&root)
 		}
-		roots = append(roots, root)
+		if err != nil {
+			return err
+		}
 	}
 }
 

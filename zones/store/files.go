@@ -54,12 +54,16 @@ func ExpectFiles(dir string, log *slog.Logger) (*Files, error) {
 	}
 	return &Files{
 		dir: dir, log: log, now: time.Now, poll: 10 * time.Second, calm: 50 * time.Millisecond,
-		reload: make(chan struct{}, 1), scan: scanner{dir: dir, digests: newDigests()},
+		reload: make(chan struct{}, 1), scan: scanner{dir: dir, digests: newDigests(), memory: memoryNow, large: largeFile},
 	}, nil
 }
 
 // Resume tells up to which revision a copy on disk is, so that revisions go on from there. Call it before Follow.
 func (f *Files) Resume(p Point) { f.scan.revision = max(f.scan.revision, p.Revision) }
+
+// Pace has a function called before a large file is read, and what that returns once it is delivered. Call it before
+// Follow.
+func (f *Files) Pace(begin func() (done func())) { f.scan.pace = begin }
 
 // Reload reads all files again, whether they seem to have changed or not, and accepts what the guard held back. It
 // returns at once; SIGHUP calls it.
@@ -88,6 +92,11 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 		if len(b.Changes) > 0 || b.Full || b.Accepted != 0 {
 			f.log.Debug("files: read", "files", f.scan.work.files, "compared", f.scan.work.resources, "changes", len(b.Changes), "full", b.Full)
 			deliver(b)
+		}
+		b = zones.Batch{}
+		if f.scan.paced != nil {
+			f.scan.paced()
+			f.scan.paced = nil
 		}
 		next := Condition{State: Following, Since: c.Since, Err: err, Endpoint: f.dir, Revision: f.scan.revision, Heard: c.Heard}
 		if f.scan.gone {

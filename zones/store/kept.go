@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"leeward/zones"
 )
@@ -71,8 +72,8 @@ func (d digests) of(r zones.Resource) uint64 {
 type keeper struct {
 	digests
 	kept
-	buf    []byte // of kept.text
-	before *kept  // what the file said when all of it was delivered last; nil: nothing was
+	rest   strings.Builder // of kept.text
+	before *kept           // what the file said when all of it was delivered last; nil: nothing was
 	place  map[string]uint32
 }
 
@@ -81,7 +82,7 @@ func (d digests) keep(prefix string, before *kept) *keeper {
 	k := &keeper{digests: d, kept: kept{prefix: prefix}, before: before, place: map[string]uint32{}}
 	if before != nil {
 		k.entries = make([]entry, 0, len(before.entries)+len(before.entries)/64)
-		k.buf = make([]byte, 0, len(before.text)+len(before.text)/64)
+		k.rest.Grow(len(before.text) + len(before.text)/64)
 	}
 	return k
 }
@@ -100,10 +101,11 @@ func (k *keeper) add(doc zones.Document) bool {
 	}
 	rest := string(key)[len(k.prefix):]
 	e := entry{
-		hash: k.ofKey(key), digest: k.of(doc.Resource), text: uint32(len(k.buf)), length: uint32(len(rest)),
+		hash: k.ofKey(key), digest: k.of(doc.Resource), text: uint32(k.rest.Len()), length: uint32(len(rest)),
 		line: uint32(doc.Line), place: place,
 	}
-	k.entries, k.buf = append(k.entries, e), append(k.buf, rest...)
+	k.entries = append(k.entries, e)
+	k.rest.WriteString(rest)
 	if k.before == nil {
 		return true
 	}
@@ -114,11 +116,22 @@ func (k *keeper) add(doc zones.Document) bool {
 // done returns what is remembered.
 func (k *keeper) done() kept {
 	slices.SortFunc(k.entries, func(a, b entry) int { return cmp.Compare(a.hash, b.hash) })
-	k.text, k.buf = string(k.buf), nil
+	k.text = k.rest.String() // its own octets, not a copy
 	if cap(k.entries)-len(k.entries) > len(k.entries)/32 {
 		k.entries = slices.Clone(k.entries)
 	}
 	return k.kept
+}
+
+// twice reports whether a key is there more than once.
+func (k *keeper) twice() bool {
+	slices.SortFunc(k.entries, func(a, b entry) int { return cmp.Compare(a.hash, b.hash) })
+	for i := 1; i < len(k.entries); i++ {
+		if k.entries[i].hash == k.entries[i-1].hash {
+			return true
+		}
+	}
+	return false
 }
 
 // brought is a document that a reading has brought, until it is delivered.

@@ -36,6 +36,11 @@ type scanner struct {
 	started  bool
 	whole    bool // everything there is has been delivered
 
+	large  int64                   // size in octets from which on a file counts as much
+	memory func(exact bool) memory // what the process has; nil: there is no limit
+	pace   func() (done func())    // called before much is read; nil: nobody cares
+	paced  func()                  // to be called when it is delivered; nil: nothing is
+
 	work work // of the last read
 }
 
@@ -55,6 +60,7 @@ type file struct {
 	known    zones.Problems   // of the version that is kept: those of which it is known what they are about
 	spoiled  bool             // the newest version could not be read as a whole: what is kept is of an older one
 	unread   bool             // no version could be
+	wants    int64            // octets that reading the newest version takes at least, where there was no room for it
 	partial  []string         // origins of which it has more than could be read, where it is unread
 
 	docs  []zones.Document // what the version just read says otherwise, until it is delivered; nil otherwise
@@ -109,7 +115,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	files := map[string]*file{}
 	for _, name := range list.Files {
 		f := s.files[name]
-		if f == nil || again || f.changed() {
+		if f == nil || again || s.changed(f) {
 			f = s.load(name, f, !s.whole)
 		}
 		files[name] = f
@@ -169,57 +175,49 @@ func (s *scanner) closed(problems zones.Problems, files map[string]*file) {
 	}
 }
 
-// changed reports whether the file, or one that it includes, is another than when it was read.
-func (f *file) changed() bool {
+// changed reports whether the file, or one that it includes, is another than when it was read, or there is room now for
+// what did not fit then.
+func (s *scanner) changed(f *file) bool {
 	for path, p := range f.prints {
 		if !p.same(printOf(path)) {
 			return true
 		}
 	}
-	return false
+	return f.wants > 0 && s.fits(f.wants)
 }
 
-// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of a master file, the
-// documents are those that say something else than before, so that a change does not hold a second zone, unless all are
+// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of its documents, those are
+// held that say something else than before, so that a change does not hold everything a second time, unless all are
 // needed.
 func (s *scanner) load(name string, before *file, all bool) *file {
 	s.work.files++
 	path := s.path(name)
 	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
-	prefix := ""
-	origin, master := strings.CutSuffix(filepath.Base(path), ".zone")
+	if s.pace != nil && s.paced == nil && f.prints[path].size >= s.large {
+		s.paced = s.pace()
+	}
 	var last *kept
-	var k *keeper
-	if master {
-		prefix = string(zones.KeyOf(zones.KindRecord, origin+"/"))
-		if before != nil && !before.unread && !all {
-			last = &before.kept
-		}
+	if before != nil && !before.unread && !all {
+		last = &before.kept
 	}
-	include := recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints}
-	var text *os.File
-	var err error
-	if last == nil {
-		text, err = disk.Open(path)
-	}
-	switch {
-	case err != nil:
-	case last != nil:
+	origin, master := strings.CutSuffix(filepath.Base(path), ".zone")
+	room := s.roomFor(f.prints[path].size, last)
+	k := s.digests.keep("", nil)
+	room.begin()
+	err := room.fits()
+	if err != nil {
+		// not even to see what is new in it
+	} else if master {
+		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		f.docs, f.problems, err = zones.MasterReader{
-			File: name, Origin: origin, Folder: include,
+			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints},
 			Open:  func() (io.ReadCloser, error) { return disk.Open(path) },
-			Begin: func() { k = s.digests.keep(prefix, last) },
+			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
 			Keep:  func(d zones.Document) bool { return k.add(d) },
+			Hold:  room.hold,
 		}.Read()
-	case master:
-		defer text.Close()
-		f.docs, f.problems = zones.ReadMasterFile(name, origin, text, include)
-	default:
-		defer text.Close()
-		var twice zones.Problems
-		f.docs, f.problems = zones.ReadDocuments(name, text)
-		f.docs, twice = zones.Merge(f.docs)
-		f.problems = append(f.problems, twice...)
+	} else {
+		k, err = s.documents(f, name, last, room)
 	}
 	if err != nil {
 		f.problems = zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
@@ -229,9 +227,10 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	for _, p := range f.problems.Errors() {
 		f.spoiled = f.spoiled || p.Key == "" || master
 	}
+	f.wants = room.wants()
 	switch f.unread = f.spoiled && (before == nil || before.unread); {
 	case f.unread && master:
-		f.partial, f.docs = []string{origin}, nil
+		f.partial, f.docs, k = []string{origin}, nil, s.digests.keep("", nil) // of what is no zone nothing is remembered
 	case f.unread:
 		f.partial = origins(f.docs)
 	}
@@ -247,14 +246,44 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 			f.zones = append(f.zones, d)
 		}
 	}
-	if last == nil {
-		k = s.digests.keep(prefix, nil)
-		for _, d := range f.docs {
-			k.add(d)
-		}
-	}
 	f.kept, f.order = k.done(), s.digests.index(f.docs)
 	return f
+}
+
+// documents reads a file of documents.
+func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keeper, error) {
+	read := func(last *kept) (*keeper, error) {
+		text, err := disk.Open(s.path(name))
+		if err != nil {
+			return s.digests.keep("", nil), err
+		}
+		defer text.Close()
+		k := s.digests.keep("", last)
+		room.begin()
+		f.docs, f.problems = zones.ReadDocumentsThrough(name, text, func(d zones.Document) (bool, error) {
+			if last != nil && !k.add(d) {
+				return false, nil
+			}
+			return true, room.hold(d)
+		})
+		return k, nil
+	}
+	k, err := read(last)
+	if err == nil && last != nil && k.twice() { // which one is the first takes all of them to say
+		k, err = read(nil)
+		last = nil
+	}
+	if last != nil || err != nil {
+		return k, err
+	}
+	var twice zones.Problems
+	f.docs, twice = zones.Merge(f.docs)
+	f.problems = append(f.problems, twice...)
+	k = s.digests.keep("", nil)
+	for _, d := range f.docs {
+		k.add(d)
+	}
+	return k, nil
 }
 
 // origins returns the origins that documents have a Zone or Records of, sorted.

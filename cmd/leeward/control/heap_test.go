@@ -38,6 +38,34 @@ func TestHeapRule(t *testing.T) {
 	}
 }
 
+// While much is read, garbage is bounded by its own size, within a share of what is live; and done takes that back.
+func TestPercentFor(t *testing.T) {
+	for _, c := range []struct {
+		live  uint64
+		paced bool
+		want  int
+	}{
+		{0, false, 100}, {0, true, 100}, {largeHeap - 1, true, 100}, {largeHeap, false, 40}, {largeHeap, true, 40},
+		{pacedGarbage * 100 / 40, true, 40}, {2 * pacedGarbage, true, 40}, {4 * pacedGarbage, true, 25},
+		{4 * pacedGarbage, false, 40},
+		{8 * pacedGarbage, true, 12}, {1 << 40, true, 12}, {1 << 40, false, 40},
+	} {
+		if got := percentFor(c.live, c.paced); got != c.want {
+			t.Errorf("%d octets live, paced %v: %d %%, want %d", c.live, c.paced, got, c.want)
+		}
+	}
+	h := newHeapRule()
+	defer steady.Store(steady.Swap(h))
+	first, second := paceHeap(), paceHeap()
+	first()
+	if h.paced.Load() != 1 {
+		t.Error("one reading goes on, and is not paced")
+	}
+	if second(); h.paced.Load() != 0 {
+		t.Error("no reading goes on, and garbage is kept small")
+	}
+}
+
 // Who sets GOGC or GOMEMLIMIT gets what they say.
 func TestSteadyHeapLeavesSettings(t *testing.T) {
 	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -94,7 +93,8 @@ type Loop struct {
 	recall    time.Time     // when what is known of health is to be put on disk; zero: there is nothing new
 	recalled  time.Time     // when that was done last, and
 	recalling time.Duration // what it took to gather
-	large     bool          // so much has been applied since the last publishing that memory is to be given back
+	large     bool          // so much has been applied since the last publishing that memory is to be given back:
+	paced     func()        // this does
 
 	state atomic.Pointer[server.State]
 }
@@ -247,9 +247,9 @@ func (l *Loop) turn(w waiting) time.Time {
 			l.publish(now, nil, nil)
 		}
 		l.assign()
-		if l.large {
+		if l.large { // what reading and building took is not needed again soon
 			l.large = false
-			go debug.FreeOSMemory() // what reading and building took is not needed again soon; nothing waits for it
+			l.paced()
 		}
 	}
 	for _, f := range w.health {
@@ -321,7 +321,9 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		delta.Keys = append(delta.Keys, d.Keys...)
 		delta.Serials = append(delta.Serials, d.Serials...)
 		build = true
-		l.large = l.large || b.Full || len(b.Changes) >= largeBatch
+		if !l.large && (b.Full || len(b.Changes) >= largeBatch) {
+			l.large, l.paced = true, paceHeap()
+		}
 		w.batches[i] = zones.Batch{} // building needs the memory
 	}
 	if delta.Full {

@@ -113,5 +113,6 @@ func (r *run) follow(ctx context.Context) error {
 	if r.etcd != nil {
 		return r.etcd.Follow(ctx, deliver, tell)
 	}
+	r.files.Pace(paceHeap)
 	return r.files.Follow(ctx, deliver, tell)
 }

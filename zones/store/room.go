@@ -1,0 +1,114 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+
+	"leeward/zones"
+)
+
+// A process with a memory limit (GOMEMLIMIT, or that of its control group) is killed, or does nothing but collect
+// garbage, when it takes more. So a file that would not fit is not read to its end: what it said before stays in
+// service, and a problem says so.
+
+// largeFile is the size from which on it is worth asking how much memory there is, octets.
+const largeFile = 4 << 20
+
+// What reading takes at most, octets. They are those of short records, measured, with a fifth to spare; text comes on
+// top.
+const (
+	knownCost = 48  // of a resource that was there before: its places in the index, and among sets that are complete
+	newCost   = 384 // of one that says something else: as a document, in the Catalog, as an answer
+	textCost  = 4   // of each octet of its text: it is there as often
+)
+
+// memory is what the process has and may have, octets.
+type memory struct{ limit, used int64 }
+
+// left is how much may be added: collecting garbage needs a twentieth to work with.
+func (m memory) left() int64 { return m.limit - m.limit/20 - m.used }
+
+// memoryNow asks the runtime. exact has garbage collected before.
+func memoryNow(exact bool) memory {
+	m := memory{limit: debug.SetMemoryLimit(-1)}
+	if m.limit == math.MaxInt64 {
+		return m
+	}
+	if exact {
+		runtime.GC()
+	}
+	names := []string{
+		"/gc/heap/live:bytes", "/memory/classes/total:bytes",
+		"/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes",
+		"/memory/classes/heap/free:bytes", "/memory/classes/heap/released:bytes",
+	}
+	samples := make([]metrics.Sample, len(names))
+	for i := range names {
+		samples[i].Name = names[i]
+	}
+	metrics.Read(samples)
+	n := func(i int) int64 { return int64(samples[i].Value.Uint64()) }
+	m.used = n(0) + n(1) - n(2) - n(3) - n(4) - n(5) // what is live, and what is no heap: stacks, the runtime's own
+	return m
+}
+
+// room counts what a reading takes of what is left.
+type room struct {
+	memory
+	least, taken int64
+	over         bool
+}
+
+// roomFor begins to count for a file of some size, of which last is known; nil: nothing, or all of it is needed anew.
+func (s *scanner) roomFor(size int64, last *kept) *room {
+	r := &room{memory: memory{limit: math.MaxInt64}}
+	if s.memory == nil || size < s.large {
+		return r
+	}
+	if r.memory = s.memory(true); last != nil {
+		r.least = int64(len(last.entries)) * knownCost
+	}
+	return r
+}
+
+func (r *room) begin() { r.taken, r.over = r.least, false }
+
+// hold counts one more resource. The error says that it does not fit.
+func (r *room) hold(d zones.Document) error {
+	octets := newCost
+	if record, ok := d.Resource.(*zones.Record); ok {
+		octets += textCost * len(record.Owner)
+		for _, text := range record.Data {
+			octets += textCost * len(text)
+		}
+	} else {
+		octets *= 8 // with what is compiled of it
+	}
+	r.taken += int64(octets)
+	return r.fits()
+}
+
+// fits returns an error that says so where what has been counted does not.
+func (r *room) fits() error {
+	if r.limit == math.MaxInt64 || r.taken <= r.left() {
+		return nil
+	}
+	r.over = true
+	const mib = 1 << 20
+	return fmt.Errorf("it does not fit into memory and is not read: it takes more than the %d MiB that are left of the "+
+		"limit of %d MiB; raise it (GOMEMLIMIT, or the control group's) or make the file smaller", max(0, r.left()/mib), r.limit/mib)
+}
+
+// wants is what has to be left for another attempt; 0: the reading fitted.
+func (r *room) wants() int64 {
+	if !r.over {
+		return 0
+	}
+	return r.taken + r.taken/8
+}
+
+// fits reports whether there is room now for what did not fit.
+func (s *scanner) fits(octets int64) bool { return s.memory(false).left() >= octets }

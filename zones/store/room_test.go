@@ -1,0 +1,172 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"leeward/zones"
+)
+
+// aZone is a master file of n records, the one numbered "changed" with another address.
+func aZone(n, changed int) string {
+	var b strings.Builder
+	b.WriteString("$TTL 300\n@ IN SOA ns1 h 7 3600 900 1209600 30\n@ IN NS ns1\nns1 IN A 192.0.2.53\n")
+	for i := range n {
+		last := 1
+		if i == changed {
+			last = 2
+		}
+		fmt.Fprintf(&b, "a-host-with-a-rather-long-name-%d IN A 10.%d.%d.%d\n", i, i>>8, i&255, last)
+	}
+	return b.String()
+}
+
+// A file is refused where its reading would take more than is left of the limit, keeps what it said before in service,
+// and is taken once there is room. Which it is depends on what is new in it, not on its size.
+func TestRoom(t *testing.T) {
+	const records = 2_000
+	known := int64(records+1) * knownCost
+	one := int64(newCost + textCost*(len("a-host-with-a-rather-long-name-1000")+len("10.3.232.2")))
+	for _, c := range []struct {
+		name    string
+		left    int64
+		all     bool // every record is new
+		refused bool
+	}{
+		{"no limit", math.MaxInt64, true, false},
+		{"one line", known + one, false, false},
+		{"not even to see what is new", known - 1, false, true},
+		{"one octet too few for a line", known + newCost, false, true},
+		{"room for a line, and all are new", known + one, true, true},
+		{"room for all", known + records*one, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "ex.test.zone")
+			write := func(text string) {
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			left := int64(math.MaxInt64)
+			s := scanner{dir: dir, digests: newDigests(), memory: func(bool) memory { return limited(left) }}
+			write(aZone(records, -1))
+			if b, err := s.read(false); err != nil || len(b.Changes) != records+2 {
+				t.Fatalf("%d changes, %v", len(b.Changes), err)
+			}
+			text := aZone(records, 1_000)
+			if c.all {
+				text = strings.ReplaceAll(aZone(records, -1), "300", "600")
+			}
+			write(text)
+			left = c.left
+			b, err := s.read(false)
+			if refused := err != nil; refused != c.refused {
+				t.Fatalf("refused: %v, want %v: %v", refused, c.refused, err)
+			}
+			if !c.refused {
+				if want := map[bool]int{false: 1, true: records + 2}[c.all]; len(b.Changes) != want { // with all, the Zone too
+					t.Errorf("%d changes, want %d", len(b.Changes), want)
+				}
+				return
+			}
+			if !strings.Contains(err.Error(), "does not fit into memory") {
+				t.Errorf("it says %v", err)
+			}
+			for _, ch := range b.Changes {
+				if ch.Resource != nil || ch.Key != "files/ex.test.zone" {
+					t.Errorf("%s is delivered of what was refused", ch.Key)
+				}
+			}
+			if s.read(false); s.work.files != 0 {
+				t.Error("it is read again although nothing has changed")
+			}
+			left = math.MaxInt64
+			b, err = s.read(false)
+			if err != nil || len(b.Changes) < 2 { // one at least, and that the problem is over
+				t.Errorf("with room: %d changes, %v", len(b.Changes), err)
+			}
+		})
+	}
+}
+
+// limited is a process of which so much is left.
+func limited(left int64) memory {
+	if left == math.MaxInt64 {
+		return memory{limit: left}
+	}
+	const limit = 1 << 30
+	return memory{limit: limit, used: limit - limit/20 - left}
+}
+
+// A zone that has never fitted is not served in part: there is nothing of it but a problem.
+func TestRoomFirst(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"ex.test.zone": aZone(20_000, -1), "small.test.zone": aZone(3, -1)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := scanner{dir: dir, digests: newDigests(), memory: func(bool) memory { return limited(10 << 20) }}
+	b, err := s.read(false)
+	if err == nil {
+		t.Fatal("it fits")
+	}
+	got := map[string]int{}
+	for _, ch := range b.Changes {
+		switch {
+		case ch.Err != nil:
+			got["error of "+string(ch.Key)]++
+		case ch.Key.Kind() == zones.KindRecord:
+			got[strings.Split(ch.Key.Name(), "/")[0]]++
+		}
+	}
+	if got["ex.test"] != 0 || got["small.test"] != 4 || got["error of zones/ex.test"] != 1 ||
+		got["error of files/ex.test.zone"] != 1 {
+		t.Errorf("delivered: %v", got)
+	}
+}
+
+// A file of documents of which one has changed holds that one, and one with a key that is there twice says so as if all
+// were held.
+func TestDocumentsHoldWhatDiffers(t *testing.T) {
+	dir := t.TempDir()
+	write := func(changed, twice int) {
+		var b strings.Builder
+		for i := range 1000 {
+			ttl := 60
+			if i == changed {
+				ttl = 61
+			}
+			fmt.Fprintf(&b, "---\nkind: Record\nname: ex.test/h-%d/A\nttl: %ds\ndata: [192.0.2.1]\n", i, ttl)
+			if i == twice {
+				fmt.Fprintf(&b, "---\nkind: Record\nname: ex.test/h-%d/A\nttl: 9s\ndata: [192.0.2.2]\n", i)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := scanner{dir: dir, digests: newDigests()}
+	write(-1, -1)
+	if _, err := s.read(false); err != nil {
+		t.Fatal(err)
+	}
+	write(500, -1)
+	f := s.load("a.yaml", s.files["a.yaml"], false)
+	if len(f.docs) != 1 || len(f.kept.entries) != 1000 {
+		t.Errorf("%d documents are held of %d", len(f.docs), len(f.kept.entries))
+	}
+	write(500, 700)
+	b, err := s.read(false)
+	if err == nil || !strings.Contains(err.Error(), "it is there already at a.yaml:3502") {
+		t.Errorf("twice: %v", err)
+	}
+	if len(b.Changes) == 0 {
+		t.Error("what has changed beside it is not delivered")
+	}
+}
