@@ -84,8 +84,12 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 	defer stop()
 	poll := time.NewTicker(f.poll)
 	defer poll.Stop()
+	f.scan.stopped = ctx.Err
 	for again := false; ; {
 		b, err := f.scan.read(again)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if again {
 			b.Accepted = b.Revision
 		}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -168,5 +170,35 @@ func TestDocumentsHoldWhatDiffers(t *testing.T) {
 	}
 	if len(b.Changes) == 0 {
 		t.Error("what has changed beside it is not delivered")
+	}
+}
+
+// Who is told to end does not first read all that there is, and delivers nothing of what was cut off.
+func TestReadingEndsAtOnce(t *testing.T) {
+	for _, name := range []string{"ex.test.zone", "ex.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			text := aZone(20_000, -1)
+			if name == "ex.yaml" {
+				text = strings.Repeat("---\nkind: Region\nname: here\n", 20_000)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f, err := OpenFiles(dir, quiet())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.scan.large = 1
+			ctx, cancel := context.WithCancel(t.Context())
+			f.Pace(func() func() { cancel(); return func() {} }) // just before it is read
+			err = f.Follow(ctx, func(zones.Batch) { t.Error("something is delivered") }, func(Condition) {})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("it ends with %v", err)
+			}
+			if len(f.scan.files) != 0 {
+				t.Error("it was read to its end")
+			}
+		})
 	}
 }

@@ -41,6 +41,8 @@ type scanner struct {
 	pace   func() (done func())    // called before much is read; nil: nobody cares
 	paced  func()                  // to be called when it is delivered; nil: nothing is
 
+	stopped func() error // why reading is to end at once, whatever comes of it; nil: it never is
+
 	work work // of the last read
 }
 
@@ -114,6 +116,9 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	}
 	files := map[string]*file{}
 	for _, name := range list.Files {
+		if err := s.stop(); err != nil {
+			return zones.Batch{}, err
+		}
 		f := s.files[name]
 		if f == nil || again || s.changed(f) {
 			f = s.load(name, f, !s.whole)
@@ -122,6 +127,9 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 		for _, p := range f.prints {
 			newest = later(newest, p.time)
 		}
+	}
+	if err := s.stop(); err != nil { // what was read last may be cut off
+		return zones.Batch{}, err
 	}
 	s.closed(list.Problems, files)
 	b := s.compare(files)
@@ -210,8 +218,8 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		f.docs, f.problems, err = zones.MasterReader{
-			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints},
-			Open:  func() (io.ReadCloser, error) { return disk.Open(path) },
+			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints, s.stop},
+			Open:  func() (io.ReadCloser, error) { return s.open(path) },
 			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
 			Keep:  func(d zones.Document) bool { return k.add(d) },
 			Hold:  room.hold,
@@ -253,7 +261,7 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 // documents reads a file of documents.
 func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keeper, error) {
 	read := func(last *kept) (*keeper, error) {
-		text, err := disk.Open(s.path(name))
+		text, err := s.open(s.path(name))
 		if err != nil {
 			return s.digests.keep("", nil), err
 		}
@@ -323,10 +331,46 @@ type recorder struct {
 	fs.FS
 	dir    string
 	prints map[string]print
+	stop   func() error
 }
 
 func (r recorder) Open(name string) (fs.File, error) {
 	path := filepath.Join(r.dir, filepath.FromSlash(name))
 	r.prints[path] = printOf(path)
-	return r.FS.Open(name)
+	f, err := r.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return stoppable{f, r.stop}, nil
+}
+
+// stop returns why reading is to end; nil: it is not.
+func (s *scanner) stop() error {
+	if s.stopped == nil {
+		return nil
+	}
+	return s.stopped()
+}
+
+// open opens a file whose reading ends when the scanner's does: a process that is told to end does not first read a
+// million records.
+func (s *scanner) open(path string) (io.ReadCloser, error) {
+	f, err := disk.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return stoppable{f, s.stop}, nil
+}
+
+// stoppable is a file that ends with an error once it is to be read no more.
+type stoppable struct {
+	fs.File
+	stop func() error
+}
+
+func (f stoppable) Read(p []byte) (int, error) {
+	if err := f.stop(); err != nil {
+		return 0, err
+	}
+	return f.File.Read(p)
 }

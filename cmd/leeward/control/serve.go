@@ -309,7 +309,7 @@ const (
 	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
 )
 
-// drainLimit is how long a server may take to stop.
+// drainLimit is how long a server that stops waits for its core; for other parts, and for etcd, half as long each.
 const drainLimit = 5 * time.Second
 
 func (r *run) serve(ctx context.Context) error {
@@ -322,23 +322,18 @@ func (r *run) serve(ctx context.Context) error {
 	// which keeps what is not on disk yet, and the pages.
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
-	var partsDone, coreDone sync.WaitGroup
+	var partsDone, coreDone crew
 	defer func() {
 		// A disk that hangs, under the copies that are kept, does not hold up the end.
-		ended := make(chan struct{})
-		go func() { defer close(ended); coreDone.Wait() }()
-		select {
-		case <-ended:
-		case <-time.After(drainLimit):
-			r.Log.Error("ending although what is kept on disk could not be written", "state", r.State)
+		if left := coreDone.ended(drainLimit); left != "" {
+			r.Log.Error("ending although not all has ended: what is kept on disk may be older than what was served",
+				"left", left, "state", r.State)
 		}
 	}()
 	defer stopCore()
-	defer partsDone.Wait()
-	defer stopParts()
 	failed := make(chan error, 8)
-	start := func(wg *sync.WaitGroup, what string, f func() error) {
-		wg.Go(func() {
+	start := func(c *crew, what string, f func() error) {
+		c.start(what, func() {
 			if err := f(); err != nil && !errors.Is(err, context.Canceled) {
 				select {
 				case failed <- fmt.Errorf("%s: %w", what, err):
@@ -419,7 +414,9 @@ func (r *run) serve(ctx context.Context) error {
 		}
 	}
 	stopParts()
-	partsDone.Wait()
+	if left := partsDone.ended(drainLimit / 2); left != "" {
+		r.Log.Warn("ending although not all has ended", "left", left)
+	}
 	if r.link != nil {
 		limited, stop := context.WithTimeout(context.WithoutCancel(ctx), drainLimit/2)
 		if err := r.link.Withdraw(limited); err != nil {
