@@ -32,7 +32,8 @@ type adopted struct {
 }
 
 // adoptees returns a primary of each of these makes, with some zones each, whose files are to be there when it starts.
-func adoptees(t *testing.T, dir string, makes []string, zones func(i int) []string) []*adopted {
+// That address alone may transfer them.
+func adoptees(t *testing.T, dir, allow string, makes []string, zones func(i int) []string) []*adopted {
 	t.Helper()
 	var all []*adopted
 	for i, name := range makes {
@@ -49,19 +50,19 @@ func adoptees(t *testing.T, dir string, makes []string, zones func(i int) []stri
 			text = fmt.Sprintf(bindPeer, p.home, port)
 			for _, zone := range zones(i) {
 				text += fmt.Sprintf("zone %q { type primary; file \"%[1]s.zone\"; ixfr-from-differences yes; "+
-					"allow-transfer { any; }; notify no; };\n", zone)
+					"allow-transfer { %s; }; notify no; };\n", zone, allow)
 			}
 			p.argv, p.past = []string{"named", "-g", "-n", "1", "-c", conf}, []string{"*.jnl"}
 		case "nsd":
 			text = fmt.Sprintf(nsdPeer, port, p.home, tsigSecret)
 			for _, zone := range zones(i) {
-				text += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: \"%[1]s.zone\"\n\tprovide-xfr: 127.0.0.1 NOKEY\n"+
-					"\tstore-ixfr: yes\n\tcreate-ixfr: yes\n", zone)
+				text += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: \"%[1]s.zone\"\n\tprovide-xfr: %s NOKEY\n"+
+					"\tstore-ixfr: yes\n\tcreate-ixfr: yes\n", zone, allow)
 			}
 			p.argv, p.past = []string{"nsd", "-d", "-c", conf}, []string{"*.ixfr*", "xfrd"}
 		case "knot":
-			text = fmt.Sprintf(knotPeer+"acl:\n  - id: all\n    address: 127.0.0.1\n    action: transfer\n"+
-				"database:\n  storage: %[1]q\nzone:\n", p.home, port, tsigSecret)
+			text = fmt.Sprintf(knotPeer+"acl:\n  - id: all\n    address: %[4]s\n    action: transfer\n"+
+				"database:\n  storage: %[1]q\nzone:\n", p.home, port, tsigSecret, allow)
 			for _, zone := range zones(i) {
 				text += fmt.Sprintf("  - domain: %s\n    storage: %q\n    file: %[1]s.zone\n    acl: all\n"+
 					"    zonefile-load: difference\n    zonefile-sync: -1\n    semantic-checks: false\n", zone, p.home)
@@ -71,7 +72,7 @@ func adoptees(t *testing.T, dir string, makes []string, zones func(i int) []stri
 			conf = filepath.Join(p.home, "pdns.conf")
 			text = fmt.Sprintf(`local-address=127.0.0.1
 local-port=%s
-allow-axfr-ips=127.0.0.1
+allow-axfr-ips=%s
 socket-dir=%s
 cache-ttl=0
 query-cache-ttl=0
@@ -81,7 +82,7 @@ dname-processing=yes
 master=yes
 daemon=no
 guardian=no
-`, port, p.home)
+`, port, allow, p.home)
 			p.argv = []string{"pdns_server", "--config-dir=" + p.home}
 			if name == "pdns" {
 				text += fmt.Sprintf("launch=bind\nbind-config=%s/named.conf\n", p.home)

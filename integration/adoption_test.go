@@ -145,7 +145,7 @@ func newAdoption(t *testing.T) *adoption {
 	}
 	// Each has a zone of its own, and that of the one before, which moves to it.
 	zones := func(i int) []string { return []string{all[i], all[(i+len(all)-1)%len(all)]} }
-	x.primaries = adoptees(t, t.TempDir(), makes, zones)
+	x.primaries = adoptees(t, t.TempDir(), "127.0.0.1", makes, zones)
 	var secondaries []string
 	for _, name := range []string{"bind", "nsd", "knot"} {
 		x.behind[name] = fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
