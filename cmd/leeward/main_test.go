@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,5 +44,33 @@ func TestSecondSignalEnds(t *testing.T) {
 		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != sig {
 			t.Errorf("after %v: %v", sig, cmd.ProcessState)
 		}
+	}
+}
+
+// SIGHUP ends a process that does not listen for it yet, which is for as long as its packages are initialized: some 30
+// ms. So who listens is initialized before nearly all of them; what is before it is the standard library's.
+func TestHangupIsHeardEarly(t *testing.T) {
+	cmd := exec.Command("leeward", "version")
+	cmd.Env = append(cmd.Environ(), "GODEBUG=inittrace=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	listens, after := -1, 0
+	for line := range strings.Lines(string(out)) {
+		switch name, _, ok := strings.Cut(strings.TrimPrefix(line, "init "), " @"); {
+		case !ok:
+		case name == "os/signal":
+			listens = 0
+		case name == "leeward/cmd/leeward/hangup":
+			after = listens
+			listens = -1
+		case listens >= 0:
+			listens++
+		}
+	}
+	if after > 5 || listens >= 0 {
+		t.Errorf("%d packages, in place of at most 5, are initialized after os/signal and before who listens to SIGHUP:\n%s",
+			max(after, listens), out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/hangup"
 	"leeward/health/resolve"
 	"leeward/server"
 	"leeward/server/rrl"
@@ -247,8 +248,8 @@ func rateLimit(rate, slip int, exempt []string) (l server.RateLimit, err error) 
 
 // hangups turns SIGHUP into a channel's values until stop is called.
 func hangups() (<-chan struct{}, func()) {
-	signals, out, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
+	signals, out, done := hangup.Signals, make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP) // again, where the verb was not recognized
 	go func() {
 		for {
 			select {

@@ -96,7 +96,8 @@ type Loop struct {
 	large     bool          // so much has been applied since the last publishing that memory is to be given back:
 	paced     func()        // this does
 
-	state atomic.Pointer[server.State]
+	state    atomic.Pointer[server.State]
+	absorbed atomic.Bool
 }
 
 // Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change,
@@ -163,6 +164,10 @@ func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 // State returns what is published, nil before that.
 func (l *Loop) State() *server.State { return l.state.Load() }
 
+// Absorbed reports whether the loop is taking up something so large that it may be a while: the first of all, the copy
+// on disk, or as much again.
+func (l *Loop) Absorbed() bool { return l.absorbed.Load() }
+
 // Ready returns nil once a snapshot is served, else why there is none.
 func (l *Loop) Ready() error {
 	if l.State() == nil {
@@ -205,7 +210,7 @@ func (l *Loop) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			l.inbox.close()
-			l.save(l.condition.State == Following || !l.unsaved.IsZero()) // its time tells how old it is at the next start
+			l.save(l.confirms() || !l.unsaved.IsZero())
 			l.remember(true)
 			for _, request := range l.inbox.take().requests {
 				request()
@@ -213,6 +218,9 @@ func (l *Loop) Run(ctx context.Context) {
 			return
 		case <-l.inbox.wake:
 		case <-timer.C:
+		}
+		if ctx.Err() != nil {
+			continue // nothing is begun any more
 		}
 		began := time.Now()
 		next := l.turn(l.inbox.take())
@@ -234,6 +242,10 @@ func (l *Loop) turn(w waiting) time.Time {
 	now := l.o.Now()
 	if w.condition != nil {
 		l.turnCondition(*w.condition)
+	}
+	if slices.ContainsFunc(w.batches, isLarge) {
+		l.absorbed.Store(true)
+		defer l.absorbed.Store(false)
 	}
 	if l.configure(now, w) {
 		if l.view == nil {
@@ -310,9 +322,11 @@ func (l *Loop) turnCondition(c Condition) {
 // configure applies batches and builds a snapshot if there is a reason to. It reports whether there is a new one.
 func (l *Loop) configure(now time.Time, w waiting) bool {
 	var delta zones.Delta
-	build := false
+	build, fresh, listed := false, false, false
 	for i, b := range w.batches {
 		b = l.members.batch(b)
+		listed = listed || b.Full && !b.Copy
+		fresh = fresh || !b.Copy
 		d := l.catalog.Consume(b)
 		if revision := l.revision(b, d.Revision); revision != 0 {
 			delta.Revision = revision
@@ -321,7 +335,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		delta.Keys = append(delta.Keys, d.Keys...)
 		delta.Serials = append(delta.Serials, d.Serials...)
 		build = true
-		if !l.large && (b.Full || len(b.Changes) >= largeBatch) {
+		if !l.large && isLarge(b) {
 			l.large, l.paced = true, paceHeap()
 		}
 		w.batches[i] = zones.Batch{} // building needs the memory
@@ -332,7 +346,9 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	if len(w.batches) > 0 && l.o.Owed != nil {
 		l.o.Owed(l.catalog.Owed())
 	}
-	if len(w.batches) > 0 && (delta.Full || len(delta.Keys) > 0 || len(delta.Serials) > 0) {
+	// What came from the copy on disk alone is there already, and is no younger for having been read. A list that finds it
+	// current is a reason to say so.
+	if fresh && (listed || delta.Full || len(delta.Keys) > 0 || len(delta.Serials) > 0) {
 		l.changed = now
 		if l.unsaved.IsZero() {
 			l.unsaved = now
@@ -379,6 +395,9 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	}
 	return true
 }
+
+// isLarge reports whether a batch takes memory, and time, as all there is does.
+func isLarge(b zones.Batch) bool { return b.Full || len(b.Changes) >= largeBatch }
 
 func isZone(k zones.Key) bool { return k.Kind() == zones.KindZone }
 
@@ -537,6 +556,12 @@ func (l *Loop) save(now bool) {
 	l.gather = l.o.Now().Sub(began)
 	l.o.Keep(l.catalog.Revision(), all)
 	l.kept = true
+}
+
+// confirms reports whether the copy on disk is to be written at the end although nothing in it is new: its time tells how
+// old it is at the next start. Where that takes seconds, the end does not wait for it.
+func (l *Loop) confirms() bool {
+	return l.condition.State == Following && l.snapshot != nil && l.snapshot.Stats().Records < largeBatch
 }
 
 // unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it

@@ -464,3 +464,21 @@ func TestExplain(t *testing.T) {
 		}
 	})
 }
+
+// What was read from the copy on disk is not put there again: nobody has said since that it is current, and the time in
+// it tells how old it is. The first list is, whether anything in it is new or not.
+func TestCopyStaysAsOldAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t)
+		b.Batch(zones.Batch{Revision: 5, Full: true, Copy: true, Serials: &zones.Serials{}, Changes: changes(t, resources, 5)})
+		time.Sleep(time.Minute)
+		if kept := b.saved(); kept != nil {
+			t.Errorf("kept %v, which is what had been kept", kept)
+		}
+		b.Batch(zones.Batch{Revision: 7, Full: true, Changes: changes(t, resources, 5)})
+		time.Sleep(time.Minute)
+		if kept := b.saved(); !slices.Equal(kept, []int64{7}) {
+			t.Errorf("kept %v, want the list, once", kept)
+		}
+	})
+}

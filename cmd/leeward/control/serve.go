@@ -310,7 +310,20 @@ const (
 )
 
 // drainLimit is how long a server that stops waits for its core; for other parts, and for etcd, half as long each.
-const drainLimit = 5 * time.Second
+// absorbedLimit is how much of that it waits for a loop that has its hands full of something large: the copy on disk, or
+// a list of all there is. It cannot be interrupted in that, and nothing of it is served or kept yet.
+const (
+	drainLimit    = 5 * time.Second
+	absorbedLimit = 500 * time.Millisecond
+)
+
+// settled waits for the core, and returns what is left of it that had something to keep on disk.
+func settled(core *crew, l *Loop, limit, absorbed time.Duration) (left string) {
+	if left = core.ended(absorbed); left == "" || l.Absorbed() {
+		return "" // the source has what is taken up, and the copy on disk is of before
+	}
+	return core.ended(limit - absorbed)
+}
 
 func (r *run) serve(ctx context.Context) error {
 	if err := r.listen(); err != nil {
@@ -325,7 +338,7 @@ func (r *run) serve(ctx context.Context) error {
 	var partsDone, coreDone crew
 	defer func() {
 		// A disk that hangs, under the copies that are kept, does not hold up the end.
-		if left := coreDone.ended(drainLimit); left != "" {
+		if left := settled(&coreDone, r.loop, drainLimit, absorbedLimit); left != "" {
 			r.Log.Error("ending although not all has ended: what is kept on disk may be older than what was served",
 				"left", left, "state", r.State)
 		}
