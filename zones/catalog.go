@@ -194,6 +194,9 @@ func (c *Catalog) stage(ch *Change) {
 		c.state(r.Origin)
 	}
 	c.reckon(key, ch.Revision)
+	if key.Kind() == KindZone {
+		c.disturbLists() // one that cannot be used is something to them too
+	}
 	if ch.Err != nil {
 		v := &version{revision: ch.Revision}
 		if problems, ok := ch.Err.(Problems); ok {

@@ -77,7 +77,10 @@ func (c *Catalog) crossZone(x *crossed, z *Zone) {
 	if z.Secondary() && (z.Serial != nil || len(z.Nameservers) > 0) {
 		x.add(CodeReference, "transfer.primaries", "there is a master file of the zone too, and a zone lives in one place; take out one of the two")
 	}
-	if len(z.Nameservers) == 0 && !z.Secondary() {
+	if z.Lists() {
+		c.crossLists(x, z)
+	}
+	if len(z.Nameservers) == 0 && !z.Secondary() && !z.Lists() {
 		x.add(CodeReference, "nameservers", "a zone has at least one nameserver; list them here or give the zone's master file")
 	}
 	for i, ns := range z.Nameservers {

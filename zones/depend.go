@@ -11,6 +11,7 @@ func (c *Catalog) touched(key Key, r Resource) {
 	case *Record:
 		name := FullName(r.Owner, r.Origin)
 		c.disturb(placeOf(name))
+		c.disturbList(c.states[r.Origin])
 		if r.Type == "NS" || r.Type == "DNAME" {
 			if z := c.states[r.Origin]; z != nil {
 				for policy := range z.policies {
@@ -22,6 +23,7 @@ func (c *Catalog) touched(key Key, r Resource) {
 		}
 	case *Policy:
 		c.disturb(placeOf(r.Name))
+		c.disturbList(c.zoneOf(r.Name))
 	case *Region, *Monitor:
 		for pool := range c.referrers[key] {
 			c.disturbPolicies(pool)
@@ -34,6 +36,8 @@ func (c *Catalog) touched(key Key, r Resource) {
 // altered marks those dirty that it matters to how a resource has changed. Of most only its presence matters to others.
 func (c *Catalog) altered(key Key, before, after Resource) {
 	switch after := after.(type) {
+	case *Zone:
+		c.disturbLists()
 	case *Pool:
 		c.disturbPolicies(key)
 	case *Map:
@@ -63,6 +67,20 @@ func (c *Catalog) altered(key Key, before, after Resource) {
 		if was.outline() != after.outline() {
 			c.disturbPolicies(KeyOf(KindPool, after.Pool))
 		}
+	}
+}
+
+// disturbLists marks the catalog zones that are made here: they list zones, and say of which nobody may transfer them.
+func (c *Catalog) disturbLists() {
+	for origin := range c.lists {
+		c.dirty[KeyOf(KindZone, origin)] = struct{}{}
+	}
+}
+
+// disturbList marks a zone if it is one of these.
+func (c *Catalog) disturbList(z *zoneState) {
+	if z != nil && c.lists[z.origin] != nil {
+		c.dirty[KeyOf(KindZone, z.origin)] = struct{}{}
 	}
 }
 
@@ -116,6 +134,7 @@ func (c *Catalog) disturb(target Key) {
 // touchedZone marks what is nearest to a zone that came or went, and leaves the rest to disturbMoved.
 func (c *Catalog) touchedZone(z *Zone) {
 	c.moved[z.Origin] = struct{}{}
+	c.disturbLists()
 	if parent := c.zoneOf(ParentName(z.Origin)); parent != nil {
 		c.dirty[parent.zone.Key()] = struct{}{}
 	}

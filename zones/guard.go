@@ -138,6 +138,9 @@ func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 		case effective == nil:
 			delete(c.problems, r.key)
 			c.disturb(r.key)
+			if r.key.Kind() == KindZone {
+				c.disturbLists()
+			}
 		case c.held[r.key] != nil && c.held[r.key].doubted: // accepted or not is looked at below
 		case doubted:
 			if c.held[r.key] == nil {

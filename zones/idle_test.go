@@ -28,6 +28,7 @@ var inVain = map[string]struct{ docs, says string }{
 	"Zone.transfer.allowNotify":    {"transfer: {allowNotify: [192.0.2.1]}", "no transfer.primaries"},
 	"Zone.transfer.retransfer":     {"transfer: {retransfer: now}", "no transfer.primaries"},
 	"Zone.transfer.catalog":        {"transfer: {catalog: true}", "no transfer.primaries"},
+	"Zone.transfer.members":        {"nameservers: [ns.example.net]\ntransfer: {members: ['*']}", "nobody may transfer the catalog"},
 	"Zone.transfer.member":         {"transfer: {member: c x}", "no transfer.primaries"},
 	"Pool.minHealthy":              {"region: eu\nminHealthy: 9\n---\n{kind: Endpoint, name: a/1, addresses: [192.0.2.3]}", "can never be met"},
 	"Endpoint.flatten":             {"addresses: [192.0.2.9]\nflatten: true", "there is none"},

@@ -24,6 +24,8 @@ type index struct {
 	waiting   map[Key]*version            // newest versions that are not in service
 	lacking   map[string]int              // by origin: how many of its Zone and Records wait
 	missed    map[string]map[Key]struct{} // by origin, "" for policies: what is Missed
+	lists     map[string]*Zone            // by origin: the catalog zones that are made here
+	brought   map[Key]struct{}            // Zones that a catalog zone has brought here, or had
 	turned    []Key                       // that came to be Missed, or ceased to, since somebody looked
 	slots     map[Kind]map[Key]*slot
 	states    map[string]*zoneState // by origin
@@ -44,7 +46,7 @@ func newIndex() index {
 		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
 		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
 		strays: make(map[string]*zoneState), lacking: make(map[string]int), missed: make(map[string]map[Key]struct{}),
-		referrers: make(map[Key]map[Key]struct{}),
+		referrers: make(map[Key]map[Key]struct{}), lists: make(map[string]*Zone), brought: make(map[Key]struct{}),
 	}
 	for _, kind := range Kinds {
 		x.slots[kind] = make(map[Key]*slot)
@@ -200,6 +202,12 @@ func (x *index) put(key Key, r Resource, revision int64) {
 		z := x.state(r.Origin)
 		isNew := z.zone == nil
 		z.zone = r
+		if delete(x.lists, r.Origin); r.Lists() {
+			x.lists[z.origin] = r
+		}
+		if delete(x.brought, key); r.Transfer != nil && r.Transfer.Member != "" {
+			x.brought[key] = struct{}{}
+		}
 		x.strayed(z)
 		if isNew {
 			x.rehome(r.Origin)
@@ -283,6 +291,7 @@ func (x *index) remove(key Key) {
 	case *Zone:
 		z := x.states[r.Origin]
 		z.zone = nil
+		delete(x.lists, r.Origin)
 		x.strayed(z)
 		x.rehome(r.Origin)
 		x.drop(z)

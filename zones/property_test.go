@@ -42,7 +42,18 @@ func aResource(t *rapid.T) Resource {
 	}
 	switch rapid.SampledFrom(Kinds[:]).Draw(t, "kind") {
 	case KindZone:
-		return &Zone{Origin: pick("origin", "example.test", "sub.example.test"), Nameservers: some("ns", []string{"ns1.example.test", "ns.example.net"}), TTL: ttl("ttl"), SOATTL: ttl("soa"), Expire: ttl("expire")}
+		z := &Zone{
+			Origin:      pick("origin", "example.test", "sub.example.test", "cat.test"),
+			Nameservers: some("ns", []string{"ns1.example.test", "ns.example.net"}), TTL: ttl("ttl"), SOATTL: ttl("soa"), Expire: ttl("expire"),
+		}
+		if z.Origin == "cat.test" || rapid.IntRange(0, 9).Draw(t, "lists") == 0 {
+			members := pick("members", "*", "example.test", "* group a")
+			if members == z.Origin {
+				members = "*"
+			}
+			z.Transfer = &Transfer{Members: []string{members}}
+		}
+		return z
 	case KindRecord:
 		kind := pick("type", "A", "CNAME", "TXT")
 		data := map[string][]string{"A": {"192.0.2.1"}, "CNAME": {"x"}, "TXT": {`"a; b"`, `"<c>"`}}[kind]

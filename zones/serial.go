@@ -34,7 +34,7 @@ func (s *Serials) With(more Serials) *Serials {
 // 1982).
 //
 // A zone's number is the highest revision among its Zone, its Records, its Policies and the pools and endpoints that
-// these name, good or not, and the serial is that number above the base. Whoever lists can tell the number from the
+// these name, of a catalog zone that is made here among all Zones, good or not, and the serial is that number above the base. Whoever lists can tell the number from the
 // keys, but for changes that are not in any of them any more: what was removed, a policy that has another zone now, a
 // version that had to wait for something else. A server that sees one of these counts its revision and owes it to the
 // source (Owed), which keeps the highest of each zone. As everybody takes the highest of all that is kept, who missed
@@ -49,6 +49,7 @@ type serials struct {
 	owing    map[string]int64    // by origin: what the source is to keep and does not yet
 	stirred  map[*zoneState]stir // in this batch; nil while the first is applied
 	pools    map[string]poolStir // in this batch: pools that changed, or whose endpoints did
+	zones    poolStir            // in this batch: Zones, which catalog zones that are made here may list
 	anew     bool                // this batch begins another history
 	complete bool                // this batch names everything
 	was      int64               // the base before this batch
@@ -60,7 +61,7 @@ type stir struct {
 	differ bool  // it has other content
 }
 
-// poolStir is what a batch does to a pool.
+// poolStir is what a batch does to a pool, or to Zones.
 type poolStir struct {
 	revision      int64 // the newest of it and its endpoints
 	differs, gone bool
@@ -112,6 +113,7 @@ func (c *Catalog) number(z *zoneState) int64 { return max(z.number, c.serials.ke
 func (c *Catalog) beginSerials(b *Batch, first bool) {
 	s := &c.serials
 	clear(s.pools)
+	s.zones = poolStir{}
 	s.complete = b.Full && !b.Copy
 	s.anew = b.Full && !first && (b.Anew || b.Revision < c.revision)
 	s.stirred, s.was = nil, s.base
@@ -182,11 +184,32 @@ func (c *Catalog) reckon(key Key, revision int64) {
 	if z != nil {
 		c.reckonZone(z, revision)
 	}
+	if c.listable(key) {
+		c.serials.zones.revision = max(c.serials.zones.revision, revision)
+	}
 	if pool != "" {
 		p := c.serials.pools[pool]
 		p.revision = max(p.revision, revision)
 		c.serials.pools[pool] = p
 	}
+}
+
+// stirBy takes what a batch does to something that a zone is made of into the zone's number.
+func (c *Catalog) stirBy(z *zoneState, p poolStir, revision int64) {
+	c.reckonZone(z, p.revision)
+	if p.gone {
+		c.loseZone(z, revision)
+	}
+	if p.differs && c.serials.stirred != nil {
+		c.differZone(z)
+	}
+}
+
+// listable reports whether a key is of a Zone that a catalog zone which is made here may list. What a catalog has brought
+// is in no source, and servers learn of it at different revisions.
+func (c *Catalog) listable(key Key) bool {
+	_, brought := c.brought[key]
+	return key.Kind() == KindZone && !brought
 }
 
 func (c *Catalog) reckonZone(z *zoneState, revision int64) {
@@ -199,6 +222,9 @@ func (c *Catalog) lose(key Key, revision int64) {
 	z, pool := c.around(key)
 	if z != nil {
 		c.loseZone(z, revision)
+	}
+	if c.listable(key) {
+		c.serials.zones.gone = true
 	}
 	if parent := c.zoneOf(ParentName(key.Name())); key.Kind() == KindZone && parent != nil {
 		c.loseZone(parent, revision)
@@ -233,6 +259,9 @@ func (c *Catalog) differ(key Key) {
 	z, pool := c.around(key)
 	if z != nil {
 		c.differZone(z)
+	}
+	if c.listable(key) {
+		c.serials.zones.differs = true
 	}
 	if pool != "" {
 		p := c.serials.pools[pool]
@@ -271,13 +300,12 @@ func (c *Catalog) endSerials(b *Batch) []string {
 			if z == nil {
 				continue
 			}
-			c.reckonZone(z, p.revision)
-			if p.gone {
-				c.loseZone(z, b.Revision)
-			}
-			if p.differs && s.stirred != nil {
-				c.differZone(z)
-			}
+			c.stirBy(z, p, b.Revision)
+		}
+	}
+	if s.zones != (poolStir{}) {
+		for origin := range c.lists {
+			c.stirBy(c.states[origin], s.zones, b.Revision)
 		}
 	}
 	if b.Copy && b.Serials != nil {

@@ -79,7 +79,11 @@ func contents(c *Catalog) map[string]string {
 				lines = append(lines, string(r.Key())+" "+string(value))
 			}
 		}
-		say(r)
+		if say(r); r.(*Zone).Lists() {
+			for _, l := range c.Members(r.(*Zone)) {
+				lines = append(lines, fmt.Sprint("member ", l.Origin, l.Group))
+			}
+		}
 		c.EachRecord(origin, func(r *Record) bool { say(r); return true })
 		for _, p := range c.PoliciesIn(origin) {
 			say(p)

@@ -43,6 +43,11 @@ type Transfer struct {
 	// live there too.
 	Catalog bool `json:"catalog,omitempty"`
 
+	// Members makes the zone a catalog zone of this server's zones (RFC 9432), for secondaries that configure themselves by
+	// it: "*" for every zone, or the origin of one, with " group NAME" behind it for the group that it is in there. Of both,
+	// what names the zone counts.
+	Members []string `json:"members,omitempty"`
+
 	// Member is, of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into
 	// its copy on disk too.
 	Member string `json:"member,omitempty"`
@@ -69,7 +74,7 @@ func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
 		return nil, err
 	}
 	t := *z.Transfer
-	t.Catalog, t.Member, t.Retransfer = false, z.Origin+" "+label, label
+	t.Catalog, t.Members, t.Member, t.Retransfer = false, nil, z.Origin+" "+label, label
 	if len(label) > mostRetransfer { // it has escapes
 		t.Retransfer = fmt.Sprintf("%x", sha256.Sum256([]byte(label)))
 	}
@@ -336,6 +341,7 @@ func (f *faults) transfer(z *Zone) {
 	if catalog, label := z.MemberOf(); t.Member != "" && (catalog == "" || label == "" || t.Catalog) {
 		f.add("transfer.member", "%q is not written by a server for a member of a catalog zone; take it out", t.Member)
 	}
+	f.members(z)
 	if z.Secondary() {
 		f.secondary(z)
 		return
@@ -374,6 +380,9 @@ func (f *faults) secondary(z *Zone) {
 		if x.set {
 			f.add(x.field, "the zone lives on transfer.primaries, and its SOA and NS come from there; take %s out", x.field)
 		}
+	}
+	if len(z.Transfer.Members) > 0 {
+		f.add("transfer.members", "the zone lives on transfer.primaries, and what is in it comes from there; take one of the two out")
 	}
 	if len(z.Update) > 0 {
 		f.add("update", "the zone lives on transfer.primaries: it is updated there; take update out")

@@ -34,6 +34,8 @@ type Builder struct {
 	problems map[zones.Key]zones.Problem
 	sharing  map[string]*steer.Policy // that go by loads, by name
 
+	lists map[string]map[string]zones.Listed // by origin, what catalog zones that are made here list, by origin
+
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
 	arrived   map[string]bool                        // of these, what was transferred since the last Update
 	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: what crosses what the primary has
@@ -116,6 +118,7 @@ func (b *Builder) clear() {
 	b.hosts = map[string]map[string]bool{}
 	b.overlaid = map[string]map[rr.Name][]zones.Problem{}
 	b.sharing = map[string]*steer.Policy{}
+	b.lists = map[string]map[string]zones.Listed{}
 }
 
 // Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
@@ -160,9 +163,10 @@ type update struct {
 	touched  map[string]bool // whose serial may have moved
 	relaid   map[string]bool // that live elsewhere, to be laid over again
 	edits    map[string][]edit
-	left     []string // hostnames that a pool has lost
-	all      bool     // every policy is to be compiled again
-	shared   bool     // which policies go by loads, or one of them, has changed
+	listed   map[string][]edit // of catalog zones that are made here
+	left     []string          // hostnames that a pool has lost
+	all      bool              // every policy is to be compiled again
+	shared   bool              // which policies go by loads, or one of them, has changed
 }
 
 func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
@@ -180,7 +184,7 @@ func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
 	return &update{
 		Builder: b, catalog: c, out: &out, all: fresh,
 		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{}, touched: map[string]bool{},
-		relaid: map[string]bool{}, edits: map[string][]edit{},
+		relaid: map[string]bool{}, edits: map[string][]edit{}, listed: map[string][]edit{},
 	}
 }
 

@@ -74,6 +74,9 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 
 // editZones makes the edits, zone by zone.
 func (u *update) editZones() {
+	if len(u.zones) > 0 {
+		u.list()
+	}
 	if len(u.zones)+len(u.touched) > 0 {
 		u.out.zones = slices.Clone(u.out.zones)
 	}
@@ -100,7 +103,11 @@ func (u *update) editZones() {
 		}
 		next := *u.out.zones[at]
 		serial := u.catalog.ZoneSerial(origin)
-		switch edits := u.edits[origin]; {
+		edits := u.edits[origin]
+		if z.Lists() {
+			edits = u.listed[origin]
+		}
+		switch {
 		case z.Secondary() && (u.relaid[origin] || len(edits) > 0): // what is taken off may uncover what the primary has
 			next = *u.layOver(origin, apex, z, u.out.zones[at])
 		case z.Secondary() && next.version != nil:
@@ -152,6 +159,9 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	delete(u.overlaid, origin)
 	if u.catalog.Hollow(origin) {
 		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
+	}
+	if z.Lists() {
+		return u.builtList(apex, z)
 	}
 	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
 	edits := []edit{soa}
