@@ -27,7 +27,7 @@ type word struct {
 	promise func(x *scenario, limit time.Duration, args []string) error // what a check promises to clients from its block on
 }
 
-var words = slices.Concat(badWords(), processWords(), linkWords(), endpointWords(), etcdWords(), spaceWords(), answerWords(), statusWords(), diskWords(), scarcityWords(), versionWords(), massWords())
+var words = slices.Concat(badWords(), processWords(), linkWords(), endpointWords(), etcdWords(), spaceWords(), slowDiskWords(), answerWords(), statusWords(), diskWords(), scarcityWords(), versionWords(), massWords())
 
 // processWords are about the servers and members of etcd as processes.
 func processWords() []word {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"leeward/zones/disk"
 )
@@ -62,9 +63,28 @@ func (r *Resolver) save() {
 		return
 	}
 	slices.SortFunc(answers, func(a, b Answer) int { return strings.Compare(a.Hostname, b.Hostname) })
-	if err := write(filepath.Join(r.o.State, File), answers); err != nil {
-		r.o.Log.Error("resolved names are not kept on disk", "err", err)
+	err := write(filepath.Join(r.o.State, File), answers)
+	failing := ""
+	if err != nil {
+		failing = err.Error()
+		r.mu.Lock()
+		r.dirty = true // the disk may have room later, and no name need change for it
+		r.mu.Unlock()
 	}
+	if err != nil && failing != r.failing {
+		r.o.Log.Error("resolved names are not kept on disk", "err", err)
+	} else if err == nil && r.failing != "" {
+		r.o.Log.Info("resolved names are kept on disk again")
+	}
+	r.failing = failing
+}
+
+// pace is how long after the last attempt to save the next one is.
+func (r *Resolver) pace() time.Duration {
+	if r.failing != "" {
+		return saveAgain
+	}
+	return saveEvery
 }
 
 func write(file string, answers []Answer) error {

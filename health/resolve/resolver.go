@@ -31,6 +31,7 @@ const (
 	concurrency = 16          // names looked up at once
 	lookLimit   = 10 * time.Second
 	saveEvery   = time.Second
+	saveAgain   = 10 * time.Second // after an attempt that has failed
 )
 
 // Options are a Resolver's settings.
@@ -72,6 +73,8 @@ type Resolver struct {
 	kept  map[string]Answer // of an earlier run, not assigned yet
 	dirty bool              // addresses are others than on disk
 	asked sync.WaitGroup
+
+	failing string // why they could not be put on disk last; "": they could. Run's own
 }
 
 // entry is one assigned name.
@@ -200,10 +203,11 @@ func (r *Resolver) Run(ctx context.Context) error {
 		}
 		next := r.begin(ctx)
 		if r.o.State != "" && r.unsaved() {
-			if now := r.o.Now(); now.Sub(saved) >= saveEvery {
+			if now := r.o.Now(); now.Sub(saved) >= r.pace() {
 				saved = now
 				r.save()
-			} else if at := saved.Add(saveEvery); next.IsZero() || at.Before(next) {
+			}
+			if at := saved.Add(r.pace()); r.unsaved() && (next.IsZero() || at.Before(next)) {
 				next = at
 			}
 		}

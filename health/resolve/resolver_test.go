@@ -1,12 +1,15 @@
 package resolve
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -176,4 +179,35 @@ func TestOnce(t *testing.T) {
 	if a, _ := r.Answer("lb.example"); len(l.at) != 1 || a.Err == "" {
 		t.Errorf("looked up %d times: %+v", len(l.at), a)
 	}
+}
+
+// A disk that is full, and has room later, has the names then: none of them need change for it. It is told once.
+func TestNamesAreKeptOnceThereIsRoom(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(folder, nil, 0o600); err != nil { // nothing can be written into that
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		l := &looks{four: told(time.Hour, v4), six: told(time.Hour, v6)}
+		r, _, stop := running(t, l, Options{State: folder, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		r.Assign([]string{"lb.example"})
+		time.Sleep(time.Minute)
+		if err := os.Remove(folder); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(saveAgain)
+		synctest.Wait()
+		kept, err := load(folder)
+		if err != nil || len(kept) != 1 {
+			t.Errorf("kept: %v, %v", kept, err)
+		}
+		stop()
+		if n := strings.Count(log.String(), "are not kept on disk"); n != 1 {
+			t.Errorf("told %d times: %s", n, &log)
+		}
+		if !strings.Contains(log.String(), "are kept on disk again") {
+			t.Errorf("it is not told that it is over: %s", &log)
+		}
+	})
 }

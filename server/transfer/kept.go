@@ -59,9 +59,18 @@ func (s *Secondary) save(z *elsewhere) {
 	}
 	s.disk.Lock()
 	defer s.disk.Unlock()
-	if err := saveVersion(s.o.State, version, good, also); err != nil {
-		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
+	err := saveVersion(s.o.State, version, good, also)
+	unkept := ""
+	if err != nil {
+		unkept = err.Error()
+		z.unsaved = true // the disk may have room later, and the zone need not change for it
 	}
+	if err != nil && unkept != z.unkept {
+		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
+	} else if err == nil && z.unkept != "" {
+		s.o.Log.Info("what was transferred of a zone is kept on disk again", "zone", z.name)
+	}
+	z.unkept = unkept
 }
 
 // saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole

@@ -104,6 +104,7 @@ type elsewhere struct {
 	failures int
 	unsaved  bool
 	saved    time.Time
+	unkept   string // why it could not be saved last; "": it could
 	began    time.Time
 	rests    time.Time // no refresh before that
 }

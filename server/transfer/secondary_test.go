@@ -847,3 +847,26 @@ func flipped(b []byte) []byte {
 	b[len(b)/2] ^= 1
 	return b
 }
+
+// A disk that is full, and has room later, has the zone then, although its primary has nothing new.
+func TestKeptOnceThereIsRoom(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(state, nil, 0o600); err != nil { // nothing can be written into that
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPrimaries(t, "192.0.2.1:53")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		f, stop := newFollower(t, p, state, nil)
+		defer stop()
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, time.Minute, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		if err := os.Remove(state); err != nil {
+			t.Fatal(err)
+		}
+		f.expect(t, saveEvery, "", "")
+		if _, err := os.Stat(keptFile(state, "example.test")); err != nil {
+			t.Error(err)
+		}
+	})
+}

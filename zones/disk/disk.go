@@ -130,7 +130,7 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	clear(folder, pattern)
 	f, err := os.CreateTemp(folder, pattern)
 	if err != nil {
-		return err
+		return naming(path, "", err)
 	}
 	if err = write(f); err == nil {
 		err = f.Chmod(perm)
@@ -138,11 +138,14 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if failed := f.Close(); err == nil {
+		err = failed
+	}
+	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(naming(path, f.Name(), err), os.Remove(f.Name()))
 	}
 	// So that the rename survives a power cut. Some file systems cannot sync a folder; the file is whole even so.
 	if d, err := os.Open(folder); err == nil {
@@ -150,6 +153,16 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 		d.Close()
 	}
 	return nil
+}
+
+// naming has an error of the temporary file name the file that is written: that is the one that people know, and who
+// tries again tells by the text whether the trouble is the same. temporary "" stands for any.
+func naming(path, temporary string, err error) error {
+	var failed *fs.PathError
+	if errors.As(err, &failed) && (temporary == "" || failed.Path == temporary) {
+		failed.Path = path
+	}
+	return err
 }
 
 // clear removes the temporary files that crashed writes of the same file have left.

@@ -171,6 +171,20 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("mode is %v, %v", status.Mode(), err)
 	}
 
+	// An error names the file and not the temporary one, whose name is another each time.
+	err = Write(file, 0o640, func(f *os.File) error {
+		f.Close()
+		_, err := f.WriteString("x")
+		return err
+	})
+	if err == nil || !strings.HasPrefix(err.Error(), "write "+file+": ") || strings.Contains(err.Error(), ".new: file") {
+		t.Errorf("error is %v, want one of %s", err, file)
+	}
+	in := filepath.Join(dir, "long"+strings.Repeat("x", 250)) // too long with what makes it a temporary name
+	if err := Write(in, 0o640, text("x")); err == nil || !strings.HasPrefix(err.Error(), "open "+in+": ") {
+		t.Errorf("error is %v, want one of %s", err, in)
+	}
+
 	// A crash leaves its temporary file. One that is old goes; one that is new may be somebody's who writes now.
 	old, fresh := filepath.Join(dir, ".file.1.new"), filepath.Join(dir, ".file.2.new")
 	other := filepath.Join(dir, ".files.1.new")

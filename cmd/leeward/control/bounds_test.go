@@ -51,6 +51,8 @@ func TestGroupMemory(t *testing.T) {
 			"sys/fs/cgroup/a/memory.max":         "2097152\n",
 			"sys/fs/cgroup/elsewhere/memory.max": "1\n",
 		}, 2 << 20},
+		{"version 2, no /proc", map[string]string{"sys/fs/cgroup/memory.max": "4096\n"}, 4096},
+		{"version 1, no /proc", map[string]string{"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n"}, 4096},
 		{"version 2, in a container", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "4096\n"}, 4096},
 		{"version 2, none", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, 0},
 		{"version 1", map[string]string{

@@ -45,10 +45,18 @@ func TestPercentFor(t *testing.T) {
 		paced bool
 		want  int
 	}{
-		{0, false, 100}, {0, true, 100}, {largeHeap - 1, true, 100}, {largeHeap, false, 40}, {largeHeap, true, 40},
-		{pacedGarbage * 100 / 40, true, 40}, {2 * pacedGarbage, true, 40}, {4 * pacedGarbage, true, 25},
+		{0, false, 100},
+		{0, true, 100},
+		{largeHeap - 1, true, 100},
+		{largeHeap, false, 40},
+		{largeHeap, true, 40},
+		{pacedGarbage * 100 / 40, true, 40},
+		{2 * pacedGarbage, true, 40},
+		{4 * pacedGarbage, true, 25},
 		{4 * pacedGarbage, false, 40},
-		{8 * pacedGarbage, true, 12}, {1 << 40, true, 12}, {1 << 40, false, 40},
+		{8 * pacedGarbage, true, 12},
+		{1 << 40, true, 12},
+		{1 << 40, false, 40},
 	} {
 		if got := percentFor(c.live, c.paced); got != c.want {
 			t.Errorf("%d octets live, paced %v: %d %%, want %d", c.live, c.paced, got, c.want)

@@ -18,7 +18,11 @@ func lockFolder(folder string) (unlock func(), err error) {
 		return func() {}, nil
 	}
 	// Read-only, as a file that is open for writing keeps an operator from remounting its file system read-only.
-	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK, 0o640)
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o640)
+	if errors.Is(err, syscall.ELOOP) {
+		// Two folders would have one lock, or a file would be made wherever the link leads.
+		return nil, fmt.Errorf("--state %s: its file lock is a symbolic link; remove it, and start again", folder)
+	}
 	if err != nil {
 		return func() {}, nil
 	}

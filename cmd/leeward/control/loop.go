@@ -448,7 +448,8 @@ func (l *Loop) assign() {
 		return
 	}
 	var before, now steer.Program
-	if l.program != nil {
+	first := l.program == nil // that there is nothing to probe is to be known too: a start waits for it
+	if !first {
 		before.Pools = others(l.program.Pools, next.Pools)
 		now.Pools = others(next.Pools, l.program.Pools)
 	} else {
@@ -457,7 +458,7 @@ func (l *Loop) assign() {
 	l.program = next
 	as, was := now.Assignments(), before.Assignments()
 	targets := !slices.Equal(as, was) // a name that was only told again changes nothing to probe
-	if names := !slices.Equal(before.Hostnames(), now.Hostnames()); l.o.Assign != nil && (targets || names) {
+	if names := !slices.Equal(before.Hostnames(), now.Hostnames()); l.o.Assign != nil && (first || targets || names) {
 		l.o.Assign(next)
 	}
 	if !targets {

@@ -482,3 +482,31 @@ func TestCopyStaysAsOldAsItIs(t *testing.T) {
 		}
 	})
 }
+
+// That there is nothing to probe is told too, once: a server that starts waits for its prober to know.
+func TestAssignsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		times := 0
+		l := control.NewLoop(control.LoopOptions{
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(server.State) {},
+			Assign: func(p *steer.Program) {
+				if times++; len(p.Assignments()) != 0 {
+					t.Errorf("%v is to be probed", p.Assignments())
+				}
+			},
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); l.Run(ctx) }()
+		for revision := range 3 {
+			l.Batch(zones.Batch{Revision: int64(revision + 1), Full: true})
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		stop()
+		<-done
+		if times != 1 {
+			t.Errorf("told %d times", times)
+		}
+	})
+}

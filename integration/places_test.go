@@ -1,0 +1,197 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// mountsApart is the command that gives what follows it mounts of its own, which it changes before; what is in "$1" is
+// the folder of --state.
+func mountsApart(state, mounts string) []string {
+	return []string{"unshare", "-m", "sh", "-ec", "mount --make-rprivate /; " + mounts + `; shift; exec "$@"`, "sh", state}
+}
+
+// TestOddPlaces starts servers where something is not as it usually is: a read-only root, no /proc, a folder of --state
+// that is full, or is a link, or has links in it. Each answers, says what it cannot do, and ends when it is told to;
+// and nothing is written through a link.
+func TestOddPlaces(t *testing.T) {
+	needRoot(t)
+	type place struct {
+		name   string
+		mounts string                                      // how the mounts of the server are changed; "": they are not
+		before func(t *testing.T, state string)            // makes what is there
+		kept   bool                                        // the copy can be written
+		says   string                                      // in its log
+		after  func(t *testing.T, s *server, state string) // while it runs
+	}
+	elsewhere := func(state string) string { return filepath.Join(filepath.Dir(state), "elsewhere") }
+	for _, p := range []place{
+		{
+			name:   "read-only root",
+			mounts: `mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; mount -o remount,ro,bind /`,
+			says:   "the folder of --state cannot be written",
+		},
+		{
+			name: "no /proc", mounts: "mount -t tmpfs none /proc", kept: true,
+			after: func(t *testing.T, s *server, _ string) {
+				if n := s.metric(t, "leeward_build_info", ""); n != 1 {
+					t.Errorf("its metrics say leeward_build_info %v", n)
+				}
+			},
+		},
+		{
+			name:   "full disk",
+			mounts: `mount -t tmpfs -o size=64k none "$1"; cat /dev/zero > "$1/filler" || true`,
+			says:   "no space left on device",
+			after: func(t *testing.T, s *server, state string) {
+				// Its files, seen through the process, as the mount is its own.
+				inside := fmt.Sprintf("/proc/%d/root%s/", s.process.cmd.Process.Pid, state)
+				if err := os.Remove(inside + "filler"); err != nil {
+					t.Fatal(err)
+				}
+				until(t, time.Minute, "the copy is written", func() error {
+					_, err := os.Stat(inside + "last-good")
+					return err
+				})
+				until(t, time.Minute, "nothing fails any more", func() error {
+					if n := s.metric(t, "leeward_state_failing", ""); n != 0 {
+						return fmt.Errorf("leeward_state_failing is %v", n)
+					}
+					return nil
+				})
+				if n := strings.Count(s.process.out.String(), "the last good snapshot is not kept on disk"); n > 1 {
+					t.Errorf("it is told %d times", n)
+				}
+			},
+		},
+		{
+			name: "the folder is a link", kept: true,
+			before: func(t *testing.T, state string) {
+				if err := os.Mkdir(elsewhere(state), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				symlink(t, elsewhere(state), state)
+			},
+			after: func(t *testing.T, _ *server, state string) {
+				if _, err := os.Stat(filepath.Join(elsewhere(state), "last-good")); err != nil {
+					t.Error(err)
+				}
+				again := newServer(t, "second", "--files", filepath.Dir(state)+"/files", "--state", elsewhere(state))
+				again.start(t)
+				<-again.process.gone
+				if !strings.Contains(again.process.out.String(), "is in use by another leeward") {
+					t.Error("a second server uses the same folder under its other name")
+				}
+			},
+		},
+		{
+			name:   "the folder is a link to nowhere",
+			before: func(t *testing.T, state string) { symlink(t, elsewhere(state), state) },
+			says:   "the folder of --state cannot be written",
+		},
+		{
+			name: "what is kept are links", kept: true,
+			before: func(t *testing.T, state string) {
+				if err := os.Mkdir(state, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				write(t, elsewhere(state), "not ours")
+				for _, name := range []string{"last-good", "verdicts.jsonl", "resolved.json", "trial"} {
+					symlink(t, elsewhere(state), filepath.Join(state, name))
+				}
+			},
+			says: "no copy of the last good snapshot",
+			after: func(t *testing.T, _ *server, state string) {
+				if b, err := os.ReadFile(elsewhere(state)); err != nil || string(b) != "not ours" {
+					t.Errorf("what the link led to is %q now, %v", b, err)
+				}
+			},
+		},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files, state := filepath.Join(dir, "files"), filepath.Join(dir, "state")
+			if err := os.Mkdir(files, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(files, "example.test.zone"), masterFile)
+			if p.before != nil {
+				p.before(t, state)
+			} else if err := os.Mkdir(state, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s := newServer(t, "odd", "--files", files, "--state", state)
+			if p.mounts != "" {
+				s.within = mountsApart(state, p.mounts)
+			}
+			s.start(t)
+			s.ready(t)
+			expect(t, 20*time.Second, s.dns, question{name: "mail.example.test", qtype: dns.TypeA}, "192.0.2.25")
+			if p.says != "" {
+				until(t, time.Minute, "it says so", func() error {
+					if !strings.Contains(s.process.out.String(), p.says) {
+						return fmt.Errorf("nothing of %q", p.says)
+					}
+					return nil
+				})
+			}
+			if p.kept {
+				until(t, time.Minute, "the copy is a file of its own", func() error {
+					at, err := os.Lstat(filepath.Join(state, "last-good"))
+					if err == nil && !at.Mode().IsRegular() {
+						err = fmt.Errorf("it is %v", at.Mode())
+					}
+					return err
+				})
+			} else if n := s.metric(t, "leeward_state_failing", ""); n != 1 {
+				t.Errorf("leeward_state_failing is %v", n)
+			}
+			if p.after != nil {
+				p.after(t, s, state)
+			}
+			s.process.signal(t, syscall.SIGTERM)
+			select {
+			case <-s.process.gone:
+			case <-time.After(time.Minute):
+				t.Fatal("it has not ended a minute after SIGTERM")
+			}
+			if code := s.process.cmd.ProcessState.ExitCode(); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+		})
+	}
+}
+
+// TestLockIsALink holds that a lock which is a link is refused: two folders would have one lock, or a file would be
+// made wherever it leads.
+func TestLockIsALink(t *testing.T) {
+	dir := t.TempDir()
+	symlink(t, filepath.Join(dir, "elsewhere"), filepath.Join(dir, "lock"))
+	files := folder(t, map[string]string{"example.test.zone": masterFile})
+	s := newServer(t, "locked", "--files", files, "--state", dir)
+	s.start(t)
+	<-s.process.gone
+	code := s.process.cmd.ProcessState.ExitCode()
+	if code == 0 || !strings.Contains(s.process.out.String(), "symbolic link; remove it") {
+		t.Errorf("exit status %d: %s", code, s.process.out.tail(5))
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "elsewhere")); err == nil {
+		t.Error("a file was made where the link leads")
+	}
+}
+
+func symlink(t *testing.T, to, at string) {
+	t.Helper()
+	if err := os.Symlink(to, at); err != nil {
+		t.Fatal(err)
+	}
+}
