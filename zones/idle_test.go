@@ -86,7 +86,7 @@ Monitor.grpc.port Monitor.grpc.service Monitor.grpc.tls Monitor.grpc.serverName
 Monitor.dns.port Monitor.dns.name Monitor.dns.type Monitor.external
 Policy.ttl Policy.whenAllDown Policy.schedule.from Policy.schedule.until Policy.schedule.ramp
 Map.prefixes
-Override.state Override.reason Override.from
+Override.state Override.reason Override.from Override.ramp Override.drill
 `)
 
 // around is what the documents of inVain stand in.

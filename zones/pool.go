@@ -182,6 +182,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// maxDrill is how long a drill may take.
+const maxDrill = 24 * time.Hour
+
 func (f *faults) override(o *Override) {
 	switch o.State {
 	case Drain, Up, Down:
@@ -192,5 +195,29 @@ func (f *faults) override(o *Override) {
 	}
 	if o.From != nil && o.Until != nil && !o.Until.After(*o.From) {
 		f.add("until", "%s is not after from, so it would never have an effect", o.Until.Format(time.RFC3339))
+		return
+	}
+	switch ramp := o.Ramp.Std(); {
+	case ramp == 0:
+	case ramp < 0 || ramp > maxRamp || ramp%time.Second != 0:
+		f.add("ramp", "%s is not a number of seconds from 0s to %s", o.Ramp, Duration(maxRamp))
+	case o.State != Drain:
+		f.add("ramp", "only a drain takes its time; leave it out")
+	case strings.HasPrefix(o.Target, "endpoint/"):
+		f.add("ramp", "an endpoint is drained at once; give a ramp to its pool or region, or leave it out")
+	case o.From == nil:
+		f.add("ramp", "it needs from: servers go by the clock")
+	case o.Until != nil && 2*ramp > o.Until.Sub(*o.From):
+		f.add("ramp", "%s to lose its clients and %[1]s to get them back are longer than the %s of the drain; make the ramp shorter",
+			o.Ramp, Duration(o.Until.Sub(*o.From)))
+	}
+	switch {
+	case !o.Drill:
+	case o.State != Drain:
+		f.add("drill", "a drill is a drain; write state: drain")
+	case o.From == nil || o.Until == nil:
+		f.add("drill", "a drill must end by itself; write from and until")
+	case o.Until.Sub(*o.From) > maxDrill:
+		f.add("drill", "%s is longer than %s; a drain may be as long as you like", Duration(o.Until.Sub(*o.From)), Duration(maxDrill))
 	}
 }

@@ -270,7 +270,49 @@ type Override struct {
 	State  Word       `json:"state"`
 	From   *time.Time `json:"from,omitempty"`  // it has no effect before then
 	Until  *time.Time `json:"until,omitempty"` // nor from then on
-	Reason string     `json:"reason,omitempty"`
+	// Ramp is how long a drained region or pool takes to lose its clients, from From on, and again before Until to get
+	// them back; 0: it is at once.
+	Ramp   Duration `json:"ramp,omitempty"`
+	Drill  bool     `json:"drill,omitempty"` // a drain that servers give up by themselves where it does harm
+	Reason string   `json:"reason,omitempty"`
+}
+
+// Level is how much of its clients the override leaves to its target at a time: 1 is all, 0 none. It is between the two
+// only while a drain's Ramp lasts.
+func (o *Override) Level(at time.Time) float64 {
+	if o.From != nil && at.Before(*o.From) || o.Until != nil && !at.Before(*o.Until) {
+		return 1
+	}
+	if o.State != Drain {
+		return 0
+	}
+	level := 0.
+	if ramp := o.Ramp.Std(); ramp > 0 && o.From != nil {
+		level = max(level, 1-at.Sub(*o.From).Seconds()/ramp.Seconds())
+		if o.Until != nil {
+			level = max(level, 1-o.Until.Sub(at).Seconds()/ramp.Seconds())
+		}
+	}
+	return level
+}
+
+// Next returns when an override begins, has taken all clients, begins to give them back or ends: the first of these
+// after a time; zero: nothing comes.
+func (o *Override) Next(after time.Time) (next time.Time) {
+	ramp := o.Ramp.Std()
+	var turns []time.Time
+	if o.From != nil {
+		turns = append(turns, *o.From, o.From.Add(ramp))
+	}
+	if o.Until != nil {
+		turns = append(turns, o.Until.Add(-ramp), *o.Until)
+	}
+	for _, at := range turns {
+		if at.After(after) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }
 
 // Word is what an override says.

@@ -192,6 +192,8 @@ type Override struct {
 	From   *time.Time `json:"from,omitempty"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
+	Level  *float64   `json:"level,omitempty"` // of a drain that takes its time: how much of its clients the target has yet; nil: none
+	Drill  bool       `json:"drill,omitempty"`
 }
 
 // Shift is what a policy's schedule says of one of its pools: where its level differs from 100 %, or will.

@@ -312,7 +312,14 @@ func (s *Status) overrides() *Table {
 		if o.Until != nil {
 			left = Age(o.Until.Sub(s.Time).Seconds())
 		}
-		t.Add(Cell{o.Target, Bold}, word(o.State), Cell{Text: left}, Cell{Text: o.Reason})
+		state := o.State
+		if o.Drill {
+			state = "drill"
+		}
+		if o.Level != nil {
+			state += fmt.Sprintf(" (%.0f %% left)", *o.Level*100)
+		}
+		t.Add(Cell{o.Target, Bold}, word(state), Cell{Text: left}, Cell{Text: o.Reason})
 	}
 	return t
 }

@@ -33,6 +33,7 @@ type Builder struct {
 	moved    map[string]bool            // hostnames that were resolved since the last Update
 	problems map[zones.Key]zones.Problem
 	sharing  map[string]*steer.Policy // that go by loads, by name
+	givenUp  map[zones.Key]int64      // overrides that have no effect any more: their versions
 
 	lists map[string]map[string]zones.Listed // by origin, what catalog zones that are made here list, by origin
 
@@ -101,7 +102,7 @@ func NewBuilder(now func() time.Time) *Builder {
 	b := &Builder{
 		now: now, seed: rand.Uint64(), regions: map[string]int32{},
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
-		elsewhere: map[string]Transferred{}, arrived: map[string]bool{},
+		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
 	}
 	b.clear()
 	return b
@@ -150,6 +151,12 @@ func (b *Builder) NextExpiry() time.Time {
 		}
 	}
 	return next
+}
+
+// GiveUp takes the effect from an override as it is now, until it is another one. Update is due then.
+func (b *Builder) GiveUp(c *zones.Catalog, o *zones.Override) {
+	b.givenUp[o.Key()] = c.VersionOf(o.Key())
+	b.expiries[o.Target] = b.now()
 }
 
 // update is one call of Update: what is to be made anew, found from what has changed.
@@ -244,15 +251,16 @@ func (u *update) changed(k zones.Key) {
 	}
 }
 
-// override marks the pools that an override is about, and remembers when it ends.
+// override marks the pools that an override is about, and remembers when it begins, turns or ends.
 func (u *update) override(target string) {
 	delete(u.expiries, target)
-	if o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override); ok {
-		switch now := u.now(); {
-		case o.From != nil && now.Before(*o.From):
-			u.expiries[target] = *o.From
-		case o.Until != nil && now.Before(*o.Until):
-			u.expiries[target] = *o.Until
+	key := zones.KeyOf(zones.KindOverride, target)
+	if u.givenUp[key] != u.catalog.VersionOf(key) {
+		delete(u.givenUp, key)
+	}
+	if o, ok := u.catalog.Get(key).(*zones.Override); ok {
+		if next := o.Next(u.now()); !next.IsZero() {
+			u.expiries[target] = next
 		}
 	}
 	kind, name, _ := strings.Cut(target, "/")
@@ -281,13 +289,34 @@ func (u *update) endOverrides() {
 	}
 }
 
-// word is the override of a target in force.
+// word is the override of a target in force; a drain is while its level is 0.
 func (u *update) word(target string) zones.Word {
-	o, ok := u.catalog.Get(zones.KeyOf(zones.KindOverride, target)).(*zones.Override)
-	if now := u.now(); !ok || o.Until != nil && !now.Before(*o.Until) || o.From != nil && now.Before(*o.From) {
-		return ""
+	if o := u.inForce(target); o != nil && o.Level(u.now()) == 0 {
+		return o.State
 	}
-	return o.State
+	return ""
+}
+
+// leaving is the drain of a target while it takes its time.
+func (u *update) leaving(target string) *zones.Override {
+	if o := u.inForce(target); o != nil && o.Level(u.now()) > 0 {
+		return o
+	}
+	return nil
+}
+
+// inForce is the override of a target that has begun and has not ended, nor was given up.
+func (u *update) inForce(target string) *zones.Override {
+	key := zones.KeyOf(zones.KindOverride, target)
+	o, ok := u.catalog.Get(key).(*zones.Override)
+	now := u.now()
+	if !ok || o.Until != nil && !now.Before(*o.Until) || o.From != nil && now.Before(*o.From) {
+		return nil
+	}
+	if version, given := u.givenUp[key]; given && version == u.catalog.VersionOf(key) {
+		return nil
+	}
+	return o
 }
 
 // compilePools makes the pools anew that changed, and marks the policies that refer to one that came, went or moved.
@@ -329,7 +358,7 @@ func (u *update) compilePools() {
 		if monitor != nil {
 			checked = &monitor.Monitor
 		}
-		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.Resolution, compiled[s.number])
+		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.leaving, u.Resolution, compiled[s.number])
 		if set(s.number, made); s.aliases != made.Aliases() {
 			s.aliases = made.Aliases()
 			u.usersOf(name)

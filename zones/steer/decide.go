@@ -36,7 +36,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Rule = -1
 	}
 	t.rule(int(d.Rule))
-	plain := t == nil && p.level && req.Family < Name && !(p.spill && v.tight)
+	plain := t == nil && p.level && req.Family < Name && !(p.spill && v.tight) && !v.leave
 	if plain && p.leads[n] >= 0 && p.quick(v, p.leads[n], req, d) {
 		d.Scope = c.scope
 		return
@@ -84,7 +84,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		}
 	}
 	w := walk{view: v, policy: p, rule: r, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
-	if w.sheds = p.spill && v.tight || p.planned; w.sheds {
+	if w.sheds = p.sheds(v); w.sheds {
 		w.whole, w.now = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll && p.Pick != zones.PickSticky, req.Clock
 		w.key = keyOf(c.addr, req.Resolver.IsValid())
 	}

@@ -309,6 +309,9 @@ func (t *trace) kept(w *walk, pool *Pool, keep, at float64) {
 			why += fmt.Sprintf(", %.0f %% is planned", level*100)
 		}
 	}
+	if leaving := pool.leaving; leaving != nil {
+		why += fmt.Sprintf(", its drain leaves it %.0f %%", leaving.level(w.now)*100)
+	}
 	if b.warmth < 1 {
 		why += fmt.Sprintf(", it is %.0f %% warm", b.warmth*100)
 	}

@@ -252,7 +252,7 @@ func (f *forecast) surged(l *flow, surge map[string]float64) float64 {
 
 // settle leads the clients through the View to come until what is offered to pools comes to rest.
 func (f *forecast) settle() {
-	v := &View{pools: slices.Clone(f.then.View.pools), named: f.then.View.named, tight: true}
+	v := &View{pools: slices.Clone(f.then.View.pools), named: f.then.View.named, leave: f.then.View.leave, tight: true}
 	offered := make([]float64, len(v.pools))
 	for i, d := range v.pools {
 		if d != nil {

@@ -165,7 +165,7 @@ func (p *Policy) land(v *View, of *way, key, random uint64, now int64, x *carrie
 	}
 	w := walk{
 		view: v, policy: p, rule: of.rule, family: of.family, steps: of.rule.steps, order: of.order, front: of.front, random: random,
-		sheds: p.spill && v.tight || p.planned, now: now, key: key, carried: *x,
+		sheds: p.sheds(v), now: now, key: key, carried: *x,
 	}
 	if p.Pick == zones.PickSticky || p.Pick == zones.PickLeastLoad {
 		w.client = key

@@ -63,6 +63,21 @@ func plansOf(schedule []zones.Schedule, names []string) []plan {
 	return plans
 }
 
+// planOf compiles what drains with a ramp leave to a pool; nil: they are at once.
+func planOf(drains ...*zones.Override) (p plan) {
+	for _, o := range drains {
+		if o == nil || o.From == nil {
+			continue
+		}
+		s := shift{from: o.From.Unix(), ramp: int64(o.Ramp.Std().Seconds())}
+		if o.Until != nil {
+			s.until = o.Until.Unix()
+		}
+		p = append(p, s)
+	}
+	return p
+}
+
 // Level returns what is planned for a pool of the policy at that time, in Unix seconds: what its weight and target are
 // multiplied by.
 func (p *Policy) Level(pool int32, now int64) float64 {

@@ -25,6 +25,7 @@ type Pool struct {
 
 	min       zones.Share
 	drained   bool // by an override of the pool or its region
+	leaving   plan // while such an override takes its clients from it, or gives them back
 	monitor   *health.Monitor
 	ramp      time.Duration
 	endpoints []endpoint
@@ -53,14 +54,16 @@ type endpoint struct {
 const split = 840 // divisible by 1 to 8
 
 // NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
-// "region/eu-west" in force, or ""; resolved what is known of an endpoint's hostname. old is the pool as it was before,
+// "region/eu-west" in force, or ""; leaving its drain that has begun and lets it keep a part of its clients, or is giving
+// them back, or nil; resolved what is known of an endpoint's hostname. old is the pool as it was before,
 // nil if there was none: an endpoint whose hostname is not resolved yet keeps the addresses that it had.
 func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
-	word func(target string) zones.Word, resolved func(hostname string) Resolution, old *Pool,
+	word func(target string) zones.Word, leaving func(target string) *zones.Override, resolved func(hostname string) Resolution, old *Pool,
 ) *Pool {
 	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, ramp: pool.Ramp.Std(), aliases: true}
 	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
 	p.drained = slices.Contains(outer, zones.Drain)
+	p.leaving = planOf(leaving("region/"+pool.Region), leaving("pool/"+pool.Pool))
 	for _, e := range endpoints {
 		c := endpoint{name: e.Endpoint, id: e.ID(), weight: uint64(e.EffectiveWeight()), seed: seedOf(e.ID())}
 		c.manner = health.Manner{Host: e.Host, Hostname: strings.TrimSuffix(e.Hostname, "."), Headers: e.Headers.Lines()}

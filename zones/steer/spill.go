@@ -94,7 +94,7 @@ func (v *View) excess(c *crowd, f Family, now int64) (u, load float64) {
 		all += b.load
 		if b.limited && b.known {
 			load += b.load
-			target += float64(b.target * c.level(i, now))
+			target += float64(b.target * c.level(i, now) * v.pools[n].pool.leaving.level(now))
 		}
 	}
 	u = 1
@@ -128,6 +128,9 @@ func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, x *carr
 	level := 1.
 	if c.plans != nil {
 		level = c.level(slices.Index(c.pools, n), now)
+	}
+	if leaving := d.pool.leaving; leaving != nil {
+		level = float64(level * leaving.level(now))
 	}
 	keep := min(level, 1)
 	if b := &d.burden; spill {
@@ -256,6 +259,9 @@ type lump struct {
 	// stays: were it drawn for each answer, a large resolver's crowd would move to and fro each TTL.
 	dither float64
 }
+
+// sheds reports whether a pool of the policy may keep less than all of its clients.
+func (p *Policy) sheds(v *View) bool { return p.spill && v.tight || p.planned || v.leave }
 
 // stays reports whether the walk's client stays at a pool that keeps only some, and notes where it stands near the
 // border.

@@ -23,6 +23,7 @@ type world struct {
 	members map[string][]*zones.Endpoint
 	maps    map[string]*zones.Map
 	words   map[string]zones.Word
+	leaving map[string]*zones.Override
 	names   map[string]Resolution // of endpoints with a hostname
 }
 
@@ -35,7 +36,8 @@ func (w *world) program() *Program {
 		if pool.Monitor != "" {
 			monitor = &health.Monitor{}
 		}
-		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] }, w.resolve, nil))
+		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] },
+			func(target string) *zones.Override { return w.leaving[target] }, w.resolve, nil))
 	}
 	return p
 }

@@ -14,6 +14,7 @@ type View struct {
 	pools []*duty // by pool number
 	tight bool    // a pool may keep less than all of its clients
 	named bool    // a pool has an endpoint by name
+	leave bool    // a pool is losing its clients to a drain, or gets them back
 }
 
 // Named reports whether any endpoint is given by its hostname, so that the time matters to answers.
@@ -78,6 +79,7 @@ func (p *Program) view(s Sight, prev *View, moved func(*Pool) bool) *View {
 			continue
 		}
 		v.named = v.named || pool.named
+		v.leave = v.leave || pool.leaving != nil
 		var old *duty
 		if prev != nil && i < len(prev.pools) && prev.pools[i] != nil && prev.pools[i].pool == pool {
 			if old = prev.pools[i]; !moved(pool) {

@@ -73,6 +73,7 @@ type Loop struct {
 	fleet     fleet
 	gauges    gauges
 	clocks    clocks
+	drills    drills
 	began     time.Time
 	table     *geo.Table
 	condition Condition
@@ -297,6 +298,7 @@ func (l *Loop) turn(w waiting) time.Time {
 	if !w.first.IsZero() && l.snapshot != nil {
 		l.o.Metrics.publishing(l.o.Now().Sub(w.first))
 	}
+	l.drill(now, turned)
 	l.o.Metrics.turn(l, turned)
 	if len(turned) > 0 {
 		l.unremembered(now)
@@ -386,6 +388,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		return false
 	}
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
+	l.redrill()
 	wrong, held := l.wrong, l.held
 	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
 	l.complain(l.wrong.Beyond(wrong), wrong)
@@ -526,6 +529,7 @@ func (l *Loop) due() time.Time {
 		earlier(since.Add(staleAfter))
 	}
 	earlier(l.gauges.next)
+	earlier(l.drills.next)
 	earlier(l.saveDue())
 	earlier(l.recall)
 	return next

@@ -22,6 +22,7 @@ type Metrics struct {
 	failovers                *failovers
 	votesStale, verdictStale prometheus.Gauge
 	unwatched, clock         prometheus.Gauge
+	drillsGivenUp            prometheus.Counter
 	loads                    *loadMetrics
 	stale                    atomic.Pointer[time.Time] // since when the snapshot may be old; nil: it is the newest
 
@@ -56,6 +57,9 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 			"By how much this server's clock is ahead of those of most vantages, to some 100 ms; 0 where no more than half of them agree."),
 		unwatched: gauge("leeward_targets_unwatched",
 			"Addresses of which no vantage has told for longer than finding out takes (detection and 5 s): they count as they did before."),
+		drillsGivenUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "leeward_drills_given_up_total", Help: "Drills that this server gave up, as they did harm.",
+		}),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "leeward_publish_seconds", Help: "From the arrival of the oldest change of a turn to its answers being served.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -70,7 +74,9 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock, m.loads} {
+	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock,
+		m.loads, m.drillsGivenUp,
+	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -82,6 +88,13 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 func (m *Metrics) publishing(took time.Duration) {
 	if m != nil {
 		m.publishSeconds.Observe(took.Seconds())
+	}
+}
+
+// gaveUp counts a drill that was given up.
+func (m *Metrics) gaveUp() {
+	if m != nil {
+		m.drillsGivenUp.Inc()
 	}
 }
 

@@ -91,6 +91,7 @@ func (i Inside) Status(now time.Time) *admin.Status {
 	l.fleet.add(s)
 	l.nobodyProbes(s)
 	l.clocks.add(s, l.o.Own, now)
+	l.tellDrills(s)
 	s.Burdened()
 	if l.o.Sources != nil {
 		s.Geo = append(s.Geo, l.o.Sources()...)
@@ -116,10 +117,16 @@ func (g *gathering) overrides() {
 		if o.Until != nil && !g.now.Before(*o.Until) {
 			return true
 		}
-		out := admin.Override{Target: o.Target, State: string(o.State), From: o.From, Until: o.Until, Reason: o.Reason}
+		out := admin.Override{Target: o.Target, State: string(o.State), From: o.From, Until: o.Until, Reason: o.Reason, Drill: o.Drill}
 		if o.From != nil && g.now.Before(*o.From) {
 			g.out.Planned = append(g.out.Planned, out)
 			return true
+		}
+		if g.l.givenUp(o.Target) {
+			return true // it is among the problems
+		}
+		if level := o.Level(g.now); level > 0 {
+			out.Level = &level
 		}
 		g.words[o.Target] = string(o.State)
 		g.out.Overrides = append(g.out.Overrides, out)
