@@ -29,7 +29,7 @@ func verbs(inv *invocation) []*cobra.Command {
 		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv), newBench(inv),
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv),
 		newImport(inv), newExport(inv),
-		newSimulate(inv), newDrain(inv), newRestore(inv), newShift(inv), newAccept(inv), newRetransfer(inv),
+		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv), newShift(inv), newAccept(inv), newRetransfer(inv),
 		newVersion(inv),
 	}
 }

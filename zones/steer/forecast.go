@@ -80,6 +80,20 @@ func Foresee(now, then Scene, asked *Asked, surge map[string]float64) *Forecast 
 	return foresee(now, then, asked, surge, forecastDraws)
 }
 
+// Led returns how many queries a second are led to each pool now.
+func Led(now Scene, asked *Asked) map[string]float64 {
+	f := &forecast{now: now, then: now, draws: forecastDraws / 4, out: &Forecast{}}
+	f.take(asked)
+	f.spread(&now, now.View, func(l *flow) map[string]float64 { return l.now })
+	led := map[string]float64{}
+	for _, l := range f.flows {
+		for pool, share := range l.now {
+			led[pool] += l.rate * share
+		}
+	}
+	return led
+}
+
 func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {
 	f := &forecast{now: now, then: then, draws: draws, out: &Forecast{Settled: true, Pools: []PoolForecast{}}, pools: map[string]*PoolForecast{}}
 	f.take(asked)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/steer"
 )
 
 // A drill is a drain that ends by itself where it does harm. Every server judges that for itself, from the same reports,
@@ -39,6 +41,7 @@ type drill struct {
 	full     map[string]bool // those that were at their max as it began
 	heard    map[string]bool // vantages that were heard of since
 	why      string          // it is given up; "" as long as it is not
+	broke    bool            // for something that broke
 }
 
 // inForce reports whether the drill has begun and has not ended.
@@ -57,7 +60,7 @@ func (l *Loop) redrill() {
 		}
 		d := &drill{override: o, version: l.catalog.VersionOf(o.Key()), heard: map[string]bool{}}
 		if was := before[o.Target]; was != nil && was.version == d.version {
-			d.full, d.heard, d.why = was.full, was.heard, was.why
+			d.full, d.heard, d.why, d.broke = was.full, was.heard, was.why, was.broke
 		}
 		d.carriers = l.carriersOf(o.Target)
 		if l.drills.of == nil {
@@ -113,7 +116,7 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 		switch {
 		case d.why != "":
 		case d.inForce(now):
-			if d.why = l.harm(d, now, turned); d.why != "" {
+			if d.why, d.broke = l.harm(d, now, turned); d.why != "" {
 				gone = true
 				l.builder.GiveUp(l.catalog, d.override)
 				l.o.Log.Warn("a drill is given up", "target", d.override.Target, "why", d.why)
@@ -133,15 +136,15 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 	}
 }
 
-// harm says what a drill does; "": none.
-func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) string {
+// harm says what a drill does; "": none. broke: it broke something; else too little is seen to go on.
+func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string, broke bool) {
 	if since := l.staleSince(); !since.IsZero() && now.Sub(since) >= drillDeaf {
-		return fmt.Sprintf("etcd has not been heard of for %s, and nobody could call the drill off", admin.Age(now.Sub(since).Seconds()))
+		return fmt.Sprintf("etcd has not been heard of for %s, and nobody could call the drill off", admin.Age(now.Sub(since).Seconds())), false
 	}
 	for _, t := range turned {
 		pool, _, _ := strings.Cut(t.Endpoint, "/")
 		if d.carriers[pool] && "endpoint/"+t.Endpoint != d.override.Target && l.board.State(t) == health.Down {
-			return fmt.Sprintf("%s of endpoint %s is down", t.Address, t.Endpoint)
+			return fmt.Sprintf("%s of endpoint %s is down", t.Address, t.Endpoint), true
 		}
 	}
 	for _, v := range l.board.Vantages(now) {
@@ -149,7 +152,7 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) string {
 		case v.Fresh:
 			d.heard[v.Vantage] = true
 		case d.heard[v.Vantage]:
-			return fmt.Sprintf("vantage %s is not heard of any more", v.Vantage)
+			return fmt.Sprintf("vantage %s is not heard of any more", v.Vantage), false
 		}
 	}
 	first := d.full == nil
@@ -164,19 +167,41 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) string {
 		if first {
 			d.full[p.Pool] = true
 		} else if !d.full[p.Pool] {
-			return fmt.Sprintf("pool %s carries %.4g, and its max is %.4g", p.Pool, s.Load.Value, s.Max)
+			return fmt.Sprintf("pool %s carries %.4g, and its max is %.4g", p.Pool, s.Load.Value, s.Max), true
 		}
 	}
-	return ""
+	return "", false
 }
 
-// DrillOf returns why a drill of the target was given up by this process, "" if it was not; ok: there is one.
-func (i Inside) DrillOf(target string) (why string, ok bool) {
-	d := i.l.drills.of[target]
-	if d == nil {
-		return "", false
+// Watched is how a drill goes, for one who only looks.
+type Watched struct {
+	There   bool               // the override is
+	Why     string             // it is given up; "": it is not
+	Broke   bool               // for something that broke, and not because too little is seen to go on
+	Led     map[string]float64 // queries a second that are led to each pool now, as far as servers tell who asks
+	Status  *admin.Status
+	Carriers map[string]bool // pools that serve the target's clients, beside its own
+}
+
+// Drill tells how a drill of the target goes.
+func (o *Observer) Drill(ctx context.Context, target string) (*Watched, error) {
+	w := &Watched{}
+	var err error
+	if w.Status, err = o.Status(ctx); err != nil {
+		return nil, err
 	}
-	return d.why, true
+	asked, _, _ := askedOf(w.Status.Servers)
+	return w, o.loop.Do(ctx, func(i Inside) {
+		l := i.l
+		if d := l.drills.of[target]; d != nil {
+			w.There, w.Why, w.Broke, w.Carriers = true, d.why, d.broke, d.carriers
+		}
+		if l.snapshot != nil && l.view != nil && asked != nil {
+			w.Led = steer.Led(steer.Scene{
+				View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: l.o.Now().Unix(),
+			}, asked)
+		}
+	})
 }
 
 // givenUp reports whether the target has a drill that has no effect any more.

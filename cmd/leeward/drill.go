@@ -1,0 +1,319 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/drill"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/disk"
+	"leeward/zones/store"
+)
+
+// drillFlags are those of leeward drill.
+type drillFlags struct {
+	options   drill.Options
+	resolvers []string
+	reports   []string
+	every     string
+	output    string
+}
+
+func newDrill(inv *invocation) *cobra.Command {
+	var f drillFlags
+	cmd := &cobra.Command{
+		Use: "drill region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Rehearse an outage, and call it off where it does harm",
+		GroupID: groupOperate, Args: cobra.ExactArgs(1),
+		Long: `Drain a target for a while, as if it were lost, watch what that does, and report.
+
+First it foretells what the others would carry (as leeward simulate does), and does
+not begin where that is too much, or a server is not heard of. Then the target
+loses its clients within --ramp, is out, and gets them back before the end.
+
+It ends at once where a pool that serves the target's clients reaches its max, one
+of its addresses goes down, a server or a vantage goes silent, or etcd does; every
+server judges that for itself. It ends within 15 s when this process is gone, and
+on time when etcd is. Ctrl-C calls it off.
+
+Exit status: 0 when it succeeded (and, with --dry-run, would be begun), 1 when not,
+2 for wrong usage.`,
+		Example: `  leeward drill region/eu-west --for 15m --reason "Q4 game day"
+  leeward drill region/eu-west --report drill.html --resolver 9.9.9.9
+  leeward drill pool/www-eu --dry-run
+  leeward drill region/eu-west --every "0 10 * * 3"   # each Wednesday at 10:00
+  leeward drills                                      # what earlier ones showed`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if f.options.Target, err = parseTarget(args[0]); err != nil {
+				return err
+			}
+			if f.options.For < 10*time.Second || f.options.For > 24*time.Hour {
+				return misused("--for %v: it is 10s to 24h", f.options.For)
+			}
+			if ramp := f.options.Ramp; ramp < 0 || ramp%time.Second != 0 || 2*ramp > f.options.For {
+				return misused("--ramp %v: it is a number of seconds, and twice that at most --for, %v", ramp, f.options.For)
+			}
+			if strings.HasPrefix(f.options.Target, "endpoint/") {
+				if cmd.Flags().Changed("ramp") {
+					return misused("--ramp: an endpoint is drained at once; leave it out, or drill its pool")
+				}
+			}
+			if f.output != "table" && f.output != "json" {
+				return misused("-o %q: it is table or json", f.output)
+			}
+			for _, a := range f.resolvers {
+				r, err := drill.NewResolver(a)
+				if err != nil {
+					return misused("--resolver %v", err)
+				}
+				f.options.Resolvers = append(f.options.Resolvers, r)
+			}
+			for _, file := range f.reports {
+				if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
+					return misused("--report %s: write a file that ends in .html, .json or .txt", file)
+				}
+			}
+			if f.every == "" {
+				return inv.drillOnce(cmd.Context(), f, f.reports)
+			}
+			if f.options.DryRun {
+				return misused("--every goes without --dry-run")
+			}
+			times, err := cron.ParseStandard(f.every)
+			if err != nil {
+				return misused(`--every %q: %v; write minute, hour, day, month and day of the week, such as "0 10 * * 3"`, f.every, err)
+			}
+			return inv.drillEvery(cmd.Context(), f, times)
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	flags := cmd.Flags()
+	flags.DurationVar(&f.options.For, "for", 15*time.Minute, "how long, with both ramps in it")
+	flags.DurationVar(&f.options.Ramp, "ramp", 0, "within which the target loses its clients, and gets them back; 0: four TTLs")
+	flags.StringVar(&f.options.Reason, "reason", "", "why, for others who look")
+	flags.StringSliceVar(&f.resolvers, "resolver", nil, "ask the resolver at `ADDRESS` for the names concerned, once a second; several with commas")
+	flags.StringSliceVar(&f.reports, "report", nil, "write the report to `FILE`: .html, .json or .txt; several with commas")
+	flags.StringVar(&f.every, "every", "", "stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
+	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only look whether it would be begun")
+	flags.BoolVar(&f.options.Force, "force", false, "begin even if that is foretold to break something")
+	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
+	inv.complete(cmd, targets)
+	return cmd
+}
+
+// drillOnce runs one drill and shows its report.
+func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []string) error {
+	e, err := inv.dial()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	observer, err := inv.observer(ctx)
+	if err != nil {
+		return err
+	}
+	defer observer.Close()
+	o := f.options
+	o.Etcd, o.Observer, o.By = e, observer, inv.who()
+	o.Alone = func(base *store.Listing, status *admin.Status, drain zones.Override) string {
+		var names []string
+		for _, l := range carry(base.Resources(), &drain, status, inv.now()) {
+			if l.left == 0 {
+				names = append(names, l.policy)
+			}
+		}
+		return strings.Join(names, ", ")
+	}
+	show := f.output == "table"
+	o.Say = func(time.Time, string) {}
+	if show {
+		o.Foretold = func(forecast *control.Forecast) {
+			if forecast.Measured() {
+				if err := inv.forecast(forecast); err != nil {
+					fmt.Fprintln(inv.err, err)
+				}
+				inv.printf("\n")
+			}
+		}
+		o.Say = func(at time.Time, text string) { inv.printf("%s  %s\n", at.Format(time.TimeOnly), text) }
+	}
+	r, err := drill.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.DryRun && r.Outcome == drill.Running {
+		if !show {
+			return writeJSON(inv.out, r)
+		}
+		for _, d := range r.Doubts {
+			inv.printf("Gone over by --force: %s.\n", d)
+		}
+		inv.printf("It would be begun. Nothing is written: this was a dry run.\n")
+		return nil
+	}
+	if show {
+		inv.printf("\n")
+		err = r.Text(inv.out, inv.now())
+	} else {
+		err = writeJSON(inv.out, r)
+	}
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := writeReport(r, file, inv.now()); err != nil {
+			return err
+		}
+		if show {
+			inv.printf("\nThe report is in %s.\n", file)
+		}
+	}
+	if r.Outcome != drill.Succeeded {
+		return exitError(1)
+	}
+	return nil
+}
+
+// drillEvery stays and drills at the times given, until it is stopped.
+func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.Schedule) error {
+	for {
+		next := times.Next(inv.now())
+		if next.IsZero() {
+			return misused("--every %q: there is no such time", f.every)
+		}
+		fmt.Fprintf(inv.err, "the next drill of %s is at %s\n", f.options.Target, next.Format(time.RFC3339))
+		for wait := time.Until(next); wait > 0; wait = time.Until(next) { // clocks may be set meanwhile
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(min(wait, time.Minute)):
+			}
+		}
+		var files []string
+		for _, file := range f.reports {
+			ext := filepath.Ext(file)
+			files = append(files, fmt.Sprintf("%s-%s%s", strings.TrimSuffix(file, ext), next.UTC().Format("2006-01-02T150405Z"), ext))
+		}
+		if err := inv.drillOnce(ctx, f, files); err != nil {
+			if _, told := err.(exitError); !told { //nolint:errorlint // it is never wrapped
+				fmt.Fprintf(inv.err, "leeward: %v\n", err)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// writeReport writes a report in the form that a file's name asks for.
+func writeReport(r *drill.Report, file string, now time.Time) error {
+	return disk.Write(file, 0o644, func(w *os.File) error {
+		switch filepath.Ext(file) {
+		case ".html":
+			return r.HTML(w, now)
+		case ".json":
+			return writeJSON(w, r)
+		}
+		return r.Text(w, now)
+	})
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func newDrills(inv *invocation) *cobra.Command {
+	var output string
+	var reports []string
+	cmd := &cobra.Command{
+		Use: "drills [ID|last]", Short: "Show what earlier drills showed", GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
+		Long: fmt.Sprintf(`List the last %d drills, the newest first, or show the report of one.
+
+A drill that was running when whoever ran it was gone is shown as interrupted.`, drill.Kept),
+		Example: `  leeward drills
+  leeward drills last
+  leeward drills 2026-11-25T10:00:00Z --report drill.html`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output != "table" && output != "json" {
+				return misused("-o %q: it is table or json", output)
+			}
+			if len(reports) > 0 && len(args) == 0 {
+				return misused("--report: of which drill? Give its ID, or last")
+			}
+			e, err := inv.dial()
+			if err != nil {
+				return err
+			}
+			defer e.Close()
+			history := drill.History{Etcd: e}
+			if len(args) == 0 {
+				return inv.drills(cmd.Context(), history, output)
+			}
+			r, err := history.Get(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			for _, file := range reports {
+				if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
+					return misused("--report %s: write a file that ends in .html, .json or .txt", file)
+				}
+				if err := writeReport(r, file, inv.now()); err != nil {
+					return err
+				}
+			}
+			if output == "json" {
+				return writeJSON(inv.out, r)
+			}
+			return r.Text(inv.out, inv.now())
+		},
+	}
+	inv.etcd.add(cmd.Flags())
+	cmd.Flags().StringSliceVar(&reports, "report", nil, "write the report to `FILE`: .html, .json or .txt; several with commas")
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// drills lists the history.
+func (inv *invocation) drills(ctx context.Context, h drill.History, output string) error {
+	all, err := h.List(ctx)
+	if err != nil && all == nil {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintf(inv.err, "leeward: %v\n", err)
+	}
+	now := inv.now()
+	if output == "json" {
+		for _, r := range all {
+			r.Outcome = r.Settled(now)
+		}
+		if all == nil {
+			all = []*drill.Report{}
+		}
+		return writeJSON(inv.out, all)
+	}
+	if len(all) == 0 {
+		inv.printf("There has been no drill. leeward drill --help tells how to rehearse an outage.\n")
+		return nil
+	}
+	w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "DRILL\tTARGET\tOUTCOME\tBY")
+	for _, r := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.ID, r.Target, r.Settled(now), r.By)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,105 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"leeward/server/admin"
+)
+
+// Resolver is one that is asked in the course of a drill: what it answers is what its users see, caches and all.
+type Resolver struct {
+	Address string // host:port
+	of      *net.Resolver
+}
+
+// NewResolver reads an address, with or without a port.
+func NewResolver(address string) (Resolver, error) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		address = netip.AddrPortFrom(a, 53).String()
+	}
+	if _, err := netip.ParseAddrPort(address); err != nil {
+		return Resolver{}, fmt.Errorf("%q is no address of a resolver; write 192.0.2.53, or 192.0.2.53:5353", address)
+	}
+	var dialer net.Dialer
+	return Resolver{address, &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}}}, nil
+}
+
+// mostAsked is for how many names each resolver is asked.
+const mostAsked = 5
+
+// asked asks all resolvers for the names concerned, and returns for each which part of the addresses is the target's.
+// Who does not answer in time is left out.
+func (d *drill) asked(ctx context.Context, s *admin.Status) map[[2]string]float64 {
+	if len(d.o.Resolvers) == 0 {
+		return nil
+	}
+	away := d.plan.addresses(s, d.o.Target)
+	ctx, stop := context.WithTimeout(ctx, look*8/10)
+	defer stop()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	shares := map[[2]string]float64{}
+	for _, r := range d.o.Resolvers {
+		for _, name := range d.plan.names[:min(len(d.plan.names), mostAsked)] {
+			if strings.HasPrefix(name, "*") {
+				continue
+			}
+			wg.Go(func() {
+				as, err := r.of.LookupNetIP(ctx, "ip", name+".")
+				if err != nil || len(as) == 0 {
+					return
+				}
+				n := 0
+				for _, a := range as {
+					if away[a.Unmap()] {
+						n++
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				shares[[2]string{name, r.Address}] = float64(n) / float64(len(as))
+			})
+		}
+	}
+	wg.Wait()
+	return shares
+}
+
+// addresses are the target's.
+func (c *concerned) addresses(s *admin.Status, target string) map[netip.Addr]bool {
+	away := map[netip.Addr]bool{}
+	for _, e := range s.Endpoints {
+		pool, _, _ := strings.Cut(e.Endpoint, "/")
+		if c.whole && c.pools[pool] || "endpoint/"+e.Endpoint == target {
+			for _, a := range e.Addresses {
+				away[a.Address] = true
+			}
+		}
+	}
+	return away
+}
+
+// seen says when a resolver last named the target while it was out, and when it named it first again; ok: it did not
+// name it for a while.
+func (n *Name) seen(c *Course) (last, back float64, ok bool) {
+	last, back = -1, -1
+	gone := false
+	for i, share := range n.Away {
+		switch at := c.Seconds[i]; {
+		case share > 0 && !gone:
+			last = at
+		case share > 0 && back < 0:
+			back = at
+		case share == 0:
+			gone, ok = true, true
+		}
+	}
+	return last, back, ok
+}

@@ -1,0 +1,385 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/store"
+)
+
+// Options are what a drill is run with.
+type Options struct {
+	Etcd      *store.Etcd
+	Observer  *control.Observer
+	Target    string
+	For       time.Duration // with both ramps in it, 10 s or more
+	Ramp      time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For
+	Reason    string
+	By        string
+	Force     bool
+	DryRun    bool                                                       // only look whether it could be run
+	Resolvers []Resolver                                                 // that are asked for the names of the policies concerned
+	Alone     func(*store.Listing, *admin.Status, zones.Override) string // says who would be left with nothing; "" nobody
+	Say       func(at time.Time, text string)                            // as things happen
+	Foretold  func(*control.Forecast)
+}
+
+// A drill's times. While etcd cannot extend the lease, whoever runs the drill is as good as gone.
+const (
+	lease   = 15 * time.Second
+	ahead   = 2 * time.Second // so that every server has it before it begins
+	look    = time.Second
+	goodbye = 10 * time.Second // how long it is tried to take a drill back that is called off
+)
+
+// Run runs a drill to its end, whatever that is, and reports. It returns no report where there was nothing to begin.
+func Run(ctx context.Context, o Options) (*Report, error) {
+	base, err := o.Etcd.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	p := concernedBy(base, o.Target)
+	ramp := o.Ramp
+	if ramp == 0 {
+		ramp = min(4*p.ttl, o.For/4).Truncate(time.Second)
+	}
+	from := now.Truncate(time.Second).Add(ahead)
+	until := from.Add(o.For)
+	d := &drill{o: o, plan: p, report: &Report{
+		ID: now.Truncate(time.Second).Format(time.RFC3339), Target: o.Target, Reason: o.Reason, By: o.By,
+		From: from, Until: until, Ramp: ramp.Seconds(), Outcome: Running, Events: []Event{},
+	}}
+	d.override = &zones.Override{
+		Target: o.Target, State: zones.Drain, From: &from, Until: &until, Ramp: zones.Duration(ramp), Drill: true, Reason: reason(o),
+	}
+	if wrong := zones.Validate(d.override).Errors(); len(wrong) > 0 {
+		return nil, fmt.Errorf("%s: %s", wrong[0].Field, wrong[0].Message)
+	}
+	unfit, err := d.preflight(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	if len(unfit) > 0 && !o.Force {
+		d.end(Unfit, strings.Join(unfit, "; "))
+		if !o.DryRun {
+			d.keep(ctx)
+		}
+		return d.report, nil
+	}
+	d.report.Doubts = unfit
+	if o.DryRun {
+		return d.report, nil
+	}
+	if err := d.begin(ctx); err != nil {
+		return nil, err
+	}
+	d.keep(ctx) // from here on the history has it, whatever happens to this process
+	outcome, why := d.watch(ctx)
+	if outcome != Succeeded {
+		d.callOff()
+	} else {
+		d.lay(context.WithoutCancel(ctx)) // what has ended is not left behind
+	}
+	d.end(outcome, why)
+	d.keep(context.WithoutCancel(ctx))
+	return d.report, nil
+}
+
+func reason(o Options) string {
+	text := "drill by " + o.By
+	if o.Reason != "" {
+		text += ": " + o.Reason
+	}
+	return text
+}
+
+// concerned is what a target has to do with.
+type concerned struct {
+	whole bool            // the target is whole pools: all of the pools below
+	pools map[string]bool // its own, or that of its endpoint
+	names []string        // of the policies that use them, sorted
+	ttl   time.Duration   // the longest of theirs
+}
+
+// concernedBy finds it.
+func concernedBy(base *store.Listing, target string) concerned {
+	kind, name, _ := strings.Cut(target, "/")
+	c := concerned{whole: kind != "endpoint", pools: map[string]bool{}, ttl: zones.DefaultPolicyTTL}
+	for _, r := range base.Resources() {
+		if p, ok := r.(*zones.Pool); ok && (kind == "region" && p.Region == name || kind == "pool" && p.Pool == name) {
+			c.pools[p.Pool] = true
+		}
+	}
+	if kind == "endpoint" {
+		pool, _, _ := strings.Cut(name, "/")
+		c.pools[pool] = true
+	}
+	first := true
+	for _, r := range base.Resources() {
+		p, ok := r.(*zones.Policy)
+		if !ok || !slices.ContainsFunc(p.PoolNames(), func(pool string) bool { return c.pools[pool] }) {
+			continue
+		}
+		c.names = append(c.names, p.Name)
+		if ttl := p.TTL.Or(zones.DefaultPolicyTTL); first || ttl > c.ttl {
+			c.ttl, first = ttl, false
+		}
+	}
+	slices.Sort(c.names)
+	return c
+}
+
+// drill is one that is run.
+type drill struct {
+	o        Options
+	plan     concerned
+	override *zones.Override
+	report   *Report
+	lease    clientv3.LeaseID
+	revision int64
+	serving  map[string]bool // servers that are known to have it
+	phase    int
+	unkept   bool
+}
+
+func (d *drill) say(at time.Time, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	d.report.event(at, text)
+	d.o.Say(at, text)
+}
+
+// preflight says why the drill should not be begun.
+func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []string, err error) {
+	status, err := d.o.Observer.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range base.Resources() {
+		o, ok := r.(*zones.Override)
+		if !ok || o.Until != nil && !o.Until.After(time.Now()) {
+			continue
+		}
+		switch {
+		case o.Target == d.o.Target:
+			return nil, fmt.Errorf("%s has the override %s already; leeward restore %s takes it back", o.Target, o.State, o.Target)
+		case o.Drill:
+			return nil, fmt.Errorf("there is a drill of %s; one at a time: nobody could tell which did what", o.Target)
+		case o.State == zones.Drain || o.State == zones.Down:
+			unfit = append(unfit, fmt.Sprintf("%s is out by an override", o.Target))
+		}
+	}
+	servers := 0
+	for _, s := range status.Servers {
+		if s.ID == "" {
+			continue
+		}
+		if servers++; !s.Fresh {
+			unfit = append(unfit, fmt.Sprintf("server %s is not heard of", s.ID))
+		}
+	}
+	if servers == 0 {
+		return nil, errors.New("there is no server that would answer otherwise")
+	}
+	f, err := d.o.Observer.Foresee(ctx, control.Question{Down: []string{d.o.Target}, Word: zones.Drain, At: d.override.From.Add(d.override.Ramp.Std())})
+	if err != nil {
+		return nil, err
+	}
+	d.report.Preflight = f
+	if d.o.Foretold != nil {
+		d.o.Foretold(f)
+	}
+	if alone := d.o.Alone(base, status, *d.override); alone != "" {
+		unfit = append(unfit, fmt.Sprintf("%s would have no healthy endpoint elsewhere", alone))
+	}
+	for _, p := range f.Broken() {
+		unfit = append(unfit, fmt.Sprintf("pool %s would carry %.4g, and its max is %.4g", p.Pool, p.Then, p.Max))
+	}
+	return unfit, nil
+}
+
+// begin writes the override, on a lease that this process has to extend.
+func (d *drill) begin(ctx context.Context) error {
+	key := d.override.Key()
+	done, err := d.o.Etcd.Change(ctx, func(base *store.Listing) (store.Plan, error) {
+		for _, c := range base.Changes {
+			if c.Key == key {
+				if o, ok := c.Resource.(*zones.Override); !ok || o.Until == nil || o.Until.After(time.Now()) {
+					return store.Plan{}, fmt.Errorf("%s has an override by now; leeward get overrides", d.o.Target)
+				}
+				return store.Plan{By: d.o.By, Edits: []zones.Edit{{Key: key, Old: c.Resource, New: d.override}}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
+			}
+		}
+		return store.Plan{By: d.o.By, Edits: []zones.Edit{{Key: key, New: d.override}}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	d.revision = done.Revision
+	call, stop := context.WithTimeout(ctx, callWait)
+	defer stop()
+	got, err := d.o.Etcd.Client().Get(call, d.o.Etcd.Prefix()+string(key))
+	if err != nil || len(got.Kvs) == 0 {
+		return fmt.Errorf("the drill is written and cannot be read again, so it ends within %v: %w", lease, err)
+	}
+	d.lease = clientv3.LeaseID(got.Kvs[0].Lease)
+	d.say(time.Now(), "written at revision %d: begins %s, ends %s, by itself within %v if this process goes", d.revision,
+		clock(d.report.From), clock(d.report.Until), lease)
+	return nil
+}
+
+// watch sees the drill through and says how it ended.
+func (d *drill) watch(ctx context.Context) (Outcome, string) {
+	alive, err := d.o.Etcd.Client().KeepAlive(ctx, d.lease)
+	if err != nil {
+		return Interrupted, fmt.Sprintf("the lease cannot be extended: %v", err)
+	}
+	d.serving = map[string]bool{}
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	there := false
+	end := d.report.Until.Add(d.plan.ttl + time.Second) // what resolvers have cached is gone by then
+	for {
+		select {
+		case <-ctx.Done():
+			return Interrupted, "it was called off at the terminal"
+		case _, ok := <-alive:
+			if !ok {
+				alive = nil
+				if time.Now().Before(d.report.Until) && ctx.Err() == nil {
+					return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody has revoked it"
+				}
+			}
+			continue
+		case <-tick.C:
+		}
+		now := time.Now()
+		w, err := d.o.Observer.Drill(ctx, d.o.Target)
+		if err != nil {
+			continue // the context has ended, which is looked at next
+		}
+		d.see(ctx, now, w)
+		there = there || w.There
+		switch {
+		case w.Why != "" && w.Broke:
+			return Failed, w.Why
+		case w.Why != "":
+			return Interrupted, w.Why
+		case there && !w.There && now.Before(d.report.Until):
+			return Interrupted, "the override was taken back (leeward restore, or another who writes to etcd)"
+		case !now.Before(end):
+			return Succeeded, ""
+		}
+	}
+}
+
+// see takes what there is to be seen now, and says what has happened.
+func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
+	for _, s := range w.Status.Servers {
+		if s.ID != "" && s.Fresh && s.Revision >= d.revision && !d.serving[s.ID] {
+			d.serving[s.ID] = true
+			d.say(now, "%s has it", s.ID)
+		}
+	}
+	turns := []struct {
+		at   time.Time
+		text string
+	}{
+		{d.report.From, fmt.Sprintf("begins: %s loses its clients", d.o.Target)},
+		{d.report.From.Add(d.override.Ramp.Std()), "it has none left in answers; what resolvers have cached goes within a TTL, " + d.plan.ttl.String()},
+		{d.report.Until.Add(-d.override.Ramp.Std()), "it gets its clients back"},
+		{d.report.Until, "ends: it has all of them again"},
+	}
+	for d.phase < len(turns) && !now.Before(turns[d.phase].at) {
+		d.say(turns[d.phase].at, "%s", turns[d.phase].text)
+		d.phase++
+	}
+	at := d.report.Seconds(now)
+	if at < 0 || !d.report.Course.due(at) {
+		return
+	}
+	var pools []Pool
+	for _, p := range w.Status.Pools {
+		of := Pool{Pool: p.Pool, Region: p.Region, Away: d.plan.whole && d.plan.pools[p.Pool], Up: []float64{float64(p.Healthy)}}
+		if s := p.LoadStatus; s != nil {
+			of.Target, of.Max = s.Target, s.Max
+			if s.Load.Known {
+				of.Load = []float64{s.Load.Value}
+			}
+		}
+		if w.Led != nil {
+			of.Queries = []float64{w.Led[p.Pool]}
+		}
+		if d.plan.pools[p.Pool] || d.concerns(p.Pool, w) {
+			pools = append(pools, of)
+		}
+	}
+	d.report.Course.add(at, pools, d.asked(ctx, w.Status))
+}
+
+// concerns reports whether a pool serves clients of the target now, or has been seen to.
+func (d *drill) concerns(pool string, w *control.Watched) bool {
+	return w.Carriers[pool] || slices.ContainsFunc(d.report.Course.Pools, func(p *Pool) bool { return p.Pool == pool })
+}
+
+// callOff takes the override away, or says who does if it cannot be reached.
+func (d *drill) callOff() {
+	ctx, stop := context.WithTimeout(context.Background(), goodbye)
+	defer stop()
+	if err := d.lay(ctx); err != nil {
+		d.say(time.Now(), "the drill cannot be taken back: %v. Servers that cannot reach etcd give it up by themselves, "+
+			"etcd takes it away within %v once it has a quorum, and it ends %s in any case", err, lease, clock(d.report.Until))
+		return
+	}
+	d.say(time.Now(), "taken back: %s has all its clients again", d.o.Target)
+}
+
+// lay takes the override away with its lease: nothing that somebody else has written since.
+func (d *drill) lay(ctx context.Context) error {
+	var err error
+	for {
+		call, stop := context.WithTimeout(ctx, callWait)
+		_, err = d.o.Etcd.Client().Revoke(call, d.lease)
+		stop()
+		if err == nil || strings.Contains(err.Error(), "lease not found") {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second / 2):
+		}
+		if _, bounded := ctx.Deadline(); !bounded {
+			return err
+		}
+	}
+}
+
+func (d *drill) end(outcome Outcome, why string) {
+	d.report.Outcome, d.report.Why, d.report.Ended = outcome, why, time.Now().UTC().Round(time.Millisecond)
+	text := string(outcome)
+	if why != "" {
+		text += ": " + why
+	}
+	d.say(d.report.Ended, "%s", text)
+}
+
+// keep puts the report into the history.
+func (d *drill) keep(ctx context.Context) {
+	if err := (History{d.o.Etcd}).Save(ctx, d.report); err != nil && !d.unkept {
+		d.unkept = true
+		d.say(time.Now(), "%v", err)
+	}
+}
+
+// clock spells a time of the drill.
+func clock(at time.Time) string { return at.UTC().Format("15:04:05") + " UTC" }

@@ -1,0 +1,139 @@
+package drill
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Headline is the report in one sentence.
+func (r *Report) Headline(now time.Time) string {
+	switch r.Settled(now) {
+	case Unfit:
+		return fmt.Sprintf("The drill of %s was not begun: %s.", r.Target, r.Why)
+	case Succeeded:
+		return fmt.Sprintf("The drill of %s succeeded: for %s its clients were served elsewhere%s.", r.Target, span(r.Until.Sub(r.From)), r.load())
+	case Failed:
+		return fmt.Sprintf("The drill of %s failed after %s: %s. It was called off at once.", r.Target, span(r.Ended.Sub(r.From)), r.Why)
+	case Running:
+		return fmt.Sprintf("The drill of %s is running, until %s.", r.Target, clock(r.Until))
+	}
+	if r.Outcome == Running {
+		return fmt.Sprintf("The drill of %s was interrupted: whoever ran it was gone before its end, and it ended by itself.", r.Target)
+	}
+	return fmt.Sprintf("The drill of %s was interrupted after %s: %s.", r.Target, span(r.Ended.Sub(r.From)), r.Why)
+}
+
+// load tells what the fullest of the others carried.
+func (r *Report) load() string {
+	name, full := "", 0.
+	for _, p := range r.Course.Pools {
+		if v, ok := most(p.Load); ok && !p.Away && p.Max > 0 && v/p.Max > full {
+			name, full = p.Pool, v/p.Max
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(", and %s, the fullest pool, carried %.0f %% of its max at most", name, full*100)
+}
+
+// Facts are the report's figures, each with what it means.
+func (r *Report) Facts() (facts [][2]string) {
+	add := func(what, format string, args ...any) {
+		facts = append(facts, [2]string{what, fmt.Sprintf(format, args...)})
+	}
+	add("target", "%s", r.Target)
+	if r.Reason != "" {
+		add("reason", "%s", r.Reason)
+	}
+	add("run by", "%s", r.By)
+	add("time", "%s to %s", r.From.UTC().Format(time.DateOnly+" 15:04:05"), clock(r.Until))
+	if r.Ramp > 0 {
+		add("ramp", "%s to lose its clients, and to get them back", span(time.Duration(r.Ramp*float64(time.Second))))
+	}
+	for _, d := range r.Doubts {
+		add("gone over", "%s (--force)", d)
+	}
+	for _, n := range r.Course.Names {
+		last, back, gone := n.seen(&r.Course)
+		switch {
+		case len(n.Away) == 0 || !gone && last < 0:
+			continue
+		case !gone:
+			add("seen by "+n.Resolver, "%s: the target was named all the time", n.Name)
+		case last < 0:
+			add("seen by "+n.Resolver, "%s: the target was not named before either", n.Name)
+		case back < 0:
+			add("seen by "+n.Resolver, "%s: named last at %+.0f s, and not again", n.Name, last)
+		default:
+			add("seen by "+n.Resolver, "%s: named last at %+.0f s, again at %+.0f s", n.Name, last, back)
+		}
+	}
+	return facts
+}
+
+// Row is one pool in figures.
+type Row struct {
+	Pool, Region                              string
+	Away                                      bool
+	Foretold, Before, Most, Target, Max, Lost string
+}
+
+// Rows are the pools in figures: what was foretold, and what came.
+func (r *Report) Rows() (rows []Row) {
+	for _, p := range r.Course.Pools {
+		row := Row{Pool: p.Pool, Region: p.Region, Away: p.Away, Foretold: "–", Before: "–", Most: "–", Target: figure(p.Target), Max: figure(p.Max), Lost: "none"}
+		if r.Preflight != nil {
+			for _, f := range r.Preflight.Pools {
+				if f.Pool == p.Pool && f.Measured {
+					row.Foretold = fmt.Sprintf("%.4g ± %.2g", f.Then, f.Error)
+				}
+			}
+		}
+		if len(p.Load) > 0 && p.Load[0] >= 0 {
+			row.Before = fmt.Sprintf("%.4g", p.Load[0])
+		}
+		if v, ok := most(p.Load); ok {
+			row.Most = fmt.Sprintf("%.4g", v)
+		}
+		if first, least := bounds(p.Up); first > least {
+			row.Lost = fmt.Sprintf("%.0f of %.0f", first-least, first)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// bounds returns the first and the least of a series.
+func bounds(s []float64) (first, least float64) {
+	first, least = -1, -1
+	for _, v := range s {
+		if v < 0 {
+			continue
+		}
+		if first < 0 {
+			first, least = v, v
+		}
+		least = min(least, v)
+	}
+	return first, least
+}
+
+func figure(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// span spells how long something took.
+func span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "no time"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	}
+	return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+}
