@@ -33,7 +33,7 @@ type Mark struct {
 // The size of a chart, and where its lines are in it.
 const (
 	width, height           = 760., 260.
-	left, right, top, below = 52., 150., 34., 30.
+	left, right, top, below = 52., 172., 34., 30.
 )
 
 // Lines are told apart by their colours with any colour sight, and by their dashes and names without any.
@@ -63,10 +63,10 @@ func (c *Chart) SVG() template.HTML {
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, width, height, html.EscapeString(c.Title))
 	fmt.Fprintf(&b, `<text x="%g" y="18" class="title">%s</text>`, left, html.EscapeString(c.Title))
 	for v := 0.; v <= highest+step/2; v += step {
-		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%[3].1f" class="grid"/>`, left, width-right, y(v))
+		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%.1[3]f" class="grid"/>`, left, width-right, y(v))
 		fmt.Fprintf(&b, `<text x="%g" y="%.1f" class="tick" text-anchor="end">%.4g%s</text>`, left-6, y(v)+4, v, html.EscapeString(c.Unit))
 	}
-	every := nice((last - first) / 6)
+	every := tick((last - first) / 6)
 	for s := math.Ceil(first/every) * every; s <= last; s += every {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%g" class="tick" text-anchor="middle">%s</text>`, x(s), height-below+16, minutes(s, every))
 	}
@@ -74,7 +74,7 @@ func (c *Chart) SVG() template.HTML {
 		if m.Seconds < first || m.Seconds > last {
 			continue
 		}
-		fmt.Fprintf(&b, `<line x1="%.1f" x2="%[1].1f" y1="%g" y2="%g" class="mark"/>`, x(m.Seconds), top-6, height-below)
+		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1[1]f" y1="%[2]g" y2="%[3]g" class="mark"/>`, x(m.Seconds), top-6, height-below)
 		fmt.Fprintf(&b, `<text x="%.1f" y="%g" class="tick">%s</text>`, x(m.Seconds)+3, top-2, html.EscapeString(m.Text))
 	}
 	solid := 0
@@ -87,8 +87,8 @@ func (c *Chart) SVG() template.HTML {
 		}
 		fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2" stroke-dasharray="%s"/>`, path(c.Seconds, l.Values, x, y), colour, dash)
 		at := top + 10 + float64(i)*16
-		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%g" y2="%[3]g" stroke="%s" stroke-width="2" stroke-dasharray="%s"/>`, width-right+8, width-right+30, at, colour, dash)
-		fmt.Fprintf(&b, `<text x="%g" y="%g" class="name">%s</text>`, width-right+34, at+4, html.EscapeString(short(l.Name, 17)))
+		fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%g" y2="%[3]g" class="key" stroke="%[4]s" stroke-width="2" stroke-dasharray="%[5]s"/>`, width-right+8, width-right+30, at, colour, dash)
+		fmt.Fprintf(&b, `<text x="%g" y="%g" class="name">%s</text>`, width-right+34, at+4, html.EscapeString(short(l.Name, 20)))
 	}
 	b.WriteString(`</svg>`)
 	return template.HTML(b.String()) //nolint:gosec // every text in it is escaped above
@@ -121,6 +121,16 @@ func nice(v float64) float64 {
 		}
 	}
 	return 10 * power
+}
+
+// tick returns a span that people count time in, not below that many seconds.
+func tick(s float64) float64 {
+	for _, t := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200} {
+		if t >= s {
+			return t
+		}
+	}
+	return math.Ceil(s/14400) * 14400
 }
 
 // minutes spells a time on an axis whose ticks are so far apart.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -174,11 +175,17 @@ func TestChart(t *testing.T) {
 				t.Fatal(err)
 			}
 			e, ok := token.(xml.StartElement)
-			if !ok || e.Name.Local != "path" {
+			if !ok {
 				continue
 			}
 			for _, a := range e.Attr {
-				if a.Name.Local != "d" {
+				if name := a.Name.Local; e.Name.Local == "line" && name != "class" && !strings.HasPrefix(name, "stroke") {
+					v, err := strconv.ParseFloat(a.Value, 64)
+					if err != nil || v < 0 || v > map[bool]float64{true: width, false: height}[name[0] == 'x'] {
+						t.Fatalf("%s of a line is %q", name, a.Value)
+					}
+				}
+				if e.Name.Local != "path" || a.Name.Local != "d" {
 					continue
 				}
 				for point := range strings.FieldsFuncSeq(a.Value, func(r rune) bool { return r == 'M' || r == 'L' }) {

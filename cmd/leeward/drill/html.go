@@ -76,7 +76,11 @@ func (r *Report) charts() (all []template.HTML) {
 		for i, v := range n.Away {
 			share[i] = max(100*v, -1)
 		}
-		names = append(names, Line{Name: n.Name + " " + n.Resolver, Values: share})
+		name := n.Name
+		if c.Names[0].Resolver != c.Names[len(c.Names)-1].Resolver {
+			name = n.Resolver + " " + name
+		}
+		names = append(names, Line{Name: name, Values: share})
 	}
 	draw("Addresses of the target in what resolvers answered", " %", 100, names)
 	return all
