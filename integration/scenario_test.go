@@ -170,6 +170,8 @@ type scenario struct {
 	events []happening
 	stalls stalls
 
+	operator *process // what has been begun last
+
 	mu       sync.Mutex
 	losses   map[string][]window // by server: when queries to it need not be answered
 	promised map[trackKey]promises

@@ -373,6 +373,22 @@ func etcdWords() []word {
 			}
 			return nil
 		}},
+		{pattern: "begin leeward …", means: "the command, with --etcd and all members, which stays beside the story; where an operator is", do: func(x *scenario, a []string) error {
+			args := strings.Fields(a[0])
+			x.operator = start(x.t, x.w.client, "leeward "+args[0],
+				slices.Concat([]string{binary}, args[:1], []string{"--etcd", strings.Join(x.w.urls, ",")}, args[1:])...)
+			return nil
+		}},
+		{pattern: "the operator says …", means: "what has been begun has printed it", check: func(x *scenario, a []string) error {
+			if x.operator == nil || !strings.Contains(x.operator.out.String(), a[0]) {
+				return fmt.Errorf("there is no %q in what it has printed", a[0])
+			}
+			return nil
+		}},
+		{pattern: "the operator is gone", means: "kill -9 of what has been begun", do: func(x *scenario, _ []string) error {
+			x.operator.kill()
+			return nil
+		}},
 		{pattern: "apply the resources again", means: "leeward apply with what was there at the start", do: func(x *scenario, a []string) error {
 			o := command(x.t, x.w.regions[0].host, x.w.resources(), binary, "apply", "--etcd", strings.Join(x.w.urls, ","), "-f", "-")
 			if o.code != 0 {

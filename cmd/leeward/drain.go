@@ -16,7 +16,7 @@ import (
 )
 
 func newDrain(inv *invocation) *cobra.Command {
-	var span time.Duration
+	var span, over time.Duration
 	var at, reason, output string
 	var f changeFlags
 	cmd := &cobra.Command{
@@ -29,6 +29,7 @@ against their capacity (as leeward simulate does). What would bring a pool above
 its max, or leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
   leeward drain region/eu-west --at 22:00 --for 1h    # tonight, local time
+  leeward drain region/eu-west --over 5m              # bit by bit
   leeward drain pool/www-eu --at 2026-12-24T08:00:00+01:00
   leeward drain pool/www-eu --dry-run
   leeward drain endpoint/www-eu/lb-1`,
@@ -40,32 +41,48 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 			if err != nil {
 				return err
 			}
-			now := inv.now()
-			from := now
+			if over < 0 || over%time.Second != 0 {
+				return misused("--over %v: it is a number of seconds, 0s or more", over)
+			}
+			if over > 0 && strings.HasPrefix(target, "endpoint/") {
+				return misused("--over: an endpoint is drained at once; drain its pool, or leave --over out")
+			}
+			if span > 0 && 2*over > span {
+				return misused("--over %s to lose its clients and %[1]s to get them back are longer than --for %s", short(over), short(span))
+			}
+			var from time.Time // zero: as it is written
 			if cmd.Flags().Changed("at") {
-				if from, err = parseWhen(at, now); err != nil {
+				if from, err = parseWhen(at, inv.now()); err != nil {
 					return err
 				}
 			}
-			o := &zones.Override{Target: target, State: zones.Drain, Reason: reason}
-			if from.After(now) {
-				begin := from.UTC()
-				o.From = &begin
+			o := &zones.Override{Target: target, State: zones.Drain, Reason: reason, Ramp: zones.Duration(over)}
+			set := func() {
+				begin := from
+				if begin.IsZero() {
+					begin = inv.now()
+				}
+				if !from.IsZero() || over > 0 {
+					begin = begin.UTC().Truncate(time.Second)
+					o.From = &begin
+				}
+				if span > 0 {
+					end := begin.Add(span).UTC().Truncate(time.Second)
+					o.Until = &end
+				}
 			}
-			if span > 0 {
-				end := from.Add(span).UTC().Truncate(time.Second)
-				o.Until = &end
-			}
+			set()
 			f.output = "json"
 			show := output == "table"
 			if !show && output != "json" {
 				return misused("-o %q: it is table or json", output)
 			}
-			return inv.drain(cmd.Context(), o, f, show)
+			return inv.drain(cmd.Context(), o, set, f, show)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().DurationVar(&span, "for", 0, "how long; without it until restored")
+	cmd.Flags().DurationVar(&over, "over", 0, "within which its clients go, and come back; without it at once")
 	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
@@ -108,7 +125,8 @@ func subject(target string) zones.Key {
 	return zones.KeyOf(zones.KindEndpoint, name)
 }
 
-func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFlags, show bool) error {
+// drain previews and writes a drain. set gives it its times, of those that are counted from when it is written.
+func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(), f changeFlags, show bool) error {
 	target := o.Target
 	log, err := inv.logger()
 	if err != nil {
@@ -169,6 +187,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 		if err := foretold.refused(f.force); err != nil {
 			return store.Plan{}, err
 		}
+		set()
 		p := store.Plan{By: inv.who(), Edits: []zones.Edit{{Key: o.Key(), New: o}}}
 		for _, c := range base.Changes {
 			if c.Key == o.Key() {
@@ -208,7 +227,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, f changeFla
 		return last.json(inv.out)
 	case f.dryRun:
 		inv.printf("Nothing is written: this was a dry run.\n")
-	case o.From != nil:
+	case o.From != nil && o.From.After(inv.now()):
 		inv.printf("Drain of %s is planned %s, revision %d.\nTo take it back: leeward restore %s\n",
 			target, ahead(o.From, o.Until, inv.now()), last.revision, target)
 	case o.Until != nil:

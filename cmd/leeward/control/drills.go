@@ -175,11 +175,11 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string
 
 // Watched is how a drill goes, for one who only looks.
 type Watched struct {
-	There   bool               // the override is
-	Why     string             // it is given up; "": it is not
-	Broke   bool               // for something that broke, and not because too little is seen to go on
-	Led     map[string]float64 // queries a second that are led to each pool now, as far as servers tell who asks
-	Status  *admin.Status
+	There    bool               // the override is
+	Why      string             // it is given up; "": it is not
+	Broke    bool               // for something that broke, and not because too little is seen to go on
+	Led      map[string]float64 // queries a second that are led to each pool now, as far as servers tell who asks
+	Status   *admin.Status
 	Carriers map[string]bool // pools that serve the target's clients, beside its own
 }
 

@@ -74,7 +74,8 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		}
 		return 0
 	})
-	for _, c := range []prometheus.Collector{build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock,
+	for _, c := range []prometheus.Collector{
+		build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock,
 		m.loads, m.drillsGivenUp,
 	} {
 		if err := r.Register(c); err != nil {

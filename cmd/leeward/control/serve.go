@@ -116,6 +116,7 @@ type run struct {
 	etcd       *store.Etcd   // nil: files
 	link       *vantage.Link // with etcd
 	database   database
+	drilled    *drilled
 	bystanders bystanders
 	files      *store.Files
 	keeper     *keeper       // nil: nothing is kept
@@ -395,6 +396,7 @@ func (r *run) serve(ctx context.Context) error {
 	if r.etcd != nil {
 		start(&partsDone, "compaction", func() error { r.etcd.Compact(parts, r.ID, r.Compact); return nil })
 		start(&partsDone, "etcd's size", func() error { r.database.run(parts, r); return nil })
+		start(&partsDone, "drills", func() error { r.drilled.run(parts, r.etcd); return nil })
 	}
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })

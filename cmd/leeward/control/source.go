@@ -60,6 +60,10 @@ func (r *run) source() error {
 			return r.started
 		}},
 	}
+	r.drilled = newDrilled()
+	if err := r.registry.Register(r.drilled); err != nil {
+		return err
+	}
 	if err := r.database.register(r.registry); err != nil {
 		return err
 	}
