@@ -28,11 +28,12 @@ var rooms = []room{
 	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, no store"},
 	{"health/probe", []string{"health"}, "a probe knows an address and how to check it, never what the result is used for"},
 	{"health/resolve", nil, "a name and what it stands for: who asks for it, and what is done with it, is others' business"},
-	{"health/vantage", []string{"health"}, "reports travel below their own keys; what resources mean is no business of theirs"},
+	{"health/vantage", []string{"health", "zones/pulse"}, "reports travel below their own keys; what resources mean is no business of theirs"},
 	{"zones/disk", nil, "files as such: every room may stand on it, so it stands on none"},
+	{"zones/pulse", nil, "whether a watch of etcd lives is the same question whatever is watched"},
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
 	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a server, an etcd or a geo database"},
-	{"zones/store", []string{"zones", "zones/rr", "health"}, "where resources live must not decide what they do"},
+	{"zones/store", []string{"zones", "zones/rr", "zones/pulse", "health"}, "where resources live must not decide what they do"},
 	{"zones/steer", []string{"zones", "zones/rr", "geo", "health"}, "explain and tests evaluate the same decision without sockets, messages or trees"},
 	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
@@ -59,7 +60,7 @@ var guests = []struct {
 	why    string
 }{
 	{"github.com/miekg/dns", []string{"zones/rr"}, true, "it makes a value for each record and a message for each query; the answers' path works on bytes"},
-	{"go.etcd.io/etcd/client", []string{"zones/store", "health/vantage", "cmd/..."}, true, "one place reads and writes resources, one reports: everything else would be a way to ask etcd while a query waits"},
+	{"go.etcd.io/etcd/client", []string{"zones/store", "zones/pulse", "health/vantage", "cmd/..."}, true, "one place reads and writes resources, one reports: everything else would be a way to ask etcd while a query waits"},
 	{"go.etcd.io/etcd/api", []string{"zones/store", "health/vantage", "cmd/..."}, true, "as its client"},
 	{"go.etcd.io/etcd/server", []string{"cmd/leeward/embedded"}, true, "half of the binary's size, only for demo: one package, so that noembed leaves it out"},
 	{"gonum.org/v1/plot", []string{"cmd/leeward/bench", "cmd/leeward/demo", "integration"}, false, "pictures of two verbs, and of the closed loop"},

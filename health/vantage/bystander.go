@@ -158,9 +158,22 @@ func Bystanders(ctx context.Context, client *clientv3.Client, prefix string, log
 	}
 	from := standing(prefix)
 	end := clientv3.GetPrefixRangeEnd(from)
+	options := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageSize)}
+	// What a member has by itself is asked for where there is no quorum only: etcd's proxy keeps answers to that, for
+	// ever, whatever others write.
+	agreed := ctx
+	if limit, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		agreed, cancel = context.WithTimeout(ctx, time.Until(limit)/2)
+		defer cancel()
+	}
 	var all []json.RawMessage
 	for {
-		page, err := client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithSerializable())
+		page, err := client.Get(agreed, from, options...)
+		if err != nil && ctx.Err() == nil {
+			agreed, options = ctx, append(options[:2:2], clientv3.WithSerializable())
+			page, err = client.Get(agreed, from, options...)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
 		}

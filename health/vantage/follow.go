@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"leeward/health"
+	"leeward/zones/pulse"
 )
 
 // Follow calls back with all that etcd holds of other vantages, and then with every change, in order and from one
@@ -170,6 +172,18 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 	defer garbage.Stop()
 	silence := time.NewTimer(o.Silence)
 	defer silence.Stop()
+	unanswered := 0  // requests for progress in a row
+	told := revision // up to which everything has been told
+	doubtful := time.Duration(float64(o.Silence) * (0.6 + rand.Float64()/8))
+	doubt := time.NewTimer(doubtful)
+	defer doubt.Stop()
+	still := make(chan struct{}, 1)
+	alive := func() {
+		heard = true
+		w.link.hear()
+		silence.Reset(o.Silence)
+		doubt.Reset(doubtful)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -181,7 +195,13 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 			return heard, errors.New("the connection was lost")
 		case <-silence.C:
 			return heard, fmt.Errorf("the watch was silent for %s", o.Silence)
+		case <-doubt.C:
+			go w.prove(ctx, w.rota.client(), w.cluster, told, still)
+		case <-still:
+			alive()
 		case <-ask.C:
+			unanswered++
+			ask.Reset(pulse.Pause(o.Silence/4, unanswered))
 			askCtx, cancel := context.WithTimeout(ctx, o.Silence/4)
 			err := watcher.RequestProgress(askCtx)
 			cancel()
@@ -201,11 +221,13 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 				// Another history, or a member that lags behind the one that was read: the list tells which.
 				return false, errors.New("etcd is not where it was when all reports were read")
 			}
-			heard = true
-			w.link.hear()
-			silence.Reset(o.Silence)
+			alive()
+			if r.IsProgressNotify() {
+				unanswered = 0
+			}
 			w.revision = max(w.revision, r.Header.Revision)
 			for _, e := range r.Events {
+				told = e.Kv.ModRevision
 				if e.Type == clientv3.EventTypeDelete {
 					w.remove(string(e.Kv.Key), e.Kv.ModRevision)
 				} else {
@@ -213,6 +235,16 @@ func (w *follower) watch(ctx context.Context, revision int64) (heard bool, err e
 				}
 			}
 		}
+	}
+}
+
+// prove looks for a proof of what a watch that says nothing cannot tell: that it has missed nothing. Either nothing has
+// happened in etcd, or it will have something to say.
+func (w *follower) prove(ctx context.Context, c *clientv3.Client, cluster uint64, told int64, still chan<- struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, w.link.options.Silence/3)
+	defer cancel()
+	if nothing, err := pulse.Ask(ctx, c, w.link.options.Prefix, cluster, told); nothing && err == nil {
+		still <- struct{}{}
 	}
 }
 

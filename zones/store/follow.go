@@ -67,7 +67,10 @@ func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(
 			return ctx.Err()
 		}
 		if errors.Is(err, errAgain) {
-			continue
+			if f.again++; f.again <= 3 {
+				continue
+			}
+			// Whatever it is never content with (it may stand between it and etcd) is not to keep both busy.
 		}
 		f.next++
 		if f.condition.State != HistoryChanged {
@@ -88,11 +91,13 @@ type follower struct {
 
 	condition Condition
 	failures  int     // sessions in a row that came to nothing
+	again     int     // sessions in a row that were over at once, and asked for another
 	next      int     // whose turn it is
 	last      witness // of the history in service
 	accepted  int64   // as delivered last
 	started   bool    // a Full batch of the history in service has been delivered by this run
 	noticed   Point   // where the other history was when it was noticed; zero: there is none
+	sighted   int64   // where etcd was when this session began
 	behind    int64   // a revision that the watch has still to reach; 0: nothing was missed
 	silent    int64   // the revision at which a watch fell silent last
 	relist    bool    // the next session is to list everything, whatever it can prove
@@ -160,6 +165,7 @@ func (f *follower) session(ctx context.Context, endpoint string) error {
 		}
 		return err
 	}
+	f.sighted = here.Revision
 	proof, err := f.compare(ctx, c, here.Point)
 	switch {
 	case err != nil:
@@ -183,7 +189,7 @@ func (f *follower) session(ctx context.Context, endpoint string) error {
 	}
 	switch at := f.Known().Revision; {
 	case errors.Is(err, errHistory):
-		return errAgain
+		return fmt.Errorf("%w (%w)", err, errAgain)
 	case errors.Is(err, errSilent) && f.silent == at:
 		// What comes next is more than a watch can tell in time, or it kills who tells it: a list goes past it.
 		f.relist, f.silent = true, 0

@@ -76,7 +76,16 @@ func TestRotation(t *testing.T) {
 		m.ready()
 		r.state(Following, r.mark()-1)
 		r.revision(put(t, root, "regions/"+what, regionEU))
-		must(e.List(ctx))
+		// The client of all members may be between two attempts to connect, for longer than one call may take.
+		for limit := time.Now().Add(patience); ; {
+			_, err := e.List(ctx)
+			if err == nil {
+				return
+			}
+			if time.Now().After(limit) {
+				t.Fatal(what, ": ", err)
+			}
+		}
 	}
 	take(second, "ca.pem", "server.pem", "server.key")
 	cut("another-authority")
