@@ -10,6 +10,7 @@ import (
 type slot struct {
 	resource Resource
 	revision int64
+	home     *zoneState // of a Policy: its zoneOf
 }
 
 // version is a resource's newest version where that is not in service.
@@ -116,9 +117,9 @@ func (x *index) zoneOf(name string) *zoneState {
 	return nil
 }
 
-// home returns where a policy of that name is kept.
-func (x *index) home(name string) map[string]*Policy {
-	if z := x.zoneOf(name); z != nil {
+// home returns where policies of a zone are kept; nil: of none.
+func (x *index) home(z *zoneState) map[string]*Policy {
+	if z != nil {
 		return z.policies
 	}
 	return x.homeless
@@ -144,7 +145,9 @@ func (x *index) rehome(origin string) {
 			delete(policies, p.Name)
 		}
 		for _, p := range moving {
-			x.home(p.Name)[p.Name] = p
+			z := x.zoneOf(p.Name)
+			x.home(z)[p.Name] = p
+			x.slots[KindPolicy][p.Key()].home = z
 		}
 	}
 }
@@ -194,6 +197,7 @@ func (x *index) hollow(origin string) bool {
 
 // put makes a version the effective one.
 func (x *index) put(key Key, r Resource, revision int64) {
+	var home *zoneState
 	switch r := r.(type) {
 	case *Record:
 		x.putRecord(r, revision)
@@ -213,7 +217,8 @@ func (x *index) put(key Key, r Resource, revision int64) {
 			x.rehome(r.Origin)
 		}
 	case *Policy:
-		x.home(r.Name)[r.Name] = r
+		home = x.zoneOf(r.Name)
+		x.home(home)[r.Name] = r
 	case *Endpoint:
 		if old, ok := x.slots[KindEndpoint][key]; ok {
 			x.release(key, old.resource.(*Endpoint))
@@ -235,7 +240,7 @@ func (x *index) put(key Key, r Resource, revision int64) {
 	if old := x.slots[key.Kind()][key]; old != nil {
 		old.resource, old.revision = r, revision
 	} else {
-		x.slots[key.Kind()][key] = &slot{r, revision}
+		x.slots[key.Kind()][key] = &slot{r, revision, home}
 	}
 	x.list(key, true)
 	x.miss(key)
@@ -296,7 +301,7 @@ func (x *index) remove(key Key) {
 		x.rehome(r.Origin)
 		x.drop(z)
 	case *Policy:
-		delete(x.home(r.Name), r.Name)
+		delete(x.home(s.home), r.Name)
 	case *Endpoint:
 		x.release(key, r)
 		delete(x.endpoints[r.Pool], r.Endpoint)

@@ -151,6 +151,7 @@ type zoneState struct {
 	policies map[string]*Policy // effective, whose longest origin this is
 	number   int64              // of the serial, as far as this catalog has seen; see serials
 	named    int64              // the highest revision in the batch that names everything
+	stir     stir               // what this batch does to it
 
 	recordsPeak, policiesPeak, allPeak peak
 }

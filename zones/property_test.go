@@ -277,6 +277,16 @@ func checkIndexes(t *rapid.T, c *Catalog) {
 			t.Fatalf("%s: %d records at %d owners, want %d at %d", origin, z.records, len(z.owners), f.records, len(f.owners))
 		}
 	}
+	for key, s := range c.slots[KindPolicy] {
+		if s.home != c.zoneOf(key.Name()) {
+			t.Fatalf("the home of %s is %v, want %v", key, s.home, c.zoneOf(key.Name()))
+		}
+	}
+	for origin, z := range c.states {
+		if z.stir != (stir{}) {
+			t.Fatalf("%s is stirred between batches", origin)
+		}
+	}
 	if d := cmp.Diff(fresh.homeless, c.homeless); d != "" {
 		t.Fatalf("homeless: %s", d)
 	}

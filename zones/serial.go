@@ -47,7 +47,8 @@ type serials struct {
 	base     int64
 	kept     Serials             // as the source has it
 	owing    map[string]int64    // by origin: what the source is to keep and does not yet
-	stirred  map[*zoneState]stir // in this batch; nil while the first is applied
+	first    bool                // nothing was there before this batch
+	stirred  []*zoneState        // in this batch; none while the first is applied
 	pools    map[string]poolStir // in this batch: pools that changed, or whose endpoints did
 	zones    poolStir            // in this batch: Zones, which catalog zones that are made here may list
 	anew     bool                // this batch begins another history
@@ -58,6 +59,7 @@ type serials struct {
 // stir is what a batch does to a zone.
 type stir struct {
 	before int64 // its number
+	is     bool  // it does anything to it
 	differ bool  // it has other content
 }
 
@@ -74,14 +76,20 @@ func newSerials() serials {
 // ZoneSerial returns a zone's serial: that of its master file, else what serials says and the zone's offset, modulo
 // 2^32. 0 if there is no such zone.
 func (c *Catalog) ZoneSerial(origin string) uint32 {
+	_, serial := c.Zone(origin)
+	return serial
+}
+
+// Zone returns the effective version of a zone, nil if there is none, and its serial.
+func (c *Catalog) Zone(origin string) (*Zone, uint32) {
 	z := c.states[origin]
-	if z == nil || z.zone == nil {
-		return 0
+	switch {
+	case z == nil || z.zone == nil:
+		return nil, 0
+	case z.zone.Serial != nil:
+		return z.zone, *z.zone.Serial
 	}
-	if z.zone.Serial != nil {
-		return *z.zone.Serial
-	}
-	return uint32(c.serials.base+c.number(z)) + z.zone.SerialOffset
+	return z.zone, uint32(c.serials.base+c.number(z)) + z.zone.SerialOffset
 }
 
 // Owed returns what the source is to keep about serials and does not, as far as is known.
@@ -116,10 +124,8 @@ func (c *Catalog) beginSerials(b *Batch, first bool) {
 	s.zones = poolStir{}
 	s.complete = b.Full && !b.Copy
 	s.anew = b.Full && !first && (b.Anew || b.Revision < c.revision)
-	s.stirred, s.was = nil, s.base
-	if !first {
-		s.stirred = map[*zoneState]stir{}
-	}
+	s.first, s.was = first, s.base
+	c.calm()
 	if s.complete {
 		for _, z := range c.states {
 			z.named = 0
@@ -153,12 +159,19 @@ func (c *Catalog) beginSerials(b *Batch, first bool) {
 
 // stir notes the number that a zone had before the batch.
 func (c *Catalog) stir(z *zoneState) {
-	if c.serials.stirred == nil {
-		return
+	if !c.serials.first && !z.stir.is {
+		z.stir = stir{before: c.number(z), is: true}
+		c.serials.stirred = append(c.serials.stirred, z)
 	}
-	if _, known := c.serials.stirred[z]; !known {
-		c.serials.stirred[z] = stir{before: c.number(z)}
+}
+
+// calm forgets what a batch does to zones.
+func (c *Catalog) calm() {
+	for _, z := range c.serials.stirred {
+		z.stir = stir{}
 	}
+	clear(c.serials.stirred)
+	c.serials.stirred = c.serials.stirred[:0]
 }
 
 // around returns the zone that a Zone, Record or Policy is, or is in, by its key, and the pool that a Pool or Endpoint
@@ -200,7 +213,7 @@ func (c *Catalog) stirBy(z *zoneState, p poolStir, revision int64) {
 	if p.gone {
 		c.loseZone(z, revision)
 	}
-	if p.differs && c.serials.stirred != nil {
+	if p.differs && !c.serials.first {
 		c.differZone(z)
 	}
 }
@@ -237,7 +250,7 @@ func (c *Catalog) lose(key Key, revision int64) {
 }
 
 func (c *Catalog) loseZone(z *zoneState, revision int64) {
-	if c.serials.stirred == nil || c.serials.anew { // nobody knew it before, or all serials move
+	if c.serials.first || c.serials.anew { // nobody knew it before, or all serials move
 		return
 	}
 	c.stir(z)
@@ -253,7 +266,7 @@ func (c *Catalog) owe(z *zoneState) {
 
 // differ notes that the effective version of a resource has changed, and with it what its zone holds.
 func (c *Catalog) differ(key Key) {
-	if c.serials.stirred == nil {
+	if c.serials.first {
 		return
 	}
 	z, pool := c.around(key)
@@ -272,15 +285,13 @@ func (c *Catalog) differ(key Key) {
 
 func (c *Catalog) differZone(z *zoneState) {
 	c.stir(z)
-	now := c.serials.stirred[z]
-	now.differ = true
-	c.serials.stirred[z] = now
+	z.stir.differ = true
 }
 
 // endSerials settles the numbers of a batch, and returns the origins whose serials have moved.
 func (c *Catalog) endSerials(b *Batch) []string {
 	s := &c.serials
-	if s.complete && s.stirred != nil { // some were reckoned in a zone that has gone since
+	if s.complete && !s.first { // some were reckoned in a zone that has gone since
 		for key := range c.slots[KindPolicy] {
 			c.reckon(key, c.newest(key))
 		}
@@ -293,10 +304,10 @@ func (c *Catalog) endSerials(b *Batch) []string {
 	for pool, p := range s.pools {
 		for key := range c.referrers[KeyOf(KindPool, pool)] {
 			policy := c.slots[KindPolicy][key]
-			if policy == nil || !slices.Contains(policy.resource.(*Policy).PoolNames(), pool) {
+			if policy == nil || !policy.resource.(*Policy).names(pool) {
 				continue
 			}
-			z := c.zoneOf(policy.resource.(*Policy).Name)
+			z := policy.home
 			if z == nil {
 				continue
 			}
@@ -316,12 +327,12 @@ func (c *Catalog) endSerials(b *Batch) []string {
 			}
 		}
 	}
-	if s.stirred == nil {
+	if s.first {
 		return nil
 	}
-	for z, was := range s.stirred {
-		if was.differ && !s.anew && c.number(z) <= was.before {
-			c.loseZone(z, max(b.Revision, was.before+1))
+	for _, z := range s.stirred {
+		if z.stir.differ && !s.anew && c.number(z) <= z.stir.before {
+			c.loseZone(z, max(b.Revision, z.stir.before+1))
 		}
 	}
 	if s.complete {
@@ -333,11 +344,12 @@ func (c *Catalog) endSerials(b *Batch) []string {
 	}
 	maps.DeleteFunc(s.owing, func(origin string, _ int64) bool { return c.states[origin] == nil || c.states[origin].zone == nil })
 	var moved []string
-	for z, was := range s.stirred {
-		if c.states[z.origin] == z && z.zone != nil && (s.anew || c.number(z) != was.before) {
+	for _, z := range s.stirred {
+		if z.zone != nil && (s.anew || c.number(z) != z.stir.before) { // one that was dropped has no Zone
 			moved = append(moved, z.origin)
 		}
 	}
+	c.calm()
 	if s.base != s.was {
 		moved = slices.Collect(maps.Keys(c.states))
 	}

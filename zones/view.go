@@ -117,7 +117,7 @@ func (c *Catalog) PoliciesUsing(pool string) []*Policy {
 	var ps []*Policy
 	for key := range c.referrers[KeyOf(KindPool, pool)] {
 		if s := c.slots[KindPolicy][key]; s != nil {
-			if p := s.resource.(*Policy); slices.Contains(p.PoolNames(), pool) {
+			if p := s.resource.(*Policy); p.names(pool) {
 				ps = append(ps, p)
 			}
 		}

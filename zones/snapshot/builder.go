@@ -167,7 +167,7 @@ type update struct {
 	pools    map[string]bool // to compile again
 	policies map[string]bool
 	zones    map[string]bool // to build from nothing
-	touched  map[string]bool // whose serial may have moved
+	touched  []string        // whose serial may have moved; one may be there more than once
 	relaid   map[string]bool // that live elsewhere, to be laid over again
 	edits    map[string][]edit
 	listed   map[string][]edit // of catalog zones that are made here
@@ -190,7 +190,7 @@ func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
 	}
 	return &update{
 		Builder: b, catalog: c, out: &out, all: fresh,
-		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{}, touched: map[string]bool{},
+		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{},
 		relaid: map[string]bool{}, edits: map[string][]edit{}, listed: map[string][]edit{},
 	}
 }
@@ -218,9 +218,7 @@ func (u *update) gather(d zones.Delta) {
 	for _, k := range d.Keys {
 		u.changed(k)
 	}
-	for _, origin := range d.Serials {
-		u.touched[origin] = true
-	}
+	u.touched = append(u.touched, d.Serials...)
 }
 
 func (u *update) changed(k zones.Key) {
@@ -490,7 +488,7 @@ func (u *update) compilePolicies() {
 		}
 		u.out.policies[old.number] = compiled
 		u.share(name, compiled)
-		u.touched[origin] = true
+		u.touched = append(u.touched, origin)
 	}
 }
 

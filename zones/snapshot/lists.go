@@ -38,7 +38,7 @@ func (u *update) list() {
 		}
 		u.lists[z.Origin] = now
 		if len(u.listed[z.Origin]) > 0 {
-			u.touched[z.Origin] = true
+			u.touched = append(u.touched, z.Origin)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (b *Builder) Version(origin string) *Version { return b.elsewhere[origin].V
 // takeTransferred marks the zones of which something was transferred.
 func (u *update) takeTransferred() {
 	for origin := range u.arrived {
-		u.touched[origin], u.relaid[origin] = true, true
+		u.touched, u.relaid[origin] = append(u.touched, origin), true
 	}
 	clear(u.arrived)
 }

@@ -15,7 +15,7 @@ import (
 
 func (u *update) edit(origin string, e edit) {
 	u.edits[origin] = append(u.edits[origin], e)
-	u.touched[origin] = true
+	u.touched = append(u.touched, origin)
 }
 
 // record edits the name that a static RRset belongs to.
@@ -91,18 +91,18 @@ func (u *update) editZones() {
 			u.out.depths |= depthBit(o)
 		}
 	}
-	for _, origin := range slices.Sorted(maps.Keys(u.touched)) {
+	slices.Sort(u.touched)
+	for _, origin := range slices.Compact(u.touched) {
 		apex, err := rr.ParseName(origin)
 		if err != nil {
 			continue
 		}
 		at, ok := u.out.origins[apex]
-		z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
+		z, serial := u.catalog.Zone(origin)
 		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) { // a zone that is Hollow no more is built from nothing
 			continue
 		}
 		next := *u.out.zones[at]
-		serial := u.catalog.ZoneSerial(origin)
 		edits := u.edits[origin]
 		if z.Lists() {
 			edits = u.listed[origin]
