@@ -50,7 +50,11 @@ func (d *drill) inForce(now time.Time) bool {
 }
 
 // redrill finds which drills there are. What has been given up stays so until it is another one.
-func (l *Loop) redrill() {
+func (l *Loop) redrill(d zones.Delta) {
+	override := func(k zones.Key) bool { return k.Kind() == zones.KindOverride }
+	if len(l.drills.of) == 0 && !d.Full && !slices.ContainsFunc(d.Keys, override) {
+		return // as nearly always
+	}
 	before := l.drills.of
 	l.drills.of, l.drills.next = nil, time.Time{}
 	l.catalog.Each(zones.KindOverride, func(r zones.Resource) bool {

@@ -388,7 +388,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		return false
 	}
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
-	l.redrill()
+	l.redrill(delta)
 	wrong, held := l.wrong, l.held
 	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
 	l.complain(l.wrong.Beyond(wrong), wrong)

@@ -228,7 +228,10 @@ func (d *drill) begin(ctx context.Context) error {
 	call, stop := context.WithTimeout(ctx, callWait)
 	defer stop()
 	got, err := d.o.Etcd.Client().Get(call, d.o.Etcd.Prefix()+string(key))
-	if err != nil || len(got.Kvs) == 0 {
+	if err == nil && len(got.Kvs) == 0 {
+		err = errors.New("somebody has taken it away")
+	}
+	if err != nil {
 		return fmt.Errorf("the drill is written and cannot be read again, so it ends within %v: %w", lease, err)
 	}
 	d.lease = clientv3.LeaseID(got.Kvs[0].Lease)
