@@ -52,11 +52,17 @@ type closedLoop struct {
 
 // playCapacity plays a world, with policies that spill or with static ones, and returns what was measured.
 func playCapacity(t testing.TB, p *capacityPlan, spill bool) *closedLoop {
+	return playCapacityWith(t, p, spill, func(*closedLoop) {})
+}
+
+// playCapacityWith is playCapacity with something that begins as the world does.
+func playCapacityWith(t testing.TB, p *capacityPlan, spill bool, begin func(*closedLoop)) *closedLoop {
 	l := &closedLoop{
 		t: t, plan: p, spill: spill, regions: newRegions(), byAddress: map[netip.Addr]*balancer{},
 		meter: &meter{lasts: p.lasts, regions: len(p.demand)},
 	}
 	l.build()
+	begin(l)
 	l.run()
 	for _, r := range l.regions {
 		_, status, err := r.server.get("/api/v1/status")
