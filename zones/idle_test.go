@@ -67,7 +67,10 @@ var inVain = map[string]struct{ docs, says string }{
 	"Policy.rules.nearest":  {"rules: [{failover: [p], nearest: [q]}]", "one of the two"},
 	"Policy.rules.bias":     {"rules: [{failover: [p], bias: {p: 5%}}]", "failover has none"},
 	"Policy.rules.answer":   {"rules: [{failover: [p], answer: nodata}]", "would never answer"},
-	"Override.until":        {"state: drain\nuntil: 2020-01-01T00:00:00Z", "no effect"},
+	"Policy.schedule.until": {
+		"rules: [{failover: [p]}]\nschedule: [{from: 2020-01-01T00:00:00Z, until: 2020-02-01T00:00:00Z, weights: {p: 50%}}]", "has no effect",
+	},
+	"Override.until": {"state: drain\nuntil: 2020-01-01T00:00:00Z", "no effect"},
 }
 
 // always are fields that mean something wherever they can be given.
@@ -84,7 +87,7 @@ Monitor.https.serverName Monitor.https.insecure
 Monitor.tcp.port Monitor.tls.port Monitor.tls.serverName Monitor.tls.minValidity Monitor.tls.insecure
 Monitor.grpc.port Monitor.grpc.service Monitor.grpc.tls Monitor.grpc.serverName
 Monitor.dns.port Monitor.dns.name Monitor.dns.type Monitor.external
-Policy.ttl Policy.whenAllDown Policy.schedule.from Policy.schedule.until Policy.schedule.ramp
+Policy.ttl Policy.whenAllDown Policy.schedule.from Policy.schedule.ramp
 Map.prefixes
 Override.state Override.reason Override.from Override.ramp Override.drill
 `)

@@ -34,6 +34,7 @@ type index struct {
 	holders   map[netip.Addr][]Key    // endpoints by address
 	shared    map[netip.Addr]struct{} // addresses with more than one holder
 	homeless  map[string]*Policy      // policies in no zone
+	planned   map[Key]*Policy         // policies with a schedule
 	strays    map[string]*zoneState   // by origin: those with records and without a Zone
 
 	// referrers are the resources that are to be looked at again when the key they are listed under changes: those
@@ -45,7 +46,7 @@ type index struct {
 func newIndex() index {
 	x := index{
 		waiting: make(map[Key]*version), slots: make(map[Kind]map[Key]*slot), states: make(map[string]*zoneState), endpoints: make(map[string]map[string]*Endpoint),
-		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy),
+		holders: make(map[netip.Addr][]Key), shared: make(map[netip.Addr]struct{}), homeless: make(map[string]*Policy), planned: make(map[Key]*Policy),
 		strays: make(map[string]*zoneState), lacking: make(map[string]int), missed: make(map[string]map[Key]struct{}),
 		referrers: make(map[Key]map[Key]struct{}), lists: make(map[string]*Zone), brought: make(map[Key]struct{}),
 	}
@@ -219,6 +220,9 @@ func (x *index) put(key Key, r Resource, revision int64) {
 	case *Policy:
 		home = x.zoneOf(r.Name)
 		x.home(home)[r.Name] = r
+		if delete(x.planned, key); len(r.Schedule) > 0 {
+			x.planned[key] = r
+		}
 	case *Endpoint:
 		if old, ok := x.slots[KindEndpoint][key]; ok {
 			x.release(key, old.resource.(*Endpoint))
@@ -302,6 +306,7 @@ func (x *index) remove(key Key) {
 		x.drop(z)
 	case *Policy:
 		delete(x.home(s.home), r.Name)
+		delete(x.planned, key)
 	case *Endpoint:
 		x.release(key, r)
 		delete(x.endpoints[r.Pool], r.Endpoint)

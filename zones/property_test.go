@@ -88,6 +88,10 @@ func aResource(t *rapid.T) Resource {
 			}})
 		}
 		p.Rules = append(p.Rules, Rule{Nearest: some("nearest", pools), Bias: nil})
+		if rapid.Bool().Draw(t, "planned") {
+			from := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
+			p.Schedule = []Schedule{{From: from, Until: from.Add(time.Hour), Weights: map[string]Percent{p.PoolNames()[0]: 50}}}
+		}
 		return p
 	case KindMap:
 		return &Map{Map: "m", Prefixes: map[string][]string{"AS64500": some("regions", regions), "192.0.2.0/24": {"eu"}}}
@@ -96,6 +100,13 @@ func aResource(t *rapid.T) Resource {
 		if rapid.Bool().Draw(t, "expires") {
 			until := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 			o.Until = &until
+			if rapid.Bool().Draw(t, "drill") {
+				from := until.Add(-time.Hour)
+				o.From, o.Drill = &from, true
+				if o.Target != "endpoint/a/1" {
+					o.Ramp = Duration(time.Minute)
+				}
+			}
 		}
 		return o
 	}
@@ -286,6 +297,9 @@ func checkIndexes(t *rapid.T, c *Catalog) {
 		if z.stir != (stir{}) {
 			t.Fatalf("%s is stirred between batches", origin)
 		}
+	}
+	if d := cmp.Diff(slices.Sorted(maps.Keys(fresh.planned)), slices.Sorted(maps.Keys(c.planned))); d != "" {
+		t.Fatalf("policies with a schedule: %s", d)
 	}
 	if d := cmp.Diff(fresh.homeless, c.homeless); d != "" {
 		t.Fatalf("homeless: %s", d)

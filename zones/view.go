@@ -189,22 +189,40 @@ func (c *Catalog) Problems() Problems {
 	return c.ready
 }
 
-// ended reports overrides whose time has passed, and notes when the next one's does.
+// ended reports overrides and schedules whose time has passed, and notes when the next one's does.
 func (c *Catalog) ended(now time.Time) Problems {
 	var found Problems
 	c.lapses = time.Time{}
-	for key, s := range c.slots[KindOverride] {
-		switch until := s.resource.(*Override).Until; {
-		case until == nil:
-		case now.Before(*until):
+	look := func(key Key, until time.Time, revision int64, field, text string) {
+		if now.Before(until) {
 			if c.lapses.IsZero() || until.Before(c.lapses) {
-				c.lapses = *until
+				c.lapses = until
 			}
-		default:
-			found = append(found, Problem{
-				Key: key, Field: "until", Warning: true, Revision: s.revision, kind: hasEnded,
-				Message: fmt.Sprintf(hasEnded, until.UTC().Format(time.RFC3339)),
-			})
+			return
+		}
+		found = append(found, Problem{
+			Key: key, Field: field, Warning: true, Revision: revision, kind: text,
+			Message: fmt.Sprintf(text, until.UTC().Format(time.RFC3339)),
+		})
+	}
+	for key, s := range c.slots[KindOverride] {
+		if until := s.resource.(*Override).Until; until != nil {
+			look(key, *until, s.revision, "until", hasEnded)
+		}
+	}
+	for key, p := range c.planned {
+		var last time.Time
+		for _, s := range p.Schedule {
+			if s.Until.IsZero() { // for good
+				last = time.Time{}
+				break
+			}
+			if s.Until.After(last) {
+				last = s.Until
+			}
+		}
+		if !last.IsZero() {
+			look(key, last, c.VersionOf(key), "schedule", isOver)
 		}
 	}
 	return found
@@ -212,6 +230,9 @@ func (c *Catalog) ended(now time.Time) Problems {
 
 // hasEnded is said of an override whose time has passed.
 const hasEnded = "it has ended at %s and has no effect; delete it, or give a later time"
+
+// isOver is said of a schedule of which every shift's time has passed.
+const isOver = "the last of its shifts was over at %s and it has no effect; take it out (leeward shift POLICY --clear), or give a later time"
 
 // mostOrphans is how many records of one origin without a Zone are reported one by one.
 const mostOrphans = 10
