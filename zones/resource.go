@@ -277,6 +277,11 @@ type Override struct {
 	Reason string   `json:"reason,omitempty"`
 }
 
+// Covers reports whether a target is a pool as a whole: the pool itself, or its region. An endpoint's covers none.
+func Covers(target string, p *Pool) bool {
+	return target == "pool/"+p.Pool || target == "region/"+p.Region
+}
+
 // Level is how much of its clients the override leaves to its target at a time: 1 is all, 0 none. It is between the two
 // only while a drain's Ramp lasts.
 func (o *Override) Level(at time.Time) float64 {

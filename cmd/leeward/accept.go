@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -141,9 +140,7 @@ func (a *accepting) json(inv *invocation, b *backlog) error {
 	if a.output != "json" {
 		return nil
 	}
-	e := json.NewEncoder(inv.out)
-	e.SetIndent("", "  ")
-	return e.Encode(b)
+	return writeJSON(inv.out, b)
 }
 
 // backlog asks what servers hold back. Where it is nothing, they may not have said so yet.

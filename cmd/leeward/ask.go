@@ -113,10 +113,7 @@ func (inv *invocation) print(output string, v interface {
 	case "table":
 		return v.Print(inv.out, inv.colour(inv.out))
 	case "json":
-		e := json.NewEncoder(inv.out)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
+		return writeJSON(inv.out, v)
 	case "yaml":
 		b, err := yaml.Marshal(v)
 		if err != nil {
@@ -162,4 +159,12 @@ func (inv *invocation) one(flags *pflag.FlagSet, environments []bool, names []st
 		}
 	}
 	return "", nil
+}
+
+// writeJSON writes a value for scripts, and for people who read along.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -232,9 +231,7 @@ func (o outcome) json(w io.Writer) error {
 	for _, k := range o.gone {
 		out.Changes = append(out.Changes, line{k.Kind(), k.Name(), "deleted"})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return writeJSON(w, out)
 }
 
 // validate refuses a result that has problems which what there is has not, or which are those of the very documents

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
@@ -68,7 +66,5 @@ func checked(inv *invocation, resources int, problems zones.Problems) error {
 	for _, p := range problems {
 		out.Problems = append(out.Problems, problem{p.File, p.Line, string(p.Key), p.Field, p.Message, p.Warning})
 	}
-	e := json.NewEncoder(inv.out)
-	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return writeJSON(inv.out, out)
 }

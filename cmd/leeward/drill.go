@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,12 +32,12 @@ type drillFlags struct {
 func newDrill(inv *invocation) *cobra.Command {
 	var f drillFlags
 	cmd := &cobra.Command{
-		Use: "drill region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Rehearse an outage, and call it off where it does harm",
-		GroupID: groupOperate, Args: cobra.ExactArgs(1),
+		Use: "drill region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Args: cobra.ExactArgs(1),
+		Short: "Rehearse an outage, and call it off where it does harm", GroupID: groupOperate,
 		Long: `Drain a target for a while, as if it were lost, watch what that does, and report.
 
 First it foretells what the others would carry (as leeward simulate does), and does
-not begin where that is too much, or a server is not heard of. Then the target
+not start where that is too much, or a server is not heard of. Then the target
 loses its clients within --ramp, is out, and gets them back before the end.
 
 It ends at once where a pool that serves the target's clients reaches its max, one
@@ -47,7 +45,7 @@ of its addresses goes down, a server or a vantage goes silent, or etcd does; eve
 server judges that for itself. It ends within 15 s when this process is gone, and
 on time when etcd is. Ctrl-C calls it off.
 
-Exit status: 0 when it succeeded (and, with --dry-run, would be begun), 1 when not,
+Exit status: 0 when it succeeded (or, with --dry-run, would start), 1 when not,
 2 for wrong usage.`,
 		Example: `  leeward drill region/eu-west --for 15m --reason "Q4 game day"
   leeward drill region/eu-west --report drill.html --resolver 9.9.9.9
@@ -80,10 +78,8 @@ Exit status: 0 when it succeeded (and, with --dry-run, would be begun), 1 when n
 				}
 				f.options.Resolvers = append(f.options.Resolvers, r)
 			}
-			for _, file := range f.reports {
-				if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
-					return misused("--report %s: write a file that ends in .html, .json or .txt", file)
-				}
+			if err := reportFiles(f.reports); err != nil {
+				return err
 			}
 			if f.every == "" {
 				return inv.drillOnce(cmd.Context(), f, f.reports)
@@ -93,7 +89,8 @@ Exit status: 0 when it succeeded (and, with --dry-run, would be begun), 1 when n
 			}
 			times, err := cron.ParseStandard(f.every)
 			if err != nil {
-				return misused(`--every %q: %v; write minute, hour, day, month and day of the week, such as "0 10 * * 3"`, f.every, err)
+				return misused(`--every %q: %v; write minute, hour, day, month and day of the week, such as "0 10 * * 3"`,
+					f.every, err)
 			}
 			return inv.drillEvery(cmd.Context(), f, times)
 		},
@@ -101,13 +98,17 @@ Exit status: 0 when it succeeded (and, with --dry-run, would be begun), 1 when n
 	inv.etcd.add(cmd.Flags())
 	flags := cmd.Flags()
 	flags.DurationVar(&f.options.For, "for", 15*time.Minute, "how long, with both ramps in it")
-	flags.DurationVar(&f.options.Ramp, "ramp", 0, "within which the target loses its clients, and gets them back; 0: four TTLs")
+	flags.DurationVar(&f.options.Ramp, "ramp", 0,
+		"within which the target loses its clients, and gets them back; 0: four TTLs")
 	flags.StringVar(&f.options.Reason, "reason", "", "why, for others who look")
-	flags.StringSliceVar(&f.resolvers, "resolver", nil, "ask the resolver at `ADDRESS` for the names concerned, once a second; several with commas")
-	flags.StringSliceVar(&f.reports, "report", nil, "write the report to `FILE`: .html, .json or .txt; several with commas")
-	flags.StringVar(&f.every, "every", "", "stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
-	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only look whether it would be begun")
-	flags.BoolVar(&f.options.Force, "force", false, "begin even if that is foretold to break something")
+	flags.StringSliceVar(&f.resolvers, "resolver", nil,
+		"ask the resolver at `ADDRESS` for the names concerned, once a second; several with commas")
+	flags.StringSliceVar(&f.reports, "report", nil,
+		"write the report to `FILE`: .html, .json or .txt; several with commas")
+	flags.StringVar(&f.every, "every", "",
+		"stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
+	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only look whether it would start")
+	flags.BoolVar(&f.options.Force, "force", false, "start even if that is foretold to break something")
 	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
 	inv.complete(cmd, targets)
 	return cmd
@@ -158,9 +159,9 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 			return writeJSON(inv.out, r)
 		}
 		for _, d := range r.Doubts {
-			inv.printf("Gone over by --force: %s.\n", d)
+			inv.printf("Overridden by --force: %s.\n", d)
 		}
-		inv.printf("It would be begun. Nothing is written: this was a dry run.\n")
+		inv.printf("The drill would start. Nothing is written: this was a dry run.\n")
 		return nil
 	}
 	if show {
@@ -204,7 +205,8 @@ func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.
 		var files []string
 		for _, file := range f.reports {
 			ext := filepath.Ext(file)
-			files = append(files, fmt.Sprintf("%s-%s%s", strings.TrimSuffix(file, ext), next.UTC().Format("2006-01-02T150405Z"), ext))
+			base, at := strings.TrimSuffix(file, ext), next.UTC().Format("2006-01-02T150405Z")
+			files = append(files, base+"-"+at+ext)
 		}
 		if err := inv.drillOnce(ctx, f, files); err != nil {
 			if _, told := err.(exitError); !told { //nolint:errorlint // it is never wrapped
@@ -215,6 +217,16 @@ func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.
 			return nil
 		}
 	}
+}
+
+// reportFiles refuses names of files that say no form.
+func reportFiles(files []string) error {
+	for _, file := range files {
+		if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
+			return misused("--report %s: write a file that ends in .html, .json or .txt", file)
+		}
+	}
+	return nil
 }
 
 // writeReport writes a report in the form that a file's name asks for.
@@ -228,12 +240,6 @@ func writeReport(r *drill.Report, file string, now time.Time) error {
 		}
 		return r.Text(w, now)
 	})
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 func newDrills(inv *invocation) *cobra.Command {
@@ -254,6 +260,9 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 			if len(reports) > 0 && len(args) == 0 {
 				return misused("--report: of which drill? Give its ID, or last")
 			}
+			if err := reportFiles(reports); err != nil {
+				return err
+			}
 			e, err := inv.dial()
 			if err != nil {
 				return err
@@ -268,9 +277,6 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 				return err
 			}
 			for _, file := range reports {
-				if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
-					return misused("--report %s: write a file that ends in .html, .json or .txt", file)
-				}
 				if err := writeReport(r, file, inv.now()); err != nil {
 					return err
 				}
@@ -282,7 +288,8 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringSliceVar(&reports, "report", nil, "write the report to `FILE`: .html, .json or .txt; several with commas")
+	cmd.Flags().StringSliceVar(&reports, "report", nil,
+		"write the report to `FILE`: .html, .json or .txt; several with commas")
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -67,9 +66,7 @@ not possible), 0 when none would, 2 for wrong usage.`,
 				return err
 			}
 			if output == "json" {
-				e := json.NewEncoder(inv.out)
-				e.SetIndent("", "  ")
-				if err := e.Encode(f); err != nil {
+				if err := writeJSON(inv.out, f); err != nil {
 					return err
 				}
 			} else if err := inv.forecast(f); err != nil {

@@ -156,6 +156,9 @@ func cells(r zones.Resource, now time.Time) []string {
 		return []string{r.Name, short(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
 	case *zones.Override:
 		state, until := string(r.State), "-"
+		if r.Drill {
+			state = "drill"
+		}
 		if r.From != nil && now.Before(*r.From) {
 			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + about(r.From.Sub(now))
 		}

@@ -40,7 +40,8 @@ const (
 
 func newDrilled() *drilled {
 	return &drilled{desc: prometheus.NewDesc("leeward_drill_last_ended_seconds",
-		"When the last drill ended, as Unix seconds, and how: succeeded, failed, interrupted, or capacity check failed.", []string{"target", "outcome"}, nil)}
+		"When the last drill ended, as Unix seconds, and how: succeeded, failed, interrupted, or capacity check failed.",
+		[]string{"target", "outcome"}, nil)}
 }
 
 func (d *drilled) Describe(c chan<- *prometheus.Desc) { c <- d.desc }

@@ -14,9 +14,10 @@ import (
 	"leeward/zones/steer"
 )
 
-// A drill is a drain that ends by itself where it does harm. Every server judges that for itself, from the same reports,
-// so that it needs neither etcd nor whoever began the drill: it gives the drill up, which takes the drain's effect away
-// here until the override is another one. It does not take it up again when the harm is over, as it would swing.
+// A drill is a drain that ends by itself where it does harm. Every server judges that for itself, from the same
+// reports, so that it needs neither etcd nor whoever began the drill: it gives the drill up, which takes the drain's
+// effect away here until the override is another one. It does not take it up again when the harm is over: it would
+// swing.
 //
 // What counts as harm is written in docs/drill.md: a pool that serves the target's clients reaches its max, one of its
 // addresses is lost, a vantage goes silent, or etcd does, as nobody could call the drill off any more.
@@ -46,7 +47,8 @@ type drill struct {
 
 // inForce reports whether the drill has begun and has not ended.
 func (d *drill) inForce(now time.Time) bool {
-	return d.override.From != nil && !now.Before(*d.override.From) && d.override.Until != nil && now.Before(*d.override.Until)
+	o := d.override
+	return o.From != nil && !now.Before(*o.From) && o.Until != nil && now.Before(*o.Until)
 }
 
 // redrill finds which drills there are. What has been given up stays so until it is another one.
@@ -78,21 +80,15 @@ func (l *Loop) redrill(d zones.Delta) {
 // carriersOf returns the pools that policies name beside those of a target.
 func (l *Loop) carriersOf(target string) map[string]bool {
 	own := map[string]bool{}
-	kind, name, _ := strings.Cut(target, "/")
-	switch kind {
-	case "region":
-		l.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
-			if p := r.(*zones.Pool); p.Region == name {
-				own[p.Pool] = true
-			}
-			return true
-		})
-	case "pool":
-		own[name] = true
-	}
+	l.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
+		if p := r.(*zones.Pool); zones.Covers(target, p) {
+			own[p.Pool] = true
+		}
+		return true
+	})
 	users := own
-	if kind == "endpoint" { // the others of its pool carry, too
-		pool, _, _ := strings.Cut(name, "/")
+	if endpoint, is := strings.CutPrefix(target, "endpoint/"); is { // the others of its pool carry, too
+		pool, _, _ := strings.Cut(endpoint, "/")
 		users = map[string]bool{pool: true}
 	}
 	carriers := map[string]bool{}
@@ -143,7 +139,8 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 // harm says what a drill does; "": none. broke: it broke something; else too little is seen to go on.
 func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string, broke bool) {
 	if since := l.staleSince(); !since.IsZero() && now.Sub(since) >= drillDeaf {
-		return fmt.Sprintf("etcd has not been heard of for %s, and nobody could call the drill off", admin.Age(now.Sub(since).Seconds())), false
+		return fmt.Sprintf("etcd has not been heard of for %s, and nobody could call the drill off",
+			admin.Age(now.Sub(since).Seconds())), false
 	}
 	for _, t := range turned {
 		pool, _, _ := strings.Cut(t.Endpoint, "/")

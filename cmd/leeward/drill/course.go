@@ -95,7 +95,9 @@ func (c *Course) name(key [2]string) *Name {
 	}
 	of := &Name{Name: key[0], Resolver: key[1]}
 	c.Names = append(c.Names, of)
-	slices.SortFunc(c.Names, func(a, b *Name) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Resolver, b.Resolver)) })
+	slices.SortFunc(c.Names, func(a, b *Name) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Resolver, b.Resolver))
+	})
 	return of
 }
 

@@ -53,7 +53,8 @@ func (h History) Save(ctx context.Context, r *Report) error {
 func (h History) List(ctx context.Context) ([]*Report, error) {
 	ctx, stop := context.WithTimeout(ctx, callWait)
 	defer stop()
-	all, err := h.Etcd.Client().Get(ctx, h.prefix(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
+	all, err := h.Etcd.Client().Get(ctx, h.prefix(), clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const (
 	Succeeded   Outcome = "succeeded"             // the others carried the target's clients until the end
 	Failed      Outcome = "failed"                // something broke meanwhile
 	Interrupted Outcome = "interrupted"           // it was called off, or could not be watched any more
-	Unfit       Outcome = "capacity check failed" // it was not begun, as the others could not have carried it
+	Unfit       Outcome = "capacity check failed" // it did not start, as the others could not have carried it
 )
 
 // Report is what there is to say of one drill.

@@ -26,9 +26,10 @@ func NewResolver(address string) (Resolver, error) {
 		return Resolver{}, fmt.Errorf("%q is no address of a resolver; write 192.0.2.53, or 192.0.2.53:5353", address)
 	}
 	var dialer net.Dialer
-	return Resolver{address, &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, address)
-	}}}, nil
+	}
+	return Resolver{address, &net.Resolver{PreferGo: true, Dial: dial}}, nil
 }
 
 // mostAsked is for how many names each resolver is asked.

@@ -113,15 +113,15 @@ type concerned struct {
 
 // concernedBy finds it.
 func concernedBy(base *store.Listing, target string) concerned {
-	kind, name, _ := strings.Cut(target, "/")
-	c := concerned{whole: kind != "endpoint", pools: map[string]bool{}, ttl: zones.DefaultPolicyTTL}
+	endpoint, single := strings.CutPrefix(target, "endpoint/")
+	c := concerned{whole: !single, pools: map[string]bool{}, ttl: zones.DefaultPolicyTTL}
 	for _, r := range base.Resources() {
-		if p, ok := r.(*zones.Pool); ok && (kind == "region" && p.Region == name || kind == "pool" && p.Pool == name) {
+		if p, ok := r.(*zones.Pool); ok && zones.Covers(target, p) {
 			c.pools[p.Pool] = true
 		}
 	}
-	if kind == "endpoint" {
-		pool, _, _ := strings.Cut(name, "/")
+	if single {
+		pool, _, _ := strings.Cut(endpoint, "/")
 		c.pools[pool] = true
 	}
 	first := true
@@ -158,7 +158,7 @@ func (d *drill) say(at time.Time, format string, args ...any) {
 	d.o.Say(at, text)
 }
 
-// preflight says why the drill should not be begun.
+// preflight says why the drill should not start.
 func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []string, err error) {
 	status, err := d.o.Observer.Status(ctx)
 	if err != nil {
@@ -171,7 +171,7 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 		}
 		switch {
 		case o.Target == d.o.Target:
-			return nil, fmt.Errorf("%s has the override %s already; leeward restore %s takes it back", o.Target, o.State, o.Target)
+			return nil, fmt.Errorf("%s has the override %s already; leeward restore %[1]s takes it back", o.Target, o.State)
 		case o.Drill:
 			return nil, fmt.Errorf("there is a drill of %s; one at a time: nobody could tell which did what", o.Target)
 		case o.State == zones.Drain || o.State == zones.Down:
@@ -190,7 +190,9 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 	if servers == 0 {
 		return nil, errors.New("there is no server that would answer otherwise")
 	}
-	f, err := d.o.Observer.Foresee(ctx, control.Question{Down: []string{d.o.Target}, Word: zones.Drain, At: d.override.From.Add(d.override.Ramp.Std())})
+	f, err := d.o.Observer.Foresee(ctx, control.Question{
+		Down: []string{d.o.Target}, Word: zones.Drain, At: d.override.From.Add(d.override.Ramp.Std()),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -211,15 +213,17 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 func (d *drill) begin(ctx context.Context) error {
 	key := d.override.Key()
 	done, err := d.o.Etcd.Change(ctx, func(base *store.Listing) (store.Plan, error) {
+		edit := zones.Edit{Key: key, New: d.override}
 		for _, c := range base.Changes {
-			if c.Key == key {
-				if o, ok := c.Resource.(*zones.Override); !ok || o.Until == nil || o.Until.After(time.Now()) {
-					return store.Plan{}, fmt.Errorf("%s has an override by now; leeward get overrides", d.o.Target)
-				}
-				return store.Plan{By: d.o.By, Edits: []zones.Edit{{Key: key, Old: c.Resource, New: d.override}}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
+			if c.Key != key {
+				continue
 			}
+			if o, ok := c.Resource.(*zones.Override); !ok || o.Until == nil || o.Until.After(time.Now()) {
+				return store.Plan{}, fmt.Errorf("%s has an override by now; leeward get overrides", d.o.Target)
+			}
+			edit.Old = c.Resource
 		}
-		return store.Plan{By: d.o.By, Edits: []zones.Edit{{Key: key, New: d.override}}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
+		return store.Plan{By: d.o.By, Edits: []zones.Edit{edit}, Leases: map[zones.Key]time.Duration{key: lease}}, nil
 	})
 	if err != nil {
 		return err

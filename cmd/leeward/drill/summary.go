@@ -10,7 +10,7 @@ import (
 func (r *Report) Headline(now time.Time) string {
 	switch r.Settled(now) {
 	case Unfit:
-		return fmt.Sprintf("The drill of %s was not begun: %s.", r.Target, r.Why)
+		return fmt.Sprintf("The drill of %s did not start: %s.", r.Target, r.Why)
 	case Succeeded:
 		return fmt.Sprintf("The drill of %s succeeded: for %s its clients were served elsewhere%s.", r.Target, span(r.Until.Sub(r.From)), r.load())
 	case Failed:
@@ -53,7 +53,7 @@ func (r *Report) Facts() (facts [][2]string) {
 		add("ramp", "%s to lose its clients, and to get them back", span(time.Duration(r.Ramp*float64(time.Second))))
 	}
 	for _, d := range r.Doubts {
-		add("gone over", "%s (--force)", d)
+		add("overridden", "%s (--force)", d)
 	}
 	for _, n := range r.Course.Names {
 		last, back, gone := n.seen(&r.Course)
