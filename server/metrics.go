@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server/wire"
 )
 
 // collector shows the counts of a server to Prometheus. It sums when it is asked: the workers know nothing of it.
@@ -43,12 +45,6 @@ var droppedNames = map[int]string{
 	droppedShort: "short", droppedPanic: "panic", droppedReceive: "receive", droppedSend: "send", droppedBusy: "busy",
 }
 
-// codeNames are the mnemonics of RFC 6895 2.3.
-var codeNames = map[int]string{
-	0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
-	8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 16: "BADVERS", 23: "BADCOOKIE",
-}
-
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
@@ -70,7 +66,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(queriesDesc, t[queries+way], names[0], names[1])
 	}
 	for code, n := range t[responses:single] {
-		if name, known := codeNames[code]; known {
+		if name := wire.RcodeName(uint16(code)); name != "" {
 			counter(responsesDesc, n, name)
 		} else if n > 0 {
 			counter(responsesDesc, n, strconv.Itoa(code))

@@ -38,7 +38,7 @@ func (d *Desk) notified(x *server.Exchange) {
 		zone := x.State.Snapshot.Zone(rr.Name(q.Name()))
 		switch {
 		case zone == nil:
-			no(rcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
+			no(wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
 		case !zone.Elsewhere() || d.o.Secondary == nil:
 			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "the zone lives here")
 		default:

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -165,14 +166,7 @@ type rcodeError struct {
 }
 
 func (e rcodeError) Error() string {
-	names := map[uint16]string{
-		wire.RcodeFormErr: "FORMERR", wire.RcodeServFail: "SERVFAIL", wire.RcodeNXDomain: "NXDOMAIN", wire.RcodeNotImp: "NOTIMP",
-		wire.RcodeRefused: "REFUSED", rcodeNotAuth: "NOTAUTH",
-	}
-	text := names[e.rcode]
-	if text == "" {
-		text = "RCODE " + strconv.Itoa(int(e.rcode))
-	}
+	text := cmp.Or(wire.RcodeName(e.rcode), "RCODE "+strconv.Itoa(int(e.rcode)))
 	if !e.signed {
 		text += ", without a signature"
 	}

@@ -11,8 +11,6 @@ import (
 	"leeward/zones/snapshot"
 )
 
-const rcodeNotAuth = tsig.RcodeNotAuth
-
 // Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is
 // not here NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
 func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
@@ -49,7 +47,7 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 	zone := x.State.Snapshot.Zone(rr.Name(q.Name()))
 	switch {
 	case zone == nil:
-		refuse(rcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
+		refuse(wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
 		return
 	case !zone.Transfer().Holds(x.Source.Addr(), key):
 		refuse(wire.RcodeRefused, wire.ErrorProhibited, "refused", "not in the zone's transfer.allow")
@@ -171,11 +169,11 @@ func askedFrom(msg []byte) (serial uint32, ok bool) {
 	if binary.BigEndian.Uint16(msg[6:]) != 0 || binary.BigEndian.Uint16(msg[8:]) != 1 {
 		return 0, false
 	}
-	at := skipName(msg, wire.HeaderSize)
+	at := wire.SkipName(msg, wire.HeaderSize)
 	if at < 0 {
 		return 0, false
 	}
-	if at = skipName(msg, at+4); at < 0 || at+10 > len(msg) || rr.Type(binary.BigEndian.Uint16(msg[at:])) != rr.TypeSOA {
+	if at = wire.SkipName(msg, at+4); at < 0 || at+10 > len(msg) || rr.Type(binary.BigEndian.Uint16(msg[at:])) != rr.TypeSOA {
 		return 0, false
 	}
 	end := at + 10 + int(binary.BigEndian.Uint16(msg[at+8:]))
@@ -183,23 +181,6 @@ func askedFrom(msg []byte) (serial uint32, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(msg[end-20:]), true
-}
-
-// skipName returns where the name at that place ends, -1 if it does not.
-func skipName(msg []byte, at int) int {
-	for at >= 0 && at < len(msg) {
-		switch length := int(msg[at]); {
-		case length == 0:
-			return at + 1
-		case length >= 0xc0:
-			return at + 2
-		case length > 63:
-			return -1
-		default:
-			at += length + 1
-		}
-	}
-	return -1
 }
 
 // verify checks the request's signature.

@@ -21,16 +21,13 @@ import (
 // Fudge is how far the clocks of both sides may be apart.
 const Fudge = 300 * time.Second
 
-// The errors that a TSIG record says (RFC 8945 section 3), beside RcodeNotAuth in the header.
+// The errors that a TSIG record says (RFC 8945 section 3), beside wire.RcodeNotAuth in the header.
 const (
 	BadSig   uint16 = 16
 	BadKey   uint16 = 17
 	BadTime  uint16 = 18
 	BadTrunc uint16 = 22
 )
-
-// RcodeNotAuth is the header's RCODE of a reply to a request whose TSIG does not hold.
-const RcodeNotAuth uint16 = 9
 
 // Algorithm is how a MAC is made.
 type Algorithm uint8

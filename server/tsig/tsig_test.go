@@ -192,16 +192,16 @@ func TestFaults(t *testing.T) {
 		rcode, code uint16
 		signed      bool
 	}{
-		"no such key":        {other, now, RcodeNotAuth, BadKey, false},
-		"another algorithm":  {longer, now, RcodeNotAuth, BadKey, false},
-		"a changed question": {change(20), now, RcodeNotAuth, BadSig, false},
-		"a changed MAC":      {change(-7), now, RcodeNotAuth, BadSig, false},
-		"a changed fudge":    {change(-6 - 32 - 3), now, RcodeNotAuth, BadSig, false},
-		"late":               {good, now.Add(Fudge + time.Second), RcodeNotAuth, BadTime, true},
-		"early":              {good, now.Add(-Fudge - time.Second), RcodeNotAuth, BadTime, true},
-		"cut to half":        {cut(16), now, RcodeNotAuth, BadTrunc, true},
+		"no such key":        {other, now, wire.RcodeNotAuth, BadKey, false},
+		"another algorithm":  {longer, now, wire.RcodeNotAuth, BadKey, false},
+		"a changed question": {change(20), now, wire.RcodeNotAuth, BadSig, false},
+		"a changed MAC":      {change(-7), now, wire.RcodeNotAuth, BadSig, false},
+		"a changed fudge":    {change(-6 - 32 - 3), now, wire.RcodeNotAuth, BadSig, false},
+		"late":               {good, now.Add(Fudge + time.Second), wire.RcodeNotAuth, BadTime, true},
+		"early":              {good, now.Add(-Fudge - time.Second), wire.RcodeNotAuth, BadTime, true},
+		"cut to half":        {cut(16), now, wire.RcodeNotAuth, BadTrunc, true},
 		"cut below half":     {cut(15), now, wire.RcodeFormErr, 0, false},
-		"no MAC":             {cut(0), now, RcodeNotAuth, BadSig, false},
+		"no MAC":             {cut(0), now, wire.RcodeNotAuth, BadSig, false},
 		"cut off":            {good[:len(good)-1], now, wire.RcodeFormErr, 0, false},
 		"two of them":        {(&Session{Key: key}).Sign(bytes.Clone(good), now), now, wire.RcodeFormErr, 0, false},
 	} {

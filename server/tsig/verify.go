@@ -20,7 +20,7 @@ type Session struct {
 
 // Fault is what is wrong with a request's TSIG.
 type Fault struct {
-	Rcode uint16 // of the reply: wire.RcodeFormErr, or RcodeNotAuth
+	Rcode uint16 // of the reply: wire.RcodeFormErr, or wire.RcodeNotAuth
 	Code  uint16 // of the TSIG record: BadKey, BadSig, BadTime, BadTrunc; 0 where Rcode is FORMERR
 	Why   string
 
@@ -53,7 +53,7 @@ func (r *Ring) Verify(msg []byte, now time.Time) (*Session, *Fault) {
 		key = r.keys[rec.owner]
 	}
 	bad := func(code uint16, why string, signer *Key) (*Session, *Fault) {
-		return nil, &Fault{Rcode: RcodeNotAuth, Code: code, Why: why, request: rec, key: signer}
+		return nil, &Fault{Rcode: wire.RcodeNotAuth, Code: code, Why: why, request: rec, key: signer}
 	}
 	if key == nil || algorithms[key.Algorithm].wire != rec.algorithm {
 		return bad(BadKey, fmt.Sprintf("no key %q of that algorithm", presentation(rec.owner)), nil)

@@ -26,13 +26,13 @@ func (m *message) scope() Scope {
 	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}
 	seen, above := map[rr.Name]bool{}, map[rr.Name]bool{}
 	for _, r := range slices.Concat(m.prerequisites, m.updates) {
-		if seen[r.owner] || !r.owner.Under(m.zone.name) {
+		if seen[r.Owner] || !r.Owner.Under(m.zone.name) {
 			continue
 		}
-		seen[r.owner] = true
-		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.owner)))
-		s.Folders = append(s.Folders, string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.owner, m.zone.name)+"/")))
-		for n := r.owner; n != m.zone.name && !above[n]; n = n.Parent() {
+		seen[r.Owner] = true
+		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.Owner)))
+		s.Folders = append(s.Folders, string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.Owner, m.zone.name)+"/")))
+		for n := r.Owner; n != m.zone.name && !above[n]; n = n.Parent() {
 			above[n] = true
 			s.Beside = append(s.Beside, zones.KeyOf(zones.KindZone, zones.NameText(n)))
 		}
@@ -100,7 +100,7 @@ func newContent(m *message, changes []zones.Change) (*content, error) {
 		}
 	}
 	if c.zone == nil {
-		return nil, &Refusal{rcodeNotAuth, wire.ErrorNotAuthoritative, "not a zone of this server"}
+		return nil, &Refusal{wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "not a zone of this server"}
 	}
 	return c, nil
 }

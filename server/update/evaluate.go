@@ -9,15 +9,6 @@ import (
 	"leeward/zones/rr"
 )
 
-// Rcodes of RFC 2136 section 2.2, beside those that wire has.
-const (
-	rcodeYXDomain uint16 = 6
-	rcodeYXRRSet  uint16 = 7
-	rcodeNXRRSet  uint16 = 8
-	rcodeNotAuth  uint16 = 9
-	rcodeNotZone  uint16 = 10
-)
-
 // Refusal is why an update is not made: an RCODE, the INFO-CODE of an Extended DNS Error (RFC 8914), and a text for
 // people.
 type Refusal struct {
@@ -61,7 +52,7 @@ func evaluate(m *message, key string, changes []zones.Change) ([]zones.Edit, []s
 }
 
 // prerequisites checks RFC 2136 section 3.2.
-func (c *content) prerequisites(rs []record) error {
+func (c *content) prerequisites(rs []rr.Record) error {
 	type rrset struct {
 		owner rr.Name
 		typ   rr.Type
@@ -70,15 +61,15 @@ func (c *content) prerequisites(rs []record) error {
 	var order []rrset
 	for _, r := range rs {
 		switch {
-		case r.ttl != 0:
+		case r.TTL != 0:
 			return refuse(wire.RcodeFormErr, 0, "a prerequisite with a TTL")
-		case !r.owner.Under(c.origin):
-			return refuse(rcodeNotZone, 0, "prerequisite: %s is not in zone %s", r.owner, c.zone.Origin)
+		case !r.Owner.Under(c.origin):
+			return refuse(wire.RcodeNotZone, 0, "prerequisite: %s is not in zone %s", r.Owner, c.zone.Origin)
 		}
-		switch r.class {
+		switch r.Class {
 		case classAny, classNone:
-			if len(r.data) > 0 || r.typ != rr.TypeANY && !r.typ.Storable() {
-				return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d with data, or of a type that no zone holds", r.class)
+			if len(r.Data) > 0 || r.Type != rr.TypeANY && !r.Type.Storable() {
+				return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d with data, or of a type that no zone holds", r.Class)
 			}
 			if err := c.exists(r); err != nil {
 				return err
@@ -87,18 +78,18 @@ func (c *content) prerequisites(rs []record) error {
 			if err := wellFormed(r); err != nil {
 				return err
 			}
-			if r.owner == c.origin && r.typ == rr.TypeSOA {
+			if r.Owner == c.origin && r.Type == rr.TypeSOA {
 				return refuse(wire.RcodeRefused, wire.ErrorNotSupported, "the SOA is made by the server, and is not compared by value")
 			}
-			k := rrset{r.owner, r.typ}
+			k := rrset{r.Owner, r.Type}
 			if values[k] == nil {
 				order = append(order, k)
 			}
-			if data := rr.Folded(r.typ, r.data); !slices.Contains(values[k], data) {
+			if data := rr.Folded(r.Type, r.Data); !slices.Contains(values[k], data) {
 				values[k] = append(values[k], data)
 			}
 		default:
-			return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d", r.class)
+			return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d", r.Class)
 		}
 	}
 	for _, k := range order {
@@ -114,61 +105,61 @@ func (c *content) prerequisites(rs []record) error {
 		slices.Sort(there)
 		slices.Sort(want)
 		if !slices.Equal(there, want) {
-			return refuse(rcodeNXRRSet, 0, "prerequisite: %s %s is not what it should be", k.owner, k.typ)
+			return refuse(wire.RcodeNXRRSet, 0, "prerequisite: %s %s is not what it should be", k.owner, k.typ)
 		}
 	}
 	return nil
 }
 
 // exists checks the prerequisites that have no value: RFC 2136 sections 2.4.1, 2.4.3, 2.4.4 and 2.4.5.
-func (c *content) exists(r record) error {
-	switch there, wanted := c.inUse(r.owner), r.class == classAny; {
-	case r.typ == rr.TypeANY && wanted && !there:
-		return refuse(wire.RcodeNXDomain, 0, "prerequisite: %s is not in use", r.owner)
-	case r.typ == rr.TypeANY && !wanted && there:
-		return refuse(rcodeYXDomain, 0, "prerequisite: %s is in use", r.owner)
-	case r.typ == rr.TypeANY:
+func (c *content) exists(r rr.Record) error {
+	switch there, wanted := c.inUse(r.Owner), r.Class == classAny; {
+	case r.Type == rr.TypeANY && wanted && !there:
+		return refuse(wire.RcodeNXDomain, 0, "prerequisite: %s is not in use", r.Owner)
+	case r.Type == rr.TypeANY && !wanted && there:
+		return refuse(wire.RcodeYXDomain, 0, "prerequisite: %s is in use", r.Owner)
+	case r.Type == rr.TypeANY:
 		return nil
-	case wanted && !c.has(r.owner, r.typ):
-		return refuse(rcodeNXRRSet, 0, "prerequisite: there is no %s %s", r.owner, r.typ)
-	case !wanted && c.has(r.owner, r.typ):
-		return refuse(rcodeYXRRSet, 0, "prerequisite: there is %s %s", r.owner, r.typ)
+	case wanted && !c.has(r.Owner, r.Type):
+		return refuse(wire.RcodeNXRRSet, 0, "prerequisite: there is no %s %s", r.Owner, r.Type)
+	case !wanted && c.has(r.Owner, r.Type):
+		return refuse(wire.RcodeYXRRSet, 0, "prerequisite: there is %s %s", r.Owner, r.Type)
 	}
 	return nil
 }
 
 // wellFormed checks a record that has data.
-func wellFormed(r record) error {
-	if !r.typ.Storable() {
-		return refuse(wire.RcodeFormErr, 0, "a record of type %s, which no zone holds", r.typ)
+func wellFormed(r rr.Record) error {
+	if !r.Type.Storable() {
+		return refuse(wire.RcodeFormErr, 0, "a record of type %s, which no zone holds", r.Type)
 	}
-	if err := rr.Check(r.typ, r.data); err != nil {
-		return refuse(wire.RcodeFormErr, 0, "%s %s: %v", r.owner, r.typ, err)
+	if err := rr.Check(r.Type, r.Data); err != nil {
+		return refuse(wire.RcodeFormErr, 0, "%s %s: %v", r.Owner, r.Type, err)
 	}
 	return nil
 }
 
 // permissions checks RFC 2136 section 3.3: the grants of the key, and what no grant can give away. Of deleting all that
 // is at a name, apply checks each type.
-func (c *content) permissions(rs []record, key string) error {
+func (c *content) permissions(rs []rr.Record, key string) error {
 	for _, r := range rs {
-		if !r.owner.Under(c.origin) {
-			return refuse(rcodeNotZone, 0, "%s is not in zone %s", r.owner, c.zone.Origin)
+		if !r.Owner.Under(c.origin) {
+			return refuse(wire.RcodeNotZone, 0, "%s is not in zone %s", r.Owner, c.zone.Origin)
 		}
-		for n := r.owner; n != c.origin; n = n.Parent() {
-			if c.cuts[n] && !(n == r.owner && (r.typ == rr.TypeNS || r.typ == rr.TypeDS)) {
-				return refuse(rcodeNotZone, 0, "%s is in zone %s; update that", r.owner, n)
+		for n := r.Owner; n != c.origin; n = n.Parent() {
+			if c.cuts[n] && !(n == r.Owner && (r.Type == rr.TypeNS || r.Type == rr.TypeDS)) {
+				return refuse(wire.RcodeNotZone, 0, "%s is in zone %s; update that", r.Owner, n)
 			}
 		}
-		t := r.typ
+		t := r.Type
 		if t == rr.TypeANY {
 			t = 0
 		}
-		if err := c.allowed(key, r.owner, t); err != nil {
+		if err := c.allowed(key, r.Owner, t); err != nil {
 			return err
 		}
-		if c.policies[r.owner] && (t == 0 || t == rr.TypeA || t == rr.TypeAAAA || t == rr.TypeCNAME) {
-			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "policy %s answers for addresses at this name; change the policy, or delete it first", r.owner)
+		if c.policies[r.Owner] && (t == 0 || t == rr.TypeA || t == rr.TypeAAAA || t == rr.TypeCNAME) {
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "policy %s answers for addresses at this name; change the policy, or delete it first", r.Owner)
 		}
 	}
 	return nil
@@ -186,47 +177,47 @@ func (c *content) allowed(key string, n rr.Name, t rr.Type) error {
 }
 
 // scan checks the form of all records before the first is applied: RFC 2136 section 3.4.1.
-func (c *content) scan(rs []record) error {
+func (c *content) scan(rs []rr.Record) error {
 	for _, r := range rs {
-		switch r.class {
+		switch r.Class {
 		case wire.ClassIN:
 			if err := wellFormed(r); err != nil {
 				return err
 			}
 		case classAny:
-			if r.ttl != 0 || len(r.data) > 0 || r.typ != rr.TypeANY && !r.typ.Storable() {
+			if r.TTL != 0 || len(r.Data) > 0 || r.Type != rr.TypeANY && !r.Type.Storable() {
 				return refuse(wire.RcodeFormErr, 0, "a deletion of an RRset with a TTL or data, or of a type that no zone holds")
 			}
 		case classNone:
-			if r.ttl != 0 {
+			if r.TTL != 0 {
 				return refuse(wire.RcodeFormErr, 0, "a deletion with a TTL")
 			}
 			if err := wellFormed(r); err != nil {
 				return err
 			}
 		default:
-			return refuse(wire.RcodeFormErr, 0, "a record of class %d", r.class)
+			return refuse(wire.RcodeFormErr, 0, "a record of class %d", r.Class)
 		}
 	}
 	return nil
 }
 
 // apply does what the records say, one after the other: RFC 2136 section 3.4.2.
-func (c *content) apply(rs []record, key string) error {
+func (c *content) apply(rs []rr.Record, key string) error {
 	for _, r := range rs {
-		sets := c.at(r.owner)
+		sets := c.at(r.Owner)
 		var err error
 		switch {
-		case r.class == wire.ClassIN:
+		case r.Class == wire.ClassIN:
 			err = c.add(r, sets)
-		case r.class == classNone:
+		case r.Class == classNone:
 			err = c.remove(r, sets)
-		case r.typ != rr.TypeANY: // all of an RRset; the apex keeps SOA and NS, which are no Records
-			clearSet(sets[r.typ])
+		case r.Type != rr.TypeANY: // all of an RRset; the apex keeps SOA and NS, which are no Records
+			clearSet(sets[r.Type])
 		default:
 			for t, s := range sets {
 				if len(s.data) > 0 {
-					if err := c.allowed(key, r.owner, t); err != nil {
+					if err := c.allowed(key, r.Owner, t); err != nil {
 						return err
 					}
 				}
@@ -247,16 +238,16 @@ func clearSet(s *set) {
 }
 
 // ignore notes what RFC 2136 passes over without an error.
-func (c *content) ignore(r record, why string) error {
-	c.ignored = append(c.ignored, fmt.Sprintf("%s %s: %s", r.owner, r.typ, why))
+func (c *content) ignore(r rr.Record, why string) error {
+	c.ignored = append(c.ignored, fmt.Sprintf("%s %s: %s", r.Owner, r.Type, why))
 	return nil
 }
 
 // add adds one record: RFC 2136 section 3.4.2.2.
-func (c *content) add(r record, sets map[rr.Type]*set) error {
-	data := rr.Folded(r.typ, r.data)
-	if r.owner == c.origin {
-		switch r.typ {
+func (c *content) add(r rr.Record, sets map[rr.Type]*set) error {
+	data := rr.Folded(r.Type, r.Data)
+	if r.Owner == c.origin {
+		switch r.Type {
 		case rr.TypeSOA:
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the SOA is made from Zone %s, and its serial follows by itself", c.zone.Origin)
 		case rr.TypeNS:
@@ -268,23 +259,23 @@ func (c *content) add(r record, sets map[rr.Type]*set) error {
 			return c.ignore(r, "a CNAME beside other data")
 		}
 	}
-	alone := r.typ == rr.TypeCNAME
+	alone := r.Type == rr.TypeCNAME
 	for t, s := range sets {
 		if len(s.data) > 0 && (t == rr.TypeCNAME) != alone {
 			return c.ignore(r, "a CNAME beside other data")
 		}
 	}
-	text, err := rr.FormatData(r.typ, r.data)
+	text, err := rr.FormatData(r.Type, r.Data)
 	if err != nil {
-		return refuse(wire.RcodeFormErr, 0, "%s: %v", r.owner, err)
+		return refuse(wire.RcodeFormErr, 0, "%s: %v", r.Owner, err)
 	}
-	s := sets[r.typ]
+	s := sets[r.Type]
 	if s == nil {
 		s = &set{}
-		sets[r.typ] = s
+		sets[r.Type] = s
 	}
-	s.ttl = seconds(r.ttl) // an RRset has one TTL (RFC 2181 section 5.2): the newest
-	if alone || r.typ == rr.TypeDNAME {
+	s.ttl = seconds(r.TTL) // an RRset has one TTL (RFC 2181 section 5.2): the newest
+	if alone || r.Type == rr.TypeDNAME {
 		s.data = nil
 	}
 	if !slices.ContainsFunc(s.data, func(d datum) bool { return d.folded == data }) {
@@ -294,15 +285,15 @@ func (c *content) add(r record, sets map[rr.Type]*set) error {
 }
 
 // remove deletes one record: RFC 2136 section 3.4.2.4. The last NS of the apex and the SOA stay, without a word.
-func (c *content) remove(r record, sets map[rr.Type]*set) error {
-	data := rr.Folded(r.typ, r.data)
-	if r.owner == c.origin && (r.typ == rr.TypeSOA || r.typ == rr.TypeNS) {
-		if all := c.nameservers(); r.typ == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
+func (c *content) remove(r rr.Record, sets map[rr.Type]*set) error {
+	data := rr.Folded(r.Type, r.Data)
+	if r.Owner == c.origin && (r.Type == rr.TypeSOA || r.Type == rr.TypeNS) {
+		if all := c.nameservers(); r.Type == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
 		}
 		return c.ignore(r, "the SOA and the last NS of a zone stay")
 	}
-	if s := sets[r.typ]; s != nil {
+	if s := sets[r.Type]; s != nil {
 		s.data = slices.DeleteFunc(s.data, func(d datum) bool { return d.folded == data })
 	}
 	return nil

@@ -18,8 +18,8 @@ const (
 // signature has been seen to already.
 type message struct {
 	zone          question
-	prerequisites []record
-	updates       []record
+	prerequisites []rr.Record
+	updates       []rr.Record
 
 	edns    bool
 	version uint8
@@ -32,23 +32,6 @@ type question struct {
 	typ   rr.Type
 	class uint16
 	raw   []byte // as sent
-}
-
-type record struct {
-	owner rr.Name
-	typ   rr.Type
-	class uint16
-	ttl   uint32
-	data  []byte // uncompressed
-}
-
-// readRecord reads the record at that place, and returns where the next one begins.
-func readRecord(msg []byte, at int) (record, int, error) {
-	m, next, err := rr.ReadRecord(msg, at)
-	if err != nil {
-		return record{}, 0, errForm
-	}
-	return record{m.Owner, m.Type, m.Class, m.TTL, m.Data}, next, nil
 }
 
 var errForm = errors.New("the message cannot be read")
@@ -79,23 +62,23 @@ func parse(msg []byte) (m *message, err error) {
 		raw: append(owner, msg[at:at+4]...),
 	}
 	at += 4
-	for i, section := range []*[]record{&m.prerequisites, &m.updates, nil} {
+	for i, section := range []*[]rr.Record{&m.prerequisites, &m.updates, nil} {
 		for range count(i + 1) {
-			var r record
-			if r, at, err = readRecord(msg, at); err != nil {
-				return m, err
+			var r rr.Record
+			if r, at, err = rr.ReadRecord(msg, at); err != nil {
+				return m, errForm
 			}
 			if section != nil {
 				*section = append(*section, r)
 				continue
 			}
-			if r.typ != rr.TypeOPT {
+			if r.Type != rr.TypeOPT {
 				continue
 			}
-			if m.edns || r.owner != rr.Root {
+			if m.edns || r.Owner != rr.Root {
 				return m, errForm
 			}
-			m.edns, m.version, m.udpSize = true, uint8(r.ttl>>16), max(r.class, wire.MinUDP)
+			m.edns, m.version, m.udpSize = true, uint8(r.TTL>>16), max(r.Class, wire.MinUDP)
 		}
 	}
 	if at != len(msg) {

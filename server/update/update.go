@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -112,7 +111,7 @@ func (d *Desk) Handle(ctx context.Context, x Request) {
 	} else {
 		reply = session.Sign(m.reply(x, rcode, code, text, session.Room()), d.o.Now())
 	}
-	d.count.WithLabelValues(rcodeName(rcode)).Inc()
+	d.count.WithLabelValues(wire.RcodeName(rcode)).Inc()
 	d.log(x, m, session, rcode, result)
 	if err := x.Write(reply, session != nil || fault.Known()); err != nil {
 		d.o.Log.Debug("update: the response is not sent", "client", x.Source, "err", err)
@@ -150,7 +149,7 @@ func (d *Desk) make(ctx context.Context, m *message, key string) (o outcome) {
 	case m.zone.typ != 6: // RFC 2136 section 3.1.1
 		o.err = &Refusal{Rcode: wire.RcodeFormErr, Text: "the zone section is not of type SOA"}
 	case m.zone.class != wire.ClassIN:
-		o.err = &Refusal{rcodeNotAuth, wire.ErrorNotAuthoritative, "zones here are of class IN"}
+		o.err = &Refusal{wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "zones here are of class IN"}
 	case d.o.Commit == nil:
 		o.err = &Refusal{wire.RcodeRefused, wire.ErrorNotSupported, "resources are in files here; change them there"}
 	}
@@ -201,7 +200,7 @@ const unknownEvery = time.Second
 
 // log says what became of an update, on one line.
 func (d *Desk) log(x Request, m *message, session *tsig.Session, rcode uint16, o outcome) {
-	args := []any{"client", x.Source, "zone", m.zone.name.String(), "rcode", rcodeName(rcode)}
+	args := []any{"client", x.Source, "zone", m.zone.name.String(), "rcode", wire.RcodeName(rcode)}
 	if session == nil { // anybody can send these
 		now := d.o.Now()
 		d.mu.Lock()
@@ -224,16 +223,4 @@ func (d *Desk) log(x Request, m *message, session *tsig.Session, rcode uint16, o
 		return
 	}
 	d.o.Log.Info("update", append(args, "changes", say(o.edits), "revision", o.revision)...)
-}
-
-var rcodeNames = [...]string{
-	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE",
-	wire.RcodeBadVers: "BADVERS",
-}
-
-func rcodeName(rcode uint16) string {
-	if int(rcode) < len(rcodeNames) && rcodeNames[rcode] != "" {
-		return rcodeNames[rcode]
-	}
-	return "RCODE" + strconv.Itoa(int(rcode))
 }

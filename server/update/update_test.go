@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"leeward/server/tsig"
+	"leeward/server/wire"
 	"leeward/zones"
 )
 
@@ -386,7 +387,7 @@ func TestSections(t *testing.T) {
 			if got := difference(store.values); got != c.diff {
 				t.Errorf("changed:\n%s\nwant:\n%s", got, c.diff)
 			}
-			if n := testutil.ToFloat64(d.count.WithLabelValues(rcodeName(uint16(c.rcode)))); n != 1 {
+			if n := testutil.ToFloat64(d.count.WithLabelValues(wire.RcodeName(uint16(c.rcode)))); n != 1 {
 				t.Errorf("counted %v times", n)
 			}
 			if c.rcode == dns.RcodeRefused && extended(reply) == "" {

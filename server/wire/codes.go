@@ -7,19 +7,37 @@ const (
 	OpcodeUpdate = 5
 )
 
-// Rcodes (RFC 6895 section 2.3). Those above 15 need an OPT record to be said.
+// Rcodes (RFC 6895 section 2.3). A response says one above 15 with the help of its OPT record.
 const (
-	RcodeNoError  uint16 = 0
-	RcodeFormErr  uint16 = 1
-	RcodeServFail uint16 = 2
-	RcodeNXDomain uint16 = 3
-	RcodeNotImp   uint16 = 4
-	RcodeRefused  uint16 = 5
-	RcodeYXDomain uint16 = 6
-	RcodeBadVers  uint16 = 16
-
+	RcodeNoError   uint16 = 0
+	RcodeFormErr   uint16 = 1
+	RcodeServFail  uint16 = 2
+	RcodeNXDomain  uint16 = 3
+	RcodeNotImp    uint16 = 4
+	RcodeRefused   uint16 = 5
+	RcodeYXDomain  uint16 = 6
+	RcodeYXRRSet   uint16 = 7 // 7, 8 and 10 answer UPDATE alone (RFC 2136 section 2.2)
+	RcodeNXRRSet   uint16 = 8
+	RcodeNotAuth   uint16 = 9
+	RcodeNotZone   uint16 = 10
+	RcodeBadVers   uint16 = 16
 	RcodeBadCookie uint16 = 23
 )
+
+var rcodeNames = [...]string{
+	RcodeNoError: "NOERROR", RcodeFormErr: "FORMERR", RcodeServFail: "SERVFAIL", RcodeNXDomain: "NXDOMAIN",
+	RcodeNotImp: "NOTIMP", RcodeRefused: "REFUSED", RcodeYXDomain: "YXDOMAIN", RcodeYXRRSet: "YXRRSET",
+	RcodeNXRRSet: "NXRRSET", RcodeNotAuth: "NOTAUTH", RcodeNotZone: "NOTZONE", RcodeBadVers: "BADVERS",
+	RcodeBadCookie: "BADCOOKIE",
+}
+
+// RcodeName returns the mnemonic of an RCODE, and "" for one that has no constant here.
+func RcodeName(rcode uint16) string {
+	if int(rcode) < len(rcodeNames) {
+		return rcodeNames[rcode]
+	}
+	return ""
+}
 
 // Types and classes that a server has to know of by itself.
 const (

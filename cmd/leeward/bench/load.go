@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -15,6 +17,8 @@ import (
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+
+	"leeward/server/wire"
 )
 
 const (
@@ -37,7 +41,7 @@ type port struct {
 	// The receiver's own until it has ended.
 	took                    []uint32 // nanoseconds of each answer
 	late, wrong, cut, stray uint64
-	rcodes                  [len(rcodes)]uint64
+	rcodes                  [16]uint64
 }
 
 // batcher moves several datagrams at once where the system can.
@@ -123,7 +127,7 @@ func load(ctx context.Context, s Settings, queries []query, rate float64, seed u
 		step.Cut += p.cut
 		for i, n := range p.rcodes {
 			if n > 0 {
-				step.Rcodes[rcodes[i]] += n
+				step.Rcodes[cmp.Or(wire.RcodeName(uint16(i)), fmt.Sprintf("RCODE%d", i))] += n
 			}
 		}
 	}

@@ -201,9 +201,3 @@ func serverCookie(r []byte, at int, client []byte) []byte {
 	}
 	return nil
 }
-
-// rcodes are the names of what the header of a response can hold.
-var rcodes = [16]string{
-	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-	"NOTZONE", "RCODE11", "RCODE12", "RCODE13", "RCODE14", "RCODE15",
-}

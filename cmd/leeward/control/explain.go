@@ -199,8 +199,8 @@ func (w *walk) response(msg []byte) {
 	if len(msg) < wire.HeaderSize {
 		return
 	}
-	rcode := msg[3] & 15
-	w.out.Rcode = rcodes[rcode]
+	rcode := uint16(msg[3] & 15)
+	w.out.Rcode = wire.RcodeName(rcode)
 	at := wire.SkipName(msg, wire.HeaderSize) + 4 // one question, as it was asked
 	for section, to := range []*[]string{&w.out.Answer, &w.out.Authority} {
 		for range binary.BigEndian.Uint16(msg[6+2*section:]) {
@@ -224,8 +224,3 @@ func (w *walk) response(msg []byte) {
 
 // absolute is a name with its final dot.
 func absolute(n rr.Name) string { return strings.TrimSuffix(n.String(), ".") + "." }
-
-var rcodes = [16]string{
-	wire.RcodeNoError: "NOERROR", wire.RcodeFormErr: "FORMERR", wire.RcodeServFail: "SERVFAIL", wire.RcodeNXDomain: "NXDOMAIN",
-	wire.RcodeNotImp: "NOTIMP", wire.RcodeRefused: "REFUSED", wire.RcodeYXDomain: "YXDOMAIN",
-}
