@@ -21,6 +21,7 @@ const MaxStale = time.Minute
 // reports on.
 type Board struct {
 	now       time.Time // of the last Judge
+	began     time.Time // see Begin; zero: nobody has said
 	vantages  map[string]*vantage
 	targets   map[Target]*target
 	endpoints map[string]*endpoint
@@ -104,6 +105,11 @@ func (b *Board) Own(name string) {
 	v := b.vantage(name)
 	v.own, b.own = true, v
 }
+
+// Begin says since when this process has looked for what vantages write. What a list holds of a vantage that was never
+// heard counts as if it had been heard then: it is trusted for one stale window from that time. A list that comes later,
+// as etcd was away, makes nobody fresh.
+func (b *Board) Begin(at time.Time) { b.began = at }
 
 // Assign says which targets there are now. Reports on others are kept, as the assignment may only be late, and do not
 // count. Where a target is listed twice the first one stands.

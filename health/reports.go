@@ -234,12 +234,21 @@ func (b *Board) remove(t *target, v *vantage) bool {
 // that much above it.
 const Leap = 1 << 20
 
-// Since returns as of when something counts that is known of a vantage and may have been written at any time: now, but
-// for one that has gone stale when it was heard last. Such a one counts again when it is seen to move: etcd commits
-// what was under way when its quorum was lost as soon as it has one again, the heartbeat of a vantage that is dead by
-// now too.
+// Since returns as of when something counts that was found in a list, where nobody knows when it was written. It is now
+// for a vantage that is fresh. One that has gone stale counts as of when it was heard last, and one that was never heard
+// as of when this process began to look (see Begin): both count again when they are seen to move.
+//
+// The reason is a lost quorum. When etcd has one again it commits what was under way when it lost it: heartbeats of
+// vantages that may be dead by now, beside reports that are as old.
 func (b *Board) Since(now time.Time, name string) time.Time {
-	if v := b.vantages[name]; v != nil && !v.heard.IsZero() && !v.freshAt(now) {
+	v := b.vantages[name]
+	switch {
+	case v == nil || v.heard.IsZero():
+		if b.began.IsZero() || b.began.After(now) {
+			return now
+		}
+		return b.began
+	case !v.freshAt(now):
 		return v.heard
 	}
 	return now

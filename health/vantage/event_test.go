@@ -60,3 +60,50 @@ func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 		t.Errorf("a listed report that says how long it holds does not count: %+v", v)
 	}
 }
+
+// A server has started while etcd had no quorum, and its own probes find an endpoint up that was down before. etcd is
+// back: the list has the others' last words of then, down, and a heartbeat that was under way all the while. They do
+// not outvote what this server sees until they are seen to move. A server whose list comes at once believes it.
+func TestAListThatComesLateIsOld(t *testing.T) {
+	began := time.Date(2026, 11, 28, 14, 10, 0, 0, time.UTC)
+	for _, late := range []time.Duration{0, 9 * time.Second, 11 * time.Second, 31 * time.Second} {
+		t.Run(late.String(), func(t *testing.T) {
+			b := health.NewBoard()
+			b.Own("ap")
+			b.Begin(began)
+			target := health.Target{Endpoint: "www-ap/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+			b.Assign([]health.Assignment{{Target: target, Pool: "www-ap", Region: "ap", Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}}}})
+			report := func(now time.Time, vantage string, sequence uint64, s health.State, listed bool) {
+				(&Event{Vantage: vantage, Listed: listed, Reports: []health.Report{{
+					Vantage: vantage, Target: target, State: s, Sequence: sequence,
+				}}}).Apply(b, now)
+			}
+			beat := func(now time.Time, vantage string, sequence uint64, listed bool) {
+				(&Event{Vantage: vantage, Listed: listed, Heartbeat: &Heartbeat{
+					Vantage: vantage, Sequence: sequence, Stale: health.Duration(10 * time.Second),
+				}}).Apply(b, now)
+			}
+			b.Report(began, health.Report{Vantage: "ap", Target: target, State: health.Up, Sequence: 1})
+			now := began.Add(late)
+			for _, v := range []string{"eu", "us"} {
+				report(now, v, 1, health.Down, true)
+				beat(now, v, 2, true)
+			}
+			b.Judge(now)
+			want := health.Down
+			if late >= 10*time.Second {
+				want = health.Up
+			}
+			if got := b.State(target); got != want {
+				t.Fatalf("with a list %v after the start it is %v, want %v: %+v", late, got, want, b.Verdict(target))
+			}
+			for _, v := range []string{"eu", "us"} {
+				beat(now, v, 3, false)
+			}
+			b.Judge(now)
+			if got := b.State(target); got != health.Down {
+				t.Fatalf("the others are seen to move and say down, and it is %v: %+v", got, b.Verdict(target))
+			}
+		})
+	}
+}

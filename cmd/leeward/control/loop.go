@@ -124,6 +124,7 @@ func NewLoop(o LoopOptions) *Loop {
 		l.board.Own(o.Own)
 		l.board.Place(o.Own, o.Region)
 	}
+	l.board.Begin(l.began)
 	l.board.Recall(o.Past)
 	return l
 }
