@@ -33,6 +33,7 @@ var rooms = []room{
 	{"zones/pulse", nil, "whether a watch of etcd lives is the same question whatever is watched"},
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
 	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a server, an etcd or a geo database"},
+	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is described"},
 	{"zones/store", []string{"zones", "zones/rr", "zones/pulse", "health"}, "where resources live must not decide what they do"},
 	{"zones/steer", []string{"zones", "zones/rr", "geo", "health"}, "explain and tests evaluate the same decision without sockets, messages or trees"},
 	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},

@@ -154,7 +154,7 @@ func TestDecodeRefusesWhatIsNotOneResource(t *testing.T) {
 		{"poools/www", `{}`, `poools/www: this key is none of Leeward's; delete it`},
 		{"records/example.test/www/CNAME", `{"data":["a","b"]}`, `:1: Record example.test/www/CNAME: data[1]: a name has one CNAME only (RFC 2181 10.1); to balance over several, make a Policy`},
 		{"regions/eu", `{"latitude":1e999,"longitude":0}`, `:1: Region eu: latitude: 1e999 is not a decimal number`},
-		{"regions/eu", `{"latitude":null}`, `:1: Region eu: latitude: there is no value; give one or take the field out`},
+		{"regions/eu", `{"latitude":null}`, `:1: Region eu: latitude: there is no value; give one, such as 53.3, or take the field out`},
 		{"regions/eu", strings.Repeat("[", 100), `Region eu: not JSON: line 1: nested more than 32 deep`},
 	} {
 		r, err := Decode(Key(tt.key), []byte(tt.value))

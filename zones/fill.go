@@ -226,7 +226,7 @@ func (f *faults) fillStruct(n *node, v reflect.Value) {
 				f.here(field.line, "it is there twice; take one out")
 				return
 			}
-			target, options := fieldNamed(v, field.name)
+			target, tag := fieldNamed(v, field.name)
 			if !target.IsValid() {
 				hint := "; known: " + strings.Join(fieldNames(v.Type(), nil), ", ")
 				if near := Nearest(field.name, fieldNames(v.Type(), nil)); near != "" {
@@ -239,10 +239,14 @@ func (f *faults) fillStruct(n *node, v reflect.Value) {
 			if field.name == "status" && target.Kind() == reflect.String && field.value.shape == shapeNumber {
 				field.value.shape = shapeText
 			}
+			if example := tag.Get("example"); field.value.shape == shapeNull && example != "" {
+				f.here(field.line, "there is no value; give one, such as %s, or take the field out", example)
+				return
+			}
 			before := len(f.found)
 			f.fill(&field.value, target)
 			// A zero that would silently mean the default.
-			if k := target.Kind(); len(f.found) == before && target.IsZero() && strings.Contains(options, "omitempty") &&
+			if k := target.Kind(); len(f.found) == before && target.IsZero() && strings.Contains(tag.Get("json"), ",omitempty") &&
 				(k == reflect.Int || k == reflect.Int64 || k == reflect.Uint16) {
 				f.here(field.value.line, "%s is not a value it can have; give a greater one, or take the field out for the default", field.value.text)
 			}
@@ -250,20 +254,19 @@ func (f *faults) fillStruct(n *node, v reflect.Value) {
 	}
 }
 
-// fieldNamed returns the field that encoding/json would fill, and what else its tag says; those of embedded structs as
-// well.
-func fieldNamed(v reflect.Value, name string) (field reflect.Value, options string) {
+// fieldNamed returns the field that encoding/json would fill, and its tag; those of embedded structs as well.
+func fieldNamed(v reflect.Value, name string) (field reflect.Value, tag reflect.StructTag) {
 	t := v.Type()
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		tag, options, _ := strings.Cut(sf.Tag.Get("json"), ",")
+		tag, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
 		switch {
 		case sf.Anonymous && tag == "":
-			if inner, options := fieldNamed(v.Field(i), name); inner.IsValid() {
-				return inner, options
+			if inner, tag := fieldNamed(v.Field(i), name); inner.IsValid() {
+				return inner, tag
 			}
 		case tag == name && tag != "-" && sf.IsExported():
-			return v.Field(i), options
+			return v.Field(i), sf.Tag
 		}
 	}
 	return reflect.Value{}, ""

@@ -83,26 +83,40 @@ type Resource interface {
 	Key() Key
 }
 
-// Zone is an origin that this server is authoritative for: its SOA and NS.
+// Zone is an origin that Leeward is authoritative for: its SOA and NS records, and who may transfer or update it.
 type Zone struct {
-	Origin      string    `json:"-"`
-	Nameservers []string  `json:"nameservers,omitempty"`
-	Hostmaster  string    `json:"hostmaster,omitempty"` // as in the SOA's RNAME; "hostmaster@example.test" is accepted too
-	TTL         TTL       `json:"ttl,omitzero"`         // of the NS, and the default of static records; DefaultTTL if none
-	SOATTL      TTL       `json:"soaTTL,omitzero"`      // of the SOA, where it is another; TTL if none
-	NegativeTTL TTL       `json:"negativeTTL,omitzero"` // the SOA's MINIMUM (RFC 2308); DefaultNegativeTTL if none
-	Primary     string    `json:"primary,omitempty"`    // the SOA's MNAME; the first nameserver if empty
-	Refresh     TTL       `json:"refresh,omitzero"`
-	Retry       TTL       `json:"retry,omitzero"`
-	Expire      TTL       `json:"expire,omitzero"`
-	Order       Order     `json:"order,omitempty"` // of static address sets in responses; OrderRotate if empty
-	DNSSEC      *DNSSEC   `json:"dnssec,omitempty"`
-	Transfer    *Transfer `json:"transfer,omitempty"`
-	Update      []Grant   `json:"update,omitempty"` // who may change records by dynamic update; nobody if empty
+	Origin string `json:"-"`
 
-	// SerialOffset is added to the serial, modulo 2^32. A zone that came from elsewhere has secondaries that take no
-	// lower serial than they have.
-	SerialOffset uint32 `json:"serialOffset,omitempty"`
+	// The names of the zone's name servers: its NS records. In a folder, they may come from the zone's master file.
+	Nameservers []string `json:"nameservers,omitempty" example:"[ns1.example.test, ns2.example.test]"`
+	// Who is responsible for the zone, for the SOA: a mail address, or the name that the SOA has for it.
+	Hostmaster string `json:"hostmaster,omitempty" default:"hostmaster.ORIGIN" example:"hostmaster@example.test"`
+	// The TTL of the NS records, and of static records that give none.
+	TTL TTL `json:"ttl,omitzero" default:"300s" range:"0s to 2147483647s" example:"1h"`
+	// The TTL of the SOA record.
+	SOATTL TTL `json:"soaTTL,omitzero" default:"ttl" range:"0s to 2147483647s" example:"1h"`
+	// How long resolvers keep a negative answer: the SOA's MINIMUM (RFC 2308).
+	NegativeTTL TTL `json:"negativeTTL,omitzero" default:"30s" range:"0s to 2147483647s" example:"60s"`
+	// The SOA's MNAME.
+	Primary string `json:"primary,omitempty" default:"the first name server" example:"ns1.example.test"`
+	// How often secondaries ask for a new serial: the SOA's REFRESH.
+	Refresh TTL `json:"refresh,omitzero" default:"1h" range:"0s to 2147483647s" example:"30m"`
+	// How soon a secondary asks again after a failure: the SOA's RETRY.
+	Retry TTL `json:"retry,omitzero" default:"15m" range:"0s to 2147483647s" example:"5m"`
+	// How long a secondary serves the zone without hearing from a primary: the SOA's EXPIRE.
+	Expire TTL `json:"expire,omitzero" default:"336h" range:"0s to 2147483647s" example:"168h"`
+	// The order of the addresses of a static record set: in turn, or as they are written.
+	Order Order `json:"order,omitempty" default:"rotate" range:"rotate | fixed" example:"fixed"`
+	// Signing settings. Leeward does not sign zones yet.
+	DNSSEC *DNSSEC `json:"dnssec,omitempty"`
+	// Zone transfers: who may take the zone, who is told of changes, and where the zone comes from.
+	Transfer *Transfer `json:"transfer,omitempty"`
+	// Who may change records by dynamic update (RFC 2136). Nobody may if it is left out.
+	Update []Grant `json:"update,omitempty" range:"at most 1000"`
+
+	// A number that is added to the serial, modulo 2^32. A zone that came from elsewhere needs it: its secondaries
+	// take no serial that is lower than theirs.
+	SerialOffset uint32 `json:"serialOffset,omitempty" default:"0" range:"0 to 4294967295" example:"2026112800"`
 
 	Serial *uint32 `json:"-"` // of a master file, which 0 is as well; nil: the serial follows the revision
 }
@@ -118,52 +132,76 @@ const (
 
 // DNSSEC are a zone's signing settings.
 type DNSSEC struct {
-	Enabled bool `json:"enabled,omitempty"`
+	// Whether the zone is signed. Leeward refuses true until it can sign.
+	Enabled bool `json:"enabled,omitempty" default:"false" example:"false"`
 }
 
-// Record is one static RRset.
+// Record is one static RRset: all records of one type at one name.
 type Record struct {
-	Origin string   `json:"-"`
-	Owner  string   `json:"-"`            // relative to Origin; "@" is the apex
-	Type   string   `json:"-"`            // "A", "MX", "TYPE65280"
-	TTL    TTL      `json:"ttl,omitzero"` // the zone's if none; 0 is that no cache keeps it
-	Data   []string `json:"data"`         // RDATA in presentation form (RFC 1035 5.1), relative names are relative to Origin
+	Origin string `json:"-"`
+	Owner  string `json:"-"` // relative to Origin; "@" is the apex
+	Type   string `json:"-"` // "A", "MX", "TYPE65280"
+
+	// How long resolvers may keep the records. With 0s they keep none.
+	TTL TTL `json:"ttl,omitzero" default:"the zone's ttl" range:"0s to 2147483647s" example:"1h"`
+	// The data of each record as a master file has it (RFC 1035 section 5.1). Names without a final dot are relative to
+	// the zone.
+	Data []string `json:"data" example:"[\"10 mail.example.test.\"]"`
 }
 
-// Region is a failure domain with a place on the map.
+// Region is a failure domain: a place that can be drained as a whole.
 type Region struct {
-	Region    string   `json:"-"`
-	Latitude  *float64 `json:"latitude,omitempty"`  // degrees, -90 to 90
-	Longitude *float64 `json:"longitude,omitempty"` // degrees, -180 to 180
+	Region string `json:"-"`
+
+	// Where the region is, in degrees north. nearest rules go by it. Give both or neither.
+	Latitude *float64 `json:"latitude,omitempty" range:"-90 to 90" example:"53.3"`
+	// Where the region is, in degrees east. Give both or neither.
+	Longitude *float64 `json:"longitude,omitempty" range:"-180 to 180" example:"-6.3"`
 }
 
 // Pool is endpoints of one region that do the same work.
 type Pool struct {
-	Pool       string    `json:"-"`
-	Region     string    `json:"region"`
-	Monitor    string    `json:"monitor,omitempty"`
-	MinHealthy Share     `json:"minHealthy,omitzero"`
-	Ramp       Duration  `json:"ramp,omitempty"`     // how long a new or recovered endpoint takes to grow to its weight and target
-	Capacity   *Capacity `json:"capacity,omitempty"` // of each endpoint that names none
+	Pool string `json:"-"`
+
+	// The region that the pool is in.
+	Region string `json:"region" example:"eu-west"`
+	// The monitor that checks the pool's endpoints. Without one, they count as up.
+	Monitor string `json:"monitor,omitempty" example:"web"`
+	// How much of the pool must be healthy for it to be available: a share of the weight, or a number of endpoints.
+	MinHealthy Share `json:"minHealthy,omitzero" default:"any" example:"50%"`
+	// How long a new or recovered endpoint takes to grow to its weight and its target.
+	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"2m"`
+	// The capacity of each endpoint that names none.
+	Capacity *Capacity `json:"capacity,omitempty"`
 }
 
-// Capacity is what an endpoint can hold, in the unit its load is reported in.
+// Capacity is what an endpoint can hold, in the unit in which its load is reported.
 type Capacity struct {
-	Target float64 `json:"target,omitempty"` // what it is to carry; what is offered beyond it is passed on where a policy spills
-	Max    float64 `json:"max,omitempty"`    // the load at which it breaks, for alerts and forecasts; 0: nobody says
+	// The load that the endpoint should carry. A policy with spill passes on what is beyond it.
+	Target float64 `json:"target,omitempty" range:"above 0, at most 1e12" example:"800"`
+	// The load at which the endpoint breaks, for alerts and forecasts. Not below target.
+	Max float64 `json:"max,omitempty" range:"above 0, at most 1e12" example:"1000"`
 }
 
-// Endpoint is one load balancer or server.
+// Endpoint is one load balancer or server of a pool.
 type Endpoint struct {
-	Pool      string         `json:"-"`
-	Endpoint  string         `json:"-"`
-	Addresses []netip.Addr   `json:"addresses,omitempty"`
-	Hostname  string         `json:"hostname,omitempty"` // in place of Addresses: lower case, no final dot
-	Flatten   bool           `json:"flatten,omitempty"`  // answer with the addresses that Hostname has now, not with a CNAME
-	Host      string         `json:"host,omitempty"`     // that checks ask it for, ahead of its monitor's; no final dot
-	Headers   health.Headers `json:"headers,omitempty"`  // that http and https checks send to it, beside its monitor's
-	Weight    *int           `json:"weight,omitempty"`   // 0 to 1,000,000; DefaultWeight if nil; 0: only when no other is left
-	Capacity  *Capacity      `json:"capacity,omitempty"` // the pool's if nil
+	Pool     string `json:"-"`
+	Endpoint string `json:"-"`
+
+	// The addresses that clients are sent to. Each is checked by itself.
+	Addresses []netip.Addr `json:"addresses,omitempty" range:"at most 64" example:"[192.0.2.10, \"2001:db8::10\"]"`
+	// A name in place of addresses, for a balancer that has nothing else.
+	Hostname string `json:"hostname,omitempty" example:"lb-1.cloud.example"`
+	// Answer with the addresses that hostname has now, in place of a CNAME.
+	Flatten bool `json:"flatten,omitempty" default:"false" example:"true"`
+	// The host that checks ask this endpoint for. It comes before the monitor's.
+	Host string `json:"host,omitempty" default:"the monitor's host" example:"tenant-7.example.test"`
+	// Headers that http and https checks send to this endpoint, beside the monitor's.
+	Headers health.Headers `json:"headers,omitempty" range:"at most 32" example:"{X-Shard: b}"`
+	// The endpoint's share of the pool's clients. 0 is for last resort: it answers when no other is left.
+	Weight *int `json:"weight,omitempty" default:"100" range:"0 to 1000000" example:"50"`
+	// What the endpoint can hold.
+	Capacity *Capacity `json:"capacity,omitempty" default:"the pool's capacity"`
 }
 
 // Monitor is how endpoints are checked.
@@ -172,22 +210,28 @@ type Monitor struct {
 	health.Monitor
 }
 
-// Policy is one steered DNS name and the rules that choose among pools.
+// Policy is one steered DNS name, and the rules that choose among pools.
 type Policy struct {
-	Name  string   `json:"-"` // fqdn, lower case, no final dot
-	TTL   Duration `json:"ttl,omitempty"`
-	Map   string   `json:"map,omitempty"`
-	Rules []Rule   `json:"rules"`
-	Pick  Pick     `json:"pick,omitempty"`
+	Name string `json:"-"` // fqdn, lower case, no final dot
 
-	// WhenAllDown is what is said where no pool of the order is available: AnswerPools, if empty, as if all were
-	// healthy (fail open).
-	WhenAllDown Answer `json:"whenAllDown,omitempty"`
-
-	Answers  int        `json:"answers,omitempty"`  // addresses per answer, 1 to 32; 1 if zero
-	Spill    bool       `json:"spill,omitempty"`    // a pool passes on what it cannot hold, to the next in the client's order
-	Flatten  bool       `json:"flatten,omitempty"`  // as Endpoint.Flatten, of all its endpoints
-	Schedule []Schedule `json:"schedule,omitempty"` // planned shifts
+	// How long resolvers may keep the answer.
+	TTL Duration `json:"ttl,omitempty" default:"30s" range:"1s to 2147483647s" example:"20s"`
+	// A map whose preferences come before the order of the rules.
+	Map string `json:"map,omitempty" example:"offices"`
+	// The first rule that holds for the client gives the order of pools.
+	Rules []Rule `json:"rules" range:"1 to 1000"`
+	// How addresses are chosen within the pool: by weight at random, by weight and the client's prefix, all, or by load.
+	Pick Pick `json:"pick,omitempty" default:"weighted" range:"weighted | sticky | all | least-load" example:"sticky"`
+	// What is said when no pool is available. "answer" answers as if all were healthy (fail open).
+	WhenAllDown Answer `json:"whenAllDown,omitempty" default:"answer" range:"answer | nodata | servfail" example:"nodata"`
+	// The most addresses in one answer.
+	Answers int `json:"answers,omitempty" default:"1" range:"1 to 32" example:"2"`
+	// Whether a pool passes on the clients that it has no capacity for, to the next pool in their order.
+	Spill bool `json:"spill,omitempty" default:"false" example:"true"`
+	// Answer with addresses in place of CNAMEs, for all endpoints that have a hostname.
+	Flatten bool `json:"flatten,omitempty" default:"false" example:"true"`
+	// Planned shifts of load between pools.
+	Schedule []Schedule `json:"schedule,omitempty" range:"at most 1000"`
 }
 
 // Pick is how addresses are chosen within the pool.
@@ -217,20 +261,30 @@ const (
 // Rule gives an order of pools to the clients that its When holds for, or says that there is nothing for them: exactly
 // one of Failover, Nearest and Answer.
 type Rule struct {
-	When     *When              `json:"when,omitempty"` // nil: holds for every client
-	Failover []Step             `json:"failover,omitempty"`
-	Nearest  []string           `json:"nearest,omitempty"`
-	Bias     map[string]Percent `json:"bias,omitempty"` // by pool of Nearest; -99% to 99%
-	Answer   Answer             `json:"answer,omitempty"`
+	// Which clients the rule is for. Without it, the rule holds for every client.
+	When *When `json:"when,omitempty"`
+	// Pools in order: the first step that is available answers. A step is a pool, or several pools with weights.
+	Failover []Step `json:"failover,omitempty" example:"[{www-us: 95, www-us-canary: 5}, www-eu]"`
+	// Pools by their regions' distance from the client.
+	Nearest []string `json:"nearest,omitempty" range:"at most 250" example:"[www-eu, www-us]"`
+	// Makes a pool's region look nearer (positive) or farther (negative) than it is.
+	Bias map[string]Percent `json:"bias,omitempty" range:"-99% to 99%" example:"{www-us: 20%}"`
+	// What these clients are told in place of addresses.
+	Answer Answer `json:"answer,omitempty" range:"nodata | refused | nxdomain" example:"nodata"`
 }
 
 // When holds for a client that any of its lists names.
 type When struct {
-	Continents   []string       `json:"continents,omitempty"`   // "EU"
-	Countries    []string       `json:"countries,omitempty"`    // ISO 3166-1 alpha-2
-	Subdivisions []string       `json:"subdivisions,omitempty"` // ISO 3166-2, "US-CA"
-	ASNs         []uint32       `json:"asns,omitempty"`
-	Prefixes     []netip.Prefix `json:"prefixes,omitempty"`
+	// Continents, by their two letters.
+	Continents []string `json:"continents,omitempty" range:"AF | AN | AS | EU | NA | OC | SA" example:"[EU, AF]"`
+	// Countries, by their two letters (ISO 3166-1).
+	Countries []string `json:"countries,omitempty" example:"[US, CA]"`
+	// States and provinces (ISO 3166-2).
+	Subdivisions []string `json:"subdivisions,omitempty" example:"[US-CA]"`
+	// Autonomous systems, by number.
+	ASNs []uint32 `json:"asns,omitempty" range:"1 to 4294967295" example:"[64500]"`
+	// Prefixes of client addresses.
+	Prefixes []netip.Prefix `json:"prefixes,omitempty" example:"[203.0.113.0/24]"`
 }
 
 // Step is one place in a failover order: a pool, or several with weights. In a document it is a string or a map.
@@ -251,30 +305,41 @@ type WeightedPool struct {
 // Schedule is a planned shift: between From and Until the weights and targets of pools are other ones, and a pool below
 // 100 % keeps no more of its clients than that.
 type Schedule struct {
-	From    time.Time          `json:"from"`              // with its time zone
-	Until   time.Time          `json:"until,omitzero"`    // zero: for good
-	Ramp    Duration           `json:"ramp,omitempty"`    // how long it takes from From on, and again before Until; 0: it is at once
-	Weights map[string]Percent `json:"weights,omitempty"` // by pool, 0 % to 1000 % of what it has otherwise
+	// When the shift begins.
+	From time.Time `json:"from" example:"2026-11-27T00:00:00Z"`
+	// When it is over. Without it, the shift stays.
+	Until time.Time `json:"until,omitzero" example:"2026-11-28T00:00:00Z"`
+	// How long the shift takes to reach its level after from, and to go back before until.
+	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"30m"`
+	// The level of each pool, as a share of what it has otherwise.
+	Weights map[string]Percent `json:"weights,omitempty" range:"0% to 1000%" example:"{www-us: 150%}"`
 }
 
-// Map is the operator's own preferences, ahead of the geo database.
+// Map is the operator's own preferences, which come before the geo database.
 type Map struct {
-	Map      string              `json:"-"`
-	Prefixes map[string][]string `json:"prefixes"` // CIDR or "AS64500" → regions, in order of preference
+	Map string `json:"-"`
+
+	// Client prefixes or autonomous systems, each with its regions in order of preference. The longest prefix counts.
+	Prefixes map[string][]string `json:"prefixes" example:"{198.51.100.0/24: [us-east], AS64500: [eu-west, us-east]}"`
 }
 
-// Override is an operator's word over a verdict. Its target is what follows "overrides/" in its key:
-// "region/eu-west", "pool/www-eu" or "endpoint/www-eu/lb-1".
+// Override is an operator's word over a verdict. Its name is its target: region/eu-west, pool/www-eu or
+// endpoint/www-eu/lb-1.
 type Override struct {
-	Target string     `json:"-"`
-	State  Word       `json:"state"`
-	From   *time.Time `json:"from,omitempty"`  // it has no effect before then
-	Until  *time.Time `json:"until,omitempty"` // nor from then on
-	// Ramp is how long a drained region or pool takes to lose its clients, from From on, and again before Until to get
-	// them back; 0: it is at once.
-	Ramp   Duration `json:"ramp,omitempty"`
-	Drill  bool     `json:"drill,omitempty"` // a drain that servers give up by themselves where it does harm
-	Reason string   `json:"reason,omitempty"`
+	Target string `json:"-"`
+
+	// The operator's word: out of the answers, up, or down.
+	State Word `json:"state" range:"drain | up | down" example:"drain"`
+	// When the override begins.
+	From *time.Time `json:"from,omitempty" default:"at once" example:"2026-11-27T00:00:00Z"`
+	// When it ends.
+	Until *time.Time `json:"until,omitempty" default:"never" example:"2026-11-28T00:00:00Z"`
+	// How long a drained region or pool takes to lose its clients after from, and to get them back before until.
+	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"5m"`
+	// Whether servers give up the drain by themselves where it does harm.
+	Drill bool `json:"drill,omitempty" default:"false" example:"true"`
+	// Why, for people.
+	Reason string `json:"reason,omitempty" example:"replacing the router"`
 }
 
 // Covers reports whether a target is a pool as a whole: the pool itself, or its region. An endpoint's covers none.

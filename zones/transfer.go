@@ -13,44 +13,41 @@ import (
 // Transfer is who may take a zone away whole (RFC 5936, RFC 1995), who is told when it changes (RFC 1996), and where it
 // comes from if it lives elsewhere.
 type Transfer struct {
-	// Allow are those who may transfer the zone: an address or prefix, "key NAME", or both in one text, which then must
-	// both hold. Nobody if empty.
-	Allow []string `json:"allow,omitempty"`
+	// Who may transfer the zone: an address or prefix, "key NAME", or both in one text, which then must both hold.
+	// Nobody may if it is left out.
+	Allow []string `json:"allow,omitempty" range:"at most 100" example:"[192.0.2.0/24, key xfer]"`
 
-	// Notify are the servers told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" behind it to have
-	// it signed. Several keys, "key NEW key OLD", are tried in their order: one of them is being rolled.
-	Notify []string `json:"notify,omitempty"`
+	// The servers that are told of each new serial: "ADDRESS" or "ADDRESS:PORT", with " key NAME" after it to sign the
+	// message. Several keys are tried in their order, so that one can be rolled.
+	Notify []string `json:"notify,omitempty" range:"at most 100" example:"[192.0.2.53 key xfer]"`
 
-	// NotifySource are the addresses that Notify are told from, at most one of a family that each server has. Where
-	// none is of the family, it is the one that the server listens on.
-	NotifySource []string `json:"notifySource,omitempty"`
+	// The addresses that notifications are sent from. Each server takes the one that it has. Without one of the
+	// family, it sends from the address that it listens on.
+	NotifySource []string `json:"notifySource,omitempty" range:"at most 100" example:"[192.0.2.1]"`
 
-	// Primaries are the servers that the zone is transferred from, in the order in which they are asked, written as
-	// those of Notify are: the zone lives there. Its SOA, its NS and its records are theirs; Policies and Records are
-	// laid over them.
-	Primaries []string `json:"primaries,omitempty"`
+	// The servers that the zone is transferred from, in the order in which they are asked, written as in notify. The
+	// zone lives there: its SOA, NS and records are theirs. Policies and records are laid over them.
+	Primaries []string `json:"primaries,omitempty" range:"at most 100" example:"[192.0.2.1 key xfer]"`
 
-	// TransferSource is to Primaries what NotifySource is to Notify.
-	TransferSource []string `json:"transferSource,omitempty"`
+	// The addresses that the zone is asked for from, as notifySource.
+	TransferSource []string `json:"transferSource,omitempty" range:"at most 100" example:"[192.0.2.53]"`
 
-	// AllowNotify are those who may say that the zone has changed, beside Primaries, written as those of Allow are.
-	AllowNotify []string `json:"allowNotify,omitempty"`
+	// Who may say that the zone has changed, beside the primaries, written as in allow.
+	AllowNotify []string `json:"allowNotify,omitempty" range:"at most 100" example:"[192.0.2.0/24]"`
 
-	// Retransfer has the zone transferred whole, whatever its serial, once for each text that is new.
-	Retransfer string `json:"retransfer,omitempty"`
+	// Any new text has the zone transferred whole, once, whatever its serial.
+	Retransfer string `json:"retransfer,omitempty" range:"at most 64 octets" example:"2026-11-28"`
 
-	// Catalog says that the zone, which comes from Primaries, is a catalog zone (RFC 9432): its members are zones that
-	// live there too.
-	Catalog bool `json:"catalog,omitempty"`
+	// The zone, which comes from primaries, is a catalog zone (RFC 9432): its members are zones that live there too.
+	Catalog bool `json:"catalog,omitempty" default:"false" example:"true"`
 
-	// Members makes the zone a catalog zone of this server's zones (RFC 9432), for secondaries that configure themselves by
-	// it: "*" for every zone, or the origin of one, with " group NAME" behind it for the group that it is in there. Of both,
-	// what names the zone counts.
-	Members []string `json:"members,omitempty"`
+	// Makes the zone a catalog zone of Leeward's own zones (RFC 9432): "*" for every zone, or an origin, with
+	// " group NAME" after it for its group. Of both, the origin counts.
+	Members []string `json:"members,omitempty" range:"at most 10000" example:"[\"*\"]"`
 
-	// Member is, of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into
-	// its copy on disk too.
-	Member string `json:"member,omitempty"`
+	// Of a zone that is here because a catalog zone lists it, "CATALOG LABEL". The server writes it, into its copy on
+	// disk too. Leave it out.
+	Member string `json:"member,omitempty" example:"catalog.test label"`
 }
 
 // Catalog reports whether the zone is a catalog zone (RFC 9432).

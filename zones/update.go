@@ -11,13 +11,15 @@ import (
 // Grant lets the holder of one TSIG key change records of a zone by dynamic update (RFC 2136, RFC 3007): those whose
 // owner is one of Names and whose type is one of Types.
 type Grant struct {
-	Key string `json:"key"` // name of the TSIG key, lower case, without the final dot
+	// The TSIG key, lower case, without the final dot.
+	Key string `json:"key" example:"acme"`
 
-	// Names are patterns of owners, relative to the origin: "@" is the apex, a label * stands for any one label, a
-	// label ** for any number of them, none included. "**" is every name of the zone.
-	Names []string `json:"names"`
+	// Patterns of owners, relative to the zone. "@" is the apex, a label * is any one label, and a label ** any number
+	// of them, none included. "**" is every name of the zone.
+	Names []string `json:"names" range:"1 to 100" example:"[\"_acme-challenge.**\"]"`
 
-	Types []string `json:"types"` // "TXT"; "ANY" is all types
+	// The types of records. ANY is all types.
+	Types []string `json:"types" range:"1 to 100" example:"[TXT]"`
 }
 
 // Allows reports whether the grant holds for records of that type at an owner, which is relative to the origin as

@@ -27,7 +27,7 @@ import (
 func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
 		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv), newBench(inv),
-		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv),
+		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv), newReference(inv),
 		newImport(inv), newExport(inv),
 		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv), newShift(inv), newAccept(inv), newRetransfer(inv),
 		newVersion(inv),
