@@ -32,7 +32,7 @@ chaos: ## faults by lot, two or three at once, for FOR; the same SEED draws the 
 	CI=true go test -count=1 -timeout 120m -v -run '^TestChaos$$' ./integration -chaos $(SEED) -chaos-for $(FOR)
 
 measure: ## the figures of docs/measurements.md
-	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration ./cmd/leeward/control -measure
+	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration ./cmd/leeward/process -measure
 
 CAPACITY_OUT ?= /tmp/leeward-capacity
 CAPACITY_AT_ONCE ?= 2

@@ -45,6 +45,11 @@ var rooms = []room{
 	{"server", []string{"server/wire", "server/rrl", "zones/snapshot", "zones/steer", "geo", "health"}, "a query touches memory only: with no store in reach, etcd cannot be asked on the query path"},
 	{"server/admin", []string{"zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
 	{"cmd/...", []string{"..."}, "wiring is its work"},
+	{
+		"cmd/leeward/control",
+		[]string{"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage", "geo", "server", "server/wire", "server/admin", "server/transfer"},
+		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",
+	},
 	{"cmd/leeward/hangup", nil, "what it imports is initialized before it, and SIGHUP kills meanwhile"},
 	{"integration", nil, "a black box cannot be tested by who knows its inside"},
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -153,7 +153,7 @@ func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
 	if err != nil {
 		return nil, err
 	}
-	observer, err := control.Observe(ctx, control.Settings{Etcd: &options, Log: inv.silent()}, inv.etcd.timeout)
+	observer, err := process.Observe(ctx, process.Settings{Etcd: &options, Log: inv.silent()}, inv.etcd.timeout)
 	if err != nil {
 		return nil, err
 	}

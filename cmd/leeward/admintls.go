@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones/disk"
 )
 
@@ -41,7 +41,7 @@ func (f *adminTLSFlags) base(address string) string {
 func (f *adminTLSFlags) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.serverName}
 	if f.ca != "" {
-		text, err := disk.Read(f.ca, control.MostPEM)
+		text, err := disk.Read(f.ca, process.MostPEM)
 		if err != nil {
 			return nil, fmt.Errorf("--admin-ca: %w", err)
 		}
@@ -53,7 +53,7 @@ func (f *adminTLSFlags) config() (*tls.Config, error) {
 		return nil, misused("a client certificate and its key go together; give both --admin-cert and --admin-key, or neither")
 	}
 	if f.cert != "" {
-		pair, err := control.ReadPair(f.cert, f.key)
+		pair, err := process.ReadPair(f.cert, f.key)
 		if err != nil {
 			return nil, fmt.Errorf("--admin-cert and --admin-key (%s, %s): %w", f.cert, f.key, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -55,7 +56,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		return err
 	}
 	defer e.Close()
-	var observer *control.Observer
+	var observer *process.Observer
 	if f.simulate {
 		if observer, err = inv.observer(ctx); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -93,7 +94,7 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 }
 
 // settle lets an observer find out who lives, and says what it had to do for that.
-func (inv *invocation) settle(ctx context.Context, o *control.Observer) error {
+func (inv *invocation) settle(ctx context.Context, o *process.Observer) error {
 	text, err := o.Settle(ctx)
 	if text != "" {
 		fmt.Fprintln(inv.err, text)
@@ -144,7 +145,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 	if _, err := e.List(ctx, zones.KindRegion); err != nil {
 		return err // at once, and saying why
 	}
-	observer, err := control.Observe(ctx, control.Settings{Etcd: &options}, inv.etcd.timeout)
+	observer, err := process.Observe(ctx, process.Settings{Etcd: &options}, inv.etcd.timeout)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 )
 
@@ -43,7 +43,7 @@ report of health, from etcd with the newest reports there.`,
 			}
 			var e *admin.Explanation
 			if from == "etcd" || from == "files" {
-				s := control.Settings{Files: files, GeoDB: geodb, Log: inv.silent()}
+				s := process.Settings{Files: files, GeoDB: geodb, Log: inv.silent()}
 				if from == "etcd" {
 					o, err := inv.etcd.options(s.Log)
 					if err != nil {
@@ -51,7 +51,7 @@ report of health, from etcd with the newest reports there.`,
 					}
 					s.Etcd = &o
 				}
-				observer, err := control.Observe(cmd.Context(), s, inv.etcd.timeout)
+				observer, err := process.Observe(cmd.Context(), s, inv.etcd.timeout)
 				if err != nil {
 					return err
 				}

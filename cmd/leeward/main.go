@@ -12,12 +12,12 @@ import (
 	"os/signal"
 	"syscall"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 )
 
 func main() {
-	control.SteadyHeap(os.Getenv)
-	control.BoundMemory(os.Getenv)
+	process.SteadyHeap(os.Getenv)
+	process.BoundMemory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // whatever ending waits for: a second signal ends the process, as if nobody listened
 	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -21,7 +21,7 @@ func checkOwner(owner string, given bool) error {
 	switch {
 	case !given:
 		return nil
-	case owner == control.UpdateOwner:
+	case owner == process.UpdateOwner:
 		return misused("--owner %s: what belongs to it is what dynamic updates have made; take another name", owner)
 	case !ownerName.MatchString(owner):
 		return misused("--owner %q: write 1 to 63 of a-z, 0-9, '.', '_', '/' and '-', such as team-a", owner)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones"
 )
 
@@ -13,7 +14,7 @@ import (
 type preview struct{ of *control.Forecast }
 
 // preview works it out, and shows it where there are loads to show.
-func (inv *invocation) preview(ctx context.Context, o *control.Observer, q control.Question, show bool) *preview {
+func (inv *invocation) preview(ctx context.Context, o *process.Observer, q control.Question, show bool) *preview {
 	f, err := o.Foresee(ctx, q)
 	if err != nil {
 		fmt.Fprintf(inv.err, "What the others would carry cannot be foretold: %v\n", err)

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 )
 
 func newProbe(inv *invocation) *cobra.Command {
@@ -33,7 +33,7 @@ queries: a third opinion from another place.`,
 			reload, stop := hangups()
 			defer stop()
 			s.Reload = reload
-			return control.Serve(cmd.Context(), s)
+			return process.Serve(cmd.Context(), s)
 		},
 	}
 	inv.etcd.add(cmd.Flags())

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -53,7 +53,7 @@ type invocation struct {
 	logFormat string
 
 	fromEnv map[string]bool  // flags that the environment has set
-	journal *control.Journal // what goes to stderr once a server has begun to log; nil: it has not
+	journal *process.Journal // what goes to stderr once a server has begun to log; nil: it has not
 
 	running bool // arguments and flags were understood: what fails from here on is no wrong usage
 }
@@ -244,7 +244,7 @@ func (inv *invocation) serverLogger() (*slog.Logger, error) {
 		return nil, err
 	}
 	var log *slog.Logger
-	inv.journal, log = control.NewJournal(inv.err, handler)
+	inv.journal, log = process.NewJournal(inv.err, handler)
 	return log, nil
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/hangup"
+	"leeward/cmd/leeward/process"
 	"leeward/health/resolve"
 	"leeward/server"
 	"leeward/server/rrl"
@@ -25,8 +25,8 @@ type vantageFlags struct {
 	id, region       string
 	admin            string
 	token, tokenFile string
-	tls              control.AdminTLS
-	probe            control.ProbeTLS
+	tls              process.AdminTLS
+	probe            process.ProbeTLS
 	resolvers        []string
 }
 
@@ -45,8 +45,8 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 }
 
 // settings checks the flags.
-func (f *vantageFlags) settings() (s control.Settings, err error) {
-	s = control.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile, ProbeTLS: f.probe}
+func (f *vantageFlags) settings() (s process.Settings, err error) {
+	s = process.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile, ProbeTLS: f.probe}
 	if err := f.probe.Check(); err != nil {
 		return s, usageError{err}
 	}
@@ -64,7 +64,7 @@ func (f *vantageFlags) settings() (s control.Settings, err error) {
 	if s.Token, err = readToken(f.token, f.tokenFile); err != nil {
 		return s, err
 	}
-	if err := control.CheckAdmin(s.Admin, s.Token, s.AdminTLS); err != nil {
+	if err := process.CheckAdmin(s.Admin, s.Token, s.AdminTLS); err != nil {
 		return s, usageError{err}
 	}
 	for _, text := range f.resolvers {
@@ -89,7 +89,7 @@ func readToken(token, file string) (string, error) {
 	if token != "" {
 		return "", misused("--admin-token and --admin-token-file are both given; leave one out")
 	}
-	token, err := control.ReadToken(file)
+	token, err := process.ReadToken(file)
 	if err != nil {
 		return "", fmt.Errorf("--admin-token-file: %w", err)
 	}
@@ -183,7 +183,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 			reload, stop := hangups()
 			defer stop()
 			s.Reload = reload
-			return control.Serve(cmd.Context(), s)
+			return process.Serve(cmd.Context(), s)
 		},
 	}
 	flags := cmd.Flags()

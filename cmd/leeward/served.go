@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 )
 
 // serving is who answers from a revision.
@@ -34,7 +34,7 @@ func (inv *invocation) served(ctx context.Context, revision int64, limit time.Du
 		return nil, err
 	}
 	begin := time.Now()
-	observer, err := control.Observe(ctx, control.Settings{Etcd: &options, Log: inv.silent()}, max(limit, inv.etcd.timeout))
+	observer, err := process.Observe(ctx, process.Settings{Etcd: &options, Log: inv.silent()}, max(limit, inv.etcd.timeout))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/steer"
@@ -127,12 +128,12 @@ func (inv *invocation) foresee(ctx context.Context, q control.Question) (*contro
 }
 
 // observer returns one who has read all that there is in etcd.
-func (inv *invocation) observer(ctx context.Context) (*control.Observer, error) {
+func (inv *invocation) observer(ctx context.Context) (*process.Observer, error) {
 	o, err := inv.etcd.options(inv.silent())
 	if err != nil {
 		return nil, err
 	}
-	observer, err := control.Observe(ctx, control.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
+	observer, err := process.Observe(ctx, process.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 )
 
@@ -50,7 +50,7 @@ whose last heartbeat is not recent by their clocks are watched for up to 20 s fi
 				if err != nil {
 					return err
 				}
-				observer, err := control.Observe(cmd.Context(), control.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
+				observer, err := process.Observe(cmd.Context(), process.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
 				if err != nil {
 					return err
 				}

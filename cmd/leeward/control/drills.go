@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -184,25 +183,18 @@ type Watched struct {
 	Carriers map[string]bool // pools that serve the target's clients, beside its own
 }
 
-// Drill tells how a drill of the target goes.
-func (o *Observer) Drill(ctx context.Context, target string) (*Watched, error) {
-	w := &Watched{}
-	var err error
-	if w.Status, err = o.Status(ctx); err != nil {
-		return nil, err
+// Drill tells how a drill of the target goes, to one who has the servers' own words of who asks.
+func (i Inside) Drill(target string, servers []admin.Server) *Watched {
+	l, w := i.l, &Watched{}
+	if d := l.drills.of[target]; d != nil {
+		w.There, w.Why, w.Broke, w.Carriers = true, d.why, d.broke, d.carriers
 	}
-	asked, _, _ := askedOf(w.Status.Servers)
-	return w, o.loop.Do(ctx, func(i Inside) {
-		l := i.l
-		if d := l.drills.of[target]; d != nil {
-			w.There, w.Why, w.Broke, w.Carriers = true, d.why, d.broke, d.carriers
-		}
-		if l.snapshot != nil && l.view != nil && asked != nil {
-			w.Led = steer.Led(steer.Scene{
-				View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: l.o.Now().Unix(),
-			}, asked)
-		}
-	})
+	if asked, _, _ := askedOf(servers); asked != nil && l.snapshot != nil && l.view != nil {
+		w.Led = steer.Led(steer.Scene{
+			View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: l.o.Now().Unix(),
+		}, asked)
+	}
+	return w
 }
 
 // givenUp reports whether the target has a drill that has no effect any more.

@@ -71,8 +71,8 @@ func (f *failovers) observe(phase int, to health.State, took time.Duration) {
 	x.LastSeconds, x.WorstSeconds = s, max(x.WorstSeconds, s)
 }
 
-// detected takes the reports of this vantage that turned.
-func (m *Metrics) detected(rs []health.Report) {
+// Detected takes the reports of this vantage that turned.
+func (m *Metrics) Detected(rs []health.Report) {
 	if m == nil {
 		return
 	}
@@ -113,37 +113,6 @@ func (m *Metrics) Failovers() []admin.Phase {
 				all = append(all, x)
 			}
 		}
-	}
-	return all
-}
-
-// lag is how old a server's knowledge of etcd may be: the time since a watch last said something, be it only that
-// nothing has changed. It asks about once a second.
-type lag struct {
-	watch string
-	since func() time.Time // when it was heard last
-}
-
-func (l lag) seconds(now time.Time) float64 { return max(0, now.Sub(l.since()).Seconds()) }
-
-// registerLags adds leeward_watch_lag_seconds.
-func registerLags(r prometheus.Registerer, lags []lag, now func() time.Time) error {
-	for _, l := range lags {
-		if err := r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "leeward_watch_lag_seconds", ConstLabels: prometheus.Labels{"watch": l.watch},
-			Help: "Time since the watch on etcd (resources, or the reports of other vantages) last said something, be it that nothing has changed.",
-		}, func() float64 { return l.seconds(now()) })); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// watches describes the lags for a status.
-func watches(lags []lag, now time.Time) []admin.Watch {
-	var all []admin.Watch
-	for _, l := range lags {
-		all = append(all, admin.Watch{Watch: l.watch, LagSeconds: l.seconds(now)})
 	}
 	return all
 }

@@ -95,9 +95,10 @@ const (
 	longAgo   = 2 * health.MaxStale
 )
 
-// still returns the vantages with a heartbeat that are not fresh, and the longest time between two heartbeats of any of
-// them, as they say themselves.
-func (i Inside) still(now time.Time) (names []string, every time.Duration) {
+// Still judges, and returns the vantages with a heartbeat that are not fresh, and the longest time between two
+// heartbeats of any of them, as they say themselves.
+func (i Inside) Still(now time.Time) (names []string, every time.Duration) {
+	i.l.board.Judge(now)
 	for _, v := range i.l.board.Vantages(now) {
 		if beat := i.l.fleet.beats[v.Vantage]; beat != nil && !v.Fresh {
 			names = append(names, v.Vantage)
@@ -107,8 +108,8 @@ func (i Inside) still(now time.Time) (names []string, every time.Duration) {
 	return names, every
 }
 
-// strayed is the problem of a server or a vantage in a region that there is not.
-func strayed(resource, region string) admin.Problem {
+// Strayed is the problem of a server or a vantage in a region that there is not.
+func Strayed(resource, region string) admin.Problem {
 	return admin.Problem{
 		Resource: resource, Field: "region", InService: admin.InServiceNewest,
 		Message: fmt.Sprintf("no region %q; start it with a --region that there is, or add that region", region),
@@ -134,11 +135,28 @@ func (f *fleet) add(s *admin.Status) {
 	for i := range s.Vantages {
 		v := &s.Vantages[i]
 		if !s.Knows(v.Region) {
-			s.Problems = append(s.Problems, strayed("vantages/"+v.ID, v.Region))
+			s.Problems = append(s.Problems, Strayed("vantages/"+v.ID, v.Region))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.problems)) {
 		e := f.problems[key]
 		s.Problems = append(s.Problems, admin.Problem{Resource: key, InService: admin.InServiceOlder, Revision: e.Revision, Message: e.Problem})
 	}
+}
+
+// nobodyProbes adds the problem that no vantage lives although there is something to probe. (What reporters tell of is
+// not probed.)
+func (l *Loop) nobodyProbes(s *admin.Status) {
+	if !l.fleet.synced || slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool { return v.Fresh }) {
+		return
+	}
+	probed := func(a health.Assignment) bool { return a.Monitor.External == nil }
+	if l.program == nil || !slices.ContainsFunc(l.program.Assignments(), probed) {
+		return
+	}
+	s.Problems = append(s.Problems, admin.Problem{
+		Resource: "vantages", InService: admin.InServiceOlder,
+		Message: "nobody probes: every address counts as it did last, and as up where nothing was ever known of it; " +
+			"start leeward probe, or a server without --no-probe",
+	})
 }

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,17 +34,7 @@ type Forecast struct {
 // Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what
 // vantages say of loads. The evaluator is the one that answers queries, over resources that are changed as the question
 // says.
-func (o *Observer) Foresee(ctx context.Context, q Question) (out *Forecast, err error) {
-	status, err := o.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var failed error
-	err = o.loop.Do(ctx, func(i Inside) { out, failed = i.foresee(q, status.Servers) })
-	return out, errors.Join(err, failed)
-}
-
-func (i Inside) foresee(q Question, servers []admin.Server) (*Forecast, error) {
+func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
 	l := i.l
 	if l.snapshot == nil || l.view == nil {
 		return nil, errors.New("there are no resources: nothing is answered")
@@ -135,6 +124,9 @@ func policies(s *snapshot.Snapshot) func(string) *steer.Policy {
 	return func(name string) *steer.Policy { return all[name] }
 }
 
+// AskedShown is the number of orders of pools that a status tells of, those that are asked for most.
+const AskedShown = 1024
+
 // askedOf adds up what servers that are heard of were asked, and names those that tell it and those that do not.
 func askedOf(servers []admin.Server) (sum *steer.Asked, told, silent []string) {
 	told = []string{}
@@ -153,7 +145,7 @@ func askedOf(servers []admin.Server) (sum *steer.Asked, told, silent []string) {
 		}
 	}
 	if sum != nil {
-		sum.Sort(askedShown)
+		sum.Sort(AskedShown)
 	}
 	return sum, told, silent
 }

@@ -1,5 +1,4 @@
-// Package control is one whole server in a process: the loop that turns what is configured and what is healthy into
-// what is served, and the wiring of everything around it.
+// Package control is the loop that turns what is configured and what is healthy into what is served.
 //
 // One goroutine owns the Catalog, the Builder and the Board. A source's batches, vantages' reports, geo tables and
 // requests for a status come to it through an inbox; a turn takes up all that waits, applies it, and publishes one
@@ -57,6 +56,7 @@ type LoopOptions struct {
 	Fleet     bool                                          // there are other vantages to hear of
 	Measure   func(*health.Measure)                         // this process has something to say of a pool's load; must not block; nil: nobody cares
 	Unmeasure func(pool string)                             // and has not any more
+	Pace      func() (done func())                          // keeps garbage small until done; nil: nobody does
 	ByClock   bool                                          // freshness by the writers' clocks: for one who looks only once
 }
 
@@ -109,11 +109,17 @@ const (
 	saveShare  = 50
 )
 
-// largeBatch is after how many changes at once the memory that they took is given back to the system.
-const largeBatch = 100_000
+// recallWait is how long after a verdict turned what is known of health is put on disk: a region that fails is one file.
+const recallWait = 100 * time.Millisecond
+
+// LargeBatch is after how many changes at once the memory that they took is given back to the system.
+const LargeBatch = 100_000
 
 // NewLoop returns a loop that has nothing yet.
 func NewLoop(o LoopOptions) *Loop {
+	if o.Pace == nil {
+		o.Pace = func() func() { return func() {} }
+	}
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
 		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
@@ -180,6 +186,9 @@ func (l *Loop) Ready() error {
 
 // ErrStopped is why a loop that has ended answers nothing any more.
 var ErrStopped = errors.New("the server is stopping")
+
+// Close has nothing more handed over.
+func (l *Loop) Close() { l.inbox.close() }
 
 // Do runs f in the loop, after all that was handed over before, and returns when it has run. f must be short.
 func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
@@ -339,7 +348,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		delta.Serials = append(delta.Serials, d.Serials...)
 		build = true
 		if !l.large && isLarge(b) {
-			l.large, l.paced = true, paceHeap()
+			l.large, l.paced = true, l.o.Pace()
 		}
 		w.batches[i] = zones.Batch{} // building needs the memory
 	}
@@ -401,7 +410,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 }
 
 // isLarge reports whether a batch takes memory, and time, as all there is does.
-func isLarge(b zones.Batch) bool { return b.Full || len(b.Changes) >= largeBatch }
+func isLarge(b zones.Batch) bool { return b.Full || len(b.Changes) >= LargeBatch }
 
 func isZone(k zones.Key) bool { return k.Kind() == zones.KindZone }
 
@@ -567,7 +576,7 @@ func (l *Loop) save(now bool) {
 // confirms reports whether the copy on disk is to be written at the end although nothing in it is new: its time tells how
 // old it is at the next start. Where that takes seconds, the end does not wait for it.
 func (l *Loop) confirms() bool {
-	return l.condition.State == Following && l.snapshot != nil && l.snapshot.Stats().Records < largeBatch
+	return l.condition.State == Following && l.snapshot != nil && l.snapshot.Stats().Records < LargeBatch
 }
 
 // unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it
@@ -576,7 +585,7 @@ func (l *Loop) unremembered(now time.Time) {
 	if l.o.Recall == nil || !l.recall.IsZero() {
 		return
 	}
-	l.recall = now.Add(memoryWait)
+	l.recall = now.Add(recallWait)
 	if at := l.recalled.Add(l.recalling * saveShare); l.recall.Before(at) {
 		l.recall = at
 	}

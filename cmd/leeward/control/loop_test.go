@@ -3,6 +3,7 @@ package control_test
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -24,51 +25,10 @@ import (
 	"leeward/zones/steer"
 )
 
-const resources = `
-kind: Zone
-name: example.test
-nameservers: [ns1.example.test]
-hostmaster: hostmaster@example.test
----
-kind: Record
-name: example.test/txt/TXT
-data: ['"hello"']
----
-kind: Region
-name: eu-west
----
-kind: Region
-name: us-east
----
-kind: Monitor
-name: web
-tcp: {port: 80}
-interval: 1s
----
-kind: Pool
-name: www-eu
-region: eu-west
-monitor: web
----
-kind: Pool
-name: www-us
-region: us-east
-monitor: web
----
-kind: Endpoint
-name: www-eu/lb-1
-addresses: [192.0.2.1]
----
-kind: Endpoint
-name: www-us/lb-1
-addresses: [192.0.2.2]
----
-kind: Policy
-name: www.example.test
-ttl: 30s
-rules:
-  - failover: [www-eu, www-us]
-`
+// resources are two regions with a pool of one endpoint each, and a policy for them.
+//
+//go:embed testdata/two-regions.yaml
+var resources string
 
 // changes reads documents as a source would deliver them.
 func changes(t *testing.T, text string, revision int64) []zones.Change {

@@ -18,8 +18,8 @@ import (
 	"sync"
 	"time"
 
-	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/embedded"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -163,9 +163,9 @@ func (d *demo) apply(ctx context.Context, text string) (int, error) {
 func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, running *sync.WaitGroup) error {
 	d.vantages = []string{"ns1", "ns2", "probe-ap"}
 	started := make(chan node)
-	start := func(s control.Settings) {
+	start := func(s process.Settings) {
 		s.Etcd, s.Version, s.Log = &store.Options{Endpoints: []string{d.etcd}}, d.Version, d.Log.With("vantage", s.ID)
-		s.Started = func(r control.Running) {
+		s.Started = func(r process.Running) {
 			n := node{id: s.ID, admin: r.Admin}
 			if len(r.DNS) > 0 {
 				n.dns = r.DNS[0].String()
@@ -176,14 +176,14 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 			}
 		}
 		running.Go(func() {
-			if err := control.Serve(ctx, s); err != nil {
+			if err := process.Serve(ctx, s); err != nil {
 				stop(fmt.Errorf("%s: %w", s.ID, err))
 			}
 		})
 	}
-	start(control.Settings{ID: "ns1", Region: "eu-west", Listen: []string{address(5301, true)}, Admin: address(8061, false)})
-	start(control.Settings{ID: "ns2", Region: "us-east", Listen: []string{address(5302, true)}, Admin: address(8062, false)})
-	start(control.Settings{ID: "probe-ap", Region: "ap-south"})
+	start(process.Settings{ID: "ns1", Region: "eu-west", Listen: []string{address(5301, true)}, Admin: address(8061, false)})
+	start(process.Settings{ID: "ns2", Region: "us-east", Listen: []string{address(5302, true)}, Admin: address(8062, false)})
+	start(process.Settings{ID: "probe-ap", Region: "ap-south"})
 	for range d.vantages {
 		select {
 		case n := <-started:

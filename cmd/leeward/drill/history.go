@@ -10,7 +10,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/zones/store"
 )
 
@@ -23,7 +23,7 @@ const Kept = 50
 // callWait is how long one call to etcd may take.
 const callWait = 5 * time.Second
 
-func (h History) prefix() string { return h.Etcd.Prefix() + control.Drills }
+func (h History) prefix() string { return h.Etcd.Prefix() + process.Drills }
 
 // Save puts a report there, over what was there of the same drill, and takes out the oldest beyond Kept.
 func (h History) Save(ctx context.Context, r *Report) error {

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -19,7 +20,7 @@ import (
 // Options are what a drill is run with.
 type Options struct {
 	Etcd      *store.Etcd
-	Observer  *control.Observer
+	Observer  *process.Observer
 	Target    string
 	For       time.Duration // with both ramps in it, 10 s or more
 	Ramp      time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package control
-
-// descriptorLimit returns how many files this process may have open: nothing here limits them.
-func descriptorLimit() uint64 { return 1 << 20 }

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package control
-
-// lockFolder does nothing where there are no such locks.
-func lockFolder(string) (unlock func(), err error) { return func() {}, nil }

@@ -1,0 +1,85 @@
+package process
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"leeward/zones/disk"
+)
+
+// AdminTLS names the files of the admin interface's TLS, PEM all of them. The zero value is plain HTTP.
+type AdminTLS struct {
+	Cert, Key string // of the server; the certificate first, then those between it and its authority
+	ClientCA  string // authorities that sign clients' certificates; "": clients need none
+}
+
+// Check says what is wrong with which files are given. It reads none.
+func (a AdminTLS) Check() error {
+	switch {
+	case (a.Cert == "") != (a.Key == ""):
+		return errors.New("the admin interface's certificate and its key go together; give both --admin-tls-cert and --admin-tls-key, or neither")
+	case a.ClientCA != "" && a.Cert == "":
+		return errors.New("--admin-client-ca asks for clients' certificates, which takes TLS; give --admin-tls-cert and --admin-tls-key too")
+	}
+	return nil
+}
+
+// adminTLS is the configuration in force. It is read again at each reload; one that cannot be read leaves the one
+// before.
+type adminTLS struct {
+	files AdminTLS
+	now   atomic.Pointer[tls.Config]
+}
+
+func openAdminTLS(files AdminTLS) (*adminTLS, error) {
+	a := &adminTLS{files: files}
+	return a, a.reload()
+}
+
+// reload reads the files. Connections that are open stay as they are.
+func (a *adminTLS) reload() error {
+	pair, err := ReadPair(a.files.Cert, a.files.Key)
+	if err != nil {
+		return fmt.Errorf("the admin interface's certificate (%s, %s): %w", a.files.Cert, a.files.Key, err)
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+	if a.files.ClientCA != "" {
+		text, err := disk.Read(a.files.ClientCA, MostPEM)
+		if err != nil {
+			return fmt.Errorf("authorities of the admin interface's clients: %w", err)
+		}
+		if c.ClientCAs = x509.NewCertPool(); !c.ClientCAs.AppendCertsFromPEM(text) {
+			return fmt.Errorf("authorities of the admin interface's clients: %s has no PEM certificate in it", a.files.ClientCA)
+		}
+		c.ClientAuth = tls.VerifyClientCertIfGiven // the pages that tell nothing go without one
+	}
+	a.now.Store(c)
+	return nil
+}
+
+// MostPEM is how long a file of certificates or a key may be, octets.
+const MostPEM = 1 << 20
+
+// ReadPair reads a certificate and its key from two PEM files.
+func ReadPair(cert, key string) (tls.Certificate, error) {
+	c, err := disk.Read(cert, MostPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	k, err := disk.Read(key, MostPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(c, k)
+}
+
+// config is for a listener.
+func (a *adminTLS) config() *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.now.Load(), nil },
+	}
+}

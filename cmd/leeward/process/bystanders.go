@@ -1,0 +1,79 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health/vantage"
+	"leeward/server/admin"
+	"leeward/zones/store"
+)
+
+// bystanders are the servers that probe nothing. Nobody follows what they say of themselves: it is read when somebody
+// asks how servers are, and not more often than once a bystandersEvery.
+type bystanders struct {
+	etcd *store.Etcd // nil: there are none
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	at   time.Time // of the last attempt
+	last []admin.Server
+	err  error // why last is not fresh
+}
+
+// Times of reading: nobody who asks for a status waits longer than bystandersWait for these.
+const (
+	bystandersEvery = time.Second
+	bystandersWait  = 2 * time.Second
+)
+
+// tell puts them into a status. While etcd does not answer they are as they were last, and not fresh.
+func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
+	if b.etcd == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.at) >= bystandersEvery {
+		b.read(ctx)
+	}
+	if b.err != nil {
+		s.Problems = append(s.Problems, admin.Problem{Resource: "servers", InService: admin.InServiceOlder, Message: b.err.Error()})
+	}
+	for _, v := range b.last {
+		if slices.ContainsFunc(s.Servers, func(o admin.Server) bool { return o.ID == v.ID }) {
+			continue // that one probed not long ago, or is the one that answers
+		}
+		v.Fresh = b.err == nil
+		s.AddServer(v)
+		if !s.Knows(v.Region) {
+			s.Problems = append(s.Problems, control.Strayed("servers/"+v.ID, v.Region))
+		}
+	}
+}
+
+func (b *bystanders) read(ctx context.Context) {
+	limited, stop := context.WithTimeout(ctx, bystandersWait)
+	defer stop()
+	all, err := vantage.Bystanders(limited, b.etcd.Client(), b.etcd.Prefix(), b.log)
+	if ctx.Err() != nil {
+		return // who asked went away
+	}
+	b.at, b.err = time.Now(), err
+	if err != nil {
+		return
+	}
+	b.last = b.last[:0]
+	for _, text := range all {
+		var v admin.Server
+		if json.Unmarshal(text, &v) == nil && v.ID != "" {
+			v.NoProbe = true
+			b.last = append(b.last, v)
+		}
+	}
+}

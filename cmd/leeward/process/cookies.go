@@ -1,0 +1,198 @@
+package process
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/server/wire"
+	"leeward/zones/disk"
+)
+
+// Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through
+// etcd, or else each process has a random one of its own, which it begins with in any case. A cookie shows that an
+// address is not forged and nothing more: what a stolen secret is good for is to be flooded with answers.
+
+// CookieSecretFile reads a file of cookie secrets: 32 hexadecimal digits a line, the first makes cookies, all are
+// accepted. What follows a # is a comment.
+func CookieSecretFile(file string) ([]wire.CookieSecret, error) {
+	b, err := disk.Read(file, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	var secrets []wire.CookieSecret
+	line := 0
+	for text := range strings.Lines(string(b)) {
+		line++
+		text, _, _ = strings.Cut(text, "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		s, err := parseCookieSecret(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", file, line, err)
+		}
+		secrets = append(secrets, s)
+	}
+	if len(secrets) == 0 || len(secrets) > 4 {
+		return nil, fmt.Errorf("%s has %d cookie secrets; give one to four, 32 hexadecimal digits a line", file, len(secrets))
+	}
+	return secrets, nil
+}
+
+// parseCookieSecret does not repeat what it refuses.
+func parseCookieSecret(text string) (s wire.CookieSecret, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(s) {
+		return s, fmt.Errorf("a cookie secret is 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
+	}
+	return wire.CookieSecret(b), nil
+}
+
+// readCookieSecrets reads the file again, if there is one. What is wrong with it costs nothing but the change.
+func (r *run) readCookieSecrets() {
+	if r.CookieSecrets == "" || r.dns == nil {
+		return
+	}
+	secrets, err := CookieSecretFile(r.CookieSecrets)
+	if err == nil {
+		err = r.dns.SetCookieSecrets(secrets...)
+	}
+	if err != nil {
+		r.Log.Error("cookie secrets: going on with those that are in use", "err", err)
+	}
+}
+
+// cookieKey is where servers share their secrets, below the prefix.
+const cookieKey = "meta/cookie-secret"
+
+// Times of the shared secrets.
+const (
+	cookieRoll  = 24 * time.Hour  // each secret makes cookies for so long
+	cookieLook  = 1 * time.Minute // how often a server looks whether they have been rolled
+	cookieLimit = 5 * time.Second // that etcd may take to answer
+)
+
+// sharedSecrets is the value of cookieKey. The next secret is known a day before it makes cookies and the previous one
+// a day after it has made its last, so that servers need not roll at the same moment to accept each other's (RFC 9018
+// section 5).
+type sharedSecrets struct {
+	Next     string    `json:"next"`
+	Current  string    `json:"current"`
+	Previous string    `json:"previous"`
+	Rolled   time.Time `json:"rolled"`
+}
+
+// secrets returns them as the server takes them: the one that makes cookies first.
+func (s sharedSecrets) secrets() (all []wire.CookieSecret, err error) {
+	for _, text := range []string{s.Current, s.Next, s.Previous} {
+		secret, err := parseCookieSecret(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, secret)
+	}
+	return all, nil
+}
+
+// due says whether it is time to roll. A time far ahead is a clock that was wrong.
+func (s sharedSecrets) due(now time.Time) bool {
+	age := now.Sub(s.Rolled)
+	return age >= cookieRoll || age < -cookieRoll
+}
+
+// rolled returns what follows: all new where there was nothing.
+func (s sharedSecrets) rolled(now time.Time) sharedSecrets {
+	fresh := func() string {
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // it never fails
+		return hex.EncodeToString(b[:])
+	}
+	if s.Next == "" {
+		s.Next, s.Current = fresh(), fresh()
+	}
+	return sharedSecrets{Next: fresh(), Current: s.Next, Previous: s.Current, Rolled: now.UTC().Truncate(time.Second)}
+}
+
+// cookieSharing follows the secrets in etcd and rolls them when that is due. Without etcd it goes on with what it has.
+type cookieSharing struct {
+	client *clientv3.Client
+	key    string
+	now    func() time.Time
+	use    func(...wire.CookieSecret) error
+	log    *slog.Logger
+
+	seen    int64  // modification of the key that is in use
+	trouble string // that was logged last
+}
+
+func (c *cookieSharing) run(ctx context.Context) {
+	tick := time.NewTicker(cookieLook)
+	defer tick.Stop()
+	for {
+		err := c.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			c.trouble = ""
+		case err.Error() != c.trouble:
+			c.trouble = err.Error()
+			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key", c.key, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look takes up what is in etcd, after having rolled it if that is due. Of several servers that roll at once one
+// succeeds, and the others see what it has written.
+func (c *cookieSharing) look(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, cookieLimit)
+	defer stop()
+	for {
+		got, err := c.client.Get(ctx, c.key)
+		if err != nil {
+			return err
+		}
+		var shared sharedSecrets
+		var revision int64
+		if len(got.Kvs) > 0 {
+			revision = got.Kvs[0].ModRevision
+			if err := json.Unmarshal(got.Kvs[0].Value, &shared); err != nil {
+				return fmt.Errorf("the value cannot be read; delete it and a new one is made: %w", err)
+			}
+			secrets, err := shared.secrets()
+			if err != nil {
+				return fmt.Errorf("the value is not good; delete it and a new one is made: %w", err)
+			}
+			if revision != c.seen {
+				if err := c.use(secrets...); err != nil {
+					return err
+				}
+				c.seen = revision
+			}
+			if !shared.due(c.now()) {
+				return nil
+			}
+		}
+		value, err := json.Marshal(shared.rolled(c.now()))
+		if err != nil {
+			return err
+		}
+		if _, err := c.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(c.key), "=", revision)).
+			Then(clientv3.OpPut(c.key, string(value))).Commit(); err != nil {
+			return err
+		}
+	}
+}

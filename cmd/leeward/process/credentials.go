@@ -1,0 +1,172 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"leeward/zones/disk"
+)
+
+// credential is what is read from files and has to be read again when they are others. Those of connections to etcd are
+// read for each connection, and are not among these.
+type credential struct {
+	files []string
+	read  func() // keeps what there was where the files cannot be read, and says so
+}
+
+// credentials are all that this server has.
+func (r *run) credentials() []credential {
+	var all []credential
+	add := func(read func(), files ...string) {
+		files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
+		if len(files) > 0 {
+			all = append(all, credential{files, func() {
+				r.reading.Lock() // SIGHUP may read them just now: the older must not come last
+				defer r.reading.Unlock()
+				read()
+			}})
+		}
+	}
+	if r.dns != nil {
+		add(r.readKeys, slices.Clone(r.TSIGKeys)...)
+	}
+	add(r.readShown, r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	if r.pages != nil {
+		add(r.readToken, r.TokenFile)
+		if r.pages.tls != nil {
+			add(r.readAdminTLS, r.AdminTLS.Cert, r.AdminTLS.Key, r.AdminTLS.ClientCA)
+		}
+	}
+	return all
+}
+
+func (r *run) readAdminTLS() {
+	if err := r.pages.tls.reload(); err != nil {
+		r.Log.Error("admin interface: going on with the certificates from before", "err", err)
+		return
+	}
+	r.Log.Info("admin interface: certificates read")
+}
+
+// ProbeTLS names the files of the certificate that probes show to endpoints that ask for one, PEM both. The zero value
+// is none.
+type ProbeTLS struct{ Cert, Key string }
+
+// Check says what is wrong with which files are given. It reads none.
+func (p ProbeTLS) Check() error {
+	if (p.Cert == "") != (p.Key == "") {
+		return errors.New("the certificate that probes show and its key go together; give both --probe-cert and --probe-key, or neither")
+	}
+	return nil
+}
+
+func (r *run) readShown() {
+	own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+	if err != nil {
+		r.Log.Error("probes: going on with the certificate from before", "err", err)
+		return
+	}
+	r.shown.Store(&own)
+	r.Log.Info("probes: certificate read")
+}
+
+func (r *run) readToken() {
+	t, err := ReadToken(r.TokenFile)
+	if err != nil {
+		r.Log.Error("admin interface: going on with the token from before", "err", err)
+		return
+	}
+	r.token.now.Store(&t)
+	r.Log.Info("admin interface: token read")
+}
+
+// token is what the admin interface asks for.
+type token struct{ now atomic.Pointer[string] }
+
+func (t *token) get() string {
+	if s := t.now.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// mostToken is how long a token's file may be, octets.
+const mostToken = 4 << 10
+
+// ReadToken reads the admin interface's token from a file.
+func ReadToken(file string) (string, error) {
+	b, err := disk.Read(file, mostToken)
+	if err != nil {
+		return "", err
+	}
+	t := strings.TrimSpace(string(b))
+	if t == "" {
+		return "", fmt.Errorf("%s is empty; put the token into it", file)
+	}
+	return t, nil
+}
+
+// credentialsEvery is how often it is looked whether a file has changed. What is found twice alike is read: it is not
+// being written just then. A look is a stat of each.
+const credentialsEvery = time.Second
+
+// watchFiles reads credentials whose files are others than before, until the context ends. A stat shows a file that is
+// exchanged behind a symbolic link, as Kubernetes does with secrets, too.
+func watchFiles(ctx context.Context, every time.Duration, all []credential) {
+	if len(all) == 0 {
+		return
+	}
+	type state struct{ read, seen []stamp }
+	states := make([]state, len(all))
+	for i, c := range all {
+		now := stamps(c.files)
+		states[i] = state{now, now}
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for i, c := range all {
+			s, now := &states[i], stamps(c.files)
+			if calm := slices.EqualFunc(now, s.seen, stamp.same); calm && !slices.EqualFunc(now, s.read, stamp.same) {
+				s.read = now
+				c.read()
+			}
+			s.seen = now
+		}
+	}
+}
+
+// stamp tells one state of a file from another.
+type stamp struct {
+	info os.FileInfo // nil: it is not there, or cannot be looked at
+	gone bool
+}
+
+func stamps(files []string) (all []stamp) {
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			info = nil
+		}
+		all = append(all, stamp{info, errors.Is(err, os.ErrNotExist)})
+	}
+	return all
+}
+
+func (a stamp) same(b stamp) bool {
+	if a.info == nil || b.info == nil {
+		return a.info == nil && b.info == nil && a.gone == b.gone
+	}
+	return os.SameFile(a.info, b.info) && a.info.ModTime().Equal(b.info.ModTime()) && a.info.Size() == b.info.Size()
+}

@@ -1,0 +1,134 @@
+package process
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// crowd is a listener whose connections are bounded in number. Where one comes that is too many, another is closed: of
+// the client with the most, the one that has been without a whole request for longest, or if all have one that has been
+// answered for longest. So neither idle clients nor slow ones, nor one client with many connections, keep others out,
+// and none of them takes descriptors that are others'.
+type crowd struct {
+	net.Listener
+	most int
+
+	mu   sync.Mutex
+	open map[*guest]struct{}
+	of   map[netip.Addr]int
+}
+
+// guest is one connection.
+type guest struct {
+	net.Conn
+	crowd *crowd
+	from  netip.Addr
+	busy  bool      // its request is whole, and being answered
+	since time.Time // that it is, or is not
+}
+
+func newCrowd(l net.Listener, most int) *crowd {
+	return &crowd{Listener: l, most: most, open: map[*guest]struct{}{}, of: map[netip.Addr]int{}}
+}
+
+// Accept waits for a connection, and makes room for it.
+func (c *crowd) Accept() (net.Conn, error) {
+	for {
+		conn, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		g := &guest{Conn: conn, crowd: c, since: time.Now()}
+		if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			g.from = a.AddrPort().Addr().Unmap()
+		}
+		if c.admit(g) {
+			return g, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+// admit takes the connection in, if there is room or can be made.
+func (c *crowd) admit(g *guest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) >= c.most {
+		var worst *guest
+		for o := range c.open {
+			if worst == nil || c.before(o, worst) {
+				worst = o
+			}
+		}
+		if worst.busy && c.of[worst.from] < c.of[g.from]+2 {
+			return false
+		}
+		c.forget(worst)
+		_ = worst.Conn.Close()
+	}
+	c.open[g] = struct{}{}
+	c.of[g.from]++
+	return true
+}
+
+// before reports whether a goes rather than b.
+func (c *crowd) before(a, b *guest) bool {
+	switch {
+	case a.busy != b.busy:
+		return b.busy
+	case c.of[a.from] != c.of[b.from]:
+		return c.of[a.from] > c.of[b.from]
+	}
+	return a.since.Before(b.since)
+}
+
+// forget takes the connection out. The caller holds the lock.
+func (c *crowd) forget(g *guest) {
+	if _, found := c.open[g]; !found {
+		return
+	}
+	delete(c.open, g)
+	if c.of[g.from]--; c.of[g.from] == 0 {
+		delete(c.of, g.from)
+	}
+}
+
+func (g *guest) Close() error {
+	g.crowd.mu.Lock()
+	g.crowd.forget(g)
+	g.crowd.mu.Unlock()
+	return g.Conn.Close()
+}
+
+// turn notes that the connection's request is whole, or answered.
+func (g *guest) turn(busy bool) {
+	g.crowd.mu.Lock()
+	defer g.crowd.mu.Unlock()
+	g.busy, g.since = busy, time.Now()
+}
+
+type guestKey struct{}
+
+// known puts the connection into the contexts of its requests; it is for http.Server.ConnContext.
+func (c *crowd) known(ctx context.Context, conn net.Conn) context.Context {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	return context.WithValue(ctx, guestKey{}, conn)
+}
+
+// handler notes which connections have a request that is being answered.
+func (c *crowd) handler(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g, ok := r.Context().Value(guestKey{}).(*guest); ok {
+			g.turn(true)
+			defer g.turn(false)
+		}
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,88 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestCrowd: whatever other clients of the admin interface do with as many connections as they like, no more than there
+// may be are open, and who asks is answered.
+func TestCrowd(t *testing.T) {
+	const most = 8
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCrowd(l, most)
+	hang := make(chan struct{})
+	s := &http.Server{ConnContext: c.known, Handler: c.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/hangs":
+			<-hang
+		case "/large":
+			for range 1000 {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}
+		fmt.Fprint(w, "ok")
+	}))}
+	go s.Serve(c)
+	defer s.Close()
+	defer close(hang)
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+		conn, err := d.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	for name, first := range map[string]string{
+		"silent": "", "slow": "GET / HTTP/1.1\r\nHost: a\r\nX-", "kept alive": "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"hanging": "GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n", "deaf": "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for n := range 5 * most {
+				conn := dial(fmt.Sprintf("127.0.0.%d", 2+n%3))
+				defer conn.Close()
+				if _, err := io.WriteString(conn, first); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 5 {
+				client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+					DisableKeepAlives: true,
+					DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial("127.0.0.9"), nil },
+				}}
+				r, err := client.Get("http://" + l.Addr().String())
+				if err != nil {
+					t.Fatalf("others are %s: %v", name, err)
+				}
+				b, _ := io.ReadAll(r.Body)
+				r.Body.Close()
+				if string(b) != "ok" {
+					t.Errorf("others are %s: %s", name, b)
+				}
+			}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(c.open) > most {
+				t.Errorf("%d are open", len(c.open))
+			}
+			total := 0
+			for _, n := range c.of {
+				total += n
+			}
+			if total != len(c.open) {
+				t.Errorf("%d are counted by client, of %d", total, len(c.open))
+			}
+		})
+	}
+}

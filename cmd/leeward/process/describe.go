@@ -1,0 +1,67 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"reflect"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+)
+
+// describe tells the others how this server stands.
+func (r *run) describe(ctx context.Context) {
+	tick := time.NewTicker(describeEvery)
+	defer tick.Stop()
+	var told admin.Server
+	var asker asker
+	if r.dns != nil {
+		asker.ask = r.dns.Asked
+	}
+	for {
+		var s admin.Server
+		if r.dns != nil && r.loop.Do(ctx, func(i control.Inside) { s = r.self(i) }) == nil {
+			s.Asked = asker.tell(time.Now())
+			s.SnapshotAgeSeconds = 0 // it changes by itself; who cannot write cannot tell it
+			if !reflect.DeepEqual(s, told) {
+				if err := r.link.SetServer(s); err != nil {
+					r.Log.Error("the status for others", "err", err)
+				}
+				told = s
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// mostHeldTold is how many of the removals that it holds back a server names to others, for leeward accept.
+const mostHeldTold = 100
+
+// self describes this server.
+func (r *run) self(i control.Inside) admin.Server {
+	s := i.Server(time.Now())
+	s.ID, s.Region, s.Version, s.Admin, s.Started = r.ID, r.Region, r.Version, r.running.Admin, r.started
+	if s.Admin != "" && r.AdminTLS.Cert != "" {
+		s.Admin = "https://" + s.Admin
+	}
+	s.Listen = make([]string, 0, len(r.running.DNS))
+	for _, a := range r.running.DNS {
+		s.Listen = append(s.Listen, a.String())
+	}
+	if r.keeper != nil {
+		if err := cmp.Or(r.keeper.trouble(), r.memory.trouble()); err != nil {
+			s.CopyError = err.Error()
+		}
+	}
+	s.HeldFirst, s.NoProbe = i.Held(mostHeldTold), r.NoProbe
+	s.Source.Kind = "etcd"
+	if r.files != nil {
+		s.Source.Kind = "files"
+	}
+	return s
+}

@@ -1,0 +1,84 @@
+package process
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
+
+// Every collection is followed by a look at the heap, and the percentage goes with it: down while it is large, and
+// back.
+func TestHeapRule(t *testing.T) {
+	before := debug.SetGCPercent(smallPercent)
+	defer debug.SetGCPercent(before)
+	h := newHeapRule()
+	h.watch()
+	collect := func() int {
+		runtime.GC()
+		<-h.due // of this collection, or a later one
+		h.follow()
+		return h.percent
+	}
+	large := make([]byte, largeHeap)
+	if got := collect(); got != largePercent {
+		t.Errorf("a large heap: %d %%", got)
+	}
+	runtime.KeepAlive(large)
+	got := collect()
+	for range 3 { // an earlier collection's look may have come first
+		if got != smallPercent {
+			got = collect()
+		}
+	}
+	if got != smallPercent {
+		t.Errorf("a small heap again: %d %%", got)
+	}
+	if set := debug.SetGCPercent(smallPercent); set != got {
+		t.Errorf("%d %% is set, %d %% was meant", set, got)
+	}
+}
+
+// While much is read, garbage is bounded by its own size, within a share of what is live; and done takes that back.
+func TestPercentFor(t *testing.T) {
+	for _, c := range []struct {
+		live  uint64
+		paced bool
+		want  int
+	}{
+		{0, false, 100},
+		{0, true, 100},
+		{largeHeap - 1, true, 100},
+		{largeHeap, false, 40},
+		{largeHeap, true, 40},
+		{pacedGarbage * 100 / 40, true, 40},
+		{2 * pacedGarbage, true, 40},
+		{4 * pacedGarbage, true, 25},
+		{4 * pacedGarbage, false, 40},
+		{8 * pacedGarbage, true, 12},
+		{1 << 40, true, 12},
+		{1 << 40, false, 40},
+	} {
+		if got := percentFor(c.live, c.paced); got != c.want {
+			t.Errorf("%d octets live, paced %v: %d %%, want %d", c.live, c.paced, got, c.want)
+		}
+	}
+	h := newHeapRule()
+	defer steady.Store(steady.Swap(h))
+	first, second := paceHeap(), paceHeap()
+	first()
+	if h.paced.Load() != 1 {
+		t.Error("one reading goes on, and is not paced")
+	}
+	if second(); h.paced.Load() != 0 {
+		t.Error("no reading goes on, and garbage is kept small")
+	}
+}
+
+// Who sets GOGC or GOMEMLIMIT gets what they say.
+func TestSteadyHeapLeavesSettings(t *testing.T) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if h := SteadyHeap(func(n string) string { return map[string]string{name: "50"}[n] }); h {
+			t.Errorf("%s is set, and the rule goes on all the same", name)
+		}
+	}
+}

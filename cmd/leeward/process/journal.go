@@ -1,0 +1,104 @@
+package process
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Journal is a log that nobody waits for. Lines wait in memory, within a bound, for one goroutine that writes them:
+// whoever reads them (a pipe, a terminal, a disk) may stand still for ever. What does not fit is dropped, counted, and
+// told of in the journal itself once it can be written again.
+type Journal struct {
+	to   io.Writer
+	told *slog.Logger // writes to the same place, from the one goroutine
+	most int          // bytes that may wait
+
+	mu      sync.Mutex
+	waiting []byte
+	unread  int           // lines dropped since the journal last told of it
+	dropped uint64        // lines dropped ever
+	wake    chan struct{} // has one token while something waits
+	idle    chan struct{} // closed while nothing waits and nothing is being written; else open
+	writing bool
+}
+
+// journalBytes is how much of a log waits for who reads it: some thousand lines.
+const journalBytes = 1 << 20
+
+// NewJournal returns a journal that writes to w, and the logger whose lines go through it. The handler is that of
+// lines, made for each of the two places that write some. Its goroutine lives as long as the process.
+func NewJournal(w io.Writer, handler func(io.Writer) slog.Handler) (*Journal, *slog.Logger) {
+	j := &Journal{to: w, told: slog.New(handler(w)), most: journalBytes, wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	close(j.idle)
+	go j.run()
+	return j, slog.New(handler(j))
+}
+
+// Write takes one line, or drops it. It never waits and has no error.
+func (j *Journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.waiting)+len(line) > j.most {
+		j.unread++
+		j.dropped++
+		return len(line), nil
+	}
+	if len(j.waiting) == 0 && !j.writing {
+		j.idle = make(chan struct{})
+	}
+	j.waiting = append(j.waiting, line...)
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+	return len(line), nil
+}
+
+// Dropped returns how many lines were dropped since the start.
+func (j *Journal) Dropped() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dropped
+}
+
+// Flush waits until all lines are written, but no longer than d, and reports whether they are.
+func (j *Journal) Flush(d time.Duration) bool {
+	j.mu.Lock()
+	idle := j.idle
+	j.mu.Unlock()
+	select {
+	case <-idle:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// run writes what waits.
+func (j *Journal) run() {
+	var lines []byte
+	for range j.wake {
+		j.mu.Lock()
+		if len(j.waiting) == 0 { // written with what came before
+			j.mu.Unlock()
+			continue
+		}
+		lines, j.waiting = j.waiting, lines[:0]
+		unread := j.unread
+		j.unread = 0
+		j.writing = true
+		j.mu.Unlock()
+		_, _ = j.to.Write(lines) // where it fails there is nobody to tell
+		if unread > 0 {
+			j.told.Warn("lines of this log are lost: who reads it did not", "lines", unread)
+		}
+		j.mu.Lock()
+		j.writing = false
+		if len(j.waiting) == 0 {
+			close(j.idle)
+		}
+		j.mu.Unlock()
+	}
+}

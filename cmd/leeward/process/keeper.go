@@ -1,0 +1,167 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"leeward/zones"
+	"leeward/zones/disk"
+	"leeward/zones/snapshot"
+	"leeward/zones/store"
+)
+
+// keeper writes the last good resources to disk, in its own goroutine: a slow disk holds up nobody.
+type keeper struct {
+	folder string
+	log    *slog.Logger
+	now    func() time.Time
+	jobs   chan job // at most one waits, the newest
+
+	mu      sync.Mutex
+	point   store.Point // of the source, as delivered last
+	failing error       // why the last copy could not be written
+}
+
+// keepRetry is after how long a copy that could not be written is tried again: the disk may have room by then, and a
+// resource need not change for it.
+const keepRetry = 10 * time.Second
+
+type job struct {
+	meta      snapshot.Saved
+	resources *zones.Frozen
+}
+
+func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
+	return &keeper{folder: folder, log: log, now: now, jobs: make(chan job, 1)}
+}
+
+// trialLimit is how long a start waits for the trial of the disk. A disk that hangs does not keep a server from
+// starting.
+const trialLimit = time.Second
+
+// trial finds out, before anything is kept, whether the folder can be written, so that the status says it from the
+// first answer on. It is only told: a server with a disk that is full or read-only answers like others.
+func (k *keeper) trial() {
+	done := make(chan error, 1)
+	path := filepath.Join(k.folder, "trial")
+	go func() {
+		err := disk.Write(path, 0o640, func(f *os.File) error {
+			_, err := f.Write(make([]byte, 4096)) // a full disk often has room for a name
+			return err
+		})
+		done <- errors.Join(err, ignoreAbsent(os.Remove(path)))
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-time.After(trialLimit):
+		err = fmt.Errorf("writing to %s has not ended within %s", k.folder, trialLimit)
+	}
+	if err == nil {
+		return
+	}
+	k.mu.Lock()
+	k.failing = err
+	k.mu.Unlock()
+	k.log.Error("the folder of --state cannot be written: a restart would have nothing to answer from until the source is read, "+
+		"and would not know what is down; going on without", "err", err)
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// at notes where the source is.
+func (k *keeper) at(p store.Point) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.point = p
+}
+
+// keep takes what is to be written. One goroutine calls it, and close after it.
+func (k *keeper) keep(revision int64, resources *zones.Frozen) {
+	k.mu.Lock()
+	cluster := k.point.ClusterID
+	k.mu.Unlock()
+	select {
+	case <-k.jobs: // older, and not begun
+	default:
+	}
+	k.jobs <- job{snapshot.Saved{Revision: revision, Cluster: cluster, Time: k.now()}, resources}
+}
+
+func (k *keeper) close() { close(k.jobs) }
+
+// run writes until close.
+func (k *keeper) run() {
+	var unwritten job
+	again := time.NewTimer(keepRetry)
+	again.Stop()
+	for {
+		var j job
+		var open bool
+		select {
+		case j, open = <-k.jobs:
+			if !open {
+				return
+			}
+		case <-again.C:
+			j = unwritten
+		}
+		if k.write(j) {
+			unwritten = job{}
+			again.Stop()
+		} else {
+			unwritten = j
+			again.Reset(keepRetry)
+		}
+	}
+}
+
+// write puts one copy on disk and reports whether it is there.
+func (k *keeper) write(j job) bool {
+	began := k.now()
+	err := snapshot.Save(k.folder, j.meta, j.resources)
+	k.mu.Lock()
+	before := k.failing
+	k.failing = err
+	k.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		k.log.Error("the last good snapshot is not kept on disk", "err", err)
+	case err == nil && before != nil:
+		k.log.Info("the last good snapshot is kept on disk again", "revision", j.meta.Revision)
+	}
+	k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began), "err", err)
+	return err == nil
+}
+
+// trouble returns why the last copy could not be written; nil: it is there.
+func (k *keeper) trouble() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failing
+}
+
+// load reads what an earlier run has kept; nil where there is nothing.
+func (k *keeper) load(ctx context.Context) (*zones.Batch, snapshot.Saved, error) {
+	meta, changes, err := snapshot.Load(ctx, k.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, meta, nil
+	}
+	if err != nil {
+		return nil, meta, err
+	}
+	k.at(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	return &zones.Batch{Revision: meta.Revision, Full: true, Copy: true, Changes: changes, Serials: meta.Serials}, meta, nil
+}

@@ -1,0 +1,26 @@
+//go:build unix
+
+package process
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestOneServerAState: a folder of state is one server's, until that has ended.
+func TestOneServerAState(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockFolder(dir); err == nil || !strings.Contains(err.Error(), "in use by another leeward") {
+		t.Errorf("a second server: %v", err)
+	}
+	unlock()
+	again, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}

@@ -1,0 +1,187 @@
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"leeward/health"
+	"leeward/zones/disk"
+)
+
+// verdictsFile is the name, within the folder of --state, of what was known of targets' health.
+const verdictsFile = "verdicts.jsonl"
+
+// largestVerdicts is the size in octets up to which that file is read: some hundred for each of a million targets.
+const largestVerdicts = 128 << 20
+
+// verdictsFormat is the number of the file's format. A file of another one is not read.
+const verdictsFormat = 1
+
+// memory keeps on disk what is known of targets' health, in its own goroutine, so that a restart does not bring the
+// dead back. It is a file of its own beside the last good resources: verdicts turn at other times than resources, and
+// neither may wait for the other.
+type memory struct {
+	folder string
+	log    *slog.Logger
+	add    func([]health.Past) // since when this vantage reports them down
+	jobs   chan []health.Past  // at most one waits, the newest
+	ending chan struct{}       // closed when the last job has been given
+
+	mu      sync.Mutex
+	failing error // why it could not be written last
+}
+
+// memoryShare bounds what keeping verdicts takes: one part in so many of the writer's time. What fails is tried again
+// after keepRetry.
+const memoryShare = 20
+
+func newMemory(folder string, log *slog.Logger) *memory {
+	return &memory{folder: folder, log: log, jobs: make(chan []health.Past, 1), ending: make(chan struct{})}
+}
+
+// keep takes what is to be written. One goroutine calls it, and close after it.
+func (m *memory) keep(past []health.Past) {
+	select {
+	case <-m.jobs: // older, and not begun
+	default:
+	}
+	m.jobs <- past
+}
+
+func (m *memory) close() {
+	close(m.jobs)
+	close(m.ending)
+}
+
+// run writes until close.
+func (m *memory) run() {
+	again := time.NewTimer(keepRetry)
+	again.Stop()
+	var unwritten []health.Past
+	for {
+		var past []health.Past
+		var open bool
+		select {
+		case past, open = <-m.jobs:
+			if !open {
+				return
+			}
+		case <-again.C:
+			past = unwritten
+		}
+		began := time.Now()
+		unwritten = nil
+		if !m.write(past) {
+			unwritten = past
+			again.Reset(keepRetry)
+			continue
+		}
+		again.Stop()
+		rest := time.NewTimer(min(memoryShare*time.Since(began), keepRetry))
+		select {
+		case <-rest.C:
+		case <-m.ending:
+		}
+		rest.Stop()
+	}
+}
+
+func (m *memory) write(past []health.Past) bool {
+	if m.add != nil {
+		m.add(past)
+	}
+	err := saveVerdicts(m.folder, past)
+	m.mu.Lock()
+	before := m.failing
+	m.failing = err
+	m.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		m.log.Error("verdicts are not kept on disk: a restart would not know what is down", "err", err)
+	case err == nil && before != nil:
+		m.log.Info("verdicts are kept on disk again")
+	}
+	return err == nil
+}
+
+// trouble returns why verdicts could not be kept last; nil: they are.
+func (m *memory) trouble() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failing
+}
+
+// verdictsHead is the file's first line.
+type verdictsHead struct {
+	Format  int       `json:"format"`
+	Time    time.Time `json:"time"`
+	Targets int       `json:"targets"`
+}
+
+// verdictLine is one target.
+type verdictLine struct {
+	Endpoint string       `json:"endpoint"`
+	Address  netip.Addr   `json:"address"`
+	Verdict  health.State `json:"verdict"`
+	Fell     time.Time    `json:"fell,omitzero"`
+}
+
+func saveVerdicts(folder string, past []health.Past) error {
+	return disk.Write(filepath.Join(folder, verdictsFile), 0o600, func(f *os.File) error {
+		w := bufio.NewWriter(f)
+		e := json.NewEncoder(w)
+		err := e.Encode(verdictsHead{verdictsFormat, time.Now().UTC(), len(past)})
+		for i := range past {
+			if err != nil {
+				return err
+			}
+			p := &past[i]
+			err = e.Encode(verdictLine{p.Endpoint, p.Address, p.Verdict, p.Fell.UTC().Round(time.Millisecond)})
+		}
+		return errors.Join(err, w.Flush())
+	})
+}
+
+// loadVerdicts reads what an earlier run has kept; nil where there is nothing.
+func loadVerdicts(folder string) ([]health.Past, error) {
+	file := filepath.Join(folder, verdictsFile)
+	b, err := disk.Read(file, largestVerdicts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
+	var head verdictsHead
+	if err := json.Unmarshal(first, &head); err != nil {
+		return nil, fmt.Errorf("%s: line 1: %w", file, err)
+	}
+	if head.Format != verdictsFormat {
+		return nil, fmt.Errorf("%s: it has format %d, and this Leeward reads format %d", file, head.Format, verdictsFormat)
+	}
+	past := []health.Past{}
+	for n := 2; len(rest) > 0; n++ {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		var v verdictLine
+		if err := json.Unmarshal(line, &v); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", file, n, err)
+		}
+		past = append(past, health.Past{Target: health.Target{Endpoint: v.Endpoint, Address: v.Address}, Verdict: v.Verdict, Fell: v.Fell})
+	}
+	if len(past) != head.Targets {
+		return nil, fmt.Errorf("%s: it is cut short: %d of %d targets", file, len(past), head.Targets)
+	}
+	return past, nil
+}

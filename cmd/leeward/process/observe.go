@@ -1,0 +1,254 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/geo"
+	"leeward/health/resolve"
+	"leeward/health/vantage"
+	"leeward/server"
+	"leeward/server/admin"
+	"leeward/zones/store"
+)
+
+// Observer is a control loop that serves nobody: it reads what a server would, and judges as one does.
+type Observer struct {
+	loop       *control.Loop
+	etcd       *store.Etcd // nil: files
+	bystanders bystanders
+	database   database // of one goroutine, that calls Status
+	stop       context.CancelFunc
+	done       sync.WaitGroup
+}
+
+// Observe reads the resources, and with etcd what vantages report, and returns when it has all of it. It fails if that
+// takes longer than limit.
+func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, error) {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	watcher, err := geo.NewWatcher(s.GeoDB, "", s.Log)
+	if err != nil {
+		return nil, err // who looks once is better told than shown something else
+	}
+	o := &Observer{}
+	names, err := resolve.New(resolve.Options{Servers: s.Resolvers, OnAnswer: func(a resolve.Answer) { o.loop.Resolved(a) }})
+	if err != nil {
+		return nil, err
+	}
+	o.loop = control.NewLoop(control.LoopOptions{
+		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(server.State) {}, ByClock: true,
+		Names: names.Answer,
+	})
+	inner, stop := context.WithCancel(ctx)
+	o.stop = stop
+	conditions := make(chan control.Condition, 1)
+	tell := func(c store.Condition) {
+		mine := control.Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err}
+		o.loop.Condition(mine)
+		select {
+		case <-conditions:
+		default:
+		}
+		conditions <- mine
+	}
+	synced := make(chan struct{})
+	var once sync.Once
+	if s.Etcd == nil {
+		files, err := store.OpenFiles(s.Files, s.Log)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		o.done.Go(func() { files.Follow(inner, o.loop.Batch, tell) })
+		close(synced)
+	} else {
+		options := *s.Etcd
+		options.Log = s.Log
+		if o.etcd, err = store.Dial(options); err != nil {
+			stop()
+			return nil, err
+		}
+		o.bystanders = bystanders{etcd: o.etcd, log: s.Log}
+		link, err := vantage.New(vantage.Options{Client: o.etcd.Client(), Prefix: o.etcd.Prefix(), Bystander: true, Log: s.Log})
+		if err != nil {
+			o.Close()
+			return nil, err
+		}
+		o.done.Go(func() { o.etcd.Follow(inner, o.loop.Batch, tell) })
+		o.done.Go(func() {
+			link.Follow(inner, func(e vantage.Event) {
+				o.loop.Event(e)
+				if e.Synced {
+					once.Do(func() { close(synced) })
+				}
+			})
+		})
+	}
+	o.done.Go(func() { o.loop.Run(inner) })
+	if err := o.ready(ctx, conditions, synced, limit); err != nil {
+		o.Close()
+		return nil, err
+	}
+	if err := o.resolve(ctx, names); err != nil {
+		o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// resolveLimit is how long one who only looks waits for the hostnames of endpoints.
+const resolveLimit = 3 * time.Second
+
+// resolve looks the hostnames of endpoints up, once. What does not resolve is shown as that.
+func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
+	state := o.loop.State()
+	if state == nil {
+		return nil
+	}
+	hostnames := state.Snapshot.Program().Hostnames()
+	if len(hostnames) == 0 {
+		return nil
+	}
+	names.Assign(hostnames)
+	limited, stop := context.WithTimeout(ctx, resolveLimit)
+	defer stop()
+	names.Once(limited)
+	return o.loop.Do(ctx, func(control.Inside) {}) // the answers have been taken up
+}
+
+// ready waits until resources and reports are read, or until the source says that it cannot be.
+func (o *Observer) ready(ctx context.Context, conditions <-chan control.Condition, synced <-chan struct{}, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var last control.Condition
+	for last.State != control.Following || synced != nil {
+		select {
+		case last = <-conditions:
+			if last.State == string(store.CutOff) && o.etcd == nil {
+				return last.Err
+			}
+		case <-synced:
+			synced = nil
+		case <-timer.C:
+			if last.Err != nil {
+				return fmt.Errorf("the resources cannot be read: %w", last.Err)
+			}
+			return fmt.Errorf("the resources are not read within %v", limit)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return o.loop.Do(ctx, func(control.Inside) {}) // all of it has been taken up
+}
+
+// Times of looking whether vantages move that seem to be gone: until all have, at most half as long again as they say
+// that they wait between two heartbeats, and at most settleMost.
+const (
+	settleMost  = 20 * time.Second
+	settleEvery = 20 * time.Millisecond
+)
+
+// Settle comes to the verdict of the servers on who lives, who have watched all along. Who has a heartbeat that is
+// recent by its own clock does. For the others Settle watches whether one comes: they are gone, or their clock is
+// wrong. It returns what there is to tell of that; "" if nobody had to be watched.
+func (o *Observer) Settle(ctx context.Context) (string, error) {
+	var left []string
+	var every time.Duration
+	look := func() error {
+		return o.loop.Do(ctx, func(i control.Inside) {
+			left, every = i.Still(time.Now())
+		})
+	}
+	if err := look(); err != nil || len(left) == 0 {
+		return "", err
+	}
+	watched := len(left)
+	began := time.Now()
+	end := time.NewTimer(min(every+every/2+settleEvery, settleMost))
+	defer end.Stop()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for waiting := true; waiting && len(left) > 0; {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-end.C:
+			waiting = false
+		case <-tick.C:
+		}
+		if err := look(); err != nil {
+			return "", err
+		}
+	}
+	text := fmt.Sprintf("watched %d vantages for %.1f s, as their last heartbeats are not recent by their clocks", watched, time.Since(began).Seconds())
+	if len(left) > 0 {
+		return fmt.Sprintf("%s; these have not moved and do not count: %s", text, strings.Join(left, ", ")), nil
+	}
+	return text + "; all of them live", nil
+}
+
+// Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own
+// to tell of.
+func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
+	var s *admin.Status
+	if err := o.loop.Do(ctx, func(i control.Inside) { s = i.Status(time.Now()) }); err != nil {
+		return nil, err
+	}
+	o.bystanders.tell(ctx, s)
+	if o.etcd != nil {
+		o.database.once(ctx, o.etcd)
+		o.database.tell(s)
+	}
+	return s, nil
+}
+
+// Explain says why a client gets an answer.
+func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, error) {
+	state := o.loop.State()
+	if state == nil {
+		return nil, errors.New("there are no resources: nothing is answered")
+	}
+	return o.loop.Explain(context.Background(), name, qtype, client)
+}
+
+// Drill tells how a drill of the target goes.
+func (o *Observer) Drill(ctx context.Context, target string) (w *control.Watched, err error) {
+	status, err := o.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = o.loop.Do(ctx, func(i control.Inside) { w = i.Drill(target, status.Servers) })
+	if err == nil {
+		w.Status = status
+	}
+	return w, err
+}
+
+// Foresee answers a question from what all servers that are heard of were asked.
+func (o *Observer) Foresee(ctx context.Context, q control.Question) (out *control.Forecast, err error) {
+	status, err := o.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = o.loop.Do(ctx, func(i control.Inside) { out, failed = i.Foresee(q, status.Servers) })
+	return out, errors.Join(err, failed)
+}
+
+// Close ends the looking.
+func (o *Observer) Close() {
+	o.stop()
+	o.loop.Close()
+	o.done.Wait()
+	if o.etcd != nil {
+		o.etcd.Close()
+	}
+}

@@ -1,0 +1,136 @@
+package process
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+)
+
+// pages is the admin interface's listener and what it serves.
+type pages struct {
+	listener net.Listener
+	http     *http.Server
+	tls      *adminTLS // nil: plain HTTP
+}
+
+// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token and without
+// clients' certificates.
+func CheckAdmin(address, token string, t AdminTLS) error {
+	if err := t.Check(); err != nil || address == "" {
+		return err
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("admin address %q: %w; write it as 127.0.0.1:8053", address, err)
+	}
+	if token != "" || t.ClientCA != "" || host == "localhost" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil && a.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file (or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
+}
+
+// openPages binds the admin interface.
+func (r *run) openPages() (*pages, error) {
+	if err := CheckAdmin(r.Admin, r.Token, r.AdminTLS); err != nil {
+		return nil, err
+	}
+	var secure *adminTLS
+	if r.AdminTLS.Cert != "" {
+		var err error
+		if secure, err = openAdminTLS(r.AdminTLS); err != nil {
+			return nil, err
+		}
+	}
+	r.token.now.Store(&r.Token)
+	l, err := net.Listen("tcp", r.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
+	}
+	o := admin.Options{
+		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
+		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
+			ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+			defer stop()
+			e, err := r.loop.Explain(ctx, name, qtype, client)
+			if e != nil {
+				e.Server = r.ID
+			}
+			return e, err
+		},
+		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
+	}
+	c := newCrowd(l, r.shares().admin)
+	l = c
+	if secure != nil {
+		l = tls.NewListener(l, secure.config())
+	}
+	return &pages{l, &http.Server{
+		Handler: c.handler(admin.NewHandler(o)), ConnContext: c.known,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug), // who fails to shake hands is told, and anybody can
+	}, secure}, nil
+}
+
+func (p *pages) address() string { return p.listener.Addr().String() }
+
+// serve answers until the context ends.
+func (p *pages) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if p.http.Shutdown(limited) != nil {
+			p.http.Close()
+		}
+	})
+	defer stop()
+	if err := p.http.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// status gathers what the server knows, in the loop, and puts itself among the servers.
+func (r *run) status(ctx context.Context) (*admin.Status, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server is busy: no status within 10 s"))
+	defer stop()
+	var s *admin.Status
+	err := r.loop.Do(ctx, func(i control.Inside) {
+		now := time.Now()
+		s = i.Status(now)
+		r.database.tell(s)
+		if r.link != nil {
+			if text := r.link.Status().Problem; text != "" {
+				kind := "vantages/"
+				if r.NoProbe {
+					kind = "servers/"
+				}
+				s.Problems = append(s.Problems, admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
+			}
+		}
+		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
+		if r.dns != nil {
+			s.Self, s.Secondaries = r.ID, r.secondaries()
+			s.Following = r.following()
+			self := r.self(i)
+			self.Asked = r.dns.Asked(control.AskedShown)
+			s.AddServer(self)
+		}
+	})
+	if err == nil {
+		r.bystanders.tell(ctx, s)
+	}
+	return s, err
+}

@@ -1,0 +1,80 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health"
+	"leeward/health/probe"
+	"leeward/zones/steer"
+)
+
+// openProber makes what probes, unless others do.
+func (r *run) openProber() error {
+	if r.NoProbe {
+		return nil
+	}
+	if r.ProbeTLS.Cert != "" {
+		own, err := ReadPair(r.ProbeTLS.Cert, r.ProbeTLS.Key)
+		if err != nil {
+			return fmt.Errorf("the certificate that probes show (%s, %s): %w", r.ProbeTLS.Cert, r.ProbeTLS.Key, err)
+		}
+		r.shown.Store(&own)
+	}
+	var err error
+	r.prober, err = probe.New(probe.Options{
+		Concurrency: r.shares().probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, Certificate: r.shown.Load,
+		OnLoads: func(ss []health.Sample) { r.loop.Loads(ss) },
+	})
+	return err
+}
+
+// report passes what this vantage has found to its own board and to the others.
+func (r *run) report(rs []health.Report) {
+	r.metrics.Detected(rs)
+	r.loop.Report(rs)
+	if r.link != nil {
+		r.link.Report(rs)
+	}
+}
+
+// assign has the newest program's targets probed soon: it only leaves the program for assigning to take up.
+func (r *run) assign(p *steer.Program) {
+	select {
+	case <-r.programs: // older, and not taken up
+	default:
+	}
+	r.programs <- p
+}
+
+// assigning tells the prober, and the link before it, what there is to probe for this vantage.
+func (r *run) assigning(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-r.programs:
+			as := p.Assignments()
+			if r.loop.Do(ctx, func(i control.Inside) { as = i.Mine(as) }) != nil {
+				return
+			}
+			began := time.Now()
+			if r.link != nil {
+				r.link.Assign(as)
+			}
+			if r.prober != nil {
+				r.prober.Assign(as)
+			}
+			r.names.Assign(p.Hostnames())
+			r.assigned.Store(true)
+			rest := time.NewTimer(min(time.Since(began)*(assignShare-1), assignRest))
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+			rest.Stop()
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package process
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server"
+	"leeward/zones"
+)
+
+// TestEndDoesNotWaitForWhatIsLarge: a loop that has its hands full of the copy on disk, or of a list, cannot be
+// interrupted, and the end does not wait for it. It does wait for one that has less to do, as that may have something to
+// keep.
+func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
+	busy, finish := make(chan bool), make(chan bool)
+	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(server.State) { busy <- true; <-finish }})
+	var core crew
+	core.start("loop", func() { l.Run(t.Context()) })
+	docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: [ns.a.test]}"))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	zone := zones.Change{Key: docs[0].Resource.Key(), Resource: docs[0].Resource, Revision: 1}
+	for _, x := range []struct {
+		what  string
+		batch zones.Batch
+		lost  bool
+	}{
+		{"the copy on disk", zones.Batch{Revision: 1, Full: true, Copy: true, Changes: []zones.Change{zone}}, false},
+		{"a list", zones.Batch{Revision: 2, Full: true, Changes: []zones.Change{zone}}, false},
+		{"many changes", zones.Batch{Revision: 3, Changes: make([]zones.Change, control.LargeBatch)}, false},
+		{"one change", zones.Batch{Revision: 4, Changes: []zones.Change{{Key: zone.Key, Resource: zone.Resource, Revision: 4}}}, true},
+	} {
+		l.Batch(x.batch)
+		<-busy
+		if lost := settled(&core, l, 10*time.Millisecond, time.Millisecond) != ""; lost != x.lost {
+			t.Errorf("in the middle of %s: something that is lost %t, want %t", x.what, lost, x.lost)
+		}
+		finish <- true
+	}
+}

@@ -1,0 +1,123 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health/vantage"
+	"leeward/zones"
+	"leeward/zones/snapshot"
+	"leeward/zones/store"
+)
+
+// source prepares to read the resources. etcd is not waited for.
+func (r *run) source() error {
+	var err error
+	if r.Etcd == nil {
+		r.files, err = store.OpenFiles(r.Files, r.Log)
+		if !errors.Is(err, fs.ErrNotExist) || r.State == "" {
+			return err
+		}
+		if _, _, unusable := snapshot.Load(r.starting, r.State); unusable != nil {
+			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
+		}
+		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
+		r.files, err = store.ExpectFiles(r.Files, r.Log)
+		return err
+	}
+	o := *r.Etcd
+	o.Log = r.Log
+	if r.etcd, err = store.Dial(o); err != nil {
+		return err
+	}
+	members, err := r.etcd.Members()
+	if err != nil {
+		return err
+	}
+	r.bystanders = bystanders{etcd: r.etcd, log: r.Log}
+	r.link, err = vantage.New(vantage.Options{
+		Bystander: r.NoProbe,
+		Client:    r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+	})
+	if err != nil {
+		return err
+	}
+	since := func(heard time.Time) time.Time {
+		if heard.IsZero() {
+			return r.started
+		}
+		return heard
+	}
+	r.lags = []lag{
+		{"reports", func() time.Time { return since(r.link.Heard()) }},
+		{"resources", func() time.Time {
+			if at := r.heard.Load(); at != nil {
+				return *at
+			}
+			return r.started
+		}},
+	}
+	r.drilled = newDrilled()
+	if err := r.registry.Register(r.drilled); err != nil {
+		return err
+	}
+	if err := r.database.register(r.registry); err != nil {
+		return err
+	}
+	return registerLags(r.registry, r.lags, time.Now)
+}
+
+// resume publishes the copy on disk, if there is one, before the source is asked.
+func (r *run) resume(ctx context.Context) {
+	if r.keeper == nil {
+		return
+	}
+	batch, meta, err := r.keeper.load(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.Log.Warn("no copy of the last good snapshot; waiting for the source", "err", err)
+	}
+	if batch == nil {
+		return
+	}
+	if now := time.Now(); meta.Time.After(now) {
+		meta.Time = now // a clock was wrong, then or now: how old the copy is cannot be told
+	}
+	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
+		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
+	r.loop.Condition(control.Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
+	r.loop.Batch(*batch)
+	if r.etcd != nil {
+		r.etcd.Resume(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	} else {
+		r.files.Resume(store.Point{Revision: meta.Revision})
+	}
+}
+
+// follow hands the source's changes to the loop until the context ends.
+func (r *run) follow(ctx context.Context) error {
+	tell := func(c store.Condition) {
+		r.strange.Store(c.State == store.HistoryChanged)
+		if !c.Heard.IsZero() {
+			r.heard.Store(&c.Heard)
+		}
+		if r.keeper != nil && r.etcd != nil {
+			r.keeper.at(r.etcd.Known())
+		}
+		r.loop.Condition(control.Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err})
+	}
+	deliver := func(b zones.Batch) {
+		if r.keeper != nil && r.etcd != nil {
+			r.keeper.at(r.etcd.Known())
+		}
+		r.loop.Batch(b)
+	}
+	if r.etcd != nil {
+		return r.etcd.Follow(ctx, deliver, tell)
+	}
+	r.files.Pace(paceHeap)
+	return r.files.Follow(ctx, deliver, tell)
+}
