@@ -30,7 +30,12 @@ func Decode(key Key, value []byte) (Resource, error) {
 		return nil, Problems{{Key: key, Message: "not JSON: " + err.Error(), Code: CodeSyntax}}
 	}
 	for i := range root.fields {
-		if f := &root.fields[i]; f.name == "kind" || f.name == "name" {
+		if f := &root.fields[i]; f.name == eachField {
+			return nil, Problems{{
+				Key: key, Field: f.name, Position: Position{Line: f.line}, Code: CodeSyntax,
+				Message: "a key holds one resource; leeward apply writes the keys of a document with each",
+			}}
+		} else if f.name == "kind" || f.name == "name" {
 			return nil, Problems{{
 				Key: key, Field: f.name, Position: Position{Line: f.line}, Code: CodeSyntax,
 				Message: "the key says kind and name; leave them out of the value, or write the document with leeward apply",

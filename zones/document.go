@@ -40,7 +40,7 @@ func Resources(docs []Document) []Resource {
 }
 
 // ReadDocuments reads a file of documents: YAML, several parted by "---", or JSON, where a file may also hold several
-// values, an array of them, or an object with "items". It returns those that are good by themselves, and what is wrong
+// values, an array of them, or an object with "items". What has each is read once for each of its items. It returns those that are good by themselves, and what is wrong
 // with the others; their keys are in the problems, where they are known.
 func ReadDocuments(file string, r io.Reader) ([]Document, Problems) {
 	return ReadDocumentsThrough(file, r, func(Document) (bool, error) { return true, nil })
@@ -156,7 +156,8 @@ func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) e
 type documentSet struct {
 	file     string
 	keep     func(Document) (bool, error)
-	full     error // of keep
+	full     error // of keep, or errTooMuch
+	made     int   // octets, of copies
 	docs     []Document
 	problems Problems
 }
@@ -175,6 +176,12 @@ func (s *documentSet) add(n *node) {
 		return
 	}
 	kind, name := n.get("kind"), n.get("name")
+	for i := range n.fields {
+		if f := &n.fields[i]; f.name == eachField {
+			s.addEach(n, f.line, &f.value)
+			return
+		}
+	}
 	if items := n.get("items"); items != nil && items.shape == shapeList && (kind == nil || kind.text == "List") {
 		s.add(items)
 		return

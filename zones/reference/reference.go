@@ -230,6 +230,10 @@ code by ` + "`make reference`" + `; change the comment or the tag of the field, 
 A document has ` + "`kind` and `name`" + `, and the fields below. A field that is not listed here is an error. In etcd the key says kind and
 name, and the value is the JSON of the other fields.
 
+A document with ` + "`each: [shop, cart]`" + ` stands for one document for each item: ` + "`$each`" + ` is the item in every text, the name
+among them. ` + "`kind: List`" + ` with ` + "`each` and `items`" + ` does so for all documents in ` + "`items`" + `. In etcd, and in what ` + "`leeward get`" + `
+prints, each is a resource of its own. There may be 1 to 1000 items ([cookbook.md](cookbook.md#many-services-on-the-same-balancers)).
+
 | type | is written |
 |---|---|
 | duration | ` + "`300s`, `2m`, `1h30m`" + `: a number with its unit |
