@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -254,9 +255,9 @@ func (b *backlog) print(inv *invocation) {
 		inv.printf("Nothing is held back by %s.\n", count(b.servers, "server"))
 		return
 	}
-	t := &admin.Table{Heads: []string{"HELD BACK", "WHY", "BY"}}
+	t := &screen.Table{Heads: []string{"HELD BACK", "WHY", "BY"}}
 	for _, h := range b.Held {
-		t.Add(admin.Cell{Text: h.Resource}, admin.Cell{Text: h.Why}, admin.Cell{Text: strings.Join(h.Servers, " ")})
+		t.Add(screen.Cell{Text: h.Resource}, screen.Cell{Text: h.Why}, screen.Cell{Text: strings.Join(h.Servers, " ")})
 	}
 	if len(b.Held) > 0 {
 		_ = t.Write(inv.out, inv.colour(inv.out))

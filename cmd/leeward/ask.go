@@ -105,13 +105,10 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 }
 
 // print writes v as -o says: text for people, or JSON or YAML.
-func (inv *invocation) print(output string, v interface {
-	Print(w io.Writer, colour bool) error
-},
-) error {
+func (inv *invocation) print(output string, v any, text func(w io.Writer, colour bool) error) error {
 	switch output {
 	case "table":
-		return v.Print(inv.out, inv.colour(inv.out))
+		return text(inv.out, inv.colour(inv.out))
 	case "json":
 		return writeJSON(inv.out, v)
 	case "yaml":

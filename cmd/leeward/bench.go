@@ -102,7 +102,7 @@ unless --i-own-this-target is given.`,
 					return fmt.Errorf("--plot: %w", err)
 				}
 			}
-			if err := inv.print(output, r); err != nil {
+			if err := inv.print(output, r, r.Print); err != nil {
 				return err
 			}
 			if r.Knee == 0 {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net/url"
 
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 )
 
@@ -70,7 +72,7 @@ report of health, from etcd with the newest reports there.`,
 			if err != nil {
 				return err
 			}
-			return inv.print(output, e)
+			return inv.print(output, e, func(w io.Writer, colour bool) error { return screen.Explanation(w, e, colour) })
 		},
 	}
 	inv.etcd.add(cmd.Flags())

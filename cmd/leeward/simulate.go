@@ -11,7 +11,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/process"
-	"leeward/server/admin"
+	"leeward/cmd/leeward/screen"
 	"leeward/zones"
 	"leeward/zones/steer"
 )
@@ -152,18 +152,18 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 	}
 	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", amount(f.Queries), count(len(f.Servers), "server"))
 	colour := inv.colour(inv.out)
-	loads := &admin.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
-	queries := &admin.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
+	loads := &screen.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
+	queries := &screen.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
 	for _, p := range f.Pools {
 		if !p.Measured {
-			queries.Add(admin.Cell{Text: p.Pool}, admin.Cell{Text: p.Region}, admin.Cell{Text: amount(p.Queries)}, admin.Cell{Text: amount(p.QueriesThen)},
-				admin.Cell{Text: times(p.Queries, p.QueriesThen)})
+			queries.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: amount(p.Queries)}, screen.Cell{Text: amount(p.QueriesThen)},
+				screen.Cell{Text: times(p.Queries, p.QueriesThen)})
 			continue
 		}
-		loads.Add(admin.Cell{Text: p.Pool}, admin.Cell{Text: p.Region}, admin.Cell{Text: amount(p.Load)}, admin.Cell{Text: amount(p.Then), Colour: admin.Bold},
-			admin.Cell{Text: amount(p.Error)}, orDash(p.Target), orDash(p.Max), admin.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
+		loads.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: amount(p.Load)}, screen.Cell{Text: amount(p.Then), Colour: screen.Bold},
+			screen.Cell{Text: amount(p.Error)}, orDash(p.Target), orDash(p.Max), screen.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
 	}
-	for _, t := range []*admin.Table{loads, queries} {
+	for _, t := range []*screen.Table{loads, queries} {
 		if len(t.Rows) == 0 {
 			continue
 		}
@@ -199,16 +199,16 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 	return nil
 }
 
-func judged(p *steer.PoolForecast) admin.Cell {
+func judged(p *steer.PoolForecast) screen.Cell {
 	switch {
 	case p.Over:
-		return admin.Cell{Text: "over", Colour: admin.Red}
+		return screen.Cell{Text: "over", Colour: screen.Red}
 	case p.Max > 0 && p.Then+p.Error > p.Max:
-		return admin.Cell{Text: "near", Colour: admin.Yellow}
+		return screen.Cell{Text: "near", Colour: screen.Yellow}
 	case p.Target > 0 && p.Then > p.Target*1.01:
-		return admin.Cell{Text: "above target", Colour: admin.Yellow}
+		return screen.Cell{Text: "above target", Colour: screen.Yellow}
 	}
-	return admin.Cell{Text: "ok", Colour: admin.Green}
+	return screen.Cell{Text: "ok", Colour: screen.Green}
 }
 
 func poolsOf(ps []steer.PoolForecast) string {
@@ -230,11 +230,11 @@ func amount(f float64) string {
 	return strconv.FormatFloat(f, 'g', 3, 64)
 }
 
-func orDash(f float64) admin.Cell {
+func orDash(f float64) screen.Cell {
 	if f == 0 {
-		return admin.Cell{Text: "-"}
+		return screen.Cell{Text: "-"}
 	}
-	return admin.Cell{Text: amount(f)}
+	return screen.Cell{Text: amount(f)}
 }
 
 func times(was, will float64) string {

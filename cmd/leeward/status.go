@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 )
 
@@ -65,7 +67,7 @@ whose last heartbeat is not recent by their clocks are watched for up to 20 s fi
 				if err != nil {
 					return err
 				}
-				return inv.print(output, s)
+				return inv.print(output, s, func(w io.Writer, colour bool) error { return screen.Status(w, s, colour) })
 			}
 			return inv.watch(cmd.Context(), every, get)
 		},
@@ -96,7 +98,7 @@ func (inv *invocation) watch(ctx context.Context, every time.Duration, get func(
 		fmt.Fprintf(&b, "%s\n\n", inv.now().Format(time.DateTime))
 		if err != nil {
 			fmt.Fprintf(&b, "%v\n", err)
-		} else if err := s.Print(&b, inv.colour(inv.out)); err != nil {
+		} else if err := screen.Status(&b, s, inv.colour(inv.out)); err != nil {
 			return err
 		}
 		inv.printf("%s", b.String())

@@ -1,4 +1,4 @@
-// Package admin is what a server tells of itself over HTTP, and the model of it that the command prints.
+// Package admin is what a server tells of itself over HTTP, and the model of it.
 //
 // It only reads: the one way to change anything is etcd or the folder. NewHandler serves /healthz, /readyz, /metrics,
 // /api/v1/status and /api/v1/explain; what they show is gathered elsewhere and comes in as functions, so the same

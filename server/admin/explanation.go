@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"fmt"
-	"io"
 	"net/netip"
 
 	"leeward/zones/steer"
@@ -35,28 +33,4 @@ type Explanation struct {
 	Text      []string `json:"text"`      // the steps as sentences
 
 	Problems []string `json:"problems,omitempty"` // what is wrong with, or held back of, what the answer comes from
-}
-
-// Print writes the explanation for people.
-func (e *Explanation) Print(w io.Writer, colour bool) error {
-	for _, s := range e.Text {
-		fmt.Fprintln(w, Printable(s))
-	}
-	fmt.Fprintln(w)
-	for _, section := range []struct {
-		title   string
-		records []string
-	}{{"answer", e.Answer}, {"authority", e.Authority}} {
-		for _, r := range section.records {
-			fmt.Fprintf(w, "%-10s %s\n", section.title, Paint(Printable(r), Green, colour))
-		}
-	}
-	if len(e.Answer)+len(e.Authority) == 0 {
-		fmt.Fprintf(w, "%-10s %s\n", "answer", Paint("none: "+e.Outcome, Yellow, colour))
-	}
-	for _, p := range e.Problems {
-		fmt.Fprintf(w, "%-10s %s\n", "problem", Paint(Printable(p), Yellow, colour))
-	}
-	_, err := fmt.Fprintf(w, "%-10s /%d of %s\n%-10s %d\n", "ECS scope", e.Scope, e.Client, "revision", e.Revision)
-	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/screen"
 	"leeward/server"
 	"leeward/server/admin"
 	"leeward/zones"
@@ -51,7 +52,7 @@ func TestLoadsAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text strings.Builder
-		if err := (&admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems}).Print(&text, false); err != nil {
+		if err := screen.Status(&text, &admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems}, false); err != nil {
 			t.Fatal(err)
 		}
 		_, got, _ := strings.Cut(text.String(), "\n\n")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/control"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
 )
@@ -39,7 +40,7 @@ func TestPlannedDrain(t *testing.T) {
 			if err := b.Do(t.Context(), func(i control.Inside) {
 				s := i.Status(time.Now())
 				s = &admin.Status{Time: s.Time, Overrides: s.Overrides, Planned: s.Planned, Shifts: s.Shifts}
-				if err := s.Print(&text, false); err != nil {
+				if err := screen.Status(&text, s, false); err != nil {
 					t.Error(err)
 				}
 			}); err != nil {

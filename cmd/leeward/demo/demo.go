@@ -20,7 +20,7 @@ import (
 
 	"leeward/cmd/leeward/embedded"
 	"leeward/cmd/leeward/process"
-	"leeward/server/admin"
+	"leeward/cmd/leeward/screen"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -233,7 +233,7 @@ func (d *demo) settle(ctx context.Context) error {
 	var b strings.Builder
 	d.answersTable(&last).Write(&b, false)
 	if len(last.statuses) > 0 && last.statuses[0] != nil {
-		last.statuses[0].Print(&b, false)
+		screen.Status(&b, last.statuses[0], false)
 	}
 	return fmt.Errorf("not all regions are in the answers after %v:\n%s", settleLimit, b.String())
 }
@@ -272,7 +272,7 @@ func (d *demo) once(ctx context.Context) error {
 		slowest = max(slowest, t.seen[leftEvent(n.id, region.region)])
 	}
 	fmt.Fprintf(d.Out, "\n%s %s left all answers %.2fs after it was cut (allowed: %d × %v + %v + %v = %v) and came back.\n",
-		admin.Paint("ok:", admin.Green, d.Colour), region.region, slowest.Seconds(), fall, interval, timeout, slack, budget)
+		screen.Paint("ok:", screen.Green, d.Colour), region.region, slowest.Seconds(), fall, interval, timeout, slack, budget)
 	return nil
 }
 

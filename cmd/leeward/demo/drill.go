@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"time"
 
-	"leeward/server/admin"
+	"leeward/cmd/leeward/screen"
 )
 
 // timeline is what happened after a cut, in order.
 type timeline struct {
 	start time.Time
-	table admin.Table
+	table screen.Table
 	seen  map[string]time.Duration
 
 	unanswered int // queries without an answer meanwhile
 }
 
 func newTimeline() *timeline {
-	return &timeline{table: admin.Table{Heads: []string{"TIME", "EVENT", "SINCE", "ALLOWED"}}, seen: map[string]time.Duration{}}
+	return &timeline{table: screen.Table{Heads: []string{"TIME", "EVENT", "SINCE", "ALLOWED"}}, seen: map[string]time.Duration{}}
 }
 
 // mark notes an event once; since is when what caused it happened, zero for none.
@@ -32,15 +32,15 @@ func (t *timeline) mark(at, since time.Time, allowed time.Duration, format strin
 		t.start = at
 	}
 	t.seen[event] = at.Sub(since)
-	row := []admin.Cell{{Text: fmt.Sprintf("%6.2fs", at.Sub(t.start).Seconds())}, {Text: event}}
+	row := []screen.Cell{{Text: fmt.Sprintf("%6.2fs", at.Sub(t.start).Seconds())}, {Text: event}}
 	if !since.IsZero() {
 		took := at.Sub(since)
-		c := admin.Cell{Text: fmt.Sprintf("+%.2fs", took.Seconds()), Colour: admin.Plain}
+		c := screen.Cell{Text: fmt.Sprintf("+%.2fs", took.Seconds()), Colour: screen.Plain}
 		row = append(row, c)
 		if allowed > 0 {
-			limit := admin.Cell{Text: fmt.Sprintf("%.2fs", allowed.Seconds()), Colour: admin.Green}
+			limit := screen.Cell{Text: fmt.Sprintf("%.2fs", allowed.Seconds()), Colour: screen.Green}
 			if took > allowed {
-				limit.Colour = admin.Red
+				limit.Colour = screen.Red
 			}
 			row = append(row, limit)
 		}

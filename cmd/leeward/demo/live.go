@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"leeward/server/admin"
+	"leeward/cmd/leeward/screen"
 )
 
 // live shows who is answered with what until the context or a key ends it, and cuts and restores regions.
@@ -181,8 +181,8 @@ func (v *view) draw(s *sight) {
 }
 
 // regionsTable shows each region's endpoints and what the servers make of them.
-func (d *demo) regionsTable(s *sight) *admin.Table {
-	t := &admin.Table{Heads: []string{"", "REGION", "ENDPOINTS", "NOW"}}
+func (d *demo) regionsTable(s *sight) *screen.Table {
+	t := &screen.Table{Heads: []string{"", "REGION", "ENDPOINTS", "NOW"}}
 	for _, n := range d.servers {
 		t.Heads = append(t.Heads, n.id+" SEES")
 	}
@@ -191,20 +191,20 @@ func (d *demo) regionsTable(s *sight) *admin.Table {
 		for _, a := range site.addresses {
 			addresses = append(addresses, a.String())
 		}
-		now := admin.Cell{Text: "serving", Colour: admin.Green}
+		now := screen.Cell{Text: "serving", Colour: screen.Green}
 		if site.cut() {
-			now = admin.Cell{Text: "cut", Colour: admin.Red}
+			now = screen.Cell{Text: "cut", Colour: screen.Red}
 		}
-		row := []admin.Cell{{Text: fmt.Sprintf("[%d]", k+1), Colour: admin.Bold}, {Text: site.region}, {Text: strings.Join(addresses, " ")}, now}
+		row := []screen.Cell{{Text: fmt.Sprintf("[%d]", k+1), Colour: screen.Bold}, {Text: site.region}, {Text: strings.Join(addresses, " ")}, now}
 		for i := range d.servers {
-			c := admin.Cell{Text: s.verdict(i, site.region)}
+			c := screen.Cell{Text: s.verdict(i, site.region)}
 			switch c.Text {
 			case "up":
-				c.Colour = admin.Green
+				c.Colour = screen.Green
 			case "down":
-				c.Colour = admin.Red
+				c.Colour = screen.Red
 			case "":
-				c = admin.Cell{Text: "partly", Colour: admin.Yellow}
+				c = screen.Cell{Text: "partly", Colour: screen.Yellow}
 			}
 			row = append(row, c)
 		}
@@ -214,13 +214,13 @@ func (d *demo) regionsTable(s *sight) *admin.Table {
 }
 
 // answersTable shows what each server answers each client.
-func (d *demo) answersTable(s *sight) *admin.Table {
-	t := &admin.Table{Heads: []string{"CLIENT", "SUBNET"}}
+func (d *demo) answersTable(s *sight) *screen.Table {
+	t := &screen.Table{Heads: []string{"CLIENT", "SUBNET"}}
 	for _, n := range d.servers {
 		t.Heads = append(t.Heads, n.id+" ANSWERS")
 	}
 	for k, c := range d.clients {
-		row := []admin.Cell{{Text: c.place, Colour: admin.Bold}, {Text: c.subnet.String()}}
+		row := []screen.Cell{{Text: c.place, Colour: screen.Bold}, {Text: c.subnet.String()}}
 		for i := range d.servers {
 			row = append(row, s.answers[i][k].cell(c.near))
 		}
@@ -229,17 +229,17 @@ func (d *demo) answersTable(s *sight) *admin.Table {
 	return t
 }
 
-func (a *answer) cell(near string) admin.Cell {
+func (a *answer) cell(near string) screen.Cell {
 	if a.err != nil {
-		return admin.Cell{Text: "no answer: " + a.err.Error(), Colour: admin.Red}
+		return screen.Cell{Text: "no answer: " + a.err.Error(), Colour: screen.Red}
 	}
 	texts := make([]string, len(a.reply.addresses))
 	for i, address := range a.reply.addresses {
 		texts[i] = address.String()
 	}
-	c := admin.Cell{Text: fmt.Sprintf("%s: %s, scope /%d", a.region, strings.Join(texts, " "), a.reply.scope), Colour: admin.Green}
+	c := screen.Cell{Text: fmt.Sprintf("%s: %s, scope /%d", a.region, strings.Join(texts, " "), a.reply.scope), Colour: screen.Green}
 	if a.region != near {
-		c.Colour = admin.Yellow
+		c.Colour = screen.Yellow
 	}
 	return c
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/embedded"
-	"leeward/server/admin"
+	"leeward/cmd/leeward/screen"
 )
 
 // A surge in seconds: when it begins, how long it takes to grow and to end, and how long it lasts.
@@ -186,7 +186,7 @@ func (f *Film) heads(w io.Writer, colour bool) {
 	var b strings.Builder
 	b.WriteString("               ")
 	for _, c := range f.crowds {
-		fmt.Fprintf(&b, "%s%s", admin.Paint(c.title+", % of target", admin.Bold, colour), strings.Repeat(" ", 32-len(c.title+", % of target")))
+		fmt.Fprintf(&b, "%s%s", screen.Paint(c.title+", % of target", screen.Bold, colour), strings.Repeat(" ", 32-len(c.title+", % of target")))
 	}
 	b.WriteString("\n TIME  CROWD  ")
 	for _, c := range f.crowds {
@@ -204,16 +204,16 @@ func (f *Film) row(w io.Writer, colour bool, row []moment) {
 	for i, c := range f.crowds {
 		m := row[i]
 		for _, s := range c.sites {
-			text, paint := fmt.Sprintf("%.0f", 100*m.load[s.region]), admin.Green
+			text, paint := fmt.Sprintf("%.0f", 100*m.load[s.region]), screen.Green
 			switch {
 			case m.broken[s.region] > 0:
-				text, paint = fmt.Sprintf("%d/%d✗", m.broken[s.region], endpointsEach), admin.Red
+				text, paint = fmt.Sprintf("%d/%d✗", m.broken[s.region], endpointsEach), screen.Red
 			case m.load[s.region] > surgeMax/surgeTarget:
-				paint = admin.Red
+				paint = screen.Red
 			case m.load[s.region] > 1.1:
-				paint = admin.Yellow
+				paint = screen.Yellow
 			}
-			b.WriteString(strings.Repeat(" ", max(0, 8-len([]rune(text)))) + admin.Paint(text, paint, colour))
+			b.WriteString(strings.Repeat(" ", max(0, 8-len([]rune(text)))) + screen.Paint(text, paint, colour))
 		}
 		fmt.Fprintf(&b, " %5.1f %%", 100*m.lost)
 	}
@@ -224,11 +224,11 @@ func (f *Film) row(w io.Writer, colour bool, row []moment) {
 func (f *Film) verdict(w io.Writer, colour bool) {
 	fmt.Fprintln(w)
 	for i, c := range f.crowds {
-		t, paint := f.last(i).totals, admin.Green
+		t, paint := f.last(i).totals, screen.Green
 		if t.broken > 0 {
-			paint = admin.Red
+			paint = screen.Red
 		}
 		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost,\n            %.1f %% came to an endpoint that was above its max\n",
-			admin.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests, 100*t.over/t.requests)
+			screen.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests, 100*t.over/t.requests)
 	}
 }

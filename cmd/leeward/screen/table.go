@@ -1,4 +1,5 @@
-package admin
+// Package screen is what people read on a terminal: tables, colours, and the status and explanations laid out in them.
+package screen
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package admin
+package screen
 
 import (
 	"fmt"
@@ -8,12 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"leeward/server/admin"
 	"leeward/zones/steer"
 )
 
-// Print writes the status for people: one table each for servers, vantages, regions, pools and endpoints, then what is
+// status lays out what is known in tables.
+type status struct{ *admin.Status }
+
+// Status writes the status for people: one table each for servers, vantages, regions, pools and endpoints, then what is
 // wrong. Tables with nothing in them are left out.
-func (s *Status) Print(w io.Writer, colour bool) error {
+func Status(w io.Writer, of *admin.Status, colour bool) error {
+	s := status{of}
 	tables := []struct {
 		title string
 		table *Table
@@ -59,14 +64,14 @@ func (s *Status) Print(w io.Writer, colour bool) error {
 	return nil
 }
 
-func (s *Status) servers() *Table {
+func (s status) servers() *Table {
 	t := &Table{Heads: []string{"SERVER", "REGION", "REVISION", "SOURCE", "SNAPSHOT", "PROBLEMS", "HELD", "LISTEN", "ADMIN", "VERSION"}}
 	for _, v := range s.Servers {
 		source, c := v.Source.State, Green
 		if v.Source.State != "following" {
 			c = Red
 			if !v.Source.Since.IsZero() {
-				source += " for " + Age(s.Time.Sub(v.Source.Since).Seconds())
+				source += " for " + admin.Age(s.Time.Sub(v.Source.Since).Seconds())
 			}
 		}
 		name := Cell{v.ID, Bold}
@@ -76,7 +81,7 @@ func (s *Status) servers() *Table {
 		if v.NoProbe {
 			name.Text += " (no probes)"
 		}
-		age := Cell{Age(v.SnapshotAgeSeconds), Plain}
+		age := Cell{admin.Age(v.SnapshotAgeSeconds), Plain}
 		if !v.Fresh {
 			name.Colour, age = Red, Cell{"not heard of", Red}
 		}
@@ -90,7 +95,7 @@ func (s *Status) servers() *Table {
 }
 
 // failing says what is wrong with servers' sources and copies. Those of which the same is wrong share a line.
-func (s *Status) failing() *Table {
+func (s status) failing() *Table {
 	t := &Table{}
 	var texts []string
 	who := map[string][]string{}
@@ -115,7 +120,7 @@ func (s *Status) failing() *Table {
 }
 
 // database tells how much of etcd's quota is taken.
-func (s *Status) database() *Table {
+func (s status) database() *Table {
 	t := &Table{Heads: []string{"ETCD'S DATABASE", "IN USE", "QUOTA", ""}}
 	if d := s.Database; d != nil {
 		c := Green
@@ -134,10 +139,10 @@ func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<2
 const lagging = 3
 
 // watches tells how old what is known of etcd may be, and what counts although it is not fresh.
-func (s *Status) watches() *Table {
+func (s status) watches() *Table {
 	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS", "UNWATCHED"}}
 	for _, w := range s.Watches {
-		l := Cell{Age(w.LagSeconds), Green}
+		l := Cell{admin.Age(w.LagSeconds), Green}
 		if w.LagSeconds >= lagging {
 			l.Colour = Red
 		}
@@ -151,7 +156,7 @@ func (s *Status) watches() *Table {
 }
 
 // failover tells how long failovers took.
-func (s *Status) failover() *Table {
+func (s status) failover() *Table {
 	t := &Table{Heads: []string{"FAILOVER", "TO", "ADDRESSES", "LAST", "MEAN", "WORST"}}
 	for _, p := range s.Failover {
 		t.Add(Cell{p.Phase, Bold}, verdict(p.To), Cell{Text: strconv.Itoa(p.Count)}, Cell{Text: span(p.LastSeconds)},
@@ -170,11 +175,11 @@ func span(seconds float64) string {
 	case seconds < 10:
 		return strconv.FormatFloat(seconds, 'f', 3, 64) + "s"
 	}
-	return Age(seconds)
+	return admin.Age(seconds)
 }
 
 // vantages lists those that are no servers, and any that does not vote.
-func (s *Status) vantages() *Table {
+func (s status) vantages() *Table {
 	t := &Table{Heads: []string{"VANTAGE", "REGION", "STATE", "REPORTS", "MOVED"}}
 	for _, v := range s.Vantages {
 		if v.Server && v.Fresh && !v.Blind {
@@ -192,12 +197,12 @@ func (s *Status) vantages() *Table {
 		if v.Reason != "" {
 			state.Text += ": " + v.Reason
 		}
-		t.Add(Cell{v.ID, Bold}, Cell{Text: v.Region}, state, Cell{Text: strconv.Itoa(v.Reports)}, Cell{Text: Age(v.AgeSeconds) + " ago"})
+		t.Add(Cell{v.ID, Bold}, Cell{Text: v.Region}, state, Cell{Text: strconv.Itoa(v.Reports)}, Cell{Text: admin.Age(v.AgeSeconds) + " ago"})
 	}
 	return t
 }
 
-func (s *Status) regions() *Table {
+func (s status) regions() *Table {
 	t := &Table{Heads: []string{"REGION", "POOLS", "ENDPOINTS UP", "OVERRIDE"}}
 	for _, r := range s.Regions {
 		t.Add(Cell{r.Region, Bold}, part(r.Available, r.Pools), part(r.Healthy, r.Endpoints), word(r.Override))
@@ -205,9 +210,9 @@ func (s *Status) regions() *Table {
 	return t
 }
 
-func (s *Status) pools() *Table {
+func (s status) pools() *Table {
 	t := &Table{Heads: []string{"POOL", "REGION", "A", "AAAA", "UP", "MONITOR", "OVERRIDE", "WHY"}}
-	named := slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Names.Total > 0 })
+	named := slices.ContainsFunc(s.Pools, func(p admin.Pool) bool { return p.Names.Total > 0 })
 	if named {
 		t.Heads = slices.Insert(t.Heads, 4, "CNAME")
 	}
@@ -221,7 +226,7 @@ func (s *Status) pools() *Table {
 			{Text: p.Region},
 			family(p.IPv4), family(p.IPv6),
 			part(p.Healthy, p.Total), monitor, word(p.Override),
-			{p.why(), Grey},
+			{why(&p), Grey},
 		}
 		if named {
 			row = slices.Insert(row, 4, family(p.Names))
@@ -231,7 +236,53 @@ func (s *Status) pools() *Table {
 	return t
 }
 
-func (s *Status) endpoints() *Table {
+// loads tells what pools carry against what they can, of those that say.
+func (s status) loads() *Table {
+	t := &Table{Heads: []string{"POOL", "LOAD", "OFFERED", "TARGET", "MAX", "KEEPS", "WARM", "ENDPOINTS WANTED"}}
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		l := p.LoadStatus
+		if l == nil {
+			continue
+		}
+		share := func(f float64) Cell {
+			if f >= 1 {
+				return Cell{"all", Green}
+			}
+			return Cell{fmt.Sprintf("%.0f %%", 100*f), Yellow}
+		}
+		load, offered := Cell{Text: "?"}, Cell{Text: "?"}
+		if l.Load.Known {
+			load.Text = admin.Figure(l.Load.Value)
+			switch {
+			case l.Max > 0 && l.Load.Value > l.Max:
+				load.Colour = Red
+			case l.Target > 0 && l.Load.Value > l.Target:
+				load.Colour = Yellow
+			}
+		}
+		if l.Offered.Known {
+			offered.Text = admin.Figure(l.Offered.Value)
+		}
+		of := func(f float64) Cell {
+			if f == 0 {
+				return Cell{"-", Grey}
+			}
+			return Cell{Text: admin.Figure(f)}
+		}
+		wanted := Cell{"-", Grey}
+		if l.Wanted > 0 {
+			wanted = Cell{Text: fmt.Sprintf("%d of %d", l.Wanted, p.Total)}
+			if l.Wanted > p.Total {
+				wanted.Colour = Yellow
+			}
+		}
+		t.Add(Cell{p.Pool, Bold}, load, offered, of(l.Target), of(l.Max), share(l.Keep), share(l.Warmth), wanted)
+	}
+	return t
+}
+
+func (s status) endpoints() *Table {
 	t := &Table{Heads: []string{"ENDPOINT", "WEIGHT", "ADDRESS", "VERDICT", "FOR", "VOTES"}}
 	for _, e := range s.Endpoints {
 		name, weight := Cell{e.Endpoint, Bold}, Cell{Text: strconv.Itoa(e.Weight)}
@@ -244,7 +295,7 @@ func (s *Status) endpoints() *Table {
 			case h.Gone:
 				text, c = h.Name+" is gone and counts as down: "+h.Error, Red
 			case h.Error != "" && h.FailingSince != nil:
-				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name, Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
+				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name, admin.Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
 			case len(e.Addresses) == 0:
 				text, c = h.Name+" is not resolved yet", Yellow
 			}
@@ -254,13 +305,13 @@ func (s *Status) endpoints() *Table {
 		for _, a := range e.Addresses {
 			age := ""
 			if a.Since != nil {
-				age = Age(s.Time.Sub(*a.Since).Seconds())
+				age = admin.Age(s.Time.Sub(*a.Since).Seconds())
 			}
 			row := []Cell{name, weight, {Text: a.Address.String()}, verdict(a.Verdict), {Text: age}}
 			for i, v := range a.Votes {
-				row = append(row, v.cell(len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage), i < len(a.Votes)-1))
+				row = append(row, vote(v, len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage), i < len(a.Votes)-1))
 			}
-			if silent := a.silent(); len(silent) > 0 {
+			if silent := silent(a); len(silent) > 0 {
 				row = append(row, Cell{"nothing yet from " + strings.Join(silent, ", "), Grey})
 			}
 			if e.Monitor == "" {
@@ -273,8 +324,8 @@ func (s *Status) endpoints() *Table {
 	return t
 }
 
-// cell is a vote; beside: its vantage is not one of those that are to probe the address.
-func (v Vote) cell(beside, more bool) Cell {
+// vote is a cell of a vote; beside: its vantage is not one of those that are to probe the address.
+func vote(v admin.Vote, beside, more bool) Cell {
 	text, c := v.Vantage+" "+v.State, stateColour(v.State)
 	reason := v.Reason
 	if v.Held != nil {
@@ -288,7 +339,7 @@ func (v Vote) cell(beside, more bool) Cell {
 	}
 	switch {
 	case !v.Fresh:
-		text, c = text+" [stale "+Age(v.AgeSeconds)+"]", Grey
+		text, c = text+" [stale "+admin.Age(v.AgeSeconds)+"]", Grey
 	case beside && !v.Counted && !v.Blind && v.State != "unknown":
 		text, c = text+" [beside the chosen]", Grey
 	}
@@ -299,18 +350,18 @@ func (v Vote) cell(beside, more bool) Cell {
 }
 
 // silent returns the vantages that are to probe the address and have said nothing of it.
-func (a Address) silent() []string {
+func silent(a admin.Address) []string {
 	return slices.DeleteFunc(slices.Clone(a.Chosen), func(name string) bool {
-		return slices.ContainsFunc(a.Votes, func(v Vote) bool { return v.Vantage == name })
+		return slices.ContainsFunc(a.Votes, func(v admin.Vote) bool { return v.Vantage == name })
 	})
 }
 
-func (s *Status) overrides() *Table {
+func (s status) overrides() *Table {
 	t := &Table{Heads: []string{"OVERRIDE", "STATE", "LEFT", "REASON"}}
 	for _, o := range s.Overrides {
 		left := "until restored"
 		if o.Until != nil {
-			left = Age(o.Until.Sub(s.Time).Seconds())
+			left = admin.Age(o.Until.Sub(s.Time).Seconds())
 		}
 		state := o.State
 		if o.Drill {
@@ -325,14 +376,14 @@ func (s *Status) overrides() *Table {
 }
 
 // planned tells what is to come of overrides, and of shifts what is now and what is to come.
-func (s *Status) planned() *Table {
+func (s status) planned() *Table {
 	t := &Table{Heads: []string{"PLANNED", ""}}
 	for _, o := range s.Planned {
 		text := "from " + steer.OnClock(*o.From, s.Time.UTC())
 		if o.Until != nil {
 			text += " until " + steer.OnClock(*o.Until, s.Time.UTC())
 		}
-		text += ", in " + Age(o.From.Sub(s.Time).Seconds())
+		text += ", in " + admin.Age(o.From.Sub(s.Time).Seconds())
 		if o.Reason != "" {
 			text += " (" + o.Reason + ")"
 		}
@@ -344,7 +395,7 @@ func (s *Status) planned() *Table {
 	return t
 }
 
-func (s *Status) geo() *Table {
+func (s status) geo() *Table {
 	t := &Table{Heads: []string{"GEO DATABASE", "TYPE", "BUILT", "NETWORKS", ""}}
 	for _, g := range s.Geo {
 		built := ""
@@ -356,10 +407,10 @@ func (s *Status) geo() *Table {
 	return t
 }
 
-func (s *Status) secondaries() *Table {
+func (s status) secondaries() *Table {
 	t := &Table{Heads: []string{"ZONE", "SECONDARY", "SERIAL", "TOLD"}}
 	for _, x := range s.Secondaries {
-		told := Cell{Age(s.Time.Sub(x.Since).Seconds()) + " ago", Green}
+		told := Cell{admin.Age(s.Time.Sub(x.Since).Seconds()) + " ago", Green}
 		switch {
 		case x.Pending:
 			told = Cell{"no answer yet", Yellow}
@@ -371,7 +422,7 @@ func (s *Status) secondaries() *Table {
 	return t
 }
 
-func (s *Status) following() *Table {
+func (s status) following() *Table {
 	t := &Table{Heads: []string{"ZONE", "PRIMARY", "SERIAL", "RECORDS", "STATE", "CHECKED", "EXPIRES", ""}}
 	for _, x := range s.Following {
 		state, colour := x.State, map[string]Colour{"current": Green, "failing": Yellow, "expired": Red, "waiting": Yellow}[x.State]
@@ -383,13 +434,13 @@ func (s *Status) following() *Table {
 			primary = x.From
 		}
 		if x.Expires != nil {
-			serial, expires = strconv.FormatUint(uint64(x.Serial), 10), "in "+Age(x.Expires.Sub(s.Time).Seconds())
+			serial, expires = strconv.FormatUint(uint64(x.Serial), 10), "in "+admin.Age(x.Expires.Sub(s.Time).Seconds())
 			if !x.Expires.After(s.Time) {
-				expires = Age(s.Time.Sub(*x.Expires).Seconds()) + " ago"
+				expires = admin.Age(s.Time.Sub(*x.Expires).Seconds()) + " ago"
 			}
 		}
 		if x.Checked != nil {
-			checked = Age(s.Time.Sub(*x.Checked).Seconds()) + " ago"
+			checked = admin.Age(s.Time.Sub(*x.Checked).Seconds()) + " ago"
 		}
 		t.Add(Cell{x.Zone, Bold}, Cell{Text: primary}, Cell{Text: serial}, Cell{Text: strconv.Itoa(x.Records)}, Cell{state, colour},
 			Cell{Text: checked}, Cell{Text: expires}, Cell{x.Error, Red})
@@ -397,7 +448,7 @@ func (s *Status) following() *Table {
 	return t
 }
 
-func (s *Status) problems() *Table {
+func (s status) problems() *Table {
 	t := &Table{Heads: []string{"RESOURCE", "IN SERVICE", "WHAT IS WRONG"}}
 	for _, p := range s.Problems {
 		where := p.Resource
@@ -412,30 +463,12 @@ func (s *Status) problems() *Table {
 	return t
 }
 
-func (s *Status) held() *Table {
+func (s status) held() *Table {
 	t := &Table{}
 	for _, h := range s.Held {
 		t.Add(Cell{h.Resource, Bold}, Cell{Text: h.Why})
 	}
 	return t
-}
-
-// Age spells a number of seconds shortly: "0.4s", "12s", "3m", "2h10m", "5d".
-func Age(seconds float64) string {
-	switch s := int(seconds); {
-	case seconds < 0:
-		return "0s"
-	case seconds < 10:
-		return strconv.FormatFloat(seconds, 'f', 1, 64) + "s"
-	case s < 120:
-		return strconv.Itoa(s) + "s"
-	case s < 2*3600:
-		return strconv.Itoa(s/60) + "m"
-	case s < 48*3600:
-		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
-	default:
-		return strconv.Itoa(s/86400) + "d"
-	}
 }
 
 func stateColour(state string) Colour {
@@ -463,7 +496,7 @@ func family(f steer.FamilyStatus) Cell {
 }
 
 // why says what keeps the pool out of answers, once where it is the same for both families.
-func (p *Pool) why() string {
+func why(p *admin.Pool) string {
 	var parts []string
 	for _, f := range []struct {
 		name string
@@ -496,4 +529,28 @@ func count(n int) Cell {
 		return Cell{"0", Grey}
 	}
 	return Cell{strconv.Itoa(n), Red}
+}
+
+// Explanation writes, for people, why a client gets an answer.
+func Explanation(w io.Writer, e *admin.Explanation, colour bool) error {
+	for _, s := range e.Text {
+		fmt.Fprintln(w, Printable(s))
+	}
+	fmt.Fprintln(w)
+	for _, section := range []struct {
+		title   string
+		records []string
+	}{{"answer", e.Answer}, {"authority", e.Authority}} {
+		for _, r := range section.records {
+			fmt.Fprintf(w, "%-10s %s\n", section.title, Paint(Printable(r), Green, colour))
+		}
+	}
+	if len(e.Answer)+len(e.Authority) == 0 {
+		fmt.Fprintf(w, "%-10s %s\n", "answer", Paint("none: "+e.Outcome, Yellow, colour))
+	}
+	for _, p := range e.Problems {
+		fmt.Fprintf(w, "%-10s %s\n", "problem", Paint(Printable(p), Yellow, colour))
+	}
+	_, err := fmt.Fprintf(w, "%-10s /%d of %s\n%-10s %d\n", "ECS scope", e.Scope, e.Client, "revision", e.Revision)
+	return err
 }

@@ -1,0 +1,42 @@
+package admin
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Age spells a number of seconds shortly: "0.4s", "12s", "3m", "2h10m", "5d".
+func Age(seconds float64) string {
+	switch s := int(seconds); {
+	case seconds < 0:
+		return "0s"
+	case seconds < 10:
+		return strconv.FormatFloat(seconds, 'f', 1, 64) + "s"
+	case s < 120:
+		return strconv.Itoa(s) + "s"
+	case s < 2*3600:
+		return strconv.Itoa(s/60) + "m"
+	case s < 48*3600:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	default:
+		return strconv.Itoa(s/86400) + "d"
+	}
+}
+
+// Figure spells a load with at most four digits that count: "0.62", "1,290", "12,300,000".
+func Figure(f float64) string {
+	if f != 0 && !math.IsInf(f, 0) {
+		digits := math.Pow(10, 3-math.Floor(math.Log10(math.Abs(f))))
+		f = math.Round(f*digits) / digits
+	}
+	whole, part, _ := strings.Cut(strconv.FormatFloat(f, 'f', -1, 64), ".")
+	for at := len(whole) - 3; at > 0; at -= 3 {
+		whole = whole[:at] + "," + whole[at:]
+	}
+	if part != "" {
+		return whole + "." + part
+	}
+	return whole
+}
