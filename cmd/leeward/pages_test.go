@@ -1,0 +1,278 @@
+//go:build !noembed
+
+package main
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"leeward/cmd/leeward/embedded"
+)
+
+// block is one fenced block of a page: its language and its text.
+type block struct {
+	section, language, text string
+}
+
+// blocksOf reads the fenced blocks of a page.
+func blocksOf(t *testing.T, page string) (blocks []block) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section, language, inside := "", "", false
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case isFence && inside:
+			blocks = append(blocks, block{section, language, b.String()})
+			inside = false
+		case isFence:
+			language, inside = fence, true
+			b.Reset()
+		case inside:
+			b.WriteString(line)
+		case strings.HasPrefix(line, "#"):
+			section = strings.TrimSpace(strings.TrimLeft(line, "#"))
+		}
+	}
+	if inside {
+		t.Fatalf("%s: a block is not closed", page)
+	}
+	return blocks
+}
+
+// TestCookbook tries each recipe: check has nothing to say to it, a server takes it from a folder, and what the page
+// shows of dig and leeward is what they say. Verbs that write do so in etcd.
+func TestCookbook(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	etcd, err := embedded.Start(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	recipes, order, base := map[string][]block{}, []string(nil), ""
+	for _, b := range blocksOf(t, "../../docs/cookbook.md") {
+		switch {
+		case b.section == "Cookbook":
+		case b.section == "The base":
+			base = b.text
+		default:
+			if recipes[b.section] == nil {
+				order = append(order, b.section)
+			}
+			recipes[b.section] = append(recipes[b.section], b)
+		}
+	}
+	if len(order) < 12 || base == "" {
+		t.Fatalf("%d recipes", len(order))
+	}
+	for _, name := range order {
+		t.Run(name, func(t *testing.T) {
+			r := recipe{t: t, folder: t.TempDir(), etcd: etcd.URL()}
+			write(t, filepath.Join(r.folder, "base.yaml"), base)
+			r.try(recipes[name])
+		})
+	}
+}
+
+// recipe is one section of the cookbook while it is tried.
+type recipe struct {
+	t      *testing.T
+	folder string
+	served string // a copy of folder
+	etcd   string
+	server *service
+}
+
+var check = regexp.MustCompile(`(?m)^(http|https|grpc|tcp|tls|dns): \{.*\}$`)
+
+// unprobed returns a copy of the folder in which no monitor has a check: the addresses are other people's.
+func (r *recipe) unprobed() string {
+	if r.served == "" {
+		r.served = r.t.TempDir()
+	}
+	files, err := filepath.Glob(r.folder + "/*.yaml")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		write(r.t, filepath.Join(r.served, filepath.Base(file)), check.ReplaceAllString(string(text), "external: {}"))
+	}
+	return r.served
+}
+
+func (r *recipe) try(blocks []block) {
+	asked := false
+	for i, b := range blocks {
+		switch b.language {
+		case "yaml":
+			write(r.t, filepath.Join(r.folder, strconv.Itoa(i)+".yaml"), b.text)
+			if r.served != "" {
+				r.unprobed()
+			}
+			if status, out, errs := command(r.t, "check", "-f", r.folder); status != 0 || strings.Contains(out, "warning") {
+				r.t.Fatalf("check: status %d\n%s%s", status, out, errs)
+			}
+		case "console":
+			if r.server == nil {
+				r.server = serve(r.t, "serve", "--files", r.unprobed(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+				r.server.await("it is ready", func() bool { return get(r.t, r.server.admin+"/readyz") == 200 })
+			}
+			for _, step := range steps(b.text) {
+				asked = true
+				r.step(step.line, step.want)
+			}
+		default:
+			r.t.Errorf("a block of %q: what should be done with it?", b.language)
+		}
+	}
+	if !asked {
+		r.t.Error("the recipe shows nothing of what it does")
+	}
+}
+
+// shown is a command of a page, and what the page shows of what it says.
+type shown struct {
+	line string
+	want []string
+}
+
+func steps(console string) (all []shown) {
+	for line := range strings.Lines(console) {
+		line = strings.TrimRight(line, "\n")
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			all = append(all, shown{line: command})
+		} else if len(all) > 0 && line != "" {
+			all[len(all)-1].want = append(all[len(all)-1].want, line)
+		}
+	}
+	return all
+}
+
+var loop = regexp.MustCompile(`^for i in \$\(seq (\d+)\); do (dig .*); done \| sort \| uniq -c$`)
+
+func (r *recipe) step(line string, want []string) {
+	if m := loop.FindStringSubmatch(line); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		count := map[string]int{}
+		for range n {
+			for _, answer := range r.dig(m[2]) {
+				count[answer]++
+			}
+		}
+		for _, w := range want {
+			f := strings.Fields(w)
+			expected, _ := strconv.Atoi(f[0])
+			if got := count[f[1]]; got < expected-n/20 || got > expected+n/20 || got == 0 {
+				r.t.Errorf("%s\n%s comes %d times, and the page says %d", line, f[1], got, expected)
+			}
+		}
+		return
+	}
+	if strings.HasPrefix(line, "dig ") {
+		slices.Sort(want)
+		deadline := time.Now().Add(20 * time.Second) // a file that has changed is in the answers a moment later
+		for {
+			got := r.dig(line)
+			slices.Sort(got)
+			if slices.Equal(got, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				r.t.Fatalf("%s\nsays %q, and the page says %q", line, got, want)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	args := words(line)
+	if args[0] != "leeward" {
+		r.t.Fatalf("%s: what should run it?", line)
+	}
+	for i, a := range args {
+		if a == "site" {
+			args[i] = r.folder
+		}
+	}
+	args = args[1:]
+	if args[0] == "explain" {
+		args = append(args, "--admin", r.server.admin)
+	} else {
+		args = append(args, "--etcd", r.etcd, "--prefix", "/"+filepath.Base(filepath.Dir(r.folder))+"/")
+	}
+	status, out, errs := command(r.t, args...)
+	if status != 0 {
+		r.t.Fatalf("%s: status %d\n%s%s", line, status, out, errs)
+	}
+	for _, w := range want {
+		if !strings.Contains(out, strings.TrimSpace(w)) {
+			r.t.Errorf("%s\ndoes not say %q:\n%s", line, w, out)
+		}
+	}
+}
+
+// words splits a line as a shell does; quotes hold words together.
+func words(line string) (all []string) {
+	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
+		all = append(all, m[1]+m[2])
+	}
+	return all
+}
+
+// dig asks as dig does and returns what it prints with +short.
+func (r *recipe) dig(line string) (short []string) {
+	r.t.Helper()
+	m := new(dns.Msg)
+	m.SetEdns0(1232, false)
+	name, qtype, subnet := "", dns.TypeA, netip.Prefix{}
+	args := strings.Fields(line)[1:]
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		prefix, isSubnet := strings.CutPrefix(a, "+subnet=")
+		switch {
+		case isSubnet:
+			subnet = netip.MustParsePrefix(prefix)
+		case a == "+short" || strings.HasPrefix(a, "@"):
+		case a == "-p":
+			i++
+		case dns.StringToType[a] != 0:
+			qtype = dns.StringToType[a]
+		case name == "":
+			name = a
+		default:
+			r.t.Fatalf("%s: what is %s?", line, a)
+		}
+	}
+	m.SetQuestion(dns.Fqdn(name), qtype)
+	if subnet.IsValid() {
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_SUBNET{
+			Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(subnet.Bits()), Address: subnet.Addr().AsSlice(),
+		})
+	}
+	answer, err := dns.Exchange(m, r.server.dns)
+	if err != nil {
+		r.t.Fatalf("%s: %v\n%s", line, err, r.server.logged())
+	}
+	for _, rr := range answer.Answer {
+		fields := strings.Fields(rr.String())
+		short = append(short, strings.Join(fields[4:], " "))
+	}
+	return short
+}
