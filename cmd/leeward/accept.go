@@ -260,7 +260,7 @@ func (b *backlog) print(inv *invocation) {
 		t.Add(screen.Cell{Text: h.Resource}, screen.Cell{Text: h.Why}, screen.Cell{Text: strings.Join(h.Servers, " ")})
 	}
 	if len(b.Held) > 0 {
-		_ = t.Write(inv.out, inv.colour(inv.out))
+		inv.table(t)
 	}
 	if b.More > 0 {
 		inv.printf("and %d more; leeward status of a server names them all\n", b.More)

@@ -108,7 +108,7 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 func (inv *invocation) print(output string, v any, text func(w io.Writer, colour bool) error) error {
 	switch output {
 	case "table":
-		return text(inv.out, inv.colour(inv.out))
+		return text(inv.page, inv.colour(inv.out))
 	case "json":
 		return writeJSON(inv.out, v)
 	case "yaml":

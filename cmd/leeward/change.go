@@ -92,7 +92,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 			shown = text
 		} else if shown == "" { // the JSON comes when it is done, and what goes is said before
 			for _, k := range p.pruned.keys {
-				fmt.Fprintf(inv.err, "- %s\n", k)
+				fmt.Fprintf(inv.told, "- %s\n", k)
 			}
 			shown = "said"
 		}

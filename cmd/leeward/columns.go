@@ -2,10 +2,11 @@ package main
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"leeward/cmd/leeward/screen"
 )
 
 // helpColumns is how wide help is: as the terminal that is everywhere.
@@ -23,34 +24,25 @@ func narrow(root *cobra.Command) {
 	root.SetHelpTemplate(strings.ReplaceAll(root.HelpTemplate(), "{{. | trim", "{{leewardWrap . | trim"))
 }
 
-// wrap breaks lines at spaces so that each has so many columns at most, words that are longer excepted. Lines that
-// follow each other are one paragraph; a line that begins with a space stays as it is.
+// wrap folds text to so many columns. Lines that follow each other are one paragraph; a line that begins with a space
+// stays as it is.
 func wrap(text string, columns int) string {
 	var b strings.Builder
-	at := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		if line == "" || line[0] == ' ' {
-			if at > 0 {
-				b.WriteByte('\n')
-			}
-			b.WriteString(line + "\n")
-			at = 0
-			continue
-		}
-		for word := range strings.FieldsSeq(line) {
-			size := utf8.RuneCountInString(word)
-			switch {
-			case at == 0:
-			case at+1+size > columns:
-				b.WriteByte('\n')
-				at = 0
-			default:
-				b.WriteByte(' ')
-				at++
-			}
-			b.WriteString(word)
-			at += size
+	var paragraph []string
+	flush := func() {
+		if len(paragraph) > 0 {
+			b.WriteString(strings.Join(screen.Fold(strings.Join(paragraph, " "), columns), "\n") + "\n")
+			paragraph = nil
 		}
 	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line != "" && line[0] != ' ' {
+			paragraph = append(paragraph, strings.Fields(line)...)
+			continue
+		}
+		flush()
+		b.WriteString(line + "\n")
+	}
+	flush()
 	return b.String()
 }

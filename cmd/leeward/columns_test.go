@@ -35,7 +35,7 @@ func TestHelpFits(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"", "\n"},
+		{"", ""},
 		{"ab cd ef", "ab cd\nef"},
 		{"ab\ncd ef", "ab cd\nef"},
 		{"ab\n\ncd", "ab\n\ncd"},
@@ -43,8 +43,8 @@ func TestWrap(t *testing.T) {
 		{"ab\n  as it is\ncd", "ab\n  as it is\ncd"},
 		{"äöüßé x", "äöüßé\nx"},
 	} {
-		if got := wrap(c.text, 5); got != c.want {
-			t.Errorf("%q is %q, want %q", c.text, got, c.want)
+		if got := wrap(c.text, 5); got != c.want+"\n" {
+			t.Errorf("%q is %q, want %q and a line's end", c.text, got, c.want)
 		}
 	}
 }

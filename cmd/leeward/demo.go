@@ -66,7 +66,7 @@ servers' answers in the time that its monitor allows, and came back.`,
 				}
 				o.Log = log
 			}
-			o.In, o.Out, o.Terminal, o.Colour = inv.in, inv.out, terminal(inv.out), inv.colour(inv.out)
+			o.In, o.Out, o.Terminal, o.Colour = inv.in, inv.page, terminal(inv.out), inv.colour(inv.out)
 			o.Version, _, _ = version()
 			o.Command = "leeward"
 			if strings.Contains(os.Args[0], "go-build") { // go run

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -97,7 +97,7 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 func (inv *invocation) settle(ctx context.Context, o *process.Observer) error {
 	text, err := o.Settle(ctx)
 	if text != "" {
-		fmt.Fprintln(inv.err, text)
+		fmt.Fprintln(inv.told, text)
 	}
 	return err
 }
@@ -372,14 +372,13 @@ func (inv *invocation) loads(target string, loads []load) {
 		return
 	}
 	inv.printf("Without %s:\n", target)
-	w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "POLICY\tHEALTHY ENDPOINTS\tWEIGHT\tCARRIED BY")
+	t := &screen.Table{Heads: []string{"POLICY", "HEALTHY ENDPOINTS", "WEIGHT", "CARRIED BY"}}
 	for _, l := range loads {
 		by := strings.Join(l.carriers, ", ")
 		if by == "" {
 			by = "nobody"
 		}
-		fmt.Fprintf(w, "%s\t%d → %d\t%d → %d\t%s\n", l.policy, l.endpoints, l.left, l.weight, l.weightLeft, by)
+		t.AddTexts(l.policy, fmt.Sprintf("%d → %d", l.endpoints, l.left), fmt.Sprintf("%d → %d", l.weight, l.weightLeft), by)
 	}
-	w.Flush()
+	inv.table(t)
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -14,6 +13,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/drill"
+	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/disk"
@@ -143,7 +143,7 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 		o.Foretold = func(forecast *control.Forecast) {
 			if forecast.Measured() {
 				if err := inv.forecast(forecast); err != nil {
-					fmt.Fprintln(inv.err, err)
+					fmt.Fprintln(inv.told, err)
 				}
 				inv.printf("\n")
 			}
@@ -166,7 +166,7 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 	}
 	if show {
 		inv.printf("\n")
-		err = r.Text(inv.out, inv.now())
+		err = r.Text(inv.page, inv.now())
 	} else {
 		err = writeJSON(inv.out, r)
 	}
@@ -194,7 +194,7 @@ func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.
 		if next.IsZero() {
 			return misused("--every %q: there is no such time", f.every)
 		}
-		fmt.Fprintf(inv.err, "the next drill of %s is at %s\n", f.options.Target, next.Format(time.RFC3339))
+		fmt.Fprintf(inv.told, "the next drill of %s is at %s\n", f.options.Target, next.Format(time.RFC3339))
 		for wait := time.Until(next); wait > 0; wait = time.Until(next) { // clocks may be set meanwhile
 			select {
 			case <-ctx.Done():
@@ -210,7 +210,7 @@ func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.
 		}
 		if err := inv.drillOnce(ctx, f, files); err != nil {
 			if _, told := err.(exitError); !told { //nolint:errorlint // it is never wrapped
-				fmt.Fprintf(inv.err, "leeward: %v\n", err)
+				fmt.Fprintf(inv.told, "leeward: %v\n", err)
 			}
 		}
 		if ctx.Err() != nil {
@@ -284,7 +284,7 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 			if output == "json" {
 				return writeJSON(inv.out, r)
 			}
-			return r.Text(inv.out, inv.now())
+			return r.Text(inv.page, inv.now())
 		},
 	}
 	inv.etcd.add(cmd.Flags())
@@ -301,7 +301,7 @@ func (inv *invocation) drills(ctx context.Context, h drill.History, output strin
 		return err
 	}
 	if err != nil {
-		fmt.Fprintf(inv.err, "leeward: %v\n", err)
+		fmt.Fprintf(inv.told, "leeward: %v\n", err)
 	}
 	now := inv.now()
 	if output == "json" {
@@ -317,10 +317,10 @@ func (inv *invocation) drills(ctx context.Context, h drill.History, output strin
 		inv.printf("There has been no drill. leeward drill --help tells how to rehearse an outage.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DRILL\tTARGET\tOUTCOME\tBY")
+	t := &screen.Table{Heads: []string{"DRILL", "TARGET", "OUTCOME", "BY"}}
 	for _, r := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.ID, r.Target, r.Settled(now), r.By)
+		t.AddTexts(r.ID, r.Target, string(r.Settled(now)), r.By)
 	}
-	return w.Flush()
+	inv.table(t)
+	return nil
 }

@@ -59,11 +59,11 @@ same. Policies are not in it: what they answer depends on who asks.`,
 					policies++
 				}
 				if mine && c.Err != nil {
-					fmt.Fprintf(inv.err, "%s cannot be read and is left out: %v\n", c.Key, c.Err)
+					fmt.Fprintf(inv.told, "%s cannot be read and is left out: %v\n", c.Key, c.Err)
 				}
 			}
 			if policies > 0 {
-				fmt.Fprintf(inv.err, "%s of this zone: not in a master file\n", count(policies, "policy", "policies"))
+				fmt.Fprintf(inv.told, "%s of this zone: not in a master file\n", count(policies, "policy", "policies"))
 			}
 			c := zones.NewCatalog(time.Now)
 			c.Consume(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Serials: &l.Serials})

@@ -53,7 +53,7 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 			var rs []zones.Resource
 			for _, c := range found {
 				if c.Err != nil {
-					fmt.Fprintf(inv.err, "%s at revision %d cannot be read: %v\n", c.Key, c.Revision, c.Err)
+					fmt.Fprintf(inv.told, "%s at revision %d cannot be read: %v\n", c.Key, c.Revision, c.Err)
 					continue
 				}
 				rs = append(rs, c.Resource)

@@ -120,7 +120,7 @@ func stored(docs []zones.Document) []zones.Document {
 // complain prints problems, one a line, and of many alike a summary.
 func (inv *invocation) complain(problems zones.Problems) {
 	for _, p := range problems.Summary() {
-		fmt.Fprintln(inv.err, p)
+		fmt.Fprintln(inv.told, p)
 	}
 }
 

@@ -76,11 +76,11 @@ func (c *claim) allow(inv *invocation, force bool) error {
 	for _, k := range slices.Sorted(maps.Keys(c.others)) {
 		switch {
 		case c.owner == "":
-			fmt.Fprintf(inv.err, "%s belongs to %s, and still will: %s may change it back\n", k, c.others[k], c.others[k])
+			fmt.Fprintf(inv.told, "%s belongs to %s, and still will: %s may change it back\n", k, c.others[k], c.others[k])
 		case force:
-			fmt.Fprintf(inv.err, "%s belonged to %s, and is taken over\n", k, c.others[k])
+			fmt.Fprintf(inv.told, "%s belonged to %s, and is taken over\n", k, c.others[k])
 		default:
-			fmt.Fprintf(inv.err, "%s belongs to %s\n", k, c.others[k])
+			fmt.Fprintf(inv.told, "%s belongs to %s\n", k, c.others[k])
 		}
 	}
 	if c.owner == "" || force || len(c.others) == 0 {

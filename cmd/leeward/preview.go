@@ -17,13 +17,13 @@ type preview struct{ of *control.Forecast }
 func (inv *invocation) preview(ctx context.Context, o *process.Observer, q control.Question, show bool) *preview {
 	f, err := o.Foresee(ctx, q)
 	if err != nil {
-		fmt.Fprintf(inv.err, "What the others would carry cannot be foretold: %v\n", err)
+		fmt.Fprintf(inv.told, "What the others would carry cannot be foretold: %v\n", err)
 		return &preview{}
 	}
 	if show && f.Measured() {
 		inv.printf("\n")
 		if err := inv.forecast(f); err != nil {
-			fmt.Fprintln(inv.err, err)
+			fmt.Fprintln(inv.told, err)
 		}
 	}
 	return &preview{f}

@@ -64,10 +64,10 @@ func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) erro
 	}
 	if why := p.rash(base); len(why) > 0 {
 		for _, text := range why[:min(len(why), mostReasons)] {
-			fmt.Fprintln(inv.err, text)
+			fmt.Fprintln(inv.told, text)
 		}
 		if more := len(why) - mostReasons; more > 0 {
-			fmt.Fprintf(inv.err, "and %d more\n", more)
+			fmt.Fprintf(inv.told, "and %d more\n", more)
 		}
 		return fmt.Errorf("nothing was written: --prune would delete more than it does without being told; see above, and add --force if it is meant")
 	}
@@ -79,7 +79,7 @@ func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) erro
 
 // confirm asks a question whose answer is no unless it is yes.
 func (inv *invocation) confirm(question string) error {
-	fmt.Fprintf(inv.err, "%s [y/N] ", question)
+	fmt.Fprintf(inv.told, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(inv.in).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return err

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"leeward/cmd/leeward/process"
+	"leeward/cmd/leeward/screen"
 	"leeward/zones"
 	"leeward/zones/store"
 )
@@ -45,6 +46,8 @@ const (
 type invocation struct {
 	in       io.Reader
 	out, err io.Writer
+	page     *screen.Page // out, for people; documents (JSON, YAML, master files) go to out itself
+	told     *screen.Page // err, for people; logs go to err itself
 	env      map[string]string
 	now      func() time.Time
 
@@ -60,7 +63,7 @@ type invocation struct {
 
 // run runs the command and returns its exit status.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
-	inv := &invocation{in: in, out: out, err: errs, env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now}
+	inv := &invocation{in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs), env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			inv.env[name] = value
@@ -70,7 +73,7 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if inv.journal != nil {
-		errs = inv.journal
+		inv.told = screen.NewPageOf(inv.journal, inv.told.Columns())
 		defer inv.journal.Flush(lastWords)
 	}
 	if err == nil {
@@ -82,10 +85,10 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	case errors.As(err, &silent):
 		return int(silent)
 	case !inv.running || errors.As(err, &usage):
-		fmt.Fprintf(errs, "leeward: %v\nSee %q.\n", err, helpFor(root, args))
+		fmt.Fprintf(inv.told, "leeward: %v\nSee %q.\n", err, helpFor(root, args))
 		return 2
 	default:
-		fmt.Fprintf(errs, "leeward: %v\n", err)
+		fmt.Fprintf(inv.told, "leeward: %v\n", err)
 		return 1
 	}
 }
@@ -219,7 +222,7 @@ func (inv *invocation) doubt(root *cobra.Command) {
 			continue
 		}
 		if near := zones.Nearest(name, names); near != "" {
-			fmt.Fprintf(inv.err, "%s in the environment sets nothing; did you mean %s?\n", name, near)
+			fmt.Fprintf(inv.told, "%s in the environment sets nothing; did you mean %s?\n", name, near)
 		}
 	}
 }
@@ -278,8 +281,11 @@ func terminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// printf writes to the command's output.
-func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.out, format, args...) }
+// printf writes for people to the command's output.
+func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.page, format, args...) }
+
+// table prints a table for people.
+func (inv *invocation) table(t *screen.Table) { _ = t.Write(inv.page, inv.colour(inv.out)) }
 
 // etcdFlags say where etcd is and who asks.
 type etcdFlags struct {

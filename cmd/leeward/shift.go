@@ -5,11 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"leeward/cmd/leeward/screen"
 	"leeward/health"
 	"leeward/zones"
 	"leeward/zones/steer"
@@ -125,7 +125,7 @@ func (inv *invocation) shift(cmd *cobra.Command, policy string, s zones.Schedule
 				}
 			}
 		}
-		if text := forecast(after, now); f.output == "table" && text != shown {
+		if text := forecast(after, now, inv.page.Columns()); f.output == "table" && text != shown {
 			inv.printf("%s", text)
 			shown = text
 		}
@@ -178,8 +178,8 @@ func replaces(l, o zones.Schedule, pool string, now time.Time, after bool) bool 
 	return same && later && l.Until.IsZero() && !now.Before(l.From.Add(l.Ramp.Std()))
 }
 
-// forecast prints the levels of a policy's pools now and at each step to come.
-func forecast(p *zones.Policy, now time.Time) string {
+// forecast prints the levels of a policy's pools, now and at each step to come, on a page of so many columns.
+func forecast(p *zones.Policy, now time.Time, columns int) string {
 	plans := steer.PlansOf(p)
 	if len(plans) == 0 {
 		return fmt.Sprintf("All pools of %s are at 100 %% of their weights.\n", p.Name)
@@ -199,8 +199,7 @@ func forecast(p *zones.Policy, now time.Time) string {
 	times = slices.CompactFunc(times, time.Time.Equal)
 	var b strings.Builder
 	fmt.Fprintf(&b, "Levels of %s, moving evenly in between:\n", p.Name)
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(heads, "\t"))
+	t := &screen.Table{Heads: heads}
 	for i, at := range times {
 		cells := []string{"now"}
 		if i > 0 {
@@ -209,8 +208,8 @@ func forecast(p *zones.Policy, now time.Time) string {
 		for k := range plans {
 			cells = append(cells, steer.Percent(plans[k].Level(at)))
 		}
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
+		t.AddTexts(cells...)
 	}
-	w.Flush()
+	t.Write(screen.NewPageOf(&b, columns), false)
 	return b.String()
 }

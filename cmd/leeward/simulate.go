@@ -151,7 +151,6 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 		return nil
 	}
 	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", amount(f.Queries), count(len(f.Servers), "server"))
-	colour := inv.colour(inv.out)
 	loads := &screen.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
 	queries := &screen.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
 	for _, p := range f.Pools {
@@ -168,9 +167,7 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 			continue
 		}
 		inv.printf("\n")
-		if err := t.Write(inv.out, colour); err != nil {
-			return err
-		}
+		inv.table(t)
 	}
 	inv.printf("\n")
 	over, maybe := f.OverMax()

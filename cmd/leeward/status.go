@@ -98,7 +98,7 @@ func (inv *invocation) watch(ctx context.Context, every time.Duration, get func(
 		fmt.Fprintf(&b, "%s\n\n", inv.now().Format(time.DateTime))
 		if err != nil {
 			fmt.Fprintf(&b, "%v\n", err)
-		} else if err := screen.Status(&b, s, inv.colour(inv.out)); err != nil {
+		} else if err := screen.Status(screen.NewPageOf(&b, inv.page.Columns()), s, inv.colour(inv.out)); err != nil {
 			return err
 		}
 		inv.printf("%s", b.String())

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"leeward/cmd/leeward/screen"
 	"leeward/zones"
 	"leeward/zones/steer"
 )
@@ -19,15 +19,15 @@ func (inv *invocation) printer(output string, owners map[zones.Key]string) (func
 	case "yaml":
 		return func(rs []zones.Resource) error { return zones.WriteYAML(inv.out, rs) }, nil
 	case "table":
-		return func(rs []zones.Resource) error { return inv.table(rs, owners) }, nil
+		return func(rs []zones.Resource) error { return inv.resources(rs, owners) }, nil
 	}
 	return nil, misused("-o %q: it is table, json or yaml", output)
 }
 
-// table prints resources in one table a kind.
-func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) error {
+// resources prints resources in one table a kind.
+func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]string) error {
 	if len(rs) == 0 {
-		fmt.Fprintln(inv.err, "There are no such resources.")
+		fmt.Fprintln(inv.told, "There are no such resources.")
 		return nil
 	}
 	byKind := map[zones.Kind][]zones.Resource{}
@@ -43,7 +43,7 @@ func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) e
 			inv.printf("\n")
 		}
 		first = false
-		w := tabwriter.NewWriter(inv.out, 0, 0, 2, ' ', 0)
+		t := &screen.Table{}
 		owned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return owners[r.Key()] != "" })
 		planned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return shifted(r, inv.now()) != "" })
 		line := func(cells []string, plan, owner string) {
@@ -53,15 +53,13 @@ func (inv *invocation) table(rs []zones.Resource, owners map[zones.Key]string) e
 			if owned {
 				cells = append(cells, owner)
 			}
-			fmt.Fprintln(w, strings.Join(cells, "\t"))
+			t.AddTexts(cells...)
 		}
 		line(columns(kind), "PLANNED", "OWNER")
 		for _, r := range byKind[kind] {
 			line(cells(r, inv.now()), shifted(r, inv.now()), owners[r.Key()])
 		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
+		inv.table(t)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ import (
 // Options are what the demo is asked to do.
 type Options struct {
 	In       io.Reader
-	Out      io.Writer
+	Out      *screen.Page
 	Terminal bool // Out is one: the view is refreshed in place
 	Colour   bool
 	Version  string
@@ -246,7 +246,7 @@ func (d *demo) intro() {
 		host, port, _ := net.SplitHostPort(server.dns)
 		fmt.Fprintf(d.Out, "  dig @%s -p %s %s A +subnet=%s\n", host, port, steered, c.subnet)
 	}
-	fmt.Fprintf(d.Out, "\nand why:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client %[4]s --admin http://%[2]s\n  %[1]s get --etcd %[5]s\n\n",
+	fmt.Fprintf(d.Out, "\nand why:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client %[4]s \\\n      --admin http://%[2]s\n  %[1]s get --etcd %[5]s\n\n",
 		d.Command, d.servers[0].admin, steered, d.clients[0].subnet.Addr().Next(), d.etcd)
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"leeward/cmd/leeward/demo"
+	"leeward/cmd/leeward/screen"
 )
 
 // syncBuffer takes writes and can be read meanwhile.
@@ -39,7 +40,7 @@ func (b *syncBuffer) String() string {
 func TestOnce(t *testing.T) {
 	var out, log syncBuffer
 	err := demo.Run(t.Context(), demo.Options{
-		In: strings.NewReader(""), Out: &out, Once: true, Fail: "us-east",
+		In: strings.NewReader(""), Out: screen.NewPage(&out), Once: true, Fail: "us-east",
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	wants := []string{
@@ -70,7 +71,7 @@ func TestLive(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- demo.Run(ctx, demo.Options{
-			In: strings.NewReader(""), Out: &out, Fail: "eu-west", After: 100 * time.Millisecond, For: 5 * time.Second,
+			In: strings.NewReader(""), Out: screen.NewPage(&out), Fail: "eu-west", After: 100 * time.Millisecond, For: 5 * time.Second,
 		})
 	}()
 	at := 0
@@ -105,7 +106,7 @@ func await(t *testing.T, out *syncBuffer, from int, text string, done <-chan err
 }
 
 func TestFailNamesNoRegion(t *testing.T) {
-	err := demo.Run(t.Context(), demo.Options{Out: &syncBuffer{}, Fail: "mars"})
+	err := demo.Run(t.Context(), demo.Options{Out: screen.NewPage(&syncBuffer{}), Fail: "mars"})
 	if err == nil || !strings.Contains(err.Error(), "eu-west") {
 		t.Errorf("%v", err)
 	}
@@ -115,7 +116,7 @@ func TestFailNamesNoRegion(t *testing.T) {
 // machine's matter today.
 func TestSurge(t *testing.T) {
 	var out syncBuffer
-	film, err := demo.Surge(t.Context(), demo.Options{Out: &out})
+	film, err := demo.Surge(t.Context(), demo.Options{Out: screen.NewPage(&out)})
 	if film == nil {
 		t.Fatal(err, out.String())
 	}

@@ -96,7 +96,7 @@ func Surge(ctx context.Context, o Options) (*Film, error) {
 	fmt.Fprintf(o.Out, "Three regions of %d endpoints; each is to take %g requests a second and can\ntake %g. In each region %d resolvers ask two servers, and keep the answers\n"+
 		"for %v. A crowd %g times as large as usual comes to %s: its clients\nalone want %.0f %% of its target.\n\n",
 		endpointsEach, surgeTarget, surgeMax, resolversEach, surgeTTL, surgeTimes, sites[0].region, 100*surgeTimes*usual/(surgeTarget*endpointsEach))
-	fmt.Fprintf(o.Out, "Watch why, from another terminal:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client 80.128.7.1 --admin http://%[2]s\n\n",
+	fmt.Fprintf(o.Out, "Watch why, from another terminal:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client 80.128.7.1 \\\n      --admin http://%[2]s\n\n",
 		d.Command, d.servers[0].admin, crowds[0].name)
 	film := d.film(ctx, crowds, began)
 	stop(nil)

@@ -1,25 +1,6 @@
 package demo
 
-import (
-	"io"
-	"os"
-	"strings"
-
-	"golang.org/x/term"
-)
-
-// width returns how many columns the terminal has that w is, 0 if it is none or does not tell.
-func width(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	columns, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return columns
-}
+import "strings"
 
 // fit cuts each line of a text to so many columns. A line that was cut ends in an ellipsis, so that nothing of it looks
 // whole. Colours take no column. 0 columns are any number.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Colour is how a cell is shown on a terminal.
@@ -37,8 +36,18 @@ type Table struct {
 // Add adds a row.
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 
-// Write prints the table; columns are as wide as their widest cell and two spaces apart. Texts from outside are printed
-// without their control characters, so that no report can steer the terminal.
+// AddTexts adds a row without colours.
+func (t *Table) AddTexts(texts ...string) {
+	row := make([]Cell, len(texts))
+	for i, text := range texts {
+		row[i].Text = text
+	}
+	t.Rows = append(t.Rows, row)
+}
+
+// Write prints the table; columns are as wide as their widest cell and two spaces apart. On a page that is narrower, a
+// last column of text is folded within what is left for it, and columns that do not fit at all go on below, indented.
+// Texts from outside are printed without their control characters, so that no report can steer the terminal.
 func (t *Table) Write(w io.Writer, colour bool) error {
 	rows := make([][]Cell, 0, len(t.Rows)+1)
 	if len(t.Heads) > 0 {
@@ -49,31 +58,92 @@ func (t *Table) Write(w io.Writer, colour bool) error {
 		rows = append(rows, head)
 	}
 	rows = append(rows, t.Rows...)
-	var widths []int
-	for _, row := range rows {
-		for i, c := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(Printable(c.Text)))
-		}
+	columns := 0
+	if page, ok := w.(interface{ Columns() int }); ok {
+		columns = page.Columns()
 	}
+	places := layOut(rows, columns)
 	var b strings.Builder
 	for _, row := range rows {
-		line := 0 // what is printed of this line, in columns
-		at := 0   // where the cell begins
-		for i, c := range row {
-			if text := Printable(c.Text); text != "" {
-				b.WriteString(strings.Repeat(" ", at-line))
-				b.WriteString(Paint(text, c.Colour, colour))
-				line = at + utf8.RuneCountInString(text)
+		before := b.Len()
+		for from := 0; from < len(row); {
+			to := from + 1
+			for to < len(row) && !places[to].below {
+				to++
 			}
-			at += widths[i] + 2
+			writeBand(&b, row[from:to], places[from:to], colour)
+			from = to
 		}
-		b.WriteByte('\n')
+		if b.Len() == before {
+			b.WriteByte('\n')
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// place is where a column of a table begins, how wide it is, and whether it is the first of those below the others.
+type place struct {
+	at, width int
+	below     bool
+}
+
+// leastFolded is the least width that a column of text is folded into; with less it goes below.
+const leastFolded = 24
+
+// layOut finds a place for each column of the rows on a page of so many columns, 0 for any number.
+func layOut(rows [][]Cell, columns int) (places []place) {
+	var widths, words []int // of each column: its widest cell, and its widest word
+	for _, row := range rows {
+		for i, c := range row {
+			if i == len(widths) {
+				widths, words = append(widths, 0), append(words, 0)
+			}
+			text := Printable(c.Text)
+			widths[i] = max(widths[i], Width(text))
+			for _, part := range Fold(text, 1) {
+				words[i] = max(words[i], Width(part))
+			}
+		}
+	}
+	at := 0
+	for i, width := range widths {
+		p := place{at: at, width: width}
+		if left := columns - at; columns > 0 && width > left {
+			if i > 0 && (left < leastFolded || words[i] > left) {
+				p.below, p.at = true, hanging
+			}
+			p.width = min(width, max(columns-p.at, words[i]))
+		}
+		places = append(places, p)
+		at = p.at + p.width + 2
+	}
+	return places
+}
+
+// writeBand writes the cells of a row that stand beside each other, in as many lines as the highest of them has: none
+// if all are empty.
+func writeBand(b *strings.Builder, cells []Cell, places []place, colour bool) {
+	lines := make([][]string, len(cells))
+	height := 0
+	for i, c := range cells {
+		if text := Printable(c.Text); text != "" {
+			lines[i] = Fold(text, max(places[i].width, 1))
+			height = max(height, len(lines[i]))
+		}
+	}
+	for n := range height {
+		at := 0
+		for i, c := range cells {
+			if n >= len(lines[i]) {
+				continue
+			}
+			b.WriteString(strings.Repeat(" ", places[i].at-at))
+			b.WriteString(Paint(lines[i][n], c.Colour, colour))
+			at = places[i].at + Width(lines[i][n])
+		}
+		b.WriteByte('\n')
+	}
 }
 
 // Paint returns the text in a colour, if colours are wanted.

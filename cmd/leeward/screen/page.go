@@ -1,0 +1,128 @@
+package screen
+
+import (
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// Page is where text for people goes. A terminal says how wide it is, so that nothing on it has to be cut: lines and
+// tables go on below. A file or a pipe has lines of any length, for those who read it by line and column.
+type Page struct {
+	out     io.Writer
+	columns func() int
+	at      int  // columns that are taken of the line that was begun
+	between bool // that line can be folded where it ends now
+}
+
+// NewPage returns a page that is as wide as the terminal that w is; if w is none, the page has no edge.
+func NewPage(w io.Writer) *Page {
+	return &Page{out: w, columns: func() int {
+		f, ok := w.(*os.File)
+		if !ok {
+			return 0
+		}
+		columns, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return columns
+	}}
+}
+
+// NewPageOf returns a page of so many columns.
+func NewPageOf(w io.Writer, columns int) *Page {
+	return &Page{out: w, columns: func() int { return columns }}
+}
+
+// Columns returns how wide the page is now, 0 for any number.
+func (p *Page) Columns() int { return p.columns() }
+
+// hanging is how far the rest of a line that was folded is moved in.
+const hanging = 4
+
+// Write writes text. A line that is wider than the page is folded at a space or after a comma; a word that is wider
+// than the page stays whole.
+func (p *Page) Write(text []byte) (int, error) {
+	columns := p.columns()
+	if columns <= 0 {
+		return p.out.Write(text)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		body, ended := strings.CutSuffix(line, "\n")
+		indent := len(body) - len(strings.TrimLeft(body, " "))
+		indent = min(indent+hanging, columns/2)
+		for i, part := range foldFrom(body, p.at, columns, indent, p.between) {
+			if i > 0 {
+				p.at = indent
+				b.WriteString("\n" + strings.Repeat(" ", p.at))
+			}
+			b.WriteString(part)
+			p.at += Width(part)
+		}
+		p.between = strings.HasSuffix(body, " ") || strings.HasSuffix(body, ",")
+		if ended {
+			b.WriteByte('\n')
+			p.at, p.between = 0, false
+		}
+	}
+	if _, err := io.WriteString(p.out, b.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// Fold breaks a text into lines of so many columns at most, words that are wider excepted.
+func Fold(text string, columns int) []string { return foldFrom(text, 0, columns, 0, false) }
+
+// foldFrom is Fold of a text that begins in column at, and may begin on the next line if it is between words there;
+// the lines below its first begin in column indent.
+func foldFrom(text string, at, columns, indent int, between bool) (lines []string) {
+	begin, last := 0, -1 // of the line that is being filled: where it begins, and after what it can be broken
+	if between {
+		last = 0
+	}
+	for i := 0; i < len(text); {
+		size, width := glyph(text[i:])
+		if at+width > columns && text[i] != ' ' && last >= 0 {
+			lines = append(lines, strings.TrimRight(text[begin:last], " "))
+			begin, last = last, -1
+			at = indent + Width(text[begin:i])
+		}
+		at += width
+		i += size
+		if c := text[i-1]; (c == ' ' || c == ',') && strings.TrimLeft(text[begin:i], " ") != "" {
+			last = i
+		}
+	}
+	return append(lines, text[begin:])
+}
+
+// Width returns how many columns a text takes; colours take none.
+func Width(text string) (columns int) {
+	for i := 0; i < len(text); {
+		size, width := glyph(text[i:])
+		columns += width
+		i += size
+	}
+	return columns
+}
+
+// glyph returns how many octets the first character of a text has, or the sequence for the terminal that stands there,
+// and the columns that it takes.
+func glyph(text string) (size, width int) {
+	if strings.HasPrefix(text, "\x1b[") {
+		if end := strings.IndexFunc(text[2:], func(r rune) bool { return r >= '@' && r <= '~' }); end >= 0 {
+			return 2 + end + 1, 0
+		}
+	}
+	r, size := utf8.DecodeRuneInString(text)
+	if r < ' ' {
+		return size, 0
+	}
+	return size, 1
+}
