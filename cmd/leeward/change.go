@@ -13,6 +13,7 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/process"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
@@ -139,7 +140,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	}
 	done, err := e.Change(ctx, plan)
 	if err != nil {
-		if errors.Is(err, store.ErrConflict) {
+		if errors.Is(err, etcd.ErrConflict) {
 			err = fmt.Errorf("%w; try again", err)
 		}
 		return err

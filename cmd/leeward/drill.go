@@ -268,7 +268,7 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 				return err
 			}
 			defer e.Close()
-			history := drill.History{Etcd: e}
+			history := drill.History{Etcd: e.Cluster}
 			if len(args) == 0 {
 				return inv.drills(cmd.Context(), history, output)
 			}

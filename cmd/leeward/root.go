@@ -20,6 +20,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
@@ -304,7 +305,7 @@ type etcdFlags struct {
 // add puts the flags on a verb.
 func (f *etcdFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL,…`")
-	flags.StringVar(&f.prefix, "prefix", store.DefaultPrefix, "where the resources are kept in etcd")
+	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "where the resources are kept in etcd")
 	flags.StringVar(&f.ca, "etcd-ca", "", "`FILE` of certificate authorities that sign etcd's certificates (system's if empty); read again at every connection")
 	flags.StringVar(&f.cert, "etcd-cert", "", "client certificate `FILE`, re-read at every connection")
 	flags.StringVar(&f.key, "etcd-key", "", "client key `FILE`")
@@ -317,10 +318,10 @@ func (f *etcdFlags) add(flags *pflag.FlagSet) {
 }
 
 // options returns what store.Dial needs.
-func (f *etcdFlags) options(log *slog.Logger) (store.Options, error) {
-	o := store.Options{
+func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
+	o := etcd.Options{
 		Endpoints: f.endpoints, Prefix: f.prefix, User: f.user, Password: f.password, Timeout: f.timeout, Log: log,
-		TLS: store.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
+		TLS: etcd.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
 	}
 	if f.timeout <= 0 {
 		return o, misused("--etcd-timeout %v: it is more than 0", f.timeout)

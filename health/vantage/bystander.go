@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"leeward/zones/etcd"
 )
 
 // A bystander is a server that probes nothing. It follows what vantages report, and writes only what it says of itself,
@@ -26,12 +23,8 @@ const (
 	renewBeats = leaseBeats / 3
 )
 
-// standing returns the prefix of bystanders' keys: beside the given one, not below it, where every server watches.
-func standing(prefix string) string { return strings.TrimSuffix(prefix, "/") + ".servers/" }
-
 // stand is Run for a bystander.
 func (l *Link) stand(ctx context.Context) error {
-	retry := newBackoff()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -50,14 +43,10 @@ func (l *Link) stand(ctx context.Context) error {
 			return nil
 		}
 		l.note(err)
-		switch {
-		case err == nil:
-			retry.reset()
-			l.rota.reset()
-		case !l.rota.turn():
-			sleep(ctx, pace) // another member is asked at once
-		default:
-			sleep(ctx, retry.next())
+		if err == nil {
+			l.turns.Worked()
+		} else {
+			l.turns.Next(ctx)
 		}
 		timer.Reset(0)
 	}
@@ -87,12 +76,10 @@ func (l *Link) renew(ctx context.Context) error {
 	if closed || server == nil {
 		return nil
 	}
-	call, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	client := l.rota.client()
+	c := l.member(patience)
 	began := time.Now()
 	if lease != 0 {
-		if _, err := client.KeepAliveOnce(call, lease); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		if err := c.Renew(ctx, lease); errors.Is(err, etcd.ErrLeaseGone) {
 			lease = 0
 		} else if err != nil {
 			return err
@@ -100,27 +87,33 @@ func (l *Link) renew(ctx context.Context) error {
 	}
 	fresh := lease == 0
 	if fresh {
-		granted, err := client.Grant(call, max(1, int64(leaseBeats*l.options.Every/time.Second)))
-		if err != nil {
+		var err error
+		if lease, err = c.Grant(ctx, leaseBeats*l.options.Every); err != nil {
 			return err
 		}
-		lease = granted.ID
 	}
 	l.mu.Lock()
 	l.lease = lease
 	tell := fresh || l.untold && began.Sub(l.toldAt) >= l.options.Every
 	l.mu.Unlock()
 
-	put := clientv3.OpPut(l.about, string(server), clientv3.WithLease(lease))
-	ours := clientv3.Compare(clientv3.LeaseValue(l.about), "=", lease)
-	var then []clientv3.Op
+	t := c.Begin().On(l.about, lease)
 	if tell {
-		then = append(then, put)
+		t.Put(l.about, server, lease)
 	}
-	r, err := client.Txn(call).If(ours).Then(then...).Else(clientv3.OpGet(l.about, clientv3.WithKeysOnly()), put).Commit()
+	_, err := t.Commit(ctx)
+	lost := errors.Is(err, etcd.ErrConflict) // it is not there, or another's
+	another := false
+	if lost {
+		var held *etcd.KV
+		if held, _, err = c.Get(ctx, l.about, etcd.KeysOnly()); err == nil {
+			another = held != nil && !fresh
+			err = c.Put(ctx, l.about, server, lease)
+		}
+	}
 	l.metrics.written(1, err)
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		return fmt.Errorf("%w: grant this user readwrite on the prefix %s too", err, standing(l.options.Prefix))
+	if errors.Is(err, etcd.ErrDenied) {
+		return fmt.Errorf("%w: grant this user readwrite on the prefix %s too", err, l.etcd.Key(etcd.Servers))
 	}
 	if err != nil {
 		return err
@@ -128,37 +121,19 @@ func (l *Link) renew(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.renewed, l.status.Problem = began, ""
-	if tell || !r.Succeeded {
+	if tell || lost {
 		l.toldAt = began
 		l.untold = string(server) != string(l.server)
 	}
-	if !r.Succeeded && !fresh && len(r.Responses[0].GetResponseRange().GetKvs()) > 0 {
+	if another {
 		l.status.Problem = fmt.Sprintf("another server writes as %q; give each an --id of its own", l.options.ID)
 		l.options.Log.Error("two servers have one name", "id", l.options.ID)
 	}
 	return nil
 }
 
-// revoke takes the lease back, and the key with it.
-func (l *Link) revoke(ctx context.Context, client *clientv3.Client) error {
-	if l.lease == 0 {
-		return nil
-	}
-	_, err := client.Revoke(ctx, l.lease)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return nil
-	}
-	return err
-}
-
 // Bystanders returns what the servers that probe nothing say of themselves, in the order of their names.
-func Bystanders(ctx context.Context, client *clientv3.Client, prefix string, log *slog.Logger) ([]json.RawMessage, error) {
-	if prefix == "" {
-		prefix = DefaultPrefix
-	}
-	from := standing(prefix)
-	end := clientv3.GetPrefixRangeEnd(from)
-	options := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageSize)}
+func Bystanders(ctx context.Context, c *etcd.Cluster) ([]json.RawMessage, error) {
 	// What a member has by itself is asked for where there is no quorum only: etcd's proxy keeps answers to that, for
 	// ever, whatever others write.
 	agreed := ctx
@@ -167,26 +142,23 @@ func Bystanders(ctx context.Context, client *clientv3.Client, prefix string, log
 		agreed, cancel = context.WithTimeout(ctx, time.Until(limit)/2)
 		defer cancel()
 	}
-	var all []json.RawMessage
-	for {
-		page, err := client.Get(agreed, from, options...)
-		if err != nil && ctx.Err() == nil {
-			agreed, options = ctx, append(options[:2:2], clientv3.WithSerializable())
-			page, err = client.Get(agreed, from, options...)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
-		}
-		for _, kv := range page.Kvs {
-			if json.Valid(kv.Value) {
-				all = append(all, kv.Value)
-			} else {
-				log.Warn("not what a server says of itself: no JSON", "key", string(kv.Key))
-			}
-			from = string(kv.Key) + "\x00"
-		}
-		if !page.More {
-			return all, nil
-		}
+	all, err := bystanders(agreed, c)
+	if err != nil && ctx.Err() == nil {
+		all, err = bystanders(ctx, c, etcd.Alone())
 	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
+	}
+	return all, nil
+}
+
+func bystanders(ctx context.Context, c *etcd.Cluster, o ...etcd.Option) (all []json.RawMessage, err error) {
+	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Servers)}, func(kv etcd.KV) {
+		if json.Valid(kv.Value) {
+			all = append(all, kv.Value)
+		} else {
+			c.Log().Warn("not what a server says of itself: no JSON", "key", kv.Name)
+		}
+	}, o...)
+	return all, err
 }

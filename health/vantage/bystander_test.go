@@ -8,6 +8,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/zones/etcd"
 )
 
 func bystander(o *Options) { o.Bystander = true }
@@ -39,7 +41,7 @@ func TestBystander(t *testing.T) {
 	client := e.dial()
 	says := func(want ...string) func() string {
 		return func() string {
-			all, err := Bystanders(t.Context(), client, "", quiet.options.Log)
+			all, err := Bystanders(t.Context(), quiet.etcd)
 			if got := fmt.Sprintf("%s", all); err != nil || got != fmt.Sprintf("%s", want) {
 				return fmt.Sprintf("%s, %v; want %s", got, err, want)
 			}
@@ -55,11 +57,11 @@ func TestBystander(t *testing.T) {
 	}
 	until(t, "it is new", says(`{"revision":2}`))
 
-	key := standing(DefaultPrefix) + "quiet"
-	if strings.HasPrefix(key, DefaultPrefix) {
+	key := quiet.etcd.Key(etcd.Servers) + "quiet"
+	if strings.HasPrefix(key, etcd.DefaultPrefix) {
 		t.Errorf("%s is where all servers watch", key)
 	}
-	if r, err := client.Get(t.Context(), DefaultPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()); err != nil || r.Count > 1 {
+	if r, err := client.Get(t.Context(), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()); err != nil || r.Count > 1 {
 		t.Errorf("%v, %v: more than the watcher's heartbeat", r, err)
 	}
 	if _, err := client.Delete(t.Context(), key); err != nil {
@@ -121,7 +123,7 @@ func TestBystanderCrashes(t *testing.T) {
 	}
 	count := func(want int) func() string {
 		return func() string {
-			if all, err := Bystanders(t.Context(), e.dial(), "", quiet.options.Log); err != nil || len(all) != want {
+			if all, err := Bystanders(t.Context(), quiet.etcd); err != nil || len(all) != want {
 				return fmt.Sprintf("%s, %v", all, err)
 			}
 			return ""

@@ -3,6 +3,7 @@ package vantage
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -12,27 +13,28 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/etcd/client/v3"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
 	"leeward/health"
+	"leeward/zones/etcd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// etcd is a real etcd of one member on loopback, which can be stopped and started again on the same folder and ports.
-type etcd struct {
+// member is a real etcd of one member on loopback, which can be stopped and started again on the same folder and ports.
+type member struct {
 	t            *testing.T
 	folder       string
 	client, peer url.URL
 	server       *embed.Etcd
 }
 
-func startEtcd(t *testing.T) *etcd {
-	e := &etcd{t: t, folder: t.TempDir(), client: freeURL(t), peer: freeURL(t)}
+func startEtcd(t *testing.T) *member {
+	e := &member{t: t, folder: t.TempDir(), client: freeURL(t), peer: freeURL(t)}
 	e.start()
 	t.Cleanup(e.stop)
 	return e
@@ -59,7 +61,7 @@ func freeURL(t *testing.T) url.URL {
 	return url.URL{}
 }
 
-func (e *etcd) start() {
+func (e *member) start() {
 	e.t.Helper()
 	c := embed.NewConfig()
 	c.Dir = e.folder
@@ -81,20 +83,16 @@ func (e *etcd) start() {
 	}
 }
 
-func (e *etcd) stop() {
+func (e *member) stop() {
 	if e.server != nil {
 		e.server.Close()
 		e.server = nil
 	}
 }
 
-func (e *etcd) dial() *clientv3.Client { return e.dialThrough(e.client.Host) }
-
-// dialThrough connects to etcd at another address than its own.
-func (e *etcd) dialThrough(address string) *clientv3.Client {
+func (e *member) dial() *clientv3.Client {
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{"http://" + address}, Logger: zap.NewNop(),
-		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
+		Endpoints: []string{"http://" + e.client.Host}, Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithDisableServiceConfig()},
 	})
 	if err != nil {
@@ -102,6 +100,21 @@ func (e *etcd) dialThrough(address string) *clientv3.Client {
 	}
 	e.t.Cleanup(func() { client.Close() })
 	return client
+}
+
+// cluster is an etcd as a Link speaks to it.
+func cluster(t *testing.T, change func(*etcd.Options), endpoints ...string) *etcd.Cluster {
+	t.Helper()
+	o := etcd.Options{Endpoints: endpoints, Log: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&o)
+	}
+	c, err := etcd.Dial(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // wire passes connections on to etcd. Cut, it keeps those that there are open and passes on nothing more of them: what
@@ -112,7 +125,7 @@ type wire struct {
 	mu       sync.Mutex
 }
 
-func (e *etcd) wire() *wire {
+func (e *member) wire() *wire {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		e.t.Fatal(err)
@@ -178,21 +191,21 @@ func (w *wire) breakAll() {
 type link struct {
 	*Link
 	t        *testing.T
-	client   *clientv3.Client
 	registry *prometheus.Registry
 	events   chan Event
 	board    *health.Board // all events up to the last one awaited
 	stop     func()        // as a crash would: nothing is withdrawn
 }
 
-func (e *etcd) link(id string, change ...func(*Options)) *link {
+func (e *member) link(id string, change ...func(*Options)) *link {
 	e.t.Helper()
-	k := &link{
-		t: e.t, client: e.dial(), registry: prometheus.NewRegistry(), events: make(chan Event, 100_000), board: health.NewBoard(),
-	}
-	o := Options{Client: k.client, ID: id, Region: "eu", Registerer: k.registry, Every: 100 * time.Millisecond, Stale: 10 * time.Second}
+	k := &link{t: e.t, registry: prometheus.NewRegistry(), events: make(chan Event, 100_000), board: health.NewBoard()}
+	o := Options{ID: id, Region: "eu", Registerer: k.registry, Every: 100 * time.Millisecond, Stale: 10 * time.Second}
 	for _, f := range change {
 		f(&o)
+	}
+	if o.Etcd == nil {
+		o.Etcd = cluster(e.t, nil, e.client.Host)
 	}
 	var err error
 	if k.Link, err = New(o); err != nil {

@@ -12,48 +12,33 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"leeward/health"
+	"leeward/zones/etcd"
 )
 
 // What Options leave out.
 const (
-	DefaultPrefix  = "/leeward/"
 	DefaultEvery   = 2 * time.Second
 	LeastEvery     = 500 * time.Millisecond
-	DefaultSilence = 5 * time.Second
 	DefaultGarbage = 24 * time.Hour
 )
 
 // Options are a Link's settings.
 type Options struct {
-	// Client is dialled by the caller. DialKeepAliveTime 2s and DialKeepAliveTimeout 1s suit it: grpc raises the former
-	// to 10 s, but the latter is also how long sent data may stay unacknowledged (TCP_USER_TIMEOUT), and heartbeats see
-	// to it that there is some: a member that is cut off is left within about 3 s.
-	Client *clientv3.Client
-
-	// Members are clients of one member of etcd each; Client if there are none. A client of several puts its calls to
-	// them in turn, so that one member that takes calls and does not answer, as it is stopped or has no way to the
-	// leader, fails every attempt that needs as many calls as there are members. One member is spoken to until it
-	// fails, then the next.
-	Members []*clientv3.Client
-
-	Prefix     string // of all keys; DefaultPrefix if empty
-	ID         string // this vantage's name: no "/" in it; a Bystander that only follows needs none
+	Etcd       *etcd.Cluster // its caller closes it
+	ID         string        // this vantage's name: no "/" in it; a Bystander that only follows needs none
 	Region     string
 	Bystander  bool                  // a server that probes nothing: it reports nothing, and nobody waits for its heartbeat
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
 	Every      time.Duration         // between two heartbeats at most (see beatEvery); DefaultEvery if zero
 	Stale      time.Duration         // how long others may trust the reports after one; health.DefaultStale if zero, at least 2 × Every
-	Silence    time.Duration         // without a word from etcd for this long a watch is taken to be dead; DefaultSilence if zero
 	Garbage    time.Duration         // keys of a vantage that has not moved for this long are removed; DefaultGarbage if zero
 	Now        func() time.Time      // time.Now if nil
 }
@@ -62,14 +47,15 @@ type Options struct {
 // may be called at any time and returns at once.
 type Link struct {
 	options Options
-	reports string // prefix of this vantage's reports, with the final "/"
-	beat    string // key of this vantage's heartbeat
-	about   string // key of what this server says of itself
+	etcd    *etcd.Cluster
+	reports string // folder of this vantage's reports
+	beat    string // name of this vantage's heartbeat
+	about   string // name of what this server says of itself
 	metrics metrics
 	wake    chan struct{} // there is something to write
 
 	writing sync.Mutex // held while etcd is written to
-	rota    rota       // of who is written to
+	turns   etcd.Turns // of who is written to
 
 	mu        sync.Mutex
 	sequence  uint64 // last one used; above all of earlier runs
@@ -88,9 +74,9 @@ type Link struct {
 	closed    bool          // withdrawn
 	every     time.Duration // between two heartbeats now
 	status    Status
-	heard     time.Time        // when the watch on the others said something last
-	lease     clientv3.LeaseID // of a bystander's key; 0: none
-	renewed   time.Time        // when that was last
+	heard     time.Time  // when the watch on the others said something last
+	lease     etcd.Lease // of a bystander's key; 0: none
+	renewed   time.Time  // when that was last
 }
 
 // Status is how the link to etcd is.
@@ -105,17 +91,11 @@ type Status struct {
 
 // New returns a Link that does nothing until it runs. It does not touch etcd.
 func New(o Options) (*Link, error) {
-	if o.Client == nil {
-		return nil, errors.New("vantage: Client is missing; dial etcd first")
+	if o.Etcd == nil {
+		return nil, errors.New("vantage: Etcd is missing; dial it first")
 	}
 	if o.ID == "" && !o.Bystander || strings.Contains(o.ID, "/") {
 		return nil, fmt.Errorf("vantage: %q is not a vantage's name; give one without \"/\"", o.ID)
-	}
-	if o.Prefix == "" {
-		o.Prefix = DefaultPrefix
-	}
-	if !strings.HasSuffix(o.Prefix, "/") {
-		o.Prefix += "/"
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -126,21 +106,19 @@ func New(o Options) (*Link, error) {
 	for _, d := range [...]struct {
 		value *time.Duration
 		def   time.Duration
-	}{{&o.Every, DefaultEvery}, {&o.Stale, health.DefaultStale}, {&o.Silence, DefaultSilence}, {&o.Garbage, DefaultGarbage}} {
+	}{{&o.Every, DefaultEvery}, {&o.Stale, health.DefaultStale}, {&o.Garbage, DefaultGarbage}} {
 		if *d.value <= 0 {
 			*d.value = d.def
 		}
 	}
 	o.Stale = max(o.Stale, 2*o.Every)
-	if len(o.Members) == 0 {
-		o.Members = []*clientv3.Client{o.Client}
-	}
 	start := uint64(o.Now().UnixNano())
 	l := &Link{
 		options:   o,
-		reports:   o.Prefix + "reports/" + o.ID + "/",
-		beat:      o.Prefix + "vantages/" + o.ID,
-		about:     o.Prefix + "vantages/" + o.ID + aboutKey,
+		etcd:      o.Etcd,
+		reports:   etcd.Reports + o.ID + "/",
+		beat:      etcd.Vantages + o.ID,
+		about:     etcd.Vantages + o.ID + etcd.Server,
 		wake:      make(chan struct{}, 1),
 		sequence:  start,
 		pools:     map[string]map[string]map[string]entry{},
@@ -148,11 +126,11 @@ func New(o Options) (*Link, error) {
 		unwritten: map[string]bool{},
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
-		rota:      newRota(o.Members),
+		turns:     o.Etcd.Turns(),
 		every:     o.Every,
 	}
 	if o.Bystander {
-		l.about = standing(o.Prefix) + o.ID
+		l.about = etcd.Servers + o.ID
 	}
 	return l, l.metrics.register(o.Registerer)
 }
@@ -317,22 +295,16 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	var err error
-	for range l.options.Members {
-		one, cancel := context.WithTimeout(ctx, patience/2)
+	for range l.etcd.Endpoints {
+		c := l.member(patience / 2)
 		if l.options.Bystander {
-			err = l.revoke(one, l.rota.client())
+			err = c.Revoke(ctx, l.lease)
 		} else {
-			_, err = l.rota.client().Txn(one).Then(
-				clientv3.OpDelete(l.reports, clientv3.WithPrefix()),
-				clientv3.OpDelete(l.beat),
-				clientv3.OpDelete(l.about),
-			).Commit()
+			_, err = c.Begin().Delete(etcd.Folder(l.reports)).Delete(etcd.One(l.beat)).Delete(etcd.One(l.about)).Commit(ctx)
 		}
-		cancel()
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || !l.turns.Next(ctx) {
 			break
 		}
-		l.rota.turn()
 	}
 	if err != nil && l.options.Bystander {
 		return fmt.Errorf("server %s is listed for %s more: %w", l.options.ID, leaseBeats*l.options.Every, err)
@@ -343,28 +315,10 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	return nil
 }
 
-// rota is whose turn it is among the members of etcd.
-type rota struct {
-	members []*clientv3.Client
-	at      int
-	failed  int // in a row
+// member returns the member that is written to.
+func (l *Link) member(patience time.Duration) *etcd.Conn {
+	return l.etcd.Member(l.turns.Member()).Within(patience)
 }
-
-// newRota begins anywhere, so that not all vantages speak to the same member.
-func newRota(members []*clientv3.Client) rota {
-	return rota{members: members, at: rand.N(len(members))}
-}
-
-func (r *rota) client() *clientv3.Client { return r.members[r.at] }
-
-// turn goes on to the next member after a failure, and reports whether all have failed by now.
-func (r *rota) turn() (all bool) {
-	r.at = (r.at + 1) % len(r.members)
-	r.failed++
-	return r.failed%len(r.members) == 0
-}
-
-func (r *rota) reset() { r.failed = 0 }
 
 // signal wakes the one reader of the channel; one signal stands for many.
 func signal(c chan struct{}) {

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"leeward/health"
+	"leeward/zones/etcd"
 )
 
 func target(endpoint string) health.Target {
@@ -37,17 +38,19 @@ func report(endpoint string, s health.State) []health.Report {
 
 func synced(e Event) bool { return e.Synced }
 
+func silence(d time.Duration) func(*etcd.Options) { return func(o *etcd.Options) { o.Silence = d } }
+
 func TestOptionsAreChecked(t *testing.T) {
-	client := &clientv3.Client{}
+	nobody := cluster(t, func(o *etcd.Options) { o.Prefix = "/x" }, "127.0.0.1:1")
 	for name, o := range map[string]Options{
-		"no client": {ID: "fra"}, "no name": {Client: client}, "a name with a slash": {Client: client, ID: "eu/fra"},
+		"no etcd": {ID: "fra"}, "no name": {Etcd: nobody}, "a name with a slash": {Etcd: nobody, ID: "eu/fra"},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	l, err := New(Options{Client: client, ID: "fra", Prefix: "/x", Every: time.Minute})
-	if err != nil || l.reports != "/x/reports/fra/" || l.beat != "/x/vantages/fra" || l.options.Stale != 2*time.Minute {
+	l, err := New(Options{Etcd: nobody, ID: "fra", Every: time.Minute})
+	if err != nil || l.etcd.Key(l.reports) != "/x/reports/fra/" || l.etcd.Key(l.beat) != "/x/vantages/fra" || l.options.Stale != 2*time.Minute {
 		t.Errorf("%+v, %v", l, err)
 	}
 }
@@ -128,7 +131,7 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 // etcd goes away and comes back: what turned meanwhile is there at once, and only as it is by then.
 func TestEtcdStopsAndStarts(t *testing.T) {
 	e := startEtcd(t)
-	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Silence = 500 * time.Millisecond })
+	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Etcd = cluster(t, silence(500*time.Millisecond), e.client.Host) })
 	as := assign("www-eu/lb-1", "www-us/lb-1")
 	fra.Assign(as)
 	lon.board.Assign(as)
@@ -158,7 +161,7 @@ func TestEtcdIsMadeAnew(t *testing.T) {
 	for range 100 { // so that the new one takes long to count this far
 		put(t, client, "/leeward/regions/eu", "{}")
 	}
-	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Silence = time.Minute })
+	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Etcd = cluster(t, silence(time.Minute), e.client.Host) })
 	as := assign("www-eu/lb-1")
 	fra.Assign(as)
 	lon.board.Assign(as)
@@ -176,7 +179,7 @@ func TestSilentWatch(t *testing.T) {
 	e := startEtcd(t)
 	w := e.wire()
 	lon := e.link("lon", func(o *Options) {
-		o.Client, o.Silence = e.dialThrough(w.listener.Addr().String()), 500*time.Millisecond
+		o.Etcd = cluster(t, silence(500*time.Millisecond), w.listener.Addr().String())
 	})
 	as := assign("www/lb-1", "www/lb-2")
 	lon.board.Assign(as)
@@ -203,7 +206,7 @@ func TestSilentMembers(t *testing.T) {
 		return l.Addr().String()
 	}
 	beside := func(o *Options) {
-		o.Members = []*clientv3.Client{e.dialThrough(silent()), o.Client, e.dialThrough(silent())}
+		o.Etcd = cluster(t, nil, silent(), e.client.Host, silent())
 	}
 	fra, lon := e.link("fra", beside), e.link("lon", beside)
 	as := assign("www-eu/lb-1")
@@ -405,29 +408,25 @@ func TestListDeliversRemovals(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
 	var known []string
-	for i := range pageSize + 10 {
+	for i := range etcd.FirstPage + 10 {
 		pool := fmt.Sprintf("p%04d", i)
 		known = append(known, pool+"/lb-1")
 		put(t, client, "/leeward/reports/ci/"+pool, `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
 	}
-	l, err := New(Options{Client: client, ID: "lon"})
+	l, err := New(Options{Etcd: cluster(t, nil, e.client.Host), ID: "lon"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var events []Event
-	w := &follower{
-		link: l, tell: func(e Event) { events = append(events, e) }, from: "/leeward/reports/",
-		end: clientv3.GetPrefixRangeEnd("/leeward/vantages/"), keys: map[string]*key{}, vantages: map[string]*presence{},
-		rota: newRota(l.options.Members),
-	}
-	list := func() int64 {
+	w := newFollower(l, func(e Event) { events = append(events, e) })
+	list := func() etcd.Point {
 		t.Helper()
 		events = nil
 		for {
-			revision, err := w.list(t.Context())
+			at, err := w.list(t.Context())
 			switch {
 			case err == nil:
-				return revision
+				return at
 			case !errors.Is(err, context.DeadlineExceeded): // a busy machine; the follower tries again too, and goes on where it was
 				t.Fatal(err)
 			}
@@ -450,8 +449,8 @@ func TestListDeliversRemovals(t *testing.T) {
 	if _, err := client.Compact(context.Background(), revision); err != nil {
 		t.Fatal(err)
 	}
-	if heard, err := w.watch(t.Context(), old); heard || err == nil || !strings.Contains(err.Error(), "compacted") {
-		t.Errorf("a watch of what is compacted: %v, %v", heard, err)
+	if err := w.watch(t.Context(), old); !errors.Is(err, etcd.ErrCompacted) {
+		t.Errorf("a watch of what is compacted: %v", err)
 	}
 	list()
 	for _, ev := range events {

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/health"
 )
 
@@ -23,7 +21,7 @@ type paced struct {
 func newPaced(t *testing.T) *paced {
 	p := &paced{now: time.Unix(1_700_000_000, 0), after: map[string]time.Duration{}, since: map[string]time.Time{}}
 	var err error
-	p.Link, err = New(Options{Client: &clientv3.Client{}, ID: "fra", Now: func() time.Time { return p.now }})
+	p.Link, err = New(Options{Etcd: cluster(t, nil, "127.0.0.1:1"), ID: "fra", Now: func() time.Time { return p.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +54,7 @@ func (p *paced) pass(d time.Duration) {
 				p.after[name] = max(p.after[name], p.now.Sub(p.since[name]))
 				delete(p.since, name)
 			}
-			if len(t.ops) < maxOps-1 {
+			if t.Writes() < maxOps-1 {
 				break
 			}
 		}
@@ -109,7 +107,7 @@ func TestFewAreNotGathered(t *testing.T) {
 
 // Heartbeats follow the shortest detection of what is probed here, within their bounds, and say so.
 func TestHeartbeatsFollowDetection(t *testing.T) {
-	l, err := New(Options{Client: &clientv3.Client{}, ID: "fra"})
+	l, err := New(Options{Etcd: cluster(t, nil, "127.0.0.1:1"), ID: "fra"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +136,7 @@ func TestHeartbeatsFollowDetection(t *testing.T) {
 		}
 		l.Assign(as)
 		every := time.Duration(seconds(c.every))
-		h, err := readHeartbeat("fra", l.render(time.Hour).ops[0].ValueBytes())
+		h, err := readHeartbeat("fra", l.render(time.Hour).Value(l.beat))
 		if err != nil || h.Every.Std() != every {
 			t.Errorf("%d monitors, %+v: a heartbeat every %v, %v; want %v", len(c.monitors), c.monitors, h.Every, err, every)
 		}

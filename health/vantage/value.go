@@ -26,9 +26,6 @@ type Heartbeat struct {
 	Server   json.RawMessage `json:"server,omitempty"`
 }
 
-// aboutKey follows a heartbeat's key: what that server says of itself.
-const aboutKey = "/server"
-
 // pool is the value of reports/<vantage>/<pool>: all that a vantage reports on the pool.
 type pool struct {
 	Vantage  string          `json:"vantage,omitempty"`

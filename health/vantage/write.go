@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"math/rand/v2"
 	"strings"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/health"
+	"leeward/zones/etcd"
 )
 
 // Bounds of what is written.
@@ -24,13 +22,7 @@ const (
 	pace     = 20 * time.Millisecond // between two transactions: what turns meanwhile is written together
 	calm     = time.Second           // between two statuses
 	patience = 2 * time.Second       // for one answer of etcd
-	maxRetry = 2 * time.Second       // between two attempts while etcd is away
-	pageSize = 512                   // keys of one page of a list
-	keysPage = 4096                  // of one that has no values
 )
-
-// errMoved is that this vantage's heartbeat in etcd is not the one that this process has written.
-var errMoved = errors.New("this vantage's keys were changed by something else")
 
 // Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less
 // often, and then writes what is true by then.
@@ -38,7 +30,6 @@ func (l *Link) Run(ctx context.Context) error {
 	if l.options.Bystander {
 		return l.stand(ctx)
 	}
-	retry := newBackoff()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var lastWrite, lastBeat time.Time
@@ -60,16 +51,15 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		l.note(err)
 		if err != nil {
-			wait := pace // another member is asked at once
-			if errors.Is(err, errMoved) || l.rota.turn() {
-				wait = retry.next()
+			again := l.turns.Next
+			if errors.Is(err, etcd.ErrConflict) {
+				again = l.turns.Rest // it is not the member's fault
 			}
-			if !sleep(ctx, wait) {
+			if !again(ctx) {
 				return nil
 			}
 		} else {
-			retry.reset()
-			l.rota.reset()
+			l.turns.Worked()
 			lastWrite = time.Now()
 			if beat {
 				lastBeat = lastWrite
@@ -115,18 +105,11 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 		}
 	}
 	t := l.render(sinceBeat)
-	if len(t.ops) == 0 {
+	if t.Writes() == 0 {
 		return false, nil
 	}
-	call, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	r, err := l.rota.client().Txn(call).
-		If(clientv3.Compare(clientv3.ModRevision(l.beat), "=", t.over)).
-		Then(t.ops...).Commit()
-	if err == nil && !r.Succeeded {
-		err = errMoved
-	}
-	l.metrics.written(len(t.ops), err)
+	revision, err := t.Commit(ctx)
+	l.metrics.written(t.Writes(), err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -138,7 +121,7 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 		l.untold = l.untold || t.about
 		return false, err
 	}
-	l.settle(t, r.Header.Revision)
+	l.settle(t, revision)
 	return t.beat, nil
 }
 
@@ -163,8 +146,7 @@ func (l *Link) settle(t transaction, revision int64) {
 
 // transaction is what is about to be written.
 type transaction struct {
-	ops     []clientv3.Op
-	over    int64 // the heartbeat's revision that it holds for
+	*etcd.Txn
 	pools   []string
 	deleted map[string]bool
 	beat    bool
@@ -175,12 +157,13 @@ type transaction struct {
 func (l *Link) render(sinceBeat time.Duration) transaction {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := transaction{over: l.revision, deleted: map[string]bool{}}
+	// It holds over the heartbeat that this process has written: else something else writes under this name.
+	t := transaction{Txn: l.member(patience).Begin().At(l.beat, l.revision), deleted: map[string]bool{}}
 	size := 0
 	now := l.options.Now()
 	l.pacing.rest = now.Add(gather)
 	for name := range l.unwritten {
-		if len(t.ops) == maxOps-2 || size >= maxBytes {
+		if t.Writes() == maxOps-2 || size >= maxBytes {
 			l.pacing.rest = time.Time{}
 			break
 		}
@@ -190,7 +173,6 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 			}
 			continue
 		}
-		op := clientv3.OpDelete(l.reports + name)
 		if endpoints, load := l.pools[name], l.loads[name]; len(endpoints) > 0 || load != nil {
 			if endpoints == nil {
 				endpoints = map[string]map[string]entry{}
@@ -210,20 +192,20 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 				continue
 			}
 			size += len(value)
-			op = clientv3.OpPut(l.reports+name, string(value))
+			t.Put(l.reports+name, value, 0)
 		} else {
+			t.Delete(etcd.One(l.reports + name))
 			t.deleted[name] = true
 		}
-		t.ops = append(t.ops, op)
 		t.pools = append(t.pools, name)
 		delete(l.unwritten, name)
 	}
 	if l.untold && time.Since(l.toldAt) >= calm {
-		op := clientv3.OpDelete(l.about)
 		if l.server != nil {
-			op = clientv3.OpPut(l.about, string(l.server))
+			t.Put(l.about, l.server, 0)
+		} else {
+			t.Delete(etcd.One(l.about))
 		}
-		t.ops = append(t.ops, op)
 		t.about, l.untold = true, false
 	}
 	if sinceBeat >= l.every || l.revision == 0 {
@@ -232,7 +214,7 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 			Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC().Round(time.Millisecond),
 			Every: health.Duration(l.every), Stale: health.Duration(l.options.Stale),
 		})
-		t.ops = append(t.ops, clientv3.OpPut(l.beat, string(value)))
+		t.Put(l.beat, value, 0)
 		t.beat = true
 	}
 	return t
@@ -251,33 +233,16 @@ func encode(v any) []byte {
 // keys that are not as this process left them are written anew, those of pools that are not assigned here removed, and
 // the sequence goes on above all that was there.
 func (l *Link) sync(ctx context.Context) error {
-	client := l.rota.client()
-	// Each call has its own time: with 10,000 pools there are several, and a sync that is cut short would begin anew
-	// for ever.
-	get := func(key string, o ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-		call, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		return client.Get(call, key, o...)
-	}
-	held, err := get(l.beat)
+	c := l.member(patience)
+	held, at, err := c.Get(ctx, l.beat)
 	if err != nil {
 		return err
 	}
 	revisions := map[string]int64{}
-	from, end := l.reports, clientv3.GetPrefixRangeEnd(l.reports)
-	for {
-		page, err := get(from, clientv3.WithRange(end), clientv3.WithLimit(keysPage), clientv3.WithKeysOnly(),
-			clientv3.WithRev(held.Header.Revision))
-		if err != nil {
-			return err
-		}
-		for _, kv := range page.Kvs {
-			revisions[strings.TrimPrefix(string(kv.Key), l.reports)] = kv.ModRevision
-		}
-		if !page.More {
-			break
-		}
-		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
+	if _, err := c.Read(ctx, at.Revision, []etcd.Range{etcd.Folder(l.reports)}, func(kv etcd.KV) {
+		revisions[strings.TrimPrefix(kv.Name, l.reports)] = kv.Revision
+	}, etcd.KeysOnly()); err != nil {
+		return err
 	}
 
 	l.mu.Lock()
@@ -285,10 +250,9 @@ func (l *Link) sync(ctx context.Context) error {
 	l.revision = 0
 	l.untold = l.server != nil || l.untold // whether etcd still has it is not asked
 	l.status.Problem = ""
-	if len(held.Kvs) > 0 {
-		kv := held.Kvs[0]
-		l.revision = kv.ModRevision
-		if h, err := readHeartbeat(l.options.ID, kv.Value); err == nil {
+	if held != nil {
+		l.revision = held.Revision
+		if h, err := readHeartbeat(l.options.ID, held.Value); err == nil {
 			if h.Sequence > l.sequence && l.begun {
 				l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
 				l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
@@ -325,7 +289,7 @@ func (l *Link) sync(ctx context.Context) error {
 func (l *Link) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	connected := err == nil || errors.Is(err, errMoved)
+	connected := err == nil || errors.Is(err, etcd.ErrConflict)
 	if connected != l.status.Connected {
 		l.status.Connected, l.status.Since = connected, l.options.Now()
 		if connected {
@@ -338,28 +302,4 @@ func (l *Link) note(err error) {
 		l.status.Problem = "etcd cannot be written to: " + err.Error()
 	}
 	l.metrics.connect(connected)
-}
-
-// backoff is the time between attempts: it doubles, and is drawn from the upper half so that not all come at once.
-type backoff struct{ wait time.Duration }
-
-func newBackoff() *backoff { return &backoff{wait: pace} }
-
-func (b *backoff) reset() { b.wait = pace }
-
-func (b *backoff) next() time.Duration {
-	b.wait = min(2*b.wait, maxRetry)
-	return b.wait/2 + rand.N(b.wait/2)
-}
-
-// sleep waits, and reports whether the context still holds.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

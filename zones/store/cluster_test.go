@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // Three members: the one that is followed dies, the leader dies, the quorum is lost and comes back. Nothing is missed.
@@ -37,7 +38,7 @@ func TestCluster(t *testing.T) {
 	if c := r.state(CutOff, mark); c.Err == nil {
 		t.Error("cut off without a reason")
 	}
-	rest := dial(t, func(o *Options) { o.Timeout = time.Second }, members[(leader+2)%3].url())
+	rest := dial(t, func(o *etcd.Options) { o.Timeout = time.Second }, members[(leader+2)%3].url())
 	if _, err := rest.List(t.Context()); err == nil || !strings.Contains(err.Error(), "no leader") {
 		t.Errorf("without a quorum: %v", err)
 	}
@@ -71,7 +72,7 @@ func TestCluster(t *testing.T) {
 func TestChangeWhileLeaderDies(t *testing.T) {
 	members := startCluster(t, 3)
 	// A member gives up a proposal that died with its leader after somewhat more than 5 s.
-	e := dial(t, func(o *Options) { o.Timeout = 20 * time.Second }, urls(members)...)
+	e := dial(t, func(o *etcd.Options) { o.Timeout = 20 * time.Second }, urls(members)...)
 	put(t, e, "regions/eu-west", regionEU)
 	const writers, rounds = 2, 8
 	done := make(chan error, writers)

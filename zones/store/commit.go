@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,12 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // Plan is what a writer wants to change.
@@ -43,9 +38,6 @@ type Committed struct {
 	Keys         []zones.Key
 	Transactions int
 }
-
-// ErrConflict says that someone else changed what the change relies upon. Nothing of that transaction was done.
-var ErrConflict = errors.New("someone else changed the same resources, or what they refer to, meanwhile")
 
 // partial is an error after which some of the edits are done.
 type partial struct {
@@ -85,20 +77,20 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 			if err == nil {
 				return done, nil
 			}
-			err = e.unwell(ctx, err)
+			err = e.Explain(ctx, err)
 		}
-		if ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, ErrConflict) && !fleeting(err) {
+		if ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, etcd.ErrConflict) && !etcd.Fleeting(err) ||
+			!e.again(ctx, attempt, 20*time.Millisecond, err) {
 			return done, e.sofar(done, total, err)
 		}
-		e.log.Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
-		t := time.NewTimer(time.Duration((0.5 + e.o.Dice()) * float64(20*time.Millisecond<<min(attempt, 5))))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return done, e.sofar(done, total, ctx.Err())
-		}
 	}
+}
+
+// again waits before a change is planned anew, so that writers who meet do not meet again. It returns false if ctx ends
+// first.
+func (e *Etcd) again(ctx context.Context, attempt int, first time.Duration, err error) bool {
+	e.Log().Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
+	return etcd.Sleep(ctx, e.Spread(first<<min(attempt, 5)/2))
 }
 
 // Commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else
@@ -107,7 +99,7 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 func (e *Etcd) Commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	done, err := e.commit(ctx, base, p)
 	if err != nil {
-		err = e.sofar(done, len(p.Edits), e.unwell(ctx, err))
+		err = e.sofar(done, len(p.Edits), e.Explain(ctx, err))
 	}
 	return done, err
 }
@@ -117,25 +109,6 @@ func (e *Etcd) sofar(done Committed, all int, err error) error {
 		return err
 	}
 	return &partial{len(done.Keys), all, done.Keys[len(done.Keys)-1], err}
-}
-
-func (e *Etcd) unwell(ctx context.Context, err error) error {
-	if errors.Is(err, ErrConflict) {
-		return err
-	}
-	return e.why(ctx, err)
-}
-
-// fleeting reports whether a failure is one of a moment: a member or a leader lost. Whether the transaction was made is
-// not known then; the next listing shows.
-func fleeting(err error) bool {
-	var known rpctypes.EtcdError
-	if errors.As(err, &known) {
-		return known.Code() == codes.Unavailable
-	}
-	s, ok := status.FromError(err)
-	// A member that is being stopped passes on what its raft says without a code.
-	return ok && (s.Code() == codes.Unavailable || s.Code() == codes.Unknown && strings.Contains(s.Message(), "raft: stopped"))
 }
 
 // commitment is a commit under way.
@@ -236,9 +209,9 @@ func (w *write) ops() int {
 
 // octets returns about how long its operations are, below a prefix of that length.
 func (w *write) octets(prefix int) int {
-	n := prefix + len(w.edit.Key) + len(w.value) + aroundOp
+	n := prefix + len(w.edit.Key) + len(w.value) + etcd.AroundOp
 	if w.owner != "" || w.unmark {
-		n += prefix + len(owners) + len(w.edit.Key) + len(w.owner) + aroundOp
+		n += prefix + len(etcd.Owners) + len(w.edit.Key) + len(w.owner) + etcd.AroundOp
 	}
 	return n
 }
@@ -249,8 +222,8 @@ func (c *commitment) fit(writes []write) (int, *premises) {
 	octets, ops := 0, 0
 	for i, w := range writes {
 		p.write(w, c.base)
-		octets += w.octets(len(c.o.Prefix))
-		if ops += w.ops(); i > 0 && (ops > mostWrites || p.count() > mostCompares || octets+p.octets(len(c.o.Prefix)) > mostOctets) {
+		octets += w.octets(len(c.Prefix()))
+		if ops += w.ops(); i > 0 && (ops > etcd.MostWrites || p.count() > etcd.MostCompares || octets+p.octets(len(c.Prefix())) > etcd.MostOctets) {
 			return i, c.premises(writes[:i])
 		}
 	}
@@ -265,59 +238,51 @@ func (c *commitment) premises(writes []write) *premises {
 	return p
 }
 
-// aroundOp is what etcd's protocol puts around the key and the value of an operation or a comparison, octets at most,
-// where it is nested.
-const aroundOp = 32
-
 // transact makes some writes in one transaction, all or none.
 func (c *commitment) transact(ctx context.Context, writes []write, premises *premises) (err error) {
-	var ops []clientv3.Op
+	t := c.Begin()
+	if err := c.compare(ctx, t, premises); err != nil {
+		return err
+	}
 	purpose := false
-	var leases []clientv3.LeaseID
+	var leases []etcd.Lease
 	defer func() {
 		if err != nil {
 			c.revoke(leases)
 		}
 	}()
 	for _, w := range writes {
-		key := c.path(w.edit.Key)
+		key := string(w.edit.Key)
 		switch {
 		case w.owner != "":
-			ops = append(ops, clientv3.OpPut(c.path(markOf(w.edit.Key)), w.owner))
+			t.Put(string(markOf(w.edit.Key)), []byte(w.owner), 0)
 		case w.unmark:
-			ops = append(ops, clientv3.OpDelete(c.path(markOf(w.edit.Key))))
+			t.Delete(etcd.One(string(markOf(w.edit.Key))))
 		}
-		if w.only {
-			continue
-		}
-		if w.value == nil {
+		switch {
+		case w.only:
+		case w.value == nil:
 			purpose = purpose || c.plan.OnPurpose != ""
-			ops = append(ops, clientv3.OpDelete(key))
-			continue
-		}
-		var options []clientv3.OpOption
-		if span := c.plan.Leases[w.edit.Key]; span > 0 {
-			id, err := c.lease(ctx, span)
-			if err != nil {
-				return err
+			t.Delete(etcd.One(key))
+		default:
+			var lease etcd.Lease
+			if span := c.plan.Leases[w.edit.Key]; span > 0 {
+				if lease, err = c.Grant(ctx, span); err != nil {
+					return err
+				}
+				leases = append(leases, lease)
 			}
-			leases = append(leases, id)
-			options = append(options, clientv3.WithLease(id))
+			t.Put(key, w.value, lease)
 		}
-		ops = append(ops, clientv3.OpPut(key, string(w.value), options...))
 	}
 	if purpose {
-		key := accepted
+		name := etcd.Accepted
 		if c.plan.Alone {
-			key = meant
+			name = etcd.Meant
 		}
-		ops = append(ops, clientv3.OpPut(c.o.Prefix+key, acceptance{By: c.plan.By, Time: c.o.Now(), For: c.plan.OnPurpose}.value()))
+		t.Put(name, acceptance{By: c.plan.By, Time: c.Options.Now(), For: c.plan.OnPurpose}.value(), 0)
 	}
-	compares, err := c.compares(ctx, premises)
-	if err != nil {
-		return err
-	}
-	revision, err := c.transaction(ctx, compares, ops)
+	revision, err := t.Commit(ctx)
 	if err != nil {
 		return err
 	}
@@ -339,87 +304,58 @@ func (c *commitment) transact(ctx context.Context, writes []write, premises *pre
 		c.done.Keys = append(c.done.Keys, w.edit.Key)
 	}
 	if purpose && !c.plan.Alone {
-		c.mine[accepted] = revision
+		c.mine[etcd.Accepted] = revision
 	}
 	return nil
 }
 
-// compares turns premises into the transaction's comparisons.
-func (c *commitment) compares(ctx context.Context, p *premises) ([]clientv3.Cmp, error) {
-	var cs []clientv3.Cmp
+// compare turns premises into the transaction's comparisons.
+func (c *commitment) compare(ctx context.Context, t *etcd.Txn, p *premises) error {
 	for k := range p.keys {
 		revision, ours := c.mine[k]
 		if !ours {
 			revision = c.base.revision(k)
-			if k == accepted {
+			if k == etcd.Accepted {
 				revision = c.base.Accepted
-			} else if of, ok := strings.CutPrefix(string(k), owners); ok {
+			} else if of, ok := strings.CutPrefix(string(k), etcd.Owners); ok {
 				m, _ := c.base.mark(zones.Key(of))
 				revision = m.revision
 			}
 		}
-		cs = append(cs, clientv3.Compare(clientv3.ModRevision(c.path(k)), "=", revision))
+		t.At(string(k), revision)
 	}
-	for r := range p.ranges {
-		bound, err := c.bound(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		cs = append(cs, clientv3.Compare(clientv3.ModRevision(c.o.Prefix+r), "<", bound+1).WithRange(after(c.o.Prefix+r)))
-	}
-	return cs, nil
-}
-
-// bound returns the revision up to which a range is known to have been written by nobody else: the listing's, or that
-// of the commit's own last transaction, once it is seen that what is newer than the listing is the commit's own.
-func (c *commitment) bound(ctx context.Context, r string) (int64, error) {
-	if !c.wrote[r] {
-		return c.base.Revision, nil
-	}
-	from := c.o.Prefix + r
-	for {
-		answer, err := c.get(ctx, c.client, from, clientv3.WithRange(after(c.o.Prefix+r)), clientv3.WithKeysOnly(),
-			clientv3.WithRev(c.done.Revision), clientv3.WithMinModRev(c.base.Revision+1), clientv3.WithLimit(page))
-		if err != nil {
-			return 0, err
-		}
-		for _, kv := range answer.Kvs {
-			if c.mine[zones.Key(kv.Key[len(c.o.Prefix):])] != kv.ModRevision {
-				return 0, ErrConflict
+	for folder := range p.ranges {
+		r := etcd.Folder(folder)
+		bound := c.base.Revision
+		if c.wrote[folder] {
+			if err := c.undisturbed(ctx, r); err != nil {
+				return err
 			}
+			bound = c.done.Revision
 		}
-		if !answer.More || len(answer.Kvs) == 0 {
-			return c.done.Revision, nil
-		}
-		from = string(answer.Kvs[len(answer.Kvs)-1].Key) + "\x00"
+		t.Calm(r, bound)
 	}
+	return nil
 }
 
-// lease asks for a lease, in whole seconds, rounded up.
-func (c *commitment) lease(ctx context.Context, span time.Duration) (clientv3.LeaseID, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
-	defer cancel()
-	answer, err := c.client.Grant(ctx, int64((span+time.Second-1)/time.Second))
+// undisturbed reports ErrConflict if somebody else has put something into the range since the listing: up to the
+// commit's own last transaction, all that is newer must be its own.
+func (c *commitment) undisturbed(ctx context.Context, r etcd.Range) error {
+	var conflict error
+	_, err := c.Read(ctx, c.done.Revision, []etcd.Range{r}, func(kv etcd.KV) {
+		if c.mine[zones.Key(kv.Name)] != kv.Revision {
+			conflict = etcd.ErrConflict
+		}
+	}, etcd.KeysOnly(), etcd.Since(c.base.Revision+1))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return answer.ID, nil
+	return conflict
 }
 
 // revoke gives back leases that no key got. What cannot be given back runs out by itself.
-func (c *commitment) revoke(leases []clientv3.LeaseID) {
-	for _, id := range leases {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		_, _ = c.client.Revoke(ctx, id)
-		cancel()
+func (c *commitment) revoke(leases []etcd.Lease) {
+	for _, l := range leases {
+		_ = c.Within(time.Second).Revoke(context.Background(), l)
 	}
-}
-
-func (a acceptance) value() string {
-	a.Time = a.Time.UTC().Truncate(time.Second)
-	b, err := json.Marshal(a)
-	if err != nil {
-		panic(err) // text and a time always have a JSON form
-	}
-	return string(b)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -132,7 +133,7 @@ func TestConflicts(t *testing.T) {
 		{"policy and pool that others use", puts(policy("x.example.test", "us")), puts(policy("y.example.test", "us")), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := dial(t, func(o *Options) { o.Prefix = "/" + strings.ReplaceAll(c.name, " ", "-") }, m.url())
+			e := dial(t, func(o *etcd.Options) { o.Prefix = "/" + strings.ReplaceAll(c.name, " ", "-") }, m.url())
 			if _, err := commit(t, e, list(t, e), Plan{Edits: puts(zone, region("eu-west"), eu, us, e1, e2, policy("www2.example.test", "eu"))}); err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +143,7 @@ func TestConflicts(t *testing.T) {
 			}
 			between := list(t, e)
 			done, err := commit(t, e, base, Plan{Edits: c.second, OnPurpose: "delete"})
-			if c.conflict != errors.Is(err, ErrConflict) || !c.conflict && err != nil {
+			if c.conflict != errors.Is(err, etcd.ErrConflict) || !c.conflict && err != nil {
 				t.Fatalf("the second one's error is %v, want a conflict: %v", err, c.conflict)
 			}
 			after := list(t, e)
@@ -164,7 +165,7 @@ func TestChangeLosesNothing(t *testing.T) {
 	setup := dial(t, nil, m.url())
 	put(t, setup, "regions/eu-west", regionEU)
 	for w := range writers {
-		e := dial(t, func(o *Options) { o.Dice = nil }, m.url())
+		e := dial(t, func(o *etcd.Options) { o.Dice = nil }, m.url())
 		wg.Go(func() {
 			for i := range rounds {
 				for {
@@ -172,7 +173,7 @@ func TestChangeLosesNothing(t *testing.T) {
 					if err == nil {
 						break
 					}
-					if !errors.Is(err, ErrConflict) { // that is only the number of attempts being over
+					if !errors.Is(err, etcd.ErrConflict) { // that is only the number of attempts being over
 						t.Error(err)
 						return
 					}
@@ -190,7 +191,7 @@ func TestChangeLosesNothing(t *testing.T) {
 // references, and delete on purpose.
 func TestCommitSizes(t *testing.T) {
 	m := startMember(t)
-	const pools = mostWrites/2 + 100
+	const pools = etcd.MostWrites/2 + 100
 	var rs, es []zones.Resource
 	for i := range pools {
 		rs = append(rs, pool(fmt.Sprintf("p%04d", i)))
@@ -206,7 +207,7 @@ func TestCommitSizes(t *testing.T) {
 	}
 
 	// Everything at once, given in the wrong order.
-	e = dial(t, func(o *Options) { o.Prefix = "/all" }, m.url())
+	e = dial(t, func(o *etcd.Options) { o.Prefix = "/all" }, m.url())
 	var all []zones.Resource
 	for i := range 22 {
 		all = append(all, policy(fmt.Sprintf("x%d.example.test", i), fmt.Sprintf("p%04d", i)))
@@ -257,7 +258,7 @@ func followedInOrder(t *testing.T, r *reader) {
 			p := newPremises()
 			p.put(res, &Listing{})
 			for ref := range p.keys {
-				if ref.Kind() != zones.KindPolicy && ref != accepted && have[ref] == nil {
+				if ref.Kind() != zones.KindPolicy && ref != etcd.Accepted && have[ref] == nil {
 					t.Fatalf("at revision %d, %s refers to %s, which is not there", b.Revision, k, ref)
 				}
 			}
@@ -296,7 +297,7 @@ func TestCommitMidway(t *testing.T) {
 	other := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
 	var rs []zones.Resource
-	const pools = mostWrites + 300
+	const pools = etcd.MostWrites + 300
 	for i := range pools {
 		rs = append(rs, pool(fmt.Sprintf("p%04d", i)))
 	}
@@ -308,13 +309,13 @@ func TestCommitMidway(t *testing.T) {
 		}
 	}
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(rs...), Progress: disturb})
-	if !errors.Is(err, ErrConflict) || len(done.Keys) == 0 || len(done.Keys) == len(rs) ||
+	if !errors.Is(err, etcd.ErrConflict) || len(done.Keys) == 0 || len(done.Keys) == len(rs) ||
 		!strings.Contains(err.Error(), fmt.Sprintf("%d of %d changes are made", len(done.Keys), pools)) {
 		t.Fatalf("%d keys: %v", len(done.Keys), err)
 	}
 	disturbed = false
-	const more = pools + mostWrites
-	for i := range mostWrites {
+	const more = pools + etcd.MostWrites
+	for i := range etcd.MostWrites {
 		rs = append(rs, pool(fmt.Sprintf("q%04d", i)))
 	}
 	done, err = e.Change(t.Context(), func(l *Listing) (Plan, error) {
@@ -349,10 +350,10 @@ func TestLease(t *testing.T) {
 	// A conflict gives the lease back.
 	base := list(t, e)
 	put(t, e, "overrides/pool/us", `{"state":"drain"}`)
-	if _, err := commit(t, e, base, Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Hour}}); !errors.Is(err, ErrConflict) {
+	if _, err := commit(t, e, base, Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Hour}}); !errors.Is(err, etcd.ErrConflict) {
 		t.Fatal(err)
 	}
-	leases, err := e.Client().Leases(t.Context())
+	leases, err := e.Client.Leases(t.Context())
 	if err != nil || len(leases.Leases) != 0 {
 		t.Errorf("leases %v, %v", leases.Leases, err)
 	}

@@ -18,59 +18,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"leeward/zones/etcd"
 )
-
-func TestDialRefuses(t *testing.T) {
-	dir := t.TempDir()
-	empty := filepath.Join(dir, "empty.pem")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	http, https := "http://127.0.0.1:2379", "https://127.0.0.1:2379"
-	for _, c := range []struct {
-		o    Options
-		want string
-	}{
-		{Options{}, "no etcd is named"},
-		{Options{Endpoints: []string{""}}, "no etcd is named"},
-		{Options{Endpoints: []string{"ftp://x"}}, "the scheme is http or https"},
-		{Options{Endpoints: []string{http, https}}, "all must be alike"},
-		{Options{Endpoints: []string{http}, TLS: TLSFiles{CA: empty}}, "is not https"},
-		{Options{Endpoints: []string{https}, TLS: TLSFiles{CA: empty}}, "no PEM certificate"},
-		{Options{Endpoints: []string{https}, TLS: TLSFiles{CA: filepath.Join(dir, "none")}}, "no such file"},
-		{Options{Endpoints: []string{https}, TLS: TLSFiles{Cert: empty}}, "go together"},
-		{Options{Endpoints: []string{https}, TLS: TLSFiles{Cert: empty, Key: empty}}, "client certificate for etcd"},
-		{Options{Endpoints: []string{http}, Password: "x"}, "no user"},
-	} {
-		if e, err := Dial(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v, want %q", c.o, err, c.want)
-			if e != nil {
-				e.Close()
-			}
-		}
-	}
-}
-
-func TestEndpoints(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		tls  TLSFiles
-		want string
-	}{
-		{"127.0.0.1:2379", TLSFiles{}, "http://127.0.0.1:2379"},
-		{" http://127.0.0.1:2379/ ", TLSFiles{}, "http://127.0.0.1:2379"},
-		{"etcd.example:2379", TLSFiles{Insecure: true}, "https://etcd.example:2379"},
-	} {
-		e, err := Dial(Options{Endpoints: []string{c.in}, TLS: c.tls, Prefix: "/x"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.endpoints[0] != c.want || e.Prefix() != "/x/" {
-			t.Errorf("%q: %s, prefix %s", c.in, e.endpoints[0], e.Prefix())
-		}
-		e.Close()
-	}
-}
 
 // authority signs certificates for a test.
 type authority struct {
@@ -139,15 +89,15 @@ func TestSecure(t *testing.T) {
 		c.BcryptCost = 4 // the least: passwords are no subject here
 		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = ca.file("ca.pem"), true
 	})[0]
-	files := TLSFiles{CA: ca.file("ca.pem"), Cert: ca.file("client.pem"), Key: ca.file("client.key")}
-	with := func(f TLSFiles, user, password string) func(*Options) {
-		return func(o *Options) { o.TLS, o.User, o.Password = f, user, password }
+	files := etcd.TLSFiles{CA: ca.file("ca.pem"), Cert: ca.file("client.pem"), Key: ca.file("client.key")}
+	with := func(f etcd.TLSFiles, user, password string) func(*etcd.Options) {
+		return func(o *etcd.Options) { o.TLS, o.User, o.Password = f, user, password }
 	}
 
 	// Before the users are there, a user and a password do no harm.
 	root := dial(t, with(files, "root", "secret"), m.url())
 	put(t, root, "regions/eu-west", regionEU)
-	c := root.Client()
+	c := root.Client
 	ctx := t.Context()
 	must := func(_ any, err error) {
 		t.Helper()
@@ -184,18 +134,18 @@ func TestSecure(t *testing.T) {
 	other.ServerName = "other.example"
 	for _, c := range []struct {
 		name           string
-		files          TLSFiles
+		files          etcd.TLSFiles
 		user, password string
 		prefix, want   string
 	}{
 		{"no user", files, "", "", "", "needs a role"},
 		{"wrong password", files, "ns1", "wrong", "", "check the user's name and password"},
 		{"other prefix", files, "ns1", "hunter2", "/other/", "needs a role that reads and writes the prefix /other/"},
-		{"no client certificate", TLSFiles{CA: files.CA}, "ns1", "hunter2", "", "the client certificate fit"},
-		{"unknown authority", TLSFiles{Cert: files.Cert, Key: files.Key}, "ns1", "hunter2", "", "x509:"},
+		{"no client certificate", etcd.TLSFiles{CA: files.CA}, "ns1", "hunter2", "", "the client certificate fit"},
+		{"unknown authority", etcd.TLSFiles{Cert: files.Cert, Key: files.Key}, "ns1", "hunter2", "", "x509:"},
 		{"other name", other, "ns1", "hunter2", "", "other.example"},
 	} {
-		e := dial(t, func(o *Options) {
+		e := dial(t, func(o *etcd.Options) {
 			with(c.files, c.user, c.password)(o)
 			o.Prefix = c.prefix
 		}, m.url())
@@ -219,7 +169,7 @@ func TestSecure(t *testing.T) {
 // Whoever calls an etcd that is not there is told so at once, not at the deadline.
 func TestNobodyThere(t *testing.T) {
 	nobody := freeURL(t, "http")
-	e := dial(t, func(o *Options) { o.Timeout = time.Hour }, nobody.String())
+	e := dial(t, func(o *etcd.Options) { o.Timeout = time.Hour }, nobody.String())
 	if _, err := e.List(t.Context()); err == nil || !strings.Contains(err.Error(), "is etcd running there?") {
 		t.Errorf("%v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // AcceptFile is the file in a folder whose touch accepts what the guard held back.
@@ -59,7 +60,7 @@ func ExpectFiles(dir string, log *slog.Logger) (*Files, error) {
 }
 
 // Resume tells up to which revision a copy on disk is, so that revisions go on from there. Call it before Follow.
-func (f *Files) Resume(p Point) { f.scan.revision = max(f.scan.revision, p.Revision) }
+func (f *Files) Resume(p etcd.Point) { f.scan.revision = max(f.scan.revision, p.Revision) }
 
 // Pace has a function called before a large file is read, and what that returns once it is delivered. Call it before
 // Follow.

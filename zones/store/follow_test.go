@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 const (
@@ -22,7 +23,7 @@ func TestFollow(t *testing.T) {
 	m := startMember(t)
 	m.warm()
 	before := goleak.IgnoreCurrent()
-	e, err := Dial(Options{Endpoints: []string{m.url()}, Log: quiet()})
+	e, err := Dial(etcd.Options{Endpoints: []string{m.url()}, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestFollow(t *testing.T) {
 	// What is no resource is not delivered; what one transaction changed comes together.
 	n := len(r.batches)
 	put(t, e, "reports/fra/www-eu", `{}`)
-	txn, err := e.Client().Txn(t.Context()).Then(
+	txn, err := e.Client.Txn(t.Context()).Then(
 		clientv3.OpPut("/leeward/pools/a", poolEU), clientv3.OpPut("/leeward/pools/b", poolEU),
 		clientv3.OpDelete("/leeward/pools/bad"), clientv3.OpPut("/leeward/meta/accepted", "by hand")).Commit()
 	if err != nil {
@@ -88,13 +89,13 @@ func TestFollow(t *testing.T) {
 func TestFollowPages(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
-	const n = 2*page + 7
+	const n = 2*etcd.FirstPage + 7
 	for i := 0; i < n; i += 100 {
 		var ops []clientv3.Op
 		for j := i; j < min(i+100, n); j++ {
 			ops = append(ops, clientv3.OpPut(fmt.Sprintf("/leeward/regions/r%05d", j), regionEU))
 		}
-		if _, err := e.Client().Txn(t.Context()).Then(ops...).Commit(); err != nil {
+		if _, err := e.Client.Txn(t.Context()).Then(ops...).Commit(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,7 +108,7 @@ func TestFollowPages(t *testing.T) {
 	}
 	at := l.Revision
 	del(t, e, "regions/r00000")
-	old, err := e.list(t.Context(), e.client, at, everything)
+	old, err := e.list(t.Context(), e.Conn, at)
 	if err != nil || len(old.Changes) != n || old.Revision != at {
 		t.Errorf("at revision %d: %d listed, %v", at, len(old.Changes), err)
 	}
@@ -179,7 +180,7 @@ func TestCompaction(t *testing.T) {
 	r.state(CutOff, mark)
 	del(t, direct, "regions/us-east")
 	at := put(t, direct, "regions/ap-south", regionEU)
-	if _, err := direct.Client().Compact(t.Context(), at); err != nil {
+	if _, err := direct.Client.Compact(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
 	p.silence(false)
@@ -311,7 +312,7 @@ func TestResumeOtherHistory(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
-	e.Resume(Point{ClusterID: 1, Revision: 1})
+	e.Resume(etcd.Point{ClusterID: 1, Revision: 1})
 	r := read(t, e.Follow)
 	r.state(HistoryChanged, 0)
 	if len(r.batches) != 0 {
@@ -325,11 +326,11 @@ func TestResumeOtherHistory(t *testing.T) {
 
 	// Who learns of it later finds it accepted already: the word names the cluster.
 	late := dial(t, nil, m.url())
-	late.Resume(Point{ClusterID: 1, Revision: 1})
+	late.Resume(etcd.Point{ClusterID: 1, Revision: 1})
 	r = read(t, late.Follow)
 	r.state(Following, 0)
 	for _, c := range r.conditions {
-		if errors.Is(c.Err, errHistory) {
+		if errors.Is(c.Err, etcd.ErrHistory) {
 			t.Errorf("held again: %v", c.Err)
 		}
 	}

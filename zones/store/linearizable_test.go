@@ -15,6 +15,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there
@@ -268,7 +269,7 @@ func purpose(kind string) string {
 // etcd, without copies and failures, would have shown.
 func TestTransactionsAreLinearizable(t *testing.T) {
 	members := startCluster(t, 3)
-	e := dial(t, func(o *Options) { o.Timeout = 10 * time.Second }, urls(members)...)
+	e := dial(t, func(o *etcd.Options) { o.Timeout = 10 * time.Second }, urls(members)...)
 	put(t, e, "regions/eu-west", regionEU)
 	put(t, e, "zones/example.test", `{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test"}`)
 	h := newHistory()

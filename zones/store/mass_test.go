@@ -8,7 +8,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 var massKeys = flag.Int("mass", 60_000/slower, "how many records TestLargeDelete deletes in one revision")
@@ -19,9 +19,9 @@ func plant(t *testing.T, e *Etcd, n int) {
 	var ops []clientv3.Op
 	for i := range n {
 		key := fmt.Sprintf("records/mass.test/r%07d/TXT", i)
-		ops = append(ops, clientv3.OpPut(e.path(zones.Key(key)), `{"data":["x"]}`))
+		ops = append(ops, clientv3.OpPut(e.Key(key), `{"data":["x"]}`))
 		if len(ops) == 128 || i == n-1 {
-			if _, err := e.Client().Txn(t.Context()).Then(ops...).Commit(); err != nil {
+			if _, err := e.Client.Txn(t.Context()).Then(ops...).Commit(); err != nil {
 				t.Fatal(err)
 			}
 			ops = ops[:0]
@@ -33,14 +33,14 @@ func plant(t *testing.T, e *Etcd, n int) {
 // comes after it comes after it.
 func TestLargeDelete(t *testing.T) {
 	m := startMember(t)
-	e := dial(t, func(o *Options) { o.Silence, o.Progress = 0, 0 }, m.url()) // as they are in service
+	e := dial(t, func(o *etcd.Options) { o.Silence = 0 }, m.url()) // as they are in service
 	plant(t, e, *massKeys)
 	put(t, e, "regions/eu-west", regionEU)
 	r := read(t, e.Follow)
 	r.state(Following, 0)
 	mark := r.mark()
 	began := time.Now()
-	answer, err := e.Client().Delete(t.Context(), e.path("records/mass.test/"), clientv3.WithPrefix())
+	answer, err := e.Client.Delete(t.Context(), e.Key("records/mass.test/"), clientv3.WithPrefix())
 	if err != nil || answer.Deleted != int64(*massKeys) {
 		t.Fatalf("%v, %v", answer, err)
 	}
@@ -73,7 +73,7 @@ func TestSilentTwiceAtOneRevision(t *testing.T) {
 	r.state(Following, 0)
 	mark := r.mark()
 	p.jam(100_000)
-	if _, err := direct.Client().Delete(t.Context(), e.path("records/mass.test/"), clientv3.WithPrefix()); err != nil {
+	if _, err := direct.Client.Delete(t.Context(), e.Key("records/mass.test/"), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
 	at := put(t, direct, "regions/us-east", regionEU)

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // patience is how long a test waits for what must happen; nothing is judged by time.
@@ -154,11 +155,11 @@ func urls(members []*member) []string {
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // dial opens a store with short deadlines.
-func dial(t *testing.T, adapt func(*Options), endpoints ...string) *Etcd {
+func dial(t *testing.T, adapt func(*etcd.Options), endpoints ...string) *Etcd {
 	t.Helper()
-	o := Options{
+	o := etcd.Options{
 		Endpoints: endpoints, Log: quiet(), Timeout: testTimeout,
-		Progress: 200 * time.Millisecond, Silence: 2 * time.Second, Dice: func() float64 { return 0 },
+		Silence: 2 * time.Second, Dice: func() float64 { return 0 },
 	}
 	if adapt != nil {
 		adapt(&o)
@@ -176,7 +177,7 @@ func put(t *testing.T, e *Etcd, key, value string) int64 {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
-		r, err := e.Client().Put(ctx, e.Prefix()+key, value)
+		r, err := e.Client.Put(ctx, e.Prefix()+key, value)
 		if err == nil {
 			return r.Header.Revision
 		}
@@ -188,7 +189,7 @@ func put(t *testing.T, e *Etcd, key, value string) int64 {
 
 func del(t *testing.T, e *Etcd, key string, o ...clientv3.OpOption) int64 {
 	t.Helper()
-	r, err := e.Client().Delete(t.Context(), e.Prefix()+key, o...)
+	r, err := e.Client.Delete(t.Context(), e.Prefix()+key, o...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,8 @@ package store
 import (
 	"strings"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // Who a resource belongs to is a mark beside it: the owner's name in the key meta/owners/<the resource's key>, so that
@@ -20,7 +19,7 @@ type mark struct {
 }
 
 // markOf returns the key of a resource's mark.
-func markOf(k zones.Key) zones.Key { return owners + k }
+func markOf(k zones.Key) zones.Key { return etcd.Owners + k }
 
 // marks are those of a listing that reads them.
 type marks struct {
@@ -29,10 +28,10 @@ type marks struct {
 }
 
 // take takes a mark, and reports whether it was one.
-func (m *marks) take(name string, kv *mvccpb.KeyValue) bool {
-	k, ok := strings.CutPrefix(name, owners)
+func (m *marks) take(kv etcd.KV) bool {
+	k, ok := strings.CutPrefix(kv.Name, etcd.Owners)
 	if ok && m != nil {
-		m.all[zones.Key(k)] = mark{strings.TrimSpace(string(kv.Value)), kv.ModRevision}
+		m.all[zones.Key(k)] = mark{strings.TrimSpace(string(kv.Value)), kv.Revision}
 	}
 	return ok
 }

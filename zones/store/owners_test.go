@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // TestOwners: whoever writes and deletes in whatever way, whose a resource is, is what a plain account of it says: to
@@ -18,7 +19,7 @@ func TestOwners(t *testing.T) {
 	run := 0
 	rapid.Check(t, func(r *rapid.T) {
 		run++
-		e := dial(t, func(o *Options) { o.Prefix = fmt.Sprintf("/%d/", run) }, m.url())
+		e := dial(t, func(o *etcd.Options) { o.Prefix = fmt.Sprintf("/%d/", run) }, m.url())
 		there, owner := map[string]bool{}, map[zones.Key]string{}
 		for step := range rapid.IntRange(1, 25).Draw(r, "steps") {
 			name := rapid.SampledFrom([]string{"a", "b"}).Draw(r, "name")
@@ -59,7 +60,7 @@ func TestOwners(t *testing.T) {
 			case "delete", "update deletes":
 				if there[name] {
 					change(how != "delete", deletes(said), nil)
-					if answer, err := e.Client().Get(t.Context(), e.Prefix()+string(markOf(key))); err != nil || len(answer.Kvs) != 0 {
+					if answer, err := e.Client.Get(t.Context(), e.Prefix()+string(markOf(key))); err != nil || len(answer.Kvs) != 0 {
 						r.Fatalf("a deletion leaves the mark: %v, %v", answer, err)
 					}
 				}
@@ -82,7 +83,7 @@ func TestOwners(t *testing.T) {
 			}
 		}
 		for _, c := range list(t, e).Changes {
-			if strings.HasPrefix(string(c.Key), meta) {
+			if strings.HasPrefix(string(c.Key), etcd.Meta) {
 				r.Fatalf("%s is delivered as a resource", c.Key)
 			}
 		}

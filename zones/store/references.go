@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // premises are what must still be as the writer saw it for its change to be right.
@@ -33,7 +34,7 @@ func (p *premises) folder(f string) {
 
 // octets returns about how long the comparisons are, beside a prefix of that length in each.
 func (p *premises) octets(prefix int) int {
-	return p.names + len(p.keys)*(prefix+aroundOp) + len(p.ranges)*2*(prefix+aroundOp)
+	return p.names + len(p.keys)*(prefix+etcd.AroundOp) + len(p.ranges)*2*(prefix+etcd.AroundOp)
 }
 
 // write adds what a write relies upon. Whoever takes over what is there takes it from whom the listing says; what is
@@ -100,7 +101,7 @@ func (p *premises) put(r zones.Resource, base *Listing) {
 	case *zones.Override:
 		p.refer(targetOf(r.Target))
 		p.under(zones.KindOverride, "")
-		p.key(accepted) // nothing was taken away since either
+		p.key(etcd.Accepted) // nothing was taken away since either
 	}
 }
 
@@ -127,7 +128,7 @@ func (p *premises) deleted(k zones.Key) {
 		return
 	}
 	p.under(zones.KindOverride, "")
-	p.key(accepted) // others who take something away write it too
+	p.key(etcd.Accepted) // others who take something away write it too
 }
 
 // count is how many comparisons they take.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"leeward/zones/etcd"
 )
 
 // TestRotation: a follower whose etcd gets certificates of another authority, and another password, reads its own files
@@ -47,7 +49,7 @@ func TestRotation(t *testing.T) {
 		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = here.file("server.pem"), here.file("server.key")
 		c.BcryptCost = 4
 	})[0]
-	root := dial(t, func(o *Options) { o.TLS, o.User, o.Password = TLSFiles{Insecure: true}, "root", "secret" }, m.url())
+	root := dial(t, func(o *etcd.Options) { o.TLS, o.User, o.Password = etcd.TLSFiles{Insecure: true}, "root", "secret" }, m.url())
 	ctx := t.Context()
 	must := func(_ any, err error) {
 		t.Helper()
@@ -55,15 +57,15 @@ func TestRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := root.Client()
+	c := root.Client
 	must(c.UserAdd(ctx, "root", "secret"))
 	must(c.UserGrantRole(ctx, "root", "root"))
 	must(c.UserAdd(ctx, "ns1", "one"))
 	must(c.UserGrantRole(ctx, "ns1", "root"))
 	must(c.AuthEnable(ctx))
 
-	e := dial(t, func(o *Options) {
-		o.TLS, o.User, o.PasswordFile, o.Timeout = TLSFiles{CA: here.file("ca.pem")}, "ns1", here.file("password"), 2*time.Second
+	e := dial(t, func(o *etcd.Options) {
+		o.TLS, o.User, o.PasswordFile, o.Timeout = etcd.TLSFiles{CA: here.file("ca.pem")}, "ns1", here.file("password"), 2*time.Second
 	}, m.url())
 	r := read(t, e.Follow)
 	r.state(Following, 0)

@@ -2,29 +2,28 @@ package store
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // What servers keep of serials are decimal numbers, each in a key of its own: meta/serial-base, and
 // meta/serials/<origin>. A number only ever grows, whoever writes it.
 
 // serial takes a number from a key that is one of these, and reports whether it was.
-func (e *Etcd) serial(kv *mvccpb.KeyValue, into *zones.Serials) bool {
-	key := strings.TrimPrefix(string(kv.Key), e.o.Prefix)
-	origin, ofZone := strings.CutPrefix(key, serials)
-	if !ofZone && key != bases {
+func serial(kv etcd.KV, into *zones.Serials) bool {
+	origin, ofZone := strings.CutPrefix(kv.Name, etcd.Serials)
+	if !ofZone && kv.Name != etcd.SerialBase {
 		return false
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(kv.Value)), 10, 64)
-	if err != nil || n <= 0 {
-		return false // put by hand: as if it were not there, and written again
+	n := number(kv.Value)
+	if n <= 0 {
+		return false
 	}
 	if !ofZone {
 		into.Base = n
@@ -37,63 +36,56 @@ func (e *Etcd) serial(kv *mvccpb.KeyValue, into *zones.Serials) bool {
 	return true
 }
 
+// number reads a value. What was put by hand and is no number is as if it were not there, and is written again.
+func number(value []byte) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64)
+	return n
+}
+
+// serialsAtOnce is how many are written in one transaction: as many names as there can be at their longest fit into it.
+const serialsAtOnce = 512
+
 // KeepSerials sees to it that etcd keeps numbers at least as high as these. Servers that come with the same at once
 // write it once.
 func (e *Etcd) KeepSerials(ctx context.Context, s zones.Serials) error {
 	want := make(map[string]int64, len(s.Last)+1)
 	for origin, n := range s.Last {
-		want[serials+origin] = n
+		want[etcd.Serials+origin] = n
 	}
 	if s.Base > 0 {
-		want[bases] = s.Base
+		want[etcd.SerialBase] = s.Base
 	}
-	keys := make([]string, 0, len(want))
-	for k := range want {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for part := range slices.Chunk(keys, mostOps) {
-		if err := e.raise(ctx, part, want); err != nil {
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(want)), serialsAtOnce) {
+		err := etcd.ErrConflict
+		for errors.Is(err, etcd.ErrConflict) {
+			err = e.raise(ctx, part, want)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// raise writes what is higher than what is there, in one transaction, again for as long as others come in between.
-func (e *Etcd) raise(ctx context.Context, keys []string, want map[string]int64) error {
-	for {
-		call, cancel := context.WithTimeout(ctx, e.o.Timeout)
-		var reads []clientv3.Op
-		for _, k := range keys {
-			reads = append(reads, clientv3.OpGet(e.o.Prefix+k))
-		}
-		there, err := e.client.Txn(call).Then(reads...).Commit()
-		var compares []clientv3.Cmp
-		var puts []clientv3.Op
-		if err == nil {
-			for i, r := range there.Responses {
-				var revision, n int64
-				for _, kv := range r.GetResponseRange().Kvs {
-					revision = kv.ModRevision
-					n, _ = strconv.ParseInt(string(kv.Value), 10, 64)
-				}
-				if k := keys[i]; n < want[k] {
-					compares = append(compares, clientv3.Compare(clientv3.ModRevision(e.o.Prefix+k), "=", revision))
-					puts = append(puts, clientv3.OpPut(e.o.Prefix+k, strconv.FormatInt(want[k], 10)))
-				}
-			}
-		}
-		done := len(puts) == 0
-		if err == nil && !done {
-			var answer *clientv3.TxnResponse
-			if answer, err = e.client.Txn(call).If(compares...).Then(puts...).Commit(); err == nil {
-				done = answer.Succeeded
-			}
-		}
-		cancel()
-		if err != nil || done {
-			return err
+// raise writes what is higher than what is there, in one transaction.
+func (e *Etcd) raise(ctx context.Context, names []string, want map[string]int64) error {
+	ranges := make([]etcd.Range, len(names))
+	for i, name := range names {
+		ranges[i] = etcd.One(name)
+	}
+	there := map[string]etcd.KV{}
+	if _, err := e.ReadMany(ctx, ranges, func(kv etcd.KV) { there[kv.Name] = kv }); err != nil {
+		return err
+	}
+	t := e.Begin()
+	for _, name := range names {
+		if held := there[name]; number(held.Value) < want[name] {
+			t.At(name, held.Revision).Put(name, strconv.AppendInt(nil, want[name], 10), 0)
 		}
 	}
+	if t.Writes() == 0 {
+		return nil
+	}
+	_, err := t.Commit(ctx)
+	return err
 }

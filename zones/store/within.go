@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 // Scope is the part of everything that a small change looks at.
@@ -31,25 +29,19 @@ var ErrTooMuch = errors.New("more than one transaction can hold")
 func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
 	for attempt := 0; ; attempt++ {
 		done, again, err := e.tryWithin(ctx, s, plan)
-		if err == nil || !again || attempt+1 == attempts || ctx.Err() != nil {
-			return done, err
-		}
-		e.log.Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
-		t := time.NewTimer(time.Duration((0.5 + e.o.Dice()) * float64(5*time.Millisecond<<min(attempt, 6))))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if err == nil || !again || attempt+1 == attempts || !e.again(ctx, attempt, 5*time.Millisecond, err) {
 			return done, err
 		}
 	}
 }
 
-func (e *Etcd) tryWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (done Committed, again bool, err error) {
+func (e *Etcd) tryWithin(
+	ctx context.Context, s Scope, plan func(*Listing) (Plan, error),
+) (done Committed, again bool, err error) {
 	base, err := e.listWithin(ctx, s)
 	if err != nil {
 		// Where a listing of several reads was overtaken by a compaction, the next one is of a later revision.
-		return done, fleeting(err) || errors.Is(rpctypes.Error(err), rpctypes.ErrCompacted), e.why(ctx, err)
+		return done, etcd.Fleeting(err) || errors.Is(err, etcd.ErrCompacted), e.Explain(ctx, err)
 	}
 	p, err := plan(base)
 	if err != nil {
@@ -76,26 +68,26 @@ func (e *Etcd) tryWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan
 			premises.key(change.Key)
 		}
 	}
-	octets := premises.octets(len(e.o.Prefix))
+	octets := premises.octets(len(e.Prefix()))
 	for _, w := range writes {
-		octets += w.octets(len(e.o.Prefix))
+		octets += w.octets(len(e.Prefix()))
 	}
-	if n < len(writes) || premises.count() > mostCompares || octets > mostOctets {
+	if n < len(writes) || premises.count() > etcd.MostCompares || octets > etcd.MostOctets {
 		return done, false, fmt.Errorf("%d changes that rely on %d keys are %w", len(writes), premises.count(), ErrTooMuch)
 	}
 	if err := c.transact(ctx, writes, premises); err != nil {
-		return done, errors.Is(err, ErrConflict), e.unwell(ctx, err)
+		return done, errors.Is(err, etcd.ErrConflict), e.Explain(ctx, err)
 	}
 	return c.done, false, nil
 }
 
 // listWithin reads a scope at one revision.
 func (e *Etcd) listWithin(ctx context.Context, s Scope) (*Listing, error) {
-	var ranges [][2]string
+	var ranges []etcd.Range
 	folders := map[string]bool{}
 	for _, f := range s.Folders {
 		folders[f] = true
-		ranges = append(ranges, [2]string{f, after(f)})
+		ranges = append(ranges, etcd.Folder(f))
 	}
 	within := func(k zones.Key) bool {
 		for i := range k {
@@ -105,35 +97,16 @@ func (e *Etcd) listWithin(ctx context.Context, s Scope) (*Listing, error) {
 		}
 		return false
 	}
-	for _, keys := range [][]zones.Key{s.Keys, s.Beside, {accepted}} {
+	for _, keys := range [][]zones.Key{s.Keys, s.Beside, {etcd.Accepted}} {
 		for _, k := range keys {
 			if !within(k) {
-				ranges = append(ranges, [2]string{string(k), string(k) + "\x00"})
+				ranges = append(ranges, etcd.One(string(k)))
 			}
 		}
 	}
-	slices.SortFunc(ranges, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
-	ranges = slices.Compact(ranges)
-	l := &Listing{Leases: map[zones.Key]Lease{}}
-	for part := range slices.Chunk(ranges, mostOps) {
-		var ops []clientv3.Op
-		for _, r := range part {
-			ops = append(ops, clientv3.OpGet(e.o.Prefix+r[0], clientv3.WithRange(e.o.Prefix+r[1]), clientv3.WithRev(l.Revision)))
-		}
-		call, cancel := context.WithTimeout(ctx, e.o.Timeout)
-		answer, err := e.client.Txn(call).Then(ops...).Commit()
-		cancel()
-		if err != nil {
-			return nil, err
-		}
-		if l.Revision == 0 {
-			l.ClusterID, l.Revision = answer.Header.ClusterId, answer.Header.Revision
-		}
-		for _, r := range answer.Responses {
-			for _, kv := range r.GetResponseRange().Kvs {
-				l.take(e, kv)
-			}
-		}
-	}
-	return l, nil
+	slices.SortFunc(ranges, func(a, b etcd.Range) int { return strings.Compare(a.From, b.From) })
+	l := &Listing{}
+	var err error
+	l.Point, err = e.ReadMany(ctx, slices.Compact(ranges), func(kv etcd.KV) { l.take(e, kv) })
+	return l, err
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/etcd"
 )
 
 func text(origin, owner string, data ...string) *zones.Record {
@@ -118,7 +119,7 @@ func TestChangeWithinMany(t *testing.T) {
 	word := 0
 	rapid.Check(t, func(r *rapid.T) {
 		word++
-		e := dial(t, func(o *Options) { o.Prefix = fmt.Sprintf("/%d/", word) }, m.url())
+		e := dial(t, func(o *etcd.Options) { o.Prefix = fmt.Sprintf("/%d/", word) }, m.url())
 		n := rapid.OneOf(rapid.IntRange(1, 130), rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000, 2000})).Draw(r, "names")
 		s, edits := names(n, `"a"`)
 		if _, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil }); err != nil {
@@ -189,7 +190,7 @@ func TestChangeWithinTooMuch(t *testing.T) {
 	for _, c := range []struct {
 		n    int
 		word string
-	}{{mostWrites + 1, `"a"`}, {300, `"` + strings.Repeat("x", 250) + `" "` + strings.Repeat(`x" "`, 1000) + `"`}} {
+	}{{etcd.MostWrites + 1, `"a"`}, {300, `"` + strings.Repeat("x", 250) + `" "` + strings.Repeat(`x" "`, 1000) + `"`}} {
 		s, edits := names(c.n, c.word)
 		_, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil })
 		if !errors.Is(err, ErrTooMuch) {

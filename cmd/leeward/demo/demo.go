@@ -22,6 +22,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
@@ -143,7 +144,7 @@ func (d *demo) site(region string) (*site, error) {
 
 // apply reads the resources as a file would be, checks them, and commits them.
 func (d *demo) apply(ctx context.Context, text string) (int, error) {
-	e, err := store.Dial(store.Options{Endpoints: []string{d.etcd}, Log: d.Log})
+	e, err := store.Dial(etcd.Options{Endpoints: []string{d.etcd}, Log: d.Log})
 	if err != nil {
 		return 0, err
 	}
@@ -164,7 +165,7 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 	d.vantages = []string{"ns1", "ns2", "probe-ap"}
 	started := make(chan node)
 	start := func(s process.Settings) {
-		s.Etcd, s.Version, s.Log = &store.Options{Endpoints: []string{d.etcd}}, d.Version, d.Log.With("vantage", s.ID)
+		s.Etcd, s.Version, s.Log = &etcd.Options{Endpoints: []string{d.etcd}}, d.Version, d.Log.With("vantage", s.ID)
 		s.Started = func(r process.Running) {
 			n := node{id: s.ID, admin: r.Admin}
 			if len(r.DNS) > 0 {

@@ -8,12 +8,11 @@ import (
 	"strings"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
@@ -146,7 +145,7 @@ type drill struct {
 	plan     concerned
 	override *zones.Override
 	report   *Report
-	lease    clientv3.LeaseID
+	lease    etcd.Lease
 	revision int64
 	serving  map[string]bool // servers that are known to have it
 	phase    int
@@ -230,16 +229,14 @@ func (d *drill) begin(ctx context.Context) error {
 		return err
 	}
 	d.revision = done.Revision
-	call, stop := context.WithTimeout(ctx, callWait)
-	defer stop()
-	got, err := d.o.Etcd.Client().Get(call, d.o.Etcd.Prefix()+string(key))
-	if err == nil && len(got.Kvs) == 0 {
+	held, _, err := d.o.Etcd.Within(callWait).Get(ctx, string(key))
+	if err == nil && held == nil {
 		err = errors.New("somebody has taken it away")
 	}
 	if err != nil {
 		return fmt.Errorf("the drill is written and cannot be read again, so it ends within %v: %w", lease, err)
 	}
-	d.lease = clientv3.LeaseID(got.Kvs[0].Lease)
+	d.lease = held.Lease
 	d.say(time.Now(), "written at revision %d: begins %s, ends %s, by itself within %v if this process goes", d.revision,
 		clock(d.report.From), clock(d.report.Until), lease)
 	return nil
@@ -247,7 +244,7 @@ func (d *drill) begin(ctx context.Context) error {
 
 // watch sees the drill through and says how it ended.
 func (d *drill) watch(ctx context.Context) (Outcome, string) {
-	alive, err := d.o.Etcd.Client().KeepAlive(ctx, d.lease)
+	lost, err := d.o.Etcd.Keep(ctx, d.lease)
 	if err != nil {
 		return Interrupted, fmt.Sprintf("the lease cannot be extended: %v", err)
 	}
@@ -260,12 +257,10 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 		select {
 		case <-ctx.Done():
 			return Interrupted, "it was called off at the terminal"
-		case _, ok := <-alive:
-			if !ok {
-				alive = nil
-				if time.Now().Before(d.report.Until) && ctx.Err() == nil {
-					return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody has revoked it"
-				}
+		case <-lost:
+			lost = nil
+			if time.Now().Before(d.report.Until) && ctx.Err() == nil {
+				return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody has revoked it"
 			}
 			continue
 		case <-tick.C:
@@ -355,10 +350,7 @@ func (d *drill) callOff() {
 func (d *drill) lay(ctx context.Context) error {
 	var err error
 	for {
-		call, stop := context.WithTimeout(ctx, callWait)
-		_, err = d.o.Etcd.Client().Revoke(call, d.lease)
-		stop()
-		if err == nil || strings.Contains(err.Error(), "lease not found") {
+		if err = d.o.Etcd.Within(callWait).Revoke(ctx, d.lease); err == nil {
 			return nil
 		}
 		select {
@@ -383,7 +375,7 @@ func (d *drill) end(outcome Outcome, why string) {
 
 // keep puts the report into the history.
 func (d *drill) keep(ctx context.Context) {
-	if err := (History{d.o.Etcd}).Save(ctx, d.report); err != nil && !d.unkept {
+	if err := (History{d.o.Etcd.Cluster}).Save(ctx, d.report); err != nil && !d.unkept {
 		d.unkept = true
 		d.say(time.Now(), "%v", err)
 	}

@@ -60,7 +60,7 @@ func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 func (b *bystanders) read(ctx context.Context) {
 	limited, stop := context.WithTimeout(ctx, bystandersWait)
 	defer stop()
-	all, err := vantage.Bystanders(limited, b.etcd.Client(), b.etcd.Prefix(), b.log)
+	all, err := vantage.Bystanders(limited, b.etcd.Cluster)
 	if ctx.Err() != nil {
 		return // who asked went away
 	}

@@ -5,15 +5,15 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"leeward/server/wire"
 	"leeward/zones/disk"
+	"leeward/zones/etcd"
 )
 
 // Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through
@@ -70,9 +70,6 @@ func (r *run) readCookieSecrets() {
 	}
 }
 
-// cookieKey is where servers share their secrets, below the prefix.
-const cookieKey = "meta/cookie-secret"
-
 // Times of the shared secrets.
 const (
 	cookieRoll  = 24 * time.Hour  // each secret makes cookies for so long
@@ -80,7 +77,7 @@ const (
 	cookieLimit = 5 * time.Second // that etcd may take to answer
 )
 
-// sharedSecrets is the value of cookieKey. The next secret is known a day before it makes cookies and the previous one
+// sharedSecrets is the value of etcd.CookieSecret. The next secret is known a day before it makes cookies and the previous one
 // a day after it has made its last, so that servers need not roll at the same moment to accept each other's (RFC 9018
 // section 5).
 type sharedSecrets struct {
@@ -123,11 +120,10 @@ func (s sharedSecrets) rolled(now time.Time) sharedSecrets {
 
 // cookieSharing follows the secrets in etcd and rolls them when that is due. Without etcd it goes on with what it has.
 type cookieSharing struct {
-	client *clientv3.Client
-	key    string
-	now    func() time.Time
-	use    func(...wire.CookieSecret) error
-	log    *slog.Logger
+	etcd *etcd.Conn
+	now  func() time.Time
+	use  func(...wire.CookieSecret) error
+	log  *slog.Logger
 
 	seen    int64  // modification of the key that is in use
 	trouble string // that was logged last
@@ -145,7 +141,7 @@ func (c *cookieSharing) run(ctx context.Context) {
 			c.trouble = ""
 		case err.Error() != c.trouble:
 			c.trouble = err.Error()
-			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key", c.key, "err", err)
+			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key", etcd.CookieSecret, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -158,18 +154,16 @@ func (c *cookieSharing) run(ctx context.Context) {
 // look takes up what is in etcd, after having rolled it if that is due. Of several servers that roll at once one
 // succeeds, and the others see what it has written.
 func (c *cookieSharing) look(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(ctx, cookieLimit)
-	defer stop()
 	for {
-		got, err := c.client.Get(ctx, c.key)
+		held, _, err := c.etcd.Get(ctx, etcd.CookieSecret)
 		if err != nil {
 			return err
 		}
 		var shared sharedSecrets
 		var revision int64
-		if len(got.Kvs) > 0 {
-			revision = got.Kvs[0].ModRevision
-			if err := json.Unmarshal(got.Kvs[0].Value, &shared); err != nil {
+		if held != nil {
+			revision = held.Revision
+			if err := json.Unmarshal(held.Value, &shared); err != nil {
 				return fmt.Errorf("the value cannot be read; delete it and a new one is made: %w", err)
 			}
 			secrets, err := shared.secrets()
@@ -190,8 +184,8 @@ func (c *cookieSharing) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(c.key), "=", revision)).
-			Then(clientv3.OpPut(c.key, string(value))).Commit(); err != nil {
+		_, err = c.etcd.Begin().At(etcd.CookieSecret, revision).Put(etcd.CookieSecret, value, 0).Commit(ctx)
+		if err != nil && !errors.Is(err, etcd.ErrConflict) {
 			return err
 		}
 	}

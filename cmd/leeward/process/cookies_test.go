@@ -12,12 +12,9 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-
 	"leeward/cmd/leeward/embedded"
 	"leeward/server/wire"
-	"leeward/zones/store"
+	"leeward/zones/etcd"
 )
 
 func TestCookieSecretFile(t *testing.T) {
@@ -58,17 +55,16 @@ func TestCookieSecretFile(t *testing.T) {
 func TestSharedCookieSecrets(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	etcd, err := embedded.Start(ctx, "")
+	member, err := embedded.Start(ctx, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer etcd.Close()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.URL()}, Logger: zap.NewNop()})
+	defer member.Close()
+	c, err := etcd.Dial(etcd.Options{Endpoints: []string{member.URL()}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	const key = store.DefaultPrefix + cookieKey
+	defer c.Close()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	type sharer struct {
 		cookieSharing
@@ -79,7 +75,7 @@ func TestSharedCookieSecrets(t *testing.T) {
 	for range 3 {
 		s := new(sharer)
 		s.cookieSharing = cookieSharing{
-			client: client, key: key, now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler),
+			etcd: c.Within(cookieLimit), now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler),
 			use: func(secrets ...wire.CookieSecret) error {
 				s.secrets = secrets
 				s.changes++
@@ -130,13 +126,13 @@ func TestSharedCookieSecrets(t *testing.T) {
 	}
 	// A bad value is left alone, and so is what is in use; a deleted one is made anew.
 	before := all[0].secrets
-	if _, err := client.Put(ctx, key, `{"next":"no"}`); err != nil {
+	if _, err := c.Client.Put(ctx, c.Key(etcd.CookieSecret), `{"next":"no"}`); err != nil {
 		t.Fatal(err)
 	}
 	if err := all[0].look(t.Context()); err == nil || !strings.Contains(err.Error(), "delete it") || !slices.Equal(all[0].secrets, before) {
 		t.Errorf("a bad value: %v", err)
 	}
-	if _, err := client.Delete(ctx, key); err != nil {
+	if _, err := c.Client.Delete(ctx, c.Key(etcd.CookieSecret)); err != nil {
 		t.Fatal(err)
 	}
 	look(all[0])
@@ -145,7 +141,7 @@ func TestSharedCookieSecrets(t *testing.T) {
 	}
 	// Without etcd the secrets stay.
 	before = all[1].secrets
-	etcd.Close()
+	member.Close()
 	if err := all[1].look(t.Context()); err == nil || !slices.Equal(all[1].secrets, before) {
 		t.Errorf("without etcd: %v", err)
 	}

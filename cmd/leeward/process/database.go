@@ -9,13 +9,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leeward/server/admin"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
 // database watches how large etcd's is: at its quota nothing can be written any more, no configuration and no report.
 type database struct {
-	last  atomic.Pointer[store.Database] // nil: not asked yet
-	asked time.Time                      // last by once
+	last  atomic.Pointer[etcd.Database] // nil: not asked yet
+	asked time.Time                     // last by once
 }
 
 // databaseEvery is how often it is asked.
@@ -28,7 +29,7 @@ const databaseWait = time.Second
 const databaseFull = 0.5
 
 func (d *database) register(r prometheus.Registerer) error {
-	gauge := func(name, help string, value func(*store.Database) float64) error {
+	gauge := func(name, help string, value func(*etcd.Database) float64) error {
 		return r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 			if s := d.last.Load(); s != nil {
 				return value(s)
@@ -37,15 +38,15 @@ func (d *database) register(r prometheus.Registerer) error {
 		}))
 	}
 	if err := gauge("leeward_etcd_database_bytes", "Size of etcd's database, that of the largest member; 0: not known yet.",
-		func(s *store.Database) float64 { return float64(s.Bytes) }); err != nil {
+		func(s *etcd.Database) float64 { return float64(s.Bytes) }); err != nil {
 		return err
 	}
 	if err := gauge("leeward_etcd_database_used_bytes", "How much of it is in use; what is compacted is used again.",
-		func(s *store.Database) float64 { return float64(s.InUse) }); err != nil {
+		func(s *etcd.Database) float64 { return float64(s.InUse) }); err != nil {
 		return err
 	}
 	return gauge("leeward_etcd_quota_bytes", "Size at which etcd takes no more writes; 2 GiB where it does not say.",
-		func(s *store.Database) float64 { return float64(s.Quota) })
+		func(s *etcd.Database) float64 { return float64(s.Quota) })
 }
 
 // run asks until the context ends, and says when it is too full and when it is not any more.
@@ -86,7 +87,7 @@ func (d *database) once(ctx context.Context, e *store.Etcd) {
 }
 
 // databaseProblem says what is wrong with the database and what to do; empty: nothing.
-func databaseProblem(d *store.Database) string {
+func databaseProblem(d *etcd.Database) string {
 	switch {
 	case d.Alarm != "":
 		return fmt.Sprintf("an alarm is raised (%s); where it is NOSPACE nothing can be written: "+

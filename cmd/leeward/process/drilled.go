@@ -8,14 +8,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"leeward/zones/store"
+	"leeward/zones/etcd"
 )
-
-// Drills is where the reports of drills are kept, below etcd's prefix: of each, a JSON document by the time of its
-// beginning.
-const Drills = "meta/drills/"
 
 // drilled watches how the last drill ended, for alerts.
 type drilled struct {
@@ -62,7 +57,7 @@ func (d *drilled) Collect(c chan<- prometheus.Metric) {
 }
 
 // run looks until the context ends. While etcd does not answer, what was known stands.
-func (d *drilled) run(ctx context.Context, e *store.Etcd) {
+func (d *drilled) run(ctx context.Context, e *etcd.Cluster) {
 	tick := time.NewTicker(drilledEvery)
 	defer tick.Stop()
 	for {
@@ -75,30 +70,29 @@ func (d *drilled) run(ctx context.Context, e *store.Etcd) {
 	}
 }
 
-func (d *drilled) look(ctx context.Context, e *store.Etcd) {
-	ctx, stop := context.WithTimeout(ctx, drilledWait)
-	defer stop()
-	newest, err := e.Client().Get(ctx, e.Prefix()+Drills, clientv3.WithPrefix(), clientv3.WithKeysOnly(),
-		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(1))
+func (d *drilled) look(ctx context.Context, e *etcd.Cluster) {
+	c := e.Within(drilledWait)
+	var newest etcd.KV
+	_, err := c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Drills)}, func(kv etcd.KV) { newest = kv }, etcd.KeysOnly())
 	switch {
 	case err != nil:
 		return
-	case len(newest.Kvs) == 0:
+	case newest.Name == "":
 		d.last.Store(nil)
 		return
-	case newest.Kvs[0].ModRevision == d.revision:
+	case newest.Revision == d.revision:
 		return
 	}
-	got, err := e.Client().Get(ctx, string(newest.Kvs[0].Key))
-	if err != nil || len(got.Kvs) == 0 {
+	got, _, err := c.Get(ctx, newest.Name)
+	if err != nil || got == nil {
 		return
 	}
 	var last lastDrill
-	if json.Unmarshal(got.Kvs[0].Value, &last) != nil || last.Target == "" {
+	if json.Unmarshal(got.Value, &last) != nil || last.Target == "" {
 		return // leeward drills says what cannot be read
 	}
 	last.Target = strings.ToValidUTF8(last.Target, "?")
 	last.Outcome = strings.ToValidUTF8(last.Outcome, "?")
-	d.revision = got.Kvs[0].ModRevision
+	d.revision = got.Revision
 	d.last.Store(&last)
 }

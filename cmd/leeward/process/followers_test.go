@@ -19,7 +19,7 @@ import (
 
 	"leeward/health/vantage"
 	"leeward/zones"
-	"leeward/zones/pulse"
+	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
 
@@ -64,18 +64,14 @@ func follow(t *testing.T, at *daemon, n int, seen chan<- struct{}) []*follower {
 		}
 	})
 	for range n {
-		e, err := store.Dial(store.Options{Endpoints: []string{at.url()}, Log: slog.New(slog.DiscardHandler)})
+		e, err := store.Dial(etcd.Options{Endpoints: []string{at.url()}, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		stores = append(stores, e)
-		members, err := e.Members()
-		if err != nil {
-			t.Fatal(err)
-		}
 		f := &follower{}
 		f.turned = sync.NewCond(&f.mu)
-		if f.link, err = vantage.New(vantage.Options{Client: e.Client(), Members: members, Bystander: true}); err != nil {
+		if f.link, err = vantage.New(vantage.Options{Etcd: e.Cluster, Bystander: true}); err != nil {
 			t.Fatal(err)
 		}
 		followers = append(followers, f)
@@ -160,7 +156,7 @@ func TestFollowBehindProxy(t *testing.T) {
 		}
 		return r.Header.Revision
 	}
-	region := store.DefaultPrefix + "regions/eu"
+	region := etcd.DefaultPrefix + "regions/eu"
 	put(region, `{"latitude":53.3,"longitude":-6.3}`)
 	followers := follow(t, proxy, 3, nil)
 	calm := func(what string, mark int) {
@@ -183,7 +179,7 @@ func TestFollowBehindProxy(t *testing.T) {
 		f.state(t, store.Following, 3, 0) // 6 s with nothing to tell: longer than either watch may be silent
 	}
 	calm("nothing happens", 0)
-	if r, err := direct.Get(t.Context(), store.DefaultPrefix+pulse.Key); err != nil || r.Count != 0 {
+	if r, err := direct.Get(t.Context(), etcd.DefaultPrefix+"reports/pulse"); err != nil || r.Count != 0 {
 		t.Errorf("a pulse was written and nothing had happened: %v, %v", r, err)
 	}
 
@@ -214,9 +210,13 @@ func TestFollowBehindProxy(t *testing.T) {
 	calm("changes and a compaction", 0)
 
 	// What servers say of themselves is not what the proxy has kept of an answer.
-	through := dialTo(t, proxy)
+	through, err := etcd.Dial(etcd.Options{Endpoints: []string{proxy.url()}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer through.Close()
 	for want := range 2 {
-		all, err := vantage.Bystanders(t.Context(), through, store.DefaultPrefix, slog.New(slog.DiscardHandler))
+		all, err := vantage.Bystanders(t.Context(), through)
 		if err != nil || len(all) != want {
 			t.Errorf("servers that do not probe: %s, %v; want %d", all, err, want)
 		}
@@ -292,7 +292,7 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 	for i := range puts {
 		begin := time.Now()
 		value := fmt.Sprintf(`{"ttl": "30s", "data": ["192.0.2.%d"]}`, 1+i)
-		if _, err := direct.Put(t.Context(), store.DefaultPrefix+"records/example.test/www/A", value); err != nil {
+		if _, err := direct.Put(t.Context(), etcd.DefaultPrefix+"records/example.test/www/A", value); err != nil {
 			t.Fatal(err)
 		}
 		for k := range n {
@@ -343,7 +343,7 @@ func alive(t *testing.T, c *clientv3.Client) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				c.Put(ctx, store.DefaultPrefix+"vantages/fra", fmt.Sprintf(`{"sequence":%d}`, i))
+				c.Put(ctx, etcd.DefaultPrefix+"vantages/fra", fmt.Sprintf(`{"sequence":%d}`, i))
 			}
 		}
 	})

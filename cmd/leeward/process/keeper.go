@@ -13,8 +13,8 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/disk"
+	"leeward/zones/etcd"
 	"leeward/zones/snapshot"
-	"leeward/zones/store"
 )
 
 // keeper writes the last good resources to disk, in its own goroutine: a slow disk holds up nobody.
@@ -25,8 +25,8 @@ type keeper struct {
 	jobs   chan job // at most one waits, the newest
 
 	mu      sync.Mutex
-	point   store.Point // of the source, as delivered last
-	failing error       // why the last copy could not be written
+	point   etcd.Point // of the source, as delivered last
+	failing error      // why the last copy could not be written
 }
 
 // keepRetry is after how long a copy that could not be written is tried again: the disk may have room by then, and a
@@ -82,7 +82,7 @@ func ignoreAbsent(err error) error {
 }
 
 // at notes where the source is.
-func (k *keeper) at(p store.Point) {
+func (k *keeper) at(p etcd.Point) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.point = p
@@ -162,6 +162,6 @@ func (k *keeper) load(ctx context.Context) (*zones.Batch, snapshot.Saved, error)
 	if err != nil {
 		return nil, meta, err
 	}
-	k.at(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+	k.at(etcd.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
 	return &zones.Batch{Revision: meta.Revision, Full: true, Copy: true, Changes: changes, Serials: meta.Serials}, meta, nil
 }

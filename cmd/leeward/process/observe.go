@@ -77,7 +77,7 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 			return nil, err
 		}
 		o.bystanders = bystanders{etcd: o.etcd, log: s.Log}
-		link, err := vantage.New(vantage.Options{Client: o.etcd.Client(), Prefix: o.etcd.Prefix(), Bystander: true, Log: s.Log})
+		link, err := vantage.New(vantage.Options{Etcd: o.etcd.Cluster, Bystander: true, Log: s.Log})
 		if err != nil {
 			o.Close()
 			return nil, err

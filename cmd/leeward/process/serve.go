@@ -25,6 +25,7 @@ import (
 	"leeward/server"
 	"leeward/server/transfer"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 	"leeward/zones/store"
@@ -52,8 +53,8 @@ type Settings struct {
 	RateLimit     server.RateLimit // of responses over UDP; the zero value is no limit
 	CookieSecrets string           // file of the secrets of DNS cookies; "": shared through etcd, or random
 
-	Files string         // folder of resources, in place of
-	Etcd  *store.Options // an etcd
+	Files string        // folder of resources, in place of
+	Etcd  *etcd.Options // an etcd
 
 	Compact time.Duration // etcd is asked to forget what is older, at most twice that; 0: it is not
 
@@ -382,9 +383,7 @@ func (r *run) serve(ctx context.Context) error {
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {
-		c := &cookieSharing{
-			client: r.etcd.Client(), key: r.etcd.Prefix() + cookieKey, now: time.Now, use: r.dns.SetCookieSecrets, log: r.Log,
-		}
+		c := &cookieSharing{etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.dns.SetCookieSecrets, log: r.Log}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
 	if r.serials != nil {
@@ -399,7 +398,7 @@ func (r *run) serve(ctx context.Context) error {
 	if r.etcd != nil {
 		start(&partsDone, "compaction", func() error { r.etcd.Compact(parts, r.ID, r.Compact); return nil })
 		start(&partsDone, "etcd's size", func() error { r.database.run(parts, r); return nil })
-		start(&partsDone, "drills", func() error { r.drilled.run(parts, r.etcd); return nil })
+		start(&partsDone, "drills", func() error { r.drilled.run(parts, r.etcd.Cluster); return nil })
 	}
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })

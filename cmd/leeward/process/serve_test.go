@@ -27,7 +27,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
-	"leeward/zones/store"
+	"leeward/zones/etcd"
 )
 
 // cluster is a real etcd with a client beside the servers'.
@@ -57,7 +57,7 @@ func newCluster(t *testing.T) *cluster {
 // put writes as etcdctl does.
 func (c *cluster) put(key, value string) {
 	c.t.Helper()
-	if _, err := c.Put(c.t.Context(), store.DefaultPrefix+key, value); err != nil {
+	if _, err := c.Put(c.t.Context(), etcd.DefaultPrefix+key, value); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -90,13 +90,13 @@ func (c *cluster) putAll(text string) {
 // keys lists what is below a folder.
 func (c *cluster) keys(folder string) []string {
 	c.t.Helper()
-	r, err := c.Get(c.t.Context(), store.DefaultPrefix+folder, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	r, err := c.Get(c.t.Context(), etcd.DefaultPrefix+folder, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	var keys []string
 	for _, kv := range r.Kvs {
-		keys = append(keys, strings.TrimPrefix(string(kv.Key), store.DefaultPrefix))
+		keys = append(keys, strings.TrimPrefix(string(kv.Key), etcd.DefaultPrefix))
 	}
 	return keys
 }
@@ -219,7 +219,7 @@ func (p *member) awaitAnswer(name, want string) {
 }
 
 func settings(id string, c *cluster) process.Settings {
-	return process.Settings{ID: id, Region: "eu-west", Listen: []string{"127.0.0.1:0"}, Etcd: &store.Options{Endpoints: []string{c.etcd.URL()}}}
+	return process.Settings{ID: id, Region: "eu-west", Listen: []string{"127.0.0.1:0"}, Etcd: &etcd.Options{Endpoints: []string{c.etcd.URL()}}}
 }
 
 // target is a TCP endpoint that can be stopped and started.
@@ -414,7 +414,7 @@ func TestLifeWithoutEtcd(t *testing.T) {
 
 // Without a copy and without etcd it is not ready, says so, and tells resolvers to ask another.
 func TestNothingToServe(t *testing.T) {
-	a := serve(t, process.Settings{ID: "a", Listen: []string{"127.0.0.1:0"}, Etcd: &store.Options{Endpoints: []string{"http://127.0.0.1:1"}}})
+	a := serve(t, process.Settings{ID: "a", Listen: []string{"127.0.0.1:0"}, Etcd: &etcd.Options{Endpoints: []string{"http://127.0.0.1:1"}}})
 	if got := a.answer("www.example.test"); got != "SERVFAIL" {
 		t.Errorf("the answer is %s, want SERVFAIL", got)
 	}
@@ -472,7 +472,7 @@ addresses: [192.0.2.3]
 
 	last := begin
 	for _, gone := range []string{"records/example.test/old/TXT", "endpoints/www-eu/lb-2"} {
-		r, err := c.Delete(t.Context(), store.DefaultPrefix+gone)
+		r, err := c.Delete(t.Context(), etcd.DefaultPrefix+gone)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -485,7 +485,7 @@ addresses: [192.0.2.3]
 		last = a.serial("example.test")
 	}
 	a.await("it is kept", func() string {
-		r, err := c.Get(t.Context(), store.DefaultPrefix+"meta/serials/example.test")
+		r, err := c.Get(t.Context(), etcd.DefaultPrefix+"meta/serials/example.test")
 		if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != fmt.Sprint(last) {
 			return fmt.Sprintf("%v, %v", r, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/health/vantage"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/snapshot"
 	"leeward/zones/store"
 )
@@ -34,14 +35,9 @@ func (r *run) source() error {
 	if r.etcd, err = store.Dial(o); err != nil {
 		return err
 	}
-	members, err := r.etcd.Members()
-	if err != nil {
-		return err
-	}
 	r.bystanders = bystanders{etcd: r.etcd, log: r.Log}
 	r.link, err = vantage.New(vantage.Options{
-		Bystander: r.NoProbe,
-		Client:    r.etcd.Client(), Members: members, Prefix: r.etcd.Prefix(), ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+		Etcd: r.etcd.Cluster, Bystander: r.NoProbe, ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
 	})
 	if err != nil {
 		return err
@@ -91,9 +87,9 @@ func (r *run) resume(ctx context.Context) {
 	r.loop.Condition(control.Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
 	r.loop.Batch(*batch)
 	if r.etcd != nil {
-		r.etcd.Resume(store.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
+		r.etcd.Resume(etcd.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
 	} else {
-		r.files.Resume(store.Point{Revision: meta.Revision})
+		r.files.Resume(etcd.Point{Revision: meta.Revision})
 	}
 }
 

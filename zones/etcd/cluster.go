@@ -1,0 +1,223 @@
+// Package etcd is the ground that everything stands on that lives in etcd: resources, reports, cookie secrets, the
+// history of drills. It knows where etcd is, who asks and which keys there are, and nothing of what values mean.
+//
+//	Cluster ── Conn of all members        calls that may go anywhere
+//	   │ ├──── Member(i): Conn of one     kept; the next one when it fails (Turns)
+//	   │ └──── Connect(i): Conn of one    made anew, so that nothing old is trusted; its caller closes it
+//	   │
+//	   └ each Conn:  Get, Read (pages at one revision), Begin (compare, then put and delete), Watch
+//
+// Neither an error nor a heartbeat of the connection tells reliably that a watch still hears anything: through a cut
+// link, or on a stopped member, it is silent for ever. So a Watch asks for its own progress and has a deadline for
+// every answer; see watch.go.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+)
+
+// Options say which etcd, and how it is spoken to.
+type Options struct {
+	Endpoints []string // URLs; "host:port" is http://, or https:// where TLS names a file
+	TLS       TLSFiles
+	User      string
+	Password  string
+	// PasswordFile has the password, in place of Password. It is read again whenever etcd asks for it.
+	PasswordFile string
+	Prefix       string // DefaultPrefix if empty; a missing final slash is added
+
+	Timeout time.Duration // of one call; 10 s if zero
+	Silence time.Duration // how long a watch may say nothing before it is given up; 6 s if zero
+
+	Log  *slog.Logger     // slog.Default if nil
+	Now  func() time.Time // time.Now if nil
+	Dice func() float64   // in [0,1), spreads retries; math/rand/v2's if nil
+}
+
+// Cluster is an etcd cluster, and the keys below a prefix of it. Its methods may be called from several goroutines.
+type Cluster struct {
+	*Conn     // of all members
+	Options   Options
+	Endpoints []string // with their schemes
+
+	tls      *transport // nil: none
+	password *password
+	members  []*Conn // of each by itself
+}
+
+// Dial prepares to speak to etcd. It does not wait for it: an error is a mistake in the options, never an etcd that is
+// away.
+func Dial(o Options) (*Cluster, error) {
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if !strings.HasSuffix(o.Prefix, "/") {
+		o.Prefix += "/"
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Silence <= 0 {
+		o.Silence = 6 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Dice == nil {
+		o.Dice = rand.Float64
+	}
+	if (o.Password != "" || o.PasswordFile != "") && o.User == "" {
+		return nil, errors.New("a password for etcd is given but no user")
+	}
+	c := &Cluster{Options: o, password: &password{given: o.Password, file: o.PasswordFile, log: o.Log}}
+	if o.PasswordFile != "" {
+		if _, err := readPassword(o.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.address(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.Conn, err = c.open(c.Endpoints...); err != nil {
+		return nil, err
+	}
+	for _, endpoint := range c.Endpoints {
+		one, err := c.open(endpoint)
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		c.members = append(c.members, one)
+	}
+	return c, nil
+}
+
+// address gives every endpoint its scheme, and reads the TLS files if one of them needs any.
+func (c *Cluster) address() error {
+	files := c.Options.TLS
+	secure := 0
+	for _, s := range c.Options.Endpoints {
+		s = strings.TrimSuffix(strings.TrimSpace(s), "/")
+		if s == "" {
+			continue
+		}
+		scheme, _, given := strings.Cut(s, "://")
+		switch {
+		case !given && files.zero():
+			scheme, s = "http", "http://"+s
+		case !given:
+			scheme, s = "https", "https://"+s
+		}
+		switch scheme {
+		case "http", "unix":
+		case "https", "unixs":
+			secure++
+		default:
+			return fmt.Errorf("etcd at %q: the scheme is http or https", s)
+		}
+		c.Endpoints = append(c.Endpoints, s)
+	}
+	switch {
+	case len(c.Endpoints) == 0:
+		return errors.New("no etcd is named; give its members' URLs, such as http://127.0.0.1:2379")
+	case secure == 0 && !files.zero():
+		return fmt.Errorf("files for TLS are given but %s is not https; write https:// or leave them out", c.Endpoints[0])
+	case secure != 0 && secure != len(c.Endpoints):
+		return errors.New("some of etcd's URLs are http and some https; all must be alike")
+	case secure == 0:
+		return nil
+	}
+	var err error
+	c.tls, err = newTransport(files, c.Options.Log)
+	return err
+}
+
+// open makes a client of some of the members. It connects when it is used.
+func (c *Cluster) open(endpoints ...string) (*Conn, error) {
+	o := &c.Options
+	dial := []grpc.DialOption{
+		grpc.WithUserAgent("leeward"),
+		// Left to itself grpc waits up to two minutes between attempts once a member has been away for long, and gives
+		// each attempt 20 s: reports would be stale for that long after a link is back. Members are few, and asking
+		// often costs nothing.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second,
+			},
+			MinConnectTimeout: 4 * time.Second,
+		}),
+	}
+	if o.TLS.ServerName != "" {
+		// Without this the client takes the name from the URL, whatever the TLS settings say.
+		dial = append(dial, grpc.WithAuthority(o.TLS.ServerName))
+	}
+	if o.User != "" {
+		p := &pass{user: o.User, password: c.password}
+		dial = append(dial, grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))
+	}
+	if c.tls != nil {
+		dial = append(dial, grpc.WithTransportCredentials(c.tls.Clone())) // in place of the client's own
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialOptions: dial, Logger: zap.NewNop(),
+		// Measured with etcd 3.7.3: with these a watch is heard again 1 s after a cut link is back, without them never.
+		// grpc raises the first to 10 s. The second is also how long sent data may stay unacknowledged
+		// (TCP_USER_TIMEOUT), and a vantage's heartbeats see to it that there are some: it leaves a member that is cut
+		// off within about 3 s.
+		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
+		MaxCallSendMsgSize: 8 << 20, // so that etcd's own limit (1.5 MiB by default) says what is wrong
+		MaxUnaryRetries:    3,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(endpoints, ", "), err)
+	}
+	return &Conn{Client: client, cluster: c, patience: o.Timeout}, nil
+}
+
+// Member returns the client of one member, which Close closes. A client of several members gives its calls to them in
+// turn: one member that takes calls and does not answer, as it is stopped or has no way to the leader, would fail every
+// attempt that needs as many calls as there are members.
+func (c *Cluster) Member(i int) *Conn { return c.members[i%len(c.members)] }
+
+// Connect returns a new client of one member that has taken the connection. Its caller closes it. The error says why
+// the member did not, within that time.
+func (c *Cluster) Connect(ctx context.Context, i int, within time.Duration) (*Conn, error) {
+	one, err := c.open(c.Endpoints[i%len(c.Endpoints)])
+	if err != nil {
+		return nil, err
+	}
+	if err := one.connect(ctx, within); err != nil {
+		one.Close()
+		return nil, err
+	}
+	return one, nil
+}
+
+// Prefix returns where the keys are, with its final slash.
+func (c *Cluster) Prefix() string { return c.Options.Prefix }
+
+// Log returns where problems are told.
+func (c *Cluster) Log() *slog.Logger { return c.Options.Log }
+
+// Close ends all connections. Whoever follows or writes must have returned.
+func (c *Cluster) Close() error {
+	for _, m := range c.members {
+		m.Close()
+	}
+	return c.Conn.Close()
+}

@@ -1,0 +1,119 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+)
+
+// ErrDenied says that the user may not read or write these keys.
+var ErrDenied = rpctypes.ErrPermissionDenied
+
+// connect waits until a member has taken the connection. Without it, a call to a dead member would wait for its
+// deadline and hide why.
+func (c *Conn) connect(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	conn := c.Client.ActiveConnection()
+	for {
+		conn.Connect()
+		switch s := conn.GetState(); s {
+		case connectivity.Ready:
+			return nil
+		case connectivity.TransientFailure:
+			return refusal(ctx, conn, strings.HasPrefix(c.Client.Endpoints()[0], "https"))
+		default:
+			if !conn.WaitForStateChange(ctx, s) {
+				return fmt.Errorf("no connection within %v", within)
+			}
+		}
+	}
+}
+
+// refusal returns why a connection failed: only a call that does not wait for another one is told.
+func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
+	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{}, &pb.AuthenticateResponse{}, grpc.WaitForReady(false))
+	text := "the connection failed"
+	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable {
+		text = s.Message()
+		for _, cut := range []string{
+			`connection error: desc = "transport: `, "Error while dialing: ", "authentication handshake failed: ",
+		} {
+			if _, rest, ok := strings.Cut(text, cut); ok {
+				text = strings.TrimSuffix(rest, `"`)
+			}
+		}
+	}
+	switch {
+	case strings.Contains(text, "connection refused"):
+		text += " (is etcd running there?)"
+	case secure: // whoever refuses a client's certificate may hang up before it has said so
+		text += " (do the CA, the server's name and the client certificate fit?)"
+	case strings.Contains(text, "error reading server preface"):
+		text += " (does it speak TLS: https:// instead of http://?)"
+	}
+	return errors.New(text)
+}
+
+func (c *Cluster) where() string { return "etcd at " + strings.Join(c.Endpoints, ", ") }
+
+// Reach connects, before a call that somebody waits for: the error says which etcd does not answer, and why.
+func (c *Cluster) Reach(ctx context.Context) error {
+	if err := c.connect(ctx, c.Options.Timeout); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s: %w", c.where(), err)
+	}
+	return nil
+}
+
+// Explain says what the error of a call means and what to do. An etcd without a quorum answers no call that needs one,
+// without an error: only a read that does without shows that it is there. ErrConflict it leaves as it is.
+func (c *Cluster) Explain(ctx context.Context, err error) error {
+	s, _ := status.FromError(err)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrDenied), errors.Is(err, rpctypes.ErrUserEmpty):
+		return fmt.Errorf("%s: %w: the user needs a role that reads and writes the prefix %s", c.where(), err, c.Prefix())
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Errorf("%s: %w: check the user's name and password", c.where(), err)
+	case !errors.Is(err, context.DeadlineExceeded) && s.Code() != codes.DeadlineExceeded:
+		return fmt.Errorf("%s: %w", c.where(), err)
+	}
+	brief := c.Within(time.Second)
+	if _, _, alone := brief.Get(ctx, Accepted, Alone()); alone == nil {
+		if _, _, all := brief.Get(ctx, Accepted); all == nil {
+			return fmt.Errorf("%s did not answer within %v, but does so now (a leader was lost, or there is much to do); "+
+				"try again", c.where(), c.Options.Timeout)
+		}
+		return fmt.Errorf("%s answers, but no quorum does: it has no leader. Servers go on with what they have; "+
+			"bring back a majority of etcd's members (etcdctl endpoint status --cluster)", c.where())
+	}
+	return fmt.Errorf("%s did not answer within %v", c.where(), c.Options.Timeout)
+}
+
+// Fleeting reports whether an error is one of a moment: a member or a leader lost. Whether a transaction was made is
+// not known then; the next read shows.
+func Fleeting(err error) bool {
+	var known rpctypes.EtcdError
+	if errors.As(err, &known) {
+		return known.Code() == codes.Unavailable
+	}
+	s, ok := status.FromError(err)
+	// A member that is being stopped passes on what its raft says without a code.
+	return ok && (s.Code() == codes.Unavailable ||
+		s.Code() == codes.Unknown && strings.Contains(s.Message(), "raft: stopped"))
+}

@@ -1,0 +1,208 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
+)
+
+// Why a watch ends although etcd has not said so. ErrHistory: what answers is not the history that the watch has told
+// of, or an older state of it. ErrSilent: nothing was heard for too long.
+var (
+	ErrHistory = errors.New("etcd's history is not the one that was followed")
+	ErrSilent  = errors.New("the watch has been silent")
+)
+
+// Watch is what somebody wants to be told of.
+//
+//	begins ── etcd may be ahead ──▶ events … ──▶ has told of all before it began: News.All
+//	  │                                             │
+//	  └ asked for progress, first after caughtUp, then every third of Silence, rarer where nobody answers (a proxy)
+//	                                                │
+//	      nothing for half of Silence: Conn.quiet ──┘ proves that nothing was missed, or writes a pulse
+//	      nothing for all of Silence: ErrSilent
+type Watch struct {
+	Range Range
+	After Point            // what is known: the first event is of the next revision
+	Ahead int64            // a revision that etcd has reached, as its caller has seen; 0: none that is after After
+	Told  func(News) error // called from the caller's goroutine; an error ends the watch
+}
+
+// News is what a watch has to say at one time.
+type News struct {
+	Events []Event // in order; all of one revision are in one News
+	All    bool    // with these, all that has happened up to now has been told
+}
+
+// Event is a key that was put or deleted.
+type Event struct {
+	KV      // Revision is that of the event
+	Deleted bool
+}
+
+// caughtUp is how long after a watch has begun it is first asked for its progress. etcd looks every 100 ms after
+// watches that are behind, and before 3.4.25 and 3.5.8 it answers for them as if they were not.
+const caughtUp = 250 * time.Millisecond
+
+// watching is a watch under way.
+type watching struct {
+	Watch
+	conn       *Conn
+	silence    time.Duration
+	told       Point        // what has been told, Watch.After before that
+	behind     int64        // a revision that it has still to reach; 0: nothing was missed
+	begun      chan bool    // has one value when the watch is there
+	unanswered atomic.Int64 // requests for progress in a row
+}
+
+// Watch tells what happens until it ends: with ctx, by an error of Told, and with ErrHistory, ErrSilent, ErrCompacted,
+// or a lost connection. The caller begins another then, from what has been told.
+func (c *Conn) Watch(ctx context.Context, w Watch) error {
+	ctx, cancel := context.WithCancel(Led(ctx))
+	defer cancel()
+	watcher := clientv3.NewWatcher(c.Client) // its own stream, which can be given up
+	defer watcher.Close()
+	s := &watching{Watch: w, conn: c, silence: c.cluster.Options.Silence, told: w.After, begun: make(chan bool, 1)}
+	// The client would resume a watch by itself over a new connection, perhaps to another history, whose revisions are
+	// lower: that one would answer every request for progress, and tell of no change until it had counted that far. So
+	// a lost connection ends the watch, and who begins another looks first.
+	lost := make(chan struct{})
+	conn := c.Client.ActiveConnection()
+	go func() {
+		defer close(lost)
+		conn.WaitForStateChange(ctx, connectivity.Ready)
+	}()
+	go s.ask(ctx, watcher)
+	// Not in fragments: to find where one ends etcd (3.4 to 3.7) measures all of it again at each event, which takes 3
+	// s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The client puts them together
+	// anyway.
+	from, to := c.cluster.ends(w.Range)
+	responses := watcher.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(w.After.Revision+1),
+		clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
+	silence := time.NewTimer(s.silence)
+	defer silence.Stop()
+	// Spread, so that of many who hear nothing one looks first, and what it writes is heard by all.
+	doubtful := s.silence/2 + time.Duration(float64(s.silence)*c.cluster.Options.Dice()/8)
+	doubt := time.NewTimer(doubtful)
+	defer doubt.Stop()
+	missedNothing := make(chan bool, 1)
+	for {
+		select {
+		case r, ok := <-responses:
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case !ok:
+				return errors.New("the watch ended")
+			case r.Err() != nil:
+				return rpctypes.Error(r.Err())
+			}
+			heard, err := s.take(&r)
+			if err != nil {
+				return err
+			}
+			if heard {
+				silence.Reset(s.silence)
+				doubt.Reset(doubtful)
+			}
+			if r.Created {
+				doubt.Reset(min(c.cluster.Spread(2*caughtUp), doubtful))
+			}
+		case <-doubt.C:
+			if w.Range.holds(pulse) { // else what is written is not where this watch is
+				go s.prove(ctx, s.told, missedNothing)
+			}
+		case <-missedNothing:
+			silence.Reset(s.silence)
+			doubt.Reset(doubtful)
+			if err := s.tell(News{All: true}); err != nil {
+				return err
+			}
+		case <-lost:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errors.New("the connection was lost")
+		case <-silence.C:
+			return fmt.Errorf("%w for %v", ErrSilent, s.silence)
+		}
+	}
+}
+
+// take tells what a response says, and reports whether it is etcd's word. That a watch has begun says nothing of what
+// it has yet to tell.
+func (s *watching) take(r *clientv3.WatchResponse) (heard bool, err error) {
+	if r.Created {
+		s.begun <- true              // the client says so once
+		if r.Header.ClusterId == 0 { // etcd's proxy has joined this watch to one that it had already
+			s.behind = s.Ahead
+			return false, nil
+		}
+		s.behind = r.Header.Revision
+	}
+	if r.Header.ClusterId != s.After.ClusterID || r.Header.Revision < s.After.Revision {
+		return true, ErrHistory
+	}
+	if r.IsProgressNotify() {
+		s.unanswered.Store(0)
+	}
+	if r.Created && s.behind > s.told.Revision {
+		return true, nil
+	}
+	n := News{All: true}
+	if len(r.Events) > 0 {
+		n.Events = make([]Event, len(r.Events))
+		for i, e := range r.Events {
+			n.Events[i] = Event{s.conn.cluster.kv(e.Kv), e.Type == clientv3.EventTypeDelete}
+		}
+		s.told.Revision = n.Events[len(n.Events)-1].Revision
+		n.All = s.told.Revision >= s.behind
+	}
+	return true, s.tell(n)
+}
+
+func (s *watching) tell(n News) error {
+	if n.All {
+		s.behind = 0
+	}
+	return s.Told(n)
+}
+
+// ask asks for the watch's progress once it has begun, and again and again, less often where nobody answers. The
+// request waits while the stream is not open, so that it has a goroutine to itself.
+func (s *watching) ask(ctx context.Context, w clientv3.Watcher) {
+	t := time.NewTicker(s.silence / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.begun:
+			t.Reset(min(caughtUp, s.silence/3))
+		case <-t.C:
+			t.Reset(rarer(s.silence/3, int(s.unanswered.Add(1))))
+			if w.RequestProgress(ctx) != nil {
+				return
+			}
+		}
+	}
+}
+
+// prove looks for a proof of what a watch that says nothing cannot tell: that it has missed nothing. Either nothing has
+// happened in etcd, or the watch will have something to say.
+func (s *watching) prove(ctx context.Context, told Point, missedNothing chan<- bool) {
+	ctx, cancel := context.WithTimeout(ctx, s.silence/2)
+	defer cancel()
+	if s.conn.quiet(ctx, told) {
+		select {
+		case missedNothing <- true:
+		default: // one is there already
+		}
+	}
+}

@@ -1,0 +1,55 @@
+// Package store is the resources that live in etcd.
+//
+// Following them is: a list in pages at one revision, then a watch from the next. When the watch ends, the next one uses
+// a fresh connection to the next member and goes on where the last one was, if etcd can prove that its history is still
+// the one that was followed; else everything is listed again. A history that is another one (a restored backup, a wiped
+// cluster, an address that leads elsewhere) is not taken until an operator has accepted it.
+//
+// Writing is one transaction that compares what the writer has seen, so that two writers at once cannot lose each
+// other's change nor leave a reference to nothing.
+//
+//	etcd ── list, watch ──▶ Follow ──▶ zones.Batch, Condition
+//	  ▲
+//	  └── transaction ◀── premises ◀── Plan ◀── a writer's function ◀── Listing ◀── list
+package store
+
+import (
+	"fmt"
+	"sync"
+
+	"leeward/zones"
+	"leeward/zones/etcd"
+)
+
+// Etcd is the resources below a prefix of an etcd cluster. Its methods may be called from several goroutines.
+type Etcd struct {
+	*etcd.Cluster
+
+	mu    sync.Mutex
+	known etcd.Point // what the receiver of Follow has
+}
+
+// Dial prepares to speak to etcd; see etcd.Dial.
+func Dial(o etcd.Options) (*Etcd, error) {
+	c, err := etcd.Dial(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Etcd{Cluster: c}, nil
+}
+
+// change makes a change of a key's value. It returns false where the key is no resource's by design.
+func (e *Etcd) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
+	c := zones.Change{Key: zones.Key(kv.Name), Revision: kv.Revision}
+	switch {
+	case etcd.Beside(kv.Name):
+		return c, false
+	case deleted:
+	case c.Key.Kind() == "":
+		c.Err = zones.Problems{{Key: c.Key, Code: zones.CodeStray, Message: fmt.Sprintf("no kind of resource is kept in %s%s; "+
+			"delete it, or put it where its kind belongs (zones, records, regions, …)", e.Prefix(), kv.Name)}}
+	default:
+		c.Resource, c.Err = zones.Decode(c.Key, kv.Value)
+	}
+	return c, true
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+
+	"leeward/zones/etcd"
+)
+
+// witness is the newest put that was seen of a history. Another history that has reached the same revision (a backup
+// restored under the same name, and written to since) does not have it.
+type witness struct {
+	name     string
+	revision int64
+	sum      uint64
+}
+
+func (w *witness) see(kv etcd.KV) {
+	if kv.Revision > w.revision {
+		*w = witness{kv.Name, kv.Revision, sum(kv.Value)}
+	}
+}
+
+func sum(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b)
+	return h.Sum64()
+}
+
+// testimony is what a history says of a witness.
+type testimony int
+
+const (
+	unproven testimony = iota // compacted, or nothing to ask for
+	same
+	other
+)
+
+// ask asks the history here for what was seen of the one in service.
+func (w witness) ask(ctx context.Context, c *etcd.Conn) (testimony, error) {
+	if w.revision == 0 {
+		return unproven, nil
+	}
+	held, _, err := c.GetAt(ctx, w.name, w.revision)
+	switch {
+	case errors.Is(err, etcd.ErrCompacted):
+		return unproven, nil
+	case errors.Is(err, etcd.ErrFuture):
+		return other, nil
+	case err != nil:
+		return unproven, err
+	case held != nil && held.Revision == w.revision && sum(held.Value) == w.sum:
+		return same, nil
+	}
+	return other, nil
+}
