@@ -240,7 +240,10 @@ func (b *Board) countStale(t *target) {
 
 // Verdict returns the verdict on a target as of the last Judge, with how it came about.
 func (b *Board) Verdict(key Target) Verdict {
-	t := b.targets[key]
+	return b.verdict(b.targets[key])
+}
+
+func (b *Board) verdict(t *target) Verdict {
 	if t == nil || !t.assigned {
 		return Verdict{Why: "not monitored: counts as up"}
 	}

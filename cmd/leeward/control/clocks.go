@@ -124,15 +124,15 @@ func (c *clocks) figure(own string, now time.Time) float64 {
 	return c.own
 }
 
-// add puts clocks that are off among a status's problems.
-func (c *clocks) add(s *admin.Status, own string, now time.Time) {
+// problems tells of clocks that are off.
+func (c *clocks) problems(own string, now time.Time) (all []admin.Problem) {
 	off, _, agreed := judgeClocks(c.ahead(own, now))
 	if len(off) == 0 {
-		return
+		return nil
 	}
 	slices.SortFunc(off, func(a, b astray) int { return strings.Compare(a.vantage, b.vantage) })
 	say := func(vantage, text string) {
-		s.Problems = append(s.Problems, admin.Problem{Resource: "vantages/" + vantage, Field: "time", InService: admin.InServiceNewest, Message: text})
+		all = append(all, admin.Problem{Resource: "vantages/" + vantage, Field: "time", InService: admin.InServiceNewest, Message: text})
 	}
 	if agreed {
 		for _, a := range off {
@@ -143,12 +143,13 @@ func (c *clocks) add(s *admin.Status, own string, now time.Time) {
 			say(a.vantage, fmt.Sprintf("its clock is %s %s the others': what is planned %s; run an NTP client",
 				admin.Age(a.ahead.Abs().Seconds()), word, effect))
 		}
-		return
+		return all
 	}
-	var all []string
+	var differ []string
 	for _, a := range off {
-		all = append(all, fmt.Sprintf("%s %+.1fs", a.vantage, a.ahead.Seconds()))
+		differ = append(differ, fmt.Sprintf("%s %+.1fs", a.vantage, a.ahead.Seconds()))
 	}
-	say(off[0].vantage, "clocks differ, and no more than half agree: "+strings.Join(all, ", ")+
+	say(off[0].vantage, "clocks differ, and no more than half agree: "+strings.Join(differ, ", ")+
 		". What is planned begins at each server's own time; run an NTP client")
+	return all
 }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"leeward/server/admin"
 )
 
 // clocksOf lets heartbeats of others come once a second for a while, each so late as its delays say in turn, by clocks
@@ -45,10 +43,8 @@ func TestClocks(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := clocksOf(now, 100, tt.ahead, tt.delays...)
-			var s admin.Status
-			c.add(&s, tt.own, now)
 			got := ""
-			for _, p := range s.Problems {
+			for _, p := range c.problems(tt.own, now) {
 				got += strings.TrimPrefix(p.Resource, "vantages/") + ": " + p.Message + "\n"
 			}
 			if !strings.HasPrefix(got, tt.want) || strings.Count(got, "\n") != min(len(tt.want), 1) {
@@ -65,11 +61,7 @@ func TestClocks(t *testing.T) {
 func TestClocksForget(t *testing.T) {
 	now := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
 	c := clocksOf(now, 100, map[string]time.Duration{"nyc": time.Hour, "sin": 0}, 0)
-	problems := func(at time.Time) int {
-		var s admin.Status
-		c.add(&s, "fra", at)
-		return len(s.Problems)
-	}
+	problems := func(at time.Time) int { return len(c.problems("fra", at)) }
 	if problems(now) != 1 {
 		t.Fatal("an hour ahead, and nothing is said")
 	}

@@ -203,14 +203,15 @@ func (l *Loop) givenUp(target string) bool {
 	return d != nil && d.why != ""
 }
 
-// tellDrills puts drills that were given up among a status's problems.
-func (l *Loop) tellDrills(s *admin.Status) {
+// drillProblems tells of drills that were given up.
+func (l *Loop) drillProblems(now time.Time) (all []admin.Problem) {
 	for _, target := range slices.Sorted(maps.Keys(l.drills.of)) {
-		if d := l.drills.of[target]; d.why != "" && d.inForce(s.Time) {
-			s.Problems = append(s.Problems, admin.Problem{
+		if d := l.drills.of[target]; d.why != "" && d.inForce(now) {
+			all = append(all, admin.Problem{
 				Resource: string(d.override.Key()), InService: admin.InServiceNone, Revision: d.version,
 				Message: "the drill is given up, and the target has its clients back: " + d.why,
 			})
 		}
 	}
+	return all
 }

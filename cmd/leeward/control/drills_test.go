@@ -81,7 +81,7 @@ func TestDrillsAreGivenUp(t *testing.T) {
 				synctest.Wait()
 				problems := ""
 				if err := b.Do(t.Context(), func(i control.Inside) {
-					for _, p := range i.Status(time.Now()).Problems {
+					for _, p := range i.Summary(time.Now()).Status().Problems {
 						if p.Resource == "overrides/region/eu-west" {
 							problems += p.Message
 						}

@@ -44,6 +44,10 @@ func (l *Loop) Event(e vantage.Event) {
 	})
 }
 
+func (f *fleet) clone() fleet {
+	return fleet{beats: maps.Clone(f.beats), servers: maps.Clone(f.servers), problems: maps.Clone(f.problems), synced: f.synced}
+}
+
 func (f *fleet) take(e vantage.Event) {
 	switch {
 	case e.Gone:
@@ -146,12 +150,12 @@ func (f *fleet) add(s *admin.Status) {
 
 // nobodyProbes adds the problem that no vantage lives although there is something to probe. (What reporters tell of is
 // not probed.)
-func (l *Loop) nobodyProbes(s *admin.Status) {
-	if !l.fleet.synced || slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool { return v.Fresh }) {
+func (x *Summary) nobodyProbes(s *admin.Status) {
+	if !x.fleet.synced || slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool { return v.Fresh }) {
 		return
 	}
 	probed := func(a health.Assignment) bool { return a.Monitor.External == nil }
-	if l.program == nil || !slices.ContainsFunc(l.program.Assignments(), probed) {
+	if x.snapshot == nil || !slices.ContainsFunc(x.snapshot.Program().Assignments(), probed) {
 		return
 	}
 	s.Problems = append(s.Problems, admin.Problem{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leeward/health"
+	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
 
@@ -223,24 +224,26 @@ func usesOf(sharing []*steer.Policy) map[int32]*use {
 	return uses
 }
 
-// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on. A process
-// that has no accounts of its own, as it only looks, works out which policies these are.
-func (l *Loop) keeping(now time.Time) func(pool int32, name string) float64 {
-	if l.snapshot == nil || l.view == nil {
-		return func(int32, string) float64 { return 1 }
+// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on: from the
+// accounts of this loop, where they are of what is published.
+func (l *Loop) keeping(now time.Time) func(p *steer.PoolStatus) float64 {
+	if l.gauges.program != l.snapshot.Program() {
+		return keepingOf(l.snapshot, l.view, now)
 	}
-	if l.o.Own != "" && l.gauges.program == l.snapshot.Program() {
-		return func(pool int32, name string) float64 {
-			if of := l.gauges.pools[name]; of != nil {
-				return meanKeep(of.policies, l.view, pool, now)
-			}
-			return 1
+	return func(p *steer.PoolStatus) float64 {
+		if of := l.gauges.pools[p.Pool]; of != nil {
+			return meanKeep(of.policies, l.view, p.Number, now)
 		}
+		return 1
 	}
-	uses := usesOf(l.snapshot.Sharing())
-	return func(pool int32, _ string) float64 {
-		if u := uses[pool]; u != nil {
-			return meanKeep(slices.Collect(maps.Values(u.policies)), l.view, pool, now)
+}
+
+// keepingOf is keeping from what is published alone.
+func keepingOf(s *snapshot.Snapshot, v *steer.View, now time.Time) func(p *steer.PoolStatus) float64 {
+	uses := usesOf(s.Sharing())
+	return func(p *steer.PoolStatus) float64 {
+		if u := uses[p.Number]; u != nil {
+			return meanKeep(slices.Collect(maps.Values(u.policies)), v, p.Number, now)
 		}
 		return 1
 	}

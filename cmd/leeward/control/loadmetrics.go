@@ -53,7 +53,7 @@ func (m *loadMetrics) take(l *Loop) {
 	by := map[int32]*steer.LoadStatus{}
 	for _, p := range l.view.Pools() {
 		if p.Loads != nil {
-			p.Loads.Keep = keep(p.Number, p.Pool)
+			p.Loads.Keep = keep(&p)
 			pools, by[p.Number] = append(pools, p), p.Loads
 		}
 	}

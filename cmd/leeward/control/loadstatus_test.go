@@ -48,7 +48,7 @@ func TestLoadsAreTold(t *testing.T) {
 		}
 		synctest.Wait()
 		var s *admin.Status
-		if err := b.Do(t.Context(), func(i control.Inside) { s = i.Status(time.Now()) }); err != nil {
+		if err := b.Do(t.Context(), func(i control.Inside) { s = i.Summary(time.Now()).Status() }); err != nil {
 			t.Fatal(err)
 		}
 		var text strings.Builder

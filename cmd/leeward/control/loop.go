@@ -84,6 +84,7 @@ type Loop struct {
 	built     zones.Problems // of the last build
 	wrong     zones.Problems // what keeps newest versions out of service: what the catalog found, and built
 	held      []zones.Held
+	listed    map[zones.Kind][]zones.Resource // see summarized; nil: to be listed
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	kept      bool          // something has been saved
@@ -399,6 +400,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	}
 	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
 	l.redrill(delta)
+	l.relist(delta)
 	wrong, held := l.wrong, l.held
 	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
 	l.complain(l.wrong.Beyond(wrong), wrong)

@@ -210,7 +210,7 @@ data: [ok]
 		synctest.Wait()
 		got := map[string]string{}
 		if err := b.Do(t.Context(), func(i control.Inside) {
-			for _, p := range i.Status(time.Now()).Problems {
+			for _, p := range i.Summary(time.Now()).Status().Problems {
 				got[p.Resource] = p.InService
 			}
 		}); err != nil {

@@ -95,7 +95,7 @@ func (b *bench) members() (all []string) {
 func (b *bench) standing() (problems, held string) {
 	b.t.Helper()
 	if err := b.Do(b.t.Context(), func(i control.Inside) {
-		s := i.Status(time.Now())
+		s := i.Summary(time.Now()).Status()
 		for _, p := range s.Problems {
 			problems += fmt.Sprintln(p.Resource, p.Message)
 		}

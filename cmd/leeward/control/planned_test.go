@@ -38,7 +38,7 @@ func TestPlannedDrain(t *testing.T) {
 			}
 			var text strings.Builder
 			if err := b.Do(t.Context(), func(i control.Inside) {
-				s := i.Status(time.Now())
+				s := i.Summary(time.Now()).Status()
 				s = &admin.Status{Time: s.Time, Overrides: s.Overrides, Planned: s.Planned, Shifts: s.Shifts}
 				if err := screen.Status(&text, s, false); err != nil {
 					t.Error(err)

@@ -198,10 +198,11 @@ func (o *Observer) Settle(ctx context.Context) (string, error) {
 // Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own
 // to tell of.
 func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
-	var s *admin.Status
-	if err := o.loop.Do(ctx, func(i control.Inside) { s = i.Status(time.Now()) }); err != nil {
+	var summary *control.Summary
+	if err := o.loop.Do(ctx, func(i control.Inside) { summary = i.Summary(time.Now()) }); err != nil {
 		return nil, err
 	}
+	s := summary.Status()
 	o.bystanders.tell(ctx, s)
 	if o.etcd != nil {
 		o.database.once(ctx, o.etcd)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"leeward/cmd/leeward/control"
@@ -102,35 +103,62 @@ func (p *pages) serve(ctx context.Context) error {
 	return nil
 }
 
-// status gathers what the server knows, in the loop, and puts itself among the servers.
+// shownFor is how long a status is shown to everybody who asks. It is never changed once it is made.
+const shownFor = 100 * time.Millisecond
+
+// shownStatus is the last status, for all who ask at about the same time: pages that many people watch cost one.
+type shownStatus struct {
+	mu     sync.Mutex // held while one is made; who waits for it gets the same
+	at     time.Time
+	status *admin.Status
+}
+
+func (x *shownStatus) get(make func() (*admin.Status, error)) (*admin.Status, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.status != nil && time.Since(x.at) < shownFor {
+		return x.status, nil
+	}
+	s, err := make()
+	if err == nil {
+		x.status, x.at = s, time.Now()
+	}
+	return s, err
+}
+
+// status tells what the server knows, and puts itself among the servers.
 func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server is busy: no status within 10 s"))
 	defer stop()
-	var s *admin.Status
-	err := r.loop.Do(ctx, func(i control.Inside) {
-		now := time.Now()
-		s = i.Status(now)
-		r.database.tell(s)
-		if r.link != nil {
-			if text := r.link.Status().Problem; text != "" {
-				kind := "vantages/"
-				if r.NoProbe {
-					kind = "servers/"
-				}
-				s.Problems = append(s.Problems, admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
-			}
-		}
-		s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
-		if r.dns != nil {
-			s.Self, s.Secondaries = r.ID, r.secondaries()
-			s.Following = r.following()
-			self := r.self(i)
-			self.Asked = r.dns.Asked(control.AskedShown)
-			s.AddServer(self)
-		}
-	})
-	if err == nil {
-		r.bystanders.tell(ctx, s)
+	return r.shownStatus.get(func() (*admin.Status, error) { return r.gather(ctx) })
+}
+
+// gather makes a status. The loop only hands over what it knows.
+func (r *run) gather(ctx context.Context) (*admin.Status, error) {
+	var summary *control.Summary
+	var self admin.Server
+	now := time.Now()
+	if err := r.loop.Do(ctx, func(i control.Inside) { summary, self = i.Summary(now), r.self(i) }); err != nil {
+		return nil, err
 	}
-	return s, err
+	s := summary.Status()
+	r.database.tell(s)
+	if r.link != nil {
+		if text := r.link.Status().Problem; text != "" {
+			kind := "vantages/"
+			if r.NoProbe {
+				kind = "servers/"
+			}
+			s.Problems = append(s.Problems, admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
+		}
+	}
+	s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)
+	if r.dns != nil {
+		s.Self, s.Secondaries = r.ID, r.secondaries()
+		s.Following = r.following()
+		self.Asked = r.dns.Asked(control.AskedShown)
+		s.AddServer(self)
+	}
+	r.bystanders.tell(ctx, s)
+	return s, nil
 }

@@ -107,34 +107,35 @@ type run struct {
 	started  time.Time
 	starting context.Context // ends what the start reads
 
-	loop       *control.Loop
-	geo        *geo.Watcher
-	dns        *server.Server      // nil: none
-	desk       *transfer.Desk      // transfers; nil: none
-	secondary  *transfer.Secondary // of the zones that live elsewhere; with desk
-	strange    atomic.Bool         // etcd has another history than the one in service
-	prober     *probe.Prober       // nil: nothing is probed here
-	names      *resolve.Resolver
-	looked     atomic.Bool   // hostnames have been looked up once, and targets probed
-	assigned   atomic.Bool   // the prober knows its targets
-	etcd       *store.Etcd   // nil: files
-	link       *vantage.Link // with etcd
-	database   database
-	drilled    *drilled
-	bystanders bystanders
-	files      *store.Files
-	keeper     *keeper       // nil: nothing is kept
-	memory     *memory       // with keeper
-	serials    *serialKeeper // nil: there is nowhere to keep them
-	metrics    *control.Metrics
-	heard      atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
-	lags       []lag
-	pages      *pages // nil: none
-	reached    reached
-	token      token
-	shown      atomic.Pointer[tls.Certificate] // that probes show; nil: none
-	reading    sync.Mutex                      // of credentials
-	running    Running
+	loop        *control.Loop
+	geo         *geo.Watcher
+	dns         *server.Server      // nil: none
+	desk        *transfer.Desk      // transfers; nil: none
+	secondary   *transfer.Secondary // of the zones that live elsewhere; with desk
+	strange     atomic.Bool         // etcd has another history than the one in service
+	prober      *probe.Prober       // nil: nothing is probed here
+	names       *resolve.Resolver
+	looked      atomic.Bool   // hostnames have been looked up once, and targets probed
+	assigned    atomic.Bool   // the prober knows its targets
+	etcd        *store.Etcd   // nil: files
+	link        *vantage.Link // with etcd
+	database    database
+	drilled     *drilled
+	bystanders  bystanders
+	files       *store.Files
+	keeper      *keeper       // nil: nothing is kept
+	memory      *memory       // with keeper
+	serials     *serialKeeper // nil: there is nowhere to keep them
+	metrics     *control.Metrics
+	heard       atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
+	lags        []lag
+	pages       *pages // nil: none
+	shownStatus shownStatus
+	reached     reached
+	token       token
+	shown       atomic.Pointer[tls.Certificate] // that probes show; nil: none
+	reading     sync.Mutex                      // of credentials
+	running     Running
 
 	programs chan *steer.Program // at most one waits, the newest
 	firstly  sync.Once

@@ -1,0 +1,48 @@
+package health
+
+// Frozen is what a Board knew of some targets at one moment. The Board goes on, and one other goroutine may read this:
+// taking the copy costs little, and putting verdicts into words, which costs more, is done aside from whoever owns the
+// Board.
+type Frozen struct {
+	board   Board // only what a verdict is told from
+	targets []target
+}
+
+// Freeze copies what the Board knows of these targets.
+func (b *Board) Freeze(keys []Target) *Frozen {
+	f := &Frozen{
+		board:   Board{now: b.now, known: b.known, vantages: make(map[string]*vantage, len(b.vantages))},
+		targets: make([]target, len(keys)),
+	}
+	copies := make(map[*vantage]*vantage, len(b.vantages))
+	vantages := make([]vantage, 0, len(b.vantages))
+	for name, v := range b.vantages {
+		vantages = append(vantages, *v)
+		copies[v] = &vantages[len(vantages)-1]
+		f.board.vantages[name] = copies[v]
+	}
+	for _, v := range b.living {
+		f.board.living = append(f.board.living, copies[v])
+	}
+	votes := 0
+	for i, key := range keys {
+		if t := b.targets[key]; t != nil {
+			f.targets[i] = *t
+			votes += len(t.cells)
+		}
+	}
+	cells := make([]cell, 0, votes)
+	for i := range f.targets {
+		t := &f.targets[i]
+		first := len(cells)
+		for _, c := range t.cells {
+			c.vantage = copies[c.vantage]
+			cells = append(cells, c)
+		}
+		t.cells = cells[first:len(cells):len(cells)]
+	}
+	return f
+}
+
+// Verdict returns the verdict on the i-th target, as Board.Verdict did when it was frozen.
+func (f *Frozen) Verdict(i int) Verdict { return f.board.verdict(&f.targets[i]) }
