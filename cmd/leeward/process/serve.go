@@ -78,7 +78,7 @@ func Serve(ctx context.Context, s Settings) error {
 	if s.NoProbe && s.Etcd == nil {
 		return errors.New("a server that probes nothing needs an etcd, where others report")
 	}
-	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{})}
+	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{}), heardAll: make(chan struct{})}
 	if s.Dropped != nil {
 		r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "leeward_log_dropped_total", Help: "Lines of the log that were lost, as nobody read them.",
@@ -140,6 +140,9 @@ type run struct {
 	programs chan *steer.Program // at most one waits, the newest
 	firstly  sync.Once
 	first    chan struct{} // closed when there is something to answer from
+
+	heardOnce sync.Once
+	heardAll  chan struct{} // closed when all that the vantages have written has been read once
 }
 
 // assemble makes the parts; nothing listens and nothing runs yet.
@@ -403,7 +406,7 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	if r.link != nil {
 		start(&partsDone, "reports", func() error { return r.link.Run(parts) })
-		start(&partsDone, "others' reports", func() error { return r.link.Follow(parts, r.loop.Event) })
+		start(&partsDone, "others' reports", func() error { return r.link.Follow(parts, r.take) })
 		start(&partsDone, "describing", func() error { r.describe(parts); return nil })
 	}
 	dnsDone := make(chan error, 1)
@@ -453,18 +456,42 @@ func (r *run) serve(ctx context.Context) error {
 // disk, are left in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an
 // etcd that is there, and the queries are then answered; without either they get their SERVFAIL, so that resolvers go
 // elsewhere.
-const firstWait = time.Second
+//
+// heardWait is for how long they are left there until what the vantages say has been read too. An endpoint that died
+// while this server was down is up in the copy on disk, and the others know better. An etcd that is there tells within
+// some 50 ms; without one the copy on disk is the best there is.
+const (
+	firstWait = time.Second
+	heardWait = 300 * time.Millisecond
+)
 
 func (r *run) awaitFirst(ctx context.Context) {
 	limited, stop := context.WithTimeout(ctx, firstWait)
 	defer stop()
+	heard := time.After(heardWait)
 	select {
 	case <-r.first:
 	case <-limited.Done():
 		return
 	}
 	r.secondary.Resumed(limited)
+	if r.link != nil {
+		select {
+		case <-r.heardAll:
+		case <-heard:
+			r.Log.Warn("answering although what vantages report has not been read yet", "after", heardWait)
+		case <-limited.Done():
+		}
+	}
 	_ = r.loop.Do(limited, func(control.Inside) {}) // what has been handed over is published by then
+}
+
+// take hands over what a vantage has written.
+func (r *run) take(e vantage.Event) {
+	r.loop.Event(e)
+	if e.Synced {
+		r.heardOnce.Do(func() { close(r.heardAll) })
+	}
 }
 
 // listen binds DNS and the admin interface.
