@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,6 +219,59 @@ update: [{key: acme, names: ["_acme-challenge.**"], types: [TXT]}]
 		if strings.Contains(v.logged(), "permission denied") {
 			t.Errorf("something was denied:\n%s", v.logged())
 		}
+	}
+}
+
+// TestCompose holds that Prometheus asks the servers that compose starts, with their token, that images have a tag and
+// no registry, and that the cluster's resources are good.
+func TestCompose(t *testing.T) {
+	parse := func(file string, into any) string {
+		t.Helper()
+		text, err := os.ReadFile("../../deploy/compose/" + file)
+		if err == nil {
+			err = yaml.Unmarshal(text, into)
+		}
+		if err != nil {
+			t.Fatal(file, err)
+		}
+		return string(text)
+	}
+	var compose struct {
+		Services map[string]struct {
+			Image       string
+			Environment map[string]string
+			Networks    map[string]struct {
+				Address string `yaml:"ipv4_address"`
+			}
+		}
+	}
+	parse("compose.yaml", &compose)
+	var prometheus struct {
+		Scrape []struct {
+			Authorization struct{ Credentials string }
+			Static        []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	parse("prometheus.yaml", &prometheus)
+	scrape := prometheus.Scrape[0]
+	for name, s := range compose.Services {
+		if image := regexp.MustCompile(`^\$\{[A-Z_]+:-(.*)\}$`).ReplaceAllString(s.Image, "$1"); image != "leeward" &&
+			!regexp.MustCompile(`^[a-z0-9-]+(/[a-z0-9-]+)?:[a-z0-9.]+$`).MatchString(image) {
+			t.Errorf("%s: the image is %s", name, image)
+		}
+		if s.Environment["LEEWARD_ID"] == "" {
+			continue
+		}
+		target := s.Networks["world"].Address + s.Environment["LEEWARD_ADMIN"]
+		if !slices.Contains(scrape.Static[0].Targets, target) {
+			t.Errorf("Prometheus does not ask %s, which is %s", name, target)
+		}
+		if !strings.Contains(s.Environment["LEEWARD_ADMIN_TOKEN"], scrape.Authorization.Credentials) {
+			t.Errorf("Prometheus has not the token of %s", name)
+		}
+	}
+	if status, out, errs := command(t, "check", "-f", "../../deploy/compose/resources.yaml"); status != 0 {
+		t.Errorf("resources.yaml: %s%s", out, errs)
 	}
 }
 

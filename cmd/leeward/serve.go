@@ -47,6 +47,7 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 // settings checks the flags.
 func (f *vantageFlags) settings() (s process.Settings, err error) {
 	s = process.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile, ProbeTLS: f.probe}
+	s.Notify = os.Getenv("NOTIFY_SOCKET")
 	if err := f.probe.Check(); err != nil {
 		return s, usageError{err}
 	}

@@ -58,6 +58,7 @@ type Settings struct {
 
 	Compact time.Duration // etcd is asked to forget what is older, at most twice that; 0: it is not
 
+	Notify  string          // socket of the service manager (sd_notify); "": there is none
 	Reload  <-chan struct{} // files are read again at each; may be nil
 	Started func(Running)   // called once everything listens; may be nil
 }
@@ -397,6 +398,7 @@ func (r *run) serve(ctx context.Context) error {
 		start(&partsDone, "transfers", func() error { r.desk.Run(parts); return nil })
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
 	}
+	start(&partsDone, "notifying", func() error { notifier{r.Notify}.run(parts, r.ready); return nil })
 	start(&partsDone, "reloading", func() error { r.reload(parts); return nil })
 	start(&partsDone, "credentials", func() error { watchFiles(parts, credentialsEvery, r.credentials()); return nil })
 	if r.etcd != nil {
