@@ -10,6 +10,10 @@ import (
 	"leeward/server/admin"
 )
 
+// describeEvery is how often a server looks whether what it says of itself has changed: not at each revision, lest a
+// flood of changes become a flood of writes.
+const describeEvery = 500 * time.Millisecond
+
 // describe tells the others how this server stands.
 func (r *run) describe(ctx context.Context) {
 	tick := time.NewTicker(describeEvery)

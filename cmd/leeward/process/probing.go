@@ -49,6 +49,13 @@ func (r *run) assign(p *steer.Program) {
 	r.programs <- p
 }
 
+// assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
+// time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
+const (
+	assignShare = 10
+	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
+)
+
 // assigning tells the prober, and the link before it, what there is to probe for this vantage.
 func (r *run) assigning(ctx context.Context) {
 	for {

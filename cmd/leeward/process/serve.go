@@ -4,31 +4,19 @@ package process
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leeward/cmd/leeward/control"
-	"leeward/geo"
-	"leeward/health/probe"
-	"leeward/health/resolve"
-	"leeward/health/vantage"
 	"leeward/server"
-	"leeward/server/transfer"
-	"leeward/zones"
 	"leeward/zones/etcd"
-	"leeward/zones/snapshot"
 	"leeward/zones/steer"
-	"leeward/zones/store"
 )
 
 // Settings are a server's, or a probe's.
@@ -100,224 +88,6 @@ func Serve(ctx context.Context, s Settings) error {
 	defer r.close()
 	return r.serve(ctx)
 }
-
-// run is a server's parts.
-type run struct {
-	Settings
-	registry *prometheus.Registry
-	started  time.Time
-	starting context.Context // ends what the start reads
-
-	loop        *control.Loop
-	geo         *geo.Watcher
-	dns         *server.Server      // nil: none
-	desk        *transfer.Desk      // transfers; nil: none
-	secondary   *transfer.Secondary // of the zones that live elsewhere; with desk
-	strange     atomic.Bool         // etcd has another history than the one in service
-	prober      *probe.Prober       // nil: nothing is probed here
-	names       *resolve.Resolver
-	looked      atomic.Bool   // hostnames have been looked up once, and targets probed
-	assigned    atomic.Bool   // the prober knows its targets
-	etcd        *store.Etcd   // nil: files
-	link        *vantage.Link // with etcd
-	database    database
-	drilled     *drilled
-	bystanders  bystanders
-	files       *store.Files
-	keeper      *keeper       // nil: nothing is kept
-	memory      *memory       // with keeper
-	serials     *serialKeeper // nil: there is nowhere to keep them
-	metrics     *control.Metrics
-	heard       atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
-	lags        []lag
-	pages       *pages // nil: none
-	shownStatus shownStatus
-	reached     reached
-	token       token
-	shown       atomic.Pointer[tls.Certificate] // that probes show; nil: none
-	reading     sync.Mutex                      // of credentials
-	running     Running
-
-	programs chan *steer.Program // at most one waits, the newest
-	firstly  sync.Once
-	first    chan struct{} // closed when there is something to answer from
-
-	heardOnce sync.Once
-	heardAll  chan struct{} // closed when all that the vantages have written has been read once
-}
-
-// assemble makes the parts; nothing listens and nothing runs yet.
-func (r *run) assemble() error {
-	var err error
-	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
-		return err
-	} else if err != nil {
-		r.Log.Error("location databases: going on without these until they can be read", "err", err)
-	}
-	if len(r.Listen) > 0 {
-		if err := r.openDesk(); err != nil {
-			return err
-		}
-		updates, err := r.updates()
-		if err != nil {
-			return err
-		}
-		connections := r.shares().tcp
-		if connections < server.DefaultConnections {
-			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
-		}
-		r.dns, err = server.New(server.Options{
-			TCP:    server.TCPLimits{Connections: connections},
-			Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(updates),
-		})
-		if err != nil {
-			return err
-		}
-		if r.CookieSecrets != "" {
-			secrets, err := CookieSecretFile(r.CookieSecrets)
-			if err != nil {
-				return fmt.Errorf("cookie secrets: %w", err)
-			}
-			if err := r.dns.SetCookieSecrets(secrets...); err != nil {
-				return err
-			}
-		} else if r.Etcd == nil {
-			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, nor does this one after a restart")
-		}
-	}
-	if r.metrics, err = control.NewMetrics(r.registry, r.Version, time.Now); err != nil {
-		return err
-	}
-	if err := r.openProber(); err != nil {
-		return err
-	}
-	r.names, err = resolve.New(resolve.Options{
-		Servers: r.Resolvers, State: r.State, Log: r.Log, Registerer: r.registry,
-		OnAnswer: func(a resolve.Answer) { r.loop.Resolved(a) },
-	})
-	if err != nil {
-		return err
-	}
-	if err := r.source(); err != nil {
-		return err
-	}
-	o := control.LoopOptions{
-		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID, Region: r.Region,
-		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
-	}
-	if r.dns != nil {
-		o.Publish = func(s server.State) {
-			r.dns.Publish(s)
-			r.desk.Publish(s)
-			r.reached.set(s.Snapshot.Revision())
-			r.firstly.Do(func() { close(r.first) })
-		}
-		o.Follow = r.secondary.Assign
-	}
-	if r.link != nil {
-		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
-	}
-	if r.dns != nil && r.etcd != nil {
-		r.serials = newSerialKeeper(r.etcd.KeepSerials, r.Log, rand.Float64)
-		o.Owed = r.serials.owes
-	}
-	if r.State != "" {
-		r.keeper = newKeeper(r.State, r.Log, time.Now)
-		r.keeper.trial()
-		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
-		}, func() float64 {
-			if r.keeper.trouble() != nil || r.memory.trouble() != nil {
-				return 1
-			}
-			return 0
-		})); err != nil {
-			return err
-		}
-		o.Keep = r.keeper.keep
-		r.memory = newMemory(r.State, r.Log)
-		if r.prober != nil {
-			r.memory.add = r.prober.Remember
-		}
-		past, err := loadVerdicts(r.State)
-		if err != nil {
-			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed", "err", err)
-		}
-		if past != nil && r.prober != nil {
-			r.prober.Recall(past)
-		}
-		o.Past, o.Recall = past, r.memory.keep
-	}
-	if r.NoProbe {
-		o.Own = "" // no vantage is this process
-	}
-	r.loop = control.NewLoop(o)
-	for _, a := range r.names.Kept() { // before the first answers are given
-		r.loop.Resolved(a)
-	}
-	return nil
-}
-
-func (r *run) close() {
-	if r.etcd != nil {
-		r.etcd.Close()
-	}
-}
-
-// probesWait is how long a server that starts waits for the first round of its probes before it is ready: with many
-// targets, or long timeouts, that takes longer, and what it knows from before the start is then good enough.
-const probesWait = 10 * time.Second
-
-// primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone
-// for good.
-const primariesWait = 10 * time.Second
-
-// ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its
-// endpoints have been looked up once, their addresses probed once, and the primaries of zones that live elsewhere been
-// asked once. Those that come later are no reason to be taken out of service.
-func (r *run) ready() error {
-	if err := r.loop.Ready(); err != nil || r.looked.Load() {
-		return err
-	}
-	for _, name := range r.loop.State().Snapshot.Program().Hostnames() {
-		if !r.names.Tried(name) {
-			return fmt.Errorf("hostnames of endpoints are being looked up, such as %s", name)
-		}
-	}
-	if r.secondary != nil && time.Since(r.started) < primariesWait {
-		var left []string
-		r.loop.State().Snapshot.EachZone(func(z *snapshot.Zone) bool {
-			if origin := zones.NameText(z.Origin()); z.Elsewhere() && !r.secondary.Tried(origin) {
-				left = append(left, origin)
-			}
-			return left == nil
-		})
-		if left != nil {
-			return fmt.Errorf("zones are being transferred from their primaries, such as %s", left[0])
-		}
-	}
-	if time.Since(r.started) < probesWait {
-		if !r.assigned.Load() {
-			return errors.New("endpoints are about to be probed")
-		}
-		if r.prober == nil {
-			if r.link.Heard().IsZero() {
-				return errors.New("what vantages report is being read")
-			}
-		} else if left, such := r.prober.Untried(); left > 0 {
-			return fmt.Errorf("endpoints are being probed, %d are left, such as %s at %s", left, such.Endpoint, such.Address)
-		}
-	}
-	r.looked.Store(true)
-	return nil
-}
-
-// assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
-// time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
-const (
-	assignShare = 10
-	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
-)
 
 // drainLimit is how long a server that stops waits for its core; for other parts, and for etcd, half as long each.
 // absorbedLimit is how much of that it waits for a loop that has its hands full of something large: the copy on disk, or
@@ -454,70 +224,6 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
-// firstWait is for how long queries that come before there is a snapshot, and the zones of other primaries that are on
-// disk, are left in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an
-// etcd that is there, and the queries are then answered; without either they get their SERVFAIL, so that resolvers go
-// elsewhere.
-//
-// heardWait is for how long they are left there until what the vantages say has been read too. An endpoint that died
-// while this server was down is up in the copy on disk, and the others know better. An etcd that is there tells within
-// some 50 ms; without one the copy on disk is the best there is.
-const (
-	firstWait = time.Second
-	heardWait = 300 * time.Millisecond
-)
-
-func (r *run) awaitFirst(ctx context.Context) {
-	limited, stop := context.WithTimeout(ctx, firstWait)
-	defer stop()
-	heard := time.After(heardWait)
-	select {
-	case <-r.first:
-	case <-limited.Done():
-		return
-	}
-	r.secondary.Resumed(limited)
-	if r.link != nil {
-		select {
-		case <-r.heardAll:
-		case <-heard:
-			r.Log.Warn("answering although what vantages report has not been read yet", "after", heardWait)
-		case <-limited.Done():
-		}
-	}
-	_ = r.loop.Do(limited, func(control.Inside) {}) // what has been handed over is published by then
-}
-
-// take hands over what a vantage has written.
-func (r *run) take(e vantage.Event) {
-	r.loop.Event(e)
-	if e.Synced {
-		r.heardOnce.Do(func() { close(r.heardAll) })
-	}
-}
-
-// listen binds DNS and the admin interface.
-func (r *run) listen() error {
-	if r.Admin != "" {
-		var err error
-		if r.pages, err = r.openPages(); err != nil {
-			return err
-		}
-		r.running.Admin = r.pages.address()
-	}
-	if r.dns == nil {
-		return nil
-	}
-	if err := r.dns.Bind(); err != nil {
-		if r.pages != nil {
-			r.pages.listener.Close()
-		}
-		return err
-	}
-	r.running.DNS = r.dns.Addrs()
-	return nil
-}
-
 // reload reads files again when asked to.
 func (r *run) reload(ctx context.Context) {
 	for {
@@ -537,7 +243,3 @@ func (r *run) reload(ctx context.Context) {
 		}
 	}
 }
-
-// describeEvery is how often a server looks whether what it says of itself has changed: not at each revision, lest a
-// flood of changes become a flood of writes.
-const describeEvery = 500 * time.Millisecond

@@ -1,0 +1,186 @@
+package process
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/cmd/leeward/control"
+	"leeward/geo"
+	"leeward/health/probe"
+	"leeward/health/resolve"
+	"leeward/health/vantage"
+	"leeward/server"
+	"leeward/server/transfer"
+	"leeward/zones/steer"
+	"leeward/zones/store"
+)
+
+// run is a server's parts.
+type run struct {
+	Settings
+	registry *prometheus.Registry
+	started  time.Time
+	starting context.Context // ends what the start reads
+
+	loop        *control.Loop
+	geo         *geo.Watcher
+	dns         *server.Server      // nil: none
+	desk        *transfer.Desk      // transfers; nil: none
+	secondary   *transfer.Secondary // of the zones that live elsewhere; with desk
+	strange     atomic.Bool         // etcd has another history than the one in service
+	prober      *probe.Prober       // nil: nothing is probed here
+	names       *resolve.Resolver
+	looked      atomic.Bool   // hostnames have been looked up once, and targets probed
+	assigned    atomic.Bool   // the prober knows its targets
+	etcd        *store.Etcd   // nil: files
+	link        *vantage.Link // with etcd
+	database    database
+	drilled     *drilled
+	bystanders  bystanders
+	files       *store.Files
+	keeper      *keeper       // nil: nothing is kept
+	memory      *memory       // with keeper
+	serials     *serialKeeper // nil: there is nowhere to keep them
+	metrics     *control.Metrics
+	heard       atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
+	lags        []lag
+	pages       *pages // nil: none
+	shownStatus shownStatus
+	reached     reached
+	token       token
+	shown       atomic.Pointer[tls.Certificate] // that probes show; nil: none
+	reading     sync.Mutex                      // of credentials
+	running     Running
+
+	programs chan *steer.Program // at most one waits, the newest
+	firstly  sync.Once
+	first    chan struct{} // closed when there is something to answer from
+
+	heardOnce sync.Once
+	heardAll  chan struct{} // closed when all that the vantages have written has been read once
+}
+
+// assemble makes the parts; nothing listens and nothing runs yet.
+func (r *run) assemble() error {
+	var err error
+	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
+		return err
+	} else if err != nil {
+		r.Log.Error("location databases: going on without these until they can be read", "err", err)
+	}
+	if len(r.Listen) > 0 {
+		if err := r.openDesk(); err != nil {
+			return err
+		}
+		updates, err := r.updates()
+		if err != nil {
+			return err
+		}
+		connections := r.shares().tcp
+		if connections < server.DefaultConnections {
+			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
+		}
+		r.dns, err = server.New(server.Options{
+			TCP:    server.TCPLimits{Connections: connections},
+			Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(updates),
+		})
+		if err != nil {
+			return err
+		}
+		if r.CookieSecrets != "" {
+			secrets, err := CookieSecretFile(r.CookieSecrets)
+			if err != nil {
+				return fmt.Errorf("cookie secrets: %w", err)
+			}
+			if err := r.dns.SetCookieSecrets(secrets...); err != nil {
+				return err
+			}
+		} else if r.Etcd == nil {
+			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, nor does this one after a restart")
+		}
+	}
+	if r.metrics, err = control.NewMetrics(r.registry, r.Version, time.Now); err != nil {
+		return err
+	}
+	if err := r.openProber(); err != nil {
+		return err
+	}
+	r.names, err = resolve.New(resolve.Options{
+		Servers: r.Resolvers, State: r.State, Log: r.Log, Registerer: r.registry,
+		OnAnswer: func(a resolve.Answer) { r.loop.Resolved(a) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.source(); err != nil {
+		return err
+	}
+	o := control.LoopOptions{
+		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID, Region: r.Region,
+		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
+	}
+	if r.dns != nil {
+		o.Publish = func(s server.State) {
+			r.dns.Publish(s)
+			r.desk.Publish(s)
+			r.reached.set(s.Snapshot.Revision())
+			r.firstly.Do(func() { close(r.first) })
+		}
+		o.Follow = r.secondary.Assign
+	}
+	if r.link != nil {
+		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
+	}
+	if r.dns != nil && r.etcd != nil {
+		r.serials = newSerialKeeper(r.etcd.KeepSerials, r.Log, rand.Float64)
+		o.Owed = r.serials.owes
+	}
+	if r.State != "" {
+		r.keeper = newKeeper(r.State, r.Log, time.Now)
+		r.keeper.trial()
+		if err := r.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "leeward_state_failing", Help: "1 where the last good snapshot could not be kept on disk.",
+		}, func() float64 {
+			if r.keeper.trouble() != nil || r.memory.trouble() != nil {
+				return 1
+			}
+			return 0
+		})); err != nil {
+			return err
+		}
+		o.Keep = r.keeper.keep
+		r.memory = newMemory(r.State, r.Log)
+		if r.prober != nil {
+			r.memory.add = r.prober.Remember
+		}
+		past, err := loadVerdicts(r.State)
+		if err != nil {
+			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed", "err", err)
+		}
+		if past != nil && r.prober != nil {
+			r.prober.Recall(past)
+		}
+		o.Past, o.Recall = past, r.memory.keep
+	}
+	if r.NoProbe {
+		o.Own = "" // no vantage is this process
+	}
+	r.loop = control.NewLoop(o)
+	for _, a := range r.names.Kept() { // before the first answers are given
+		r.loop.Resolved(a)
+	}
+	return nil
+}
+
+func (r *run) close() {
+	if r.etcd != nil {
+		r.etcd.Close()
+	}
+}
