@@ -5,7 +5,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # itself it minimizes each input that is new to it for a minute, which can take hours in all.
 FUZZTIME   ?= 30000x
 
-.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units reference integration measure capacity abuse image clean
+.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units reference man integration measure capacity abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -88,6 +88,11 @@ builds: ## all ways it is built
 
 units: ## the systemd units are well formed and stay as hardened as they are
 	deploy/systemd/check.sh
+
+MAN_OUT ?= man
+
+man: ## a man page for each verb, in MAN_OUT
+	go test -count=1 -run '^TestMan$$' ./cmd/leeward -man "$(abspath $(MAN_OUT))"
 
 reference: ## docs/reference.md, from the comments and tags of the model
 	go test -count=1 -run '^TestWords$$' ./zones/reference -update >/dev/null || go test -count=1 -run '^TestWords$$' ./zones/reference -update
