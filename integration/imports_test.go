@@ -39,15 +39,16 @@ var rooms = []room{
 	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
 	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business of theirs"},
-	{"server/transfer", []string{"server", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no store to ask"},
-	{"server/update", []string{"server/wire", "server/tsig", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
+	{"server/transfer", []string{"server/answer", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no store to ask"},
+	{"server/update", []string{"server/answer", "server/wire", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
-	{"server", []string{"server/wire", "server/rrl", "zones/snapshot", "zones/steer", "geo", "health"}, "a query touches memory only: with no store in reach, etcd cannot be asked on the query path"},
+	{"server/answer", []string{"server/wire", "server/rrl", "server/tsig", "zones/snapshot", "zones/steer"}, "a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path"},
+	{"server/socket", []string{"server/answer", "server/wire"}, "it moves bytes: what a message says is no business of a transport"},
 	{"server/admin", []string{"zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
 	{"cmd/...", []string{"..."}, "wiring is its work"},
 	{
 		"cmd/leeward/control",
-		[]string{"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage", "geo", "server", "server/wire", "server/admin", "server/transfer"},
+		[]string{"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage", "geo", "server/answer", "server/wire", "server/admin", "server/transfer"},
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",
 	},
 	{"cmd/leeward/hangup", nil, "what it imports is initialized before it, and SIGHUP kills meanwhile"},
@@ -72,7 +73,7 @@ var guests = []struct {
 	{"gonum.org/v1/plot", []string{"cmd/leeward/bench", "cmd/leeward/demo", "integration"}, false, "pictures of two verbs, and of the closed loop"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false, "rooms take values, not flags"},
 	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: what decodes stays where it is read"},
-	{"github.com/prometheus", []string{"server", "server/admin", "server/transfer", "server/update", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
+	{"github.com/prometheus", []string{"server/answer", "server/socket", "server/admin", "server/transfer", "server/update", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
 }
 
 // listed is what go list says of one package.
@@ -180,8 +181,10 @@ func TestImports(t *testing.T) {
 // TestImportsFindsFaults holds the test above: the bans that matter most are found when broken.
 func TestImportsFindsFaults(t *testing.T) {
 	for _, p := range []listed{
-		{ImportPath: "leeward/server", Imports: []string{"leeward/zones/store"}},
-		{ImportPath: "leeward/server", Imports: []string{"go.etcd.io/etcd/client/v3"}},
+		{ImportPath: "leeward/server/answer", Imports: []string{"leeward/zones/store"}},
+		{ImportPath: "leeward/server/answer", Imports: []string{"leeward/server/socket"}},
+		{ImportPath: "leeward/server/socket", Imports: []string{"leeward/zones/snapshot"}},
+		{ImportPath: "leeward/server/answer", Imports: []string{"go.etcd.io/etcd/client/v3"}},
 		{ImportPath: "leeward/zones/snapshot", Imports: []string{"github.com/miekg/dns"}},
 		{ImportPath: "leeward/zones/steer", Imports: []string{"leeward/server/wire"}},
 		{ImportPath: "leeward/health", Imports: []string{"leeward/zones"}},
@@ -194,7 +197,7 @@ func TestImportsFindsFaults(t *testing.T) {
 		}
 	}
 	fine := []listed{
-		{ImportPath: "leeward/server", Imports: []string{"leeward/server/wire", "net"}, TestImports: []string{"github.com/miekg/dns"}},
+		{ImportPath: "leeward/server/socket", Imports: []string{"leeward/server/wire", "net"}, TestImports: []string{"github.com/miekg/dns"}},
 		{ImportPath: "leeward/cmd/leeward/embedded", Imports: []string{"go.etcd.io/etcd/server/v3/embed"}},
 		{ImportPath: "leeward/cmd/leeward", Imports: []string{"leeward/zones/store"}},
 	}

@@ -16,8 +16,9 @@ import (
 	"leeward/cmd/leeward/hangup"
 	"leeward/cmd/leeward/process"
 	"leeward/health/resolve"
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/server/rrl"
+	"leeward/server/socket"
 )
 
 // vantageFlags are what a server and a probe have in common.
@@ -155,7 +156,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
 			}
 			for _, text := range listen {
-				if err := server.CheckListen(text); err != nil {
+				if err := socket.CheckListen(text); err != nil {
 					return misused("--%w", err)
 				}
 			}
@@ -207,7 +208,7 @@ back what this vantage has reported, answers what it has received, and ends.`,
 }
 
 // chaosOf checks the flag of class CH.
-func chaosOf(words []string, id, version string) (c server.Chaos, err error) {
+func chaosOf(words []string, id, version string) (c answer.Chaos, err error) {
 	for _, word := range words {
 		switch strings.TrimSpace(word) {
 		case "id":
@@ -226,14 +227,14 @@ func chaosOf(words []string, id, version string) (c server.Chaos, err error) {
 const defaultRRL = 200
 
 // rateLimit checks the flags of the rate limit.
-func rateLimit(rate, slip int, exempt []string) (l server.RateLimit, err error) {
+func rateLimit(rate, slip int, exempt []string) (l answer.RateLimit, err error) {
 	if rate < 0 || rate > rrl.MaxRate {
 		return l, misused("--rrl %d: it is a number of responses a second and prefix, at most %d, 0 for no limit", rate, rrl.MaxRate)
 	}
 	if slip < 0 || slip > rrl.MaxSlip {
 		return l, misused("--rrl-slip %d: give 1 to %d, or 0 to drop all", slip, rrl.MaxSlip)
 	}
-	l = server.RateLimit{Rate: rate, Slip: slip}
+	l = answer.RateLimit{Rate: rate, Slip: slip}
 	for _, text := range exempt {
 		p, err := netip.ParsePrefix(text)
 		if a, aerr := netip.ParseAddr(text); aerr == nil {

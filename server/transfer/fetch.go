@@ -364,7 +364,7 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 	}
 	if !l.bare {
 		msg[11] = 1
-		msg = append(msg, 0, 0, byte(wire.TypeOPT), byte(udpSize>>8), byte(udpSize&0xff), 0, 0, 0, 0, 0, 4, 0, optionExpire, 0, 0)
+		msg = append(msg, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0, 4, 0, optionExpire, 0, 0)
 	}
 	if l.key == nil {
 		return msg, nil

@@ -110,7 +110,7 @@ func (s *stream) flush() {
 	}
 	binary.BigEndian.PutUint16(s.buf[6:], s.count)
 	if s.messages == 0 && s.query.EDNS { // RFC 5936 section 2.2.5
-		s.buf = append(s.buf, 0, 0, byte(wire.TypeOPT), byte(udpSize>>8), byte(udpSize&0xff), 0, 0, 0, 0, 0, 0)
+		s.buf = append(s.buf, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0, 0)
 		if s.query.DO {
 			s.buf[len(s.buf)-4] = 0x80
 		}
@@ -128,24 +128,4 @@ func (s *stream) flush() {
 	}
 	s.buf = out
 	s.begin()
-}
-
-// udpSize is what OPT says that we take over UDP, octets.
-const udpSize = 1232
-
-// short returns a response without records, signed as its request was. NOERROR, which only NOTIFY is told so, has AA
-// (RFC 1996 section 4.7). Code and why are of the Extended DNS Error; 0 is none.
-func (d *Desk) short(q *wire.Query, session *tsig.Session, fault *tsig.Fault, rcode, code uint16, why string) []byte {
-	var b wire.Builder
-	b.UDPSize = udpSize
-	b.Start(make([]byte, wire.MinUDP), wire.MinUDP, q)
-	b.SetRcode(rcode)
-	b.SetAuthoritative(rcode == wire.RcodeNoError)
-	if code != 0 {
-		b.SetError(code, why)
-	}
-	if fault != nil {
-		return fault.Sign(b.Finish(), d.o.Now())
-	}
-	return session.Sign(b.Finish(), d.o.Now())
 }

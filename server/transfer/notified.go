@@ -1,35 +1,26 @@
 package transfer
 
 import (
+	"context"
 	"encoding/binary"
 	"net/netip"
 
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/server/wire"
 	"leeward/zones"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
 
-// notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed
+// Notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed
 // and comes from the address of a primary with a key is a hint. Anybody else is REFUSED.
-func (d *Desk) notified(x *server.Exchange) {
-	var q wire.Query
-	if q.Parse(x.Request) == wire.Drop {
-		return
-	}
-	session, fault := d.verify(x)
-	key := ""
-	if session != nil {
-		key = session.Key.Name
-	}
-	rcode, code, result, why := uint16(wire.RcodeNoError), uint16(0), "ok", ""
+func (p *Primary) Notified(_ context.Context, x *answer.Exchange) {
+	q, key := &x.Query, x.Session.KeyName()
+	rcode, code, result, why := wire.RcodeNoError, uint16(0), "ok", ""
 	no := func(r, c uint16, what, text string) { rcode, code, result, why = r, c, what, text }
 	switch {
-	case fault != nil:
-		no(fault.Rcode, 0, "tsig", fault.Error())
-	case q.Version > 0:
-		no(wire.RcodeBadVers, 0, "failed", "EDNS version")
+	case x.Fault != nil:
+		no(x.Fault.Rcode, 0, "tsig", x.Fault.Error())
 	case q.Question == nil || q.Type != wire.TypeSOA || q.Class != wire.ClassIN:
 		no(wire.RcodeFormErr, 0, "failed", "its question is not for the SOA of a zone")
 	case x.State == nil:
@@ -39,7 +30,7 @@ func (d *Desk) notified(x *server.Exchange) {
 		switch {
 		case zone == nil:
 			no(wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "unknown", "not a zone of this server")
-		case !zone.Elsewhere() || d.o.Secondary == nil:
+		case !zone.Elsewhere() || p.o.Secondary == nil:
 			no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "the zone lives here")
 		default:
 			may, hint := mayNotify(zone.Transfer(), x.Source.Addr().Unmap(), key)
@@ -51,14 +42,13 @@ func (d *Desk) notified(x *server.Exchange) {
 			}
 			if may || hint {
 				serial, told := toldSerial(x.Request, zone.Origin())
-				d.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr().Unmap(), serial, told, hint)
+				p.o.Secondary.Notified(zones.NameText(zone.Origin()), x.Source.Addr().Unmap(), serial, told, hint)
 			}
 		}
 	}
-	reply := d.short(&q, session, fault, rcode, code, why)
-	d.metrics.notified.WithLabelValues(result).Inc()
-	d.o.Log.Debug("NOTIFY", "zone", rr.Name(q.Name()), "from", x.Source, "key", key, "result", result, "why", why)
-	_ = x.Write(reply)
+	p.metrics.notified.WithLabelValues(result).Inc()
+	p.o.Log.Debug("NOTIFY", "zone", rr.Name(q.Name()), "from", x.Source, "key", key, "result", result, "why", why)
+	_ = x.Reply(rcode, code, why)
 }
 
 // mayNotify reports whether the sender can be one of the primaries, or is allowed for: who is written with a key has to

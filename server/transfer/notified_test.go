@@ -10,7 +10,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"leeward/server"
 	"leeward/server/tsig"
 	"leeward/zones/snapshot"
 )
@@ -44,7 +43,7 @@ func TestNotifiedBy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.desk.o.Secondary = second
+	h.primary.o.Secondary = second
 	second.Assign([]Assignment{{Origin: "elsewhere.test"}})
 	keys, err := tsig.Parse("keys", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret %q; }; key other { algorithm hmac-sha256; secret %q; };
 key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
@@ -55,7 +54,7 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.desk.SetKeys(ring)
+	h.primary.SetKeys(ring)
 	soa := func(m *dns.Msg) *dns.Msg { m.Question[0].Qtype = dns.TypeTXT; return m }
 	for _, c := range []struct {
 		name  string
@@ -100,10 +99,7 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 		z := second.zones["elsewhere.test"]
 		z.asked, z.hinted, z.first = false, false, netip.Addr{}
 		var reply dns.Msg
-		h.desk.notified(&server.Exchange{
-			Request: packed, Source: netip.MustParseAddrPort(c.from), State: &server.State{Snapshot: h.shot},
-			Write: func(b []byte) error { return reply.Unpack(b) },
-		})
+		respond(t, h.answers, packed, netip.MustParseAddrPort(c.from), true, func(b []byte) error { return reply.Unpack(b) })
 		if reply.Rcode != c.rcode || reply.Opcode != dns.OpcodeNotify || !reply.Response || reply.Authoritative != (c.rcode == 0) || reply.Id != m.Id || len(reply.Question) != 1 {
 			t.Errorf("%s: %v", c.name, &reply)
 		}

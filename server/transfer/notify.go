@@ -39,7 +39,7 @@ type Told struct {
 
 // notifier tells secondaries, each zone's each in a goroutine of its own.
 type notifier struct {
-	desk    *Desk
+	primary *Primary
 	running sync.WaitGroup
 	slots   chan struct{}
 }
@@ -59,8 +59,8 @@ type told struct {
 	all map[tellingKey]*telling
 }
 
-func newNotifier(d *Desk) *notifier {
-	return &notifier{desk: d, slots: make(chan struct{}, part(notifyAtOnce, d.o.Sockets))}
+func newNotifier(p *Primary) *notifier {
+	return &notifier{primary: p, slots: make(chan struct{}, part(notifyAtOnce, p.o.Sockets))}
 }
 
 func (n *notifier) wait() { n.running.Wait() }
@@ -68,7 +68,7 @@ func (n *notifier) wait() { n.running.Wait() }
 // changed tells the secondaries of a zone its serial. Whoever is still being told an older one is not told that any
 // more.
 func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
-	t := &n.desk.told
+	t := &n.primary.told
 	zone, serial, soa := z.Origin().String(), z.Serial(), z.SOA()
 	wanted, from := map[tellingKey]bool{}, z.Transfer().NotifySources()
 	for _, peer := range z.Transfer().NotifyServers() {
@@ -76,7 +76,7 @@ func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 		wanted[key] = true
 		inner, stop := context.WithCancel(ctx)
 		now := &telling{
-			Told: Told{Zone: zone, Server: peer.String(), Serial: serial, Since: n.desk.o.Now(), Pending: true},
+			Told: Told{Zone: zone, Server: peer.String(), Serial: serial, Since: n.primary.o.Now(), Pending: true},
 			stop: stop, done: make(chan struct{}),
 		}
 		t.mu.Lock()
@@ -111,7 +111,7 @@ func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 
 // forget takes out what was told of zones that are gone.
 func (n *notifier) forget(there func(zone string) bool) {
-	t := &n.desk.told
+	t := &n.primary.told
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, was := range t.all {
@@ -124,12 +124,12 @@ func (n *notifier) forget(there func(zone string) bool) {
 
 // tell tries until the secondary has answered or the tries are used up.
 func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte) {
-	d := n.desk
+	p := n.primary
 	var err error
 	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
 		var final bool
-		for _, p := range peer.Each() { // the next key only where it has said no to one
-			if final, err = d.notify(ctx, p, from, origin, soa, wait); ctx.Err() != nil {
+		for _, as := range peer.Each() { // the next key only where it has said no to one
+			if final, err = p.notify(ctx, as, from, origin, soa, wait); ctx.Err() != nil {
 				return
 			}
 			if err == nil || !final {
@@ -143,23 +143,23 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		d.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server", now.Server, "err", err)
+		p.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server", now.Server, "err", err)
 	}
-	d.metrics.notifies.WithLabelValues(result).Inc()
-	d.told.mu.Lock()
-	defer d.told.mu.Unlock()
-	now.Pending, now.Since = false, d.o.Now()
+	p.metrics.notifies.WithLabelValues(result).Inc()
+	p.told.mu.Lock()
+	defer p.told.mu.Unlock()
+	now.Pending, now.Since = false, p.o.Now()
 	if err != nil {
 		now.Error = err.Error()
 	}
 }
 
 // notify sends one NOTIFY and waits for the answer. Where trying again is of no use, that is final.
-func (d *Desk) notify(
+func (p *Primary) notify(
 	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte, wait time.Duration,
 ) (final bool, err error) {
 	deadline := time.Now().Add(wait)
-	conn, err := d.sources.dial(ctx, "udp", peer.Address, from, "notifySource")
+	conn, err := p.sources.dial(ctx, "udp", peer.Address, from, "notifySource")
 	if err != nil {
 		return false, errors.Join(err, pause(ctx, wait))
 	}
@@ -177,13 +177,13 @@ func (d *Desk) notify(
 	msg = append(append(msg, 0xc0, wire.HeaderSize), soa[2:]...)
 	check := func([]byte) error { return nil }
 	if peer.Key != "" {
-		key := d.Keys().Key(peer.Key)
+		key := p.Keys().Key(peer.Key)
 		if key == nil {
 			return true, fmt.Errorf("there is no TSIG key %q; give its file with --tsig-key", peer.Key)
 		}
-		signed, answers := key.Request(msg, d.o.Now())
+		signed, answers := key.Request(msg, p.o.Now())
 		msg = signed
-		check = func(b []byte) error { return answers.Next(b, d.o.Now()) }
+		check = func(b []byte) error { return answers.Next(b, p.o.Now()) }
 	}
 	if _, err := conn.Write(msg); err != nil {
 		return false, errors.Join(err, pause(ctx, time.Until(deadline)))
@@ -220,11 +220,11 @@ func pause(ctx context.Context, wait time.Duration) error {
 }
 
 // Told returns how all secondaries stand, sorted by zone and server.
-func (d *Desk) Told() []Told {
-	d.told.mu.Lock()
-	defer d.told.mu.Unlock()
-	all := make([]Told, 0, len(d.told.all))
-	for _, t := range d.told.all {
+func (p *Primary) Told() []Told {
+	p.told.mu.Lock()
+	defer p.told.mu.Unlock()
+	all := make([]Told, 0, len(p.told.all))
+	for _, t := range p.told.all {
 		all = append(all, t.Told)
 	}
 	slices.SortFunc(all, func(a, b Told) int { return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Server, b.Server)) })

@@ -4,8 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 
-	"leeward/server"
-	"leeward/server/tsig"
+	"leeward/server/answer"
 	"leeward/server/wire"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
@@ -13,34 +12,26 @@ import (
 
 // Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is
 // not here NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
-func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
-	var q wire.Query
-	if q.Parse(x.Request) != wire.OK {
-		return
-	}
-	session, fault := d.verify(x)
+func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
+	q := &x.Query
 	kind := "axfr"
 	if q.Type == wire.TypeIXFR {
 		kind = "ixfr"
 	}
 	refuse := func(rcode uint16, code uint16, result, why string) {
-		reply := d.short(&q, session, fault, rcode, code, why)
-		d.metrics.served.WithLabelValues(kind, result).Inc()
-		d.o.Log.Debug("transfer refused", "zone", rr.Name(q.Name()), "type", kind, "client", x.Source, "why", why)
-		_ = x.Write(reply)
+		p.metrics.served.WithLabelValues(kind, result).Inc()
+		p.o.Log.Debug("transfer refused", "zone", rr.Name(q.Name()), "type", kind, "client", x.Source, "why", why)
+		_ = x.Reply(rcode, code, why)
 	}
-	key := ""
-	if session != nil {
-		key = session.Key.Name
-	}
+	key := x.Session.KeyName()
 	switch {
-	case fault != nil:
-		refuse(fault.Rcode, 0, "tsig", fault.Error())
+	case x.Fault != nil:
+		refuse(x.Fault.Rcode, 0, "tsig", x.Fault.Error())
 		return
 	case x.State == nil:
 		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "no snapshot yet")
 		return
-	case q.Type == wire.TypeAXFR && !x.TCP:
+	case q.Type == wire.TypeAXFR && !x.Over.Stream:
 		refuse(wire.RcodeRefused, wire.ErrorNotSupported, "failed", "AXFR over UDP")
 		return
 	}
@@ -69,33 +60,33 @@ func (d *Desk) Serve(ctx context.Context, x *server.Exchange) {
 			return
 		}
 	}
-	zone = d.journal.newest(zone)
-	s := newStream(&q, session, d.o.Now, x.Write)
-	if seconds, ok := zone.Expire(d.o.Now()); ok {
+	zone = p.journal.newest(zone)
+	s := newStream(q, x.Session, p.o.Now, x.Write)
+	if seconds, ok := zone.Expire(p.o.Now()); ok {
 		s.expire = int64(seconds)
 	}
 	who := x.Source.Addr().String() + " " + key
-	result := d.send(ctx, s, zone, &q, serial, x.TCP && d.journal.mayDiffer(zone, who, serial), x.TCP)
+	result := p.send(ctx, s, zone, q, serial, x.Over.Stream && p.journal.mayDiffer(zone, who, serial), x.Over.Stream)
 	switch {
 	case s.err != nil:
 		result = "broken"
 	case result != "soa":
-		d.journal.gave(zone, who)
+		p.journal.gave(zone, who)
 	}
-	d.metrics.served.WithLabelValues(kind, result).Inc()
-	d.metrics.octets.Add(float64(s.octets))
-	d.o.Log.Info("transfer", "zone", zone.Origin(), "type", kind, "sent", result, "client", x.Source, "key", key,
+	p.metrics.served.WithLabelValues(kind, result).Inc()
+	p.metrics.octets.Add(float64(s.octets))
+	p.o.Log.Info("transfer", "zone", zone.Origin(), "type", kind, "sent", result, "client", x.Source, "key", key,
 		"serial", zone.Serial(), "from", serial, "messages", s.messages, "octets", s.octets)
 }
 
 // send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns
 // which.
-func (d *Desk) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known, tcp bool) string {
+func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known, tcp bool) string {
 	apex, soa := []byte(zone.Origin()), zone.SOA()
 	if q.Type == wire.TypeIXFR {
 		var old *snapshot.Zone
 		if newer(zone.Serial(), serial) && known {
-			old = d.journal.at(zone.Origin(), serial)
+			old = p.journal.at(zone.Origin(), serial)
 		}
 		switch {
 		case !newer(zone.Serial(), serial), !tcp: // nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
@@ -181,54 +172,4 @@ func askedFrom(msg []byte) (serial uint32, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(msg[end-20:]), true
-}
-
-// verify checks the request's signature.
-func (d *Desk) verify(x *server.Exchange) (*tsig.Session, *tsig.Fault) {
-	session, fault := d.Keys().Verify(x.Request, d.o.Now())
-	x.Proven = session != nil || fault.Known()
-	return session, fault
-}
-
-// signed answers a query with TSIG as one without, and signs the answer: the SOA that secondaries ask for.
-func (d *Desk) signed(x *server.Exchange, q *wire.Query) {
-	session, fault := d.verify(x)
-	var reply []byte
-	if fault != nil {
-		var b wire.Builder
-		b.UDPSize = udpSize
-		reply = fault.Sign(b.Reply(make([]byte, wire.MinUDP), wire.MinUDP, q, fault.Rcode), d.o.Now())
-	} else if reply = x.Answer(session.Room()); len(reply) > 0 {
-		reply = session.Sign(reply, d.o.Now())
-	}
-	if len(reply) > 0 {
-		_ = x.Write(reply)
-	}
-}
-
-// Handle answers what Options.Special of package server hands over: transfers, NOTIFY, and queries with TSIG. UPDATE
-// goes to next, if there is one.
-func (d *Desk) Handle(next func(context.Context, *server.Exchange)) func(context.Context, *server.Exchange) {
-	return func(ctx context.Context, x *server.Exchange) {
-		switch opcode := x.Request[2] >> 3 & 15; {
-		case opcode == wire.OpcodeQuery:
-			var q wire.Query
-			if q.Parse(x.Request); q.Type == wire.TypeAXFR || q.Type == wire.TypeIXFR {
-				d.Serve(ctx, x)
-			} else {
-				d.signed(x, &q)
-			}
-		case opcode == wire.OpcodeNotify:
-			d.notified(x)
-		case opcode == wire.OpcodeUpdate && next != nil:
-			next(ctx, x)
-		default:
-			var q wire.Query
-			if verdict := q.Parse(x.Request); verdict != wire.Drop {
-				var b wire.Builder
-				b.UDPSize = udpSize
-				_ = x.Write(b.Reply(make([]byte, wire.MinUDP), wire.MinUDP, &q, wire.RcodeNotImp))
-			}
-		}
-	}
 }

@@ -25,13 +25,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/server/tsig"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
 
-// Options are what a Desk works with.
+// Options are what a Primary works with.
 type Options struct {
 	Log        *slog.Logger          // silent if nil
 	Now        func() time.Time      // time.Now if nil
@@ -41,8 +41,8 @@ type Options struct {
 	Listen     []string              // addresses with ports: NOTIFY is sent from these, unless a zone says otherwise
 }
 
-// Desk answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.
-type Desk struct {
+// Primary answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.
+type Primary struct {
 	o       Options
 	keys    atomic.Pointer[tsig.Ring]
 	journal *journal
@@ -51,49 +51,49 @@ type Desk struct {
 	sources sources
 
 	mu    sync.Mutex
-	state *server.State // published, and not looked at yet
+	state *answer.State // published, and not looked at yet
 	wake  chan struct{}
 }
 
-// New returns a Desk without keys.
-func New(o Options) (*Desk, error) {
+// New returns a Primary without keys.
+func New(o Options) (*Primary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Desk{o: o, journal: newJournal(), sources: newSources(o.Listen), wake: make(chan struct{}, 1)}
-	d.told.all = map[tellingKey]*telling{}
+	p := &Primary{o: o, journal: newJournal(), sources: newSources(o.Listen), wake: make(chan struct{}, 1)}
+	p.told.all = map[tellingKey]*telling{}
 	var err error
-	if d.metrics, err = newMetrics(o.Registerer); err != nil {
+	if p.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return p, nil
 }
 
 // SetKeys makes the ring's keys the ones that are known from now on; nil: none.
-func (d *Desk) SetKeys(r *tsig.Ring) { d.keys.Store(r) }
+func (p *Primary) SetKeys(r *tsig.Ring) { p.keys.Store(r) }
 
 // Keys returns the keys that are known.
-func (d *Desk) Keys() *tsig.Ring { return d.keys.Load() }
+func (p *Primary) Keys() *tsig.Ring { return p.keys.Load() }
 
 // Publish takes note of what is served from now on. It does not wait: Run looks at it.
-func (d *Desk) Publish(state server.State) {
-	d.mu.Lock()
-	d.state = &state
-	d.mu.Unlock()
+func (p *Primary) Publish(state answer.State) {
+	p.mu.Lock()
+	p.state = &state
+	p.mu.Unlock()
 	select {
-	case d.wake <- struct{}{}:
+	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (d *Desk) take() *server.State {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := d.state
-	d.state = nil
+func (p *Primary) take() *answer.State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.state
+	p.state = nil
 	return s
 }
 
@@ -101,29 +101,29 @@ func (d *Desk) take() *server.State {
 const settle = 200 * time.Millisecond
 
 // Run keeps the journal and tells secondaries, until the context ends.
-func (d *Desk) Run(ctx context.Context) {
-	n := newNotifier(d)
+func (p *Primary) Run(ctx context.Context) {
+	n := newNotifier(p)
 	defer n.wait()
 	var seen *snapshot.Snapshot
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.wake:
+		case <-p.wake:
 		}
-		state := d.take()
+		state := p.take()
 		if state == nil || state.Snapshot == nil || state.Snapshot == seen {
 			continue // only verdicts have turned
 		}
 		seen = state.Snapshot
-		for _, z := range d.journal.follow(state.Snapshot) {
+		for _, z := range p.journal.follow(state.Snapshot) {
 			n.changed(ctx, z)
 		}
 		n.forget(func(zone string) bool {
 			origin, err := rr.ParseName(zone)
 			return err == nil && state.Snapshot.Zone(origin) != nil
 		})
-		d.metrics.versions.Set(float64(d.journal.count()))
+		p.metrics.versions.Set(float64(p.journal.count()))
 		pause := time.NewTimer(settle)
 		select {
 		case <-ctx.Done():

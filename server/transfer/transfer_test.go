@@ -16,8 +16,10 @@ import (
 	"github.com/miekg/dns"
 
 	"leeward/health"
-	"leeward/server"
+	"leeward/server/answer"
+	"leeward/server/socket"
 	"leeward/server/tsig"
+	"leeward/server/wire"
 	"leeward/zones"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -59,14 +61,15 @@ transfer: {allow: [127.0.0.1 key xfer, 192.0.2.0/24]}
 {kind: Policy, name: www.example.test, ttl: 20s, rules: [{failover: [eu]}]}
 `
 
-// house is a server with a Desk.
+// house is a server with a Primary.
 type house struct {
 	t        *testing.T
 	catalog  *zones.Catalog
 	builder  *snapshot.Builder
 	revision int64
-	desk     *Desk
-	server   *server.Server
+	primary  *Primary
+	answers  *answer.Responder
+	server   *socket.Server
 	shot     *snapshot.Snapshot
 	address  string
 }
@@ -74,11 +77,11 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 100}
-	desk, err := New(Options{})
+	primary, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.desk = desk
+	h.primary = primary
 	keys, err := tsig.Parse("keys", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret %q; };`, secret))
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +90,12 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desk.SetKeys(ring)
-	h.server, err = server.New(server.Options{Listen: []string{"127.0.0.1:0"}, Workers: 1, Special: desk.Handle(nil)})
+	primary.SetKeys(ring)
+	h.answers, err = answer.New(answer.Options{Handlers: answer.Handlers{Transfer: primary.Serve, Notify: primary.Notified, Keys: primary.Keys}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server, err = socket.New(socket.Options{Listen: []string{"127.0.0.1:0"}, Workers: 1}, h.answers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +105,7 @@ func newHouse(t *testing.T) *house {
 	h.address = h.server.Addrs()[0].String()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); desk.Run(ctx) }()
+	go func() { defer close(done); primary.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		<-done
@@ -109,6 +116,27 @@ func newHouse(t *testing.T) *house {
 		}
 	})
 	return h
+}
+
+// respond has a message answered as it is over a stream, or over UDP.
+func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrPort, stream bool, write func([]byte) error) {
+	t.Helper()
+	over := answer.Transport{Name: "udp", Size: wire.UDPSize}
+	if stream {
+		over = answer.Transport{Name: "tcp", Stream: true, Size: wire.MaxMessage}
+	}
+	w := r.Worker(r.Over(over))
+	if out, kind := w.Respond(message, from.Addr(), false, make([]byte, 0, over.Size)); kind == answer.Query {
+		if err := write(out); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	x := w.Later(message, from)
+	x.Write = write
+	if !r.Serve(t.Context(), x) {
+		t.Fatalf("a panic while %x is answered", message)
+	}
 }
 
 // apply takes documents in at the next revision and publishes; a key with "-" before it is deleted.
@@ -139,10 +167,10 @@ func (h *house) arrive(origin string, t snapshot.Transferred) {
 func (h *house) publish(d zones.Delta) {
 	s, _ := h.builder.Update(h.catalog, d, nil)
 	h.shot = s
-	state := server.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{State: func(health.Target) health.State { return health.Down }}, nil)}
-	h.server.Publish(state)
-	h.desk.Publish(state)
-	s.EachZone(func(z *snapshot.Zone) bool { h.desk.journal.newest(z); return true }) // as Run does, some time
+	state := answer.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{State: func(health.Target) health.State { return health.Down }}, nil)}
+	h.answers.Publish(state)
+	h.primary.Publish(state)
+	s.EachZone(func(z *snapshot.Zone) bool { h.primary.journal.newest(z); return true }) // as Run does, some time
 }
 
 // transfer asks as a secondary does and returns the records in their order.
@@ -402,7 +430,7 @@ func TestNotify(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		told := h.desk.Told()
+		told := h.primary.Told()
 		if len(told) == 2 && !told[0].Pending && !told[1].Pending {
 			if told[1].Error != "" || told[1].Serial != 102 || !strings.Contains(told[0].Error, `no TSIG key "none"`) {
 				t.Errorf("told: %+v", told)
@@ -420,7 +448,7 @@ func TestJournal(t *testing.T) {
 	for i := range mostVersions + 10 {
 		h.apply(fmt.Sprintf(`{kind: Record, name: example.test/n%d/A, data: [192.0.2.9]}`, i))
 	}
-	j := h.desk.journal
+	j := h.primary.journal
 	if j.at("\x07example\x04test\x00", 101) != nil || j.at("\x07example\x04test\x00", uint32(h.revision)) == nil {
 		t.Error("the oldest version is still there, or the newest is not")
 	}
@@ -450,7 +478,7 @@ func FuzzServe(f *testing.F) {
 		f.Add(b)
 	}
 	h := &house{t: &testing.T{}, catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now)}
-	desk, err := New(Options{})
+	primary, err := New(Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -463,21 +491,20 @@ func FuzzServe(f *testing.F) {
 		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: 1})
 	}
 	s, _ := h.builder.Update(h.catalog, h.catalog.Apply(batch), nil)
-	state := &server.State{Snapshot: s}
-	handle := desk.Handle(nil)
+	r, err := answer.New(answer.Options{Handlers: answer.Handlers{Transfer: primary.Serve, Notify: primary.Notified, Keys: primary.Keys}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	r.Publish(answer.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{}, nil)})
 	f.Fuzz(func(t *testing.T, request []byte) {
 		if len(request) < 12 || request[2]&0x80 != 0 {
-			return // is not handed over
+			return // is not answered
 		}
-		handle(context.Background(), &server.Exchange{
-			Request: request, Source: netip.MustParseAddrPort("127.0.0.1:1"), TCP: len(request)%2 == 0, State: state,
-			Answer: func(int) []byte { return nil },
-			Write: func(m []byte) error {
-				if err := new(dns.Msg).Unpack(m); err != nil {
-					t.Fatalf("%x: %v", m, err)
-				}
-				return nil
-			},
+		respond(t, r, request, netip.MustParseAddrPort("127.0.0.1:1"), len(request)%2 == 0, func(m []byte) error {
+			if err := new(dns.Msg).Unpack(m); err != nil {
+				t.Fatalf("%x: %v", m, err)
+			}
+			return nil
 		})
 	})
 }

@@ -18,6 +18,14 @@ type Session struct {
 	reply bool   // one was signed
 }
 
+// KeyName returns the name of the key that the request was signed with, and "" for a nil Session.
+func (s *Session) KeyName() string {
+	if s == nil {
+		return ""
+	}
+	return s.Key.Name
+}
+
 // Fault is what is wrong with a request's TSIG.
 type Fault struct {
 	Rcode uint16 // of the reply: wire.RcodeFormErr, or wire.RcodeNotAuth

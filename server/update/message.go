@@ -20,10 +20,6 @@ type message struct {
 	zone          question
 	prerequisites []rr.Record
 	updates       []rr.Record
-
-	edns    bool
-	version uint8
-	udpSize uint16 // octets; wire.MinUDP without EDNS
 }
 
 // question is the zone section, which has the form of a question.
@@ -31,7 +27,6 @@ type question struct {
 	name  rr.Name
 	typ   rr.Type
 	class uint16
-	raw   []byte // as sent
 }
 
 var errForm = errors.New("the message cannot be read")
@@ -39,9 +34,9 @@ var errForm = errors.New("the message cannot be read")
 // errZone is a zone section of none or several zones.
 var errZone = errors.New("the zone section does not name one zone")
 
-// parse reads a message. zone.raw is there as soon as one zone could be read, whatever comes after it.
+// parse reads a message.
 func parse(msg []byte) (m *message, err error) {
-	m = &message{udpSize: wire.MinUDP}
+	m = &message{}
 	if len(msg) < wire.HeaderSize {
 		return m, errForm
 	}
@@ -59,9 +54,9 @@ func parse(msg []byte) (m *message, err error) {
 	}
 	m.zone = question{
 		name: n, typ: rr.Type(binary.BigEndian.Uint16(msg[at:])), class: binary.BigEndian.Uint16(msg[at+2:]),
-		raw: append(owner, msg[at:at+4]...),
 	}
 	at += 4
+	opt := false
 	for i, section := range []*[]rr.Record{&m.prerequisites, &m.updates, nil} {
 		for range count(i + 1) {
 			var r rr.Record
@@ -72,13 +67,12 @@ func parse(msg []byte) (m *message, err error) {
 				*section = append(*section, r)
 				continue
 			}
-			if r.Type != rr.TypeOPT {
-				continue
+			if r.Type == rr.TypeOPT {
+				if opt || r.Owner != rr.Root {
+					return m, errForm
+				}
+				opt = true
 			}
-			if m.edns || r.Owner != rr.Root {
-				return m, errForm
-			}
-			m.edns, m.version, m.udpSize = true, uint8(r.TTL>>16), max(r.Class, wire.MinUDP)
 		}
 	}
 	if at != len(msg) {

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"leeward/server/answer"
 	"leeward/server/tsig"
 	"leeward/server/wire"
 	"leeward/zones"
@@ -118,10 +119,9 @@ func ring(t testing.TB) *tsig.Ring {
 	return r
 }
 
-func newDesk(t testing.TB, m *memory, log *bytes.Buffer) *Desk {
+func newUpdater(t testing.TB, m *memory, log *bytes.Buffer) *Updater {
 	t.Helper()
-	keys := ring(t)
-	o := Options{Keys: func() *tsig.Ring { return keys }, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	o := Options{Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	if log != nil {
 		o.Log = slog.New(slog.NewTextHandler(log, nil))
 	}
@@ -135,9 +135,32 @@ func newDesk(t testing.TB, m *memory, log *bytes.Buffer) *Desk {
 	return d
 }
 
-// send signs a message as miekg/dns does, unless key is "", has the desk handle it, and checks the response's
+// respond has a message answered as a server does that has the updater.
+func respond(t testing.TB, d *Updater, message []byte, write func([]byte) error) {
+	t.Helper()
+	keys := ring(t)
+	r, err := answer.New(answer.Options{Now: d.o.Now, Handlers: answer.Handlers{Update: d.Handle, Keys: func() *tsig.Ring { return keys }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := netip.MustParseAddrPort("192.0.2.9:5353")
+	w := r.Worker(r.Over(answer.Transport{Name: "udp", Size: wire.UDPSize}))
+	if out, kind := w.Respond(message, from.Addr(), false, make([]byte, 0, wire.UDPSize)); kind == answer.Query {
+		if len(out) > 0 {
+			_ = write(out)
+		}
+		return
+	}
+	x := w.Later(message, from)
+	x.Write = write
+	if !r.Serve(t.Context(), x) {
+		t.Fatalf("a panic while %x is answered", message)
+	}
+}
+
+// send signs a message as miekg/dns does, unless key is "", has the updater handle it, and checks the response's
 // signature.
-func send(t testing.TB, d *Desk, m *dns.Msg, key string) *dns.Msg {
+func send(t testing.TB, d *Updater, m *dns.Msg, key string) *dns.Msg {
 	t.Helper()
 	var packed []byte
 	var err error
@@ -152,10 +175,10 @@ func send(t testing.TB, d *Desk, m *dns.Msg, key string) *dns.Msg {
 		t.Fatal(err)
 	}
 	var got []byte
-	d.Handle(t.Context(), Request{Message: packed, Source: netip.MustParseAddrPort("192.0.2.9:5353"), Write: func(b []byte, _ bool) error {
+	respond(t, d, packed, func(b []byte) error {
 		got = append([]byte(nil), b...)
 		return nil
-	}})
+	})
 	reply := new(dns.Msg)
 	if err := reply.Unpack(got); err != nil {
 		t.Fatalf("the response cannot be read: %v: %x", err, got)
@@ -370,7 +393,7 @@ func TestSections(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			store := &memory{values: maps.Clone(stored)}
-			d := newDesk(t, store, nil)
+			d := newUpdater(t, store, nil)
 			m := new(dns.Msg).SetUpdate("example.test.")
 			m.SetEdns0(1232, false)
 			if c.build != nil {
@@ -429,7 +452,7 @@ func difference(values map[zones.Key]string) string {
 func TestUnsigned(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	var log bytes.Buffer
-	d := newDesk(t, store, &log)
+	d := newUpdater(t, store, &log)
 	m := new(dns.Msg).SetUpdate("example.test.")
 	m.Insert(rrs(t, "new.$ 60 A 192.0.2.1"))
 	if r := send(t, d, m, ""); r.Rcode != dns.RcodeRefused {
@@ -452,7 +475,7 @@ func TestUnsigned(t *testing.T) {
 			t.Fatal(err)
 		}
 		reply := new(dns.Msg)
-		d.Handle(t.Context(), Request{Message: packed, Write: func(b []byte, _ bool) error { return reply.Unpack(b) }})
+		respond(t, d, packed, func(b []byte) error { return reply.Unpack(b) })
 		if ts := reply.IsTsig(); reply.Rcode != dns.RcodeNotAuth || ts == nil || ts.Error != c.tsigError {
 			t.Errorf("%s: %v", what, reply)
 		}
@@ -469,7 +492,7 @@ func TestUnsigned(t *testing.T) {
 func TestAgain(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
 	var log bytes.Buffer
-	d := newDesk(t, store, &log)
+	d := newUpdater(t, store, &log)
 	faster := func(value string) {
 		store.before = func() {
 			store.values["records/example.test/www/A"] = value
@@ -502,7 +525,7 @@ func TestAgain(t *testing.T) {
 func TestStoreAway(t *testing.T) {
 	store := &memory{values: maps.Clone(stored), err: errors.New("no quorum")}
 	update := func() *dns.Msg { return new(dns.Msg).SetUpdate("example.test.") }
-	d := newDesk(t, store, nil)
+	d := newUpdater(t, store, nil)
 	if r := send(t, d, update(), "all"); r.Rcode != dns.RcodeServerFailure {
 		t.Errorf("without the store: %v", r)
 	}
@@ -516,7 +539,7 @@ func TestStoreAway(t *testing.T) {
 	if o := d.make(ctx, &message{zone: question{typ: 6, class: 1}}, "all"); !errors.Is(o.err, context.Canceled) {
 		t.Errorf("waiting for a turn that does not come: %v", o.err)
 	}
-	if r := send(t, newDesk(t, nil, nil), update(), "all"); r.Rcode != dns.RcodeRefused {
+	if r := send(t, newUpdater(t, nil, nil), update(), "all"); r.Rcode != dns.RcodeRefused {
 		t.Errorf("resources in files: %v", r)
 	}
 }
@@ -525,7 +548,7 @@ func TestStoreAway(t *testing.T) {
 // one waits for that, others are made. One that is refused waits for nothing.
 func TestPublished(t *testing.T) {
 	store := &memory{values: maps.Clone(stored)}
-	d := newDesk(t, store, nil)
+	d := newUpdater(t, store, nil)
 	var waited []int64
 	update := func(key, record string) {
 		m := new(dns.Msg).SetUpdate("example.test.")
@@ -550,7 +573,7 @@ func TestPublished(t *testing.T) {
 func TestManyNames(t *testing.T) {
 	const names = 1000
 	store := &memory{values: maps.Clone(stored)}
-	d := newDesk(t, store, nil)
+	d := newUpdater(t, store, nil)
 	m := new(dns.Msg).SetUpdate("example.test.")
 	m.SetEdns0(1232, false)
 	for i := range names {
@@ -617,13 +640,16 @@ func FuzzUpdate(f *testing.F) {
 			say(edits)
 		}
 		sent := 0
-		newDesk(t, nil, nil).Handle(t.Context(), Request{Message: b, Write: func(r []byte, _ bool) error {
+		if b[2]&0x80 != 0 {
+			return // a response
+		}
+		respond(t, newUpdater(t, nil, nil), b, func(r []byte) error {
 			sent++
 			if len(r) < 12 || r[2]&0x80 == 0 || len(r) > 1232 {
 				t.Fatalf("the response %x", r)
 			}
 			return nil
-		}})
+		})
 		if sent != 1 {
 			t.Fatalf("%d responses", sent)
 		}

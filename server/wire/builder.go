@@ -35,8 +35,7 @@ const (
 // 2181 section 9); one that does not fit in the authority section sets TC as well; one in the additional section is
 // left out without a word. After TC nothing more goes in.
 type Builder struct {
-	UDPSize uint16 // octets that the server takes over UDP: what its OPT record says
-	NSID    []byte // the server's identifier, for those who ask; none if empty
+	NSID []byte // the server's identifier, for those who ask; none if empty
 
 	Suffixes *Suffixes // what Tighten works with; without, it does nothing
 

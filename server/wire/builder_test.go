@@ -41,7 +41,7 @@ func diff(t *testing.T, what string, want, got any) {
 // A whole answer, with an alias whose target owns what follows, as the oracle reads it.
 func TestResponse(t *testing.T) {
 	q := parsed(t, request(header{flags: 0x0110, qd: 1, ar: 1}, question(www, TypeA), optRecord(1232, 0x8000)))
-	b := Builder{UDPSize: 1232}
+	var b Builder
 	b.Start(make([]byte, 0, 1232), q.Limit(1232), q)
 	b.SetAuthoritative(true)
 	target := b.Len() + DataOffset
@@ -121,7 +121,7 @@ func TestReply(t *testing.T) {
 		if verdict == OK {
 			rcode = RcodeRefused
 		}
-		b := Builder{UDPSize: 1232}
+		var b Builder
 		m := unpacked(t, b.Reply(make([]byte, 512), 512, &query, rcode))
 		if m.Rcode != test.rcode || m.Id != 0xbeef || len(m.Question) == 1 != test.question || m.IsEdns0() != nil != test.edns {
 			t.Errorf("%s: rcode %d, want %d; question %v, want %v; OPT %v, want %v", test.what,
@@ -135,7 +135,7 @@ func TestReply(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	q := parsed(t, plain(optRecord(4096, 0, option(3), option(10, []byte("client..")...), option(11), option(8, 0, 1, 20, 0, 198, 51, 0x60))))
-	b := Builder{UDPSize: 1232, NSID: []byte("ams-1")}
+	b := Builder{NSID: []byte("ams-1")}
 	b.Start(make([]byte, 512), 512, q)
 	b.SetScope(24)
 	b.SetCookie([]byte("client..server.."))

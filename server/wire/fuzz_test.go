@@ -29,7 +29,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		b := Builder{UDPSize: 1232, NSID: []byte("id")}
+		b := Builder{NSID: []byte("id")}
 		response := b.Reply(buf, q.Limit(1232), &q, verdict.Rcode())
 		reply := unpacked(t, response)
 		if reply.Id != binary.BigEndian.Uint16(msg) || !reply.Response || reply.IsEdns0() != nil != q.EDNS {
@@ -148,7 +148,7 @@ func FuzzSubnet(f *testing.F) {
 		if verdict != OK {
 			return
 		}
-		b := Builder{UDPSize: 1232}
+		var b Builder
 		b.Start(make([]byte, 0, 1232), 1232, &q)
 		b.SetScope(17)
 		reply := unpacked(t, b.Finish())

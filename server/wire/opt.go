@@ -132,7 +132,7 @@ func (b *Builder) finishOPT() uint16 {
 	r := b.buf[at : at+optSize]
 	r[0] = 0
 	binary.BigEndian.PutUint16(r[1:], TypeOPT)
-	binary.BigEndian.PutUint16(r[3:], max(MinUDP, b.UDPSize))
+	binary.BigEndian.PutUint16(r[3:], UDPSize)
 	r[5], r[6], r[7], r[8] = byte(b.rcode>>4), 0, 0, 0 // extended rcode, version 0, flags
 	if q.DO {
 		r[7] = flagDO

@@ -21,7 +21,7 @@ func TestAnyResponse(t *testing.T) {
 			t.Fatal("not OK")
 		}
 		limit := rapid.IntRange(MinUDP, 2000).Draw(t, "limit")
-		b := Builder{UDPSize: 1232, NSID: []byte("ams-1")}
+		b := Builder{NSID: []byte("ams-1")}
 		b.Start(make([]byte, 2000), limit, &q)
 		data := func() string {
 			return string(rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "data"))

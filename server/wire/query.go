@@ -22,6 +22,10 @@ const (
 	MaxName    = 255 // a name in wire form (RFC 1035 section 2.3.4)
 	MinUDP     = 512 // a UDP response that every requester takes (RFC 1035 section 2.3.4, RFC 6891 section 6.2.5)
 	MaxMessage = 1<<16 - 1
+
+	// UDPSize is the largest message that we send over UDP, and what the OPT record says that we take: it fits the IPv6
+	// minimum MTU, and so no fragments are needed.
+	UDPSize = 1232
 )
 
 // Verdict is what a request deserves.

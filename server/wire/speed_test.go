@@ -20,7 +20,7 @@ type fixture struct {
 
 func newFixture() *fixture {
 	return &fixture{
-		builder:   Builder{UDPSize: 1232, NSID: []byte("ams-1")},
+		builder:   Builder{NSID: []byte("ams-1")},
 		msg:       usual(),
 		buf:       make([]byte, 0, 1232),
 		mx:        set(15, "\x00\x0a\x04mail\x07example\x04test\x00", "\x00\x14\x05mail2\x07example\x04test\x00"),

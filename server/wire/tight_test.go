@@ -47,7 +47,7 @@ func TestTighten(t *testing.T) {
 			}
 		}
 	}
-	b := Builder{UDPSize: 4096, Suffixes: new(Suffixes)}
+	b := Builder{Suffixes: new(Suffixes)}
 	m := unpacked(t, tight(&b, 1200, q, fill(&b)))
 	if m.Truncated || len(m.Answer) != len(mx) || !b.Tight() {
 		t.Fatalf("truncated: %v", m)
@@ -111,7 +111,7 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 		}, true},
 		{"what is cut on purpose", func(b *Builder) { b.Bare() }, false},
 	} {
-		b := Builder{UDPSize: 1232, Suffixes: new(Suffixes)}
+		b := Builder{Suffixes: new(Suffixes)}
 		b.Start(make([]byte, 0, 512), 512, q)
 		c.fill(&b)
 		if use := b.Tighten(); use != c.use {
@@ -178,7 +178,7 @@ func TestTightIsTheSame(t *testing.T) {
 			}
 			sets = append(sets, s)
 		}
-		b := Builder{UDPSize: 1232, Suffixes: new(Suffixes)}
+		b := Builder{Suffixes: new(Suffixes)}
 		b.Start(make([]byte, 0, MaxMessage), MaxMessage, q)
 		b.Truncate()
 		if !b.Tighten() {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/server/wire"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
@@ -17,13 +17,13 @@ import (
 
 // Explain says why a client gets an answer from a state: the server answers the question, and is watched while it does.
 // qtype is "A" if empty; client must be an address. What is wrong with them is an *admin.BadQuestion.
-func Explain(state *server.State, name, qtype, client string) (*admin.Explanation, error) {
+func Explain(state *answer.State, name, qtype, client string) (*admin.Explanation, error) {
 	e, _, err := explain(state, name, qtype, client)
 	return e, err
 }
 
 // explain is Explain, and tells the names that were looked up.
-func explain(state *server.State, name, qtype, client string) (*admin.Explanation, []rr.Name, error) {
+func explain(state *answer.State, name, qtype, client string) (*admin.Explanation, []rr.Name, error) {
 	if name == "" {
 		return nil, nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as name=www.example.test"}
 	}
@@ -52,7 +52,7 @@ func explain(state *server.State, name, qtype, client string) (*admin.Explanatio
 		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
 		Answer: []string{}, Authority: []string{}, Text: []string{},
 	}
-	trace, err := server.Explain(*state, query(qname, t), address, time.Now)
+	trace, err := answer.Explain(*state, query(qname, t), address, time.Now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func (w *walk) say(format string, args ...any) {
 	w.out.Text = append(w.out.Text, fmt.Sprintf(format, args...))
 }
 
-func (w *walk) step(s *server.Step, first bool) {
+func (w *walk) step(s *answer.Step, first bool) {
 	a, qname := &s.Found, rr.Name(s.Name)
 	if a.Outcome != snapshot.Refused {
 		w.out.Zone = rr.Name(qname[a.Zone:]).String()
@@ -145,10 +145,10 @@ func (w *walk) step(s *server.Step, first bool) {
 		w.end("unusable", "%s is in zone %s, nothing of which can be used as it is configured: SERVFAIL", qname, w.out.Zone)
 	}
 	switch s.End {
-	case server.Loop:
+	case answer.Loop:
 		w.say("that name was there before: a loop, and the answer ends here")
-	case server.TooMany:
-		w.say("the chain of aliases is longer than %d: the answer ends here", server.MaxLinks)
+	case answer.TooMany:
+		w.say("the chain of aliases is longer than %d: the answer ends here", answer.MaxLinks)
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *walk) end(outcome, format string, args ...any) {
 	w.say(format, args...)
 }
 
-func (w *walk) steered(s *server.Step) {
+func (w *walk) steered(s *answer.Step) {
 	for i := range s.Decisions {
 		x := &s.Decisions[i]
 		if i > 0 && x.Type == "CNAME" {

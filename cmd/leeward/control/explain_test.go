@@ -12,23 +12,24 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/health"
-	"leeward/server"
+	"leeward/server/answer"
+	"leeward/server/socket"
 	"leeward/zones"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
 
 // answered is the state of the server's own scenarios, and the questions that they ask.
-func answered(t *testing.T) (state server.State, questions [][2]string) {
+func answered(t *testing.T) (state answer.State, questions [][2]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../../server/testdata/zones.yaml")
+	text, err := os.ReadFile("../../../server/answer/testdata/zones.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	catalog, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
 	shot, _ := builder.Update(catalog, catalog.Apply(zones.Batch{Revision: 7, Full: true, Changes: changes(t, string(text), 7)}), nil)
 	view := steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State { return health.Up }}, nil)
-	scenarios, err := os.ReadFile("../../../server/testdata/answers.txt")
+	scenarios, err := os.ReadFile("../../../server/answer/testdata/answers.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func answered(t *testing.T) (state server.State, questions [][2]string) {
 			questions = append(questions, [2]string{f[1], f[2]})
 		}
 	}
-	return server.State{Snapshot: shot, View: view}, questions
+	return answer.State{Snapshot: shot, View: view}, questions
 }
 
 // TestExplanationIsTheAnswer: what explain says is answered is what the server answers, for all questions of the
@@ -48,11 +49,15 @@ func TestExplanationIsTheAnswer(t *testing.T) {
 	if len(questions) < 150 {
 		t.Fatalf("only %d questions", len(questions))
 	}
-	s, err := server.New(server.Options{Listen: []string{"127.0.0.1:0"}, Workers: 1})
+	answers, err := answer.New(answer.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Publish(state)
+	answers.Publish(state)
+	s, err := socket.New(socket.Options{Listen: []string{"127.0.0.1:0"}, Workers: 1}, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package control
 
 import (
 	"time"
-
 )
 
 // Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change,

@@ -14,8 +14,8 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/screen"
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -31,7 +31,7 @@ func TestLoadsAreTold(t *testing.T) {
 		}
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(server.State) {},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(answer.State) {},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})

@@ -18,7 +18,7 @@ import (
 	"leeward/geo"
 	"leeward/health"
 	"leeward/health/resolve"
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/snapshot"
@@ -40,7 +40,7 @@ const Following = "following"
 type LoopOptions struct {
 	Log       *slog.Logger
 	Now       func() time.Time
-	Publish   func(server.State)                            // called from the loop; must not block
+	Publish   func(answer.State)                            // called from the loop; must not block
 	Assign    func(*steer.Program)                          // what to probe or resolve has changed; called from the loop; must not block
 	Geo       *geo.Table                                    // nil: no client's location is known
 	Metrics   *Metrics                                      // nil: none
@@ -98,7 +98,7 @@ type Loop struct {
 	large     bool          // so much has been applied since the last publishing that memory is to be given back:
 	paced     func()        // this does
 
-	state    atomic.Pointer[server.State]
+	state    atomic.Pointer[answer.State]
 	absorbed atomic.Bool
 }
 
@@ -157,7 +157,7 @@ func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 }
 
 // State returns what is published, nil before that.
-func (l *Loop) State() *server.State { return l.state.Load() }
+func (l *Loop) State() *answer.State { return l.state.Load() }
 
 // Absorbed reports whether the loop is taking up something so large that it may be a while: the first of all, the copy
 // on disk, or as much again.
@@ -327,7 +327,7 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	} else {
 		l.view = l.view.Next(program, sight, turned, loads)
 	}
-	state := server.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
+	state := answer.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
 	l.o.Publish(state)
 	l.state.Store(&state)
 	if !at.IsZero() {

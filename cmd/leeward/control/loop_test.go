@@ -19,8 +19,8 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/health"
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones"
 	"leeward/zones/steer"
 )
@@ -50,7 +50,7 @@ type bench struct {
 	t *testing.T
 
 	mu        sync.Mutex
-	published []server.State
+	published []answer.State
 	assigned  []health.Assignment
 	kept      []int64
 	past      [][]health.Past
@@ -63,7 +63,7 @@ func start(t *testing.T, past ...health.Past) *bench {
 	b.Loop = control.NewLoop(control.LoopOptions{
 		Past: past, Recall: func(past []health.Past) { b.mu.Lock(); defer b.mu.Unlock(); b.past = append(b.past, past) },
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Now: time.Now, Own: "fra",
-		Publish: func(s server.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
+		Publish: func(s answer.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
 		Keep: func(revision int64, _ *zones.Frozen) {
 			b.mu.Lock()
@@ -448,7 +448,7 @@ func TestAssignsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		times := 0
 		l := control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(server.State) {},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(answer.State) {},
 			Assign: func(p *steer.Program) {
 				if times++; len(p.Assignments()) != 0 {
 					t.Errorf("%v is to be probed", p.Assignments())

@@ -15,8 +15,8 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/health"
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -32,7 +32,7 @@ func TestFailoverIsTimed(t *testing.T) {
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
-			Publish: func(server.State) { time.Sleep(3 * time.Millisecond) }, // which is what publishing takes
+			Publish: func(answer.State) { time.Sleep(3 * time.Millisecond) }, // which is what publishing takes
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -98,7 +98,7 @@ func TestMetrics(t *testing.T) {
 		}
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(server.State) {},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(answer.State) {},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})

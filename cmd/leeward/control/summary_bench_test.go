@@ -9,8 +9,8 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/health"
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -37,7 +37,7 @@ func BenchmarkSummary(b *testing.B) {
 			for _, r := range zones.Resources(docs) {
 				batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 1})
 			}
-			l := control.NewLoop(control.LoopOptions{Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(server.State) {}, Own: "v0"})
+			l := control.NewLoop(control.LoopOptions{Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(answer.State) {}, Own: "v0"})
 			done := make(chan struct{})
 			go func() { defer close(done); l.Run(b.Context()) }()
 			l.Batch(batch)

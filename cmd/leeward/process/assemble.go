@@ -16,7 +16,8 @@ import (
 	"leeward/health/probe"
 	"leeward/health/resolve"
 	"leeward/health/vantage"
-	"leeward/server"
+	"leeward/server/answer"
+	"leeward/server/socket"
 	"leeward/server/transfer"
 	"leeward/zones/steer"
 	"leeward/zones/store"
@@ -31,9 +32,10 @@ type run struct {
 
 	loop        *control.Loop
 	geo         *geo.Watcher
-	dns         *server.Server      // nil: none
-	desk        *transfer.Desk      // transfers; nil: none
-	secondary   *transfer.Secondary // of the zones that live elsewhere; with desk
+	answers     *answer.Responder   // nil: no DNS is served
+	dns         *socket.Server      // with answers
+	primary     *transfer.Primary   // transfers; nil: none
+	secondary   *transfer.Secondary // of the zones that live elsewhere; with primary
 	strange     atomic.Bool         // etcd has another history than the one in service
 	prober      *probe.Prober       // nil: nothing is probed here
 	names       *resolve.Resolver
@@ -76,7 +78,7 @@ func (r *run) assemble() error {
 		r.Log.Error("location databases: going on without these until they can be read", "err", err)
 	}
 	if len(r.Listen) > 0 {
-		if err := r.openDesk(); err != nil {
+		if err := r.openTransfer(); err != nil {
 			return err
 		}
 		updates, err := r.updates()
@@ -84,13 +86,21 @@ func (r *run) assemble() error {
 			return err
 		}
 		connections := r.shares().tcp
-		if connections < server.DefaultConnections {
+		if connections < socket.DefaultConnections {
 			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
 		}
-		r.dns, err = server.New(server.Options{
-			TCP:    server.TCPLimits{Connections: connections},
-			Listen: r.Listen, ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit, Special: r.desk.Handle(updates),
+		r.answers, err = answer.New(answer.Options{
+			ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
+			Handlers: answer.Handlers{
+				Transfer: r.primary.Serve, Notify: r.primary.Notified, Update: updates.Handle, Keys: r.primary.Keys,
+			},
 		})
+		if err != nil {
+			return err
+		}
+		r.dns, err = socket.New(socket.Options{
+			TCP: socket.TCPLimits{Connections: connections}, Listen: r.Listen, Log: r.Log, Registerer: r.registry,
+		}, r.answers)
 		if err != nil {
 			return err
 		}
@@ -99,7 +109,7 @@ func (r *run) assemble() error {
 			if err != nil {
 				return fmt.Errorf("cookie secrets: %w", err)
 			}
-			if err := r.dns.SetCookieSecrets(secrets...); err != nil {
+			if err := r.answers.SetCookieSecrets(secrets...); err != nil {
 				return err
 			}
 		} else if r.Etcd == nil {
@@ -124,12 +134,12 @@ func (r *run) assemble() error {
 	}
 	o := control.LoopOptions{
 		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID, Region: r.Region,
-		Publish: func(server.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
+		Publish: func(answer.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
 	if r.dns != nil {
-		o.Publish = func(s server.State) {
-			r.dns.Publish(s)
-			r.desk.Publish(s)
+		o.Publish = func(s answer.State) {
+			r.answers.Publish(s)
+			r.primary.Publish(s)
 			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"leeward/health/probe"
-	"leeward/server"
+	"leeward/server/socket"
 	"leeward/server/transfer"
 )
 
@@ -34,7 +34,7 @@ func descriptorShares(limit uint64, sockets int) descriptors {
 	limit -= min(64, limit/4)
 	share := func(part, most uint64) int { return int(max(4, min(limit/part, most))) }
 	return descriptors{
-		tcp: share(4, server.DefaultConnections), probes: share(2, uint64(probe.DefaultConcurrency())),
+		tcp: share(4, socket.DefaultConnections), probes: share(2, uint64(probe.DefaultConcurrency())),
 		admin: share(12, mostAdmin), transfers: share(12, transfer.Sockets),
 	}
 }

@@ -63,7 +63,7 @@ func (r *run) readCookieSecrets() {
 	}
 	secrets, err := CookieSecretFile(r.CookieSecrets)
 	if err == nil {
-		err = r.dns.SetCookieSecrets(secrets...)
+		err = r.answers.SetCookieSecrets(secrets...)
 	}
 	if err != nil {
 		r.Log.Error("cookie secrets: going on with those that are in use", "err", err)

@@ -21,7 +21,7 @@ func (r *run) describe(ctx context.Context) {
 	var told admin.Server
 	var asker asker
 	if r.dns != nil {
-		asker.ask = r.dns.Asked
+		asker.ask = r.answers.Asked
 	}
 	for {
 		var s admin.Server

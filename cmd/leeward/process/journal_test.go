@@ -15,7 +15,7 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/geo"
 	"leeward/health/resolve"
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/steer"
@@ -95,7 +95,7 @@ func TestTurnWaitsForNoWriter(t *testing.T) {
 	published := make(chan int64, 1)
 	loop := control.NewLoop(control.LoopOptions{
 		Log: log, Now: time.Now, Own: "fra",
-		Publish: func(s server.State) {
+		Publish: func(s answer.State) {
 			select {
 			case <-published:
 			default:

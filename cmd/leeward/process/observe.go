@@ -13,8 +13,8 @@ import (
 	"leeward/geo"
 	"leeward/health/resolve"
 	"leeward/health/vantage"
-	"leeward/server"
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones/store"
 )
 
@@ -44,7 +44,7 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 		return nil, err
 	}
 	o.loop = control.NewLoop(control.LoopOptions{
-		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(server.State) {}, ByClock: true,
+		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(answer.State) {}, ByClock: true,
 		Names: names.Answer,
 	})
 	inner, stop := context.WithCancel(ctx)

@@ -156,7 +156,7 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 	if r.dns != nil {
 		s.Self, s.Secondaries = r.ID, r.secondaries()
 		s.Following = r.following()
-		self.Asked = r.dns.Asked(control.AskedShown)
+		self.Asked = r.answers.Asked(control.AskedShown)
 		s.AddServer(self)
 	}
 	r.bystanders.tell(ctx, s)

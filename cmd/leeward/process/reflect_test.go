@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"leeward/cmd/leeward/process"
-	"leeward/server"
+	"leeward/server/answer"
 )
 
 const reflected = `kind: Zone
@@ -88,7 +88,7 @@ func forgeable(t *testing.T, secret string) map[string][]byte {
 }
 
 // mirror is a server with a key, and a socket that asks it.
-func mirror(t *testing.T, limit server.RateLimit) (net.Conn, string) {
+func mirror(t *testing.T, limit answer.RateLimit) (net.Conn, string) {
 	t.Helper()
 	dir, secret := t.TempDir(), "a secret of ours, long enough"
 	keys := filepath.Join(t.TempDir(), "keys")
@@ -113,7 +113,7 @@ func mirror(t *testing.T, limit server.RateLimit) (net.Conn, string) {
 // TestNothingForgedIsMadeLarger: no response over UDP to whom nobody knows is larger than its request, but answers of
 // what is in a zone. A server's first cookie takes 16 octets more than the client's, which RFC 7873 has for just that.
 func TestNothingForgedIsMadeLarger(t *testing.T) {
-	c, secret := mirror(t, server.RateLimit{})
+	c, secret := mirror(t, answer.RateLimit{})
 	buffer := make([]byte, 1<<16)
 	for name, request := range forgeable(t, secret) {
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
@@ -144,7 +144,7 @@ func TestNothingForgedIsMadeLarger(t *testing.T) {
 // TestEveryResponseIsLimited: whatever is asked over UDP again and again, no more is answered than the limit allows.
 func TestEveryResponseIsLimited(t *testing.T) {
 	const rate = 10
-	c, secret := mirror(t, server.RateLimit{Rate: rate, Slip: 0})
+	c, secret := mirror(t, answer.RateLimit{Rate: rate, Slip: 0})
 	answered := 0
 	begin := time.Now()
 	count := func() {

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"leeward/cmd/leeward/control"
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/zones/etcd"
 	"leeward/zones/steer"
 )
@@ -34,11 +34,11 @@ type Settings struct {
 	State      string           // folder of the last good snapshot; "": it is not kept
 	TSIGKeys   []string         // files of TSIG keys
 	Version    string
-	Chaos      server.Chaos  // what class CH is told
+	Chaos      answer.Chaos  // what class CH is told
 	Log        *slog.Logger  // its writer must not block, see Journal
 	Dropped    func() uint64 // lines of the log that were lost; nil: none are
 
-	RateLimit     server.RateLimit // of responses over UDP; the zero value is no limit
+	RateLimit     answer.RateLimit // of responses over UDP; the zero value is no limit
 	CookieSecrets string           // file of the secrets of DNS cookies; "": shared through etcd, or random
 
 	Files string        // folder of resources, in place of
@@ -158,14 +158,14 @@ func (r *run) serve(ctx context.Context) error {
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {
-		c := &cookieSharing{etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.dns.SetCookieSecrets, log: r.Log}
+		c := &cookieSharing{etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.answers.SetCookieSecrets, log: r.Log}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
 	if r.serials != nil {
 		start(&partsDone, "serials", func() error { r.serials.run(parts); return nil })
 	}
-	if r.desk != nil {
-		start(&partsDone, "transfers", func() error { r.desk.Run(parts); return nil })
+	if r.primary != nil {
+		start(&partsDone, "transfers", func() error { r.primary.Run(parts); return nil })
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
 	}
 	start(&partsDone, "notifying", func() error { notifier{r.Notify}.run(parts, r.ready); return nil })

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/control"
-	"leeward/server"
+	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -15,7 +15,7 @@ import (
 // keep.
 func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
 	busy, finish := make(chan bool), make(chan bool)
-	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(server.State) { busy <- true; <-finish }})
+	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(answer.State) { busy <- true; <-finish }})
 	var core crew
 	core.start("loop", func() { l.Run(t.Context()) })
 	docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: [ns.a.test]}"))

@@ -9,17 +9,17 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// openDesk makes what answers for transfers, with the keys of the files.
-func (r *run) openDesk() error {
+// openTransfer makes what answers for transfers, with the keys of the files.
+func (r *run) openTransfer() error {
 	secondary, err := transfer.NewSecondary(transfer.SecondaryOptions{
 		Log: r.Log, Registerer: r.registry, State: r.State, Listen: r.Listen, Sockets: r.shares().transfers,
-		Keys:       func() *tsig.Ring { return r.desk.Keys() },
+		Keys:       func() *tsig.Ring { return r.primary.Keys() },
 		OnTransfer: func(origin string, t snapshot.Transferred) { r.loop.Transferred(origin, t) },
 	})
 	if err != nil {
 		return err
 	}
-	desk, err := transfer.New(transfer.Options{
+	primary, err := transfer.New(transfer.Options{
 		Log: r.Log, Registerer: r.registry, Secondary: secondary, Listen: r.Listen, Sockets: r.shares().transfers,
 	})
 	if err != nil {
@@ -29,14 +29,14 @@ func (r *run) openDesk() error {
 	if err != nil {
 		return err
 	}
-	desk.SetKeys(keys)
-	r.desk, r.secondary = desk, secondary
+	primary.SetKeys(keys)
+	r.primary, r.secondary = primary, secondary
 	return nil
 }
 
 // readKeys reads the TSIG keys again. Those that there are stay where the files cannot be read.
 func (r *run) readKeys() {
-	if r.desk == nil || len(r.TSIGKeys) == 0 {
+	if r.primary == nil || len(r.TSIGKeys) == 0 {
 		return
 	}
 	keys, err := tsig.ReadFiles(r.TSIGKeys...)
@@ -44,17 +44,17 @@ func (r *run) readKeys() {
 		r.Log.Error("the TSIG keys stay as they were", "err", err)
 		return
 	}
-	r.desk.SetKeys(keys)
+	r.primary.SetKeys(keys)
 	r.Log.Info("TSIG keys read", "keys", keys.Len())
 }
 
 // secondaries describes how this server's secondaries stand.
 func (r *run) secondaries() []admin.Secondary {
-	if r.desk == nil {
+	if r.primary == nil {
 		return nil
 	}
 	var all []admin.Secondary
-	for _, t := range r.desk.Told() {
+	for _, t := range r.primary.Told() {
 		all = append(all, admin.Secondary(t))
 	}
 	return all

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"leeward/server"
 	"leeward/server/update"
 	"leeward/zones"
 	"leeward/zones/store"
@@ -14,8 +13,8 @@ import (
 
 // updates makes what dynamic updates are handed to. Where the resources are files there is nothing to write to, and
 // they are refused.
-func (r *run) updates() (func(context.Context, *server.Exchange), error) {
-	o := update.Options{Keys: r.desk.Keys, Now: time.Now, Log: r.Log, Registerer: r.registry}
+func (r *run) updates() (*update.Updater, error) {
+	o := update.Options{Now: time.Now, Log: r.Log, Registerer: r.registry}
 	if r.Etcd != nil {
 		o.Commit = r.commitUpdate
 		o.Published = func(ctx context.Context, revision int64) {
@@ -24,17 +23,7 @@ func (r *run) updates() (func(context.Context, *server.Exchange), error) {
 			}
 		}
 	}
-	d, err := update.New(o)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, x *server.Exchange) {
-		write := func(response []byte, proven bool) error {
-			x.Proven = proven
-			return x.Write(response)
-		}
-		d.Handle(ctx, update.Request{Message: x.Request, Source: x.Source, TCP: x.TCP, Write: write})
-	}, nil
+	return update.New(o)
 }
 
 // UpdateOwner is to whom records belong that dynamic updates make, so that no apply --prune of others takes them away.

@@ -1,0 +1,172 @@
+package answer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// maxTargets is of how many records of an answer the targets' addresses are looked up. The room that is left holds
+// fewer.
+const maxTargets = 32
+
+// leads returns after how many octets of RDATA the name stands whose addresses are of use to whoever asks for the type,
+// and whether there is one: RFC 1035 sections 3.3.9 and 3.3.11, RFC 1183, RFC 2230, RFC 2782, RFC 9460 section 4.1.
+func leads(typ uint16) (after int, ok bool) {
+	switch typ {
+	case wire.TypeNS:
+		return 0, true
+	case wire.TypeMX, wire.TypeAFSDB, wire.TypeRT, wire.TypeKX, wire.TypeSVCB, wire.TypeHTTPS:
+		return 2, true
+	case wire.TypeSRV:
+		return 6, true
+	}
+	return 0, false
+}
+
+// targets goes through the names that the records of a set lead to, in the set and, side by side, in the message that
+// it was written to.
+type targets struct {
+	rest  []byte // of the set
+	at    int    // of the next record in the message
+	after int
+}
+
+// next returns the name in full and where it is in the message; none when there are no more.
+func (t *targets) next(b *wire.Builder) (name []byte, at int) {
+	if len(t.rest) < wire.DataOffset {
+		return nil, 0
+	}
+	size := wire.DataOffset + int(binary.BigEndian.Uint16(t.rest[wire.DataOffset-2:]))
+	name, at = t.rest[min(wire.DataOffset+t.after, size):size], t.at+wire.DataOffset+t.after
+	t.at += b.RecordSize(t.at)
+	t.rest = t.rest[size:]
+	for end := 0; end < len(name); end += int(name[end]) + 1 {
+		if name[end] == 0 {
+			return name[:end+1], at
+		}
+	}
+	return nil, 0 // not RDATA of that type: it was written as RFC 3597 has it, and what follows cannot be trusted either
+}
+
+// additional writes the addresses of what the answer leads to, in the room that is left: the answer begins at that
+// offset of the message. Nothing is truncated for them. Names in other zones are left to those who are asked for them.
+func (w *Worker) additional(state *State, client netip.Addr, at int) {
+	set := &w.found.Answer
+	typ := binary.BigEndian.Uint16(set.Wire[2:])
+	after, _ := leads(typ)
+	service := typ == wire.TypeSVCB || typ == wire.TypeHTTPS
+	all := targets{set.Wire, at, after}
+	for i := 0; typ == wire.TypeNS || i < maxTargets; i++ {
+		priority := all.rest[min(wire.DataOffset, len(all.rest)):]
+		name, place := all.next(&w.build)
+		if name == nil {
+			return
+		}
+		if len(name) == 1 {
+			if !service || priority[0]|priority[1] == 0 { // no service there, no exchange, or in the mode of an alias none at all
+				continue
+			}
+			name, place = w.name, w.owner // of a service, the owner itself (RFC 9460 section 2.5.2)
+		}
+		if typ != wire.TypeNS && w.before(set, after, i, name) {
+			continue
+		}
+		state.Snapshot.Additional(&w.found, name, &w.beside)
+		if !w.addresses(state, client, place) {
+			return
+		}
+	}
+}
+
+// before reports whether one of the set's first n records leads to the same name.
+func (w *Worker) before(set *snapshot.Set, after, n int, name []byte) bool {
+	earlier := set.Wire
+	for range n {
+		size := wire.DataOffset + int(binary.BigEndian.Uint16(earlier[wire.DataOffset-2:]))
+		if bytes.HasPrefix(earlier[min(wire.DataOffset+after, size):size], name) {
+			return true
+		}
+		earlier = earlier[size:]
+	}
+	return false
+}
+
+// refer writes a referral: the NS of the cut, and the addresses of the name servers that this zone knows. Those below
+// the cut are of the referral: what does not fit has to come over TCP (RFC 9471 section 3.1). The others come after
+// them, in the room that is left.
+func (w *Worker) refer(state *State, client netip.Addr) {
+	b, ns := &w.build, &w.found.Authority
+	at := b.Len()
+	if !w.set(wire.Authority, ns) {
+		return
+	}
+	cut := w.name[ns.Owner:]
+	others := false
+	for all := (targets{ns.Wire, at, 0}); ; {
+		name, place := all.next(b)
+		if name == nil {
+			break
+		}
+		if !state.Snapshot.Glue(&w.found, cut, name, &w.beside) {
+			others = others || w.beside.Any()
+		} else if !w.addresses(state, client, place) {
+			b.Truncate()
+			return
+		}
+	}
+	for all := (targets{ns.Wire, at, 0}); others; {
+		name, place := all.next(b)
+		if name == nil || !state.Snapshot.Glue(&w.found, cut, name, &w.beside) && !w.addresses(state, client, place) {
+			return
+		}
+	}
+}
+
+// addresses writes what was found for a name that is at that offset of the message, and reports whether it all went in.
+func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
+	found, b := &w.beside, &w.build
+	if found.Policy != nil {
+		return w.steerBeside(state.View, client, place)
+	}
+	for i := range found.Sets {
+		if set := &found.Sets[i]; set.Count > 0 && !b.SetFrom(w.first(set), wire.Additional, set.Wire, set.Count, place) {
+			return false
+		}
+	}
+	return true
+}
+
+// steerBeside writes what a policy answers to the client for a name in the additional section. Resolvers keep that for
+// all of their clients (RFC 7871 section 7.3.1), so for a query with a client subnet it is left out where the client
+// matters.
+func (w *Worker) steerBeside(view *steer.View, client netip.Addr, place int) bool {
+	p, d := w.beside.Policy, &w.decision
+	if p.Alias {
+		return true
+	}
+	subnet := w.query.ECS.Present && w.query.ECS.Source > 0
+	for _, family := range [...]steer.Family{steer.V4, steer.V6} {
+		w.request = steer.Request{Client: client.Unmap(), Family: family, Random: w.random.Uint64()}
+		if subnet {
+			w.request.Client, w.request.Resolver = w.query.ECS.Addr.Unmap(), w.request.Client
+		}
+		w.times(view, p)
+		p.Decide(view, &w.request, d)
+		if d.Count == 0 || subnet && d.Scope > 0 {
+			continue
+		}
+		width := 4
+		if family == steer.V6 {
+			width = 16
+		}
+		if !w.build.Addresses(wire.Additional, place, d.TTL, d.Addresses, width) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,194 @@
+package answer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"time"
+
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// maxChain is how many CNAMEs and DNAMEs are followed. Their records take less than the 16 KiB that a compression
+// pointer reaches.
+const maxChain = 16
+
+// follow writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that
+// is ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604
+// section 3). AA is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends
+// there with NOERROR.
+func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
+	q, b, found := &w.query, &w.build, &w.found
+	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
+	name := q.Question[:len(w.name)] // as it was sent, which can be hashed at once (see package snapshot)
+	for link := 0; ; link++ {
+		state.Snapshot.Lookup(name, q.Type, q.Class, found)
+		if w.trace != nil {
+			w.trace.found(w, link)
+		}
+		if link == 0 { // all that follows, follows from it
+			w.subject, w.ours = subjectOf(found, w.name), found.Outcome != snapshot.Refused
+		}
+		switch found.Outcome {
+		case snapshot.Refused:
+			if link == 0 {
+				b.SetError(wire.ErrorNotAuthoritative, "")
+				return wire.RcodeRefused
+			}
+			return wire.RcodeNoError // the rest of the chain is others'
+		case snapshot.Referral:
+			w.refer(state, client)
+			return wire.RcodeNoError
+		case snapshot.Unready, snapshot.Outdated, snapshot.Unusable, snapshot.Missed:
+			return w.notCurrent(found.Outcome)
+		}
+		b.SetAuthoritative(true)
+		at := b.Len()
+		var target []byte
+		switch found.Outcome {
+		case snapshot.Positive:
+			if _, on := leads(q.Type); w.set(wire.Answer, &found.Answer) && on {
+				w.additional(state, client, at)
+			}
+			if q.Expire && q.Type == wire.TypeSOA {
+				w.expire()
+			}
+			return wire.RcodeNoError
+		case snapshot.Steered:
+			if target, rcode = w.steer(state.View, client, w.owner); target == nil || w.scope > 0 || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+				return rcode // with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871 section 7.2.1)
+			}
+		case snapshot.NoData:
+			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else
+				if w.decide(state.View, client); w.decision.Says == steer.SaysNXDomain {
+					return w.says(steer.SaysNXDomain, w.owner)
+				}
+			}
+			w.negative()
+			return wire.RcodeNoError
+		case snapshot.NameError:
+			w.negative()
+			return wire.RcodeNXDomain
+		case snapshot.Alias:
+			w.set(wire.Answer, &found.Answer)
+			target = found.Target
+		case snapshot.Redirect, snapshot.TooLong:
+			dname := &found.Answer
+			if !slices.Contains(w.dnames[:w.turns], &dname.Wire[0]) { // an RRset is in a message once
+				w.set(wire.Answer, dname)
+				w.dnames[w.turns] = &dname.Wire[0]
+				w.turns++
+			}
+			if found.Outcome == snapshot.TooLong {
+				return wire.RcodeYXDomain
+			}
+			at, target = b.Len(), found.Target
+			b.CNAME(wire.Answer, w.owner, binary.BigEndian.Uint32(dname.Wire[6:]), target)
+			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+				return wire.RcodeNoError
+			}
+		default:
+			b.SetAuthoritative(false)
+			return wire.RcodeServFail
+		}
+		if loop := w.been(link, target); loop || b.Truncated() || link == maxChain-1 {
+			switch {
+			case w.trace == nil:
+			case loop:
+				w.trace.ended(Loop)
+			case !b.Truncated():
+				w.trace.ended(TooMany)
+			}
+			return wire.RcodeNoError
+		}
+		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it
+		name = w.name
+	}
+}
+
+// expire says for how long the zone is good whose SOA is asked for, by a secondary (RFC 7314 section 4).
+func (w *Worker) expire() {
+	if seconds, ok := w.found.Expire(time.Now()); ok {
+		w.build.SetExpire(seconds)
+	}
+}
+
+// notCurrent answers for a zone that there is nothing current of: it lives on another primary, or is configured here
+// and cannot be read.
+func (w *Worker) notCurrent(why snapshot.Outcome) (rcode uint16) {
+	w.build.SetAuthoritative(false)
+	switch why {
+	case snapshot.Unready:
+		w.build.SetError(wire.ErrorNotReady, "the zone has not been transferred yet")
+	case snapshot.Unusable:
+		w.build.SetError(wire.ErrorInvalidData, "the zone as it is configured cannot be used")
+	case snapshot.Missed:
+		w.build.SetError(wire.ErrorInvalidData, "what is configured at the name cannot be read")
+	default:
+		w.build.SetError(wire.ErrorInvalidData, "the zone has expired: its primary has not been heard of for too long")
+	}
+	return wire.RcodeServFail
+}
+
+// target is a name in wire form, a worker's own copy: what a look-up gives lasts until the next one.
+type target struct {
+	name [wire.MaxName]byte
+	size int
+}
+
+func (t *target) set(name []byte) []byte {
+	t.size = copy(t.name[:], name)
+	return t.name[:t.size]
+}
+
+// been reports whether the name was asked for, or led to by one of that many links.
+func (w *Worker) been(links int, name []byte) bool {
+	if bytes.Equal(w.query.Name(), name) {
+		return true
+	}
+	for i := range links {
+		if t := &w.chain[i]; bytes.Equal(t.name[:t.size], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// negative writes the SOA that says for how long there is nothing, and in which zone.
+func (w *Worker) negative() {
+	if w.build.Tight() {
+		soa := w.found.Negative()
+		w.set(wire.Authority, &soa)
+		return
+	}
+	short, links := w.found.Short()
+	w.build.SetLinked(wire.Authority, short, w.build.Suffix(w.owner, w.found.Zone), links)
+}
+
+// set writes a set whose owner is a suffix of the name that was looked up last.
+func (w *Worker) set(s wire.Section, set *snapshot.Set) bool {
+	b := &w.build
+	owner := b.Suffix(w.owner, set.Owner)
+	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
+		apex := w.found.Zone
+		return b.SetNames(s, set.Wire, set.Count, owner, w.name[apex:], b.Suffix(w.owner, apex))
+	}
+	return b.SetFrom(w.first(set), s, set.Wire, set.Count, owner)
+}
+
+// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed
+// order.
+func (w *Worker) first(set *snapshot.Set) int {
+	if set.Count < 2 || w.found.Fixed() {
+		return 0
+	}
+	if t := binary.BigEndian.Uint16(set.Wire[2:]); t != wire.TypeA && t != wire.TypeAAAA {
+		return 0
+	}
+	n, _ := bits.Mul64(w.random.Uint64(), uint64(set.Count))
+	return int(n)
+}

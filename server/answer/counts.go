@@ -1,0 +1,187 @@
+package answer
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// The counters are numbers of a tally. Those that have a label are runs of them.
+const (
+	queries   = 0                          // by transport and family
+	responses = queries + 2*mostTransports // by RCODE; those above the last are counted as the last
+	single    = responses + responseCodes  // the rest, one each
+
+	responseCodes = 24 // RFC 6895 assigns 0 to 23; EDNS carries those above 15
+)
+
+const (
+	droppedShort = single + iota // too short for a header, or a response
+	droppedPanic                 // a fault of ours
+	dropped                      // by Loss: what a transport has dropped
+	_
+	_
+	truncated // responses with TC set
+	steered   // answered by a policy
+	failOpen  // of these, with nothing healthy
+	subnets   // queries with an ECS option
+	notReady  // answered before there was a snapshot
+
+	// Responses over the rate limit, and what was done with them.
+	limitDropped
+	limitSlipped // sent truncated
+	limitCookie  // sent as BADCOOKIE
+	limitExempt  // sent as they are
+
+	cookies // by standing: queries with a cookie
+	_
+	_
+	_
+	counters
+)
+
+// Loss is why a transport drops a request or its response.
+type Loss int
+
+// The losses.
+const (
+	Busy    Loss = iota // it is to be answered later, and as many as may be are under way
+	Receive             // the system reported an error in place of a request
+	Send                // the system would not take the response
+)
+
+// tally is what one worker has counted since it last told anybody: plain numbers, one goroutine's.
+type tally [counters]uint64
+
+// stripe is a worker's counts as others may read them. A worker adds its tally after each batch of queries, before the
+// responses are sent, so that the queries of a batch share the cost of the atomic additions and whoever has a response
+// finds it counted.
+type stripe struct {
+	_    [64]byte // no cache line in common with what lies before or behind
+	sums [counters]atomic.Uint64
+	_    [64]byte
+
+	pools poolTally
+	kinds kindTables
+}
+
+func (s *stripe) add(t *tally) {
+	for i, n := range t {
+		if n != 0 {
+			s.sums[i].Add(n)
+			t[i] = 0
+		}
+	}
+}
+
+// counts are all stripes of a server.
+type counts struct {
+	mu      sync.Mutex
+	stripes []*stripe
+	npools  int      // that every stripe has room for
+	ways    []string // the transports, by number
+}
+
+// way returns the first of the two numbers that queries over the transport of that name are counted by.
+func (c *counts) way(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := slices.Index(c.ways, name)
+	if at < 0 {
+		at = len(c.ways)
+		if at == mostTransports {
+			panic("answer: more transports than mostTransports")
+		}
+		c.ways = append(c.ways, name)
+	}
+	return 2 * at
+}
+
+// names returns the transports, by number.
+func (c *counts) names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ways)
+}
+
+// stripe makes a new one. It stays for as long as the server, so that a sum never falls.
+func (c *counts) stripe() *stripe {
+	s := new(stripe)
+	s.kinds.open()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.pools.grow(c.npools)
+	c.stripes = append(c.stripes, s)
+	return s
+}
+
+// pools gives every stripe room for n pools.
+func (c *counts) pools(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.npools = max(c.npools, n)
+	for _, s := range c.stripes {
+		s.pools.grow(c.npools)
+	}
+}
+
+// ofPool returns how many answers the pool of that number has given.
+func (c *counts) ofPool(number int) (n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.stripes {
+		n += s.pools.get(number)
+	}
+	return n
+}
+
+// each calls f with every stripe.
+func (c *counts) each(f func(*stripe)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.stripes {
+		f(s)
+	}
+}
+
+// sum adds all stripes up.
+func (c *counts) sum() (t tally) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.stripes {
+		for i := range t {
+			t[i] += s.sums[i].Load()
+		}
+	}
+	return t
+}
+
+// Stats are a Responder's counts since it was made.
+type Stats struct {
+	Queries   uint64
+	Responses uint64
+	Dropped   uint64 // without a response, for any reason
+	Truncated uint64
+	Steered   uint64
+	FailOpen  uint64
+	NotReady  uint64 // told SERVFAIL, as there was no snapshot yet
+	Panics    uint64
+}
+
+// Stats sums the counts of all workers. What a Worker has in hand at the moment is missing.
+func (r *Responder) Stats() Stats {
+	t := r.counts.sum()
+	stats := Stats{
+		Truncated: t[truncated], Steered: t[steered], FailOpen: t[failOpen], NotReady: t[notReady], Panics: t[droppedPanic],
+	}
+	for _, n := range t[queries:responses] {
+		stats.Queries += n
+	}
+	for _, n := range t[responses:single] {
+		stats.Responses += n
+	}
+	for _, n := range t[droppedShort:truncated] {
+		stats.Dropped += n
+	}
+	return stats
+}

@@ -1,0 +1,231 @@
+package answer
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"leeward/server/tsig"
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+)
+
+// Kind says who answers a request.
+type Kind uint8
+
+// The kinds. All but Query take time or many messages, and are answered aside from queries.
+const (
+	Query    Kind = iota // answered from memory
+	Signed               // a query with a TSIG record (RFC 8945): as Query, and the response is signed
+	Transfer             // AXFR (RFC 5936), IXFR (RFC 1995)
+	Notify               // RFC 1996
+	Update               // RFC 2136
+	kinds    = iota
+)
+
+// kindOf is the one place where opcode and type decide who answers.
+func kindOf(q *wire.Query, verdict wire.Verdict) Kind {
+	switch verdict {
+	case wire.OK:
+		if q.Type-wire.TypeIXFR <= wire.TypeAXFR-wire.TypeIXFR && q.Class == wire.ClassIN {
+			return Transfer
+		}
+		if q.TSIG != 0 {
+			return Signed
+		}
+	case wire.NotImp:
+		switch q.Opcode {
+		case wire.OpcodeNotify:
+			return Notify
+		case wire.OpcodeUpdate:
+			return Update
+		}
+	}
+	return Query
+}
+
+// Handler answers an Exchange. It must end soon after its context, or after Write has failed.
+type Handler func(ctx context.Context, x *Exchange)
+
+// Handlers answer what is not answered from memory. What has none is answered from memory after all: transfers are
+// REFUSED, NOTIFY and UPDATE are NOTIMP.
+type Handlers struct {
+	Transfer, Notify, Update Handler
+
+	// Keys returns the keys that requests may be signed with. If it is nil, queries with TSIG are answered unsigned.
+	Keys func() *tsig.Ring
+}
+
+func (r *Responder) handle(h Handlers) (all [kinds]Handler) {
+	all[Transfer], all[Notify], all[Update] = h.Transfer, h.Notify, h.Update
+	if h.Keys != nil {
+		all[Signed] = r.signed
+	}
+	return all
+}
+
+// Exchange is a message that is answered later, with its answer.
+type Exchange struct {
+	Kind    Kind
+	Request []byte     // the message, which the handler owns
+	Query   wire.Query // as far as it could be read: ID, opcode and flags always, the question of a Transfer and a Notify too
+
+	Source netip.AddrPort // who sent it; an IPv4 address is never mapped
+	Over   *Transport
+
+	// State is what was published last when the message came; nil before the first.
+	State *State
+
+	// Session signs the responses to a request whose TSIG holds; nil signs nothing. Fault is what is wrong with a TSIG
+	// that does not hold; nil where there is none, or nothing is wrong with it.
+	Session *tsig.Session
+	Fault   *tsig.Fault
+
+	// Write sends one message to whoever asked. Over a stream there may be any number of them, else one, which must fit
+	// what the request takes. Nothing else is sent to the client meanwhile. It does not keep the message. After an error
+	// nothing more can be sent.
+	Write func(message []byte) error
+
+	is  standing // of a client whose address may be forged
+	now func() time.Time
+}
+
+// Later makes the Exchange of the request that Respond has just said is of another kind than Query. Who calls it sets
+// Write and has Serve answer.
+func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
+	r := w.responder
+	x := &Exchange{
+		Request: append([]byte(nil), request...), Source: source, Over: w.over, State: r.state.Load(), is: w.is, now: r.options.Now,
+	}
+	x.Kind = kindOf(&x.Query, x.Query.Parse(x.Request))
+	return x
+}
+
+// Serve has the exchange answered by the handler of its kind, counts the response, and keeps a panic from ending the
+// server. It reports whether there was none.
+func (r *Responder) Serve(ctx context.Context, x *Exchange) (whole bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			r.aside.sums[droppedPanic].Add(1)
+			r.panics.say(r.log, fault, x.Request, x.Source.Addr())
+		}
+	}()
+	if keys := r.options.Handlers.Keys; keys != nil {
+		x.Session, x.Fault = keys().Verify(x.Request, x.now())
+	}
+	write, counted := x.Write, false
+	x.Write = func(message []byte) error {
+		if !x.Over.Stream {
+			if message = r.limited(x, append([]byte(nil), message...)); len(message) == 0 {
+				return nil
+			}
+		}
+		if !counted && len(message) >= wire.HeaderSize {
+			counted = true
+			r.aside.sums[responses+int(message[3]&15)].Add(1)
+		}
+		return write(message)
+	}
+	r.handlers[x.Kind](ctx, x)
+	return true
+}
+
+// faultRoom is what a TSIG record takes that says what is wrong with another, octets: two names, and the rest of it.
+const faultRoom = 2*wire.MaxName + 100
+
+// leastOPT is an OPT record with an Extended DNS Error that has no text, octets.
+const leastOPT = 11 + 6
+
+// Reply sends a response without records, signed as the request was. code and text are an Extended DNS Error (RFC
+// 8914), of which there is none where the text is empty, or where the TSIG record says what is wrong: more would be for
+// anybody who asks.
+func (x *Exchange) Reply(rcode, code uint16, text string) error {
+	room, limit := x.Session.Room(), x.Over.Size
+	if x.Fault != nil {
+		room, text = faultRoom, ""
+	}
+	if !x.Over.Stream {
+		limit = x.Query.Limit(limit)
+	}
+	size := max(limit-room, wire.HeaderSize+len(x.Query.Question)+leastOPT) // a long name in a small message: the text goes first
+	size = min(size, wire.MaxMessage)
+	var b wire.Builder
+	b.Start(make([]byte, size, size+room), size, &x.Query)
+	b.SetRcode(rcode)
+	b.SetAuthoritative(x.Kind == Notify && rcode == wire.RcodeNoError) // RFC 1996 section 4.7
+	if text != "" {
+		b.SetError(code, text)
+	}
+	if x.Fault != nil {
+		return x.Write(x.Fault.Sign(b.Finish(), x.now()))
+	}
+	return x.Write(x.Session.Sign(b.Finish(), x.now()))
+}
+
+// signed answers a query with TSIG as one without, by a Worker of its own, and signs the answer: it is how secondaries
+// ask for the SOA.
+func (r *Responder) signed(_ context.Context, x *Exchange) {
+	if x.Fault != nil {
+		_ = x.Reply(x.Fault.Rcode, 0, "")
+		return
+	}
+	w := r.workerOn(r.aside, x.Over)
+	w.aside, w.spare = true, x.Session.Room()
+	defer w.Flush()
+	if reply, _ := w.respond(x.State, x.Request, x.Source.Addr(), false, make([]byte, 0, x.Over.Size)); len(reply) > 0 {
+		_ = x.Write(x.Session.Sign(reply, x.now()))
+	}
+}
+
+// limited is what is sent of a response to a client whose address may be forged. One that proves nothing to us and
+// carries nothing of a zone is no longer than its request. All pass the rate limit but those to clients that have shown
+// that their address is their own, by a cookie or by a signature. A signature can have been heard by others: what is
+// longer than the request that has it is limited too.
+func (r *Responder) limited(x *Exchange, message []byte) []byte {
+	proven := x.Session != nil || x.Fault.Known() // the request is made with a key of ours
+	if x.is == familiar || len(message) < wire.HeaderSize || proven && len(message) <= len(x.Request) {
+		return message
+	}
+	records := message[6] | message[7] | message[8] | message[9]
+	if !proven && records == 0 {
+		message = wire.Trim(message, len(x.Request))
+	}
+	if r.limiter == nil {
+		return message
+	}
+	fate := r.fate(r.limiter.At(time.Since(r.start)), x.Source.Addr(), subjectOfMessage(x.State, message), globalRandom{})
+	if fate != unlimited {
+		r.aside.sums[fate].Add(1)
+	}
+	switch fate {
+	case limitDropped:
+		return nil
+	case limitSlipped:
+		message = wire.Trim(wire.TruncateMessage(message), len(x.Request))
+	}
+	return message
+}
+
+// subjectOfMessage is the subject of a response that was made aside: what it says of its question's name if all is
+// well, and an error otherwise.
+func subjectOfMessage(state *State, message []byte) subject {
+	if state == nil || uint16(message[3]&15) != wire.RcodeNoError {
+		return subject{}
+	}
+	var q wire.Query
+	asked := append([]byte(nil), message...)
+	asked[2] = 0 // as a query
+	if q.Parse(asked); q.Question == nil {
+		return subject{}
+	}
+	var found snapshot.Answer
+	name := q.Name()
+	state.Snapshot.Lookup(name, q.Type, q.Class, &found)
+	return subjectOf(&found, name)
+}
+
+// globalRandom is math/rand/v2's own generator.
+type globalRandom struct{}
+
+func (globalRandom) Uint64() uint64 { return rand.Uint64() }

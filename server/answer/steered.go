@@ -1,0 +1,144 @@
+package answer
+
+import (
+	"net/netip"
+
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// steer writes what a policy answers to the client at the owner, which is the name at that offset of the message.
+//
+// The client is the address of the query's ECS option. Without one, and where its source prefix length is 0 because
+// somebody does not want to be located by it, the client is the resolver that asks (RFC 7871 7.1.2); such an answer has
+// scope 0, as it does not depend on anything in the option. For a private address the resolver stands (section 10).
+//
+// Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
+func (w *Worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
+	b, d := &w.build, &w.decision
+	before := w.scope
+	w.decide(view, client)
+	if owner != wire.QName && w.scope > before {
+		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871
+		// section 7.2.1).
+		w.scope = before
+		b.SetScope(before)
+		return nil, wire.RcodeNoError
+	}
+	if !w.again {
+		w.tally[steered]++
+		w.stripe.kinds.add(w.found.Policy, &w.request)
+	}
+	if d.Says != steer.SaysAddresses {
+		return nil, w.says(d.Says, owner)
+	}
+	if d.Unresolved {
+		b.SetAuthoritative(false)
+		b.SetError(wire.ErrorNotReady, "the endpoints' names are not resolved yet")
+		return nil, wire.RcodeServFail
+	}
+	if d.Count == 0 && w.found.Expired() { // that there is nothing more is the primary's to say
+		return nil, w.notCurrent(snapshot.Outdated)
+	}
+	if d.Count == 0 {
+		w.negative()
+		return nil, wire.RcodeNoError
+	}
+	if d.FailOpen && !w.again {
+		w.tally[failOpen]++
+	}
+	if d.Pool >= 0 && !w.again {
+		w.stripe.pools.add(d.Pool)
+	}
+	if w.request.Family == steer.Name {
+		target = w.host[:copy(w.host[:], d.Target)]
+		b.CNAME(wire.Answer, owner, d.TTL, target)
+		return target, wire.RcodeNoError
+	}
+	width := 4
+	if w.request.Family == steer.V6 {
+		width = 16
+	}
+	b.Addresses(wire.Answer, owner, d.TTL, d.Addresses, width)
+	return nil, wire.RcodeNoError
+}
+
+// decide asks the policy that was found, and says the scope of what it decided.
+func (w *Worker) decide(view *steer.View, client netip.Addr) {
+	q, b, d := &w.query, &w.build, &w.decision
+	subnet := q.ECS.Present && q.ECS.Source > 0
+	w.request = steer.Request{Client: client.Unmap(), Family: w.found.Family, Random: w.random.Uint64()}
+	if subnet {
+		w.request.Client, w.request.Resolver = q.ECS.Addr.Unmap(), w.request.Client
+		client = q.ECS.Addr
+	}
+	w.times(view, w.found.Policy)
+	w.ask(view)
+	scope := d.Scope
+	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
+		w.request.Family = steer.V6
+		w.ask(view)
+		scope = max(scope, d.Scope)
+	}
+	if d.Unresolved && w.found.Alone { // rather a name to go on with than nothing
+		w.request.Family = steer.Name
+		w.ask(view)
+		scope = max(scope, d.Scope)
+	}
+	if subnet {
+		if client.Is4In6() { // decided as IPv4, echoed as IPv6
+			scope += 96
+		}
+		w.scope = max(w.scope, scope) // what a CNAME leads to may be steered too
+		b.SetScope(w.scope)
+	}
+}
+
+// times tells the request the time, as far as it matters to the policy.
+func (w *Worker) times(view *steer.View, p *steer.Policy) {
+	named, planned := view.Named(), p.Planned()
+	if !named && !planned {
+		return
+	}
+	now := w.responder.options.Now()
+	if named {
+		w.request.Now = steer.Moment(now)
+	}
+	if planned {
+		w.request.Clock = now.Unix()
+	}
+}
+
+// says writes what a policy wants said in place of addresses.
+func (w *Worker) says(what steer.Says, owner int) (rcode uint16) {
+	b := &w.build
+	switch what {
+	case steer.SaysRefused:
+		if owner != wire.QName { // the alias is as good for this client as for others: what it leads to is refused when asked for
+			return wire.RcodeNoError
+		}
+		b.SetAuthoritative(false)
+		b.SetError(wire.ErrorProhibited, "")
+		return wire.RcodeRefused
+	case steer.SaysServFail:
+		b.SetAuthoritative(false)
+		b.SetError(wire.ErrorOther, "no endpoint is available")
+		return wire.RcodeServFail
+	case steer.SaysNXDomain:
+		rcode = wire.RcodeNXDomain
+	}
+	if w.found.Expired() {
+		return w.notCurrent(snapshot.Outdated)
+	}
+	w.negative()
+	return rcode
+}
+
+// ask asks the policy once.
+func (w *Worker) ask(view *steer.View) {
+	w.found.Policy.Decide(view, &w.request, &w.decision)
+	if w.trace != nil {
+		w.trace.decided(w, view)
+	}
+}

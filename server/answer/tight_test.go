@@ -1,0 +1,158 @@
+package answer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"leeward/server/wire"
+
+	"github.com/miekg/dns"
+)
+
+// crowded is the fixture with answers that are near the limits of messages: with names that end alike and are not below
+// the apex.
+func crowded(t testing.TB) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	var text strings.Builder
+	set := func(owner, kind string, count int, data string) {
+		fmt.Fprintf(&text, "---\nkind: Record\nname: example.test/%s/%s\ndata:\n", owner, kind)
+		for i := range count {
+			fmt.Fprintf(&text, "  - "+data+"\n", i)
+		}
+	}
+	set("fits", "MX", 54, "10 h%02d.pool.elsewhere.invalid.")
+	set("toomany", "MX", 80, "10 h%02d.pool.elsewhere.invalid.")
+	set("cut", "NS", 45, "s%02d.dns.elsewhere.invalid.")
+	set("deep", "NS", 20, "s%02d.dns.deep")
+	for i := range 20 {
+		set(fmt.Sprintf("s%02d.dns.deep", i), "A", 1, "192.0.2.%d")
+	}
+	// Five links with long names, and a policy at the end: 512 octets hold it only where the names are cut.
+	long := strings.Repeat(strings.Repeat("n", 60)+".", 2)
+	for i := range 5 {
+		target := fmt.Sprintf("l%d.%sexample.test.", i+1, long)
+		if i == 4 {
+			target = "www"
+		}
+		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/l%d.%s/CNAME, data: [%s]}\n", i, strings.TrimSuffix(long, "."), target)
+	}
+	// Over TCP: MX of 63,840 octets, behind a chain of aliases that leaves no room for them unless names are cut.
+	set("huge-mx", "MX", 1520, "%d mail.of.a.provider.invalid.")
+	text.WriteString("---\n{kind: Record, name: example.test/to-huge-mx/CNAME, data: [m1." + long + long[:61] + "example.test.]}\n")
+	for i := 1; i < 13; i++ {
+		target := fmt.Sprintf("m%d.%sexample.test.", i+1, long+long[:61])
+		if i == 12 {
+			target = "huge-mx"
+		}
+		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/m%d.%s/CNAME, data: [%s]}\n", i, strings.TrimSuffix(long+long[:61], "."), target)
+	}
+	f.apply(t, strings.TrimPrefix(text.String(), "---\n"))
+	return f
+}
+
+// What fits when names are cut is not truncated, says what it says over TCP, and is counted once.
+func TestNothingIsTruncatedForItsNames(t *testing.T) {
+	s := newResponder(t)
+	s.Publish(crowded(t).state())
+	long := strings.Repeat(strings.Repeat("n", 60)+".", 2)
+	for _, c := range []struct {
+		dig     string
+		records int
+	}{
+		{"fits.example.test. MX edns=1232", 54},
+		{"FITS.example.test. MX edns=1232", 54},
+		{"toomany.example.test. MX edns=1232", 0},
+		{"x.cut.example.test. A edns=1232", 45},
+		{"x.deep.example.test. A edns=1232", 40},
+		{"x.cut.example.test. A edns=512", 0},
+		{"l0." + long + "example.test. A", 6},
+	} {
+		q, err := readInquiry("dig " + c.dig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := s.newWorker(udp)
+		m := ask(t, w, q)
+		if got := len(m.Answer) + len(m.Ns) + len(m.Extra); m.IsEdns0() != nil {
+			if got--; got != c.records || m.Truncated != (c.records == 0) {
+				t.Errorf("%s: %d records, not %d: %v", c.dig, got, c.records, m.MsgHdr)
+			}
+		} else if got != c.records || m.Truncated {
+			t.Errorf("%s: %d records, not %d: %v", c.dig, got, c.records, m.MsgHdr)
+		}
+		if w.tally[steered] > 1 || w.tally[queries] != 1 {
+			t.Errorf("%s: counted as %d steered answers to %d queries", c.dig, w.tally[steered], w.tally[queries])
+		}
+		if c.records == 0 {
+			continue
+		}
+		q.proto = tcp
+		whole := ask(t, s.newWorker(tcp), q)
+		for i, section := range [][]dns.RR{m.Answer, m.Ns} {
+			for j, r := range section {
+				if other := [][]dns.RR{whole.Answer, whole.Ns}[i][j]; !strings.EqualFold(r.String(), other.String()) {
+					t.Errorf("%s: %s over UDP is %s over TCP", c.dig, r, other)
+				}
+			}
+		}
+	}
+}
+
+// Near 64 KiB it is the same over TCP: what fits when names are cut is an answer and no failure.
+func TestNothingFailsForItsNamesOverTCP(t *testing.T) {
+	s := newResponder(t)
+	s.Publish(crowded(t).state())
+	for name, count := range map[string]int{"huge-mx.example.test.": 1520, "to-huge-mx.example.test.": 1520 + 13} {
+		q, err := readInquiry("dig " + name + " MX tcp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := ask(t, s.newWorker(tcp), q); m.Rcode != dns.RcodeSuccess || len(m.Answer) != count {
+			t.Errorf("%s: %d records, not %d: %v", name, len(m.Answer), count, m.MsgHdr)
+		}
+	}
+}
+
+// tightCosts are answers that are written again: what fits then, what does not even then, and, for comparison, what is
+// truncated at once, as no name in it could be cut.
+var tightCosts = []struct{ name, dig string }{
+	{"again", "dig fits.example.test. MX edns=1232"},
+	{"again-in-vain", "dig toomany.example.test. MX edns=1232"},
+	{"referral", "dig x.cut.example.test. A edns=1232"},
+	{"at-once", "dig big.example.test. TXT edns=512"},
+}
+
+func TestWritingAgainAllocatesNothing(t *testing.T) {
+	s := newResponder(t)
+	s.Publish(crowded(t).state())
+	w := s.newWorker(udp)
+	for _, c := range tightCosts {
+		q, _ := readInquiry(c.dig)
+		request, _ := q.message.Pack()
+		out := make([]byte, 0, wire.UDPSize)
+		if n := testing.AllocsPerRun(100, func() { w.answer(request, q.client, out) }); n != 0 {
+			t.Errorf("%s: %v allocations a query", c.name, n)
+		}
+	}
+}
+
+func BenchmarkAnswerAgain(b *testing.B) {
+	s := newResponder(b)
+	s.Publish(crowded(b).state())
+	w := s.newWorker(udp)
+	for _, c := range tightCosts {
+		b.Run(c.name, func(b *testing.B) {
+			q, _ := readInquiry(c.dig)
+			request, _ := q.message.Pack()
+			out := make([]byte, 0, wire.UDPSize)
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(w.answer(request, q.client, out)) == 0 {
+					b.Fatal("not answered")
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,182 @@
+package answer
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+
+	"leeward/server/wire"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// Worker answers requests of one transport, one at a time: a packet loop has its own, and connections borrow one from a
+// pool. Whatever a query needs to be answered is in it, so that nothing is allocated and nothing shared.
+type Worker struct {
+	responder *Responder
+	over      *Transport
+	stripe    *stripe
+	tally     tally
+	random    rand.PCG
+
+	query    wire.Query
+	build    wire.Builder
+	found    snapshot.Answer
+	beside   snapshot.Addresses
+	request  steer.Request
+	decision steer.Decision
+	scope    uint8              // of the ECS option, the longest so far of a chain
+	host     [wire.MaxName]byte // that a policy leads to
+	name     []byte             // that is looked up, in lower case
+	owner    int                // where it is in the message
+	chain    [maxChain]target   // where the query has led to
+	dnames   [maxChain]*byte    // the DNAMEs that were written, by the first octet of their sets
+	turns    int                // how many these are
+	again    bool               // the answer is written once more: nothing is counted again
+
+	now     moment
+	subject subject               // of the response, for the rate limit
+	ours    bool                  // it is about what is in a zone of ours, or of class CH
+	cookie  [wire.CookieSize]byte // that goes with it
+	is      standing              // of whoever has sent the request
+
+	aside bool // it works for an Exchange: nothing is counted again, limited or handed over
+	spare int  // octets to leave free for a signature
+
+	ahead []ahead // what is known of the requests of a batch; nil over a stream
+
+	trace *Trace // of how the response comes about; nil: nobody asks
+}
+
+// Worker makes a worker for the transport, which counts in a stripe of its own.
+func (r *Responder) Worker(over *Transport) *Worker { return r.workerOn(r.counts.stripe(), over) }
+
+// Workers returns what makes workers that share n stripes, for transports whose workers come and go.
+func (r *Responder) Workers(over *Transport, n int) func() *Worker {
+	stripes := make([]*stripe, max(n, 1))
+	for i := range stripes {
+		stripes[i] = r.counts.stripe()
+	}
+	var next atomic.Uint64
+	return func() *Worker { return r.workerOn(stripes[next.Add(1)%uint64(len(stripes))], over) }
+}
+
+func (r *Responder) workerOn(on *stripe, over *Transport) *Worker {
+	w := &Worker{responder: r, over: over, stripe: on}
+	w.random.Seed(r.options.Seed(), r.options.Seed())
+	w.build.NSID = []byte(r.options.ID)
+	w.build.Suffixes = new(wire.Suffixes)
+	if !over.Stream {
+		w.ahead = make([]ahead, mostAhead)
+	}
+	w.Look()
+	return w
+}
+
+// Flush tells others what has been counted.
+func (w *Worker) Flush() { w.stripe.add(&w.tally) }
+
+// Lost counts n requests or responses that the transport has dropped.
+func (w *Worker) Lost(why Loss, n int) { w.tally[dropped+int(why)] += uint64(n) }
+
+// Fault counts and logs a panic while a request was answered. Who calls Respond recovers from it, once a batch, as that
+// has its price.
+func (w *Worker) Fault(fault any, request []byte, client netip.Addr) {
+	w.tally[droppedPanic]++
+	w.responder.panics.say(w.responder.log, fault, request, client)
+}
+
+// Respond makes the response to a request from the state published last. It writes to out from its start up to its
+// capacity, and returns what it wrote; nothing if there is nothing to say. A request that was cut short as it is longer
+// than any may be is FORMERR, whatever is left of it. One of another kind than Query has no response yet: see Later.
+func (w *Worker) Respond(request []byte, client netip.Addr, cut bool, out []byte) (response []byte, kind Kind) {
+	return w.respond(w.responder.state.Load(), request, client, cut, out)
+}
+
+// respond is a function of the state, the request, the client's address and the worker's random generator. The state is
+// nil until there is one.
+func (w *Worker) respond(state *State, request []byte, client netip.Addr, cut bool, out []byte) ([]byte, Kind) {
+	r, q, b := w.responder, &w.query, &w.build
+	w.again = false
+	verdict := q.Parse(request)
+	switch {
+	case verdict == wire.Drop:
+		w.tally[droppedShort]++
+		return nil, Query
+	case cut:
+		verdict = wire.FormErr
+	}
+	if !w.aside {
+		family := 0
+		if client.Is6() {
+			family = 1
+		}
+		w.tally[queries+w.over.way+family]++
+		if kind := kindOf(q, verdict); kind != Query && r.handlers[kind] != nil {
+			w.is, _ = w.judge(client)
+			return nil, kind
+		}
+	}
+
+	limit := w.over.Size
+	if !w.over.Stream {
+		limit = q.Limit(limit)
+	}
+	b.Start(out, limit-w.spare, q)
+	w.scope = 0
+	w.subject, w.ours = subject{}, false
+	rcode, is := verdict.Rcode(), w.taste(client)
+	if q.Keepalive && w.over.Idle > 0 {
+		b.SetKeepalive(w.over.Idle)
+	}
+	if q.ECS.Present {
+		w.tally[subnets]++
+	}
+	switch {
+	case verdict == wire.Bare && is == imposter:
+		rcode = wire.RcodeBadCookie // RFC 7873 section 5.4
+	case verdict != wire.OK:
+	case q.Class == wire.ClassCH:
+		rcode = w.chaos()
+	case state == nil:
+		rcode = wire.RcodeServFail
+		b.SetError(wire.ErrorNotReady, "no snapshot yet")
+		w.tally[notReady]++
+	case q.Class != wire.ClassIN, q.Type == wire.TypeAXFR, q.Type == wire.TypeIXFR:
+		rcode = wire.RcodeRefused
+		b.SetError(wire.ErrorNotSupported, "")
+	default:
+		random := w.random
+		rcode = w.follow(state, client)
+		if b.Truncated() && b.Tighten() { // names took too much: the same answer, with shorter ones
+			w.random, w.again = random, true
+			rcode = w.follow(state, client)
+			w.again = false
+		}
+		if state.Stale {
+			b.SetError(wire.ErrorStaleAnswer, "")
+		}
+		if w.over.Stream && b.Truncated() { // larger than any message: TC would send the requester here again
+			b.Fail()
+			rcode = wire.RcodeServFail
+			b.SetError(wire.ErrorOther, "the answer is larger than a message")
+		}
+	}
+	if !w.aside {
+		var sent bool
+		if rcode, sent = w.limit(client, is, rcode); !sent {
+			return nil, Query
+		}
+		if !w.over.Stream && is != familiar && !w.ours && b.Empty() {
+			b.Lean(len(request))
+		}
+	}
+	b.SetRcode(rcode)
+	if b.Truncated() {
+		w.tally[truncated]++
+	}
+	if !w.aside { // whoever sends it counts it
+		w.tally[responses+min(int(rcode), responseCodes-1)]++
+	}
+	return b.Finish(), Query
+}

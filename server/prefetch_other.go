@@ -1,8 +1,0 @@
-//go:build !amd64 && !arm64
-
-package server
-
-import "unsafe"
-
-// prefetch would have the line at p brought into the cache.
-func prefetch(unsafe.Pointer) {}
