@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
@@ -40,9 +42,9 @@ func abused(small, full int) int {
 
 // siege is a server, an attacker who can send from any address, and somebody else who only wants answers.
 type siege struct {
-	yard             *yard
-	server           *server
-	attacker, honest *host
+	yard             *lab.Yard
+	server           *lab.Server
+	attacker, honest *lab.Host
 }
 
 const siegeZone = `kind: Zone
@@ -81,43 +83,21 @@ data: ['"01234567890123456789012345678901234567890123456789012345678901234567890
 
 func newSiege(t *testing.T, args ...string) *siege {
 	t.Helper()
-	x := &siege{yard: newYard(t)}
-	town := x.yard.host(t, "town", netip.MustParsePrefix("10.77.0.1/24"))
-	x.attacker = x.yard.host(t, "attacker", netip.MustParsePrefix("10.77.0.2/24"))
-	x.honest = x.yard.host(t, "honest", netip.MustParsePrefix("10.77.0.3/24"))
-	must(t, town, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; ip route add default via 10.77.0.2")
-	must(t, x.attacker, "ip", "route", "add", "local", "10.66.0.0/16", "dev", "lo")
-	must(t, x.attacker, "sh", "-c", "echo '1024 65000' > /proc/sys/net/ipv4/ip_local_port_range")
+	x := &siege{yard: lab.NewYard(t)}
+	town := x.yard.Host(t, "town", netip.MustParsePrefix("10.77.0.1/24"))
+	x.attacker = x.yard.Host(t, "attacker", netip.MustParsePrefix("10.77.0.2/24"))
+	x.honest = x.yard.Host(t, "honest", netip.MustParsePrefix("10.77.0.3/24"))
+	lab.Must(t, town, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; ip route add default via 10.77.0.2")
+	lab.Must(t, x.attacker, "ip", "route", "add", "local", "10.66.0.0/16", "dev", "lo")
+	lab.Must(t, x.attacker, "sh", "-c", "echo '1024 65000' > /proc/sys/net/ipv4/ip_local_port_range")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "all.yaml"), siegeZone)
-	x.server = serverAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", append([]string{
+	lab.Write(t, filepath.Join(dir, "all.yaml"), siegeZone)
+	x.server = lab.ServerAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", append([]string{
 		"--listen", "10.77.0.1:53", "--files", dir,
 	}, args...)...)
-	x.server.start(t)
-	x.server.ready(t)
+	x.server.Start(t)
+	x.server.Ready(t)
 	return x
-}
-
-// metric sums the samples of one name whose labels contain the text.
-func (s *server) metric(t testing.TB, name, labels string) (sum float64) {
-	t.Helper()
-	_, body, err := s.get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(body) {
-		rest, ok := strings.CutPrefix(line, name)
-		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' || !strings.Contains(rest, labels) {
-			continue
-		}
-		f := strings.Fields(rest)
-		v, err := strconv.ParseFloat(f[len(f)-1], 64)
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		sum += v
-	}
-	return sum
 }
 
 // bystander asks over UDP and TCP for as long as the siege lasts. As resolvers do, it asks again: over UDP after a
@@ -147,8 +127,8 @@ func (x *siege) bystander(t *testing.T) *bystander {
 				tries := 0
 				for tries = 1; tries <= 3; tries++ {
 					var c net.Conn
-					if c, err = x.honest.dial(net.Dialer{Timeout: 5 * time.Second}, network, x.server.dns); err == nil {
-						m, err = exchange(c, question{name: "www.example.test", qtype: dns.TypeA}.message(), time.Second)
+					if c, err = x.honest.Dial(net.Dialer{Timeout: 5 * time.Second}, network, x.server.DNS); err == nil {
+						m, err = lab.Exchange(c, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}.Message(), time.Second)
 						c.Close()
 					}
 					if err == nil {
@@ -161,7 +141,7 @@ func (x *siege) bystander(t *testing.T) *bystander {
 				if err != nil {
 					b.failed = append(b.failed, network+": "+err.Error())
 				} else if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 1 {
-					b.failed = append(b.failed, fmt.Sprintf("%s: %v", network, verdictOf(m)))
+					b.failed = append(b.failed, fmt.Sprintf("%s: %v", network, lab.VerdictOf(m)))
 				}
 				b.mu.Unlock()
 				select {
@@ -206,10 +186,10 @@ type footprint struct {
 
 func (x *siege) footprint(t *testing.T) (f footprint) {
 	t.Helper()
-	f.rss, f.most = rss(t, x.server.process)
-	f.goroutines = x.server.metric(t, "go_goroutines", "")
-	f.files = x.server.metric(t, "process_open_fds", "")
-	f.connection = x.server.metric(t, "leeward_tcp_connections", "")
+	f.rss, f.most = lab.RSS(t, x.server.Process)
+	f.goroutines = x.server.Metric(t, "go_goroutines", "")
+	f.files = x.server.Metric(t, "process_open_fds", "")
+	f.connection = x.server.Metric(t, "leeward_tcp_connections", "")
 	return f
 }
 
@@ -218,21 +198,21 @@ func (x *siege) footprint(t *testing.T) (f footprint) {
 func (x *siege) recovered(t *testing.T, during string, before footprint) {
 	t.Helper()
 	var now footprint
-	until(t, 3*time.Minute, "the server is as it was before", func() error {
+	lab.Until(t, 3*time.Minute, "the server is as it was before", func() error {
 		now = x.footprint(t)
 		switch {
 		case now.connection > 0:
 			return fmt.Errorf("%v connections are open", now.connection)
 		case now.goroutines > before.goroutines+5 || now.files > before.files+5:
 			return fmt.Errorf("%v goroutines and %v files, before %v and %v", now.goroutines, now.files, before.goroutines, before.files)
-		case !race && now.rss > before.rss*1.25+24: // the detector keeps memory of its own
+		case !lab.Race && now.rss > before.rss*1.25+24: // the detector keeps memory of its own
 			return fmt.Errorf("%.0f MiB, before %.0f MiB", now.rss, before.rss)
 		}
 		return nil
 	})
 	t.Logf("%s: memory before %.0f MiB, at its most %.0f MiB, after %.0f MiB; goroutines %v, %v; files %v, %v", during, before.rss, now.most, now.rss,
 		before.goroutines, now.goroutines, before.files, now.files)
-	if n := x.server.metric(t, "leeward_dns_dropped_total", `"panic"`); n > 0 || !x.server.process.alive() {
+	if n := x.server.Metric(t, "leeward_dns_dropped_total", `"panic"`); n > 0 || !x.server.Process.Alive() {
 		t.Errorf("%s: %v panics", during, n)
 	}
 }
@@ -240,7 +220,7 @@ func (x *siege) recovered(t *testing.T, during string, before footprint) {
 // connect opens a connection from one of the attacker's many addresses.
 func (x *siege) connect(n int) (net.Conn, error) {
 	from := netip.AddrFrom4([4]byte{10, 66, byte(n % 240), byte(1 + n/240%200)})
-	return x.attacker.dial(net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", "10.77.0.1:53")
+	return x.attacker.Dial(net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", "10.77.0.1:53")
 }
 
 // TestAbuseByConnections fills the server with clients that say nothing, and with ones that say something very slowly
@@ -264,13 +244,13 @@ func TestAbuseByConnections(t *testing.T) {
 		}
 		conns = append(conns, c)
 	}
-	if n := x.server.metric(t, "leeward_tcp_connections", ""); n > 1024 {
+	if n := x.server.Metric(t, "leeward_tcp_connections", ""); n > 1024 {
 		t.Errorf("%v connections are open, 1024 may be", n)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(abused(5, 30))*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
-	query, _ := question{name: "text.example.test", qtype: dns.TypeTXT}.message().Pack()
+	query, _ := lab.Question{Name: "text.example.test", Qtype: dns.TypeTXT}.Message().Pack()
 	query = append(order.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
 	again := func(n int, speak func(net.Conn) error) { // connects again whenever it is thrown out
 		wg.Go(func() {
@@ -315,9 +295,9 @@ func TestAbuseByConnections(t *testing.T) {
 	}
 	conns = nil
 	for _, reason := range []string{"evicted", "idle", "slow", "refused", "client"} {
-		t.Logf("closed, %s: %v", reason, x.server.metric(t, "leeward_tcp_connections_closed_total", `"`+reason+`"`))
+		t.Logf("closed, %s: %v", reason, x.server.Metric(t, "leeward_tcp_connections_closed_total", `"`+reason+`"`))
 	}
-	if x.server.metric(t, "leeward_tcp_connections_closed_total", `"evicted"`) == 0 {
+	if x.server.Metric(t, "leeward_tcp_connections_closed_total", `"evicted"`) == 0 {
 		t.Error("no connection made room for another")
 	}
 	x.recovered(t, "connections", before)
@@ -333,7 +313,7 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 				if opcode != dns.OpcodeQuery && kind != dns.TypeSOA { // others are all the same
 					continue
 				}
-				m := question{name: "example.test", qtype: kind}.message()
+				m := lab.Question{Name: "example.test", Qtype: kind}.Message()
 				m.Opcode = opcode
 				b, err := m.Pack()
 				if signed {
@@ -353,7 +333,7 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 // TestAbuseByTheDeaf fills the server with clients that ask without end and do not read, from 17 addresses with as many
 // connections as one may have, by each kind of message, and by all of them at once.
 func TestAbuseByTheDeaf(t *testing.T) {
-	if race {
+	if lab.Race {
 		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it runs without, by .ci/run")
 	}
 	x := newSiege(t)
@@ -391,8 +371,8 @@ func TestAbuseByTheDeaf(t *testing.T) {
 				}
 			})
 		}
-		until(t, 30*time.Second, "the table is full", func() error {
-			if n := x.server.metric(t, "leeward_tcp_connections", ""); n < 900 {
+		lab.Until(t, 30*time.Second, "the table is full", func() error {
+			if n := x.server.Metric(t, "leeward_tcp_connections", ""); n < 900 {
 				return fmt.Errorf("%v connections", n)
 			}
 			return nil
@@ -419,7 +399,7 @@ func TestAbuseByTheDeaf(t *testing.T) {
 func (x *siege) refused(message []byte) (err error) {
 	for range 3 {
 		var c net.Conn
-		if c, err = x.honest.dial(net.Dialer{Timeout: 5 * time.Second}, "tcp", x.server.dns); err != nil {
+		if c, err = x.honest.Dial(net.Dialer{Timeout: 5 * time.Second}, "tcp", x.server.DNS); err != nil {
 			continue
 		}
 		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
@@ -439,7 +419,7 @@ func (x *siege) honestly(t *testing.T) {
 	t.Helper()
 	for range 200 {
 		for _, network := range []string{"udp", "tcp"} {
-			if _, err := ask(x.honest, x.server.dns, question{name: "www.example.test", qtype: dns.TypeA, network: network}); err != nil {
+			if _, err := lab.Ask(x.honest, x.server.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Network: network}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -455,7 +435,7 @@ type forger struct {
 func (x *siege) forger(t *testing.T) *forger {
 	t.Helper()
 	f := &forger{}
-	if err := x.attacker.do(func() (err error) {
+	if err := x.attacker.Do(func() (err error) {
 		f.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		return err
 	}); err != nil {
@@ -487,9 +467,9 @@ func (f *forger) send(from [4]byte, port uint16, message []byte) error {
 }
 
 // counter reads a statistic of the attacker's cable.
-func (h *host) counter(t *testing.T, name string) float64 {
+func counter(t *testing.T, h *lab.Host, name string) float64 {
 	t.Helper()
-	v, err := strconv.ParseFloat(strings.TrimSpace(must(t, h, "cat", "/sys/class/net/cable/statistics/"+name)), 64)
+	v, err := strconv.ParseFloat(strings.TrimSpace(lab.Must(t, h, "cat", "/sys/class/net/cable/statistics/"+name)), 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -503,7 +483,7 @@ func TestAbuseByForgers(t *testing.T) {
 	x.honestly(t)
 	before := x.footprint(t)
 	query := func(name string, qtype uint16) []byte {
-		b, _ := question{name: name, qtype: qtype}.message().Pack()
+		b, _ := lab.Question{Name: name, Qtype: qtype}.Message().Pack()
 		return b
 	}
 	random := rand.New(rand.NewPCG(7, 7))
@@ -523,9 +503,9 @@ func TestAbuseByForgers(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			f := x.forger(t)
 			others := x.bystander(t)
-			sentPackets, sentBytes, gotBytes := 0, x.attacker.counter(t, "tx_bytes"), x.attacker.counter(t, "rx_bytes")
-			drops, slips := x.server.metric(t, "leeward_rrl_responses_total", `"dropped"`), x.server.metric(t, "leeward_rrl_responses_total", `"slipped"`)
-			queries, lost := x.server.metric(t, "leeward_dns_queries_total", ""), x.server.metric(t, "leeward_udp_receive_overflows_total", "")
+			sentPackets, sentBytes, gotBytes := 0, counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker, "rx_bytes")
+			drops, slips := x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`), x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)
+			queries, lost := x.server.Metric(t, "leeward_dns_queries_total", ""), x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
 			begin := time.Now()
 			fixed := a.message()
 			pace := time.NewTicker(time.Millisecond) // some tens of thousands a second are enough for every run
@@ -547,11 +527,11 @@ func TestAbuseByForgers(t *testing.T) {
 			}
 			took := time.Since(begin).Seconds()
 			others.check(t, a.name)
-			out, in := x.attacker.counter(t, "tx_bytes")-sentBytes, x.attacker.counter(t, "rx_bytes")-gotBytes
-			drops, slips = x.server.metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops, x.server.metric(t, "leeward_rrl_responses_total", `"slipped"`)-slips
+			out, in := counter(t, x.attacker, "tx_bytes")-sentBytes, counter(t, x.attacker, "rx_bytes")-gotBytes
+			drops, slips = x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops, x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)-slips
 			t.Logf("| %s | %.0f/s sent | %.0f/s answered or limited | %.0f/s dropped | %.0f/s truncated | %.2f octets out for one in | %.0f lost by the kernel | %.0f of %.0f buckets |",
-				a.name, float64(sentPackets)/took, (x.server.metric(t, "leeward_dns_queries_total", "")-queries)/took, drops/took, slips/took, in/out,
-				x.server.metric(t, "leeward_udp_receive_overflows_total", "")-lost, x.server.metric(t, "leeward_rrl_buckets_in_use", ""), x.server.metric(t, "leeward_rrl_buckets", ""))
+				a.name, float64(sentPackets)/took, (x.server.Metric(t, "leeward_dns_queries_total", "")-queries)/took, drops/took, slips/took, in/out,
+				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")-lost, x.server.Metric(t, "leeward_rrl_buckets_in_use", ""), x.server.Metric(t, "leeward_rrl_buckets", ""))
 			if a.limited && (drops == 0 || slips == 0 || in > out) {
 				t.Errorf("%.0f dropped, %.0f truncated, %.2f octets for one: the victim is flooded", drops, slips, in/out)
 			}
@@ -605,7 +585,7 @@ func TestAbuseByMutants(t *testing.T) {
 	var seeds [][]byte
 	for _, name := range []string{"www.example.test", "alias.example.test", "a.wild.example.test", "x.sub.example.test", "nope.example.test", "elsewhere.invalid"} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeANY, dns.TypeSOA, dns.TypeAXFR} {
-			m := question{name: name, qtype: qtype, client: netip.MustParsePrefix("203.0.113.0/24")}.message()
+			m := lab.Question{Name: name, Qtype: qtype, Client: netip.MustParsePrefix("203.0.113.0/24")}.Message()
 			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"})
 			b, err := m.Pack()
 			if err != nil {
@@ -626,8 +606,8 @@ func TestAbuseByMutants(t *testing.T) {
 	}
 	total, chunk := abused(100_000, 10_000_000), 4000
 	handled := func() float64 {
-		return x.server.metric(t, "leeward_dns_queries_total", `"udp"`) + x.server.metric(t, "leeward_dns_dropped_total", `"short"`) +
-			x.server.metric(t, "leeward_udp_receive_overflows_total", "")
+		return x.server.Metric(t, "leeward_dns_queries_total", `"udp"`) + x.server.Metric(t, "leeward_dns_dropped_total", `"short"`) +
+			x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
 	}
 	var streamed atomic.Int64
 	ctx, cancel := context.WithCancel(context.Background())
@@ -666,7 +646,7 @@ func TestAbuseByMutants(t *testing.T) {
 			}
 			sent++
 		}
-		until(t, time.Minute, "all datagrams are dealt with", func() error { // the bystander's queries are counted with them
+		lab.Until(t, time.Minute, "all datagrams are dealt with", func() error { // the bystander's queries are counted with them
 			if n := handled() - start; n < float64(sent) {
 				return fmt.Errorf("%.0f of %d", n, sent)
 			}
@@ -684,22 +664,22 @@ func TestAbuseByMutants(t *testing.T) {
 // TestCookieSecretFile: servers with one file accept each other's cookies, and read it again at SIGHUP.
 func TestCookieSecretFile(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "all.yaml"), siegeZone)
+	lab.Write(t, filepath.Join(dir, "all.yaml"), siegeZone)
 	file := filepath.Join(t.TempDir(), "secrets")
 	const one, two = "e5e973e5a6b2a43f48e7dc849e37bfcf", "445536bcd2513298075a5d379663c962"
-	write(t, file, one+"\n")
-	a := serve(t, "a", "--files", dir, "--cookie-secret-file", file)
-	b := serve(t, "b", "--files", dir, "--cookie-secret-file", file)
-	cookie := func(s *server, send string) string {
+	lab.Write(t, file, one+"\n")
+	a := lab.Serve(t, "a", "--files", dir, "--cookie-secret-file", file)
+	b := lab.Serve(t, "b", "--files", dir, "--cookie-secret-file", file)
+	cookie := func(s *lab.Server, send string) string {
 		t.Helper()
-		m := question{name: "www.example.test", qtype: dns.TypeA}.message()
+		m := lab.Question{Name: "www.example.test", Qtype: dns.TypeA}.Message()
 		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: send}}
-		c, err := net.Dial("udp", s.dns)
+		c, err := net.Dial("udp", s.DNS)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		r, err := exchange(c, m, 5*time.Second)
+		r, err := lab.Exchange(c, m, 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -716,21 +696,21 @@ func TestCookieSecretFile(t *testing.T) {
 	if again := cookie(b, got); again != got {
 		t.Errorf("b has not accepted a's cookie %s: %s", got, again)
 	}
-	write(t, file, two+"\n"+one+"\n")
-	a.process.signal(t, syscall.SIGHUP)
-	until(t, 10*time.Second, "a makes cookies with the new secret", func() error {
+	lab.Write(t, file, two+"\n"+one+"\n")
+	a.Process.Signal(t, syscall.SIGHUP)
+	lab.Until(t, 10*time.Second, "a makes cookies with the new secret", func() error {
 		if cookie(a, got) == got {
 			return fmt.Errorf("still the old one")
 		}
 		return nil
 	})
-	if n := a.metric(t, "leeward_dns_cookie_queries_total", `"invalid"`); n != 0 {
+	if n := a.Metric(t, "leeward_dns_cookie_queries_total", `"invalid"`); n != 0 {
 		t.Errorf("a has refused %v cookies made with the secret before", n)
 	}
 	if fresh := cookie(a, got); cookie(b, fresh) == fresh {
 		t.Error("b, which has not read the file again, has accepted a cookie of the new secret")
 	}
-	if o := leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "", "--cookie-secret-file", filepath.Join(dir, "none")); o.code == 0 || !strings.Contains(o.stderr, "cookie secrets") {
+	if o := lab.Leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "", "--cookie-secret-file", filepath.Join(dir, "none")); o.Code == 0 || !strings.Contains(o.Stderr, "cookie secrets") {
 		t.Errorf("a file that is not there: %v", o)
 	}
 }

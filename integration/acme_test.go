@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -49,17 +51,17 @@ func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
 type authority struct {
 	directory string // URL
 	trust     string // file with the certificate of its HTTPS
-	host      *host
+	host      *lab.Host
 	roots     *x509.CertPool // of the certificates that it issues
 }
 
 const pebbleAddress = "192.0.2.14"
 
 // startPebble starts it, validating through a resolver.
-func (x *tree) startPebble(t *testing.T, program, resolver string) *authority {
+func startPebble(t *testing.T, x *lab.Tree, program, resolver string) *authority {
 	t.Helper()
 	dir := t.TempDir()
-	a := &authority{directory: "https://" + pebbleAddress + ":14000/dir", trust: filepath.Join(dir, "https.pem"), host: x.host(t, "ca", pebbleAddress)}
+	a := &authority{directory: "https://" + pebbleAddress + ":14000/dir", trust: filepath.Join(dir, "https.pem"), host: x.Host(t, "ca", pebbleAddress)}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -76,8 +78,8 @@ func (x *tree) startPebble(t *testing.T, program, resolver string) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, a.trust, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	lab.Write(t, a.trust, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	lab.Write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 	conf, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": pebbleAddress + ":14000", "managementListenAddress": pebbleAddress + ":15000",
 		"certificate": a.trust, "privateKey": filepath.Join(dir, "key.pem"), "httpPort": 80, "tlsPort": 443,
@@ -86,21 +88,21 @@ func (x *tree) startPebble(t *testing.T, program, resolver string) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "pebble.json"), string(conf))
-	p := startWith(t, a.host, "pebble", append(os.Environ(), "PEBBLE_VA_NOSLEEP=1"), program, "-strict", "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", resolver)
+	lab.Write(t, filepath.Join(dir, "pebble.json"), string(conf))
+	p := lab.StartWith(t, a.host, "pebble", append(os.Environ(), "PEBBLE_VA_NOSLEEP=1"), program, "-strict", "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", resolver)
 
 	trust := x509.NewCertPool()
-	trust.AppendCertsFromPEM([]byte(must(t, nil, "cat", a.trust)))
+	trust.AppendCertsFromPEM([]byte(lab.Must(t, nil, "cat", a.trust)))
 	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: trust},
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			return a.host.dial(net.Dialer{}, network, address)
+			return a.host.Dial(net.Dialer{}, network, address)
 		},
 	}}
 	a.roots = x509.NewCertPool()
-	until(t, 60*time.Second, "Pebble hands out its root", func() error {
-		if !p.alive() {
-			t.Fatalf("Pebble has ended:\n%s", p.out.tail(20))
+	lab.Until(t, 60*time.Second, "Pebble hands out its root", func() error {
+		if !p.Alive() {
+			t.Fatalf("Pebble has ended:\n%s", p.Out.Tail(20))
 		}
 		r, err := c.Get("https://" + pebbleAddress + ":15000/roots/0")
 		if err != nil {
@@ -150,28 +152,28 @@ func (a *authority) issued(t *testing.T, file string, names ...string) {
 // TestACME: lego and certbot get certificates for a name and its wildcard, which is two TXT records at one name. They
 // prove the name by dynamic updates at one server; Pebble asks whichever server its resolver likes.
 func TestACME(t *testing.T) {
-	needRoot(t)
-	need(t, "certbot")
-	bin := buildClients(t, "acme", "github.com/go-acme/lego/v4", func(dir string) {
-		write(t, filepath.Join(dir, "providers", "dns", "zz_gen_dns_providers.go"), withoutOtherProviders)
+	lab.NeedRoot(t)
+	lab.Need(t, "certbot")
+	bin := lab.BuildClients(t, "acme", "github.com/go-acme/lego/v4", func(dir string) {
+		lab.Write(t, filepath.Join(dir, "providers", "dns", "zz_gen_dns_providers.go"), withoutOtherProviders)
 	}, "tool")
-	x := newTree(t, "", "")
-	x.resolver(t, x.judge, treeJudge)
-	a := x.startPebble(t, filepath.Join(bin, "pebble"), treeJudge+":53")
+	x := lab.NewTree(t, "", "")
+	x.Resolver(t, x.Judge, lab.TreeJudge)
+	a := startPebble(t, x, filepath.Join(bin, "pebble"), lab.TreeJudge+":53")
 
 	// What was at the name, one value after the other.
-	history := start(t, x.etcd.host, "etcdctl watch", "etcdctl", "--endpoints", x.etcd.client, "watch", "--prefix", "/leeward/records/example.test/_acme-challenge")
+	history := lab.Start(t, x.Etcd.Host, "etcdctl watch", "etcdctl", "--endpoints", x.Etcd.Client, "watch", "--prefix", "/leeward/records/example.test/_acme-challenge")
 	gone := func(t *testing.T, file string) {
 		t.Helper()
 		a.issued(t, file, "example.test", "*.example.test")
-		for _, s := range x.servers {
-			until(t, 20*time.Second, s.name+" has no challenge any more", func() error {
-				m, err := ask(x.judge, s.dns, question{name: "_acme-challenge.example.test", qtype: dns.TypeTXT})
+		for _, s := range x.Servers {
+			lab.Until(t, 20*time.Second, s.Name+" has no challenge any more", func() error {
+				m, err := lab.Ask(x.Judge, s.DNS, lab.Question{Name: "_acme-challenge.example.test", Qtype: dns.TypeTXT})
 				if err != nil {
 					return err
 				}
 				if m.Rcode != dns.RcodeNameError {
-					return fmt.Errorf("%v", verdictOf(m))
+					return fmt.Errorf("%v", lab.VerdictOf(m))
 				}
 				return nil
 			})
@@ -179,7 +181,7 @@ func TestACME(t *testing.T) {
 	}
 	// counts returns how many challenges were at the name after each change from the nth on.
 	counts := func(n int) (all []int) {
-		lines := strings.Split(history.out.String(), "\n") // PUT, key, value; DELETE, key, nothing
+		lines := strings.Split(history.Out.String(), "\n") // PUT, key, value; DELETE, key, nothing
 		for i := 0; i+2 < len(lines); i += 3 {
 			var record struct{ Data []string }
 			if lines[i] == "PUT" && json.Unmarshal([]byte(lines[i+2]), &record) != nil {
@@ -191,7 +193,7 @@ func TestACME(t *testing.T) {
 	}
 	was := func(t *testing.T, from int, want ...int) {
 		t.Helper()
-		until(t, 20*time.Second, fmt.Sprintf("etcd has seen %v challenges", want), func() error {
+		lab.Until(t, 20*time.Second, fmt.Sprintf("etcd has seen %v challenges", want), func() error {
 			if got := counts(from); !slices.Equal(got, want) {
 				return fmt.Errorf("it was %v", got)
 			}
@@ -199,18 +201,18 @@ func TestACME(t *testing.T) {
 		})
 	}
 
-	lego := func(t *testing.T, dir, key string) outcome {
+	lego := func(t *testing.T, dir, key string) lab.Outcome {
 		t.Helper()
-		return command(t, x.judge, "", "env", "LEGO_CA_CERTIFICATES="+a.trust,
-			"RFC2136_NAMESERVER="+treeServers[0].a, "RFC2136_TSIG_FILE="+key, "RFC2136_SEQUENCE_INTERVAL=1", "RFC2136_POLLING_INTERVAL=1",
+		return lab.Command(t, x.Judge, "", "env", "LEGO_CA_CERTIFICATES="+a.trust,
+			"RFC2136_NAMESERVER="+lab.TreeServers[0].A, "RFC2136_TSIG_FILE="+key, "RFC2136_SEQUENCE_INTERVAL=1", "RFC2136_POLLING_INTERVAL=1",
 			filepath.Join(bin, "lego"), "--server", a.directory, "--accept-tos", "--email", "hostmaster@example.test", "--path", dir,
 			"--dns", "rfc2136", "--domains", "example.test", "--domains", "*.example.test", "run")
 	}
 
 	t.Run("a key that is not known here", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
-		write(t, filepath.Join(dir, "stranger.key"), strings.Replace(must(t, nil, "cat", x.keys["acme"]), `"acme"`, `"stranger"`, 1))
-		if o := lego(t, dir, filepath.Join(dir, "stranger.key")); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "DNS update failed: dns: bad authentication") {
+		lab.Write(t, filepath.Join(dir, "stranger.key"), strings.Replace(lab.Must(t, nil, "cat", x.Keys["acme"]), `"acme"`, `"stranger"`, 1))
+		if o := lego(t, dir, filepath.Join(dir, "stranger.key")); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "DNS update failed: dns: bad authentication") {
 			t.Errorf("lego: %v", o)
 		}
 		was(t, before)
@@ -219,7 +221,7 @@ func TestACME(t *testing.T) {
 	t.Run("lego", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
 		begin := time.Now()
-		if o := lego(t, dir, x.keys["acme"]); o.code != 0 {
+		if o := lego(t, dir, x.Keys["acme"]); o.Code != 0 {
 			t.Fatal(o)
 		}
 		t.Logf("lego: %v", time.Since(begin).Round(time.Millisecond))
@@ -230,12 +232,12 @@ func TestACME(t *testing.T) {
 	t.Run("certbot", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
 		credentials := filepath.Join(dir, "rfc2136.ini")
-		write(t, credentials, fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = %s\ndns_rfc2136_algorithm = HMAC-SHA256\n", treeServers[1].a, updateSecret))
+		lab.Write(t, credentials, fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = %s\ndns_rfc2136_algorithm = HMAC-SHA256\n", lab.TreeServers[1].A, lab.UpdateSecret))
 		if err := os.Chmod(credentials, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		must(t, x.judge, "env", "REQUESTS_CA_BUNDLE="+a.trust,
+		lab.Must(t, x.Judge, "env", "REQUESTS_CA_BUNDLE="+a.trust,
 			"certbot", "certonly", "--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server", a.directory,
 			"--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "work"), "--logs-dir", filepath.Join(dir, "logs"),
 			"--dns-rfc2136", "--dns-rfc2136-credentials", credentials, "--dns-rfc2136-propagation-seconds", "1", "-d", "example.test", "-d", "*.example.test")

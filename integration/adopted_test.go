@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -22,7 +24,7 @@ type adopted struct {
 	home string   // its folder, with a master file a zone
 	at   string   // address and port
 	argv []string // to start it
-	run  *process
+	run  *lab.Process
 	of   *testing.T // that it lives as long as
 	mu   sync.Mutex // its zones are changed one by one
 
@@ -37,14 +39,14 @@ func adoptees(t *testing.T, dir, allow string, makes []string, zones func(i int)
 	t.Helper()
 	var all []*adopted
 	for i, name := range makes {
-		p := &adopted{of: t, name: name, home: filepath.Join(dir, name), at: fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))}
+		p := &adopted{of: t, name: name, home: filepath.Join(dir, name), at: fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))}
 		if err := os.Mkdir(p.home, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		conf := filepath.Join(p.home, name+".conf")
 		_, port, _ := net.SplitHostPort(p.at)
 		text := ""
-		p.loaded = func(t *testing.T, _ string) { p.run.signal(t, syscall.SIGHUP) }
+		p.loaded = func(t *testing.T, _ string) { p.run.Signal(t, syscall.SIGHUP) }
 		switch name {
 		case "bind":
 			text = fmt.Sprintf(bindPeer, p.home, port)
@@ -90,9 +92,9 @@ guardian=no
 				for _, zone := range zones(i) {
 					list += fmt.Sprintf("zone %q { type master; file \"%s/%[1]s.zone\"; };\n", zone, p.home)
 				}
-				write(t, filepath.Join(p.home, "named.conf"), list)
+				lab.Write(t, filepath.Join(p.home, "named.conf"), list)
 				p.loaded = func(t *testing.T, zone string) {
-					must(t, nil, "pdns_control", "--socket-dir="+p.home, "bind-reload-now", zone)
+					lab.Must(t, nil, "pdns_control", "--socket-dir="+p.home, "bind-reload-now", zone)
 				}
 				break
 			}
@@ -102,14 +104,14 @@ guardian=no
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o := command(t, nil, string(schema), "sqlite3", base); o.code != 0 {
+			if o := lab.Command(t, nil, string(schema), "sqlite3", base); o.Code != 0 {
 				t.Fatal(o)
 			}
 			p.loaded = func(t *testing.T, zone string) {
-				must(t, nil, "pdnsutil", "--config-dir="+p.home, "load-zone", zone, p.file(zone))
+				lab.Must(t, nil, "pdnsutil", "--config-dir="+p.home, "load-zone", zone, p.file(zone))
 			}
 		}
-		write(t, conf, text)
+		lab.Write(t, conf, text)
 		all = append(all, p)
 	}
 	return all
@@ -117,12 +119,12 @@ guardian=no
 
 func (p *adopted) file(zone string) string { return filepath.Join(p.home, zone+".zone") }
 
-func (p *adopted) start() { p.run = start(p.of, nil, p.name, p.argv...) }
+func (p *adopted) start() { p.run = lab.Start(p.of, nil, p.name, p.argv...) }
 
 // has waits until the primary has a serial of a zone.
 func (p *adopted) has(t *testing.T, zone string, serial int) {
 	t.Helper()
-	until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", p.name, serial, zone), func() error {
+	lab.Until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", p.name, serial, zone), func() error {
 		soa, err := soaOf(p.at, zone)
 		if err == nil && int(soa.Serial) != serial {
 			err = fmt.Errorf("it has %d", soa.Serial)
@@ -134,7 +136,7 @@ func (p *adopted) has(t *testing.T, zone string, serial int) {
 // forget has it start again, without its past, with what is in the files now.
 func (p *adopted) forget(t *testing.T) {
 	t.Helper()
-	p.run.kill()
+	p.run.Kill()
 	for _, pattern := range p.past {
 		found, err := filepath.Glob(filepath.Join(p.home, pattern))
 		if err != nil {
@@ -151,7 +153,7 @@ func (p *adopted) forget(t *testing.T) {
 
 // soaOf asks a server for a zone's SOA, for which it must have authority.
 func soaOf(server, zone string) (*dns.SOA, error) {
-	r, err := ask(nil, server, question{name: zone, qtype: dns.TypeSOA})
+	r, err := lab.Ask(nil, server, lab.Question{Name: zone, Qtype: dns.TypeSOA})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 )
@@ -20,8 +22,8 @@ import (
 // behind it.
 type adoption struct {
 	primaries []*adopted
-	etcd      *member
-	here      *server
+	etcd      *lab.Member
+	here      *lab.Server
 	behind    map[string]string // secondaries' addresses, by what they are
 }
 
@@ -88,12 +90,12 @@ func (c *alteration) zone(t *testing.T, zone string, serial int) string {
 		return text
 	}
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "zone"), text)
+	lab.Write(t, filepath.Join(dir, "zone"), text)
 	for _, flags := range [][]string{{}, {"-f", "KSK"}} {
-		must(t, nil, slices.Concat([]string{"dnssec-keygen", "-q", "-K", dir, "-a", "ECDSAP256SHA256"}, flags,
+		lab.Must(t, nil, slices.Concat([]string{"dnssec-keygen", "-q", "-K", dir, "-a", "ECDSAP256SHA256"}, flags,
 			[]string{zone})...)
 	}
-	return must(t, nil, "dnssec-signzone", "-q", "-S", "-K", dir, "-d", dir, "-3", "abcd", "-o", zone, "-f", "-",
+	return lab.Must(t, nil, "dnssec-signzone", "-q", "-S", "-K", dir, "-d", dir, "-3", "abcd", "-o", zone, "-f", "-",
 		filepath.Join(dir, "zone"))
 }
 
@@ -101,7 +103,7 @@ func (c *alteration) zone(t *testing.T, zone string, serial int) string {
 // zone may change. After each change every name and type is at Leeward as it is at the primary, but what is laid over,
 // and at secondaries behind as it is at Leeward.
 func TestAdoption(t *testing.T) {
-	need(t, "named", "nsd", "knotd", "pdns_server", "sqlite3", "dnssec-signzone", "etcd")
+	lab.Need(t, "named", "nsd", "knotd", "pdns_server", "sqlite3", "dnssec-signzone", "etcd")
 	x := newAdoption(t)
 	ended := make([]ending, len(x.primaries))
 	t.Run("with etcd", func(t *testing.T) {
@@ -115,7 +117,7 @@ func TestAdoption(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	x.etcd.process.kill()
+	x.etcd.Process.Kill()
 	t.Run("without etcd", func(t *testing.T) {
 		for i, p := range x.primaries {
 			t.Run(p.name, func(t *testing.T) {
@@ -137,7 +139,7 @@ type ending struct {
 
 func newAdoption(t *testing.T) *adoption {
 	t.Helper()
-	x := &adoption{etcd: startEtcd(t), behind: map[string]string{}}
+	x := &adoption{etcd: lab.StartEtcd(t), behind: map[string]string{}}
 	makes := []string{"bind", "nsd", "knot", "pdns", "sqlite"}
 	var all []string
 	for _, name := range makes {
@@ -148,15 +150,15 @@ func newAdoption(t *testing.T) *adoption {
 	x.primaries = adoptees(t, t.TempDir(), "127.0.0.1", makes, zones)
 	var secondaries []string
 	for _, name := range []string{"bind", "nsd", "knot"} {
-		x.behind[name] = fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
+		x.behind[name] = fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
 		secondaries = append(secondaries, x.behind[name])
 	}
-	x.here = newServer(t, "adopter", "--etcd", x.etcd.client)
+	x.here = lab.NewServer(t, "adopter", "--etcd", x.etcd.Client)
 	x.apply(t, eu)
 	for i, p := range x.primaries {
 		x.follow(t, i, p, "", "")
 		for _, zone := range zones(i) {
-			write(t, p.file(zone), alterations[0].zone(t, zone, 1))
+			lab.Write(t, p.file(zone), alterations[0].zone(t, zone, 1))
 		}
 		p.start()
 		for _, zone := range zones(i) {
@@ -166,9 +168,9 @@ func newAdoption(t *testing.T) *adoption {
 			p.has(t, zone, 1)
 		}
 	}
-	x.here.start(t)
-	x.here.ready(t)
-	startSecondaries(t, t.TempDir(), x.here.dns, secondaries, "", all...)
+	x.here.Start(t)
+	x.here.Ready(t)
+	startSecondaries(t, t.TempDir(), x.here.DNS, secondaries, "", all...)
 	return x
 }
 
@@ -176,7 +178,7 @@ func (x *adoption) zone(i int) string { return x.primaries[i].name + ".test" }
 
 func (x *adoption) apply(t *testing.T, documents string) {
 	t.Helper()
-	if o := leeward(t, documents, "apply", "--etcd", x.etcd.client, "-f", "-"); o.code != 0 {
+	if o := lab.Leeward(t, documents, "apply", "--etcd", x.etcd.Client, "-f", "-"); o.Code != 0 {
 		t.Fatal(o)
 	}
 }
@@ -227,8 +229,8 @@ func (x *adoption) play(t *testing.T, i int) ending {
 	// And the one before has a lower one, which is not taken unless that is asked for.
 	p = x.primaries[i]
 	x.follow(t, i, p, "", "")
-	until(t, 2*time.Minute, "the lower serial is an error", func() error {
-		z, err := x.here.following(zone)
+	lab.Until(t, 2*time.Minute, "the lower serial is an error", func() error {
+		z, err := followingOf(x.here, zone)
 		if err == nil && !strings.Contains(z.Error, "leeward retransfer "+zone) {
 			err = fmt.Errorf("%+v", z)
 		}
@@ -238,7 +240,7 @@ func (x *adoption) play(t *testing.T, i int) ending {
 	c := alterations[len(alterations)-1]
 	c.what = "a lower serial, taken whole"
 	x.follow(t, i, p, ", retransfer: once", "")
-	x.here.stands(t, zone, serial)
+	stands(t, x.here, zone, serial)
 	x.follow(t, i, p, ", retransfer: once", "serialOffset: 1000\n") // for the secondaries, to which it went back as well
 	x.equal(t, p, zone, &c, serial)
 	return ending{p, serial}
@@ -249,7 +251,7 @@ func (p *adopted) load(t *testing.T, zone string, c *alteration, serial int) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	write(t, p.file(zone), c.zone(t, zone, serial))
+	lab.Write(t, p.file(zone), c.zone(t, zone, serial))
 	if c.lost {
 		p.forget(t)
 	}
@@ -263,15 +265,15 @@ func (p *adopted) load(t *testing.T, zone string, c *alteration, serial int) {
 func (x *adoption) change(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	p.load(t, zone, c, serial)
-	if r, err := dns.Exchange(new(dns.Msg).SetNotify(dns.Fqdn(zone)), x.here.dns); err != nil || r.Rcode != dns.RcodeSuccess {
+	if r, err := dns.Exchange(new(dns.Msg).SetNotify(dns.Fqdn(zone)), x.here.DNS); err != nil || r.Rcode != dns.RcodeSuccess {
 		t.Fatalf("NOTIFY: %v, %v", r, err)
 	}
 	if c.refused == "" {
 		x.equal(t, p, zone, c, serial)
 		return
 	}
-	until(t, 2*time.Minute, c.what+": it is refused", func() error {
-		z, err := x.here.following(zone)
+	lab.Until(t, 2*time.Minute, c.what+": it is refused", func() error {
+		z, err := followingOf(x.here, zone)
 		if err == nil && (z.State != "failing" || z.Serial != serial-1 || !strings.Contains(z.Error, c.refused)) {
 			err = fmt.Errorf("%+v", z)
 		}
@@ -285,9 +287,9 @@ type following struct {
 	Serial             int
 }
 
-func (s *server) following(zone string) (following, error) {
+func followingOf(s *lab.Server, zone string) (following, error) {
 	var status struct{ Following []following }
-	if err := s.status(&status); err != nil {
+	if err := s.Status(&status); err != nil {
 		return following{}, err
 	}
 	i := slices.IndexFunc(status.Following, func(f following) bool { return f.Zone == zone })
@@ -298,10 +300,10 @@ func (s *server) following(zone string) (following, error) {
 }
 
 // stands waits until a zone has come from its primary with a serial.
-func (s *server) stands(t *testing.T, zone string, serial int) {
+func stands(t *testing.T, s *lab.Server, zone string, serial int) {
 	t.Helper()
-	until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", s.name, serial, zone), func() error {
-		z, err := s.following(zone)
+	lab.Until(t, 2*time.Minute, fmt.Sprintf("%s has serial %d of %s", s.Name, serial, zone), func() error {
+		z, err := followingOf(s, zone)
 		if err == nil && (z.Serial != serial || z.State != "current") {
 			err = fmt.Errorf("%+v", z)
 		}
@@ -314,12 +316,12 @@ func (s *server) stands(t *testing.T, zone string, serial int) {
 func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	began := time.Now()
-	x.here.stands(t, zone, serial)
+	stands(t, x.here, zone, serial)
 	theirs := unsigned(zoneOf(t, p.at, zone))
 	want := c.counts(theirs, zone)
 	var here []dns.RR
-	until(t, 2*time.Minute, c.what+": it is served", func() error { // which it is a moment after the status has it
-		here = zoneOf(t, x.here.dns, zone)
+	lab.Until(t, 2*time.Minute, c.what+": it is served", func() error { // which it is a moment after the status has it
+		here = zoneOf(t, x.here.DNS, zone)
 		got := c.counts(here, zone)
 		if c.letters && p.name == "bind" { // whose differences leave letters as they were
 			want, got = lowered(want), lowered(got)
@@ -330,24 +332,24 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 		return nil
 	})
 	questions := questionsOf(zone, theirs, here)
-	answers := answersOf(t, x.here.dns, questions)
+	answers := answersOf(t, x.here.DNS, questions)
 	for i, a := range answersOf(t, p.at, questions) {
 		q := questions[i]
-		if a == absent && c.laid(q.name, dns.TypeA, zone) {
+		if a == absent && c.laid(q.Name, dns.TypeA, zone) {
 			a = empty // what is laid over makes the name exist
 		}
-		alias := "\n" + q.name + "\t300\tin\tcname"
-		if c.laid(q.name, dns.TypeCNAME, zone) && strings.Contains(a, alias) {
+		alias := "\n" + q.Name + "\t300\tin\tcname"
+		if c.laid(q.Name, dns.TypeCNAME, zone) && strings.Contains(a, alias) {
 			continue // which what is laid over hides, with all that is behind it
 		}
-		if !c.laid(q.name, q.qtype, zone) && a != answers[i] {
+		if !c.laid(q.Name, q.Qtype, zone) && a != answers[i] {
 			t.Errorf("%s: %v: the primary says\n%s\nand Leeward\n%s", c.what, q, a, answers[i])
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.behind)) {
 		server := x.behind[name]
-		until(t, 2*time.Minute, c.what+": it is at "+name+" behind", func() error {
-			want, err := soaOf(x.here.dns, zone)
+		lab.Until(t, 2*time.Minute, c.what+": it is at "+name+" behind", func() error {
+			want, err := soaOf(x.here.DNS, zone)
 			if err != nil {
 				return err
 			}
@@ -424,19 +426,19 @@ func lowered(all []string) (out []string) {
 // zoneOf returns all records of a zone by AXFR, the SOA once.
 func zoneOf(t *testing.T, server, zone string) []dns.RR {
 	t.Helper()
-	all := transferred(t, server, zone)
+	all := lab.Transferred(t, server, zone)
 	return all[:len(all)-1]
 }
 
 // questionsOf are questions for every name of a zone, for one below it that is not there, and all types that are at
 // either, some hundred of those where there are more.
-func questionsOf(zone string, zones ...[]dns.RR) []question {
+func questionsOf(zone string, zones ...[]dns.RR) []lab.Question {
 	types := map[string][]uint16{}
 	for _, r := range slices.Concat(zones...) {
 		name := strings.ToLower(r.Header().Name)
 		types[name] = append(types[name], r.Header().Rrtype)
 	}
-	var all []question
+	var all []lab.Question
 	names := slices.Sorted(maps.Keys(types))
 	for i, name := range names {
 		if len(names) > 300 && i%(len(names)/300) != 0 {
@@ -446,10 +448,10 @@ func questionsOf(zone string, zones ...[]dns.RR) []question {
 		slices.Sort(asked)
 		for _, typ := range slices.Compact(asked) {
 			if typ != dns.TypeSOA {
-				all = append(all, question{name: name, qtype: typ})
+				all = append(all, lab.Question{Name: name, Qtype: typ})
 			}
 		}
-		all = append(all, question{name: "nx." + name, qtype: dns.TypeA})
+		all = append(all, lab.Question{Name: "nx." + name, Qtype: dns.TypeA})
 	}
 	return all
 }
@@ -462,7 +464,7 @@ const (
 
 // answersOf asks a server, and returns what of each response servers agree on: the RCODE, AA, the answers, and where it
 // refers to.
-func answersOf(t *testing.T, server string, questions []question) []string {
+func answersOf(t *testing.T, server string, questions []lab.Question) []string {
 	t.Helper()
 	c, err := net.Dial("tcp", server)
 	if err != nil {
@@ -471,13 +473,13 @@ func answersOf(t *testing.T, server string, questions []question) []string {
 	defer c.Close()
 	var all []string
 	for _, q := range questions {
-		r, err := exchange(c, q.message(), 20*time.Second)
+		r, err := lab.Exchange(c, q.Message(), 20*time.Second)
 		if err != nil {
 			c.Close()
 			if c, err = net.Dial("tcp", server); err != nil { // some close after a number of queries
 				t.Fatal(err)
 			}
-			if r, err = exchange(c, q.message(), 20*time.Second); err != nil {
+			if r, err = lab.Exchange(c, q.Message(), 20*time.Second); err != nil {
 				t.Fatalf("%s: %v: %v", server, q, err)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"leeward/integration/lab"
 )
 
 // badWords are about values in etcd that are not right. They come before those of etcdWords, of which one would match
@@ -20,24 +22,24 @@ func badWords() []word {
 			if err != nil {
 				return err
 			}
-			return x.gateway().fill(n, badValue)
+			return x.gateway().Fill(n, badValue)
 		}},
 		{pattern: "put a value of N bytes at KEY", means: "a policy whose document is that long", do: func(x *scenario, a []string) error {
 			n, err := strconv.Atoi(a[0])
 			if err != nil {
 				return err
 			}
-			return x.gateway().put(a[1], `{"ttl":"12s","rules":[{"failover":["www-eu"`+strings.Repeat(`,"www-eu"`, n/9)+`]}]}`)
+			return x.gateway().Put(a[1], `{"ttl":"12s","rules":[{"failover":["www-eu"`+strings.Repeat(`,"www-eu"`, n/9)+`]}]}`)
 		}},
 	}
 }
 
 // gateway puts many values, through the first region's member.
-func (x *scenario) gateway() *gateway {
-	r := x.w.regions[0]
-	return &gateway{url: r.etcd.client, http: http.Client{Transport: &http.Transport{
+func (x *scenario) gateway() *lab.Gateway {
+	r := x.w.Regions[0]
+	return &lab.Gateway{URL: r.Etcd.Client, HTTP: http.Client{Transport: &http.Transport{
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			return r.host.dial(net.Dialer{}, network, address)
+			return r.Host.Dial(net.Dialer{}, network, address)
 		},
 	}}}
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // balancer is an endpoint with a load. The requests that it gets are in the model; the probes that it answers are real,
@@ -24,7 +26,7 @@ type balancer struct {
 	region   int // its number in the loop
 	name     string
 	address  string
-	endpoint *endpoint
+	endpoint *lab.Endpoint
 
 	dead   bool          // its region is: nothing answers
 	broken time.Duration // until then it is down; 0: it is not
@@ -44,8 +46,8 @@ const longAgo = -time.Hour
 func newBalancer(t testing.TB, plan *capacityPlan, region int, name, address string) *balancer {
 	b := &balancer{plan: plan, region: region, name: name, address: address, since: longAgo, leak: level(1)}
 	b.say(b.holds(0))
-	b.endpoint = newEndpoint(t, nil, address)
-	b.endpoint.says(func(h http.Header) { h.Set("endpoint-load-metrics", *b.says.Load()) })
+	b.endpoint = lab.NewEndpoint(t, nil, address)
+	b.endpoint.Says(func(h http.Header) { h.Set("endpoint-load-metrics", *b.says.Load()) })
 	return b
 }
 
@@ -90,7 +92,7 @@ func (b *balancer) step(now, dt time.Duration) (broke bool, err error) {
 	if b.above > b.plan.endures {
 		b.above, b.mean, b.loses = 0, 0, 0
 		b.broken = now + b.plan.down
-		return true, b.endpoint.turn(gone, pace{})
+		return true, b.endpoint.Turn(lab.Gone, lab.Pace{})
 	}
 	return false, err
 }
@@ -98,13 +100,13 @@ func (b *balancer) step(now, dt time.Duration) (broke bool, err error) {
 // die is the end of its region: connections are taken and nothing comes.
 func (b *balancer) die() error {
 	b.dead, b.broken, b.above, b.mean = true, 0, 0, 0
-	return b.endpoint.turn(hanging, pace{})
+	return b.endpoint.Turn(lab.Hanging, lab.Pace{})
 }
 
 // start is it coming up, cold.
 func (b *balancer) start(now time.Duration) error {
 	b.dead, b.since, b.above, b.mean, b.leak = false, now, 0, 0, level(1)
-	return b.endpoint.turn(well, pace{})
+	return b.endpoint.Turn(lab.Well, lab.Pace{})
 }
 
 // say prepares the header of its next answers.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
 )
@@ -124,7 +126,7 @@ func (s *socket) ask(a *audience, server int, to *net.UDPAddr, now time.Duration
 	query := s.queries[a]
 	if query == nil {
 		var err error
-		if query, err = (question{name: steeredName, qtype: dns.TypeA, client: a.subnet}).message().Pack(); err != nil {
+		if query, err = (lab.Question{Name: steeredName, Qtype: dns.TypeA, Client: a.subnet}).Message().Pack(); err != nil {
 			return err
 		}
 		s.queries[a] = query
@@ -159,7 +161,7 @@ func (l *closedLoop) take(now time.Duration) error {
 		a, err := l.read(q.audience, r.message, now)
 		if err != nil {
 			if l.meter.wrong++; l.meter.wrong <= 5 {
-				l.note("server %s answers %v: %v", l.regions[q.server].name, q.audience.client, err)
+				l.note("server %s answers %v: %v", l.regions[q.server].Name, q.audience.client, err)
 			}
 			continue
 		}
@@ -190,7 +192,7 @@ func (l *closedLoop) read(a *audience, m *dns.Msg, now time.Duration) (*answer, 
 		ttl = min(ttl, rr.Header().Ttl)
 	}
 	out.expires = now + time.Duration(ttl)*time.Second
-	for _, address := range addresses(m) {
+	for _, address := range lab.Addresses(m) {
 		b := l.byAddress[address]
 		if b == nil {
 			return nil, fmt.Errorf("%v is no endpoint", address)
@@ -198,7 +200,7 @@ func (l *closedLoop) read(a *audience, m *dns.Msg, now time.Duration) (*answer, 
 		out.balancers = append(out.balancers, b)
 	}
 	if a.subnet.IsValid() {
-		bits := max(scope(m), 0)
+		bits := max(lab.Scope(m), 0)
 		out.subnet = netip.PrefixFrom(a.client, min(bits, a.subnet.Bits())).Masked()
 	}
 	return out, nil

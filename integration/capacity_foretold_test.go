@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // foretold is what leeward simulate says of a pool.
@@ -46,9 +48,9 @@ func TestCapacityForetold(t *testing.T) {
 			l := steadily(t, func(t testing.TB) *closedLoop {
 				return playCapacityWith(t, p, true, func(l *closedLoop) {
 					time.AfterFunc(p.warmUp+before, func() {
-						o := command(t, nil, "", binary, "simulate", "--etcd", l.etcd.client, "--down", "region/"+c.gone, "-o", "json")
+						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down", "region/"+c.gone, "-o", "json")
 						var f foretold
-						if err := json.Unmarshal([]byte(o.stdout), &f); err != nil {
+						if err := json.Unmarshal([]byte(o.Stdout), &f); err != nil {
 							t.Errorf("simulate: %v: %v", err, o)
 						}
 						said <- f
@@ -64,7 +66,7 @@ func TestCapacityForetold(t *testing.T) {
 			}
 			text := ""
 			for r, region := range l.regions {
-				if region.name == c.gone {
+				if region.Name == c.gone {
 					continue
 				}
 				var load, target, n float64
@@ -74,13 +76,13 @@ func TestCapacityForetold(t *testing.T) {
 					}
 				}
 				for _, pool := range f.Pools {
-					if pool.Region != region.name {
+					if pool.Region != region.Name {
 						continue
 					}
 					want, got := pool.Then/pool.Target, load/target
-					text += fmt.Sprintf("%s: %.3f of its target was foretold (± %.3f), %.3f came\n", region.name, want, pool.Error/pool.Target, got)
+					text += fmt.Sprintf("%s: %.3f of its target was foretold (± %.3f), %.3f came\n", region.Name, want, pool.Error/pool.Target, got)
 					if !pool.Measured || math.Abs(got-want) > 0.1*got {
-						t.Errorf("%s carries %.3f of its target, and %.3f was foretold", region.name, got, want)
+						t.Errorf("%s carries %.3f of its target, and %.3f was foretold", region.Name, got, want)
 					}
 				}
 			}

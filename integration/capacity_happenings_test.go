@@ -18,7 +18,7 @@ func capacityHappenings() []capacityWord {
 			}
 			for _, name := range l.plan.names(args[0]) {
 				for r, region := range l.regions {
-					if region.name != name {
+					if region.Name != name {
 						continue
 					}
 					if err := f(l, r, args[1:]); err != nil {
@@ -45,7 +45,7 @@ func capacityHappenings() []capacityWord {
 					return err
 				}
 				now := time.Since(l.began)
-				l.demand[r] = l.demand[r].towards(v*l.plan.demand[l.regions[r].name], now, within)
+				l.demand[r] = l.demand[r].towards(v*l.plan.demand[l.regions[r].Name], now, within)
 				l.meter.changes(now, within)
 				return nil
 			}),
@@ -83,24 +83,24 @@ func capacityHappenings() []capacityWord {
 		{
 			word: word{pattern: "server R dies", means: "SIGKILL"},
 			do: regions(func(l *closedLoop, r int, _ []string) error {
-				l.regions[r].server.process.kill()
+				l.regions[r].Server.Process.Kill()
 				return nil
 			}),
 		},
 		{
 			word: word{pattern: "server R starts", means: "again, with the copy that it kept"},
 			do: regions(func(l *closedLoop, r int, _ []string) error {
-				l.regions[r].server.start(l.t)
+				l.regions[r].Server.Start(l.t)
 				return nil
 			}),
 		},
 		{
 			word: word{pattern: "etcd stands still", means: "SIGSTOP"},
-			do:   func(l *closedLoop, _ []string) error { return l.etcd.process.cmd.Process.Signal(syscall.SIGSTOP) },
+			do:   func(l *closedLoop, _ []string) error { return l.etcd.Process.Cmd.Process.Signal(syscall.SIGSTOP) },
 		},
 		{
 			word: word{pattern: "etcd goes on", means: "SIGCONT"},
-			do:   func(l *closedLoop, _ []string) error { return l.etcd.process.cmd.Process.Signal(syscall.SIGCONT) },
+			do:   func(l *closedLoop, _ []string) error { return l.etcd.Process.Cmd.Process.Signal(syscall.SIGCONT) },
 		},
 	}
 }

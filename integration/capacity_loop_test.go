@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // steeredName is what all clients ask for.
@@ -33,8 +35,8 @@ type closedLoop struct {
 	t       testing.TB
 	plan    *capacityPlan
 	spill   bool
-	regions []*region
-	etcd    *member
+	regions []*lab.Region
+	etcd    *lab.Member
 	servers []*net.UDPAddr // their DNS
 
 	demand    []line // requests a second, by region
@@ -44,7 +46,7 @@ type closedLoop struct {
 	socket    *socket
 	said      []*saidMetrics
 	meter     *meter
-	stalls    stalls
+	stalls    lab.Stalls
 	began     time.Time // 0 s
 	log       []string
 	ends      []string // what each server said of itself at the end, and its log
@@ -58,15 +60,15 @@ func playCapacity(t testing.TB, p *capacityPlan, spill bool) *closedLoop {
 // playCapacityWith is playCapacity with something that begins as the world does.
 func playCapacityWith(t testing.TB, p *capacityPlan, spill bool, begin func(*closedLoop)) *closedLoop {
 	l := &closedLoop{
-		t: t, plan: p, spill: spill, regions: newRegions(), byAddress: map[netip.Addr]*balancer{},
+		t: t, plan: p, spill: spill, regions: lab.NewRegions(), byAddress: map[netip.Addr]*balancer{},
 		meter: &meter{lasts: p.lasts, regions: len(p.demand)},
 	}
 	l.build()
 	begin(l)
 	l.run()
 	for _, r := range l.regions {
-		_, status, err := r.server.get("/api/v1/status")
-		l.ends = append(l.ends, fmt.Sprintf("%s (%v)\n\n%s", status, err, r.server.process.out.String()))
+		_, status, err := r.Server.Get("/api/v1/status")
+		l.ends = append(l.ends, fmt.Sprintf("%s (%v)\n\n%s", status, err, r.Server.Process.Out.String()))
 	}
 	return l
 }
@@ -90,43 +92,43 @@ func resolverOf(region, network, n int) netip.Addr {
 func (l *closedLoop) build() {
 	t, p := l.t, l.plan
 	geodb := filepath.Join(t.TempDir(), "clients.mmdb")
-	var places []place
+	var places []lab.Place
 	for r, region := range l.regions {
 		for _, network := range []string{fmt.Sprintf("10.%d.0.0/16", 1+r), fmt.Sprintf("127.%d.0.0/16", 31+r)} {
-			here := region.client
-			here.network = network
+			here := region.Client
+			here.Network = network
 			places = append(places, here)
 		}
 	}
-	writeCityDatabase(t, geodb, places)
+	lab.WriteCityDatabase(t, geodb, places)
 
-	port := loopbackPort(t)
+	port := lab.LoopbackPort(t)
 	for r, region := range l.regions {
-		l.demand = append(l.demand, level(p.demand[region.name]))
+		l.demand = append(l.demand, level(p.demand[region.Name]))
 		for n := range p.endpoints {
 			address := netip.AddrFrom4([4]byte{127, byte(41 + r), 0, byte(1 + n)})
-			b := newBalancer(t, p, r, fmt.Sprintf("%s/%d", region.name, n+1), netip.AddrPortFrom(address, uint16(port)).String())
+			b := newBalancer(t, p, r, fmt.Sprintf("%s/%d", region.Name, n+1), netip.AddrPortFrom(address, uint16(port)).String())
 			l.balancers = append(l.balancers, b)
 			l.byAddress[address] = b
 		}
-		l.layOut(r, region.name)
+		l.layOut(r, region.Name)
 	}
 
-	l.etcd = startEtcd(t)
-	leewardOK(t, l.documents(port), "apply", "--etcd", l.etcd.client, "-f", "-")
+	l.etcd = lab.StartEtcd(t)
+	lab.LeewardOK(t, l.documents(port), "apply", "--etcd", l.etcd.Client, "-f", "-")
 	for _, region := range l.regions {
-		region.server = newServer(t, "server-"+region.name, "--etcd", l.etcd.client, "--region", region.name, "--geodb", geodb, "--state", t.TempDir())
-		region.server.start(t)
+		region.Server = lab.NewServer(t, "server-"+region.Name, "--etcd", l.etcd.Client, "--region", region.Name, "--geodb", geodb, "--state", t.TempDir())
+		region.Server.Start(t)
 	}
 	l.socket = newSocket(t)
 	for _, region := range l.regions {
-		region.server.ready(t)
-		address, err := net.ResolveUDPAddr("udp", region.server.dns)
+		region.Server.Ready(t)
+		address, err := net.ResolveUDPAddr("udp", region.Server.DNS)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.servers = append(l.servers, address)
-		l.said = append(l.said, followMetrics(t, region.server))
+		l.said = append(l.said, followMetrics(t, region.Server))
 	}
 }
 
@@ -180,9 +182,9 @@ func (l *closedLoop) documents(port int) string {
 	}
 	var pools []string
 	for _, r := range l.regions {
-		pools = append(pools, "www-"+r.name)
-		fmt.Fprintf(&b, "---\nkind: Region\nname: %s\nlatitude: %v\nlongitude: %v\n", r.name, r.latitude, r.longitude)
-		fmt.Fprintf(&b, "---\nkind: Pool\nname: www-%s\nregion: %s\nmonitor: web\n", r.name, r.name)
+		pools = append(pools, "www-"+r.Name)
+		fmt.Fprintf(&b, "---\nkind: Region\nname: %s\nlatitude: %v\nlongitude: %v\n", r.Name, r.Latitude, r.Longitude)
+		fmt.Fprintf(&b, "---\nkind: Pool\nname: www-%s\nregion: %s\nmonitor: web\n", r.Name, r.Name)
 		if l.spill {
 			target, most := p.target, p.max
 			if strings.HasSuffix(p.field, "_utilization") {
@@ -204,9 +206,9 @@ func (l *closedLoop) documents(port int) string {
 
 // run plays the world from its warm-up to its end.
 func (l *closedLoop) run() {
-	defer l.stalls.watch(func() (all []*process) {
+	defer l.stalls.Watch(func() (all []*lab.Process) {
 		for _, r := range l.regions {
-			if p := r.server.current.Load(); p != nil && p.alive() {
+			if p := r.Server.Current.Load(); p != nil && p.Alive() {
 				all = append(all, p)
 			}
 		}
@@ -291,7 +293,7 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 		}
 	}
 	for r := range l.regions {
-		k.kept[r], k.offered[r] = agreed(l.said, "www-"+l.regions[r].name)
+		k.kept[r], k.offered[r] = agreed(l.said, "www-"+l.regions[r].Name)
 	}
 	k.lost, k.silent = lost, l.meter.unanswered
 	if counts {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // saidMetrics is what a server last said of its pools in /metrics.
@@ -24,7 +26,7 @@ type saidMetrics struct {
 const saidEvery = 500 * time.Millisecond
 
 // followMetrics asks a server what it says of its pools, until the test ends.
-func followMetrics(t testing.TB, s *server) *saidMetrics {
+func followMetrics(t testing.TB, s *lab.Server) *saidMetrics {
 	m := &saidMetrics{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -38,7 +40,7 @@ func followMetrics(t testing.TB, s *server) *saidMetrics {
 				return
 			case <-tick.C:
 			}
-			code, body, err := s.get("/metrics")
+			code, body, err := s.Get("/metrics")
 			if err != nil || code != http.StatusOK {
 				body = "" // it says nothing
 			}

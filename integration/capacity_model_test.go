@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"pgregory.net/rapid"
 )
 
@@ -111,7 +113,7 @@ func TestCapacityLine(t *testing.T) {
 // TestCapacityBalancer has an endpoint get too much for just not long enough, then for long enough, and come back cold.
 func TestCapacityBalancer(t *testing.T) {
 	p := usualCapacity()
-	b := newBalancer(t, p, 0, "eu/1", fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+	b := newBalancer(t, p, 0, "eu/1", fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 	now := time.Duration(0)
 	play := func(rate float64, d time.Duration) (broke bool) {
 		t.Helper()

@@ -62,7 +62,7 @@ func (l *closedLoop) table(file string) error {
 	for _, k := range every(l.meter.ticks, pictureEvery) {
 		for r, region := range l.regions {
 			w.Write([]string{
-				fmt.Sprintf("%.2f", k.at.Seconds()), region.name, number(k.demand[r]), number(k.load[r]), number(k.target[r]), number(k.most[r]),
+				fmt.Sprintf("%.2f", k.at.Seconds()), region.Name, number(k.demand[r]), number(k.load[r]), number(k.target[r]), number(k.most[r]),
 				strconv.Itoa(k.up[r]), number(k.home[r]), number(k.kept[r]), number(k.offered[r]), number(k.lost),
 			})
 		}
@@ -140,7 +140,7 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 			if err != nil {
 				return err
 			}
-			lost.Legend.Add(region.name, line)
+			lost.Legend.Add(region.Name, line)
 			if _, err := curve(homes, regionColours[r], nil, func(k tick) float64 { return 100 * k.home[r] }); err != nil {
 				return err
 			}
@@ -210,7 +210,7 @@ func written(dir, name string, titles []string, runs []*closedLoop) error {
 			return err
 		}
 		for r, text := range l.ends {
-			if err := os.WriteFile(base+"-server-"+l.regions[r].name+".txt", []byte(text), 0o644); err != nil {
+			if err := os.WriteFile(base+"-server-"+l.regions[r].Name+".txt", []byte(text), 0o644); err != nil {
 				return err
 			}
 		}

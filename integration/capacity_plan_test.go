@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // capacityPlan is a world in which load matters, as its file in testdata/capacity tells it: what endpoints can hold,
@@ -74,8 +76,8 @@ func usualCapacity() *capacityPlan {
 		limit: 1.2, endures: 2 * time.Second, down: 10 * time.Second, cold: 0.4, warming: 6 * time.Second,
 		demand: map[string]float64{},
 	}
-	for _, r := range newRegions() {
-		p.demand[r.name] = 2400
+	for _, r := range lab.NewRegions() {
+		p.demand[r.Name] = 2400
 	}
 	return p
 }
@@ -262,8 +264,8 @@ func (p *capacityPlan) addResolvers(regions, number, subnets, share string, farm
 func (p *capacityPlan) names(arg string) []string {
 	if arg == "all" {
 		var all []string
-		for _, r := range newRegions() {
-			all = append(all, r.name)
+		for _, r := range lab.NewRegions() {
+			all = append(all, r.Name)
 		}
 		return all
 	}

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 var (
@@ -123,15 +125,15 @@ func TestCapacityAll(t *testing.T) {
 // needSpill skips the test as long as the binary does not know the fields that it is about.
 func needSpill(t testing.TB, p *capacityPlan) {
 	t.Helper()
-	l := &closedLoop{t: t, plan: p, spill: true, regions: newRegions()}
+	l := &closedLoop{t: t, plan: p, spill: true, regions: lab.NewRegions()}
 	for r, region := range l.regions {
-		l.balancers = append(l.balancers, &balancer{plan: p, region: r, name: region.name + "/1", address: fmt.Sprintf("127.0.0.%d:80", 1+r)})
+		l.balancers = append(l.balancers, &balancer{plan: p, region: r, name: region.Name + "/1", address: fmt.Sprintf("127.0.0.%d:80", 1+r)})
 	}
-	o := leeward(t, l.documents(80), "check", "-f", "-")
-	if o.code == 0 {
+	o := lab.Leeward(t, l.documents(80), "check", "-f", "-")
+	if o.Code == 0 {
 		return
 	}
-	if strings.Contains(o.stderr+o.stdout, "not supported by this version") {
+	if strings.Contains(o.Stderr+o.Stdout, "not supported by this version") {
 		t.Skip("this version of Leeward does not spill yet")
 	}
 	t.Fatalf("leeward check: %v", o)
@@ -145,17 +147,17 @@ const standstill = 2 * time.Second
 // are in this process, and its times are those of the machine. It returns nil where the play failed, which it has said.
 func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
 	for n := 1; ; n++ {
-		a := &attempt{TB: t}
-		a.run(func() { l = play(a) })
-		if l != nil && l.stalls.longest() > standstill && n < 2 {
-			t.Logf("the machine stood still for %v while this was played: it is played again", l.stalls.longest().Round(time.Millisecond))
-			awaitCalm()
+		a := &lab.Attempt{TB: t}
+		a.Run(func() { l = play(a) })
+		if l != nil && l.stalls.Longest() > standstill && n < 2 {
+			t.Logf("the machine stood still for %v while this was played: it is played again", l.stalls.Longest().Round(time.Millisecond))
+			lab.AwaitCalm()
 			continue
 		}
-		for _, f := range a.failures {
+		for _, f := range a.Failures {
 			t.Error(f)
 		}
-		if len(a.failures) > 0 {
+		if len(a.Failures) > 0 {
 			return nil
 		}
 		return l
@@ -164,7 +166,7 @@ func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
 
 // stood is for how long the machine stood still in all.
 func (l *closedLoop) stood() time.Duration {
-	return l.stalls.between(l.began.Add(-l.plan.warmUp), l.began.Add(l.plan.lasts))
+	return l.stalls.Between(l.began.Add(-l.plan.warmUp), l.began.Add(l.plan.lasts))
 }
 
 func (l *closedLoop) figures() figures {
@@ -221,7 +223,7 @@ func (l *closedLoop) story() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6s", "s")
 	for _, r := range l.regions {
-		fmt.Fprintf(&b, " | %-4s%6s%6s%6s%3s%6s%6s%7s", r.name, "asks", "gets", "holds", "up", "home", "keep", "offer")
+		fmt.Fprintf(&b, " | %-4s%6s%6s%6s%3s%6s%6s%7s", r.Name, "asks", "gets", "holds", "up", "home", "keep", "offer")
 	}
 	fmt.Fprintf(&b, " | %6s%7s\n", "lost", "silent")
 	for _, k := range every(l.meter.ticks, time.Second) {
@@ -238,7 +240,7 @@ func (l *closedLoop) story() string {
 // policies, and hardly any endpoint with policies that spill. What it asserts are relations of the two, played side by
 // side on the same machine, and wide: figures are what make capacity is for.
 func TestCapacity(t *testing.T) {
-	if race {
+	if lab.Race {
 		t.Skip("it plays with the binary as it is shipped, in a run of its own")
 	}
 	p, err := readCapacityPlan("testdata/capacity/02-crowd-two-ttls.txt")

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -19,11 +21,11 @@ import (
 // those that were there, one that is added, not one that is removed, and have it when it is back. The catalog's serial
 // moves each time, and nobody is told by hand. (NSD reads catalog zones from 4.9 on, which Debian does not have yet.)
 func TestCatalogIsTaken(t *testing.T) {
-	need(t, "named", "knotd")
+	lab.Need(t, "named", "knotd")
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "xfer.key")
-	write(t, keys, tsigKey)
-	at := []string{fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)), fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))}
+	lab.Write(t, keys, tsigKey)
+	at := []string{fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)), fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))}
 	var ports []string
 	for _, a := range at {
 		_, port, _ := net.SplitHostPort(a)
@@ -35,17 +37,17 @@ func TestCatalogIsTaken(t *testing.T) {
 		return fmt.Sprintf("---\nkind: Zone\nname: %s\nnameservers: [ns.example.net]\n%s}\n"+
 			"---\n{kind: Record, name: %[1]s/www/TXT, data: ['\"%[1]s\"']}\n", origin, handed)
 	}
-	files := folder(t, map[string]string{
+	files := lab.Folder(t, map[string]string{
 		"catalog.yaml": fmt.Sprintf("kind: Zone\nname: catalog.ours\nrefresh: 1h\n"+
 			"%s, members: ['*', a.test group gold]}\n", handed),
 		"a.yaml": zone("a.test"),
 		"b.yaml": zone("b.test"),
 		"c.yaml": zone("c.test"),
 	})
-	s := newServer(t, "producer", "--files", files, "--tsig-key", keys)
-	s.start(t)
-	s.ready(t)
-	_, here, _ := net.SplitHostPort(s.dns)
+	s := lab.NewServer(t, "producer", "--files", files, "--tsig-key", keys)
+	s.Start(t)
+	s.Ready(t)
+	_, here, _ := net.SplitHostPort(s.DNS)
 
 	bind, knot := filepath.Join(dir, "bind"), filepath.Join(dir, "knot")
 	for _, d := range []string{bind, knot} {
@@ -56,10 +58,10 @@ func TestCatalogIsTaken(t *testing.T) {
 	options := fmt.Sprintf(bindPeer, bind, ports[0])
 	options = strings.Replace(options, "options {", fmt.Sprintf("options {\n\tcatalog-zones { zone \"catalog.ours\" "+
 		"default-primaries { 127.0.0.1 port %s key xfer; } in-memory yes min-update-interval 1; };", here), 1)
-	write(t, filepath.Join(bind, "named.conf"), tsigKey+options+fmt.Sprintf(
+	lab.Write(t, filepath.Join(bind, "named.conf"), tsigKey+options+fmt.Sprintf(
 		"zone \"catalog.ours\" { type secondary; primaries { 127.0.0.1 port %s key xfer; }; "+
 			"file \"catalog.db\"; notify no; };\n", here))
-	write(t, filepath.Join(knot, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
+	lab.Write(t, filepath.Join(knot, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
   - id: ours
     address: 127.0.0.1@%s
     key: xfer
@@ -87,20 +89,20 @@ zone:
     catalog-role: interpret
     catalog-template: [ plain, gold ]
 `, knot, ports[1], tsigSecret, here))
-	start(t, nil, "bind", "named", "-g", "-n", "1", "-c", filepath.Join(bind, "named.conf"))
-	start(t, nil, "knot", "knotd", "-c", filepath.Join(knot, "knot.conf"))
+	lab.Start(t, nil, "bind", "named", "-g", "-n", "1", "-c", filepath.Join(bind, "named.conf"))
+	lab.Start(t, nil, "knot", "knotd", "-c", filepath.Join(knot, "knot.conf"))
 
 	serial := uint32(0)
 	all := func(step, gone string) {
 		t.Helper()
-		until(t, 2*time.Minute, step, func() error {
+		lab.Until(t, 2*time.Minute, step, func() error {
 			for _, server := range at {
 				for _, origin := range []string{"a.test", "b.test", "c.test", "d.test"} {
-					r, err := ask(nil, server, question{name: "www." + origin, qtype: dns.TypeTXT})
+					r, err := lab.Ask(nil, server, lab.Question{Name: "www." + origin, Qtype: dns.TypeTXT})
 					if err != nil {
 						return err
 					}
-					got, want := strings.Join(rdata(r), " "), fmt.Sprintf("%q", origin)
+					got, want := strings.Join(lab.RDATA(r), " "), fmt.Sprintf("%q", origin)
 					if origin == gone {
 						want = ""
 					}
@@ -111,7 +113,7 @@ zone:
 			}
 			return nil
 		})
-		soa, err := soaOf(s.dns, "catalog.ours")
+		soa, err := soaOf(s.DNS, "catalog.ours")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,31 +123,31 @@ zone:
 		serial = soa.Serial
 	}
 	all("the zones that were there", "d.test")
-	write(t, filepath.Join(files, "d.yaml"), zone("d.test"))
+	lab.Write(t, filepath.Join(files, "d.yaml"), zone("d.test"))
 	all("one is added", "")
 	if err := os.Remove(filepath.Join(files, "b.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	until(t, time.Minute, "it is held back, as whatever goes by itself with what is in it", func() error {
-		if out := leewardOK(t, "", "status", "--admin", "http://"+s.admin); !strings.Contains(out, "b.test") {
+	lab.Until(t, time.Minute, "it is held back, as whatever goes by itself with what is in it", func() error {
+		if out := lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin); !strings.Contains(out, "b.test") {
 			return fmt.Errorf("%s", out)
 		}
 		return nil
 	})
-	write(t, filepath.Join(files, ".leeward-accept"), "")
+	lab.Write(t, filepath.Join(files, ".leeward-accept"), "")
 	all("one is removed", "b.test")
-	write(t, filepath.Join(files, "b.yaml"), zone("b.test"))
+	lab.Write(t, filepath.Join(files, "b.yaml"), zone("b.test"))
 	all("and is back", "")
 
-	for _, q := range []question{
-		{name: "catalog.ours", qtype: dns.TypeNS},
-		{name: "version.catalog.ours", qtype: dns.TypeTXT},
+	for _, q := range []lab.Question{
+		{Name: "catalog.ours", Qtype: dns.TypeNS},
+		{Name: "version.catalog.ours", Qtype: dns.TypeTXT},
 	} {
-		if r, err := ask(nil, s.dns, q); err != nil || r.Rcode != dns.RcodeRefused {
+		if r, err := lab.Ask(nil, s.DNS, q); err != nil || r.Rcode != dns.RcodeRefused {
 			t.Errorf("%v: %v, %v, want REFUSED", q, r, err)
 		}
 	}
-	channel, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr("catalog.ours."), s.dns)
+	channel, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr("catalog.ours."), s.DNS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 var (
@@ -42,14 +44,14 @@ func TestChaos(t *testing.T) {
 		t.Skip("make chaos plays it")
 	}
 	t.Logf("make chaos SEED=%d FOR=%v plays this again", *chaosSeed, *chaosFor)
-	p := usual
-	p.seed, p.smallDisk, p.clocks = *chaosSeed, true, true
+	p := lab.Usual
+	p.Seed, p.SmallDisk, p.Clocks = *chaosSeed, true, true
 	s := &story{
 		name: "chaos", row: "all", title: fmt.Sprintf("faults by lot, seed %d", *chaosSeed), plan: p,
 		limits: map[string]float64{},
 	}
 	x := &scenario{
-		t: t, story: s, losses: map[string][]window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{},
+		t: t, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{},
 	}
 	c := &chaos{scenario: x, random: rand.New(rand.NewPCG(*chaosSeed, 1))}
 	c.play()
@@ -62,15 +64,15 @@ func (c *chaos) draw() drawn {
 	one := c.names[pick(3)]
 	other := c.names[(slices.Index(c.names, one)+1+pick(2))%3]
 	number, way, span := pick(3), pick(3), time.Duration(2+pick(6))*time.Second
-	six := func(r *region, only int) (all []netip.Addr) {
-		for i := range r.endpoints {
+	six := func(r *lab.Region, only int) (all []netip.Addr) {
+		for i := range r.Endpoints {
 			if only == 0 || only == i+1 {
-				all = append(all, r.addresses(false)[i], r.addresses(true)[i])
+				all = append(all, r.Addresses(false)[i], r.Addresses(true)[i])
 			}
 		}
 		return all
 	}
-	region := c.w.region(one)
+	region := c.w.Region(one)
 	target, takes := one, []string{"endpoint " + one + "/1", "endpoint " + one + "/2"}
 	if number > 0 {
 		target, takes = fmt.Sprintf("%s/%d", one, number), takes[number-1:number]
@@ -190,19 +192,19 @@ type running struct {
 
 func (c *chaos) play() {
 	t := c.t
-	c.w = newWorld(t, c.story.plan)
-	for _, r := range c.w.regions {
-		c.names = append(c.names, r.name)
-		until(t, 60*time.Second, r.server.name+" has all endpoints up", func() error { return c.verdicts(r, "all", "up") })
+	c.w = lab.NewWorld(t, c.story.plan)
+	for _, r := range c.w.Regions {
+		c.names = append(c.names, r.Name)
+		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error { return c.verdicts(r, "all", "up") })
 	}
 	c.tracks = startTracks(t, c.w)
-	stopStalls := c.stalls.watch(c.w.processes)
+	stopStalls := c.stalls.Watch(c.w.Processes)
 	defer stopStalls()
-	c.truth = &truth{regions: c.w.regions, stood: c.stalls.between}
+	c.truth = &truth{regions: c.w.Regions, stood: c.stalls.Between}
 	for _, k := range c.tracks.each() {
-		r := c.w.region(k.client)
-		own := want{text: r.name, sets: []set{{r, []int{1, 2}}}}
-		until(t, 30*time.Second, "clients in "+r.name+" get their own region from "+k.server, func() error { return keeping(k, own, c.zero) })
+		r := c.w.Region(k.client)
+		own := want{text: r.Name, sets: []set{{r, []int{1, 2}}}}
+		lab.Until(t, 30*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error { return keeping(k, own, c.zero) })
 	}
 	c.zero = time.Now()
 
@@ -250,15 +252,15 @@ func (c *chaos) play() {
 	// Whatever was taken away is back: all is as it was, and the newest change is everywhere.
 	notes++
 	healed := time.Now()
-	until(t, 30*time.Second, "a change can be written", func() error { return c.do(fmt.Sprintf("note %d", notes)) })
-	for _, r := range c.w.regions {
-		until(t, 60*time.Second, r.name+" serves the newest change", func() error { return c.check(fmt.Sprintf("note at %s is %d", r.name, notes)) })
+	lab.Until(t, 30*time.Second, "a change can be written", func() error { return c.do(fmt.Sprintf("note %d", notes)) })
+	for _, r := range c.w.Regions {
+		lab.Until(t, 60*time.Second, r.Name+" serves the newest change", func() error { return c.check(fmt.Sprintf("note at %s is %d", r.Name, notes)) })
 	}
-	until(t, 60*time.Second, "all servers agree", func() error { return c.check("all agree") })
+	lab.Until(t, 60*time.Second, "all servers agree", func() error { return c.check("all agree") })
 	for _, k := range c.tracks.each() {
-		r := c.w.region(k.client)
-		own := want{text: r.name, sets: []set{{r, []int{1, 2}}}}
-		until(t, 60*time.Second, "clients in "+r.name+" get their own region from "+k.server, func() error { return keeping(k, own, healed) })
+		r := c.w.Region(k.client)
+		own := want{text: r.Name, sets: []set{{r, []int{1, 2}}}}
+		lab.Until(t, 60*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error { return keeping(k, own, healed) })
 	}
 	c.end = time.Now()
 	c.tracks.stop()
@@ -281,7 +283,7 @@ func (c *chaos) finish(r running) {
 		c.step(line)
 	}
 	if s := r.effect.gone; s != "" {
-		until(c.t, 30*time.Second, s+" answers", func() error { return c.check(s + " answers") })
+		lab.Until(c.t, 30*time.Second, s+" answers", func() error { return c.check(s + " answers") })
 		c.answering(s)
 	}
 	c.truth.spells[r.spell].until = time.Now()
@@ -292,8 +294,8 @@ func (c *chaos) answering(server string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.losses[server] {
-		if w := &c.losses[server][i]; w.until.IsZero() {
-			w.until = time.Now().Add(grace)
+		if w := &c.losses[server][i]; w.Until.IsZero() {
+			w.Until = time.Now().Add(grace)
 		}
 	}
 }
@@ -342,7 +344,7 @@ func (c *chaos) judge() {
 				continue
 			}
 			if count[kind]++; count[kind] <= 10 {
-				c.t.Errorf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.name,
+				c.t.Errorf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.Name,
 					s.sent.Sub(c.zero).Seconds(), s.received.Sub(s.sent).Round(time.Millisecond), s.addresses, why)
 			}
 		}
@@ -350,7 +352,7 @@ func (c *chaos) judge() {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s for %v\n\n%s\n%s\n%d queries: %d wrong, %d refused, %d lost\n", c.story.title, *chaosFor, c.picture(faults), c.happened(),
 		queries, count["wrong"], count["refused"], count["lost"])
-	if s := c.stalls.between(c.zero, c.end); s > 0 {
+	if s := c.stalls.Between(c.zero, c.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))
 	}
 	c.t.Log(b.String())

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -18,13 +20,13 @@ import (
 // options that nobody knows, other EDNS versions, several questions on one connection. What they print is
 // testdata/clients.txt, but for what is different each time.
 func TestClients(t *testing.T) {
-	need(t, "dig", "kdig")
+	lab.Need(t, "dig", "kdig")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "example.test.zone"), ednsZone())
-	write(t, filepath.Join(dir, "policy.yaml"), ednsPolicy)
-	s := serve(t, "lee", append([]string{"--files", dir}, withoutRateLimit(t)...)...)
-	expect(t, time.Minute, s.dns, question{name: "steered.example.test", qtype: dns.TypeA}, "192.0.2.10")
-	host, port, _ := net.SplitHostPort(s.dns)
+	lab.Write(t, filepath.Join(dir, "example.test.zone"), ednsZone())
+	lab.Write(t, filepath.Join(dir, "policy.yaml"), ednsPolicy)
+	s := lab.Serve(t, "lee", append([]string{"--files", dir}, withoutRateLimit(t)...)...)
+	lab.Expect(t, time.Minute, s.DNS, lab.Question{Name: "steered.example.test", Qtype: dns.TypeA}, "192.0.2.10")
+	host, port, _ := net.SplitHostPort(s.DNS)
 
 	const file = "testdata/clients.txt"
 	text, err := os.ReadFile(file)
@@ -45,9 +47,9 @@ func TestClients(t *testing.T) {
 			if line[0] == '$' {
 				argv := strings.Fields(line)[1:]
 				argv = append([]string{argv[0], "@" + host, "-p", port}, argv[1:]...)
-				o := command(t, nil, "", argv...)
-				out.WriteString(asEachTime(o.stdout))
-				if o.code != 0 || o.stderr != "" {
+				o := lab.Command(t, nil, "", argv...)
+				out.WriteString(asEachTime(o.Stdout))
+				if o.Code != 0 || o.Stderr != "" {
 					t.Errorf("%s: %v", strings.TrimSpace(line), o)
 				}
 			}

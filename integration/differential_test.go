@@ -126,7 +126,7 @@ func (d *differential) batch(t *testing.T, families []*family) {
 					}
 					r := a.ask(p)
 					if n := d.asked.Add(1); *differExplain > 0 && n%int64(*differExplain) == 0 {
-						d.explain(t, &explainer, q.ours.admin, w, p, r)
+						d.explain(t, &explainer, q.ours.Admin, w, p, r)
 					}
 					d.judge(w, p, r)
 				}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"leeward/integration/lab"
 )
 
 // diskWords are about the copies of the last good snapshot under --state.
@@ -20,8 +22,8 @@ func diskWords() []word {
 		return func(x *scenario, a []string) error {
 			of, err := x.regionsOf(a[0])
 			for _, r := range of {
-				if err := f(x, x.w.state(r), a); err != nil {
-					return fmt.Errorf("state of %s: %w", r.name, err)
+				if err := f(x, x.w.State(r), a); err != nil {
+					return fmt.Errorf("state of %s: %w", r.Name, err)
 				}
 			}
 			return err
@@ -29,7 +31,7 @@ func diskWords() []word {
 	}
 	mount := func(options string) func(*scenario, []string) error {
 		return each(func(x *scenario, folder string, _ []string) error {
-			if o := command(x.t, nil, "", "mount", "-o", "remount,"+options, folder); o.code != 0 {
+			if o := lab.Command(x.t, nil, "", "mount", "-o", "remount,"+options, folder); o.Code != 0 {
 				return fmt.Errorf("%v", o)
 			}
 			return nil

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -63,8 +65,8 @@ rules:
 func TestEDNS(t *testing.T) {
 	needPeers(t)
 	q := startQuartet(t, map[string]string{"example.test": ednsZone()})
-	write(t, filepath.Join(q.folder, "policy.yaml"), ednsPolicy)
-	expect(t, time.Minute, q.addresses[ours], question{name: "steered.example.test", qtype: dns.TypeA}, "192.0.2.10")
+	lab.Write(t, filepath.Join(q.folder, "policy.yaml"), ednsPolicy)
+	lab.Expect(t, time.Minute, q.addresses[ours], lab.Question{Name: "steered.example.test", Qtype: dns.TypeA}, "192.0.2.10")
 
 	const file = "testdata/edns.txt"
 	text, err := os.ReadFile(file)

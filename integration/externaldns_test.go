@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -37,9 +39,9 @@ func (c *cluster) set(all ...wanted) {
 }
 
 // serve hands the records to who connects.
-func (c *cluster) serve(t *testing.T, h *host, address string) {
+func (c *cluster) serve(t *testing.T, h *lab.Host, address string) {
 	t.Helper()
-	l := h.listen(t, address)
+	l := h.Listen(t, address)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -59,8 +61,8 @@ func (c *cluster) serve(t *testing.T, h *host, address string) {
 // both signed. What it is told to have is there, what it is told no longer is gone, and with nothing to do it does
 // nothing.
 func TestExternalDNS(t *testing.T) {
-	needRoot(t)
-	bin := buildClients(t, "externaldns", "sigs.k8s.io/external-dns", func(dir string) {
+	lab.NeedRoot(t)
+	bin := lab.BuildClients(t, "externaldns", "sigs.k8s.io/external-dns", func(dir string) {
 		if err := os.Remove(filepath.Join(dir, "controller", "execute.go")); err != nil { // knows all sources and providers
 			t.Fatal(err)
 		}
@@ -77,37 +79,37 @@ func TestExternalDNS(t *testing.T) {
 			}
 		}
 	}, ".")
-	x := newTree(t, "", "")
+	x := lab.NewTree(t, "", "")
 	c := &cluster{}
-	c.serve(t, x.judge, treeJudge+":7000")
-	before := must(t, x.etcd.host, binary, "export", "--etcd", x.etcd.client, "example.test")
+	c.serve(t, x.Judge, lab.TreeJudge+":7000")
+	before := lab.Must(t, x.Etcd.Host, lab.Binary, "export", "--etcd", x.Etcd.Client, "example.test")
 
 	run := func(t *testing.T) string {
 		t.Helper()
 		begin := time.Now()
-		o := command(t, x.judge, "", filepath.Join(bin, "externaldns"),
-			"--source=connector", "--connector-source-server="+treeJudge+":7000",
-			"--provider=rfc2136", "--rfc2136-host="+treeServers[0].a, "--rfc2136-port=53", "--rfc2136-zone=example.test",
-			"--rfc2136-tsig-keyname=external-dns", "--rfc2136-tsig-secret="+updateSecret, "--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr",
+		o := lab.Command(t, x.Judge, "", filepath.Join(bin, "externaldns"),
+			"--source=connector", "--connector-source-server="+lab.TreeJudge+":7000",
+			"--provider=rfc2136", "--rfc2136-host="+lab.TreeServers[0].A, "--rfc2136-port=53", "--rfc2136-zone=example.test",
+			"--rfc2136-tsig-keyname=external-dns", "--rfc2136-tsig-secret="+lab.UpdateSecret, "--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr",
 			"--registry=txt", "--txt-owner-id=test", "--txt-prefix=owner-", "--domain-filter=example.test",
 			"--managed-record-types=A", "--managed-record-types=AAAA", "--managed-record-types=CNAME", "--managed-record-types=TXT",
 			"--policy=sync", "--once")
-		if o.code != 0 {
+		if o.Code != 0 {
 			t.Fatalf("external-dns: %v", o)
 		}
 		t.Logf("external-dns: %v", time.Since(begin).Round(time.Millisecond))
-		return o.stderr
+		return o.Stderr
 	}
 	// everywhere: what was sent to one server is what all of them answer.
 	everywhere := func(t *testing.T, name string, qtype uint16, want ...string) {
 		t.Helper()
-		for _, s := range x.servers {
-			until(t, 20*time.Second, s.name+" answers "+name, func() error {
-				m, err := ask(x.judge, s.dns, question{name: name, qtype: qtype})
+		for _, s := range x.Servers {
+			lab.Until(t, 20*time.Second, s.Name+" answers "+name, func() error {
+				m, err := lab.Ask(x.Judge, s.DNS, lab.Question{Name: name, Qtype: qtype})
 				if err != nil {
 					return err
 				}
-				if got := verdictOf(m); !slices.Equal(got, want) {
+				if got := lab.VerdictOf(m); !slices.Equal(got, want) {
 					return fmt.Errorf("%v, want %v", got, want)
 				}
 				return nil
@@ -116,7 +118,7 @@ func TestExternalDNS(t *testing.T) {
 	}
 	serial := func(t *testing.T) uint32 {
 		t.Helper()
-		m, err := ask(x.judge, x.servers[0].dns, question{name: "example.test", qtype: dns.TypeSOA})
+		m, err := lab.Ask(x.Judge, x.Servers[0].DNS, lab.Question{Name: "example.test", Qtype: dns.TypeSOA})
 		if err != nil || len(m.Answer) != 1 {
 			t.Fatalf("%v, %v", m, err)
 		}
@@ -163,7 +165,7 @@ func TestExternalDNS(t *testing.T) {
 		}
 		c.set(all...)
 		run(t)
-		zone := must(t, x.etcd.host, binary, "export", "--etcd", x.etcd.client, "example.test")
+		zone := lab.Must(t, x.Etcd.Host, lab.Binary, "export", "--etcd", x.Etcd.Client, "example.test")
 		if got := strings.Count(zone, "192.0.2.105"); got != n {
 			t.Errorf("%d of %d names are there", got, n)
 		}
@@ -173,7 +175,7 @@ func TestExternalDNS(t *testing.T) {
 	}
 	everywhere(t, "web.example.test", dns.TypeA, "NXDOMAIN")
 	everywhere(t, "shop.example.test", dns.TypeCNAME, "NXDOMAIN")
-	if after := must(t, x.etcd.host, binary, "export", "--etcd", x.etcd.client, "example.test"); withoutSOA(after) != withoutSOA(before) {
+	if after := lab.Must(t, x.Etcd.Host, lab.Binary, "export", "--etcd", x.Etcd.Client, "example.test"); withoutSOA(after) != withoutSOA(before) {
 		t.Errorf("the zone is not what it was:\n%s\nbefore:\n%s", after, before)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -99,16 +101,16 @@ hostmaster: hostmaster@example.test
 // TestHostnames has unbound resolve what endpoints' names stand for, and the names that lead to them for its clients;
 // then it is killed.
 func TestHostnames(t *testing.T) {
-	need(t, "unbound")
+	lab.Need(t, "unbound")
 	cloud, cloudPort := startCloud(t)
 	cloud.set(t, "lb-1.cloud.test.", "60 CNAME real.cloud.test.")
 	cloud.set(t, "real.cloud.test.", "4 A 192.0.2.1", "4 A 192.0.2.2", "4 AAAA 2001:db8::1")
 
 	dir, state := t.TempDir(), t.TempDir()
-	resolver := fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
-	s := newServer(t, "names", "--files", folder(t, map[string]string{"all.yaml": namesFile}), "--resolver", resolver, "--state", state)
+	resolver := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
+	s := lab.NewServer(t, "names", "--files", lab.Folder(t, map[string]string{"all.yaml": namesFile}), "--resolver", resolver, "--state", state)
 	_, unboundPort, _ := net.SplitHostPort(resolver)
-	_, leewardPort, _ := net.SplitHostPort(s.dns)
+	_, leewardPort, _ := net.SplitHostPort(s.DNS)
 	conf := filepath.Join(dir, "unbound.conf")
 	text := fmt.Sprintf(`server:
   interface: 127.0.0.1
@@ -137,9 +139,9 @@ remote-control:
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	unbound := start(t, nil, "unbound", "unbound", "-d", "-c", conf)
-	s.start(t)
-	s.ready(t)
+	unbound := lab.Start(t, nil, "unbound", "unbound", "-d", "-c", conf)
+	s.Start(t)
+	s.Ready(t)
 
 	// ask returns the answer's records without their owners, sorted.
 	ask := func(server, name string, qtype uint16) (records []string, ttls []int, err error) {
@@ -179,28 +181,28 @@ remote-control:
 		}
 	}
 	const limit = 30 * time.Second
-	until(t, limit, "the apex has the name's addresses", is(s.dns, "example.test.", dns.TypeA, 4, "A 192.0.2.1", "A 192.0.2.2"))
+	lab.Until(t, limit, "the apex has the name's addresses", is(s.DNS, "example.test.", dns.TypeA, 4, "A 192.0.2.1", "A 192.0.2.2"))
 	for _, c := range []struct {
 		server, name string
 		qtype        uint16
 		longest      int
 		want         []string
 	}{
-		{s.dns, "example.test.", dns.TypeAAAA, 4, []string{"AAAA 2001:db8::1"}},
-		{s.dns, "mixed.example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
-		{s.dns, "www.example.test.", dns.TypeA, 20, []string{"CNAME lb-1.cloud.test."}},
+		{s.DNS, "example.test.", dns.TypeAAAA, 4, []string{"AAAA 2001:db8::1"}},
+		{s.DNS, "mixed.example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
+		{s.DNS, "www.example.test.", dns.TypeA, 20, []string{"CNAME lb-1.cloud.test."}},
 		// As the resolver's clients see it, the name leads there for every type.
 		{resolver, "www.example.test.", dns.TypeA, 60, []string{"A 192.0.2.1", "A 192.0.2.2", "CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
 		{resolver, "www.example.test.", dns.TypeAAAA, 60, []string{"AAAA 2001:db8::1", "CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
 		{resolver, "www.example.test.", dns.TypeTXT, 60, []string{"CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
 		{resolver, "example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
 	} {
-		until(t, limit, "the answer", is(c.server, c.name, c.qtype, c.longest, c.want...))
+		lab.Until(t, limit, "the answer", is(c.server, c.name, c.qtype, c.longest, c.want...))
 	}
 
 	cloud.set(t, "real.cloud.test.", "4 A 192.0.2.3")
-	until(t, limit, "the name has moved", is(s.dns, "example.test.", dns.TypeA, 4, "A 192.0.2.3"))
-	until(t, limit, "and has no IPv6 any more", is(s.dns, "example.test.", dns.TypeAAAA, 4))
+	lab.Until(t, limit, "the name has moved", is(s.DNS, "example.test.", dns.TypeA, 4, "A 192.0.2.3"))
+	lab.Until(t, limit, "and has no IPv6 any more", is(s.DNS, "example.test.", dns.TypeAAAA, 4))
 
 	cloud.mu.Lock()
 	clear(cloud.all)
@@ -213,7 +215,7 @@ remote-control:
 					Hostname *struct{ Name, Error string }
 				}
 			}
-			if err := s.status(&v); err != nil {
+			if err := s.Status(&v); err != nil {
 				return err
 			}
 			for _, e := range v.Endpoints {
@@ -224,19 +226,19 @@ remote-control:
 			return fmt.Errorf("status: %+v", v)
 		}
 	}
-	until(t, limit, "the status shows that the name is gone", failing("NXDOMAIN"))
-	until(t, limit, "its last addresses stay", is(s.dns, "example.test.", dns.TypeA, 20, "A 192.0.2.3"))
-	unbound.kill()
-	until(t, 90*time.Second, "the status shows that the resolver is gone", failing("resolver 127.0.0.1"))
-	until(t, limit, "its last addresses stay", is(s.dns, "example.test.", dns.TypeA, 20, "A 192.0.2.3"))
+	lab.Until(t, limit, "the status shows that the name is gone", failing("NXDOMAIN"))
+	lab.Until(t, limit, "its last addresses stay", is(s.DNS, "example.test.", dns.TypeA, 20, "A 192.0.2.3"))
+	unbound.Kill()
+	lab.Until(t, 90*time.Second, "the status shows that the resolver is gone", failing("resolver 127.0.0.1"))
+	lab.Until(t, limit, "its last addresses stay", is(s.DNS, "example.test.", dns.TypeA, 20, "A 192.0.2.3"))
 
-	s.process.kill()
-	s.start(t)
-	s.ready(t)
-	if err := is(s.dns, "example.test.", dns.TypeA, 20, "A 192.0.2.3")(); err != nil {
+	s.Process.Kill()
+	s.Start(t)
+	s.Ready(t)
+	if err := is(s.DNS, "example.test.", dns.TypeA, 20, "A 192.0.2.3")(); err != nil {
 		t.Errorf("after a restart without a resolver: %v", err)
 	}
-	if err := is(s.dns, "www.example.test.", dns.TypeA, 20, "CNAME lb-1.cloud.test.")(); err != nil {
+	if err := is(s.DNS, "www.example.test.", dns.TypeA, 20, "CNAME lb-1.cloud.test.")(); err != nil {
 		t.Errorf("after a restart without a resolver: %v", err)
 	}
 }

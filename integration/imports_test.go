@@ -52,7 +52,7 @@ var rooms = []room{
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",
 	},
 	{"cmd/leeward/hangup", nil, "what it imports is initialized before it, and SIGHUP kills meanwhile"},
-	{"integration", nil, "a black box cannot be tested by who knows its inside"},
+	{"integration/...", []string{"integration/..."}, "a black box cannot be tested by who knows its inside"},
 }
 
 // ground is what every room may stand on: it imports nothing of ours and knows nothing of DNS.
@@ -66,11 +66,11 @@ var guests = []struct {
 	tests  bool
 	why    string
 }{
-	{"github.com/miekg/dns", []string{"zones/rr"}, true, "it makes a value for each record and a message for each query; the answers' path works on bytes"},
+	{"github.com/miekg/dns", []string{"zones/rr", "integration/..."}, true, "it makes a value for each record and a message for each query; the answers' path works on bytes"},
 	{"go.etcd.io/etcd/client", []string{"zones/etcd"}, true, "one room speaks to etcd: everything else would be a way to ask it while a query waits, and a second place for its faults"},
-	{"go.etcd.io/etcd/api", []string{"zones/etcd"}, true, "as its client"},
+	{"go.etcd.io/etcd/api", []string{"zones/etcd", "integration/lab"}, true, "as its client"},
 	{"go.etcd.io/etcd/server", []string{"cmd/leeward/embedded"}, true, "half of the binary's size, only for demo: one package, so that noembed leaves it out"},
-	{"gonum.org/v1/plot", []string{"cmd/leeward/bench", "cmd/leeward/demo", "integration"}, false, "pictures of two verbs, and of the closed loop"},
+	{"gonum.org/v1/plot", []string{"cmd/leeward/bench", "cmd/leeward/demo", "integration/..."}, false, "pictures of two verbs, and of the closed loop"},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false, "rooms take values, not flags"},
 	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: what decodes stays where it is read"},
 	{"github.com/prometheus", []string{"server/answer", "server/socket", "server/admin", "server/transfer", "server/update", "health/...", "zones/store", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
@@ -127,10 +127,10 @@ func faults(packages []listed) []string {
 				}
 			}
 		}
-		if path == "integration" {
+		if within(path, "integration/...") {
 			for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-				if strings.HasPrefix(i, module+"/") {
-					all = append(all, fmt.Sprintf("the tests of integration import %s: %s", i, mine.why))
+				if ours, ok := strings.CutPrefix(i, module+"/"); ok && !within(ours, "integration/...") {
+					all = append(all, fmt.Sprintf("the tests of %s import %s: %s", path, i, mine.why))
 				}
 			}
 		}

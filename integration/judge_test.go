@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // TestPromises holds the judge itself: what counts as wrong while one promise gives way to another, before and after.
 func TestPromises(t *testing.T) {
-	w := &world{regions: newRegions()}
+	w := &lab.World{Regions: lab.NewRegions()}
 	wanted := func(text string) want {
 		p, err := parseWant(w, text)
 		if err != nil {
@@ -87,18 +89,18 @@ func TestStories(t *testing.T) {
 		{head + "runs at night\nafter 1s\n", "by make faults"},
 	} {
 		file := t.TempDir() + "/x.txt"
-		write(t, file, c.text)
+		lab.Write(t, file, c.text)
 		if _, err := readStory(file); err == nil || !strings.Contains(err.Error(), c.wrong) {
 			t.Errorf("%q: got %v, want an error with %q", c.text, err, c.wrong)
 		}
 	}
 	file := t.TempDir() + "/x.txt"
-	write(t, file, head+"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
+	lab.Write(t, file, head+"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
 	s, err := readStory(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.plan.every != 2*time.Second || s.plan.fall != 5 || s.plan.rise != usual.rise || s.limits["changes"] != 3 || len(s.blocks) != 1 {
+	if s.plan.Every != 2*time.Second || s.plan.Fall != 5 || s.plan.Rise != lab.Usual.Rise || s.limits["changes"] != 3 || len(s.blocks) != 1 {
 		t.Errorf("read as %+v", s)
 	}
 	for i, want := range []string{"two  words", "eu,us|eu or us/1 from ap"} {

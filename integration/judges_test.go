@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // The judges are those that people put a zone to before they delegate it: zonemaster-cli, which is what registries run,
@@ -45,14 +47,14 @@ var approved = []string{
 }
 
 // zonemaster runs all tests of zonemaster-cli on a zone.
-func (x *tree) zonemaster(t *testing.T, zone string) (all []finding) {
+func zonemaster(t *testing.T, x *lab.Tree, zone string) (all []finding) {
 	t.Helper()
-	argv := []string{"zonemaster-cli", "--hints", x.hints, "--level", "INFO", "--show-testcase", "--raw", "--no-progress"}
-	if !x.yard.ipv6 {
+	argv := []string{"zonemaster-cli", "--hints", x.Hints, "--level", "INFO", "--show-testcase", "--raw", "--no-progress"}
+	if !x.Yard.IPv6 {
 		argv = append(argv, "--no-ipv6")
 	}
 	begin := time.Now()
-	out := must(t, x.judge, append(argv, zone)...)
+	out := lab.Must(t, x.Judge, append(argv, zone)...)
 	t.Logf("zonemaster-cli on %s: %v", zone, time.Since(begin).Round(time.Millisecond))
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") { // seconds, level, test case, tag, arguments
 		f := strings.Fields(line)
@@ -68,16 +70,16 @@ func (x *tree) zonemaster(t *testing.T, zone string) (all []finding) {
 }
 
 // dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it has against them.
-func (x *tree) dnsviz(t *testing.T, names ...string) (all []finding) {
+func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
 	t.Helper()
 	probed := filepath.Join(t.TempDir(), "probe.json")
-	argv := []string{"dnsviz", "probe", "-A", "-E", "-a", ".", "-x", ".:a.root=" + treeRoot, "-o", probed}
-	if !x.yard.ipv6 {
+	argv := []string{"dnsviz", "probe", "-A", "-E", "-a", ".", "-x", ".:a.root=" + lab.TreeRoot, "-o", probed}
+	if !x.Yard.IPv6 {
 		argv = append(argv, "-4")
 	}
 	begin := time.Now()
-	must(t, x.judge, append(argv, names...)...)
-	out := must(t, nil, "dnsviz", "grok", "-l", "warning", "-r", probed)
+	lab.Must(t, x.Judge, append(argv, names...)...)
+	out := lab.Must(t, nil, "dnsviz", "grok", "-l", "warning", "-r", probed)
 	t.Logf("dnsviz on %d names: %v", len(names), time.Since(begin).Round(time.Millisecond))
 	var tree any
 	if out == "" { // nothing to say
@@ -109,7 +111,7 @@ func (x *tree) dnsviz(t *testing.T, names ...string) (all []finding) {
 	}
 	walk(nil, tree)
 	// It must have seen what it was sent to see: an empty complaint about nothing is worth nothing.
-	seen := must(t, nil, "dnsviz", "print", "-r", probed)
+	seen := lab.Must(t, nil, "dnsviz", "print", "-r", probed)
 	for _, n := range names {
 		if !strings.Contains("\n"+seen, "\n"+n) {
 			t.Errorf("dnsviz has not looked at %s:\n%s", n, seen)
@@ -140,11 +142,11 @@ ns9.broken.test. 3600 A 192.0.2.3
 // TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it
 // is.
 func TestJudges(t *testing.T) {
-	needRoot(t)
-	need(t, "zonemaster-cli", "dnsviz")
-	x := newTree(t, brokenZone, brokenDelegation)
+	lab.NeedRoot(t)
+	lab.Need(t, "zonemaster-cli", "dnsviz")
+	x := lab.NewTree(t, brokenZone, brokenDelegation)
 	excused := maps.Clone(notOurs)
-	if !x.yard.ipv6 {
+	if !x.Yard.IPv6 {
 		excused["NOTICE NO_IPV6_NS_CHILD"] = "this machine has no IPv6"
 		excused["NOTICE NO_IPV6_NS_DEL"] = "this machine has no IPv6"
 	}
@@ -152,7 +154,7 @@ func TestJudges(t *testing.T) {
 	for _, zone := range []string{"example.test", "kid.example.test", "hoster.test"} {
 		t.Run("zonemaster "+zone, func(t *testing.T) {
 			said := map[string]bool{}
-			for _, f := range x.zonemaster(t, zone) {
+			for _, f := range zonemaster(t, x, zone) {
 				said[f.level+" "+f.code] = true
 				if f.level != "INFO" && excused[f.level+" "+f.code] == "" {
 					t.Error(f)
@@ -172,7 +174,7 @@ func TestJudges(t *testing.T) {
 	}
 
 	t.Run("dnsviz", func(t *testing.T) {
-		for _, f := range x.dnsviz(t,
+		for _, f := range dnsviz(t, x,
 			"example.test", "kid.example.test", "child.example.test", "hoster.test", // zones
 			"www.example.test", "x.apps.example.test", // steered, by a name and by a wildcard
 			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test", "_sip._tcp.example.test", "svc.example.test",
@@ -191,12 +193,12 @@ func TestJudges(t *testing.T) {
 				}
 			}
 		}
-		found("zonemaster-cli", x.zonemaster(t, "broken.test"),
+		found("zonemaster-cli", zonemaster(t, x, "broken.test"),
 			"ERROR IN_BAILIWICK_ADDR_MISMATCH", // the glue is not what the zone has
 			"ERROR EXTRA_NAME_PARENT",          // ns9 is not in the zone
 			"ERROR CAN_NOT_BE_RESOLVED",
 			"ERROR NOT_ENOUGH_IPV4_NS_DEL")
-		found("dnsviz", x.dnsviz(t, "broken.test"),
+		found("dnsviz", dnsviz(t, x, "broken.test"),
 			"warnings GLUE_MISMATCH",
 			"warnings NS_NAME_NOT_IN_CHILD", "warnings NS_NAME_NOT_IN_PARENT",
 			"errors NO_ADDRESS_FOR_NS_NAME",
@@ -204,8 +206,8 @@ func TestJudges(t *testing.T) {
 	})
 
 	t.Run("a server that has no TCP", func(t *testing.T) {
-		must(t, x.servers[1].host, "nft", "add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
-		for judge, all := range map[string][]finding{"zonemaster-cli": x.zonemaster(t, "example.test"), "dnsviz": x.dnsviz(t, "example.test")} {
+		lab.Must(t, x.Servers[1].Host, "nft", "add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
+		for judge, all := range map[string][]finding{"zonemaster-cli": zonemaster(t, x, "example.test"), "dnsviz": dnsviz(t, x, "example.test")} {
 			if !slices.ContainsFunc(all, func(f finding) bool {
 				return f.level+" "+f.code == "WARNING CN02_NO_RESPONSE_TCP" || f.level+" "+f.code == "errors SERVER_UNRESPONSIVE_TCP"
 			}) {

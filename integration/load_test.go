@@ -12,14 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
 // sighting is one query for an address policy and what came back.
 type sighting struct {
 	server         string // region of the server asked, or "resolver"
-	client         *region
-	question       question
+	client         *lab.Region
+	question       lab.Question
 	sent, received time.Time
 	addresses      []netip.Addr
 	wrong          string // what is wrong with the response whatever the time, or that there was none
@@ -29,9 +31,9 @@ type sighting struct {
 }
 
 // names says whether the answer holds an address of the region.
-func (s *sighting) names(r *region) bool {
+func (s *sighting) names(r *lab.Region) bool {
 	for _, a := range s.addresses {
-		if slices.Contains(r.addresses(a.Is6()), a) {
+		if slices.Contains(r.Addresses(a.Is6()), a) {
 			return true
 		}
 	}
@@ -40,7 +42,7 @@ func (s *sighting) names(r *region) bool {
 
 // load is a constant stream of queries to each server and through the resolver, until stop.
 type load struct {
-	w    *world
+	w    *lab.World
 	mu   sync.Mutex
 	seen []*sighting
 
@@ -51,22 +53,22 @@ type load struct {
 // startLoad asks every server directly, for a client of each region, about 50 queries a second and client over UDP and
 // some over TCP, and the resolver as clients of each region. Servers are asked from the client's namespace; each server
 // is also asked from inside its own region, as "inside <region>".
-func (w *world) startLoad(t *testing.T) *load {
+func startLoad(t *testing.T, w *lab.World) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{w: w, cancel: cancel}
 	t.Cleanup(l.stop)
-	for _, s := range w.regions {
-		for i, c := range w.regions {
-			address := s.server.dns
-			if w.yard.ipv6 && i%2 == 1 {
-				address = net.JoinHostPort(s.ip6(1), "53")
+	for _, s := range w.Regions {
+		for i, c := range w.Regions {
+			address := s.Server.DNS
+			if w.Yard.IPv6 && i%2 == 1 {
+				address = net.JoinHostPort(s.IP6(1), "53")
 			}
-			l.wg.Go(func() { l.direct(ctx, w.client, s.name, address, c, "udp", 20*time.Millisecond) })
+			l.wg.Go(func() { l.direct(ctx, w.Client, s.Name, address, c, "udp", 20*time.Millisecond) })
 		}
-		l.wg.Go(func() { l.direct(ctx, w.client, s.name, s.server.dns, s, "tcp", 100*time.Millisecond) })
-		l.wg.Go(func() { l.direct(ctx, s.host, "inside "+s.name, s.server.dns, s, "udp", 50*time.Millisecond) })
+		l.wg.Go(func() { l.direct(ctx, w.Client, s.Name, s.Server.DNS, s, "tcp", 100*time.Millisecond) })
+		l.wg.Go(func() { l.direct(ctx, s.Host, "inside "+s.Name, s.Server.DNS, s, "udp", 50*time.Millisecond) })
 	}
-	for _, c := range w.regions {
+	for _, c := range w.Regions {
 		l.wg.Go(func() { l.resolved(ctx, c, 100*time.Millisecond) })
 	}
 	return l
@@ -98,17 +100,17 @@ func (l *load) sightings(keep func(*sighting) bool) []*sighting {
 
 // fixed are questions whose answer never changes, whatever is cut.
 var fixed = []struct {
-	q    question
+	q    lab.Question
 	want []string
 }{
-	{question{name: "example.test", qtype: dns.TypeMX}, []string{"10 mail.example.test."}},
-	{question{name: "nope.example.test", qtype: dns.TypeA}, []string{"NXDOMAIN"}},
-	{question{name: "www.example.test", qtype: dns.TypeTXT}, []string{"NODATA"}},
-	{question{name: "elsewhere.invalid", qtype: dns.TypeA}, []string{"REFUSED"}},
+	{lab.Question{Name: "example.test", Qtype: dns.TypeMX}, []string{"10 mail.example.test."}},
+	{lab.Question{Name: "nope.example.test", Qtype: dns.TypeA}, []string{"NXDOMAIN"}},
+	{lab.Question{Name: "www.example.test", Qtype: dns.TypeTXT}, []string{"NODATA"}},
+	{lab.Question{Name: "elsewhere.invalid", Qtype: dns.TypeA}, []string{"REFUSED"}},
 }
 
 // direct asks one server for one client on one socket; over TCP it connects for each query.
-func (l *load) direct(ctx context.Context, from *host, server, address string, client *region, network string, every time.Duration) {
+func (l *load) direct(ctx context.Context, from *lab.Host, server, address string, client *lab.Region, network string, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var c net.Conn
@@ -124,25 +126,25 @@ func (l *load) direct(ctx context.Context, from *host, server, address string, c
 		case <-tick.C:
 		}
 		s := &sighting{server: server, client: client, sent: time.Now()}
-		s.question = question{name: "www.example.test", qtype: dns.TypeA, client: netip.MustParsePrefix(client.client.network), network: network}
+		s.question = lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network), Network: network}
 		if n%2 == 1 {
-			s.question.name = "example.test"
+			s.question.Name = "example.test"
 		}
-		if l.w.yard.ipv6 && n%4 >= 2 {
-			s.question.qtype = dns.TypeAAAA
+		if l.w.Yard.IPv6 && n%4 >= 2 {
+			s.question.Qtype = dns.TypeAAAA
 		}
 		constant := -1
 		if n%8 == 7 {
 			constant = n / 8 % len(fixed)
-			s.question.name, s.question.qtype = fixed[constant].q.name, fixed[constant].q.qtype
+			s.question.Name, s.question.Qtype = fixed[constant].q.Name, fixed[constant].q.Qtype
 		}
 		var err error
 		if c == nil {
-			c, err = from.dial(net.Dialer{Timeout: 5 * time.Second}, network, address)
+			c, err = from.Dial(net.Dialer{Timeout: 5 * time.Second}, network, address)
 		}
 		var m *dns.Msg
 		if err == nil {
-			m, err = exchange(c, s.question.message(), 5*time.Second)
+			m, err = lab.Exchange(c, s.question.Message(), 5*time.Second)
 		}
 		if c != nil && (err != nil || network == "tcp") {
 			c.Close()
@@ -156,11 +158,11 @@ func (l *load) direct(ctx context.Context, from *host, server, address string, c
 		case err != nil:
 			s.wrong = "no response: " + err.Error()
 		case constant >= 0:
-			if got := verdictOf(m); !slices.Equal(got, fixed[constant].want) {
+			if got := lab.VerdictOf(m); !slices.Equal(got, fixed[constant].want) {
 				s.wrong = fmt.Sprintf("it is %v, want %v", got, fixed[constant].want)
 			}
 		default:
-			s.addresses, s.wrong = steered(m, s.question, l.w.plan.ttl)
+			s.addresses, s.wrong = steered(m, s.question, l.w.Plan.TTL)
 		}
 		if constant < 0 || s.wrong != "" {
 			l.note(s)
@@ -169,8 +171,8 @@ func (l *load) direct(ctx context.Context, from *host, server, address string, c
 }
 
 // steered checks what must hold of every answer for a policy at any time.
-func steered(m *dns.Msg, q question, ttl time.Duration) ([]netip.Addr, string) {
-	got := addresses(m)
+func steered(m *dns.Msg, q lab.Question, ttl time.Duration) ([]netip.Addr, string) {
+	got := lab.Addresses(m)
 	switch {
 	case m.Rcode != dns.RcodeSuccess:
 		return nil, "it is " + dns.RcodeToString[m.Rcode]
@@ -180,8 +182,8 @@ func steered(m *dns.Msg, q question, ttl time.Duration) ([]netip.Addr, string) {
 		return nil, "the TC bit is set"
 	case len(got) == 0 || len(got) != len(m.Answer):
 		return nil, fmt.Sprintf("the answer section is %v", m.Answer)
-	case scope(m) < 1 || scope(m) > 24:
-		return nil, fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v", scope(m), q.client)
+	case lab.Scope(m) < 1 || lab.Scope(m) > 24:
+		return nil, fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v", lab.Scope(m), q.Client)
 	}
 	for _, rr := range m.Answer {
 		if rr.Header().Ttl != uint32(ttl.Seconds()) {
@@ -193,10 +195,10 @@ func steered(m *dns.Msg, q question, ttl time.Duration) ([]netip.Addr, string) {
 
 // resolved asks the resolver as a client of the region does, each query on a socket of its own so that a slow one holds
 // up no other.
-func (l *load) resolved(ctx context.Context, client *region, every time.Duration) {
+func (l *load) resolved(ctx context.Context, client *lab.Region, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: client.clientAddress().AsSlice()}}
+	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: client.ClientAddress().AsSlice()}}
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -204,9 +206,9 @@ func (l *load) resolved(ctx context.Context, client *region, every time.Duration
 		case <-tick.C:
 		}
 		l.wg.Go(func() {
-			q := question{name: "www.example.test", qtype: dns.TypeA}
-			if l.w.yard.ipv6 && n%2 == 1 {
-				q.qtype = dns.TypeAAAA
+			q := lab.Question{Name: "www.example.test", Qtype: dns.TypeA}
+			if l.w.Yard.IPv6 && n%2 == 1 {
+				q.Qtype = dns.TypeAAAA
 			}
 			s := &sighting{server: "resolver", client: client, question: q}
 			var r *dns.Msg
@@ -227,7 +229,7 @@ func (l *load) resolved(ctx context.Context, client *region, every time.Duration
 			case r.Rcode != dns.RcodeSuccess:
 				s.wrong = "it is " + dns.RcodeToString[r.Rcode]
 			default:
-				if s.addresses = addresses(r); len(s.addresses) == 0 {
+				if s.addresses = lab.Addresses(r); len(s.addresses) == 0 {
 					s.wrong = "the answer is empty"
 				}
 			}
@@ -237,13 +239,13 @@ func (l *load) resolved(ctx context.Context, client *region, every time.Duration
 }
 
 // resolve puts one query to the resolver, from the address that the dialer names.
-func (l *load) resolve(dialer net.Dialer, q question) (*dns.Msg, error) {
-	m := q.message()
+func (l *load) resolve(dialer net.Dialer, q lab.Question) (*dns.Msg, error) {
+	m := q.Message()
 	m.RecursionDesired = true
-	c, err := l.w.client.dial(dialer, "udp", l.w.resolver)
+	c, err := l.w.Client.Dial(dialer, "udp", l.w.Resolver)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return exchange(c, m, 5*time.Second)
+	return lab.Exchange(c, m, 5*time.Second)
 }

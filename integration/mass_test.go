@@ -13,12 +13,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // mass is very many endpoints that fail and return together: addresses of 127.0.0.0/8 behind one listener in each
 // region's namespace, so that every vantage finds them itself.
 type mass struct {
-	hosts     []*host
+	hosts     []*lab.Host
 	mu        sync.Mutex
 	listeners []net.Listener
 }
@@ -30,7 +32,7 @@ func (m *mass) open() error {
 	defer m.mu.Unlock()
 	for _, h := range m.hosts {
 		var l net.Listener
-		err := h.do(func() (err error) { l, err = net.Listen("tcp4", "0.0.0.0:"+massPort); return err })
+		err := h.Do(func() (err error) { l, err = net.Listen("tcp4", "0.0.0.0:"+massPort); return err })
 		if err != nil {
 			return err
 		}
@@ -58,14 +60,14 @@ func (m *mass) close() {
 }
 
 // puts returns how many keys have been written to etcd since the member started, which has applied what all have.
-func (m *member) puts() (float64, error) {
+func puts(m *lab.Member) (float64, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			return m.host.dial(net.Dialer{Timeout: 2 * time.Second}, network, address)
+			return m.Host.Dial(net.Dialer{Timeout: 2 * time.Second}, network, address)
 		},
 	}}
 	defer client.CloseIdleConnections()
-	r, err := client.Get(m.client + "/metrics")
+	r, err := client.Get(m.Client + "/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -98,8 +100,8 @@ func massWords() []word {
 				return err
 			}
 			m := &mass{}
-			for _, r := range x.w.regions {
-				m.hosts = append(m.hosts, r.host)
+			for _, r := range x.w.Regions {
+				m.hosts = append(m.hosts, r.Host)
 			}
 			if err := m.open(); err != nil {
 				return err
@@ -114,8 +116,8 @@ func massWords() []word {
 				}
 				fmt.Fprintf(&b, "---\nkind: Endpoint\nname: mass-%d/lb-%d\naddresses: [127.1.%d.%d]\n", i/10, i%10, i>>8, i&255)
 			}
-			args := slices.Concat([]string{binary, "apply", "--etcd", strings.Join(x.w.urls, ","), "-f", "-"})
-			if o := command(x.t, x.w.regions[0].host, b.String(), args...); o.code != 0 {
+			args := slices.Concat([]string{lab.Binary, "apply", "--etcd", strings.Join(x.w.URLs, ","), "-f", "-"})
+			if o := lab.Command(x.t, x.w.Regions[0].Host, b.String(), args...); o.Code != 0 {
 				return fmt.Errorf("%v", o)
 			}
 			return nil
@@ -135,7 +137,7 @@ func massWords() []word {
 			return err
 		}},
 		{pattern: "the writes of etcd are counted", means: "from now on, by its own metric", quiet: true, do: func(x *scenario, _ []string) error {
-			n, err := x.w.regions[0].etcd.puts()
+			n, err := puts(x.w.Regions[0].Etcd)
 			x.kept["writes"] = n
 			return err
 		}},
@@ -144,7 +146,7 @@ func massWords() []word {
 			if err != nil {
 				return err
 			}
-			n, err := x.w.regions[0].etcd.puts()
+			n, err := puts(x.w.Regions[0].Etcd)
 			if err != nil {
 				return err
 			}

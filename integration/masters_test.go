@@ -4,13 +4,13 @@ package integration
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"leeward/integration/lab"
 
 	"github.com/miekg/dns"
 )
@@ -20,7 +20,7 @@ import (
 // that it refuses, is in testdata/masters.txt. What BIND and Leeward both take they take for the same records: those of
 // named-checkzone -D are those that a transfer from Leeward brings.
 func TestMasterFiles(t *testing.T) {
-	need(t, "named-checkzone", "nsd-checkzone")
+	lab.Need(t, "named-checkzone", "nsd-checkzone")
 	files, err := filepath.Glob("testdata/masters/*.zone")
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d files: %v", len(files), err)
@@ -38,25 +38,25 @@ func TestMasterFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		one := t.TempDir()
-		write(t, filepath.Join(one, filepath.Base(file)), string(text))
+		lab.Write(t, filepath.Join(one, filepath.Base(file)), string(text))
 		if err := os.CopyFS(filepath.Join(one, "inc"), os.DirFS("testdata/masters/inc")); err != nil {
 			t.Fatal(err)
 		}
-		b := command(t, nil, "", "named-checkzone", "-D", "-q", "-w", one, "-o", filepath.Join(one, "dump"),
+		b := lab.Command(t, nil, "", "named-checkzone", "-D", "-q", "-w", one, "-o", filepath.Join(one, "dump"),
 			"-k", "ignore", "-m", "ignore", "-M", "ignore", "-n", "ignore", "-i", "none", "-S", "ignore", "-W", "ignore", origin, filepath.Base(file))
-		n := command(t, nil, "", "nsd-checkzone", origin, filepath.Join(one, filepath.Base(file)))
-		l := leeward(t, "", "check", "-f", one)
-		said, _, _ := strings.Cut(strings.TrimSpace(l.stdout+l.stderr), "\n")
+		n := lab.Command(t, nil, "", "nsd-checkzone", origin, filepath.Join(one, filepath.Base(file)))
+		l := lab.Leeward(t, "", "check", "-f", one)
+		said, _, _ := strings.Cut(strings.TrimSpace(l.Stdout+l.Stderr), "\n")
 		said = strings.ReplaceAll(said, one+"/", "")
 		fmt.Fprintf(&out, "%-24s | %-5s | %-5s | %-5s | %s\n", strings.TrimSuffix(origin, ".test"), taken(b), taken(n), taken(l), said)
-		if l.code == 0 && b.code == 0 {
+		if l.Code == 0 && b.Code == 0 {
 			dump, err := os.ReadFile(filepath.Join(one, "dump"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			dumps[origin] = string(dump)
-			write(t, filepath.Join(folder, filepath.Base(file)), string(text))
-			write(t, filepath.Join(folder, origin+".yaml"), fmt.Sprintf("kind: Zone\nname: %s\ntransfer: {allow: [127.0.0.1]}\n", origin))
+			lab.Write(t, filepath.Join(folder, filepath.Base(file)), string(text))
+			lab.Write(t, filepath.Join(folder, origin+".yaml"), fmt.Sprintf("kind: Zone\nname: %s\ntransfer: {allow: [127.0.0.1]}\n", origin))
 		}
 	}
 	const verdicts = "testdata/masters.txt"
@@ -76,7 +76,7 @@ func TestMasterFiles(t *testing.T) {
 		}
 	}
 
-	s := serve(t, "lee", "--files", folder)
+	s := lab.Serve(t, "lee", "--files", folder)
 	for origin, dump := range dumps {
 		var bindHas []dns.RR
 		parser := dns.NewZoneParser(strings.NewReader(dump), "", "")
@@ -86,7 +86,7 @@ func TestMasterFiles(t *testing.T) {
 		if err := parser.Err(); err != nil {
 			t.Fatalf("%s: the oracle cannot read what named-checkzone writes: %v", origin, err)
 		}
-		has := transferred(t, s.dns, origin)
+		has := lab.Transferred(t, s.DNS, origin)
 		a, b := zoneLines(bindHas), zoneLines(has)
 		if reason := otherwise[strings.TrimSuffix(origin, ".test")]; slices.Equal(a, b) == (reason != "") {
 			t.Errorf("%s: BIND has\n%s\nand Leeward (%s)\n%s", origin, strings.Join(a, "\n"), reason, strings.Join(b, "\n"))
@@ -103,39 +103,11 @@ var otherwise = map[string]string{
 	"generate-dollar": "the same",
 }
 
-func taken(o outcome) string {
-	if o.code == 0 {
+func taken(o lab.Outcome) string {
+	if o.Code == 0 {
 		return "takes"
 	}
 	return "-"
-}
-
-// transferred asks a server for a zone.
-func transferred(t *testing.T, server, origin string) []dns.RR {
-	t.Helper()
-	var all []dns.RR
-	until(t, time.Minute, origin+" is transferred", func() error {
-		c, err := net.Dial("tcp", server)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		m := new(dns.Msg)
-		m.SetAxfr(dns.Fqdn(origin))
-		in, err := (&dns.Transfer{Conn: &dns.Conn{Conn: c}}).In(m, server)
-		if err != nil {
-			return err
-		}
-		all = nil
-		for e := range in {
-			if e.Error != nil {
-				return e.Error
-			}
-			all = append(all, e.RR...)
-		}
-		return nil
-	})
-	return all
 }
 
 // zoneLines are the records of a zone, sorted, each once, without the SOA's serial: Leeward's follows its source.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -27,79 +29,79 @@ func TestMeasureDetection(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		before time.Duration // that etcd fails before the endpoints do
-		fail   func(leader *member) error
-		heal   func(t *testing.T, leader *member) error
+		fail   func(leader *lab.Member) error
+		heal   func(t *testing.T, leader *lab.Member) error
 	}{
 		{
 			"nothing else fails", 0,
-			func(*member) error { return nil },
-			func(*testing.T, *member) error { return nil },
+			func(*lab.Member) error { return nil },
+			func(*testing.T, *lab.Member) error { return nil },
 		},
 		{
 			"the leader is killed", 0,
-			func(m *member) error { m.process.kill(); return nil },
-			func(t *testing.T, m *member) error { m.start(t); return nil },
+			func(m *lab.Member) error { m.Process.Kill(); return nil },
+			func(t *testing.T, m *lab.Member) error { m.Start(t); return nil },
 		},
 		{
 			"the leader stands still", 0,
-			func(m *member) error { return m.process.cmd.Process.Signal(syscall.SIGSTOP) },
-			func(_ *testing.T, m *member) error { return m.process.cmd.Process.Signal(syscall.SIGCONT) },
+			func(m *lab.Member) error { return m.Process.Cmd.Process.Signal(syscall.SIGSTOP) },
+			func(_ *testing.T, m *lab.Member) error { return m.Process.Cmd.Process.Signal(syscall.SIGCONT) },
 		},
 		{
 			"etcd is out of space", 2 * time.Second,
-			func(m *member) error { return m.noSpace(true) },
-			func(_ *testing.T, m *member) error { return m.noSpace(false) },
+			func(m *lab.Member) error { return m.NoSpace(true) },
+			func(_ *testing.T, m *lab.Member) error { return m.NoSpace(false) },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, usual)
+			w := lab.NewWorld(t, lab.Usual)
 			var all []time.Duration
 			for n := range trials {
-				for _, r := range w.regions {
-					until(t, time.Minute, r.name+" is calm", func() error { return w.calm(r) })
+				for _, r := range w.Regions {
+					lab.Until(t, time.Minute, r.Name+" is calm", func() error { return calmAt(w, r) })
 				}
 				// Probes and heartbeats are anywhere in their turns.
 				time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second))))
-				leader := w.leader(t)
+				leader := w.Leader(t)
 				if err := c.fail(leader); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(c.before)
 				began := time.Now()
-				for _, e := range w.regions[0].endpoints {
-					if err := e.turn(failing, pace{}); err != nil {
+				for _, e := range w.Regions[0].Endpoints {
+					if err := e.Turn(lab.Failing, lab.Pace{}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				left := func(answer string) bool { return !strings.HasPrefix(answer, "10.77.1.") }
-				each := w.until(t, began, left)
+				each := untilEach(t, w, began, left)
 				t.Logf("%s, %d: %v", c.name, n+1, each)
 				all = append(all, slices.Max(each))
-				for _, e := range w.regions[0].endpoints {
-					if err := e.turn(well, pace{}); err != nil {
+				for _, e := range w.Regions[0].Endpoints {
+					if err := e.Turn(lab.Well, lab.Pace{}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if err := c.heal(t, leader); err != nil {
 					t.Fatal(err)
 				}
-				for _, r := range w.regions {
-					r.etcd.wait(t)
+				for _, r := range w.Regions {
+					r.Etcd.Wait(t)
 				}
 			}
 			slices.Sort(all)
-			detection := time.Duration(usual.fall)*usual.every + usual.timeout
+			detection := time.Duration(lab.Usual.Fall)*lab.Usual.Every + lab.Usual.Timeout
 			t.Logf("%s, slowest of three servers, %d trials: median %v, 9 of 10 %v, worst %v; detection %v",
 				c.name, len(all), all[len(all)/2], all[len(all)*9/10], all[len(all)-1], detection)
 		})
 	}
 }
 
-// calm says whether the region's server has everything up and hears everybody.
-func (w *world) calm(r *region) error {
-	var p statusPage
-	if err := r.server.status(&p); err != nil {
+// calmAt says whether the region's server has everything up and hears everybody.
+func calmAt(w *lab.World, r *lab.Region) error {
+	var p lab.StatusPage
+	if err := r.Server.Status(&p); err != nil {
 		return err
 	}
 	for _, e := range p.Endpoints {
@@ -109,7 +111,7 @@ func (w *world) calm(r *region) error {
 					return fmt.Errorf("%s says %s of %v", v.Vantage, v.State, a.Address)
 				}
 			}
-			if a.Verdict != "up" || len(a.Votes) != len(w.regions) {
+			if a.Verdict != "up" || len(a.Votes) != len(w.Regions) {
 				return fmt.Errorf("%v is %s by %d votes", a.Address, a.Verdict, len(a.Votes))
 			}
 		}
@@ -117,33 +119,20 @@ func (w *world) calm(r *region) error {
 	return nil
 }
 
-// leader is the member of etcd that leads.
-func (w *world) leader(t testing.TB) (m *member) {
-	until(t, 30*time.Second, "etcd has a leader", func() error {
-		i := slices.IndexFunc(w.regions, func(r *region) bool { return r.etcd.leads(t) })
-		if i < 0 {
-			return fmt.Errorf("none of %d members leads", len(w.regions))
-		}
-		m = w.regions[i].etcd
-		return nil
-	})
-	return m
-}
-
-// until asks all servers without a pause until their answers are what is waited for, and returns how long each took.
-func (w *world) until(t testing.TB, began time.Time, met func(answer string) bool) []time.Duration {
-	each := make([]time.Duration, len(w.regions))
+// untilEach asks all servers without a pause until their answers are what is waited for, and returns how long each took.
+func untilEach(t testing.TB, w *lab.World, began time.Time, met func(answer string) bool) []time.Duration {
+	each := make([]time.Duration, len(w.Regions))
 	var running sync.WaitGroup
-	for i, r := range w.regions {
+	for i, r := range w.Regions {
 		running.Go(func() {
-			address := net.JoinHostPort(r.ip(1), "53")
+			address := net.JoinHostPort(r.IP(1), "53")
 			q := new(dns.Msg)
 			q.SetQuestion("www.example.test.", dns.TypeA)
 			client := dns.Client{Timeout: time.Second}
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
 			for ; time.Since(began) < time.Minute; <-tick.C {
-				c, err := w.client.dial(net.Dialer{Timeout: time.Second}, "udp", address)
+				c, err := w.Client.Dial(net.Dialer{Timeout: time.Second}, "udp", address)
 				if err != nil {
 					continue
 				}
@@ -157,7 +146,7 @@ func (w *world) until(t testing.TB, began time.Time, met func(answer string) boo
 					return
 				}
 			}
-			t.Errorf("%s still answers otherwise after a minute", r.name)
+			t.Errorf("%s still answers otherwise after a minute", r.Name)
 		})
 	}
 	running.Wait()

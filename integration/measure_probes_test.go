@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // probed is a port that answers on all of 127.0.0.0/8, and can be closed and opened again.
@@ -23,7 +25,7 @@ type probed struct {
 
 func (p *probed) open(t *testing.T) {
 	t.Helper()
-	until(t, time.Minute, "the port is free", func() (err error) {
+	lab.Until(t, time.Minute, "the port is free", func() (err error) {
 		p.listener, err = net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", p.port))
 		return err
 	})
@@ -49,16 +51,16 @@ func probedAt(i int) netip.Addr {
 }
 
 // vantageOf describes a `leeward probe`.
-func vantageOf(t *testing.T, id, region string, m *member) *server {
-	s := serverAt(nil, id, "", fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
-	s.argv = []string{binary, "probe", "--id", id, "--region", region, "--admin", s.admin, "--etcd", m.client}
+func vantageOf(t *testing.T, id, region string, m *lab.Member) *lab.Server {
+	s := lab.ServerAt(nil, id, "", fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
+	s.Argv = []string{lab.Binary, "probe", "--id", id, "--region", region, "--admin", s.Admin, "--etcd", m.Client}
 	return s
 }
 
 // cpu returns the processor time that a process has taken.
-func cpu(t *testing.T, p *process) time.Duration {
+func cpu(t *testing.T, p *lab.Process) time.Duration {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +79,8 @@ func TestMeasureChecks(t *testing.T) {
 	for _, check := range []string{"tcp", "http"} {
 		target := &probed{http: check == "http"}
 		target.open(t)
-		m := startEtcd(t)
-		g := &gateway{url: m.client, http: http.Client{Timeout: time.Minute}}
+		m := lab.StartEtcd(t)
+		g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
 		entries := [][2]string{
 			{"regions/eu", `{"latitude":53.3,"longitude":-6.3}`},
 			{"monitors/web", fmt.Sprintf(`{%q:{"port":%d},"interval":"4s","timeout":"2s"}`, check, target.port)},
@@ -89,25 +91,25 @@ func TestMeasureChecks(t *testing.T) {
 			}
 			entries = append(entries, [2]string{fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10), fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i))})
 		}
-		if err := g.fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
+		if err := g.Fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
 			t.Fatal(err)
 		}
 		v := vantageOf(t, "fra", "eu", m)
-		v.start(t)
-		v.ready(t)
-		until(t, 5*time.Minute, "every endpoint is probed twice", func() error {
-			if n := v.metric(t, "leeward_probe_total", ""); n < 2*endpoints {
+		v.Start(t)
+		v.Ready(t)
+		lab.Until(t, 5*time.Minute, "every endpoint is probed twice", func() error {
+			if n := v.Metric(t, "leeward_probe_total", ""); n < 2*endpoints {
 				return fmt.Errorf("%v probes", n)
 			}
 			return nil
 		})
-		n, took, left, begin := v.metric(t, "leeward_probe_total", ""), cpu(t, v.process), v.metric(t, "leeward_probe_skipped_total", ""), time.Now()
+		n, took, left, begin := v.Metric(t, "leeward_probe_total", ""), cpu(t, v.Process), v.Metric(t, "leeward_probe_skipped_total", ""), time.Now()
 		<-time.After(20 * time.Second)
-		n, took, left = v.metric(t, "leeward_probe_total", "")-n, cpu(t, v.process)-took, v.metric(t, "leeward_probe_skipped_total", "")-left
-		now, _ := rss(t, v.process)
+		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, cpu(t, v.Process)-took, v.Metric(t, "leeward_probe_skipped_total", "")-left
+		now, _ := lab.RSS(t, v.Process)
 		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(), took.Seconds()*10_000/n, now, left)
-		v.process.terminate(t)
-		m.process.kill()
+		v.Process.Terminate(t)
+		m.Process.Kill()
 		target.listener.Close()
 	}
 }
@@ -124,8 +126,8 @@ func TestMeasureScale(t *testing.T) {
 	for _, p := range []*probed{fine, mass, single} {
 		p.open(t)
 	}
-	m := startEtcd(t)
-	g := &gateway{url: m.client, http: http.Client{Timeout: time.Minute}}
+	m := lab.StartEtcd(t)
+	g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
 	monitor := func(p *probed, interval, timeout string, rise int) string {
 		return fmt.Sprintf(`{"tcp":{"port":%d},"interval":%q,"timeout":%q,"fall":2,"rise":%d,"hold":"0s","vantages":2}`, p.port, interval, timeout, rise)
 	}
@@ -152,31 +154,31 @@ func TestMeasureScale(t *testing.T) {
 			entries = append(entries, [2]string{fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10), fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i))})
 		}
 	}
-	if err := g.fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
+	if err := g.Fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	all := []*server{newServer(t, "one", "--etcd", m.client, "--region", "eu"), vantageOf(t, "two", "us", m), vantageOf(t, "three", "ap", m)}
+	all := []*lab.Server{lab.NewServer(t, "one", "--etcd", m.Client, "--region", "eu"), vantageOf(t, "two", "us", m), vantageOf(t, "three", "ap", m)}
 	for _, s := range all {
-		s.start(t)
-		s.http.Timeout = 30 * time.Second
+		s.Start(t)
+		s.HTTP.Timeout = 30 * time.Second
 	}
 	for _, s := range all {
-		s.ready(t)
+		s.Ready(t)
 	}
 	sum := func(name string) (n float64) {
 		for _, s := range all {
-			n += s.metric(t, name, "")
+			n += s.Metric(t, name, "")
 		}
 		return n
 	}
-	until(t, 15*time.Minute, "two vantages probe each endpoint, and have probed it", func() error {
+	lab.Until(t, 15*time.Minute, "two vantages probe each endpoint, and have probed it", func() error {
 		if n := sum("leeward_probe_targets"); n != 2*(endpoints+1) {
 			return fmt.Errorf("%v targets", n)
 		}
 		for _, s := range all {
-			if n, of := s.metric(t, "leeward_probe_total", ""), s.metric(t, "leeward_probe_targets", ""); n < 2.2*of {
-				return fmt.Errorf("%v probes of %v targets by %s", n, of, s.name)
+			if n, of := s.Metric(t, "leeward_probe_total", ""), s.Metric(t, "leeward_probe_targets", ""); n < 2.2*of {
+				return fmt.Errorf("%v probes of %v targets by %s", n, of, s.Name)
 			}
 		}
 		return nil
@@ -189,8 +191,8 @@ func TestMeasureScale(t *testing.T) {
 		probes, left float64
 		cpu          time.Duration
 	}
-	take := func(s *server) figures {
-		return figures{s.metric(t, "leeward_probe_total", ""), s.metric(t, "leeward_probe_skipped_total", ""), cpu(t, s.process)}
+	take := func(s *lab.Server) figures {
+		return figures{s.Metric(t, "leeward_probe_total", ""), s.Metric(t, "leeward_probe_skipped_total", ""), cpu(t, s.Process)}
 	}
 	var before []figures
 	for _, s := range all {
@@ -200,8 +202,8 @@ func TestMeasureScale(t *testing.T) {
 	<-time.After(60 * time.Second)
 	for i, s := range all {
 		f, seconds := take(s), time.Since(begin).Seconds()
-		now, _ := rss(t, s.process)
-		t.Logf("| %s | %.0f | %.0f | %.2f | %.0f MiB | %.0f |", s.name, s.metric(t, "leeward_probe_targets", ""), (f.probes-before[i].probes)/seconds,
+		now, _ := lab.RSS(t, s.Process)
+		t.Logf("| %s | %.0f | %.0f | %.2f | %.0f MiB | %.0f |", s.Name, s.Metric(t, "leeward_probe_targets", ""), (f.probes-before[i].probes)/seconds,
 			(f.cpu-before[i].cpu).Seconds()/seconds, now, f.left-before[i].left)
 	}
 
@@ -210,10 +212,10 @@ func TestMeasureScale(t *testing.T) {
 	t.Log("|---:|---:|---:|---:|---:|")
 	turn := func(region string, want float64) (time.Duration, float64) {
 		begin, written := time.Now(), sum("leeward_vantage_writes_total")
-		until(t, 5*time.Minute, "the verdicts turn", func() error {
+		lab.Until(t, 5*time.Minute, "the verdicts turn", func() error {
 			for _, s := range all {
-				if n := s.metric(t, "leeward_verdict_down", fmt.Sprintf(`region=%q`, region)); n != want {
-					return fmt.Errorf("%v are down on %s", n, s.name)
+				if n := s.Metric(t, "leeward_verdict_down", fmt.Sprintf(`region=%q`, region)); n != want {
+					return fmt.Errorf("%v are down on %s", n, s.Name)
 				}
 			}
 			return nil
@@ -232,6 +234,6 @@ func TestMeasureScale(t *testing.T) {
 		t.Logf("| %d | %.1f s | %.0f | %.1f s | %.0f |", x.n, out.Seconds(), outWrites, back.Seconds(), backWrites)
 	}
 	for _, s := range all {
-		t.Logf("%s: %.0f probes left out, peak memory %.0f MiB", s.name, s.metric(t, "leeward_probe_skipped_total", ""), func() float64 { _, most := rss(t, s.process); return most }())
+		t.Logf("%s: %.0f probes left out, peak memory %.0f MiB", s.Name, s.Metric(t, "leeward_probe_skipped_total", ""), func() float64 { _, most := lab.RSS(t, s.Process); return most }())
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -30,11 +32,11 @@ func TestMeasurePublishing(t *testing.T) {
 		rounds   = 7
 		lasts    = 3 * time.Second
 	)
-	m := startEtcd(t)
+	m := lab.StartEtcd(t)
 	fillPolicies(t, m, policies)
-	s := newServer(t, "one", "--etcd", m.client, "--rrl", "100000000")
-	firstAnswer(t, s, question{name: fmt.Sprintf("p%d.example.test", policies-1), qtype: dns.TypeA})
-	s.ready(t)
+	s := lab.NewServer(t, "one", "--etcd", m.Client, "--rrl", "100000000")
+	firstAnswer(t, s, lab.Question{Name: fmt.Sprintf("p%d.example.test", policies-1), Qtype: dns.TypeA})
+	s.Ready(t)
 	var names strings.Builder
 	for i := range policies {
 		fmt.Fprintf(&names, "p%d.example.test A\n", i)
@@ -43,7 +45,7 @@ func TestMeasurePublishing(t *testing.T) {
 	if err := os.WriteFile(file, []byte(names.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{m.client}})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{m.Client}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,17 +117,17 @@ func TestMeasurePublishing(t *testing.T) {
 			var r round
 			ctx, stop := context.WithTimeout(t.Context(), lasts)
 			written := make(chan int, 1)
-			before := runTime(s.process)
+			before := runTime(s.Process)
 			if w.write != nil {
 				go func() { written <- w.write(ctx) }()
 			}
 			if w.asks {
-				out := command(t, nil, "", binary, "bench", "--server", s.dns, "--names", file, "--from", strconv.Itoa(load), "--most", strconv.Itoa(load),
+				out := lab.Command(t, nil, "", lab.Binary, "bench", "--server", s.DNS, "--names", file, "--from", strconv.Itoa(load), "--most", strconv.Itoa(load),
 					"--step", lasts.String(), "-o", "json") // its exit status is not asked: what was lost is told below
 				var result struct {
 					Steps []step `json:"steps"`
 				}
-				if err := json.Unmarshal([]byte(out.stdout), &result); err != nil || len(result.Steps) == 0 {
+				if err := json.Unmarshal([]byte(out.Stdout), &result); err != nil || len(result.Steps) == 0 {
 					t.Fatalf("bench: %v: %v", err, out)
 				}
 				r.step = result.Steps[0]
@@ -135,18 +137,18 @@ func TestMeasurePublishing(t *testing.T) {
 			if w.write != nil {
 				r.writes = <-written
 			}
-			r.cpu = runTime(s.process) - before
+			r.cpu = runTime(s.Process) - before
 			measured[k] = append(measured[k], r)
 		}
 	}
 	last := fmt.Sprintf("p%d.example.test", (total-1)%policies)
-	until(t, 10*time.Second, "the last change is answered", func() error {
+	lab.Until(t, 10*time.Second, "the last change is answered", func() error {
 		for range 20 {
-			r, err := ask(nil, s.dns, question{name: last, qtype: dns.TypeA})
+			r, err := lab.Ask(nil, s.DNS, lab.Question{Name: last, Qtype: dns.TypeA})
 			if err != nil {
 				return err
 			}
-			if slices.Contains(addresses(r), address(total-1)) {
+			if slices.Contains(lab.Addresses(r), address(total-1)) {
 				return nil
 			}
 		}
@@ -182,9 +184,9 @@ func TestMeasurePublishing(t *testing.T) {
 }
 
 // runTime returns what all threads of a process have run for.
-func runTime(p *process) (sum time.Duration) {
-	for _, thread := range threads(p) {
-		sum += thread.ran
+func runTime(p *lab.Process) (sum time.Duration) {
+	for _, thread := range lab.Threads(p) {
+		sum += thread.Ran
 	}
 	return sum
 }

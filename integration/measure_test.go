@@ -13,11 +13,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 
 	"github.com/miekg/dns"
 )
@@ -31,52 +32,29 @@ func measuring(t *testing.T) {
 	if !*measure {
 		t.Skip("only with -measure")
 	}
-	t.Logf("%s, %d cores, %s", runtime.Version(), runtime.NumCPU(), must(t, nil, "uname", "-sr"))
-}
-
-// rss returns a process's resident memory now and at its most, in MiB.
-func rss(t *testing.T, p *process) (now, most float64) {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		kib, _ := strconv.ParseFloat(f[1], 64)
-		switch f[0] {
-		case "VmRSS:":
-			now = kib / 1024
-		case "VmHWM:":
-			most = kib / 1024
-		}
-	}
-	return now, most
+	t.Logf("%s, %d cores, %s", runtime.Version(), runtime.NumCPU(), lab.Must(t, nil, "uname", "-sr"))
 }
 
 // firstAnswer starts a server and returns the time from its start until it answers q with NOERROR and data.
-func firstAnswer(t *testing.T, s *server, q question) time.Duration {
+func firstAnswer(t *testing.T, s *lab.Server, q lab.Question) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	s.start(t)
-	until(t, 10*time.Minute, "a first answer", func() error {
-		if !s.process.alive() {
-			t.Fatalf("the server ended:\n%s", s.process.out.tail(20))
+	s.Start(t)
+	lab.Until(t, 10*time.Minute, "a first answer", func() error {
+		if !s.Process.Alive() {
+			t.Fatalf("the server ended:\n%s", s.Process.Out.Tail(20))
 		}
-		c, err := net.Dial("udp", s.dns)
+		c, err := net.Dial("udp", s.DNS)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		m, err := exchange(c, q.message(), 200*time.Millisecond)
+		m, err := lab.Exchange(c, q.Message(), 200*time.Millisecond)
 		if err != nil {
 			return err
 		}
 		if m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
-			return fmt.Errorf("%v", verdictOf(m))
+			return fmt.Errorf("%v", lab.VerdictOf(m))
 		}
 		return nil
 	})
@@ -84,15 +62,15 @@ func firstAnswer(t *testing.T, s *server, q question) time.Duration {
 }
 
 // startup measures a server that starts with much, from the source, and from its own copy on disk once it has one.
-func startup(t *testing.T, what string, q question, source ...string) {
+func startup(t *testing.T, what string, q lab.Question, source ...string) {
 	t.Helper()
-	s := newServer(t, "measured", append(source, "--state", t.TempDir())...)
+	s := lab.NewServer(t, "measured", append(source, "--state", t.TempDir())...)
 	took := firstAnswer(t, s, q)
-	s.ready(t)
-	now, most := rss(t, s.process)
+	s.Ready(t)
+	now, most := lab.RSS(t, s.Process)
 	t.Logf("| %s | %.2f s | %.0f MiB | %.0f MiB |", what, took.Seconds(), now, most)
-	until(t, time.Minute, "a copy on disk", func() error {
-		files, err := os.ReadDir(s.argv[len(s.argv)-1])
+	lab.Until(t, time.Minute, "a copy on disk", func() error {
+		files, err := os.ReadDir(s.Argv[len(s.Argv)-1])
 		if err != nil {
 			return err
 		}
@@ -101,19 +79,19 @@ func startup(t *testing.T, what string, q question, source ...string) {
 		}
 		return nil
 	})
-	if code := s.process.terminate(t); code != 0 {
+	if code := s.Process.Terminate(t); code != 0 {
 		t.Errorf("SIGTERM: exit status %d", code)
 	}
 	took = firstAnswer(t, s, q)
-	now, most = rss(t, s.process)
+	now, most = lab.RSS(t, s.Process)
 	t.Logf("| %s, from the copy on disk | %.2f s | %.0f MiB | %.0f MiB |", what, took.Seconds(), now, most)
-	s.process.kill()
+	s.Process.Kill()
 }
 
 // fillPolicies puts a zone, three regions and n policies with a pool in each region and two endpoints in each pool.
-func fillPolicies(t *testing.T, m *member, n int) *gateway {
+func fillPolicies(t *testing.T, m *lab.Member, n int) *lab.Gateway {
 	t.Helper()
-	g := &gateway{url: m.client, http: http.Client{Timeout: time.Minute}}
+	g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
 	regions := []string{"eu", "us", "ap"}
 	fixed := [][2]string{
 		{"zones/example.test", `{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test"}`},
@@ -128,14 +106,14 @@ func fillPolicies(t *testing.T, m *member, n int) *gateway {
 			t.Fatal(err)
 		}
 	}
-	must(g.fill(len(fixed), func(i int) (string, string) { return fixed[i][0], fixed[i][1] }))
-	must(g.fill(n*3, func(i int) (string, string) {
+	must(g.Fill(len(fixed), func(i int) (string, string) { return fixed[i][0], fixed[i][1] }))
+	must(g.Fill(n*3, func(i int) (string, string) {
 		return fmt.Sprintf("pools/p%d-%s", i/3, regions[i%3]), fmt.Sprintf(`{"region":%q}`, regions[i%3])
 	}))
-	must(g.fill(n*6, func(i int) (string, string) {
+	must(g.Fill(n*6, func(i int) (string, string) {
 		return fmt.Sprintf("endpoints/p%d-%s/lb-%d", i/6, regions[i%6/2], i%2), fmt.Sprintf(`{"addresses":[%q]}`, policyEndpoint(i))
 	}))
-	must(g.fill(n, func(i int) (string, string) {
+	must(g.Fill(n, func(i int) (string, string) {
 		return fmt.Sprintf("policies/p%d.example.test", i), fmt.Sprintf(`{"ttl":"30s","rules":[{"when":{"countries":["US"]},"failover":["p%d-us","p%d-eu"]},{"nearest":["p%d-eu","p%d-us","p%d-ap"]}]}`, i, i, i, i, i)
 	}))
 	return g
@@ -151,14 +129,14 @@ func policyEndpoint(i int) netip.Addr {
 func TestMeasurePutToAnswer(t *testing.T) {
 	measuring(t)
 	const policies, changes = 10_000, 1_000
-	m := startEtcd(t)
+	m := lab.StartEtcd(t)
 	g := fillPolicies(t, m, policies)
-	servers := []*server{newServer(t, "one", "--etcd", m.client), newServer(t, "two", "--etcd", m.client)}
+	servers := []*lab.Server{lab.NewServer(t, "one", "--etcd", m.Client), lab.NewServer(t, "two", "--etcd", m.Client)}
 	var conns []net.Conn
 	for _, s := range servers {
-		firstAnswer(t, s, question{name: fmt.Sprintf("p%d.example.test", policies-1), qtype: dns.TypeA})
-		s.ready(t)
-		c, err := net.Dial("udp", s.dns)
+		firstAnswer(t, s, lab.Question{Name: fmt.Sprintf("p%d.example.test", policies-1), Qtype: dns.TypeA})
+		s.Ready(t)
+		c, err := net.Dial("udp", s.DNS)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +149,7 @@ func TestMeasurePutToAnswer(t *testing.T) {
 		// on until the changed one is drawn takes one more query on average.
 		i := n * 7919 % policies
 		want := netip.AddrFrom4([4]byte{172, 16 + byte(n>>16), byte(n >> 8), byte(n)})
-		q := question{name: fmt.Sprintf("p%d.example.test", i), qtype: dns.TypeA}
+		q := lab.Question{Name: fmt.Sprintf("p%d.example.test", i), Qtype: dns.TypeA}
 		begin := time.Now()
 		var wg sync.WaitGroup
 		each := make([]time.Duration, len(servers))
@@ -179,12 +157,12 @@ func TestMeasurePutToAnswer(t *testing.T) {
 		for k := range servers {
 			wg.Go(func() {
 				for time.Since(begin) < 10*time.Second {
-					r, err := exchange(conns[k], q.message(), time.Second)
+					r, err := lab.Exchange(conns[k], q.Message(), time.Second)
 					if err != nil {
 						failed[k] = err
 						return
 					}
-					if slices.Contains(addresses(r), want) {
+					if slices.Contains(lab.Addresses(r), want) {
 						each[k] = time.Since(begin)
 						return
 					}
@@ -193,7 +171,7 @@ func TestMeasurePutToAnswer(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			failed[len(servers)] = g.put(fmt.Sprintf("endpoints/p%d-eu/lb-0", i), fmt.Sprintf(`{"addresses":[%q]}`, want))
+			failed[len(servers)] = g.Put(fmt.Sprintf("endpoints/p%d-eu/lb-0", i), fmt.Sprintf(`{"addresses":[%q]}`, want))
 		})
 		wg.Wait()
 		for _, err := range failed {
@@ -220,18 +198,18 @@ func TestMeasurePutToAnswer(t *testing.T) {
 // TestMeasureStartPolicies measures start and memory with 10,000 policies.
 func TestMeasureStartPolicies(t *testing.T) {
 	measuring(t)
-	m := startEtcd(t)
+	m := lab.StartEtcd(t)
 	fillPolicies(t, m, 10_000)
 	t.Log("| what is loaded | start to first answer | memory (RSS) | its peak |")
 	t.Log("|---|---:|---:|---:|")
-	startup(t, "10,000 policies × 6 endpoints, etcd", question{name: "p9999.example.test", qtype: dns.TypeA}, "--etcd", m.client)
+	startup(t, "10,000 policies × 6 endpoints, etcd", lab.Question{Name: "p9999.example.test", Qtype: dns.TypeA}, "--etcd", m.Client)
 }
 
 // TestMeasureStartRecords measures start and memory with 1,000,000 static records, from a master file and from etcd.
 func TestMeasureStartRecords(t *testing.T) {
 	measuring(t)
 	const records = 1_000_000
-	q := question{name: fmt.Sprintf("h%d.example.test", records-1), qtype: dns.TypeA}
+	q := lab.Question{Name: fmt.Sprintf("h%d.example.test", records-1), Qtype: dns.TypeA}
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	t.Log("| what is loaded | start to first answer | memory (RSS) | its peak |")
 	t.Log("|---|---:|---:|---:|")
@@ -242,24 +220,24 @@ func TestMeasureStartRecords(t *testing.T) {
 		for i := range records {
 			fmt.Fprintf(&b, "h%d A %v\n", i, address(i))
 		}
-		write(t, filepath.Join(dir, "example.test.zone"), b.String())
+		lab.Write(t, filepath.Join(dir, "example.test.zone"), b.String())
 		startup(t, "1,000,000 records, master file", q, "--files", dir)
 	})
 	t.Run("etcd", func(t *testing.T) {
-		m := startEtcd(t)
-		g := &gateway{url: m.client, http: http.Client{Timeout: time.Minute}}
-		if err := g.put("zones/example.test", keys[0][1]); err != nil {
+		m := lab.StartEtcd(t)
+		g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
+		if err := g.Put("zones/example.test", lab.Keys[0][1]); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.put("records/example.test/ns1/A", keys[1][1]); err != nil {
+		if err := g.Put("records/example.test/ns1/A", lab.Keys[1][1]); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.fill(records, func(i int) (string, string) {
+		if err := g.Fill(records, func(i int) (string, string) {
 			return fmt.Sprintf("records/example.test/h%d/A", i), fmt.Sprintf(`{"data":[%q]}`, address(i))
 		}); err != nil {
 			t.Fatal(err)
 		}
-		startup(t, "1,000,000 records, etcd", q, "--etcd", m.client)
+		startup(t, "1,000,000 records, etcd", q, "--etcd", m.Client)
 	})
 }
 
@@ -273,12 +251,12 @@ func TestMeasureVerdict(t *testing.T) {
 	t.Log("|---:|---:|---:|---:|---:|---:|")
 	for _, interval := range []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second} {
 		timeout := interval / 2
-		m := filled(t)
+		m := lab.Filled(t)
 		port := 0
 		var endpoint *http.Server
 		serveOn := func(address string) *http.Server {
 			var l net.Listener
-			until(t, 10*time.Second, "the port is free", func() (err error) {
+			lab.Until(t, 10*time.Second, "the port is free", func() (err error) {
 				l, err = net.Listen("tcp", net.JoinHostPort(address, fmt.Sprint(port)))
 				return err
 			})
@@ -289,20 +267,20 @@ func TestMeasureVerdict(t *testing.T) {
 		}
 		endpoint = serveOn("127.0.0.1")
 		other := serveOn("127.0.0.2")
-		m.put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval, timeout))
-		m.put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
-		m.put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
-		m.put(t, "pools/www-eu", `{"region":"eu","monitor":"web"}`)
-		m.put(t, "pools/www-us", `{"region":"us","monitor":"web"}`)
-		servers := []*server{serve(t, "one", "--etcd", m.client), serve(t, "two", "--etcd", m.client)}
+		m.Put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval, timeout))
+		m.Put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
+		m.Put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
+		m.Put(t, "pools/www-eu", `{"region":"eu","monitor":"web"}`)
+		m.Put(t, "pools/www-us", `{"region":"us","monitor":"web"}`)
+		servers := []*lab.Server{lab.Serve(t, "one", "--etcd", m.Client), lab.Serve(t, "two", "--etcd", m.Client)}
 		both := func(want string) {
 			for _, s := range servers {
-				expect(t, time.Minute, s.dns, www, want)
+				lab.Expect(t, time.Minute, s.DNS, lab.WWW, want)
 			}
 		}
 		for _, s := range servers { // both have reported: a vote that is missing would make the first round shorter
-			until(t, time.Minute, "two votes", func() error {
-				_, body, err := s.get("/api/v1/status")
+			lab.Until(t, time.Minute, "two votes", func() error {
+				_, body, err := s.Get("/api/v1/status")
 				if err == nil && strings.Count(body, `"state":"up"`) < 4 {
 					err = fmt.Errorf("%s", body)
 				}
@@ -326,7 +304,7 @@ func TestMeasureVerdict(t *testing.T) {
 		endpoint.Close()
 		other.Close()
 		for _, s := range servers {
-			s.process.terminate(t)
+			s.Process.Terminate(t)
 		}
 		slices.Sort(out)
 		slices.Sort(back)

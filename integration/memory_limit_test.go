@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -38,36 +40,36 @@ func replace(t *testing.T, path, text string) {
 // the file said before in service, stays within the limit, takes a version that fits, and ends when it is told to, also
 // while it reads.
 func TestMemoryLimit(t *testing.T) {
-	if race {
+	if lab.Race {
 		t.Skip("the race detector takes several times the memory")
 	}
-	dir := folder(t, map[string]string{"example.test.zone": hosts(20_000, 10)})
+	dir := lab.Folder(t, map[string]string{"example.test.zone": hosts(20_000, 10)})
 	file := filepath.Join(dir, "example.test.zone")
-	s := newServer(t, "limited", "--files", dir, "--state", filepath.Join(t.TempDir(), "state"))
+	s := lab.NewServer(t, "limited", "--files", dir, "--state", filepath.Join(t.TempDir(), "state"))
 	const limit = 64 // MiB
-	s.within = []string{"env", fmt.Sprintf("GOMEMLIMIT=%dMiB", limit)}
-	s.start(t)
-	s.ready(t)
-	host := question{name: "a-host-with-a-rather-long-name-300.example.test", qtype: dns.TypeA}
-	expect(t, 30*time.Second, s.dns, host, "10.0.1.44")
+	s.Within = []string{"env", fmt.Sprintf("GOMEMLIMIT=%dMiB", limit)}
+	s.Start(t)
+	s.Ready(t)
+	host := lab.Question{Name: "a-host-with-a-rather-long-name-300.example.test", Qtype: dns.TypeA}
+	lab.Expect(t, 30*time.Second, s.DNS, host, "10.0.1.44")
 
 	replace(t, file, hosts(200_000, 11))
-	told := func() string { return leewardOK(t, "", "status", "--admin", "http://"+s.admin) }
-	until(t, time.Minute, "the status says that the file does not fit", func() error {
+	told := func() string { return lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin) }
+	lab.Until(t, time.Minute, "the status says that the file does not fit", func() error {
 		// In a table words are broken into lines.
 		if got := strings.Join(strings.Fields(told()), " "); !strings.Contains(got, "does not fit into memory") {
 			return fmt.Errorf("it says: %s", got)
 		}
 		return nil
 	})
-	still(t, s.dns, host, "10.0.1.44")
-	if _, peak := rss(t, s.process); peak > 2*limit {
+	lab.Still(t, s.DNS, host, "10.0.1.44")
+	if _, peak := lab.RSS(t, s.Process); peak > 2*limit {
 		t.Errorf("it has taken %.0f MiB of %d", peak, limit)
 	}
 
 	replace(t, file, hosts(20_000, 12))
-	expect(t, 30*time.Second, s.dns, host, "12.0.1.44")
-	until(t, 30*time.Second, "the problem is over", func() error {
+	lab.Expect(t, 30*time.Second, s.DNS, host, "12.0.1.44")
+	lab.Until(t, 30*time.Second, "the problem is over", func() error {
 		if got := told(); strings.Contains(got, "does not fit") {
 			return fmt.Errorf("it says: %s", got)
 		}
@@ -75,7 +77,7 @@ func TestMemoryLimit(t *testing.T) {
 	})
 
 	replace(t, file, hosts(200_000, 13))
-	if code := s.process.terminate(t); code != 0 {
-		t.Errorf("SIGTERM: exit status %d, want 0\n%s", code, s.process.out.tail(20))
+	if code := s.Process.Terminate(t); code != 0 {
+		t.Errorf("SIGTERM: exit status %d, want 0\n%s", code, s.Process.Out.Tail(20))
 	}
 }

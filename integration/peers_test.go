@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -27,20 +29,20 @@ const (
 var serverNames = [servers]string{"leeward", "bind", "nsd", "knot"}
 
 // needPeers is need for the three, and for what asks them.
-func needPeers(t testing.TB) { need(t, "named", "nsd", "knotd") }
+func needPeers(t testing.TB) { lab.Need(t, "named", "nsd", "knotd") }
 
 // quartet is the four servers with the same zones, each on a loopback port of its own.
 type quartet struct {
 	addresses [servers]string
-	processes [servers]*process
-	ours      *server
+	processes [servers]*lab.Process
+	ours      *lab.Server
 	folder    string // of Leeward's documents, and of the zones of all
 }
 
 // stop ends the four.
 func (q *quartet) stop() {
 	for _, p := range q.processes {
-		p.kill()
+		p.Kill()
 	}
 }
 
@@ -62,10 +64,10 @@ func startQuartet(t testing.TB, zones map[string]string) *quartet {
 		}
 	}
 	q := &quartet{folder: files}
-	q.ours = newServer(t, "peer", append([]string{"--files", files}, withoutRateLimit(t)...)...)
-	q.addresses[ours] = q.ours.dns
+	q.ours = lab.NewServer(t, "peer", append([]string{"--files", files}, withoutRateLimit(t)...)...)
+	q.addresses[ours] = q.ours.DNS
 	for i := bind; i < servers; i++ {
-		q.addresses[i] = fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
+		q.addresses[i] = fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
 	}
 	port := func(i int) string { _, p, _ := net.SplitHostPort(q.addresses[i]); return p }
 
@@ -82,7 +84,7 @@ controls {};
 	for origin := range zones {
 		fmt.Fprintf(&conf, "zone %q { type primary; file %q; };\n", origin, filepath.Join(files, origin+".zone"))
 	}
-	write(t, filepath.Join(dir, "named.conf"), conf.String())
+	lab.Write(t, filepath.Join(dir, "named.conf"), conf.String())
 
 	conf.Reset()
 	fmt.Fprintf(&conf, `server:
@@ -108,7 +110,7 @@ remote-control:
 	for origin := range zones {
 		fmt.Fprintf(&conf, "zone:\n\tname: %q\n\tzonefile: %q\n", origin, origin+".zone")
 	}
-	write(t, filepath.Join(dir, "nsd.conf"), conf.String())
+	lab.Write(t, filepath.Join(dir, "nsd.conf"), conf.String())
 
 	conf.Reset()
 	fmt.Fprintf(&conf, `server:
@@ -135,13 +137,13 @@ zone:
 	for origin := range zones {
 		fmt.Fprintf(&conf, "  - domain: %q\n    file: %q\n", origin, origin+".zone")
 	}
-	write(t, filepath.Join(dir, "knot.conf"), conf.String())
+	lab.Write(t, filepath.Join(dir, "knot.conf"), conf.String())
 
-	q.ours.start(t)
-	q.processes[ours] = q.ours.process
-	q.processes[bind] = start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
-	q.processes[nsd] = start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
-	q.processes[knot] = start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf"))
+	q.ours.Start(t)
+	q.processes[ours] = q.ours.Process
+	q.processes[bind] = lab.Start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+	q.processes[nsd] = lab.Start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	q.processes[knot] = lab.Start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf"))
 	for i := range servers {
 		q.await(t, i, zones)
 	}
@@ -152,9 +154,9 @@ zone:
 func (q *quartet) await(t testing.TB, i int, zones map[string]string) {
 	t.Helper()
 	for origin := range zones {
-		until(t, 60*time.Second, fmt.Sprintf("%s has loaded %s", serverNames[i], origin), func() error {
-			if !q.processes[i].alive() {
-				t.Fatalf("%s has ended:\n%s", serverNames[i], q.processes[i].out.tail(30))
+		lab.Until(t, 60*time.Second, fmt.Sprintf("%s has loaded %s", serverNames[i], origin), func() error {
+			if !q.processes[i].Alive() {
+				t.Fatalf("%s has ended:\n%s", serverNames[i], q.processes[i].Out.Tail(30))
 			}
 			c, err := net.DialTimeout("udp", q.addresses[i], time.Second)
 			if err != nil {
@@ -163,12 +165,12 @@ func (q *quartet) await(t testing.TB, i int, zones map[string]string) {
 			defer c.Close()
 			m := new(dns.Msg)
 			m.SetQuestion(dns.Fqdn(origin), dns.TypeSOA)
-			r, err := exchange(c, m, time.Second)
+			r, err := lab.Exchange(c, m, time.Second)
 			if err != nil {
 				return err
 			}
 			if r.Rcode == dns.RcodeServerFailure && i != ours { // it is there, and could not be loaded
-				t.Fatalf("%s refuses a zone:\n%s\n%s", serverNames[i], refusals(q.processes[i].out.String()), zones[origin])
+				t.Fatalf("%s refuses a zone:\n%s\n%s", serverNames[i], refusals(q.processes[i].Out.String()), zones[origin])
 			}
 			if r.Rcode != dns.RcodeSuccess || !r.Authoritative || len(r.Answer) != 1 {
 				return fmt.Errorf("%s aa=%v, %d answers", dns.RcodeToString[r.Rcode], r.Authoritative, len(r.Answer))
@@ -192,7 +194,7 @@ func refusals(log string) string {
 // withoutRateLimit is the flag that keeps Leeward from limiting a test that asks as fast as it can.
 func withoutRateLimit(t testing.TB) []string {
 	t.Helper()
-	if strings.Contains(leewardOK(t, "", "serve", "--help"), "--rrl ") {
+	if strings.Contains(lab.LeewardOK(t, "", "serve", "--help"), "--rrl ") {
 		return []string{"--rrl", "0"}
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // tally is what was counted on one track, or on all of a server.
@@ -39,13 +41,13 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 	if s.server == "resolver" {
 		var all []promises
 		for k, ps := range x.promised {
-			if k.client == s.client.name && k.server != "resolver" {
+			if k.client == s.client.Name && k.server != "resolver" {
 				all = append(all, ps)
 			}
 		}
-		why = stale(all, s, x.story.plan.ttl)
+		why = stale(all, s, x.story.plan.TTL)
 	} else {
-		why = x.promised[trackKey{s.server, s.client.name}].broken(s, x.well)
+		why = x.promised[trackKey{s.server, s.client.Name}].broken(s, x.well)
 	}
 	if why != "" {
 		return "wrong", why
@@ -56,13 +58,13 @@ func (x *scenario) fault(s *sighting) (kind, why string) {
 // failure says what is wrong with a query's outcome whatever was true: no response that is not excused, a refusal, or
 // nonsense.
 func (x *scenario) failure(s *sighting) (kind, why string) {
-	excused := func(windows []window) bool {
-		return slices.ContainsFunc(windows, func(w window) bool { return w.holds(s.sent) })
+	excused := func(windows []lab.Window) bool {
+		return slices.ContainsFunc(windows, func(w lab.Window) bool { return w.Holds(s.sent) })
 	}
 	switch {
 	case s.lost:
 		windows := x.losses[s.server]
-		if s.question.network == "tcp" {
+		if s.question.Network == "tcp" {
 			windows = slices.Concat(windows, x.losses[overTCP(s.server)])
 		}
 		if excused(windows) {
@@ -83,9 +85,9 @@ func (x *scenario) failure(s *sighting) (kind, why string) {
 
 // well says whether an endpoint was well at any time in a span.
 func (x *scenario) well(a netip.Addr, from, until time.Time) bool {
-	for _, r := range x.w.regions {
-		if i := slices.Index(r.addresses(a.Is6()), a); i >= 0 {
-			return r.endpoints[i].wellBetween(from, until)
+	for _, r := range x.w.Regions {
+		if i := slices.Index(r.Addresses(a.Is6()), a); i >= 0 {
+			return r.Endpoints[i].WellBetween(from, until)
 		}
 	}
 	return false
@@ -104,8 +106,8 @@ func (x *scenario) judge() {
 			y = &tally{}
 			perServer[k.server] = y
 		}
-		last, changes := map[question]string{}, map[question]int{}
-		addresses, turns := map[question]string{}, map[question]int{}
+		last, changes := map[lab.Question]string{}, map[lab.Question]int{}
+		addresses, turns := map[lab.Question]string{}, map[lab.Question]int{}
 		for _, s := range k.sightings {
 			y.queries++
 			total.queries++
@@ -127,7 +129,7 @@ func (x *scenario) judge() {
 			}
 			if kind != "" && kind != "excused" {
 				if complaints++; complaints <= 20 {
-					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.name,
+					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.Name,
 						s.sent.Sub(x.zero).Seconds(), s.received.Sub(s.sent).Round(time.Millisecond), s.addresses, why)
 				}
 			}
@@ -155,8 +157,8 @@ func (x *scenario) judge() {
 	fmt.Fprintf(&b, "\n%s (row %s): %s\n\n%s\n%s\n", x.story.name, x.story.row, x.story.title, x.picture(faults), x.happened())
 	fmt.Fprintf(&b, "| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	rows := []string{}
-	for _, r := range x.w.regions {
-		rows = append(rows, r.name)
+	for _, r := range x.w.Regions {
+		rows = append(rows, r.Name)
 	}
 	for _, name := range append(rows, "resolver", "all") {
 		y := perServer[name]
@@ -166,7 +168,7 @@ func (x *scenario) judge() {
 		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries, y.wrong, y.seconds("wrong"),
 			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes, y.turns)
 	}
-	if s := x.stalls.between(x.zero, x.end); s > 0 {
+	if s := x.stalls.Between(x.zero, x.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))
 	}
 	t.Log(b.String())
@@ -197,9 +199,9 @@ func (x *scenario) judge() {
 // named is the regions that addresses are of, such as "eu" or "eu+us".
 func (x *scenario) named(addresses []netip.Addr) string {
 	var names []string
-	for _, r := range x.w.regions {
-		if slices.ContainsFunc(addresses, func(a netip.Addr) bool { return slices.Contains(r.addresses(a.Is6()), a) }) {
-			names = append(names, r.name)
+	for _, r := range x.w.Regions {
+		if slices.ContainsFunc(addresses, func(a netip.Addr) bool { return slices.Contains(r.Addresses(a.Is6()), a) }) {
+			names = append(names, r.Name)
 		}
 	}
 	return strings.Join(names, "+")

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -58,7 +60,7 @@ www TXT "theirs"
 
 // startPrimaries starts BIND, NSD and Knot as the primaries of bind.test, nsd.test and knot.test, which tell the server
 // at that address of changes. It returns how to end them.
-func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (processes []*process) {
+func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (processes []*lab.Process) {
 	t.Helper()
 	port := func(i int) string { _, p, _ := net.SplitHostPort(at[i]); return p }
 	_, told, _ := net.SplitHostPort(tell)
@@ -66,23 +68,23 @@ func startPrimaries(t *testing.T, dir, tell string, at []string, names int) (pro
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, d, d+".test.zone"), master(d+".test", 1, names, ""))
+		lab.Write(t, filepath.Join(dir, d, d+".test.zone"), master(d+".test", 1, names, ""))
 	}
 	home := filepath.Join(dir, "bind")
-	write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(bindPeer+`zone "bind.test" {
+	lab.Write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(bindPeer+`zone "bind.test" {
 	type primary; file "bind.test.zone"; allow-transfer { key xfer; }; allow-update { key xfer; };
 	notify explicit; also-notify { 127.0.0.1 port %[3]s key xfer; };
 };
 `, home, port(0), told))
 	home = filepath.Join(dir, "nsd")
-	write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(nsdPeer+`zone:
+	lab.Write(t, filepath.Join(dir, "nsd.conf"), fmt.Sprintf(nsdPeer+`zone:
 	name: "nsd.test"
 	zonefile: "nsd.test.zone"
 	provide-xfr: 127.0.0.1 xfer
 	notify: 127.0.0.1@%s xfer
 `, port(1), home, tsigSecret, told))
 	home = filepath.Join(dir, "knot")
-	write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
+	lab.Write(t, filepath.Join(dir, "knot.conf"), fmt.Sprintf(knotPeer+`remote:
   - id: leeward
     address: 127.0.0.1@%s
     key: xfer
@@ -100,19 +102,19 @@ zone:
     notify: leeward
     acl: all
 `, home, port(2), tsigSecret, told))
-	return []*process{
-		start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf")),
-		start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf")),
-		start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf")),
+	return []*lab.Process{
+		lab.Start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(dir, "named.conf")),
+		lab.Start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf")),
+		lab.Start(t, nil, "knotd", "knotd", "-c", filepath.Join(dir, "knot.conf")),
 	}
 }
 
 var receivedLine = regexp.MustCompile(`leeward_transfer_received_total\{result="(\w+)",type="(\w+)"\} (\d+)`)
 
 // received returns how many transfers of a type have come in so.
-func received(t *testing.T, s *server, kind, result string) int {
+func received(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
-	_, body, err := s.get("/metrics")
+	_, body, err := s.Get("/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,44 +131,44 @@ func received(t *testing.T, s *server, kind, result string) int {
 // transfers them, hears of changes and takes the differences, hands them on, goes on when the primaries are gone, and
 // starts again without them.
 func TestPrimaries(t *testing.T) {
-	need(t, "named", "nsd", "knotd", "nsupdate", "dig")
+	lab.Need(t, "named", "nsd", "knotd", "nsupdate", "dig")
 	const names = 2000
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "xfer.key")
-	write(t, keys, tsigKey)
+	lab.Write(t, keys, tsigKey)
 	var at []string
 	for range 3 {
-		at = append(at, fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+		at = append(at, fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 	}
 	zones := []string{"bind.test", "nsd.test", "knot.test"}
-	next := newServer(t, "next", "--tsig-key", keys) // a secondary of Leeward, which is one itself
+	next := lab.NewServer(t, "next", "--tsig-key", keys) // a secondary of Leeward, which is one itself
 	files, state := t.TempDir(), filepath.Join(dir, "state")
 	text := eu
 	for i, zone := range zones {
-		text += elsewhere(zone, at[i], fmt.Sprintf("%q", next.dns+" key xfer"))
+		text += elsewhere(zone, at[i], fmt.Sprintf("%q", next.DNS+" key xfer"))
 	}
-	write(t, filepath.Join(files, "all.yaml"), text)
-	leewardOK(t, "", "check", "-f", files)
-	s := newServer(t, "secondary", "--files", files, "--state", state, "--tsig-key", keys)
-	primaries := startPrimaries(t, dir, s.dns, at, names)
+	lab.Write(t, filepath.Join(files, "all.yaml"), text)
+	lab.LeewardOK(t, "", "check", "-f", files)
+	s := lab.NewServer(t, "secondary", "--files", files, "--state", state, "--tsig-key", keys)
+	primaries := startPrimaries(t, dir, s.DNS, at, names)
 	for i, zone := range zones {
-		until(t, 60*time.Second, zone+" is served by its primary", func() error {
-			r, err := ask(nil, at[i], question{name: zone, qtype: dns.TypeSOA})
+		lab.Until(t, 60*time.Second, zone+" is served by its primary", func() error {
+			r, err := lab.Ask(nil, at[i], lab.Question{Name: zone, Qtype: dns.TypeSOA})
 			if err == nil && (r.Rcode != 0 || !r.Authoritative) {
 				err = fmt.Errorf("%v", r)
 			}
 			return err
 		})
 	}
-	s.start(t)
-	s.ready(t)
+	s.Start(t)
+	s.Ready(t)
 
 	has := func(server, name string, qtype uint16, want ...string) error {
-		r, err := ask(nil, server, question{name: name, qtype: qtype})
+		r, err := lab.Ask(nil, server, lab.Question{Name: name, Qtype: qtype})
 		if err != nil {
 			return err
 		}
-		if got := rdata(r); !slices.Equal(got, want) {
+		if got := lab.RDATA(r); !slices.Equal(got, want) {
 			return fmt.Errorf("%s %s: %s %q, want %q", name, dns.TypeToString[qtype], dns.RcodeToString[r.Rcode], got, want)
 		}
 		return nil
@@ -192,34 +194,34 @@ func TestPrimaries(t *testing.T) {
 			}
 		}
 	}
-	check(s.dns)
+	check(s.DNS)
 
 	// Handed on, to another Leeward: its primary's SOA is what this one makes of it.
 	nextText := ""
 	for _, zone := range zones {
-		nextText += fmt.Sprintf("---\nkind: Zone\nname: %s\ntransfer: {primaries: [\"%s key xfer\"]}\n", zone, s.dns)
+		nextText += fmt.Sprintf("---\nkind: Zone\nname: %s\ntransfer: {primaries: [\"%s key xfer\"]}\n", zone, s.DNS)
 	}
-	nextFiles := folder(t, map[string]string{"all.yaml": nextText})
-	next.argv = append(next.argv, "--files", nextFiles)
-	next.start(t)
-	next.ready(t)
-	check(next.dns)
+	nextFiles := lab.Folder(t, map[string]string{"all.yaml": nextText})
+	next.Argv = append(next.Argv, "--files", nextFiles)
+	next.Start(t)
+	next.Ready(t)
+	check(next.DNS)
 
 	// A change at each: NOTIFY, and what is different.
 	updates := func(i int, commands string) {
 		host, port, _ := net.SplitHostPort(at[i])
-		o := command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands), "nsupdate", "-k", keys)
-		if o.code != 0 {
+		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands), "nsupdate", "-k", keys)
+		if o.Code != 0 {
 			t.Fatalf("nsupdate of %s: %v", zones[i], o)
 		}
 	}
 	updates(0, "update add new.bind.test 300 TXT new")
 	updates(2, "update add new.knot.test 300 TXT new")
-	write(t, filepath.Join(dir, "nsd", "nsd.test.zone"), master("nsd.test", 2, names, "new TXT \"new\"\n"))
-	primaries[1].signal(t, syscall.SIGHUP)
-	for _, server := range []string{s.dns, next.dns} {
+	lab.Write(t, filepath.Join(dir, "nsd", "nsd.test.zone"), master("nsd.test", 2, names, "new TXT \"new\"\n"))
+	primaries[1].Signal(t, syscall.SIGHUP)
+	for _, server := range []string{s.DNS, next.DNS} {
 		for _, zone := range zones {
-			until(t, 60*time.Second, zone+" has changed at "+server, func() error { return has(server, "new."+zone, dns.TypeTXT, `"new"`) })
+			lab.Until(t, 60*time.Second, zone+" has changed at "+server, func() error { return has(server, "new."+zone, dns.TypeTXT, `"new"`) })
 		}
 		check(server, "new")
 	}
@@ -231,35 +233,35 @@ func TestPrimaries(t *testing.T) {
 	}
 
 	// What is laid over moves the serial as well, and is handed on.
-	write(t, filepath.Join(files, "all.yaml"), strings.ReplaceAll(text, "198.51.100.10", "198.51.100.11")+
+	lab.Write(t, filepath.Join(files, "all.yaml"), strings.ReplaceAll(text, "198.51.100.10", "198.51.100.11")+
 		"---\n{kind: Policy, name: added.bind.test, rules: [{failover: [eu]}]}\n")
-	until(t, 30*time.Second, "a new policy is handed on", func() error { return has(next.dns, "added.bind.test", dns.TypeA, "198.51.100.11") })
-	write(t, filepath.Join(files, "all.yaml"), text)
-	until(t, 30*time.Second, "and gone again", func() error { return has(next.dns, "added.bind.test", dns.TypeA) })
+	lab.Until(t, 30*time.Second, "a new policy is handed on", func() error { return has(next.DNS, "added.bind.test", dns.TypeA, "198.51.100.11") })
+	lab.Write(t, filepath.Join(files, "all.yaml"), text)
+	lab.Until(t, 30*time.Second, "and gone again", func() error { return has(next.DNS, "added.bind.test", dns.TypeA) })
 
 	// Whoever is not the primary gets nothing done; updates are the primary's.
 	notify := new(dns.Msg).SetNotify("bind.test.")
-	if r, err := dns.Exchange(notify, s.dns); err != nil || r.Rcode != dns.RcodeSuccess {
+	if r, err := dns.Exchange(notify, s.DNS); err != nil || r.Rcode != dns.RcodeSuccess {
 		t.Errorf("NOTIFY without the key, from the primary's address: %v, %v", r, err)
 	}
 	stranger := &dns.Client{Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 5, 1)}}}
-	if r, _, err := stranger.Exchange(notify, s.dns); err != nil || r.Rcode != dns.RcodeRefused {
+	if r, _, err := stranger.Exchange(notify, s.DNS); err != nil || r.Rcode != dns.RcodeRefused {
 		t.Errorf("NOTIFY without the key: %v, %v", r, err)
 	}
-	_, port, _ := net.SplitHostPort(s.dns)
-	if o := command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate", "-k", keys); !strings.Contains(o.stderr, "REFUSED") {
+	_, port, _ := net.SplitHostPort(s.DNS)
+	if o := lab.Command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate", "-k", keys); !strings.Contains(o.Stderr, "REFUSED") {
 		t.Errorf("an update: %v", o)
 	}
 
 	// Without the primaries, and started again without them.
 	for _, p := range primaries {
-		p.kill()
+		p.Kill()
 	}
-	check(s.dns, "new")
-	s.process.terminate(t)
-	s.start(t)
-	s.ready(t)
-	check(s.dns, "new")
+	check(s.DNS, "new")
+	s.Process.Terminate(t)
+	s.Start(t)
+	s.Ready(t)
+	check(s.DNS, "new")
 	var status struct {
 		Following []struct {
 			Zone, State, Error string
@@ -267,8 +269,8 @@ func TestPrimaries(t *testing.T) {
 			Expires            time.Time
 		}
 	}
-	until(t, 30*time.Second, "the status says that the primaries are gone", func() error {
-		if err := s.status(&status); err != nil {
+	lab.Until(t, 30*time.Second, "the status says that the primaries are gone", func() error {
+		if err := s.Status(&status); err != nil {
 			return err
 		}
 		for _, z := range status.Following {
@@ -281,20 +283,20 @@ func TestPrimaries(t *testing.T) {
 		}
 		return nil
 	})
-	if out := leewardOK(t, "", "status", "--admin", "http://"+s.admin); strings.Count(out, "failing") != 3 {
+	if out := lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin); strings.Count(out, "failing") != 3 {
 		t.Errorf("status:\n%s", out)
 	}
-	if out := leewardOK(t, "", "explain", "www.bind.test", "--client", "192.0.2.1", "--admin", "http://"+s.admin); !strings.Contains(out, "lives on another primary, which has serial") {
+	if out := lab.LeewardOK(t, "", "explain", "www.bind.test", "--client", "192.0.2.1", "--admin", "http://"+s.Admin); !strings.Contains(out, "lives on another primary, which has serial") {
 		t.Errorf("explain:\n%s", out)
 	}
 
 	// Nothing was ever transferred: that is said, and no answer is made up.
-	bare := newServer(t, "bare", "--files", files, "--tsig-key", keys)
-	bare.start(t)
-	bare.ready(t)
+	bare := lab.NewServer(t, "bare", "--files", files, "--tsig-key", keys)
+	bare.Start(t)
+	bare.Ready(t)
 	m := new(dns.Msg).SetQuestion("www.bind.test.", dns.TypeA)
 	m.SetEdns0(1232, false)
-	r, err := dns.Exchange(m, bare.dns)
+	r, err := dns.Exchange(m, bare.DNS)
 	if err != nil || r.Rcode != dns.RcodeServerFailure || r.Authoritative {
 		t.Fatalf("%v, %v", r, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // want is what clients are to be answered: the endpoints of a region, or only one of them ("eu/1"), or one of several
@@ -19,28 +21,28 @@ type want struct {
 
 // set is some of a region's endpoints.
 type set struct {
-	region  *region
+	region  *lab.Region
 	numbers []int // from 1
 }
 
 func (s set) addresses(six bool) []netip.Addr {
 	var all []netip.Addr
 	for _, n := range s.numbers {
-		all = append(all, s.region.addresses(six)[n-1])
+		all = append(all, s.region.Addresses(six)[n-1])
 	}
 	return all
 }
 
 // parseWant reads "eu", "eu/2", "eu or us".
-func parseWant(w *world, text string) (want, error) {
+func parseWant(w *lab.World, text string) (want, error) {
 	wanted := want{text: text}
 	for _, part := range strings.Split(text, " or ") {
 		name, number, one := strings.Cut(strings.TrimSpace(part), "/")
-		i := slices.IndexFunc(w.regions, func(r *region) bool { return r.name == name })
+		i := slices.IndexFunc(w.Regions, func(r *lab.Region) bool { return r.Name == name })
 		if i < 0 {
 			return want{}, fmt.Errorf("%q is no region", name)
 		}
-		s := set{region: w.regions[i], numbers: []int{1, 2}}
+		s := set{region: w.Regions[i], numbers: []int{1, 2}}
 		if one {
 			if number != "1" && number != "2" {
 				return want{}, fmt.Errorf("%q is no endpoint: a region has 1 and 2", part)
@@ -124,11 +126,4 @@ func stale(all []promises, s *sighting, ttl time.Duration) string {
 		}
 	}
 	return "within a TTL it was " + strings.Join(texts, ", or ")
-}
-
-// window is a time in which queries need not be answered.
-type window struct{ from, until time.Time } // until is zero while it is open
-
-func (w window) holds(at time.Time) bool {
-	return !at.Before(w.from) && (w.until.IsZero() || at.Before(w.until))
 }

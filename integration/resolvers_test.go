@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -55,16 +57,16 @@ rules: [{when: {prefixes: [198.51.100.0/24]}, failover: [six]}, {failover: [all]
 // that a rule tells apart. Each line says what a client gets, and what its resolver had to ask Leeward for that: what
 // is not asked comes from the resolver's cache. The table in docs/dns.md says the same.
 func TestResolversKeep(t *testing.T) {
-	needRoot(t)
-	need(t, "unbound", "named")
+	lab.NeedRoot(t)
+	lab.Need(t, "unbound", "named")
 	const leewardAt, tapAt, unboundAt, bindAt = "192.0.2.52:53", "192.0.2.53:53", "192.0.2.1:53", "192.0.2.2:53"
-	h := newYard(t).host(t, "all")
+	h := lab.NewYard(t).Host(t, "all")
 	for _, a := range []string{"192.0.2.52", "192.0.2.53", "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.2"} {
-		h.address(t, netip.PrefixFrom(netip.MustParseAddr(a), 32), "lo")
+		h.Address(t, netip.PrefixFrom(netip.MustParseAddr(a), 32), "lo")
 	}
-	s := serverAt(h, "tailored", leewardAt, "127.0.0.1:8053", "--listen", leewardAt, "--files", folder(t, map[string]string{"all.yaml": tailored}))
-	s.start(t)
-	s.ready(t)
+	s := lab.ServerAt(h, "tailored", leewardAt, "127.0.0.1:8053", "--listen", leewardAt, "--files", lab.Folder(t, map[string]string{"all.yaml": tailored}))
+	s.Start(t)
+	s.Ready(t)
 	tap := newWiretap(t, h, tapAt, leewardAt)
 	startResolvers(t, h, map[string]string{"unbound": unboundAt, "named": bindAt}, tapAt)
 
@@ -122,13 +124,13 @@ func TestResolversKeep(t *testing.T) {
 }
 
 // startResolvers starts resolvers that ask for example.test at an address, and waits until each answers.
-func startResolvers(t *testing.T, h *host, at map[string]string, authority string) {
+func startResolvers(t *testing.T, h *lab.Host, at map[string]string, authority string) {
 	t.Helper()
 	dir := t.TempDir()
 	from, _, _ := net.SplitHostPort(authority)
 	unbound, _, _ := net.SplitHostPort(at["unbound"])
 	named, _, _ := net.SplitHostPort(at["named"])
-	write(t, filepath.Join(dir, "unbound.conf"), fmt.Sprintf(`server:
+	lab.Write(t, filepath.Join(dir, "unbound.conf"), fmt.Sprintf(`server:
   interface: %[1]s
   outgoing-interface: %[1]s
   do-daemonize: no
@@ -151,10 +153,10 @@ stub-zone:
 remote-control:
   control-enable: no
 `, unbound, dir, from))
-	if o := command(t, nil, "", "unbound-checkconf", filepath.Join(dir, "unbound.conf")); o.code != 0 {
-		missing(t, "this unbound cannot send client subnets: %s", o.stderr)
+	if o := lab.Command(t, nil, "", "unbound-checkconf", filepath.Join(dir, "unbound.conf")); o.Code != 0 {
+		lab.Missing(t, "this unbound cannot send client subnets: %s", o.Stderr)
 	}
-	write(t, filepath.Join(dir, "named.conf"), fmt.Sprintf(`options {
+	lab.Write(t, filepath.Join(dir, "named.conf"), fmt.Sprintf(`options {
 	directory %q;
 	listen-on { %[2]s; };
 	listen-on-v6 { none; };
@@ -169,10 +171,10 @@ remote-control:
 controls { };
 zone "example.test" { type static-stub; server-addresses { %[3]s; }; };
 `, dir, named, from))
-	start(t, h, "unbound", "unbound", "-d", "-c", filepath.Join(dir, "unbound.conf"))
-	start(t, h, "named", "named", "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
+	lab.Start(t, h, "unbound", "unbound", "-d", "-c", filepath.Join(dir, "unbound.conf"))
+	lab.Start(t, h, "named", "named", "-g", "-4", "-n", "1", "-c", filepath.Join(dir, "named.conf"))
 	for name, address := range at {
-		until(t, 60*time.Second, name+" answers", func() error {
+		lab.Until(t, 60*time.Second, name+" answers", func() error {
 			// It has the answer to this by itself, so that nothing is asked of Leeward before the test begins.
 			_, err := askAs(h, "127.0.0.1", address, dns.Question{Name: "version.bind.", Qtype: dns.TypeTXT, Qclass: dns.ClassCHAOS})
 			return err
@@ -181,22 +183,22 @@ zone "example.test" { type static-stub; server-addresses { %[3]s; }; };
 }
 
 // askAs asks a resolver from an address of the host.
-func askAs(h *host, client, resolver string, q dns.Question) (*dns.Msg, error) {
+func askAs(h *lab.Host, client, resolver string, q dns.Question) (*dns.Msg, error) {
 	from := &net.UDPAddr{IP: net.ParseIP(client)}
-	c, err := h.dial(net.Dialer{LocalAddr: from}, "udp", resolver)
+	c, err := h.Dial(net.Dialer{LocalAddr: from}, "udp", resolver)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	m := new(dns.Msg)
 	m.Id, m.RecursionDesired, m.Question = dns.Id(), true, []dns.Question{q}
-	return exchange(c, m, 10*time.Second)
+	return lab.Exchange(c, m, 10*time.Second)
 }
 
 // gist is an answer in few words: the types of aliases, addresses as they are, or that there are none.
 func gist(m *dns.Msg) string {
 	if m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 {
-		return verdictOf(m)[0]
+		return lab.VerdictOf(m)[0]
 	}
 	var all []string
 	for _, rr := range m.Answer {
@@ -215,9 +217,9 @@ type wiretap struct {
 	asked []string
 }
 
-func newWiretap(t *testing.T, h *host, address, server string) *wiretap {
+func newWiretap(t *testing.T, h *lab.Host, address, server string) *wiretap {
 	t.Helper()
-	l, w := h.listenPacket(t, address), &wiretap{}
+	l, w := h.ListenPacket(t, address), &wiretap{}
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -235,8 +237,8 @@ func newWiretap(t *testing.T, h *host, address, server string) *wiretap {
 }
 
 // pass returns the server's answer to a query, nil where there is none.
-func (w *wiretap) pass(h *host, from net.Addr, server string, query []byte) []byte {
-	c, err := h.dial(net.Dialer{LocalAddr: &net.UDPAddr{IP: from.(*net.UDPAddr).IP}}, "udp", server)
+func (w *wiretap) pass(h *lab.Host, from net.Addr, server string, query []byte) []byte {
+	c, err := h.Dial(net.Dialer{LocalAddr: &net.UDPAddr{IP: from.(*net.UDPAddr).IP}}, "udp", server)
 	if err != nil {
 		return nil
 	}
@@ -258,7 +260,7 @@ func (w *wiretap) pass(h *host, from net.Addr, server string, query []byte) []by
 		}
 	}
 	line += ": " + gist(&r)
-	if bits := scope(&r); bits >= 0 {
+	if bits := lab.Scope(&r); bits >= 0 {
 		line += fmt.Sprintf(" scope %d", bits)
 	}
 	w.mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -19,16 +21,16 @@ import (
 // kernel would choose, and asks and tells from it. The zones' REFRESH is an hour, so that a change comes by NOTIFY or
 // not at all.
 func TestRestricted(t *testing.T) {
-	need(t, "named", "pdns_server")
+	lab.Need(t, "named", "pdns_server")
 	const here = "127.0.2.1"
 	dir := t.TempDir()
 	makes := []string{"bind", "pdns"}
 	primaries := adoptees(t, dir, here, makes, func(i int) []string { return []string{makes[i] + ".test"} })
-	port := loopbackPort(t)
-	s := serverAt(nil, "restricted", fmt.Sprintf("%s:%d", here, port), fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+	port := lab.LoopbackPort(t)
+	s := lab.ServerAt(nil, "restricted", fmt.Sprintf("%s:%d", here, port), fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 
-	bind := fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
-	pdns := fmt.Sprintf("127.0.0.1:%d", loopbackPort(t))
+	bind := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
+	pdns := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
 	_, bindPort, _ := net.SplitHostPort(bind)
 	_, pdnsPort, _ := net.SplitHostPort(pdns)
 	behind := filepath.Join(dir, "behind")
@@ -39,7 +41,7 @@ func TestRestricted(t *testing.T) {
 	var documents strings.Builder
 	for i, p := range primaries {
 		zone := makes[i] + ".test"
-		write(t, p.file(zone), master(zone, 1, 10, ""))
+		lab.Write(t, p.file(zone), master(zone, 1, 10, ""))
 		p.start()
 		p.has(t, zone, 1)
 		conf += fmt.Sprintf("zone %q { type secondary; primaries { %s port %d; }; file \"%[1]s.db\"; notify no; };\n",
@@ -49,12 +51,12 @@ func TestRestricted(t *testing.T) {
 		fmt.Fprintf(&documents, "---\nkind: Zone\nname: %s\n"+
 			"transfer: {primaries: [%q], allow: [127.0.0.0/8], notify: [%q, %q]}\n", zone, p.at, bind, pdns)
 	}
-	s.argv = append(s.argv, "--listen", s.dns, "--files", folder(t, map[string]string{"all.yaml": documents.String()}))
-	s.start(t)
-	s.ready(t)
-	write(t, filepath.Join(behind, "named.conf"), conf)
-	write(t, filepath.Join(behind, "zones.conf"), list)
-	write(t, filepath.Join(behind, "pdns.conf"), fmt.Sprintf(`launch=bind
+	s.Argv = append(s.Argv, "--listen", s.DNS, "--files", lab.Folder(t, map[string]string{"all.yaml": documents.String()}))
+	s.Start(t)
+	s.Ready(t)
+	lab.Write(t, filepath.Join(behind, "named.conf"), conf)
+	lab.Write(t, filepath.Join(behind, "zones.conf"), list)
+	lab.Write(t, filepath.Join(behind, "pdns.conf"), fmt.Sprintf(`launch=bind
 bind-config=%[1]s/zones.conf
 local-address=127.0.0.1
 local-port=%[2]s
@@ -68,14 +70,14 @@ xfr-cycle-interval=1
 daemon=no
 guardian=no
 `, behind, pdnsPort))
-	start(t, nil, "bind behind", "named", "-g", "-n", "1", "-c", filepath.Join(behind, "named.conf"))
-	start(t, nil, "pdns behind", "pdns_server", "--config-dir="+behind)
+	lab.Start(t, nil, "bind behind", "named", "-g", "-n", "1", "-c", filepath.Join(behind, "named.conf"))
+	lab.Start(t, nil, "pdns behind", "pdns_server", "--config-dir="+behind)
 
 	same := func(zone string) {
 		t.Helper()
 		for _, server := range []string{bind, pdns} {
-			until(t, 2*time.Minute, zone+" is the same at "+server, func() error {
-				want, err := soaOf(s.dns, zone)
+			lab.Until(t, 2*time.Minute, zone+" is the same at "+server, func() error {
+				want, err := soaOf(s.DNS, zone)
 				if err != nil {
 					return err
 				}
@@ -89,13 +91,13 @@ guardian=no
 	}
 	for i, p := range primaries {
 		zone := makes[i] + ".test"
-		s.stands(t, zone, 1)
+		stands(t, s, zone, 1)
 		same(zone)
 		p.load(t, zone, &alteration{names: 20}, 2)
-		if r, err := dns.Exchange(new(dns.Msg).SetNotify(zone+"."), s.dns); err != nil || r.Rcode != dns.RcodeSuccess {
+		if r, err := dns.Exchange(new(dns.Msg).SetNotify(zone+"."), s.DNS); err != nil || r.Rcode != dns.RcodeSuccess {
 			t.Fatalf("NOTIFY: %v, %v", r, err)
 		}
-		s.stands(t, zone, 2)
+		stands(t, s, zone, 2)
 		same(zone)
 	}
 }

@@ -6,58 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
-
-// group is a control group for memory, of version 1 or 2, whichever the machine has.
-type group struct{ dir, mount string }
-
-// newGroup makes one with so many MiB; it goes when the test ends, after what runs in it.
-func newGroup(t testing.TB, name string, mib int) *group {
-	t.Helper()
-	limit := strconv.Itoa(mib << 20)
-	for _, c := range []struct{ mount, file, again string }{
-		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && mount -t cgroup -o memory none /sys/fs/cgroup/memory"},
-		{"/sys/fs/cgroup", "memory.max", "mount -t cgroup2 none /sys/fs/cgroup"},
-	} {
-		dir := filepath.Join(c.mount, name)
-		if os.Mkdir(dir, 0o755) != nil {
-			continue
-		}
-		if c.file == "memory.max" {
-			os.WriteFile("/sys/fs/cgroup/cgroup.subtree_control", []byte("+memory"), 0) // it may be there already
-		}
-		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(limit), 0); err != nil {
-			os.Remove(dir)
-			continue
-		}
-		t.Cleanup(func() {
-			for range 50 { // until the kernel has let go of the processes
-				if os.Remove(dir) == nil {
-					return
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-		})
-		return &group{dir, c.again}
-	}
-	missing(t, "no control group with a memory limit can be made here")
-	return nil
-}
-
-// enter is the command that puts what follows it into the group and becomes it. "ip netns exec" has hidden the groups
-// behind a /sys of its own; they are mounted there again.
-func (g *group) enter() []string {
-	return []string{"sh", "-c", g.mount + ` && echo $$ > "$0"/cgroup.procs && exec "$@"`, g.dir}
-}
 
 // crowd is TCP connections from clients that only hold them, and come again when one is closed.
 type crowd struct {
@@ -66,11 +23,11 @@ type crowd struct {
 }
 
 // newCrowd holds n connections from each of the client host's addresses to a server until it is told to leave.
-func newCrowd(w *world, r *region, n int) *crowd {
+func newCrowd(w *lab.World, r *lab.Region, n int) *crowd {
 	c := &crowd{stop: make(chan struct{})}
 	from := []netip.Addr{netip.MustParseAddr("10.77.9.1")}
-	for _, of := range w.regions {
-		from = append(from, of.clientAddress())
+	for _, of := range w.Regions {
+		from = append(from, of.ClientAddress())
 	}
 	for _, a := range from {
 		for range n {
@@ -81,7 +38,7 @@ func newCrowd(w *world, r *region, n int) *crowd {
 						return
 					default:
 					}
-					c.hold(w, a, r.server.dns)
+					c.hold(w, a, r.Server.DNS)
 				}
 			})
 		}
@@ -90,10 +47,10 @@ func newCrowd(w *world, r *region, n int) *crowd {
 }
 
 // hold connects, and reads until the server closes or the crowd leaves.
-func (c *crowd) hold(w *world, from netip.Addr, to string) {
+func (c *crowd) hold(w *lab.World, from netip.Addr, to string) {
 	pause := time.NewTimer(50 * time.Millisecond) // at least, from one try to the next
 	defer func() { <-pause.C }()
-	s, err := w.client.dial(net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", to)
+	s, err := w.Client.Dial(net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", to)
 	if err != nil {
 		return
 	}
@@ -124,11 +81,11 @@ func scarcityWords() []word {
 			}
 			all, err := x.regionsOf(a[1])
 			for _, r := range all {
-				x.excuse(overTCP(r.name))
+				x.excuse(overTCP(r.Name))
 				c := newCrowd(x.w, r, n)
-				x.kept["crowd "+r.name] = c
+				x.kept["crowd "+r.Name] = c
 				x.t.Cleanup(func() {
-					if x.kept["crowd "+r.name] != nil {
+					if x.kept["crowd "+r.Name] != nil {
 						c.leave()
 					}
 				})
@@ -138,11 +95,11 @@ func scarcityWords() []word {
 		{pattern: "the crowd leaves server R", means: "all of them close", do: func(x *scenario, a []string) error {
 			all, err := x.regionsOf(a[0])
 			for _, r := range all {
-				x.kept["crowd "+r.name].(*crowd).leave()
-				x.kept["crowd "+r.name] = nil
+				x.kept["crowd "+r.Name].(*crowd).leave()
+				x.kept["crowd "+r.Name] = nil
 				x.mu.Lock()
-				ws := x.losses[overTCP(r.name)]
-				ws[len(ws)-1].until = time.Now().Add(grace)
+				ws := x.losses[overTCP(r.Name)]
+				ws[len(ws)-1].Until = time.Now().Add(grace)
 				x.mu.Unlock()
 			}
 			return err
@@ -179,8 +136,8 @@ func scarcityWords() []word {
 			for i := range n {
 				fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/r%d/TXT\ndata: ['\"%0200d\"']\n", i, round*n+i)
 			}
-			o := command(x.t, x.w.regions[0].host, b.String(), binary, "apply", "--etcd", strings.Join(x.w.urls, ","), "-f", "-")
-			if o.code != 0 {
+			o := lab.Command(x.t, x.w.Regions[0].Host, b.String(), lab.Binary, "apply", "--etcd", strings.Join(x.w.URLs, ","), "-f", "-")
+			if o.Code != 0 {
 				return fmt.Errorf("%v", o)
 			}
 			return nil
@@ -188,8 +145,8 @@ func scarcityWords() []word {
 		{pattern: "server R lives", means: "its process does, and it is the one that was there at the start", check: func(x *scenario, a []string) error {
 			all, err := x.regionsOf(a[0])
 			for _, r := range all {
-				if !r.server.process.alive() {
-					return fmt.Errorf("server %s has ended with %v", r.name, r.server.process.cmd.ProcessState)
+				if !r.Server.Process.Alive() {
+					return fmt.Errorf("server %s has ended with %v", r.Name, r.Server.Process.Cmd.ProcessState)
 				}
 			}
 			return err

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 var (
@@ -43,7 +45,7 @@ func TestScenarios(t *testing.T) {
 		fmt.Fprintf(&list, "| %2s | %-24s | %-14s | %s |\n", s.row, s.name, when, s.title)
 	}
 	t.Logf("row, scenario, played by, what is taken away:\n%s", &list)
-	if race {
+	if lab.Race {
 		t.Skip("they run with the binary as it is shipped, in a run of their own")
 	}
 	for _, s := range stories {
@@ -86,23 +88,22 @@ func TestScenarioWords(t *testing.T) {
 const (
 	plays      = 4
 	steadiness = 500 * time.Millisecond
-	calm       = 3 * time.Second // without a stall, before it is played again; at most a minute is waited for that
 )
 
 func play(t *testing.T, s *story) {
 	for n := 1; ; n++ {
-		a := &attempt{TB: t}
-		x := &scenario{t: a, story: s, losses: map[string][]window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{}}
-		a.run(x.play)
-		stood := x.stalls.between(x.zero, time.Now())
+		a := &lab.Attempt{TB: t}
+		x := &scenario{t: a, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{}}
+		a.Run(x.play)
+		stood := x.stalls.Between(x.zero, time.Now())
 		switch {
-		case len(a.failures) == 0:
+		case len(a.Failures) == 0:
 			return
 		case n < plays && stood > steadiness:
-			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood, strings.Join(a.failures, "\n"))
-			awaitCalm()
+			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood, strings.Join(a.Failures, "\n"))
+			lab.AwaitCalm()
 		default:
-			for _, f := range a.failures {
+			for _, f := range a.Failures {
 				t.Error(f)
 			}
 			return
@@ -110,70 +111,22 @@ func play(t *testing.T, s *story) {
 	}
 }
 
-// attempt stands in for a test that may be begun anew: it keeps what fails and what is to be cleaned up.
-type attempt struct {
-	testing.TB
-	mu       sync.Mutex
-	failures []string
-	cleanups []func()
-}
-
-// over ends an attempt.
-type over struct{}
-
-func (a *attempt) run(f func()) {
-	defer func() {
-		for len(a.cleanups) > 0 {
-			last := a.cleanups[len(a.cleanups)-1]
-			a.cleanups = a.cleanups[:len(a.cleanups)-1]
-			last()
-		}
-	}()
-	defer func() {
-		if r := recover(); r != nil && r != any(over{}) {
-			panic(r)
-		}
-	}()
-	f()
-}
-
-func (a *attempt) Cleanup(f func()) { a.cleanups = append(a.cleanups, f) }
-
-func (a *attempt) Failed() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.failures) > 0
-}
-
-func (a *attempt) Errorf(format string, args ...any) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.failures = append(a.failures, fmt.Sprintf(format, args...))
-}
-
-func (a *attempt) Fatalf(format string, args ...any) {
-	a.Errorf(format, args...)
-	panic(over{})
-}
-
-func (a *attempt) Fatal(args ...any) { a.Fatalf("%s", fmt.Sprint(args...)) }
-
 // scenario is a story being played.
 type scenario struct {
 	t      testing.TB
 	story  *story
-	w      *world
+	w      *lab.World
 	tracks *tracks
 	zero   time.Time // when it began
 	end    time.Time
 	begun  time.Time // the block
 	events []happening
-	stalls stalls
+	stalls lab.Stalls
 
-	operator *process // what has been begun last
+	operator *lab.Process // what has been begun last
 
 	mu       sync.Mutex
-	losses   map[string][]window // by server: when queries to it need not be answered
+	losses   map[string][]lab.Window // by server: when queries to it need not be answered
 	promised map[trackKey]promises
 	marks    map[string]int // where each server's log was when the block began
 	kept     map[string]any // what steps leave for later ones
@@ -194,19 +147,19 @@ const grace = 300 * time.Millisecond
 
 func (x *scenario) play() {
 	t := x.t
-	x.w = newWorld(t, x.story.plan)
-	for _, r := range x.w.regions {
-		until(t, 60*time.Second, r.server.name+" has all endpoints up", func() error { return x.verdicts(r, "all", "up") })
+	x.w = lab.NewWorld(t, x.story.plan)
+	for _, r := range x.w.Regions {
+		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error { return x.verdicts(r, "all", "up") })
 	}
 	x.tracks = startTracks(t, x.w)
-	stopStalls := x.stalls.watch(x.w.processes)
+	stopStalls := x.stalls.Watch(x.w.Processes)
 	defer stopStalls()
 	// Everybody gets what is theirs before anything happens.
 	for _, k := range x.tracks.each() {
-		c := x.w.region(k.client)
-		own := want{text: c.name, sets: []set{{c, []int{1, 2}}}}
+		c := x.w.Region(k.client)
+		own := want{text: c.Name, sets: []set{{c, []int{1, 2}}}}
 		x.promised[k.trackKey] = promises{{want: own}}
-		until(t, 30*time.Second, "clients in "+c.name+" get their own region from "+k.server, func() error { return keeping(k, own, x.zero) })
+		lab.Until(t, 30*time.Second, "clients in "+c.Name+" get their own region from "+k.server, func() error { return keeping(k, own, x.zero) })
 	}
 	x.zero = time.Now()
 	held := x.zero
@@ -238,8 +191,8 @@ func (x *scenario) meanwhiles(i int) (steps []step) {
 // block does what happens in it and waits until what must hold does.
 func (x *scenario) block(b *block) {
 	x.begun = time.Now()
-	for _, r := range x.w.regions {
-		x.marks[r.name] = len(r.server.process.out.String())
+	for _, r := range x.w.Regions {
+		x.marks[r.Name] = len(r.Server.Process.Out.String())
 	}
 	var running sync.WaitGroup
 	stop := make(chan struct{})
@@ -317,7 +270,7 @@ func (x *scenario) within(s step) {
 			x.note(h)
 			return
 		}
-		if now.After(x.begun.Add(s.within + grace + x.stalls.between(x.begun, now))) {
+		if now.After(x.begun.Add(s.within + grace + x.stalls.Between(x.begun, now))) {
 			h.failed = true
 			x.note(h)
 			x.t.Errorf("%s:%d: %s: not yet: %v", x.story.name, s.line, s.text, err)
@@ -360,13 +313,13 @@ func (x *scenario) await(at time.Time, steps []step) {
 }
 
 // promise notes that clients of regions are to be answered something by servers from now on.
-func (x *scenario) promise(servers, clients []*region, wanted want, limit time.Duration) {
+func (x *scenario) promise(servers, clients []*lab.Region, wanted want, limit time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
 	for _, s := range servers {
 		for _, c := range clients {
-			k := trackKey{s.name, c.name}
+			k := trackKey{s.Name, c.Name}
 			x.promised[k] = append(x.promised[k], promise{wanted, now, now.Add(limit + grace)})
 		}
 	}
@@ -383,14 +336,14 @@ func (x *scenario) keep(k *track) {
 	if due := time.Now().Add(grace); due.Before(ps[len(ps)-1].due) {
 		ps[len(ps)-1].due = due
 	} else {
-		ps[len(ps)-1].due = ps[len(ps)-1].due.Add(x.stalls.between(ps[len(ps)-1].from, time.Now()))
+		ps[len(ps)-1].due = ps[len(ps)-1].due.Add(x.stalls.Between(ps[len(ps)-1].from, time.Now()))
 	}
 }
 
 // keeping says whether the newest answers on a track to queries sent after a time are what is wanted: of each name,
 // family and transport.
 func keeping(k *track, wanted want, after time.Time) error {
-	newest := map[question]*sighting{}
+	newest := map[lab.Question]*sighting{}
 	for _, s := range k.since(after) {
 		if len(s.addresses) > 0 {
 			newest[s.question] = s
@@ -403,7 +356,7 @@ func keeping(k *track, wanted want, after time.Time) error {
 	}
 	families := map[bool]bool{}
 	for q := range newest {
-		families[q.qtype == 28] = true
+		families[q.Qtype == 28] = true
 	}
 	if len(families) == 0 {
 		return fmt.Errorf("%s has answered no client of %s yet", k.server, k.client)
@@ -412,155 +365,17 @@ func keeping(k *track, wanted want, after time.Time) error {
 }
 
 // regionsOf reads "eu", "eu,us" or "all".
-func (x *scenario) regionsOf(text string) ([]*region, error) {
+func (x *scenario) regionsOf(text string) ([]*lab.Region, error) {
 	if text == "all" {
-		return x.w.regions, nil
+		return x.w.Regions, nil
 	}
-	var all []*region
+	var all []*lab.Region
 	for name := range strings.SplitSeq(text, ",") {
-		i := slices.IndexFunc(x.w.regions, func(r *region) bool { return r.name == name })
+		i := slices.IndexFunc(x.w.Regions, func(r *lab.Region) bool { return r.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("%q is no region; there are eu, us and ap", name)
 		}
-		all = append(all, x.w.regions[i])
+		all = append(all, x.w.Regions[i])
 	}
 	return all, nil
-}
-
-// awaitCalm returns when the machine has not stood still for a while, or not within a minute.
-func awaitCalm() {
-	var s stalls
-	defer s.watch(nil)()
-	began := time.Now()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		now := time.Now()
-		if now.Sub(began) > time.Minute || now.Sub(began) > calm && s.between(now.Add(-calm), now) == 0 {
-			return
-		}
-	}
-}
-
-// stalls are the times in which this process, or one that is watched, did not run although it should have: the machine
-// had something else to do.
-type stalls struct {
-	mu  sync.Mutex
-	all []window
-}
-
-// leastStall is what counts as one.
-const leastStall = 100 * time.Millisecond
-
-// watch notes stalls of this process, which a ticker shows, and of the processes, whose threads' waiting for a core the
-// kernel counts, until stop.
-func (s *stalls) watch(processes func() []*process) (stop func()) {
-	done := make(chan struct{})
-	var running sync.WaitGroup
-	running.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		last := time.Now()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-			}
-			now := time.Now()
-			if now.Sub(last) > leastStall {
-				s.note(last, now)
-			}
-			last = now
-		}
-	})
-	if processes != nil {
-		running.Go(func() {
-			tick := time.NewTicker(250 * time.Millisecond)
-			defer tick.Stop()
-			before := map[string]time.Duration{}
-			for {
-				select {
-				case <-done:
-					return
-				case <-tick.C:
-				}
-				if longest := waited(processes(), before); longest > leastStall {
-					now := time.Now()
-					s.note(now.Add(-longest), now)
-				}
-			}
-		})
-	}
-	return func() { close(done); running.Wait() }
-}
-
-func (s *stalls) note(from, until time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = append(s.all, window{from, until})
-}
-
-// longest is the longest stall.
-func (s *stalls) longest() (d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.all {
-		d = max(d, w.until.Sub(w.from))
-	}
-	return d
-}
-
-// threads returns what the threads of a process have run for and waited for a core, by the file that says so.
-func threads(p *process) map[string]struct{ ran, waited time.Duration } {
-	all := map[string]struct{ ran, waited time.Duration }{}
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		var ran, waited int64 // ns; what follows is a number of slices
-		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
-			all[file] = struct{ ran, waited time.Duration }{time.Duration(ran), time.Duration(waited)}
-		}
-	}
-	return all
-}
-
-// waited returns the longest that a thread of the processes has waited for a core since the last time, which before
-// keeps.
-func waited(processes []*process, before map[string]time.Duration) (longest time.Duration) {
-	for _, p := range processes {
-		for file, thread := range threads(p) {
-			if last, ok := before[file]; ok {
-				longest = max(longest, thread.waited-last)
-			}
-			before[file] = thread.waited
-		}
-	}
-	return longest
-}
-
-// between returns for how long the machine stood still between two times: each instant once.
-func (s *stalls) between(from, until time.Time) (sum time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := slices.Clone(s.all)
-	slices.SortFunc(all, func(a, b window) int { return a.from.Compare(b.from) })
-	reached := from
-	for _, w := range all {
-		begins, ends := w.from, w.until
-		if begins.Before(reached) {
-			begins = reached
-		}
-		if ends.After(until) {
-			ends = until
-		}
-		if ends.After(begins) {
-			sum += ends.Sub(begins)
-			reached = ends
-		}
-	}
-	return sum
 }

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 
 	"github.com/miekg/dns"
 )
@@ -42,56 +45,56 @@ func handedOn(secondaries []string, names int) string {
 // TestSecondaries: BIND, NSD and Knot transfer a zone from Leeward with TSIG, are told when it changes, and take the
 // difference.
 func TestSecondaries(t *testing.T) {
-	need(t, "named", "nsd", "knotd", "dig", "kdig")
+	lab.Need(t, "named", "nsd", "knotd", "dig", "kdig")
 	dir := t.TempDir()
 	var secondaries []string
 	for range 3 {
-		secondaries = append(secondaries, fmt.Sprintf("127.0.0.1:%d", loopbackPort(t)))
+		secondaries = append(secondaries, fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 	}
-	files := folder(t, map[string]string{"zone.yaml": handedOn(secondaries, 2000), "policy.yaml": policyFile})
+	files := lab.Folder(t, map[string]string{"zone.yaml": handedOn(secondaries, 2000), "policy.yaml": lab.PolicyFile})
 	keys := filepath.Join(dir, "xfer.key")
-	write(t, keys, tsigKey)
-	primary := serve(t, "primary", "--files", files, "--tsig-key", keys)
-	startSecondaries(t, dir, primary.dns, secondaries, "xfer", "example.test")
+	lab.Write(t, keys, tsigKey)
+	primary := lab.Serve(t, "primary", "--files", files, "--tsig-key", keys)
+	startSecondaries(t, dir, primary.DNS, secondaries, "xfer", "example.test")
 
 	names := []string{"bind", "nsd", "knot"}
-	has := func(server string, q question, want ...string) error {
-		r, err := ask(nil, server, q)
+	has := func(server string, q lab.Question, want ...string) error {
+		r, err := lab.Ask(nil, server, q)
 		if err != nil {
 			return err
 		}
-		if got := rdata(r); strings.Join(got, " ") != strings.Join(want, " ") {
+		if got := lab.RDATA(r); strings.Join(got, " ") != strings.Join(want, " ") {
 			return fmt.Errorf("%s has %q, want %q", q, got, want)
 		}
 		return nil
 	}
 	for i, s := range secondaries {
-		until(t, 60*time.Second, names[i]+" has the zone", func() error {
-			return has(s, question{name: "name-1999.example.test", qtype: dns.TypeTXT, network: "tcp"}, strconv.Quote(strings.Repeat("x", 1999%200)))
+		lab.Until(t, 60*time.Second, names[i]+" has the zone", func() error {
+			return has(s, lab.Question{Name: "name-1999.example.test", Qtype: dns.TypeTXT, Network: "tcp"}, strconv.Quote(strings.Repeat("x", 1999%200)))
 		})
-		if err := has(s, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10", "192.0.2.11"); err != nil {
+		if err := has(s, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10", "192.0.2.11"); err != nil {
 			t.Errorf("%s: the policy: %v", names[i], err)
 		}
 	}
 
 	before := served(t, primary, "ixfr", "ixfr")
-	write(t, filepath.Join(files, "zone.yaml"), handedOn(secondaries, 2000)+"---\n{kind: Record, name: example.test/new/TXT, data: ['\"new\"']}\n")
+	lab.Write(t, filepath.Join(files, "zone.yaml"), handedOn(secondaries, 2000)+"---\n{kind: Record, name: example.test/new/TXT, data: ['\"new\"']}\n")
 	for i, s := range secondaries {
-		until(t, 30*time.Second, names[i]+" has the change", func() error {
-			return has(s, question{name: "new.example.test", qtype: dns.TypeTXT}, `"new"`)
+		lab.Until(t, 30*time.Second, names[i]+" has the change", func() error {
+			return has(s, lab.Question{Name: "new.example.test", Qtype: dns.TypeTXT}, `"new"`)
 		})
 	}
 	if n := served(t, primary, "ixfr", "ixfr") - before; n < 3 {
 		t.Errorf("%v differences were sent, want one to each of the three", n)
 	}
-	until(t, 30*time.Second, "all have said that they were told", func() error {
+	lab.Until(t, 30*time.Second, "all have said that they were told", func() error {
 		var s struct {
 			Secondaries []struct {
 				Server, Error string
 				Pending       bool
 			}
 		}
-		if err := primary.status(&s); err != nil {
+		if err := primary.Status(&s); err != nil {
 			return err
 		}
 		for _, x := range s.Secondaries {
@@ -106,20 +109,20 @@ func TestSecondaries(t *testing.T) {
 	})
 
 	// What people try by hand.
-	_, port, _ := net.SplitHostPort(primary.dns)
-	if out := must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 || strings.Contains(out, "failed") {
+	_, port, _ := net.SplitHostPort(primary.DNS)
+	if out := lab.Must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 || strings.Contains(out, "failed") {
 		t.Errorf("dig AXFR:\n%s", out)
 	}
-	if out := must(t, nil, "kdig", "@127.0.0.1", "-p", port, "-y", "hmac-sha256:xfer:"+tsigSecret, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
+	if out := lab.Must(t, nil, "kdig", "@127.0.0.1", "-p", port, "-y", "hmac-sha256:xfer:"+tsigSecret, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
 		t.Errorf("kdig AXFR:\n%s", out)
 	}
-	if o := command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.stdout, "Transfer failed") {
+	if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.Stdout, "Transfer failed") {
 		t.Errorf("without the key: %v", o)
 	}
-	write(t, keys, strings.ReplaceAll(tsigKey, "MDEy", "AAAA"))
-	primary.process.signal(t, syscall.SIGHUP)
-	until(t, 20*time.Second, "the key is another after SIGHUP", func() error {
-		if o := command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(o.stdout, "\tTXT\t") != 2001 {
+	lab.Write(t, keys, strings.ReplaceAll(tsigKey, "MDEy", "AAAA"))
+	primary.Process.Signal(t, syscall.SIGHUP)
+	lab.Until(t, 20*time.Second, "the key is another after SIGHUP", func() error {
+		if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(o.Stdout, "\tTXT\t") != 2001 {
 			return fmt.Errorf("%v", o)
 		}
 		return nil
@@ -129,9 +132,9 @@ func TestSecondaries(t *testing.T) {
 var servedLine = regexp.MustCompile(`leeward_transfer_served_total\{result="(\w+)",type="(\w+)"\} (\d+)`)
 
 // served returns how many transfers of a type have ended so.
-func served(t *testing.T, s *server, kind, result string) int {
+func served(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
-	_, body, err := s.get("/metrics")
+	_, body, err := s.Get("/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,17 +180,17 @@ zone:
 `, home(2), port(2), tsigSecret, from, knotKey)
 	for _, zone := range zones {
 		bind += fmt.Sprintf("zone %q { type secondary; primaries { 127.0.0.1 port %s %s; }; file \"%[1]s.db\"; notify no; "+
-			"allow-notify { %[4]s; }; allow-transfer { any; }; };\n", zone, from, bindKey, cmpOr(bindKey, "127.0.0.1"))
+			"allow-notify { %[4]s; }; allow-transfer { any; }; };\n", zone, from, bindKey, cmp.Or(bindKey, "127.0.0.1"))
 		nsd += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: \"%[1]s.zone\"\n\trequest-xfr: 127.0.0.1@%s %s\n"+
 			"\tallow-notify: 127.0.0.1 %[3]s\n\tprovide-xfr: 127.0.0.1 NOKEY\n", zone, from, nsdKey)
 		knot += fmt.Sprintf("  - domain: %s\n    storage: %q\n    master: primary\n    acl: [told, taken]\n", zone, home(2))
 	}
 	for i, text := range []string{bind, nsd, knot} {
-		write(t, filepath.Join(home(i), "conf"), text)
+		lab.Write(t, filepath.Join(home(i), "conf"), text)
 	}
-	start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(home(0), "conf"))
-	start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(home(1), "conf"))
-	start(t, nil, "knotd", "knotd", "-c", filepath.Join(home(2), "conf"))
+	lab.Start(t, nil, "named", "named", "-g", "-n", "1", "-c", filepath.Join(home(0), "conf"))
+	lab.Start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(home(1), "conf"))
+	lab.Start(t, nil, "knotd", "knotd", "-c", filepath.Join(home(2), "conf"))
 }
 
 // bindPeer begins BIND's configuration as a peer in transfers, as a format of its folder and its port; what follows is

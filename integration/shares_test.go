@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -74,11 +76,11 @@ monitor: web
 func TestSharesOfDescriptors(t *testing.T) {
 	const limit = 256
 	x := newSiege(t)
-	x.server.process.kill()
+	x.server.Process.Kill()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "all.yaml"), sharedResources())
-	town := x.server.host
-	must(t, x.honest, "ip", "address", "add", "10.77.0.4/24", "dev", "cable")
+	lab.Write(t, filepath.Join(dir, "all.yaml"), sharedResources())
+	town := x.server.Host
+	lab.Must(t, x.honest, "ip", "address", "add", "10.77.0.4/24", "dev", "cable")
 	var hangs atomic.Bool
 	for _, address := range []string{"10.77.0.3:80", "10.77.0.4:80"} {
 		s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,25 +88,25 @@ func TestSharesOfDescriptors(t *testing.T) {
 				<-r.Context().Done()
 			}
 		})}
-		go s.Serve(x.honest.listen(t, address))
+		go s.Serve(x.honest.Listen(t, address))
 		t.Cleanup(func() { s.Close() })
 	}
-	hung := x.attacker.listen(t, "0.0.0.0:80") // whoever connects is never answered
+	hung := x.attacker.Listen(t, "0.0.0.0:80") // whoever connects is never answered
 	t.Cleanup(func() { hung.Close() })
 
-	need(t, "etcd", "etcdctl")
-	etcd := newMember(t, town, "one", "127.0.0.1", 2379, 2380, t.TempDir(), "one=http://127.0.0.1:2380")
-	etcd.start(t)
-	etcd.wait(t)
-	must(t, town, binary, "apply", "--etcd", etcd.client, "-f", dir)
-	x.server = serverAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", "--listen", "10.77.0.1:53", "--etcd", etcd.client)
-	x.server.within = []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit)}
-	x.server.start(t)
-	x.server.ready(t)
-	watched := question{name: "watched.example.test", qtype: dns.TypeA}
+	lab.Need(t, "etcd", "etcdctl")
+	etcd := lab.NewMember(t, town, "one", "127.0.0.1", 2379, 2380, t.TempDir(), "one=http://127.0.0.1:2380")
+	etcd.Start(t)
+	etcd.Wait(t)
+	lab.Must(t, town, lab.Binary, "apply", "--etcd", etcd.Client, "-f", dir)
+	x.server = lab.ServerAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", "--listen", "10.77.0.1:53", "--etcd", etcd.Client)
+	x.server.Within = []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit)}
+	x.server.Start(t)
+	x.server.Ready(t)
+	watched := lab.Question{Name: "watched.example.test", Qtype: dns.TypeA}
 	addresses := func(want int) func() error {
 		return func() error {
-			m, err := ask(x.honest, x.server.dns, watched)
+			m, err := lab.Ask(x.honest, x.server.DNS, watched)
 			if err != nil {
 				return err
 			}
@@ -114,7 +116,7 @@ func TestSharesOfDescriptors(t *testing.T) {
 			return nil
 		}
 	}
-	until(t, time.Minute, "all are up", addresses(2))
+	lab.Until(t, time.Minute, "all are up", addresses(2))
 
 	var conns []net.Conn
 	crowd := func(open func(n int) (net.Conn, error)) {
@@ -129,7 +131,7 @@ func TestSharesOfDescriptors(t *testing.T) {
 	pages := func() {
 		crowd(func(n int) (net.Conn, error) {
 			from := net.IPv4(127, 0, 1, byte(1+n%200))
-			return town.dial(net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}, "tcp", "127.0.0.1:8053")
+			return town.Dial(net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}, "tcp", "127.0.0.1:8053")
 		})
 	}
 	streams := func() { crowd(func(n int) (net.Conn, error) { return x.connect(n) }) }
@@ -140,28 +142,28 @@ func TestSharesOfDescriptors(t *testing.T) {
 		{"probes and transfers", func() {}}, {"admin", pages}, {"TCP", streams}, {"all", func() { pages(); streams() }},
 	} {
 		share.take()
-		etcd.process.kill()
+		etcd.Process.Kill()
 		hangs.Store(true)
 		begin := time.Now()
-		until(t, 20*time.Second, share.name+": the endpoint that hangs is out", addresses(1))
+		lab.Until(t, 20*time.Second, share.name+": the endpoint that hangs is out", addresses(1))
 		took := time.Since(begin)
-		m, err := ask(x.honest, x.server.dns, question{name: "www.example.test", qtype: dns.TypeA, network: "tcp"})
+		m, err := lab.Ask(x.honest, x.server.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Network: "tcp"})
 		if err != nil || len(m.Answer) != 1 {
 			t.Errorf("%s: over TCP: %v, %v", share.name, m, err)
 		}
-		files := x.server.metric(t, "process_open_fds", "")
+		files := x.server.Metric(t, "process_open_fds", "")
 		if files > limit {
 			t.Errorf("%s: %v descriptors are open", share.name, files)
 		}
 		t.Logf("%s: the endpoint was out after %v, %v of %d descriptors are open, %v probes lost", share.name, took.Round(10*time.Millisecond),
-			files, limit, x.server.metric(t, "leeward_probe_skipped_total", ""))
+			files, limit, x.server.Metric(t, "leeward_probe_skipped_total", ""))
 		hangs.Store(false)
-		until(t, 20*time.Second, share.name+": it is back", addresses(2))
-		etcd.start(t)
-		etcd.wait(t)
-		etcd.put(t, "records/example.test/note/TXT", fmt.Sprintf(`{"data":["\"%s\""]}`, share.name))
-		until(t, 30*time.Second, share.name+": what is put is answered", func() error {
-			m, err := ask(x.honest, x.server.dns, question{name: "note.example.test", qtype: dns.TypeTXT})
+		lab.Until(t, 20*time.Second, share.name+": it is back", addresses(2))
+		etcd.Start(t)
+		etcd.Wait(t)
+		etcd.Put(t, "records/example.test/note/TXT", fmt.Sprintf(`{"data":["\"%s\""]}`, share.name))
+		lab.Until(t, 30*time.Second, share.name+": what is put is answered", func() error {
+			m, err := lab.Ask(x.honest, x.server.DNS, lab.Question{Name: "note.example.test", Qtype: dns.TypeTXT})
 			if err != nil {
 				return err
 			}

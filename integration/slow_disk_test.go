@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // slowDiskWords are about the disks under etcd. A tracer (strace) holds up each call that has what was written brought
@@ -41,27 +43,27 @@ func (x *scenario) slowDisk(which string, delay time.Duration) error {
 		return err
 	}
 	for _, r := range members {
-		name := r.etcd.name
+		name := r.Etcd.Name
 		as := "strace of etcd " + name
-		if before, _ := x.kept[as].(*process); before != nil {
+		if before, _ := x.kept[as].(*lab.Process); before != nil {
 			// It lets go of the process that it traces, which goes on.
-			if err := before.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			if err := before.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				return err
 			}
-			<-before.gone
+			<-before.Gone
 			delete(x.kept, as)
 		}
 		if delay == 0 {
 			continue
 		}
-		need(x.t, "strace")
-		tracer := start(x.t, nil, as, "strace", "-f", "-o", "/dev/null",
+		lab.Need(x.t, "strace")
+		tracer := lab.Start(x.t, nil, as, "strace", "-f", "-o", "/dev/null",
 			"-e", "trace=fsync,fdatasync", "-e", fmt.Sprintf("inject=fsync,fdatasync:delay_enter=%d", delay.Microseconds()),
-			"-p", strconv.Itoa(r.etcd.process.cmd.Process.Pid))
+			"-p", strconv.Itoa(r.Etcd.Process.Cmd.Process.Pid))
 		x.kept[as] = tracer
-		until(x.t, 10*time.Second, "etcd "+name+" is traced", func() error {
-			if !strings.Contains(tracer.out.String(), "attached") {
-				return fmt.Errorf("strace says %q", tracer.out.tail(3))
+		lab.Until(x.t, 10*time.Second, "etcd "+name+" is traced", func() error {
+			if !strings.Contains(tracer.Out.String(), "attached") {
+				return fmt.Errorf("strace says %q", tracer.Out.Tail(3))
 			}
 			return nil
 		})

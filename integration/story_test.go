@@ -9,13 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // story is a scenario as its file tells it. testdata/scenarios/README.md says how they are written.
 type story struct {
 	name, row, title string
 	faults           bool // it takes long, and runs only when asked for
-	plan             plan
+	plan             lab.Plan
 	blocks           []block
 	limits           map[string]float64 // "changes", "lost seconds", … → at most
 }
@@ -51,8 +53,8 @@ func readStory(file string) (*story, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &story{name: strings.TrimSuffix(filepath.Base(file), ".txt"), plan: usual, limits: map[string]float64{}}
-	s.plan.seed = 1
+	s := &story{name: strings.TrimSuffix(filepath.Base(file), ".txt"), plan: lab.Usual, limits: map[string]float64{}}
+	s.plan.Seed = 1
 	for i, line := range strings.Split(string(text), "\n") {
 		indented := strings.HasPrefix(line, " ")
 		line, _, _ = strings.Cut(line, " # ")
@@ -102,17 +104,17 @@ func (s *story) head(number int, line string) (err error) {
 			return fmt.Errorf("a scenario runs always, or by make faults")
 		}
 	case "ttl":
-		s.plan.ttl, err = time.ParseDuration(rest)
+		s.plan.TTL, err = time.ParseDuration(rest)
 	case "seed":
-		s.plan.seed, err = strconv.ParseUint(rest, 10, 64)
-		if err == nil && s.plan.seed == 0 {
+		s.plan.Seed, err = strconv.ParseUint(rest, 10, 64)
+		if err == nil && s.plan.Seed == 0 {
 			err = fmt.Errorf("a seed is 1 or more")
 		}
 	case "monitor":
 		return s.monitor(strings.Fields(rest))
 	case "servers":
 		if commit, ok := strings.CutPrefix(rest, "are of "); ok {
-			s.plan.version = commit
+			s.plan.Version = commit
 			return nil
 		}
 		what, n, _ := strings.Cut(strings.TrimPrefix(rest, "have "), " ")
@@ -121,9 +123,9 @@ func (s *story) head(number int, line string) (err error) {
 		case bad != nil:
 			return fmt.Errorf("write: servers have 64 descriptors; or: servers have 100 MiB")
 		case n == "descriptors":
-			s.plan.descriptors = number
+			s.plan.Descriptors = number
 		case n == "MiB":
-			s.plan.memory = number
+			s.plan.Memory = number
 		default:
 			return fmt.Errorf("servers have descriptors, or MiB of memory")
 		}
@@ -131,14 +133,14 @@ func (s *story) head(number int, line string) (err error) {
 		if rest != "of their own" {
 			return fmt.Errorf("write: clocks of their own")
 		}
-		s.plan.clocks = true
+		s.plan.Clocks = true
 	case "disk":
 		if rest != "small" {
 			return fmt.Errorf("a disk is only ever small")
 		}
-		s.plan.smallDisk = true
+		s.plan.SmallDisk = true
 	case "etcd":
-		s.plan.etcd = strings.Fields(rest)
+		s.plan.Etcd = strings.Fields(rest)
 	case "at":
 		what, n, ok := strings.Cut(strings.TrimPrefix(rest, "most "), " ")
 		if !ok {
@@ -156,17 +158,17 @@ func (s *story) monitor(fields []string) (err error) {
 		v := fields[i+1]
 		switch fields[i] {
 		case "interval":
-			s.plan.every, err = time.ParseDuration(v)
+			s.plan.Every, err = time.ParseDuration(v)
 		case "timeout":
-			s.plan.timeout, err = time.ParseDuration(v)
+			s.plan.Timeout, err = time.ParseDuration(v)
 		case "fall":
-			s.plan.fall, err = strconv.Atoi(v)
+			s.plan.Fall, err = strconv.Atoi(v)
 		case "rise":
-			s.plan.rise, err = strconv.Atoi(v)
+			s.plan.Rise, err = strconv.Atoi(v)
 		case "hold":
-			s.plan.hold, err = time.ParseDuration(v)
+			s.plan.Hold, err = time.ParseDuration(v)
 		default:
-			s.plan.monitor += fields[i] + ": " + v + "\n"
+			s.plan.Monitor += fields[i] + ": " + v + "\n"
 		}
 		if err != nil {
 			return err

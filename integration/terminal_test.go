@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
@@ -60,49 +62,49 @@ rules:
 // TestTerminals has each verb print for people on terminals of 80 and of 100 columns: no line is wider, and no address
 // is there in part. An address is whole if the same verb prints it into a pipe, where nothing is folded.
 func TestTerminals(t *testing.T) {
-	etcd := startEtcd(t)
+	etcd := lab.StartEtcd(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "wide.yaml")
-	write(t, file, wide)
-	leewardOK(t, "", "apply", "--etcd", etcd.client, "-f", file)
-	s := serve(t, "a-server-with-a-long-name-in-frankfurt-am-main", "--etcd", etcd.client, "--region", "europe-west-frankfurt-am-main")
+	lab.Write(t, file, wide)
+	lab.LeewardOK(t, "", "apply", "--etcd", etcd.Client, "-f", file)
+	s := lab.Serve(t, "a-server-with-a-long-name-in-frankfurt-am-main", "--etcd", etcd.Client, "--region", "europe-west-frankfurt-am-main")
 	const name = "www.long-names-of-a-customer.example.test"
-	until(t, 30*time.Second, "the endpoints are judged", func() error {
-		if o := leeward(t, "", "status", "--admin", "http://"+s.admin); !strings.Contains(o.stdout, "connection refused") {
+	lab.Until(t, 30*time.Second, "the endpoints are judged", func() error {
+		if o := lab.Leeward(t, "", "status", "--admin", "http://"+s.Admin); !strings.Contains(o.Stdout, "connection refused") {
 			return fmt.Errorf("%v", o)
 		}
 		return nil
 	})
 	for range 50 { // or simulate has nothing to say
-		if _, err := ask(nil, s.dns, question{name: name, qtype: dns.TypeAAAA}); err != nil {
+		if _, err := lab.Ask(nil, s.DNS, lab.Question{Name: name, Qtype: dns.TypeAAAA}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	changed := filepath.Join(dir, "changed.yaml")
-	write(t, changed, strings.ReplaceAll(strings.ReplaceAll(wide, "ee01", "ee11"), "ttl: 30s", "ttl: 40s"))
+	lab.Write(t, changed, strings.ReplaceAll(strings.ReplaceAll(wide, "ee01", "ee11"), "ttl: 30s", "ttl: 40s"))
 	bad := filepath.Join(dir, "bad.yaml")
-	write(t, bad, strings.ReplaceAll(wide, "[balancers-of-frankfurt-am-main, balancers-of-san-francisco]", "[balancers-of-kuala-lumpur-and-all-of-malaysia]"))
+	lab.Write(t, bad, strings.ReplaceAll(wide, "[balancers-of-frankfurt-am-main, balancers-of-san-francisco]", "[balancers-of-kuala-lumpur-and-all-of-malaysia]"))
 
 	verbs := map[string][]string{
-		"status":           {"status", "--admin", "http://" + s.admin},
-		"status by etcd":   {"status", "--etcd", etcd.client},
-		"explain":          {"explain", name, "AAAA", "--client", "2001:db8:1234:5678::1", "--admin", "http://" + s.admin},
-		"explain by etcd":  {"explain", name, "A", "--client", "198.51.100.7", "--etcd", etcd.client},
-		"get":              {"get", "--etcd", etcd.client},
-		"apply":            {"apply", "--etcd", etcd.client, "-f", changed, "--dry-run"},
-		"apply what fails": {"apply", "--etcd", etcd.client, "-f", bad, "--dry-run"},
+		"status":           {"status", "--admin", "http://" + s.Admin},
+		"status by etcd":   {"status", "--etcd", etcd.Client},
+		"explain":          {"explain", name, "AAAA", "--client", "2001:db8:1234:5678::1", "--admin", "http://" + s.Admin},
+		"explain by etcd":  {"explain", name, "A", "--client", "198.51.100.7", "--etcd", etcd.Client},
+		"get":              {"get", "--etcd", etcd.Client},
+		"apply":            {"apply", "--etcd", etcd.Client, "-f", changed, "--dry-run"},
+		"apply what fails": {"apply", "--etcd", etcd.Client, "-f", bad, "--dry-run"},
 		"check":            {"check", "-f", changed},
 		"check what fails": {"check", "-f", bad},
-		"delete":           {"delete", "--etcd", etcd.client, "pool/balancers-of-frankfurt-am-main", "--dry-run"},
-		"drain":            {"drain", "pool/balancers-of-san-francisco", "--etcd", etcd.client, "--dry-run", "--reason", "a reason that is as long as they are on the day that they are written"},
-		"shift":            {"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.client, "--dry-run"},
-		"simulate":         {"simulate", "--etcd", etcd.client, "--down", "region/europe-west-frankfurt-am-main"},
-		"drills":           {"drills", "--etcd", etcd.client},
-		"accept":           {"accept", "--etcd", etcd.client, "--dry-run"},
+		"delete":           {"delete", "--etcd", etcd.Client, "pool/balancers-of-frankfurt-am-main", "--dry-run"},
+		"drain":            {"drain", "pool/balancers-of-san-francisco", "--etcd", etcd.Client, "--dry-run", "--reason", "a reason that is as long as they are on the day that they are written"},
+		"shift":            {"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.Client, "--dry-run"},
+		"simulate":         {"simulate", "--etcd", etcd.Client, "--down", "region/europe-west-frankfurt-am-main"},
+		"drills":           {"drills", "--etcd", etcd.Client},
+		"accept":           {"accept", "--etcd", etcd.Client, "--dry-run"},
 		"a wrong verb":     {"statsu"},
 		"a wrong flag":     {"serve", "--listen", "2001:db8:ffff:aaaa:bbbb:cccc:dddd:1", "--files", "a-folder-that-is-not-there-and-has-a-name-that-is-too-long-for-a-terminal"},
 	}
-	for line := range strings.Lines(leewardOK(t, "", "--help")) {
+	for line := range strings.Lines(lab.LeewardOK(t, "", "--help")) {
 		if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && line[2] != ' ' && f[0] != "leeward" {
 			verbs["help of "+f[0]] = []string{f[0], "--help"}
 		}
@@ -113,12 +115,12 @@ func TestTerminals(t *testing.T) {
 	for what, args := range verbs {
 		t.Run(strings.ReplaceAll(what, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			o := leeward(t, "", args...)
-			if o.stdout+o.stderr == "" {
+			o := lab.Leeward(t, "", args...)
+			if o.Stdout+o.Stderr == "" {
 				t.Fatalf("%v prints nothing: %v", args, o)
 			}
 			for _, columns := range []int{80, 100} {
-				whole := addressesIn(o.stdout + o.stderr)
+				whole := addressesIn(o.Stdout + o.Stderr)
 				fits(t, onTerminal(t, columns, args...), columns, whole)
 			}
 		})
@@ -138,7 +140,7 @@ func TestTerminals(t *testing.T) {
 func onTerminal(t *testing.T, columns int, args ...string) string {
 	t.Helper()
 	master, slave := openTerminal(t, columns)
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(lab.Binary, args...)
 	cmd.Stdout, cmd.Stderr = slave, slave
 	cmd.Env = append(os.Environ(), "TERM=xterm")
 	if err := cmd.Start(); err != nil {
@@ -158,7 +160,7 @@ func openTerminal(t *testing.T, columns int) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		missing(t, "no pseudo-terminal: %v", err)
+		lab.Missing(t, "no pseudo-terminal: %v", err)
 	}
 	t.Cleanup(func() { master.Close() })
 	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)

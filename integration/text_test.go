@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // documents are the small world again, as a person writes it.
@@ -40,25 +42,25 @@ rules:
 // TestApply holds the way of a change: a dry run, a diff, what is refused and why, prune, and that what is put comes
 // back.
 func TestApply(t *testing.T) {
-	m := startEtcd(t)
-	etcd := []string{"--etcd", m.client}
+	m := lab.StartEtcd(t)
+	etcd := []string{"--etcd", m.Client}
 	with := func(verb string, args ...string) []string { return append(append([]string{verb}, etcd...), args...) }
-	stored := func() string { return m.ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/").stdout }
+	stored := func() string { return m.Ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/").Stdout }
 
-	if out := leewardOK(t, documents, with("apply", "-f", "-", "--dry-run")...); !strings.Contains(out, "www.example.test") {
+	if out := lab.LeewardOK(t, documents, with("apply", "-f", "-", "--dry-run")...); !strings.Contains(out, "www.example.test") {
 		t.Errorf("the dry run does not say what it would do:\n%s", out)
 	}
 	if got := stored(); got != "" {
 		t.Fatalf("a dry run wrote %s", got)
 	}
-	leewardOK(t, documents, with("apply", "-f", "-")...)
+	lab.LeewardOK(t, documents, with("apply", "-f", "-")...)
 	for _, key := range []string{"zones/example.test", "records/example.test/ns1/A", "regions/eu", "pools/www-eu", "endpoints/www-eu/lb-1", "policies/www.example.test"} {
 		if !strings.Contains(stored(), "/leeward/"+key+"\n") {
 			t.Errorf("%s is not in etcd:\n%s", key, stored())
 		}
 	}
-	s := serve(t, "one", "--etcd", m.client)
-	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")
+	s := lab.Serve(t, "one", "--etcd", m.Client)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1")
 
 	for _, bad := range []struct{ documents, says string }{
 		{"kind: Pool\nname: p\nregion: atlantis\n", "atlantis"},
@@ -69,8 +71,8 @@ func TestApply(t *testing.T) {
 		{"kind: Zone\nname: x.test\nnameservers: [ns.example.net]\ndnssec: {enabled: true}\n", "dnssec"},
 	} {
 		before := stored()
-		o := leeward(t, bad.documents, with("apply", "-f", "-")...)
-		if o.code != 1 || !strings.Contains(o.stderr+o.stdout, bad.says) {
+		o := lab.Leeward(t, bad.documents, with("apply", "-f", "-")...)
+		if o.Code != 1 || !strings.Contains(o.Stderr+o.Stdout, bad.says) {
 			t.Errorf("apply of %q: want exit status 1 and %q, got %v", bad.documents, bad.says, o)
 		}
 		if stored() != before {
@@ -80,51 +82,51 @@ func TestApply(t *testing.T) {
 
 	// What get prints is what apply takes.
 	for _, format := range []string{"yaml", "json"} {
-		all := leewardOK(t, "", with("get", "-o", format)...)
-		if o := leeward(t, all, with("apply", "-f", "-", "--dry-run", "--prune")...); o.code != 0 || strings.Contains(o.stdout, "\n+") || strings.Contains(o.stdout, "\n-") {
+		all := lab.LeewardOK(t, "", with("get", "-o", format)...)
+		if o := lab.Leeward(t, all, with("apply", "-f", "-", "--dry-run", "--prune")...); o.Code != 0 || strings.Contains(o.Stdout, "\n+") || strings.Contains(o.Stdout, "\n-") {
 			t.Errorf("get -o %s given back to apply changes something: %v\n%s", format, o, all)
 		}
 	}
 
 	without := documents[:strings.Index(documents, "---\nkind: Policy")]
-	leewardOK(t, without, with("apply", "-f", "-")...)
-	expect(t, 10*time.Second, s.dns, www, "192.0.2.1") // not named is not deleted
+	lab.LeewardOK(t, without, with("apply", "-f", "-")...)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1") // not named is not deleted
 	for _, least := range []string{"", "# nothing\n", without} {
-		if o := leeward(t, least, with("apply", "-f", "-", "--prune")...); o.code != 1 {
+		if o := lab.Leeward(t, least, with("apply", "-f", "-", "--prune")...); o.Code != 1 {
 			t.Errorf("apply --prune of %q takes a policy that is answering: %v", least, o)
 		}
 	}
-	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")
-	leewardOK(t, without, with("apply", "-f", "-", "--prune", "--force")...)
-	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
-	leewardOK(t, documents, with("apply", "-f", "-")...)
-	expect(t, 10*time.Second, s.dns, www, "192.0.2.1")
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1")
+	lab.LeewardOK(t, without, with("apply", "-f", "-", "--prune", "--force")...)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "NXDOMAIN")
+	lab.LeewardOK(t, documents, with("apply", "-f", "-")...)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1")
 
-	if o := leeward(t, "", with("delete", "endpoint", "www-eu/lb-1")...); o.code != 1 || !strings.Contains(o.stderr+o.stdout, "www.example.test") {
+	if o := lab.Leeward(t, "", with("delete", "endpoint", "www-eu/lb-1")...); o.Code != 1 || !strings.Contains(o.Stderr+o.Stdout, "www.example.test") {
 		t.Errorf("deleting a policy's last endpoint must be refused with its name: %v", o)
 	}
-	leewardOK(t, "", with("delete", "policy", "www.example.test")...)
-	expect(t, 10*time.Second, s.dns, www, "NXDOMAIN")
+	lab.LeewardOK(t, "", with("delete", "policy", "www.example.test")...)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "NXDOMAIN")
 }
 
 // TestAppliersDoNotLoseChanges lets two appliers write at once, each its own records, again and again: all are there in
 // the end.
 func TestAppliersDoNotLoseChanges(t *testing.T) {
-	m := startEtcd(t)
-	leewardOK(t, documents, "apply", "--etcd", m.client, "-f", "-")
+	m := lab.StartEtcd(t)
+	lab.LeewardOK(t, documents, "apply", "--etcd", m.Client, "-f", "-")
 	var wg sync.WaitGroup
 	for _, who := range []string{"a", "b"} {
 		wg.Go(func() {
 			for i := range 5 {
 				record := "kind: Record\nname: example.test/" + who + string(rune('0'+i)) + "/A\ndata: [192.0.2.99]\n"
-				if o := leeward(t, record, "apply", "--etcd", m.client, "-f", "-"); o.code != 0 {
+				if o := lab.Leeward(t, record, "apply", "--etcd", m.Client, "-f", "-"); o.Code != 0 {
 					t.Errorf("applier %s: %v", who, o)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	got := m.ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/records/").stdout
+	got := m.Ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/records/").Stdout
 	if n := strings.Count(got, "/A\n"); n != 11 {
 		t.Errorf("%d records are in etcd, want 11:\n%s", n, got)
 	}
@@ -132,30 +134,30 @@ func TestAppliersDoNotLoseChanges(t *testing.T) {
 
 // TestCheck reads a folder offline: fine ones pass, and each fault is told with file, line and what to do.
 func TestCheck(t *testing.T) {
-	dir := folder(t, map[string]string{"all.yaml": documents})
-	leewardOK(t, "", "check", "-f", dir)
-	leewardOK(t, "", "check", "-f", folder(t, map[string]string{"example.test.zone": masterFile, "www.yaml": policyFile}))
-	write(t, filepath.Join(dir, "more.yaml"), "kind: Pool\nname: p\nregion: atlantis\n---\nkind: Endpoint\nname: www-eu/lb-2\naddresses: [192.0.2.300]\n")
-	o := leeward(t, "", "check", "-f", dir)
-	said := o.stdout + o.stderr
+	dir := lab.Folder(t, map[string]string{"all.yaml": documents})
+	lab.LeewardOK(t, "", "check", "-f", dir)
+	lab.LeewardOK(t, "", "check", "-f", lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile, "www.yaml": lab.PolicyFile}))
+	lab.Write(t, filepath.Join(dir, "more.yaml"), "kind: Pool\nname: p\nregion: atlantis\n---\nkind: Endpoint\nname: www-eu/lb-2\naddresses: [192.0.2.300]\n")
+	o := lab.Leeward(t, "", "check", "-f", dir)
+	said := o.Stdout + o.Stderr
 	for _, want := range []string{"more.yaml:3", "atlantis", "more.yaml:7", "192.0.2.300"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("check does not say %q: %v", want, o)
 		}
 	}
-	if o.code != 1 {
-		t.Errorf("exit status %d, want 1", o.code)
+	if o.Code != 1 {
+		t.Errorf("exit status %d, want 1", o.Code)
 	}
 }
 
 // TestImportExport takes a master file in and gets it out again: the same from the second time on, and served.
 func TestImportExport(t *testing.T) {
-	m := startEtcd(t)
-	s := newServer(t, "one", "--etcd", m.client)
+	m := lab.StartEtcd(t)
+	s := lab.NewServer(t, "one", "--etcd", m.Client)
 	file := filepath.Join(t.TempDir(), "example.test.zone")
-	write(t, file, masterFile)
-	leewardOK(t, "", "import", "--etcd", m.client, "example.test", file)
-	first := leewardOK(t, "", "export", "--etcd", m.client, "example.test")
+	lab.Write(t, file, lab.MasterFile)
+	lab.LeewardOK(t, "", "import", "--etcd", m.Client, "example.test", file)
+	first := lab.LeewardOK(t, "", "export", "--etcd", m.Client, "example.test")
 	for _, want := range []string{"192.0.2.25", "2001:db8::25", `"wild"`, "192.0.2.77"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the export lacks %s:\n%s", want, first)
@@ -164,11 +166,11 @@ func TestImportExport(t *testing.T) {
 	if err := os.WriteFile(file, []byte(first), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	leewardOK(t, "", "import", "--etcd", m.client, "example.test", file)
-	if second := leewardOK(t, "", "export", "--etcd", m.client, "example.test"); second != first {
+	lab.LeewardOK(t, "", "import", "--etcd", m.Client, "example.test", file)
+	if second := lab.LeewardOK(t, "", "export", "--etcd", m.Client, "example.test"); second != first {
 		t.Errorf("import of an export changes it:\n%s\nbecomes\n%s", first, second)
 	}
-	s.start(t)
-	s.ready(t)
-	expect(t, 10*time.Second, s.dns, question{name: "alias.example.test", qtype: 1}, "192.0.2.25", "mail.example.test.")
+	s.Start(t)
+	s.Ready(t)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "alias.example.test", Qtype: 1}, "192.0.2.25", "mail.example.test.")
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
 
@@ -23,7 +25,7 @@ const patience = 5 * time.Second
 // tracks is what clients see while a scenario runs: queries to every server for clients of every region, and through
 // the resolver, all the time and each on its own: one that is not answered holds up none.
 type tracks struct {
-	w      *world
+	w      *lab.World
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -43,30 +45,30 @@ type track struct {
 }
 
 // startTracks asks until stop.
-func startTracks(t testing.TB, w *world) *tracks {
+func startTracks(t testing.TB, w *lab.World) *tracks {
 	ctx, cancel := context.WithCancel(context.Background())
 	x := &tracks{w: w, ctx: ctx, cancel: cancel, all: map[trackKey]*track{}}
 	t.Cleanup(x.stop)
-	for _, s := range w.regions {
-		for i, c := range w.regions {
-			k := x.track(s.name, c.name)
-			address := s.server.dns
-			if w.yard.ipv6 && i%2 == 1 {
-				address = net.JoinHostPort(s.ip6(1), "53")
+	for _, s := range w.Regions {
+		for i, c := range w.Regions {
+			k := x.track(s.Name, c.Name)
+			address := s.Server.DNS
+			if w.Yard.IPv6 && i%2 == 1 {
+				address = net.JoinHostPort(s.IP6(1), "53")
 			}
 			x.wg.Go(func() { x.datagrams(ctx, k, address, c, 40*time.Millisecond) })
 		}
-		x.wg.Go(func() { x.connections(ctx, x.track(s.name, s.name), s.server.dns, s, 250*time.Millisecond) })
+		x.wg.Go(func() { x.connections(ctx, x.track(s.Name, s.Name), s.Server.DNS, s, 250*time.Millisecond) })
 	}
-	for _, c := range w.regions {
-		x.wg.Go(func() { x.resolved(ctx, x.track("resolver", c.name), c, 250*time.Millisecond) })
+	for _, c := range w.Regions {
+		x.wg.Go(func() { x.resolved(ctx, x.track("resolver", c.Name), c, 250*time.Millisecond) })
 	}
 	return x
 }
 
 // more asks a server another stream of queries for its own region's clients.
-func (x *tracks) more(s *region, every time.Duration) {
-	x.wg.Go(func() { x.datagrams(x.ctx, x.track(s.name, s.name), s.server.dns, s, every) })
+func (x *tracks) more(s *lab.Region, every time.Duration) {
+	x.wg.Go(func() { x.datagrams(x.ctx, x.track(s.Name, s.Name), s.Server.DNS, s, every) })
 }
 
 // stop ends the queries; those under way are waited for.
@@ -89,9 +91,9 @@ func (x *tracks) track(server, client string) *track {
 func (x *tracks) each() []*track {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	order := map[string]int{"resolver": len(x.w.regions)}
-	for i, r := range x.w.regions {
-		order[r.name] = i
+	order := map[string]int{"resolver": len(x.w.Regions)}
+	for i, r := range x.w.Regions {
+		order[r.Name] = i
 	}
 	var all []*track
 	for _, k := range x.all {
@@ -127,19 +129,19 @@ func (k *track) since(at time.Time) []*sighting {
 
 // next is the n-th question for a client: both policies, both families, and now and then one whose answer never
 // changes, of which constant is the number.
-func (x *tracks) next(n int, client *region, network string) (q question, constant int) {
-	q = question{name: "www.example.test", qtype: dns.TypeA, client: netip.MustParsePrefix(client.client.network), network: network}
+func (x *tracks) next(n int, client *lab.Region, network string) (q lab.Question, constant int) {
+	q = lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network), Network: network}
 	if n%2 == 1 {
-		q.name = "example.test"
+		q.Name = "example.test"
 	}
-	if x.w.yard.ipv6 && n%4 >= 2 {
-		q.qtype = dns.TypeAAAA
+	if x.w.Yard.IPv6 && n%4 >= 2 {
+		q.Qtype = dns.TypeAAAA
 	}
 	if n%8 != 7 {
 		return q, -1
 	}
 	constant = n / 8 % len(fixed)
-	q.name, q.qtype = fixed[constant].q.name, fixed[constant].q.qtype
+	q.Name, q.Qtype = fixed[constant].q.Name, fixed[constant].q.Qtype
 	return q, constant
 }
 
@@ -149,14 +151,14 @@ func (x *tracks) read(s *sighting, m *dns.Msg, constant int) {
 	s.limited = m.Truncated && len(m.Answer) == 0
 	switch {
 	case constant >= 0:
-		if got := verdictOf(m); !slices.Equal(got, fixed[constant].want) {
+		if got := lab.VerdictOf(m); !slices.Equal(got, fixed[constant].want) {
 			s.wrong = fmt.Sprintf("it is %v, want %v", got, fixed[constant].want)
 			s.refused = m.Rcode == dns.RcodeServerFailure
 		}
 	case m.Rcode == dns.RcodeRefused || m.Rcode == dns.RcodeServerFailure:
 		s.refused, s.wrong = true, "it is "+dns.RcodeToString[m.Rcode]
 	default:
-		s.addresses, s.wrong = steered(m, s.question, x.w.plan.ttl)
+		s.addresses, s.wrong = steered(m, s.question, x.w.Plan.TTL)
 	}
 }
 
@@ -167,8 +169,8 @@ type flying struct {
 }
 
 // datagrams puts a query to a server each time, whether or not the ones before have been answered.
-func (x *tracks) datagrams(ctx context.Context, k *track, address string, client *region, every time.Duration) {
-	socket, err := x.w.client.dial(net.Dialer{}, "udp", address)
+func (x *tracks) datagrams(ctx context.Context, k *track, address string, client *lab.Region, every time.Duration) {
+	socket, err := x.w.Client.Dial(net.Dialer{}, "udp", address)
 	if err != nil {
 		k.note(&sighting{server: k.server, client: client, sent: time.Now(), received: time.Now(), wrong: err.Error(), lost: true})
 		return
@@ -188,7 +190,7 @@ func (x *tracks) datagrams(ctx context.Context, k *track, address string, client
 			}
 			mu.Lock()
 			f, ok := waiting[m.Id]
-			if ok && m.Response && len(m.Question) == 1 && m.Question[0].Qtype == f.question.qtype {
+			if ok && m.Response && len(m.Question) == 1 && m.Question[0].Qtype == f.question.Qtype {
 				delete(waiting, m.Id)
 			} else {
 				ok = false
@@ -226,7 +228,7 @@ func (x *tracks) datagrams(ctx context.Context, k *track, address string, client
 			continue
 		}
 		q, constant := x.next(n, client, "udp")
-		m := q.message()
+		m := q.Message()
 		m.Id = uint16(n)
 		packed, err := m.Pack()
 		if err != nil {
@@ -243,14 +245,14 @@ func (x *tracks) datagrams(ctx context.Context, k *track, address string, client
 }
 
 // connections puts a query to a server over a connection of its own each time.
-func (x *tracks) connections(ctx context.Context, k *track, address string, client *region, every time.Duration) {
+func (x *tracks) connections(ctx context.Context, k *track, address string, client *lab.Region, every time.Duration) {
 	x.regularly(ctx, every, func(n int) {
 		q, constant := x.next(n, client, "tcp")
 		s := &sighting{server: k.server, client: client, question: q, sent: time.Now()}
-		c, err := x.w.client.dial(net.Dialer{Timeout: patience}, "tcp", address)
+		c, err := x.w.Client.Dial(net.Dialer{Timeout: patience}, "tcp", address)
 		var m *dns.Msg
 		if err == nil {
-			m, err = exchange(c, q.message(), patience)
+			m, err = lab.Exchange(c, q.Message(), patience)
 			c.Close()
 		}
 		if err != nil {
@@ -263,13 +265,13 @@ func (x *tracks) connections(ctx context.Context, k *track, address string, clie
 }
 
 // resolved asks the resolver as clients of a region do: as a stub resolver, which waits 5 s and asks once more.
-func (x *tracks) resolved(ctx context.Context, k *track, client *region, every time.Duration) {
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: client.clientAddress().AsSlice()}}
+func (x *tracks) resolved(ctx context.Context, k *track, client *lab.Region, every time.Duration) {
+	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: client.ClientAddress().AsSlice()}}
 	l := &load{w: x.w}
 	x.regularly(ctx, every, func(n int) {
-		q := question{name: "www.example.test", qtype: dns.TypeA}
-		if x.w.yard.ipv6 && n%2 == 1 {
-			q.qtype = dns.TypeAAAA
+		q := lab.Question{Name: "www.example.test", Qtype: dns.TypeA}
+		if x.w.Yard.IPv6 && n%2 == 1 {
+			q.Qtype = dns.TypeAAAA
 		}
 		s := &sighting{server: k.server, client: client, question: q}
 		var m *dns.Msg
@@ -285,7 +287,7 @@ func (x *tracks) resolved(ctx context.Context, k *track, client *region, every t
 		case m.Rcode != dns.RcodeSuccess:
 			s.refused, s.wrong = true, "it is "+dns.RcodeToString[m.Rcode]
 		default:
-			if s.addresses = addresses(m); len(s.addresses) == 0 {
+			if s.addresses = lab.Addresses(m); len(s.addresses) == 0 {
 				s.wrong = "the answer is empty"
 			}
 		}

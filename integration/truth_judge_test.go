@@ -7,19 +7,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // TestTruth holds the judge of chaos: what it lets pass, and what it does not.
 func TestTruth(t *testing.T) {
-	regions := newRegions()
+	regions := lab.NewRegions()
 	zero := time.Unix(1e9, 0)
 	at := func(s float64) time.Time { return zero.Add(time.Duration(s * float64(time.Second))) }
 	eu, us := regions[0], regions[1]
-	both := func(r *region) []netip.Addr { return r.addresses(false) }
+	both := func(r *lab.Region) []netip.Addr { return r.Addresses(false) }
 	for _, c := range []struct {
 		name   string
 		spells []spell
-		client *region
+		client *lab.Region
 		second float64
 		answer string // the last octets: region and endpoint
 		right  bool
@@ -62,9 +64,9 @@ func TestTruth(t *testing.T) {
 		x := &truth{regions: regions, stood: func(time.Time, time.Time) time.Duration { return 0 }, spells: c.spells}
 		s := &sighting{server: "eu", client: c.client, sent: at(c.second), received: at(c.second)}
 		for text := range strings.FieldsSeq(c.answer) {
-			s.addresses = append(s.addresses, regions[text[0]-'1'].addresses(false)[text[2]-'1'])
+			s.addresses = append(s.addresses, regions[text[0]-'1'].Addresses(false)[text[2]-'1'])
 		}
-		if why := x.wrong(usual, s); (why == "") != c.right {
+		if why := x.wrong(lab.Usual, s); (why == "") != c.right {
 			t.Errorf("%s: %s at %v s is right: %v, want %v (%s)", c.name, c.answer, c.second, why == "", c.right, why)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"leeward/integration/lab"
 )
 
 // truth is what was so while faults came and went, for as far as an answer can be held against it: which endpoints were
@@ -15,7 +17,7 @@ import (
 // moment it says one of three things: the address has to be in the answer, it must not be, or both is right, since the
 // bounds that are written down (docs/failure-modes.md) have not passed yet.
 type truth struct {
-	regions []*region
+	regions []*lab.Region
 	stood   func(from, until time.Time) time.Duration // for how long the machine stood still
 	spells  []spell
 }
@@ -38,11 +40,11 @@ type effect struct {
 // quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
 // second for the reports, the decision and the answer. slow is the same where etcd or a link or two servers have
 // failed, too: what others said is believed until it is stale.
-func (x *truth) quick(p plan) time.Duration {
-	return time.Duration(p.fall)*p.every + p.timeout + time.Second + grace
+func (x *truth) quick(p lab.Plan) time.Duration {
+	return time.Duration(p.Fall)*p.Every + p.Timeout + time.Second + grace
 }
 
-func (x *truth) slow(p plan) time.Duration { return x.quick(p) + 14*time.Second }
+func (x *truth) slow(p lab.Plan) time.Duration { return x.quick(p) + 14*time.Second }
 
 func (s *spell) overlaps(from, until time.Time) bool {
 	return s.from.Before(until) && (s.until.IsZero() || s.until.After(from))
@@ -62,7 +64,7 @@ const (
 )
 
 // of says what an address of a region has to be in the answers of a server to a query.
-func (x *truth) of(p plan, a netip.Addr, r *region, server string, sent, received time.Time) say {
+func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent, received time.Time) say {
 	bound := x.bound(p, server, sent, received)
 	from := sent.Add(-bound - x.stood(sent.Add(-bound), received))
 	deadAll, deadAny := false, false
@@ -84,7 +86,7 @@ func (x *truth) of(p plan, a netip.Addr, r *region, server string, sent, receive
 	}
 	for i := range x.spells {
 		s := &x.spells[i]
-		if s.overlaps(from, received) && slices.Contains(s.blurs, r.name) {
+		if s.overlaps(from, received) && slices.Contains(s.blurs, r.Name) {
 			return either
 		}
 	}
@@ -92,7 +94,7 @@ func (x *truth) of(p plan, a netip.Addr, r *region, server string, sent, receive
 }
 
 // bound is how long a server may take to know, at a query.
-func (x *truth) bound(p plan, server string, sent, received time.Time) time.Duration {
+func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.Duration {
 	slow := x.slow(p)
 	from := sent.Add(-slow - x.stood(sent.Add(-slow), received))
 	gone := map[string]bool{}
@@ -115,27 +117,27 @@ func (x *truth) bound(p plan, server string, sent, received time.Time) time.Dura
 }
 
 // wrong says why an answer cannot be right; empty if it can.
-func (x *truth) wrong(p plan, s *sighting) string {
+func (x *truth) wrong(p lab.Plan, s *sighting) string {
 	six := s.addresses[0].Is6()
 	says := map[netip.Addr]say{}
 	open := true // perhaps nothing is well, and all is answered as if everything were
 	for _, r := range x.regions {
-		for _, a := range r.addresses(six) {
+		for _, a := range r.Addresses(six) {
 			says[a] = x.of(p, a, r, s.server, s.sent, s.received)
 			open = open && says[a] != in
 		}
 	}
 	var why []string
-	for _, name := range s.client.order {
-		r := x.regions[slices.IndexFunc(x.regions, func(r *region) bool { return r.name == name })]
+	for _, name := range s.client.Order {
+		r := x.regions[slices.IndexFunc(x.regions, func(r *lab.Region) bool { return r.Name == name })]
 		fits, can, must := true, false, false
-		for _, a := range r.addresses(six) {
+		for _, a := range r.Addresses(six) {
 			there := slices.Contains(s.addresses, a)
 			fits = fits && !(there && says[a] == out) && (there || says[a] != in)
 			can = can || there
 			must = must || says[a] == in
 		}
-		outside := slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return !slices.Contains(r.addresses(six), a) })
+		outside := slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return !slices.Contains(r.Addresses(six), a) })
 		if !outside && can && (fits || open) {
 			return ""
 		}
@@ -147,10 +149,10 @@ func (x *truth) wrong(p plan, s *sighting) string {
 	return "it can only be of: " + strings.Join(why, "; ")
 }
 
-func (x *truth) text(r *region, six bool, says map[netip.Addr]say) string {
+func (x *truth) text(r *lab.Region, six bool, says map[netip.Addr]say) string {
 	var all []string
-	for i, a := range r.addresses(six) {
-		all = append(all, fmt.Sprintf("%s/%d %s", r.name, i+1, [...]string{"either way", "in", "out"}[says[a]]))
+	for i, a := range r.Addresses(six) {
+		all = append(all, fmt.Sprintf("%s/%d %s", r.Name, i+1, [...]string{"either way", "in", "out"}[says[a]]))
 	}
 	return "(" + strings.Join(all, ", ") + ")"
 }

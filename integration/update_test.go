@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"leeward/integration/lab"
+
 	"github.com/miekg/dns"
 )
-
-const updateSecret = "dXBkYXRlcyBhcmUgc2lnbmVkIHdpdGggdGhpcyBrZXk="
 
 const updateResources = `
 kind: Zone
@@ -54,35 +54,35 @@ rules: [{failover: [p]}]
 
 // updated is servers on one etcd that take updates.
 type updated struct {
-	etcd    *member
-	servers []*server
+	etcd    *lab.Member
+	servers []*lab.Server
 }
 
 func startUpdated(t *testing.T, servers int) *updated {
 	t.Helper()
-	need(t, "nsupdate")
-	e := startEtcd(t)
-	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-")
+	lab.Need(t, "nsupdate")
+	e := lab.StartEtcd(t)
+	lab.LeewardOK(t, updateResources, "apply", "--etcd", e.Client, "-f", "-")
 	dir := t.TempDir()
 	u := &updated{etcd: e}
 	var all strings.Builder
 	for _, name := range []string{"admin", "certbot", "nobody"} {
-		fmt.Fprintf(&all, "key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", name, updateSecret)
+		fmt.Fprintf(&all, "key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", name, lab.UpdateSecret)
 	}
-	write(t, filepath.Join(dir, "keys"), all.String())
+	lab.Write(t, filepath.Join(dir, "keys"), all.String())
 	for i := range servers {
-		u.servers = append(u.servers, serve(t, fmt.Sprintf("s%d", i), "--etcd", e.client, "--tsig-key", filepath.Join(dir, "keys")))
+		u.servers = append(u.servers, lab.Serve(t, fmt.Sprintf("s%d", i), "--etcd", e.Client, "--tsig-key", filepath.Join(dir, "keys")))
 	}
 	for _, s := range u.servers {
-		expect(t, 20*time.Second, s.dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")
 	}
 	return u
 }
 
 // nsupdate has a program send commands, signed with a key, to a server.
-func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands string) outcome {
+func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands string) lab.Outcome {
 	t.Helper()
-	_, port, err := net.SplitHostPort(u.servers[i].dns)
+	_, port, err := net.SplitHostPort(u.servers[i].DNS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +92,9 @@ func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands st
 	case "forged":
 		argv = append(argv, "-y", "hmac-sha256:admin:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	default:
-		argv = append(argv, "-y", "hmac-sha256:"+key+":"+updateSecret)
+		argv = append(argv, "-y", "hmac-sha256:"+key+":"+lab.UpdateSecret)
 	}
-	return command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone example.test\n%s\nsend\n", port, commands), argv...)
+	return lab.Command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone example.test\n%s\nsend\n", port, commands), argv...)
 }
 
 func TestNsupdate(t *testing.T) {
@@ -109,13 +109,13 @@ func TestNsupdate(t *testing.T) {
 			step := func(key, commands, failure string) {
 				t.Helper()
 				o := u.nsupdate(t, program, 0, key, commands)
-				if failure == "" && o.code != 0 || failure != "" && (o.code == 0 || !strings.Contains(o.stdout+o.stderr, failure)) {
+				if failure == "" && o.Code != 0 || failure != "" && (o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, failure)) {
 					t.Errorf("%s with key %q, want %q: %v", commands, key, failure, o)
 				}
 			}
 			answers := func(name string, qtype uint16, want ...string) {
 				t.Helper()
-				expect(t, 10*time.Second, u.servers[0].dns, question{name: name, qtype: qtype}, want...)
+				lab.Expect(t, 10*time.Second, u.servers[0].DNS, lab.Question{Name: name, Qtype: qtype}, want...)
 			}
 			step("admin", "update add "+name+" 60 A 192.0.2.20\nupdate add "+name+" 60 A 192.0.2.21", "")
 			answers(name, dns.TypeA, "192.0.2.20", "192.0.2.21")
@@ -156,17 +156,17 @@ func TestNsupdate(t *testing.T) {
 
 	t.Run("the serial follows", func(t *testing.T) {
 		serial := func() uint32 {
-			m, err := ask(nil, u.servers[0].dns, question{name: "example.test", qtype: dns.TypeSOA})
+			m, err := lab.Ask(nil, u.servers[0].DNS, lab.Question{Name: "example.test", Qtype: dns.TypeSOA})
 			if err != nil || len(m.Answer) != 1 {
 				t.Fatalf("SOA: %v, %v", m, err)
 			}
 			return m.Answer[0].(*dns.SOA).Serial
 		}
 		before := serial()
-		if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add serial.example.test 60 A 192.0.2.1"); o.code != 0 {
+		if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add serial.example.test 60 A 192.0.2.1"); o.Code != 0 {
 			t.Fatal(o)
 		}
-		until(t, 10*time.Second, "the serial grows", func() error {
+		lab.Until(t, 10*time.Second, "the serial grows", func() error {
 			if now := serial(); now <= before {
 				return fmt.Errorf("it is %d after %d", now, before)
 			}
@@ -177,15 +177,15 @@ func TestNsupdate(t *testing.T) {
 	t.Run("a clock that is an hour behind", func(t *testing.T) {
 		m := new(dns.Msg).SetUpdate("example.test.")
 		m.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Add(-time.Hour).Unix())
-		c := dns.Client{TsigSecret: map[string]string{"admin.": updateSecret}}
-		r, _, _ := c.Exchange(m, u.servers[0].dns)
+		c := dns.Client{TsigSecret: map[string]string{"admin.": lab.UpdateSecret}}
+		r, _, _ := c.Exchange(m, u.servers[0].DNS)
 		if r == nil || r.Rcode != dns.RcodeNotAuth || r.IsTsig() == nil || r.IsTsig().Error != dns.RcodeBadTime {
 			t.Errorf("%v, want NOTAUTH with BADTIME", r)
 		}
 	})
 
 	t.Run("metrics", func(t *testing.T) {
-		_, text, err := u.servers[0].get("/metrics")
+		_, text, err := u.servers[0].Get("/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,9 +194,9 @@ func TestNsupdate(t *testing.T) {
 				t.Errorf("no count of %s", rcode)
 			}
 		}
-		log := u.servers[0].process.out.String()
+		log := u.servers[0].Process.Out.String()
 		if !strings.Contains(log, "key=admin") && !strings.Contains(log, `"key":"admin"`) {
-			t.Errorf("no update in the log:\n%s", u.servers[0].process.out.tail(5))
+			t.Errorf("no update in the log:\n%s", u.servers[0].Process.Out.Tail(5))
 		}
 	})
 }
@@ -206,7 +206,7 @@ func TestUpdateTwoServers(t *testing.T) {
 	u := startUpdated(t, 2)
 	const each = 100
 	var wg sync.WaitGroup
-	outcomes := make([]outcome, len(u.servers))
+	outcomes := make([]lab.Outcome, len(u.servers))
 	var want []string
 	for i := range u.servers {
 		var b strings.Builder
@@ -221,16 +221,16 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 	wg.Wait()
 	for i, o := range outcomes {
-		if o.code != 0 {
+		if o.Code != 0 {
 			t.Fatalf("server %d: %v", i, o)
 		}
 	}
 	slices.Sort(want)
 	for _, s := range u.servers {
-		expect(t, 20*time.Second, s.dns, question{name: "shared.example.test", qtype: dns.TypeTXT, network: "tcp"}, want...)
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "shared.example.test", Qtype: dns.TypeTXT, Network: "tcp"}, want...)
 		for i := range u.servers {
 			for k := range each {
-				expect(t, 20*time.Second, s.dns, question{name: fmt.Sprintf("own-%d-%d.example.test", i, k), qtype: dns.TypeA}, fmt.Sprintf("192.0.2.%d", k))
+				lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: fmt.Sprintf("own-%d-%d.example.test", i, k), Qtype: dns.TypeA}, fmt.Sprintf("192.0.2.%d", k))
 			}
 		}
 	}
@@ -239,10 +239,10 @@ func TestUpdateTwoServers(t *testing.T) {
 // TestUpdateRemovesEverything: who deletes all records of a zone by signed updates means it. What went away by other
 // hands stays in service until somebody says so.
 func TestUpdateRemovesEverything(t *testing.T) {
-	need(t, "nsupdate")
+	lab.Need(t, "nsupdate")
 	u := startUpdated(t, 2)
 	e := u.etcd
-	leewardOK(t, `
+	lab.LeewardOK(t, `
 kind: Zone
 name: other.test
 nameservers: [ns1.other.test]
@@ -254,22 +254,22 @@ data: [192.0.2.1]
 kind: Record
 name: other.test/www/A
 data: [192.0.2.2]
-`, "apply", "--etcd", e.client, "-f", "-")
+`, "apply", "--etcd", e.Client, "-f", "-")
 	for _, s := range u.servers {
-		expect(t, 20*time.Second, s.dns, question{name: "www.other.test", qtype: dns.TypeA}, "192.0.2.2")
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "www.other.test", Qtype: dns.TypeA}, "192.0.2.2")
 	}
 	for _, owner := range []string{"ns1", "www"} {
-		e.ctl(t, "", "del", "/leeward/records/other.test/"+owner+"/A")
+		e.Ctl(t, "", "del", "/leeward/records/other.test/"+owner+"/A")
 	}
-	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete ns1.example.test\nupdate delete www.example.test"); o.code != 0 {
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete ns1.example.test\nupdate delete www.example.test"); o.Code != 0 {
 		t.Fatal(o)
 	}
 	for _, s := range u.servers {
-		expect(t, 20*time.Second, s.dns, question{name: "www.example.test", qtype: dns.TypeA}, "NXDOMAIN")
-		expect(t, 20*time.Second, s.dns, question{name: "ns1.example.test", qtype: dns.TypeA}, "NXDOMAIN")
-		still(t, s.dns, question{name: "www.other.test", qtype: dns.TypeA}, "192.0.2.2")
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "NXDOMAIN")
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "ns1.example.test", Qtype: dns.TypeA}, "NXDOMAIN")
+		lab.Still(t, s.DNS, lab.Question{Name: "www.other.test", Qtype: dns.TypeA}, "192.0.2.2")
 	}
-	if held := leewardOK(t, "", "status", "--etcd", e.client); strings.Contains(held, "example.test/") {
+	if held := lab.LeewardOK(t, "", "status", "--etcd", e.Client); strings.Contains(held, "example.test/") {
 		t.Errorf("held back: %s", held)
 	}
 }
@@ -279,7 +279,7 @@ data: [192.0.2.2]
 // what it has written.
 func TestUpdateIsServedWhenAnswered(t *testing.T) {
 	u := startUpdated(t, 2)
-	secret := map[string]string{"admin.": updateSecret}
+	secret := map[string]string{"admin.": lab.UpdateSecret}
 	client := &dns.Client{TsigSecret: secret, Timeout: 5 * time.Second}
 	missed := map[string]int{}
 	const rounds = 100
@@ -289,14 +289,14 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []*server{u.servers[i%2], u.servers[(i+1)%2]} { // the second one finds it there
+		for _, s := range []*lab.Server{u.servers[i%2], u.servers[(i+1)%2]} { // the second one finds it there
 			m := new(dns.Msg).SetUpdate("example.test.")
 			m.Insert([]dns.RR{record})
 			m.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Unix())
-			if reply, _, err := client.Exchange(m, s.dns); err != nil || reply.Rcode != dns.RcodeSuccess {
+			if reply, _, err := client.Exchange(m, s.DNS); err != nil || reply.Rcode != dns.RcodeSuccess {
 				t.Fatalf("%s: %v, %v", name, reply, err)
 			}
-			reply, err := ask(nil, s.dns, question{name: strings.TrimSuffix(name, "."), qtype: dns.TypeA})
+			reply, err := lab.Ask(nil, s.DNS, lab.Question{Name: strings.TrimSuffix(name, "."), Qtype: dns.TypeA})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -308,7 +308,7 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 			}
 			q := new(dns.Msg).SetAxfr("example.test.")
 			q.SetTsig("admin.", dns.HmacSHA256, 300, time.Now().Unix())
-			zone, err := (&dns.Transfer{TsigSecret: secret}).In(q, s.dns)
+			zone, err := (&dns.Transfer{TsigSecret: secret}).In(q, s.DNS)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -332,13 +332,13 @@ func TestUpdateIsServedWhenAnswered(t *testing.T) {
 
 	record := "kind: Record\nname: example.test/applied/A\ndata: [192.0.2.1]\n"
 	for range 2 { // the second time there is nothing to do, and who serves it is told all the same
-		out := leewardOK(t, record, "apply", "--etcd", u.etcd.client, "-f", "-", "--wait")
+		out := lab.LeewardOK(t, record, "apply", "--etcd", u.etcd.Client, "-f", "-", "--wait")
 		if !strings.Contains(out, "is served by s0, s1") {
 			t.Errorf("apply --wait says %s", out)
 		}
 	}
 	for _, s := range u.servers {
-		still(t, s.dns, question{name: "applied.example.test", qtype: dns.TypeA}, "192.0.2.1")
+		lab.Still(t, s.DNS, lab.Question{Name: "applied.example.test", Qtype: dns.TypeA}, "192.0.2.1")
 	}
 }
 
@@ -348,43 +348,43 @@ func TestUpdatesAreTheirOwn(t *testing.T) {
 	u := startUpdated(t, 1)
 	e := u.etcd
 	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.9\n"+
-		"update add www.example.test 300 A 192.0.2.11"); o.code != 0 {
+		"update add www.example.test 300 A 192.0.2.11"); o.Code != 0 {
 		t.Fatal(o)
 	}
 	owned := func() string {
-		return leewardOK(t, "", "get", "records", "--owner", "update", "-o", "yaml", "--etcd", e.client)
+		return lab.LeewardOK(t, "", "get", "records", "--owner", "update", "-o", "yaml", "--etcd", e.Client)
 	}
 	if got := owned(); !strings.Contains(got, "example.test/new/A") || strings.Contains(got, "www") {
 		t.Errorf("dynamic updates own\n%s", got)
 	}
-	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-", "--prune")
-	expect(t, 10*time.Second, u.servers[0].dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
-	still(t, u.servers[0].dns, question{name: "new.example.test", qtype: dns.TypeA}, "192.0.2.9")
-	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete new.example.test"); o.code != 0 {
+	lab.LeewardOK(t, updateResources, "apply", "--etcd", e.Client, "-f", "-", "--prune")
+	lab.Expect(t, 10*time.Second, u.servers[0].DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")
+	lab.Still(t, u.servers[0].DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeA}, "192.0.2.9")
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete new.example.test"); o.Code != 0 {
 		t.Fatal(o)
 	}
-	if got := e.ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/meta/owners/").stdout; got != "" {
+	if got := e.Ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/meta/owners/").Stdout; got != "" {
 		t.Errorf("marks are left: %s", got)
 	}
 }
 
 // TestUpdateWithoutEtcd: an update that cannot be committed fails, and answers go on; resources in files take none.
 func TestUpdateWithoutEtcd(t *testing.T) {
-	need(t, "nsupdate")
+	lab.Need(t, "nsupdate")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "all.yaml"), updateResources)
+	lab.Write(t, filepath.Join(dir, "all.yaml"), updateResources)
 	key := filepath.Join(t.TempDir(), "admin.key")
-	write(t, key, fmt.Sprintf("key \"admin\" { algorithm hmac-sha256; secret \"%s\"; };\n", updateSecret))
-	u := &updated{servers: []*server{serve(t, "files", "--files", dir, "--tsig-key", key)}}
-	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "REFUSED") {
+	lab.Write(t, key, fmt.Sprintf("key \"admin\" { algorithm hmac-sha256; secret \"%s\"; };\n", lab.UpdateSecret))
+	u := &updated{servers: []*lab.Server{lab.Serve(t, "files", "--files", dir, "--tsig-key", key)}}
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "REFUSED") {
 		t.Errorf("resources in files: %v", o)
 	}
-	e := startEtcd(t)
-	leewardOK(t, updateResources, "apply", "--etcd", e.client, "-f", "-")
-	u.servers = append(u.servers, serve(t, "cut", "--etcd", e.client, "--tsig-key", key))
-	e.process.kill()
-	if o := u.nsupdate(t, "nsupdate", 1, "admin", "update add new.example.test 60 A 192.0.2.1"); o.code == 0 || !strings.Contains(o.stdout+o.stderr, "SERVFAIL") {
+	e := lab.StartEtcd(t)
+	lab.LeewardOK(t, updateResources, "apply", "--etcd", e.Client, "-f", "-")
+	u.servers = append(u.servers, lab.Serve(t, "cut", "--etcd", e.Client, "--tsig-key", key))
+	e.Process.Kill()
+	if o := u.nsupdate(t, "nsupdate", 1, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "SERVFAIL") {
 		t.Errorf("without etcd: %v", o)
 	}
-	still(t, u.servers[1].dns, question{name: "www.example.test", qtype: dns.TypeA}, "192.0.2.10")
+	lab.Still(t, u.servers[1].DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")
 }

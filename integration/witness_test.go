@@ -10,54 +10,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// statusPage is what these tests read of /api/v1/status.
-type statusPage struct {
-	Servers []struct {
-		ID       string
-		Revision int64
-		Problems int
-		Held     int
-		Fresh    bool
-		Source   struct {
-			Kind, State, Error string
-		}
-	}
-	Vantages []struct {
-		ID           string
-		Fresh, Blind bool
-	}
-	Pools []struct {
-		Pool           string
-		Override       string
-		Healthy, Total int
-	}
-	Endpoints []struct {
-		Endpoint, Region string
-		Override         string
-		Addresses        []struct {
-			Address netip.Addr
-			Verdict string
-			Since   *time.Time
-			Why     string
-			Votes   []struct {
-				Vantage, State string
-				Fresh          bool
-				Held           *time.Time
-			}
-		}
-	}
-	Problems []struct {
-		Resource, File, Field, Message string
-		Line                           int
-		Revision                       int64
-	}
-	Held []struct {
-		Resource, Why string
-		Revision      int64
-	}
-}
+	"leeward/integration/lab"
+)
 
 // turn is an address's verdict on one server changing.
 type turn struct {
@@ -68,7 +23,7 @@ type turn struct {
 
 // witness reads one server's status all the time and keeps how its verdicts and its own reports turned.
 type witness struct {
-	region *region
+	region *lab.Region
 
 	mu      sync.Mutex
 	now     map[netip.Addr]turn
@@ -79,19 +34,19 @@ type witness struct {
 }
 
 // watch starts a witness of each region's server, until the test ends.
-func (w *world) watch(t *testing.T) map[string]*witness {
+func watch(t *testing.T, w *lab.World) map[string]*witness {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	all := map[string]*witness{}
-	for _, r := range w.regions {
+	for _, r := range w.Regions {
 		v := &witness{region: r, now: map[netip.Addr]turn{}, own: map[netip.Addr]string{}, ownDown: map[netip.Addr]time.Time{}}
-		all[r.name] = v
+		all[r.Name] = v
 		wg.Go(func() {
 			tick := time.NewTicker(50 * time.Millisecond)
 			defer tick.Stop()
 			for {
-				var p statusPage
-				err := r.server.status(&p)
+				var p lab.StatusPage
+				err := r.Server.Status(&p)
 				if err == nil {
 					v.read(&p)
 				}
@@ -110,14 +65,14 @@ func (w *world) watch(t *testing.T) map[string]*witness {
 	return all
 }
 
-func (v *witness) read(p *statusPage) {
+func (v *witness) read(p *lab.StatusPage) {
 	at := time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, e := range p.Endpoints {
 		for _, a := range e.Addresses {
 			for _, vote := range a.Votes {
-				if vote.Vantage != v.region.server.name {
+				if vote.Vantage != v.region.Server.Name {
 					continue
 				}
 				if vote.State == "down" && v.own[a.Address] != "down" {

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"leeward/integration/lab"
 
 	"github.com/miekg/dns"
 )
@@ -31,7 +34,7 @@ var words = slices.Concat(badWords(), processWords(), linkWords(), endpointWords
 
 // processWords are about the servers and members of etcd as processes.
 func processWords() []word {
-	server := func(f func(x *scenario, r *region) error) func(*scenario, []string) error {
+	server := func(f func(x *scenario, r *lab.Region) error) func(*scenario, []string) error {
 		return func(x *scenario, args []string) error {
 			all, err := x.regionsOf(args[0])
 			if err != nil {
@@ -45,7 +48,7 @@ func processWords() []word {
 			return nil
 		}
 	}
-	etcd := func(f func(x *scenario, r *region) error) func(*scenario, []string) error {
+	etcd := func(f func(x *scenario, r *lab.Region) error) func(*scenario, []string) error {
 		return func(x *scenario, args []string) error {
 			all, err := x.members(args[0])
 			if err != nil {
@@ -60,35 +63,35 @@ func processWords() []word {
 		}
 	}
 	return []word{
-		{pattern: "kill server R", means: "the servers of these regions die at once (SIGKILL). R is a region, several as `eu,us`, or `all`; queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *region) error {
-			x.excuse(r.name)
-			r.server.process.kill()
+		{pattern: "kill server R", means: "the servers of these regions die at once (SIGKILL). R is a region, several as `eu,us`, or `all`; queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *lab.Region) error {
+			x.excuse(r.Name)
+			r.Server.Process.Kill()
 			return nil
 		})},
-		{pattern: "stop server R", means: "the servers are told to end (SIGTERM); queries sent from now on need not be answered, those before must be", do: server(func(x *scenario, r *region) error {
+		{pattern: "stop server R", means: "the servers are told to end (SIGTERM); queries sent from now on need not be answered, those before must be", do: server(func(x *scenario, r *lab.Region) error {
 			x.mu.Lock()
-			x.losses[r.name] = append(x.losses[r.name], window{from: time.Now()})
+			x.losses[r.Name] = append(x.losses[r.Name], lab.Window{From: time.Now()})
 			x.mu.Unlock()
-			r.server.process.signal(x.t, syscall.SIGTERM)
+			r.Server.Process.Signal(x.t, syscall.SIGTERM)
 			return nil
 		})},
-		{pattern: "start server R", means: "the servers start again, as they were started first", do: server(func(x *scenario, r *region) error {
+		{pattern: "start server R", means: "the servers start again, as they were started first", do: server(func(x *scenario, r *lab.Region) error {
 			select {
-			case <-r.server.process.gone:
+			case <-r.Server.Process.Gone:
 			case <-time.After(20 * time.Second):
-				return fmt.Errorf("server %s still runs", r.name)
+				return fmt.Errorf("server %s still runs", r.Name)
 			}
-			x.marks[r.name] = 0
-			r.server.start(x.t)
+			x.marks[r.Name] = 0
+			r.Server.Start(x.t)
 			return nil
 		})},
-		{pattern: "pause server R", means: "the servers are stopped (SIGSTOP); queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *region) error {
-			x.excuse(r.name)
-			return x.signal(r.server.process, syscall.SIGSTOP)
+		{pattern: "pause server R", means: "the servers are stopped (SIGSTOP); queries to them need not be answered until `R answers`", do: server(func(x *scenario, r *lab.Region) error {
+			x.excuse(r.Name)
+			return x.signal(r.Server.Process, syscall.SIGSTOP)
 		})},
-		{pattern: "resume server R", means: "and go on (SIGCONT)", do: server(func(x *scenario, r *region) error { return x.signal(r.server.process, syscall.SIGCONT) })},
-		{pattern: "nobody reads the log of server R", means: "the pipe that is the servers' stderr fills, and whoever writes to it waits; until they are started again", do: server(func(x *scenario, r *region) error {
-			r.server.process.out.unread(x.t)
+		{pattern: "resume server R", means: "and go on (SIGCONT)", do: server(func(x *scenario, r *lab.Region) error { return x.signal(r.Server.Process, syscall.SIGCONT) })},
+		{pattern: "nobody reads the log of server R", means: "the pipe that is the servers' stderr fills, and whoever writes to it waits; until they are started again", do: server(func(x *scenario, r *lab.Region) error {
+			r.Server.Process.Out.Unread(x.t)
 			return nil
 		})},
 		{pattern: "clock of server R is D", means: "the servers' wall clocks are set: this far from the machine's, as `+1h`, `-1h`, `0s`. The setting `clocks of their own` makes it possible", do: func(x *scenario, args []string) error {
@@ -101,34 +104,34 @@ func processWords() []word {
 				return err
 			}
 			for _, r := range all {
-				if r.server.clock == nil {
+				if r.Server.Clock == nil {
 					return fmt.Errorf("the setting \"clocks of their own\" is missing")
 				}
-				if err := r.server.clock.set(off); err != nil {
+				if err := r.Server.Clock.Set(off); err != nil {
 					return err
 				}
 			}
 			return nil
 		}},
 		{pattern: "server R exits with N", means: "the servers have ended by themselves with this exit status", check: func(x *scenario, args []string) error {
-			return server(func(x *scenario, r *region) error {
-				if r.server.process.alive() {
-					return fmt.Errorf("server %s still runs", r.name)
+			return server(func(x *scenario, r *lab.Region) error {
+				if r.Server.Process.Alive() {
+					return fmt.Errorf("server %s still runs", r.Name)
 				}
-				if got := strconv.Itoa(r.server.process.cmd.ProcessState.ExitCode()); got != args[1] {
-					return fmt.Errorf("server %s has ended with %s", r.name, got)
+				if got := strconv.Itoa(r.Server.Process.Cmd.ProcessState.ExitCode()); got != args[1] {
+					return fmt.Errorf("server %s has ended with %s", r.Name, got)
 				}
 				return nil
 			})(x, args)
 		}},
-		{pattern: "kill etcd R", means: "members of etcd die at once. R is also `leader`, `follower` (one of them), `followers`, `watched-by-eu` (the one that this server follows), or `same` (as in the step before)", do: etcd(func(x *scenario, r *region) error { r.etcd.process.kill(); return nil })},
-		{pattern: "start etcd R", means: "and start again with what they had on disk", do: etcd(func(x *scenario, r *region) error { r.etcd.start(x.t); return nil })},
-		{pattern: "pause etcd R", means: "members stand still (SIGSTOP): connections to them stay and nothing comes", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGSTOP) })},
-		{pattern: "resume etcd R", means: "and go on (SIGCONT)", do: etcd(func(x *scenario, r *region) error { return x.signal(r.etcd.process, syscall.SIGCONT) })},
+		{pattern: "kill etcd R", means: "members of etcd die at once. R is also `leader`, `follower` (one of them), `followers`, `watched-by-eu` (the one that this server follows), or `same` (as in the step before)", do: etcd(func(x *scenario, r *lab.Region) error { r.Etcd.Process.Kill(); return nil })},
+		{pattern: "start etcd R", means: "and start again with what they had on disk", do: etcd(func(x *scenario, r *lab.Region) error { r.Etcd.Start(x.t); return nil })},
+		{pattern: "pause etcd R", means: "members stand still (SIGSTOP): connections to them stay and nothing comes", do: etcd(func(x *scenario, r *lab.Region) error { return x.signal(r.Etcd.Process, syscall.SIGSTOP) })},
+		{pattern: "resume etcd R", means: "and go on (SIGCONT)", do: etcd(func(x *scenario, r *lab.Region) error { return x.signal(r.Etcd.Process, syscall.SIGCONT) })},
 		{pattern: "etcd of R works", means: "a linearizable read through these members works", check: func(x *scenario, args []string) error {
-			return etcd(func(x *scenario, r *region) error {
-				if o := r.etcd.ctl(x.t, "", "--command-timeout=1s", "get", "/ready"); o.code != 0 {
-					return fmt.Errorf("etcd %s: %s", r.name, strings.TrimSpace(o.stderr))
+			return etcd(func(x *scenario, r *lab.Region) error {
+				if o := r.Etcd.Ctl(x.t, "", "--command-timeout=1s", "get", "/ready"); o.Code != 0 {
+					return fmt.Errorf("etcd %s: %s", r.Name, strings.TrimSpace(o.Stderr))
 				}
 				return nil
 			})(x, args)
@@ -140,24 +143,24 @@ func processWords() []word {
 func (x *scenario) excuse(server string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.losses[server] = append(x.losses[server], window{from: time.Now().Add(-grace)})
+	x.losses[server] = append(x.losses[server], lab.Window{From: time.Now().Add(-grace)})
 }
 
-func (x *scenario) signal(p *process, sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
+func (x *scenario) signal(p *lab.Process, sig syscall.Signal) error { return p.Cmd.Process.Signal(sig) }
 
 // members reads which members of etcd are meant.
-func (x *scenario) members(text string) ([]*region, error) {
-	var all []*region
+func (x *scenario) members(text string) ([]*lab.Region, error) {
+	var all []*lab.Region
 	switch text {
 	case "same":
-		all, _ = x.kept["members"].([]*region)
+		all, _ = x.kept["members"].([]*lab.Region)
 		if all == nil {
 			return nil, fmt.Errorf("no step before has named a member")
 		}
 		return all, nil
 	case "leader", "follower", "followers":
-		for _, r := range x.w.regions {
-			if r.etcd.process.alive() && r.etcd.leads(x.t) == (text == "leader") {
+		for _, r := range x.w.Regions {
+			if r.Etcd.Process.Alive() && r.Etcd.Leads(x.t) == (text == "leader") {
 				all = append(all, r)
 			}
 		}
@@ -191,11 +194,11 @@ func (x *scenario) watched(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	log := of[0].server.process.out.String()
+	log := of[0].Server.Process.Out.String()
 	i := strings.LastIndex(log, `"etcd: following" member=`)
-	for j, url := range x.w.urls {
+	for j, url := range x.w.URLs {
 		if i >= 0 && strings.HasPrefix(log[i+len(`"etcd: following" member=`):], url+" ") {
-			return x.w.regions[j].name, nil
+			return x.w.Regions[j].Name, nil
 		}
 	}
 	return "", fmt.Errorf("server %s follows no member that its log names", name)
@@ -203,7 +206,7 @@ func (x *scenario) watched(name string) (string, error) {
 
 // linkWords are about what lies between the regions.
 func linkWords() []word {
-	change := func(x *scenario, from, to string, both bool, f func(*weather)) error {
+	change := func(x *scenario, from, to string, both bool, f func(*lab.Weather)) error {
 		hosts := func(text string) ([]string, error) {
 			if text == "client" {
 				return []string{"client"}, nil
@@ -211,7 +214,7 @@ func linkWords() []word {
 			all, err := x.regionsOf(text)
 			var names []string
 			for _, r := range all {
-				names = append(names, r.name)
+				names = append(names, r.Name)
 			}
 			return names, err
 		}
@@ -228,15 +231,15 @@ func linkWords() []word {
 				if a == b {
 					continue
 				}
-				x.w.yard.forwarder.set(a, b, f)
+				x.w.Yard.Forwarder.Set(a, b, f)
 				if both {
-					x.w.yard.forwarder.set(b, a, f)
+					x.w.Yard.Forwarder.Set(b, a, f)
 				}
 			}
 		}
 		return nil
 	}
-	parse := func(f func(a []string) (func(*weather), error), both bool) func(*scenario, []string) error {
+	parse := func(f func(a []string) (func(*lab.Weather), error), both bool) func(*scenario, []string) error {
 		return func(x *scenario, a []string) error {
 			w, err := f(a)
 			if err != nil {
@@ -245,30 +248,30 @@ func linkWords() []word {
 			return change(x, a[0], a[1], both, w)
 		}
 	}
-	cut := func(is bool) func([]string) (func(*weather), error) {
-		return func([]string) (func(*weather), error) { return func(w *weather) { w.cut = is }, nil }
+	cut := func(is bool) func([]string) (func(*lab.Weather), error) {
+		return func([]string) (func(*lab.Weather), error) { return func(w *lab.Weather) { w.Cut = is }, nil }
 	}
-	bad := func(a []string) (func(*weather), error) {
+	bad := func(a []string) (func(*lab.Weather), error) {
 		loss, err := strconv.ParseFloat(strings.TrimSuffix(a[2], "%"), 64)
 		if err != nil {
 			return nil, err
 		}
 		delay, err := time.ParseDuration(a[3])
-		return func(w *weather) { w.loss, w.delay = loss/100, delay }, err
+		return func(w *lab.Weather) { w.Loss, w.Delay = loss/100, delay }, err
 	}
 	return []word{
 		{pattern: "isolate R", means: "nothing passes between the region and anything else, clients included; queries to its server need not be answered until `R answers`", do: func(x *scenario, a []string) error {
 			all, err := x.regionsOf(a[0])
 			for _, r := range all {
-				x.excuse(r.name)
-				x.w.yard.cut(x.t, r.host)
+				x.excuse(r.Name)
+				x.w.Yard.Cut(x.t, r.Host)
 			}
 			return err
 		}},
 		{pattern: "rejoin R", means: "undoes isolate", do: func(x *scenario, a []string) error {
 			all, err := x.regionsOf(a[0])
 			for _, r := range all {
-				x.w.yard.heal(x.t, r.host)
+				x.w.Yard.Heal(x.t, r.Host)
 			}
 			return err
 		}},
@@ -276,19 +279,19 @@ func linkWords() []word {
 		{pattern: "cut R to R", means: "nothing passes from the first to the second; the other way it does", do: parse(cut(true), false)},
 		{pattern: "join R and R", means: "undoes cuts between them", do: parse(cut(false), true)},
 		{pattern: "cut R from etcd", means: "the region reaches no member of etcd elsewhere; everything else passes", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", true, func(w *weather) { w.port = 2379 })
+			return change(x, a[0], "all", true, func(w *lab.Weather) { w.Port = 2379 })
 		}},
 		{pattern: "join R to etcd", means: "undoes that", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", true, func(w *weather) { w.port = 0 })
+			return change(x, a[0], "all", true, func(w *lab.Weather) { w.Port = 0 })
 		}},
 		{pattern: "probes from R are lost", means: "what the region's server sends to endpoints elsewhere does not arrive; everything else passes, others' probes of its endpoints too", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", false, func(w *weather) { w.to = 80 })
+			return change(x, a[0], "all", false, func(w *lab.Weather) { w.To = 80 })
 		}},
 		{pattern: "IPv6 probes from R are lost", means: "the same of IPv6 alone", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", false, func(w *weather) { w.to, w.six = 80, true })
+			return change(x, a[0], "all", false, func(w *lab.Weather) { w.To, w.Six = 80, true })
 		}},
 		{pattern: "probes from R arrive", means: "again", do: func(x *scenario, a []string) error {
-			return change(x, a[0], "all", false, func(w *weather) { w.to, w.six = 0, false })
+			return change(x, a[0], "all", false, func(w *lab.Weather) { w.To, w.Six = 0, false })
 		}},
 		{pattern: "between R and R lose N% delay D", means: "of the packets between them, either way, this share is lost and the others come that much later", do: parse(bad, true)},
 	}
@@ -296,7 +299,7 @@ func linkWords() []word {
 
 // endpointWords are about the load balancers that are probed.
 func endpointWords() []word {
-	each := func(f func(e *endpoint, a []string) error) func(*scenario, []string) error {
+	each := func(f func(e *lab.Endpoint, a []string) error) func(*scenario, []string) error {
 		return func(x *scenario, a []string) error {
 			for part := range strings.SplitSeq(a[0], ",") {
 				name, number, one := strings.Cut(part, "/")
@@ -305,7 +308,7 @@ func endpointWords() []word {
 					return err
 				}
 				for _, r := range all {
-					for i, e := range r.endpoints {
+					for i, e := range r.Endpoints {
 						if one && number != strconv.Itoa(i+1) {
 							continue
 						}
@@ -318,22 +321,22 @@ func endpointWords() []word {
 			return nil
 		}
 	}
-	turn := func(to mood) func(*scenario, []string) error {
-		return each(func(e *endpoint, _ []string) error { return e.turn(to, pace{}) })
+	turn := func(to lab.Mood) func(*scenario, []string) error {
+		return each(func(e *lab.Endpoint, _ []string) error { return e.Turn(to, lab.Pace{}) })
 	}
 	return []word{
-		{pattern: "endpoints E fail", means: "they answer probes with 503. E is a region, all its endpoints, or one of them as `eu/1`; several as `eu,us/1`; `all`", do: turn(failing)},
-		{pattern: "endpoints E hang", means: "they take connections and say nothing", do: turn(hanging)},
-		{pattern: "endpoints E are gone", means: "nothing listens there", do: turn(gone)},
-		{pattern: "endpoints E are well", means: "they answer as they should", do: turn(well)},
-		{pattern: "endpoints E answer after D", means: "as they should, but slowly", do: each(func(e *endpoint, a []string) error {
+		{pattern: "endpoints E fail", means: "they answer probes with 503. E is a region, all its endpoints, or one of them as `eu/1`; several as `eu,us/1`; `all`", do: turn(lab.Failing)},
+		{pattern: "endpoints E hang", means: "they take connections and say nothing", do: turn(lab.Hanging)},
+		{pattern: "endpoints E are gone", means: "nothing listens there", do: turn(lab.Gone)},
+		{pattern: "endpoints E are well", means: "they answer as they should", do: turn(lab.Well)},
+		{pattern: "endpoints E answer after D", means: "as they should, but slowly", do: each(func(e *lab.Endpoint, a []string) error {
 			d, err := time.ParseDuration(a[1])
 			if err != nil {
 				return err
 			}
-			return e.turn(well, pace{d, d})
+			return e.Turn(lab.Well, lab.Pace{Least: d, Most: d})
 		})},
-		{pattern: "endpoints E answer after D to D", means: "as they should, each time after another time between these", do: each(func(e *endpoint, a []string) error {
+		{pattern: "endpoints E answer after D to D", means: "as they should, each time after another time between these", do: each(func(e *lab.Endpoint, a []string) error {
 			least, err := time.ParseDuration(a[1])
 			if err != nil {
 				return err
@@ -342,12 +345,12 @@ func endpointWords() []word {
 			if err != nil {
 				return err
 			}
-			return e.turn(well, pace{least, most})
+			return e.Turn(lab.Well, lab.Pace{Least: least, Most: most})
 		})},
-		{pattern: "endpoints E flap every D", means: "well and failing by turns", do: each(func(e *endpoint, a []string) error {
+		{pattern: "endpoints E flap every D", means: "well and failing by turns", do: each(func(e *lab.Endpoint, a []string) error {
 			d, err := time.ParseDuration(a[1])
 			if err == nil {
-				e.flap(d)
+				e.Flap(d)
 			}
 			return err
 		})},
@@ -367,48 +370,48 @@ func etcdWords() []word {
 		{pattern: "etcdctl …", means: "with any member that works", do: func(x *scenario, a []string) error { return x.ctl("", strings.Fields(a[0])...) }},
 		{pattern: "run leeward …", means: "the command, with --etcd and all members; it must succeed", do: func(x *scenario, a []string) error {
 			args := strings.Fields(a[0])
-			o := command(x.t, x.w.regions[0].host, "", slices.Concat([]string{binary}, args[:1], []string{"--etcd", strings.Join(x.w.urls, ",")}, args[1:])...)
-			if o.code != 0 {
+			o := lab.Command(x.t, x.w.Regions[0].Host, "", slices.Concat([]string{lab.Binary}, args[:1], []string{"--etcd", strings.Join(x.w.URLs, ",")}, args[1:])...)
+			if o.Code != 0 {
 				return fmt.Errorf("%v", o)
 			}
 			return nil
 		}},
 		{pattern: "begin leeward …", means: "the command, with --etcd and all members, which stays beside the story; where an operator is", do: func(x *scenario, a []string) error {
 			args := strings.Fields(a[0])
-			x.operator = start(x.t, x.w.client, "leeward "+args[0],
-				slices.Concat([]string{binary}, args[:1], []string{"--etcd", strings.Join(x.w.urls, ",")}, args[1:])...)
+			x.operator = lab.Start(x.t, x.w.Client, "leeward "+args[0],
+				slices.Concat([]string{lab.Binary}, args[:1], []string{"--etcd", strings.Join(x.w.URLs, ",")}, args[1:])...)
 			return nil
 		}},
 		{pattern: "the operator says …", means: "what has been begun has printed it", check: func(x *scenario, a []string) error {
-			if x.operator == nil || !strings.Contains(x.operator.out.String(), a[0]) {
+			if x.operator == nil || !strings.Contains(x.operator.Out.String(), a[0]) {
 				return fmt.Errorf("there is no %q in what it has printed", a[0])
 			}
 			return nil
 		}},
 		{pattern: "the operator is gone", means: "kill -9 of what has been begun", do: func(x *scenario, _ []string) error {
-			x.operator.kill()
+			x.operator.Kill()
 			return nil
 		}},
 		{pattern: "apply the resources again", means: "leeward apply with what was there at the start", do: func(x *scenario, a []string) error {
-			o := command(x.t, x.w.regions[0].host, x.w.resources(), binary, "apply", "--etcd", strings.Join(x.w.urls, ","), "-f", "-")
-			if o.code != 0 {
+			o := lab.Command(x.t, x.w.Regions[0].Host, x.w.Resources(), lab.Binary, "apply", "--etcd", strings.Join(x.w.URLs, ","), "-f", "-")
+			if o.Code != 0 {
 				return fmt.Errorf("%v", o)
 			}
 			return nil
 		}},
 		{pattern: "back up etcd", means: "etcdctl snapshot save", quiet: true, do: func(x *scenario, _ []string) error {
-			return x.ctl("", "snapshot", "save", filepath.Join(x.w.dir, "backup"))
+			return x.ctl("", "snapshot", "save", filepath.Join(x.w.Dir, "backup"))
 		}},
 		{pattern: "wipe etcd", means: "all members die, and start with nothing: a new cluster", do: func(x *scenario, _ []string) error {
-			return x.renew(func(r *region) error { return nil })
+			return x.renew(func(r *lab.Region) error { return nil })
 		}},
 		{pattern: "restore etcd", means: "all members die, and start from the backup: an older state, in a new cluster", do: func(x *scenario, _ []string) error {
-			return x.renew(func(r *region) error {
-				get := func(flag string) string { return r.etcd.argv[slices.Index(r.etcd.argv, flag)+1] }
-				o := command(x.t, nil, "", "etcdctl", "snapshot", "restore", filepath.Join(x.w.dir, "backup"), "--name", get("--name"),
+			return x.renew(func(r *lab.Region) error {
+				get := func(flag string) string { return r.Etcd.Argv[slices.Index(r.Etcd.Argv, flag)+1] }
+				o := lab.Command(x.t, nil, "", "etcdctl", "snapshot", "restore", filepath.Join(x.w.Dir, "backup"), "--name", get("--name"),
 					"--data-dir", get("--data-dir"), "--initial-cluster", get("--initial-cluster"), "--initial-cluster-token", get("--initial-cluster-token"),
 					"--initial-advertise-peer-urls", get("--initial-advertise-peer-urls"))
-				if o.code != 0 {
+				if o.Code != 0 {
 					return fmt.Errorf("%v", o)
 				}
 				return nil
@@ -428,16 +431,16 @@ func etcdWords() []word {
 // ctlOut runs etcdctl against all members: one that works answers.
 func (x *scenario) ctlOut(stdin string, args ...string) (string, error) {
 	for range 3 {
-		for _, r := range x.w.regions {
-			if !r.etcd.process.alive() {
+		for _, r := range x.w.Regions {
+			if !r.Etcd.Process.Alive() {
 				continue
 			}
-			o := r.etcd.ctl(x.t, stdin, append([]string{"--command-timeout=3s"}, args...)...)
-			if o.code == 0 {
-				return o.stdout, nil
+			o := r.Etcd.Ctl(x.t, stdin, append([]string{"--command-timeout=3s"}, args...)...)
+			if o.Code == 0 {
+				return o.Stdout, nil
 			}
-			if !strings.Contains(o.stderr, "deadline") && !strings.Contains(o.stderr, "unavailable") && !strings.Contains(o.stderr, "leader") && !strings.Contains(o.stderr, "timed out") {
-				return "", fmt.Errorf("etcdctl %s: %s", strings.Join(args, " "), o.stderr)
+			if !strings.Contains(o.Stderr, "deadline") && !strings.Contains(o.Stderr, "unavailable") && !strings.Contains(o.Stderr, "leader") && !strings.Contains(o.Stderr, "timed out") {
+				return "", fmt.Errorf("etcdctl %s: %s", strings.Join(args, " "), o.Stderr)
 			}
 		}
 	}
@@ -452,33 +455,33 @@ func (x *scenario) ctl(stdin string, args ...string) error {
 func (x *scenario) put(key, value string) error { return x.ctl(value, "put", "/leeward/"+key) }
 
 // renew kills all members, takes away what they have on disk, and starts them from what fill puts there.
-func (x *scenario) renew(fill func(*region) error) error {
-	for _, r := range x.w.regions {
-		r.etcd.process.kill()
+func (x *scenario) renew(fill func(*lab.Region) error) error {
+	for _, r := range x.w.Regions {
+		r.Etcd.Process.Kill()
 	}
-	for _, r := range x.w.regions {
-		if err := os.RemoveAll(r.etcd.argv[slices.Index(r.etcd.argv, "--data-dir")+1]); err != nil {
+	for _, r := range x.w.Regions {
+		if err := os.RemoveAll(r.Etcd.Argv[slices.Index(r.Etcd.Argv, "--data-dir")+1]); err != nil {
 			return err
 		}
-		i := slices.Index(r.etcd.argv, "--initial-cluster-token")
-		r.etcd.argv = slices.Clone(r.etcd.argv)
-		r.etcd.argv[i+1] += "-again"
+		i := slices.Index(r.Etcd.Argv, "--initial-cluster-token")
+		r.Etcd.Argv = slices.Clone(r.Etcd.Argv)
+		r.Etcd.Argv[i+1] += "-again"
 		if err := fill(r); err != nil {
 			return err
 		}
 	}
-	for _, r := range x.w.regions {
-		r.etcd.start(x.t)
+	for _, r := range x.w.Regions {
+		r.Etcd.Start(x.t)
 	}
-	for _, r := range x.w.regions {
-		r.etcd.wait(x.t)
+	for _, r := range x.w.Regions {
+		r.Etcd.Wait(x.t)
 	}
 	return nil
 }
 
 // answerWords are about what clients get.
 func answerWords() []word {
-	get := func(x *scenario, from, clients, text string) (servers, of []*region, wanted want, err error) {
+	get := func(x *scenario, from, clients, text string) (servers, of []*lab.Region, wanted want, err error) {
 		if wanted, err = parseWant(x.w, text); err != nil {
 			return nil, nil, wanted, err
 		}
@@ -491,7 +494,7 @@ func answerWords() []word {
 	// "eu or us from all" is one text for the pattern: it is split here.
 	split := func(a []string) (clients, wanted, from string) {
 		wanted, from, _ = strings.Cut(a[1], " from ")
-		return a[0], strings.TrimSpace(wanted), cmpOr(strings.TrimSpace(from), "all")
+		return a[0], strings.TrimSpace(wanted), cmp.Or(strings.TrimSpace(from), "all")
 	}
 	return []word{
 		{
@@ -512,14 +515,14 @@ func answerWords() []word {
 				}
 				for _, s := range servers {
 					for _, c := range of {
-						if err := keeping(x.tracks.track(s.name, c.name), wanted, x.begun); err != nil {
+						if err := keeping(x.tracks.track(s.Name, c.Name), wanted, x.begun); err != nil {
 							return err
 						}
 					}
 				}
 				for _, s := range servers {
 					for _, c := range of {
-						x.keep(x.tracks.track(s.name, c.name))
+						x.keep(x.tracks.track(s.Name, c.Name))
 					}
 				}
 				return nil
@@ -532,8 +535,8 @@ func answerWords() []word {
 				x.mu.Lock()
 				defer x.mu.Unlock()
 				for _, s := range servers {
-					if ws := x.losses[s.name]; len(ws) > 0 && ws[len(ws)-1].until.IsZero() {
-						ws[len(ws)-1].until = time.Now().Add(limit + grace)
+					if ws := x.losses[s.Name]; len(ws) > 0 && ws[len(ws)-1].Until.IsZero() {
+						ws[len(ws)-1].Until = time.Now().Add(limit + grace)
 					}
 				}
 				return err
@@ -541,8 +544,8 @@ func answerWords() []word {
 			check: func(x *scenario, a []string) error {
 				servers, err := x.regionsOf(a[0])
 				for _, s := range servers {
-					if !slices.ContainsFunc(x.tracks.track(s.name, s.name).since(x.begun), func(s *sighting) bool { return !s.lost }) {
-						return fmt.Errorf("server %s has answered nothing", s.name)
+					if !slices.ContainsFunc(x.tracks.track(s.Name, s.Name).since(x.begun), func(s *sighting) bool { return !s.lost }) {
+						return fmt.Errorf("server %s has answered nothing", s.Name)
 					}
 				}
 				return err
@@ -562,7 +565,7 @@ func answerWords() []word {
 		{pattern: "R may be silent", means: "queries to these servers need not be answered until `R answers`", quiet: true, do: func(x *scenario, a []string) error {
 			servers, err := x.regionsOf(a[0])
 			for _, s := range servers {
-				x.excuse(s.name)
+				x.excuse(s.Name)
 			}
 			return err
 		}},
@@ -573,12 +576,12 @@ func answerWords() []word {
 				want = []string{"NXDOMAIN"}
 			}
 			for _, s := range servers {
-				m, err := ask(s.host, s.server.dns, question{name: "note.example.test", qtype: dns.TypeTXT})
+				m, err := lab.Ask(s.Host, s.Server.DNS, lab.Question{Name: "note.example.test", Qtype: dns.TypeTXT})
 				if err != nil {
 					return err
 				}
-				if got := verdictOf(m); !slices.Equal(got, want) {
-					return fmt.Errorf("server %s says %v", s.name, got)
+				if got := lab.VerdictOf(m); !slices.Equal(got, want) {
+					return fmt.Errorf("server %s says %v", s.Name, got)
 				}
 			}
 			return err
@@ -588,46 +591,46 @@ func answerWords() []word {
 
 // statusWords are about what servers say of themselves.
 func statusWords() []word {
-	servers := func(f func(x *scenario, r *region, a []string) error) func(*scenario, []string) error {
+	servers := func(f func(x *scenario, r *lab.Region, a []string) error) func(*scenario, []string) error {
 		return func(x *scenario, a []string) error {
 			all, err := x.regionsOf(a[0])
 			for _, r := range all {
 				if err := f(x, r, a); err != nil {
-					return fmt.Errorf("server %s: %w", r.name, err)
+					return fmt.Errorf("server %s: %w", r.Name, err)
 				}
 			}
 			return err
 		}
 	}
 	return []word{
-		{pattern: "source of R is …", means: "how they stand with etcd, by their status: `following`, `cut off`, `saved copy`, `history changed`", check: servers(func(x *scenario, r *region, a []string) error {
-			var p statusPage
-			if err := r.server.status(&p); err != nil {
+		{pattern: "source of R is …", means: "how they stand with etcd, by their status: `following`, `cut off`, `saved copy`, `history changed`", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			var p lab.StatusPage
+			if err := r.Server.Status(&p); err != nil {
 				return err
 			}
 			for _, s := range p.Servers {
-				if s.ID == r.server.name && s.Source.State != a[1] {
+				if s.ID == r.Server.Name && s.Source.State != a[1] {
 					return fmt.Errorf("it is %s: %s", s.Source.State, s.Source.Error)
-				} else if s.ID == r.server.name {
+				} else if s.ID == r.Server.Name {
 					return nil
 				}
 			}
 			return fmt.Errorf("it is not in its own status")
 		})},
-		{pattern: "log of R says …", means: "something that they have logged since this block began, or since their start", check: servers(func(x *scenario, r *region, a []string) error {
-			all := r.server.process.out.String()
+		{pattern: "log of R says …", means: "something that they have logged since this block began, or since their start", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			all := r.Server.Process.Out.String()
 			x.mu.Lock()
-			mark := min(x.marks[r.name], len(all))
+			mark := min(x.marks[r.Name], len(all))
 			x.mu.Unlock()
 			if !strings.Contains(all[mark:], a[1]) {
 				return fmt.Errorf("the log has no %q since then", a[1])
 			}
 			return nil
 		})},
-		{pattern: "verdict of R on E is STATE", means: "all addresses of the endpoints E are up, down or unknown to these servers", check: servers(func(x *scenario, r *region, a []string) error { return x.verdicts(r, a[1], a[2]) })},
-		{pattern: "R see vantage V as STATE", means: "fresh, stale, blind, sighted or absent", check: servers(func(x *scenario, r *region, a []string) error {
-			var p statusPage
-			if err := r.server.status(&p); err != nil {
+		{pattern: "verdict of R on E is STATE", means: "all addresses of the endpoints E are up, down or unknown to these servers", check: servers(func(x *scenario, r *lab.Region, a []string) error { return x.verdicts(r, a[1], a[2]) })},
+		{pattern: "R see vantage V as STATE", means: "fresh, stale, blind, sighted or absent", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			var p lab.StatusPage
+			if err := r.Server.Status(&p); err != nil {
 				return err
 			}
 			for _, v := range p.Vantages {
@@ -651,16 +654,16 @@ func statusWords() []word {
 			asked, err := x.regionsOf(a[2])
 			for _, r := range asked {
 				for _, v := range of {
-					if err := clockSaid(r, v.name, a[1]); err != nil {
-						return fmt.Errorf("server %s: %w", r.name, err)
+					if err := clockSaid(r, v.Name, a[1]); err != nil {
+						return fmt.Errorf("server %s: %w", r.Name, err)
 					}
 				}
 			}
 			return err
 		}},
-		{pattern: "R hold E down", means: "by their status an address of the endpoints E is well again, and held down by at least one vantage, as it turned not long ago", check: servers(func(x *scenario, r *region, a []string) error {
-			var p statusPage
-			if err := r.server.status(&p); err != nil {
+		{pattern: "R hold E down", means: "by their status an address of the endpoints E is well again, and held down by at least one vantage, as it turned not long ago", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			var p lab.StatusPage
+			if err := r.Server.Status(&p); err != nil {
 				return err
 			}
 			for _, e := range p.Endpoints {
@@ -679,9 +682,9 @@ func statusWords() []word {
 			}
 			return fmt.Errorf("no vote on %s is held", a[1])
 		})},
-		{pattern: "R hold back removals", means: "the guard keeps in service what etcd has no more, and the status shows it", check: servers(func(x *scenario, r *region, a []string) error {
-			var p statusPage
-			if err := r.server.status(&p); err != nil {
+		{pattern: "R hold back removals", means: "the guard keeps in service what etcd has no more, and the status shows it", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			var p lab.StatusPage
+			if err := r.Server.Status(&p); err != nil {
 				return err
 			}
 			if len(p.Held) == 0 {
@@ -689,9 +692,9 @@ func statusWords() []word {
 			}
 			return nil
 		})},
-		{pattern: "R hold back nothing", means: "neither", check: servers(func(x *scenario, r *region, a []string) error {
-			var p statusPage
-			if err := r.server.status(&p); err != nil {
+		{pattern: "R hold back nothing", means: "neither", check: servers(func(x *scenario, r *lab.Region, a []string) error {
+			var p lab.StatusPage
+			if err := r.Server.Status(&p); err != nil {
 				return err
 			}
 			if len(p.Held) != 0 {
@@ -699,7 +702,7 @@ func statusWords() []word {
 			}
 			return nil
 		})},
-		{pattern: "metric of R …", means: "of /metrics, `name is 1` or `name is above 1`, with labels as `name{state=\"following\"}`; summed over the labels that are not named", check: servers(func(x *scenario, r *region, a []string) error {
+		{pattern: "metric of R …", means: "of /metrics, `name is 1` or `name is above 1`, with labels as `name{state=\"following\"}`; summed over the labels that are not named", check: servers(func(x *scenario, r *lab.Region, a []string) error {
 			series, than, ok := strings.Cut(a[1], " is ")
 			if !ok {
 				return fmt.Errorf("write: metric of all name is 1")
@@ -710,8 +713,8 @@ func statusWords() []word {
 			all, err := x.regionsOf(a[0])
 			first := ""
 			for i, r := range all {
-				var p statusPage
-				if err := r.server.status(&p); err != nil {
+				var p lab.StatusPage
+				if err := r.Server.Status(&p); err != nil {
 					return err
 				}
 				var b strings.Builder
@@ -723,7 +726,7 @@ func statusWords() []word {
 				if i == 0 {
 					first = b.String()
 				} else if b.String() != first {
-					return fmt.Errorf("%s: %s\n%s: %s", all[0].name, first, r.name, &b)
+					return fmt.Errorf("%s: %s\n%s: %s", all[0].Name, first, r.Name, &b)
 				}
 			}
 			return err
@@ -731,14 +734,14 @@ func statusWords() []word {
 	}
 }
 
-func (x *scenario) metric(r *region, series, text string) error {
+func (x *scenario) metric(r *lab.Region, series, text string) error {
 	text, above := strings.CutPrefix(text, "above ")
 	than, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return err
 	}
 	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
-	_, page, err := r.server.get("/metrics")
+	_, page, err := r.Server.Get("/metrics")
 	if err != nil {
 		return err
 	}
@@ -775,7 +778,7 @@ func (x *scenario) among(endpoints string, address netip.Addr) (bool, error) {
 	name, number, one := strings.Cut(endpoints, "/")
 	of, err := x.regionsOf(name)
 	for _, e := range of {
-		i := slices.Index(e.addresses(address.Is6()), address)
+		i := slices.Index(e.Addresses(address.Is6()), address)
 		if i >= 0 && (!one || number == strconv.Itoa(i+1)) {
 			return true, nil
 		}
@@ -784,9 +787,9 @@ func (x *scenario) among(endpoints string, address netip.Addr) (bool, error) {
 }
 
 // verdicts says whether a server has this verdict on all addresses of the endpoints ("all", "eu", "eu/1").
-func (x *scenario) verdicts(r *region, endpoints, state string) error {
-	var p statusPage
-	if err := r.server.status(&p); err != nil {
+func (x *scenario) verdicts(r *lab.Region, endpoints, state string) error {
+	var p lab.StatusPage
+	if err := r.Server.Status(&p); err != nil {
 		return err
 	}
 	is := map[netip.Addr]string{}
@@ -802,15 +805,15 @@ func (x *scenario) verdicts(r *region, endpoints, state string) error {
 	}
 	for _, e := range of {
 		for _, six := range []bool{false, true} {
-			if six && !x.w.yard.ipv6 {
+			if six && !x.w.Yard.IPv6 {
 				continue
 			}
-			for i, a := range e.addresses(six) {
+			for i, a := range e.Addresses(six) {
 				if one && number != strconv.Itoa(i+1) {
 					continue
 				}
 				if is[a] != state {
-					return fmt.Errorf("%s has %s %s", r.server.name, a, cmpOr(is[a], "not at all"))
+					return fmt.Errorf("%s has %s %s", r.Server.Name, a, cmp.Or(is[a], "not at all"))
 				}
 			}
 		}
@@ -819,9 +822,9 @@ func (x *scenario) verdicts(r *region, endpoints, state string) error {
 }
 
 // clockSaid checks whether a server's status says that the clock of a region's server is off.
-func clockSaid(r *region, of, word string) error {
-	var p statusPage
-	if err := r.server.status(&p); err != nil {
+func clockSaid(r *lab.Region, of, word string) error {
+	var p lab.StatusPage
+	if err := r.Server.Status(&p); err != nil {
 		return err
 	}
 	said := ""

@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	endian "encoding/binary"
@@ -55,10 +55,7 @@ func shift() int64 { return atomic.LoadInt64(shifted) }
 
 // shiftable builds the binary whose clock can be set, once.
 var shiftable = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(filepath.Dir(binary), "clock")
-	if os.Getenv("LEEWARD_TEST_BINARY") != "" {
-		dir = filepath.Join(os.TempDir(), "leeward-clock")
-	}
+	dir := filepath.Join(workshop, "clock")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -103,20 +100,20 @@ var shiftable = sync.OnceValues(func() (string, error) {
 type wallClock struct{ file string }
 
 // give makes the server start with a clock of its own from now on.
-func (s *server) give(t testing.TB, file string) {
+func (s *Server) give(t testing.TB, file string) {
 	path, err := shiftable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.clock = &wallClock{file}
-	s.argv[0] = path
-	if err := s.clock.set(0); err != nil {
+	s.Clock = &wallClock{file}
+	s.Argv[0] = path
+	if err := s.Clock.Set(0); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// set puts the clock that far from the machine's, in whole seconds.
-func (c *wallClock) set(off time.Duration) error {
+// Set puts the clock that far from the machine's, in whole seconds.
+func (c *wallClock) Set(off time.Duration) error {
 	f, err := os.OpenFile(c.file, os.O_RDWR|os.O_CREATE, 0o644) // in place, as it is mapped
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// endpoint is an HTTP server on all addresses of an endpoint, in the test process: its mood is what a scenario changes.
-type endpoint struct {
-	host *host
+// Endpoint is an HTTP server on all addresses of an endpoint, in the test process: its mood is what a scenario changes.
+type Endpoint struct {
+	host *Host
 	at   []string // addresses and ports
 
 	mu       sync.Mutex
-	mood     mood
-	slow     pace
+	mood     Mood
+	slow     Pace
 	servers  []*http.Server
 	probed   int // requests so far
 	flapping context.CancelFunc
@@ -31,46 +31,46 @@ type endpoint struct {
 // turning is a mood that began.
 type turning struct {
 	at time.Time
-	to mood
+	to Mood
 }
 
-// wellBetween says whether the endpoint was well at any time in a span.
-func (e *endpoint) wellBetween(from, until time.Time) bool {
+// WellBetween says whether the endpoint was well at any time in a span.
+func (e *Endpoint) WellBetween(from, until time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, h := range e.history {
-		if h.to == well && h.at.Before(until) && (i+1 == len(e.history) || e.history[i+1].at.After(from)) {
+		if h.to == Well && h.at.Before(until) && (i+1 == len(e.history) || e.history[i+1].at.After(from)) {
 			return true
 		}
 	}
 	return false
 }
 
-// pace is how long an endpoint takes to answer: each time another time between these.
-type pace struct{ least, most time.Duration }
+// Pace is how long an endpoint takes to answer: each time another time between these.
+type Pace struct{ Least, Most time.Duration }
 
-// mood is how an endpoint answers.
-type mood int
+// Mood is how an endpoint answers.
+type Mood int
 
 const (
-	well    mood = iota // 200 and ok, after slow
-	failing             // 503
-	hanging             // takes the connection and says nothing
-	gone                // nothing listens
+	Well    Mood = iota // 200 and ok, after slow
+	Failing             // 503
+	Hanging             // takes the connection and says nothing
+	Gone                // nothing listens
 )
 
-func newEndpoint(t testing.TB, h *host, at ...string) *endpoint {
+func NewEndpoint(t testing.TB, h *Host, at ...string) *Endpoint {
 	t.Helper()
-	e := &endpoint{host: h, at: at, mood: gone}
-	t.Cleanup(func() { e.turn(gone, pace{}) })
-	if err := e.turn(well, pace{}); err != nil {
+	e := &Endpoint{host: h, at: at, mood: Gone}
+	t.Cleanup(func() { e.Turn(Gone, Pace{}) })
+	if err := e.Turn(Well, Pace{}); err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
-// turn changes the mood. A flapping endpoint no longer flaps.
-func (e *endpoint) turn(to mood, slow pace) error {
+// Turn changes the mood. A flapping endpoint no longer flaps.
+func (e *Endpoint) Turn(to Mood, slow Pace) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.flapping != nil {
@@ -80,15 +80,15 @@ func (e *endpoint) turn(to mood, slow pace) error {
 	return e.become(to, slow)
 }
 
-// says has header add to the answers that say that it is well.
-func (e *endpoint) says(header func(http.Header)) {
+// Says has header add to the answers that say that it is well.
+func (e *Endpoint) Says(header func(http.Header)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.header = header
 }
 
-// flap turns between well and failing, each for that long.
-func (e *endpoint) flap(each time.Duration) {
+// Flap turns between well and failing, each for that long.
+func (e *Endpoint) Flap(each time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -99,10 +99,10 @@ func (e *endpoint) flap(each time.Duration) {
 	go func() {
 		tick := time.NewTicker(each)
 		defer tick.Stop()
-		for to := failing; ; to = well + failing - to {
+		for to := Failing; ; to = Well + Failing - to {
 			e.mu.Lock()
 			if ctx.Err() == nil {
-				e.become(to, pace{})
+				e.become(to, Pace{})
 			}
 			e.mu.Unlock()
 			select {
@@ -115,20 +115,20 @@ func (e *endpoint) flap(each time.Duration) {
 }
 
 // become is turn with the mutex held.
-func (e *endpoint) become(to mood, slow pace) error {
+func (e *Endpoint) become(to Mood, slow Pace) error {
 	was := e.mood
 	e.mood, e.slow = to, slow
 	e.history = append(e.history, turning{time.Now(), to})
 	switch {
-	case to == gone:
+	case to == Gone:
 		for _, s := range e.servers {
 			s.Close()
 		}
 		e.servers = nil
-	case was == gone:
+	case was == Gone:
 		for _, address := range e.at {
 			var l net.Listener
-			err := e.host.do(func() (err error) { l, err = net.Listen("tcp", address); return err })
+			err := e.host.Do(func() (err error) { l, err = net.Listen("tcp", address); return err })
 			if err != nil {
 				return fmt.Errorf("listen on %s: %w", address, err)
 			}
@@ -140,17 +140,17 @@ func (e *endpoint) become(to mood, slow pace) error {
 	return nil
 }
 
-func (e *endpoint) answer(w http.ResponseWriter, r *http.Request) {
+func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	mood, slow, header := e.mood, e.slow, e.header
 	e.probed++
 	e.mu.Unlock()
-	if mood == hanging {
+	if mood == Hanging {
 		<-r.Context().Done()
 		return
 	}
-	if slow.most > 0 {
-		wait := time.NewTimer(slow.least + rand.N(slow.most-slow.least+1))
+	if slow.Most > 0 {
+		wait := time.NewTimer(slow.Least + rand.N(slow.Most-slow.Least+1))
 		defer wait.Stop()
 		select {
 		case <-r.Context().Done():
@@ -158,7 +158,7 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request) {
 		case <-wait.C:
 		}
 	}
-	if mood == failing {
+	if mood == Failing {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}

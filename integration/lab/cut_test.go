@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"context"
@@ -14,27 +14,27 @@ import (
 
 // TestYardCuts holds the yard itself: a test that cuts a region off proves nothing if the cut lets anything through.
 func TestYardCuts(t *testing.T) {
-	t.Run("switch", func(t *testing.T) { yardCuts(t, newYard(t)) })
+	t.Run("switch", func(t *testing.T) { yardCuts(t, NewYard(t)) })
 	t.Run("forwarder", func(t *testing.T) { yardCuts(t, newForwardedYard(t, 1)) })
 }
 
-func yardCuts(t *testing.T, y *yard) {
-	a := y.host(t, "a", netip.MustParsePrefix("10.77.1.1/16"), netip.MustParsePrefix("fd77::1:1/64"))
-	b := y.host(t, "b", netip.MustParsePrefix("10.77.2.1/16"), netip.MustParsePrefix("fd77::2:1/64"))
-	c := y.host(t, "c", netip.MustParsePrefix("10.77.3.1/16"))
+func yardCuts(t *testing.T, y *Yard) {
+	a := y.Host(t, "a", netip.MustParsePrefix("10.77.1.1/16"), netip.MustParsePrefix("fd77::1:1/64"))
+	b := y.Host(t, "b", netip.MustParsePrefix("10.77.2.1/16"), netip.MustParsePrefix("fd77::2:1/64"))
+	c := y.Host(t, "c", netip.MustParsePrefix("10.77.3.1/16"))
 	targets := []string{"10.77.1.1:80"}
-	if y.ipv6 {
+	if y.IPv6 {
 		targets = append(targets, "[fd77::1:1]:80")
 	}
 	for _, target := range targets {
 		startEndpoint(t, a, target)
 	}
 	startEndpoint(t, c, "10.77.3.1:80")
-	asks := func(from *host, target string) error {
+	asks := func(from *Host, target string) error {
 		client := http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-				return from.dial(net.Dialer{Timeout: 500 * time.Millisecond}, network, address)
+				return from.Dial(net.Dialer{Timeout: 500 * time.Millisecond}, network, address)
 			},
 		}}
 		r, err := client.Get("http://" + target + "/healthz")
@@ -48,7 +48,7 @@ func yardCuts(t *testing.T, y *yard) {
 			t.Fatalf("before the cut: %v", err)
 		}
 	}
-	y.cut(t, a)
+	y.Cut(t, a)
 	for _, target := range targets {
 		if err := asks(b, target); !isTimeout(err) {
 			t.Errorf("%s is reached, or refuses, through the cut: %v", target, err)
@@ -60,9 +60,9 @@ func yardCuts(t *testing.T, y *yard) {
 	if err := asks(b, "10.77.3.1:80"); err != nil {
 		t.Errorf("the cut takes others with it: %v", err)
 	}
-	y.heal(t, a)
+	y.Heal(t, a)
 	for _, target := range targets {
-		until(t, 10*time.Second, target+" is back", func() error { return asks(b, target) })
+		Until(t, 10*time.Second, target+" is back", func() error { return asks(b, target) })
 	}
 }
 
@@ -71,11 +71,11 @@ func yardCuts(t *testing.T, y *yard) {
 func TestForwarder(t *testing.T) {
 	lost := func(seed uint64) (numbers []byte) {
 		y := newForwardedYard(t, seed)
-		a := y.host(t, "a", netip.MustParsePrefix("10.77.1.1/16"))
-		b := y.host(t, "b", netip.MustParsePrefix("10.77.2.1/16"))
-		inbox := b.listenPacket(t, "10.77.2.1:99")
+		a := y.Host(t, "a", netip.MustParsePrefix("10.77.1.1/16"))
+		b := y.Host(t, "b", netip.MustParsePrefix("10.77.2.1/16"))
+		inbox := b.ListenPacket(t, "10.77.2.1:99")
 		defer inbox.Close()
-		c, err := a.dial(net.Dialer{}, "udp", "10.77.2.1:99")
+		c, err := a.Dial(net.Dialer{}, "udp", "10.77.2.1:99")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,18 +88,18 @@ func TestForwarder(t *testing.T) {
 			}
 			// What is not carried was dropped: the forwarder's own count tells, so that nothing is waited for in vain.
 			for before := i; ; {
-				y.forwarder.mu.Lock()
-				l := y.forwarder.link("a", "b")
+				y.Forwarder.mu.Lock()
+				l := y.Forwarder.link("a", "b")
 				carried, dropped := l.carried, l.dropped
-				y.forwarder.mu.Unlock()
+				y.Forwarder.mu.Unlock()
 				if carried+dropped > int(before) {
 					break
 				}
 				time.Sleep(time.Millisecond)
 			}
-			y.forwarder.mu.Lock()
-			dropped := y.forwarder.link("a", "b").dropped
-			y.forwarder.mu.Unlock()
+			y.Forwarder.mu.Lock()
+			dropped := y.Forwarder.link("a", "b").dropped
+			y.Forwarder.mu.Unlock()
 			if dropped > len(numbers) {
 				return false
 			}
@@ -108,7 +108,7 @@ func TestForwarder(t *testing.T) {
 			}
 			return true
 		}
-		y.forwarder.set("a", "b", func(w *weather) { w.loss = 0.3 })
+		y.Forwarder.Set("a", "b", func(w *Weather) { w.Loss = 0.3 })
 		for i := range byte(200) {
 			if !crosses(i) {
 				numbers = append(numbers, i)
@@ -117,8 +117,8 @@ func TestForwarder(t *testing.T) {
 		if len(numbers) < 30 || len(numbers) > 90 {
 			t.Errorf("%d of 200 packets were lost, at 30 %%", len(numbers))
 		}
-		y.forwarder.set("a", "b", func(w *weather) { *w = weather{delay: 150 * time.Millisecond} })
-		y.forwarder.set("b", "a", func(w *weather) { w.cut = true }) // the other way, which these packets do not take
+		y.Forwarder.Set("a", "b", func(w *Weather) { *w = Weather{Delay: 150 * time.Millisecond} })
+		y.Forwarder.Set("b", "a", func(w *Weather) { w.Cut = true }) // the other way, which these packets do not take
 		began := time.Now()
 		if !crosses(200) {
 			t.Error("a packet is lost on a link that only delays")

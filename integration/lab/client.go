@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"encoding/json"
@@ -17,11 +17,11 @@ import (
 // libraries of a hundred clouds for one protocol that is of use here are built without them: from a copy, out of which
 // thin takes what is not wanted.
 
-// buildClients builds packages of the module clients/<module>, with a copy of the dependency path in place of the
+// BuildClients builds packages of the module clients/<module>, with a copy of the dependency path in place of the
 // original, and returns the folder with the programs. thin is given the copy.
-func buildClients(t *testing.T, module, path string, thin func(dir string), packages ...string) string {
+func BuildClients(t *testing.T, module, path string, thin func(dir string), packages ...string) string {
 	t.Helper()
-	need(t, "go")
+	Need(t, "go")
 	begin := time.Now()
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "module"), os.DirFS(filepath.Join("clients", module))); err != nil {
@@ -41,7 +41,7 @@ func buildClients(t *testing.T, module, path string, thin func(dir string), pack
 		return string(out)
 	}
 	var got struct{ Dir string }
-	if err := json.Unmarshal([]byte(run(missing, "mod", "download", "-json", path)), &got); err != nil {
+	if err := json.Unmarshal([]byte(run(Missing, "mod", "download", "-json", path)), &got); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(got.Dir)); err != nil {
@@ -50,21 +50,21 @@ func buildClients(t *testing.T, module, path string, thin func(dir string), pack
 	thin(filepath.Join(dir, "copy"))
 	broken := testing.TB.Fatalf
 	run(broken, "mod", "edit", "-replace", path+"=../copy")
-	run(missing, append([]string{"list", "-deps"}, packages...)...) // downloads what the build needs
+	run(Missing, append([]string{"list", "-deps"}, packages...)...) // downloads what the build needs
 	bin := filepath.Join(dir, "bin")
 	run(broken, append([]string{"build", "-trimpath", "-o", bin + "/"}, packages...)...)
 	t.Logf("clients/%s is built: %v", module, time.Since(begin).Round(time.Millisecond))
 	return bin
 }
 
-// resolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host uses
+// Resolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host uses
 // it.
-func (x *tree) resolver(t *testing.T, h *host, address string) {
+func (x *Tree) Resolver(t *testing.T, h *Host, address string) {
 	t.Helper()
-	need(t, "unbound")
+	Need(t, "unbound")
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "unbound.conf")
-	write(t, conf, `server:
+	Write(t, conf, `server:
   interface: `+address+`
   do-daemonize: no
   use-syslog: no
@@ -73,7 +73,7 @@ func (x *tree) resolver(t *testing.T, h *host, address string) {
   chroot: ""
   pidfile: ""
   directory: "`+dir+`"
-  root-hints: "`+x.hints+`"
+  root-hints: "`+x.Hints+`"
   num-threads: 1
   access-control: 0.0.0.0/0 allow
   local-zone: "test." nodefault
@@ -83,11 +83,11 @@ func (x *tree) resolver(t *testing.T, h *host, address string) {
 remote-control:
   control-enable: no
 `)
-	start(t, h, "unbound", "unbound", "-d", "-c", conf)
+	Start(t, h, "unbound", "unbound", "-d", "-c", conf)
 	of := filepath.Join("/etc/netns", h.namespace) // ip netns exec lays it over /etc
 	if err := os.MkdirAll(of, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(of) })
-	write(t, filepath.Join(of, "resolv.conf"), "nameserver "+address+"\n")
+	Write(t, filepath.Join(of, "resolv.conf"), "nameserver "+address+"\n")
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"bytes"
@@ -11,19 +11,19 @@ import (
 	"net/http"
 )
 
-// gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process
+// Gateway puts keys by etcd's HTTP gateway: many in one transaction, and at an instant that is known, which a process
 // for each put would blur.
-type gateway struct {
-	url  string
-	http http.Client
+type Gateway struct {
+	URL  string
+	HTTP http.Client
 }
 
-func (g *gateway) call(path string, body any) error {
+func (g *Gateway) call(path string, body any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	r, err := g.http.Post(g.url+path, "application/json", bytes.NewReader(b))
+	r, err := g.HTTP.Post(g.URL+path, "application/json", bytes.NewReader(b))
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func pairOf(key, value string) pair {
 	}
 }
 
-// put puts one key.
-func (g *gateway) put(key, value string) error { return g.call("/v3/kv/put", pairOf(key, value)) }
+// Put puts one key.
+func (g *Gateway) Put(key, value string) error { return g.call("/v3/kv/put", pairOf(key, value)) }
 
-// fill puts n keys, 120 a transaction.
-func (g *gateway) fill(n int, entry func(i int) (key, value string)) error {
+// Fill puts n keys, 120 a transaction.
+func (g *Gateway) Fill(n int, entry func(i int) (key, value string)) error {
 	for i := 0; i < n; {
 		var ops []any
 		for ; i < n && len(ops) < 120; i++ {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"context"
@@ -42,19 +42,19 @@ type route struct {
 	port   *port
 }
 
-// weather is how a link carries packets.
-type weather struct {
-	cut   bool          // none arrive, and nobody is told
-	port  uint16        // of TCP, either end: none of its packets arrive; 0: none
-	to    uint16        // of TCP, the destination's: as port
-	six   bool          // of IPv6 alone is what port and to say
-	loss  float64       // share of packets that do not arrive
-	delay time.Duration // of those that do
+// Weather is how a link carries packets.
+type Weather struct {
+	Cut   bool          // none arrive, and nobody is told
+	Port  uint16        // of TCP, either end: none of its packets arrive; 0: none
+	To    uint16        // of TCP, the destination's: as port
+	Six   bool          // of IPv6 alone is what port and to say
+	Loss  float64       // share of packets that do not arrive
+	Delay time.Duration // of those that do
 }
 
 // link is one direction between two hosts.
 type link struct {
-	weather
+	Weather
 	random *rand.Rand
 	queue  chan parcel // to the goroutine that holds packets for their delay; made when there is one
 
@@ -75,10 +75,10 @@ func newForwarder(seed uint64) *forwarder {
 }
 
 // plug makes a TUN device of that name in the host's namespace and carries its packets until the test ends.
-func (f *forwarder) plug(t testing.TB, h *host, device string) {
+func (f *forwarder) plug(t testing.TB, h *Host, device string) {
 	t.Helper()
 	var fd int
-	err := h.do(func() (err error) {
+	err := h.Do(func() (err error) {
 		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 			return fmt.Errorf("/dev/net/tun: %w", err)
 		}
@@ -90,11 +90,11 @@ func (f *forwarder) plug(t testing.TB, h *host, device string) {
 		return unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
 	})
 	if err != nil {
-		missing(t, "no TUN device can be made here: %v", err)
+		Missing(t, "no TUN device can be made here: %v", err)
 	}
-	p := &port{name: h.name, device: os.NewFile(uintptr(fd), "tun of "+h.name)}
+	p := &port{name: h.Name, device: os.NewFile(uintptr(fd), "tun of "+h.Name)}
 	f.mu.Lock()
-	f.ports[h.name] = p
+	f.ports[h.Name] = p
 	f.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -103,14 +103,14 @@ func (f *forwarder) plug(t testing.TB, h *host, device string) {
 }
 
 // own says which host has an address, or a range of them.
-func (f *forwarder) own(h *host, p netip.Prefix) {
+func (f *forwarder) own(h *Host, p netip.Prefix) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p.IsSingleIP() {
-		f.owners[p.Addr()] = f.ports[h.name]
+		f.owners[p.Addr()] = f.ports[h.Name]
 		return
 	}
-	f.routes = append(f.routes, route{p, f.ports[h.name]})
+	f.routes = append(f.routes, route{p, f.ports[h.Name]})
 }
 
 // carry reads what a host sends until its device is closed.
@@ -141,13 +141,13 @@ func destination(packet []byte) (netip.Addr, bool) {
 }
 
 // stops says whether an IP packet is one of TCP that does not pass for its ports.
-func (w *weather) stops(packet []byte) bool {
-	if w.port == 0 && w.to == 0 {
+func (w *Weather) stops(packet []byte) bool {
+	if w.Port == 0 && w.To == 0 {
 		return false
 	}
 	at, protocol := 40, packet[6] // IPv6, which has no extension headers here
 	if packet[0]>>4 == 4 {
-		if w.six {
+		if w.Six {
 			return false
 		}
 		at, protocol = int(packet[0]&15)*4, packet[9]
@@ -156,7 +156,7 @@ func (w *weather) stops(packet []byte) bool {
 		return false
 	}
 	from, to := bigendian.BigEndian.Uint16(packet[at:]), bigendian.BigEndian.Uint16(packet[at+2:])
-	return w.port != 0 && (from == w.port || to == w.port) || w.to != 0 && to == w.to
+	return w.Port != 0 && (from == w.Port || to == w.Port) || w.To != 0 && to == w.To
 }
 
 func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr, packet []byte) {
@@ -172,13 +172,13 @@ func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr,
 		return
 	}
 	l := f.link(from.name, to.name)
-	if l.cut || l.stops(packet) || l.loss > 0 && l.random.Float64() < l.loss {
+	if l.Cut || l.stops(packet) || l.Loss > 0 && l.random.Float64() < l.Loss {
 		l.dropped++
 		f.mu.Unlock()
 		return
 	}
 	l.carried++
-	if l.delay == 0 {
+	if l.Delay == 0 {
 		f.mu.Unlock()
 		to.device.Write(packet)
 		return
@@ -188,7 +188,7 @@ func (f *forwarder) forward(ctx context.Context, from *port, address netip.Addr,
 		go l.hold(ctx, l.queue)
 	}
 	select {
-	case l.queue <- parcel{time.Now().Add(l.delay), to, append([]byte(nil), packet...)}:
+	case l.queue <- parcel{time.Now().Add(l.Delay), to, append([]byte(nil), packet...)}:
 	default:
 		l.dropped++
 	}
@@ -235,11 +235,11 @@ func sumOf(text string) uint64 {
 	return sum
 }
 
-// set changes how packets go from one host to another: one direction.
-func (f *forwarder) set(from, to string, change func(*weather)) {
+// Set changes how packets go from one host to another: one direction.
+func (f *forwarder) Set(from, to string, change func(*Weather)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	change(&f.link(from, to).weather)
+	change(&f.link(from, to).Weather)
 }
 
 // others returns the names of all hosts but this one.
@@ -258,7 +258,7 @@ func (f *forwarder) others(name string) []string {
 // isolate cuts or heals both directions between a host and all others.
 func (f *forwarder) isolate(name string, cut bool) {
 	for _, other := range f.others(name) {
-		f.set(name, other, func(w *weather) { w.cut = cut })
-		f.set(other, name, func(w *weather) { w.cut = cut })
+		f.Set(name, other, func(w *Weather) { w.Cut = cut })
+		f.Set(other, name, func(w *Weather) { w.Cut = cut })
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 // startParents serves a root zone and a zone test., both of the test's own, in the namespace of h: the true delegation
 // that a resolver follows to example.test. Each zone has its address there, and servers are the names and addresses
 // that example.test is delegated to, with glue.
-func startParents(t testing.TB, h *host, root, tld string, servers map[string][]string) {
+func startParents(t testing.TB, h *Host, root, tld string, servers map[string][]string) {
 	t.Helper()
 	var delegation strings.Builder
 	for name, addrs := range servers {
@@ -42,7 +42,7 @@ a.nic.test. 3600 A %s
 }
 
 // startParent serves one zone that holds delegations: enough of RFC 1034 4.3.2 for a resolver on its way down.
-func startParent(t testing.TB, h *host, address, origin, zone string) {
+func startParent(t testing.TB, h *Host, address, origin, zone string) {
 	t.Helper()
 	var all []dns.RR
 	parser := dns.NewZoneParser(strings.NewReader(zone), origin, "")
@@ -95,8 +95,8 @@ func startParent(t testing.TB, h *host, address, origin, zone string) {
 		w.WriteMsg(m)
 	}
 	for _, s := range []*dns.Server{
-		{PacketConn: h.listenPacket(t, net.JoinHostPort(address, "53"))},
-		{Listener: h.listen(t, net.JoinHostPort(address, "53"))},
+		{PacketConn: h.ListenPacket(t, net.JoinHostPort(address, "53"))},
+		{Listener: h.Listen(t, net.JoinHostPort(address, "53"))},
 	} {
 		s.Handler = dns.HandlerFunc(answer)
 		up := make(chan struct{})

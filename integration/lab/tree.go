@@ -1,6 +1,6 @@
 //go:build linux
 
-package integration
+package lab
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges
+// Tree is a true delegation from a root down to three Leeward servers in three networks, and a host from which judges
 // look at it. The root, the top-level domain and all else that is not ours is NSD's.
 //
 //	.                   root     192.0.2.1
@@ -26,23 +26,23 @@ import (
 //
 // Nobody here has a way out of the yard, so all that judges would ask the Internet for is in the tree. All addresses
 // are those of documentation (RFC 5737, RFC 3849).
-type tree struct {
-	yard    *yard
-	judge   *host             // who asks
-	hints   string            // file
-	keys    map[string]string // TSIG keys' files, by name
-	servers []*server
-	etcd    *member
+type Tree struct {
+	Yard    *Yard
+	Judge   *Host             // who asks
+	Hints   string            // file
+	Keys    map[string]string // TSIG keys' files, by name
+	Servers []*Server
+	Etcd    *Member
 }
 
-// treeServers are the Leeward servers, one network each.
-var treeServers = []struct{ name, a, aaaa string }{
+// TreeServers are the Leeward servers, one network each.
+var TreeServers = []struct{ name, A, aaaa string }{
 	{"ns1.example.test", "192.0.2.53", "2001:db8:1::53"},
 	{"ns2.example.test", "198.51.100.53", "2001:db8:2::53"},
 	{"ns3.hoster.test", "203.0.113.53", "2001:db8:3::53"},
 }
 
-const treeRoot, treeTLD, treeChild, treeJudge = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.200"
+const TreeRoot, treeTLD, treeChild, TreeJudge = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.200"
 
 // treeResources is what is served: a zone with all that judges may stumble over, its child, and the zone of the third
 // server.
@@ -134,18 +134,18 @@ hoster.test. 3600 NS ns3.hoster.test.
 hoster.test. 3600 NS ns1.example.test.
 `
 
-// newTree lays it out. more are resources besides, and the delegations to them.
-func newTree(t *testing.T, more, delegations string) *tree {
+// NewTree lays it out. more are resources besides, and the delegations to them.
+func NewTree(t *testing.T, more, delegations string) *Tree {
 	t.Helper()
-	needRoot(t)
-	need(t, "ip", "nft", "etcd", "etcdctl", "nsd")
-	x := &tree{yard: newYard(t)}
+	NeedRoot(t)
+	Need(t, "ip", "nft", "etcd", "etcdctl", "nsd")
+	x := &Tree{Yard: NewYard(t)}
 	dir := t.TempDir()
-	x.hints = filepath.Join(dir, "root.hints")
-	write(t, x.hints, fmt.Sprintf(". 3600 NS a.root.\na.root. 3600 A %s\n", treeRoot))
+	x.Hints = filepath.Join(dir, "root.hints")
+	Write(t, x.Hints, fmt.Sprintf(". 3600 NS a.root.\na.root. 3600 A %s\n", TreeRoot))
 
-	root := x.host(t, "root", treeRoot)
-	startNSD(t, root, treeRoot, map[string]string{".": fmt.Sprintf(`
+	root := x.Host(t, "root", TreeRoot)
+	startNSD(t, root, TreeRoot, map[string]string{".": fmt.Sprintf(`
 . 3600 SOA a.root. nobody.test. 1 14400 3600 604800 300
 . 3600 NS a.root.
 a.root. 3600 A %s
@@ -153,20 +153,20 @@ test. 3600 NS a.nic.test.
 arpa. 3600 NS a.nic.test.
 net. 3600 NS a.nic.test.
 a.nic.test. 3600 A %s
-`, treeRoot, treeTLD)})
-	tld := x.host(t, "tld", treeTLD)
+`, TreeRoot, treeTLD)})
+	tld := x.Host(t, "tld", treeTLD)
 	soa := "3600 SOA a.nic.test. nobody.test. 1 14400 3600 604800 300"
 	reverse := fmt.Sprintf("arpa. %s\narpa. 3600 NS a.nic.test.\n", soa)
 	networks := fmt.Sprintf("asnlookup.zonemaster.net. %s\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa)
 	resources := treeResources + more
 	delegations += treeDelegations
-	for i, s := range treeServers {
+	for i, s := range TreeServers {
 		owner, zone, _ := strings.Cut(s.name, ".")
-		for _, a := range []string{s.a, s.aaaa} {
+		for _, a := range []string{s.A, s.aaaa} {
 			rrtype := "A"
 			if a == s.aaaa {
 				rrtype = "AAAA"
-				if !x.yard.ipv6 {
+				if !x.Yard.IPv6 {
 					continue
 				}
 			}
@@ -186,7 +186,7 @@ a.nic.test. 3600 A %s
 		"asnlookup.zonemaster.net.": networks,
 		"test.":                     fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD, delegations),
 	})
-	child := x.host(t, "child", treeChild)
+	child := x.Host(t, "child", treeChild)
 	startNSD(t, child, treeChild, map[string]string{"child.example.test.": fmt.Sprintf(`
 child.example.test. 3600 SOA ns.child.example.test. nobody.test. 1 14400 3600 604800 300
 child.example.test. 3600 NS ns.child.example.test.
@@ -194,40 +194,40 @@ ns.child.example.test. 3600 A %s
 www.child.example.test. 3600 A 192.0.2.78
 `, treeChild)})
 
-	etcd := x.host(t, "etcd", "192.0.2.9")
-	x.etcd = newMember(t, etcd, "one", "192.0.2.9", 2379, 2380, filepath.Join(dir, "etcd"), "one=http://192.0.2.9:2380")
-	x.etcd.start(t)
-	x.etcd.wait(t)
+	etcd := x.Host(t, "etcd", "192.0.2.9")
+	x.Etcd = NewMember(t, etcd, "one", "192.0.2.9", 2379, 2380, filepath.Join(dir, "etcd"), "one=http://192.0.2.9:2380")
+	x.Etcd.Start(t)
+	x.Etcd.Wait(t)
 	documents := filepath.Join(dir, "leeward.yaml")
-	write(t, documents, resources)
-	must(t, etcd, binary, "apply", "--etcd", x.etcd.client, "-f", documents)
-	x.keys = map[string]string{}
+	Write(t, documents, resources)
+	Must(t, etcd, Binary, "apply", "--etcd", x.Etcd.Client, "-f", documents)
+	x.Keys = map[string]string{}
 	for _, key := range []string{"acme", "external-dns"} {
-		x.keys[key] = filepath.Join(dir, key+".key")
-		write(t, x.keys[key], fmt.Sprintf("key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", key, updateSecret))
+		x.Keys[key] = filepath.Join(dir, key+".key")
+		Write(t, x.Keys[key], fmt.Sprintf("key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", key, UpdateSecret))
 	}
-	for i, s := range treeServers {
-		h := x.host(t, fmt.Sprintf("ns%d", i+1), s.a, s.aaaa)
-		args := []string{"--listen", s.a + ":53"}
-		if x.yard.ipv6 {
+	for i, s := range TreeServers {
+		h := x.Host(t, fmt.Sprintf("ns%d", i+1), s.A, s.aaaa)
+		args := []string{"--listen", s.A + ":53"}
+		if x.Yard.IPv6 {
 			args = append(args, "--listen", "["+s.aaaa+"]:53")
 		}
-		for _, file := range x.keys {
+		for _, file := range x.Keys {
 			args = append(args, "--tsig-key", file)
 		}
-		v := serverAt(h, s.name, s.a+":53", "127.0.0.1:8053", append(args, "--etcd", x.etcd.client, "--region", []string{"here", "there", "here"}[i])...)
-		v.start(t)
-		x.servers = append(x.servers, v)
+		v := ServerAt(h, s.name, s.A+":53", "127.0.0.1:8053", append(args, "--etcd", x.Etcd.Client, "--region", []string{"here", "there", "here"}[i])...)
+		v.Start(t)
+		x.Servers = append(x.Servers, v)
 	}
-	x.judge = x.host(t, "judge", treeJudge, "2001:db8:200::1")
-	for _, v := range x.servers {
-		v.ready(t)
+	x.Judge = x.Host(t, "judge", TreeJudge, "2001:db8:200::1")
+	for _, v := range x.Servers {
+		v.Ready(t)
 	}
 	return x
 }
 
-// host adds a host for which all networks of the yard are on its cable.
-func (x *tree) host(t *testing.T, name string, addresses ...string) *host {
+// Host adds a host for which all networks of the yard are on its cable.
+func (x *Tree) Host(t *testing.T, name string, addresses ...string) *Host {
 	t.Helper()
 	var all []netip.Prefix
 	for _, a := range addresses {
@@ -238,10 +238,10 @@ func (x *tree) host(t *testing.T, name string, addresses ...string) *host {
 		}
 		all = append(all, netip.PrefixFrom(ip, bits))
 	}
-	h := x.yard.host(t, name, all...)
-	must(t, nil, "ip", "-n", h.namespace, "route", "add", "default", "dev", "cable")
-	if x.yard.ipv6 {
-		must(t, nil, "ip", "-n", h.namespace, "-6", "route", "add", "default", "dev", "cable")
+	h := x.Yard.Host(t, name, all...)
+	Must(t, nil, "ip", "-n", h.namespace, "route", "add", "default", "dev", "cable")
+	if x.Yard.IPv6 {
+		Must(t, nil, "ip", "-n", h.namespace, "-6", "route", "add", "default", "dev", "cable")
 	}
 	return h
 }
@@ -258,7 +258,7 @@ func announced(reverse string, a netip.Addr, as int) string {
 }
 
 // startNSD serves master files by origin on port 53 of an address of h, and waits until it answers.
-func startNSD(t testing.TB, h *host, address string, zones map[string]string) {
+func startNSD(t testing.TB, h *Host, address string, zones map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	var conf strings.Builder
@@ -280,24 +280,26 @@ remote-control:
 `, address, dir, filepath.Join(dir, "xfrd"), filepath.Join(dir, "list"), filepath.Join(dir, "pid"))
 	for origin, text := range zones {
 		file := "zone." + strings.TrimSuffix(origin, ".")
-		write(t, filepath.Join(dir, file), text)
+		Write(t, filepath.Join(dir, file), text)
 		fmt.Fprintf(&conf, "zone:\n\tname: %q\n\tzonefile: %q\n", origin, file)
 	}
-	write(t, filepath.Join(dir, "nsd.conf"), conf.String())
-	p := start(t, h, "nsd in "+h.name, "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	Write(t, filepath.Join(dir, "nsd.conf"), conf.String())
+	p := Start(t, h, "nsd in "+h.Name, "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
 	for origin := range zones {
-		until(t, 60*time.Second, "NSD has loaded "+origin, func() error {
-			if !p.alive() {
-				t.Fatalf("nsd in %s has ended:\n%s", h.name, p.out.tail(30))
+		Until(t, 60*time.Second, "NSD has loaded "+origin, func() error {
+			if !p.Alive() {
+				t.Fatalf("nsd in %s has ended:\n%s", h.Name, p.Out.Tail(30))
 			}
-			m, err := ask(h, address+":53", question{name: origin, qtype: dns.TypeSOA})
+			m, err := Ask(h, address+":53", Question{Name: origin, Qtype: dns.TypeSOA})
 			if err != nil {
 				return err
 			}
 			if m.Rcode != dns.RcodeSuccess || len(m.Answer) != 1 {
-				return fmt.Errorf("%v\n%s", m, p.out.tail(5))
+				return fmt.Errorf("%v\n%s", m, p.Out.Tail(5))
 			}
 			return nil
 		})
 	}
 }
+
+const UpdateSecret = "dXBkYXRlcyBhcmUgc2lnbmVkIHdpdGggdGhpcyBrZXk="

@@ -1,0 +1,165 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Server is one `leeward serve`.
+type Server struct {
+	Host    *Host
+	Name    string
+	Process *Process
+	Current atomic.Pointer[Process] // the same, for others than who starts and stops it
+	DNS     string                  // address and port of its first --listen
+	Admin   string                  // address and port
+	Argv    []string                // to start it again
+	Clock   *wallClock              // nil: it has the machine's
+	Within  []string                // what it is run by: the command before its own, none usually
+	HTTP    http.Client
+}
+
+// Serve starts `leeward serve` on loopback with ports of its own and waits until it is ready.
+func Serve(t testing.TB, name string, args ...string) *Server {
+	t.Helper()
+	s := NewServer(t, name, args...)
+	s.Start(t)
+	s.Ready(t)
+	return s
+}
+
+// NewServer is serve without starting it.
+func NewServer(t testing.TB, name string, args ...string) *Server {
+	t.Helper()
+	port := LoopbackPort(t)
+	listen := []string{"--listen", fmt.Sprintf("127.0.0.1:%d", port)}
+	if Loopback6() {
+		listen = append(listen, "--listen", fmt.Sprintf("[::1]:%d", port))
+	}
+	admin := fmt.Sprintf("127.0.0.1:%d", LoopbackPort(t))
+	return ServerAt(nil, name, fmt.Sprintf("127.0.0.1:%d", port), admin, append(listen, args...)...)
+}
+
+// ServerAt describes a server in a namespace, or on the machine where h is nil. args hold its --listen.
+func ServerAt(h *Host, name, dnsAddr, adminAddr string, args ...string) *Server {
+	s := &Server{Host: h, Name: name, DNS: dnsAddr, Admin: adminAddr}
+	s.Argv = append([]string{Binary, "serve", "--id", name, "--admin", adminAddr}, args...)
+	s.HTTP = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			return h.Dial(net.Dialer{Timeout: 2 * time.Second}, network, address)
+		},
+	}}
+	return s
+}
+
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	var env []string
+	if s.Clock != nil {
+		env = append(os.Environ(), clockVariable+"="+s.Clock.file)
+	}
+	s.Process = StartWith(t, s.Host, "leeward "+s.Name, env, append(slices.Clone(s.Within), s.Argv...)...)
+	s.Current.Store(s.Process)
+}
+
+// Ready waits for /readyz.
+func (s *Server) Ready(t testing.TB) {
+	t.Helper()
+	Until(t, 60*time.Second, s.Name+" is ready", func() error {
+		if !s.Process.Alive() {
+			t.Fatalf("leeward %s ended with %d:\n%s", s.Name, s.Process.Cmd.ProcessState.ExitCode(), s.Process.Out.Tail(30))
+		}
+		code, body, err := s.Get("/readyz")
+		if err != nil {
+			return err
+		}
+		if code != http.StatusOK {
+			return fmt.Errorf("/readyz: %d %s", code, body)
+		}
+		return nil
+	})
+}
+
+// Get asks the admin HTTP.
+func (s *Server) Get(path string) (int, string, error) {
+	r, err := s.HTTP.Get("http://" + s.Admin + path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	return r.StatusCode, string(b), err
+}
+
+// Status reads /api/v1/status into v.
+func (s *Server) Status(v any) error {
+	code, body, err := s.Get("/api/v1/status")
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("/api/v1/status: %d %s", code, body)
+	}
+	return json.Unmarshal([]byte(body), v)
+}
+
+// Leeward runs a verb to its end on the machine.
+func Leeward(t testing.TB, stdin string, args ...string) Outcome {
+	t.Helper()
+	return Command(t, nil, stdin, append([]string{Binary}, args...)...)
+}
+
+// LeewardOK is leeward that has to end with 0; it returns the standard output.
+func LeewardOK(t testing.TB, stdin string, args ...string) string {
+	t.Helper()
+	o := Leeward(t, stdin, args...)
+	if o.Code != 0 {
+		t.Fatalf("leeward %v: %v", args, o)
+	}
+	return o.Stdout
+}
+
+// Loopback6 says whether the machine has ::1.
+func Loopback6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// Metric sums the samples of one name whose labels contain the text.
+func (s *Server) Metric(t testing.TB, name, labels string) (sum float64) {
+	t.Helper()
+	_, body, err := s.Get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(body) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' || !strings.Contains(rest, labels) {
+			continue
+		}
+		f := strings.Fields(rest)
+		v, err := strconv.ParseFloat(f[len(f)-1], 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		sum += v
+	}
+	return sum
+}
