@@ -16,6 +16,7 @@ import (
 	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/folder"
 	"leeward/zones/store"
 )
 
@@ -188,7 +189,7 @@ func backlogOf(servers []admin.Server) *backlog {
 		}
 		b.servers++
 		b.More = max(b.More, s.Held-len(s.HeldFirst))
-		if s.Source.State == string(store.HistoryChanged) {
+		if s.Source.State == string(zones.HistoryChanged) {
 			b.Strange = append(b.Strange, s.ID)
 		}
 		for _, h := range s.HeldFirst {
@@ -275,7 +276,7 @@ func (inv *invocation) touch(dir string) error {
 	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
 		return fmt.Errorf("--files %s: there is no such folder", dir)
 	}
-	path := filepath.Join(dir, store.AcceptFile)
+	path := filepath.Join(dir, folder.AcceptFile)
 	err := os.WriteFile(path, []byte(inv.who()+"\n"), 0o644)
 	if err == nil {
 		now := inv.now()

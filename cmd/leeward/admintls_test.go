@@ -99,7 +99,7 @@ func TestAdminOverTLS(t *testing.T) {
 	ours.server("ns1", "127.0.0.1", "ns1.example.test")
 	ours.client("operator")
 	others.client("stranger")
-	write(t, at("zones.yaml"), folder)
+	write(t, at("zones.yaml"), oneZone)
 	s := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--admin-tls-cert", at("ns1.pem"), "--admin-tls-key", at("ns1.key"), "--admin-client-ca", at("ca.pem"))
 	address := strings.TrimPrefix(s.admin, "http://")

@@ -16,7 +16,7 @@ func TestFIFOsAreNotWaitedFor(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(zones, "zone.yaml"), folder)
+	write(t, filepath.Join(zones, "zone.yaml"), oneZone)
 	serve := []string{"serve", "--files", zones, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
 	etcd := []string{"get", "--etcd", "https://127.0.0.1:1"}
 	admin := []string{"status", "--admin", "https://127.0.0.1:1"}

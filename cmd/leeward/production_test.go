@@ -290,7 +290,7 @@ func TestAlertsNameMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "zone.yaml"), folder)
+	write(t, filepath.Join(dir, "zone.yaml"), oneZone)
 	server := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", t.TempDir())
 	response, err := http.Get(server.admin + "/metrics")
 	if err != nil {

@@ -134,7 +134,7 @@ func command(t *testing.T, args ...string) (status int, out, errs string) {
 	return status, o.String(), e.String()
 }
 
-const folder = `kind: Zone
+const oneZone = `kind: Zone
 name: example.test
 nameservers: [ns1.example.test]
 hostmaster: hostmaster@example.test
@@ -181,7 +181,7 @@ func write(t *testing.T, file, text string) {
 // A folder is served, steered by the built-in table of countries, explained and followed.
 func TestServeFiles(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(dir, "all.yaml"), folder)
+	write(t, filepath.Join(dir, "all.yaml"), oneZone)
 	args := []string{"serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--id", "fra", "--state", state, "--rrl", "100"}
 	s := serve(t, args...)
 	s.await("ready", func() bool { return get(t, s.admin+"/readyz") == http.StatusOK })

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"leeward/zones"
+	"leeward/zones/sourcetest"
 )
 
 // TestAcceptKeys: what is accepted by its name is told as that, to who follows and to who lists later, until all is
@@ -13,8 +14,8 @@ func TestAcceptKeys(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
 	if _, err := e.AcceptKeys(t.Context(), "me", "regions/gone", "regions/eu-west"); !errors.Is(err, ErrThere) {
 		t.Errorf("a region that is there: %v", err)
 	}
@@ -22,13 +23,13 @@ func TestAcceptKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.revision(revision)
-	late := read(t, e.Follow)
-	late.state(Following, 0)
-	for name, reader := range map[string]*reader{"who follows": r, "who lists": late} {
-		reader.mu.Lock()
+	r.Revision(revision)
+	late := sourcetest.Follow(t, e.Follow)
+	late.State(zones.Following, 0)
+	for name, reader := range map[string]*sourcetest.Reader{"who follows": r, "who lists": late} {
+		reader.Mu.Lock()
 		told := map[zones.Key]int64{}
-		for _, b := range reader.batches {
+		for _, b := range reader.Batches {
 			for k, at := range b.AcceptedKeys {
 				told[k] = at
 			}
@@ -36,7 +37,7 @@ func TestAcceptKeys(t *testing.T) {
 				t.Errorf("%s is told that all is accepted", name)
 			}
 		}
-		reader.mu.Unlock()
+		reader.Mu.Unlock()
 		if len(told) != 2 || told["regions/gone"] != revision || told["pools/gone"] != revision {
 			t.Errorf("%s is told %v", name, told)
 		}

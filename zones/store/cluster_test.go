@@ -9,6 +9,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 // Three members: the one that is followed dies, the leader dies, the quorum is lost and comes back. Nothing is missed.
@@ -16,26 +17,26 @@ func TestCluster(t *testing.T) {
 	members := startCluster(t, 3)
 	e := dial(t, nil, urls(members)...)
 	put(t, e, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	c := r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	c := r.State(zones.Following, 0)
 	followed := slices.IndexFunc(members, func(m *member) bool { return m.url() == c.Endpoint })
 
-	mark := r.mark()
+	mark := r.Mark()
 	members[followed].kill()
-	r.state(CutOff, mark)
-	r.revision(put(t, e, "regions/a", regionEU))
+	r.State(zones.CutOff, mark)
+	r.Revision(put(t, e, "regions/a", regionEU))
 	members[followed].start()
 	members[followed].ready()
 
 	leader := slices.IndexFunc(members, func(m *member) bool { return m.leads() })
 	members[leader].kill()
-	r.revision(put(t, e, "regions/b", regionEU))
+	r.Revision(put(t, e, "regions/b", regionEU))
 
 	// One of three is left.
-	mark = r.mark()
+	mark = r.Mark()
 	second := (leader + 1) % 3
 	members[second].kill()
-	if c := r.state(CutOff, mark); c.Err == nil {
+	if c := r.State(zones.CutOff, mark); c.Err == nil {
 		t.Error("cut off without a reason")
 	}
 	rest := dial(t, func(o *etcd.Options) { o.Timeout = time.Second }, members[(leader+2)%3].url())
@@ -44,26 +45,26 @@ func TestCluster(t *testing.T) {
 	}
 
 	// One that starts now has what the last member has, and says that it may be old.
-	late := read(t, dial(t, nil, members[(leader+2)%3].url()).Follow)
-	late.until("the last member's copy", func() bool { return len(late.batches) > 0 })
-	if _, ok := late.value("regions/b"); !ok {
+	late := sourcetest.Follow(t, dial(t, nil, members[(leader+2)%3].url()).Follow)
+	late.Until("the last member's copy", func() bool { return len(late.Batches) > 0 })
+	if _, ok := late.Value("regions/b"); !ok {
 		t.Error("the last member's copy is not complete")
 	}
-	late.state(CutOff, 0)
+	late.State(zones.CutOff, 0)
 
 	members[leader].start()
 	members[second].start()
 	members[leader].ready()
 	members[second].ready()
 	at := put(t, e, "regions/c", regionEU)
-	r.revision(at)
-	late.revision(at)
+	r.Revision(at)
+	late.Revision(at)
 	for _, key := range []string{"eu-west", "a", "b", "c"} {
-		if _, ok := r.value(zones.Key("regions/" + key)); !ok {
+		if _, ok := r.Value(zones.Key("regions/" + key)); !ok {
 			t.Errorf("region %s was missed", key)
 		}
 	}
-	if n := r.full(); n != 1 {
+	if n := r.Full(); n != 1 {
 		t.Errorf("everything was read %d times, want once: the history can be proved", n)
 	}
 }

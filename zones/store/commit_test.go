@@ -13,6 +13,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -213,14 +214,14 @@ func TestCommitSizes(t *testing.T) {
 		all = append(all, policy(fmt.Sprintf("x%d.example.test", i), fmt.Sprintf("p%04d", i)))
 	}
 	all = append(append(append(all, es...), rs...), region("eu-west"), &zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.test"}})
-	r := read(t, e.Follow)
-	r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
 	seen := 0
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(all...), Progress: func(n, all int) { seen = n * 1000 / all }})
 	if err != nil || done.Transactions < 2 || len(done.Keys) != len(all) || seen != 1000 {
 		t.Fatalf("%d keys in %d transactions, progress %d, %v", len(done.Keys), done.Transactions, seen, err)
 	}
-	r.revision(done.Revision)
+	r.Revision(done.Revision)
 	followedInOrder(t, r)
 
 	before := list(t, e)
@@ -228,9 +229,9 @@ func TestCommitSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.revision(done.Revision)
+	r.Revision(done.Revision)
 	followedInOrder(t, r)
-	for _, b := range r.batches {
+	for _, b := range r.Batches {
 		for _, c := range b.Changes {
 			if c.Resource == nil && b.Accepted != b.Revision {
 				t.Fatalf("deletion of %s at %d is not accepted (%d)", c.Key, b.Revision, b.Accepted)
@@ -243,12 +244,12 @@ func TestCommitSizes(t *testing.T) {
 }
 
 // followedInOrder checks after every batch that nothing refers to what is not there.
-func followedInOrder(t *testing.T, r *reader) {
+func followedInOrder(t *testing.T, r *sourcetest.Reader) {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Mu.Lock()
+	defer r.Mu.Unlock()
 	have := map[zones.Key]zones.Resource{}
-	for _, b := range r.batches {
+	for _, b := range r.Batches {
 		for _, c := range b.Changes {
 			if have[c.Key] = c.Resource; c.Resource == nil {
 				delete(have, c.Key)
@@ -334,8 +335,8 @@ func TestCommitMidway(t *testing.T) {
 func TestLease(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
-	r := read(t, e.Follow)
-	r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
 	o := &zones.Override{Target: "pool/eu", State: zones.Drain}
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Second}})
 	if err != nil {
@@ -344,8 +345,8 @@ func TestLease(t *testing.T) {
 	if l := list(t, e); l.Leases[o.Key()] == 0 {
 		t.Error("no lease")
 	}
-	r.revision(done.Revision)
-	r.until("the override's end", func() bool { return len(r.have) == 0 })
+	r.Revision(done.Revision)
+	r.Until("the override's end", func() bool { return len(r.Have) == 0 })
 
 	// A conflict gives the lease back.
 	base := list(t, e)

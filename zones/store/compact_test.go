@@ -5,6 +5,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/zones"
+	"leeward/zones/sourcetest"
 )
 
 // A watch goes on while servers compact, and nobody reads everything again.
@@ -12,8 +15,8 @@ func TestCompactUnderWatch(t *testing.T) {
 	m := startMember(t)
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Compact(ctx, "one", 20*time.Millisecond) })
@@ -26,11 +29,11 @@ func TestCompactUnderWatch(t *testing.T) {
 		return r.Kvs[0].Version
 	}
 	for versions() < 10 {
-		r.revision(put(t, e, "regions/eu-west", regionEU))
+		r.Revision(put(t, e, "regions/eu-west", regionEU))
 	}
 	stop()
 	wg.Wait()
-	if n := r.full(); n != 1 {
+	if n := r.Full(); n != 1 {
 		t.Errorf("everything was read %d times, want once", n)
 	}
 	d, err := e.Database(t.Context())

@@ -19,7 +19,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 // authority signs certificates for a test.
@@ -114,18 +116,18 @@ func TestSecure(t *testing.T) {
 	must(c.AuthEnable(ctx))
 
 	e := dial(t, with(files, "ns1", "hunter2"), m.url())
-	r := read(t, e.Follow)
-	r.state(Following, 0)
-	if _, ok := r.value("regions/eu-west"); !ok {
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
+	if _, ok := r.Value("regions/eu-west"); !ok {
 		t.Error("nothing was read")
 	}
 	// The members forget their tokens when they restart.
-	mark := r.mark()
+	mark := r.Mark()
 	m.kill()
-	r.state(CutOff, mark)
+	r.State(zones.CutOff, mark)
 	m.start()
 	m.ready()
-	r.revision(put(t, e, "regions/us-east", regionEU))
+	r.Revision(put(t, e, "regions/us-east", regionEU))
 	if _, err := e.Accept(ctx, "test"); err != nil {
 		t.Error(err)
 	}

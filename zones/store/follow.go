@@ -7,34 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"leeward/zones"
 	"leeward/zones/etcd"
 )
-
-// State is how well a source is followed.
-type State string
-
-// The states of a source.
-const (
-	Syncing        State = "syncing"         // reading everything; nothing has been missed yet
-	Following      State = "following"       // changes arrive as they are made
-	CutOff         State = "cut off"         // the last good state stays in service; trying on
-	HistoryChanged State = "history changed" // the source has another history than the one that was followed: held until accepted
-)
-
-// Condition is how a source is doing.
-type Condition struct {
-	State     State
-	Since     time.Time  // of this state
-	Err       error      // why it is not Following; nil when it is
-	Endpoint  string     // the member of etcd that was spoken to last, or the folder
-	Heard     time.Time  // when the source last proved that nothing was missed; zero: never
-	Revision  int64      // up to which everything has been delivered
-	ClusterID uint64     // of the history that is in service; 0 for a folder
-	Other     etcd.Point // the history that is held, where State is HistoryChanged
-}
 
 // Resume tells which history the receiver of Follow already has, from a copy on disk: if etcd has another one, it is
 // held until accepted. Call it before Follow.
@@ -54,10 +30,10 @@ func (e *Etcd) Known() etcd.Point {
 // Follow delivers everything there is, then every change as it is made, until ctx ends; it returns ctx's error and no
 // other. Both functions are called from the calling goroutine, batches in the order of their revisions; the changes of
 // one revision are in one batch. While etcd is away, Follow keeps trying.
-func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(Condition)) error {
+func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
 	f := &follower{Etcd: e, deliver: deliver, tell: tell, turns: e.Turns()}
 	f.condition.Since = e.Options.Now()
-	f.say(Syncing, nil)
+	f.say(zones.Syncing, nil)
 	for {
 		member := f.turns.Member()
 		f.condition.Endpoint = e.Endpoints[member]
@@ -71,8 +47,8 @@ func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(
 			}
 			// Whatever it is never content with (it may stand between it and etcd) is not to keep both busy.
 		}
-		if f.condition.State != HistoryChanged {
-			f.say(CutOff, fmt.Errorf("%s: %w", f.condition.Endpoint, err))
+		if f.condition.State != zones.HistoryChanged {
+			f.say(zones.CutOff, fmt.Errorf("%s: %w", f.condition.Endpoint, err))
 		}
 		if !f.turns.Next(ctx) {
 			return ctx.Err()
@@ -84,9 +60,9 @@ func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(
 type follower struct {
 	*Etcd
 	deliver func(zones.Batch)
-	tell    func(Condition)
+	tell    func(zones.Condition)
 
-	condition Condition
+	condition zones.Condition
 	turns     etcd.Turns
 	again     int        // sessions in a row that were over at once, and asked for another
 	last      witness    // of the history in service
@@ -100,21 +76,16 @@ type follower struct {
 var errAgain = errors.New("session over, begin another at once")
 
 // say tells the condition, if there is something new to it.
-func (f *follower) say(s State, err error) {
+func (f *follower) say(s zones.State, err error) {
 	c := f.condition
-	known := f.Known()
-	c.Revision, c.ClusterID = known.Revision, known.ClusterID
-	c.Other = etcd.Point{}
-	if s == HistoryChanged {
-		c.Other = f.noticed
-	}
-	if s == Following {
+	c.Revision = f.Known().Revision
+	if s == zones.Following {
 		c.Heard = f.Options.Now()
 	}
 	if s != c.State {
 		c.Since = f.Options.Now()
 		level := slog.LevelInfo
-		if s == CutOff || s == HistoryChanged {
+		if s == zones.CutOff || s == zones.HistoryChanged {
 			level = slog.LevelWarn
 		}
 		f.Log().Log(context.Background(), level, "etcd: "+string(s), "member", c.Endpoint, "revision", c.Revision, "err", err)
@@ -186,7 +157,7 @@ func (f *follower) told(n etcd.News) error {
 	if n.All {
 		f.again, f.silent = 0, 0
 		f.turns.Worked()
-		f.say(Following, nil)
+		f.say(zones.Following, nil)
 	}
 	return nil
 }
@@ -230,8 +201,8 @@ func (f *follower) revision(events []etcd.Event) {
 // everything lists and delivers. If an operator has accepted removals since what is in service, the list is of that
 // very revision where etcd still has it, so that the removals in it are known to be the accepted ones.
 func (f *follower) everything(ctx context.Context, c *etcd.Conn, here sight) error {
-	if f.condition.State != CutOff || !f.started {
-		f.say(Syncing, f.condition.Err)
+	if f.condition.State != zones.CutOff || !f.started {
+		f.say(zones.Syncing, f.condition.Err)
 	}
 	var at int64
 	if known := f.Known().Revision; known != 0 && here.accepted > known {

@@ -12,6 +12,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 const (
@@ -32,9 +33,9 @@ func TestFollow(t *testing.T) {
 	put(t, e, "vantages/fra", `{"not":"ours"}`)
 	at := put(t, e, "meta/accepted", `{"by":"test"}`)
 
-	r := read(t, e.Follow)
-	r.state(Following, 0)
-	if b := r.batches[0]; !b.Full || b.Revision != at || b.Accepted != at || len(b.Changes) != 1 || b.Changes[0].Key != "regions/eu-west" {
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
+	if b := r.Batches[0]; !b.Full || b.Revision != at || b.Accepted != at || len(b.Changes) != 1 || b.Changes[0].Key != "regions/eu-west" {
 		t.Errorf("first batch %+v", b)
 	}
 
@@ -43,18 +44,18 @@ func TestFollow(t *testing.T) {
 	put(t, e, "pools/bad", `{"region":`)
 	put(t, e, "ponds/x", `{}`)
 	at = del(t, e, "pools/www-eu")
-	r.revision(at)
-	if _, ok := r.value("pools/www-eu"); ok {
+	r.Revision(at)
+	if _, ok := r.Value("pools/www-eu"); ok {
 		t.Error("a deleted pool is still there")
 	}
 	for key, want := range map[zones.Key]string{"pools/bad": "!", "ponds/x": "!ponds/x: no kind of resource is kept in /leeward/ponds/x"} {
-		if v, _ := r.value(key); !strings.HasPrefix(v, want) {
+		if v, _ := r.Value(key); !strings.HasPrefix(v, want) {
 			t.Errorf("%s: %q, want %q…", key, v, want)
 		}
 	}
 
 	// What is no resource is not delivered; what one transaction changed comes together.
-	n := len(r.batches)
+	n := len(r.Batches)
 	put(t, e, "reports/fra/www-eu", `{}`)
 	txn, err := e.Client.Txn(t.Context()).Then(
 		clientv3.OpPut("/leeward/pools/a", poolEU), clientv3.OpPut("/leeward/pools/b", poolEU),
@@ -62,25 +63,25 @@ func TestFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.revision(txn.Header.Revision)
-	if got := r.batches[n:]; len(got) != 1 || len(got[0].Changes) != 3 || got[0].Accepted != got[0].Revision || got[0].Full {
+	r.Revision(txn.Header.Revision)
+	if got := r.Batches[n:]; len(got) != 1 || len(got[0].Changes) != 3 || got[0].Accepted != got[0].Revision || got[0].Full {
 		t.Errorf("batches %+v", got)
 	}
-	for _, c := range r.batches[n].Changes {
+	for _, c := range r.Batches[n].Changes {
 		if c.Revision != txn.Header.Revision {
 			t.Errorf("%s has revision %d, want %d", c.Key, c.Revision, txn.Header.Revision)
 		}
 	}
 	// An acceptance alone is news as well.
 	at = put(t, e, "meta/accepted", "{}")
-	r.revision(at)
-	if b := r.batches[len(r.batches)-1]; b.Accepted != at || len(b.Changes) != 0 {
+	r.Revision(at)
+	if b := r.Batches[len(r.Batches)-1]; b.Accepted != at || len(b.Changes) != 0 {
 		t.Errorf("batch %+v", b)
 	}
 	if p := e.Known(); p.Revision != at || p.ClusterID == 0 {
 		t.Errorf("known %+v, want revision %d", p, at)
 	}
-	r.stop()
+	r.Stop()
 	e.Close()
 	goleak.VerifyNone(t, before)
 }
@@ -128,14 +129,14 @@ func TestFollowBeforeEtcd(t *testing.T) {
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
 	m.kill()
-	r := read(t, e.Follow)
-	c := r.state(CutOff, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	c := r.State(zones.CutOff, 0)
 	if c.Err == nil || !strings.Contains(c.Err.Error(), "refused") || !strings.Contains(c.Err.Error(), m.url()) {
 		t.Errorf("condition says %v", c.Err)
 	}
 	m.start()
-	r.state(Following, 0)
-	if _, ok := r.value("regions/eu-west"); !ok {
+	r.State(zones.Following, 0)
+	if _, ok := r.Value("regions/eu-west"); !ok {
 		t.Error("nothing was delivered")
 	}
 }
@@ -147,20 +148,20 @@ func TestSilentWatch(t *testing.T) {
 	e := dial(t, nil, p.url(), m.url())
 	direct := dial(t, nil, m.url())
 	put(t, direct, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	if c := r.state(Following, 0); c.Endpoint != p.url() {
+	r := sourcetest.Follow(t, e.Follow)
+	if c := r.State(zones.Following, 0); c.Endpoint != p.url() {
 		t.Fatalf("follows %s, want the proxy", c.Endpoint)
 	}
-	mark := r.mark()
+	mark := r.Mark()
 	p.silence(true)
 	at := put(t, direct, "regions/us-east", regionEU)
-	r.state(CutOff, mark)
-	r.revision(at)
-	mark = r.mark()
-	if c := r.state(Following, mark); c.Endpoint != m.url() {
+	r.State(zones.CutOff, mark)
+	r.Revision(at)
+	mark = r.Mark()
+	if c := r.State(zones.Following, mark); c.Endpoint != m.url() {
 		t.Errorf("follows %s, want the member itself", c.Endpoint)
 	}
-	if n := r.full(); n != 1 {
+	if n := r.Full(); n != 1 {
 		t.Errorf("everything was read %d times, want once", n)
 	}
 }
@@ -173,25 +174,25 @@ func TestCompaction(t *testing.T) {
 	direct := dial(t, nil, m.url())
 	put(t, direct, "regions/eu-west", regionEU)
 	put(t, direct, "regions/us-east", regionEU)
-	r := read(t, e.Follow)
-	r.state(Following, 0)
-	mark := r.mark()
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
+	mark := r.Mark()
 	p.silence(true)
-	r.state(CutOff, mark)
+	r.State(zones.CutOff, mark)
 	del(t, direct, "regions/us-east")
 	at := put(t, direct, "regions/ap-south", regionEU)
 	if _, err := direct.Client.Compact(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
 	p.silence(false)
-	r.revision(at)
-	if n := r.full(); n != 2 {
+	r.Revision(at)
+	if n := r.Full(); n != 2 {
 		t.Errorf("everything was read %d times, want 2", n)
 	}
-	if _, ok := r.value("regions/us-east"); ok {
+	if _, ok := r.Value("regions/us-east"); ok {
 		t.Error("what was deleted meanwhile is still there")
 	}
-	if _, ok := r.value("regions/ap-south"); !ok {
+	if _, ok := r.Value("regions/ap-south"); !ok {
 		t.Error("what was put meanwhile is missing")
 	}
 }
@@ -215,12 +216,12 @@ func TestAcceptedWhileAway(t *testing.T) {
 	put(t, e, "vantages/fra", "{}")
 	last := put(t, e, "regions/ap-south", regionEU)
 	e.Resume(l.Point)
-	r := read(t, e.Follow)
-	r.revision(last)
-	if b := r.batches[0]; !b.Full || b.Revision != done.Revision || b.Accepted != done.Revision {
+	r := sourcetest.Follow(t, e.Follow)
+	r.Revision(last)
+	if b := r.Batches[0]; !b.Full || b.Revision != done.Revision || b.Accepted != done.Revision {
 		t.Errorf("first batch: full %v, revision %d, accepted %d; want %d", b.Full, b.Revision, b.Accepted, done.Revision)
 	}
-	if _, ok := r.value("regions/ap-south"); !ok {
+	if _, ok := r.Value("regions/ap-south"); !ok {
 		t.Error("what came after is missing")
 	}
 }
@@ -236,14 +237,14 @@ func TestHistoryChanged(t *testing.T) {
 				put(t, e, fmt.Sprintf("regions/r%d", i), regionEU)
 			}
 			put(t, e, "regions/eu-west", regionEU)
-			r := read(t, e.Follow)
-			r.state(Following, 0)
-			mark := r.mark()
+			r := sourcetest.Follow(t, e.Follow)
+			r.State(zones.Following, 0)
+			mark := r.Mark()
 			m.kill()
 			if err := os.RemoveAll(m.config.Dir); err != nil {
 				t.Fatal(err)
 			}
-			r.state(CutOff, mark)
+			r.State(zones.CutOff, mark)
 
 			// The new history is written to over another address until it is as long as it shall be.
 			public := m.config.ListenClientUrls
@@ -264,14 +265,14 @@ func TestHistoryChanged(t *testing.T) {
 			m.start()
 			m.ready()
 
-			c := r.state(HistoryChanged, mark)
-			if c.Err == nil || !strings.Contains(c.Err.Error(), "leeward accept") || c.Other.Revision == 0 {
+			c := r.State(zones.HistoryChanged, mark)
+			if c.Err == nil || !strings.Contains(c.Err.Error(), "leeward accept") {
 				t.Errorf("condition %+v", c)
 			}
-			if v, _ := r.value("regions/eu-west"); v != regionEU {
+			if v, _ := r.Value("regions/eu-west"); v != regionEU {
 				t.Errorf("the new history is in service unasked: %s", v)
 			}
-			fulls := r.full()
+			fulls := r.Full()
 
 			// A change on purpose is no word about the history.
 			writer := dial(t, nil, m.url())
@@ -279,12 +280,12 @@ func TestHistoryChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mark = r.mark()
+			mark = r.Mark()
 			if _, err := writer.Commit(t.Context(), l, Plan{Edits: []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}}, OnPurpose: "delete"}); err != nil {
 				t.Fatal(err)
 			}
-			r.state(HistoryChanged, mark)
-			if r.full() != fulls {
+			r.State(zones.HistoryChanged, mark)
+			if r.Full() != fulls {
 				t.Error("a deletion accepted the history")
 			}
 
@@ -292,17 +293,17 @@ func TestHistoryChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.until("the accepted history", func() bool { b := r.batches[len(r.batches)-1]; return b.Full && len(r.batches) > 1 })
-			if b := r.batches[len(r.batches)-1]; b.Revision != at || b.Accepted != b.Revision || len(b.Changes) != 1 {
+			r.Until("the accepted history", func() bool { b := r.Batches[len(r.Batches)-1]; return b.Full && len(r.Batches) > 1 })
+			if b := r.Batches[len(r.Batches)-1]; b.Revision != at || b.Accepted != b.Revision || len(b.Changes) != 1 {
 				t.Errorf("batch %+v, want everything at revision %d", b, at)
 			}
-			if v, _ := r.value("regions/eu-west"); v != `{"latitude":1,"longitude":1}` {
+			if v, _ := r.Value("regions/eu-west"); v != `{"latitude":1,"longitude":1}` {
 				t.Errorf("eu-west is %s", v)
 			}
 			// And from there on as ever.
-			mark = r.mark()
-			r.state(Following, mark)
-			r.revision(put(t, writer, "regions/later", regionEU))
+			mark = r.Mark()
+			r.State(zones.Following, mark)
+			r.Revision(put(t, writer, "regions/later", regionEU))
 		})
 	}
 }
@@ -313,23 +314,23 @@ func TestResumeOtherHistory(t *testing.T) {
 	e := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
 	e.Resume(etcd.Point{ClusterID: 1, Revision: 1})
-	r := read(t, e.Follow)
-	r.state(HistoryChanged, 0)
-	if len(r.batches) != 0 {
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.HistoryChanged, 0)
+	if len(r.Batches) != 0 {
 		t.Fatal("something was delivered")
 	}
 	if _, err := e.Accept(t.Context(), "test"); err != nil {
 		t.Fatal(err)
 	}
-	r.state(Following, 0)
-	r.stop()
+	r.State(zones.Following, 0)
+	r.Stop()
 
 	// Who learns of it later finds it accepted already: the word names the cluster.
 	late := dial(t, nil, m.url())
 	late.Resume(etcd.Point{ClusterID: 1, Revision: 1})
-	r = read(t, late.Follow)
-	r.state(Following, 0)
-	for _, c := range r.conditions {
+	r = sourcetest.Follow(t, late.Follow)
+	r.State(zones.Following, 0)
+	for _, c := range r.Conditions {
 		if errors.Is(c.Err, etcd.ErrHistory) {
 			t.Errorf("held again: %v", c.Err)
 		}

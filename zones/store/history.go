@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"leeward/zones"
 	"leeward/zones/etcd"
 )
 
@@ -87,12 +88,12 @@ func (f *follower) hold(ctx context.Context, c *etcd.Conn, here sight) error {
 		"if this etcd is right (restored, or made anew), say so with: leeward accept",
 		etcd.ErrHistory, known.Revision, known.ClusterID, here.Revision, here.ClusterID)
 	f.turns.Worked()
-	f.say(HistoryChanged, why)
+	f.say(zones.HistoryChanged, why)
 	return c.Watch(ctx, etcd.Watch{Range: etcd.One(etcd.Accepted), After: here.Point, Told: func(n etcd.News) error {
 		if len(n.Events) > 0 {
 			return errAgain
 		}
-		f.say(HistoryChanged, why)
+		f.say(zones.HistoryChanged, why)
 		return nil
 	}})
 }

@@ -16,6 +16,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 // ledger is all that the transactions under test write: two records' data and the reason of an override, "" where there
@@ -240,7 +241,7 @@ func (m *member) free() {
 	m.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(patience)
+	limit := time.After(sourcetest.Patience)
 	for _, u := range []string{m.config.ListenClientUrls[0].Host, m.config.ListenPeerUrls[0].Host} {
 		for {
 			l, err := net.Listen("tcp", u)
@@ -276,7 +277,7 @@ func TestTransactionsAreLinearizable(t *testing.T) {
 	const writers, rounds = 4, 15
 	kinds := []string{"apply", "update", "drain", "wide", "update", "restore", "wide"}
 	var wg sync.WaitGroup
-	ctx, stop := context.WithTimeout(t.Context(), 5*patience)
+	ctx, stop := context.WithTimeout(t.Context(), 5*sourcetest.Patience)
 	defer stop()
 	for w := range writers {
 		wg.Go(func() {

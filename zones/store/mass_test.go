@@ -8,7 +8,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 var massKeys = flag.Int("mass", 60_000/slower, "how many records TestLargeDelete deletes in one revision")
@@ -36,25 +38,25 @@ func TestLargeDelete(t *testing.T) {
 	e := dial(t, func(o *etcd.Options) { o.Silence = 0 }, m.url()) // as they are in service
 	plant(t, e, *massKeys)
 	put(t, e, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	r.state(Following, 0)
-	mark := r.mark()
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
+	mark := r.Mark()
 	began := time.Now()
 	answer, err := e.Client.Delete(t.Context(), e.Key("records/mass.test/"), clientv3.WithPrefix())
 	if err != nil || answer.Deleted != int64(*massKeys) {
 		t.Fatalf("%v, %v", answer, err)
 	}
 	at := put(t, e, "regions/us-east", regionEU)
-	r.revision(at)
+	r.Revision(at)
 	t.Logf("%d keys deleted in one revision: seen after %v", *massKeys, time.Since(began))
-	if _, ok := r.value("records/mass.test/r0000000/TXT"); ok {
+	if _, ok := r.Value("records/mass.test/r0000000/TXT"); ok {
 		t.Error("what was deleted is still there")
 	}
-	if n := r.full(); n != 1 {
+	if n := r.Full(); n != 1 {
 		t.Errorf("everything was read %d times, want once", n)
 	}
-	for _, c := range r.since(mark) {
-		if c.State != Following {
+	for _, c := range r.Since(mark) {
+		if c.State != zones.Following {
 			t.Errorf("not followed meanwhile: %s, %v", c.State, c.Err)
 		}
 	}
@@ -69,26 +71,26 @@ func TestSilentTwiceAtOneRevision(t *testing.T) {
 	direct := dial(t, nil, m.url())
 	plant(t, direct, 10_000)
 	put(t, direct, "regions/eu-west", regionEU)
-	r := read(t, e.Follow)
-	r.state(Following, 0)
-	mark := r.mark()
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
+	mark := r.Mark()
 	p.jam(100_000)
 	if _, err := direct.Client.Delete(t.Context(), e.Key("records/mass.test/"), clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
 	at := put(t, direct, "regions/us-east", regionEU)
-	r.state(CutOff, mark)
-	r.revision(at)
-	if n := r.full(); n != 2 {
+	r.State(zones.CutOff, mark)
+	r.Revision(at)
+	if n := r.Full(); n != 2 {
 		t.Errorf("everything was read %d times, want 2", n)
 	}
 	cut := false
-	for _, c := range r.since(mark) {
-		cut = cut || c.State == CutOff
-		if cut && c.State == Following && c.Revision < at {
+	for _, c := range r.Since(mark) {
+		cut = cut || c.State == zones.CutOff
+		if cut && c.State == zones.Following && c.Revision < at {
 			t.Errorf("said to follow at revision %d, and %d had not been told", c.Revision, at)
 		}
 	}
-	mark = r.mark()
-	r.state(Following, mark)
+	mark = r.Mark()
+	r.State(zones.Following, mark)
 }

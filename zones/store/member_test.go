@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,12 +19,9 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 
-	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
-
-// patience is how long a test waits for what must happen; nothing is judged by time.
-const patience = 60 * time.Second
 
 // member is an etcd in this process.
 type member struct {
@@ -108,7 +104,7 @@ func (m *member) ready() {
 	m.t.Helper()
 	select {
 	case <-m.etcd.Server.ReadyNotify():
-	case <-time.After(patience):
+	case <-time.After(sourcetest.Patience):
 		m.t.Fatal("etcd does not become ready")
 	}
 }
@@ -174,7 +170,7 @@ func dial(t *testing.T, adapt func(*etcd.Options), endpoints ...string) *Etcd {
 
 func put(t *testing.T, e *Etcd, key, value string) int64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), sourcetest.Patience)
 	defer cancel()
 	for {
 		r, err := e.Client.Put(ctx, e.Prefix()+key, value)
@@ -194,152 +190,6 @@ func del(t *testing.T, e *Etcd, key string, o ...clientv3.OpOption) int64 {
 		t.Fatal(err)
 	}
 	return r.Header.Revision
-}
-
-// reader is the receiver of a Follow.
-type reader struct {
-	t    *testing.T
-	stop func()
-
-	mu         sync.Mutex
-	changed    *sync.Cond
-	batches    []zones.Batch
-	conditions []Condition
-	have       map[zones.Key]string // what a receiver that takes everything has: Encode's text, or "!" and the error
-	late       bool
-}
-
-// read follows until the test ends or stop is called.
-func read(t *testing.T, follow func(context.Context, func(zones.Batch), func(Condition)) error) *reader {
-	r := &reader{t: t, have: map[zones.Key]string{}}
-	r.changed = sync.NewCond(&r.mu)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := follow(ctx, r.deliver, r.tell); err != context.Canceled {
-			t.Errorf("Follow ended with %v", err)
-		}
-	}()
-	r.stop = func() {
-		cancel()
-		<-done
-	}
-	t.Cleanup(r.stop)
-	return r
-}
-
-func (r *reader) deliver(b zones.Batch) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := len(r.batches); n > 0 && !b.Full && b.Revision <= r.batches[n-1].Revision {
-		r.t.Errorf("revision %d after %d", b.Revision, r.batches[n-1].Revision)
-	}
-	r.batches = append(r.batches, b)
-	if b.Full {
-		clear(r.have)
-	}
-	for _, c := range b.Changes {
-		switch {
-		case c.Err != nil:
-			r.have[c.Key] = "!" + c.Err.Error()
-		case c.Resource == nil:
-			delete(r.have, c.Key)
-		default:
-			text, err := zones.Encode(c.Resource)
-			if err != nil {
-				r.t.Error(err)
-			}
-			r.have[c.Key] = string(text)
-		}
-	}
-	r.changed.Broadcast()
-}
-
-func (r *reader) tell(c Condition) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conditions = append(r.conditions, c)
-	r.changed.Broadcast()
-}
-
-// until waits until the condition, under the lock, holds.
-func (r *reader) until(what string, holds func() bool) {
-	r.t.Helper()
-	watchdog := time.AfterFunc(patience, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.late = true
-		r.changed.Broadcast()
-	})
-	defer watchdog.Stop()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for !holds() {
-		if r.late {
-			last := Condition{}
-			if n := len(r.conditions); n > 0 {
-				last = r.conditions[n-1]
-			}
-			r.t.Fatalf("waited in vain for %s; last condition %+v; has %v", what, last, r.have)
-		}
-		r.changed.Wait()
-	}
-}
-
-// state waits for a state, told after mark conditions.
-func (r *reader) state(s State, mark int) Condition {
-	r.t.Helper()
-	var found Condition
-	r.until(string(s), func() bool {
-		for _, c := range r.conditions[mark:] {
-			if c.State == s {
-				found = c
-				return true
-			}
-		}
-		return false
-	})
-	return found
-}
-
-// mark returns how many conditions have been told.
-func (r *reader) mark() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.conditions)
-}
-
-// revision waits until a batch of at least that revision is delivered.
-func (r *reader) revision(at int64) {
-	r.t.Helper()
-	r.until("the revision", func() bool { return len(r.batches) > 0 && r.batches[len(r.batches)-1].Revision >= at })
-}
-
-// since returns the conditions told since a mark.
-func (r *reader) since(mark int) []Condition {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.conditions[mark:])
-}
-
-func (r *reader) full() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, b := range r.batches {
-		if b.Full {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *reader) value(k zones.Key) (string, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	v, ok := r.have[k]
-	return v, ok
 }
 
 // proxy passes TCP on, and can go silent: connections stay open and nothing comes through.

@@ -10,7 +10,9 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 // TestRotation: a follower whose etcd gets certificates of another authority, and another password, reads its own files
@@ -67,19 +69,19 @@ func TestRotation(t *testing.T) {
 	e := dial(t, func(o *etcd.Options) {
 		o.TLS, o.User, o.PasswordFile, o.Timeout = etcd.TLSFiles{CA: here.file("ca.pem")}, "ns1", here.file("password"), 2*time.Second
 	}, m.url())
-	r := read(t, e.Follow)
-	r.state(Following, 0)
+	r := sourcetest.Follow(t, e.Follow)
+	r.State(zones.Following, 0)
 	cut := func(what string) { // all connections are lost, and etcd forgets its tokens
 		t.Helper()
-		mark := r.mark()
+		mark := r.Mark()
 		m.kill()
-		r.state(CutOff, mark)
+		r.State(zones.CutOff, mark)
 		m.start()
 		m.ready()
-		r.state(Following, r.mark()-1)
-		r.revision(put(t, root, "regions/"+what, regionEU))
+		r.State(zones.Following, r.Mark()-1)
+		r.Revision(put(t, root, "regions/"+what, regionEU))
 		// The client of all members may be between two attempts to connect, for longer than one call may take.
-		for limit := time.Now().Add(patience); ; {
+		for limit := time.Now().Add(sourcetest.Patience); ; {
 			_, err := e.List(ctx)
 			if err == nil {
 				return

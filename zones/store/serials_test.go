@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"leeward/zones"
+	"leeward/zones/sourcetest"
 )
 
 // Whoever writes what is kept of serials, in whatever order, the highest stays, and followers and lists are told.
@@ -14,7 +15,7 @@ func TestKeepSerials(t *testing.T) {
 	m := startMember(t)
 	writers := []*Etcd{dial(t, nil, m.url()), dial(t, nil, m.url()), dial(t, nil, m.url())}
 	put(t, writers[0], "meta/serials/bad.test", "seven")
-	r := read(t, dial(t, nil, m.url()).Follow)
+	r := sourcetest.Follow(t, dial(t, nil, m.url()).Follow)
 	var wg sync.WaitGroup
 	for i, e := range writers {
 		wg.Go(func() {
@@ -38,11 +39,11 @@ func TestKeepSerials(t *testing.T) {
 	if again := list(t, writers[0]); again.Revision != l.Revision {
 		t.Errorf("what is kept already was written again: revision %d after %d", again.Revision, l.Revision)
 	}
-	r.revision(l.Revision)
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Revision(l.Revision)
+	r.Mu.Lock()
+	defer r.Mu.Unlock()
 	got := &zones.Serials{}
-	for _, b := range r.batches {
+	for _, b := range r.Batches {
 		if b.Serials == nil {
 			continue
 		}

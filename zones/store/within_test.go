@@ -11,6 +11,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/sourcetest"
 )
 
 func text(origin, owner string, data ...string) *zones.Record {
@@ -211,8 +212,8 @@ func TestRemovalsThatWereMeant(t *testing.T) {
 	if _, err := commit(t, e, list(t, e), Plan{Edits: puts(www)}); err != nil {
 		t.Fatal(err)
 	}
-	r := read(t, dial(t, nil, m.url()).Follow)
-	r.revision(list(t, e).Revision)
+	r := sourcetest.Follow(t, dial(t, nil, m.url()).Follow)
+	r.Revision(list(t, e).Revision)
 	done, err := e.ChangeWithin(t.Context(), scopeOf("www"), func(*Listing) (Plan, error) {
 		return Plan{Edits: deletes(www), OnPurpose: "update", Alone: true}, nil
 	})
@@ -220,10 +221,10 @@ func TestRemovalsThatWereMeant(t *testing.T) {
 		t.Fatal(err)
 	}
 	del(t, e, "records/example.test/other/TXT")
-	r.revision(list(t, e).Revision)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, b := range r.batches {
+	r.Revision(list(t, e).Revision)
+	r.Mu.Lock()
+	defer r.Mu.Unlock()
+	for _, b := range r.Batches {
 		if b.Meant != (b.Revision == done.Revision) || b.Accepted != 0 {
 			t.Errorf("revision %d is said to be meant: %v, accepted: %d; the change was %d", b.Revision, b.Meant, b.Accepted, done.Revision)
 		}

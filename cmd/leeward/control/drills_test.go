@@ -15,7 +15,7 @@ import (
 // whoever may be there to end it; and what is no harm of it does not.
 func TestDrillsAreGivenUp(t *testing.T) {
 	follow := func(b *bench) {
-		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 	}
 	for _, tt := range []struct {
 		name string
@@ -38,12 +38,12 @@ func TestDrillsAreGivenUp(t *testing.T) {
 		{"an address of a pool that is nobody's", func(b *bench) { b.say("fra", "idle/lb-1", "192.0.2.3", health.Down, 7) }, ""},
 		{"a vantage", func(*bench) { time.Sleep(40 * time.Second) }, "vantage lon is not heard of any more"},
 		{"etcd", func(b *bench) {
-			b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+			b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 			time.Sleep(6 * time.Second)
 			follow(b)
 		}, "etcd has not been heard of for 5.0s, and nobody could call the drill off"},
 		{"etcd for a moment", func(b *bench) {
-			b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+			b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 			time.Sleep(4 * time.Second)
 			follow(b)
 		}, ""},

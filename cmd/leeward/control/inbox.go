@@ -19,7 +19,7 @@ type inbox struct {
 	room      sync.Cond // a batch was taken; on mu
 	first     time.Time // when the oldest of what waits came in
 	batches   []zones.Batch
-	condition *Condition
+	condition *zones.Condition
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
 	resolved  []resolve.Answer
@@ -84,7 +84,7 @@ func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 type waiting struct {
 	first     time.Time
 	batches   []zones.Batch
-	condition *Condition
+	condition *zones.Condition
 	health    []func(now time.Time, b *health.Board)
 	table     *geo.Table
 	resolved  []resolve.Answer

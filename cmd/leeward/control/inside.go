@@ -28,7 +28,7 @@ func (i Inside) Server(now time.Time) admin.Server {
 	l := i.l
 	s := admin.Server{
 		Published: l.published,
-		Source:    admin.Source{State: l.condition.State, Since: l.condition.Since},
+		Source:    admin.Source{State: string(l.condition.State), Since: l.condition.Since},
 		Problems:  len(l.wrong), Held: len(l.held), Fresh: true,
 	}
 	if l.condition.Err != nil {

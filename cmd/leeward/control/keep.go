@@ -2,6 +2,8 @@ package control
 
 import (
 	"time"
+
+	"leeward/zones"
 )
 
 // Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change,
@@ -46,7 +48,7 @@ func (l *Loop) save(now bool) {
 // confirms reports whether the copy on disk is to be written at the end although nothing in it is new: its time tells how
 // old it is at the next start. Where that takes seconds, the end does not wait for it.
 func (l *Loop) confirms() bool {
-	return l.condition.State == Following && l.snapshot != nil && l.snapshot.Stats().Records < LargeBatch
+	return l.condition.State == zones.Following && l.snapshot != nil && l.snapshot.Stats().Records < LargeBatch
 }
 
 // unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it

@@ -25,17 +25,6 @@ import (
 	"leeward/zones/steer"
 )
 
-// Condition is how a server stands with its source.
-type Condition struct {
-	State string    // "starting", "saved copy", "syncing", "following", "cut off", "history changed"
-	Since time.Time // of this state
-	Heard time.Time // when it last proved that nothing was missed; zero: never
-	Err   error
-}
-
-// Following is the State of a source whose changes arrive as they are made.
-const Following = "following"
-
 // LoopOptions are what a Loop works with.
 type LoopOptions struct {
 	Log       *slog.Logger
@@ -76,7 +65,7 @@ type Loop struct {
 	drills    drills
 	began     time.Time
 	table     *geo.Table
-	condition Condition
+	condition zones.Condition
 	snapshot  *snapshot.Snapshot
 	program   *steer.Program
 	choice    uint64 // of the board: which targets this process is to probe
@@ -110,7 +99,7 @@ func NewLoop(o LoopOptions) *Loop {
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
 		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
-		condition: Condition{State: "starting", Since: o.Now()}, began: o.Now(),
+		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),
 		gauges: gauges{pools: map[string]*gauge{}, samples: map[health.Target]sample{}},
 	}
 	if o.Own != "" {
@@ -126,7 +115,7 @@ func NewLoop(o LoopOptions) *Loop {
 func (l *Loop) Batch(b zones.Batch) { l.inbox.batch(l.o.Now, b) }
 
 // Condition hands over how the source stands.
-func (l *Loop) Condition(c Condition) {
+func (l *Loop) Condition(c zones.Condition) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.condition = &c })
 }
 
@@ -308,8 +297,8 @@ func (l *Loop) turn(w waiting) time.Time {
 	return l.due()
 }
 
-func (l *Loop) turnCondition(c Condition) {
-	if l.condition.State == Following {
+func (l *Loop) turnCondition(c zones.Condition) {
+	if l.condition.State == zones.Following {
 		l.current = l.condition.Heard
 	}
 	if !c.Heard.IsZero() {

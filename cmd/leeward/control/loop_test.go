@@ -365,12 +365,12 @@ func TestConditions(t *testing.T) {
 			return age, state
 		}
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
-		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 		time.Sleep(time.Minute)
 		if age, state := look(); age != 0 || state != "following" {
 			t.Errorf("while following: %v s old, %s", age, state)
 		}
-		b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 		time.Sleep(30 * time.Second)
 		if age, state := look(); age != 30 || state != "cut off" {
 			t.Errorf("cut off for 30 s: %v s old, %s", age, state)

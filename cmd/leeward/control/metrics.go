@@ -8,10 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leeward/health"
+	"leeward/zones"
 )
-
-// conditions are the values of leeward_source_state's label.
-var conditions = [...]string{"starting", "saved copy", "syncing", Following, "cut off", "history changed"}
 
 // Metrics are the figures of a control loop. A nil *Metrics takes none.
 type Metrics struct {
@@ -116,12 +114,12 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	m.unwatched.Set(float64(l.board.Unwatched()))
 	m.clock.Set(l.clocks.figure(l.o.Own, l.o.Now()))
 	m.loads.take(l)
-	for _, c := range conditions {
+	for _, c := range zones.States {
 		v := 0.0
 		if c == l.condition.State {
 			v = 1
 		}
-		m.source.WithLabelValues(c).Set(v)
+		m.source.WithLabelValues(string(c)).Set(v)
 	}
 	m.stale.Store(nil)
 	if since := l.staleSince(); !since.IsZero() {

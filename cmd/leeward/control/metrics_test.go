@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 # TYPE leeward_verdict_targets gauge
 `
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
-		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 1)
 		show(help + `
 leeward_problems 0
@@ -138,7 +138,7 @@ leeward_verdict_targets{region="eu-west"} 1
 leeward_verdict_targets{region="us-east"} 1
 `)
 		// The pool that is down moves to the other region, and its endpoint gets a second address.
-		b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Pool\nname: www-eu\nregion: us-east\nmonitor: web\n---\n"+
 			"kind: Endpoint\nname: www-eu/lb-1\naddresses: [192.0.2.1, 192.0.2.3]\n", 6)})
 		time.Sleep(30 * time.Second)

@@ -5,7 +5,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"leeward/cmd/leeward/control"
 	"leeward/zones"
 )
 
@@ -19,12 +18,12 @@ func TestAnswersGoStale(t *testing.T) {
 			return b.State().Stale
 		}
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
-		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 		time.Sleep(2 * time.Hour)
 		if stale() {
 			t.Error("stale while the source is followed")
 		}
-		b.Condition(control.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
 		time.Sleep(time.Hour - time.Second)
 		if stale() {
 			t.Error("stale after less than an hour")
@@ -33,7 +32,7 @@ func TestAnswersGoStale(t *testing.T) {
 		if !stale() {
 			t.Error("not stale after an hour")
 		}
-		b.Condition(control.Condition{State: control.Following, Since: time.Now(), Heard: time.Now()})
+		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 		if stale() {
 			t.Error("stale although the source is followed again")
 		}
@@ -47,7 +46,7 @@ func TestAnswersGoStale(t *testing.T) {
 func TestSavedCopyIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
-		b.Condition(control.Condition{State: "saved copy", Since: time.Now(), Heard: time.Now().Add(-2 * time.Hour)})
+		b.Condition(zones.Condition{State: "saved copy", Since: time.Now(), Heard: time.Now().Add(-2 * time.Hour)})
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
 		synctest.Wait()
 		if !b.State().Stale {

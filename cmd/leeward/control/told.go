@@ -82,7 +82,7 @@ func (l *Loop) tellHeld(before []zones.Held) {
 // staleSince returns since when the snapshot may not be the newest; zero: it is.
 func (l *Loop) staleSince() time.Time {
 	switch {
-	case l.condition.State == Following:
+	case l.condition.State == zones.Following:
 		return time.Time{}
 	case l.current.IsZero():
 		return l.condition.Since

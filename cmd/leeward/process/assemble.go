@@ -19,6 +19,7 @@ import (
 	"leeward/server/answer"
 	"leeward/server/socket"
 	"leeward/server/transfer"
+	"leeward/zones/folder"
 	"leeward/zones/steer"
 	"leeward/zones/store"
 )
@@ -46,7 +47,7 @@ type run struct {
 	database    database
 	drilled     *drilled
 	bystanders  bystanders
-	files       *store.Files
+	files       *folder.Folder
 	keeper      *keeper       // nil: nothing is kept
 	memory      *memory       // with keeper
 	serials     *serialKeeper // nil: there is nowhere to keep them

@@ -42,7 +42,7 @@ type follower struct {
 
 	mu        sync.Mutex
 	turned    *sync.Cond
-	states    []store.Condition // all that were told
+	states    []zones.Condition // all that were told
 	revision  int64             // delivered last
 	listed    int               // times that everything was delivered
 	synced    int               // times that all reports were read
@@ -86,7 +86,7 @@ func follow(t *testing.T, at *daemon, n int, seen chan<- struct{}) []*follower {
 				if seen != nil && !b.Full {
 					seen <- struct{}{}
 				}
-			}, func(c store.Condition) { f.tell(func() { f.states = append(f.states, c) }) })
+			}, func(c zones.Condition) { f.tell(func() { f.states = append(f.states, c) }) })
 		})
 		all.Go(func() {
 			f.link.Follow(ctx, func(e vantage.Event) {
@@ -129,7 +129,7 @@ func (f *follower) mark() int {
 }
 
 // state waits until a state has been told so many times since a mark.
-func (f *follower) state(t *testing.T, s store.State, times, mark int) {
+func (f *follower) state(t *testing.T, s zones.State, times, mark int) {
 	t.Helper()
 	f.until(t, fmt.Sprintf("%s, %d times", s, times), func() bool {
 		n := 0
@@ -164,7 +164,7 @@ func TestFollowBehindProxy(t *testing.T) {
 		for i, f := range followers {
 			f.mu.Lock()
 			for _, c := range f.states[mark:] {
-				if c.State == store.CutOff {
+				if c.State == zones.CutOff {
 					t.Errorf("%s: follower %d was cut off: %v", what, i, c.Err)
 				}
 			}
@@ -176,7 +176,7 @@ func TestFollowBehindProxy(t *testing.T) {
 		}
 	}
 	for _, f := range followers {
-		f.state(t, store.Following, 3, 0) // 6 s with nothing to tell: longer than either watch may be silent
+		f.state(t, zones.Following, 3, 0) // 6 s with nothing to tell: longer than either watch may be silent
 	}
 	calm("nothing happens", 0)
 	if r, err := direct.Get(t.Context(), etcd.DefaultPrefix+"reports/pulse"); err != nil || r.Count != 0 {
@@ -186,7 +186,7 @@ func TestFollowBehindProxy(t *testing.T) {
 	for range 2 {
 		mark := followers[0].mark()
 		put("/others/key", "x")
-		followers[0].state(t, store.Following, 1, mark)
+		followers[0].state(t, zones.Following, 1, mark)
 	}
 	for _, f := range followers {
 		if !f.link.Status().Following {
@@ -227,12 +227,12 @@ func TestFollowBehindProxy(t *testing.T) {
 	if err := member.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	followers[0].state(t, store.CutOff, 1, mark)
+	followers[0].state(t, zones.CutOff, 1, mark)
 	mark = followers[0].mark()
 	if err := member.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	followers[0].state(t, store.Following, 1, mark)
+	followers[0].state(t, zones.Following, 1, mark)
 	at = put(region, `{"latitude":49,"longitude":5}`)
 	for _, f := range followers {
 		f.until(t, "what comes after an outage", func() bool { return f.revision >= at })
@@ -265,7 +265,7 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 	began := time.Now()
 	followers := follow(t, at, n, seen)
 	for _, f := range followers {
-		f.state(t, store.Following, 1, 0)
+		f.state(t, zones.Following, 1, 0)
 		f.until(t, "reports", func() bool { return f.synced > 0 })
 	}
 	t.Logf("all follow after %.1f s", time.Since(began).Seconds())
@@ -318,7 +318,7 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 		f.mu.Lock()
 		cut := 0
 		for _, c := range f.states {
-			if c.State == store.CutOff {
+			if c.State == zones.CutOff {
 				cut++
 			}
 		}

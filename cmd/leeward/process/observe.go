@@ -15,6 +15,8 @@ import (
 	"leeward/health/vantage"
 	"leeward/server/admin"
 	"leeward/server/answer"
+	"leeward/zones"
+	"leeward/zones/folder"
 	"leeward/zones/store"
 )
 
@@ -49,20 +51,19 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 	})
 	inner, stop := context.WithCancel(ctx)
 	o.stop = stop
-	conditions := make(chan control.Condition, 1)
-	tell := func(c store.Condition) {
-		mine := control.Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err}
-		o.loop.Condition(mine)
+	conditions := make(chan zones.Condition, 1)
+	tell := func(c zones.Condition) {
+		o.loop.Condition(c)
 		select {
 		case <-conditions:
 		default:
 		}
-		conditions <- mine
+		conditions <- c
 	}
 	synced := make(chan struct{})
 	var once sync.Once
 	if s.Etcd == nil {
-		files, err := store.OpenFiles(s.Files, s.Log)
+		files, err := folder.Open(s.Files, s.Log)
 		if err != nil {
 			stop()
 			return nil, err
@@ -125,14 +126,14 @@ func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
 }
 
 // ready waits until resources and reports are read, or until the source says that it cannot be.
-func (o *Observer) ready(ctx context.Context, conditions <-chan control.Condition, synced <-chan struct{}, limit time.Duration) error {
+func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition, synced <-chan struct{}, limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	var last control.Condition
-	for last.State != control.Following || synced != nil {
+	var last zones.Condition
+	for last.State != zones.Following || synced != nil {
 		select {
 		case last = <-conditions:
-			if last.State == string(store.CutOff) && o.etcd == nil {
+			if last.State == zones.CutOff && o.etcd == nil {
 				return last.Err
 			}
 		case <-synced:

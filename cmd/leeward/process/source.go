@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"time"
 
-	"leeward/cmd/leeward/control"
 	"leeward/health/vantage"
 	"leeward/zones"
 	"leeward/zones/etcd"
+	"leeward/zones/folder"
 	"leeward/zones/snapshot"
 	"leeward/zones/store"
 )
@@ -19,7 +19,7 @@ import (
 func (r *run) source() error {
 	var err error
 	if r.Etcd == nil {
-		r.files, err = store.OpenFiles(r.Files, r.Log)
+		r.files, err = folder.Open(r.Files, r.Log)
 		if !errors.Is(err, fs.ErrNotExist) || r.State == "" {
 			return err
 		}
@@ -27,7 +27,7 @@ func (r *run) source() error {
 			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
 		}
 		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
-		r.files, err = store.ExpectFiles(r.Files, r.Log)
+		r.files, err = folder.Expect(r.Files, r.Log)
 		return err
 	}
 	o := *r.Etcd
@@ -84,26 +84,26 @@ func (r *run) resume(ctx context.Context) {
 	}
 	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
 		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))
-	r.loop.Condition(control.Condition{State: "saved copy", Since: r.started, Heard: meta.Time})
+	r.loop.Condition(zones.Condition{State: zones.SavedCopy, Since: r.started, Heard: meta.Time})
 	r.loop.Batch(*batch)
 	if r.etcd != nil {
 		r.etcd.Resume(etcd.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
 	} else {
-		r.files.Resume(etcd.Point{Revision: meta.Revision})
+		r.files.Resume(meta.Revision)
 	}
 }
 
 // follow hands the source's changes to the loop until the context ends.
 func (r *run) follow(ctx context.Context) error {
-	tell := func(c store.Condition) {
-		r.strange.Store(c.State == store.HistoryChanged)
+	tell := func(c zones.Condition) {
+		r.strange.Store(c.State == zones.HistoryChanged)
 		if !c.Heard.IsZero() {
 			r.heard.Store(&c.Heard)
 		}
 		if r.keeper != nil && r.etcd != nil {
 			r.keeper.at(r.etcd.Known())
 		}
-		r.loop.Condition(control.Condition{State: string(c.State), Since: c.Since, Heard: c.Heard, Err: c.Err})
+		r.loop.Condition(c)
 	}
 	deliver := func(b zones.Batch) {
 		if r.keeper != nil && r.etcd != nil {

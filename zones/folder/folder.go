@@ -1,4 +1,15 @@
-package store
+// Package folder is the resources that live in files: documents and master files in a folder, which is read whole once and
+// then followed.
+//
+//	the system's notices, a poll ──▶ folder.go: when to look
+//	                                     │
+//	 scan.go: reads the files that are others than before; of one that cannot be read the last good version stays
+//	                                     │
+//	 kept.go: of each file, the digests of what was delivered      compare.go: what is said otherwise ──▶ zones.Batch
+//
+// Resources are not kept, as a file of a million records would be held twice. What a file takes while it is read is
+// counted (room.go), so that one that is too large is refused and does not end the process.
+package folder
 
 import (
 	"context"
@@ -12,16 +23,15 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"leeward/zones"
-	"leeward/zones/etcd"
 )
 
 // AcceptFile is the file in a folder whose touch accepts what the guard held back.
 const AcceptFile = ".leeward-accept"
 
-// Files is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within it
+// Folder is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within it
 // as well, and none whose name, or whose folder's, begins with a dot. Its methods may be called from several
 // goroutines, Follow by one.
-type Files struct {
+type Folder struct {
 	dir  string
 	log  *slog.Logger
 	now  func() time.Time
@@ -32,8 +42,8 @@ type Files struct {
 	scan   scanner
 }
 
-// OpenFiles prepares to follow a folder. An error is one of the folder itself, never of a file in it. log may be nil.
-func OpenFiles(dir string, log *slog.Logger) (*Files, error) {
+// Open prepares to follow a folder. An error is one of the folder itself, never of a file in it. log may be nil.
+func Open(dir string, log *slog.Logger) (*Folder, error) {
 	s, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("folder of resources: %w", err)
@@ -41,11 +51,11 @@ func OpenFiles(dir string, log *slog.Logger) (*Files, error) {
 	if !s.IsDir() {
 		return nil, fmt.Errorf("%s is no folder; name the folder that the files are in", dir)
 	}
-	return ExpectFiles(dir, log)
+	return Expect(dir, log)
 }
 
-// ExpectFiles is OpenFiles for a folder that need not be there yet: until it is, there is nothing new.
-func ExpectFiles(dir string, log *slog.Logger) (*Files, error) {
+// Expect is Open for a folder that need not be there yet: until it is, there is nothing new.
+func Expect(dir string, log *slog.Logger) (*Folder, error) {
 	if log == nil {
 		log = slog.Default()
 	}
@@ -53,22 +63,22 @@ func ExpectFiles(dir string, log *slog.Logger) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Files{
+	return &Folder{
 		dir: dir, log: log, now: time.Now, poll: 10 * time.Second, calm: 50 * time.Millisecond,
 		reload: make(chan struct{}, 1), scan: scanner{dir: dir, digests: newDigests(), memory: memoryNow, large: largeFile},
 	}, nil
 }
 
 // Resume tells up to which revision a copy on disk is, so that revisions go on from there. Call it before Follow.
-func (f *Files) Resume(p etcd.Point) { f.scan.revision = max(f.scan.revision, p.Revision) }
+func (f *Folder) Resume(revision int64) { f.scan.revision = max(f.scan.revision, revision) }
 
 // Pace has a function called before a large file is read, and what that returns once it is delivered. Call it before
 // Follow.
-func (f *Files) Pace(begin func() (done func())) { f.scan.pace = begin }
+func (f *Folder) Pace(begin func() (done func())) { f.scan.pace = begin }
 
 // Reload reads all files again, whether they seem to have changed or not, and accepts what the guard held back. It
 // returns at once; SIGHUP calls it.
-func (f *Files) Reload() {
+func (f *Folder) Reload() {
 	select {
 	case f.reload <- struct{}{}:
 	default: // one is due already
@@ -78,8 +88,8 @@ func (f *Files) Reload() {
 // Follow delivers what is in the folder, then every change, until ctx ends; it returns ctx's error and no other. Both
 // functions are called from the calling goroutine. A file that cannot be read keeps its last good resources in service;
 // Condition's Err then says which and why, and so does a Change of a key that is no resource's.
-func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func(Condition)) error {
-	c := Condition{State: Syncing, Since: f.now(), Endpoint: f.dir}
+func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
+	c := zones.Condition{State: zones.Syncing, Since: f.now(), Endpoint: f.dir}
 	tell(c)
 	news, stop := f.listen(ctx)
 	defer stop()
@@ -103,9 +113,11 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 			f.scan.paced()
 			f.scan.paced = nil
 		}
-		next := Condition{State: Following, Since: c.Since, Err: err, Endpoint: f.dir, Revision: f.scan.revision, Heard: c.Heard}
+		next := zones.Condition{
+			State: zones.Following, Since: c.Since, Err: err, Endpoint: f.dir, Revision: f.scan.revision, Heard: c.Heard,
+		}
 		if f.scan.gone {
-			next.State = CutOff
+			next.State = zones.CutOff
 		} else {
 			next.Heard = f.now()
 		}
@@ -137,7 +149,7 @@ func (f *Files) Follow(ctx context.Context, deliver func(zones.Batch), tell func
 // listen tells when the system says that something in the folder has changed and has been calm since. Several folders
 // are listened to: the folder, those within it, those that its files are links into, and those that hold such links, so
 // that swapping a link anywhere on the way (as Kubernetes does to change a ConfigMap as a whole) is seen.
-func (f *Files) listen(ctx context.Context) (<-chan struct{}, func()) {
+func (f *Folder) listen(ctx context.Context) (<-chan struct{}, func()) {
 	news := make(chan struct{}, 1)
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -183,7 +195,7 @@ func (f *Files) listen(ctx context.Context) (<-chan struct{}, func()) {
 }
 
 // rewatch listens to the folders that matter now. What is not there is left to the poll.
-func (f *Files) rewatch(w *fsnotify.Watcher, watched map[string]bool) {
+func (f *Folder) rewatch(w *fsnotify.Watcher, watched map[string]bool) {
 	want := folders(f.dir)
 	for dir := range watched {
 		if !want[dir] {

@@ -1,9 +1,10 @@
-package store
+package folder
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -185,14 +186,14 @@ func TestReadingEndsAtOnce(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			f, err := OpenFiles(dir, quiet())
+			f, err := Open(dir, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
 			f.scan.large = 1
 			ctx, cancel := context.WithCancel(t.Context())
 			f.Pace(func() func() { cancel(); return func() {} }) // just before it is read
-			err = f.Follow(ctx, func(zones.Batch) { t.Error("something is delivered") }, func(Condition) {})
+			err = f.Follow(ctx, func(zones.Batch) { t.Error("something is delivered") }, func(zones.Condition) {})
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("it ends with %v", err)
 			}

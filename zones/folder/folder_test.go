@@ -1,6 +1,7 @@
-package store
+package folder
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"leeward/zones"
+	"leeward/zones/sourcetest"
 )
 
 const (
@@ -31,9 +33,9 @@ func save(t *testing.T, path, text string) {
 }
 
 // followFiles follows a folder; only events tell it of changes unless poll is set.
-func followFiles(t *testing.T, dir string, poll time.Duration) (*Files, *reader) {
+func followFiles(t *testing.T, dir string, poll time.Duration) (*Folder, receiver) {
 	t.Helper()
-	f, err := OpenFiles(dir, quiet())
+	f, err := Open(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,20 +43,26 @@ func followFiles(t *testing.T, dir string, poll time.Duration) (*Files, *reader)
 	if poll != 0 {
 		f.poll = poll
 	}
-	return f, read(t, f.Follow)
+	return f, receiver{t, sourcetest.Follow(t, f.Follow)}
 }
 
-func (r *reader) has(k zones.Key, prefix string) {
-	r.t.Helper()
-	r.until(string(k)+" "+prefix, func() bool {
-		v, ok := r.have[k]
+// receiver waits for what is delivered.
+type receiver struct {
+	*testing.T
+	*sourcetest.Reader
+}
+
+func (r receiver) has(k zones.Key, prefix string) {
+	r.Helper()
+	r.Until(string(k)+" "+prefix, func() bool {
+		v, ok := r.Have[k]
 		return ok && strings.HasPrefix(v, prefix)
 	})
 }
 
-func (r *reader) hasNot(k zones.Key) {
-	r.t.Helper()
-	r.until("no "+string(k), func() bool { _, ok := r.have[k]; return !ok })
+func (r receiver) hasNot(k zones.Key) {
+	r.Helper()
+	r.Until("no "+string(k), func() bool { _, ok := r.Have[k]; return !ok })
 }
 
 func TestFiles(t *testing.T) {
@@ -71,8 +79,8 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	_, r := followFiles(t, dir, 0)
-	r.state(Following, 0)
-	if first := r.batches[0]; !first.Full || first.Revision != old.Unix() || len(first.Changes) != 1 || first.Accepted != 0 {
+	r.State(zones.Following, 0)
+	if first := r.Batches[0]; !first.Full || first.Revision != old.Unix() || len(first.Changes) != 1 || first.Accepted != 0 {
 		t.Fatalf("first batch %+v", first)
 	}
 	save(t, b, `{"kind":"Region","name":"us-east","latitude":1,"longitude":1}`)
@@ -84,9 +92,9 @@ func TestFiles(t *testing.T) {
 	r.has("regions/eu-west", `{"latitude":53.3`)
 	save(t, b, `{"kind":"Region","name":"us-east","latitude":2,"longitude":1}`)
 	r.has("regions/us-east", `{"latitude":2`)
-	r.until("the condition", func() bool {
-		c := r.conditions[len(r.conditions)-1]
-		return c.State == Following && c.Err != nil && strings.Contains(c.Err.Error(), "a.yaml")
+	r.Until("the condition", func() bool {
+		c := r.Conditions[len(r.Conditions)-1]
+		return c.State == zones.Following && c.Err != nil && strings.Contains(c.Err.Error(), "a.yaml")
 	})
 
 	// One bad document costs only itself.
@@ -107,7 +115,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.hasNot("regions/us-east")
-	r.stop()
+	r.Stop()
 	goleak.VerifyNone(t, before)
 }
 
@@ -168,7 +176,7 @@ func TestFilesInFolders(t *testing.T) {
 	r.has("files/teams/a/fifo.yaml", "!teams/a/fifo.yaml: open")
 	save(t, filepath.Join(sub, "eu.yaml"), strings.Replace(docEU, "53.3", "6", 1))
 	r.has("regions/eu-west", `{"latitude":6,`)
-	r.stop()
+	r.Stop()
 	goleak.VerifyNone(t, before)
 }
 
@@ -179,16 +187,16 @@ func TestFilesBrokenAtStart(t *testing.T) {
 	save(t, filepath.Join(dir, "a.yaml"), "kind: [")
 	save(t, filepath.Join(dir, "b.yaml"), docUS)
 	_, r := followFiles(t, dir, 0)
-	r.state(Following, 0)
+	r.State(zones.Following, 0)
 	r.has("regions/us-east", "{")
 	r.has("files/a.yaml", "!")
-	if n := r.full(); n != 0 {
+	if n := r.Full(); n != 0 {
 		t.Errorf("%d full batches", n)
 	}
 	save(t, filepath.Join(dir, "a.yaml"), docEU)
 	r.has("regions/eu-west", "{")
 	r.hasNot("files/a.yaml")
-	if b := r.batches[len(r.batches)-1]; !b.Full || len(b.Changes) != 2 || b.Revision <= r.batches[0].Revision {
+	if b := r.Batches[len(r.Batches)-1]; !b.Full || len(b.Changes) != 2 || b.Revision <= r.Batches[0].Revision {
 		t.Errorf("batch %+v", b)
 	}
 }
@@ -197,7 +205,7 @@ func TestFilesAccept(t *testing.T) {
 	dir := t.TempDir()
 	save(t, filepath.Join(dir, "a.yaml"), docEU)
 	f, r := followFiles(t, dir, 0)
-	r.state(Following, 0)
+	r.State(zones.Following, 0)
 	touch := func() {
 		t.Helper()
 		path := filepath.Join(dir, AcceptFile)
@@ -210,16 +218,16 @@ func TestFilesAccept(t *testing.T) {
 		}
 	}
 	touch()
-	r.until("an accepted batch", func() bool { b := r.batches[len(r.batches)-1]; return b.Accepted == b.Revision })
-	n := len(r.batches)
+	r.Until("an accepted batch", func() bool { b := r.Batches[len(r.Batches)-1]; return b.Accepted == b.Revision })
+	n := len(r.Batches)
 	f.Reload()
-	r.until("another", func() bool { return len(r.batches) > n && r.batches[n].Accepted == r.batches[n].Revision })
-	if a, b := r.batches[n-1], r.batches[n]; b.Revision <= a.Revision || len(b.Changes) != 0 {
+	r.Until("another", func() bool { return len(r.Batches) > n && r.Batches[n].Accepted == r.Batches[n].Revision })
+	if a, b := r.Batches[n-1], r.Batches[n]; b.Revision <= a.Revision || len(b.Changes) != 0 {
 		t.Errorf("batch %+v after %+v", b, a)
 	}
 	save(t, filepath.Join(dir, "b.yaml"), docUS)
 	r.has("regions/us-east", "{")
-	if b := r.batches[len(r.batches)-1]; b.Accepted != 0 {
+	if b := r.Batches[len(r.Batches)-1]; b.Accepted != 0 {
 		t.Errorf("a change accepted itself: %+v", b)
 	}
 }
@@ -252,7 +260,7 @@ func TestFilesLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, r := followFiles(t, dir, 0)
-	r.state(Following, 0)
+	r.State(zones.Following, 0)
 	r.has("regions/eu-west", `{"latitude":53.3`)
 	version("..2026_2", strings.Replace(docEU, "53.3", "1", 1))
 	r.has("regions/eu-west", `{"latitude":1`)
@@ -287,22 +295,22 @@ func TestFilesGone(t *testing.T) {
 	}
 	save(t, filepath.Join(dir, "a.yaml"), docEU)
 	_, r := followFiles(t, dir, 5*time.Millisecond)
-	r.state(Following, 0)
-	mark := r.mark()
+	r.State(zones.Following, 0)
+	mark := r.Mark()
 	if err := os.Rename(dir, filepath.Join(root, "away")); err != nil {
 		t.Fatal(err)
 	}
-	r.state(CutOff, mark)
-	if _, ok := r.value("regions/eu-west"); !ok {
+	r.State(zones.CutOff, mark)
+	if _, ok := r.Value("regions/eu-west"); !ok {
 		t.Error("what was in the folder went with it")
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mark = r.mark()
+	mark = r.Mark()
 	save(t, filepath.Join(dir, "b.yaml"), docUS)
 	r.has("regions/us-east", "{")
-	r.state(Following, mark)
+	r.State(zones.Following, mark)
 	r.hasNot("regions/eu-west") // the guard judges this; it is what the folder says
 }
 
@@ -318,12 +326,12 @@ $INCLUDE hosts.inc
 	save(t, filepath.Join(dir, "hosts.inc"), "www IN A 192.0.2.1\n")
 	save(t, filepath.Join(dir, "extra.yaml"), "kind: Zone\nname: example.test\nnegativeTTL: 30s\n")
 	_, r := followFiles(t, dir, 0)
-	r.state(Following, 0)
+	r.State(zones.Following, 0)
 	r.has("records/example.test/www/A", `{`)
 	r.has("zones/example.test", `{"nameservers":["ns1.example.test"]`)
 	save(t, filepath.Join(dir, "hosts.inc"), "www IN A 192.0.2.2\n")
-	r.until("the included file's change", func() bool { return strings.Contains(r.have["records/example.test/www/A"], "192.0.2.2") })
-	if n := r.full(); n != 1 {
+	r.Until("the included file's change", func() bool { return strings.Contains(r.Have["records/example.test/www/A"], "192.0.2.2") })
+	if n := r.Full(); n != 1 {
 		t.Errorf("%d full batches", n)
 	}
 }
@@ -333,7 +341,7 @@ func TestOpenFilesRefuses(t *testing.T) {
 	file := filepath.Join(dir, "a.yaml")
 	save(t, file, docEU)
 	for path, want := range map[string]string{filepath.Join(dir, "none"): "no such file", file: "is no folder"} {
-		if _, err := OpenFiles(path, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
