@@ -5,34 +5,19 @@ package integration
 import (
 	"encoding/csv"
 	"fmt"
-	"image/color"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
+	"leeward/cmd/leeward/chart"
 )
 
 // pictureEvery is how far apart the points of a picture and the lines of a table are.
 const pictureEvery = 250 * time.Millisecond
-
-// regionColours are told apart with any colour sight, and in grey by their lightness.
-var regionColours = []color.Color{
-	color.RGBA{0x1f, 0x5a, 0xa6, 0xff}, color.RGBA{0xd9, 0x6b, 0x0b, 0xff}, color.RGBA{0x5a, 0xa0, 0x3c, 0xff},
-}
-
-var (
-	colourOfLimits = color.RGBA{0x99, 0x99, 0x99, 0xff}
-	colourOfLost   = color.RGBA{0xb0, 0x20, 0x30, 0xff}
-)
 
 // every returns the ticks from 0 s on that are at least d apart.
 func every(ticks []tick, d time.Duration) (all []tick) {
@@ -76,7 +61,6 @@ func (l *closedLoop) table(file string) error {
 
 // drawCapacity draws runs of a world side by side: loads, whom answers send home, and what is lost, over time.
 func drawCapacity(file string, titles []string, runs []*closedLoop) error {
-	rows := [][]*plot.Plot{nil, nil, nil}
 	highest := 0.0
 	for _, l := range runs {
 		for _, k := range l.meter.ticks {
@@ -85,85 +69,35 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 			}
 		}
 	}
+	var rows [3][]*chart.Chart
 	for i, l := range runs {
-		loads, homes, lost := plot.New(), plot.New(), plot.New() // the last has room for the legend: little should be lost
-		loads.Title.Text = l.plan.title + ": " + titles[i]
-		loads.Y.Label.Text = "requests a second"
-		homes.Y.Label.Text = "% sent to their region"
-		lost.Y.Label.Text = "% lost"
-		lost.X.Label.Text = "s"
-		loads.Y.Min, loads.Y.Max = 0, 1.1*min(highest, 3*l.plan.max*float64(l.plan.endpoints))
-		homes.Y.Min, homes.Y.Max = 0, 105
-		lost.Y.Min, lost.Y.Max = 0, 100
-		for n, p := range []*plot.Plot{loads, homes, lost} {
-			p.X.Min, p.X.Max = 0, l.plan.lasts.Seconds()
-			p.Title.TextStyle.Font.Size = font.Length(12)
-			p.X.Tick.Marker, p.Y.Tick.Marker = wholeTicks{}, wholeTicks{}
-			p.Legend.Top = true
-			p.Add(plotter.NewGrid())
-			rows[n] = append(rows[n], p)
+		seconds := chart.Axis{Time: true, Most: l.plan.lasts.Seconds()}
+		loads := &chart.Chart{
+			Title: l.plan.title + ": " + titles[i], X: seconds,
+			Y: chart.Axis{Label: "requests a second", Most: 1.1 * min(highest, 3*l.plan.max*float64(l.plan.endpoints))},
 		}
+		homes := &chart.Chart{Title: "Sent to their own region", X: seconds, Y: chart.Axis{Unit: " %", Most: 105}}
+		lost := &chart.Chart{Title: "Lost", X: seconds, Y: chart.Axis{Unit: " %", Most: 100}}
 		ticks := every(l.meter.ticks, pictureEvery)
-		curve := func(p *plot.Plot, c color.Color, dashes []vg.Length, value func(tick) float64) (*plotter.Line, error) {
-			var xy plotter.XYs
+		draw := func(c *chart.Chart, line chart.Line, value func(tick) float64) {
 			for _, k := range ticks {
-				if v := value(k); !math.IsNaN(v) {
-					xy = append(xy, plotter.XY{X: k.at.Seconds(), Y: min(v, p.Y.Max)})
-				}
+				line.Points = append(line.Points, chart.Point{X: k.at.Seconds(), Y: value(k)})
 			}
-			if len(xy) == 0 {
-				return nil, nil
-			}
-			line, err := plotter.NewLine(xy)
-			if err != nil {
-				return nil, err
-			}
-			line.Color, line.Dashes, line.Width = c, dashes, vg.Points(1.5)
-			p.Add(line)
-			return line, nil
-		}
-		dots := []vg.Length{vg.Points(1), vg.Points(2)}
-		dashes := []vg.Length{vg.Points(4), vg.Points(3)}
-		for _, limit := range []struct {
-			share  float64
-			dashes []vg.Length
-			name   string
-		}{{l.plan.target, dots, "target of a pool"}, {l.plan.max, dashes, "max"}} {
-			line, err := curve(loads, colourOfLimits, limit.dashes, func(tick) float64 { return limit.share * float64(l.plan.endpoints) })
-			if err != nil {
-				return err
-			}
-			lost.Legend.Add(limit.name, line)
+			c.Lines = append(c.Lines, line)
 		}
 		for r, region := range l.regions {
-			line, err := curve(loads, regionColours[r], nil, func(k tick) float64 { return k.load[r] })
-			if err != nil {
-				return err
-			}
-			lost.Legend.Add(region.Name, line)
-			if _, err := curve(homes, regionColours[r], nil, func(k tick) float64 { return 100 * k.home[r] }); err != nil {
-				return err
-			}
-			line, err = curve(homes, regionColours[r], dots, func(k tick) float64 { return 100 * k.kept[r] })
-			if err != nil {
-				return err
-			}
-			if line != nil && r == 0 {
-				lost.Legend.Add("keep, as servers say it", line)
-			}
+			colour := chart.Palette[r]
+			draw(loads, chart.Line{Name: region.Name, Colour: colour}, func(k tick) float64 { return k.load[r] })
+			draw(homes, chart.Line{Name: region.Name, Colour: colour}, func(k tick) float64 { return 100 * k.home[r] })
+			draw(homes, chart.Line{Colour: colour, Dash: chart.Dotted}, func(k tick) float64 { return 100 * k.kept[r] })
 		}
-		if _, err := curve(lost, colourOfLost, nil, func(k tick) float64 { return 100 * k.lost / total(k.demand) }); err != nil {
-			return err
-		}
-	}
-	for _, p := range rows[2][:len(runs)-1] {
-		p.Legend = plot.NewLegend()
-	}
-	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(len(runs))*5*vg.Inch, 7*vg.Inch), vgimg.UseDPI(90))
-	tiles := draw.Tiles{Rows: 3, Cols: len(runs), PadX: 5 * vg.Millimeter, PadY: 3 * vg.Millimeter, PadTop: 3 * vg.Millimeter, PadBottom: 2 * vg.Millimeter, PadLeft: 2 * vg.Millimeter, PadRight: 5 * vg.Millimeter}
-	for r, row := range plot.Align(rows, tiles, draw.New(canvas)) {
-		for c := range row {
-			rows[r][c].Draw(row[c])
+		all := float64(l.plan.endpoints)
+		draw(loads, chart.Line{Name: "target of a pool", Colour: chart.Grey, Dash: chart.Dotted}, func(tick) float64 { return all * l.plan.target })
+		draw(loads, chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dashed}, func(tick) float64 { return all * l.plan.max })
+		homes.Lines = append(homes.Lines, chart.Line{Name: "keep, servers say", Colour: chart.Palette[0], Dash: chart.Dotted})
+		draw(lost, chart.Line{Name: "lost", Colour: chart.Red}, func(k tick) float64 { return 100 * k.lost / total(k.demand) })
+		for n, c := range []*chart.Chart{loads, homes, lost} {
+			rows[n] = append(rows[n], c)
 		}
 	}
 	f, err := os.Create(file)
@@ -171,28 +105,10 @@ func drawCapacity(file string, titles []string, runs []*closedLoop) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(f); err != nil {
+	if err := chart.Write(f, len(runs), slices.Concat(rows[:]...)...); err != nil {
 		return err
 	}
 	return f.Close()
-}
-
-// wholeTicks marks an axis at five or so round numbers.
-type wholeTicks struct{}
-
-// Ticks is what plot.Ticker wants.
-func (wholeTicks) Ticks(least, most float64) (all []plot.Tick) {
-	step := math.Pow(10, math.Floor(math.Log10(max(most-least, 1))))
-	switch n := (most - least) / step; {
-	case n < 2:
-		step /= 5
-	case n < 5:
-		step /= 2
-	}
-	for v := math.Ceil(least/step) * step; v <= most; v += step {
-		all = append(all, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', -1, 64)})
-	}
-	return all
 }
 
 // written writes runs' tables, their stories and how servers ended, and the picture of the runs of one world, into a
@@ -215,5 +131,5 @@ func written(dir, name string, titles []string, runs []*closedLoop) error {
 			}
 		}
 	}
-	return drawCapacity(filepath.Join(dir, name+".png"), titles, runs)
+	return drawCapacity(filepath.Join(dir, name+".svg"), titles, runs)
 }

@@ -34,7 +34,7 @@ The client should be another machine than the server, or have cores of its own. 
 unless --i-own-this-target is given.`,
 		Example: `  leeward bench --server 127.0.0.1:5300 --zone example.test
   leeward bench --server 10.0.0.53:53 --names names.txt \
-      --clients 193.0.0.0/16,2001:db8::/32 --plot knee.png
+      --clients 193.0.0.0/16,2001:db8::/32 --plot knee.svg
   leeward bench --server 10.0.0.53:53 --names names.txt \
       --from 50000 --step 10s --late 20ms -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,8 +77,8 @@ unless --i-own-this-target is given.`,
 				return err
 			}
 			var picture *os.File
-			if plot != "" && !strings.EqualFold(filepath.Ext(plot), ".png") {
-				return misused("--plot %q: what is drawn is a PNG; end the file's name in .png", plot)
+			if err := drawable(plot); err != nil {
+				return err
 			}
 			if plot != "" { // before minutes of work, not after
 				if picture, err = os.Create(plot); err != nil {
@@ -128,9 +128,17 @@ unless --i-own-this-target is given.`,
 	flags.Uint64Var(&s.Seed, "seed", 1, "of what is drawn: the same seed asks the same")
 	flags.BoolVar(&noCookies, "no-cookies", false, "send no DNS cookies; servers may then limit the answers to this machine")
 	flags.BoolVar(&mine, "i-own-this-target", false, "load an address that is neither loopback nor private")
-	flags.StringVar(&plot, "plot", "", "draw the result as a PNG into this `FILE`")
+	flags.StringVar(&plot, "plot", "", "draw the result into this `FILE`, as SVG")
 	flags.StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+// drawable refuses the name of a picture that would not say what is in it.
+func drawable(plot string) error {
+	if plot != "" && !strings.EqualFold(filepath.Ext(plot), ".svg") {
+		return misused("--plot %q: the picture is SVG, which every browser shows; write a name that ends in .svg", plot)
+	}
+	return nil
 }
 
 // target reads the address of a server. A name is not looked up: what it stands for could change to an address that

@@ -27,14 +27,14 @@ loopback addresses. It applies resources, shows which region answers whom, and l
 watch it leave the answers and come back. Nothing is installed, nothing is left behind, no rights are needed.
 
 With --surge a crowd three times as large as usual comes to one region, to a name whose pools pass on what they cannot hold and
-to one whose pools do not, side by side; --plot FILE.png draws it.
+to one whose pools do not, side by side; --plot FILE.svg draws it.
 
 With --once it cuts a region by itself, prints the timeline, and ends: with status 0 only if the region left both
 servers' answers in the time that its monitor allows, and came back.`,
 		Example: `  leeward demo
   leeward demo --fail eu-west --after 10s --for 15s
   leeward demo --once
-  leeward demo --surge --plot surge.png`,
+  leeward demo --surge --plot surge.svg`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.Fail != "" && !slices.Contains(demo.Regions(), o.Fail):
@@ -43,8 +43,8 @@ servers' answers in the time that its monitor allows, and came back.`,
 				return misused("--surge is a play of its own; leave out --once, --fail, --after and --for")
 			case plot != "" && !surge:
 				return misused("--plot draws a surge; add --surge")
-			case plot != "" && !strings.HasSuffix(plot, ".png"):
-				return misused("--plot %s: the picture is a PNG; give a name that ends in .png", plot)
+			case drawable(plot) != nil:
+				return drawable(plot)
 			case o.After < 0 || o.For < 0:
 				return misused("--after and --for are not negative")
 			case o.For > 0 && o.Fail == "" && !o.Once:
@@ -79,7 +79,7 @@ servers' answers in the time that its monitor allows, and came back.`,
 		},
 	}
 	cmd.Flags().BoolVar(&surge, "surge", false, "a crowd three times as large as usual, with spill and without")
-	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into this `FILE`, a PNG")
+	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into this `FILE`, as SVG")
 	cmd.Flags().BoolVar(&o.Once, "once", false, "cut a region, wait until it has left and come back, print the timeline and end")
 	cmd.Flags().StringVar(&o.Fail, "fail", "", "`REGION` to cut: "+strings.Join(demo.Regions(), ", "))
 	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second, "how long after the first answers (1s with --once)")

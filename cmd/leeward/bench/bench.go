@@ -172,7 +172,7 @@ func broken(r *Result) (s Step) {
 
 // complaint says what was wrong with most queries of a step.
 func complaint(s Step) string {
-	share := func(n uint64) string { return fmt.Sprintf("%.2g %%", 100*float64(n)/float64(max(s.Sent, 1))) }
+	share := func(n uint64) string { return fmt.Sprintf("%.3g %%", 100*float64(n)/float64(max(s.Sent, 1))) }
 	switch {
 	case s.Behind:
 		return "this machine could not send as fast: the server may hold more; ask from another machine, or from several"

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"image/png"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -344,19 +343,10 @@ func TestPlotAndPrint(t *testing.T) {
 	if err := r.Plot(&b); err != nil {
 		t.Fatal(err)
 	}
-	picture, err := png.Decode(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[[3]uint32]bool{}
-	for y := range picture.Bounds().Dy() {
-		for x := range picture.Bounds().Dx() {
-			r, g, b, _ := picture.At(x, y).RGBA()
-			found[[3]uint32{r >> 8, g >> 8, b >> 8}] = true
+	for _, want := range []string{"<svg ", "holds 4000 queries a second<", ">knee<", ">answered in time<", ">99th percentile<"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the picture lacks %s:\n%s", want, b.String())
 		}
-	}
-	if !found[[3]uint32{0x1f, 0x5a, 0xa6}] || !found[[3]uint32{0xd9, 0x6b, 0x0b}] {
-		t.Error("the picture has no lines in it")
 	}
 	if err := new(Result).Plot(&b); err == nil {
 		t.Error("nothing was drawn without an error")

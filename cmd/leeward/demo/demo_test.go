@@ -126,7 +126,7 @@ func TestSurge(t *testing.T) {
 			100*lost[0], broken[0], 100*lost[1], broken[1], out.String())
 	}
 	var picture bytes.Buffer
-	if err := film.Plot(&picture); err != nil || !bytes.HasPrefix(picture.Bytes(), []byte("\x89PNG")) {
+	if err := film.Plot(&picture); err != nil || !bytes.HasPrefix(picture.Bytes(), []byte("<svg ")) {
 		t.Errorf("the picture: %v", err)
 	}
 	for _, want := range []string{"explain www.demo.test A --client", "with spill:", "without:", "CROWD"} {

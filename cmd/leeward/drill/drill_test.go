@@ -2,14 +2,10 @@ package drill
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"flag"
-	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,66 +143,6 @@ func TestCourse(t *testing.T) {
 			t.Fatalf("%d octets, %v", len(b), err)
 		}
 	})
-}
-
-// A chart is well-formed whatever is in it, and its lines stay within it.
-func TestChart(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 50).Draw(t, "times")
-		c := Chart{Title: rapid.String().Draw(t, "title"), Unit: rapid.SampledFrom([]string{"", " %", "<"}).Draw(t, "unit")}
-		step := rapid.SampledFrom([]float64{1, 4, 60}).Draw(t, "step")
-		for i := range n {
-			c.Seconds = append(c.Seconds, float64(i)*step)
-		}
-		for range rapid.IntRange(0, 12).Draw(t, "lines") {
-			c.Lines = append(c.Lines, Line{
-				Name: rapid.String().Draw(t, "name"), Dashed: rapid.Bool().Draw(t, "dashed"),
-				Values: rapid.SliceOfN(rapid.OneOf(rapid.Just(-1.), rapid.Float64Range(0, 1e9), rapid.Just(0.)), n, n).Draw(t, "values"),
-			})
-		}
-		c.Marks = []Mark{{rapid.Float64Range(-10, 4000).Draw(t, "mark"), rapid.String().Draw(t, "text")}}
-		d := xml.NewDecoder(strings.NewReader(clean(string(c.SVG()))))
-		for {
-			token, err := d.Token()
-			if err == io.EOF {
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, ok := token.(xml.StartElement)
-			if !ok {
-				continue
-			}
-			for _, a := range e.Attr {
-				if name := a.Name.Local; e.Name.Local == "line" && name != "class" && !strings.HasPrefix(name, "stroke") {
-					v, err := strconv.ParseFloat(a.Value, 64)
-					if err != nil || v < 0 || v > map[bool]float64{true: width, false: height}[name[0] == 'x'] {
-						t.Fatalf("%s of a line is %q", name, a.Value)
-					}
-				}
-				if e.Name.Local != "path" || a.Name.Local != "d" {
-					continue
-				}
-				for point := range strings.FieldsFuncSeq(a.Value, func(r rune) bool { return r == 'M' || r == 'L' }) {
-					var x, y float64
-					if _, err := fmt.Sscan(point, &x, &y); err != nil || x < left-.1 || x > width-right+.1 || y < top-.1 || y > height-below+.1 {
-						t.Fatalf("point %q is outside: %v", point, err)
-					}
-				}
-			}
-		}
-	})
-}
-
-// clean drops what XML cannot hold and HTML can.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0xfffe || r == 0xffff {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // What a resolver saw is told from when it named the target last, and when again.

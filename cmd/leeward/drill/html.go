@@ -2,11 +2,15 @@ package drill
 
 import (
 	_ "embed"
+	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"leeward/cmd/leeward/chart"
 )
 
 //go:embed report.html
@@ -19,7 +23,7 @@ func (r *Report) HTML(w io.Writer, now time.Time) error {
 	type event struct{ At, Text string }
 	var events []event
 	for _, e := range r.Events {
-		events = append(events, event{seconds(r.Seconds(e.At)), e.Text})
+		events = append(events, event{fmt.Sprintf("%.0f s", r.Seconds(e.At)), e.Text})
 	}
 	outcome := r.Settled(now)
 	return pageTemplate.Execute(w, map[string]any{
@@ -29,65 +33,61 @@ func (r *Report) HTML(w io.Writer, now time.Time) error {
 	})
 }
 
-func seconds(s float64) string { return strings.TrimSuffix(minutes(s, 1), " s") + " s" }
-
 // charts draws the course: shares of regions, loads against capacity, and what resolvers saw.
 func (r *Report) charts() (all []template.HTML) {
 	c := &r.Course
 	if len(c.Seconds) < 2 {
 		return nil
 	}
-	marks := []Mark{{0, "begins"}}
+	marks := []chart.Mark{{X: 0, Text: "begins"}}
 	if r.Ramp > 0 {
-		marks = append(marks, Mark{r.Ramp, "out"}, Mark{r.Seconds(r.Until) - r.Ramp, "back"})
+		marks = append(marks, chart.Mark{X: r.Ramp, Text: "out"}, chart.Mark{X: r.Seconds(r.Until) - r.Ramp, Text: "back"})
 	}
-	marks = append(marks, Mark{r.Seconds(r.Until), "ends"})
-	draw := func(title, unit string, ceiling float64, lines []Line) {
+	marks = append(marks, chart.Mark{X: r.Seconds(r.Until), Text: "ends"})
+	draw := func(title string, top float64, lines []chart.Line) {
 		if len(lines) > 0 {
-			chart := Chart{Title: title, Unit: unit, Seconds: c.Seconds, Lines: lines, Marks: marks, Top: ceiling}
-			all = append(all, chart.SVG())
+			p := chart.Chart{Title: title, X: chart.Axis{Time: true}, Y: chart.Axis{Unit: " %", Most: top}, Lines: lines, Marks: marks}
+			all = append(all, p.SVG())
 		}
 	}
-	draw("Where clients were led, by region", " %", 100, c.regions())
-	var loads []Line
+	draw("Where clients were led, by region", 100, c.regions())
+	var loads []chart.Line
 	for _, p := range c.Pools {
 		if _, ok := most(p.Load); ok && p.Max > 0 {
-			of := make([]float64, len(p.Load))
-			for i, v := range p.Load {
-				of[i] = -1
-				if v >= 0 {
-					of[i] = 100 * v / p.Max
-				}
-			}
-			loads = append(loads, Line{Name: p.Pool, Values: of})
+			loads = append(loads, c.line(p.Pool, p.Load, 100/p.Max))
 		}
 	}
 	if len(loads) > 0 {
-		line := make([]float64, len(c.Seconds))
-		for i := range line {
-			line[i] = 100
-		}
-		loads = append(loads, Line{Name: "max", Values: line, Dashed: true})
+		full := []chart.Point{{X: c.Seconds[0], Y: 100}, {X: c.Seconds[len(c.Seconds)-1], Y: 100}}
+		loads = append(loads, chart.Line{Name: "max", Points: full, Colour: chart.Grey, Dash: chart.Dashed})
 	}
-	draw("Load, in % of where a pool breaks (its max)", " %", 0, loads)
-	var names []Line
+	draw("Load, in % of where a pool breaks (its max)", 0, loads)
+	var names []chart.Line
 	for _, n := range c.Names {
-		share := make([]float64, len(n.Away))
-		for i, v := range n.Away {
-			share[i] = max(100*v, -1)
-		}
 		name := n.Name
 		if c.Names[0].Resolver != c.Names[len(c.Names)-1].Resolver {
 			name = n.Resolver + " " + name
 		}
-		names = append(names, Line{Name: name, Values: share})
+		names = append(names, c.line(name, n.Away, 100))
 	}
-	draw("Addresses of the target in what resolvers answered", " %", 100, names)
+	draw("Addresses of the target in what resolvers answered", 100, names)
 	return all
 }
 
+// line draws a series, times a factor.
+func (c *Course) line(name string, series []float64, factor float64) chart.Line {
+	l := chart.Line{Name: name}
+	for i, v := range series[:min(len(series), len(c.Seconds))] {
+		if v < 0 { // it was not seen
+			v = math.NaN()
+		}
+		l.Points = append(l.Points, chart.Point{X: c.Seconds[i], Y: factor * v})
+	}
+	return l
+}
+
 // regions returns each region's share of what was led anywhere.
-func (c *Course) regions() (lines []Line) {
+func (c *Course) regions() (lines []chart.Line) {
 	sums := make([]float64, len(c.Seconds))
 	of := map[string][]float64{}
 	var names []string
@@ -115,7 +115,7 @@ func (c *Course) regions() (lines []Line) {
 				of[name][i] *= 100 / sum
 			}
 		}
-		lines = append(lines, Line{Name: name, Values: of[name]})
+		lines = append(lines, c.line(name, of[name], 1))
 	}
 	return lines
 }
