@@ -89,6 +89,50 @@ func TestCookbook(t *testing.T) {
 	}
 }
 
+// TestQuickStart does what README says, and wants to see what it shows.
+func TestQuickStart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	etcd, err := embedded.Start(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	r := recipe{t: t, folder: t.TempDir(), etcd: etcd.URL()}
+	tried := 0
+	for _, b := range blocksOf(t, "../../README.md") {
+		switch {
+		case b.section != "Quick start with a folder":
+		case b.language == "yaml":
+			write(t, filepath.Join(r.folder, "example.test.yaml"), b.text)
+		default:
+			for _, s := range steps(b.text) {
+				if strings.HasPrefix(s.line, "go build ") || strings.HasPrefix(s.line, "dir=") {
+					continue
+				}
+				r.step(s.line, s.want)
+				tried++
+			}
+		}
+	}
+	if tried < 8 {
+		t.Errorf("only %d commands are tried", tried)
+	}
+}
+
+// TestFrontDoor holds the two commands that whoever comes here first is told to type.
+func TestFrontDoor(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"$ go run ./cmd/leeward demo ", "$ go test ./...\n"} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("README does not say %q", line)
+		}
+	}
+}
+
 // recipe is one section of the cookbook while it is tried.
 type recipe struct {
 	t      *testing.T
@@ -202,20 +246,38 @@ func (r *recipe) step(line string, want []string) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	args := words(line)
-	if args[0] != "leeward" {
+	line, _, _ = strings.Cut(line, " # ")
+	args := words(strings.TrimSuffix(strings.TrimSpace(line), "&"))
+	if filepath.Base(args[0]) != "leeward" {
 		r.t.Fatalf("%s: what should run it?", line)
 	}
+	args = args[1:]
+	named := false
 	for i, a := range args {
-		if a == "site" {
+		switch {
+		case a == "site" || a == "$dir":
 			args[i] = r.folder
+		case a == "http://127.0.0.1:2379":
+			args[i], named = r.etcd, true
+		case i > 0 && (args[i-1] == "--listen" || args[i-1] == "--admin"):
+			args[i] = "127.0.0.1:0"
 		}
 	}
-	args = args[1:]
-	if args[0] == "explain" {
+	prefix := []string{"--prefix", "/" + filepath.Base(filepath.Dir(r.folder)) + "/"}
+	switch {
+	case named:
+		args = append(args, prefix...)
+	case args[0] == "explain":
 		args = append(args, "--admin", r.server.admin)
-	} else {
-		args = append(args, "--etcd", r.etcd, "--prefix", "/"+filepath.Base(filepath.Dir(r.folder))+"/")
+	case args[0] == "serve":
+		args = append(args, "--admin", "127.0.0.1:0")
+	case args[0] != "check":
+		args = append(append(args, "--etcd", r.etcd), prefix...)
+	}
+	if args[0] == "serve" {
+		r.server = serve(r.t, args...)
+		r.server.await("it is ready", func() bool { return get(r.t, r.server.admin+"/readyz") == 200 })
+		return
 	}
 	status, out, errs := command(r.t, args...)
 	if status != 0 {
@@ -239,6 +301,7 @@ func words(line string) (all []string) {
 // dig asks as dig does and returns what it prints with +short.
 func (r *recipe) dig(line string) (short []string) {
 	r.t.Helper()
+	line, _, _ = strings.Cut(line, " # ")
 	m := new(dns.Msg)
 	m.SetEdns0(1232, false)
 	name, qtype, subnet := "", dns.TypeA, netip.Prefix{}
@@ -275,4 +338,102 @@ func (r *recipe) dig(line string) (short []string) {
 		short = append(short, strings.Join(fields[4:], " "))
 	}
 	return short
+}
+
+// TestGlossary holds that the words are in order, and that each is one that the house still has.
+func TestGlossary(t *testing.T) {
+	page, err := os.ReadFile("../../docs/glossary.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var terms []string
+	for _, m := range regexp.MustCompile(`(?m)^\| \*\*([a-z ]+)\*\* \|`).FindAllStringSubmatch(string(page), -1) {
+		terms = append(terms, m[1])
+	}
+	if len(terms) < 40 || !slices.IsSorted(terms) {
+		t.Errorf("%d words, in order: %v", len(terms), slices.IsSorted(terms))
+	}
+	unseen := map[string]bool{}
+	for _, term := range terms {
+		unseen[term] = true
+	}
+	for _, root := range []string{"../../zones", "../../health", "../../server", "../../geo", "../../cmd", "../../docs"} {
+		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Base(path) == "glossary.md" || len(unseen) == 0 {
+				return err
+			}
+			if ext := filepath.Ext(path); ext != ".go" && ext != ".md" {
+				return nil
+			}
+			text, err := os.ReadFile(path)
+			for term := range unseen {
+				if strings.Contains(strings.ToLower(string(text)), term) {
+					delete(unseen, term)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(unseen) > 0 {
+		t.Errorf("nothing else says %v; take them out of docs/glossary.md", unseen)
+	}
+}
+
+// anchors are the places of a page that a link can lead to, as GitHub names headings.
+func anchors(text string) map[string]bool {
+	all, inside := map[string]bool{}, false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			inside = !inside
+		}
+		if inside || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		heading := strings.ToLower(strings.TrimSpace(strings.TrimLeft(line, "#")))
+		heading = regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(heading, "")
+		all[strings.ReplaceAll(heading, " ", "-")] = true
+	}
+	return all
+}
+
+// TestLinks holds that each link from page to page leads somewhere.
+func TestLinks(t *testing.T) {
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "deploy/*/*.md", "integration/testdata/*/*.md"} {
+		found, err := filepath.Glob("../../" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	if len(pages) < 20 {
+		t.Fatalf("%d pages", len(pages))
+	}
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			file, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(file, "://") || strings.HasPrefix(file, "mailto:") {
+				continue
+			}
+			to := page
+			if file != "" {
+				to = filepath.Join(filepath.Dir(page), file)
+			}
+			there, err := os.ReadFile(to)
+			if info, e := os.Stat(to); e == nil && info.IsDir() {
+				err = nil
+			}
+			if err != nil || anchor != "" && !anchors(string(there))[anchor] {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
 }
