@@ -17,31 +17,31 @@ race: ## all tests with the race detector, the binary under test included
 	go test -race ./...
 
 integration: ## the black-box tests, none of them skipped: as root, with etcd, unbound, iproute2 and nftables
-	CI=true go test -count=1 -v ./integration
+	CI=true go test -count=1 -p 1 -v ./integration/...
 
 scenarios: ## what is taken away, and what holds: as root, with the timelines, but for those that take long
-	CI=true go test -count=1 -timeout 25m -v -run '^TestScenarios$$' ./integration -scenarios
+	CI=true go test -count=1 -timeout 25m -v -run '^TestScenarios$$' ./integration/scenario -scenarios
 
 faults: ## all of them
-	CI=true go test -count=1 -timeout 90m -v -run '^TestScenarios$$' ./integration -faults
+	CI=true go test -count=1 -timeout 90m -v -run '^TestScenarios$$' ./integration/scenario -faults
 
 SEED ?= $(shell date +%s)
 FOR  ?= 10m
 
 chaos: ## faults by lot, two or three at once, for FOR; the same SEED draws the same again
-	CI=true go test -count=1 -timeout 120m -v -run '^TestChaos$$' ./integration -chaos $(SEED) -chaos-for $(FOR)
+	CI=true go test -count=1 -timeout 120m -v -run '^TestChaos$$' ./integration/scenario -chaos $(SEED) -chaos-for $(FOR)
 
 measure: ## the figures of docs/measurements.md
-	go test -count=1 -timeout 60m -run '^TestMeasure' -v ./integration ./cmd/leeward/process -measure
+	go test -count=1 -timeout 60m -run '^TestMeasure' -p 1 -v ./integration/measure ./cmd/leeward/process -measure
 
 CAPACITY_OUT ?= /tmp/leeward-capacity
 CAPACITY_AT_ONCE ?= 2
 
 capacity: ## worlds in which load matters, three times each, with and without spill: figures and pictures in CAPACITY_OUT, half an hour
-	CI=true go test -count=1 -timeout 150m -v -parallel $(CAPACITY_AT_ONCE) -run '^TestCapacity(All|Foretold)$$' ./integration -capacity "$(abspath $(CAPACITY_OUT))"
+	CI=true go test -count=1 -timeout 150m -v -parallel $(CAPACITY_AT_ONCE) -run '^TestCapacity(All|Foretold)$$' ./integration/scenario -capacity "$(abspath $(CAPACITY_OUT))"
 
 abuse: ## floods, slow clients and broken messages at full size, as root: minutes
-	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration -abuse
+	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration/abuse -abuse
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

@@ -121,6 +121,17 @@ func (h *Host) Address(t testing.TB, a netip.Prefix, device string) {
 	}
 }
 
+// UseNameserver has programs that start in the host's namespace from now on ask this address for names.
+func (h *Host) UseNameserver(t testing.TB, address string) {
+	t.Helper()
+	of := filepath.Join("/etc/netns", h.namespace) // ip netns exec lays it over /etc
+	if err := os.MkdirAll(of, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(of) })
+	Write(t, filepath.Join(of, "resolv.conf"), "nameserver "+address+"\n")
+}
+
 // Cut drops everything between the host and the others, both ways and without a word: no link goes down, no error comes
 // back.
 func (y *Yard) Cut(t testing.TB, h *Host) {

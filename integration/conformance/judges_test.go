@@ -1,0 +1,218 @@
+//go:build linux
+
+package conformance
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/integration/lab"
+)
+
+// The judges are those that people put a zone to before they delegate it: zonemaster-cli, which is what registries run,
+// and dnsviz. Both look at the tree's zones from its root down, at every server and address by itself.
+
+// finding is one message of a judge.
+type finding struct{ level, zone, code, text string }
+
+func (f finding) String() string { return fmt.Sprintf("%s %s %s: %s", f.level, f.zone, f.code, f.text) }
+
+// notOurs is what zonemaster-cli says of zones that are as they should be, with the reason. Of dnsviz there is nothing.
+// A NOTICE is less than a warning; those are here so that a new one is seen.
+var notOurs = map[string]string{
+	"ERROR NAMESERVER_IP_PRIVATE_NETWORK":        "the yard has addresses of documentation only, so that no packet of a test can reach anybody",
+	"NOTICE NOT_SIGNED":                          "the zones are not signed",
+	"NOTICE NEITHER_DNSKEY_NOR_DS":               "the zones are not signed",
+	"NOTICE REFRESH_MINIMUM_VALUE_LOWER":         "refresh is 1 h unless set: a secondary that missed a NOTIFY should not be behind for the 4 h that are asked for",
+	"NOTICE RETRY_MINIMUM_VALUE_LOWER":           "retry is 15 min unless set, for the same reason; 1 h is asked for",
+	"NOTICE SOA_DEFAULT_TTL_MAXIMUM_VALUE_LOWER": "negativeTTL is 30 s unless set, so that a name that is new is soon seen; 5 min are asked for",
+}
+
+// approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a
+// test, it often leaves it out without a word.
+var approved = []string{
+	"NAMESERVERS_IP_WITH_REVERSE", "NAMESERVER_IP_PTR_MATCH", // Address
+	"HAS_PARENT", "HAS_NAMESERVERS", // Basic
+	"IPV4_DIFFERENT_ASN",                                               // Connectivity
+	"ONE_SOA_SERIAL", "ONE_NS_SET", "ADDRESSES_MATCH", "ONE_SOA_MNAME", // Consistency
+	"ARE_AUTHORITATIVE", "REFERRAL_SIZE_OK", "NAMES_MATCH", // Delegation
+	"NO_RECURSOR", "EDNS0_SUPPORT", "AXFR_FAILURE", "SAME_SOURCE_IP", "AAAA_WELL_PROCESSED", "CASE_QUERIES_RESULTS_OK", "NO_UPWARD_REFERRAL", // Nameserver
+	"ONLY_ALLOWED_CHARS", "NAMESERVER_SYNTAX_OK", // Syntax
+}
+
+// zonemaster runs all tests of zonemaster-cli on a zone.
+func zonemaster(t *testing.T, x *lab.Tree, zone string) (all []finding) {
+	t.Helper()
+	argv := []string{"zonemaster-cli", "--hints", x.Hints, "--level", "INFO", "--show-testcase", "--raw", "--no-progress"}
+	if !x.Yard.IPv6 {
+		argv = append(argv, "--no-ipv6")
+	}
+	begin := time.Now()
+	out := lab.Must(t, x.Judge, append(argv, zone)...)
+	t.Logf("zonemaster-cli on %s: %v", zone, time.Since(begin).Round(time.Millisecond))
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") { // seconds, level, test case, tag, arguments
+		f := strings.Fields(line)
+		if len(f) < 4 {
+			if len(f) > 0 {
+				t.Errorf("zonemaster-cli says what is not understood: %q", line)
+			}
+			continue
+		}
+		all = append(all, finding{f[1], zone, f[3], strings.Join(f[4:], " ")})
+	}
+	return all
+}
+
+// dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it has against them.
+func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
+	t.Helper()
+	probed := filepath.Join(t.TempDir(), "probe.json")
+	argv := []string{"dnsviz", "probe", "-A", "-E", "-a", ".", "-x", ".:a.root=" + lab.TreeRoot, "-o", probed}
+	if !x.Yard.IPv6 {
+		argv = append(argv, "-4")
+	}
+	begin := time.Now()
+	lab.Must(t, x.Judge, append(argv, names...)...)
+	out := lab.Must(t, nil, "dnsviz", "grok", "-l", "warning", "-r", probed)
+	t.Logf("dnsviz on %d names: %v", len(names), time.Since(begin).Round(time.Millisecond))
+	var tree any
+	if out == "" { // nothing to say
+		out = "{}"
+	}
+	if err := json.Unmarshal([]byte(out), &tree); err != nil {
+		t.Fatalf("dnsviz grok: %v\n%s", err, out)
+	}
+	var walk func(path []string, v any)
+	walk = func(path []string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				list, ok := v[k].([]any)
+				if !ok || k != "errors" && k != "warnings" {
+					walk(append(path, k), v[k])
+					continue
+				}
+				for _, e := range list {
+					m, _ := e.(map[string]any)
+					all = append(all, finding{k, strings.Join(path, " "), fmt.Sprint(m["code"]), fmt.Sprint(m["description"])})
+				}
+			}
+		case []any:
+			for _, e := range v {
+				walk(path, e)
+			}
+		}
+	}
+	walk(nil, tree)
+	// It must have seen what it was sent to see: an empty complaint about nothing is worth nothing.
+	seen := lab.Must(t, nil, "dnsviz", "print", "-r", probed)
+	for _, n := range names {
+		if !strings.Contains("\n"+seen, "\n"+n) {
+			t.Errorf("dnsviz has not looked at %s:\n%s", n, seen)
+		}
+	}
+	return all
+}
+
+// brokenZone is a zone that Leeward serves, and whose delegation is wrong in every way that delegations usually are.
+const brokenZone = `---
+kind: Zone
+name: broken.test
+nameservers: [ns1.broken.test, ns2.broken.test]
+hostmaster: hostmaster@example.test
+---
+{kind: Record, name: broken.test/ns1/A, data: [192.0.2.53]}
+---
+{kind: Record, name: broken.test/ns2/A, data: [198.51.100.53]}
+`
+
+const brokenDelegation = `
+broken.test. 3600 NS ns1.broken.test.
+broken.test. 3600 NS ns9.broken.test.
+ns1.broken.test. 3600 A 203.0.113.53
+ns9.broken.test. 3600 A 192.0.2.3
+`
+
+// TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it
+// is.
+func TestJudges(t *testing.T) {
+	lab.NeedRoot(t)
+	lab.Need(t, "zonemaster-cli", "dnsviz")
+	x := lab.NewTree(t, brokenZone, brokenDelegation)
+	excused := maps.Clone(notOurs)
+	if !x.Yard.IPv6 {
+		excused["NOTICE NO_IPV6_NS_CHILD"] = "this machine has no IPv6"
+		excused["NOTICE NO_IPV6_NS_DEL"] = "this machine has no IPv6"
+	}
+
+	for _, zone := range []string{"example.test", "kid.example.test", "hoster.test"} {
+		t.Run("zonemaster "+zone, func(t *testing.T) {
+			said := map[string]bool{}
+			for _, f := range zonemaster(t, x, zone) {
+				said[f.level+" "+f.code] = true
+				if f.level != "INFO" && excused[f.level+" "+f.code] == "" {
+					t.Error(f)
+				}
+			}
+			for _, k := range approved {
+				if !said["INFO "+k] {
+					t.Errorf("zonemaster-cli does not say %s: a test of its has not run, or has not come to an end", k)
+				}
+			}
+			for k := range excused { // or else the table excuses what nobody says any more
+				if !said[k] {
+					t.Errorf("zonemaster-cli no longer says %s: take it out of the table", k)
+				}
+			}
+		})
+	}
+
+	t.Run("dnsviz", func(t *testing.T) {
+		for _, f := range dnsviz(t, x,
+			"example.test", "kid.example.test", "child.example.test", "hoster.test", // zones
+			"www.example.test", "x.apps.example.test", // steered, by a name and by a wildcard
+			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test", "_sip._tcp.example.test", "svc.example.test",
+			"b.ent.example.test", "nothing.example.test", "www.kid.example.test", "www.child.example.test") {
+			t.Error(f)
+		}
+	})
+
+	// From here on something is wrong, and each of them has to say so.
+	t.Run("a delegation that is wrong", func(t *testing.T) {
+		found := func(judge string, all []finding, codes ...string) {
+			t.Helper()
+			for _, code := range codes {
+				if !slices.ContainsFunc(all, func(f finding) bool { return f.level+" "+f.code == code }) {
+					t.Errorf("%s has not found %s, but %v", judge, code, all)
+				}
+			}
+		}
+		found("zonemaster-cli", zonemaster(t, x, "broken.test"),
+			"ERROR IN_BAILIWICK_ADDR_MISMATCH", // the glue is not what the zone has
+			"ERROR EXTRA_NAME_PARENT",          // ns9 is not in the zone
+			"ERROR CAN_NOT_BE_RESOLVED",
+			"ERROR NOT_ENOUGH_IPV4_NS_DEL")
+		found("dnsviz", dnsviz(t, x, "broken.test"),
+			"warnings GLUE_MISMATCH",
+			"warnings NS_NAME_NOT_IN_CHILD", "warnings NS_NAME_NOT_IN_PARENT",
+			"errors NO_ADDRESS_FOR_NS_NAME",
+			"errors SERVER_INVALID_RESPONSE_UDP") // ns9 is lame
+	})
+
+	t.Run("a server that has no TCP", func(t *testing.T) {
+		lab.Must(t, x.Servers[1].Host, "nft", "add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
+		for judge, all := range map[string][]finding{"zonemaster-cli": zonemaster(t, x, "example.test"), "dnsviz": dnsviz(t, x, "example.test")} {
+			if !slices.ContainsFunc(all, func(f finding) bool {
+				return f.level+" "+f.code == "WARNING CN02_NO_RESPONSE_TCP" || f.level+" "+f.code == "errors SERVER_UNRESPONSIVE_TCP"
+			}) {
+				t.Errorf("%s has not noticed: %v", judge, all)
+			}
+		}
+	})
+}

@@ -1,0 +1,129 @@
+//go:build linux
+
+package scenario
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/integration/lab"
+)
+
+// want is what clients are to be answered: the endpoints of a region, or only one of them ("eu/1"), or one of several
+// such things ("eu or us").
+type want struct {
+	text string
+	sets []set
+}
+
+// set is some of a region's endpoints.
+type set struct {
+	region  *lab.Region
+	numbers []int // from 1
+}
+
+func (s set) addresses(six bool) []netip.Addr {
+	var all []netip.Addr
+	for _, n := range s.numbers {
+		all = append(all, s.region.Addresses(six)[n-1])
+	}
+	return all
+}
+
+// parseWant reads "eu", "eu/2", "eu or us".
+func parseWant(w *lab.World, text string) (want, error) {
+	wanted := want{text: text}
+	for _, part := range strings.Split(text, " or ") {
+		name, number, one := strings.Cut(strings.TrimSpace(part), "/")
+		i := slices.IndexFunc(w.Regions, func(r *lab.Region) bool { return r.Name == name })
+		if i < 0 {
+			return want{}, fmt.Errorf("%q is no region", name)
+		}
+		s := set{region: w.Regions[i], numbers: []int{1, 2}}
+		if one {
+			if number != "1" && number != "2" {
+				return want{}, fmt.Errorf("%q is no endpoint: a region has 1 and 2", part)
+			}
+			s.numbers = []int{int(number[0] - '0')}
+		}
+		wanted.sets = append(wanted.sets, s)
+	}
+	return wanted, nil
+}
+
+// met says whether an answer is exactly one of the sets.
+func (w want) met(addresses []netip.Addr, six bool) bool {
+	return slices.ContainsFunc(w.sets, func(s set) bool { return slices.Equal(addresses, s.addresses(six)) })
+}
+
+// has says whether an address is in one of the sets.
+func (w want) has(a netip.Addr) bool {
+	return slices.ContainsFunc(w.sets, func(s set) bool { return slices.Contains(s.addresses(a.Is6()), a) })
+}
+
+// promise is what one server's clients of one region are to be answered from a time on. Until it is kept, at the latest
+// until due, the promise before may still be kept in its place.
+type promise struct {
+	want
+	from, due time.Time
+}
+
+// promises are those of one track, in the order of their times.
+type promises []promise
+
+// inForce returns the promises one of which an answer to a query of that time may keep.
+func (ps promises) inForce(sent, received time.Time) []promise {
+	var all []promise
+	for i, p := range ps {
+		if received.Before(p.from) || i+1 < len(ps) && sent.After(ps[i+1].due) {
+			continue
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// broken says why an answer keeps no promise; empty if it does. While one promise gives way to another an answer may be
+// some of either, as addresses turn one by one, and of what else was well since that began.
+func (ps promises) broken(s *sighting, well func(a netip.Addr, from, until time.Time) bool) string {
+	force := ps.inForce(s.sent, s.received)
+	var texts []string
+	for _, p := range force {
+		if slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return a.Is6() != s.addresses[0].Is6() }) {
+			return "both families in one answer"
+		}
+		if p.met(s.addresses, s.addresses[0].Is6()) {
+			return ""
+		}
+		texts = append(texts, p.text)
+	}
+	if len(force) > 1 {
+		all := true
+		for _, a := range s.addresses {
+			all = all && (slices.ContainsFunc(force, func(p promise) bool { return p.has(a) }) || well(a, force[len(force)-1].from, s.received))
+		}
+		if all {
+			return ""
+		}
+	}
+	return "it should be " + strings.Join(texts, ", or still ")
+}
+
+// stale says why a resolver's answer keeps no promise that any server had to keep within a TTL before.
+func stale(all []promises, s *sighting, ttl time.Duration) string {
+	var texts []string
+	for _, ps := range all {
+		for _, p := range ps.inForce(s.sent.Add(-ttl-time.Second), s.received) {
+			if !slices.Contains(texts, p.text) {
+				texts = append(texts, p.text)
+			}
+			if !slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return !p.has(a) }) {
+				return ""
+			}
+		}
+	}
+	return "within a TTL it was " + strings.Join(texts, ", or ")
+}

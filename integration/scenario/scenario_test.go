@@ -1,0 +1,381 @@
+//go:build linux
+
+package scenario
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"leeward/integration/lab"
+)
+
+var (
+	inCI   = flag.Bool("scenarios", false, "play the scenarios in testdata/scenarios, but for those that take long")
+	costly = flag.Bool("faults", false, "play all scenarios")
+)
+
+// TestScenarios plays every file in testdata/scenarios: a fault, what must hold while it lasts and after it, and
+// clients that ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	var stories []*story
+	for _, file := range files {
+		s, err := readStory(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stories = append(stories, s)
+	}
+	var list strings.Builder
+	for _, s := range stories {
+		when := "make scenarios"
+		if s.faults {
+			when = "make faults"
+		}
+		fmt.Fprintf(&list, "| %2s | %-24s | %-14s | %s |\n", s.row, s.name, when, s.title)
+	}
+	t.Logf("row, scenario, played by, what is taken away:\n%s", &list)
+	if lab.Race {
+		t.Skip("they run with the binary as it is shipped, in a run of their own")
+	}
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			if s.faults && !*costly {
+				t.Skip("it takes long: make faults plays it")
+			}
+			if !*inCI && !*costly {
+				t.Skip("make scenarios plays it")
+			}
+			t.Parallel()
+			play(t, s)
+		})
+	}
+}
+
+// TestScenarioWords prints what scenarios can say, and holds that README.md beside them says the same.
+func TestScenarioWords(t *testing.T) {
+	var b strings.Builder
+	for _, w := range words {
+		kind := "happens"
+		if w.check != nil {
+			kind = "must hold"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.pattern, kind, w.means)
+	}
+	t.Log("\n" + b.String())
+	readme, err := os.ReadFile("testdata/scenarios/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), b.String()) {
+		t.Errorf("the table in testdata/scenarios/README.md is not this:\n%s", b.String())
+	}
+}
+
+// plays is how often a scenario is played at most: on a machine that has stood still for longer than steadiness while
+// it was, a failure says nothing of Leeward. Probes and clients have their time-outs, and the endpoints and the links
+// are in this process.
+const (
+	plays      = 4
+	steadiness = 500 * time.Millisecond
+)
+
+func play(t *testing.T, s *story) {
+	for n := 1; ; n++ {
+		a := &lab.Attempt{TB: t}
+		x := &scenario{t: a, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{}}
+		a.Run(x.play)
+		stood := x.stalls.Between(x.zero, time.Now())
+		switch {
+		case len(a.Failures) == 0:
+			return
+		case n < plays && stood > steadiness:
+			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood, strings.Join(a.Failures, "\n"))
+			lab.AwaitCalm()
+		default:
+			for _, f := range a.Failures {
+				t.Error(f)
+			}
+			return
+		}
+	}
+}
+
+// scenario is a story being played.
+type scenario struct {
+	t      testing.TB
+	story  *story
+	w      *lab.World
+	tracks *tracks
+	zero   time.Time // when it began
+	end    time.Time
+	begun  time.Time // the block
+	events []happening
+	stalls lab.Stalls
+
+	operator *lab.Process // what has been begun last
+
+	mu       sync.Mutex
+	losses   map[string][]lab.Window // by server: when queries to it need not be answered
+	promised map[trackKey]promises
+	marks    map[string]int // where each server's log was when the block began
+	kept     map[string]any // what steps leave for later ones
+}
+
+// happening is a step, with when it happened or was seen to hold.
+type happening struct {
+	at     time.Time
+	letter string // of the picture; empty: it is what was seen to hold
+	text   string
+	took   time.Duration // from the block's beginning, of what was to hold
+	limit  time.Duration
+	failed bool
+}
+
+// grace is what a bound is given for the time between the instant that something is so and this process seeing it.
+const grace = 300 * time.Millisecond
+
+func (x *scenario) play() {
+	t := x.t
+	x.w = lab.NewWorld(t, x.story.plan)
+	for _, r := range x.w.Regions {
+		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error { return x.verdicts(r, "all", "up") })
+	}
+	x.tracks = startTracks(t, x.w)
+	stopStalls := x.stalls.Watch(x.w.Processes)
+	defer stopStalls()
+	// Everybody gets what is theirs before anything happens.
+	for _, k := range x.tracks.each() {
+		c := x.w.Region(k.client)
+		own := want{text: c.Name, sets: []set{{c, []int{1, 2}}}}
+		x.promised[k.trackKey] = promises{{want: own}}
+		lab.Until(t, 30*time.Second, "clients in "+c.Name+" get their own region from "+k.server, func() error { return keeping(k, own, x.zero) })
+	}
+	x.zero = time.Now()
+	held := x.zero
+	for i := range x.story.blocks {
+		b := &x.story.blocks[i]
+		x.await(held.Add(b.after), x.meanwhiles(i-1))
+		x.block(b)
+		held = time.Now()
+	}
+	x.await(held.Add(time.Second), x.meanwhiles(len(x.story.blocks)-1))
+	x.end = time.Now()
+	x.tracks.stop()
+	x.judge()
+}
+
+// meanwhiles returns what must hold while the block before gives way to the next.
+func (x *scenario) meanwhiles(i int) (steps []step) {
+	if i < 0 {
+		return nil
+	}
+	for _, s := range x.story.blocks[i].steps {
+		if s.kind == meanwhile {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+// block does what happens in it and waits until what must hold does.
+func (x *scenario) block(b *block) {
+	x.begun = time.Now()
+	for _, r := range x.w.Regions {
+		x.marks[r.Name] = len(r.Server.Process.Out.String())
+	}
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	begun := false
+	begin := func() { // the promises are made at the last moment before what they are about happens
+		if begun {
+			return
+		}
+		begun = true
+		for _, s := range b.steps {
+			if s.kind == bounded && s.word.promise != nil {
+				if err := s.word.promise(x, s.within, s.args); err != nil {
+					x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.line, s.text, err)
+				}
+			}
+		}
+	}
+	for _, s := range b.steps {
+		if s.kind != happens {
+			continue
+		}
+		if !s.word.quiet {
+			begin()
+		}
+		at := time.Now()
+		if err := s.word.do(x, s.args); err != nil {
+			x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.line, s.text, err)
+		}
+		x.note(happening{at: at, letter: x.letter(), text: s.text})
+	}
+	begin()
+	for _, s := range b.steps {
+		if s.kind == meanwhile {
+			running.Go(func() { x.holds(s, stop) })
+		}
+	}
+	var waiting sync.WaitGroup
+	for _, s := range b.steps {
+		if s.kind == bounded {
+			waiting.Go(func() { x.within(s) })
+		}
+	}
+	waiting.Wait()
+	close(stop)
+	running.Wait()
+}
+
+// letter is the next one for the picture.
+func (x *scenario) letter() string {
+	n := 0
+	for _, e := range x.events {
+		if e.letter != "" {
+			n++
+		}
+	}
+	return string("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[n%52])
+}
+
+func (x *scenario) note(h happening) {
+	x.mu.Lock()
+	x.events = append(x.events, h)
+	x.mu.Unlock()
+}
+
+// within polls until a step's check holds or its time is over. How long the machine itself stood still meanwhile is
+// added to that time.
+func (x *scenario) within(s step) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := s.word.check(x, s.args)
+		now := time.Now()
+		h := happening{at: now, text: s.text, took: now.Sub(x.begun), limit: s.within}
+		if err == nil {
+			x.note(h)
+			return
+		}
+		if now.After(x.begun.Add(s.within + grace + x.stalls.Between(x.begun, now))) {
+			h.failed = true
+			x.note(h)
+			x.t.Errorf("%s:%d: %s: not yet: %v", x.story.name, s.line, s.text, err)
+			return
+		}
+		<-tick.C
+	}
+}
+
+// holds polls a check until stop and fails at the first time that it does not hold.
+func (x *scenario) holds(s step, stop <-chan struct{}) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := s.word.check(x, s.args); err != nil {
+			now := time.Now()
+			x.note(happening{at: now, text: s.text, took: now.Sub(x.begun), failed: true})
+			x.t.Errorf("%s:%d: %s: %v after %v", x.story.name, s.line, s.text, err, now.Sub(x.begun).Round(time.Millisecond))
+			return
+		}
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// await waits until a time, at which the next block begins.
+func (x *scenario) await(at time.Time, steps []step) {
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for _, s := range steps {
+		running.Go(func() { x.holds(s, stop) })
+	}
+	timer := time.NewTimer(time.Until(at))
+	<-timer.C
+	close(stop)
+	running.Wait()
+}
+
+// promise notes that clients of regions are to be answered something by servers from now on.
+func (x *scenario) promise(servers, clients []*lab.Region, wanted want, limit time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	for _, s := range servers {
+		for _, c := range clients {
+			k := trackKey{s.Name, c.Name}
+			x.promised[k] = append(x.promised[k], promise{wanted, now, now.Add(limit + grace)})
+		}
+	}
+}
+
+// kept notes that a track has begun to keep its newest promise: from a moment later on it must not go back.
+func (x *scenario) keep(k *track) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ps := x.promised[k.trackKey]
+	if len(ps) > 1 && ps[len(ps)-2].text == ps[len(ps)-1].text {
+		return // it was kept before: what happens may still pass through it
+	}
+	if due := time.Now().Add(grace); due.Before(ps[len(ps)-1].due) {
+		ps[len(ps)-1].due = due
+	} else {
+		ps[len(ps)-1].due = ps[len(ps)-1].due.Add(x.stalls.Between(ps[len(ps)-1].from, time.Now()))
+	}
+}
+
+// keeping says whether the newest answers on a track to queries sent after a time are what is wanted: of each name,
+// family and transport.
+func keeping(k *track, wanted want, after time.Time) error {
+	newest := map[lab.Question]*sighting{}
+	for _, s := range k.since(after) {
+		if len(s.addresses) > 0 {
+			newest[s.question] = s
+		}
+	}
+	for _, s := range newest {
+		if !wanted.met(s.addresses, s.addresses[0].Is6()) {
+			return fmt.Errorf("%s answers clients of %s %v", k.server, k.client, s.addresses)
+		}
+	}
+	families := map[bool]bool{}
+	for q := range newest {
+		families[q.Qtype == 28] = true
+	}
+	if len(families) == 0 {
+		return fmt.Errorf("%s has answered no client of %s yet", k.server, k.client)
+	}
+	return nil
+}
+
+// regionsOf reads "eu", "eu,us" or "all".
+func (x *scenario) regionsOf(text string) ([]*lab.Region, error) {
+	if text == "all" {
+		return x.w.Regions, nil
+	}
+	var all []*lab.Region
+	for name := range strings.SplitSeq(text, ",") {
+		i := slices.IndexFunc(x.w.Regions, func(r *lab.Region) bool { return r.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%q is no region; there are eu, us and ap", name)
+		}
+		all = append(all, x.w.Regions[i])
+	}
+	return all, nil
+}

@@ -1,0 +1,158 @@
+//go:build linux
+
+package scenario
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/integration/lab"
+)
+
+// truth is what was so while faults came and went, for as far as an answer can be held against it: which endpoints were
+// well, and who could not know. It knows nothing of how Leeward decides. Of each address, a server's client and a
+// moment it says one of three things: the address has to be in the answer, it must not be, or both is right, since the
+// bounds that are written down (docs/failure-modes.md) have not passed yet.
+type truth struct {
+	regions []*lab.Region
+	stood   func(from, until time.Time) time.Duration // for how long the machine stood still
+	spells  []spell
+}
+
+// spell is a fault from its beginning to its end.
+type spell struct {
+	from, until time.Time // until is zero while it lasts
+	effect
+}
+
+// effect is what a fault means for answers.
+type effect struct {
+	dead  []netip.Addr // well for nobody
+	vague []netip.Addr // well now and then
+	blurs []string     // regions whose endpoints not everybody can tell: their links are bad
+	late  []string     // servers that hear of others late or not at all
+	gone  string       // a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
+}
+
+// quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
+// second for the reports, the decision and the answer. slow is the same where etcd or a link or two servers have
+// failed, too: what others said is believed until it is stale.
+func (x *truth) quick(p lab.Plan) time.Duration {
+	return time.Duration(p.Fall)*p.Every + p.Timeout + time.Second + grace
+}
+
+func (x *truth) slow(p lab.Plan) time.Duration { return x.quick(p) + 14*time.Second }
+
+func (s *spell) overlaps(from, until time.Time) bool {
+	return s.from.Before(until) && (s.until.IsZero() || s.until.After(from))
+}
+
+func (s *spell) covers(from, until time.Time) bool {
+	return !s.from.After(from) && (s.until.IsZero() || s.until.After(until))
+}
+
+// word is what truth says of an address.
+type say int
+
+const (
+	either say = iota
+	in
+	out
+)
+
+// of says what an address of a region has to be in the answers of a server to a query.
+func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent, received time.Time) say {
+	bound := x.bound(p, server, sent, received)
+	from := sent.Add(-bound - x.stood(sent.Add(-bound), received))
+	deadAll, deadAny := false, false
+	for i := range x.spells {
+		s := &x.spells[i]
+		if slices.Contains(s.dead, a) {
+			deadAll = deadAll || s.covers(from, received)
+			deadAny = deadAny || s.overlaps(from, received)
+		}
+		if slices.Contains(s.vague, a) && s.overlaps(from, received) {
+			return either
+		}
+	}
+	switch {
+	case deadAll:
+		return out
+	case deadAny:
+		return either
+	}
+	for i := range x.spells {
+		s := &x.spells[i]
+		if s.overlaps(from, received) && slices.Contains(s.blurs, r.Name) {
+			return either
+		}
+	}
+	return in
+}
+
+// bound is how long a server may take to know, at a query.
+func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.Duration {
+	slow := x.slow(p)
+	from := sent.Add(-slow - x.stood(sent.Add(-slow), received))
+	gone := map[string]bool{}
+	for i := range x.spells {
+		s := &x.spells[i]
+		if !s.overlaps(from, received) {
+			continue
+		}
+		if slices.Contains(s.late, server) || s.gone == server {
+			return slow
+		}
+		if s.gone != "" {
+			gone[s.gone] = true
+		}
+	}
+	if len(gone) > 1 {
+		return slow
+	}
+	return x.quick(p)
+}
+
+// wrong says why an answer cannot be right; empty if it can.
+func (x *truth) wrong(p lab.Plan, s *sighting) string {
+	six := s.addresses[0].Is6()
+	says := map[netip.Addr]say{}
+	open := true // perhaps nothing is well, and all is answered as if everything were
+	for _, r := range x.regions {
+		for _, a := range r.Addresses(six) {
+			says[a] = x.of(p, a, r, s.server, s.sent, s.received)
+			open = open && says[a] != in
+		}
+	}
+	var why []string
+	for _, name := range s.client.Order {
+		r := x.regions[slices.IndexFunc(x.regions, func(r *lab.Region) bool { return r.Name == name })]
+		fits, can, must := true, false, false
+		for _, a := range r.Addresses(six) {
+			there := slices.Contains(s.addresses, a)
+			fits = fits && !(there && says[a] == out) && (there || says[a] != in)
+			can = can || there
+			must = must || says[a] == in
+		}
+		outside := slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return !slices.Contains(r.Addresses(six), a) })
+		if !outside && can && (fits || open) {
+			return ""
+		}
+		why = append(why, name+" "+x.text(r, six, says))
+		if must {
+			break // who can be asked later does not matter: this region has to answer
+		}
+	}
+	return "it can only be of: " + strings.Join(why, "; ")
+}
+
+func (x *truth) text(r *lab.Region, six bool, says map[netip.Addr]say) string {
+	var all []string
+	for i, a := range r.Addresses(six) {
+		all = append(all, fmt.Sprintf("%s/%d %s", r.Name, i+1, [...]string{"either way", "in", "out"}[says[a]]))
+	}
+	return "(" + strings.Join(all, ", ") + ")"
+}
