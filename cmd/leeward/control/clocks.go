@@ -10,32 +10,33 @@ import (
 	"leeward/server/admin"
 )
 
-// clocks compares this process's wall clock with those of the others, by the times in their heartbeats. Nothing is
-// decided by it: it tells whose clock is off, as what is planned begins by each server's own. It belongs to the loop.
+// clocks compares this process's wall clock with those of the other vantages, by the times in their heartbeats. It only
+// informs: each server begins what is planned by its own clock, so people should know whose clock is wrong. It belongs
+// to the loop.
 //
-// A heartbeat takes time to come, some 100 ms through etcd and more when that is busy, so of each vantage the least
-// difference of the last minute counts.
+// A heartbeat arrives late, by some 100 ms through etcd and more if etcd is busy. So the least difference of the last
+// minute counts.
 type clocks struct {
 	of  map[string]*late
-	own float64 // what the metric says, in seconds
+	own float64 // value of the metric, in seconds
 	at  time.Time
 }
 
-// late is by how much heartbeats of a vantage came after they were written, the least of this half of a window and of
-// the one before.
+// late is by how much a vantage's heartbeats arrived after their time: the least of this half of the window, and of the
+// half before.
 type late struct {
-	since         time.Time // of this half
+	since         time.Time // when this half began
 	least, before time.Duration
-	two           bool // there is a half before
+	two           bool // there was a half before
 }
 
 const (
 	clockHalf   = 30 * time.Second
-	clockApart  = time.Second // more than this is said
-	clockFigure = time.Second // how often the metric is worked out
+	clockApart  = time.Second // a larger difference is a problem
+	clockFigure = time.Second // how often the metric is updated
 )
 
-// heard takes a heartbeat that has just come.
+// heard notes a heartbeat that has just arrived.
 func (c *clocks) heard(vantage string, written, now time.Time) {
 	if written.IsZero() {
 		return
@@ -54,12 +55,12 @@ func (c *clocks) heard(vantage string, written, now time.Time) {
 	l.least = min(l.least, by)
 }
 
-// ahead returns by how much each clock is ahead of this process's; own, if it has a name, is among them.
+// ahead returns by how much each clock is ahead of this process's clock. It includes own, unless that is "".
 func (c *clocks) ahead(own string, now time.Time) map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for name, l := range c.of {
 		if now.Sub(l.since) >= 2*clockHalf {
-			delete(c.of, name) // it is silent
+			delete(c.of, name) // it has gone silent
 			continue
 		}
 		least := l.least
@@ -74,15 +75,15 @@ func (c *clocks) ahead(own string, now time.Time) map[string]time.Duration {
 	return all
 }
 
-// astray is a clock that differs from those of most.
+// astray is a clock that differs from most others.
 type astray struct {
 	vantage string
-	ahead   time.Duration // of the clocks of most; negative: it is behind
+	ahead   time.Duration // of most clocks; negative: it is behind
 }
 
-// judgeClocks finds the clocks that differ by more than a second from those of most. most is how far that is ahead of
-// zero. Where no more than half of them agree, nobody can tell which are right: agreed is false then, and off has all,
-// against the middle one.
+// judgeClocks finds the clocks that differ by more than a second from most others. most is how far most clocks are
+// ahead of zero. If no more than half of them agree, nobody can tell which are right: agreed is then false, and off has
+// all clocks, compared with the median.
 func judgeClocks(ahead map[string]time.Duration) (off []astray, most time.Duration, agreed bool) {
 	names := slices.SortedFunc(maps.Keys(ahead), func(a, b string) int {
 		if ahead[a] != ahead[b] {
@@ -113,7 +114,7 @@ func judgeClocks(ahead map[string]time.Duration) (off []astray, most time.Durati
 	return off, most, agreed
 }
 
-// figure is by how many seconds this process's clock is ahead of those of most; 0 where nobody can tell.
+// figure returns by how many seconds this process's clock is ahead of most others. It is 0 if nobody can tell.
 func (c *clocks) figure(own string, now time.Time) float64 {
 	if now.Sub(c.at) >= clockFigure || now.Before(c.at) {
 		c.at, c.own = now, 0
@@ -124,7 +125,7 @@ func (c *clocks) figure(own string, now time.Time) float64 {
 	return c.own
 }
 
-// problems tells of clocks that are off.
+// problems returns a problem for each clock that is wrong.
 func (c *clocks) problems(own string, now time.Time) (all []admin.Problem) {
 	off, _, agreed := judgeClocks(c.ahead(own, now))
 	if len(off) == 0 {
@@ -132,7 +133,9 @@ func (c *clocks) problems(own string, now time.Time) (all []admin.Problem) {
 	}
 	slices.SortFunc(off, func(a, b astray) int { return strings.Compare(a.vantage, b.vantage) })
 	say := func(vantage, text string) {
-		all = append(all, admin.Problem{Resource: "vantages/" + vantage, Field: "time", InService: admin.InServiceNewest, Message: text})
+		all = append(all, admin.Problem{
+			Resource: "vantages/" + vantage, Field: "time", InService: admin.InServiceNewest, Message: text,
+		})
 	}
 	if agreed {
 		for _, a := range off {

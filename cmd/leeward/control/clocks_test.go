@@ -31,14 +31,55 @@ func TestClocks(t *testing.T) {
 		want   string
 		figure float64 // to a tenth
 	}{
-		{"all agree", "fra", map[string]time.Duration{"nyc": 300 * ms, "sin": -300 * ms}, []time.Duration{50 * ms}, "", 0},
-		{"slow for a while", "fra", map[string]time.Duration{"nyc": 0, "sin": 0}, []time.Duration{9 * time.Second, 80 * ms}, "", 0.1},
-		{"own is ahead", "fra", map[string]time.Duration{"nyc": -3 * time.Second, "sin": -3 * time.Second}, []time.Duration{0}, "fra: its clock is 3.0s ahead of the others'", 3},
-		{"own is an hour behind", "fra", map[string]time.Duration{"nyc": time.Hour, "sin": time.Hour}, []time.Duration{0}, "fra: its clock is 60m behind the others'", -3600},
-		{"another is behind", "fra", map[string]time.Duration{"nyc": -1200 * ms, "sin": 0}, []time.Duration{0}, "nyc: its clock is 1.2s behind the others'", 0},
-		{"two, and who is right", "fra", map[string]time.Duration{"nyc": 5 * time.Second}, []time.Duration{0}, "fra: clocks differ, and no more than half agree: fra +0.0s, nyc +5.0s", 0},
-		{"two against two", "fra", map[string]time.Duration{"ams": 0, "nyc": 5 * time.Second, "sin": 5 * time.Second}, []time.Duration{0}, "ams: clocks differ", 0},
-		{"looked at from outside", "", map[string]time.Duration{"ams": time.Hour, "nyc": time.Hour, "sin": 0}, []time.Duration{0}, "sin: its clock is 60m behind the others'", 0},
+		{
+			"all agree", "fra",
+			map[string]time.Duration{"nyc": 300 * ms, "sin": -300 * ms},
+			[]time.Duration{50 * ms},
+			"",
+			0,
+		},
+		{
+			"slow for a while", "fra",
+			map[string]time.Duration{"nyc": 0, "sin": 0},
+			[]time.Duration{9 * time.Second, 80 * ms},
+			"", 0.1,
+		},
+		{
+			"own is ahead", "fra",
+			map[string]time.Duration{"nyc": -3 * time.Second, "sin": -3 * time.Second},
+			[]time.Duration{0},
+			"fra: its clock is 3.0s ahead of the others'", 3,
+		},
+		{
+			"own is an hour behind", "fra",
+			map[string]time.Duration{"nyc": time.Hour, "sin": time.Hour},
+			[]time.Duration{0},
+			"fra: its clock is 60m behind the others'", -3600,
+		},
+		{
+			"another is behind", "fra",
+			map[string]time.Duration{"nyc": -1200 * ms, "sin": 0},
+			[]time.Duration{0},
+			"nyc: its clock is 1.2s behind the others'", 0,
+		},
+		{
+			"two, and who is right", "fra",
+			map[string]time.Duration{"nyc": 5 * time.Second},
+			[]time.Duration{0},
+			"fra: clocks differ, and no more than half agree: fra +0.0s, nyc +5.0s", 0,
+		},
+		{
+			"two against two", "fra",
+			map[string]time.Duration{"ams": 0, "nyc": 5 * time.Second, "sin": 5 * time.Second},
+			[]time.Duration{0},
+			"ams: clocks differ", 0,
+		},
+		{
+			"looked at from outside", "",
+			map[string]time.Duration{"ams": time.Hour, "nyc": time.Hour, "sin": 0},
+			[]time.Duration{0},
+			"sin: its clock is 60m behind the others'", 0,
+		},
 		{"alone", "fra", nil, []time.Duration{0}, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

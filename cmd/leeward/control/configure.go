@@ -10,7 +10,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// configure applies batches and builds a snapshot if there is a reason to. It reports whether there is a new one.
+// configure applies the batches and builds a snapshot if something calls for one. It reports whether it built one.
 func (l *Loop) configure(now time.Time, w waiting) bool {
 	var delta zones.Delta
 	build, fresh, listed := false, false, false
@@ -29,7 +29,7 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		if !l.large && isLarge(b) {
 			l.large, l.paced = true, l.o.Pace()
 		}
-		w.batches[i] = zones.Batch{} // building needs the memory
+		w.batches[i] = zones.Batch{} // free it now: building needs the memory
 	}
 	if delta.Full {
 		delta.Keys = nil
@@ -37,8 +37,8 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	if len(w.batches) > 0 && l.o.Owed != nil {
 		l.o.Owed(l.catalog.Owed())
 	}
-	// What came from the copy on disk alone is there already, and is no younger for having been read. A list that finds it
-	// current is a reason to say so.
+	// What came only from the copy on disk need not be saved again: reading it did not make it newer. A list that
+	// confirms the copy does make it newer.
 	if fresh && (listed || delta.Full || len(delta.Keys) > 0 || len(delta.Serials) > 0) {
 		l.changed = now
 		if l.unsaved.IsZero() {
@@ -47,7 +47,8 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	}
 	for _, a := range w.resolved {
 		l.builder.Resolved(a.Hostname, steer.Resolution{
-			Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Failing: a.Err != "" || a.Expires.IsZero(), Gone: a.Gone,
+			Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Gone: a.Gone,
+			Failing: a.Err != "" || a.Expires.IsZero(),
 		})
 		build = true
 	}
@@ -81,20 +82,20 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 	l.relist(delta)
 	wrong, held := l.wrong, l.held
 	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
-	l.complain(l.wrong.Beyond(wrong), wrong)
-	l.tellHeld(held)
+	l.logProblems(l.wrong.Beyond(wrong), wrong)
+	l.logHeld(held)
 	if l.o.Follow != nil && (delta.Full || slices.ContainsFunc(delta.Keys, isZone)) {
 		l.o.Follow(l.secondaries())
 	}
 	return true
 }
 
-// isLarge reports whether a batch takes memory, and time, as all there is does.
+// isLarge reports whether applying a batch takes as much memory and time as a list of everything does.
 func isLarge(b zones.Batch) bool { return b.Full || len(b.Changes) >= LargeBatch }
 
 func isZone(k zones.Key) bool { return k.Kind() == zones.KindZone }
 
-// secondaries returns the zones that live elsewhere.
+// secondaries returns the zones that live on another primary.
 func (l *Loop) secondaries() (all []transfer.Assignment) {
 	l.catalog.Each(zones.KindZone, func(r zones.Resource) bool {
 		if z := r.(*zones.Zone); z.Secondary() {
@@ -105,12 +106,12 @@ func (l *Loop) secondaries() (all []transfer.Assignment) {
 	return all
 }
 
-// revision returns the revision that a snapshot with this batch is of. A list is read at etcd's revision, which every
-// heartbeat moves; that of the newest resource in it is what servers that started at different times have in common. It
-// goes back only when the source's history does.
+// revision returns the revision of a snapshot that includes batch b. etcd's own revision would not do for a list, since
+// every heartbeat moves it. The revision of the newest resource in the list is the same on servers that started at
+// different times. It goes back only if the source's history does.
 func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	if !b.Full && b.Serials != nil && len(b.Changes) == 0 && l.snapshot != nil {
-		return 0 // about changes that were before
+		return 0 // it is only about serials of earlier changes
 	}
 	if !b.Full || applied != b.Revision {
 		return applied
@@ -133,24 +134,24 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	return newest
 }
 
-// assign passes on what is to be probed and judged, where the pools have changed. The work here is that of the pools
-// that are others: of ten thousand, one.
+// assign passes on what is to be probed and judged if the pools have changed. It compares only the pools that differ:
+// of ten thousand, usually one.
 func (l *Loop) assign() {
 	next := l.snapshot.Program()
 	if next == l.program {
 		return
 	}
 	var before, now steer.Program
-	first := l.program == nil // that there is nothing to probe is to be known too: a start waits for it
+	first := l.program == nil // a start waits for the first program even if there is nothing to probe
 	if !first {
-		before.Pools = others(l.program.Pools, next.Pools)
-		now.Pools = others(next.Pools, l.program.Pools)
+		before.Pools = changedPools(l.program.Pools, next.Pools)
+		now.Pools = changedPools(next.Pools, l.program.Pools)
 	} else {
 		now.Pools = next.Pools
 	}
 	l.program = next
 	as, was := now.Assignments(), before.Assignments()
-	targets := !slices.Equal(as, was) // a name that was only told again changes nothing to probe
+	targets := !slices.Equal(as, was) // a hostname that resolves to the same addresses changes nothing to probe
 	if names := !slices.Equal(before.Hostnames(), now.Hostnames()); l.o.Assign != nil && (first || targets || names) {
 		l.o.Assign(next)
 	}
@@ -172,8 +173,8 @@ func (l *Loop) assign() {
 	l.o.Metrics.assigned(gone, as)
 }
 
-// others returns the pools of a that are not the same in b.
-func others(a, b []*steer.Pool) []*steer.Pool {
+// changedPools returns the pools of a that b does not have, or has in another version.
+func changedPools(a, b []*steer.Pool) []*steer.Pool {
 	var differ []*steer.Pool
 	for i, p := range a {
 		if p != nil && (i >= len(b) || b[i] != p) {
@@ -183,5 +184,5 @@ func others(a, b []*steer.Pool) []*steer.Pool {
 	return differ
 }
 
-// LargeBatch is after how many changes at once the memory that they took is given back to the system.
+// LargeBatch is the number of changes in one batch from which on the loop gives memory back to the system afterwards.
 const LargeBatch = 100_000

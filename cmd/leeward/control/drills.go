@@ -13,35 +13,35 @@ import (
 	"leeward/zones/steer"
 )
 
-// A drill is a drain that ends by itself where it does harm. Every server judges that for itself, from the same
-// reports, so that it needs neither etcd nor whoever began the drill: it gives the drill up, which takes the drain's
-// effect away here until the override is another one. It does not take it up again when the harm is over: it would
-// swing.
+// A drill is a drain that ends by itself if it does harm. Every server judges harm for itself, from the same reports,
+// so it needs neither etcd nor the operator who began the drill. It gives the drill up: the drain has no effect on this
+// server until somebody writes another override. A server does not resume a drill when the harm is over, because the
+// drill would then swing on and off.
 //
-// What counts as harm is written in docs/drill.md: a pool that serves the target's clients reaches its max, one of its
-// addresses is lost, a vantage goes silent, or etcd does, as nobody could call the drill off any more.
+// docs/drill.md says what counts as harm: a pool that serves the target's clients reaches its max, one of its addresses
+// goes down, a vantage goes silent, or etcd does, since then nobody could call the drill off.
 
-// drillDeaf is how long etcd may be silent.
+// drillDeaf is how long etcd may be silent before a drill is given up.
 const drillDeaf = 5 * time.Second
 
-// drillLook is how often loads and vantages are looked at.
+// drillLook is how often a drill's loads and vantages are checked.
 const drillLook = 250 * time.Millisecond
 
-// drills are those that are written, by target. They belong to the loop.
+// drills are the overrides that are drills, by target. They belong to the loop.
 type drills struct {
 	of   map[string]*drill
-	next time.Time // when they are to be looked at; zero: there is none
+	next time.Time // when to check them again; zero: there is none
 }
 
-// drill is one of them, as this process has seen it.
+// drill is one drill as this process has seen it.
 type drill struct {
 	override *zones.Override
 	version  int64
-	carriers map[string]bool // pools that serve the target's clients, beside its own
-	full     map[string]bool // those that were at their max as it began
-	heard    map[string]bool // vantages that were heard of since
-	why      string          // it is given up; "" as long as it is not
-	broke    bool            // for something that broke
+	carriers map[string]bool // other pools that serve the target's clients
+	full     map[string]bool // carriers that were at their max when the drill began
+	heard    map[string]bool // vantages that were fresh at some time since
+	why      string          // why it was given up; "": it was not
+	broke    bool            // it was given up because something broke
 }
 
 // inForce reports whether the drill has begun and has not ended.
@@ -50,11 +50,11 @@ func (d *drill) inForce(now time.Time) bool {
 	return o.From != nil && !now.Before(*o.From) && o.Until != nil && now.Before(*o.Until)
 }
 
-// redrill finds which drills there are. What has been given up stays so until it is another one.
+// redrill finds the drills again after a change. A drill that was given up stays so until its override changes.
 func (l *Loop) redrill(d zones.Delta) {
 	override := func(k zones.Key) bool { return k.Kind() == zones.KindOverride }
 	if len(l.drills.of) == 0 && !d.Full && !slices.ContainsFunc(d.Keys, override) {
-		return // as nearly always
+		return // the usual case
 	}
 	before := l.drills.of
 	l.drills.of, l.drills.next = nil, time.Time{}
@@ -76,7 +76,7 @@ func (l *Loop) redrill(d zones.Delta) {
 	})
 }
 
-// carriersOf returns the pools that policies name beside those of a target.
+// carriersOf returns the other pools in the policies that use the target's pools. They take over its clients.
 func (l *Loop) carriersOf(target string) map[string]bool {
 	own := map[string]bool{}
 	l.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
@@ -86,7 +86,7 @@ func (l *Loop) carriersOf(target string) map[string]bool {
 		return true
 	})
 	users := own
-	if endpoint, is := strings.CutPrefix(target, "endpoint/"); is { // the others of its pool carry, too
+	if endpoint, is := strings.CutPrefix(target, "endpoint/"); is { // the pool's other endpoints carry them too
 		pool, _, _ := strings.Cut(endpoint, "/")
 		users = map[string]bool{pool: true}
 	}
@@ -103,8 +103,8 @@ func (l *Loop) carriersOf(target string) map[string]bool {
 	return carriers
 }
 
-// drill looks whether drills in force do harm, and takes the effect from those that do. turned are the addresses whose
-// verdicts have just turned.
+// drill checks whether drills in force do harm, and gives up those that do. turned are the addresses whose verdicts
+// have just turned.
 func (l *Loop) drill(now time.Time, turned []health.Target) {
 	if l.drills.next.IsZero() || l.view == nil || len(turned) == 0 && now.Before(l.drills.next) {
 		return
@@ -135,7 +135,8 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 	}
 }
 
-// harm says what a drill does; "": none. broke: it broke something; else too little is seen to go on.
+// harm says what harm a drill does, or returns "" if it does none. broke is true if something broke, and false if the
+// server sees too little to go on.
 func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string, broke bool) {
 	if since := l.staleSince(); !since.IsZero() && now.Sub(since) >= drillDeaf {
 		return fmt.Sprintf("etcd has not been heard of for %s, and nobody could call the drill off",
@@ -173,17 +174,17 @@ func (l *Loop) harm(d *drill, now time.Time, turned []health.Target) (why string
 	return "", false
 }
 
-// Watched is how a drill goes, for one who only looks.
+// Watched describes how a drill goes, for somebody who only observes.
 type Watched struct {
-	There    bool               // the override is
-	Why      string             // it is given up; "": it is not
-	Broke    bool               // for something that broke, and not because too little is seen to go on
-	Led      map[string]float64 // queries a second that are led to each pool now, as far as servers tell who asks
+	There    bool               // the override exists
+	Why      string             // why it was given up; "": it was not
+	Broke    bool               // it was given up because something broke, not because too little is seen
+	Led      map[string]float64 // queries a second now led to each pool, as far as servers report their clients
 	Status   *admin.Status
-	Carriers map[string]bool // pools that serve the target's clients, beside its own
+	Carriers map[string]bool // other pools that serve the target's clients
 }
 
-// Drill tells how a drill of the target goes, to one who has the servers' own words of who asks.
+// Drill describes how a drill of the target goes. servers report the clients that they have counted.
 func (i Inside) Drill(target string, servers []admin.Server) *Watched {
 	l, w := i.l, &Watched{}
 	if d := l.drills.of[target]; d != nil {
@@ -197,13 +198,13 @@ func (i Inside) Drill(target string, servers []admin.Server) *Watched {
 	return w
 }
 
-// givenUp reports whether the target has a drill that has no effect any more.
+// givenUp reports whether the target has a drill that was given up.
 func (l *Loop) givenUp(target string) bool {
 	d := l.drills.of[target]
 	return d != nil && d.why != ""
 }
 
-// drillProblems tells of drills that were given up.
+// drillProblems returns a problem for each drill that was given up.
 func (l *Loop) drillProblems(now time.Time) (all []admin.Problem) {
 	for _, target := range slices.Sorted(maps.Keys(l.drills.of)) {
 		if d := l.drills.of[target]; d.why != "" && d.inForce(now) {

@@ -11,8 +11,8 @@ import (
 	"leeward/zones"
 )
 
-// A drill takes a region out and gives it back by the clock alone; each harm that it does ends it here at once, for good,
-// whoever may be there to end it; and what is no harm of it does not.
+// A drill takes a region out and gives it back by the clock alone; each harm that it does ends it here at once, for
+// good, whoever may be there to end it; and what is no harm of it does not.
 func TestDrillsAreGivenUp(t *testing.T) {
 	follow := func(b *bench) {
 		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
@@ -35,7 +35,9 @@ func TestDrillsAreGivenUp(t *testing.T) {
 			b.say("fra", "www-us/lb-1", "192.0.2.2", health.Up, 8)
 		}, "192.0.2.2 of endpoint www-us/lb-1 is down"},
 		{"an address of its own", func(b *bench) { b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 7) }, ""},
-		{"an address of a pool that is nobody's", func(b *bench) { b.say("fra", "idle/lb-1", "192.0.2.3", health.Down, 7) }, ""},
+		{"an address of a pool that is nobody's", func(b *bench) {
+			b.say("fra", "idle/lb-1", "192.0.2.3", health.Down, 7)
+		}, ""},
 		{"a vantage", func(*bench) { time.Sleep(40 * time.Second) }, "vantage lon is not heard of any more"},
 		{"etcd", func(b *bench) {
 			b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
@@ -53,8 +55,10 @@ func TestDrillsAreGivenUp(t *testing.T) {
 				b := start(t)
 				now := time.Now().UTC()
 				from, until := now.Add(10*time.Second).Format(time.RFC3339), now.Add(5*time.Minute).Format(time.RFC3339)
-				drill := "---\nkind: Override\nname: region/eu-west\nstate: drain\ndrill: true\nramp: 20s\nfrom: " + from + "\nuntil: " + until + "\n"
-				idle := "---\nkind: Pool\nname: idle\nregion: us-east\nmonitor: web\n---\nkind: Endpoint\nname: idle/lb-1\naddresses: [192.0.2.3]\n"
+				drill := "---\nkind: Override\nname: region/eu-west\nstate: drain\ndrill: true\nramp: 20s\nfrom: " +
+					from + "\nuntil: " + until + "\n"
+				idle := "---\nkind: Pool\nname: idle\nregion: us-east\nmonitor: web\n---\nkind: Endpoint\nname: " +
+					"idle/lb-1\naddresses: [192.0.2.3]\n"
 				b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded+idle+drill, 5)})
 				follow(b)
 				b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1)
@@ -64,7 +68,9 @@ func TestDrillsAreGivenUp(t *testing.T) {
 					for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(time.Second) {
 						beat++
 						sequence := beat
-						b.Health(func(now time.Time, board *health.Board) { board.Heartbeat(now, "lon", sequence, 30*time.Second) })
+						b.Health(func(now time.Time, board *health.Board) {
+							board.Heartbeat(now, "lon", sequence, 30*time.Second)
+						})
 					}
 				}
 				expect := func(when, want string) {
@@ -107,7 +113,10 @@ func TestDrillsAreGivenUp(t *testing.T) {
 				expect("when it is given up", "192.0.2.1")
 				rest(10 * time.Second)
 				expect("ten seconds after", "192.0.2.1")
-				b.Batch(zones.Batch{Revision: 6, Changes: changes(t, strings.TrimPrefix(drill, "---\n")+"reason: again\n", 6)})
+				b.Batch(zones.Batch{
+					Revision: 6,
+					Changes:  changes(t, strings.TrimPrefix(drill, "---\n")+"reason: again\n", 6),
+				})
 				follow(b)
 				b.say("fra", "www-us/lb-1", "192.0.2.2", health.Up, 9)
 				b.carry("www-us/lb-1", "192.0.2.2", 2*time.Second, func(time.Duration) float64 { return 10 })

@@ -15,17 +15,19 @@ import (
 	"leeward/zones/steer"
 )
 
-// Explain says why a client gets an answer from a state: the server answers the question, and is watched while it does.
-// qtype is "A" if empty; client must be an address. What is wrong with them is an *admin.BadQuestion.
+// Explain says why a client gets an answer from a state. The server answers the question and is watched doing so.
+// qtype is "A" if empty; client must be an address. Bad arguments are an
+// *admin.BadQuestion.
 func Explain(state *answer.State, name, qtype, client string) (*admin.Explanation, error) {
 	e, _, err := explain(state, name, qtype, client)
 	return e, err
 }
 
-// explain is Explain, and tells the names that were looked up.
+// explain also returns the names that were looked up.
 func explain(state *answer.State, name, qtype, client string) (*admin.Explanation, []rr.Name, error) {
 	if name == "" {
-		return nil, nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as name=www.example.test"}
+		return nil, nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as " +
+			"name=www.example.test"}
 	}
 	qname, err := rr.ParseName(name)
 	if err != nil {
@@ -39,7 +41,8 @@ func explain(state *answer.State, name, qtype, client string) (*admin.Explanatio
 		return nil, nil, &admin.BadQuestion{Message: fmt.Sprintf("type: %v", err)}
 	}
 	if client == "" {
-		return nil, nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a resolver's subnet address, such as client=198.51.100.7"}
+		return nil, nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a " +
+			"resolver's subnet address, such as client=198.51.100.7"}
 	}
 	address, err := readClient(client)
 	if err != nil {
@@ -75,7 +78,8 @@ func readClient(s string) (netip.Addr, error) {
 	if err != nil {
 		p, perr := netip.ParsePrefix(s)
 		if perr != nil {
-			return netip.Addr{}, &admin.BadQuestion{Message: fmt.Sprintf("client: %q is not an IP address; write one such as 198.51.100.7 or 2001:db8::7", s)}
+			return netip.Addr{}, &admin.BadQuestion{Message: fmt.Sprintf("client: %q is not an IP address; write one "+
+				"such as 198.51.100.7 or 2001:db8::7", s)}
 		}
 		address = p.Addr()
 	}
@@ -91,7 +95,7 @@ func query(name rr.Name, t rr.Type) []byte {
 	return binary.BigEndian.AppendUint16(m, wire.ClassIN)
 }
 
-// walk puts into words how the server came to its response.
+// walk words how the server came to its response.
 type walk struct {
 	out   *admin.Explanation
 	qtype rr.Type
@@ -129,20 +133,24 @@ func (w *walk) step(s *answer.Step, first bool) {
 	case snapshot.NameError:
 		w.end("nxdomain", "%s does not exist in zone %s: NXDOMAIN", qname, w.out.Zone)
 	case snapshot.TooLong:
-		w.end("yxdomain", "%s is below the DNAME at %s, and the name that this makes of it is longer than 255 octets: YXDOMAIN",
+		w.end("yxdomain", "%s is below the DNAME at %s, which makes a name of more than 255 octets of it: YXDOMAIN",
 			qname, rr.Name(qname[a.Answer.Owner:]))
 	case snapshot.Redirect:
-		w.end("dname", "%s is below the DNAME at %s, which makes %s of it", qname, rr.Name(qname[a.Answer.Owner:]), rr.Name(a.Target))
+		w.end("dname", "%s is below the DNAME at %s, which makes %s of it", qname, rr.Name(qname[a.Answer.Owner:]),
+			rr.Name(a.Target))
 	case snapshot.Steered:
 		w.steered(s)
 	case snapshot.Unready:
 		w.end("not ready", "%s is in zone %s, of which nothing has been transferred yet: SERVFAIL", qname, w.out.Zone)
 	case snapshot.Outdated:
-		w.end("expired", "%s is in zone %s, which has expired, and is the primary's to answer: SERVFAIL", qname, w.out.Zone)
+		w.end("expired", "only the primary can answer for %s in zone %s, and the zone has expired: SERVFAIL", qname,
+			w.out.Zone)
 	case snapshot.Missed:
-		w.end("unreadable", "what is configured at %s in zone %s cannot be read, nor ever could: SERVFAIL", qname, w.out.Zone)
+		w.end("unreadable", "the configuration of %s in zone %s cannot be read, and never could: SERVFAIL", qname,
+			w.out.Zone)
 	case snapshot.Unusable:
-		w.end("unusable", "%s is in zone %s, nothing of which can be used as it is configured: SERVFAIL", qname, w.out.Zone)
+		w.end("unusable", "%s is in zone %s, which cannot be used as it is configured: SERVFAIL", qname,
+			w.out.Zone)
 	}
 	switch s.End {
 	case answer.Loop:
@@ -159,9 +167,11 @@ func (w *walk) elsewhere(a *snapshot.Answer) {
 	case v == nil:
 		w.say("zone %s lives on another primary", w.out.Zone)
 	case a.Expired():
-		w.say("zone %s lives on another primary, which had serial %d and has not been heard of for longer than its SOA allows: of what it had, nothing is answered any more", w.out.Zone, v.Serial())
+		w.say("zone %s lives on another primary, which had serial %d and has not been heard from for longer than its "+
+			"SOA allows: what was transferred is not answered any more", w.out.Zone, v.Serial())
 	default:
-		w.say("zone %s lives on another primary, which has serial %d; policies and records of this server are laid over it", w.out.Zone, v.Serial())
+		w.say("zone %s lives on another primary, which has serial %d; policies and records of this server are laid "+
+			"over it", w.out.Zone, v.Serial())
 	}
 }
 
@@ -188,7 +198,8 @@ func (w *walk) steered(s *answer.Step) {
 		w.end("unresolved", "SERVFAIL until they are")
 	case x.Target != "" || len(x.Addresses) > 0:
 	case s.Found.Expired():
-		w.end("expired", "that there is nothing of type %s is the primary's to say, and the zone has expired: SERVFAIL", w.qtype)
+		w.end("expired", "only the primary can say that there is no %s, and the zone has expired: SERVFAIL",
+			w.qtype)
 	default:
 		w.out.Outcome = "nodata"
 	}

@@ -27,8 +27,11 @@ func answered(t *testing.T) (state answer.State, questions [][2]string) {
 		t.Fatal(err)
 	}
 	catalog, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
-	shot, _ := builder.Update(catalog, catalog.Apply(zones.Batch{Revision: 7, Full: true, Changes: changes(t, string(text), 7)}), nil)
-	view := steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State { return health.Up }}, nil)
+	shot, _ := builder.Update(catalog,
+		catalog.Apply(zones.Batch{Revision: 7, Full: true, Changes: changes(t, string(text), 7)}), nil)
+	view := steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State {
+		return health.Up
+	}}, nil)
 	scenarios, err := os.ReadFile("../../../server/answer/testdata/answers.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -90,8 +93,10 @@ func TestExplanationIsTheAnswer(t *testing.T) {
 			t.Errorf("%v is answered with %s, and explained as %s: %q", q, want, e.Rcode, e.Text)
 		}
 		for i, section := range [][]dns.RR{r.Answer, r.Ns} {
-			if got, want := spell(t, [][]string{e.Answer, e.Authority}[i], e.Policy != ""), spell(t, wireText(section), e.Policy != ""); !slices.Equal(got, want) {
-				t.Errorf("%v: section %d is answered as\n%s\nand explained as\n%s", q, i, strings.Join(want, "\n"), strings.Join(got, "\n"))
+			if got, want := spell(t, [][]string{e.Answer, e.Authority}[i], e.Policy != ""), spell(t, wireText(section),
+				e.Policy != ""); !slices.Equal(got, want) {
+				t.Errorf("%v: section %d is answered as\n%s\nand explained as\n%s", q, i, strings.Join(want, "\n"),
+					strings.Join(got, "\n"))
 			}
 		}
 	}

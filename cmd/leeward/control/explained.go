@@ -10,7 +10,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Explain says why a client gets an answer, and what is wrong with, or held back of, what the answer comes from.
+// Explain says why a client gets an answer. It adds the problems and the held changes of the resources behind the
+// answer.
 func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*admin.Explanation, error) {
 	e, names, err := explain(l.State(), name, qtype, client)
 	if err != nil {
@@ -37,14 +38,14 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*admin.
 	return e, err
 }
 
-// concern is what an answer comes from.
+// concern names the resources behind an answer.
 type concern struct {
 	names []rr.Name // that were looked up
-	pools []string  // that were asked
+	pools []string  // that were consulted
 }
 
-// has reports whether a resource has to do with it: a zone that a name is in, a record or a policy at it or at a
-// wildcard above it, a pool that was asked, or one of its endpoints.
+// has reports whether a resource is behind the answer: a zone that contains a name, a record or a policy at a name or
+// at a wildcard above it, a pool that was consulted, or one of its endpoints.
 func (c *concern) has(key zones.Key) bool {
 	name := key.Name()
 	at := func(pattern string) bool {
@@ -57,7 +58,9 @@ func (c *concern) has(key zones.Key) bool {
 	switch key.Kind() {
 	case zones.KindZone:
 		n, err := rr.ParseName(name)
-		return err == nil && slices.ContainsFunc(c.names, func(x rr.Name) bool { return strings.HasSuffix(string(x), string(n)) })
+		return err == nil && slices.ContainsFunc(c.names, func(x rr.Name) bool {
+			return strings.HasSuffix(string(x), string(n))
+		})
 	case zones.KindPolicy:
 		return at(name)
 	case zones.KindRecord:

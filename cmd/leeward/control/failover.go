@@ -10,15 +10,17 @@ import (
 	"leeward/server/admin"
 )
 
-// The phases of a failover, and of the way back. All are told by one clock, the monotonic one of this process:
+// The phases of a failover, and of the way back. All are measured by this process's monotonic clock:
 //
-//   - detect: from the start of this vantage's last probe that found otherwise to its report. The endpoint has failed, or
-//     come back, after that start, so it is never shorter than what clients saw; at most (fall or rise) × interval + timeout.
-//   - agree: from the turn of the loop that took up the first of the votes for the new verdict to the one in which the verdict
-//     turned; 0 where one vote was enough. Votes that are older than detection may take (fall × interval + timeout, and 5 s)
-//     are not looked at: a vantage that was alone with its word for an hour says nothing of how long agreeing took.
-//   - publish: from the arrival in the loop's inbox of the oldest of what a turn has taken up to the new answers being
-//     served, where a verdict turned in it.
+//   - detect: from the start of this vantage's last probe that found the new state, to its report. The endpoint changed
+//     before that probe started, so the figure never exceeds what clients saw. It is at most (fall or rise) × interval
+//   - timeout.
+//   - agree: from the turn of the loop that took up the first vote for the new verdict, to the turn in which the
+//     verdict changed. It is 0 if one vote was enough. Votes older than detection may take (fall × interval + timeout,
+//     and 5 s) do not count: a vantage that was alone with its vote for an hour says nothing about how long agreeing
+//     took.
+//   - publish: from the arrival in the loop's inbox of the oldest input of a turn in which a verdict turned, to the new
+//     answers being served.
 const (
 	phaseDetect = iota
 	phaseAgree
@@ -28,7 +30,7 @@ const (
 
 var phaseNames = [phases]string{"detect", "agree", "publish"}
 
-// failovers counts, by phase and by what the verdict turned to, how long it took.
+// failovers measures how long each phase took, by what the verdict turned to.
 type failovers struct {
 	seconds *prometheus.HistogramVec
 	of      [phases][2]prometheus.Observer
@@ -40,8 +42,9 @@ type failovers struct {
 func newFailovers() *failovers {
 	f := &failovers{seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "leeward_failover_seconds",
-		Help: "Of addresses that went down or came up: from the last probe that found otherwise to the report (detect), " +
-			"from the first vote for the new verdict to its turn (agree), from the report that turned it to the answers (publish).",
+		Help: "Of addresses that went down or came up: from the last probe that found otherwise to the report " +
+			"(detect), from the first vote for the new verdict to its turn (agree), from the report that turned it " +
+			"to the answers (publish).",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 7.5, 10, 15, 30, 60},
 	}, []string{"phase", "to"})}
 	for p, name := range phaseNames {
@@ -71,7 +74,7 @@ func (f *failovers) observe(phase int, to health.State, took time.Duration) {
 	x.LastSeconds, x.WorstSeconds = s, max(x.WorstSeconds, s)
 }
 
-// Detected takes the reports of this vantage that turned.
+// Detected measures detection from the reports of this vantage.
 func (m *Metrics) Detected(rs []health.Report) {
 	if m == nil {
 		return
@@ -83,8 +86,8 @@ func (m *Metrics) Detected(rs []health.Report) {
 	}
 }
 
-// turnedOver takes the verdicts that turned, and how long it took from the arrival of what turned them to the answers.
-// That a new address is up is no failover.
+// turnedOver measures agreeing and publishing of the verdicts that turned. published is the time from the arrival of
+// what turned them to the new answers. A new address that is up is not a failover.
 func (m *Metrics) turnedOver(b *health.Board, turned []health.Target, published time.Duration) {
 	if m == nil {
 		return
@@ -99,7 +102,7 @@ func (m *Metrics) turnedOver(b *health.Board, turned []health.Target, published 
 	}
 }
 
-// Failovers returns the phases that there has been something to measure of, in their order.
+// Failovers returns the phases that have been measured at least once, in their order.
 func (m *Metrics) Failovers() []admin.Phase {
 	if m == nil {
 		return nil

@@ -12,20 +12,23 @@ import (
 	"leeward/server/admin"
 )
 
-// fleet is what the other vantages say of themselves. It belongs to the loop.
+// fleet is what the other vantages say about themselves. It belongs to the loop.
 type fleet struct {
 	beats    map[string]*vantage.Heartbeat
-	servers  map[string]json.RawMessage // what they say of themselves, by vantage
-	problems map[string]vantage.Event   // by key: what cannot be read
-	synced   bool                       // all that there was has been read once
+	servers  map[string]json.RawMessage // each server's description of itself, by vantage
+	problems map[string]vantage.Event   // by key: the values that cannot be read
+	synced   bool                       // everything that was written before the start has been read
 }
 
 func newFleet() fleet {
-	return fleet{beats: map[string]*vantage.Heartbeat{}, servers: map[string]json.RawMessage{}, problems: map[string]vantage.Event{}}
+	return fleet{
+		beats: map[string]*vantage.Heartbeat{}, servers: map[string]json.RawMessage{},
+		problems: map[string]vantage.Event{},
+	}
 }
 
-// Event hands over what another vantage has written. What bears this process's own name is left out: its own reports
-// are on the board already, and an earlier run's say nothing any more.
+// Event hands over what another vantage has written. An event under this process's own name is ignored: its own reports
+// are on the board already, and those of an earlier run no longer count.
 func (l *Loop) Event(e vantage.Event) {
 	l.Health(func(now time.Time, b *health.Board) {
 		if e.Vantage == l.o.Own && e.Vantage != "" {
@@ -38,14 +41,16 @@ func (l *Loop) Event(e vantage.Event) {
 			e.Apply(b, now)
 		}
 		l.fleet.take(e)
-		if e.Heartbeat != nil && !e.Listed { // what is in a list may be of long ago
+		if e.Heartbeat != nil && !e.Listed { // a list may hold heartbeats from long ago
 			l.clocks.heard(e.Vantage, e.Heartbeat.Time, now)
 		}
 	})
 }
 
 func (f *fleet) clone() fleet {
-	return fleet{beats: maps.Clone(f.beats), servers: maps.Clone(f.servers), problems: maps.Clone(f.problems), synced: f.synced}
+	return fleet{
+		beats: maps.Clone(f.beats), servers: maps.Clone(f.servers), problems: maps.Clone(f.problems), synced: f.synced,
+	}
 }
 
 func (f *fleet) take(e vantage.Event) {
@@ -55,7 +60,7 @@ func (f *fleet) take(e vantage.Event) {
 		delete(f.servers, e.Vantage)
 	case e.Heartbeat != nil:
 		f.beats[e.Vantage] = e.Heartbeat
-		if len(e.Heartbeat.Server) > 0 { // of an earlier version, which wrote all in one
+		if len(e.Heartbeat.Server) > 0 { // earlier versions write the description into the heartbeat
 			f.servers[e.Vantage] = e.Heartbeat.Server
 		}
 	case e.Server != nil:
@@ -69,8 +74,8 @@ func (f *fleet) take(e vantage.Event) {
 	f.synced = f.synced || e.Synced
 }
 
-// written returns when an event was written by the writer's clock, now if it does not say. A time that has not come
-// says nothing but that the clock is wrong, and counts as one of long ago.
+// written returns when an event was written, by the writer's clock. It returns now if the event does not say. A time in
+// the future only shows that a clock is wrong, and counts as long ago.
 func written(e vantage.Event, now time.Time) time.Time {
 	var at time.Time
 	if e.Heartbeat != nil {
@@ -92,15 +97,15 @@ func written(e vantage.Event, now time.Time) time.Time {
 	return at
 }
 
-// aheadMost is how much the clock of a vantage may be ahead for its heartbeat to be taken by its time. longAgo is
-// longer than any vantage is believed.
+// aheadMost is how far a vantage's clock may be ahead before the time in its heartbeat is not believed. longAgo is
+// longer than any vantage's reports stay fresh.
 const (
 	aheadMost = time.Second
 	longAgo   = 2 * health.MaxStale
 )
 
-// Still judges, and returns the vantages with a heartbeat that are not fresh, and the longest time between two
-// heartbeats of any of them, as they say themselves.
+// Still judges all vantages. It returns those that have a heartbeat but are not fresh, and the longest of their own
+// heartbeat intervals.
 func (i Inside) Still(now time.Time) (names []string, every time.Duration) {
 	i.l.board.Judge(now)
 	for _, v := range i.l.board.Vantages(now) {
@@ -112,7 +117,7 @@ func (i Inside) Still(now time.Time) (names []string, every time.Duration) {
 	return names, every
 }
 
-// Strayed is the problem of a server or a vantage in a region that there is not.
+// Strayed returns the problem of a server or a vantage whose region is not configured.
 func Strayed(resource, region string) admin.Problem {
 	return admin.Problem{
 		Resource: resource, Field: "region", InService: admin.InServiceNewest,
@@ -120,7 +125,7 @@ func Strayed(resource, region string) admin.Problem {
 	}
 }
 
-// add puts servers and what vantages say of themselves into a status that has the board's account of them.
+// add puts the servers, and what vantages say of themselves, into a status that already lists the vantages.
 func (f *fleet) add(s *admin.Status) {
 	for i := range s.Vantages {
 		v := &s.Vantages[i]
@@ -144,12 +149,14 @@ func (f *fleet) add(s *admin.Status) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.problems)) {
 		e := f.problems[key]
-		s.Problems = append(s.Problems, admin.Problem{Resource: key, InService: admin.InServiceOlder, Revision: e.Revision, Message: e.Problem})
+		s.Problems = append(s.Problems, admin.Problem{
+			Resource: key, InService: admin.InServiceOlder, Revision: e.Revision, Message: e.Problem,
+		})
 	}
 }
 
-// nobodyProbes adds the problem that no vantage lives although there is something to probe. (What reporters tell of is
-// not probed.)
+// nobodyProbes adds a problem if there are targets to probe and no vantage is fresh. Targets of external monitors do
+// not count, since nobody probes them.
 func (x *Summary) nobodyProbes(s *admin.Status) {
 	if !x.fleet.synced || slices.ContainsFunc(s.Vantages, func(v admin.Vantage) bool { return v.Fresh }) {
 		return

@@ -14,26 +14,26 @@ import (
 	"leeward/zones/steer"
 )
 
-// Question is what a forecast is to be made for.
+// Question describes the situation that a forecast is made for.
 type Question struct {
-	Down   []string                           // targets that are out, as overrides name them
-	Word   zones.Word                         // how they are: down (if empty), or drain
-	Surge  map[string]float64                 // by region: what the clients are multiplied by to whom it is the first
+	Down   []string                           // targets that are out, written as overrides name them
+	Word   zones.Word                         // what happens to them: down (the default) or drain
+	Surge  map[string]float64                 // by region: factor for the clients whose first choice it is
 	At     time.Time                          // zero: now
-	Change func(map[zones.Key]zones.Resource) // of the resources; nil: none
+	Change func(map[zones.Key]zones.Resource) // changes the resources; nil: they stay
 }
 
-// Forecast is the answer.
+// Forecast is the answer to a Question.
 type Forecast struct {
 	At      time.Time `json:"at"`
-	Seconds float64   `json:"seconds"` // that the counts of clients stand for
-	Servers []string  `json:"servers"` // whose counts they are
+	Seconds float64   `json:"seconds"` // period over which the clients were counted
+	Servers []string  `json:"servers"` // that counted them
 	*steer.Forecast
 }
 
-// Foresee works out where today's clients would go, from what all servers that are heard of were asked, and what
-// vantages say of loads. The evaluator is the one that answers queries, over resources that are changed as the question
-// says.
+// Foresee works out where today's clients would go. It uses the counts of all servers that are heard from, and the
+// loads that vantages report. The evaluator is the one that answers queries, applied to resources changed as the
+// question says.
 func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
 	l := i.l
 	if l.snapshot == nil || l.view == nil {
@@ -75,7 +75,8 @@ func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
 	then := l.staged(rs, at)
 	present := steer.Scene{View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: now.Unix()}
 	future := steer.Scene{
-		View: steer.NewView(then.Program(), steer.Sight{State: l.board.State}, nil), Policy: policies(then), Sharing: then.Sharing(), Now: at.Unix(),
+		View:   steer.NewView(then.Program(), steer.Sight{State: l.board.State}, nil),
+		Policy: policies(then), Sharing: then.Sharing(), Now: at.Unix(),
 	}
 	asked, told, silent := askedOf(servers)
 	out := &Forecast{At: at, Servers: told, Forecast: steer.Foresee(present, future, asked, q.Surge)}
@@ -88,17 +89,18 @@ func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
 	return out, nil
 }
 
-// there says what is wrong with a target that is nothing.
+// there returns an error if the target of an override does not exist.
 func there(rs map[zones.Key]zones.Resource, target string) error {
 	word, name, _ := strings.Cut(target, "/")
-	kind := map[string]zones.Kind{"region": zones.KindRegion, "pool": zones.KindPool, "endpoint": zones.KindEndpoint}[word]
+	kinds := map[string]zones.Kind{"region": zones.KindRegion, "pool": zones.KindPool, "endpoint": zones.KindEndpoint}
+	kind := kinds[word]
 	if rs[zones.KeyOf(kind, name)] == nil {
 		return fmt.Errorf("there is no %s %s", word, name)
 	}
 	return nil
 }
 
-// staged builds what would be served of resources at that time.
+// staged builds the snapshot that would be served of these resources at that time.
 func (l *Loop) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.Snapshot {
 	clock := func() time.Time { return at }
 	batch := zones.Batch{Full: true, Revision: 1}
@@ -124,10 +126,11 @@ func policies(s *snapshot.Snapshot) func(string) *steer.Policy {
 	return func(name string) *steer.Policy { return all[name] }
 }
 
-// AskedShown is the number of orders of pools that a status tells of, those that are asked for most.
+// AskedShown is how many orders of pools a status lists: those that clients ask for most.
 const AskedShown = 1024
 
-// askedOf adds up what servers that are heard of were asked, and names those that tell it and those that do not.
+// askedOf adds up the clients that fresh servers have counted. told names the servers that report counts, silent the
+// fresh ones that do not.
 func askedOf(servers []admin.Server) (sum *steer.Asked, told, silent []string) {
 	told = []string{}
 	for i := range servers {

@@ -10,23 +10,23 @@ import (
 	"leeward/zones/steer"
 )
 
-// gauges are this process's own accounts of what pools carry and what is offered to them, one a pool that has a
-// capacity or a ramp, or that a policy takes by loads. What they say goes onto the board and to the other vantages.
+// gauges are this process's own estimates of what pools carry and what is offered to them. There is one for each pool
+// that has a capacity or a ramp, or whose load a policy uses. The results go onto the board and to the other vantages.
 // They belong to the loop.
 type gauges struct {
 	pools   map[string]*gauge
 	samples map[health.Target]sample
-	next    time.Time // when one is to be looked at; zero: none is
+	next    time.Time // when the next pool is due; zero: there is none
 	program *steer.Program
 	sharing []*steer.Policy
 }
 
-// gauge is the account of one pool.
+// gauge estimates one pool.
 type gauge struct {
 	number    int32
 	estimator *health.Estimator
 	ttl       time.Duration
-	policies  []*steer.Policy // that pass on what it cannot hold, one for each way of doing so
+	policies  []*steer.Policy // that pass on what the pool cannot hold, one for each way of doing so
 	next      time.Time
 }
 
@@ -36,9 +36,9 @@ type sample struct {
 	at   time.Time
 }
 
-// A pool is looked at so often, as a part of its TTL; docs/capacity.md says how late a report may be. All pools
-// together are looked at so often in a second at most, each in its turn: that bounds what is written to etcd, however
-// many there are and whatever goes on.
+// A pool is looked at gaugeShare times in its TTL, within gaugeLeast and gaugeMost; docs/capacity.md says how late a
+// report may be. All pools together are looked at looksASecond times a second at most. That bounds what is written to
+// etcd, however many pools there are.
 const (
 	gaugeShare   = 20
 	gaugeLeast   = 50 * time.Millisecond
@@ -46,16 +46,16 @@ const (
 	looksASecond = 500
 )
 
-// pause is how long it is from one look at a pool to the next.
+// pause returns the time from one look at a pool to the next.
 func (g *gauges) pause(of *gauge) time.Duration {
 	return max(min(max(of.ttl/gaugeShare, gaugeLeast), gaugeMost), time.Duration(len(g.pools))*time.Second/looksASecond)
 }
 
-// gaugesWait is how long a process that starts waits for what others say of pools' loads, lest it begin as if nothing
-// had been before.
+// gaugesWait is how long a process that starts waits for what other vantages say about pools' loads. Without them it
+// would begin as if the pools had carried nothing before.
 const gaugesWait = 5 * time.Second
 
-// Loads hands over the loads that this process's probes have found.
+// Loads hands over the loads that this process's probes have measured.
 func (l *Loop) Loads(ss []health.Sample) {
 	l.Health(func(now time.Time, _ *health.Board) {
 		for _, s := range ss {
@@ -64,7 +64,7 @@ func (l *Loop) Loads(ss []health.Sample) {
 	})
 }
 
-// gauge brings all accounts up to that time.
+// gauge looks at all pools that are due.
 func (l *Loop) gauge(now time.Time) {
 	g := &l.gauges
 	if l.view == nil || l.o.Own == "" || l.o.Fleet && !l.fleet.synced && now.Sub(l.began) < gaugesWait {
@@ -88,7 +88,7 @@ func (l *Loop) gauge(now time.Time) {
 	}
 }
 
-// look takes one look at a pool, and says what there is to be said.
+// look updates the estimate of one pool, and publishes it if it has changed enough.
 func (l *Loop) look(now time.Time, name string, of *gauge) {
 	pool := l.view.Pool(of.number)
 	if pool == nil {
@@ -102,7 +102,8 @@ func (l *Loop) look(now time.Time, name string, of *gauge) {
 		return l.board.ToldLoad(t)
 	})
 	s := health.Setting{
-		TTL: of.ttl, Ramp: pool.Ramp(), Keep: mean((*steer.Policy).Stays, of.policies, l.view, of.number, now), Available: l.view.Available(of.number),
+		TTL: of.ttl, Ramp: pool.Ramp(), Available: l.view.Available(of.number),
+		Keep: mean((*steer.Policy).Stays, of.policies, l.view, of.number, now),
 	}
 	for _, p := range of.policies {
 		most := p.Most(l.view, of.number, now.Unix())
@@ -123,7 +124,7 @@ func (l *Loop) look(now time.Time, name string, of *gauge) {
 	}
 }
 
-// regauge finds which pools there are to be accounts of.
+// regauge finds which pools need an estimate.
 func (l *Loop) regauge() {
 	g := &l.gauges
 	first := g.program == nil
@@ -167,25 +168,27 @@ func (l *Loop) regauge() {
 	}
 }
 
-// sampleKept is longer than any sample is looked at.
+// sampleKept is longer than any sample counts.
 const sampleKept = 4 * health.MaxInterval
 
-// defaultGaugeTTL is taken where no policy goes by the loads of a pool.
+// defaultGaugeTTL applies to a pool whose load no policy uses.
 const defaultGaugeTTL = 30 * time.Second
 
-// sameSlice reports whether two slices are the very same.
+// sameSlice reports whether two slices share the same elements in memory.
 func sameSlice[T any](a, b []T) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// meanKeep is the mean share of its clients that a pool keeps under policies; 1 under none.
+// meanKeep returns the mean share of its clients that a pool keeps under these policies, 0 to 1. It is 1 if there are
+// none.
 func meanKeep(policies []*steer.Policy, v *steer.View, pool int32, now time.Time) float64 {
 	return mean((*steer.Policy).Keep, policies, v, pool, now)
 }
 
-// mean is the mean of what policies say of a pool; 1 where there are none.
-func mean(of func(p *steer.Policy, v *steer.View, pool int32, now int64) (float64, bool), policies []*steer.Policy, v *steer.View,
-	pool int32, now time.Time,
+// mean returns the mean of what policies say about a pool. It is 1 if there are none.
+func mean(
+	of func(p *steer.Policy, v *steer.View, pool int32, now int64) (float64, bool), policies []*steer.Policy,
+	v *steer.View, pool int32, now time.Time,
 ) float64 {
 	if len(policies) == 0 {
 		return 1
@@ -198,13 +201,13 @@ func mean(of func(p *steer.Policy, v *steer.View, pool int32, now int64) (float6
 	return sum / float64(len(policies))
 }
 
-// use is what policies that go by loads want of a pool.
+// use is what policies that use loads need to know of a pool.
 type use struct {
-	ttl      time.Duration            // the shortest of theirs
-	policies map[string]*steer.Policy // that pass on what it cannot hold, one for each way of doing so
+	ttl      time.Duration            // the shortest of these policies
+	policies map[string]*steer.Policy // that pass on what the pool cannot hold, one for each way of doing so
 }
 
-// usesOf finds, by number, the pools that policies take by their loads.
+// usesOf finds the pools, by number, whose loads policies use.
 func usesOf(sharing []*steer.Policy) map[int32]*use {
 	uses := map[int32]*use{}
 	for _, p := range sharing {
@@ -224,8 +227,8 @@ func usesOf(sharing []*steer.Policy) map[int32]*use {
 	return uses
 }
 
-// keeping returns what tells the mean share of its clients that a pool keeps under the policies that pass on: from the
-// accounts of this loop, where they are of what is published.
+// keeping returns a function that tells the mean share of its clients that a pool keeps. It uses this loop's gauges if
+// they belong to the published program.
 func (l *Loop) keeping(now time.Time) func(p *steer.PoolStatus) float64 {
 	if l.gauges.program != l.snapshot.Program() {
 		return keepingOf(l.snapshot, l.view, now)
@@ -238,7 +241,7 @@ func (l *Loop) keeping(now time.Time) func(p *steer.PoolStatus) float64 {
 	}
 }
 
-// keepingOf is keeping from what is published alone.
+// keepingOf does the same from the published state alone.
 func keepingOf(s *snapshot.Snapshot, v *steer.View, now time.Time) func(p *steer.PoolStatus) float64 {
 	uses := usesOf(s.Sharing())
 	return func(p *steer.PoolStatus) float64 {

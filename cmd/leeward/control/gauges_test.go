@@ -71,7 +71,9 @@ func TestLoadIsPassedOn(t *testing.T) {
 		for at := 0.; at < 20; at += 0.25 {
 			passed := min(60*at/4, 60)
 			b.Loads([]health.Sample{{Target: addressed("www-us/lb-1", "192.0.2.2"), Load: health.LoadOf(20 + passed)}})
-			b.carry("www-eu/lb-1", "192.0.2.1", 250*time.Millisecond, func(time.Duration) float64 { return 160 - passed })
+			b.carry("www-eu/lb-1", "192.0.2.1", 250*time.Millisecond, func(time.Duration) float64 {
+				return 160 - passed
+			})
 		}
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
 			t.Errorf("while it sheds it keeps %.2f", got)
@@ -90,8 +92,14 @@ func TestStartInASurge(t *testing.T) {
 		for _, vantage := range []string{"lon", "par"} {
 			b.Health(func(now time.Time, board *health.Board) {
 				board.Heartbeat(now, vantage, 1, time.Minute)
-				board.Measure(health.Measure{Vantage: vantage, Pool: "www-eu", Load: health.LoadOf(100), Offered: health.LoadOf(160)})
-				board.Measure(health.Measure{Vantage: vantage, Pool: "www-us", Load: health.LoadOf(80), Offered: health.LoadOf(80)})
+				board.Measure(health.Measure{
+					Vantage: vantage, Pool: "www-eu", Load: health.LoadOf(100),
+					Offered: health.LoadOf(160),
+				})
+				board.Measure(health.Measure{
+					Vantage: vantage, Pool: "www-us", Load: health.LoadOf(80),
+					Offered: health.LoadOf(80),
+				})
 			})
 		}
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded, 5)})

@@ -12,12 +12,12 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// inbox is where everybody leaves what the loop is to take up at its next turn. Nobody who puts something in waits for
-// the loop, but for a source: it may be maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
+// inbox holds what the loop will take up in its next turn. Everybody may put something in, and nobody waits for the
+// loop except a source: it may be at most maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
 type inbox struct {
 	mu        sync.Mutex
-	room      sync.Cond // a batch was taken; on mu
-	first     time.Time // when the oldest of what waits came in
+	room      sync.Cond // signalled when batches are taken; uses mu
+	first     time.Time // when the oldest waiting item came in
 	batches   []zones.Batch
 	condition *zones.Condition
 	health    []func(now time.Time, b *health.Board)
@@ -60,7 +60,7 @@ func (b *inbox) putLocked(now time.Time, add func()) bool {
 	return true
 }
 
-// batch waits for room.
+// batch adds a batch, and waits for room first.
 func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,8 +69,7 @@ func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 	}
 	b.putLocked(now(), func() {
 		if batch.Full {
-			// It names everything there is. That a history has ended, and what was served from a copy, is to be known
-			// all the same.
+			// The list replaces the copy on disk. The loop must still learn that a history has ended.
 			b.batches = slices.DeleteFunc(b.batches, func(before zones.Batch) bool {
 				batch.Anew = batch.Anew || before.Anew
 				return !before.Copy
@@ -108,7 +107,7 @@ func (b *inbox) take() waiting {
 	return w
 }
 
-// close lets go of those who wait.
+// close refuses new items and wakes everyone who waits for room.
 func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"leeward/zones"
 )
 
-// Inside is what a function that runs in the loop may look at.
+// Inside is what a function that Do runs in the loop may look at. It must not be kept.
 type Inside struct{ l *Loop }
 
-// Catalog returns the resources in service. It is the loop's own: not to be kept.
+// Catalog returns the resources in service. They belong to the loop and must not be kept.
 func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
 
-// Mine returns, of these assignments, in their place, what this process is to probe, and says what has no verdict yet.
+// Mine keeps those assignments that this process is to probe, in place. It marks the targets that have no verdict yet.
 func (i Inside) Mine(as []health.Assignment) []health.Assignment {
 	for k := range as {
 		as[k].Unjudged = i.l.board.State(as[k].Target) == health.Unknown
@@ -43,7 +43,7 @@ func (i Inside) Server(now time.Time) admin.Server {
 	return s
 }
 
-// Held tells what the guard holds back, so many at most.
+// Held describes at most so many of the changes that the guard holds back.
 func (i Inside) Held(most int) []admin.Held { return held(i.l.held[:min(most, len(i.l.held))]) }
 
 func held(hs []zones.Held) []admin.Held {
@@ -54,7 +54,7 @@ func held(hs []zones.Held) []admin.Held {
 	return all
 }
 
-// seconds returns how long ago t was; 0 if it is zero.
+// seconds returns the time from t to now in seconds. It returns 0 if t is zero or later than now.
 func seconds(now, t time.Time) float64 {
 	if t.IsZero() {
 		return 0

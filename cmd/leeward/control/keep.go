@@ -6,15 +6,15 @@ import (
 	"leeward/zones"
 )
 
-// Times of keeping the last good snapshot on disk: after this much quiet, and at the latest this long after a change,
-// but never more often than that it takes one part in saveShare of the loop's time.
+// The last good resources are saved once changes have been quiet for saveQuiet, and at the latest saveLatest after a
+// change. Saving takes at most one part in saveShare of the loop's time.
 const (
 	saveQuiet  = time.Second
 	saveLatest = 10 * time.Second
 	saveShare  = 50
 )
 
-// recallWait is how long after a verdict turned what is known of health is put on disk: a region that fails is one file.
+// recallWait is how long after a verdict turned the verdicts are saved. A region that fails is then one write.
 const recallWait = 100 * time.Millisecond
 
 func (l *Loop) saveDue() time.Time {
@@ -22,7 +22,7 @@ func (l *Loop) saveDue() time.Time {
 		return time.Time{}
 	}
 	quiet, latest := l.changed.Add(saveQuiet), l.unsaved.Add(max(saveLatest, l.gather*saveShare))
-	if !l.kept { // the first of all is soon there, however many changes come meanwhile
+	if !l.kept { // the first copy is written soon, however many changes keep coming
 		latest = l.unsaved.Add(saveQuiet)
 	}
 	if latest.Before(quiet) {
@@ -31,7 +31,7 @@ func (l *Loop) saveDue() time.Time {
 	return quiet
 }
 
-// save gives away what is in service to be kept on disk, when that is due; now: whether it is due or not.
+// save hands the resources in service to Keep when that is due. now: at once, due or not.
 func (l *Loop) save(now bool) {
 	due := l.saveDue()
 	if !now && (due.IsZero() || l.o.Now().Before(due)) || l.o.Keep == nil || l.snapshot == nil {
@@ -45,13 +45,13 @@ func (l *Loop) save(now bool) {
 	l.kept = true
 }
 
-// confirms reports whether the copy on disk is to be written at the end although nothing in it is new: its time tells how
-// old it is at the next start. Where that takes seconds, the end does not wait for it.
+// confirms reports whether the copy on disk is written again at the end although no resource has changed. Its time then
+// tells the next start how old the copy is. If writing it would take seconds, the end does not wait for it.
 func (l *Loop) confirms() bool {
 	return l.condition.State == zones.Following && l.snapshot != nil && l.snapshot.Stats().Records < LargeBatch
 }
 
-// unremembered says that what is known of health may be another than on disk: it is put there soon, but gathering it
+// unremembered notes that what is known of health differs from what is on disk. It will be saved soon, but gathering it
 // takes at most one part in saveShare of the loop's time.
 func (l *Loop) unremembered(now time.Time) {
 	if l.o.Recall == nil || !l.recall.IsZero() {
@@ -63,7 +63,7 @@ func (l *Loop) unremembered(now time.Time) {
 	}
 }
 
-// remember gives away what is known of health to be kept on disk, when that is due; now: whether it is due or not.
+// remember hands what is known of health to Recall when that is due. now: at once, due or not.
 func (l *Loop) remember(now bool) {
 	if l.o.Recall == nil || l.snapshot == nil || !now && (l.recall.IsZero() || l.o.Now().Before(l.recall)) {
 		return

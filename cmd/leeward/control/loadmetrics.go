@@ -9,11 +9,11 @@ import (
 	"leeward/zones/steer"
 )
 
-// loadMetrics are the figures of pools' loads, for alerts and for autoscalers. They are taken in the loop, once a
-// second at most, and read whole.
+// loadMetrics are the figures of pools' loads, for alerts and for autoscalers. The loop updates them, at most once a
+// second, and a scrape reads all of one update.
 type loadMetrics struct {
 	descs  map[string]*prometheus.Desc
-	at     time.Time // of the last taking; the loop's own
+	at     time.Time // of the last update; only the loop uses it
 	pools  atomic.Pointer[[]steer.PoolStatus]
 	passed atomic.Pointer[map[string]float64]
 }
@@ -26,19 +26,32 @@ func newLoadMetrics() *loadMetrics {
 		help   string
 		labels []string
 	}{
-		"leeward_pool_load":             {"Load of a pool's endpoints that are up, in the unit of its capacity.", []string{"pool"}},
-		"leeward_pool_offered":          {"Load that a pool would have if it passed nothing on: what an autoscaler is to go by.", []string{"pool"}},
-		"leeward_pool_capacity":         {"What a pool's endpoints that are up are to carry (target, as warm as they are), and where they break (max).", []string{"pool", "kind"}},
-		"leeward_pool_keep":             {"Share of its clients that a pool keeps, 0 to 1, the mean over policies that spill.", []string{"pool"}},
-		"leeward_pool_endpoints_wanted": {"Endpoints that what is offered asks for: offered by the mean target, rounded up.", []string{"pool"}},
-		"leeward_policy_passed_on":      {"Share of a policy's load that its pools pass on, 0 to 1, by what is offered to them.", []string{"policy"}},
+		"leeward_pool_load": {
+			"Load of a pool's endpoints that are up, in the unit of its capacity.", []string{"pool"},
+		},
+		"leeward_pool_offered": {
+			"Load that a pool would have if it passed nothing on: what an autoscaler is to go by.", []string{"pool"},
+		},
+		"leeward_pool_capacity": {
+			"What a pool's endpoints that are up are to carry (target, as warm as they are), " +
+				"and where they break (max).", []string{"pool", "kind"},
+		},
+		"leeward_pool_keep": {
+			"Share of its clients that a pool keeps, 0 to 1, the mean over policies that spill.", []string{"pool"},
+		},
+		"leeward_pool_endpoints_wanted": {
+			"Endpoints that what is offered asks for: offered by the mean target, rounded up.", []string{"pool"},
+		},
+		"leeward_policy_passed_on": {
+			"Share of a policy's load that its pools pass on, 0 to 1, by what is offered to them.", []string{"policy"},
+		},
 	} {
 		m.descs[name] = prometheus.NewDesc(name, about.help, about.labels, nil)
 	}
 	return m
 }
 
-// take looks at all pools, in the loop's goroutine.
+// take reads all pools, in the loop's goroutine.
 func (m *loadMetrics) take(l *Loop) {
 	now := l.o.Now()
 	if l.view == nil || l.snapshot == nil || now.Sub(m.at) < loadsTaken && !now.Before(m.at) {
@@ -46,7 +59,7 @@ func (m *loadMetrics) take(l *Loop) {
 	}
 	m.at = now
 	if len(l.gauges.pools) == 0 && m.pools.Load() == nil {
-		return // nothing has to do with loads
+		return // no pool has a load
 	}
 	keep := l.keeping(now)
 	var pools []steer.PoolStatus
@@ -78,14 +91,14 @@ func (m *loadMetrics) take(l *Loop) {
 	m.passed.Store(&passed)
 }
 
-// Describe is prometheus.Collector's.
+// Describe implements prometheus.Collector.
 func (m *loadMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		to <- d
 	}
 }
 
-// Collect is prometheus.Collector's. What nobody knows is not there.
+// Collect implements prometheus.Collector. It leaves out what nobody knows.
 func (m *loadMetrics) Collect(to chan<- prometheus.Metric) {
 	say := func(name string, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(m.descs[name], prometheus.GaugeValue, value, labels...)

@@ -31,14 +31,16 @@ func TestLoadsAreTold(t *testing.T) {
 		}
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(answer.State) {},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
+			Publish: func(answer.State) {},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); b.Run(ctx) }()
 		defer func() { stop(); <-done }()
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, loaded+
-			"---\nkind: Endpoint\nname: www-us/lb-2\naddresses: [192.0.2.3]\n---\nkind: Endpoint\nname: www-us/lb-3\naddresses: [192.0.2.4]\n", 5)})
+			"---\nkind: Endpoint\nname: www-us/lb-2\naddresses: [192.0.2.3]\n---\nkind: Endpoint\nname: "+
+			"www-us/lb-3\naddresses: [192.0.2.4]\n", 5)})
 		still := func(v float64) func(time.Duration) float64 { return func(time.Duration) float64 { return v } }
 		for range 4 {
 			b.carry("www-us/lb-1", "192.0.2.2", 250*time.Millisecond, still(70))
@@ -52,7 +54,8 @@ func TestLoadsAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text strings.Builder
-		if err := screen.Status(&text, &admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems}, false); err != nil {
+		if err := screen.Status(&text, &admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems},
+			false); err != nil {
 			t.Fatal(err)
 		}
 		_, got, _ := strings.Cut(text.String(), "\n\n")
@@ -92,7 +95,10 @@ leeward_pool_load{pool="www-us"} 210
 		if err != nil {
 			t.Error(err)
 		}
-		for name, n := range map[string]int{"leeward_pool_offered": 2, "leeward_pool_keep": 2, "leeward_policy_passed_on": 1} {
+		for name, n := range map[string]int{
+			"leeward_pool_offered": 2, "leeward_pool_keep": 2,
+			"leeward_policy_passed_on": 1,
+		} {
 			if got, err := testutil.GatherAndCount(registry, name); got != n || err != nil {
 				t.Errorf("%s: %d series, %v; want %d", name, got, err, n)
 			}

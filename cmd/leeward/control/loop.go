@@ -1,10 +1,15 @@
 // Package control is the loop that turns what is configured and what is healthy into what is served.
 //
-// One goroutine owns the Catalog, the Builder and the Board. A source's batches, vantages' reports, geo tables and
-// requests for a status come to it through an inbox; a turn takes up all that waits, applies it, and publishes one
-// State. So a flood of changes becomes a few large turns, a single change is out within milliseconds, and nothing in
-// here needs a lock. A turn that found only verdicts turned publishes the same Snapshot with a new View. Nothing in a
-// turn waits for etcd, a disk or a socket.
+//	source ── batches ───┐
+//	vantages ─ reports ──┤              ┌─ Catalog ─▶ Builder ─▶ Snapshot ─┐
+//	resolver ─ answers ──┼─▶ inbox ─▶ turn                                 ├─▶ State ─▶ Publish
+//	geo ────── tables ───┤              └─ Board ──── verdicts ──▶ View ───┘
+//	pages ──── requests ─┘
+//
+// One goroutine owns the Catalog, the Builder and the Board, so nothing in here needs a lock. Everybody else leaves
+// work in the inbox. A turn takes up all that waits, applies it, and publishes one State. So a flood of changes becomes
+// a few large turns, while a single change is served within milliseconds. A turn in which only verdicts changed
+// publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket.
 package control
 
 import (
@@ -25,28 +30,42 @@ import (
 	"leeward/zones/steer"
 )
 
-// LoopOptions are what a Loop works with.
+// LoopOptions are what a Loop works with. The loop calls the functions itself, from its own goroutine: none may block.
+// A nil function is not called, unless its comment says otherwise.
 type LoopOptions struct {
-	Log       *slog.Logger
-	Now       func() time.Time
-	Publish   func(answer.State)                            // called from the loop; must not block
-	Assign    func(*steer.Program)                          // what to probe or resolve has changed; called from the loop; must not block
-	Geo       *geo.Table                                    // nil: no client's location is known
-	Metrics   *Metrics                                      // nil: none
-	Own       string                                        // the vantage of this process: its reports never go stale here
-	Region    string                                        // where this process is
-	Owed      func(owed zones.Serials, any bool)            // what the source is to keep of serials, after each batch; must not block; nil: nobody keeps it
-	Keep      func(revision int64, resources *zones.Frozen) // puts the last good on disk; must not block; nil: it is not kept
-	Sources   func() []geo.Source                           // of the geo tables, for the status; nil: the table's own
-	Names     func(hostname string) (resolve.Answer, bool)  // what is known of an endpoint's name, for the status; nil: nothing
-	Follow    func([]transfer.Assignment)                   // which zones live elsewhere has changed; called from the loop; must not block; nil: nobody cares
-	Past      []health.Past                                 // what an earlier run knew of targets' health
-	Recall    func([]health.Past)                           // puts what this one knows on disk; must not block; nil: it is not kept
-	Fleet     bool                                          // there are other vantages to hear of
-	Measure   func(*health.Measure)                         // this process has something to say of a pool's load; must not block; nil: nobody cares
-	Unmeasure func(pool string)                             // and has not any more
-	Pace      func() (done func())                          // keeps garbage small until done; nil: nobody does
-	ByClock   bool                                          // freshness by the writers' clocks: for one who looks only once
+	Log     *slog.Logger
+	Now     func() time.Time
+	Metrics *Metrics   // nil: none are taken
+	Geo     *geo.Table // nil: no client's location is known
+	Own     string     // the vantage of this process: its reports never go stale here
+	Region  string     // where this process is
+	Fleet   bool       // there are other vantages to hear from
+	ByClock bool       // freshness goes by the writers' clocks: for a process that looks only once
+
+	// Publish serves a state. It must not be nil.
+	Publish func(answer.State)
+	// Assign hears of each program in which the targets to probe or the hostnames to resolve have changed.
+	Assign func(*steer.Program)
+	// Follow hears of all zones that live on another primary, whenever a zone has changed.
+	Follow func([]transfer.Assignment)
+	// Measure hears what this process knows of a pool's load, and Unmeasure that it no longer measures that pool.
+	Measure   func(*health.Measure)
+	Unmeasure func(pool string)
+
+	// Owed hears, after each batch, what the source should keep of serials.
+	Owed func(owed zones.Serials, any bool)
+	// Keep puts the last good resources on disk.
+	Keep func(revision int64, resources *zones.Frozen)
+	// Past is what an earlier run knew of targets' health, and Recall puts what this run knows on disk.
+	Past   []health.Past
+	Recall func([]health.Past)
+	// Pace keeps garbage small until done is called.
+	Pace func() (done func())
+
+	// Sources lists the location databases for the status. nil: the table's own are listed.
+	Sources func() []geo.Source
+	// Names tells the status what is known of an endpoint's hostname.
+	Names func(hostname string) (resolve.Answer, bool)
 }
 
 // Loop is the control loop. Its methods may be called from any goroutine.
@@ -54,7 +73,7 @@ type Loop struct {
 	o     LoopOptions
 	inbox *inbox
 
-	// What follows belongs to the goroutine of Run.
+	// The fields below belong to the goroutine of Run.
 	catalog   *zones.Catalog
 	members   *members
 	builder   *snapshot.Builder
@@ -68,37 +87,38 @@ type Loop struct {
 	condition zones.Condition
 	snapshot  *snapshot.Snapshot
 	program   *steer.Program
-	choice    uint64 // of the board: which targets this process is to probe
+	choice    uint64 // version of the board's choice of the targets that this process probes
 	view      *steer.View
 	built     zones.Problems // of the last build
-	wrong     zones.Problems // what keeps newest versions out of service: what the catalog found, and built
+	wrong     zones.Problems // why newest versions are not in service: the catalog's problems and built
 	held      []zones.Held
-	listed    map[zones.Kind][]zones.Resource // see summarized; nil: to be listed
+	listed    map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
-	kept      bool          // something has been saved
-	unsaved   time.Time     // since when there is something to save; zero: nothing
-	changed   time.Time     // last change of what is to be saved
+	kept      bool          // the resources have been saved at least once
+	unsaved   time.Time     // when the oldest unsaved change came; zero: everything is saved
+	changed   time.Time     // when the newest change came that a save would write
 	stale     bool          // answers say that they may be old
-	gather    time.Duration // what it took to gather what is saved
-	recall    time.Time     // when what is known of health is to be put on disk; zero: there is nothing new
-	recalled  time.Time     // when that was done last, and
-	recalling time.Duration // what it took to gather
-	large     bool          // so much has been applied since the last publishing that memory is to be given back:
-	paced     func()        // this does
+	gather    time.Duration // how long the last save took to freeze the catalog
+	recall    time.Time     // when to put what is known of health on disk; zero: nothing is new
+	recalled  time.Time     // when that was last done
+	recalling time.Duration // how long it took to gather
+	large     bool          // a large batch came since the last publish, so memory is to be given back
+	paced     func()        // gives it back
 
 	state    atomic.Pointer[answer.State]
 	absorbed atomic.Bool
 }
 
-// NewLoop returns a loop that has nothing yet.
+// NewLoop returns a loop that has no resources yet.
 func NewLoop(o LoopOptions) *Loop {
 	if o.Pace == nil {
 		o.Pace = func() func() { return func() {} }
 	}
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
-		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now), board: health.NewBoard(),
+		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now),
+		board:     health.NewBoard(),
 		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),
 		gauges: gauges{pools: map[string]*gauge{}, samples: map[health.Target]sample{}},
 	}
@@ -111,48 +131,48 @@ func NewLoop(o LoopOptions) *Loop {
 	return l
 }
 
-// Batch hands over what a source says has changed. It waits while the loop is far behind.
+// Batch hands over what has changed at the source. It blocks while the loop is far behind.
 func (l *Loop) Batch(b zones.Batch) { l.inbox.batch(l.o.Now, b) }
 
-// Condition hands over how the source stands.
+// Condition hands over how this process stands with its source.
 func (l *Loop) Condition(c zones.Condition) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.condition = &c })
 }
 
-// Health hands over what is to be done with the Board.
+// Health hands over f, which the loop runs on the Board in its next turn.
 func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.health = append(l.inbox.health, f) })
 }
 
-// Report hands over what this process itself has found.
+// Report hands over what this process's own probes have found.
 func (l *Loop) Report(rs []health.Report) {
 	l.Health(func(now time.Time, b *health.Board) {
 		b.Report(now, rs...)
-		l.unremembered(now) // how long it is held is part of it
+		l.unremembered(now) // the time since when a target is held down is saved too
 	})
 }
 
 // Geo hands over a new table.
 func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.table = t }) }
 
-// Resolved hands over what the hostname of an endpoint stands for.
+// Resolved hands over the addresses that an endpoint's hostname has now.
 func (l *Loop) Resolved(a resolve.Answer) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.resolved = append(l.inbox.resolved, a) })
 }
 
-// Transferred hands over how a zone that lives on another primary stands.
+// Transferred hands over how a zone stands that lives on another primary.
 func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.elsewhere = append(l.inbox.elsewhere, transferred{origin, t}) })
 }
 
-// State returns what is published, nil before that.
+// State returns what is published. It returns nil before the first time.
 func (l *Loop) State() *answer.State { return l.state.Load() }
 
-// Absorbed reports whether the loop is taking up something so large that it may be a while: the first of all, the copy
-// on disk, or as much again.
+// Absorbed reports whether the loop is applying a batch so large that the turn may take a while: a list of everything,
+// the copy on disk, or LargeBatch changes.
 func (l *Loop) Absorbed() bool { return l.absorbed.Load() }
 
-// Ready returns nil once a snapshot is served, else why there is none.
+// Ready returns nil once a snapshot is served, and until then says why there is none.
 func (l *Loop) Ready() error {
 	if l.State() == nil {
 		return errors.New("no snapshot yet: the resources have not been read")
@@ -160,13 +180,14 @@ func (l *Loop) Ready() error {
 	return nil
 }
 
-// ErrStopped is why a loop that has ended answers nothing any more.
+// ErrStopped says that the loop has ended and takes no requests.
 var ErrStopped = errors.New("the server is stopping")
 
-// Close has nothing more handed over.
+// Close refuses everything that is handed over from now on.
 func (l *Loop) Close() { l.inbox.close() }
 
-// Do runs f in the loop, after all that was handed over before, and returns when it has run. f must be short.
+// Do runs f in the loop, after everything that was handed over before, and returns when f has run. f must be short. Do
+// returns ErrStopped after Close, and the context's cause if that ends first.
 func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
 	done := make(chan struct{})
 	run := func() { f(Inside{l}); close(done) }
@@ -181,14 +202,15 @@ func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
 	}
 }
 
-// After a turn the loop rests, and what comes meanwhile is one turn and one snapshot: a stream of changes takes a fifth
-// of a core, more only where a turn is longer than a millisecond. A change that comes alone does not wait.
+// After a turn the loop rests for restFor times as long as the turn took, but for no longer than restMost. Changes that
+// arrive during the rest are applied together in the next turn. So a stream of changes takes a fifth of a core, or more
+// only if its turns take longer than a millisecond. A change that comes alone does not wait.
 const (
 	restFor  = 4
 	restMost = 4 * time.Millisecond
 )
 
-// Run takes up what is handed over until the context ends. What is not saved by then is saved.
+// Run takes up what is handed over until the context ends. It then saves what is not saved yet.
 func (l *Loop) Run(ctx context.Context) {
 	timer, rest := time.NewTimer(0), time.NewTimer(0)
 	defer timer.Stop()
@@ -207,7 +229,7 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		if ctx.Err() != nil {
-			continue // nothing is begun any more
+			continue // do not begin another turn
 		}
 		began := time.Now()
 		next := l.turn(l.inbox.take())
@@ -224,7 +246,8 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// turn applies all that waits, publishes once, and returns when something is due by itself; zero: nothing is.
+// turn applies everything that waits, publishes once, and returns when the next turn is due without new input. It
+// returns the zero time if nothing is due.
 func (l *Loop) turn(w waiting) time.Time {
 	now := l.o.Now()
 	if w.condition != nil {
@@ -236,17 +259,17 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	if l.configure(now, w) {
 		if l.view == nil {
-			l.assign() // the first answers take what is known already into account
+			l.assign() // so that the first answers take into account what is known already
 			l.board.Judge(now)
 			l.board.Weigh(now)
 		}
 		if len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
-			l.publish(time.Time{}, nil, nil) // nothing of what is configured is new
+			l.publish(time.Time{}, nil, nil) // the configuration has not changed
 		} else {
 			l.publish(now, nil, nil)
 		}
 		l.assign()
-		if l.large { // what reading and building took is not needed again soon
+		if l.large { // the memory that reading and building took is not needed again soon
 			l.large = false
 			l.paced()
 		}
@@ -260,7 +283,7 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	unwatched := l.board.Unwatched()
 	turned := l.board.Judge(now)
-	l.tellUnwatched(unwatched)
+	l.logUnwatched(unwatched)
 	if choice := l.board.Choice(); choice != l.choice && l.program != nil {
 		l.choice = choice
 		if l.o.Assign != nil {
@@ -276,10 +299,10 @@ func (l *Loop) turn(w waiting) time.Time {
 		l.publish(time.Time{}, turned, loads)
 		since := w.first
 		if since.IsZero() {
-			since = now // it turned because time went by
+			since = now // the passing of time turned it
 		}
 		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
-		l.tell(turned)
+		l.logVerdicts(turned)
 	}
 	if !w.first.IsZero() && l.snapshot != nil {
 		l.o.Metrics.publishing(l.o.Now().Sub(w.first))
@@ -307,8 +330,8 @@ func (l *Loop) turnCondition(c zones.Condition) {
 	l.condition = c
 }
 
-// publish makes a State of the snapshot, the verdicts and the pools' loads, of which only those of turned and loads are
-// others than last time. at is zero where the snapshot is the same.
+// publish makes a State of the snapshot, the verdicts and the pools' loads. turned and loads name those that have
+// changed since the last call. at is zero if the snapshot is the same as before.
 func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	program, sight := l.snapshot.Program(), steer.Sight{State: l.board.State, Pressure: l.board.Pressure}
 	if l.view == nil {
@@ -324,11 +347,11 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	}
 }
 
-// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say so. It is long after
-// the alerts: whoever looks at an answer by hand then should know.
+// staleAfter is how long it may be unknown whether the snapshot is the newest before answers say that they may be
+// stale. It is much longer than the alerts take: it informs people who look at answers by hand.
 const staleAfter = time.Hour
 
-// due returns the earliest time at which something changes without anybody's word.
+// due returns the earliest time at which something changes without new input, or the zero time if nothing does.
 func (l *Loop) due() time.Time {
 	next := l.board.NextDeadline(l.o.Now())
 	earlier := func(t time.Time) {

@@ -61,7 +61,11 @@ type bench struct {
 func start(t *testing.T, past ...health.Past) *bench {
 	b := &bench{t: t}
 	b.Loop = control.NewLoop(control.LoopOptions{
-		Past: past, Recall: func(past []health.Past) { b.mu.Lock(); defer b.mu.Unlock(); b.past = append(b.past, past) },
+		Past: past, Recall: func(past []health.Past) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.past = append(b.past, past)
+		},
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Now: time.Now, Own: "fra",
 		Publish: func(s answer.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
@@ -178,7 +182,8 @@ func TestChangesReachAnswers(t *testing.T) {
 		if n := len(b.probed()); n != 2 {
 			t.Errorf("%d targets are probed, want 2", n)
 		}
-		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Endpoint\nname: www-eu/lb-1\naddresses: [192.0.2.9]\n", 6)})
+		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Endpoint\nname: www-eu/lb-1\naddresses: "+
+			"[192.0.2.9]\n", 6)})
 		if got := b.answer("www.example.test"); got != "192.0.2.9" {
 			t.Errorf("answer %q, want the new address", got)
 		}
@@ -206,7 +211,10 @@ kind: Record
 name: example.test/www/TXT
 data: [ok]
 `, 6)})
-		b.Batch(zones.Batch{Revision: 7, Changes: []zones.Change{{Key: "zones/other.test", Err: errors.New("not JSON"), Revision: 7}}})
+		b.Batch(zones.Batch{
+			Revision: 7,
+			Changes:  []zones.Change{{Key: "zones/other.test", Err: errors.New("not JSON"), Revision: 7}},
+		})
 		synctest.Wait()
 		got := map[string]string{}
 		if err := b.Do(t.Context(), func(i control.Inside) {
@@ -217,13 +225,15 @@ data: [ok]
 			t.Fatal(err)
 		}
 		want := map[string]string{
-			"pools/www-us": admin.InServiceOlder, "policies/half.example.test": admin.InServiceNewest, "zones/other.test": admin.InServiceNone,
+			"pools/www-us": admin.InServiceOlder, "policies/half.example.test": admin.InServiceNewest,
+			"zones/other.test": admin.InServiceNone,
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
 		for key, service := range want {
-			line := regexp.MustCompile("level=WARN .*resource=" + regexp.QuoteMeta(key) + ` .*"in service"="?` + service)
+			line := regexp.MustCompile("level=WARN .*resource=" + regexp.QuoteMeta(key) + ` .*"in service"="?` +
+				service)
 			if n := len(line.FindAllString(b.log.String(), -1)); n != 1 {
 				t.Errorf("%s is logged %d times, want once:\n%s", key, n, &b.log)
 			}
@@ -327,15 +337,19 @@ func TestKeepsAfterQuiet(t *testing.T) {
 		b := start(t)
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
 		one := func(revision int64) {
-			b.Batch(zones.Batch{Revision: revision, Changes: changes(t, "kind: Region\nname: r"+string(rune('a'+revision%26))+"\nlatitude: "+
-				[]string{"1", "2"}[revision/26%2]+"\nlongitude: 1\n", revision)})
+			b.Batch(zones.Batch{
+				Revision: revision,
+				Changes: changes(t, "kind: Region\nname: r"+string(rune('a'+revision%26))+"\nlatitude: "+
+					[]string{"1", "2"}[revision/26%2]+"\nlongitude: 1\n", revision),
+			})
 		}
 		time.Sleep(50 * time.Millisecond) // so that no change comes in the instant in which a copy is made
 		for revision := int64(6); revision < 30; revision++ {
 			time.Sleep(100 * time.Millisecond)
 			one(revision)
 		}
-		if kept := b.saved(); !slices.Equal(kept, []int64{14}) { // a second after the first list there is a copy, flood or not
+		if kept := b.saved(); !slices.Equal(kept, []int64{14}) {
+			// a second after the first list there is a copy, flood or not
 			t.Errorf("kept %v before it was quiet, want revision 14", kept)
 		}
 		time.Sleep(2 * time.Second)
@@ -407,17 +421,32 @@ func TestExplain(t *testing.T) {
 		}
 		// What is broken or held for a name is told with its answer, and for no other.
 		b.Batch(zones.Batch{Revision: 6, Changes: []zones.Change{
-			{Key: zones.KeyOf(zones.KindPolicy, "broken.example.test"), Err: errors.New("it cannot be read"), Revision: 6},
-			{Key: zones.KeyOf(zones.KindRecord, "example.test/*.wild/A"), Err: errors.New("it cannot be read"), Revision: 6},
+			{
+				Key: zones.KeyOf(zones.KindPolicy, "broken.example.test"), Err: errors.New("it cannot be read"),
+				Revision: 6,
+			},
+			{
+				Key: zones.KeyOf(zones.KindRecord, "example.test/*.wild/A"), Err: errors.New("it cannot be read"),
+				Revision: 6,
+			},
 		}})
 		synctest.Wait()
-		for name, want := range map[string]int{"broken.example.test": 1, "x.wild.example.test": 1, "www.example.test": 0, "example.test": 0} {
+		for name, want := range map[string]int{
+			"broken.example.test": 1, "x.wild.example.test": 1,
+			"www.example.test": 0, "example.test": 0,
+		} {
 			e, err := b.Explain(t.Context(), name, "A", "198.51.100.7")
 			if err != nil || len(e.Problems) != want {
 				t.Errorf("%s: %v, %+v, want %d problems", name, err, e, want)
 			}
 		}
-		for _, c := range [][3]string{{"", "A", "192.0.2.1"}, {"a..b", "A", "192.0.2.1"}, {"a.test", "NOTYPE", "192.0.2.1"}, {"a.test", "A", ""}, {"a.test", "A", "here"}} {
+		for _, c := range [][3]string{
+			{"", "A", "192.0.2.1"},
+			{"a..b", "A", "192.0.2.1"},
+			{"a.test", "NOTYPE", "192.0.2.1"},
+			{"a.test", "A", ""},
+			{"a.test", "A", "here"},
+		} {
 			if _, err := control.Explain(b.State(), c[0], c[1], c[2]); err == nil {
 				t.Errorf("%q is explained", c)
 			}
@@ -430,7 +459,10 @@ func TestExplain(t *testing.T) {
 func TestCopyStaysAsOldAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
-		b.Batch(zones.Batch{Revision: 5, Full: true, Copy: true, Serials: &zones.Serials{}, Changes: changes(t, resources, 5)})
+		b.Batch(zones.Batch{
+			Revision: 5, Full: true, Copy: true, Serials: &zones.Serials{},
+			Changes: changes(t, resources, 5),
+		})
 		time.Sleep(time.Minute)
 		if kept := b.saved(); kept != nil {
 			t.Errorf("kept %v, which is what had been kept", kept)

@@ -10,43 +10,42 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// members are the zones that are here because a catalog zone (RFC 9432) lists them. They are put into the Catalog of
-// resources as if a source had them, so that all that holds for a zone that lives elsewhere holds for them; what the
-// source itself has goes first.
-// It belongs to the loop's goroutine.
+// members are the zones that exist here because a catalog zone (RFC 9432) lists them. They are put into the Catalog of
+// resources as if the source had them, so every rule for a secondary zone holds for them too. A zone that the source
+// itself has takes precedence. It belongs to the loop's goroutine.
 type members struct {
 	now        func() time.Time
-	configured map[string]bool     // origins of Zones that the source has, usable or not
+	configured map[string]bool     // origins of the source's own Zones, usable or not
 	catalogs   map[string]*listing // by the catalog zone's origin
-	put        map[string]member   // what was put, by origin
-	problems   zones.Problems      // that the catalogs have
+	put        map[string]member   // what was put into the Catalog, by origin
+	problems   zones.Problems      // of the catalog zones
 }
 
 // member is a zone and how a catalog zone lists it.
 type member struct {
 	catalog string
-	owner   string // that it may go over to
+	owner   string // catalog zone that may take it over (the coo property)
 	zone    *zones.Zone
 }
 
-// listing is a catalog zone as it was when it was last whole.
+// listing is a catalog zone at the last version that could be read whole.
 type listing struct {
-	version *snapshot.Version // that was looked at last
+	version *snapshot.Version // that was read last
 	members []snapshot.Member
-	whole   bool  // there has been one
-	broken  error // why the version is not used
-	most    int   // members within the last membersWindow, and
-	since   time.Time
+	whole   bool      // at least one version could be read
+	broken  error     // why the newest version is not used
+	most    int       // largest number of members within membersWindow
+	since   time.Time // when most was counted
 }
 
-// membersWindow is how far back it is looked at how many members a catalog zone had.
+// membersWindow is for how long the largest number of a catalog zone's members is remembered.
 const membersWindow = time.Minute
 
 func newMembers(now func() time.Time) *members {
 	return &members{now: now, configured: map[string]bool{}, catalogs: map[string]*listing{}, put: map[string]member{}}
 }
 
-// batch takes note of the zones that a source's batch has, and adds the members to what names everything there is.
+// batch notes which zones a source's batch has, and adds the members to a batch that lists everything.
 func (m *members) batch(b zones.Batch) zones.Batch {
 	if b.Full {
 		clear(m.configured)
@@ -58,7 +57,7 @@ func (m *members) batch(b zones.Batch) zones.Batch {
 		origin := ch.Key.Name()
 		z, _ := ch.Resource.(*zones.Zone)
 		if z != nil && b.Copy {
-			if catalog, _ := z.MemberOf(); catalog != "" { // an earlier run has put it
+			if catalog, _ := z.MemberOf(); catalog != "" { // an earlier run put it there
 				m.put[origin] = member{catalog: catalog, zone: z}
 				continue
 			}
@@ -79,15 +78,16 @@ func (m *members) batch(b zones.Batch) zones.Batch {
 	return b
 }
 
-// concerns reports whether what was transferred is a catalog zone.
+// concerns reports whether a transferred zone is a catalog zone.
 func (m *members) concerns(t transferred) bool { return m.catalogs[t.origin] != nil }
 
-// put is the change that brings a member. All servers give all of them one revision: their serials are the primary's
-// business.
+// put returns the change that adds a member. Every server gives all members the same revision: their serials are the
+// primary's business.
 func put(z *zones.Zone) zones.Change { return zones.Change{Key: z.Key(), Resource: z, Revision: 1} }
 
-// update returns what brings the Catalog up to what the catalog zones list: at most a batch that is meant, and one that
-// is doubted, of the members that went when more than half of what a catalog zone has had within a minute did.
+// update returns the batches that bring the Catalog to what the catalog zones list: at most one that is meant, and one
+// that is doubted. Removals are doubted if a catalog zone has lost more than half of the members it had within a
+// minute.
 func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot.Version) (batches []zones.Batch) {
 	m.problems = nil
 	wanted := m.wanted(c, version)
@@ -134,7 +134,7 @@ func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot
 	return batches
 }
 
-// wanted returns the zones that catalog zones list and that are to be here.
+// wanted returns the zones that the catalog zones list and that should exist here.
 func (m *members) wanted(c *zones.Catalog, version func(origin string) *snapshot.Version) map[string]member {
 	wanted, there := map[string]member{}, map[string]bool{}
 	c.Each(zones.KindZone, func(r zones.Resource) bool {
@@ -148,7 +148,7 @@ func (m *members) wanted(c *zones.Catalog, version func(origin string) *snapshot
 		if l.broken != nil {
 			m.problem(catalog, "the catalog zone is broken, and its members stay as they were: %v", l.broken)
 		}
-		if !l.whole { // nothing is known of what it lists now
+		if !l.whole { // no version could be read since the start: keep what there is
 			for origin, p := range m.put {
 				if p.catalog == name {
 					wanted[origin] = p
@@ -169,7 +169,7 @@ func (m *members) wanted(c *zones.Catalog, version func(origin string) *snapshot
 	return wanted
 }
 
-// read looks at what was transferred of a catalog zone. What is broken changes nothing.
+// read reads a new version of a catalog zone. A version that cannot be read changes nothing.
 func (m *members) read(name string, v *snapshot.Version) *listing {
 	l := m.catalogs[name]
 	if l == nil {
@@ -187,13 +187,14 @@ func (m *members) read(name string, v *snapshot.Version) *listing {
 	return l
 }
 
-// claim settles whether a catalog zone's member is to be here: what is configured stays, and so does what another
-// catalog has brought (RFC 9432 section 5.2), unless that gives it away.
+// claim decides whether a catalog zone's member should exist here. A configured zone stays. So does a member that
+// another catalog zone brought first, unless that one gives it away (RFC 9432 section 5.2).
 func (m *members) claim(c *zones.Catalog, catalog *zones.Zone, wanted map[string]member, x member) {
 	origin := x.zone.Origin
 	z, ok := c.Get(x.zone.Key()).(*zones.Zone)
 	if m.configured[origin] || ok && (z.Transfer == nil || z.Transfer.Member == "") {
-		m.problem(catalog, "its member %s is configured here by itself, and stays as it is; take one of the two out", origin)
+		m.problem(catalog, "its member %s is configured here by itself, and stays as it is; take one of the two out",
+			origin)
 		return
 	}
 	rival, taken := wanted[origin]

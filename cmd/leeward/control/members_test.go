@@ -125,15 +125,27 @@ func TestCatalogZone(t *testing.T) {
 		{"half goes", append(listed(2), `version TXT "2"`), "-m2.test cat.test l2 -m3.test cat.test l3", ""},
 		{"most go", append(listed(1), `version TXT "2"`), "", ""},
 		{"all go", []string{`version TXT "2"`}, "", ""},
-		{"another label", append(listed(3), "x.zones PTR m3.test.", `version TXT "2"`), "+m3.test cat.test x -m3.test cat.test l3", ""},
-		{"unknown properties", append(listed(4), "group.l0.zones TXT x", "a.ext.l1.zones PTR a.", `version TXT "2"`), "", ""},
+		{
+			"another label", append(listed(3), "x.zones PTR m3.test.", `version TXT "2"`),
+			"+m3.test cat.test x -m3.test cat.test l3", "",
+		},
+		{
+			"unknown properties", append(listed(4), "group.l0.zones TXT x", "a.ext.l1.zones PTR a.", `version TXT "2"`),
+			"", "",
+		},
 		{"no version", listed(3), "", "there is no version.cat.test"},
 		{"version 1", append(listed(3), `version TXT "1"`), "", "has not the one TXT"},
 		{"two versions", append(listed(3), `version TXT "2"`, `version TXT "3"`), "", "has not the one TXT"},
 		{"two PTR", append(listed(3), "l0.zones PTR m9.test.", `version TXT "2"`), "", "l0.zones.cat.test has 2 PTR"},
 		{"twice", append(listed(3), "x.zones PTR m0.test.", `version TXT "2"`), "", "m0.test is a member twice"},
-		{"two coo", append(listed(3), "coo.l0.zones PTR a.", "coo.l0.zones PTR b.", `version TXT "2"`), "", "coo.l0.zones.cat.test has 2 PTR"},
-		{"itself", append(listed(4), "x.zones PTR cat.test.", `version TXT "2"`), "", "cat.test is configured here by itself"},
+		{
+			"two coo", append(listed(3), "coo.l0.zones PTR a.", "coo.l0.zones PTR b.", `version TXT "2"`), "",
+			"coo.l0.zones.cat.test has 2 PTR",
+		},
+		{
+			"itself", append(listed(4), "x.zones PTR cat.test.", `version TXT "2"`), "",
+			"cat.test is configured here by itself",
+		},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,7 +238,10 @@ func TestCatalogZoneRivals(t *testing.T) {
 		want("stays with second.test", "m0.test", "m1.test second.test s", "m2.test cat.test l2")
 		b.transferred(catalog(t, "second.test", "s.zones PTR m1.test.", "coo.s.zones PTR cat.test."))
 		want("", "m0.test", "m1.test cat.test l1", "m2.test cat.test l2")
-		b.Batch(zones.Batch{Revision: 6, Changes: []zones.Change{{Key: zones.KeyOf(zones.KindZone, "m0.test"), Revision: 6}}})
+		b.Batch(zones.Batch{
+			Revision: 6,
+			Changes:  []zones.Change{{Key: zones.KeyOf(zones.KindZone, "m0.test"), Revision: 6}},
+		})
 		want("", "m0.test cat.test l0", "m1.test cat.test l1", "m2.test cat.test l2")
 		if problems, _ := b.standing(); problems != "" {
 			t.Error(problems)

@@ -11,7 +11,7 @@ import (
 	"leeward/zones"
 )
 
-// Metrics are the figures of a control loop. A nil *Metrics takes none.
+// Metrics are the figures of a control loop. Methods of a nil *Metrics do nothing.
 type Metrics struct {
 	revision, problems, held prometheus.Gauge
 	source                   *prometheus.GaugeVec
@@ -26,10 +26,10 @@ type Metrics struct {
 
 	regions map[health.Target]string // of the targets assigned
 	isDown  map[health.Target]bool
-	numbers map[string]*[2]int // by region: down, targets
+	numbers map[string]*[2]int // by region: how many are down, and how many targets there are
 }
 
-// NewMetrics registers the figures. version is the program's; now is the clock that ages are told by.
+// NewMetrics registers the figures. version is the program's; now is the clock for ages.
 func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (*Metrics, error) {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
@@ -41,8 +41,9 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	m := &Metrics{
 		regions: map[health.Target]string{}, isDown: map[health.Target]bool{}, numbers: map[string]*[2]int{},
-		revision:  gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
-		problems:  gauge("leeward_problems", "What is wrong with newest versions of resources: most are not in service."),
+		revision: gauge("leeward_snapshot_revision", "Revision of the source that answers are made from."),
+		problems: gauge("leeward_problems",
+			"What is wrong with newest versions of resources: most are not in service."),
 		held:      gauge("leeward_held_changes", "Removals held back until an operator accepts them."),
 		source:    vector("leeward_source_state", "1 for the state in which the source is, 0 for the others.", "state"),
 		down:      vector("leeward_verdict_down", "Addresses with the verdict down.", "region"),
@@ -52,14 +53,17 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 			"Votes on addresses that are no longer fresh: what vantages said last that are not heard of any more."),
 		verdictStale: gauge("leeward_verdicts_stale", "Addresses on which no vote is fresh: the last ones stand."),
 		clock: gauge("leeward_clock_offset_seconds",
-			"By how much this server's clock is ahead of those of most vantages, to some 100 ms; 0 where no more than half of them agree."),
+			"By how much this server's clock is ahead of those of most vantages, to some 100 ms; "+
+				"0 where no more than half of them agree."),
 		unwatched: gauge("leeward_targets_unwatched",
-			"Addresses of which no vantage has told for longer than finding out takes (detection and 5 s): they count as they did before."),
+			"Addresses of which no vantage has told for longer than finding out takes (detection and 5 s): "+
+				"they count as they did before."),
 		drillsGivenUp: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "leeward_drills_given_up_total", Help: "Drills that this server gave up, as they did harm.",
 		}),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "leeward_publish_seconds", Help: "From the arrival of the oldest change of a turn to its answers being served.",
+			Name:    "leeward_publish_seconds",
+			Help:    "From the arrival of the oldest change of a turn to its answers being served.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}),
 	}
@@ -73,8 +77,8 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 		return 0
 	})
 	for _, c := range []prometheus.Collector{
-		build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds, m.votesStale, m.verdictStale, m.unwatched, m.clock,
-		m.loads, m.drillsGivenUp,
+		build, age, m.revision, m.problems, m.held, m.source, m.down, m.targets, m.publishSeconds, m.failovers.seconds,
+		m.votesStale, m.verdictStale, m.unwatched, m.clock, m.loads, m.drillsGivenUp,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
@@ -83,7 +87,7 @@ func NewMetrics(r prometheus.Registerer, version string, now func() time.Time) (
 	return m, nil
 }
 
-// publishing takes how long a change took from its arrival to being served.
+// publishing observes how long a change took from its arrival to being served.
 func (m *Metrics) publishing(took time.Duration) {
 	if m != nil {
 		m.publishSeconds.Observe(took.Seconds())
@@ -97,8 +101,8 @@ func (m *Metrics) gaveUp() {
 	}
 }
 
-// turn takes the figures after a turn of the loop, in its goroutine. Its work is that of the turned verdicts unless the
-// pools are others.
+// turn updates the figures after a turn, in the loop's goroutine. It looks at the turned verdicts only, not at all
+// targets.
 func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	if m == nil {
 		return
@@ -134,7 +138,7 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 	}
 }
 
-// judged counts a target as down or not.
+// judged counts a target as down or as not down.
 func (m *Metrics) judged(t health.Target, down bool) {
 	n := m.numbers[m.regions[t]]
 	switch {
@@ -148,7 +152,7 @@ func (m *Metrics) judged(t health.Target, down bool) {
 	}
 }
 
-// assigned follows which targets there are. A target that changes its region keeps its verdict.
+// assigned updates which targets there are. A target that moves to another region keeps its verdict.
 func (m *Metrics) assigned(gone []health.Target, as []health.Assignment) {
 	if m == nil {
 		return

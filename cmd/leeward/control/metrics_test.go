@@ -54,7 +54,8 @@ func TestFailoverIsTimed(t *testing.T) {
 		say("nyc", health.Up)
 		want := []admin.Phase{
 			{Phase: "agree", To: "down", Count: 1, LastSeconds: 1, MeanSeconds: 1, WorstSeconds: 1},
-			{Phase: "agree", To: "up", Count: 1, LastSeconds: 5, MeanSeconds: 5, WorstSeconds: 5}, // fra has said so for 5 s
+			// fra has said so for 5 s
+			{Phase: "agree", To: "up", Count: 1, LastSeconds: 5, MeanSeconds: 5, WorstSeconds: 5},
 			{Phase: "publish", To: "down", Count: 1, LastSeconds: .003, MeanSeconds: .003, WorstSeconds: .003},
 			{Phase: "publish", To: "up", Count: 1, LastSeconds: .003, MeanSeconds: .003, WorstSeconds: .003},
 		}
@@ -98,7 +99,8 @@ func TestMetrics(t *testing.T) {
 		}
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
-			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics, Publish: func(answer.State) {},
+			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
+			Publish: func(answer.State) {},
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -108,7 +110,10 @@ func TestMetrics(t *testing.T) {
 		show := func(want string) {
 			t.Helper()
 			synctest.Wait()
-			names := []string{"leeward_verdict_down", "leeward_verdict_targets", "leeward_snapshot_revision", "leeward_snapshot_age_seconds", "leeward_problems"}
+			names := []string{
+				"leeward_verdict_down", "leeward_verdict_targets", "leeward_snapshot_revision",
+				"leeward_snapshot_age_seconds", "leeward_problems",
+			}
 			if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
 				t.Error(err)
 			}
@@ -139,7 +144,8 @@ leeward_verdict_targets{region="us-east"} 1
 `)
 		// The pool that is down moves to the other region, and its endpoint gets a second address.
 		b.Condition(zones.Condition{State: "cut off", Since: time.Now(), Heard: time.Now()})
-		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Pool\nname: www-eu\nregion: us-east\nmonitor: web\n---\n"+
+		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Pool\nname: www-eu\nregion: us-east\nmonitor: "+
+			"web\n---\n"+
 			"kind: Endpoint\nname: www-eu/lb-1\naddresses: [192.0.2.1, 192.0.2.3]\n", 6)})
 		time.Sleep(30 * time.Second)
 		show(help + `

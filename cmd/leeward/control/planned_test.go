@@ -21,11 +21,13 @@ func TestPlannedDrain(t *testing.T) {
 		from, until := now.Add(time.Minute).Format(time.RFC3339), now.Add(2*time.Minute).Format(time.RFC3339)
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources+
 			"schedule: [{from: "+from+", until: "+until+", weights: {www-us: 150%}}]\n"+
-			"---\nkind: Override\nname: region/eu-west\nstate: drain\nfrom: "+from+"\nuntil: "+until+"\nreason: routers\n", 5)})
+			"---\nkind: Override\nname: region/eu-west\nstate: drain\nfrom: "+from+"\nuntil: "+until+
+			"\nreason: routers\n", 5)})
 		for _, step := range []struct{ answer, overrides, planned, shifts string }{
 			{
 				"192.0.2.1", "", "drain of region/eu-west  from 00:01 UTC until 00:02 UTC, in 60s (routers)\n",
-				"www.example.test         www-us at 100 % of its weight, 150 % at 00:01 UTC, back to 100 % at 00:02 UTC\n",
+				"www.example.test         www-us at 100 % of its weight, 150 % at 00:01 UTC, back to 100 % at " +
+					"00:02 UTC\n",
 			},
 			{
 				"192.0.2.2", "region/eu-west  drain  60s   routers\n", "",

@@ -16,14 +16,14 @@ import (
 	"leeward/zones/steer"
 )
 
-// Summary is what the loop knew at one moment, and nothing in it changes any more. Taking it is the loop's work, and
-// costs some copying; Status puts it into words and into order, which costs ten times that, wherever it is wanted.
+// Summary is what the loop knew at one moment. It never changes. The loop only copies: Status, which costs ten times as
+// much, sorts and words it in the goroutine of whoever asks.
 type Summary struct {
 	now         time.Time
 	own, region string // this process as a vantage, and where it is
 
-	resources map[zones.Kind][]zones.Resource // of kinds that a status tells of, by name
-	resolved  map[string][]netip.Addr         // what endpoints' hostnames stand for
+	resources map[zones.Kind][]zones.Resource // of the kinds in summarized
+	resolved  map[string][]netip.Addr         // addresses of endpoints' hostnames
 	verdicts  *health.Frozen                  // of all addresses of all endpoints, in their order
 	vantages  []health.VantageStatus
 	snapshot  *snapshot.Snapshot
@@ -32,25 +32,29 @@ type Summary struct {
 	staleVotes, staleVerdicts, unwatched int
 
 	problems []admin.Problem // of resources
-	drills   []admin.Problem // that are given up
+	drills   []admin.Problem // drills that were given up
 	givenUp  map[string]bool // their targets
 	held     []zones.Held
 	clocks   []admin.Problem
 	fleet    fleet
 	geo      []geo.Source
-	names    func(hostname string) (resolve.Answer, bool) // nil: nothing is known
+	names    func(hostname string) (resolve.Answer, bool) // nil: nothing is known of hostnames
 }
 
-// summarized are the kinds of resources that a status tells of.
-var summarized = []zones.Kind{zones.KindOverride, zones.KindPolicy, zones.KindRegion, zones.KindPool, zones.KindEndpoint}
+// summarized are the kinds of resources that a status shows.
+var summarized = []zones.Kind{
+	zones.KindOverride, zones.KindPolicy, zones.KindRegion, zones.KindPool, zones.KindEndpoint,
+}
 
-// Summary takes what the loop knows now.
+// Summary copies what the loop knows now.
 func (i Inside) Summary(now time.Time) *Summary {
 	l := i.l
 	s := &Summary{
-		now: now, own: l.o.Own, region: l.o.Region, resources: l.summarized(), resolved: map[string][]netip.Addr{},
-		vantages: l.board.Vantages(now), snapshot: l.snapshot, view: l.view, held: l.held, names: l.o.Names,
-		unwatched: l.board.Unwatched(), givenUp: map[string]bool{}, fleet: l.fleet.clone(), clocks: l.clocks.problems(l.o.Own, now),
+		now: now, own: l.o.Own, region: l.o.Region,
+		resources: l.summarized(), resolved: map[string][]netip.Addr{},
+		vantages: l.board.Vantages(now), unwatched: l.board.Unwatched(),
+		snapshot: l.snapshot, view: l.view, held: l.held, names: l.o.Names,
+		givenUp: map[string]bool{}, fleet: l.fleet.clone(), clocks: l.clocks.problems(l.o.Own, now),
 	}
 	s.staleVotes, s.staleVerdicts = l.board.Stale()
 	var targets []health.Target
@@ -67,8 +71,8 @@ func (i Inside) Summary(now time.Time) *Summary {
 	for k := range l.wrong {
 		p := &l.wrong[k]
 		s.problems = append(s.problems, admin.Problem{
-			Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision, Message: p.Message,
-			InService: l.inService(p),
+			Resource: string(p.Key), File: p.File, Line: p.Line, Field: p.Field, Revision: p.Revision,
+			Message: p.Message, InService: l.inService(p),
 		})
 	}
 	s.drills = l.drillProblems(now)
@@ -86,7 +90,7 @@ func (i Inside) Summary(now time.Time) *Summary {
 	return s
 }
 
-// summarized returns the resources that a status tells of. They are listed anew only where one has changed.
+// summarized returns the resources that a status shows. It lists them again only after one has changed.
 func (l *Loop) summarized() map[zones.Kind][]zones.Resource {
 	if l.listed == nil {
 		l.listed = map[zones.Kind][]zones.Resource{}
@@ -103,14 +107,14 @@ func (l *Loop) summarized() map[zones.Kind][]zones.Resource {
 	return l.listed
 }
 
-// relist has resources listed anew where a change is one of theirs.
+// relist forgets the list of resources if a change concerns one of them.
 func (l *Loop) relist(d zones.Delta) {
 	if d.Full || slices.ContainsFunc(d.Keys, func(k zones.Key) bool { return slices.Contains(summarized, k.Kind()) }) {
 		l.listed = nil
 	}
 }
 
-// addresses returns the addresses that an endpoint has.
+// addresses returns an endpoint's addresses.
 func (s *Summary) addresses(e *zones.Endpoint) []netip.Addr {
 	if e.Hostname != "" {
 		return s.resolved[e.Hostname]
@@ -118,7 +122,7 @@ func (s *Summary) addresses(e *zones.Endpoint) []netip.Addr {
 	return e.Addresses
 }
 
-// Status tells all of it: everything but what this process itself is.
+// Status returns everything but the part about this process itself.
 func (s *Summary) Status() *admin.Status {
 	out := &admin.Status{
 		Time: s.now, Servers: []admin.Server{}, Vantages: []admin.Vantage{}, Regions: []admin.Region{},
@@ -129,7 +133,8 @@ func (s *Summary) Status() *admin.Status {
 	}
 	for _, v := range s.vantages {
 		to := admin.Vantage{
-			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, BlindTo: v.BlindTo, Reports: v.Reports, AgeSeconds: seconds(s.now, v.Heard),
+			ID: v.Vantage, Fresh: v.Fresh, Blind: v.Blind, BlindTo: v.BlindTo, Reports: v.Reports,
+			AgeSeconds: seconds(s.now, v.Heard),
 		}
 		if v.Vantage == s.own {
 			to.Region = s.region
@@ -137,7 +142,8 @@ func (s *Summary) Status() *admin.Status {
 		out.Vantages = append(out.Vantages, to)
 	}
 	g := gathering{
-		Summary: s, out: out, words: map[string]string{}, pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{},
+		Summary: s, out: out, words: map[string]string{},
+		pools: map[string]*admin.Pool{}, regions: map[string]*admin.Region{},
 	}
 	g.overrides()
 	g.shifts()
@@ -150,11 +156,11 @@ func (s *Summary) Status() *admin.Status {
 	return out
 }
 
-// gathering is one Status in the making.
+// gathering is one Status being made.
 type gathering struct {
 	*Summary
 	out     *admin.Status
-	words   map[string]string // by target: "region/eu-west"
+	words   map[string]string // override's state by target, such as "region/eu-west"
 	pools   map[string]*admin.Pool
 	regions map[string]*admin.Region
 }
@@ -165,13 +171,16 @@ func (g *gathering) overrides() {
 		if o.Until != nil && !g.now.Before(*o.Until) {
 			continue
 		}
-		out := admin.Override{Target: o.Target, State: string(o.State), From: o.From, Until: o.Until, Reason: o.Reason, Drill: o.Drill}
+		out := admin.Override{
+			Target: o.Target, State: string(o.State), From: o.From, Until: o.Until, Reason: o.Reason,
+			Drill: o.Drill,
+		}
 		if o.From != nil && g.now.Before(*o.From) {
 			g.out.Planned = append(g.out.Planned, out)
 			continue
 		}
 		if g.givenUp[o.Target] {
-			continue // it is among the problems
+			continue // it is listed among the problems
 		}
 		if level := o.Level(g.now); level > 0 {
 			out.Level = &level
@@ -184,7 +193,7 @@ func (g *gathering) overrides() {
 	slices.SortFunc(g.out.Planned, byTarget)
 }
 
-// shifts tells what policies' schedules say now and of what is to come.
+// shifts describes what policies' schedules do now and next.
 func (g *gathering) shifts() {
 	for _, r := range g.resources[zones.KindPolicy] {
 		p := r.(*zones.Policy)
@@ -216,7 +225,9 @@ func (g *gathering) regionsAndPools() {
 	}
 	for _, r := range g.resources[zones.KindPool] {
 		p := r.(*zones.Pool)
-		g.out.Pools = append(g.out.Pools, admin.Pool{Pool: p.Pool, Region: p.Region, Monitor: p.Monitor, Override: g.words["pool/"+p.Pool]})
+		g.out.Pools = append(g.out.Pools, admin.Pool{
+			Pool: p.Pool, Region: p.Region, Monitor: p.Monitor, Override: g.words["pool/"+p.Pool],
+		})
 	}
 	slices.SortFunc(g.out.Pools, func(a, b admin.Pool) int { return strings.Compare(a.Pool, b.Pool) })
 	for i := range g.out.Pools {
@@ -243,7 +254,7 @@ func (g *gathering) regionsAndPools() {
 }
 
 func (g *gathering) endpoints() {
-	next := 0 // of the verdicts
+	next := 0 // index of the next verdict
 	for _, r := range g.resources[zones.KindEndpoint] {
 		e := r.(*zones.Endpoint)
 		addresses := g.addresses(e)
@@ -260,7 +271,7 @@ func (g *gathering) endpoints() {
 		if e.Hostname != "" {
 			out.Hostname = g.hostname(e)
 		}
-		healthy := e.Hostname != "" && len(addresses) == 0 // nothing is known of it, which counts as up
+		healthy := e.Hostname != "" && len(addresses) == 0 // an unknown address counts as up
 		for k, a := range addresses {
 			v := g.verdicts.Verdict(first + k)
 			to := admin.Address{
@@ -278,7 +289,8 @@ func (g *gathering) endpoints() {
 					held = &w.Held
 				}
 				to.Votes = append(to.Votes, admin.Vote{
-					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted, Reason: w.Reason, Held: held, AgeSeconds: w.Age.Seconds(),
+					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted,
+					Reason: w.Reason, Held: held, AgeSeconds: w.Age.Seconds(),
 				})
 			}
 			healthy = healthy || v.State != health.Down
@@ -308,7 +320,7 @@ func (g *gathering) endpoints() {
 	})
 }
 
-// hostname describes the name that an endpoint is given by.
+// hostname describes an endpoint's hostname.
 func (g *gathering) hostname(e *zones.Endpoint) *admin.Hostname {
 	out := &admin.Hostname{Name: e.Hostname, Flatten: e.Flatten}
 	if g.names == nil {

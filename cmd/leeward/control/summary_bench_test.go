@@ -27,7 +27,8 @@ func BenchmarkSummary(b *testing.B) {
 				if i%20 == 0 {
 					fmt.Fprintf(&text, "---\n{kind: Pool, name: p%d, region: r%d, monitor: web}\n", i/20, i/20%5)
 				}
-				fmt.Fprintf(&text, "---\n{kind: Endpoint, name: p%d/e%d, addresses: [10.%d.%d.%d]}\n", i/20, i, i>>16, i>>8&255, i&255)
+				fmt.Fprintf(&text, "---\n{kind: Endpoint, name: p%d/e%d, addresses: [10.%d.%d.%d]}\n", i/20, i, i>>16,
+					i>>8&255, i&255)
 			}
 			docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader(text.String()))
 			if err := problems.Err(); err != nil {
@@ -37,7 +38,10 @@ func BenchmarkSummary(b *testing.B) {
 			for _, r := range zones.Resources(docs) {
 				batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 1})
 			}
-			l := control.NewLoop(control.LoopOptions{Log: slog.New(slog.DiscardHandler), Now: time.Now, Publish: func(answer.State) {}, Own: "v0"})
+			l := control.NewLoop(control.LoopOptions{
+				Log: slog.New(slog.DiscardHandler), Now: time.Now,
+				Publish: func(answer.State) {}, Own: "v0",
+			})
 			done := make(chan struct{})
 			go func() { defer close(done); l.Run(b.Context()) }()
 			l.Batch(batch)

@@ -8,12 +8,13 @@ import (
 	"leeward/zones"
 )
 
-// mostTold is how many turned verdicts, or new problems, are logged one by one: of more, a storm, only the number.
-const mostTold = 20
+// mostLogged is how many turned verdicts, or new problems, are logged one by one. If there are more, only their number
+// is logged.
+const mostLogged = 20
 
-// tell logs verdicts that have turned.
-func (l *Loop) tell(turned []health.Target) {
-	if len(turned) > mostTold {
+// logVerdicts logs verdicts that have turned.
+func (l *Loop) logVerdicts(turned []health.Target) {
+	if len(turned) > mostLogged {
 		down := 0
 		for _, t := range turned {
 			if l.board.State(t) == health.Down {
@@ -29,10 +30,10 @@ func (l *Loop) tell(turned []health.Target) {
 	}
 }
 
-// complain logs what has become wrong since before, and that nothing is any more.
-func (l *Loop) complain(found, before zones.Problems) {
+// logProblems logs the problems that are new, or that the last one has gone.
+func (l *Loop) logProblems(found, before zones.Problems) {
 	switch {
-	case len(found) > mostTold:
+	case len(found) > mostLogged:
 		l.o.Log.Warn("resources have problems, see the status", "new", len(found), "problems", len(l.wrong))
 	case len(l.wrong) == 0 && len(before) > 0:
 		l.o.Log.Info("no resource has a problem any more")
@@ -45,7 +46,7 @@ func (l *Loop) complain(found, before zones.Problems) {
 	}
 }
 
-// inService tells which version of the resource is in service while the newest has that problem.
+// inService says which version of the resource is in service while its newest version has that problem.
 func (l *Loop) inService(p *zones.Problem) string {
 	switch {
 	case p.Code == zones.CodeStray:
@@ -62,15 +63,16 @@ func (l *Loop) inService(p *zones.Problem) string {
 	return admin.InServiceOlder
 }
 
-// tellHeld logs that the guard holds back what it did not before, and that it holds back nothing any more.
-func (l *Loop) tellHeld(before []zones.Held) {
+// logHeld logs that the guard holds back something new, or that it no longer holds back anything.
+func (l *Loop) logHeld(before []zones.Held) {
 	known := make(map[zones.Key]bool, len(before))
 	for _, h := range before {
 		known[h.Key] = true
 	}
 	for _, h := range l.held {
 		if !known[h.Key] {
-			l.o.Log.Warn("removals are held back until leeward accept", "held", len(l.held), "first", string(h.Key), "why", h.Why)
+			l.o.Log.Warn("removals are held back until leeward accept",
+				"held", len(l.held), "first", string(h.Key), "why", h.Why)
 			return
 		}
 	}
@@ -79,7 +81,8 @@ func (l *Loop) tellHeld(before []zones.Held) {
 	}
 }
 
-// staleSince returns since when the snapshot may not be the newest; zero: it is.
+// staleSince returns the time since when the snapshot may not be the newest. It returns the zero time if it is the
+// newest.
 func (l *Loop) staleSince() time.Time {
 	switch {
 	case l.condition.State == zones.Following:
@@ -90,18 +93,20 @@ func (l *Loop) staleSince() time.Time {
 	return l.current
 }
 
-// staleAt says whether answers are stale at that time.
+// staleAt reports whether answers are stale at the time now.
 func (l *Loop) staleAt(now time.Time) bool {
 	since := l.staleSince()
 	return !since.IsZero() && !now.Before(since.Add(staleAfter))
 }
 
-// tellUnwatched logs that there are addresses of which nobody tells, where there were none before, and that there are
-// none any more.
-func (l *Loop) tellUnwatched(before int) {
+// logUnwatched logs that no vantage reports on some addresses, or that all addresses have reports again. before is the
+// number of addresses without reports at the last turn.
+func (l *Loop) logUnwatched(before int) {
 	switch n := l.board.Unwatched(); {
 	case n > 0 && before == 0:
-		l.o.Log.Warn("no vantage tells of some addresses, although there was time to find out; all vantages probe them", "addresses", n)
+		l.o.Log.Warn("no vantage tells of some addresses, although there was time to find out; all vantages "+
+			"probe them",
+			"addresses", n)
 	case n == 0 && before > 0:
 		l.o.Log.Info("vantages tell of all addresses again")
 	}
