@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
@@ -39,8 +38,6 @@ stays held.`,
 				return err
 			case len(args) > 0 && len(keys) == 0:
 				return misused("name what is to be accepted: leeward accept %s NAME…, or nothing for all", strings.ToLower(args[0]))
-			case a.output != "table" && a.output != "json":
-				return misused("-o %q: it is table or json", a.output)
 			case a.dir != "" && (a.dryRun || len(keys) > 0 || a.output != "table"):
 				return misused("--files goes with all of it and without a list: there, only the servers know what they hold back (leeward status)")
 			case a.dir != "":
@@ -54,7 +51,7 @@ stays held.`,
 	cmd.Flags().StringVar(&a.dir, "files", "", "servers that read this folder, in place of etcd")
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "only list what is held back")
 	cmd.Flags().BoolVar(&a.force, "force", false, "do not ask; say so even where no server holds anything back")
-	cmd.Flags().StringVarP(&a.output, "output", "o", "table", "table or json")
+	addOutput(cmd, &a.output, "table", "json")
 	inv.complete(cmd, keys)
 	return cmd
 }
@@ -147,15 +144,7 @@ func (a *accepting) json(inv *invocation, b *backlog) error {
 
 // backlog asks what servers hold back. Where it is nothing, they may not have said so yet.
 func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
-	log, err := inv.logger()
-	if err != nil {
-		return nil, err
-	}
-	options, err := inv.etcd.options(log)
-	if err != nil {
-		return nil, err
-	}
-	observer, err := process.Observe(ctx, process.Settings{Etcd: &options, Log: inv.silent()}, inv.etcd.timeout)
+	observer, err := inv.observe(ctx, inv.etcd.timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/yaml"
 
 	"leeward/server/admin"
 )
@@ -104,24 +103,6 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 	return nil
 }
 
-// print writes v as -o says: text for people, or JSON or YAML.
-func (inv *invocation) print(output string, v any, text func(w io.Writer, colour bool) error) error {
-	switch output {
-	case "table":
-		return text(inv.page, inv.colour(inv.out))
-	case "json":
-		return writeJSON(inv.out, v)
-	case "yaml":
-		b, err := yaml.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = inv.out.Write(b)
-		return err
-	}
-	return misused("-o %q: it is table, json or yaml", output)
-}
-
 // choose returns which one of flags that exclude each other is given, "" if none is. The command line goes before the
 // environment; two of the same are an error.
 func (inv *invocation) choose(flags *pflag.FlagSet, names ...string) (string, error) {
@@ -156,12 +137,4 @@ func (inv *invocation) one(flags *pflag.FlagSet, environments []bool, names []st
 		}
 	}
 	return "", nil
-}
-
-// writeJSON writes a value for scripts, and for people who read along.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

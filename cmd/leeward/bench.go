@@ -54,8 +54,6 @@ unless --i-own-this-target is given.`,
 				return misused("--allow %g: it is a percentage, at least 0 and below 100", allow)
 			case s.Sockets < 1 || s.Sockets > 512:
 				return misused("--sockets %d: it is 1 to 512", s.Sockets)
-			case output != "table" && output != "json":
-				return misused("-o %q: it is table or json", output)
 			}
 			s.Allow, s.Cookies = allow/100, !noCookies
 			if s.Server, err = target(server); err != nil {
@@ -129,7 +127,7 @@ unless --i-own-this-target is given.`,
 	flags.BoolVar(&noCookies, "no-cookies", false, "send no DNS cookies; servers may then limit the answers to this machine")
 	flags.BoolVar(&mine, "i-own-this-target", false, "load an address that is neither loopback nor private")
 	flags.StringVar(&plot, "plot", "", "draw the result into this `FILE`, as SVG")
-	flags.StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	return cmd
 }
 

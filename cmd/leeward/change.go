@@ -30,7 +30,7 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Lookup("wait").NoOptDefVal = "30s"
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
 	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left without an answer; prune without asking; take over what is another's")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
+	addOutput(cmd, &f.output, "table", "json")
 }
 
 // proposal is what a verb wants, given what there is.
@@ -46,9 +46,6 @@ type proposal struct {
 // change is the way of every verb that writes: list, propose, show the difference, validate the result, commit; all
 // again if someone else was faster.
 func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*store.Listing) (proposal, error)) error {
-	if f.output != "table" && f.output != "json" {
-		return misused("-o %q: it is table or json", f.output)
-	}
 	if f.wait < 0 || f.wait > 0 && f.dryRun {
 		return misused("--wait %v: it is more than 0, and a dry run has nothing to wait for", f.wait)
 	}
@@ -59,7 +56,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	defer e.Close()
 	var observer *process.Observer
 	if f.simulate {
-		if observer, err = inv.observer(ctx); err != nil {
+		if observer, err = inv.settled(ctx); err != nil {
 			return err
 		}
 		defer observer.Close()

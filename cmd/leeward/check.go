@@ -21,8 +21,11 @@ func newCheck(inv *invocation) *cobra.Command {
 			}
 			problems = append(problems, zones.Check(docs, problems...)...)
 			wrong := problems.Errors()
-			switch output {
-			case "table":
+			if output == "json" {
+				if err := checked(inv, len(docs), problems); err != nil {
+					return err
+				}
+			} else {
 				inv.complain(problems)
 				if len(wrong) == 0 {
 					inv.printf("%s, nothing wrong", count(len(docs), "resource"))
@@ -31,12 +34,6 @@ func newCheck(inv *invocation) *cobra.Command {
 					}
 					inv.printf("\n")
 				}
-			case "json":
-				if err := checked(inv, len(docs), problems); err != nil {
-					return err
-				}
-			default:
-				return misused("-o %q: it is table or json", output)
 			}
 			if len(wrong) > 0 {
 				return exitError(1)
@@ -45,7 +42,7 @@ func newCheck(inv *invocation) *cobra.Command {
 		},
 	}
 	input.add(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	return cmd
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
-	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 	"leeward/zones"
@@ -74,11 +73,7 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 			}
 			set()
 			f.output = "json"
-			show := output == "table"
-			if !show && output != "json" {
-				return misused("-o %q: it is table or json", output)
-			}
-			return inv.drain(cmd.Context(), o, set, f, show)
+			return inv.drain(cmd.Context(), o, set, f, output == "table")
 		},
 	}
 	inv.etcd.add(cmd.Flags())
@@ -88,18 +83,9 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
 	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else, or a pool above its max")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd
-}
-
-// settle lets an observer find out who lives, and says what it had to do for that.
-func (inv *invocation) settle(ctx context.Context, o *process.Observer) error {
-	text, err := o.Settle(ctx)
-	if text != "" {
-		fmt.Fprintln(inv.told, text)
-	}
-	return err
 }
 
 // parseTarget reads what an override is about: "region/eu-west".
@@ -129,14 +115,6 @@ func subject(target string) zones.Key {
 // drain previews and writes a drain. set gives it its times, of those that are counted from when it is written.
 func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(), f changeFlags, show bool) error {
 	target := o.Target
-	log, err := inv.logger()
-	if err != nil {
-		return err
-	}
-	options, err := inv.etcd.options(log)
-	if err != nil {
-		return err
-	}
 	e, err := inv.dial()
 	if err != nil {
 		return err
@@ -145,14 +123,11 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 	if _, err := e.List(ctx, zones.KindRegion); err != nil {
 		return err // at once, and saying why
 	}
-	observer, err := process.Observe(ctx, process.Settings{Etcd: &options}, inv.etcd.timeout)
+	observer, err := inv.settled(ctx)
 	if err != nil {
 		return err
 	}
 	defer observer.Close()
-	if err := inv.settle(ctx, observer); err != nil {
-		return err
-	}
 	status, err := observer.Status(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,9 +69,6 @@ Exit status: 0 when it succeeded (or, with --dry-run, would start), 1 when not,
 					return misused("--ramp: an endpoint is drained at once; leave it out, or drill its pool")
 				}
 			}
-			if f.output != "table" && f.output != "json" {
-				return misused("-o %q: it is table or json", f.output)
-			}
 			for _, a := range f.resolvers {
 				r, err := drill.NewResolver(a)
 				if err != nil {
@@ -109,7 +107,7 @@ Exit status: 0 when it succeeded (or, with --dry-run, would start), 1 when not,
 		"stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
 	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only look whether it would start")
 	flags.BoolVar(&f.options.Force, "force", false, "start even if that is foretold to break something")
-	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
+	addOutput(cmd, &f.output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd
 }
@@ -121,7 +119,7 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 		return err
 	}
 	defer e.Close()
-	observer, err := inv.observer(ctx)
+	observer, err := inv.settled(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,11 +164,8 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 	}
 	if show {
 		inv.printf("\n")
-		err = r.Text(inv.page, inv.now())
-	} else {
-		err = writeJSON(inv.out, r)
 	}
-	if err != nil {
+	if err := inv.print(f.output, r, func(w io.Writer, _ bool) error { return r.Text(w, inv.now()) }); err != nil {
 		return err
 	}
 	for _, file := range files {
@@ -254,9 +249,6 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
   leeward drills last
   leeward drills 2026-11-25T10:00:00Z --report drill.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "table" && output != "json" {
-				return misused("-o %q: it is table or json", output)
-			}
 			if len(reports) > 0 && len(args) == 0 {
 				return misused("--report: of which drill? Give its ID, or last")
 			}
@@ -281,16 +273,13 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
 					return err
 				}
 			}
-			if output == "json" {
-				return writeJSON(inv.out, r)
-			}
-			return r.Text(inv.page, inv.now())
+			return inv.print(output, r, func(w io.Writer, _ bool) error { return r.Text(w, inv.now()) })
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringSliceVar(&reports, "report", nil,
 		"write the report to `FILE`: .html, .json or .txt; several with commas")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -80,19 +79,9 @@ report of health, from etcd with the newest reports there.`,
 	cmd.Flags().StringVar(&client, "client", "", "`ADDRESS` of the client, or of its subnet")
 	cmd.Flags().StringVar(&files, "files", "", "compute it from the resources in this `DIR`")
 	cmd.Flags().StringSliceVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	addOutput(cmd, &output, "table", "json", "yaml")
 	inv.complete(cmd, steered)
 	return cmd
-}
-
-// silent is the log of verbs that only look: what goes wrong is in what they print, unless more is asked for.
-func (inv *invocation) silent() *slog.Logger {
-	if inv.logLevel != "info" {
-		if log, err := inv.logger(); err == nil {
-			return log
-		}
-	}
-	return slog.New(slog.DiscardHandler)
 }
 
 // badQuestion makes a mistake in what was asked wrong usage.

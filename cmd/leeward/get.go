@@ -23,9 +23,6 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
   leeward get records --owner update     # what dynamic updates have made
   leeward get policy/www.example.test pool/www-eu -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := inv.printer(output, nil); err != nil {
-				return err
-			}
 			kind, keys, err := parseKeys(args)
 			if err != nil {
 				return err
@@ -61,15 +58,11 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 			if len(missing) > 0 {
 				return absent(missing)
 			}
-			print, err := inv.printer(output, l.Owners)
-			if err != nil {
-				return err
-			}
-			return print(rs)
+			return inv.printResources(output, rs, l.Owners)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	addOutput(cmd, &output, "table", "json", "yaml")
 	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; to nobody if it is empty")
 	inv.complete(cmd, keys)
 	return cmd

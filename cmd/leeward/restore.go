@@ -18,9 +18,6 @@ func newRestore(inv *invocation) *cobra.Command {
 		Example: `  leeward get overrides
   leeward restore region/eu-west`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "table" && output != "json" {
-				return misused("-o %q: it is table or json", output)
-			}
 			target, err := parseTarget(args[0])
 			if err != nil {
 				return err
@@ -61,7 +58,7 @@ func newRestore(inv *invocation) *cobra.Command {
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	inv.complete(cmd, overridden)
 	return cmd
 }

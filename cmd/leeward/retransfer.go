@@ -36,7 +36,7 @@ follow a folder, write a new text there.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table (a diff for people) or json")
+	addOutput(cmd, &f.output, "table", "json")
 	inv.complete(cmd, origins(true))
 	return cmd
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"leeward/cmd/leeward/process"
 )
 
 // serving is who answers from a revision.
@@ -25,16 +23,8 @@ const servedEvery = 100 * time.Millisecond
 
 // served waits until every server that is heard of serves a revision, or the limit is over.
 func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (*serving, error) {
-	log, err := inv.logger()
-	if err != nil {
-		return nil, err
-	}
-	options, err := inv.etcd.options(log)
-	if err != nil {
-		return nil, err
-	}
 	begin := time.Now()
-	observer, err := process.Observe(ctx, process.Settings{Etcd: &options, Log: inv.silent()}, max(limit, inv.etcd.timeout))
+	observer, err := inv.observe(ctx, max(limit, inv.etcd.timeout))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/control"
-	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
 	"leeward/zones/steer"
@@ -40,9 +40,6 @@ not possible), 0 when none would, 2 for wrong usage.`,
 			if err != nil {
 				return err
 			}
-			if output != "table" && output != "json" {
-				return misused("-o %q: it is table or json", output)
-			}
 			if len(files) > 0 {
 				input := inputFlags{files}
 				docs, problems, err := input.read(inv)
@@ -66,11 +63,7 @@ not possible), 0 when none would, 2 for wrong usage.`,
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				if err := writeJSON(inv.out, f); err != nil {
-					return err
-				}
-			} else if err := inv.forecast(f); err != nil {
+			if err := inv.print(output, f, func(io.Writer, bool) error { return inv.forecast(f) }); err != nil {
 				return err
 			}
 			if over, _ := f.OverMax(); len(over) > 0 {
@@ -84,7 +77,7 @@ not possible), 0 when none would, 2 for wrong usage.`,
 	cmd.Flags().StringSliceVar(&surges, "surge", nil, "`REGION=3x`: so many times as many clients of those to whom it is the first; repeatable")
 	cmd.Flags().StringVar(&at, "at", "", "`TIME` of what is planned, not now: "+whenHelp)
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` or folder of resources that are laid over those there are; repeatable")
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	return cmd
 }
 
@@ -119,29 +112,12 @@ func (inv *invocation) question(down, surges []string, at string) (q control.Que
 
 // foresee asks an observer of its own.
 func (inv *invocation) foresee(ctx context.Context, q control.Question) (*control.Forecast, error) {
-	observer, err := inv.observer(ctx)
+	observer, err := inv.settled(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer observer.Close()
 	return observer.Foresee(ctx, q)
-}
-
-// observer returns one who has read all that there is in etcd.
-func (inv *invocation) observer(ctx context.Context) (*process.Observer, error) {
-	o, err := inv.etcd.options(inv.silent())
-	if err != nil {
-		return nil, err
-	}
-	observer, err := process.Observe(ctx, process.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
-	if err != nil {
-		return nil, err
-	}
-	if err := inv.settle(ctx, observer); err != nil {
-		observer.Close()
-		return nil, err
-	}
-	return observer, nil
 }
 
 // forecast prints a forecast for people, 80 columns wide where names allow.

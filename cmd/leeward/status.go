@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/server/admin"
 )
@@ -44,22 +43,11 @@ whose last heartbeat is not recent by their clocks are watched for up to 20 s fi
 				return &s, f.get(ctx, "/api/v1/status", nil, &s)
 			}
 			if from == "etcd" {
-				log, err := inv.logger()
-				if err != nil {
-					return err
-				}
-				o, err := inv.etcd.options(log)
-				if err != nil {
-					return err
-				}
-				observer, err := process.Observe(cmd.Context(), process.Settings{Etcd: &o, Log: inv.silent()}, inv.etcd.timeout)
+				observer, err := inv.settled(cmd.Context())
 				if err != nil {
 					return err
 				}
 				defer observer.Close()
-				if err := inv.settle(cmd.Context(), observer); err != nil {
-					return err
-				}
 				get = observer.Status
 			}
 			if !watch {
@@ -74,7 +62,7 @@ whose last heartbeat is not recent by their clocks are watched for up to 20 s fi
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
+	addOutput(cmd, &output, "table", "json", "yaml")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until interrupted")
 	cmd.Flags().DurationVar(&every, "every", time.Second, "how often, with --watch")
 	return cmd

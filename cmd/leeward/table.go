@@ -11,24 +11,23 @@ import (
 	"leeward/zones/steer"
 )
 
-// printer returns what prints resources as -o says; a table says whose they are, where any belongs to somebody.
-func (inv *invocation) printer(output string, owners map[zones.Key]string) (func([]zones.Resource) error, error) {
+// printResources prints resources as -o asks. A table has a column for owners where any resource has one.
+func (inv *invocation) printResources(output string, rs []zones.Resource, owners map[zones.Key]string) error {
 	switch output {
 	case "json":
-		return func(rs []zones.Resource) error { return zones.WriteJSON(inv.out, rs) }, nil
+		return zones.WriteJSON(inv.out, rs)
 	case "yaml":
-		return func(rs []zones.Resource) error { return zones.WriteYAML(inv.out, rs) }, nil
-	case "table":
-		return func(rs []zones.Resource) error { return inv.resources(rs, owners) }, nil
+		return zones.WriteYAML(inv.out, rs)
 	}
-	return nil, misused("-o %q: it is table, json or yaml", output)
+	inv.resources(rs, owners)
+	return nil
 }
 
 // resources prints resources in one table a kind.
-func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]string) error {
+func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]string) {
 	if len(rs) == 0 {
 		fmt.Fprintln(inv.told, "There are no such resources.")
-		return nil
+		return
 	}
 	byKind := map[zones.Kind][]zones.Resource{}
 	for _, r := range rs {
@@ -61,7 +60,6 @@ func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]strin
 		}
 		inv.table(t)
 	}
-	return nil
 }
 
 // shifted tells what a policy's schedule says of its pools now and of what is to come; nothing where it is over.

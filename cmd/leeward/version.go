@@ -44,19 +44,16 @@ func newVersion(inv *invocation) *cobra.Command {
 		Example: "  leeward version\n  leeward version -o json",
 		RunE: func(*cobra.Command, []string) error {
 			v, commit, toolchain := version()
-			switch output {
-			case "json":
+			if output == "json" {
 				return json.NewEncoder(inv.out).Encode(map[string]string{"version": v, "commit": commit, "go": toolchain})
-			case "table":
-				inv.printf("leeward %s %s %s/%s\n", v, toolchain, runtime.GOOS, runtime.GOARCH)
-				if commit != "" {
-					inv.printf("commit %s\n", commit)
-				}
-				return nil
 			}
-			return misused("-o %q: it is table or json", output)
+			inv.printf("leeward %s %s %s/%s\n", v, toolchain, runtime.GOOS, runtime.GOARCH)
+			if commit != "" {
+				inv.printf("commit %s\n", commit)
+			}
+			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	addOutput(cmd, &output, "table", "json")
 	return cmd
 }
