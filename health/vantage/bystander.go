@@ -23,35 +23,6 @@ const (
 	renewBeats = leaseBeats / 3
 )
 
-// stand is Run for a bystander.
-func (l *Link) stand(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		case <-l.wake:
-		}
-		if wait := l.standUntil(); wait > 0 {
-			timer.Reset(wait)
-			continue
-		}
-		err := l.renew(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		l.note(err)
-		if err == nil {
-			l.turns.Worked()
-		} else {
-			l.turns.Next(ctx)
-		}
-		timer.Reset(0)
-	}
-}
-
 // standUntil returns how long a bystander has nothing to do.
 func (l *Link) standUntil() time.Duration {
 	l.mu.Lock()

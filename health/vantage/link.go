@@ -58,9 +58,8 @@ type Link struct {
 	turns   etcd.Turns // of who is written to
 
 	mu        sync.Mutex
-	sequence  uint64 // last one used; above all of earlier runs
-	pools     map[string]map[string]map[string]entry
-	loads     map[string]*poolLoad   // by pool
+	sequence  uint64                 // last one used; above all of earlier runs
+	pools     map[string]*own        // what there is to say, by pool
 	unwritten map[string]bool        // pools whose key is not what it should be
 	pacing    pacing                 // when they may be written
 	written   map[string]int64       // pool → revision of its key
@@ -68,6 +67,8 @@ type Link struct {
 	server    json.RawMessage
 	untold    bool          // etcd does not have it as it is
 	toldAt    time.Time     // when it was written last
+	beatAt    time.Time     // when the heartbeat was
+	madeAt    time.Time     // when the last transaction was made
 	synced    bool          // etcd's keys of this vantage are known
 	revision  int64         // of the heartbeat's key; 0: there is none
 	begun     bool          // this run has written
@@ -121,8 +122,7 @@ func New(o Options) (*Link, error) {
 		about:     etcd.Vantages + o.ID + etcd.Server,
 		wake:      make(chan struct{}, 1),
 		sequence:  start,
-		pools:     map[string]map[string]map[string]entry{},
-		loads:     map[string]*poolLoad{},
+		pools:     map[string]*own{},
 		unwritten: map[string]bool{},
 		written:   map[string]int64{},
 		status:    Status{Since: o.Now()},
@@ -133,111 +133,6 @@ func New(o Options) (*Link, error) {
 		l.about = etcd.Servers + o.ID
 	}
 	return l, l.metrics.register(o.Registerer)
-}
-
-// Assign says which targets this process probes: reports on others are taken back.
-func (l *Link) Assign(as []health.Assignment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.assigned == nil {
-		l.synced = false // now it can be told which keys an earlier run has left
-	}
-	l.assigned = make(map[health.Target]bool, len(as))
-	shortest := 2 * l.options.Every
-	kept := make(map[string]map[string]bool, len(as))
-	for i := range as {
-		a := &as[i]
-		if a.Monitor.External != nil {
-			continue
-		}
-		l.assigned[a.Target] = true
-		shortest = min(shortest, a.Monitor.DetectionTime())
-		addresses := kept[a.Endpoint]
-		if addresses == nil {
-			addresses = map[string]bool{}
-			kept[a.Endpoint] = addresses
-		}
-		addresses[addressText(a.Address)] = true
-	}
-	l.every = beatEvery(shortest, l.options.Every)
-	for name, endpoints := range l.pools {
-		for endpoint, entries := range endpoints {
-			for address := range entries {
-				if !kept[name+"/"+endpoint][address] {
-					l.remove(name, endpoint, address)
-				}
-			}
-		}
-	}
-	signal(l.wake)
-}
-
-// Report takes this process's newest reports, to be written as soon as may be. Of reports that turn while others are
-// being written, only the last is.
-func (l *Link) Report(rs []health.Report) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range rs {
-		name, endpoint, ok := strings.Cut(r.Endpoint, "/")
-		if !ok {
-			l.options.Log.Error("a report is of no endpoint", "endpoint", r.Endpoint)
-			continue
-		}
-		address := addressText(r.Address)
-		if r.State == health.Unknown && l.assigned != nil && !l.assigned[r.Target] {
-			l.remove(name, endpoint, address)
-			continue
-		}
-		endpoints := l.pools[name]
-		if endpoints == nil {
-			endpoints = map[string]map[string]entry{}
-			l.pools[name] = endpoints
-		}
-		entries := endpoints[endpoint]
-		if entries == nil {
-			entries = map[string]entry{}
-			endpoints[endpoint] = entries
-		}
-		entries[address] = entryOf(r)
-		l.write(name)
-	}
-	signal(l.wake)
-}
-
-// Measure takes what this process says of a pool's load, to be written soon; nothing of it is read back.
-func (l *Link) Measure(m *health.Measure) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.loads[m.Pool] = loadOf(m)
-	l.write(m.Pool)
-	signal(l.wake)
-}
-
-// Unmeasure takes back what was said of a pool's load.
-func (l *Link) Unmeasure(pool string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.loads[pool] != nil {
-		delete(l.loads, pool)
-		l.write(pool)
-		signal(l.wake)
-	}
-}
-
-// remove takes back one report. The mutex is held.
-func (l *Link) remove(name, endpoint, address string) {
-	endpoints := l.pools[name]
-	if _, ok := endpoints[endpoint][address]; !ok {
-		return
-	}
-	delete(endpoints[endpoint], address)
-	if len(endpoints[endpoint]) == 0 {
-		delete(endpoints, endpoint)
-	}
-	if len(endpoints) == 0 {
-		delete(l.pools, name)
-	}
-	l.write(name)
 }
 
 // SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the
@@ -265,10 +160,8 @@ func (l *Link) Status() Status {
 	defer l.mu.Unlock()
 	s := l.status
 	s.Unwritten = len(l.unwritten)
-	for _, endpoints := range l.pools {
-		for _, entries := range endpoints {
-			s.Reports += len(entries)
-		}
+	for _, o := range l.pools {
+		s.Reports += len(o.reports)
 	}
 	return s
 }

@@ -42,7 +42,7 @@ func (p *paced) report(pool string, endpoint int, s health.State) {
 func (p *paced) pass(d time.Duration) {
 	for until := p.now.Add(d); p.now.Before(until); p.now = p.now.Add(pace) {
 		for {
-			t := p.render(0)
+			t := p.render()
 			if len(t.pools) == 0 {
 				break
 			}
@@ -100,7 +100,8 @@ func TestFewAreNotGathered(t *testing.T) {
 	if p.writes != 100 || p.after["www"] != 0 {
 		t.Errorf("%d writes, waited up to %v", p.writes, p.after["www"])
 	}
-	if p.until(time.Time{}, time.Now()) <= 0 {
+	p.beatAt = time.Now()
+	if p.until() <= 0 {
 		t.Error("there is nothing to write, and it does not wait")
 	}
 }
@@ -136,15 +137,16 @@ func TestHeartbeatsFollowDetection(t *testing.T) {
 		}
 		l.Assign(as)
 		every := time.Duration(seconds(c.every))
-		h, err := readHeartbeat("fra", l.render(time.Hour).Value(l.beat))
+		l.beatAt = time.Time{}
+		h, err := readHeartbeat("fra", l.render().Value(l.beat))
 		if err != nil || h.Every.Std() != every {
 			t.Errorf("%d monitors, %+v: a heartbeat every %v, %v; want %v", len(c.monitors), c.monitors, h.Every, err, every)
 		}
 		l.mu.Lock()
 		l.synced, l.revision, l.unwritten, l.untold = true, 1, map[string]bool{}, false
+		l.beatAt, l.madeAt = time.Now(), time.Now()
 		l.mu.Unlock()
-		now := time.Now()
-		if wait := l.until(now, now); wait > every || wait < every-100*time.Millisecond {
+		if wait := l.until(); wait > every || wait < every-100*time.Millisecond {
 			t.Errorf("%+v: the next one is due in %v, want %v", c.monitors, wait, every)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"strings"
 	"time"
 
@@ -24,15 +22,15 @@ const (
 	patience = 2 * time.Second       // for one answer of etcd
 )
 
-// Run writes reports and heartbeats until the context ends. While etcd is away it tries again and again, ever less
-// often, and then writes what is true by then.
+// Run writes until the context ends: reports and heartbeats, or a bystander's key. While etcd is away it tries again and
+// again, ever less often, and then writes what is true by then.
 func (l *Link) Run(ctx context.Context) error {
+	until, step := l.until, l.step
 	if l.options.Bystander {
-		return l.stand(ctx)
+		until, step = l.standUntil, l.renew
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var lastWrite, lastBeat time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -40,37 +38,29 @@ func (l *Link) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-l.wake:
 		}
-		wait := l.until(lastWrite, lastBeat)
-		if wait > 0 {
+		if wait := until(); wait > 0 {
 			timer.Reset(wait)
 			continue
 		}
-		beat, err := l.step(ctx, time.Since(lastBeat))
+		err := step(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		l.note(err)
-		if err != nil {
-			again := l.turns.Next
-			if errors.Is(err, etcd.ErrConflict) {
-				again = l.turns.Rest // it is not the member's fault
-			}
-			if !again(ctx) {
-				return nil
-			}
-		} else {
+		switch {
+		case err == nil:
 			l.turns.Worked()
-			lastWrite = time.Now()
-			if beat {
-				lastBeat = lastWrite
-			}
+		case errors.Is(err, etcd.ErrConflict): // it is not the member's fault
+			l.turns.Rest(ctx)
+		default:
+			l.turns.Next(ctx)
 		}
 		timer.Reset(0)
 	}
 }
 
 // until returns how long nothing has to be written.
-func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
+func (l *Link) until() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -79,18 +69,18 @@ func (l *Link) until(lastWrite, lastBeat time.Time) time.Duration {
 	if !l.synced {
 		return 0
 	}
-	wait := l.every - time.Since(lastBeat)
+	wait := l.every - time.Since(l.beatAt)
 	if l.untold {
 		wait = min(wait, calm-time.Since(l.toldAt))
 	}
 	if len(l.unwritten) > 0 {
 		wait = min(wait, max(0, l.pacing.rest.Sub(l.options.Now())))
 	}
-	return max(wait, pace-time.Since(lastWrite))
+	return max(wait, pace-time.Since(l.madeAt))
 }
 
-// step does one transaction's worth of work, and reports whether a heartbeat was part of it.
-func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, err error) {
+// step does one transaction's worth of work.
+func (l *Link) step(ctx context.Context) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
@@ -98,15 +88,15 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 	l.mu.Unlock()
 	switch {
 	case closed:
-		return false, nil
+		return nil
 	case !synced:
 		if err := l.sync(ctx); err != nil {
-			return false, err
+			return err
 		}
 	}
-	t := l.render(sinceBeat)
+	t := l.render()
 	if t.Writes() == 0 {
-		return false, nil
+		return nil
 	}
 	revision, err := t.Commit(ctx)
 	l.metrics.written(t.Writes(), err)
@@ -119,10 +109,10 @@ func (l *Link) step(ctx context.Context, sinceBeat time.Duration) (beat bool, er
 		}
 		l.synced = false
 		l.untold = l.untold || t.about
-		return false, err
+		return err
 	}
 	l.settle(t, revision)
-	return t.beat, nil
+	return nil
 }
 
 // settle keeps that a transaction was made. The mutex is held.
@@ -136,7 +126,7 @@ func (l *Link) settle(t transaction, revision int64) {
 		l.pacing.wrote(name, now)
 	}
 	if t.beat {
-		l.revision = revision
+		l.revision, l.beatAt = revision, time.Now()
 	}
 	if t.about {
 		l.toldAt = time.Now()
@@ -154,12 +144,13 @@ type transaction struct {
 }
 
 // render makes a transaction of pools that are unwritten, and of a heartbeat that is due.
-func (l *Link) render(sinceBeat time.Duration) transaction {
+func (l *Link) render() transaction {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// It holds over the heartbeat that this process has written: else something else writes under this name.
 	t := transaction{Txn: l.member(patience).Begin().At(l.beat, l.revision), deleted: map[string]bool{}}
 	size := 0
+	l.madeAt = time.Now()
 	now := l.options.Now()
 	l.pacing.rest = now.Add(gather)
 	for name := range l.unwritten {
@@ -173,14 +164,9 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 			}
 			continue
 		}
-		if endpoints, load := l.pools[name], l.loads[name]; len(endpoints) > 0 || load != nil {
-			if endpoints == nil {
-				endpoints = map[string]map[string]entry{}
-			}
+		if o := l.pools[name]; o != nil {
 			l.sequence++
-			value := encode(pool{
-				Vantage: l.options.ID, Sequence: l.sequence, Time: l.options.Now().UTC(), Endpoints: endpoints, Load: load,
-			})
+			value := o.value(l.options.ID, l.sequence, now)
 			if len(value) > maxValue {
 				l.options.Log.Error("a pool has more reports than etcd takes in one value; split the pool", "pool", name, "bytes", len(value))
 				l.status.Problem = fmt.Sprintf("pool %s has more reports than etcd takes in one value; split the pool", name)
@@ -208,7 +194,7 @@ func (l *Link) render(sinceBeat time.Duration) transaction {
 		}
 		t.about, l.untold = true, false
 	}
-	if sinceBeat >= l.every || l.revision == 0 {
+	if time.Since(l.beatAt) >= l.every || l.revision == 0 {
 		l.sequence++
 		value := encode(Heartbeat{
 			Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC().Round(time.Millisecond),
@@ -262,11 +248,9 @@ func (l *Link) sync(ctx context.Context) error {
 			}
 		}
 	}
-	for _, has := range []iter.Seq[string]{maps.Keys(l.pools), maps.Keys(l.loads)} {
-		for name := range has {
-			if revisions[name] == 0 || revisions[name] != l.written[name] {
-				l.write(name)
-			}
+	for name := range l.pools {
+		if revisions[name] == 0 || revisions[name] != l.written[name] {
+			l.write(name)
 		}
 	}
 	if l.assigned != nil {
@@ -276,7 +260,7 @@ func (l *Link) sync(ctx context.Context) error {
 			probed[name] = true
 		}
 		for name := range revisions {
-			if l.pools[name] == nil && l.loads[name] == nil && !probed[name] {
+			if l.pools[name] == nil && !probed[name] {
 				l.write(name)
 			}
 		}

@@ -64,10 +64,10 @@ type watching struct {
 // Watch tells what happens until it ends: with ctx, by an error of Told, and with ErrHistory, ErrSilent, ErrCompacted,
 // or a lost connection. The caller begins another then, from what has been told.
 func (c *Conn) Watch(ctx context.Context, w Watch) error {
-	ctx, cancel := context.WithCancel(Led(ctx))
-	defer cancel()
 	watcher := clientv3.NewWatcher(c.Client) // its own stream, which can be given up
 	defer watcher.Close()
+	ctx, cancel := context.WithCancel(Led(ctx))
+	defer cancel() // before Close, which waits for it
 	s := &watching{Watch: w, conn: c, silence: c.cluster.Options.Silence, told: w.After, begun: make(chan bool, 1)}
 	// The client would resume a watch by itself over a new connection, perhaps to another history, whose revisions are
 	// lower: that one would answer every request for progress, and tell of no change until it had counted that far. So
@@ -83,8 +83,12 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	// s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The client puts them together
 	// anyway.
 	from, to := c.cluster.ends(w.Range)
-	responses := watcher.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(w.After.Revision+1),
-		clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
+	var responses clientv3.WatchChan
+	opened := make(chan clientv3.WatchChan, 1)
+	go func() { // the client waits here until etcd has made the watch, however long that takes
+		opened <- watcher.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(w.After.Revision+1),
+			clientv3.WithProgressNotify(), clientv3.WithCreatedNotify())
+	}()
 	silence := time.NewTimer(s.silence)
 	defer silence.Stop()
 	// Spread, so that of many who hear nothing one looks first, and what it writes is heard by all.
@@ -94,6 +98,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	missedNothing := make(chan bool, 1)
 	for {
 		select {
+		case responses = <-opened:
 		case r, ok := <-responses:
 			switch {
 			case ctx.Err() != nil:
