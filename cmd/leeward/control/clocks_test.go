@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// clocksOf lets heartbeats of others come once a second for a while, each so late as its delays say in turn, by clocks
-// that are ahead.
+// clocksOf plays heartbeats of other vantages, one a second, whose clocks are ahead by the given times. Each heartbeat
+// arrives late by the next of delays.
 func clocksOf(now time.Time, seconds int, ahead map[string]time.Duration, delays ...time.Duration) *clocks {
 	c := &clocks{}
 	for s := range seconds {
@@ -98,7 +98,7 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// A clock that is set right is forgiven within the window, and one that is silent is forgotten.
+// A clock that is set right is forgiven within the window, and a silent one is forgotten.
 func TestClocksForget(t *testing.T) {
 	now := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
 	c := clocksOf(now, 100, map[string]time.Duration{"nyc": time.Hour, "sin": 0}, 0)

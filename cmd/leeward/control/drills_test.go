@@ -11,8 +11,8 @@ import (
 	"leeward/zones"
 )
 
-// A drill takes a region out and gives it back by the clock alone; each harm that it does ends it here at once, for
-// good, whoever may be there to end it; and what is no harm of it does not.
+// A drill takes a region out and gives it back by the clock alone. Each kind of harm ends it here at once and for good,
+// with nobody's help. What is not harm does not end it.
 func TestDrillsAreGivenUp(t *testing.T) {
 	follow := func(b *bench) {
 		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
@@ -64,7 +64,7 @@ func TestDrillsAreGivenUp(t *testing.T) {
 				b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1)
 				b.say("fra", "www-us/lb-1", "192.0.2.2", health.Up, 2)
 				beat := uint64(0)
-				rest := func(span time.Duration) { // another vantage is heard meanwhile
+				rest := func(span time.Duration) { // another vantage keeps sending heartbeats
 					for end := time.Now().Add(span); time.Now().Before(end); time.Sleep(time.Second) {
 						beat++
 						sequence := beat

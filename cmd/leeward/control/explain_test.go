@@ -19,7 +19,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// answered is the state of the server's own scenarios, and the questions that they ask.
+// answered is the state of the server's own scenarios, and the questions in them.
 func answered(t *testing.T) (state answer.State, questions [][2]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../server/answer/testdata/zones.yaml")
@@ -45,8 +45,8 @@ func answered(t *testing.T) (state answer.State, questions [][2]string) {
 	return answer.State{Snapshot: shot, View: view}, questions
 }
 
-// TestExplanationIsTheAnswer: what explain says is answered is what the server answers, for all questions of the
-// server's own scenarios: chains to their last link, loops, aliases out of our zones, DNAMEs, referrals, policies.
+// TestExplanationIsTheAnswer compares the explained answer with the server's answer for all questions of the server's
+// own scenarios: chains to their last link, loops, aliases out of our zones, DNAMEs, referrals, policies.
 func TestExplanationIsTheAnswer(t *testing.T) {
 	state, questions := answered(t)
 	if len(questions) < 150 {
@@ -117,7 +117,7 @@ func wireText(records []dns.RR) (all []string) {
 	return all
 }
 
-// spell makes records comparable. A policy draws its addresses by lot: of these only their owners and number are.
+// spell makes records comparable. A policy draws its addresses at random, so only their owners and number count.
 func spell(t *testing.T, records []string, drawn bool) (all []string) {
 	t.Helper()
 	for _, text := range records {

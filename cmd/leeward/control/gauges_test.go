@@ -14,14 +14,14 @@ import (
 	"leeward/zones"
 )
 
-// loaded are the resources with a capacity of 100 for each of two pools of one endpoint.
+// loaded has two pools of one endpoint and a capacity of 100 each.
 var loaded = strings.NewReplacer(
 	"monitor: web\n", "monitor: web\ncapacity: {target: 100, max: 120}\n",
 	"tcp: {port: 80}", "http: {}",
 	"ttl: 30s\n", "ttl: 4s\nspill: true\n",
 ).Replace(resources)
 
-// carry has the probes of this process find a load at an address for a time, every quarter of a second.
+// carry plays probes of this process that measure a load at an address every quarter of a second.
 func (b *bench) carry(endpoint, address string, span time.Duration, load func(at time.Duration) float64) {
 	target := addressed(endpoint, address)
 	for at := time.Duration(0); at < span; at += 250 * time.Millisecond {
@@ -35,7 +35,7 @@ func addressed(endpoint, address string) health.Target {
 	return health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)}
 }
 
-// keeps returns the share of its clients that a pool keeps, as an explanation says it; 1 where it says nothing of that.
+// keeps returns the share of its clients that a pool keeps according to an explanation, 1 if it says nothing.
 func (b *bench) keeps(pool string) float64 {
 	b.t.Helper()
 	synctest.Wait()
@@ -52,8 +52,8 @@ func (b *bench) keeps(pool string) float64 {
 	return 1
 }
 
-// What a pool carries beyond its target is passed on, whole seconds after it is seen, and what was offered stands while
-// nobody tells of it.
+// A pool passes on what it carries beyond its target, whole seconds after that is seen. While nobody reports, the
+// offered load stays as it was.
 func TestLoadIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -67,7 +67,7 @@ func TestLoadIsPassedOn(t *testing.T) {
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.05 {
 			t.Fatalf("with 160 offered of 100 it keeps %.2f", got)
 		}
-		// It sheds: only 100 of the 160 are there after a TTL, and what is offered stays as it is.
+		// It sheds: after a TTL it carries only 100 of the 160, and the offered load stays.
 		for at := 0.; at < 20; at += 0.25 {
 			passed := min(60*at/4, 60)
 			b.Loads([]health.Sample{{Target: addressed("www-us/lb-1", "192.0.2.2"), Load: health.LoadOf(20 + passed)}})
@@ -78,7 +78,7 @@ func TestLoadIsPassedOn(t *testing.T) {
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
 			t.Errorf("while it sheds it keeps %.2f", got)
 		}
-		time.Sleep(time.Minute) // nothing is heard any more
+		time.Sleep(time.Minute) // no reports
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.1 {
 			t.Errorf("a minute after the last word of its load it keeps %.2f", got)
 		}
@@ -106,7 +106,7 @@ func TestStartInASurge(t *testing.T) {
 		if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.01 {
 			t.Fatalf("it begins with %.2f, and others know that 0.625 is kept", got)
 		}
-		// Its own probes find what is carried while it sheds. That is no reason to take all.
+		// Its own probes see the load while it sheds. That is no reason to take all clients back.
 		for range 5 {
 			b.carry("www-eu/lb-1", "192.0.2.1", time.Second, func(time.Duration) float64 { return 100 })
 			if got := b.keeps("www-eu"); math.Abs(got-0.625) > 0.07 {
@@ -116,7 +116,7 @@ func TestStartInASurge(t *testing.T) {
 	})
 }
 
-// An explanation says in words which share a pool keeps, and on which side of it the client stands.
+// An explanation says which share a pool keeps, and on which side of it the client stands.
 func TestExplanationOfASpill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

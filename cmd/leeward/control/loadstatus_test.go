@@ -19,9 +19,9 @@ import (
 	"leeward/zones"
 )
 
-// What pools carry is in the status, in its table, among its problems and in the metrics: one above its target and max,
-// of which more is offered as its load stays while it sheds; one that is well, with an endpoint that says 0 beside
-// others that are not idle.
+// The status, its table, its problems and the metrics show what pools carry. One pool is above its target and max, and
+// more is offered to it, as its load stays while it sheds. The other is well, although one endpoint says 0 beside
+// others that are busy.
 func TestLoadsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()

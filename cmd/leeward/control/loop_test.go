@@ -44,7 +44,7 @@ func changes(t *testing.T, text string, revision int64) []zones.Change {
 	return cs
 }
 
-// bench is a running loop and what came out of it.
+// bench is a running loop and what it has put out.
 type bench struct {
 	*control.Loop
 	t *testing.T
@@ -54,7 +54,7 @@ type bench struct {
 	assigned  []health.Assignment
 	kept      []int64
 	past      [][]health.Past
-	log       bytes.Buffer // read once the loop rests
+	log       bytes.Buffer // read only while the loop rests
 }
 
 // start runs a loop in the bubble of synctest.
@@ -82,7 +82,7 @@ func start(t *testing.T, past ...health.Past) *bench {
 	return b
 }
 
-// saved returns the revisions that were kept until now.
+// saved returns the revisions that have been kept so far.
 func (b *bench) saved() []int64 {
 	synctest.Wait()
 	b.mu.Lock()
@@ -90,7 +90,7 @@ func (b *bench) saved() []int64 {
 	return slices.Clone(b.kept)
 }
 
-// probed returns what is to be probed now.
+// probed returns the targets to probe now.
 func (b *bench) probed() []health.Assignment {
 	synctest.Wait()
 	b.mu.Lock()
@@ -98,7 +98,7 @@ func (b *bench) probed() []health.Assignment {
 	return b.assigned
 }
 
-// answer is what a client is told, "" for nothing.
+// answer returns the answer to a client, "" if there is none.
 func (b *bench) answer(name string) string {
 	b.t.Helper()
 	synctest.Wait()
@@ -121,8 +121,8 @@ func (b *bench) say(vantage, endpoint, address string, s health.State, sequence 
 	})
 }
 
-// The first answer of a server that starts leaves out what was down before; what is known is kept soon after it turns,
-// and not while nothing does.
+// The first answer after a start leaves out what was down before. Verdicts are saved soon after one turns, and not
+// while none does.
 func TestPastIsInTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dead := health.Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
@@ -193,7 +193,7 @@ func TestChangesReachAnswers(t *testing.T) {
 	})
 }
 
-// What is wrong with a newest version is logged when it comes, and the status says what is in service meanwhile.
+// A problem with a newest version is logged when it comes, and the status says which version is in service.
 func TestProblemsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -239,7 +239,7 @@ data: [ok]
 			}
 		}
 
-		// The guard keeps the policies; and put right, nothing is wrong.
+		// The guard keeps the policies. Once they are put right, no problem is left.
 		b.Batch(zones.Batch{Revision: 8, Changes: append(changes(t, resources, 8),
 			zones.Change{Key: "zones/other.test", Revision: 8},
 			zones.Change{Key: "policies/half.example.test", Revision: 8})})
@@ -260,7 +260,7 @@ data: [ok]
 	})
 }
 
-// A verdict's flip republishes the same Snapshot with a new View.
+// A verdict that turns republishes the same Snapshot with a new View.
 func TestVerdictRepublishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -312,7 +312,7 @@ func TestOverrideEnds(t *testing.T) {
 	})
 }
 
-// A vantage that falls silent is no longer counted, without anybody's word.
+// A vantage that falls silent stops counting without anybody saying so.
 func TestVantageGoesStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -331,7 +331,7 @@ func TestVantageGoesStale(t *testing.T) {
 	})
 }
 
-// A flood is kept on disk once it is over, and a flood that does not end, now and then.
+// A flood of changes is saved when it is over, and now and then if it does not end.
 func TestKeepsAfterQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -343,13 +343,13 @@ func TestKeepsAfterQuiet(t *testing.T) {
 					[]string{"1", "2"}[revision/26%2]+"\nlongitude: 1\n", revision),
 			})
 		}
-		time.Sleep(50 * time.Millisecond) // so that no change comes in the instant in which a copy is made
+		time.Sleep(50 * time.Millisecond) // so that no change comes at the instant of a save
 		for revision := int64(6); revision < 30; revision++ {
 			time.Sleep(100 * time.Millisecond)
 			one(revision)
 		}
 		if kept := b.saved(); !slices.Equal(kept, []int64{14}) {
-			// a second after the first list there is a copy, flood or not
+			// the first copy is there a second after the first list, flood or not
 			t.Errorf("kept %v before it was quiet, want revision 14", kept)
 		}
 		time.Sleep(2 * time.Second)
@@ -419,7 +419,7 @@ func TestExplain(t *testing.T) {
 				t.Errorf("%s %s: %s %q, want %s with %q", c.name, c.qtype, e.Outcome, records, c.outcome, c.holds)
 			}
 		}
-		// What is broken or held for a name is told with its answer, and for no other.
+		// An explanation has the problems and held changes of its own name and of no other.
 		b.Batch(zones.Batch{Revision: 6, Changes: []zones.Change{
 			{
 				Key: zones.KeyOf(zones.KindPolicy, "broken.example.test"), Err: errors.New("it cannot be read"),
@@ -454,8 +454,8 @@ func TestExplain(t *testing.T) {
 	})
 }
 
-// What was read from the copy on disk is not put there again: nobody has said since that it is current, and the time in
-// it tells how old it is. The first list is, whether anything in it is new or not.
+// A loop that read only the copy on disk does not save it again: nobody has confirmed it, and its time must tell its
+// age. After the first list it is saved, whether the list has anything new or not.
 func TestCopyStaysAsOldAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -475,7 +475,7 @@ func TestCopyStaysAsOldAsItIs(t *testing.T) {
 	})
 }
 
-// That there is nothing to probe is told too, once: a server that starts waits for its prober to know.
+// An empty program is assigned once too: a server that starts waits for its prober to know.
 func TestAssignsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		times := 0

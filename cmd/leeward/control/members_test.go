@@ -14,7 +14,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// version is a zone as a primary has it, a line a record: owner, relative to the origin, type and data.
+// version is a zone as a primary has it. Each line is a record: owner, relative to the origin, type and data.
 func version(t *testing.T, origin string, lines ...string) *snapshot.Version {
 	t.Helper()
 	apex, err := rr.ParseName(origin)
@@ -48,13 +48,13 @@ func version(t *testing.T, origin string, lines ...string) *snapshot.Version {
 	return v
 }
 
-// catalog is a catalog zone with those lines, and its version.
+// catalog is a catalog zone of those lines, and its version.
 func catalog(t *testing.T, origin string, lines ...string) *snapshot.Version {
 	t.Helper()
 	return version(t, origin, append(lines, `version TXT "2"`)...)
 }
 
-// listed are the lines of members m0.test, m1.test and so on.
+// listed returns the lines for members m0.test, m1.test and so on.
 func listed(n int) (lines []string) {
 	for i := range n {
 		lines = append(lines, fmt.Sprintf("l%d.zones PTR m%d.test.", i, i))
@@ -71,8 +71,7 @@ name: second.test
 transfer: {primaries: [192.0.2.2], catalog: true}
 `
 
-// members returns the zones that are in service, without the catalogs, each with the catalog and the label that it is
-// here by.
+// members returns the zones in service other than catalogs, each with the catalog and label that list it.
 func (b *bench) members() (all []string) {
 	b.t.Helper()
 	synctest.Wait()
@@ -91,7 +90,7 @@ func (b *bench) members() (all []string) {
 	return all
 }
 
-// standing returns the problems and what is held back.
+// standing returns the problems, and what is held back.
 func (b *bench) standing() (problems, held string) {
 	b.t.Helper()
 	if err := b.Do(b.t.Context(), func(i control.Inside) {
@@ -112,12 +111,12 @@ func (b *bench) transferred(v *snapshot.Version) {
 	b.Transferred(zones.NameText(v.Origin()), snapshot.Transferred{Version: v})
 }
 
-// A catalog zone brings its members and takes them along; what is broken changes nothing.
+// A catalog zone brings its members and removes them. A broken one changes nothing.
 func TestCatalogZone(t *testing.T) {
 	for _, x := range []struct {
 		name    string
 		then    []string // lines of the catalog after that which lists m0.test to m3.test
-		want    string   // that is gone, come or another
+		want    string   // what has gone, come or changed
 		problem string
 	}{
 		{"one comes", append(listed(4), "n.zones PTR New.test.", `version TXT "2"`), "+new.test cat.test n", ""},
@@ -184,8 +183,8 @@ func TestCatalogZone(t *testing.T) {
 	}
 }
 
-// What a catalog zone loses by a large part stays until it is accepted, whatever was accepted before; and a source that
-// is read again changes nothing about members.
+// If a catalog zone loses many members, they stay until that is accepted, whatever was accepted before. Reading the
+// source again changes nothing about members.
 func TestCatalogZoneThatShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -215,15 +214,15 @@ func TestCatalogZoneThatShrinks(t *testing.T) {
 	})
 }
 
-// What is configured goes before what a catalog lists, and of two catalogs the one that had it keeps it unless it gives
-// it away.
+// A configured zone goes before one that a catalog lists. Of two catalogs, the first keeps a member unless it gives it
+// away.
 func TestCatalogZoneRivals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		own := "---\nkind: Zone\nname: m0.test\nnameservers: [ns.other.test]\n"
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, catalogs+own, 5)})
 		b.transferred(catalog(t, "second.test", "s.zones PTR m1.test."))
-		b.members() // it has it first
+		b.members() // it is the first
 		b.transferred(catalog(t, "cat.test", listed(3)...))
 		want := func(problem string, want ...string) {
 			t.Helper()
@@ -249,7 +248,7 @@ func TestCatalogZoneRivals(t *testing.T) {
 	})
 }
 
-// A catalog zone is answered to nobody; those who may transfer it are told its SOA.
+// A catalog zone is answered to nobody, except its SOA to those who may transfer it.
 func TestCatalogZoneIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -266,7 +265,7 @@ func TestCatalogZoneIsNotAnswered(t *testing.T) {
 			{"cat.test", rr.TypeNS, snapshot.Refused},
 			{"l0.zones.cat.test", rr.TypePTR, snapshot.Refused},
 			{"nothing.cat.test", rr.TypeSOA, snapshot.Refused},
-			{"second.test", rr.TypeSOA, snapshot.Refused}, // nobody may transfer that
+			{"second.test", rr.TypeSOA, snapshot.Refused}, // nobody may transfer it
 		} {
 			var a snapshot.Answer
 			name, _ := rr.ParseName(x.name)

@@ -20,8 +20,8 @@ import (
 	"leeward/zones"
 )
 
-// Two of three vantages have to say that an endpoint is down, and then that it is up: how long they took to agree is
-// counted, an address each, and shown as it was.
+// Two of three vantages must say that an endpoint is down, and then that it is up. The time that agreeing took is
+// counted for each address, and shown.
 func TestFailoverIsTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
@@ -32,14 +32,14 @@ func TestFailoverIsTimed(t *testing.T) {
 		b := &bench{t: t}
 		b.Loop = control.NewLoop(control.LoopOptions{
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Metrics: metrics,
-			Publish: func(answer.State) { time.Sleep(3 * time.Millisecond) }, // which is what publishing takes
+			Publish: func(answer.State) { time.Sleep(3 * time.Millisecond) }, // how long publishing takes
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); b.Run(ctx) }()
 		defer func() { stop(); <-done }()
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
-		time.Sleep(time.Second) // what is said next is a turn of its own
+		time.Sleep(time.Second) // so that the next report has a turn of its own
 		var sequence uint64
 		say := func(vantage string, s health.State) {
 			sequence++
@@ -71,7 +71,7 @@ func TestFailoverIsTimed(t *testing.T) {
 			stands float64 // verdicts
 		}{
 			{0, 0, 0},
-			{12 * time.Second, 2, 0}, // nyc and sin are silent; this server's own vote is not stale
+			{12 * time.Second, 2, 0}, // nyc and sin are silent; this server's own vote does not go stale
 		} {
 			time.Sleep(c.after)
 			synctest.Wait()

@@ -12,8 +12,8 @@ import (
 	"leeward/zones"
 )
 
-// A drain that is planned has no effect and is no override in force until it begins; then it is one, and ends by
-// itself. What a policy's schedule says is told beside it.
+// A planned drain has no effect, and is not listed as in force, until it begins. It ends by itself. The status shows
+// what policies' schedules do beside it.
 func TestPlannedDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

@@ -8,8 +8,7 @@ import (
 	"leeward/zones"
 )
 
-// Answers say that they may be old once the source has been cut off for an hour, and no longer when it is followed
-// again.
+// Answers say that they may be old once the source has been cut off for an hour, until it is followed again.
 func TestAnswersGoStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -42,7 +41,7 @@ func TestAnswersGoStale(t *testing.T) {
 	})
 }
 
-// What is served from the copy on disk is as old as that.
+// An answer from the copy on disk is as old as the copy.
 func TestSavedCopyIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)

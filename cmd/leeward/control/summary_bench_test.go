@@ -14,7 +14,7 @@ import (
 	"leeward/zones"
 )
 
-// BenchmarkSummary gathers a status of as many endpoints, on each of which three vantages vote.
+// BenchmarkSummary makes a status of that many endpoints, each with the votes of three vantages.
 func BenchmarkSummary(b *testing.B) {
 	for _, n := range []int{2_000, 20_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

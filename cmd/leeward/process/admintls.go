@@ -10,25 +10,27 @@ import (
 	"leeward/zones/disk"
 )
 
-// AdminTLS names the files of the admin interface's TLS, PEM all of them. The zero value is plain HTTP.
+// AdminTLS names the PEM files of the admin interface's TLS. The zero value is plain HTTP.
 type AdminTLS struct {
-	Cert, Key string // of the server; the certificate first, then those between it and its authority
+	Cert, Key string // of the server; Cert begins with its own certificate, then come the intermediate ones
 	ClientCA  string // authorities that sign clients' certificates; "": clients need none
 }
 
-// Check says what is wrong with which files are given. It reads none.
+// Check returns an error if the files given do not make a whole. It does not read them.
 func (a AdminTLS) Check() error {
 	switch {
 	case (a.Cert == "") != (a.Key == ""):
-		return errors.New("the admin interface's certificate and its key go together; give both --admin-tls-cert and --admin-tls-key, or neither")
+		return errors.New("the admin interface's certificate and its key go together; " +
+			"give both --admin-tls-cert and --admin-tls-key, or neither")
 	case a.ClientCA != "" && a.Cert == "":
-		return errors.New("--admin-client-ca asks for clients' certificates, which takes TLS; give --admin-tls-cert and --admin-tls-key too")
+		return errors.New("--admin-client-ca asks for clients' certificates, which takes TLS; " +
+			"give --admin-tls-cert and --admin-tls-key too")
 	}
 	return nil
 }
 
-// adminTLS is the configuration in force. It is read again at each reload; one that cannot be read leaves the one
-// before.
+// adminTLS is the configuration in force. Each reload reads the files again, and keeps the last good configuration if
+// they cannot be read.
 type adminTLS struct {
 	files AdminTLS
 	now   atomic.Pointer[tls.Config]
@@ -39,28 +41,32 @@ func openAdminTLS(files AdminTLS) (*adminTLS, error) {
 	return a, a.reload()
 }
 
-// reload reads the files. Connections that are open stay as they are.
+// reload reads the files. Open connections are not affected.
 func (a *adminTLS) reload() error {
 	pair, err := ReadPair(a.files.Cert, a.files.Key)
 	if err != nil {
 		return fmt.Errorf("the admin interface's certificate (%s, %s): %w", a.files.Cert, a.files.Key, err)
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
+		NextProtos: []string{"http/1.1"},
+	}
 	if a.files.ClientCA != "" {
 		text, err := disk.Read(a.files.ClientCA, MostPEM)
 		if err != nil {
 			return fmt.Errorf("authorities of the admin interface's clients: %w", err)
 		}
 		if c.ClientCAs = x509.NewCertPool(); !c.ClientCAs.AppendCertsFromPEM(text) {
-			return fmt.Errorf("authorities of the admin interface's clients: %s has no PEM certificate in it", a.files.ClientCA)
+			return fmt.Errorf("authorities of the admin interface's clients: %s has no PEM certificate in it",
+				a.files.ClientCA)
 		}
-		c.ClientAuth = tls.VerifyClientCertIfGiven // the pages that tell nothing go without one
+		c.ClientAuth = tls.VerifyClientCertIfGiven // the public pages need no certificate
 	}
 	a.now.Store(c)
 	return nil
 }
 
-// MostPEM is how long a file of certificates or a key may be, octets.
+// MostPEM is the largest file that a certificate or a key is read from, in octets.
 const MostPEM = 1 << 20
 
 // ReadPair reads a certificate and its key from two PEM files.
@@ -76,7 +82,7 @@ func ReadPair(cert, key string) (tls.Certificate, error) {
 	return tls.X509KeyPair(c, k)
 }
 
-// config is for a listener.
+// config returns the configuration for a listener. It follows reloads.
 func (a *adminTLS) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,

@@ -6,8 +6,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// asker decides when others are told which clients have asked here, for forecasts: when it has changed so much that it
-// matters, and no more often than that etcd, which keeps each version, does not notice.
+// asker decides when to tell other servers which clients have asked here, for their forecasts. It does so when the
+// counts have changed enough to matter, but rarely enough that etcd, which keeps each version, does not notice.
 type asker struct {
 	ask  func(most int) *steer.Asked
 	told *steer.Asked
@@ -15,11 +15,11 @@ type asker struct {
 }
 
 const (
-	askedTold  = 128 // orders that others are told of
+	askedTold  = 128 // how many orders of pools are reported
 	askedEvery = 30 * time.Second
 )
 
-// tell returns what others are to be told.
+// tell returns the counts to report now.
 func (a *asker) tell(now time.Time) *steer.Asked {
 	if a.ask == nil || !a.at.IsZero() && now.Sub(a.at) < askedEvery {
 		return a.told

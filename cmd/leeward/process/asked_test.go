@@ -7,9 +7,12 @@ import (
 	"leeward/zones/steer"
 )
 
-// Others are told when it matters, and not more often than every half minute.
+// Others are told when the counts have changed enough, and at most every half minute.
 func TestAskedIsToldSeldom(t *testing.T) {
-	asked := &steer.Asked{Seconds: 10, Queries: 100, Orders: []steer.AskedOrder{{Order: steer.Order{Policy: "p"}, Queries: 100}}}
+	asked := &steer.Asked{
+		Seconds: 10, Queries: 100,
+		Orders: []steer.AskedOrder{{Order: steer.Order{Policy: "p"}, Queries: 100}},
+	}
 	a := asker{ask: func(int) *steer.Asked { c := *asked; return &c }}
 	now := time.Unix(1e9, 0)
 	first := a.tell(now)

@@ -24,53 +24,53 @@ import (
 	"leeward/zones/store"
 )
 
-// run is a server's parts.
+// run holds a server's parts.
 type run struct {
 	Settings
 	registry *prometheus.Registry
 	started  time.Time
-	starting context.Context // ends what the start reads
+	starting context.Context // ends reading at the start
 
 	loop        *control.Loop
 	geo         *geo.Watcher
 	answers     *answer.Responder   // nil: no DNS is served
 	dns         *socket.Server      // with answers
-	primary     *transfer.Primary   // transfers; nil: none
-	secondary   *transfer.Secondary // of the zones that live elsewhere; with primary
+	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
+	secondary   *transfer.Secondary // transfers zones that live on other primaries; with primary
 	strange     atomic.Bool         // etcd has another history than the one in service
-	prober      *probe.Prober       // nil: nothing is probed here
+	prober      *probe.Prober       // nil: this process does not probe
 	names       *resolve.Resolver
-	looked      atomic.Bool   // hostnames have been looked up once, and targets probed
+	looked      atomic.Bool   // the server has been ready once
 	assigned    atomic.Bool   // the prober knows its targets
-	etcd        *store.Etcd   // nil: files
+	etcd        *store.Etcd   // nil: the resources are files
 	link        *vantage.Link // with etcd
 	database    database
 	drilled     *drilled
 	bystanders  bystanders
-	files       *folder.Folder
-	keeper      *keeper       // nil: nothing is kept
-	memory      *memory       // with keeper
-	serials     *serialKeeper // nil: there is nowhere to keep them
+	files       *folder.Folder // nil: the resources are in etcd
+	keeper      *keeper        // nil: nothing is kept
+	memory      *memory        // with keeper
+	serials     *serialKeeper  // nil: there is no etcd to keep them
 	metrics     *control.Metrics
-	heard       atomic.Pointer[time.Time] // when the watch on the resources said something last; nil: never
+	heard       atomic.Pointer[time.Time] // when the watch on the resources last said something; nil: never
 	lags        []lag
 	pages       *pages // nil: none
 	shownStatus shownStatus
 	reached     reached
 	token       token
-	shown       atomic.Pointer[tls.Certificate] // that probes show; nil: none
-	reading     sync.Mutex                      // of credentials
+	shown       atomic.Pointer[tls.Certificate] // that probes present; nil: none
+	reading     sync.Mutex                      // held while credentials are read
 	running     Running
 
-	programs chan *steer.Program // at most one waits, the newest
+	programs chan *steer.Program // the newest, until assigning takes it
 	firstly  sync.Once
-	first    chan struct{} // closed when there is something to answer from
+	first    chan struct{} // closed at the first snapshot
 
 	heardOnce sync.Once
-	heardAll  chan struct{} // closed when all that the vantages have written has been read once
+	heardAll  chan struct{} // closed when everything that the vantages had written has been read
 }
 
-// assemble makes the parts; nothing listens and nothing runs yet.
+// assemble makes the parts. Nothing listens and nothing runs yet.
 func (r *run) assemble() error {
 	var err error
 	if r.geo, err = geo.NewWatcher(r.GeoDB, r.State, r.Log); r.geo == nil {
@@ -88,7 +88,8 @@ func (r *run) assemble() error {
 		}
 		connections := r.shares().tcp
 		if connections < socket.DefaultConnections {
-			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once", "limit", descriptorLimit(), "connections", connections)
+			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once",
+				"limit", descriptorLimit(), "connections", connections)
 		}
 		r.answers, err = answer.New(answer.Options{
 			ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
@@ -114,7 +115,8 @@ func (r *run) assemble() error {
 				return err
 			}
 		} else if r.Etcd == nil {
-			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, nor does this one after a restart")
+			r.Log.Info("the secret of DNS cookies is random: other servers do not accept this one's cookies, " +
+				"nor does this one after a restart")
 		}
 	}
 	if r.metrics, err = control.NewMetrics(r.registry, r.Version, time.Now); err != nil {
@@ -134,7 +136,8 @@ func (r *run) assemble() error {
 		return err
 	}
 	o := control.LoopOptions{
-		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID, Region: r.Region,
+		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID,
+		Region:  r.Region,
 		Publish: func(answer.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
 	if r.dns != nil {
@@ -173,7 +176,8 @@ func (r *run) assemble() error {
 		}
 		past, err := loadVerdicts(r.State)
 		if err != nil {
-			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed", "err", err)
+			r.Log.Warn("what was down before this start is not known: everything counts as up until it is probed",
+				"err", err)
 		}
 		if past != nil && r.prober != nil {
 			r.prober.Recall(past)
@@ -181,10 +185,10 @@ func (r *run) assemble() error {
 		o.Past, o.Recall = past, r.memory.keep
 	}
 	if r.NoProbe {
-		o.Own = "" // no vantage is this process
+		o.Own = "" // this process is not a vantage
 	}
 	r.loop = control.NewLoop(o)
-	for _, a := range r.names.Kept() { // before the first answers are given
+	for _, a := range r.names.Kept() { // they are in place before the first answer
 		r.loop.Resolved(a)
 	}
 	return nil

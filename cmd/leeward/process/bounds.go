@@ -15,9 +15,10 @@ import (
 	"leeward/server/transfer"
 )
 
-// What a process may have is shared out at its start, so that a flood that uses up one thing leaves what others need.
+// A process shares out its resources at the start, so that a flood that uses up one of them leaves the others what they
+// need.
 
-// descriptors are the shares of those who outsiders can have open files.
+// descriptors are the shares of file descriptors for what outsiders can open.
 type descriptors struct {
 	tcp       int // connections of DNS clients
 	probes    int
@@ -25,10 +26,9 @@ type descriptors struct {
 	transfers int // sockets to primaries and secondaries
 }
 
-// descriptorShares shares out so many file descriptors: half for probes, a quarter for TCP, a twelfth each for the
-// admin interface and for transfers, up to what each has anyhow. Kept back before are the sockets that listen, and up
-// to 64 for etcd, files and the resolver. Nobody has more than its share, so nobody is without its own while others
-// take all that they can get.
+// descriptorShares shares out limit file descriptors: half for probes, a quarter for TCP, a twelfth each for the admin
+// interface and for transfers. No share is larger than the part's own limit. Before that it sets aside the listening
+// sockets, and up to 64 for etcd, files and the resolver. A part cannot take another part's share.
 func descriptorShares(limit uint64, sockets int) descriptors {
 	limit -= min(uint64(sockets), limit/2)
 	limit -= min(64, limit/4)
@@ -39,22 +39,22 @@ func descriptorShares(limit uint64, sockets int) descriptors {
 	}
 }
 
-// mostAdmin is how many connections the admin interface takes: a few people, scrapers, balancers that look after
-// health.
+// mostAdmin is how many connections the admin interface takes: enough for a few people, scrapers, and balancers that
+// check health.
 const mostAdmin = 128
 
-// shares are those of this server.
+// shares returns the shares of this server.
 func (r *run) shares() descriptors {
 	sockets := 1 // of the admin interface
 	for range r.Listen {
-		sockets += 2 * (runtime.NumCPU() + 1) // ":53" is two addresses
+		sockets += 2 * (runtime.NumCPU() + 1) // ":53" stands for two addresses
 	}
 	return descriptorShares(descriptorLimit(), sockets)
 }
 
-// BoundMemory has the garbage collector work harder before the process meets the memory limit of its control group,
-// which would kill it, and returns the bound that it has set: nine tenths of the limit, as not all memory is the
-// heap's. 0: there is none, or an operator has set GOMEMLIMIT and knows better.
+// BoundMemory makes the garbage collector work harder before the process reaches the memory limit of its control group,
+// where the kernel would kill it. It returns the bound that it sets, in octets: nine tenths of the limit, since not all
+// memory is heap. It returns 0 and does nothing if there is no limit, or if an operator has set GOMEMLIMIT.
 func BoundMemory(getenv func(string) string) int64 {
 	if getenv("GOMEMLIMIT") != "" {
 		return 0
@@ -68,11 +68,11 @@ func BoundMemory(getenv func(string) string) int64 {
 	return bound
 }
 
-// groupMemory returns the memory limit of the control group that this process is in, or the least of those of the
-// groups around it, of version 2 or 1; 0: there is none that can be read. Files are looked for below root.
+// groupMemory returns the memory limit, in octets, of this process's control group (version 1 or 2) or the smallest
+// limit of the groups around it. It returns 0 if it finds none. It looks for files below root.
 func groupMemory(root string) int64 {
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
-	if err != nil { // no /proc: in a container, the group's own files are where groups are mounted
+	if err != nil { // no /proc: a container's own group is where groups are mounted
 		groups = []byte("0::/\n1:memory:/\n")
 	}
 	least := int64(math.MaxInt64)
@@ -93,14 +93,14 @@ func groupMemory(root string) int64 {
 		for group := filepath.Clean("/" + parts[2]); ; group = filepath.Dir(group) {
 			text, err := os.ReadFile(filepath.Join(root, mount, group, file))
 			if n, bad := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil && bad == nil && n > 0 {
-				least = min(least, n) // "max" is no number
+				least = min(least, n) // "max" does not parse
 			}
 			if group == "/" {
 				break
 			}
 		}
 	}
-	if least >= 1<<60 { // version 1 has all that there could be for none
+	if least >= 1<<60 { // version 1 writes a huge number for no limit
 		return 0
 	}
 	return least

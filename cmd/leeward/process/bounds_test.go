@@ -9,8 +9,7 @@ import (
 	"leeward/server/transfer"
 )
 
-// TestDescriptorShares: whatever the limit is, what all may have together leaves room for what the server itself has
-// open.
+// Whatever the limit is, the shares together leave room for the files that the server itself opens.
 func TestDescriptorShares(t *testing.T) {
 	for _, c := range []struct {
 		limit   uint64
@@ -44,7 +43,10 @@ func TestGroupMemory(t *testing.T) {
 		want  int64
 	}{
 		{"none", nil, 0},
-		{"version 2", map[string]string{"proc/self/cgroup": "0::/system.slice/leeward.service\n", "sys/fs/cgroup/system.slice/leeward.service/memory.max": "104857600\n"}, 100 << 20},
+		{"version 2", map[string]string{
+			"proc/self/cgroup": "0::/system.slice/leeward.service\n",
+			"sys/fs/cgroup/system.slice/leeward.service/memory.max": "104857600\n",
+		}, 100 << 20},
 		{"version 2, around it", map[string]string{
 			"proc/self/cgroup":                   "0::/a/b\n",
 			"sys/fs/cgroup/a/b/memory.max":       "max\n",
@@ -53,14 +55,21 @@ func TestGroupMemory(t *testing.T) {
 		}, 2 << 20},
 		{"version 2, no /proc", map[string]string{"sys/fs/cgroup/memory.max": "4096\n"}, 4096},
 		{"version 1, no /proc", map[string]string{"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n"}, 4096},
-		{"version 2, in a container", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "4096\n"}, 4096},
+		{
+			"version 2, in a container",
+			map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "4096\n"},
+			4096,
+		},
 		{"version 2, none", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, 0},
 		{"version 1", map[string]string{
 			"proc/self/cgroup": "9:cpu:/x\n4:memory:/x\n0::/\n",
 			"sys/fs/cgroup/memory/x/memory.limit_in_bytes": "8192\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes":   "9223372036854771712\n",
 		}, 8192},
-		{"version 1, none", map[string]string{"proc/self/cgroup": "4:cpu,memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 0},
+		{"version 1, none", map[string]string{
+			"proc/self/cgroup":                           "4:cpu,memory:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+		}, 0},
 	} {
 		root := t.TempDir()
 		for name, text := range c.files {

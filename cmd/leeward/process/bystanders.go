@@ -14,8 +14,8 @@ import (
 	"leeward/zones/store"
 )
 
-// bystanders are the servers that probe nothing. Nobody follows what they say of themselves: it is read when somebody
-// asks how servers are, and not more often than once a bystandersEvery.
+// bystanders are the servers that do not probe. Nobody follows their descriptions of themselves. They are read when
+// somebody asks for a status, at most once per bystandersEvery.
 type bystanders struct {
 	etcd *store.Etcd // nil: there are none
 	log  *slog.Logger
@@ -23,16 +23,16 @@ type bystanders struct {
 	mu   sync.Mutex
 	at   time.Time // of the last attempt
 	last []admin.Server
-	err  error // why last is not fresh
+	err  error // why last is not fresh; nil: it is
 }
 
-// Times of reading: nobody who asks for a status waits longer than bystandersWait for these.
+// A status waits at most bystandersWait for them.
 const (
 	bystandersEvery = time.Second
 	bystandersWait  = 2 * time.Second
 )
 
-// tell puts them into a status. While etcd does not answer they are as they were last, and not fresh.
+// tell adds them to a status. While etcd does not answer, they stay as they were and are not fresh.
 func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 	if b.etcd == nil {
 		return
@@ -43,11 +43,12 @@ func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 		b.read(ctx)
 	}
 	if b.err != nil {
-		s.Problems = append(s.Problems, admin.Problem{Resource: "servers", InService: admin.InServiceOlder, Message: b.err.Error()})
+		s.Problems = append(s.Problems,
+			admin.Problem{Resource: "servers", InService: admin.InServiceOlder, Message: b.err.Error()})
 	}
 	for _, v := range b.last {
 		if slices.ContainsFunc(s.Servers, func(o admin.Server) bool { return o.ID == v.ID }) {
-			continue // that one probed not long ago, or is the one that answers
+			continue // it probed not long ago, or it is this server
 		}
 		v.Fresh = b.err == nil
 		s.AddServer(v)
@@ -62,7 +63,7 @@ func (b *bystanders) read(ctx context.Context) {
 	defer stop()
 	all, err := vantage.Bystanders(limited, b.etcd.Cluster)
 	if ctx.Err() != nil {
-		return // who asked went away
+		return // the client that asked went away
 	}
 	b.at, b.err = time.Now(), err
 	if err != nil {

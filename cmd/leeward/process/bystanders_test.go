@@ -15,21 +15,24 @@ import (
 	"leeward/server/admin"
 )
 
-// A server that probes nothing answers by what a vantage reports, even one of its own name, writes nothing that others
-// watch, and is among the servers of every status. With the last vantage gone a problem is shown, and everything counts
-// as it did.
+// A server that does not probe answers by a vantage's reports, even if that has the same name. It writes nothing that
+// others watch, and every status lists it. When the last vantage has gone the status shows a problem, and everything
+// counts as it did.
 func TestServerThatProbesNothing(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
 	far := listen(t, fmt.Sprintf("127.0.0.2:%d", near.address.Port()))
 	c.putAll(strings.NewReplacer("192.0.2.1", near.address.Addr().String(), "192.0.2.2", far.address.Addr().String(),
-		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources))
+		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s",
+		"interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources))
 	quiet := settings("quiet", c)
 	quiet.NoProbe = true
 	q := serve(t, quiet)
 	q.awaitAnswer("www.example.test", "127.0.0.1")
 	nobody := func(s *admin.Status) bool {
-		return slices.ContainsFunc(s.Problems, func(p admin.Problem) bool { return strings.Contains(p.Message, "nobody probes") })
+		return slices.ContainsFunc(s.Problems, func(p admin.Problem) bool {
+			return strings.Contains(p.Message, "nobody probes")
+		})
 	}
 	q.await("nobody probes, and it says so", func() string {
 		if s := q.status(); !nobody(s) || len(s.Vantages) != 0 {

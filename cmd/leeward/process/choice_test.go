@@ -9,13 +9,14 @@ import (
 	"testing"
 )
 
-// Five vantages of three regions, of which two probe each address: of different regions, each address by two. One that
-// stops is followed by another, and no verdict turns meanwhile.
+// Two of five vantages in three regions probe each address, from different regions. When one stops another takes over,
+// and no verdict turns.
 func TestTwoOfFiveProbe(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
 	var text strings.Builder
-	fmt.Fprintf(&text, "kind: Monitor\nname: web\ntcp: {port: %d}\ninterval: 100ms\nvantages: 2\n---\n", near.address.Port())
+	fmt.Fprintf(&text, "kind: Monitor\nname: web\ntcp: {port: %d}\ninterval: 100ms\nvantages: 2\n---\n",
+		near.address.Port())
 	text.WriteString("kind: Region\nname: eu-west\n---\nkind: Pool\nname: www\nregion: eu-west\nmonitor: web\n")
 	const endpoints = 16
 	for i := range endpoints {
@@ -32,7 +33,7 @@ func TestTwoOfFiveProbe(t *testing.T) {
 		s.Listen, s.Region = nil, regions[id]
 		all = append(all, serve(t, s))
 	}
-	// settled says what differs from two fresh votes on every address, of the two that are chosen.
+	// settled says how far the votes are from two fresh ones of chosen vantages on every address.
 	settled := func(p *member) func() string {
 		return func() string {
 			s := p.status()

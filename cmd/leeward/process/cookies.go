@@ -16,12 +16,12 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Servers that have a secret in common take each other's DNS cookies. It comes from a file, or they share one through
-// etcd, or else each process has a random one of its own, which it begins with in any case. A cookie shows that an
-// address is not forged and nothing more: what a stolen secret is good for is to be flooded with answers.
+// Servers that share a secret accept each other's DNS cookies. The secret comes from a file or, without one, from etcd.
+// Without either, each process uses a random secret, with which it starts in any case. A cookie shows only that an
+// address is not forged, so all that a stolen secret allows is to flood somebody with answers.
 
-// CookieSecretFile reads a file of cookie secrets: 32 hexadecimal digits a line, the first makes cookies, all are
-// accepted. What follows a # is a comment.
+// CookieSecretFile reads a file of cookie secrets, one to four lines of 32 hexadecimal digits. The first secret makes
+// cookies, and all are accepted. A # begins a comment.
 func CookieSecretFile(file string) ([]wire.CookieSecret, error) {
 	b, err := disk.Read(file, 1<<20)
 	if err != nil {
@@ -42,12 +42,13 @@ func CookieSecretFile(file string) ([]wire.CookieSecret, error) {
 		secrets = append(secrets, s)
 	}
 	if len(secrets) == 0 || len(secrets) > 4 {
-		return nil, fmt.Errorf("%s has %d cookie secrets; give one to four, 32 hexadecimal digits a line", file, len(secrets))
+		return nil, fmt.Errorf("%s has %d cookie secrets; give one to four, 32 hexadecimal digits a line", file,
+			len(secrets))
 	}
 	return secrets, nil
 }
 
-// parseCookieSecret does not repeat what it refuses.
+// parseCookieSecret does not repeat a bad secret in its error.
 func parseCookieSecret(text string) (s wire.CookieSecret, err error) {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != len(s) {
@@ -56,7 +57,7 @@ func parseCookieSecret(text string) (s wire.CookieSecret, err error) {
 	return wire.CookieSecret(b), nil
 }
 
-// readCookieSecrets reads the file again, if there is one. What is wrong with it costs nothing but the change.
+// readCookieSecrets reads the file again, if there is one. If it is bad, the secrets stay as they are.
 func (r *run) readCookieSecrets() {
 	if r.CookieSecrets == "" || r.dns == nil {
 		return
@@ -72,14 +73,14 @@ func (r *run) readCookieSecrets() {
 
 // Times of the shared secrets.
 const (
-	cookieRoll  = 24 * time.Hour  // each secret makes cookies for so long
-	cookieLook  = 1 * time.Minute // how often a server looks whether they have been rolled
-	cookieLimit = 5 * time.Second // that etcd may take to answer
+	cookieRoll  = 24 * time.Hour  // how long each secret makes cookies
+	cookieLook  = 1 * time.Minute // how often a server checks whether they have been rolled
+	cookieLimit = 5 * time.Second // how long etcd may take to answer
 )
 
-// sharedSecrets is the value of etcd.CookieSecret. The next secret is known a day before it makes cookies and the previous one
-// a day after it has made its last, so that servers need not roll at the same moment to accept each other's (RFC 9018
-// section 5).
+// sharedSecrets is the value of etcd.CookieSecret. Servers know the next secret a day before it makes cookies, and the
+// previous one for a day after it made its last. So they accept each other's cookies without rolling at the same moment
+// (RFC 9018 section 5).
 type sharedSecrets struct {
 	Next     string    `json:"next"`
 	Current  string    `json:"current"`
@@ -87,7 +88,7 @@ type sharedSecrets struct {
 	Rolled   time.Time `json:"rolled"`
 }
 
-// secrets returns them as the server takes them: the one that makes cookies first.
+// secrets returns all three, beginning with the one that makes cookies.
 func (s sharedSecrets) secrets() (all []wire.CookieSecret, err error) {
 	for _, text := range []string{s.Current, s.Next, s.Previous} {
 		secret, err := parseCookieSecret(text)
@@ -99,13 +100,13 @@ func (s sharedSecrets) secrets() (all []wire.CookieSecret, err error) {
 	return all, nil
 }
 
-// due says whether it is time to roll. A time far ahead is a clock that was wrong.
+// due reports whether it is time to roll. A time far in the future was written by a wrong clock.
 func (s sharedSecrets) due(now time.Time) bool {
 	age := now.Sub(s.Rolled)
 	return age >= cookieRoll || age < -cookieRoll
 }
 
-// rolled returns what follows: all new where there was nothing.
+// rolled returns the secrets after rolling. They are all new if there were none.
 func (s sharedSecrets) rolled(now time.Time) sharedSecrets {
 	fresh := func() string {
 		var b [16]byte
@@ -118,15 +119,15 @@ func (s sharedSecrets) rolled(now time.Time) sharedSecrets {
 	return sharedSecrets{Next: fresh(), Current: s.Next, Previous: s.Current, Rolled: now.UTC().Truncate(time.Second)}
 }
 
-// cookieSharing follows the secrets in etcd and rolls them when that is due. Without etcd it goes on with what it has.
+// cookieSharing follows the secrets in etcd and rolls them when due. Without etcd it keeps what it has.
 type cookieSharing struct {
 	etcd *etcd.Conn
 	now  func() time.Time
 	use  func(...wire.CookieSecret) error
 	log  *slog.Logger
 
-	seen    int64  // modification of the key that is in use
-	trouble string // that was logged last
+	seen    int64  // revision of the value in use
+	trouble string // the error that was logged last
 }
 
 func (c *cookieSharing) run(ctx context.Context) {
@@ -141,7 +142,8 @@ func (c *cookieSharing) run(ctx context.Context) {
 			c.trouble = ""
 		case err.Error() != c.trouble:
 			c.trouble = err.Error()
-			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key", etcd.CookieSecret, "err", err)
+			c.log.Warn("cookie secrets are not shared through etcd: going on with those that are in use", "key",
+				etcd.CookieSecret, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -151,8 +153,8 @@ func (c *cookieSharing) run(ctx context.Context) {
 	}
 }
 
-// look takes up what is in etcd, after having rolled it if that is due. Of several servers that roll at once one
-// succeeds, and the others see what it has written.
+// look uses the secrets in etcd, and rolls them first if that is due. If several servers roll at once one succeeds, and
+// the others then read what it has written.
 func (c *cookieSharing) look(ctx context.Context) error {
 	for {
 		held, _, err := c.etcd.Get(ctx, etcd.CookieSecret)

@@ -51,7 +51,7 @@ func TestCookieSecretFile(t *testing.T) {
 	}
 }
 
-// Servers roll one secret in turn, and at any moment each accepts what another makes, whichever has looked last.
+// Servers roll one secret in turn. At any moment each accepts the others' cookies, whoever has looked last.
 func TestSharedCookieSecrets(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -107,7 +107,7 @@ func TestSharedCookieSecrets(t *testing.T) {
 	first := all[0].secrets[0]
 	for day := range 5 {
 		now = now.Add(cookieRoll)
-		for i := range all { // another one each day rolls, and the others look later
+		for i := range all { // a different one rolls each day, and the others look later
 			look(all[(i+day)%len(all)])
 			agree()
 		}
@@ -116,7 +116,7 @@ func TestSharedCookieSecrets(t *testing.T) {
 		}
 	}
 	for i, s := range all {
-		// The first look of one of them finds nothing and writes; each roll is a change for everybody.
+		// The first look of one of them finds nothing and writes. Each roll is a change for everybody.
 		if s.changes != 6 || len(s.secrets) != 3 {
 			t.Errorf("%d has seen %d changes and has %d secrets", i, s.changes, len(s.secrets))
 		}
@@ -124,12 +124,13 @@ func TestSharedCookieSecrets(t *testing.T) {
 			t.Errorf("%d still accepts a secret that is five days old", i)
 		}
 	}
-	// A bad value is left alone, and so is what is in use; a deleted one is made anew.
+	// A bad value stays, and so do the secrets in use. A deleted value is made anew.
 	before := all[0].secrets
 	if _, err := c.Client.Put(ctx, c.Key(etcd.CookieSecret), `{"next":"no"}`); err != nil {
 		t.Fatal(err)
 	}
-	if err := all[0].look(t.Context()); err == nil || !strings.Contains(err.Error(), "delete it") || !slices.Equal(all[0].secrets, before) {
+	if err := all[0].look(t.Context()); err == nil || !strings.Contains(err.Error(), "delete it") ||
+		!slices.Equal(all[0].secrets, before) {
 		t.Errorf("a bad value: %v", err)
 	}
 	if _, err := c.Client.Delete(ctx, c.Key(etcd.CookieSecret)); err != nil {

@@ -13,21 +13,21 @@ import (
 	"leeward/zones/disk"
 )
 
-// credential is what is read from files and has to be read again when they are others. Those of connections to etcd are
-// read for each connection, and are not among these.
+// credential is something read from files that must be read again when they change. Files for connections to etcd are
+// read anew for each connection and are not among these.
 type credential struct {
 	files []string
-	read  func() // keeps what there was where the files cannot be read, and says so
+	read  func() // logs an error and keeps the last good value if the files cannot be read
 }
 
-// credentials are all that this server has.
+// credentials returns all that this server has.
 func (r *run) credentials() []credential {
 	var all []credential
 	add := func(read func(), files ...string) {
 		files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
 		if len(files) > 0 {
 			all = append(all, credential{files, func() {
-				r.reading.Lock() // SIGHUP may read them just now: the older must not come last
+				r.reading.Lock() // SIGHUP may be reading them too, and an older reading must not come last
 				defer r.reading.Unlock()
 				read()
 			}})
@@ -54,14 +54,15 @@ func (r *run) readAdminTLS() {
 	r.Log.Info("admin interface: certificates read")
 }
 
-// ProbeTLS names the files of the certificate that probes show to endpoints that ask for one, PEM both. The zero value
-// is none.
+// ProbeTLS names the PEM files of the certificate that probes present to endpoints that ask for one. The zero value is
+// no certificate.
 type ProbeTLS struct{ Cert, Key string }
 
-// Check says what is wrong with which files are given. It reads none.
+// Check returns an error if only one of the two files is given. It does not read them.
 func (p ProbeTLS) Check() error {
 	if (p.Cert == "") != (p.Key == "") {
-		return errors.New("the certificate that probes show and its key go together; give both --probe-cert and --probe-key, or neither")
+		return errors.New("the certificate that probes show and its key go together; " +
+			"give both --probe-cert and --probe-key, or neither")
 	}
 	return nil
 }
@@ -86,7 +87,7 @@ func (r *run) readToken() {
 	r.Log.Info("admin interface: token read")
 }
 
-// token is what the admin interface asks for.
+// token is the token that the admin interface asks for now.
 type token struct{ now atomic.Pointer[string] }
 
 func (t *token) get() string {
@@ -96,7 +97,7 @@ func (t *token) get() string {
 	return ""
 }
 
-// mostToken is how long a token's file may be, octets.
+// mostToken is the largest file that a token is read from, in octets.
 const mostToken = 4 << 10
 
 // ReadToken reads the admin interface's token from a file.
@@ -112,12 +113,12 @@ func ReadToken(file string) (string, error) {
 	return t, nil
 }
 
-// credentialsEvery is how often it is looked whether a file has changed. What is found twice alike is read: it is not
-// being written just then. A look is a stat of each.
+// credentialsEvery is how often the files are looked at, with a stat each. A file is read only if two looks in a row
+// find the same change: it is then no longer being written.
 const credentialsEvery = time.Second
 
-// watchFiles reads credentials whose files are others than before, until the context ends. A stat shows a file that is
-// exchanged behind a symbolic link, as Kubernetes does with secrets, too.
+// watchFiles reads credentials again when their files change, until the context ends. A stat also shows a file that was
+// exchanged behind a symbolic link, which is how Kubernetes updates secrets.
 func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 	if len(all) == 0 {
 		return
@@ -147,9 +148,9 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 	}
 }
 
-// stamp tells one state of a file from another.
+// stamp identifies one version of a file.
 type stamp struct {
-	info os.FileInfo // nil: it is not there, or cannot be looked at
+	info os.FileInfo // nil: it does not exist or cannot be looked at
 	gone bool
 }
 

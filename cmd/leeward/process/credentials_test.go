@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Files that are others than before are read again, however they came to be others, once they are no longer being
-// written.
+// Files that have changed in any way are read again once nobody is writing them any more.
 func TestWatchFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -47,7 +46,8 @@ func TestWatchFiles(t *testing.T) {
 			}
 		}
 		ctx := t.Context()
-		go watchFiles(ctx, time.Second, []credential{{[]string{at("plain"), at("beside")}, see("plain")}, {[]string{at("secret")}, see("secret")}})
+		go watchFiles(ctx, time.Second,
+			[]credential{{[]string{at("plain"), at("beside")}, see("plain")}, {[]string{at("secret")}, see("secret")}})
 		expect := func(what string, want ...string) {
 			t.Helper()
 			mu.Lock()

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// crowd is a listener whose connections are bounded in number. Where one comes that is too many, another is closed: of
-// the client with the most, the one that has been without a whole request for longest, or if all have one that has been
-// answered for longest. So neither idle clients nor slow ones, nor one client with many connections, keep others out,
-// and none of them takes descriptors that are others'.
+// crowd is a listener that bounds how many connections are open. If one too many comes, it closes another: one of the
+// client with the most connections. Of these it closes the one that has waited longest for a whole request or, if all
+// are being answered, the one that has been answered for longest. So neither idle or slow clients, nor one client with
+// many connections, keep others out.
 type crowd struct {
 	net.Listener
 	most int
@@ -23,20 +23,20 @@ type crowd struct {
 	of   map[netip.Addr]int
 }
 
-// guest is one connection.
+// guest is one connection of a crowd.
 type guest struct {
 	net.Conn
 	crowd *crowd
 	from  netip.Addr
-	busy  bool      // its request is whole, and being answered
-	since time.Time // that it is, or is not
+	busy  bool      // its request is complete and being answered
+	since time.Time // when busy last changed
 }
 
 func newCrowd(l net.Listener, most int) *crowd {
 	return &crowd{Listener: l, most: most, open: map[*guest]struct{}{}, of: map[netip.Addr]int{}}
 }
 
-// Accept waits for a connection, and makes room for it.
+// Accept waits for a connection and makes room for it.
 func (c *crowd) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
@@ -54,7 +54,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 	}
 }
 
-// admit takes the connection in, if there is room or can be made.
+// admit takes the connection in if there is room or room can be made.
 func (c *crowd) admit(g *guest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *crowd) admit(g *guest) bool {
 	return true
 }
 
-// before reports whether a goes rather than b.
+// before reports whether a is closed rather than b.
 func (c *crowd) before(a, b *guest) bool {
 	switch {
 	case a.busy != b.busy:
@@ -87,7 +87,7 @@ func (c *crowd) before(a, b *guest) bool {
 	return a.since.Before(b.since)
 }
 
-// forget takes the connection out. The caller holds the lock.
+// forget removes the connection. The caller holds the lock.
 func (c *crowd) forget(g *guest) {
 	if _, found := c.open[g]; !found {
 		return
@@ -105,7 +105,7 @@ func (g *guest) Close() error {
 	return g.Conn.Close()
 }
 
-// turn notes that the connection's request is whole, or answered.
+// turn notes that the connection's request is complete, or that it is answered.
 func (g *guest) turn(busy bool) {
 	g.crowd.mu.Lock()
 	defer g.crowd.mu.Unlock()
@@ -114,7 +114,7 @@ func (g *guest) turn(busy bool) {
 
 type guestKey struct{}
 
-// known puts the connection into the contexts of its requests; it is for http.Server.ConnContext.
+// known puts the connection into the contexts of its requests. It is http.Server's ConnContext.
 func (c *crowd) known(ctx context.Context, conn net.Conn) context.Context {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestCrowd: whatever other clients of the admin interface do with as many connections as they like, no more than there
-// may be are open, and who asks is answered.
+// Whatever clients of the admin interface do with any number of connections, no more than the limit are open, and a
+// client that sends a request is answered.
 func TestCrowd(t *testing.T) {
 	const most = 8
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -20,19 +20,22 @@ func TestCrowd(t *testing.T) {
 	}
 	c := newCrowd(l, most)
 	hang := make(chan struct{})
-	s := &http.Server{ConnContext: c.known, Handler: c.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/hangs":
-			<-hang
-		case "/large":
-			for range 1000 {
-				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-					return
+	s := &http.Server{
+		ConnContext: c.known,
+		Handler: c.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/hangs":
+				<-hang
+			case "/large":
+				for range 1000 {
+					if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+						return
+					}
 				}
 			}
-		}
-		fmt.Fprint(w, "ok")
-	}))}
+			fmt.Fprint(w, "ok")
+		})),
+	}
 	go s.Serve(c)
 	defer s.Close()
 	defer close(hang)
@@ -59,7 +62,9 @@ func TestCrowd(t *testing.T) {
 			for range 5 {
 				client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 					DisableKeepAlives: true,
-					DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial("127.0.0.9"), nil },
+					DialContext: func(context.Context, string, string) (net.Conn, error) {
+						return dial("127.0.0.9"), nil
+					},
 				}}
 				r, err := client.Get("http://" + l.Addr().String())
 				if err != nil {

@@ -13,19 +13,19 @@ import (
 	"leeward/zones/store"
 )
 
-// database watches how large etcd's is: at its quota nothing can be written any more, no configuration and no report.
+// database watches the size of etcd's database. At its quota etcd takes no writes: no configuration and no reports.
 type database struct {
-	last  atomic.Pointer[etcd.Database] // nil: not asked yet
-	asked time.Time                     // last by once
+	last  atomic.Pointer[etcd.Database] // nil: not known yet
+	asked time.Time                     // when once last asked
 }
 
-// databaseEvery is how often it is asked.
+// databaseEvery is how often etcd is asked.
 const databaseEvery = 30 * time.Second
 
-// databaseWait is how long one who only looks waits for it.
+// databaseWait is how long an Observer waits for the answer.
 const databaseWait = time.Second
 
-// databaseFull is the part of the quota from which on it is a problem.
+// databaseFull is the part of the quota from which on the size is a problem.
 const databaseFull = 0.5
 
 func (d *database) register(r prometheus.Registerer) error {
@@ -37,7 +37,8 @@ func (d *database) register(r prometheus.Registerer) error {
 			return 0
 		}))
 	}
-	if err := gauge("leeward_etcd_database_bytes", "Size of etcd's database, that of the largest member; 0: not known yet.",
+	if err := gauge("leeward_etcd_database_bytes", "Size of etcd's database, that of the largest member; 0: not "+
+		"known yet.",
 		func(s *etcd.Database) float64 { return float64(s.Bytes) }); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (d *database) register(r prometheus.Registerer) error {
 		func(s *etcd.Database) float64 { return float64(s.Quota) })
 }
 
-// run asks until the context ends, and says when it is too full and when it is not any more.
+// run asks until the context ends. It logs when the database becomes too full, and when it no longer is.
 func (d *database) run(ctx context.Context, r *run) {
 	tick := time.NewTicker(databaseEvery)
 	defer tick.Stop()
@@ -73,7 +74,7 @@ func (d *database) run(ctx context.Context, r *run) {
 	}
 }
 
-// once asks for one who only looks: briefly, and not again soon. What does not answer is not told.
+// once asks for an Observer: briefly, and at most every databaseEvery.
 func (d *database) once(ctx context.Context, e *store.Etcd) {
 	if time.Since(d.asked) < databaseEvery {
 		return
@@ -86,7 +87,7 @@ func (d *database) once(ctx context.Context, e *store.Etcd) {
 	}
 }
 
-// databaseProblem says what is wrong with the database and what to do; empty: nothing.
+// databaseProblem says what is wrong with the database and what to do. It returns "" if nothing is wrong.
 func databaseProblem(d *etcd.Database) string {
 	switch {
 	case d.Alarm != "":
@@ -102,9 +103,12 @@ func databaseProblem(d *etcd.Database) string {
 	return ""
 }
 
-// tell puts the database into a status.
+// tell adds the database to a status.
 func (d *database) tell(s *admin.Status) {
 	if last := d.last.Load(); last != nil {
-		s.Database = &admin.Database{Bytes: last.Bytes, UsedBytes: last.InUse, QuotaBytes: last.Quota, Problem: databaseProblem(last)}
+		s.Database = &admin.Database{
+			Bytes: last.Bytes, UsedBytes: last.InUse, QuotaBytes: last.Quota,
+			Problem: databaseProblem(last),
+		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"leeward/server/admin"
 )
 
-// describeEvery is how often a server looks whether what it says of itself has changed: not at each revision, lest a
-// flood of changes become a flood of writes.
+// describeEvery is how often a server checks whether its description of itself has changed. It does not check at each
+// revision, so that a flood of changes does not become a flood of writes.
 const describeEvery = 500 * time.Millisecond
 
-// describe tells the others how this server stands.
+// describe writes the description of this server for the others.
 func (r *run) describe(ctx context.Context) {
 	tick := time.NewTicker(describeEvery)
 	defer tick.Stop()
@@ -27,7 +27,7 @@ func (r *run) describe(ctx context.Context) {
 		var s admin.Server
 		if r.dns != nil && r.loop.Do(ctx, func(i control.Inside) { s = r.self(i) }) == nil {
 			s.Asked = asker.tell(time.Now())
-			s.SnapshotAgeSeconds = 0 // it changes by itself; who cannot write cannot tell it
+			s.SnapshotAgeSeconds = 0 // it changes all the time, and a server that cannot write could not update it
 			if !reflect.DeepEqual(s, told) {
 				if err := r.link.SetServer(s); err != nil {
 					r.Log.Error("the status for others", "err", err)
@@ -43,7 +43,7 @@ func (r *run) describe(ctx context.Context) {
 	}
 }
 
-// mostHeldTold is how many of the removals that it holds back a server names to others, for leeward accept.
+// mostHeldTold is how many of the held removals a server names to others, for leeward accept.
 const mostHeldTold = 100
 
 // self describes this server.

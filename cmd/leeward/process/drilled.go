@@ -12,14 +12,14 @@ import (
 	"leeward/zones/etcd"
 )
 
-// drilled watches how the last drill ended, for alerts.
+// drilled keeps the outcome of the last drill as a metric, for alerts.
 type drilled struct {
 	last     atomic.Pointer[lastDrill] // nil: none is known
-	revision int64                     // of what was read last
+	revision int64                     // of the report that was read last
 	desc     *prometheus.Desc
 }
 
-// lastDrill is what a report says that matters here.
+// lastDrill is the part of a drill's report that the metric needs.
 type lastDrill struct {
 	Target  string    `json:"target"`
 	Outcome string    `json:"outcome"`
@@ -27,7 +27,7 @@ type lastDrill struct {
 	Ended   time.Time `json:"ended"`
 }
 
-// drilledEvery is how often it is asked for, and drilledWait how long each time.
+// The last drill is looked for every drilledEvery, and etcd has drilledWait to answer.
 const (
 	drilledEvery = 30 * time.Second
 	drilledWait  = 5 * time.Second
@@ -35,7 +35,8 @@ const (
 
 func newDrilled() *drilled {
 	return &drilled{desc: prometheus.NewDesc("leeward_drill_last_ended_seconds",
-		"When the last drill ended, as Unix seconds, and how: succeeded, failed, interrupted, or capacity check failed.",
+		"When the last drill ended, as Unix seconds, and how: succeeded, failed, interrupted, or capacity check "+
+			"failed.",
 		[]string{"target", "outcome"}, nil)}
 }
 
@@ -47,7 +48,7 @@ func (d *drilled) Collect(c chan<- prometheus.Metric) {
 		return
 	}
 	outcome, at := last.Outcome, last.Ended
-	if at.IsZero() { // nobody has said how it ended
+	if at.IsZero() { // nobody has reported how it ended
 		if at = last.Until; time.Now().Before(at.Add(time.Minute)) {
 			return
 		}
@@ -56,7 +57,7 @@ func (d *drilled) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.MustNewConstMetric(d.desc, prometheus.GaugeValue, float64(at.Unix()), last.Target, outcome)
 }
 
-// run looks until the context ends. While etcd does not answer, what was known stands.
+// run looks for the last drill until the context ends. While etcd does not answer, the metric stays.
 func (d *drilled) run(ctx context.Context, e *etcd.Cluster) {
 	tick := time.NewTicker(drilledEvery)
 	defer tick.Stop()
@@ -89,7 +90,7 @@ func (d *drilled) look(ctx context.Context, e *etcd.Cluster) {
 	}
 	var last lastDrill
 	if json.Unmarshal(got.Value, &last) != nil || last.Target == "" {
-		return // leeward drills says what cannot be read
+		return // leeward drills reports what cannot be read
 	}
 	last.Target = strings.ToValidUTF8(last.Target, "?")
 	last.Outcome = strings.ToValidUTF8(last.Outcome, "?")

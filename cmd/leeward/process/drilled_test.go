@@ -10,18 +10,26 @@ import (
 	"testing"
 )
 
-// Every server tells how the last drill ended, of which nobody may have said so, and nothing of what cannot be read.
+// Every server reports how the last drill ended, even if nobody wrote that down, and nothing if it cannot be read.
 func TestLastDrill(t *testing.T) {
 	for _, tt := range []struct{ name, report, want string }{
-		{"failed", `{"target": "region/eu-west", "outcome": "failed", "until": "2026-11-25T10:15:00Z", "ended": "2026-11-25T10:02:00Z"}`, `outcome="failed",target="region/eu-west"} 1.79560092e+09`},
-		{"nobody was left", `{"target": "pool/www-eu", "outcome": "running", "until": "2020-11-25T10:15:00Z"}`, `outcome="interrupted",target="pool/www-eu"} 1.60629`},
+		{
+			"failed",
+			`{"target": "region/eu-west", "outcome": "failed", "until": "2026-11-25T10:15:00Z", "ended": "2026-11-25T10:02:00Z"}`,
+			`outcome="failed",target="region/eu-west"} 1.79560092e+09`,
+		},
+		{
+			"nobody was left", `{"target": "pool/www-eu", "outcome": "running", "until": "2020-11-25T10:15:00Z"}`,
+			`outcome="interrupted",target="pool/www-eu"} 1.60629`,
+		},
 		{"running", `{"target": "pool/www-eu", "outcome": "running", "until": "2120-11-25T10:15:00Z"}`, ""},
 		{"broken", `{"target": `, ""},
 		{"none", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCluster(t)
-			c.put("meta/drills/2019-11-25T10:00:00Z", `{"target": "region/us-east", "outcome": "succeeded", "ended": "2019-11-25T10:02:00Z"}`)
+			c.put("meta/drills/2019-11-25T10:00:00Z",
+				`{"target": "region/us-east", "outcome": "succeeded", "ended": "2019-11-25T10:02:00Z"}`)
 			if tt.report != "" {
 				c.put("meta/drills/2026-11-25T10:00:00Z", tt.report)
 			} else {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// crew is the goroutines that a server is made of, by what they do. As it ends it waits for them, and not for ever: a
-// disk that hangs, or a build of a million records on a machine that is busy, is no reason to be killed before queries
-// that have been received are answered.
+// crew is a group of named goroutines. When the server ends it waits for them, but not for ever. A hanging disk, or a
+// build of a million records on a busy machine, must not get the server killed before it has answered the queries that
+// it has received.
 type crew struct {
 	done    sync.WaitGroup
 	mu      sync.Mutex
@@ -32,7 +32,7 @@ func (c *crew) start(what string, f func()) {
 	})
 }
 
-// ended waits until all have ended, limit at most, and returns what goes on then, "" for nothing.
+// ended waits until all have ended, but no longer than limit. It returns the names of those still running.
 func (c *crew) ended(limit time.Duration) string {
 	all := make(chan struct{})
 	go func() { defer close(all); c.done.Wait() }()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A server that ends does not wait for ever for who hangs, and says who that is.
+// A server that ends does not wait for ever for a part that hangs, and names it.
 func TestCrewLeavesWhoHangs(t *testing.T) {
 	var c crew
 	hang := make(chan struct{})

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// daemon is a process of the etcd that is installed: a member, or its gRPC proxy. It ends with the test.
+// daemon is a process of the installed etcd: a member, or its gRPC proxy. It ends with the test.
 type daemon struct {
 	host string // and port
 	cmd  *exec.Cmd
@@ -82,8 +82,7 @@ func dialTo(t *testing.T, d *daemon) *clientv3.Client {
 	return c
 }
 
-// usage is what a process has used up to now: seconds of processor, octets sent to clients; and the octets of memory
-// that it has.
+// usage is what a process has used so far: seconds of processor, octets sent to clients, and octets of memory.
 type usage struct{ cpu, sent, memory float64 }
 
 func (d *daemon) usage(t *testing.T) (u usage) {
@@ -115,7 +114,7 @@ func (d *daemon) usage(t *testing.T) (u usage) {
 	return u
 }
 
-// figure returns the number behind a name at the start of a line; 0: it is not there.
+// figure returns the number behind a name at the start of a line, 0 if there is none.
 func figure(text, name string) float64 {
 	for line := range strings.Lines(text) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == name {

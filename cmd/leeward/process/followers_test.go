@@ -36,20 +36,20 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// follower is what a server that probes nothing has of etcd: the same two watches over the same connections.
+// follower does with etcd what a server that does not probe does: the same two watches over the same connections.
 type follower struct {
 	link *vantage.Link
 
 	mu        sync.Mutex
 	turned    *sync.Cond
-	states    []zones.Condition // all that were told
-	revision  int64             // delivered last
-	listed    int               // times that everything was delivered
-	synced    int               // times that all reports were read
+	states    []zones.Condition // all so far
+	revision  int64             // last delivered
+	listed    int               // how often everything was delivered
+	synced    int               // how often all reports were read
 	impatient bool
 }
 
-// follow starts n of them at once; they end with the test. Each change that one is told of is sent to seen.
+// follow starts n of them at once. They end with the test. Each change that one hears of is sent to seen.
 func follow(t *testing.T, at *daemon, n int, seen chan<- struct{}) []*follower {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -106,7 +106,7 @@ func (f *follower) tell(change func()) {
 	f.turned.Broadcast()
 }
 
-// until waits until something holds of what has been told.
+// until waits until f holds for what has been delivered.
 func (f *follower) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	limit := time.AfterFunc(2*time.Minute, func() { f.tell(func() { f.impatient = true }) })
@@ -121,14 +121,14 @@ func (f *follower) until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// mark returns how many states have been told.
+// mark returns how many states have come so far.
 func (f *follower) mark() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.states)
 }
 
-// state waits until a state has been told so many times since a mark.
+// state waits until a state has come so many times since a mark.
 func (f *follower) state(t *testing.T, s zones.State, times, mark int) {
 	t.Helper()
 	f.until(t, fmt.Sprintf("%s, %d times", s, times), func() bool {
@@ -142,8 +142,8 @@ func (f *follower) state(t *testing.T, s zones.State, times, mark int) {
 	})
 }
 
-// Behind etcd's gRPC proxy nobody answers for the progress of a watch, and a watch that joins another is told of no
-// cluster: they follow there as well, with nobody who writes, and with others who write elsewhere.
+// etcd's gRPC proxy does not answer requests for a watch's progress, and does not name the cluster to a watch that
+// joins another. Following works behind it all the same: while nobody writes, and while others write elsewhere.
 func TestFollowBehindProxy(t *testing.T) {
 	member := startMember(t)
 	proxy := startProxy(t, member)
@@ -176,7 +176,7 @@ func TestFollowBehindProxy(t *testing.T) {
 		}
 	}
 	for _, f := range followers {
-		f.state(t, zones.Following, 3, 0) // 6 s with nothing to tell: longer than either watch may be silent
+		f.state(t, zones.Following, 3, 0) // 6 s without changes: longer than either watch may be silent
 	}
 	calm("nothing happens", 0)
 	if r, err := direct.Get(t.Context(), etcd.DefaultPrefix+"reports/pulse"); err != nil || r.Count != 0 {
@@ -209,7 +209,7 @@ func TestFollowBehindProxy(t *testing.T) {
 	}
 	calm("changes and a compaction", 0)
 
-	// What servers say of themselves is not what the proxy has kept of an answer.
+	// The servers' descriptions of themselves do not come from the proxy's cache.
 	through, err := etcd.Dial(etcd.Options{Endpoints: []string{proxy.url()}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -239,8 +239,8 @@ func TestFollowBehindProxy(t *testing.T) {
 	}
 }
 
-// TestMeasureFollowers has followers of one etcd, directly and behind its gRPC proxy, with one vantage that shows that
-// it lives every 2 s as in service. It changes a record, and waits until all have it.
+// TestMeasureFollowers runs followers of one etcd, directly and behind its gRPC proxy, and one vantage that sends a
+// heartbeat every 2 s, as in service. It changes a record, and waits until all followers have the change.
 func TestMeasureFollowers(t *testing.T) {
 	if !*measure {
 		t.Skip("only with -measure")
@@ -275,7 +275,7 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 	now := func() both { return both{member.usage(t), at.usage(t)} }
 	const rest = 20 * time.Second
 	before := now()
-	time.Sleep(rest) // what is measured is what time costs
+	time.Sleep(rest) // the measurement is of what idling costs
 	after := now()
 	idle := both{
 		usage{
@@ -308,7 +308,8 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 	span := time.Since(began).Seconds()
 	each := func(is, was, idle float64) float64 { return (is - was - idle*span) / puts }
 	slices.Sort(took)
-	t.Logf("put to seen by all: p50 %v, p99 %v; a put costs etcd %.1f ms of processor and %.1f kB sent, the proxy %.1f ms",
+	t.Logf("put to seen by all: p50 %v, p99 %v; a put costs etcd %.1f ms of processor and %.1f kB sent, the proxy "+
+		"%.1f ms",
 		took[puts/2].Round(time.Millisecond/10), took[puts*99/100].Round(time.Millisecond/10),
 		1000*each(after.etcd.cpu, before.etcd.cpu, idle.etcd.cpu),
 		each(after.etcd.sent, before.etcd.sent, idle.etcd.sent)/1000,
@@ -330,7 +331,7 @@ func measureFollowers(t *testing.T, proxied bool, n int) {
 	}
 }
 
-// alive writes what a vantage's heartbeat is to those who watch, every 2 s until the test ends.
+// alive writes a vantage's heartbeat every 2 s until the test ends.
 func alive(t *testing.T, c *clientv3.Client) {
 	ctx, stop := context.WithCancel(t.Context())
 	var done sync.WaitGroup

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 )
 
-// The rule of the heap: as long as what is live is small, garbage may be as much again, as Go has it; from largeHeap on
-// only two fifths of it. A geo table alone is that large. A million records then take a third less memory, and as next
-// to nothing of either is a pointer, collecting more often costs little.
+// The heap's rule: while little is live, garbage may be as much again, which is Go's default. From largeHeap on it may
+// be two fifths of what is live. A geo table alone is that large. A million records then take a third less memory, and
+// collecting more often costs little, since neither contains many pointers.
 //
-// While much is read, what is live is what serves and what is new, and garbage comes on top of both. It is then bounded
-// to pacedGarbage, within pacedPercent of what is live.
+// While much is being read, the old and the new data are both live, and garbage comes on top. It is then limited to
+// pacedGarbage, but never to less than pacedPercent of what is live.
 const (
 	largeHeap    = 32 << 20 // octets
 	smallPercent = 100
@@ -21,12 +21,12 @@ const (
 	pacedPercent = 12
 )
 
-// steady is the rule that this process follows; nil: none.
+// steady is the rule that this process follows; nil: Go's own, or the operator's.
 var steady atomic.Pointer[heapRule]
 
-// paceHeap has garbage kept small until done is called, which gives back what has become free. Readings may overlap.
+// paceHeap keeps garbage small until done is called, which gives free memory back to the system. Calls may overlap.
 func paceHeap() (done func()) {
-	h := steady.Load() // nil: an operator knows better
+	h := steady.Load()
 	if h != nil {
 		h.pace(1)
 	}
@@ -34,12 +34,12 @@ func paceHeap() (done func()) {
 		if h != nil {
 			h.pace(-1)
 		}
-		go debug.FreeOSMemory() // nothing waits for it
+		go debug.FreeOSMemory() // it takes a while, and nobody needs to wait
 	}
 }
 
-// SteadyHeap has the garbage collector of this process follow the rule from now on. An operator who has set GOGC or
-// GOMEMLIMIT knows better: nothing is done then, and false is returned.
+// SteadyHeap makes this process's garbage collector follow the rule from now on. It does nothing and returns false if
+// an operator has set GOGC or GOMEMLIMIT.
 func SteadyHeap(getenv func(string) string) bool {
 	if getenv("GOGC") != "" || getenv("GOMEMLIMIT") != "" {
 		return false
@@ -55,22 +55,25 @@ func SteadyHeap(getenv func(string) string) bool {
 	return true
 }
 
-// heapRule looks at the heap after each collection.
+// heapRule checks the heap after each collection.
 type heapRule struct {
 	sample  []metrics.Sample
 	percent int
-	paced   atomic.Int32 // how many read much
+	paced   atomic.Int32 // number of readings under way
 	due     chan struct{}
 }
 
 func newHeapRule() *heapRule {
-	return &heapRule{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, percent: smallPercent, due: make(chan struct{}, 1)}
+	return &heapRule{
+		sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}, percent: smallPercent,
+		due: make(chan struct{}, 1),
+	}
 }
 
-// watch leaves an object that nothing holds: that it is collected tells that there was a collection.
+// watch leaves an object that nothing refers to. Its cleanup shows that a collection has run.
 func (h *heapRule) watch() {
 	runtime.AddCleanup(&struct{ _ [64]byte }{}, func(h *heapRule) {
-		h.look() // not here: setting the percentage waits for a collection to end
+		h.look() // hand over: setting the percentage waits for the collection to end
 		h.watch()
 	}, h)
 }
@@ -95,7 +98,7 @@ func (h *heapRule) follow() {
 	}
 }
 
-// percentFor is how much garbage there may be beside what is live, in percent of it.
+// percentFor returns how much garbage there may be, in percent of what is live.
 func percentFor(live uint64, paced bool) int {
 	switch {
 	case live < largeHeap:

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Every collection is followed by a look at the heap, and the percentage goes with it: down while it is large, and
-// back.
+// Each collection leads to a look at the heap, which lowers the percentage while the heap is large and raises it again.
 func TestHeapRule(t *testing.T) {
 	before := debug.SetGCPercent(smallPercent)
 	defer debug.SetGCPercent(before)
@@ -15,7 +14,7 @@ func TestHeapRule(t *testing.T) {
 	h.watch()
 	collect := func() int {
 		runtime.GC()
-		<-h.due // of this collection, or a later one
+		<-h.due // after this collection or a later one
 		h.follow()
 		return h.percent
 	}
@@ -25,7 +24,7 @@ func TestHeapRule(t *testing.T) {
 	}
 	runtime.KeepAlive(large)
 	got := collect()
-	for range 3 { // an earlier collection's look may have come first
+	for range 3 { // the look of an earlier collection may come first
 		if got != smallPercent {
 			got = collect()
 		}
@@ -38,7 +37,7 @@ func TestHeapRule(t *testing.T) {
 	}
 }
 
-// While much is read, garbage is bounded by its own size, within a share of what is live; and done takes that back.
+// While much is read, garbage is bounded by its own size, within a share of what is live. done ends that.
 func TestPercentFor(t *testing.T) {
 	for _, c := range []struct {
 		live  uint64
@@ -74,7 +73,7 @@ func TestPercentFor(t *testing.T) {
 	}
 }
 
-// Who sets GOGC or GOMEMLIMIT gets what they say.
+// GOGC and GOMEMLIMIT take precedence.
 func TestSteadyHeapLeavesSettings(t *testing.T) {
 	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
 		if h := SteadyHeap(func(n string) string { return map[string]string{name: "50"}[n] }); h {

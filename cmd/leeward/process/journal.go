@@ -7,36 +7,39 @@ import (
 	"time"
 )
 
-// Journal is a log that nobody waits for. Lines wait in memory, within a bound, for one goroutine that writes them:
-// whoever reads them (a pipe, a terminal, a disk) may stand still for ever. What does not fit is dropped, counted, and
-// told of in the journal itself once it can be written again.
+// Journal is a log that nobody waits for. Lines wait in a bounded buffer for one goroutine that writes them, because
+// the reader (a pipe, a terminal, a disk) may stand still for ever. Lines that do not fit are dropped and counted. The
+// journal says how many were lost once it can write again.
 type Journal struct {
 	to   io.Writer
-	told *slog.Logger // writes to the same place, from the one goroutine
+	told *slog.Logger // writes to the same place, from run's goroutine
 	most int          // bytes that may wait
 
 	mu      sync.Mutex
 	waiting []byte
-	unread  int           // lines dropped since the journal last told of it
-	dropped uint64        // lines dropped ever
-	wake    chan struct{} // has one token while something waits
-	idle    chan struct{} // closed while nothing waits and nothing is being written; else open
+	unread  int           // lines dropped since the journal last said so
+	dropped uint64        // lines dropped since the start
+	wake    chan struct{} // holds one token while something waits
+	idle    chan struct{} // closed while nothing waits and nothing is being written
 	writing bool
 }
 
-// journalBytes is how much of a log waits for who reads it: some thousand lines.
+// journalBytes is how much of a log may wait, in octets: some thousand lines.
 const journalBytes = 1 << 20
 
-// NewJournal returns a journal that writes to w, and the logger whose lines go through it. The handler is that of
-// lines, made for each of the two places that write some. Its goroutine lives as long as the process.
+// NewJournal returns a journal that writes to w, and a logger that writes to the journal. handler formats lines; it is
+// called twice, because the journal also writes lines of its own. The journal's goroutine lives as long as the process.
 func NewJournal(w io.Writer, handler func(io.Writer) slog.Handler) (*Journal, *slog.Logger) {
-	j := &Journal{to: w, told: slog.New(handler(w)), most: journalBytes, wake: make(chan struct{}, 1), idle: make(chan struct{})}
+	j := &Journal{
+		to: w, told: slog.New(handler(w)), most: journalBytes, wake: make(chan struct{}, 1),
+		idle: make(chan struct{}),
+	}
 	close(j.idle)
 	go j.run()
 	return j, slog.New(handler(j))
 }
 
-// Write takes one line, or drops it. It never waits and has no error.
+// Write takes one line or drops it. It never waits and never fails.
 func (j *Journal) Write(line []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -63,7 +66,7 @@ func (j *Journal) Dropped() uint64 {
 	return j.dropped
 }
 
-// Flush waits until all lines are written, but no longer than d, and reports whether they are.
+// Flush waits until all lines are written, but no longer than d. It reports whether they are.
 func (j *Journal) Flush(d time.Duration) bool {
 	j.mu.Lock()
 	idle := j.idle
@@ -76,12 +79,12 @@ func (j *Journal) Flush(d time.Duration) bool {
 	}
 }
 
-// run writes what waits.
+// run writes what waits. It never ends.
 func (j *Journal) run() {
 	var lines []byte
 	for range j.wake {
 		j.mu.Lock()
-		if len(j.waiting) == 0 { // written with what came before
+		if len(j.waiting) == 0 { // already written with earlier lines
 			j.mu.Unlock()
 			continue
 		}
@@ -90,7 +93,7 @@ func (j *Journal) run() {
 		j.unread = 0
 		j.writing = true
 		j.mu.Unlock()
-		_, _ = j.to.Write(lines) // where it fails there is nobody to tell
+		_, _ = j.to.Write(lines) // if it fails there is nobody to tell
 		if unread > 0 {
 			j.told.Warn("lines of this log are lost: who reads it did not", "lines", unread)
 		}

@@ -21,7 +21,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// hanging is a writer that nobody reads until it is let go.
+// hanging is a writer that blocks until it is released.
 type hanging struct {
 	gone chan struct{}
 
@@ -46,7 +46,7 @@ func plain(w io.Writer) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 }
 
-// A log that nobody reads holds up nobody; what does not fit is counted, and said once somebody reads.
+// A log that nobody reads holds up nobody. Lines that do not fit are counted, and reported once somebody reads.
 func TestJournalNobodyReads(t *testing.T) {
 	w := &hanging{gone: make(chan struct{})}
 	j, log := NewJournal(w, plain)
@@ -81,13 +81,13 @@ func TestJournalNobodyReads(t *testing.T) {
 	}
 }
 
-// Nothing in a turn waits for a pipe, a disk or a socket: with every writer of the loop one that hangs, each change is
-// published, thousands of problems are told of, and the loop ends when it is told to.
+// Nothing in a turn waits for a pipe, a disk or a socket. Here all of the loop's writers hang. Each change is still
+// published, thousands of problems are logged, and the loop ends when asked.
 func TestTurnWaitsForNoWriter(t *testing.T) {
 	w := &hanging{gone: make(chan struct{})}
 	defer close(w.gone)
 	_, log := NewJournal(w, plain)
-	// None of these has a goroutine that takes what it is given: each stands as if it hung in its first write.
+	// None of these has a goroutine that takes jobs: each stands as if it hung in its first write.
 	keeper := newKeeper(t.TempDir(), log, time.Now)
 	serials := newSerialKeeper(nil, log, rand.Float64)
 	memory := newMemory(t.TempDir(), log)

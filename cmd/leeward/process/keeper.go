@@ -17,20 +17,20 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// keeper writes the last good resources to disk, in its own goroutine: a slow disk holds up nobody.
+// keeper writes the last good resources to disk. It has its own goroutine, so that a slow disk holds up nobody.
 type keeper struct {
 	folder string
 	log    *slog.Logger
 	now    func() time.Time
-	jobs   chan job // at most one waits, the newest
+	jobs   chan job // the newest, until run takes it
 
 	mu      sync.Mutex
-	point   etcd.Point // of the source, as delivered last
+	point   etcd.Point // where the source was at its last delivery
 	failing error      // why the last copy could not be written
 }
 
-// keepRetry is after how long a copy that could not be written is tried again: the disk may have room by then, and a
-// resource need not change for it.
+// keepRetry is how long after a failed write the copy is tried again. The disk may have room by then, and no resource
+// needs to change for it.
 const keepRetry = 10 * time.Second
 
 type job struct {
@@ -42,18 +42,18 @@ func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
 	return &keeper{folder: folder, log: log, now: now, jobs: make(chan job, 1)}
 }
 
-// trialLimit is how long a start waits for the trial of the disk. A disk that hangs does not keep a server from
+// trialLimit is how long a start waits for the trial of the disk, so that a hanging disk does not keep a server from
 // starting.
 const trialLimit = time.Second
 
-// trial finds out, before anything is kept, whether the folder can be written, so that the status says it from the
-// first answer on. It is only told: a server with a disk that is full or read-only answers like others.
+// trial checks at the start whether the folder can be written, so that the first status already says if it cannot. It
+// only informs: a server whose disk is full or read-only answers like others.
 func (k *keeper) trial() {
 	done := make(chan error, 1)
 	path := filepath.Join(k.folder, "trial")
 	go func() {
 		err := disk.Write(path, 0o640, func(f *os.File) error {
-			_, err := f.Write(make([]byte, 4096)) // a full disk often has room for a name
+			_, err := f.Write(make([]byte, 4096)) // a full disk often still has room for a name
 			return err
 		})
 		done <- errors.Join(err, ignoreAbsent(os.Remove(path)))
@@ -70,7 +70,8 @@ func (k *keeper) trial() {
 	k.mu.Lock()
 	k.failing = err
 	k.mu.Unlock()
-	k.log.Error("the folder of --state cannot be written: a restart would have nothing to answer from until the source is read, "+
+	k.log.Error("the folder of --state cannot be written: a restart would have nothing to answer from until the "+
+		"source is read, "+
 		"and would not know what is down; going on without", "err", err)
 }
 
@@ -81,20 +82,20 @@ func ignoreAbsent(err error) error {
 	return err
 }
 
-// at notes where the source is.
+// at notes the source's point.
 func (k *keeper) at(p etcd.Point) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.point = p
 }
 
-// keep takes what is to be written. One goroutine calls it, and close after it.
+// keep takes what to write next. One goroutine calls it, and then close.
 func (k *keeper) keep(revision int64, resources *zones.Frozen) {
 	k.mu.Lock()
 	cluster := k.point.ClusterID
 	k.mu.Unlock()
 	select {
-	case <-k.jobs: // older, and not begun
+	case <-k.jobs: // older, and not started
 	default:
 	}
 	k.jobs <- job{snapshot.Saved{Revision: revision, Cluster: cluster, Time: k.now()}, resources}
@@ -128,7 +129,7 @@ func (k *keeper) run() {
 	}
 }
 
-// write puts one copy on disk and reports whether it is there.
+// write writes one copy and reports whether it succeeded.
 func (k *keeper) write(j job) bool {
 	began := k.now()
 	err := snapshot.Save(k.folder, j.meta, j.resources)
@@ -142,18 +143,19 @@ func (k *keeper) write(j job) bool {
 	case err == nil && before != nil:
 		k.log.Info("the last good snapshot is kept on disk again", "revision", j.meta.Revision)
 	}
-	k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began), "err", err)
+	k.log.Debug("kept on disk", "revision", j.meta.Revision, "resources", j.resources.Len(), "took", k.now().Sub(began),
+		"err", err)
 	return err == nil
 }
 
-// trouble returns why the last copy could not be written; nil: it is there.
+// trouble returns why the last write failed; nil: it did not.
 func (k *keeper) trouble() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.failing
 }
 
-// load reads what an earlier run has kept; nil where there is nothing.
+// load reads what an earlier run kept. It returns a nil batch and no error if there is nothing.
 func (k *keeper) load(ctx context.Context) (*zones.Batch, snapshot.Saved, error) {
 	meta, changes, err := snapshot.Load(ctx, k.folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -163,5 +165,8 @@ func (k *keeper) load(ctx context.Context) (*zones.Batch, snapshot.Saved, error)
 		return nil, meta, err
 	}
 	k.at(etcd.Point{ClusterID: meta.Cluster, Revision: meta.Revision})
-	return &zones.Batch{Revision: meta.Revision, Full: true, Copy: true, Changes: changes, Serials: meta.Serials}, meta, nil
+	return &zones.Batch{
+		Revision: meta.Revision, Full: true, Copy: true, Changes: changes,
+		Serials: meta.Serials,
+	}, meta, nil
 }

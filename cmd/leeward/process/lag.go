@@ -8,21 +8,22 @@ import (
 	"leeward/server/admin"
 )
 
-// lag is how old a server's knowledge of etcd may be: the time since a watch last said something, be it only that
-// nothing has changed. It asks about once a second.
+// lag is how old a server's knowledge of etcd may be: the time since a watch last said something. A watch asks about
+// once a second whether something has changed, so "nothing has" counts too.
 type lag struct {
 	watch string
-	since func() time.Time // when it was heard last
+	since func() time.Time // when it last said something
 }
 
 func (l lag) seconds(now time.Time) float64 { return max(0, now.Sub(l.since()).Seconds()) }
 
-// registerLags adds leeward_watch_lag_seconds.
+// registerLags registers leeward_watch_lag_seconds for each watch.
 func registerLags(r prometheus.Registerer, lags []lag, now func() time.Time) error {
 	for _, l := range lags {
 		if err := r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "leeward_watch_lag_seconds", ConstLabels: prometheus.Labels{"watch": l.watch},
-			Help: "Time since the watch on etcd (resources, or the reports of other vantages) last said something, be it that nothing has changed.",
+			Help: "Time since the watch on etcd (resources, or the reports of other vantages) last said something, " +
+				"be it that nothing has changed.",
 		}, func() float64 { return l.seconds(now()) })); err != nil {
 			return err
 		}
@@ -30,7 +31,7 @@ func registerLags(r prometheus.Registerer, lags []lag, now func() time.Time) err
 	return nil
 }
 
-// watches describes the lags for a status.
+// watches describes the lags in a status.
 func watches(lags []lag, now time.Time) []admin.Watch {
 	var all []admin.Watch
 	for _, l := range lags {

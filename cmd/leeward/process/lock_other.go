@@ -2,5 +2,5 @@
 
 package process
 
-// lockFolder does nothing where there are no such locks.
+// lockFolder does nothing on systems without such locks.
 func lockFolder(string) (unlock func(), err error) { return func() {}, nil }

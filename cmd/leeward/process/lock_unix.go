@@ -10,17 +10,19 @@ import (
 	"syscall"
 )
 
-// lockFolder makes the --state folder this process's, until unlock: two servers would write over each other's copies. A
-// process that dies leaves nothing locked. Where the folder cannot be written, or locked, that is told by who writes to
-// it.
+// lockFolder locks the --state folder for this process until unlock is called, because two servers would overwrite each
+// other's copies. The lock of a process that dies is gone. If the folder cannot be written or locked, lockFolder
+// returns no error: whoever writes there will report it.
 func lockFolder(folder string) (unlock func(), err error) {
 	if os.MkdirAll(folder, 0o750) != nil {
 		return func() {}, nil
 	}
-	// Read-only, as a file that is open for writing keeps an operator from remounting its file system read-only.
-	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o640)
+	// Open it read-only: a file that is open for writing would keep an operator from remounting its file system
+	// read-only.
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW,
+		0o640)
 	if errors.Is(err, syscall.ELOOP) {
-		// Two folders would have one lock, or a file would be made wherever the link leads.
+		// Two folders would share one lock, or a file would be made wherever the link leads.
 		return nil, fmt.Errorf("--state %s: its file lock is a symbolic link; remove it, and start again", folder)
 	}
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestOneServerAState: a folder of state is one server's, until that has ended.
+// A --state folder belongs to one server until that has ended.
 func TestOneServerAState(t *testing.T) {
 	dir := t.TempDir()
 	unlock, err := lockFolder(dir)

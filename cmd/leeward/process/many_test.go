@@ -13,8 +13,8 @@ import (
 	"leeward/server/admin"
 )
 
-// Of 65 vantages and more three report, two that it is down and one that it is up. The others beat and are silent:
-// whoever only looks, and a server that probes nothing, count the three, and list all.
+// More than 64 vantages are there, of which three report: two say down, one says up. The others only send heartbeats.
+// An Observer and a server that does not probe count the three, and list all.
 func TestManyVantagesOfWhichFewReport(t *testing.T) {
 	for _, n := range []int{65, 100, 200} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -22,12 +22,14 @@ func TestManyVantagesOfWhichFewReport(t *testing.T) {
 			c.putAll(resources)
 			now := time.Now()
 			for i := range n {
-				c.put(fmt.Sprintf("vantages/v%03d", i), fmt.Sprintf(`{"region": "r%d", "sequence": %d, "time": %q, "every": "20s", "stale": "1m"}`,
-					i%3, now.UnixNano(), now.Format(time.RFC3339Nano)))
+				c.put(fmt.Sprintf("vantages/v%03d", i),
+					fmt.Sprintf(`{"region": "r%d", "sequence": %d, "time": %q, "every": "20s", "stale": "1m"}`,
+						i%3, now.UnixNano(), now.Format(time.RFC3339Nano)))
 			}
 			for i, v := range []string{"v000", fmt.Sprintf("v%03d", n/2), fmt.Sprintf("v%03d", n-1)} {
-				c.put("reports/"+v+"/www-eu", fmt.Sprintf(`{"sequence": %d, "endpoints": {"lb-1": {"*": {"state": %q}}}}`,
-					now.UnixNano(), []string{"down", "up", "down"}[i]))
+				c.put("reports/"+v+"/www-eu",
+					fmt.Sprintf(`{"sequence": %d, "endpoints": {"lb-1": {"*": {"state": %q}}}}`,
+						now.UnixNano(), []string{"down", "up", "down"}[i]))
 			}
 			judged := func(s *admin.Status) string {
 				e := slices.IndexFunc(s.Endpoints, func(e admin.Endpoint) bool { return e.Endpoint == "www-eu/lb-1" })

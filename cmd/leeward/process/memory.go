@@ -18,41 +18,41 @@ import (
 	"leeward/zones/disk"
 )
 
-// verdictsFile is the name, within the folder of --state, of what was known of targets' health.
+// verdictsFile is the name, in the folder of --state, of the file of targets' health.
 const verdictsFile = "verdicts.jsonl"
 
-// largestVerdicts is the size in octets up to which that file is read: some hundred for each of a million targets.
+// largestVerdicts is the largest such file that is read, in octets: about a hundred for each of a million targets.
 const largestVerdicts = 128 << 20
 
-// verdictsFormat is the number of the file's format. A file of another one is not read.
+// verdictsFormat is the number of the file's format. Files of other formats are not read.
 const verdictsFormat = 1
 
-// memory keeps on disk what is known of targets' health, in its own goroutine, so that a restart does not bring the
-// dead back. It is a file of its own beside the last good resources: verdicts turn at other times than resources, and
-// neither may wait for the other.
+// memory keeps what is known of targets' health on disk, so that a restart does not bring dead endpoints back. It
+// writes in its own goroutine. Its file is not that of the last good resources: verdicts and resources change at
+// different times, and neither should wait for the other.
 type memory struct {
 	folder string
 	log    *slog.Logger
-	add    func([]health.Past) // since when this vantage reports them down
-	jobs   chan []health.Past  // at most one waits, the newest
-	ending chan struct{}       // closed when the last job has been given
+	add    func([]health.Past) // adds since when this vantage reports them down; nil: nothing is added
+	jobs   chan []health.Past  // the newest, until run takes it
+	ending chan struct{}       // closed after the last job
 
 	mu      sync.Mutex
-	failing error // why it could not be written last
+	failing error // why the last write failed; nil: it did not
 }
 
-// memoryShare bounds what keeping verdicts takes: one part in so many of the writer's time. What fails is tried again
-// after keepRetry.
+// memoryShare bounds what writing verdicts costs: one part in memoryShare of the writer's time. A write that fails is
+// tried again after keepRetry.
 const memoryShare = 20
 
 func newMemory(folder string, log *slog.Logger) *memory {
 	return &memory{folder: folder, log: log, jobs: make(chan []health.Past, 1), ending: make(chan struct{})}
 }
 
-// keep takes what is to be written. One goroutine calls it, and close after it.
+// keep takes what to write next. One goroutine calls it, and then close.
 func (m *memory) keep(past []health.Past) {
 	select {
-	case <-m.jobs: // older, and not begun
+	case <-m.jobs: // older, and not started
 	default:
 	}
 	m.jobs <- past
@@ -114,7 +114,7 @@ func (m *memory) write(past []health.Past) bool {
 	return err == nil
 }
 
-// trouble returns why verdicts could not be kept last; nil: they are.
+// trouble returns why the last write failed; nil: it did not.
 func (m *memory) trouble() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,7 +152,7 @@ func saveVerdicts(folder string, past []health.Past) error {
 	})
 }
 
-// loadVerdicts reads what an earlier run has kept; nil where there is nothing.
+// loadVerdicts reads what an earlier run kept. It returns (nil, nil) if there is no file.
 func loadVerdicts(folder string) ([]health.Past, error) {
 	file := filepath.Join(folder, verdictsFile)
 	b, err := disk.Read(file, largestVerdicts)
@@ -168,7 +168,8 @@ func loadVerdicts(folder string) ([]health.Past, error) {
 		return nil, fmt.Errorf("%s: line 1: %w", file, err)
 	}
 	if head.Format != verdictsFormat {
-		return nil, fmt.Errorf("%s: it has format %d, and this Leeward reads format %d", file, head.Format, verdictsFormat)
+		return nil, fmt.Errorf("%s: it has format %d, and this Leeward reads format %d", file, head.Format,
+			verdictsFormat)
 	}
 	past := []health.Past{}
 	for n := 2; len(rest) > 0; n++ {
@@ -178,7 +179,10 @@ func loadVerdicts(folder string) ([]health.Past, error) {
 		if err := json.Unmarshal(line, &v); err != nil {
 			return nil, fmt.Errorf("%s: line %d: %w", file, n, err)
 		}
-		past = append(past, health.Past{Target: health.Target{Endpoint: v.Endpoint, Address: v.Address}, Verdict: v.Verdict, Fell: v.Fell})
+		past = append(past, health.Past{
+			Target:  health.Target{Endpoint: v.Endpoint, Address: v.Address},
+			Verdict: v.Verdict, Fell: v.Fell,
+		})
 	}
 	if len(past) != head.Targets {
 		return nil, fmt.Errorf("%s: it is cut short: %d of %d targets", file, len(past), head.Targets)

@@ -16,8 +16,7 @@ import (
 	"leeward/health"
 )
 
-// What is known of targets comes back from the disk as it was put there; what is damaged in any way is refused with its
-// reason.
+// Verdicts come back from disk as they were saved. A file with any damage is refused with a reason.
 func TestVerdictsOnDisk(t *testing.T) {
 	folder := t.TempDir()
 	if past, err := loadVerdicts(folder); past != nil || err != nil {
@@ -29,7 +28,10 @@ func TestVerdictsOnDisk(t *testing.T) {
 	past := []health.Past{
 		{Target: health.Target{Endpoint: "www/lb-1", Address: netip.MustParseAddr("192.0.2.1")}, Verdict: health.Down},
 		{Target: health.Target{Endpoint: "www/lb-2", Address: netip.MustParseAddr("2001:db8::1")}, Verdict: health.Up},
-		{Target: health.Target{Endpoint: "www/lb-3", Address: netip.MustParseAddr("192.0.2.3")}, Verdict: health.Unknown},
+		{
+			Target:  health.Target{Endpoint: "www/lb-3", Address: netip.MustParseAddr("192.0.2.3")},
+			Verdict: health.Unknown,
+		},
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); m.run() }()
@@ -61,13 +63,14 @@ func TestVerdictsOnDisk(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if past, err := loadVerdicts(folder); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), file) {
+		if past, err := loadVerdicts(folder); err == nil || !strings.Contains(err.Error(), c.says) ||
+			!strings.Contains(err.Error(), file) {
 			t.Errorf("%q: %v, %v; want an error with %q", c.text, past, err, c.says)
 		}
 	}
 }
 
-// A folder that cannot be written to is said, once, and is no reason to stop.
+// A folder that cannot be written is logged once, and is no reason to stop.
 func TestVerdictsCannotBeKept(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(folder, nil, 0o600); err != nil {

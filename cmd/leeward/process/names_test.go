@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A server whose region does not exist, and two that have one name, are problems in the status of every server that
-// hears them.
+// A server whose region does not exist, and two servers of one name, are problems in the status of every server that
+// hears from them.
 func TestWrongNamesAreProblems(t *testing.T) {
 	c := newCluster(t)
 	c.putAll(strings.Replace(resources, "monitor: web", "", 2))

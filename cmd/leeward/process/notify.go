@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// notifier tells the service manager how the server is, in the protocol of sd_notify(3): datagrams of NAME=VALUE lines
-// to the socket that the manager has named. With Type=notify systemd holds back what comes after the server until it
-// can answer, and shows what it waits for. A manager that does not read is no reason to wait.
+// notifier tells the service manager how the server is doing. It speaks the protocol of sd_notify(3): datagrams of
+// NAME=VALUE lines to a socket that the manager names. With Type=notify, systemd starts dependent units only once the
+// server can answer, and shows what it waits for. The server never waits for the manager to read.
 type notifier struct{ socket string } // "": there is no manager
 
 const (
-	notifyEvery = 100 * time.Millisecond // readiness has no event of its own
-	notifyLimit = 100 * time.Millisecond // a datagram waits for no longer
+	notifyEvery = 100 * time.Millisecond // readiness has to be polled
+	notifyLimit = 100 * time.Millisecond // how long sending may wait
 )
 
-// tell sends one datagram. What cannot be sent is lost.
+// tell sends one datagram. It is lost if it cannot be sent.
 func (n notifier) tell(state string) {
 	if n.socket == "" {
 		return
 	}
-	// A name that begins with @ is an abstract one; package net knows that too.
+	// The kernel takes a name that begins with @ as abstract, and so does package net.
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err != nil {
 		return
@@ -32,7 +32,7 @@ func (n notifier) tell(state string) {
 	_, _ = conn.Write([]byte(state))
 }
 
-// run tells when the server is ready, once, and until then what it waits for; and that it stops, when ctx ends.
+// run reports what the server waits for until it is ready, then that it is ready, and when ctx ends that it stops.
 func (n notifier) run(ctx context.Context, ready func() error) {
 	if n.socket == "" {
 		return

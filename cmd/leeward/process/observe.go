@@ -20,34 +20,37 @@ import (
 	"leeward/zones/store"
 )
 
-// Observer is a control loop that serves nobody: it reads what a server would, and judges as one does.
+// Observer is a control loop that answers no queries. It reads and judges as a server does.
 type Observer struct {
 	loop       *control.Loop
 	etcd       *store.Etcd // nil: files
 	bystanders bystanders
-	database   database // of one goroutine, that calls Status
+	database   database // used only by the goroutine that calls Status
 	stop       context.CancelFunc
 	done       sync.WaitGroup
 }
 
-// Observe reads the resources, and with etcd what vantages report, and returns when it has all of it. It fails if that
-// takes longer than limit.
+// Observe reads the resources, and with etcd the vantages' reports. It returns when it has read everything, and fails
+// if that takes longer than limit.
 func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, error) {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	watcher, err := geo.NewWatcher(s.GeoDB, "", s.Log)
 	if err != nil {
-		return nil, err // who looks once is better told than shown something else
+		return nil, err // an error helps somebody who looks once more than a wrong picture
 	}
 	o := &Observer{}
-	names, err := resolve.New(resolve.Options{Servers: s.Resolvers, OnAnswer: func(a resolve.Answer) { o.loop.Resolved(a) }})
+	names, err := resolve.New(resolve.Options{Servers: s.Resolvers, OnAnswer: func(a resolve.Answer) {
+		o.loop.Resolved(a)
+	}})
 	if err != nil {
 		return nil, err
 	}
 	o.loop = control.NewLoop(control.LoopOptions{
-		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, Publish: func(answer.State) {}, ByClock: true,
-		Names: names.Answer,
+		Log: s.Log, Now: time.Now, Geo: watcher.Table(), Sources: watcher.Sources, ByClock: true,
+		Publish: func(answer.State) {},
+		Names:   names.Answer,
 	})
 	inner, stop := context.WithCancel(ctx)
 	o.stop = stop
@@ -105,10 +108,10 @@ func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, e
 	return o, nil
 }
 
-// resolveLimit is how long one who only looks waits for the hostnames of endpoints.
+// resolveLimit is how long an Observer waits for the hostnames of endpoints.
 const resolveLimit = 3 * time.Second
 
-// resolve looks the hostnames of endpoints up, once. What does not resolve is shown as that.
+// resolve looks up the hostnames of endpoints once. The status shows those that do not resolve.
 func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
 	state := o.loop.State()
 	if state == nil {
@@ -122,11 +125,13 @@ func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
 	limited, stop := context.WithTimeout(ctx, resolveLimit)
 	defer stop()
 	names.Once(limited)
-	return o.loop.Do(ctx, func(control.Inside) {}) // the answers have been taken up
+	return o.loop.Do(ctx, func(control.Inside) {}) // the answers have now been applied
 }
 
-// ready waits until resources and reports are read, or until the source says that it cannot be.
-func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition, synced <-chan struct{}, limit time.Duration) error {
+// ready waits until the resources and reports are read, or until the source says that it cannot read them.
+func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition, synced <-chan struct{},
+	limit time.Duration,
+) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var last zones.Condition
@@ -147,19 +152,19 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition,
 			return context.Cause(ctx)
 		}
 	}
-	return o.loop.Do(ctx, func(control.Inside) {}) // all of it has been taken up
+	return o.loop.Do(ctx, func(control.Inside) {}) // everything has now been applied
 }
 
-// Times of looking whether vantages move that seem to be gone: until all have, at most half as long again as they say
-// that they wait between two heartbeats, and at most settleMost.
+// Settle watches vantages that seem gone until all have moved. It waits for one and a half of the longest heartbeat
+// interval among them, but for no longer than settleMost. It looks every settleEvery.
 const (
 	settleMost  = 20 * time.Second
 	settleEvery = 20 * time.Millisecond
 )
 
-// Settle comes to the verdict of the servers on who lives, who have watched all along. Who has a heartbeat that is
-// recent by its own clock does. For the others Settle watches whether one comes: they are gone, or their clock is
-// wrong. It returns what there is to tell of that; "" if nobody had to be watched.
+// Settle decides which vantages live, as servers that have watched all along would. A vantage lives if its last
+// heartbeat is recent by its own clock. For the others Settle watches whether a heartbeat comes: if none does they are
+// gone, and if one does their clock is wrong. It returns a sentence about what it watched, "" if it watched nobody.
 func (o *Observer) Settle(ctx context.Context) (string, error) {
 	var left []string
 	var every time.Duration
@@ -189,15 +194,16 @@ func (o *Observer) Settle(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	text := fmt.Sprintf("watched %d vantages for %.1f s, as their last heartbeats are not recent by their clocks", watched, time.Since(began).Seconds())
+	text := fmt.Sprintf("watched %d vantages for %.1f s, as their last heartbeats are not recent by their clocks",
+		watched, time.Since(began).Seconds())
 	if len(left) > 0 {
 		return fmt.Sprintf("%s; these have not moved and do not count: %s", text, strings.Join(left, ", ")), nil
 	}
 	return text + "; all of them live", nil
 }
 
-// Status judges what there is now, and with etcd looks how large its database is. An Observer has no server of its own
-// to tell of.
+// Status judges what there is now. With etcd it also asks for the size of the database. An Observer is not a server, so
+// the status has no part about itself.
 func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	var summary *control.Summary
 	if err := o.loop.Do(ctx, func(i control.Inside) { summary = i.Summary(time.Now()) }); err != nil {
@@ -212,7 +218,7 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
-// Explain says why a client gets an answer.
+// Explain says why a client gets an answer. Its arguments and errors are those of control.Explain.
 func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, error) {
 	state := o.loop.State()
 	if state == nil {
@@ -221,7 +227,7 @@ func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, erro
 	return o.loop.Explain(context.Background(), name, qtype, client)
 }
 
-// Drill tells how a drill of the target goes.
+// Drill describes how a drill of the target goes.
 func (o *Observer) Drill(ctx context.Context, target string) (w *control.Watched, err error) {
 	status, err := o.Status(ctx)
 	if err != nil {
@@ -234,7 +240,7 @@ func (o *Observer) Drill(ctx context.Context, target string) (w *control.Watched
 	return w, err
 }
 
-// Foresee answers a question from what all servers that are heard of were asked.
+// Foresee makes a forecast from the clients that all servers have counted.
 func (o *Observer) Foresee(ctx context.Context, q control.Question) (out *control.Forecast, err error) {
 	status, err := o.Status(ctx)
 	if err != nil {
@@ -245,7 +251,7 @@ func (o *Observer) Foresee(ctx context.Context, q control.Question) (out *contro
 	return out, errors.Join(err, failed)
 }
 
-// Close ends the looking.
+// Close stops observing and waits until everything has ended.
 func (o *Observer) Close() {
 	o.stop()
 	o.loop.Close()

@@ -16,15 +16,15 @@ import (
 	"leeward/server/admin"
 )
 
-// pages is the admin interface's listener and what it serves.
+// pages are the admin interface: a listener and an HTTP server.
 type pages struct {
 	listener net.Listener
 	http     *http.Server
 	tls      *adminTLS // nil: plain HTTP
 }
 
-// CheckAdmin says what is wrong with an address for the admin interface: only loopback goes without a token and without
-// clients' certificates.
+// CheckAdmin returns an error if the admin interface may not listen on address. An address that is not loopback needs a
+// token or clients' certificates.
 func CheckAdmin(address, token string, t AdminTLS) error {
 	if err := t.Check(); err != nil || address == "" {
 		return err
@@ -39,7 +39,8 @@ func CheckAdmin(address, token string, t AdminTLS) error {
 	if a, err := netip.ParseAddr(host); err == nil && a.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file (or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
+	return fmt.Errorf("admin address %s is not loopback: everybody who reaches it could read; give --admin-token-file "+
+		"(or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
 }
 
 // openPages binds the admin interface.
@@ -81,7 +82,8 @@ func (r *run) openPages() (*pages, error) {
 		Handler: c.handler(admin.NewHandler(o)), ConnContext: c.known,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug), // who fails to shake hands is told, and anybody can
+		// Anybody can fail a TLS handshake, and the client is told: it is not worth more than a debug line.
+		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug),
 	}, secure}, nil
 }
 
@@ -103,12 +105,13 @@ func (p *pages) serve(ctx context.Context) error {
 	return nil
 }
 
-// shownFor is how long a status is shown to everybody who asks. It is never changed once it is made.
+// shownFor is how long one status is shown to everybody who asks.
 const shownFor = 100 * time.Millisecond
 
-// shownStatus is the last status, for all who ask at about the same time: pages that many people watch cost one.
+// shownStatus is the last status. All who ask within shownFor share it, so a page that many people watch costs one. A
+// status does not change once it is made.
 type shownStatus struct {
-	mu     sync.Mutex // held while one is made; who waits for it gets the same
+	mu     sync.Mutex // held while one is made: others wait and get the same
 	at     time.Time
 	status *admin.Status
 }
@@ -126,14 +129,14 @@ func (x *shownStatus) get(make func() (*admin.Status, error)) (*admin.Status, er
 	return s, err
 }
 
-// status tells what the server knows, and puts itself among the servers.
+// status describes what the server knows, and includes the server itself.
 func (r *run) status(ctx context.Context) (*admin.Status, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("the server is busy: no status within 10 s"))
 	defer stop()
 	return r.shownStatus.get(func() (*admin.Status, error) { return r.gather(ctx) })
 }
 
-// gather makes a status. The loop only hands over what it knows.
+// gather makes a status. The loop only copies what it knows.
 func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 	var summary *control.Summary
 	var self admin.Server
@@ -149,7 +152,8 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 			if r.NoProbe {
 				kind = "servers/"
 			}
-			s.Problems = append(s.Problems, admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
+			s.Problems = append(s.Problems,
+				admin.Problem{Resource: kind + r.ID, InService: admin.InServiceNewest, Message: text})
 		}
 	}
 	s.Failover, s.Watches = r.metrics.Failovers(), watches(r.lags, now)

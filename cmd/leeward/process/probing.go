@@ -11,7 +11,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// openProber makes what probes, unless others do.
+// openProber makes the prober, unless this process does not probe.
 func (r *run) openProber() error {
 	if r.NoProbe {
 		return nil
@@ -25,13 +25,14 @@ func (r *run) openProber() error {
 	}
 	var err error
 	r.prober, err = probe.New(probe.Options{
-		Concurrency: r.shares().probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report, Certificate: r.shown.Load,
-		OnLoads: func(ss []health.Sample) { r.loop.Loads(ss) },
+		Concurrency: r.shares().probes, Vantage: r.ID, Log: r.Log, Registerer: r.registry, OnReport: r.report,
+		Certificate: r.shown.Load,
+		OnLoads:     func(ss []health.Sample) { r.loop.Loads(ss) },
 	})
 	return err
 }
 
-// report passes what this vantage has found to its own board and to the others.
+// report passes this vantage's findings to its own board and to the other vantages.
 func (r *run) report(rs []health.Report) {
 	r.metrics.Detected(rs)
 	r.loop.Report(rs)
@@ -40,7 +41,7 @@ func (r *run) report(rs []health.Report) {
 	}
 }
 
-// assign has the newest program's targets probed soon: it only leaves the program for assigning to take up.
+// assign leaves the newest program for assigning to take up. It does not block.
 func (r *run) assign(p *steer.Program) {
 	select {
 	case <-r.programs: // older, and not taken up
@@ -49,14 +50,14 @@ func (r *run) assign(p *steer.Program) {
 	r.programs <- p
 }
 
-// assignShare bounds what following a flood of changes costs: assigning takes at most one part in assignShare of the
-// time. It looks at all targets, of which there may be 100,000, and is in no hurry: answers do not wait for it.
+// assignShare bounds what a flood of changes costs here: assigning takes at most one part in assignShare of the time.
+// It looks at all targets, perhaps 100,000, and answers do not wait for it.
 const (
 	assignShare = 10
-	assignRest  = 5 * time.Second // and it rests no longer than that, however long it took on a busy machine
+	assignRest  = 5 * time.Second // but it rests no longer than this, even on a busy machine
 )
 
-// assigning tells the prober, and the link before it, what there is to probe for this vantage.
+// assigning tells the link and then the prober what this vantage is to probe.
 func (r *run) assigning(ctx context.Context) {
 	for {
 		select {

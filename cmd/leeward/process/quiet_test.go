@@ -12,21 +12,27 @@ import (
 	"leeward/server/admin"
 )
 
-// A fleet at rest: no report has changed for longer than a vantage is fresh. One vantage died an hour ago, one with a
-// clock an hour ahead, each with votes of its own, and an endpoint is dead. Who looks once comes to the verdict of the
-// server.
+// A fleet at rest: no report has changed for longer than a vantage stays fresh. One vantage died an hour ago, another
+// whose clock is an hour ahead is dead too, each with votes, and an endpoint is down. An Observer comes to the server's
+// verdict.
 func TestWhoLooksOnceAgrees(t *testing.T) {
 	c := newCluster(t)
 	eu, us := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.2:0")
 	text := strings.Replace(resources, "tcp: {port: 80}", fmt.Sprintf("tcp: {port: %d}", eu.address.Port()), 1)
-	_ = us // in another port: dead for who probes
-	text = strings.NewReplacer("192.0.2.1", "127.0.0.1", "192.0.2.2", "127.0.0.2", "interval: 1s", "interval: 200ms").Replace(text)
+	_ = us // on another port: probes find it down
+	text = strings.NewReplacer("192.0.2.1", "127.0.0.1", "192.0.2.2", "127.0.0.2", "interval: 1s",
+		"interval: 200ms").Replace(text)
 	c.putAll(text)
-	for name, at := range map[string]time.Time{"dead": time.Now().Add(-time.Hour), "dead-ahead": time.Now().Add(time.Hour)} {
+	for name, at := range map[string]time.Time{
+		"dead":       time.Now().Add(-time.Hour),
+		"dead-ahead": time.Now().Add(time.Hour),
+	} {
 		when := at.UTC().Format(time.RFC3339)
 		for pool, address := range map[string]string{"www-eu": "127.0.0.1", "www-us": "127.0.0.2"} {
-			state := map[string]string{"www-eu": "down", "www-us": "up"}[pool] // the opposite of what is true
-			c.put("reports/"+name+"/"+pool, fmt.Sprintf(`{"sequence": 5, "time": %q, "endpoints": {"lb-1": {%q: {"state": %q}}}}`, when, address, state))
+			state := map[string]string{"www-eu": "down", "www-us": "up"}[pool] // the opposite of the truth
+			c.put("reports/"+name+"/"+pool,
+				fmt.Sprintf(`{"sequence": 5, "time": %q, "endpoints": {"lb-1": {%q: {"state": %q}}}}`, when, address,
+					state))
 		}
 		c.put("vantages/"+name, fmt.Sprintf(`{"sequence": 6, "time": %q, "every": "2s", "stale": "10s"}`, when))
 	}
@@ -59,7 +65,7 @@ www-us/lb-1 down 0:1 a:down:true:true dead:up:false:false dead-ahead:up:false:fa
 		}
 		return ""
 	})
-	time.Sleep(11 * time.Second) // what is at rest is what this is about
+	time.Sleep(11 * time.Second) // the test is about a fleet at rest
 	o, err := process.Observe(t.Context(), process.Settings{Etcd: settings("", c).Etcd}, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +85,8 @@ www-us/lb-1 down 0:1 a:down:true:true dead:up:false:false dead-ahead:up:false:fa
 	if got, answers := summary(s), summary(a.status()); got != answers {
 		t.Errorf("the server has\n%s", answers)
 	}
-	if x, err := o.Explain("www.example.test", "A", "198.51.100.7"); err != nil || x.Pool != "www-eu" || a.answer("www.example.test") != "127.0.0.1" {
+	if x, err := o.Explain("www.example.test", "A", "198.51.100.7"); err != nil || x.Pool != "www-eu" ||
+		a.answer("www.example.test") != "127.0.0.1" {
 		t.Errorf("explained: %+v, %v; answered: %s", x, err, a.answer("www.example.test"))
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// reached is the revision that this server answers from, for those who wait for one. The loop raises it, and waits for
-// nobody.
+// reached is the revision that this server answers from. Others wait here for a revision; the loop raises it and waits
+// for nobody.
 type reached struct {
 	mu       sync.Mutex
 	revision int64
-	moved    chan struct{} // closed when it moves; nil: nobody waits
+	moved    chan struct{} // closed when the revision changes; nil: nobody waits
 }
 
-// set notes what is published. Another history begins lower.
+// set notes the published revision. It may be lower than before if the source has a new history.
 func (r *reached) set(revision int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -25,7 +25,7 @@ func (r *reached) set(revision int64) {
 	}
 }
 
-// await returns when a revision, or a later one, is answered from, and at the latest after the limit.
+// await returns true once the server answers from revision or a later one, and false after the limit or when ctx ends.
 func (r *reached) await(ctx context.Context, revision int64, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

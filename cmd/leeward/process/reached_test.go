@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Who waits for a revision goes on when it, or a later one, is answered from, and after the limit whatever happens.
+// await returns once that revision or a later one is served, and at the latest after the limit.
 func TestReached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r reached
@@ -21,7 +21,8 @@ func TestReached(t *testing.T) {
 			begin := time.Now()
 			all.Go(func() {
 				if got := r.await(t.Context(), revision, time.Second); got != want || time.Since(begin) != after {
-					t.Errorf("revision %d: %v after %v, want %v after %v", revision, got, time.Since(begin), want, after)
+					t.Errorf("revision %d: %v after %v, want %v after %v", revision, got, time.Since(begin), want,
+						after)
 				}
 			})
 		}

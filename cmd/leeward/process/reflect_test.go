@@ -33,14 +33,20 @@ transfer: {allow: [203.0.113.1]}
 const long = "abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij.abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij." +
 	"abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij.abcdefghijabcdefghijabcdefghijabcdefghijabcdefghij.invalid."
 
-// forgeable returns requests of all kinds that anybody can send: opcodes, types, with OPT records of all kinds and with
-// signatures by keys that are not ours, or not rightly.
+// forgeable returns requests of all kinds that anybody can send: opcodes, types, OPT records of all kinds, and
+// signatures by unknown keys or wrong ones.
 func forgeable(t *testing.T, secret string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
 	for opcode := range 16 {
-		for _, name := range []string{"www.example.test.", "example.test.", "none.example.test.", "elsewhere.invalid.", ".", long} {
-			for _, kind := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeSOA, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR, 65280} {
+		for _, name := range []string{
+			"www.example.test.", "example.test.", "none.example.test.", "elsewhere.invalid.",
+			".", long,
+		} {
+			for _, kind := range []uint16{
+				dns.TypeA, dns.TypeTXT, dns.TypeSOA, dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR,
+				65280,
+			} {
 				if opcode > 5 && kind != dns.TypeA || opcode != dns.OpcodeQuery && kind == dns.TypeANY {
 					continue
 				}
@@ -55,7 +61,10 @@ func forgeable(t *testing.T, secret string) map[string][]byte {
 						case "nsid":
 							o.Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}}
 						case "subnet":
-							o.Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IPv4(203, 0, 113, 0)}}
+							o.Option = []dns.EDNS0{&dns.EDNS0_SUBNET{
+								Code: dns.EDNS0SUBNET, Family: 1,
+								SourceNetmask: 24, Address: net.IPv4(203, 0, 113, 0),
+							}}
 						case "cookie":
 							o.Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"}}
 						case "version":
@@ -69,8 +78,9 @@ func forgeable(t *testing.T, secret string) map[string][]byte {
 							signed := m.Copy()
 							owner := map[string]string{"none": "nobody.", "bad": "ours."}[key]
 							signed.SetTsig(owner, dns.HmacSHA256, 300, time.Now().Unix())
-							b, _, err = dns.TsigGenerate(signed, base64.StdEncoding.EncodeToString([]byte("not "+secret)), "", false)
-						case "pointer": // the key's name is the question's, in two octets
+							b, _, err = dns.TsigGenerate(signed,
+								base64.StdEncoding.EncodeToString([]byte("not "+secret)), "", false)
+						case "pointer": // the key's name points to the question's, in two octets
 							b = append(b, 0xc0, 12, 0, 250, 0, 255, 0, 0, 0, 0, 0, 13+16)
 							b = append(append(b, "\x0bhmac-sha256\x00"...), make([]byte, 16)...)
 							binary.BigEndian.PutUint16(b[10:], binary.BigEndian.Uint16(b[10:])+1)
@@ -92,14 +102,16 @@ func mirror(t *testing.T, limit answer.RateLimit) (net.Conn, string) {
 	t.Helper()
 	dir, secret := t.TempDir(), "a secret of ours, long enough"
 	keys := filepath.Join(t.TempDir(), "keys")
-	text := fmt.Sprintf("key \"ours\" {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n", base64.StdEncoding.EncodeToString([]byte(secret)))
+	text := fmt.Sprintf("key \"ours\" {\n\talgorithm hmac-sha256;\n\tsecret %q;\n};\n",
+		base64.StdEncoding.EncodeToString([]byte(secret)))
 	for file, text := range map[string]string{filepath.Join(dir, "all.yaml"): reflected, keys: text} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p := serve(t, process.Settings{
-		ID: "a-server-with-a-long-name-that-nsid-would-tell", Listen: []string{"127.0.0.1:0"}, Files: dir, TSIGKeys: []string{keys}, RateLimit: limit,
+		ID: "a-server-with-a-long-name-that-nsid-would-tell", Listen: []string{"127.0.0.1:0"}, Files: dir,
+		TSIGKeys: []string{keys}, RateLimit: limit,
 	})
 	c, err := net.Dial("udp", p.DNS[0].String())
 	if err != nil {
@@ -110,8 +122,8 @@ func mirror(t *testing.T, limit answer.RateLimit) (net.Conn, string) {
 	return c, secret
 }
 
-// TestNothingForgedIsMadeLarger: no response over UDP to whom nobody knows is larger than its request, but answers of
-// what is in a zone. A server's first cookie takes 16 octets more than the client's, which RFC 7873 has for just that.
+// TestNothingForgedIsMadeLarger: no response over UDP to an unknown client is larger than its request, except answers
+// from a zone. A server's first cookie takes 16 octets more than the client's, which RFC 7873 allows.
 func TestNothingForgedIsMadeLarger(t *testing.T) {
 	c, secret := mirror(t, answer.RateLimit{})
 	buffer := make([]byte, 1<<16)
@@ -141,7 +153,7 @@ func TestNothingForgedIsMadeLarger(t *testing.T) {
 	}
 }
 
-// TestEveryResponseIsLimited: whatever is asked over UDP again and again, no more is answered than the limit allows.
+// TestEveryResponseIsLimited: whatever a client repeats over UDP, it gets no more answers than the limit allows.
 func TestEveryResponseIsLimited(t *testing.T) {
 	const rate = 10
 	c, secret := mirror(t, answer.RateLimit{Rate: rate, Slip: 0})
@@ -162,7 +174,8 @@ func TestEveryResponseIsLimited(t *testing.T) {
 		for _, kind := range []uint16{dns.TypeA, dns.TypeAXFR, dns.TypeIXFR, dns.TypeSOA} {
 			for _, opt := range []string{"", "edns"} {
 				for _, key := range []string{"", "none", "pointer", "bad"} {
-					name := fmt.Sprintf("opcode %d %.20s type %d opt %q key %q", opcode, "example.test.", kind, opt, key)
+					name := fmt.Sprintf("opcode %d %.20s type %d opt %q key %q", opcode, "example.test.", kind, opt,
+						key)
 					if all[name] == nil {
 						t.Fatal(name)
 					}
@@ -176,7 +189,7 @@ func TestEveryResponseIsLimited(t *testing.T) {
 			}
 		}
 	}
-	// Errors have one bucket, and what there is of the zone has two more.
+	// All errors share one bucket, and the zone's own data has two more.
 	if most := 3 * rate * int(2+time.Since(begin)/time.Second); answered > most {
 		t.Errorf("%d responses, of 6400 requests, in %v: more than %d", answered, time.Since(begin), most)
 	}

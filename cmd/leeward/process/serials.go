@@ -9,8 +9,8 @@ import (
 	"leeward/zones"
 )
 
-// serialKeeper leaves in etcd what the catalog owes it about serials (zones.Catalog.Owed). All servers owe the same at
-// the same moment: each waits a little, and what another has written meanwhile is not owed any more.
+// serialKeeper writes to etcd what the catalog owes it about serials (zones.Catalog.Owed). All servers owe the same at
+// the same moment. So each waits a little, and does not write what another server has written by then.
 type serialKeeper struct {
 	keep func(context.Context, zones.Serials) error
 	log  *slog.Logger
@@ -19,19 +19,21 @@ type serialKeeper struct {
 	mu   sync.Mutex
 	owed zones.Serials
 	any  bool
-	wake chan struct{} // has one token while something is owed
+	wake chan struct{} // holds one token while something is owed
 }
 
 const (
-	serialWait  = 20 * time.Millisecond // at most so long for others to write it
-	serialAgain = 5 * time.Second       // after etcd did not take it
+	serialWait  = 20 * time.Millisecond // how long to wait at most for another server to write it
+	serialAgain = 5 * time.Second       // how long to wait after a failure
 )
 
-func newSerialKeeper(keep func(context.Context, zones.Serials) error, log *slog.Logger, dice func() float64) *serialKeeper {
+func newSerialKeeper(keep func(context.Context, zones.Serials) error, log *slog.Logger,
+	dice func() float64,
+) *serialKeeper {
 	return &serialKeeper{keep: keep, log: log, dice: dice, wake: make(chan struct{}, 1)}
 }
 
-// owes takes all that is owed now, in place of what was before. It does not block.
+// owes replaces what is owed. It does not block.
 func (k *serialKeeper) owes(s zones.Serials, any bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +80,8 @@ func (k *serialKeeper) run(ctx context.Context) {
 				break
 			}
 			if !told && ctx.Err() == nil {
-				k.log.Warn("etcd does not take what it is to keep of zones' serials (meta/serials): servers that start later may give lower ones", "err", err)
+				k.log.Warn("etcd does not take what it is to keep of zones' serials (meta/serials): "+
+					"servers that start later may give lower ones", "err", err)
 				told = true
 			}
 			wait = serialAgain

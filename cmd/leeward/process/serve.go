@@ -1,5 +1,12 @@
-// Package process is one whole server, probe or observer: what is started, in which order it stops, and all that a
-// process has and the control loop does not: sockets, files, credentials, what is kept on disk, the admin interface.
+// Package process runs one whole server, probe or observer.
+//
+//	assemble   makes all parts; nothing runs yet
+//	listen     binds DNS and the admin interface
+//	resume     publishes the copy on disk
+//	serve      starts the parts, and stops them in the reverse order of who needs whom
+//
+// It owns everything that the control loop must not wait for: sockets, files, credentials, the disk, the admin
+// interface.
 package process
 
 import (
@@ -19,47 +26,49 @@ import (
 	"leeward/zones/steer"
 )
 
-// Settings are a server's, or a probe's.
+// Settings are what a server or a probe is started with.
 type Settings struct {
 	ID, Region string
-	Listen     []string // of DNS; none: a vantage without DNS
+	Listen     []string // addresses for DNS; none: a vantage without DNS
 	Admin      string   // address of the admin interface; "": none
 	Token      string   // that the admin interface asks for; "": none
-	TokenFile  string   // the file that Token was read from; "": none. This and all other files of credentials are read again when they change
-	AdminTLS   AdminTLS // of the admin interface
-	ProbeTLS   ProbeTLS // what probes show
-	GeoDB      []string
-	Resolvers  []netip.AddrPort // that endpoints' hostnames are looked up with; none: the system's
-	NoProbe    bool             // nothing is probed and reported; with Etcd, where others do
-	State      string           // folder of the last good snapshot; "": it is not kept
-	TSIGKeys   []string         // files of TSIG keys
-	Version    string
-	Chaos      answer.Chaos  // what class CH is told
-	Log        *slog.Logger  // its writer must not block, see Journal
-	Dropped    func() uint64 // lines of the log that were lost; nil: none are
+	// TokenFile is the file that Token was read from; "": none. Like all files of credentials, it is read again when it
+	// changes.
+	TokenFile string
+	AdminTLS  AdminTLS // of the admin interface
+	ProbeTLS  ProbeTLS // certificate that probes present
+	GeoDB     []string
+	Resolvers []netip.AddrPort // for endpoints' hostnames; none: the system's
+	NoProbe   bool             // do not probe or report; needs Etcd, where others report
+	State     string           // folder of the last good snapshot; "": it is not kept
+	TSIGKeys  []string         // files of TSIG keys
+	Version   string
+	Chaos     answer.Chaos  // answers to queries of class CH
+	Log       *slog.Logger  // its writer must not block, see Journal
+	Dropped   func() uint64 // number of log lines that were lost; nil: none are
 
-	RateLimit     answer.RateLimit // of responses over UDP; the zero value is no limit
-	CookieSecrets string           // file of the secrets of DNS cookies; "": shared through etcd, or random
+	RateLimit     answer.RateLimit // of responses over UDP; the zero value sets no limit
+	CookieSecrets string           // file of DNS cookie secrets; "": they are shared through etcd, or random
 
-	Files string        // folder of resources, in place of
-	Etcd  *etcd.Options // an etcd
+	Files string        // folder of the resources, instead of Etcd
+	Etcd  *etcd.Options // nil: the resources are in Files
 
-	Compact time.Duration // etcd is asked to forget what is older, at most twice that; 0: it is not
+	Compact time.Duration // etcd keeps history for so long, and at most for twice that; 0: it is not compacted
 
 	Notify  string          // socket of the service manager (sd_notify); "": there is none
-	Reload  <-chan struct{} // files are read again at each; may be nil
-	Started func(Running)   // called once everything listens; may be nil
+	Reload  <-chan struct{} // each value has the files read again; nil: never
+	Started func(Running)   // called once everything listens; nil: not called
 }
 
-// Running is where a server that has started listens.
+// Running says where a server that has started listens.
 type Running struct {
 	DNS   []netip.AddrPort
 	Admin string // "" where there is none
 }
 
-// Serve runs a whole server, or a vantage without DNS where there is nothing to listen on, until the context ends; then
-// it takes back what it has reported, answers what it has received, and stops. An error says why it could not start, or
-// what failed.
+// Serve runs a server, or a vantage without DNS if there is nothing to listen on, until the context ends. It then
+// withdraws its reports, answers the queries it has received, and stops. An error says why it could not start, or which
+// part failed.
 func Serve(ctx context.Context, s Settings) error {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -67,13 +76,17 @@ func Serve(ctx context.Context, s Settings) error {
 	if s.NoProbe && s.Etcd == nil {
 		return errors.New("a server that probes nothing needs an etcd, where others report")
 	}
-	r := &run{Settings: s, registry: prometheus.NewRegistry(), started: time.Now(), programs: make(chan *steer.Program, 1), first: make(chan struct{}), heardAll: make(chan struct{})}
+	r := &run{
+		Settings: s, registry: prometheus.NewRegistry(), started: time.Now(),
+		programs: make(chan *steer.Program, 1), first: make(chan struct{}), heardAll: make(chan struct{}),
+	}
 	if s.Dropped != nil {
 		r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "leeward_log_dropped_total", Help: "Lines of the log that were lost, as nobody read them.",
 		}, func() float64 { return float64(s.Dropped()) }))
 	}
-	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.starting = ctx
 	if s.State != "" {
 		unlock, err := lockFolder(s.State)
@@ -89,18 +102,18 @@ func Serve(ctx context.Context, s Settings) error {
 	return r.serve(ctx)
 }
 
-// drainLimit is how long a server that stops waits for its core; for other parts, and for etcd, half as long each.
-// absorbedLimit is how much of that it waits for a loop that has its hands full of something large: the copy on disk, or
-// a list of all there is. It cannot be interrupted in that, and nothing of it is served or kept yet.
+// drainLimit is how long a server that stops waits for its core. It waits half as long for the other parts, and for
+// etcd. absorbedLimit is how long it waits for a loop that is applying the copy on disk or a list of everything. The
+// loop cannot be interrupted in that, and has nothing new to save yet.
 const (
 	drainLimit    = 5 * time.Second
 	absorbedLimit = 500 * time.Millisecond
 )
 
-// settled waits for the core, and returns what is left of it that had something to keep on disk.
+// settled waits for the core. It returns the parts still running that may have something to save, "" if there are none.
 func settled(core *crew, l *control.Loop, limit, absorbed time.Duration) (left string) {
 	if left = core.ended(absorbed); left == "" || l.Absorbed() {
-		return "" // the source has what is taken up, and the copy on disk is of before
+		return "" // what the loop is applying is safe at the source, and the copy on disk is older
 	}
 	return core.ended(limit - absorbed)
 }
@@ -111,13 +124,13 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	r.resume(ctx)
 
-	// Parts stop in this order: probing and following, then DNS once what was reported is withdrawn, then the loop,
-	// which keeps what is not on disk yet, and the pages.
+	// Parts stop in this order: first probing and following; then DNS, once the reports are withdrawn; then the loop,
+	// which saves what is not on disk yet, and the pages.
 	parts, stopParts := context.WithCancel(context.WithoutCancel(ctx))
 	core, stopCore := context.WithCancel(context.WithoutCancel(ctx))
 	var partsDone, coreDone crew
 	defer func() {
-		// A disk that hangs, under the copies that are kept, does not hold up the end.
+		// A hanging disk does not delay the end.
 		if left := settled(&coreDone, r.loop, drainLimit, absorbedLimit); left != "" {
 			r.Log.Error("ending although not all has ended: what is kept on disk may be older than what was served",
 				"left", left, "state", r.State)
@@ -158,7 +171,10 @@ func (r *run) serve(ctx context.Context) error {
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
 	start(&partsDone, "source", func() error { return r.follow(parts) })
 	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {
-		c := &cookieSharing{etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.answers.SetCookieSecrets, log: r.Log}
+		c := &cookieSharing{
+			etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.answers.SetCookieSecrets,
+			log: r.Log,
+		}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
 	if r.serials != nil {
@@ -190,7 +206,8 @@ func (r *run) serve(ctx context.Context) error {
 			dnsDone <- r.dns.Serve(dns)
 		}()
 	}
-	r.Log.Info("serving", "id", r.ID, "region", r.Region, "dns", r.running.DNS, "admin", r.running.Admin, "version", r.Version)
+	r.Log.Info("serving", "id", r.ID, "region", r.Region, "dns", r.running.DNS, "admin", r.running.Admin, "version",
+		r.Version)
 	if r.Started != nil {
 		r.Started(r.running)
 	}
@@ -224,7 +241,7 @@ func (r *run) serve(ctx context.Context) error {
 	return err
 }
 
-// reload reads files again when asked to.
+// reload reads the files again whenever it is asked to.
 func (r *run) reload(ctx context.Context) {
 	for {
 		select {
@@ -233,7 +250,7 @@ func (r *run) reload(ctx context.Context) {
 		case <-r.Reload:
 			r.Log.Info("reading files again")
 			r.geo.Reload()
-			r.readCookieSecrets() // only now: all servers of a set are to roll them step by step
+			r.readCookieSecrets() // only when asked: operators roll the secrets of all servers step by step
 			for _, c := range r.credentials() {
 				c.read()
 			}

@@ -30,7 +30,7 @@ import (
 	"leeward/zones/etcd"
 )
 
-// cluster is a real etcd with a client beside the servers'.
+// cluster is a real etcd, and a client of the test's own.
 type cluster struct {
 	t    *testing.T
 	etcd *embedded.Etcd
@@ -54,7 +54,7 @@ func newCluster(t *testing.T) *cluster {
 	return &cluster{t, etcd, c}
 }
 
-// put writes as etcdctl does.
+// put writes a key as etcdctl does.
 func (c *cluster) put(key, value string) {
 	c.t.Helper()
 	if _, err := c.Put(c.t.Context(), etcd.DefaultPrefix+key, value); err != nil {
@@ -87,7 +87,7 @@ func (c *cluster) putAll(text string) {
 	}
 }
 
-// keys lists what is below a folder.
+// keys lists the keys in a folder.
 func (c *cluster) keys(folder string) []string {
 	c.t.Helper()
 	r, err := c.Get(c.t.Context(), etcd.DefaultPrefix+folder, clientv3.WithPrefix(), clientv3.WithKeysOnly())
@@ -101,7 +101,7 @@ func (c *cluster) keys(folder string) []string {
 	return keys
 }
 
-// member is a server or a probe that runs until end.
+// member is a server or a probe that runs until end is called.
 type member struct {
 	t *testing.T
 	process.Running
@@ -155,7 +155,7 @@ func (p *member) end() {
 	}
 }
 
-// answer is what the server says over UDP: the addresses, or the RCODE.
+// answer asks the server over UDP. It returns the addresses, or the RCODE.
 func (p *member) answer(name string) string {
 	p.t.Helper()
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA)
@@ -187,7 +187,7 @@ func (p *member) status() *admin.Status {
 	return &s
 }
 
-// await asks until f returns "", which is what is still wrong.
+// await calls f until it returns "". f says what is still wrong.
 func (p *member) await(what string, f func() string) {
 	p.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -219,7 +219,10 @@ func (p *member) awaitAnswer(name, want string) {
 }
 
 func settings(id string, c *cluster) process.Settings {
-	return process.Settings{ID: id, Region: "eu-west", Listen: []string{"127.0.0.1:0"}, Etcd: &etcd.Options{Endpoints: []string{c.etcd.URL()}}}
+	return process.Settings{
+		ID: id, Region: "eu-west", Listen: []string{"127.0.0.1:0"},
+		Etcd: &etcd.Options{Endpoints: []string{c.etcd.URL()}},
+	}
 }
 
 // target is a TCP endpoint that can be stopped and started.
@@ -249,14 +252,16 @@ func listen(t *testing.T, address string) *target {
 	return x
 }
 
-// Two servers and a probe agree on an endpoint that dies, and a bad value costs nothing but its own newest version.
+// Two servers and a probe agree on an endpoint that dies. A bad value costs nothing but its own newest version.
 func TestServersAgree(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
 	far := listen(t, fmt.Sprintf("127.0.0.2:%d", near.address.Port()))
-	listen(t, fmt.Sprintf("127.0.0.3:%d", near.address.Port())) // that far moves to: with nobody there, it would soon be down as well
+	// far will move to this address: with nobody there, it would soon be down too
+	listen(t, fmt.Sprintf("127.0.0.3:%d", near.address.Port()))
 	text := strings.NewReplacer("192.0.2.1", near.address.Addr().String(), "192.0.2.2", far.address.Addr().String(),
-		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources)
+		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s",
+		"interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources)
 	c.putAll(text)
 	a, b := serve(t, settings("a", c)), serve(t, settings("b", c))
 	probe := settings("z", c)
@@ -290,7 +295,7 @@ func TestServersAgree(t *testing.T) {
 	for _, p := range s.Failover {
 		measured[p.Phase+" "+p.To] = p.Count
 	}
-	// Once each, unless a busy machine has made other probes fail too.
+	// Once each, unless a busy machine made other probes fail too.
 	if measured["detect down"] < 1 || measured["agree down"] < 1 || measured["publish down"] < 1 {
 		t.Errorf("an address went down; phases %+v", s.Failover)
 	}
@@ -298,7 +303,7 @@ func TestServersAgree(t *testing.T) {
 		t.Errorf("watches %+v", s.Watches)
 	}
 
-	// Straight from etcd the same is seen.
+	// An Observer that reads etcd sees the same.
 	o, err := process.Observe(t.Context(), process.Settings{Etcd: settings("", c).Etcd}, 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -327,14 +332,15 @@ func TestServersAgree(t *testing.T) {
 		p.awaitAnswer("www.example.test", "127.0.0.3")
 		p.await("the bad value is a problem", func() string {
 			s := p.status()
-			if len(s.Problems) == 1 && s.Problems[0].Resource == "policies/www.example.test" && strings.Contains(s.Problems[0].Field, "oops") {
+			if len(s.Problems) == 1 && s.Problems[0].Resource == "policies/www.example.test" &&
+				strings.Contains(s.Problems[0].Field, "oops") {
 				return ""
 			}
 			return fmt.Sprintf("%+v", s.Problems)
 		})
 	}
 
-	// Who stops takes back what it has said.
+	// A probe that stops withdraws its reports.
 	z.end()
 	for _, key := range append(c.keys("reports/"), c.keys("vantages/")...) {
 		if strings.Contains(key, "/z") {
@@ -344,7 +350,7 @@ func TestServersAgree(t *testing.T) {
 	a.await("the probe's vote is gone", func() string { return votes(a, "down", "a", "b") })
 }
 
-// votes says what differs from these vantages, and no other, being fresh and of that word on the first endpoint.
+// votes says how the votes on the first endpoint differ from fresh ones of exactly these vantages with that word.
 func votes(p *member, state string, vantages ...string) string {
 	for _, e := range p.status().Endpoints {
 		if e.Endpoint != "www-eu/lb-1" {
@@ -364,7 +370,7 @@ func votes(p *member, state string, vantages ...string) string {
 	return "no endpoint"
 }
 
-// Without etcd a server goes on, and starts from its copy on disk.
+// A server goes on without etcd, and starts from its copy on disk.
 func TestLifeWithoutEtcd(t *testing.T) {
 	c := newCluster(t)
 	c.putAll(strings.Replace(resources, "monitor: web", "", 2))
@@ -376,7 +382,8 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	a.awaitAnswer("www.example.test", "192.0.2.7")
 	c.etcd.Close()
 	a.await("the source is cut off", func() string {
-		if s := a.status().Servers[0]; s.Source.State != "cut off" || s.SnapshotAgeSeconds <= 0 || s.Source.Error == "" {
+		if s := a.status().Servers[0]; s.Source.State != "cut off" || s.SnapshotAgeSeconds <= 0 ||
+			s.Source.Error == "" {
 			return fmt.Sprintf("%+v", s)
 		}
 		return ""
@@ -412,9 +419,12 @@ func TestLifeWithoutEtcd(t *testing.T) {
 	})
 }
 
-// Without a copy and without etcd it is not ready, says so, and tells resolvers to ask another.
+// Without a copy and without etcd a server is not ready, says so, and tells resolvers to ask another.
 func TestNothingToServe(t *testing.T) {
-	a := serve(t, process.Settings{ID: "a", Listen: []string{"127.0.0.1:0"}, Etcd: &etcd.Options{Endpoints: []string{"http://127.0.0.1:1"}}})
+	a := serve(t, process.Settings{
+		ID: "a", Listen: []string{"127.0.0.1:0"},
+		Etcd: &etcd.Options{Endpoints: []string{"http://127.0.0.1:1"}},
+	})
 	if got := a.answer("www.example.test"); got != "SERVFAIL" {
 		t.Errorf("the answer is %s, want SERVFAIL", got)
 	}
@@ -428,7 +438,7 @@ func TestNothingToServe(t *testing.T) {
 	}
 }
 
-// serial is the zone's, as the server gives it.
+// serial returns the zone's serial as the server gives it.
 func (p *member) serial(zone string) uint32 {
 	p.t.Helper()
 	r, err := dns.Exchange(new(dns.Msg).SetQuestion(dns.Fqdn(zone), dns.TypeSOA), p.DNS[0].String())
@@ -438,8 +448,8 @@ func (p *member) serial(zone string) uint32 {
 	return r.Answer[0].(*dns.SOA).Serial
 }
 
-// What leaves no trace in etcd moves the serial all the same, and for servers that start after it as well: with
-// nothing, or from a copy of before.
+// A change that leaves no trace in etcd still raises the serial, also on servers that start later, with nothing or with
+// an older copy.
 func TestSerialAfterWhatLeavesNoTrace(t *testing.T) {
 	c := newCluster(t)
 	c.putAll(strings.ReplaceAll(resources, "monitor: web", "") + `
@@ -468,7 +478,7 @@ addresses: [192.0.2.3]
 		})
 	}
 	begin := a.serial("example.test")
-	b.end() // it misses what follows, and has a copy
+	b.end() // it misses the next changes, and has a copy
 
 	last := begin
 	for _, gone := range []string{"records/example.test/old/TXT", "endpoints/www-eu/lb-2"} {
@@ -502,7 +512,7 @@ addresses: [192.0.2.3]
 	}
 }
 
-// A folder that is gone when a server starts is no reason to serve nothing, where there is a copy.
+// A server whose folder is gone at the start still serves, if it has a copy.
 func TestFolderGoneAtTheStart(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "zones")
 	save := func(text string) {

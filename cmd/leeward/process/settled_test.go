@@ -10,15 +10,15 @@ import (
 	"leeward/zones"
 )
 
-// TestEndDoesNotWaitForWhatIsLarge: a loop that has its hands full of the copy on disk, or of a list, cannot be
-// interrupted, and the end does not wait for it. It does wait for one that has less to do, as that may have something to
-// keep.
+// The end does not wait for a loop that is applying the copy on disk or a list, which cannot be interrupted. It does
+// wait for a loop that is doing less, as that may have something to save.
 func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
 	busy, finish := make(chan bool), make(chan bool)
 	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(answer.State) { busy <- true; <-finish }})
 	var core crew
 	core.start("loop", func() { l.Run(t.Context()) })
-	docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: [ns.a.test]}"))
+	docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: "+
+		"[ns.a.test]}"))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,10 @@ func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
 		{"the copy on disk", zones.Batch{Revision: 1, Full: true, Copy: true, Changes: []zones.Change{zone}}, false},
 		{"a list", zones.Batch{Revision: 2, Full: true, Changes: []zones.Change{zone}}, false},
 		{"many changes", zones.Batch{Revision: 3, Changes: make([]zones.Change, control.LargeBatch)}, false},
-		{"one change", zones.Batch{Revision: 4, Changes: []zones.Change{{Key: zone.Key, Resource: zone.Resource, Revision: 4}}}, true},
+		{"one change", zones.Batch{
+			Revision: 4,
+			Changes:  []zones.Change{{Key: zone.Key, Resource: zone.Resource, Revision: 4}},
+		}, true},
 	} {
 		l.Batch(x.batch)
 		<-busy

@@ -15,7 +15,7 @@ import (
 	"leeward/zones/store"
 )
 
-// source prepares to read the resources. etcd is not waited for.
+// source prepares to read the resources. It does not wait for etcd.
 func (r *run) source() error {
 	var err error
 	if r.Etcd == nil {
@@ -26,7 +26,8 @@ func (r *run) source() error {
 		if _, _, unusable := snapshot.Load(r.starting, r.State); unusable != nil {
 			return fmt.Errorf("%w, and there is no copy of an earlier run to serve instead: %w", err, unusable)
 		}
-		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is", "dir", r.Files, "state", r.State)
+		r.Log.Warn("files: the folder of resources is not there: going on with the copy on disk until it is",
+			"dir", r.Files, "state", r.State)
 		r.files, err = folder.Expect(r.Files, r.Log)
 		return err
 	}
@@ -67,7 +68,7 @@ func (r *run) source() error {
 	return registerLags(r.registry, r.lags, time.Now)
 }
 
-// resume publishes the copy on disk, if there is one, before the source is asked.
+// resume publishes the copy on disk, if there is one, before the source is read.
 func (r *run) resume(ctx context.Context) {
 	if r.keeper == nil {
 		return
@@ -80,7 +81,7 @@ func (r *run) resume(ctx context.Context) {
 		return
 	}
 	if now := time.Now(); meta.Time.After(now) {
-		meta.Time = now // a clock was wrong, then or now: how old the copy is cannot be told
+		meta.Time = now // a clock is or was wrong, so the copy's age is unknown
 	}
 	r.Log.Info("serving the last good snapshot from disk until the source is read", "revision", meta.Revision,
 		"resources", meta.Count, "age", time.Since(meta.Time).Round(time.Second))

@@ -10,14 +10,15 @@ import (
 	"leeward/cmd/leeward/process"
 )
 
-// An endpoint dies while a server is down. The copy on disk says that it is up, and the others know better: the first
-// answer after the start, to a query that has waited for it, is right.
+// An endpoint dies while a server is down. The copy on disk says that it is up, but the other vantages know better. The
+// first answer after the start, to a query that waited for it, is right.
 func TestFirstAnswerKnowsWhatOthersSay(t *testing.T) {
 	c := newCluster(t)
 	near := listen(t, "127.0.0.1:0")
 	far := listen(t, fmt.Sprintf("127.0.0.2:%d", near.address.Port()))
 	c.putAll(strings.NewReplacer("192.0.2.1", near.address.Addr().String(), "192.0.2.2", far.address.Addr().String(),
-		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s", "interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources))
+		"{port: 80}", fmt.Sprintf("{port: %d}", near.address.Port()), "interval: 1s",
+		"interval: 1s\ntimeout: 1s\nfall: 2").Replace(resources))
 	withState := func(id, state string) process.Settings {
 		s := settings(id, c)
 		s.State = state

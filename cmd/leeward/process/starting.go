@@ -12,17 +12,17 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// probesWait is how long a server that starts waits for the first round of its probes before it is ready: with many
-// targets, or long timeouts, that takes longer, and what it knows from before the start is then good enough.
+// probesWait is how long a server that starts waits for the first round of its probes before it is ready. With many
+// targets or long timeouts a round takes longer, and what the server knows from before the start is then good enough.
 const probesWait = 10 * time.Second
 
-// primariesWait is how long a server that starts waits for primaries of zones before it is ready: others may be gone
-// for good.
+// primariesWait is how long a server that starts waits for the primaries of zones before it is ready. A primary may be
+// gone for good.
 const primariesWait = 10 * time.Second
 
-// ready returns nil once queries can be answered: from a snapshot, and, at the start, when the hostnames of its
-// endpoints have been looked up once, their addresses probed once, and the primaries of zones that live elsewhere been
-// asked once. Those that come later are no reason to be taken out of service.
+// ready returns nil once queries can be answered from a snapshot. At the start it also waits until the hostnames of
+// endpoints have been looked up once, their addresses probed once, and the primaries of zones asked once. What is
+// configured later does not make the server unready.
 func (r *run) ready() error {
 	if err := r.loop.Ready(); err != nil || r.looked.Load() {
 		return err
@@ -53,21 +53,21 @@ func (r *run) ready() error {
 				return errors.New("what vantages report is being read")
 			}
 		} else if left, such := r.prober.Untried(); left > 0 {
-			return fmt.Errorf("endpoints are being probed, %d are left, such as %s at %s", left, such.Endpoint, such.Address)
+			return fmt.Errorf("endpoints are being probed, %d are left, such as %s at %s", left, such.Endpoint,
+				such.Address)
 		}
 	}
 	r.looked.Store(true)
 	return nil
 }
 
-// firstWait is for how long queries that come before there is a snapshot, and the zones of other primaries that are on
-// disk, are left in the sockets' buffers, which are bound by then. The copies on disk take milliseconds, as does an
-// etcd that is there, and the queries are then answered; without either they get their SERVFAIL, so that resolvers go
-// elsewhere.
+// firstWait is how long queries are left in the sockets' buffers until there is a snapshot, and until the transferred
+// zones on disk are read. The copies on disk take milliseconds, and so does an etcd that answers; the queries are then
+// answered. Without either they get SERVFAIL, so that resolvers go elsewhere.
 //
-// heardWait is for how long they are left there until what the vantages say has been read too. An endpoint that died
-// while this server was down is up in the copy on disk, and the others know better. An etcd that is there tells within
-// some 50 ms; without one the copy on disk is the best there is.
+// heardWait is how long they are left there until the vantages' reports have been read too. An endpoint that died while
+// this server was down is still up in the copy on disk, but the other vantages know better. etcd delivers their reports
+// within some 50 ms. If it does not answer, the copy on disk is the best there is.
 const (
 	firstWait = time.Second
 	heardWait = 300 * time.Millisecond
@@ -91,10 +91,10 @@ func (r *run) awaitFirst(ctx context.Context) {
 		case <-limited.Done():
 		}
 	}
-	_ = r.loop.Do(limited, func(control.Inside) {}) // what has been handed over is published by then
+	_ = r.loop.Do(limited, func(control.Inside) {}) // everything handed over before is now published
 }
 
-// take hands over what a vantage has written.
+// take hands over what another vantage has written.
 func (r *run) take(e vantage.Event) {
 	r.loop.Event(e)
 	if e.Synced {

@@ -9,7 +9,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// openTransfer makes what answers for transfers, with the keys of the files.
+// openTransfer makes the parts that answer transfers and that transfer zones in, and reads the TSIG keys.
 func (r *run) openTransfer() error {
 	secondary, err := transfer.NewSecondary(transfer.SecondaryOptions{
 		Log: r.Log, Registerer: r.registry, State: r.State, Listen: r.Listen, Sockets: r.shares().transfers,
@@ -34,7 +34,7 @@ func (r *run) openTransfer() error {
 	return nil
 }
 
-// readKeys reads the TSIG keys again. Those that there are stay where the files cannot be read.
+// readKeys reads the TSIG keys again. If a file cannot be read, the keys stay as they are.
 func (r *run) readKeys() {
 	if r.primary == nil || len(r.TSIGKeys) == 0 {
 		return
@@ -60,7 +60,7 @@ func (r *run) secondaries() []admin.Secondary {
 	return all
 }
 
-// following describes how the zones stand that live on other primaries.
+// following describes the zones that live on other primaries.
 func (r *run) following() []admin.Following {
 	if r.secondary == nil {
 		return nil
@@ -68,7 +68,8 @@ func (r *run) following() []admin.Following {
 	var all []admin.Following
 	for _, f := range r.secondary.Following() {
 		out := admin.Following{
-			Zone: f.Zone, Primaries: f.Primaries, Serial: f.Serial, Records: f.Sets, State: f.State, Refreshing: f.Refreshing, From: f.From, Error: f.Error,
+			Zone: f.Zone, Primaries: f.Primaries, Serial: f.Serial, Records: f.Sets, State: f.State,
+			Refreshing: f.Refreshing, From: f.From, Error: f.Error,
 		}
 		for _, x := range []struct {
 			to **time.Time

@@ -11,8 +11,8 @@ import (
 	"leeward/zones/store"
 )
 
-// updates makes what dynamic updates are handed to. Where the resources are files there is nothing to write to, and
-// they are refused.
+// updates makes the handler of dynamic updates (RFC 2136). It refuses them if the resources are files, since there is
+// nothing to write to.
 func (r *run) updates() (*update.Updater, error) {
 	o := update.Options{Now: time.Now, Log: r.Log, Registerer: r.registry}
 	if r.Etcd != nil {
@@ -26,16 +26,18 @@ func (r *run) updates() (*update.Updater, error) {
 	return update.New(o)
 }
 
-// UpdateOwner is to whom records belong that dynamic updates make, so that no apply --prune of others takes them away.
+// UpdateOwner owns the records that dynamic updates make, so that apply --prune of other owners keeps them.
 const UpdateOwner = "update"
 
-// publishedWithin is how long the response to an update that is committed waits until this server answers from it. A
-// server that is cut off from what it follows does not get there.
+// publishedWithin is how long the response to a committed update waits until this server answers from it. A server that
+// is cut off from etcd may not get there.
 const publishedWithin = time.Second
 
-// commitUpdate puts what an update changes into etcd. What it deletes was meant, and passes the guard; but who may
-// update a name is not who may say that everything else that went away went on purpose.
-func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64, error) {
+// commitUpdate writes the changes of an update to etcd. What the update itself deletes was meant and passes the guard.
+// But a client that may update one name cannot vouch for other removals that the guard holds back.
+func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zones.Change) ([]zones.Edit, error)) (int64,
+	error,
+) {
 	if r.strange.Load() {
 		return 0, errors.New("etcd has another history than the one in service; see leeward accept")
 	}
@@ -48,7 +50,7 @@ func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zone
 		}
 		p := store.Plan{Edits: edits, OnPurpose: "update", Alone: true, By: r.ID, Owners: map[zones.Key]string{}}
 		for _, e := range edits {
-			if e.Old == nil { // what is added to somebody's RRset stays with it
+			if e.Old == nil { // records added to somebody's RRset stay theirs
 				p.Owners[e.Key] = UpdateOwner
 			}
 		}
@@ -58,7 +60,7 @@ func (r *run) commitUpdate(ctx context.Context, s update.Scope, plan func([]zone
 		err = fmt.Errorf("%w: %w", update.ErrTooMuch, err)
 	}
 	if unchanged {
-		return newest, err // what was read is to be served, and heartbeats move etcd's own revision on
+		return newest, err // what was read must be served; etcd's own revision moves on with heartbeats
 	}
 	return done.Revision, err
 }
