@@ -16,6 +16,7 @@ import (
 type Status struct {
 	Time      time.Time    `json:"time"`
 	Self      string       `json:"self,omitempty"` // the server that answers; empty when it was read straight from a source
+	Headline  string       `json:"headline"`       // all of it in a sentence or a few, see Say
 	Servers   []Server     `json:"servers"`
 	Vantages  []Vantage    `json:"vantages"`
 	Regions   []Region     `json:"regions"`
@@ -27,6 +28,9 @@ type Status struct {
 	Problems  []Problem    `json:"problems"`
 	Held      []Held       `json:"held"`
 	Geo       []geo.Source `json:"geo"`
+
+	Moves       []Move   `json:"moves"`       // of regions whose pools are out, by name
+	FailingOpen []string `json:"failingOpen"` // policies of which some clients are answered as if all were healthy, or as whenAllDown says
 
 	// Of the server that answers.
 	Failover      []Phase     `json:"failover,omitempty"` // how long failovers took since it started

@@ -340,8 +340,8 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 		l.view = l.view.Next(program, sight, turned, loads)
 	}
 	state := answer.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
-	l.o.Publish(state)
 	l.state.Store(&state)
+	l.o.Publish(state) // who is told finds it by State
 	if !at.IsZero() {
 		l.published = at
 	}

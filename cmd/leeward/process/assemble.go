@@ -46,6 +46,7 @@ type run struct {
 	link        *vantage.Link // with etcd
 	database    database
 	drilled     *drilled
+	opened      *opened // which policies fail open
 	bystanders  bystanders
 	files       *folder.Folder // nil: the resources are in etcd
 	keeper      *keeper        // nil: nothing is kept
@@ -141,11 +142,16 @@ func (r *run) assemble() error {
 		Publish: func(answer.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
 	if r.dns != nil {
+		r.opened = newOpened()
+		if err := r.registry.Register(r.opened); err != nil {
+			return err
+		}
 		o.Publish = func(s answer.State) {
 			r.answers.Publish(s)
 			r.primary.Publish(s)
 			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
+			r.opened.published()
 		}
 		o.Follow = r.secondary.Assign
 	}

@@ -215,6 +215,7 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 		o.database.once(ctx, o.etcd)
 		o.database.tell(s)
 	}
+	s.Headline = s.Say()
 	return s, nil
 }
 

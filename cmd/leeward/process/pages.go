@@ -164,5 +164,6 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 		s.AddServer(self)
 	}
 	r.bystanders.tell(ctx, s)
+	s.Headline = s.Say()
 	return s, nil
 }

@@ -177,6 +177,9 @@ func (r *run) serve(ctx context.Context) error {
 		}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
+	if r.opened != nil {
+		start(&partsDone, "failing open", func() error { r.opened.run(parts, r); return nil })
+	}
 	if r.serials != nil {
 		start(&partsDone, "serials", func() error { r.serials.run(parts); return nil })
 	}

@@ -42,6 +42,10 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 		{"Held back: `leeward accept` lets these go", s.held()},
 	}
 	first := true
+	if of.Headline != "" {
+		fmt.Fprintln(w, Paint(Printable(of.Headline), Bold, colour))
+		first = false
+	}
 	for _, t := range tables {
 		if len(t.table.Rows) == 0 {
 			continue

@@ -1,0 +1,82 @@
+package control
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"leeward/server/admin"
+	"leeward/server/answer"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// FailingOpen returns the policies of which some clients are answered although no pool is available to them, by name.
+func FailingOpen(state *answer.State) []string {
+	_, open := moves(state.Snapshot, state.View)
+	return open
+}
+
+// moves tells where the clients of pools that are out are led, and which policies fail open. Policies of which every
+// pool is available are not looked at, so it costs little while all is well.
+func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string) {
+	all, open = []admin.Move{}, []string{}
+	if s == nil || v == nil {
+		return all, open
+	}
+	region := map[int32]string{}
+	var gone [3]map[int32]bool // by family: pools that have it and are not available
+	for f := range gone {
+		gone[f] = map[int32]bool{}
+	}
+	for _, p := range v.Pools() {
+		region[p.Number] = p.Region
+		for f, of := range []*steer.FamilyStatus{&p.IPv4, &p.IPv6, &p.Names} {
+			if of.Total > 0 && !of.Available {
+				gone[f][p.Number] = true
+			}
+		}
+	}
+	to := map[string]map[string]int{} // by region: how many orders lead to each other one
+	s.Policies(func(p *steer.Policy) bool {
+		opens := false
+		for f := range gone {
+			if !slices.ContainsFunc(p.Pools(), func(n int32) bool { return gone[f][n] }) {
+				continue
+			}
+			for _, way := range p.Ways(v, steer.Family(f)) {
+				opens = opens || way.Open
+				for _, n := range way.Well {
+					if !gone[f][n] {
+						continue
+					}
+					from := to[region[n]]
+					if from == nil {
+						from = map[string]int{}
+						to[region[n]] = from
+					}
+					for _, heir := range way.Now {
+						if !way.Open && region[heir] != region[n] {
+							from[region[heir]]++
+						}
+					}
+				}
+			}
+		}
+		if opens {
+			open = append(open, p.Name)
+		}
+		return true
+	})
+	for _, from := range slices.Sorted(maps.Keys(to)) {
+		heirs := slices.SortedFunc(maps.Keys(to[from]), func(a, b string) int {
+			return cmp.Or(to[from][b]-to[from][a], strings.Compare(a, b))
+		})
+		if len(heirs) > 0 {
+			all = append(all, admin.Move{From: from, To: heirs})
+		}
+	}
+	slices.Sort(open)
+	return all, open
+}

@@ -1,0 +1,255 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/zones"
+	"leeward/zones/steer"
+)
+
+// Move is where the clients of a region's pools are led while these are out.
+type Move struct {
+	From string   `json:"from"`
+	To   []string `json:"to"` // regions, by how many of the policies' orders lead there, most first
+}
+
+// Say sums a status up in a few sentences: what is out, since when, who says so, who gets its clients, and which names
+// fail open. They are the same wherever a status is shown, and fit a terminal's first lines however much is wrong: of
+// more than three things of one kind the number and an example are said.
+func (s *Status) Say() string {
+	h := headline{Status: s}
+	for _, r := range s.Regions {
+		if r.Pools > 0 && r.Available == 0 {
+			h.out = append(h.out, r.Region)
+		}
+	}
+	h.regions()
+	h.pools()
+	if n := len(s.FailingOpen); n > 0 {
+		verb := "fail open"
+		if n == 1 {
+			verb = "fails open"
+		}
+		h.add("%s %s: %s.", counted(n, "name"), verb, some(s.FailingOpen))
+	}
+	if len(h.sentences) == 0 {
+		h.well()
+	}
+	h.servers()
+	return strings.Join(h.sentences, " ")
+}
+
+// headline is a summary in the making.
+type headline struct {
+	*Status
+	out       []string // regions
+	sentences []string
+}
+
+func (h *headline) add(format string, args ...any) {
+	h.sentences = append(h.sentences, fmt.Sprintf(format, args...))
+}
+
+// most is how many things of a kind are said one by one.
+const most = 3
+
+// regions says which regions are out, and where their clients are led.
+func (h *headline) regions() {
+	switch n := len(h.out); {
+	case n == 0:
+		return
+	case n > most:
+		h.add("%d of %s are out: %s.", n, counted(len(h.Regions), "region"), some(h.out))
+		return
+	}
+	for _, region := range h.out {
+		h.add("%s is %s.", region, h.why("region/"+region, func(e *Endpoint) bool { return e.Region == region }))
+	}
+	h.led(h.out)
+}
+
+// pools says which pools are out in regions that are not.
+func (h *headline) pools() {
+	var out, from []string
+	for i := range h.Pools {
+		p := &h.Pools[i]
+		any := p.IPv4.Total+p.IPv6.Total+p.Names.Total > 0
+		if any && !p.IPv4.Available && !p.IPv6.Available && !p.Names.Available && !slices.Contains(h.out, p.Region) {
+			out = append(out, p.Pool)
+			if !slices.Contains(from, p.Region) {
+				from = append(from, p.Region)
+			}
+		}
+	}
+	switch n := len(out); {
+	case n == 0:
+		return
+	case n > most:
+		h.add("%d of %s are out: %s.", n, counted(len(h.Pools), "pool"), some(out))
+		return
+	}
+	for _, pool := range out {
+		h.add("Pool %s is %s.", pool, h.why("pool/"+pool, func(e *Endpoint) bool { return e.Pool == pool }))
+	}
+	h.led(from)
+}
+
+// led says where the clients of regions are led.
+func (h *headline) led(from []string) {
+	var texts []string
+	for _, m := range h.Moves {
+		if slices.Contains(from, m.From) {
+			texts = append(texts, m.From+" go to "+list(m.To[:min(most, len(m.To))]))
+		}
+	}
+	switch {
+	case len(texts) == 0:
+	case len(from) == 1:
+		h.add("Its clients %s.", strings.TrimPrefix(texts[0], from[0]+" "))
+	default:
+		h.add("Clients of %s.", strings.Join(texts, ", those of "))
+	}
+}
+
+// why says how a target is out: by an operator's word, or since when and by whose votes.
+func (h *headline) why(target string, of func(*Endpoint) bool) string {
+	for i := range h.Overrides {
+		o := &h.Overrides[i]
+		if o.Target != target || o.State == string(zones.Up) {
+			continue
+		}
+		text := map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
+		if o.Drill {
+			text = "out for a drill"
+		}
+		if o.Until != nil {
+			text += " until " + steer.OnClock(*o.Until, h.Time.UTC())
+		}
+		if o.Reason != "" {
+			text += " (" + o.Reason + ")"
+		}
+		return text
+	}
+	var since time.Time
+	reasons := map[string]int{}
+	voters, down := map[string]bool{}, map[string]bool{}
+	for i := range h.Endpoints {
+		e := &h.Endpoints[i]
+		if !of(e) {
+			continue
+		}
+		for _, a := range e.Addresses {
+			if a.Verdict == "down" && a.Since != nil && a.Since.After(since) {
+				since = *a.Since // it is out since the last of it is
+			}
+			for _, v := range a.Votes {
+				if v.Counted {
+					voters[v.Vantage] = true
+				}
+				if v.Counted && v.State == "down" {
+					down[v.Vantage] = true
+					reasons[v.Reason]++
+				}
+			}
+		}
+	}
+	text := "out"
+	if !since.IsZero() {
+		text += " since " + steer.OnClock(since, h.Time.UTC())
+	}
+	if len(down) == 0 {
+		return text
+	}
+	// The reason that most give; of as many, the first by name, so that every server says the same.
+	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int { return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b)) })
+	text += fmt.Sprintf(" (%d of %s", len(down), counted(len(voters), "vantage"))
+	if words[0] != "" {
+		text += ": " + words[0]
+	}
+	return text + ")"
+}
+
+// well says that everything answers, and what is down all the same.
+func (h *headline) well() {
+	down := 0
+	for i := range h.Endpoints {
+		if slices.ContainsFunc(h.Endpoints[i].Addresses, func(a Address) bool { return a.Verdict == "down" }) {
+			down++
+		}
+	}
+	what := counted(len(h.Regions), "region")
+	if len(h.Regions) == 0 {
+		what = counted(len(h.Pools), "pool")
+	}
+	switch {
+	case len(h.Pools) == 0:
+		h.add("Nothing is steered: there is no pool.")
+	case strings.HasPrefix(what, "1 "):
+		h.add("The one %s answers", strings.TrimPrefix(what, "1 "))
+	case strings.HasPrefix(what, "2 "):
+		h.add("Both %s answer", strings.TrimPrefix(what, "2 "))
+	default:
+		h.add("All %s answer", what)
+	}
+	if len(h.Pools) == 0 {
+		return
+	}
+	last := &h.sentences[len(h.sentences)-1]
+	if down > 0 {
+		verb := "are"
+		if down == 1 {
+			verb = "is"
+		}
+		*last += fmt.Sprintf("; %d of %s %s down", down, counted(len(h.Endpoints), "endpoint"), verb)
+	}
+	*last += "."
+}
+
+// servers says which servers do not follow their source.
+func (h *headline) servers() {
+	var cut []string
+	for _, v := range h.Servers {
+		if v.Fresh && v.Source.State != "following" {
+			cut = append(cut, v.ID)
+		}
+	}
+	switch {
+	case len(cut) == 1 && len(h.Servers) == 1:
+		h.add("%s does not follow its source (%s).", cut[0], h.Servers[0].Source.State)
+	case len(cut) > 0:
+		verb := "do"
+		if len(cut) == 1 {
+			verb = "does"
+		}
+		h.add("%d of %s %s not follow the source: %s.", len(cut), counted(len(h.Servers), "server"), verb, some(cut))
+	}
+}
+
+// counted spells a number of things: "1 name", "3 names".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// list spells names as a sentence has them: "a", "a and b", "a, b and c".
+func list(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// some spells a few names, and how many more there are.
+func some(names []string) string {
+	if len(names) <= most {
+		return list(names)
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most-1], ", "), len(names)-most+1)
+}

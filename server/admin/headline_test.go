@@ -1,0 +1,136 @@
+package admin_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"leeward/server/admin"
+	"leeward/zones/steer"
+)
+
+// headlined is a status of regions with one pool of two endpoints each.
+func headlined(now time.Time, regions ...string) *admin.Status {
+	s := &admin.Status{Time: now}
+	for i, region := range regions {
+		s.Regions = append(s.Regions, admin.Region{Region: region, Pools: 1, Available: 1})
+		s.Pools = append(s.Pools, admin.Pool{Pool: "www-" + region, Region: region, IPv4: steer.FamilyStatus{Available: true, Healthy: 2, Total: 2}})
+		for k := range 2 {
+			s.Endpoints = append(s.Endpoints, admin.Endpoint{
+				Endpoint: fmt.Sprintf("www-%s/lb-%d", region, k+1), Pool: "www-" + region, Region: region,
+				Addresses: []admin.Address{{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(10*i + k)}), Verdict: "up"}},
+			})
+		}
+	}
+	return s
+}
+
+// fail takes endpoints out, by the votes of three vantages.
+func fail(s *admin.Status, reason string, since time.Time, endpoints ...int) {
+	for _, i := range endpoints {
+		a := &s.Endpoints[i].Addresses[0]
+		a.Verdict, a.Since = "down", &since
+		a.Votes = nil
+		for _, v := range []string{"fra", "nyc", "sin"} {
+			a.Votes = append(a.Votes, admin.Vote{Vantage: v, State: "down", Counted: true, Reason: reason})
+		}
+	}
+}
+
+func gone(s *admin.Status, region int) {
+	s.Regions[region].Available, s.Pools[region].IPv4.Available = 0, false
+}
+
+// Exactly these sentences are on a terminal, on a page and in JSON.
+func TestHeadline(t *testing.T) {
+	now := time.Date(2026, 11, 28, 2, 30, 0, 0, time.UTC)
+	at := func(h, m int) time.Time { return time.Date(2026, 11, 28, h, m, 0, 0, time.UTC) }
+	until := at(3, 0)
+	for _, tt := range []struct {
+		name string
+		make func() *admin.Status
+		want string
+	}{
+		{"nothing", func() *admin.Status { return &admin.Status{Time: now} }, "Nothing is steered: there is no pool."},
+		{"all is well", func() *admin.Status { return headlined(now, "eu-west", "us-east", "ap-south") }, "All 3 regions answer."},
+		{"one region", func() *admin.Status { return headlined(now, "eu-west") }, "The one region answers."},
+		{"an endpoint is down", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			fail(s, "timeout", at(2, 14), 1)
+			return s
+		}, "Both regions answer; 1 of 4 endpoints is down."},
+		{"a region is out", func() *admin.Status {
+			s := headlined(now, "ap-south", "eu-west", "us-east")
+			fail(s, "connection refused", at(2, 10), 4)
+			fail(s, "connection refused", at(2, 14), 5)
+			gone(s, 2)
+			s.Moves = []admin.Move{{From: "us-east", To: []string{"eu-west"}}}
+			s.FailingOpen = []string{"batch.example.test", "jobs.example.test"}
+			return s
+		}, "us-east is out since 02:14 UTC (3 of 3 vantages: connection refused). Its clients go to eu-west. " +
+			"2 names fail open: batch.example.test and jobs.example.test."},
+		{"vantages differ", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			fail(s, "timeout", at(2, 14), 2, 3)
+			for _, i := range []int{2, 3} {
+				s.Endpoints[i].Addresses[0].Votes[1] = admin.Vote{Vantage: "nyc", State: "up", Counted: true}
+			}
+			s.Endpoints[3].Addresses[0].Votes[0].Reason = "a reset"
+			gone(s, 1)
+			return s
+		}, "us-east is out since 02:14 UTC (2 of 3 vantages: timeout)."},
+		{"two regions are out, and nobody is left for one", func() *admin.Status {
+			s := headlined(now, "ap-south", "eu-west", "us-east")
+			fail(s, "timeout", at(2, 14), 0, 1)
+			fail(s, "", now.Add(-24*time.Hour), 4, 5)
+			gone(s, 0)
+			gone(s, 2)
+			s.Moves = []admin.Move{{From: "ap-south", To: []string{"eu-west"}}}
+			s.FailingOpen = []string{"us.example.test"}
+			return s
+		}, "ap-south is out since 02:14 UTC (3 of 3 vantages: timeout). us-east is out since yesterday 02:30 UTC (3 of 3 vantages). " +
+			"Clients of ap-south go to eu-west. 1 name fails open: us.example.test."},
+		{"most of many are out", func() *admin.Status {
+			s := headlined(now, "a", "b", "c", "d", "e")
+			for i := range 4 {
+				gone(s, i)
+			}
+			return s
+		}, "4 of 5 regions are out: a, b and 2 more."},
+		{"an operator has drained it", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 1)
+			s.Overrides = []admin.Override{{Target: "region/us-east", State: "drain", Until: &until, Reason: "kernel"}}
+			s.Moves = []admin.Move{{From: "us-east", To: []string{"eu-west"}}}
+			return s
+		}, "us-east is drained until 03:00 UTC (kernel). Its clients go to eu-west."},
+		{"a drill", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			gone(s, 0)
+			s.Overrides = []admin.Override{{Target: "region/eu-west", State: "drain", Until: &until, Drill: true}}
+			return s
+		}, "eu-west is out for a drill until 03:00 UTC."},
+		{"a pool is out beside another of its region", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Pools = append(s.Pools, admin.Pool{Pool: "mail-us", Region: "us-east", IPv6: steer.FamilyStatus{Total: 1}}, admin.Pool{Pool: "none-us", Region: "us-east"})
+			s.Regions[1].Pools = 3
+			s.Moves = []admin.Move{{From: "us-east", To: []string{"eu-west"}}}
+			return s
+		}, "Pool mail-us is out. Its clients go to eu-west."},
+		{"a server is cut off", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			s.Servers = []admin.Server{
+				{ID: "fra", Fresh: true, Source: admin.Source{State: "following"}},
+				{ID: "nyc", Fresh: true, Source: admin.Source{State: "cut off"}}, {ID: "sin", Source: admin.Source{State: "cut off"}},
+			}
+			return s
+		}, "Both regions answer. 1 of 3 servers does not follow the source: nyc."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.make().Say(); got != tt.want {
+				t.Errorf("it says\n%s\nnot\n%s", got, tt.want)
+			}
+		})
+	}
+}
