@@ -17,10 +17,13 @@ import (
 type adminTLSFlags struct{ ca, cert, key, serverName string }
 
 func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.ca, "admin-ca", "", "`FILE` of certificate authorities that sign the admin interface's certificate (system's if empty)")
-	flags.StringVar(&f.cert, "admin-cert", "", "client certificate `FILE`, where the server has --admin-client-ca")
-	flags.StringVar(&f.key, "admin-key", "", "client key `FILE`")
-	flags.StringVar(&f.serverName, "admin-server-name", "", "`NAME` that the admin interface's certificate must have, if not the one in the URL")
+	flags.StringVar(&f.ca, "admin-ca", "",
+		"a `FILE` of the authorities that sign the admin interface's certificate (default: the system's)")
+	flags.StringVar(&f.cert, "admin-cert", "",
+		"a `FILE` with the client certificate, for a server that has --admin-client-ca")
+	flags.StringVar(&f.key, "admin-key", "", "a `FILE` with its private key")
+	flags.StringVar(&f.serverName, "admin-server-name", "",
+		"the `NAME` in the admin interface's certificate, if it is not the one in the URL")
 }
 
 func (f *adminTLSFlags) given() bool { return *f != adminTLSFlags{} }

@@ -54,9 +54,11 @@ of the set goes only with --force.`,
 	inv.etcd.add(cmd.Flags())
 	input.add(cmd)
 	f.add(cmd)
-	cmd.Flags().BoolVar(&f.simulate, "simulate", false, "show first where clients would go; refuse what brings a pool above its max")
-	cmd.Flags().BoolVar(&prune, "prune", false, "delete what the applied resources do not name of the owner's set, except overrides")
-	cmd.Flags().StringVar(&owner, "owner", "", "`NAME` of the set that the resources belong to; none if empty")
+	cmd.Flags().BoolVar(&f.simulate, "simulate", false,
+		"show first where clients would go, and refuse what brings a pool above its max")
+	cmd.Flags().BoolVar(&prune, "prune", false,
+		"delete what belongs to the owner and is not among what is applied; never overrides")
+	cmd.Flags().StringVar(&owner, "owner", "", "the `NAME` of the set that the resources belong to (default: none)")
 	return cmd
 }
 

@@ -111,22 +111,27 @@ unless --i-own-this-target is given.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	flags := cmd.Flags()
-	flags.StringVar(&server, "server", "", "`ADDRESS` of the server, with its port if that is not 53")
-	flags.StringVar(&names, "names", "", "ask the names in this `FILE`: one a line, with a type if it is not A")
-	flags.StringVar(&zone, "zone", "", "ask what there is in the zone `ORIGIN`")
-	flags.StringVar(&files, "files", "", "read the zone from the resources in this `DIR`, not from etcd")
-	flags.StringSliceVar(&clients, "clients", nil, "`PREFIX,…` of clients, whose subnets the queries carry")
+	flags.StringVar(&server, "server", "", "the `ADDRESS` of the server, with a port if that is not 53")
+	flags.StringVar(&names, "names", "",
+		"ask for the names in a `FILE`: one on each line, with a type if it is not A")
+	flags.StringVar(&zone, "zone", "", "ask for the names of the zone `ORIGIN`")
+	flags.StringVar(&files, "files", "", "read the zone from a folder, `DIR`, in place of etcd")
+	flags.StringSliceVar(&clients, "clients", nil,
+		"client prefixes, `PREFIX[,PREFIX]`, for the queries' Client Subnet option")
 	flags.Float64Var(&s.From, "from", bench.DefaultFrom, "queries a second to begin with")
 	flags.Float64Var(&s.Most, "most", bench.DefaultMost, "queries a second that are never gone beyond")
 	flags.DurationVar(&s.Step, "step", bench.DefaultStep, "how long each load lasts")
-	flags.DurationVar(&s.Timeout, "timeout", bench.DefaultTimeout, "after this time without an answer a query is lost")
-	flags.DurationVar(&s.Late, "late", bench.DefaultLate, "an answer that takes longer is late")
-	flags.Float64Var(&allow, "allow", 100*bench.DefaultAllow, "percent of queries that may be lost, late or wrong in a load that holds")
-	flags.IntVar(&s.Sockets, "sockets", bench.DefaultSockets, "source ports to send from")
+	flags.DurationVar(&s.Timeout, "timeout", bench.DefaultTimeout,
+		"a query without an answer counts as lost after this time")
+	flags.DurationVar(&s.Late, "late", bench.DefaultLate, "an answer that takes longer counts as late")
+	flags.Float64Var(&allow, "allow", 100*bench.DefaultAllow,
+		"percent of queries that may be lost, late or wrong in a load that holds")
+	flags.IntVar(&s.Sockets, "sockets", bench.DefaultSockets, "how many source ports to send from")
 	flags.Uint64Var(&s.Seed, "seed", 1, "of what is drawn: the same seed asks the same")
-	flags.BoolVar(&noCookies, "no-cookies", false, "send no DNS cookies; servers may then limit the answers to this machine")
+	flags.BoolVar(&noCookies, "no-cookies", false,
+		"send no DNS cookies; servers may then limit the answers to this machine")
 	flags.BoolVar(&mine, "i-own-this-target", false, "load an address that is neither loopback nor private")
-	flags.StringVar(&plot, "plot", "", "draw the result into this `FILE`, as SVG")
+	flags.StringVar(&plot, "plot", "", "draw the result into a `FILE`, as SVG")
 	addOutput(cmd, &output, "table", "json")
 	return cmd
 }

@@ -59,7 +59,8 @@ leave a policy without an answer unless --force is given.`,
 	inv.etcd.add(cmd.Flags())
 	input.add(cmd)
 	f.add(cmd)
-	cmd.Flags().BoolVar(&recursive, "recursive", false, "with what is in it: a zone's records and policies, a pool's endpoints, and overrides of them")
+	cmd.Flags().BoolVar(&recursive, "recursive", false,
+		"delete what is in it too: a zone's records and policies, a pool's endpoints, and their overrides")
 	inv.complete(cmd, keys)
 	return cmd
 }

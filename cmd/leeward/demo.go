@@ -79,11 +79,13 @@ servers' answers in the time that its monitor allows, and came back.`,
 		},
 	}
 	cmd.Flags().BoolVar(&surge, "surge", false, "a crowd three times as large as usual, with spill and without")
-	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into this `FILE`, as SVG")
-	cmd.Flags().BoolVar(&o.Once, "once", false, "cut a region, wait until it has left and come back, print the timeline and end")
-	cmd.Flags().StringVar(&o.Fail, "fail", "", "`REGION` to cut: "+strings.Join(demo.Regions(), ", "))
-	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second, "how long after the first answers (1s with --once)")
-	cmd.Flags().DurationVar(&o.For, "for", 0, "how long it stays cut (0: until a key is pressed)")
+	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into a `FILE`, as SVG")
+	cmd.Flags().BoolVar(&o.Once, "once", false,
+		"cut a region, wait until it has left the answers and come back, print the timeline and exit")
+	cmd.Flags().StringVar(&o.Fail, "fail", "", "the `REGION` to cut: "+strings.Join(demo.Regions(), ", "))
+	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second,
+		"how long after the first answers it is cut (1s with --once)")
+	cmd.Flags().DurationVar(&o.For, "for", 0, "how long it stays cut (0: until you press a key)")
 	return cmd
 }
 

@@ -77,12 +77,14 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().DurationVar(&span, "for", 0, "how long; without it until restored")
-	cmd.Flags().DurationVar(&over, "over", 0, "within which its clients go, and come back; without it at once")
+	cmd.Flags().DurationVar(&span, "for", 0, "how long (default: until it is restored)")
+	cmd.Flags().DurationVar(&over, "over", 0,
+		"take its clients away, and give them back, evenly over this time (default: at once)")
 	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for others who look")
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the others would carry")
-	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if a policy is left with nothing else, or a pool above its max")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to read")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the other pools would carry")
+	cmd.Flags().BoolVar(&f.force, "force", false,
+		"go on even if a policy is left with nothing else, or a pool would be above its max")
 	addOutput(cmd, &output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd

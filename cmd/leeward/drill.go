@@ -95,18 +95,18 @@ Exit status: 0 when it succeeded (or, with --dry-run, would start), 1 when not,
 	}
 	inv.etcd.add(cmd.Flags())
 	flags := cmd.Flags()
-	flags.DurationVar(&f.options.For, "for", 15*time.Minute, "how long, with both ramps in it")
+	flags.DurationVar(&f.options.For, "for", 15*time.Minute, "how long, both ramps included")
 	flags.DurationVar(&f.options.Ramp, "ramp", 0,
 		"within which the target loses its clients, and gets them back; 0: four TTLs")
-	flags.StringVar(&f.options.Reason, "reason", "", "why, for others who look")
+	flags.StringVar(&f.options.Reason, "reason", "", "why, for others to read")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil,
 		"ask the resolver at `ADDRESS` for the names concerned, once a second; several with commas")
 	flags.StringSliceVar(&f.reports, "report", nil,
 		"write the report to `FILE`: .html, .json or .txt; several with commas")
 	flags.StringVar(&f.every, "every", "",
 		"stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
-	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only look whether it would start")
-	flags.BoolVar(&f.options.Force, "force", false, "start even if that is foretold to break something")
+	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only say whether it would start")
+	flags.BoolVar(&f.options.Force, "force", false, "start even if the forecast says that something would break")
 	addOutput(cmd, &f.output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd

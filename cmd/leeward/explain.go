@@ -76,9 +76,10 @@ report of health, from etcd with the newest reports there.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
-	cmd.Flags().StringVar(&client, "client", "", "`ADDRESS` of the client, or of its subnet")
-	cmd.Flags().StringVar(&files, "files", "", "compute it from the resources in this `DIR`")
-	cmd.Flags().StringSliceVar(&geodb, "geodb", nil, "location database `FILE`, with --files or --etcd; repeatable")
+	cmd.Flags().StringVar(&client, "client", "", "the `ADDRESS` of the client, or its subnet")
+	cmd.Flags().StringVar(&files, "files", "", "work it out from the resources in a folder, `DIR`")
+	cmd.Flags().StringSliceVar(&geodb, "geodb", nil,
+		"with --files or --etcd: a `FILE` with a location database; repeatable")
 	addOutput(cmd, &output, "table", "json", "yaml")
 	inv.complete(cmd, steered)
 	return cmd

@@ -63,7 +63,7 @@ a pool's for its endpoints, an origin's for its records. The YAML and the JSON a
 	}
 	inv.etcd.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "json", "yaml")
-	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; to nobody if it is empty")
+	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; if empty, only what belongs to nobody")
 	inv.complete(cmd, keys)
 	return cmd
 }

@@ -60,9 +60,9 @@ serve does, so both may read it from LEEWARD_ADMIN.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&address, "admin", "127.0.0.1:8053", "`ADDRESS` or URL of the server's admin interface")
+	cmd.Flags().StringVar(&address, "admin", "127.0.0.1:8053", "the `ADDRESS` or URL of the server's admin interface")
 	secure.add(cmd.Flags())
-	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long it may take to answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for an answer")
 	return cmd
 }
 

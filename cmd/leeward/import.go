@@ -45,8 +45,8 @@ says, and --prune deletes records of that owner and of nobody: what dynamic upda
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd)
-	cmd.Flags().BoolVar(&prune, "prune", false, "delete the zone's records that the file does not have")
-	cmd.Flags().StringVar(&owner, "owner", importer, "`NAME` of the set that the zone and its records belong to")
+	cmd.Flags().BoolVar(&prune, "prune", false, "delete records of the zone that are not in the file")
+	cmd.Flags().StringVar(&owner, "owner", importer, "the `NAME` of the set that the zone and its records belong to")
 	inv.complete(cmd, origins(false))
 	return cmd
 }

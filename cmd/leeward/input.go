@@ -20,7 +20,8 @@ import (
 type inputFlags struct{ files []string }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`FILE`, folder with those within it, or - for standard input (repeatable): YAML, JSON or <origin>.zone")
+	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil,
+		"a `FILE`, a folder and all in it, or - for standard input: YAML, JSON or <origin>.zone; repeatable")
 }
 
 // only is the Args of a verb that takes nothing but what -f names.

@@ -153,9 +153,11 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serving:"}, &cobra.Group{ID: groupResources, Title: "Resources:"},
 		&cobra.Group{ID: groupOperate, Title: "Operating:"})
-	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info", "what is logged to stderr: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info",
+		"what is logged to stderr: debug, info, warn or error")
 	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "how it is logged: text or json")
 	root.AddCommand(verbs(inv)...)
+	root.AddCommand(flagsTopic(root))
 	completion(root)
 	narrow(root)
 	return root
@@ -304,17 +306,27 @@ type etcdFlags struct {
 
 // add puts the flags on a verb.
 func (f *etcdFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL,…`")
-	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "where the resources are kept in etcd")
-	flags.StringVar(&f.ca, "etcd-ca", "", "`FILE` of certificate authorities that sign etcd's certificates (system's if empty); read again at every connection")
-	flags.StringVar(&f.cert, "etcd-cert", "", "client certificate `FILE`, re-read at every connection")
-	flags.StringVar(&f.key, "etcd-key", "", "client key `FILE`")
-	flags.StringVar(&f.serverName, "etcd-server-name", "", "`NAME` that etcd's certificate must have, if not the one in the URL")
+	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL[,URL]`")
+	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "what all keys in etcd begin with")
+	flags.StringVar(&f.ca, "etcd-ca", "",
+		"a `FILE` of the authorities that sign etcd's certificates (default: the system's); read again for each "+
+			"connection")
+	flags.StringVar(&f.cert, "etcd-cert", "",
+		"a `FILE` with the client certificate; read again for each connection, like its key")
+	flags.StringVar(&f.key, "etcd-key", "", "a `FILE` with its private key")
+	flags.StringVar(&f.serverName, "etcd-server-name", "",
+		"the `NAME` in etcd's certificate, if it is not the one in the URL")
 	flags.BoolVar(&f.insecure, "etcd-insecure", false, "do not verify etcd's certificate")
-	flags.StringVar(&f.user, "etcd-user", "", "`USER` to authenticate as")
-	flags.StringVar(&f.password, "etcd-password", "", "its password; better in LEEWARD_ETCD_PASSWORD or a file")
-	flags.StringVar(&f.passwordFile, "etcd-password-file", "", "`FILE` with the password; read again whenever etcd asks for it")
+	flags.StringVar(&f.user, "etcd-user", "", "the `USER` to authenticate as")
+	flags.StringVar(&f.password, "etcd-password", "", "the user's password; safer in LEEWARD_ETCD_PASSWORD or a file")
+	flags.StringVar(&f.passwordFile, "etcd-password-file", "",
+		"a `FILE` with the password; read again whenever etcd asks for it")
 	flags.DurationVar(&f.timeout, "etcd-timeout", 10*time.Second, "how long one call may take")
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Name == "prefix" || strings.HasPrefix(flag.Name, "etcd-") {
+			_ = flags.SetAnnotation(flag.Name, sharedFlag, []string{"etcd"}) // it is there
+		}
+	})
 }
 
 // options returns what store.Dial needs.

@@ -32,17 +32,27 @@ type vantageFlags struct {
 }
 
 func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
-	flags.StringVar(&f.id, "id", "", "`NAME` of this vantage, of its own among all (default: the host's name)")
-	flags.StringVar(&f.region, "region", "", "`REGION` in which it stands")
-	flags.StringVar(&f.admin, "admin", admin, "`ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one, empty is none")
-	flags.StringVar(&f.token, "admin-token", "", "what the admin interface asks for, needed where it is not loopback and has no --admin-client-ca; better in LEEWARD_ADMIN_TOKEN or a file")
-	flags.StringSliceVar(&f.resolvers, "resolver", nil, "`ADDRESS` of a recursive resolver that looks up endpoints' hostnames, aside from queries; repeatable (default: the system's)")
-	flags.StringVar(&f.tokenFile, "admin-token-file", "", "`FILE` with the token")
-	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "", "certificate `FILE` of the admin interface, which then speaks TLS; read again when it changes, as its key, --admin-client-ca and the token are")
-	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "its key `FILE`")
-	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "", "`FILE` of certificate authorities: the admin interface asks for a client certificate that one of them has signed")
-	flags.StringVar(&f.probe.Cert, "probe-cert", "", "certificate `FILE` that probes show to endpoints that ask for one")
-	flags.StringVar(&f.probe.Key, "probe-key", "", "its key `FILE`")
+	flags.StringVar(&f.id, "id", "",
+		"the `NAME` of this server or probe; no two may have the same (default: the host's name)")
+	flags.StringVar(&f.region, "region", "", "the `REGION` that it is in")
+	flags.StringVar(&f.admin, "admin", admin,
+		"the `ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one; empty for "+
+			"none")
+	flags.StringVar(&f.token, "admin-token", "",
+		"what the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; safer in "+
+			"LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringSliceVar(&f.resolvers, "resolver", nil,
+		"the `ADDRESS` of a resolver, to look up endpoints' hostnames; repeatable (default: the system's)")
+	flags.StringVar(&f.tokenFile, "admin-token-file", "", "a `FILE` with the token")
+	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "",
+		"a `FILE` with the admin interface's certificate, which then speaks TLS; read again when it changes, like its "+
+			"key, --admin-client-ca and the token")
+	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "a `FILE` with its private key")
+	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "",
+		"a `FILE` of authorities: whoever asks the admin interface needs a certificate that one of them has signed")
+	flags.StringVar(&f.probe.Cert, "probe-cert", "",
+		"a `FILE` with the certificate that probes show to endpoints that ask for one")
+	flags.StringVar(&f.probe.Key, "probe-key", "", "a `FILE` with its private key")
 }
 
 // settings checks the flags.
@@ -191,18 +201,37 @@ back what this vantage has reported, answers what it has received, and ends.`,
 	flags := cmd.Flags()
 	inv.etcd.add(flags)
 	f.add(flags, "127.0.0.1:8053")
-	flags.StringVar(&files, "files", "", "`DIR` of *.yaml, *.json and <origin>.zone files, those in folders within it too, followed live, in place of etcd")
-	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"}, "`ADDRESS` to answer DNS on, UDP and TCP; repeatable")
-	flags.StringSliceVar(&geodb, "geodb", nil, "location or ASN database `FILE` (.mmdb), followed live; repeatable, the first that knows wins (a table of countries is built in)")
-	flags.StringArrayVar(&tsigKeys, "tsig-key", nil, "`FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable, read again when it changes")
-	flags.BoolVar(&noProbe, "no-probe", false, "probe nothing, and answer by what other servers and `leeward probe` report in etcd: for most of a large fleet")
-	flags.StringVar(&state, "state", "", "`DIR` where the last good snapshot is kept (empty: it is not)")
-	flags.IntVar(&rate, "rrl", defaultRRL, "responses over UDP a second and client prefix (/24, /56) of one kind, 0 is no limit; unless this is given, loopback has none")
-	flags.IntVar(&slip, "rrl-slip", 2, "one in so many limited responses is sent truncated, the others are dropped; 0 drops all")
-	flags.StringSliceVar(&exempt, "rrl-exempt", nil, "`PREFIX` of clients that are not limited, such as a busy resolver; repeatable")
-	flags.StringVar(&cookieSecrets, "cookie-secret-file", "", "`FILE` of DNS cookie secrets, 32 hexadecimal digits a line, the first makes cookies; read again at SIGHUP (default: shared through etcd)")
-	flags.DurationVar(&compact, "compact", 5*time.Minute, "`AGE` of changes that etcd is asked to forget, so that it does not grow; one server asks for all; 0 is never, for an etcd that others need the history of")
-	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"}, "what questions of class CH are told: id (id.server, hostname.bind), version (version.bind, version.server); empty is nothing")
+	flags.StringVar(&files, "files", "",
+		"read resources from a folder, `DIR`, in place of etcd: *.yaml, *.json and <origin>.zone, also in folders in "+
+			"it; followed live")
+	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"},
+		"an `ADDRESS` to answer on, over UDP and TCP; repeatable")
+	flags.StringSliceVar(&geodb, "geodb", nil,
+		"a `FILE` with a location or ASN database (.mmdb), followed live; repeatable: the first that knows wins "+
+			"(default: a built-in table of countries)")
+	flags.StringArrayVar(&tsigKeys, "tsig-key", nil,
+		"a `FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable; read again when it "+
+			"changes")
+	flags.BoolVar(&noProbe, "no-probe", false,
+		"probe nothing; answer by what other servers and probes report: for most servers of a large fleet")
+	flags.StringVar(&state, "state", "",
+		"a folder, `DIR`, for a copy of the last good snapshot, so that a restart answers at once (default: none)")
+	flags.IntVar(&rate, "rrl", defaultRRL,
+		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
+			"loopback has none unless this is given")
+	flags.IntVar(&slip, "rrl-slip", 2,
+		"of the responses over the limit, send one in so many truncated and drop the others; 0 drops all")
+	flags.StringSliceVar(&exempt, "rrl-exempt", nil,
+		"a `PREFIX` of clients without a limit, such as a busy resolver; repeatable")
+	flags.StringVar(&cookieSecrets, "cookie-secret-file", "",
+		"a `FILE` of DNS cookie secrets, 32 hexadecimal digits on each line; the first makes cookies; read again at "+
+			"SIGHUP (default: one that servers share through etcd)")
+	flags.DurationVar(&compact, "compact", 5*time.Minute,
+		"ask etcd to forget changes older than `AGE`, so that it does not grow; one server asks for all; 0 for never, "+
+			"where others need etcd's history")
+	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
+		"what to tell in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
+			"nothing")
 	onlyOnce(flags)
 	return cmd
 }

@@ -74,10 +74,11 @@ new one is written; --clear takes out all, at once.`,
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringSliceVar(&to, "to", nil, "`POOL=PERCENT`, the level that a pool is to get; several with commas")
-	cmd.Flags().DurationVar(&over, "over", 0, "within which it gets there, and back; without it at once")
+	cmd.Flags().StringSliceVar(&to, "to", nil,
+		"the level that a pool should reach, `POOL=PERCENT`; several with commas")
+	cmd.Flags().DurationVar(&over, "over", 0, "move there, and back, evenly over this time (default: at once)")
 	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
-	cmd.Flags().DurationVar(&span, "for", 0, "how long, with both ways in it; without it for good")
+	cmd.Flags().DurationVar(&span, "for", 0, "how long, both ways included (default: for good)")
 	cmd.Flags().BoolVar(&clear, "clear", false, "take out all shifts of the policy")
 	f.add(cmd)
 	inv.complete(cmd, func(n names, before []string) []string {

@@ -73,10 +73,13 @@ not possible), 0 when none would, 2 for wrong usage.`,
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringSliceVar(&down, "down", nil, "`TARGET,…` that is down: region/REGION, pool/POOL, endpoint/POOL/ENDPOINT")
-	cmd.Flags().StringSliceVar(&surges, "surge", nil, "`REGION=3x`: so many times as many clients of those to whom it is the first; repeatable")
-	cmd.Flags().StringVar(&at, "at", "", "`TIME` of what is planned, not now: "+whenHelp)
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` or folder of resources that are laid over those there are; repeatable")
+	cmd.Flags().StringSliceVar(&down, "down", nil,
+		"what is down, `TARGET[,TARGET]`: region/REGION, pool/POOL or endpoint/POOL/ENDPOINT")
+	cmd.Flags().StringSliceVar(&surges, "surge", nil,
+		"a surge, `REGION=3x`: three times as many of the clients that come to the region first; repeatable")
+	cmd.Flags().StringVar(&at, "at", "", "as planned for `TIME`, not now: "+whenHelp)
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
+		"a `FILE` or folder of resources to lay over those that there are; repeatable")
 	addOutput(cmd, &output, "table", "json")
 	return cmd
 }

@@ -63,7 +63,7 @@ whose last heartbeat is not recent by their clocks are watched for up to 20 s fi
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "json", "yaml")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again until interrupted")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
 	cmd.Flags().DurationVar(&every, "every", time.Second, "how often, with --watch")
 	return cmd
 }
