@@ -48,7 +48,7 @@ its max, or leave a policy, or the clients of one of its rules, with nothing els
 				return misused("--over: an endpoint is drained at once; drain its pool, or leave --over out")
 			}
 			if span > 0 && 2*over > span {
-				return misused("--over %s to lose its clients and %[1]s to get them back are longer than --for %s", short(over), short(span))
+				return misused("--over %s to lose its clients and %[1]s to get them back are longer than --for %s", screen.Span(over), screen.Span(span))
 			}
 			var from time.Time // zero: as it is written
 			if cmd.Flags().Changed("at") {

@@ -48,7 +48,7 @@ new one is written; --clear takes out all, at once.`,
 			case over < 0 || over%time.Second != 0:
 				return misused("--over %v: it is a number of seconds, 0s or more", over)
 			case span > 0 && 2*over > span:
-				return misused("--over %s to get there and %[1]s to get back are longer than --for %s", short(over), short(span))
+				return misused("--over %s to get there and %[1]s to get back are longer than --for %s", screen.Span(over), screen.Span(span))
 			case given("at"):
 				var err error
 				if from, err = parseWhen(at, now); err != nil {

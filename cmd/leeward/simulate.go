@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/screen"
+	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/steer"
 )
@@ -129,17 +129,17 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 		inv.printf("No server tells which clients ask; they do within a minute of the first query.\n")
 		return nil
 	}
-	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", amount(f.Queries), count(len(f.Servers), "server"))
+	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", admin.Figure(f.Queries), count(len(f.Servers), "server"))
 	loads := &screen.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
 	queries := &screen.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
 	for _, p := range f.Pools {
 		if !p.Measured {
-			queries.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: amount(p.Queries)}, screen.Cell{Text: amount(p.QueriesThen)},
+			queries.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: admin.Figure(p.Queries)}, screen.Cell{Text: admin.Figure(p.QueriesThen)},
 				screen.Cell{Text: times(p.Queries, p.QueriesThen)})
 			continue
 		}
-		loads.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: amount(p.Load)}, screen.Cell{Text: amount(p.Then), Colour: screen.Bold},
-			screen.Cell{Text: amount(p.Error)}, orDash(p.Target), orDash(p.Max), screen.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
+		loads.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: admin.Figure(p.Load)}, screen.Cell{Text: admin.Figure(p.Then), Colour: screen.Bold},
+			screen.Cell{Text: screen.Margin(p.Error)}, orDash(p.Target), orDash(p.Max), screen.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
 	}
 	for _, t := range []*screen.Table{loads, queries} {
 		if len(t.Rows) == 0 {
@@ -190,27 +190,16 @@ func judged(p *steer.PoolForecast) screen.Cell {
 func poolsOf(ps []steer.PoolForecast) string {
 	var names []string
 	for _, p := range ps {
-		names = append(names, fmt.Sprintf("%s (%s of %s)", p.Pool, amount(p.Then), amount(p.Max)))
+		names = append(names, fmt.Sprintf("%s (%s of %s)", p.Pool, admin.Figure(p.Then), admin.Figure(p.Max)))
 	}
 	return strings.Join(names, ", ")
-}
-
-// amount writes a number with three digits or more.
-func amount(f float64) string {
-	switch {
-	case f == 0:
-		return "0"
-	case f >= 100 || f <= -100:
-		return strconv.FormatFloat(math.Round(f), 'f', -1, 64)
-	}
-	return strconv.FormatFloat(f, 'g', 3, 64)
 }
 
 func orDash(f float64) screen.Cell {
 	if f == 0 {
 		return screen.Cell{Text: "-"}
 	}
-	return screen.Cell{Text: amount(f)}
+	return screen.Cell{Text: admin.Figure(f)}
 }
 
 func times(was, will float64) string {

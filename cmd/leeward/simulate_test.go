@@ -144,7 +144,7 @@ func TestSimulate(t *testing.T) {
 					t.Errorf("wider than 80 columns: %s", line)
 				}
 			}
-			if !strings.Contains(table, "POOL    REGION   LOAD  THEN") || (code == 1) != strings.Contains(table, "Over its max: www-eu (1100 of 1000).") {
+			if !strings.Contains(table, "POOL    REGION   LOAD  THEN") || (code == 1) != strings.Contains(table, "Over its max: www-eu (1,100 of 1,000).") {
 				t.Error(table)
 			}
 		})
@@ -165,7 +165,7 @@ func TestSimulate(t *testing.T) {
 func TestPreview(t *testing.T) {
 	s := newSimulation(t)
 	s.lives(700, 400)
-	const broken = "above its max would be www-us (1100 of 1000)"
+	const broken = "above its max would be www-us (1,100 of 1,000)"
 	code, out := s.run("", "drain", "region/eu-west", "--dry-run")
 	if code != 1 || !strings.Contains(out, broken) || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
 		t.Errorf("exit %d\n%s", code, out)
@@ -178,7 +178,7 @@ func TestPreview(t *testing.T) {
 	}
 	// What is over already, and gets no more by it, is no reason.
 	s.lives(0, 1100)
-	if code, out := s.run("", "drain", "endpoint/www-eu/lb-1"); code != 0 || !strings.Contains(out, "Over its max: www-us (1100 of 1000)") {
+	if code, out := s.run("", "drain", "endpoint/www-eu/lb-1"); code != 0 || !strings.Contains(out, "Over its max: www-us (1,100 of 1,000)") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	s.lives(700, 400)

@@ -117,14 +117,14 @@ func cells(r zones.Resource, now time.Time) []string {
 	}
 	switch r := r.(type) {
 	case *zones.Zone:
-		return []string{r.Origin, dash(strings.Join(r.Nameservers, ",")), short(r.TTL.Or(zones.DefaultTTL))}
+		return []string{r.Origin, dash(strings.Join(r.Nameservers, ",")), screen.Span(r.TTL.Or(zones.DefaultTTL))}
 	case *zones.Record:
 		return []string{r.Key().Name(), dash(ttl(r.TTL)), strings.Join(r.Data, " | ")}
 	case *zones.Region:
 		return []string{r.Region, degrees(r.Latitude), degrees(r.Longitude)}
 	case *zones.Monitor:
 		return []string{
-			r.Name, r.Check(), short(r.EffectiveInterval()), short(r.EffectiveTimeout()),
+			r.Name, r.Check(), screen.Span(r.EffectiveInterval()), screen.Span(r.EffectiveTimeout()),
 			fmt.Sprint(r.EffectiveFall()), fmt.Sprint(r.EffectiveRise()), r.Quorum.String(),
 		}
 	case *zones.Map:
@@ -149,14 +149,14 @@ func cells(r zones.Resource, now time.Time) []string {
 		if pick == "" {
 			pick = zones.PickWeighted
 		}
-		return []string{r.Name, short(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
+		return []string{r.Name, screen.Span(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
 	case *zones.Override:
 		state, until := string(r.State), "-"
 		if r.Drill {
 			state = "drill"
 		}
 		if r.From != nil && now.Before(*r.From) {
-			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + about(r.From.Sub(now))
+			state += " from " + r.From.UTC().Format(time.RFC3339) + ", in " + screen.About(r.From.Sub(now))
 		}
 		if r.Until != nil {
 			until = r.Until.UTC().Format(time.RFC3339)
@@ -205,17 +205,5 @@ func ttl(t zones.TTL) string {
 	if t.IsZero() {
 		return ""
 	}
-	return short(t.Or(0))
-}
-
-// short spells a duration without its zero parts: "1h", not "1h0m0s".
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+	return screen.Span(t.Or(0))
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"leeward/cmd/leeward/screen"
 	"leeward/zones/steer"
 )
 
@@ -22,9 +23,9 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	case err != nil:
 		return time.Time{}, misused("--at %q is no time: write %s", s, whenHelp)
 	case at.Before(now):
-		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, about(now.Sub(at)))
+		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, screen.About(now.Sub(at)))
 	case at.Sub(now) > farthest:
-		return time.Time{}, misused("--at %s is in %s; a year ahead is the most", s, about(at.Sub(now)))
+		return time.Time{}, misused("--at %s is in %s; a year ahead is the most", s, screen.About(at.Sub(now)))
 	}
 	return at, nil
 }
@@ -59,17 +60,6 @@ func readWhen(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("no time")
 }
 
-// about spells a span for people: "3h", "2h10m", "12s".
-func about(d time.Duration) string {
-	switch d = d.Round(time.Second); {
-	case d >= 48*time.Hour:
-		return count(int(d/(24*time.Hour)), "day")
-	case d >= time.Minute:
-		return short(d.Round(time.Minute))
-	}
-	return short(d)
-}
-
 // spoken spells a time with its zone here, and in UTC where that is another: "22:00 CET (21:00 UTC)".
 func spoken(at, now time.Time) string {
 	text := steer.OnClock(at, now)
@@ -85,5 +75,5 @@ func ahead(from, until *time.Time, now time.Time) string {
 	if until != nil {
 		text += " until " + spoken(*until, now)
 	}
-	return text + ", in " + about(from.Sub(now))
+	return text + ", in " + screen.About(from.Sub(now))
 }

@@ -356,7 +356,7 @@ func TestPlotAndPrint(t *testing.T) {
 	if err := r.Print(&b, false); err != nil || b.String() != "knee: 4000 queries a second; at 4200 queries a second 7 % were not answered\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
-	want := "     4200      4000   4.76 %        -        -    100 µs    1.1 ms         -  broken"
+	want := "     4200      4000   4.76 %        -        -     100µs     1.1ms         -  broken"
 	if got := r.Steps[4].Row(); got != want {
 		t.Errorf("\n%q, want\n%q", got, want)
 	}

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
+
+	"leeward/cmd/leeward/screen"
 )
 
 // Heading and Step.Row are the lines of the table that shows a run while it goes on.
@@ -19,7 +20,7 @@ func (s Step) Row() string {
 		return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(s.Sent))
 	}
 	row := fmt.Sprintf("%9.0f %9.0f %8s %8s %8s %9s %9s %9s", s.Asked, float64(s.Answered)/max(s.Seconds, 1e-9),
-		share(s.Lost), share(s.Late), share(s.Wrong), spell(s.P50), spell(s.P99), spell(s.P999))
+		share(s.Lost), share(s.Late), share(s.Wrong), took(s.P50), took(s.P99), took(s.P999))
 	switch {
 	case s.Behind:
 		row += "  not sent as fast as asked"
@@ -29,18 +30,12 @@ func (s Step) Row() string {
 	return row
 }
 
-// spell writes seconds as people do.
-func spell(seconds float64) string {
-	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d == 0:
+// took spells a time; nothing was answered in none.
+func took(seconds float64) string {
+	if seconds == 0 {
 		return "-"
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < 100*time.Millisecond:
-		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1e3)
 	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
+	return screen.Took(seconds)
 }
 
 // Print says what came of it, after the table.

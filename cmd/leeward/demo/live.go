@@ -170,7 +170,7 @@ func (v *view) draw(s *sight) {
 	} else {
 		b.WriteString("\nCtrl-C ends the demo\n")
 	}
-	text := fit(b.String(), v.Out.Columns())
+	text := screen.Cut(b.String(), v.Out.Columns())
 	over := ""
 	if v.lines > 0 {
 		over = fmt.Sprintf("\x1b[%dA\r\x1b[J", v.lines)

@@ -2,8 +2,10 @@ package drill
 
 import (
 	"fmt"
-	"strings"
 	"time"
+
+	"leeward/cmd/leeward/screen"
+	"leeward/server/admin"
 )
 
 // Headline is the report in one sentence.
@@ -87,15 +89,15 @@ func (r *Report) Rows() (rows []Row) {
 		if r.Preflight != nil {
 			for _, f := range r.Preflight.Pools {
 				if f.Pool == p.Pool && f.Measured {
-					row.Foretold = fmt.Sprintf("%.4g ± %.2g", f.Then, f.Error)
+					row.Foretold = admin.Figure(f.Then) + " ± " + screen.Margin(f.Error)
 				}
 			}
 		}
 		if len(p.Load) > 0 && p.Load[0] >= 0 {
-			row.Before = fmt.Sprintf("%.4g", p.Load[0])
+			row.Before = admin.Figure(p.Load[0])
 		}
 		if v, ok := most(p.Load); ok {
-			row.Most = fmt.Sprintf("%.4g", v)
+			row.Most = admin.Figure(v)
 		}
 		if first, least := bounds(p.Up); first > least {
 			row.Lost = fmt.Sprintf("%.0f of %.0f", first-least, first)
@@ -124,16 +126,8 @@ func figure(v float64) string {
 	if v == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.4g", v)
+	return admin.Figure(v)
 }
 
-// span spells how long something took.
-func span(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "no time"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	}
-	return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
-}
+// span spells how long a drill, or a part of it, lasted.
+func span(d time.Duration) string { return screen.Span(max(d, 0).Round(time.Second)) }

@@ -102,6 +102,41 @@ func foldFrom(text string, at, columns, indent int, between bool) (lines []strin
 	return append(lines, text[begin:])
 }
 
+// Cut cuts each line of a text to so many columns, 0 for any number. A line that was cut ends in an ellipsis, so that
+// nothing of it looks whole.
+func Cut(text string, columns int) string {
+	if columns <= 0 {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		body, ended := strings.CutSuffix(line, "\n")
+		if Width(body) > columns {
+			body = cut(body, columns-1) + "…"
+			if strings.Contains(body, "\x1b") {
+				body += "\x1b[0m"
+			}
+		}
+		b.WriteString(body)
+		if ended {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// cut returns what of a line fits into so many columns.
+func cut(line string, columns int) string {
+	for i := 0; i < len(line); {
+		size, width := glyph(line[i:])
+		if columns -= width; columns < 0 {
+			return line[:i]
+		}
+		i += size
+	}
+	return line
+}
+
 // Width returns how many columns a text takes; colours take none.
 func Width(text string) (columns int) {
 	for i := 0; i < len(text); {

@@ -163,23 +163,10 @@ func (s status) watches() *Table {
 func (s status) failover() *Table {
 	t := &Table{Heads: []string{"FAILOVER", "TO", "ADDRESSES", "LAST", "MEAN", "WORST"}}
 	for _, p := range s.Failover {
-		t.Add(Cell{p.Phase, Bold}, verdict(p.To), Cell{Text: strconv.Itoa(p.Count)}, Cell{Text: span(p.LastSeconds)},
-			Cell{Text: span(p.MeanSeconds)}, Cell{Text: span(p.WorstSeconds)})
+		t.Add(Cell{p.Phase, Bold}, verdict(p.To), Cell{Text: strconv.Itoa(p.Count)}, Cell{Text: Took(p.LastSeconds)},
+			Cell{Text: Took(p.MeanSeconds)}, Cell{Text: Took(p.WorstSeconds)})
 	}
 	return t
-}
-
-// span spells a time to the millisecond below ten seconds: "0.2ms", "12ms", "2.815s".
-func span(seconds float64) string {
-	switch {
-	case seconds < .01:
-		return strconv.FormatFloat(1000*seconds, 'f', 1, 64) + "ms"
-	case seconds < 1:
-		return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + "ms"
-	case seconds < 10:
-		return strconv.FormatFloat(seconds, 'f', 3, 64) + "s"
-	}
-	return admin.Age(seconds)
 }
 
 // vantages lists those that are no servers, and any that does not vote.

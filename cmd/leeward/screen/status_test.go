@@ -69,7 +69,7 @@ www-eu/lb-1  100     192.0.2.10  down     3.0s  fra down (connection refused),  
 
 FAILOVER  TO    ADDRESSES  LAST    MEAN    WORST
 detect    down  3          2.815s  2.500s  12s
-publish   down  3          0.4ms   12ms    250ms
+publish   down  3          420µs   12.3ms  250ms
 
 OVERRIDE     STATE  LEFT            REASON
 pool/www-us  drain  until restored  bad?[31m text
