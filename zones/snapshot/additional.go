@@ -5,30 +5,30 @@ import (
 	"leeward/zones/steer"
 )
 
-// Addresses are what there is to say, in an additional section, of a name that other records lead to: RRsets without
-// records where there is nothing, or the policy that steers the name.
+// Addresses are the addresses of a name that other records point to, for the additional section: RRsets, which may be
+// empty, or the policy that steers the name.
 type Addresses struct {
 	Sets   [2]Set        // A, AAAA; the owner is the name itself
-	Policy *steer.Policy // that answers in place of both; nil: none
+	Policy *steer.Policy // answers instead of both; nil: none
 
 	lower, star []byte // scratch
 }
 
-// Additional finds the addresses of a name out of the RDATA of an answer, in the zone that gave it and as that answers
-// for them: what is hidden by a cut or a DNAME is not there, wildcards are, and aliases are not followed. It allocates
-// nothing once the scratch space has grown.
+// Additional finds the addresses of a name from the RDATA of an answer, within the zone that answered, as that zone
+// would answer for them: names hidden by a cut or a DNAME have none, wildcards count, and aliases are not followed. It
+// allocates nothing once the scratch space has grown.
 func (s *Snapshot) Additional(a *Answer, target []byte, to *Addresses) {
 	s.beside(a.in, target, to, false)
 }
 
-// Glue finds the addresses of a name server of a cut, whatever hides them (RFC 1034 4.3.2 step 3b), and reports whether
-// the name is below the cut, so that nobody can reach it without them (RFC 9471 section 2.1).
+// Glue finds the addresses of a cut's nameserver, even if they are hidden (RFC 1034 section 4.3.2 step 3b). It reports
+// whether the nameserver is below the cut, and so cannot be reached without them (RFC 9471 section 2.1).
 func (s *Snapshot) Glue(a *Answer, cut, target []byte, to *Addresses) (inDomain bool) {
 	s.beside(a.in, target, to, true)
 	return under(to.lower, cut)
 }
 
-// Any reports whether there is any address, or a policy that may have one.
+// Any reports whether there is an address, or a policy that may have one.
 func (to *Addresses) Any() bool { return to.Sets[0].Count+to.Sets[1].Count > 0 || to.Policy != nil }
 
 func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
@@ -74,7 +74,7 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	to.take(s, n)
 }
 
-// above fills in the offsets of the labels that a name in the zone has before the apex, and returns how many there are.
+// above fills in the offsets of a name's labels before the apex, and returns how many there are.
 func (z *zone) above(name []byte, offsets *[128]uint8) (labels int) {
 	for at := 0; at < len(name)-len(z.origin) && labels < len(offsets); at += int(name[at]) + 1 {
 		offsets[labels] = uint8(at)
@@ -83,7 +83,7 @@ func (z *zone) above(name []byte, offsets *[128]uint8) (labels int) {
 	return labels
 }
 
-// under reports whether a name is a zone's or below it, both in wire form and lower case.
+// under reports whether a name is the zone's apex or below it, both in wire form and lower case.
 func under[Z []byte | rr.Name](name []byte, zone Z) bool {
 	for at := 0; len(name)-at >= len(zone); at += int(name[at]) + 1 {
 		if len(name)-at == len(zone) {
@@ -97,7 +97,7 @@ func (to *Addresses) reset(target []byte) {
 	*to = Addresses{lower: appendLower(to.lower[:0], target), star: to.star[:0]}
 }
 
-// take is what a node has.
+// take reads a node's addresses.
 func (to *Addresses) take(s *Snapshot, n node) {
 	if number := n.policy(); number >= 0 {
 		to.Policy = s.policies[number]

@@ -7,17 +7,16 @@ import (
 	"leeward/zones/steer"
 )
 
-// Ahead is a look-up that has begun before its turn. Where many questions wait, what each of them has to wait for in
-// memory can come while the others are dealt with. Each step returns where the next one will look, nil where there is
-// nothing to wait for; who calls it has that brought into the cache and does other things meanwhile. It finds nothing:
-// Lookup does.
+// Ahead is a look-up that begins before its turn. A server with a batch of queries has each step fetch the memory that
+// the next step needs, for all of them, before it answers the first. Each step returns where the next one will read,
+// nil if nowhere. Ahead decides nothing: Lookup does, and a wrong address would only cost time.
 type Ahead struct {
 	zone *zone
 	hash uint64
 	node node
 }
 
-// Aim begins with the name of a question, in wire form and any case.
+// Aim begins with the name of a question, in wire form and any case. It returns where the name's slot is.
 func (s *Snapshot) Aim(name []byte, h *Ahead) unsafe.Pointer {
 	h.zone, h.node = nil, nil
 	var offsets [128]uint8
@@ -39,7 +38,7 @@ func (s *Snapshot) Aim(name []byte, h *Ahead) unsafe.Pointer {
 	return unsafe.Pointer(&sh.block[(slotOf(hash)&sh.mask)*slotSize])
 }
 
-// Reach goes on to the name's record, which is one line or more.
+// Reach returns where the name's record is, which spans one cache line or more.
 func (h *Ahead) Reach() (first, second unsafe.Pointer) {
 	if h.zone == nil {
 		return nil, nil
@@ -57,7 +56,7 @@ func (h *Ahead) Reach() (first, second unsafe.Pointer) {
 	}
 }
 
-// Policy goes on to the policy that steers the name; nil where none does.
+// Policy returns the policy that steers the name, nil if there is none.
 func (h *Ahead) Policy(s *Snapshot) *steer.Policy {
 	if h.node != nil {
 		if n := h.node.policy(); uint(n) < uint(len(s.policies)) {
@@ -67,7 +66,7 @@ func (h *Ahead) Policy(s *Snapshot) *steer.Policy {
 	return nil
 }
 
-// Hash is that of the name; 0 where it is in no zone of ours.
+// Hash returns the name's hash, 0 if the name is in no zone of ours.
 func (h *Ahead) Hash() uint64 {
 	if h.zone == nil {
 		return 0

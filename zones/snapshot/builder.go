@@ -14,32 +14,39 @@ import (
 	"leeward/zones/steer"
 )
 
-// Builder makes snapshots from a catalog, each from the one before. It belongs to one goroutine.
+// Builder makes snapshots from a catalog, each from the one before. One goroutine owns it.
+//
+// Update goes through these steps. Each marks what the later ones must make again:
+//
+//	gather, takeResolved, takeTransferred, endOverrides    what has changed
+//	compilePools, compilePolicies                          pools and policies, numbered
+//	editZones                                              edits of names, then new trees
+//	finish                                                 counts
 type Builder struct {
 	now      func() time.Time
-	seed     uint64 // of hashes of names
+	seed     uint64 // for hashes of names
 	compiler *steer.Compiler
 	last     *Snapshot
 
-	pools    map[string]*slot // by name; numbers stay while the pool is there
+	pools    map[string]*slot // by name; a pool keeps its number as long as it exists
 	policies placement
-	holes    placement        // of policies that cannot be used; their numbers mean nothing
-	regions  map[string]int32 // by name; numbers are never taken back
+	holes    placement        // of policies that cannot be used; their numbers are not used
+	regions  map[string]int32 // by name; a number is never used again
 	poolIDs  numbers
 	policyID numbers
-	expiries map[string]time.Time // when overrides begin or end by themselves next
+	expiries map[string]time.Time // by target: when its override next begins, changes or ends
 	resolved map[string]steer.Resolution
-	hosts    map[string]map[string]bool // pools by the hostnames of their endpoints
+	hosts    map[string]map[string]bool // by hostname: the pools whose endpoints have it
 	moved    map[string]bool            // hostnames that were resolved since the last Update
 	problems map[zones.Key]zones.Problem
-	sharing  map[string]*steer.Policy // that go by loads, by name
-	givenUp  map[zones.Key]int64      // overrides that have no effect any more: their versions
+	sharing  map[string]*steer.Policy // by name: the policies that use loads
+	givenUp  map[zones.Key]int64      // overrides without effect, at this version
 
-	lists map[string]map[string]zones.Listed // by origin, what catalog zones that are made here list, by origin
+	lists map[string]map[string]zones.Listed // by catalog zone made here: what it lists, by origin
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
-	arrived   map[string]bool                        // of these, what was transferred since the last Update
-	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: what crosses what the primary has
+	arrived   map[string]bool                        // origins of which something was transferred since the last Update
+	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: conflicts with the primary's records
 }
 
 type slot struct {
@@ -49,15 +56,15 @@ type slot struct {
 	hosts   []string // of its endpoints
 }
 
-// placed is a policy and where it stands.
+// placed is a policy and where it is in the snapshot.
 type placed struct {
 	number int32
 	origin string
 	name   rr.Name
 }
 
-// placement is where the policies stand that are in the snapshot: by name, and those of each origin. There can be as
-// many origins as policies, so nobody looks at all policies for one origin.
+// placement indexes the policies in the snapshot by name, and also by origin. There can be as many origins as policies,
+// so nothing may look at all policies for one origin.
 type placement struct {
 	named map[string]*placed
 	in    map[string]map[string]*placed // by origin and name
@@ -79,7 +86,7 @@ func (p *placement) drop(name string) {
 	}
 }
 
-// numbers gives out small numbers and takes them back.
+// numbers hands out small numbers, and reuses those that are returned.
 type numbers struct {
 	next int32
 	free []int32
@@ -97,7 +104,7 @@ func (n *numbers) take() int32 {
 
 func (n *numbers) put(x int32) { n.free = append(n.free, x) }
 
-// NewBuilder returns a builder. now tells when overrides end.
+// NewBuilder returns a builder. now is the clock for overrides.
 func NewBuilder(now func() time.Time) *Builder {
 	b := &Builder{
 		now: now, seed: rand.Uint64(), regions: map[string]int32{},
@@ -108,7 +115,7 @@ func NewBuilder(now func() time.Time) *Builder {
 	return b
 }
 
-// clear forgets all but the numbers of regions.
+// clear forgets everything but the numbers of regions.
 func (b *Builder) clear() {
 	b.last = &Snapshot{origins: map[rr.Name]int{}, program: &steer.Program{}}
 	b.pools = map[string]*slot{}
@@ -122,9 +129,9 @@ func (b *Builder) clear() {
 	b.lists = map[string]map[string]zones.Listed{}
 }
 
-// Update brings the snapshot up to what the catalog has now. d names what has changed since the last call; it may be
-// empty where only the geo table is another one (nil: no location is known) or an override has ended. Problems are all
-// that could not be compiled, not only the new ones.
+// Update brings the snapshot up to what the catalog has now, and returns it. d names what has changed since the last
+// call. It may be empty if only the geo table g has changed, or an override has begun or ended. If g is nil, no
+// location is known. The problems are all that exist now, not only new ones.
 func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapshot, zones.Problems) {
 	u := b.begin(c, d, g)
 	u.gather(d)
@@ -142,7 +149,8 @@ func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapsh
 	return b.last, append(problems, b.overlaidProblems(c)...)
 }
 
-// NextExpiry returns when the next override ends; zero: none does. Update is due then.
+// NextExpiry returns when an override next begins, changes or ends, and so when Update is due. It returns the zero time
+// if none does.
 func (b *Builder) NextExpiry() time.Time {
 	var next time.Time
 	for _, t := range b.expiries {
@@ -153,27 +161,27 @@ func (b *Builder) NextExpiry() time.Time {
 	return next
 }
 
-// GiveUp takes the effect from an override as it is now, until it is another one. Update is due then.
+// GiveUp makes an override, at its present version, have no effect. Update is due then.
 func (b *Builder) GiveUp(c *zones.Catalog, o *zones.Override) {
 	b.givenUp[o.Key()] = c.VersionOf(o.Key())
 	b.expiries[o.Target] = b.now()
 }
 
-// update is one call of Update: what is to be made anew, found from what has changed.
+// update is one call of Update: what must be made again because of what has changed.
 type update struct {
 	*Builder
 	catalog  *zones.Catalog
 	out      *Snapshot
-	pools    map[string]bool // to compile again
-	policies map[string]bool
+	pools    map[string]bool // to compile
+	policies map[string]bool // to compile
 	zones    map[string]bool // to build from nothing
-	touched  []string        // whose serial may have moved; one may be there more than once
-	relaid   map[string]bool // that live elsewhere, to be laid over again
+	touched  []string        // origins whose serial may have changed, perhaps with duplicates
+	relaid   map[string]bool // zones that live elsewhere, to lay over again
 	edits    map[string][]edit
 	listed   map[string][]edit // of catalog zones that are made here
-	left     []string          // hostnames that a pool has lost
-	all      bool              // every policy is to be compiled again
-	shared   bool              // which policies go by loads, or one of them, has changed
+	left     []string          // hostnames that some pool has lost
+	all      bool              // compile every policy
+	shared   bool              // the policies that use loads have changed
 }
 
 func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
@@ -195,12 +203,12 @@ func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
 	}
 }
 
-// gather sorts the changed keys by what they call for.
+// gather marks what the changed keys call for.
 func (u *update) gather(d zones.Delta) {
 	if d.Full {
 		for _, kind := range zones.Kinds {
 			if kind == zones.KindRecord {
-				continue // a zone that is built takes its records along
+				continue // building a zone includes its records
 			}
 			u.catalog.Each(kind, func(r zones.Resource) bool {
 				u.changed(r.Key())
@@ -249,7 +257,7 @@ func (u *update) changed(k zones.Key) {
 	}
 }
 
-// override marks the pools that an override is about, and remembers when it begins, turns or ends.
+// override marks the pools that an override concerns, and notes when it next begins, changes or ends.
 func (u *update) override(target string) {
 	delete(u.expiries, target)
 	key := zones.KeyOf(zones.KindOverride, target)
@@ -278,7 +286,7 @@ func (u *update) override(target string) {
 	}
 }
 
-// endOverrides marks what ended overrides were about.
+// endOverrides marks what overrides concern that have begun, changed or ended by themselves.
 func (u *update) endOverrides() {
 	for target, end := range u.expiries {
 		if !u.now().Before(end) {
@@ -287,7 +295,7 @@ func (u *update) endOverrides() {
 	}
 }
 
-// word is the override of a target in force; a drain is while its level is 0.
+// word returns the override in force of a target. A drain counts once its level is 0.
 func (u *update) word(target string) zones.Word {
 	if o := u.inForce(target); o != nil && o.Level(u.now()) == 0 {
 		return o.State
@@ -295,7 +303,7 @@ func (u *update) word(target string) zones.Word {
 	return ""
 }
 
-// leaving is the drain of a target while it takes its time.
+// leaving returns the drain of a target while its level is above 0.
 func (u *update) leaving(target string) *zones.Override {
 	if o := u.inForce(target); o != nil && o.Level(u.now()) > 0 {
 		return o
@@ -303,7 +311,7 @@ func (u *update) leaving(target string) *zones.Override {
 	return nil
 }
 
-// inForce is the override of a target that has begun and has not ended, nor was given up.
+// inForce returns the override of a target if it has begun, has not ended and was not given up.
 func (u *update) inForce(target string) *zones.Override {
 	key := zones.KeyOf(zones.KindOverride, target)
 	o, ok := u.catalog.Get(key).(*zones.Override)
@@ -317,7 +325,7 @@ func (u *update) inForce(target string) *zones.Override {
 	return o
 }
 
-// compilePools makes the pools anew that changed, and marks the policies that refer to one that came, went or moved.
+// compilePools compiles the marked pools, and marks the policies that use one that came, went or moved.
 func (u *update) compilePools() {
 	if len(u.pools) == 0 {
 		return
@@ -356,7 +364,8 @@ func (u *update) compilePools() {
 		if monitor != nil {
 			checked = &monitor.Monitor
 		}
-		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.leaving, u.Resolution, compiled[s.number])
+		made := steer.NewPool(s.number, pool, u.catalog.EndpointsOf(name), checked, u.word, u.leaving, u.Resolution,
+			compiled[s.number])
 		if set(s.number, made); s.aliases != made.Aliases() {
 			s.aliases = made.Aliases()
 			u.usersOf(name)
@@ -366,14 +375,14 @@ func (u *update) compilePools() {
 	u.out.program = &steer.Program{Pools: compiled}
 }
 
-// usersOf marks the policies that name a pool.
+// usersOf marks the policies that use a pool.
 func (u *update) usersOf(pool string) {
 	for _, p := range u.catalog.PoliciesUsing(pool) {
 		u.policies[p.Name] = true
 	}
 }
 
-// world is what policies refer to.
+// world resolves what policies refer to.
 func (u *update) world() steer.World {
 	return steer.World{
 		Pool: func(name string) (int32, *zones.Pool) {
@@ -403,15 +412,15 @@ func (u *update) world() steer.World {
 	}
 }
 
-// takeOver marks the policies of zones that came or went. A zone that comes takes names over from the one above it, and
-// one that goes leaves its names to that.
+// takeOver marks the policies of zones that came or went. A new zone takes over names from the zone above it, and a
+// zone that goes leaves its names to that.
 func (u *update) takeOver() {
 	if len(u.zones) > 0 {
 		for _, key := range u.catalog.MissedPolicies() {
 			u.policies[key.Name()] = true
 		}
 	}
-	from := map[string]bool{} // origins whose policies may be in another zone now, each looked at once
+	from := map[string]bool{} // origins whose policies may now be in another zone, each looked at once
 	for origin := range u.zones {
 		for _, p := range u.catalog.PoliciesIn(origin) {
 			u.policies[p.Name] = true
@@ -432,7 +441,7 @@ func (u *update) takeOver() {
 	}
 }
 
-// compilePolicies makes the policies anew that changed, and edits the names they steer.
+// compilePolicies compiles the marked policies, and edits the names that they steer.
 func (u *update) compilePolicies() {
 	u.takeOver()
 	if u.all {
@@ -469,7 +478,7 @@ func (u *update) compilePolicies() {
 		if err == nil {
 			compiled, err = u.compiler.Policy(p, world)
 		}
-		if err != nil { // what serves now goes on serving
+		if err != nil { // the policy in service stays
 			u.problems[key] = zones.Problem{Key: key, Message: err.Error()}
 			u.hole(name, owner, origin, old == nil)
 			continue
@@ -492,7 +501,7 @@ func (u *update) compilePolicies() {
 	}
 }
 
-// share keeps a policy by name if it goes by loads; nil: there is none any more.
+// share notes whether a policy uses loads. p is nil if the policy is gone.
 func (u *update) share(name string, p *steer.Policy) {
 	if p != nil && p.ByLoads() {
 		u.sharing[name], u.shared = p, true
@@ -502,7 +511,7 @@ func (u *update) share(name string, p *steer.Policy) {
 	}
 }
 
-// hole puts a hole in place of a policy that is there and cannot be used, or takes it out.
+// hole puts a hole at the name of a policy that exists and cannot be used (is), or removes it.
 func (u *update) hole(name string, owner rr.Name, origin string, is bool) {
 	is = is && owner != "" && origin != ""
 	old := u.Builder.holes.named[name]
@@ -517,7 +526,7 @@ func (u *update) hole(name string, owner rr.Name, origin string, is bool) {
 	}
 }
 
-// finish counts. What there can be many of is counted as it is replaced.
+// finish counts what the snapshot holds. Large counts are kept up to date as zones are replaced.
 func (u *update) finish() *Snapshot {
 	s := u.out
 	if u.shared {
@@ -530,7 +539,7 @@ func (u *update) finish() *Snapshot {
 	return s
 }
 
-// setZone puts a zone at an index of the zones; nil: the zone that is there goes.
+// setZone puts z at an index of the zones. If z is nil, the zone there goes.
 func (u *update) setZone(at int, z *zone) {
 	if old := u.out.zones[at]; old != nil {
 		u.out.stats.Names -= old.tree.names

@@ -22,7 +22,7 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// A snapshot that was made change by change is the one that is made from nothing.
+// A snapshot that was made change by change equals one made from nothing.
 func TestChangeByChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
@@ -45,15 +45,16 @@ func TestChangeByChange(t *testing.T) {
 			}
 			for _, origin := range []rr.Name{"\x07example\x04test\x00", "\x01a\x07example\x04test\x00"} {
 				if diff := cmp.Diff(sets(fresh, origin), sets(shot, origin)); diff != "" {
-					t.Fatalf("revision %d, sets of %s from nothing (-) and change by change (+):\n%s", rev, origin, diff)
+					t.Fatalf("revision %d, sets of %s from nothing (-) and change by change (+):\n%s", rev, origin,
+						diff)
 				}
 			}
 		}
 	})
 }
 
-// sets returns all RRsets of a zone in wire form by name and type, and the SOA of its negative answers; nil: there is
-// no such zone.
+// sets returns all RRsets of a zone in wire form, by name and type, and the SOA of its negative answers. It returns nil
+// if there is no such zone.
 func sets(s *snapshot.Snapshot, origin rr.Name) map[string]string {
 	z := s.Zone(origin)
 	if z == nil {
@@ -78,19 +79,29 @@ func randomChange(t *rapid.T, owners []string, rev int64) zones.Change {
 	var r zones.Resource
 	switch rapid.SampledFrom([]string{"zone", "record", "record", "record", "pool", "policy"}).Draw(t, "kind") {
 	case "zone":
-		r = &zones.Zone{Origin: origin, Nameservers: []string{"ns.example.net"}, TTL: zones.NewTTL(time.Duration(rev) * time.Minute)}
+		r = &zones.Zone{
+			Origin: origin, Nameservers: []string{"ns.example.net"},
+			TTL: zones.NewTTL(time.Duration(rev) * time.Minute),
+		}
 	case "record":
 		typ := rapid.SampledFrom([]string{"TXT", "A", "NS"}).Draw(t, "type")
 		owner := rapid.SampledFrom(owners).Draw(t, "owner")
 		if typ == "NS" && (owner == "@" || strings.Contains(owner, "*")) {
 			typ = "TXT"
 		}
-		r = &zones.Record{Origin: origin, Owner: owner, Type: typ, Data: []string{map[string]string{"TXT": "text", "A": "192.0.2.1", "NS": "ns"}[typ]}}
+		r = &zones.Record{
+			Origin: origin, Owner: owner, Type: typ,
+			Data: []string{map[string]string{"TXT": "text", "A": "192.0.2.1", "NS": "ns"}[typ]},
+		}
 	case "pool":
 		r = &zones.Pool{Pool: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "pool"), Region: "here"}
 	case "policy":
-		name := rapid.SampledFrom([]string{"www.example.test", "www.a.example.test", "a.example.test"}).Draw(t, "policy")
-		r = &zones.Policy{Name: name, Rules: []zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}}}}}}}
+		name := rapid.SampledFrom([]string{"www.example.test", "www.a.example.test", "a.example.test"}).Draw(t,
+			"policy")
+		r = &zones.Policy{
+			Name:  name,
+			Rules: []zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}}}}}},
+		}
 	}
 	c := zones.Change{Key: r.Key(), Resource: r, Revision: rev}
 	switch rapid.IntRange(0, 5).Draw(t, "delete") {
@@ -127,7 +138,10 @@ func many(tb testing.TB, policies, records int) *zones.Catalog {
 		}
 	}
 	for i := range records {
-		rs = append(rs, &zones.Record{Origin: "example.test", Owner: fmt.Sprintf("host-%d", i), Type: "A", Data: []string{"192.0.2.1"}})
+		rs = append(rs, &zones.Record{
+			Origin: "example.test", Owner: fmt.Sprintf("host-%d", i), Type: "A",
+			Data: []string{"192.0.2.1"},
+		})
 	}
 	b := zones.Batch{Revision: 1, Full: true}
 	for _, r := range rs {
@@ -150,7 +164,10 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	c := many(t, 1, 100)
 	shot, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: 1}, nil)
 	var a snapshot.Answer
-	for _, name := range []string{"host-7.example.test", "nothing-here-with-a-long-name-beyond-thirty-two.example.test", "www-0.example.test", "example.net"} {
+	for _, name := range []string{
+		"host-7.example.test", "nothing-here-with-a-long-name-beyond-thirty-two.example.test",
+		"www-0.example.test", "example.net",
+	} {
 		n, err := rr.ParseName(name)
 		if err != nil {
 			t.Fatal(err)
@@ -180,7 +197,8 @@ func TestSaveAndLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if meta.Revision != 42 || meta.Cluster != 7 || !meta.Time.Equal(want.Time) || len(changes) != rs.Len() || rs.Len() == 0 {
+	if meta.Revision != 42 || meta.Cluster != 7 || !meta.Time.Equal(want.Time) || len(changes) != rs.Len() ||
+		rs.Len() == 0 {
 		t.Errorf("loaded %+v with %d resources, saved %d", meta, len(changes), rs.Len())
 	}
 	back := zones.NewCatalog(time.Now)
@@ -198,7 +216,8 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 	for name, bad := range map[string][]byte{
 		"cut short": good[:len(good)/2], "empty": {}, "text": []byte("not gzip"),
-		"a bit flipped":  append(append(append([]byte{}, good[:len(good)/2]...), good[len(good)/2]^1), good[len(good)/2+1:]...),
+		"a bit flipped": append(append(append([]byte{}, good[:len(good)/2]...), good[len(good)/2]^1),
+			good[len(good)/2+1:]...),
 		"cut at the end": good[:len(good)-9],
 		"one long line":  zipped(bytes.Repeat([]byte("a"), 20<<20)),
 		"lines that unpack to far more than they take": zipped(append([]byte(`{"format":1,"count":100000000}`+"\n"),
@@ -240,7 +259,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdate is what one changed endpoint costs with 10,000 policies beside it.
+// BenchmarkUpdate measures one changed endpoint beside 10,000 policies.
 func BenchmarkUpdate(b *testing.B) {
 	c := many(b, 10_000, 0)
 	builder := snapshot.NewBuilder(time.Now)
@@ -257,14 +276,17 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// What is laid over a zone of another primary change by change, there and here, is what is laid over its newest version
-// at once; and a version that has come by differences is the one that comes whole.
+// A zone of another primary that is laid over change by change, there and here, equals its newest version laid over at
+// once. A version made by differences equals one transferred whole.
 func TestLaidOverChangeByChange(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	rapid.Check(t, func(t *rapid.T) {
 		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
 		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "d.e.f.g", "e.f.g"}
-		elsewhere := zones.Change{Resource: &zones.Zone{Origin: "example.test", Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}}}, Revision: 1}
+		elsewhere := zones.Change{Resource: &zones.Zone{
+			Origin:   "example.test",
+			Transfer: &zones.Transfer{Primaries: []string{"192.0.2.1"}},
+		}, Revision: 1}
 		elsewhere.Key = elsewhere.Resource.Key()
 		there := map[string]bool{} // the primary's records: owner, type and data
 		var version *snapshot.Version
@@ -315,7 +337,10 @@ func TestLaidOverChangeByChange(t *testing.T) {
 				put("@ NS ns")
 			}
 			for range rapid.IntRange(0, 4).Draw(t, "records") {
-				data := map[string]string{"A": "192.0.2.1", "AAAA": "2001:db8::1", "TXT": "x", "CNAME": "a", "NS": "ns", "DNAME": "x.test."}
+				data := map[string]string{
+					"A": "192.0.2.1", "AAAA": "2001:db8::1", "TXT": "x", "CNAME": "a", "NS": "ns",
+					"DNAME": "x.test.",
+				}
 				typ := rapid.SampledFrom([]string{"A", "AAAA", "TXT", "CNAME", "NS", "DNAME"}).Draw(t, "type")
 				owner := rapid.SampledFrom(owners).Draw(t, "owner")
 				text := owner + " " + typ + " " + data[typ]
@@ -371,7 +396,7 @@ func TestLaidOverChangeByChange(t *testing.T) {
 	})
 }
 
-// zipped is what it says.
+// zipped returns text as gzip.
 func zipped(b []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
@@ -380,10 +405,11 @@ func zipped(b []byte) []byte {
 	return out.Bytes()
 }
 
-// TestLoadIsCancelled: who is told to stop does not wait until a copy is read.
+// TestLoadIsCancelled: a server that is told to stop does not wait until a copy is read.
 func TestLoadIsCancelled(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, snapshot.StateFile), zipped(bytes.Repeat([]byte("a\n"), 1<<20)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, snapshot.StateFile), zipped(bytes.Repeat([]byte("a\n"), 1<<20)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

@@ -12,12 +12,13 @@ import (
 type edit struct {
 	hash uint64
 	name rr.Name
-	typ  rr.Type // of the RRset to put or drop; 0: the policy, or the number of names below
+	typ  rr.Type // of the RRset to put or drop; 0: the edit is about the policy or the names below
 	kind editKind
-	n    int32 // the policy's number (-1: none), or by how much the number of names below changes
+	n    int32 // the policy's number (-1: none), or the change in the number of names below
 
-	// set appends the RRset in wire form (see Set) and returns how many records there are; called once, when its shard
-	// is built, so that a million records are never in wire form twice. nil, or no records: the set is a hole.
+	// set appends the RRset in wire form (see Set) and returns how many records it has. It is called once, when the
+	// shard is built, so that a million records are never in memory twice. If it is nil or returns 0, the set is a
+	// hole.
 	set func(dst []byte) ([]byte, int)
 }
 
@@ -30,15 +31,15 @@ const (
 	addKids
 )
 
-// draft is a name while it is being changed.
+// draft is a name being changed.
 type draft struct {
 	name   rr.Name
 	kids   uint32
 	policy int32
 	sets   []draftSet
-	had    int // sets that are no holes, before
-	holed  int // holes, before
-	was    rank
+	had    int  // sets before, without holes
+	holed  int  // holes before
+	was    rank // before
 }
 
 type draftSet struct {
@@ -47,10 +48,10 @@ type draftSet struct {
 	wire  []byte
 }
 
-// rank is what a name counts as.
+// rank is what a name counts as in the tree's totals.
 type rank struct{ exists, cut, turn bool }
 
-// apply makes the edits and returns the new tree; apex is the zone's origin. Edits of one name are made in their order.
+// apply makes the edits and returns the new tree. apex is the zone's origin. Edits of one name are made in their order.
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 	out := *t
 	out.shards = slices.Clone(t.shards)
@@ -59,15 +60,15 @@ func (t *tree) apply(apex rr.Name, edits []edit) *tree {
 	return r.done()
 }
 
-// revision is a tree while it is changed.
+// revision is a tree being changed.
 type revision struct {
 	*tree
 	apex rr.Name
-	own  []bool            // groups of shards that are this tree's alone
-	kids map[rr.Name]int32 // whose number of names below changes, and by how much; done makes the change
+	own  []bool            // groups of shards that only this tree has
+	kids map[rr.Name]int32 // by how much the number of names below changes; done applies it
 }
 
-// make makes the edits. It orders them by their shards.
+// make makes the edits, shard by shard. It reorders them.
 func (r *revision) make(edits []edit) {
 	for i := range edits {
 		edits[i].hash = r.hash([]byte(edits[i].name))
@@ -89,8 +90,8 @@ func (r *revision) make(edits []edit) {
 	}
 }
 
-// done returns the tree once names know how many are below them. A name that comes to exist for it is one below
-// another.
+// done applies the changed numbers of names below and returns the tree. A name that comes to exist because of this
+// counts for its own parent.
 func (r *revision) done() *tree {
 	for len(r.kids) > 0 {
 		edits := make([]edit, 0, len(r.kids))
@@ -108,7 +109,7 @@ func (r *revision) done() *tree {
 	return r.tree
 }
 
-// reserial returns the tree with another serial in the SOA at its apex, which has one.
+// reserial returns the tree with another serial in the SOA at its apex. The apex must have an SOA.
 func (t *tree) reserial(apex rr.Name, serial uint32) *tree {
 	out := *t
 	h := t.hash([]byte(apex))
@@ -124,7 +125,7 @@ func (t *tree) reserial(apex rr.Name, serial uint32) *tree {
 	return &out
 }
 
-// rebuild makes the edits in a shard, and notes in kids which names came to exist or ceased to.
+// rebuild makes the edits in a shard, and notes in kids which names began or ceased to exist.
 func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]int32) {
 	drafts := map[rr.Name]*draft{}
 	for _, e := range edits {
@@ -141,7 +142,7 @@ func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]in
 			records = append(records, n.all())
 		}
 	})
-	for _, e := range edits { // in the order of the edits, so that a tree always comes out the same
+	for _, e := range edits { // in this order, so that equal edits always give the same tree
 		d := drafts[e.name]
 		if d == nil {
 			continue
@@ -178,7 +179,7 @@ func (t *tree) rebuild(s *shard, apex rr.Name, edits []edit, kids map[rr.Name]in
 	*s = newShard(records, t.seed)
 }
 
-// record lays a draft out as node says.
+// record encodes a draft as a node.
 func (d *draft) record(now rank) []byte {
 	size := nodeHead + len(d.name)
 	for _, x := range d.sets {
@@ -206,7 +207,7 @@ func (d *draft) record(now rank) []byte {
 	return b
 }
 
-// draft opens a name for changes.
+// draft returns a name as a draft.
 func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
 	d := &draft{name: name, policy: -1}
 	if n := s.find(hash, []byte(name)); n != nil {
@@ -220,7 +221,7 @@ func (s *shard) draft(name rr.Name, hash uint64, apex rr.Name) *draft {
 	return d
 }
 
-// counts returns how many sets there are, and how many holes.
+// counts returns how many sets there are without holes, and how many holes.
 func (d *draft) counts() (full, holes int) {
 	for _, x := range d.sets {
 		if x.count == 0 {
@@ -248,7 +249,9 @@ func (d *draft) apply(e edit) {
 	case addKids:
 		d.kids += uint32(e.n)
 	case putSet, dropSet:
-		i, found := slices.BinarySearchFunc(d.sets, e.typ, func(x draftSet, t rr.Type) int { return cmp.Compare(x.typ, t) })
+		i, found := slices.BinarySearchFunc(d.sets, e.typ, func(x draftSet, t rr.Type) int {
+			return cmp.Compare(x.typ, t)
+		})
 		if e.kind == dropSet {
 			if found {
 				d.sets = slices.Delete(d.sets, i, i+1)
@@ -261,7 +264,7 @@ func (d *draft) apply(e edit) {
 			wire, count = e.set(nil)
 		}
 		if count == 0 {
-			wire = nil // nothing of it could be read
+			wire = nil // none of it could be read
 		}
 		if !found {
 			d.sets = slices.Insert(d.sets, i, draftSet{})
@@ -270,7 +273,7 @@ func (d *draft) apply(e edit) {
 	}
 }
 
-// appendRecord appends one record with an owner still to be filled in.
+// appendRecord appends one record. Its owner is two zero octets, to be filled in.
 func appendRecord(dst []byte, typ rr.Type, ttl uint32, data []byte) []byte {
 	dst = append(dst, 0, 0)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(typ))

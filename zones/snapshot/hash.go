@@ -11,12 +11,11 @@ const (
 	mix2 = 0xe7037ed1a0b428db
 )
 
-// hash is the hash of a name in wire form under a seed, the same for upper and lower case: a multiplication for each 8
-// octets. It reads the name where the question has it. A copy in lower case that has only just been written could not
-// be read in other pieces than it was written in without waiting until it is in the cache, which takes longer than the
-// hash.
+// hash hashes a name in wire form under a seed, ignoring case, with one multiplication for each 8 octets. It reads the
+// question's own octets: a lower-case copy that was just written could only be read back in the same pieces without a
+// stall that takes longer than the hash.
 //
-// It is for names that the operator has put there; what others ask for is only looked up by it.
+// It does not have to withstand chosen input: the names in a table are the operator's, and clients only look names up.
 func hash(seed uint64, name []byte) uint64 {
 	n := len(name)
 	h := seed ^ uint64(n)*mix2
@@ -27,7 +26,7 @@ func hash(seed uint64, name []byte) uint64 {
 			h = fold(h^lower8(binary.LittleEndian.Uint64(rest)), mix1)
 		}
 		last = binary.LittleEndian.Uint64(name[n-8:])
-	case n >= 4: // two halves that overlap
+	case n >= 4: // two overlapping halves
 		last = uint64(binary.LittleEndian.Uint32(name)) | uint64(binary.LittleEndian.Uint32(name[n-4:]))<<32
 	case n > 0:
 		last = uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
@@ -40,7 +39,7 @@ func fold(a, b uint64) uint64 {
 	return high ^ low
 }
 
-// is reports whether a name in any case is one in lower case.
+// is reports whether a name, in any case, equals a name in lower case.
 func is(name, lower []byte) bool {
 	n := len(name)
 	if n != len(lower) {
@@ -65,8 +64,8 @@ func is(name, lower []byte) bool {
 	return differs == 0
 }
 
-// lower8 makes lower case of eight octets at once: it finds those from 'A' to 'Z' by additions that carry into the top
-// bit of each octet, and turns that bit into 0x20. Label lengths are below 64 and so no letters.
+// lower8 turns eight octets to lower case at once. It finds those from 'A' to 'Z' by additions that carry into the top
+// bit of each octet, and moves that bit to 0x20. Label lengths are below 64, and so are not letters.
 func lower8(w uint64) uint64 {
 	const every = 0x0101010101010101
 	low := w &^ (0x80 * every)

@@ -6,16 +6,16 @@ import (
 	"leeward/zones/steer"
 )
 
-// Resolved takes in what an endpoint's hostname stands for now. The next Update makes the pools anew that it is of.
+// Resolved notes what an endpoint's hostname resolves to now. The next Update makes its pools again.
 func (b *Builder) Resolved(hostname string, r steer.Resolution) {
 	b.resolved[hostname] = r
 	b.moved[hostname] = true
 }
 
-// Resolution returns what a hostname stands for, as far as has been said.
+// Resolution returns what a hostname resolves to, as far as Resolved has been told.
 func (b *Builder) Resolution(hostname string) steer.Resolution { return b.resolved[hostname] }
 
-// takeResolved marks the pools of hostnames that were resolved, and forgets what no pool asks for any more.
+// takeResolved marks the pools of hostnames that were resolved.
 func (u *update) takeResolved() {
 	for hostname := range u.moved {
 		for pool := range u.hosts[hostname] {
@@ -47,8 +47,8 @@ func (u *update) rehost(pool string, s *slot, hosts []string) {
 	s.hosts = hosts
 }
 
-// forget lets go of what names stand for that no pool has any more. An endpoint that moves from one pool to another
-// takes along what its name stands for, so this comes last.
+// forget drops the resolutions of hostnames that no pool has any more. It comes last: an endpoint that moves to another
+// pool keeps its hostname's resolution.
 func (u *update) forget() {
 	for _, h := range u.left {
 		if u.hosts[h] == nil {

@@ -6,11 +6,11 @@ import (
 	"leeward/zones/steer"
 )
 
-// nobody is the NS of a catalog zone for which none is given (RFC 9432 section 4).
+// nobody is the NS of a catalog zone for which no nameservers are given (RFC 9432 section 4).
 const nobody = rr.Name("\x07invalid\x00")
 
-// list brings the catalog zones that are made here up to the zones that there are. A zone that came, went or changed is
-// one member of a catalog, so that an IXFR of it is a few records.
+// list brings the catalog zones that are made here up to the zones that exist. Each zone that came, went or changed
+// edits one member of a catalog, so an IXFR of the catalog is a few records.
 func (u *update) list() {
 	catalogs := u.catalog.Catalogs()
 	for origin := range u.lists {
@@ -25,7 +25,7 @@ func (u *update) list() {
 		}
 		before, now := u.lists[z.Origin], map[string]zones.Listed{}
 		for _, l := range u.catalog.Members(z) {
-			l.Open = false // nothing of that is in the zone
+			l.Open = false // the zone does not show it
 			now[l.Origin] = l
 			if was, known := before[l.Origin]; !known || was != l {
 				u.listed[z.Origin] = append(u.listed[z.Origin], listing(z, apex, l, true)...)
@@ -43,8 +43,8 @@ func (u *update) list() {
 	}
 }
 
-// listing returns the edits that put a member into a catalog zone, or take it out. One of which nothing can be read is
-// a hole: a catalog without it would have everybody drop it.
+// listing returns the edits that put a member into a catalog zone, or remove it. A member that cannot be read is a
+// hole: if it were missing, secondaries would drop it.
 func listing(z *zones.Zone, apex rr.Name, l zones.Listed, put bool) []edit {
 	label := l.Label()
 	member := rr.Name(string(rune(len(label))) + label + "\x05zones" + string(apex))
@@ -67,15 +67,15 @@ func listing(z *zones.Zone, apex rr.Name, l zones.Listed, put bool) []edit {
 	return edits
 }
 
-// single returns what appends a set of one record.
+// single returns a function for edit.set that appends one record.
 func single(z *zones.Zone, typ rr.Type, data []byte) func([]byte) ([]byte, int) {
 	return func(dst []byte) ([]byte, int) {
 		return appendRecord(dst, typ, steer.Seconds(z.TTL.Or(zones.DefaultTTL)), data), 1
 	}
 }
 
-// builtList builds a catalog zone that is made here from nothing. Of Records and Policies that are in it by mistake it
-// has nothing: whoever takes a catalog would have to guess what they mean.
+// builtList builds, from nothing, a catalog zone that is made here. It leaves out Records and Policies that are in the
+// zone by mistake: a reader of the catalog could not know what they mean.
 func (u *update) builtList(apex rr.Name, z *zones.Zone) *zone {
 	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(z.Origin))
 	ns, ok := nsOf(z, apex)

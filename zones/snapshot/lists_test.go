@@ -16,9 +16,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Zones come, go, are members of others' catalogs or catalogs themselves, and cannot be read; texts of the catalog come
-// and go. Each time a catalog zone that is made here holds what one made from nothing holds, which is what a plain list
-// of the zones says; where one that it lists cannot be read it is not whole, and so not handed on.
+// Zones come, go, are members of others' catalogs or catalogs themselves, and cannot be read. The catalog's texts come
+// and go. Each time, a catalog zone made here equals one made from nothing, and a plain list of the zones. If a listed
+// zone cannot be read, the catalog is not whole, and so is not transferred.
 func TestCatalogIsWhatThereIs(t *testing.T) {
 	const origin = rr.Name("\x03cat\x04test\x00")
 	names := []string{"a.test", "b.test", "c.b.test", "d.test"}
@@ -48,14 +48,18 @@ func TestCatalogIsWhatThereIs(t *testing.T) {
 			for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 2, rapid.ID).Draw(t, "changed") {
 				z := &zones.Zone{Origin: name, Nameservers: []string{"ns.example.net"}}
 				c := zones.Change{Key: z.Key(), Revision: rev + 1}
-				switch now := rapid.SampledFrom([]string{"plain", "gone", "broken", "brought", "lists"}).Draw(t, name); now {
+				switch now := rapid.SampledFrom([]string{"plain", "gone", "broken", "brought", "lists"}).Draw(t,
+					name); now {
 				case "broken":
 					c.Err = errors.New("it cannot be read")
 					if state[name] == "" {
 						state[name] = now
-					} // else its last good version stays
+					} // otherwise its last good version stays
 				case "brought":
-					z.Nameservers, z.Transfer = nil, &zones.Transfer{Primaries: []string{"192.0.2.1"}, Member: "x.test l"}
+					z.Nameservers, z.Transfer = nil, &zones.Transfer{
+						Primaries: []string{"192.0.2.1"},
+						Member:    "x.test l",
+					}
 					c.Resource, state[name] = z, now
 				case "lists":
 					z.Transfer = &zones.Transfer{Members: []string{"*"}}

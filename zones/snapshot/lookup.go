@@ -12,8 +12,8 @@ const (
 	classANY = 255
 )
 
-// Lookup finds what there is for a question by the algorithm of RFC 1034 section 4.3.2 with RFC 2308 and RFC 4592. name
-// is in wire form, in any case, with the root label. It allocates nothing once a's scratch space has grown.
+// Lookup answers a question by the algorithm of RFC 1034 section 4.3.2, with RFC 2308 and RFC 4592. name is in wire
+// form, in any case, with the root label. It allocates nothing once a's scratch space has grown.
 func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	a.reset()
 	if qclass != classIN && qclass != classANY {
@@ -27,7 +27,7 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	}
 	z, depth := s.zoneOf(name, offsets[:labels], qtype == uint16(rr.TypeDS))
 	if z == nil || z.listing && !(depth == 0 && qtype == uint16(rr.TypeSOA) && len(z.transfer.Allow) > 0) {
-		return // a catalog zone is for secondaries alone, which begin with its SOA (RFC 9432 section 7)
+		return // a catalog zone is only for secondaries, which begin with its SOA (RFC 9432 section 7)
 	}
 	apex := len(name) - 1
 	if depth < labels {
@@ -40,8 +40,8 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	}
 }
 
-// zoneOf returns the zone that is closest to a name, and how many labels of the name stand before its origin. The DS of
-// a zone is the parent's to answer (RFC 4035 3.1.4.1), if that is here too.
+// zoneOf returns the closest zone that contains a name, and how many labels of the name precede its origin. If parent
+// is true it prefers the zone above, which answers for the DS of a zone (RFC 4035 section 3.1.4.1).
 func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int) {
 	var child *zone
 	for i := 0; i <= len(offsets); i++ {
@@ -63,7 +63,7 @@ func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int
 	return child, 0
 }
 
-// lookup finds name in the zone; above holds the offsets of its labels before the apex.
+// lookup finds a name in the zone. above holds the offsets of its labels before the apex.
 func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a *Answer) {
 	t := z.tree
 	a.in = z
@@ -73,11 +73,11 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		z.answer(n, qtype, s, a)
 		return
 	}
-	if n == nil && t.cuts+t.turns+t.stars == 0 { // what is above it says nothing of it
+	if n == nil && t.cuts+t.turns+t.stars == 0 { // nothing above the name matters
 		a.Outcome = NameError
 		return
 	}
-	found := 0 // how many labels were taken off until a name existed
+	found := 0 // how many labels were removed until a name existed
 	for ; n == nil; n = t.find(name[above[found]:]) {
 		if found++; found >= len(above) {
 			n = t.find(name[a.Zone:])
@@ -85,7 +85,7 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 			break
 		}
 	}
-	if n == nil { // not even an apex: the zone has only just come
+	if n == nil { // the zone is new and does not even have an apex
 		a.Outcome = NameError
 		return
 	}
@@ -121,16 +121,16 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 	a.Outcome = NameError
 }
 
-// hiding is an RRset above a name, or at it, that answers in its place.
+// hiding is an RRset at or above a name that answers instead of it.
 type hiding struct {
-	at  int // offset of its owner in the name, -1: there is none
+	at  int // offset of its owner in the name; -1: there is none
 	typ rr.Type
 	set Set
 }
 
-// hider finds what stands between the apex and a name and answers in its place: the NS of a cut, at it and below (RFC
-// 1034 4.2.1), or a DNAME, below it (RFC 6672 section 2.4); the nearest to the apex counts, and of both at one name the
-// cut. found is how many labels are before the closest name that exists, which is that node.
+// hider finds an RRset between the apex and a name that answers instead of it: the NS of a cut, for names at and below
+// it (RFC 1034 section 4.2.1), or a DNAME, for names below it (RFC 6672 section 2.4). The one nearest to the apex wins,
+// and at one name the cut. found is the number of labels before the closest existing name, whose node is n.
 func (z *zone) hider(name []byte, above []uint8, found int, n node) hiding {
 	t := z.tree
 	if t.top && len(above) > 0 {
@@ -158,17 +158,18 @@ func (z *zone) hider(name []byte, above []uint8, found int, n node) hiding {
 	return hiding{at: -1}
 }
 
-// redirect puts the target of the DNAME in place of its owner in the name (RFC 6672 section 2.2).
+// redirect replaces the DNAME's owner in the name with the DNAME's target (RFC 6672 section 2.2).
 func (a *Answer) redirect(name []byte, dname Set) {
 	a.Outcome, a.Answer = Redirect, dname
 	a.lower = appendLower(a.lower[:0], name[:dname.Owner])
-	a.lower = appendLower(a.lower, dname.Wire[recordHead:recordHead+int(binary.BigEndian.Uint16(dname.Wire[recordHead-2:]))])
+	size := int(binary.BigEndian.Uint16(dname.Wire[recordHead-2:]))
+	a.lower = appendLower(a.lower, dname.Wire[recordHead:recordHead+size])
 	if a.Target = a.lower; len(a.Target) > rr.MaxName {
 		a.Outcome, a.Target = TooLong, nil
 	}
 }
 
-// answer takes what a node has for a type. The owner is the name that was asked, a wildcard's too.
+// answer takes what a node has for a type. The owner is the name that was asked for, even if the node is a wildcard.
 func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 	if number := n.policy(); number >= 0 {
 		a.Alone = n.count() == 0
@@ -190,15 +191,15 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 		}
 		return
 	}
-	if qtype == rr.TypeANY && n.count() > 0 { // one RRset is enough (RFC 8482 section 4.1)
+	if qtype == rr.TypeANY && n.count() > 0 { // one RRset suffices (RFC 8482 section 4.1)
 		count, wire := n.first()
 		if a.Outcome, a.Answer = Positive, (Set{Wire: wire, Count: count}); count == 0 {
 			a.Outcome = Missed
 		}
 		return
 	}
-	// RRSIG and NSEC are what a CNAME may have beside it (RFC 4035 section 2.5), so a question for them is about the
-	// alias itself.
+	// Only RRSIG and NSEC may exist beside a CNAME (RFC 4035 section 2.5), so a question for them is about the alias
+	// itself.
 	if count, wire := n.set(rr.TypeCNAME); wire != nil && qtype != rr.TypeRRSIG && qtype != rr.TypeNSEC {
 		if count == 0 {
 			a.Outcome = Missed
@@ -222,17 +223,17 @@ func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 	}
 }
 
-// recordHead is the length of a record in a Set before its RDATA.
+// recordHead is the length of a record in a Set before its RDATA, in octets.
 const recordHead = 12
 
-// reset empties the answer and keeps its scratch space. What only counts for some outcomes stays, but for what would
-// keep a geo table in memory: to clear all of it is a tenth of a look-up.
+// reset empties the answer and keeps its scratch space. Clearing all of it would cost a tenth of a look-up. So fields
+// that count only for some outcomes stay, except Policy, which would keep a geo table in memory.
 func (a *Answer) reset() {
 	a.Outcome, a.Policy, a.Family, a.Alone = Refused, nil, 0, false
 	a.Answer.Owner, a.Zone, a.Encloser, a.Hash = 0, 0, 0, 0
 }
 
-// appendLower appends a name in lower case. Label lengths are below 64 and so no letters.
+// appendLower appends a name in lower case. Label lengths are below 64, and so are not letters.
 func appendLower(dst, name []byte) []byte {
 	for _, c := range name {
 		if c-'A' < 26 {

@@ -10,15 +10,15 @@ import (
 // Member is a zone that a catalog zone lists (RFC 9432 section 4.1).
 type Member struct {
 	Name  rr.Name
-	Label string  // the unique one that it is listed by, as text
-	Owner rr.Name // the catalog zone that it may go over to (section 4.4.1, "coo"); "": none
+	Label string  // unique label that it is listed by, as text
+	Owner rr.Name // catalog zone that may take it over (the coo property, section 4.4.1); "": none
 }
 
-// catalogVersion is the one version of the schema that there is, as a TXT has it (RFC 9432 section 4.3.1).
+// catalogVersion is the only version of the schema, in the form of a TXT (RFC 9432 section 4.3.1).
 var catalogVersion = []byte{1, '2'}
 
-// Members reads the version as a catalog zone, in the order of its tree. An error says why it is broken: then it says
-// nothing of what is a member (RFC 9432 section 5.1). Properties that are not known here are passed over.
+// Members reads the version as a catalog zone, in the order of its tree. An error says why the catalog is broken, in
+// which case it says nothing about members (RFC 9432 section 5.1). Unknown properties are ignored.
 func (v *Version) Members() ([]Member, error) {
 	under := func(label string, n rr.Name) rr.Name {
 		return rr.Name(string([]byte{byte(len(label))}) + label + string(n))
@@ -26,11 +26,11 @@ func (v *Version) Members() ([]Member, error) {
 	schema, list := under("version", v.origin), under("zones", v.origin)
 	n := v.tree.find([]byte(schema))
 	if n == nil {
-		return nil, fmt.Errorf("there is no %s TXT, which says of which version a catalog is", schema)
+		return nil, fmt.Errorf("there is no %s TXT, which gives the catalog's version", schema)
 	}
 	count, wire := n.set(rr.TypeTXT)
 	if count != 1 || !bytes.Equal(wire[recordHead:], catalogVersion) {
-		return nil, fmt.Errorf("%s has not the one TXT \"2\", which is the version that is known here", schema)
+		return nil, fmt.Errorf("%s does not have the single TXT \"2\", the version that is known here", schema)
 	}
 	var broken error
 	var all []Member
@@ -45,7 +45,7 @@ func (v *Version) Members() ([]Member, error) {
 		depth := owner.Labels() - list.Labels()
 		coo := depth == 2 && bytes.HasPrefix(name, []byte("\x03coo"))
 		if depth != 1 && !coo {
-			return true // of a property that is not known here
+			return true // an unknown property
 		}
 		if count != 1 {
 			broken = fmt.Errorf("%s has %d PTR, where one is allowed", owner, count)

@@ -13,13 +13,16 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Whatever of a zone cannot be read, each answer is the one that there would be if all of it could, or says that it
-// cannot be read: nothing is denied that is there. What can be read at other names, and nothing above them is in doubt,
-// is answered.
+// If part of a zone cannot be read, each answer is either the one that a readable zone would give, or says that the
+// data cannot be read. Nothing that exists is denied. Names that can be read, with nothing unreadable above them, are
+// answered.
 func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 	owners := []string{"@", "a", "b", "a.b", "*.a", "*", "x.a", "c.d"}
 	types := []string{"A", "AAAA", "TXT", "MX", "CNAME", "NS", "DNAME"}
-	data := map[string]string{"A": "192.0.2.1", "AAAA": "2001:db8::1", "TXT": "t", "MX": "10 m", "CNAME": "elsewhere.test.", "NS": "ns.example.net.", "DNAME": "away.test."}
+	data := map[string]string{
+		"A": "192.0.2.1", "AAAA": "2001:db8::1", "TXT": "t", "MX": "10 m",
+		"CNAME": "elsewhere.test.", "NS": "ns.example.net.", "DNAME": "away.test.",
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		all := []zones.Resource{
 			&zones.Zone{Origin: "example.test", Nameservers: []string{"ns.example.net"}},
@@ -38,12 +41,16 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 			for _, typ := range rapid.SliceOfNDistinct(rapid.SampledFrom(types), 0, 3, rapid.ID).Draw(t, owner) {
 				alias := typ == "CNAME"
 				switch {
-				case owner == "@" && (typ == "NS" || typ == "DNAME" || alias), steered[owner] && (alias || typ == "A" || typ == "AAAA"):
+				case owner == "@" && (typ == "NS" || typ == "DNAME" || alias), steered[owner] &&
+					(alias || typ == "A" || typ == "AAAA"):
 					continue
 				case alias && rapid.Bool().Draw(t, "alone"):
 					continue
 				}
-				all = append(all, &zones.Record{Origin: "example.test", Owner: owner, Type: typ, Data: []string{data[typ]}})
+				all = append(all, &zones.Record{
+					Origin: "example.test", Owner: owner, Type: typ,
+					Data: []string{data[typ]},
+				})
 			}
 		}
 		batch := func(spoil bool) zones.Batch {
@@ -51,7 +58,8 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 			for i, r := range all {
 				c := zones.Change{Key: r.Key(), Resource: r, Revision: int64(i + 1)}
 				kind := r.Key().Kind()
-				if spoil && i > 3 && (kind == zones.KindRecord || kind == zones.KindPolicy) && rapid.IntRange(0, 3).Draw(t, "spoilt") == 0 {
+				if spoil && i > 3 && (kind == zones.KindRecord || kind == zones.KindPolicy) &&
+					rapid.IntRange(0, 3).Draw(t, "spoilt") == 0 {
 					c.Resource, c.Err = nil, errors.New("it cannot be read")
 				}
 				b.Changes = append(b.Changes, c)
@@ -64,8 +72,8 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 			return shot
 		}
 		whole, holed := batch(false), batch(true)
-		// Of records that exclude each other the older one is in service; without it the other one would be. That is
-		// another zone.
+		// Of two records that exclude each other, the older is in service. Without it the other would be, and that
+		// would be a different zone.
 		c := zones.NewCatalog(time.Now)
 		c.Apply(whole)
 		if len(c.Problems().Coded(zones.CodeConflict)) > 0 {
@@ -97,7 +105,7 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 	})
 }
 
-// said is what a look-up finds, without what depends on the numbers that a snapshot gives.
+// said is the result of a look-up, without what depends on the numbers in a snapshot.
 func said(s *snapshot.Snapshot, name rr.Name, qtype rr.Type) string {
 	var a snapshot.Answer
 	s.Lookup([]byte(name), uint16(qtype), 1, &a)

@@ -7,16 +7,17 @@ import (
 	"leeward/zones/rr"
 )
 
-// negative is a zone's SOA as it stands in negative answers (RFC 2308 section 3): in full, and as messages have it,
-// where the apex is written already and the names in its RDATA end in a pointer to it (RFC 1035 section 4.1.4). Most
-// answers to what nobody has are this record, so its compression is worked out once, when the zone is built.
+// negative is a zone's SOA as negative answers have it (RFC 2308 section 3), in two forms. wire is the full record.
+// short is for messages that contain the apex already: names in its RDATA that end in the apex end in a pointer instead
+// (RFC 1035 section 4.1.4). Most negative answers consist of this record, so it is compressed once, when the zone is
+// built.
 type negative struct {
 	wire  []byte
 	short []byte
-	links [2]uint16
+	links [2]uint16 // where short has such pointers; 0: nowhere
 }
 
-// newNegative takes the SOA record as appendRecord makes it.
+// newNegative makes both forms of an SOA record, given as appendRecord makes it.
 func newNegative(apex rr.Name, wire []byte) negative {
 	n := negative{wire: wire, short: append([]byte(nil), wire[:recordHead]...)}
 	rest := wire[recordHead:]
@@ -49,18 +50,18 @@ func (n negative) reserial(serial uint32) negative {
 	return n
 }
 
-// putSerial writes the serial into an SOA record: after its two names come five numbers, and it is the first of them
-// (RFC 1035 section 3.3.13).
+// putSerial writes the serial into an SOA record. It is the first of the five numbers at the end (RFC 1035 section
+// 3.3.13).
 func putSerial(soa []byte, serial uint32) {
 	binary.BigEndian.PutUint32(soa[len(soa)-20:], serial)
 }
 
-// Negative returns the SOA that a negative answer has (RFC 2308 section 3), for Steered that comes to no address too.
-// The owner is the zone's apex.
+// Negative returns the SOA for a negative answer (RFC 2308 section 3), also for a Steered name without addresses. Its
+// owner is the zone's apex.
 func (a *Answer) Negative() Set { return Set{Wire: a.in.negative.wire, Count: 1, Owner: a.Zone} }
 
-// Short returns the record of Negative with names in its RDATA cut short where they end in the apex: at each of links
-// that is not 0 are two zero octets, to be overwritten with the pointer to the owner as well.
+// Short returns the same record with names in its RDATA cut short where they end in the apex. At each of links that is
+// not 0, two zero octets must be overwritten with a pointer to the apex.
 func (a *Answer) Short() (wire []byte, links [2]uint16) {
 	return a.in.negative.short, a.in.negative.links
 }

@@ -13,27 +13,28 @@ import (
 	"leeward/zones/rr"
 )
 
-// Transferred is how a zone that lives on another primary stands here.
+// Transferred says how a zone that lives on another primary stands here.
 type Transferred struct {
-	Version *Version // that was transferred last; nil: none yet
-	Expired bool     // the primary has not been heard of for longer than its SOA allows (RFC 1035 section 3.3.13)
+	Version *Version // transferred last; nil: none yet
+	Expired bool     // the primary has been silent for longer than its SOA allows (RFC 1035 section 3.3.13)
 
-	// Until is when it expires unless the primary is heard of, Unix time, seconds. Whoever follows the zone keeps it
-	// current, so that a primary that has nothing new costs no new snapshot. nil: not known.
+	// Until is the Unix time in seconds at which the zone expires unless the primary is heard from. The zone's follower
+	// keeps it up to date, so hearing that nothing is new needs no new snapshot. nil: unknown.
 	Until *atomic.Int64
 }
 
-// standing says what a zone is good for.
+// standing says whether a zone can be answered from.
 type standing uint8
 
 const (
 	current standing = iota
-	waiting          // it lives elsewhere, and nothing has come from there yet
-	expired          // nothing has come from there for too long: what is the primary's is not answered any more
-	hollow           // it is configured here, and nothing of what is there can be used
+	waiting          // it lives elsewhere, and nothing has been transferred yet
+	// it lives elsewhere, and the primary has been silent too long: its records are not answered any more
+	expired
+	hollow // it is configured here, but it cannot be used
 )
 
-// Transferred takes in how a zone that lives elsewhere stands. The next Update lays what is configured over it.
+// Transferred notes how a zone that lives elsewhere stands. The next Update lays what is configured over it.
 func (b *Builder) Transferred(origin string, t Transferred) {
 	if t.Version == nil {
 		delete(b.elsewhere, origin)
@@ -43,10 +44,10 @@ func (b *Builder) Transferred(origin string, t Transferred) {
 	b.arrived[origin] = true
 }
 
-// Version returns what was transferred last of a zone that lives elsewhere; nil: nothing.
+// Version returns what was last transferred of a zone that lives elsewhere, nil if nothing was.
 func (b *Builder) Version(origin string) *Version { return b.elsewhere[origin].Version }
 
-// takeTransferred marks the zones of which something was transferred.
+// takeTransferred marks the zones with a new transfer.
 func (u *update) takeTransferred() {
 	for origin := range u.arrived {
 		u.touched, u.relaid[origin] = append(u.touched, origin), true
@@ -54,18 +55,24 @@ func (u *update) takeTransferred() {
 	clear(u.arrived)
 }
 
-// layOver builds a zone that lives elsewhere: the primary's version with Records and Policies laid over it. before is
-// the zone as it was; nil: there was none. Where that was laid over a version that this one has come from, only names
-// that have changed, there or here, are made anew; else all that is laid over is. Either way what is not touched is
-// shared with the version.
+// layOver builds a zone that lives elsewhere: the primary's version with Records and Policies laid over it.
 //
-// A policy stands in the place of the primary's A, AAAA and CNAME at its name; a Record in that of the set of its type,
-// and a CNAME, on either side, makes room for no other set. Where the primary delegates a name, or has a DNAME above
-// it, no policy is laid over it, so that glue is the primary's; and no Record below a DNAME, where there must be none
-// (RFC 6672 section 2.4).
+//	our Records and Policies   (edits)
+//	───────────────────────────────────
+//	the primary's Version      (a tree, shared as far as nothing is laid over it)
+//
+// before is the zone as it was, or nil. If its version is an ancestor of the new one, only the names that have changed,
+// there or here, are made again. Otherwise all names with something laid over them are made.
+//
+// A policy replaces the primary's A, AAAA and CNAME at its name. A Record replaces the set of its type. A CNAME, on
+// either side, replaces all other sets. Below the primary's cuts and DNAMEs no policy applies, so that glue stays the
+// primary's. Below its DNAMEs no Record applies either, since none may exist there (RFC 6672 section 2.4).
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
-	out := &zone{origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true, hash: hash(u.seed, []byte(apex))}
+	out := &zone{
+		origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true,
+		hash: hash(u.seed, []byte(apex)),
+	}
 	out.listing = z.Catalog()
 	out.fixed, out.until = z.Order == zones.OrderFixed, t.Until
 	if t.Version == nil {
@@ -93,8 +100,9 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 	}
 	out.tree, out.negative = base.apply(apex, edits), negative
 	if o.check(""); o.version.Signed() {
-		o.cross("", z.Key(), "transfer.primaries", "the primary signs the zone, and its signatures are left out here, as they do not hold for what is laid over it: "+
-			"take the DS out of the parent zone first, or whoever validates gets no answer")
+		o.cross("", z.Key(), "transfer.primaries", "the primary signs the zone, and its signatures are left out here, "+
+			"as they do not hold for what is laid over it: take the DS out of the parent zone first, "+
+			"or whoever validates gets no answer")
 	}
 	return out
 }
@@ -106,12 +114,12 @@ type overlay struct {
 	origin  string
 	apex    rr.Name
 	version *Version
-	holes   []edit // that there are in all of it
+	holes   []edit // all of the zone's holes
 }
 
-// since returns the names that are to be made anew in a zone as it was; nil: all that something is laid over. That is
-// so as well where a cut or a DNAME has changed, which matters to names below, and once so many were made anew that
-// little is shared any more.
+// since returns the names that must be made again in the zone before. It returns nil if all names must be: if the
+// version is not derived from the earlier one, if a cut or a DNAME has changed (which concerns names below), or if so
+// many names were made again that little is shared any more.
 func (o *overlay) since(before *zone) map[rr.Name]bool {
 	if before == nil || before.version == nil {
 		return nil
@@ -141,7 +149,7 @@ func (o *overlay) since(before *zone) map[rr.Name]bool {
 	return changed
 }
 
-// all returns the names that something is laid over.
+// all returns the names that have something laid over them.
 func (o *overlay) all() map[rr.Name]bool {
 	names := map[rr.Name]bool{}
 	o.catalog.EachRecord(o.origin, func(r *zones.Record) bool {
@@ -159,7 +167,7 @@ func (o *overlay) all() map[rr.Name]bool {
 	return names
 }
 
-// lay appends the edits that make a name of the base what it is to be.
+// lay appends the edits that turn a name of the base into what it should be.
 func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	ours := map[rr.Type]edit{}
 	_, by := o.hider(name)
@@ -218,17 +226,18 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	return edits
 }
 
-// hider returns what of the primary's answers in place of a name, unless a Record stands in its place.
+// hider returns the cut or DNAME of the primary that answers for a name, unless a Record replaces it.
 func (o *overlay) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
 	return o.version.hider(name, func(owner rr.Name, typ rr.Type) bool {
-		return slices.ContainsFunc(o.catalog.RecordsAt(o.origin, zones.OwnerIn(owner, o.apex)), func(r *zones.Record) bool {
-			e, ok := o.put(o.zone, o.apex, r)
-			return ok && (e.typ == typ || e.typ == rr.TypeCNAME)
-		})
+		return slices.ContainsFunc(o.catalog.RecordsAt(o.origin, zones.OwnerIn(owner, o.apex)),
+			func(r *zones.Record) bool {
+				e, ok := o.put(o.zone, o.apex, r)
+				return ok && (e.typ == typ || e.typ == rr.TypeCNAME)
+			})
 	})
 }
 
-// changed returns the names that are others than in an older version. It is not ok where v has not come from that.
+// changed returns the names that differ from an older version. ok is false if v is not derived from that.
 func (v *Version) changed(old *Version) (names map[rr.Name]bool, ok bool) {
 	a, b := old.tree, v.tree
 	if a.seed != b.seed || a.len() != b.len() {
@@ -251,10 +260,10 @@ func (v *Version) changed(old *Version) (names map[rr.Name]bool, ok bool) {
 	return names, true
 }
 
-// check notes what of the primary's stands in the way of what is laid over a name.
+// check notes which of the primary's records conflict with what is laid over a name.
 func (o *overlay) check(name rr.Name) {
 	delete(o.overlaid[o.origin], name)
-	if name == "" { // where what is about the zone is noted
+	if name == "" { // it stands for the zone as a whole
 		return
 	}
 	text := zones.NameText(name)
@@ -268,15 +277,17 @@ func (o *overlay) check(name rr.Name) {
 	}
 }
 
-// crossing is check of a Record of that type, or of a policy.
+// crossing does check for a Record of that type or, if typ is 0, for a policy.
 func (o *overlay) crossing(name rr.Name, typ rr.Type, key zones.Key) {
 	switch owner, by := o.hider(name); {
 	case by == rr.TypeDNAME:
 		o.cross(name, key, "", "it is below the DNAME that the primary has at %s, which answers instead", owner)
 	case by == rr.TypeNS && typ == 0:
-		o.cross(name, key, "", "it is below the delegation that the primary has at %s, and never asked for here; take the NS records out there", owner)
+		o.cross(name, key, "", "it is below the delegation that the primary has at %s, and never asked for here; "+
+			"take the NS records out there", owner)
 	case typ != rr.TypeCNAME && slices.Contains(o.version.types(name), rr.TypeCNAME):
-		o.cross(name, key, "", "the primary has a CNAME at its name, which it hides with all that is behind it; take the CNAME out there")
+		o.cross(name, key, "", "the primary has a CNAME at its name, which it hides with all that is behind it; "+
+			"take the CNAME out there")
 	}
 }
 
@@ -286,23 +297,24 @@ func (o *overlay) cross(name rr.Name, key zones.Key, field, format string, args 
 	})
 }
 
-// overlaidSerial is the serial of a zone that lives elsewhere. It moves when the primary's serial does and when what is
-// laid over the zone does: it is their sum (RFC 1982).
+// overlaidSerial returns the serial of a zone that lives elsewhere. It is the sum of the primary's serial and that of
+// what is laid over the zone, so that it moves when either does (RFC 1982).
 func overlaidSerial(v *Version, serial uint32) uint32 { return v.Serial() + serial }
 
-// overlaidSOA is soaOf of a zone that lives elsewhere: the primary's SOA with overlaidSerial.
+// overlaidSOA does soaOf for a zone that lives elsewhere: the primary's SOA with overlaidSerial.
 func overlaidSOA(v *Version, revision uint32) (edit, negative) {
 	soa := slices.Clone(v.SOA())
 	putSerial(soa, overlaidSerial(v, revision))
 	least := slices.Clone(soa)
-	binary.BigEndian.PutUint32(least[6:], min(binary.BigEndian.Uint32(soa[6:]), binary.BigEndian.Uint32(soa[len(soa)-4:])))
+	binary.BigEndian.PutUint32(least[6:],
+		min(binary.BigEndian.Uint32(soa[6:]), binary.BigEndian.Uint32(soa[len(soa)-4:])))
 	return edit{name: v.origin, kind: putSet, typ: rr.TypeSOA, set: func(dst []byte) ([]byte, int) {
 		return append(dst, soa...), 1
 	}}, newNegative(v.origin, least)
 }
 
-// overlaidProblems returns what crosses in all zones that live elsewhere. A resource that was written again as it was
-// is not laid over again, and has another revision.
+// overlaidProblems returns the conflicts in all zones that live elsewhere. It looks up their revisions now: a resource
+// that was written again unchanged is not laid over again, but has a new revision.
 func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
 	for _, names := range b.overlaid {
 		for _, problems := range names {
@@ -316,8 +328,8 @@ func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
 	return all
 }
 
-// Elsewhere returns the primary's version of the zone that the answer is from, nil where there is none yet, and whether
-// the zone lives elsewhere at all.
+// Elsewhere reports whether the zone that answered lives on another primary. v is the primary's version, nil if nothing
+// has been transferred yet.
 func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	if a.in == nil {
 		return nil, false
@@ -325,18 +337,17 @@ func (a *Answer) Elsewhere() (v *Version, elsewhere bool) {
 	return a.in.version, a.in.elsewhere
 }
 
-// Expired reports whether the zone that the answer is from has expired: what is the primary's in it is not answered any
-// more.
+// Expired reports whether the zone that answered has expired, so that the primary's records are not answered any more.
 func (a *Answer) Expired() bool { return a.in.standing == expired }
 
-// Expire returns for how long the zone that the answer is from is good, as a secondary of it is told (RFC 7314 section
+// Expire returns how many seconds the zone that answered remains valid, as its secondaries are told (RFC 7314 section
 // 4).
 func (a *Answer) Expire(now time.Time) (seconds uint32, ok bool) { return a.in.expire(now) }
 
-// Expire is Answer.Expire of the zone.
+// Expire does Answer.Expire for the zone.
 func (z *Zone) Expire(now time.Time) (seconds uint32, ok bool) { return z.zone.expire(now) }
 
-// expire is the SOA's EXPIRE where the zone lives here, and what is left of the primary's where it does not.
+// expire returns the SOA's EXPIRE if the zone lives here, and else the rest of the primary's.
 func (z *zone) expire(now time.Time) (seconds uint32, ok bool) {
 	n := z.tree.find([]byte(z.origin))
 	if n == nil {
@@ -356,7 +367,7 @@ func (z *zone) expire(now time.Time) (seconds uint32, ok bool) {
 	return uint32(min(max(z.until.Load()-now.Unix(), 0), int64(seconds))), true
 }
 
-// stand makes the outcome what it is in a zone that is not current. Policies do not depend on the primary.
+// stand corrects the outcome in a zone that is not current. Policies do not depend on the primary.
 func (a *Answer) stand() {
 	switch {
 	case a.in.standing == hollow:

@@ -10,8 +10,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// BenchmarkLaidOver is what it costs the control loop that a zone of 100,000 names on another primary changes at one
-// name there, with 10,000 policies laid over it, and that one of these goes and comes.
+// BenchmarkLaidOver measures what the control loop pays when a zone of 100,000 names on another primary changes at one
+// name, with 10,000 policies laid over it, and when one of the policies goes and comes.
 func BenchmarkLaidOver(b *testing.B) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
@@ -77,7 +77,8 @@ func BenchmarkLaidOver(b *testing.B) {
 			if revision%2 == 1 {
 				ch.Resource = steered(5)
 			}
-			builder.Update(c, c.Apply(zones.Batch{Revision: revision, Accepted: revision, Changes: []zones.Change{ch}}), nil)
+			builder.Update(c, c.Apply(zones.Batch{Revision: revision, Accepted: revision, Changes: []zones.Change{ch}}),
+				nil)
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// A policy that is written again as it was is not laid over again; what its name crosses is a problem of the newest
-// version all the same.
+// A policy that is written again unchanged is not laid over again. Its conflicts are still reported as problems of the
+// newest version.
 func TestCrossingIsOfTheNewestVersion(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
@@ -19,7 +19,11 @@ func TestCrossingIsOfTheNewestVersion(t *testing.T) {
 		owner string
 		typ   rr.Type
 		text  string
-	}{{"@", rr.TypeSOA, "ns. host. 1 3600 600 86400 60"}, {"@", rr.TypeNS, "ns."}, {"www", rr.TypeCNAME, "elsewhere.example."}} {
+	}{
+		{"@", rr.TypeSOA, "ns. host. 1 3600 600 86400 60"},
+		{"@", rr.TypeNS, "ns."},
+		{"www", rr.TypeCNAME, "elsewhere.example."},
+	} {
 		name, err := rr.ParseRelative(x.owner, apex)
 		data, derr := rr.ParseData(x.typ, x.text, apex)
 		if err != nil || derr != nil {

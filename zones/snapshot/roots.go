@@ -2,7 +2,7 @@ package snapshot
 
 import "math/bits"
 
-// roots finds a zone by its origin: open addressing, like a shard's slots.
+// roots finds a zone by its origin. It uses open addressing, like a shard's slots.
 type roots struct {
 	seed  uint64
 	slots []root // their number is a power of two
@@ -27,7 +27,7 @@ func newRoots(seed uint64, zones []*zone) roots {
 
 func (r *roots) slot(h uint64) int { return int(h) & (len(r.slots) - 1) }
 
-// find returns the zone whose origin it is, nil if there is none.
+// find returns the zone with that origin, nil if there is none.
 func (r *roots) find(zones []*zone, origin []byte) *zone {
 	if len(r.slots) == 0 {
 		return nil

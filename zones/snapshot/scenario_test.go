@@ -35,9 +35,9 @@ var rewrite = flag.Bool("update", false, "write the answers into the scenarios")
 //	apply FILE | delete KIND NAME…         a change, as one batch
 //	wait DURATION                          time passes
 //	resolve NAME [ttl=N] [failing=] ADDR…  a hostname is looked up; failing: it cannot be
-//	transfer ORIGIN FILE                   a zone comes from its primary, whole, as the master file has it
-//	difference ORIGIN FILE                 what has changed there: lines of a master file, "- " and "+ " before them
-//	expire ORIGIN                          the primary has not been heard of for too long
+//	transfer ORIGIN FILE                   a full transfer of a zone from its primary, as the master file has it
+//	difference ORIGIN FILE                 a difference from the primary: lines of a master file after "- " or "+ "
+//	expire ORIGIN                          the primary has been silent too long
 //	print                                  the compiled zones
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -98,7 +98,10 @@ type stage struct {
 }
 
 func newStage(t *testing.T, archive *txtar.Archive) *stage {
-	s := &stage{t: t, archive: archive, now: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC), states: map[string]health.State{}}
+	s := &stage{
+		t: t, archive: archive, now: time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC),
+		states: map[string]health.State{},
+	}
 	clock := func() time.Time { return s.now }
 	s.catalog, s.builder = zones.NewCatalog(clock), snapshot.NewBuilder(clock)
 	var networks []geo.Network
@@ -114,9 +117,13 @@ func newStage(t *testing.T, archive *txtar.Archive) *stage {
 		if subdivision != "" {
 			subdivision = f[2]
 		}
-		networks = append(networks, geo.Network{Prefix: netip.MustParsePrefix(f[0]), ASN: uint32(asn), Location: geo.Location{
-			Continent: f[1], Country: country, Subdivision: subdivision, Latitude: lat, Longitude: lon, HasPoint: true,
-		}})
+		networks = append(networks, geo.Network{
+			Prefix: netip.MustParsePrefix(f[0]), ASN: uint32(asn),
+			Location: geo.Location{
+				Continent: f[1], Country: country, Subdivision: subdivision, Latitude: lat, Longitude: lon,
+				HasPoint: true,
+			},
+		})
 	}
 	var err error
 	if s.table, err = geo.Compile(networks); err != nil {
@@ -216,7 +223,10 @@ func (s *stage) do(words []string) []string {
 	case "spoil": // the newest version cannot be read
 		var changes []zones.Change
 		for _, name := range words[2:] {
-			changes = append(changes, zones.Change{Key: zones.KeyOf(zones.Kind(words[1]), name), Revision: s.rev + 1, Err: errors.New("cannot be read")})
+			changes = append(changes, zones.Change{
+				Key: zones.KeyOf(zones.Kind(words[1]), name), Revision: s.rev + 1,
+				Err: errors.New("cannot be read"),
+			})
 		}
 		return s.batch(zones.Batch{Changes: changes})
 	case "delete":
@@ -288,7 +298,7 @@ func (s *stage) transfer(origin, file string, whole bool) []string {
 	return s.update(zones.Delta{})
 }
 
-// resolve takes in what a hostname stands for, or that it does not resolve any more.
+// resolve takes in what a hostname resolves to, or that it no longer resolves.
 func (s *stage) resolve(name string, words []string, options map[string]string) []string {
 	r := s.builder.Resolution(name)
 	if _, r.Failing = options["failing"]; !r.Failing {
@@ -307,7 +317,10 @@ func (s *stage) resolve(name string, words []string, options map[string]string) 
 	return s.update(zones.Delta{})
 }
 
-var outcomes = [...]string{"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME", "YXDOMAIN", "not transferred", "expired", "unusable", "cannot be read"}
+var outcomes = [...]string{
+	"REFUSED", "NOERROR", "STEERED", "CNAME", "REFERRAL", "NODATA", "NXDOMAIN", "DNAME",
+	"YXDOMAIN", "not transferred", "expired", "unusable", "cannot be read",
+}
 
 func (s *stage) dig(name, typ string, options map[string]string) []string {
 	qname, err := rr.ParseName(name)
@@ -334,13 +347,14 @@ func (s *stage) dig(name, typ string, options map[string]string) []string {
 	if a.Outcome == snapshot.Referral {
 		leads, inDomain = a.Authority, string(qname[a.Authority.Owner:])
 	}
-	if a.Outcome == snapshot.Positive && qtype != rr.TypeCNAME && qtype != rr.TypeDNAME || a.Outcome == snapshot.Referral {
+	if a.Outcome == snapshot.Positive && qtype != rr.TypeCNAME && qtype != rr.TypeDNAME ||
+		a.Outcome == snapshot.Referral {
 		out = append(out, s.beside(&a, leads, inDomain)...)
 	}
 	return out
 }
 
-// beside is the addresses of what a set leads to: as glue of that cut, or as an additional section has them.
+// beside returns the addresses of what a set points to, as glue of that cut or for the additional section.
 func (s *stage) beside(a *snapshot.Answer, set snapshot.Set, cut string) (out []string) {
 	var found snapshot.Addresses
 	for b := set.Wire; len(b) > 0; {

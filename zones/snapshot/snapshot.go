@@ -1,9 +1,12 @@
-// Package snapshot compiles the effective resources of a zones.Catalog into an immutable tree of ready answers, and
-// keeps the last good copy of them on disk.
+// Package snapshot compiles the resources in service (zones.Catalog) into an immutable tree of ready answers, and keeps
+// the last good copy of the resources on disk.
 //
-// A zone is a table from owner names to RRsets in wire form, found by name and searched for the closest encloser as RFC
-// 1034 section 4.3.2 and RFC 4592 have it; a steered name has the number of its policy instead of addresses. A Builder
-// follows the catalog and makes each Snapshot from the one before: what did not change is shared.
+//	Catalog, Delta ─▶ Builder ─▶ Snapshot ─┬─ zone, one an origin ─▶ tree: name ─▶ RRsets in wire form
+//	Transferred ────────▲                  ├─ policies, by number
+//	Resolved ───────────┘                  └─ Program: pools, by number
+//
+// Lookup finds a name by RFC 1034 section 4.3.2 and RFC 4592. A steered name has the number of its policy instead of
+// addresses. The Builder makes each Snapshot from the one before, and both share what has not changed.
 package snapshot
 
 import (
@@ -19,15 +22,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// Snapshot is everything a query needs from configuration, immutable, at one revision.
+// Snapshot is all that a query needs from configuration, at one revision. It never changes.
 type Snapshot struct {
 	revision int64
 	origins  map[rr.Name]int // origin → index in zones
-	roots    roots           // the same for queries
-	depths   uint64          // bit n: there is an origin of n labels (of 63 and more, always looked at)
+	roots    roots           // the same, for queries
+	depths   uint64          // bit n: some origin has n labels (origins of 64 labels and more are always looked for)
 	zones    []*zone
-	policies []*steer.Policy // by number; nil: a number not in use
-	sharing  []*steer.Policy // that go by loads, by name
+	policies []*steer.Policy // by number; nil: the number is not in use
+	sharing  []*steer.Policy // the policies that use loads, by name
 	program  *steer.Program
 	stats    Stats
 }
@@ -39,13 +42,13 @@ type zone struct {
 	standing standing
 	tree     *tree
 	negative negative
-	fixed    bool            // addresses come as they are written
+	fixed    bool            // addresses are answered in the order in which they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
 
 	listing   bool     // it is a catalog zone
 	elsewhere bool     // it lives on another primary
-	version   *Version // of that, which lies below what is configured; nil: none yet
-	apart     int      // names that were made anew since all of the tree was last laid over the version
+	version   *Version // the primary's version under the zone; nil: none yet, or the zone lives here
+	apart     int      // names that were made again since everything was last laid over the version
 
 	until *atomic.Int64 // as Transferred.Until
 }
@@ -54,19 +57,19 @@ type zone struct {
 type Stats struct {
 	Zones     int `json:"zones"`
 	Names     int `json:"names"`
-	Records   int `json:"records"` // static RRsets, SOA and NS included
+	Records   int `json:"records"` // static RRsets, including SOA and NS
 	Policies  int `json:"policies"`
 	Pools     int `json:"pools"`
 	Endpoints int `json:"endpoints"`
 }
 
-// Revision is the source's revision that the snapshot was built from.
+// Revision returns the source's revision that the snapshot was built from.
 func (s *Snapshot) Revision() int64 { return s.revision }
 
-// Program is the compiled pools.
+// Program returns the compiled pools.
 func (s *Snapshot) Program() *steer.Program { return s.program }
 
-// Stats counts what the snapshot holds.
+// Stats returns the counts of what the snapshot holds.
 func (s *Snapshot) Stats() Stats { return s.stats }
 
 // Policy returns the policy of a name, nil if there is none.
@@ -88,10 +91,10 @@ func (s *Snapshot) Policies(f func(*steer.Policy) bool) {
 	}
 }
 
-// Sharing returns the policies that go by the loads of their pools, by name.
+// Sharing returns the policies that use the loads of their pools, by name.
 func (s *Snapshot) Sharing() []*steer.Policy { return s.sharing }
 
-// Print writes the compiled zones as text: every name in order with what it holds.
+// Print writes the compiled zones as text: every name, sorted, with what it has.
 func (s *Snapshot) Print(w io.Writer) error {
 	origins := make([]rr.Name, 0, len(s.origins))
 	for o := range s.origins {
@@ -100,7 +103,8 @@ func (s *Snapshot) Print(w io.Writer) error {
 	slices.SortFunc(origins, func(a, b rr.Name) int { return strings.Compare(a.String(), b.String()) })
 	for _, o := range origins {
 		z := s.zones[s.origins[o]]
-		if _, err := fmt.Fprintf(w, "zone %s: %d names, %d cuts, %d wildcards\n", o, z.tree.names, z.tree.cuts, z.tree.stars); err != nil {
+		if _, err := fmt.Fprintf(w, "zone %s: %d names, %d cuts, %d wildcards\n", o, z.tree.names, z.tree.cuts,
+			z.tree.stars); err != nil {
 			return err
 		}
 		if _, err := io.WriteString(w, strings.Join(z.lines(s), "")); err != nil {
@@ -110,7 +114,7 @@ func (s *Snapshot) Print(w io.Writer) error {
 	return nil
 }
 
-// lines prints each node, sorted.
+// lines returns one line for each node, sorted.
 func (z *zone) lines(s *Snapshot) []string {
 	var lines []string
 	z.tree.each(func(n node) {
@@ -128,7 +132,7 @@ func (z *zone) lines(s *Snapshot) []string {
 	return lines
 }
 
-// depthBit is an origin's bit in depths.
+// depthBit returns an origin's bit in depths.
 func depthBit(origin rr.Name) uint64 {
 	n := origin.Labels()
 	if n >= bits.UintSize {

@@ -21,29 +21,31 @@ import (
 	"leeward/zones/disk"
 )
 
-// Saved says what a copy on disk is of.
+// Saved describes a copy on disk.
 type Saved struct {
 	Format   int       `json:"format"`
 	Revision int64     `json:"revision"` // of the source
-	Cluster  uint64    `json:"cluster"`  // etcd's cluster id; 0 of a folder
+	Cluster  uint64    `json:"cluster"`  // etcd's cluster id; 0: the source is a folder
 	Time     time.Time `json:"time"`     // when it was saved, by this machine's clock
-	Count    int       `json:"count"`    // resources
+	Count    int       `json:"count"`    // number of resources
 
-	Serials *zones.Serials `json:"serials,omitempty"` // as they were given; nil in a copy of an older Leeward
+	Serials *zones.Serials `json:"serials,omitempty"` // nil in a copy by an older Leeward
 }
 
-// stateFormat is the version of the file's layout. A file of a newer one is refused.
+// stateFormat is the version of the file's layout. Files of other versions are refused.
 const stateFormat = 1
 
-// StateFile is the name of the last good copy within the --state folder.
+// StateFile is the name of the last good copy in the --state folder.
 const StateFile = "last-good"
 
-// Save writes the last good copy of the effective resources: gzip of a line of JSON that says what it is, a line for
-// each resource (key, tab, value), and a line with the SHA-256 of all before it. It is written beside the old copy,
-// synced and renamed, so that at any moment one whole copy is there. meta's Format, Count and Serials are filled in.
-// Resources are unpacked one at a time.
+// Save writes the last good copy of the resources in service. The file is a gzip of a line of JSON (Saved), a line for
+// each resource (key, tab, value), and a line with the SHA-256 of everything before it. A new file replaces the old one
+// whole, so there is a complete copy at any moment. Save fills in meta's Format, Count and Serials, and unpacks one
+// resource at a time.
 func Save(folder string, meta Saved, resources *zones.Frozen) error {
-	err := disk.Write(filepath.Join(folder, StateFile), 0o600, func(f *os.File) error { return writeState(f, meta, resources) })
+	err := disk.Write(filepath.Join(folder, StateFile), 0o600, func(f *os.File) error {
+		return writeState(f, meta, resources)
+	})
 	if err != nil {
 		return fmt.Errorf("state: %w; the copy from before stays", err)
 	}
@@ -80,9 +82,9 @@ func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
 	return z.Close()
 }
 
-// Load reads the last good copy from the --state folder. The error wraps fs.ErrNotExist where there is none; any other
-// means that the file cannot be trusted (cut short, altered, of a newer Leeward), and says so, or is the context's
-// cause.
+// Load reads the last good copy from the --state folder. The error wraps fs.ErrNotExist if there is no copy, and is the
+// context's cause if that ends. Any other error says why the file cannot be trusted: it is cut short, altered, or of
+// another format.
 func Load(ctx context.Context, folder string) (Saved, []zones.Change, error) {
 	file := filepath.Join(folder, StateFile)
 	f, err := disk.Open(file)
@@ -99,21 +101,22 @@ func Load(ctx context.Context, folder string) (Saved, []zones.Change, error) {
 		return Saved{}, nil, fmt.Errorf("state: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return Saved{}, nil, fmt.Errorf("state: %s cannot be used: %w; it is left alone and written again once the source has been read", file, err)
+		return Saved{}, nil, fmt.Errorf("state: %s cannot be used: %w; it is left alone and written again "+
+			"once the source has been read", file, err)
 	}
 	return meta, changes, nil
 }
 
-// What a copy may be made of. One that was made for it unpacks to a thousand times its size; resources, to some tens.
+// Bounds on a copy. A malicious file can unpack to a thousand times its size; resources unpack to some tens of times.
 const (
 	stateLeast = 64 << 20 // octets that any copy may unpack to
-	stateRatio = 200      // and so many for each of its own
+	stateRatio = 200      // further octets for each octet of the file
 	stateLine  = 16 << 20 // octets of one resource; etcd takes 1.5 MiB, a set of a master file 64 KiB of RDATA
 )
 
 var errStateLarge = errors.New("it unpacks to more than resources would")
 
-// capped is a reader that fails where there are more octets than may be.
+// capped is a reader that fails after so many octets.
 type capped struct {
 	io.Reader
 	left int64
@@ -134,7 +137,7 @@ func readState(ctx context.Context, r io.Reader, most int64) (meta Saved, change
 	}
 	sum := sha256.New()
 	lines := bufio.NewReaderSize(&capped{z, most}, 1<<16)
-	var line, next []byte // the last line is the sum of all before it: look one ahead
+	var line, next []byte // read one line ahead, as the last line is the checksum of all before it
 	for n := 0; ; n++ {
 		if err := ctx.Err(); err != nil {
 			return meta, nil, err
@@ -166,7 +169,7 @@ func readState(ctx context.Context, r io.Reader, most int64) (meta Saved, change
 	return meta, changes, nil
 }
 
-// take reads the n-th line, from 1.
+// take reads line n, from 1.
 func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
 	if n == 1 {
 		if err := json.Unmarshal(line, meta); err != nil {
@@ -196,7 +199,7 @@ func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
 	return nil
 }
 
-// readLine reads a line with its end.
+// readLine reads a line including its end.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

@@ -8,63 +8,69 @@ import (
 	"leeward/zones/rr"
 )
 
-// tree holds one zone's names: a hash table cut into shards, each an immutable block of bytes that holds its slots and,
-// behind them, everything that a name has. A change makes new blocks for the names it touches and shares all others, so
-// that a change to a zone of a million names costs what a change to a hundred costs; nothing in it is a pointer but the
-// blocks, so the garbage collector has nothing to scan.
+// tree holds one zone's names: a hash table cut into shards.
 //
-// A look-up in memory that is in no cache costs what it waits for: the block's address, the line that has its slot, the
-// lines of the name's record. A table of node numbers, nodes and an arena beside each other took five such waits in
-// place of three.
+//	tree ─▶ groups of 32 shards ─▶ shard: one immutable block of bytes
+//	                                 ├─ slots: hash | offset of the record
+//	                                 └─ records (nodes): head, name, RRsets in wire form
+//
+// A change makes new blocks for the names it touches and shares all others. So a change in a zone of a million names
+// costs what it costs in a zone of a hundred. Blocks contain no pointers, so the garbage collector does not scan them.
+//
+// When nothing is in the cache, a look-up waits for memory three times: for the block's address, the line with the
+// slot, and the lines of the record. Separate tables of slots, nodes and data took five such waits.
 type tree struct {
-	seed   uint64 // of hashes
-	mask   uint32 // number of shards, a power of two, - 1
+	seed   uint64 // for hashes
+	mask   uint32 // number of shards - 1; the number is a power of two
 	shards [][]shard
 	names  int
 	sets   int  // RRsets
-	cuts   int  // delegations: names with NS that are not the apex
+	cuts   int  // delegations: names with NS other than the apex
 	turns  int  // names with a DNAME
-	top    bool // one of them is the apex
+	top    bool // the apex has a DNAME
 	stars  int  // wildcard names
-	holes  int  // sets of which is known that they are there, and not what is in them
+	holes  int  // RRsets that are known to exist but could not be read
 }
 
-// Shards lie in groups, so that a change copies one group and not what says where all of a million names' shards are.
+// Shards lie in groups, so that a change copies one group instead of the addresses of all shards.
 const (
-	shardNames = 96 // how many names a shard is meant to hold: more make a change dearer, fewer make the tree larger
+	shardNames = 96 // names in a shard, about: more make a change dearer, fewer make the tree larger
 	groupBits  = 5  // shards in a group, as a power of two
 	groupSize  = 1 << groupBits
 )
 
-// shard is a part of the names. Its block begins with the slots, of 8 octets, little endian: the hash's upper half
-// above, below it where the record is, in words of 8 octets, 0 where the slot is free. It is found by open addressing.
+// shard is a part of the names. Its block begins with slots of 8 octets, little endian, for open addressing. The upper
+// half of a slot is the upper half of the hash. The lower half is the record's offset in words of 8 octets, 0 in a free
+// slot.
 type shard struct {
 	block []byte
-	mask  uint32 // number of slots, a power of two, - 1
+	mask  uint32 // number of slots - 1; the number is a power of two
 	names uint32
 }
 
-// node is one owner name, or an empty non-terminal: a record in a block, nil where there is none. It holds
+// node is the record of one owner name, or of an empty non-terminal. nil stands for a name that does not exist. It
+// holds
 //
-//	octets  0 to  3  the number of names one label below that exist
-//	        4 to  7  the number of the policy that steers A and AAAA + 1; 0: none
-//	        8 and 9  how many sets there are
+//	octets  0 to  3  the number of existing names one label below
+//	        4 to  7  the number + 1 of the policy that steers A and AAAA; 0: none
+//	        8 and 9  the number of sets
 //	       10        flags
 //	       11        the length of the name
 //
-// the name in wire form and lower case, and the sets: each TYPE, number of records (two octets each), length of its
-// wire form (four), wire form. A set without records is a hole: it is there, and what is in it could not be read. That
-// of TYPE 0 stands for a policy. Numbers are little endian, so that they cost one instruction where that matters.
+// then the name in wire form and lower case, and then the sets: each has its TYPE and its number of records (two octets
+// each), the length of its wire form (four), and the wire form. A set without records is a hole: it exists, but could
+// not be read. A hole of TYPE 0 stands for a policy. Numbers are little endian, which most machines read in one
+// instruction.
 type node []byte
 
 const (
 	nodeHead = 12
-	setHead  = 8 // what stands before a set's wire form
+	setHead  = 8 // octets before a set's wire form
 	slotSize = 8
 	line     = 64 // octets of a cache line
 
-	flagCut  = 1 // it has NS, and is not the apex
-	flagTurn = 2 // it has a DNAME
+	flagCut  = 1 // the name has NS and is not the apex
+	flagTurn = 2 // the name has a DNAME
 )
 
 func (n node) kids() uint32  { return binary.LittleEndian.Uint32(n) }
@@ -75,7 +81,7 @@ func (n node) turn() bool    { return n[10]&flagTurn != 0 }
 func (n node) name() []byte  { return n[nodeHead : nodeHead+int(n[11])] }
 func (n node) sets() []byte  { return n[nodeHead+int(n[11]):] }
 
-// set returns the RRset of a type: how many records, and their wire form; nil where there is none.
+// set returns the RRset of a type: the number of records and their wire form. It returns (0, nil) if there is none.
 func (n node) set(typ rr.Type) (count int, wire []byte) {
 	b := n.sets()
 	for range n.count() {
@@ -89,7 +95,7 @@ func (n node) set(typ rr.Type) (count int, wire []byte) {
 	return 0, nil
 }
 
-// first returns the RRset that lies first and is no hole; there is a set at least.
+// first returns the first RRset that is not a hole. The node must have a set.
 func (n node) first() (count int, wire []byte) {
 	b := n.sets()
 	for range n.count() {
@@ -114,7 +120,7 @@ func (n node) each(f func(typ rr.Type, count int, wire []byte)) {
 	}
 }
 
-// all returns the record's octets: its head, its name and its sets.
+// all returns the record's octets: head, name and sets.
 func (n node) all() []byte {
 	end := nodeHead + int(n[11])
 	for range n.count() {
@@ -126,7 +132,7 @@ func (n node) all() []byte {
 // newTree returns an empty tree of one shard.
 func newTree(seed uint64) *tree { return sizedTree(seed, 1) }
 
-// sizedTree returns an empty tree of so many shards, a power of two.
+// sizedTree returns an empty tree of that many shards, which must be a power of two.
 func sizedTree(seed uint64, shards int) *tree {
 	t := &tree{seed: seed, mask: uint32(shards - 1), shards: make([][]shard, (shards+groupSize-1)/groupSize)}
 	for i := range t.shards {
@@ -139,7 +145,7 @@ func (t *tree) hash(name []byte) uint64 { return hash(t.seed, name) }
 
 func (t *tree) shardOf(h uint64) int { return int(uint32(h) & t.mask) }
 
-// len is how many shards there are.
+// len returns the number of shards.
 func (t *tree) len() int { return int(t.mask) + 1 }
 
 func (t *tree) at(i int) *shard { return &t.shards[i>>groupBits][i&(groupSize-1)] }
@@ -151,7 +157,7 @@ func (t *tree) each(f func(n node)) {
 	}
 }
 
-// find returns a name's node; nil where the name does not exist.
+// find returns a name's node, or nil if the name does not exist.
 func (t *tree) find(name []byte) node { return t.findHash(t.hash(name), name) }
 
 func (t *tree) findHash(h uint64, name []byte) node {
@@ -159,7 +165,8 @@ func (t *tree) findHash(h uint64, name []byte) node {
 	return t.shards[i>>groupBits][i&(groupSize-1)].find(h, name)
 }
 
-func slotOf(h uint64) uint32 { return uint32(h) >> 20 } // of bits that have not chosen the shard, but in the largest zones
+// slotOf uses bits of the hash that do not select the shard, except in the largest zones.
+func slotOf(h uint64) uint32 { return uint32(h) >> 20 }
 
 func (s *shard) find(h uint64, name []byte) node {
 	if len(s.block) == 0 {
@@ -191,12 +198,12 @@ func (s *shard) each(f func(n node)) {
 	}
 }
 
-// same reports whether two versions of a shard are one block.
+// same reports whether two shards share one block.
 func (s *shard) same(o *shard) bool {
 	return len(s.block) == len(o.block) && (len(s.block) == 0 || &s.block[0] == &o.block[0])
 }
 
-// newShard lays records out. A record that would lie across more lines than it has to begins with a line.
+// newShard lays records out. A record that would span more cache lines than it needs begins with a line.
 func newShard(records [][]byte, seed uint64) shard {
 	if len(records) == 0 {
 		return shard{}
@@ -235,7 +242,7 @@ func aligned(size int) []byte {
 	return b[skip : skip+size : skip+size]
 }
 
-// resize returns the tree spread over another number of shards, a power of two.
+// resize returns the tree spread over another number of shards, which must be a power of two.
 func (t *tree) resize(shards int) *tree {
 	out := *t
 	sized := sizedTree(t.seed, shards)
@@ -251,5 +258,5 @@ func (t *tree) resize(shards int) *tree {
 	return &out
 }
 
-// shardsFor returns how many shards suit a number of names.
+// shardsFor returns how many shards suit that many names.
 func shardsFor(names int) int { return 1 << bits.Len(uint(names/shardNames)) }

@@ -12,12 +12,12 @@ import (
 	"leeward/zones/rr"
 )
 
-// Version is a zone that lives on another primary, as that had it at one serial: its records in a tree as zones have
-// it, so that what is laid over it, and the versions after it, share all that they do not change. It never changes.
+// Version is a zone that lives on another primary, as it was at one serial. Its records are in a tree like those of
+// zones, so later versions, and what is laid over it, share what they do not change. It never changes.
 type Version struct {
 	origin rr.Name
 	tree   *tree
-	signed bool // there were signatures and the like, which are left out
+	signed bool // it had signatures and other records of signing, which are left out
 }
 
 // Origin returns the zone's origin.
@@ -26,14 +26,14 @@ func (v *Version) Origin() rr.Name { return v.origin }
 // Serial returns the serial that the primary gave it.
 func (v *Version) Serial() uint32 { return SerialOf(v.SOA()) }
 
-// Sets returns how many RRsets there are.
+// Sets returns the number of RRsets.
 func (v *Version) Sets() int { return v.tree.sets }
 
-// Signed reports whether the primary signs the zone. What it has made for that is not in here: it does not hold for
-// what policies answer.
+// Signed reports whether the primary signs the zone. The version leaves out the records of signing, since they do not
+// hold for what policies answer.
 func (v *Version) Signed() bool { return v.signed }
 
-// SOA returns the zone's SOA record as a Set has it.
+// SOA returns the zone's SOA record in the form of a Set.
 func (v *Version) SOA() []byte {
 	n := v.tree.find([]byte(v.origin))
 	if n == nil {
@@ -55,13 +55,13 @@ func (v *Version) Times() (refresh, retry, expire time.Duration) {
 	return number(1), number(2), number(3)
 }
 
-// Each calls f with every RRset, in the order in which they lie, until it returns false. The name is in wire form, the
-// records as in a Set; both are the Version's.
+// Each calls f with every RRset, in the order of the tree, until f returns false. The name is in wire form, the records
+// are as in a Set. Both belong to the Version.
 func (v *Version) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
 	(&Zone{zone: &zone{origin: v.origin, tree: v.tree}}).Each(f)
 }
 
-// types returns the types that there are at a name.
+// types returns the types at a name.
 func (v *Version) types(name rr.Name) (all []rr.Type) {
 	if n := v.tree.find([]byte(name)); n != nil {
 		n.each(func(typ rr.Type, _ int, _ []byte) { all = append(all, typ) })
@@ -69,8 +69,8 @@ func (v *Version) types(name rr.Name) (all []rr.Type) {
 	return all
 }
 
-// hider returns what of the primary's answers in place of a name: the owner of a cut at it or above it, or of a DNAME
-// above it. What is replaced, an RRset of that type at that name, does not count.
+// hider returns which of the primary's RRsets answers for a name: the NS of a cut at or above it, or a DNAME above it.
+// It does not count an RRset for which replaced returns true.
 func (v *Version) hider(name rr.Name, replaced func(rr.Name, rr.Type) bool) (owner rr.Name, typ rr.Type) {
 	if v.tree.cuts+v.tree.turns == 0 {
 		return "", 0
@@ -90,8 +90,8 @@ func (v *Version) hider(name rr.Name, replaced func(rr.Name, rr.Type) bool) (own
 	}
 }
 
-// From returns v as what has become of an older version, so that both share what has not changed: a zone that is
-// transferred whole again differs little. Where it differs much it is v itself.
+// From returns v rebuilt from an older version, so that both share what has not changed: most full transfers bring
+// little new. If v differs much, From returns v itself.
 func (v *Version) From(old *Version) *Version {
 	if old == nil || old.tree.seed == v.tree.seed || old.origin != v.origin {
 		return v
@@ -119,9 +119,12 @@ func (v *Version) From(old *Version) *Version {
 					return
 				}
 			}
-			edits = append(edits, edit{name: rr.Name(n.name()), kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
-				return append(dst, wire...), count
-			}})
+			edits = append(edits, edit{
+				name: rr.Name(n.name()), kind: putSet, typ: typ,
+				set: func(dst []byte) ([]byte, int) {
+					return append(dst, wire...), count
+				},
+			})
 		})
 		if was != nil {
 			drop(was, n)
@@ -143,16 +146,16 @@ func alike(a, b node) bool {
 	return a.count() == b.count() && bytes.Equal(a.all()[nodeHead+len(a.name()):], b.all()[nodeHead+len(b.name()):])
 }
 
-// ErrMismatch is what an Edition says where a difference is not one of the version that it is applied to.
+// ErrMismatch says that a difference does not apply to the version at hand.
 var ErrMismatch = errors.New("the difference does not fit what is here")
 
-// Edition is a Version in the making, from nothing (a zone transferred whole) or from another Version (RFC 1995's
-// differences).
+// Edition is a Version being made: from nothing, for a full transfer, or from another Version, for differences (RFC
+// 1995).
 type Edition struct {
 	origin rr.Name
 	tree   *tree
 	signed bool
-	open   map[setKey]*openSet // sets that have been touched and are not in the tree yet
+	open   map[setKey]*openSet // sets that have changed and are not in the tree yet
 	soa    *openSet
 }
 
@@ -161,14 +164,14 @@ type setKey struct {
 	typ  rr.Type
 }
 
-// openSet is an RRset while it is being changed.
+// openSet is an RRset being changed.
 type openSet struct {
 	ttl  uint32
-	size int // octets, as a Set has it
+	size int // octets, in the form of a Set
 	data [][]byte
 }
 
-// find returns where a record of those data is, names in any case; -1: nowhere.
+// find returns the index of the record with that data, -1 if there is none. The case of names does not matter.
 func (s *openSet) find(typ rr.Type, data []byte) int {
 	at := slices.IndexFunc(s.data, func(d []byte) bool { return bytes.Equal(d, data) })
 	if at < 0 && len(s.data) > 0 && rr.Folds(typ) {
@@ -178,7 +181,7 @@ func (s *openSet) find(typ rr.Type, data []byte) int {
 	return at
 }
 
-// maxSetSize is how many octets an RRset may have to fit into a message.
+// maxSetSize is the largest RRset, in octets, that fits into a message.
 const maxSetSize = 64000
 
 // NewEdition begins a version from nothing.
@@ -188,17 +191,17 @@ func NewEdition(origin rr.Name) *Edition {
 	}
 }
 
-// Edit begins a version from this one.
+// Edit begins a version from v.
 func (v *Version) Edit() *Edition {
 	return &Edition{origin: v.origin, tree: v.tree, signed: v.signed, open: map[setKey]*openSet{}}
 }
 
-// made reports whether records of the type are made by signing a zone, or are about what signing makes.
+// made reports whether signing a zone makes records of the type, or needs them.
 func made(t rr.Type) bool {
 	return t.Proves() || t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY
 }
 
-// check reports what is wrong with a record, or that it is to be passed over.
+// check returns an error if a record may not be in the zone. pass is true if it is to be left out.
 func (e *Edition) check(r *rr.Record) (pass bool, err error) {
 	switch {
 	case !r.Owner.Under(e.origin):
@@ -217,14 +220,14 @@ func (e *Edition) check(r *rr.Record) (pass bool, err error) {
 	return false, nil
 }
 
-// Add adds a record. Its data is the Edition's from now on.
+// Add adds a record. The Edition owns the record's data from now on.
 func (e *Edition) Add(r rr.Record) error {
 	if pass, err := e.check(&r); pass || err != nil {
 		return err
 	}
 	s := e.at(setKey{r.Owner, r.Type})
 	if at := s.find(r.Type, r.Data); at >= 0 {
-		s.data[at] = r.Data // nothing new, but perhaps in another case: NSD repeats, in differences too, what has not changed
+		s.data[at] = r.Data // perhaps in another case: NSD repeats unchanged records, also in differences
 		return nil
 	}
 	ttl := r.TTL
@@ -242,7 +245,7 @@ func (e *Edition) Add(r rr.Record) error {
 	return nil
 }
 
-// Remove takes a record out, whatever its TTL is said to be.
+// Remove removes a record. Its TTL does not matter. The error wraps ErrMismatch if there is no such record.
 func (e *Edition) Remove(r rr.Record) error {
 	if pass, err := e.check(&r); pass || err != nil {
 		return err
@@ -258,7 +261,7 @@ func (e *Edition) Remove(r rr.Record) error {
 	return nil
 }
 
-// SetSOA makes the record the zone's SOA.
+// SetSOA sets the zone's SOA.
 func (e *Edition) SetSOA(r rr.Record) error {
 	if r.Type != rr.TypeSOA || r.Owner != e.origin || r.Class != classIN {
 		return fmt.Errorf("%s %s is not the SOA record of %s", r.Owner, r.Type, e.origin)
@@ -274,7 +277,7 @@ func (e *Edition) SetSOA(r rr.Record) error {
 	return nil
 }
 
-// at returns a set, to be read and written.
+// at returns a set for reading and changing.
 func (e *Edition) at(key setKey) *openSet {
 	s := e.open[key]
 	if s != nil {
@@ -295,10 +298,10 @@ func (e *Edition) at(key setKey) *openSet {
 	return s
 }
 
-// editsAtOnce bounds what is held in memory, beside the tree itself, while a large zone is made.
+// editsAtOnce bounds the memory that making a large zone takes beside the tree.
 const editsAtOnce = 1 << 16
 
-// flush puts the open sets into the tree once there are that many.
+// flush puts the open sets into the tree if there are at least that many.
 func (e *Edition) flush(least int) {
 	if len(e.open) < least {
 		return
@@ -312,13 +315,13 @@ func (e *Edition) flush(least int) {
 		edits = append(edits, s.edit(key))
 	}
 	if want := shardsFor(e.tree.names + len(edits)); want > 2*e.tree.len() {
-		e.tree = e.tree.resize(want) // before, so that no shard is made that is too large
+		e.tree = e.tree.resize(want) // first, so that no shard becomes too large
 	}
 	e.tree = e.tree.apply(e.origin, edits)
 	clear(e.open)
 }
 
-// edit is what puts the set. Its records are sorted, so that a version is the same however it came.
+// edit returns the edit that puts the set. It sorts the records, so that a version does not depend on how it came.
 func (s *openSet) edit(key setKey) edit {
 	return edit{name: key.name, kind: putSet, typ: key.typ, set: func(dst []byte) ([]byte, int) {
 		slices.SortFunc(s.data, bytes.Compare)
@@ -329,7 +332,7 @@ func (s *openSet) edit(key setKey) edit {
 	}}
 }
 
-// Finish returns the version. A zone has an SOA, and NS at its apex.
+// Finish returns the version. It fails if the zone has no SOA, or no NS at its apex.
 func (e *Edition) Finish() (*Version, error) {
 	if e.soa != nil {
 		e.open[setKey{e.origin, rr.TypeSOA}] = e.soa

@@ -10,15 +10,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// Zone is one zone of a snapshot as transfers see it: every RRset there is, with policies as the RRsets that they are
-// where there is neither a client nor health (steer.Policy.Fixed). It keeps no more of the snapshot than it needs.
+// Zone is one zone of a snapshot as transfers see it: all RRsets, with each policy as the RRsets that it has without a
+// client and without health (steer.Policy.Fixed). It keeps only the parts of the snapshot that it needs.
 type Zone struct {
 	zone     *zone
 	policies []*steer.Policy
 	program  *steer.Program
 }
 
-// Zone returns the zone of that origin, nil if there is none.
+// Zone returns the zone with that origin, nil if there is none.
 func (s *Snapshot) Zone(origin rr.Name) *Zone {
 	at, ok := s.origins[origin]
 	if !ok {
@@ -27,7 +27,7 @@ func (s *Snapshot) Zone(origin rr.Name) *Zone {
 	return &Zone{zone: s.zones[at], policies: s.policies, program: s.program}
 }
 
-// EachZone calls f with each zone, in any order, until it returns false.
+// EachZone calls f with each zone, in any order, until f returns false.
 func (s *Snapshot) EachZone(f func(*Zone) bool) {
 	for _, z := range s.zones {
 		if !f(&Zone{zone: z, policies: s.policies, program: s.program}) {
@@ -39,25 +39,25 @@ func (s *Snapshot) EachZone(f func(*Zone) bool) {
 // Origin returns the zone's origin.
 func (z *Zone) Origin() rr.Name { return z.zone.origin }
 
-// Current reports whether there is a zone to hand on: one that lives elsewhere has been transferred, and has not
-// expired.
+// Current reports whether the zone can be transferred. A zone that lives elsewhere must have been transferred here, and
+// not have expired.
 func (z *Zone) Current() bool { return z.zone.standing == current }
 
 // Elsewhere reports whether the zone lives on another primary.
 func (z *Zone) Elsewhere() bool { return z.zone.elsewhere }
 
-// Whole reports whether everything that the zone is configured to have could be read. What is not whole is not handed
-// on.
+// Whole reports whether everything that is configured in the zone could be read. A zone that is not whole must not be
+// transferred.
 func (z *Zone) Whole() bool { return z.zone.tree.holes == 0 }
 
-// Names returns how many names there are, empty non-terminals included.
+// Names returns the number of names, including empty non-terminals.
 func (z *Zone) Names() int { return z.zone.tree.names }
 
-// Transfer returns who may transfer the zone and who is told of changes; nil: nobody.
+// Transfer returns who may transfer the zone and who is notified of changes. nil: nobody.
 func (z *Zone) Transfer() *zones.Transfer { return z.zone.transfer }
 
-// SOA returns the zone's SOA record as a Set has it: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and RDATA.
-// Nil for a zone that is not there yet.
+// SOA returns the zone's SOA record in the form of a Set: two octets for the owner, TYPE, CLASS, TTL, RDLENGTH and
+// RDATA. It returns nil if the zone has no records yet.
 func (z *Zone) SOA() []byte {
 	n := z.zone.tree.find([]byte(z.zone.origin))
 	if n == nil {
@@ -70,7 +70,7 @@ func (z *Zone) SOA() []byte {
 // Serial returns the SOA's serial.
 func (z *Zone) Serial() uint32 { return SerialOf(z.SOA()) }
 
-// SerialOf returns the serial that an SOA record has, whose RDATA comes last; 0 where it is none.
+// SerialOf returns the serial of an SOA record, which must end with its RDATA. It returns 0 if soa is not an SOA.
 func SerialOf(soa []byte) uint32 {
 	if len(soa) < 20 {
 		return 0
@@ -78,12 +78,14 @@ func SerialOf(soa []byte) uint32 {
 	return binary.BigEndian.Uint32(soa[len(soa)-20:])
 }
 
-// Each calls f with every RRset, the SOA included, in the order in which they lie, until it returns false. The name is
-// in wire form, the records as in a Set; both are the snapshot's.
+// Each calls f with every RRset, including the SOA, in the order of the tree, until f returns false. The name is in
+// wire form, the records are as in a Set. Both belong to the snapshot.
 func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
 	more := true
 	z.zone.tree.each(func(n node) {
-		more = more && z.node(n, func(typ rr.Type, count int, wire []byte) bool { return f(n.name(), typ, count, wire) })
+		more = more && z.node(n, func(typ rr.Type, count int, wire []byte) bool {
+			return f(n.name(), typ, count, wire)
+		})
 	})
 }
 
@@ -114,7 +116,7 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 			if !f(typ, len(addresses)/width, wire) {
 				return false
 			}
-			more = false // there is an address
+			more = false // there is an address, so no CNAME
 		}
 	}
 	if more && n.count() == 0 {
@@ -125,12 +127,11 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 	return true
 }
 
-// hides reports whether a policy stands in the place of a name's RRset of that type.
+// hides reports whether a policy replaces a name's RRset of that type.
 func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
 
-// Diff calls f for each record that only one of two versions of a zone has, until it returns false: removed ones of old
-// and added ones of z. The record is as in a Set. Shards that both share are not looked at, so that it costs what has
-// changed.
+// Diff calls f for each record that only one of two versions of a zone has, until f returns false: removed from old, or
+// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
 	a, b := old.zone.tree, z.zone.tree
 	alike := a.len() == b.len() && a.seed == b.seed
@@ -150,7 +151,8 @@ func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bo
 			}
 		}
 	}
-	if old.program == z.program && len(old.policies) == len(z.policies) && (len(z.policies) == 0 || &old.policies[0] == &z.policies[0]) {
+	if old.program == z.program && len(old.policies) == len(z.policies) &&
+		(len(z.policies) == 0 || &old.policies[0] == &z.policies[0]) {
 		return
 	}
 	for _, policies := range [...][]*steer.Policy{old.policies, z.policies} {
@@ -165,7 +167,7 @@ func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bo
 	}
 }
 
-// diffName is Diff of one name.
+// diffName does Diff for one name.
 func diffName(old, now *Zone, name []byte, f func(added bool, name []byte, record []byte) bool) bool {
 	before, after := old.records(name), now.records(name)
 	for _, r := range before {
@@ -190,7 +192,7 @@ func contains(records [][]byte, r []byte) bool {
 	return false
 }
 
-// records returns every record of a name.
+// records returns all records of a name.
 func (z *Zone) records(name []byte) (all [][]byte) {
 	n := z.zone.tree.find(name)
 	if n == nil {
@@ -207,8 +209,7 @@ func (z *Zone) records(name []byte) (all [][]byte) {
 	return all
 }
 
-// Apart returns how many octets of the older version's names a newer one does not share: what keeping the older one
-// costs.
+// Apart returns how many octets of the older version are not shared with z: what keeping the older version costs.
 func (z *Zone) Apart(old *Zone) (octets int) {
 	kept := make(map[*byte]bool, z.zone.tree.len())
 	for i := range z.zone.tree.len() {

@@ -18,14 +18,14 @@ func (u *update) edit(origin string, e edit) {
 	u.touched = append(u.touched, origin)
 }
 
-// record edits the name that a static RRset belongs to.
+// record edits the name of a static RRset.
 func (u *update) record(k zones.Key) {
 	origin, rest, _ := strings.Cut(k.Name(), "/")
 	owner, typ, _ := strings.Cut(rest, "/")
 	zone, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone)
 	apex, err := rr.ParseName(origin)
 	if zone == nil || err != nil {
-		return // the zone takes its records along when it comes, and did when it went
+		return // building or removing the zone includes its records
 	}
 	if r, ok := u.catalog.Get(k).(*zones.Record); ok {
 		if e, ok := u.put(zone, apex, r); ok {
@@ -44,7 +44,7 @@ func (u *update) record(k zones.Key) {
 	}
 }
 
-// put is the edit that puts a static RRset.
+// put returns the edit that puts a static RRset.
 func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, bool) {
 	delete(u.problems, r.Key())
 	name, err := rr.ParseRelative(r.Owner, apex)
@@ -52,7 +52,7 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 	if err == nil {
 		err = terr
 	}
-	if err != nil { // the catalog has let it through: say so rather than lose it in silence
+	if err != nil { // the catalog should not have let it through: report it rather than lose it
 		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
 		return edit{}, false
 	}
@@ -99,7 +99,8 @@ func (u *update) editZones() {
 		}
 		at, ok := u.out.origins[apex]
 		z, serial := u.catalog.Zone(origin)
-		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) { // a zone that is Hollow no more is built from nothing
+		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) {
+			// a zone that was hollow is built from nothing
 			continue
 		}
 		next := *u.out.zones[at]
@@ -108,7 +109,7 @@ func (u *update) editZones() {
 			edits = u.listed[origin]
 		}
 		switch {
-		case z.Secondary() && (u.relaid[origin] || len(edits) > 0): // what is taken off may uncover what the primary has
+		case z.Secondary() && (u.relaid[origin] || len(edits) > 0): // removing what covers it shows the primary's data
 			next = *u.layOver(origin, apex, z, u.out.zones[at])
 		case z.Secondary() && next.version != nil:
 			next.reserial(overlaidSerial(next.version, serial))
@@ -122,7 +123,7 @@ func (u *update) editZones() {
 	}
 }
 
-// buildZone builds a zone that came or changed from nothing, or takes out one that went.
+// buildZone builds a zone from nothing, or removes one that is gone.
 func (u *update) buildZone(origin string) {
 	apex, err := rr.ParseName(origin)
 	if err != nil {
@@ -151,7 +152,7 @@ func (u *update) buildZone(origin string) {
 	}
 }
 
-// built builds a zone from nothing.
+// built returns a zone built from nothing.
 func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	if z != nil && z.Secondary() {
 		return u.layOver(origin, apex, z, nil)
@@ -173,12 +174,13 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	}
 	edits = append(edits, u.holesIn(origin, apex)...)
 	return &zone{
-		origin: apex, hash: hash(u.seed, []byte(apex)), tree: u.grow(origin, apex, z, edits), negative: negative, transfer: z.Transfer,
-		fixed: z.Order == zones.OrderFixed,
+		origin: apex, hash: hash(u.seed, []byte(apex)), tree: u.grow(origin, apex, z, edits), negative: negative,
+		transfer: z.Transfer,
+		fixed:    z.Order == zones.OrderFixed,
 	}
 }
 
-// holesIn returns the edits that put the holes of a zone: what it is configured to have and could not be read.
+// holesIn returns the edits that put a zone's holes: what is configured in it and could not be read.
 func (u *update) holesIn(origin string, apex rr.Name) (edits []edit) {
 	for _, key := range u.catalog.MissedRecords(origin) {
 		owner, typ, _ := strings.Cut(strings.TrimPrefix(key.Name(), origin+"/"), "/")
@@ -194,19 +196,18 @@ func (u *update) holesIn(origin string, apex rr.Name) (edits []edit) {
 	return edits
 }
 
-// reserial gives the zone another serial. That is all of its SOA that changes without the zone's being built anew, and
-// for most zones that a change touches it is all that changes.
+// reserial gives the zone another serial. For most zones that a change touches, that is all that changes.
 func (z *zone) reserial(serial uint32) {
 	z.tree = z.tree.reserial(z.origin, serial)
 	z.negative = z.negative.reserial(serial)
 }
 
-// namesAtOnce bounds what is held in memory, beside the tree itself, while a large zone is built.
+// namesAtOnce bounds the memory that building a large zone takes beside the tree.
 const namesAtOnce = 1 << 12
 
-// grow builds the tree of a zone from its records and more edits. Names come by their shards, so that each shard is
-// built once, and few of them are there as edits at a time: a tree that grew in the order of a catalog would be built
-// again and again, and be there twice.
+// grow builds a zone's tree from its records and further edits. It goes through the names in the order of their shards,
+// so that each shard is built once, and few names are in memory as edits at a time. In the catalog's order, every shard
+// would be built many times.
 func (u *update) grow(origin string, apex rr.Name, z *zones.Zone, more []edit) *tree {
 	owners := u.catalog.OwnersOf(origin)
 	t := sizedTree(u.seed, shardsFor(len(owners)))
@@ -218,7 +219,7 @@ func (u *update) grow(origin string, apex rr.Name, z *zones.Zone, more []edit) *
 	places := make([]place, len(owners))
 	for i, owner := range owners {
 		places[i].owner = uint32(i)
-		if name, err := rr.ParseRelative(owner, apex); err == nil { // else put tells
+		if name, err := rr.ParseRelative(owner, apex); err == nil { // put reports an error
 			places[i].shard = uint32(t.shardOf(t.hash([]byte(name))))
 		}
 	}
@@ -243,8 +244,8 @@ func (u *update) grow(origin string, apex rr.Name, z *zones.Zone, more []edit) *
 	return r.done()
 }
 
-// soaOf returns the edit that puts the zone's SOA, and the SOA as negative answers have it: its TTL is at most its
-// MINIMUM (RFC 2308 section 3).
+// soaOf returns the edit that puts the zone's SOA, and the SOA for negative answers, whose TTL is at most its MINIMUM
+// (RFC 2308 section 3).
 func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, negative) {
 	data := soaData(z, serial)
 	ttl := steer.Seconds(z.SOATime())
@@ -254,12 +255,12 @@ func soaOf(z *zones.Zone, apex rr.Name, serial uint32) (edit, negative) {
 	}}, newNegative(apex, appendRecord(nil, rr.TypeSOA, least, data))
 }
 
-// soaData is the SOA's RDATA (RFC 1035 section 3.3.13).
+// soaData returns the SOA's RDATA (RFC 1035 section 3.3.13).
 func soaData(z *zones.Zone, serial uint32) []byte {
 	var data []byte
 	for _, s := range []string{z.MName(), z.RName()} {
 		n, err := rr.ParseName(s)
-		if err != nil { // not of a zone that the catalog let through
+		if err != nil { // the catalog does not let such a zone through
 			n = rr.Root
 		}
 		data = append(data, n...)
@@ -274,7 +275,7 @@ func soaData(z *zones.Zone, serial uint32) []byte {
 	return data
 }
 
-// nsOf returns the edit that puts the zone's NS.
+// nsOf returns the edit that puts the zone's NS, and whether it has any.
 func nsOf(z *zones.Zone, apex rr.Name) (edit, bool) {
 	var names []rr.Name
 	for _, s := range z.Nameservers {

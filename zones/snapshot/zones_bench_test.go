@@ -10,8 +10,8 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// manyZones returns a catalog of n zones with a policy each. All policies name the pool "shared"; that of zone 0 names
-// the pool "own", too.
+// manyZones returns a catalog of n zones with a policy each. All policies use the pool "shared"; that of zone 0 also
+// uses the pool "own".
 func manyZones(n int) (*zones.Catalog, int64) {
 	var batch zones.Batch
 	add := func(r zones.Resource) {
@@ -41,14 +41,14 @@ func manyZones(n int) (*zones.Catalog, int64) {
 	return c, batch.Revision
 }
 
-// endpoint is endpoint k of a pool, at an address that variant chooses.
+// endpoint returns endpoint k of a pool, at an address that depends on variant.
 func endpoint(pool string, k int, variant byte) *zones.Endpoint {
 	a := netip.AddrFrom4([4]byte{10, pool[0], byte(k), variant})
 	return &zones.Endpoint{Pool: pool, Endpoint: fmt.Sprintf("lb-%d", k), Addresses: []netip.Addr{a}}
 }
 
-// BenchmarkZones is what many zones cost the loop: to build, when an endpoint changes that all of them are answered
-// with, and when one changes that one of them is answered with.
+// BenchmarkZones measures what many zones cost the loop: building them, a change of an endpoint that all of them use,
+// and a change of an endpoint that one of them uses.
 func BenchmarkZones(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("build/%d", n), func(b *testing.B) {
@@ -66,7 +66,10 @@ func BenchmarkZones(b *testing.B) {
 				for b.Loop() {
 					revision++
 					r := endpoint(pool, 0, byte(revision))
-					d := c.Apply(zones.Batch{Revision: revision, Changes: []zones.Change{{Key: r.Key(), Resource: r, Revision: revision}}})
+					d := c.Apply(zones.Batch{
+						Revision: revision,
+						Changes:  []zones.Change{{Key: r.Key(), Resource: r, Revision: revision}},
+					})
 					c.Problems()
 					builder.Update(c, d, nil)
 				}

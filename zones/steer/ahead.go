@@ -5,9 +5,11 @@ import (
 	"unsafe"
 )
 
-// A decision can begin before its turn as a look-up can (snapshot.Ahead): these return where the next step will look.
+// These functions return where the next step of a decision will read, so that a server can fetch that memory for a
+// whole batch of queries before it decides one of them (see snapshot.Ahead). A wrong address costs time and changes no
+// answer.
 
-// Aim returns where the search for the client's area begins, nil where the client does not matter.
+// Aim returns where the search for the client's area begins. It returns nil if the client does not matter.
 func (p *Policy) Aim(client netip.Addr) unsafe.Pointer {
 	if p.sel != nil && p.sel.places != nil && p.sel.places.areas != nil {
 		return p.sel.places.areas.Aim(client)
@@ -15,7 +17,7 @@ func (p *Policy) Aim(client netip.Addr) unsafe.Pointer {
 	return nil
 }
 
-// Reach goes on to where it ends.
+// Reach returns where that search ends.
 func (p *Policy) Reach(client netip.Addr) unsafe.Pointer {
 	if p.sel != nil && p.sel.places != nil && p.sel.places.areas != nil {
 		return p.sel.places.areas.Reach(client)
@@ -23,13 +25,13 @@ func (p *Policy) Reach(client netip.Addr) unsafe.Pointer {
 	return nil
 }
 
-// Line is the policy's own first line.
+// Line returns the policy's first cache line.
 func (p *Policy) Line() unsafe.Pointer { return unsafe.Pointer(p) }
 
-// Leads returns where it says which pool answers.
+// Leads returns the policy's list of leading pools.
 func (p *Policy) Leads() unsafe.Pointer { return unsafe.Pointer(&p.leads[0]) }
 
-// Lead goes on to the pool that answers first of all, whatever else the policy asks for.
+// Lead returns the leading pool's candidates, whatever else the policy may ask.
 func (p *Policy) Lead(v *View, client netip.Addr, f Family) unsafe.Pointer {
 	n := 0
 	if p.sel != nil {

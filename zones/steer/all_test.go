@@ -8,7 +8,7 @@ import (
 	"leeward/zones"
 )
 
-// Who picks all gets all, however many, beginning anywhere, in answers and in transfers, without an allocation.
+// pick: all returns all addresses, however many, beginning anywhere, in answers and in transfers, without allocating.
 func TestAllAreAll(t *testing.T) {
 	for _, n := range []int{1, 2, MaxAnswers - 1, MaxAnswers, MaxAnswers + 1, 200, zones.MostAddresses(16)} {
 		w := threeRegions()
@@ -16,11 +16,15 @@ func TestAllAreAll(t *testing.T) {
 		for i := range n {
 			w.members["www-eu"] = append(w.members["www-eu"], &zones.Endpoint{
 				Pool: "www-eu", Endpoint: fmt.Sprint("lb-", i), Addresses: []netip.Addr{
-					netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), netip.AddrFrom16([16]byte{0x20, 1, 14: byte(i >> 8), 15: byte(i)}),
+					netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}),
+					netip.AddrFrom16([16]byte{0x20, 1, 14: byte(i >> 8), 15: byte(i)}),
 				},
 			})
 		}
-		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+		p := compile(t, nil, w, &zones.Policy{
+			Name: "www.example.test", Pick: zones.PickAll,
+			Rules: []zones.Rule{{Failover: steps("www-eu")}},
+		})
 		program := w.program()
 		v := NewView(program, Sight{State: allUp}, nil)
 		for _, family := range []Family{V4, V6} {

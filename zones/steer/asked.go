@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// Asked is which clients have asked lately. Older queries count for less and less: Seconds is what their number is to
-// be divided by for a rate.
+// Asked counts which clients have asked lately. Older queries count less and less. A count divided by Seconds is a
+// rate.
 type Asked struct {
 	Seconds float64      `json:"seconds"`
-	Queries float64      `json:"queries"`         // that a policy has answered, those of Other included
-	Other   float64      `json:"other,omitempty"` // for whose order there was no room
+	Queries float64      `json:"queries"`         // that policies have answered, including Other
+	Other   float64      `json:"other,omitempty"` // of orders that there was no room to count
 	Orders  []AskedOrder `json:"orders"`          // most queries first
 }
 
-// AskedOrder is how many of an order's clients have asked.
+// AskedOrder counts the queries of an order's clients.
 type AskedOrder struct {
 	Order
 	Queries float64 `json:"queries"`
-	Samples float64 `json:"samples"` // of which the number of queries is an estimate
+	Samples float64 `json:"samples"` // how many queries were sampled; Queries is the estimate from them
 }
 
-// Key spells an order as a map's key.
+// Key returns an order as a string, for maps.
 func (o *Order) Key() string {
 	return fmt.Sprint(o.Policy, " ", o.Rule, o.Family, " ", strings.Join(o.Pools, ","), " ", strings.Join(o.First, ","))
 }
 
-// Sort brings the orders into theirs and keeps most of them: the others' queries go to Other.
+// Sort puts the orders with most queries first and keeps at most so many. The queries of the rest go to Other.
 func (a *Asked) Sort(most int) {
 	slices.SortFunc(a.Orders, func(x, y AskedOrder) int {
 		return cmp.Or(cmp.Compare(y.Queries, x.Queries), cmp.Compare(x.Key(), y.Key()))
@@ -40,7 +40,7 @@ func (a *Asked) Sort(most int) {
 	}
 }
 
-// Add adds what another server was asked. Rates add up, whatever time each stands for.
+// Add adds what another server counted. It adds rates, whatever period each count stands for.
 func (a *Asked) Add(b *Asked) {
 	if b == nil || !(b.Seconds > 0) {
 		return
@@ -66,8 +66,8 @@ func (a *Asked) Add(b *Asked) {
 	}
 }
 
-// Differs reports whether so much has changed since before that it is worth telling: the rate by a tenth, or the order
-// of a twentieth of the queries.
+// Differs reports whether the counts have changed enough since before to report them: the rate by a tenth, or the
+// orders of a twentieth of the queries.
 func (a *Asked) Differs(before *Asked) bool {
 	if before == nil || a == nil {
 		return a != before

@@ -2,11 +2,12 @@ package steer
 
 import "time"
 
-// started is when the process did, as far as this package can tell.
+// started is when the process started, as far as this package knows.
 var started = time.Now()
 
-// Moment returns a time as Request.Now has it: Unix seconds as they were at the process's start, counted on from there
-// by the monotonic clock where the time has one. So a wall clock that is set neither ends nor prolongs a TTL.
+// Moment returns a time as Request.Now needs it, in seconds: the Unix time of the process's start, plus the time since
+// then by the monotonic clock (by the wall clock if t has no monotonic reading). So setting the wall clock neither ends
+// nor prolongs a TTL.
 func Moment(t time.Time) int64 {
 	since := t.Sub(started) + time.Duration(started.Nanosecond())
 	seconds := started.Unix() + int64(since/time.Second)

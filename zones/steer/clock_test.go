@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Of times that only have a wall clock it makes Unix seconds; of those that the process has taken, what lies between
-// them by the monotonic clock.
+// Moment returns Unix seconds for times with a wall clock only. Times that the process took differ by the monotonic
+// clock.
 func TestMoment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := started.Round(0).Add(time.Duration(rapid.Int64Range(-int64(1e18), int64(1e18)).Draw(t, "after")))

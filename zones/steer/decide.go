@@ -8,12 +8,12 @@ import (
 	"leeward/zones/rr"
 )
 
-// Decide answers one request from a view. It allocates nothing, takes no lock, and for one View, client and random
-// number always says the same.
+// Decide answers one request from a view. It allocates nothing and takes no lock. The same View, request and random
+// number always give the same decision.
 //
-// The first rule that holds for the client gives an order of steps; the map's regions are tried before it. The first
-// step with an available pool answers; pools and endpoints of weight 0 only when no other is left. Where no pool is
-// available the answer is what it would be if all were healthy (fail open).
+// The first rule that holds for the client gives an order of steps. Regions that the map puts first are tried before
+// it. The first step with an available pool answers. Pools and endpoints of weight 0 answer only if no other is left.
+// If no pool is available, the answer is what it would be if all were healthy (fail open).
 func (p *Policy) Decide(v *View, req *Request, d *Decision) { p.decide(v, req, d, nil) }
 
 func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
@@ -21,14 +21,14 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	if c.table != nil {
 		c.hide(req.Resolver)
 	}
-	d.Addresses, d.Target, d.Count, d.TTL, d.FailOpen, d.Unresolved, d.Pool = d.space[:0], "", 0, p.TTL, false, false, -1
-	d.Says = SaysAddresses
+	d.Addresses, d.Target, d.Count, d.TTL, d.Pool = d.space[:0], "", 0, p.TTL, -1
+	d.FailOpen, d.Unresolved, d.Says = false, false, SaysAddresses
 	if c.table != nil && t != nil {
 		c.locate()
 		t.located(&c)
 	}
 
-	n := 0 // the rule, or their number where none holds
+	n := 0 // index of the rule, or the number of rules if none holds
 	if p.sel != nil {
 		n = min(int(p.sel.choose(&c)), len(p.leads)-1)
 	}
@@ -49,7 +49,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		d.Says, d.Scope = r.says, c.scope
 		return
 	}
-	tried := 0 // pools that are out
+	tried := 0 // pools that are not available
 	if plain && r.rank != nil && r.plain != nil {
 		for tried < len(r.rank.heads) {
 			at, ok := r.rank.near(&c, tried)
@@ -83,9 +83,13 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 			}
 		}
 	}
-	w := walk{view: v, policy: p, rule: r, family: req.Family, steps: r.steps, order: order, random: req.Random, trace: t}
+	w := walk{
+		view: v, policy: p, rule: r, family: req.Family, steps: r.steps, order: order, random: req.Random,
+		trace: t,
+	}
 	if w.sheds = p.sheds(v); w.sheds {
-		w.whole, w.now = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll && p.Pick != zones.PickSticky, req.Clock
+		w.whole, w.now = !req.Resolver.IsValid() && p.Answers > 1 && p.Pick != zones.PickAll &&
+			p.Pick != zones.PickSticky, req.Clock
 		w.key = keyOf(c.addr, req.Resolver.IsValid())
 	}
 	if p.front != nil {
@@ -132,8 +136,8 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 }
 
-// never reports whether no client gets an address of the family: then that there is none does not depend on who asks,
-// and a negative answer that says so is kept for all (RFC 7871 section 7.4).
+// never reports whether no client can get an address of the family. A negative answer then does not depend on the
+// client, and resolvers may keep it for all of them (RFC 7871 section 7.4).
 func (p *Policy) never(v *View, f Family) bool {
 	for i := range p.rules {
 		if p.rules[i].says != SaysAddresses {
@@ -148,8 +152,8 @@ func (p *Policy) never(v *View, f Family) bool {
 	return true
 }
 
-// quick is a step of the walk in the usual case: no map, no client to stick to, one pool. It reports whether the pool
-// answers; it says what the walk would have said.
+// quick is a step of the walk in the usual case: no map, no sticky pick, one pool. It reports whether the pool answers,
+// and decides what the walk would decide.
 func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
 	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
 		return false
@@ -171,7 +175,7 @@ func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
 	return true
 }
 
-// pick names addresses of one pool.
+// pick appends addresses of one pool to b, and returns how many there are.
 func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 	n := min(p.Answers, t.len())
 	switch p.Pick {
@@ -187,7 +191,7 @@ func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 	return b, len(b) / t.size
 }
 
-// name names one endpoint of a pool: a CNAME is one record (RFC 2181 section 10.1), also where all are to be named.
+// name picks one endpoint of a pool. A CNAME is a single record (RFC 2181 section 10.1), even for pick: all.
 func (p *Policy) name(t *table, random, client uint64) rr.Name {
 	switch p.Pick {
 	case zones.PickSticky:
@@ -198,23 +202,23 @@ func (p *Policy) name(t *table, random, client uint64) rr.Name {
 	return t.names[t.pick(random)]
 }
 
-// openness is how far a walk goes to find a pool.
+// openness says which pools a walk may use.
 type openness uint8
 
 const (
 	shut    openness = iota // available pools only
 	healthy                 // as if all were healthy
-	drained                 // even what is drained: there is nothing else
+	drained                 // even drained ones, when there is nothing else
 )
 
-// need is what a walk asks of a step.
+// need is what a walk asks of a step. Each is tried only after the ones before it found nothing.
 type need uint8
 
 const (
-	enough need = iota // as much as the step itself does, of pools that keep the client
-	anyhow             // whoever they keep: nobody has kept the client, and the first that is there takes it
-	little             // anything
-	spares             // members of weight 0, which answer only when no other is left
+	enough need = iota // the step has the weight it asks for, and the pool keeps the client
+	anyhow             // the pool need not keep the client: none did, so the first that is available takes it
+	little             // the step may have less weight than it asks for
+	spares             // members of weight 0
 )
 
 // walk goes through an order of steps for one client.
@@ -225,29 +229,29 @@ type walk struct {
 	rule   *rule
 	steps  []group
 	order  []uint8 // positions in steps; nil: as listed
-	front  []int32 // regions that come first
+	front  []int32 // regions to try first
 	open   openness
 	need   need
 	random uint64
-	client uint64 // for sticky
-	depth  int    // how many steps the last pass went through; those before it found nothing in any, in whatever order
+	client uint64 // key of the client's prefix, for sticky; 0: the pick is not sticky
+	depth  int    // how many steps the last pass went through; the steps before it have nothing, in whatever order
 	trace  *trace
-	shared bool // the client's prefix has picked one of several pools
+	shared bool // the client's prefix has decided between several pools
 
-	// Of pools that keep a share of their clients only; see spill.go.
-	sheds  bool   // there may be such
-	whole  bool   // the client may be a crowd, as it is a resolver
-	shed   bool   // one of them was asked
-	passed bool   // one of them has passed the client on
-	skip   *Pool  // that is not to be asked: what comes after it is wanted
+	// The rest is for pools that keep only a share of their clients; see spill.go.
+	sheds  bool   // there may be such pools
+	whole  bool   // the client is a resolver, so it may stand for a crowd
+	shed   bool   // such a pool was asked
+	passed bool   // such a pool has passed the client on
+	skip   *Pool  // not to be asked
 	now    int64  // Unix seconds
 	key    uint64 // of the client
 	lump   lump
 
-	carried carried // by the rule's pools together
+	carried carried // what the rule's pools carry together
 }
 
-// find returns the pool that answers and its candidates; nil where no pool has an address of the family.
+// find returns the pool that answers and its candidates. It returns (nil, nil) if no pool has an address of the family.
 func (w *walk) find() (*Pool, *table) {
 	for w.open = shut; w.open <= drained; w.open++ {
 		for w.need = enough; w.need <= spares; w.need++ {
@@ -263,7 +267,7 @@ func (w *walk) find() (*Pool, *table) {
 	return nil, nil
 }
 
-// sweep goes through the steps for each region that comes first, and then for all.
+// sweep goes through the steps for each region of the map, and then for all regions.
 func (w *walk) sweep() (*Pool, *table) {
 	for _, region := range w.front {
 		if p, t := w.pass(region); p != nil {
@@ -273,7 +277,7 @@ func (w *walk) sweep() (*Pool, *table) {
 	return w.pass(-1)
 }
 
-// pass goes once through the steps and stops at the first that has something.
+// pass goes through the steps once and stops at the first that has a pool. region -1 stands for all regions.
 func (w *walk) pass(region int32) (*Pool, *table) {
 	for i := range w.steps {
 		at := i
@@ -322,7 +326,7 @@ func (w *walk) group(g *group, region int32) (*Pool, *table) {
 				lowest = s
 			}
 		} else {
-			take = below(step(&w.random), sum) < weight // each replaces those before it with its share of the sum
+			take = below(step(&w.random), sum) < weight // it replaces the earlier ones with probability weight/sum
 		}
 		if take {
 			pool, found = p, t
@@ -331,7 +335,7 @@ func (w *walk) group(g *group, region int32) (*Pool, *table) {
 	return pool, found
 }
 
-// member returns the pool and candidates of one member if they may answer this client.
+// member returns the pool and candidates of one member if it answers this client, else (nil, nil).
 func (w *walk) member(m *member, region int32) (*Pool, *table) {
 	pool, t := w.there(m, region)
 	if t == nil || pool == w.skip {
@@ -344,7 +348,7 @@ func (w *walk) member(m *member, region int32) (*Pool, *table) {
 	return pool, t
 }
 
-// there returns the pool and candidates of one member if they may answer anybody.
+// there returns the pool and candidates of one member if it could answer some client, else (nil, nil).
 func (w *walk) there(m *member, region int32) (*Pool, *table) {
 	if region >= 0 && m.region != region || (m.weight == 0) != (w.need == spares) {
 		return nil, nil
@@ -365,7 +369,8 @@ func (w *walk) there(m *member, region int32) (*Pool, *table) {
 	return pool, t
 }
 
-// suffices reports whether as much of a step's weight is available as it asks for, of what has addresses of the family.
+// suffices reports whether the step has available as much of its weight as it asks for. Pools without addresses of the
+// family do not count.
 func (w *walk) suffices(g *group) bool {
 	var sum, there uint64
 	for i := range g.members {
@@ -389,7 +394,7 @@ func below(random, n uint64) uint64 {
 	return random % n
 }
 
-// stickyBits is the length of the client prefix that sticky picks by.
+// stickyBits is the length of the client prefix that a sticky pick goes by.
 func stickyBits(a netip.Addr) int {
 	if a.Is4() {
 		return 24
@@ -397,7 +402,7 @@ func stickyBits(a netip.Addr) int {
 	return 56
 }
 
-// prefixHash hashes the client's prefix; never 0.
+// prefixHash hashes that prefix. It is never 0.
 func prefixHash(a netip.Addr) uint64 {
 	b := a.As16()
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])

@@ -7,45 +7,47 @@ import (
 	"leeward/zones/rr"
 )
 
-// Family is the kind of address a query asks for.
+// Family is the kind of record that a query asks for.
 type Family uint8
 
 // The families.
 const (
 	V4   Family = iota // A
 	V6                 // AAAA
-	Name               // CNAME: the names of endpoints that are answered by name
+	Name               // CNAME: the hostnames of endpoints
 
 	families = 3
 )
 
-// MaxAnswers is the most addresses that a decision has room for; of more (pick: all) it has the pool's own list.
+// MaxAnswers is how many addresses a Decision has room for. A larger answer (pick: all) refers to the pool's own list.
 const MaxAnswers = 64
 
-// Decision is what a policy answers to one client: the addresses, and compactly why. The caller owns it and uses it
-// again and again; Decide overwrites all of it and allocates nothing.
+// Decision is a policy's answer to one client, and in short why. The caller owns it and may reuse it: Decide overwrites
+// all of it and allocates nothing.
 type Decision struct {
-	Addresses []byte  // Count addresses of 4 (V4) or 16 (V6) bytes each, network byte order; aliases the Decision or the View
-	Target    rr.Name // of Name: what the CNAME leads to; Count is 1 then
+	// Addresses has Count addresses of 4 (V4) or 16 (V6) octets each, in network byte order. It aliases the Decision or
+	// the View.
+	Addresses []byte
+	Target    rr.Name // for Name: the target of the CNAME; Count is 1 then
 	Count     int
-	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is constant
+	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
 	TTL       uint32
-	Rule      int16 // index of the rule that held; -1: none did, and all pools were taken as listed
-	Pool      int32 // index of the pool that answers; -1 where there is no address of this family at all
-	FailOpen  bool  // nothing was healthy: answered as if all were
-	Says      Says  // why Count is 0, where the policy says what is to be answered in place of addresses
-	// Unresolved says why Count is 0: the rule's pools have endpoints by name whose addresses nobody has told yet.
+	Rule      int16 // index of the rule that holds; -1: none does, and all pools were tried as listed
+	Pool      int32 // index of the pool that answers; -1: no pool has an address of this family
+	FailOpen  bool  // no pool was available, so the answer is as if all were healthy
+	Says      Says  // what the policy answers instead of addresses; Count is 0 then
+	// Unresolved says why Count is 0: the rule's pools have endpoints by hostname that have not been resolved yet.
 	Unresolved bool
 
 	space [MaxAnswers * 16]byte
 }
 
-// Says is what a rule or policy wants said in place of addresses.
+// Says is what a rule or a policy answers instead of addresses.
 type Says uint8
 
-// What can be said.
+// The answers.
 const (
-	SaysAddresses Says = iota // or that there are none of the family: NODATA
+	SaysAddresses Says = iota // addresses, or NODATA if there are none of the family
 	SaysNoData
 	SaysNXDomain
 	SaysRefused
@@ -53,21 +55,22 @@ const (
 )
 
 var says = map[zones.Answer]Says{
-	zones.AnswerNoData: SaysNoData, zones.AnswerNXDomain: SaysNXDomain, zones.AnswerRefused: SaysRefused, zones.AnswerServFail: SaysServFail,
+	zones.AnswerNoData: SaysNoData, zones.AnswerNXDomain: SaysNXDomain, zones.AnswerRefused: SaysRefused,
+	zones.AnswerServFail: SaysServFail,
 }
 
 func (s Says) String() string {
 	return [...]string{"the addresses that there are", "NODATA", "NXDOMAIN", "REFUSED", "SERVFAIL"}[s]
 }
 
-// Request is what is asked of a policy.
+// Request is one question to a policy.
 type Request struct {
 	Client netip.Addr // the ECS address if given, else the resolver's
-	// Resolver is who sent the query: where Client is a private address that nothing names, it is located in its place
-	// (RFC 7871 section 10). The zero Addr: nobody is.
+	// Resolver is the sender of the query. If Client is a private address that no database places, the resolver's
+	// location is used (RFC 7871 section 10). The zero Addr: no resolver.
 	Resolver netip.Addr
 	Family   Family
 	Random   uint64 // 64 uniform random bits, drawn by the caller for this query
-	Now      int64  // see Moment: what is left of the TTLs of endpoints' names; not looked at unless View.Named
-	Clock    int64  // Unix seconds of the wall clock: what is planned for then; not looked at unless Policy.Planned
+	Now      int64  // as Moment returns it, for the TTLs of endpoints' hostnames; used only if View.Named
+	Clock    int64  // Unix seconds of the wall clock, for schedules; used only if Policy.Planned
 }

@@ -11,25 +11,25 @@ import (
 	"leeward/zones"
 )
 
-// Explanation is why a client gets an answer, step by step. It is made by the evaluator that the server answers from.
+// Explanation says step by step why a client gets an answer. The evaluator that the server answers from makes it.
 type Explanation struct {
 	Name       string       `json:"name"`
-	Type       string       `json:"type"` // "A", "AAAA", or "CNAME" where endpoints are answered by name
+	Type       string       `json:"type"` // "A", "AAAA", or "CNAME" if endpoints are answered by name
 	Client     string       `json:"client"`
 	Location   *Location    `json:"location,omitempty"` // nil: the policy does not ask for it
-	Rule       int          `json:"rule"`               // from 0; -1: none held
+	Rule       int          `json:"rule"`               // from 0; -1: none holds
 	When       string       `json:"when"`
-	MapRegions []string     `json:"mapRegions,omitempty"` // regions the map puts first
-	Steps      []PoolStep   `json:"steps"`                // pools in the order they were tried
+	MapRegions []string     `json:"mapRegions,omitempty"` // regions that the map puts first
+	Steps      []PoolStep   `json:"steps"`                // pools in the order in which they were tried
 	Pool       string       `json:"pool"`
 	Region     string       `json:"region"`
 	FailOpen   bool         `json:"failOpen"`
 	Pick       string       `json:"pick"`
-	Candidates []Candidate  `json:"candidates"`           // every address of the pool, of this family
-	Addresses  []netip.Addr `json:"addresses"`            // the answer, or one draw of it
-	Target     string       `json:"target,omitempty"`     // the answer where it is a CNAME, or one draw of it
-	Unresolved bool         `json:"unresolved,omitempty"` // no answer of the type, as no name of an endpoint has been resolved yet
-	Says       Says         `json:"-"`                    // what is said in place of addresses
+	Candidates []Candidate  `json:"candidates"`           // every address of the pool of this family
+	Addresses  []netip.Addr `json:"addresses"`            // the answer, or one random example of it
+	Target     string       `json:"target,omitempty"`     // the CNAME's target, or one random example of it
+	Unresolved bool         `json:"unresolved,omitempty"` // no endpoint's hostname has been resolved yet
+	Says       Says         `json:"-"`                    // what is answered instead of addresses
 	TTL        uint32       `json:"ttl"`
 	Scope      uint8        `json:"scope"` // ECS scope prefix length
 	Text       []string     `json:"text"`  // the same as sentences
@@ -43,13 +43,13 @@ type Location struct {
 	Latitude    *float64 `json:"latitude,omitempty"`
 	Longitude   *float64 `json:"longitude,omitempty"`
 	ASN         uint32   `json:"asn,omitempty"`
-	Deeper      string   `json:"deeper,omitempty"`     // subdivisions of further levels, a space between
+	Deeper      string   `json:"deeper,omitempty"`     // subdivisions of further levels, separated by spaces
 	Registered  bool     `json:"registered,omitempty"` // the country is where the network is registered
-	Told        geo.Told `json:"told,omitzero"`        // by which location databases
-	Inner       string   `json:"inner,omitempty"`      // the IPv4 address within the client's: the one that is located
+	Told        geo.Told `json:"told,omitzero"`        // which databases know it
+	Inner       string   `json:"inner,omitempty"`      // the IPv4 address embedded in the client's, which was located
 }
 
-// PoolStep is one pool that was asked.
+// PoolStep is one pool that was tried.
 type PoolStep struct {
 	Pool     string   `json:"pool"`
 	Region   string   `json:"region"`
@@ -57,14 +57,14 @@ type PoolStep struct {
 	Distance *float64 `json:"distance,omitempty"` // km from the client, before bias; `nearest` only
 	Result   string   `json:"result"`             // "available", "drained", "no healthy endpoint" …
 	Healthy  int      `json:"healthy"`
-	Keep     *float64 `json:"keep,omitempty"` // the share of its clients that it keeps, where that is not all
+	Keep     *float64 `json:"keep,omitempty"` // share of its clients that it keeps; nil: all
 	Total    int      `json:"total"`
 }
 
 // Candidate is one address of the pool that answers.
 type Candidate struct {
 	Endpoint string     `json:"endpoint"`
-	Hostname string     `json:"hostname,omitempty"` // that it is given by
+	Hostname string     `json:"hostname,omitempty"` // if the endpoint is given by one
 	Address  netip.Addr `json:"address"`
 	Weight   uint64     `json:"weight"`
 	State    string     `json:"state"`
@@ -72,11 +72,12 @@ type Candidate struct {
 	Override zones.Word `json:"override,omitempty"`
 }
 
-// Explain decides as Decide does and says why.
+// Explain decides as Decide does, and says why.
 func (p *Policy) Explain(v *View, req *Request) Explanation {
 	t := &trace{policy: p}
 	t.out = Explanation{
-		Name: p.Name, Type: [...]string{"A", "AAAA", "CNAME"}[req.Family], Client: req.Client.String(), Pick: string(p.Pick),
+		Name: p.Name, Type: [...]string{"A", "AAAA", "CNAME"}[req.Family], Client: req.Client.String(),
+		Pick:  string(p.Pick),
 		Steps: []PoolStep{}, Candidates: []Candidate{}, Addresses: []netip.Addr{}, Text: []string{},
 	}
 	t.say("%s %s for %s", p.Name, t.out.Type, req.Client)
@@ -114,7 +115,7 @@ func (p *Policy) Explain(v *View, req *Request) Explanation {
 	return t.out
 }
 
-// String prints the explanation as people read it.
+// String returns the explanation as lines of text.
 func (e Explanation) String() string { return strings.Join(e.Text, "\n") + "\n" }
 
 // trace records a decision while it is made. A nil trace records nothing.
@@ -135,8 +136,9 @@ func (t *trace) located(c *client) {
 	}
 	l := c.table.Locations()[c.location]
 	out := &Location{
-		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, Deeper: l.Deeper, Registered: l.Registered,
-		Told: c.table.Told(c.location),
+		Continent: l.Continent, Country: l.Country, Subdivision: l.Subdivision, Deeper: l.Deeper,
+		Registered: l.Registered,
+		Told:       c.table.Told(c.location),
 	}
 	place := []string{}
 	for _, s := range []string{l.Continent, l.Country, l.Subdivision, l.Deeper} {
@@ -178,7 +180,7 @@ func (t *trace) located(c *client) {
 	}
 }
 
-// toldText says which file told what; nothing of the built-in table, beside which there is no file of locations.
+// toldText says which file told what. It leaves out the built-in table, which is used only without such files.
 func toldText(told geo.Told) string {
 	var parts []string
 	for _, file := range []string{told.Country, told.Subdivision, told.Point} {
@@ -186,7 +188,10 @@ func toldText(told geo.Told) string {
 			continue
 		}
 		var what []string
-		for name, by := range map[string]string{"country": told.Country, "subdivision": told.Subdivision, "point": told.Point} {
+		for name, by := range map[string]string{
+			"country": told.Country, "subdivision": told.Subdivision,
+			"point": told.Point,
+		} {
 			if by == file {
 				what = append(what, name)
 			}
@@ -209,7 +214,8 @@ func (t *trace) rule(n int) {
 		earlier = len(rules)
 	}
 	for i := range min(earlier, mostRules) {
-		t.say("rule %d of %d does not hold (%s): the client is in none of these", i+1, len(rules), whenText(rules[i].When))
+		t.say("rule %d of %d does not hold (%s): the client is in none of these", i+1, len(rules),
+			whenText(rules[i].When))
 	}
 	if earlier > mostRules {
 		t.say("nor do the %d rules after it", earlier-mostRules)
@@ -231,7 +237,7 @@ func (t *trace) rule(n int) {
 	t.say("rule %d of %d holds (%s): %s", n+1, len(rules), t.out.When, kind)
 }
 
-// mostRules is of how many rules that do not hold it is said one by one.
+// mostRules is how many rules that do not hold are listed one by one.
 const mostRules = 20
 
 func whenText(w *zones.When) string {
@@ -281,7 +287,10 @@ func (t *trace) pool(w *walk, m *member, pool *Pool, l *lineup) {
 	if w.open != shut {
 		return
 	}
-	s := PoolStep{Pool: pool.Name, Region: pool.Region, Weight: m.weight, Result: l.why.String(), Healthy: l.healthy, Total: l.total}
+	s := PoolStep{
+		Pool: pool.Name, Region: pool.Region, Weight: m.weight, Result: l.why.String(), Healthy: l.healthy,
+		Total: l.total,
+	}
 	far := ""
 	if t.rank != nil && t.out.Location != nil && t.out.Location.Latitude != nil {
 		if at := t.policy.points[pool.Region]; at.Known {
@@ -291,10 +300,11 @@ func (t *trace) pool(w *walk, m *member, pool *Pool, l *lineup) {
 		}
 	}
 	t.out.Steps = append(t.out.Steps, s)
-	t.say("  pool %s (region %s%s): %s, %d of %d endpoints healthy", pool.Name, pool.Region, far, s.Result, l.healthy, l.total)
+	t.say("  pool %s (region %s%s): %s, %d of %d endpoints healthy", pool.Name, pool.Region, far, s.Result, l.healthy,
+		l.total)
 }
 
-// kept says which share of its clients a pool keeps, and whether this one is among them.
+// kept records which share of its clients a pool keeps, and whether this client is among them.
 func (t *trace) kept(w *walk, pool *Pool, keep, at float64) {
 	if t == nil {
 		return
@@ -322,7 +332,7 @@ func (t *trace) kept(w *walk, pool *Pool, keep, at float64) {
 	t.say("  pool %s keeps %.0f %% of its clients (%s); %s", pool.Name, keep*100, strings.TrimLeft(why, ":, "), yours)
 	for i := range t.out.Steps {
 		if s := &t.out.Steps[i]; s.Pool == pool.Name {
-			share := keep // not the parameter itself, which would be allocated in queries
+			share := keep // a copy: taking the parameter's address would allocate it in queries too
 			s.Keep = &share
 		}
 	}
@@ -344,10 +354,11 @@ func (t *trace) chosen(pool *Pool, d *Decision, candidates *table) {
 		return
 	}
 	t.out.Pool, t.out.Region = pool.Name, pool.Region
-	t.say("pool %s answers: %d candidates, pick %s, %d of them in the answer", pool.Name, candidates.len(), t.policy.Pick, d.Count)
+	t.say("pool %s answers: %d candidates, pick %s, %d of them in the answer", pool.Name, candidates.len(),
+		t.policy.Pick, d.Count)
 }
 
-// candidates lists every address of the pool with its part.
+// candidates lists every address of the pool with its share.
 func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bool) {
 	f, now := req.Family, req.Now
 	tb := l.table
@@ -368,7 +379,10 @@ func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bo
 				if Family(k) != f {
 					continue
 				}
-				c := Candidate{Endpoint: e.id, Hostname: e.host(), Address: a, Weight: e.weight, State: state.String(), Override: e.word}
+				c := Candidate{
+					Endpoint: e.id, Hostname: e.host(), Address: a, Weight: e.weight, State: state.String(),
+					Override: e.word,
+				}
 				for n := range tb.weights {
 					if slices.Equal(tb.addr(uint32(n)), a.AsSlice()) {
 						c.Share = float64(tb.weights[n]) / float64(sum)

@@ -7,10 +7,10 @@ import (
 	"leeward/zones/rr"
 )
 
-// Fixed returns what the policy says where there is neither a client nor health, as in a zone transfer: the addresses
-// of the family, of 4 or 16 bytes each, of the first pool that has any. Clients of unknown location are taken, all
-// endpoints count as healthy, and overrides and hostnames' addresses, which change by themselves, do not. Of a step of
-// several pools, the one of the largest weight is taken. Of Name it is the first hostname, and no address.
+// Fixed returns what the policy answers without a client and without health, as a zone transfer needs it: the addresses
+// of the family, of 4 or 16 octets each, of the first pool that has any. It takes a client of unknown location, all
+// endpoints as healthy, and the pool of the largest weight in a step. It leaves out overrides and the addresses of
+// hostnames, since both change by themselves. For Name it returns the first hostname and no address.
 func (p *Policy) Fixed(program *Program, f Family) (addresses []byte, target rr.Name) {
 	steps := p.rules[0].steps
 	if p.sel != nil {
@@ -41,8 +41,8 @@ func (p *Policy) Fixed(program *Program, f Family) (addresses []byte, target rr.
 	return nil, ""
 }
 
-// fixed returns the configured addresses of a family, or the first hostname; endpoints of weight 0 only where there is
-// no other.
+// fixed returns the configured addresses of a family, or the first hostname. It uses endpoints of weight 0 only if
+// there are no others.
 func (p *Pool) fixed(f Family) (addresses []byte, target rr.Name) {
 	seen := map[netip.Addr]bool{}
 	for _, spare := range [...]bool{false, true} {

@@ -8,40 +8,40 @@ import (
 	"slices"
 )
 
-// A forecast leads today's clients through another View: by the walk that answers queries, for made-up clients of each
-// order that has been counted. What a client weighs is the load that was measured where its like is led today. What
-// pools keep depends on what is offered to them, and that on what others keep: so they are led again and again, as they
-// would be in time, until nothing moves.
+// A forecast leads today's clients through another View. It uses the walk that answers queries, for made-up clients of
+// each order that has been counted. A client's weight is the load measured where clients like it are led today. What a
+// pool keeps depends on what is offered to it, and that depends on what other pools keep. So the clients are led again
+// and again, as they would be over time, until nothing moves.
 
 // Scene is what clients are led through.
 type Scene struct {
 	View    *View
 	Policy  func(name string) *Policy // nil: there is none
-	Sharing []*Policy                 // that go by loads
-	Now     int64                     // Unix seconds: what is planned for then
+	Sharing []*Policy                 // the policies that use loads
+	Now     int64                     // Unix seconds, for what is planned
 }
 
-// Forecast is where clients would go, and how sure that is.
+// Forecast says where clients would go, and how certain that is.
 type Forecast struct {
 	Queries  float64        `json:"queries"`            // a second, today
 	Lost     float64        `json:"lost,omitempty"`     // share of the queries then that no pool would answer
 	FailOpen float64        `json:"failOpen,omitempty"` // share that would be answered as if all were healthy
-	Settled  bool           `json:"settled"`            // what pools keep comes to rest
+	Settled  bool           `json:"settled"`            // what pools keep came to rest
 	Pools    []PoolForecast `json:"pools"`              // that clients are led to, now or then; by name
-	Doubts   []string       `json:"doubts,omitempty"`   // what it does not know
+	Doubts   []string       `json:"doubts,omitempty"`   // what the forecast does not know
 }
 
 // PoolForecast is one pool of a Forecast. Loads are in the unit of its capacity.
 type PoolForecast struct {
 	Pool     string  `json:"pool"`
 	Region   string  `json:"region"`
-	Measured bool    `json:"measured"` // the loads are known; where they are not, Load, Then and Error are 0
+	Measured bool    `json:"measured"` // the loads are known; else Load, Then and Error are 0
 	Load     float64 `json:"load"`     // now
 	Then     float64 `json:"then"`
-	Error    float64 `json:"error"` // Then may be so much more, or less
+	Error    float64 `json:"error"` // how far Then may be off, either way
 	Target   float64 `json:"target,omitempty"`
-	Max      float64 `json:"max,omitempty"`  // 0: nobody says
-	Keep     float64 `json:"keep"`           // the share of its clients that it would keep
+	Max      float64 `json:"max,omitempty"`  // 0: not all endpoints have one
+	Keep     float64 `json:"keep"`           // share of its clients that it would keep
 	Over     bool    `json:"over,omitempty"` // Then is above Max
 
 	Queries     float64 `json:"queries"` // a second, now
@@ -49,23 +49,23 @@ type PoolForecast struct {
 }
 
 const (
-	forecastDraws  = 40_000 // clients that are led in all, and
-	fewestDraws    = 24     // of each order
+	forecastDraws  = 40_000 // clients that are led in all
+	fewestDraws    = 24     // clients of each order
 	mostDraws      = 8192
 	forecastRounds = 80
-	forecastEase   = 0.6   // of the way to what is offered next, so that it comes to rest
-	forecastRest   = 0.004 // of a pool's target: it has
-	loadBands      = 0.05  // of a load: it is reported in bands
-	leastKeep      = 0.05  // as what is offered is estimated
+	forecastEase   = 0.6   // part of the way to the next estimate that a round goes, so that they converge
+	forecastRest   = 0.004 // of a pool's target: a smaller move counts as rest
+	loadBands      = 0.05  // of a load: loads are reported in bands
+	leastKeep      = 0.05  // the smallest share that an offered load is estimated with
 )
 
-// flow is one order's clients.
+// flow is the clients of one order.
 type flow struct {
 	asked AskedOrder
 	rate  float64 // a second
-	load  float64 // that they are, all together
-	blind float64 // part of load that is a guess, as where they go nobody measures
-	scale float64 // of rate and load, then
+	load  float64 // of all of them together
+	blind float64 // part of load that is a guess, since nobody measures it where they go
+	scale float64 // factor of rate and load then, from a surge
 	exact bool
 	draws int
 	seed  uint64
@@ -74,8 +74,8 @@ type flow struct {
 	open  float64
 }
 
-// Foresee works out what becomes of clients that were asked for under now, in then. surge is what the clients are
-// multiplied by whose first pool is in a region; nil: nobody.
+// Foresee works out where the clients that were counted under now would go under then. surge has, by region, the factor
+// for clients whose first pool is there; nil: no surge.
 func Foresee(now, then Scene, asked *Asked, surge map[string]float64) *Forecast {
 	return foresee(now, then, asked, surge, forecastDraws)
 }
@@ -95,7 +95,10 @@ func Led(now Scene, asked *Asked) map[string]float64 {
 }
 
 func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {
-	f := &forecast{now: now, then: then, draws: draws, out: &Forecast{Settled: true, Pools: []PoolForecast{}}, pools: map[string]*PoolForecast{}}
+	f := &forecast{
+		now: now, then: then, draws: draws, out: &Forecast{Settled: true, Pools: []PoolForecast{}},
+		pools: map[string]*PoolForecast{},
+	}
 	f.take(asked)
 	f.spread(&now, now.View, func(l *flow) map[string]float64 { return l.now })
 	f.weigh()
@@ -117,7 +120,7 @@ type forecast struct {
 	keeps     map[string]float64
 }
 
-// take makes flows of what was asked.
+// take makes flows of what was counted.
 func (f *forecast) take(asked *Asked) {
 	f.doubts, f.keeps = map[string]float64{}, map[string]float64{}
 	if asked == nil || !(asked.Seconds > 0) {
@@ -133,16 +136,20 @@ func (f *forecast) take(asked *Asked) {
 		if p == nil || !(o.Queries > 0) {
 			continue
 		}
-		l := &flow{asked: o, rate: o.Queries / asked.Seconds, exact: true, seed: seedOf(o.Key()), now: map[string]float64{}, then: map[string]float64{}}
+		l := &flow{
+			asked: o, rate: o.Queries / asked.Seconds, exact: true, seed: seedOf(o.Key()),
+			now: map[string]float64{}, then: map[string]float64{},
+		}
 		l.draws = int(min(max(f.draws*o.Queries/sum, fewestDraws), mostDraws))
-		if next := f.then.Policy(o.Policy); next != nil && signature(conditionsOf(p.source.Rules)) != signature(conditionsOf(next.source.Rules)) {
+		if next := f.then.Policy(o.Policy); next != nil &&
+			signature(conditionsOf(p.source.Rules)) != signature(conditionsOf(next.source.Rules)) {
 			l.exact = false
 		}
 		f.flows = append(f.flows, l)
 	}
 }
 
-// spread leads all flows' clients through a View.
+// spread leads the clients of all flows through a View.
 func (f *forecast) spread(s *Scene, v *View, to func(*flow) map[string]float64) {
 	for _, l := range f.flows {
 		shares := to(l)
@@ -175,8 +182,8 @@ func (f *forecast) spread(s *Scene, v *View, to func(*flow) map[string]float64) 
 	}
 }
 
-// weigh finds out what each flow's clients are as a load: what is measured at a pool is spread over the queries that
-// lead there.
+// weigh works out the load of each flow's clients: the load measured at a pool is divided among the queries that lead
+// there.
 func (f *forecast) weigh() {
 	queries := map[string]float64{}
 	for _, l := range f.flows {
@@ -214,7 +221,7 @@ func (f *forecast) weigh() {
 	}
 }
 
-// surged is what a surge multiplies a flow by: the part of its first step that is in a region.
+// surged returns the factor that a surge gives a flow, by the regions of the pools in its first step.
 func (f *forecast) surged(l *flow, surge map[string]float64) float64 {
 	p := f.now.Policy(l.asked.Policy)
 	if len(surge) == 0 || p == nil {
@@ -264,7 +271,7 @@ func (f *forecast) surged(l *flow, surge map[string]float64) float64 {
 	return by / sum
 }
 
-// settle leads the clients through the View to come until what is offered to pools comes to rest.
+// settle leads the clients through the future View until what is offered to pools comes to rest.
 func (f *forecast) settle() {
 	v := &View{pools: slices.Clone(f.then.View.pools), named: f.then.View.named, leave: f.then.View.leave, tight: true}
 	offered := make([]float64, len(v.pools))
@@ -339,7 +346,7 @@ func (f *forecast) settle() {
 	}
 }
 
-// tell puts what was found together.
+// tell writes the result into out.
 func (f *forecast) tell(asked *Asked) {
 	at := func(name string) *PoolForecast {
 		if f.pools[name] == nil {
@@ -365,8 +372,9 @@ func (f *forecast) tell(asked *Asked) {
 			p.Measured = p.Measured || l.load > 0
 			there += will
 			shift := l.load * math.Abs(l.scale*will-was)
-			counted := min(shift, l.load*l.scale*will) // what nobody is led to is so for certain
-			variance[pool] += counted*counted/max(l.asked.Samples, 1) + l.load*l.load*l.scale*l.scale*will*(1-will)/float64(l.draws)
+			counted := min(shift, l.load*l.scale*will) // a pool to which nobody is led has no error
+			variance[pool] += counted*counted/max(l.asked.Samples, 1) +
+				l.load*l.load*l.scale*l.scale*will*(1-will)/float64(l.draws)
 			moved[pool] += counted
 			guessed[pool] += l.blind * l.scale * will
 			if !l.exact {
@@ -376,7 +384,8 @@ func (f *forecast) tell(asked *Asked) {
 		lost += l.rate * l.scale * (1 - there)
 		f.out.FailOpen += l.rate * l.scale * l.open
 		if !l.exact {
-			f.doubts["the rules of "+l.asked.Policy+" are others then: its clients are taken to be divided among them as now"] += l.rate
+			f.doubts["the rules of "+l.asked.Policy+" are others then: its clients are taken to be divided among "+
+				"them as now"] += l.rate
 		}
 	}
 	if all > 0 {
@@ -387,7 +396,8 @@ func (f *forecast) tell(asked *Asked) {
 		other = asked.Other / asked.Queries
 	}
 	if other > 0.01 {
-		f.doubts[fmt.Sprintf("%.0f %% of the queries are of orders that there was no room to count", other*100)] = math.Inf(1)
+		f.doubts[fmt.Sprintf("%.0f %% of the queries are of orders that there was no room to count",
+			other*100)] = math.Inf(1)
 	}
 	for _, d := range f.now.View.pools {
 		if d != nil && d.burden.known && f.pools[d.pool.Name] != nil {
@@ -424,14 +434,16 @@ func (f *forecast) tell(asked *Asked) {
 	}
 	slices.SortFunc(f.out.Pools, func(a, b PoolForecast) int { return cmp.Compare(a.Pool, b.Pool) })
 	texts := slices.Collect(maps.Keys(f.doubts))
-	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(f.doubts[b], f.doubts[a]), cmp.Compare(a, b)) })
+	slices.SortFunc(texts, func(a, b string) int {
+		return cmp.Or(cmp.Compare(f.doubts[b], f.doubts[a]), cmp.Compare(a, b))
+	})
 	f.out.Doubts = append(f.out.Doubts, texts[:min(len(texts), mostDoubts)]...)
 	if len(texts) > mostDoubts {
 		f.out.Doubts = append(f.out.Doubts, fmt.Sprintf("and %d more of the kind", len(texts)-mostDoubts))
 	}
 }
 
-// mostDoubts is how many doubts are told one by one.
+// mostDoubts is how many doubts are listed one by one.
 const mostDoubts = 10
 
 func (f *forecast) region(pool string) string {
@@ -445,7 +457,7 @@ func (f *forecast) region(pool string) string {
 	return ""
 }
 
-// most is what the endpoints that are up can carry before they break; 0: of one of them nobody says.
+// most returns the load at which the endpoints that are up break. It returns 0 if that of one of them is unknown.
 func (d *duty) most() (most float64) {
 	up := d.up()
 	for i := range d.pool.endpoints {
@@ -461,7 +473,7 @@ func (d *duty) most() (most float64) {
 	return most
 }
 
-// OverMax returns the pools that would carry more than they can, and those that may.
+// OverMax returns the pools that would carry more than their max, and those that might.
 func (f *Forecast) OverMax() (over, maybe []PoolForecast) {
 	for _, p := range f.Pools {
 		switch {
@@ -474,7 +486,7 @@ func (f *Forecast) OverMax() (over, maybe []PoolForecast) {
 	return over, maybe
 }
 
-// Measured reports whether any load is known.
+// Measured reports whether the load of any pool is known.
 func (f *Forecast) Measured() bool {
 	return slices.ContainsFunc(f.Pools, func(p PoolForecast) bool { return p.Measured })
 }

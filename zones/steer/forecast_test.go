@@ -23,8 +23,8 @@ func sceneOf(v *View, ps ...*Policy) Scene {
 	}}
 }
 
-// plainForecast is the law's rest, worked out once more for clients that are a fluid: load by order of pools, with a
-// target of each.
+// plainForecast works out the state of rest once more, with clients as a fluid: load by order of pools, and a target
+// for each.
 func plainForecast(load map[string]float64, orders map[string][]int, target []float64, out []bool) []float64 {
 	keep := []float64{1, 1, 1}
 	offered := make([]float64, 3)
@@ -49,7 +49,7 @@ func plainForecast(load map[string]float64, orders map[string][]int, target []fl
 		}
 		var sumLoad, sumTarget float64
 		for p := range carried {
-			if !out[p] && carried[p] > 0 { // of whom nothing is known counts for nothing
+			if !out[p] && carried[p] > 0 { // a pool without a known load does not count
 				sumLoad, sumTarget = sumLoad+carried[p], sumTarget+target[p]
 			}
 		}
@@ -73,14 +73,15 @@ func plainForecast(load map[string]float64, orders map[string][]int, target []fl
 	return carried
 }
 
-// TestForecastIsTheLawsRest holds forecasts, which lead made-up clients one by one, against a fluid.
+// TestForecastIsTheLawsRest compares forecasts, which lead made-up clients one by one, with a fluid.
 func TestForecastIsTheLawsRest(t *testing.T) {
 	table := places(t)
 	orders := map[string][]int{"eu": {0, 1, 2}, "us": {1, 0, 2}, "ap": {2, 0, 1}}
 	rapid.Check(t, func(t *rapid.T) {
 		w := capable(threeRegions())
 		p := compile(testing.TB(nil2{}), table, w, &zones.Policy{
-			Name: "www.example.test", Spill: true, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
+			Name: "www.example.test", Spill: true,
+			Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
 		})
 		loads := map[string]float64{}
 		pressures := map[string]*health.Pressure{}
@@ -93,7 +94,7 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 			for _, at := range orders[region] {
 				o.Pools = append(o.Pools, w.pools[at].Pool)
 			}
-			queries := rapid.Float64Range(1000, 9000).Draw(t, "queries") // what a client's query weighs differs by region
+			queries := rapid.Float64Range(1000, 9000).Draw(t, "queries") // a query's load differs by region
 			asked.Orders = append(asked.Orders, AskedOrder{Order: o, Queries: queries, Samples: queries})
 			asked.Queries += queries
 		}
@@ -129,8 +130,8 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 	})
 }
 
-// TestForecastComesTrue takes a region out in the closed loop, and holds what its pools then carry against what was
-// foretold of it, within a tenth; and surges likewise.
+// TestForecastComesTrue takes a region out in the closed loop, and compares what its pools then carry with the
+// forecast, within a tenth. It does the same with surges.
 func TestForecastComesTrue(t *testing.T) {
 	type demand map[string]float64
 	for _, c := range []struct {
@@ -142,7 +143,13 @@ func TestForecastComesTrue(t *testing.T) {
 		{"a region out, the others hold it", demand{"eu": 500, "us": 300, "ap": 300}, nil, "eu", nil},
 		{"a region out, one spills on", demand{"eu": 700, "us": 450, "ap": 450}, nil, "eu", nil},
 		{"a region out, all are over", demand{"eu": 700, "us": 500, "ap": 550}, nil, "us", nil},
-		{"a surge of three", demand{"eu": 400, "us": 400, "ap": 400}, demand{"eu": 1200, "us": 400, "ap": 400}, "", map[string]float64{"eu": 3}},
+		{
+			"a surge of three",
+			demand{"eu": 400, "us": 400, "ap": 400},
+			demand{"eu": 1200, "us": 400, "ap": 400},
+			"",
+			map[string]float64{"eu": 3},
+		},
 		{"out while it spills already", demand{"eu": 1100, "us": 400, "ap": 300}, nil, "ap", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -206,11 +213,19 @@ func TestForecastComesTrue(t *testing.T) {
 // TestForecastDoubts says what a forecast does not know.
 func TestForecastDoubts(t *testing.T) {
 	w := capable(threeRegions())
-	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
+	p := compile(t, places(t), w,
+		&zones.Policy{
+			Name: "www.example.test", Spill: true,
+			Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}},
+		})
 	_, now := pressed(w, map[string]*health.Pressure{"www-us": under(50, 50)})
-	asked := &Asked{Seconds: 10, Queries: 100, Other: 20, Orders: []AskedOrder{{Order: Order{Policy: p.Name, Rule: 1}, Queries: 80, Samples: 80}}}
+	asked := &Asked{
+		Seconds: 10, Queries: 100, Other: 20,
+		Orders: []AskedOrder{{Order: Order{Policy: p.Name, Rule: 1}, Queries: 80, Samples: 80}},
+	}
 	got := Foresee(sceneOf(now, p), sceneOf(now, p), asked, nil)
-	if text := strings.Join(got.Doubts, "\n"); got.Measured() || !strings.Contains(text, "nobody says the load of pool www-eu") ||
+	if text := strings.Join(got.Doubts, "\n"); got.Measured() ||
+		!strings.Contains(text, "nobody says the load of pool www-eu") ||
 		!strings.Contains(text, "20 % of the queries") || got.Pools[0].QueriesThen != 8 {
 		t.Errorf("%+v", got)
 	}
@@ -222,13 +237,15 @@ func TestForecastDoubts(t *testing.T) {
 	if len(none.Pools) != 0 || none.Queries != 0 {
 		t.Errorf("%+v", none)
 	}
-	// A rule that holds for others then: its clients are a guess.
+	// A rule that holds for other clients then: its clients are a guess.
 	_, known := pressed(w, map[string]*health.Pressure{"www-eu": under(200, 200), "www-us": under(50, 50)})
 	changed := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{
 		{When: &zones.When{Continents: []string{"EU"}}, Failover: steps("www-us")}, {Failover: steps("www-eu")},
 	}})
 	got = Foresee(sceneOf(known, p), sceneOf(known, changed), asked, nil)
-	if i := slices.IndexFunc(got.Pools, func(p PoolForecast) bool { return p.Pool == "www-us" }); i < 0 || got.Pools[i].Error < 200 ||
+	if i := slices.IndexFunc(got.Pools, func(p PoolForecast) bool {
+		return p.Pool == "www-us"
+	}); i < 0 || got.Pools[i].Error < 200 ||
 		!strings.Contains(strings.Join(got.Doubts, "\n"), "the rules of www.example.test are others then") {
 		t.Errorf("%+v", got)
 	}

@@ -9,21 +9,20 @@ import (
 	"leeward/health"
 )
 
-// Resolution is what the hostname of an endpoint was found to stand for. Whoever resolves hands it in before a query
-// needs it.
+// Resolution is what an endpoint's hostname resolves to. Whoever resolves it hands it over before a query needs it.
 type Resolution struct {
-	Addresses []netip.Addr // sorted, each once; the last known ones where the name fails to resolve
-	Known     [2]bool      // by family: it was told, at some time, which addresses of the family there are, if any
-	Expires   time.Time    // when the TTL of what was told last has run out; zero: long ago
-	Failing   bool         // it could not be resolved when that was tried last
-	Gone      bool         // authorities say, and have for long, that it has no address: its endpoints count as down
+	Addresses []netip.Addr // sorted, without duplicates; the last known ones if the name fails to resolve
+	Known     [2]bool      // by family: the name has been resolved at some time, perhaps to no addresses
+	Expires   time.Time    // when the TTL of the last response ends; zero: long ago
+	Failing   bool         // the last attempt to resolve it failed
+	Gone      bool         // its servers have long said that it has no address: its endpoints count as down
 }
 
-// StaleTTL is the most seconds that addresses are given out for once their name's TTL has run out and it cannot be
+// StaleTTL is the highest TTL in seconds of addresses whose name's own TTL has run out while the name cannot be
 // resolved again (RFC 8767 section 5).
 const StaleTTL = 30
 
-// until is for how long addresses may be given out: those that do not come from a name have the zero value, for ever.
+// until is how long addresses may be used. The zero value is for ever, for addresses that do not come from a name.
 type until struct {
 	expires int64 // as Moment has it
 	bounded bool
@@ -38,7 +37,7 @@ func (r *Resolution) until() until {
 	return u
 }
 
-// and returns for how long both hold.
+// and returns how long both may be used.
 func (u until) and(other until) until {
 	switch {
 	case !u.bounded:
@@ -49,7 +48,8 @@ func (u until) and(other until) until {
 	return until{min(u.expires, other.expires), true, u.failing || other.failing}
 }
 
-// bound returns a TTL that ends no later, but is 1 at least: what asks more often learns nothing new.
+// bound returns a TTL that does not go beyond u. It is at least 1, since nobody learns anything new by asking more
+// often.
 func (u until) bound(ttl uint32, now int64) uint32 {
 	if !u.bounded {
 		return ttl
@@ -61,7 +61,7 @@ func (u until) bound(ttl uint32, now int64) uint32 {
 	return min(ttl, uint32(max(left, 1)))
 }
 
-// left says what is left of a name's TTL, for people.
+// left describes what is left of a name's TTL, for people.
 func (r *Resolution) left(now int64) string {
 	switch left := r.until().expires - now; {
 	case r.Gone:
@@ -74,7 +74,7 @@ func (r *Resolution) left(now int64) string {
 	return ""
 }
 
-// addresses returns what an endpoint of the pool has; p may be nil.
+// addresses returns the addresses of one of the pool's endpoints. p may be nil.
 func (p *Pool) addresses(endpoint string) (all []netip.Addr) {
 	if p == nil {
 		return nil
@@ -87,7 +87,7 @@ func (p *Pool) addresses(endpoint string) (all []netip.Addr) {
 	return all
 }
 
-// host is the hostname as people read it, "" where there is none.
+// host returns the hostname as people write it, "" if there is none.
 func (e *endpoint) host() string {
 	if e.hostname == "" {
 		return ""
@@ -95,7 +95,7 @@ func (e *endpoint) host() string {
 	return e.hostname.String()
 }
 
-// Aliases reports whether all endpoints are hostnames that are to be answered by name. It holds for a pool without any.
+// Aliases reports whether all endpoints are hostnames that are not flattened. It is true for a pool without endpoints.
 func (p *Pool) Aliases() bool { return p.aliases }
 
 // Hostnames appends the hostnames of the pool's endpoints, in presentation form without the final dot.
@@ -111,7 +111,7 @@ func (p *Pool) Hostnames(to []string) []string {
 	return to
 }
 
-// Hostnames returns the hostnames of all endpoints, pool by pool; one may be there more than once.
+// Hostnames returns the hostnames of all endpoints, pool by pool. A hostname may occur more than once.
 func (p *Program) Hostnames() (names []string) {
 	for _, pool := range p.Pools {
 		if pool != nil {
@@ -121,8 +121,7 @@ func (p *Program) Hostnames() (names []string) {
 	return names
 }
 
-// unresolved reports whether a pool in the order has a name of which it is not known what addresses of the family it
-// has.
+// unresolved reports whether some pool in the order has a hostname that has never been resolved for the family.
 func (w *walk) unresolved() bool {
 	if w.family == Name {
 		return false
@@ -143,7 +142,7 @@ func (w *walk) unresolved() bool {
 	return false
 }
 
-// names lists every endpoint of the pool that is answered by name, with its part.
+// names lists every endpoint of the pool that is answered by name, with its share.
 func (t *trace) names(d *duty, pool *Pool, l *lineup, open bool) {
 	tb := l.table
 	if open || tb == nil {
@@ -158,7 +157,7 @@ func (t *trace) names(d *duty, pool *Pool, l *lineup, open bool) {
 		e := &pool.endpoints[i]
 		size := len(e.addrs[V4]) + len(e.addrs[V6])
 		state, note := health.Unknown, ""
-		for k, s := range d.states[at : at+size] { // the best of its addresses'
+		for k, s := range d.states[at : at+size] { // the best state of its addresses
 			if k == 0 || s == health.Up || s == health.Unknown && state == health.Down {
 				state = s
 			}

@@ -16,7 +16,7 @@ import (
 
 var now = time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 
-// byName gives the endpoints of the world hostnames in place of their addresses, where there says so.
+// byName gives endpoints of the world hostnames instead of addresses.
 func (w *world) byName(there func(e *zones.Endpoint) bool) {
 	w.names = map[string]Resolution{}
 	for _, es := range w.members {
@@ -25,7 +25,10 @@ func (w *world) byName(there func(e *zones.Endpoint) bool) {
 				continue
 			}
 			e.Hostname = fmt.Sprintf("%s.%s.cloud.example", e.Endpoint, e.Pool)
-			w.names[e.Hostname] = Resolution{Addresses: e.Addresses, Known: [2]bool{true, true}, Expires: now.Add(time.Minute)}
+			w.names[e.Hostname] = Resolution{
+				Addresses: e.Addresses, Known: [2]bool{true, true},
+				Expires: now.Add(time.Minute),
+			}
 			e.Addresses = nil
 		}
 	}
@@ -43,14 +46,17 @@ func TestAlias(t *testing.T) {
 		{"the policy flattens", func(_ *world, p *zones.Policy) { p.Flatten = true }, false},
 		{"one endpoint flattens", func(w *world, _ *zones.Policy) { w.members["www-us"][1].Flatten = true }, false},
 		{"one endpoint by address", func(w *world, _ *zones.Policy) {
-			w.members["www-ap"][0].Hostname, w.members["www-ap"][0].Addresses = "", []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+			w.members["www-ap"][0].Hostname, w.members["www-ap"][0].Addresses = "", []netip.Addr{
+				netip.MustParseAddr("192.0.2.1"),
+			}
 		}, false},
 		{"a pool without endpoints", func(w *world, _ *zones.Policy) { w.members["www-ap"] = nil }, true},
 	} {
 		w := threeRegions()
 		w.byName(everyone)
 		source := &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{
-			{When: &zones.When{Countries: []string{"US"}}, Failover: steps("www-us")}, {Nearest: []string{"www-eu", "www-ap"}},
+			{When: &zones.When{Countries: []string{"US"}}, Failover: steps("www-us")},
+			{Nearest: []string{"www-eu", "www-ap"}},
 		}}
 		c.change(w, source)
 		if p := compile(t, places(t), w, source); p.Alias != c.want {
@@ -59,8 +65,8 @@ func TestAlias(t *testing.T) {
 	}
 }
 
-// Whatever is down, drained or has never been resolved, a policy with names is never silent: it has addresses, or a
-// name, or says that it only does not know yet. And what it says holds for all clients within the scope.
+// Whatever is down, drained or has never been resolved, a policy with hostnames always answers: with addresses, a name,
+// or that it does not know yet. And the answer holds for all clients within the scope.
 func TestNamesAreNeverEmpty(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -71,7 +77,8 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 				by[e] = rapid.Bool().Draw(t, "by name")
 			}
 			pool.MinHealthy = zones.Share{Percent: zones.Percent(rapid.IntRange(0, 100).Draw(t, "min"))}
-			for _, target := range []string{"region/" + pool.Region, "pool/" + pool.Pool, "endpoint/" + pool.Pool + "/lb-1"} {
+			for _, target := range []string{"region/" + pool.Region, "pool/" + pool.Pool, "endpoint/" + pool.Pool +
+				"/lb-1"} {
 				w.words[target] = rapid.SampledFrom([]zones.Word{"", zones.Drain, zones.Up, zones.Down}).Draw(t, target)
 			}
 		}
@@ -96,7 +103,8 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 		}
 		v := NewView(w.program(), Sight{State: verdict}, nil)
 		client := randomClient(t)
-		req := Request{Client: client, Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix() + int64(rapid.IntRange(-1000, 1000).Draw(t, "after"))}
+		req := Request{Client: client, Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix() +
+			int64(rapid.IntRange(-1000, 1000).Draw(t, "after"))}
 		families := []Family{V4, V6}
 		if p.Alias {
 			families = append(families, Name)
@@ -128,7 +136,8 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 			for range 5 {
 				req.Client = neighbour(t, client, int(d.Scope))
 				p.Decide(v, &req, &other)
-				if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) || other.Target != d.Target || other.TTL != d.TTL {
+				if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) ||
+					other.Target != d.Target || other.TTL != d.TTL {
 					t.Fatalf("%s and %s within /%d differ: %v %v", client, req.Client, d.Scope, d, other)
 				}
 			}
@@ -142,9 +151,12 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 func TestTTLIsBoundByBothSides(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)
-	p := compile(t, nil, w, &zones.Policy{Name: "example.test", TTL: zones.Duration(40 * time.Second), Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "example.test", TTL: zones.Duration(40 * time.Second),
+		Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu")}},
+	})
 	for _, c := range []struct {
-		left    time.Duration // of the first endpoint's name; that of the others is a minute
+		left    time.Duration // TTL left of the first endpoint's name; the others have a minute
 		failing bool
 		want    uint32
 	}{
@@ -163,14 +175,15 @@ func TestTTLIsBoundByBothSides(t *testing.T) {
 		r.Expires, r.Failing = now.Add(c.left), c.failing
 		w.names[name] = r
 		var d Decision
-		p.Decide(NewView(w.program(), Sight{State: allUp}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
+		p.Decide(NewView(w.program(), Sight{State: allUp}, nil),
+			&Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
 		if d.TTL != c.want || d.Count != 3 {
 			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.TTL, d.Count, c.want)
 		}
 	}
 }
 
-// TestNamesShareClients: of names, weights and stickiness hold as of addresses.
+// TestNamesShareClients: weights and stickiness hold for hostnames as for addresses.
 func TestNamesShareClients(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)
@@ -178,7 +191,10 @@ func TestNamesShareClients(t *testing.T) {
 	w.members["www-eu"][0].Weight = &heavy
 	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
-		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 3, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+		p := compile(t, nil, w, &zones.Policy{
+			Name: "www.example.test", Pick: pick, Answers: 3,
+			Rules: []zones.Rule{{Failover: steps("www-eu")}},
+		})
 		counts := map[string]int{}
 		var d Decision
 		const clients = 20000
@@ -198,11 +214,14 @@ func TestNamesShareClients(t *testing.T) {
 	}
 }
 
-// A name is up as long as any of its addresses is, and goes out of both families' answers address by address.
+// A hostname is up as long as one of its addresses is. It leaves the answers of both families address by address.
 func TestHealthOfAName(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)
-	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "www.example.test", Pick: zones.PickAll,
+		Rules: []zones.Rule{{Failover: steps("www-eu")}},
+	})
 	program := w.program()
 	targets := program.assignmentsForTest()
 	if !slices.Contains(targets, health.Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}) {
@@ -227,14 +246,15 @@ func TestHealthOfAName(t *testing.T) {
 		var four, aaaa Decision
 		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V4}, &four)
 		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V6}, &aaaa)
-		if four.Count != c.a || aaaa.Count != c.aaaa || s.IPv4.Healthy != c.a || s.IPv6.Healthy != c.aaaa || s.Names.Healthy != c.name {
+		if four.Count != c.a || aaaa.Count != c.aaaa || s.IPv4.Healthy != c.a || s.IPv6.Healthy != c.aaaa ||
+			s.Names.Healthy != c.name {
 			t.Errorf("%d A, %d AAAA, %+v; want %+v", four.Count, aaaa.Count, s, c)
 		}
 	}
 }
 
-// A name that is gone counts as down, whatever probes of its last addresses say, and is answered only where nothing
-// else is.
+// A hostname that is gone counts as down, whatever probes of its last addresses say, and is answered only if nothing
+// else is left.
 func TestNameThatIsGone(t *testing.T) {
 	w := threeRegions()
 	w.byName(everyone)
@@ -249,7 +269,10 @@ func TestNameThatIsGone(t *testing.T) {
 	r := w.names[first]
 	r.Gone = true
 	w.names[first] = r
-	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickAll, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "www.example.test", Pick: zones.PickAll,
+		Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}},
+	})
 	decide := func() (d Decision, s PoolStatus) {
 		v := NewView(w.program(), Sight{State: allUp}, nil)
 		p.Decide(v, &Request{Client: netip.MustParseAddr("2.1.2.3"), Family: V4}, &d)
@@ -278,7 +301,11 @@ func TestNamesAllocateNothing(t *testing.T) {
 	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
 		for family := V4; family <= Name; family++ {
-			p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 2, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us"}}}})
+			p := compile(t, places(t), w,
+				&zones.Policy{
+					Name: "www.example.test", Pick: pick, Answers: 2,
+					Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us"}}},
+				})
 			d, req := new(Decision), &Request{Client: netip.MustParseAddr("2.200.1.1"), Family: family, Now: now.Unix()}
 			if n := testing.AllocsPerRun(100, func() { req.Random++; p.Decide(v, req, d) }); n != 0 || d.Count == 0 {
 				t.Errorf("pick %s, family %d: %v allocations a decision, %d answers", pick, family, n, d.Count)

@@ -7,9 +7,8 @@ import (
 	"leeward/zones"
 )
 
-// Idle says which conditions of a policy never hold for anybody, because no database that is loaded tells what they ask
-// for: subdivisions and AS numbers. It is empty where no location is known at all, as then that is not the policy's
-// fault.
+// Idle lists the conditions of a policy that hold for no client, because no loaded database has what they ask for:
+// subdivisions or AS numbers. It returns nil if no location is known at all, since that is not the policy's fault.
 func (c *Compiler) Idle(p *zones.Policy) (why []string) {
 	if c.table == nil {
 		return nil
@@ -31,7 +30,8 @@ func (c *Compiler) Idle(p *zones.Policy) (why []string) {
 			}
 			switch {
 			case len(known) == 0:
-				say("subdivisions", "never holds, as no location database in use tells subdivisions; give a City database (--geodb)")
+				say("subdivisions", "never holds, as no location database in use tells subdivisions; "+
+					"give a City database (--geodb)")
 			case len(unknown) > 0:
 				say("subdivisions", "no location database in use has a network in %s", strings.Join(unknown, ", "))
 			}
@@ -43,7 +43,7 @@ func (c *Compiler) Idle(p *zones.Policy) (why []string) {
 	return why
 }
 
-// subdivisions returns all that some network is in.
+// subdivisions returns all subdivisions that some network is in.
 func (c *Compiler) subdivisions() map[string]bool {
 	if c.divided == nil {
 		c.divided = map[string]bool{}
@@ -59,7 +59,7 @@ func (c *Compiler) subdivisions() map[string]bool {
 	return c.divided
 }
 
-// systems reports whether the AS number of any network is known: then leaves differ.
+// systems reports whether the AS number of any network is known: only then do leaves differ.
 func (c *Compiler) systems() bool {
 	return c.table.ASNLeaves() > 2 || c.table.ASNOfLeaf(0) != 0 || c.table.ASNOfLeaf(1) != 0
 }

@@ -9,7 +9,7 @@ import (
 	"leeward/zones"
 )
 
-// A condition that no database can meet is said; one that a network meets, at any level, is not.
+// A condition that no database can meet is reported. One that a network meets, at any level, is not.
 func TestIdleConditions(t *testing.T) {
 	table := func(n geo.Network) *geo.Table {
 		t.Helper()
@@ -32,8 +32,16 @@ func TestIdleConditions(t *testing.T) {
 		says    string // "": nothing
 	}{
 		{geo.Network{Location: london}, zones.When{Subdivisions: []string{"GB-ENG", "GB-CMD"}}, ""},
-		{geo.Network{Location: london}, zones.When{Subdivisions: []string{"GB-ENG", "US-ZZ"}}, "has a network in US-ZZ"},
-		{geo.Network{Location: geo.Location{Country: "GB"}}, zones.When{Subdivisions: []string{"GB-ENG"}}, "give a City database"},
+		{
+			geo.Network{Location: london},
+			zones.When{Subdivisions: []string{"GB-ENG", "US-ZZ"}},
+			"has a network in US-ZZ",
+		},
+		{
+			geo.Network{Location: geo.Location{Country: "GB"}},
+			zones.When{Subdivisions: []string{"GB-ENG"}},
+			"give a City database",
+		},
 		{geo.Network{Location: london}, zones.When{ASNs: []uint32{64500}}, "give an ASN database"},
 		{geo.Network{ASN: 64501}, zones.When{ASNs: []uint32{64500}}, ""},
 		{geo.Network{}, zones.When{Countries: []string{"DE"}}, ""},

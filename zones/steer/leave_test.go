@@ -10,8 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// A drain with a ramp takes a pool's clients from it evenly and gives them back in the opposite order: no client moves
-// more than once each way, the rest of a policy's order gets them, and where there is nobody else all stay.
+// A drain with a ramp takes a pool's clients away evenly and gives them back in the opposite order. No client moves
+// more than once each way, and the rest of the policy's order gets them. If there is no other pool, all stay.
 func TestDrainInRamp(t *testing.T) {
 	begin := time.Unix(1_800_000_000, 0)
 	end := begin.Add(400 * time.Second)
@@ -25,15 +25,28 @@ func TestDrainInRamp(t *testing.T) {
 		{"failover", "pool/www-eu", []zones.Rule{{Failover: steps("www-eu", "www-us")}}, false, 0, 1, 1},
 		{"with spill", "pool/www-eu", []zones.Rule{{Failover: steps("www-eu", "www-us")}}, true, 0, 1, 1},
 		{"a region", "region/us", []zones.Rule{{Failover: steps("www-us", "www-ap", "www-eu")}}, false, 1, 2, 1},
-		{"by weight", "pool/www-eu", []zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 50}, {Pool: "www-us", Weight: 50}}}}}}, false, 0, 1, 0.5},
+		{
+			"by weight", "pool/www-eu",
+			[]zones.Rule{{Failover: []zones.Step{{Pools: []zones.WeightedPool{
+				{Pool: "www-eu", Weight: 50},
+				{Pool: "www-us", Weight: 50},
+			}}}}},
+			false, 0, 1, 0.5,
+		},
 		{"alone", "pool/www-eu", []zones.Rule{{Failover: steps("www-eu")}}, false, 0, 0, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := threeRegions()
-			drain := &zones.Override{Target: tt.target, State: zones.Drain, From: &begin, Until: &end, Ramp: health.Duration(100 * time.Second)}
-			p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Answers: 1, Spill: tt.spill, Rules: tt.rules})
+			drain := &zones.Override{
+				Target: tt.target, State: zones.Drain, From: &begin, Until: &end,
+				Ramp: health.Duration(100 * time.Second),
+			}
+			p := compile(t, nil, w, &zones.Policy{
+				Name: "www.example.test", Answers: 1, Spill: tt.spill,
+				Rules: tt.rules,
+			})
 			const clients = 4000
-			were := make([]bool, clients) // with the pool
+			were := make([]bool, clients) // at the pool
 			for i := range were {
 				were[i] = true
 			}
@@ -51,7 +64,10 @@ func TestDrainInRamp(t *testing.T) {
 				stay := 0.
 				for i := range clients {
 					c := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0})
-					req := Request{Client: c, Resolver: netip.MustParseAddr("192.0.2.53"), Random: mix(uint64(i)), Clock: at.Unix()}
+					req := Request{
+						Client: c, Resolver: netip.MustParseAddr("192.0.2.53"), Random: mix(uint64(i)),
+						Clock: at.Unix(),
+					}
 					var d Decision
 					p.Decide(v, &req, &d)
 					if d.Pool != tt.of && d.Pool != tt.to {
@@ -62,7 +78,8 @@ func TestDrainInRamp(t *testing.T) {
 						stay++
 					}
 					if level > 0 && level < 1 && tt.of != tt.to && d.Scope < 24 {
-						t.Fatalf("at %d s the answer's scope is /%d, and its neighbour may be led elsewhere", s, d.Scope)
+						t.Fatalf("at %d s the answer's scope is /%d, and its neighbour may be led elsewhere", s,
+							d.Scope)
 					}
 					if tt.share == 1 && here != were[i] {
 						if back := s > 200; here != back {
@@ -83,7 +100,7 @@ func TestDrainInRamp(t *testing.T) {
 	}
 }
 
-// Two drains of one pool, as a pool and as a region, take what each leaves of what the other leaves.
+// If a pool and its region are both drained with a ramp, what is left is the product.
 func TestDrainsMultiply(t *testing.T) {
 	begin := time.Unix(1_800_000_000, 0)
 	later := begin.Add(20 * time.Second)

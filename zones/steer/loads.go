@@ -7,29 +7,32 @@ import (
 	"leeward/health"
 )
 
-// LoadStatus is what a pool carries against what it can: of a pool that has a capacity, a ramp, or of whose load
-// anybody tells.
+// LoadStatus compares what a pool carries with what it can carry. A pool has one if it has a capacity or a ramp, or if
+// somebody reports its load.
 type LoadStatus struct {
-	Load    health.Load `json:"load"`             // of the endpoints that are up, in the unit of the capacity
-	Offered health.Load `json:"offered"`          // that would be there if the pool passed nothing on
-	Target  float64     `json:"target,omitempty"` // what the endpoints that are up are to carry, as warm as they are; 0: not all say
-	Max     float64     `json:"max,omitempty"`    // where these break; 0: not all say
-	Keep    float64     `json:"keep"`             // share of its clients, 0 to 1, the mean over the policies that spill
-	Warmth  float64     `json:"warmth"`           // mean of the endpoints that are up, 0 to 1
-	Unsaid  bool        `json:"unsaid,omitempty"` // nobody tells of its load now: what was known last stands
-	Wanted  int         `json:"wanted,omitempty"` // endpoints that what is offered asks for: offered by the mean target; 0: nobody knows
-	Doubted []Doubted   `json:"doubted,omitempty"`
+	Load    health.Load `json:"load"`    // of the endpoints that are up, in the unit of the capacity
+	Offered health.Load `json:"offered"` // load that the pool would have if it passed nothing on
+	// Target is what the endpoints that are up should carry, given how warm they are; 0: not all have a target.
+	Target float64 `json:"target,omitempty"`
+	Max    float64 `json:"max,omitempty"` // where they break; 0: not all have a max
+	// share of its clients that it keeps, 0 to 1, the mean over policies that spill
+	Keep   float64 `json:"keep"`
+	Warmth float64 `json:"warmth"`           // mean of the endpoints that are up, 0 to 1
+	Unsaid bool    `json:"unsaid,omitempty"` // nobody reports its load now: the last known load stands
+	// Wanted is how many endpoints the offered load needs: Offered divided by the mean target; 0: unknown.
+	Wanted  int       `json:"wanted,omitempty"`
+	Doubted []Doubted `json:"doubted,omitempty"`
 }
 
-// Doubted is an endpoint whose load is not believed.
+// Doubted is an endpoint whose reported load is not believed.
 type Doubted struct {
-	Endpoint string  `json:"endpoint"` // within the pool
+	Endpoint string  `json:"endpoint"` // its name within the pool
 	Says     float64 `json:"says"`
 	Target   float64 `json:"target"`
-	Others   float64 `json:"others"` // what the others of its pool carry, as a share of their targets
+	Others   float64 `json:"others"` // median load of the pool's other endpoints, as a share of their targets
 }
 
-// loads returns a pool's LoadStatus, without Keep; nil of a pool that has nothing to do with loads.
+// loads returns a pool's LoadStatus without Keep. It returns nil if the pool has no load.
 func (d *duty) loads() *LoadStatus {
 	if !d.pool.Loaded() && d.pressure == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"leeward/zones"
 )
 
-// mapping compiles a map. Its regions that do not exist are left out.
+// mapping compiles a map. It leaves out regions that do not exist.
 func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 	out := &mapping{names: map[int32]string{}}
 	list := func(names []string) int32 {
@@ -47,7 +47,8 @@ func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 		table.Insert(p.Masked(), list(names))
 	}
 	if len(out.regions) > 1<<16-2 {
-		return nil, fmt.Errorf("map %s: %d different lists of regions are too many; write at most %d", m.Map, len(out.regions), 1<<16-2)
+		return nil, fmt.Errorf("map %s: %d different lists of regions are too many; write at most %d", m.Map,
+			len(out.regions), 1<<16-2)
 	}
 	if table.Size() > 0 {
 		out.prefixes = areasOf(&table)
@@ -58,8 +59,8 @@ func (c *Compiler) mapping(m *zones.Map, w World) (*mapping, error) {
 	return out, nil
 }
 
-// lookup returns the regions whose pools come first for a client, and widens the scope to where they do. A prefix goes
-// before an AS.
+// lookup returns the regions whose pools come first for a client, and narrows the scope accordingly. A prefix takes
+// precedence over an AS number.
 func (m *mapping) lookup(c *client) []int32 {
 	if v := m.at(c); v > 0 {
 		return m.regions[v-1]
@@ -67,7 +68,7 @@ func (m *mapping) lookup(c *client) []int32 {
 	return nil
 }
 
-// at is lookup that returns the list's number, from 1; 0: nothing comes first.
+// at returns the number of lookup's list, from 1, or 0 if no region comes first.
 func (m *mapping) at(c *client) uint16 {
 	if m.prefixes != nil {
 		v, scope := m.prefixes.At(c.addr)

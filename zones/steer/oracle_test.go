@@ -12,17 +12,17 @@ import (
 	"leeward/zones"
 )
 
-// drawn is a configuration and a set of networks, with nothing laid out: rules, maps and prefixes are searched one by
+// drawn is a configuration and a set of networks that are not compiled: rules, maps and prefixes are searched one by
 // one.
 type drawn struct {
 	networks []geo.Network
 	table    *geo.Table
 	world    *world
 	policy   *zones.Policy
-	near     []netip.Addr // where something begins or ends
+	near     []netip.Addr // at or beside borders
 }
 
-// anyPrefix draws prefixes of any length and parity, crowded around few places of both families and their ends.
+// anyPrefix draws prefixes of any length and parity, around a few places of both families and their ends.
 func anyPrefix(t *rapid.T) netip.Prefix {
 	around := rapid.SampledFrom([]string{
 		"100.64.7.9", "100.64.7.8", "0.0.0.0", "255.255.255.255",
@@ -45,7 +45,7 @@ func draw(t *rapid.T) *drawn {
 		}
 		last, _ := netip.AddrFromSlice(end)
 		for _, a := range []netip.Addr{p.Addr().Prev(), p.Addr(), last, last.Next()} {
-			if a.IsValid() && a.BitLen() == p.Addr().BitLen() && !a.Is4In6() { // which is located as IPv4
+			if a.IsValid() && a.BitLen() == p.Addr().BitLen() && !a.Is4In6() { // the latter are located as IPv4
 				d.near = append(d.near, a)
 			}
 		}
@@ -103,7 +103,7 @@ func draw(t *rapid.T) *drawn {
 	return d
 }
 
-// network is the longest of the networks that hold an address.
+// network returns the longest of the networks that contain an address.
 func (d *drawn) network(a netip.Addr) (n geo.Network) {
 	a, _ = geo.Inner(a)
 	for _, other := range d.networks {
@@ -114,7 +114,7 @@ func (d *drawn) network(a netip.Addr) (n geo.Network) {
 	return n
 }
 
-// rule is the first whose conditions name the client; -1 where there is none.
+// rule returns the first rule whose conditions include the client, -1 if there is none.
 func (d *drawn) rule(a netip.Addr) int {
 	n := d.network(a)
 	continent := map[string]string{"DE": "EU", "FR": "EU", "US": "NA"}[n.Location.Country]
@@ -126,7 +126,7 @@ func (d *drawn) rule(a netip.Addr) int {
 	})
 }
 
-// regions are what the map puts first: its longest prefix, before an AS.
+// regions returns what the map puts first, by its longest prefix or else by AS number.
 func (d *drawn) regions(a netip.Addr) []string {
 	if d.policy.Map == "" {
 		return nil
@@ -145,8 +145,8 @@ func (d *drawn) regions(a netip.Addr) []string {
 	return all["AS"+strconv.Itoa(int(d.network(a).ASN))]
 }
 
-// pool is the one that answers with everything up: the first region of the map that has one, or the first pool of the
-// rule.
+// pool returns the pool that answers if everything is up: in the first region of the map that has one, or the rule's
+// first.
 func (d *drawn) pool(a netip.Addr) string {
 	order := []string{}
 	if rule := d.rule(a); rule >= 0 {
@@ -168,8 +168,8 @@ func (d *drawn) pool(a netip.Addr) string {
 	return order[0]
 }
 
-// decisions holds what is decided against the list: the rule and the pool, at every border and on every way that a
-// look-up can go; that explaining says the same; and that it is so for the borders within the scope.
+// decisions compares decisions with the list: the rule and the pool, at every border and on every path that a look-up
+// can take. Explaining must say the same, and the decision must hold at the borders within the scope.
 func decisions(t *rapid.T) {
 	d := draw(t)
 	c := NewCompiler(d.table)
@@ -224,7 +224,7 @@ func decisions(t *rapid.T) {
 
 func TestDecisionsAreTheList(t *testing.T) { rapid.Check(t, decisions) }
 
-// FuzzDecisions draws the same from bytes that the fuzzer thinks of.
+// FuzzDecisions draws the same from the fuzzer's bytes.
 func FuzzDecisions(f *testing.F) {
 	seed := make([]byte, 4096)
 	for i := range 16 {

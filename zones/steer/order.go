@@ -6,16 +6,16 @@ import (
 	"leeward/zones"
 )
 
-// Where clients go is decided by the rule that holds for them, the order in which its pools are near to them, the
-// regions that a map puts first, and the family that they ask for. Of all who have these in common the same can be
-// foretold: so who asks is counted by them, and nobody's address is kept.
+// Four things decide where a client is led: the rule that holds for it, the order in which the rule's pools are near to
+// it, the regions that a map puts first, and the family that it asks for. Clients that have these in common can be
+// forecast together. So queries are counted by them, and no client's address is kept.
 
-// Kind is which clients a request is of, by number: what it stands for is the policy's to say.
+// Kind identifies such a group of clients by numbers, which only its policy can interpret.
 type Kind struct {
 	Rule   int16 // as in Decision
 	Family Family
 	order  uint16 // of the rule's ranking
-	front  uint16 // of the map's lists of regions, from 1; 0: none comes first
+	front  uint16 // of the map's lists of regions, from 1; 0: no region comes first
 }
 
 // Code packs a kind into a number below 2^42.
@@ -23,7 +23,7 @@ func (k Kind) Code() uint64 {
 	return uint64(k.order) | uint64(k.front)<<16 | uint64(uint8(k.Rule))<<32 | uint64(k.Family)<<40
 }
 
-// KindOf is the kind of what Code packed.
+// KindOf unpacks what Code has packed.
 func KindOf(code uint64) Kind {
 	k := Kind{Rule: int16(code >> 32 & 255), Family: Family(code >> 40), order: uint16(code), front: uint16(code >> 16)}
 	if k.Rule == 255 {
@@ -32,8 +32,8 @@ func KindOf(code uint64) Kind {
 	return k
 }
 
-// Kind returns which clients a request is of. It allocates nothing. It takes longer than a decision does, which has no
-// need of the whole order.
+// Kind returns the group that a request belongs to. It allocates nothing. It takes longer than a decision, which does
+// not need the whole order.
 func (p *Policy) Kind(req *Request) Kind {
 	c := client{addr: req.Client.Unmap(), table: p.table}
 	if c.table != nil {
@@ -57,24 +57,24 @@ func (p *Policy) Kind(req *Request) Kind {
 	return k
 }
 
-// Hash is of the policy's name, the same on every server.
+// Hash returns a hash of the policy's name. All servers get the same hash.
 func (p *Policy) Hash() uint64 { return p.hash }
 
-// Order is a Kind in words, which others understand who have the same resources.
+// Order is a Kind in words. Any server with the same resources understands it.
 type Order struct {
 	Policy string   `json:"policy"`
-	Rule   int      `json:"rule,omitempty"`   // from 1; 0: none holds, and all pools are taken as listed
+	Rule   int      `json:"rule,omitempty"`   // from 1; 0: none holds, and all pools are tried as listed
 	Family string   `json:"family,omitempty"` // "IPv6" or "CNAME"; IPv4 if empty
-	Pools  []string `json:"pools,omitempty"`  // of a `nearest` rule, the nearest first, mostOrdered at most
+	Pools  []string `json:"pools,omitempty"`  // of a `nearest` rule, nearest first, at most mostOrdered
 	First  []string `json:"first,omitempty"`  // the regions that a map puts first
 }
 
-// mostOrdered is how many pools of an order are told: nobody is led further than that.
+// mostOrdered is how many pools of an order are written out. No client is led further than that.
 const mostOrdered = 12
 
 var familyNames = [families]string{V6: "IPv6", Name: "CNAME"}
 
-// Order spells a kind.
+// Order returns a kind in words.
 func (p *Policy) Order(k Kind) Order {
 	o := Order{Policy: p.Name, Rule: int(k.Rule) + 1, Family: familyNames[min(k.Family, Name)]}
 	if k.Rule >= 0 && int(k.Rule) < len(p.rules) {
@@ -93,17 +93,17 @@ func (p *Policy) Order(k Kind) Order {
 	return o
 }
 
-// way is what a policy has for clients of an order: what a walk goes through.
+// way is what a walk goes through for the clients of an order.
 type way struct {
 	rule   *rule
 	order  []uint8
 	front  []int32
 	family Family
-	exact  bool // the order says all that the policy wants to know
+	exact  bool // the order has everything that the policy asks for
 }
 
-// way finds the way of an order that may have been told under other resources. A pool that the order does not name
-// comes after those that are as near, or nearer, to the first one.
+// way finds the way of an order, which may have been counted under other resources. A pool that is missing in the order
+// is put after all that are at least as near to the order's first pool.
 func (p *Policy) way(o *Order) way {
 	w := way{rule: &p.listed, family: Family(max(slices.Index(familyNames[:], o.Family), 0)), exact: true}
 	switch {
@@ -143,7 +143,7 @@ func (p *Policy) way(o *Order) way {
 	return w
 }
 
-// after returns where a pool belongs that an order lacks, as seen from the first pool in it.
+// after returns the position in order for a pool that it lacks, by distance from the order's first pool.
 func (r *ranking) after(order []uint8, pool uint8) int {
 	if len(order) == 0 || !r.sites[pool].Known || !r.sites[order[0]].Known {
 		return len(order)
@@ -157,15 +157,16 @@ func (r *ranking) after(order []uint8, pool uint8) int {
 	return len(order)
 }
 
-// land leads one client along the way, as Decide does, and returns the pool that answers; -1: none does. key and random
-// stand for who it is; x is what the rule's pools carry together.
+// land leads one made-up client along the way, as Decide does. It returns the pool that answers, or -1 if none does.
+// key and random stand for the client; x remembers what the rule's pools carry together.
 func (p *Policy) land(v *View, of *way, key, random uint64, now int64, x *carried) (pool int32, open bool) {
 	if of.rule.says != SaysAddresses {
 		return -1, false
 	}
 	w := walk{
-		view: v, policy: p, rule: of.rule, family: of.family, steps: of.rule.steps, order: of.order, front: of.front, random: random,
-		sheds: p.sheds(v), now: now, key: key, carried: *x,
+		view: v, policy: p, rule: of.rule, family: of.family, steps: of.rule.steps, order: of.order, front: of.front,
+		random: random,
+		sheds:  p.sheds(v), now: now, key: key, carried: *x,
 	}
 	if p.Pick == zones.PickSticky || p.Pick == zones.PickLeastLoad {
 		w.client = key

@@ -10,14 +10,14 @@ import (
 	"leeward/zones"
 )
 
-// TestLandsAsDecided holds the forecasts' walk against the servers': of whatever policy, client and health, who is
-// counted as of an order and led as its clients are comes to the pool that answers it.
+// TestLandsAsDecided compares the forecasts' walk with the servers'. For any policy, client and health, a client that
+// is counted under an order, and led as that order's clients are, comes to the pool that answers it.
 func TestLandsAsDecided(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := capable(threeRegions())
 		doc := randomPolicy(t, w)
-		if doc.Pick == zones.PickSticky { // it has two keys, of which only one can be the order's
+		if doc.Pick == zones.PickSticky { // it has two keys, and an order only one
 			doc.Pick = zones.PickWeighted
 		}
 		doc.Spill = rapid.Bool().Draw(t, "spill")
@@ -38,9 +38,12 @@ func TestLandsAsDecided(t *testing.T) {
 				failing = append(failing, e)
 			}
 		}
-		v := NewView(w.program(), Sight{State: down(failing...), Pressure: func(pool string) *health.Pressure { return pressures[pool] }}, nil)
+		v := NewView(w.program(), Sight{State: down(failing...), Pressure: func(pool string) *health.Pressure {
+			return pressures[pool]
+		}}, nil)
 		req := Request{
-			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"),
+			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")),
+			Random:   rapid.Uint64().Draw(t, "dice"),
 			Resolver: rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("2.0.0.53")}).Draw(t, "resolver"),
 		}
 		var d Decision
@@ -63,10 +66,11 @@ func TestLandsAsDecided(t *testing.T) {
 	})
 }
 
-// TestOrderOfOtherResources lays an order over a policy that has got a pool more, and one less.
+// TestOrderOfOtherResources applies an order to a policy that has one pool more, and one less.
 func TestOrderOfOtherResources(t *testing.T) {
 	w := threeRegions()
-	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}}})
+	p := compile(t, places(t), w,
+		&zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}}})
 	for _, c := range []struct {
 		order Order
 		want  []uint8

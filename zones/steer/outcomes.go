@@ -8,17 +8,17 @@ import (
 	"leeward/geo"
 )
 
-// client is who asks, and what the decision has come to depend on.
+// client is the client of one decision, and the scope of what has been asked about it so far.
 type client struct {
 	addr     netip.Addr
-	table    *geo.Table // nil: nothing in the policy asks where the client is
+	table    *geo.Table // nil: nothing in the policy asks for the client's location
 	leaf     uint32
 	location uint32
 	located  bool  // leaf and location are known
-	scope    uint8 // the shortest prefix of addr for which everything asked so far has one outcome
+	scope    uint8 // shortest prefix of addr for which everything asked so far has the same outcome
 
-	resolver      netip.Addr // of a private address: who stands for it where no database names it
-	place, system standing   // of its location, and its AS number
+	resolver      netip.Addr // set for a private address: the resolver whose location is used if no database has addr
+	place, system standing   // whether it is used for the location, and for the AS number
 }
 
 func (c *client) locate() {
@@ -32,17 +32,18 @@ func (c *client) locate() {
 	}
 }
 
-// outcomes say what comes of where a client is, or of its AS number. The prefix for which that is so, and the prefixes
-// that others say, are all of one address: the longest is within all.
+// outcomes maps a client's location, or its AS number, to an outcome such as a rule. Each look-up also gives the
+// shortest prefix for which the outcome is the same. All prefixes contain the client's address, so the longest of
+// several lies within the others.
 type outcomes struct {
-	areas *geo.Areas // nil where they would take too much memory: then
-	runs  *runs      // over the table's leaves, nil: each leaf by itself; and
-	byNum []uint16   // by location number, or
+	areas *geo.Areas // nil: they would take too much memory, and the fields below are used
+	runs  *runs      // over the table's leaves; nil: each leaf is a run of its own
+	byNum []uint16   // by location number; nil: by AS number
 	byASN map[uint32]uint16
-	none  uint16 // for other ASNs
+	none  uint16 // the outcome of other AS numbers
 }
 
-// at returns the outcome for a client, and widens the scope to where it is that.
+// at returns the outcome for a client, and narrows the scope to where that is the outcome.
 func (o *outcomes) at(c *client) uint16 {
 	if c.resolver.IsValid() {
 		return o.hidden(c)
@@ -50,7 +51,7 @@ func (o *outcomes) at(c *client) uint16 {
 	return o.look(c)
 }
 
-// look is at of an address that stands for itself.
+// look is at for an address that stands for itself.
 func (o *outcomes) look(c *client) uint16 {
 	if o.areas != nil {
 		outcome, scope := o.areas.At(c.addr)
@@ -76,7 +77,7 @@ func (o *outcomes) system(asn uint32) uint16 {
 	return o.none
 }
 
-// byPlace compiles what comes of locations, by their numbers.
+// byPlace compiles the outcomes of locations, by their numbers.
 func (c *Compiler) byPlace(outcome []uint16) *outcomes {
 	if areas := c.afford(c.table.ByPlace(outcome, c.areas)); areas != nil {
 		return &outcomes{areas: areas}
@@ -86,13 +87,15 @@ func (c *Compiler) byPlace(outcome []uint16) *outcomes {
 	}, c.table.V4Leaves())}
 }
 
-// bySystem compiles what comes of AS numbers: none of those that are not in the map.
+// bySystem compiles the outcomes of AS numbers. Those not in the map have the outcome none.
 func (c *Compiler) bySystem(byASN map[uint32]uint16, none uint16) *outcomes {
 	o := &outcomes{byASN: byASN, none: none}
 	if o.areas = c.afford(c.table.BySystem(o.system, c.areas)); o.areas != nil {
 		return o
 	}
-	o.runs = c.runs(c.table.ASNLeaves(), func(leaf uint32) uint32 { return uint32(o.system(c.table.ASNOfLeaf(leaf))) }, c.table.V4ASNLeaves())
+	o.runs = c.runs(c.table.ASNLeaves(), func(leaf uint32) uint32 {
+		return uint32(o.system(c.table.ASNOfLeaf(leaf)))
+	}, c.table.V4ASNLeaves())
 	return o
 }
 
@@ -100,7 +103,7 @@ func (c *Compiler) afford(areas *geo.Areas) *geo.Areas {
 	if areas != nil {
 		c.areas -= areas.Size()
 	} else {
-		c.areas = 0 // what comes later is not to be counted in vain
+		c.areas = 0 // do not try again: counting takes time
 	}
 	return areas
 }
@@ -113,7 +116,7 @@ func (c *Compiler) runs(n int, outcome func(uint32) uint32, cuts ...int) *runs {
 	return newRuns(n, outcome, cuts...)
 }
 
-// areasOf lays out which value the longest of a set of prefixes gives an address: the value + 1, 0 where none holds.
+// areasOf compiles what the longest matching prefix gives each address: its value + 1, or 0 if no prefix matches.
 func areasOf(table *bart.Table[int32]) *geo.Areas {
 	var prefixes []netip.Prefix
 	for p := range table.All() {

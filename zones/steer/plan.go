@@ -6,19 +6,18 @@ import (
 	"leeward/zones"
 )
 
-// plan is what a policy's schedule says of one pool: shifts in the order in which they begin. The zero plan is that
-// nothing is planned.
+// plan is a policy's schedule for one pool: shifts in the order in which they begin. An empty plan changes nothing.
 type plan []shift
 
-// shift moves a pool's level to another one, and back where it ends. Times are Unix seconds of the wall clock: all
-// servers whose clocks are right change in the same second.
+// shift moves a pool's level to another one, and back when it ends. Times are Unix seconds of the wall clock, so all
+// servers with a right clock change in the same second.
 type shift struct {
-	from, until int64 // until 0: it stays
-	ramp        int64 // seconds that it takes from from on, and before until
+	from, until int64 // until 0: it does not end
+	ramp        int64 // seconds that the move takes, after from and before until
 	to          float64
 }
 
-// level is what the pool's weight and target are multiplied by at that time.
+// level returns the factor of the pool's weight and target at that time.
 func (p plan) level(now int64) float64 {
 	level := 1.
 	for _, s := range p {
@@ -27,7 +26,7 @@ func (p plan) level(now int64) float64 {
 	return level
 }
 
-// reached is how much of the shift is done, 0 to 1.
+// reached returns how much of the shift is done, 0 to 1.
 func (s *shift) reached(now int64) float64 {
 	if now < s.from || s.until != 0 && now >= s.until {
 		return 0
@@ -42,7 +41,7 @@ func (s *shift) reached(now int64) float64 {
 	return done
 }
 
-// plansOf compiles what a schedule says of each of a crowd's pools; nil where it says nothing of any.
+// plansOf compiles a schedule for each of these pools. It returns nil if the schedule concerns none of them.
 func plansOf(schedule []zones.Schedule, names []string) []plan {
 	plans, any := make([]plan, len(names)), false
 	for i, name := range names {
@@ -63,7 +62,7 @@ func plansOf(schedule []zones.Schedule, names []string) []plan {
 	return plans
 }
 
-// planOf compiles what drains with a ramp leave to a pool; nil: they are at once.
+// planOf compiles drains with a ramp. It returns nil if there are none.
 func planOf(drains ...*zones.Override) (p plan) {
 	for _, o := range drains {
 		if o == nil || o.From == nil {
@@ -78,8 +77,7 @@ func planOf(drains ...*zones.Override) (p plan) {
 	return p
 }
 
-// Level returns what is planned for a pool of the policy at that time, in Unix seconds: what its weight and target are
-// multiplied by.
+// Level returns the factor that the schedule gives a pool's weight and target at that time, in Unix seconds.
 func (p *Policy) Level(pool int32, now int64) float64 {
 	for i := range p.rules {
 		c := &p.rules[i].crowd

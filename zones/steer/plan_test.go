@@ -24,9 +24,8 @@ func policyOf(ss ...zones.Schedule) *zones.Policy {
 	}
 }
 
-// levelOf is the schedule's meaning a second time, in exact numbers and from the resource: of the shifts that name the
-// pool, in the order in which they begin, each takes the level from what it is without it to its own, as far as it has
-// got.
+// levelOf is the schedule's meaning a second time, in exact numbers and from the resource. The shifts that name the
+// pool apply in the order in which they begin. Each moves the level towards its own, as far as it has got.
 func levelOf(p *zones.Policy, pool string, at time.Time) float64 {
 	level := big.NewRat(1, 1)
 	ss := slices.Clone(p.Schedule)
@@ -56,8 +55,8 @@ func levelOf(p *zones.Policy, pool string, at time.Time) float64 {
 	return f
 }
 
-// TestPlanLevel holds the level of a plan against its meaning, at each border of each shift and beside it, and
-// anywhere.
+// TestPlanLevel compares the level of a plan with its meaning, at and beside each border of each shift, and at random
+// times.
 func TestPlanLevel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policyOf()
@@ -72,7 +71,8 @@ func TestPlanLevel(t *testing.T) {
 			}
 			for _, pool := range []string{"www-eu", "www-us"} {
 				if rapid.Bool().Draw(t, pool) {
-					s.Weights[pool] = zones.Percent(rapid.SampledFrom([]int{0, 1, 50, 99, 100, 101, 300, 1000}).Draw(t, "to"))
+					s.Weights[pool] = zones.Percent(rapid.SampledFrom([]int{0, 1, 50, 99, 100, 101, 300, 1000}).Draw(t,
+						"to"))
 				}
 			}
 			p.Schedule = append(p.Schedule, s)
@@ -91,18 +91,20 @@ func TestPlanLevel(t *testing.T) {
 			for _, at := range times {
 				got, want := plans[pool].level(at.Unix()), levelOf(p, pool, at)
 				if math.Abs(got-want) > 1e-9 {
-					t.Fatalf("%s at %+ds: level %v, its meaning is %v; of %+v", pool, at.Unix()-planTime.Unix(), got, want, p.Schedule)
+					t.Fatalf("%s at %+ds: level %v, its meaning is %v; of %+v", pool, at.Unix()-planTime.Unix(), got,
+						want, p.Schedule)
 				}
 				if got < 0 || got > 10 {
 					t.Fatalf("%s: level %v", pool, got)
 				}
 			}
-			// Between two borders a level goes one way: words and previews that name borders leave nothing out.
+			// Between two borders a level moves in one direction, so words and previews that name borders are complete.
 			for i, steps := 1, (&Plan{pool, plans[pool]}).Steps(time.Time{}); i < len(steps); i++ {
 				if steps[i].At.Unix()-steps[i-1].At.Unix() == 1 {
 					continue
 				}
-				if just := plans[pool].level(steps[i].At.Unix() - 1); len(p.Schedule) == 1 && !between(just, steps[i-1].Level, steps[i].From) {
+				if just := plans[pool].level(steps[i].At.Unix() - 1); len(p.Schedule) == 1 &&
+					!between(just, steps[i-1].Level, steps[i].From) {
 					t.Fatalf("%s: %v is not between %v and %v", pool, just, steps[i-1].Level, steps[i].From)
 				}
 			}
@@ -122,7 +124,10 @@ func TestPlanWords(t *testing.T) {
 		return v
 	}
 	shift := func(from, until string, ramp time.Duration, to zones.Percent) zones.Schedule {
-		s := zones.Schedule{From: at(from), Ramp: health.Duration(ramp), Weights: map[string]zones.Percent{"www-us": to}}
+		s := zones.Schedule{
+			From: at(from), Ramp: health.Duration(ramp),
+			Weights: map[string]zones.Percent{"www-us": to},
+		}
 		if until != "" {
 			s.Until = at(until)
 		}
@@ -134,18 +139,43 @@ func TestPlanWords(t *testing.T) {
 		shifts    []zones.Schedule
 		want      string
 	}{
-		{"rising", "2026-11-27 12:06:00", []zones.Schedule{day}, "www-us at 130 % of its weight, 150 % at 12:30 UTC, back to 100 % tomorrow 00:00 UTC (from 23:00 UTC on)"},
-		{"there", "2026-11-27 12:30:00", []zones.Schedule{day}, "www-us at 150 % of its weight, back to 100 % tomorrow 00:00 UTC (from 23:00 UTC on)"},
-		{"falling", "2026-11-27 23:30:00", []zones.Schedule{day}, "www-us at 125 % of its weight, back to 100 % tomorrow 00:00 UTC"},
-		{"to come", "2026-11-20 12:00:00", []zones.Schedule{day}, "www-us at 100 % of its weight, 150 % on 2026-11-27 12:30 UTC (from 2026-11-27 11:30 UTC on), back to 100 % on 2026-11-28 00:00 UTC (from 2026-11-27 23:00 UTC on)"},
+		{
+			"rising", "2026-11-27 12:06:00",
+			[]zones.Schedule{day},
+			"www-us at 130 % of its weight, 150 % at 12:30 UTC, back to 100 % tomorrow 00:00 UTC (from 23:00 UTC on)",
+		},
+		{
+			"there", "2026-11-27 12:30:00",
+			[]zones.Schedule{day},
+			"www-us at 150 % of its weight, back to 100 % tomorrow 00:00 UTC (from 23:00 UTC on)",
+		},
+		{
+			"falling", "2026-11-27 23:30:00",
+			[]zones.Schedule{day},
+			"www-us at 125 % of its weight, back to 100 % tomorrow 00:00 UTC",
+		},
+		{"to come", "2026-11-20 12:00:00", []zones.Schedule{day}, "www-us at 100 % of its weight, 150 % on " +
+			"2026-11-27 12:30 UTC (from 2026-11-27 11:30 UTC on), back to 100 % on 2026-11-28 00:00 UTC (from " +
+			"2026-11-27 23:00 UTC on)"},
 		{"over", "2026-11-28 00:00:00", []zones.Schedule{day}, ""},
-		{"for good", "2026-11-28 00:00:00", []zones.Schedule{shift("2026-11-27 00:00:00", "", 0, 10)}, "www-us at 10 % of its weight"},
-		{"at once and back", "2026-11-27 12:00:00", []zones.Schedule{shift("2026-11-27 13:00:00", "2026-11-27 13:00:30", 0, 0)}, "www-us at 100 % of its weight, 0 % at 13:00 UTC, back to 100 % at 13:00:30 UTC"},
+		{
+			"for good", "2026-11-28 00:00:00",
+			[]zones.Schedule{shift("2026-11-27 00:00:00", "", 0, 10)},
+			"www-us at 10 % of its weight",
+		},
+		{
+			"at once and back", "2026-11-27 12:00:00",
+			[]zones.Schedule{shift("2026-11-27 13:00:00", "2026-11-27 13:00:30", 0, 0)},
+			"www-us at 100 % of its weight, 0 % at 13:00 UTC, back to 100 % at 13:00:30 UTC",
+		},
 		{"nothing", "2026-11-27 12:00:00", []zones.Schedule{shift("2026-11-27 13:00:00", "", time.Hour, 100)}, ""},
 		{"many", "2026-11-27 12:00:00", []zones.Schedule{
-			shift("2026-11-27 13:00:00", "", 0, 10), shift("2026-11-27 14:00:00", "", 0, 20), shift("2026-11-27 15:00:00", "", 0, 30),
-			shift("2026-11-27 16:00:00", "", 0, 40), shift("2026-11-27 17:00:00", "", 0, 50), shift("2026-11-27 18:00:00", "", 0, 60),
-		}, "www-us at 100 % of its weight, 10 % at 13:00 UTC, 20 % at 14:00 UTC, 30 % at 15:00 UTC, 40 % at 16:00 UTC, and 2 more"},
+			shift("2026-11-27 13:00:00", "", 0, 10), shift("2026-11-27 14:00:00", "", 0, 20),
+			shift("2026-11-27 15:00:00", "", 0, 30),
+			shift("2026-11-27 16:00:00", "", 0, 40), shift("2026-11-27 17:00:00", "", 0, 50),
+			shift("2026-11-27 18:00:00", "", 0, 60),
+		}, "www-us at 100 % of its weight, 10 % at 13:00 UTC, 20 % at 14:00 UTC, 30 % at 15:00 UTC, 40 % at 16:00 " +
+			"UTC, and 2 more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var all []string

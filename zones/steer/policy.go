@@ -1,13 +1,17 @@
-// Package steer chooses: one evaluator takes a policy, a client's address and a View of what is healthy, and gives a
-// Decision: which addresses, why, and for which prefix of clients the same would be said. The server answers from it,
-// and explain prints it from the very same code.
+// Package steer chooses what a policy answers.
 //
-// A Policy is compiled from configuration by a Compiler. What it asks of the client's location is looked up by number
-// in tables made beforehand: location number → first rule that holds, location number → order of pools by distance.
-// Where the client is within one run of equal outcomes, over the geo table's ranges in address order, gives the ECS
-// scope.
+//	Policy  (one steered name, compiled)  ─┐
+//	Request (client, family)              ─┼─▶ Decide ─▶ Decision (addresses, why, ECS scope)
+//	View    (what is healthy now)         ─┘
 //
-// A View judges the pools of a Program by verdicts and lays out each pool's healthy candidates for picking.
+// The server answers by Decide, and Explain runs the same code with a trace.
+//
+// A Compiler makes Policies from configuration. It works out beforehand what a policy asks of a client's location:
+// location number → first rule that holds, and location number → order of pools by distance. A decision then only looks
+// up numbers. The addresses around the client that have the same outcome give the ECS scope.
+//
+// A Program holds the pools as configured. A View judges them by verdicts and lays out each pool's healthy candidates.
+// Policies, Programs and Views never change once they are made, so queries read them without a lock.
 package steer
 
 import (
@@ -21,49 +25,52 @@ import (
 
 // Policy is one compiled policy. It never changes.
 type Policy struct {
-	// What most decisions take comes first: it is one line of a cache.
-	leads []int32    // by rule, that of listed last: the pool of the first step where all steps are plain and listed as they come; else -1
-	sel   *selector  // nil: the rules have no conditions; the first one holds
-	table *geo.Table // nil: nothing in it asks for the client's location
+	// The fields that most decisions read come first: they share one cache line.
+
+	// leads has, by rule and then for listed, the pool of the first step. It is -1 unless the rule's steps are plain
+	// and tried as listed.
+	leads []int32
+	sel   *selector  // nil: the rules have no conditions, and the first one holds
+	table *geo.Table // nil: the policy does not ask for the client's location
 	TTL   uint32     // seconds
-	level bool       // no map, and not sticky: the walk has nothing but steps to look at
-	one   bool       // one address is picked by weight
-	// Alias says that every endpoint is a name to be answered as it is: where nothing else is at the policy's own name,
-	// the answer is a CNAME, whatever was asked for.
+	level bool       // there is no map, and the pick is not sticky: steps are all that the walk looks at
+	one   bool       // the answer is one address, picked by weight
+	// Alias says that every endpoint is a hostname that is not flattened. If the policy's name has nothing else, the
+	// answer is a CNAME for every type.
 	Alias bool
 
 	Name    string
 	Answers int
 	Pick    zones.Pick
 
-	// Denies says that the name does not exist for some clients: whatever type they ask for.
+	// Denies says that the name does not exist for some clients, whatever type they ask for.
 	Denies bool
 
-	spill   bool // a pool passes on what it cannot hold
-	planned bool // its schedule says something of a pool
+	spill   bool // pools pass on what they cannot hold
+	planned bool // its schedule concerns some pool
 	hash    uint64
 
 	source  *zones.Policy
-	pools   []int32  // that any rule names
-	allDown Says     // where no pool is available; SaysAddresses: fail open
-	floors  bool     // a step asks for a part of its weight
+	pools   []int32  // all pools of all rules
+	allDown Says     // the answer if no pool is available; SaysAddresses: fail open
+	floors  bool     // some step needs a part of its weight
 	front   *mapping // nil: no map
 	rules   []rule
 	listed  rule            // all pools as listed, for clients for which no rule holds
-	points  map[string]site // of the regions of `nearest` pools, for explanations
+	points  map[string]site // by region, of `nearest` pools, for explanations
 }
 
 // rule gives an order of pools.
 type rule struct {
 	crowd crowd
-	rank  *ranking // of a `nearest` rule: reorders the steps
+	rank  *ranking // for a `nearest` rule: the order of its steps
 	names []string // of its pools, as listed
-	plain []int32  // the number of each step's pool, where every step is one pool, of a weight above 0; else nil
+	plain []int32  // the pool of each step, if every step is one pool of a weight above 0; else nil
 	steps []group
-	says  Says
+	says  Says // instead of addresses
 }
 
-// smooth fills in plain, and returns what leads has of the rule.
+// smooth fills in plain, and returns the rule's entry in leads.
 func (r *rule) smooth() (lead int32) {
 	r.plain = nil
 	for _, g := range r.steps {
@@ -80,7 +87,7 @@ func (r *rule) smooth() (lead int32) {
 	return r.plain[0]
 }
 
-// group is one step of an order: pools with weights, of which those that are available share the clients.
+// group is one step of an order. Its available pools share the clients by weight.
 type group struct {
 	members []member
 	atLeast uint64 // percent of the weight that must be available, unless no other step has anything
@@ -93,15 +100,15 @@ type member struct {
 	seed   uint64 // of the pool's name, for sticky picks: the same on every server
 }
 
-// mapping is a compiled Map: client prefix or ASN → regions whose pools come first.
+// mapping is a compiled Map: from a client's prefix or AS number to the regions whose pools come first.
 type mapping struct {
-	prefixes *geo.Areas // index of regions + 1; 0: no prefix holds
-	systems  *outcomes  // the same of AS numbers
+	prefixes *geo.Areas // index in regions + 1; 0: no prefix matches
+	systems  *outcomes  // the same by AS number
 	regions  [][]int32  // lists of region numbers
 	names    map[int32]string
 }
 
-// Compiler compiles policies against one geo table, and lets those with the same conditions share tables.
+// Compiler compiles policies against one geo table. Policies with the same conditions share tables.
 type Compiler struct {
 	table     *geo.Table
 	selectors map[string]*selector
@@ -109,20 +116,23 @@ type Compiler struct {
 	areas     int // bytes left for areas
 	budget    int // bytes left for runs
 
-	divided map[string]bool // see subdivisions
+	divided map[string]bool // see subdivisions; nil: not looked for yet
 }
 
-// What all conditions and orders together may take, in bytes. Where areas are out, what takes their place is slower by
-// some 100 ns; where runs are out too, an ECS scope is that of the geo table's own range: right, but not always the
-// shortest.
+// How much memory all conditions and orders may take together, in octets. Beyond areaBudget runs replace areas, which
+// makes a look-up some 100 ns slower. Beyond runBudget the ECS scope is that of the geo table's own range, which is
+// right but not always the shortest.
 const (
 	areaBudget = 64 << 20
 	runBudget  = 64 << 20
 )
 
-// NewCompiler returns a compiler for a geo table; nil means that no client's location is known.
+// NewCompiler returns a compiler for a geo table. If table is nil, no client's location is known.
 func NewCompiler(table *geo.Table) *Compiler {
-	return &Compiler{table: table, selectors: map[string]*selector{}, rankings: map[string]*ranking{}, areas: areaBudget, budget: runBudget}
+	return &Compiler{
+		table: table, selectors: map[string]*selector{}, rankings: map[string]*ranking{},
+		areas: areaBudget, budget: runBudget,
+	}
 }
 
 // Table returns the geo table that policies are compiled against.
@@ -131,17 +141,18 @@ func (c *Compiler) Table() *geo.Table { return c.table }
 // Shared returns how many tables the compiler keeps for sharing.
 func (c *Compiler) Shared() int { return len(c.selectors) + len(c.rankings) }
 
-// World is what a policy refers to, as the caller has it.
+// World resolves what a policy refers to.
 type World struct {
-	Pool   func(name string) (number int32, pool *zones.Pool) // number -1: no such pool
-	Region func(name string) (number int32, r *zones.Region)  // r nil: no such region; numbers are the caller's, and stable
-	Map    func(name string) *zones.Map                       // nil: no such map
+	Pool func(name string) (number int32, pool *zones.Pool) // nil and -1: there is no such pool
+	// Region returns nil if there is no such region. The numbers are the caller's, and must stay the same.
+	Region func(name string) (number int32, r *zones.Region)
+	Map    func(name string) *zones.Map // nil: there is no such map
 
-	// Aliases tells whether all endpoints of a pool are hostnames that are not to be flattened; nil: of no pool.
+	// Aliases reports whether all endpoints of a pool are hostnames that are not flattened; nil: of no pool.
 	Aliases func(pool string) bool
 }
 
-// Policy compiles a policy. References to what does not exist are left out: the caller reports them.
+// Policy compiles a policy. It leaves out references to what does not exist, which the caller reports.
 func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	if len(p.Rules) == 0 || len(p.Rules) > 250 {
 		return nil, fmt.Errorf("rules: a policy has 1 to 250 of them, not %d", len(p.Rules))
@@ -210,13 +221,14 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	return out, nil
 }
 
-// ByLoads reports whether the policy goes by the loads of its pools.
+// ByLoads reports whether the policy uses the loads of its pools.
 func (p *Policy) ByLoads() bool { return p.spill || p.Pick == zones.PickLeastLoad }
 
 // Pools returns the numbers of all pools that the policy names.
 func (p *Policy) Pools() []int32 { return p.pools }
 
-// Crowds tells policies apart by how they spread clients over pools: two of the same keep the same shares.
+// Crowds identifies how a policy spreads clients over pools: under two policies with the same result, pools keep the
+// same shares.
 func (p *Policy) Crowds() string {
 	of := [][]int32{}
 	for i := range p.rules {
@@ -225,7 +237,7 @@ func (p *Policy) Crowds() string {
 	return signature([]any{p.spill, of, p.source.Schedule})
 }
 
-// Planned reports whether something is planned for a pool, so that Request.Clock matters.
+// Planned reports whether the policy's schedule concerns any pool, so that Request.Clock matters.
 func (p *Policy) Planned() bool { return p.planned }
 
 func (p *Policy) asksPlace() bool {
@@ -278,7 +290,7 @@ func (c *Compiler) rule(r zones.Rule, w World, points map[string]site) rule {
 	return out
 }
 
-// Seconds returns a TTL in whole seconds, as RFC 2181 section 8 bounds it.
+// Seconds returns a TTL in whole seconds, within the bounds of RFC 2181 section 8.
 func Seconds(d interface{ Seconds() float64 }) uint32 {
 	return uint32(min(max(d.Seconds(), 0), math.MaxInt32))
 }

@@ -6,16 +6,18 @@ import (
 	"leeward/geo"
 )
 
-// private are the addresses that are somebody's everywhere: RFC 1918, 4193 and 6598, loopback, link local. No database
-// can say where the client is that has one; the resolver that names it in a query can at least be somewhere near (RFC
-// 7871 sections 10 and 11.3).
+// private are the addresses that exist in many networks at once: RFC 1918, 4193 and 6598, loopback, link local. No
+// public database can place a client with such an address. The resolver that sends it in a query is at least likely to
+// be near (RFC 7871 sections 10 and 11.3).
 var private = [...]netip.Prefix{
-	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
-	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
 }
 
-// isPrivate spares most clients the list: it holds for all that is private, and for little else.
+// isPrivate is a quick test that spares most clients the list. It is true for all private addresses and few others.
 func isPrivate(a netip.Addr) bool {
 	if a.Is4() {
 		switch a.As4()[0] {
@@ -28,9 +30,9 @@ func isPrivate(a netip.Addr) bool {
 	return first >= 0xfc || first == 0
 }
 
-// hide lets the resolver stand for a client of a private address that the table does not name. A database of one's own
-// may well name it: then that counts. What prefixes are for, in rules and maps, is looked up by the client's own
-// address in any case, and so is who a sticky pick sticks to.
+// hide uses the resolver's location for a client with a private address that the table does not have. An operator's own
+// database may well have it, and that counts. Prefixes in rules and maps, and sticky picks, always go by the client's
+// own address.
 func (c *client) hide(resolver netip.Addr) {
 	if !resolver.IsValid() || !isPrivate(c.addr) {
 		return
@@ -55,14 +57,13 @@ func (c *client) hide(resolver netip.Addr) {
 	}
 }
 
-// standing is whether the resolver stands for a private address, and the prefix for which that is so.
+// standing says whether the resolver's location is used, and the prefix of the client for which that is so.
 type standing struct {
 	resolver bool
 	scope    uint8
 }
 
-// hidden is look for a private address. The answer is good for all addresses of which the database says as much: nobody
-// else's are asked for.
+// hidden is look for a private address. The outcome holds for all addresses about which the database says the same.
 func (o *outcomes) hidden(c *client) uint16 {
 	by := c.place
 	if o.byASN != nil {

@@ -11,13 +11,16 @@ import (
 	"leeward/zones"
 )
 
-// A private address is nowhere: the resolver that names it stands for it, unless a rule's prefix, a map or a database
-// of one's own does.
+// A private address has no place of its own. Its resolver's location is used, unless a rule's prefix, a map or an
+// operator's own database has the address.
 func TestPrivateAddresses(t *testing.T) {
 	w := threeRegions()
 	w.maps["m"] = &zones.Map{Map: "m", Prefixes: map[string][]string{"192.168.7.0/24": {"ap"}}}
 	networks := []geo.Network{
-		{Prefix: netip.MustParsePrefix("8.0.0.0/8"), Location: geo.Location{Continent: "NA", Country: "US"}, ASN: 64502},
+		{
+			Prefix: netip.MustParsePrefix("8.0.0.0/8"), Location: geo.Location{Continent: "NA", Country: "US"},
+			ASN: 64502,
+		},
 		{Prefix: netip.MustParsePrefix("7.0.0.0/8"), Location: geo.Location{Continent: "NA", Country: "US"}},
 		{Prefix: netip.MustParsePrefix("10.7.0.0/16"), Location: geo.Location{Continent: "EU", Country: "DE"}},
 		{Prefix: netip.MustParsePrefix("172.20.0.0/16"), ASN: 64500},
@@ -27,7 +30,10 @@ func TestPrivateAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	source := &zones.Policy{Name: "www.example.test", Map: "m", Rules: []zones.Rule{
-		{When: &zones.When{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}}, Failover: steps("www-ap", "www-eu")},
+		{
+			When:     &zones.When{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24")}},
+			Failover: steps("www-ap", "www-eu"),
+		},
 		{When: &zones.When{ASNs: []uint32{64502}}, Failover: steps("www-us", "www-ap")},
 		{When: &zones.When{Countries: []string{"US"}}, Failover: steps("www-us", "www-ap")},
 		{Failover: steps("www-eu", "www-us", "www-ap")},
@@ -49,7 +55,8 @@ func TestPrivateAddresses(t *testing.T) {
 			{"10.9.8.7", "9.9.9.9", 0, 8, 13},
 			{"10.9.8.7", "", 0, 8, 13},
 			{"10.1.2.3", "8.8.8.8", 2, 24, 24}, // the rule names it
-			{"10.7.1.1", "8.8.8.8", 1, 8, 16},  // the database says where it is, and nobody but the resolver in which AS
+			// The database says where it is, but only the resolver has an AS number.
+			{"10.7.1.1", "8.8.8.8", 1, 8, 16},
 			{"10.7.1.1", "7.7.7.7", 0, 16, 16},
 			{"10.9.8.7", "7.7.7.7", 1, 8, 13},
 			{"192.168.7.1", "8.8.8.8", 2, 24, 24},
@@ -65,7 +72,7 @@ func TestPrivateAddresses(t *testing.T) {
 			{"192.0.0.1", "8.8.8.8", 0, 1, 16}, // not private
 			{"11.0.0.1", "8.8.8.8", 0, 1, 16},
 			{"100.0.0.1", "8.8.8.8", 0, 1, 16},
-			{"::2", "8.8.8.8", 0, 81, 81}, // nobody who has an IPv4 address within is among them
+			{"::2", "8.8.8.8", 0, 81, 81}, // no address with an embedded IPv4 address is in this prefix
 		} {
 			req := Request{Client: netip.MustParseAddr(c.client)}
 			if c.resolver != "" {
@@ -74,7 +81,8 @@ func TestPrivateAddresses(t *testing.T) {
 			var d Decision
 			p.Decide(v, &req, &d)
 			if d.Pool != c.pool || d.Scope < c.least && c.resolver != "" || d.Scope > c.most {
-				t.Errorf("%s through %s: pool %d, scope /%d; want %d, /%d to /%d", c.client, c.resolver, d.Pool, d.Scope, c.pool, c.least, c.most)
+				t.Errorf("%s through %s: pool %d, scope /%d; want %d, /%d to /%d", c.client, c.resolver, d.Pool,
+					d.Scope, c.pool, c.least, c.most)
 			}
 			if x := p.Explain(v, &req); x.Scope != d.Scope || x.Pool != w.pools[d.Pool].Pool {
 				t.Errorf("%s through %s: explained as %+v", c.client, c.resolver, x)
@@ -83,14 +91,17 @@ func TestPrivateAddresses(t *testing.T) {
 	}
 }
 
-// Within the scope of a private address all others get the same, whatever the rules; and what the quick test lets pass
-// is not private.
+// Within the scope of a private address all clients get the same, whatever the rules. What the quick test excludes is
+// not private.
 func TestPrivateScopes(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()
 		source := randomPolicy(t, w)
-		source.Rules[0].When = &zones.When{Countries: []string{"DE"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.64.0.0/11")}}
+		source.Rules[0].When = &zones.When{
+			Countries: []string{"DE"},
+			Prefixes:  []netip.Prefix{netip.MustParsePrefix("10.64.0.0/11")},
+		}
 		p, err := NewCompiler(table).Policy(source, w.refer())
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +122,9 @@ func TestPrivateScopes(t *testing.T) {
 				t.Fatalf("%s and %s within /%d differ: %+v %+v", client, req.Client, d.Scope, d, other)
 			}
 		}
-		if any := randomClient(t); isPrivate(any) != slices.ContainsFunc(private[:], func(p netip.Prefix) bool { return p.Contains(any) }) && !isPrivate(any) {
+		if any := randomClient(t); isPrivate(any) != slices.ContainsFunc(private[:], func(p netip.Prefix) bool {
+			return p.Contains(any)
+		}) && !isPrivate(any) {
 			t.Fatalf("%s is private", any)
 		}
 	})

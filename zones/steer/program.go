@@ -13,9 +13,9 @@ import (
 	"leeward/zones/rr"
 )
 
-// Program is the pools as configuration has them, by number. It never changes; a new one shares the pools that stayed.
+// Program holds the pools as configured, by number. It never changes. A new one shares the pools that stayed the same.
 type Program struct {
-	Pools []*Pool // nil: a number not in use
+	Pools []*Pool // nil: the number is not in use
 }
 
 // Pool is one compiled pool.
@@ -24,56 +24,67 @@ type Pool struct {
 	Number       int32
 
 	min       zones.Share
-	drained   bool // by an override of the pool or its region
-	leaving   plan // while such an override takes its clients from it, or gives them back
+	drained   bool // by an override of the pool or of its region
+	leaving   plan // while such an override takes its clients away, or gives them back
 	monitor   *health.Monitor
 	ramp      time.Duration
 	endpoints []endpoint
-	fallback  [families]*table // by family: who answers where nothing is healthy; what is drained only where all of the pool is
-	emptied   [families]bool   // by family: all of it is drained, as a pool, as a region, or endpoint by endpoint
-	named     bool             // an endpoint is given by its hostname
-	aliases   bool             // every endpoint is, and is to be answered by it
+	// fallback has, by family, who answers if nothing is healthy: drained endpoints only if all of the pool is drained.
+	fallback [families]*table
+	emptied  [families]bool // by family: all of it is drained, by pool, by region, or endpoint by endpoint
+	named    bool           // some endpoint is given by its hostname
+	aliases  bool           // all endpoints are, and none is flattened
 }
 
 type endpoint struct {
 	name   string // within the pool
 	id     string // pool/endpoint
 	weight uint64
-	word   zones.Word // the most specific override of up, down or drain; "" none
+	word   zones.Word // the most specific override: up, down, drain, or "" for none
 	addrs  [2][]netip.Addr
 	seed   uint64
 	manner health.Manner
-	target float64 // what it is to carry; 0: nobody says
-	most   float64 // and what it can; 0: nobody says
+	target float64 // load that it should carry; 0: not configured
+	most   float64 // load that it can carry; 0: not configured
 
 	hostname rr.Name // "": it is given by addresses
 	resolved Resolution
 }
 
-// split is the factor that weights are multiplied by before they are divided by an endpoint's number of addresses.
+// split is a factor of all weights, so that dividing a weight among an endpoint's addresses loses little.
 const split = 840 // divisible by 1 to 8
 
-// NewPool compiles a pool with its endpoints. monitor may be nil; word returns the override of a target such as
-// "region/eu-west" in force, or ""; leaving its drain that has begun and lets it keep a part of its clients, or is giving
-// them back, or nil; resolved what is known of an endpoint's hostname. old is the pool as it was before,
-// nil if there was none: an endpoint whose hostname is not resolved yet keeps the addresses that it had.
+// NewPool compiles a pool with its endpoints.
+//
+//   - monitor may be nil.
+//   - word returns the override in force of a target such as "region/eu-west", or "".
+//   - leaving returns the target's drain if it leaves the pool a part of its clients now, or nil.
+//   - resolved returns what is known of an endpoint's hostname.
+//   - old is the pool before the change, or nil. An endpoint whose hostname is not resolved yet keeps its addresses.
 func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monitor *health.Monitor,
-	word func(target string) zones.Word, leaving func(target string) *zones.Override, resolved func(hostname string) Resolution, old *Pool,
+	word func(target string) zones.Word, leaving func(target string) *zones.Override,
+	resolved func(hostname string) Resolution, old *Pool,
 ) *Pool {
-	p := &Pool{Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor, ramp: pool.Ramp.Std(), aliases: true}
+	p := &Pool{
+		Name: pool.Pool, Region: pool.Region, Number: number, min: pool.MinHealthy, monitor: monitor,
+		ramp: pool.Ramp.Std(), aliases: true,
+	}
 	outer := []zones.Word{word("region/" + pool.Region), word("pool/" + pool.Pool)}
 	p.drained = slices.Contains(outer, zones.Drain)
 	p.leaving = planOf(leaving("region/"+pool.Region), leaving("pool/"+pool.Pool))
 	for _, e := range endpoints {
 		c := endpoint{name: e.Endpoint, id: e.ID(), weight: uint64(e.EffectiveWeight()), seed: seedOf(e.ID())}
-		c.manner = health.Manner{Host: e.Host, Hostname: strings.TrimSuffix(e.Hostname, "."), Headers: e.Headers.Lines()}
+		c.manner = health.Manner{
+			Host: e.Host, Hostname: strings.TrimSuffix(e.Hostname, "."),
+			Headers: e.Headers.Lines(),
+		}
 		for _, w := range append(outer[:2:2], word("endpoint/"+e.ID())) { // the most specific word counts
 			if w != "" {
 				c.word = w
 			}
 		}
 		if c.word == zones.Drain && word("endpoint/"+e.ID()) != zones.Drain {
-			c.word = "" // it is the pool that is drained: its endpoints' health is what it is
+			c.word = "" // the pool is drained, so its endpoints keep their own health
 		}
 		if capacity := cmp.Or(e.Capacity, pool.Capacity); capacity != nil {
 			c.target, c.most = capacity.Target, capacity.Max
@@ -107,7 +118,7 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 	return p
 }
 
-// Endpoints returns how many endpoints the pool has; of no pool, none.
+// Endpoints returns the number of endpoints. It returns 0 if p is nil.
 func (p *Pool) Endpoints() int {
 	if p == nil {
 		return 0
@@ -115,15 +126,18 @@ func (p *Pool) Endpoints() int {
 	return len(p.endpoints)
 }
 
-// candidates lists the addresses of a family that may be named, or the names; of a name, may is asked without an
-// address.
+// candidates lists the addresses of a family, or the hostnames, for which may returns true. For a hostname, may gets
+// the zero Addr.
 func (p *Pool) candidates(f Family, may func(endpoint int, a netip.Addr) bool) (cs []candidate) {
 	at := map[netip.Addr]int{}
 	for i := range p.endpoints {
 		e := &p.endpoints[i]
 		if f == Name {
 			if e.hostname != "" && may(i, netip.Addr{}) {
-				cs = append(cs, candidate{name: e.hostname, weight: e.weight * split, seed: mix(e.seed), endpoint: int32(i)})
+				cs = append(cs, candidate{
+					name: e.hostname, weight: e.weight * split, seed: mix(e.seed),
+					endpoint: int32(i),
+				})
 			}
 			continue
 		}
@@ -131,11 +145,15 @@ func (p *Pool) candidates(f Family, may func(endpoint int, a netip.Addr) bool) (
 			if !may(i, a) {
 				continue
 			}
-			c := candidate{addr: a, weight: e.weight * split / uint64(len(e.addrs[f])), seed: mix(e.seed + uint64(k)), endpoint: int32(i)}
+			c := candidate{
+				addr: a, weight: e.weight * split / uint64(len(e.addrs[f])), seed: mix(e.seed + uint64(k)),
+				endpoint: int32(i),
+			}
 			if e.hostname != "" {
 				c.until = e.resolved.until()
 			}
-			if n, twice := at[a]; twice && p.named { // two names that lead to one address: once is enough (RFC 2181 section 5)
+			// If two names lead to the same address, it is a candidate once (RFC 2181 section 5).
+			if n, twice := at[a]; twice && p.named {
 				cs[n].weight += c.weight
 				cs[n].until = cs[n].until.and(c.until)
 				continue
@@ -158,8 +176,9 @@ func (p *Program) Assignments() []health.Assignment {
 			for _, addrs := range e.addrs {
 				for _, a := range addrs {
 					as = append(as, health.Assignment{
-						Target: health.Target{Endpoint: e.id, Address: a}, Pool: pool.Name, Region: pool.Region, Monitor: pool.monitor,
-						Manner: e.manner,
+						Target: health.Target{Endpoint: e.id, Address: a}, Pool: pool.Name, Region: pool.Region,
+						Monitor: pool.monitor,
+						Manner:  e.manner,
 					})
 				}
 			}
@@ -175,7 +194,7 @@ func familyOf(a netip.Addr) Family {
 	return V6
 }
 
-// seedOf hashes a name for rendezvous hashing, the same on every server.
+// seedOf hashes a name for rendezvous hashing. All servers get the same hash.
 func seedOf(name string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(name))

@@ -6,8 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The usual case has a way of its own. Whatever the policy, the client and the health, it says what the walk says that
-// explains.
+// The usual case has a path of its own. For any policy, client and health it decides as the walk that explains does.
 func TestQuickSaysWhatTheWalkSays(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -24,12 +23,14 @@ func TestQuickSaysWhatTheWalkSays(t *testing.T) {
 		}
 		v := NewView(w.program(), Sight{State: down(failing...)}, nil)
 		req := Request{
-			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"),
+			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")),
+			Random: rapid.Uint64().Draw(t, "dice"),
 		}
 		var d, walked Decision
 		p.Decide(v, &req, &d)
 		p.decide(v, &req, &walked, &trace{policy: p})
-		if d.Rule != walked.Rule || d.Pool != walked.Pool || d.Count != walked.Count || d.TTL != walked.TTL || d.Scope != walked.Scope ||
+		if d.Rule != walked.Rule || d.Pool != walked.Pool || d.Count != walked.Count || d.TTL != walked.TTL ||
+			d.Scope != walked.Scope ||
 			d.FailOpen != walked.FailOpen || string(d.Addresses) != string(walked.Addresses) {
 			t.Fatalf("decided %+v, explained %+v", d, walked)
 		}

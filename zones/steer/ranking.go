@@ -11,18 +11,20 @@ import (
 // ranking orders the pools of a `nearest` rule by distance from the client. Rules with the same places and biases share
 // one.
 //
-// An answer hardly ever depends on the whole order: it is the first pool's, or that of the next one where the first is
-// out. So the scope is that of the head of the order that was gone through, which is the same for many more clients:
-// over a dozen regions that of the first alone is some four bits shorter than that of the order.
+// Few answers depend on the whole order: usually the first pool answers, or the second if the first is out. So the ECS
+// scope is that of the part of the order that was used (its head), which is the same for many more clients. Over a
+// dozen regions, the scope of the first pool alone is some four bits shorter than that of the whole order.
 type ranking struct {
 	orders [][]uint8 // positions in the rule's list, nearest first; orders[0] is as listed
-	places *outcomes // index of orders; nil: no location is known, or it makes no difference
+	places *outcomes // index in orders; nil: no location is known, or it makes no difference
 	sites  []site
-	heads  [2]*outcomes // by how many are in it: the last position of the head, and what stands before it, as headed has it; nil: as places
+	// heads gives, for heads of one and of two pools, the outcome as headed packs it; nil: places gives no longer
+	// scopes.
+	heads [2]*outcomes
 }
 
-// headed is the outcome of a head of an order: the position that it ends with in the lower octet, and the one before
-// it.
+// headed packs the head of an order into one number: the last position in the lower octet, and the one before it in the
+// upper.
 func headed(order []uint8, size int) uint16 {
 	if size == 1 {
 		return uint16(order[0])
@@ -30,9 +32,9 @@ func headed(order []uint8, size int) uint16 {
 	return uint16(order[0])<<8 | uint16(order[1])
 }
 
-// head compiles heads of that size; nil where whole orders are no more than these.
+// head compiles the heads of that size. It returns nil if whole orders are hardly longer.
 func (c *Compiler) head(orders [][]uint8, orderOf []uint16, size int) *outcomes {
-	if len(orders[0]) <= size+1 { // the last place follows from all others
+	if len(orders[0]) <= size+1 { // the last position follows from all others
 		return nil
 	}
 	of := make([]uint16, len(orderOf))
@@ -42,7 +44,7 @@ func (c *Compiler) head(orders [][]uint8, orderOf []uint16, size int) *outcomes 
 	return c.byPlace(of)
 }
 
-// order returns the positions of the rule's pools, nearest first. It leaves it to widen to say for whom that is so.
+// order returns the positions of the rule's pools, nearest first. It does not touch the scope; widen does.
 func (r *ranking) order(c *client) []uint8 {
 	if r.places == nil {
 		return r.orders[0]
@@ -53,7 +55,7 @@ func (r *ranking) order(c *client) []uint8 {
 	return order
 }
 
-// widen widens the scope to where the order begins with the same pools, so many as the client was led through.
+// widen narrows the scope to the clients whose orders begin with the same pools, up to depth.
 func (r *ranking) widen(c *client, depth int) {
 	switch {
 	case r.places == nil || depth == 0:
@@ -64,8 +66,8 @@ func (r *ranking) widen(c *client, depth int) {
 	}
 }
 
-// near returns the position of the pool that comes in that place, 0 or 1, and widens the scope to where it does; not ok
-// where that takes the whole order.
+// near returns the position of the pool at that place of the order, 0 or 1, and narrows the scope accordingly. ok is
+// false if only the whole order can tell.
 func (r *ranking) near(c *client, place int) (at uint8, ok bool) {
 	if h := r.heads[place]; h != nil {
 		return uint8(h.at(c)), true
@@ -73,14 +75,14 @@ func (r *ranking) near(c *client, place int) (at uint8, ok bool) {
 	return 0, false
 }
 
-// site is where a pool of a `nearest` rule is.
+// site is the place of a pool of a `nearest` rule.
 type site struct {
 	Latitude, Longitude float64
 	Known               bool
 	Bias                zones.Percent
 }
 
-// distance is how far a site is from a client who is where another one is, in km, with its bias.
+// distance returns the distance in km from a client at s to a site, with the site's bias.
 func (s site) distance(to site) float64 {
 	if !to.Known {
 		return 1e9
@@ -88,8 +90,8 @@ func (s site) distance(to site) float64 {
 	return geo.Distance(s.Latitude, s.Longitude, to.Latitude, to.Longitude) * (1 - float64(to.Bias)/100)
 }
 
-// newRanking compiles the order of sites for every location. A site of unknown place comes after all others; a client
-// of unknown place gets them as listed.
+// ranking compiles the order of sites for every location. Sites without a place come last. Clients without a place get
+// the sites as listed.
 func (c *Compiler) ranking(sites []site) *ranking {
 	listed := make([]uint8, len(sites))
 	for i := range listed {

@@ -12,8 +12,7 @@ import (
 	"leeward/zones"
 )
 
-// The scope of `nearest` is that of the pools that were gone through: joined where these agree, whatever comes after
-// them.
+// The scope of `nearest` is that of the pools that were used: prefixes are joined if these agree, whatever comes after.
 func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 	var networks []geo.Network
 	for i, at := range []float64{1, -1, 59, 61} { // longitudes of four networks of a /10 each
@@ -26,14 +25,23 @@ func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{regions: map[string]*zones.Region{}, members: map[string][]*zones.Endpoint{}, words: map[string]zones.Word{}}
+	w := &world{
+		regions: map[string]*zones.Region{}, members: map[string][]*zones.Endpoint{},
+		words: map[string]zones.Word{},
+	}
 	for i, lon := range []float64{0, 20, -20, 60} {
 		name := fmt.Sprint("r", i)
 		w.regions[name] = at(0, lon)
 		w.pools = append(w.pools, &zones.Pool{Pool: name, Region: name, Monitor: "web"})
-		w.members[name] = []*zones.Endpoint{{Pool: name, Endpoint: "lb", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}}}
+		w.members[name] = []*zones.Endpoint{{
+			Pool: name, Endpoint: "lb",
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})},
+		}}
 	}
-	p := compile(t, table, w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Nearest: []string{"r0", "r1", "r2", "r3"}}}})
+	p := compile(t, table, w, &zones.Policy{
+		Name:  "www.example.test",
+		Rules: []zones.Rule{{Nearest: []string{"r0", "r1", "r2", "r3"}}},
+	})
 	for _, c := range []struct {
 		client string
 		down   []string
@@ -50,16 +58,17 @@ func TestNearestScopeIsThatOfTheAnswer(t *testing.T) {
 		{"8.1.2.3", []string{"r0/lb", "r1/lb", "r2/lb"}, 3, 10},
 	} {
 		var d Decision
-		p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil), &Request{Client: netip.MustParseAddr(c.client)}, &d)
+		p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil),
+			&Request{Client: netip.MustParseAddr(c.client)}, &d)
 		if d.Pool != c.pool || d.Scope != c.scope {
-			t.Errorf("%s without %v: pool %d, scope /%d; want %d, /%d", c.client, c.down, d.Pool, d.Scope, c.pool, c.scope)
+			t.Errorf("%s without %v: pool %d, scope /%d; want %d, /%d", c.client, c.down, d.Pool, d.Scope, c.pool,
+				c.scope)
 		}
 	}
 }
 
 // BenchmarkNearest measures a dozen regions over a database named by LEEWARD_CITY: what a decision costs, and the mean
-// scope of clients that are spread evenly over the networks that it knows, by the head of the order and, as it was, by
-// the whole of it.
+// scope of clients spread evenly over the database's networks, by the head of the order and by the whole order.
 func BenchmarkNearest(b *testing.B) {
 	file := os.Getenv("LEEWARD_CITY")
 	if file == "" {
@@ -69,15 +78,32 @@ func BenchmarkNearest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &world{regions: map[string]*zones.Region{}, members: map[string][]*zones.Endpoint{}, words: map[string]zones.Word{}}
+	w := &world{
+		regions: map[string]*zones.Region{}, members: map[string][]*zones.Endpoint{},
+		words: map[string]zones.Word{},
+	}
 	var nearest []string
 	for i, at := range [][2]float64{
-		{39, -77}, {41, -83}, {37, -122}, {46, -120}, {-23, -47}, {53, -6}, {50, 9}, {60, 18}, {35, 140}, {1, 104}, {-34, 151}, {19, 73},
+		{39, -77},
+		{41, -83},
+		{37, -122},
+		{46, -120},
+		{-23, -47},
+		{53, -6},
+		{50, 9},
+		{60, 18},
+		{35, 140},
+		{1, 104},
+		{-34, 151},
+		{19, 73},
 	} {
 		name := fmt.Sprint("r", i)
 		w.regions[name] = &zones.Region{Latitude: &at[0], Longitude: &at[1]}
 		w.pools = append(w.pools, &zones.Pool{Pool: name, Region: name, Monitor: "web"})
-		w.members[name] = []*zones.Endpoint{{Pool: name, Endpoint: "lb", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}}}
+		w.members[name] = []*zones.Endpoint{{
+			Pool: name, Endpoint: "lb",
+			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})},
+		}}
 		nearest = append(nearest, name)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -95,7 +121,12 @@ func BenchmarkNearest(b *testing.B) {
 		name  string
 		down  []string
 		whole bool
-	}{{"head", nil, false}, {"whole", nil, true}, {"head, one region out", []string{"r6/lb"}, false}, {"whole, one region out", []string{"r6/lb"}, true}} {
+	}{
+		{"head", nil, false},
+		{"whole", nil, true},
+		{"head, one region out", []string{"r6/lb"}, false},
+		{"whole, one region out", []string{"r6/lb"}, true},
+	} {
 		p := compile(b, table, w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Nearest: nearest}}})
 		if c.whole {
 			p.rules[0].rank.heads = [2]*outcomes{}

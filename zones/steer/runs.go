@@ -2,15 +2,15 @@ package steer
 
 import "math/bits"
 
-// runs remembers where, over leaves in address order, an outcome changes: one bit a leaf, set where a run of equal
-// outcomes begins, with two levels of summary above so that a long run is crossed in a few words. It gives the ECS
-// scope for nothing: the run around a leaf is the widest address range for which the outcome is constant.
+// runs stores where, over leaves in address order, an outcome changes: one bit a leaf, set where a run of equal
+// outcomes begins. Two levels of summary above make long runs cheap to cross. The run around a leaf is the widest
+// address range with the same outcome, and so gives the ECS scope.
 type runs struct {
-	level [3][]uint64 // bits; one bit for each non-zero word of the level below
+	level [3][]uint64 // level[i+1] has one bit for each word of level[i], set if that word is not zero
 	n     uint32
 }
 
-// newRuns asks outcome for each of n leaves in order; a new run also begins at each of cuts.
+// newRuns asks for the outcome of each of n leaves in order. A new run also begins at each of cuts.
 func newRuns(n int, outcome func(leaf uint32) uint32, cuts ...int) *runs {
 	r := &runs{n: uint32(n)}
 	words := n
@@ -40,8 +40,8 @@ func newRuns(n int, outcome func(leaf uint32) uint32, cuts ...int) *runs {
 	return r
 }
 
-// around returns the first leaf of the run that holds leaf, and the first leaf after it (n where there is none). Where
-// there are no runs (nil) every leaf is one of its own.
+// around returns the first leaf of the run that holds leaf, and the first leaf after the run, which is n at the end. If
+// r is nil, every leaf is a run of its own.
 func (r *runs) around(leaf uint32) (first, next uint32) {
 	if r == nil {
 		return leaf, leaf + 1
@@ -49,14 +49,14 @@ func (r *runs) around(leaf uint32) (first, next uint32) {
 	return r.before(leaf), r.after(leaf)
 }
 
-// before returns the last set bit at or before i; there is always one, as leaf 0 begins a run.
+// before returns the last set bit at or before i. There is always one, since leaf 0 begins a run.
 func (r *runs) before(i uint32) uint32 {
 	if w := r.level[0][i/64] << (63 - i%64); w != 0 {
 		return i - uint32(bits.LeadingZeros64(w))
 	}
 	i /= 64
 	for up := 1; up < len(r.level); up++ {
-		// Words below i of the level under this one: strictly before i.
+		// Bits strictly before i stand for earlier words of the level below.
 		if w := r.level[up][i/64] & (1<<(i%64) - 1); w != 0 {
 			i = i/64*64 + uint32(63-bits.LeadingZeros64(w))
 			return r.descendLast(up, i)
@@ -73,7 +73,7 @@ func (r *runs) before(i uint32) uint32 {
 	return 0
 }
 
-// descendLast goes from bit i of a level down to the last set bit below it.
+// descendLast follows bit i of a level down to the last set bit under it.
 func (r *runs) descendLast(level int, i uint32) uint32 {
 	for level--; level >= 0; level-- {
 		i = i*64 + uint32(63-bits.LeadingZeros64(r.level[level][i]))
@@ -100,7 +100,7 @@ func (r *runs) after(i uint32) uint32 {
 	return r.n
 }
 
-// descendFirst goes from bit i of a level down to the first set bit below it.
+// descendFirst follows bit i of a level down to the first set bit under it.
 func (r *runs) descendFirst(level int, i uint32) uint32 {
 	for level--; level >= 0; level-- {
 		i = i*64 + uint32(bits.TrailingZeros64(r.level[level][i]))

@@ -10,17 +10,17 @@ import (
 	"leeward/zones"
 )
 
-// selector finds the first rule that holds for a client. A rule holds if any of its lists names the client, so the
-// first rule to hold is the least of what location, ASN, prefixes and the rules without `when` say. Policies with the
-// same conditions share one selector.
+// selector finds the first rule that holds for a client. A rule holds if any of its lists includes the client. So each
+// kind of list is looked up by itself and gives the first rule of that kind, and the smallest of these is the result.
+// Policies with the same conditions share one selector.
 type selector struct {
-	none     uint8      // what it says where no rule holds: the number of rules, or the first rule without `when`
-	places   *outcomes  // nil where no rule asks for a location
-	systems  *outcomes  // nil where no rule asks for the ASN, or the table knows none
-	prefixes *geo.Areas // rules + 1, 0: none holds; nil where no rule has any
+	none     uint8      // result if no list includes the client: the first rule without `when`, or the number of rules
+	places   *outcomes  // nil: no rule asks for a location
+	systems  *outcomes  // nil: no rule asks for an AS number, or the table has none
+	prefixes *geo.Areas // rule + 1; 0: no prefix matches; nil: no rule has prefixes
 }
 
-// newSelector compiles the conditions of rules, which number at most 255.
+// selector compiles the conditions of at most 255 rules.
 func (c *Compiler) selector(rules []zones.Rule) *selector {
 	s := &selector{none: uint8(len(rules))}
 	for i, r := range rules {
@@ -50,7 +50,8 @@ func (c *Compiler) selector(rules []zones.Rule) *selector {
 			}
 		}
 	}
-	// A longer prefix of a later rule lies within a shorter one of an earlier rule: the earlier rule holds there too.
+	// Look at earlier rules last: if two have the same prefix the earlier one wins. A longer prefix of a later rule
+	// within a shorter one of an earlier rule gets the earlier rule below.
 	for i := len(rules) - 1; i >= 0; i-- {
 		for _, p := range rules[i].When.Prefixes {
 			list.Insert(p.Masked(), int32(i))
@@ -93,7 +94,7 @@ func (c *Compiler) selector(rules []zones.Rule) *selector {
 	return s
 }
 
-// choose returns the first rule that holds, or s.none, and widens the scope to where that is so.
+// choose returns the first rule that holds, or s.none, and narrows the scope to where that is the result.
 func (s *selector) choose(c *client) uint8 {
 	rule := s.none
 	if s.places != nil {
@@ -112,7 +113,7 @@ func (s *selector) choose(c *client) uint8 {
 	return rule
 }
 
-// signature spells out what a compiled thing depends on: equal signatures share it.
+// signature returns a string of everything that a compiled table depends on. Equal signatures share the table.
 func signature(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -10,23 +10,23 @@ import (
 	"leeward/zones"
 )
 
-// A pool that cannot hold what is offered to it keeps a share of its clients and passes the others on, to the next in
-// their order. Which ones is a hash of pool and client: the same on every server, and a smaller share moves only those
-// above it. What is offered is worked out by vantages (health.Estimator); here is what is concluded from it, a function
-// of a View alone.
+// A pool that cannot hold what is offered to it keeps a share of its clients and passes the others on to the next pool
+// in their order. A hash of pool and client decides which ones, so all servers agree, and a smaller share moves only
+// the clients above it. Vantages estimate what is offered (health.Estimator). This file draws the conclusions, as a
+// function of a View alone.
 
 const (
-	shareBand  = 0.025 // of how far all pools of an order are over: within a band all servers share alike
+	shareBand  = 0.025 // of the excess of all pools of an order: within one band all servers share alike
 	ditherSeed = 0x9e3779b97f4a7c15
-	lumpWidth  = 0.15 // around the share that is kept, where a client without ECS may be a crowd
+	lumpWidth  = 0.15 // around the kept share: here a client without ECS is treated as a crowd
 )
 
-// burden is how much a pool carries, and can.
+// burden is what a pool carries and what it can carry.
 type burden struct {
-	load, offered float64 // as health.Pressure has them; offered 0: nobody knows
-	target        float64 // of the endpoints that are up, as warm as they are
-	warmth        float64 // mean, by target; 1 without a ramp
-	known         bool    // its load is
+	load, offered float64 // as in health.Pressure; offered 0: unknown
+	target        float64 // of the endpoints that are up, given how warm they are
+	warmth        float64 // mean, weighted by target; 1 without a ramp
+	known         bool    // load and offered are known
 	limited       bool    // every endpoint that is up has a capacity
 }
 
@@ -66,22 +66,22 @@ func (d *duty) burdenOf(up []bool) burden {
 	return b
 }
 
-// warmthOf is what an endpoint's weight and target are multiplied by.
+// warmthOf is the factor of an endpoint's weight and target.
 func warmthOf(s health.Standing) float64 { return max(s.Warmth, health.LeastWarmth) }
 
-// crowd is the pools of a rule, among which clients are spread.
+// crowd is the pools of a rule, among which its clients are spread.
 type crowd struct {
 	pools []int32
-	plans []plan // of pools of which something is planned; nil: of none
+	plans []plan // by pool; nil: the schedule concerns none of them
 }
 
-// excess is how many times what the available pools of a crowd are to carry they carry together, 1 at least, rounded up
-// to a band: where all are over, all share it by their size. A pool without a capacity takes whatever comes; one whose
-// load nobody knows counts for nothing.
+// excess returns u, how many times their targets the available pools of a crowd carry together: at least 1, rounded up
+// to a band. If all pools are over, they share the excess by size. A pool without a capacity takes any load, so u is 1
+// then. A pool whose load is unknown does not count.
 //
-// The load is what they carry together, 0 where that of one of them is not known. Nobody can be offered more than all
-// of them carry: where every pool keeps little, most clients stay with the first of them all the same, and the division
-// by what is kept says more than there is.
+// It also returns the load that the pools carry together, 0 if that of any is unknown. No pool can be offered more than
+// that. The bound matters because, if every pool keeps little, most clients still stay with the first pool, and
+// dividing its load by the share that it keeps overestimates what is offered.
 func (v *View) excess(c *crowd, f Family, now int64) (u, load float64) {
 	var target, all float64
 	limited, known := true, true
@@ -107,7 +107,7 @@ func (v *View) excess(c *crowd, f Family, now int64) (u, load float64) {
 	return u, all
 }
 
-// level is what is planned for the crowd's i-th pool now, as a factor.
+// level returns the factor that is planned for the crowd's i-th pool now.
 func (c *crowd) level(i int, now int64) float64 {
 	if c.plans == nil {
 		return 1
@@ -115,11 +115,11 @@ func (c *crowd) level(i int, now int64) float64 {
 	return c.plans[i].level(now)
 }
 
-// carried is what a crowd's pools carry together, as excess says it; u is 0 where that is not worked out yet.
+// carried caches the results of excess. u is 0 until they are worked out.
 type carried struct{ u, load float64 }
 
-// slack is by how much more may be offered to one pool than all of them are known to carry: some of it is on the way,
-// or in a band.
+// slack is by how much more may be offered to one pool than all of them are known to carry: some load is on its way, or
+// lost to rounding.
 const slack = 1.1
 
 // keeps returns the share of its clients that a pool keeps in a crowd, 0 to 1.
@@ -149,8 +149,8 @@ func (v *View) keeps(c *crowd, n int32, f Family, spill bool, now int64, x *carr
 	return max(keep, 0)
 }
 
-// Keep returns the share of its clients that a pool keeps under the policy, the mean over the rules that name it; now
-// is in Unix seconds. ok: some rule does.
+// Keep returns the share of its clients that a pool keeps under the policy, the mean over the rules that use it. now is
+// in Unix seconds. ok is false if no rule uses the pool.
 func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 	if uint(pool) >= uint(len(v.pools)) || v.pools[pool] == nil {
 		return 1, false
@@ -168,9 +168,9 @@ func (p *Policy) Keep(v *View, pool int32, now int64) (keep float64, ok bool) {
 	return keep / rules, true
 }
 
-// Stays returns which share of a pool's clients stay with it under the policy: those that it keeps, and those that
-// nobody keeps and who come back to it as the first that is there. It is what a load is to be divided by, and otherwise
-// as Keep.
+// Stays returns the share of a pool's clients that stay with it under the policy: those that it keeps, and those that
+// no pool keeps and that return to it as the first available pool. A load divided by it gives what is offered.
+// Otherwise it is like Keep.
 func (p *Policy) Stays(v *View, pool int32, now int64) (stays float64, ok bool) {
 	rules := 0.
 	for i := range p.rules {
@@ -196,7 +196,7 @@ func (p *Policy) Stays(v *View, pool int32, now int64) (stays float64, ok bool) 
 				}
 			}
 		}
-		if r.rank != nil || first == pool { // by distance each is the first for those who are near
+		if r.rank != nil || first == pool { // by distance, each pool is the first for the clients near it
 			keep += nobody
 		}
 		stays += min(keep, 1)
@@ -207,7 +207,7 @@ func (p *Policy) Stays(v *View, pool int32, now int64) (stays float64, ok bool) 
 	return stays / rules, true
 }
 
-// Most returns the most that can be offered to a pool under the policy, as health.Setting has it.
+// Most returns the most that can be offered to a pool under the policy, as health.Setting needs it; 0: unknown.
 func (p *Policy) Most(v *View, pool int32, now int64) (most float64) {
 	for i := range p.rules {
 		if c := &p.rules[i].crowd; slices.Contains(c.pools, pool) {
@@ -221,7 +221,7 @@ func (p *Policy) Most(v *View, pool int32, now int64) (most float64) {
 	return most
 }
 
-// familyOf is the first family that a pool is available for.
+// familyOf returns the first family for which a pool is available.
 func (v *View) familyOf(n int32) Family {
 	for f := range v.pools[n].family {
 		if v.pools[n].family[f].table != nil {
@@ -231,11 +231,11 @@ func (v *View) familyOf(n int32) Family {
 	return V4
 }
 
-// position is where a client stands in a pool's order of whom it keeps, from 0, who stays longest, to 1.
+// position returns where a client stands in a pool's order of clients: from 0, which stays longest, to 1.
 func position(key, seed uint64) float64 { return float64(mix(key^seed)>>11) / (1 << 53) }
 
-// keyOf is what a client is known by: the prefix of its ECS option, and without one the whole address of its resolver,
-// whose prefix would make one lump of a farm.
+// keyOf identifies a client: by its ECS prefix or, without ECS, by its resolver's whole address. The resolver's prefix
+// would make one client of a farm of resolvers.
 func keyOf(a netip.Addr, subnet bool) uint64 {
 	if subnet {
 		return prefixHash(a)
@@ -248,23 +248,23 @@ func keyOf(a netip.Addr, subnet bool) uint64 {
 	return mix(mix(hi)^lo^0x5bd1e995) | 1
 }
 
-// lump is a pool at whose border a client without ECS stands, who may be a crowd behind one resolver: one answer then
-// has addresses of this pool and of the one after it.
+// lump is a pool at whose border a client without ECS stands. The client may be a crowd behind one resolver, so the
+// answer mixes addresses of this pool with those of the next.
 type lump struct {
 	pool  *Pool
 	table *table
-	part  float64 // of the answer that is this pool's, 0 to 1
+	part  float64 // of the answer that comes from this pool, 0 to 1
 
-	// dither rounds the part to addresses, up for some clients and down for others, for each as long as the share
-	// stays: were it drawn for each answer, a large resolver's crowd would move to and fro each TTL.
+	// dither rounds part to whole addresses, up for some clients and down for others. It stays the same for a client as
+	// long as part does: with a new draw for each answer, a large resolver's crowd would move to and fro with each TTL.
 	dither float64
 }
 
-// sheds reports whether a pool of the policy may keep less than all of its clients.
+// sheds reports whether some pool of the policy may keep less than all of its clients.
 func (p *Policy) sheds(v *View) bool { return p.spill && v.tight || p.planned || v.leave }
 
-// stays reports whether the walk's client stays at a pool that keeps only some, and notes where it stands near the
-// border.
+// stays reports whether the walk's client stays at a pool that keeps only some clients. It notes the pool if the client
+// stands near the border.
 func (w *walk) stays(m *member, pool *Pool, t *table) bool {
 	keep := w.view.keeps(&w.rule.crowd, m.pool, w.family, w.policy.spill, w.now, &w.carried)
 	if keep >= 1 {
@@ -279,8 +279,9 @@ func (w *walk) stays(m *member, pool *Pool, t *table) bool {
 	return at < keep
 }
 
-// beyond returns the other pool's addresses where the client stands near a pool's border: of the one that answers,
-// where that pool has passed the client on, else of the next that keeps it. nil: the pool that answers does so alone.
+// beyond returns the addresses to mix into the answer of a client that stands near a pool's border. If that pool has
+// passed the client on, they are those of the pool that answers, else those of the next pool that keeps the client. It
+// returns nil if there is nothing to mix.
 func (w *walk) beyond(pool *Pool, t *table) *table {
 	if w.lump.table == nil || w.open != shut || w.need != enough {
 		return nil
@@ -294,7 +295,7 @@ func (w *walk) beyond(pool *Pool, t *table) *table {
 	return other
 }
 
-// level is a member's weight with what is planned for its pool.
+// level returns a member's weight, multiplied by what is planned for its pool.
 func (w *walk) level(m *member, weight uint64) uint64 {
 	const scale = 1000
 	c := &w.rule.crowd
@@ -304,8 +305,8 @@ func (w *walk) level(m *member, weight uint64) uint64 {
 	return max(uint64(float64(weight*scale)*c.level(slices.Index(c.pools, m.pool), w.now)), 1)
 }
 
-// mix appends n addresses, of the pool at whose border the client stands and of the other that keeps it, in proportion;
-// fewer where both pools have an address that was drawn (RFC 2181 section 5: a set has no record twice).
+// mix appends n addresses of the lump's pool and of the other pool, in proportion. It appends fewer if the same address
+// was drawn from both, since an RRset has no duplicates (RFC 2181 section 5).
 func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
 	mine := int(l.part*float64(n) + l.dither)
 	mine = min(mine, n, l.table.len())
@@ -327,7 +328,7 @@ func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
 	return b[:kept]
 }
 
-// holds reports whether one address is among others of its size.
+// holds reports whether an address is among others of its size.
 func holds(addresses, a []byte) bool {
 	for at := 0; at < len(addresses); at += len(a) {
 		if string(addresses[at:at+len(a)]) == string(a) {
@@ -337,7 +338,7 @@ func holds(addresses, a []byte) bool {
 	return false
 }
 
-// crowdOf compiles the pools of that name, with what the policy plans for them.
+// crowdOf compiles the pools with these names, and what the policy's schedule says about them.
 func crowdOf(p *zones.Policy, names []string, w World) crowd {
 	var c crowd
 	var there []string
@@ -353,15 +354,15 @@ func crowdOf(p *zones.Policy, names []string, w World) crowd {
 // Spills reports whether pools of the policy pass on what they cannot hold.
 func (p *Policy) Spills() bool { return p.spill }
 
-// Loaded reports whether an endpoint of the pool has a capacity, or takes time to warm up.
+// Loaded reports whether an endpoint of the pool has a capacity, or the pool has a ramp.
 func (p *Pool) Loaded() bool {
 	return p.ramp > 0 || slices.ContainsFunc(p.endpoints, func(e endpoint) bool { return e.target > 0 })
 }
 
-// Ramp is how long a new or recovered endpoint takes to be warm.
+// Ramp returns how long a new or recovered endpoint takes to warm up.
 func (p *Pool) Ramp() time.Duration { return p.ramp }
 
-// LoadHolds is how long a load that a probe has found holds: two probes may be lost.
+// LoadHolds returns how long a load that a probe has measured counts: two more probes may be lost.
 func (p *Pool) LoadHolds() time.Duration {
 	if p.monitor == nil {
 		return health.DefaultStale
@@ -369,7 +370,7 @@ func (p *Pool) LoadHolds() time.Duration {
 	return 3*p.monitor.EffectiveInterval() + p.monitor.EffectiveTimeout()
 }
 
-// Pool returns pool n as the View has it; nil: there is none.
+// Pool returns pool n, or nil if there is none.
 func (v *View) Pool(n int32) *Pool {
 	if uint(n) >= uint(len(v.pools)) || v.pools[n] == nil {
 		return nil
@@ -382,8 +383,8 @@ func (v *View) Available(n int32) bool {
 	return v.Pool(n) != nil && slices.ContainsFunc(v.pools[n].family[:], func(l lineup) bool { return l.table != nil })
 }
 
-// Readings returns what is known of pool n's endpoints: load is asked for each of their addresses. One of weight 0 is
-// not up, as nobody is sent there.
+// Readings returns what is known of pool n's endpoints. It calls load for each of their addresses. An endpoint of
+// weight 0 does not count as up, since no clients are sent there.
 func (v *View) Readings(n int32, load func(health.Target) health.Load) []health.Reading {
 	d := v.pools[n]
 	up := d.up()

@@ -15,11 +15,13 @@ import (
 	"leeward/zones"
 )
 
-// pressed is a View of three regions, each of three endpoints with a target of 100, under these pressures; nil: nothing
-// is known.
+// pressed is a View of three regions, each of three endpoints with a target of 100, under these pressures; nil:
+// unknown.
 func pressed(w *world, pressures map[string]*health.Pressure) (*Program, *View) {
 	program := w.program()
-	return program, NewView(program, Sight{State: allUp, Pressure: func(pool string) *health.Pressure { return pressures[pool] }}, nil)
+	return program, NewView(program, Sight{State: allUp, Pressure: func(pool string) *health.Pressure {
+		return pressures[pool]
+	}}, nil)
 }
 
 func under(load, offered float64) *health.Pressure {
@@ -33,7 +35,7 @@ func capable(w *world) *world {
 	return w
 }
 
-// plainKeep is the law, written down once more.
+// plainKeep is the law, written a second time.
 func plainKeep(load, offered, target [3]float64, known [3]bool, at int) float64 {
 	if !known[at] || offered[at] <= target[at] {
 		return 1
@@ -50,24 +52,25 @@ func plainKeep(load, offered, target [3]float64, known [3]bool, at int) float64 
 	if sumLoad > sumTarget {
 		u = math.Ceil(sumLoad/sumTarget/0.025) * 0.025
 	}
-	if everywhere && all > 0 { // nobody is offered much more than all carry
+	if everywhere && all > 0 { // no pool is offered much more than all carry
 		return min(1, u*target[at]/min(offered[at], 1.1*all))
 	}
 	return min(1, u*target[at]/offered[at])
 }
 
-// TestKeepsAreTheLaw holds the share that a pool keeps against the law, for loads of all sizes, and with it who stays:
-// a client stays iff its place in the pool's order is below that share, and goes to the first of the others that keeps
-// it.
+// TestKeepsAreTheLaw compares the share that a pool keeps with the law, for loads of all sizes, and also which clients
+// stay. A client stays if and only if its position is below that share, and else goes to the next pool that keeps it.
 func TestKeepsAreTheLaw(t *testing.T) {
 	w := capable(threeRegions())
 	rapid.Check(t, func(t *rapid.T) {
-		amount := rapid.OneOf(rapid.Float64Range(0, 1000), rapid.SampledFrom([]float64{0, 299, 300, 300.01, 1e12, 1e-300}))
+		amount := rapid.OneOf(rapid.Float64Range(0, 1000),
+			rapid.SampledFrom([]float64{0, 299, 300, 300.01, 1e12, 1e-300}))
 		var load, offered, target [3]float64
 		var known [3]bool
 		pressures := map[string]*health.Pressure{}
 		for i, p := range w.pools {
-			load[i], offered[i], target[i], known[i] = amount.Draw(t, "load"), amount.Draw(t, "offered"), 300, rapid.Bool().Draw(t, "known")
+			load[i], offered[i], target[i], known[i] = amount.Draw(t, "load"), amount.Draw(t,
+				"offered"), 300, rapid.Bool().Draw(t, "known")
 			if known[i] {
 				pressures[p.Pool] = under(load[i], offered[i])
 			}
@@ -99,12 +102,13 @@ func TestKeepsAreTheLaw(t *testing.T) {
 		var d Decision
 		p.Decide(v, req, &d)
 		if int(d.Pool) != want || d.Count != 1 || d.FailOpen {
-			t.Fatalf("pool %d answers with %d addresses, fail open %v; it is the turn of pool %d", d.Pool, d.Count, d.FailOpen, want)
+			t.Fatalf("pool %d answers with %d addresses, fail open %v; it is the turn of pool %d", d.Pool, d.Count,
+				d.FailOpen, want)
 		}
 		if scope := uint8(24); walked && d.Scope != scope || !walked && d.Scope != 0 {
 			t.Fatalf("scope /%d, walked over a pool that sheds: %v", d.Scope, walked)
 		}
-		// Who shares the prefix shares the answer.
+		// Clients with the same prefix get the same answer.
 		if subnet {
 			b := client.As4()
 			b[3] ^= byte(rapid.IntRange(1, 255).Draw(t, "neighbour"))
@@ -119,18 +123,27 @@ func TestKeepsAreTheLaw(t *testing.T) {
 // nil2 stands for a testing.TB where a property needs none.
 type nil2 struct{ testing.TB }
 
-// TestSheddingIsMonotonic: as more is offered to a pool, clients leave it, and none comes to it.
+// TestSheddingIsMonotonic: as more is offered to a pool, clients leave it and none comes to it.
 func TestSheddingIsMonotonic(t *testing.T) {
 	w := capable(threeRegions())
 	w.pools[2].Capacity = &zones.Capacity{Target: 1e6} // it has room for all
-	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us", "www-ap")}}})
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "www.example.test", Spill: true,
+		Rules: []zones.Rule{{Failover: steps("www-eu", "www-us", "www-ap")}},
+	})
 	left := map[int]bool{}
 	for offered := 250.; offered < 3000; offered *= 1.07 {
-		_, v := pressed(w, map[string]*health.Pressure{"www-eu": under(290, offered), "www-us": under(10, 10), "www-ap": under(offered, offered)})
+		_, v := pressed(w, map[string]*health.Pressure{
+			"www-eu": under(290, offered), "www-us": under(10, 10),
+			"www-ap": under(offered, offered),
+		})
 		stay := 0
 		for i := range 2000 {
 			var d Decision
-			p.Decide(v, &Request{Client: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), Resolver: netip.MustParseAddr("192.0.2.1")}, &d)
+			p.Decide(v, &Request{
+				Client:   netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}),
+				Resolver: netip.MustParseAddr("192.0.2.1"),
+			}, &d)
 			switch {
 			case d.Pool != 0:
 				left[i] = true
@@ -146,22 +159,29 @@ func TestSheddingIsMonotonic(t *testing.T) {
 	}
 }
 
-// TestLumps: a resolver without ECS, who may be a crowd, gets addresses of both pools where it stands near the border,
-// and over many resolvers each pool gets its share of addresses.
+// TestLumps: a resolver without ECS that stands near the border gets addresses of both pools, and over many resolvers
+// each pool gets its share of addresses.
 func TestLumps(t *testing.T) {
 	w := capable(threeRegions())
 	w.pools[2].Capacity = &zones.Capacity{Target: 1e6} // it has room for all
 	p := compile(t, nil, w, &zones.Policy{
-		Name: "www.example.test", Spill: true, Answers: 2, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us", "www-ap")}},
+		Name: "www.example.test", Spill: true, Answers: 2,
+		Rules: []zones.Rule{{Failover: steps("www-eu", "www-us", "www-ap")}},
 	})
 	random := rand.NewPCG(3, 4)
 	for _, offered := range []float64{303, 350, 500, 900, 3000} {
-		_, v := pressed(w, map[string]*health.Pressure{"www-eu": under(300, offered), "www-us": under(10, 10), "www-ap": under(offered, offered)})
+		_, v := pressed(w, map[string]*health.Pressure{
+			"www-eu": under(300, offered), "www-us": under(10, 10),
+			"www-ap": under(offered, offered),
+		})
 		eu, mixed, all := 0., 0, 0.
 		for range 20_000 {
 			var d Decision
 			r := random.Uint64()
-			p.Decide(v, &Request{Client: netip.AddrFrom4([4]byte{10, byte(r), byte(r >> 8), byte(r >> 16)}), Random: random.Uint64()}, &d)
+			p.Decide(v, &Request{
+				Client: netip.AddrFrom4([4]byte{10, byte(r), byte(r >> 8), byte(r >> 16)}),
+				Random: random.Uint64(),
+			}, &d)
 			if d.Count != 2 {
 				t.Fatalf("%d addresses", d.Count)
 			}
@@ -190,9 +210,8 @@ func TestLumps(t *testing.T) {
 	}
 }
 
-// TestNothingOfItEmptiesAnAnswer: whatever vantages say, somebody answers where somebody would without loads; a drain
-// and a verdict of down beat all of it; and of many clients some stay with every pool that is there and not full beyond
-// reason.
+// TestNothingOfItEmptiesAnAnswer: whatever vantages report, some pool answers if one would without loads. A drain and a
+// verdict of down go before loads. Of many clients, some stay with every available pool that is not hopelessly full.
 func TestNothingOfItEmptiesAnAnswer(t *testing.T) {
 	w := capable(threeRegions())
 	for _, p := range w.pools {
@@ -206,24 +225,33 @@ func TestNothingOfItEmptiesAnAnswer(t *testing.T) {
 			pressure.Endpoints = map[string]health.Standing{}
 			for _, e := range w.members[p.Pool] {
 				pressure.Endpoints[e.Endpoint] = health.Standing{
-					Warmth: rapid.Float64Range(0, 1).Draw(t, "warmth"), Factor: rapid.Float64Range(0.25, 4).Draw(t, "factor"),
+					Warmth: rapid.Float64Range(0, 1).Draw(t, "warmth"),
+					Factor: rapid.Float64Range(0.25, 4).Draw(t, "factor"),
 				}
 			}
 			if rapid.Bool().Draw(t, "known") {
 				pressures[p.Pool] = pressure
 			}
 		}
-		dead := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"www-eu", "www-us", "www-ap"}), rapid.ID).Draw(t, "dead")
+		dead := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"www-eu", "www-us", "www-ap"}), rapid.ID).Draw(t,
+			"dead")
 		var gone []string
 		for _, pool := range dead {
 			gone = append(gone, pool+"/lb-1", pool+"/lb-2", pool+"/lb-3")
 		}
-		v := NewView(w.program(), Sight{State: down(gone...), Pressure: func(pool string) *health.Pressure { return pressures[pool] }}, nil)
-		pick := rapid.SampledFrom([]zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll, zones.PickLeastLoad}).Draw(t, "pick")
+		v := NewView(w.program(), Sight{State: down(gone...), Pressure: func(pool string) *health.Pressure {
+			return pressures[pool]
+		}}, nil)
+		pick := rapid.SampledFrom([]zones.Pick{
+			zones.PickWeighted, zones.PickSticky, zones.PickAll,
+			zones.PickLeastLoad,
+		}).Draw(t, "pick")
 		answers := rapid.IntRange(1, 5).Draw(t, "answers")
 		p := compile(nil2{}, nil, w, &zones.Policy{
-			Name: "www.example.test", Spill: true, Pick: pick, Answers: answers, Rules: []zones.Rule{{Failover: []zones.Step{
-				{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 3}, {Pool: "www-us", Weight: 1}}}, {Pools: []zones.WeightedPool{{Pool: "www-ap", Weight: 1}}},
+			Name: "www.example.test", Spill: true, Pick: pick, Answers: answers,
+			Rules: []zones.Rule{{Failover: []zones.Step{
+				{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 3}, {Pool: "www-us", Weight: 1}}},
+				{Pools: []zones.WeightedPool{{Pool: "www-ap", Weight: 1}}},
 			}}},
 		})
 		for i := range 50 {
@@ -239,24 +267,39 @@ func TestNothingOfItEmptiesAnAnswer(t *testing.T) {
 	})
 }
 
-// TestPlannedTrickle: a pool that is planned at 5 % keeps that many clients, with or without loads, and a plan that is
-// over is none.
+// TestPlannedTrickle: a pool planned at 5 % keeps that share of clients, with or without loads. A plan that is over has
+// no effect.
 func TestPlannedTrickle(t *testing.T) {
 	w := threeRegions()
 	from := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 	p := compile(t, nil, w, &zones.Policy{
 		Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-us", "www-eu")}},
-		Schedule: []zones.Schedule{{From: from, Until: from.Add(time.Hour), Ramp: zones.Duration(10 * time.Minute), Weights: map[string]zones.Percent{"www-us": 5}}},
+		Schedule: []zones.Schedule{{
+			From: from, Until: from.Add(time.Hour), Ramp: zones.Duration(10 * time.Minute),
+			Weights: map[string]zones.Percent{"www-us": 5},
+		}},
 	})
 	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, c := range []struct {
 		at   time.Duration
 		want float64
-	}{{-time.Second, 1}, {0, 1}, {5 * time.Minute, 0.525}, {10 * time.Minute, 0.05}, {30 * time.Minute, 0.05}, {55 * time.Minute, 0.525}, {time.Hour, 1}, {1e6 * time.Hour, 1}} {
+	}{
+		{-time.Second, 1},
+		{0, 1},
+		{5 * time.Minute, 0.525},
+		{10 * time.Minute, 0.05},
+		{30 * time.Minute, 0.05},
+		{55 * time.Minute, 0.525},
+		{time.Hour, 1},
+		{1e6 * time.Hour, 1},
+	} {
 		stay := 0.
 		for i := range 4000 {
 			var d Decision
-			p.Decide(v, &Request{Client: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), Clock: from.Add(c.at).Unix()}, &d)
+			p.Decide(v, &Request{
+				Client: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}),
+				Clock:  from.Add(c.at).Unix(),
+			}, &d)
 			if d.Pool == 1 {
 				stay++
 			}
@@ -267,13 +310,17 @@ func TestPlannedTrickle(t *testing.T) {
 	}
 }
 
-// Nothing of it allocates.
+// None of it allocates.
 func TestSpillAllocatesNothing(t *testing.T) {
 	w := capable(threeRegions())
-	_, v := pressed(w, map[string]*health.Pressure{"www-eu": under(290, 500), "www-us": under(310, 400), "www-ap": under(10, 10)})
+	_, v := pressed(w, map[string]*health.Pressure{
+		"www-eu": under(290, 500), "www-us": under(310, 400),
+		"www-ap": under(10, 10),
+	})
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickLeastLoad} {
 		p := compile(t, places(t), w, &zones.Policy{
-			Name: "www.example.test", Spill: true, Pick: pick, Answers: 4, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
+			Name: "www.example.test", Spill: true, Pick: pick, Answers: 4,
+			Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
 		})
 		var d Decision
 		req := Request{Client: netip.MustParseAddr("2.1.2.3")}
@@ -286,7 +333,7 @@ func TestSpillAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkSpill compares a decision that nothing is passed on in with one that walks over a pool that sheds.
+// BenchmarkSpill compares a decision in which nothing is passed on with one that goes past a pool that sheds.
 func BenchmarkSpill(b *testing.B) {
 	w := capable(threeRegions())
 	table := places(b)
@@ -296,12 +343,19 @@ func BenchmarkSpill(b *testing.B) {
 		pressures map[string]*health.Pressure
 	}{
 		{"without", false, nil},
-		{"unloaded", true, map[string]*health.Pressure{"www-eu": under(100, 100), "www-us": under(100, 100), "www-ap": under(10, 10)}},
-		{"in force", true, map[string]*health.Pressure{"www-eu": under(290, 500), "www-us": under(290, 400), "www-ap": under(10, 10)}},
+		{"unloaded", true, map[string]*health.Pressure{
+			"www-eu": under(100, 100), "www-us": under(100, 100),
+			"www-ap": under(10, 10),
+		}},
+		{"in force", true, map[string]*health.Pressure{
+			"www-eu": under(290, 500), "www-us": under(290, 400),
+			"www-ap": under(10, 10),
+		}},
 	} {
 		_, v := pressed(w, c.pressures)
 		p := compile(b, table, w, &zones.Policy{
-			Name: "www.example.test", Spill: c.spill, Answers: 2, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
+			Name: "www.example.test", Spill: c.spill, Answers: 2,
+			Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
 		})
 		for _, ecs := range []bool{true, false} {
 			b.Run(fmt.Sprintf("%s/ecs=%v", c.name, ecs), func(b *testing.B) {
@@ -320,16 +374,20 @@ func BenchmarkSpill(b *testing.B) {
 	}
 }
 
-// TestNoTrapOfShedding: where every pool keeps little although none is over, as machines stood still and words came
-// late, most clients stay with the first pool that there is, and what they load it with must not be taken for a small
-// part of what is offered.
+// TestNoTrapOfShedding: every pool keeps little although none is over, as after machines stood still and reports came
+// late. Most clients then stay with the first available pool, and their load must not be taken for a small part of what
+// is offered.
 func TestNoTrapOfShedding(t *testing.T) {
 	l := newLoop(t, 1, true, 0)
 	for _, p := range l.program.Pools {
 		for _, o := range l.vantages {
-			e := health.NewEstimator(&health.Pressure{Load: health.LoadOf(400), Offered: health.LoadOf(20 * 800)}, false)
+			e := health.NewEstimator(&health.Pressure{Load: health.LoadOf(400), Offered: health.LoadOf(20 * 800)},
+				false)
 			o.estimators[p.Name] = e
-			l.board.Measure(health.Measure{Vantage: o.name, Pool: p.Name, Load: health.LoadOf(400), Offered: health.LoadOf(20 * 800)})
+			l.board.Measure(health.Measure{
+				Vantage: o.name, Pool: p.Name, Load: health.LoadOf(400),
+				Offered: health.LoadOf(20 * 800),
+			})
 		}
 	}
 	for s := 0.; s < 6*l.ttl.Seconds(); s += tick.Seconds() {
@@ -338,12 +396,13 @@ func TestNoTrapOfShedding(t *testing.T) {
 	for _, p := range l.program.Pools {
 		if keep, _ := l.policy.Keep(l.view, p.Number, 0); keep < 1 {
 			t.Errorf("%s keeps %.2f six TTLs later; it carries %v of %v, and %v is said to be offered",
-				p.Name, keep, l.view.pools[p.Number].burden.load, l.view.pools[p.Number].burden.target, l.view.pools[p.Number].burden.offered)
+				p.Name, keep, l.view.pools[p.Number].burden.load, l.view.pools[p.Number].burden.target,
+				l.view.pools[p.Number].burden.offered)
 		}
 	}
 }
 
-// TestLumpsNameNobodyTwice: two pools have an address in common, and a mixed answer names it once.
+// TestLumpsNameNobodyTwice: if two pools share an address, a mixed answer has it once.
 func TestLumpsNameNobodyTwice(t *testing.T) {
 	w := capable(threeRegions())
 	w.pools[2].Capacity = &zones.Capacity{Target: 1e6}
@@ -353,12 +412,18 @@ func TestLumpsNameNobodyTwice(t *testing.T) {
 	p := compile(t, nil, w, &zones.Policy{
 		Name: "www.example.test", Spill: true, Answers: 4, Rules: []zones.Rule{{Failover: steps("www-eu", "www-ap")}},
 	})
-	_, v := pressed(w, map[string]*health.Pressure{"www-eu": under(300, 500), "www-us": under(10, 10), "www-ap": under(500, 500)})
+	_, v := pressed(w, map[string]*health.Pressure{
+		"www-eu": under(300, 500), "www-us": under(10, 10),
+		"www-ap": under(500, 500),
+	})
 	random, fewer := rand.NewPCG(3, 4), 0
 	for range 5000 {
 		var d Decision
 		r := random.Uint64()
-		p.Decide(v, &Request{Client: netip.AddrFrom4([4]byte{10, byte(r), byte(r >> 8), byte(r >> 16)}), Random: random.Uint64()}, &d)
+		p.Decide(v, &Request{
+			Client: netip.AddrFrom4([4]byte{10, byte(r), byte(r >> 8), byte(r >> 16)}),
+			Random: random.Uint64(),
+		}, &d)
 		seen := map[string]bool{}
 		for i := range d.Count {
 			a := string(d.Addresses[4*i : 4*i+4])

@@ -24,7 +24,7 @@ type world struct {
 	maps    map[string]*zones.Map
 	words   map[string]zones.Word
 	leaving map[string]*zones.Override
-	names   map[string]Resolution // of endpoints with a hostname
+	names   map[string]Resolution // of endpoints by hostname
 }
 
 func (w *world) resolve(hostname string) Resolution { return w.names[hostname] }
@@ -36,7 +36,8 @@ func (w *world) program() *Program {
 		if pool.Monitor != "" {
 			monitor = &health.Monitor{}
 		}
-		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor, func(target string) zones.Word { return w.words[target] },
+		p.Pools = append(p.Pools, NewPool(int32(i), pool, w.members[pool.Pool], monitor,
+			func(target string) zones.Word { return w.words[target] },
 			func(target string) *zones.Override { return w.leaving[target] }, w.resolve, nil))
 	}
 	return p
@@ -59,12 +60,14 @@ func (w *world) refer() World {
 		Region: func(name string) (int32, *zones.Region) { return int32(slices.Index(names, name)), w.regions[name] },
 		Map:    func(name string) *zones.Map { return w.maps[name] },
 		Aliases: func(pool string) bool {
-			return !slices.ContainsFunc(w.members[pool], func(e *zones.Endpoint) bool { return e.Hostname == "" || e.Flatten })
+			return !slices.ContainsFunc(w.members[pool], func(e *zones.Endpoint) bool {
+				return e.Hostname == "" || e.Flatten
+			})
 		},
 	}
 }
 
-// at is a region with a place.
+// at is a region with coordinates.
 func at(lat, lon float64) *zones.Region { return &zones.Region{Latitude: &lat, Longitude: &lon} }
 
 // threeRegions has a monitored pool of three endpoints with both families in each of eu, us and ap.
@@ -96,7 +99,10 @@ func places(t testing.TB) *geo.Table {
 	add := func(prefix, continent, country string, lat, lon float64, asn uint32) {
 		n := geo.Network{Prefix: netip.MustParsePrefix(prefix), ASN: asn}
 		if country != "" {
-			n.Location = geo.Location{Continent: continent, Country: country, Latitude: lat, Longitude: lon, HasPoint: true}
+			n.Location = geo.Location{
+				Continent: continent, Country: country, Latitude: lat, Longitude: lon,
+				HasPoint: true,
+			}
 		}
 		networks = append(networks, n)
 	}
@@ -131,7 +137,7 @@ func steps(pools ...string) (ss []zones.Step) {
 
 func allUp(health.Target) health.State { return health.Up }
 
-// down makes the verdict of the named endpoints down.
+// down makes the verdicts of the named endpoints down.
 func down(endpoints ...string) func(health.Target) health.State {
 	return func(t health.Target) health.State {
 		if slices.Contains(endpoints, t.Endpoint) {
@@ -174,12 +180,19 @@ func TestPrefixesAgreeWithLongestMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var table bart.Table[int32]
 		for range rapid.IntRange(1, 20).Draw(t, "prefixes") {
-			a := netip.AddrFrom4([4]byte{byte(rapid.IntRange(0, 3).Draw(t, "a")), byte(rapid.IntRange(0, 255).Draw(t, "b")), 0, 0})
-			table.Insert(netip.PrefixFrom(a, rapid.IntRange(0, 16).Draw(t, "bits")).Masked(), int32(rapid.IntRange(0, 3).Draw(t, "value")))
+			a := netip.AddrFrom4([4]byte{
+				byte(rapid.IntRange(0, 3).Draw(t, "a")),
+				byte(rapid.IntRange(0, 255).Draw(t, "b")), 0, 0,
+			})
+			table.Insert(netip.PrefixFrom(a, rapid.IntRange(0, 16).Draw(t, "bits")).Masked(),
+				int32(rapid.IntRange(0, 3).Draw(t, "value")))
 		}
 		p := areasOf(&table)
 		for range 50 {
-			a := netip.AddrFrom4([4]byte{byte(rapid.IntRange(0, 4).Draw(t, "x")), byte(rapid.IntRange(0, 255).Draw(t, "y")), 7, 7})
+			a := netip.AddrFrom4([4]byte{
+				byte(rapid.IntRange(0, 4).Draw(t, "x")),
+				byte(rapid.IntRange(0, 255).Draw(t, "y")), 7, 7,
+			})
 			want := uint16(0)
 			if v, ok := table.Lookup(a); ok {
 				want = uint16(v + 1)
@@ -194,7 +207,7 @@ func TestPrefixesAgreeWithLongestMatch(t *testing.T) {
 					t.Fatalf("%s within %s/%d: %d, want %d (scope /%d)", b, a, scope, v, got, s)
 				}
 			}
-			if scope > 0 { // one bit less would be too short
+			if scope > 0 { // one bit less would be wrong
 				shorter, _ := a.Prefix(int(scope) - 1)
 				same := true
 				for x := range 5 {
@@ -205,7 +218,8 @@ func TestPrefixesAgreeWithLongestMatch(t *testing.T) {
 					}
 				}
 				last := netip.AddrFrom4([4]byte{255, 255, 255, 255})
-				if v, _ := p.At(last); same && scope <= 16 && (!shorter.Contains(last) || v == got) && shorter.Bits() >= 5 {
+				if v, _ := p.At(last); same && scope <= 16 && (!shorter.Contains(last) || v == got) &&
+					shorter.Bits() >= 5 {
 					t.Fatalf("%s: scope /%d, /%d would do", a, scope, shorter.Bits())
 				}
 			}
@@ -213,7 +227,7 @@ func TestPrefixesAgreeWithLongestMatch(t *testing.T) {
 	})
 }
 
-// randomPolicy draws a policy over threeRegions that may ask for everything.
+// randomPolicy draws a policy over threeRegions with any of the features.
 func randomPolicy(t *rapid.T, w *world) *zones.Policy {
 	p := &zones.Policy{Name: "www.example.test", Answers: rapid.IntRange(1, 3).Draw(t, "answers")}
 	p.Pick = rapid.SampledFrom([]zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll}).Draw(t, "pick")
@@ -244,7 +258,10 @@ func randomPolicy(t *rapid.T, w *world) *zones.Policy {
 				r.When.ASNs = []uint32{64501}
 			}
 			if rapid.Bool().Draw(t, "prefix") {
-				r.When.Prefixes = []netip.Prefix{netip.MustParsePrefix("2.64.0.0/11"), netip.MustParsePrefix("2001:db8:1:8000::/50")}
+				r.When.Prefixes = []netip.Prefix{
+					netip.MustParsePrefix("2.64.0.0/11"),
+					netip.MustParsePrefix("2001:db8:1:8000::/50"),
+				}
 			}
 		}
 		p.Rules = append(p.Rules, r)
@@ -258,25 +275,29 @@ func randomPolicy(t *rapid.T, w *world) *zones.Policy {
 	return p
 }
 
-// randomSteps draws steps of one pool or several, of any weights, 0 among them.
+// randomSteps draws steps of one or several pools, of any weights including 0.
 func randomSteps(t *rapid.T, pools []string) (ss []zones.Step) {
 	for len(pools) > 0 {
 		n := rapid.IntRange(1, len(pools)).Draw(t, "pools of the step")
 		var s zones.Step
 		for _, pool := range pools[:n] {
-			s.Pools = append(s.Pools, zones.WeightedPool{Pool: pool, Weight: rapid.SampledFrom([]int{0, 1, 1, 3}).Draw(t, "weight of "+pool)})
+			s.Pools = append(s.Pools, zones.WeightedPool{
+				Pool:   pool,
+				Weight: rapid.SampledFrom([]int{0, 1, 1, 3}).Draw(t, "weight of "+pool),
+			})
 		}
 		ss, pools = append(ss, s), pools[n:]
 	}
 	return ss
 }
 
-// randomTroubles draws weights, 0 among them, hostnames, overrides of all kinds, and verdicts.
+// randomTroubles draws weights including 0, hostnames, overrides of all kinds, and verdicts.
 func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.State) {
 	calm := rapid.Bool().Draw(t, "calm")
 	word := func(target string) {
 		if !calm {
-			w.words[target] = rapid.SampledFrom([]zones.Word{"", "", "", zones.Drain, zones.Up, zones.Down}).Draw(t, target)
+			w.words[target] = rapid.SampledFrom([]zones.Word{"", "", "", zones.Drain, zones.Up, zones.Down}).Draw(t,
+				target)
 		}
 	}
 	names := rapid.IntRange(0, 2).Draw(t, "by name: none, some, all")
@@ -286,8 +307,8 @@ func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.St
 		pool.MinHealthy = zones.Share{Percent: zones.Percent(rapid.SampledFrom([]int{0, 0, 50, 100}).Draw(t, "min"))}
 		word("region/" + pool.Region)
 		word("pool/" + pool.Pool)
-		// What hardly ever comes of chance: the one with weight is down, and the standbys are not; all are drained, one
-		// by one.
+		// What chance hardly ever brings: the endpoint with a weight is down and the standbys are not; all are drained
+		// one by one.
 		plot := rapid.SampledFrom([]string{"", "", "standbys", "drained"}).Draw(t, "plot")
 		for i, e := range w.members[pool.Pool] {
 			weight := rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "weight of "+e.ID())
@@ -303,7 +324,10 @@ func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.St
 			by[e] = names == 2 || names == 1 && rapid.Bool().Draw(t, e.ID()+" by name")
 			for _, a := range e.Addresses {
 				if !calm {
-					states[a.String()] = rapid.SampledFrom([]health.State{health.Unknown, health.Up, health.Down}).Draw(t, a.String())
+					states[a.String()] = rapid.SampledFrom([]health.State{
+						health.Unknown, health.Up,
+						health.Down,
+					}).Draw(t, a.String())
 				}
 			}
 		}
@@ -315,7 +339,8 @@ func randomTroubles(t *rapid.T, w *world) (verdict func(health.Target) health.St
 func randomClient(t *rapid.T) netip.Addr {
 	if rapid.Bool().Draw(t, "v4") {
 		return netip.AddrFrom4([4]byte{
-			rapid.SampledFrom([]byte{1, 2, 3, 8, 9}).Draw(t, "a"), rapid.Byte().Draw(t, "b"), rapid.Byte().Draw(t, "c"), rapid.Byte().Draw(t, "d"),
+			rapid.SampledFrom([]byte{1, 2, 3, 8, 9}).Draw(t, "a"), rapid.Byte().Draw(t, "b"), rapid.Byte().Draw(t, "c"),
+			rapid.Byte().Draw(t, "d"),
 		})
 	}
 	b := netip.MustParseAddr("2001:db8::1").As16()
@@ -336,7 +361,7 @@ func neighbour(t *rapid.T, a netip.Addr, bits int) netip.Addr {
 	return out
 }
 
-// Within the scope that a decision says, every client gets the same decision for the same dice, whatever the pick, the
+// Within a decision's scope every client gets the same decision for the same random number, whatever the pick, the
 // weights, the overrides and the health.
 func TestScopeHolds(t *testing.T) {
 	table := places(t)
@@ -353,8 +378,12 @@ func TestScopeHolds(t *testing.T) {
 			}
 		}
 		if len(source.Rules) > 1 && rapid.IntRange(0, 3).Draw(t, "says") == 0 {
-			source.Rules[0] = zones.Rule{When: &zones.When{Countries: []string{"DE"}, ASNs: []uint32{64502}}, Answer: zones.AnswerNXDomain}
-			source.WhenAllDown = rapid.SampledFrom([]zones.Answer{"", zones.AnswerNoData, zones.AnswerServFail}).Draw(t, "when all down")
+			source.Rules[0] = zones.Rule{
+				When:   &zones.When{Countries: []string{"DE"}, ASNs: []uint32{64502}},
+				Answer: zones.AnswerNXDomain,
+			}
+			source.WhenAllDown = rapid.SampledFrom([]zones.Answer{"", zones.AnswerNoData, zones.AnswerServFail}).Draw(t,
+				"when all down")
 		}
 		c := NewCompiler(table)
 		if rapid.Bool().Draw(t, "no areas") {
@@ -369,7 +398,10 @@ func TestScopeHolds(t *testing.T) {
 		}
 		v := NewView(w.program(), Sight{State: verdict}, nil)
 		a := randomClient(t)
-		req := Request{Client: a, Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix()}
+		req := Request{
+			Client: a, Family: Family(rapid.IntRange(0, 1).Draw(t, "family")),
+			Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix(),
+		}
 		if p.Alias {
 			req.Family = Name
 		}
@@ -381,9 +413,11 @@ func TestScopeHolds(t *testing.T) {
 		for range 10 {
 			req.Client = neighbour(t, a, int(d.Scope))
 			p.Decide(v, &req, &other)
-			if d.Count > 0 && other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) || other.Target != d.Target ||
+			if d.Count > 0 && other.Rule != d.Rule || other.Pool != d.Pool ||
+				string(other.Addresses) != string(d.Addresses) || other.Target != d.Target ||
 				other.TTL != d.TTL || other.FailOpen != d.FailOpen || other.Says != d.Says {
-				t.Fatalf("%s and %s within /%d differ: %v %s, %v %s", a, req.Client, d.Scope, d.Addresses, d.Target, other.Addresses, other.Target)
+				t.Fatalf("%s and %s within /%d differ: %v %s, %v %s", a, req.Client, d.Scope, d.Addresses, d.Target,
+					other.Addresses, other.Target)
 			}
 			if other.Scope > d.Scope {
 				t.Fatalf("%s says scope /%d, %s within it says /%d", a, d.Scope, req.Client, other.Scope)
@@ -395,8 +429,7 @@ func TestScopeHolds(t *testing.T) {
 	})
 }
 
-// Where all that a sticky pick could choose among is one, the client does not matter; a standby that would come in is
-// no choice.
+// If a sticky pick has a single choice, the client does not matter. A standby that would come in is not a choice.
 func TestStickyScope(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -408,24 +441,45 @@ func TestStickyScope(t *testing.T) {
 		{"three", [3]int{100, 100, 100}, nil, steps("www-eu", "www-us"), 24},
 		{"one and standbys", [3]int{100, 0, 0}, nil, steps("www-eu", "www-us"), 0},
 		{"its standbys answer", [3]int{100, 0, 0}, []string{"www-eu/lb-1"}, steps("www-eu", "www-us"), 24},
-		{"all fail open, one has weight", [3]int{100, 0, 0}, []string{"www-eu/lb-1", "www-eu/lb-2", "www-eu/lb-3"}, steps("www-eu"), 0},
+		{
+			"all fail open, one has weight",
+			[3]int{100, 0, 0},
+			[]string{"www-eu/lb-1", "www-eu/lb-2", "www-eu/lb-3"},
+			steps("www-eu"), 0,
+		},
 		{"one is left", [3]int{100, 100, 0}, []string{"www-eu/lb-1"}, steps("www-eu"), 0},
-		{"a step of two pools", [3]int{100, 0, 0}, nil, []zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 1}}}}, 24},
-		{"a step of one and a spare", [3]int{100, 0, 0}, nil, []zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 0}}}}, 0},
+		{
+			"a step of two pools",
+			[3]int{100, 0, 0},
+			nil,
+			[]zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 1}}}},
+			24,
+		},
+		{
+			"a step of one and a spare",
+			[3]int{100, 0, 0},
+			nil,
+			[]zones.Step{{Pools: []zones.WeightedPool{{Pool: "www-eu", Weight: 1}, {Pool: "www-us", Weight: 0}}}},
+			0,
+		},
 	} {
 		w := threeRegions()
 		for i, e := range w.members["www-eu"] {
 			e.Weight = &c.weights[i]
 		}
-		p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickSticky, Rules: []zones.Rule{{Failover: c.rules}}})
+		p := compile(t, nil, w, &zones.Policy{
+			Name: "www.example.test", Pick: zones.PickSticky,
+			Rules: []zones.Rule{{Failover: c.rules}},
+		})
 		var d Decision
-		if p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d); d.Scope != c.want {
+		if p.Decide(NewView(w.program(), Sight{State: down(c.down...)}, nil),
+			&Request{Client: netip.MustParseAddr("2.1.2.3")}, &d); d.Scope != c.want {
 			t.Errorf("%s: scope /%d, want /%d", c.name, d.Scope, c.want)
 		}
 	}
 }
 
-// Failing open leaves out what is drained as long as anything is not, however that was said.
+// Failing open leaves out what is drained as long as anything is not, however the drain was written.
 func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 	table := places(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -443,22 +497,26 @@ func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 			return health.Up
 		}
 		program := w.program()
-		req := Request{Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix()}
+		req := Request{
+			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")),
+			Random: rapid.Uint64().Draw(t, "dice"), Now: now.Unix(),
+		}
 		if p.Alias {
 			req.Family = Name
 		}
 		var d Decision
 		p.Decide(NewView(program, Sight{State: verdict}, nil), &req, &d)
 
-		rules := p.source.Rules // that the client's pools are from: all of them where none holds
+		rules := p.source.Rules // whose pools the client may get: all rules if none holds
 		if d.Rule >= 0 {
 			rules = rules[d.Rule : d.Rule+1]
 		}
-		drained, left := map[string]bool{}, false // by address or name, as everybody writes it
+		drained, left := map[string]bool{}, false // by address or hostname
 		for _, r := range rules {
 			for _, name := range r.PoolNames() {
 				for _, e := range w.members[name] {
-					out := slices.ContainsFunc([]string{"region/" + name[len("www-"):], "pool/" + name, "endpoint/" + e.ID()}, func(target string) bool {
+					out := slices.ContainsFunc([]string{"region/" + name[len("www-"):], "pool/" + name, "endpoint/" +
+						e.ID()}, func(target string) bool {
 						return w.words[target] == zones.Drain
 					})
 					left = left || !out
@@ -485,7 +543,7 @@ func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 	})
 }
 
-// Where only the location decides, no shorter prefix would do.
+// If only the location decides, the scope is the shortest possible.
 func TestScopeIsTheShortest(t *testing.T) {
 	table, w := places(t), threeRegions()
 	v := NewView(w.program(), Sight{State: allUp}, nil)
@@ -496,7 +554,7 @@ func TestScopeIsTheShortest(t *testing.T) {
 	for client, want := range map[string]uint8{
 		"2.1.2.3":           7, // 2.0.0.0/9, 2.128.0.0/9 and 3.0.0.0/8 are all in Europe
 		"3.1.2.3":           7,
-		"8.1.2.3":           5, // 8.0.0.0 to 15.255.255.255: elsewhere and unknown are one
+		"8.1.2.3":           5, // 8.0.0.0 to 15.255.255.255: elsewhere and unknown have the same outcome
 		"4.1.2.3":           6,
 		"2001:db8:1::1":     48,
 		"2001:db8:2::1":     47,
@@ -515,7 +573,8 @@ func TestScopeIsTheShortest(t *testing.T) {
 
 func TestClientDoesNotMatter(t *testing.T) {
 	w := threeRegions()
-	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
+	p := compile(t, places(t), w,
+		&zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
 	var d Decision
 	p.Decide(NewView(w.program(), Sight{State: allUp}, nil), &Request{Client: netip.MustParseAddr("2.1.2.3")}, &d)
 	if d.Scope != 0 {
@@ -530,7 +589,8 @@ func TestNeverEmpty(t *testing.T) {
 		w := threeRegions()
 		for _, pool := range w.pools {
 			pool.MinHealthy = zones.Share{Percent: zones.Percent(rapid.IntRange(0, 100).Draw(t, "min"))}
-			for _, target := range []string{"region/" + pool.Region, "pool/" + pool.Pool, "endpoint/" + pool.Pool + "/lb-1"} {
+			for _, target := range []string{"region/" + pool.Region, "pool/" + pool.Pool, "endpoint/" + pool.Pool +
+				"/lb-1"} {
 				w.words[target] = rapid.SampledFrom([]zones.Word{"", zones.Drain, zones.Up, zones.Down}).Draw(t, target)
 			}
 		}
@@ -539,17 +599,19 @@ func TestNeverEmpty(t *testing.T) {
 			t.Fatal(err)
 		}
 		verdict := func(target health.Target) health.State {
-			return rapid.SampledFrom([]health.State{health.Unknown, health.Up, health.Down, health.Down}).Draw(t, target.Endpoint)
+			return rapid.SampledFrom([]health.State{health.Unknown, health.Up, health.Down, health.Down}).Draw(t,
+				target.Endpoint)
 		}
 		var d Decision
-		p.Decide(NewView(w.program(), Sight{State: verdict}, nil), &Request{Client: randomClient(t), Random: rapid.Uint64().Draw(t, "dice")}, &d)
+		p.Decide(NewView(w.program(), Sight{State: verdict}, nil),
+			&Request{Client: randomClient(t), Random: rapid.Uint64().Draw(t, "dice")}, &d)
 		if d.Count == 0 {
 			t.Fatal("an empty answer")
 		}
 	})
 }
 
-// A view that was made from the one before says what one made from nothing says.
+// A View made by Next equals one made from nothing.
 func TestViewFromPrevious(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := threeRegions()
@@ -566,7 +628,8 @@ func TestViewFromPrevious(t *testing.T) {
 				}
 			}
 			v = v.Next(program, Sight{State: verdict}, changed, nil)
-			if got, want := fmt.Sprint(v.Pools()), fmt.Sprint(NewView(program, Sight{State: verdict}, nil).Pools()); got != want {
+			if got, want := fmt.Sprint(v.Pools()), fmt.Sprint(NewView(program, Sight{State: verdict},
+				nil).Pools()); got != want {
 				t.Fatalf("after %v:\n%s\nwant\n%s", changed, got, want)
 			}
 		}
@@ -584,7 +647,10 @@ func TestWeightsAreKept(t *testing.T) {
 	cs := []candidate{}
 	weights := []uint64{1, 0, 70, 29, 100}
 	for i, w := range weights {
-		cs = append(cs, candidate{addr: netip.AddrFrom4([4]byte{byte(i)}), weight: w, seed: mix(uint64(i)), endpoint: int32(i)})
+		cs = append(cs, candidate{
+			addr: netip.AddrFrom4([4]byte{byte(i)}), weight: w, seed: mix(uint64(i)),
+			endpoint: int32(i),
+		})
 	}
 	tb := newTable(cs)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -601,7 +667,8 @@ func TestWeightsAreKept(t *testing.T) {
 		for i, w := range weights {
 			want := float64(w) / 200 * draws
 			if math.Abs(got[i]-want) > 5*math.Sqrt(want)+1 { // five standard deviations
-				t.Errorf("%s: candidate %d of weight %d was picked %.0f times, want about %.0f", name, i, w, got[i], want)
+				t.Errorf("%s: candidate %d of weight %d was picked %.0f times, want about %.0f", name, i, w, got[i],
+					want)
 			}
 		}
 	}
@@ -613,7 +680,8 @@ func TestDrawsDiffer(t *testing.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "candidates")
 		for i := range n {
 			cs = append(cs, candidate{
-				addr: netip.AddrFrom4([4]byte{byte(i)}), weight: uint64(rapid.SampledFrom([]int{1, 5, 1e6}).Draw(t, "weight")), seed: uint64(i),
+				addr:   netip.AddrFrom4([4]byte{byte(i)}),
+				weight: uint64(rapid.SampledFrom([]int{1, 5, 1e6}).Draw(t, "weight")), seed: uint64(i),
 			})
 		}
 		want := rapid.IntRange(1, n).Draw(t, "answers")
@@ -628,12 +696,16 @@ func TestDrawsDiffer(t *testing.T) {
 	})
 }
 
-// Losing an endpoint moves the clients of that endpoint and no other.
+// Losing an endpoint moves that endpoint's clients and no others.
 func TestStickyMovesOnlyItsShare(t *testing.T) {
 	w := threeRegions()
-	p := compile(t, nil, w, &zones.Policy{Name: "www.example.test", Pick: zones.PickSticky, Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}}})
+	p := compile(t, nil, w, &zones.Policy{
+		Name: "www.example.test", Pick: zones.PickSticky,
+		Rules: []zones.Rule{{Failover: steps("www-eu", "www-us")}},
+	})
 	program := w.program()
-	before, after := NewView(program, Sight{State: allUp}, nil), NewView(program, Sight{State: down("www-eu/lb-2")}, nil)
+	before, after := NewView(program, Sight{State: allUp}, nil), NewView(program, Sight{State: down("www-eu/lb-2")},
+		nil)
 	moved := 0
 	for i := range 5000 {
 		client := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 9})
@@ -665,10 +737,13 @@ func TestDecideAllocatesNothing(t *testing.T) {
 	w.maps["m"] = &zones.Map{Map: "m", Prefixes: map[string][]string{"2.0.0.0/12": {"ap"}, "AS64502": {"ap"}}}
 	v := NewView(w.program(), Sight{State: allUp}, nil)
 	for _, pick := range []zones.Pick{zones.PickWeighted, zones.PickSticky, zones.PickAll} {
-		p := compile(t, table, w, &zones.Policy{Name: "www.example.test", Pick: pick, Answers: 2, Map: "m", Rules: []zones.Rule{
-			{When: &zones.When{Countries: []string{"US"}, ASNs: []uint32{64503}}, Failover: steps("www-us")},
-			{Nearest: []string{"www-eu", "www-us", "www-ap"}},
-		}})
+		p := compile(t, table, w, &zones.Policy{
+			Name: "www.example.test", Pick: pick, Answers: 2, Map: "m",
+			Rules: []zones.Rule{
+				{When: &zones.When{Countries: []string{"US"}, ASNs: []uint32{64503}}, Failover: steps("www-us")},
+				{Nearest: []string{"www-eu", "www-us", "www-ap"}},
+			},
+		})
 		d, req := new(Decision), &Request{Client: netip.MustParseAddr("2.200.1.1")}
 		if n := testing.AllocsPerRun(100, func() { req.Random++; p.Decide(v, req, d) }); n != 0 {
 			t.Errorf("pick %s: %v allocations a decision", pick, n)

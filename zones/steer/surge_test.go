@@ -14,13 +14,13 @@ import (
 	"leeward/zones"
 )
 
-// loop is a small closed loop in made-up time: clients behind caches ask a policy, and load the endpoints that they are
-// named; three vantages look at these, each at its own time, and say what they find a little later; the View is made of
-// that. Everything but time and requests is the code that serves.
+// loop is a small closed loop in simulated time. Clients behind caches ask a policy and load the endpoints in its
+// answers. Three vantages measure these, each at its own time, and report a little later. The View is made from the
+// reports. All but time and requests is the code that serves.
 type loop struct {
 	t         *testing.T
 	ttl       time.Duration
-	lag       time.Duration // of what a vantage says
+	lag       time.Duration // of a vantage's report
 	world     *world
 	program   *Program
 	policy    *Policy
@@ -53,8 +53,8 @@ type cache struct {
 type server struct {
 	name, region string
 	load         float64
-	hot          time.Duration // for how long it has been above what it can
-	down         time.Time     // until then
+	hot          time.Duration // how long it has been overloaded
+	down         time.Time     // when it will be up again
 }
 
 type observer struct {
@@ -78,7 +78,8 @@ const (
 
 func newLoop(t *testing.T, seed uint64, spill bool, ramp time.Duration) *loop {
 	l := &loop{
-		t: t, ttl: 2 * time.Second, lag: 150 * time.Millisecond, world: threeRegions(), board: health.NewBoard(), now: time.Unix(1e9, 0),
+		t: t, ttl: 2 * time.Second, lag: 150 * time.Millisecond, world: threeRegions(), board: health.NewBoard(),
+		now:       time.Unix(1e9, 0),
 		endpoints: map[netip.Addr]*server{}, random: rand.NewPCG(seed, 7), dead: map[string]bool{},
 	}
 	for _, p := range l.world.pools {
@@ -98,10 +99,14 @@ func newLoop(t *testing.T, seed uint64, spill bool, ramp time.Duration) *loop {
 	}
 	l.program = l.world.program()
 	l.policy = compile(t, places(t), l.world, &zones.Policy{
-		Name: "www.example.test", TTL: zones.Duration(l.ttl), Answers: 4, Spill: spill, Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
+		Name: "www.example.test", TTL: zones.Duration(l.ttl), Answers: 4, Spill: spill,
+		Rules: []zones.Rule{{Nearest: []string{"www-eu", "www-us", "www-ap"}}},
 	})
 	for i := range 3 {
-		o := &observer{name: fmt.Sprint("v", i), estimators: map[string]*health.Estimator{}, samples: map[string]health.Load{}, next: l.now.Add(time.Duration(i) * 40 * time.Millisecond)}
+		o := &observer{
+			name: fmt.Sprint("v", i), estimators: map[string]*health.Estimator{},
+			samples: map[string]health.Load{}, next: l.now.Add(time.Duration(i) * 40 * time.Millisecond),
+		}
 		l.board.Heartbeat(l.now, o.name, 1, time.Minute)
 		l.vantages = append(l.vantages, o)
 	}
@@ -116,7 +121,10 @@ func newLoop(t *testing.T, seed uint64, spill bool, ramp time.Duration) *loop {
 			default:
 				client = netip.AddrFrom4([4]byte{9, 1, byte(i), 9})
 			}
-			l.caches = append(l.caches, &cache{client: client, region: region, subnet: i%2 == 0, until: l.now.Add(time.Duration(i) * l.ttl / 300)})
+			l.caches = append(l.caches, &cache{
+				client: client, region: region, subnet: i%2 == 0,
+				until: l.now.Add(time.Duration(i) * l.ttl / 300),
+			})
 		}
 	}
 	l.view = NewView(l.program, l.sight(), nil)
@@ -137,7 +145,7 @@ func (l *loop) sight() Sight {
 	}}
 }
 
-// step plays one tick with that demand of each region.
+// step plays one tick, with a demand for each region.
 func (l *loop) step(demand map[string]float64) {
 	l.now = l.now.Add(tick)
 	for _, s := range l.endpoints {
@@ -219,8 +227,13 @@ func (l *loop) look(o *observer) {
 			o.estimators[p.Name] = e
 		}
 		keep, _ := l.policy.Stays(l.view, p.Number, l.now.Unix())
-		m, due := e.Observe(l.now, health.Setting{TTL: l.ttl, Ramp: p.ramp, Keep: keep, Available: l.view.Available(p.Number), Most: l.policy.Most(l.view, p.Number, 0)},
-			l.view.Readings(p.Number, func(t health.Target) health.Load { return health.LoadOf(l.endpoints[t.Address].load) }))
+		m, due := e.Observe(l.now, health.Setting{
+			TTL: l.ttl, Ramp: p.ramp, Keep: keep,
+			Available: l.view.Available(p.Number), Most: l.policy.Most(l.view, p.Number, 0),
+		},
+			l.view.Readings(p.Number, func(t health.Target) health.Load {
+				return health.LoadOf(l.endpoints[t.Address].load)
+			}))
 		if due {
 			l.words++
 			m.Vantage, m.Pool = o.name, p.Name
@@ -229,8 +242,8 @@ func (l *loop) look(o *observer) {
 	}
 }
 
-// TestClosedLoop plays what the law is for. The figures are those of docs/capacity.md, which has them from real
-// sockets; here time is made up, and each seed plays the same.
+// TestClosedLoop plays the situations that the law is for. docs/capacity.md has the same figures from real sockets.
+// Here time is simulated, and each seed plays the same.
 func TestClosedLoop(t *testing.T) {
 	flat := func(eu, us, ap float64) map[string]float64 { return map[string]float64{"eu": eu, "us": us, "ap": ap} }
 	const half = 400. // of a region's target of 800
@@ -238,7 +251,7 @@ func TestClosedLoop(t *testing.T) {
 		name   string
 		demand func(s float64) map[string]float64 // by seconds; the surge begins at 10
 		events func(l *loop, s float64)
-		over   float64 // most of the requests beyond what endpoints can, in percent
+		over   float64 // largest part of the requests beyond capacity, in percent
 		lost   float64
 	}{
 		{"steady", func(float64) map[string]float64 { return flat(half, half, half) }, nil, 0, 0},
@@ -252,8 +265,12 @@ func TestClosedLoop(t *testing.T) {
 			k := 1 + 1.2*min(max((s-10)/4, 0), 1)
 			return flat(half*k, half*k, half*k)
 		}, nil, 1, 0.1},
-		{"slow leak", func(s float64) map[string]float64 { return flat(half*(1+2*min(max((s-10)/40, 0), 1)), half, half) }, nil, 0.2, 0.1},
-		{"region dies at peak", func(float64) map[string]float64 { return flat(700, 450, 450) }, func(l *loop, s float64) {
+		{"slow leak", func(s float64) map[string]float64 {
+			return flat(half*(1+2*min(max((s-10)/40, 0), 1)), half, half)
+		}, nil, 0.2, 0.1},
+		{"region dies at peak", func(float64) map[string]float64 {
+			return flat(700, 450, 450)
+		}, func(l *loop, s float64) {
 			l.dead["eu"] = s >= 10
 		}, 1, 4},
 		{"region returns", func(float64) map[string]float64 { return flat(600, 500, 500) }, func(l *loop, s float64) {
@@ -279,15 +296,18 @@ func TestClosedLoop(t *testing.T) {
 									real += s.load
 								}
 							}
-							line += fmt.Sprintf(" | %s real %4.0f L %4.0f O %4.0f T %4.0f keep %.2f", p.Region, real, b.load, b.offered, b.target, keep)
+							line += fmt.Sprintf(" | %s real %4.0f L %4.0f O %4.0f T %4.0f keep %.2f", p.Region, real,
+								b.load, b.offered, b.target, keep)
 						}
 						t.Logf("%.1f broken %d%s", s, l.broken, line)
 					}
 				}
 				over, lost := 100*l.over/l.requests, 100*l.lost/l.requests
-				t.Logf("spill %v: broken %d, over %.2f %%, lost %.2f %%, moves a client %.2f, words %d", spill, l.broken, over, lost, float64(l.moves)/900, l.words)
+				t.Logf("spill %v: broken %d, over %.2f %%, lost %.2f %%, moves a client %.2f, words %d", spill,
+					l.broken, over, lost, float64(l.moves)/900, l.words)
 				if spill && (l.broken > 0 || over > c.over || lost > c.lost || math.IsNaN(over)) {
-					t.Errorf("%d endpoints broke, %.2f %% over (%.2f at most), %.2f %% lost (%.2f at most)", l.broken, over, c.over, lost, c.lost)
+					t.Errorf("%d endpoints broke, %.2f %% over (%.2f at most), %.2f %% lost (%.2f at most)", l.broken,
+						over, c.over, lost, c.lost)
 				}
 			}
 		})

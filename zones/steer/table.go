@@ -9,40 +9,40 @@ import (
 	"leeward/zones/rr"
 )
 
-// table holds candidates, one an address, laid out for picking by weight without a search: an alias table (Walker 1974,
-// Vose 1991). Endpoint weights are split evenly over an endpoint's addresses.
+// table holds candidates, one for each address, laid out for picking by weight in constant time: an alias table (Walker
+// 1974, Vose 1991). The caller has divided each endpoint's weight evenly among its addresses.
 type table struct {
 	entries  []entry
 	size     int       // of an address, octets: 4 or 16
-	names    []rr.Name // of the family Name, in place of addresses
-	around   []byte    // of more than MaxAnswers addresses: all of them, twice, so that all from any on are in one piece
-	until    until     // of the addresses that came from names: the earliest
+	names    []rr.Name // for the family Name, instead of addresses
+	around   []byte    // more than MaxAnswers addresses: all of them twice, so that any rotation is one slice
+	until    until     // the earliest end of the addresses that came from hostnames
 	weights  []uint64
-	shares   []uint64 // by load, for pick: least-load; nil: as the weights
-	seeds    []uint64 // for rendezvous hashing; the k-th IPv4 and the k-th IPv6 address of an endpoint have the same
+	shares   []uint64 // weights by load, for pick: least-load; nil: as weights
+	seeds    []uint64 // for rendezvous hashing; an endpoint's k-th IPv4 and k-th IPv6 address have the same seed
 	endpoint []int32  // index in the pool
 }
 
-// entry is what a pick looks at of one candidate, all in one place.
+// entry is what a pick reads of one candidate, all in one place.
 type entry struct {
-	limit uint32 // of the alias table: up to limit of 2³² the pick is this one, else the other
+	limit uint32 // of the alias table: of 2³² draws, up to limit pick this candidate and the rest pick other
 	other uint32
-	addr  [16]byte // network byte order; of IPv4 the first four
+	addr  [16]byte // network byte order; an IPv4 address has the first four octets
 }
 
-// candidate is one address that may be named.
+// candidate is one address, or hostname, that may be in answers.
 type candidate struct {
 	addr     netip.Addr
 	weight   uint64
 	share    uint64 // weight by load; 0: as weight
 	seed     uint64
 	endpoint int32
-	name     rr.Name // of the family Name, in place of addr
+	name     rr.Name // for the family Name, instead of addr
 	until    until
 }
 
-// newTable lays candidates out. Those of weight 0 stay out as long as any other is there; where all are 0 they weigh
-// the same.
+// newTable lays candidates out. Candidates of weight 0 are left out, unless all have weight 0: they then weigh the
+// same.
 func newTable(cs []candidate) *table {
 	var sum uint64
 	for _, c := range cs {
@@ -91,7 +91,7 @@ func (t *table) len() int { return len(t.entries) }
 // addr returns candidate i's address.
 func (t *table) addr(i uint32) []byte { return t.entries[i].addr[:t.size] }
 
-// alias fills limits and others in linear time.
+// alias fills in limits and others in linear time.
 func (t *table) alias() {
 	n := t.len()
 	var sum uint64
@@ -137,7 +137,7 @@ func pick(entries []entry, random uint64) uint32 {
 // appendAddr appends candidate i's address.
 func (t *table) appendAddr(b []byte, i uint32) []byte { return append(b, t.addr(i)...) }
 
-// draw appends n different candidates' addresses by weight, without replacement; n is at most t.len().
+// draw appends the addresses of n different candidates, drawn by weight without replacement. n is at most t.len().
 func (t *table) draw(b []byte, n int, random uint64) []byte {
 	if n == 1 {
 		return t.appendAddr(b, t.pick(random))
@@ -147,7 +147,7 @@ func (t *table) draw(b []byte, n int, random uint64) []byte {
 	for k := range n {
 		i := t.pick(step(&state))
 		for try := 0; within(chosen[:k], i); try++ {
-			if try == 8 { // a few heavy ones are taken already: walk what is left
+			if try == 8 { // the heavy candidates are taken already: search the rest
 				i = t.rest(chosen[:k], step(&state))
 				break
 			}
@@ -159,7 +159,7 @@ func (t *table) draw(b []byte, n int, random uint64) []byte {
 	return b
 }
 
-// rest picks by weight among the candidates that are not chosen yet.
+// rest picks by weight among the candidates that are not in chosen.
 func (t *table) rest(chosen []uint32, random uint64) uint32 {
 	var sum uint64
 	for i, w := range t.weights {
@@ -189,8 +189,8 @@ func within(list []uint32, i uint32) bool {
 	return false
 }
 
-// all returns all addresses that one answer holds, beginning anywhere: appended, or where they are too many for that
-// the table's own.
+// all returns as many addresses as one answer can hold, beginning at a random one. It appends them to b or, if there
+// are more than b has room for, returns part of the table's own list.
 func (t *table) all(b []byte, random uint64) []byte {
 	n := t.len()
 	at, _ := bits.Mul64(random, uint64(n))
@@ -206,8 +206,8 @@ func (t *table) all(b []byte, random uint64) []byte {
 	return b
 }
 
-// sticky appends the n candidates with the highest rendezvous scores for a client: weighted rendezvous hashing, so
-// adding or losing one moves only its share (Thaler and Ravishankar 1998, with weights).
+// sticky appends the n candidates with the best rendezvous scores for a client. With weighted rendezvous hashing,
+// adding or losing a candidate moves only its own share of clients (Thaler and Ravishankar 1998, with weights).
 func (t *table) sticky(b []byte, n int, client uint64, weights []uint64) []byte {
 	var chosen [MaxAnswers]uint32
 	for k := range n {
@@ -217,7 +217,7 @@ func (t *table) sticky(b []byte, n int, client uint64, weights []uint64) []byte 
 	return b
 }
 
-// byLoad are the weights for pick: least-load.
+// byLoad returns the weights for pick: least-load.
 func (t *table) byLoad() []uint64 {
 	if t.shares != nil {
 		return t.shares
@@ -225,7 +225,7 @@ func (t *table) byLoad() []uint64 {
 	return t.weights
 }
 
-// best returns the candidate with the highest score of those that are not chosen yet.
+// best returns the candidate with the best score that is not in chosen.
 func (t *table) best(chosen []uint32, client uint64, weights []uint64) uint32 {
 	best, lowest := uint32(0), ^uint64(0)
 	for i := range weights {
@@ -239,8 +239,9 @@ func (t *table) best(chosen []uint32, client uint64, weights []uint64) uint32 {
 	return best
 }
 
-// score is -log2(u)/weight in fixed point for a uniform u drawn from client and seed: the lowest wins, and each wins in
-// proportion to its weight. Integers only, so that every server on every machine decides alike.
+// score is -log2(u)/weight in fixed point, where u is uniform and drawn from client and seed. The lowest score wins,
+// and each candidate wins in proportion to its weight. It uses integers only, so that all servers on all machines
+// agree.
 func score(client, seed, weight uint64) uint64 { return negLog2(mix(client^seed)) << 24 / weight }
 
 // negLog2 returns -log2(u/2⁶⁴) with 32 fraction bits, below 2³⁹.
@@ -248,8 +249,8 @@ func negLog2(u uint64) uint64 {
 	u |= 1
 	zeros := uint64(bits.LeadingZeros64(u))
 	x := u << zeros >> 32 // the mantissa, 1 to 2, with 31 fraction bits
-	// Its logarithm bit by bit: square it, and where that reaches 2 the bit is one (Knuth, TAOCP 1.2.2, exercise 25).
-	// The last 16 bits are the straight line from 1 to 2.
+	// Compute its logarithm bit by bit: square it, and if the result reaches 2 the bit is one (Knuth, TAOCP 1.2.2,
+	// exercise 25). The last 16 bits are interpolated linearly.
 	var frac uint64
 	for bit := 31; bit >= 16; bit-- {
 		if x = x * x >> 31; x >= 1<<32 {

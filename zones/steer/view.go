@@ -8,58 +8,63 @@ import (
 	"leeward/zones"
 )
 
-// View is who may be named right now: every pool of a Program judged by verdicts. It never changes; a flip makes a new
-// one that shares the pools that did not move.
+// View says which endpoints may be in answers right now.
+//
+//	View ─▶ duty, one a pool ─▶ lineup, one a family ─▶ table of candidates
+//	               └─▶ quick: copies of what most decisions read, in one place
+//
+// A View judges every pool of a Program by the verdicts. It never changes: when a verdict turns, Next makes a new View
+// that shares the pools whose state is the same.
 type View struct {
 	pools []*duty // by pool number
-	tight bool    // a pool may keep less than all of its clients
-	named bool    // a pool has an endpoint by name
-	leave bool    // a pool is losing its clients to a drain, or gets them back
+	tight bool    // some pool may keep less than all of its clients
+	named bool    // some pool has an endpoint by hostname
+	leave bool    // some pool is losing its clients to a drain, or getting them back
 }
 
-// Named reports whether any endpoint is given by its hostname, so that the time matters to answers.
+// Named reports whether any endpoint is given by its hostname, so that answers depend on the time.
 func (v *View) Named() bool { return v.named }
 
-// duty is one pool judged.
+// duty is one pool as judged.
 type duty struct {
-	quick  [Name]quick // what most decisions take, by family, in one place
+	quick  [Name]quick // what most decisions read, by family
 	pool   *Pool
-	states []health.State // of every address: endpoint by endpoint, IPv4 before IPv6
+	states []health.State // of every address: by endpoint, IPv4 before IPv6
 
 	pressure *health.Pressure // nil: nothing is known of its load
 	burden   burden
 	family   [families]lineup
 }
 
-// quick are the candidates of a lineup's table; none where the pool is not available.
+// quick holds the candidates of a lineup's table. It is empty if the pool is not available.
 type quick struct {
 	entries []entry
 	until   until
 	table   *table
 }
 
-// lineup is what a pool has for one family.
+// lineup is what a pool has of one family.
 type lineup struct {
-	table          *table // healthy candidates; nil where the pool is not available
-	why            Reason // ReasonAvailable, or why not
+	table          *table // the healthy candidates; nil: the pool is not available
+	why            Reason // why it is not; ReasonAvailable if it is
 	healthy, total int    // endpoints with an address of the family
 }
 
-// Sight is what a View is made of beside configuration.
+// Sight is the state, beside the configuration, that a View is made from.
 type Sight struct {
-	// State is the verdict on an address of an endpoint with a monitor. What is Unknown counts as up.
+	// State returns the verdict on an address of an endpoint with a monitor. Unknown counts as up.
 	State func(health.Target) health.State
-	// Pressure is what is known of a pool's load; it returns nil where nothing is. nil: of none.
+	// Pressure returns what is known of a pool's load, or nil. If Pressure is nil, nothing is known of any pool.
 	Pressure func(pool string) *health.Pressure
 }
 
-// NewView judges every pool of the program. Pools that are as they were in prev (nil: none) are shared with it.
+// NewView judges every pool of the program. It shares the pools that are as they were in prev, which may be nil.
 func NewView(p *Program, s Sight, prev *View) *View {
 	return p.view(s, prev, func(*Pool) bool { return true })
 }
 
-// Next is NewView where only the verdicts of the targets that turned, and the loads of pools that moved, can differ
-// from those prev was made with.
+// Next returns the View of a program when, since prev, only the verdicts of the targets in turned and the loads of the
+// pools in loads have changed.
 func (prev *View) Next(p *Program, s Sight, turned []health.Target, loads []string) *View {
 	moved := map[string]bool{}
 	for _, t := range turned {
@@ -94,7 +99,7 @@ func (p *Program) view(s Sight, prev *View, moved func(*Pool) bool) *View {
 	return v
 }
 
-// judge works out who of a pool may be named; old is returned where nothing moved.
+// judge works out which of a pool's endpoints may be in answers. It returns old if nothing has changed.
 func judge(p *Pool, sight Sight, old *duty) *duty {
 	d := &duty{pool: p}
 	if sight.Pressure != nil {
@@ -127,7 +132,7 @@ func judge(p *Pool, sight Sight, old *duty) *duty {
 	return d
 }
 
-// state is the verdict of an address with the overrides laid over it.
+// state returns the state of an address: the override if there is one, else the verdict.
 func (e *endpoint) state(p *Pool, a netip.Addr, verdict func(health.Target) health.State) health.State {
 	switch {
 	case e.word == zones.Up:
@@ -140,7 +145,7 @@ func (e *endpoint) state(p *Pool, a netip.Addr, verdict func(health.Target) heal
 	return verdict(health.Target{Endpoint: e.id, Address: a})
 }
 
-// lineup counts and weighs what a pool has for a family.
+// lineup counts a pool's endpoints of a family and makes their table.
 func (d *duty) lineup(f Family) lineup {
 	p := d.pool
 	var l lineup
@@ -158,14 +163,14 @@ func (d *duty) lineup(f Family) lineup {
 						up[place{i, a}], healthy = true, true
 					}
 				} else if f == Name && d.states[at] != health.Down {
-					healthy = true // it is up as long as any of its addresses is
+					healthy = true // a name is up as long as one of its addresses is
 				}
 				at++
 			}
 		}
 		if f == Name && e.hostname != "" {
 			count = 1
-			if len(e.addrs[V4])+len(e.addrs[V6]) == 0 { // nothing to probe yet: unknown, which counts as up
+			if len(e.addrs[V4])+len(e.addrs[V6]) == 0 { // there is nothing to probe yet, and unknown counts as up
 				healthy = e.word == zones.Up || e.word == "" && !e.resolved.Gone
 			}
 			up[place{i, netip.Addr{}}] = healthy
@@ -197,7 +202,7 @@ func (d *duty) lineup(f Family) lineup {
 	return l
 }
 
-// up tells which endpoints are in answers: those of which an address is not down, and those by name that have none yet.
+// up says which endpoints are up: those with an address that is not down, and those by hostname without addresses yet.
 func (d *duty) up() []bool {
 	up, at := make([]bool, len(d.pool.endpoints)), 0
 	for i := range d.pool.endpoints {
@@ -212,7 +217,7 @@ func (d *duty) up() []bool {
 	return up
 }
 
-// weighed multiplies the weights of candidates by how warm their endpoints are, and says how they share by load.
+// weighed multiplies the candidates' weights by their endpoints' warmth, and sets their shares by load.
 func (d *duty) weighed(cs []candidate) []candidate {
 	if d.pressure == nil || len(d.pressure.Endpoints) == 0 {
 		return cs
@@ -239,7 +244,7 @@ type place struct {
 	addr     netip.Addr
 }
 
-// at returns what pool n has for a family; of a pool that is not there, nothing.
+// at returns pool n and its lineup of a family. If there is no such pool, it returns nil and an empty lineup.
 func (v *View) at(n int32, f Family) (*Pool, *lineup) {
 	if uint(n) < uint(len(v.pools)) && v.pools[n] != nil {
 		d := v.pools[n]
@@ -250,18 +255,18 @@ func (v *View) at(n int32, f Family) (*Pool, *lineup) {
 
 var noLineup = lineup{why: ReasonNoPool}
 
-// PoolStatus is how one pool stands, for people.
+// PoolStatus describes one pool, for people.
 type PoolStatus struct {
 	Pool   string       `json:"pool"`
 	Region string       `json:"region"`
 	IPv4   FamilyStatus `json:"ipv4"`
 	IPv6   FamilyStatus `json:"ipv6"`
-	Names  FamilyStatus `json:"names,omitzero"` // endpoints by hostname, as answers by CNAME see them
+	Names  FamilyStatus `json:"names,omitzero"` // endpoints by hostname, as answers with a CNAME use them
 	Number int32        `json:"-"`
-	Loads  *LoadStatus  `json:"-"` // nil: it has nothing to do with loads; Keep is the caller's to fill in
+	Loads  *LoadStatus  `json:"-"` // nil: the pool has no load; the caller fills in Keep
 }
 
-// FamilyStatus is how a pool stands for one family.
+// FamilyStatus describes a pool's endpoints of one family.
 type FamilyStatus struct {
 	Available bool   `json:"available"`
 	Healthy   int    `json:"healthy"` // endpoints
@@ -269,7 +274,7 @@ type FamilyStatus struct {
 	Why       string `json:"why"`
 }
 
-// Pools tells how every pool stands, by number.
+// Pools describes every pool, by number.
 func (v *View) Pools() []PoolStatus {
 	var all []PoolStatus
 	for _, d := range v.pools {

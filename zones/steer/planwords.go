@@ -10,13 +10,13 @@ import (
 	"leeward/zones"
 )
 
-// Plan is what a policy's schedule says of one of its pools.
+// Plan is a policy's schedule for one of its pools.
 type Plan struct {
 	Pool string
 	plan plan
 }
 
-// PlansOf returns the plans of the pools that a policy's schedule names, by pool.
+// PlansOf returns the plans of all pools that a policy's schedule names, in the order of their names.
 func PlansOf(p *zones.Policy) (plans []Plan) {
 	names := slices.Compact(slices.Sorted(slices.Values(p.PoolNames())))
 	for i, of := range plansOf(p.Schedule, names) {
@@ -27,19 +27,19 @@ func PlansOf(p *zones.Policy) (plans []Plan) {
 	return plans
 }
 
-// Level is what the pool's weight and target are multiplied by at a time; 1 is as configured.
+// Level returns the factor of the pool's weight and target at a time. It is 1 if the pool is as configured.
 func (p *Plan) Level(at time.Time) float64 { return p.plan.level(at.Unix()) }
 
-// Step is a time at which a pool's level begins or ends to move, and the level that it has then. Between two steps
-// it moves evenly, or stays.
+// Step is a time at which a pool's level starts or stops moving, and its level then. Between two steps the level moves
+// evenly or stays.
 type Step struct {
 	At    time.Time
 	Level float64
-	// From is the level just before: another one only where it changes at once.
+	// From is the level just before. It differs from Level only if the level jumps.
 	From float64
 }
 
-// Steps returns what comes after a time, in order.
+// Steps returns the steps after a time, in order.
 func (p *Plan) Steps(after time.Time) (steps []Step) {
 	for _, at := range p.plan.borders() {
 		if at > after.Unix() {
@@ -49,7 +49,7 @@ func (p *Plan) Steps(after time.Time) (steps []Step) {
 	return steps
 }
 
-// borders are the times at which a shift begins or ends to move, sorted.
+// borders returns the times at which a shift starts or stops moving, sorted.
 func (p plan) borders() (all []int64) {
 	for _, s := range p {
 		all = append(all, s.from, s.from+s.ramp)
@@ -61,7 +61,7 @@ func (p plan) borders() (all []int64) {
 	return slices.Compact(all)
 }
 
-// before is the level that leads up to a time: it differs from level only where the plan changes at once.
+// before returns the level just before a time. It differs from level only if the plan jumps there.
 func (p plan) before(at int64) float64 {
 	level := 1.
 	for _, s := range p {
@@ -77,12 +77,12 @@ func (p plan) before(at int64) float64 {
 	return level
 }
 
-// mostSteps is how many steps are put into words; a schedule may have a thousand.
+// mostSteps is how many steps Words lists. A schedule may have a thousand.
 const mostSteps = 4
 
-// Words tells what a pool's level is and what comes next: "www-us at 130 % of its weight, 150 % at 14:30 UTC, back to
-// 100 % tomorrow 00:00 UTC". Times are in the location of now. It is empty where the pool is as configured and nothing
-// comes.
+// Words describes a pool's level and what comes next: "www-us at 130 % of its weight, 150 % at 14:30 UTC, back to 100 %
+// tomorrow 00:00 UTC". Times are in the location of now. It returns "" if the pool is as configured and nothing is to
+// come.
 func (p *Plan) Words(now time.Time) string {
 	level := p.Level(now)
 	parts := []string{fmt.Sprintf("%s at %s of its weight", p.Pool, Percent(level))}
@@ -105,7 +105,7 @@ func (p *Plan) Words(now time.Time) string {
 		}
 		parts = append(parts, text)
 	}
-	since := now // since when it has moved
+	since := now // when it started moving
 	for _, s := range p.Steps(now) {
 		move(s.From, s.At, since)
 		move(s.Level, s.At, s.At)
@@ -120,13 +120,13 @@ func (p *Plan) Words(now time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// apart reports whether two levels differ by what can be seen.
+// apart reports whether two levels differ visibly.
 func apart(a, b float64) bool { return math.Abs(a-b) > 1e-9 }
 
-// Percent spells a level: "130 %", "12.5 %".
+// Percent formats a level: "130 %", "12.5 %".
 func Percent(level float64) string { return fmt.Sprintf("%g %%", math.Round(1000*level)/10) }
 
-// placed is OnClock as the end of a sentence: "at 14:30 UTC", "tomorrow 00:00 UTC", "on 2026-12-24 08:00 CET".
+// placed formats a time for the end of a sentence: "at 14:30 UTC", "tomorrow 00:00 UTC", "on 2026-12-24 08:00 CET".
 func placed(at, now time.Time) string {
 	text := OnClock(at, now)
 	switch days(at, now) {
@@ -138,8 +138,8 @@ func placed(at, now time.Time) string {
 	return "on " + text
 }
 
-// OnClock spells a time as people say it, with its zone, in the location of now: "14:30 UTC", "tomorrow 00:00 UTC",
-// "2026-12-24 08:00 CET".
+// OnClock formats a time with its zone, in the location of now: "14:30 UTC", "tomorrow 00:00 UTC", "2026-12-24 08:00
+// CET".
 func OnClock(at, now time.Time) string {
 	at = at.In(now.Location())
 	layout := "15:04 MST"
@@ -157,7 +157,7 @@ func OnClock(at, now time.Time) string {
 	return at.Format(time.DateOnly + " " + layout)
 }
 
-// days is how many midnights are between two times, in the location of now.
+// days returns how many midnights lie between now and at, in the location of now. It is negative if at is earlier.
 func days(at, now time.Time) int {
 	day := func(t time.Time) int64 {
 		y, m, d := t.In(now.Location()).Date()
