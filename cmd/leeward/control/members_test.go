@@ -133,8 +133,8 @@ func TestCatalogZone(t *testing.T) {
 			"", "",
 		},
 		{"no version", listed(3), "", "there is no version.cat.test"},
-		{"version 1", append(listed(3), `version TXT "1"`), "", "has not the one TXT"},
-		{"two versions", append(listed(3), `version TXT "2"`, `version TXT "3"`), "", "has not the one TXT"},
+		{"version 1", append(listed(3), `version TXT "1"`), "", "does not have the single TXT"},
+		{"two versions", append(listed(3), `version TXT "2"`, `version TXT "3"`), "", "does not have the single TXT"},
 		{"two PTR", append(listed(3), "l0.zones PTR m9.test.", `version TXT "2"`), "", "l0.zones.cat.test has 2 PTR"},
 		{"twice", append(listed(3), "x.zones PTR m0.test.", `version TXT "2"`), "", "m0.test is a member twice"},
 		{
