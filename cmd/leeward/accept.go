@@ -23,10 +23,13 @@ func newAccept(inv *invocation) *cobra.Command {
 	var a accepting
 	cmd := &cobra.Command{
 		Use: "accept [KIND NAME… | KIND/NAME…]", Short: "Take what the guard held back", GroupID: groupOperate,
-		Long: `List what servers hold back, and tell all of them that what went away up to now went away on purpose, and that etcd's
-history is the right one if it is not the one that they followed (restored from a backup, made anew). A terminal is
-asked before. With names it is only these, with what is in them: a zone's records, a pool's endpoints; the rest
-stays held.`,
+		Long: `List the removals that servers hold back, and accept them: they were meant. If
+etcd has another history than the one that servers followed (it was restored
+from a backup, or made anew), this accepts that history too. On a terminal it
+asks first.
+
+With names, accept only these and what is in them: a zone's records, a pool's
+endpoints. The rest stays held.`,
 		Example: `  leeward accept --dry-run                # only list it
   leeward accept zone example.test
   leeward accept

@@ -16,16 +16,18 @@ func newApply(inv *invocation) *cobra.Command {
 	var owner string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: input.only,
-		Long: `Write resources into etcd: shows what changes, validates what the result would be together with all that is there
-already, and writes one transaction where it can (some thousand changes). What would leave a policy without an answer is
-refused unless --force is given.
+		Long: `Write resources into etcd. Apply shows what changes, checks what the result
+would be together with all that is there, and writes it in one transaction if
+it is not more than some thousand changes. A change that leaves a policy without
+an answer needs --force.
 
-With --owner the resources are marked as one set, beside their values. --prune deletes what of that set the resources
-do not name; without --owner, of what belongs to nobody. So the sets of others, what dynamic updates have made and what
-was imported stay, as do overrides. Changing what is another's wants --force, and takes it over.
+With --owner the resources are marked as one set. --prune deletes what is in the
+set and not among the resources; without --owner, the set is what belongs to
+nobody. Other owners' sets, records of dynamic updates, imported records and
+overrides stay. Changing what belongs to another owner needs --force.
 
-What --prune deletes is shown first, and a terminal is asked. A zone, a policy that is answering, or more than a tenth
-of the set goes only with --force.`,
+Apply shows what --prune would delete, and asks on a terminal. A zone, a policy
+that is answering, or more than a tenth of the set needs --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
   leeward apply -f resources/ --prune      # and delete what it does not name
   leeward apply -f resources/ --dry-run --simulate

@@ -23,15 +23,17 @@ func newBench(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench --server ADDRESS --names FILE | --zone ORIGIN", Short: "Find the load at which a server of your own breaks", GroupID: groupOperate,
 		Args: cobra.NoArgs,
-		Long: `Bench sends queries to a server over UDP at a rate that does not depend on its answers, as many resolvers do, doubles the
-rate until more than --allow of the queries are lost, late or wrong, and closes in on the knee: the highest load that holds. Every step
-lasts --step; no more than --most queries a second are sent.
+		Long: `Bench sends queries to a server over UDP, as many resolvers do: at a rate that
+does not depend on the answers. It doubles the rate until more than --allow of
+the queries are lost, late or wrong, and then closes in on the knee, which is
+the highest load that holds. Each load lasts --step.
 
-What is asked comes from a file, one name and type a line, or is what a zone in etcd (--etcd) or in a folder (--files) can be asked. With
---clients each query carries a subnet drawn from these prefixes (EDNS Client Subnet), as from a public resolver.
+The questions come from a file, or are those that a zone in etcd (--etcd) or in
+a folder (--files) can be asked. With --clients each query carries a subnet from
+these prefixes (EDNS Client Subnet), as a public resolver's does.
 
-The client should be another machine than the server, or have cores of its own. Only loopback and private addresses are taken as targets
-unless --i-own-this-target is given.`,
+Run it on another machine than the server, or on cores of its own. It sends to
+loopback and private addresses only, unless you say --i-own-this-target.`,
 		Example: `  leeward bench --server 127.0.0.1:5300 --zone example.test
   leeward bench --server 10.0.0.53:53 --names names.txt \
       --clients 193.0.0.0/16,2001:db8::/32 --plot knee.svg

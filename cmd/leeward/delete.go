@@ -15,8 +15,9 @@ func newDelete(inv *invocation) *cobra.Command {
 	var recursive bool
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME… | KIND/NAME… | -f FILE|DIR|-", Short: "Delete resources", GroupID: groupResources,
-		Long: `Delete resources from etcd, on purpose: servers take it at once. What others still refer to is refused, and what would
-leave a policy without an answer unless --force is given.`,
+		Long: `Delete resources from etcd. Servers take it at once, as it is on purpose. What
+others still refer to is not deleted. A change that leaves a policy without an
+answer needs --force.`,
 		Example: `  leeward delete endpoint www-eu/lb-1
   leeward delete policy/www.example.test pool/www-eu --recursive
   leeward delete -f old.yaml --dry-run`,

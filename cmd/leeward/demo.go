@@ -22,15 +22,17 @@ func newDemo(inv *invocation) *cobra.Command {
 	var plot string
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run everything on this machine and cut a region", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Demo runs an etcd inside this process, two DNS servers, a third vantage, and three regions of two HTTP endpoints each on
-loopback addresses. It applies resources, shows which region answers whom, and lets you cut a region with a key and
-watch it leave the answers and come back. Nothing is installed, nothing is left behind, no rights are needed.
+		Long: `Demo runs an etcd, two DNS servers, a third vantage, and three regions of two
+HTTP endpoints each, all in this process and on loopback. It shows which region
+answers whom. Press a key to cut a region, and see it leave the answers and come
+back. It installs nothing, leaves nothing behind, and needs no rights.
 
-With --surge a crowd three times as large as usual comes to one region, to a name whose pools pass on what they cannot hold and
-to one whose pools do not, side by side; --plot FILE.svg draws it.
+With --surge, a crowd three times as large as usual comes to one region: to a
+name whose pools pass on what they cannot hold, and to one whose pools do not.
+--plot FILE.svg draws it.
 
-With --once it cuts a region by itself, prints the timeline, and ends: with status 0 only if the region left both
-servers' answers in the time that its monitor allows, and came back.`,
+With --once it cuts a region by itself, prints the timeline and exits: with 0 if
+the region left the answers of both servers in time, and came back.`,
 		Example: `  leeward demo
   leeward demo --fail eu-west --after 10s --for 15s
   leeward demo --once

@@ -22,11 +22,13 @@ func newDrain(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint out of answers",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
-		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until it is restored or the time is over.
-With --at it begins by itself at that time: leeward status shows what is planned, and leeward restore takes it back.
-Shows first what the others would carry, and where loads are measured, that
-against their capacity (as leeward simulate does). What would bring a pool above
-its max, or leave a policy, or the clients of one of its rules, with nothing else is refused unless --force is given.`,
+		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until
+you restore it or the time is over. With --at it begins at that time by itself;
+leeward status shows what is planned, and leeward restore takes it back.
+
+Drain first shows what the other pools would carry, against their capacity where
+loads are measured. It needs --force if a pool would be above its max, or if a
+policy, or the clients of one of its rules, would be left with nothing else.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
   leeward drain region/eu-west --at 22:00 --for 1h    # tonight, local time
   leeward drain region/eu-west --over 5m              # bit by bit

@@ -35,18 +35,18 @@ func newDrill(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drill region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Args: cobra.ExactArgs(1),
 		Short: "Rehearse an outage, and call it off where it does harm", GroupID: groupOperate,
-		Long: `Drain a target for a while, as if it were lost, watch what that does, and report.
+		Long: `Drain a target for a while as if it were lost, watch what happens, and report.
 
-First it foretells what the others would carry (as leeward simulate does), and does
-not start where that is too much, or a server is not heard of. Then the target
-loses its clients within --ramp, is out, and gets them back before the end.
+Drill first foretells what the other pools would carry. It does not start if that
+is too much, or if a server is not heard of. Then the target loses its clients
+within --ramp, is out, and gets them back before the end.
 
-It ends at once where a pool that serves the target's clients reaches its max, one
-of its addresses goes down, a server or a vantage goes silent, or etcd does; every
-server judges that for itself. It ends within 15 s when this process is gone, and
-on time when etcd is. Ctrl-C calls it off.
+Every server ends the drill at once where it does harm: a pool that serves the
+target's clients reaches its max, one of its addresses goes down, a server or a
+vantage falls silent, or etcd does. It ends within 15 s if this process is gone,
+and on time if etcd is. Ctrl-C calls it off.
 
-Exit status: 0 when it succeeded (or, with --dry-run, would start), 1 when not,
+Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 2 for wrong usage.`,
 		Example: `  leeward drill region/eu-west --for 15m --reason "Q4 game day"
   leeward drill region/eu-west --report drill.html --resolver 9.9.9.9

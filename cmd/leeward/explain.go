@@ -19,12 +19,13 @@ func newExplain(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain NAME [TYPE]", Short: "Say why a client gets an answer, step by step", GroupID: groupOperate,
 		Args: cobra.RangeArgs(1, 2),
-		Long: `Explain asks a server which answer a client gets for a name, and why: where the client is, which rule holds, which pools
-were tried in which order, what their endpoints' health is, and for which prefix of clients the answer is the same (the
-ECS scope). TYPE is A if left out.
+		Long: `Explain asks a server which answer a client gets, and why: where the client is,
+which rule holds, which pools were tried in which order, how healthy their
+endpoints are, and for which prefix of clients the answer is the same (the ECS
+scope). TYPE is A if you leave it out.
 
-With --files or --etcd it computes the same itself, with the evaluator that servers answer with: from files without any
-report of health, from etcd with the newest reports there.`,
+With --files or --etcd it works the answer out by itself, with the same code:
+from a folder without any report of health, from etcd with the newest reports.`,
 		Example: `  leeward explain www.example.test A --client 198.51.100.7
   leeward explain www.example.test AAAA --client 2001:db8::7 \
       --admin http://10.0.0.1:8053 -o json

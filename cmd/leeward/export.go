@@ -13,8 +13,9 @@ import (
 func newExport(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export ORIGIN", Short: "Print a zone as a master file", GroupID: groupResources, Args: cobra.ExactArgs(1),
-		Long: `Print a zone's static records as a master file (RFC 1035 section 5), in canonical order; import reads it back to the
-same. Policies are not in it: what they answer depends on who asks.`,
+		Long: `Print a zone's static records as a master file (RFC 1035 section 5), in
+canonical order. leeward import reads it back. Policies are not in it: their
+answers depend on who asks.`,
 		Example: "  leeward export example.test > example.test.zone",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			origin := canonical(zones.KindZone, args[0])

@@ -14,8 +14,9 @@ func newGet(inv *invocation) *cobra.Command {
 	var output, owner string
 	cmd := &cobra.Command{
 		Use: "get [KIND [NAME…]]", Short: "Print resources", GroupID: groupResources,
-		Long: `Print resources from etcd: all, those of a kind, or those named. The name of what holds others stands for all of them:
-a pool's for its endpoints, an origin's for its records. The YAML and the JSON are what apply reads.`,
+		Long: `Print resources from etcd: all of them, those of a kind, or those that you name.
+A pool's name stands for its endpoints too, and an origin for its records. Apply
+reads the YAML and the JSON back.`,
 		Example: `  leeward get
   leeward get pools
   leeward get endpoint www-eu            # all endpoints of the pool

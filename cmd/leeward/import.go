@@ -20,9 +20,12 @@ func newImport(inv *invocation) *cobra.Command {
 	var owner string
 	cmd := &cobra.Command{
 		Use: "import ORIGIN FILE|-", Short: "Read a master file into etcd", GroupID: groupResources, Args: cobra.ExactArgs(2),
-		Long: `Read a master file (RFC 1035 section 5) into etcd: its SOA and NS become the Zone, all else Records. Shows what changes
-and validates the result. $INCLUDE reads from the file's folder. What is imported belongs to "import", or to what --owner
-says, and --prune deletes records of that owner and of nobody: what dynamic updates have made stays.`,
+		Long: `Read a master file (RFC 1035 section 5) into etcd. Its SOA and NS records become
+the Zone, all others Records. Import shows what changes, and checks the result.
+$INCLUDE reads from the file's folder.
+
+What is imported belongs to "import", or to --owner. --prune deletes records of
+that owner, and of nobody; records of dynamic updates stay.`,
 		Example: `  leeward import example.test db.example.test --dry-run
   # and delete this zone's records that the file does not have
   leeward import example.test db.example.test --prune

@@ -10,8 +10,9 @@ func newProbe(inv *invocation) *cobra.Command {
 	var f vantageFlags
 	cmd := &cobra.Command{
 		Use: "probe", Short: "Run a vantage without DNS", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Probe checks the endpoints that the resources in etcd name and reports on them, as every server does, but answers no
-queries: a third opinion from another place.`,
+		Long: `Probe checks the endpoints of the resources in etcd and reports on them, as
+every server does. It answers no queries: it is one more opinion, from another
+place.`,
 		Example: "  leeward probe --etcd http://etcd-1:2379 --id probe-sin --region ap-south",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.settings()

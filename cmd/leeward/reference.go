@@ -13,8 +13,9 @@ func newReference(inv *invocation) *cobra.Command {
 	return &cobra.Command{
 		Use: "reference [KIND[.FIELD]]", Short: "Say what a kind's documents can have", GroupID: groupResources,
 		Args: cobra.MaximumNArgs(1),
-		Long: `Print every field that documents of a kind can have, with its type, default, range and an example. Without a kind,
-list the kinds. docs/reference.md has all of it on one page.`,
+		Long: `Print every field that documents of a kind can have, with its type, default,
+range and an example. Without a kind, list the kinds. docs/reference.md has them
+all on one page.`,
 		Example: `  leeward reference
   leeward reference Policy
   leeward reference Monitor.https`,

@@ -16,11 +16,12 @@ func newRetransfer(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "retransfer ORIGIN…", Short: "Have a zone that lives elsewhere transferred again, whole",
 		GroupID: groupOperate, Args: cobra.MinimumNArgs(1),
-		Long: `Have every server transfer a zone that lives on another primary again, whole and whatever its serial: for a serial
-that was lowered there, which secondaries do not take by themselves. What is there is answered until it has come.
+		Long: `Make every server transfer a zone from its primary again, whole, whatever its
+serial. Do this when the serial was lowered at the primary, which secondaries do
+not follow by themselves. Servers answer from what they have until it is there.
 
-It sets transfer.retransfer of the Zone in etcd to the time; each server does it once for each new text. Where servers
-follow a folder, write a new text there.`,
+It writes the time into transfer.retransfer of the Zone. Servers that follow a
+folder do the same for each new text there.`,
 		Example: `  leeward retransfer example.test
   leeward status                    # its serial, and why if it failed`,
 		RunE: func(cmd *cobra.Command, args []string) error {

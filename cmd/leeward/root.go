@@ -120,11 +120,12 @@ func newRoot(inv *invocation) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "leeward",
 		Short: "An authoritative DNS server that is a global load balancer",
-		Long: `Leeward answers for the zones that you delegate to it, with the addresses of healthy endpoints in the right region,
-and takes a failing region out of its answers before the TTL of the answers already given has run out.
+		Long: `Leeward answers for the zones that you delegate to it, with the addresses of
+healthy endpoints in the right region, and takes a failing region out of its
+answers within seconds.
 
-Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --etcd-ca as LEEWARD_ETCD_CA.
-Exit status: 0 done, 1 failed, 2 wrong usage.`,
+Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --etcd-ca as
+LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		Example: `  leeward demo                                    # all on this machine
   leeward serve --etcd http://127.0.0.1:2379      # a server
   leeward apply -f resources/ --dry-run           # what would change

@@ -120,11 +120,13 @@ func newServe(inv *invocation) *cobra.Command {
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Serve answers DNS queries for the zones in etcd, or in a folder of files, and probes their endpoints.
+		Long: `Serve answers DNS queries for the zones in etcd, or in a folder, and probes
+their endpoints.
 
-All that a query needs is in memory; etcd is never asked for one. With --state the last good snapshot is kept on disk,
-and a restart serves from it at once, with or without etcd. SIGHUP reads files again (and geo databases); SIGTERM takes
-back what this vantage has reported, answers what it has received, and ends.`,
+All that a query needs is in memory; no query waits for etcd. With --state a copy
+of the last good snapshot is on disk, and a restart answers from it at once,
+with or without etcd. SIGHUP reads files again. SIGTERM takes back what this
+server has reported, answers what it has received, and ends.`,
 		Example: `  leeward serve --files ./zones --listen 127.0.0.1:5300
   leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west \
       --listen 0.0.0.0:53 --listen '[::]:53' --geodb GeoLite2-City.mmdb \

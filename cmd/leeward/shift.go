@@ -24,12 +24,13 @@ func newShift(inv *invocation) *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use: "shift POLICY --to POOL=PERCENT…", Short: "Move the weights of a policy's pools over time", GroupID: groupOperate, Args: cobra.ExactArgs(1),
-		Long: `Move weights of a policy's pools from what they are to a level within a time, and back at the end where --for is given.
-100% is a pool's weight as configured. Below 100% a pool also keeps no more of its clients than that: a trickle warms a
-standby, 0% empties it. Above 100% its capacity counts as that much larger, too.
+		Long: `Move the weights of a policy's pools to another level, evenly over a time, and
+back at the end of --for. 100% is the weight as configured. Below 100% a pool
+also keeps no more of its clients than that: a few percent keep a standby warm,
+0% empties the pool. Above 100% its capacity counts as larger, too.
 
-A shift is an entry of the policy's schedule, so servers need nobody to carry it out. Shifts that are over are taken out when a
-new one is written; --clear takes out all, at once.`,
+A shift is written into the policy's schedule, and servers carry it out by
+themselves. A new one removes those that are over; --clear removes all at once.`,
 		Example: `  leeward shift www.example.test --to www-us=100% --over 1h
   leeward shift www.example.test --to www-us=150% --over 20m --at 22:00 --for 6h
   leeward shift www.example.test --to www-us=150%,www-eu=50% --over 20m

@@ -21,17 +21,16 @@ func newSimulate(inv *invocation) *cobra.Command {
 	var at, output string
 	cmd := &cobra.Command{
 		Use: "simulate", Short: "Foretell which traffic would go where, and who would be over", GroupID: groupOperate, Args: cobra.NoArgs,
-		Long: `Simulate leads today's clients through what would be, with the code that answers
-queries: with targets down, with more clients, at another time of the schedule,
-with resources that are not applied yet, or all of these at once.
+		Long: `Simulate puts today's clients to the code that answers queries, as things would
+be: with targets down, with more clients, at another time, with resources that
+are not applied yet, or all of these at once.
 
-Which clients there are is what all servers have counted in the last minutes, by
-policy, rule and order of pools; what they weigh is the load that vantages have
-measured. THEN ± is how sure that is. Pools whose load nobody measures are shown
-by their queries a second.
+Which clients there are is what all servers have counted in the last minutes. How
+much they weigh is the load that vantages have measured; THEN ± says how sure
+that is. Pools without a measured load are shown by their queries a second.
 
-Exit status: 1 when a pool would carry more than its max (or the simulation was
-not possible), 0 when none would, 2 for wrong usage.`,
+Exit status: 0 if no pool would be above its max, 1 if one would be or nothing
+could be simulated, 2 for wrong usage.`,
 		Example: `  leeward simulate --down region/eu-west
   leeward simulate --down pool/www-eu --surge us-east=3x
   leeward simulate --at 2026-12-24T18:00:00+01:00 -f changed/ -o json`,

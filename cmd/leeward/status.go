@@ -20,11 +20,13 @@ func newStatus(inv *invocation) *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show servers, regions, pools, endpoints and vantages' reports", GroupID: groupOperate, Args: cobra.NoArgs,
-		Long: `Status asks a server's admin interface what it knows: itself and the other servers, what of each region and pool is in
-answers, the verdict on every endpoint with each vantage's vote, overrides, and what is wrong.
+		Long: `Status asks a server what it knows: of itself and the other servers, which
+regions and pools are in answers, the verdict on each endpoint with every
+vantage's vote, overrides, and what is wrong.
 
-With --etcd it reads resources and reports straight from etcd and judges them itself, without a server. Vantages
-whose last heartbeat is not recent by their clocks are watched for up to 20 s first, to see which of them live.`,
+With --etcd it reads resources and reports from etcd and judges them by itself,
+without a server. If the last heartbeat of a vantage is not recent, it first
+watches for up to 20 s whether the vantage still lives.`,
 		Example: `  leeward status
   leeward status --watch --admin http://10.0.0.1:8053 --admin-token-file token
   leeward status --etcd http://127.0.0.1:2379 -o json`,

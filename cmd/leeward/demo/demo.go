@@ -241,7 +241,7 @@ func (d *demo) settle(ctx context.Context) error {
 
 // intro says what can be tried from another terminal.
 func (d *demo) intro() {
-	fmt.Fprintf(d.Out, "\nAsk for yourself, from Europe, America and Asia (+subnet is what a resolver says of its clients):\n\n")
+	fmt.Fprintf(d.Out, "\nAsk for yourself, as a resolver with clients in Europe, in America and in Asia:\n\n")
 	for i, c := range d.clients {
 		server := d.servers[i%len(d.servers)]
 		host, port, _ := net.SplitHostPort(server.dns)
