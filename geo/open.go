@@ -58,32 +58,32 @@ const heavy = 8 << 20
 
 // load reads one file, and returns the stamp of the version that it has read or refused. Where kept, the name of a
 // file, has what was made of it before, that is taken; "": nothing is kept.
-func load(file, kept string, log *slog.Logger) (*layer, stamp, error) {
+func load(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
 	l, version, err := read(file, kept, log)
-	if version.status != nil && version.status.Size() >= heavy && (l == nil || !l.kept) {
+	if version.Size() >= heavy && (l == nil || !l.kept) {
 		debug.FreeOSMemory()
 	}
 	if err != nil {
 		return nil, version, fmt.Errorf("%s: %w", file, err)
 	}
-	l.source.File, l.source.Loaded = file, version.modified.UTC()
+	l.source.File, l.source.Loaded = file, version.Time().UTC()
 	log.Info("location database read", "file", file, "type", l.source.Type, "gives", l.source.Gives,
 		"networks", l.source.Networks, "built", l.source.Built, "kept", l.kept)
 	return l, version, nil
 }
 
 // read reads a file whole, makes sure that it was not written to meanwhile, and takes out of it what is needed.
-func read(file, kept string, log *slog.Logger) (*layer, stamp, error) {
+func read(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
 	f, err := disk.Open(file) // never waits, as opening a FIFO would
 	if err != nil {
-		return nil, stamp{}, unreadable(err)
+		return nil, disk.Stamp{}, unreadable(err)
 	}
 	defer f.Close()
 	status, err := f.Stat()
 	if err != nil {
-		return nil, stamp{}, unreadable(err)
+		return nil, disk.Stamp{}, unreadable(err)
 	}
-	version := stampOf(status)
+	version := disk.StampOf(status)
 	size := status.Size()
 	switch {
 	case size == 0:
@@ -128,12 +128,12 @@ func read(file, kept string, log *slog.Logger) (*layer, stamp, error) {
 }
 
 // unchanged says whether a file was written to since.
-func unchanged(f *os.File, version stamp) error {
+func unchanged(f *os.File, version disk.Stamp) error {
 	after, err := f.Stat()
 	if err != nil {
 		return unreadable(err)
 	}
-	if !stampOf(after).same(version) {
+	if !disk.StampOf(after).Same(version) {
 		return errWriting
 	}
 	return nil

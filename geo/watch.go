@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"leeward/zones/disk"
 )
 
 // Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is
@@ -44,12 +46,12 @@ const (
 // watched is one file. Only the goroutine of Follow uses it, after NewWatcher.
 type watched struct {
 	file    string
-	kept    string // where what is made of it is kept; "": nowhere
-	good    *layer // the last that could be used; nil: none yet
-	version stamp  // that was read or refused last
-	seen    stamp  // when last looked at
-	trouble error  // why version is not in service
-	said    bool   // trouble is in the log
+	kept    string     // where what is made of it is kept; "": nowhere
+	good    *layer     // the last that could be used; nil: none yet
+	version disk.Stamp // that was read or refused last
+	seen    disk.Stamp // when last looked at
+	trouble error      // why version is not in service
+	said    bool       // trouble is in the log
 }
 
 // NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files
@@ -183,10 +185,10 @@ func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
 // worth looking again.
 func (w *Watcher) inspect() (again bool, due []*watched) {
 	for _, f := range w.files {
-		now := stampFile(f.file)
+		now := disk.Look(f.file)
 		switch {
-		case now.same(f.version) && !f.writing():
-		case now.same(f.seen):
+		case now.Same(f.version) && !f.writing():
+		case now.Same(f.seen):
 			due = append(due, f)
 		default:
 			again = true

@@ -1,10 +1,10 @@
 package probe
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"leeward/health"
 )
@@ -17,24 +17,21 @@ type metrics struct {
 	targets  prometheus.Gauge
 }
 
-func (m *metrics) register(r prometheus.Registerer) error {
-	m.probes = prometheus.NewCounterVec(prometheus.CounterOpts{
+func (m *metrics) register(r prometheus.Registerer) {
+	f := promauto.With(r)
+	m.probes = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_probe_total", Help: "Probes by check and result: up, down, or unknown where this machine could not probe.",
 	}, []string{"check", "result"})
-	m.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m.duration = f.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "leeward_probe_duration_seconds", Help: "How long probes took, failed ones included.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"check"})
-	m.skipped = prometheus.NewCounter(prometheus.CounterOpts{
+	m.skipped = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_probe_skipped_total", Help: "Probes left out because the one before was late: too many targets or too few slots.",
 	})
-	m.targets = prometheus.NewGauge(prometheus.GaugeOpts{
+	m.targets = f.NewGauge(prometheus.GaugeOpts{
 		Name: "leeward_probe_targets", Help: "Addresses that this vantage probes.",
 	})
-	if r == nil {
-		return nil
-	}
-	return errors.Join(r.Register(m.probes), r.Register(m.duration), r.Register(m.skipped), r.Register(m.targets))
 }
 
 func (m *metrics) observe(check string, result health.State, took time.Duration) {

@@ -123,7 +123,8 @@ func New(o Options) (*Prober, error) {
 		groups:   map[groupKey]*group{},
 		sequence: uint64(start.UnixNano()), // above every sequence of an earlier run
 	}
-	return p, p.metrics.register(o.Registerer)
+	p.metrics.register(o.Registerer)
+	return p, nil
 }
 
 // Assign says which targets there are now. One that was there before keeps its state and its phase, also where its

@@ -1,10 +1,10 @@
 package resolve
 
 import (
-	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // metrics are what an operator sees of the resolving.
@@ -14,24 +14,21 @@ type metrics struct {
 	seconds        prometheus.Histogram
 }
 
-func (m *metrics) register(r prometheus.Registerer) error {
-	m.names = prometheus.NewGauge(prometheus.GaugeOpts{
+func (m *metrics) register(r prometheus.Registerer) {
+	f := promauto.With(r)
+	m.names = f.NewGauge(prometheus.GaugeOpts{
 		Name: "leeward_resolve_names", Help: "Hostnames of endpoints that are looked up.",
 	})
-	m.failing = prometheus.NewGauge(prometheus.GaugeOpts{
+	m.failing = f.NewGauge(prometheus.GaugeOpts{
 		Name: "leeward_resolve_failing", Help: "Hostnames of endpoints that could not be looked up when that was tried last; their last addresses stay.",
 	})
-	m.queries = prometheus.NewCounterVec(prometheus.CounterOpts{
+	m.queries = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_resolve_queries_total", Help: "Look-ups of one family of a hostname by result: answered, empty, absent (NXDOMAIN), failed.",
 	}, []string{"family", "result"})
-	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+	m.seconds = f.NewHistogram(prometheus.HistogramOpts{
 		Name: "leeward_resolve_seconds", Help: "How long it took to look a hostname up, both families together.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	})
-	if r == nil {
-		return nil
-	}
-	return errors.Join(r.Register(m.names), r.Register(m.failing), r.Register(m.queries), r.Register(m.seconds))
 }
 
 func (m *metrics) count(names map[string]*entry) {

@@ -119,7 +119,8 @@ func New(o Options) (*Resolver, error) {
 			r.kept[a.Hostname] = a
 		}
 	}
-	return r, r.metrics.register(o.Registerer)
+	r.metrics.register(o.Registerer)
+	return r, nil
 }
 
 // Kept returns what an earlier run has left in the folder.

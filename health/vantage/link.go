@@ -132,7 +132,8 @@ func New(o Options) (*Link, error) {
 	if o.Bystander {
 		l.about = etcd.Servers + o.ID
 	}
-	return l, l.metrics.register(o.Registerer)
+	l.metrics.register(o.Registerer)
+	return l, nil
 }
 
 // SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the

@@ -1,9 +1,8 @@
 package vantage
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // metrics are what an operator sees of the link.
@@ -16,30 +15,26 @@ type metrics struct {
 	problems     prometheus.Gauge
 }
 
-func (m *metrics) register(r prometheus.Registerer) error {
-	m.transactions = prometheus.NewCounterVec(prometheus.CounterOpts{
+func (m *metrics) register(r prometheus.Registerer) {
+	f := promauto.With(r)
+	m.transactions = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_vantage_transactions_total", Help: "Transactions in which this vantage wrote its reports, by result.",
 	}, []string{"result"})
-	m.ops = prometheus.NewCounter(prometheus.CounterOpts{
+	m.ops = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_vantage_writes_total", Help: "Keys written or removed in them.",
 	})
-	m.connected = prometheus.NewGauge(prometheus.GaugeOpts{
+	m.connected = f.NewGauge(prometheus.GaugeOpts{
 		Name: "leeward_vantage_connected", Help: "1 while this vantage can write to etcd.",
 	})
-	m.lists = prometheus.NewCounter(prometheus.CounterOpts{
+	m.lists = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_vantage_lists_total", Help: "How often all reports were read anew: at the start, and whenever the watch was lost.",
 	})
-	m.events = prometheus.NewCounter(prometheus.CounterOpts{
+	m.events = f.NewCounter(prometheus.CounterOpts{
 		Name: "leeward_vantage_events_total", Help: "Keys of other vantages that were read.",
 	})
-	m.problems = prometheus.NewGauge(prometheus.GaugeOpts{
+	m.problems = f.NewGauge(prometheus.GaugeOpts{
 		Name: "leeward_vantage_problems", Help: "Keys of other vantages whose newest value cannot be used.",
 	})
-	if r == nil {
-		return nil
-	}
-	return errors.Join(r.Register(m.transactions), r.Register(m.ops), r.Register(m.connected), r.Register(m.lists),
-		r.Register(m.events), r.Register(m.problems))
 }
 
 func (m *metrics) written(ops int, err error) {

@@ -137,10 +137,8 @@ func TestHeartbeatsFollowDetection(t *testing.T) {
 		}
 		l.Assign(as)
 		every := time.Duration(seconds(c.every))
-		l.beatAt = time.Time{}
-		h, err := readHeartbeat("fra", l.render().Value(l.beat))
-		if err != nil || h.Every.Std() != every {
-			t.Errorf("%d monitors, %+v: a heartbeat every %v, %v; want %v", len(c.monitors), c.monitors, h.Every, err, every)
+		if l.every != every {
+			t.Errorf("%d monitors, %+v: a heartbeat every %v, want %v", len(c.monitors), c.monitors, l.every, every)
 		}
 		l.mu.Lock()
 		l.synced, l.revision, l.unwritten, l.untold = true, 1, map[string]bool{}, false

@@ -230,3 +230,47 @@ func TestWriteReplacesALink(t *testing.T) {
 		t.Error("what was in the folder is gone")
 	}
 }
+
+// What is written, replaced, or led elsewhere by a link is another version; what only was looked at is not.
+func TestStamp(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	at := time.Now().Add(-time.Hour)
+	put := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "link")
+	lead := func(to string) {
+		t.Helper()
+		os.Remove(link)
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lead(path)
+	for _, step := range []struct {
+		what string
+		do   func()
+		same bool
+	}{
+		{"nothing is there", func() {}, true},
+		{"it is made", func() { put(path, "x") }, false},
+		{"it is read", func() { _, _ = os.ReadFile(link) }, true},
+		{"another size", func() { put(path, "xy") }, false},
+		{"another time", func() { at = at.Add(time.Second); put(path, "xy") }, false},
+		{"another file, alike", func() { put(other, "xy"); lead(other) }, false},
+		{"it goes", func() { os.Remove(other) }, false},
+	} {
+		before := Look(link)
+		step.do()
+		if now := Look(link); now.Same(before) != step.same || before.Same(now) != step.same {
+			t.Errorf("%s: the same %v, want %v", step.what, now.Same(before), step.same)
+		}
+	}
+}

@@ -171,7 +171,7 @@ func (c *Cluster) open(endpoints ...string) (*Conn, error) {
 		dial = append(dial, grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))
 	}
 	if c.tls != nil {
-		dial = append(dial, grpc.WithTransportCredentials(c.tls.Clone())) // in place of the client's own
+		dial = append(dial, grpc.WithTransportCredentials(c.tls)) // in place of the client's own
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialOptions: dial, Logger: zap.NewNop(),

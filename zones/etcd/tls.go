@@ -70,18 +70,13 @@ func (f TLSFiles) config() (*tls.Config, error) {
 // transport is TLS whose files are read anew for every connection: who was refused for what has been renewed is not
 // refused again. Files that cannot be read, as they are being written, leave what was read before.
 type transport struct {
-	files TLSFiles
-	last  *lastRead
-	name  string // in place of the authority, "": none
-}
+	credentials.TransportCredentials // of what was read first
+	files                            TLSFiles
+	log                              *slog.Logger
 
-// lastRead is what all connections have in common.
-type lastRead struct {
-	log *slog.Logger
-
-	mu     sync.Mutex
-	config *tls.Config
-	fault  string // why the files were not read the last time
+	mu    sync.Mutex
+	last  *tls.Config // not to be changed
+	fault string      // why the files were not read the last time
 }
 
 func newTransport(f TLSFiles, log *slog.Logger) (*transport, error) {
@@ -89,52 +84,32 @@ func newTransport(f TLSFiles, log *slog.Logger) (*transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &transport{files: f, last: &lastRead{log: log, config: c}}, nil
+	return &transport{TransportCredentials: credentials.NewTLS(c), files: f, log: log, last: c}, nil
 }
 
-// config is what the next connection uses. It is not to be changed.
+// config is what the next connection uses.
 func (t *transport) config() *tls.Config {
 	c, err := t.files.config()
-	t.last.mu.Lock()
-	defer t.last.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if err == nil {
-		t.last.config, t.last.fault = c, ""
-	} else if t.last.fault != err.Error() {
-		t.last.fault = err.Error()
-		t.last.log.Warn("etcd: going on with the certificates from before", "err", err)
+		t.last, t.fault = c, ""
+	} else if t.fault != err.Error() {
+		t.fault = err.Error()
+		t.log.Warn("etcd: going on with the certificates from before", "err", err)
 	}
-	return t.last.config
+	return t.last
 }
 
 // ClientHandshake is that of credentials.TransportCredentials.
-func (t *transport) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if t.name != "" {
-		authority = t.name
-	}
+func (t *transport) ClientHandshake(
+	ctx context.Context, authority string, c net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
 	return credentials.NewTLS(t.config()).ClientHandshake(ctx, authority, c)
 }
 
-// ServerHandshake is not for clients.
-func (t *transport) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, errors.New("these are the credentials of a client")
-}
-
-// Info tells what the client is to know before the first connection.
-func (t *transport) Info() credentials.ProtocolInfo {
-	return credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.files.ServerName}).Info()
-}
-
-// Clone returns one that has its name for itself.
-func (t *transport) Clone() credentials.TransportCredentials {
-	c := *t
-	return &c
-}
-
-// OverrideServerName sets the name that the certificate must have.
-func (t *transport) OverrideServerName(name string) error {
-	t.name = name
-	return nil
-}
+// Clone returns the same: nothing of it is another connection's.
+func (t *transport) Clone() credentials.TransportCredentials { return t }
 
 // readPassword reads a password's file. A line's end at its end is no part of it.
 func readPassword(file string) (string, error) {

@@ -80,16 +80,6 @@ func (t *Txn) Delete(r Range) *Txn {
 // Writes returns how many puts and deletions there are.
 func (t *Txn) Writes() int { return len(t.ops) }
 
-// Value returns what a put in it sets a key to; nil: there is none.
-func (t *Txn) Value(name string) []byte {
-	for _, op := range t.ops {
-		if op.IsPut() && string(op.KeyBytes()) == t.conn.cluster.Key(name) {
-			return op.ValueBytes()
-		}
-	}
-	return nil
-}
-
 // Commit makes the transaction, and returns its revision. ErrConflict: a comparison did not hold. After another error
 // it is not known whether it was made.
 //

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"leeward/zones"
+	"leeward/zones/disk"
 )
 
 // comparison is one look at what files that have changed say otherwise than what was delivered.
@@ -353,7 +354,7 @@ func (c *comparison) again(f *file) {
 	same := func(a, b entry) bool { return a.hash == b.hash && a.digest == b.digest }
 	g := c.load(c.names[f.number], f, true)
 	if g.spoiled || !slices.EqualFunc(f.kept.entries, g.kept.entries, same) {
-		f.prints = map[string]print{c.dir: {size: -2}} // like none there is: it is read again at the next look
+		f.stamps = map[string]disk.Stamp{c.dir: {}} // not that of the folder: it is read again at the next look
 		return
 	}
 	f.docs, f.order = g.docs, g.order

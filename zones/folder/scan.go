@@ -54,7 +54,7 @@ type work struct {
 
 // file is what one file has brought.
 type file struct {
-	prints   map[string]print // of the file and of those it includes
+	stamps   map[string]disk.Stamp // of the file and of those it includes
 	number   uint32
 	kept     kept             // the last good resources, but for Zones
 	zones    []zones.Document // the last good Zones
@@ -78,25 +78,6 @@ func (f *file) document(hash uint64) zones.Resource {
 	return f.docs[f.order[i].doc].Resource
 }
 
-// print tells two versions of a file apart without reading them.
-type print struct {
-	size int64
-	time time.Time
-	file os.FileInfo // for os.SameFile
-}
-
-func (p print) same(q print) bool {
-	return p.size == q.size && p.time.Equal(q.time) && (p.file == nil) == (q.file == nil) && (p.file == nil || os.SameFile(p.file, q.file))
-}
-
-func printOf(path string) print {
-	s, err := os.Stat(path)
-	if err != nil {
-		return print{size: -1}
-	}
-	return print{s.Size(), s.ModTime(), s}
-}
-
 func splitPath(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
 }
@@ -112,7 +93,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	}
 	var newest time.Time
 	for _, dir := range list.Folders {
-		newest = later(newest, printOf(s.path(dir)).time)
+		newest = later(newest, disk.Look(s.path(dir)).Time())
 	}
 	files := map[string]*file{}
 	for _, name := range list.Files {
@@ -124,8 +105,8 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 			f = s.load(name, f, !s.whole)
 		}
 		files[name] = f
-		for _, p := range f.prints {
-			newest = later(newest, p.time)
+		for _, p := range f.stamps {
+			newest = later(newest, p.Time())
 		}
 	}
 	if err := s.stop(); err != nil { // what was read last may be cut off
@@ -133,7 +114,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	}
 	s.closed(list.Problems, files)
 	b := s.compare(files)
-	accept := printOf(filepath.Join(s.dir, AcceptFile)).time
+	accept := disk.Look(filepath.Join(s.dir, AcceptFile)).Time()
 	touched := accept.After(s.accept)
 	switch {
 	case !s.started:
@@ -186,8 +167,8 @@ func (s *scanner) closed(problems zones.Problems, files map[string]*file) {
 // changed reports whether the file, or one that it includes, is another than when it was read, or there is room now for
 // what did not fit then.
 func (s *scanner) changed(f *file) bool {
-	for path, p := range f.prints {
-		if !p.same(printOf(path)) {
+	for path, p := range f.stamps {
+		if !p.Same(disk.Look(path)) {
 			return true
 		}
 	}
@@ -200,8 +181,8 @@ func (s *scanner) changed(f *file) bool {
 func (s *scanner) load(name string, before *file, all bool) *file {
 	s.work.files++
 	path := s.path(name)
-	f := &file{prints: map[string]print{path: printOf(path)}, number: s.number(name)}
-	if s.pace != nil && s.paced == nil && f.prints[path].size >= s.large {
+	f := &file{stamps: map[string]disk.Stamp{path: disk.Look(path)}, number: s.number(name)}
+	if s.pace != nil && s.paced == nil && f.stamps[path].Size() >= s.large {
 		s.paced = s.pace()
 	}
 	var last *kept
@@ -209,7 +190,7 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 		last = &before.kept
 	}
 	origin, master := strings.CutSuffix(filepath.Base(path), ".zone")
-	room := s.roomFor(f.prints[path].size, last)
+	room := s.roomFor(f.stamps[path].Size(), last)
 	k := s.digests.keep("", nil)
 	room.begin()
 	err := room.fits()
@@ -218,7 +199,7 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		f.docs, f.problems, err = zones.MasterReader{
-			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.prints, s.stop},
+			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
 			Open:  func() (io.ReadCloser, error) { return s.open(path) },
 			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
 			Keep:  func(d zones.Document) bool { return k.add(d) },
@@ -330,13 +311,13 @@ func keyed(ps zones.Problems) zones.Problems {
 type recorder struct {
 	fs.FS
 	dir    string
-	prints map[string]print
+	stamps map[string]disk.Stamp
 	stop   func() error
 }
 
 func (r recorder) Open(name string) (fs.File, error) {
 	path := filepath.Join(r.dir, filepath.FromSlash(name))
-	r.prints[path] = printOf(path)
+	r.stamps[path] = disk.Look(path)
 	f, err := r.FS.Open(name)
 	if err != nil {
 		return nil, err

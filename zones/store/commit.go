@@ -93,17 +93,6 @@ func (e *Etcd) again(ctx context.Context, attempt int, first time.Duration, err 
 	return etcd.Sleep(ctx, e.Spread(first<<min(attempt, 5)/2))
 }
 
-// Commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else
-// in several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even
-// where it fails; ErrConflict is among the errors.
-func (e *Etcd) Commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
-	done, err := e.commit(ctx, base, p)
-	if err != nil {
-		err = e.sofar(done, len(p.Edits), e.Explain(ctx, err))
-	}
-	return done, err
-}
-
 func (e *Etcd) sofar(done Committed, all int, err error) error {
 	if len(done.Keys) == 0 {
 		return err
@@ -122,6 +111,9 @@ type commitment struct {
 	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
 }
 
+// commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else in
+// several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even where
+// it fails; ErrConflict is among the errors.
 func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	c, writes, err := e.prepare(base, p)
 	if err != nil {

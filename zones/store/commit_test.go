@@ -65,7 +65,11 @@ func list(t *testing.T, e *Etcd) *Listing {
 
 func commit(t *testing.T, e *Etcd, base *Listing, p Plan) (Committed, error) {
 	t.Helper()
-	return e.Commit(t.Context(), base, p)
+	done, err := e.commit(t.Context(), base, p)
+	if err != nil {
+		err = e.sofar(done, len(p.Edits), e.Explain(t.Context(), err))
+	}
+	return done, err
 }
 
 // addWord adds one prefix to a map that all writers share.

@@ -207,7 +207,7 @@ func TestAcceptedWhileAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := e.Commit(t.Context(), l, Plan{
+	done, err := commit(t, e, l, Plan{
 		Edits: []zones.Edit{{Key: "regions/us-east", Old: l.Resources()[1]}}, OnPurpose: "delete",
 	})
 	if err != nil {
@@ -281,7 +281,7 @@ func TestHistoryChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			mark = r.Mark()
-			if _, err := writer.Commit(t.Context(), l, Plan{Edits: []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}}, OnPurpose: "delete"}); err != nil {
+			if _, err := commit(t, writer, l, Plan{Edits: []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}}, OnPurpose: "delete"}); err != nil {
 				t.Fatal(err)
 			}
 			r.State(zones.HistoryChanged, mark)

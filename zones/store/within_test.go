@@ -121,7 +121,7 @@ func TestChangeWithinMany(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		word++
 		e := dial(t, func(o *etcd.Options) { o.Prefix = fmt.Sprintf("/%d/", word) }, m.url())
-		n := rapid.OneOf(rapid.IntRange(1, 130), rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000, 2000})).Draw(r, "names")
+		n := rapid.OneOf(rapid.IntRange(1, 130), rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000 / slower, 2000 / slower})).Draw(r, "names")
 		s, edits := names(n, `"a"`)
 		if _, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil }); err != nil {
 			r.Fatalf("%d names: %v", n, err)

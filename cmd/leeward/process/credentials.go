@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -123,7 +122,7 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 	if len(all) == 0 {
 		return
 	}
-	type state struct{ read, seen []stamp }
+	type state struct{ read, seen []disk.Stamp }
 	states := make([]state, len(all))
 	for i, c := range all {
 		now := stamps(c.files)
@@ -139,7 +138,7 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 		}
 		for i, c := range all {
 			s, now := &states[i], stamps(c.files)
-			if calm := slices.EqualFunc(now, s.seen, stamp.same); calm && !slices.EqualFunc(now, s.read, stamp.same) {
+			if calm := slices.EqualFunc(now, s.seen, disk.Stamp.Same); calm && !slices.EqualFunc(now, s.read, disk.Stamp.Same) {
 				s.read = now
 				c.read()
 			}
@@ -148,26 +147,9 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 	}
 }
 
-// stamp identifies one version of a file.
-type stamp struct {
-	info os.FileInfo // nil: it does not exist or cannot be looked at
-	gone bool
-}
-
-func stamps(files []string) (all []stamp) {
+func stamps(files []string) (all []disk.Stamp) {
 	for _, f := range files {
-		info, err := os.Stat(f)
-		if err != nil {
-			info = nil
-		}
-		all = append(all, stamp{info, errors.Is(err, os.ErrNotExist)})
+		all = append(all, disk.Look(f))
 	}
 	return all
-}
-
-func (a stamp) same(b stamp) bool {
-	if a.info == nil || b.info == nil {
-		return a.info == nil && b.info == nil && a.gone == b.gone
-	}
-	return os.SameFile(a.info, b.info) && a.info.ModTime().Equal(b.info.ModTime()) && a.info.Size() == b.info.Size()
 }
