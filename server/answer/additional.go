@@ -102,7 +102,7 @@ func (w *Worker) before(set *snapshot.Set, after, n int, name []byte) bool {
 func (w *Worker) refer(state *State, client netip.Addr) {
 	b, ns := &w.build, &w.found.Authority
 	at := b.Len()
-	if !w.set(wire.Authority, ns) {
+	if !w.static(wire.Authority, ns) {
 		return
 	}
 	cut := w.name[ns.Owner:]
@@ -129,12 +129,17 @@ func (w *Worker) refer(state *State, client netip.Addr) {
 
 // addresses writes what was found for a name that is at that offset of the message, and reports whether it all went in.
 func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
-	found, b := &w.beside, &w.build
+	found := &w.beside
 	if found.Policy != nil {
 		return w.steerBeside(state.View, client, place)
 	}
 	for i := range found.Sets {
-		if set := &found.Sets[i]; set.Count > 0 && !b.SetFrom(w.first(set), wire.Additional, set.Wire, set.Count, place) {
+		set := &found.Sets[i]
+		if set.Count == 0 {
+			continue
+		}
+		r := wire.RRset{Owner: uint16(place), Data: set.Wire, Count: uint16(set.Count), First: uint16(w.first(set))}
+		if !w.put(wire.Additional, &r) {
 			return false
 		}
 	}
@@ -160,11 +165,7 @@ func (w *Worker) steerBeside(view *steer.View, client netip.Addr, place int) boo
 		if d.Count == 0 || subnet && d.Scope > 0 {
 			continue
 		}
-		width := 4
-		if family == steer.V6 {
-			width = 16
-		}
-		if !w.build.Addresses(wire.Additional, place, d.TTL, d.Addresses, width) {
+		if !w.decided(wire.Additional, place) {
 			return false
 		}
 	}

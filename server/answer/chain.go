@@ -3,7 +3,6 @@ package answer
 import (
 	"bytes"
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 	"slices"
 	"time"
@@ -51,7 +50,7 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		var target []byte
 		switch found.Outcome {
 		case snapshot.Positive:
-			if _, on := leads(q.Type); w.set(wire.Answer, &found.Answer) && on {
+			if _, on := leads(q.Type); w.static(wire.Answer, &found.Answer) && on {
 				w.additional(state, client, at)
 			}
 			if q.Expire && q.Type == wire.TypeSOA {
@@ -74,12 +73,12 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			w.negative()
 			return wire.RcodeNXDomain
 		case snapshot.Alias:
-			w.set(wire.Answer, &found.Answer)
+			w.static(wire.Answer, &found.Answer)
 			target = found.Target
 		case snapshot.Redirect, snapshot.TooLong:
 			dname := &found.Answer
 			if !slices.Contains(w.dnames[:w.turns], &dname.Wire[0]) { // an RRset is in a message once
-				w.set(wire.Answer, dname)
+				w.static(wire.Answer, dname)
 				w.dnames[w.turns] = &dname.Wire[0]
 				w.turns++
 			}
@@ -87,7 +86,9 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 				return wire.RcodeYXDomain
 			}
 			at, target = b.Len(), found.Target
-			b.CNAME(wire.Answer, w.owner, binary.BigEndian.Uint32(dname.Wire[6:]), target)
+			w.put(wire.Answer, &wire.RRset{
+				Owner: uint16(w.owner), Type: wire.TypeCNAME, TTL: binary.BigEndian.Uint32(dname.Wire[6:]), Data: target, Count: 1,
+			})
 			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
 				return wire.RcodeNoError
 			}
@@ -156,39 +157,4 @@ func (w *Worker) been(links int, name []byte) bool {
 		}
 	}
 	return false
-}
-
-// negative writes the SOA that says for how long there is nothing, and in which zone.
-func (w *Worker) negative() {
-	if w.build.Tight() {
-		soa := w.found.Negative()
-		w.set(wire.Authority, &soa)
-		return
-	}
-	short, links := w.found.Short()
-	w.build.SetLinked(wire.Authority, short, w.build.Suffix(w.owner, w.found.Zone), links)
-}
-
-// set writes a set whose owner is a suffix of the name that was looked up last.
-func (w *Worker) set(s wire.Section, set *snapshot.Set) bool {
-	b := &w.build
-	owner := b.Suffix(w.owner, set.Owner)
-	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
-		apex := w.found.Zone
-		return b.SetNames(s, set.Wire, set.Count, owner, w.name[apex:], b.Suffix(w.owner, apex))
-	}
-	return b.SetFrom(w.first(set), s, set.Wire, set.Count, owner)
-}
-
-// first says which record of a set comes first: of several addresses any, by lot, unless the zone has them in a fixed
-// order.
-func (w *Worker) first(set *snapshot.Set) int {
-	if set.Count < 2 || w.found.Fixed() {
-		return 0
-	}
-	if t := binary.BigEndian.Uint16(set.Wire[2:]); t != wire.TypeA && t != wire.TypeAAAA {
-		return 0
-	}
-	n, _ := bits.Mul64(w.random.Uint64(), uint64(set.Count))
-	return int(n)
 }

@@ -45,7 +45,7 @@ func (w *Worker) chaos() (rcode uint16) {
 		for i := range w.responder.chaos {
 			if c := &w.responder.chaos[i]; c.name == string(w.query.Name()) {
 				w.ours = true
-				w.build.Set(wire.Answer, c.record, 1, wire.QName)
+				w.put(wire.Answer, &wire.RRset{Owner: wire.QName, Data: c.record, Count: 1})
 				return wire.RcodeNoError
 			}
 		}

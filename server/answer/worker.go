@@ -23,16 +23,15 @@ type Worker struct {
 	build    wire.Builder
 	found    snapshot.Answer
 	beside   snapshot.Addresses
+	owner    int // where the name that is looked up is in the message
 	request  steer.Request
 	decision steer.Decision
-	scope    uint8              // of the ECS option, the longest so far of a chain
-	host     [wire.MaxName]byte // that a policy leads to
-	name     []byte             // that is looked up, in lower case
-	owner    int                // where it is in the message
-	chain    [maxChain]target   // where the query has led to
-	dnames   [maxChain]*byte    // the DNAMEs that were written, by the first octet of their sets
-	turns    int                // how many these are
-	again    bool               // the answer is written once more: nothing is counted again
+	scope    uint8            // of the ECS option, the longest so far of a chain
+	name     []byte           // that is looked up, in lower case
+	chain    [maxChain]target // where the query has led to
+	dnames   [maxChain]*byte  // the DNAMEs that were written, by the first octet of their sets
+	turns    int              // how many these are
+	again    bool             // the answer is written once more: nothing is counted again
 
 	now     moment
 	subject subject               // of the response, for the rate limit

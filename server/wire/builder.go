@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // Section is a section of a response.
 type Section uint8
@@ -27,8 +24,8 @@ const (
 	maxPointer  = 0x3fff // RFC 1035 section 4.1.4
 )
 
-// Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, the
-// record methods fill it in the order of the sections, and Finish completes it.
+// Builder writes a response into the caller's buffer. Its exported fields are set once; Start begins a message, Put
+// fills it in the order of the sections, and Finish completes it.
 //
 // A set of records goes in whole or not at all. One that does not fit in the answer section leaves the question and the
 // OPT record alone, with TC set, so that the requester comes back over TCP and nobody takes a part for the whole (RFC
@@ -122,196 +119,6 @@ func (b *Builder) Fail() {
 	b.full, b.aa = false, false
 }
 
-// Set appends a set of count records in wire form, each beginning with two octets for its owner, and makes these a
-// compression pointer to the owner, which is the name at that offset of the message (QName, or RDATA written before).
-// Where the offset is beyond what a pointer can say, the owner is written in full. It reports whether the set went in.
-func (b *Builder) Set(s Section, wire []byte, count, owner int) bool {
-	if owner > maxPointer {
-		return b.setInFull(s, wire, count, owner)
-	}
-	if b.tight {
-		return b.setTight(s, wire, count, owner)
-	}
-	if !b.room(s, len(wire)) {
-		b.least(len(wire))
-		return false
-	}
-	at := b.n
-	b.n += copy(b.buf[at:], wire)
-	pointer := 0xc000 | uint16(owner)
-	for range count {
-		if at+DataOffset > b.n {
-			break
-		}
-		binary.BigEndian.PutUint16(b.buf[at:], pointer)
-		at += DataOffset + int(binary.BigEndian.Uint16(b.buf[at+DataOffset-2:]))
-	}
-	b.counts[s] += uint16(count)
-	return true
-}
-
-// SetFrom is Set of records of one size, of which the one of that number comes first and the others after it, around
-// the end. A set that does not fit, and one of which the owner is beyond a pointer's reach, comes as Set has it.
-func (b *Builder) SetFrom(first int, s Section, wire []byte, count, owner int) bool {
-	if first <= 0 || first >= count || owner > maxPointer || len(wire)%count != 0 || !b.fits(len(wire)) {
-		return b.Set(s, wire, count, owner)
-	}
-	cut := len(wire) / count * first
-	return b.Set(s, wire[cut:], count-first, owner) && b.Set(s, wire[:cut], first, owner)
-}
-
-// setInFull is Set for an owner that no pointer reaches.
-func (b *Builder) setInFull(s Section, wire []byte, count, owner int) bool {
-	name := b.nameAt(owner)
-	if !b.room(s, len(wire)+count*(len(name)-2)) {
-		return false
-	}
-	for range count {
-		if len(wire) < DataOffset {
-			break
-		}
-		size := min(len(wire), DataOffset+int(binary.BigEndian.Uint16(wire[DataOffset-2:])))
-		b.n += copy(b.buf[b.n:], name)
-		b.n += copy(b.buf[b.n:], wire[2:size])
-		wire = wire[size:]
-	}
-	b.counts[s] += uint16(count)
-	return true
-}
-
-// SetLinked is Set of one record with, at each of links that is not 0, two octets more that become the pointer to the
-// owner: the ends of names in its RDATA.
-func (b *Builder) SetLinked(s Section, wire []byte, owner int, links [2]uint16) bool {
-	if owner > maxPointer || !b.room(s, len(wire)) {
-		return false
-	}
-	at := b.n
-	b.n += copy(b.buf[at:], wire)
-	pointer := 0xc000 | uint16(owner)
-	binary.BigEndian.PutUint16(b.buf[at:], pointer)
-	for _, l := range links {
-		if l != 0 {
-			binary.BigEndian.PutUint16(b.buf[at+int(l):], pointer)
-		}
-	}
-	b.counts[s]++
-	return true
-}
-
-// Embedded says where names are in the RDATA of the types that may have them compressed (RFC 3597 section 4): after how
-// many octets, and how many one after the other; 0 for all other types.
-func Embedded(typ uint16) (before, names int) {
-	switch typ {
-	case TypeNS, TypeCNAME, TypePTR, TypeMD, TypeMF, TypeMB, TypeMG, TypeMR:
-		return 0, 1
-	case TypeMX:
-		return 2, 1
-	case TypeSOA, TypeMINFO:
-		return 0, 2
-	}
-	return 0, 0
-}
-
-// SetNames is Set for a type that has names in its RDATA: those that end in the suffix, which is the name at that
-// offset of the message, are cut short there. The suffix is in wire form, and matches names that are in its case.
-func (b *Builder) SetNames(s Section, wire []byte, count, owner int, suffix []byte, suffixAt int) bool {
-	if b.tight && owner <= maxPointer {
-		return b.setTight(s, wire, count, owner)
-	}
-	if len(wire) < DataOffset || owner > maxPointer || suffixAt > maxPointer || len(suffix) <= 2 {
-		return b.Set(s, wire, count, owner)
-	}
-	before, names := Embedded(binary.BigEndian.Uint16(wire[2:]))
-	if names == 0 {
-		return b.Set(s, wire, count, owner)
-	}
-	if size, least := len(wire), len(wire); !b.fits(size) { // in full; how much shorter it is, is worked out only where that matters
-		for rest := wire; len(rest) >= DataOffset; {
-			record := rest[:min(len(rest), DataOffset+int(binary.BigEndian.Uint16(rest[DataOffset-2:])))]
-			rest = rest[len(record):]
-			for at, i := DataOffset+before, 0; i < names; i++ {
-				length, cut := embedded(record[min(at, len(record)):], suffix)
-				if cut {
-					size -= len(suffix) - 2
-				}
-				least -= max(length-2, 0)
-				at += length
-			}
-		}
-		if !b.room(s, size) {
-			b.least(least)
-			return false
-		}
-	} else if !b.room(s, 0) {
-		return false
-	}
-	pointer := 0xc000 | uint16(owner)
-	for rest := wire; len(rest) >= DataOffset; {
-		record := rest[:min(len(rest), DataOffset+int(binary.BigEndian.Uint16(rest[DataOffset-2:])))]
-		rest = rest[len(record):]
-		start := b.n
-		done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
-		b.n += copy(b.buf[b.n:], record[:done])
-		binary.BigEndian.PutUint16(b.buf[start:], pointer)
-		for range names {
-			length, cut := embedded(record[done:], suffix)
-			if !cut {
-				b.n += copy(b.buf[b.n:], record[done:done+length])
-			} else {
-				b.n += copy(b.buf[b.n:], record[done:done+length-len(suffix)])
-				binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(suffixAt))
-				b.n += 2
-			}
-			done += length
-		}
-		b.n += copy(b.buf[b.n:], record[done:])
-		binary.BigEndian.PutUint16(b.buf[start+DataOffset-2:], uint16(b.n-start-DataOffset))
-	}
-	b.counts[s] += uint16(count)
-	return true
-}
-
-// embedded returns the length of the uncompressed name that data begins with, and whether it ends in the suffix.
-func embedded(data, suffix []byte) (length int, cut bool) {
-	for at := 0; at < len(data); at += int(data[at]) + 1 {
-		if data[at] == suffix[0] && bytes.HasPrefix(data[at:], suffix) {
-			return at + len(suffix), true
-		}
-		if data[at] == 0 {
-			return at + 1, false
-		}
-	}
-	return len(data), false
-}
-
-// CNAME appends the CNAME record that a DNAME stands for (RFC 6672 section 3.1). The owner is as in Set, the target in
-// wire form, the TTL in seconds.
-func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
-	size := DataOffset + len(target)
-	if b.tight {
-		size = DataOffset + 2 // at least
-	}
-	if owner > maxPointer || !b.room(s, size) {
-		return false
-	}
-	start := b.n
-	fixed := b.buf[start : start+DataOffset]
-	binary.BigEndian.PutUint16(fixed, 0xc000|uint16(owner))
-	binary.BigEndian.PutUint16(fixed[2:], TypeCNAME)
-	binary.BigEndian.PutUint16(fixed[4:], ClassIN)
-	binary.BigEndian.PutUint32(fixed[6:], ttl)
-	b.n += DataOffset
-	if !b.tight {
-		b.n += copy(b.buf[b.n:], target)
-	} else if b.name(target, true) < 0 {
-		b.n = start
-		return b.room(s, len(b.buf))
-	}
-	binary.BigEndian.PutUint16(fixed[10:], uint16(b.n-start-DataOffset))
-	b.counts[s]++
-	return true
-}
-
 // Suffix returns where in the message the name at that offset goes on after its first skip octets, as they are in full.
 // It is skip further on, but for names that were cut short with a pointer.
 func (b *Builder) Suffix(name, skip int) int {
@@ -341,69 +148,6 @@ func (b *Builder) nameAt(at int) []byte {
 		return b.buf[:0]
 	}
 	return b.buf[at:end:end]
-}
-
-// Addresses appends address records of class IN: A if width is 4, AAAA if it is 16, one for each width octets of
-// addresses. The owner is as in Set, the TTL in seconds.
-func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, width int) bool {
-	kind := TypeA
-	if width == 16 {
-		kind = TypeAAAA
-	}
-	var short [2]byte
-	name := short[:]
-	if owner > maxPointer {
-		name = b.nameAt(owner)
-	} else {
-		binary.BigEndian.PutUint16(name, 0xc000|uint16(owner))
-	}
-	count := len(addresses) / width
-	if !b.room(s, count*(len(name)+recordFixed+width)) {
-		b.least(count * (DataOffset + width))
-		return false
-	}
-	for i := 0; i < len(addresses); i += width {
-		b.n += copy(b.buf[b.n:], name)
-		fixed := b.buf[b.n : b.n+recordFixed]
-		binary.BigEndian.PutUint16(fixed, kind)
-		binary.BigEndian.PutUint16(fixed[2:], ClassIN)
-		binary.BigEndian.PutUint32(fixed[4:], ttl)
-		binary.BigEndian.PutUint16(fixed[8:], uint16(width))
-		b.n += recordFixed
-		b.n += copy(b.buf[b.n:], addresses[i:i+width])
-	}
-	b.counts[s] += uint16(count)
-	return true
-}
-
-// Records appends count records that are complete, with owners of their own.
-func (b *Builder) Records(s Section, wire []byte, count int) bool {
-	if !b.room(s, len(wire)) {
-		return false
-	}
-	b.n += copy(b.buf[b.n:], wire)
-	b.counts[s] += uint16(count)
-	return true
-}
-
-// Glue appends the addresses of a referral's name servers to the additional section: count complete records, as many as
-// fit. If any is left out TC is set, because the referral may be of no use without it (RFC 9471 section 3.1). It
-// reports whether all went in.
-func (b *Builder) Glue(wire []byte, count int) bool {
-	for len(wire) > 0 && count > 0 {
-		size := SkipName(wire, 0)
-		if size < 0 || size+recordFixed > len(wire) {
-			return false
-		}
-		size = min(len(wire), size+recordFixed+int(binary.BigEndian.Uint16(wire[size+recordFixed-2:])))
-		if !b.Records(Additional, wire[:size], 1) {
-			b.full = true
-			return false
-		}
-		wire = wire[size:]
-		count--
-	}
-	return true
 }
 
 // room reports whether so many octets go in, in that section, and truncates if they had to and do not.

@@ -13,7 +13,7 @@ type fixture struct {
 	query     Query
 	builder   Builder
 	msg, buf  []byte
-	mx, glue  []byte
+	mx        []byte
 	addresses []byte
 	cookie    []byte
 }
@@ -24,7 +24,6 @@ func newFixture() *fixture {
 		msg:       usual(),
 		buf:       make([]byte, 0, 1232),
 		mx:        set(15, "\x00\x0a\x04mail\x07example\x04test\x00", "\x00\x14\x05mail2\x07example\x04test\x00"),
-		glue:      record("\x04mail\x07example\x04test\x00", 1, 1, 300, 192, 0, 2, 3),
 		addresses: []byte{192, 0, 2, 1, 192, 0, 2, 2},
 		cookie:    make([]byte, 16),
 	}
@@ -41,7 +40,7 @@ func (f *fixture) build() []byte {
 	b.SetError(ErrorOther, "")
 	b.Addresses(Answer, QName, 30, f.addresses, 4)
 	b.Set(Authority, f.mx, 2, QName+4)
-	b.Records(Additional, f.glue, 1)
+	b.Addresses(Additional, QName, 300, f.addresses[:4], 4)
 	return b.Finish()
 }
 

@@ -18,25 +18,20 @@ func (b *Builder) Tighten() bool {
 	return true
 }
 
-// Tight reports whether Tighten has begun the response.
-func (b *Builder) Tight() bool { return b.tight }
-
-// setTight is Set in a response that Tighten has begun. Names in the additional section are not pointed at: there are
-// none.
-func (b *Builder) setTight(s Section, set []byte, count, owner int) bool {
+// putTight puts records into a response that Tighten has begun. Names in the additional section are not pointed at:
+// there are none.
+func (b *Builder) putTight(s Section, r *RRset) bool {
 	if !b.room(s, 0) {
 		return false
 	}
 	start := b.n
-	for len(set) >= DataOffset {
-		record := set[:min(len(set), DataOffset+int(binary.BigEndian.Uint16(set[DataOffset-2:])))]
-		set = set[len(record):]
-		if !b.recordTight(record, owner, s != Additional) {
+	for rest := r.Data; len(rest) >= DataOffset; {
+		if !b.recordTight(cutRecord(&rest), int(r.Owner), s != Additional) {
 			b.n = start // what was learnt behind it is of no more use: in these sections a set that does not fit is the last
 			return b.room(s, len(b.buf))
 		}
 	}
-	b.counts[s] += uint16(count)
+	b.counts[s] += r.Count
 	return true
 }
 
@@ -46,7 +41,7 @@ func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 	start := b.n
 	before, names := Embedded(binary.BigEndian.Uint16(record[2:]))
 	done := min(DataOffset+before, len(record)) // octets of the record that are dealt with
-	if !b.put(record[:done]) {
+	if !b.add(record[:done]) {
 		return false
 	}
 	binary.BigEndian.PutUint16(b.buf[start:], 0xc000|uint16(owner))
@@ -57,7 +52,7 @@ func (b *Builder) recordTight(record []byte, owner int, learn bool) bool {
 		}
 		done += size
 	}
-	if !b.put(record[done:]) {
+	if !b.add(record[done:]) {
 		return false
 	}
 	binary.BigEndian.PutUint16(b.buf[start+DataOffset-2:], uint16(b.n-start-DataOffset))
@@ -87,14 +82,14 @@ func (b *Builder) name(data []byte, learn bool) int {
 			end = int(labels[n-1]) + int(data[labels[n-1]]) + 1
 		}
 	}
-	if !b.put(data[:end]) {
+	if !b.add(data[:end]) {
 		return -1
 	}
 	tail := [2]byte{0xc0 | byte(rest>>8), byte(rest)}
 	if rest == 0 {
 		tail[0] = 0
 	}
-	if !b.put(tail[:min(int(rest), 1)+1]) {
+	if !b.add(tail[:min(int(rest), 1)+1]) {
 		return -1
 	}
 	for n--; learn && n >= 0; n-- {
@@ -109,8 +104,8 @@ func (b *Builder) name(data []byte, learn bool) int {
 	return size
 }
 
-// put appends octets, if there is room.
-func (b *Builder) put(data []byte) bool {
+// add appends octets, if there is room.
+func (b *Builder) add(data []byte) bool {
 	if !b.fits(len(data)) {
 		return false
 	}

@@ -49,7 +49,7 @@ func TestTighten(t *testing.T) {
 	}
 	b := Builder{Suffixes: new(Suffixes)}
 	m := unpacked(t, tight(&b, 1200, q, fill(&b)))
-	if m.Truncated || len(m.Answer) != len(mx) || !b.Tight() {
+	if m.Truncated || len(m.Answer) != len(mx) || !b.tight {
 		t.Fatalf("truncated: %v", m)
 	}
 	for i, r := range m.Answer {

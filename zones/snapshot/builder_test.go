@@ -67,8 +67,9 @@ func sets(s *snapshot.Snapshot, origin rr.Name) map[string]string {
 	})
 	var a snapshot.Answer
 	s.Lookup([]byte("\x04none"+origin), uint16(rr.TypeA), 1, &a)
-	all["negative"] = string(a.Negative().Wire)
-	short, _ := a.Short()
+	whole, shorter := a.Negative()
+	short := shorter.Record
+	all["negative"] = string(whole)
 	all["negative, short"] = string(short)
 	return all
 }

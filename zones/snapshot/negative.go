@@ -13,40 +13,46 @@ import (
 // built.
 type negative struct {
 	wire  []byte
-	short []byte
-	links [2]uint16 // where short has such pointers; 0: nowhere
+	short Short
+}
+
+// Short is a record whose owner a message contains already. At each of Links that is not 0, as at the start of Record,
+// two zero octets must be overwritten with a pointer to the owner.
+type Short struct {
+	Record []byte
+	Links  [2]uint16
 }
 
 // newNegative makes both forms of an SOA record, given as appendRecord makes it.
 func newNegative(apex rr.Name, wire []byte) negative {
-	n := negative{wire: wire, short: append([]byte(nil), wire[:recordHead]...)}
+	n := negative{wire: wire, short: Short{Record: append([]byte(nil), wire[:recordHead]...)}}
 	rest := wire[recordHead:]
-	for i := range n.links { // MNAME, RNAME
+	for i := range n.short.Links { // MNAME, RNAME
 		name, after, err := rr.CutName(rest)
 		if err != nil { // not an SOA
-			return negative{wire: wire, short: wire}
+			return negative{wire: wire, short: Short{Record: wire}}
 		}
 		size := len(rest) - len(after)
 		if name.Under(apex) {
-			n.short = append(n.short, rest[:size-len(apex)]...)
-			n.links[i] = uint16(len(n.short))
-			n.short = append(n.short, 0, 0)
+			n.short.Record = append(n.short.Record, rest[:size-len(apex)]...)
+			n.short.Links[i] = uint16(len(n.short.Record))
+			n.short.Record = append(n.short.Record, 0, 0)
 		} else {
-			n.short = append(n.short, rest[:size]...)
+			n.short.Record = append(n.short.Record, rest[:size]...)
 		}
 		rest = after
 	}
-	n.short = append(n.short, rest...)
-	n.short[recordHead-1] = byte(len(n.short) - recordHead) // at most 2 × 255 + 20, and so two octets
-	n.short[recordHead-2] = byte((len(n.short) - recordHead) >> 8)
+	n.short.Record = append(n.short.Record, rest...)
+	n.short.Record[recordHead-1] = byte(len(n.short.Record) - recordHead) // at most 2 × 255 + 20, and so two octets
+	n.short.Record[recordHead-2] = byte((len(n.short.Record) - recordHead) >> 8)
 	return n
 }
 
 // reserial returns the same SOA with another serial.
 func (n negative) reserial(serial uint32) negative {
-	n.wire, n.short = slices.Clone(n.wire), slices.Clone(n.short)
+	n.wire, n.short.Record = slices.Clone(n.wire), slices.Clone(n.short.Record)
 	putSerial(n.wire, serial)
-	putSerial(n.short, serial)
+	putSerial(n.short.Record, serial)
 	return n
 }
 
@@ -56,12 +62,6 @@ func putSerial(soa []byte, serial uint32) {
 	binary.BigEndian.PutUint32(soa[len(soa)-20:], serial)
 }
 
-// Negative returns the SOA for a negative answer (RFC 2308 section 3), also for a Steered name without addresses. Its
-// owner is the zone's apex.
-func (a *Answer) Negative() Set { return Set{Wire: a.in.negative.wire, Count: 1, Owner: a.Zone} }
-
-// Short returns the same record with names in its RDATA cut short where they end in the apex. At each of links that is
-// not 0, two zero octets must be overwritten with a pointer to the apex.
-func (a *Answer) Short() (wire []byte, links [2]uint16) {
-	return a.in.negative.short, a.in.negative.links
-}
+// Negative returns the SOA for a negative answer (RFC 2308 section 3), also for a Steered name without addresses: the
+// full record, and the short one. The owner is the zone's apex.
+func (a *Answer) Negative() (record []byte, short *Short) { return a.in.negative.wire, &a.in.negative.short }

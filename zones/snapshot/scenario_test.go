@@ -337,7 +337,8 @@ func (s *stage) dig(name, typ string, options map[string]string) []string {
 	out = append(out, s.records("", qname, a.Answer)...)
 	authority := a.Authority
 	if a.Outcome == snapshot.NoData || a.Outcome == snapshot.NameError {
-		authority = a.Negative()
+		soa, _ := a.Negative()
+		authority = snapshot.Set{Wire: soa, Count: 1, Owner: a.Zone}
 	}
 	out = append(out, s.records("authority ", qname, authority)...)
 	if a.Outcome == snapshot.Redirect {
@@ -411,20 +412,20 @@ func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
 	if d.Unresolved {
 		return []string{fmt.Sprintf("UNRESOLVED, alone: %v", a.Alone)}
 	}
-	if d.Target != "" {
+	if d.Target() != "" {
 		open := ""
 		if d.FailOpen {
 			open = " (fail open)"
 		}
-		return []string{fmt.Sprintf("CNAME %s TTL %d scope /%d%s", d.Target, d.TTL, d.Scope, open)}
+		return []string{fmt.Sprintf("CNAME %s TTL %d scope /%d%s", d.Target(), d.Bound, d.Scope, open)}
 	}
 	if d.Count == 0 {
 		return []string{"NODATA, no address of this family"}
 	}
 	var addrs []string
 	for i := range d.Count {
-		size := len(d.Addresses) / d.Count
-		addr, _ := netip.AddrFromSlice(d.Addresses[i*size : (i+1)*size])
+		size := len(d.Data) / d.Count
+		addr, _ := netip.AddrFromSlice(d.Data[i*size : (i+1)*size])
 		addrs = append(addrs, addr.String())
 	}
 	slices.Sort(addrs)
@@ -432,5 +433,5 @@ func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
 	if d.FailOpen {
 		open = " (fail open)"
 	}
-	return []string{fmt.Sprintf("%s TTL %d scope /%d%s", strings.Join(addrs, " "), d.TTL, d.Scope, open)}
+	return []string{fmt.Sprintf("%s TTL %d scope /%d%s", strings.Join(addrs, " "), d.Bound, d.Scope, open)}
 }

@@ -34,10 +34,10 @@ func TestAllAreAll(t *testing.T) {
 			for i := range uint64(50) {
 				req.Random = mix(i)
 				p.Decide(v, req, d)
-				if d.Count != n || len(d.Addresses) != n*width || len(distinct(d.Addresses, width)) != n {
-					t.Fatalf("%d endpoints: %d answers in %d octets", n, d.Count, len(d.Addresses))
+				if d.Count != n || len(d.Data) != n*width || len(distinct(d.Data, width)) != n {
+					t.Fatalf("%d endpoints: %d answers in %d octets", n, d.Count, len(d.Data))
 				}
-				begins[string(d.Addresses[:width])] = true
+				begins[string(d.Data[:width])] = true
 			}
 			if n > 1 && len(begins) < 2 {
 				t.Errorf("%d endpoints: every answer begins with the same", n)

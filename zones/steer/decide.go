@@ -21,7 +21,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	if c.table != nil {
 		c.hide(req.Resolver)
 	}
-	d.Addresses, d.Target, d.Count, d.TTL, d.Pool = d.space[:0], "", 0, p.TTL, -1
+	d.Type, d.TTL, d.Bound, d.Data, d.Count, d.Pool = types[req.Family], p.TTL, p.TTL, d.space[:0], 0, -1
 	d.FailOpen, d.Unresolved, d.Says = false, false, SaysAddresses
 	if c.table != nil && t != nil {
 		c.locate()
@@ -115,14 +115,14 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	if pool != nil {
 		d.Pool = pool.Number
 		if req.Family == Name {
-			d.Target, d.Count = p.name(candidates, step(&w.random), w.client), 1
+			d.Data, d.Count = append(d.space[:0], p.name(candidates, step(&w.random), w.client)...), 1
 		} else if other := w.beyond(pool, candidates); other != nil {
-			d.Addresses = w.lump.mix(d.space[:0], other, min(p.Answers, MaxAnswers), &w.random)
-			d.Count = len(d.Addresses) / candidates.size
-			d.TTL = other.until.bound(w.lump.table.until.bound(d.TTL, req.Now), req.Now)
+			d.Data = w.lump.mix(d.space[:0], other, min(p.Answers, MaxAnswers), &w.random)
+			d.Count = len(d.Data) / candidates.size
+			d.Bound = other.until.bound(w.lump.table.until.bound(d.Bound, req.Now), req.Now)
 		} else {
-			d.Addresses, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
-			d.TTL = candidates.until.bound(d.TTL, req.Now)
+			d.Data, d.Count = p.pick(d.space[:0], candidates, step(&w.random), w.client)
+			d.Bound = candidates.until.bound(d.Bound, req.Now)
 		}
 		t.chosen(pool, d, candidates)
 	} else {
@@ -167,11 +167,11 @@ func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
 	random = step(&random)
 	if p.one {
 		*(*[16]byte)(d.space[:]) = q.entries[pick(q.entries, random)].addr
-		d.Addresses, d.Count = d.space[:4<<(2*req.Family)], 1
+		d.Data, d.Count = d.space[:4<<(2*req.Family)], 1
 	} else {
-		d.Addresses, d.Count = p.pick(d.space[:0], q.table, random, 0)
+		d.Data, d.Count = p.pick(d.space[:0], q.table, random, 0)
 	}
-	d.TTL = q.until.bound(d.TTL, req.Now)
+	d.Bound = q.until.bound(d.Bound, req.Now)
 	return true
 }
 

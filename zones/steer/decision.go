@@ -22,16 +22,18 @@ const (
 // MaxAnswers is how many addresses a Decision has room for. A larger answer (pick: all) refers to the pool's own list.
 const MaxAnswers = 64
 
-// Decision is a policy's answer to one client, and in short why. The caller owns it and may reuse it: Decide overwrites
-// all of it and allocates nothing.
+// Decision is a policy's answer to one client: an RRset, and in short why. The caller owns it and may reuse it: Decide
+// overwrites all of it and allocates nothing.
+//
+// Type, TTL and the set of Data name the RRset, and so the signature that belongs to it. The order of Data is the order
+// in which it is served, and Bound is for how long. A signature depends on neither (RFC 4034 section 6.3).
 type Decision struct {
-	// Addresses has Count addresses of 4 (V4) or 16 (V6) octets each, in network byte order. It aliases the Decision or
-	// the View.
-	Addresses []byte
-	Target    rr.Name // for Name: the target of the CNAME; Count is 1 then
-	Count     int
-	Scope     uint8 // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
-	TTL       uint32
+	Type  rr.Type // A, AAAA or CNAME, by the Family that the request asks for
+	TTL   uint32  // seconds; the policy's
+	Data  []byte  // the RDATA of Count records of equal size, back to back; it aliases the Decision or the View
+	Count int
+	Bound uint32 // seconds; the TTL to serve: TTL, or less where the addresses of a hostname must be looked up sooner
+	Scope uint8  // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
 	Rule      int16 // index of the rule that holds; -1: none does, and all pools were tried as listed
 	Pool      int32 // index of the pool that answers; -1: no pool has an address of this family
 	FailOpen  bool  // no pool was available, so the answer is as if all were healthy
@@ -41,6 +43,17 @@ type Decision struct {
 
 	space [MaxAnswers * 16]byte
 }
+
+// Target returns the target of a CNAME, and "" for other types.
+func (d *Decision) Target() rr.Name {
+	if d.Type != rr.TypeCNAME {
+		return ""
+	}
+	return rr.Name(d.Data)
+}
+
+// types are the RR types of the families.
+var types = [families]rr.Type{rr.TypeA, rr.TypeAAAA, rr.TypeCNAME}
 
 // Says is what a rule or a policy answers instead of addresses.
 type Says uint8

@@ -83,7 +83,7 @@ func (p *Policy) Explain(v *View, req *Request) Explanation {
 	t.say("%s %s for %s", p.Name, t.out.Type, req.Client)
 	var d Decision
 	p.decide(v, req, &d, t)
-	t.out.FailOpen, t.out.TTL, t.out.Scope, t.out.Rule = d.FailOpen, d.TTL, d.Scope, int(d.Rule)
+	t.out.FailOpen, t.out.TTL, t.out.Scope, t.out.Rule = d.FailOpen, d.Bound, d.Scope, int(d.Rule)
 	if t.out.Says = d.Says; d.Says != SaysAddresses {
 		t.say("the policy says what is answered: %s, ECS scope /%d", d.Says, d.Scope)
 		return t.out
@@ -98,20 +98,20 @@ func (p *Policy) Explain(v *View, req *Request) Explanation {
 		return t.out
 	}
 	if req.Family == Name {
-		t.out.Target = d.Target.String()
+		t.out.Target = d.Target().String()
 		pool, l := v.at(d.Pool, Name)
 		t.names(v.pools[d.Pool], pool, l, d.FailOpen)
-		t.say("answer: CNAME %s, TTL %d, ECS scope /%d", t.out.Target, d.TTL, d.Scope)
+		t.say("answer: CNAME %s, TTL %d, ECS scope /%d", t.out.Target, d.Bound, d.Scope)
 		return t.out
 	}
 	for i := range d.Count {
-		size := len(d.Addresses) / d.Count
-		a, _ := netip.AddrFromSlice(d.Addresses[i*size : (i+1)*size])
+		size := len(d.Data) / d.Count
+		a, _ := netip.AddrFromSlice(d.Data[i*size : (i+1)*size])
 		t.out.Addresses = append(t.out.Addresses, a)
 	}
 	pool, l := v.at(d.Pool, req.Family)
 	t.candidates(v.pools[d.Pool], pool, l, req, d.FailOpen)
-	t.say("answer: %s, TTL %d, ECS scope /%d", joined(t.out.Addresses), d.TTL, d.Scope)
+	t.say("answer: %s, TTL %d, ECS scope /%d", joined(t.out.Addresses), d.Bound, d.Scope)
 	return t.out
 }
 

@@ -120,28 +120,31 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 				}
 				lost := d
 				req.Family = Name
-				if p.Decide(v, &req, &lost); lost.Count != 1 || lost.Target == "" {
+				if p.Decide(v, &req, &lost); lost.Count != 1 || lost.Target() == "" {
 					t.Fatalf("nothing resolved, and no name either: %+v", lost)
 				}
 				continue
 			case d.Count == 0:
 				t.Fatalf("family %d: no answer", req.Family)
 			case req.Family == Name:
-				if d.Count != 1 || d.Target == "" || len(d.Addresses) > 0 || d.TTL != p.TTL {
+				if d.Count != 1 || d.Target() == "" || d.Bound != p.TTL {
 					t.Fatalf("%+v", d)
 				}
-			case d.TTL < 1 || d.TTL > p.TTL:
-				t.Fatalf("TTL %d where the policy's is %d", d.TTL, p.TTL)
+			case d.Bound < 1 || d.Bound > p.TTL:
+				t.Fatalf("TTL %d where the policy's is %d", d.Bound, p.TTL)
+			}
+			if d.TTL != p.TTL || d.Type != types[req.Family] { // what names the RRset does not move with the clock
+				t.Fatalf("family %d: an RRset of type %s and TTL %d, where the policy's is %d", req.Family, d.Type, d.TTL, p.TTL)
 			}
 			for range 5 {
 				req.Client = neighbour(t, client, int(d.Scope))
 				p.Decide(v, &req, &other)
-				if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) ||
-					other.Target != d.Target || other.TTL != d.TTL {
+				if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Data) != string(d.Data) ||
+					other.Target() != d.Target() || other.Bound != d.Bound {
 					t.Fatalf("%s and %s within /%d differ: %v %v", client, req.Client, d.Scope, d, other)
 				}
 			}
-			if x := p.Explain(v, &req); len(x.Addresses) != d.Count && x.Target == "" || x.TTL != d.TTL {
+			if x := p.Explain(v, &req); len(x.Addresses) != d.Count && x.Target == "" || x.TTL != d.Bound {
 				t.Fatalf("explained as %+v, decided %+v", x, d)
 			}
 		}
@@ -177,8 +180,8 @@ func TestTTLIsBoundByBothSides(t *testing.T) {
 		var d Decision
 		p.Decide(NewView(w.program(), Sight{State: allUp}, nil),
 			&Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
-		if d.TTL != c.want || d.Count != 3 {
-			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.TTL, d.Count, c.want)
+		if d.Bound != c.want || d.Count != 3 {
+			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.Bound, d.Count, c.want)
 		}
 	}
 }
@@ -201,7 +204,7 @@ func TestNamesShareClients(t *testing.T) {
 		for i := range clients {
 			client := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
 			p.Decide(v, &Request{Client: client, Family: Name, Random: mix(uint64(i))}, &d)
-			counts[d.Target.String()]++
+			counts[d.Target().String()]++
 			if pick == zones.PickSticky && d.Scope != 24 {
 				t.Fatalf("scope /%d", d.Scope)
 			}

@@ -215,7 +215,7 @@ func decisions(t *rapid.T) {
 				continue
 			}
 			other := decide(b)
-			if other.Rule != got.Rule || other.Pool != got.Pool || string(other.Addresses) != string(got.Addresses) {
+			if other.Rule != got.Rule || other.Pool != got.Pool || string(other.Data) != string(got.Data) {
 				t.Fatalf("%s says scope /%d and %s, but %s says %s", a, got.Scope, d.pool(a), b, d.pool(b))
 			}
 		}

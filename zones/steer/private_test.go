@@ -118,7 +118,7 @@ func TestPrivateScopes(t *testing.T) {
 		for range 10 {
 			req.Client = neighbour(t, client, int(d.Scope))
 			p.Decide(v, &req, &other)
-			if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Addresses) != string(d.Addresses) {
+			if other.Rule != d.Rule || other.Pool != d.Pool || string(other.Data) != string(d.Data) {
 				t.Fatalf("%s and %s within /%d differ: %+v %+v", client, req.Client, d.Scope, d, other)
 			}
 		}

@@ -29,9 +29,9 @@ func TestQuickSaysWhatTheWalkSays(t *testing.T) {
 		var d, walked Decision
 		p.Decide(v, &req, &d)
 		p.decide(v, &req, &walked, &trace{policy: p})
-		if d.Rule != walked.Rule || d.Pool != walked.Pool || d.Count != walked.Count || d.TTL != walked.TTL ||
+		if d.Rule != walked.Rule || d.Pool != walked.Pool || d.Count != walked.Count || d.Bound != walked.Bound ||
 			d.Scope != walked.Scope ||
-			d.FailOpen != walked.FailOpen || string(d.Addresses) != string(walked.Addresses) {
+			d.FailOpen != walked.FailOpen || string(d.Data) != string(walked.Data) {
 			t.Fatalf("decided %+v, explained %+v", d, walked)
 		}
 	})

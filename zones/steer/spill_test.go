@@ -187,14 +187,14 @@ func TestLumps(t *testing.T) {
 			}
 			pools := map[byte]bool{}
 			for i := range d.Count {
-				last := d.Addresses[4*i+3]
+				last := d.Data[4*i+3]
 				pools[last/10] = true
 				if last < 10 {
 					eu++
 				}
 				all++
 			}
-			if slices.Equal(d.Addresses[:4], d.Addresses[4:8]) {
+			if slices.Equal(d.Data[:4], d.Data[4:8]) {
 				t.Fatal("an address is there twice")
 			}
 			if len(pools) > 1 {
@@ -426,9 +426,9 @@ func TestLumpsNameNobodyTwice(t *testing.T) {
 		}, &d)
 		seen := map[string]bool{}
 		for i := range d.Count {
-			a := string(d.Addresses[4*i : 4*i+4])
+			a := string(d.Data[4*i : 4*i+4])
 			if seen[a] {
-				t.Fatalf("%v is there twice", d.Addresses)
+				t.Fatalf("%v is there twice", d.Data)
 			}
 			seen[a] = true
 		}

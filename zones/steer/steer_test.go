@@ -414,10 +414,10 @@ func TestScopeHolds(t *testing.T) {
 			req.Client = neighbour(t, a, int(d.Scope))
 			p.Decide(v, &req, &other)
 			if d.Count > 0 && other.Rule != d.Rule || other.Pool != d.Pool ||
-				string(other.Addresses) != string(d.Addresses) || other.Target != d.Target ||
-				other.TTL != d.TTL || other.FailOpen != d.FailOpen || other.Says != d.Says {
-				t.Fatalf("%s and %s within /%d differ: %v %s, %v %s", a, req.Client, d.Scope, d.Addresses, d.Target,
-					other.Addresses, other.Target)
+				string(other.Data) != string(d.Data) || other.Target() != d.Target() ||
+				other.Bound != d.Bound || other.FailOpen != d.FailOpen || other.Says != d.Says {
+				t.Fatalf("%s and %s within /%d differ: %v %s, %v %s", a, req.Client, d.Scope, d.Data, d.Target(),
+					other.Data, other.Target())
 			}
 			if other.Scope > d.Scope {
 				t.Fatalf("%s says scope /%d, %s within it says /%d", a, d.Scope, req.Client, other.Scope)
@@ -532,11 +532,11 @@ func TestFailOpenLeavesOutWhatIsDrained(t *testing.T) {
 		if !left {
 			return
 		}
-		if d.Target != "" && drained[d.Target.String()] {
-			t.Fatalf("%s is drained, others are not", d.Target)
+		if d.Target() != "" && drained[d.Target().String()] {
+			t.Fatalf("%s is drained, others are not", d.Target())
 		}
-		for at := 0; at < len(d.Addresses); at += len(d.Addresses) / d.Count {
-			if a, _ := netip.AddrFromSlice(d.Addresses[at : at+len(d.Addresses)/d.Count]); drained[a.String()] {
+		for at := 0; at < len(d.Data); at += len(d.Data) / d.Count {
+			if a, _ := netip.AddrFromSlice(d.Data[at : at+len(d.Data)/d.Count]); drained[a.String()] {
 				t.Fatalf("%s is drained, others are not", a)
 			}
 		}
@@ -713,18 +713,18 @@ func TestStickyMovesOnlyItsShare(t *testing.T) {
 		p.Decide(before, &Request{Client: client, Random: uint64(i)}, &a)
 		p.Decide(after, &Request{Client: client, Random: ^uint64(i)}, &b)
 		p.Decide(before, &Request{Client: client, Family: V6}, &six)
-		if a.Addresses[3] != six.Addresses[15] {
-			t.Fatalf("%s: A and AAAA name different endpoints: %v, %v", client, a.Addresses, six.Addresses)
+		if a.Data[3] != six.Data[15] {
+			t.Fatalf("%s: A and AAAA name different endpoints: %v, %v", client, a.Data, six.Data)
 		}
 		if a.Scope != 24 {
 			t.Fatalf("%s: scope /%d of a sticky answer", client, a.Scope)
 		}
-		if string(a.Addresses) == string(b.Addresses) {
+		if string(a.Data) == string(b.Data) {
 			continue
 		}
 		moved++
-		if a.Addresses[3] != 2 {
-			t.Fatalf("%s moved from %v to %v although its endpoint stayed", client, a.Addresses, b.Addresses)
+		if a.Data[3] != 2 {
+			t.Fatalf("%s moved from %v to %v although its endpoint stayed", client, a.Data, b.Data)
 		}
 	}
 	if moved < 5000/4 || moved > 5000/2 {

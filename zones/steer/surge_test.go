@@ -162,7 +162,7 @@ func (l *loop) step(demand map[string]float64) {
 			l.policy.Decide(l.view, req, &d)
 			c.answer, c.until = c.answer[:0], l.now.Add(l.ttl)
 			for i := range d.Count {
-				a, _ := netip.AddrFromSlice(d.Addresses[i*4 : i*4+4])
+				a, _ := netip.AddrFromSlice(d.Data[i*4 : i*4+4])
 				c.answer = append(c.answer, a)
 			}
 			if region := l.endpoints[c.answer[0]].region; region != c.regions {
