@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
 
@@ -433,6 +434,43 @@ func TestLinks(t *testing.T) {
 			}
 			if err != nil || anchor != "" && !anchors(string(there))[anchor] {
 				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
+}
+
+// TestParagraphs holds that a paragraph has five lines at most: what is longer is not read.
+func TestParagraphs(t *testing.T) {
+	const most, columns = 5, 160
+	other := regexp.MustCompile(`^(\s*([-*]|\d+\.) |#|\||!\[|\s*$)`) // lists, headings, tables, pictures, nothing
+	list := regexp.MustCompile(`^\s*([-*]|\d+\.) `)
+	for _, page := range pagesOf(t) {
+		if filepath.Base(page) == "CHANGELOG.md" {
+			continue
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number, lines, inside, item := 0, 0, false, false
+		for line := range strings.Lines(string(text)) {
+			number++
+			line = strings.TrimSuffix(line, "\n")
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				inside, lines = !inside, 0
+				continue
+			}
+			switch {
+			case inside:
+			case other.MatchString(line):
+				lines, item = 0, list.MatchString(line)
+			case !item:
+				if lines++; lines == most+1 {
+					t.Errorf("%s:%d: a paragraph of more than %d lines; make two of it", page, number, most)
+				}
+			}
+			if n := utf8.RuneCountInString(line); !inside && !strings.HasPrefix(line, "|") && n > columns {
+				t.Errorf("%s:%d: %d columns, more than %d", page, number, n, columns)
 			}
 		}
 	}
