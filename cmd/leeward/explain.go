@@ -9,7 +9,7 @@ import (
 
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
-	"leeward/server/admin"
+	"leeward/server/answer"
 )
 
 func newExplain(inv *invocation) *cobra.Command {
@@ -43,7 +43,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 			case client == "":
 				return misused("--client is missing: give the address that asks, or its resolver's subnet, such as 198.51.100.7")
 			}
-			var e *admin.Explanation
+			var e *answer.Explanation
 			if from == "etcd" || from == "files" {
 				s := process.Settings{Files: files, GeoDB: geodb, Log: inv.silent()}
 				if from == "etcd" {
@@ -66,7 +66,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 					return badQuestion(err)
 				}
 			} else {
-				e = &admin.Explanation{}
+				e = &answer.Explanation{}
 				err = f.get(cmd.Context(), "/api/v1/explain", url.Values{"name": {name}, "type": {qtype}, "client": {client}}, e)
 			}
 			if err != nil {
@@ -88,7 +88,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 
 // badQuestion makes a mistake in what was asked wrong usage.
 func badQuestion(err error) error {
-	if bad := (*admin.BadQuestion)(nil); errors.As(err, &bad) {
+	if bad := (*answer.BadQuestion)(nil); errors.As(err, &bad) {
 		return usageError{err}
 	}
 	return err

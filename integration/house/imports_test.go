@@ -44,9 +44,9 @@ var rooms = []room{
 	{"server/transfer", []string{"server/answer", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no store to ask"},
 	{"server/update", []string{"server/answer", "server/wire", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
-	{"server/answer", []string{"server/wire", "server/rrl", "server/tsig", "zones/snapshot", "zones/steer"}, "a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path"},
+	{"server/answer", []string{"server/wire", "server/rrl", "server/tsig", "zones/rr", "zones/snapshot", "zones/steer"}, "a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path"},
 	{"server/socket", []string{"server/answer", "server/wire"}, "it moves bytes: what a message says is no business of a transport"},
-	{"server/admin", []string{"zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
+	{"server/admin", []string{"server/answer", "zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
 	{"cmd/...", []string{"..."}, "wiring is its work"},
 	{
 		"cmd/leeward/control",

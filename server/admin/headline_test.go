@@ -122,7 +122,8 @@ func TestHeadline(t *testing.T) {
 			s := headlined(now, "eu-west", "us-east")
 			s.Servers = []admin.Server{
 				{ID: "fra", Fresh: true, Source: admin.Source{State: "following"}},
-				{ID: "nyc", Fresh: true, Source: admin.Source{State: "cut off"}}, {ID: "sin", Source: admin.Source{State: "cut off"}},
+				{ID: "nyc", Fresh: true, Source: admin.Source{State: "cut off"}},
+				{ID: "sin", Source: admin.Source{State: "cut off"}},
 			}
 			return s
 		}, "Both regions answer. 1 of 3 servers does not follow the source: nyc."},

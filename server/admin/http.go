@@ -13,18 +13,20 @@ import (
 	"net/netip"
 	"strings"
 
+	"leeward/server/answer"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Options are what the pages are made from.
 type Options struct {
-	Ready   func() error                                           // nil once a snapshot is served; else why not. nil: always ready
-	Status  func(context.Context) (*Status, error)                 // nil: 404
-	Explain func(name, qtype, client string) (*Explanation, error) // a *BadQuestion is answered 400; nil: 404
-	Metrics prometheus.Gatherer                                    // nil: 404
-	Token   func() string                                          // what is asked for now as "Authorization: Bearer …"; nil or "": no token
-	Log     *slog.Logger                                           // never nil
+	Ready   func() error                                                  // nil once a snapshot is served; else why not. nil: always ready
+	Status  func(context.Context) (*Status, error)                        // nil: 404
+	Explain func(name, qtype, client string) (*answer.Explanation, error) // a *answer.BadQuestion is answered 400; nil: 404
+	Metrics prometheus.Gatherer                                           // nil: 404
+	Token   func() string                                                 // what is asked for now as "Authorization: Bearer …"; nil or "": no token
+	Log     *slog.Logger                                                  // never nil
 
 	TLS        bool // it is asked over TLS, under a name that its certificate has
 	ClientCert bool // a client certificate that was verified is asked for
@@ -172,7 +174,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	e, err := h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
-	if bad := (*BadQuestion)(nil); errors.As(err, &bad) {
+	if bad := (*answer.BadQuestion)(nil); errors.As(err, &bad) {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leeward/server/admin"
+	"leeward/server/answer"
 )
 
 // ask sends one request to the handler; edit may be nil.
@@ -49,11 +50,11 @@ func options() admin.Options {
 		Status: func(context.Context) (*admin.Status, error) {
 			return &admin.Status{Self: "fra", Servers: []admin.Server{{ID: "fra", Revision: 42}}}, nil
 		},
-		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
+		Explain: func(name, qtype, client string) (*answer.Explanation, error) {
 			if name == "" {
-				return nil, &admin.BadQuestion{Message: "name is missing; add ?name=www.example.test"}
+				return nil, &answer.BadQuestion{Message: "name is missing; add ?name=www.example.test"}
 			}
-			return &admin.Explanation{Name: name, Type: qtype, Client: netip.MustParseAddr(client), Scope: 24}, nil
+			return &answer.Explanation{Name: name, Type: qtype, Client: netip.MustParseAddr(client), Scope: 24}, nil
 		},
 	}
 }

@@ -26,9 +26,7 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	name := q.Question[:len(w.name)] // as it was sent, which can be hashed at once (see package snapshot)
 	for link := 0; ; link++ {
 		state.Snapshot.Lookup(name, q.Type, q.Class, found)
-		if w.trace != nil {
-			w.trace.found(w, link)
-		}
+		w.trace.looked(w, link)
 		if link == 0 { // all that follows, follows from it
 			w.subject, w.ours = subjectOf(found, w.name), found.Outcome != snapshot.Refused
 		}
@@ -96,14 +94,14 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			b.SetAuthoritative(false)
 			return wire.RcodeServFail
 		}
-		if loop := w.been(link, target); loop || b.Truncated() || link == maxChain-1 {
-			switch {
-			case w.trace == nil:
-			case loop:
-				w.trace.ended(Loop)
-			case !b.Truncated():
-				w.trace.ended(TooMany)
-			}
+		switch {
+		case w.been(link, target):
+			w.trace.ended(loop)
+			return wire.RcodeNoError
+		case b.Truncated():
+			return wire.RcodeNoError
+		case link == maxChain-1:
+			w.trace.ended(tooMany)
 			return wire.RcodeNoError
 		}
 		w.name, w.owner = w.chain[link].set(target), at+wire.DataOffset // the CNAME's RDATA says it

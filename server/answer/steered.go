@@ -132,7 +132,5 @@ func (w *Worker) says(what steer.Says, owner int) (rcode uint16) {
 // ask asks the policy once.
 func (w *Worker) ask(view *steer.View) {
 	w.found.Policy.Decide(view, &w.request, &w.decision)
-	if w.trace != nil {
-		w.trace.decided(w, view)
-	}
+	w.trace.decided(w, view)
 }

@@ -44,7 +44,7 @@ type Worker struct {
 
 	ahead []ahead // what is known of the requests of a batch; nil over a stream
 
-	trace *Trace // of how the response comes about; nil: nobody asks
+	trace *trace // nil: nobody asks how the response comes about
 }
 
 // Worker makes a worker for the transport, which counts in a stripe of its own.

@@ -5,19 +5,19 @@ import (
 	"slices"
 	"strings"
 
-	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones"
 	"leeward/zones/rr"
 )
 
 // Explain says why a client gets an answer. It adds the problems and the held changes of the resources behind the
 // answer.
-func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*admin.Explanation, error) {
-	e, names, err := explain(l.State(), name, qtype, client)
+func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer.Explanation, error) {
+	e, err := answer.Explain(l.State(), name, qtype, client)
 	if err != nil {
 		return nil, err
 	}
-	c := concern{names: names}
+	c := concern{names: e.Names}
 	if e.Explanation != nil {
 		for _, s := range e.Steps {
 			c.pools = append(c.pools, s.Pool)

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"leeward/cmd/leeward/control"
 	"leeward/health"
+	"leeward/server/answer"
 	"leeward/zones"
 )
 
@@ -39,7 +39,7 @@ func addressed(endpoint, address string) health.Target {
 func (b *bench) keeps(pool string) float64 {
 	b.t.Helper()
 	synctest.Wait()
-	e, err := control.Explain(b.State(), "www.example.test", "A", "198.51.100.7")
+	e, err := answer.Explain(b.State(), "www.example.test", "A", "198.51.100.7")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestExplanationOfASpill(t *testing.T) {
 		b.keeps("www-eu")
 		var all []string
 		for _, client := range []string{"198.51.100.7", "203.0.113.9", "192.0.2.77", "10.1.2.3"} {
-			e, err := control.Explain(b.State(), "www.example.test", "A", client)
+			e, err := answer.Explain(b.State(), "www.example.test", "A", client)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -102,7 +102,7 @@ func (b *bench) probed() []health.Assignment {
 func (b *bench) answer(name string) string {
 	b.t.Helper()
 	synctest.Wait()
-	e, err := control.Explain(b.State(), name, "A", "198.51.100.7")
+	e, err := answer.Explain(b.State(), name, "A", "198.51.100.7")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -409,7 +409,7 @@ func TestExplain(t *testing.T) {
 			{"nothing.example.test", "A", "nxdomain", "example.test. 30 IN SOA"},
 			{"example.org", "A", "refused", ""},
 		} {
-			e, err := control.Explain(b.State(), c.name, c.qtype, "198.51.100.0/24")
+			e, err := answer.Explain(b.State(), c.name, c.qtype, "198.51.100.0/24")
 			if err != nil {
 				t.Errorf("%s %s: %v", c.name, c.qtype, err)
 				continue
@@ -447,7 +447,7 @@ func TestExplain(t *testing.T) {
 			{"a.test", "A", ""},
 			{"a.test", "A", "here"},
 		} {
-			if _, err := control.Explain(b.State(), c[0], c[1], c[2]); err == nil {
+			if _, err := answer.Explain(b.State(), c[0], c[1], c[2]); err == nil {
 				t.Errorf("%q is explained", c)
 			}
 		}

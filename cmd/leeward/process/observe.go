@@ -219,8 +219,8 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
-// Explain says why a client gets an answer. Its arguments and errors are those of control.Explain.
-func (o *Observer) Explain(name, qtype, client string) (*admin.Explanation, error) {
+// Explain says why a client gets an answer. Its arguments and errors are those of answer.Explain.
+func (o *Observer) Explain(name, qtype, client string) (*answer.Explanation, error) {
 	state := o.loop.State()
 	if state == nil {
 		return nil, errors.New("there are no resources: nothing is answered")

@@ -14,6 +14,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/server/admin"
+	"leeward/server/answer"
 )
 
 // pages are the admin interface: a listener and an HTTP server.
@@ -62,7 +63,7 @@ func (r *run) openPages() (*pages, error) {
 	}
 	o := admin.Options{
 		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
-		Explain: func(name, qtype, client string) (*admin.Explanation, error) {
+		Explain: func(name, qtype, client string) (*answer.Explanation, error) {
 			ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 			defer stop()
 			e, err := r.loop.Explain(ctx, name, qtype, client)

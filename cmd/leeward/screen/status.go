@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leeward/server/admin"
+	"leeward/server/answer"
 	"leeward/zones/steer"
 )
 
@@ -523,7 +524,7 @@ func count(n int) Cell {
 }
 
 // Explanation writes, for people, why a client gets an answer.
-func Explanation(w io.Writer, e *admin.Explanation, colour bool) error {
+func Explanation(w io.Writer, e *answer.Explanation, colour bool) error {
 	for _, s := range e.Text {
 		fmt.Fprintln(w, Printable(s))
 	}

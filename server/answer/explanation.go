@@ -1,8 +1,9 @@
-package admin
+package answer
 
 import (
 	"net/netip"
 
+	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
 
@@ -20,9 +21,11 @@ type Explanation struct {
 	Server   string     `json:"server,omitempty"` // that was asked; empty when it was computed aside
 	Revision int64      `json:"revision"`
 	Zone     string     `json:"zone,omitempty"`
-	Outcome  string     `json:"outcome"`         // "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "unresolved", "dname", "yxdomain", "unusable", or, of zones that live elsewhere, "not ready" or "expired", or "unusable"
-	Rcode    string     `json:"rcode,omitempty"` // of the response, such as "NXDOMAIN"
-	Policy   string     `json:"policy,omitempty"`
+	// Outcome is "steered", "positive", "alias", "referral", "nodata", "nxdomain", "refused", "servfail", "unresolved",
+	// "dname", "yxdomain", "unreadable" or "unusable", or, of zones that live elsewhere, "not ready" or "expired".
+	Outcome string `json:"outcome"`
+	Rcode   string `json:"rcode,omitempty"` // of the response, such as "NXDOMAIN"
+	Policy  string `json:"policy,omitempty"`
 
 	*steer.Explanation // nil where no policy steers
 
@@ -31,6 +34,8 @@ type Explanation struct {
 	TTL       uint32   `json:"ttl"`       // seconds, of the answer
 	Scope     int      `json:"scope"`     // the ECS scope prefix length: 0 where the client does not matter
 	Text      []string `json:"text"`      // the steps as sentences
+
+	Names []rr.Name `json:"-"` // that were looked up: the question's, and those that it leads to
 
 	Problems []string `json:"problems,omitempty"` // what is wrong with, or held back of, what the answer comes from
 }

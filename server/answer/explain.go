@@ -1,4 +1,4 @@
-package control
+package answer
 
 import (
 	"encoding/binary"
@@ -7,69 +7,63 @@ import (
 	"strings"
 	"time"
 
-	"leeward/server/admin"
-	"leeward/server/answer"
 	"leeward/server/wire"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
 
-// Explain says why a client gets an answer from a state. The server answers the question and is watched doing so.
-// qtype is "A" if empty; client must be an address. Bad arguments are an
-// *admin.BadQuestion.
-func Explain(state *answer.State, name, qtype, client string) (*admin.Explanation, error) {
-	e, _, err := explain(state, name, qtype, client)
-	return e, err
-}
-
-// explain also returns the names that were looked up.
-func explain(state *answer.State, name, qtype, client string) (*admin.Explanation, []rr.Name, error) {
+// Explain says why a client gets an answer from a state: a Worker answers the question and is watched doing so. qtype
+// is "A" if empty; client must be an address or a prefix. Bad arguments are a *BadQuestion.
+func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 	if name == "" {
-		return nil, nil, &admin.BadQuestion{Message: "the name is missing: give the one that is asked for, such as " +
+		return nil, &BadQuestion{Message: "the name is missing: give the one that is asked for, such as " +
 			"name=www.example.test"}
 	}
 	qname, err := rr.ParseName(name)
 	if err != nil {
-		return nil, nil, &admin.BadQuestion{Message: fmt.Sprintf("name: %v", err)}
+		return nil, &BadQuestion{Message: fmt.Sprintf("name: %v", err)}
 	}
 	if qtype == "" {
 		qtype = "A"
 	}
 	t, err := rr.ParseType(strings.ToUpper(qtype))
 	if err != nil {
-		return nil, nil, &admin.BadQuestion{Message: fmt.Sprintf("type: %v", err)}
+		return nil, &BadQuestion{Message: fmt.Sprintf("type: %v", err)}
 	}
 	if client == "" {
-		return nil, nil, &admin.BadQuestion{Message: "the client is missing: give the address that asks, or a " +
+		return nil, &BadQuestion{Message: "the client is missing: give the address that asks, or a " +
 			"resolver's subnet address, such as client=198.51.100.7"}
 	}
 	address, err := readClient(client)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if state == nil || state.Snapshot == nil {
-		return nil, nil, fmt.Errorf("no snapshot yet: nothing is answered before the resources are read")
+		return nil, fmt.Errorf("no snapshot yet: nothing is answered before the resources are read")
 	}
-	e := &admin.Explanation{
+	e := &Explanation{
 		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
 		Answer: []string{}, Authority: []string{}, Text: []string{},
 	}
-	trace, err := answer.Explain(*state, query(qname, t), address, time.Now)
+	r, err := New(Options{Now: time.Now}) // one that counts nothing that is shown
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	w := walk{out: e, qtype: t}
-	var names []rr.Name
-	for i := range trace.Steps {
-		names = append(names, rr.Name(trace.Steps[i].Name))
-		w.step(&trace.Steps[i], i == 0)
+	r.Publish(*state)
+	w := r.Worker(r.Over(Transport{Name: "explain", Stream: true, Size: wire.MaxMessage}))
+	w.trace = &trace{}
+	response, _ := w.Respond(query(qname, t), address, false, make([]byte, 0, wire.MaxMessage))
+	words := walk{out: e, qtype: t}
+	for i := range w.trace.steps {
+		e.Names = append(e.Names, rr.Name(w.trace.steps[i].name))
+		words.step(&w.trace.steps[i], i == 0)
 	}
-	w.response(trace.Response)
-	if len(trace.Steps) == 0 {
-		w.end("refused", "the type %s is not looked up by a query: %s", t, e.Rcode)
+	words.response(response)
+	if len(w.trace.steps) == 0 {
+		words.end("refused", "the type %s is not looked up by a query: %s", t, e.Rcode)
 	}
-	return e, names, nil
+	return e, nil
 }
 
 // readClient reads an address, or the address of a prefix such as "198.51.100.0/24".
@@ -78,7 +72,7 @@ func readClient(s string) (netip.Addr, error) {
 	if err != nil {
 		p, perr := netip.ParsePrefix(s)
 		if perr != nil {
-			return netip.Addr{}, &admin.BadQuestion{Message: fmt.Sprintf("client: %q is not an IP address; write one "+
+			return netip.Addr{}, &BadQuestion{Message: fmt.Sprintf("client: %q is not an IP address; write one "+
 				"such as 198.51.100.7 or 2001:db8::7", s)}
 		}
 		address = p.Addr()
@@ -97,7 +91,7 @@ func query(name rr.Name, t rr.Type) []byte {
 
 // walk words how the server came to its response.
 type walk struct {
-	out   *admin.Explanation
+	out   *Explanation
 	qtype rr.Type
 }
 
@@ -105,8 +99,8 @@ func (w *walk) say(format string, args ...any) {
 	w.out.Text = append(w.out.Text, fmt.Sprintf(format, args...))
 }
 
-func (w *walk) step(s *answer.Step, first bool) {
-	a, qname := &s.Found, rr.Name(s.Name)
+func (w *walk) step(s *step, first bool) {
+	a, qname := &s.found, rr.Name(s.name)
 	if a.Outcome != snapshot.Refused {
 		w.out.Zone = rr.Name(qname[a.Zone:]).String()
 		w.elsewhere(a)
@@ -126,8 +120,8 @@ func (w *walk) step(s *answer.Step, first bool) {
 		w.end("referral", "%s is below a delegation of zone %s: a referral to its nameservers", qname, w.out.Zone)
 	case snapshot.NoData:
 		w.end("nodata", "%s exists in zone %s but has no %s: NODATA", qname, w.out.Zone, w.qtype)
-		if n := len(s.Decisions); n > 0 && s.Decisions[n-1].Says == steer.SaysNXDomain {
-			w.out.Text = append(w.out.Text, s.Decisions[n-1].Text...)
+		if n := len(s.decisions); n > 0 && s.decisions[n-1].Says == steer.SaysNXDomain {
+			w.out.Text = append(w.out.Text, s.decisions[n-1].Text...)
 			w.end("nxdomain", "to this client, nothing exists there: NXDOMAIN")
 		}
 	case snapshot.NameError:
@@ -152,11 +146,11 @@ func (w *walk) step(s *answer.Step, first bool) {
 		w.end("unusable", "%s is in zone %s, which cannot be used as it is configured: SERVFAIL", qname,
 			w.out.Zone)
 	}
-	switch s.End {
-	case answer.Loop:
+	switch s.ending {
+	case loop:
 		w.say("that name was there before: a loop, and the answer ends here")
-	case answer.TooMany:
-		w.say("the chain of aliases is longer than %d: the answer ends here", answer.MaxLinks)
+	case tooMany:
+		w.say("the chain of aliases is longer than %d: the answer ends here", maxChain)
 	}
 }
 
@@ -180,24 +174,24 @@ func (w *walk) end(outcome, format string, args ...any) {
 	w.say(format, args...)
 }
 
-func (w *walk) steered(s *answer.Step) {
-	for i := range s.Decisions {
-		x := &s.Decisions[i]
+func (w *walk) steered(s *step) {
+	for i := range s.decisions {
+		x := &s.decisions[i]
 		if i > 0 && x.Type == "CNAME" {
 			w.say("a CNAME leads there until they are resolved:")
 		}
 		w.out.Text = append(w.out.Text, x.Text...)
 		w.out.Scope = max(w.out.Scope, int(x.Scope))
 	}
-	x := &s.Decisions[len(s.Decisions)-1]
-	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", s.Found.Policy.Name, x
+	x := &s.decisions[len(s.decisions)-1]
+	w.out.Outcome, w.out.Policy, w.out.Explanation = "steered", s.found.Policy.Name, x
 	switch {
 	case x.Says != steer.SaysAddresses:
 		w.end(strings.ToLower(x.Says.String()), "%s", x.Says)
 	case x.Unresolved:
 		w.end("unresolved", "SERVFAIL until they are")
 	case x.Target != "" || len(x.Addresses) > 0:
-	case s.Found.Expired():
+	case s.found.Expired():
 		w.end("expired", "only the primary can say that there is no %s, and the zone has expired: SERVFAIL",
 			w.qtype)
 	default:
