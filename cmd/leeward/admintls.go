@@ -5,6 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -28,16 +31,30 @@ func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
 
 func (f *adminTLSFlags) given() bool { return *f != adminTLSFlags{} }
 
-// base is the URL that --admin stands for. An address without a scheme, as serve's --admin has it, is https where any
-// of the files is given.
-func (f *adminTLSFlags) base(address string) string {
-	switch {
-	case strings.Contains(address, "://"):
-		return address
-	case f.given():
-		return "https://" + address
+// page returns the URL of a page of the admin interface that --admin names. As serve takes the same --admin, it may be
+// an address without a scheme, which is https where TLS flags are given, or one that nobody can dial, such as ":8053",
+// which is loopback's.
+func (f *adminTLSFlags) page(address, path string) (*url.URL, error) {
+	text := address
+	if !strings.Contains(address, "://") {
+		scheme := "http://"
+		if f.given() {
+			scheme = "https://"
+		}
+		text = scheme + address
 	}
-	return "http://" + address
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, misused("--admin %q: write an address such as 127.0.0.1:8053, or a URL", address)
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case u.Hostname() == "", err == nil && a == netip.IPv4Unspecified():
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	case err == nil && a == netip.IPv6Unspecified():
+		u.Host = net.JoinHostPort("::1", u.Port())
+	}
+	return u.JoinPath(path), nil
 }
 
 // config reads the files.

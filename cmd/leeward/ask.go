@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,15 +35,11 @@ func (f *adminFlags) add(flags *pflag.FlagSet) {
 
 // get asks for a page and reads its JSON into v.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v any) error {
-	base := f.tls.base(f.url)
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" {
-		return misused("--admin %q: it is a URL such as http://127.0.0.1:8053", f.url)
+	u, err := f.tls.page(f.url, path)
+	if err != nil {
+		return err
 	}
-	if name := u.Hostname(); name == "" || name == "0.0.0.0" || name == "::" {
-		u.Host = net.JoinHostPort("127.0.0.1", u.Port()) // as serve's --admin may say in the same environment
-	}
-	u = u.JoinPath(path)
+	base := u.Scheme + "://" + u.Host
 	u.RawQuery = query.Encode()
 	token, err := readToken(f.token, f.tokenFile)
 	if err != nil {

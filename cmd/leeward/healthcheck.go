@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -27,7 +24,7 @@ that waits. Its --admin is the same as that of serve, so both can read it from
 LEEWARD_ADMIN.`,
 		Example: "  leeward healthcheck\n  leeward healthcheck --admin 127.0.0.1:8054 --timeout 1s",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			page, err := readyPage(secure.base(address))
+			page, err := secure.page(address, "/readyz")
 			if err != nil {
 				return err
 			}
@@ -37,7 +34,7 @@ LEEWARD_ADMIN.`,
 			}
 			ctx, stop := context.WithTimeout(cmd.Context(), timeout)
 			defer stop()
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, page.String(), nil)
 			if err != nil {
 				return err
 			}
@@ -52,7 +49,7 @@ LEEWARD_ADMIN.`,
 				return err
 			}
 			if strings.Contains(string(body), plainToTLS) {
-				return speaksTLS(page)
+				return speaksTLS(page.String())
 			}
 			if answer.StatusCode != http.StatusOK {
 				return fmt.Errorf("%s: %s: %s", page, answer.Status, strings.TrimSpace(string(body)))
@@ -65,25 +62,4 @@ LEEWARD_ADMIN.`,
 	secure.add(cmd.Flags())
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long to wait for an answer")
 	return cmd
-}
-
-// readyPage returns the URL of /readyz for what serve or status call --admin. An address that a server listens on but
-// nobody can dial, such as ":8053" or 0.0.0.0:8053, stands for loopback.
-func readyPage(address string) (string, error) {
-	base := address
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" {
-		return "", misused("--admin %q: it is an address such as 127.0.0.1:8053, or a URL", address)
-	}
-	a, err := netip.ParseAddr(u.Hostname())
-	switch {
-	case u.Hostname() == "", err == nil && a.IsUnspecified() && a.Is4():
-		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
-	case err == nil && a.IsUnspecified():
-		u.Host = net.JoinHostPort("::1", u.Port())
-	}
-	return u.JoinPath("/readyz").String(), nil
 }

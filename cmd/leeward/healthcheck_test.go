@@ -20,9 +20,13 @@ func TestReadyPage(t *testing.T) {
 		"":                        "",
 		"http://":                 "",
 	} {
-		got, err := readyPage(address)
+		got := ""
+		page, err := new(adminTLSFlags).page(address, "/readyz")
+		if err == nil {
+			got = page.String()
+		}
 		if got != want || (err == nil) != (want != "") {
-			t.Errorf("readyPage(%q) = %q, %v, want %q", address, got, err, want)
+			t.Errorf("the page of %q is %q, %v, want %q", address, got, err, want)
 		}
 	}
 }
