@@ -3,7 +3,6 @@ package health
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -90,15 +89,6 @@ func (b *Board) Pressure(pool string) *Pressure {
 		return p.pressure
 	}
 	return nil
-}
-
-// Measures returns what each vantage says of a pool's load, by vantage.
-func (b *Board) Measures(pool string) []Measure {
-	p := b.loads[pool]
-	if p == nil {
-		return nil
-	}
-	return slices.SortedFunc(maps.Values(p.by), func(a, b Measure) int { return strings.Compare(a.Vantage, b.Vantage) })
 }
 
 // Weigh brings all pressures up to what the last Judge found of vantages, and returns the pools whose pressure has

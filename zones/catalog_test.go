@@ -220,7 +220,7 @@ func TestReferrerOfSomethingMissingIsServedWithoutIt(t *testing.T) {
 	)
 	// What was good and refers to something that goes is served on, and says so.
 	w.one("del Region us")
-	if got := w.c.Problems().Of("pools/www-us"); len(got) != 1 || got[0].Field != "region" {
+	if got := w.c.Problems().only(func(p Problem) bool { return p.Key == "pools/www-us" }); len(got) != 1 || got[0].Field != "region" {
 		t.Errorf("problems of the pool: %v", got)
 	}
 	w.wantThere(KindPool, "www-eu", "www-us")

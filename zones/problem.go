@@ -138,11 +138,6 @@ func (ps Problems) Summary() Problems {
 	return kept
 }
 
-// Of returns the problems of one resource.
-func (ps Problems) Of(key Key) Problems {
-	return ps.only(func(p Problem) bool { return p.Key == key })
-}
-
 // Coded returns the problems with that code.
 func (ps Problems) Coded(code Code) Problems {
 	return ps.only(func(p Problem) bool { return p.Code == code })

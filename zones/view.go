@@ -126,18 +126,6 @@ func (c *Catalog) PoliciesUsing(pool string) []*Policy {
 	return ps
 }
 
-// Referrers returns the effective resources that name another: the pools of a region, the policies of a map. Sorted.
-func (c *Catalog) Referrers(k Key) []Key {
-	var keys []Key
-	for key := range c.referrers[k] {
-		if s := c.slots[key.Kind()][key]; s != nil && slices.Contains(references(s.resource, false), k) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
-}
-
 // ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there
 // is none.
 func (c *Catalog) ZoneOf(name string) string {

@@ -101,8 +101,8 @@ func takeTurn(file string) error {
 	return err
 }
 
-// turn is open for as long as the process lives.
-var turn *os.File
+// turn is kept so that the lock is held for as long as the process lives.
+var turn *os.File //lint:ignore U1000 it is only held
 
 // checkout finds the folder of go.mod, and reads the folders of all sources below it: go test then knows that a result
 // that it has kept is of another binary.

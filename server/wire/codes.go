@@ -51,7 +51,6 @@ const (
 	TypeMG    uint16 = 8
 	TypeMR    uint16 = 9
 	TypePTR   uint16 = 12
-	TypeHINFO uint16 = 13
 	TypeMINFO uint16 = 14
 	TypeMX    uint16 = 15
 	TypeTXT   uint16 = 16
@@ -78,7 +77,6 @@ const (
 	ErrorOther            uint16 = 0
 	ErrorStaleAnswer      uint16 = 3
 	ErrorNotReady         uint16 = 14
-	ErrorBlocked          uint16 = 15
 	ErrorProhibited       uint16 = 18
 	ErrorNotAuthoritative uint16 = 20
 	ErrorNotSupported     uint16 = 21

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 	"pgregory.net/rapid"
 )
@@ -251,40 +250,6 @@ func TestTypes(t *testing.T) {
 	for i := range 1 << 16 {
 		if got, err := ParseType(Type(i).String()); i > 0 && i < 1<<16-1 && (err != nil || int(got) != i) {
 			t.Errorf("type %d prints as %s, which is read as %d, %v", i, Type(i), got, err)
-		}
-	}
-}
-
-func TestDataNames(t *testing.T) {
-	for _, test := range []struct{ kind, text, want string }{
-		{"NS", "Ns1.Example.TEST.", "ns1.example.test"},
-		{"CNAME", "a.test.", "a.test"},
-		{"DNAME", "a.test.", "a.test"},
-		{"MX", "10 Mail.test.", "mail.test"},
-		{"MX", "0 .", ""},
-		{"SRV", "1 2 3 sip.test.", "sip.test"},
-		{"HTTPS", "1 . alpn=h2", ""},
-		{"SVCB", "1 svc.test. alpn=h2", "svc.test"},
-		{"AFSDB", "1 afs.test.", "afs.test"},
-		{"TXT", "a.test.", ""},
-		{"PTR", "a.test.", ""},
-		{"SOA", "ns. mail. 1 2 3 4 5", ""},
-	} {
-		kind, _ := ParseType(test.kind)
-		data, err := ParseData(kind, test.text, "")
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		var got []string
-		for _, n := range DataNames(kind, data) {
-			got = append(got, n.String())
-		}
-		if d := cmp.Diff(test.want, strings.Join(got, " ")); d != "" {
-			t.Errorf("%s %s: %s", test.kind, test.text, d)
-		}
-		for i := range data { // cut anywhere, it is no reason to panic
-			DataNames(kind, data[:i])
 		}
 	}
 }

@@ -260,11 +260,3 @@ func (n Name) Under(zone Name) bool {
 
 // IsWildcard reports whether the first label is "*" (RFC 4592 section 2.1.1).
 func (n Name) IsWildcard() bool { return len(n) > 2 && n[0] == 1 && n[1] == '*' }
-
-// Wildcard returns "*." in front of n, or "" if that would be longer than a name can be.
-func Wildcard(n Name) Name {
-	if n == "" || len(n)+2 > MaxName {
-		return ""
-	}
-	return "\x01*" + n
-}

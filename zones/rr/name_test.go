@@ -174,11 +174,8 @@ func TestNameRelations(t *testing.T) {
 			t.Errorf("%s under %s: %v", test.name, test.zone, got)
 		}
 	}
-	if Wildcard(zone) != name(t, "*.example.test") || !Wildcard(zone).IsWildcard() || zone.IsWildcard() || name(t, "*a.test").IsWildcard() {
-		t.Error("Wildcard")
-	}
-	if Wildcard(Name(strings.Repeat("\x01a", 127))+"\x00") != "" {
-		t.Error("a wildcard longer than a name can be")
+	if !name(t, "*.example.test").IsWildcard() || zone.IsWildcard() || name(t, "*a.test").IsWildcard() {
+		t.Error("IsWildcard")
 	}
 }
 

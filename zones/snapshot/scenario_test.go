@@ -362,7 +362,7 @@ func (s *stage) beside(a *snapshot.Answer, set snapshot.Set, cut string) (out []
 		length := 12 + int(binary.BigEndian.Uint16(b[10:]))
 		record := b[:length]
 		b = b[length:]
-		for _, name := range rr.DataNames(rr.Type(binary.BigEndian.Uint16(record[2:])), record[12:]) {
+		for _, name := range dataNames(rr.Type(binary.BigEndian.Uint16(record[2:])), record[12:]) {
 			label := "beside "
 			if cut == "" {
 				s.shot.Additional(a, []byte(name), &found)
@@ -434,4 +434,30 @@ func (s *stage) steer(a *snapshot.Answer, options map[string]string) []string {
 		open = " (fail open)"
 	}
 	return []string{fmt.Sprintf("%s TTL %d scope /%d%s", strings.Join(addrs, " "), d.Bound, d.Scope, open)}
+}
+
+// dataNames returns the names in RDATA that an answer goes on with: the target of CNAME and DNAME, and those that
+// additional section processing follows, of NS, MX, SRV, SVCB and HTTPS (RFC 1034 section 4.3.2, RFC 2782, RFC 9460
+// section 4.1) and of the older types that RFC 1183 and RFC 2230 say it of. It returns nil for other types and for
+// RDATA that is not well-formed, and leaves out the root, which says "none" in all of them. The names are in lower
+// case.
+func dataNames(t rr.Type, data []byte) []rr.Name {
+	var skip int // octets before the name
+	switch t {
+	case rr.TypeNS, rr.TypeCNAME, rr.TypeDNAME:
+	case rr.TypeMX, rr.TypeSVCB, rr.TypeHTTPS, 18, 21, 36: // AFSDB, RT, KX
+		skip = 2
+	case rr.TypeSRV:
+		skip = 6
+	default:
+		return nil
+	}
+	if len(data) < skip {
+		return nil
+	}
+	n, _, err := rr.CutName(data[skip:])
+	if err != nil || n == rr.Root {
+		return nil
+	}
+	return []rr.Name{n}
 }
