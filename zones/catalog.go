@@ -31,8 +31,8 @@ type Catalog struct {
 	ready    Problems  // what Problems returns; nil: to be put together again
 	lapses   time.Time // when there is something else to say by itself; zero: never
 
-	held    map[Key]*heldBack
-	leaving map[Key]bool // what a batch removes, while it is being applied
+	held    holding
+	leaving []removal // what a batch removes, while it is being applied; sorted by key
 	kinds   map[Kind]*peak
 	total   peak
 
@@ -53,12 +53,14 @@ type Delta struct {
 	Full     bool  // the catalog was empty before: look at everything
 
 	Serials []string // the origins whose serials have moved, sorted
+
+	Held *Held // of what the guard has come to hold back, the first by key; nil: nothing
 }
 
 // NewCatalog returns an empty catalog. The clock is for the guard, which looks back a minute.
 func NewCatalog(now func() time.Time) *Catalog {
 	c := &Catalog{
-		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: make(map[Key]*heldBack), granted: make(map[Key]int64),
+		index: newIndex(), serials: newSerials(), now: now, problems: make(map[Key]Problems), held: newHolding(), granted: make(map[Key]int64),
 		kinds: make(map[Kind]*peak), dirty: make(map[Key]struct{}), moved: make(map[string]struct{}),
 	}
 	for _, kind := range Kinds {
@@ -77,18 +79,15 @@ func (c *Catalog) Consume(b Batch) Delta { return c.apply(b, true) }
 func (c *Catalog) apply(b Batch, consume bool) Delta {
 	first := b.Full && !c.filled && c.count() == 0
 	c.filled = c.filled || b.Full
-	c.ready = nil
+	c.ready, c.held.first = nil, nil
+	accepted := c.accepted
 	if !first {
 		c.changed = make(map[Key]struct{})
 	}
 	c.beginSerials(&b, first)
 	if b.Full && b.Revision < c.revision { // another history, whose revisions say nothing of the one before
 		c.accepted = b.Accepted
-		for _, h := range c.held {
-			if h.Revision = b.Revision; h.doubted {
-				h.Revision++
-			}
-		}
+		c.held.rebase(b.Revision)
 	}
 	c.revision = b.Revision
 	if b.Full {
@@ -110,10 +109,9 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 	if !b.Full {
 		changes = lastOfEach(changes)
 	}
-	removals := c.removals(changes, b)
-	c.leaving = make(map[Key]bool, len(removals))
-	for _, r := range removals {
-		c.leaving[r.key] = true
+	c.leaving = c.removals(changes, b)
+	if byKey := func(a, b removal) int { return cmp.Compare(a.key, b.key) }; !slices.IsSortedFunc(c.leaving, byKey) {
+		slices.SortFunc(c.leaving, byKey)
 	}
 	byKind := make(map[Kind][]int)
 	for i := range changes {
@@ -133,13 +131,14 @@ func (c *Catalog) apply(b Batch, consume bool) Delta {
 		c.stage(&changes[i])
 	}
 	c.settle()
-	c.guard(removals, b.Meant && !b.Full, b.Doubted && !b.Full)
+	c.release(b.Full || c.accepted != accepted, b.AcceptedKeys)
+	c.guard(c.leaving, b.Meant && !b.Full, b.Doubted && !b.Full)
 	c.leaving = nil
 	c.settle()
 	c.hollowed()
 	c.markTurned()
 
-	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b)}
+	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b), Held: c.held.first}
 	if !first {
 		d.Keys = slices.Sorted(maps.Keys(c.changed))
 	}
@@ -170,6 +169,13 @@ func (c *Catalog) hollowed() {
 
 // lastOfEach drops all changes of a key but the last.
 func lastOfEach(changes []Change) []Change {
+	ascends := true // as in one revision of etcd: each key is there once
+	for i := 1; i < len(changes) && ascends; i++ {
+		ascends = changes[i-1].Key < changes[i].Key
+	}
+	if ascends {
+		return changes
+	}
 	last := make(map[Key]int, len(changes))
 	for i := range changes {
 		last[changes[i].Key] = i
@@ -189,7 +195,7 @@ func lastOfEach(changes []Change) []Change {
 // stage takes one key's newest version: into service if it can be, else to wait.
 func (c *Catalog) stage(ch *Change) {
 	key := ch.Key
-	delete(c.held, key)
+	c.unhold(key)
 	if r, ok := ch.Resource.(*Record); ok {
 		c.state(r.Origin)
 	}
@@ -295,7 +301,7 @@ func (c *Catalog) consider(key Key) {
 func (c *Catalog) contend(key Key, conflicts []Key) (gone bool) {
 	_, revision := c.effective(key)
 	for _, rival := range conflicts {
-		if _, age := c.effective(rival); age <= revision && c.held[rival] == nil && !c.leaving[rival] {
+		if _, age := c.effective(rival); age <= revision && !c.isHeld(rival) && !c.isLeaving(rival) {
 			c.yield(key)
 			return true
 		}
@@ -309,7 +315,7 @@ func (c *Catalog) contend(key Key, conflicts []Key) (gone bool) {
 // admit reports whether a version may be taken into service.
 func (c *Catalog) admit(v *version, x *crossed, key Key, effective Resource) bool {
 	for _, rival := range x.conflicts {
-		if c.held[rival] != nil || c.leaving[rival] {
+		if c.isHeld(rival) || c.isLeaving(rival) {
 			continue // it is only there because the guard keeps it
 		}
 		if _, revision := c.effective(rival); revision <= v.revision {
@@ -336,12 +342,13 @@ func (c *Catalog) yield(rival Key) {
 	if r == nil {
 		return
 	}
-	kept := c.held[rival] != nil
-	delete(c.held, rival)
+	kept := c.isHeld(rival)
+	c.unhold(rival)
+	c.unsettle(rival)
 	c.touched(rival, r)
 	c.remove(rival)
 	c.mark(rival)
-	if !kept && !c.leaving[rival] && c.waiting[rival] == nil {
+	if !kept && !c.isLeaving(rival) && c.waiting[rival] == nil {
 		c.wait(rival, &version{resource: r, revision: revision})
 	}
 	c.dirty[rival] = struct{}{}
@@ -364,7 +371,13 @@ func (c *Catalog) take(key Key, r Resource, revision int64) {
 	if same {
 		r = before
 	}
+	if !same {
+		c.unsettle(key)
+	}
 	c.put(key, r, revision)
+	if !same {
+		c.unsettle(key)
+	}
 	if zone, ok := r.(*Zone); ok && before == nil {
 		c.reckon(key, revision) // its state was not there when it was staged
 		if parent := c.zoneOf(ParentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {

@@ -12,20 +12,6 @@ const (
 	guardLeast  = 10 // of fewer resources than these, more than half may go
 )
 
-// Held is a removal that the guard holds back: the resource stays in service.
-type Held struct {
-	Key      Key
-	Why      string // what would happen
-	Revision int64  // accepting this revision, or a later one, lets it through
-}
-
-// heldBack is a Held and how it can end.
-type heldBack struct {
-	Held
-	doubted   bool // only what is accepted from its revision on lets it go, and no earlier word
-	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
-}
-
 // removal is a resource that a batch removes.
 type removal struct {
 	key      Key
@@ -126,66 +112,94 @@ func (c *Catalog) removals(changes []Change, b Batch) []removal {
 	return gone
 }
 
-// guard carries removals out, but for those that it holds back. What was meant is not judged.
+// isLeaving reports whether the batch that is being applied removes a key.
+func (c *Catalog) isLeaving(key Key) bool {
+	_, is := findRemoval(c.leaving, key)
+	return is
+}
+
+func findRemoval(sorted []removal, key Key) (int, bool) {
+	return slices.BinarySearchFunc(sorted, key, func(r removal, key Key) int { return cmp.Compare(r.key, key) })
+}
+
+// guard carries removals out, which are sorted by key, but for those that it holds back. What was meant is not judged.
 // What is doubted passes only if it is accepted from now on.
 func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 	var pass, suspect []removal
 	for _, r := range gone {
 		c.lose(r.key, r.revision)
-		c.wait(r.key, nil)
-		effective, _ := c.effective(r.key)
+		if c.waiting[r.key] != nil {
+			c.wait(r.key, nil)
+			c.dirty[r.key] = struct{}{} // what its problems are is said of the effective version from now on
+		}
+		held, isHeld := c.held.by[r.key]
+		_, effective := c.version(r.key)
 		switch {
-		case effective == nil:
+		case !effective:
 			delete(c.problems, r.key)
 			c.disturb(r.key)
 			if r.key.Kind() == KindZone {
 				c.disturbLists()
 			}
-		case c.held[r.key] != nil && c.held[r.key].doubted: // accepted or not is looked at below
+		case held.doubted: // it goes when it is accepted
 		case doubted:
-			if c.held[r.key] == nil {
+			if !isHeld {
 				r.revision = max(r.revision, c.accepted+1)
 				suspect = append(suspect, r)
 			}
 		case meant || r.revision <= c.accepted || r.key.Kind() == KindOverride || c.isGranted(r.key):
 			pass = append(pass, r)
-		case c.held[r.key] == nil:
+		case !isHeld:
 			suspect = append(suspect, r)
-		}
-	}
-	for _, h := range c.held {
-		if h.Revision <= c.accepted || c.isGranted(h.Key) {
-			pass = append(pass, removal{h.Key, c.revision})
 		}
 	}
 	c.carryOut(pass)
 	if len(suspect) > 0 {
-		slices.SortFunc(suspect, func(a, b removal) int { return cmp.Compare(a.key, b.key) })
 		g := newSuspicion(c, suspect)
 		g.judge()
-		var free []removal
-		for _, r := range suspect {
-			why := g.why[r.key]
-			if why == nil {
-				free = append(free, r)
-				continue
+		for i, r := range suspect {
+			if why := g.why[i]; why != nil {
+				c.hold(r, why, doubted)
 			}
-			c.held[r.key] = &heldBack{Held{r.key, why.text, r.revision}, doubted, why.forPolicy}
-			c.dirty[r.key] = struct{}{}
 		}
-		c.carryOut(free)
+		c.carryOut(g.free())
 	}
 	c.relent()
+}
+
+// release carries out what is held and has been accepted: all up to a revision, or these keys. Only a batch that
+// accepts something can let anything go.
+func (c *Catalog) release(all bool, keys map[Key]int64) {
+	var pass []removal
+	look := func(key Key, h heldBack) {
+		if h.revision <= c.accepted || c.isGranted(key) {
+			pass = append(pass, removal{key, c.revision})
+		}
+	}
+	if all {
+		for key, h := range c.held.by {
+			look(key, h)
+		}
+	} else {
+		for key := range keys {
+			if h, is := c.held.by[key]; is {
+				look(key, h)
+			}
+		}
+	}
+	c.carryOut(pass)
 }
 
 // isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service.
 // Later versions have to be accepted anew.
 func (c *Catalog) isGranted(key Key) bool {
-	if h := c.held[key]; h != nil && h.doubted {
-		return c.granted[key] >= h.Revision
+	if len(c.granted) == 0 {
+		return false
 	}
-	_, revision := c.effective(key)
-	return c.granted[key] > revision
+	if h := c.held.by[key]; h.doubted {
+		return c.granted[key] >= h.revision
+	}
+	return c.granted[key] > c.VersionOf(key)
 }
 
 // carryOut takes resources out of service.
@@ -195,63 +209,32 @@ func (c *Catalog) carryOut(gone []removal) {
 	}
 	now := c.now()
 	c.total.note(now, c.count())
-	noted := make(map[any]bool)
-	once := func(p *peak, n int) {
-		if !noted[p] {
-			noted[p] = true
-			p.note(now, n)
-		}
-	}
+	kinds, around := map[Kind]bool{}, map[*zoneState]bool{} // whose peaks are noted
 	for _, r := range gone {
 		resource, _ := c.effective(r.key)
 		if resource == nil {
 			continue
 		}
 		kind := r.key.Kind()
-		once(c.kinds[kind], c.countOf(kind))
-		z := c.zoneAround(resource)
-		if z != nil {
-			once(&z.recordsPeak, z.records)
-			once(&z.policiesPeak, len(z.policies))
-			once(&z.allPeak, z.records+len(z.policies))
+		if !kinds[kind] {
+			kinds[kind] = true
+			c.kinds[kind].note(now, c.countOf(kind))
+		}
+		if z, _ := c.around(r.key); z != nil && !around[z] {
+			around[z] = true
+			z.recordsPeak.note(now, z.records)
+			z.policiesPeak.note(now, len(z.policies))
+			z.allPeak.note(now, z.records+len(z.policies))
 		}
 		c.lose(r.key, c.revision)
-		delete(c.held, r.key)
-		c.touched(r.key, resource)
+		c.unhold(r.key)
+		c.unsettle(r.key)
+		if kind != KindRecord { // who is to be looked at can depend on where it is now
+			c.touched(r.key, resource)
+		}
 		c.remove(r.key)
 		c.mark(r.key)
 		c.touched(r.key, resource)
 		delete(c.problems, r.key)
 	}
-}
-
-// zoneAround returns the zone that a Zone, Record or Policy is, or is in.
-func (c *Catalog) zoneAround(r Resource) *zoneState {
-	switch r := r.(type) {
-	case *Zone:
-		return c.states[r.Origin]
-	case *Record:
-		return c.states[r.Origin]
-	case *Policy:
-		return c.zoneOf(r.Name)
-	}
-	return nil
-}
-
-// relent lets go of what was held for a policy's sake, where the policy has got other endpoints meanwhile.
-func (c *Catalog) relent() {
-	var kept []removal
-	for _, h := range c.held {
-		if h.forPolicy {
-			kept = append(kept, removal{h.Key, h.Revision})
-		}
-	}
-	if len(kept) == 0 {
-		return
-	}
-	slices.SortFunc(kept, func(a, b removal) int { return cmp.Compare(a.key, b.key) })
-	g := newSuspicion(c, kept)
-	g.policies()
-	g.closure()
-	c.carryOut(slices.DeleteFunc(kept, func(r removal) bool { return g.why[r.key] != nil }))
 }

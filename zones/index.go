@@ -83,6 +83,21 @@ func (x *index) effective(key Key) (Resource, int64) {
 	return nil, 0
 }
 
+// version returns the revision of a resource's effective version, and whether there is one. It makes no Record.
+func (x *index) version(key Key) (revision int64, is bool) {
+	if origin, owner, kind, ok := splitRecord(key); ok {
+		if z := x.states[origin]; z != nil {
+			set, is := z.owners[owner].find(kind)
+			return set.revision, is
+		}
+		return 0, false
+	}
+	if s := x.slots[key.Kind()][key]; s != nil {
+		return s.revision, true
+	}
+	return 0, false
+}
+
 func (x *index) state(origin string) *zoneState {
 	z := x.states[origin]
 	if z == nil {

@@ -319,7 +319,7 @@ func checkIndexes(t *rapid.T, c *Catalog) {
 			key := r.Key()
 			x := c.cross(key, r)
 			for _, rival := range x.conflicts {
-				if c.held[rival] == nil && c.held[key] == nil {
+				if !c.isHeld(rival) && !c.isHeld(key) {
 					t.Fatalf("%s and %s are both in service", key, rival)
 				}
 			}

@@ -221,8 +221,11 @@ func (c *Catalog) stirBy(z *zoneState, p poolStir, revision int64) {
 // listable reports whether a key is of a Zone that a catalog zone which is made here may list. What a catalog has brought
 // is in no source, and servers learn of it at different revisions.
 func (c *Catalog) listable(key Key) bool {
+	if key.Kind() != KindZone {
+		return false
+	}
 	_, brought := c.brought[key]
-	return key.Kind() == KindZone && !brought
+	return !brought
 }
 
 func (c *Catalog) reckonZone(z *zoneState, revision int64) {
@@ -239,8 +242,10 @@ func (c *Catalog) lose(key Key, revision int64) {
 	if c.listable(key) {
 		c.serials.zones.gone = true
 	}
-	if parent := c.zoneOf(ParentName(key.Name())); key.Kind() == KindZone && parent != nil {
-		c.loseZone(parent, revision)
+	if key.Kind() == KindZone {
+		if parent := c.zoneOf(ParentName(key.Name())); parent != nil {
+			c.loseZone(parent, revision)
+		}
 	}
 	if pool != "" {
 		p := c.serials.pools[pool]

@@ -2,51 +2,64 @@ package zones
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
 
-// suspicion judges removals that nobody has accepted.
+// suspicion judges removals that nobody has accepted. Each rule goes through them once, however many zones or policies
+// it speaks of: there may be a million.
 type suspicion struct {
 	c    *Catalog
 	now  time.Time
-	gone []removal // sorted
-	is   map[Key]bool
-	why  map[Key]*reason // of those that are to be held
+	gone []removal // of what is in service; sorted by key
+	why  []*reason // beside gone: why it is to be held; nil: it may go, as far as has been judged
+	left int       // how many may go
 }
 
 type reason struct {
 	text      string
-	forPolicy bool
+	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
 }
 
 func newSuspicion(c *Catalog, gone []removal) *suspicion {
-	g := &suspicion{c: c, now: c.now(), gone: gone, is: make(map[Key]bool, len(gone)), why: make(map[Key]*reason)}
-	for _, r := range gone {
-		g.is[r.key] = true
-	}
-	return g
+	return &suspicion{c: c, now: c.now(), gone: gone, why: make([]*reason, len(gone)), left: len(gone)}
 }
 
 func (g *suspicion) judge() {
 	g.bulk()
-	g.zones()
-	g.contents()
-	g.policies()
-	g.closure()
-}
-
-// hold holds back the removals that match.
-func (g *suspicion) hold(why *reason, match func(Key) bool) {
-	for _, r := range g.gone {
-		if g.why[r.key] == nil && match(r.key) {
-			g.why[r.key] = why
-		}
+	if g.left > 0 {
+		g.zones()
+		g.contents()
+		g.policies()
+		g.closure()
 	}
 }
 
-// going reports whether a removal is to be carried out as far as has been judged.
-func (g *suspicion) going(key Key) bool { return g.is[key] && g.why[key] == nil }
+// free returns the removals that may go.
+func (g *suspicion) free() []removal {
+	free := make([]removal, 0, g.left)
+	for i, r := range g.gone {
+		if g.why[i] == nil {
+			free = append(free, r)
+		}
+	}
+	return free
+}
+
+// hold holds a removal back that is not held yet; a nil reason is none.
+func (g *suspicion) hold(i int, why *reason) {
+	if why != nil && g.why[i] == nil {
+		g.why[i] = why
+		g.left--
+	}
+}
+
+// going reports whether a key is removed and may go.
+func (g *suspicion) going(key Key) bool {
+	i, is := findRemoval(g.gone, key)
+	return is && g.why[i] == nil
+}
 
 // bulk: more than half of all there is, or of all of a kind.
 func (g *suspicion) bulk() {
@@ -55,10 +68,12 @@ func (g *suspicion) bulk() {
 	left := n - len(g.gone)
 	if most >= guardLeast && 2*left < most || left == 0 && most > 1 {
 		why := &reason{text: fmt.Sprintf("it would leave %d of %d resources", left, most)}
-		g.hold(why, func(Key) bool { return true })
+		for i := range g.gone {
+			g.hold(i, why)
+		}
 		return
 	}
-	gone := make(map[Kind]int)
+	gone, why := make(map[Kind]int), make(map[Kind]*reason)
 	for _, r := range g.gone {
 		gone[r.key.Kind()]++
 	}
@@ -66,96 +81,112 @@ func (g *suspicion) bulk() {
 		n := g.c.countOf(kind)
 		most := g.c.kinds[kind].of(g.now, n)
 		if most >= guardLeast && 2*(n-k) < most {
-			why := &reason{text: fmt.Sprintf("it would leave %d of %d resources of kind %s", n-k, most, kind)}
-			g.hold(why, func(key Key) bool { return key.Kind() == kind })
+			why[kind] = &reason{text: fmt.Sprintf("it would leave %d of %d resources of kind %s", n-k, most, kind)}
 		}
+	}
+	for i, r := range g.gone {
+		g.hold(i, why[r.key.Kind()])
 	}
 }
 
 // zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little
 // is laid over it.
 func (g *suspicion) zones() {
+	why := map[*zoneState]*reason{}
 	for _, r := range g.gone {
-		zone, ok := g.resource(r.key).(*Zone)
-		if !ok {
+		if r.key.Kind() != KindZone {
 			continue
 		}
-		z := g.c.states[zone.Origin]
-		text := fmt.Sprintf("zone %s has %d records and %d policies", zone.Origin, z.records, len(z.policies))
+		z := g.c.states[r.key.Name()]
+		text := fmt.Sprintf("zone %s has %d records and %d policies", z.origin, z.records, len(z.policies))
 		switch {
-		case zone.Secondary():
+		case z.zone.Secondary():
 			text += ", and what its primary has"
 		case z.records+len(z.policies) == 0:
 			continue
 		}
-		why := &reason{text: text}
-		g.hold(why, func(key Key) bool { return key == r.key || g.c.zoneAround(g.resource(key)) == z })
+		why[z] = &reason{text: text}
 	}
-}
-
-func (g *suspicion) resource(key Key) Resource {
-	r, _ := g.c.effective(key)
-	return r
+	for i, r := range g.gone {
+		if z, _ := g.c.around(r.key); z != nil {
+			g.hold(i, why[z])
+		}
+	}
 }
 
 // contents: all records of a zone, all its policies, or all of both.
 func (g *suspicion) contents() {
-	type losses struct{ records, policies int }
-	lost := make(map[*zoneState]*losses)
-	for _, r := range g.gone {
-		kind := r.key.Kind()
-		if kind != KindRecord && kind != KindPolicy || !g.going(r.key) {
-			continue
-		}
-		z := g.c.zoneAround(g.resource(r.key))
-		if z == nil {
-			continue
-		}
-		if lost[z] == nil {
-			lost[z] = new(losses)
-		}
-		if kind == KindRecord {
-			lost[z].records++
-		} else {
-			lost[z].policies++
-		}
+	type losses struct {
+		records, policies   int     // that go
+		all, record, policy *reason // why they are held
 	}
-	for z, l := range lost {
-		records, policies := z.records-l.records, len(z.policies)-l.policies
-		holding := func(what string, p *peak, n int, kinds ...Kind) {
-			if most := p.of(g.now, n); most > 1 {
-				why := &reason{text: fmt.Sprintf("it would leave zone %s without any of its %d %s", z.origin, most, what)}
-				g.hold(why, func(key Key) bool {
-					return slices.Contains(kinds, key.Kind()) && g.c.zoneAround(g.resource(key)) == z
-				})
+	lost := make(map[*zoneState]*losses)
+	inside := func(each func(i int, z *zoneState, isRecord bool)) {
+		for i, r := range g.gone {
+			if kind := r.key.Kind(); g.why[i] == nil && (kind == KindRecord || kind == KindPolicy) {
+				if z, _ := g.c.around(r.key); z != nil {
+					each(i, z, kind == KindRecord)
+				}
 			}
 		}
-		if records == 0 && l.records > 0 {
-			holding("records", &z.recordsPeak, z.records, KindRecord)
+	}
+	inside(func(_ int, z *zoneState, isRecord bool) {
+		l := lost[z]
+		if l == nil {
+			l = new(losses)
+			lost[z] = l
 		}
-		if policies == 0 && l.policies > 0 {
-			holding("policies", &z.policiesPeak, len(z.policies), KindPolicy)
+		if isRecord {
+			l.records++
+		} else {
+			l.policies++
 		}
-		if records+policies == 0 {
-			holding("records and policies", &z.allPeak, z.records+len(z.policies), KindRecord, KindPolicy)
+	})
+	for z, l := range lost {
+		without := func(what string, p *peak, n int) *reason {
+			most := p.of(g.now, n)
+			if most <= 1 {
+				return nil
+			}
+			return &reason{text: fmt.Sprintf("it would leave zone %s without any of its %d %s", z.origin, most, what)}
+		}
+		if l.records == z.records && l.records > 0 {
+			l.record = without("records", &z.recordsPeak, z.records)
+		}
+		if l.policies == len(z.policies) && l.policies > 0 {
+			l.policy = without("policies", &z.policiesPeak, len(z.policies))
+		}
+		if all := z.records + len(z.policies); l.records+l.policies == all {
+			l.all = without("records and policies", &z.allPeak, all)
 		}
 	}
+	inside(func(i int, z *zoneState, isRecord bool) {
+		l := lost[z]
+		if isRecord {
+			g.hold(i, l.record)
+		} else {
+			g.hold(i, l.policy)
+		}
+		g.hold(i, l.all)
+	})
 }
 
 // policies: the last endpoints of a policy that stays.
 func (g *suspicion) policies() {
-	touched := make(map[Key]bool)
-	for _, r := range g.gone {
-		pool, ok := poolOf(g.resource(r.key))
-		if !ok {
-			continue
-		}
-		for referrer := range g.c.referrers[KeyOf(KindPool, pool)] {
-			touched[referrer] = true
+	members := make(map[string][]int) // of gone, by pool: it and its endpoints
+	touched := make(map[Key]struct{})
+	for i, r := range g.gone {
+		if _, pool := g.c.around(r.key); pool != "" {
+			if members[pool] == nil {
+				for referrer := range g.c.referrers[KeyOf(KindPool, pool)] {
+					touched[referrer] = struct{}{}
+				}
+			}
+			members[pool] = append(members[pool], i)
 		}
 	}
-	for _, key := range sortedKeys(touched) {
-		p, ok := g.resource(key).(*Policy)
+	for _, key := range slices.Sorted(maps.Keys(touched)) {
+		p, ok := g.c.Get(key).(*Policy)
 		if !ok || g.going(key) {
 			continue
 		}
@@ -165,13 +196,15 @@ func (g *suspicion) policies() {
 			if g.c.slots[KindPool][KeyOf(KindPool, pool)] == nil {
 				continue
 			}
-			before += len(g.c.endpoints[pool])
+			n := len(g.c.endpoints[pool])
+			before += n
 			if g.going(KeyOf(KindPool, pool)) {
 				continue
 			}
-			for _, e := range g.c.endpoints[pool] {
-				if !g.going(e.Key()) {
-					after++
+			after += n
+			for _, i := range members[pool] {
+				if g.why[i] == nil { // an endpoint, as the pool stays
+					after--
 				}
 			}
 		}
@@ -179,47 +212,28 @@ func (g *suspicion) policies() {
 			continue
 		}
 		why := &reason{text: fmt.Sprintf("it would leave policy %s without any endpoint", p.Name), forPolicy: true}
-		g.hold(why, func(key Key) bool {
-			pool, ok := poolOf(g.resource(key))
-			return ok && slices.Contains(pools, pool)
-		})
-	}
-}
-
-// poolOf returns the pool that a Pool or Endpoint is, or is in.
-func poolOf(r Resource) (string, bool) {
-	switch r := r.(type) {
-	case *Pool:
-		return r.Pool, true
-	case *Endpoint:
-		return r.Pool, true
-	}
-	return "", false
-}
-
-// closure: what is named by something that is held, so that what stays in service stays whole.
-func (g *suspicion) closure() {
-	for again := true; again; {
-		again = false
-		for _, r := range g.gone {
-			why := g.why[r.key]
-			if why == nil {
-				continue
-			}
-			for _, target := range references(g.resource(r.key), false) {
-				if g.going(target) {
-					g.why[target], again = &reason{why.text, why.forPolicy}, true
-				}
+		for _, pool := range pools {
+			for _, i := range members[pool] {
+				g.hold(i, why)
 			}
 		}
 	}
 }
 
-func sortedKeys(set map[Key]bool) []Key {
-	keys := make([]Key, 0, len(set))
-	for key := range set {
-		keys = append(keys, key)
+// closure: what is named by something that is held, so that what stays in service stays whole.
+func (g *suspicion) closure() {
+	for again := g.left > 0; again; {
+		again = false
+		for i, r := range g.gone {
+			if g.why[i] == nil || r.key.Kind() == KindRecord { // which names nothing
+				continue
+			}
+			for _, target := range references(g.c.Get(r.key), false) {
+				if k, is := findRemoval(g.gone, target); is && g.why[k] == nil {
+					g.hold(k, g.why[i])
+					again = true
+				}
+			}
+		}
 	}
-	slices.Sort(keys)
-	return keys
 }

@@ -19,7 +19,7 @@ func (c *Catalog) Get(k Key) Resource {
 
 // VersionOf returns the revision of a resource's effective version, 0 if there is none.
 func (c *Catalog) VersionOf(k Key) int64 {
-	_, revision := c.effective(k)
+	revision, _ := c.version(k)
 	return revision
 }
 
@@ -94,6 +94,17 @@ func (c *Catalog) RecordsAt(origin, owner string) []*Record {
 // CountOf returns how many effective resources of a kind there are.
 func (c *Catalog) CountOf(kind Kind) int { return c.countOf(kind) }
 
+// Count returns how many effective resources there are, overrides not counted.
+func (c *Catalog) Count() int { return c.count() }
+
+// CountIn returns how many records and policies there are in an origin.
+func (c *Catalog) CountIn(origin string) int {
+	if z := c.states[origin]; z != nil {
+		return z.records + len(z.policies)
+	}
+	return 0
+}
+
 // EndpointsOf returns a pool's endpoints, sorted by name.
 func (c *Catalog) EndpointsOf(pool string) []*Endpoint {
 	es := slices.Collect(maps.Values(c.endpoints[pool]))
@@ -144,16 +155,6 @@ func (c *Catalog) Hollow(origin string) bool {
 
 // Hollows returns the origins that are Hollow, sorted.
 func (c *Catalog) Hollows() []string { return slices.Sorted(maps.Keys(c.hollows)) }
-
-// Held returns the removals that the guard holds back, sorted by key. What they remove stays in service.
-func (c *Catalog) Held() []Held {
-	held := make([]Held, 0, len(c.held))
-	for _, h := range c.held {
-		held = append(held, h.Held)
-	}
-	slices.SortFunc(held, func(a, b Held) int { return strings.Compare(string(a.Key), string(b.Key)) })
-	return held
-}
 
 // Problems returns what is wrong with newest versions and what is odd about effective ones, sorted by key. The caller
 // must not change it; it is made once for each batch.

@@ -53,11 +53,30 @@ type rank struct{ exists, cut, turn bool }
 
 // apply makes the edits and returns the new tree. apex is the zone's origin. Edits of one name are made in their order.
 func (t *tree) apply(apex rr.Name, edits []edit) *tree {
+	t = t.roomFor(edits)
 	out := *t
 	out.shards = slices.Clone(t.shards)
 	r := revision{tree: &out, apex: apex, own: make([]bool, len(t.shards)), kids: map[rr.Name]int32{}}
 	r.make(edits)
 	return r.done()
+}
+
+// roomFor returns the tree with as many shards as it will need if the edits bring that many more names than there are:
+// a look-up in a shard of many thousand names goes through most of them.
+func (t *tree) roomFor(edits []edit) *tree {
+	if shardsFor(t.names+len(edits)) <= 2*t.len() {
+		return t // as nearly always
+	}
+	names := make(map[rr.Name]struct{}, len(edits))
+	for i := range edits {
+		if edits[i].kind != dropSet {
+			names[edits[i].name] = struct{}{}
+		}
+	}
+	if want := shardsFor(t.names + len(names)); want > 2*t.len() {
+		return t.resize(want)
+	}
+	return t
 }
 
 // revision is a tree being changed.

@@ -10,45 +10,40 @@ import (
 	"leeward/zones/steer"
 )
 
-// configure applies the batches and builds a snapshot if something calls for one. It reports whether it built one.
+// configure applies what waits, here or aside, and reports whether there is a new Snapshot.
 func (l *Loop) configure(now time.Time, w waiting) bool {
-	var delta zones.Delta
-	build, fresh, listed := false, false, false
+	if !l.large && slices.ContainsFunc(w.batches, isLarge) {
+		l.large, l.paced = true, l.o.Pace()
+	}
+	if l.isHeavy(w) {
+		l.aside = true
+		go func() { l.back <- l.apply(now, w) }()
+		return false
+	}
+	return l.adopt(now, l.apply(now, w))
+}
+
+// apply takes up batches and builds a snapshot if there is a reason to. Of the loop's it changes nothing but the
+// Catalog, the members and the Builder.
+func (l *Loop) apply(now time.Time, w waiting) applied {
+	a := applied{first: w.first, table: l.table, batches: len(w.batches) > 0}
+	build := false
 	for i, b := range w.batches {
 		b = l.members.batch(b)
-		listed = listed || b.Full && !b.Copy
-		fresh = fresh || !b.Copy
+		a.listed = a.listed || b.Full && !b.Copy
+		a.fresh = a.fresh || !b.Copy
 		d := l.catalog.Consume(b)
 		if revision := l.revision(b, d.Revision); revision != 0 {
-			delta.Revision = revision
+			a.delta.Revision = revision
 		}
-		delta.Full = delta.Full || d.Full
-		delta.Keys = append(delta.Keys, d.Keys...)
-		delta.Serials = append(delta.Serials, d.Serials...)
+		a.take(d)
 		build = true
-		if !l.large && isLarge(b) {
-			l.large, l.paced = true, l.o.Pace()
-		}
 		w.batches[i] = zones.Batch{} // free it now: building needs the memory
 	}
-	if delta.Full {
-		delta.Keys = nil
-	}
-	if len(w.batches) > 0 && l.o.Owed != nil {
-		l.o.Owed(l.catalog.Owed())
-	}
-	// What came only from the copy on disk need not be saved again: reading it did not make it newer. A list that
-	// confirms the copy does make it newer.
-	if fresh && (listed || delta.Full || len(delta.Keys) > 0 || len(delta.Serials) > 0) {
-		l.changed = now
-		if l.unsaved.IsZero() {
-			l.unsaved = now
-		}
-	}
-	for _, a := range w.resolved {
-		l.builder.Resolved(a.Hostname, steer.Resolution{
-			Addresses: a.Addresses, Known: a.Known, Expires: a.Expires, Gone: a.Gone,
-			Failing: a.Err != "" || a.Expires.IsZero(),
+	for _, r := range w.resolved {
+		l.builder.Resolved(r.Hostname, steer.Resolution{
+			Addresses: r.Addresses, Known: r.Known, Expires: r.Expires, Gone: r.Gone,
+			Failing: r.Err != "" || r.Expires.IsZero(),
 		})
 		build = true
 	}
@@ -56,35 +51,67 @@ func (l *Loop) configure(now time.Time, w waiting) bool {
 		l.builder.Transferred(t.origin, t.Transferred)
 		build = true
 	}
-	if delta.Full || slices.ContainsFunc(delta.Keys, isZone) || slices.ContainsFunc(w.elsewhere, l.members.concerns) {
+	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) || slices.ContainsFunc(w.elsewhere, l.members.concerns) {
 		for _, b := range l.members.update(l.catalog, l.builder.Version) {
-			d := l.catalog.Apply(b)
-			delta.Keys, delta.Serials = append(delta.Keys, d.Keys...), append(delta.Serials, d.Serials...)
-			l.changed = now
-			if l.unsaved.IsZero() {
-				l.unsaved = now
-			}
+			a.take(l.catalog.Apply(b))
+			a.members = true
 		}
 	}
+	if a.delta.Full {
+		a.delta.Keys = nil
+	}
 	if w.table != nil && w.table != l.table {
-		l.table, build = w.table, true
+		a.table, build = w.table, true
 	}
 	if l.snapshot != nil {
 		if e := l.builder.NextExpiry(); !e.IsZero() && !now.Before(e) {
 			build = true
 		}
 	}
-	if !build || (l.snapshot == nil && len(w.batches) == 0) {
+	if !build || l.snapshot == nil && len(w.batches) == 0 {
+		return a
+	}
+	a.snapshot, a.built = l.builder.Update(l.catalog, a.delta, a.table)
+	a.wrong = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, a.built)
+	a.held = l.catalog.HeldCount()
+	return a
+}
+
+// take adds what one batch changed. Its revision does not count here.
+func (a *applied) take(d zones.Delta) {
+	a.delta.Full = a.delta.Full || d.Full
+	a.delta.Keys = append(a.delta.Keys, d.Keys...)
+	a.delta.Serials = append(a.delta.Serials, d.Serials...)
+	if a.delta.Held == nil {
+		a.delta.Held = d.Held
+	}
+}
+
+// adopt has the loop use what was applied. It reports whether there is a new Snapshot, which is to be published.
+func (l *Loop) adopt(now time.Time, a applied) bool {
+	l.table = a.table
+	if a.batches && l.o.Owed != nil {
+		l.o.Owed(l.catalog.Owed())
+	}
+	// What came only from the copy on disk need not be saved again: reading it did not make it newer. A list that
+	// confirms the copy does make it newer.
+	d := &a.delta
+	if a.members || a.fresh && (a.listed || d.Full || len(d.Keys) > 0 || len(d.Serials) > 0) {
+		l.changed = now
+		if l.unsaved.IsZero() {
+			l.unsaved = now
+		}
+	}
+	if a.snapshot == nil {
 		return false
 	}
-	l.snapshot, l.built = l.builder.Update(l.catalog, delta, l.table)
-	l.redrill(delta)
-	l.relist(delta)
 	wrong, held := l.wrong, l.held
-	l.wrong, l.held = slices.Concat(l.catalog.Problems().Errors(), l.members.problems, l.built), l.catalog.Held()
+	l.snapshot, l.built, l.wrong, l.held = a.snapshot, a.built, a.wrong, a.held
+	l.redrill(*d)
+	l.relist(*d)
 	l.logProblems(l.wrong.Beyond(wrong), wrong)
-	l.logHeld(held)
-	if l.o.Follow != nil && (delta.Full || slices.ContainsFunc(delta.Keys, isZone)) {
+	l.logHeld(d.Held, held)
+	if l.o.Follow != nil && (d.Full || slices.ContainsFunc(d.Keys, isZone)) {
 		l.o.Follow(l.secondaries())
 	}
 	return true

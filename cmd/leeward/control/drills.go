@@ -31,6 +31,8 @@ const drillLook = 250 * time.Millisecond
 type drills struct {
 	of   map[string]*drill
 	next time.Time // when to check them again; zero: there is none
+
+	turned []health.Target // whose verdicts turned while something was applied aside
 }
 
 // drill is one drill as this process has seen it.
@@ -106,7 +108,16 @@ func (l *Loop) carriersOf(target string) map[string]bool {
 // drill checks whether drills in force do harm, and gives up those that do. turned are the addresses whose verdicts
 // have just turned.
 func (l *Loop) drill(now time.Time, turned []health.Target) {
-	if l.drills.next.IsZero() || l.view == nil || len(turned) == 0 && now.Before(l.drills.next) {
+	if l.drills.next.IsZero() || l.view == nil {
+		l.drills.turned = nil
+		return
+	}
+	turned = append(l.drills.turned, turned...)
+	if l.drills.turned = nil; l.aside {
+		l.drills.turned = turned // giving a drill up needs the Builder
+		return
+	}
+	if len(turned) == 0 && now.Before(l.drills.next) {
 		return
 	}
 	l.drills.next = time.Time{}

@@ -23,19 +23,24 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer
 			c.pools = append(c.pools, s.Pool)
 		}
 	}
+	var held []zones.Held // there may be a million, so the loop does not search them
 	err = l.Do(ctx, func(i Inside) {
+		held = i.l.catalog.Held()
 		for _, p := range i.l.wrong {
 			if c.has(p.Key) {
 				e.Problems = append(e.Problems, p.String())
 			}
 		}
-		for _, h := range i.Held(len(i.l.held)) {
-			if c.has(zones.Key(h.Resource)) {
-				e.Problems = append(e.Problems, zones.Key(h.Resource).String()+": held in service: "+h.Why)
-			}
-		}
 	})
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	for _, h := range held {
+		if c.has(h.Key) {
+			e.Problems = append(e.Problems, h.Key.String()+": held in service: "+h.Why)
+		}
+	}
+	return e, nil
 }
 
 // concern names the resources behind an answer.

@@ -15,17 +15,10 @@ import (
 // inbox holds what the loop will take up in its next turn. Everybody may put something in, and nobody waits for the
 // loop except a source: it may be at most maxBatches ahead, so that a flood of changes stays in etcd and not in memory.
 type inbox struct {
-	mu        sync.Mutex
-	room      sync.Cond // signalled when batches are taken; uses mu
-	first     time.Time // when the oldest waiting item came in
-	batches   []zones.Batch
-	condition *zones.Condition
-	health    []func(now time.Time, b *health.Board)
-	table     *geo.Table
-	resolved  []resolve.Answer
-	elsewhere []transferred
-	requests  []func()
-	closed    bool
+	mu     sync.Mutex
+	room   sync.Cond // signalled when batches are taken; uses mu
+	waits  waiting
+	closed bool
 
 	wake chan struct{} // has one token while something waits
 }
@@ -49,8 +42,8 @@ func (b *inbox) putLocked(now time.Time, add func()) bool {
 	if b.closed {
 		return false
 	}
-	if b.first.IsZero() {
-		b.first = now
+	if b.waits.first.IsZero() {
+		b.waits.first = now
 	}
 	add()
 	select {
@@ -64,24 +57,25 @@ func (b *inbox) putLocked(now time.Time, add func()) bool {
 func (b *inbox) batch(now func() time.Time, batch zones.Batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.batches) >= maxBatches && !b.closed {
+	for len(b.waits.batches) >= maxBatches && !b.closed {
 		b.room.Wait()
 	}
 	b.putLocked(now(), func() {
 		if batch.Full {
 			// The list replaces the copy on disk. The loop must still learn that a history has ended.
-			b.batches = slices.DeleteFunc(b.batches, func(before zones.Batch) bool {
+			b.waits.batches = slices.DeleteFunc(b.waits.batches, func(before zones.Batch) bool {
 				batch.Anew = batch.Anew || before.Anew
 				return !before.Copy
 			})
 		}
-		b.batches = append(b.batches, batch)
+		b.waits.batches = append(b.waits.batches, batch)
 	})
 }
 
 // waiting is what one turn takes up.
 type waiting struct {
-	first     time.Time
+	first     time.Time // when the oldest item came in; zero: there is none
+	heard     time.Time // when the oldest item of health came in
 	batches   []zones.Batch
 	condition *zones.Condition
 	health    []func(now time.Time, b *health.Board)
@@ -97,12 +91,16 @@ type transferred struct {
 	snapshot.Transferred
 }
 
-func (b *inbox) take() waiting {
+// take empties the inbox. aside: it takes only what concerns the Board.
+func (b *inbox) take(aside bool) (w waiting) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w := waiting{b.first, b.batches, b.condition, b.health, b.table, b.resolved, b.elsewhere, b.requests}
-	b.first, b.batches, b.condition, b.health, b.table = time.Time{}, nil, nil, nil, nil
-	b.resolved, b.elsewhere, b.requests = nil, nil, nil
+	if aside {
+		w.health, w.heard = b.waits.health, b.waits.heard
+		b.waits.health, b.waits.heard = nil, time.Time{}
+		return w
+	}
+	w, b.waits = b.waits, waiting{}
 	b.room.Broadcast()
 	return w
 }

@@ -26,7 +26,7 @@ func (i Inside) Server(now time.Time) admin.Server {
 	s := admin.Server{
 		Published: l.published,
 		Source:    admin.Source{State: string(l.condition.State), Since: l.condition.Since},
-		Problems:  len(l.wrong), Held: len(l.held), Fresh: true,
+		Problems:  len(l.wrong), Held: l.held, Fresh: true,
 	}
 	if l.condition.Err != nil {
 		s.Source.Error = l.condition.Err.Error()
@@ -41,7 +41,10 @@ func (i Inside) Server(now time.Time) admin.Server {
 }
 
 // Held describes at most so many of the changes that the guard holds back.
-func (i Inside) Held(most int) []admin.Held { return held(i.l.held[:min(most, len(i.l.held))]) }
+func (i Inside) Held(most int) []admin.Held {
+	all := i.l.catalog.Held()
+	return held(all[:min(most, len(all))])
+}
 
 func held(hs []zones.Held) []admin.Held {
 	all := make([]admin.Held, 0, len(hs))

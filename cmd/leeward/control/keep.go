@@ -34,7 +34,7 @@ func (l *Loop) saveDue() time.Time {
 // save hands the resources in service to Keep when that is due. now: at once, due or not.
 func (l *Loop) save(now bool) {
 	due := l.saveDue()
-	if !now && (due.IsZero() || l.o.Now().Before(due)) || l.o.Keep == nil || l.snapshot == nil {
+	if !now && (due.IsZero() || l.o.Now().Before(due)) || l.o.Keep == nil || l.snapshot == nil || l.aside {
 		return
 	}
 	l.unsaved = time.Time{}

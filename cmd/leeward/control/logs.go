@@ -63,20 +63,14 @@ func (l *Loop) inService(p *zones.Problem) string {
 	return admin.InServiceOlder
 }
 
-// logHeld logs that the guard holds back something new, or that it no longer holds back anything.
-func (l *Loop) logHeld(before []zones.Held) {
-	known := make(map[zones.Key]bool, len(before))
-	for _, h := range before {
-		known[h.Key] = true
-	}
-	for _, h := range l.held {
-		if !known[h.Key] {
-			l.o.Log.Warn("removals are held back until leeward accept",
-				"held", len(l.held), "first", string(h.Key), "why", h.Why)
-			return
-		}
-	}
-	if len(l.held) == 0 && len(before) > 0 {
+// logHeld logs that the guard has begun to hold something back, or that it no longer holds back anything. first is the
+// first key of what is new, nil for nothing.
+func (l *Loop) logHeld(first *zones.Held, before int) {
+	switch {
+	case first != nil && l.held > 0:
+		l.o.Log.Warn("removals are held back until leeward accept",
+			"held", l.held, "first", string(first.Key), "why", first.Why)
+	case l.held == 0 && before > 0:
 		l.o.Log.Info("nothing is held back any more")
 	}
 }

@@ -9,7 +9,8 @@
 // One goroutine owns the Catalog, the Builder and the Board, so nothing in here needs a lock. Everybody else leaves
 // work in the inbox. A turn takes up all that waits, applies it, and publishes one State. So a flood of changes becomes
 // a few large turns, while a single change is served within milliseconds. A turn in which only verdicts changed
-// publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket.
+// publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket. What takes long to apply
+// is applied aside (see aside.go).
 package control
 
 import (
@@ -91,8 +92,12 @@ type Loop struct {
 	view      *steer.View
 	built     zones.Problems // of the last build
 	wrong     zones.Problems // why newest versions are not in service: the catalog's problems and built
-	held      []zones.Held
+	held      int // how many removals the guard holds back
 	listed    map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
+	accepted  int64        // the newest revision up to which removals have been accepted
+	aside     bool         // another goroutine applies something large, and has the catalog meanwhile
+	back      chan applied // where it hands over what came of it
+	asked     []func()     // requests that came with what is applied aside
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	kept      bool          // the resources have been saved at least once
@@ -119,6 +124,7 @@ func NewLoop(o LoopOptions) *Loop {
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
 		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now),
 		board:     health.NewBoard(),
+		back:      make(chan applied, 1),
 		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),
 		gauges: gauges{pools: map[string]*gauge{}, samples: map[health.Target]sample{}},
 	}
@@ -136,12 +142,19 @@ func (l *Loop) Batch(b zones.Batch) { l.inbox.batch(l.o.Now, b) }
 
 // Condition hands over how this process stands with its source.
 func (l *Loop) Condition(c zones.Condition) {
-	l.inbox.put(l.o.Now(), func() { l.inbox.condition = &c })
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.condition = &c })
 }
 
 // Health hands over f, which the loop runs on the Board in its next turn.
 func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
-	l.inbox.put(l.o.Now(), func() { l.inbox.health = append(l.inbox.health, f) })
+	now := l.o.Now()
+	l.inbox.put(now, func() {
+		w := &l.inbox.waits
+		if w.heard.IsZero() {
+			w.heard = now
+		}
+		w.health = append(w.health, f)
+	})
 }
 
 // Report hands over what this process's own probes have found.
@@ -153,16 +166,16 @@ func (l *Loop) Report(rs []health.Report) {
 }
 
 // Geo hands over a new table.
-func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.table = t }) }
+func (l *Loop) Geo(t *geo.Table) { l.inbox.put(l.o.Now(), func() { l.inbox.waits.table = t }) }
 
 // Resolved hands over the addresses that an endpoint's hostname has now.
 func (l *Loop) Resolved(a resolve.Answer) {
-	l.inbox.put(l.o.Now(), func() { l.inbox.resolved = append(l.inbox.resolved, a) })
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.resolved = append(l.inbox.waits.resolved, a) })
 }
 
 // Transferred hands over how a zone stands that lives on another primary.
 func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
-	l.inbox.put(l.o.Now(), func() { l.inbox.elsewhere = append(l.inbox.elsewhere, transferred{origin, t}) })
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.elsewhere = append(l.inbox.waits.elsewhere, transferred{origin, t}) })
 }
 
 // State returns what is published. It returns nil before the first time.
@@ -191,7 +204,7 @@ func (l *Loop) Close() { l.inbox.close() }
 func (l *Loop) Do(ctx context.Context, f func(Inside)) error {
 	done := make(chan struct{})
 	run := func() { f(Inside{l}); close(done) }
-	if !l.inbox.put(l.o.Now(), func() { l.inbox.requests = append(l.inbox.requests, run) }) {
+	if !l.inbox.put(l.o.Now(), func() { l.inbox.waits.requests = append(l.inbox.waits.requests, run) }) {
 		return ErrStopped
 	}
 	select {
@@ -216,23 +229,30 @@ func (l *Loop) Run(ctx context.Context) {
 	defer timer.Stop()
 	defer rest.Stop()
 	for {
+		var back *applied
 		select {
 		case <-ctx.Done():
 			l.inbox.close()
+			if l.aside {
+				l.adopt(l.o.Now(), <-l.back)
+				l.aside = false
+			}
 			l.save(l.confirms() || !l.unsaved.IsZero())
 			l.remember(true)
-			for _, request := range l.inbox.take().requests {
+			for _, request := range append(l.asked, l.inbox.take(false).requests...) {
 				request()
 			}
 			return
 		case <-l.inbox.wake:
 		case <-timer.C:
+		case a := <-l.back:
+			back, l.aside = &a, false
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && back == nil {
 			continue // do not begin another turn
 		}
 		began := time.Now()
-		next := l.turn(l.inbox.take())
+		next := l.turn(l.inbox.take(l.aside), back)
 		rest.Reset(min(restFor*time.Since(began), restMost))
 		select {
 		case <-ctx.Done():
@@ -247,29 +267,44 @@ func (l *Loop) Run(ctx context.Context) {
 }
 
 // turn applies everything that waits, publishes once, and returns when the next turn is due without new input. It
-// returns the zero time if nothing is due.
-func (l *Loop) turn(w waiting) time.Time {
+// returns the zero time if nothing is due. back is what another goroutine has applied since the last turn, nil for
+// nothing.
+func (l *Loop) turn(w waiting, back *applied) time.Time {
 	now := l.o.Now()
 	if w.condition != nil {
 		l.turnCondition(*w.condition)
 	}
 	if slices.ContainsFunc(w.batches, isLarge) {
 		l.absorbed.Store(true)
+	}
+	first, fresh := w.first, false
+	if back != nil {
+		fresh = l.adopt(now, *back)
+		if first.IsZero() || !back.first.IsZero() && back.first.Before(first) {
+			first = back.first
+		}
+	}
+	if !l.aside {
+		fresh = l.configure(now, w) || fresh
+	}
+	if l.aside {
+		first = time.Time{} // it is not served yet
+	} else {
 		defer l.absorbed.Store(false)
 	}
-	if l.configure(now, w) {
+	if fresh {
 		if l.view == nil {
 			l.assign() // so that the first answers take into account what is known already
 			l.board.Judge(now)
 			l.board.Weigh(now)
 		}
-		if len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
+		if back == nil && len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
 			l.publish(time.Time{}, nil, nil) // the configuration has not changed
 		} else {
 			l.publish(now, nil, nil)
 		}
 		l.assign()
-		if l.large { // the memory that reading and building took is not needed again soon
+		if l.large && !l.aside { // the memory that reading and building took is not needed again soon
 			l.large = false
 			l.paced()
 		}
@@ -297,15 +332,15 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	if len(turned) > 0 && l.snapshot != nil {
 		l.publish(time.Time{}, turned, loads)
-		since := w.first
+		since := w.heard
 		if since.IsZero() {
 			since = now // the passing of time turned it
 		}
 		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
 		l.logVerdicts(turned)
 	}
-	if !w.first.IsZero() && l.snapshot != nil {
-		l.o.Metrics.publishing(l.o.Now().Sub(w.first))
+	if !first.IsZero() && l.snapshot != nil {
+		l.o.Metrics.publishing(l.o.Now().Sub(first))
 	}
 	l.drill(now, turned)
 	l.o.Metrics.turn(l, turned)
@@ -314,7 +349,12 @@ func (l *Loop) turn(w waiting) time.Time {
 	}
 	l.save(false)
 	l.remember(false)
-	for _, request := range w.requests {
+	requests := append(l.asked, w.requests...)
+	if l.asked = nil; l.aside {
+		l.asked = requests
+		return l.due()
+	}
+	for _, request := range requests {
 		request()
 	}
 	return l.due()
@@ -359,15 +399,17 @@ func (l *Loop) due() time.Time {
 			next = t
 		}
 	}
-	if l.snapshot != nil {
+	if l.snapshot != nil && !l.aside {
 		earlier(l.builder.NextExpiry())
 	}
 	if since := l.staleSince(); !since.IsZero() && !l.stale && l.view != nil {
 		earlier(since.Add(staleAfter))
 	}
 	earlier(l.gauges.next)
-	earlier(l.drills.next)
-	earlier(l.saveDue())
+	if !l.aside {
+		earlier(l.drills.next)
+		earlier(l.saveDue())
+	}
 	earlier(l.recall)
 	return next
 }

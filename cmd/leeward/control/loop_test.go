@@ -47,7 +47,8 @@ func changes(t *testing.T, text string, revision int64) []zones.Change {
 // bench is a running loop and what it has put out.
 type bench struct {
 	*control.Loop
-	t *testing.T
+	t    *testing.T
+	stop func() // ends Run
 
 	mu        sync.Mutex
 	published []answer.State
@@ -76,6 +77,7 @@ func start(t *testing.T, past ...health.Past) *bench {
 		},
 	})
 	ctx, stop := context.WithCancel(t.Context())
+	b.stop = stop
 	done := make(chan struct{})
 	go func() { defer close(done); b.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })

@@ -111,7 +111,7 @@ func (m *Metrics) turn(l *Loop, turned []health.Target) {
 		m.revision.Set(float64(l.snapshot.Revision()))
 	}
 	m.problems.Set(float64(len(l.wrong)))
-	m.held.Set(float64(len(l.held)))
+	m.held.Set(float64(l.held))
 	votes, verdicts := l.board.Stale()
 	m.votesStale.Set(float64(votes))
 	m.verdictStale.Set(float64(verdicts))

@@ -53,7 +53,7 @@ func (i Inside) Summary(now time.Time) *Summary {
 		now: now, own: l.o.Own, region: l.o.Region,
 		resources: l.summarized(), resolved: map[string][]netip.Addr{},
 		vantages: l.board.Vantages(now), unwatched: l.board.Unwatched(),
-		snapshot: l.snapshot, view: l.view, held: l.held, names: l.o.Names,
+		snapshot: l.snapshot, view: l.view, held: l.catalog.Held(), names: l.o.Names,
 		givenUp: map[string]bool{}, fleet: l.fleet.clone(), clocks: l.clocks.problems(l.o.Own, now),
 	}
 	s.staleVotes, s.staleVerdicts = l.board.Stale()
