@@ -5,22 +5,21 @@ import (
 	"net/netip"
 )
 
-// A vantage whose own way out fails sees everything down. It is blind, and abstains.
+// A vantage whose own network fails sees everything down. It is blind, and abstains.
 //
-// It is blind to a family when, of the addresses of that family that most of the others say are up, it says down of
-// more than half, and these lie in two regions or more (two pools, where there is one region altogether). What the
-// others say is down tells nothing of its eyes: were it counted, a blind vantage would come to be believed by the next
-// real failure.
+// A vantage is blind to a family if, of the family's addresses that most other vantages say are up, it says that more
+// than half are down, and these lie in at least two regions (two pools, if there is only one region). What the others
+// say is down does not count: if it did, a blind vantage would be believed at the next real failure.
 //
-// By family, as a way out can fail for one alone: a vantage that has lost its IPv6 contradicts the others on half of a
-// fleet that has both, which is not more than half, and its IPv4 votes are as good as ever. Where too few addresses are
-// of one family to tell, those of both are looked at together: a vantage for which the rule holds altogether is blind
-// to a family unless it sees at least half of what the others see up there.
+// The rule goes by family because the network may fail for one family alone. A vantage without IPv6 contradicts the
+// others on half of a dual-stack fleet, which is not more than half, and its IPv4 votes remain good. If one family has
+// too few addresses to tell, both are counted together: a vantage to which the rule applies in total is blind to a
+// family unless it sees up at least half of what the others see up there.
 //
-// The others are the fresh ones; a vantage that is itself stale is compared with stale ones where no fresh one votes,
-// so that all going stale together changes nothing.
+// The others are the fresh vantages. A stale vantage is compared with stale ones if there is no fresh vote, so that
+// nothing changes if all go stale together.
 
-// family is of which IP version an address is.
+// family is the IP version of an address.
 type family int
 
 const (
@@ -38,13 +37,13 @@ func familyOf(a netip.Addr) family {
 
 func (f family) String() string { return [...]string{"IPv4", "IPv6"}[f] }
 
-// view is how a vantage's votes in one family compare with those of the others.
+// view compares a vantage's votes in one family with those of the others.
 type view struct {
 	shared, well, contradicted int            // see cell
 	regions, pools             map[string]int // of the contradicted targets
 }
 
-// contradict counts a target on which the vantage contradicts the others, or takes it out again, with n -1.
+// contradict counts a target on which the vantage contradicts the others. n is 1, or -1 to take it back.
 func (w *view) contradict(t *target, n int) {
 	if w.regions == nil {
 		w.regions, w.pools = map[string]int{}, map[string]int{}
@@ -63,7 +62,7 @@ func add(counts map[string]int, key string, n int) {
 // most reports whether the vantage sees less than half of what the others see up.
 func (w *view) most() bool { return 2*w.contradicted > w.well }
 
-// spread returns in how many regions it does, or pools where there is one region altogether.
+// spread returns in how many regions the vantage contradicts the others, or in how many pools if there is one region.
 func (w *view) spread(regions int) int {
 	if regions == 1 {
 		return len(w.pools)
@@ -74,8 +73,9 @@ func (w *view) spread(regions int) int {
 // both returns the view of both families together.
 func (v *vantage) both() view {
 	all := view{
-		well: v.sees[ipv4].well + v.sees[ipv6].well, contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
-		regions: map[string]int{}, pools: map[string]int{},
+		well:         v.sees[ipv4].well + v.sees[ipv6].well,
+		contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
+		regions:      map[string]int{}, pools: map[string]int{},
 	}
 	for f := range v.sees {
 		maps.Copy(all.regions, v.sees[f].regions)
@@ -84,7 +84,7 @@ func (v *vantage) both() view {
 	return all
 }
 
-// looks returns to which families the vantage is blind by its counts.
+// looks returns to which families the vantage is blind, by its counts.
 func (v *vantage) looks(regions int) (blind [families]bool) {
 	all := v.both()
 	altogether := all.most() && all.spread(regions) >= 2
@@ -95,7 +95,7 @@ func (v *vantage) looks(regions int) (blind [families]bool) {
 	return blind
 }
 
-// sight finds the blind vantages, and touches the targets of those that became or ceased to be it.
+// sight finds the blind vantages, and touches the targets of those that became blind or stopped being blind.
 func (b *Board) sight() {
 	turned := map[*vantage]bool{}
 	for _, v := range b.vantages {
@@ -111,7 +111,8 @@ func (b *Board) sight() {
 	b.touchAll(turned)
 }
 
-// blindTo names the family to which alone the vantage is blind, although it votes on the other one too.
+// blindTo names the family to which the vantage is blind, if it also votes on the other family and is not blind to
+// that.
 func (v *vantage) blindTo() []string {
 	for f := range families {
 		if other := ipv6 - f; v.blind[f] && !v.blind[other] && v.sees[other].shared > 0 {
@@ -121,7 +122,7 @@ func (v *vantage) blindTo() []string {
 	return nil
 }
 
-// whereBlind says for which family a vantage that is blind for the target is so, where it is not for both.
+// whereBlind says to which family the vantage is blind, if not to both.
 func (t *target) whereBlind(v *vantage) string {
 	if len(v.blindTo()) == 0 {
 		return ""

@@ -7,80 +7,88 @@ import (
 	"time"
 )
 
-// DefaultStale is how long a report is fresh after its vantage last moved, where the vantage has not said.
+// DefaultStale is how long a vantage's reports stay fresh after it last moved, if it does not say.
 const DefaultStale = 10 * time.Second
 
-// MaxStale is the longest that a vantage may ask for its reports to be believed after it has moved. What it says beyond
-// that is not believed: a vantage that is gone would vote, and be chosen to probe, for as long.
+// MaxStale bounds how long a vantage may ask for its reports to stay fresh after it has moved. Otherwise a vantage that
+// is gone could vote, and be chosen to probe, for longer.
 const MaxStale = time.Minute
 
-// Board holds the reports of all vantages and judges them. Its verdicts depend only on the reports it holds and on
-// which of them are fresh, never on the order they came in. It is not safe for concurrent use: one goroutine owns it.
+// Board holds the reports of all vantages and judges them. One goroutine owns it.
 //
-// Work is proportional to what changed: a report touches its target, a vantage that goes stale or blind the targets it
-// reports on.
+//	Board ─┬─ vantage, one a reporter: when it was heard, its counts, whether it is blind
+//	       ├─ target, one an address of an endpoint: the verdict ─▶ cell, one a vantage: its report
+//	       └─ measured, one a pool: what vantages say of its load
+//
+// Judge works in this order: expire (what went stale), recount and sight (who is blind), muster (who lives), then for
+// each dirty target light, elect, outrun, remember.
+//
+// Verdicts depend only on the reports that the Board holds and on which of them are fresh, never on the order in which
+// they came. Work is proportional to what changed: a report touches its target, and a vantage that goes stale or blind
+// touches the targets that it reports on.
 type Board struct {
 	now       time.Time // of the last Judge
-	began     time.Time // see Begin; zero: nobody has said
+	began     time.Time // see Begin; zero: unknown
 	vantages  map[string]*vantage
 	targets   map[Target]*target
 	endpoints map[string]*endpoint
-	regions   map[string]int // region → assigned targets
+	regions   map[string]int // number of assigned targets by region
 	dirty     []*target
 	deadlines deadlines
 
-	own      *vantage    // nil: this process probes nothing
-	living   []*vantage  // fresh vantages that probe, by name, as of the last Judge
-	known    int         // vantages that probe, fresh or not
-	mustered bool        // living and known are up to date but for what Judge finds by itself, and nobody has become or ceased to be blind
-	bounds   map[int]int // of assigned targets: how many ask for that many vantages
+	own    *vantage   // nil: this process does not probe
+	living []*vantage // fresh vantages that probe, by name, as of the last Judge
+	known  int        // number of vantages that probe, fresh or not
+	// living and known are valid: no vantage has moved to another region, or turned blind or sighted
+	mustered bool
+	bounds   map[int]int // number of assigned targets by how many vantages should probe them
 	choice   uint64      // see Choice
 
 	late, standing, unlit int // of all targets
 
 	loads   map[string]*measured // by pool
-	unheard []string             // pools of whose load something new was said, since the last Weigh
+	unheard []string             // pools with news of their load since the last Weigh
 
-	past map[Target]bool // what was down before this process started, until it is known anew; see Recall
+	past map[Target]bool // targets that were down before this process started and are not known anew; see Recall
 
-	regionNumbers map[string]int // of the regions that vantages are in; 0 is that of those that do not say
+	regionNumbers map[string]int // regions of vantages; 0 is the region of those that do not name one
 
 	roll            []*vantage // scratch
 	picked, ordered []candidate
 }
 
-// target is all there is on one target. It exists while it is assigned or a vantage reports on it.
+// target is what the Board knows of one target. It exists while it is assigned or a vantage reports on it.
 type target struct {
 	Target
 	assigned     bool
 	pool, region string
 	family       family
 	quorum       Quorum
-	cells        []cell // one a vantage, by vantage
+	cells        []cell // one for each vantage that reports on it, by vantage
 	state        State
 	since        time.Time
 	dirty        bool
-	stale        bool // the votes that count are the last ones, and not fresh
-	asBefore     bool // it is down because it was before this process started
+	stale        bool // no vote is fresh, and the last ones stand
+	asBefore     bool // it is down because it was down before this process started
 
-	bound  int           // how many vantages probe it
-	grace  time.Duration // that one has to speak up
+	bound  int           // how many vantages should probe it
+	grace  time.Duration // how long a vantage may take to report on it
 	seed   uint64
-	mine   bool          // this process is to probe it
-	spare  time.Time     // since when this process votes on it although it is not chosen; zero: it does not, or is
+	mine   bool          // this process should probe it
+	spare  time.Time     // since when this process votes on it without being chosen; zero: it does not
 	was    State         // before the last turn
-	agreed time.Duration // how long that took
+	agreed time.Duration // how long agreeing on the last turn took
 
-	late     int // votes on it that are not fresh
-	standing int // 1 where no vote is fresh and the last ones stand
+	late     int // number of its votes that are not fresh
+	standing int // 1 if no vote is fresh and the last ones stand
 
-	short time.Time // since when a chosen vantage has not spoken; zero: all have
-	armed time.Time // when it is to be looked at again for that
+	short time.Time // since when some chosen vantage has not reported; zero: all have
+	armed time.Time // when to look at that again
 	dark  time.Time // since when nobody has a fresh vote on it; zero: somebody has
-	unlit int       // 1 where that has been so for as long as finding out may take
+	unlit int       // 1 if that has lasted longer than finding out may take
 }
 
-// endpoint keeps an endpoint's targets together, and the reports that are for all of its addresses.
+// endpoint groups an endpoint's targets, and the reports that are for all of its addresses.
 type endpoint struct {
 	targets []*target
 	all     map[*vantage]Report
@@ -100,19 +108,19 @@ func NewBoard() *Board {
 	}
 }
 
-// Own says that a vantage is this process itself: its reports come from memory and never go stale.
+// Own names the vantage that is this process itself. Its reports come from memory and never go stale.
 func (b *Board) Own(name string) {
 	v := b.vantage(name)
 	v.own, b.own = true, v
 }
 
-// Begin says since when this process has looked for what vantages write. What a list holds of a vantage that was never
-// heard counts as if it had been heard then: it is trusted for one stale window from that time. A list that comes later,
-// as etcd was away, makes nobody fresh.
+// Begin says when this process began to listen to vantages. A vantage that was never heard and is found in a list
+// counts as heard at that time, so it is trusted for one stale window. A list that comes later, because etcd was away,
+// makes nobody fresh.
 func (b *Board) Begin(at time.Time) { b.began = at }
 
-// Assign says which targets there are now. Reports on others are kept, as the assignment may only be late, and do not
-// count. Where a target is listed twice the first one stands.
+// Assign sets the targets. Reports on other targets are kept, since an assignment may only be late, but do not count.
+// If a target is listed twice, the first one stands.
 func (b *Board) Assign(as []Assignment) {
 	listed := make(map[Target]bool, len(as))
 	for i := range as {
@@ -130,8 +138,8 @@ func (b *Board) Assign(as []Assignment) {
 	}
 }
 
-// Reassign is Assign for who knows what has changed: gone are not assigned any more, and as are, or in another way than
-// before. Its work is that of what has changed.
+// Reassign does the same for a caller that knows what has changed: the targets in gone are no longer assigned, and
+// those in as are new or changed. It costs what has changed.
 func (b *Board) Reassign(gone []Target, as []Assignment) {
 	for _, key := range gone {
 		if t := b.targets[key]; t != nil && t.assigned {
@@ -146,7 +154,8 @@ func (b *Board) Reassign(gone []Target, as []Assignment) {
 func (b *Board) assign(a *Assignment) {
 	t := b.target(a.Target)
 	bound, grace := a.Monitor.EffectiveVantages(), a.Monitor.DetectionTime()+handover
-	if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum && t.bound == bound && t.grace == grace {
+	if t.assigned && t.pool == a.Pool && t.region == a.Region && t.quorum == a.Monitor.Quorum && t.bound == bound &&
+		t.grace == grace {
 		return
 	}
 	b.uncount(t)
@@ -171,11 +180,11 @@ func (b *Board) unassign(t *target) {
 	b.late, b.standing, b.unlit = b.late-t.late, b.standing-t.standing, b.unlit-t.unlit
 	t.unlit = 0
 	t.late, t.standing = 0, 0
-	b.touch(t) // what it took part in is counted anew; the target itself goes if nobody reports on it
+	b.touch(t) // the counts it was part of must be made again; it is deleted if nobody reports on it
 	b.drop(t)
 }
 
-// leave counts a target out of its region.
+// leave removes a target from the counts of its region.
 func (b *Board) leave(t *target) {
 	if b.bounds[t.bound]--; b.bounds[t.bound] == 0 {
 		delete(b.bounds, t.bound)
@@ -189,14 +198,14 @@ func (b *Board) leave(t *target) {
 	}
 }
 
-// reblind asks for the blindness of all vantages anew: whether there is more than one region has changed.
+// reblind marks all vantages for a new check of blindness, because there is now one region or no longer only one.
 func (b *Board) reblind() {
 	for _, v := range b.vantages {
 		v.moved = true
 	}
 }
 
-// target returns the target, made if it is new, with the reports that are for all of its endpoint's addresses.
+// target returns the target, and makes it if it is new, with the reports that are for all of its endpoint's addresses.
 func (b *Board) target(key Target) *target {
 	t := b.targets[key]
 	if t != nil {
@@ -223,10 +232,12 @@ func (b *Board) endpoint(name string) *endpoint {
 	return e
 }
 
-// drop forgets the target if it is not assigned and nobody reports on it by its address. The process's own Unknown is
-// what its prober says last of a target that it lets go.
+// drop forgets the target if it is not assigned and nobody reports on its address. A report of Unknown by this process
+// does not count: its prober makes one when it lets a target go.
 func (b *Board) drop(t *target) {
-	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool { return !c.forAll && (!c.vantage.own || c.state != Unknown) }) {
+	if t.assigned || slices.ContainsFunc(t.cells, func(c cell) bool {
+		return !c.forAll && (!c.vantage.own || c.state != Unknown)
+	}) {
 		return
 	}
 	for len(t.cells) > 0 {
@@ -247,7 +258,7 @@ func (b *Board) touch(t *target) {
 	}
 }
 
-// State returns the verdict's state: Unknown of a target that is not assigned.
+// State returns the verdict's state. It is Unknown for a target that is not assigned.
 func (b *Board) State(key Target) State {
 	if t := b.targets[key]; t != nil {
 		return t.state
@@ -255,13 +266,13 @@ func (b *Board) State(key Target) State {
 	return Unknown
 }
 
-// Turn is how a verdict turned last.
+// Turn describes the last turn of a verdict.
 type Turn struct {
 	From, To State
-	Agreed   time.Duration // from the first of the votes for it, see target.agreement
+	Agreed   time.Duration // from the first vote for it, see target.agreement
 }
 
-// Turn returns how the target's verdict turned last.
+// Turn returns how the target's verdict last turned.
 func (b *Board) Turn(key Target) Turn {
 	t := b.targets[key]
 	if t == nil {
@@ -270,15 +281,15 @@ func (b *Board) Turn(key Target) Turn {
 	return Turn{t.was, t.state, t.agreed}
 }
 
-// Stale returns how many votes on assigned targets are no longer fresh, and on how many targets none is, so that the
-// last ones stand, as of the last Judge.
+// Stale returns, as of the last Judge, the number of votes on assigned targets that are not fresh, and the number of
+// targets on which none is fresh, so that the last votes stand.
 func (b *Board) Stale() (votes, verdicts int) { return b.late, b.standing }
 
-// Unwatched returns on how many assigned targets nobody has had a fresh vote for as long as finding out may take (the
-// monitor's detection time and 5 s): their verdicts say nothing of now.
+// Unwatched returns the number of assigned targets on which nobody has had a fresh vote for longer than finding out may
+// take (the monitor's detection time and 5 s). Their verdicts say nothing about now.
 func (b *Board) Unwatched() int { return b.unlit }
 
-// Vantages returns what the Board knows of each vantage at that time, by name.
+// Vantages describes each vantage at that time, by name.
 func (b *Board) Vantages(now time.Time) []VantageStatus {
 	var all []VantageStatus
 	for _, name := range slices.Sorted(maps.Keys(b.vantages)) {
@@ -286,7 +297,8 @@ func (b *Board) Vantages(now time.Time) []VantageStatus {
 		all = append(all, VantageStatus{
 			Vantage: name, Fresh: v.freshAt(now), Own: v.own, Blind: v.blind != [families]bool{}, BlindTo: v.blindTo(),
 			Sequence: v.sequence, Heard: v.heard, Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down,
-			Shared: v.sees[ipv4].shared + v.sees[ipv6].shared, Contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
+			Shared:       v.sees[ipv4].shared + v.sees[ipv6].shared,
+			Contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
 		})
 	}
 	return all

@@ -43,7 +43,7 @@ func states(b *Board, as []Assignment) map[Target]State {
 	return m
 }
 
-// oracle is the rules of Judge written down as they are said, over plain reports.
+// oracle is the rules of Judge as they are stated, over plain reports.
 type oracle struct {
 	assigned []Assignment
 	reports  map[string]map[Target]Report
@@ -74,13 +74,13 @@ func (o *oracle) others(v string, t Target, now time.Time, fresh bool) (up, down
 	return up, down
 }
 
-// blind is whether a vantage is blind to addresses of that family.
+// blind returns whether a vantage is blind to addresses of that family.
 func (o *oracle) blind(v string, now time.Time, six bool) bool {
 	everywhere := map[string]bool{}
 	for _, a := range o.assigned {
 		everywhere[a.Region] = true
 	}
-	// rule is what makes it blind, over some of the addresses: it misses most of what is up, and that far and wide.
+	// rule says whether it is blind by some of the addresses: it misses most of what is up, in more than one region.
 	rule := func(of func(Assignment) bool) (misses, wide bool) {
 		well, contradicted := 0, 0
 		regions, pools := map[string]bool{}, map[string]bool{}
@@ -142,8 +142,8 @@ func (o *oracle) verdicts(now time.Time) map[Target]State {
 	return m
 }
 
-// However reports, heartbeats, time and assignments go by, the board that follows them says what the rules say of what
-// there is, and names exactly the targets that turned.
+// However reports, heartbeats, time and assignments go by, the Board says what the rules say about the present reports,
+// and Judge names exactly the targets that turned.
 func TestBoardAgreesWithRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := world(t)
@@ -216,7 +216,9 @@ func TestBoardAgreesWithRules(t *testing.T) {
 				last[a.Target] = want[a.Target]
 			}
 			slices.SortFunc(turned, byTarget)
-			if diff := cmp.Diff(turned, changed, cmp.Comparer(func(a, b Target) bool { return a == b })); diff != "" && len(turned)+len(changed) > 0 {
+			if diff := cmp.Diff(turned, changed, cmp.Comparer(func(a, b Target) bool {
+				return a == b
+			})); diff != "" && len(turned)+len(changed) > 0 {
 				t.Fatalf("what turned: %s", diff)
 			}
 			votes, verdicts := 0, 0
@@ -234,7 +236,8 @@ func TestBoardAgreesWithRules(t *testing.T) {
 				}
 			}
 			if late, standing := b.Stale(); late != votes || standing != verdicts {
-				t.Fatalf("%d votes and %d verdicts are counted as stale, there are %d and %d", late, standing, votes, verdicts)
+				t.Fatalf("%d votes and %d verdicts are counted as stale, there are %d and %d", late, standing, votes,
+					verdicts)
 			}
 			for _, v := range b.Vantages(now) {
 				if v.Blind != (o.blind(v.Vantage, now, false) || o.blind(v.Vantage, now, true)) {
@@ -256,7 +259,10 @@ func TestNextDeadlineIsTheNextChange(t *testing.T) {
 		b.Assign(as)
 		for i, v := range []string{"a", "b", "c"} {
 			for j, a := range as {
-				r := Report{Vantage: v, Target: a.Target, Sequence: uint64(j + 1), State: State(rapid.IntRange(0, 2).Draw(t, "state"))}
+				r := Report{
+					Vantage: v, Target: a.Target, Sequence: uint64(j + 1),
+					State: State(rapid.IntRange(0, 2).Draw(t, "state")),
+				}
 				if rapid.Bool().Draw(t, "valid") {
 					r.ValidFor = time.Duration(rapid.IntRange(1, 20).Draw(t, "for")) * time.Second
 				}
@@ -282,7 +288,7 @@ func TestNextDeadlineIsTheNextChange(t *testing.T) {
 	})
 }
 
-// Two servers that get the same reports in different orders, and judge at different times in between, agree.
+// Two servers that get the same reports in different orders, and judge at different times, agree.
 func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -290,7 +296,8 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 		for i := range rapid.IntRange(1, 60).Draw(t, "reports") {
 			r := Report{
 				Vantage: rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "vantage"), Sequence: uint64(i + 1),
-				Target: rapid.SampledFrom(as).Draw(t, "target").Target, State: State(rapid.IntRange(0, 2).Draw(t, "state")),
+				Target: rapid.SampledFrom(as).Draw(t, "target").Target,
+				State:  State(rapid.IntRange(0, 2).Draw(t, "state")),
 			}
 			if rapid.IntRange(0, 5).Draw(t, "all") == 0 {
 				r.Address = netip.Addr{}
@@ -331,7 +338,7 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 	})
 }
 
-// Whatever a minority says, the verdict is what the others, who agree, say.
+// Whatever a minority says, the verdict is that of the others if they agree.
 func TestMinorityNeverMovesMajority(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -361,7 +368,7 @@ func TestMinorityNeverMovesMajority(t *testing.T) {
 	})
 }
 
-// Without a word from anybody, votes only ever cease to be fresh.
+// If nobody reports anything, votes only ever stop being fresh.
 func TestFreshnessOnlyEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -394,7 +401,7 @@ func TestFreshnessOnlyEnds(t *testing.T) {
 	})
 }
 
-// Where the others agree, the verdicts with a blind vantage are those without it, whatever the quorum.
+// If the others agree, a blind vantage does not change their verdicts, whatever the quorum.
 func TestBlindMovesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -414,7 +421,7 @@ func TestBlindMovesNothing(t *testing.T) {
 		without.Judge(epoch)
 		blind := with.vantages["blind"]
 		all := blind.both()
-		altogether := all.most() && all.spread(len(with.regions)) >= 2 // as it was before families were told apart
+		altogether := all.most() && all.spread(len(with.regions)) >= 2 // the rule without families
 		for _, a := range as {
 			if !altogether && !blind.blind[familyOf(a.Address)] {
 				continue // too little is up for it to be blind
@@ -426,7 +433,7 @@ func TestBlindMovesNothing(t *testing.T) {
 	})
 }
 
-// Reports that know nothing change no verdict.
+// Reports of Unknown change no verdict.
 func TestUnknownNeverTakesOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -443,7 +450,10 @@ func TestUnknownNeverTakesOut(t *testing.T) {
 		before := states(b, as)
 		for _, v := range []string{"c", "d", "e"} {
 			for _, a := range as {
-				b.Report(epoch, Report{Vantage: v, Target: a.Target, Sequence: 1, State: Unknown, Reason: "this vantage has no IPv6"})
+				b.Report(epoch, Report{
+					Vantage: v, Target: a.Target, Sequence: 1, State: Unknown,
+					Reason: "this vantage has no IPv6",
+				})
 			}
 		}
 		if changed := b.Judge(epoch); len(changed) > 0 {
@@ -452,7 +462,7 @@ func TestUnknownNeverTakesOut(t *testing.T) {
 	})
 }
 
-// A change costs what it touches: with 100,000 targets and three vantages, one report leaves all other targets alone.
+// A change costs what it touches: with 100,000 targets and three vantages, one report touches no other target.
 func TestJudgeTouchesWhatChanged(t *testing.T) {
 	const n = 100_000
 	b := NewBoard()
@@ -461,8 +471,11 @@ func TestJudgeTouchesWhatChanged(t *testing.T) {
 	for i := range as {
 		pool := fmt.Sprintf("p%d", i/10)
 		as[i] = Assignment{
-			Target: Target{fmt.Sprintf("%s/e%d", pool, i), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})},
-			Pool:   pool, Region: fmt.Sprintf("r%d", i%3), Monitor: m,
+			Target: Target{
+				fmt.Sprintf("%s/e%d", pool, i),
+				netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			},
+			Pool: pool, Region: fmt.Sprintf("r%d", i%3), Monitor: m,
 		}
 	}
 	b.Assign(as)
@@ -502,7 +515,13 @@ func BenchmarkJudge(b *testing.B) {
 	as := make([]Assignment, n)
 	m := &Monitor{TCP: &TCP{Port: 80}}
 	for i := range as {
-		as[i] = Assignment{Target: Target{fmt.Sprintf("p%d/e%d", i/10, i), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, Pool: fmt.Sprintf("p%d", i/10), Region: fmt.Sprintf("r%d", i%3), Monitor: m}
+		as[i] = Assignment{
+			Target: Target{
+				fmt.Sprintf("p%d/e%d", i/10, i),
+				netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			}, Pool: fmt.Sprintf("p%d", i/10),
+			Region: fmt.Sprintf("r%d", i%3), Monitor: m,
+		}
 	}
 	board.Assign(as)
 	var sequence uint64
@@ -522,7 +541,10 @@ func TestNothingIsLeftOfWhatIsGone(t *testing.T) {
 	for _, letGoFirst := range []bool{true, false} {
 		b.Assign([]Assignment{a})
 		b.Report(epoch, Report{Vantage: "here", Target: target, State: Up, Sequence: 1})
-		b.Report(epoch, Report{Vantage: "fra", Target: Target{Endpoint: "www/lb-1"}, State: Up, Sequence: 1, ValidFor: time.Second})
+		b.Report(epoch, Report{
+			Vantage: "fra", Target: Target{Endpoint: "www/lb-1"}, State: Up, Sequence: 1,
+			ValidFor: time.Second,
+		})
 		b.Judge(epoch)
 		letGo := func() {
 			b.Report(epoch, Report{Vantage: "here", Target: target, State: Unknown, Sequence: 2})

@@ -9,47 +9,51 @@ import (
 
 // Which vantages probe a target, and whose votes count.
 //
-// Where there are no more vantages than the monitor asks for (Monitor.EffectiveVantages), all of them probe and every
-// vote counts. Where there are more, the vantages stand in an order for each target: the first of every region, by
-// rendezvous hashing, then the second of every region, and so on. Those at the head of the order are chosen, as many as
-// the monitor asks for; a vantage that comes or goes moves only the targets that it is, or was, chosen for.
+// If there are no more vantages than the monitor asks for (Monitor.EffectiveVantages), all of them probe and every vote
+// counts. If there are more, each target has an order of vantages: the first of every region, by rendezvous hashing,
+// then the second of every region, and so on. The head of the order is chosen, as many as the monitor asks for. A
+// vantage that comes or goes moves only the targets that it is, or was, chosen for.
 //
-// Each vantage finds by itself whether it is chosen, from the heartbeats that it hears; cut off from the others, which
-// then are stale to it, it is chosen for everything. As two of them may see the fleet differently for a moment, it is
-// not the choice but the votes that make the verdict: of those that have a fresh vote, the first in the order count, as
-// many as are chosen. So a verdict never waits for an agreement on who probes, and a handover exchanges one vote for
-// one:
+//	order of one target:  a  b  c │ d  e  f      b is silent:  a  b  c  d │ e  f
+//	                      chosen  │                            counted: a, c, d
 //
-//   - Who is not chosen any more goes on for another linger, and then until all who are have spoken.
-//   - The vote of a vantage that went stale stands until the one that follows it has spoken, for as long as that may take.
-//   - A vantage that says that it knows nothing, or does not speak up in time, is passed over: it goes on, and the next one
-//     probes as well, however many are silent. A target that nobody has told of for so long is probed by all. So it is where all the chosen are blind; where only some are, the others' votes are enough. (Were any
-//     blind one passed over, who probes would depend on who is blind, which depends on who probes.)
+// Each vantage works out by itself whether it is chosen, from the heartbeats that it hears. A vantage that is cut off
+// finds the others stale, and so chooses itself for everything. Two vantages may see the fleet differently for a
+// moment. So the verdict does not depend on the choice but on the votes: of the vantages with a fresh vote, the first
+// in the order count, as many as are chosen. A verdict never waits for agreement on who probes, and a handover replaces
+// one vote by one:
 //
-// Reporters without a heartbeat are no vantages: they probe what they like, and all their votes count.
+//   - A vantage that is no longer chosen goes on for another linger, and then until all chosen ones have reported.
+//   - The vote of a vantage that went stale stands until its successor has reported, however long that takes.
+//   - A chosen vantage that reports Unknown, or does not report in time, is passed over: it goes on probing, and the
+//     next one probes too, however many are silent. A target on which nobody has reported for so long is probed by all.
+//   - If all chosen vantages are blind, the next ones probe too. If only some are, the others' votes suffice. (If any
+//     blind one were passed over, who probes would depend on who is blind, which depends on who probes.)
+//
+// Reporters without a heartbeat are not vantages in this sense: they probe what they like, and all their votes count.
 
-// linger is how long a vantage goes on probing what it is not chosen for any more: by then all have seen why. It is as
-// long as two servers may differ on whether a third one is alive.
+// linger is how long a vantage goes on probing a target after it is no longer chosen. By then all vantages have seen
+// why: it is as long as two servers may disagree on whether a third one is alive.
 const linger = DefaultStale
 
-// handover is how long, beside the monitor's own detection time, a vantage has to speak up on a target that it is newly
-// chosen for: to hear of it, to make its first probe, and to be heard.
+// handover is how long, in addition to the monitor's detection time, a newly chosen vantage has to report: to hear that
+// it is chosen, to make its first probe, and to be heard.
 const handover = 5 * time.Second
 
 // candidate is a vantage in an order.
 type candidate struct {
 	*vantage
 	score uint64
-	place uint64 // the round in the highest 16 bits, then the score turned round: the lowest comes first
-	cell  int    // of the target; -1: it has none
+	place uint64 // the round in the highest 16 bits, then the inverted score: the lowest comes first
+	cell  int    // index of its cell in the target; -1: none
 }
 
-// few is up to how many candidates are put in order by comparing each with each: for a dozen that is several times as
-// fast as sorting, and an order is needed for every target when a vantage comes or goes.
+// few is up to how many candidates are ordered by comparing each with each. For a dozen that is several times as fast
+// as sorting, and every target needs an order when a vantage comes or goes.
 const few = 24
 
-// order sorts candidates, which are in the order of their names, for the target: those that come first in their region
-// before all that come second, within a round by their hash.
+// order sorts candidates, which must be in the order of their names, into the target's order: the first of each region
+// before the second of each, and within a round by their hash.
 func (t *target) order(cs []candidate) {
 	for i := range cs {
 		cs[i].score = mix(t.seed ^ cs[i].seed)
@@ -86,7 +90,7 @@ func (t *target) order(cs []candidate) {
 	}
 }
 
-// Place says in which region a vantage is. The vantages chosen for a target are of as many regions as possible.
+// Place sets a vantage's region. The vantages chosen for a target are in as many regions as possible.
 func (b *Board) Place(name, region string) {
 	n, known := b.regionNumbers[region]
 	if !known {
@@ -99,11 +103,11 @@ func (b *Board) Place(name, region string) {
 	}
 }
 
-// prober reports whether it is a vantage in the sense of the choice: one that probes what it is chosen for.
+// prober reports whether a vantage takes part in the choice: it probes what it is chosen for.
 func (v *vantage) prober() bool { return v.own || v.beat != 0 }
 
-// muster takes stock of the vantages that live. Where others do than before, or are blind, all targets that more
-// vantages could probe than do are judged anew.
+// muster lists the vantages that live. If the list has changed, or who is blind, it touches all targets if some target
+// has more vantages than should probe it.
 func (b *Board) muster() {
 	known := 0
 	living := b.roll[:0]
@@ -136,7 +140,7 @@ func (b *Board) muster() {
 	}
 }
 
-// elect finds the votes that count on a target, and whether this process is to probe it.
+// elect finds the votes that count on a target, and whether this process should probe it.
 func (b *Board) elect(t *target) {
 	votes := 0
 	for i := range t.cells {
@@ -157,7 +161,7 @@ func (b *Board) elect(t *target) {
 	if !t.stale || many && slices.ContainsFunc(t.cells, func(c cell) bool { return c.counted }) {
 		return
 	}
-	// The last votes stand: of those that would be chosen, were they fresh.
+	// No vote is fresh: the last votes stand, of those vantages that would be chosen if they were fresh.
 	last := b.picked[:0]
 	for i := range t.cells {
 		switch c := &t.cells[i]; {
@@ -175,7 +179,7 @@ func (b *Board) elect(t *target) {
 	b.picked = last[:0]
 }
 
-// choose is elect where there are more vantages than are to probe the target.
+// choose does elect if there are more vantages than should probe the target.
 func (b *Board) choose(t *target) {
 	patience := t.patience(b.now)
 	all := b.candidates(t)
@@ -214,7 +218,8 @@ func (b *Board) choose(t *target) {
 		last := b.picked[:0]
 		for i := range t.cells {
 			c := &t.cells[i]
-			if v := c.vantage; v.prober() && !v.blind[t.family] && !c.fresh && c.state != Unknown && !v.left.Before(t.short) {
+			if v := c.vantage; v.prober() && !v.blind[t.family] && !c.fresh && c.state != Unknown &&
+				!v.left.Before(t.short) {
 				last = append(last, candidate{vantage: v, cell: i})
 			}
 		}

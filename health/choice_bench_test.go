@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkMuster is what it costs that one of twelve vantages comes or goes, of which five probe each of 100,000
-// targets: every target is looked at once, in one turn of the control loop.
+// BenchmarkMuster measures what it costs that one of twelve vantages comes or goes, of which five probe each of 100,000
+// targets. Every target is looked at once, in one turn of the control loop.
 func BenchmarkMuster(b *testing.B) {
 	const n = 100_000
 	board := NewBoard()
@@ -16,7 +16,13 @@ func BenchmarkMuster(b *testing.B) {
 	m := &Monitor{TCP: &TCP{Port: 80}}
 	as := make([]Assignment, n)
 	for i := range as {
-		as[i] = Assignment{Target: Target{fmt.Sprintf("p%d/e%d", i/10, i), netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}, Pool: fmt.Sprintf("p%d", i/10), Region: fmt.Sprintf("r%d", i%3), Monitor: m}
+		as[i] = Assignment{
+			Target: Target{
+				fmt.Sprintf("p%d/e%d", i/10, i),
+				netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			}, Pool: fmt.Sprintf("p%d", i/10),
+			Region: fmt.Sprintf("r%d", i%3), Monitor: m,
+		}
 	}
 	board.Assign(as)
 	var sequence uint64

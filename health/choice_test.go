@@ -33,7 +33,7 @@ func first(seed uint64, cs []candidate, n int) []string {
 	return names
 }
 
-// The chosen are of as many regions as they can be, and as evenly.
+// The chosen vantages are in as many regions as possible, as evenly as possible.
 func TestChoiceSpreadsOverRegions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := fleetOf(t, 40)
@@ -56,7 +56,7 @@ func TestChoiceSpreadsOverRegions(t *testing.T) {
 	})
 }
 
-// Who leaves is followed by one other, and nobody else moves; where it was not chosen, nobody does.
+// If a chosen vantage leaves, one other follows it and no other moves. If it was not chosen, none moves.
 func TestChoiceMovesOnlyWhatIsLost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := fleetOf(t, 40)
@@ -83,7 +83,7 @@ func TestChoiceMovesOnlyWhatIsLost(t *testing.T) {
 	})
 }
 
-// Of equal vantages each is chosen for about as many targets.
+// Each of several equal vantages is chosen for about as many targets.
 func TestChoiceIsEven(t *testing.T) {
 	const vantages, targets, bound = 12, 20_000, 3
 	var all []candidate
@@ -105,9 +105,9 @@ func TestChoiceIsEven(t *testing.T) {
 	}
 }
 
-// simulation is a fleet that talks through a log, as vantages do through etcd: every server reads it in order, and some
-// lag, or cannot read or write for a while. Probes take their time, vantages die and come back with a clock of any
-// kind.
+// simulation is a fleet that talks through a log, as vantages do through etcd. Every server reads the log in order;
+// some lag, or cannot read or write for a while. Probes take time, and vantages die and come back with any kind of
+// clock.
 type simulation struct {
 	t        *rapid.T
 	now      time.Time
@@ -115,7 +115,7 @@ type simulation struct {
 	log      []func(now time.Time, b *Board) // what was written, in order
 	servers  []*simulated
 	opinion  func(vantage string, target Target) State
-	lastSeen map[Target]time.Time // when a vantage that lives probed it last
+	lastSeen map[Target]time.Time // when a living vantage last probed it
 }
 
 type simulated struct {
@@ -123,9 +123,9 @@ type simulated struct {
 	alive        bool
 	board        *Board
 	sequence     uint64
-	read         int // of the log
+	read         int // how much of the log
 	deaf, dumb   bool
-	probing      map[Target]int // → probes in a row
+	probing      map[Target]int // number of probes in a row
 	reported     map[Target]State
 }
 
@@ -135,7 +135,7 @@ func (s *simulation) start(v *simulated) {
 	v.board.Own(v.name)
 	v.board.Place(v.name, v.region)
 	v.board.Assign(s.as)
-	s.withdraw(v) // what Link.sync does with keys of an earlier run
+	s.withdraw(v) // as Link.sync does with keys of an earlier run
 }
 
 func (s *simulation) write(v *simulated, f func(now time.Time, b *Board)) {
@@ -156,7 +156,7 @@ func (s *simulation) withdraw(v *simulated) {
 	})
 }
 
-// second lets a second pass: heartbeats, reading, judging, probing, reporting.
+// second lets one second pass: heartbeats, reading, judging, probing, reporting.
 func (s *simulation) second() {
 	s.now = s.now.Add(time.Second)
 	for _, v := range s.servers {
@@ -182,7 +182,10 @@ func (s *simulation) second() {
 					delete(v.probing, a.Target)
 					delete(v.reported, a.Target)
 					v.sequence++
-					v.board.Report(s.now, Report{Vantage: v.name, Target: a.Target, State: Unknown, Sequence: v.sequence})
+					v.board.Report(s.now, Report{
+						Vantage: v.name, Target: a.Target, State: Unknown,
+						Sequence: v.sequence,
+					})
 					e := a.Endpoint
 					s.write(v, func(_ time.Time, b *Board) {
 						if b.own == nil || b.own.name != name {
@@ -220,12 +223,13 @@ func newSimulation(t *rapid.T, bound, vantages, targets int) *simulation {
 		})
 	}
 	for i := range vantages {
-		s.servers = append(s.servers, &simulated{name: fmt.Sprintf("v%d", i), region: fmt.Sprintf("r%d", i%3), sequence: uint64(i) * 1000})
+		s.servers = append(s.servers,
+			&simulated{name: fmt.Sprintf("v%d", i), region: fmt.Sprintf("r%d", i%3), sequence: uint64(i) * 1000})
 	}
 	return s
 }
 
-// agreed fails where servers differ, or where a target is not probed by as many as it should be once all is quiet.
+// agreed fails if servers differ, or if a target is not probed by as many vantages as it should be once all is quiet.
 func (s *simulation) agreed(bound int, truth map[Target]State) {
 	s.t.Helper()
 	living := 0
@@ -244,13 +248,15 @@ func (s *simulation) agreed(bound int, truth map[Target]State) {
 				probers++
 			}
 			if got := v.board.State(a.Target); truth != nil && got != truth[a.Target] {
-				s.t.Fatalf("%s: %s is %v, not %v: %+v", v.name, a.Endpoint, got, truth[a.Target], v.board.Verdict(a.Target))
+				s.t.Fatalf("%s: %s is %v, not %v: %+v", v.name, a.Endpoint, got, truth[a.Target],
+					v.board.Verdict(a.Target))
 			}
 		}
 		if want := min(bound, living); probers != want {
 			for _, v := range s.servers {
 				if v.alive {
-					s.t.Logf("%s mine %v, chosen %v, verdict %+v", v.name, v.board.Mine(a.Target), v.board.chosenNames(v.board.targets[a.Target]), v.board.Verdict(a.Target))
+					s.t.Logf("%s mine %v, chosen %v, verdict %+v", v.name, v.board.Mine(a.Target),
+						v.board.chosenNames(v.board.targets[a.Target]), v.board.Verdict(a.Target))
 				}
 			}
 			s.t.Fatalf("%s is probed by %d of %d vantages, want %d", a.Endpoint, probers, living, want)
@@ -258,9 +264,9 @@ func (s *simulation) agreed(bound int, truth map[Target]State) {
 	}
 }
 
-// However vantages come, go, lag and differ on who lives, where all that probe a target see the same, every verdict
-// stays what they see; a target is without a probe for no longer than a vantage takes to go stale; and when all is calm
-// again exactly the chosen probe, and all agree.
+// Vantages come, go, lag and differ on who lives, but all that probe a target see the same. Then every verdict stays
+// what they see. A target is without probes for no longer than a vantage takes to go stale. When all is calm again
+// exactly the chosen ones probe, and all agree.
 func TestHandoverMovesNoVerdict(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bound := rapid.IntRange(1, 3).Draw(t, "bound")
@@ -281,10 +287,15 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "faults") {
 			fault = s.now
 			v := rapid.SampledFrom(s.servers).Draw(t, "of")
-			switch rapid.SampledFrom([]string{"die", "return", "return behind", "deaf", "dumb", "cut off", "heal", "wait"}).Draw(t, "fault") {
+			switch rapid.SampledFrom([]string{
+				"die", "return", "return behind", "deaf", "dumb", "cut off", "heal",
+				"wait",
+			}).Draw(t, "fault") {
 			case "die":
-				// The last one that can be heard stays: without any vantage there is nothing to be held.
-				if n := slices.IndexFunc(s.servers, func(w *simulated) bool { return w != v && w.alive && !w.deaf && !w.dumb }); n >= 0 {
+				// The last one that can be heard stays: without any vantage there is nothing to check.
+				if n := slices.IndexFunc(s.servers, func(w *simulated) bool {
+					return w != v && w.alive && !w.deaf && !w.dumb
+				}); n >= 0 {
 					v.alive = false
 				}
 			case "return":
@@ -306,7 +317,7 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 			case "cut off":
 				v.deaf, v.dumb = true, true
 			case "heal":
-				if v.dumb { // Link.sync writes what it missed
+				if v.dumb { // as Link.sync writes what it missed
 					v.dumb = false
 					s.withdraw(v)
 					for target, state := range v.reported {
@@ -324,12 +335,14 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 			for range rapid.IntRange(0, 25).Draw(t, "seconds") {
 				s.second()
 				for _, a := range s.as {
-					if unseen := s.now.Sub(s.lastSeen[a.Target]); unseen > 12*time.Second && s.now.Sub(fault) > 12*time.Second {
+					if unseen := s.now.Sub(s.lastSeen[a.Target]); unseen > 12*time.Second &&
+						s.now.Sub(fault) > 12*time.Second {
 						t.Fatalf("%s has not been probed for %v", a.Endpoint, unseen)
 					}
 					for _, v := range s.servers {
 						if got := v.board.State(a.Target); v.alive && got != truth[a.Target] && got != Unknown {
-							t.Fatalf("%s: %s is %v while everybody sees it %v: %+v", v.name, a.Endpoint, got, truth[a.Target], v.board.Verdict(a.Target))
+							t.Fatalf("%s: %s is %v while everybody sees it %v: %+v", v.name, a.Endpoint, got,
+								truth[a.Target], v.board.Verdict(a.Target))
 						}
 					}
 				}
@@ -353,8 +366,8 @@ func TestHandoverMovesNoVerdict(t *testing.T) {
 	})
 }
 
-// Where vantages see a target differently, the verdict on a fleet that does not change is that of the chosen, the same
-// on every server; a death moves it only once the one that follows has spoken.
+// If vantages see a target differently, the verdict on a fleet that does not change is that of the chosen ones, the
+// same on every server. A death moves it only once the successor has reported.
 func TestDeathWaitsForSuccessor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const bound = 3
@@ -376,7 +389,8 @@ func TestDeathWaitsForSuccessor(t *testing.T) {
 			s.second()
 		}
 		for _, v := range s.servers {
-			if v.board.vantage(v.name).blind != [families]bool{} || slices.ContainsFunc(v.board.Vantages(s.now), func(v VantageStatus) bool { return v.Blind }) {
+			if v.board.vantage(v.name).blind != [families]bool{} ||
+				slices.ContainsFunc(v.board.Vantages(s.now), func(v VantageStatus) bool { return v.Blind }) {
 				t.Skip("blindness has its own tests")
 			}
 		}
@@ -421,16 +435,18 @@ func TestDeathWaitsForSuccessor(t *testing.T) {
 						continue
 					}
 					if got != after[a.Target] {
-						t.Fatalf("%s: %s is %v, was %v and becomes %v: %+v", v.name, a.Endpoint, got, before[a.Target], after[a.Target], v.board.Verdict(a.Target))
+						t.Fatalf("%s: %s is %v, was %v and becomes %v: %+v", v.name, a.Endpoint, got, before[a.Target],
+							after[a.Target], v.board.Verdict(a.Target))
 					}
-					before[a.Target] = got // others follow, nobody goes back
+					before[a.Target] = got // others follow, none returns
 				}
 			}
 		}
 		for _, v := range s.servers {
 			for _, a := range s.as {
 				if v.alive && v.board.State(a.Target) != after[a.Target] {
-					t.Fatalf("%s: %s is %v and should have become %v: %+v", v.name, a.Endpoint, v.board.State(a.Target), after[a.Target], v.board.Verdict(a.Target))
+					t.Fatalf("%s: %s is %v and should have become %v: %+v", v.name, a.Endpoint, v.board.State(a.Target),
+						after[a.Target], v.board.Verdict(a.Target))
 				}
 			}
 		}

@@ -12,9 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// etcdKey is one key of a vantage: its reports on a pool, or its heartbeat. Who watches sees every value in the order
-// in which they were written; or, where the watch was lost, all keys anew as they are at some later revision, in the
-// order of their names.
+// etcdKey is one key of a vantage: its reports on a pool, or its heartbeat. A watcher sees every value in the order in
+// which they were written. If it has lost its watch, it sees all keys as they are at some later revision, in the order
+// of their names.
 type etcdKey struct {
 	vantage string
 	pool    int // -1: the heartbeat
@@ -22,7 +22,7 @@ type etcdKey struct {
 
 type etcdValue struct {
 	sequence uint64
-	states   map[int]State // by endpoint of the pool; none: the key is gone
+	states   map[int]State // by endpoint of the pool; empty: the key is gone
 }
 
 const endpointsOfPool = 3
@@ -31,7 +31,7 @@ func poolTarget(pool, endpoint int) Target {
 	return Target{fmt.Sprintf("p%d/e%d", pool, endpoint), netip.AddrFrom4([4]byte{192, 0, byte(pool), byte(endpoint)})}
 }
 
-// tell does with a value what vantage.Follow and Event.Apply do, given the value that was told before.
+// tell does with a value what vantage.Follow and Event.Apply do, given the value that came before.
 func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 	if k.pool < 0 {
 		b.Heartbeat(now, k.vantage, v.sequence, 10*time.Second)
@@ -43,13 +43,16 @@ func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 		}
 	}
 	for _, e := range slices.Sorted(maps.Keys(v.states)) {
-		b.Report(now, Report{Vantage: k.vantage, Target: poolTarget(k.pool, e), State: v.states[e], Sequence: v.sequence})
+		b.Report(now, Report{
+			Vantage: k.vantage, Target: poolTarget(k.pool, e), State: v.states[e],
+			Sequence: v.sequence,
+		})
 	}
 }
 
-// Vantages report, take back, die and restart, some of them with a sequence below that of the run before, as after a
-// clock was set back. Two servers see all that through etcd, each with lists of its own in between, so that values are
-// skipped and told twice, and judging at times of its own. When all is told and three more heartbeats have come, both
+// Vantages report, withdraw, die and restart, some with a sequence below that of the run before, as after a clock was
+// set back. Two servers see this through etcd, each with lists of its own in between, so that values are skipped and
+// repeated, and judge at times of their own. When everything has been read and three more heartbeats have come, both
 // agree with a server that has only ever seen the last value of every key.
 func TestDeliveryDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -58,30 +61,34 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 		m := &Monitor{TCP: &TCP{Port: 80}, Vantages: rapid.IntRange(1, 4).Draw(t, "bound")}
 		for p := range pools {
 			for e := range endpointsOfPool {
-				as = append(as, Assignment{Target: poolTarget(p, e), Pool: fmt.Sprintf("p%d", p), Region: fmt.Sprintf("r%d", p%2), Monitor: m})
+				as = append(as, Assignment{
+					Target: poolTarget(p, e), Pool: fmt.Sprintf("p%d", p),
+					Region: fmt.Sprintf("r%d", p%2), Monitor: m,
+				})
 			}
 		}
 		type written struct {
 			key   etcdKey
 			value etcdValue
-			more  bool // the next is of the same transaction
+			more  bool // the next one is in the same transaction
 		}
 		logs := map[string][]written{}
 		vantages := []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(t, "vantages")]
 		for _, name := range vantages {
 			var sequence uint64
-			// Clocks, which runs begin their sequences with: some are behind the one before.
+			// Clocks with which runs begin their sequences: some are behind the one before.
 			bases := rapid.Permutation([]uint64{4 * Leap, 8 * Leap, 12 * Leap}).Draw(t, "clocks")
 			held := map[int]map[int]State{}
 			beginning := false
 			write := func(pool int) {
 				sequence++
-				logs[name] = append(logs[name], written{etcdKey{name, pool}, etcdValue{sequence, maps.Clone(held[pool])}, beginning && pool >= 0})
+				logs[name] = append(logs[name],
+					written{etcdKey{name, pool}, etcdValue{sequence, maps.Clone(held[pool])}, beginning && pool >= 0})
 			}
 			for run := range rapid.IntRange(1, 3).Draw(t, "runs") {
 				sequence = bases[run]
-				// A run begins with what it has, and its heartbeat, in one transaction: nothing is left of the one
-				// before.
+				// A run begins with its reports and its heartbeat in one transaction, which removes what the run before
+				// left.
 				beginning = true
 				for p := range pools {
 					was := slices.ContainsFunc(logs[name], func(w written) bool { return w.key.pool == p })
@@ -145,7 +152,8 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 				values[w.key] = w.value
 			}
 			keys := slices.SortedFunc(maps.Keys(values), func(a, b etcdKey) int {
-				return cmp.Or(cmp.Compare(min(b.pool, 0), min(a.pool, 0)), cmp.Compare(a.vantage, b.vantage), cmp.Compare(a.pool, b.pool))
+				return cmp.Or(cmp.Compare(min(b.pool, 0), min(a.pool, 0)), cmp.Compare(a.vantage, b.vantage),
+					cmp.Compare(a.pool, b.pool))
 			})
 			return keys, values
 		}
@@ -190,7 +198,8 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 			b := played(label)
 			for _, a := range as {
 				got, want := b.Verdict(a.Target), plain.Verdict(a.Target)
-				if got.State != want.State || got.Up != want.Up || got.Down != want.Down || got.Fresh != want.Fresh || got.Why != want.Why {
+				if got.State != want.State || got.Up != want.Up || got.Down != want.Down || got.Fresh != want.Fresh ||
+					got.Why != want.Why {
 					t.Fatalf("%s: server %s says\n%+v, the last values\n%+v", a.Endpoint, label, got, want)
 				}
 			}

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration whose JSON is text such as "300s", "2m" or "1h30m".
+// Duration is a time.Duration that is text in JSON, such as "300s", "2m" or "1h30m".
 type Duration time.Duration
 
 // Std returns the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// String spells the duration as documents do: "5m" and "1h", not "5m0s" and "1h0m0s".
+// String returns the duration as documents have it: "5m" and "1h", not "5m0s" and "1h0m0s".
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -25,7 +25,7 @@ func (d Duration) String() string {
 	return s
 }
 
-// Or returns d, or the default where d is zero.
+// Or returns d, or def if d is zero.
 func (d Duration) Or(def time.Duration) time.Duration {
 	if d == 0 {
 		return def
@@ -36,7 +36,7 @@ func (d Duration) Or(def time.Duration) time.Duration {
 // MarshalJSON writes the text form.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
-// UnmarshalJSON reads the text form; a bare number is refused, as its unit is not known.
+// UnmarshalJSON reads the text form. It refuses a bare number, which has no unit.
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {

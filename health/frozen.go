@@ -1,14 +1,13 @@
 package health
 
-// Frozen is what a Board knew of some targets at one moment. The Board goes on, and one other goroutine may read this:
-// taking the copy costs little, and putting verdicts into words, which costs more, is done aside from whoever owns the
-// Board.
+// Frozen is what a Board knew about some targets at one moment. One other goroutine may read it while the Board goes
+// on. Copying is cheap. Wording verdicts costs more, and so is done outside the goroutine that owns the Board.
 type Frozen struct {
-	board   Board // only what a verdict is told from
+	board   Board // only what wording a verdict needs
 	targets []target
 }
 
-// Freeze copies what the Board knows of these targets.
+// Freeze copies what the Board knows about these targets.
 func (b *Board) Freeze(keys []Target) *Frozen {
 	f := &Frozen{
 		board:   Board{now: b.now, known: b.known, vantages: make(map[string]*vantage, len(b.vantages))},
@@ -44,5 +43,5 @@ func (b *Board) Freeze(keys []Target) *Frozen {
 	return f
 }
 
-// Verdict returns the verdict on the i-th target, as Board.Verdict did when it was frozen.
+// Verdict returns what Board.Verdict would have returned for the i-th target when it was frozen.
 func (f *Frozen) Verdict(i int) Verdict { return f.board.verdict(&f.targets[i]) }

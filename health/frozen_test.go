@@ -8,14 +8,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is frozen says what the Board said at that moment, whatever becomes of the Board.
+// A Frozen says what the Board said at that moment, whatever becomes of the Board.
 func TestFrozenIsTheBoardOfThen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t, rapid.IntRange(1, 4).Draw(t, "bound"), rapid.IntRange(1, 6).Draw(t, "vantages"), 5)
 		turns := map[Target]State{}
 		s.opinion = func(vantage string, target Target) State {
 			if vantage == "v1" {
-				return Down // of all: it is blind
+				return Down // it is blind
 			}
 			return turns[target]
 		}

@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is found and when, with a hold a report goes down when it would without one, comes up no sooner than the
-// hold after the last turn to down, never on a failed probe, turns at most once each way in any hold, is up in the end
-// when all is well for long enough, and is made about once a hold, however fast what is found turns.
+// Whatever is found and when, with a hold a report goes down when it would without one. It comes up no sooner than the
+// hold after the last turn to down, and never on a failed probe. It turns at most once each way in any hold, and is up
+// in the end if all is well for long enough. About one report is made in a hold, however fast the results turn.
 func TestHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fall, rise := rapid.IntRange(1, 4).Draw(t, "fall"), rapid.IntRange(1, 4).Draw(t, "rise")
@@ -63,7 +63,7 @@ func TestHold(t *testing.T) {
 					}
 				}
 			}
-			// A report that it is held, one that it is not any more, and a turn.
+			// One report that holding begins, one that it has ended, and a turn.
 			if most := 3*int(now.Sub(epoch)/hold) + 4; len(due) > most {
 				t.Fatalf("%d reports in %v, held for %v", len(due), now.Sub(epoch), hold)
 			}
@@ -80,11 +80,11 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// An endpoint turns as it likes. Each of some vantages probes it at its own phase, and every one of them turns its
-// report at most once each way a hold; so the verdict turns at most as many times each way as there are vantages. Where
-// each state of the endpoint lasts long enough to be found by all of them, they turn together, and the verdict turns
-// once each way a hold (but for the interval in which they find the same thing). It is down no later than it would be
-// without a hold, and may be sooner: a vantage that still says down from before helps the others to.
+// An endpoint turns as it likes. Each of some vantages probes it at its own phase, and each turns its report at most
+// once each way in a hold, so the verdict turns each way at most as often as there are vantages. If each state of the
+// endpoint lasts long enough for all of them to find it, they turn together, and the verdict turns once each way in a
+// hold (apart from the interval in which they find the same thing). It is down no later than without a hold, and may be
+// sooner, because a vantage that still says down helps the others.
 func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hold := Duration(time.Duration(rapid.IntRange(2, 40).Draw(t, "hold")) * time.Second)
@@ -100,7 +100,7 @@ func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 		if seen {
 			least = 1000*max(m.Fall, m.Rise) + 1
 		}
-		var states []time.Duration // how long each lasts, well and failing by turns
+		var states []time.Duration // how long each state lasts, up and down alternately
 		for range rapid.IntRange(2, 30).Draw(t, "turns") {
 			states = append(states, time.Duration(rapid.IntRange(least, least+6000).Draw(t, "for"))*time.Millisecond)
 		}
@@ -125,7 +125,10 @@ func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 			b.Assign([]Assignment{{Target: target, Pool: "www", Region: "eu", Monitor: m}})
 			var probers []*prober
 			for i, phase := range phases {
-				probers = append(probers, &prober{fmt.Sprint(i), phase, Tracker{Fall: m.EffectiveFall(), Rise: m.EffectiveRise(), Hold: m.EffectiveHold()}})
+				probers = append(probers, &prober{
+					fmt.Sprint(i), phase,
+					Tracker{Fall: m.EffectiveFall(), Rise: m.EffectiveRise(), Hold: m.EffectiveHold()},
+				})
 			}
 			turns = map[State][]time.Time{}
 			var sequence uint64
@@ -139,7 +142,10 @@ func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 					}
 					sequence++
 					if p.tracker.Observe(now, result) {
-						b.Report(now, Report{Vantage: p.name, Target: target, State: p.tracker.State(), Sequence: sequence})
+						b.Report(now, Report{
+							Vantage: p.name, Target: target, State: p.tracker.State(),
+							Sequence: sequence,
+						})
 					}
 					b.Heartbeat(now, p.name, sequence, 0)
 					if len(b.Judge(now)) > 0 {
@@ -155,7 +161,8 @@ func TestFlappingEndpointTurnsItsVerdictOnceAHold(t *testing.T) {
 		}
 		var phases []time.Duration
 		for i := range n {
-			phases = append(phases, time.Duration(rapid.IntRange(i*1000/n, (i+1)*1000/n-1).Draw(t, "phase"))*time.Millisecond)
+			phases = append(phases, time.Duration(rapid.IntRange(i*1000/n, (i+1)*1000/n-1).Draw(t,
+				"phase"))*time.Millisecond)
 		}
 		held, freely := play(m, phases), play(&free, phases)
 		for _, to := range []State{Up, Down} {

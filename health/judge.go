@@ -10,10 +10,11 @@ import (
 
 // Judge brings all verdicts up to that time and returns the targets whose state turned, sorted.
 //
-// The votes on a target are what fresh, sighted vantages know of it, or, where there are more vantages than are to
-// probe it, the first of them (see choice.go). Where there is none, the last votes of sighted vantages stand although
-// they are stale; where there never was one, the verdict is Unknown. The monitor's quorum then says whether it is Down;
-// otherwise it is Up. What was down before this process started is Down until it is known anew (see past.go).
+// The votes on a target are the reports of fresh vantages that are not blind. If more vantages live than should probe
+// the target, the votes are those of the first vantages in its order (see choice.go). If there are no such votes, the
+// last ones stand although they are stale. If there never were any, the verdict is Unknown. Otherwise the monitor's
+// quorum decides between Down and Up. A target that was down before this process started stays Down until it is known
+// anew (see past.go).
 //
 // A vantage that is blind to a family abstains from votes on its addresses (see blind.go).
 func (b *Board) Judge(now time.Time) (changed []Target) {
@@ -45,7 +46,7 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 	return changed
 }
 
-// expire touches the targets of vantages that went stale or came back, and of reports whose own time is over.
+// expire touches the targets of vantages that went stale or came back, and of reports whose own validity has ended.
 func (b *Board) expire(now time.Time) {
 	turned := map[*vantage]bool{}
 	for _, v := range b.vantages {
@@ -83,7 +84,7 @@ func (b *Board) expire(now time.Time) {
 	}
 }
 
-// touchAll touches every target that one of the vantages reports on.
+// touchAll touches every target on which one of the vantages reports.
 func (b *Board) touchAll(vantages map[*vantage]bool) {
 	if len(vantages) == 0 {
 		return
@@ -98,7 +99,7 @@ func (b *Board) touchAll(vantages map[*vantage]bool) {
 	}
 }
 
-// recount sets what the target's cells add to the counts of their vantages.
+// recount works out what the target's cells add to the counts of their vantages.
 func (b *Board) recount(t *target) {
 	b.uncount(t)
 	var votes [2][3]int // fresh or not, state
@@ -141,7 +142,7 @@ func (b *Board) recount(t *target) {
 	}
 }
 
-// uncount takes out what recount added.
+// uncount takes back what recount added.
 func (b *Board) uncount(t *target) {
 	for i := range t.cells {
 		c := &t.cells[i]
@@ -169,7 +170,7 @@ func index(fresh bool) int {
 	return 0
 }
 
-// light finds whether anybody has a fresh vote on the target, and since when nobody has.
+// light notes whether anybody has a fresh vote on the target and, if not, since when.
 func (b *Board) light(t *target) {
 	unlit := 0
 	switch {
@@ -210,8 +211,8 @@ func (t *target) judge() State {
 	return Up
 }
 
-// agreement returns how long it took to agree on the verdict that there is now: since the first of the votes for it
-// that turned within the time that vantages may take to find out. Who has said so for longer was alone with it.
+// agreement returns how long it took to agree on the present verdict: from the first vote for it to now. Votes older
+// than vantages may take to find out do not count, since those vantages were alone with theirs.
 func (t *target) agreement(now time.Time) (took time.Duration) {
 	for i := range t.cells {
 		if c := &t.cells[i]; c.counted && c.state == t.state {
@@ -238,7 +239,7 @@ func (b *Board) countStale(t *target) {
 	t.late, t.standing = late, standing
 }
 
-// Verdict returns the verdict on a target as of the last Judge, with how it came about.
+// Verdict returns the verdict on a target as of the last Judge, and how it came about.
 func (b *Board) Verdict(key Target) Verdict {
 	return b.verdict(b.targets[key])
 }
@@ -269,13 +270,15 @@ func (b *Board) verdict(t *target) Verdict {
 	}
 	v.Why = t.quorum.why(v.Up, v.Down, t.stale)
 	if t.asBefore {
-		v.Why = fmt.Sprintf("down before this server started, and nobody has found otherwise yet (%d up, %d down)", v.Up, v.Down)
+		v.Why = fmt.Sprintf("down before this server started, and nobody has found otherwise yet (%d up, %d down)",
+			v.Up, v.Down)
 	}
 	if t.unlit > 0 {
 		v.Why += "; nobody has told of it for longer than finding out takes, so all probe it"
 	}
 	if len(standing) > 0 {
-		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken", strings.Join(standing, ", "))
+		v.Why += fmt.Sprintf("; the last vote of %s stands until another vantage has spoken",
+			strings.Join(standing, ", "))
 	}
 	for _, vote := range v.Votes {
 		if vote.Blind {
@@ -285,7 +288,7 @@ func (b *Board) verdict(t *target) Verdict {
 	return v
 }
 
-// NextDeadline returns when, without another report, a Judge would next see something go stale; zero if never.
+// NextDeadline returns when something next goes stale if no report comes. It returns the zero time if nothing does.
 func (b *Board) NextDeadline(now time.Time) (at time.Time) {
 	for _, v := range b.vantages {
 		if v.own || !v.freshAt(now) {
@@ -301,14 +304,14 @@ func (b *Board) NextDeadline(now time.Time) (at time.Time) {
 	return at
 }
 
-// deadlines are the times at which reports with a validity of their own go stale, and at which a handover is looked at
-// again: a heap, the next one first.
+// deadlines are the times at which reports with a validity of their own go stale, and at which targets must be judged
+// again. They are a heap, the next one first.
 type deadlines []deadline
 
 type deadline struct {
 	at      time.Time
 	target  *target
-	vantage *vantage // nil: the target is to be judged anew
+	vantage *vantage // nil: the target must be judged again
 }
 
 func (d deadlines) Len() int           { return len(d) }

@@ -2,33 +2,33 @@ package health
 
 import "time"
 
-// When etcd fails in the same instant as an endpoint, the others' votes of up are fresh for another stale window
-// although nobody can tell that the endpoint is down by now. So a vote of up whose vantage has not been heard of for
-// as long as finding out takes, and is overdue with its heartbeat, does not count against this process's own word of
-// down, where that is newer than the last that was heard of the vantage.
+// When etcd fails in the same instant as an endpoint, the others' votes of up stay fresh for another stale window,
+// although nobody can report any more that the endpoint is down. This process may see that it is down. Its own vote of
+// down then outruns a vote of up if it is newer than the last word of that vote's vantage, the vantage's heartbeat is
+// overdue, and the vantage has been silent for as long as finding out takes: by then it would have found out and
+// reported.
 //
-// For as long as finding out takes: in that time the vantage would have found out too, and said so. Nothing shorter
-// will do. On links that lose packets heartbeats are late by seconds and probes fail, and whoever asks for more
-// failures in a row, because of that, is not to be answered on one vantage's word as soon as two heartbeats were
-// late.
+// A shorter time will not do. On links that lose packets, heartbeats are late by seconds and probes fail. An operator
+// who asks for more failures in a row because of that should not get answers by a single vantage's vote as soon as two
+// heartbeats are late.
 //
-// A process that is blind has no such word: one that is cut off with its region contradicts what the others said
-// last, and waits for their votes to go stale as ever. Nor has one whose disagreement is old, as the others knew of
-// what it sees and said otherwise: an election of etcd's leader turns no verdict by itself.
+// A blind process has no such vote: a process that is cut off with its region contradicts what the others said last,
+// and waits for their votes to go stale. Nor does an old disagreement count, since the others knew what this process
+// sees and said otherwise. So an election of etcd's leader turns no verdict by itself.
 
-// lateSlack is how much later than its own turn this process may have heard of a vantage that has not seen what it
-// has: their probes are not at the same time, and what is written takes a moment.
+// lateSlack is how much later than its own turn this process may have heard from a vantage that has not seen what it
+// has. Their probes run at different times, and a report takes a moment to arrive.
 const lateSlack = time.Second
 
-// Pace says how long a vantage waits between two heartbeats. It is overdue when one is late by a quarter of that.
-// One that has no pace is never overdue.
+// Pace sets how long a vantage waits between two heartbeats. It is overdue when one is late by a quarter of that. A
+// vantage without a pace is never overdue.
 func (b *Board) Pace(name string, every time.Duration) { b.vantage(name).overdue = every + every/4 }
 
-// silence is for how long a vantage may say nothing before its vote of up on a target is outrun. A vote that is
-// stale by then does not count anyway.
+// silence returns how long a vantage may be silent before its vote of up on a target can be outrun. A stale vote does
+// not count anyway.
 func (t *target) silence(v *vantage) time.Duration { return max(v.overdue, t.grace-handover) }
 
-// outrun leaves out the votes of up on a target that this process's own newer word of down has outrun.
+// outrun drops the votes of up on a target that this process's own newer vote of down outruns.
 func (b *Board) outrun(t *target) {
 	if b.own == nil {
 		return
@@ -53,7 +53,7 @@ func (b *Board) outrun(t *target) {
 	}
 }
 
-// caughtUp has the targets of a vantage judged anew, some of whose votes did not count, as it has moved.
+// caughtUp has the targets of a vantage judged again once it has moved, if votes of it were outrun.
 func (b *Board) caughtUp(v *vantage) {
 	if v.outrun {
 		v.outrun = false

@@ -7,17 +7,17 @@ import (
 	"strconv"
 )
 
-// Load is what an endpoint says that it carries, in the unit of its pool's capacity. The zero value is that nobody
-// knows, which is not a load of 0.
+// Load is what an endpoint reports that it carries, in the unit of its pool's capacity. The zero value means unknown,
+// which is not a load of 0.
 type Load struct {
 	Value float64 // 0 to MaxLoad
 	Known bool
 }
 
-// MaxLoad is the greatest load, and the greatest capacity. What is above it is an error of who says it.
+// MaxLoad is the largest load and the largest capacity. A larger number is taken for an error.
 const MaxLoad = 1e12
 
-// LoadOf returns the load of that value, unknown where no load is so: below 0, above MaxLoad, not a number.
+// LoadOf returns the load of that value. It is unknown if the value is below 0, above MaxLoad, or not a number.
 func LoadOf(value float64) Load {
 	if !(value >= 0 && value <= MaxLoad) {
 		return Load{}
@@ -32,10 +32,10 @@ func (l Load) String() string {
 	return strconv.FormatFloat(l.Value, 'g', 4, 64)
 }
 
-// IsZero reports whether nobody knows the load; documents leave it out then.
+// IsZero reports whether the load is unknown, so that documents leave it out.
 func (l Load) IsZero() bool { return !l.Known }
 
-// MarshalJSON writes a number with four digits, or null.
+// MarshalJSON writes a number with four significant digits, or null.
 func (l Load) MarshalJSON() ([]byte, error) {
 	if !l.Known {
 		return []byte("null"), nil
@@ -51,22 +51,24 @@ func (l *Load) UnmarshalJSON(b []byte) error {
 	}
 	var f float64
 	if err := json.Unmarshal(b, &f); err != nil {
-		return fmt.Errorf("%s is not a load; write a number from 0 to %g, or leave it out where it is not known", b, MaxLoad)
+		return fmt.Errorf("%s is not a load; write a number from 0 to %g, or leave it out where it is not known", b,
+			MaxLoad)
 	}
 	if *l = LoadOf(f); !l.Known {
-		return fmt.Errorf("%g is not a load; write a number from 0 to %g, or leave it out where it is not known", f, MaxLoad)
+		return fmt.Errorf("%g is not a load; write a number from 0 to %g, or leave it out where it is not known", f,
+			MaxLoad)
 	}
 	return nil
 }
 
-// Sample is a load that this process's own probe of a target has found. Unknown: the target has told one before, and
-// does not any more.
+// Sample is a load that this process's own probe of a target has measured. If it is unknown, the target has reported a
+// load before and no longer does.
 type Sample struct {
 	Target
 	Load Load
 }
 
-// round keeps four digits: what is written to etcd and read again is the same.
+// round keeps four significant digits, so that a number is the same after it was written to etcd and read again.
 func round(f float64) float64 {
 	if f == 0 || math.IsInf(f, 0) || math.IsNaN(f) {
 		return f

@@ -6,38 +6,39 @@ import (
 	"time"
 )
 
-// Measure is what one vantage says of a pool as a whole: what it carries, and what would come if it kept all of its
-// clients. It is the vantage that knows the past which that needs (see Estimator): what servers conclude is a function
-// of the measures alone.
+// Measure is what one vantage says about a pool as a whole: what it carries, and what it would carry if it kept all of
+// its clients. Only the vantage knows the past that this takes (see Estimator). What servers conclude is a function of
+// the measures alone.
 type Measure struct {
 	Vantage, Pool string
-	Load          Load // of its endpoints that are up, together
-	Offered       Load // the load that would be there if the pool passed nothing on
-	// Unsaid: no endpoint says its load now. The others are the last that was known.
-	Unsaid    bool
-	Endpoints map[string]Standing // by name within the pool; those that are not listed are warm, at factor 1 and of unknown load
+	Load          Load // of all endpoints that are up
+	Offered       Load // load that there would be if the pool passed nothing on
+	// Unsaid says that no endpoint reports its load now. Load and Offered are the last known ones.
+	Unsaid bool
+	// Endpoints has a Standing for each endpoint, by name within the pool, that is not Steady.
+	Endpoints map[string]Standing
 }
 
-// Standing is what a Measure says of one endpoint.
+// Standing is what a Measure says about one endpoint.
 type Standing struct {
 	Load   Load
-	Warmth float64 // 0 for one that has just begun or returned, 1 for one that has been up for all of the pool's ramp
-	Factor float64 // of its weight, with pick: least-load; LeastFactor to MostFactor, 1 is as configured
-	Doubt  bool    // it says far less than the others of its pool carry: what they carry counts
+	Warmth float64 // from 0 for an endpoint that has just started or returned to 1 after the pool's ramp
+	Factor float64 // of its weight, with pick: least-load; LeastFactor to MostFactor, and 1 as configured
+	Doubt  bool    // it reports far less than the pool's other endpoints carry: what they carry counts
 }
 
-// Steady is what an endpoint is that nobody says anything of.
+// Steady is the Standing of an endpoint that nobody mentions.
 var Steady = Standing{Warmth: 1, Factor: 1}
 
-// Pressure is what all fresh and sighted vantages say of a pool together: medians. It never changes once it is given
-// out.
+// Pressure condenses what all fresh and sighted vantages say about a pool, by medians. It never changes once it is
+// given out.
 type Pressure struct {
 	Load, Offered Load
 	Unsaid        bool                // no vantage hears of a load now
-	Endpoints     map[string]Standing // of which any vantage says that it is not Steady, or knows the load
+	Endpoints     map[string]Standing // those that some vantage mentions
 }
 
-// Endpoint returns how an endpoint stands; of no pressure at all, Steady.
+// Endpoint returns an endpoint's Standing. It returns Steady if nothing is known, also if p is nil.
 func (p *Pressure) Endpoint(name string) Standing {
 	if p != nil {
 		if s, ok := p.Endpoints[name]; ok {
@@ -53,7 +54,7 @@ type measured struct {
 	pressure *Pressure
 }
 
-// Measure takes what a vantage says of a pool's load. It replaces what it has said before.
+// Measure takes what a vantage says about a pool's load. It replaces what the vantage said before.
 func (b *Board) Measure(m Measure) {
 	p := b.loads[m.Pool]
 	if p == nil {
@@ -64,7 +65,7 @@ func (b *Board) Measure(m Measure) {
 	b.unheard = append(b.unheard, m.Pool)
 }
 
-// Unmeasure takes back what a vantage has said of the loads of these pools; of all, where none is named.
+// Unmeasure takes back what a vantage has said about the loads of these pools, or of all pools if none is named.
 func (b *Board) Unmeasure(name string, pools ...string) {
 	v := b.vantages[name]
 	if v == nil {
@@ -83,7 +84,7 @@ func (b *Board) Unmeasure(name string, pools ...string) {
 	}
 }
 
-// Pressure returns what is known of a pool's load as of the last Weigh; nil: nothing.
+// Pressure returns what is known of a pool's load as of the last Weigh, nil if nothing is.
 func (b *Board) Pressure(pool string) *Pressure {
 	if p := b.loads[pool]; p != nil {
 		return p.pressure
@@ -91,11 +92,11 @@ func (b *Board) Pressure(pool string) *Pressure {
 	return nil
 }
 
-// Weigh brings all pressures up to what the last Judge found of vantages, and returns the pools whose pressure has
+// Weigh brings all pressures up to what the last Judge found about vantages, and returns the pools whose pressure has
 // changed, sorted.
 //
-// The measures of fresh vantages that are not blind count; where there is none, the last ones stand. A pool of which
-// nobody says anything any more keeps what was known: unknown is not 0.
+// The measures of fresh vantages that are not blind count. If there are none, the last ones stand. A pool about which
+// nobody says anything any more keeps what was known, since unknown is not 0.
 func (b *Board) Weigh(now time.Time) (changed []string) {
 	for _, v := range b.vantages {
 		if weighs := v.freshAt(now) && v.blind == [families]bool{}; weighs != v.weighs {
@@ -154,7 +155,7 @@ func (p *measured) weigh() *Pressure {
 	return out
 }
 
-// standing is the median of what measures say of an endpoint. One that does not list it says Steady.
+// standing returns the median of what measures say about an endpoint. A measure that does not list it says Steady.
 func standing(name string, ms []Measure) Standing {
 	var loads, warmths, factors []float64
 	doubts := 0
@@ -176,7 +177,8 @@ func standing(name string, ms []Measure) Standing {
 	}
 }
 
-// median returns the middle of values, between the two middle ones of an even number; unknown of none.
+// median returns the median of values, the mean of the middle two if their number is even. It is unknown if there are
+// none.
 func median(values []float64) Load {
 	if len(values) == 0 {
 		return Load{}
@@ -190,8 +192,7 @@ func (p *Pressure) same(q *Pressure) bool {
 	return p.Load == q.Load && p.Offered == q.Offered && p.Unsaid == q.Unsaid && maps.Equal(p.Endpoints, q.Endpoints)
 }
 
-// ToldLoad returns the load of a target that reporters without a heartbeat have put: the median of those whose reports
-// hold.
+// ToldLoad returns the load of a target according to reporters without a heartbeat: the median of their valid reports.
 func (b *Board) ToldLoad(key Target) Load {
 	t := b.targets[key]
 	if t == nil {

@@ -8,41 +8,42 @@ import (
 )
 
 // Constants of the law by which a pool passes on what it cannot hold; docs/capacity.md has it in words. Times are in
-// TTLs of the answers that send clients: it is the TTL that says how soon a decision is felt.
+// TTLs of the answers that lead clients, since the TTL says how soon a decision takes effect.
 const (
-	keptWindow  = 1.75 // of the share that is kept: 1.5 until most caches have heard of it, and a quarter until a report is everywhere
-	leastKept   = 0.05 // what is offered is at most so many times what is carried
-	risesIn     = 0.1  // time constants of what is offered
-	fallsIn     = 0.5
-	fallsBy     = 0.25 // of the target, at most, in a TTL
-	returnsIn   = 1.25 // after its return a pool is not yet offered what will come
-	band        = 0.05 // a change by less is not worth a word
-	bandFloor   = 0.1  // of the target: what is below it is little
-	saidEvery   = 1. / 16
-	warmthStep  = 1. / 16
-	factorPower = 0.3 // of least load, in a TTL
-	doubtful    = 4   // times less, or more, than the others of its pool
+	keptWindow  = 1.75    // of the kept share: 1.5 until most caches have the answer, 0.25 until a report is everywhere
+	leastKept   = 0.05    // bounds the factor between what is carried and what is offered
+	risesIn     = 0.1     // time constant of what is offered while it rises
+	fallsIn     = 0.5     // and while it falls
+	fallsBy     = 0.25    // of the target: the most that it falls in a TTL
+	returnsIn   = 1.25    // how long after its return a pool is not yet offered what will come
+	band        = 0.05    // a smaller change is not reported
+	bandFloor   = 0.1     // of the target: smaller loads count as this
+	saidEvery   = 1. / 16 // least time between two reports
+	warmthStep  = 1. / 16 // warmth is reported in such steps
+	factorPower = 0.3     // how fast factors move, in a TTL
+	doubtful    = 4       // an endpoint that differs by this factor from the others of its pool is not believed
 )
 
-// LeastWarmth is what the weight and the target of an endpoint that has just begun are multiplied by: a trickle warms
-// it.
+// LeastWarmth is the factor of weight and target of an endpoint that has just started: a trickle of clients warms it.
 const LeastWarmth = 0.05
 
-// What an endpoint's weight is multiplied by at least, and at most, with pick: least-load.
+// Bounds of an endpoint's factor with pick: least-load.
 const (
 	LeastFactor = 0.25
 	MostFactor  = 4.
 )
 
-// Setting is what an Estimator is told with each look: of how the pool is used, not of how it is.
+// Setting is what an Estimator is told at each look about how the pool is used.
 type Setting struct {
-	TTL       time.Duration // the shortest of the policies that pass on what the pool cannot hold, or pick by its loads; above 0
-	Ramp      time.Duration // how long a new or recovered endpoint takes until it is warm; 0: it is at once
-	Keep      float64       // the share of its clients that it keeps now, 0 to 1
-	Available bool          // it is in answers; one that is drained or down keeps what was offered to it
+	// TTL is the shortest of the policies that pass on what the pool cannot hold, or that pick by its loads. It is
+	// above 0.
+	TTL       time.Duration
+	Ramp      time.Duration // how long a new or recovered endpoint takes to warm up; 0: no time
+	Keep      float64       // share of its clients that it keeps now, 0 to 1
+	Available bool          // it is in answers; a pool that is drained or down keeps its estimate of what is offered
 
-	// Most is the most that can be offered to it: what all pools carry that its clients may be at, and some more for
-	// what is on the way. 0: nobody knows.
+	// Most is the most that can be offered to it: what all pools carry among which its clients are spread, and some
+	// more for load on its way. 0: unknown.
 	Most float64
 }
 
@@ -51,19 +52,19 @@ type Reading struct {
 	Endpoint string  // its name within the pool
 	Up       bool    // the verdict on any of its addresses is not down, and no override takes it out
 	Load     Load    // the newest
-	Target   float64 // what it is to carry when it is warm; above 0
+	Target   float64 // load that it should carry when warm; above 0
 }
 
-// Estimator is one vantage's account of one pool: what it carries, what would be offered to it if it kept everybody,
-// how warm its endpoints are, and by how much each is loaded above or below the others. Its words are Measures; they
-// come in bands and at a pace, so that servers need neither a clock nor a past to decide by them.
+// Estimator is one vantage's account of one pool: what it carries, what would be offered to it if it kept all clients,
+// how warm its endpoints are, and by how much each is loaded above or below the others. It reports Measures in bands
+// and at a bounded pace, so that servers can decide by them without a clock or a past.
 //
-// What is offered is the load divided by the share of clients that has been kept lately, and not the load alone: a pool
-// that sheds sits at its target, which says nothing of how many are waiting.
+// The offered load is the carried load divided by the share of clients that was kept lately. The carried load alone
+// would not do: a pool that sheds sits at its target, which says nothing about how many clients are waiting.
 type Estimator struct {
 	at        time.Time // of the last look
 	available bool
-	returned  time.Time // when it became available last
+	returned  time.Time // when it last became available; zero: it always was
 	kept      []span
 	offered   Load
 	warmth    map[string]float64
@@ -72,14 +73,14 @@ type Estimator struct {
 	saidAt    time.Time
 }
 
-// span is a share that has been kept since then.
+// span is a share that has been kept from a time on.
 type span struct {
 	since time.Time
 	keep  float64
 }
 
-// NewEstimator begins with what others say of the pool, nil if nobody does. Without others what it sees at its first
-// look is taken to be warm where the process has just started; cold says that it has not, so that the pool is new.
+// NewEstimator starts with what others say about the pool, or nil. Without others, endpoints that are up at the first
+// look count as warm, because the process has just started. If cold is true it has not, so the pool is new and cold.
 func NewEstimator(others *Pressure, cold bool) *Estimator {
 	e := &Estimator{factor: map[string]float64{}}
 	if others != nil {
@@ -93,8 +94,8 @@ func NewEstimator(others *Pressure, cold bool) *Estimator {
 	return e
 }
 
-// Observe takes a look at the pool, and returns what there is to be said of it and whether that differs enough from
-// what was said last. What it returns as due counts as said. Vantage and Pool are the caller's to fill in.
+// Observe looks at the pool. It returns a Measure, and whether that differs enough from the last reported one to be
+// reported too. A Measure that is due counts as reported. The caller fills in Vantage and Pool.
 func (e *Estimator) Observe(now time.Time, s Setting, rs []Reading) (m Measure, due bool) {
 	past := max(0, now.Sub(e.at))
 	if e.at.IsZero() {
@@ -130,14 +131,14 @@ func (e *Estimator) Observe(now time.Time, s Setting, rs []Reading) (m Measure, 
 	return e.say(now, s, target, m)
 }
 
-// keep adds to the shares that have been kept, and forgets what is older than the window.
+// keep adds the share that is kept now, and forgets what is older than the window.
 func (e *Estimator) keep(now time.Time, s Setting) {
 	if s.Available != e.available {
 		e.available = s.Available
 		e.kept = nil
 		e.returned = now
 		if len(e.said.Endpoints) == 0 && e.said.Load == (Load{}) {
-			e.returned = time.Time{} // it has been there all the time: it is we who come
+			e.returned = time.Time{} // the pool was there all the time; it is this process that is new
 		}
 	}
 	if n := len(e.kept); n == 0 || e.kept[n-1].keep != s.Keep {
@@ -149,7 +150,7 @@ func (e *Estimator) keep(now time.Time, s Setting) {
 	}
 }
 
-// meanKept is the mean of the shares over the window; what is not known of it was as the first that is.
+// meanKept returns the mean kept share over the window. The part before the first known share counts as that share.
 func (e *Estimator) meanKept(now time.Time, ttl time.Duration) float64 {
 	window := time.Duration(keptWindow * float64(ttl))
 	begin := now.Add(-window)
@@ -167,10 +168,10 @@ func (e *Estimator) meanKept(now time.Time, ttl time.Duration) float64 {
 	return sum / window.Seconds()
 }
 
-// estimate brings what is offered up to a load.
+// estimate moves the estimate of what is offered towards what a load says.
 func (e *Estimator) estimate(now time.Time, s Setting, ttls, load float64) {
 	if !s.Available {
-		return // a pool that is out keeps what was offered to it
+		return // the estimate stays while the pool is out
 	}
 	raw := load / max(e.meanKept(now, s.TTL), leastKept)
 	if !e.offered.Known {
@@ -187,7 +188,7 @@ func (e *Estimator) estimate(now time.Time, s Setting, ttls, load float64) {
 	e.offered = LoadOf(min(raw+(e.offered.Value-raw)*math.Exp(-ttls/constant), MaxLoad))
 }
 
-// warm has endpoints that are up grow warm, and those that are not grow cold as slowly.
+// warm warms endpoints that are up, and cools those that are not, over the ramp.
 func (e *Estimator) warm(past, ramp time.Duration, rs []Reading) {
 	first := e.warmth == nil
 	if first {
@@ -220,8 +221,8 @@ func (e *Estimator) factorOf(endpoint string) float64 {
 	return 1
 }
 
-// balance moves the factors of endpoints toward where all are loaded alike, slowly against the TTL: what is decided now
-// is felt a TTL later, and a quicker hand would swing.
+// balance moves the factors of endpoints so that all come to be loaded alike. It moves slowly compared with the TTL: a
+// decision takes effect a TTL later, and faster moves would swing.
 func (e *Estimator) balance(ttls float64, u usage) {
 	for i, of := range u.of {
 		if !of.known || u.mean <= 0 {
@@ -241,8 +242,8 @@ type usage struct {
 	names []string
 	of    []used
 	doubt []bool
-	load  float64 // of all that are up; one of which nothing is known counts with the mean
-	mean  float64 // load by target, of those that are known
+	load  float64 // of all that are up; an unknown load counts as the mean
+	mean  float64 // load divided by target, over those that are known
 	known bool
 }
 
@@ -252,9 +253,9 @@ type used struct {
 	known bool
 }
 
-// usageOf adds the readings up. An endpoint that says four times more, or less, than the others of its pool carry is
-// not believed: it counts with four times what they carry, or with as much as they do. So one that says 0 while it is
-// overloaded, or has changed its unit, can move its pool's load only so far.
+// usageOf adds the readings up. An endpoint that reports more than doubtful times what the others of its pool carry, or
+// less than that part of it, is not believed. It then counts with doubtful times as much as they do, or with as much as
+// they do. So an endpoint that reports 0 while overloaded, or in another unit, can move its pool's load only so far.
 func usageOf(rs []Reading) usage {
 	u := usage{names: make([]string, len(rs)), of: make([]used, len(rs)), doubt: make([]bool, len(rs))}
 	var known []float64
@@ -305,7 +306,7 @@ func usageOf(rs []Reading) usage {
 	return u
 }
 
-// medianWithout is the lower median of sorted values but for one of that value.
+// medianWithout returns the lower median of sorted values without one occurrence of value.
 func medianWithout(sorted []float64, value float64) float64 {
 	at, _ := slices.BinarySearch(sorted, value)
 	middle := (len(sorted) - 2) / 2
@@ -315,7 +316,7 @@ func medianWithout(sorted []float64, value float64) float64 {
 	return sorted[middle]
 }
 
-// say puts a measure into bands, and decides whether it is to be said.
+// say rounds a measure to bands, and decides whether it is reported.
 func (e *Estimator) say(now time.Time, s Setting, target float64, m Measure) (Measure, bool) {
 	first := e.saidAt.IsZero()
 	since := now.Sub(e.saidAt).Seconds() / s.TTL.Seconds()
@@ -335,12 +336,14 @@ func (e *Estimator) say(now time.Time, s Setting, target float64, m Measure) (Me
 	}
 	m.Load.Value, m.Offered.Value = round(m.Load.Value), round(m.Offered.Value)
 	moved := func(now, said Load) bool {
-		return now.Known != said.Known || math.Abs(now.Value-said.Value) >= band*max(said.Value, bandFloor*target) && now.Value != said.Value
+		return now.Known != said.Known || math.Abs(now.Value-said.Value) >= band*max(said.Value, bandFloor*target) &&
+			now.Value != said.Value
 	}
-	differs := m.Unsaid != e.said.Unsaid || moved(m.Offered, e.said.Offered) || moved(m.Load, e.said.Load) || differ(m.Endpoints, e.said.Endpoints)
+	differs := m.Unsaid != e.said.Unsaid || moved(m.Offered, e.said.Offered) || moved(m.Load, e.said.Load) ||
+		differ(m.Endpoints, e.said.Endpoints)
 	switch {
 	case first && m.Unsaid && len(m.Endpoints) == 0:
-		return m, false // there is nothing to be said of it yet
+		return m, false // there is nothing to report yet
 	case !first && (!differs || since < saidEvery):
 		return m, false
 	}
@@ -348,7 +351,7 @@ func (e *Estimator) say(now time.Time, s Setting, target float64, m Measure) (Me
 	return m, true
 }
 
-// differ reports whether endpoints stand otherwise by more than their loads.
+// differ reports whether endpoints differ in more than their loads.
 func differ(a, b map[string]Standing) bool {
 	for name := range a {
 		if apart(a[name], orSteady(b, name)) {

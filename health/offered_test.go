@@ -14,8 +14,8 @@ func reading(name string, load, target float64) Reading {
 	return Reading{Endpoint: name, Up: true, Load: LoadOf(load), Target: target}
 }
 
-// TestOfferedIsFound: a pool that sheds carries less than is offered to it, a TTL after it says so, and what is offered
-// is found all the same, whatever share it keeps, and however that changes.
+// TestOfferedIsFound: a pool that sheds carries less than is offered to it, a TTL after it says so. The estimate finds
+// what is offered all the same, whatever share the pool keeps, and however that changes.
 func TestOfferedIsFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ttl := time.Duration(rapid.IntRange(1, 60).Draw(t, "ttl")) * time.Second
@@ -24,7 +24,7 @@ func TestOfferedIsFound(t *testing.T) {
 		e := NewEstimator(nil, false)
 		step := ttl / 20
 		keep := 1.
-		var kept []float64 // of the last TTL: what caches were told
+		var kept []float64 // over the last TTL: what caches have been told
 		now := time.Unix(1e9, 0)
 		var said Measure
 		for range 20 * 20 {
@@ -36,7 +36,8 @@ func TestOfferedIsFound(t *testing.T) {
 			for _, k := range kept {
 				felt += k / float64(len(kept))
 			}
-			m, due := e.Observe(now, Setting{TTL: ttl, Keep: keep, Available: true}, []Reading{reading("a", offered*felt, target)})
+			m, due := e.Observe(now, Setting{TTL: ttl, Keep: keep, Available: true},
+				[]Reading{reading("a", offered*felt, target)})
 			if due {
 				said = m
 			}
@@ -50,7 +51,7 @@ func TestOfferedIsFound(t *testing.T) {
 	})
 }
 
-// plainUsage adds up what endpoints say, written down once more: who is not believed counts as the rule says.
+// plainUsage adds up what endpoints report, a second time: an endpoint that is not believed counts as the rule says.
 func plainUsage(rs []Reading) (load float64, known bool) {
 	others := func(values []float64, at int) float64 {
 		rest := slices.Delete(slices.Clone(values), at, at+1)
@@ -93,12 +94,13 @@ func plainUsage(rs []Reading) (load float64, known bool) {
 	return load + load/all*unknown, true
 }
 
-// TestUsageIsTheRule holds what a pool carries against the rule, and bounds what a liar can do to it.
+// TestUsageIsTheRule compares what a pool carries with the rule, and bounds what a liar can do to it.
 func TestUsageIsTheRule(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rs []Reading
 		for i := range rapid.IntRange(0, 7).Draw(t, "endpoints") {
-			r := reading(fmt.Sprint(i), rapid.OneOf(rapid.Float64Range(0, 200), rapid.SampledFrom([]float64{0, 1e12, 1e-9, 100})).Draw(t, "load"),
+			r := reading(fmt.Sprint(i), rapid.OneOf(rapid.Float64Range(0, 200),
+				rapid.SampledFrom([]float64{0, 1e12, 1e-9, 100})).Draw(t, "load"),
 				rapid.SampledFrom([]float64{1, 100, 800}).Draw(t, "target"))
 			r.Up = rapid.IntRange(0, 4).Draw(t, "up") > 0
 			if rapid.IntRange(0, 4).Draw(t, "told") == 0 {
@@ -112,7 +114,7 @@ func TestUsageIsTheRule(t *testing.T) {
 			t.Fatalf("%v of %v, and by the rule %v of %v", u.load, u.known, load, known)
 		}
 	})
-	// One of ten that says 0, or a million times more, moves the pool by no more than a third.
+	// One of ten that reports 0, or a million times more, moves the pool by no more than a third.
 	var rs []Reading
 	for i := range 10 {
 		rs = append(rs, reading(fmt.Sprint(i), 80, 100))
@@ -126,8 +128,8 @@ func TestUsageIsTheRule(t *testing.T) {
 	}
 }
 
-// TestWarmth: an endpoint grows in the time of the ramp, cools as slowly, and one that was there before the process is
-// warm; what others say of it comes first.
+// TestWarmth: an endpoint warms up over the ramp and cools as slowly. One that was there before the process is warm.
+// What others say takes precedence.
 func TestWarmth(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	e := NewEstimator(nil, false)
@@ -167,8 +169,8 @@ func TestWarmth(t *testing.T) {
 	warmth(look(0, map[string]bool{"a": true}), "a", 0)
 }
 
-// TestFewWords counts what 100 pools of 10 endpoints each say in a day of a slow swing, and in a surge of three. The
-// bounds are those of docs/measurements.md; the count does not depend on the machine.
+// TestFewWords counts what 100 pools of 10 endpoints each report in a day of a slow swing, and in a threefold surge.
+// The bounds are those of docs/measurements.md. The count does not depend on the machine.
 func TestFewWords(t *testing.T) {
 	const ttl = 20 * time.Second
 	play := func(span, step time.Duration, demand func(at time.Duration) float64) (words int) {
@@ -176,7 +178,7 @@ func TestFewWords(t *testing.T) {
 		for at := time.Duration(0); at < span; at += step {
 			var rs []Reading
 			for i := range 10 {
-				noise := 1 + 0.02*math.Sin(float64(at/step)*1.7+float64(i)) // what a count of requests is never without
+				noise := 1 + 0.02*math.Sin(float64(at/step)*1.7+float64(i)) // as any count of requests has
 				rs = append(rs, reading(fmt.Sprint(i), demand(at)*noise/10, 100))
 			}
 			if _, due := e.Observe(time.Unix(1e9, 0).Add(at), Setting{TTL: ttl, Keep: 1, Available: true}, rs); due {
@@ -185,8 +187,12 @@ func TestFewWords(t *testing.T) {
 		}
 		return words
 	}
-	day := play(24*time.Hour, time.Second, func(at time.Duration) float64 { return 500 + 300*math.Sin(2*math.Pi*at.Hours()/24) })
-	surge := play(4*ttl, ttl/20, func(at time.Duration) float64 { return 400 * (1 + 2*min(at.Seconds()/(2*ttl.Seconds()), 1)) })
+	day := play(24*time.Hour, time.Second, func(at time.Duration) float64 {
+		return 500 + 300*math.Sin(2*math.Pi*at.Hours()/24)
+	})
+	surge := play(4*ttl, ttl/20, func(at time.Duration) float64 {
+		return 400 * (1 + 2*min(at.Seconds()/(2*ttl.Seconds()), 1))
+	})
 	t.Logf("a pool says %d words in a day that swings from 200 to 800, %d in a surge of 3 in two TTLs", day, surge)
 	if day > 150 || surge > 45 || surge < 10 {
 		t.Errorf("%d words in a day, %d in a surge", day, surge)

@@ -2,22 +2,23 @@ package health
 
 import "time"
 
-// What a process knows of a target from before it started, and how long it believes that.
+// What a process knows about a target from before it started, and how long it believes that.
 //
-// A server that starts knows nothing: no probe has ended and no vote has come. Were everything up until then, a restart
-// would bring the dead back. So it begins with the verdicts of its last run. Only "down" has to be remembered, as what
-// is unknown counts as up. A remembered verdict stands until something says otherwise: this process's own report, or
-// the vote of a vantage that this process has seen move. Votes that only lay in etcd at the start are no such thing, as
-// whoever wrote them may be dead for long.
+// A server that starts knows nothing: no probe has ended and no vote has come. If everything counted as up until then,
+// a restart would bring dead endpoints back. So a server begins with the verdicts of its last run. It remembers only
+// "down", since what is unknown counts as up. A remembered verdict stands until something contradicts it: this
+// process's own report, or the vote of a vantage that this process has seen move. A vote that was in etcd at the start
+// does not contradict it, because its vantage may be long dead.
 
-// Past is what a run knew of one target, for the next run to begin with. A target that has no Past is new.
+// Past is what a run knew about one target, for the next run to begin with. A target without a Past is new.
 type Past struct {
 	Target
 	Verdict State
-	Fell    time.Time // since when this process itself reported it down, by the wall clock, for the monitor's hold; zero: it did not
+	// since when this process itself reported it down, by the wall clock, for holding; zero: it did not
+	Fell time.Time
 }
 
-// Recall gives the Board what an earlier run knew. It is to be called before anything else.
+// Recall gives the Board what an earlier run knew. It must be called first.
 func (b *Board) Recall(past []Past) {
 	b.past = map[Target]bool{}
 	for i := range past {
@@ -27,7 +28,7 @@ func (b *Board) Recall(past []Past) {
 	}
 }
 
-// Past returns what is to be remembered of all targets as of the last Judge, in any order. Fell is the prober's to add.
+// Past returns what should be remembered of all targets as of the last Judge, in any order. The prober adds Fell.
 func (b *Board) Past() []Past {
 	all := make([]Past, 0, len(b.targets))
 	for _, t := range b.targets {
@@ -35,7 +36,7 @@ func (b *Board) Past() []Past {
 			all = append(all, Past{Target: t.Target, Verdict: t.state})
 		}
 	}
-	for key := range b.past { // of a hostname that has not been looked up yet, say
+	for key := range b.past { // such as addresses of a hostname that has not been looked up yet
 		if t := b.targets[key]; t == nil || !t.assigned {
 			all = append(all, Past{Target: key, Verdict: Down})
 		}
@@ -43,7 +44,7 @@ func (b *Board) Past() []Past {
 	return all
 }
 
-// Seen says that the vantage was seen to move, and not only found where it was when this process began to look.
+// Seen says that the vantage was seen to move, and not only found in a list.
 func (b *Board) Seen(name string) {
 	v := b.vantage(name)
 	if v.seen {
@@ -55,8 +56,8 @@ func (b *Board) Seen(name string) {
 	}
 }
 
-// remember applies the past to a target that has been elected: it turns a verdict that is not down into down, for as
-// long as nobody who is known to live contradicts it.
+// remember applies the past to an elected target: it turns a verdict that is not down into down as long as no vantage
+// that is known to live contradicts it.
 func (b *Board) remember(t *target, state State) State {
 	t.asBefore = false
 	if len(b.past) == 0 || !b.past[t.Target] {
@@ -79,8 +80,8 @@ func (b *Board) remember(t *target, state State) State {
 	switch {
 	case up+down == 0: // nobody has spoken
 	case settled && state == Down && !mine:
-		// Others confirm it. They may start again as well, all at once, and take back what they said before they have
-		// probed: so it is remembered until this process has found the same, or somebody has found otherwise.
+		// Others confirm it. They may be starting too, all at once, and take their reports back before they have
+		// probed. So it is remembered until this process finds the same, or somebody finds otherwise.
 	case settled, state != Down && !t.quorum.Down(down, up+down):
 		delete(b.past, t.Target)
 		return state

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPastOutlivesTheRestartOfOthers: all servers start at once. The others' reports of before confirm that it is down,
-// and are taken back as their new runs have not probed it yet: nobody has found it up by that.
+// TestPastOutlivesTheRestartOfOthers: all servers start at once. The others' old reports confirm that a target is down,
+// and are then withdrawn because the new runs have not probed it yet. That does not mean that anybody has found it up.
 func TestPastOutlivesTheRestartOfOthers(t *testing.T) {
 	target := Target{Endpoint: "www-eu/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
 	b := NewBoard()
@@ -42,8 +42,8 @@ func TestPastOutlivesTheRestartOfOthers(t *testing.T) {
 	state(Up, "when the others have probed it")
 }
 
-// What was down before the start stays down until the votes of those who are known to live, and all votes that are
-// fresh, say that it is not; what was not down is judged as if nothing were remembered.
+// A target that was down before the start stays down until the votes of vantages known to live, and all fresh votes,
+// say that it is not. A target that was not down is judged as if nothing were remembered.
 func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		as := world(t)
@@ -116,8 +116,10 @@ func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 					}
 				}
 				plain := without.State(a.Target)
-				confirmed := all && plain == Down && (votes[a.Target]["own"] != Down) // by others only, who may take it back
-				if dead[a.Target] && up+down > 0 && !confirmed && (all || plain != Down && !a.Monitor.Quorum.Down(down, up+down)) {
+				// only by others, who may withdraw
+				confirmed := all && plain == Down && (votes[a.Target]["own"] != Down)
+				if dead[a.Target] && up+down > 0 && !confirmed &&
+					(all || plain != Down && !a.Monitor.Quorum.Down(down, up+down)) {
 					delete(dead, a.Target)
 				}
 				want := plain
@@ -125,7 +127,8 @@ func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 					want = Down
 				}
 				if got := with.State(a.Target); got != want {
-					t.Fatalf("%s is %v, want %v: seen %v, votes %v, %+v", a.Endpoint, got, want, seen, votes[a.Target], with.Verdict(a.Target))
+					t.Fatalf("%s is %v, want %v: seen %v, votes %v, %+v", a.Endpoint, got, want, seen, votes[a.Target],
+						with.Verdict(a.Target))
 				}
 			}
 		}
@@ -143,13 +146,14 @@ func TestPastStandsUntilSomebodySpeaks(t *testing.T) {
 	})
 }
 
-// What a vantage had found before it started again: one failure is enough, rise and hold are as they would have been.
+// With what a vantage had found before it restarted, one failure is enough, and rise and hold are as they would have
+// been.
 func TestTrackerRecalls(t *testing.T) {
 	const hold = 20 * time.Second
 	for _, c := range []struct {
 		name    string
-		fell    time.Duration // before the start
-		results []State       // a second each
+		fell    time.Duration // how long before the start
+		results []State       // one a second
 		want    string        // the reports that are due: "", "d"own, "h"eld, "u"p
 	}{
 		{"it is down still", 5 * time.Second, []State{Down, Down}, "d "},
@@ -184,7 +188,7 @@ func TestTrackerRecalls(t *testing.T) {
 	}
 }
 
-// Many targets are remembered for a start, and all that is kept of them is what was down.
+// Many targets are remembered for a start, but only those that were down are kept.
 func TestRecallKeepsWhatWasDown(t *testing.T) {
 	b := NewBoard()
 	var past []Past

@@ -6,19 +6,19 @@ import (
 	"strconv"
 )
 
-// Quorum says how many of the votes on a target must be down for its verdict to be down. Its JSON is "majority", "any",
-// "all" or a number; the zero value is majority.
+// Quorum says how many of the votes on a target must be down for its verdict to be down. In JSON it is "majority",
+// "any", "all" or a number. The zero value is majority.
 type Quorum int
 
-// The quorums that have a name; a positive Quorum is a number of vantages.
+// The named quorums. A positive Quorum is a number of vantages.
 const (
 	Majority Quorum = 0  // more than half of the votes
 	Any      Quorum = -1 // one vote
 	All      Quorum = -2 // every vote
 )
 
-// Down reports whether the verdict is down where that many votes of all are down. No votes at all are never down, and
-// a quorum of more vantages than have voted is met by all that have.
+// Down reports whether the verdict is down if so many of the votes are down. It is not down without votes. A quorum of
+// more vantages than have voted is met if all that have voted say down.
 func (q Quorum) Down(down, votes int) bool {
 	switch {
 	case votes == 0 || down == 0:
@@ -34,7 +34,7 @@ func (q Quorum) Down(down, votes int) bool {
 	}
 }
 
-// String spells the quorum as documents do.
+// String returns the quorum as documents have it.
 func (q Quorum) String() string {
 	switch q {
 	case Majority:

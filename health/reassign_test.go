@@ -9,11 +9,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// How long an agreement takes is told from the first of the votes for it, but for those who were alone with it for
-// long.
+// How long agreeing takes is measured from the first vote for the verdict, leaving out votes that were alone for long.
 func TestTurn(t *testing.T) {
 	b := NewBoard()
-	a := Assignment{Target: Target{"www/lb-1", netip.MustParseAddr("192.0.2.1")}, Pool: "www", Region: "eu", Monitor: &Monitor{TCP: &TCP{Port: 80}}}
+	a := Assignment{
+		Target: Target{"www/lb-1", netip.MustParseAddr("192.0.2.1")}, Pool: "www", Region: "eu",
+		Monitor: &Monitor{TCP: &TCP{Port: 80}},
+	}
 	b.Assign([]Assignment{a})
 	var sequence uint64
 	for _, step := range []struct {
@@ -41,7 +43,7 @@ func TestTurn(t *testing.T) {
 			t.Errorf("after %v, %s %v: %+v, want %+v", step.at, step.vantage, step.state, got, step.want)
 		}
 	}
-	// What is told again without having changed is as old as it was.
+	// A repeated report that has not changed is as old as it was.
 	for _, v := range []string{"a", "c"} {
 		sequence++
 		b.Report(epoch.Add(100*time.Second), Report{Vantage: v, Target: a.Target, State: Down, Sequence: sequence})
@@ -57,7 +59,7 @@ func TestTurn(t *testing.T) {
 	}
 }
 
-// Telling only what has changed comes to the same as telling everything.
+// Reassign with what has changed equals Assign with everything.
 func TestReassignIsAssign(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		whole, parts := NewBoard(), NewBoard()
@@ -71,7 +73,10 @@ func TestReassignIsAssign(t *testing.T) {
 			key := Target{Endpoint: fmt.Sprintf("p%d/e", n), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})}
 			switch rapid.IntRange(0, 2).Draw(t, "what") {
 			case 0:
-				a := Assignment{Target: key, Pool: fmt.Sprintf("p%d", n), Region: rapid.SampledFrom([]string{"eu", "us"}).Draw(t, "region"), Monitor: monitor}
+				a := Assignment{
+					Target: key, Pool: fmt.Sprintf("p%d", n),
+					Region: rapid.SampledFrom([]string{"eu", "us"}).Draw(t, "region"), Monitor: monitor,
+				}
 				assigned[key] = a
 				parts.Reassign(nil, []Assignment{a})
 			case 1:

@@ -1,9 +1,12 @@
-// Package health turns what vantages say of endpoints into verdicts that are the same on every server.
+// Package health turns what vantages report about endpoints into verdicts that are the same on every server.
 //
-// A vantage probes each address by itself; consecutive failures or successes turn its report (Tracker). Reports of all
-// vantages lie on a Board, which judges how fresh each is and which vantages are blind, and gives one verdict a target
-// by the monitor's quorum. The package is pure: it opens no socket and starts no goroutine, and time comes in as an
-// argument.
+//	probes ─▶ Tracker ─▶ Report ─▶ Board ─┬─▶ Verdict, one a target
+//	                     Measure ──▶      └─▶ Pressure, one a pool
+//
+// A vantage probes each address by itself, and runs of failures or successes turn its report (Tracker). A Board holds
+// the reports of all vantages. It judges which are fresh and which vantages are blind, and gives one verdict for each
+// target by the monitor's quorum. In the same way it condenses what vantages measure of pools' loads (Estimator,
+// Measure). The package is pure: it opens no socket and starts no goroutine, and time is an argument.
 package health
 
 import (
@@ -15,10 +18,10 @@ import (
 	"time"
 )
 
-// State is what a report or a verdict says.
+// State is the content of a report or a verdict.
 type State uint8
 
-// The states. Unknown is not down: a target of which nothing is known counts as up.
+// The states. Unknown is not down: a target about which nothing is known counts as up.
 const (
 	Unknown State = iota
 	Up
@@ -27,7 +30,7 @@ const (
 
 func (s State) String() string { return [...]string{"unknown", "up", "down"}[s] }
 
-// MarshalText writes "unknown", "up" or "down"; so does JSON.
+// MarshalText writes "unknown", "up" or "down". JSON uses it too.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
@@ -41,29 +44,30 @@ func (s *State) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a state; write up, down or unknown", text)
 }
 
-// Target is one address of one endpoint: what is probed, reported on and judged. In a Report, no address at all (the
-// zero Addr) stands for every address of the endpoint.
+// Target is one address of one endpoint: what is probed, reported on and judged. In a Report, the zero Addr stands for
+// every address of the endpoint.
 type Target struct {
 	Endpoint string // "pool/endpoint"
 	Address  netip.Addr
 }
 
-// Assignment is a target with all that probing and judging it needs.
+// Assignment is a target with everything that probing and judging it needs.
 type Assignment struct {
 	Target
 	Pool, Region string
 	Monitor      *Monitor // never nil: a target without a monitor is not assigned
 	Manner
 
-	// Unjudged: there is no verdict on it yet. One failed probe is then enough where others of its pool are up.
+	// Unjudged says that there is no verdict on the target yet. One failed probe is then enough to report it down,
+	// if others of its pool are up.
 	Unjudged bool
 }
 
-// Manner is how an endpoint is asked, beside what its monitor says. It is comparable.
+// Manner is what an endpoint adds to its monitor's check. It is comparable.
 type Manner struct {
-	Host     string // asked for whatever the monitor says; empty: the monitor's host counts
-	Hostname string // the endpoint's, without the final dot: asked for where nobody says otherwise; empty: it has none
-	Headers  string // sent as well, as Headers.Lines gives them
+	Host     string // goes before the monitor's host; empty: the monitor's counts
+	Hostname string // the endpoint's, without the final dot: used if nobody names a host; empty: it has none
+	Headers  string // additional headers, in the form of Headers.Lines
 }
 
 // Lines returns headers as lines of a request, sorted by name, each with its line end.
@@ -75,26 +79,26 @@ func (h Headers) Lines() string {
 	return b.String()
 }
 
-// Report is what one vantage says of one target.
+// Report is what one vantage says about one target.
 type Report struct {
 	Vantage string
 	Target
 	State    State
-	Sequence uint64    // grows with each change of any report of this vantage's run
-	Time     time.Time // the vantage's clock, for people: freshness is judged by when a server saw the vantage move
-	Reason   string    // why: "connection refused", "status 503", "timeout after 1s"; empty when up
+	Sequence uint64    // grows with each change of any report in this vantage's run
+	Time     time.Time // by the vantage's clock, for people: freshness goes by when a server saw the vantage move
+	Reason   string    // such as "connection refused", "status 503", "timeout after 1s"; empty if up
 	Latency  time.Duration
-	Load     Load // as the probe's response, or an external reporter, told it
+	Load     Load // from the probe's response, or from an external reporter
 
-	// Detected is how long it took this process to find out, from the start of its last probe that found otherwise; 0
-	// where there was none.
+	// Detected is how long this process took to find out: from the start of its last probe that found otherwise. It is
+	// 0 if there was none.
 	Detected time.Duration
 
-	// Held is until when the target is down although it has come up, as it turned down not long ago, by the vantage's
-	// clock, for people; zero where it is not held. See Tracker.
+	// Held is the time until which the target stays down although it has come up, because it turned down not long ago.
+	// It is by the vantage's clock, for people; zero: it is not held. See Tracker.
 	Held time.Time
 
-	// ValidFor is how long the report holds from its receipt, where its reporter says so; 0: as long as its vantage
+	// ValidFor is how long the report stays fresh after its receipt, if its reporter says so; 0: as long as its vantage
 	// moves.
 	ValidFor time.Duration
 }

@@ -5,43 +5,43 @@ import (
 	"time"
 )
 
-// vantage is one reporter, and what its reports add up to. The counts are kept with every change, so that blindness is
-// a comparison of two numbers.
+// vantage is one reporter, with counts over its reports. The counts are kept up to date with every change, so that
+// checking for blindness compares two numbers.
 type vantage struct {
 	name         string
 	regionNumber int    // see Board.Place
-	seed         uint64 // of its name
+	seed         uint64 // hash of its name
 	own          bool
 	seen         bool // see Seen
-	outrun       bool // votes of it do not count, see outrun
+	outrun       bool // some of its votes do not count, see Board.outrun
 	overdue      time.Duration
 	weighs       bool   // its measures of loads count, as of the last Weigh
 	sequence     uint64 // highest seen in reports and heartbeats
-	beat         uint64 // last heartbeat's
+	beat         uint64 // of the last heartbeat; 0: it has sent none
 	stale        time.Duration
-	heard        time.Time // receipt of the last sequence that moved
-	fresh        bool      // as the last Judge saw it
-	left         time.Time // when a Judge saw it go stale last
+	heard        time.Time // when the sequence last moved
+	fresh        bool      // as of the last Judge
+	left         time.Time // when a Judge last saw it go stale
 	blind        [families]bool
 	moved        bool // the counts have changed since the last Judge
 
-	up, down, unknown int            // its reports
-	sees              [families]view // of its votes that are shared with others; see cell
+	up, down, unknown int            // number of its reports
+	sees              [families]view // counts over its votes on targets that others vote on too; see cell
 
-	behind uint64            // a heartbeat that went backwards, until the next one tells what it was
-	held   map[Target]Report // reports older than those held: of a new run, if it is one
+	behind uint64            // a heartbeat that went backwards, until the next one explains it
+	held   map[Target]Report // reports older than those at hand: they are of a new run, if there is one
 }
 
 // cell is one vantage's report on one target.
 type cell struct {
 	vantage  *vantage
 	state    State
-	forAll   bool // it came as a report on every address of the endpoint
-	fresh    bool // as the last Judge saw it
+	forAll   bool // it is a report on every address of the endpoint
+	fresh    bool // as of the last Judge
 	armed    bool // there is a deadline for it
 	counted  bool // it is one of the votes that made the verdict
 	sequence uint64
-	since    time.Time // when the state came
+	since    time.Time // when the state last changed
 	received time.Time // when this sequence came
 	validFor time.Duration
 	reason   string
@@ -49,8 +49,8 @@ type cell struct {
 	latency  time.Duration
 	load     Load
 
-	// What of it is counted in the vantage: it is shared when another vantage votes on the target too, well when most
-	// of these are up, and contradicted when it is down all the same.
+	// What the vantage's counts include of it: it is shared if another vantage votes on the target too, well if most of
+	// those say up, and contradicted if it says down nevertheless.
 	shared, well, contradicted bool
 }
 
@@ -91,8 +91,8 @@ func (b *Board) vantage(name string) *vantage {
 	return v
 }
 
-// Report takes reports as they were received at that time, the process's own or others'. Of two reports of one vantage
-// on one target the one with the higher sequence stands. A sequence not seen before shows that the vantage is alive.
+// Report takes reports, this process's own or others', that were received at that time. Of two reports by one vantage
+// on one target, the one with the higher sequence stands. A new sequence shows that the vantage is alive.
 func (b *Board) Report(now time.Time, rs ...Report) {
 	for _, r := range rs {
 		v := b.vantage(r.Vantage)
@@ -103,7 +103,7 @@ func (b *Board) Report(now time.Time, rs ...Report) {
 		}
 		t := b.target(r.Target)
 		if v.own && r.State == Unknown && t.assigned && !t.mine {
-			// The prober has let it go: that is no word on the target.
+			// The prober has let the target go, which says nothing about it.
 			if b.remove(t, v) {
 				b.touch(t)
 			}
@@ -114,7 +114,8 @@ func (b *Board) Report(now time.Time, rs ...Report) {
 	}
 }
 
-// reportAll takes a report on every address of an endpoint. It counts where the vantage has none on the address itself.
+// reportAll takes a report on every address of an endpoint. It counts for addresses on which the vantage has no own
+// report.
 func (b *Board) reportAll(now time.Time, v *vantage, r Report) {
 	e := b.endpoint(r.Endpoint)
 	if old, ok := e.all[v]; ok && r.Sequence <= old.Sequence {
@@ -161,8 +162,8 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 	}
 }
 
-// hold keeps a report that is older than the one there is, in case the vantage has begun a new run: the last that came,
-// as it may be of a run that is behind the one that was behind before.
+// hold keeps a report that is older than the one at hand, in case the vantage has begun a new run. It keeps the last
+// one that came, since several runs may have begun one after the other.
 func (v *vantage) hold(r Report, sequence uint64) {
 	if r.Sequence == sequence {
 		return
@@ -173,7 +174,7 @@ func (v *vantage) hold(r Report, sequence uint64) {
 	v.held[r.Target] = r
 }
 
-// Withdraw takes back a vantage's reports on these endpoints. Without endpoints it takes back all of them and forgets
+// Withdraw takes back a vantage's reports on these endpoints. Without endpoints it takes back all reports and forgets
 // the vantage.
 func (b *Board) Withdraw(name string, endpoints ...string) {
 	v := b.vantages[name]
@@ -218,7 +219,7 @@ func (b *Board) withdraw(v *vantage, key string, e *endpoint) {
 	}
 }
 
-// remove takes the vantage's cell out of the target.
+// remove removes the vantage's cell from the target.
 func (b *Board) remove(t *target, v *vantage) bool {
 	i, found := t.find(v)
 	if !found {
@@ -230,16 +231,16 @@ func (b *Board) remove(t *target, v *vantage) bool {
 	return true
 }
 
-// Leap is more than the sequences that a vantage uses between two heartbeats. A run that knows of an earlier one begins
-// that much above it.
+// Leap is more than a vantage's sequence grows between two heartbeats. A run that knows of an earlier one begins at
+// least that much above it.
 const Leap = 1 << 20
 
-// Since returns as of when something counts that was found in a list, where nobody knows when it was written. It is now
-// for a vantage that is fresh. One that has gone stale counts as of when it was heard last, and one that was never heard
-// as of when this process began to look (see Begin): both count again when they are seen to move.
+// Since returns the time as of which something counts that was found in a list, where nobody knows when it was written.
+// For a fresh vantage that is now. For a stale one it is when it was last heard, and for one never heard it is when
+// this process began to listen (see Begin): they count again once they are seen to move.
 //
-// The reason is a lost quorum. When etcd has one again it commits what was under way when it lost it: heartbeats of
-// vantages that may be dead by now, beside reports that are as old.
+// The reason is a lost quorum. When etcd regains it, etcd commits what was under way when it was lost: heartbeats of
+// vantages that may be dead by now, and reports just as old.
 func (b *Board) Since(now time.Time, name string) time.Time {
 	v := b.vantages[name]
 	switch {
@@ -254,12 +255,13 @@ func (b *Board) Since(now time.Time, name string) time.Time {
 	return now
 }
 
-// Heartbeat says that a vantage has shown this sequence at that time: if it moved, the reports it has made are fresh
-// for another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, as it may be one.
+// Heartbeat notes that a vantage has shown this sequence at that time. If the sequence moved, the vantage's reports are
+// fresh for another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, since it may be
+// one.
 //
-// A vantage begins each run with a sequence above all that it had before, so one that is lower is an old message. Only
-// where such heartbeats go on, and grow, is it a new run that could not know better (its clock was set back, its old
-// heartbeat was lost): what the old run reported is then replaced by what the new one has reported.
+// A vantage begins each run with a sequence above all its earlier ones, so a lower one is an old message. Only if such
+// heartbeats continue and grow is it a new run that could not know better, because its clock was set back or its old
+// heartbeat was lost. The new run's reports then replace those of the old run.
 func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale time.Duration) {
 	v := b.vantage(name)
 	if stale > 0 {
@@ -281,8 +283,8 @@ func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale tim
 	}
 }
 
-// restart forgets what an earlier run reported. What the new one has reported since the last heartbeat that is known,
-// and was not held because nothing older was there, is a little above it.
+// restart forgets what an earlier run reported. Reports of the new run that nothing older displaced into held are at
+// most Leap above the heartbeat, and stay.
 func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
 	above := sequence + Leap
 	for key, e := range b.endpoints {
@@ -308,7 +310,7 @@ func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
 	}
 }
 
-// find returns where the vantage's cell is, or would be.
+// find returns the index of the vantage's cell, or where it would be.
 func (t *target) find(v *vantage) (int, bool) {
 	for i := range t.cells {
 		if t.cells[i].vantage == v {

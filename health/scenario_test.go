@@ -15,24 +15,24 @@ import (
 
 // TestScenarios plays testdata/*.txt. A line is a command or, after "#", why:
 //
-//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q] [vantages=N] [interval=D]   a target, besides those there are
+//	assign ENDPOINT region=R [pool=P] [address=A] [quorum=Q] [vantages=N] [interval=D]   another target
 //	unassign ENDPOINT
 //	place VANTAGE… region=R     where they are
-//	alive VANTAGE…              these send heartbeats every 2 s from now on, for all that they reported (stale after 10 s)
-//	silent VANTAGE…             these do not
+//	alive VANTAGE…              these send heartbeats every 2 s from now on (stale after 10 s)
+//	silent VANTAGE…             these stop
 //	own VANTAGE                 this process itself
 //	pace VANTAGE…               these say that they send heartbeats every 2 s
 //	report vantage=V endpoint=E up|down|unknown [address=A|*] [sequence=N] [valid=D] [reason=TEXT]
 //	monitor fall=N rise=N hold=D          how results become reports, from here on
-//	probe VANTAGE ENDPOINT up|down|unknown…   what it finds, a second each
+//	probe VANTAGE ENDPOINT up|down|unknown…   results, one a second
 //	held ENDPOINT VANTAGE D|no  by that vantage's vote, for that long from now on
 //	heartbeat vantage=V sequence=N
 //	withdraw vantage=V [endpoint=E]
 //	wait DURATION
 //	verdict ENDPOINT up|down|unknown [address=A]
-//	blind VANTAGE… [IPv4|IPv6]  exactly these are blind, each but for what is said to one family alone
-//	chosen ENDPOINT VANTAGE…    exactly these are to probe it
-//	mine ENDPOINT yes|no        this process is to probe it
+//	blind VANTAGE… [IPv4|IPv6]  exactly these are blind, apart from what is said about one family alone
+//	chosen ENDPOINT VANTAGE…    exactly these should probe it
+//	mine ENDPOINT yes|no        this process should probe it
 //	why ENDPOINT TEXT           the verdict's reason contains the text
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -45,7 +45,10 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := scenario{board: NewBoard(), now: time.Unix(1e9, 0), sequence: map[string]uint64{}, monitor: Tracker{Fall: DefaultFall, Rise: DefaultRise}, trackers: map[string]*Tracker{}}
+			s := scenario{
+				board: NewBoard(), now: time.Unix(1e9, 0), sequence: map[string]uint64{},
+				monitor: Tracker{Fall: DefaultFall, Rise: DefaultRise}, trackers: map[string]*Tracker{},
+			}
 			for i, line := range strings.Split(string(text), "\n") {
 				if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 					continue
@@ -185,7 +188,8 @@ func (s *scenario) play(line string) error {
 			if tracker.Observe(s.now, result) {
 				s.sequence[plain[0]]++
 				s.board.Report(s.now, Report{
-					Vantage: plain[0], Target: Target{plain[1], address}, State: tracker.State(), Sequence: s.sequence[plain[0]], Held: tracker.Held(),
+					Vantage: plain[0], Target: Target{plain[1], address}, State: tracker.State(),
+					Sequence: s.sequence[plain[0]], Held: tracker.Held(),
 				})
 			}
 			s.board.Judge(s.now)

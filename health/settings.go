@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The least that a Monitor may ask for, and the most.
+// Bounds of what a Monitor may ask for.
 const (
 	MinInterval  = 100 * time.Millisecond
 	MaxInterval  = time.Hour
@@ -21,9 +21,9 @@ const (
 	MaxHeaders   = 32
 )
 
-// FieldError is a setting that cannot be used: which, and what to do.
+// FieldError says which setting cannot be used, and what to do.
 type FieldError struct {
-	Field   string // as a document spells it: "https.status"
+	Field   string // spelled as in documents: "https.status"
 	Message string
 }
 
@@ -57,11 +57,11 @@ func (m *Monitor) checks() [7]check {
 	}
 }
 
-// EffectiveInterval returns the time from probe to probe of one address.
+// EffectiveInterval returns the time from one probe of an address to the next.
 func (m *Monitor) EffectiveInterval() time.Duration { return m.Interval.Or(DefaultInterval) }
 
-// EffectiveTimeout returns how long one probe may take: what the monitor says, else DefaultTimeout or the interval
-// where that is shorter.
+// EffectiveTimeout returns how long one probe may take: the monitor's timeout or, by default, DefaultTimeout or the
+// interval, whichever is shorter.
 func (m *Monitor) EffectiveTimeout() time.Duration {
 	return m.Timeout.Or(min(DefaultTimeout, m.EffectiveInterval()))
 }
@@ -82,8 +82,8 @@ func (m *Monitor) EffectiveRise() int {
 	return m.Rise
 }
 
-// EffectiveHold returns how long after an address last turned down a vantage may report it up again at the earliest. 0,
-// where the monitor does not say, holds nothing: Rise alone decides.
+// EffectiveHold returns how soon at the earliest a vantage may report an address up again after it last turned down.
+// The default of 0 holds nothing: Rise alone decides.
 func (m *Monitor) EffectiveHold() time.Duration {
 	if m.Hold == nil {
 		return 0
@@ -91,8 +91,8 @@ func (m *Monitor) EffectiveHold() time.Duration {
 	return m.Hold.Std()
 }
 
-// EffectiveVantages returns how many vantages probe each address: DefaultVantages, or as many as the quorum needs,
-// where the monitor does not say. Where there are fewer vantages all of them do.
+// EffectiveVantages returns how many vantages should probe each address: by default DefaultVantages, or as many as the
+// quorum needs. If there are fewer vantages, all of them probe it.
 func (m *Monitor) EffectiveVantages() int {
 	if m.Vantages == 0 {
 		return max(DefaultVantages, int(m.Quorum))
@@ -100,12 +100,12 @@ func (m *Monitor) EffectiveVantages() int {
 	return m.Vantages
 }
 
-// DetectionTime returns the longest time from an endpoint's death to a vantage's report: fall × interval + timeout.
+// DetectionTime returns the longest time from an endpoint's failure to a vantage's report: fall × interval + timeout.
 func (m *Monitor) DetectionTime() time.Duration {
 	return time.Duration(m.EffectiveFall())*m.EffectiveInterval() + m.EffectiveTimeout()
 }
 
-// Validate returns what cannot be used of the settings, nil if all can.
+// Validate returns what is wrong with the settings, nil if nothing is.
 func (m *Monitor) Validate() []FieldError {
 	var l list
 	var set, known []string
@@ -119,7 +119,8 @@ func (m *Monitor) Validate() []FieldError {
 	case len(set) == 0:
 		l.add("", "no check is given; give one of %s", strings.Join(known, ", "))
 	case len(set) > 1:
-		l.add(set[1], "there is a check already (%s); a monitor has exactly one, make another monitor for the other", set[0])
+		l.add(set[1], "there is a check already (%s); a monitor has exactly one, make another monitor for the other",
+			set[0])
 	}
 	if d := m.EffectiveInterval(); d < MinInterval || d > MaxInterval {
 		l.add("interval", "%s is outside %s to %s", d, MinInterval, MaxInterval)
@@ -128,7 +129,8 @@ func (m *Monitor) Validate() []FieldError {
 	case timeout < 0:
 		l.add("timeout", "%s is negative", timeout)
 	case timeout > m.EffectiveInterval():
-		l.add("timeout", "%s is longer than the interval of %s; a probe must end before the next begins", timeout, m.EffectiveInterval())
+		l.add("timeout", "%s is longer than the interval of %s; a probe must end before the next begins",
+			timeout, m.EffectiveInterval())
 	case timeout < time.Millisecond:
 		l.add("timeout", "%s is shorter than any probe; give 1ms or more", timeout)
 	}
@@ -144,7 +146,9 @@ func (m *Monitor) Validate() []FieldError {
 	case m.Vantages < 0 || m.Vantages > MaxVantages:
 		l.add("vantages", "%d is outside 1 to %d", m.Vantages, MaxVantages)
 	case m.Vantages != 0 && int(m.Quorum) > m.Vantages:
-		l.add("vantages", "only %d vantages probe an address and the quorum is %d of them; raise vantages or lower quorum", m.Vantages, int(m.Quorum))
+		l.add("vantages", "only %d vantages probe an address and the quorum is %d of them; raise vantages or "+
+			"lower quorum",
+			m.Vantages, int(m.Quorum))
 	}
 	m.validateLoad(&l)
 	if m.HTTP != nil {
@@ -183,7 +187,7 @@ func (m *Monitor) Validate() []FieldError {
 	return l
 }
 
-// TellsLoad reports whether the check's answers can tell a load.
+// TellsLoad reports whether the check's responses can carry a load.
 func (m *Monitor) TellsLoad() bool {
 	return m.Load != LoadNone && (m.HTTP != nil || m.HTTPS != nil || m.External != nil)
 }
@@ -203,7 +207,7 @@ func (m *Monitor) validateLoad(l *list) {
 	}
 }
 
-// methods are those of RFC 9110 section 9 that can be asked with nothing but a path.
+// methods are the methods of RFC 9110 section 9 that need nothing but a path.
 var methods = []string{"GET", "HEAD", "OPTIONS", "POST"}
 
 func (h *HTTP) validate(l *list, at string) {
@@ -217,7 +221,8 @@ func (h *HTTP) validate(l *list, at string) {
 		l.add(at+".status", "%v", err)
 	}
 	if h.Method != "" && !slices.Contains(methods, h.Method) {
-		l.add(at+".method", "%q is not a method that a check can have; write one of %s", h.Method, strings.Join(methods, ", "))
+		l.add(at+".method", "%q is not a method that a check can have; write one of %s", h.Method,
+			strings.Join(methods, ", "))
 	}
 	if h.Method == "HEAD" && h.Body != "" {
 		l.add(at+".body", "the answer to HEAD has no body; use GET or leave body out")
@@ -235,14 +240,14 @@ func (h *HTTP) validate(l *list, at string) {
 	l.headers(at+".headers", h.Headers)
 }
 
-// CheckHost returns what is wrong with a host that is asked for, with or without a port; nil if nothing is.
+// CheckHost returns what is wrong with the host to ask for, which may have a port. It returns nil if nothing is.
 func CheckHost(field, host string) []FieldError {
 	var l list
 	l.hostPort(field, host)
 	return l
 }
 
-// CheckHeaders returns what is wrong with headers of a request, nil if nothing is.
+// CheckHeaders returns what is wrong with a request's headers, nil if nothing is.
 func CheckHeaders(field string, h Headers) []FieldError {
 	var l list
 	l.headers(field, h)
@@ -260,8 +265,11 @@ func (l *list) hostPort(field, host string) {
 	l.host(field, host)
 }
 
-// framing are the headers that a request has of its own: it would not be understood with others.
-var framing = []string{"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
+// framing are the headers that belong to a request's framing: others would break it.
+var framing = []string{
+	"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding",
+	"upgrade",
+}
 
 func (l *list) headers(field string, h Headers) {
 	if len(h) > MaxHeaders {
@@ -279,14 +287,16 @@ func (l *list) headers(field string, h Headers) {
 			l.add(field+"."+name, "belongs to the connection and cannot be given; leave it out")
 		case seen[lower] != "":
 			l.add(field+"."+name, "is %s again; give each header once", seen[lower])
-		case strings.ContainsFunc(h[name], func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) || len(h[name]) > 4096:
+		case strings.ContainsFunc(h[name], func(r rune) bool {
+			return r < ' ' && r != '\t' || r == 0x7f
+		}) || len(h[name]) > 4096:
 			l.add(field+"."+name, "has a control character, or more than 4096 octets")
 		}
 		seen[lower] = name
 	}
 }
 
-// notToken says whether a character cannot be in the name of a header (RFC 9110 section 5.6.2).
+// notToken reports whether a character is not allowed in the name of a header (RFC 9110 section 5.6.2).
 func notToken(r rune) bool {
 	alphanumeric := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 	return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
@@ -312,7 +322,7 @@ func (d *DNS) validate(l *list) {
 	}
 }
 
-// TypeCode returns the number of the RR type asked for (A if none is named).
+// TypeCode returns the number of the RR type to ask for. The default is A.
 func (d *DNS) TypeCode() (uint16, error) {
 	codes := map[string]uint16{
 		"": 1, "A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33,
@@ -326,13 +336,14 @@ func (d *DNS) TypeCode() (uint16, error) {
 			return uint16(n), nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not a record type; write A, AAAA, SOA, TXT and the like, or TYPE and its number", d.Type)
+	return 0, fmt.Errorf("%q is not a record type; write A, AAAA, SOA, TXT and the like, or TYPE and its number",
+		d.Type)
 }
 
-// StatusRange is a run of HTTP status codes, both ends included.
+// StatusRange is a range of HTTP status codes, including both ends.
 type StatusRange struct{ First, Last int }
 
-// ParseStatus reads what HTTP.Status says: "200-299", "200,204,301-302"; 200 to 299 where it is empty.
+// ParseStatus reads HTTP.Status: "200-299" or "200,204,301-302". The default is 200 to 299.
 func ParseStatus(s string) ([]StatusRange, error) {
 	if s == "" {
 		return []StatusRange{{200, 299}}, nil
@@ -346,14 +357,16 @@ func ParseStatus(s string) ([]StatusRange, error) {
 		a, errA := strconv.Atoi(strings.TrimSpace(first))
 		b, errB := strconv.Atoi(strings.TrimSpace(last))
 		if errA != nil || errB != nil || a < 100 || b > 599 || a > b {
-			return nil, fmt.Errorf("%q is not a status or a range of them; write 200, 200-299 or 200,301-302, within 100 to 599", part)
+			return nil, fmt.Errorf("%q is not a status or a range of them; write 200, 200-299 or 200,301-302, within "+
+				"100 to 599",
+				part)
 		}
 		ranges = append(ranges, StatusRange{a, b})
 	}
 	return ranges, nil
 }
 
-// MaxBody is how much of an HTTP answer's body is read, in bytes.
+// MaxBody is how much of an HTTP response's body is read, in octets.
 const MaxBody = 64 << 10
 
 type list []FieldError
@@ -374,7 +387,7 @@ func (l *list) port(field string, port uint16) {
 	}
 }
 
-// host refuses what is neither a host name nor an address; empty is fine.
+// host refuses anything but a host name, an address, or an empty string.
 func (l *list) host(field, host string) {
 	if host == "" {
 		return

@@ -25,7 +25,8 @@ func TestQuorumJSON(t *testing.T) {
 	}
 	for _, bad := range []string{`0`, `-1`, `1.5`, `"most"`, `null`, `{}`, `"2"`} {
 		var q Quorum
-		if err := json.Unmarshal([]byte(bad), &q); err == nil || !strings.Contains(err.Error(), "majority, any, all or a number") {
+		if err := json.Unmarshal([]byte(bad), &q); err == nil ||
+			!strings.Contains(err.Error(), "majority, any, all or a number") {
 			t.Errorf("%s: got %v, want an error that says what to write", bad, err)
 		}
 	}
@@ -67,7 +68,11 @@ func TestValidate(t *testing.T) {
 		fields        string // of the errors, in order
 	}{
 		{"http with nothing", `{"http": {}}`, ""},
-		{"as in the manual", `{"https": {"port": 443, "path": "/healthz", "host": "www.example.test", "status": "200-299", "body": "ok"}, "interval": "2s", "timeout": "1s", "fall": 3, "rise": 2, "quorum": "majority"}`, ""},
+		{
+			"as in the manual",
+			`{"https": {"port": 443, "path": "/healthz", "host": "www.example.test", "status": "200-299", "body": "ok"}, "interval": "2s", "timeout": "1s", "fall": 3, "rise": 2, "quorum": "majority"}`,
+			"",
+		},
 		{"a short interval takes a short timeout along", `{"tcp": {"port": 80}, "interval": "250ms"}`, ""},
 		{"host with a port", `{"http": {"host": "www.example.test:8080"}}`, ""},
 		{"host is an address", `{"https": {"host": "[2001:db8::1]"}}`, ""},
@@ -88,11 +93,18 @@ func TestValidate(t *testing.T) {
 		{"status the wrong way round", `{"http": {"status": "299-200"}}`, "http.status"},
 		{"method", `{"http": {"method": "get"}}`, "http.method"},
 		{"HEAD has no body", `{"http": {"method": "HEAD", "body": "ok"}}`, "http.body"},
-		{"http verifies nothing", `{"http": {"serverName": "www.example.test", "insecure": true}}`, "http.serverName http.insecure"},
+		{
+			"http verifies nothing", `{"http": {"serverName": "www.example.test", "insecure": true}}`,
+			"http.serverName http.insecure",
+		},
 		{"host", `{"http": {"host": "http://www.example.test/"}}`, "http.host"},
 		{"a method of tea pots", `{"http": {"method": "BREW"}}`, "http.method"},
 		{"headers", `{"http": {"headers": {"X-Shard": "a", "x-probe": "b c"}, "redirects": 10, "protocol": "h2"}}`, ""},
-		{"bad headers", `{"http": {"headers": {"A B": "", "Connection": "close", "Host": "x", "X": "a\r\nb", "x": "c"}}}`, "http.headers http.headers.Connection http.headers.Host http.headers.X http.headers.x"},
+		{
+			"bad headers",
+			`{"http": {"headers": {"A B": "", "Connection": "close", "Host": "x", "X": "a\r\nb", "x": "c"}}}`,
+			"http.headers http.headers.Connection http.headers.Host http.headers.X http.headers.x",
+		},
 		{"redirects and protocol", `{"https": {"redirects": 11, "protocol": "h3"}}`, "https.redirects https.protocol"},
 		{"dns", `{"dns": {"name": "a..b", "type": "NONE"}}`, "dns.name dns.type"},
 		{"dns with a number", `{"dns": {"name": ".", "type": "TYPE65280"}}`, ""},

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Vantages beat and never report, up to 195 beside five that do: every target is probed by somebody as soon as nobody
-// has told of it for as long as finding out may take, its verdict is right soon after, and while it was not the Board
-// said so.
+// Up to 195 vantages send heartbeats and never report, beside five that report. Every target is probed by somebody as
+// soon as nobody has reported on it for as long as finding out may take. Its verdict is right soon after, and until
+// then the Board says that it is unwatched.
 func TestSilentVantagesArePassedOver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		silent := rapid.SampledFrom([]int{1, 5, 60, 95, 195}).Draw(t, "silent")
@@ -45,14 +45,15 @@ func TestSilentVantagesArePassedOver(t *testing.T) {
 			}
 			for _, a := range s.as {
 				if got := v.board.State(a.Target); got != truth[a.Target] {
-					t.Fatalf("%s: %s is %v, not %v: %+v", v.name, a.Endpoint, got, truth[a.Target], v.board.Verdict(a.Target))
+					t.Fatalf("%s: %s is %v, not %v: %+v", v.name, a.Endpoint, got, truth[a.Target],
+						v.board.Verdict(a.Target))
 				}
 			}
 		}
 		if silent == 195 && bound == 1 && !alarmed {
 			t.Fatal("nobody told of a target, and nobody was alarmed")
 		}
-		// And they stay known when an endpoint turns.
+		// And they are still watched when an endpoint turns.
 		for _, a := range s.as {
 			truth[a.Target] = 3 - truth[a.Target]
 		}
@@ -73,7 +74,7 @@ func TestSilentVantagesArePassedOver(t *testing.T) {
 	})
 }
 
-// A vantage that says that it is to be believed for years is stale after a minute.
+// A vantage that asks to be believed for years is stale after a minute.
 func TestStaleIsBounded(t *testing.T) {
 	b := NewBoard()
 	b.Heartbeat(epoch, "v", 1, 0)
@@ -86,9 +87,9 @@ func TestStaleIsBounded(t *testing.T) {
 	}
 }
 
-// Of five vantages two lie: they say that all is up, that all is down, or anything by turns, or what was true once
-// (their reports are frozen while they beat). Every verdict is the truth, a vantage that lies by saying down is blind
-// or outvoted.
+// Two of five vantages lie: they say that all is up, that all is down, alternate, or repeat what was true once (their
+// reports are frozen while they send heartbeats). Every verdict is the truth, and a vantage that lies by saying down is
+// blind or outvoted.
 func TestTwoLiarsOfFive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t, 5, 5, 6)
@@ -124,7 +125,8 @@ func TestTwoLiarsOfFive(t *testing.T) {
 			for _, v := range s.servers {
 				for _, a := range s.as {
 					if got := v.board.State(a.Target); got != truth[a.Target] {
-						t.Fatalf("round %d, %s: %s is %v, not %v: %+v", round, v.name, a.Endpoint, got, truth[a.Target], v.board.Verdict(a.Target))
+						t.Fatalf("round %d, %s: %s is %v, not %v: %+v", round, v.name, a.Endpoint, got, truth[a.Target],
+							v.board.Verdict(a.Target))
 					}
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"leeward/health"
 )
 
-// BenchmarkProbe is one check of an endpoint on loopback, with what the endpoint itself does in the same process.
+// BenchmarkProbe measures one check of an endpoint on loopback, including the endpoint's own work in the same process.
 func BenchmarkProbe(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,7 +20,7 @@ type outcome struct {
 	latency time.Duration
 	load    health.Load
 
-	timedOut bool          // it is down because its time was over
+	timedOut bool          // it is down because of the timeout
 	detected time.Duration // see health.Report
 	held     time.Time     // see health.Report
 }
@@ -31,19 +31,19 @@ func down(format string, args ...any) outcome {
 	return outcome{state: health.Down, reason: fmt.Sprintf(format, args...)}
 }
 
-// checker is one probe: where it goes, how long it may take and what it trusts.
+// checker is one probe: where it goes, how long it may take, and what it trusts.
 type checker struct {
 	address netip.Addr
 	manner  health.Manner
-	metric  string // that is the endpoint's load, see health.Monitor
+	metric  string // which one is the endpoint's load, see health.Monitor
 	timeout time.Duration
 	roots   *x509.CertPool
-	shown   func() *tls.Certificate // nil: none
+	shown   func() *tls.Certificate // certificate to present; nil: none
 	now     func() time.Time
 }
 
-// host returns the name that is asked for: the endpoint's word, the monitor's, or the endpoint's hostname; empty:
-// nobody gives one, and the address stands for it.
+// host returns the name to ask for: the endpoint's host, the monitor's, or the endpoint's hostname. It returns "" if
+// there is none, and the address is used instead.
 func (c *checker) host(monitor string) string {
 	return cmp.Or(c.manner.Host, monitor, c.manner.Hostname)
 }
@@ -73,14 +73,14 @@ func (p *Prober) probe(ctx context.Context, address netip.Addr, m *health.Monito
 	return outcome{reason: "the monitor has no check that a vantage makes"}
 }
 
-// tcp wants a connection.
+// tcp checks that a connection is accepted.
 func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
 	conn, err := c.dial(ctx, "tcp", t.Port)
 	if err != nil {
 		return c.failed(ctx, err)
 	}
-	// The connection is reset: the handshake is all that was wanted, and one that is closed in order would be kept here
-	// for a minute (TIME_WAIT, RFC 9293 section 3.5), at 10,000 probes a second 600,000 of them.
+	// Reset the connection: the handshake was all that was wanted. A connection that is closed in order would stay for
+	// a minute (TIME_WAIT, RFC 9293 section 3.5), and 10,000 probes a second would make 600,000 of them.
 	if c, ok := conn.(*boundConn).Conn.(*net.TCPConn); ok {
 		_ = c.SetLinger(0)
 	}
@@ -88,9 +88,9 @@ func (c *checker) tcp(ctx context.Context, t *health.TCP) outcome {
 	return up()
 }
 
-// dial connects to the address. The connection is closed, and what waits on it fails, when the context ends.
+// dial connects to the address. When the context ends the connection is closed, and everything that waits on it fails.
 func (c *checker) dial(ctx context.Context, network string, port uint16) (net.Conn, error) {
-	// KeepAlive: a probe is over before the first one would be sent.
+	// Without KeepAlive: a probe is over before the first one would be sent.
 	d := net.Dialer{KeepAlive: -1}
 	to := netip.AddrPortFrom(c.address, port)
 	var conn net.Conn

@@ -46,8 +46,10 @@ func newAuthority(t *testing.T) *authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-1000 * time.Hour), NotAfter: time.Now().Add(1000 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true,
+		BasicConstraintsValid: true,
+		NotBefore:             time.Now().Add(-1000 * time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+		KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -61,8 +63,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign makes a certificate for the names (and 127.0.0.1 if there is none) that is valid from and until these times from
-// now.
+// sign makes a certificate for the names (and 127.0.0.1 if there is none) that is valid between these times from now.
 func (a *authority) sign(t *testing.T, from, until time.Duration, names ...string) *tls.Config {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -117,7 +118,7 @@ func closedPort(t *testing.T) uint16 {
 	return portOf(l.Addr())
 }
 
-// monitor reads a monitor as a document has it, with the port put in.
+// monitor reads a monitor as a document has it, with the port filled in.
 func monitor(t *testing.T, text string, port uint16) *health.Monitor {
 	var m health.Monitor
 	if err := json.Unmarshal([]byte(strings.ReplaceAll(text, "PORT", fmt.Sprint(port))), &m); err != nil {
@@ -129,7 +130,7 @@ func monitor(t *testing.T, text string, port uint16) *health.Monitor {
 	return &m
 }
 
-// check makes one probe and compares what it found.
+// check makes one probe and compares the outcome.
 func check(t *testing.T, roots *x509.CertPool, m *health.Monitor, want health.State, reason string) outcome {
 	t.Helper()
 	p, err := New(Options{Vantage: "test", RootCAs: roots, OnReport: func([]health.Report) {}})
@@ -153,8 +154,12 @@ func TestHTTP(t *testing.T) {
 		w.Header().Set(loadHeader, "TEXT cpu_utilization=0.3, application_utilization=0.75")
 		fmt.Fprintf(w, "all is ok with %s, asked by %s", r.Host, r.UserAgent())
 	})
-	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) })
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+	})
 	mux.HandleFunc("/method", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "HEAD" {
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -188,7 +193,11 @@ func TestHTTP(t *testing.T) {
 		reason        string
 	}{
 		{"up", `{"http": {"port": PORT, "path": "/ok"}}`, health.Up, ""},
-		{"host and body", `{"http": {"port": PORT, "path": "/ok", "host": "www.example.test", "body": "ok with www.example.test, asked by leeward"}}`, health.Up, ""},
+		{
+			"host and body",
+			`{"http": {"port": PORT, "path": "/ok", "host": "www.example.test", "body": "ok with www.example.test, asked by leeward"}}`,
+			health.Up, "",
+		},
 		{"body", `{"http": {"port": PORT, "path": "/ok", "body": "fine"}}`, health.Down, `body lacks "fine"`},
 		{"status", `{"http": {"port": PORT, "path": "/broken"}}`, health.Down, "status 503"},
 		{"status wanted", `{"http": {"port": PORT, "path": "/broken", "status": "200,500-599"}}`, health.Up, ""},
@@ -199,9 +208,15 @@ func TestHTTP(t *testing.T) {
 		{"query", `{"http": {"port": PORT, "path": "/query?deep=1&a=b", "body": "deep=1&a=b"}}`, health.Up, ""},
 		{"interim answer", `{"http": {"port": PORT, "path": "/early"}}`, health.Up, ""},
 		{"late in the body", `{"http": {"port": PORT, "path": "/late", "body": "ok"}}`, health.Up, ""},
-		{"too late in the body", `{"http": {"port": PORT, "path": "/too-late", "body": "ok"}}`, health.Down, `body lacks "ok"`},
+		{
+			"too late in the body", `{"http": {"port": PORT, "path": "/too-late", "body": "ok"}}`, health.Down,
+			`body lacks "ok"`,
+		},
 		{"endless headers", `{"http": {"port": PORT, "path": "/headers"}}`, health.Down, "headers longer than 64 KiB"},
-		{"endless body", `{"http": {"port": PORT, "path": "/hang", "body": "ok"}, "timeout": "100ms"}`, health.Down, "timeout after 100ms"},
+		{
+			"endless body", `{"http": {"port": PORT, "path": "/hang", "body": "ok"}, "timeout": "100ms"}`, health.Down,
+			"timeout after 100ms",
+		},
 		{"endless body that nobody wants", `{"http": {"port": PORT, "path": "/hang"}}`, health.Up, ""},
 		{"TLS to what has none", `{"https": {"port": PORT, "path": "/ok"}}`, health.Down, "not TLS"},
 	} {
@@ -233,7 +248,8 @@ func TestHTTP(t *testing.T) {
 	})
 	t.Run("says nothing", func(t *testing.T) {
 		port := listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-		check(t, nil, monitor(t, `{"http": {"port": PORT}, "timeout": "50ms"}`, port), health.Down, "timeout after 50ms")
+		check(t, nil, monitor(t, `{"http": {"port": PORT}, "timeout": "50ms"}`, port), health.Down,
+			"timeout after 50ms")
 	})
 }
 
@@ -249,17 +265,52 @@ func TestHTTPSAndTLS(t *testing.T) {
 		reason  string
 	}{
 		{"for the host", good, true, `{"https": {"port": PORT, "host": "www.example.test:8443"}}`, health.Up, ""},
-		{"for the server name", good, true, `{"https": {"port": PORT, "host": "else.example.test", "serverName": "www.example.test"}}`, health.Up, ""},
+		{
+			"for the server name", good, true,
+			`{"https": {"port": PORT, "host": "else.example.test", "serverName": "www.example.test"}}`, health.Up, "",
+		},
 		{"for the address", ca.sign(t, -time.Hour, time.Hour), true, `{"https": {"port": PORT}}`, health.Up, ""},
-		{"for another name", good, true, `{"https": {"port": PORT, "host": "api.example.test"}}`, health.Down, "certificate is not for api.example.test"},
-		{"insecure", good, false, `{"https": {"port": PORT, "host": "api.example.test", "insecure": true}}`, health.Up, ""},
-		{"not trusted", good, false, `{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down, "certificate is signed by an unknown authority"},
-		{"expired", ca.sign(t, -100*time.Hour, -49*time.Hour, "www.example.test"), true, `{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down, "certificate expired 2d ago"},
-		{"not yet", ca.sign(t, 5*time.Hour+time.Minute, 9*time.Hour, "www.example.test"), true, `{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down, "certificate not valid for another 5h"},
-		{"tls", good, true, `{"tls": {"port": PORT, "serverName": "www.example.test", "minValidity": "96h"}}`, health.Up, ""},
-		{"tls, valid too shortly", good, true, `{"tls": {"port": PORT, "serverName": "www.example.test", "minValidity": "168h"}}`, health.Down, "certificate expires in 4d, less than 7d"},
-		{"tls, insecure but expired", ca.sign(t, -100*time.Hour, -49*time.Hour), true, `{"tls": {"port": PORT, "insecure": true, "minValidity": "1h"}}`, health.Down, "certificate expired 2d ago"},
-		{"tls, for another name", good, true, `{"tls": {"port": PORT, "serverName": "api.example.test"}}`, health.Down, "certificate is not for api.example.test"},
+		{
+			"for another name", good, true, `{"https": {"port": PORT, "host": "api.example.test"}}`, health.Down,
+			"certificate is not for api.example.test",
+		},
+		{
+			"insecure", good, false, `{"https": {"port": PORT, "host": "api.example.test", "insecure": true}}`,
+			health.Up,
+			"",
+		},
+		{
+			"not trusted", good, false, `{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down,
+			"certificate is signed by an unknown authority",
+		},
+		{
+			"expired", ca.sign(t, -100*time.Hour, -49*time.Hour, "www.example.test"), true,
+			`{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down, "certificate expired 2d ago",
+		},
+		{
+			"not yet", ca.sign(t, 5*time.Hour+time.Minute, 9*time.Hour, "www.example.test"), true,
+			`{"https": {"port": PORT, "host": "www.example.test"}}`, health.Down,
+			"certificate not valid for another 5h",
+		},
+		{
+			"tls", good, true, `{"tls": {"port": PORT, "serverName": "www.example.test", "minValidity": "96h"}}`,
+			health.Up, "",
+		},
+		{
+			"tls, valid too shortly", good, true,
+			`{"tls": {"port": PORT, "serverName": "www.example.test", "minValidity": "168h"}}`, health.Down,
+			"certificate expires in 4d, less than 7d",
+		},
+		{
+			"tls, insecure but expired", ca.sign(t, -100*time.Hour, -49*time.Hour), true,
+			`{"tls": {"port": PORT, "insecure": true, "minValidity": "1h"}}`, health.Down,
+			"certificate expired 2d ago",
+		},
+		{
+			"tls, for another name", good, true, `{"tls": {"port": PORT, "serverName": "api.example.test"}}`,
+			health.Down,
+			"certificate is not for api.example.test",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -313,12 +364,20 @@ func TestGRPC(t *testing.T) {
 	}{
 		{"the server as a whole", `{"grpc": {"port": PORT}}`, plain, health.Up, ""},
 		{"not serving", `{"grpc": {"port": PORT, "service": "shop"}}`, plain, health.Down, "NOT_SERVING"},
-		{"not known", `{"grpc": {"port": PORT, "service": "till"}}`, plain, health.Down, `service "till" is not known there`},
+		{
+			"not known", `{"grpc": {"port": PORT, "service": "till"}}`, plain, health.Down,
+			`service "till" is not known there`,
+		},
 		{"no health service", `{"grpc": {"port": PORT}}`, bare, health.Down, "no health service there"},
 		{"closed", `{"grpc": {"port": PORT}}`, closedPort(t), health.Down, "connection refused"},
-		{"silent", `{"grpc": {"port": PORT}, "timeout": "100ms"}`, listen(t, func(c net.Conn) { io.Copy(io.Discard, c) }), health.Down, "timeout after 100ms"},
+		{"silent", `{"grpc": {"port": PORT}, "timeout": "100ms"}`, listen(t, func(c net.Conn) {
+			io.Copy(io.Discard, c)
+		}), health.Down, "timeout after 100ms"},
 		{"tls", `{"grpc": {"port": PORT, "tls": true, "serverName": "grpc.example.test"}}`, secure, health.Up, ""},
-		{"tls for another name", `{"grpc": {"port": PORT, "tls": true, "serverName": "www.example.test"}}`, secure, health.Down, "certificate is not for www.example.test"},
+		{
+			"tls for another name", `{"grpc": {"port": PORT, "tls": true, "serverName": "www.example.test"}}`, secure,
+			health.Down, "certificate is not for www.example.test",
+		},
 		{"tls, insecure", `{"grpc": {"port": PORT, "tls": true, "insecure": true}}`, secure, health.Up, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -345,7 +404,7 @@ func TestDNS(t *testing.T) {
 			} else {
 				m.Answer = []dns.RR{answer}
 			}
-		case "forged.example.test.": // another's ID first: not for us
+		case "forged.example.test.": // a response with another ID comes first
 			forged := m.Copy()
 			forged.Id++
 			forged.Rcode = dns.RcodeServerFailure
@@ -358,7 +417,7 @@ func TestDNS(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			text[7] = 9 // nine answers that are not there
+			text[7] = 9 // the header counts nine answers that are missing
 			w.Write(text)
 			return
 		case "broken.example.test.":
@@ -406,7 +465,8 @@ func TestDNS(t *testing.T) {
 		})
 	}
 	t.Run("closed", func(t *testing.T) {
-		check(t, nil, monitor(t, `{"dns": {"port": PORT, "name": "a.test"}}`, closedPort(t)), health.Down, "connection refused")
+		check(t, nil, monitor(t, `{"dns": {"port": PORT, "name": "a.test"}}`, closedPort(t)), health.Down,
+			"connection refused")
 	})
 }
 
@@ -440,7 +500,8 @@ func TestLoad(t *testing.T) {
 		{"TEXT cpu_utilization=Inf", "", "unknown"},
 		{"TEXT cpu_utilization=1e308", "", "unknown"},
 	} {
-		if got := loadOf(http.Header{http.CanonicalHeaderKey(loadHeader): {c.header}}, c.metric).String(); got != c.want {
+		if got := loadOf(http.Header{http.CanonicalHeaderKey(loadHeader): {c.header}},
+			c.metric).String(); got != c.want {
 			t.Errorf("%.60q of %q: %s, want %s", c.metric, c.header, got, c.want)
 		}
 	}

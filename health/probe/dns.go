@@ -14,7 +14,7 @@ import (
 	"leeward/health"
 )
 
-// dns wants NOERROR and an answer to one question, over UDP and, if that is truncated, TCP.
+// dns checks for NOERROR and an answer to one question, over UDP and, if the response is truncated, over TCP.
 func (c *checker) dns(ctx context.Context, d *health.DNS) outcome {
 	port := d.Port
 	if port == 0 {
@@ -45,7 +45,7 @@ func (c *checker) dns(ctx context.Context, d *health.DNS) outcome {
 	return down("truncated over TCP")
 }
 
-// question is a query for what the monitor asks, recursion desired (what is asked may be a resolver).
+// question returns a query for the monitor's question. Recursion is desired, since the target may be a resolver.
 func question(d *health.DNS) (message, error) {
 	name, err := dnsmessage.NewName(strings.TrimSuffix(d.Name, ".") + ".")
 	if err != nil {
@@ -62,7 +62,7 @@ func question(d *health.DNS) (message, error) {
 	return m.Pack()
 }
 
-// message is a DNS message in wire form (RFC 1035 4.1).
+// message is a DNS message in wire form (RFC 1035 section 4.1).
 type message []byte
 
 // head returns the header and how many answers follow.
@@ -82,7 +82,8 @@ func (m message) head() (header dnsmessage.Header, answers int, err error) {
 	return header, answers, err
 }
 
-// answers reports whether the message is a response to the query: same ID, and the same question if it has one.
+// answers reports whether the message is a response to the query: it has the same ID, and the same question if it has
+// one.
 func (m message) answers(query message) bool {
 	var asked, got dnsmessage.Parser
 	was, err := asked.Start(query)
@@ -98,13 +99,13 @@ func (m message) answers(query message) bool {
 		return false
 	}
 	b, err := got.Question()
-	if err != nil { // a server that could not parse the query may leave it out
+	if err != nil { // a server that could not parse the query may leave the question out
 		return is.RCode != dnsmessage.RCodeSuccess
 	}
 	return a.Type == b.Type && a.Class == b.Class && strings.EqualFold(a.Name.String(), b.Name.String())
 }
 
-// exchange sends the query and returns the response to it; what is none is passed over.
+// exchange sends the query and returns the response to it. Over UDP it ignores everything else.
 func (c *checker) exchange(ctx context.Context, network string, port uint16, query message) (message, error) {
 	conn, err := c.dial(ctx, network, port)
 	if err != nil {
@@ -145,7 +146,8 @@ func receive(conn net.Conn, network string, buffer []byte) (message, error) {
 
 func rcode(r dnsmessage.RCode) string {
 	names := map[dnsmessage.RCode]string{
-		dnsmessage.RCodeFormatError: "FORMERR", dnsmessage.RCodeServerFailure: "SERVFAIL", dnsmessage.RCodeNameError: "NXDOMAIN",
+		dnsmessage.RCodeFormatError: "FORMERR", dnsmessage.RCodeServerFailure: "SERVFAIL",
+		dnsmessage.RCodeNameError:      "NXDOMAIN",
 		dnsmessage.RCodeNotImplemented: "NOTIMP", dnsmessage.RCodeRefused: "REFUSED",
 	}
 	if name, ok := names[r]; ok {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// failed says what an error tells of the target: that it is down, or, where the fault is this machine's, nothing.
+// failed says what an error means for the target: that it is down, or nothing if the fault is this machine's.
 func (c *checker) failed(ctx context.Context, err error) outcome {
 	if reason := c.local(err); reason != "" {
 		return outcome{reason: reason}
@@ -27,15 +27,15 @@ func (c *checker) failed(ctx context.Context, err error) outcome {
 	return down("%s", c.reason(err))
 }
 
-// tardy is how much later than its timeout, in parts of it but at least leastTardy, a probe may end and still be
-// believed. One that ends later was not waiting for the endpoint: this process did not get a processor, and the answer
+// A probe that ends too long after its timeout is not believed: by more than a part of the timeout (one in tardy), and
+// by more than leastTardy. It was not waiting for the endpoint. This process did not get a processor, and the answer
 // may have been there.
 const (
 	tardy      = 4
 	leastTardy = 50 * time.Millisecond
 )
 
-// believe returns the outcome of a probe that took that long, or that nothing is known.
+// believe returns the outcome of a probe that took that long, or Unknown if it is not to be believed.
 func (o outcome) believe(timeout, took time.Duration) outcome {
 	if o.timedOut && took > timeout+max(timeout/tardy, leastTardy) {
 		return outcome{reason: "this vantage is too busy to tell"}
@@ -72,10 +72,10 @@ func family(a netip.Addr) string {
 	return "IPv6"
 }
 
-// routable reports whether this machine has a way to the address or, failing that, to any of the family: only then is
-// "network unreachable" the word of a router or of a withdrawn route, and the target's fault. Connecting a UDP socket
-// asks the kernel's routing table and sends nothing; the second address is one that is on no network (RFC 5737, RFC
-// 3849).
+// routable reports whether this machine has a route to the address, or to any address of the family. Only then does
+// "network unreachable" come from a router or a withdrawn route, and is the target's fault. Connecting a UDP socket
+// asks the kernel's routing table and sends nothing. The other address it tries is for documentation and on no network
+// (RFC 5737, RFC 3849).
 func routable(a netip.Addr) bool {
 	anywhere := netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	if family(a) == "IPv6" {
@@ -96,7 +96,7 @@ func routable(a netip.Addr) bool {
 	return false
 }
 
-// reason is the shortest plain text for an error.
+// reason returns the shortest plain text for an error.
 func (c *checker) reason(err error) string {
 	var (
 		invalid  x509.CertificateInvalidError
@@ -149,7 +149,7 @@ func (c *checker) invalid(err x509.CertificateInvalidError) string {
 	return strings.TrimPrefix(err.Error(), "x509: ")
 }
 
-// age spells a time roughly: in days from two days on, in hours from two hours on.
+// age formats a duration roughly: in days from two days on, in hours from two hours on, in minutes from two minutes on.
 func age(d time.Duration) string {
 	switch {
 	case d >= 48*time.Hour:

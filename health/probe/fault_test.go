@@ -17,7 +17,7 @@ import (
 	"leeward/health"
 )
 
-// A machine without any network knows nothing of anybody; its own loopback it knows.
+// A machine without a network knows nothing about other addresses, but its own loopback works.
 func TestVantageWithoutNetwork(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a network namespace needs root")
@@ -25,7 +25,7 @@ func TestVantageWithoutNetwork(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, the namespace with it
+		runtime.LockOSThread() // and never unlock it: the thread and its namespace end with the goroutine
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			t.Log("no network namespace here:", err)
 			return
@@ -36,9 +36,14 @@ func TestVantageWithoutNetwork(t *testing.T) {
 			return
 		}
 		for address, want := range map[string]string{
-			"192.0.2.10": "this vantage has no IPv4", "2001:db8::10": "this vantage has no IPv6", "::1": "this vantage has no IPv6",
+			"192.0.2.10": "this vantage has no IPv4", "2001:db8::10": "this vantage has no IPv6",
+			"::1": "this vantage has no IPv6",
 		} {
-			for _, m := range []*health.Monitor{{TCP: &health.TCP{Port: 80}}, {DNS: &health.DNS{Name: "a.test"}}, {GRPC: &health.GRPC{Port: 80}}} {
+			for _, m := range []*health.Monitor{
+				{TCP: &health.TCP{Port: 80}},
+				{DNS: &health.DNS{Name: "a.test"}},
+				{GRPC: &health.GRPC{Port: 80}},
+			} {
 				o := p.probe(t.Context(), netip.MustParseAddr(address), m, health.Manner{})
 				if o.state != health.Unknown || o.reason != want {
 					t.Errorf("%s %s: %s %q, want unknown %q", m.Check(), address, o.state, o.reason, want)
@@ -49,14 +54,14 @@ func TestVantageWithoutNetwork(t *testing.T) {
 	<-done
 }
 
-// Faults of this machine are told from those of the target, by the error and by whether there is a route at all.
+// This machine's faults are told apart from the target's by the error, and by whether there is a route at all.
 func TestFaults(t *testing.T) {
 	c := &checker{address: loopback, timeout: 1}
 	for errno, want := range map[syscall.Errno]string{
 		syscall.EMFILE:       "no file descriptors",
 		syscall.ENOBUFS:      "no memory",
 		syscall.EAFNOSUPPORT: "no IPv4",
-		// Loopback is routable here, so these are somebody else's word or the want of a port.
+		// Loopback has a route here, so these come from elsewhere or from a lack of ports.
 		syscall.EADDRNOTAVAIL: "no local port",
 		syscall.ENETUNREACH:   "network unreachable",
 		syscall.EHOSTUNREACH:  "no route to host",
@@ -80,7 +85,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A timeout that comes much too late is this process's own: it got no processor.
+// A timeout that comes much too late is this process's own fault: it got no processor.
 func TestLateTimeoutIsNoResult(t *testing.T) {
 	late := down("timeout after 1s")
 	late.timedOut = true
@@ -97,7 +102,8 @@ func TestLateTimeoutIsNoResult(t *testing.T) {
 		{down("connection refused"), time.Second, 5 * time.Second, health.Down},
 		{up(), time.Second, 5 * time.Second, health.Up},
 	} {
-		if got := c.o.believe(c.timeout, c.took); got.state != c.want || got.state == health.Unknown && got.reason == "" {
+		if got := c.o.believe(c.timeout, c.took); got.state != c.want || got.state == health.Unknown &&
+			got.reason == "" {
 			t.Errorf("%q after %v, timeout %v: %v, %q", c.o.reason, c.took, c.timeout, got.state, got.reason)
 		}
 	}

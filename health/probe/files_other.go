@@ -2,5 +2,5 @@
 
 package probe
 
-// openFiles returns how many files the process may have open: there is no such limit here that is worth asking for.
+// openFiles returns how many files the process may have open. This system has no limit worth asking for.
 func openFiles() int { return 1 << 14 }

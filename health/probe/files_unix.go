@@ -4,7 +4,7 @@ package probe
 
 import "syscall"
 
-// openFiles returns how many files the process may have open.
+// openFiles returns how many files the process may have open, 0 if that is unknown.
 func openFiles() int {
 	var l syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {

@@ -8,26 +8,26 @@ import (
 
 // What the first probes of a run mean.
 //
-// A target that nobody has a verdict on counts as up. Waiting for Fall failures in a row, of which each is an interval
-// later, would keep a dead one in the answers for all that time. So its first failure is enough where this vantage
-// reaches the others of its pool: then the fault is most likely the target's. Where the others fail as well, or there
-// are none, it may be the vantage's, and Fall decides as ever.
+// A target without a verdict counts as up. Waiting for Fall failures in a row, an interval apart, would keep a dead one
+// in answers all that time. So its first failure is enough if this vantage reaches the others of its pool: the fault is
+// then most likely the target's. If the others fail too, or there are none, it may be the vantage's, and Fall decides
+// as usual.
 
-// groupKey names the targets of which one tells whether this vantage reaches the others.
+// groupKey identifies a group of targets. Reaching some of them shows that this vantage could reach the others.
 type groupKey struct {
 	pool string
 	ipv6 bool
 }
 
-// group is what the last probes of these targets found.
+// group counts what the last probes of these targets found.
 type group struct {
 	key      groupKey
 	members  int
 	up, down int
-	failed   []*target // unjudged, and their first probe has failed
+	failed   []*target // without a verdict, and their first probe has failed
 }
 
-// join puts a new target into its group. The mutex is held.
+// join puts a new target into its group. The caller holds the mutex.
 func (p *Prober) join(t *target, a *health.Assignment) {
 	key := groupKey{a.Pool, a.Address.Is6()}
 	g := p.groups[key]
@@ -39,7 +39,7 @@ func (p *Prober) join(t *target, a *health.Assignment) {
 	t.group, t.unjudged = g, a.Unjudged
 }
 
-// leave takes a target out of its group. The mutex is held.
+// leave removes a target from its group. The caller holds the mutex.
 func (p *Prober) leave(t *target) {
 	g := t.group
 	g.count(t.result, -1)
@@ -57,8 +57,8 @@ func (g *group) count(s health.State, n int) {
 	}
 }
 
-// grouped takes what a probe has found, and decides on those of the group whose first probe has failed, where that can
-// be. The mutex is held.
+// grouped notes what a probe has found, and decides on the targets of the group whose first probe has failed, if the
+// group allows. The caller holds the mutex.
 func (p *Prober) grouped(t *target, found outcome, now time.Time) {
 	if t.gone || found.state == health.Unknown {
 		return
@@ -85,7 +85,7 @@ func (p *Prober) grouped(t *target, found outcome, now time.Time) {
 	g.failed = nil
 }
 
-// Untried returns how many of the assigned targets have not been probed yet, and one of them.
+// Untried returns how many of the assigned targets have not been probed yet, and one of them as an example.
 func (p *Prober) Untried() (left int, such health.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,8 +98,8 @@ func (p *Prober) Untried() (left int, such health.Target) {
 	return left, such
 }
 
-// Recall gives the Prober what an earlier run knew, before anything is assigned: what was down is so until a probe or a
-// vote says otherwise, holds go on, and what was down or is new is probed first.
+// Recall gives the Prober what an earlier run knew, before anything is assigned. A target that was down stays down
+// until a probe or a vote says otherwise, and holding continues. Targets that were down, or are new, are probed first.
 func (p *Prober) Recall(past []health.Past) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *Prober) Recall(past []health.Past) {
 	}
 }
 
-// Remember adds to what is known of targets since when this vantage has reported them down.
+// Remember adds to past since when this vantage has reported the targets down.
 func (p *Prober) Remember(past []health.Past) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"leeward/health"
 )
 
-// Of a pool of which others are up, the first failure of a target that nobody has judged is a report of down; where it
-// has been judged, where it is alone, and where most of the others fail as well, it is none.
+// If others of its pool are up, the first failure of a target without a verdict is reported as down. It is not if the
+// target has a verdict, if it is alone, or if most of the others fail too.
 func TestFirstFailureDecides(t *testing.T) {
 	const open, shut = "open", "shut"
 	for _, c := range []struct {
@@ -73,7 +73,7 @@ func TestFirstFailureDecides(t *testing.T) {
 	}
 }
 
-// What was down in the last run, and what it did not know, is probed before all else.
+// Targets that were down in the last run, or that it did not know, are probed before all others.
 func TestUrgentIsProbedFirst(t *testing.T) {
 	p, err := New(Options{Vantage: "fra", OnReport: func([]health.Report) {}})
 	if err != nil {
@@ -83,7 +83,10 @@ func TestUrgentIsProbedFirst(t *testing.T) {
 	var as []health.Assignment
 	var past []health.Past
 	for i := range 9000 {
-		target := health.Target{Endpoint: fmt.Sprintf("p%d/e%d", i%1000, i), Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}
+		target := health.Target{
+			Endpoint: fmt.Sprintf("p%d/e%d", i%1000, i),
+			Address:  netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}),
+		}
 		as = append(as, health.Assignment{Target: target, Pool: fmt.Sprintf("p%d", i%1000), Monitor: m})
 		switch i % 3 {
 		case 0:
@@ -105,7 +108,8 @@ func TestUrgentIsProbedFirst(t *testing.T) {
 		}
 	}
 	if !lastUrgent.Before(firstOther) || lastUrgent.Sub(p.start) > 6*time.Second {
-		t.Errorf("the last of what is urgent is probed after %s, the first of the rest after %s", lastUrgent.Sub(p.start), firstOther.Sub(p.start))
+		t.Errorf("the last of what is urgent is probed after %s, the first of the rest after %s",
+			lastUrgent.Sub(p.start), firstOther.Sub(p.start))
 	}
 	p.Assign(nil)
 	if len(p.groups) != 0 || len(p.past) != 0 {

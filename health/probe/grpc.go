@@ -19,8 +19,8 @@ import (
 	"leeward/health"
 )
 
-// grpc wants SERVING from the service's own health check (grpc.health.v1). The connection is made here, and given to
-// grpc once: it would try again, and tells of errors only as text.
+// grpc checks for SERVING from the gRPC health service (grpc.health.v1). It makes the connection itself and hands it to
+// grpc once: grpc would retry, and reports errors only as text.
 func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 	conn, err := c.dial(ctx, "tcp", g.Port)
 	if err != nil {
@@ -52,7 +52,8 @@ func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 		return outcome{reason: err.Error()}
 	}
 	defer client.Close()
-	answer, err := grpc_health_v1.NewHealthClient(client).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: g.Service})
+	answer, err := grpc_health_v1.NewHealthClient(client).Check(ctx,
+		&grpc_health_v1.HealthCheckRequest{Service: g.Service})
 	if err == nil {
 		if s := answer.GetStatus(); s != grpc_health_v1.HealthCheckResponse_SERVING {
 			return down("%s", s)
@@ -73,13 +74,15 @@ func (c *checker) grpc(ctx context.Context, g *health.GRPC) outcome {
 	return c.failed(ctx, errors.New(status.Convert(err).Message()))
 }
 
-// watched are credentials that keep the error of a handshake, which grpc only passes on as text.
+// watched are credentials that keep the error of a handshake, which grpc would only pass on as text.
 type watched struct {
 	credentials.TransportCredentials
 	cause *firstError
 }
 
-func (w watched) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (w watched) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo,
+	error,
+) {
 	secured, auth, err := w.TransportCredentials.ClientHandshake(ctx, authority, conn)
 	w.cause.set(err)
 	return secured, auth, err
@@ -89,7 +92,7 @@ func (w watched) Clone() credentials.TransportCredentials {
 	return watched{w.TransportCredentials.Clone(), w.cause}
 }
 
-// firstError keeps the first error it is given.
+// firstError keeps the first error that it is given.
 type firstError struct {
 	mu  sync.Mutex
 	err error

@@ -18,27 +18,27 @@ import (
 	"leeward/health"
 )
 
-// userAgent is how probes name themselves in the logs of what they probe.
+// userAgent is the name of probes in the logs of endpoints.
 const userAgent = "leeward-probe"
 
-// maxHeader is how much of an answer's status line and headers is read, in bytes.
+// maxHeader is how much of a response's status line and headers is read, in octets.
 const (
 	maxHeader = 64 << 10
 	tooLong   = "headers longer than 64 KiB"
 )
 
-// place is what an HTTP check asks for, always at the endpoint's own address.
+// place is what an HTTP check asks for. It is always asked at the endpoint's own address.
 type place struct {
 	secure bool
 	port   uint16
-	host   string // with the port where it is not the scheme's own; empty: the address
+	host   string // with the port, unless it is the scheme's own; empty: the address
 	path   string // with the query
 	method string
 }
 
-// http asks, on a connection of its own, and takes the first final answer for what it is: a redirect is a status,
-// followed only where the monitor asks for that, and then at the same address. net/http's client is left out, as its
-// pool of connections, proxies and redirects are all that a probe must not have.
+// http makes a request on a connection of its own and judges the first final response. A redirect is a status like
+// others; it is followed only if the monitor says so, and then at the same address. It does not use net/http's client,
+// whose connection pool, proxies and redirects are just what a probe must not have.
 func (c *checker) http(ctx context.Context, h *health.HTTP, secure bool) outcome {
 	at := place{secure: secure, port: h.Port, path: cmp.Or(h.Path, "/"), method: cmp.Or(h.Method, http.MethodGet)}
 	if at.port == 0 {
@@ -62,7 +62,7 @@ func (c *checker) http(ctx context.Context, h *health.HTTP, secure bool) outcome
 	}
 }
 
-// ask makes one request. next is where the answer redirects to, nil where it does not.
+// ask makes one request. next is where the response redirects to, nil if it does not.
 func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome, next *place) {
 	var conn net.Conn
 	conn, err := c.dial(ctx, "tcp", at.port)
@@ -109,7 +109,7 @@ func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome,
 	if h.Body == "" {
 		return o, nil
 	}
-	read(2 * health.MaxBody) // chunks have a frame of their own
+	read(2 * health.MaxBody) // twice, because chunks have frames
 	found, err := contains(response.Body, h.Body)
 	switch {
 	case found:
@@ -120,9 +120,11 @@ func (c *checker) ask(ctx context.Context, h *health.HTTP, at place) (o outcome,
 	return down("body lacks %q", shorten(h.Body)), nil
 }
 
-// first speaks HTTP/1.1. It returns the final response, and what sets how many more octets may be read; where there is
-// no response, the outcome.
-func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
+// first speaks HTTP/1.1. It returns the final response and a function that sets how many more octets may be read. If
+// there is no response, it returns the outcome.
+func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64),
+	outcome,
+) {
 	if err := request.Write(conn); err != nil {
 		return nil, nil, c.failed(ctx, err)
 	}
@@ -137,15 +139,18 @@ func (c *checker) first(ctx context.Context, conn net.Conn, request *http.Reques
 	return response, func(n int64) { limited.N = n }, outcome{}
 }
 
-// second is first for HTTP/2, of which a connection is used for one request. What an endpoint can make this process
-// hold is bounded by the windows that it is given.
-func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64), outcome) {
+// second does the same with HTTP/2, with a connection for each request. Its flow control windows bound how much an
+// endpoint can make this process hold.
+func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Request) (*http.Response, func(int64),
+	outcome,
+) {
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	given := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{
-		DialContext: given, DialTLSContext: given, Protocols: &protocols, MaxResponseHeaderBytes: maxHeader, DisableCompression: true,
+		DialContext: given, DialTLSContext: given, Protocols: &protocols, MaxResponseHeaderBytes: maxHeader,
+		DisableCompression: true,
 		HTTP2: &http.HTTP2Config{
 			MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerStream: 128 << 10, MaxReceiveBufferPerConnection: 128 << 10,
 		},
@@ -161,17 +166,19 @@ func (c *checker) second(ctx context.Context, conn net.Conn, request *http.Reque
 	return response, func(int64) {}, outcome{}
 }
 
-// redirect returns where a response leads, nil where it does not or where that cannot be asked. The endpoint's address
-// stays what is asked, whoever the new host is: what stands elsewhere says nothing of this endpoint.
+// redirect returns where a response redirects to, nil if it does not or if that cannot be asked for. The endpoint's own
+// address is asked whatever the new host is: what another address serves says nothing about this endpoint.
 func (at place) redirect(asked *url.URL, response *http.Response) *place {
 	switch response.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect,
+		http.StatusPermanentRedirect:
 	default:
 		return nil
 	}
 	asked.Host = cmp.Or(at.host, asked.Host)
 	to, err := asked.Parse(response.Header.Get("Location"))
-	if err != nil || response.Header.Get("Location") == "" || to.Scheme != "http" && to.Scheme != "https" || to.Hostname() == "" {
+	if err != nil || response.Header.Get("Location") == "" || to.Scheme != "http" && to.Scheme != "https" ||
+		to.Hostname() == "" {
 		return nil
 	}
 	next := place{secure: to.Scheme == "https", host: to.Host, path: to.RequestURI(), method: at.method}
@@ -196,7 +203,7 @@ func schemePort(secure bool) uint16 {
 	return 80
 }
 
-// withPort returns a host as the Host header has it.
+// withPort returns a host for the Host header.
 func withPort(host string, port uint16, secure bool) string {
 	if port == schemePort(secure) {
 		return host
@@ -204,7 +211,7 @@ func withPort(host string, port uint16, secure bool) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// request is what the monitor and the endpoint ask for, addressed to the target.
+// request returns the request that the monitor and the endpoint ask for.
 func (c *checker) request(ctx context.Context, h *health.HTTP, at place) (*http.Request, error) {
 	own := netip.AddrPortFrom(c.address, at.port).String()
 	if at.port == schemePort(at.secure) {
@@ -219,10 +226,12 @@ func (c *checker) request(ctx context.Context, h *health.HTTP, at place) (*http.
 		return nil, fmt.Errorf("the path %q cannot be asked for: %w", at.path, err)
 	}
 	request := &http.Request{
-		Method: at.method, URL: target, Host: cmp.Or(at.host, own), Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
+		Method: at.method, URL: target, Host: cmp.Or(at.host, own), Close: true, Proto: "HTTP/1.1", ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
 	}
-	for _, lines := range []string{h.Headers.Lines(), c.manner.Headers} { // the endpoint's word counts where both say something
+	for _, lines := range []string{h.Headers.Lines(), c.manner.Headers} {
+		// the endpoint's headers override the monitor's
 		for line := range strings.SplitSeq(strings.TrimSuffix(lines, "\r\n"), "\r\n") {
 			if name, value, ok := strings.Cut(line, ": "); ok {
 				request.Header.Set(name, value)
@@ -232,7 +241,7 @@ func (c *checker) request(ctx context.Context, h *health.HTTP, at place) (*http.
 	return request.WithContext(ctx), nil
 }
 
-// readResponse reads the first answer that is not an interim one (RFC 9110 15.2).
+// readResponse reads the first response that is not an interim one (RFC 9110 section 15.2).
 func readResponse(r *bufio.Reader, request *http.Request) (*http.Response, error) {
 	for range 8 {
 		response, err := http.ReadResponse(r, request)
@@ -243,7 +252,7 @@ func readResponse(r *bufio.Reader, request *http.Request) (*http.Response, error
 	return nil, errors.New("nothing but interim answers")
 }
 
-// contains reads up to MaxBody bytes until the text has been seen.
+// contains reads up to MaxBody octets until it has seen the text.
 func contains(body io.Reader, text string) (bool, error) {
 	seen := make([]byte, 0, 4096)
 	body = io.LimitReader(body, health.MaxBody)
@@ -275,13 +284,13 @@ func within(ranges []health.StatusRange, code int) bool {
 	return false
 }
 
-// asProtocol replaces what net/http says of an answer that is none by plain words.
+// asProtocol replaces net/http's words for a response that is not one by plain words.
 func asProtocol(err error) error {
 	text := err.Error()
 	for _, c := range [...]struct{ says, plain string }{
 		{"malformed HTTP", "not HTTP"},
 		{"tls: no application protocol", "does not speak HTTP/2"},
-		{"COMPRESSION_ERROR", tooLong}, // what a string longer than the limit is
+		{"COMPRESSION_ERROR", tooLong}, // net/http's word for a string longer than the limit
 		{"response header list larger", tooLong},
 		{"server response headers exceeded", tooLong},
 		{"looked like an HTTP/1.1 header", "not HTTP/2"},

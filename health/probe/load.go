@@ -9,17 +9,16 @@ import (
 	"leeward/health"
 )
 
-// loadHeader carries an endpoint's load in an HTTP response (ORCA, open request cost aggregation; the protobuf message
-// is xds.data.orca.v3.OrcaLoadReport).
+// loadHeader is the HTTP response header with an endpoint's load (ORCA, open request cost aggregation; the protobuf
+// message is xds.data.orca.v3.OrcaLoadReport).
 const loadHeader = "endpoint-load-metrics"
 
-// maxLoadHeader is the longest header that is read, in octets: some hundreds of metrics.
+// maxLoadHeader is the longest header that is read, in octets: room for some hundreds of metrics.
 const maxLoadHeader = 16 << 10
 
-// loadOf reads the load that a response tells, as Envoy and gRPC write it: "TEXT name=value, name=value" or "JSON {…}",
-// the message in protobuf's JSON. metric is what a Monitor says of it; where that is empty it is
-// application_utilization, or cpu_utilization where there is none of that. Unknown where there is none that can be
-// read: no header is not a load of 0.
+// loadOf reads the load from a response, in the forms that Envoy and gRPC write: "TEXT name=value, name=value" or "JSON
+// {…}", which is the message in protobuf's JSON. metric is the Monitor's Load. If it is empty, application_utilization
+// counts, or else cpu_utilization. The load is unknown if none can be read: a missing header is not a load of 0.
 func loadOf(h http.Header, metric string) health.Load {
 	value := strings.TrimSpace(h.Get(loadHeader))
 	if value == "" || metric == health.LoadNone || len(value) > maxLoadHeader {
@@ -55,7 +54,7 @@ func loadOf(h http.Header, metric string) health.Load {
 	return health.Load{}
 }
 
-// textMetric finds a metric in "name=value,name=value". One that is there twice says nothing that could be relied upon.
+// textMetric finds a metric in "name=value,name=value". It returns an empty value if the metric is there twice.
 func textMetric(pairs, metric string) (found string, ok bool) {
 	for pair := range strings.SplitSeq(pairs, ",") {
 		if name, value, _ := strings.Cut(pair, "="); strings.TrimSpace(name) == metric {
@@ -68,7 +67,7 @@ func textMetric(pairs, metric string) (found string, ok bool) {
 	return found, ok
 }
 
-// jsonMetric finds a metric in a message, whose fields may be spelled as in its definition or in camel case.
+// jsonMetric finds a metric in a message. Its fields may be spelled as in its definition or in camel case.
 func jsonMetric(message map[string]json.RawMessage, metric string) (string, bool) {
 	if name, named := strings.CutPrefix(metric, health.LoadNamed); named {
 		var values map[string]json.RawMessage
@@ -93,7 +92,7 @@ func field(message map[string]json.RawMessage, name string) json.RawMessage {
 	return message[head+strings.ToUpper(tail[:1])+tail[1:]]
 }
 
-// number returns the digits of a JSON number, which protobuf also allows as a string.
+// number returns the digits of a JSON number, which protobuf may also write as a string.
 func number(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {

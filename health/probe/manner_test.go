@@ -17,7 +17,7 @@ import (
 	"leeward/health"
 )
 
-// asked makes one probe as an endpoint wants to be asked.
+// asked makes one probe in the manner of an endpoint.
 func asked(t *testing.T, o Options, m *health.Monitor, manner health.Manner) outcome {
 	t.Helper()
 	o.Vantage, o.OnReport = "test", func([]health.Report) {}
@@ -28,14 +28,15 @@ func asked(t *testing.T, o Options, m *health.Monitor, manner health.Manner) out
 	return p.probe(context.Background(), loopback, m, manner)
 }
 
-// Two balancers that are told apart by name alone are each asked by its own name, without a word in their monitor.
+// Two balancers that differ only in their names are each asked by their own name, although the monitor has no host.
 func TestAskedByName(t *testing.T) {
 	ca := newAuthority(t)
 	var seen string
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = r.TLS.ServerName + " " + r.Host + " " + r.Header.Get("X-Shard") + r.Header.Get("X-Probe")
 	}))
-	one, two := ca.sign(t, -time.Hour, time.Hour, "one.example.test"), ca.sign(t, -time.Hour, time.Hour, "two.example.test")
+	one, two := ca.sign(t, -time.Hour, time.Hour, "one.example.test"), ca.sign(t, -time.Hour, time.Hour,
+		"two.example.test")
 	server.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if hello.ServerName == "one.example.test" {
 			return &one.Certificates[0], nil
@@ -50,13 +51,34 @@ func TestAskedByName(t *testing.T) {
 		manner        health.Manner
 		want          string
 	}{
-		{"by hostname", `{"https": {"port": PORT}}`, health.Manner{Hostname: "one.example.test"}, fmt.Sprintf("one.example.test one.example.test:%d ", port)},
-		{"by another", `{"https": {"port": PORT}}`, health.Manner{Hostname: "two.example.test"}, fmt.Sprintf("two.example.test two.example.test:%d ", port)},
-		{"the monitor's word comes before the hostname", `{"https": {"port": PORT, "host": "two.example.test"}}`, health.Manner{Hostname: "one.example.test"}, "two.example.test two.example.test "},
-		{"the endpoint's word comes before the monitor's", `{"https": {"port": PORT, "host": "two.example.test"}}`, health.Manner{Host: "one.example.test", Hostname: "x.test"}, "one.example.test one.example.test "},
-		{"a server name is one", `{"https": {"port": PORT, "serverName": "two.example.test"}}`, health.Manner{Host: "www.example.test"}, "two.example.test www.example.test "},
 		{
-			"headers", `{"https": {"port": PORT, "host": "two.example.test", "headers": {"X-Shard": "a", "X-Probe": "p"}}}`,
+			"by hostname", `{"https": {"port": PORT}}`,
+			health.Manner{Hostname: "one.example.test"},
+			fmt.Sprintf("one.example.test one.example.test:%d ", port),
+		},
+		{
+			"by another", `{"https": {"port": PORT}}`,
+			health.Manner{Hostname: "two.example.test"},
+			fmt.Sprintf("two.example.test two.example.test:%d ", port),
+		},
+		{
+			"the monitor's word comes before the hostname", `{"https": {"port": PORT, "host": "two.example.test"}}`,
+			health.Manner{Hostname: "one.example.test"},
+			"two.example.test two.example.test ",
+		},
+		{
+			"the endpoint's word comes before the monitor's", `{"https": {"port": PORT, "host": "two.example.test"}}`,
+			health.Manner{Host: "one.example.test", Hostname: "x.test"},
+			"one.example.test one.example.test ",
+		},
+		{
+			"a server name is one", `{"https": {"port": PORT, "serverName": "two.example.test"}}`,
+			health.Manner{Host: "www.example.test"},
+			"two.example.test www.example.test ",
+		},
+		{
+			"headers",
+			`{"https": {"port": PORT, "host": "two.example.test", "headers": {"X-Shard": "a", "X-Probe": "p"}}}`,
 			health.Manner{Headers: health.Headers{"x-shard": "b"}.Lines()},
 			"two.example.test two.example.test bp",
 		},
@@ -70,10 +92,12 @@ func TestAskedByName(t *testing.T) {
 	}
 	for _, text := range []string{`{"tls": {"port": PORT}}`, `{"https": {"port": PORT}}`} {
 		m := monitor(t, text, port)
-		if o := asked(t, Options{RootCAs: ca.pool}, m, health.Manner{Hostname: "else.example.test"}); o.reason != "certificate is not for else.example.test" {
+		if o := asked(t, Options{RootCAs: ca.pool}, m,
+			health.Manner{Hostname: "else.example.test"}); o.reason != "certificate is not for else.example.test" {
 			t.Errorf("%s: a certificate for another name: %s %q", text, o.state, o.reason)
 		}
-		if o := asked(t, Options{RootCAs: ca.pool}, m, health.Manner{Hostname: "one.example.test"}); o.state != health.Up {
+		if o := asked(t, Options{RootCAs: ca.pool}, m,
+			health.Manner{Hostname: "one.example.test"}); o.state != health.Up {
 			t.Errorf("%s: %s %q", text, o.state, o.reason)
 		}
 	}
@@ -94,7 +118,7 @@ func TestRedirectsAreFollowedAtTheSameAddress(t *testing.T) {
 			w.WriteHeader(code)
 		})
 	}
-	// The host leads nowhere: it is the address that is asked.
+	// The host leads nowhere: the address is asked.
 	to("/secure", fmt.Sprintf("https://www.example.test:%d/ok?a=b", portOf(secure.Listener.Addr())), 301)
 	to("/twice", "/secure", 307)
 	to("/loop", "/loop", 302)
@@ -106,7 +130,8 @@ func TestRedirectsAreFollowedAtTheSameAddress(t *testing.T) {
 	defer plain.Close()
 	for _, c := range []struct{ check, reason string }{
 		{`{"path": "/secure"}`, "status 301"},
-		{`{"path": "/secure", "redirects": 1, "body": "GET www.example.test:` + fmt.Sprint(portOf(secure.Listener.Addr())) + `/ok?a=b by TLS for www.example.test"}`, ""},
+		{`{"path": "/secure", "redirects": 1, "body": "GET www.example.test:` +
+			fmt.Sprint(portOf(secure.Listener.Addr())) + `/ok?a=b by TLS for www.example.test"}`, ""},
 		{`{"path": "/secure", "redirects": 1, "method": "POST", "body": "GET www"}`, ""},
 		{`{"path": "/twice", "redirects": 1}`, "more than 1 redirects"},
 		{`{"path": "/twice", "redirects": 2, "body": "GET www.example.test"}`, ""},
@@ -117,7 +142,8 @@ func TestRedirectsAreFollowedAtTheSameAddress(t *testing.T) {
 		{`{"path": "/port", "redirects": 1}`, "status 302"},
 		{`{"path": "/bad", "redirects": 1}`, "status 302"},
 	} {
-		m := monitor(t, `{"http": `+strings.Replace(c.check, "{", `{"port": PORT, `, 1)+`}`, portOf(plain.Listener.Addr()))
+		m := monitor(t, `{"http": `+strings.Replace(c.check, "{", `{"port": PORT, `, 1)+`}`,
+			portOf(plain.Listener.Addr()))
 		if o := asked(t, Options{RootCAs: ca.pool}, m, health.Manner{}); o.reason != c.reason {
 			t.Errorf("%s: %s %q, want %q", c.check, o.state, o.reason, c.reason)
 		}
@@ -166,12 +192,24 @@ func TestHTTP2(t *testing.T) {
 		port          uint16
 		check, reason string
 	}{
-		{both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "body": "HTTP/2.0 for www.example.test"}`, ""},
+		{
+			both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "body": "HTTP/2.0 for www.example.test"}`,
+			"",
+		},
 		{both, `"https": {"port": PORT, "host": "www.example.test", "body": "HTTP/1.1 for"}`, ""},
 		{old, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test"}`, "does not speak HTTP/2"},
-		{both, `"https": {"port": PORT, "protocol": "h2", "host": "else.example.test"}`, "certificate is not for else.example.test"},
-		{both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "path": "/headers"}`, "headers longer than 64 KiB"},
-		{both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "path": "/endless", "body": "y"}`, `body lacks "y"`},
+		{
+			both, `"https": {"port": PORT, "protocol": "h2", "host": "else.example.test"}`,
+			"certificate is not for else.example.test",
+		},
+		{
+			both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "path": "/headers"}`,
+			"headers longer than 64 KiB",
+		},
+		{
+			both, `"https": {"port": PORT, "protocol": "h2", "host": "www.example.test", "path": "/endless", "body": "y"}`,
+			`body lacks "y"`,
+		},
 		{clear, `"http": {"port": PORT, "protocol": "h2", "body": "HTTP/2.0 for 127.0.0.1"}`, ""},
 		{clearOld, `"http": {"port": PORT, "protocol": "h2"}`, "not HTTP/2"},
 		{mail, `"http": {"port": PORT, "protocol": "h2"}`, "not HTTP/2"},
@@ -199,8 +237,12 @@ func TestClientCertificate(t *testing.T) {
 	if got := asked(t, o, m, health.Manner{}); got.state != health.Up {
 		t.Errorf("with a certificate: %s %q", got.state, got.reason)
 	}
-	for name, o := range map[string]Options{"none": {RootCAs: ca.pool}, "not read yet": {RootCAs: ca.pool, Certificate: func() *tls.Certificate { return nil }}} {
-		if got := asked(t, o, m, health.Manner{}); got.state != health.Down || !strings.Contains(got.reason, "certificate required") {
+	for name, o := range map[string]Options{
+		"none":         {RootCAs: ca.pool},
+		"not read yet": {RootCAs: ca.pool, Certificate: func() *tls.Certificate { return nil }},
+	} {
+		if got := asked(t, o, m, health.Manner{}); got.state != health.Down ||
+			!strings.Contains(got.reason, "certificate required") {
 			t.Errorf("%s: %s %q", name, got.state, got.reason)
 		}
 	}

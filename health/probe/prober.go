@@ -1,9 +1,13 @@
 // Package probe checks endpoints from this machine.
 //
-// A Prober holds a target for each Assignment, probes it once an interval, each at its own phase of it, and turns
-// results into reports by fall and rise. Idle targets cost no goroutine: they lie in a heap by the time of their next
-// probe. A probe dials the target's address and nothing else, and is over, whatever it waits for, when its timeout has
-// passed. What only shows that this machine cannot probe (no IPv6, no more sockets, no processor in time) is no result.
+//	Assign ─▶ targets ─▶ schedule (a heap) ─▶ probe ─▶ tracker ─▶ reports ─▶ OnReport
+//	                         ▲                  │
+//	                         └── next slot ◀────┘
+//
+// A Prober probes each assigned target once an interval, each at its own phase, and turns results into reports by fall
+// and rise. Idle targets take no goroutine. A probe dials the target's address and nothing else, and is over when its
+// timeout has passed, whatever it waits for. An error that only shows that this machine cannot probe (no IPv6, no more
+// sockets, no processor in time) is not a result.
 package probe
 
 import (
@@ -21,9 +25,9 @@ import (
 	"leeward/health"
 )
 
-// How many probes may run at once where Options do not say: half of the files that the process may have open, as a
-// probe has one socket; the rest is for those who ask and for etcd. While fewer than that hang until their timeout,
-// none waits for another. A probe that hangs takes some 8 KiB.
+// Bounds of how many probes may run at once, if Options do not say: half of the files that the process may have open,
+// since a probe has one socket, and the rest is for clients and etcd. As long as fewer probes hang until their timeout,
+// no probe waits for another. A probe that hangs takes some 8 KiB.
 const (
 	leastConcurrency = 256
 	mostConcurrency  = 32 << 10
@@ -34,17 +38,17 @@ func DefaultConcurrency() int { return min(max(openFiles()/2, leastConcurrency),
 
 // Options are a Prober's settings.
 type Options struct {
-	Vantage     string                  // the name under which reports are made; also spreads vantages over the interval
-	Log         *slog.Logger            // discarded if nil
-	Registerer  prometheus.Registerer   // none if nil
-	Now         func() time.Time        // time.Now if nil
-	Concurrency int                     // probes at once; DefaultConcurrency() if zero
-	RootCAs     *x509.CertPool          // what certificates are verified against; the system's if nil
-	Certificate func() *tls.Certificate // shown to endpoints that ask for one; it may return nil; none if nil
-	OnReport    func([]health.Report)   // called from one goroutine with what has turned since the last call; it may block
+	Vantage     string                  // name in the reports; it also sets the phases of the probes
+	Log         *slog.Logger            // nil: nothing is logged
+	Registerer  prometheus.Registerer   // nil: there are no metrics
+	Now         func() time.Time        // nil: time.Now
+	Concurrency int                     // probes at once; 0: DefaultConcurrency()
+	RootCAs     *x509.CertPool          // that certificates are verified against; nil: the system's
+	Certificate func() *tls.Certificate // presented to endpoints that ask for one; it may return nil; nil: none
+	OnReport    func([]health.Report)   // called from one goroutine with the reports since the last call; it may block
 
-	// OnLoads is called from one goroutine of its own with the loads that probes have found since the last call, some
-	// loadsPause later; it may block. nil: nobody cares.
+	// OnLoads is called from a goroutine of its own with the loads that probes have measured since the last call, some
+	// loadsPause later. It may block. nil: it is not called.
 	OnLoads func([]health.Sample)
 }
 
@@ -52,7 +56,7 @@ type Options struct {
 type Prober struct {
 	options Options
 	metrics metrics
-	start   time.Time     // slots are counted from here
+	start   time.Time     // origin of all slots
 	wake    chan struct{} // the schedule has changed
 	filled  chan struct{} // there are reports
 	loaded  chan struct{} // there are loads
@@ -60,44 +64,45 @@ type Prober struct {
 	mu       sync.Mutex
 	targets  map[health.Target]*target
 	schedule schedule
-	waiting  []*target // due, but for want of a free slot
+	waiting  []*target // due, but without a free slot
 	running  int
 	sequence uint64
 	reports  []health.Report
-	loads    map[health.Target]health.Load // found and not handed on
+	loads    map[health.Target]health.Load // measured and not yet delivered
 	groups   map[groupKey]*group
-	past     map[health.Target]health.Past // of the last run, of what has not been assigned yet; nil: there was none
-	ctx      context.Context               // of Run; nil while it does not run
-	probes   sync.WaitGroup
+	// of the last run, for targets that are not assigned yet; nil: there was none
+	past   map[health.Target]health.Past
+	ctx    context.Context // of Run; nil while it does not run
+	probes sync.WaitGroup
 }
 
-// target is what is known of one assignment. The fields from tracker on belong to the Prober's mutex.
+// target is one assignment. The fields from tracker on are protected by the Prober's mutex.
 type target struct {
 	health.Target
 	monitor *health.Monitor
 	manner  health.Manner
 	phase   uint64
 
-	poolPhase uint64        // of its pool, and
-	within    time.Duration // in which time after it those of the pool are probed; 0: in the whole interval
+	poolPhase uint64        // its pool's phase
+	within    time.Duration // how long after that the pool's targets are probed; 0: over the whole interval
 
 	group    *group
-	result   health.State // of its last probe that told something
+	result   health.State // of its last probe that said something
 	unjudged bool         // see health.Assignment; false once it has been probed
-	failure  outcome      // of its first probe, where that has failed
+	failure  outcome      // of its first probe, if that failed
 	tried    bool         // a probe has ended
-	told     bool         // its last probe that it passed told a load
+	told     bool         // its last successful probe reported a load
 
 	tracker health.Tracker
-	found   [3]time.Time // when the last probe that ended in each State began
+	found   [3]time.Time // by State: when the last probe with that result began
 	next    time.Time
-	heap    int  // index in the schedule; -1 while not in it
+	heap    int  // index in the schedule; -1: it is not in it
 	busy    bool // a probe runs or waits for a slot
-	gone    bool // not assigned any more
+	gone    bool // it is no longer assigned
 }
 
-// New returns a Prober that probes nothing until it is assigned targets and runs. The error is that of registering its
-// metrics.
+// New returns a Prober that probes nothing until it is assigned targets and runs. It fails only if
+// OnReport is missing.
 func New(o Options) (*Prober, error) {
 	if o.OnReport == nil {
 		return nil, errors.New("probe: OnReport is missing; the reports have to go somewhere")
@@ -127,9 +132,9 @@ func New(o Options) (*Prober, error) {
 	return p, nil
 }
 
-// Assign says which targets there are now. One that was there before keeps its state and its phase, also where its
-// monitor's settings have changed; on one that is not assigned any more the last report is Unknown. Targets whose check
-// is external are somebody else's to report on.
+// Assign sets the targets. A target that was there before keeps its state and its phase, even if its monitor's settings
+// have changed. The last report on a target that is no longer assigned is Unknown. Targets with an external check are
+// left to their reporters.
 func (p *Prober) Assign(as []health.Assignment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +161,8 @@ func (p *Prober) Assign(as []health.Assignment) {
 			}
 			t = &target{
 				Target: a.Target, manner: a.Manner, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
-				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}), within: time.Duration(sizes[a.Pool]) * spacing,
+				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}),
+				within:    time.Duration(sizes[a.Pool]) * spacing,
 			}
 			p.targets[a.Target] = t
 			p.join(t, a)
@@ -166,7 +172,8 @@ func (p *Prober) Assign(as []health.Assignment) {
 		}
 		again := t.monitor != nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
 		t.monitor = a.Monitor
-		t.tracker.Fall, t.tracker.Rise, t.tracker.Hold = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise(), a.Monitor.EffectiveHold()
+		t.tracker.Fall, t.tracker.Rise = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise()
+		t.tracker.Hold = a.Monitor.EffectiveHold()
 		past, recalled := p.past[a.Target]
 		delete(p.past, a.Target)
 		if recalled && !past.Fell.IsZero() {
@@ -194,7 +201,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 	signal(p.wake)
 }
 
-// Run probes until the context ends, and returns when the last probe has. It may be called again then.
+// Run probes until the context ends, and returns when the last probe has ended. It may then be called again.
 func (p *Prober) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -227,11 +234,11 @@ func (p *Prober) Run(ctx context.Context) error {
 	return nil
 }
 
-// tick is the least time from one look at the schedule to the next: what is due within it is started together. Waking
-// up for each of 10,000 probes a second costs as much as some of them.
+// tick is the least time between two looks at the schedule. What is due within it starts together: waking up for each
+// of 10,000 probes a second costs as much as some of them.
 const tick = time.Millisecond
 
-// launch starts what is due and returns the time until something is again.
+// launch starts what is due and returns the time until something is next due.
 func (p *Prober) launch() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,7 +259,7 @@ func (p *Prober) launch() time.Duration {
 	return time.Hour
 }
 
-// begin starts the probe of a target. The mutex is held.
+// begin starts the probe of a target. The caller holds the mutex.
 func (p *Prober) begin(t *target) {
 	p.running++
 	ctx, m, manner := p.ctx, t.monitor, t.manner
@@ -263,8 +270,8 @@ func (p *Prober) begin(t *target) {
 	})
 }
 
-// finish takes a probe's outcome, gives its slot to the next that waits, and puts the target back into the schedule: a
-// slot that has passed meanwhile is skipped.
+// finish takes a probe's outcome, gives its slot to the next that waits, and puts the target back into the schedule.
+// Slots of the target that have passed are skipped.
 func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o outcome, began time.Time) {
 	took := p.options.Now().Sub(began)
 	o = o.believe(m.EffectiveTimeout(), took)
@@ -306,7 +313,7 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 			p.begin(next)
 		}
 	} else {
-		// The run ends: what waits goes back into the schedule for the next one.
+		// The run ends: targets that wait go back into the schedule for the next run.
 		for _, next := range p.waiting {
 			next.busy = false
 			if !next.gone {
@@ -330,7 +337,7 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 	}
 }
 
-// report adds a report for the next delivery. The mutex is held.
+// report adds a report to the next delivery. The caller holds the mutex.
 func (p *Prober) report(t *target, o outcome) {
 	p.sequence++
 	r := health.Report{
@@ -345,7 +352,7 @@ func (p *Prober) report(t *target, o outcome) {
 	signal(p.filled)
 }
 
-// deliver hands reports on until the context ends.
+// deliver delivers reports until the context ends.
 func (p *Prober) deliver(ctx context.Context) {
 	for {
 		select {
@@ -363,10 +370,10 @@ func (p *Prober) deliver(ctx context.Context) {
 	}
 }
 
-// loadsPause gathers loads: they come with each probe, and who hears of them works on a pool as a whole.
+// loadsPause is how long loads are gathered: they come with each probe, and are used by pool.
 const loadsPause = 20 * time.Millisecond
 
-// deliverLoads hands loads on until the context ends.
+// deliverLoads delivers loads until the context ends.
 func (p *Prober) deliverLoads(ctx context.Context) {
 	for {
 		select {
@@ -393,7 +400,7 @@ func (p *Prober) deliverLoads(ctx context.Context) {
 	}
 }
 
-// signal wakes the one reader of the channel; one signal stands for many.
+// signal wakes the one reader of the channel. One signal stands for many.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -47,7 +47,10 @@ func start(t *testing.T, o Options) (*Prober, <-chan health.Report) {
 }
 
 func assignment(endpoint string, m *health.Monitor) health.Assignment {
-	return health.Assignment{Target: health.Target{Endpoint: endpoint, Address: loopback}, Pool: "www", Region: "eu", Monitor: m}
+	return health.Assignment{
+		Target: health.Target{Endpoint: endpoint, Address: loopback}, Pool: "www", Region: "eu",
+		Monitor: m,
+	}
 }
 
 // A real server falls and rises, and the reports follow.
@@ -64,7 +67,8 @@ func TestProberReports(t *testing.T) {
 	m := monitor(t, `{"http": {"port": PORT}, "interval": "100ms", "hold": "1s"}`, portOf(server.Listener.Addr()))
 	p.Assign([]health.Assignment{assignment("www/lb-1", m)})
 	first := <-reports
-	if first.State != health.Up || first.Reason != "" || first.Vantage != "fra" || first.Endpoint != "www/lb-1" || first.Latency <= 0 {
+	if first.State != health.Up || first.Reason != "" || first.Vantage != "fra" || first.Endpoint != "www/lb-1" ||
+		first.Latency <= 0 {
 		t.Errorf("%+v", first)
 	}
 	broken.Store(true)
@@ -116,7 +120,8 @@ func TestProbesShareNoConnection(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	p, _ := start(t, Options{})
-	p.Assign([]health.Assignment{assignment("www/lb-1", monitor(t, `{"http": {"port": PORT}, "interval": "100ms"}`, portOf(server.Listener.Addr())))})
+	p.Assign([]health.Assignment{assignment("www/lb-1",
+		monitor(t, `{"http": {"port": PORT}, "interval": "100ms"}`, portOf(server.Listener.Addr())))})
 	<-enough
 	mu.Lock()
 	defer mu.Unlock()
@@ -125,7 +130,7 @@ func TestProbesShareNoConnection(t *testing.T) {
 	}
 }
 
-// How long a vantage took to find out is told from the start of its last probe that found otherwise, whatever came
+// How long a vantage took to find out is measured from the start of its last probe that found otherwise, whatever came
 // between.
 func TestDetectionIsTimed(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
@@ -148,10 +153,10 @@ func TestDetectionIsTimed(t *testing.T) {
 		detected     time.Duration
 	}{
 		{0, 0.1, health.Up, health.Unknown, 0},
-		{2, 2.1, health.Up, health.Up, 0}, // the first word: nothing was otherwise before
+		{2, 2.1, health.Up, health.Up, 0}, // the first report: nothing was otherwise before
 		{4, 4.1, health.Up, health.Unknown, 0},
 		{6, 7, health.Down, health.Unknown, 0},
-		{8, 8, health.Unknown, health.Unknown, 0}, // no more sockets: says nothing
+		{8, 8, health.Unknown, health.Unknown, 0}, // no more sockets, which says nothing about the target
 		{10, 11, health.Down, health.Unknown, 0},
 		{12, 12.5, health.Down, health.Down, 8500 * time.Millisecond},
 		{14, 14.1, health.Up, health.Unknown, 0},
@@ -169,12 +174,13 @@ func TestDetectionIsTimed(t *testing.T) {
 		}
 		p.reports = nil
 		if got.State != probe.report || got.Detected != probe.detected {
-			t.Errorf("the probe that ended at %v s: report %v after %v, want %v after %v", probe.ended, got.State, got.Detected, probe.report, probe.detected)
+			t.Errorf("the probe that ended at %v s: report %v after %v, want %v after %v", probe.ended, got.State,
+				got.Detected, probe.report, probe.detected)
 		}
 	}
 }
 
-// What another reports on is not probed, and not reported on.
+// A target that another reporter reports on is neither probed nor reported on.
 func TestExternalIsNotProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, reports := start(t, Options{})
@@ -188,8 +194,8 @@ func TestExternalIsNotProbed(t *testing.T) {
 	})
 }
 
-// first and after, over many targets: each slot is the target's own, the load is flat, new targets come soon, the same
-// phase is kept, and a late one skips.
+// first and after, over many targets: each slot is the target's own, the load is even, new targets come soon, the phase
+// is kept, and a late probe skips slots.
 func TestSchedule(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	for _, interval := range []time.Duration{100 * time.Millisecond, time.Second, 30 * time.Second} {
@@ -198,7 +204,10 @@ func TestSchedule(t *testing.T) {
 		buckets := make([]int, 10)
 		firsts := make([]int, 10)
 		for i := range n {
-			target := health.Target{Endpoint: fmt.Sprintf("www/lb-%d", i), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
+			target := health.Target{
+				Endpoint: fmt.Sprintf("www/lb-%d", i),
+				Address:  netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}),
+			}
 			tt := &assigned{Target: target, monitor: m, phase: phaseOf("fra", target)}
 			now := start.Add(12345 * time.Millisecond)
 			tt.next = tt.first(start, now, windowsOf(0, 1).others)
@@ -240,8 +249,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// The endpoints of a small pool are probed one soon after the other, pools flat over the interval, and those of a large
-// pool flat over it as well.
+// The endpoints of a small pool are probed close together. Pools are spread evenly over the interval, and so are the
+// endpoints of a large pool.
 func TestPoolsAreProbedTogether(t *testing.T) {
 	p, err := New(Options{Vantage: "fra", OnReport: func([]health.Report) {}})
 	if err != nil {
@@ -253,8 +262,11 @@ func TestPoolsAreProbedTogether(t *testing.T) {
 	add := func(pool string, n int) {
 		for i := range n {
 			as = append(as, health.Assignment{
-				Target: health.Target{Endpoint: fmt.Sprintf("%s/lb-%d", pool, i), Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})},
-				Pool:   pool, Region: "eu", Monitor: m,
+				Target: health.Target{
+					Endpoint: fmt.Sprintf("%s/lb-%d", pool, i),
+					Address:  netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}),
+				},
+				Pool: pool, Region: "eu", Monitor: m,
 			})
 		}
 	}
@@ -292,7 +304,7 @@ func TestPoolsAreProbedTogether(t *testing.T) {
 
 type assigned = target // "target" is a variable above
 
-// Assigning again what is there changes nothing of it; a new monitor keeps the state; an interval gives a new place.
+// Assigning the same again changes nothing. A new monitor keeps the state. A new interval gives a new place.
 func TestAssignKeepsWhatIsThere(t *testing.T) {
 	p, err := New(Options{Vantage: "fra", OnReport: func([]health.Report) {}})
 	if err != nil {
@@ -307,14 +319,18 @@ func TestAssignKeepsWhatIsThere(t *testing.T) {
 	kept.tracker.Observe(time.Now(), health.Up)
 	kept.tracker.Observe(time.Now(), health.Up)
 	next := kept.next
-	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3)), assignment("www/lb-3", m(time.Minute, 3))})
+	p.Assign([]health.Assignment{
+		assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3)),
+		assignment("www/lb-3", m(time.Minute, 3)),
+	})
 	for key, t1 := range before {
 		if p.targets[key] != t1 {
 			t.Errorf("%v was begun anew", key)
 		}
 	}
 	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 5))})
-	if kept.next != next || kept.tracker.State() != health.Up || kept.tracker.Fall != 5 || p.targets[kept.Target] != kept {
+	if kept.next != next || kept.tracker.State() != health.Up || kept.tracker.Fall != 5 ||
+		p.targets[kept.Target] != kept {
 		t.Errorf("next %s (was %s), %+v", kept.next, next, kept.tracker)
 	}
 	if len(p.schedule) != 1 || len(p.targets) != 1 {
@@ -334,7 +350,7 @@ func TestAssignKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
-// With one slot and targets that hang, everybody still gets their turn, one at a time, and what is late is skipped.
+// With one slot and targets that hang, each target still gets its turn, one at a time, and late ones skip slots.
 func TestSlotsAreBounded(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -356,7 +372,8 @@ func TestSlotsAreBounded(t *testing.T) {
 	var as []health.Assignment
 	for i := range 5 {
 		as = append(as, assignment(fmt.Sprintf("www/lb-%d", i), monitor(t,
-			fmt.Sprintf(`{"http": {"port": PORT, "host": "h%d.test"}, "interval": "100ms", "timeout": "50ms"}`, i), portOf(server.Listener.Addr()))))
+			fmt.Sprintf(`{"http": {"port": PORT, "host": "h%d.test"}, "interval": "100ms", "timeout": "50ms"}`, i),
+			portOf(server.Listener.Addr()))))
 	}
 	p.Assign(as)
 	<-all
@@ -368,7 +385,7 @@ func TestSlotsAreBounded(t *testing.T) {
 	}
 }
 
-// Run ends with its context though probes hang, and leaves no report of what it cut short.
+// Run ends with its context even if probes hang, and makes no report of a probe that it cut short.
 func TestRunEnds(t *testing.T) {
 	arrived := make(chan struct{}, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -380,9 +397,10 @@ func TestRunEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := monitor(t, `{"http": {"port": PORT}, "interval": "1h", "timeout": "1h", "fall": 1}`, portOf(server.Listener.Addr()))
+	m := monitor(t, `{"http": {"port": PORT}, "interval": "1h", "timeout": "1h", "fall": 1}`,
+		portOf(server.Listener.Addr()))
 	p.Assign([]health.Assignment{assignment("www/lb-1", m)})
-	for range 2 { // and may begin again
+	for range 2 { // it may run again
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()

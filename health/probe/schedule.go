@@ -8,13 +8,12 @@ import (
 	"leeward/health"
 )
 
-// firstWithin is the longest that a new target waits for its first probe, unless there are so many new ones, or its
-// interval is shorter. firstRate is how many first probes there may be a second beside those: what is new counts as up,
-// so that 100,000 endpoints that come at once, at a start or from a vantage that died, are no reason to knock
-// everywhere at once.
+// firstWithin is how long a new target waits at most for its first probe, unless there are too many new ones or its
+// interval is shorter. firstRate is how many first probes there may be a second. A new target counts as up, so 100,000
+// endpoints that come at once, at a start or from a vantage that died, need not all be probed at once.
 //
-// Where an earlier run has left word of its targets, those that were down, and those that it did not know, are the ones
-// whose answers may be wrong. They come first, within urgentWithin.
+// If an earlier run has left word of its targets, the urgent ones are those that were down and those that it did not
+// know: the answers about them may be wrong. They come first, within urgentWithin.
 const (
 	firstWithin  = 2 * time.Second
 	urgentWithin = 500 * time.Millisecond
@@ -24,7 +23,7 @@ const (
 // window is when new targets are probed first: after a wait, spread over a time.
 type window struct{ after, within time.Duration }
 
-// windows are those of the targets that come first and of the others.
+// windows are the windows of urgent targets and of the others.
 type windows struct{ urgent, others window }
 
 func (w windows) of(urgent bool) window {
@@ -34,7 +33,7 @@ func (w windows) of(urgent bool) window {
 	return w.others
 }
 
-// windowsOf returns when that many targets are probed first.
+// windowsOf returns the windows for that many targets.
 func windowsOf(urgent, others int) windows {
 	spread := func(n int) time.Duration { return time.Duration(n) * time.Second / firstRate }
 	return windows{
@@ -43,7 +42,7 @@ func windowsOf(urgent, others int) windows {
 	}
 }
 
-// firsts returns when those of the assignments that are new are probed first. The mutex is held.
+// firsts returns the windows for those of the assignments that are new. The caller holds the mutex.
 func (p *Prober) firsts(as []health.Assignment) windows {
 	urgent, others := 0, 0
 	for i := range as {
@@ -59,8 +58,8 @@ func (p *Prober) firsts(as []health.Assignment) windows {
 	return windowsOf(urgent, others)
 }
 
-// phaseOf places a target, or (without an address) a pool, in its interval. It depends on nothing but the names, so
-// that a vantage's load is flat, several vantages do not knock at once, and a restart changes nothing.
+// phaseOf returns the phase of a target, or of a pool (without an address), in its interval. It depends only on the
+// names, so a vantage's load is even, several vantages do not probe at the same moment, and a restart changes nothing.
 func phaseOf(vantage string, t health.Target) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(vantage))
@@ -69,8 +68,8 @@ func phaseOf(vantage string, t health.Target) uint64 {
 	h.Write([]byte{0})
 	a := t.Address.As16()
 	h.Write(a[:])
-	// FNV's high bits hardly differ between names that differ in their last byte; mix them (the finalizer of
-	// MurmurHash3).
+	// FNV's high bits hardly differ between names that differ in their last byte, so mix them (MurmurHash3's
+	// finalizer).
 	x := h.Sum64()
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
@@ -79,12 +78,12 @@ func phaseOf(vantage string, t health.Target) uint64 {
 	return x ^ x>>33
 }
 
-// spacing is the least time from the probe of one endpoint of a pool to that of the next, on average. The endpoints of
-// a pool are probed one soon after the other, so that a pool that fails as a whole is told in one write or two and not
-// in one an endpoint; those of a large pool over the whole interval.
+// spacing is the mean time from the probe of one endpoint of a pool to that of the next. A pool's endpoints are probed
+// close together, so that the failure of a whole pool is one write or two and not one for each endpoint. A large pool
+// is probed over the whole interval.
 const spacing = 25 * time.Millisecond
 
-// offset returns the target's place as a part of its interval, or of another time.
+// offset returns the target's place in its interval, or in another period.
 func (t *target) offset(of time.Duration) time.Duration {
 	if t.within == 0 || t.within >= of {
 		return time.Duration(t.phase % uint64(of))
@@ -92,8 +91,8 @@ func (t *target) offset(of time.Duration) time.Duration {
 	return (time.Duration(t.poolPhase%uint64(of)) + time.Duration(t.phase%uint64(t.within))) % of
 }
 
-// first returns when a target is probed for the first time: at its phase, or where that may be far off, soon, but not
-// all new ones together.
+// first returns when a target is probed for the first time: at its phase or, if that may be far off, soon, but not at
+// the same time as all other new ones.
 func (t *target) first(start, now time.Time, w window) time.Time {
 	now = now.Add(w.after)
 	if t.monitor.EffectiveInterval() <= w.within {
@@ -102,11 +101,11 @@ func (t *target) first(start, now time.Time, w window) time.Time {
 	return now.Add(t.offset(w.within))
 }
 
-// after returns when a target is probed again whose last probe was due at t.next and has ended now, and how many slots
-// passed meanwhile.
+// after returns when a target is probed next, and how many slots were skipped. Its last probe was due at t.next and has
+// ended now.
 func (t *target) after(start, now time.Time) (next time.Time, skipped int) {
 	interval := t.monitor.EffectiveInterval()
-	next = t.slot(start, t.next.Add(interval/2)) // a first probe out of phase is not followed by another at once
+	next = t.slot(start, t.next.Add(interval/2)) // not at once after a first probe out of phase
 	if late := now.Sub(next); late > 0 {
 		skipped = int((late + interval - 1) / interval)
 		next = next.Add(time.Duration(skipped) * interval)

@@ -9,7 +9,7 @@ import (
 	"leeward/health"
 )
 
-// tls wants a handshake, a certificate for the name, and enough of its validity left.
+// tls checks for a handshake and a certificate for the name that stays valid long enough.
 func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
 	conn, err := c.dial(ctx, "tcp", t.Port)
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
 	if want := t.MinValidity.Std(); want > 0 {
 		left := session.ConnectionState().PeerCertificates[0].NotAfter.Sub(c.now())
 		switch {
-		case left <= 0: // not verified, and wanted nevertheless
+		case left <= 0: // expired, but accepted because verification is off
 			return down("certificate expired %s ago", age(-left))
 		case left < want:
 			return down("certificate expires in %s, less than %s", age(left), age(want))
@@ -32,13 +32,13 @@ func (c *checker) tls(ctx context.Context, t *health.TLS) outcome {
 	return up()
 }
 
-// handshake makes a TLS session over a connection.
+// handshake starts a TLS session over a connection.
 func (c *checker) handshake(ctx context.Context, conn net.Conn, settings *tls.Config) (*tls.Conn, error) {
 	session := tls.Client(conn, settings)
 	return session, session.HandshakeContext(ctx)
 }
 
-// settings verify the certificate for the name, or for the address where there is no name.
+// settings returns a configuration that verifies the certificate for the name, or for the address if there is no name.
 func (c *checker) settings(name string, insecure bool) *tls.Config {
 	if name == "" {
 		name = c.address.WithZone("").String()
@@ -51,7 +51,7 @@ func (c *checker) settings(name string, insecure bool) *tls.Config {
 					return own, nil
 				}
 			}
-			return &tls.Certificate{}, nil // none: whether that will do is the endpoint's to say
+			return &tls.Certificate{}, nil // none: the endpoint decides whether that will do
 		},
 	}
 }

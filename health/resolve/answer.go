@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// GoneAfter is how long authorities have to have said that a name does not exist, or has no address, until that is
-// believed. A zone that is broken for a while says the same as an operator who has given the balancer back, and whose
-// addresses may be somebody else's tomorrow.
+// GoneAfter is how long authoritative servers must have said that a name does not exist, or has no address, before that
+// is believed. A zone that is broken for a while says the same as an operator who has given a balancer back, whose
+// addresses may belong to somebody else tomorrow.
 const GoneAfter = 10 * time.Minute
 
-// maxAddresses is the most addresses that a name counts with.
+// maxAddresses is how many addresses of a name are used at most.
 const maxAddresses = 64
 
-// reply is what was told of one family of a name.
+// reply is the result of asking for one family of a name.
 type reply struct {
 	addresses []netip.Addr
-	ttl       time.Duration // of the addresses and of all aliases on the way to them
-	err       error         // nobody could tell
-	absent    bool          // there is no such name
+	ttl       time.Duration // the shortest of the addresses and of all aliases on the way to them
+	err       error         // no resolver could tell
+	absent    bool          // the name does not exist
 }
 
 var (
@@ -28,8 +28,8 @@ var (
 	errNothing = errors.New("the name has no addresses")
 )
 
-// fold returns what is known of a name after both families were asked for. A family that nobody could tell of stays as
-// it was; and where the name has no address at all any more, all of it does.
+// fold returns what is known of a name after asking for both families. A family that no resolver could tell stays as it
+// was. If the name has no address at all any more, both stay.
 func (a Answer) fold(four, six reply, now time.Time) Answer {
 	replies := [2]reply{four, six}
 	err := errors.Join(prefixed("A", four.err), prefixed("AAAA", six.err))
@@ -39,7 +39,7 @@ func (a Answer) fold(four, six reply, now time.Time) Answer {
 		}
 	}
 	next := a
-	switch { // a reply that nobody gave says neither
+	switch { // an error says neither that the name is there nor that it is gone
 	case len(four.addresses)+len(six.addresses) > 0:
 		next.Absent, next.Gone = time.Time{}, false
 	case four.err == nil && six.err == nil && a.Absent.IsZero():
@@ -100,17 +100,18 @@ func (a Answer) of(family int) (addresses []netip.Addr) {
 	return addresses
 }
 
-// usable sorts addresses and leaves out what cannot be an endpoint's, as Endpoint documents may not have it either.
+// usable sorts addresses and drops those that cannot be an endpoint's, by the rules for Endpoint documents.
 func usable(addresses []netip.Addr) []netip.Addr {
 	fine := slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool {
-		return !a.IsValid() || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		return !a.IsValid() || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() ||
+			a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	})
 	slices.SortFunc(fine, netip.Addr.Compare)
 	fine = slices.Compact(fine)
 	return fine[:min(len(fine), maxAddresses)]
 }
 
-// same reports whether what is kept on disk is the same.
+// same reports whether two answers are the same on disk.
 func same(a, b Answer) bool {
 	return slices.Equal(a.Addresses, b.Addresses) && a.Known == b.Known && a.Told.IsZero() == b.Told.IsZero() &&
 		a.Absent.Equal(b.Absent) && a.Gone == b.Gone

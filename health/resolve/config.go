@@ -14,21 +14,22 @@ import (
 	"leeward/zones/disk"
 )
 
-// ParseServer reads a resolver's address, with or without a port; 53 is meant if there is none.
+// ParseServer reads a resolver's address. The default port is 53.
 func ParseServer(s string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return netip.AddrPortFrom(a, 53), nil
 	}
 	a, err := netip.ParseAddrPort(s)
 	if err != nil || a.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("%q is not the address of a resolver; write one such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53", s)
+		return netip.AddrPort{}, fmt.Errorf("%q is not the address of a resolver; "+
+			"write one such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53", s)
 	}
 	return a, nil
 }
 
-// config tells which resolvers there are.
+// config lists the resolvers.
 type config struct {
-	servers []netip.AddrPort // as given; none: as the file says
+	servers []netip.AddrPort // as given; none: those in the file
 	file    string
 	now     func() time.Time
 
@@ -37,10 +38,10 @@ type config struct {
 	last []netip.AddrPort
 }
 
-// mostServers is how many resolvers of a file are asked, as resolv.conf(5) has it.
+// mostServers is how many resolvers of a file are used, as resolv.conf(5) says.
 const mostServers = 3
 
-// list returns the resolvers. The file is read again when it has not been for a while.
+// list returns the resolvers. It reads the file again if that was last done MinInterval ago or longer.
 func (c *config) list() ([]netip.AddrPort, error) {
 	if len(c.servers) > 0 {
 		return c.servers, nil
@@ -59,10 +60,11 @@ func (c *config) list() ([]netip.AddrPort, error) {
 	return c.last, nil
 }
 
-// mostConfig is the most octets of a resolv.conf.
+// mostConfig is the largest resolv.conf that is read, in octets.
 const mostConfig = 1 << 20
 
-// readConfig reads the lines of a resolv.conf that name servers. Without any, and without the file, it is this machine.
+// readConfig reads the nameserver lines of a resolv.conf. Without any, or without the file, this machine is the
+// resolver.
 func readConfig(file string) ([]netip.AddrPort, error) {
 	here := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
 	text, err := disk.Read(file, mostConfig)

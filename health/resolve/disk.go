@@ -14,14 +14,13 @@ import (
 	"leeward/zones/disk"
 )
 
-// File is the name of the last answers within the folder.
+// File is the name of the file of the last answers in the folder.
 const File = "resolved.json"
 
-// largest is the size in octets up to which that file is read: some hundred for each name, so more names than there can
-// be.
+// largest is the largest such file that is read, in octets. At some hundred for each name, no real one is that large.
 const largest = 256 << 20
 
-// load reads the last answers from a folder; none where there is no file.
+// load reads the last answers from a folder. It returns (nil, nil) if there is no file.
 func load(folder string) ([]Answer, error) {
 	file := filepath.Join(folder, File)
 	b, err := disk.Read(file, largest)
@@ -47,7 +46,7 @@ func (r *Resolver) unsaved() bool {
 	return r.dirty
 }
 
-// save writes the last answers beside the file and renames it, so that at any moment a whole one is there.
+// save writes the last answers if they have changed.
 func (r *Resolver) save() {
 	r.mu.Lock()
 	var answers []Answer
@@ -68,7 +67,7 @@ func (r *Resolver) save() {
 	if err != nil {
 		failing = err.Error()
 		r.mu.Lock()
-		r.dirty = true // the disk may have room later, and no name need change for it
+		r.dirty = true // the disk may have room later, and no name needs to change for it
 		r.mu.Unlock()
 	}
 	if err != nil && failing != r.failing {
@@ -79,7 +78,7 @@ func (r *Resolver) save() {
 	r.failing = failing
 }
 
-// pace is how long after the last attempt to save the next one is.
+// pace returns how long after the last attempt to save the next one is.
 func (r *Resolver) pace() time.Duration {
 	if r.failing != "" {
 		return saveAgain

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// FuzzRead: whatever a resolver sends, reading it ends, with addresses that an Answer can have.
+// FuzzRead: whatever a resolver sends, reading it ends, and gives only addresses that an Answer can have.
 func FuzzRead(f *testing.F) {
 	name := dnsmessage.MustNewName("lb.example.")
 	head := dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: 60}

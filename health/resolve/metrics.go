@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what an operator sees of the resolving.
+// metrics are an operator's view of resolving.
 type metrics struct {
 	names, failing prometheus.Gauge
 	queries        *prometheus.CounterVec
@@ -20,10 +20,12 @@ func (m *metrics) register(r prometheus.Registerer) {
 		Name: "leeward_resolve_names", Help: "Hostnames of endpoints that are looked up.",
 	})
 	m.failing = f.NewGauge(prometheus.GaugeOpts{
-		Name: "leeward_resolve_failing", Help: "Hostnames of endpoints that could not be looked up when that was tried last; their last addresses stay.",
+		Name: "leeward_resolve_failing", Help: "Hostnames of endpoints that could not be looked up when that was " +
+			"tried last; their last addresses stay.",
 	})
 	m.queries = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "leeward_resolve_queries_total", Help: "Look-ups of one family of a hostname by result: answered, empty, absent (NXDOMAIN), failed.",
+		Name: "leeward_resolve_queries_total", Help: "Look-ups of one family of a hostname by result: answered, " +
+			"empty, absent (NXDOMAIN), failed.",
 	}, []string{"family", "result"})
 	m.seconds = f.NewHistogram(prometheus.HistogramOpts{
 		Name: "leeward_resolve_seconds", Help: "How long it took to look a hostname up, both families together.",

@@ -1,13 +1,13 @@
-// Package resolve looks up the hostnames that endpoints are given by, aside from queries: a cloud's load balancer has
-// only a name, and its addresses move.
+// Package resolve looks up endpoints' hostnames, apart from queries: a cloud's load balancer has only a name, and its
+// addresses move.
 //
-// A Resolver keeps, of every name that it is assigned, the addresses it was told last and when their TTL runs out. It
-// asks a recursive resolver for A and AAAA before that, again soon where it gets no answer, and hands over each Answer.
-// What it knew it keeps for as long as it learns nothing better: a resolver that is gone is shown and changes nothing
-// else, as whether the addresses still work is for probes to say. An authority's word that there is no such name is
-// believed after GoneAfter. With a folder, the last answers outlive the process.
+// For every assigned name, a Resolver keeps the last addresses and when their TTL ends. It asks a recursive resolver
+// for A and AAAA before that, retries soon if it gets no answer, and hands over each Answer. It keeps what it knows
+// until it learns something better. So a resolver that fails is reported but changes nothing else: whether the
+// addresses still work is for probes to say. That a name does not exist is believed after GoneAfter. With a folder, the
+// last answers survive a restart.
 //
-// It has a stub resolver of its own, because that of the standard library does not tell TTLs.
+// It has a stub resolver of its own, because the standard library's does not return TTLs.
 package resolve
 
 import (
@@ -22,41 +22,44 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Bounds of how often a name is looked up. In between, it is before the TTL that was told has run out.
+// Bounds of how often a name is looked up. Within them, it is looked up before its TTL ends.
 const (
 	MinInterval = 5 * time.Second
 	MaxInterval = 5 * time.Minute
 
-	maxRetry    = time.Minute // the most that is waited after failures: doubled from MinInterval
+	maxRetry    = time.Minute // longest wait after failures, which doubles from MinInterval
 	concurrency = 16          // names looked up at once
 	lookLimit   = 10 * time.Second
 	saveEvery   = time.Second
-	saveAgain   = 10 * time.Second // after an attempt that has failed
+	saveAgain   = 10 * time.Second // after a failed attempt
 )
 
 // Options are a Resolver's settings.
 type Options struct {
-	Servers    []netip.AddrPort      // recursive resolvers, asked in this order; those of Config if empty
-	Config     string                // file of the system's resolvers, as resolv.conf(5), followed; /etc/resolv.conf if empty
-	State      string                // folder where the last answers are kept; "": they are not
-	Log        *slog.Logger          // discarded if nil
-	Registerer prometheus.Registerer // none if nil
-	Now        func() time.Time      // time.Now if nil
-	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
+	Servers []netip.AddrPort // recursive resolvers, asked in this order; empty: those of Config
+	// file of the system's resolvers, see resolv.conf(5), followed; empty: /etc/resolv.conf
+	Config     string
+	State      string                // folder for the last answers; "": they are not kept
+	Log        *slog.Logger          // nil: nothing is logged
+	Registerer prometheus.Registerer // nil: there are no metrics
+	Now        func() time.Time      // nil: time.Now
+	Random     func() float64        // 0 to 1, for jitter; nil: math/rand/v2's Float64
 	OnAnswer   func(Answer)          // called after each look-up, in order for each name; it must not block
 }
 
 // Answer is what is known of a name. It never changes.
 type Answer struct {
-	Hostname  string       `json:"hostname"`
-	Addresses []netip.Addr `json:"addresses"`       // IPv4 first, sorted, each once; the last known ones while Err is set
-	Known     [2]bool      `json:"known"`           // of IPv4 and IPv6: it was told once which there are, if any
-	Expires   time.Time    `json:"-"`               // when what was told has run out; zero: in an earlier run
-	Told      time.Time    `json:"told,omitzero"`   // when it was resolved last; zero: never
-	Absent    time.Time    `json:"absent,omitzero"` // since when authorities say that it has no address; zero: they do not
-	Gone      bool         `json:"gone,omitempty"`  // they have for GoneAfter: Addresses are nobody's to answer any more
-	Err       string       `json:"-"`               // why it could not be resolved just now, in full; "": it could
-	Since     time.Time    `json:"-"`               // of Err: when it failed first
+	Hostname string `json:"hostname"`
+	// IPv4 first, sorted, without duplicates; the last known ones while Err is set
+	Addresses []netip.Addr `json:"addresses"`
+	Known     [2]bool      `json:"known"`         // by family: it was resolved once, perhaps to no addresses
+	Expires   time.Time    `json:"-"`             // when the TTL of the last response ends; zero: in an earlier run
+	Told      time.Time    `json:"told,omitzero"` // when it was last resolved; zero: never
+	// since when its servers say that it has no address; zero: they do not
+	Absent time.Time `json:"absent,omitzero"`
+	Gone   bool      `json:"gone,omitempty"` // they have said so for GoneAfter: Addresses may belong to somebody else
+	Err    string    `json:"-"`              // why the last look-up failed, in full; "": it did not
+	Since  time.Time `json:"-"`              // when it first failed, if Err is set
 }
 
 // Resolver looks up the names that it is assigned. Make one with New.
@@ -71,10 +74,10 @@ type Resolver struct {
 	mu    sync.Mutex
 	names map[string]*entry
 	kept  map[string]Answer // of an earlier run, not assigned yet
-	dirty bool              // addresses are others than on disk
+	dirty bool              // answers differ from those on disk
 	asked sync.WaitGroup
 
-	failing string // why they could not be put on disk last; "": they could. Run's own
+	failing string // why the last save failed; "": it did not. Only Run uses it
 }
 
 // entry is one assigned name.
@@ -85,8 +88,7 @@ type entry struct {
 	failures int
 }
 
-// New returns a Resolver that is assigned nothing. The error is that of registering its metrics. A folder that cannot
-// be read is only logged.
+// New returns a Resolver without names. If the folder cannot be read, it only logs that.
 func New(o Options) (*Resolver, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -123,7 +125,7 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
-// Kept returns what an earlier run has left in the folder.
+// Kept returns what an earlier run left in the folder.
 func (r *Resolver) Kept() []Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +136,7 @@ func (r *Resolver) Kept() []Answer {
 	return all
 }
 
-// Assign says which names there are to look up; one may be listed more than once. New ones are looked up at once.
+// Assign sets the names to look up, which may contain duplicates. New ones are looked up at once.
 func (r *Resolver) Assign(names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,7 +162,7 @@ func (r *Resolver) Assign(names []string) {
 	r.poke()
 }
 
-// Answer returns what is known of a name; false where it is not assigned.
+// Answer returns what is known of a name. It returns false if the name is not assigned.
 func (r *Resolver) Answer(name string) (Answer, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +172,7 @@ func (r *Resolver) Answer(name string) (Answer, bool) {
 	return Answer{}, false
 }
 
-// Tried reports whether a name has been looked up, in this run or an earlier one, whether it could be or not.
+// Tried reports whether a name has been looked up, in this run or an earlier one, successfully or not.
 func (r *Resolver) Tried(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,7 +220,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	}
 }
 
-// Once looks each name up a single time and returns when all are answered or the context ends.
+// Once looks each name up a single time, and returns when all are answered or the context ends.
 func (r *Resolver) Once(ctx context.Context) {
 	for {
 		r.mu.Lock()
@@ -239,7 +241,7 @@ func (r *Resolver) Once(ctx context.Context) {
 	}
 }
 
-// begin starts to look up what is due, as far as there are slots, and returns when something will be.
+// begin starts look-ups that are due, as far as there are slots. It returns when the next one is due.
 func (r *Resolver) begin(ctx context.Context) (next time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -257,7 +259,7 @@ func (r *Resolver) begin(ctx context.Context) (next time.Time) {
 		select {
 		case r.slots <- struct{}{}:
 		default:
-			continue // whoever gives a slot back wakes Run
+			continue // the look-up that frees a slot wakes Run
 		}
 		e.busy = true
 		r.asked.Go(func() {
@@ -300,16 +302,18 @@ func (r *Resolver) ask(ctx context.Context, name string, e *entry) {
 	case !there:
 		return
 	case after.Gone && !before.Gone:
-		r.o.Log.Warn("a hostname is gone; its endpoints count as down", "hostname", name, "err", after.Err, "since", after.Absent)
+		r.o.Log.Warn("a hostname is gone; its endpoints count as down",
+			"hostname", name, "err", after.Err, "since", after.Absent)
 	case after.Err != "" && before.Err == "":
-		r.o.Log.Warn("a hostname does not resolve; its last addresses stay", "hostname", name, "err", after.Err, "addresses", after.Addresses)
+		r.o.Log.Warn("a hostname does not resolve; its last addresses stay",
+			"hostname", name, "err", after.Err, "addresses", after.Addresses)
 	case after.Err == "" && before.Err != "":
 		r.o.Log.Info("a hostname resolves again", "hostname", name, "addresses", after.Addresses)
 	}
 	r.o.OnAnswer(after)
 }
 
-// interval is how long a name is left alone: most of what is left of its TTL, or longer from failure to failure.
+// interval returns the time to the next look-up: most of what is left of the TTL, or longer from failure to failure.
 func (r *Resolver) interval(e *entry, now time.Time) time.Duration {
 	d := e.answer.Expires.Sub(now) * 9 / 10
 	if e.failures > 0 {

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// looks is what a Resolver asks in tests, and when.
+// looks is the questions of a Resolver in tests, with their times.
 type looks struct {
 	mu        sync.Mutex
 	four, six reply
@@ -37,14 +37,14 @@ func (l *looks) look(context.Context, string) (reply, reply) {
 	return l.four, l.six
 }
 
-// tell sets what is told from now on.
+// tell sets the replies from now on.
 func (l *looks) tell(four, six reply) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.four, l.six = four, six
 }
 
-// running is a Resolver within a synctest bubble, stopped at the test's end.
+// running is a Resolver in a synctest bubble. It stops at the end of the test.
 func running(t *testing.T, l *looks, o Options) (r *Resolver, answers *[]Answer, stop func()) {
 	answers = new([]Answer)
 	o.OnAnswer = func(a Answer) { *answers = append(*answers, a) }
@@ -104,7 +104,8 @@ func TestLossOfTheResolver(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		a, ok := r.Answer("lb.example")
-		if !ok || !slices.Equal(a.Addresses, []netip.Addr{v4}) || a.Err == "" || !a.Expires.Before(time.Now()) || time.Since(a.Since) < 23*time.Hour {
+		if !ok || !slices.Equal(a.Addresses, []netip.Addr{v4}) || a.Err == "" || !a.Expires.Before(time.Now()) ||
+			time.Since(a.Since) < 23*time.Hour {
 			t.Fatalf("after a day without a resolver: %+v", a)
 		}
 		for i := 10; i < len(l.at); i++ {
@@ -154,7 +155,8 @@ func TestAnswersOutliveTheProcess(t *testing.T) {
 		r.Assign([]string{"lb.example"})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if a, _ := r.Answer("lb.example"); !slices.Equal(a.Addresses, []netip.Addr{v4, v6}) || a.Err == "" || a.Known != [2]bool{true, true} {
+		if a, _ := r.Answer("lb.example"); !slices.Equal(a.Addresses, []netip.Addr{v4, v6}) || a.Err == "" ||
+			a.Known != [2]bool{true, true} {
 			t.Errorf("after a restart without a resolver: %+v", a)
 		}
 	})
@@ -181,10 +183,10 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// A disk that is full, and has room later, has the names then: none of them need change for it. It is told once.
+// If a disk is full and has room later, the names are saved then, although none of them changes. That is logged once.
 func TestNamesAreKeptOnceThereIsRoom(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "state")
-	if err := os.WriteFile(folder, nil, 0o600); err != nil { // nothing can be written into that
+	if err := os.WriteFile(folder, nil, 0o600); err != nil { // a file, so that nothing can be written into it
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	tryLimit = 2 * time.Second // one question to one server
+	tryLimit = 2 * time.Second // for one question to one server
 	rounds   = 2               // through all servers
-	maxLinks = 8               // aliases that are asked after one by one, of servers that do not do it themselves
-	maxUDP   = 4096            // octets; more than is asked for, which is 512
+	maxLinks = 8               // aliases that are followed one by one, with servers that do not follow them
+	maxUDP   = 4096            // octets; more than the 512 that a response without EDNS may have
 )
 
 // stub asks recursive resolvers (RFC 1034 section 5.3.1).
 type stub struct {
 	servers func() ([]netip.AddrPort, error)
-	first   atomic.Uint32 // which server answered last
+	first   atomic.Uint32 // index of the server that answered last
 }
 
 // both asks for a name's IPv4 and IPv6 addresses at once.
@@ -39,7 +39,7 @@ func (s *stub) both(ctx context.Context, name string) (four, six reply) {
 	return four, six
 }
 
-// addresses asks for one family, and goes on where the answer ends with an alias.
+// addresses asks for one family, and asks again if the answer ends with an alias.
 func (s *stub) addresses(ctx context.Context, name string, t dnsmessage.Type) reply {
 	var ttl time.Duration
 	for link := range maxLinks {
@@ -61,7 +61,7 @@ func (s *stub) addresses(ctx context.Context, name string, t dnsmessage.Type) re
 	return reply{err: fmt.Errorf("it is an alias of an alias, %d times", maxLinks)}
 }
 
-// query asks the servers in turn until one knows.
+// query asks the servers in turn until one answers.
 func (s *stub) query(ctx context.Context, name string, t dnsmessage.Type) (finding, error) {
 	servers, err := s.servers()
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *stub) query(ctx context.Context, name string, t dnsmessage.Type) (findi
 	return finding{}, last
 }
 
-// ask sends one question to one server, over UDP and, where that is truncated, TCP.
+// ask sends one question to one server, over UDP and, if the response is truncated, over TCP.
 func ask(ctx context.Context, server netip.AddrPort, name string, t dnsmessage.Type) (finding, error) {
 	qname, err := dnsmessage.NewName(name + ".")
 	if err != nil {
@@ -111,9 +111,11 @@ func ask(ctx context.Context, server netip.AddrPort, name string, t dnsmessage.T
 	return finding{}, errors.New("the answer is truncated over TCP too")
 }
 
-// exchange sends a query and returns what answers it. What does not is not taken for an answer: over UDP anybody could
-// have sent it, and the right one may still come (RFC 5452 section 9.1).
-func exchange(ctx context.Context, network string, server netip.AddrPort, query []byte, q dnsmessage.Message) (m dnsmessage.Message, err error) {
+// exchange sends a query and returns the response to it. Over UDP it ignores everything else: anybody could have sent
+// it, and the right response may still come (RFC 5452 section 9.1).
+func exchange(ctx context.Context, network string, server netip.AddrPort, query []byte,
+	q dnsmessage.Message,
+) (m dnsmessage.Message, err error) {
 	ctx, stop := context.WithTimeout(ctx, tryLimit)
 	defer stop()
 	var d net.Dialer
@@ -173,7 +175,7 @@ func answers(m, q dnsmessage.Message) bool {
 	return a.Type == b.Type && a.Class == b.Class && strings.EqualFold(a.Name.String(), b.Name.String())
 }
 
-// shorter takes the addresses out of an error, which whoever gets it knows.
+// shorter removes the addresses from an error, since its receiver knows them.
 func shorter(err error) error {
 	var op *net.OpError
 	switch {
@@ -190,7 +192,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-// finding is what a response says.
+// finding is the content of a response.
 type finding struct {
 	name      string // where its aliases end: the name that was asked for, if it has none
 	addresses []netip.Addr
@@ -198,7 +200,7 @@ type finding struct {
 	absent    bool
 }
 
-// read takes a response apart: the aliases from the name on, and the addresses where they end.
+// read extracts from a response the aliases from the name on, and the addresses at their end.
 func read(m dnsmessage.Message, name string, t dnsmessage.Type) (f finding, err error) {
 	switch m.RCode {
 	case dnsmessage.RCodeSuccess:
@@ -245,10 +247,10 @@ func read(m dnsmessage.Message, name string, t dnsmessage.Type) (f finding, err 
 	return f, nil
 }
 
-// key is a name as it is compared: lower case, without the final dot.
+// key returns a name for comparing: in lower case, without the final dot.
 func key(n dnsmessage.Name) string { return strings.ToLower(strings.TrimSuffix(n.String(), ".")) }
 
-// seconds reads a TTL; the highest bit makes it 0 (RFC 2181 section 8).
+// seconds reads a TTL. A TTL with the highest bit set is 0 (RFC 2181 section 8).
 func seconds(ttl uint32) time.Duration {
 	if ttl > 1<<31-1 {
 		return 0

@@ -17,7 +17,7 @@ import (
 // nameserver answers on a loopback port, UDP and TCP.
 func nameserver(t *testing.T, handle dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	for range 20 { // a port that is free for UDP need not be for TCP
+	for range 20 { // a port that is free for UDP need not be free for TCP
 		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -40,7 +40,7 @@ func nameserver(t *testing.T, handle dns.HandlerFunc) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// zone answers from records in presentation form, with the aliases on the way, as a recursive resolver does.
+// zone answers from records in presentation form, and follows aliases, as a recursive resolver does.
 func zone(records ...string) dns.HandlerFunc {
 	var all []dns.RR
 	for _, text := range records {
@@ -117,7 +117,8 @@ func TestStub(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"missing.example", "dangling.example"} {
-		if four, six := s.both(t.Context(), name); !four.absent && four.err == nil && len(four.addresses) > 0 || !six.absent && len(six.addresses) > 0 {
+		if four, six := s.both(t.Context(), name); !four.absent && four.err == nil && len(four.addresses) > 0 ||
+			!six.absent && len(six.addresses) > 0 {
 			t.Errorf("%s: %+v, %+v", name, four, six)
 		}
 	}
@@ -129,7 +130,7 @@ func TestStub(t *testing.T) {
 	}
 }
 
-// TestChase: a server that does not follow aliases by itself is asked again.
+// TestChase: a server that does not follow aliases itself is asked again.
 func TestChase(t *testing.T) {
 	flat := zone("alias.example. 20 CNAME lb.example.")
 	target := zone("lb.example. 60 A 192.0.2.1")
@@ -146,7 +147,7 @@ func TestChase(t *testing.T) {
 	}
 }
 
-// TestWrongAnswersAreNotTaken: another id, another question, and no response at all, before the right one comes.
+// TestWrongAnswersAreNotTaken: another ID, another question, and a query come before the right response.
 func TestWrongAnswersAreNotTaken(t *testing.T) {
 	right := zone("lb.example. 60 A 192.0.2.1")
 	s := stubFor(nameserver(t, func(w dns.ResponseWriter, q *dns.Msg) {
@@ -182,7 +183,7 @@ func TestNextServer(t *testing.T) {
 		m.SetRcode(q, dns.RcodeServerFailure)
 		_ = w.WriteMsg(m)
 	})
-	referring := nameserver(t, func(w dns.ResponseWriter, q *dns.Msg) { // an authoritative server, which resolves for nobody
+	referring := nameserver(t, func(w dns.ResponseWriter, q *dns.Msg) { // an authoritative server, without recursion
 		m := new(dns.Msg)
 		m.SetReply(q)
 		ns, _ := dns.NewRR("example. 60 NS ns.example.")
@@ -192,7 +193,8 @@ func TestNextServer(t *testing.T) {
 	fine := nameserver(t, zone("lb.example. 60 A 192.0.2.1"))
 	s := stubFor(broken, referring, fine)
 	for range 3 {
-		if four, six := s.both(t.Context(), "lb.example"); !slices.Equal(four.addresses, []netip.Addr{v4}) || six.err != nil {
+		if four, six := s.both(t.Context(), "lb.example"); !slices.Equal(four.addresses, []netip.Addr{v4}) ||
+			six.err != nil {
 			t.Fatalf("%+v, %+v", four, six)
 		}
 	}
@@ -225,7 +227,8 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	want("127.0.0.1:53")
-	if err := os.WriteFile(file, []byte("# nameserver 192.0.2.99\nsearch example\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nnameserver x\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("# nameserver 192.0.2.99\nsearch example\nnameserver 192.0.2.1\nnameserver "+
+		"2001:db8::1\nnameserver x\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	want("127.0.0.1:53")
@@ -234,14 +237,15 @@ func TestConfig(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(file, 0o700); err != nil { // unreadable: what was said before stands
+	if err := os.Mkdir(file, 0o700); err != nil { // unreadable: the last servers stay
 		t.Fatal(err)
 	}
 	now = now.Add(MinInterval)
 	want("192.0.2.1:53 [2001:db8::1]:53 192.0.2.3:53")
 	for text, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1:53", "192.0.2.1:5353": "192.0.2.1:5353", "2001:db8::1": "[2001:db8::1]:53",
-		"[2001:db8::1]": "[2001:db8::1]:53", "[2001:db8::1]:5353": "[2001:db8::1]:5353", "resolver.example": "", "192.0.2.1:0": "", "": "",
+		"[2001:db8::1]": "[2001:db8::1]:53", "[2001:db8::1]:5353": "[2001:db8::1]:5353", "resolver.example": "",
+		"192.0.2.1:0": "", "": "",
 	} {
 		got, err := ParseServer(text)
 		if (err == nil) != (want != "") || want != "" && got.String() != want {
