@@ -230,7 +230,7 @@ func repliesOf(p probe, r [servers]*reply) string {
 
 // report prints the disagreements among the three, and holds that each kind has its line in docs/dns.md.
 func (d *differential) report(t *testing.T) {
-	doc, err := os.ReadFile("../docs/dns.md")
+	doc, err := os.ReadFile("../../docs/dns.md")
 	if err != nil {
 		t.Error(err)
 	}

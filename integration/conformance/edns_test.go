@@ -73,7 +73,7 @@ func TestEDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := os.ReadFile("../docs/dns.md")
+	doc, err := os.ReadFile("../../docs/dns.md")
 	if err != nil {
 		t.Fatal(err)
 	}
