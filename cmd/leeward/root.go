@@ -20,8 +20,6 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
-	"leeward/zones/etcd"
-	"leeward/zones/store"
 )
 
 // verbs returns every verb's command. A verb is a constructor newX(*invocation) *cobra.Command in a file of its own; it
@@ -290,73 +288,3 @@ func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.page
 
 // table prints a table for people.
 func (inv *invocation) table(t *screen.Table) { _ = t.Write(inv.page, inv.colour(inv.out)) }
-
-// etcdFlags say where etcd is and who asks.
-type etcdFlags struct {
-	endpoints    []string
-	prefix       string
-	ca           string
-	cert, key    string
-	serverName   string
-	insecure     bool
-	user         string
-	password     string
-	passwordFile string
-	timeout      time.Duration
-}
-
-// add puts the flags on a verb.
-func (f *etcdFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL[,URL]`")
-	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "what all keys in etcd begin with")
-	flags.StringVar(&f.ca, "etcd-ca", "",
-		"a `FILE` of the authorities that sign etcd's certificates (default: the system's); read again for each "+
-			"connection")
-	flags.StringVar(&f.cert, "etcd-cert", "",
-		"a `FILE` with the client certificate; read again for each connection, like its key")
-	flags.StringVar(&f.key, "etcd-key", "", "a `FILE` with its private key")
-	flags.StringVar(&f.serverName, "etcd-server-name", "",
-		"the `NAME` in etcd's certificate, if it is not the one in the URL")
-	flags.BoolVar(&f.insecure, "etcd-insecure", false, "do not verify etcd's certificate")
-	flags.StringVar(&f.user, "etcd-user", "", "the `USER` to authenticate as")
-	flags.StringVar(&f.password, "etcd-password", "", "the user's password; safer in LEEWARD_ETCD_PASSWORD or a file")
-	flags.StringVar(&f.passwordFile, "etcd-password-file", "",
-		"a `FILE` with the password; read again whenever etcd asks for it")
-	flags.DurationVar(&f.timeout, "etcd-timeout", 10*time.Second, "how long one call may take")
-	flags.VisitAll(func(flag *pflag.Flag) {
-		if flag.Name == "prefix" || strings.HasPrefix(flag.Name, "etcd-") {
-			_ = flags.SetAnnotation(flag.Name, sharedFlag, []string{"etcd"}) // it is there
-		}
-	})
-}
-
-// options returns what store.Dial needs.
-func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
-	o := etcd.Options{
-		Endpoints: f.endpoints, Prefix: f.prefix, User: f.user, Password: f.password, Timeout: f.timeout, Log: log,
-		TLS: etcd.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
-	}
-	if f.timeout <= 0 {
-		return o, misused("--etcd-timeout %v: it is more than 0", f.timeout)
-	}
-	if f.passwordFile != "" {
-		if f.password != "" {
-			return o, misused("--etcd-password and --etcd-password-file are both given; leave one out")
-		}
-		o.PasswordFile = f.passwordFile
-	}
-	return o, nil
-}
-
-// dial opens the store that the flags name. It does not wait for etcd.
-func (inv *invocation) dial() (*store.Etcd, error) {
-	log, err := inv.logger()
-	if err != nil {
-		return nil, err
-	}
-	o, err := inv.etcd.options(log)
-	if err != nil {
-		return nil, err
-	}
-	return store.Dial(o)
-}

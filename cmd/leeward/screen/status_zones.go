@@ -1,0 +1,86 @@
+package screen
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"leeward/server/admin"
+)
+
+func (s status) geo() *Table {
+	t := &Table{Heads: []string{"GEO DATABASE", "TYPE", "BUILT", "NETWORKS", ""}}
+	for _, g := range s.Geo {
+		built := ""
+		if !g.Built.IsZero() {
+			built = g.Built.UTC().Format(time.DateOnly)
+		}
+		t.Add(Cell{Text: g.File}, Cell{Text: g.Type}, Cell{Text: built}, Cell{Text: strconv.Itoa(g.Networks)}, Cell{g.Error, Red})
+	}
+	return t
+}
+
+func (s status) secondaries() *Table {
+	t := &Table{Heads: []string{"ZONE", "SECONDARY", "SERIAL", "TOLD"}}
+	for _, x := range s.Secondaries {
+		told := Cell{admin.Age(s.Time.Sub(x.Since).Seconds()) + " ago", Green}
+		switch {
+		case x.Pending:
+			told = Cell{"no answer yet", Yellow}
+		case x.Error != "":
+			told = Cell{x.Error, Red}
+		}
+		t.Add(Cell{x.Zone, Bold}, Cell{Text: x.Server}, Cell{Text: strconv.FormatUint(uint64(x.Serial), 10)}, told)
+	}
+	return t
+}
+
+func (s status) following() *Table {
+	t := &Table{Heads: []string{"ZONE", "PRIMARY", "SERIAL", "RECORDS", "STATE", "CHECKED", "EXPIRES", ""}}
+	for _, x := range s.Following {
+		state, colour := x.State, map[string]Colour{"current": Green, "failing": Yellow, "expired": Red, "waiting": Yellow}[x.State]
+		if x.Refreshing {
+			state += ", refreshing"
+		}
+		primary, serial, checked, expires := strings.Join(x.Primaries, ", "), "", "never", ""
+		if x.From != "" {
+			primary = x.From
+		}
+		if x.Expires != nil {
+			serial, expires = strconv.FormatUint(uint64(x.Serial), 10), "in "+admin.Age(x.Expires.Sub(s.Time).Seconds())
+			if !x.Expires.After(s.Time) {
+				expires = admin.Age(s.Time.Sub(*x.Expires).Seconds()) + " ago"
+			}
+		}
+		if x.Checked != nil {
+			checked = admin.Age(s.Time.Sub(*x.Checked).Seconds()) + " ago"
+		}
+		t.Add(Cell{x.Zone, Bold}, Cell{Text: primary}, Cell{Text: serial}, Cell{Text: strconv.Itoa(x.Records)}, Cell{state, colour},
+			Cell{Text: checked}, Cell{Text: expires}, Cell{x.Error, Red})
+	}
+	return t
+}
+
+func (s status) problems() *Table {
+	t := &Table{Heads: []string{"RESOURCE", "IN SERVICE", "WHAT IS WRONG"}}
+	for _, p := range s.Problems {
+		where := p.Resource
+		if p.File != "" {
+			where = fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Resource)
+		}
+		if p.Field != "" {
+			where += " " + p.Field
+		}
+		t.Add(Cell{where, Bold}, Cell{Text: p.InService}, Cell{Text: p.Message})
+	}
+	return t
+}
+
+func (s status) held() *Table {
+	t := &Table{}
+	for _, h := range s.Held {
+		t.Add(Cell{h.Resource, Bold}, Cell{Text: h.Why})
+	}
+	return t
+}
