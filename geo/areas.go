@@ -9,22 +9,22 @@ import (
 	"unsafe"
 )
 
-// Areas cut the addresses of both families by outcomes: disjoint ranges, of which neighbours differ. Where outcomes are
-// few they are a tenth of the leaves that they are made from, and a search in them gives the ECS scope for nothing,
-// since an area is the widest range around an address for which the outcome is constant. They never change.
+// Areas cut the addresses of both families into disjoint ranges of equal outcome. With few outcomes there are a tenth
+// as many areas as leaves. An area is the widest range around an address with the same outcome, so a search also gives
+// the ECS scope. Areas never change.
 type Areas struct {
 	edges            // v4 is empty
-	four    []uint64 // of IPv4: the first address above, the outcome below, so that both come with one line of a cache
+	four    []uint64 // of IPv4: first address in the upper half, outcome in the lower, so that one line has both
 	outcome []uint16 // of IPv6
 
-	// whereabouts says that they are of where addresses are: that of an address with an IPv4 address within is where
-	// this is. (A prefix that somebody has written down is meant as it is.)
+	// whereabouts says that outcomes depend on where an address is, so that an embedded IPv4 address counts instead. It
+	// is false for prefixes that somebody has written, which are meant literally.
 	whereabouts bool
 }
 
-// At returns the outcome for an address, and the length of the shortest prefix of the address that is within one area:
-// all of it has that outcome. Addresses that have an IPv4 address within are areas of their own where that counts. It
-// does not allocate.
+// At returns the outcome for an address, and the length of the shortest prefix of the address within one area: all of
+// it has that outcome. If whereabouts is set, addresses with an embedded IPv4 address are looked up by that. It does
+// not allocate.
 func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	if a.Is4() {
 		b := a.As4()
@@ -55,7 +55,7 @@ func (r *Areas) At(a netip.Addr) (outcome uint16, scope uint8) {
 	return r.outcome[i], scope
 }
 
-// at4 is At for IPv4.
+// at4 does At for IPv4.
 func (r *Areas) at4(x uint32) (outcome uint16, scope uint8) {
 	low, high := 0, len(r.four)
 	if r.index4 != nil {
@@ -63,7 +63,7 @@ func (r *Areas) at4(x uint32) (outcome uint16, scope uint8) {
 		low, high = int(max(1, slot[0]))-1, int(slot[1])
 	}
 	i := low + lastBelow(r.four[low:high], uint64(x)<<32|math.MaxUint32)
-	// A prefix stays clear of a neighbour as soon as it has one bit in which that differs from the address.
+	// A prefix excludes a neighbour once it includes a bit in which that differs from the address.
 	if i > 0 {
 		scope = uint8(bits.LeadingZeros32(x^(uint32(r.four[i]>>32)-1))) + 1
 	}
@@ -73,7 +73,7 @@ func (r *Areas) at4(x uint32) (outcome uint16, scope uint8) {
 	return uint16(r.four[i]), scope
 }
 
-// shared128 returns how many leading bits two addresses have in common, by the bits in which they differ.
+// shared128 returns how many leading bits two addresses have in common, given the bits in which they differ.
 func shared128(upper, lower uint64) uint8 {
 	if upper != 0 {
 		return uint8(bits.LeadingZeros64(upper))
@@ -81,19 +81,19 @@ func shared128(upper, lower uint64) uint8 {
 	return 64 + uint8(bits.LeadingZeros64(lower))
 }
 
-// Size returns how many bytes the areas take.
+// Size returns the memory that the areas take, in octets.
 func (r *Areas) Size() int {
 	size := 8*cap(r.four) + 8*cap(r.v6) + 16*cap(r.deep) + 2*cap(r.outcome) + 4*len(r.index4)
 	return size + size/fanout // the levels
 }
 
-// ByPlace cuts the addresses by what the outcome is at their locations, by number; nil where the areas would take more
-// than so many bytes.
+// ByPlace cuts the addresses by the outcomes of their locations, by number. It returns nil if the areas would take more
+// than most octets.
 func (t *Table) ByPlace(outcome []uint16, most int) *Areas {
 	return cut(&t.places, func(place uint32) uint16 { return outcome[place] }, most)
 }
 
-// BySystem is the same for AS numbers.
+// BySystem does the same for AS numbers.
 func (t *Table) BySystem(outcome func(asn uint32) uint16, most int) *Areas {
 	return cut(&t.systems, outcome, most)
 }
@@ -147,7 +147,7 @@ func cut(r *ranges, outcome func(uint32) uint16, most int) *Areas {
 	return a
 }
 
-// ByPrefix cuts the addresses at the ends of prefixes. outcome is asked for one address of each part.
+// ByPrefix cuts the addresses at the ends of prefixes. It calls outcome for one address of each part.
 func ByPrefix(prefixes []netip.Prefix, outcome func(netip.Addr) uint16) *Areas {
 	edges := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	for _, p := range prefixes {
@@ -181,8 +181,8 @@ func ByPrefix(prefixes []netip.Prefix, outcome func(netip.Addr) uint16) *Areas {
 	return a
 }
 
-// Aim returns where a search begins that is not in a cache otherwise: what At will look at first. Reach returns, once
-// that is there, where it goes on.
+// Aim returns what At will read first, if that is not likely to be in the cache. Reach returns, once that is there,
+// what At will read next. A server fetches these for a batch of queries (see snapshot.Ahead).
 func (r *Areas) Aim(a netip.Addr) unsafe.Pointer {
 	if r.index4 == nil || !a.Is4() {
 		return nil
@@ -191,7 +191,7 @@ func (r *Areas) Aim(a netip.Addr) unsafe.Pointer {
 	return unsafe.Pointer(&r.index4[binary.BigEndian.Uint16(b[:])])
 }
 
-// Reach goes on from Aim.
+// Reach follows Aim.
 func (r *Areas) Reach(a netip.Addr) unsafe.Pointer {
 	if r.index4 == nil || !a.Is4() {
 		return nil

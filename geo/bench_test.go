@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// benchmarkTable is the table of the database that LEEWARD_BENCH_CITY names, else one of 3.5 million generated leaves.
+// benchmarkTable is the table of the database that LEEWARD_BENCH_CITY names, or one of 3.5 million generated leaves.
 func benchmarkTable(b *testing.B) *Table {
 	b.Helper()
 	if file := os.Getenv("LEEWARD_BENCH_CITY"); file != "" {
@@ -38,7 +38,7 @@ func BenchmarkLocateV4(b *testing.B) {
 
 func BenchmarkLocateV6(b *testing.B) {
 	table := benchmarkTable(b)
-	locate(b, table, func(random *rand.Rand) netip.Addr { // near places of which something is known, as clients are
+	locate(b, table, func(random *rand.Rand) netip.Addr { // in known networks, as clients are
 		leaf := uint32(table.V4Leaves() + random.IntN(table.Leaves()-table.V4Leaves()))
 		start := table.Start(leaf).As16()
 		start[7] ^= byte(random.Uint32())

@@ -2,7 +2,7 @@
 
 package geo
 
-// buffer returns zeroed memory of that many bytes, and what gives it back.
+// buffer returns size octets of zeroed memory, and a function that gives it back.
 func buffer(size int) (data []byte, release func(), err error) {
 	return make([]byte, size), func() {}, nil
 }

@@ -2,12 +2,12 @@ package geo
 
 import "cmp"
 
-// A walk emits the ranges of both families in ascending order, each by its first address and its value, starting with
-// address 0 of each family; a range ends where the next of its family starts.
+// A walk emits the ranges of both families in ascending order, each by its first address and value, beginning with
+// address 0 of each family. A range ends where the next of its family begins.
 type walk func(v4 func(start uint32, value uint32), v6 func(upper, lower uint64, value uint32)) error
 
-// build makes ranges of what the walk emits, neighbours of equal value joined. It walks twice, to count and to fill, so
-// that no more memory is ever held than the result needs: appending would have needed two to three times that.
+// build makes ranges of what the walk emits, and joins neighbours of equal value. It walks twice, to count and to fill,
+// so that it never holds more memory than the result needs: appending would need two to three times as much.
 func build(w walk) (*ranges, error) {
 	var n4, n6, deep int
 	var last4, last6 uint32
@@ -59,16 +59,17 @@ func build(w walk) (*ranges, error) {
 	return r, nil
 }
 
-// sparse is how few ranges of a family do without: IPv4's index is of 65,537 numbers.
+// sparse is the number of ranges of a family up to which no index is made: IPv4's index has 65,537 numbers.
 const sparse = 4096
 
-// index makes what a search starts from.
+// index makes the indexes that searches start from.
 func (r *edges) index() {
 	r.index4 = indexOf(len(r.v4), func(i int) uint32 { return r.v4[i] })
 	r.levels()
 }
 
-// indexOf returns, by the upper 16 bits of an address, how many of the n starts are below; nil where there are few.
+// indexOf returns, by the upper 16 bits of an address, how many of the n starts are below. It returns nil if n is
+// small.
 func indexOf(n int, start func(int) uint32) []uint32 {
 	if n <= sparse {
 		return nil
@@ -84,7 +85,7 @@ func indexOf(n int, start func(int) uint32) []uint32 {
 	return index
 }
 
-// levels makes those above v6.
+// levels makes the levels above v6.
 func (r *edges) levels() {
 	r.levels6 = nil
 	for below := r.v6; len(below) > fanout && len(r.v6) > sparse; below = r.levels6[len(r.levels6)-1] {
@@ -96,7 +97,7 @@ func (r *edges) levels() {
 	}
 }
 
-// overlay joins two that both cover everything: where a has value x and b has value y, the result has choose(x, y).
+// overlay joins two sets of ranges: where a has value x and b has value y, the result has choose(x, y).
 func overlay(a, b *ranges, choose func(x, y uint32) uint32) (*ranges, error) {
 	return build(func(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
 		sweep(len(a.v4), len(b.v4), func(i, j int) int {
@@ -119,8 +120,8 @@ func overlay(a, b *ranges, choose func(x, y uint32) uint32) (*ranges, error) {
 	})
 }
 
-// sweep emits, in order, each pair of ranges that overlap: of n ranges and of m ranges whose starts order compares.
-// Both sequences start at the same address and end together.
+// sweep emits, in order, each pair of overlapping ranges from a sequence of n ranges and one of m ranges. order
+// compares their starts. Both sequences begin at the same address and end together.
 func sweep(n, m int, order func(i, j int) int, emit func(i, j int)) {
 	for i, j := 0, 0; ; {
 		emit(i, j)
@@ -144,7 +145,7 @@ func sweep(n, m int, order func(i, j int) int, emit func(i, j int)) {
 	}
 }
 
-// uniform returns ranges that have one value everywhere.
+// uniform returns ranges with one value everywhere.
 func uniform(value uint32) *ranges {
 	return &ranges{edges{v4: []uint32{0}, v6: []uint64{0}}, []uint32{value, value}}
 }

@@ -15,17 +15,19 @@ import (
 	"time"
 )
 
-// compactMagic opens the compact form and numbers its version.
+// compactMagic begins the compact form. Its last octet is the version.
 const compactMagic = "LWGEO\x01"
 
-// WriteCompact writes the countries of a table, and nothing else of it, in the form that Embedded reads; built is the
-// time that Sources gives for it. IPv6 is kept to the upper 64 bits: a /64 has the country of its first address.
+// WriteCompact writes only the countries of a table, in the form that Embedded reads. built is the time that Sources
+// gives for it. IPv6 is kept to the upper 64 bits: a /64 has the country of its first address.
 //
-// The form: a magic number, then all of it through DEFLATE (RFC 1951): the time (Unix seconds), the number of countries
-// and their codes, most used first, the number of ranges of IPv4 and of IPv6; then for each family three runs of bytes,
-// apart because each compresses best among its like. The distances from range to range are even numbers mostly, so the
-// number of their trailing zero bits is one run (bytes) and the rest of them the second (varints). The third are the
-// countries by move-to-front, since ranges of one region alternate among few.
+//	magic │ DEFLATE (RFC 1951) of: time │ countries │ counts │ IPv4: zeros, rest, order │ IPv6: zeros, rest, order
+//
+// The time is in Unix seconds. Countries are a number and their codes, most used first. The counts are the numbers of
+// ranges of both families. Each family has three runs of octets, kept apart because each compresses best among its
+// like. The distances between ranges are mostly even, so zeros has the number of trailing zero bits of each, and rest
+// the remaining bits (varints). order has the countries by move-to-front, since the ranges of one region alternate
+// among few.
 func (t *Table) WriteCompact(w io.Writer, built time.Time) error {
 	// Numbers of countries: 0 is unknown, the rest by use.
 	uses := map[string]int{}
@@ -54,7 +56,7 @@ func (t *Table) WriteCompact(w io.Writer, built time.Time) error {
 	for i, start := range t.places.v6 {
 		if t.places.low(uint32(i)) == 0 {
 			six.add(start, country(len(t.places.v4)+i))
-		} else if start < 1<<64-1 { // the next /64 starts with what this one ends with, unless it says otherwise
+		} else if start < 1<<64-1 { // the next /64 begins with what this one ends with, unless it says otherwise
 			six.add(start+1, country(len(t.places.v4)+i))
 		}
 	}
@@ -84,13 +86,13 @@ func (t *Table) WriteCompact(w io.Writer, built time.Time) error {
 	return z.Close()
 }
 
-// family is the ranges of one family as the compact form has them.
+// family is the ranges of one family in the compact form.
 type family struct {
 	starts    []uint64
 	countries []byte
 }
 
-// add appends a range; one that has the start of the last one takes its place.
+// add appends a range. It replaces the last one if both have the same start.
 func (f *family) add(start uint64, country byte) {
 	n := len(f.starts)
 	if n > 0 && f.starts[n-1] == start {
@@ -154,7 +156,7 @@ func (f *family) decode(r *bufio.Reader, count uint64, limit uint64, countries i
 	return nil
 }
 
-// recent is the list of move-to-front coding: country numbers, the last used first.
+// recent is the list for move-to-front coding: country numbers, last used first.
 type recent [256]byte
 
 func newRecent() *recent {
@@ -165,7 +167,7 @@ func newRecent() *recent {
 	return r
 }
 
-// place returns where the number is, and moves it to the front.
+// place returns the number's position, and moves the number to the front.
 func (r *recent) place(number byte) byte {
 	place := bytes.IndexByte(r[:], number)
 	copy(r[1:place+1], r[:place])
@@ -173,7 +175,7 @@ func (r *recent) place(number byte) byte {
 	return byte(place)
 }
 
-// at returns the number that is there, and moves it to the front.
+// at returns the number at a position, and moves it to the front.
 func (r *recent) at(place byte) byte {
 	number := r[place]
 	copy(r[1:int(place)+1], r[:place])

@@ -12,12 +12,12 @@ import (
 // Network is what is known of one prefix, for Compile.
 type Network struct {
 	Prefix   netip.Prefix
-	Location Location // the empty one: unknown
+	Location Location // empty: unknown
 	ASN      uint32   // 0: unknown
 }
 
-// Compile makes a table of networks that are given by hand; of those that hold an address the longest prefix tells both
-// its location and its AS number. What a country's code is enough for (continent, point) is added as it is for a
+// Compile makes a table of networks that are given explicitly. For each address, the longest prefix that contains it
+// gives both its location and its AS number. What follows from a country's code (continent, point) is added as for a
 // database.
 func Compile(networks []Network) (*Table, error) {
 	sorted := slices.Clone(networks)
@@ -73,10 +73,10 @@ func Compile(networks []Network) (*Table, error) {
 	return t, nil
 }
 
-// nest walks the ranges that sorted prefixes within prefixes make.
+// nest walks the ranges that nested prefixes make.
 func nest(sorted []Network, values []uint32) walk {
 	return func(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
-		// A range that a later one starts with as well is empty: emit waits for the next start.
+		// A range is empty if a later one has the same start, so emit waits for the next start.
 		var pending struct {
 			start netip.Addr
 			value uint32
@@ -93,7 +93,7 @@ func nest(sorted []Network, values []uint32) walk {
 		}
 		pending.start = netip.IPv4Unspecified()
 		six := false
-		var around []int // the networks that hold the current address, outermost first
+		var around []int // the networks that contain the current address, outermost first
 		leave := func() {
 			inner := around[len(around)-1]
 			around = around[:len(around)-1]
@@ -106,7 +106,7 @@ func nest(sorted []Network, values []uint32) walk {
 				if outer := around[n-1]; sorted[outer].Prefix.Contains(next) {
 					value = values[outer]
 				} else {
-					return // they end together: the outer one leaves next
+					return // both end here: the outer one leaves next
 				}
 			}
 			emit(next, value)

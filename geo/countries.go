@@ -13,8 +13,8 @@ func KnownContinent(code string) bool {
 // Kosovo.
 func KnownCountry(code string) bool { return continentOf(code) != "" }
 
-// continentOf returns the continent that a country is counted to, as GeoNames and the databases that follow it do:
-// Cyprus and all of Russia to Europe, Turkey and the Caucasus to Asia. "" for an unknown country.
+// continentOf returns a country's continent, as GeoNames and the databases that follow it count: Cyprus and all of
+// Russia in Europe, Turkey and the Caucasus in Asia. It returns "" for an unknown country.
 func continentOf(country string) string {
 	switch country {
 	case "AO", "BF", "BI", "BJ", "BW", "CD", "CF", "CG", "CI", "CM", "CV", "DJ", "DZ", "EG", "EH", "ER", "ET", "GA",
@@ -36,7 +36,8 @@ func continentOf(country string) string {
 		"GT", "HN", "HT", "JM", "KN", "KY", "LC", "MF", "MQ", "MS", "MX", "NI", "PA", "PM", "PR", "SV", "SX", "TC",
 		"TT", "US", "VC", "VG", "VI":
 		return "NA"
-	case "AS", "AU", "CK", "CX", "FJ", "FM", "GU", "KI", "MH", "MP", "NC", "NF", "NR", "NU", "NZ", "PF", "PG", "PN", "PW",
+	case "AS", "AU", "CK", "CX", "FJ", "FM", "GU", "KI", "MH", "MP", "NC", "NF", "NR", "NU", "NZ", "PF", "PG", "PN",
+		"PW",
 		"SB", "TK", "TL", "TO", "TV", "UM", "VU", "WF", "WS":
 		return "OC"
 	case "AR", "BO", "BR", "CL", "CO", "EC", "FK", "GF", "GY", "PE", "PY", "SR", "UY", "VE":

@@ -16,7 +16,8 @@ func TestCountries(t *testing.T) {
 				if !KnownContinent(continentOf(code)) {
 					t.Errorf("%s is on %q", code, continentOf(code))
 				}
-				if _, _, ok := pointOf(code); !ok && code != "BV" && code != "HM" { // where nobody lives, tzdata has no zone
+				if _, _, ok := pointOf(code); !ok && code != "BV" && code != "HM" {
+					// where nobody lives, tzdata has no zone
 					t.Errorf("%s has no point", code)
 				}
 			}
@@ -37,7 +38,7 @@ func TestCountries(t *testing.T) {
 	}
 }
 
-// TestCountriesAreTheSystems compares with tzdata's list of ISO codes where that is installed.
+// TestCountriesAreTheSystems compares with tzdata's list of ISO codes if that is installed.
 func TestCountriesAreTheSystems(t *testing.T) {
 	f, err := os.Open("/usr/share/zoneinfo/iso3166.tab")
 	if err != nil {

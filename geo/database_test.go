@@ -25,7 +25,7 @@ type (
 	str    = mmdbtype.String
 )
 
-// entry is one network of a database that a test makes; later ones win.
+// entry is one network of a database that a test makes. Later ones win.
 type entry struct {
 	prefix string
 	record mmdbtype.DataType
@@ -50,7 +50,8 @@ func database(t tb, options mmdbwriter.Options, entries ...entry) []byte {
 	}
 	for _, e := range entries {
 		p := netip.MustParsePrefix(e.prefix)
-		err := tree.Insert(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}, e.record)
+		err := tree.Insert(&net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
+			e.record)
 		if aliased := (*mmdbwriter.AliasedNetworkError)(nil); err != nil && !errors.As(err, &aliased) {
 			t.Fatal(err)
 		}
@@ -114,7 +115,7 @@ func expect(t *testing.T, table *Table, address string, want Location) {
 func TestCityDatabase(t *testing.T) {
 	table := openAll(t, put(t, "City.mmdb", database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"},
 		entry{"192.0.2.0/24", city("EU", "DE", "BE", 52.5196, 13.4069)},
-		entry{"192.0.2.128/25", city("EU", "DE", "BE", 52.4801, 13.4401)}, // a tenth of a degree is as fine as it gets
+		entry{"192.0.2.128/25", city("EU", "DE", "BE", 52.4801, 13.4401)}, // rounded to a tenth of a degree
 		entry{"198.51.100.0/24", city("NA", "", "", 0, 0)},
 		entry{"203.0.113.0/24", city("", "US", "CA", 0, 0)},
 		entry{"2001:db8::/32", city("AS", "JP", "13", 35.6895, 139.6917)},
@@ -123,7 +124,9 @@ func TestCityDatabase(t *testing.T) {
 	berlin := Location{"EU", "DE", "DE-BE", 52.5, 13.4, true, "DE-XX", false}
 	expect(t, table, "192.0.2.1", berlin)
 	expect(t, table, "192.0.2.200", berlin)
-	if a, b := table.Locate(netip.MustParseAddr("192.0.2.0")), table.Locate(netip.MustParseAddr("192.0.2.255")); a != b {
+	if a, b := table.Locate(
+		netip.MustParseAddr("192.0.2.0"),
+	), table.Locate(netip.MustParseAddr("192.0.2.255")); a != b {
 		t.Errorf("networks of one location are two leaves, %d and %d", a, b)
 	}
 	expect(t, table, "198.51.100.1", Location{Continent: "NA"})
@@ -133,7 +136,10 @@ func TestCityDatabase(t *testing.T) {
 	expect(t, table, "2001:db8:0:1:8000::", Location{Latitude: -33.9, Longitude: 18.4, HasPoint: true})
 	expect(t, table, "2001:db8:0:2::", Location{"AS", "JP", "JP-13", 35.7, 139.7, true, "JP-XX", false})
 	expect(t, table, "10.0.0.1", Location{})
-	for _, address := range []string{"2002:c000:201::1", "2001:0:1::3fff:fdfe", "64:ff9b::c000:201", "::ffff:192.0.2.1"} {
+	for _, address := range []string{
+		"2002:c000:201::1", "2001:0:1::3fff:fdfe", "64:ff9b::c000:201",
+		"::ffff:192.0.2.1",
+	} {
 		expect(t, table, address, berlin)
 	}
 
@@ -152,14 +158,24 @@ func TestFlatDatabases(t *testing.T) {
 		asn    uint32
 		gives  string
 	}{
-		"country_code": {object{"country_code": str("DE")}, Location{"EU", "DE", "", 52.5, 13.4, true, "", false}, 0, "country"},
-		"country":      {object{"country": str("fr"), "continent": str("EU")}, Location{"EU", "FR", "", 48.9, 2.3, true, "", false}, 0, "country"},
+		"country_code": {
+			object{"country_code": str("DE")},
+			Location{"EU", "DE", "", 52.5, 13.4, true, "", false},
+			0,
+			"country",
+		},
+		"country": {
+			object{"country": str("fr"), "continent": str("EU")},
+			Location{"EU", "FR", "", 48.9, 2.3, true, "", false},
+			0, "country",
+		},
 		"names and codes": {object{
 			"country": str("Japan"), "country_code": str("JP"), "continent": str("Asia"), "continent_code": str("AS"),
 			"asn": str("AS64500"), "as_name": str("Example"),
 		}, Location{"AS", "JP", "", 35.7, 139.7, true, "", false}, 64500, "country and asn"},
 		"a city with numbers": {object{
-			"country_code": str("US"), "city": str("X"), "latitude": mmdbtype.Float32(37.77), "longitude": mmdbtype.Float32(-122.42),
+			"country_code": str("US"), "city": str("X"), "latitude": mmdbtype.Float32(37.77),
+			"longitude":   mmdbtype.Float32(-122.42),
 			"region_code": str("CA"),
 		}, Location{"NA", "US", "US-CA", 37.8, -122.4, true, "", false}, 0, "city"},
 		"a city with digits": {object{
@@ -172,7 +188,8 @@ func TestFlatDatabases(t *testing.T) {
 		"an unknown": {object{"country_code": str("ZZ"), "asn": str("64502")}, Location{}, 64502, "asn"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := readLayer(database(t, mmdbwriter.Options{DatabaseType: "whatever"}, entry{"192.0.2.0/24", c.record}))
+			l, err := readLayer(database(t, mmdbwriter.Options{DatabaseType: "whatever"},
+				entry{"192.0.2.0/24", c.record}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +208,7 @@ func TestFlatDatabases(t *testing.T) {
 	}
 }
 
-// Records as makers of databases have them: nested and flat at once, numbers of any kind, codes that are no countries.
+// Records as publishers have them: nested and flat at once, numbers of any kind, codes that are not countries.
 func TestOddRecords(t *testing.T) {
 	berlin := Location{"EU", "DE", "", 52.5, 13.4, true, "", false}
 	for name, c := range map[string]struct {
@@ -215,7 +232,8 @@ func TestOddRecords(t *testing.T) {
 			Location{"AF", "KE", "", -1, 37, true, "", false},
 		},
 		"kinds that cannot be meant": {object{
-			"country_code": str("DE"), "continent": mmdbtype.Slice{str("x")}, "subdivisions": object{}, "latitude": object{},
+			"country_code": str("DE"), "continent": mmdbtype.Slice{str("x")}, "subdivisions": object{},
+			"latitude": object{},
 			"location": str("52.5,13.4"), "asn": mmdbtype.Bool(true), "country": mmdbtype.Float64(1),
 		}, berlin},
 		"EU is no country":    {object{"country_code": str("EU")}, Location{Continent: "EU"}},
@@ -224,24 +242,35 @@ func TestOddRecords(t *testing.T) {
 		"SU is none any more": {object{"country_code": str("SU")}, Location{}},
 		"UK is meant as GB":   {object{"country_code": str("uk")}, complete(Location{Country: "GB"})},
 		"a code is better than EU": {
-			object{"country": object{"iso_code": str("EU")}, "country_code": str("US")}, complete(Location{Country: "US"}),
+			object{"country": object{"iso_code": str("EU")}, "country_code": str("US")},
+			complete(Location{Country: "US"}),
 		},
 		"registered, for want of another": {
 			object{"registered_country": object{"iso_code": str("AU")}},
 			Location{"OC", "AU", "", -33.9, 151.2, true, "", true},
 		},
 		"registered elsewhere": {
-			object{"registered_country": object{"iso_code": str("AU")}, "country": object{"iso_code": str("DE")}}, berlin,
+			object{"registered_country": object{"iso_code": str("AU")}, "country": object{"iso_code": str("DE")}},
+			berlin,
 		},
 		"deeper subdivisions": {
 			object{"country_code": str("GB"), "subdivisions": mmdbtype.Slice{
-				object{"iso_code": str("ENG")}, object{"iso_code": str("GB-LND")}, object{}, object{"iso_code": str("ZZZ")},
+				object{"iso_code": str("ENG")},
+				object{"iso_code": str("GB-LND")},
+				object{},
+				object{"iso_code": str("ZZZ")},
 			}},
 			Location{"EU", "GB", "GB-ENG", 51.5, -0.1, true, "GB-LND", false},
 		},
-		"state1, a code":    {object{"country_code": str("US"), "state1": str("CA")}, complete(Location{Country: "US", Subdivision: "US-CA"})},
-		"state1, with both": {object{"country_code": str("US"), "state1": str("US-CA")}, complete(Location{Country: "US", Subdivision: "US-CA"})},
-		"state1, a name":    {object{"country_code": str("IN"), "state1": str("Goa")}, complete(Location{Country: "IN"})},
+		"state1, a code": {
+			object{"country_code": str("US"), "state1": str("CA")},
+			complete(Location{Country: "US", Subdivision: "US-CA"}),
+		},
+		"state1, with both": {
+			object{"country_code": str("US"), "state1": str("US-CA")},
+			complete(Location{Country: "US", Subdivision: "US-CA"}),
+		},
+		"state1, a name": {object{"country_code": str("IN"), "state1": str("Goa")}, complete(Location{Country: "IN"})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := readLayer(database(t, mmdbwriter.Options{DatabaseType: "odd"},
@@ -259,7 +288,7 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// What a database contains is what any of its records says, wherever it stands.
+// What a database has is what any of its records says, wherever the record is.
 func TestAllRecordsAreAsked(t *testing.T) {
 	var entries []entry
 	for i := range 1000 {
@@ -277,7 +306,7 @@ func TestAllRecordsAreAsked(t *testing.T) {
 	}
 }
 
-// Of each thing the first file that knows it tells, as long as they mean one country.
+// Of each thing the first file that knows it tells, as long as they name one country.
 func TestFieldsFromSeveralFiles(t *testing.T) {
 	file := func(name string, entries ...entry) string {
 		return put(t, name, database(t, mmdbwriter.Options{DatabaseType: name}, entries...))
@@ -291,7 +320,10 @@ func TestFieldsFromSeveralFiles(t *testing.T) {
 	cities := file("City.mmdb",
 		entry{"192.0.2.0/25", city("EU", "DE", "BY", 48.1, 11.6)},
 		entry{"192.0.2.128/25", city("NA", "US", "CA", 37.8, -122.4)},
-		entry{"198.51.100.0/24", object{"location": object{"latitude": mmdbtype.Int32(10), "longitude": mmdbtype.Int32(20)}}},
+		entry{"198.51.100.0/24", object{"location": object{
+			"latitude":  mmdbtype.Int32(10),
+			"longitude": mmdbtype.Int32(20),
+		}}},
 	)
 	more := file("More.mmdb", entry{"198.51.100.0/24", city("AF", "TD", "", 1, 2)})
 	table := openAll(t, countries, cities, more)
@@ -299,9 +331,15 @@ func TestFieldsFromSeveralFiles(t *testing.T) {
 		location Location
 		told     Told
 	}{
-		"192.0.2.1":    {Location{"EU", "DE", "DE-BY", 48.1, 11.6, true, "DE-XX", false}, Told{countries, cities, cities}},
-		"192.0.2.65":   {Location{"EU", "DE", "DE-BY", 48.1, 11.6, true, "DE-XX", false}, Told{cities, cities, cities}},
-		"192.0.2.129":  {Location{"NA", "US", "US-CA", 37.8, -122.4, true, "US-XX", false}, Told{cities, cities, cities}},
+		"192.0.2.1": {
+			Location{"EU", "DE", "DE-BY", 48.1, 11.6, true, "DE-XX", false},
+			Told{countries, cities, cities},
+		},
+		"192.0.2.65": {Location{"EU", "DE", "DE-BY", 48.1, 11.6, true, "DE-XX", false}, Told{cities, cities, cities}},
+		"192.0.2.129": {
+			Location{"NA", "US", "US-CA", 37.8, -122.4, true, "US-XX", false},
+			Told{cities, cities, cities},
+		},
 		"192.0.2.193":  {complete(Location{Country: "FR"}), Told{Country: countries}}, // California is not in France
 		"198.51.100.1": {Location{"AF", "TD", "", 10, 20, true, "", false}, Told{more, "", cities}},
 		"203.0.113.1":  {},
@@ -327,10 +365,14 @@ func TestSeveralDatabases(t *testing.T) {
 		entry{"192.0.2.64/26", asn(64500)},
 		entry{"2001:db8:8000::/34", asn(64501)},
 	))
-	more := put(t, "MoreASN.mmdb", database(t, mmdbwriter.Options{DatabaseType: "ASN"}, entry{"192.0.2.0/24", asn(64502)}))
+	more := put(t, "MoreASN.mmdb",
+		database(t, mmdbwriter.Options{DatabaseType: "ASN"}, entry{"192.0.2.0/24", asn(64502)}))
 	table := openAll(t, cities, countries, systems, more)
 
-	berlin, poland := Location{"EU", "DE", "DE-BE", 52.5, 13.4, true, "DE-XX", false}, Location{"EU", "PL", "", 52.3, 21, true, "", false}
+	berlin, poland := Location{"EU", "DE", "DE-BE", 52.5, 13.4, true, "DE-XX", false}, Location{
+		"EU", "PL", "", 52.3,
+		21, true, "", false,
+	}
 	expect(t, table, "192.0.2.0", berlin)
 	expect(t, table, "192.0.2.127", berlin)
 	expect(t, table, "192.0.2.128", poland)
@@ -339,14 +381,15 @@ func TestSeveralDatabases(t *testing.T) {
 	expect(t, table, "2001:db8::", Location{"NA", "US", "", 40.7, -74, true, "", false})
 	expect(t, table, "2001:db8:8000::", Location{"NA", "CA", "", 43.7, -79.4, true, "", false})
 	for address, want := range map[string]uint32{
-		"192.0.2.63": 64502, "192.0.2.64": 64500, "192.0.2.128": 64502, "192.0.3.0": 0, "2001:db8::": 0, "2001:db8:8000::1": 64501,
+		"192.0.2.63": 64502, "192.0.2.64": 64500, "192.0.2.128": 64502, "192.0.3.0": 0, "2001:db8::": 0,
+		"2001:db8:8000::1": 64501,
 	} {
 		if got, _ := table.ASNOf(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s is of AS%d, want AS%d", address, got, want)
 		}
 	}
 
-	// The other way round the countries win, since they come first.
+	// In the other order the countries win, since they come first.
 	expect(t, openAll(t, countries, cities), "192.0.2.0", poland)
 	// AS numbers alone leave locations to the embedded table.
 	alone := openAll(t, systems)
@@ -366,7 +409,7 @@ func TestFlatASNLeavesLocationsToTheEmbeddedTable(t *testing.T) {
 	}
 }
 
-// TestAgreesWithReader holds the table against look-ups by the library that reads the format.
+// TestAgreesWithReader compares the table with look-ups by the library that reads the format.
 func TestAgreesWithReader(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		options := mmdbwriter.Options{
@@ -375,7 +418,7 @@ func TestAgreesWithReader(t *testing.T) {
 			RecordSize:          rapid.SampledFrom([]int{24, 28, 32}).Draw(t, "record size"),
 			DisableIPv4Aliasing: rapid.Bool().Draw(t, "no aliases"),
 		}
-		entries := []entry{{"192.0.2.0/24", city("", "DE", "", 0, 0)}} // the writer leaves out what is in copies of IPv4's tree
+		entries := []entry{{"192.0.2.0/24", city("", "DE", "", 0, 0)}} // the writer leaves out copies of the IPv4 tree
 		var networks []Network
 		for _, p := range rapid.SliceOfN(prefixes(), 1, 30).Draw(t, "prefixes") {
 			if options.IPVersion == 4 && p.Addr().Is6() {
@@ -394,7 +437,7 @@ func TestAgreesWithReader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clear(data) // nothing of it may be in use
+		clear(data) // the table must not use it any more
 		table, err := join([]*layer{l})
 		if err != nil {
 			t.Fatal(err)
@@ -402,7 +445,7 @@ func TestAgreesWithReader(t *testing.T) {
 		for _, a := range append(borders(networks), rapid.SliceOfN(addresses(), 50, 50).Draw(t, "addresses")...) {
 			inner, _ := innerOf(a)
 			if inner.Is6() && (options.IPVersion == 4 || netip.MustParsePrefix("::/96").Contains(a)) {
-				continue // there is no IPv6 in it, or where it has IPv4's tree
+				continue // the database has no IPv6, or its IPv4 tree is there
 			}
 			var want string
 			if err := db.Lookup(inner).DecodePath(&want, "country", "iso_code"); err != nil {
@@ -415,7 +458,7 @@ func TestAgreesWithReader(t *testing.T) {
 	})
 }
 
-// asTold makes of locations what a database would say.
+// asTold turns locations into what a database would say.
 func asTold(locations []Location) (told []place) {
 	for _, l := range locations {
 		told = append(told, place{Location: l})
@@ -441,7 +484,8 @@ func TestOverlayIsFirstThatKnows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, address := range append(borders(append(a, b...)), rapid.SliceOfN(addresses(), 30, 30).Draw(t, "addresses")...) {
+		for _, address := range append(borders(append(a, b...)),
+			rapid.SliceOfN(addresses(), 30, 30).Draw(t, "addresses")...) {
 			inner, _ := innerOf(address)
 			x, y := longest(a, inner), longest(b, inner)
 			want, wantASN := x.Location.Country, x.ASN
@@ -462,7 +506,8 @@ func TestOverlayIsFirstThatKnows(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	good := database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-Country"}, entry{"192.0.2.0/24", city("", "DE", "", 0, 0)})
+	good := database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-Country"},
+		entry{"192.0.2.0/24", city("", "DE", "", 0, 0)})
 	for name, c := range map[string]struct {
 		data []byte
 		says string
@@ -473,11 +518,19 @@ func TestOpenRefuses(t *testing.T) {
 		"page.mmdb":      {[]byte("<html>not found</html>"), "not a database in the MaxMind DB format"},
 		"truncated.mmdb": {good[:len(good)-40], "cut short"},
 		"headless.mmdb":  {good[len(good)/2:], "fetch it again"},
-		"Anonymous.mmdb": {database(t, mmdbwriter.Options{DatabaseType: "GeoIP2-Anonymous-IP"},
-			entry{"192.0.2.0/24", object{"is_anonymous": mmdbtype.Bool(true)}}), "\"GeoIP2-Anonymous-IP\" that tells neither"},
-		"nothing.mmdb":   {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}), "no network in it"},
-		"nowhere.mmdb":   {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}, entry{"192.0.2.0/24", city("EU", "", "", 0, 0)}), "give a City"},
-		"confused.mmdb":  {database(t, mmdbwriter.Options{}, entry{"192.0.2.0/24", object{"country": object{"iso_code": mmdbtype.Uint32(7)}}}), "its records have country"},
+		"Anonymous.mmdb": {
+			database(t, mmdbwriter.Options{DatabaseType: "GeoIP2-Anonymous-IP"},
+				entry{"192.0.2.0/24", object{"is_anonymous": mmdbtype.Bool(true)}}),
+			"\"GeoIP2-Anonymous-IP\" that tells neither",
+		},
+		"nothing.mmdb": {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}), "no network in it"},
+		"nowhere.mmdb": {database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"},
+			entry{"192.0.2.0/24", city("EU", "", "", 0, 0)}), "give a City"},
+		"confused.mmdb": {
+			database(t, mmdbwriter.Options{},
+				entry{"192.0.2.0/24", object{"country": object{"iso_code": mmdbtype.Uint32(7)}}}),
+			"its records have country",
+		},
 		"unmeasured.zip": {bytes.Repeat([]byte{0}, 1<<16), "not a database"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -492,7 +545,8 @@ func TestOpenRefuses(t *testing.T) {
 	folder := t.TempDir()
 	missing := filepath.Join(folder, "missing.mmdb")
 	_, err := Open([]string{missing, folder, put(t, "good.mmdb", good)}, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), missing+": no such file") || !strings.Contains(err.Error(), folder+": not a regular file: it is a folder") {
+	if err == nil || !strings.Contains(err.Error(), missing+": no such file") ||
+		!strings.Contains(err.Error(), folder+": not a regular file: it is a folder") {
 		t.Errorf("error %q does not name both files", err)
 	}
 }

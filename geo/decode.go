@@ -8,9 +8,9 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
 )
 
-// said is what one record says of what steers, by whichever names its maker has for it, nested as in GeoIP2's forms or
-// flat, or both at once. A field of a kind that cannot be meant, and one that is not known, are as if they were not
-// there: only a record that cannot be read at all is damaged.
+// said is what one record says that steers, under whatever names its publisher uses: nested as in GeoIP2's forms, flat,
+// or both. Unknown fields, and fields of an impossible kind, are ignored: only a record that cannot be read at all
+// counts as damaged.
 type said struct {
 	countries    [4]string // codes, or names: nested, country_code, country_iso_code, country
 	registered   [2]string
@@ -20,7 +20,7 @@ type said struct {
 	latitude     number
 	longitude    number
 	systems      [3]string
-	fields       []string // the names, where they are asked for
+	fields       []string // names of its fields, if names is set
 	names        bool
 }
 
@@ -29,10 +29,10 @@ type number struct {
 	known bool
 }
 
-// errNoRecord is for a record that is no map.
+// errNoRecord says that a record is not a map.
 var errNoRecord = errors.New("it is not a map of fields")
 
-// UnmarshalMaxMindDBCursor reads a record; what it does not need it passes over without decoding it.
+// UnmarshalMaxMindDBCursor reads a record. It skips what it does not need without decoding it.
 func (s *said) UnmarshalMaxMindDBCursor(record mmdbdata.Cursor) (mmdbdata.Cursor, error) {
 	if kind, err := record.Kind(); err != nil {
 		return record, err
@@ -42,7 +42,7 @@ func (s *said) UnmarshalMaxMindDBCursor(record mmdbdata.Cursor) (mmdbdata.Cursor
 	return each(record, s.field)
 }
 
-// field reads one field of a record, and returns what follows it.
+// field reads one field of a record, and returns the position after it.
 func (s *said) field(name []byte, value mmdbdata.Cursor) (mmdbdata.Cursor, error) {
 	if s.names && len(s.fields) < 64 {
 		s.fields = append(s.fields, string(name))
@@ -93,7 +93,7 @@ func (s *said) coordinate(name []byte, value mmdbdata.Cursor) (mmdbdata.Cursor, 
 	return value.Skip()
 }
 
-// code reads what is a code by itself, or has one within.
+// code reads a code, or a map that contains one.
 func (s *said) code(value mmdbdata.Cursor, nested, flat *string) (mmdbdata.Cursor, error) {
 	if kind, err := value.Kind(); err != nil || kind != mmdbdata.KindMap {
 		return word(value, flat)
@@ -107,10 +107,10 @@ func (s *said) code(value mmdbdata.Cursor, nested, flat *string) (mmdbdata.Curso
 	})
 }
 
-// deepest is how many levels of subdivisions are kept: ISO 3166-2 has countries with three.
+// deepest is how many levels of subdivisions are kept: in ISO 3166-2, some countries have three.
 const deepest = 3
 
-// levels reads a country's subdivisions, from the outermost.
+// levels reads a country's subdivisions, outermost first.
 func (s *said) levels(value mmdbdata.Cursor) (mmdbdata.Cursor, error) {
 	if kind, err := value.Kind(); err != nil || kind != mmdbdata.KindSlice {
 		return value.Skip()
@@ -135,16 +135,20 @@ func (s *said) levels(value mmdbdata.Cursor) (mmdbdata.Cursor, error) {
 	}
 }
 
-// inside reads the fields of a map; what is none is passed over.
-func inside(value mmdbdata.Cursor, field func([]byte, mmdbdata.Cursor) (mmdbdata.Cursor, error)) (mmdbdata.Cursor, error) {
+// inside reads the fields of a map, and skips anything else.
+func inside(value mmdbdata.Cursor, field func([]byte, mmdbdata.Cursor) (mmdbdata.Cursor, error)) (mmdbdata.Cursor,
+	error,
+) {
 	if kind, err := value.Kind(); err != nil || kind != mmdbdata.KindMap {
 		return value.Skip()
 	}
 	return each(value, field)
 }
 
-// each calls field for each field of a map, and returns what follows the map.
-func each(value mmdbdata.Cursor, field func([]byte, mmdbdata.Cursor) (mmdbdata.Cursor, error)) (mmdbdata.Cursor, error) {
+// each calls field for each field of a map, and returns the position after the map.
+func each(value mmdbdata.Cursor, field func([]byte, mmdbdata.Cursor) (mmdbdata.Cursor, error)) (mmdbdata.Cursor,
+	error,
+) {
 	fields, err := value.Map()
 	if err != nil {
 		return value, err
@@ -161,7 +165,7 @@ func each(value mmdbdata.Cursor, field func([]byte, mmdbdata.Cursor) (mmdbdata.C
 	}
 }
 
-// word reads text, or an integer's digits.
+// word reads text, or the digits of an integer.
 func word(value mmdbdata.Cursor, into *string) (next mmdbdata.Cursor, err error) {
 	kind, err := value.Kind()
 	if err != nil {
@@ -187,7 +191,7 @@ func word(value mmdbdata.Cursor, into *string) (next mmdbdata.Cursor, err error)
 	return value.Skip()
 }
 
-// degrees reads a number of whatever kind, or its digits.
+// degrees reads a number of any kind, or its digits.
 func degrees(value mmdbdata.Cursor, into *number) (next mmdbdata.Cursor, err error) {
 	kind, err := value.Kind()
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// BuiltIn is what Source.File and Told have for the table that is compiled in.
+// BuiltIn is the name of the compiled-in table in Source.File and Told.
 const BuiltIn = "(built in)"
 
 //go:generate go run generate.go geo-whois-asn-country.mmdb /usr/share/zoneinfo/zone.tab
@@ -13,8 +13,7 @@ const BuiltIn = "(built in)"
 //go:embed country.bin
 var countryTable string
 
-// Embedded returns the table that is compiled in: countries, and of each country one point. It is decoded anew by each
-// call.
+// Embedded returns the compiled-in table: countries, and one point for each. Each call decodes it anew.
 func Embedded() (*Table, error) { return complement(nil) }
 
 func embedded() (*layer, error) {

@@ -32,7 +32,8 @@ func TestEmbedded(t *testing.T) {
 			}
 			continue
 		}
-		if l.Country == "BV" || l.Country == "HM" || l == (Location{Continent: "NA"}) { // no zone in tzdata, or no country any more
+		if l.Country == "BV" || l.Country == "HM" || l == (Location{Continent: "NA"}) {
+			// no zone in tzdata, or no country any more
 			continue
 		}
 		countries++
@@ -43,7 +44,7 @@ func TestEmbedded(t *testing.T) {
 	if countries < 230 {
 		t.Errorf("%d countries, want 230 at least", countries)
 	}
-	// Networks that have been where they are for decades.
+	// Networks that have been in one place for decades.
 	for address, want := range map[string]Location{
 		"18.7.22.83":          {"NA", "US", "", 41.9, -87.7, true, "", false},  // MIT
 		"130.149.7.201":       {"EU", "DE", "", 52.5, 13.4, true, "", false},   // TU Berlin
@@ -65,7 +66,7 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// TestEmbeddedIsTheDatabase compares with the database that the embedded table was made from, where that is at hand.
+// TestEmbeddedIsTheDatabase compares with the database that the embedded table was made from, if that is at hand.
 func TestEmbeddedIsTheDatabase(t *testing.T) {
 	file := os.Getenv("LEEWARD_TEST_COUNTRIES")
 	if file == "" {
@@ -131,8 +132,10 @@ func TestCompactKeepsCountries(t *testing.T) {
 			if a.Is6() {
 				a, _ = netip.AddrFromSlice(append(a.AsSlice()[:8], make([]byte, 8)...))
 			}
-			if _, within := innerOf(asked); within > 0 || slices.ContainsFunc(carriers, func(p netip.Prefix) bool { return p.Contains(a) }) {
-				continue // it is its IPv4 that counts, or that of the /64's first address
+			if _, within := innerOf(asked); within > 0 || slices.ContainsFunc(carriers, func(p netip.Prefix) bool {
+				return p.Contains(a)
+			}) {
+				continue // its embedded IPv4 address counts, or the /64's first address
 			}
 			want := table.Locations()[table.LocationOf(table.Locate(a))].Country
 			if got := again.Locations()[again.LocationOf(again.Locate(asked))].Country; got != want {
@@ -154,7 +157,7 @@ func TestCompactRefusesDamage(t *testing.T) {
 	if err := table.WriteCompact(&b, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	for n := range b.Len() - 5 { // DEFLATE ends with a block of 5 bytes that is empty
+	for n := range b.Len() - 5 { // DEFLATE ends with an empty block of 5 octets
 		if _, err := readCompact(b.String()[:n]); err == nil {
 			t.Errorf("the first %d of %d bytes are not refused", n, b.Len())
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// place takes what steers from what a record says.
+// place extracts what steers from a record.
 func (r *records) place(s *said) (p place) {
 	for _, code := range s.countries {
 		known, continent := country(code)
@@ -15,7 +15,7 @@ func (r *records) place(s *said) (p place) {
 			break
 		}
 		if p.Continent == "" {
-			p.Continent = continent // of what is no country: "EU"
+			p.Continent = continent // "EU" is not a country, but says the continent
 		}
 	}
 	for _, code := range s.registered {
@@ -42,7 +42,7 @@ func (r *records) place(s *said) (p place) {
 	}
 	for i, code := range s.regions {
 		if i == 3 && code != strings.ToUpper(code) {
-			continue // state1 has names mostly, some as short as a code: "Goa"
+			continue // state1 mostly has names, some as short as a code: "Goa"
 		}
 		if p.Subdivision == "" {
 			p.Subdivision = r.subdivision(p.Country, code)
@@ -55,7 +55,7 @@ func (r *records) place(s *said) (p place) {
 	return p
 }
 
-// system returns the AS number (RFC 6793: 32 bits) that a record says, 0 where it says none.
+// system returns the record's AS number (RFC 6793: 32 bits), 0 if it has none.
 func (s *said) system() uint32 {
 	for _, digits := range s.systems {
 		if len(digits) > 2 && strings.EqualFold(digits[:2], "AS") {
@@ -68,8 +68,8 @@ func (s *said) system() uint32 {
 	return 0
 }
 
-// country returns a code of ISO 3166-1, in capitals, "" for what is none: "-", a name, a code that is out of use. Of
-// some of those the continent is known even so.
+// country returns a code of ISO 3166-1 in capitals. It returns "" for anything else: "-", a name, a code that is out of
+// use. For some of those it knows the continent.
 func country(code string) (country, continent string) {
 	if len(code) != 2 {
 		return "", ""
@@ -90,7 +90,7 @@ func country(code string) (country, continent string) {
 	return code, ""
 }
 
-// subdivision returns the ISO 3166-2 code, with the country, of a code with or without it.
+// subdivision returns the ISO 3166-2 code, including the country, from a code with or without the country.
 func (r *records) subdivision(country, code string) string {
 	code = strings.TrimPrefix(strings.ToUpper(code), country+"-")
 	if country == "" || len(code) == 0 || len(code) > 3 {
@@ -104,8 +104,7 @@ func (r *records) subdivision(country, code string) string {
 	return r.spell(country + "-" + code)
 }
 
-// setPoint takes a point unless it is none: out of range, or 0, 0, which is how flat databases say that they do not
-// know.
+// setPoint sets a point if it is valid: within range, and not 0, 0, which flat databases write for unknown.
 func (l *Location) setPoint(latitude, longitude float64) {
 	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) || latitude == 0 && longitude == 0 {
 		return
@@ -113,10 +112,10 @@ func (l *Location) setPoint(latitude, longitude float64) {
 	l.Latitude, l.Longitude, l.HasPoint = tenth(latitude), tenth(longitude), true
 }
 
-// tenth rounds to a tenth, and does not know -0.
+// tenth rounds to a tenth, and turns -0 into 0.
 func tenth(degrees float64) float64 { return math.Round(degrees*10)/10 + 0 }
 
-// complete adds what a country's code is enough for.
+// complete adds what follows from a country's code.
 func complete(l Location) Location {
 	if l.Continent == "" {
 		l.Continent = continentOf(l.Country)

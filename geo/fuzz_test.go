@@ -8,8 +8,8 @@ import (
 	"github.com/maxmind/mmdbwriter"
 )
 
-// FuzzOpen reads anything as a database. Whatever is taken must be a whole table, and memory stays within what a file
-// of that size can need.
+// FuzzOpen reads anything as a database. Whatever is accepted must be a complete table, and memory stays within what a
+// file of that size can need.
 func FuzzOpen(f *testing.F) {
 	for _, options := range []mmdbwriter.Options{
 		{DatabaseType: "GeoLite2-City", RecordSize: 24},

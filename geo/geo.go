@@ -1,33 +1,38 @@
-// Package geo tells where on the map an address is, and in which autonomous system.
+// Package geo tells where an address is, and in which autonomous system.
 //
-// Databases are read once, whole, and turned into a Table: disjoint sorted ranges of addresses, the leaves, that cover
-// both families without a hole. A leaf has a location number and a location number a Location; neighbours of equal
-// location are one leaf. So what a query pays for is one binary search in an array of integers: nothing is decoded,
-// nothing allocated, and whoever decides by location (package steer) can decide once for each location number and have
-// a prefix's decision by two look-ups. AS numbers are a second sequence of leaves beside the first, because the two cut
-// the address space at different places and the product of both would be several times as large.
+//	.mmdb files ─▶ layer, one a file ─▶ join ─▶ Table ─┬─ leaves (ranges of addresses) ─▶ location number ─▶ Location
+//	embedded ────────▲                                 └─ leaves ─▶ AS number
+//	                                              │
+//	                          outcome by location ┴─▶ Areas: ranges of equal outcome, and so ECS scopes
 //
-// Any number of databases make one Table. Of each network the first database that knows its country tells that, and
-// what it leaves open (subdivision, point) is filled from the others that name the same country, or none; Told says
-// which told what. Of a record only what steers is kept: continent, country, subdivisions and the point to a tenth of a
-// degree (11 km at most). What no database says of a country (the continent, a point) comes from two small tables in
-// this package. The country in which a network is registered counts where no database knows another; the one that it
-// represents does not.
+// Databases are read once, whole, into a Table: disjoint sorted ranges of addresses, the leaves, which cover both
+// families without gaps. A leaf has a location number, and a location number has a Location. Neighbours of equal
+// location are one leaf. So a query costs one binary search in an array of integers, and decodes and allocates nothing.
+// Package steer decides once for each location number, and a prefix's decision is then two look-ups. AS numbers have
+// leaves of their own, because the two cut the address space at different places, and their product would be several
+// times as large.
 //
-// Without a file there is a table of countries compiled into the program (Embedded), made by go generate from
-// geo-whois-asn-country of the ip-location-db project, which holds data of the Number Resource Organization (nro.net)
-// under CC BY 4.0; points of countries are from tzdata's zone.tab, which is in the public domain. docs/credits.md has
-// the whole of it.
+// Any number of databases make one Table. For each network the first database that knows its country decides the
+// country. What it leaves open (subdivision, point) comes from the other databases that name the same country, or none;
+// Told says which database told what. Only what steers is kept: continent, country, subdivisions, and the point to a
+// tenth of a degree (at most 11 km). What no database says about a country (its continent, a point) comes from two
+// small tables in this package. The country in which a network is registered counts if no database knows another. The
+// country that it represents does not count.
 //
-// What is made of a file can be kept in a folder, for the next start (keep.go).
+// A table of countries is compiled in (Embedded), for use without files. go generate makes it from
+// geo-whois-asn-country of the ip-location-db project, which has data of the Number Resource Organization (nro.net)
+// under CC BY 4.0. Points of countries are from tzdata's zone.tab, which is in the public domain. docs/credits.md has
+// the details.
 //
-// A Watcher follows the files and swaps in a new Table when one is replaced; a file that cannot be used is refused with
-// the reason, and its last good version stays in service. Files are read into memory and let go of after that: a mapped
-// file that is overwritten in place would fault under a query.
+// What is made of a file can be kept in a folder for the next start (keep.go).
 //
-// An address is IPv4 or IPv6 by its netip.Addr. An IPv6 address that has an IPv4 address within (6to4, Teredo, NAT64's
-// well-known prefix, IPv4-mapped) is where that is: see Inner. The copies of the IPv4 tree that databases keep there
-// are not kept: in ranges these are leaves of which nothing is known.
+// A Watcher follows the files and makes a new Table when one is replaced. A file that cannot be used is refused with a
+// reason, and its last good version stays in service. Files are read into memory and not mapped: a mapped file that is
+// overwritten in place would fault under a query.
+//
+// An IPv6 address with an embedded IPv4 address (6to4, Teredo, NAT64's well-known prefix, IPv4-mapped) is where the
+// IPv4 address is: see Inner. Databases have copies of the IPv4 tree there, which are left out: those leaves are
+// unknown.
 package geo
 
 import (
@@ -44,38 +49,38 @@ type Location struct {
 	Latitude    float64 `json:"latitude,omitempty"`    // degrees, -90 to 90, to a tenth
 	Longitude   float64 `json:"longitude,omitempty"`   // degrees, -180 to 180, to a tenth
 	HasPoint    bool    `json:"hasPoint,omitempty"`    // Latitude and Longitude are known
-	Deeper      string  `json:"deeper,omitempty"`      // its subdivisions of further levels, a space between: "GB-LND"
-	Registered  bool    `json:"registered,omitempty"`  // Country is where the network is registered: no other is known
+	Deeper      string  `json:"deeper,omitempty"`      // subdivisions of further levels, separated by spaces: "GB-LND"
+	Registered  bool    `json:"registered,omitempty"`  // Country is where the network is registered; no other is known
 }
 
-// Told is which files told of a location what; "" where none did, and what is known comes from the country alone.
+// Told says which files told what about a location. "" means that none did, and that it follows from the country.
 type Told struct {
 	Country     string `json:"country,omitempty"`
 	Subdivision string `json:"subdivision,omitempty"`
 	Point       string `json:"point,omitempty"`
 }
 
-// Source is one database as status shows it.
+// Source is one database as the status shows it.
 type Source struct {
 	File   string    `json:"file"`            // as given; "(built in)" is the embedded table
 	Type   string    `json:"type,omitempty"`  // as the database calls itself: "GeoLite2-City"
 	Gives  string    `json:"gives,omitempty"` // "city", "country", "asn", "country and asn" or "city and asn"
-	Built  time.Time `json:"built,omitzero"`  // when its maker built it
-	Loaded time.Time `json:"loaded,omitzero"` // modification time of the file that is in service
+	Built  time.Time `json:"built,omitzero"`  // when its publisher built it
+	Loaded time.Time `json:"loaded,omitzero"` // modification time of the file in service
 	Tells
-	Error string `json:"error,omitempty"` // why the newest version of the file is not in service; "" if it is
+	Error string `json:"error,omitempty"` // why the file's newest version is not in service; "": it is
 }
 
-// Tells is what a database contains: of how many networks it says something, and what.
+// Tells counts what a database has.
 type Tells struct {
-	Networks     int `json:"networks"`
-	Countries    int `json:"countries,omitempty"`    // networks of which it says the country
-	Points       int `json:"points,omitempty"`       // the point
-	Subdivisions int `json:"subdivisions,omitempty"` // the subdivision
-	ASNs         int `json:"asns,omitempty"`         // the AS number
+	Networks     int `json:"networks"`               // with any record
+	Countries    int `json:"countries,omitempty"`    // networks with a country
+	Points       int `json:"points,omitempty"`       // networks with a point
+	Subdivisions int `json:"subdivisions,omitempty"` // networks with a subdivision
+	ASNs         int `json:"asns,omitempty"`         // networks with an AS number
 }
 
-// count adds one network, of which a record tells something.
+// count adds one network, and what its record tells.
 func (t *Tells) count(tells uint8) {
 	t.Networks++
 	for tell, number := range [...]*int{&t.Countries, &t.Points, &t.Subdivisions, &t.ASNs} {
@@ -85,7 +90,7 @@ func (t *Tells) count(tells uint8) {
 	}
 }
 
-// gives says what was found, as Source.Gives has it.
+// gives returns Source.Gives.
 func (t *Tells) gives() string {
 	var what []string
 	switch {
@@ -100,11 +105,11 @@ func (t *Tells) gives() string {
 	return strings.Join(what, " and ")
 }
 
-// Few enough networks for somebody to have written them down: with so many as that, half of them gone is an edit.
+// written is how many networks somebody may have written by hand: half of so few may go with an edit.
 const written = 1000
 
-// less says what a database lacks that the one before it had: all networks of which it said something, or half of them.
-// It is "" where nothing of that kind is lost.
+// less says what a database lacks that the version before it had: all of a kind of network, or more than half of it. It
+// returns "" if nothing is lost.
 func (t *Tells) less(before Tells) string {
 	for _, c := range []struct {
 		what     string

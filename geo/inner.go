@@ -5,12 +5,12 @@ import (
 	"net/netip"
 )
 
-// Inner returns the IPv4 address that an IPv6 address has within, and the bit at which it begins: 6to4 (2002::/16, RFC
-// 3056), Teredo's client (2001::/32, RFC 4380: its bits are inverted), NAT64's well-known prefix (64:ff9b::/96, RFC
-// 6052) and IPv4-mapped (::ffff:0:0/96, RFC 4291). Whoever has such an address is where the IPv4 address is. Any other
-// address, and one of IPv4, is returned as it is, at bit 0.
+// Inner returns the IPv4 address embedded in an IPv6 address, and the bit at which it begins: in 6to4 (2002::/16, RFC
+// 3056), of a Teredo client (2001::/32, RFC 4380, with its bits inverted), under NAT64's well-known prefix
+// (64:ff9b::/96, RFC 6052), and IPv4-mapped (::ffff:0:0/96, RFC 4291). A host with such an address is where the IPv4
+// address is. Any other address, and an IPv4 address, is returned unchanged, with bit 0.
 //
-// A prefix of the inner address of n bits is one of the address itself of at + n bits.
+// A prefix of n bits of the inner address corresponds to one of at + n bits of the address itself.
 func Inner(a netip.Addr) (inner netip.Addr, at int) {
 	if a.Is4() {
 		return a, 0
@@ -22,7 +22,7 @@ func Inner(a netip.Addr) (inner netip.Addr, at int) {
 	return a, 0
 }
 
-// inner4 is Inner on numbers; at is 0 where there is none.
+// inner4 is Inner on numbers. at is 0 if there is no embedded address.
 func inner4(upper, lower uint64) (v4 uint32, at uint8) {
 	switch upper >> 48 {
 	case 0x2002:
@@ -43,7 +43,7 @@ func inner4(upper, lower uint64) (v4 uint32, at uint8) {
 	return 0, 0
 }
 
-// apart returns how long a prefix of an address that has none within must be to be clear of all those that have one.
+// apart returns how long a prefix of an address without an embedded one must be to exclude all addresses that have one.
 func apart(upper, lower uint64) (bits uint8) {
 	for _, within := range [...][2]uint64{{0x2002 << 48}, {0x2001 << 48}, {0x0064_ff9b << 32}, {0, 0xffff << 32}} {
 		bits = max(bits, shared128(upper^within[0], lower^within[1])+1)
@@ -51,8 +51,8 @@ func apart(upper, lower uint64) (bits uint8) {
 	return bits
 }
 
-// Scope returns the length of the shortest prefix of addr of which every address is where first to last are: the range
-// that Locate or ASNOf have found, and others beside it. It is Span, of the inner address where addr has one.
+// Scope returns the length of the shortest prefix of addr whose addresses are all located within first to last, the
+// range that Locate or ASNOf has found. It is Span, of the embedded address if addr has one.
 func Scope(addr, first, last netip.Addr) int {
 	inner, at := Inner(addr)
 	bits := at + Span(inner, first, last)

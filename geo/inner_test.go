@@ -30,7 +30,7 @@ func TestInner(t *testing.T) {
 	}
 }
 
-// Scope, for who has no areas, says what Areas do.
+// Scope, which works without areas, agrees with Areas.
 func TestScopeIsThatOfAreas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		networks := someNetworks().Draw(t, "networks")

@@ -22,23 +22,24 @@ import (
 	"leeward/zones/disk"
 )
 
-// What is made of a database can be kept in a folder of one's own, so that the next start need not decode five million
-// networks again. It is a copy and nothing more: it counts only for the very database that it was made from, byte by
-// byte, and one that is damaged, cut short or of another version is made anew.
+// What is made of a database can be kept in a folder, so that the next start need not decode five million networks
+// again. It is only a copy: it counts only for exactly the database that it was made from, and if it is damaged, cut
+// short or of another version, it is made again.
 //
-// A kept file is a head, then a body in the machine's own form: how many of each there are, the places, and of
-// locations and of AS numbers the arrays of ranges as they stand in memory. It is read into memory and not mapped: a
-// file that somebody cuts short would fault under a query, and reading 50 MB takes 20 ms.
+//	keptHead │ counts │ source (JSON) │ places │ arrays of ranges, locations first, then AS numbers
+//
+// The arrays are in the machine's own form, as they are in memory. A kept file is read into memory and not mapped: a
+// mapped file that somebody cuts short would fault under a query, and reading 50 MB takes 20 ms.
 
-// keptForm opens a kept file and numbers its version.
+// keptForm begins a kept file. Its last octet is the version of the form.
 const keptForm = "LWKEPT\x00\x01"
 
-// keptHead is what a kept file begins with.
+// keptHead is the beginning of a kept file.
 type keptHead struct {
 	Form  [8]byte
-	Order uint64            // byteOrder, as the machine that wrote it has it
-	By    [sha256.Size]byte // of what the program says of its version: another may make something else of a database
-	Of    [sha256.Size]byte // of the database
+	Order uint64            // byteOrder, as written by the machine
+	By    [sha256.Size]byte // digest of the program's version: another one may read a database differently
+	Of    [sha256.Size]byte // digest of the database
 	Size  uint64            // of the body, octets
 	Sum   uint64            // CRC-32C of the body
 }
@@ -47,7 +48,7 @@ const byteOrder = 0x0102030405060708
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// keptFile returns where what is made of a database is kept.
+// keptFile returns the file for what is made of a database.
 func keptFile(folder, database string) string {
 	if full, err := filepath.Abs(database); err == nil {
 		database = full
@@ -56,7 +57,7 @@ func keptFile(folder, database string) string {
 	return filepath.Join(folder, fmt.Sprintf("geo-%x.kept", sum[:6]))
 }
 
-// clearKept removes what was made of databases that are not in use any more.
+// clearKept removes the kept files of databases that are no longer in use.
 func clearKept(folder string, used []string) {
 	all, err := os.ReadDir(folder)
 	if err != nil {
@@ -64,13 +65,14 @@ func clearKept(folder string, used []string) {
 	}
 	for _, entry := range all {
 		name := filepath.Join(folder, entry.Name())
-		if fits, _ := filepath.Match("geo-*.kept", entry.Name()); fits && entry.Type().IsRegular() && !slices.Contains(used, name) {
+		if fits, _ := filepath.Match("geo-*.kept", entry.Name()); fits && entry.Type().IsRegular() &&
+			!slices.Contains(used, name) {
 			_ = os.Remove(name)
 		}
 	}
 }
 
-// keep writes what a layer is into a file.
+// keep writes a layer into a file.
 func (l *layer) keep(file string) error {
 	source, err := json.Marshal(l.source)
 	if err != nil {
@@ -110,10 +112,10 @@ func (l *layer) keep(file string) error {
 	})
 }
 
-// errOther is for a kept file that is good for another version of the database, or of the program.
+// errOther says that a kept file belongs to another version of the database, or of the program.
 var errOther = errors.New("of another version")
 
-// program tells versions of the program apart, as far as they have been built from a repository or a release.
+// program identifies the program's version, as far as it was built from a repository or a release.
 var program = sync.OnceValue(func() [sha256.Size]byte {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -128,7 +130,7 @@ var program = sync.OnceValue(func() [sha256.Size]byte {
 	return sha256.Sum256([]byte(text))
 })
 
-// readKept reads what was made of the database with that digest. It says why it cannot.
+// readKept reads what was made of the database with that digest. An error says why the file cannot be used.
 func readKept(file string, of [sha256.Size]byte) (*layer, error) {
 	f, err := disk.Open(file)
 	if err != nil {
@@ -185,11 +187,11 @@ func readKept(file string, of [sha256.Size]byte) (*layer, error) {
 // body is the rest of a kept file.
 type body struct {
 	r    io.Reader
-	left uint64 // octets, of those that the head tells of
+	left uint64 // octets left, according to the head
 	sum  hash.Hash32
 }
 
-// take reads so many numbers.
+// take reads n numbers.
 func take[T byte | uint32 | uint64 | depth](b *body, n uint64) ([]T, error) {
 	var one T
 	if n > b.left/uint64(unsafe.Sizeof(one)) {
@@ -208,7 +210,7 @@ func take[T byte | uint32 | uint64 | depth](b *body, n uint64) ([]T, error) {
 	return all, err
 }
 
-// takeRanges reads ranges; nil where there are none.
+// takeRanges reads ranges. It returns (nil, nil) if there are none.
 func takeRanges(b *body, counts []uint64) (r *ranges, err error) {
 	r = &ranges{}
 	if counts[0] > math.MaxUint32 || counts[1] > math.MaxUint32 {
@@ -229,13 +231,13 @@ func takeRanges(b *body, counts []uint64) (r *ranges, err error) {
 	return r, nil
 }
 
-// octets returns numbers as they stand in memory.
+// octets returns the memory of numbers.
 func octets[T byte | uint32 | uint64 | depth](numbers []T) []byte {
 	var one T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(numbers))), uintptr(len(numbers))*unsafe.Sizeof(one))
 }
 
-// sound says what look-ups could not go by, and makes what they start from.
+// sound checks everything that look-ups rely on, and makes the indexes.
 func (l *layer) sound() error {
 	if l.places == nil && l.systems == nil || (l.places == nil) != (len(l.told) == 0) {
 		return errors.New("damaged: it tells nothing")
@@ -259,7 +261,7 @@ func (l *layer) sound() error {
 	return nil
 }
 
-// ordered reports whether the ranges cover both families, each start above the one before.
+// ordered reports whether the ranges cover both families in ascending order.
 func (r *edges) ordered() bool {
 	if len(r.v4) == 0 || len(r.v6) == 0 || r.v4[0] != 0 || r.v6[0] != 0 {
 		return false
@@ -286,7 +288,7 @@ func (r *edges) ordered() bool {
 	return len(deep) == 0
 }
 
-// encode writes the places, each string once.
+// encode writes the places, with each string once.
 func (l *layer) encode() []byte {
 	number := map[string]uint64{}
 	var words, all []byte
@@ -313,7 +315,7 @@ func (l *layer) encode() []byte {
 	return bytes.Join([][]byte{head, words, all}, nil)
 }
 
-// errTold is for places that are none.
+// errTold says that the places are damaged.
 var errTold = errors.New("damaged: the places")
 
 // decodeTold reads what encode writes.
@@ -347,7 +349,7 @@ func decodeTold(text []byte) ([]place, error) {
 		words = append(words, string(text[:size]))
 		text = text[size:]
 	}
-	if n > len(text)/8 { // what a place takes at least
+	if n > len(text)/8 { // a place takes at least 8 octets
 		return nil, errTold
 	}
 	told := slices.Grow([]place(nil), n)

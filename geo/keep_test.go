@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// somePlaces is a database with all that a place can have.
+// somePlaces is a database with everything that a place can have.
 func somePlaces(t tb) []byte {
 	return database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"},
 		entry{"192.0.2.0/24", city("EU", "DE", "BE", 52.5, 13.4)},
@@ -28,11 +28,14 @@ func somePlaces(t tb) []byte {
 	)
 }
 
-// What is read again is what was kept, whatever the ranges.
+// What is read again equals what was kept, whatever the ranges.
 func TestKeptIsTheSame(t *testing.T) {
 	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		l := &layer{of: sha256.Sum256([]byte{rapid.Byte().Draw(t, "of")}), source: Source{Type: "x", Tells: Tells{Networks: 7}}}
+		l := &layer{
+			of:     sha256.Sum256([]byte{rapid.Byte().Draw(t, "of")}),
+			source: Source{Type: "x", Tells: Tells{Networks: 7}},
+		}
 		parts := rapid.IntRange(1, 3).Draw(t, "parts")
 		var err error
 		if parts&1 != 0 {
@@ -44,7 +47,8 @@ func TestKeptIsTheSame(t *testing.T) {
 				l.told = append(l.told, place{
 					Location: Location{
 						Country: []string{"", "DE", "US"}[i%3], Deeper: strings.Repeat("x", i), HasPoint: i > 2,
-						Latitude: float64(rapid.IntRange(-900, 900).Draw(t, "latitude")) / 10, Longitude: -float64(i) / 10,
+						Latitude:  float64(rapid.IntRange(-900, 900).Draw(t, "latitude")) / 10,
+						Longitude: -float64(i) / 10,
 					},
 					registered: []string{"AU", ""}[i%2],
 				})
@@ -74,7 +78,7 @@ func TestKeptIsTheSame(t *testing.T) {
 	})
 }
 
-// A kept file that has been touched is refused, wherever that was.
+// A kept file with any change is refused.
 func TestKeptRefusesDamage(t *testing.T) {
 	l, err := readLayer(somePlaces(t))
 	if err != nil {
@@ -104,7 +108,7 @@ func TestKeptRefusesDamage(t *testing.T) {
 	refused("longer", append(bytes.Clone(good), 0))
 	refused("foreign", []byte(strings.Repeat("what is this? ", 100)))
 	overwrite(t, file, good)
-	if _, err := readKept(file, sha256.Sum256(nil)); err != errOther { //nolint:errorlint // it is this one
+	if _, err := readKept(file, sha256.Sum256(nil)); err != errOther { //nolint:errorlint // exactly this error
 		t.Errorf("of another database: %v", err)
 	}
 	if _, err := readKept(file, l.of); err != nil {
@@ -112,7 +116,7 @@ func TestKeptRefusesDamage(t *testing.T) {
 	}
 }
 
-// FuzzKept reads anything as the body of a kept file, with the right sum: whatever is taken can be looked up in.
+// FuzzKept reads anything as the body of a kept file with the right checksum. Whatever is accepted can be searched.
 func FuzzKept(f *testing.F) {
 	l, err := readLayer(somePlaces(f))
 	if err != nil {
@@ -158,7 +162,7 @@ func FuzzKept(f *testing.F) {
 	})
 }
 
-// A start takes what was kept for the very same database, and nothing else; what it cannot use it makes anew.
+// A start uses what was kept for exactly the same database, and nothing else. What it cannot use it makes again.
 func TestStartsFromWhatWasKept(t *testing.T) {
 	file, folder := put(t, "City.mmdb", somePlaces(t)), filepath.Join(t.TempDir(), "state")
 	warned := make(warnings, 100)
@@ -171,7 +175,7 @@ func TestStartsFromWhatWasKept(t *testing.T) {
 		kept := w.files[0].good.kept
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		w.Follow(ended, func(*Table) {}) // it keeps before it looks for changes
+		w.Follow(ended, func(*Table) {}) // it saves before it looks for changes
 		return w, kept
 	}
 	first, kept := start()
@@ -209,12 +213,12 @@ func TestStartsFromWhatWasKept(t *testing.T) {
 			}
 		})
 		for text := <-warned; !strings.Contains(text, "it is made anew"); text = <-warned {
-			if !strings.Contains(text, "cannot be kept") { // as there is a folder in the way
+			if !strings.Contains(text, "cannot be kept") { // a folder is in the way
 				t.Errorf("%s: warned of %q", what, text)
 			}
 		}
 	}
-	// What nobody asks for any more goes; where nothing can be kept, that is said, and all else works.
+	// Kept files of databases no longer in use are removed. If nothing can be kept, that is logged, and all else works.
 	other := keptFile(folder, "Other.mmdb")
 	overwrite(t, other, nil)
 	start()

@@ -16,15 +16,15 @@ import (
 // layer is what one database says: ranges of its own place numbers, of AS numbers, or both.
 type layer struct {
 	source  Source
-	places  *ranges // nil: it knows no locations
+	places  *ranges // nil: it has no locations
 	told    []place // by number; 0 is unknown
-	systems *ranges // nil: it knows no AS numbers
+	systems *ranges // nil: it has no AS numbers
 
-	of   [sha256.Size]byte // the digest of the database; zero where nothing is kept
+	of   [sha256.Size]byte // digest of the database; zero if nothing is kept
 	kept bool              // it is in its kept file
 }
 
-// readLayer reads a database in the MaxMind DB format. It keeps nothing of data.
+// readLayer reads a database in the MaxMind DB format. It does not retain data.
 func readLayer(data []byte) (*layer, error) {
 	db, err := open(data)
 	if err != nil {
@@ -35,7 +35,9 @@ func readLayer(data []byte) (*layer, error) {
 		l.source.Built = time.Unix(int64(epoch), 0).UTC()
 	}
 	r := newRecords(db)
-	if l.places, err = build(networks(r, func(found record) uint32 { return found.place }, &l.source.Tells)); err != nil {
+	if l.places, err = build(networks(r, func(found record) uint32 {
+		return found.place
+	}, &l.source.Tells)); err != nil {
 		return nil, err
 	}
 	switch {
@@ -45,12 +47,12 @@ func readLayer(data []byte) (*layer, error) {
 		return nil, r.useless()
 	}
 	l.source.Gives = l.source.gives()
-	l.told = slices.Clone(r.places) // appending has left room
+	l.told = slices.Clone(r.places) // without the room that appending left
 	if l.source.Points == 0 && l.source.Countries == 0 {
-		l.places, l.told = nil, nil // continents alone are no reason to do without the built-in table
+		l.places, l.told = nil, nil // with continents alone, the built-in table is better
 	}
 	if l.source.ASNs > 0 {
-		var tells Tells // they have been counted
+		var tells Tells // they have been counted already
 		if l.systems, err = build(networks(r, func(found record) uint32 { return found.system }, &tells)); err != nil {
 			return nil, err
 		}
@@ -58,7 +60,7 @@ func readLayer(data []byte) (*layer, error) {
 	return l, nil
 }
 
-// open checks what can be checked before reading, to say more of what is wrong than that something is.
+// open checks what can be checked before reading, so that errors are specific.
 func open(data []byte) (*maxminddb.Reader, error) {
 	if len(data) == 0 {
 		return nil, errEmpty
@@ -79,7 +81,7 @@ func open(data []byte) (*maxminddb.Reader, error) {
 	return db, nil
 }
 
-// packed refuses what begins as an archive does.
+// packed refuses a file that begins like an archive.
 func packed(head []byte) error {
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
@@ -90,26 +92,26 @@ func packed(head []byte) error {
 	return nil
 }
 
-// foreign says that a file is none of the format.
+// foreign says that a file is not in the format.
 func foreign(err error) error {
 	return fmt.Errorf("not a database in the MaxMind DB format, or cut short (%w); fetch it again and put it in "+
 		"place with a rename", err)
 }
 
-// networks walks all of the database's networks with their values; addresses in none have value 0. Copies of the IPv4
-// tree elsewhere in an IPv6 tree count as addresses in none. Each walk leaves in tells how many networks there are, and
-// of how many something is known.
+// networks walks all of the database's networks with their values. Addresses outside any network have value 0, and so
+// have copies of the IPv4 tree elsewhere in an IPv6 tree. Each walk leaves in tells how many networks there are, and
+// what is known of them.
 func networks(records *records, value func(record) uint32, tells *Tells) walk {
 	return func(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
 		db := records.db
-		var next4 uint64 // the first address that is not covered yet; 1<<32: none
+		var next4 uint64 // first address not covered yet; 1<<32: all are
 		var upper, lower uint64
-		done := false // likewise: upper, lower have passed the last
+		done := false // upper, lower have passed the last address
 		*tells = Tells{}
 		var options []maxminddb.NetworksOption
 		if db.Metadata.IPVersion == 6 {
 			if all := db.Lookup(netip.IPv4Unspecified()).Prefix(); all.Addr().Is6() || all.Bits() == 0 {
-				// One record for all of IPv4: the reader would take all networks that have this record for copies.
+				// One record covers all of IPv4: the reader would take all networks with this record for copies.
 				options = append(options, maxminddb.IncludeAliasedNetworks())
 			}
 		}
@@ -139,7 +141,7 @@ func networks(records *records, value func(record) uint32, tells *Tells) walk {
 			}
 			b := first.As16()
 			u, l := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
-			if u == 0 && l == 0 { // so short that all of IPv4 (::/96) is within
+			if u == 0 && l == 0 { // the prefix is so short that it contains all of IPv4 (::/96)
 				v4(0, n)
 				next4 = 1 << 32
 			}
@@ -171,7 +173,7 @@ func networks(records *records, value func(record) uint32, tells *Tells) walk {
 	}
 }
 
-// join makes a table of layers, in their order: of each thing the first that knows it tells (place.join).
+// join makes a table of layers. Of each thing the first layer that knows it tells (see place.join).
 func join(layers []*layer) (*Table, error) {
 	t := &Table{}
 	var places, systems *ranges
@@ -220,11 +222,11 @@ func join(layers []*layer) (*Table, error) {
 	return t, nil
 }
 
-// joinPlaces joins what two databases say of places, each by numbers of its own.
+// joinPlaces joins what two databases say about places. Each has numbers of its own.
 func joinPlaces(a *ranges, told []place, b *ranges, later []place) (*ranges, []place, error) {
 	var all []place
 	number := map[place]uint32{}
-	joined := map[[2]uint32]uint32{} // by the numbers of both: few of all pairs come up
+	joined := map[[2]uint32]uint32{} // by the numbers of both, since few of all pairs occur
 	intern := func(p place) uint32 {
 		n, ok := number[p]
 		if !ok {

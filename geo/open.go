@@ -16,9 +16,9 @@ import (
 	"leeward/zones/disk"
 )
 
-// Open reads location and ASN databases and joins them, in their order, to one table. Where none of them knows
-// locations (there are no files, or only ASN databases), locations are the embedded table's. The error names each file
-// that cannot be used, says why, and what to do.
+// Open reads location and ASN databases and joins them, in their order, into one table. If none of them has locations
+// (there are no files, or only ASN databases), the locations are those of the embedded table. The error names each file
+// that cannot be used, and says why and what to do.
 func Open(files []string, log *slog.Logger) (*Table, error) {
 	var layers []*layer
 	var problems []error
@@ -36,7 +36,7 @@ func Open(files []string, log *slog.Logger) (*Table, error) {
 	return complement(layers)
 }
 
-// complement joins the layers, with the embedded table where they have no locations.
+// complement joins the layers, together with the embedded table if none of them has locations.
 func complement(layers []*layer) (*Table, error) {
 	for _, l := range layers {
 		if l.places != nil {
@@ -50,14 +50,15 @@ func complement(layers []*layer) (*Table, error) {
 	return join(append([]*layer{countries}, layers...))
 }
 
-// largest is the size up to which a file is read, in bytes.
+// largest is the size of the largest file that is read, in octets.
 const largest = 2 << 30
 
-// heavy is the size of a file from which on what reading it has left on the heap is given back to the system at once.
+// heavy is the size of a file, in octets, from which on the memory that reading took is given back to the system at
+// once.
 const heavy = 8 << 20
 
-// load reads one file, and returns the stamp of the version that it has read or refused. Where kept, the name of a
-// file, has what was made of it before, that is taken; "": nothing is kept.
+// load reads one file. It returns the stamp of the version that it has read or refused. kept is the file of what was
+// made of it before, which is used if it is for the same version; "": nothing is kept.
 func load(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
 	l, version, err := read(file, kept, log)
 	if version.Size() >= heavy && (l == nil || !l.kept) {
@@ -72,9 +73,9 @@ func load(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
 	return l, version, nil
 }
 
-// read reads a file whole, makes sure that it was not written to meanwhile, and takes out of it what is needed.
+// read reads a file whole, checks that it was not written to meanwhile, and extracts what is needed.
 func read(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
-	f, err := disk.Open(file) // never waits, as opening a FIFO would
+	f, err := disk.Open(file) // it never blocks, as opening a FIFO would
 	if err != nil {
 		return nil, disk.Stamp{}, unreadable(err)
 	}
@@ -127,7 +128,7 @@ func read(file, kept string, log *slog.Logger) (*layer, disk.Stamp, error) {
 	return l, version, err
 }
 
-// unchanged says whether a file was written to since.
+// unchanged returns an error if a file was written to since that version.
 func unchanged(f *os.File, version disk.Stamp) error {
 	after, err := f.Stat()
 	if err != nil {
@@ -139,8 +140,8 @@ func unchanged(f *os.File, version disk.Stamp) error {
 	return nil
 }
 
-// readAgain returns what was made of a database before, nil where there is nothing of this version of it, and its
-// digest. It goes back to the beginning of the file.
+// readAgain returns what was made of a database before, and sets its digest. It returns (nil, nil) if nothing is kept
+// for this version. It leaves the file at its beginning.
 func readAgain(f io.ReadSeeker, kept string, of *[sha256.Size]byte, log *slog.Logger) (*layer, error) {
 	digest := sha256.New()
 	if _, err := io.Copy(digest, f); err != nil {
@@ -155,14 +156,14 @@ func readAgain(f io.ReadSeeker, kept string, of *[sha256.Size]byte, log *slog.Lo
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOther) {
 			log.Warn("what was kept of a location database cannot be used; it is made anew", "file", kept, "err", err)
 		}
-		return nil, nil // it is a copy, no more
+		return nil, nil // it is only a copy
 	}
 	l.kept = true
 	return l, nil
 }
 
-// promising reads a file's first bytes and its metadata, which stand at its end, before memory is taken for all of it:
-// what is no database, or is one that has been cut short, is refused whatever its size.
+// promising reads a file's first octets, and its metadata at the end, before memory is taken for all of it. So anything
+// that is not a database, or has been cut short, is refused whatever its size.
 func promising(f io.ReaderAt, size int64) error {
 	head := make([]byte, min(size, 4))
 	if _, err := f.ReadAt(head, 0); err != nil {
@@ -190,13 +191,13 @@ func promising(f io.ReaderAt, size int64) error {
 	return nil
 }
 
-// metadataMarker begins the metadata of a database in the MaxMind DB format, which are within its last 128 KiB.
+// metadataMarker begins the metadata of a database in the MaxMind DB format. It is within the last 128 KiB.
 var metadataMarker = []byte("\xab\xcd\xefMaxMind.com")
 
 const metadataEnd = 128 << 10
 
-// treeSize returns, of a database's metadata, how many nodes the search tree has, and how many bits each of a node's
-// two records.
+// treeSize returns, from a database's metadata, the number of nodes in the search tree, and the number of bits in each
+// of a node's two records.
 func treeSize(metadata []byte) (nodes, bits uint64, err error) {
 	fields, err := mmdbdata.NewDecoder(metadata, 0).Cursor().Map()
 	if err != nil {
@@ -222,8 +223,7 @@ func treeSize(metadata []byte) (nodes, bits uint64, err error) {
 	}
 }
 
-// fill reads all of data, which is zero. What is zero in the file is not written to, so that a hole in a sparse file
-// takes no memory.
+// fill reads all of data, which must be zero. It does not write zeros, so that a hole in a sparse file takes no memory.
 func fill(data []byte, r io.Reader) error {
 	var zero [64 << 10]byte
 	part := make([]byte, len(zero))
@@ -240,10 +240,10 @@ func fill(data []byte, r io.Reader) error {
 	return nil
 }
 
-// errEmpty is for a file of 0 bytes.
+// errEmpty is the error for a file of 0 octets.
 var errEmpty = errors.New("the file is empty; put a complete .mmdb file there")
 
-// errWriting is for a file that changed while it was read.
+// errWriting is the error for a file that changed while it was read.
 var errWriting = errors.New("being written to just now; it is read again when that has ended")
 
 // unreadable says what to do about a file that the system does not let us read.

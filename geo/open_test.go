@@ -15,7 +15,7 @@ import (
 	"github.com/maxmind/mmdbwriter"
 )
 
-// within fails the test where f does not return: what is tested would wait for ever.
+// within fails the test if f does not return, instead of waiting for ever.
 func within(t *testing.T, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -40,15 +40,16 @@ func TestOpenNeverWaits(t *testing.T) {
 	for _, file := range []string{file, "/dev/zero"} {
 		within(t, func() {
 			_, err := Open([]string{file}, slog.New(slog.DiscardHandler))
-			if err == nil || !strings.HasPrefix(err.Error(), file) || !strings.Contains(err.Error(), "the .mmdb file itself") {
+			if err == nil || !strings.HasPrefix(err.Error(), file) ||
+				!strings.Contains(err.Error(), "the .mmdb file itself") {
 				t.Errorf("error %v, want one that names %s and says what it is", err, file)
 			}
 		})
 	}
 }
 
-// TestFollowingNeverWaits puts a FIFO where a database was: the database stays, and what comes later is taken. That the
-// test ends says that following can be ended.
+// TestFollowingNeverWaits puts a FIFO where a database was. The database stays in service, and what comes later is
+// used. The end of the test shows that following can be ended.
 func TestFollowingNeverWaits(t *testing.T) {
 	file := put(t, "Country.mmdb", countryFile(t, "DE"))
 	f := follow(t, time.Hour, file)
@@ -62,7 +63,7 @@ func TestFollowingNeverWaits(t *testing.T) {
 	f.country(t, "FR")
 }
 
-// peak returns how much memory the process has had at most, in bytes.
+// peak returns the most memory that the process has had, in octets.
 func peak(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
@@ -80,7 +81,7 @@ func peak(t *testing.T) int {
 	return kilobytes << 10
 }
 
-// TestMetadataComeFirst: what is none is refused before memory is taken for it, and a hole takes none.
+// TestMetadataComeFirst: a file that is not a database is refused before memory is taken for it, and a hole takes none.
 func TestMetadataComeFirst(t *testing.T) {
 	const hole = 600 << 20
 	good := countryFile(t, "DE")

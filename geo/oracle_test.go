@@ -11,14 +11,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plain is what ranges and areas say, written down to be searched one range after the other. It knows of no index, no
-// level, no halves: what is faster is held against it.
+// plain is ranges or areas as a list that is searched from one end to the other. It has no index, no levels, no halves:
+// the faster structures are compared with it.
 type plain struct {
 	starts []netip.Addr // in order, IPv4 first; each family's first is its address 0
 	values []uint32
 }
 
-// join makes one of neighbours whose values have one outcome, as whoever is searched does.
+// join joins neighbours whose values have the same outcome, as the structures under test do.
 func (p plain) join(outcome func(uint32) uint32) (joined plain) {
 	for i, start := range p.starts {
 		o, n := outcome(p.values[i]), len(joined.starts)
@@ -30,7 +30,7 @@ func (p plain) join(outcome func(uint32) uint32) (joined plain) {
 	return joined
 }
 
-// find returns the range that an address is in.
+// find returns the range that contains an address.
 func (p plain) find(a netip.Addr) (found int) {
 	for i, start := range p.starts {
 		if start.BitLen() == a.BitLen() && start.Compare(a) <= 0 {
@@ -48,7 +48,7 @@ func (p plain) last(i int) netip.Addr {
 	return last(netip.PrefixFrom(p.starts[i], 0))
 }
 
-// span returns the length of the shortest prefix of an address within range i: each is tried.
+// span returns the length of the shortest prefix of an address within range i. It tries each.
 func (p plain) span(a netip.Addr, i int) int {
 	for length := range a.BitLen() {
 		prefix, err := a.Prefix(length)
@@ -62,13 +62,13 @@ func (p plain) span(a netip.Addr, i int) int {
 	return a.BitLen()
 }
 
-// carriers are the prefixes of IPv6 addresses that have an IPv4 address within.
+// carriers are the prefixes of IPv6 addresses with an embedded IPv4 address.
 var carriers = []netip.Prefix{
 	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("64:ff9b::/96"),
 	netip.MustParsePrefix("::ffff:0:0/96"),
 }
 
-// innerOf is the address itself, or the IPv4 address that it has within, and the bits before that.
+// innerOf returns the address itself, or its embedded IPv4 address, and the number of bits before that.
 func innerOf(a netip.Addr) (netip.Addr, int) {
 	b := a.As16()
 	for i, carrier := range carriers {
@@ -86,8 +86,8 @@ func innerOf(a netip.Addr) (netip.Addr, int) {
 	return a, 0
 }
 
-// whereabouts returns the range that an address in range in is taken to be in, and its span, where an address is where
-// the one within is: all of a prefix is in one range only if all of it has one within, or nothing of it.
+// whereabouts returns the range in which an address counts, and its span, if embedded addresses count. A prefix is in
+// one range only if all of its addresses have an embedded one, or none has.
 func (p plain) whereabouts(a netip.Addr, in int) (int, int) {
 	inner, before := innerOf(a)
 	if before > 0 {
@@ -105,7 +105,7 @@ func (p plain) whereabouts(a netip.Addr, in int) (int, int) {
 	return in, span
 }
 
-// walk is what build asks for.
+// walk is the walk that build needs.
 func (p plain) walk(v4 func(uint32, uint32), v6 func(uint64, uint64, uint32)) error {
 	for i, start := range p.starts {
 		if start.Is4() {
@@ -131,14 +131,14 @@ func halves6(a netip.Addr) (upper, lower uint64) {
 	return upper, lower
 }
 
-// sizes are numbers of ranges around those at which a look-up changes: one range, the widths of levels, where an index
-// begins, and where one more level does.
+// sizes are numbers of ranges around those at which a look-up changes: one range, the widths of levels, the first
+// index, and one more level.
 var sizes = []int{
 	1, 1, 2, 3, 4, 5, 8, 15, 16, 17, 31, 33, 255, 256, 257,
 	sparse - 1, sparse, sparse + 1, sparse + fanout, sparse + fanout + 1, fanout * sparse, fanout*sparse + 1,
 }
 
-// somePlain draws ranges: of each family as many as one of sizes says, crowded so that neighbours are often one address
+// somePlain draws ranges: for each family as many as one of sizes, crowded so that neighbours are often one address
 // long, of every parity, and within one /64.
 func somePlain(t *rapid.T) plain {
 	var p plain
@@ -151,7 +151,7 @@ func somePlain(t *rapid.T) plain {
 		zero, end := addr4(0), addr4(1<<32-1)
 		if family == "IPv6" {
 			zero, end = addr6(0, 0), addr6(1<<64-1, 1<<64-1)
-			within := random.Uint64() // one /64 that has many
+			within := random.Uint64() // one /64 with many ranges
 			some := random.IntN(4)
 			draw = func() netip.Addr {
 				switch random.IntN(4) {
@@ -202,9 +202,8 @@ func somePlain(t *rapid.T) plain {
 	return p
 }
 
-// probe calls check with addresses at which a look-up can be wrong: around the starts of all ranges, or of many where
-// there are more than so many, around both ends of both families, and anywhere; each with the range that the address is
-// in.
+// probe calls check with addresses at which a look-up could be wrong: around the starts of all ranges, or of a sample
+// if there are very many, around both ends of both families, and at random. Each comes with the range that contains it.
 func (p plain) probe(t *rapid.T, most int, check func(a netip.Addr, in int)) {
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "probes"), 4))
 	six := slices.IndexFunc(p.starts, netip.Addr.Is6)
@@ -217,8 +216,7 @@ func (p plain) probe(t *rapid.T, most int, check func(a netip.Addr, in int)) {
 		check(end, i)
 		for _, a := range []netip.Addr{start.Prev(), start.Next(), start.Next().Next(), end.Prev(), end.Next()} {
 			if a.IsValid() && a.BitLen() == start.BitLen() {
-				// It is in this range or in one beside it: found from here, so that whole structures can be gone
-				// through.
+				// It is in this range or in the next: search from here, so that whole structures can be tested.
 				in := i
 				for in > 0 && a.Less(p.starts[in]) {
 					in--
@@ -239,7 +237,7 @@ func (p plain) probe(t *rapid.T, most int, check func(a netip.Addr, in int)) {
 	}
 }
 
-// lookups holds the look-ups of ranges against the list.
+// lookups compares the look-ups of ranges with the list.
 func lookups(t *rapid.T) {
 	p := somePlain(t)
 	r, err := build(p.walk)
@@ -265,7 +263,7 @@ func lookups(t *rapid.T) {
 		}
 	})
 	if len(p.starts) < 600 {
-		for range 100 { // and the list against being searched from a neighbour
+		for range 100 { // and the list's search from a neighbour with its full search
 			a := addresses().Draw(t, "address")
 			if got, want := int(r.leaf(a)), p.find(a); got != want {
 				t.Fatalf("%s is in range %d, want %d", a, got, want)
@@ -274,7 +272,7 @@ func lookups(t *rapid.T) {
 	}
 }
 
-// outcomes holds the look-ups of areas against the list: the outcome, the scope, and what is looked at ahead of them.
+// outcomes compares the look-ups of areas with the list: the outcome, the scope, and what Aim and Reach return.
 func outcomes(t *rapid.T) {
 	p := somePlain(t)
 	r, err := build(p.walk)
@@ -311,7 +309,7 @@ func holdAreas(t *rapid.T, areas *Areas, p plain, where func(plain, netip.Addr, 
 	})
 }
 
-// outcomesOfPrefixes does the same for areas that are cut by prefixes of all lengths, as maps and conditions are.
+// outcomesOfPrefixes does the same for areas cut by prefixes of all lengths, as in maps and conditions.
 func outcomesOfPrefixes(t *rapid.T) {
 	var networks []Network
 	for i, prefix := range rapid.SliceOfNDistinct(prefixes(), 0, 30, rapid.ID).Draw(t, "prefixes") {
@@ -344,7 +342,9 @@ func outcomesOfPrefixes(t *rapid.T) {
 		all = append(all, n.Prefix)
 	}
 	areas := ByPrefix(all, func(a netip.Addr) uint16 { return uint16(value(a)) })
-	holdAreas(t, areas, p.join(func(value uint32) uint32 { return value }), func(p plain, a netip.Addr, in int) (int, int) {
+	holdAreas(t, areas, p.join(func(value uint32) uint32 {
+		return value
+	}), func(p plain, a netip.Addr, in int) (int, int) {
 		return in, p.span(a, in)
 	})
 }
@@ -353,7 +353,7 @@ func TestLookupsAreTheList(t *testing.T)  { rapid.Check(t, lookups) }
 func TestOutcomesAreTheList(t *testing.T) { rapid.Check(t, outcomes) }
 func TestPrefixesAreTheList(t *testing.T) { rapid.Check(t, outcomesOfPrefixes) }
 
-// FuzzLookups draws the same from bytes that the fuzzer thinks of.
+// FuzzLookups draws the same from the fuzzer's bytes.
 func FuzzLookups(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 9))
 	for range 20 {
@@ -368,8 +368,8 @@ func FuzzLookups(f *testing.F) {
 	}))
 }
 
-// Every length and both parities of a prefix's address, each alone and beside its neighbours of one address: what a map
-// or a condition can name.
+// Every length and both parities of a prefix's address, each alone and beside its neighbours of one address: everything
+// that a map or a condition can name.
 func TestAreasOfEveryLength(t *testing.T) {
 	for _, address := range []string{
 		"100.64.7.9", "100.64.7.10", "0.0.0.0", "0.0.0.1", "255.255.255.255", "255.255.255.254", "::", "::1",

@@ -2,16 +2,16 @@ package geo
 
 // place is what is known of a network while databases are joined.
 type place struct {
-	Location          // as told: nothing has been completed
-	registered string // the country that it is registered in: for want of the one where its clients are
+	Location          // as told, without what follows from the country
+	registered string // the country of registration, used if the clients' country is unknown
 	by         origins
 }
 
-// origins are which databases told of a location what, by their position from 1; 0: none, or the tables in this
+// origins say which databases told what about a location, by their position from 1. 0 means none, or the tables of this
 // package.
 type origins struct{ country, subdivision, point uint8 }
 
-// tells returns the place as the database at a position from 1 tells it.
+// tells returns the place as told by the database at a position, from 1.
 func (p place) tells(position int) place {
 	n := uint8(min(position, 255))
 	if p.Country != "" || p.registered != "" {
@@ -26,14 +26,14 @@ func (p place) tells(position int) place {
 	return p
 }
 
-// join fills what the place leaves open from what a later database says. The first country counts. What belongs to
-// another country is not mixed in: a point in France is no point of a network in Germany, whoever is right.
+// join fills what the place leaves open from a later database. The first country counts. Details of another country are
+// not mixed in: a point in France is no point of a network in Germany, whichever is right.
 func (p place) join(later place) place {
 	switch {
 	case later.Country == "":
 	case p.Country == "":
 		p.Country, p.by.country = later.Country, later.by.country
-		p.Continent = later.Continent // its own may be another's: that of the country is known
+		p.Continent = later.Continent // p's own may belong to another country
 	case p.Country != later.Country:
 		return p
 	}
@@ -58,7 +58,7 @@ func (p place) join(later place) place {
 	return p
 }
 
-// finish returns the location, with what is known of its country.
+// finish returns the location, with what follows from its country.
 func (p place) finish() Location {
 	if p.Country == "" && p.registered != "" {
 		p.Country, p.Registered = p.registered, true

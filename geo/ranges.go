@@ -6,26 +6,26 @@ import (
 	"sort"
 )
 
-// ranges covers both families with disjoint ranges that have a value each: a leaf is a range's index, IPv4 first, IPv6
-// after.
+// ranges covers both families with disjoint ranges, each with a value. A leaf is a range's index, first IPv4, then
+// IPv6.
 type ranges struct {
 	edges
 	value []uint32 // of each leaf
 }
 
-// edges are where ranges begin. Only their first addresses are kept, since a range ends where the next one starts.
+// edges are where ranges begin. Only first addresses are kept, since a range ends where the next one begins.
 //
-// A search in memory that is in no cache costs a miss at each step, 21 of them with a whole City database. IPv4 starts
-// from an index on the upper 16 bits (256 KiB) and goes on by halves without a branch to guess wrong. IPv6 is too
-// unevenly filled for that: it goes down levels of which each has every 16th start of the one below, so that a step is
-// two lines beside each other and the upper steps are in a cache.
+// When nothing is in the cache, a search costs a miss at each step, 21 of them in a whole City database. For IPv4, an
+// index on the upper 16 bits (256 KiB) starts the search, which goes on by halves without branches to mispredict. IPv6
+// is too uneven for that. Its search goes down levels, each with every 16th start of the one below: a step reads two
+// adjacent lines, and the upper levels stay in the cache.
 type edges struct {
 	v4   []uint32 // first addresses, in host order; v4[0] is 0
-	v6   []uint64 // first addresses' upper 64 bits; v6[0] is 0; equal neighbours differ in their lower
-	deep []depth  // the lower 64 bits of those few first addresses that are within a /64, sorted by index
+	v6   []uint64 // upper 64 bits of first addresses; v6[0] is 0; equal neighbours differ in their lower 64 bits
+	deep []depth  // lower 64 bits of the few first addresses where they are not 0, sorted by index
 
-	index4  []uint32   // by the upper 16 bits: how many v4 are below; nil where there are too few for it to pay
-	levels6 [][]uint64 // above v6, the lowest first; the highest has no more than fanout
+	index4  []uint32   // by upper 16 bits: how many starts of v4 are below; nil: too few for an index to pay
+	levels6 [][]uint64 // above v6, lowest first; the highest has at most fanout starts
 }
 
 // depth is the lower half of an IPv6 range's first address.

@@ -10,7 +10,7 @@ func addr6Prefix(upper, lower uint64, bits int) netip.Prefix {
 	return netip.PrefixFrom(addr6(upper, lower), bits).Masked()
 }
 
-// TestIndexChangesNothing holds the search from the index against the search without.
+// TestIndexChangesNothing compares the search with the index and the search without.
 func TestIndexChangesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	draw4 := func() uint32 { return random.Uint32() >> random.IntN(20) }

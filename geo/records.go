@@ -10,30 +10,30 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// records decodes a database's records, each once however many networks share it, and numbers the places found. What a
-// database contains is what its records say, all of them: its type is whatever its maker calls it.
+// records decodes a database's records, each once however many networks share it, and numbers the places in them. What
+// counts is what the records say: the database's type is whatever its publisher calls it.
 type records struct {
 	db     *maxminddb.Reader
-	fields map[string]bool // of the first records: for who has given the wrong database
+	fields map[string]bool // names in the first records, for the error about a wrong kind of database
 
 	seen      map[uintptr]record // by offset within the database
 	places    []place            // by number; 0 is unknown
 	numbers   map[placeKey]uint32
-	spellings map[string]string // one string of each kind, to keep for all places
-	words     map[string]uint32 // a number for each
+	spellings map[string]string // one copy of each string, shared by all places
+	words     map[string]uint32 // a number for each string
 
 	form     form
 	standard standard
-	said     said // where records are decoded to, one for all
+	said     said // space for decoding
 }
 
-// record is what steers in one of them.
+// record is the part of a database's record that steers.
 type record struct {
 	place, system uint32
 	tells         uint8
 }
 
-// What a record tells, in record.tells.
+// Bits of record.tells.
 const (
 	tellsCountry = 1 << iota
 	tellsPoint
@@ -54,20 +54,21 @@ func newRecords(db *maxminddb.Reader) *records {
 	}
 }
 
-// useless says what the database has instead of what is needed.
+// useless returns an error that says what the database has instead of what is needed.
 func (r *records) useless() error {
 	has := "its records are empty"
 	if fields := slices.Sorted(maps.Keys(r.fields)); len(fields) > 0 {
 		has = "its records have " + strings.Join(fields[:min(8, len(fields))], ", ")
 	}
-	return fmt.Errorf("a database of type %q that tells neither countries nor coordinates nor AS numbers (%s); give a City, "+
+	return fmt.Errorf("a database of type %q that tells neither countries nor coordinates nor AS numbers (%s); give "+
+		"a City, "+
 		"Country or ASN database", r.db.Metadata.DatabaseType, has)
 }
 
-// sample is how many different records are asked for the names of their fields.
+// sample is how many different records are read for the names of their fields.
 const sample = 256
 
-// read returns what a network's record says, the zero record for a network without one.
+// read returns what a network's record says, the zero record if the network has none.
 func (r *records) read(network maxminddb.Result) (record, error) {
 	if !network.Found() {
 		return record{}, nil
@@ -78,7 +79,7 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 	}
 	r.said = said{subdivisions: r.said.subdivisions[:0], fields: r.said.fields[:0], names: len(r.seen) < sample}
 	if !r.said.names && r.standard.read(r.form, network, &r.said) {
-		// That is all of it.
+		// It was read completely.
 	} else if err := network.Decode(&r.said); err != nil {
 		return found, fmt.Errorf("the record of %s is damaged (%w); fetch the database again", network.Prefix(), err)
 	}
@@ -103,7 +104,7 @@ func (r *records) read(network maxminddb.Result) (record, error) {
 	return found, nil
 }
 
-// number returns the place's number, a new one if it has none yet.
+// number returns the place's number, a new one for a new place.
 func (r *records) number(p place) uint32 {
 	key := r.keyOf(&p)
 	number, ok := r.numbers[key]
@@ -115,7 +116,7 @@ func (r *records) number(p place) uint32 {
 	return number
 }
 
-// placeKey is all of a place in 20 bytes: 60,000 and more are keys of a map.
+// placeKey is a place in 20 octets: a map has 60,000 and more of them as keys.
 type placeKey struct {
 	continent, country, registered [2]byte
 	subdivision, deeper            uint32
@@ -137,7 +138,7 @@ func (r *records) keyOf(p *place) placeKey {
 	return key
 }
 
-// word returns a number for a string, one and the same for all that are equal.
+// word returns the number of a string. Equal strings have the same number.
 func (r *records) word(s string) uint32 {
 	n, ok := r.words[s]
 	if !ok {
@@ -147,7 +148,7 @@ func (r *records) word(s string) uint32 {
 	return n
 }
 
-// spell returns one and the same string for all that are equal.
+// spell returns one copy for all equal strings.
 func (r *records) spell(s string) string {
 	if kept, ok := r.spellings[s]; ok {
 		return kept

@@ -9,18 +9,18 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// standard is where records of MaxMind's own forms are decoded to, by MaxMind's names for them. Each database has one
-// form: what its type says.
+// standard is space for decoding records in MaxMind's own forms, with MaxMind's names. A database has one form, which
+// its type gives.
 type standard struct {
 	city geoip2.City
 	asn  geoip2.ASN
 }
 
-// form is that of a database's records, by what its type says.
+// form is the form of a database's records, according to its type.
 type form uint8
 
 const (
-	formOther form = iota // whatever its maker has made of it: see said
+	formOther form = iota // anything else: see said
 	formCity
 	formASN
 )
@@ -38,15 +38,15 @@ func formOf(databaseType string) form {
 	return formOther
 }
 
-// read decodes a record of a form into what it says, and reports whether it is one of that form and leaves nothing
-// open. One that is not is for said to read: databases that call themselves GeoLite2 are made by others, too, and say
-// things in other fields.
+// read decodes a record of a form, and reports whether the record has that form and is complete. Otherwise said reads
+// it: others also make databases that call themselves GeoLite2, and use other fields.
 func (s *standard) read(f form, network maxminddb.Result, into *said) bool {
 	switch f {
 	case formCity:
 		s.city = geoip2.City{}
 		c := &s.city
-		if network.Decode(c) != nil || c.Country.ISOCode == "" || len(c.Subdivisions) == 0 || !c.Location.HasCoordinates() ||
+		if network.Decode(c) != nil || c.Country.ISOCode == "" || len(c.Subdivisions) == 0 ||
+			!c.Location.HasCoordinates() ||
 			slices.ContainsFunc(c.Subdivisions, func(s geoip2.CitySubdivision) bool { return s.ISOCode == "" }) {
 			return false
 		}

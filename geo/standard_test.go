@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What MaxMind's library makes of a record is what said makes of it, whatever else is in the record.
+// MaxMind's library reads from a record what said reads from it, whatever else is in the record.
 func TestStandardRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		code := func(what string) mmdbtype.Map {
@@ -49,11 +49,15 @@ func TestStandardRecords(t *testing.T) {
 		if n := rapid.Uint32Range(0, 3).Draw(t, "AS"); n > 0 {
 			record["autonomous_system_number"] = mmdbtype.Uint32(n)
 		}
-		for kind, f := range map[string]form{"GeoLite2-City": formCity, "DBIP-City-Lite": formCity, "GeoLite2-ASN": formASN, "mine": formOther} {
+		for kind, f := range map[string]form{
+			"GeoLite2-City": formCity, "DBIP-City-Lite": formCity,
+			"GeoLite2-ASN": formASN, "mine": formOther,
+		} {
 			if got := formOf(kind); got != f {
 				t.Fatalf("%s is of form %d, want %d", kind, got, f)
 			}
-			db, err := maxminddb.OpenBytes(database(t, mmdbwriter.Options{DatabaseType: kind}, entry{"192.0.2.0/24", record}))
+			db, err := maxminddb.OpenBytes(database(t, mmdbwriter.Options{DatabaseType: kind},
+				entry{"192.0.2.0/24", record}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +75,8 @@ func TestStandardRecords(t *testing.T) {
 					if fast.system() != slow.system() {
 						t.Fatalf("AS%d, want AS%d", fast.system(), slow.system())
 					}
-				} else if d := cmp.Diff(fmt.Sprintf("%+v", r.place(&slow)), fmt.Sprintf("%+v", r.place(&fast))); d != "" {
+				} else if d := cmp.Diff(fmt.Sprintf("%+v", r.place(&slow)),
+					fmt.Sprintf("%+v", r.place(&fast))); d != "" {
 					t.Fatalf("%v: %s", record, d)
 				}
 			}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Table is what all databases together know: address → leaf → location number → Location, and address → leaf → AS
+// Table is what all databases know together: address → leaf → location number → Location, and address → leaf → AS
 // number. It never changes.
 type Table struct {
 	places    ranges // values are location numbers
@@ -16,27 +16,27 @@ type Table struct {
 	sources   []Source
 }
 
-// Locate returns the leaf that the address is in, among the leaves of locations. It never fails: where nothing is known
-// the leaf's location is number 0. It does not allocate. Leaves are numbered in the order of addresses, those of IPv4
-// first, so that within a family leaf i+1 follows leaf i without a gap.
+// Locate returns the leaf of locations that contains the address. It always finds one; an unknown leaf has location
+// number 0. It does not allocate. Leaves are numbered in the order of addresses, IPv4 first, so that within a family
+// leaf i+1 follows leaf i without a gap.
 //
-// Of an address that has an IPv4 address within it is the leaf of that (Inner).
+// For an address with an embedded IPv4 address it returns the leaf of that (see Inner).
 func (t *Table) Locate(a netip.Addr) (leaf uint32) { return t.places.whereabouts(a) }
 
-// Leaves returns how many leaves of locations there are, of both families.
+// Leaves returns the number of leaves of locations, in both families.
 func (t *Table) Leaves() int { return t.places.leaves() }
 
-// V4Leaves returns how many of them are IPv4's: the number of the first that is IPv6's. It is at least 1.
+// V4Leaves returns the number of leaves of IPv4, which is also the first leaf of IPv6. It is at least 1.
 func (t *Table) V4Leaves() int { return len(t.places.v4) }
 
-// LocationOf returns a leaf's location number; 0 is unknown.
+// LocationOf returns a leaf's location number. 0 is unknown.
 func (t *Table) LocationOf(leaf uint32) uint32 { return t.places.value[leaf] }
 
-// Locations returns all locations by their numbers; number 0 is the empty Location. It is the table's own: not to be
-// changed.
+// Locations returns all locations by number. Number 0 is the empty Location. The slice belongs to the table and must
+// not be changed.
 func (t *Table) Locations() []Location { return t.locations }
 
-// Told returns which files told what of a location, by its number.
+// Told returns which files told what about a location, by its number.
 func (t *Table) Told(location uint32) (told Told) {
 	if int(location) >= len(t.origins) {
 		return told
@@ -57,20 +57,20 @@ func (t *Table) Start(leaf uint32) netip.Addr { return t.places.start(leaf) }
 // Last returns the last address of a leaf of locations.
 func (t *Table) Last(leaf uint32) netip.Addr { return t.places.last(leaf) }
 
-// ASNOf returns the AS number that announces the address, 0 where that is unknown, and the leaf of AS numbers that it
-// is in. These leaves are numbered like those of locations, apart from them. It does not allocate.
+// ASNOf returns the AS number that announces the address, 0 if it is unknown, and the leaf of AS numbers that contains
+// the address. These leaves are numbered like those of locations, independently of them. It does not allocate.
 func (t *Table) ASNOf(a netip.Addr) (asn, leaf uint32) {
 	leaf = t.systems.whereabouts(a)
 	return t.systems.value[leaf], leaf
 }
 
-// ASNLeaves returns how many leaves of AS numbers there are, of both families; one each where no database knows any.
+// ASNLeaves returns the number of leaves of AS numbers, in both families. It is 2 if no database has AS numbers.
 func (t *Table) ASNLeaves() int { return t.systems.leaves() }
 
-// V4ASNLeaves returns how many of them are IPv4's.
+// V4ASNLeaves returns how many of them are of IPv4.
 func (t *Table) V4ASNLeaves() int { return len(t.systems.v4) }
 
-// ASNOfLeaf returns the AS number of a leaf of AS numbers; 0 is unknown.
+// ASNOfLeaf returns the AS number of a leaf of AS numbers. 0 is unknown.
 func (t *Table) ASNOfLeaf(leaf uint32) uint32 { return t.systems.value[leaf] }
 
 // StartASN returns the first address of a leaf of AS numbers.
@@ -79,18 +79,18 @@ func (t *Table) StartASN(leaf uint32) netip.Addr { return t.systems.start(leaf) 
 // LastASN returns the last address of a leaf of AS numbers.
 func (t *Table) LastASN(leaf uint32) netip.Addr { return t.systems.last(leaf) }
 
-// Sources returns the databases that the table was made from, in the order in which they were given.
+// Sources returns the databases that the table was made from, in the order given.
 func (t *Table) Sources() []Source { return slices.Clone(t.sources) }
 
-// Span returns the length of the shortest prefix of addr that lies wholly within first to last: 0 to 32 for IPv4, 0 to
-// 128 for IPv6. All three are of one family and first ≤ addr ≤ last; for an addr outside, it is the whole address.
+// Span returns the length of the shortest prefix of addr that lies within first to last: 0 to 32 for IPv4, 0 to 128 for
+// IPv6. All three must be of one family. If addr is outside the range, Span returns its whole length.
 //
-// This is what makes a leaf into an ECS scope (RFC 7871 7.2.1): one answer for that prefix is right for all of it.
+// This turns a leaf into an ECS scope (RFC 7871 section 7.2.1): one answer is right for all of that prefix.
 func Span(addr, first, last netip.Addr) (bits int) {
 	if addr.Less(first) || last.Less(addr) {
 		return addr.BitLen()
 	}
-	// A prefix stays clear of the address before first as soon as it has one bit in which that differs from addr.
+	// A prefix excludes the address before first once it includes a bit in which that differs from addr.
 	if before := first.Prev(); before.IsValid() {
 		bits = shared(addr, before) + 1
 	}

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// addresses draws addresses that crowd around few places, so that prefixes of all lengths overlap and share borders.
+// addresses draws addresses around a few places, so that prefixes of all lengths overlap and share borders.
 func addresses() *rapid.Generator[netip.Addr] {
 	return rapid.Custom(func(t *rapid.T) netip.Addr {
 		if rapid.Bool().Draw(t, "v4") {
@@ -16,7 +16,8 @@ func addresses() *rapid.Generator[netip.Addr] {
 			return addr4(a ^ rapid.Uint32().Draw(t, "bits")>>rapid.IntRange(0, 32).Draw(t, "kept"))
 		}
 		upper := rapid.SampledFrom([]uint64{
-			0, 0x20010db8 << 32, 0x2001 << 48, 0x2002_c000_0200 << 16, 0x0064_ff9b << 32, 0x2a00 << 48, 0x2a00_1450_4001_0800, 1<<64 - 1,
+			0, 0x20010db8 << 32, 0x2001 << 48, 0x2002_c000_0200 << 16, 0x0064_ff9b << 32, 0x2a00 << 48,
+			0x2a00_1450_4001_0800, 1<<64 - 1,
 		}).Draw(t, "around")
 		upper ^= rapid.Uint64().Draw(t, "bits") >> rapid.IntRange(0, 64).Draw(t, "kept")
 		lower := rapid.SampledFrom([]uint64{0, 0xffff << 32, 1 << 63, 1<<64 - 1}).Draw(t, "low")
@@ -50,7 +51,7 @@ func someNetworks() *rapid.Generator[[]Network] {
 	})
 }
 
-// longest finds a network as Compile's words say, one after the other.
+// longest finds a network as Compile's comment says, by looking at each.
 func longest(networks []Network, a netip.Addr) Network {
 	best := Network{}
 	for _, n := range networks {
@@ -61,7 +62,7 @@ func longest(networks []Network, a netip.Addr) Network {
 	return best
 }
 
-// borders are the addresses where a table could be wrong by one.
+// borders returns the addresses where a table could be off by one.
 func borders(networks []Network) []netip.Addr {
 	all := []netip.Addr{addr4(0), addr4(math.MaxUint32), addr6(0, 0), addr6(math.MaxUint64, math.MaxUint64)}
 	for _, n := range networks {
@@ -109,7 +110,10 @@ func TestLeavesCoverAndDiffer(t *testing.T) {
 			value      func(uint32) uint32
 			leaf       func(netip.Addr) uint32
 		}{
-			{"locations", table.Leaves(), table.V4Leaves(), table.Start, table.Last, table.LocationOf, table.places.leaf},
+			{
+				"locations", table.Leaves(), table.V4Leaves(), table.Start, table.Last, table.LocationOf,
+				table.places.leaf,
+			},
 			{
 				"AS numbers", table.ASNLeaves(), table.V4ASNLeaves(), table.StartASN, table.LastASN, table.ASNOfLeaf,
 				table.systems.leaf,

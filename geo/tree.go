@@ -8,16 +8,16 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// checkTree makes sure that a walk through all networks ends. The format's search tree is nodes that name nodes, so in
-// a damaged file they may name one another in circles, or one node from many sides: 96 nodes are enough for 2^96
-// networks, and the library walks them all. It takes the same turns as the library does and counts: 60 ms for 6 million
+// checkTree makes sure that a walk through all networks ends. In the format's search tree, nodes refer to nodes. In a
+// damaged file they may form circles, or many may refer to one: 96 nodes are enough for 2^96 networks, and the library
+// would walk them all. checkTree takes the same turns as the library and counts them, which takes 60 ms for 6 million
 // nodes.
 func checkTree(data []byte, m *maxminddb.Metadata) error {
 	if m.NodeCount >= 1<<32 {
 		return fmt.Errorf("damaged (%d nodes); fetch it again", m.NodeCount)
 	}
 	nodes := uint32(m.NodeCount)
-	copied := nodes // the root of IPv4's tree where that may be named from elsewhere too; nodes: there is none
+	copied := nodes // root of the IPv4 tree, if other nodes may refer to it too; nodes: there is none
 	if m.IPVersion == 6 {
 		root, depth := uint32(0), 0
 		for ; depth < 96 && root < nodes; depth++ {
@@ -30,13 +30,13 @@ func checkTree(data []byte, m *maxminddb.Metadata) error {
 	type branch struct {
 		node  uint32
 		depth uint8
-		v6    bool // there is a 1 among the first 96 bits
+		v6    bool // one of the first 96 bits is 1
 	}
 	bits := uint8(128)
 	if m.IPVersion == 4 {
 		bits = 32
 	}
-	// A tree has one leaf more than it has nodes; some slack is for writers that share what is equal.
+	// A tree has one leaf more than nodes. The slack is for writers that share equal subtrees.
 	left := 8*uint64(nodes) + 8
 	rest := []branch{{}}
 	for len(rest) > 0 {
@@ -59,8 +59,8 @@ func checkTree(data []byte, m *maxminddb.Metadata) error {
 	return nil
 }
 
-// children returns the two records of a node, which starts at node × size/4 bytes. That all nodes are within data has
-// been checked when the database was opened.
+// children returns the two records of a node, which starts at octet node × size/4. Opening the database has checked
+// that all nodes are within data.
 func children(data []byte, node uint32, size uint) (zero, one uint32) {
 	b := data[uint64(node)*uint64(size/4):]
 	switch size {

@@ -9,7 +9,7 @@ import (
 	"github.com/maxmind/mmdbwriter"
 )
 
-// rewire makes a database whose search tree is what node says of each node's records, of 32 bits.
+// rewire makes a database whose search tree is given by node, which returns each node's two records of 32 bits.
 func rewire(t *testing.T, count int, node func(i int) (zero, one uint32)) []byte {
 	t.Helper()
 	model := database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-Country", RecordSize: 32},
@@ -39,9 +39,10 @@ func rewire(t *testing.T, count int, node func(i int) (zero, one uint32)) []byte
 func TestTreesThatAreNone(t *testing.T) {
 	const n = 120
 	for what, node := range map[string]func(i int) (uint32, uint32){
-		"a circle":               func(i int) (uint32, uint32) { return uint32((i + 1) % n), n + 16 },
-		"a circle on the right":  func(i int) (uint32, uint32) { return n + 16, uint32((i + 1) % n) },
-		"two ways down, to data": func(i int) (uint32, uint32) { return uint32(i + 1), uint32(i + 1) }, // the last is n: empty
+		"a circle":              func(i int) (uint32, uint32) { return uint32((i + 1) % n), n + 16 },
+		"a circle on the right": func(i int) (uint32, uint32) { return n + 16, uint32((i + 1) % n) },
+		// the last is n: empty
+		"two ways down, to data": func(i int) (uint32, uint32) { return uint32(i + 1), uint32(i + 1) },
 		"two ways down, to IPv4": func(i int) (uint32, uint32) {
 			if i < 96 {
 				return uint32(i + 1), uint32(i + 1)
@@ -50,11 +51,12 @@ func TestTreesThatAreNone(t *testing.T) {
 		},
 	} {
 		_, err := readLayer(rewire(t, n, node))
-		if err == nil || !strings.Contains(err.Error(), "the search tree") || !strings.Contains(err.Error(), "fetch it again") {
+		if err == nil || !strings.Contains(err.Error(), "the search tree") ||
+			!strings.Contains(err.Error(), "fetch it again") {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}
-	// The same, straight: shows that rewire makes what can be read.
+	// The same without damage: it shows that rewire makes readable databases.
 	if _, err := readLayer(rewire(t, n, func(i int) (uint32, uint32) { return uint32(i + 1), n + 16 })); err != nil {
 		t.Errorf("a tree: %v", err)
 	}

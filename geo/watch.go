@@ -16,19 +16,19 @@ import (
 	"leeward/zones/disk"
 )
 
-// Watcher keeps a Table of files and makes a new one when a file is replaced, by a rename or in place. Each file is
-// taken by itself: one that is broken, missing or being written is refused, with the reason in the log and in Sources,
-// and its last good version stays in service beside the newest of the others. One that tells much less than the version
-// before it is held back (Tells.less): a mistake of its maker's would take the location of most clients away. (For that
-// each file's own ranges are kept; with one file of locations, as is usual, these are the table's own and cost
-// nothing.)
+// Watcher keeps a Table of files, and makes a new one when a file is replaced, by a rename or in place. Each file is
+// judged by itself. One that is broken, missing or being written is refused, with the reason in the log and in Sources,
+// and its last good version stays in service beside the newest versions of the others. A version that tells much less
+// than the one before it is held back (Tells.less), since a publisher's mistake would take away most clients'
+// locations. (Each file's own ranges are kept for that. With one file of locations, as is usual, they are the table's
+// own and cost nothing.)
 type Watcher struct {
-	// Settle is how long a file must have stayed unchanged before it is read; DefaultSettle if zero. Poll is how often
-	// files are looked at without a notice from the system; DefaultPoll if zero. Both are set before Follow.
+	// Settle is how long a file must have stayed unchanged before it is read; 0: DefaultSettle. Poll is how often files
+	// are looked at without a notice from the system; 0: DefaultPoll. Set both before Follow.
 	Settle, Poll time.Duration
 
 	log    *slog.Logger
-	keep   string // the folder for what is made of files; "": none
+	keep   string // folder for what is made of files; "": nothing is kept
 	files  []*watched
 	reload chan struct{}
 	table  atomic.Pointer[Table]
@@ -43,23 +43,23 @@ const (
 	DefaultPoll   = 30 * time.Second
 )
 
-// watched is one file. Only the goroutine of Follow uses it, after NewWatcher.
+// watched is one file. After NewWatcher only the goroutine of Follow uses it.
 type watched struct {
 	file    string
-	kept    string     // where what is made of it is kept; "": nowhere
-	good    *layer     // the last that could be used; nil: none yet
-	version disk.Stamp // that was read or refused last
-	seen    disk.Stamp // when last looked at
-	trouble error      // why version is not in service
-	said    bool       // trouble is in the log
+	kept    string     // file for what is made of it; "": nothing is kept
+	good    *layer     // the last usable version; nil: none yet
+	version disk.Stamp // of the version that was last read or refused
+	seen    disk.Stamp // at the last look
+	trouble error      // why version is not in service; nil: it is
+	said    bool       // trouble has been logged
 }
 
-// NewWatcher reads the files, none perhaps. The Watcher that it returns works even with an error, which names the files
-// that cannot be used: nothing of them is in service until they can. (It is nil only if the embedded table is damaged.)
-// Where no file tells locations the table has the embedded ones.
+// NewWatcher reads the files; there may be none. It returns a working Watcher even with an error. The error names the
+// files that cannot be used, which are not in service until they can. (The Watcher is nil only if the embedded table is
+// damaged.) If no file has locations, the table has the embedded ones.
 //
-// What is made of files is kept in the folder keep, "" for none, and taken from there while a file is the same; Follow
-// writes it.
+// What is made of files is kept in the folder keep, and used as long as a file stays the same; "": it is not kept.
+// Follow writes it.
 func NewWatcher(files []string, keep string, log *slog.Logger) (*Watcher, error) {
 	w := &Watcher{log: log, keep: keep, reload: make(chan struct{}, 1)}
 	var problems []error
@@ -82,30 +82,30 @@ func NewWatcher(files []string, keep string, log *slog.Logger) (*Watcher, error)
 	return w, errors.Join(problems...)
 }
 
-// Table returns the table that is in service.
+// Table returns the table in service.
 func (w *Watcher) Table() *Table { return w.table.Load() }
 
-// Sources returns the state of each file in the order given: what is in service, and why a newer version is not.
-// Without files it is the embedded table's.
+// Sources returns the state of each file in the order given: what is in service, and why a newer version is not. If no
+// file has locations, the embedded table comes first.
 func (w *Watcher) Sources() []Source {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.sources)
 }
 
-// Reload has Follow read all files again now, changed or not.
+// Reload makes Follow read all files again now, changed or not.
 func (w *Watcher) Reload() {
 	select {
 	case w.reload <- struct{}{}:
-	default: // one is on its way
+	default: // one is already waiting
 	}
 }
 
-// Follow follows the files until ctx ends, and calls changed from its own goroutine with each new table.
+// Follow follows the files until ctx ends. It calls changed, from its own goroutine, with each new table.
 func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
-	// Notices are a quick way to know that it may be worth looking, no more: what counts is a file's stamp, at
-	// intervals. So it does not matter which file of the directory a notice is about, whether the file is behind a
-	// symbolic link that is exchanged, or whether notices get lost or do not exist.
+	// A notice only says that it may be worth looking. What counts is a file's stamp, which is also looked at in
+	// intervals. So it does not matter which file of the folder a notice is about, whether the file is behind a
+	// symbolic link that is exchanged, or whether notices are lost or do not exist.
 	var events <-chan fsnotify.Event
 	var failures <-chan error
 	notices, err := fsnotify.NewWatcher()
@@ -121,8 +121,8 @@ func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
 			return
 		}
 		for _, f := range w.files {
-			// The directory, because a rename in it leaves a watch on the file with the old one. Again and again,
-			// because a directory may be replaced too; adding it twice is nothing.
+			// Watch the folder, because after a rename a watch on the file would stay with the old one. Do it again and
+			// again, because a folder may be replaced too; adding it twice does no harm.
 			if err := notices.Add(filepath.Dir(f.file)); err != nil {
 				w.log.Debug("location database: no notices of changes", "file", f.file, "err", err)
 			}
@@ -181,7 +181,7 @@ func (w *Watcher) Follow(ctx context.Context, changed func(*Table)) {
 	}
 }
 
-// inspect finds the files with a new version. Those that have had it since the last look are due; for the others it is
+// inspect finds the files with a new version. They are due if they had it at the last look already; otherwise it is
 // worth looking again.
 func (w *Watcher) inspect() (again bool, due []*watched) {
 	for _, f := range w.files {
@@ -198,7 +198,7 @@ func (w *Watcher) inspect() (again bool, due []*watched) {
 	return again, due
 }
 
-// take reads files and puts what is new in service. It is worth looking again if one was being written.
+// take reads files and puts new versions in service. It returns again if one was being written.
 func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 	better := false
 	for _, f := range files {
@@ -223,21 +223,21 @@ func (w *Watcher) take(files []*watched, changed func(*Table)) (again bool) {
 	return again
 }
 
-// save keeps what has been made of files since the last time. A failure costs no more than time at the next start.
+// save keeps what has been made of files since the last time. If it fails, the next start takes longer.
 func (w *Watcher) save() {
 	for _, f := range w.files {
 		if f.kept == "" || f.good == nil || f.good.kept {
 			continue
 		}
-		f.good.kept = true // or is not to be tried again
+		f.good.kept = true // also if this fails: it is not tried again
 		if err := f.good.keep(f.kept); err != nil {
-			w.log.Warn("what is made of a location database cannot be kept; each start takes it from the database", "file", f.file,
-				"err", err)
+			w.log.Warn("what is made of a location database cannot be kept; each start takes it from the database",
+				"file", f.file, "err", err)
 		}
 	}
 }
 
-// read reads the file's newest version; it reports whether that is good.
+// read reads the file's newest version, and reports whether that is good.
 func (f *watched) read(log *slog.Logger) bool {
 	before := f.trouble
 	l, version, err := load(f.file, f.kept, log)
@@ -254,14 +254,15 @@ func (f *watched) read(log *slog.Logger) bool {
 	return err == nil
 }
 
-// complain warns of a refusal unless it is known already, or is not one yet.
+// complain logs a refusal, unless it was logged already or the file is still being written.
 func (f *watched) complain(log *slog.Logger) {
 	if f.said {
 		return
 	}
 	f.said = true
 	if f.good != nil {
-		log.Warn("location database refused, the old one stays in service", "err", f.trouble, "built", f.good.source.Built)
+		log.Warn("location database refused, the old one stays in service", "err", f.trouble, "built",
+			f.good.source.Built)
 	} else {
 		log.Warn("location database refused", "err", f.trouble)
 	}
@@ -287,7 +288,7 @@ func (w *Watcher) join() error {
 	return nil
 }
 
-// report renews what Sources returns.
+// report updates what Sources returns.
 func (w *Watcher) report(table *Table) {
 	var sources []Source
 	located := false
@@ -303,7 +304,7 @@ func (w *Watcher) report(table *Table) {
 		sources = append(sources, s)
 	}
 	if !located {
-		sources = append(table.sources[:1:1], sources...) // the embedded one
+		sources = append(table.sources[:1:1], sources...) // the embedded table's
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

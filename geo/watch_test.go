@@ -15,7 +15,7 @@ import (
 	"github.com/maxmind/mmdbwriter"
 )
 
-// following is a Watcher at work: what it calls back with, and what it warns of.
+// following is a running Watcher, with its tables and its warnings.
 type following struct {
 	*Watcher
 	tables   chan *Table
@@ -40,7 +40,7 @@ func (w warnings) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// follow starts a Watcher that settles fast. It polls only if told so: all else must come from notices.
+// follow starts a Watcher that settles fast. It polls only if asked to: otherwise everything must come from notices.
 func follow(t *testing.T, poll time.Duration, files ...string) *following {
 	t.Helper()
 	f := &following{tables: make(chan *Table, 100), warnings: make(chan string, 100)}
@@ -70,7 +70,7 @@ func (f *following) country(t *testing.T, want string) {
 	}
 }
 
-// asn waits for tables until 192.0.2.1 is of that AS.
+// asn waits for tables until 192.0.2.1 has that AS number.
 func (f *following) asn(t *testing.T, want uint32) {
 	t.Helper()
 	for {
@@ -81,7 +81,7 @@ func (f *following) asn(t *testing.T, want uint32) {
 	}
 }
 
-// warning waits for a warning that says so.
+// warning waits for a warning that contains the text.
 func (f *following) warning(t *testing.T, says ...string) {
 	t.Helper()
 next:
@@ -97,7 +97,10 @@ next:
 }
 
 func countryFile(t *testing.T, country string) []byte {
-	return database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-Country", Description: map[string]string{"en": t.Name()}},
+	return database(t, mmdbwriter.Options{
+		DatabaseType: "GeoLite2-Country",
+		Description:  map[string]string{"en": t.Name()},
+	},
 		entry{"192.0.2.0/24", city("", country, "", 0, 0)})
 }
 
@@ -105,7 +108,7 @@ func asnFile(t *testing.T, number uint32) []byte {
 	return database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-ASN"}, entry{"192.0.2.0/24", asn(number)})
 }
 
-// replace puts a file in place as one should: complete, by a rename.
+// replace replaces a file properly: with a complete one, by a rename.
 func replace(t *testing.T, file string, data []byte) {
 	t.Helper()
 	beside := filepath.Join(filepath.Dir(file), ".new")
@@ -153,7 +156,8 @@ func TestRefusesBrokenFileAndKeepsOld(t *testing.T) {
 		f.warning(t, "the old one stays in service", file, what)
 		f.country(t, "DE")
 		source := f.Sources()[0]
-		if !strings.Contains(source.Error, file) || !strings.Contains(source.Error, what) || source.Type != "GeoLite2-Country" {
+		if !strings.Contains(source.Error, file) || !strings.Contains(source.Error, what) ||
+			source.Type != "GeoLite2-Country" {
 			t.Errorf("%s: source %+v", what, source)
 		}
 	}
@@ -210,7 +214,7 @@ func TestMissingFileMayCome(t *testing.T) {
 }
 
 func TestSymbolicLinkIsFollowed(t *testing.T) {
-	// As volumes of a cluster do it: the file is a link into a folder that is a link, which is exchanged.
+	// As volumes of a cluster do it: the file is a link into a folder that is itself a link, which is exchanged.
 	folder := t.TempDir()
 	for name, country := range map[string]string{"v1": "DE", "v2": "FR"} {
 		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
@@ -236,7 +240,7 @@ func TestSymbolicLinkIsFollowed(t *testing.T) {
 }
 
 func TestPollSeesWhatNoticesMiss(t *testing.T) {
-	// The link's folder does not change when its target does: no notice comes.
+	// The link's folder does not change when its target does, so no notice comes.
 	target := put(t, "Country.mmdb", countryFile(t, "DE"))
 	file := filepath.Join(t.TempDir(), "link.mmdb")
 	if err := os.Symlink(target, file); err != nil {
@@ -287,13 +291,13 @@ func TestFileBeingWrittenWaits(t *testing.T) {
 	}
 }
 
-// A version that tells much less than the one before it is held back; one that tells more, or a little less, is not.
+// A version that tells much less than the one before it is held back. One that tells more, or a little less, is not.
 func TestLossesAreHeldBack(t *testing.T) {
 	networks := func(n int, record func(i int) object) []byte {
 		entries := []entry{{"192.0.2.0/24", record(0)}}
 		for i := range n {
 			o := record(i)
-			o["postal"] = str(strconv.Itoa(i)) // so that none are joined
+			o["postal"] = str(strconv.Itoa(i)) // different, so that none are joined
 			entries = append(entries, entry{fmt.Sprintf("10.%d.%d.0/24", i/256, i%256), o})
 		}
 		return database(t, mmdbwriter.Options{DatabaseType: "GeoLite2-City"}, entries...)
@@ -308,8 +312,12 @@ func TestLossesAreHeldBack(t *testing.T) {
 		says string
 	}{
 		{networks(800, many("FR")), "has 801 networks that tell the country, where there were 2001"},
-		{networks(2000, func(int) object { return city("EU", "FR", "BE", 0, 0) }), "has no networks that tell coordinates, of which there were 2001"},
-		{networks(2000, func(int) object { return city("EU", "FR", "", 1, 2) }), "has no networks that tell the subdivision"},
+		{networks(2000, func(int) object {
+			return city("EU", "FR", "BE", 0, 0)
+		}), "has no networks that tell coordinates, of which there were 2001"},
+		{networks(2000, func(int) object {
+			return city("EU", "FR", "", 1, 2)
+		}), "has no networks that tell the subdivision"},
 		{asnFile(t, 64500), "has no networks that tell the country"},
 	} {
 		replace(t, file, c.data)
