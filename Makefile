@@ -38,7 +38,7 @@ CAPACITY_OUT ?= /tmp/leeward-capacity
 CAPACITY_AT_ONCE ?= 2
 
 capacity: ## worlds in which load matters, three times each, with and without spill: figures and pictures in CAPACITY_OUT, half an hour
-	CI=true go test -count=1 -timeout 150m -v -parallel $(CAPACITY_AT_ONCE) -run '^TestCapacity(All|Foretold)$$' ./integration/scenario -capacity "$(abspath $(CAPACITY_OUT))"
+	CI=true go test -count=1 -timeout 150m -v -parallel $(CAPACITY_AT_ONCE) -run '^TestCapacity(All|Foretold)$$' ./integration/capacity -capacity "$(abspath $(CAPACITY_OUT))"
 
 abuse: ## floods, slow clients and broken messages at full size, as root: minutes
 	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration/abuse -abuse

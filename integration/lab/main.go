@@ -85,24 +85,19 @@ func enter() error {
 	return nil
 }
 
-// takeTurn holds the lock until the process ends.
+// takeTurn holds the lock until the process ends: its descriptor is never closed.
 func takeTurn(file string) error {
-	lock, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o644)
+	lock, err := syscall.Open(file, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	fd := int(lock.Fd()) // the file is never closed
-	err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB)
+	err = syscall.Flock(lock, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		fmt.Fprintf(os.Stderr, "another package of this checkout is being tested: waiting for its end (%s)\n", file)
-		err = syscall.Flock(fd, syscall.LOCK_EX)
+		err = syscall.Flock(lock, syscall.LOCK_EX)
 	}
-	turn = lock
 	return err
 }
-
-// turn is kept so that the lock is held for as long as the process lives.
-var turn *os.File //lint:ignore U1000 it is only held
 
 // checkout finds the folder of go.mod, and reads the folders of all sources below it: go test then knows that a result
 // that it has kept is of another binary.

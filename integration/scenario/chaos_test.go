@@ -310,19 +310,19 @@ func (c *chaos) step(line string) {
 }
 
 func (c *chaos) do(line string) error {
-	w, args, err := spoken(line, false)
+	w, args, err := language.Said(line, false)
 	if err != nil {
 		return err
 	}
-	return w.do(c.scenario, args)
+	return w.Do(c.scenario, args)
 }
 
 func (c *chaos) check(line string) error {
-	w, args, err := spoken(line, true)
+	w, args, err := language.Said(line, true)
 	if err != nil {
 		return err
 	}
-	return w.check(c.scenario, args)
+	return w.Check(c.scenario, args)
 }
 
 // judge prints the timeline and fails the test for each answer that was wrong.

@@ -4,17 +4,18 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"leeward/integration/lab"
+	"leeward/integration/script"
 )
 
 // mass is very many endpoints that fail and return together: addresses of 127.0.0.0/8 behind one listener in each
@@ -84,78 +85,68 @@ func puts(m *lab.Member) (float64, error) {
 	return 0, fmt.Errorf("this etcd does not count its writes")
 }
 
-// massWords are about very many endpoints at once.
-func massWords() []word {
-	of := func(x *scenario) (*mass, error) {
-		m, ok := x.kept["mass"].(*mass)
-		if !ok {
-			return nil, fmt.Errorf("say first: 10000 more endpoints are configured")
+func (x *scenario) configureMass(a script.Args) error {
+	m := &mass{}
+	for _, r := range x.w.Regions {
+		m.hosts = append(m.hosts, r.Host)
+	}
+	if err := m.open(); err != nil {
+		return err
+	}
+	x.t.Cleanup(m.close)
+	x.kept["mass"] = m
+	var b strings.Builder
+	fmt.Fprintf(&b, "kind: Region\nname: mass\n---\nkind: Monitor\nname: mass\ntcp: {port: %s}\n"+
+		"interval: 10s\ntimeout: 2s\nfall: 2\nrise: 2\nhold: 0s\n", massPort)
+	for i := range a.Int(0) {
+		if i%10 == 0 {
+			fmt.Fprintf(&b, "---\nkind: Pool\nname: mass-%d\nregion: mass\nmonitor: mass\n", i/10)
 		}
-		return m, nil
+		fmt.Fprintf(&b, "---\nkind: Endpoint\nname: mass-%d/lb-%d\naddresses: [127.1.%d.%d]\n", i/10, i%10, i>>8, i&255)
 	}
-	return []word{
-		{pattern: "N more endpoints are configured", means: "in pools of ten of a region `mass` that no policy names; tcp, every 10 s, timeout 2 s, fall 2, rise 2, no hold", do: func(x *scenario, a []string) error {
-			n, err := strconv.Atoi(a[0])
-			if err != nil {
-				return err
-			}
-			m := &mass{}
-			for _, r := range x.w.Regions {
-				m.hosts = append(m.hosts, r.Host)
-			}
-			if err := m.open(); err != nil {
-				return err
-			}
-			x.t.Cleanup(m.close)
-			x.kept["mass"] = m
-			var b strings.Builder
-			fmt.Fprintf(&b, "kind: Region\nname: mass\n---\nkind: Monitor\nname: mass\ntcp: {port: %s}\ninterval: 10s\ntimeout: 2s\nfall: 2\nrise: 2\nhold: 0s\n", massPort)
-			for i := range n {
-				if i%10 == 0 {
-					fmt.Fprintf(&b, "---\nkind: Pool\nname: mass-%d\nregion: mass\nmonitor: mass\n", i/10)
-				}
-				fmt.Fprintf(&b, "---\nkind: Endpoint\nname: mass-%d/lb-%d\naddresses: [127.1.%d.%d]\n", i/10, i%10, i>>8, i&255)
-			}
-			args := slices.Concat([]string{lab.Binary, "apply", "--etcd", strings.Join(x.w.URLs, ","), "-f", "-"})
-			if o := lab.Command(x.t, x.w.Regions[0].Host, b.String(), args...); o.Code != 0 {
-				return fmt.Errorf("%v", o)
-			}
-			return nil
-		}},
-		{pattern: "the more endpoints fail", means: "all of them at once: nothing listens there", do: func(x *scenario, _ []string) error {
-			m, err := of(x)
-			if err == nil {
-				m.close()
-			}
-			return err
-		}},
-		{pattern: "the more endpoints are well", means: "all of them at once", do: func(x *scenario, _ []string) error {
-			m, err := of(x)
-			if err == nil {
-				err = m.open()
-			}
-			return err
-		}},
-		{pattern: "the writes of etcd are counted", means: "from now on, by its own metric", quiet: true, do: func(x *scenario, _ []string) error {
-			n, err := puts(x.w.Regions[0].Etcd)
-			x.kept["writes"] = n
-			return err
-		}},
-		{pattern: "etcd was written N times at most", means: "since they are counted: keys, of which one holds all that a vantage says of a pool", check: func(x *scenario, a []string) error {
-			most, err := strconv.ParseFloat(a[0], 64)
-			if err != nil {
-				return err
-			}
-			n, err := puts(x.w.Regions[0].Etcd)
-			if err != nil {
-				return err
-			}
-			from, _ := x.kept["writes"].(float64)
-			if n-from > most {
-				return fmt.Errorf("it was written %.0f times", n-from)
-			}
-			x.t.Logf("etcd was written %.0f times", n-from)
-			return nil
-		}},
+	return x.run(b.String(), "apply -f -")
+}
+
+// mass returns the endpoints that have been configured.
+func (x *scenario) mass() (*mass, error) {
+	m, ok := x.kept["mass"].(*mass)
+	if !ok {
+		return nil, errors.New("say first: 10000 more endpoints are configured")
 	}
+	return m, nil
+}
+
+func (x *scenario) failMass(script.Args) error {
+	m, err := x.mass()
+	if err == nil {
+		m.close()
+	}
+	return err
+}
+
+func (x *scenario) healMass(script.Args) error {
+	m, err := x.mass()
+	if err == nil {
+		err = m.open()
+	}
+	return err
+}
+
+func (x *scenario) countWrites(script.Args) error {
+	n, err := puts(x.w.Regions[0].Etcd)
+	x.kept["writes"] = n
+	return err
+}
+
+func (x *scenario) writtenAtMost(a script.Args) error {
+	n, err := puts(x.w.Regions[0].Etcd)
+	if err != nil {
+		return err
+	}
+	from, _ := x.kept["writes"].(float64)
+	if n-from > a.Number(0) {
+		return fmt.Errorf("it was written %.0f times", n-from)
+	}
+	x.t.Logf("etcd was written %.0f times", n-from)
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"leeward/integration/lab"
@@ -126,4 +127,66 @@ func stale(all []promises, s *sighting, ttl time.Duration) string {
 		}
 	}
 	return "within a TTL it was " + strings.Join(texts, ", or ")
+}
+
+// TestPromises holds the judge itself: what counts as wrong while one promise gives way to another, before and after.
+func TestPromises(t *testing.T) {
+	w := &lab.World{Regions: lab.NewRegions()}
+	wanted := func(text string) want {
+		p, err := parseWant(w, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	zero := time.Unix(1e9, 0)
+	at := func(s float64) time.Time { return zero.Add(time.Duration(s * float64(time.Second))) }
+	// eu, from 10 s on us, at the latest from 14 s; from 20 s on us/1, at the latest from 21 s.
+	ps := promises{{want: wanted("eu")}, {wanted("us"), at(10), at(14)}, {wanted("us/1"), at(20), at(21)}}
+	apWell := func(a netip.Addr, from, until time.Time) bool {
+		return a == netip.MustParseAddr("10.77.3.11") && from.Before(at(12))
+	}
+	for _, c := range []struct {
+		second  float64
+		answer  string
+		allowed bool
+	}{
+		{9, "10.77.1.11 10.77.1.12", true},
+		{9, "10.77.1.11", false}, // all of its endpoints are well
+		{9, "10.77.2.11 10.77.2.12", false},
+		{11, "10.77.1.11 10.77.1.12", true}, // still
+		{11, "10.77.1.12", true},            // one has turned
+		{11, "10.77.1.12 10.77.2.11", true}, // of either
+		{11, "10.77.2.11 10.77.2.12", true}, // already
+		{11, "10.77.3.11", true},            // was well
+		{11, "10.77.3.12", false},           // was not
+		{15, "10.77.1.11 10.77.1.12", false},
+		{15, "10.77.2.11 10.77.2.12", true},
+		{15, "10.77.2.11", false},
+		{20.5, "10.77.2.11 10.77.2.12", true},
+		{22, "10.77.2.11 10.77.2.12", false},
+		{22, "10.77.2.11", true},
+		{22, "10.77.2.12", false},
+		{9, "fd77::1:11 fd77::1:12", true},
+		{9, "10.77.1.11 fd77::1:12", false},
+	} {
+		s := &sighting{sent: at(c.second), received: at(c.second)}
+		for text := range strings.FieldsSeq(c.answer) {
+			s.addresses = append(s.addresses, netip.MustParseAddr(text))
+		}
+		if why := ps.broken(s, apWell); (why == "") != c.allowed {
+			t.Errorf("%s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "", c.allowed, why)
+		}
+	}
+	// A resolver may answer what was true up to a TTL before.
+	for _, c := range []struct {
+		second  float64
+		answer  string
+		allowed bool
+	}{{15, "10.77.1.11", true}, {19, "10.77.1.11", true}, {21, "10.77.1.11", false}, {19, "10.77.3.11", false}} {
+		s := &sighting{sent: at(c.second), received: at(c.second), addresses: []netip.Addr{netip.MustParseAddr(c.answer)}}
+		if why := stale([]promises{ps}, s, 5*time.Second); (why == "") != c.allowed {
+			t.Errorf("through the resolver, %s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "", c.allowed, why)
+		}
+	}
 }

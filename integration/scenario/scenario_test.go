@@ -5,26 +5,26 @@ package scenario
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"leeward/integration/lab"
+	"leeward/integration/script"
 )
 
 var (
-	inCI   = flag.Bool("scenarios", false, "play the scenarios in testdata/scenarios, but for those that take long")
+	inCI   = flag.Bool("scenarios", false, "play the scenarios in testdata, but for those that take long")
 	costly = flag.Bool("faults", false, "play all scenarios")
+	update = flag.Bool("update", false, "write the tables of README.md anew")
 )
 
-// TestScenarios plays every file in testdata/scenarios: a fault, what must hold while it lasts and after it, and
+// TestScenarios plays every file in testdata: a fault, what must hold while it lasts and after it, and
 // clients that ask all servers all the time. Each prints its timeline, and counts what was wrong, refused or lost.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
@@ -62,23 +62,10 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// TestScenarioWords prints what scenarios can say, and holds that README.md beside them says the same.
+// TestScenarioWords holds that README.md explains each line that scenarios can say, and no other.
 func TestScenarioWords(t *testing.T) {
-	var b strings.Builder
-	for _, w := range words {
-		kind := "happens"
-		if w.check != nil {
-			kind = "must hold"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", w.pattern, kind, w.means)
-	}
-	t.Log("\n" + b.String())
-	readme, err := os.ReadFile("testdata/scenarios/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(readme), b.String()) {
-		t.Errorf("the table in testdata/scenarios/README.md is not this:\n%s", b.String())
+	if err := language.Explain("README.md", *update); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -165,7 +152,7 @@ func (x *scenario) play() {
 	held := x.zero
 	for i := range x.story.blocks {
 		b := &x.story.blocks[i]
-		x.await(held.Add(b.after), x.meanwhiles(i-1))
+		x.await(held.Add(b.When), x.meanwhiles(i-1))
 		x.block(b)
 		held = time.Now()
 	}
@@ -180,8 +167,8 @@ func (x *scenario) meanwhiles(i int) (steps []step) {
 	if i < 0 {
 		return nil
 	}
-	for _, s := range x.story.blocks[i].steps {
-		if s.kind == meanwhile {
+	for _, s := range x.story.blocks[i].Steps {
+		if s.Kind == script.Meanwhile {
 			steps = append(steps, s)
 		}
 	}
@@ -202,36 +189,36 @@ func (x *scenario) block(b *block) {
 			return
 		}
 		begun = true
-		for _, s := range b.steps {
-			if s.kind == bounded && s.word.promise != nil {
-				if err := s.word.promise(x, s.within, s.args); err != nil {
-					x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.line, s.text, err)
+		for _, s := range b.Steps {
+			if s.Kind == script.Bounded && s.Promise != nil {
+				if err := s.Promise(x, s.Within, s.Args); err != nil {
+					x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.Number, s.Text, err)
 				}
 			}
 		}
 	}
-	for _, s := range b.steps {
-		if s.kind != happens {
+	for _, s := range b.Steps {
+		if s.Kind != script.Happens {
 			continue
 		}
-		if !s.word.quiet {
+		if !s.Quiet {
 			begin()
 		}
 		at := time.Now()
-		if err := s.word.do(x, s.args); err != nil {
-			x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.line, s.text, err)
+		if err := s.Do(x, s.Args); err != nil {
+			x.t.Fatalf("%s:%d: %s: %v", x.story.name, s.Number, s.Text, err)
 		}
-		x.note(happening{at: at, letter: x.letter(), text: s.text})
+		x.note(happening{at: at, letter: x.letter(), text: s.Text})
 	}
 	begin()
-	for _, s := range b.steps {
-		if s.kind == meanwhile {
+	for _, s := range b.Steps {
+		if s.Kind == script.Meanwhile {
 			running.Go(func() { x.holds(s, stop) })
 		}
 	}
 	var waiting sync.WaitGroup
-	for _, s := range b.steps {
-		if s.kind == bounded {
+	for _, s := range b.Steps {
+		if s.Kind == script.Bounded {
 			waiting.Go(func() { x.within(s) })
 		}
 	}
@@ -263,17 +250,17 @@ func (x *scenario) within(s step) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := s.word.check(x, s.args)
+		err := s.Check(x, s.Args)
 		now := time.Now()
-		h := happening{at: now, text: s.text, took: now.Sub(x.begun), limit: s.within}
+		h := happening{at: now, text: s.Text, took: now.Sub(x.begun), limit: s.Within}
 		if err == nil {
 			x.note(h)
 			return
 		}
-		if now.After(x.begun.Add(s.within + grace + x.stalls.Between(x.begun, now))) {
+		if now.After(x.begun.Add(s.Within + grace + x.stalls.Between(x.begun, now))) {
 			h.failed = true
 			x.note(h)
-			x.t.Errorf("%s:%d: %s: not yet: %v", x.story.name, s.line, s.text, err)
+			x.t.Errorf("%s:%d: %s: not yet: %v", x.story.name, s.Number, s.Text, err)
 			return
 		}
 		<-tick.C
@@ -285,10 +272,10 @@ func (x *scenario) holds(s step, stop <-chan struct{}) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := s.word.check(x, s.args); err != nil {
+		if err := s.Check(x, s.Args); err != nil {
 			now := time.Now()
-			x.note(happening{at: now, text: s.text, took: now.Sub(x.begun), failed: true})
-			x.t.Errorf("%s:%d: %s: %v after %v", x.story.name, s.line, s.text, err, now.Sub(x.begun).Round(time.Millisecond))
+			x.note(happening{at: now, text: s.Text, took: now.Sub(x.begun), failed: true})
+			x.t.Errorf("%s:%d: %s: %v after %v", x.story.name, s.Number, s.Text, err, now.Sub(x.begun).Round(time.Millisecond))
 			return
 		}
 		select {
@@ -362,20 +349,4 @@ func keeping(k *track, wanted want, after time.Time) error {
 		return fmt.Errorf("%s has answered no client of %s yet", k.server, k.client)
 	}
 	return nil
-}
-
-// regionsOf reads "eu", "eu,us" or "all".
-func (x *scenario) regionsOf(text string) ([]*lab.Region, error) {
-	if text == "all" {
-		return x.w.Regions, nil
-	}
-	var all []*lab.Region
-	for name := range strings.SplitSeq(text, ",") {
-		i := slices.IndexFunc(x.w.Regions, func(r *lab.Region) bool { return r.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("%q is no region; there are eu, us and ap", name)
-		}
-		all = append(all, x.w.Regions[i])
-	}
-	return all, nil
 }

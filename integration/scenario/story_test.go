@@ -3,157 +3,59 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"leeward/integration/lab"
+	"leeward/integration/script"
 )
 
-// story is a scenario as its file tells it. testdata/scenarios/README.md says how they are written.
+// story is a scenario as its text tells it. README.md says how they are written.
 type story struct {
 	name, row, title string
 	faults           bool // it takes long, and runs only when asked for
 	plan             lab.Plan
-	blocks           []block
 	limits           map[string]float64 // "changes", "lost seconds", … → at most
+	blocks           []script.Block[*scenario]
 }
 
-// block is what happens at one time, and what must hold from then on.
-type block struct {
-	line  int
-	after time.Duration // since what must hold in the block before does
-	steps []step
-}
-
-// step is one line of a block.
-type step struct {
-	line   int
-	text   string
-	kind   stepKind
-	within time.Duration
-	word   *word
-	args   []string
-}
-
-type stepKind int
-
-const (
-	happens   stepKind = iota // it happens
-	bounded                   // it must hold within a time of the block's beginning
-	meanwhile                 // it must hold until the next block begins
+type (
+	block = script.Block[*scenario]
+	step  = script.Step[*scenario]
 )
 
-// readStory reads a scenario. Errors name the file and the line.
-func readStory(file string) (*story, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	s := &story{name: strings.TrimSuffix(filepath.Base(file), ".txt"), plan: lab.Usual, limits: map[string]float64{}}
-	s.plan.Seed = 1
-	for i, line := range strings.Split(string(text), "\n") {
-		indented := strings.HasPrefix(line, " ")
-		line, _, _ = strings.Cut(line, " # ")
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		switch {
-		case indented && len(s.blocks) > 0:
-			err = s.step(i+1, line)
-		case indented:
-			err = fmt.Errorf("nothing has begun yet: the first step comes below a line such as \"after 1s\"")
-		default:
-			err = s.head(i+1, line)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %s: %w", file, i+1, line, err)
-		}
-	}
-	if len(s.blocks) == 0 || s.title == "" || s.row == "" {
-		return nil, fmt.Errorf("%s: a scenario has a row, a title and at least one \"after\"", file)
-	}
-	return s, nil
+// settings are what a scenario says before it begins.
+var settings = []script.Setting[*story]{
+	{Line: "row …", Set: func(s *story, a script.Args) error { s.row = a.Text(0); return nil }},
+	{Line: "title …", Set: func(s *story, a script.Args) error { s.title = a.Text(0); return nil }},
+	{Line: "runs always", Set: func(*story, script.Args) error { return nil }},
+	{Line: "runs by make faults", Set: func(s *story, _ script.Args) error { s.faults = true; return nil }},
+	{Line: "ttl D", Set: func(s *story, a script.Args) error { s.plan.TTL = a.Duration(0); return nil }},
+	{Line: "monitor …", Set: (*story).monitor},
+	{Line: "etcd …", Set: func(s *story, a script.Args) error { s.plan.Etcd = strings.Fields(a.Text(0)); return nil }},
+	{Line: "servers are of COMMIT", Set: func(s *story, a script.Args) error { s.plan.Version = a.Text(0); return nil }},
+	{Line: "servers have N descriptors", Set: func(s *story, a script.Args) error { s.plan.Descriptors = a.Int(0); return nil }},
+	{Line: "servers have N MiB", Set: func(s *story, a script.Args) error { s.plan.Memory = a.Int(0); return nil }},
+	{Line: "clocks of their own", Set: func(s *story, _ script.Args) error { s.plan.Clocks = true; return nil }},
+	{Line: "disk small", Set: func(s *story, _ script.Args) error { s.plan.SmallDisk = true; return nil }},
+	{Line: "seed N", Set: (*story).seed},
+	{Line: "at most N …", Set: func(s *story, a script.Args) error { s.limits[a.Text(1)] = a.Number(0); return nil }},
 }
 
-// head reads a line that is not indented: the beginning of a block, or a setting before the first one.
-func (s *story) head(number int, line string) (err error) {
-	key, rest, _ := strings.Cut(line, " ")
-	rest = strings.TrimSpace(rest)
-	switch key {
-	case "after", "then":
-		b := block{line: number}
-		if key == "after" {
-			b.after, err = time.ParseDuration(rest)
-		}
-		s.blocks = append(s.blocks, b)
-	case "row":
-		s.row = rest
-	case "title":
-		s.title = rest
-	case "runs":
-		switch rest {
-		case "always":
-		case "by make faults":
-			s.faults = true
-		default:
-			return fmt.Errorf("a scenario runs always, or by make faults")
-		}
-	case "ttl":
-		s.plan.TTL, err = time.ParseDuration(rest)
-	case "seed":
-		s.plan.Seed, err = strconv.ParseUint(rest, 10, 64)
-		if err == nil && s.plan.Seed == 0 {
-			err = fmt.Errorf("a seed is 1 or more")
-		}
-	case "monitor":
-		return s.monitor(strings.Fields(rest))
-	case "servers":
-		if commit, ok := strings.CutPrefix(rest, "are of "); ok {
-			s.plan.Version = commit
-			return nil
-		}
-		what, n, _ := strings.Cut(strings.TrimPrefix(rest, "have "), " ")
-		number, bad := strconv.Atoi(what)
-		switch {
-		case bad != nil:
-			return fmt.Errorf("write: servers have 64 descriptors; or: servers have 100 MiB")
-		case n == "descriptors":
-			s.plan.Descriptors = number
-		case n == "MiB":
-			s.plan.Memory = number
-		default:
-			return fmt.Errorf("servers have descriptors, or MiB of memory")
-		}
-	case "clocks":
-		if rest != "of their own" {
-			return fmt.Errorf("write: clocks of their own")
-		}
-		s.plan.Clocks = true
-	case "disk":
-		if rest != "small" {
-			return fmt.Errorf("a disk is only ever small")
-		}
-		s.plan.SmallDisk = true
-	case "etcd":
-		s.plan.Etcd = strings.Fields(rest)
-	case "at":
-		what, n, ok := strings.Cut(strings.TrimPrefix(rest, "most "), " ")
-		if !ok {
-			return fmt.Errorf("write: at most 1 changes")
-		}
-		s.limits[n], err = strconv.ParseFloat(what, 64)
-	default:
-		return fmt.Errorf("no such setting; there are row, title, runs, ttl, seed, monitor, etcd, disk, clocks, servers, at most, and the beginnings of blocks, after and then")
+func (s *story) seed(a script.Args) (err error) {
+	if s.plan.Seed, err = strconv.ParseUint(a.Text(0), 10, 64); err == nil && s.plan.Seed == 0 {
+		err = errors.New("a seed is 1 or more")
 	}
 	return err
 }
 
-func (s *story) monitor(fields []string) (err error) {
+// monitor reads "interval 500ms fall 3": what is not known here is a line of the monitor's document.
+func (s *story) monitor(a script.Args) (err error) {
+	fields := strings.Fields(a.Text(0))
 	for i := 0; i+1 < len(fields); i += 2 {
 		v := fields[i+1]
 		switch fields[i] {
@@ -177,70 +79,62 @@ func (s *story) monitor(fields []string) (err error) {
 	return nil
 }
 
-// step reads an indented line.
-func (s *story) step(number int, line string) (err error) {
-	st := step{line: number, text: line}
-	b := &s.blocks[len(s.blocks)-1]
-	rest := line
-	switch {
-	case strings.HasPrefix(line, "within "):
-		st.kind = bounded
-		limit, what, ok := strings.Cut(strings.TrimPrefix(line, "within "), ":")
-		if !ok {
-			return fmt.Errorf("write: within 5s: what must hold")
-		}
-		if st.within, err = time.ParseDuration(limit); err != nil {
-			return err
-		}
-		rest = strings.TrimSpace(what)
-	case strings.HasPrefix(line, "meanwhile: "):
-		st.kind = meanwhile
-		rest = strings.TrimPrefix(line, "meanwhile: ")
+// readStory reads a scenario. Errors name the file and the line.
+func readStory(file string) (*story, error) {
+	s := &story{plan: lab.Usual, limits: map[string]float64{}}
+	s.plan.Seed = 1
+	text, err := language.Read(file, s)
+	if err != nil {
+		return nil, err
 	}
-	if st.word, st.args, err = spoken(rest, st.kind != happens); err != nil {
-		return err
+	s.name, s.blocks = text.Name, text.Blocks
+	if len(s.blocks) == 0 || s.title == "" || s.row == "" {
+		return nil, fmt.Errorf("%s: a scenario has a row, a title and at least one \"after\"", file)
 	}
-	b.steps = append(b.steps, st)
-	return nil
+	return s, nil
 }
 
-// spoken returns the word that a line says, and what stands for its words in capitals.
-func spoken(line string, holds bool) (*word, []string, error) {
-	for i := range words {
-		w := &words[i]
-		if (w.check != nil) != holds {
-			continue
-		}
-		if args, ok := w.match(line); ok {
-			return w, args, nil
-		}
-	}
-	return nil, nil, fmt.Errorf("nothing known is said so; TestScenarioWords -v prints what can be said")
-}
-
-// match says whether a line is this pattern, and returns what stands for its words in capitals. A last "…" takes all
-// that is left.
-func (w *word) match(line string) (args []string, ok bool) {
-	pattern, fields := strings.Fields(w.pattern), strings.Fields(line)
-	for i, p := range pattern {
-		switch {
-		case p == "…":
-			if len(fields) <= i {
-				return nil, false
-			}
-			at := 0 // what is left, with its spaces
-			for range i {
-				at += len(line[at:]) - len(strings.TrimLeft(line[at:], " "))
-				at += strings.IndexByte(line[at:], ' ')
-			}
-			return append(args, strings.TrimSpace(line[at:])), true
-		case len(fields) <= i:
-			return nil, false
-		case p == strings.ToUpper(p) && strings.ToLower(p) != p:
-			args = append(args, strings.TrimSuffix(fields[i], ","))
-		case p != fields[i]:
-			return nil, false
+// TestStories holds that a scenario which says something that is not known is refused, with its line.
+func TestStories(t *testing.T) {
+	const head = "row 1\ntitle one\n"
+	for _, c := range []struct{ text, wrong string }{
+		{head, "at least one \"after\""},
+		{"after 1s\n  kill server eu\n", "has a row"},
+		{head + "after soon\n", ":3: after soon: "},
+		{head + "  kill server eu\n", ":3: kill server eu: nothing has begun yet"},
+		{head + "after 1s\n  kill the server eu\n", ":4: kill the server eu: nothing known"},
+		{head + "after 1s\n  within 5s kill server eu\n", "write: within 5s: what must hold"},
+		{head + "after 1s\n  within 5s: kill server eu\n", "nothing known"}, // it cannot hold: it happens
+		{head + "after 1s\n  all agree\n", "nothing known"},                 // it cannot happen
+		{head + "colour green\nafter 1s\n", "no such setting"},
+		{head + "runs at night\nafter 1s\n", "no such setting"},
+		{head + "after 1s\n  kill server eu,as\n", ":4: kill server eu,as: \"as\" is no region"},
+		{head + "after 1s\n  endpoints us/1,ep/2 flap every 1s\n", "\"ep\" is no region"},
+		{head + "after 1s\n  endpoints us flap every second\n", "invalid duration"},
+	} {
+		file := t.TempDir() + "/x.txt"
+		lab.Write(t, file, c.text)
+		if _, err := readStory(file); err == nil || !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%q: got %v, want an error with %q", c.text, err, c.wrong)
 		}
 	}
-	return args, len(pattern) == len(fields)
+	file := t.TempDir() + "/x.txt"
+	lab.Write(t, file, head+"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
+	s, err := readStory(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.plan.Every != 2*time.Second || s.plan.Fall != 5 || s.plan.Rise != lab.Usual.Rise || s.limits["changes"] != 3 || len(s.blocks) != 1 {
+		t.Errorf("read as %+v", s)
+	}
+	steps := s.blocks[0].Steps
+	if got := steps[0].Args.Text(0); got != "two  words" {
+		t.Errorf("the note is %q", got)
+	}
+	if got := steps[1].Args.Text(0) + "|" + steps[1].Args.Text(1); got != "eu,us|eu or us/1 from ap" {
+		t.Errorf("who gets what is %q", got)
+	}
+	if got := steps[1].Within; got != 1500*time.Millisecond {
+		t.Errorf("within %v", got)
+	}
 }

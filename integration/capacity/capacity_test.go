@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"cmp"
@@ -20,20 +20,21 @@ import (
 var (
 	capacityDir = flag.String("capacity", "",
 		"play all worlds, with policies that spill and static ones, and write figures and pictures into this folder")
-	capacityWorlds = flag.String("capacity-worlds", "testdata/capacity/*.txt", "the worlds' files")
+	capacityWorlds = flag.String("capacity-worlds", "testdata/*.txt", "the worlds' files")
 	capacityPlays  = flag.Int("capacity-plays", 3, "how often each world is played; figures are medians")
+	update         = flag.Bool("update", false, "write the tables of README.md anew")
 	capacityOnly   = flag.String("capacity-only", "", "play with these policies only: static, or spill")
 )
 
-// capacityPlans reads all worlds.
-func capacityPlans(t testing.TB) (all []*capacityPlan) {
+// readPlans reads all worlds.
+func readPlans(t testing.TB) (all []*plan) {
 	t.Helper()
 	files, err := filepath.Glob(*capacityWorlds)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no worlds are in %s: %v", *capacityWorlds, err)
 	}
 	for _, file := range files {
-		p, err := readCapacityPlan(file)
+		p, err := readPlan(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,14 +43,14 @@ func capacityPlans(t testing.TB) (all []*capacityPlan) {
 	return all
 }
 
-// capacityRun is one world played with one kind of policies.
-type capacityRun struct {
-	plan  *capacityPlan
+// choice is one world played with one kind of policies.
+type choice struct {
+	plan  *plan
 	spill bool
-	play  int
+	nth   int
 }
 
-func (r capacityRun) policies() string {
+func (r choice) policies() string {
 	if r.spill {
 		return "spill"
 	}
@@ -62,24 +63,24 @@ func TestCapacityAll(t *testing.T) {
 	if *capacityDir == "" {
 		t.Skip("make capacity plays it")
 	}
-	plans := capacityPlans(t)
+	plans := readPlans(t)
 	var mu sync.Mutex
-	played := map[capacityRun]*closedLoop{}
+	played := map[choice]*closedLoop{}
 	before, seconds := processorTime(), 0.0
 	t.Run("of", func(t *testing.T) {
-		for play := range *capacityPlays {
+		for nth := range *capacityPlays {
 			for _, p := range plans {
 				for _, spill := range []bool{false, true} {
-					r := capacityRun{p, spill, play}
+					r := choice{p, spill, nth}
 					if *capacityOnly != "" && *capacityOnly != r.policies() {
 						continue
 					}
-					t.Run(fmt.Sprintf("%s/%s/%d", p.name, r.policies(), play+1), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s/%s/%d", p.name, r.policies(), nth+1), func(t *testing.T) {
 						t.Parallel()
 						if spill {
 							needSpill(t, p)
 						}
-						l := steadily(t, func(t testing.TB) *closedLoop { return playCapacity(t, p, spill) })
+						l := steadily(t, func(t testing.TB) *closedLoop { return play(t, p, spill) })
 						if l == nil {
 							return
 						}
@@ -101,14 +102,14 @@ func TestCapacityAll(t *testing.T) {
 		return
 	}
 	t.Logf("the model took %.1f %% of a core for each world", 100*(processorTime()-before).Seconds()/seconds)
-	table := capacityTable(plans, played)
+	table := medians(plans, played)
 	t.Logf("median of %d\n\n%s", *capacityPlays, table)
 	for _, p := range plans {
 		var titles []string
 		var runs []*closedLoop
 		for _, spill := range []bool{false, true} {
-			if l := played[capacityRun{p, spill, 0}]; l != nil {
-				titles, runs = append(titles, capacityRun{p, spill, 0}.policies()), append(runs, l)
+			if l := played[choice{p, spill, 0}]; l != nil {
+				titles, runs = append(titles, choice{p, spill, 0}.policies()), append(runs, l)
 			}
 		}
 		if len(runs) > 0 {
@@ -123,7 +124,7 @@ func TestCapacityAll(t *testing.T) {
 }
 
 // needSpill skips the test as long as the binary does not know the fields that it is about.
-func needSpill(t testing.TB, p *capacityPlan) {
+func needSpill(t testing.TB, p *plan) {
 	t.Helper()
 	l := &closedLoop{t: t, plan: p, spill: true, regions: lab.NewRegions()}
 	for r, region := range l.regions {
@@ -145,10 +146,10 @@ const standstill = 2 * time.Second
 
 // steadily plays a world, and again where the machine stood still for long while it did: its endpoints and resolvers
 // are in this process, and its times are those of the machine. It returns nil where the play failed, which it has said.
-func steadily(t *testing.T, play func(testing.TB) *closedLoop) (l *closedLoop) {
+func steadily(t *testing.T, once func(testing.TB) *closedLoop) (l *closedLoop) {
 	for n := 1; ; n++ {
 		a := &lab.Attempt{TB: t}
-		a.Run(func() { l = play(a) })
+		a.Run(func() { l = once(a) })
 		if l != nil && l.stalls.Longest() > standstill && n < 2 {
 			t.Logf("the machine stood still for %v while this was played: it is played again", l.stalls.Longest().Round(time.Millisecond))
 			lab.AwaitCalm()
@@ -181,8 +182,8 @@ func (f figures) String() string {
 		f.broken, f.excess, f.crowded, f.lost, f.moves, f.settled, f.detour, f.wrong, f.unanswered, f.stood)
 }
 
-// capacityTable is the figures of all plays: medians, beside what is aimed at.
-func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) string {
+// medians is the figures of all plays: medians, beside what is aimed at.
+func medians(plans []*plan, played map[choice]*closedLoop) string {
 	var b strings.Builder
 	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client | settled, s | detour, points |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
@@ -190,8 +191,8 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 		shown := false
 		for _, spill := range []bool{false, true} {
 			var all []figures
-			for play := range *capacityPlays {
-				if l := played[capacityRun{p, spill, play}]; l != nil {
+			for nth := range *capacityPlays {
+				if l := played[choice{p, spill, nth}]; l != nil {
 					all = append(all, l.figures())
 				}
 			}
@@ -203,7 +204,7 @@ func capacityTable(plans []*capacityPlan, played map[capacityRun]*closedLoop) st
 				slices.SortFunc(all, func(a, b figures) int { return cmp.Compare(value(a), value(b)) })
 				return (value(all[(len(all)-1)/2]) + value(all[len(all)/2])) / 2
 			}
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title, capacityRun{p, spill, 0}.policies(),
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title, choice{p, spill, 0}.policies(),
 				median(func(f figures) float64 { return float64(f.broken) }), median(func(f figures) float64 { return f.excess }),
 				median(func(f figures) float64 { return f.crowded }), median(func(f figures) float64 { return f.lost }),
 				median(func(f figures) float64 { return f.moves }), median(func(f figures) float64 { return f.settled }),
@@ -243,7 +244,7 @@ func TestCapacity(t *testing.T) {
 	if lab.Race {
 		t.Skip("it plays with the binary as it is shipped, in a run of its own")
 	}
-	p, err := readCapacityPlan("testdata/capacity/02-crowd-two-ttls.txt")
+	p, err := readPlan("testdata/02-crowd-two-ttls.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestCapacity(t *testing.T) {
 		for i, name := range []string{"static", "spill"} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				played[i] = playCapacity(t, p, name == "spill")
+				played[i] = play(t, p, name == "spill")
 			})
 		}
 	})

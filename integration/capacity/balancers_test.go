@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ import (
 // What is more than limit × that is lost: those clients wait until they give up. Once it had too much for so long, it
 // breaks: nothing listens there for a while, and clients go on to the next address; then it starts, cold.
 type balancer struct {
-	plan     *capacityPlan
+	plan     *plan
 	region   int // its number in the loop
 	name     string
 	address  string
@@ -43,7 +43,7 @@ type balancer struct {
 // longAgo is when endpoints that are warm at the beginning started.
 const longAgo = -time.Hour
 
-func newBalancer(t testing.TB, plan *capacityPlan, region int, name, address string) *balancer {
+func newBalancer(t testing.TB, plan *plan, region int, name, address string) *balancer {
 	b := &balancer{plan: plan, region: region, name: name, address: address, since: longAgo, leak: level(1)}
 	b.say(b.holds(0))
 	b.endpoint = lab.NewEndpoint(t, nil, address)

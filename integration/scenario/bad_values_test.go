@@ -7,31 +7,18 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"leeward/integration/lab"
+	"leeward/integration/script"
 )
 
-// badWords are about values in etcd that are not right. They come before those of etcdWords, of which one would match
-// too.
-func badWords() []word {
-	return []word{
-		{pattern: "put N bad values", means: "below the prefix: text that is no JSON, unknown fields, addresses that are none, references to nothing, keys of no kind, by turns", do: func(x *scenario, a []string) error {
-			n, err := strconv.Atoi(a[0])
-			if err != nil {
-				return err
-			}
-			return x.gateway().Fill(n, badValue)
-		}},
-		{pattern: "put a value of N bytes at KEY", means: "a policy whose document is that long", do: func(x *scenario, a []string) error {
-			n, err := strconv.Atoi(a[0])
-			if err != nil {
-				return err
-			}
-			return x.gateway().Put(a[1], `{"ttl":"12s","rules":[{"failover":["www-eu"`+strings.Repeat(`,"www-eu"`, n/9)+`]}]}`)
-		}},
-	}
+func (x *scenario) putBadValues(a script.Args) error { return x.gateway().Fill(a.Int(0), badValue) }
+
+// putLongValue puts a policy whose document is that long.
+func (x *scenario) putLongValue(a script.Args) error {
+	more := strings.Repeat(`,"www-eu"`, a.Int(0)/9)
+	return x.gateway().Put(a.Text(1), `{"ttl":"12s","rules":[{"failover":["www-eu"`+more+`]}]}`)
 }
 
 // gateway puts many values, through the first region's member.

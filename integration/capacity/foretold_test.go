@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"encoding/json"
@@ -38,7 +38,7 @@ func TestCapacityForetold(t *testing.T) {
 		{"in a region's rush", "us", "clients of eu ask 3600 times a second\nclients of us ask 1500 times a second\nclients of ap ask 1000 times a second"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := parseCapacityPlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region %s dies\n", c.demand, c.gone))
+			p, err := parsePlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region %s dies\n", c.demand, c.gone))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestCapacityForetold(t *testing.T) {
 			said := make(chan foretold, 8) // one for each time that it is played
 			const before = -3 * time.Second
 			l := steadily(t, func(t testing.TB) *closedLoop {
-				return playCapacityWith(t, p, true, func(l *closedLoop) {
+				return playWith(t, p, true, func(l *closedLoop) {
 					time.AfterFunc(p.warmUp+before, func() {
 						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down", "region/"+c.gone, "-o", "json")
 						var f foretold

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"fmt"
@@ -33,7 +33,7 @@ const tickEvery = 50 * time.Millisecond
 // what they have where it takes it up at the next tick.
 type closedLoop struct {
 	t       testing.TB
-	plan    *capacityPlan
+	plan    *plan
 	spill   bool
 	regions []*lab.Region
 	etcd    *lab.Member
@@ -52,13 +52,13 @@ type closedLoop struct {
 	ends      []string // what each server said of itself at the end, and its log
 }
 
-// playCapacity plays a world, with policies that spill or with static ones, and returns what was measured.
-func playCapacity(t testing.TB, p *capacityPlan, spill bool) *closedLoop {
-	return playCapacityWith(t, p, spill, func(*closedLoop) {})
+// play plays a world, with policies that spill or with static ones, and returns what was measured.
+func play(t testing.TB, p *plan, spill bool) *closedLoop {
+	return playWith(t, p, spill, func(*closedLoop) {})
 }
 
-// playCapacityWith is playCapacity with something that begins as the world does.
-func playCapacityWith(t testing.TB, p *capacityPlan, spill bool, begin func(*closedLoop)) *closedLoop {
+// playWith is play with something that begins as the world does.
+func playWith(t testing.TB, p *plan, spill bool, begin func(*closedLoop)) *closedLoop {
 	l := &closedLoop{
 		t: t, plan: p, spill: spill, regions: lab.NewRegions(), byAddress: map[netip.Addr]*balancer{},
 		meter: &meter{lasts: p.lasts, regions: len(p.demand)},
@@ -229,10 +229,12 @@ func (l *closedLoop) run() {
 		if now > l.plan.lasts {
 			return
 		}
-		for len(happens) > 0 && happens[0].at <= now {
-			l.note("%s", happens[0].text)
-			if err := happens[0].word.do(l, happens[0].args); err != nil {
-				l.t.Fatalf("%s at %v: %s: %v", l.plan.name, happens[0].at, happens[0].text, err)
+		for len(happens) > 0 && happens[0].When <= now {
+			for _, s := range happens[0].Steps {
+				l.note("%s", s.Text)
+				if err := s.Do(l, s.Args); err != nil {
+					l.t.Fatalf("%s:%d: %s: %v", l.plan.name, s.Number, s.Text, err)
+				}
 			}
 			happens = happens[1:]
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"encoding/csv"
@@ -59,8 +59,8 @@ func (l *closedLoop) table(file string) error {
 	return f.Close()
 }
 
-// drawCapacity draws runs of a world side by side: loads, whom answers send home, and what is lost, over time.
-func drawCapacity(file string, titles []string, runs []*closedLoop) error {
+// draw draws runs of a world side by side: loads, whom answers send home, and what is lost, over time.
+func draw(file string, titles []string, runs []*closedLoop) error {
 	highest := 0.0
 	for _, l := range runs {
 		for _, k := range l.meter.ticks {
@@ -131,5 +131,5 @@ func written(dir, name string, titles []string, runs []*closedLoop) error {
 			}
 		}
 	}
-	return drawCapacity(filepath.Join(dir, name+".svg"), titles, runs)
+	return draw(filepath.Join(dir, name+".svg"), titles, runs)
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package scenario
+package capacity
 
 // visits says where the requests of clients go who have several addresses, take them in random order, and try the next
 // where one refuses: of one request, the expected number of attempts at each address, and the share that all of them

@@ -1,13 +1,12 @@
 //go:build linux
 
-package scenario
+package capacity
 
 import (
 	"fmt"
 	"math"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +75,7 @@ func TestCapacityOptimum(t *testing.T) {
 
 // TestCapacityPlans reads every world, and holds that what is wrong in one is said with its line.
 func TestCapacityPlans(t *testing.T) {
-	for _, p := range capacityPlans(t) {
+	for _, p := range readPlans(t) {
 		if p.name == "" || p.title == "" {
 			t.Errorf("%+v has no title", p)
 		}
@@ -92,7 +91,7 @@ func TestCapacityPlans(t *testing.T) {
 		{"title x\nlasts 5s\nresolvers of eu: 10 alone have 40%\n", "the resolvers of eu have 40% of its clients"},
 		{"title x\nlasts 5s\nnoise 0.1\n", "w.txt:3: noise 0.1: write a share as 50%"},
 	} {
-		if _, err := parseCapacityPlan("w.txt", c.text); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := parsePlan("w.txt", c.text); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.says)
 		}
 	}
@@ -112,7 +111,7 @@ func TestCapacityLine(t *testing.T) {
 
 // TestCapacityBalancer has an endpoint get too much for just not long enough, then for long enough, and come back cold.
 func TestCapacityBalancer(t *testing.T) {
-	p := usualCapacity()
+	p := usual()
 	b := newBalancer(t, p, 0, "eu/1", fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 	now := time.Duration(0)
 	play := func(rate float64, d time.Duration) (broke bool) {
@@ -215,19 +214,7 @@ func TestCapacitySettled(t *testing.T) {
 
 // TestCapacityWords prints what worlds can say, and holds that README.md beside them says the same.
 func TestCapacityWords(t *testing.T) {
-	var b strings.Builder
-	for _, w := range capacitySettings() {
-		fmt.Fprintf(&b, "| `%s` | setting | %s |\n", w.pattern, w.means)
-	}
-	for _, w := range capacityHappenings() {
-		fmt.Fprintf(&b, "| `%s` | happens | %s |\n", w.pattern, w.means)
-	}
-	t.Log("\n" + b.String())
-	readme, err := os.ReadFile("testdata/capacity/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(readme), b.String()) {
-		t.Errorf("the table in testdata/capacity/README.md is not this:\n%s", b.String())
+	if err := language.Explain("README.md", *update); err != nil {
+		t.Error(err)
 	}
 }
