@@ -2,7 +2,6 @@ package zones
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +27,7 @@ func (x *crossed) warn(field, format string, args ...any) {
 func (c *Catalog) cross(key Key, r Resource) crossed {
 	var x crossed
 	crossSpans(&x, r)
+	named := c.crossReferences(&x, r)
 	switch r := r.(type) {
 	case *Zone:
 		c.crossZone(&x, r)
@@ -38,39 +38,30 @@ func (c *Catalog) cross(key Key, r Resource) crossed {
 	case *Endpoint:
 		c.crossEndpoint(&x, key, r)
 	case *Policy:
-		c.crossPolicy(&x, r)
+		c.crossPolicy(&x, r, named)
 	case *Monitor:
 		crossIdleMonitor(&x, &r.Monitor)
-	case *Map:
-		for _, source := range slices.Sorted(maps.Keys(r.Prefixes)) {
-			for i, region := range r.Prefixes[source] {
-				c.refer(&x, item("prefixes."+source, i), KindRegion, region)
-			}
-		}
-	case *Override:
-		target := r.targetKey()
-		c.refer(&x, "", target.Kind(), target.Name())
 	}
 	return x
 }
 
-// refer checks that what a field names is there.
-func (c *Catalog) refer(x *crossed, field string, kind Kind, name string) bool {
-	key := KeyOf(kind, name)
-	if c.slots[kind][key] != nil {
-		return true
+// crossReferences checks that what a resource names is there. It returns what of it is.
+func (c *Catalog) crossReferences(x *crossed, r Resource) (named []Reference) {
+	for ref := range References(r) {
+		key := ref.Key()
+		what := strings.ToLower(string(ref.Kind))
+		switch {
+		case c.slots[ref.Kind][key] != nil:
+			named = append(named, ref)
+		case c.unread[key]: // that is reported already
+		case c.waiting[key] != nil:
+			x.add(CodeReference, ref.Field(), "%s %q has no version that can be used; see its own problem", what, ref.Name)
+		default:
+			x.add(CodeReference, ref.Field(), "no %s %q", what, ref.Name)
+			x.problems[len(x.problems)-1].missing = key
+		}
 	}
-	if c.unread[key] {
-		return false // that is reported already
-	}
-	what := strings.ToLower(string(kind))
-	if c.waiting[key] != nil {
-		x.add(CodeReference, field, "%s %q has no version that can be used; see its own problem", what, name)
-		return false
-	}
-	x.add(CodeReference, field, "no %s %q", what, name)
-	x.problems[len(x.problems)-1].missing = key
-	return false
+	return named
 }
 
 func (c *Catalog) crossZone(x *crossed, z *Zone) {
@@ -188,10 +179,6 @@ func crossDots(x *crossed, r *Record) {
 }
 
 func (c *Catalog) crossPool(x *crossed, p *Pool) {
-	c.refer(x, "region", KindRegion, p.Region)
-	if p.Monitor != "" {
-		c.refer(x, "monitor", KindMonitor, p.Monitor)
-	}
 	endpoints := c.endpoints[p.Pool]
 	if c.missing[p.Pool] {
 		return
@@ -213,7 +200,6 @@ func (c *Catalog) crossPool(x *crossed, p *Pool) {
 }
 
 func (c *Catalog) crossEndpoint(x *crossed, key Key, e *Endpoint) {
-	c.refer(x, "", KindPool, e.Pool)
 	for i, a := range e.Addresses {
 		for _, holder := range c.holders[a] {
 			if holder == key {
@@ -227,49 +213,30 @@ func (c *Catalog) crossEndpoint(x *crossed, key Key, e *Endpoint) {
 	}
 }
 
-func (c *Catalog) crossPolicy(x *crossed, p *Policy) {
+// crossPolicy checks a policy, of which named is what it names and is there.
+func (c *Catalog) crossPolicy(x *crossed, p *Policy, named []Reference) {
 	if home := c.zoneOf(p.Name); home != nil {
 		c.crossName(x, p, home)
 	} else {
 		c.crossHomeless(x, p)
 	}
-	if p.Map != "" {
-		c.refer(x, "map", KindMap, p.Map)
-	}
 	crossPlaces(x, p)
 	var pools []string
-	hidden := false // something could not be read, so more would be there
-	name := func(field, pool string) {
-		switch {
-		case c.refer(x, field, KindPool, pool):
-			pools = append(pools, pool)
-		case c.unread[KeyOf(KindPool, pool)]:
-			hidden = true
+	for _, ref := range named {
+		if ref.Kind == KindPool {
+			pools = append(pools, ref.Name)
 		}
-	}
-	for i, rule := range p.Rules {
-		at := item("rules", i)
-		for k, step := range rule.Failover {
-			for _, w := range step.Pools {
-				field := item(at+".failover", k)
-				if len(step.Pools) > 1 || w.Weight != 1 {
-					field += "." + w.Pool
-				}
-				name(field, w.Pool)
-			}
-		}
-		for k, pool := range rule.Nearest {
-			name(item(at+".nearest", k), pool)
-			if len(rule.Nearest) > 1 {
-				c.crossPlace(x, item(at+".nearest", k), pool)
-			}
+		if ref.in == nearest && len(p.Rules[ref.i].Nearest) > 1 {
+			c.crossPlace(x, ref)
 		}
 	}
 	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.When == nil }) {
 		x.warn("rules", "no rule holds for everybody: clients that none names get the pools of all rules, in their order; end with a rule without when, such as - answer: nodata")
 	}
-	if hidden || slices.ContainsFunc(pools, func(pool string) bool { return c.missing[pool] }) {
-		return
+	for pool := range p.eachPool {
+		if c.unread[pool.Key()] || c.missing[pool.Name] {
+			return // more would be there if all could be read
+		}
 	}
 	if !slices.ContainsFunc(pools, func(pool string) bool { return len(c.endpoints[pool]) > 0 }) {
 		x.add(CodeNoAnswer, "rules", "no pool of the policy has an endpoint, so it has no answer; add endpoints, or delete the policy")
@@ -440,15 +407,12 @@ func (c *Catalog) crossName(x *crossed, p *Policy, home *zoneState) {
 }
 
 // crossPlace checks that a pool of nearest has a place.
-func (c *Catalog) crossPlace(x *crossed, field, pool string) {
-	s := c.slots[KindPool][KeyOf(KindPool, pool)]
-	if s == nil {
-		return
-	}
-	name := s.resource.(*Pool).Region
+func (c *Catalog) crossPlace(x *crossed, ref Reference) {
+	name := c.slots[KindPool][ref.Key()].resource.(*Pool).Region
 	r := c.slots[KindRegion][KeyOf(KindRegion, name)]
 	if r != nil && r.resource.(*Region).Latitude == nil {
-		x.add(CodeReference, field, "nearest goes by distance, and region %s of pool %s has no latitude and longitude; give it both", name, pool)
+		x.add(CodeReference, ref.Field(),
+			"nearest goes by distance, and region %s of pool %s has no latitude and longitude; give it both", name, ref.Name)
 	}
 }
 

@@ -201,7 +201,8 @@ func (g *plainSuspicion) closure() {
 			if why == nil {
 				continue
 			}
-			for _, target := range references(g.resource(r.key), false) {
+			for ref := range References(g.resource(r.key)) {
+				target := ref.Key()
 				if g.going(target) {
 					g.why[target], again = &reason{why.text, why.forPolicy}, true
 				}

@@ -129,8 +129,8 @@ func (c *Catalog) unhold(key Key) {
 	if b.why.forPolicy {
 		c.unsettle(key)
 		if key.Kind() == KindPool {
-			for _, target := range references(c.Get(key), false) {
-				h.again[target] = struct{}{} // nothing may need its region and monitor any more
+			for ref := range References(c.Get(key)) {
+				h.again[ref.Key()] = struct{}{} // nothing may need its region and monitor any more
 			}
 		}
 		under := sparedUnder(key)
@@ -227,8 +227,8 @@ func (c *Catalog) unsettled() (kept []removal) {
 			}
 		}
 		if _, is := keys[under]; is && under.Kind() == KindPool {
-			for _, target := range references(c.Get(under), false) {
-				add(target)
+			for ref := range References(c.Get(under)) {
+				add(ref.Key())
 			}
 		}
 	}

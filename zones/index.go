@@ -336,10 +336,10 @@ func (x *index) remove(key Key) {
 func (x *index) list(key Key, on bool) {
 	var targets []Key
 	if s := x.slots[key.Kind()][key]; s != nil {
-		targets = references(s.resource, false)
+		targets = listedUnder(s.resource, false)
 	}
 	if v := x.waiting[key]; v != nil && v.resource != nil {
-		targets = append(targets, references(v.resource, true)...)
+		targets = append(targets, listedUnder(v.resource, true)...)
 	}
 	for _, target := range targets {
 		set := x.referrers[target]
@@ -356,69 +356,34 @@ func (x *index) list(key Key, on bool) {
 	}
 }
 
-// references returns what a resource names, and the places that matter to it. Those of a version that waits for its
-// turn are more: what stands in its way may go.
-func references(r Resource, waiting bool) []Key {
+// listedUnder returns the keys and places under which a resource is listed. Those of a version that waits for its turn
+// are more: what stands in its way may go.
+func listedUnder(r Resource, waiting bool) []Key {
+	var keys []Key
+	for ref := range References(r) {
+		keys = append(keys, ref.Key())
+	}
 	switch r := r.(type) {
 	case *Zone:
-		var keys []Key
 		for _, ns := range r.Nameservers {
 			keys = append(keys, placeOf(ns))
 		}
-		return keys
+	case *Policy:
+		keys = append(keys, placeOf(r.Name))
 	case *Record:
 		if waiting {
-			return []Key{placeOf(FullName(r.Owner, r.Origin))}
+			keys = append(keys, placeOf(FullName(r.Owner, r.Origin)))
 		}
-	case *Pool:
-		keys := []Key{KeyOf(KindRegion, r.Region)}
-		if r.Monitor != "" {
-			keys = append(keys, KeyOf(KindMonitor, r.Monitor))
-		}
-		return keys
 	case *Endpoint:
-		keys := []Key{KeyOf(KindPool, r.Pool)}
 		if waiting {
 			for _, a := range r.Addresses {
 				keys = append(keys, addressPlace(r.Pool, a))
 			}
 		}
-		return keys
-	case *Policy:
-		keys := []Key{placeOf(r.Name)}
-		for _, pool := range r.PoolNames() {
-			keys = append(keys, KeyOf(KindPool, pool))
-		}
-		if r.Map != "" {
-			keys = append(keys, KeyOf(KindMap, r.Map))
-		}
-		return keys
-	case *Map:
-		var keys []Key
-		for _, regions := range r.Prefixes {
-			for _, region := range regions {
-				keys = append(keys, KeyOf(KindRegion, region))
-			}
-		}
-		return keys
-	case *Override:
-		return []Key{r.targetKey()}
 	}
-	return nil
+	return keys
 }
 
 func placeOf(name string) Key { return Key("at/" + name) }
 
 func addressPlace(pool string, a netip.Addr) Key { return Key("address/" + pool + "/" + a.String()) }
-
-// targetKey returns the key of the resource that an override speaks of.
-func (o *Override) targetKey() Key {
-	class, name, _ := strings.Cut(o.Target, "/")
-	switch class {
-	case "region":
-		return KeyOf(KindRegion, name)
-	case "pool":
-		return KeyOf(KindPool, name)
-	}
-	return KeyOf(KindEndpoint, name)
-}

@@ -309,7 +309,7 @@ func (c *Catalog) endSerials(b *Batch) []string {
 	for pool, p := range s.pools {
 		for key := range c.referrers[KeyOf(KindPool, pool)] {
 			policy := c.slots[KindPolicy][key]
-			if policy == nil || !policy.resource.(*Policy).names(pool) {
+			if policy == nil || !refersTo(policy.resource, KindPool, pool) {
 				continue
 			}
 			z := policy.home

@@ -70,22 +70,6 @@ func (p *Policy) PoolNames() []string {
 	return slices.Compact(names)
 }
 
-// names reports whether a pool is among the policy's PoolNames, and makes no list of them.
-func (p *Policy) names(pool string) bool {
-	for i := range p.Rules {
-		r := &p.Rules[i]
-		if slices.Contains(r.Nearest, pool) {
-			return true
-		}
-		for _, step := range r.Failover {
-			if slices.ContainsFunc(step.Pools, func(w WeightedPool) bool { return w.Pool == pool }) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // PoolNames returns the pools that the rule names, sorted, each once.
 func (r *Rule) PoolNames() []string {
 	names := slices.Clone(r.Nearest)

@@ -228,8 +228,8 @@ func (g *suspicion) closure() {
 			if g.why[i] == nil || r.key.Kind() == KindRecord { // which names nothing
 				continue
 			}
-			for _, target := range references(g.c.Get(r.key), false) {
-				if k, is := findRemoval(g.gone, target); is && g.why[k] == nil {
+			for ref := range References(g.c.Get(r.key)) {
+				if k, is := findRemoval(g.gone, ref.Key()); is && g.why[k] == nil {
 					g.hold(k, g.why[i])
 					again = true
 				}

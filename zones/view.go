@@ -126,15 +126,35 @@ func (c *Catalog) PoliciesIn(origin string) []*Policy {
 // PoliciesUsing returns the policies whose effective version names a pool, sorted by name.
 func (c *Catalog) PoliciesUsing(pool string) []*Policy {
 	var ps []*Policy
-	for key := range c.referrers[KeyOf(KindPool, pool)] {
-		if s := c.slots[KindPolicy][key]; s != nil {
-			if p := s.resource.(*Policy); p.names(pool) {
-				ps = append(ps, p)
-			}
+	c.eachReferrer(KeyOf(KindPool, pool), func(r Resource) {
+		if p, ok := r.(*Policy); ok {
+			ps = append(ps, p)
 		}
-	}
+	})
 	slices.SortFunc(ps, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
 	return ps
+}
+
+// PoolsOf returns the names of the pools whose effective version names a region or a monitor, sorted.
+func (c *Catalog) PoolsOf(k Key) []string {
+	var pools []string
+	c.eachReferrer(k, func(r Resource) {
+		if p, ok := r.(*Pool); ok {
+			pools = append(pools, p.Pool)
+		}
+	})
+	slices.Sort(pools)
+	return pools
+}
+
+// eachReferrer calls f for each resource whose effective version names another, in any order.
+func (c *Catalog) eachReferrer(k Key, f func(Resource)) {
+	kind, name := k.Kind(), k.Name()
+	for key := range c.referrers[k] { // by the effective or the newest version
+		if s := c.slots[key.Kind()][key]; s != nil && refersTo(s.resource, kind, name) {
+			f(s.resource)
+		}
+	}
 }
 
 // ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there

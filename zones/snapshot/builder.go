@@ -244,12 +244,7 @@ func (u *update) changed(k zones.Key) {
 		pool, _, _ := strings.Cut(name, "/")
 		u.pools[pool] = true
 	case zones.KindMonitor:
-		u.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
-			if p := r.(*zones.Pool); p.Monitor == name {
-				u.pools[p.Pool] = true
-			}
-			return true
-		})
+		u.poolsOf(k)
 	case zones.KindPolicy:
 		u.policies[name] = true
 	case zones.KindOverride:
@@ -269,19 +264,18 @@ func (u *update) override(target string) {
 			u.expiries[target] = next
 		}
 	}
-	kind, name, _ := strings.Cut(target, "/")
-	switch kind {
-	case "region":
-		u.catalog.Each(zones.KindPool, func(r zones.Resource) bool {
-			if p := r.(*zones.Pool); p.Region == name {
-				u.pools[p.Pool] = true
-			}
-			return true
-		})
-	case "pool":
-		u.pools[name] = true
-	case "endpoint":
-		pool, _, _ := strings.Cut(name, "/")
+	of := (&zones.Override{Target: target}).TargetKey()
+	if of.Kind() == zones.KindRegion {
+		u.poolsOf(of)
+	} else {
+		pool, _, _ := strings.Cut(of.Name(), "/")
+		u.pools[pool] = true
+	}
+}
+
+// poolsOf marks the pools that name a region or a monitor.
+func (u *update) poolsOf(k zones.Key) {
+	for _, pool := range u.catalog.PoolsOf(k) {
 		u.pools[pool] = true
 	}
 }

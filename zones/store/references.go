@@ -61,71 +61,50 @@ func (p *premises) add(e zones.Edit, base *Listing) {
 	}
 }
 
-func (p *premises) refer(kind zones.Kind, name string) {
-	if name != "" {
-		p.key(zones.KeyOf(kind, name))
-	}
-}
-
 func (p *premises) under(kind zones.Kind, path string) {
 	p.folder(string(zones.KeyOf(kind, path)))
 }
 
 func (p *premises) put(r zones.Resource, base *Listing) {
+	for ref := range zones.References(r) {
+		p.key(ref.Key())
+	}
 	switch r := r.(type) {
 	case *zones.Record:
-		p.refer(zones.KindZone, r.Origin)
-		p.refer(zones.KindPolicy, zones.FullName(r.Owner, r.Origin))
+		p.key(zones.KeyOf(zones.KindZone, r.Origin))
+		p.key(zones.KeyOf(zones.KindPolicy, zones.FullName(r.Owner, r.Origin)))
 		p.under(zones.KindRecord, r.Origin+"/"+r.Owner+"/")
-	case *zones.Pool:
-		p.refer(zones.KindRegion, r.Region)
-		p.refer(zones.KindMonitor, r.Monitor)
 	case *zones.Endpoint:
-		p.refer(zones.KindPool, r.Pool)
 		p.under(zones.KindEndpoint, r.Pool+"/")
-	case *zones.Map:
-		for _, regions := range r.Prefixes {
-			for _, region := range regions {
-				p.refer(zones.KindRegion, region)
-			}
-		}
 	case *zones.Policy:
-		for _, pool := range r.PoolNames() {
-			p.refer(zones.KindPool, pool)
-		}
-		p.refer(zones.KindMap, r.Map)
 		if origin := zoneOf(r.Name, base); origin != "" {
-			p.refer(zones.KindZone, origin)
+			p.key(zones.KeyOf(zones.KindZone, origin))
 			p.under(zones.KindRecord, origin+"/"+zones.OwnerWithin(r.Name, origin)+"/")
 		}
 	case *zones.Override:
-		p.refer(targetOf(r.Target))
 		p.under(zones.KindOverride, "")
 		p.key(etcd.Accepted) // nothing was taken away since either
 	}
 }
 
+// deleted adds where whatever names a deleted resource would be, and the other endpoints of its pool.
 func (p *premises) deleted(k zones.Key) {
-	name := k.Name()
-	switch k.Kind() {
-	case zones.KindZone:
-		p.under(zones.KindRecord, name+"/")
-		p.under(zones.KindPolicy, "")
-	case zones.KindRegion:
-		p.under(zones.KindPool, "")
-		p.under(zones.KindMap, "")
-	case zones.KindMonitor:
-		p.under(zones.KindPool, "")
-	case zones.KindMap:
-		p.under(zones.KindPolicy, "")
-	case zones.KindPool:
-		p.under(zones.KindEndpoint, name+"/")
-		p.under(zones.KindPolicy, "")
-	case zones.KindEndpoint:
-		pool, _, _ := strings.Cut(name, "/")
-		p.under(zones.KindEndpoint, pool+"/")
-	case zones.KindOverride:
+	kind, name := k.Kind(), k.Name()
+	if kind == zones.KindOverride {
 		return
+	}
+	for _, x := range zones.Relations {
+		switch {
+		case x.To != kind:
+		case x.Within:
+			p.under(x.From, name+"/")
+		default:
+			p.under(x.From, "")
+		}
+	}
+	if kind == zones.KindEndpoint {
+		pool, _, _ := strings.Cut(name, "/")
+		p.under(kind, pool+"/")
 	}
 	p.under(zones.KindOverride, "")
 	p.key(etcd.Accepted) // others who take something away write it too
@@ -142,18 +121,4 @@ func zoneOf(name string, base *Listing) string {
 		}
 	}
 	return ""
-}
-
-// targetOf returns the kind and the name of what an override is about.
-func targetOf(target string) (zones.Kind, string) {
-	kind, name, _ := strings.Cut(target, "/")
-	switch kind {
-	case "region":
-		return zones.KindRegion, name
-	case "pool":
-		return zones.KindPool, name
-	case "endpoint":
-		return zones.KindEndpoint, name
-	}
-	return "", ""
 }

@@ -1,0 +1,143 @@
+package zones
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Who refers to whom is written here, once:
+//
+//	Record ──▶ Zone ◀── Policy ──▶ Pool ◀── Endpoint
+//	 (lives in)          │          │ │       ▲
+//	                     ▼          ▼ ▼       │
+//	                    Map ──▶ Region Monitor │
+//	                              ▲  ▲         │
+//	                              └ Override ──┘ (and Pool)
+//
+// The checks against others say what is missing, the guard keeps what is named by something that it keeps, a writer's
+// transaction fails if something that its change names has gone, and the builder finds whom a change concerns.
+
+// Reference is a field of a resource that names another.
+type Reference struct {
+	Kind Kind
+	Name string
+
+	in      string // the field, or the list that it is in; "": the resource's own name says it
+	i, k    int    // of a Policy: the rule, and the place in its list; of a Map: k alone
+	several bool   // the step of a Policy has other pools, too
+}
+
+// Key returns the key of what is named.
+func (r Reference) Key() Key { return KeyOf(r.Kind, r.Name) }
+
+// Field returns the field, as a Problem has it.
+func (r Reference) Field() string {
+	switch {
+	case strings.HasPrefix(r.in, "prefixes."):
+		return item(r.in, r.k)
+	case r.in != failover && r.in != nearest:
+		return r.in
+	}
+	field := item(item("rules", r.i)+"."+r.in, r.k)
+	if r.several {
+		field += "." + r.Name
+	}
+	return field
+}
+
+// The lists of a rule that name pools.
+const failover, nearest = "failover", "nearest"
+
+// References goes through what a resource names, as often as it does, in the order of its document. The zone that a
+// Record or a Policy lives in is not among it: of the Zones that hold a name the longest counts, and none need be there.
+func References(r Resource) iter.Seq[Reference] {
+	return func(yield func(Reference) bool) {
+		switch r := r.(type) {
+		case *Pool:
+			_ = yield(Reference{Kind: KindRegion, Name: r.Region, in: "region"}) &&
+				r.Monitor != "" && yield(Reference{Kind: KindMonitor, Name: r.Monitor, in: "monitor"})
+		case *Endpoint:
+			yield(Reference{Kind: KindPool, Name: r.Pool})
+		case *Map:
+			for _, source := range slices.Sorted(maps.Keys(r.Prefixes)) {
+				for k, region := range r.Prefixes[source] {
+					if !yield(Reference{Kind: KindRegion, Name: region, in: "prefixes." + source, k: k}) {
+						return
+					}
+				}
+			}
+		case *Override:
+			target := r.TargetKey()
+			yield(Reference{Kind: target.Kind(), Name: target.Name()})
+		case *Policy:
+			if r.Map != "" && !yield(Reference{Kind: KindMap, Name: r.Map, in: "map"}) {
+				return
+			}
+			r.eachPool(yield)
+		}
+	}
+}
+
+// eachPool goes through the pools that a policy's rules name.
+func (p *Policy) eachPool(yield func(Reference) bool) {
+	for i := range p.Rules {
+		for k, step := range p.Rules[i].Failover {
+			for _, w := range step.Pools {
+				several := len(step.Pools) > 1 || w.Weight != 1
+				if !yield(Reference{Kind: KindPool, Name: w.Pool, in: failover, i: i, k: k, several: several}) {
+					return
+				}
+			}
+		}
+		for k, pool := range p.Rules[i].Nearest {
+			if !yield(Reference{Kind: KindPool, Name: pool, in: nearest, i: i, k: k}) {
+				return
+			}
+		}
+	}
+}
+
+// refersTo reports whether a resource names another.
+func refersTo(r Resource, kind Kind, name string) bool {
+	for ref := range References(r) {
+		if ref.Kind == kind && ref.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Relation says that resources of one kind can name those of another.
+type Relation struct {
+	From, To Kind
+	Within   bool // From's key begins with To's name and a slash
+}
+
+// Relations are all that there are: those of References, and what Records and Policies live in.
+var Relations = []Relation{
+	{From: KindRecord, To: KindZone, Within: true},
+	{From: KindPolicy, To: KindZone},
+	{From: KindPolicy, To: KindPool},
+	{From: KindPolicy, To: KindMap},
+	{From: KindPool, To: KindRegion},
+	{From: KindPool, To: KindMonitor},
+	{From: KindMap, To: KindRegion},
+	{From: KindEndpoint, To: KindPool, Within: true},
+	{From: KindOverride, To: KindRegion},
+	{From: KindOverride, To: KindPool},
+	{From: KindOverride, To: KindEndpoint},
+}
+
+// TargetKey returns the key of the resource that an override speaks of.
+func (o *Override) TargetKey() Key {
+	class, name, _ := strings.Cut(o.Target, "/")
+	switch class {
+	case "region":
+		return KeyOf(KindRegion, name)
+	case "pool":
+		return KeyOf(KindPool, name)
+	}
+	return KeyOf(KindEndpoint, name)
+}
