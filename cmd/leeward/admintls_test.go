@@ -119,11 +119,11 @@ func TestAdminOverTLS(t *testing.T) {
 		code int
 		says string
 	}{
-		{"all that is needed", []string{"status", "--admin", "https://" + address, ca, cert, key}, 0, "www-eu"},
-		{"an address, as serve has it", []string{"status", "--admin", address, ca, cert, key}, 0, "www-eu"},
+		{"all that is needed", []string{"status", "--admin", "https://" + address, ca, cert, key}, 0, "Both regions answer"},
+		{"an address, as serve has it", []string{"status", "--admin", address, ca, cert, key}, 0, "Both regions answer"},
 		{"explain", []string{"explain", "www.example.test", "--client", "192.0.2.1", "--admin", address, ca, cert, key}, 0, "www.example.test"},
 		{"another name for it", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key}, 1, "--admin-server-name"},
-		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "www-eu"},
+		{"that is told", []string{"status", "--admin", "https://localhost:" + port, ca, cert, key, "--admin-server-name", "ns1.example.test"}, 0, "Both regions answer"},
 		{"no client certificate", []string{"status", "--admin", address, ca}, 1, "--admin-client-ca"},
 		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
 		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},

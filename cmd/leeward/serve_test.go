@@ -194,7 +194,24 @@ func TestServeFiles(t *testing.T) {
 		t.Errorf("America is answered %q", got)
 	}
 
-	status, out, errs := command(t, "status", "--admin", s.admin)
+	for _, ask := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{nil, 0, "Both regions answer."},
+		{[]string{"--exit-code"}, 0, "Both regions answer."},
+		{[]string{"us-east"}, 0, "us-east answers."},
+		{[]string{"www.example.test"}, 0, "www-us/lb-1"},
+		{[]string{"nowhere"}, 2, `there is no region, pool, endpoint, server, vantage, transferred zone or steered name "nowhere"`},
+		{[]string{"--watch", "--exit-code"}, 2, "leave out --exit-code"},
+	} {
+		status, out, errs := command(t, append([]string{"status", "--admin", s.admin}, ask.args...)...)
+		if status != ask.status || !strings.Contains(out+errs, ask.says) {
+			t.Errorf("status %q: %d, want %d with %q:\n%s%s", ask.args, status, ask.status, ask.says, out, errs)
+		}
+	}
+	status, out, errs := command(t, "status", "-o", "wide", "--admin", s.admin)
 	if status != 0 || !strings.Contains(out, "fra *") || !strings.Contains(out, "www-eu/lb-1") || !strings.Contains(out, "following") {
 		t.Errorf("status: %d\n%s%s", status, out, errs)
 	}

@@ -189,8 +189,10 @@ func (h *headline) well() {
 	switch {
 	case len(h.Pools) == 0:
 		h.add("Nothing is steered: there is no pool.")
-	case strings.HasPrefix(what, "1 "):
-		h.add("The one %s answers", strings.TrimPrefix(what, "1 "))
+	case len(h.Regions) == 1:
+		h.add("%s answers", h.Regions[0].Region)
+	case len(h.Pools) == 1:
+		h.add("Pool %s answers", h.Pools[0].Pool)
 	case strings.HasPrefix(what, "2 "):
 		h.add("Both %s answer", strings.TrimPrefix(what, "2 "))
 	default:

@@ -54,7 +54,7 @@ func TestHeadline(t *testing.T) {
 	}{
 		{"nothing", func() *admin.Status { return &admin.Status{Time: now} }, "Nothing is steered: there is no pool."},
 		{"all is well", func() *admin.Status { return headlined(now, "eu-west", "us-east", "ap-south") }, "All 3 regions answer."},
-		{"one region", func() *admin.Status { return headlined(now, "eu-west") }, "The one region answers."},
+		{"one region", func() *admin.Status { return headlined(now, "eu-west") }, "eu-west answers."},
 		{"an endpoint is down", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
 			fail(s, "timeout", at(2, 14), 1)

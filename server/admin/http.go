@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 
 	"leeward/server/answer"
@@ -23,6 +25,7 @@ import (
 type Options struct {
 	Ready   func() error                                                  // nil once a snapshot is served; else why not. nil: always ready
 	Status  func(context.Context) (*Status, error)                        // nil: 404
+	PoolsOf func(name string) []string                                    // of the policy at that name; nil: of none
 	Explain func(name, qtype, client string) (*answer.Explanation, error) // a *answer.BadQuestion is answered 400; nil: 404
 	Metrics prometheus.Gatherer                                           // nil: 404
 	Token   func() string                                                 // what is asked for now as "Authorization: Bearer …"; nil or "": no token
@@ -54,7 +57,7 @@ func NewHandler(o Options) http.Handler {
 		pages = append(pages, page{"/metrics", "figures for Prometheus", false, metrics.ServeHTTP})
 	}
 	if o.Status != nil {
-		pages = append(pages, page{"/api/v1/status", "servers, regions, pools, endpoints with each vantage's vote, problems (JSON)", false, h.status})
+		pages = append(pages, page{"/api/v1/status?of=", "servers, regions, pools, endpoints with each vantage's vote, problems (JSON)", false, h.status})
 	}
 	if o.Explain != nil {
 		pages = append(pages, page{"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)", false, h.explain})
@@ -153,25 +156,48 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
+	v, err := parameters(r, "of")
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
 	s, err := h.Status(r.Context())
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err)
 		return
 	}
+	if of := v.Get("of"); of != "" {
+		var pools []string
+		if h.PoolsOf != nil {
+			pools = h.PoolsOf(of)
+		}
+		if s, err = s.Narrow(of, pools); err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+	}
 	h.write(w, s)
 }
 
-func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
+// parameters reads a request's parameters, each of which is known and given once.
+func parameters(r *http.Request, known ...string) (url.Values, error) {
 	v := r.URL.Query()
 	for name, values := range v {
-		if !explainParameters[name] {
-			fail(w, http.StatusBadRequest, fmt.Errorf("there is no parameter %q; name, type and client are known", name))
-			return
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no parameter %q; known: %s", name, strings.Join(known, ", "))
 		}
 		if len(values) > 1 {
-			fail(w, http.StatusBadRequest, fmt.Errorf("the parameter %q is given %d times; give it once", name, len(values)))
-			return
+			return nil, fmt.Errorf("the parameter %q is given %d times; give it once", name, len(values))
 		}
+	}
+	return v, nil
+}
+
+func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
+	v, err := parameters(r, "name", "type", "client")
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
 	}
 	e, err := h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
 	if bad := (*answer.BadQuestion)(nil); errors.As(err, &bad) {
@@ -184,8 +210,6 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 	}
 	h.write(w, e)
 }
-
-var explainParameters = map[string]bool{"name": true, "type": true, "client": true}
 
 func (h *handler) write(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

@@ -12,6 +12,9 @@ import (
 // Inside is what a function that Do runs in the loop may look at. It must not be kept.
 type Inside struct{ l *Loop }
 
+// Catalog returns the resources in service. It belongs to the loop: do not keep it.
+func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
+
 // Mine keeps those assignments that this process is to probe, in place. It marks the targets that have no verdict yet.
 func (i Inside) Mine(as []health.Assignment) []health.Assignment {
 	for k := range as {

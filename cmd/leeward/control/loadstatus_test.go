@@ -54,7 +54,7 @@ func TestLoadsAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text strings.Builder
-		if err := screen.Status(&text, &admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems},
+		if err := screen.Wide(&text, &admin.Status{Time: s.Time, Pools: s.Pools, Problems: s.Problems},
 			false); err != nil {
 			t.Fatal(err)
 		}

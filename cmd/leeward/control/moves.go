@@ -80,3 +80,23 @@ func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string
 	slices.Sort(open)
 	return all, open
 }
+
+// PoolsOf returns the pools of the policy at a name; nil if there is none.
+func PoolsOf(state *answer.State, name string) (pools []string) {
+	if state == nil {
+		return nil
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	state.Snapshot.Policies(func(p *steer.Policy) bool {
+		if p.Name != name {
+			return true
+		}
+		for _, n := range p.Pools() {
+			if pool := state.View.Pool(n); pool != nil {
+				pools = append(pools, pool.Name)
+			}
+		}
+		return false
+	})
+	return pools
+}

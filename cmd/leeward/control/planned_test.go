@@ -42,7 +42,7 @@ func TestPlannedDrain(t *testing.T) {
 			if err := b.Do(t.Context(), func(i control.Inside) {
 				s := i.Summary(time.Now()).Status()
 				s = &admin.Status{Time: s.Time, Overrides: s.Overrides, Planned: s.Planned, Shifts: s.Shifts}
-				if err := screen.Status(&text, s, false); err != nil {
+				if err := screen.Wide(&text, s, false); err != nil {
 					t.Error(err)
 				}
 			}); err != nil {

@@ -219,6 +219,15 @@ func (o *Observer) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
+// Narrowed is Status of one target, see admin.Status.Narrow.
+func (o *Observer) Narrowed(ctx context.Context, target string) (*admin.Status, error) {
+	s, err := o.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Narrow(target, control.PoolsOf(o.loop.State(), target))
+}
+
 // Explain says why a client gets an answer. Its arguments and errors are those of answer.Explain.
 func (o *Observer) Explain(name, qtype, client string) (*answer.Explanation, error) {
 	state := o.loop.State()

@@ -63,6 +63,7 @@ func (r *run) openPages() (*pages, error) {
 	}
 	o := admin.Options{
 		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
+		PoolsOf: func(name string) []string { return control.PoolsOf(r.loop.State(), name) },
 		Explain: func(name, qtype, client string) (*answer.Explanation, error) {
 			ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 			defer stop()

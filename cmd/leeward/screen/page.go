@@ -14,32 +14,39 @@ import (
 type Page struct {
 	out     io.Writer
 	columns func() int
+	rows    func() int
 	at      int  // columns that are taken of the line that was begun
 	between bool // that line can be folded where it ends now
 }
 
 // NewPage returns a page that is as wide as the terminal that w is; if w is none, the page has no edge.
 func NewPage(w io.Writer) *Page {
-	return &Page{out: w, columns: func() int {
+	size := func() (columns, rows int) {
 		f, ok := w.(*os.File)
 		if !ok {
-			return 0
+			return 0, 0
 		}
-		columns, _, err := term.GetSize(int(f.Fd()))
+		columns, rows, err := term.GetSize(int(f.Fd()))
 		if err != nil {
-			return 0
+			return 0, 0
 		}
-		return columns
-	}}
+		return columns, rows
+	}
+	return &Page{
+		out: w, columns: func() int { columns, _ := size(); return columns }, rows: func() int { _, rows := size(); return rows },
+	}
 }
 
 // NewPageOf returns a page of so many columns.
 func NewPageOf(w io.Writer, columns int) *Page {
-	return &Page{out: w, columns: func() int { return columns }}
+	return &Page{out: w, columns: func() int { return columns }, rows: func() int { return 0 }}
 }
 
 // Columns returns how wide the page is now, 0 for any number.
 func (p *Page) Columns() int { return p.columns() }
+
+// Rows returns how many lines the page shows at a time, 0 for any number.
+func (p *Page) Rows() int { return p.rows() }
 
 // hanging is how far the rest of a line that was folded is moved in.
 const hanging = 4

@@ -13,15 +13,12 @@ import (
 // status lays out what is known in tables.
 type status struct{ *admin.Status }
 
-// Status writes the status for people: one table each for servers, vantages, regions, pools and endpoints, then what is
-// wrong. Tables with nothing in them are left out.
-func Status(w io.Writer, of *admin.Status, colour bool) error {
-	s := status{of}
-	tables := []struct {
-		title string
-		table *Table
-	}{
-		{"", s.servers()},
+// Wide writes all of a status for people: the headline, one table each for servers, vantages, regions, pools and
+// endpoints with every vote, then what is wrong. Tables with nothing in them are left out.
+func Wide(w io.Writer, of *admin.Status, colour bool) error {
+	s := status{inOrder(of)}
+	return s.write(w, colour, []section{
+		{"", s.servers(true)},
 		{"Servers that cannot do all they should", s.failing()},
 		{"", s.watches()},
 		{"", s.database()},
@@ -38,20 +35,54 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 		{"", s.following()},
 		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
 		{"Held back: `leeward accept` lets these go", s.held()},
+	})
+}
+
+// Status writes what somebody who is woken up wants to read of a status: the headline, then all that is wrong, then a
+// line for each region and each server. What is well has no line of its own.
+func Status(w io.Writer, of *admin.Status, colour bool) error {
+	of = inOrder(of)
+	s, wrong := status{of}, status{of.Ailing()}
+	return s.write(w, colour, []section{
+		{"Servers that cannot do all they should", s.failing()},
+		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
+		{"Held back: `leeward accept` lets these go", s.held()},
+		{"", s.overrides()},
+		{"", s.planned()},
+		{"", wrong.vantages()},
+		{"", wrong.pools()},
+		{"", wrong.endpoints()},
+		{"", wrong.loads()},
+		{"", wrong.watches()},
+		{"", wrong.database()},
+		{"", wrong.geo()},
+		{"", wrong.secondaries()},
+		{"", wrong.following()},
+		{"", s.regions()},
+		{"", s.servers(false)},
+	})
+}
+
+// section is a table and what stands above it.
+type section struct {
+	title string
+	table *Table
+}
+
+func (s status) write(w io.Writer, colour bool, sections []section) error {
+	written := false
+	if s.Headline != "" {
+		fmt.Fprintln(w, Paint(Printable(s.Headline), Bold, colour))
+		written = true
 	}
-	first := true
-	if of.Headline != "" {
-		fmt.Fprintln(w, Paint(Printable(of.Headline), Bold, colour))
-		first = false
-	}
-	for _, t := range tables {
+	for _, t := range sections {
 		if len(t.table.Rows) == 0 {
 			continue
 		}
-		if !first {
+		if written {
 			fmt.Fprintln(w)
 		}
-		first = false
+		written = true
 		if t.title != "" {
 			fmt.Fprintln(w, Paint(t.title, Red, colour))
 		}
@@ -59,7 +90,7 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 			return err
 		}
 	}
-	if first {
+	if !written {
 		_, err := fmt.Fprintln(w, "nothing here yet: no server, no resource")
 		return err
 	}

@@ -8,8 +8,12 @@ import (
 	"leeward/server/admin"
 )
 
-func (s status) servers() *Table {
-	t := &Table{Heads: []string{"SERVER", "REGION", "REVISION", "SOURCE", "SNAPSHOT", "PROBLEMS", "HELD", "LISTEN", "ADMIN", "VERSION"}}
+// servers lists the servers, and where they listen if that is wanted.
+func (s status) servers(wide bool) *Table {
+	t := &Table{Heads: []string{"SERVER", "REGION", "REVISION", "SOURCE", "SNAPSHOT", "PROBLEMS", "HELD"}}
+	if wide {
+		t.Heads = append(t.Heads, "LISTEN", "ADMIN", "VERSION")
+	}
 	for _, v := range s.Servers {
 		source, c := v.Source.State, Green
 		if v.Source.State != "following" {
@@ -32,8 +36,13 @@ func (s status) servers() *Table {
 		if v.CopyError != "" {
 			age = Cell{age.Text + ", not kept", Red}
 		}
-		t.Add(name, Cell{Text: v.Region}, Cell{Text: strconv.FormatInt(v.Revision, 10)}, Cell{source, c}, age,
-			count(v.Problems), count(v.Held), Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
+		row := []Cell{
+			name, {Text: v.Region}, {Text: strconv.FormatInt(v.Revision, 10)}, {source, c}, age, count(v.Problems), count(v.Held),
+		}
+		if wide {
+			row = append(row, Cell{Text: strings.Join(v.Listen, " ")}, Cell{Text: v.Admin}, Cell{v.Version, Grey})
+		}
+		t.Add(row...)
 	}
 	return t
 }
@@ -78,16 +87,12 @@ func (s status) database() *Table {
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// lagging is how long a watch may say nothing before it is shown as late: it is asked about once a second, and given up
-// after a few.
-const lagging = 3
-
 // watches tells how old what is known of etcd may be, and what counts although it is not fresh.
 func (s status) watches() *Table {
 	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS", "UNWATCHED"}}
 	for _, w := range s.Watches {
 		l := Cell{admin.Age(w.LagSeconds), Green}
-		if w.LagSeconds >= lagging {
+		if w.Late() {
 			l.Colour = Red
 		}
 		row := []Cell{{Text: w.Watch}, l}

@@ -40,7 +40,7 @@ func TestPrintStatus(t *testing.T) {
 		Problems:   []admin.Problem{{Resource: "policies/www.example.test", Field: "rules[0]", InService: admin.InServiceOlder, Message: "no pool \"x\""}},
 	}
 	var b strings.Builder
-	if err := screen.Status(&b, s, false); err != nil {
+	if err := screen.Wide(&b, s, false); err != nil {
 		t.Fatal(err)
 	}
 	want := `SERVER  REGION   REVISION  SOURCE           SNAPSHOT                PROBLEMS  HELD  LISTEN          ADMIN           VERSION
@@ -82,7 +82,7 @@ policies/www.example.test rules[0]  last good   no pool "x"
 		t.Error(d)
 	}
 	b.Reset()
-	if err := screen.Status(&b, s, true); err != nil {
+	if err := screen.Wide(&b, s, true); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), "\x1b[31mdown\x1b[0m") || strings.Contains(b.String(), "bad\x1b") {
@@ -110,7 +110,7 @@ func TestPrintFollowing(t *testing.T) {
 		{Zone: "d.test", Primaries: []string{"192.0.2.1:53", "192.0.2.2:53"}, State: "waiting"},
 	}}
 	var b strings.Builder
-	if err := screen.Status(&b, s, false); err != nil {
+	if err := screen.Wide(&b, s, false); err != nil {
 		t.Fatal(err)
 	}
 	want := `ZONE    PRIMARY                     SERIAL  RECORDS  STATE                CHECKED     EXPIRES

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A terminal shows the head of a status, however long it is, and says how much is left.
+func TestHead(t *testing.T) {
+	text := func(lines int) (s string) {
+		for i := range lines {
+			s += fmt.Sprintf("line %d\n", i+1)
+		}
+		return s
+	}
+	for _, tt := range []struct{ lines, rows, want, left int }{
+		{10, 0, 10, 0}, {10, 24, 10, 0}, {23, 24, 23, 0}, {24, 24, 22, 2}, {200, 24, 22, 178}, {5, 3, 1, 4}, {5, 2, 5, 0},
+	} {
+		got := head(text(tt.lines), tt.rows)
+		if !strings.HasPrefix(got, text(tt.want)) {
+			t.Errorf("%d lines in %d rows: it begins with\n%s", tt.lines, tt.rows, got)
+		}
+		rest := strings.TrimPrefix(got, text(tt.want))
+		if tt.left == 0 && rest != "" || tt.left > 0 && !strings.HasPrefix(rest, fmt.Sprintf("… %d more lines", tt.left)) {
+			t.Errorf("%d lines in %d rows: it ends with %q", tt.lines, tt.rows, rest)
+		}
+		if tt.rows >= 3 && strings.Count(got, "\n") >= tt.rows {
+			t.Errorf("%d lines in %d rows: %d lines are shown, and the cursor's line is one more", tt.lines, tt.rows, strings.Count(got, "\n"))
+		}
+	}
+}

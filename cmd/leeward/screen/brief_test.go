@@ -1,0 +1,72 @@
+package screen_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"leeward/cmd/leeward/screen"
+	"leeward/server/admin"
+	"leeward/zones/steer"
+)
+
+// At three in the morning: one region of two is out, on a terminal of 80 columns.
+func TestBriefStatus(t *testing.T) {
+	now := time.Date(2026, 11, 28, 2, 16, 0, 0, time.UTC)
+	since := now.Add(-2 * time.Minute)
+	down := func(vantage string) admin.Vote {
+		return admin.Vote{Vantage: vantage, State: "down", Fresh: true, Counted: true, Reason: "connection refused"}
+	}
+	up, out := steer.FamilyStatus{Available: true, Healthy: 1, Total: 1}, steer.FamilyStatus{Total: 1, Why: "no healthy endpoint"}
+	s := &admin.Status{
+		Time: now, Self: "fra",
+		Servers: []admin.Server{
+			{ID: "fra", Region: "eu-west", Fresh: true, Revision: 7, Listen: []string{"192.0.2.53:53"}, Version: "v1", Source: admin.Source{State: "following"}},
+			{ID: "ns10", Region: "us-east", Fresh: true, Revision: 7, Listen: []string{"192.0.2.54:53"}, Version: "v1", Source: admin.Source{State: "following"}},
+			{ID: "ns2", Region: "us-east", Fresh: true, Revision: 7, Listen: []string{"192.0.2.55:53"}, Version: "v1", Source: admin.Source{State: "following"}},
+		},
+		Vantages: []admin.Vantage{{ID: "fra", Server: true, Fresh: true}, {ID: "ns2", Server: true, Fresh: true}, {ID: "ns10", Server: true, Fresh: true}},
+		Regions:  []admin.Region{{Region: "eu-west", Available: 1, Pools: 1, Healthy: 1, Endpoints: 1}, {Region: "us-east", Pools: 1, Endpoints: 1}},
+		Pools: []admin.Pool{
+			{Pool: "www-eu", Region: "eu-west", Monitor: "web", IPv4: up, Healthy: 1, Total: 1},
+			{Pool: "www-us", Region: "us-east", Monitor: "web", IPv4: out, Total: 1},
+		},
+		Endpoints: []admin.Endpoint{
+			{Endpoint: "www-eu/lb-1", Pool: "www-eu", Region: "eu-west", Monitor: "web", Weight: 100, Addresses: []admin.Address{{Address: netip.MustParseAddr("192.0.2.10"), Verdict: "up"}}},
+			{Endpoint: "www-us/lb-1", Pool: "www-us", Region: "us-east", Monitor: "web", Weight: 100, Addresses: []admin.Address{{
+				Address: netip.MustParseAddr("192.0.2.20"), Verdict: "down", Since: &since, Votes: []admin.Vote{down("fra"), down("ns2"), down("ns10")},
+			}}},
+		},
+		Moves: []admin.Move{{From: "us-east", To: []string{"eu-west"}}}, Watches: []admin.Watch{{Watch: "reports", LagSeconds: .4}},
+	}
+	s.Headline = s.Say()
+	var b strings.Builder
+	if err := screen.Status(screen.NewPageOf(&b, 80), s, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `us-east is out since 02:14 UTC (3 of 3 vantages: connection refused). Its
+    clients go to eu-west.
+
+POOL    REGION   A    AAAA  UP   MONITOR  OVERRIDE  WHY
+www-us  us-east  out  -     0/1  web                A: no healthy endpoint
+
+ENDPOINT     WEIGHT  ADDRESS     VERDICT  FOR  VOTES
+www-us/lb-1  100     192.0.2.20  down     2m   fra down (connection refused),
+    ns2 down (connection refused),  ns10 down (connection refused)
+
+REGION   POOLS  ENDPOINTS UP  OVERRIDE
+eu-west  1/1    1/1
+us-east  0/1    0/1
+
+SERVER  REGION   REVISION  SOURCE     SNAPSHOT  PROBLEMS  HELD
+fra *   eu-west  7         following  0.0s      0         0
+ns2     us-east  7         following  0.0s      0         0
+ns10    us-east  7         following  0.0s      0         0
+`
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"slices"
+	"time"
+)
+
+// lagging is how long a watch may say nothing before it is late: it is asked about once a second, and given up after a
+// few.
+const lagging = 3 * time.Second
+
+// Late reports whether the watch has been silent for longer than it should be.
+func (w *Watch) Late() bool { return w.LagSeconds >= lagging.Seconds() }
+
+// Ailing returns what of a status is not as it should be: vantages that do not vote, pools that are out or over their
+// target, endpoints that are not up or that an operator has taken, watches that are late, and so on.
+func (s *Status) Ailing() *Status {
+	out := *s
+	out.Vantages = without(s.Vantages, func(v *Vantage) bool { return v.Fresh && !v.Blind })
+	out.Pools = without(s.Pools, func(p *Pool) bool { return p.well() })
+	out.Endpoints = without(s.Endpoints, func(e *Endpoint) bool { return e.well() })
+	out.Watches = without(s.Watches, func(w *Watch) bool { return !w.Late() })
+	if s.Database != nil && s.Database.Problem == "" {
+		out.Database = nil
+	}
+	out.Geo = slices.Clone(s.Geo)
+	for i := len(out.Geo) - 1; i >= 0; i-- {
+		if out.Geo[i].Error == "" {
+			out.Geo = slices.Delete(out.Geo, i, i+1)
+		}
+	}
+	out.Secondaries = without(s.Secondaries, func(x *Secondary) bool { return x.Error == "" && !x.Pending })
+	out.Following = without(s.Following, func(x *Following) bool { return x.State == "current" && x.Error == "" })
+	return &out
+}
+
+// Wrong reports whether anything wants somebody's attention: something is out, or fails open, a server or a vantage is
+// not heard of or does not follow its source, or there is a problem or something that is held back.
+func (s *Status) Wrong() bool {
+	a := s.Ailing()
+	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+len(a.Following) > 0 ||
+		a.Database != nil || len(s.FailingOpen)+len(s.Problems)+len(s.Held) > 0 ||
+		slices.ContainsFunc(s.Servers, func(v Server) bool { return !v.Fresh || v.Source.State != "following" || v.CopyError != "" })
+}
+
+// without returns what is not well, in a list of its own.
+func without[T any](all []T, well func(*T) bool) []T {
+	left := []T{}
+	for i := range all {
+		if !well(&all[i]) {
+			left = append(left, all[i])
+		}
+	}
+	return left
+}
+
+// well reports whether the pool is in the answers with all families that it has, and carries no more than its target.
+func (p *Pool) well() bool {
+	out := p.Override != ""
+	for _, f := range []*struct{ available, has bool }{
+		{p.IPv4.Available, p.IPv4.Total > 0}, {p.IPv6.Available, p.IPv6.Total > 0}, {p.Names.Available, p.Names.Total > 0},
+	} {
+		out = out || f.has && !f.available
+	}
+	l := p.LoadStatus
+	return !out && (l == nil || l.Keep >= 1 && (l.Target == 0 || !l.Load.Known || l.Load.Value <= l.Target))
+}
+
+// well reports whether every address of the endpoint is up, or nothing is known against it.
+func (e *Endpoint) well() bool {
+	return e.Override == "" && (e.Hostname == nil || e.Hostname.Error == "") &&
+		!slices.ContainsFunc(e.Addresses, func(a Address) bool { return a.Verdict == "down" })
+}
