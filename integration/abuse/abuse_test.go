@@ -87,7 +87,8 @@ func newSiege(t *testing.T, args ...string) *siege {
 	town := x.yard.Host(t, "town", netip.MustParsePrefix("10.77.0.1/24"))
 	x.attacker = x.yard.Host(t, "attacker", netip.MustParsePrefix("10.77.0.2/24"))
 	x.honest = x.yard.Host(t, "honest", netip.MustParsePrefix("10.77.0.3/24"))
-	lab.Must(t, town, "sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; ip route add default via 10.77.0.2")
+	lab.Must(t, town, "sh", "-c",
+		"for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; ip route add default via 10.77.0.2")
 	lab.Must(t, x.attacker, "ip", "route", "add", "local", "10.66.0.0/16", "dev", "lo")
 	lab.Must(t, x.attacker, "sh", "-c", "echo '1024 65000' > /proc/sys/net/ipv4/ip_local_port_range")
 	dir := t.TempDir()
@@ -166,7 +167,8 @@ func (b *bystander) check(t *testing.T, during string) {
 			continue
 		}
 		slices.Sort(took)
-		t.Logf("%s: others over %s: %d queries, p50 %v, p99 %v, max %v", during, network, len(took), took[len(took)/2].Round(10*time.Microsecond),
+		t.Logf("%s: others over %s: %d queries, p50 %v, p99 %v, max %v", during, network, len(took),
+			took[len(took)/2].Round(10*time.Microsecond),
 			took[len(took)*99/100].Round(10*time.Microsecond), took[len(took)-1].Round(10*time.Microsecond))
 	}
 	t.Logf("%s: asked again: %v; not answered: %d", during, b.again, len(b.failed))
@@ -204,13 +206,15 @@ func (x *siege) recovered(t *testing.T, during string, before footprint) {
 		case now.connection > 0:
 			return fmt.Errorf("%v connections are open", now.connection)
 		case now.goroutines > before.goroutines+5 || now.files > before.files+5:
-			return fmt.Errorf("%v goroutines and %v files, before %v and %v", now.goroutines, now.files, before.goroutines, before.files)
+			return fmt.Errorf("%v goroutines and %v files, before %v and %v", now.goroutines, now.files, before.goroutines,
+				before.files)
 		case !lab.Race && now.rss > before.rss*1.25+24: // the detector keeps memory of its own
 			return fmt.Errorf("%.0f MiB, before %.0f MiB", now.rss, before.rss)
 		}
 		return nil
 	})
-	t.Logf("%s: memory before %.0f MiB, at its most %.0f MiB, after %.0f MiB; goroutines %v, %v; files %v, %v", during, before.rss, now.most, now.rss,
+	t.Logf("%s: memory before %.0f MiB, at its most %.0f MiB, after %.0f MiB; goroutines %v, %v; files %v, %v", during,
+		before.rss, now.most, now.rss,
 		before.goroutines, now.goroutines, before.files, now.files)
 	if n := x.server.Metric(t, "leeward_dns_dropped_total", `"panic"`); n > 0 || !x.server.Process.Alive() {
 		t.Errorf("%s: %v panics", during, n)
@@ -220,7 +224,8 @@ func (x *siege) recovered(t *testing.T, during string, before footprint) {
 // connect opens a connection from one of the attacker's many addresses.
 func (x *siege) connect(n int) (net.Conn, error) {
 	from := netip.AddrFrom4([4]byte{10, 66, byte(n % 240), byte(1 + n/240%200)})
-	return x.attacker.Dial(net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp", "10.77.0.1:53")
+	return x.attacker.Dial(net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}, "tcp",
+		"10.77.0.1:53")
 }
 
 // TestAbuseByConnections fills the server with clients that say nothing, and with ones that say something very slowly
@@ -419,7 +424,10 @@ func (x *siege) honestly(t *testing.T) {
 	t.Helper()
 	for range 200 {
 		for _, network := range []string{"udp", "tcp"} {
-			if _, err := lab.Ask(x.honest, x.server.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Network: network}); err != nil {
+			if _, err := lab.Ask(x.honest, x.server.DNS, lab.Question{
+				Name: "www.example.test", Qtype: dns.TypeA,
+				Network: network,
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -494,18 +502,33 @@ func TestAbuseByForgers(t *testing.T) {
 		from    func() [4]byte
 		message func() []byte
 	}{
-		{"one name, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} }, func() []byte { return query("text.example.test", dns.TypeTXT) }},
-		{"random names, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} }, func() []byte { return query(label()+".example.test", dns.TypeA) }},
-		{"names of a wildcard, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} }, func() []byte { return query(label()+".wild.example.test", dns.TypeA) }},
-		{"one name, from everywhere", false, func() (a [4]byte) { order.BigEndian.PutUint32(a[:], 0x14000000+random.Uint32N(0x28000000)); return a }, func() []byte { return query("text.example.test", dns.TypeTXT) }},
+		{
+			"one name, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			func() []byte { return query("text.example.test", dns.TypeTXT) },
+		},
+		{
+			"random names, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			func() []byte { return query(label()+".example.test", dns.TypeA) },
+		},
+		{
+			"names of a wildcard, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			func() []byte { return query(label()+".wild.example.test", dns.TypeA) },
+		},
+		{"one name, from everywhere", false, func() (a [4]byte) {
+			order.BigEndian.PutUint32(a[:], 0x14000000+
+				random.Uint32N(0x28000000))
+			return a
+		}, func() []byte { return query("text.example.test", dns.TypeTXT) }},
 	}
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			f := x.forger(t)
 			others := x.bystander(t)
 			sentPackets, sentBytes, gotBytes := 0, counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker, "rx_bytes")
-			drops, slips := x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`), x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)
-			queries, lost := x.server.Metric(t, "leeward_dns_queries_total", ""), x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
+			drops, slips := x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`),
+				x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)
+			queries, lost := x.server.Metric(t, "leeward_dns_queries_total", ""),
+				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
 			begin := time.Now()
 			fixed := a.message()
 			pace := time.NewTicker(time.Millisecond) // some tens of thousands a second are enough for every run
@@ -528,10 +551,13 @@ func TestAbuseByForgers(t *testing.T) {
 			took := time.Since(begin).Seconds()
 			others.check(t, a.name)
 			out, in := counter(t, x.attacker, "tx_bytes")-sentBytes, counter(t, x.attacker, "rx_bytes")-gotBytes
-			drops, slips = x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops, x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)-slips
+			drops, slips = x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops,
+				x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)-slips
 			t.Logf("| %s | %.0f/s sent | %.0f/s answered or limited | %.0f/s dropped | %.0f/s truncated | %.2f octets out for one in | %.0f lost by the kernel | %.0f of %.0f buckets |",
-				a.name, float64(sentPackets)/took, (x.server.Metric(t, "leeward_dns_queries_total", "")-queries)/took, drops/took, slips/took, in/out,
-				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")-lost, x.server.Metric(t, "leeward_rrl_buckets_in_use", ""), x.server.Metric(t, "leeward_rrl_buckets", ""))
+				a.name, float64(sentPackets)/took, (x.server.Metric(t, "leeward_dns_queries_total", "")-queries)/took, drops/took,
+				slips/took, in/out,
+				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")-lost,
+				x.server.Metric(t, "leeward_rrl_buckets_in_use", ""), x.server.Metric(t, "leeward_rrl_buckets", ""))
 			if a.limited && (drops == 0 || slips == 0 || in > out) {
 				t.Errorf("%.0f dropped, %.0f truncated, %.2f octets for one: the victim is flooded", drops, slips, in/out)
 			}
@@ -583,10 +609,14 @@ func TestAbuseByMutants(t *testing.T) {
 	others := x.bystander(t)
 	random := rand.New(rand.NewPCG(3, 9))
 	var seeds [][]byte
-	for _, name := range []string{"www.example.test", "alias.example.test", "a.wild.example.test", "x.sub.example.test", "nope.example.test", "elsewhere.invalid"} {
+	for _, name := range []string{
+		"www.example.test", "alias.example.test", "a.wild.example.test", "x.sub.example.test",
+		"nope.example.test", "elsewhere.invalid",
+	} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeANY, dns.TypeSOA, dns.TypeAXFR} {
 			m := lab.Question{Name: name, Qtype: qtype, Client: netip.MustParsePrefix("203.0.113.0/24")}.Message()
-			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"})
+			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID},
+				&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0102030405060708"})
 			b, err := m.Pack()
 			if err != nil {
 				t.Fatal(err)
@@ -595,7 +625,10 @@ func TestAbuseByMutants(t *testing.T) {
 			plain, _ := m.Pack()
 			update := new(dns.Msg)
 			update.SetUpdate("example.test.")
-			update.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: dns.Fqdn(name), Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 30}, A: net.IPv4(192, 0, 2, 1)}})
+			update.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{
+				Name: dns.Fqdn(name), Rrtype: dns.TypeA, Class: dns.ClassINET,
+				Ttl: 30,
+			}, A: net.IPv4(192, 0, 2, 1)}})
 			update.SetTsig("key.", dns.HmacSHA256, 300, 1_800_000_000)
 			signed, _, err := dns.TsigGenerate(update, "c2VjcmV0", "", false)
 			if err != nil {
@@ -606,7 +639,8 @@ func TestAbuseByMutants(t *testing.T) {
 	}
 	total, chunk := abused(100_000, 10_000_000), 4000
 	handled := func() float64 {
-		return x.server.Metric(t, "leeward_dns_queries_total", `"udp"`) + x.server.Metric(t, "leeward_dns_dropped_total", `"short"`) +
+		return x.server.Metric(t, "leeward_dns_queries_total", `"udp"`) +
+			x.server.Metric(t, "leeward_dns_dropped_total", `"short"`) +
 			x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
 	}
 	var streamed atomic.Int64
@@ -646,7 +680,8 @@ func TestAbuseByMutants(t *testing.T) {
 			}
 			sent++
 		}
-		lab.Until(t, time.Minute, "all datagrams are dealt with", func() error { // the bystander's queries are counted with them
+		// the bystander's queries are counted with them
+		lab.Until(t, time.Minute, "all datagrams are dealt with", func() error {
 			if n := handled() - start; n < float64(sent) {
 				return fmt.Errorf("%.0f of %d", n, sent)
 			}
@@ -710,7 +745,8 @@ func TestCookieSecretFile(t *testing.T) {
 	if fresh := cookie(a, got); cookie(b, fresh) == fresh {
 		t.Error("b, which has not read the file again, has accepted a cookie of the new secret")
 	}
-	if o := lab.Leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "", "--cookie-secret-file", filepath.Join(dir, "none")); o.Code == 0 || !strings.Contains(o.Stderr, "cookie secrets") {
+	if o := lab.Leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "", "--cookie-secret-file",
+		filepath.Join(dir, "none")); o.Code == 0 || !strings.Contains(o.Stderr, "cookie secrets") {
 		t.Errorf("a file that is not there: %v", o)
 	}
 }

@@ -99,7 +99,8 @@ func TestSharesOfDescriptors(t *testing.T) {
 	etcd.Start(t)
 	etcd.Wait(t)
 	lab.Must(t, town, lab.Binary, "apply", "--etcd", etcd.Client, "-f", dir)
-	x.server = lab.ServerAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", "--listen", "10.77.0.1:53", "--etcd", etcd.Client)
+	x.server = lab.ServerAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", "--listen", "10.77.0.1:53", "--etcd",
+		etcd.Client)
 	x.server.Within = []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit)}
 	x.server.Start(t)
 	x.server.Ready(t)
@@ -155,7 +156,8 @@ func TestSharesOfDescriptors(t *testing.T) {
 		if files > limit {
 			t.Errorf("%s: %v descriptors are open", share.name, files)
 		}
-		t.Logf("%s: the endpoint was out after %v, %v of %d descriptors are open, %v probes lost", share.name, took.Round(10*time.Millisecond),
+		t.Logf("%s: the endpoint was out after %v, %v of %d descriptors are open, %v probes lost", share.name,
+			took.Round(10*time.Millisecond),
 			files, limit, x.server.Metric(t, "leeward_probe_skipped_total", ""))
 		hangs.Store(false)
 		lab.Until(t, 20*time.Second, share.name+": it is back", addresses(2))

@@ -128,7 +128,10 @@ func needSpill(t testing.TB, p *plan) {
 	t.Helper()
 	l := &closedLoop{t: t, plan: p, spill: true, regions: lab.NewRegions()}
 	for r, region := range l.regions {
-		l.balancers = append(l.balancers, &balancer{plan: p, region: r, name: region.Name + "/1", address: fmt.Sprintf("127.0.0.%d:80", 1+r)})
+		l.balancers = append(l.balancers, &balancer{
+			plan: p, region: r, name: region.Name + "/1",
+			address: fmt.Sprintf("127.0.0.%d:80", 1+r),
+		})
 	}
 	o := lab.Leeward(t, l.documents(80), "check", "-f", "-")
 	if o.Code == 0 {
@@ -151,7 +154,8 @@ func steadily(t *testing.T, once func(testing.TB) *closedLoop) (l *closedLoop) {
 		a := &lab.Attempt{TB: t}
 		a.Run(func() { l = once(a) })
 		if l != nil && l.stalls.Longest() > standstill && n < 2 {
-			t.Logf("the machine stood still for %v while this was played: it is played again", l.stalls.Longest().Round(time.Millisecond))
+			t.Logf("the machine stood still for %v while this was played: it is played again",
+				l.stalls.Longest().Round(time.Millisecond))
 			lab.AwaitCalm()
 			continue
 		}
@@ -204,7 +208,8 @@ func medians(plans []*plan, played map[choice]*closedLoop) string {
 				slices.SortFunc(all, func(a, b figures) int { return cmp.Compare(value(a), value(b)) })
 				return (value(all[(len(all)-1)/2]) + value(all[len(all)/2])) / 2
 			}
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title, choice{p, spill, 0}.policies(),
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title,
+				choice{p, spill, 0}.policies(),
 				median(func(f figures) float64 { return float64(f.broken) }), median(func(f figures) float64 { return f.excess }),
 				median(func(f figures) float64 { return f.crowded }), median(func(f figures) float64 { return f.lost }),
 				median(func(f figures) float64 { return f.moves }), median(func(f figures) float64 { return f.settled }),
@@ -230,7 +235,8 @@ func (l *closedLoop) story() string {
 	for _, k := range every(l.meter.ticks, time.Second) {
 		fmt.Fprintf(&b, "%6.1f", k.at.Seconds())
 		for r := range l.regions {
-			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r], k.home[r], k.kept[r], k.offered[r])
+			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r], k.home[r],
+				k.kept[r], k.offered[r])
 		}
 		fmt.Fprintf(&b, " | %6.0f%7d\n", k.lost, k.silent)
 	}

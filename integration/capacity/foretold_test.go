@@ -35,10 +35,14 @@ func TestCapacityForetold(t *testing.T) {
 		demand     string
 	}{
 		{"with room", "eu", "clients of all ask 2000 times a second"},
-		{"in a region's rush", "us", "clients of eu ask 3600 times a second\nclients of us ask 1500 times a second\nclients of ap ask 1000 times a second"},
+		{
+			"in a region's rush", "us",
+			"clients of eu ask 3600 times a second\nclients of us ask 1500 times a second\nclients of ap ask 1000 times a second",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := parsePlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region %s dies\n", c.demand, c.gone))
+			p, err := parsePlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region %s dies\n",
+				c.demand, c.gone))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +52,8 @@ func TestCapacityForetold(t *testing.T) {
 			l := steadily(t, func(t testing.TB) *closedLoop {
 				return playWith(t, p, true, func(l *closedLoop) {
 					time.AfterFunc(p.warmUp+before, func() {
-						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down", "region/"+c.gone, "-o", "json")
+						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down", "region/"+c.gone, "-o",
+							"json")
 						var f foretold
 						if err := json.Unmarshal([]byte(o.Stdout), &f); err != nil {
 							t.Errorf("simulate: %v: %v", err, o)
@@ -80,7 +85,8 @@ func TestCapacityForetold(t *testing.T) {
 						continue
 					}
 					want, got := pool.Then/pool.Target, load/target
-					text += fmt.Sprintf("%s: %.3f of its target was foretold (± %.3f), %.3f came\n", region.Name, want, pool.Error/pool.Target, got)
+					text += fmt.Sprintf("%s: %.3f of its target was foretold (± %.3f), %.3f came\n", region.Name, want,
+						pool.Error/pool.Target, got)
 					if !pool.Measured || math.Abs(got-want) > 0.1*got {
 						t.Errorf("%s carries %.3f of its target, and %.3f was foretold", region.Name, got, want)
 					}

@@ -117,7 +117,8 @@ func (l *closedLoop) build() {
 	l.etcd = lab.StartEtcd(t)
 	lab.LeewardOK(t, l.documents(port), "apply", "--etcd", l.etcd.Client, "-f", "-")
 	for _, region := range l.regions {
-		region.Server = lab.NewServer(t, "server-"+region.Name, "--etcd", l.etcd.Client, "--region", region.Name, "--geodb", geodb, "--state", t.TempDir())
+		region.Server = lab.NewServer(t, "server-"+region.Name, "--etcd", l.etcd.Client, "--region", region.Name, "--geodb",
+			geodb, "--state", t.TempDir())
 		region.Server.Start(t)
 	}
 	l.socket = newSocket(t)
@@ -173,9 +174,11 @@ func (l *closedLoop) layOut(r int, name string) {
 func (l *closedLoop) documents(port int) string {
 	p := l.plan
 	var b strings.Builder
-	fmt.Fprintf(&b, "kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\nhostmaster: hostmaster@example.test\n")
+	fmt.Fprintf(&b,
+		"kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\nhostmaster: hostmaster@example.test\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/ns1/A\ndata: [127.0.0.1]\n")
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: %d, path: /healthz, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nhold: 0s\n",
+	fmt.Fprintf(&b,
+		"---\nkind: Monitor\nname: web\nhttp: {port: %d, path: /healthz, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nhold: 0s\n",
 		port, p.every, p.timeout, p.fall, p.rise)
 	if l.spill {
 		fmt.Fprintf(&b, "load: %s\n", p.field)
@@ -197,7 +200,8 @@ func (l *closedLoop) documents(port int) string {
 		host, _, _ := net.SplitHostPort(e.address)
 		fmt.Fprintf(&b, "---\nkind: Endpoint\nname: www-%s\naddresses: [%s]\n", strings.Replace(e.name, "/", "/lb-", 1), host)
 	}
-	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: weighted\nanswers: 4\nrules: [{nearest: [%s]}]\n", steeredName, p.ttl, strings.Join(pools, ", "))
+	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: weighted\nanswers: 4\nrules: [{nearest: [%s]}]\n",
+		steeredName, p.ttl, strings.Join(pools, ", "))
 	if l.spill {
 		fmt.Fprintf(&b, "spill: true\n")
 	}
@@ -218,7 +222,10 @@ func (l *closedLoop) run() {
 	happens := l.plan.happens
 	// Caches have their answers since any time within a TTL.
 	for _, a := range l.audiences {
-		a.answer = &answer{expires: -l.plan.warmUp + time.Duration(rand.Int64N(int64(l.plan.ttl))), balancers: l.homeOf(a.region)}
+		a.answer = &answer{
+			expires:   -l.plan.warmUp + time.Duration(rand.Int64N(int64(l.plan.ttl))),
+			balancers: l.homeOf(a.region),
+		}
 		a.kept, a.keptUntil = a.answer, -l.plan.warmUp+time.Duration(rand.Int64N(int64(l.plan.keeps)+1))
 	}
 	clock := time.NewTicker(tickEvery)
@@ -262,7 +269,8 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	k := tick{at: now}
 	for range l.regions {
 		k.demand, k.load, k.target, k.most = append(k.demand, 0), append(k.load, 0), append(k.target, 0), append(k.most, 0)
-		k.home, k.kept, k.offered, k.up = append(k.home, 0), append(k.kept, math.NaN()), append(k.offered, math.NaN()), append(k.up, 0)
+		k.home, k.kept, k.offered, k.up = append(k.home, 0), append(k.kept, math.NaN()), append(k.offered, math.NaN()),
+			append(k.up, 0)
 	}
 	for r := range l.regions {
 		k.demand[r] = l.demand[r].at(now)

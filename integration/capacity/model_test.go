@@ -99,7 +99,10 @@ func TestCapacityPlans(t *testing.T) {
 
 func TestCapacityLine(t *testing.T) {
 	l := level(1).towards(3, 10*time.Second, 4*time.Second)
-	for now, want := range map[time.Duration]float64{0: 1, 10 * time.Second: 1, 11 * time.Second: 1.5, 14 * time.Second: 3, time.Minute: 3} {
+	for now, want := range map[time.Duration]float64{
+		0: 1, 10 * time.Second: 1, 11 * time.Second: 1.5, 14 * time.Second: 3,
+		time.Minute: 3,
+	} {
 		if got := l.at(now); got != want {
 			t.Errorf("at %v: %v, want %v", now, got, want)
 		}
@@ -140,7 +143,8 @@ func TestCapacityBalancer(t *testing.T) {
 	if play(p.limit*p.max+100, p.endures) || play(p.limit*p.max, time.Minute) || play(p.limit*p.max+100, p.endures) {
 		t.Fatalf("it broke at %v, before its time", now)
 	}
-	if said, err := probe(); err != nil || said != "TEXT rps_fractional=1299.97, mem_utilization=0.31" { // on the way from 1200 to 1300
+	// on the way from 1200 to 1300
+	if said, err := probe(); err != nil || said != "TEXT rps_fractional=1299.97, mem_utilization=0.31" {
 		t.Errorf("it says %q (%v)", said, err)
 	}
 	if want := 1 - p.limit*p.max/(p.limit*p.max+100); math.Abs(b.loses-want) > 1e-9 {

@@ -37,7 +37,10 @@ func (l *closedLoop) table(file string) error {
 	}
 	defer f.Close()
 	w := csv.NewWriter(f)
-	w.Write([]string{"seconds", "region", "demand", "load", "target", "max", "up", "answered_home", "keep", "offered", "lost"})
+	w.Write([]string{
+		"seconds", "region", "demand", "load", "target", "max", "up", "answered_home", "keep", "offered",
+		"lost",
+	})
 	number := func(v float64) string {
 		if math.IsNaN(v) {
 			return ""
@@ -47,7 +50,8 @@ func (l *closedLoop) table(file string) error {
 	for _, k := range every(l.meter.ticks, pictureEvery) {
 		for r, region := range l.regions {
 			w.Write([]string{
-				fmt.Sprintf("%.2f", k.at.Seconds()), region.Name, number(k.demand[r]), number(k.load[r]), number(k.target[r]), number(k.most[r]),
+				fmt.Sprintf("%.2f", k.at.Seconds()), region.Name, number(k.demand[r]), number(k.load[r]), number(k.target[r]),
+				number(k.most[r]),
 				strconv.Itoa(k.up[r]), number(k.home[r]), number(k.kept[r]), number(k.offered[r]), number(k.lost),
 			})
 		}
@@ -92,10 +96,13 @@ func draw(file string, titles []string, runs []*closedLoop) error {
 			draw(homes, chart.Line{Colour: colour, Dash: chart.Dotted}, func(k tick) float64 { return 100 * k.kept[r] })
 		}
 		all := float64(l.plan.endpoints)
-		draw(loads, chart.Line{Name: "target of a pool", Colour: chart.Grey, Dash: chart.Dotted}, func(tick) float64 { return all * l.plan.target })
-		draw(loads, chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dashed}, func(tick) float64 { return all * l.plan.max })
+		draw(loads, chart.Line{Name: "target of a pool", Colour: chart.Grey, Dash: chart.Dotted},
+			func(tick) float64 { return all * l.plan.target })
+		draw(loads, chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dashed},
+			func(tick) float64 { return all * l.plan.max })
 		homes.Lines = append(homes.Lines, chart.Line{Name: "keep, servers say", Colour: chart.Palette[0], Dash: chart.Dotted})
-		draw(lost, chart.Line{Name: "lost", Colour: chart.Red}, func(k tick) float64 { return 100 * k.lost / total(k.demand) })
+		draw(lost, chart.Line{Name: "lost", Colour: chart.Red},
+			func(k tick) float64 { return 100 * k.lost / total(k.demand) })
 		for n, c := range []*chart.Chart{loads, homes, lost} {
 			rows[n] = append(rows[n], c)
 		}
@@ -122,7 +129,8 @@ func written(dir, name string, titles []string, runs []*closedLoop) error {
 		if err := l.table(base + ".csv"); err != nil {
 			return err
 		}
-		if err := os.WriteFile(base+".txt", []byte(l.figures().String()+"\n"+strings.Join(l.log, "\n")+"\n"+l.story()), 0o644); err != nil {
+		if err := os.WriteFile(base+".txt", []byte(l.figures().String()+"\n"+strings.Join(l.log, "\n")+"\n"+l.story()),
+			0o644); err != nil {
 			return err
 		}
 		for r, text := range l.ends {

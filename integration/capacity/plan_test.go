@@ -107,7 +107,10 @@ var settings = []script.Setting[*plan]{
 }
 
 func (p *plan) setAim(a script.Args) error {
-	p.aim = figuresAim{excess: a.Number(0), lost: a.Number(1), moves: a.Number(2), settled: a.Number(3), detour: a.Number(4)}
+	p.aim = figuresAim{
+		excess: a.Number(0), lost: a.Number(1), moves: a.Number(2), settled: a.Number(3),
+		detour: a.Number(4),
+	}
 	return nil
 }
 
@@ -233,7 +236,8 @@ func parsePlan(file, text string) (*plan, error) {
 			}
 		}
 		if sum < 0.999 || sum > 1.001 {
-			return nil, fmt.Errorf("%s: the resolvers of %s have %.0f%% of its clients; all of them together have 100%%", file, name, 100*sum)
+			return nil, fmt.Errorf("%s: the resolvers of %s have %.0f%% of its clients; all of them together have 100%%", file,
+				name, 100*sum)
 		}
 	}
 	return p, nil

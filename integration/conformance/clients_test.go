@@ -67,7 +67,8 @@ func TestClients(t *testing.T) {
 	want, got := strings.Split(string(text), "\n"), strings.Split(out.String(), "\n")
 	for i := range want {
 		if i >= len(got) || want[i] != got[i] {
-			t.Fatalf("%s:%d differs; from there on it is\n%s", file, i+1, strings.Join(got[min(i, len(got)):min(i+12, len(got))], "\n"))
+			t.Fatalf("%s:%d differs; from there on it is\n%s", file, i+1,
+				strings.Join(got[min(i, len(got)):min(i+12, len(got))], "\n"))
 		}
 	}
 }

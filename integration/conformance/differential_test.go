@@ -60,7 +60,8 @@ func TestDifferential(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("%d zones, %d questions, %v; %d answered alike by all three, %d not; %d explained", d.zones, d.asked.Load(), time.Since(began).Round(time.Second), d.alike.Load(), d.unlike.Load(), d.explained.Load())
+	t.Logf("%d zones, %d questions, %v; %d answered alike by all three, %d not; %d explained", d.zones, d.asked.Load(),
+		time.Since(began).Round(time.Second), d.alike.Load(), d.unlike.Load(), d.explained.Load())
 	if len(d.cases) > 0 {
 		t.Errorf("%d answers are not what BIND, NSD and Knot agree on", len(d.cases))
 		d.show(t)
@@ -172,7 +173,8 @@ func (d *differential) judge(w *family, p probe, r [servers]*reply) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	alone := r[ours].tc && !r[bind].tc && !r[nsd].tc && !r[knot].tc
-	if alone && !slices.Contains([]string{kindAcross, kindLoop, kindLong, kindANY}, kind) { // there we say more, and it may take more
+	// there we say more, and it may take more
+	if alone && !slices.Contains([]string{kindAcross, kindLoop, kindLong, kindANY}, kind) {
 		d.cases = append(d.cases, &difference{w, p, r})
 	}
 	k := d.kinds[kind]
@@ -236,7 +238,8 @@ func (d *differential) report(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(doc), "## Where other servers disagree\n")
 	var b strings.Builder
-	for _, kind := range slices.SortedFunc(maps.Keys(d.kinds), func(x, y string) int { return d.kinds[y].total - d.kinds[x].total }) {
+	for _, kind := range slices.SortedFunc(maps.Keys(d.kinds),
+		func(x, y string) int { return d.kinds[y].total - d.kinds[x].total }) {
 		k := d.kinds[kind]
 		fmt.Fprintf(&b, "%6d  %s\n", k.total, kind)
 		for _, g := range slices.SortedFunc(maps.Keys(k.groups), func(x, y string) int { return k.groups[y] - k.groups[x] }) {

@@ -215,7 +215,16 @@ func (p rawProbe) summary(wire []byte) string {
 	for _, f := range []struct {
 		set  bool
 		name string
-	}{{!m.Response, "not-qr"}, {m.Authoritative, "aa"}, {m.Truncated, "tc"}, {m.RecursionDesired, "rd"}, {m.RecursionAvailable, "ra"}, {m.AuthenticatedData, "ad"}, {m.CheckingDisabled, "cd"}, {m.Zero, "z"}} {
+	}{
+		{!m.Response, "not-qr"},
+		{m.Authoritative, "aa"},
+		{m.Truncated, "tc"},
+		{m.RecursionDesired, "rd"},
+		{m.RecursionAvailable, "ra"},
+		{m.AuthenticatedData, "ad"},
+		{m.CheckingDisabled, "cd"},
+		{m.Zero, "z"},
+	} {
 		if f.set {
 			words = append(words, f.name)
 		}

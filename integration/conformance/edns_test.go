@@ -66,7 +66,8 @@ func TestEDNS(t *testing.T) {
 	needPeers(t)
 	q := startQuartet(t, map[string]string{"example.test": ednsZone()})
 	lab.Write(t, filepath.Join(q.folder, "policy.yaml"), ednsPolicy)
-	lab.Expect(t, time.Minute, q.addresses[ours], lab.Question{Name: "steered.example.test", Qtype: dns.TypeA}, "192.0.2.10")
+	lab.Expect(t, time.Minute, q.addresses[ours], lab.Question{Name: "steered.example.test", Qtype: dns.TypeA},
+		"192.0.2.10")
 
 	const file = "testdata/edns.txt"
 	text, err := os.ReadFile(file)
@@ -118,7 +119,8 @@ func TestEDNS(t *testing.T) {
 		case cells[4] == "alone":
 			peers = "alone"
 		default:
-			t.Errorf("%s:%d: %s: BIND, NSD and Knot agree, and Leeward does not:\nleeward %s / %s\nthey    %s / %s", file, number+1, p.name, udp[ours], tcp[ours], udp[bind], tcp[bind])
+			t.Errorf("%s:%d: %s: BIND, NSD and Knot agree, and Leeward does not:\nleeward %s / %s\nthey    %s / %s", file,
+				number+1, p.name, udp[ours], tcp[ours], udp[bind], tcp[bind])
 		}
 		if !four {
 			row := ""
@@ -134,9 +136,11 @@ func TestEDNS(t *testing.T) {
 			}
 		}
 		if want := cells[2:5]; !*update && (want[0] != now[0] || want[1] != now[1] || want[2] != peers) {
-			t.Errorf("%s:%d: %s\nsent %s\nUDP  %s\nTCP  %s (%s)\nwant %s\n     %s (%s)", file, number+1, p.name, p.words, now[0], now[1], peers, want[0], want[1], want[2])
+			t.Errorf("%s:%d: %s\nsent %s\nUDP  %s\nTCP  %s (%s)\nwant %s\n     %s (%s)", file, number+1, p.name, p.words, now[0],
+				now[1], peers, want[0], want[1], want[2])
 		}
-		fmt.Fprintln(&out, strings.TrimRight(fmt.Sprintf("%-24s | %-52s | %-44s | %-30s | %s", p.name, p.words, now[0], now[1], peers), " "))
+		fmt.Fprintln(&out, strings.TrimRight(fmt.Sprintf("%-24s | %-52s | %-44s | %-30s | %s", p.name, p.words, now[0],
+			now[1], peers), " "))
 	}
 	if probes < 60 {
 		t.Errorf("only %d probes in %s", probes, file)

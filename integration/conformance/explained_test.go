@@ -14,7 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-var differExplain = flag.Int("differ.explain", 10, "of how many questions of the differential test one is explained as well; 1: all, 0: none")
+var differExplain = flag.Int("differ.explain", 10,
+	"of how many questions of the differential test one is explained as well; 1: all, 0: none")
 
 // explained compares what the server explains of a question with what it answered, and returns how they differ; "":
 // they do not. Of a truncated answer nothing but the header is known, and it has no counterpart: explanations are as
@@ -23,7 +24,8 @@ func explained(client *http.Client, admin string, p probe, r *reply) (string, er
 	if r.fault != "" || r.tc {
 		return "", nil
 	}
-	page := "http://" + admin + "/api/v1/explain?client=127.0.0.1&name=" + url.QueryEscape(p.name) + "&type=" + typeName(p.qtype)
+	page := "http://" + admin + "/api/v1/explain?client=127.0.0.1&name=" + url.QueryEscape(p.name) + "&type=" +
+		typeName(p.qtype)
 	got, err := client.Get(page)
 	if err != nil {
 		return "", err
@@ -56,7 +58,8 @@ func explained(client *http.Client, admin string, p probe, r *reply) (string, er
 			records = append(records, rr)
 		}
 		if got := lines(records); !slices.Equal(got, section.want) {
-			differ = append(differ, fmt.Sprintf("%s\n  %s\nexplained as\n  %s", section.name, strings.Join(section.want, "\n  "), strings.Join(got, "\n  ")))
+			differ = append(differ, fmt.Sprintf("%s\n  %s\nexplained as\n  %s", section.name, strings.Join(section.want, "\n  "),
+				strings.Join(got, "\n  ")))
 		}
 	}
 	return strings.Join(differ, "\n"), nil

@@ -134,7 +134,8 @@ func (g *maker) label() string {
 	if g.chance(85) {
 		return pick(g, "a", "b", "c", "d", "www", "ns", "mail", "dn", "_tcp", "e")
 	}
-	return pick(g, "A", "Www", "*", `a\.b`, `\000z`, `sp\032ace`, `\255`, `q\"uote`, `se\;mi`, `back\\slash`, `at\@`, "xn--bcher-kva", "1", "-", strings.Repeat("l", 63), `\*`)
+	return pick(g, "A", "Www", "*", `a\.b`, `\000z`, `sp\032ace`, `\255`, `q\"uote`, `se\;mi`, `back\\slash`, `at\@`,
+		"xn--bcher-kva", "1", "-", strings.Repeat("l", 63), `\*`)
 }
 
 // name is a name in the zone that is being made: a known one, one near it, or a new one.
@@ -206,7 +207,10 @@ func (g *maker) add(owner string, ttl int, rrtype, data string) {
 func (g *maker) ttl() int { return pick(g, 0, 1, 60, 300, 300, 3600, 86400) }
 
 // plainTypes are what a name without anything special has.
-var plainTypes = []string{"A", "A", "AAAA", "TXT", "MX", "SRV", "CAA", "PTR", "TYPE65280", "HINFO", "SVCB", "HTTPS", "NAPTR", "SSHFP", "TLSA", "RP", "LOC"}
+var plainTypes = []string{
+	"A", "A", "AAAA", "TXT", "MX", "SRV", "CAA", "PTR", "TYPE65280", "HINFO", "SVCB", "HTTPS",
+	"NAPTR", "SSHFP", "TLSA", "RP", "LOC",
+}
 
 // data is RDATA of a type.
 func (g *maker) data(rrtype string) string {
@@ -235,7 +239,8 @@ func (g *maker) data(rrtype string) string {
 		if g.chance(30) {
 			return "0 " + g.target()
 		}
-		return fmt.Sprintf("%d %s", 1+g.IntN(3), pick(g, ".", g.target())) + pick(g, "", " alpn=h2,h3", " port=8443 ipv4hint=192.0.2.1", " key65400=odd")
+		return fmt.Sprintf("%d %s", 1+g.IntN(3), pick(g, ".", g.target())) +
+			pick(g, "", " alpn=h2,h3", " port=8443 ipv4hint=192.0.2.1", " key65400=odd")
 	case "NAPTR":
 		return `100 10 "S" "SIP+D2U" "" ` + g.target()
 	case "SSHFP":
@@ -264,7 +269,8 @@ func (g *maker) set(owner, rrtype string) {
 func (g *maker) zone(origin string) zoneText {
 	g.zoneOf, g.known, g.out = origin, []string{origin}, nil
 	ttl := g.ttl()
-	soa := record{origin, "SOA", fmt.Sprintf("ns1.%s host\\.master.%s %d %d 900 86400 %d", origin, origin, 1+g.IntN(1<<31), pick(g, 3600, 3600, 0), pick(g, 0, 1, 30, 300, 3600)), g.ttl()}
+	soa := record{origin, "SOA", fmt.Sprintf("ns1.%s host\\.master.%s %d %d 900 86400 %d", origin, origin, 1+g.IntN(1<<31),
+		pick(g, 3600, 3600, 0), pick(g, 0, 1, 30, 300, 3600)), g.ttl()}
 	servers := []string{"ns1." + origin}
 	for range g.IntN(3) {
 		servers = append(servers, g.target())
@@ -332,8 +338,12 @@ func (g *maker) item() {
 	case 11: // near 512 or 1232 octets
 		owner, ttl := pick(g, g.name(), "*."+g.name()), g.ttl()
 		rrtype := pick(g, "A", "AAAA", "TXT", "MX", "MX", "PTR", "MINFO")
-		size := map[string]int{"A": 16, "AAAA": 28, "TXT": 100, "MX": pick(g, 20, 30), "PTR": pick(g, 16, 24), "MINFO": 24}[rrtype]
-		far := g.label() + "." + pick(g, "pool.outside.invalid.", "outside.invalid.", "A.Pool.Outside.invalid.") // what they end in
+		size := map[string]int{
+			"A": 16, "AAAA": 28, "TXT": 100, "MX": pick(g, 20, 30), "PTR": pick(g, 16, 24),
+			"MINFO": 24,
+		}[rrtype]
+		// what they end in
+		far := g.label() + "." + pick(g, "pool.outside.invalid.", "outside.invalid.", "A.Pool.Outside.invalid.")
 		for range (pick(g, 420, 1140)+g.IntN(100))/size + g.IntN(3) {
 			data := g.data(rrtype)
 			if rrtype == "MX" { // Knot 3.2.6 goes round for ever where many targets are covered by a wildcard

@@ -42,7 +42,9 @@ var approved = []string{
 	"IPV4_DIFFERENT_ASN",                                               // Connectivity
 	"ONE_SOA_SERIAL", "ONE_NS_SET", "ADDRESSES_MATCH", "ONE_SOA_MNAME", // Consistency
 	"ARE_AUTHORITATIVE", "REFERRAL_SIZE_OK", "NAMES_MATCH", // Delegation
-	"NO_RECURSOR", "EDNS0_SUPPORT", "AXFR_FAILURE", "SAME_SOURCE_IP", "AAAA_WELL_PROCESSED", "CASE_QUERIES_RESULTS_OK", "NO_UPWARD_REFERRAL", // Nameserver
+	// Nameserver
+	"NO_RECURSOR", "EDNS0_SUPPORT", "AXFR_FAILURE", "SAME_SOURCE_IP", "AAAA_WELL_PROCESSED", "CASE_QUERIES_RESULTS_OK",
+	"NO_UPWARD_REFERRAL",
 	"ONLY_ALLOWED_CHARS", "NAMESERVER_SYNTAX_OK", // Syntax
 }
 
@@ -177,7 +179,8 @@ func TestJudges(t *testing.T) {
 		for _, f := range dnsviz(t, x,
 			"example.test", "kid.example.test", "child.example.test", "hoster.test", // zones
 			"www.example.test", "x.apps.example.test", // steered, by a name and by a wildcard
-			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test", "_sip._tcp.example.test", "svc.example.test",
+			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test", "_sip._tcp.example.test",
+			"svc.example.test",
 			"b.ent.example.test", "nothing.example.test", "www.kid.example.test", "www.child.example.test") {
 			t.Error(f)
 		}
@@ -206,10 +209,15 @@ func TestJudges(t *testing.T) {
 	})
 
 	t.Run("a server that has no TCP", func(t *testing.T) {
-		lab.Must(t, x.Servers[1].Host, "nft", "add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
-		for judge, all := range map[string][]finding{"zonemaster-cli": zonemaster(t, x, "example.test"), "dnsviz": dnsviz(t, x, "example.test")} {
+		lab.Must(t, x.Servers[1].Host, "nft",
+			"add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
+		for judge, all := range map[string][]finding{
+			"zonemaster-cli": zonemaster(t, x, "example.test"),
+			"dnsviz":         dnsviz(t, x, "example.test"),
+		} {
 			if !slices.ContainsFunc(all, func(f finding) bool {
-				return f.level+" "+f.code == "WARNING CN02_NO_RESPONSE_TCP" || f.level+" "+f.code == "errors SERVER_UNRESPONSIVE_TCP"
+				return f.level+" "+f.code == "WARNING CN02_NO_RESPONSE_TCP" || f.level+" "+
+					f.code == "errors SERVER_UNRESPONSIVE_TCP"
 			}) {
 				t.Errorf("%s has not noticed: %v", judge, all)
 			}

@@ -57,7 +57,8 @@ func kindOf(w *family, p probe, r [servers]*reply) string {
 		return strings.Contains("\n"+strings.Join(r.answer, "\n"), "\n*.") && r.hasDNAME()
 	}) || w.wildDNAME(p.name):
 		return kindStarDNAME
-	case p.qtype == dns.TypeSOA && r[bind].rcode != dns.RcodeServerFailure && strings.Contains(strings.Join(r[bind].authority, ""), " 0 in soa "):
+	case p.qtype == dns.TypeSOA && r[bind].rcode != dns.RcodeServerFailure &&
+		strings.Contains(strings.Join(r[bind].authority, ""), " 0 in soa "):
 		return kindSOATTL
 	case apart(nsd) && w.crowded(w.authority(p)):
 		return kindOneTree

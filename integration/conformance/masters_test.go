@@ -43,12 +43,14 @@ func TestMasterFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := lab.Command(t, nil, "", "named-checkzone", "-D", "-q", "-w", one, "-o", filepath.Join(one, "dump"),
-			"-k", "ignore", "-m", "ignore", "-M", "ignore", "-n", "ignore", "-i", "none", "-S", "ignore", "-W", "ignore", origin, filepath.Base(file))
+			"-k", "ignore", "-m", "ignore", "-M", "ignore", "-n", "ignore", "-i", "none", "-S", "ignore", "-W", "ignore", origin,
+			filepath.Base(file))
 		n := lab.Command(t, nil, "", "nsd-checkzone", origin, filepath.Join(one, filepath.Base(file)))
 		l := lab.Leeward(t, "", "check", "-f", one)
 		said, _, _ := strings.Cut(strings.TrimSpace(l.Stdout+l.Stderr), "\n")
 		said = strings.ReplaceAll(said, one+"/", "")
-		fmt.Fprintf(&out, "%-24s | %-5s | %-5s | %-5s | %s\n", strings.TrimSuffix(origin, ".test"), taken(b), taken(n), taken(l), said)
+		fmt.Fprintf(&out, "%-24s | %-5s | %-5s | %-5s | %s\n", strings.TrimSuffix(origin, ".test"), taken(b), taken(n),
+			taken(l), said)
 		if l.Code == 0 && b.Code == 0 {
 			dump, err := os.ReadFile(filepath.Join(one, "dump"))
 			if err != nil {
@@ -56,7 +58,8 @@ func TestMasterFiles(t *testing.T) {
 			}
 			dumps[origin] = string(dump)
 			lab.Write(t, filepath.Join(folder, filepath.Base(file)), string(text))
-			lab.Write(t, filepath.Join(folder, origin+".yaml"), fmt.Sprintf("kind: Zone\nname: %s\ntransfer: {allow: [127.0.0.1]}\n", origin))
+			lab.Write(t, filepath.Join(folder, origin+".yaml"),
+				fmt.Sprintf("kind: Zone\nname: %s\ntransfer: {allow: [127.0.0.1]}\n", origin))
 		}
 	}
 	const verdicts = "testdata/masters.txt"

@@ -184,7 +184,9 @@ func (q *quartet) await(t testing.TB, i int, zones map[string]string) {
 func refusals(log string) string {
 	var out []string
 	for _, line := range strings.Split(log, "\n") {
-		if l := strings.ToLower(line); strings.Contains(l, "not loaded") || strings.Contains(l, "error") || strings.Contains(l, "/in: ") && !strings.Contains(l, "loaded serial") || strings.Contains(l, "failed") || strings.Contains(l, ".zone:") {
+		if l := strings.ToLower(line); strings.Contains(l, "not loaded") || strings.Contains(l, "error") ||
+			strings.Contains(l, "/in: ") && !strings.Contains(l, "loaded serial") || strings.Contains(l, "failed") ||
+			strings.Contains(l, ".zone:") {
 			out = append(out, line)
 		}
 	}

@@ -34,7 +34,10 @@ func (p probe) String() string {
 }
 
 func (p probe) message(id uint16) *dns.Msg {
-	m := &dns.Msg{MsgHdr: dns.MsgHdr{Id: id}, Question: []dns.Question{{Name: p.name, Qtype: p.qtype, Qclass: dns.ClassINET}}}
+	m := &dns.Msg{MsgHdr: dns.MsgHdr{Id: id}, Question: []dns.Question{{
+		Name: p.name, Qtype: p.qtype,
+		Qclass: dns.ClassINET,
+	}}}
 	if p.size > 0 {
 		m.SetEdns0(p.size, p.do)
 	}

@@ -98,7 +98,8 @@ func newReply(wire []byte, p probe, id uint16) *reply {
 	if err := m.Unpack(wire); err != nil {
 		return &reply{fault: "unreadable: " + err.Error()}
 	}
-	if m.Id != id || !m.Response || len(m.Question) != 1 || m.Question[0].Qtype != p.qtype || !sameBytes(m.Question[0].Name, p.name) {
+	if m.Id != id || !m.Response || len(m.Question) != 1 || m.Question[0].Qtype != p.qtype ||
+		!sameBytes(m.Question[0].Name, p.name) {
 		return &reply{fault: fmt.Sprintf("a response to another question: %v", m.Question)}
 	}
 	r := &reply{rcode: m.Rcode, aa: m.Authoritative, tc: m.Truncated}

@@ -61,14 +61,19 @@ const pebbleAddress = "192.0.2.14"
 func startPebble(t *testing.T, x *lab.Tree, program, resolver string) *authority {
 	t.Helper()
 	dir := t.TempDir()
-	a := &authority{directory: "https://" + pebbleAddress + ":14000/dir", trust: filepath.Join(dir, "https.pem"), host: x.Host(t, "ca", pebbleAddress)}
+	a := &authority{
+		directory: "https://" + pebbleAddress + ":14000/dir", trust: filepath.Join(dir, "https.pem"),
+		host: x.Host(t, "ca", pebbleAddress),
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"ca.test"}, IPAddresses: []net.IP{net.ParseIP(pebbleAddress)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		DNSNames: []string{"ca.test"}, IPAddresses: []net.IP{net.ParseIP(pebbleAddress)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -89,7 +94,8 @@ func startPebble(t *testing.T, x *lab.Tree, program, resolver string) *authority
 		t.Fatal(err)
 	}
 	lab.Write(t, filepath.Join(dir, "pebble.json"), string(conf))
-	p := lab.StartWith(t, a.host, "pebble", append(os.Environ(), "PEBBLE_VA_NOSLEEP=1"), program, "-strict", "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", resolver)
+	p := lab.StartWith(t, a.host, "pebble", append(os.Environ(), "PEBBLE_VA_NOSLEEP=1"), program, "-strict", "-config",
+		filepath.Join(dir, "pebble.json"), "-dnsserver", resolver)
 
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM([]byte(lab.Must(t, nil, "cat", a.trust)))
@@ -162,7 +168,8 @@ func TestACME(t *testing.T) {
 	a := startPebble(t, x, filepath.Join(bin, "pebble"), lab.TreeJudge+":53")
 
 	// What was at the name, one value after the other.
-	history := lab.Start(t, x.Etcd.Host, "etcdctl watch", "etcdctl", "--endpoints", x.Etcd.Client, "watch", "--prefix", "/leeward/records/example.test/_acme-challenge")
+	history := lab.Start(t, x.Etcd.Host, "etcdctl watch", "etcdctl", "--endpoints", x.Etcd.Client, "watch", "--prefix",
+		"/leeward/records/example.test/_acme-challenge")
 	gone := func(t *testing.T, file string) {
 		t.Helper()
 		a.issued(t, file, "example.test", "*.example.test")
@@ -204,15 +211,19 @@ func TestACME(t *testing.T) {
 	lego := func(t *testing.T, dir, key string) lab.Outcome {
 		t.Helper()
 		return lab.Command(t, x.Judge, "", "env", "LEGO_CA_CERTIFICATES="+a.trust,
-			"RFC2136_NAMESERVER="+lab.TreeServers[0].A, "RFC2136_TSIG_FILE="+key, "RFC2136_SEQUENCE_INTERVAL=1", "RFC2136_POLLING_INTERVAL=1",
-			filepath.Join(bin, "lego"), "--server", a.directory, "--accept-tos", "--email", "hostmaster@example.test", "--path", dir,
+			"RFC2136_NAMESERVER="+lab.TreeServers[0].A, "RFC2136_TSIG_FILE="+key, "RFC2136_SEQUENCE_INTERVAL=1",
+			"RFC2136_POLLING_INTERVAL=1",
+			filepath.Join(bin, "lego"), "--server", a.directory, "--accept-tos", "--email", "hostmaster@example.test", "--path",
+			dir,
 			"--dns", "rfc2136", "--domains", "example.test", "--domains", "*.example.test", "run")
 	}
 
 	t.Run("a key that is not known here", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
-		lab.Write(t, filepath.Join(dir, "stranger.key"), strings.Replace(lab.Must(t, nil, "cat", x.Keys["acme"]), `"acme"`, `"stranger"`, 1))
-		if o := lego(t, dir, filepath.Join(dir, "stranger.key")); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "DNS update failed: dns: bad authentication") {
+		lab.Write(t, filepath.Join(dir, "stranger.key"), strings.Replace(lab.Must(t, nil, "cat", x.Keys["acme"]), `"acme"`,
+			`"stranger"`, 1))
+		if o := lego(t, dir, filepath.Join(dir, "stranger.key")); o.Code == 0 ||
+			!strings.Contains(o.Stdout+o.Stderr, "DNS update failed: dns: bad authentication") {
 			t.Errorf("lego: %v", o)
 		}
 		was(t, before)
@@ -232,15 +243,19 @@ func TestACME(t *testing.T) {
 	t.Run("certbot", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
 		credentials := filepath.Join(dir, "rfc2136.ini")
-		lab.Write(t, credentials, fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = %s\ndns_rfc2136_algorithm = HMAC-SHA256\n", lab.TreeServers[1].A, lab.UpdateSecret))
+		lab.Write(t, credentials,
+			fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = %s\ndns_rfc2136_algorithm = HMAC-SHA256\n", lab.TreeServers[1].A, lab.UpdateSecret))
 		if err := os.Chmod(credentials, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
 		lab.Must(t, x.Judge, "env", "REQUESTS_CA_BUNDLE="+a.trust,
-			"certbot", "certonly", "--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server", a.directory,
-			"--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "work"), "--logs-dir", filepath.Join(dir, "logs"),
-			"--dns-rfc2136", "--dns-rfc2136-credentials", credentials, "--dns-rfc2136-propagation-seconds", "1", "-d", "example.test", "-d", "*.example.test")
+			"certbot", "certonly", "--non-interactive", "--agree-tos", "--register-unsafely-without-email", "--server",
+			a.directory,
+			"--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "work"), "--logs-dir",
+			filepath.Join(dir, "logs"),
+			"--dns-rfc2136", "--dns-rfc2136-credentials", credentials, "--dns-rfc2136-propagation-seconds", "1", "-d",
+			"example.test", "-d", "*.example.test")
 		t.Logf("certbot: %v", time.Since(begin).Round(time.Millisecond))
 		gone(t, filepath.Join(dir, "etc", "live", "example.test", "fullchain.pem"))
 		was(t, before, 1, 2, 1, 0) // both at once

@@ -70,7 +70,8 @@ var alterations = []alteration{
 	},
 	{
 		what: "the same in other letters", letters: true, names: 10,
-		text: strings.NewReplacer("away CNAME ns", "aWay CNAME NS", "other", "OTHER", "cut NS ns.cut", "CUT NS Ns.Cut").Replace(above), under: []string{"deep.down", "deep.cut", "cut"},
+		text: strings.NewReplacer("away CNAME ns", "aWay CNAME NS", "other", "OTHER", "cut NS ns.cut",
+			"CUT NS Ns.Cut").Replace(above), under: []string{"deep.down", "deep.cut", "cut"},
 	},
 	{what: "a DNAME at the apex", text: "@ DNAME other.test.\n", bare: true, under: owned},
 	{what: "gone again, and a CNAME at a policy", names: 10, text: "new CNAME www\n"},
@@ -265,7 +266,8 @@ func (p *adopted) load(t *testing.T, zone string, c *alteration, serial int) {
 func (x *adoption) change(t *testing.T, p *adopted, zone string, c *alteration, serial int) {
 	t.Helper()
 	p.load(t, zone, c, serial)
-	if r, err := dns.Exchange(new(dns.Msg).SetNotify(dns.Fqdn(zone)), x.here.DNS); err != nil || r.Rcode != dns.RcodeSuccess {
+	if r, err := dns.Exchange(new(dns.Msg).SetNotify(dns.Fqdn(zone)), x.here.DNS); err != nil ||
+		r.Rcode != dns.RcodeSuccess {
 		t.Fatalf("NOTIFY: %v, %v", r, err)
 	}
 	if c.refused == "" {
@@ -372,7 +374,8 @@ func (x *adoption) equal(t *testing.T, p *adopted, zone string, c *alteration, s
 			}
 		}
 	}
-	t.Logf("%s: %d records, %d questions, %v", c.what, len(here), len(questions), time.Since(began).Round(time.Millisecond))
+	t.Logf("%s: %d records, %d questions, %v", c.what, len(here), len(questions),
+		time.Since(began).Round(time.Millisecond))
 }
 
 // laid says whether what there is of a type at a name is ours, after an alteration.
@@ -484,7 +487,8 @@ func answersOf(t *testing.T, server string, questions []lab.Question) []string {
 			}
 		}
 		out := []string{fmt.Sprintf("%s aa=%v tc=%v", dns.RcodeToString[r.Rcode], r.Authoritative, r.Truncated)}
-		out = append(out, lowered(texts(r.Answer))...) // some answer in the letters of the question, some in those of the zone
+		// some answer in the letters of the question, some in those of the zone
+		out = append(out, lowered(texts(r.Answer))...)
 		if len(r.Answer) == 0 && !r.Authoritative {
 			out = append(out, lowered(texts(r.Ns))...)
 		}

@@ -28,7 +28,8 @@ func TestCatalogZones(t *testing.T) {
 	files, state := t.TempDir(), filepath.Join(dir, "state")
 	text := eu + "---\n{kind: Policy, name: www.b0.test, rules: [{failover: [eu]}]}\n"
 	for i, name := range []string{"bind", "knot"} {
-		text += fmt.Sprintf("---\nkind: Zone\nname: catalog.%s\ntransfer: {primaries: [\"%s key xfer\"], catalog: true}\n", name, at[i])
+		text += fmt.Sprintf("---\nkind: Zone\nname: catalog.%s\ntransfer: {primaries: [\"%s key xfer\"], catalog: true}\n",
+			name, at[i])
 	}
 	lab.Write(t, filepath.Join(files, "all.yaml"), text)
 	s := lab.NewServer(t, "consumer", "--files", files, "--state", state, "--tsig-key", keys)
@@ -49,7 +50,8 @@ func TestCatalogZones(t *testing.T) {
 		bindZones += fmt.Sprintf("zone %q { type primary; file \"%[1]s.zone\"; allow-transfer { key xfer; }; };\n", b)
 		knotZones += fmt.Sprintf("  - domain: %s\n    storage: %q\n    file: %[1]s.zone\n    acl: all\n    catalog-role: member\n    catalog-zone: catalog.knot\n", k, knot)
 	}
-	lab.Write(t, filepath.Join(bind, "catalog.zone"), "$ORIGIN catalog.bind.\n$TTL 60\n@ SOA . . 1 3600 5 86400 60\n@ NS invalid.\n"+list)
+	lab.Write(t, filepath.Join(bind, "catalog.zone"),
+		"$ORIGIN catalog.bind.\n$TTL 60\n@ SOA . . 1 3600 5 86400 60\n@ NS invalid.\n"+list)
 	lab.Write(t, filepath.Join(dir, "named.conf"), tsigKey+fmt.Sprintf(bindPeer+`zone "catalog.bind" {
 	type primary; file "catalog.zone"; allow-transfer { key xfer; }; allow-update { key xfer; };
 	notify explicit; also-notify { 127.0.0.1 port %[3]s key xfer; };

@@ -168,7 +168,8 @@ zone example.test. { primary 127.0.0.1; key admin; }
 zone 2.0.192.in-addr.arpa. { primary 127.0.0.1; key admin; }
 subnet 192.0.2.0 netmask 255.255.255.0 { range 192.0.2.100 192.0.2.110; }
 `, lab.UpdateSecret))
-	dhcpd := lab.Start(t, here, "dhcpd", "dhcpd", "-4", "-f", "-d", "-cf", conf, "-lf", leases, "-pf", filepath.Join(dir, "pid"),
+	dhcpd := lab.Start(t, here, "dhcpd", "dhcpd", "-4", "-f", "-d", "-cf", conf, "-lf", leases, "-pf",
+		filepath.Join(dir, "pid"),
 		"--no-pid", "cable")
 	lab.Until(t, time.Minute, "dhcpd listens", func() error {
 		if !strings.Contains(dhcpd.Out.String(), "Server starting service") {

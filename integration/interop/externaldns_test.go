@@ -90,9 +90,11 @@ func TestExternalDNS(t *testing.T) {
 		o := lab.Command(t, x.Judge, "", filepath.Join(bin, "externaldns"),
 			"--source=connector", "--connector-source-server="+lab.TreeJudge+":7000",
 			"--provider=rfc2136", "--rfc2136-host="+lab.TreeServers[0].A, "--rfc2136-port=53", "--rfc2136-zone=example.test",
-			"--rfc2136-tsig-keyname=external-dns", "--rfc2136-tsig-secret="+lab.UpdateSecret, "--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr",
+			"--rfc2136-tsig-keyname=external-dns", "--rfc2136-tsig-secret="+lab.UpdateSecret,
+			"--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr",
 			"--registry=txt", "--txt-owner-id=test", "--txt-prefix=owner-", "--domain-filter=example.test",
-			"--managed-record-types=A", "--managed-record-types=AAAA", "--managed-record-types=CNAME", "--managed-record-types=TXT",
+			"--managed-record-types=A", "--managed-record-types=AAAA", "--managed-record-types=CNAME",
+			"--managed-record-types=TXT",
 			"--policy=sync", "--once")
 		if o.Code != 0 {
 			t.Fatalf("external-dns: %v", o)
@@ -175,12 +177,14 @@ func TestExternalDNS(t *testing.T) {
 	}
 	everywhere(t, "web.example.test", dns.TypeA, "NXDOMAIN")
 	everywhere(t, "shop.example.test", dns.TypeCNAME, "NXDOMAIN")
-	if after := lab.Must(t, x.Etcd.Host, lab.Binary, "export", "--etcd", x.Etcd.Client, "example.test"); withoutSOA(after) != withoutSOA(before) {
+	if after := lab.Must(t, x.Etcd.Host, lab.Binary, "export", "--etcd", x.Etcd.Client,
+		"example.test"); withoutSOA(after) != withoutSOA(before) {
 		t.Errorf("the zone is not what it was:\n%s\nbefore:\n%s", after, before)
 	}
 }
 
 // withoutSOA is a master file but for its SOA, whose serial moves.
 func withoutSOA(zone string) string {
-	return strings.Join(slices.DeleteFunc(strings.Split(zone, "\n"), func(l string) bool { return strings.Contains(l, "\tSOA\t") || strings.Contains(l, " SOA ") }), "\n")
+	return strings.Join(slices.DeleteFunc(strings.Split(zone, "\n"),
+		func(l string) bool { return strings.Contains(l, "\tSOA\t") || strings.Contains(l, " SOA ") }), "\n")
 }

@@ -108,7 +108,8 @@ func TestHostnames(t *testing.T) {
 
 	dir, state := t.TempDir(), t.TempDir()
 	resolver := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
-	s := lab.NewServer(t, "names", "--files", lab.Folder(t, map[string]string{"all.yaml": namesFile}), "--resolver", resolver, "--state", state)
+	s := lab.NewServer(t, "names", "--files", lab.Folder(t, map[string]string{"all.yaml": namesFile}), "--resolver",
+		resolver, "--state", state)
 	_, unboundPort, _ := net.SplitHostPort(resolver)
 	_, leewardPort, _ := net.SplitHostPort(s.DNS)
 	conf := filepath.Join(dir, "unbound.conf")
@@ -181,7 +182,8 @@ remote-control:
 		}
 	}
 	const limit = 30 * time.Second
-	lab.Until(t, limit, "the apex has the name's addresses", is(s.DNS, "example.test.", dns.TypeA, 4, "A 192.0.2.1", "A 192.0.2.2"))
+	lab.Until(t, limit, "the apex has the name's addresses",
+		is(s.DNS, "example.test.", dns.TypeA, 4, "A 192.0.2.1", "A 192.0.2.2"))
 	for _, c := range []struct {
 		server, name string
 		qtype        uint16
@@ -192,8 +194,14 @@ remote-control:
 		{s.DNS, "mixed.example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
 		{s.DNS, "www.example.test.", dns.TypeA, 20, []string{"CNAME lb-1.cloud.test."}},
 		// As the resolver's clients see it, the name leads there for every type.
-		{resolver, "www.example.test.", dns.TypeA, 60, []string{"A 192.0.2.1", "A 192.0.2.2", "CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
-		{resolver, "www.example.test.", dns.TypeAAAA, 60, []string{"AAAA 2001:db8::1", "CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
+		{resolver, "www.example.test.", dns.TypeA, 60, []string{
+			"A 192.0.2.1", "A 192.0.2.2", "CNAME lb-1.cloud.test.",
+			"CNAME real.cloud.test.",
+		}},
+		{resolver, "www.example.test.", dns.TypeAAAA, 60, []string{
+			"AAAA 2001:db8::1", "CNAME lb-1.cloud.test.",
+			"CNAME real.cloud.test.",
+		}},
 		{resolver, "www.example.test.", dns.TypeTXT, 60, []string{"CNAME lb-1.cloud.test.", "CNAME real.cloud.test."}},
 		{resolver, "example.test.", dns.TypeA, 4, []string{"A 192.0.2.1", "A 192.0.2.2"}},
 	} {

@@ -177,7 +177,8 @@ func TestPrimaries(t *testing.T) {
 		t.Helper()
 		for _, zone := range zones {
 			for _, err := range []error{
-				has(server, fmt.Sprintf("name-%d.%s", names-1, zone), dns.TypeTXT, strconv.Quote(strings.Repeat("x", (names-1)%200))),
+				has(server, fmt.Sprintf("name-%d.%s", names-1, zone), dns.TypeTXT,
+					strconv.Quote(strings.Repeat("x", (names-1)%200))),
 				has(server, "www."+zone, dns.TypeA, "198.51.100.10"),
 				has(server, "www."+zone, dns.TypeTXT, `"theirs"`),
 				has(server, "ours."+zone, dns.TypeTXT, `"ours"`),
@@ -210,7 +211,8 @@ func TestPrimaries(t *testing.T) {
 	// A change at each: NOTIFY, and what is different.
 	updates := func(i int, commands string) {
 		host, port, _ := net.SplitHostPort(at[i])
-		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands), "nsupdate", "-k", keys)
+		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands), "nsupdate",
+			"-k", keys)
 		if o.Code != 0 {
 			t.Fatalf("nsupdate of %s: %v", zones[i], o)
 		}
@@ -221,7 +223,8 @@ func TestPrimaries(t *testing.T) {
 	primaries[1].Signal(t, syscall.SIGHUP)
 	for _, server := range []string{s.DNS, next.DNS} {
 		for _, zone := range zones {
-			lab.Until(t, 60*time.Second, zone+" has changed at "+server, func() error { return has(server, "new."+zone, dns.TypeTXT, `"new"`) })
+			lab.Until(t, 60*time.Second, zone+" has changed at "+server,
+				func() error { return has(server, "new."+zone, dns.TypeTXT, `"new"`) })
 		}
 		check(server, "new")
 	}
@@ -235,7 +238,8 @@ func TestPrimaries(t *testing.T) {
 	// What is laid over moves the serial as well, and is handed on.
 	lab.Write(t, filepath.Join(files, "all.yaml"), strings.ReplaceAll(text, "198.51.100.10", "198.51.100.11")+
 		"---\n{kind: Policy, name: added.bind.test, rules: [{failover: [eu]}]}\n")
-	lab.Until(t, 30*time.Second, "a new policy is handed on", func() error { return has(next.DNS, "added.bind.test", dns.TypeA, "198.51.100.11") })
+	lab.Until(t, 30*time.Second, "a new policy is handed on",
+		func() error { return has(next.DNS, "added.bind.test", dns.TypeA, "198.51.100.11") })
 	lab.Write(t, filepath.Join(files, "all.yaml"), text)
 	lab.Until(t, 30*time.Second, "and gone again", func() error { return has(next.DNS, "added.bind.test", dns.TypeA) })
 
@@ -249,7 +253,9 @@ func TestPrimaries(t *testing.T) {
 		t.Errorf("NOTIFY without the key: %v, %v", r, err)
 	}
 	_, port, _ := net.SplitHostPort(s.DNS)
-	if o := lab.Command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate", "-k", keys); !strings.Contains(o.Stderr, "REFUSED") {
+	if o := lab.Command(t, nil,
+		fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate", "-k",
+		keys); !strings.Contains(o.Stderr, "REFUSED") {
 		t.Errorf("an update: %v", o)
 	}
 
@@ -286,7 +292,8 @@ func TestPrimaries(t *testing.T) {
 	if out := lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin); strings.Count(out, "failing") != 3 {
 		t.Errorf("status:\n%s", out)
 	}
-	if out := lab.LeewardOK(t, "", "explain", "www.bind.test", "--client", "192.0.2.1", "--admin", "http://"+s.Admin); !strings.Contains(out, "lives on another primary, which has serial") {
+	if out := lab.LeewardOK(t, "", "explain", "www.bind.test", "--client", "192.0.2.1", "--admin", "http://"+
+		s.Admin); !strings.Contains(out, "lives on another primary, which has serial") {
 		t.Errorf("explain:\n%s", out)
 	}
 

@@ -61,10 +61,14 @@ func TestResolversKeep(t *testing.T) {
 	lab.Need(t, "unbound", "named")
 	const leewardAt, tapAt, unboundAt, bindAt = "192.0.2.52:53", "192.0.2.53:53", "192.0.2.1:53", "192.0.2.2:53"
 	h := lab.NewYard(t).Host(t, "all")
-	for _, a := range []string{"192.0.2.52", "192.0.2.53", "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.2"} {
+	for _, a := range []string{
+		"192.0.2.52", "192.0.2.53", "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2",
+		"203.0.113.1", "203.0.113.2",
+	} {
 		h.Address(t, netip.PrefixFrom(netip.MustParseAddr(a), 32), "lo")
 	}
-	s := lab.ServerAt(h, "tailored", leewardAt, "127.0.0.1:8053", "--listen", leewardAt, "--files", lab.Folder(t, map[string]string{"all.yaml": tailored}))
+	s := lab.ServerAt(h, "tailored", leewardAt, "127.0.0.1:8053", "--listen", leewardAt, "--files",
+		lab.Folder(t, map[string]string{"all.yaml": tailored}))
 	s.Start(t)
 	s.Ready(t)
 	tap := newWiretap(t, h, tapAt, leewardAt)
@@ -100,7 +104,10 @@ func TestResolversKeep(t *testing.T) {
 		{unboundAt, "198.51.100.2", "half", dns.TypeA, "NODATA", nil},
 		{unboundAt, "203.0.113.2", "half", dns.TypeA, others, nil},
 		// BIND's own address decides, for all of its clients. It does not take the rest of a chain from an answer.
-		{bindAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + others, []string{"alias A: CNAME " + others, "www A: " + others}},
+		{
+			bindAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + others,
+			[]string{"alias A: CNAME " + others, "www A: " + others},
+		},
 		{bindAt, "203.0.113.1", "alias", dns.TypeA, "CNAME " + others, nil},
 		{bindAt, "198.51.100.1", "www", dns.TypeA, others, nil},
 		{bindAt, "198.51.100.1", "www", dns.TypeAAAA, "NODATA", []string{"www AAAA: NODATA"}},
@@ -115,10 +122,12 @@ func TestResolversKeep(t *testing.T) {
 		}
 		got, asked := gist(r), tap.heard()
 		if got != c.want {
-			t.Errorf("%s asks %s for %s %s and gets %s, want %s", c.client, c.resolver, c.name, dns.TypeToString[c.qtype], got, c.want)
+			t.Errorf("%s asks %s for %s %s and gets %s, want %s", c.client, c.resolver, c.name, dns.TypeToString[c.qtype], got,
+				c.want)
 		}
 		if !slices.Equal(asked, c.asked) {
-			t.Errorf("%s asks %s for %s %s: the resolver asks %q, want %q", c.client, c.resolver, c.name, dns.TypeToString[c.qtype], asked, c.asked)
+			t.Errorf("%s asks %s for %s %s: the resolver asks %q, want %q", c.client, c.resolver, c.name,
+				dns.TypeToString[c.qtype], asked, c.asked)
 		}
 	}
 }
@@ -176,7 +185,10 @@ zone "example.test" { type static-stub; server-addresses { %[3]s; }; };
 	for name, address := range at {
 		lab.Until(t, 60*time.Second, name+" answers", func() error {
 			// It has the answer to this by itself, so that nothing is asked of Leeward before the test begins.
-			_, err := askAs(h, "127.0.0.1", address, dns.Question{Name: "version.bind.", Qtype: dns.TypeTXT, Qclass: dns.ClassCHAOS})
+			_, err := askAs(h, "127.0.0.1", address, dns.Question{
+				Name: "version.bind.", Qtype: dns.TypeTXT,
+				Qclass: dns.ClassCHAOS,
+			})
 			return err
 		})
 	}
@@ -251,7 +263,8 @@ func (w *wiretap) pass(h *lab.Host, from net.Addr, server string, query []byte) 
 	if err != nil || q.Unpack(query) != nil || r.Unpack(b[:n]) != nil || len(q.Question) != 1 {
 		return nil
 	}
-	line := strings.TrimSuffix(strings.ToLower(q.Question[0].Name), ".example.test.") + " " + dns.TypeToString[q.Question[0].Qtype]
+	line := strings.TrimSuffix(strings.ToLower(q.Question[0].Name), ".example.test.") + " " +
+		dns.TypeToString[q.Question[0].Qtype]
 	if o := q.IsEdns0(); o != nil {
 		for _, option := range o.Option {
 			if e, ok := option.(*dns.EDNS0_SUBNET); ok {

@@ -27,7 +27,8 @@ func TestRestricted(t *testing.T) {
 	makes := []string{"bind", "pdns"}
 	primaries := adoptees(t, dir, here, makes, func(i int) []string { return []string{makes[i] + ".test"} })
 	port := lab.LoopbackPort(t)
-	s := lab.ServerAt(nil, "restricted", fmt.Sprintf("%s:%d", here, port), fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
+	s := lab.ServerAt(nil, "restricted", fmt.Sprintf("%s:%d", here, port),
+		fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)))
 
 	bind := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))
 	pdns := fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))

@@ -37,7 +37,8 @@ func handedOn(secondaries []string, names int) string {
 	}
 	b.WriteString("---\n{kind: Record, name: example.test/ns1/A, data: [127.0.0.1]}\n")
 	for i := range names {
-		fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/name-%d/TXT, data: ['\"%s\"']}\n", i, strings.Repeat("x", i%200))
+		fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/name-%d/TXT, data: ['\"%s\"']}\n", i,
+			strings.Repeat("x", i%200))
 	}
 	return b.String()
 }
@@ -70,7 +71,8 @@ func TestSecondaries(t *testing.T) {
 	}
 	for i, s := range secondaries {
 		lab.Until(t, 60*time.Second, names[i]+" has the zone", func() error {
-			return has(s, lab.Question{Name: "name-1999.example.test", Qtype: dns.TypeTXT, Network: "tcp"}, strconv.Quote(strings.Repeat("x", 1999%200)))
+			return has(s, lab.Question{Name: "name-1999.example.test", Qtype: dns.TypeTXT, Network: "tcp"},
+				strconv.Quote(strings.Repeat("x", 1999%200)))
 		})
 		if err := has(s, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10", "192.0.2.11"); err != nil {
 			t.Errorf("%s: the policy: %v", names[i], err)
@@ -78,7 +80,8 @@ func TestSecondaries(t *testing.T) {
 	}
 
 	before := served(t, primary, "ixfr", "ixfr")
-	lab.Write(t, filepath.Join(files, "zone.yaml"), handedOn(secondaries, 2000)+"---\n{kind: Record, name: example.test/new/TXT, data: ['\"new\"']}\n")
+	lab.Write(t, filepath.Join(files, "zone.yaml"), handedOn(secondaries, 2000)+
+		"---\n{kind: Record, name: example.test/new/TXT, data: ['\"new\"']}\n")
 	for i, s := range secondaries {
 		lab.Until(t, 30*time.Second, names[i]+" has the change", func() error {
 			return has(s, lab.Question{Name: "new.example.test", Qtype: dns.TypeTXT}, `"new"`)
@@ -110,19 +113,23 @@ func TestSecondaries(t *testing.T) {
 
 	// What people try by hand.
 	_, port, _ := net.SplitHostPort(primary.DNS)
-	if out := lab.Must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 || strings.Contains(out, "failed") {
+	if out := lab.Must(t, nil, "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(out,
+		"\tTXT\t") != 2001 || strings.Contains(out, "failed") {
 		t.Errorf("dig AXFR:\n%s", out)
 	}
-	if out := lab.Must(t, nil, "kdig", "@127.0.0.1", "-p", port, "-y", "hmac-sha256:xfer:"+tsigSecret, "example.test", "AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
+	if out := lab.Must(t, nil, "kdig", "@127.0.0.1", "-p", port, "-y", "hmac-sha256:xfer:"+tsigSecret, "example.test",
+		"AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
 		t.Errorf("kdig AXFR:\n%s", out)
 	}
-	if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.Stdout, "Transfer failed") {
+	if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.Stdout,
+		"Transfer failed") {
 		t.Errorf("without the key: %v", o)
 	}
 	lab.Write(t, keys, strings.ReplaceAll(tsigKey, "MDEy", "AAAA"))
 	primary.Process.Signal(t, syscall.SIGHUP)
 	lab.Until(t, 20*time.Second, "the key is another after SIGHUP", func() error {
-		if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test", "AXFR"); strings.Count(o.Stdout, "\tTXT\t") != 2001 {
+		if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "-k", keys, "example.test",
+			"AXFR"); strings.Count(o.Stdout, "\tTXT\t") != 2001 {
 			return fmt.Errorf("%v", o)
 		}
 		return nil

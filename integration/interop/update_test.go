@@ -71,7 +71,8 @@ func startUpdated(t *testing.T, servers int) *updated {
 	}
 	lab.Write(t, filepath.Join(dir, "keys"), all.String())
 	for i := range servers {
-		u.servers = append(u.servers, lab.Serve(t, fmt.Sprintf("s%d", i), "--etcd", e.Client, "--tsig-key", filepath.Join(dir, "keys")))
+		u.servers = append(u.servers, lab.Serve(t, fmt.Sprintf("s%d", i), "--etcd", e.Client, "--tsig-key",
+			filepath.Join(dir, "keys")))
 	}
 	for _, s := range u.servers {
 		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")
@@ -127,7 +128,8 @@ func TestNsupdate(t *testing.T) {
 			step("admin", "prereq nxrrset "+name+" A\nupdate add "+name+" 60 TXT no", "YXRRSET")
 			step("admin", "prereq yxrrset "+name+" AAAA\nupdate add "+name+" 60 TXT no", "NXRRSET")
 			step("admin", "prereq yxrrset "+name+" A 192.0.2.99\nupdate add "+name+" 60 TXT no", "NXRRSET")
-			step("admin", "prereq yxrrset "+name+" A 192.0.2.21\nprereq nxrrset "+name+" TXT\nupdate add "+name+" 60 TXT yes", "")
+			step("admin", "prereq yxrrset "+name+" A 192.0.2.21\nprereq nxrrset "+name+" TXT\nupdate add "+name+" 60 TXT yes",
+				"")
 			answers(name, dns.TypeTXT, `"yes"`)
 			answers(name, dns.TypeA, "192.0.2.21")
 
@@ -214,7 +216,8 @@ func TestUpdateTwoServers(t *testing.T) {
 			if k > 0 {
 				b.WriteString("send\n")
 			}
-			fmt.Fprintf(&b, "update add shared.example.test 60 TXT %d-%d\nupdate add own-%d-%d.example.test 60 A 192.0.2.%d\n", i, k, i, k, k)
+			fmt.Fprintf(&b, "update add shared.example.test 60 TXT %d-%d\nupdate add own-%d-%d.example.test 60 A 192.0.2.%d\n",
+				i, k, i, k, k)
 			want = append(want, fmt.Sprintf(`"%d-%d"`, i, k))
 		}
 		wg.Go(func() { outcomes[i] = u.nsupdate(t, "nsupdate", i, "admin", b.String()) })
@@ -227,10 +230,14 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 	slices.Sort(want)
 	for _, s := range u.servers {
-		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "shared.example.test", Qtype: dns.TypeTXT, Network: "tcp"}, want...)
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "shared.example.test", Qtype: dns.TypeTXT, Network: "tcp"},
+			want...)
 		for i := range u.servers {
 			for k := range each {
-				lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: fmt.Sprintf("own-%d-%d.example.test", i, k), Qtype: dns.TypeA}, fmt.Sprintf("192.0.2.%d", k))
+				lab.Expect(t, 20*time.Second, s.DNS, lab.Question{
+					Name:  fmt.Sprintf("own-%d-%d.example.test", i, k),
+					Qtype: dns.TypeA,
+				}, fmt.Sprintf("192.0.2.%d", k))
 			}
 		}
 	}
@@ -261,7 +268,8 @@ data: [192.0.2.2]
 	for _, owner := range []string{"ns1", "www"} {
 		e.Ctl(t, "", "del", "/leeward/records/other.test/"+owner+"/A")
 	}
-	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete ns1.example.test\nupdate delete www.example.test"); o.Code != 0 {
+	if o := u.nsupdate(t, "nsupdate", 0, "admin",
+		"update delete ns1.example.test\nupdate delete www.example.test"); o.Code != 0 {
 		t.Fatal(o)
 	}
 	for _, s := range u.servers {
@@ -376,14 +384,16 @@ func TestUpdateWithoutEtcd(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "admin.key")
 	lab.Write(t, key, fmt.Sprintf("key \"admin\" { algorithm hmac-sha256; secret \"%s\"; };\n", lab.UpdateSecret))
 	u := &updated{servers: []*lab.Server{lab.Serve(t, "files", "--files", dir, "--tsig-key", key)}}
-	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "REFUSED") {
+	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 ||
+		!strings.Contains(o.Stdout+o.Stderr, "REFUSED") {
 		t.Errorf("resources in files: %v", o)
 	}
 	e := lab.StartEtcd(t)
 	lab.LeewardOK(t, updateResources, "apply", "--etcd", e.Client, "-f", "-")
 	u.servers = append(u.servers, lab.Serve(t, "cut", "--etcd", e.Client, "--tsig-key", key))
 	e.Process.Kill()
-	if o := u.nsupdate(t, "nsupdate", 1, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, "SERVFAIL") {
+	if o := u.nsupdate(t, "nsupdate", 1, "admin", "update add new.example.test 60 A 192.0.2.1"); o.Code == 0 ||
+		!strings.Contains(o.Stdout+o.Stderr, "SERVFAIL") {
 		t.Errorf("without etcd: %v", o)
 	}
 	lab.Still(t, u.servers[1].DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")

@@ -71,7 +71,8 @@ var shiftable = sync.OnceValues(func() (string, error) {
 	if n := strings.Count(string(text), clockLine); n != 1 {
 		return "", fmt.Errorf("time.Now of %s is not what it was: %d lines are %q", runtime.Version(), n, clockLine)
 	}
-	now, shift, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "shift.go"), filepath.Join(dir, "overlay.json")
+	now, shift, overlay := filepath.Join(dir, "time.go"), filepath.Join(dir, "shift.go"),
+		filepath.Join(dir, "overlay.json")
 	replaced, err := json.Marshal(map[string]any{"Replace": map[string]string{
 		filepath.Join(library, "time.go"):  now,
 		filepath.Join(library, "shift.go"): shift,
@@ -89,7 +90,8 @@ var shiftable = sync.OnceValues(func() (string, error) {
 		}
 	}
 	path := filepath.Join(dir, "leeward")
-	build := exec.Command("nice", "-n", "19", "go", "build", "-tags", "noembed", "-overlay", overlay, "-o", path, "leeward/cmd/leeward")
+	build := exec.Command("nice", "-n", "19", "go", "build", "-tags", "noembed", "-overlay", overlay, "-o", path,
+		"leeward/cmd/leeward")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%v: %w\n%s", build, err, out)
 	}

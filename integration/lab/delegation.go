@@ -184,7 +184,8 @@ a.nic.test. 3600 A %s
 		"arpa.":                     reverse,
 		"net.":                      fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa),
 		"asnlookup.zonemaster.net.": networks,
-		"test.":                     fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD, delegations),
+		"test.": fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa,
+			treeTLD, delegations),
 	})
 	child := x.Host(t, "child", treeChild)
 	startNSD(t, child, treeChild, map[string]string{"child.example.test.": fmt.Sprintf(`
@@ -204,7 +205,8 @@ www.child.example.test. 3600 A 192.0.2.78
 	x.Keys = map[string]string{}
 	for _, key := range []string{"acme", "external-dns"} {
 		x.Keys[key] = filepath.Join(dir, key+".key")
-		Write(t, x.Keys[key], fmt.Sprintf("key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", key, UpdateSecret))
+		Write(t, x.Keys[key], fmt.Sprintf("key \"%s\" {\n\talgorithm hmac-sha256;\n\tsecret \"%s\";\n};\n", key,
+			UpdateSecret))
 	}
 	for i, s := range TreeServers {
 		h := x.Host(t, fmt.Sprintf("ns%d", i+1), s.A, s.aaaa)
@@ -215,7 +217,8 @@ www.child.example.test. 3600 A 192.0.2.78
 		for _, file := range x.Keys {
 			args = append(args, "--tsig-key", file)
 		}
-		v := ServerAt(h, s.name, s.A+":53", "127.0.0.1:8053", append(args, "--etcd", x.Etcd.Client, "--region", []string{"here", "there", "here"}[i])...)
+		v := ServerAt(h, s.name, s.A+":53", "127.0.0.1:8053",
+			append(args, "--etcd", x.Etcd.Client, "--region", []string{"here", "there", "here"}[i])...)
 		v.Start(t)
 		x.Servers = append(x.Servers, v)
 	}
@@ -254,7 +257,8 @@ func announced(reverse string, a netip.Addr, as int) string {
 		under, bits = "origin6", 48
 	}
 	name := strings.NewReplacer("in-addr.arpa.", "", "ip6.arpa.", "").Replace(reverse)
-	return fmt.Sprintf("%s%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", name, under, as, netip.PrefixFrom(a, bits).Masked())
+	return fmt.Sprintf("%s%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", name, under, as,
+		netip.PrefixFrom(a, bits).Masked())
 }
 
 // startNSD serves master files by origin on port 53 of an address of h, and waits until it answers.

@@ -62,7 +62,8 @@ func startParent(t testing.TB, h *Host, address, origin, zone string) {
 		cut := ""
 		for _, rr := range all { // the topmost delegation at or above the qname
 			n := rr.Header().Name
-			if rr.Header().Rrtype == dns.TypeNS && n != origin && dns.IsSubDomain(n, qname) && (cut == "" || dns.CountLabel(n) < dns.CountLabel(cut)) {
+			if rr.Header().Rrtype == dns.TypeNS && n != origin && dns.IsSubDomain(n, qname) &&
+				(cut == "" || dns.CountLabel(n) < dns.CountLabel(cut)) {
 				cut = n
 			}
 		}

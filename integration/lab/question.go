@@ -41,7 +41,10 @@ func (q Question) Message() *dns.Msg {
 	m.RecursionDesired = false
 	m.SetEdns0(1232, false)
 	if q.Client.IsValid() {
-		e := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, SourceNetmask: uint8(q.Client.Bits()), Address: net.IP(q.Client.Masked().Addr().AsSlice()), Family: 1}
+		e := &dns.EDNS0_SUBNET{
+			Code: dns.EDNS0SUBNET, SourceNetmask: uint8(q.Client.Bits()),
+			Address: net.IP(q.Client.Masked().Addr().AsSlice()), Family: 1,
+		}
 		if q.Client.Addr().Is6() {
 			e.Family = 2
 		}

@@ -12,7 +12,10 @@ import (
 
 // Keys are a small world as `etcdctl put` puts it: key below the prefix and value.
 var Keys = [][2]string{
-	{"zones/example.test", `{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test","negativeTTL":"30s"}`},
+	{
+		"zones/example.test",
+		`{"nameservers":["ns1.example.test"],"hostmaster":"hostmaster@example.test","negativeTTL":"30s"}`,
+	},
 	{"records/example.test/ns1/A", `{"data":["192.0.2.53"]}`},
 	{"records/example.test/@/MX", `{"ttl":"3600s","data":["10 mail.example.test."]}`},
 	{"regions/eu", `{"latitude":53.3,"longitude":-6.3}`},

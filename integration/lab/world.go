@@ -130,7 +130,8 @@ func NewWorld(t testing.TB, p Plan) *World {
 		w.URLs = append(w.URLs, fmt.Sprintf("http://%s:2379", r.IP(1)))
 	}
 	for _, r := range w.Regions {
-		r.Etcd = NewMember(t, r.Host, r.Name, r.IP(1), 2379, 2380, filepath.Join(dir, "etcd-"+r.Name), strings.Join(initial, ","))
+		r.Etcd = NewMember(t, r.Host, r.Name, r.IP(1), 2379, 2380, filepath.Join(dir, "etcd-"+r.Name),
+			strings.Join(initial, ","))
 		r.Etcd.Argv = append(r.Etcd.Argv, p.Etcd...)
 		r.Etcd.Start(t)
 	}
@@ -201,9 +202,11 @@ func (w *World) State(r *Region) string { return filepath.Join(w.Dir, "state-"+r
 // Resources is the world's configuration as documents.
 func (w *World) Resources() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
+	fmt.Fprintf(&b,
+		"kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/@/MX\nttl: 3600s\ndata: [\"10 mail.example.test.\"]\n")
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.Plan.Every, w.Plan.Timeout, w.Plan.Fall, w.Plan.Rise, w.Plan.Monitor)
+	fmt.Fprintf(&b,
+		"---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.Plan.Every, w.Plan.Timeout, w.Plan.Fall, w.Plan.Rise, w.Plan.Monitor)
 	if w.Plan.Version == "" { // which an older version may not know
 		fmt.Fprintf(&b, "hold: %v\n", w.Plan.Hold)
 	}
@@ -233,7 +236,8 @@ func (w *World) Resources() string {
 		{"www.example.test", rules.String() + "  - failover: " + pools([]string{"eu", "us", "ap"}) + "\n"},
 		{"example.test", "  - nearest: [" + all.String() + "]\n"},
 	} {
-		fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: all\nanswers: 4\nrules:\n%s", p.name, w.Plan.TTL, p.rules)
+		fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: all\nanswers: 4\nrules:\n%s", p.name, w.Plan.TTL,
+			p.rules)
 	}
 	return b.String()
 }

@@ -94,7 +94,8 @@ func (y *Yard) Host(t testing.TB, name string, addresses ...netip.Prefix) *Host 
 		// otherwise.
 		Must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "txqueuelen", "20000")
 	} else {
-		Must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns", y.hub)
+		Must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns",
+			y.hub)
 		Must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
 	}
 	Must(t, nil, "ip", "-n", h.namespace, "link", "set", "lo", "up")

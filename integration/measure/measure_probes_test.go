@@ -31,7 +31,11 @@ func (p *probed) open(t *testing.T) {
 	})
 	p.port = p.listener.Addr().(*net.TCPAddr).Port
 	if p.http {
-		go (&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })}).Serve(p.listener)
+		go (&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request,
+		) {
+			fmt.Fprintln(w, "ok")
+		})}).Serve(p.listener)
 		return
 	}
 	go func(l net.Listener) {
@@ -89,7 +93,10 @@ func TestMeasureChecks(t *testing.T) {
 			if i%10 == 0 {
 				entries = append(entries, [2]string{fmt.Sprintf("pools/p%d", i/10), `{"region":"eu","monitor":"web"}`})
 			}
-			entries = append(entries, [2]string{fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10), fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i))})
+			entries = append(entries, [2]string{
+				fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10),
+				fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i)),
+			})
 		}
 		if err := g.Fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
 			t.Fatal(err)
@@ -103,11 +110,14 @@ func TestMeasureChecks(t *testing.T) {
 			}
 			return nil
 		})
-		n, took, left, begin := v.Metric(t, "leeward_probe_total", ""), cpu(t, v.Process), v.Metric(t, "leeward_probe_skipped_total", ""), time.Now()
+		n, took, left, begin := v.Metric(t, "leeward_probe_total", ""), cpu(t, v.Process),
+			v.Metric(t, "leeward_probe_skipped_total", ""), time.Now()
 		<-time.After(20 * time.Second)
-		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, cpu(t, v.Process)-took, v.Metric(t, "leeward_probe_skipped_total", "")-left
+		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, cpu(t, v.Process)-took,
+			v.Metric(t, "leeward_probe_skipped_total", "")-left
 		now, _ := lab.RSS(t, v.Process)
-		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(), took.Seconds()*10_000/n, now, left)
+		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(), took.Seconds()*10_000/n, now,
+			left)
 		v.Process.Terminate(t)
 		m.Process.Kill()
 		target.listener.Close()
@@ -129,7 +139,8 @@ func TestMeasureScale(t *testing.T) {
 	m := lab.StartEtcd(t)
 	g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
 	monitor := func(p *probed, interval, timeout string, rise int) string {
-		return fmt.Sprintf(`{"tcp":{"port":%d},"interval":%q,"timeout":%q,"fall":2,"rise":%d,"hold":"0s","vantages":2}`, p.port, interval, timeout, rise)
+		return fmt.Sprintf(`{"tcp":{"port":%d},"interval":%q,"timeout":%q,"fall":2,"rise":%d,"hold":"0s","vantages":2}`,
+			p.port, interval, timeout, rise)
 	}
 	entries := [][2]string{
 		{"regions/fine", `{}`},
@@ -148,17 +159,26 @@ func TestMeasureScale(t *testing.T) {
 			region = "single"
 		}
 		if i%10 == 0 {
-			entries = append(entries, [2]string{fmt.Sprintf("pools/p%d", i/10), fmt.Sprintf(`{"region":%q,"monitor":%q}`, region, region)})
+			entries = append(entries, [2]string{
+				fmt.Sprintf("pools/p%d", i/10),
+				fmt.Sprintf(`{"region":%q,"monitor":%q}`, region, region),
+			})
 		}
 		if i <= endpoints {
-			entries = append(entries, [2]string{fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10), fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i))})
+			entries = append(entries, [2]string{
+				fmt.Sprintf("endpoints/p%d/lb-%d", i/10, i%10),
+				fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i)),
+			})
 		}
 	}
 	if err := g.Fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	all := []*lab.Server{lab.NewServer(t, "one", "--etcd", m.Client, "--region", "eu"), vantageOf(t, "two", "us", m), vantageOf(t, "three", "ap", m)}
+	all := []*lab.Server{
+		lab.NewServer(t, "one", "--etcd", m.Client, "--region", "eu"), vantageOf(t, "two", "us", m),
+		vantageOf(t, "three", "ap", m),
+	}
 	for _, s := range all {
 		s.Start(t)
 		s.HTTP.Timeout = 30 * time.Second
@@ -192,7 +212,10 @@ func TestMeasureScale(t *testing.T) {
 		cpu          time.Duration
 	}
 	take := func(s *lab.Server) figures {
-		return figures{s.Metric(t, "leeward_probe_total", ""), s.Metric(t, "leeward_probe_skipped_total", ""), cpu(t, s.Process)}
+		return figures{
+			s.Metric(t, "leeward_probe_total", ""), s.Metric(t, "leeward_probe_skipped_total", ""),
+			cpu(t, s.Process),
+		}
 	}
 	var before []figures
 	for _, s := range all {
@@ -203,7 +226,8 @@ func TestMeasureScale(t *testing.T) {
 	for i, s := range all {
 		f, seconds := take(s), time.Since(begin).Seconds()
 		now, _ := lab.RSS(t, s.Process)
-		t.Logf("| %s | %.0f | %.0f | %.2f | %.0f MiB | %.0f |", s.Name, s.Metric(t, "leeward_probe_targets", ""), (f.probes-before[i].probes)/seconds,
+		t.Logf("| %s | %.0f | %.0f | %.2f | %.0f MiB | %.0f |", s.Name, s.Metric(t, "leeward_probe_targets", ""),
+			(f.probes-before[i].probes)/seconds,
 			(f.cpu-before[i].cpu).Seconds()/seconds, now, f.left-before[i].left)
 	}
 
@@ -234,6 +258,7 @@ func TestMeasureScale(t *testing.T) {
 		t.Logf("| %d | %.1f s | %.0f | %.1f s | %.0f |", x.n, out.Seconds(), outWrites, back.Seconds(), backWrites)
 	}
 	for _, s := range all {
-		t.Logf("%s: %.0f probes left out, peak memory %.0f MiB", s.Name, s.Metric(t, "leeward_probe_skipped_total", ""), func() float64 { _, most := lab.RSS(t, s.Process); return most }())
+		t.Logf("%s: %.0f probes left out, peak memory %.0f MiB", s.Name, s.Metric(t, "leeward_probe_skipped_total", ""),
+			func() float64 { _, most := lab.RSS(t, s.Process); return most }())
 	}
 }

@@ -81,7 +81,8 @@ func TestMeasurePublishing(t *testing.T) {
 	total := 0
 	change := func(ctx context.Context) int {
 		from := total
-		n := writes(ctx, func(n int) string { return fmt.Sprintf("/leeward/endpoints/p%d-eu/lb-0", (from+n)%policies) }, func(n int) string { return endpoint(from + n) })
+		n := writes(ctx, func(n int) string { return fmt.Sprintf("/leeward/endpoints/p%d-eu/lb-0", (from+n)%policies) },
+			func(n int) string { return endpoint(from + n) })
 		total += n
 		return n
 	}
@@ -122,7 +123,8 @@ func TestMeasurePublishing(t *testing.T) {
 				go func() { written <- w.write(ctx) }()
 			}
 			if w.asks {
-				out := lab.Command(t, nil, "", lab.Binary, "bench", "--server", s.DNS, "--names", file, "--from", strconv.Itoa(load), "--most", strconv.Itoa(load),
+				out := lab.Command(t, nil, "", lab.Binary, "bench", "--server", s.DNS, "--names", file, "--from",
+					strconv.Itoa(load), "--most", strconv.Itoa(load),
 					"--step", lasts.String(), "-o", "json") // its exit status is not asked: what was lost is told below
 				var result struct {
 					Steps []step `json:"steps"`
@@ -164,7 +166,8 @@ func TestMeasurePublishing(t *testing.T) {
 		return all[len(all)/2]
 	}
 	cpu := func(r round) float64 { return float64(r.cpu.Microseconds()) }
-	t.Logf("%d policies × 6 endpoints, %d queries a second, %d rounds of %v in turn, medians", policies, load, rounds, lasts)
+	t.Logf("%d policies × 6 endpoints, %d queries a second, %d rounds of %v in turn, medians", policies, load, rounds,
+		lasts)
 	t.Log("| | puts a second | server's CPU, cores | p50 | p99 | p99.9 | lost |")
 	t.Log("|---|---:|---:|---:|---:|---:|---:|")
 	for k, w := range ways {
@@ -174,8 +177,11 @@ func TestMeasurePublishing(t *testing.T) {
 			}
 			return fmt.Sprintf("%.0f µs", 1e6*median(k, of))
 		}
-		t.Logf("| %s | %.0f | %.3f | %s | %s | %s | %.0f |", w.name, median(k, func(r round) float64 { return float64(r.writes) })/lasts.Seconds(), median(k, cpu)/float64(lasts.Microseconds()),
-			us(func(r round) float64 { return r.P50 }), us(func(r round) float64 { return r.P99 }), us(func(r round) float64 { return r.P999 }),
+		t.Logf("| %s | %.0f | %.3f | %s | %s | %s | %.0f |", w.name,
+			median(k, func(r round) float64 { return float64(r.writes) })/lasts.Seconds(),
+			median(k, cpu)/float64(lasts.Microseconds()),
+			us(func(r round) float64 { return r.P50 }), us(func(r round) float64 { return r.P99 }),
+			us(func(r round) float64 { return r.P999 }),
 			median(k, func(r round) float64 { return float64(r.Lost) }))
 	}
 	queries := median(0, func(r round) float64 { return float64(r.Sent) })

@@ -111,10 +111,12 @@ func fillPolicies(t *testing.T, m *lab.Member, n int) *lab.Gateway {
 		return fmt.Sprintf("pools/p%d-%s", i/3, regions[i%3]), fmt.Sprintf(`{"region":%q}`, regions[i%3])
 	}))
 	must(g.Fill(n*6, func(i int) (string, string) {
-		return fmt.Sprintf("endpoints/p%d-%s/lb-%d", i/6, regions[i%6/2], i%2), fmt.Sprintf(`{"addresses":[%q]}`, policyEndpoint(i))
+		return fmt.Sprintf("endpoints/p%d-%s/lb-%d", i/6, regions[i%6/2], i%2),
+			fmt.Sprintf(`{"addresses":[%q]}`, policyEndpoint(i))
 	}))
 	must(g.Fill(n, func(i int) (string, string) {
-		return fmt.Sprintf("policies/p%d.example.test", i), fmt.Sprintf(`{"ttl":"30s","rules":[{"when":{"countries":["US"]},"failover":["p%d-us","p%d-eu"]},{"nearest":["p%d-eu","p%d-us","p%d-ap"]}]}`, i, i, i, i, i)
+		return fmt.Sprintf("policies/p%d.example.test", i),
+			fmt.Sprintf(`{"ttl":"30s","rules":[{"when":{"countries":["US"]},"failover":["p%d-us","p%d-eu"]},{"nearest":["p%d-eu","p%d-us","p%d-ap"]}]}`, i, i, i, i, i)
 	}))
 	return g
 }
@@ -202,7 +204,8 @@ func TestMeasureStartPolicies(t *testing.T) {
 	fillPolicies(t, m, 10_000)
 	t.Log("| what is loaded | start to first answer | memory (RSS) | its peak |")
 	t.Log("|---|---:|---:|---:|")
-	startup(t, "10,000 policies × 6 endpoints, etcd", lab.Question{Name: "p9999.example.test", Qtype: dns.TypeA}, "--etcd", m.Client)
+	startup(t, "10,000 policies × 6 endpoints, etcd", lab.Question{Name: "p9999.example.test", Qtype: dns.TypeA}, "--etcd",
+		m.Client)
 }
 
 // TestMeasureStartRecords measures start and memory with 1,000,000 static records, from a master file and from etcd.
@@ -267,7 +270,9 @@ func TestMeasureVerdict(t *testing.T) {
 		}
 		endpoint = serveOn("127.0.0.1")
 		other := serveOn("127.0.0.2")
-		m.Put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval, timeout))
+		m.Put(t, "monitors/web",
+			fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval,
+				timeout))
 		m.Put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
 		m.Put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
 		m.Put(t, "pools/www-eu", `{"region":"eu","monitor":"web"}`)
@@ -309,6 +314,7 @@ func TestMeasureVerdict(t *testing.T) {
 		slices.Sort(out)
 		slices.Sort(back)
 		s := func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
-		t.Logf("| %v | %v | %s | %s | %s | %s |", interval, timeout, s(out[len(out)/2]), s(out[len(out)-1]), s(back[len(back)/2]), s(back[len(back)-1]))
+		t.Logf("| %v | %v | %s | %s | %s | %s |", interval, timeout, s(out[len(out)/2]), s(out[len(out)-1]),
+			s(back[len(back)/2]), s(back[len(back)-1]))
 	}
 }

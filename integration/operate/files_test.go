@@ -23,7 +23,10 @@ import (
 // TestFolderServed asks a server of a folder everything with dig, over UDP and TCP, IPv4 and IPv6.
 func TestFolderServed(t *testing.T) {
 	lab.Need(t, "dig")
-	s := lab.Serve(t, "files", "--files", lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile, "www.yaml": lab.PolicyFile}))
+	s := lab.Serve(t, "files", "--files", lab.Folder(t, map[string]string{
+		"example.test.zone": lab.MasterFile,
+		"www.yaml":          lab.PolicyFile,
+	}))
 	_, port, _ := net.SplitHostPort(s.DNS)
 	servers := []string{"127.0.0.1"}
 	if lab.Loopback6() {
@@ -33,7 +36,10 @@ func TestFolderServed(t *testing.T) {
 		for _, transport := range []string{"+notcp", "+tcp"} {
 			t.Run(server+transport, func(t *testing.T) {
 				dig := func(args ...string) string {
-					return lab.Must(t, nil, append([]string{"dig", "@" + server, "-p", port, transport, "+norecurse", "+time=5", "+tries=1"}, args...)...)
+					return lab.Must(t, nil, append([]string{
+						"dig", "@" + server, "-p", port, transport, "+norecurse", "+time=5",
+						"+tries=1",
+					}, args...)...)
 				}
 				for _, c := range []struct {
 					question string
@@ -88,7 +94,8 @@ func TestFolderFollowed(t *testing.T) {
 	lab.Write(t, filepath.Join(dir, "www.yaml"), strings.Replace(lab.PolicyFile, "192.0.2.11", "192.0.2.12", 1))
 	lab.Expect(t, 10*time.Second, s.DNS, www, "192.0.2.10", "192.0.2.12")
 
-	lab.Write(t, filepath.Join(dir, "www.yaml"), strings.Replace(lab.PolicyFile, "failover: [www]", "failover: [nowhere]", 1))
+	lab.Write(t, filepath.Join(dir, "www.yaml"), strings.Replace(lab.PolicyFile, "failover: [www]", "failover: [nowhere]",
+		1))
 	lab.Until(t, 10*time.Second, "the broken policy is a problem in status", func() error {
 		var p lab.StatusPage
 		if err := s.Status(&p); err != nil {
@@ -148,7 +155,10 @@ func TestTerminate(t *testing.T) {
 	go func() {
 		n := 0
 		for {
-			if _, err := lab.Ask(nil, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA, Network: []string{"udp", "tcp"}[n%2]}); err != nil {
+			if _, err := lab.Ask(nil, s.DNS, lab.Question{
+				Name: "mail.example.test", Qtype: dns.TypeA,
+				Network: []string{"udp", "tcp"}[n%2],
+			}); err != nil {
 				answered <- n
 				return
 			}
@@ -230,7 +240,10 @@ rules:
 	dir := t.TempDir()
 	db := filepath.Join(dir, "clients.mmdb")
 	ireland := lab.Place{Network: "198.51.100.0/24", Continent: "EU", Country: "IE", Latitude: 53.3, Longitude: -6.3}
-	america := lab.Place{Network: "198.51.100.0/24", Continent: "NA", Country: "US", Subdivision: "VA", Latitude: 38.9, Longitude: -77}
+	america := lab.Place{
+		Network: "198.51.100.0/24", Continent: "NA", Country: "US", Subdivision: "VA", Latitude: 38.9,
+		Longitude: -77,
+	}
 	lab.WriteCityDatabase(t, db, []lab.Place{ireland})
 	s := lab.Serve(t, "geo", "--files", lab.Folder(t, map[string]string{"all.yaml": resources}), "--geodb", db)
 	www := lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix("198.51.100.0/24")}

@@ -66,7 +66,8 @@ func TestBadValue(t *testing.T) {
 				return err
 			}
 			for _, problem := range p.Problems {
-				if problem.Resource == bad.key && problem.Revision > 0 && strings.Contains(problem.Field+" "+problem.Message, bad.says) {
+				if problem.Resource == bad.key && problem.Revision > 0 &&
+					strings.Contains(problem.Field+" "+problem.Message, bad.says) {
 					return nil
 				}
 			}
@@ -101,7 +102,8 @@ func TestDrainAndRestore(t *testing.T) {
 	if out := lab.LeewardOK(t, "", "status", "--admin", "http://"+s.Admin); !strings.Contains(out, "drain") {
 		t.Errorf("status does not say that the region is drained:\n%s", out)
 	}
-	if out := lab.LeewardOK(t, "", "explain", "--admin", "http://"+s.Admin, "www.example.test", "A", "--client", "198.51.100.7"); !strings.Contains(out, "192.0.2.2") || !strings.Contains(out, "drain") {
+	if out := lab.LeewardOK(t, "", "explain", "--admin", "http://"+s.Admin, "www.example.test", "A", "--client",
+		"198.51.100.7"); !strings.Contains(out, "192.0.2.2") || !strings.Contains(out, "drain") {
 		t.Errorf("explain does not say why:\n%s", out)
 	}
 	lab.LeewardOK(t, "", "restore", "--etcd", m.Client, "region/eu")
@@ -109,7 +111,8 @@ func TestDrainAndRestore(t *testing.T) {
 	lab.LeewardOK(t, "", "drain", "--etcd", m.Client, "endpoint/www-eu/lb-1", "--for", "8s")
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.2")
 	lab.Expect(t, 20*time.Second, s.DNS, lab.WWW, "192.0.2.1")
-	if o := lab.Leeward(t, "", "drain", "--etcd", m.Client, "region/atlantis"); o.Code != 1 || !strings.Contains(o.Stderr, "atlantis") {
+	if o := lab.Leeward(t, "", "drain", "--etcd", m.Client, "region/atlantis"); o.Code != 1 ||
+		!strings.Contains(o.Stderr, "atlantis") {
 		t.Errorf("draining what is not there: %v", o)
 	}
 }
@@ -165,7 +168,8 @@ func TestLifeWithoutEtcd(t *testing.T) {
 func TestNotReadyWithoutAnything(t *testing.T) {
 	lab.Need(t, "etcd", "etcdctl")
 	client, peer := lab.LoopbackPort(t), lab.LoopbackPort(t)
-	m := lab.NewMember(t, nil, "late", "127.0.0.1", client, peer, t.TempDir(), fmt.Sprintf("late=http://127.0.0.1:%d", peer))
+	m := lab.NewMember(t, nil, "late", "127.0.0.1", client, peer, t.TempDir(),
+		fmt.Sprintf("late=http://127.0.0.1:%d", peer))
 	s := lab.NewServer(t, "one", "--etcd", m.Client)
 	s.Start(t)
 	lab.Until(t, 20*time.Second, "/healthz answers", func() error {
@@ -213,15 +217,18 @@ func TestGuard(t *testing.T) {
 	lab.Still(t, s.DNS, lab.WWW, "192.0.2.1")
 	lab.Still(t, s.DNS, lab.NS1, "192.0.2.53")
 	for _, all := range []string{"zones/example.test", "records/example.test/ns1/A", "policies/www.example.test", "one"} {
-		if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client, "--dry-run"); !strings.Contains(out, all) || !strings.Contains(out, "dry run") {
+		if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client, "--dry-run"); !strings.Contains(out, all) ||
+			!strings.Contains(out, "dry run") {
 			t.Errorf("accept --dry-run does not say %s:\n%s", all, out)
 		}
 	}
-	if o := lab.Leeward(t, "", "accept", "--etcd", m.Client, "pool", "www-ap"); o.Code != 1 || !strings.Contains(o.Stderr, "nothing of Pool www-ap is held back") {
+	if o := lab.Leeward(t, "", "accept", "--etcd", m.Client, "pool", "www-ap"); o.Code != 1 ||
+		!strings.Contains(o.Stderr, "nothing of Pool www-ap is held back") {
 		t.Errorf("accept of what is not held: %v", o)
 	}
 	lab.Still(t, s.DNS, lab.WWW, "192.0.2.1")
-	if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client, "policy/www.example.test"); strings.Contains(out, "zones/") {
+	if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client, "policy/www.example.test"); strings.Contains(out,
+		"zones/") {
 		t.Errorf("accept of a policy takes more:\n%s", out)
 	}
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "NXDOMAIN")
@@ -232,12 +239,14 @@ func TestGuard(t *testing.T) {
 		}
 		return nil
 	})
-	if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client); !strings.Contains(out, "zones/example.test") || !strings.Contains(out, "Accepted") {
+	if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client); !strings.Contains(out, "zones/example.test") ||
+		!strings.Contains(out, "Accepted") {
 		t.Errorf("accept does not say what it takes, or says what is gone:\n%s", out)
 	}
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "REFUSED")
 	lab.Until(t, 10*time.Second, "nothing is held", func() error {
-		if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client); !strings.Contains(out, "Nothing is held back by 1 server.") || strings.Contains(out, "Accepted") {
+		if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client); !strings.Contains(out,
+			"Nothing is held back by 1 server.") || strings.Contains(out, "Accepted") {
 			return errors.New(out)
 		}
 		return nil
@@ -273,18 +282,24 @@ func TestAgreement(t *testing.T) {
 		go endpoint.Serve(l)
 		t.Cleanup(func() { endpoint.Close() })
 	}
-	m.Put(t, "monitors/web", fmt.Sprintf(`{"http":{"port":%d,"body":"ok"},"interval":"250ms","timeout":"200ms","fall":2,"rise":2}`, port))
+	m.Put(t, "monitors/web",
+		fmt.Sprintf(`{"http":{"port":%d,"body":"ok"},"interval":"250ms","timeout":"200ms","fall":2,"rise":2}`, port))
 	m.Put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
 	m.Put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
 	m.Put(t, "pools/www-eu", `{"region":"eu","monitor":"web"}`)
 	m.Put(t, "pools/www-us", `{"region":"us","monitor":"web"}`)
-	servers := []*lab.Server{lab.Serve(t, "one", "--etcd", m.Client, "--region", "eu"), lab.Serve(t, "two", "--etcd", m.Client, "--region", "us")}
-	lab.Start(t, nil, "leeward probe", lab.Binary, "probe", "--etcd", m.Client, "--id", "three", "--region", "us", "--admin", "")
+	servers := []*lab.Server{
+		lab.Serve(t, "one", "--etcd", m.Client, "--region", "eu"),
+		lab.Serve(t, "two", "--etcd", m.Client, "--region", "us"),
+	}
+	lab.Start(t, nil, "leeward probe", lab.Binary, "probe", "--etcd", m.Client, "--id", "three", "--region", "us",
+		"--admin", "")
 
 	agreed := func(address, verdict string) {
 		t.Helper()
 		for _, s := range servers {
-			lab.Until(t, 30*time.Second, fmt.Sprintf("server %s has three fresh votes and the verdict %s on %s", s.Name, verdict, address), func() error {
+			lab.Until(t, 30*time.Second, fmt.Sprintf("server %s has three fresh votes and the verdict %s on %s", s.Name, verdict,
+				address), func() error {
 				var p lab.StatusPage
 				if err := s.Status(&p); err != nil {
 					return err

@@ -67,10 +67,12 @@ func TestTerminals(t *testing.T) {
 	file := filepath.Join(dir, "wide.yaml")
 	lab.Write(t, file, wide)
 	lab.LeewardOK(t, "", "apply", "--etcd", etcd.Client, "-f", file)
-	s := lab.Serve(t, "a-server-with-a-long-name-in-frankfurt-am-main", "--etcd", etcd.Client, "--region", "europe-west-frankfurt-am-main")
+	s := lab.Serve(t, "a-server-with-a-long-name-in-frankfurt-am-main", "--etcd", etcd.Client, "--region",
+		"europe-west-frankfurt-am-main")
 	const name = "www.long-names-of-a-customer.example.test"
 	lab.Until(t, 30*time.Second, "the endpoints are judged", func() error {
-		if o := lab.Leeward(t, "", "status", "--admin", "http://"+s.Admin); !strings.Contains(o.Stdout, "connection refused") {
+		if o := lab.Leeward(t, "", "status", "--admin", "http://"+s.Admin); !strings.Contains(o.Stdout,
+			"connection refused") {
 			return fmt.Errorf("%v", o)
 		}
 		return nil
@@ -83,7 +85,8 @@ func TestTerminals(t *testing.T) {
 	changed := filepath.Join(dir, "changed.yaml")
 	lab.Write(t, changed, strings.ReplaceAll(strings.ReplaceAll(wide, "ee01", "ee11"), "ttl: 30s", "ttl: 40s"))
 	bad := filepath.Join(dir, "bad.yaml")
-	lab.Write(t, bad, strings.ReplaceAll(wide, "[balancers-of-frankfurt-am-main, balancers-of-san-francisco]", "[balancers-of-kuala-lumpur-and-all-of-malaysia]"))
+	lab.Write(t, bad, strings.ReplaceAll(wide, "[balancers-of-frankfurt-am-main, balancers-of-san-francisco]",
+		"[balancers-of-kuala-lumpur-and-all-of-malaysia]"))
 
 	verbs := map[string][]string{
 		"status":           {"status", "--admin", "http://" + s.Admin},
@@ -96,13 +99,19 @@ func TestTerminals(t *testing.T) {
 		"check":            {"check", "-f", changed},
 		"check what fails": {"check", "-f", bad},
 		"delete":           {"delete", "--etcd", etcd.Client, "pool/balancers-of-frankfurt-am-main", "--dry-run"},
-		"drain":            {"drain", "pool/balancers-of-san-francisco", "--etcd", etcd.Client, "--dry-run", "--reason", "a reason that is as long as they are on the day that they are written"},
-		"shift":            {"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.Client, "--dry-run"},
-		"simulate":         {"simulate", "--etcd", etcd.Client, "--down", "region/europe-west-frankfurt-am-main"},
-		"drills":           {"drills", "--etcd", etcd.Client},
-		"accept":           {"accept", "--etcd", etcd.Client, "--dry-run"},
-		"a wrong verb":     {"statsu"},
-		"a wrong flag":     {"serve", "--listen", "2001:db8:ffff:aaaa:bbbb:cccc:dddd:1", "--files", "a-folder-that-is-not-there-and-has-a-name-that-is-too-long-for-a-terminal"},
+		"drain": {
+			"drain", "pool/balancers-of-san-francisco", "--etcd", etcd.Client, "--dry-run", "--reason",
+			"a reason that is as long as they are on the day that they are written",
+		},
+		"shift":        {"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.Client, "--dry-run"},
+		"simulate":     {"simulate", "--etcd", etcd.Client, "--down", "region/europe-west-frankfurt-am-main"},
+		"drills":       {"drills", "--etcd", etcd.Client},
+		"accept":       {"accept", "--etcd", etcd.Client, "--dry-run"},
+		"a wrong verb": {"statsu"},
+		"a wrong flag": {
+			"serve", "--listen", "2001:db8:ffff:aaaa:bbbb:cccc:dddd:1", "--files",
+			"a-folder-that-is-not-there-and-has-a-name-that-is-too-long-for-a-terminal",
+		},
 	}
 	for line := range strings.Lines(lab.LeewardOK(t, "", "--help")) {
 		if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && line[2] != ' ' && f[0] != "leeward" {

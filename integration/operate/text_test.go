@@ -47,14 +47,18 @@ func TestApply(t *testing.T) {
 	with := func(verb string, args ...string) []string { return append(append([]string{verb}, etcd...), args...) }
 	stored := func() string { return m.Ctl(t, "", "get", "--prefix", "--keys-only", "/leeward/").Stdout }
 
-	if out := lab.LeewardOK(t, documents, with("apply", "-f", "-", "--dry-run")...); !strings.Contains(out, "www.example.test") {
+	if out := lab.LeewardOK(t, documents, with("apply", "-f", "-", "--dry-run")...); !strings.Contains(out,
+		"www.example.test") {
 		t.Errorf("the dry run does not say what it would do:\n%s", out)
 	}
 	if got := stored(); got != "" {
 		t.Fatalf("a dry run wrote %s", got)
 	}
 	lab.LeewardOK(t, documents, with("apply", "-f", "-")...)
-	for _, key := range []string{"zones/example.test", "records/example.test/ns1/A", "regions/eu", "pools/www-eu", "endpoints/www-eu/lb-1", "policies/www.example.test"} {
+	for _, key := range []string{
+		"zones/example.test", "records/example.test/ns1/A", "regions/eu", "pools/www-eu",
+		"endpoints/www-eu/lb-1", "policies/www.example.test",
+	} {
 		if !strings.Contains(stored(), "/leeward/"+key+"\n") {
 			t.Errorf("%s is not in etcd:\n%s", key, stored())
 		}
@@ -83,7 +87,8 @@ func TestApply(t *testing.T) {
 	// What get prints is what apply takes.
 	for _, format := range []string{"yaml", "json"} {
 		all := lab.LeewardOK(t, "", with("get", "-o", format)...)
-		if o := lab.Leeward(t, all, with("apply", "-f", "-", "--dry-run", "--prune")...); o.Code != 0 || strings.Contains(o.Stdout, "\n+") || strings.Contains(o.Stdout, "\n-") {
+		if o := lab.Leeward(t, all, with("apply", "-f", "-", "--dry-run", "--prune")...); o.Code != 0 ||
+			strings.Contains(o.Stdout, "\n+") || strings.Contains(o.Stdout, "\n-") {
 			t.Errorf("get -o %s given back to apply changes something: %v\n%s", format, o, all)
 		}
 	}
@@ -102,7 +107,8 @@ func TestApply(t *testing.T) {
 	lab.LeewardOK(t, documents, with("apply", "-f", "-")...)
 	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1")
 
-	if o := lab.Leeward(t, "", with("delete", "endpoint", "www-eu/lb-1")...); o.Code != 1 || !strings.Contains(o.Stderr+o.Stdout, "www.example.test") {
+	if o := lab.Leeward(t, "", with("delete", "endpoint", "www-eu/lb-1")...); o.Code != 1 ||
+		!strings.Contains(o.Stderr+o.Stdout, "www.example.test") {
 		t.Errorf("deleting a policy's last endpoint must be refused with its name: %v", o)
 	}
 	lab.LeewardOK(t, "", with("delete", "policy", "www.example.test")...)
@@ -136,8 +142,12 @@ func TestAppliersDoNotLoseChanges(t *testing.T) {
 func TestCheck(t *testing.T) {
 	dir := lab.Folder(t, map[string]string{"all.yaml": documents})
 	lab.LeewardOK(t, "", "check", "-f", dir)
-	lab.LeewardOK(t, "", "check", "-f", lab.Folder(t, map[string]string{"example.test.zone": lab.MasterFile, "www.yaml": lab.PolicyFile}))
-	lab.Write(t, filepath.Join(dir, "more.yaml"), "kind: Pool\nname: p\nregion: atlantis\n---\nkind: Endpoint\nname: www-eu/lb-2\naddresses: [192.0.2.300]\n")
+	lab.LeewardOK(t, "", "check", "-f", lab.Folder(t, map[string]string{
+		"example.test.zone": lab.MasterFile,
+		"www.yaml":          lab.PolicyFile,
+	}))
+	lab.Write(t, filepath.Join(dir, "more.yaml"),
+		"kind: Pool\nname: p\nregion: atlantis\n---\nkind: Endpoint\nname: www-eu/lb-2\naddresses: [192.0.2.300]\n")
 	o := lab.Leeward(t, "", "check", "-f", dir)
 	said := o.Stdout + o.Stderr
 	for _, want := range []string{"more.yaml:3", "atlantis", "more.yaml:7", "192.0.2.300"} {
@@ -172,5 +182,6 @@ func TestImportExport(t *testing.T) {
 	}
 	s.Start(t)
 	s.Ready(t)
-	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "alias.example.test", Qtype: 1}, "192.0.2.25", "mail.example.test.")
+	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "alias.example.test", Qtype: 1}, "192.0.2.25",
+		"mail.example.test.")
 }

@@ -141,7 +141,8 @@ func known(kind, text string) error {
 			return nil
 		}
 	case "M":
-		if _, ok := strings.CutPrefix(text, "watched-by-"); ok || slices.Contains([]string{"leader", "follower", "followers", "same"}, text) {
+		if _, ok := strings.CutPrefix(text, "watched-by-"); ok ||
+			slices.Contains([]string{"leader", "follower", "followers", "same"}, text) {
 			return nil
 		}
 	case "E":

@@ -74,7 +74,10 @@ func (x *scenario) wipe(script.Args) error {
 func (x *scenario) restore(script.Args) error {
 	return x.renew(func(r *lab.Region) error {
 		argv := []string{"etcdctl", "snapshot", "restore", filepath.Join(x.w.Dir, "backup")}
-		for _, flag := range []string{"--name", "--data-dir", "--initial-cluster", "--initial-cluster-token", "--initial-advertise-peer-urls"} {
+		for _, flag := range []string{
+			"--name", "--data-dir", "--initial-cluster", "--initial-cluster-token",
+			"--initial-advertise-peer-urls",
+		} {
 			argv = append(argv, flag, r.Etcd.Argv[slices.Index(r.Etcd.Argv, flag)+1])
 		}
 		if o := lab.Command(x.t, nil, "", argv...); o.Code != 0 {
@@ -107,7 +110,8 @@ func (x *scenario) ctlOut(stdin string, args ...string) (string, error) {
 			if o.Code == 0 {
 				return o.Stdout, nil
 			}
-			if !strings.Contains(o.Stderr, "deadline") && !strings.Contains(o.Stderr, "unavailable") && !strings.Contains(o.Stderr, "leader") && !strings.Contains(o.Stderr, "timed out") {
+			if !strings.Contains(o.Stderr, "deadline") && !strings.Contains(o.Stderr, "unavailable") &&
+				!strings.Contains(o.Stderr, "leader") && !strings.Contains(o.Stderr, "timed out") {
 				return "", fmt.Errorf("etcdctl %s: %s", strings.Join(args, " "), o.Stderr)
 			}
 		}

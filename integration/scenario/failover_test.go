@@ -36,7 +36,8 @@ func TestFailover(t *testing.T) {
 	}
 	for _, r := range w.Regions { // the resolver finds its way and clients get what is theirs before anything happens
 		lab.Until(t, 30*time.Second, "a client in "+r.Name+" gets its own region through the resolver", func() error {
-			o := lab.Command(t, w.Client, "", "dig", "+short", "+tries=1", "-b", r.ClientAddress().String(), "@10.77.9.1", "www.example.test", "A")
+			o := lab.Command(t, w.Client, "", "dig", "+short", "+tries=1", "-b", r.ClientAddress().String(), "@10.77.9.1",
+				"www.example.test", "A")
 			want := fmt.Sprintf("%s\n%s", r.IP(11), r.IP(12))
 			got := strings.Fields(o.Stdout)
 			slices.Sort(got)
@@ -66,7 +67,8 @@ func TestFailover(t *testing.T) {
 			o := &outage{w: w, cut: c.region, witnesses: witnesses}
 			o.run(t)
 			t.Logf("%s, %s, cut off and healed (TTL %v, interval %v, timeout %v, fall %d, rise %d):\n%v",
-				c.what, c.region.Name, lab.Usual.TTL, lab.Usual.Every, lab.Usual.Timeout, lab.Usual.Fall, lab.Usual.Rise, &o.timeline)
+				c.what, c.region.Name, lab.Usual.TTL, lab.Usual.Every, lab.Usual.Timeout, lab.Usual.Fall, lab.Usual.Rise,
+				&o.timeline)
 			o.check(t)
 		})
 	}
@@ -117,7 +119,10 @@ func (o *outage) run(t *testing.T) {
 	// a TTL.
 	for _, c := range o.w.Regions {
 		for _, qtype := range o.families() {
-			o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool { return s.question.Qtype == qtype && o.whole(s, c) })
+			o.awaitAnswer(t, "resolver", c, time.Now(), func(s *sighting) bool {
+				return s.question.Qtype == qtype &&
+					o.whole(s, c)
+			})
 		}
 	}
 	o.calm = time.Now()
@@ -145,12 +150,14 @@ func (o *outage) run(t *testing.T) {
 	agreed := o.agreed()
 
 	// The configuration goes on changing with what remains.
-	note := fmt.Sprintf("kind: Record\nname: example.test/during-%s/TXT\ndata: ['\"%s is away\"']\n", o.cut.Name, o.cut.Name)
+	note := fmt.Sprintf("kind: Record\nname: example.test/during-%s/TXT\ndata: ['\"%s is away\"']\n", o.cut.Name,
+		o.cut.Name)
 	urls := make([]string, 0, 2)
 	for _, r := range o.remaining() {
 		urls = append(urls, r.Etcd.Client)
 	}
-	if a := lab.Command(t, o.remaining()[0].Host, note, lab.Binary, "apply", "--etcd", strings.Join(urls, ","), "-f", "-"); a.Code != 0 {
+	if a := lab.Command(t, o.remaining()[0].Host, note, lab.Binary, "apply", "--etcd", strings.Join(urls, ","), "-f",
+		"-"); a.Code != 0 {
 		t.Errorf("apply while %s is cut off: %v", o.cut.Name, a)
 	}
 	changed := lab.Question{Name: "during-" + o.cut.Name + ".example.test", Qtype: dns.TypeTXT}
@@ -164,12 +171,16 @@ func (o *outage) run(t *testing.T) {
 		o.awaitAnswer(t, "resolver", c, past, func(*sighting) bool { return true })
 	}
 	for _, r := range o.remaining() {
-		o.timeline.add(o.first(r.Name, o.cut, o.begin, func(s *sighting) bool { return !s.names(o.cut) }).received, "served: first answer without "+o.cut.Name, r.Server.Name)
+		o.timeline.add(o.first(r.Name, o.cut, o.begin, func(s *sighting) bool { return !s.names(o.cut) }).received,
+			"served: first answer without "+o.cut.Name, r.Server.Name)
 	}
 	if s := o.last("resolver", o.cut, o.begin, past, func(s *sighting) bool { return s.names(o.cut) }); s != nil {
 		o.timeline.add(s.sent, "resolver: last answer with "+o.cut.Name, "client in "+o.cut.Name)
 	}
-	o.timeline.add(o.first("resolver", o.cut, o.begin, func(s *sighting) bool { return s.wrong == "" && !s.names(o.cut) }).received, "seen: first answer without "+o.cut.Name, "client in "+o.cut.Name)
+	o.timeline.add(o.first("resolver", o.cut, o.begin, func(s *sighting) bool {
+		return s.wrong == "" &&
+			!s.names(o.cut)
+	}).received, "seen: first answer without "+o.cut.Name, "client in "+o.cut.Name)
 
 	o.healed = time.Now()
 	o.w.Yard.Heal(t, o.cut.Host)
@@ -222,7 +233,9 @@ func (o *outage) agreed() (last time.Time) {
 }
 
 // awaitAnswer waits for a sighting of server and client, asked after a time, for which ok holds.
-func (o *outage) awaitAnswer(t *testing.T, server string, client *lab.Region, after time.Time, ok func(*sighting) bool) (found *sighting) {
+func (o *outage) awaitAnswer(t *testing.T, server string, client *lab.Region, after time.Time,
+	ok func(*sighting) bool,
+) (found *sighting) {
 	t.Helper()
 	lab.Until(t, time.Minute, fmt.Sprintf("an answer of %s for a client in %s", server, client.Name), func() error {
 		all := o.load.sightings(func(s *sighting) bool {
@@ -259,7 +272,10 @@ func (o *outage) awaitRecord(t *testing.T, r *lab.Region, q lab.Question) {
 }
 
 func (o *outage) first(server string, client *lab.Region, after time.Time, ok func(*sighting) bool) *sighting {
-	for _, s := range o.load.sightings(func(s *sighting) bool { return s.server == server && s.client == client && s.sent.After(after) }) {
+	for _, s := range o.load.sightings(func(s *sighting) bool {
+		return s.server == server && s.client == client &&
+			s.sent.After(after)
+	}) {
 		if s.wrong == "" && ok(s) {
 			return s
 		}
@@ -267,7 +283,9 @@ func (o *outage) first(server string, client *lab.Region, after time.Time, ok fu
 	return &sighting{}
 }
 
-func (o *outage) last(server string, client *lab.Region, after, before time.Time, ok func(*sighting) bool) (last *sighting) {
+func (o *outage) last(server string, client *lab.Region, after, before time.Time,
+	ok func(*sighting) bool,
+) (last *sighting) {
 	for _, s := range o.load.sightings(func(s *sighting) bool {
 		return s.server == server && s.client == client && s.sent.After(after) && s.sent.Before(before)
 	}) {
@@ -283,7 +301,8 @@ func (o *outage) check(t *testing.T) {
 	agreed := o.agreed()
 	var direct, resolved, inside int
 	complain := func(s *sighting, format string, args ...any) {
-		t.Errorf("%+.3f s to %+.3f s, %s, client in %s, %v: %v %s: %s", s.sent.Sub(o.begin).Seconds(), s.received.Sub(o.begin).Seconds(),
+		t.Errorf("%+.3f s to %+.3f s, %s, client in %s, %v: %v %s: %s", s.sent.Sub(o.begin).Seconds(),
+			s.received.Sub(o.begin).Seconds(),
 			s.server, s.client.Name, s.question, s.addresses, s.wrong, fmt.Sprintf(format, args...))
 	}
 	for _, s := range o.load.sightings(func(s *sighting) bool { return s.sent.After(o.calm) }) {
@@ -293,7 +312,8 @@ func (o *outage) check(t *testing.T) {
 			switch {
 			case s.wrong != "":
 				complain(s, "a resolver's client must always be answered")
-			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) || s.sent.After(o.recovered.Add(lab.Usual.TTL+time.Second))):
+			case s.client != o.cut && !o.whole(s, s.client) && (s.received.Before(o.healed) ||
+				s.sent.After(o.recovered.Add(lab.Usual.TTL+time.Second))):
 				// From healed to recovered the resolver can reach a server that has been alone for longer than reports
 				// stay fresh, so by its own reports all other regions are down; what it says then lives for a TTL.
 				complain(s, "clients of regions that stay must not notice anything")
@@ -322,7 +342,8 @@ func (o *outage) check(t *testing.T) {
 				continue
 			}
 			next := o.w.Region(o.cut.Order[1])
-			outFirst, outLast, inFirst, inLast := o.outFirst[s.server], o.outLast[s.server], o.inFirst[s.server], o.inLast[s.server]
+			outFirst, outLast, inFirst, inLast := o.outFirst[s.server], o.outLast[s.server], o.inFirst[s.server],
+				o.inLast[s.server]
 			switch {
 			case s.server == o.cut.Name: // before the cut
 				fallthrough
@@ -343,7 +364,8 @@ func (o *outage) check(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d direct answers, %d from inside the regions, %d through the resolver, in %v", direct, inside, resolved, o.end.Sub(o.begin).Round(time.Millisecond))
+	t.Logf("%d direct answers, %d from inside the regions, %d through the resolver, in %v", direct, inside, resolved,
+		o.end.Sub(o.begin).Round(time.Millisecond))
 	for _, r := range o.remaining() {
 		if n := len(o.load.sightings(func(s *sighting) bool { return s.server == r.Name })); n < 100 {
 			t.Errorf("only %d queries were put to %s: too few to mean anything", n, r.Server.Name)

@@ -110,7 +110,9 @@ var fixed = []struct {
 }
 
 // direct asks one server for one client on one socket; over TCP it connects for each query.
-func (l *load) direct(ctx context.Context, from *lab.Host, server, address string, client *lab.Region, network string, every time.Duration) {
+func (l *load) direct(ctx context.Context, from *lab.Host, server, address string, client *lab.Region, network string,
+	every time.Duration,
+) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var c net.Conn
@@ -126,7 +128,10 @@ func (l *load) direct(ctx context.Context, from *lab.Host, server, address strin
 		case <-tick.C:
 		}
 		s := &sighting{server: server, client: client, sent: time.Now()}
-		s.question = lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network), Network: network}
+		s.question = lab.Question{
+			Name: "www.example.test", Qtype: dns.TypeA,
+			Client: netip.MustParsePrefix(client.Client.Network), Network: network,
+		}
 		if n%2 == 1 {
 			s.question.Name = "example.test"
 		}
@@ -183,7 +188,9 @@ func steered(m *dns.Msg, q lab.Question, ttl time.Duration) ([]netip.Addr, strin
 	case len(got) == 0 || len(got) != len(m.Answer):
 		return nil, fmt.Sprintf("the answer section is %v", m.Answer)
 	case lab.Scope(m) < 1 || lab.Scope(m) > 24:
-		return nil, fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v", lab.Scope(m), q.Client)
+		return nil,
+			fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v",
+				lab.Scope(m), q.Client)
 	}
 	for _, rr := range m.Answer {
 		if rr.Header().Ttl != uint32(ttl.Seconds()) {

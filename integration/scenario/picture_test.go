@@ -16,8 +16,9 @@ import (
 type tally struct {
 	queries, wrong, refused, lost, excused int
 	slots                                  map[string]map[int64]bool // kind → tenths of a second in which there was one
-	changes                                int                       // of the regions that one question is answered with, the most
-	turns                                  int                       // of the addresses
+	// of the regions that one question is answered with, the most
+	changes int
+	turns   int // of the addresses
 }
 
 func (y *tally) count(kind string, n *int, s *sighting) {
@@ -35,7 +36,8 @@ func (y *tally) seconds(kind string) float64 { return float64(len(y.slots[kind])
 
 // fault says what is wrong with a query's outcome, by the promises in force and the losses that are excused.
 func (x *scenario) fault(s *sighting) (kind, why string) {
-	if kind, why = x.failure(s); kind != "" || len(s.addresses) == 0 { // one without addresses has an answer that never changes
+	// one without addresses has an answer that never changes
+	if kind, why = x.failure(s); kind != "" || len(s.addresses) == 0 {
 		return kind, why
 	}
 	if s.server == "resolver" {
@@ -129,7 +131,8 @@ func (x *scenario) judge() {
 			}
 			if kind != "" && kind != "excused" {
 				if complaints++; complaints <= 20 {
-					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.Name,
+					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question,
+						s.client.Name,
 						s.sent.Sub(x.zero).Seconds(), s.received.Sub(s.sent).Round(time.Millisecond), s.addresses, why)
 				}
 			}
@@ -154,8 +157,10 @@ func (x *scenario) judge() {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s (row %s): %s\n\n%s\n%s\n", x.story.name, x.story.row, x.story.title, x.picture(faults), x.happened())
-	fmt.Fprintf(&b, "| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "\n%s (row %s): %s\n\n%s\n%s\n", x.story.name, x.story.row, x.story.title, x.picture(faults),
+		x.happened())
+	fmt.Fprintf(&b,
+		"| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	rows := []string{}
 	for _, r := range x.w.Regions {
 		rows = append(rows, r.Name)
@@ -165,7 +170,8 @@ func (x *scenario) judge() {
 		if name == "all" {
 			y = total
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries, y.wrong, y.seconds("wrong"),
+		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries, y.wrong,
+			y.seconds("wrong"),
 			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes, y.turns)
 	}
 	if s := x.stalls.Between(x.zero, x.end); s > 0 {
@@ -313,7 +319,8 @@ func (x *scenario) glyph(ss []*sighting, faults map[*sighting]string) byte {
 func (x *scenario) happened() string {
 	slices.SortStableFunc(x.events, func(a, b happening) int { return a.at.Compare(b.at) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %8s |   | %-84s | %-22s |\n|---------:|---|%s|%s|\n", "s", "", "", strings.Repeat("-", 86), strings.Repeat("-", 24))
+	fmt.Fprintf(&b, "| %8s |   | %-84s | %-22s |\n|---------:|---|%s|%s|\n", "s", "", "", strings.Repeat("-", 86),
+		strings.Repeat("-", 24))
 	for _, e := range x.events {
 		note := ""
 		switch {

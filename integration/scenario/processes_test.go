@@ -118,7 +118,8 @@ func (x *scenario) replace(r *lab.Region, program string) error {
 	// Earlier versions say SERVFAIL for a moment when they start. Resolvers ask the others then.
 	now := time.Now()
 	x.mu.Lock()
-	x.losses[refusing(r.Name)] = append(x.losses[refusing(r.Name)], lab.Window{From: now, Until: now.Add(10 * time.Second)})
+	x.losses[refusing(r.Name)] = append(x.losses[refusing(r.Name)],
+		lab.Window{From: now, Until: now.Add(10 * time.Second)})
 	x.mu.Unlock()
 	r.Server.Argv[0] = program
 	x.marks[r.Name] = 0
@@ -126,9 +127,10 @@ func (x *scenario) replace(r *lab.Region, program string) error {
 	return nil
 }
 
-func (x *scenario) killEtcd(r *lab.Region) error   { r.Etcd.Process.Kill(); return nil }
-func (x *scenario) startEtcd(r *lab.Region) error  { r.Etcd.Start(x.t); return nil }
-func (x *scenario) pauseEtcd(r *lab.Region) error  { return signal(r.Etcd.Process, syscall.SIGSTOP) }
+func (x *scenario) killEtcd(r *lab.Region) error  { r.Etcd.Process.Kill(); return nil }
+func (x *scenario) startEtcd(r *lab.Region) error { r.Etcd.Start(x.t); return nil }
+func (x *scenario) pauseEtcd(r *lab.Region) error { return signal(r.Etcd.Process, syscall.SIGSTOP) }
+
 func (x *scenario) resumeEtcd(r *lab.Region) error { return signal(r.Etcd.Process, syscall.SIGCONT) }
 
 func (x *scenario) etcdWorks(r *lab.Region) error {

@@ -104,7 +104,8 @@ func (ps promises) broken(s *sighting, well func(a netip.Addr, from, until time.
 	if len(force) > 1 {
 		all := true
 		for _, a := range s.addresses {
-			all = all && (slices.ContainsFunc(force, func(p promise) bool { return p.has(a) }) || well(a, force[len(force)-1].from, s.received))
+			all = all && (slices.ContainsFunc(force, func(p promise) bool { return p.has(a) }) ||
+				well(a, force[len(force)-1].from, s.received))
 		}
 		if all {
 			return ""
@@ -186,7 +187,8 @@ func TestPromises(t *testing.T) {
 	}{{15, "10.77.1.11", true}, {19, "10.77.1.11", true}, {21, "10.77.1.11", false}, {19, "10.77.3.11", false}} {
 		s := &sighting{sent: at(c.second), received: at(c.second), addresses: []netip.Addr{netip.MustParseAddr(c.answer)}}
 		if why := stale([]promises{ps}, s, 5*time.Second); (why == "") != c.allowed {
-			t.Errorf("through the resolver, %s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "", c.allowed, why)
+			t.Errorf("through the resolver, %s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "", c.allowed,
+				why)
 		}
 	}
 }

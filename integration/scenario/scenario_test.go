@@ -80,14 +80,18 @@ const (
 func play(t *testing.T, s *story) {
 	for n := 1; ; n++ {
 		a := &lab.Attempt{TB: t}
-		x := &scenario{t: a, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{}}
+		x := &scenario{
+			t: a, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{},
+			marks: map[string]int{}, kept: map[string]any{},
+		}
 		a.Run(x.play)
 		stood := x.stalls.Between(x.zero, time.Now())
 		switch {
 		case len(a.Failures) == 0:
 			return
 		case n < plays && stood > steadiness:
-			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood, strings.Join(a.Failures, "\n"))
+			t.Logf("the machine stood still for %v while this was played: it is played again. What failed:\n%s", stood,
+				strings.Join(a.Failures, "\n"))
 			lab.AwaitCalm()
 		default:
 			for _, f := range a.Failures {
@@ -136,7 +140,8 @@ func (x *scenario) play() {
 	t := x.t
 	x.w = lab.NewWorld(t, x.story.plan)
 	for _, r := range x.w.Regions {
-		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error { return x.verdicts(r, "all", "up") })
+		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up",
+			func() error { return x.verdicts(r, "all", "up") })
 	}
 	x.tracks = startTracks(t, x.w)
 	stopStalls := x.stalls.Watch(x.w.Processes)
@@ -146,7 +151,8 @@ func (x *scenario) play() {
 		c := x.w.Region(k.client)
 		own := want{text: c.Name, sets: []set{{c, []int{1, 2}}}}
 		x.promised[k.trackKey] = promises{{want: own}}
-		lab.Until(t, 30*time.Second, "clients in "+c.Name+" get their own region from "+k.server, func() error { return keeping(k, own, x.zero) })
+		lab.Until(t, 30*time.Second, "clients in "+c.Name+" get their own region from "+k.server,
+			func() error { return keeping(k, own, x.zero) })
 	}
 	x.zero = time.Now()
 	held := x.zero

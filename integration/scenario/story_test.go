@@ -38,7 +38,12 @@ var settings = []script.Setting[*story]{
 	{Line: "monitor …", Set: (*story).monitor},
 	{Line: "etcd …", Set: func(s *story, a script.Args) error { s.plan.Etcd = strings.Fields(a.Text(0)); return nil }},
 	{Line: "servers are of COMMIT", Set: func(s *story, a script.Args) error { s.plan.Version = a.Text(0); return nil }},
-	{Line: "servers have N descriptors", Set: func(s *story, a script.Args) error { s.plan.Descriptors = a.Int(0); return nil }},
+	{Line: "servers have N descriptors", Set: func(s *story,
+		a script.Args,
+	) error {
+		s.plan.Descriptors = a.Int(0)
+		return nil
+	}},
 	{Line: "servers have N MiB", Set: func(s *story, a script.Args) error { s.plan.Memory = a.Int(0); return nil }},
 	{Line: "clocks of their own", Set: func(s *story, _ script.Args) error { s.plan.Clocks = true; return nil }},
 	{Line: "disk small", Set: func(s *story, _ script.Args) error { s.plan.SmallDisk = true; return nil }},
@@ -119,12 +124,14 @@ func TestStories(t *testing.T) {
 		}
 	}
 	file := t.TempDir() + "/x.txt"
-	lab.Write(t, file, head+"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
+	lab.Write(t, file, head+
+		"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
 	s, err := readStory(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.plan.Every != 2*time.Second || s.plan.Fall != 5 || s.plan.Rise != lab.Usual.Rise || s.limits["changes"] != 3 || len(s.blocks) != 1 {
+	if s.plan.Every != 2*time.Second || s.plan.Fall != 5 || s.plan.Rise != lab.Usual.Rise || s.limits["changes"] != 3 ||
+		len(s.blocks) != 1 {
 		t.Errorf("read as %+v", s)
 	}
 	steps := s.blocks[0].Steps

@@ -35,7 +35,8 @@ func (l *timeline) String() string {
 	defer l.mu.Unlock()
 	slices.SortStableFunc(l.events, func(a, b event) int { return a.at.Compare(b.at) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %9s | %-44s | %-22s |\n|----------:|%s|%s|\n", "s", "event", "of", strings.Repeat("-", 46), strings.Repeat("-", 24))
+	fmt.Fprintf(&b, "| %9s | %-44s | %-22s |\n|----------:|%s|%s|\n", "s", "event", "of", strings.Repeat("-", 46),
+		strings.Repeat("-", 24))
 	for _, e := range l.events {
 		fmt.Fprintf(&b, "| %9.3f | %-44s | %-22s |\n", e.at.Sub(l.zero).Seconds(), e.what, e.whom)
 	}

@@ -130,7 +130,10 @@ func (k *track) since(at time.Time) []*sighting {
 // next is the n-th question for a client: both policies, both families, and now and then one whose answer never
 // changes, of which constant is the number.
 func (x *tracks) next(n int, client *lab.Region, network string) (q lab.Question, constant int) {
-	q = lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network), Network: network}
+	q = lab.Question{
+		Name: "www.example.test", Qtype: dns.TypeA, Client: netip.MustParsePrefix(client.Client.Network),
+		Network: network,
+	}
 	if n%2 == 1 {
 		q.Name = "example.test"
 	}
@@ -172,7 +175,10 @@ type flying struct {
 func (x *tracks) datagrams(ctx context.Context, k *track, address string, client *lab.Region, every time.Duration) {
 	socket, err := x.w.Client.Dial(net.Dialer{}, "udp", address)
 	if err != nil {
-		k.note(&sighting{server: k.server, client: client, sent: time.Now(), received: time.Now(), wrong: err.Error(), lost: true})
+		k.note(&sighting{
+			server: k.server, client: client, sent: time.Now(), received: time.Now(), wrong: err.Error(),
+			lost: true,
+		})
 		return
 	}
 	var mu sync.Mutex

@@ -39,7 +39,10 @@ func watch(t *testing.T, w *lab.World) map[string]*witness {
 	var wg sync.WaitGroup
 	all := map[string]*witness{}
 	for _, r := range w.Regions {
-		v := &witness{region: r, now: map[netip.Addr]turn{}, own: map[netip.Addr]string{}, ownDown: map[netip.Addr]time.Time{}}
+		v := &witness{
+			region: r, now: map[netip.Addr]turn{}, own: map[netip.Addr]string{},
+			ownDown: map[netip.Addr]time.Time{},
+		}
 		all[r.Name] = v
 		wg.Go(func() {
 			tick := time.NewTicker(50 * time.Millisecond)

@@ -53,8 +53,9 @@ type Language[S, W any] struct {
 	Settings []Setting[S]
 	Commands []Command[W]
 
-	Clock bool                          // blocks begin at times of one clock, "at 5s", and not "after 1s" or "then"
-	Known func(kind, text string) error // whether there is what stands for a word in capitals, such as "eu" for R; nil: all is
+	Clock bool // blocks begin at times of one clock, "at 5s", and not "after 1s" or "then"
+	// whether there is what stands for a word in capitals, such as "eu" for R; nil: all is
+	Known func(kind, text string) error
 }
 
 // Text is what happens in a text, in its order.

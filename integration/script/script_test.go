@@ -27,7 +27,10 @@ var language = script.Language[*said, *said]{
 		}},
 	},
 	Commands: []script.Command[*said]{
-		{Line: "R falls for D", Do: func(s *said, a script.Args) error { return s.note("%s falls for %v", a.Text(0), a.Duration(1)) }},
+		{Line: "R falls for D", Do: func(s *said, a script.Args) error {
+			return s.note("%s falls for %v", a.Text(0),
+				a.Duration(1))
+		}},
 		{Line: "R stands", Check: func(s *said, a script.Args) error { return s.note("%s stands", a.Text(0)) }},
 		{Line: "R says …", Check: func(s *said, a script.Args) error { return s.note("%s: %q", a.Text(0), a.Text(1)) }},
 	},
@@ -111,7 +114,8 @@ func TestParseErrors(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)
 		}
 	}
-	if text, err := clock.Parse("x.txt", "at -2s\nat 90s\n", new(said)); err != nil || text.Blocks[1].When != 90*time.Second {
+	if text, err := clock.Parse("x.txt", "at -2s\nat 90s\n", new(said)); err != nil ||
+		text.Blocks[1].When != 90*time.Second {
 		t.Errorf("%+v, %v", text, err)
 	}
 }
@@ -123,7 +127,8 @@ func TestExplain(t *testing.T) {
 		return "# Page\n\n| line | | what |\n|---|---|---|\n" + strings.Join(rows, "") + "\nmore\n"
 	}
 	all := []string{
-		"| `title …` | setting | a name |\n", "| `farms of R: N have P` | setting | farms |\n", "| `R falls for D` | happens | it falls |\n",
+		"| `title …` | setting | a name |\n", "| `farms of R: N have P` | setting | farms |\n",
+		"| `R falls for D` | happens | it falls |\n",
 		"| `R stands` | must hold | it stands |\n", "| `R says …` | must hold | it says |\n",
 	}
 	write := func(text string) {
@@ -144,7 +149,8 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	write(page(all[1], gone, all[3], all[4], all[0]))
-	if err := language.Explain(file, true); err == nil || !strings.Contains(err.Error(), `does not explain ["R falls for D"]`) {
+	if err := language.Explain(file, true); err == nil || !strings.Contains(err.Error(),
+		`does not explain ["R falls for D"]`) {
 		t.Errorf("a line that nobody has explained: %v", err)
 	}
 	text, err := os.ReadFile(file)
