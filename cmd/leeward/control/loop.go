@@ -90,14 +90,14 @@ type Loop struct {
 	program   *steer.Program
 	choice    uint64 // version of the board's choice of the targets that this process probes
 	view      *steer.View
-	built     zones.Problems // of the last build
-	wrong     zones.Problems // why newest versions are not in service: the catalog's problems and built
-	held      int // how many removals the guard holds back
+	built     zones.Problems                  // of the last build
+	wrong     zones.Problems                  // why newest versions are not in service: the catalog's problems and built
+	held      int                             // how many removals the guard holds back
 	listed    map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
-	accepted  int64        // the newest revision up to which removals have been accepted
-	aside     bool         // another goroutine applies something large, and has the catalog meanwhile
-	back      chan applied // where it hands over what came of it
-	asked     []func()     // requests that came with what is applied aside
+	accepted  int64                           // the newest revision up to which removals have been accepted
+	aside     bool                            // another goroutine applies something large, and has the catalog meanwhile
+	back      chan applied                    // where it hands over what came of it
+	asked     []func()                        // requests that came with what is applied aside
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	kept      bool          // the resources have been saved at least once
