@@ -11,7 +11,7 @@ import (
 // Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that
 // it is gone, or that its value cannot be read.
 type Event struct {
-	Key      string // below the prefix: "reports/fra/www-eu", "vantages/fra" or "vantages/fra/server"; "" where the event is of no key
+	Key      string // such as "reports/fra/www-eu", "vantages/fra" or "vantages/fra/server"; "": the event is of no key
 	Revision int64  // etcd's revision of the key, or of its removal
 	Vantage  string
 

@@ -39,7 +39,9 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 }
 
 func newFollower(l *Link, tell func(Event)) *follower {
-	return &follower{link: l, tell: tell, keys: map[string]*key{}, vantages: map[string]*presence{}, turns: l.etcd.Turns()}
+	return &follower{
+		link: l, tell: tell, turns: l.etcd.Turns(), keys: map[string]*key{}, vantages: map[string]*presence{},
+	}
 }
 
 // setFollowing keeps whether other vantages are heard, and logs when that turns.
@@ -53,7 +55,8 @@ func (l *Link) setFollowing(is bool, err error) {
 	if is {
 		l.options.Log.Info("following what other vantages report")
 	} else {
-		l.options.Log.Warn("other vantages are not heard; what is known of them stands until it goes stale", "error", err)
+		l.options.Log.Warn("other vantages are not heard; what is known of them stands until it goes stale",
+			"error", err)
 	}
 }
 
@@ -133,8 +136,10 @@ func (w *follower) rewind() {
 
 // watch tells what changes after a point, and returns why it ended.
 func (w *follower) watch(ctx context.Context, after etcd.Point) error {
-	between := etcd.Range{From: etcd.Reports, To: etcd.Folder(etcd.Vantages).To} // resources in it are left out by split
-	return w.link.etcd.Member(w.turns.Member()).Watch(ctx, etcd.Watch{Range: between, After: after, Told: func(n etcd.News) error {
+	// One watch of all between the two folders: split leaves out the resources there.
+	both := etcd.Range{From: etcd.Reports, To: etcd.Folder(etcd.Vantages).To}
+	c := w.link.etcd.Member(w.turns.Member())
+	return c.Watch(ctx, etcd.Watch{Range: both, After: after, Told: func(n etcd.News) error {
 		for _, e := range n.Events {
 			w.at.Revision = e.Revision
 			if e.Deleted {
@@ -274,11 +279,10 @@ func (w *follower) mark(k *key, problem bool) {
 // key that moves at that very moment stays.
 func (w *follower) sweep(ctx context.Context) {
 	o := &w.link.options
-	if now := time.Now(); now.Sub(w.swept) < max(o.Garbage/24, time.Second) {
+	if time.Since(w.swept) < max(o.Garbage/24, time.Second) {
 		return
-	} else {
-		w.swept = now
 	}
+	w.swept = time.Now()
 	for name, k := range w.keys {
 		still := o.Now().Sub(w.vantages[k.vantage].moved)
 		if still < max(o.Garbage, k.validFor) {
@@ -287,9 +291,9 @@ func (w *follower) sweep(ctx context.Context) {
 		c := w.link.etcd.Member(w.turns.Member()).Within(patience)
 		_, err := c.Begin().At(name, k.revision).Delete(etcd.One(name)).Commit(ctx)
 		if err != nil && !errors.Is(err, etcd.ErrConflict) {
-			o.Log.Warn("a key that nobody moves could not be removed; it is tried again later", "key", name, "error", err)
+			o.Log.Warn("an abandoned key was not removed; it is tried again later", "key", name, "error", err)
 			return
 		}
-		o.Log.Info("removed a key that its vantage has not moved", "key", name, "for", still.Round(time.Second))
+		o.Log.Info("removed an abandoned key", "key", name, "unchanged for", still.Round(time.Second))
 	}
 }

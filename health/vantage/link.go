@@ -34,13 +34,14 @@ type Options struct {
 	Etcd       *etcd.Cluster // its caller closes it
 	ID         string        // this vantage's name: no "/" in it; a Bystander that only follows needs none
 	Region     string
-	Bystander  bool                  // a server that probes nothing: it reports nothing, and nobody waits for its heartbeat
+	Bystander  bool                  // it probes nothing and reports nothing, and nobody waits for its heartbeat
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
-	Every      time.Duration         // between two heartbeats at most (see beatEvery); DefaultEvery if zero
-	Stale      time.Duration         // how long others may trust the reports after one; health.DefaultStale if zero, at least 2 × Every
-	Garbage    time.Duration         // keys of a vantage that has not moved for this long are removed; DefaultGarbage if zero
 	Now        func() time.Time      // time.Now if nil
+
+	Every   time.Duration // between two heartbeats at most (see beatEvery); DefaultEvery if zero
+	Stale   time.Duration // others trust reports for so long after one: health.DefaultStale if zero, at least 2 × Every
+	Garbage time.Duration // a vantage that has not moved for so long is cleared away; DefaultGarbage if zero
 }
 
 // Link is this process's place among the vantages. Run writes, Follow reads; both may run at once, and everything else
@@ -194,7 +195,8 @@ func (l *Link) Withdraw(ctx context.Context) error {
 		if l.options.Bystander {
 			err = c.Revoke(ctx, l.lease)
 		} else {
-			_, err = c.Begin().Delete(etcd.Folder(l.reports)).Delete(etcd.One(l.beat)).Delete(etcd.One(l.about)).Commit(ctx)
+			t := c.Begin().Delete(etcd.Folder(l.reports)).Delete(etcd.One(l.beat)).Delete(etcd.One(l.about))
+			_, err = t.Commit(ctx)
 		}
 		if err == nil || ctx.Err() != nil || !l.turns.Next(ctx) {
 			break
@@ -204,7 +206,8 @@ func (l *Link) Withdraw(ctx context.Context) error {
 		return fmt.Errorf("server %s is listed for %s more: %w", l.options.ID, leaseBeats*l.options.Every, err)
 	}
 	if err != nil {
-		return fmt.Errorf("vantage %s could not be withdrawn, its reports go stale in %s: %w", l.options.ID, l.options.Stale, err)
+		return fmt.Errorf("vantage %s was not withdrawn; its reports go stale in %s: %w",
+			l.options.ID, l.options.Stale, err)
 	}
 	return nil
 }

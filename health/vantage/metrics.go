@@ -18,22 +18,28 @@ type metrics struct {
 func (m *metrics) register(r prometheus.Registerer) {
 	f := promauto.With(r)
 	m.transactions = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "leeward_vantage_transactions_total", Help: "Transactions in which this vantage wrote its reports, by result.",
+		Name: "leeward_vantage_transactions_total",
+		Help: "Transactions in which this vantage wrote its reports, by result.",
 	}, []string{"result"})
 	m.ops = f.NewCounter(prometheus.CounterOpts{
-		Name: "leeward_vantage_writes_total", Help: "Keys written or removed in them.",
+		Name: "leeward_vantage_writes_total",
+		Help: "Keys written or removed in them.",
 	})
 	m.connected = f.NewGauge(prometheus.GaugeOpts{
-		Name: "leeward_vantage_connected", Help: "1 while this vantage can write to etcd.",
+		Name: "leeward_vantage_connected",
+		Help: "1 while this vantage can write to etcd.",
 	})
 	m.lists = f.NewCounter(prometheus.CounterOpts{
-		Name: "leeward_vantage_lists_total", Help: "How often all reports were read anew: at the start, and whenever the watch was lost.",
+		Name: "leeward_vantage_lists_total",
+		Help: "How often all reports were read anew: at the start, and whenever the watch was lost.",
 	})
 	m.events = f.NewCounter(prometheus.CounterOpts{
-		Name: "leeward_vantage_events_total", Help: "Keys of other vantages that were read.",
+		Name: "leeward_vantage_events_total",
+		Help: "Keys of other vantages that were read.",
 	})
 	m.problems = f.NewGauge(prometheus.GaugeOpts{
-		Name: "leeward_vantage_problems", Help: "Keys of other vantages whose newest value cannot be used.",
+		Name: "leeward_vantage_problems",
+		Help: "Keys of other vantages whose newest value cannot be used.",
 	})
 }
 

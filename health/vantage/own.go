@@ -15,7 +15,9 @@ type own struct {
 
 // value is what etcd is to hold.
 func (o *own) value(vantage string, sequence uint64, now time.Time) []byte {
-	p := pool{Vantage: vantage, Sequence: sequence, Time: now.UTC(), Endpoints: map[string]map[string]entry{}, Load: o.load}
+	p := pool{
+		Vantage: vantage, Sequence: sequence, Time: now.UTC(), Load: o.load, Endpoints: map[string]map[string]entry{},
+	}
 	for t, e := range o.reports {
 		_, endpoint, _ := strings.Cut(t.Endpoint, "/")
 		if p.Endpoints[endpoint] == nil {

@@ -55,7 +55,7 @@ type bearing struct {
 }
 
 func loadOf(m *health.Measure) *poolLoad {
-	l := &poolLoad{Carried: m.Load, Offered: m.Offered, Unsaid: m.Unsaid, Endpoints: make(map[string]bearing, len(m.Endpoints))}
+	l := &poolLoad{Carried: m.Load, Offered: m.Offered, Unsaid: m.Unsaid, Endpoints: map[string]bearing{}}
 	for name, s := range m.Endpoints {
 		of := bearing{Load: s.Load, Doubt: s.Doubt}
 		if s.Warmth != 1 {
@@ -84,7 +84,8 @@ func (l *poolLoad) measure(vantage, pool string) (*health.Measure, error) {
 		}
 		if of.Factor != nil {
 			if s.Factor = *of.Factor; !(s.Factor >= health.LeastFactor && s.Factor <= health.MostFactor) {
-				return nil, fmt.Errorf("load.endpoints.%s.factor: %g is outside %g to %g", name, s.Factor, health.LeastFactor, health.MostFactor)
+				return nil, fmt.Errorf("load.endpoints.%s.factor: %g is outside %g to %g",
+					name, s.Factor, health.LeastFactor, health.MostFactor)
 			}
 		}
 		m.Endpoints[name] = s
@@ -106,8 +107,8 @@ const everyAddress = "*"
 
 func entryOf(r health.Report) entry {
 	return entry{
-		State: r.State, Reason: r.Reason, Held: r.Held.Round(time.Millisecond), Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)),
-		Load: r.Load,
+		State: r.State, Reason: r.Reason, Load: r.Load,
+		Held: r.Held.Round(time.Millisecond), Latency: health.Duration(r.Latency.Round(10 * time.Microsecond)),
 	}
 }
 
@@ -119,6 +120,10 @@ func addressText(a netip.Addr) string {
 	return a.String()
 }
 
+func misnamed(said, key string) error {
+	return fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", said, key)
+}
+
 // readHeartbeat reads a value of vantages/<vantage>.
 func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 	var h Heartbeat
@@ -126,13 +131,14 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 		return nil, fmt.Errorf("not a heartbeat: %w", err)
 	}
 	if h.Vantage != "" && h.Vantage != vantage {
-		return nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", h.Vantage, vantage)
+		return nil, misnamed(h.Vantage, vantage)
 	}
 	if h.Sequence == 0 {
 		return nil, errors.New("sequence: is missing; give a number that grows with each heartbeat")
 	}
 	if h.Stale < 0 || h.Stale.Std() > health.MaxStale {
-		return nil, fmt.Errorf("stale: %s is outside 0s to %s; a vantage that stops would be believed for so long", h.Stale, health.MaxStale)
+		return nil, fmt.Errorf("stale: %s is outside 0s to %s; a vantage that stops would be believed for so long",
+			h.Stale, health.MaxStale)
 	}
 	h.Vantage = vantage
 	return &h, nil
@@ -143,7 +149,9 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 //
 // Where a reporter gives no sequence, or a time for which its report holds, the revision of the key stands for it: each
 // put of such a reporter is a word of its own.
-func readPool(vantage, name string, value []byte, revision int64) (reports []health.Report, m *health.Measure, bad []string, err error) {
+func readPool(
+	vantage, name string, value []byte, revision int64,
+) (reports []health.Report, m *health.Measure, bad []string, err error) {
 	var v struct {
 		pool
 		Endpoints map[string]json.RawMessage `json:"endpoints"`
@@ -152,7 +160,7 @@ func readPool(vantage, name string, value []byte, revision int64) (reports []hea
 		return nil, nil, nil, fmt.Errorf("not a report: %w", err)
 	}
 	if v.Vantage != "" && v.Vantage != vantage {
-		return nil, nil, nil, fmt.Errorf("vantage: %q is not what the key says, %q; put it under its own name", v.Vantage, vantage)
+		return nil, nil, nil, misnamed(v.Vantage, vantage)
 	}
 	if v.Endpoints == nil {
 		return nil, nil, nil, errors.New(`endpoints: is missing; write {"endpoints": {"lb-1": {"*": {"state": "up"}}}}`)

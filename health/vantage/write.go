@@ -22,8 +22,8 @@ const (
 	patience = 2 * time.Second       // for one answer of etcd
 )
 
-// Run writes until the context ends: reports and heartbeats, or a bystander's key. While etcd is away it tries again and
-// again, ever less often, and then writes what is true by then.
+// Run writes until the context ends: reports and heartbeats, or a bystander's key. While etcd is away it tries again,
+// ever less often, and then writes what is true by then.
 func (l *Link) Run(ctx context.Context) error {
 	until, step := l.until, l.step
 	if l.options.Bystander {
@@ -168,8 +168,9 @@ func (l *Link) render() transaction {
 			l.sequence++
 			value := o.value(l.options.ID, l.sequence, now)
 			if len(value) > maxValue {
-				l.options.Log.Error("a pool has more reports than etcd takes in one value; split the pool", "pool", name, "bytes", len(value))
-				l.status.Problem = fmt.Sprintf("pool %s has more reports than etcd takes in one value; split the pool", name)
+				const why = "a pool has more reports than etcd takes in one value; split the pool"
+				l.options.Log.Error(why, "pool", name, "bytes", len(value))
+				l.status.Problem = name + ": " + why
 				delete(l.unwritten, name)
 				continue
 			}
@@ -240,7 +241,8 @@ func (l *Link) sync(ctx context.Context) error {
 		l.revision = held.Revision
 		if h, err := readHeartbeat(l.options.ID, held.Value); err == nil {
 			if h.Sequence > l.sequence && l.begun {
-				l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own", l.options.ID)
+				l.status.Problem = fmt.Sprintf("another process writes as vantage %q; give each an --id of its own",
+					l.options.ID)
 				l.options.Log.Error("two vantages have one name", "vantage", l.options.ID)
 			}
 			if h.Sequence > l.sequence || !l.begun {
@@ -279,7 +281,8 @@ func (l *Link) note(err error) {
 		if connected {
 			l.options.Log.Info("reports are written to etcd", "vantage", l.options.ID)
 		} else {
-			l.options.Log.Warn("etcd cannot be written to; reports stay here until it can", "vantage", l.options.ID, "error", err)
+			l.options.Log.Warn("etcd cannot be written to; reports stay here until it can",
+				"vantage", l.options.ID, "error", err)
 		}
 	}
 	if !connected {

@@ -172,7 +172,8 @@ func clear(folder, pattern string) {
 		return
 	}
 	for _, file := range left {
-		if status, err := os.Lstat(file); err == nil && status.Mode().IsRegular() && time.Since(status.ModTime()) > leftover {
+		status, err := os.Lstat(file)
+		if err == nil && status.Mode().IsRegular() && time.Since(status.ModTime()) > leftover {
 			_ = os.Remove(file)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Stamp tells versions of a file apart without reading it. The zero value stands for a file that cannot be looked at, as
-// there is none, say.
+// Stamp tells versions of a file apart without reading it. The zero value stands for a file that cannot be looked at,
+// such as one that does not exist.
 type Stamp struct{ status fs.FileInfo }
 
 // StampOf is the stamp of a file whose status is known, such as that of an open one.

@@ -136,7 +136,8 @@ func (c *Cluster) address() error {
 	case len(c.Endpoints) == 0:
 		return errors.New("no etcd is named; give its members' URLs, such as http://127.0.0.1:2379")
 	case secure == 0 && !files.zero():
-		return fmt.Errorf("files for TLS are given but %s is not https; write https:// or leave them out", c.Endpoints[0])
+		return fmt.Errorf("files for TLS are given, but %s is not https; write https:// or leave them out",
+			c.Endpoints[0])
 	case secure != 0 && secure != len(c.Endpoints):
 		return errors.New("some of etcd's URLs are http and some https; all must be alike")
 	case secure == 0:

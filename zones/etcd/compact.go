@@ -38,8 +38,8 @@ func (c *Cluster) Compact(ctx context.Context, by string, every time.Duration) {
 			failed = false
 		case !failed:
 			failed = true
-			c.Log().Warn("etcd: its history could not be compacted; have etcd do it (auto-compaction), or it grows to its quota",
-				"err", err)
+			c.Log().Warn("etcd: its history was not compacted; unless etcd does it itself (auto-compaction), it grows "+
+				"to its quota", "err", err)
 		}
 		seen = next
 	}

@@ -41,7 +41,8 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 
 // refusal returns why a connection failed: only a call that does not wait for another one is told.
 func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
-	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{}, &pb.AuthenticateResponse{}, grpc.WaitForReady(false))
+	var answer pb.AuthenticateResponse
+	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{}, &answer, grpc.WaitForReady(false))
 	text := "the connection failed"
 	if s, ok := status.FromError(err); ok && s.Code() == codes.Unavailable {
 		text = s.Message()
@@ -87,7 +88,8 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, ErrDenied), errors.Is(err, rpctypes.ErrUserEmpty):
-		return fmt.Errorf("%s: %w: the user needs a role that reads and writes the prefix %s", c.where(), err, c.Prefix())
+		return fmt.Errorf("%s: %w: the user needs a role that reads and writes the prefix %s",
+			c.where(), err, c.Prefix())
 	case errors.Is(err, rpctypes.ErrAuthFailed):
 		return fmt.Errorf("%s: %w: check the user's name and password", c.where(), err)
 	case !errors.Is(err, context.DeadlineExceeded) && s.Code() != codes.DeadlineExceeded:
@@ -96,8 +98,8 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 	brief := c.Within(time.Second)
 	if _, _, alone := brief.Get(ctx, Accepted, Alone()); alone == nil {
 		if _, _, all := brief.Get(ctx, Accepted); all == nil {
-			return fmt.Errorf("%s did not answer within %v, but does so now (a leader was lost, or there is much to do); "+
-				"try again", c.where(), c.Options.Timeout)
+			return fmt.Errorf("%s did not answer within %v, but does now (it lost a leader, or is busy); try again",
+				c.where(), c.Options.Timeout)
 		}
 		return fmt.Errorf("%s answers, but no quorum does: it has no leader. Servers go on with what they have; "+
 			"bring back a majority of etcd's members (etcdctl endpoint status --cluster)", c.where())

@@ -11,7 +11,7 @@ import "strings"
 //	           vantages/<vantage>              its heartbeat
 //	           vantages/<vantage>/server       what it says of itself, if it is a server
 //	           meta/…                          the rest, below
-//	/leeward.servers/<id>                      a server that does not probe: beside the prefix, so that no watch sees it
+//	/leeward.servers/<id>                      a server that does not probe, where no watch looks
 const (
 	Reports  = "reports/"
 	Vantages = "vantages/"

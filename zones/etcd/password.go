@@ -66,7 +66,8 @@ func (p *pass) ask(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 // authenticate gets a token, none from an etcd that has no authentication enabled.
 func (p *pass) authenticate(ctx context.Context, conn *grpc.ClientConn, password string) (string, error) {
 	var answer pb.AuthenticateResponse
-	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{Name: p.user, Password: password}, &answer, grpc.WaitForReady(true))
+	request := &pb.AuthenticateRequest{Name: p.user, Password: password}
+	err := conn.Invoke(ctx, authenticate, request, &answer, grpc.WaitForReady(true))
 	if err := rpctypes.Error(err); err != nil && !errors.Is(err, rpctypes.ErrAuthNotEnabled) {
 		return "", err
 	}
@@ -93,7 +94,11 @@ func (p *pass) get(ctx context.Context, conn *grpc.ClientConn, refused string) (
 
 const authenticate = "/etcdserverpb.Auth/Authenticate"
 
-func (p *pass) unary(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+// unary is a grpc.UnaryClientInterceptor.
+func (p *pass) unary(
+	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
+	call grpc.UnaryInvoker, options ...grpc.CallOption,
+) error {
 	if method == authenticate {
 		return call(ctx, method, request, reply, conn, options...)
 	}
@@ -111,9 +116,12 @@ func (p *pass) unary(ctx context.Context, method string, request, reply any, con
 	return call(carry(ctx, token), method, request, reply, conn, options...)
 }
 
-// stream takes a fresh token for every stream: streams are few and live long, and a refused token shows only when the
-// first message is read, where it is too late to ask again.
-func (p *pass) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+// stream is a grpc.StreamClientInterceptor. It takes a fresh token for every stream: streams are few and live long, and
+// a refused token shows only when the first message is read, which is too late to ask again.
+func (p *pass) stream(
+	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	open grpc.Streamer, options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	p.mu.Lock()
 	old := p.token
 	p.mu.Unlock()
@@ -135,5 +143,6 @@ func carry(ctx context.Context, token string) context.Context {
 // it restarted, or the users were changed since.
 func outdated(err error) bool {
 	err = rpctypes.Error(err)
-	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) || errors.Is(err, rpctypes.ErrUserEmpty)
+	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||
+		errors.Is(err, rpctypes.ErrUserEmpty)
 }

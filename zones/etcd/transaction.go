@@ -17,8 +17,8 @@ const (
 	mostOps = 128
 	fan     = 40 // of each level of a tree: root, branches and leaves together stay below mostOps
 
-	// MostOctets is what a transaction may hold: keys, values, and AroundOp for each operation and each comparison, which
-	// is what etcd's protocol puts around them at most where they are nested.
+	// MostOctets bounds what a transaction holds: keys, values, and AroundOp for each operation and each comparison,
+	// which is the most that etcd's protocol puts around one that is nested.
 	MostOctets = 1 << 20
 	AroundOp   = 32
 
@@ -56,7 +56,8 @@ func (t *Txn) Calm(r Range, revision int64) *Txn {
 
 // On compares: the key is there, and on that lease.
 func (t *Txn) On(name string, l Lease) *Txn {
-	t.compares = append(t.compares, clientv3.Compare(clientv3.LeaseValue(t.conn.cluster.Key(name)), "=", clientv3.LeaseID(l)))
+	value := clientv3.LeaseValue(t.conn.cluster.Key(name))
+	t.compares = append(t.compares, clientv3.Compare(value, "=", clientv3.LeaseID(l)))
 	return t
 }
 

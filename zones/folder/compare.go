@@ -2,6 +2,7 @@ package folder
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -232,7 +233,8 @@ func (c *comparison) gather() (merged map[zones.Key]zones.Resource, problems zon
 			e := &f.kept.entries[at]
 			twice = append(twice, zones.Problem{
 				Position: f.kept.position(e), Key: f.kept.key(e), Code: zones.CodeConflict,
-				Message: "it is there already at " + first.kept.position(&first.kept.entries[i]).String() + "; take one out",
+				Message: fmt.Sprintf("it is there already at %s; take one out",
+					first.kept.position(&first.kept.entries[i])),
 			})
 		}
 	}

@@ -1,5 +1,5 @@
-// Package folder is the resources that live in files: documents and master files in a folder, which is read whole once and
-// then followed.
+// Package folder is the resources that live in files: documents and master files in a folder, which is read whole once
+// and then followed.
 //
 //	the system's notices, a poll ──▶ folder.go: when to look
 //	                                     │
@@ -65,7 +65,8 @@ func Expect(dir string, log *slog.Logger) (*Folder, error) {
 	}
 	return &Folder{
 		dir: dir, log: log, now: time.Now, poll: 10 * time.Second, calm: 50 * time.Millisecond,
-		reload: make(chan struct{}, 1), scan: scanner{dir: dir, digests: newDigests(), memory: memoryNow, large: largeFile},
+		reload: make(chan struct{}, 1),
+		scan:   scanner{dir: dir, digests: newDigests(), memory: memoryNow, large: largeFile},
 	}, nil
 }
 
@@ -105,7 +106,8 @@ func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell fun
 			b.Accepted = b.Revision
 		}
 		if len(b.Changes) > 0 || b.Full || b.Accepted != 0 {
-			f.log.Debug("files: read", "files", f.scan.work.files, "compared", f.scan.work.resources, "changes", len(b.Changes), "full", b.Full)
+			f.log.Debug("files: read", "files", f.scan.work.files, "compared", f.scan.work.resources,
+				"changes", len(b.Changes), "full", b.Full)
 			deliver(b)
 		}
 		b = zones.Batch{}
@@ -114,7 +116,8 @@ func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell fun
 			f.scan.paced = nil
 		}
 		next := zones.Condition{
-			State: zones.Following, Since: c.Since, Err: err, Endpoint: f.dir, Revision: f.scan.revision, Heard: c.Heard,
+			State: zones.Following, Since: c.Since, Err: err, Heard: c.Heard,
+			Endpoint: f.dir, Revision: f.scan.revision,
 		}
 		if f.scan.gone {
 			next.State = zones.CutOff

@@ -98,8 +98,9 @@ func (r *room) fits() error {
 	}
 	r.over = true
 	const mib = 1 << 20
-	return fmt.Errorf("it does not fit into memory and is not read: it takes more than the %d MiB that are left of the "+
-		"limit of %d MiB; raise it (GOMEMLIMIT, or the control group's) or make the file smaller", max(0, r.left()/mib), r.limit/mib)
+	return fmt.Errorf("it does not fit into memory and is not read: it takes more than the %d MiB that are left of "+
+		"the limit of %d MiB; raise it (GOMEMLIMIT, or the control group's) or make the file smaller",
+		max(0, r.left()/mib), r.limit/mib)
 }
 
 // wants is what has to be left for another attempt; 0: the reading fitted.

@@ -71,7 +71,9 @@ type file struct {
 
 // document returns the resource of a key that the version just read has brought; nil: it has not, or is delivered.
 func (f *file) document(hash uint64) zones.Resource {
-	i, found := slices.BinarySearchFunc(f.order, hash, func(b brought, hash uint64) int { return cmp.Compare(b.hash, hash) })
+	i, found := slices.BinarySearchFunc(f.order, hash, func(b brought, hash uint64) int {
+		return cmp.Compare(b.hash, hash)
+	})
 	if !found {
 		return nil
 	}
@@ -89,7 +91,8 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
 	list, err := zones.ListFolder(os.DirFS(s.dir))
 	if s.gone = err != nil; s.gone {
-		return zones.Batch{Revision: s.revision, Full: false}, fmt.Errorf("folder of resources %s: %w; what was read before stays in service", s.dir, err)
+		return zones.Batch{Revision: s.revision},
+			fmt.Errorf("folder of resources %s: %w; what was read before stays in service", s.dir, err)
 	}
 	var newest time.Time
 	for _, dir := range list.Folders {
@@ -199,7 +202,9 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		f.docs, f.problems, err = zones.MasterReader{
-			File: name, Origin: origin, Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
+			File: name, Origin: origin,
+			Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
+
 			Open:  func() (io.ReadCloser, error) { return s.open(path) },
 			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
 			Keep:  func(d zones.Document) bool { return k.add(d) },
@@ -209,7 +214,8 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 		k, err = s.documents(f, name, last, room)
 	}
 	if err != nil {
-		f.problems = zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
+		at := zones.Position{File: name}
+		f.problems = zones.Problems{{Position: at, Message: err.Error(), Code: zones.CodeSyntax}}
 	}
 	// A problem without a key says that the file holds something of which nothing is known: to take the rest would
 	// drop whatever that was. A zone is served as a whole or not at all.
@@ -219,7 +225,8 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	f.wants = room.wants()
 	switch f.unread = f.spoiled && (before == nil || before.unread); {
 	case f.unread && master:
-		f.partial, f.docs, k = []string{origin}, nil, s.digests.keep("", nil) // of what is no zone nothing is remembered
+		// Of what is no zone nothing is remembered.
+		f.partial, f.docs, k = []string{origin}, nil, s.digests.keep("", nil)
 	case f.unread:
 		f.partial = origins(f.docs)
 	}

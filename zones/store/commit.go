@@ -111,9 +111,9 @@ type commitment struct {
 	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
 }
 
-// commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else in
-// several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even where
-// it fails; ErrConflict is among the errors.
+// commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else
+// in several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even
+// where it fails; ErrConflict is among the errors.
 func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	c, writes, err := e.prepare(base, p)
 	if err != nil {
@@ -134,7 +134,10 @@ func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, er
 
 // prepare puts the edits in order and makes their values.
 func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
-	c := &commitment{Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision}, mine: map[zones.Key]int64{}, wrote: map[string]bool{}}
+	c := &commitment{
+		Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision},
+		mine: map[zones.Key]int64{}, wrote: map[string]bool{},
+	}
 	edits := slices.Clone(p.Edits)
 	slices.SortStableFunc(edits, func(a, b zones.Edit) int { return place(a) - place(b) })
 	writes := make([]write, len(edits))
@@ -155,7 +158,8 @@ func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(p.Owners)) {
 		if !edited[k] {
-			writes = append(writes, write{edit: zones.Edit{Key: k}, only: true, owner: p.Owners[k], had: base.revision(k) != 0})
+			had := base.revision(k) != 0
+			writes = append(writes, write{edit: zones.Edit{Key: k}, only: true, owner: p.Owners[k], had: had})
 		}
 	}
 	return c, writes, nil
@@ -215,7 +219,10 @@ func (c *commitment) fit(writes []write) (int, *premises) {
 	for i, w := range writes {
 		p.write(w, c.base)
 		octets += w.octets(len(c.Prefix()))
-		if ops += w.ops(); i > 0 && (ops > etcd.MostWrites || p.count() > etcd.MostCompares || octets+p.octets(len(c.Prefix())) > etcd.MostOctets) {
+		ops += w.ops()
+		full := ops > etcd.MostWrites || p.count() > etcd.MostCompares ||
+			octets+p.octets(len(c.Prefix())) > etcd.MostOctets
+		if full && i > 0 {
 			return i, c.premises(writes[:i])
 		}
 	}

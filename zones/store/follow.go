@@ -88,7 +88,8 @@ func (f *follower) say(s zones.State, err error) {
 		if s == zones.CutOff || s == zones.HistoryChanged {
 			level = slog.LevelWarn
 		}
-		f.Log().Log(context.Background(), level, "etcd: "+string(s), "member", c.Endpoint, "revision", c.Revision, "err", err)
+		f.Log().Log(context.Background(), level, "etcd: "+string(s),
+			"member", c.Endpoint, "revision", c.Revision, "err", err)
 	}
 	c.State, c.Err = s, err
 	f.condition = c

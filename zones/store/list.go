@@ -96,7 +96,9 @@ func (e *Etcd) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Optio
 	return l, e.read(ctx, c, l, at, everything, o...)
 }
 
-func (e *Etcd) read(ctx context.Context, c *etcd.Conn, l *Listing, at int64, ranges []etcd.Range, o ...etcd.Option) (err error) {
+func (e *Etcd) read(
+	ctx context.Context, c *etcd.Conn, l *Listing, at int64, ranges []etcd.Range, o ...etcd.Option,
+) (err error) {
 	l.Point, err = c.Read(ctx, at, ranges, func(kv etcd.KV) { l.take(e, kv) }, o...)
 	return err
 }

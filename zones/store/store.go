@@ -1,9 +1,9 @@
 // Package store is the resources that live in etcd.
 //
-// Following them is: a list in pages at one revision, then a watch from the next. When the watch ends, the next one uses
-// a fresh connection to the next member and goes on where the last one was, if etcd can prove that its history is still
-// the one that was followed; else everything is listed again. A history that is another one (a restored backup, a wiped
-// cluster, an address that leads elsewhere) is not taken until an operator has accepted it.
+// Follow lists everything at one revision, then watches from the next. When a watch ends, the next one uses a fresh
+// connection to the next member. It goes on where the last one was if etcd proves that its history is still the one
+// that was followed; else everything is listed again. Another history (a restored backup, a wiped cluster, an address
+// that leads elsewhere) is not taken until an operator has accepted it.
 //
 // Writing is one transaction that compares what the writer has seen, so that two writers at once cannot lose each
 // other's change nor leave a reference to nothing.
@@ -46,8 +46,8 @@ func (e *Etcd) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
 		return c, false
 	case deleted:
 	case c.Key.Kind() == "":
-		c.Err = zones.Problems{{Key: c.Key, Code: zones.CodeStray, Message: fmt.Sprintf("no kind of resource is kept in %s%s; "+
-			"delete it, or put it where its kind belongs (zones, records, regions, …)", e.Prefix(), kv.Name)}}
+		c.Err = zones.Problems{{Key: c.Key, Code: zones.CodeStray, Message: fmt.Sprintf("no kind of resource is kept "+
+			"in %s; delete it, or put it where its kind belongs (zones, records, regions, …)", e.Key(kv.Name))}}
 	default:
 		c.Resource, c.Err = zones.Decode(c.Key, kv.Value)
 	}

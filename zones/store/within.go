@@ -73,7 +73,8 @@ func (e *Etcd) tryWithin(
 		octets += w.octets(len(e.Prefix()))
 	}
 	if n < len(writes) || premises.count() > etcd.MostCompares || octets > etcd.MostOctets {
-		return done, false, fmt.Errorf("%d changes that rely on %d keys are %w", len(writes), premises.count(), ErrTooMuch)
+		return done, false, fmt.Errorf("%d changes that rely on %d keys are %w",
+			len(writes), premises.count(), ErrTooMuch)
 	}
 	if err := c.transact(ctx, writes, premises); err != nil {
 		return done, errors.Is(err, etcd.ErrConflict), e.Explain(ctx, err)

@@ -2,12 +2,12 @@ package drill
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
 
+	"leeward/health/resolve"
 	"leeward/server/admin"
 )
 
@@ -19,17 +19,15 @@ type Resolver struct {
 
 // NewResolver reads an address, with or without a port.
 func NewResolver(address string) (Resolver, error) {
-	if a, err := netip.ParseAddr(address); err == nil {
-		address = netip.AddrPortFrom(a, 53).String()
-	}
-	if _, err := netip.ParseAddrPort(address); err != nil {
-		return Resolver{}, fmt.Errorf("%q is no address of a resolver; write 192.0.2.53, or 192.0.2.53:5353", address)
+	server, err := resolve.ParseServer(address)
+	if err != nil {
+		return Resolver{}, err
 	}
 	var dialer net.Dialer
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, address)
+		return dialer.DialContext(ctx, network, server.String())
 	}
-	return Resolver{address, &net.Resolver{PreferGo: true, Dial: dial}}, nil
+	return Resolver{server.String(), &net.Resolver{PreferGo: true, Dial: dial}}, nil
 }
 
 // mostAsked is for how many names each resolver is asked.
