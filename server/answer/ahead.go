@@ -18,15 +18,29 @@ type ahead struct {
 }
 
 const (
-	fewAhead  = 4  // requests, from which on it pays to look ahead
-	mostAhead = 64 // at once
+	fewAhead  = 4  // looking ahead pays from so many requests on
+	mostAhead = 64 // requests at once
 )
 
-// Ahead has what requests will need brought into the cache. A query takes some ten steps of which each looks where
-// the one before it says: slot, record, bucket of the rate limit, policy, area, pool. Where a million names are served,
-// or the kernel has had the cache to itself, each may be 100 ns of waiting, more than all else that a query costs. So a
-// batch takes each step for all of its requests before the next. It is only that: answers come from respond, whatever
-// is done here.
+// Ahead fetches the memory that requests will need into the cache, before Respond is called for each of them.
+//
+// A query takes some ten steps, and each reads where the one before it says. Where a million names are served, or the
+// kernel has had the cache to itself, each may wait 100 ns for memory, which is more than all else that a query costs. So
+// a batch takes each step for all of its requests before the next:
+//
+//	step here            fetches                    which is read by
+//	Snapshot.Aim         a name's slot              Lookup: shard.next
+//	Limiter.Bucket       a bucket of the limit      limit: Limiter.Allow
+//	snapshot.Ahead.Reach a name's record            Lookup: node.set
+//	Policy.Line          a policy's first line      decide: Policy.decide
+//	Policy.Aim, Reach    the area of the client     decide: selector.choose
+//	Policy.Leads, Lead   the pool that leads        decide: Policy.quick
+//
+// What it saves: see docs/measurements.md and BenchmarkAhead.
+//
+// Nothing breaks if a step is wrong: Respond makes the answer, and takes no result of Ahead. An address that is not needed
+// costs some nanoseconds. So a step that falls behind a change of Lookup or decide shows in BenchmarkAhead, and nowhere
+// else.
 func (w *Worker) Ahead(n int, request func(int) ([]byte, netip.Addr)) {
 	state, limiter, all := w.responder.state.Load(), w.responder.limiter, w.ahead
 	if n = min(n, len(all)); state == nil || n < fewAhead {

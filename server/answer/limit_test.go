@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -246,37 +245,5 @@ func TestLimitedAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, func() { w.Look(); w.answer(request, client, out); w.Flush() }); n != 0 {
 			t.Errorf("cookie %q: %v allocations", cookie, n)
 		}
-	}
-}
-
-// BenchmarkLimit is what the rate limit adds to an answer, batches with and without it in turn in one run. The best of
-// each is told, which is what it costs when nothing else runs.
-func BenchmarkLimit(b *testing.B) {
-	for _, c := range costs[:8] {
-		q, err := readInquiry(c.dig)
-		if err != nil {
-			b.Fatal(err)
-		}
-		request, _ := q.message.Pack()
-		out := make([]byte, 0, wire.UDPSize)
-		b.Run(c.name, func(b *testing.B) {
-			workers := [2]*Worker{newResponder(b).newWorker(udp), newResponder(b, limited(100_000_000, 2)).newWorker(udp)}
-			const batch = 64 // as a packet loop has it
-			best := [2]time.Duration{time.Hour, time.Hour}
-			for b.Loop() {
-				for i, w := range workers {
-					begin := time.Now()
-					w.Look()
-					for range batch {
-						w.answer(request, q.client, out)
-					}
-					best[i] = min(best[i], time.Since(begin))
-				}
-			}
-			off, on := float64(best[0])/batch, float64(best[1])/batch
-			b.ReportMetric(off, "off-ns/answer")
-			b.ReportMetric(on, "on-ns/answer")
-			b.ReportMetric(on/off, "ratio")
-		})
 	}
 }

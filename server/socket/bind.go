@@ -114,7 +114,7 @@ func (s *Server) bindOnce(l listenAddress) (b bound, err error) {
 		if err != nil {
 			return b, err
 		}
-		b.tcp = append(b.tcp, newAcceptor(s, listener.(*net.TCPListener)))
+		b.tcp = append(b.tcp, newAcceptor(s, s.tcp, listener.(*net.TCPListener)))
 		port = listener.Addr().(*net.TCPAddr).AddrPort().Port()
 		a = netip.AddrPortFrom(a.Addr(), port)
 		loops, err := s.bindUDP(a)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,11 +23,25 @@ const (
 	lastWait    = 100 * time.Millisecond // how long what is under way is waited for after the stop
 )
 
-// connection is one client's TCP connection (RFC 7766). Requests are answered in the order in which they come; all that
+// streams is a transport whose clients connect. Connections borrow its workers while they have something to answer.
+type streams struct {
+	*answer.Transport
+	workers sync.Pool // of *streamWorker
+}
+
+func (s *Server) newStreams(t answer.Transport) *streams {
+	over := &streams{Transport: s.answers.Over(t)}
+	worker := s.answers.Workers(over.Transport, s.options.Workers)
+	over.workers.New = func() any { return &streamWorker{worker(), make([]byte, t.Size)} }
+	return over
+}
+
+// connection is one client's connection (RFC 7766). Requests are answered in the order in which they come; all that
 // have come whole are answered before anything is written, so that pipelined ones share system calls.
 type connection struct {
 	net.Conn
 	server *Server
+	over   *streams
 	peer   netip.AddrPort // at the other end; an IPv4 address is never mapped
 	group  netip.Prefix   // what the limit per client counts
 
@@ -95,9 +110,9 @@ func (c *connection) serve() closing {
 		for wholeMessage(requests) {
 			var x *answer.Exchange
 			var ok bool
-			w := s.workers.Get().(*streamWorker)
+			w := c.over.workers.Get().(*streamWorker)
 			responses, requests, x, ok = w.answer(requests, c.peer, responses[:0])
-			s.workers.Put(w)
+			c.over.workers.Put(w)
 			var err error
 			if len(responses) > 0 {
 				err = c.write(responses)

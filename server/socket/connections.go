@@ -236,16 +236,23 @@ func (t *connections) size() int {
 	return len(t.open)
 }
 
-// acceptor accepts the connections of one listen address.
+// listener is where clients connect: a *net.TCPListener, or what a transport lays over one.
+type listener interface {
+	net.Listener
+	SetDeadline(t time.Time) error
+}
+
+// acceptor accepts the connections of one listen address over one transport.
 type acceptor struct {
 	server   *Server
-	listener *net.TCPListener
+	over     *streams
+	listener listener
 	stopped  chan struct{}
 	once     sync.Once
 }
 
-func newAcceptor(s *Server, l *net.TCPListener) *acceptor {
-	return &acceptor{server: s, listener: l, stopped: make(chan struct{})}
+func newAcceptor(s *Server, over *streams, l listener) *acceptor {
+	return &acceptor{server: s, over: over, listener: l, stopped: make(chan struct{})}
 }
 
 // wake makes run look whether the server stops.
@@ -268,7 +275,7 @@ func (a *acceptor) run() error {
 	failing := false   // and it has been said so
 	var last time.Time // set when it stops: until when connections that wait in the kernel are taken in
 	for pause := first; ; {
-		conn, err := a.listener.AcceptTCP()
+		conn, err := a.listener.Accept()
 		switch {
 		case err == nil:
 			pause = first
@@ -277,7 +284,7 @@ func (a *acceptor) run() error {
 				s.log.Info("TCP connections are accepted again", "address", a.listener.Addr().String())
 			}
 			peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-			c := &connection{Conn: conn, server: s, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())}
+			c := &connection{Conn: conn, server: s, over: a.over, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())}
 			if s.table.add(c) {
 				handlers.Go(c.run)
 			} else {

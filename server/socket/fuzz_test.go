@@ -14,8 +14,8 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 0})
 	s := newServer(f, func(o *setup) { o.later(handler) })
 	f.Fuzz(func(t *testing.T, requests []byte) {
-		w := s.workers.Get().(*streamWorker)
-		defer s.workers.Put(w)
+		w := s.tcp.workers.Get().(*streamWorker)
+		defer s.tcp.workers.Put(w)
 		for wholeMessage(requests) {
 			size := len(requests)
 			_, rest, _, ok := w.answer(requests, netip.AddrPortFrom(netip.IPv6Loopback(), 5353), nil)

@@ -58,13 +58,14 @@ const DefaultDrain = 5 * time.Second
 
 // Server answers requests on its listen addresses. Make one with New.
 type Server struct {
-	options  Options
-	log      *slog.Logger
-	listen   []listenAddress
-	answers  *answer.Responder
-	udp, tcp *answer.Transport
-	later    *later
-	seats    seats
+	options Options
+	log     *slog.Logger
+	listen  []listenAddress
+	answers *answer.Responder
+	udp     *answer.Transport
+	tcp     *streams
+	later   *later
+	seats   seats
 
 	started  atomic.Bool
 	stopping atomic.Bool // streams are to end
@@ -75,7 +76,6 @@ type Server struct {
 	loops     []packetLoop
 	acceptors []*acceptor
 	table     *connections
-	workers   sync.Pool // of *streamWorker
 	running   sync.WaitGroup
 	done      chan struct{} // closed when every loop has ended and every socket is closed
 	failed    chan error    // the first loop that ended without being told to
@@ -112,8 +112,8 @@ func New(o Options, answers *answer.Responder) (*Server, error) {
 	s := &Server{
 		options: o, log: o.Log, answers: answers, table: newConnections(o.TCP), done: make(chan struct{}), failed: make(chan error, 1),
 		udp: answers.Over(answer.Transport{Name: "udp", Size: wire.UDPSize}),
-		tcp: answers.Over(answer.Transport{Name: "tcp", Stream: true, Size: wire.MaxMessage, Idle: o.TCP.Idle}),
 	}
+	s.tcp = s.newStreams(answer.Transport{Name: "tcp", Stream: true, Size: wire.MaxMessage, Idle: o.TCP.Idle})
 	for _, text := range o.Listen {
 		a, err := readListen(text)
 		if err != nil {
@@ -122,8 +122,6 @@ func New(o Options, answers *answer.Responder) (*Server, error) {
 		s.listen = append(s.listen, a)
 	}
 	s.later = newLater(s)
-	worker := answers.Workers(s.tcp, o.Workers)
-	s.workers.New = func() any { return &streamWorker{worker(), make([]byte, wire.MaxMessage)} }
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(&collector{server: s}); err != nil {
 			return nil, fmt.Errorf("metrics of the DNS sockets: %w; give each server a registry of its own", err)

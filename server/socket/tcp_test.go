@@ -28,7 +28,7 @@ func frame(t testing.TB, name string, kind, id uint16) []byte {
 // piped runs a connection of the server over a pipe and returns the client's end; ended is closed with it.
 func piped(s *Server, client string) (conn net.Conn, c *connection, ended chan struct{}) {
 	near, far := net.Pipe()
-	c = &connection{Conn: far, server: s, peer: netip.AddrPortFrom(netip.MustParseAddr(client), 5353)}
+	c = &connection{Conn: far, server: s, over: s.tcp, peer: netip.AddrPortFrom(netip.MustParseAddr(client), 5353)}
 	ended = make(chan struct{})
 	if !s.table.add(c) {
 		_ = far.Close()
@@ -278,7 +278,7 @@ func TestFullTableIsShared(t *testing.T) {
 
 func TestStreamAllocatesNothing(t *testing.T) {
 	s := newServer(t)
-	w := s.workers.Get().(*streamWorker)
+	w := s.tcp.workers.Get().(*streamWorker)
 	stream := append(frame(t, "mail.example.test.", dns.TypeA, 1), frame(t, "www.example.test.", dns.TypeA, 2)...)
 	requests := make([]byte, len(stream))
 	out := make([]byte, 0, flushAt)

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"leeward/zones/steer"
@@ -20,11 +19,7 @@ type Ahead struct {
 func (s *Snapshot) Aim(name []byte, h *Ahead) unsafe.Pointer {
 	h.zone, h.node = nil, nil
 	var offsets [128]uint8
-	labels := 0
-	for at := 0; at < len(name) && name[at] != 0 && labels < len(offsets); at += int(name[at]) + 1 {
-		offsets[labels] = uint8(at)
-		labels++
-	}
+	labels := labelsOf(name, &offsets)
 	z, _ := s.zoneOf(name, offsets[:labels], false)
 	if z == nil {
 		return nil
@@ -44,16 +39,10 @@ func (h *Ahead) Reach() (first, second unsafe.Pointer) {
 		return nil, nil
 	}
 	sh := h.zone.tree.at(h.zone.tree.shardOf(h.hash))
-	for i := slotOf(h.hash) & sh.mask; ; i = (i + 1) & sh.mask {
-		slot := binary.LittleEndian.Uint64(sh.block[i*slotSize:])
-		if slot == 0 {
-			return nil, nil
-		}
-		if uint32(slot>>32) == uint32(h.hash>>32) {
-			h.node = node(sh.block[uint64(uint32(slot))*8:])
-			return unsafe.Pointer(&h.node[0]), unsafe.Pointer(&h.node[min(line, len(h.node)-1)])
-		}
+	if h.node, _ = sh.next(h.hash, slotOf(h.hash)); h.node == nil {
+		return nil, nil
 	}
+	return unsafe.Pointer(&h.node[0]), unsafe.Pointer(&h.node[min(line, len(h.node)-1)])
 }
 
 // Policy returns the policy that steers the name, nil if there is none.

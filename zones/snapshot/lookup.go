@@ -20,11 +20,7 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 		return
 	}
 	var offsets [128]uint8
-	labels := 0
-	for at := 0; at < len(name) && name[at] != 0 && labels < len(offsets); at += int(name[at]) + 1 {
-		offsets[labels] = uint8(at)
-		labels++
-	}
+	labels := labelsOf(name, &offsets)
 	z, depth := s.zoneOf(name, offsets[:labels], qtype == uint16(rr.TypeDS))
 	if z == nil || z.listing && !(depth == 0 && qtype == uint16(rr.TypeSOA) && len(z.transfer.Allow) > 0) {
 		return // a catalog zone is only for secondaries, which begin with its SOA (RFC 9432 section 7)
@@ -38,6 +34,15 @@ func (s *Snapshot) Lookup(name []byte, qtype, qclass uint16, a *Answer) {
 	if z.standing != current {
 		a.stand()
 	}
+}
+
+// labelsOf fills in where the labels of a name begin, without the root's, and returns how many there are.
+func labelsOf(name []byte, offsets *[128]uint8) (labels int) {
+	for at := 0; at < len(name) && name[at] != 0 && labels < len(offsets); at += int(name[at]) + 1 {
+		offsets[labels] = uint8(at)
+		labels++
+	}
+	return labels
 }
 
 // zoneOf returns the closest zone that contains a name, and how many labels of the name precede its origin. If parent

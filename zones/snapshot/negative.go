@@ -64,4 +64,6 @@ func putSerial(soa []byte, serial uint32) {
 
 // Negative returns the SOA for a negative answer (RFC 2308 section 3), also for a Steered name without addresses: the
 // full record, and the short one. The owner is the zone's apex.
-func (a *Answer) Negative() (record []byte, short *Short) { return a.in.negative.wire, &a.in.negative.short }
+func (a *Answer) Negative() (record []byte, short *Short) {
+	return a.in.negative.wire, &a.in.negative.short
+}

@@ -172,16 +172,25 @@ func (s *shard) find(h uint64, name []byte) node {
 	if len(s.block) == 0 {
 		return nil
 	}
-	for i := slotOf(h) & s.mask; ; i = (i + 1) & s.mask {
-		slot := binary.LittleEndian.Uint64(s.block[i*slotSize:])
-		if slot == 0 {
-			return nil
-		}
-		if uint32(slot>>32) != uint32(h>>32) {
-			continue
-		}
-		if n := node(s.block[uint64(uint32(slot))*8:]); is(name, n.name()) {
+	for i := slotOf(h); ; i++ {
+		n, at := s.next(h, i)
+		if n == nil || is(name, n.name()) {
 			return n
+		}
+		i = at
+	}
+}
+
+// next returns the next record with half the hash, from the slot of that number on, and the number of its slot; nil if
+// there is none. Half a hash is almost always the right one, so Ahead takes what it returns first.
+func (s *shard) next(h uint64, i uint32) (node, uint32) {
+	for ; ; i++ {
+		slot := binary.LittleEndian.Uint64(s.block[(i&s.mask)*slotSize:])
+		if slot == 0 {
+			return nil, i
+		}
+		if uint32(slot>>32) == uint32(h>>32) {
+			return node(s.block[uint64(uint32(slot))*8:]), i
 		}
 	}
 }
