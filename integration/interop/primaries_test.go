@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,22 +108,10 @@ zone:
 	}
 }
 
-var receivedLine = regexp.MustCompile(`leeward_transfer_received_total\{result="(\w+)",type="(\w+)"\} (\d+)`)
-
 // received returns how many transfers of a type have come in so.
 func received(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
-	_, body, err := s.Get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range receivedLine.FindAllStringSubmatch(body, -1) {
-		if m[1] == result && m[2] == kind {
-			n, _ := strconv.Atoi(m[3])
-			return n
-		}
-	}
-	return 0
+	return int(s.Metric(t, "leeward_transfer_received_total", fmt.Sprintf("result=%q,type=%q", result, kind)))
 }
 
 // TestPrimaries: Leeward is a secondary of BIND, NSD and Knot with TSIG, with policies laid over their zones: it

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -136,22 +135,10 @@ func TestSecondaries(t *testing.T) {
 	})
 }
 
-var servedLine = regexp.MustCompile(`leeward_transfer_served_total\{result="(\w+)",type="(\w+)"\} (\d+)`)
-
 // served returns how many transfers of a type have ended so.
 func served(t *testing.T, s *lab.Server, kind, result string) int {
 	t.Helper()
-	_, body, err := s.Get("/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range servedLine.FindAllStringSubmatch(body, -1) {
-		if m[1] == result && m[2] == kind {
-			n, _ := strconv.Atoi(m[3])
-			return n
-		}
-	}
-	return 0
+	return int(s.Metric(t, "leeward_transfer_served_total", fmt.Sprintf("result=%q,type=%q", result, kind)))
 }
 
 // startSecondaries starts BIND, NSD and Knot as secondaries of zones, at those addresses, with a key or ("") without.

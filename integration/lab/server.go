@@ -142,24 +142,35 @@ func Loopback6() bool {
 	return true
 }
 
-// Metric sums the samples of one name whose labels contain the text.
-func (s *Server) Metric(t testing.TB, name, labels string) (sum float64) {
-	t.Helper()
+// Samples sums the samples of a metric whose labels contain all of the texts, such as state="following". found is false
+// where there is none.
+func (s *Server) Samples(name string, labels ...string) (sum float64, found bool, err error) {
 	_, body, err := s.Get("/metrics")
 	if err != nil {
-		t.Fatal(err)
+		return 0, false, err
 	}
 	for line := range strings.Lines(body) {
 		rest, ok := strings.CutPrefix(line, name)
-		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' || !strings.Contains(rest, labels) {
+		lacks := func(label string) bool { return !strings.Contains(rest, label) }
+		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' || slices.ContainsFunc(labels, lacks) {
 			continue
 		}
 		f := strings.Fields(rest)
 		v, err := strconv.ParseFloat(f[len(f)-1], 64)
 		if err != nil {
-			t.Fatalf("%s: %v", line, err)
+			return 0, false, fmt.Errorf("%s: %w", strings.TrimSpace(line), err)
 		}
-		sum += v
+		sum, found = sum+v, true
+	}
+	return sum, found, nil
+}
+
+// Metric is Samples for those whose labels contain one text; it is 0 where there is none.
+func (s *Server) Metric(t testing.TB, name, labels string) float64 {
+	t.Helper()
+	sum, _, err := s.Samples(name, labels)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return sum
 }

@@ -123,12 +123,25 @@ func (x *scenario) holdsNothing(r *lab.Region, _ script.Args) error {
 	return err
 }
 
+// metricIs holds a series, as name{state="following"}, to a number, or to "above" one.
 func (x *scenario) metricIs(r *lab.Region, a script.Args) error {
-	series, than, ok := strings.Cut(a.Text(1), " is ")
-	if !ok {
+	series, text, ok := strings.Cut(a.Text(1), " is ")
+	text, above := strings.CutPrefix(text, "above ")
+	than, err := strconv.ParseFloat(text, 64)
+	if !ok || err != nil {
 		return errors.New("write: metric of all name is 1")
 	}
-	return x.metric(r, series, than)
+	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
+	sum, found, err := r.Server.Samples(name, strings.Split(labels, ",")...)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("there is no %s", series)
+	case above && sum <= than || !above && sum != than:
+		return fmt.Errorf("%s is %v", series, sum)
+	}
+	return nil
 }
 
 // agree holds that all have the same verdicts on everything.
@@ -193,46 +206,6 @@ func (x *scenario) verdicts(r *lab.Region, endpoints, state string) error {
 		if is[a] != state {
 			return fmt.Errorf("%s has %s %s", r.Server.Name, a, cmp.Or(is[a], "not at all"))
 		}
-	}
-	return nil
-}
-
-// metric holds a series of /metrics to a number, or to "above" one.
-func (x *scenario) metric(r *lab.Region, series, text string) error {
-	text, above := strings.CutPrefix(text, "above ")
-	than, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return err
-	}
-	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
-	_, page, err := r.Server.Get("/metrics")
-	if err != nil {
-		return err
-	}
-	sum, found := 0.0, false
-	for line := range strings.SplitSeq(page, "\n") {
-		rest, ok := strings.CutPrefix(line, name)
-		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		all := true
-		for label := range strings.SplitSeq(labels, ",") {
-			all = all && (label == "" || strings.Contains(rest, label))
-		}
-		if !all {
-			continue
-		}
-		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
-		if err != nil {
-			return err
-		}
-		sum, found = sum+value, true
-	}
-	if !found {
-		return fmt.Errorf("there is no %s", series)
-	}
-	if above && sum <= than || !above && sum != than {
-		return fmt.Errorf("%s is %v", series, sum)
 	}
 	return nil
 }
