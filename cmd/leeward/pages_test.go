@@ -20,41 +20,6 @@ import (
 	"leeward/cmd/leeward/embedded"
 )
 
-// block is one fenced block of a page: its language and its text.
-type block struct {
-	section, language, text string
-}
-
-// blocksOf reads the fenced blocks of a page.
-func blocksOf(t *testing.T, page string) (blocks []block) {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	section, language, inside := "", "", false
-	var b strings.Builder
-	for line := range strings.Lines(string(text)) {
-		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
-		switch {
-		case isFence && inside:
-			blocks = append(blocks, block{section, language, b.String()})
-			inside = false
-		case isFence:
-			language, inside = fence, true
-			b.Reset()
-		case inside:
-			b.WriteString(line)
-		case strings.HasPrefix(line, "#"):
-			section = strings.TrimSpace(strings.TrimLeft(line, "#"))
-		}
-	}
-	if inside {
-		t.Fatalf("%s: a block is not closed", page)
-	}
-	return blocks
-}
-
 // TestCookbook tries each recipe: check has nothing to say to it, a server takes it from a folder, and what the page
 // shows of dig and leeward is what they say. Verbs that write do so in etcd.
 func TestCookbook(t *testing.T) {
@@ -289,14 +254,6 @@ func (r *recipe) step(line string, want []string) {
 			r.t.Errorf("%s\ndoes not say %q:\n%s", line, w, out)
 		}
 	}
-}
-
-// words splits a line as a shell does; quotes hold words together.
-func words(line string) (all []string) {
-	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
-		all = append(all, m[1]+m[2])
-	}
-	return all
 }
 
 // dig asks as dig does and returns what it prints with +short.
