@@ -1,5 +1,16 @@
 //go:build linux
 
+// Package scenario takes things away from Leeward and says what must hold meanwhile.
+//
+//	text ─→ story: settings, blocks, steps          (story_test.go, commands_test.go)
+//	          │ play                                (scenario_test.go; chaos_test.go draws faults by lot)
+//	        World ←── faults: processes, links, endpoints, disks, what is in etcd
+//	          │
+//	        tracks: every answer to every query, all the time
+//	          │
+//	        judge ←── promises: what each was to be, and from when on; truth, where faults are drawn
+//
+// README.md has the language, and what can be said.
 package scenario
 
 import (
