@@ -61,7 +61,8 @@ func TestBystander(t *testing.T) {
 	if strings.HasPrefix(key, etcd.DefaultPrefix) {
 		t.Errorf("%s is where all servers watch", key)
 	}
-	if r, err := client.Get(t.Context(), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()); err != nil || r.Count > 1 {
+	if r, err := client.Get(t.Context(), etcd.DefaultPrefix, clientv3.WithPrefix(),
+		clientv3.WithKeysOnly()); err != nil || r.Count > 1 {
 		t.Errorf("%v, %v: more than the watcher's heartbeat", r, err)
 	}
 	if _, err := client.Delete(t.Context(), key); err != nil {
@@ -81,7 +82,9 @@ func TestBystander(t *testing.T) {
 	}
 
 	e.stop()
-	until(t, "it knows that etcd is gone", func() string { return map[bool]string{true: "connected"}[quiet.Status().Connected] })
+	until(t, "it knows that etcd is gone", func() string {
+		return map[bool]string{true: "connected"}[quiet.Status().Connected]
+	})
 	e.start()
 	if err := quiet.SetServer(map[string]int{"revision": 3}); err != nil {
 		t.Fatal(err)

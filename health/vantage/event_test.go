@@ -15,10 +15,16 @@ func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 	now := time.Date(2026, 11, 26, 4, 40, 0, 0, time.UTC)
 	b := health.NewBoard()
 	target := health.Target{Endpoint: "www-us/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
-	b.Assign([]health.Assignment{{Target: target, Pool: "www-us", Region: "us", Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}}}})
+	b.Assign([]health.Assignment{{
+		Target: target, Pool: "www-us", Region: "us",
+		Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}},
+	}})
 	stale := health.Duration(10 * time.Second)
 	report := func(sequence uint64, s health.State, validFor time.Duration) *Event {
-		return &Event{Vantage: "us", Reports: []health.Report{{Vantage: "us", Target: target, State: s, Sequence: sequence, ValidFor: validFor}}}
+		return &Event{
+			Vantage: "us",
+			Reports: []health.Report{{Vantage: "us", Target: target, State: s, Sequence: sequence, ValidFor: validFor}},
+		}
 	}
 	beat := func(sequence uint64) *Event {
 		return &Event{Vantage: "us", Heartbeat: &Heartbeat{Vantage: "us", Sequence: sequence, Stale: stale}}
@@ -72,7 +78,10 @@ func TestAListThatComesLateIsOld(t *testing.T) {
 			b.Own("ap")
 			b.Begin(began)
 			target := health.Target{Endpoint: "www-ap/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
-			b.Assign([]health.Assignment{{Target: target, Pool: "www-ap", Region: "ap", Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}}}})
+			b.Assign([]health.Assignment{{
+				Target: target, Pool: "www-ap", Region: "ap",
+				Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}},
+			}})
 			report := func(now time.Time, vantage string, sequence uint64, s health.State, listed bool) {
 				(&Event{Vantage: vantage, Listed: listed, Reports: []health.Report{{
 					Vantage: vantage, Target: target, State: s, Sequence: sequence,

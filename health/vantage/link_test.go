@@ -27,7 +27,10 @@ func assign(endpoints ...string) []health.Assignment {
 	var as []health.Assignment
 	for _, e := range endpoints {
 		pool, _, _ := strings.Cut(e, "/")
-		as = append(as, health.Assignment{Target: target(e), Pool: pool, Region: pool, Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}}})
+		as = append(as, health.Assignment{
+			Target: target(e), Pool: pool, Region: pool,
+			Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}},
+		})
 	}
 	return as
 }
@@ -50,7 +53,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 	l, err := New(Options{Etcd: nobody, ID: "fra", Every: time.Minute})
-	if err != nil || l.etcd.Key(l.reports) != "/x/reports/fra/" || l.etcd.Key(l.beat) != "/x/vantages/fra" || l.options.Stale != 2*time.Minute {
+	if err != nil || l.etcd.Key(l.reports) != "/x/reports/fra/" || l.etcd.Key(l.beat) != "/x/vantages/fra" ||
+		l.options.Stale != 2*time.Minute {
 		t.Errorf("%+v, %v", l, err)
 	}
 }
@@ -68,7 +72,8 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 	lon.Report(report("www-us/lb-1", health.Up))
 	lon.awaitState(target("www-eu/lb-1"), health.Down)
 	fra.awaitState(target("www-us/lb-1"), health.Up)
-	if v := lon.board.Verdict(target("www-eu/lb-1")); len(v.Votes) != 1 || v.Votes[0].Vantage != "fra" || v.Votes[0].Reason != "because" || v.Votes[0].Latency != time.Millisecond {
+	if v := lon.board.Verdict(target("www-eu/lb-1")); len(v.Votes) != 1 || v.Votes[0].Vantage != "fra" ||
+		v.Votes[0].Reason != "because" || v.Votes[0].Latency != time.Millisecond {
 		t.Errorf("%+v", v)
 	}
 	fra.Report(report("www-eu/lb-1", health.Up))
@@ -131,7 +136,9 @@ func TestTwoLinksSeeEachOther(t *testing.T) {
 // etcd goes away and comes back: what turned meanwhile is there at once, and only as it is by then.
 func TestEtcdStopsAndStarts(t *testing.T) {
 	e := startEtcd(t)
-	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Etcd = cluster(t, silence(500*time.Millisecond), e.client.Host) })
+	fra, lon := e.link("fra"), e.link("lon", func(o *Options) {
+		o.Etcd = cluster(t, silence(500*time.Millisecond), e.client.Host)
+	})
 	as := assign("www-eu/lb-1", "www-us/lb-1")
 	fra.Assign(as)
 	lon.board.Assign(as)
@@ -161,7 +168,9 @@ func TestEtcdIsMadeAnew(t *testing.T) {
 	for range 100 { // so that the new one takes long to count this far
 		put(t, client, "/leeward/regions/eu", "{}")
 	}
-	fra, lon := e.link("fra"), e.link("lon", func(o *Options) { o.Etcd = cluster(t, silence(time.Minute), e.client.Host) })
+	fra, lon := e.link("fra"), e.link("lon", func(o *Options) {
+		o.Etcd = cluster(t, silence(time.Minute), e.client.Host)
+	})
 	as := assign("www-eu/lb-1")
 	fra.Assign(as)
 	lon.board.Assign(as)
@@ -262,7 +271,8 @@ func TestDeadVantageGoesStale(t *testing.T) {
 		}
 	}
 
-	again := e.link("fra", func(o *Options) { o.Now = func() time.Time { return time.Unix(1, 0) } }) // a clock at its beginning
+	// a clock at its beginning
+	again := e.link("fra", func(o *Options) { o.Now = func() time.Time { return time.Unix(1, 0) } })
 	again.Assign(assign("www-us/lb-1"))
 	again.Report(report("www-us/lb-1", health.Down))
 	lon.awaitState(target("www-us/lb-1"), health.Down)
@@ -279,7 +289,8 @@ func TestNewRunIsAboveTheOld(t *testing.T) {
 	e := startEtcd(t)
 	client := e.dial()
 	put(t, client, "/leeward/vantages/fra", `{"sequence": 1000}`)
-	put(t, client, "/leeward/reports/fra/www", `{"sequence": 1007, "endpoints": {"lb-1": {"192.0.2.1": {"state": "up"}}}}`)
+	put(t, client, "/leeward/reports/fra/www",
+		`{"sequence": 1007, "endpoints": {"lb-1": {"192.0.2.1": {"state": "up"}}}}`)
 	lon := e.link("lon")
 	lon.board.Assign(assign("www/lb-1"))
 	lon.awaitState(target("www/lb-1"), health.Up)
@@ -346,16 +357,19 @@ func TestReportsPutByHand(t *testing.T) {
 	lon := e.link("lon")
 	as := assign("www/lb-1", "www/lb-2", "api/lb-1")
 	lon.board.Assign(as)
-	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down", "reason": "deploy"}}, "lb-2": {"192.0.2.1": {"state": "up", "load": 0.5}}}}`)
+	put(t, client, "/leeward/reports/ci/www",
+		`{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down", "reason": "deploy"}}, "lb-2": {"192.0.2.1": {"state": "up", "load": 0.5}}}}`)
 	lon.awaitState(target("www/lb-1"), health.Down)
 	lon.awaitState(target("www/lb-2"), health.Up)
 	if v := lon.board.Verdict(target("www/lb-2")); v.Votes[0].Load != health.LoadOf(0.5) {
 		t.Errorf("%+v", v)
 	}
 	// Each put is a word of its own, also with the same sequence; the last one stands.
-	put(t, client, "/leeward/reports/ci/www", `{"sequence": 1, "validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}, "lb-2": {"192.0.2.1": {"state": "down"}}}}`)
+	put(t, client, "/leeward/reports/ci/www",
+		`{"sequence": 1, "validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}, "lb-2": {"192.0.2.1": {"state": "down"}}}}`)
 	lon.awaitState(target("www/lb-2"), health.Down)
-	put(t, client, "/leeward/reports/ci/www", `{"sequence": 1, "validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}, "lb-2": {"192.0.2.1": {"state": "up"}}}}`)
+	put(t, client, "/leeward/reports/ci/www",
+		`{"sequence": 1, "validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}, "lb-2": {"192.0.2.1": {"state": "up"}}}}`)
 	lon.awaitState(target("www/lb-2"), health.Up)
 
 	for _, c := range []struct{ key, value, problem string }{
@@ -380,10 +394,13 @@ func TestReportsPutByHand(t *testing.T) {
 	// One endpoint is broken: it keeps what was said of it, the others have their new word.
 	for _, broken := range []string{`{"192.0.2.300": {"state": "up"}}`, `{"*": {"state": "fine"}}`, `{"*": {}}`, `7`} {
 		state := map[health.State]string{health.Up: "down", health.Down: "up"}[lon.board.State(target("www/lb-2"))]
-		put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": `+broken+`, "lb-2": {"*": {"state": "`+state+`"}}}}`)
+		put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": `+broken+
+			`, "lb-2": {"*": {"state": "`+state+`"}}}}`)
 		ev := lon.await("the problem of "+broken, func(e Event) bool { return e.Problem != "" })
-		if !strings.HasPrefix(ev.Problem, "endpoints.lb-1: ") || lon.board.State(target("www/lb-1")) != health.Down || lon.board.State(target("www/lb-2")).String() != state {
-			t.Errorf("%s: %+v, lb-1 is %v, lb-2 %v", broken, ev, lon.board.State(target("www/lb-1")), lon.board.State(target("www/lb-2")))
+		if !strings.HasPrefix(ev.Problem, "endpoints.lb-1: ") || lon.board.State(target("www/lb-1")) != health.Down ||
+			lon.board.State(target("www/lb-2")).String() != state {
+			t.Errorf("%s: %+v, lb-1 is %v, lb-2 %v", broken, ev, lon.board.State(target("www/lb-1")),
+				lon.board.State(target("www/lb-2")))
 		}
 	}
 	if n := testutil.ToFloat64(lon.metrics.problems); n != 2 {
@@ -411,7 +428,8 @@ func TestListDeliversRemovals(t *testing.T) {
 	for i := range etcd.FirstPage + 10 {
 		pool := fmt.Sprintf("p%04d", i)
 		known = append(known, pool+"/lb-1")
-		put(t, client, "/leeward/reports/ci/"+pool, `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
+		put(t, client, "/leeward/reports/ci/"+pool,
+			`{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
 	}
 	l, err := New(Options{Etcd: cluster(t, nil, e.client.Host), ID: "lon"})
 	if err != nil {
@@ -427,7 +445,8 @@ func TestListDeliversRemovals(t *testing.T) {
 			switch {
 			case err == nil:
 				return at
-			case !errors.Is(err, context.DeadlineExceeded): // a busy machine; the follower tries again too, and goes on where it was
+			case !errors.Is(err, context.DeadlineExceeded):
+				// a busy machine; the follower tries again too, and goes on where it was
 				t.Fatal(err)
 			}
 		}
@@ -491,7 +510,8 @@ func TestOwnKeysArePutRight(t *testing.T) {
 	wait(t, "the complaint", func() bool { return strings.Contains(fra.Status().Problem, "another process") })
 	wait(t, "a heartbeat above the other's", func() bool {
 		var h Heartbeat
-		return json.Unmarshal([]byte(get(t, client, "/leeward/vantages/fra")), &h) == nil && h.Sequence > now.Sequence+1_000_000
+		return json.Unmarshal([]byte(get(t, client, "/leeward/vantages/fra")), &h) == nil &&
+			h.Sequence > now.Sequence+1_000_000
 	})
 }
 
@@ -502,7 +522,8 @@ func TestGarbage(t *testing.T) {
 	put(t, client, "/leeward/vantages/old", `{"sequence": 1}`)
 	put(t, client, "/leeward/reports/old/www", `{"sequence": 1, "endpoints": {"lb-1": {"*": {"state": "down"}}}}`)
 	put(t, client, "/leeward/reports/ci/www", `{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
-	lon := e.link("lon", func(o *Options) { o.Garbage = 3 * time.Second }) // many heartbeats of fra, on a busy machine too
+	// many heartbeats of fra, on a busy machine too
+	lon := e.link("lon", func(o *Options) { o.Garbage = 3 * time.Second })
 	fra := e.link("fra")
 	fra.Assign(assign("www/lb-1"))
 	fra.Report(report("www/lb-1", health.Up))
@@ -515,7 +536,11 @@ func TestGarbage(t *testing.T) {
 }
 
 func FuzzReadPool(f *testing.F) {
-	f.Add([]byte(`{"vantage":"fra","sequence":7,"time":"2026-01-01T00:00:00Z","validFor":"1m","endpoints":{"lb-1":{"192.0.2.1":{"state":"up","latency":"1ms","load":0.5},"*":{"state":"down","reason":"x"}}}}`))
+	f.Add(
+		[]byte(
+			`{"vantage":"fra","sequence":7,"time":"2026-01-01T00:00:00Z","validFor":"1m","endpoints":{"lb-1":{"192.0.2.1":{"state":"up","latency":"1ms","load":0.5},"*":{"state":"down","reason":"x"}}}}`,
+		),
+	)
 	f.Add([]byte(`{"endpoints":{"a/b":{}, "":{}, "c":{"::ffff:192.0.2.1":{"state":"unknown"}}}}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		reports, _, bad, err := readPool("fra", "www", value, 1)
@@ -523,7 +548,8 @@ func FuzzReadPool(f *testing.F) {
 			t.Error("bad endpoints without an error")
 		}
 		for _, r := range reports {
-			if r.Vantage != "fra" || !strings.HasPrefix(r.Endpoint, "www/") || r.State > health.Down || slices.Contains(bad, r.Endpoint) {
+			if r.Vantage != "fra" || !strings.HasPrefix(r.Endpoint, "www/") || r.State > health.Down ||
+				slices.Contains(bad, r.Endpoint) {
 				t.Errorf("%+v", r)
 			}
 		}

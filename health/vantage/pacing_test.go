@@ -31,7 +31,10 @@ func newPaced(t *testing.T) *paced {
 
 func (p *paced) report(pool string, endpoint int, s health.State) {
 	p.Report([]health.Report{{
-		Vantage: "fra", Target: health.Target{Endpoint: fmt.Sprintf("%s/lb-%d", pool, endpoint), Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(endpoint)})}, State: s,
+		Vantage: "fra", Target: health.Target{
+			Endpoint: fmt.Sprintf("%s/lb-%d", pool, endpoint),
+			Address:  netip.AddrFrom4([4]byte{10, 0, 0, byte(endpoint)}),
+		}, State: s,
 	}})
 	if _, waits := p.since[pool]; !waits {
 		p.since[pool] = p.now
@@ -133,7 +136,10 @@ func TestHeartbeatsFollowDetection(t *testing.T) {
 	} {
 		var as []health.Assignment
 		for i, m := range c.monitors {
-			as = append(as, health.Assignment{Target: target(fmt.Sprintf("www-eu/lb-%d", i)), Pool: "www-eu", Monitor: m})
+			as = append(as, health.Assignment{
+				Target: target(fmt.Sprintf("www-eu/lb-%d", i)), Pool: "www-eu",
+				Monitor: m,
+			})
 		}
 		l.Assign(as)
 		every := time.Duration(seconds(c.every))

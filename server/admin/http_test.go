@@ -114,14 +114,24 @@ func TestToken(t *testing.T) {
 	for _, c := range []struct {
 		value string
 		code  int
-	}{{"", 401}, {"Bearer wrong", 401}, {"Basic s3cret", 401}, {"s3cret", 401}, {"Bearer s3cret", 200}, {"bearer s3cret", 200}} {
+	}{
+		{"", 401},
+		{"Bearer wrong", 401},
+		{"Basic s3cret", 401},
+		{"s3cret", 401},
+		{"Bearer s3cret", 200},
+		{"bearer s3cret", 200},
+	} {
 		for _, target := range []string{"/api/v1/status", "/metrics", "/"} {
 			if r := ask(t, h, "GET", target, with(c.value)); r.StatusCode != c.code {
 				t.Errorf("%s with %q: %d, want %d", target, c.value, r.StatusCode, c.code)
 			}
 		}
 	}
-	for value, want := range map[string]string{"": "this server asks for its token", "Bearer wrong": "the token is not this server's"} {
+	for value, want := range map[string]string{
+		"":             "this server asks for its token",
+		"Bearer wrong": "the token is not this server's",
+	} {
 		r := ask(t, h, "GET", "/api/v1/status", with(value))
 		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), want) {
 			t.Errorf("%q is told %s, want %q", value, body, want)
@@ -152,7 +162,8 @@ func TestErrorsAreJSON(t *testing.T) {
 	o.Status = func(context.Context) (*admin.Status, error) { return nil, errors.New("the server is stopping") }
 	r := ask(t, admin.NewHandler(o), "GET", "/api/v1/status", nil)
 	var f admin.Failure
-	if err := json.NewDecoder(r.Body).Decode(&f); err != nil || r.StatusCode != 503 || f.Error != "the server is stopping" {
+	if err := json.NewDecoder(r.Body).Decode(&f); err != nil || r.StatusCode != 503 ||
+		f.Error != "the server is stopping" {
 		t.Errorf("%d %+v %v", r.StatusCode, f, err)
 	}
 }

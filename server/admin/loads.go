@@ -5,7 +5,8 @@ import "fmt"
 // Burdened puts among the problems what is wrong with what pools say that they carry.
 func (s *Status) Burdened() {
 	say := func(resource, text string) {
-		s.Problems = append(s.Problems, Problem{Resource: resource, Field: "load", InService: InServiceNewest, Message: text})
+		s.Problems = append(s.Problems,
+			Problem{Resource: resource, Field: "load", InService: InServiceNewest, Message: text})
 	}
 	for i := range s.Pools {
 		p := &s.Pools[i]
@@ -15,19 +16,23 @@ func (s *Status) Burdened() {
 		}
 		switch {
 		case l.Target > 0 && l.Unsaid && !l.Load.Known:
-			say("pools/"+p.Pool, "it has a capacity, and nobody has told its load: nothing is passed on; let endpoints answer probes with endpoint-load-metrics")
+			say("pools/"+p.Pool, "it has a capacity, and nobody has told its load: nothing is passed on; let "+
+				"endpoints answer probes with endpoint-load-metrics")
 		case l.Target > 0 && l.Unsaid:
-			say("pools/"+p.Pool, fmt.Sprintf("nobody tells its load any more: the last that is known, %s offered, stands", Figure(l.Offered.Value)))
+			say("pools/"+p.Pool, fmt.Sprintf("nobody tells its load any more: the last that is known, %s "+
+				"offered, stands", Figure(l.Offered.Value)))
 		}
 		if l.Max > 0 && l.Load.Known && l.Load.Value > l.Max {
-			say("pools/"+p.Pool, fmt.Sprintf("it carries %s, beyond the max of %s at which it breaks", Figure(l.Load.Value), Figure(l.Max)))
+			say("pools/"+p.Pool, fmt.Sprintf("it carries %s, beyond the max of %s at which it breaks",
+				Figure(l.Load.Value), Figure(l.Max)))
 		}
 		for _, d := range l.Doubted {
 			counts := "counts as they do"
 			if d.Says > d.Others*d.Target {
 				counts = "counts with four times that"
 			}
-			say("endpoints/"+p.Pool+"/"+d.Endpoint, fmt.Sprintf("says %s while the others of its pool carry %.2g of their target: %s",
+			say("endpoints/"+p.Pool+"/"+d.Endpoint, fmt.Sprintf("says %s while the others of its pool carry %.2g of "+
+				"their target: %s",
 				Figure(d.Says), d.Others, counts))
 		}
 	}

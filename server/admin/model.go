@@ -14,9 +14,10 @@ import (
 // vantages and of everything that is steered. Its JSON is described in docs/admin.md; fields are added, never renamed.
 // Lists are sorted by name and never null.
 type Status struct {
-	Time      time.Time    `json:"time"`
-	Self      string       `json:"self,omitempty"` // the server that answers; empty when it was read straight from a source
-	Headline  string       `json:"headline"`       // all of it in a sentence or a few, see Say
+	Time time.Time `json:"time"`
+	// the server that answers; empty when it was read straight from a source
+	Self      string       `json:"self,omitempty"`
+	Headline  string       `json:"headline"` // all of it in a sentence or a few, see Say
 	Servers   []Server     `json:"servers"`
 	Vantages  []Vantage    `json:"vantages"`
 	Regions   []Region     `json:"regions"`
@@ -29,16 +30,18 @@ type Status struct {
 	Held      []Held       `json:"held"`
 	Geo       []geo.Source `json:"geo"`
 
-	Moves       []Move   `json:"moves"`       // of regions whose pools are out, by name
-	FailingOpen []string `json:"failingOpen"` // policies of which some clients are answered as if all were healthy, or as whenAllDown says
+	Moves []Move `json:"moves"` // of regions whose pools are out, by name
+	// policies of which some clients are answered as if all were healthy, or as whenAllDown says
+	FailingOpen []string `json:"failingOpen"`
 
 	// Of the server that answers.
-	Failover      []Phase     `json:"failover,omitempty"` // how long failovers took since it started
-	Watches       []Watch     `json:"watches,omitempty"`  // on etcd
-	Database      *Database   `json:"database,omitempty"` // of etcd
-	StaleVotes    int         `json:"staleVotes"`         // votes that are no longer fresh
-	Unwatched     int         `json:"unwatched"`          // addresses of which no vantage has told for longer than finding out takes
-	StaleVerdicts int         `json:"staleVerdicts"`      // addresses on which no vote is: the last ones stand
+	Failover   []Phase   `json:"failover,omitempty"` // how long failovers took since it started
+	Watches    []Watch   `json:"watches,omitempty"`  // on etcd
+	Database   *Database `json:"database,omitempty"` // of etcd
+	StaleVotes int       `json:"staleVotes"`         // votes that are no longer fresh
+	// addresses of which no vantage has told for longer than finding out takes
+	Unwatched     int         `json:"unwatched"`
+	StaleVerdicts int         `json:"staleVerdicts"` // addresses on which no vote is: the last ones stand
 	Secondaries   []Secondary `json:"secondaries,omitempty"`
 	Following     []Following `json:"following,omitempty"` // zones that live on other primaries
 }
@@ -53,16 +56,17 @@ type Server struct {
 	Started  time.Time `json:"started"`
 	Revision int64     `json:"revision"` // of the snapshot that it answers from; 0: none yet
 	// Published is when the answers last took a new revision.
-	Published          time.Time    `json:"published"`
-	SnapshotAgeSeconds float64      `json:"snapshotAgeSeconds"` // since it was last known to be the newest
-	Source             Source       `json:"source"`
-	CopyError          string       `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
-	Problems           int          `json:"problems"`
-	Held               int          `json:"held"`
-	HeldFirst          []Held       `json:"heldFirst,omitempty"` // the first of what it holds back; of this server Status has all
-	Asked              *steer.Asked `json:"asked,omitempty"`     // which clients it was asked by lately, for forecasts
-	NoProbe            bool         `json:"noProbe,omitempty"`   // it probes nothing and is no vantage
-	Fresh              bool         `json:"fresh"`               // it has been heard of within its own stale window
+	Published          time.Time `json:"published"`
+	SnapshotAgeSeconds float64   `json:"snapshotAgeSeconds"` // since it was last known to be the newest
+	Source             Source    `json:"source"`
+	CopyError          string    `json:"copyError,omitempty"` // why its last good snapshot could not be kept on disk
+	Problems           int       `json:"problems"`
+	Held               int       `json:"held"`
+	// the first of what it holds back; of this server Status has all
+	HeldFirst []Held       `json:"heldFirst,omitempty"`
+	Asked     *steer.Asked `json:"asked,omitempty"`   // which clients it was asked by lately, for forecasts
+	NoProbe   bool         `json:"noProbe,omitempty"` // it probes nothing and is no vantage
+	Fresh     bool         `json:"fresh"`             // it has been heard of within its own stale window
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.
@@ -129,11 +133,12 @@ type Pool struct {
 	Region   string             `json:"region"`
 	Monitor  string             `json:"monitor,omitempty"`
 	Override string             `json:"override,omitempty"`
-	IPv4     steer.FamilyStatus `json:"ipv4"`           // as answers to A see it
-	IPv6     steer.FamilyStatus `json:"ipv6"`           // as answers to AAAA see it
-	Names    steer.FamilyStatus `json:"names,omitzero"` // as answers by CNAME see it; only where an endpoint has a hostname
-	Healthy  int                `json:"healthy"`        // endpoints that have a healthy address
-	Total    int                `json:"total"`
+	IPv4     steer.FamilyStatus `json:"ipv4"` // as answers to A see it
+	IPv6     steer.FamilyStatus `json:"ipv6"` // as answers to AAAA see it
+	// as answers by CNAME see it; only where an endpoint has a hostname
+	Names   steer.FamilyStatus `json:"names,omitzero"`
+	Healthy int                `json:"healthy"` // endpoints that have a healthy address
+	Total   int                `json:"total"`
 
 	// LoadStatus is what it carries against what it can; nil where nobody says either.
 	*steer.LoadStatus
@@ -141,25 +146,28 @@ type Pool struct {
 
 // Endpoint is one endpoint with the verdict of each of its addresses.
 type Endpoint struct {
-	Endpoint  string    `json:"endpoint"` // "pool/endpoint"
-	Pool      string    `json:"pool"`
-	Region    string    `json:"region"`
-	Monitor   string    `json:"monitor,omitempty"` // empty: it counts as up
-	Weight    int       `json:"weight"`
-	Override  string    `json:"override,omitempty"`
-	Hostname  *Hostname `json:"hostname,omitempty"` // that it is given by, in place of addresses
-	Addresses []Address `json:"addresses"`          // of a hostname: what it stands for here, each server looks by itself
+	Endpoint string    `json:"endpoint"` // "pool/endpoint"
+	Pool     string    `json:"pool"`
+	Region   string    `json:"region"`
+	Monitor  string    `json:"monitor,omitempty"` // empty: it counts as up
+	Weight   int       `json:"weight"`
+	Override string    `json:"override,omitempty"`
+	Hostname *Hostname `json:"hostname,omitempty"` // that it is given by, in place of addresses
+	// of a hostname: what it stands for here, each server looks by itself
+	Addresses []Address `json:"addresses"`
 }
 
 // Hostname is the name that an endpoint is given by, and how it resolves.
 type Hostname struct {
-	Name         string     `json:"name"`
-	Flatten      bool       `json:"flatten,omitempty"`
-	Told         *time.Time `json:"told,omitempty"`         // when it was resolved last
-	TTLSeconds   float64    `json:"ttlSeconds"`             // what is left of its TTL
-	Error        string     `json:"error,omitempty"`        // why it could not be resolved when that was tried last; its last addresses stay
+	Name       string     `json:"name"`
+	Flatten    bool       `json:"flatten,omitempty"`
+	Told       *time.Time `json:"told,omitempty"` // when it was resolved last
+	TTLSeconds float64    `json:"ttlSeconds"`     // what is left of its TTL
+	// why it could not be resolved when that was tried last; its last addresses stay
+	Error        string     `json:"error,omitempty"`
 	FailingSince *time.Time `json:"failingSince,omitempty"` // of Error
-	Gone         bool       `json:"gone,omitempty"`         // authorities have said for long that it has no address: it counts as down
+	// authorities have said for long that it has no address: it counts as down
+	Gone bool `json:"gone,omitempty"`
 }
 
 // Address is one address of an endpoint: what is probed and judged.
@@ -196,8 +204,9 @@ type Override struct {
 	From   *time.Time `json:"from,omitempty"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
-	Level  *float64   `json:"level,omitempty"` // of a drain that takes its time: how much of its clients the target has yet; nil: none
-	Drill  bool       `json:"drill,omitempty"`
+	// of a drain that takes its time: how much of its clients the target has yet; nil: none
+	Level *float64 `json:"level,omitempty"`
+	Drill bool     `json:"drill,omitempty"`
 }
 
 // Shift is what a policy's schedule says of one of its pools: where its level differs from 100 %, or will.
@@ -221,12 +230,14 @@ type Secondary struct {
 
 // Following is a zone that lives on another primary, as the server has it from there.
 type Following struct {
-	Zone       string     `json:"zone"`
-	Primaries  []string   `json:"primaries"`        // as the zone's transfer.primaries has them
-	State      string     `json:"state"`            // "current", "failing" (the last try brought nothing), "expired" or "waiting" (for the first transfer)
-	Serial     uint32     `json:"serial,omitempty"` // the primary's; the zone's own is the sum of that and the one of what is laid over it
-	Records    int        `json:"records"`          // RRsets that the primary has
-	From       string     `json:"from,omitempty"`   // the primary that was heard of last
+	Zone      string   `json:"zone"`
+	Primaries []string `json:"primaries"` // as the zone's transfer.primaries has them
+	// "current", "failing" (the last try brought nothing), "expired" or "waiting" (for the first transfer)
+	State string `json:"state"`
+	// the primary's; the zone's own is the sum of that and the one of what is laid over it
+	Serial     uint32     `json:"serial,omitempty"`
+	Records    int        `json:"records"`        // RRsets that the primary has
+	From       string     `json:"from,omitempty"` // the primary that was heard of last
 	Checked    *time.Time `json:"checked,omitempty"`
 	Since      *time.Time `json:"since,omitempty"` // of the serial
 	Next       *time.Time `json:"next,omitempty"`  // when it is refreshed, unless a NOTIFY comes before
@@ -264,12 +275,16 @@ type Held struct {
 
 // Knows reports whether a region is there, or none is said, or regions are not used.
 func (s *Status) Knows(region string) bool {
-	return region == "" || len(s.Regions) == 0 || slices.ContainsFunc(s.Regions, func(r Region) bool { return r.Region == region })
+	return region == "" || len(s.Regions) == 0 || slices.ContainsFunc(s.Regions, func(r Region) bool {
+		return r.Region == region
+	})
 }
 
 // AddServer puts a server in its place by name, and marks the vantage that it is.
 func (s *Status) AddServer(v Server) {
-	at, there := slices.BinarySearchFunc(s.Servers, v.ID, func(o Server, id string) int { return strings.Compare(o.ID, id) })
+	at, there := slices.BinarySearchFunc(s.Servers, v.ID, func(o Server, id string) int {
+		return strings.Compare(o.ID, id)
+	})
 	if there {
 		s.Servers[at] = v
 	} else {

@@ -50,7 +50,8 @@ func (t *targets) next(b *wire.Builder) (name []byte, at int) {
 			return name[:end+1], at
 		}
 	}
-	return nil, 0 // not RDATA of that type: it was written as RFC 3597 has it, and what follows cannot be trusted either
+	// not RDATA of that type: it was written as RFC 3597 has it, and what follows cannot be trusted either
+	return nil, 0
 }
 
 // additional writes the addresses of what the answer leads to, in the room that is left: the answer begins at that
@@ -68,7 +69,8 @@ func (w *Worker) additional(state *State, client netip.Addr, at int) {
 			return
 		}
 		if len(name) == 1 {
-			if !service || priority[0]|priority[1] == 0 { // no service there, no exchange, or in the mode of an alias none at all
+			if !service || priority[0]|priority[1] == 0 {
+				// no service there, no exchange, or in the mode of an alias none at all
 				continue
 			}
 			name, place = w.name, w.owner // of a service, the owner itself (RFC 9460 section 2.5.2)

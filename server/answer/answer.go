@@ -36,8 +36,8 @@ import (
 
 // Options are a Responder's settings. The zero value of a field stands for its default.
 type Options struct {
-	// ID names this server among the servers of a zone; NSID says it to a query that asks (RFC 5001). Where it is empty,
-	// the option is not answered. At most 128 octets.
+	// ID names this server among the servers of a zone; NSID says it to a query that asks (RFC 5001). Where it is
+	// empty, the option is not answered. At most 128 octets.
 	ID string
 
 	// Chaos is what questions of class CH are told.

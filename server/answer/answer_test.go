@@ -9,7 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-var update = flag.Bool("update", false, "write the answers that there are now into testdata/answers.txt; read the difference")
+var update = flag.Bool("update", false, "write the answers that there are now into testdata/answers.txt; read the "+
+	"difference")
 
 // TestAnswers asks what testdata/answers.txt asks and compares whole responses. "fail" and "mend" lines turn the
 // verdict of an endpoint, "#" lines say why a case is there.
@@ -65,7 +66,8 @@ func TestAnswers(t *testing.T) {
 	want, have := strings.Split(string(text), "\n"), strings.Split(got.String(), "\n")
 	for i := range want {
 		if i >= len(have) || want[i] != have[i] {
-			t.Fatalf("%s:%d differs; from there on the answers are\n%s", file, i+1, strings.Join(have[min(i, len(have)):min(i+8, len(have))], "\n"))
+			t.Fatalf("%s:%d differs; from there on the answers are\n%s", file, i+1,
+				strings.Join(have[min(i, len(have)):min(i+8, len(have))], "\n"))
 		}
 	}
 }
@@ -138,7 +140,8 @@ func TestFaultIsSurvived(t *testing.T) {
 		}
 	}
 	if w.tally[droppedPanic] != 5 || log.count("a fault while answering") != 1 {
-		t.Errorf("counted %d faults and logged %d, not 5 and 1", w.tally[droppedPanic], log.count("a fault while answering"))
+		t.Errorf("counted %d faults and logged %d, not 5 and 1", w.tally[droppedPanic],
+			log.count("a fault while answering"))
 	}
 	s.Publish(newFixture(t).state())
 	if m := ask(t, w, q); m == nil || m.Rcode != dns.RcodeSuccess {

@@ -42,7 +42,8 @@ func TestAskedCounts(t *testing.T) {
 	s.tallyAsked(5 * time.Second)
 	s.tallyAsked(5 * time.Second)
 	got := s.Asked(10)
-	if got == nil || got.Queries != 570 || got.Other != 0 || len(got.Orders) != 2 || got.Orders[0].Queries != 500 || got.Orders[0].Samples != 500 {
+	if got == nil || got.Queries != 570 || got.Other != 0 || len(got.Orders) != 2 || got.Orders[0].Queries != 500 ||
+		got.Orders[0].Samples != 500 {
 		t.Fatalf("%+v", got)
 	}
 	if o := got.Orders[1]; o.Policy != "www.example.test" || o.Family != "IPv6" || o.Queries != 70 {
@@ -86,7 +87,8 @@ func TestAskedHasRoom(t *testing.T) {
 		t.Errorf("%d have a place, %d have none", held, table.other.Load())
 	}
 	table.clear()
-	if table.slots[0].queries.Load() != 0 || table.slots[0].policy.Load() != nil || table.other.Load() != 0 || table.mask.Load() != 0 {
+	if table.slots[0].queries.Load() != 0 || table.slots[0].policy.Load() != nil || table.other.Load() != 0 ||
+		table.mask.Load() != 0 {
 		t.Error("it is not empty")
 	}
 }
@@ -118,7 +120,10 @@ func TestAskedTogether(t *testing.T) {
 
 func TestAskedAddsUp(t *testing.T) {
 	order := func(pool string, queries float64) steer.AskedOrder {
-		return steer.AskedOrder{Order: steer.Order{Policy: "p", Rule: 1, Pools: []string{pool}}, Queries: queries, Samples: queries / 10}
+		return steer.AskedOrder{
+			Order: steer.Order{Policy: "p", Rule: 1, Pools: []string{pool}}, Queries: queries,
+			Samples: queries / 10,
+		}
 	}
 	a := steer.Asked{Seconds: 100, Queries: 110, Other: 10, Orders: []steer.AskedOrder{order("a", 60), order("b", 40)}}
 	b := steer.Asked{Seconds: 50, Queries: 40, Other: 5, Orders: []steer.AskedOrder{order("b", 10), order("c", 25)}}
@@ -127,7 +132,8 @@ func TestAskedAddsUp(t *testing.T) {
 	sum.Add(&b)
 	sum.Add(nil)
 	sum.Sort(2)
-	if sum.Queries != 190 || sum.Other != 10+10+50 || len(sum.Orders) != 2 || sum.Orders[0].Queries != 60 || sum.Orders[1].Queries != 60 || sum.Orders[1].Samples != 5 {
+	if sum.Queries != 190 || sum.Other != 10+10+50 || len(sum.Orders) != 2 || sum.Orders[0].Queries != 60 ||
+		sum.Orders[1].Queries != 60 || sum.Orders[1].Samples != 5 {
 		t.Errorf("%+v", sum)
 	}
 	if a.Differs(&a) || !a.Differs(&b) || !a.Differs(nil) || (*steer.Asked)(nil).Differs(nil) {

@@ -56,8 +56,11 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			}
 			return wire.RcodeNoError
 		case snapshot.Steered:
-			if target, rcode = w.steer(state.View, client, w.owner); target == nil || w.scope > 0 || q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
-				return rcode // with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871 section 7.2.1)
+			if target, rcode = w.steer(state.View, client, w.owner); target == nil || w.scope > 0 ||
+				q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+				// with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871
+				// section 7.2.1)
+				return rcode
 			}
 		case snapshot.NoData:
 			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else
@@ -85,7 +88,8 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			}
 			at, target = b.Len(), found.Target
 			w.put(wire.Answer, &wire.RRset{
-				Owner: uint16(w.owner), Type: wire.TypeCNAME, TTL: binary.BigEndian.Uint32(dname.Wire[6:]), Data: target, Count: 1,
+				Owner: uint16(w.owner), Type: wire.TypeCNAME, TTL: binary.BigEndian.Uint32(dname.Wire[6:]),
+				Data: target, Count: 1,
 			})
 			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
 				return wire.RcodeNoError

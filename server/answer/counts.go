@@ -172,7 +172,8 @@ type Stats struct {
 func (r *Responder) Stats() Stats {
 	t := r.counts.sum()
 	stats := Stats{
-		Truncated: t[truncated], Steered: t[steered], FailOpen: t[failOpen], NotReady: t[notReady], Panics: t[droppedPanic],
+		Truncated: t[truncated], Steered: t[steered], FailOpen: t[failOpen], NotReady: t[notReady],
+		Panics: t[droppedPanic],
 	}
 	for _, n := range t[queries:responses] {
 		stats.Queries += n

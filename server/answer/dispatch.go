@@ -68,8 +68,9 @@ func (r *Responder) handle(h Handlers) (all [kinds]Handler) {
 // Exchange is a message that is answered later, with its answer.
 type Exchange struct {
 	Kind    Kind
-	Request []byte     // the message, which the handler owns
-	Query   wire.Query // as far as it could be read: ID, opcode and flags always, the question of a Transfer and a Notify too
+	Request []byte // the message, which the handler owns
+	// as far as it could be read: ID, opcode and flags always, the question of a Transfer and a Notify too
+	Query wire.Query
 
 	Source netip.AddrPort // who sent it; an IPv4 address is never mapped
 	Over   *Transport
@@ -83,8 +84,8 @@ type Exchange struct {
 	Fault   *tsig.Fault
 
 	// Write sends one message to whoever asked. Over a stream there may be any number of them, else one, which must fit
-	// what the request takes. Nothing else is sent to the client meanwhile. It does not keep the message. After an error
-	// nothing more can be sent.
+	// what the request takes. Nothing else is sent to the client meanwhile. It does not keep the message. After an
+	// error nothing more can be sent.
 	Write func(message []byte) error
 
 	is  standing // of a client whose address may be forged
@@ -96,7 +97,8 @@ type Exchange struct {
 func (w *Worker) Later(request []byte, source netip.AddrPort) *Exchange {
 	r := w.responder
 	x := &Exchange{
-		Request: append([]byte(nil), request...), Source: source, Over: w.over, State: r.state.Load(), is: w.is, now: r.options.Now,
+		Request: append([]byte(nil), request...), Source: source, Over: w.over, State: r.state.Load(), is: w.is,
+		now: r.options.Now,
 	}
 	x.Kind = kindOf(&x.Query, x.Query.Parse(x.Request))
 	return x
@@ -148,7 +150,8 @@ func (x *Exchange) Reply(rcode, code uint16, text string) error {
 	if !x.Over.Stream {
 		limit = x.Query.Limit(limit)
 	}
-	size := max(limit-room, wire.HeaderSize+len(x.Query.Question)+leastOPT) // a long name in a small message: the text goes first
+	// a long name in a small message: the text goes first
+	size := max(limit-room, wire.HeaderSize+len(x.Query.Question)+leastOPT)
 	size = min(size, wire.MaxMessage)
 	var b wire.Builder
 	b.Start(make([]byte, size, size+room), size, &x.Query)
@@ -194,7 +197,8 @@ func (r *Responder) limited(x *Exchange, message []byte) []byte {
 	if r.limiter == nil {
 		return message
 	}
-	fate := r.fate(r.limiter.At(time.Since(r.start)), x.Source.Addr(), subjectOfMessage(x.State, message), globalRandom{})
+	fate := r.fate(r.limiter.At(time.Since(r.start)), x.Source.Addr(), subjectOfMessage(x.State, message),
+		globalRandom{})
 	if fate != unlimited {
 		r.aside.sums[fate].Add(1)
 	}

@@ -36,14 +36,18 @@ transfer: {primaries: [192.0.2.1]}
 		t.Fatal(err)
 	}
 	edition := snapshot.NewEdition(apex)
-	for _, line := range []string{"@ SOA ns. host. 7 3600 600 86400 60", "@ NS ns", "mail A 192.0.2.25", "www A 192.0.2.80"} {
-		err := rr.ReadMaster(strings.NewReader(strings.Replace(line, " ", " 300 IN ", 1)+"\n"), apex, "zone", nil, func(r rr.RR) error {
-			x := rr.Record{Owner: r.Owner, Type: r.Type, Class: 1, TTL: r.TTL, Data: r.Data}
-			if x.Type == rr.TypeSOA {
-				return edition.SetSOA(x)
-			}
-			return edition.Add(x)
-		})
+	for _, line := range []string{
+		"@ SOA ns. host. 7 3600 600 86400 60", "@ NS ns", "mail A 192.0.2.25",
+		"www A 192.0.2.80",
+	} {
+		err := rr.ReadMaster(strings.NewReader(strings.Replace(line, " ", " 300 IN ", 1)+"\n"), apex, "zone", nil,
+			func(r rr.RR) error {
+				x := rr.Record{Owner: r.Owner, Type: r.Type, Class: 1, TTL: r.TTL, Data: r.Data}
+				if x.Type == rr.TypeSOA {
+					return edition.SetSOA(x)
+				}
+				return edition.Add(x)
+			})
 		if err != nil {
 			t.Fatal(err)
 		}

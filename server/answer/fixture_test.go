@@ -32,7 +32,8 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{
-		catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1000, down: map[string]bool{},
+		catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1000,
+		down: map[string]bool{},
 	}
 	text, err := os.ReadFile("testdata/zones.yaml")
 	if err != nil {
@@ -52,7 +53,8 @@ func (f *fixture) apply(t testing.TB, text string) {
 	f.revision++
 	batch := zones.Batch{Revision: f.revision, Accepted: f.revision}
 	for _, d := range documents {
-		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: f.revision})
+		batch.Changes = append(batch.Changes,
+			zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: f.revision})
 	}
 	delta := f.catalog.Apply(batch)
 	if problems := f.catalog.Problems().Err(); problems != nil {
@@ -204,7 +206,13 @@ func show(m *dns.Msg) string {
 	for _, flag := range []struct {
 		set  bool
 		name string
-	}{{m.Authoritative, "aa"}, {m.Truncated, "tc"}, {m.RecursionDesired, "rd"}, {m.RecursionAvailable, "ra"}, {m.AuthenticatedData, "ad"}} {
+	}{
+		{m.Authoritative, "aa"},
+		{m.Truncated, "tc"},
+		{m.RecursionDesired, "rd"},
+		{m.RecursionAvailable, "ra"},
+		{m.AuthenticatedData, "ad"},
+	} {
 		if flag.set {
 			out.WriteString(" " + flag.name)
 		}

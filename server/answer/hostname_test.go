@@ -89,8 +89,16 @@ func TestHostnames(t *testing.T) {
 	}{
 		{"an address", nil, "dig cloud.example.test. A", 0, []string{"cloud.example.test. 20 CNAME " + host}, -1},
 		{"any other type", nil, "dig cloud.example.test. LOC", 0, []string{"cloud.example.test. 20 CNAME " + host}, -1},
-		{"the CNAME", nil, "dig inner.example.test. CNAME", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, -1},
-		{"ANY", nil, "dig inner.example.test. ANY", 0, []string{"inner.example.test. 40 CNAME cloud.example.test."}, -1},
+		{
+			"the CNAME", nil, "dig inner.example.test. CNAME", 0,
+			[]string{"inner.example.test. 40 CNAME cloud.example.test."},
+			-1,
+		},
+		{
+			"ANY", nil, "dig inner.example.test. ANY", 0,
+			[]string{"inner.example.test. 40 CNAME cloud.example.test."},
+			-1,
+		},
 		{
 			"through a policy to a policy", nil, "dig inner.example.test. A", 0,
 			[]string{"inner.example.test. 40 CNAME cloud.example.test.", "cloud.example.test. 20 CNAME " + host},
@@ -107,19 +115,46 @@ func TestHostnames(t *testing.T) {
 			24,
 		},
 		{"to a record of ours", nil, "dig tomail.example.test. A", 0, []string{
-			"tomail.example.test. 20 CNAME mail.example.test.", "mail.example.test. 300 A 192.0.2.25", "mail.example.test. 300 A 192.0.2.26",
+			"tomail.example.test. 20 CNAME mail.example.test.", "mail.example.test. 300 A 192.0.2.25",
+			"mail.example.test. 300 A 192.0.2.26",
 		}, -1},
-		{"to what ours has not", nil, "dig tomail.example.test. TXT", 0, []string{"tomail.example.test. 20 CNAME mail.example.test."}, -1},
-		{"by a wildcard", nil, "dig x.any.example.test. MX", 0, []string{"x.any.example.test. 20 CNAME mail.example.test."}, -1},
+		{
+			"to what ours has not", nil, "dig tomail.example.test. TXT", 0,
+			[]string{"tomail.example.test. 20 CNAME mail.example.test."},
+			-1,
+		},
+		{
+			"by a wildcard", nil, "dig x.any.example.test. MX", 0,
+			[]string{"x.any.example.test. 20 CNAME mail.example.test."},
+			-1,
+		},
 		{"the apex, unresolved", nil, "dig other.test. A", dns.RcodeServerFailure, nil, -1},
 		{"the apex, another type", nil, "dig other.test. TXT", 0, nil, -1},
 		{"flattened, unresolved", nil, "dig flat.other.test. A", 0, []string{"flat.other.test. 20 CNAME " + host}, -1},
 		{"the apex", []steer.Resolution{known}, "dig other.test. A", 0, []string{"other.test. 7 A 198.51.100.1"}, -1},
 		{"the apex, IPv6", []steer.Resolution{known}, "dig other.test. AAAA", 0, nil, -1},
-		{"the apex, ANY", []steer.Resolution{known}, "dig other.test. ANY", 0, []string{"other.test. 7 A 198.51.100.1"}, -1},
-		{"flattened", []steer.Resolution{known}, "dig flat.other.test. A", 0, []string{"flat.other.test. 7 A 198.51.100.1"}, -1},
+		{
+			"the apex, ANY",
+			[]steer.Resolution{known},
+			"dig other.test. ANY", 0,
+			[]string{"other.test. 7 A 198.51.100.1"},
+			-1,
+		},
+		{
+			"flattened",
+			[]steer.Resolution{known},
+			"dig flat.other.test. A", 0,
+			[]string{"flat.other.test. 7 A 198.51.100.1"},
+			-1,
+		},
 		{"flattened, another type", []steer.Resolution{known}, "dig flat.other.test. TXT", 0, nil, -1},
-		{"beside an MX", []steer.Resolution{known}, "dig lead.other.test. MX", 0, []string{"lead.other.test. 300 MX 10 flat.other.test.", "lead.other.test. 300 MX 20 cloud.example.test."}, -1},
+		{
+			"beside an MX",
+			[]steer.Resolution{known},
+			"dig lead.other.test. MX", 0,
+			[]string{"lead.other.test. 300 MX 10 flat.other.test.", "lead.other.test. 300 MX 20 cloud.example.test."},
+			-1,
+		},
 	} {
 		_, w := withHostnames(t, c.resolved...)
 		m := dig(t, w, c.dig)
@@ -144,8 +179,14 @@ func TestHostnames(t *testing.T) {
 
 // TestHostnamesAllocateNothing holds the query path to its price with names, clock and chain.
 func TestHostnamesAllocateNothing(t *testing.T) {
-	_, w := withHostnames(t, steer.Resolution{Known: [2]bool{true, true}, Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}})
-	for _, line := range []string{"dig inner.example.test. A edns=1232", "dig other.test. A ecs=203.0.113.0/24", "dig tomail.example.test. A"} {
+	_, w := withHostnames(t, steer.Resolution{
+		Known:     [2]bool{true, true},
+		Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")},
+	})
+	for _, line := range []string{
+		"dig inner.example.test. A edns=1232", "dig other.test. A ecs=203.0.113.0/24",
+		"dig tomail.example.test. A",
+	} {
 		q, err := readInquiry(line)
 		if err != nil {
 			t.Fatal(err)

@@ -15,8 +15,9 @@ import (
 // RateLimit bounds how many responses of a kind are sent to a network a second (package rrl). TCP, and clients that
 // show a cookie of ours, are not limited: nobody has forged their address.
 type RateLimit struct {
-	Rate   int            // responses a second, prefix and kind, for all workers together; 0: no limit
-	Slip   int            // one in so many limited responses is sent truncated, or BADCOOKIE to who has sent a client's cookie
+	Rate int // responses a second, prefix and kind, for all workers together; 0: no limit
+	// one in so many limited responses is sent truncated, or BADCOOKIE to who has sent a client's cookie
+	Slip   int
 	Exempt []netip.Prefix // clients that are not limited
 }
 
@@ -138,8 +139,8 @@ func subjectOf(found *snapshot.Answer, name []byte) subject {
 	return subject{rrl.Answer, found.Hash}
 }
 
-// limit holds a response to a client whose address may be forged against what the client's network may have. It returns the RCODE, which may have
-// become BADCOOKIE, and whether anything is sent.
+// limit holds a response to a client whose address may be forged against what the client's network may have. It returns
+// the RCODE, which may have become BADCOOKIE, and whether anything is sent.
 func (w *Worker) limit(client netip.Addr, is standing, rcode uint16) (uint16, bool) {
 	if w.responder.limiter == nil || is == familiar || w.over.Stream {
 		return rcode, true

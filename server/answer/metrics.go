@@ -17,7 +17,8 @@ var (
 	responsesDesc = prometheus.NewDesc("leeward_dns_responses_total",
 		"Responses made, by RCODE.", []string{"rcode"}, nil)
 	droppedDesc = prometheus.NewDesc("leeward_dns_dropped_total",
-		"Datagrams and requests without a response: short or long ones, faults, and errors of the system.", []string{"reason"}, nil)
+		"Datagrams and requests without a response: short or long ones, faults, and errors of the system.",
+		[]string{"reason"}, nil)
 	truncatedDesc = prometheus.NewDesc("leeward_dns_truncated_total",
 		"Responses with TC set.", nil, nil)
 	steeredDesc = prometheus.NewDesc("leeward_dns_steered_total",
@@ -40,7 +41,8 @@ var droppedNames = map[int]string{
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, droppedDesc, truncatedDesc, steeredDesc, failOpenDesc, poolDesc, subnetDesc, notReadyDesc,
+		queriesDesc, responsesDesc, droppedDesc, truncatedDesc, steeredDesc, failOpenDesc, poolDesc, subnetDesc,
+		notReadyDesc,
 		limitedDesc, bucketsDesc, capacityDesc, evictedDesc, cookiesDesc,
 	} {
 		out <- d

@@ -8,7 +8,8 @@ import (
 
 var (
 	limitedDesc = prometheus.NewDesc("leeward_rrl_responses_total",
-		"Responses over the rate limit, by what was done with them: dropped, slipped (sent truncated), badcookie (sent as BADCOOKIE), exempt (sent as they are).",
+		"Responses over the rate limit, by what was done with them: dropped, slipped (sent truncated), badcookie "+
+			"(sent as BADCOOKIE), exempt (sent as they are).",
 		[]string{"action"}, nil)
 	bucketsDesc = prometheus.NewDesc("leeward_rrl_buckets_in_use",
 		"Buckets of the rate limit that are not full.", nil, nil)
@@ -17,10 +18,14 @@ var (
 	evictedDesc = prometheus.NewDesc("leeward_rrl_evictions_total",
 		"Buckets that gave way to others while they were in use: the limit is milder than it says.", nil, nil)
 	cookiesDesc = prometheus.NewDesc("leeward_dns_cookie_queries_total",
-		"Queries with a COOKIE option: with the client's cookie alone, and with a server's that is valid or invalid.", []string{"cookie"}, nil)
+		"Queries with a COOKIE option: with the client's cookie alone, and with a server's that is valid or invalid.",
+		[]string{"cookie"}, nil)
 )
 
-var limitNames = map[int]string{limitDropped: "dropped", limitSlipped: "slipped", limitCookie: "badcookie", limitExempt: "exempt"}
+var limitNames = map[int]string{
+	limitDropped: "dropped", limitSlipped: "slipped", limitCookie: "badcookie",
+	limitExempt: "exempt",
+}
 
 var standingNames = map[standing]string{newcomer: "client", imposter: "invalid", familiar: "valid"}
 

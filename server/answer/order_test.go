@@ -31,8 +31,10 @@ func TestAddressesRotate(t *testing.T) {
 	for _, origin := range []string{"turn.test", "still.test"} {
 		order := map[bool]string{true: ", order: fixed"}[origin == "still.test"]
 		fmt.Fprintf(&text, "---\n{kind: Zone, name: %s, nameservers: [ns1.example.test]%s}\n", origin, order)
-		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/many/A, data: [192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4]}\n", origin)
-		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/many/AAAA, data: [\"2001:db8::1\", \"2001:db8::2\", \"2001:db8::3\", \"2001:db8::4\"]}\n", origin)
+		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/many/A, data: [192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4]}\n",
+			origin)
+		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/many/AAAA, data: [\"2001:db8::1\", \"2001:db8::2\", "+
+			"\"2001:db8::3\", \"2001:db8::4\"]}\n", origin)
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/alias/CNAME, data: [many]}\n", origin)
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/post/MX, data: [10 many]}\n", origin)
 		fmt.Fprintf(&text, "---\n{kind: Record, name: %s/list/TXT, data: ['\"a\"', '\"b\"', '\"c\"']}\n", origin)

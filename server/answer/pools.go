@@ -74,7 +74,8 @@ func (p *poolNames) name(program *steer.Program, c *counts) {
 			p.base = append(p.base, 0)
 		}
 		switch {
-		case pool == nil || p.names[i] == pool.Name: // a pool that went keeps its series until its number has a new owner
+		case pool == nil || p.names[i] == pool.Name:
+			// a pool that went keeps its series until its number has a new owner
 		case p.names[i] == "":
 			p.names[i] = pool.Name
 		default:

@@ -9,8 +9,8 @@ import (
 )
 
 // put writes an RRset into the response, and reports whether it went in. Every record but the OPT record goes through
-// here: static sets, the SOA of a negative answer, what a policy decides, CNAMEs that a DNAME makes, addresses beside an
-// answer. So this is where the RRSIG of a set belongs, which has to go in with the set or not at all.
+// here: static sets, the SOA of a negative answer, what a policy decides, CNAMEs that a DNAME makes, addresses beside
+// an answer. So this is where the RRSIG of a set belongs, which has to go in with the set or not at all.
 func (w *Worker) put(s wire.Section, set *wire.RRset) bool { return w.build.Put(s, set) }
 
 // static writes a set of the zone's, whose owner is a suffix of the name that was looked up last.
@@ -49,5 +49,8 @@ func (w *Worker) negative() {
 // decided writes what a policy has decided upon, for the owner that is at that offset of the message.
 func (w *Worker) decided(s wire.Section, owner int) bool {
 	d := &w.decision
-	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: uint16(d.Type), TTL: d.Bound, Data: d.Data, Count: uint16(d.Count)})
+	return w.put(s, &wire.RRset{
+		Owner: uint16(owner), Type: uint16(d.Type), TTL: d.Bound, Data: d.Data,
+		Count: uint16(d.Count),
+	})
 }

@@ -47,7 +47,10 @@ func newEstate(tb testing.TB, names, pools int) *estate {
 		&zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.net"}}, &zones.Region{Region: "here"},
 	}
 	for i := range names {
-		rs = append(rs, &zones.Record{Origin: "example.test", Owner: fmt.Sprintf("host-%d", i), Type: "A", Data: []string{"192.0.2.1"}})
+		rs = append(rs, &zones.Record{
+			Origin: "example.test", Owner: fmt.Sprintf("host-%d", i), Type: "A",
+			Data: []string{"192.0.2.1"},
+		})
 	}
 	for i := range pools {
 		pool := fmt.Sprintf("pool-%d", i)
@@ -83,9 +86,12 @@ func newEstate(tb testing.TB, names, pools int) *estate {
 }
 
 func (e *estate) endpoint(pool, k, turn int) *zones.Endpoint {
-	return &zones.Endpoint{Pool: fmt.Sprintf("pool-%d", pool), Endpoint: fmt.Sprintf("lb-%d", k), Addresses: []netip.Addr{
-		netip.AddrFrom4([4]byte{10 + byte(turn%2), byte(pool >> 8), byte(pool), byte(k + 1)}),
-	}}
+	return &zones.Endpoint{
+		Pool: fmt.Sprintf("pool-%d", pool), Endpoint: fmt.Sprintf("lb-%d", k),
+		Addresses: []netip.Addr{
+			netip.AddrFrom4([4]byte{10 + byte(turn%2), byte(pool >> 8), byte(pool), byte(k + 1)}),
+		},
+	}
 }
 
 func (e *estate) publish(tb testing.TB, batch zones.Batch) {
@@ -95,7 +101,9 @@ func (e *estate) publish(tb testing.TB, batch zones.Batch) {
 	if err := problems.Err(); err != nil {
 		tb.Error(err)
 	}
-	e.view = steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State { return health.Up }}, e.view)
+	e.view = steer.NewView(shot.Program(), steer.Sight{State: func(health.Target) health.State {
+		return health.Up
+	}}, e.view)
 	e.server.Publish(State{Snapshot: shot, View: e.view})
 }
 
@@ -111,7 +119,8 @@ func (e *estate) answer() (answered int) {
 	w.Ahead(mostAhead, e.request)
 	for i := range mostAhead {
 		request, client := e.request(i)
-		if response, _ := w.Respond(request, client, false, e.out); len(response) > 12 && binary.BigEndian.Uint16(response[6:]) > 0 {
+		if response, _ := w.Respond(request, client, false, e.out); len(response) > 12 &&
+			binary.BigEndian.Uint16(response[6:]) > 0 {
 			answered++
 		}
 	}
@@ -155,7 +164,10 @@ func BenchmarkScale(b *testing.B) {
 						return
 					case <-tick.C:
 						r := e.endpoint(turn%e.pools, turn%4, turn/e.pools+1)
-						e.publish(b, zones.Batch{Changes: []zones.Change{{Key: r.Key(), Resource: r, Revision: e.revision + 1}}})
+						e.publish(b, zones.Batch{Changes: []zones.Change{{
+							Key: r.Key(), Resource: r,
+							Revision: e.revision + 1,
+						}}})
 					}
 				}
 			}()

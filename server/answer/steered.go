@@ -70,7 +70,8 @@ func (w *Worker) decide(view *steer.View, client netip.Addr) {
 	w.times(view, w.found.Policy)
 	w.ask(view)
 	scope := d.Scope
-	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY { // one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
+	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY {
+		// one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
 		w.request.Family = steer.V6
 		w.ask(view)
 		scope = max(scope, d.Scope)
@@ -109,7 +110,8 @@ func (w *Worker) says(what steer.Says, owner int) (rcode uint16) {
 	b := &w.build
 	switch what {
 	case steer.SaysRefused:
-		if owner != wire.QName { // the alias is as good for this client as for others: what it leads to is refused when asked for
+		if owner != wire.QName {
+			// the alias is as good for this client as for others: what it leads to is refused when asked for
 			return wire.RcodeNoError
 		}
 		b.SetAuthoritative(false)

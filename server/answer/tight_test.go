@@ -36,17 +36,20 @@ func crowded(t testing.TB) *fixture {
 		if i == 4 {
 			target = "www"
 		}
-		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/l%d.%s/CNAME, data: [%s]}\n", i, strings.TrimSuffix(long, "."), target)
+		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/l%d.%s/CNAME, data: [%s]}\n", i,
+			strings.TrimSuffix(long, "."), target)
 	}
 	// Over TCP: MX of 63,840 octets, behind a chain of aliases that leaves no room for them unless names are cut.
 	set("huge-mx", "MX", 1520, "%d mail.of.a.provider.invalid.")
-	text.WriteString("---\n{kind: Record, name: example.test/to-huge-mx/CNAME, data: [m1." + long + long[:61] + "example.test.]}\n")
+	text.WriteString("---\n{kind: Record, name: example.test/to-huge-mx/CNAME, data: [m1." + long + long[:61] +
+		"example.test.]}\n")
 	for i := 1; i < 13; i++ {
 		target := fmt.Sprintf("m%d.%sexample.test.", i+1, long+long[:61])
 		if i == 12 {
 			target = "huge-mx"
 		}
-		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/m%d.%s/CNAME, data: [%s]}\n", i, strings.TrimSuffix(long+long[:61], "."), target)
+		fmt.Fprintf(&text, "---\n{kind: Record, name: example.test/m%d.%s/CNAME, data: [%s]}\n", i,
+			strings.TrimSuffix(long+long[:61], "."), target)
 	}
 	f.apply(t, strings.TrimPrefix(text.String(), "---\n"))
 	return f

@@ -94,7 +94,8 @@ func New(o Options) (*Limiter, error) {
 // At turns the time since the start into the limiter's unit. One result is good for a batch of responses.
 func (l *Limiter) At(since time.Duration) Time {
 	high, low := bits.Mul64(uint64(max(since, 0)), l.rate)
-	t, _ := bits.Div64(high%uint64(time.Second), low, uint64(time.Second)) // modulo 2^64, of which 40 bits are looked at
+	// modulo 2^64, of which 40 bits are looked at
+	t, _ := bits.Div64(high%uint64(time.Second), low, uint64(time.Second))
 	return Time(t)
 }
 

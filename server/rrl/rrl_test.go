@@ -45,7 +45,12 @@ func TestBucketHoldsASecondAndFillsAtTheRate(t *testing.T) {
 		at   time.Duration
 		want int
 	}{
-		{0, 10}, {0, 0}, {100 * time.Millisecond, 1}, {400 * time.Millisecond, 3}, {10 * time.Second, 10}, {10*time.Second + 99*time.Millisecond, 0},
+		{0, 10},
+		{0, 0},
+		{100 * time.Millisecond, 1},
+		{400 * time.Millisecond, 3},
+		{10 * time.Second, 10},
+		{10*time.Second + 99*time.Millisecond, 0},
 	} {
 		if got := allowed(l, step.at, "192.0.2.1", Answer, "\x03www\x00", 50); got != step.want {
 			t.Errorf("at %v: %d are let through, want %d", step.at, got, step.want)
@@ -148,10 +153,12 @@ func TestClocksBehindEachOther(t *testing.T) {
 		through, latest := 0, time.Duration(0)
 		for range rapid.IntRange(1, 40).Draw(t, "batches") {
 			i := rapid.IntRange(0, len(clocks)-1).Draw(t, "loop")
-			clocks[i] = max(clocks[i], latest-time.Duration(rapid.IntRange(0, 999).Draw(t, "behind, ms"))*time.Millisecond)
+			clocks[i] = max(clocks[i], latest-time.Duration(rapid.IntRange(0, 999).Draw(t,
+				"behind, ms"))*time.Millisecond)
 			clocks[i] += time.Duration(rapid.IntRange(0, 300).Draw(t, "step, ms")) * time.Millisecond
 			latest = max(latest, clocks[i])
-			through += allowed(l, clocks[i], "192.0.2.1", Answer, "www", rapid.IntRange(1, min(3*rate, 500)).Draw(t, "queries"))
+			through += allowed(l, clocks[i], "192.0.2.1", Answer, "www",
+				rapid.IntRange(1, min(3*rate, 500)).Draw(t, "queries"))
 			if most := float64(rate)*(1+latest.Seconds()) + 1; float64(through) > most {
 				t.Fatalf("%d were let through after %v, at most %v are to be", through, latest, most)
 			}
@@ -180,7 +187,10 @@ func TestFloodOfPrefixes(t *testing.T) {
 }
 
 func TestSlipAndExempt(t *testing.T) {
-	l := newLimiter(t, Options{Rate: 1, Slip: 3, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("2001:db8::/32")}})
+	l := newLimiter(t, Options{
+		Rate: 1, Slip: 3,
+		Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/25"), netip.MustParsePrefix("2001:db8::/32")},
+	})
 	slipped := 0
 	for i := range 9000 {
 		if l.Slip(uint64(i)) {
@@ -193,7 +203,10 @@ func TestSlipAndExempt(t *testing.T) {
 	if newLimiter(t, Options{Rate: 1}).Slip(0) {
 		t.Error("a slip of 0 sends some")
 	}
-	for client, want := range map[string]bool{"192.0.2.1": true, "192.0.2.128": false, "2001:db8::1": true, "2001:db9::1": false} {
+	for client, want := range map[string]bool{
+		"192.0.2.1": true, "192.0.2.128": false, "2001:db8::1": true,
+		"2001:db9::1": false,
+	} {
 		if l.Exempt(netip.MustParseAddr(client)) != want {
 			t.Errorf("%s is exempt: %v", client, !want)
 		}
@@ -201,7 +214,13 @@ func TestSlipAndExempt(t *testing.T) {
 }
 
 func TestOptionsOutOfRange(t *testing.T) {
-	for _, o := range []Options{{}, {Rate: -1}, {Rate: MaxRate + 1}, {Rate: 1, Slip: -1}, {Rate: 1, Slip: MaxSlip + 1}} {
+	for _, o := range []Options{
+		{},
+		{Rate: -1},
+		{Rate: MaxRate + 1},
+		{Rate: 1, Slip: -1},
+		{Rate: 1, Slip: MaxSlip + 1},
+	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%+v is taken", o)
 		}

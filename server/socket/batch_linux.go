@@ -170,7 +170,8 @@ func (l *batchLoop) run() error {
 		switch {
 		case errno == 0:
 			faults = 0
-		case errno == unix.EINTR && asked: // the P is the scheduler's from the next call of a function on, for as long as it wants it
+		case errno == unix.EINTR && asked:
+			// the P is the scheduler's from the next call of a function on, for as long as it wants it
 			asked = false
 			continue
 		case errno == unix.EINTR:
@@ -182,7 +183,8 @@ func (l *batchLoop) run() error {
 			}
 			l.stand()
 			continue
-		case faults < 100 && (errno == unix.ENOMEM || errno == unix.ENOBUFS || errno == unix.ECONNREFUSED || errno == unix.ENETDOWN):
+		case faults < 100 && (errno == unix.ENOMEM || errno == unix.ENOBUFS || errno == unix.ECONNREFUSED ||
+			errno == unix.ENETDOWN):
 			faults++
 			w.Lost(answer.Receive, 1)
 			w.Flush()
@@ -340,9 +342,11 @@ func mmsg(call uintptr, fd int, first *unix.Mmsghdr, n, flags int, seated bool) 
 	var done uintptr
 	var errno unix.Errno
 	if seated {
-		done, _, errno = unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags), 0, 0)
+		done, _, errno = unix.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags),
+			0, 0)
 	} else {
-		done, _, errno = unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags), 0, 0)
+		done, _, errno = unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(first)), uintptr(n), uintptr(flags), 0,
+			0)
 	}
 	return int(done), errno
 }

@@ -30,7 +30,8 @@ func CheckListen(text string) error {
 // readListen reads "192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1%eth0]:53" or ":53".
 func readListen(text string) (listenAddress, error) {
 	refuse := func(why string) (listenAddress, error) {
-		return listenAddress{}, fmt.Errorf("listen: %q %s; write it as 192.0.2.1:53, [2001:db8::1]:53 or :53", text, why)
+		return listenAddress{}, fmt.Errorf("listen: %q %s; write it as 192.0.2.1:53, [2001:db8::1]:53 or :53", text,
+			why)
 	}
 	if port, found := strings.CutPrefix(text, ":"); found && !strings.Contains(port, ":") {
 		n, err := strconv.ParseUint(port, 10, 16)

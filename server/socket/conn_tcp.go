@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	firstBuffer = 1024                   // octets that a connection has for requests at first; it grows to what a request needs
+	// octets that a connection has for requests at first; it grows to what a request needs
+	firstBuffer = 1024
 	flushAt     = 16 * 1024              // octets of responses after which no more requests are answered before writing
 	readGrace   = time.Second            // how long a response may take to be read before its client counts as idle
 	lastWait    = 100 * time.Millisecond // how long what is under way is waited for after the stop
@@ -50,7 +51,8 @@ type connection struct {
 	// that a slow client is as idle as a silent one. Who has a response to read, or waits for its turn, is idle a
 	// moment later.
 	waiting atomic.Int64
-	ahead   atomic.Int64 // since when, by the same clock, its requests have been more than there is room to read; notAhead: they are not
+	// since when, by the same clock, its requests have been more than there is room to read; notAhead: they are not
+	ahead   atomic.Int64
 	evicted atomic.Bool
 	gone    chan struct{}         // closed with evicted
 	turns   atomic.Pointer[turns] // that it has a turn of; nil: none
@@ -77,7 +79,8 @@ func (c *connection) serve() closing {
 	for {
 		c.waiting.Store(s.table.now())
 		_ = c.SetReadDeadline(deadline)
-		if !stopping && s.stopping.Load() { // looked at after the deadline was set: this sees the stop, or is woken by it
+		if !stopping && s.stopping.Load() {
+			// looked at after the deadline was set: this sees the stop, or is woken by it
 			_ = c.SetReadDeadline(time.Now())
 		}
 		for !wholeMessage(requests) {
@@ -223,7 +226,9 @@ type streamWorker struct {
 // until that is long enough to be written. It returns the responses and what is left of the requests, moved to the
 // front of their buffer. It stops at a request that is to be answered later, which it returns. It is not ok where a
 // request is none that can be answered: the connection is of no more use.
-func (w *streamWorker) answer(requests []byte, peer netip.AddrPort, out []byte) (responses, rest []byte, x *answer.Exchange, ok bool) {
+func (w *streamWorker) answer(requests []byte, peer netip.AddrPort, out []byte) (responses, rest []byte,
+	x *answer.Exchange, ok bool,
+) {
 	w.Look()
 	at := 0
 	ok = true

@@ -47,7 +47,8 @@ func (s *Server) bindPlain(a netip.AddrPort) ([]packetLoop, error) {
 			err = ipv6.NewPacketConn(conn).SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
 		}
 		if err != nil {
-			s.log.Warn("answers may leave from another address than was asked; listen on each address instead of the wildcard",
+			s.log.Warn("answers may leave from another address than was asked; listen on each address instead of the "+
+				"wildcard",
 				"address", a, "error", err)
 			wildcard = false
 		}
@@ -124,7 +125,9 @@ func (l *plainLoop) run() error {
 }
 
 // respond is Respond for one request that did not come in a batch. A panic costs that request and no more.
-func respond(w *answer.Worker, request []byte, client netip.Addr, cut bool, out []byte) (response []byte, kind answer.Kind) {
+func respond(w *answer.Worker, request []byte, client netip.Addr, cut bool, out []byte) (response []byte,
+	kind answer.Kind,
+) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			w.Fault(fault, request, client)

@@ -16,7 +16,8 @@ const DefaultConnections = 1024
 
 // TCPLimits bound what TCP connections may cost. The zero value of a field stands for its default.
 type TCPLimits struct {
-	Connections int           // open at once; DefaultConnections if zero. When full, the one that has been idle longest is closed
+	// open at once; DefaultConnections if zero. When full, the one that has been idle longest is closed
+	Connections int
 	PerClient   int           // open at once by one IPv4 address or IPv6 /64; 64 if zero, at most Connections
 	Idle        time.Duration // without a whole request; 10 s if zero (RFC 7766 6.2.3)
 	Write       time.Duration // for the client to take what was written; 5 s if zero
@@ -101,7 +102,9 @@ func (t *connections) add(c *connection) bool {
 	defer t.mu.Unlock()
 	t.accepted.Add(1)
 	if t.over ||
-		t.byClient[c.group] >= t.limits.PerClient && !t.evictIdle(func(o *connection) bool { return o.group == c.group }) ||
+		t.byClient[c.group] >= t.limits.PerClient && !t.evictIdle(func(o *connection) bool {
+			return o.group == c.group
+		}) ||
 		len(t.open) >= t.limits.Connections && !t.evictFor(c) {
 		t.closed[closedRefused].Add(1)
 		return false
@@ -305,7 +308,8 @@ func (a *acceptor) run() error {
 		default:
 			if !failing {
 				failing = true
-				s.log.Warn("cannot accept a TCP connection: closing the one that has been idle longest and trying again until it works",
+				s.log.Warn("cannot accept a TCP connection: closing the one that has been idle longest and trying "+
+					"again until it works",
 					"address", a.listener.Addr().String(), "error", err)
 			}
 			s.table.makeRoom(func(*connection) bool { return true })

@@ -45,7 +45,8 @@ func asked(t testing.TB) map[string][]byte {
 					if err != nil {
 						t.Fatal(err)
 					}
-					all[fmt.Sprintf("%s %s %s signed=%v", dns.OpcodeToString[opcode], dns.TypeToString[kind], zone, signed)] = b
+					all[fmt.Sprintf("%s %s %s signed=%v", dns.OpcodeToString[opcode], dns.TypeToString[kind], zone,
+						signed)] = b
 				}
 			}
 		}
@@ -85,7 +86,10 @@ func TestDeafClientsShutNobodyOut(t *testing.T) {
 			}
 			synctest.Wait()
 			time.Sleep(readGrace + time.Millisecond)
-			for _, honest := range []string{"NOTIFY SOA example.test. signed=false", "QUERY A example.test. signed=false", "QUERY AXFR example.test. signed=false"} {
+			for _, honest := range []string{
+				"NOTIFY SOA example.test. signed=false",
+				"QUERY A example.test. signed=false", "QUERY AXFR example.test. signed=false",
+			} {
 				m := asked(t)[honest]
 				begin := time.Now()
 				var err error
@@ -93,7 +97,8 @@ func TestDeafClientsShutNobodyOut(t *testing.T) {
 					var conn net.Conn
 					conn, _, _ = piped(s, "198.51.100.1")
 					_ = conn.SetDeadline(time.Now().Add(3 * readGrace))
-					if _, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)); err == nil {
+					if _, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))),
+						m...)); err == nil {
 						_, err = (&dns.Conn{Conn: conn}).ReadMsg()
 					}
 					_ = conn.Close()

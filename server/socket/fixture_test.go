@@ -66,7 +66,10 @@ func (s *setup) later(h answer.Handler) {
 // newServer returns a server that answers from the fixture and does not listen.
 func newServer(t testing.TB, change ...func(*setup)) *Server {
 	t.Helper()
-	o := setup{Options: Options{Listen: []string{"127.0.0.1:0"}, Workers: 2}, answers: answer.Options{Seed: func() uint64 { return 1 }}}
+	o := setup{
+		Options: Options{Listen: []string{"127.0.0.1:0"}, Workers: 2},
+		answers: answer.Options{Seed: func() uint64 { return 1 }},
+	}
 	for _, c := range change {
 		c(&o)
 	}

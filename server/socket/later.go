@@ -10,14 +10,16 @@ import (
 
 // Bounds on what is answered later.
 const (
-	laterUDP     = 64               // handled at once; what comes over UDP beyond that is dropped, and the requester tries again
-	laterTCP     = 64               // transfers over TCP at once, and as many of all else; the connection waits for its turn
+	// handled at once; what comes over UDP beyond that is dropped, and the requester tries again
+	laterUDP = 64
+	// transfers over TCP at once, and as many of all else; the connection waits for its turn
+	laterTCP     = 64
 	laterShare   = 16               // of these for one client: an IPv4 address or IPv6 /64
 	laterUDPTime = 30 * time.Second // that a message over UDP may take: nobody waits for the answer any longer
 )
 
-// later runs exchanges: those over UDP in goroutines, those over a stream in the goroutine of their connection, in their
-// turn. Both are bounded.
+// later runs exchanges: those over UDP in goroutines, those over a stream in the goroutine of their connection, in
+// their turn. Both are bounded.
 type later struct {
 	server    *Server
 	udp       chan struct{} // one element for each that runs
@@ -29,7 +31,8 @@ type later struct {
 
 func newLater(s *Server) *later {
 	l := &later{
-		server: s, udp: make(chan struct{}, laterUDP), transfers: newTurns(laterTCP, laterShare), others: newTurns(laterTCP, laterShare),
+		server: s, udp: make(chan struct{}, laterUDP), transfers: newTurns(laterTCP, laterShare),
+		others: newTurns(laterTCP, laterShare),
 	}
 	l.ctx, l.cut = context.WithCancel(context.Background())
 	return l

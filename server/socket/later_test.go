@@ -112,7 +112,8 @@ func TestLaterOverTCP(t *testing.T) {
 		if _, err := io.ReadFull(c, m); err != nil {
 			t.Fatal(err)
 		}
-		if isQuery := binary.BigEndian.Uint16(m) == binary.BigEndian.Uint16(query); isQuery != (size == 0) || size > 0 && len(m) != size {
+		if isQuery := binary.BigEndian.Uint16(m) == binary.BigEndian.Uint16(query); isQuery != (size == 0) ||
+			size > 0 && len(m) != size {
 			t.Fatalf("response %d is %x, want one of %d octets", i, m, size)
 		}
 	}

@@ -81,7 +81,8 @@ func (b *batch) put(i int, response []byte) {
 // if there is none.
 func (b *batch) message(i, length, control int) int {
 	r, name := &b.replies, &b.names[i]
-	key := binary.NativeEndian.Uint64(name[:]) ^ bits.RotateLeft64(binary.NativeEndian.Uint64(name[16:]), 32) ^ uint64(length)<<48
+	key := binary.NativeEndian.Uint64(name[:]) ^ bits.RotateLeft64(binary.NativeEndian.Uint64(name[16:]),
+		32) ^ uint64(length)<<48
 	at := int(key * 0x9e3779b97f4a7c15 >> (64 - (bits.Len(tableSize) - 1)))
 	for range tableSteps {
 		m := int(r.table[at]) - 1
@@ -100,7 +101,8 @@ func (b *batch) message(i, length, control int) int {
 // beside reports whether a response to the i-th datagram may be in a message.
 func (b *batch) beside(m, i, length, control int) bool {
 	r, j := &b.replies, b.replies.first[m]
-	if b.names[j] != b.names[i] || int(r.lengths[m]) != length || int(r.controls[m]) != control || int(r.parts[m]+1)*length > mostTogether {
+	if b.names[j] != b.names[i] || int(r.lengths[m]) != length || int(r.controls[m]) != control ||
+		int(r.parts[m]+1)*length > mostTogether {
 		return false
 	}
 	for k := range control / 8 { // the address that was asked

@@ -33,7 +33,9 @@ func newAsker(t *testing.T, to netip.AddrPort) asker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) }); e != nil || err != nil {
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1)
+	}); e != nil || err != nil {
 		t.Fatal(e, err)
 	}
 	return asker{c, t}
@@ -125,7 +127,10 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 					}
 				}
 				if to.Addr().IsUnspecified() {
-					to = netip.AddrPortFrom(map[bool]netip.Addr{true: netip.MustParseAddr("127.0.0.9"), false: netip.IPv6Loopback()}[to.Addr().Is4()], to.Port())
+					to = netip.AddrPortFrom(map[bool]netip.Addr{
+						true:  netip.MustParseAddr("127.0.0.9"),
+						false: netip.IPv6Loopback(),
+					}[to.Addr().Is4()], to.Port())
 				}
 				const each, askers = 15, 4 // one batch
 				var all []asker
@@ -133,7 +138,9 @@ func TestResponsesToOneSocketLeaveTogether(t *testing.T) {
 					a := newAsker(t, to)
 					if refused && to.Addr().Is6() {
 						raw, _ := a.SyscallConn()
-						_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1) })
+						_ = raw.Control(func(fd uintptr) {
+							_ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_NO_CHECK6_RX, 1)
+						})
 					}
 					all = append(all, a)
 				}
@@ -184,14 +191,18 @@ func TestEveryResponseIsInOneMessage(t *testing.T) {
 			b.used, b.received = 0, rapid.IntRange(1, batchSize).Draw(t, "received")
 			answered := map[*byte]int{} // by their first octet, the request
 			for i := range b.received {
-				b.names[i] = [unix.SizeofSockaddrInet6]byte{unix.AF_INET, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "port")), 127, 0, 0, 1}
+				b.names[i] = [unix.SizeofSockaddrInet6]byte{
+					unix.AF_INET, 0, 0,
+					byte(rapid.IntRange(1, 3).Draw(t, "port")), 127, 0, 0, 1,
+				}
 				b.in[i].Hdr.Namelen = unix.SizeofSockaddrInet4
 				if wildcard {
 					b.controls[i] = control{}
 					c := (*unix.Cmsghdr)(unsafe.Pointer(&b.controls[i]))
 					c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
 					c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
-					(*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))).Spec_dst[3] = byte(rapid.IntRange(1, 2).Draw(t, "asked"))
+					(*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(c),
+						unix.CmsgLen(0))).Spec_dst[3] = byte(rapid.IntRange(1, 2).Draw(t, "asked"))
 					b.in[i].Hdr.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
 				}
 				if rapid.IntRange(0, 3).Draw(t, "dropped") == 0 {
@@ -232,7 +243,8 @@ func TestEveryResponseIsInOneMessage(t *testing.T) {
 					if *(*[unix.SizeofSockaddrInet6]byte)(unsafe.Pointer(h.Name)) != b.names[i] {
 						t.Fatal("a response goes to another socket")
 					}
-					if c := (*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(&b.controls[i]), unix.CmsgLen(0))); wildcard && from != c.Spec_dst[3] {
+					if c := (*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(&b.controls[i]),
+						unix.CmsgLen(0))); wildcard && from != c.Spec_dst[3] {
 						t.Fatal("a response leaves from another address")
 					}
 					if segment > 0 && int(part.Len) != segment {
@@ -268,7 +280,8 @@ func TestALoopKeepsItsPWhileQueriesCome(t *testing.T) {
 		}
 	}
 	seats(1)
-	for end := time.Now().Add(20 * time.Second); s.seats.free.Load() != 0; { // two interruptions may have come since the query
+	for end := time.Now().Add(20 * time.Second); s.seats.free.Load() != 0; {
+		// two interruptions may have come since the query
 		if time.Now().After(end) {
 			t.Fatal("queries come, and the loop does not keep its P")
 		}

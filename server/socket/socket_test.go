@@ -112,12 +112,14 @@ func TestAnswersOverSockets(t *testing.T) {
 				if !r.Truncated || len(r.Answer) != 0 {
 					t.Errorf("not truncated over UDP: %s", r)
 				}
-				if r = exchange(t, "tcp", a, question("huge.example.test.", dns.TypeTXT)); r.Truncated || len(r.Answer) != 240 {
+				if r = exchange(t, "tcp", a, question("huge.example.test.", dns.TypeTXT)); r.Truncated ||
+					len(r.Answer) != 240 {
 					t.Errorf("%d of 240 records came over TCP", len(r.Answer))
 				}
 			}
 			stats := s.answers.Stats()
-			if want := uint64(4 * len(listen)); stats.Queries != want || stats.Responses != want || stats.Truncated != uint64(len(listen)) {
+			if want := uint64(4 * len(listen)); stats.Queries != want || stats.Responses != want ||
+				stats.Truncated != uint64(len(listen)) {
 				t.Errorf("counted wrongly: %+v", stats)
 			}
 		})
@@ -140,7 +142,8 @@ func TestWildcardAnswersFromTheAddressAsked(t *testing.T) {
 				for _, to := range asked {
 					at := netip.AddrPortFrom(netip.MustParseAddr(to), a.Port())
 					for _, protocol := range []string{"udp", "tcp"} {
-						if r := exchange(t, protocol, at, question("mail.example.test.", dns.TypeA)); len(addresses(r)) != 2 {
+						if r := exchange(t, protocol, at,
+							question("mail.example.test.", dns.TypeA)); len(addresses(r)) != 2 {
 							t.Errorf("%s: %s", at, r)
 						}
 					}
@@ -356,7 +359,8 @@ func TestDatagramsAreAnsweredToTheLast(t *testing.T) {
 				c.Close()
 			}
 			for range 10 {
-				if got := addresses(exchange(t, "udp", s.Addrs()[0], question("mail.example.test.", dns.TypeA))); len(got) == 0 {
+				if got := addresses(exchange(t, "udp", s.Addrs()[0],
+					question("mail.example.test.", dns.TypeA))); len(got) == 0 {
 					t.Error("an empty answer")
 				}
 			}
@@ -421,7 +425,8 @@ func TestNoise(t *testing.T) {
 					t.Fatal(err)
 				}
 				var r dns.Msg
-				if err := r.Unpack(buffer[:n]); err != nil || i < 2 && r.Rcode != dns.RcodeFormatError || i == 2 && len(r.Answer) != 2 {
+				if err := r.Unpack(buffer[:n]); err != nil || i < 2 && r.Rcode != dns.RcodeFormatError || i == 2 &&
+					len(r.Answer) != 2 {
 					t.Errorf("response %d, %v: %s", i, err, &r)
 				}
 			}

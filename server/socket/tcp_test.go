@@ -57,7 +57,8 @@ func TestStreamInPieces(t *testing.T) {
 			for _, b := range frame(t, "mail.example.test.", dns.TypeA, 1) {
 				_, _ = conn.Write([]byte{b})
 			}
-			three := append(frame(t, "alias.example.test.", dns.TypeA, 2), frame(t, "huge.example.test.", dns.TypeTXT, 3)...)
+			three := append(frame(t, "alias.example.test.", dns.TypeA, 2),
+				frame(t, "huge.example.test.", dns.TypeTXT, 3)...)
 			three = append(three, frame(t, "www.example.test.", dns.TypeA, 4)...)
 			_, _ = conn.Write(three[:len(three)-5])
 			_, _ = conn.Write(three[len(three)-5:])
@@ -265,7 +266,8 @@ func TestFullTableIsShared(t *testing.T) {
 			{"192.0.2.1", 2, 2}, // its own is not idle
 		} {
 			busy(c.from)
-			if e, r := s.table.closed[closedEvicted].Load(), s.table.closed[closedRefused].Load(); e != c.evicted || r != c.refused {
+			if e, r := s.table.closed[closedEvicted].Load(), s.table.closed[closedRefused].Load(); e != c.evicted ||
+				r != c.refused {
 				t.Errorf("newcomer %d: %d evicted, %d refused", i, e, r)
 			}
 		}

@@ -47,7 +47,8 @@ func BenchmarkReceive(b *testing.B) {
 	}
 	text[0] = "@ SOA 2"
 	again := parcelOf(dns.TypeAXFR, nil, append(text, text[0]))
-	difference := parcelOf(dns.TypeIXFR, v, []string{"@ SOA 2", "@ SOA 1", "host-1 A 10.0.0.1", "@ SOA 2", "host-1 A 10.0.0.9", "@ SOA 2"})
+	difference := parcelOf(dns.TypeIXFR, v,
+		[]string{"@ SOA 2", "@ SOA 1", "host-1 A 10.0.0.1", "@ SOA 2", "host-1 A 10.0.0.9", "@ SOA 2"})
 	run := func(name string, p parcel, f func(*snapshot.Version) *snapshot.Version) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

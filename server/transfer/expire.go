@@ -18,7 +18,8 @@ func saidExpire(msg []byte) time.Duration {
 		}
 		at += 4
 	}
-	count := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) + int(binary.BigEndian.Uint16(msg[10:]))
+	count := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) +
+		int(binary.BigEndian.Uint16(msg[10:]))
 	for range count {
 		if at = wire.SkipName(msg, at); at < 0 || at+10 > len(msg) {
 			return none

@@ -48,7 +48,8 @@ type errOlder struct {
 }
 
 func (e errOlder) Error() string {
-	return fmt.Sprintf("it has serial %d, which is older than %d here; raise the serial there, or take it as it is with leeward retransfer %s",
+	return fmt.Sprintf("it has serial %d, which is older than %d here; raise the serial there, or take it as it is "+
+		"with leeward retransfer %s",
 		e.theirs, e.ours, zones.NameText(e.origin))
 }
 
@@ -107,7 +108,9 @@ func (s *Secondary) fetch(
 }
 
 // newest transfers the version that the primary said has that serial: the differences from what is here, or all of it.
-func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32, whole bool) (fetched, error) {
+func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32, whole bool) (fetched,
+	error,
+) {
 	if have != nil && !whole {
 		f, err := l.transfer(ctx, origin, have)
 		if err == nil && f.version == nil {
@@ -177,7 +180,9 @@ var errQuiet = errors.New("it has sent one SOA, and nothing after it")
 // ask sends a query and has read take its answers: a function that returns the next message, which comes within the
 // limit. What has been read and not been taken up yet counts as held. Where a connection that was answered
 // over before has been closed meanwhile, it is made anew.
-func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holding *holding, read func(next nextMessage) error) error {
+func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holding *holding,
+	read func(next nextMessage) error,
+) error {
 	for {
 		again := l.used
 		if l.conn == nil {
@@ -203,7 +208,9 @@ func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holdi
 }
 
 // once is ask over the connection that there is. It returns how many messages have come.
-func (l *line) once(ctx context.Context, query []byte, limit time.Duration, holding *holding, read func(next nextMessage) error) (got int, err error) {
+func (l *line) once(ctx context.Context, query []byte, limit time.Duration, holding *holding,
+	read func(next nextMessage) error,
+) (got int, err error) {
 	conn := l.conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -364,7 +371,8 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 	}
 	if !l.bare {
 		msg[11] = 1
-		msg = append(msg, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0, 4, 0, optionExpire, 0, 0)
+		msg = append(msg, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0, 4, 0,
+			optionExpire, 0, 0)
 	}
 	if l.key == nil {
 		return msg, nil

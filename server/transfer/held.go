@@ -53,7 +53,8 @@ type holding struct {
 type errHeld struct{ most int }
 
 func (e errHeld) Error() string {
-	return fmt.Sprintf("the transfers under way hold more than %d MiB, and those from this primary most; its zone does not fit here", e.most>>20)
+	return fmt.Sprintf("the transfers under way hold more than %d MiB, and those from this primary most; its zone "+
+		"does not fit here", e.most>>20)
 }
 
 func newHeld(most int) *held {
@@ -134,7 +135,8 @@ func (h *held) drop(x *holding) {
 // heaviest returns which transfer is to end.
 func (h *held) heaviest() (worst *holding) {
 	for x := range h.shares {
-		if worst == nil || h.from[x.from] > h.from[worst.from] || h.from[x.from] == h.from[worst.from] && x.octets > worst.octets {
+		if worst == nil || h.from[x.from] > h.from[worst.from] || h.from[x.from] == h.from[worst.from] &&
+			x.octets > worst.octets {
 			worst = x
 		}
 	}

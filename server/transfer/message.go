@@ -32,7 +32,10 @@ type stream struct {
 }
 
 func newStream(q *wire.Query, session *tsig.Session, now func() time.Time, write func([]byte) error) *stream {
-	s := &stream{query: q, session: session, now: now, write: write, expire: -1, buf: make([]byte, 0, fill+1024), names: map[string]uint16{}}
+	s := &stream{
+		query: q, session: session, now: now, write: write, expire: -1, buf: make([]byte, 0, fill+1024),
+		names: map[string]uint16{},
+	}
 	s.begin()
 	return s
 }
@@ -110,7 +113,8 @@ func (s *stream) flush() {
 	}
 	binary.BigEndian.PutUint16(s.buf[6:], s.count)
 	if s.messages == 0 && s.query.EDNS { // RFC 5936 section 2.2.5
-		s.buf = append(s.buf, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0, 0)
+		s.buf = append(s.buf, 0, 0, byte(wire.TypeOPT), byte(wire.UDPSize>>8), byte(wire.UDPSize&0xff), 0, 0, 0, 0, 0,
+			0)
 		if s.query.DO {
 			s.buf[len(s.buf)-4] = 0x80
 		}

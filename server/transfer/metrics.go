@@ -19,7 +19,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		served: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_transfer_served_total",
-			Help: "Queries for a transfer, by type and what became of it: axfr, ixfr and soa were sent; refused, unknown, tsig, failed, broken.",
+			Help: "Queries for a transfer, by type and what became of it: axfr, ixfr and soa were sent; refused, " +
+				"unknown, tsig, failed, broken.",
 		}, []string{"type", "result"}),
 		notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_transfer_notifies_total",
@@ -34,7 +35,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m.notified = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leeward_transfer_notified_total",
-		Help: "NOTIFYs that came in, by result: ok (the zone is refreshed), hint (not signed as its primary does: the same, at most each 10 s), refused (not from a primary), unknown, tsig, failed.",
+		Help: "NOTIFYs that came in, by result: ok (the zone is refreshed), hint (not signed as its primary does: " +
+			"the same, at most each 10 s), refused (not from a primary), unknown, tsig, failed.",
 	}, []string{"result"})
 	if r == nil {
 		return m, nil
@@ -57,10 +59,12 @@ func newReceiving(r prometheus.Registerer, s *Secondary) (*receiving, error) {
 	m := &receiving{
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_transfer_received_total",
-			Help: "Primaries asked for a zone, by what was transferred (axfr, ixfr; soa: nothing newer is there) and result: ok, failed.",
+			Help: "Primaries asked for a zone, by what was transferred (axfr, ixfr; soa: nothing newer is there) and " +
+				"result: ok, failed.",
 		}, []string{"type", "result"}),
 		octets: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "leeward_transfer_received_octets_total", Help: "Octets of names and data in records that came in transfers.",
+			Name: "leeward_transfer_received_octets_total", Help: "Octets of names and data in records that came in " +
+				"transfers.",
 		}),
 	}
 	if r == nil {
@@ -79,7 +83,8 @@ type followingCollector struct{ s *Secondary }
 
 var (
 	zonesDesc = prometheus.NewDesc("leeward_transfer_zones",
-		"Zones that live on another primary, by state: current, failing (the last try brought nothing), expired, waiting (for the first transfer).",
+		"Zones that live on another primary, by state: current, failing (the last try brought nothing), expired, "+
+			"waiting (for the first transfer).",
 		[]string{"state"}, nil)
 	serialDesc = prometheus.NewDesc("leeward_transfer_zone_serial",
 		"The primary's serial of a zone that lives there.", []string{"zone"}, nil)

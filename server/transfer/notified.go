@@ -36,7 +36,8 @@ func (p *Primary) Notified(_ context.Context, x *answer.Exchange) {
 			may, hint := mayNotify(zone.Transfer(), x.Source.Addr().Unmap(), key)
 			switch {
 			case !may && !hint:
-				no(wire.RcodeRefused, wire.ErrorProhibited, "refused", "from none of the zone's transfer.primaries or transfer.allowNotify")
+				no(wire.RcodeRefused, wire.ErrorProhibited, "refused",
+					"from none of the zone's transfer.primaries or transfer.allowNotify")
 			case hint:
 				result = "hint"
 			}

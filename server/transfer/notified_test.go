@@ -67,8 +67,14 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 	}{
 		{"a primary, from any port", "elsewhere.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, "asked"},
 		{"in other letters", "ELSEWHERE.test.", "192.0.2.1:1234", "", nil, dns.RcodeSuccess, "asked"},
-		{"a primary that is known by a key, from any address", "elsewhere.test.", "198.51.100.1:53", "xfer", nil, dns.RcodeSuccess, "asked"},
-		{"and by the key that it will have", "elsewhere.test.", "198.51.100.1:53", "next", nil, dns.RcodeSuccess, "asked"},
+		{
+			"a primary that is known by a key, from any address", "elsewhere.test.", "198.51.100.1:53", "xfer", nil,
+			dns.RcodeSuccess, "asked",
+		},
+		{
+			"and by the key that it will have", "elsewhere.test.", "198.51.100.1:53", "next", nil, dns.RcodeSuccess,
+			"asked",
+		},
 		{"the same without its key: a hint", "elsewhere.test.", "192.0.2.2:1234", "", nil, dns.RcodeSuccess, "hinted"},
 		{"with another one's", "elsewhere.test.", "192.0.2.2:5353", "other", nil, dns.RcodeSuccess, "hinted"},
 		{"with another one's, from elsewhere", "elsewhere.test.", "192.0.2.3:5353", "other", nil, dns.RcodeRefused, ""},
@@ -99,8 +105,11 @@ key next { algorithm hmac-sha256; secret %q; };`, secret, secret, secret))
 		z := second.zones["elsewhere.test"]
 		z.asked, z.hinted, z.first = false, false, netip.Addr{}
 		var reply dns.Msg
-		respond(t, h.answers, packed, netip.MustParseAddrPort(c.from), true, func(b []byte) error { return reply.Unpack(b) })
-		if reply.Rcode != c.rcode || reply.Opcode != dns.OpcodeNotify || !reply.Response || reply.Authoritative != (c.rcode == 0) || reply.Id != m.Id || len(reply.Question) != 1 {
+		respond(t, h.answers, packed, netip.MustParseAddrPort(c.from), true, func(b []byte) error {
+			return reply.Unpack(b)
+		})
+		if reply.Rcode != c.rcode || reply.Opcode != dns.OpcodeNotify || !reply.Response ||
+			reply.Authoritative != (c.rcode == 0) || reply.Id != m.Id || len(reply.Question) != 1 {
 			t.Errorf("%s: %v", c.name, &reply)
 		}
 		got := ""
@@ -126,13 +135,15 @@ func TestOnward(t *testing.T) {
 		t.Error("there is nothing yet, and it is sent")
 	}
 	edition := func(serial string, more ...string) *snapshot.Version {
-		v := wholeOf(t, "elsewhere.test.", append([]string{"@ SOA " + serial, "@ NS ns", "www A 192.0.2.1", "www TXT \"theirs\""}, more...)...)
+		v := wholeOf(t, "elsewhere.test.",
+			append([]string{"@ SOA " + serial, "@ NS ns", "www A 192.0.2.1", "www TXT \"theirs\""}, more...)...)
 		return v
 	}
 	first := edition("1000")
 	h.arrive("elsewhere.test", snapshot.Transferred{Version: first})
 	soaOf := func(serial int64) string {
-		return fmt.Sprintf("elsewhere.test. 300 IN SOA ns.elsewhere.test. hostmaster.elsewhere.test. %d 3600 600 86400 60", serial)
+		return fmt.Sprintf("elsewhere.test. 300 IN SOA ns.elsewhere.test. hostmaster.elsewhere.test. %d 3600 600 "+
+			"86400 60", serial)
 	}
 	differ := ixfr("elsewhere.test.", uint32(1000+h.revision))
 	got, err := h.transfer(differ.Copy(), false)
@@ -141,7 +152,8 @@ func TestOnward(t *testing.T) {
 	}
 	h.arrive("elsewhere.test", snapshot.Transferred{Version: edition("1001", "new A 192.0.2.2").From(first)})
 	whole := []string{
-		soaOf(1001 + h.revision), "elsewhere.test. 300 IN NS ns.elsewhere.test.", "new.elsewhere.test. 300 IN A 192.0.2.2",
+		soaOf(1001 + h.revision), "elsewhere.test. 300 IN NS ns.elsewhere.test.",
+		"new.elsewhere.test. 300 IN A 192.0.2.2",
 		"www.elsewhere.test. 30 IN A 198.51.100.1", `www.elsewhere.test. 300 IN TXT "theirs"`, soaOf(1001 + h.revision),
 	}
 	for _, m := range []*dns.Msg{differ.Copy(), axfr("elsewhere.test.")} { // who knows where it has that serial from
@@ -171,7 +183,8 @@ func TestOnward(t *testing.T) {
 func TestExpireOutward(t *testing.T) {
 	h := newHouse(t)
 	h.apply(laid)
-	h.apply("kind: Zone\nname: here.test\nnameservers: [ns1.example.test]\ntransfer: {allow: [127.0.0.1]}\nexpire: 100h\n")
+	h.apply("kind: Zone\nname: here.test\nnameservers: [ns1.example.test]\ntransfer: {allow: " +
+		"[127.0.0.1]}\nexpire: 100h\n")
 	until := new(atomic.Int64)
 	version := wholeOf(t, "elsewhere.test.", "@ SOA 1000", "@ NS ns")
 	h.arrive("elsewhere.test", snapshot.Transferred{Version: version, Until: until})

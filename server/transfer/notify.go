@@ -123,7 +123,9 @@ func (n *notifier) forget(there func(zone string) bool) {
 }
 
 // tell tries until the secondary has answered or the tries are used up.
-func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte) {
+func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from []netip.Addr, origin rr.Name,
+	soa []byte,
+) {
 	p := n.primary
 	var err error
 	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
@@ -143,7 +145,8 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		p.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server", now.Server, "err", err)
+		p.o.Log.Warn("a secondary could not be told of a change", "zone", now.Zone, "serial", now.Serial, "server",
+			now.Server, "err", err)
 	}
 	p.metrics.notifies.WithLabelValues(result).Inc()
 	p.told.mu.Lock()
@@ -171,7 +174,8 @@ func (p *Primary) notify(
 	id := uint16(rand.Uint32())
 	msg := make([]byte, 0, notifyRequest)
 	msg = binary.BigEndian.AppendUint16(msg, id)
-	msg = append(msg, wire.OpcodeNotify<<3|4, 0, 0, 1, 0, 1, 0, 0, 0, 0) // AA; one question, one answer (RFC 1996 section 3.7)
+	// AA; one question, one answer (RFC 1996 section 3.7)
+	msg = append(msg, wire.OpcodeNotify<<3|4, 0, 0, 1, 0, 1, 0, 0, 0, 0)
 	msg = append(msg, origin...)
 	msg = append(msg, 0, byte(rr.TypeSOA), 0, 1)
 	msg = append(append(msg, 0xc0, wire.HeaderSize), soa[2:]...)
@@ -227,6 +231,8 @@ func (p *Primary) Told() []Told {
 	for _, t := range p.told.all {
 		all = append(all, t.Told)
 	}
-	slices.SortFunc(all, func(a, b Told) int { return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Server, b.Server)) })
+	slices.SortFunc(all, func(a, b Told) int {
+		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Server, b.Server))
+	})
 	return all
 }

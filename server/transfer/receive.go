@@ -111,7 +111,8 @@ func (r *receiver) record2(x rr.Record, isSOA bool, serial uint32) error {
 			return r.edition.Add(x)
 		}
 		if serial != r.serial() {
-			return fmt.Errorf("it begins with serial %d and ends with %d: the zone has changed meanwhile", r.serial(), serial)
+			return fmt.Errorf("it begins with serial %d and ends with %d: the zone has changed meanwhile", r.serial(),
+				serial)
 		}
 		r.state = complete
 		return nil
@@ -214,7 +215,9 @@ func readResponse(msg, query []byte) (r response, err error) {
 
 // receive reads the messages that answer a transfer's query until the receiver is complete. check is of the query's
 // signature; nil: it had none.
-func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, now func() time.Time) (messages int, err error) {
+func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, now func() time.Time) (messages int,
+	err error,
+) {
 	for r.state != complete {
 		limit := time.Duration(0)
 		if r.state == awaitSecond {

@@ -35,7 +35,10 @@ func recordOf(t testing.TB, zone, line string) dns.RR {
 		line = owner + " 300 SOA ns hostmaster " + serial + " 3600 600 86400 60"
 	}
 	if owner, data, ok := strings.Cut(line, ` A \# 3 `); ok { // that no parser lets through
-		return &dns.RFC3597{Hdr: dns.RR_Header{Name: owner + ".example.test.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300}, Rdata: data}
+		return &dns.RFC3597{Hdr: dns.RR_Header{
+			Name: owner + ".example.test.", Rrtype: dns.TypeA, Class: dns.ClassINET,
+			Ttl: 300,
+		}, Rdata: data}
 	}
 	p := dns.NewZoneParser(strings.NewReader("$TTL 300\n"+line+"\n"), zone, "")
 	r, ok := p.Next()

@@ -29,7 +29,8 @@ const (
 	leastRefresh = 2 * time.Second
 	mostRefresh  = 24 * time.Hour
 	leastRetry   = 2 * time.Second
-	mostFirst    = time.Minute            // between tries of a zone that there is nothing of yet; doubled from leastRetry
+	// between tries of a zone that there is nothing of yet; doubled from leastRetry
+	mostFirst    = time.Minute
 	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
 	hintGap      = 10 * time.Second       // the same for one that anybody can have sent
 	restTooLarge = 5 * time.Minute        // for a zone that does not fit here, whatever its primary asks for
@@ -43,9 +44,10 @@ type SecondaryOptions struct {
 	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
 	Registerer prometheus.Registerer // none if nil
 	Keys       func() *tsig.Ring     // the keys that there are now
-	Listen     []string              // addresses with ports: primaries are asked from these, unless a zone says otherwise
-	State      string                // folder where what was transferred is kept; "": it is not
-	Sockets    int                   // to primaries at once, at most; as many as there may be if zero
+	// addresses with ports: primaries are asked from these, unless a zone says otherwise
+	Listen  []string
+	State   string // folder where what was transferred is kept; "": it is not
+	Sockets int    // to primaries at once, at most; as many as there may be if zero
 
 	// OnTransfer is called with how a zone stands whenever that is new, in order for each zone. It must not block.
 	OnTransfer func(origin string, t snapshot.Transferred)
@@ -151,7 +153,8 @@ type Assignment struct {
 // Follow returns the Assignment of a zone that lives elsewhere.
 func Follow(z *zones.Zone) Assignment {
 	return Assignment{
-		Origin: z.Origin, Primaries: z.Transfer.PrimaryServers(), Sources: z.Transfer.TransferSources(), Again: z.Transfer.Retransfer,
+		Origin: z.Origin, Primaries: z.Transfer.PrimaryServers(), Sources: z.Transfer.TransferSources(),
+		Again: z.Transfer.Retransfer,
 	}
 }
 
@@ -178,7 +181,8 @@ func (s *Secondary) Assign(all []Assignment) {
 		}
 		z = &elsewhere{
 			origin: origin, name: a.Origin, peers: a.Primaries, sources: a.Sources, again: a.Again,
-			until: new(atomic.Int64), wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}),
+			until: new(atomic.Int64), wake: make(chan struct{}, 1), done: make(chan struct{}),
+			looked: make(chan struct{}),
 		}
 		s.zones[a.Origin] = z
 		s.start(z, nil)
@@ -386,7 +390,8 @@ func (s *Secondary) expire(z *elsewhere, now time.Time) {
 	z.expired = true
 	version := z.version
 	s.mu.Unlock()
-	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its policies are answered",
+	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its "+
+		"policies are answered",
 		"zone", z.name, "serial", version.Serial())
 	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true, Until: z.until})
 }
@@ -504,7 +509,8 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 		return
 	}
 	args := []any{
-		"zone", z.name, "primary", peer.String(), "type", f.how, "serial", version.Serial(), "records", f.records, "sets", version.Sets(),
+		"zone", z.name, "primary", peer.String(), "type", f.how, "serial", version.Serial(), "records", f.records,
+		"sets", version.Sets(),
 		"octets", f.octets, "took", now.Sub(z.began).Round(time.Millisecond),
 	}
 	if before != nil {
@@ -516,11 +522,12 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 
 // Following is how one zone that lives elsewhere stands.
 type Following struct {
-	Zone       string
-	Primaries  []string
-	Serial     uint32 // of the primary; 0 before the first transfer
-	Sets       int
-	State      string // "current", "failing" (the last try brought nothing), "expired", "waiting" (for the first transfer)
+	Zone      string
+	Primaries []string
+	Serial    uint32 // of the primary; 0 before the first transfer
+	Sets      int
+	// "current", "failing" (the last try brought nothing), "expired", "waiting" (for the first transfer)
+	State      string
 	Refreshing bool
 	From       string    // the primary that was heard of last
 	Checked    time.Time // when that was; zero: never
@@ -537,7 +544,8 @@ func (s *Secondary) Following() []Following {
 	all := make([]Following, 0, len(s.zones))
 	for _, z := range s.zones {
 		f := Following{
-			Zone: z.name, State: z.state(), Refreshing: z.busy, From: z.from, Checked: z.checked, Since: z.since, Next: z.next,
+			Zone: z.name, State: z.state(), Refreshing: z.busy, From: z.from, Checked: z.checked, Since: z.since,
+			Next:    z.next,
 			Expires: z.expires(), Error: z.failed,
 		}
 		for _, p := range z.peers {

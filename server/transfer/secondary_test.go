@@ -215,7 +215,8 @@ func (at *primary) answer(t *testing.T, zone string, request []byte) ([]*dns.Msg
 		if at.left > 0 {
 			m.SetEdns0(1232, false)
 			m.IsEdns0().Option = []dns.EDNS0{
-				&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "00"}, &dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Expire: uint32(at.left)},
+				&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "00"},
+				&dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Expire: uint32(at.left)},
 			}
 		}
 		return []*dns.Msg{m}, session
@@ -349,7 +350,8 @@ func TestRefresh(t *testing.T) {
 		f.expect(t, time.Hour, "1001", "192.0.2.1 SOA, 192.0.2.1 IXFR")
 		p.change("192.0.2.1:53", func(p *primary) { p.down = true })
 		f.expect(t, time.Hour, "", "")
-		if x := f.only(t); x.State != "failing" || !strings.Contains(x.Error, "connection refused") || x.Serial != 1001 || !x.Next.Equal(time.Now().Add(10*time.Minute)) {
+		if x := f.only(t); x.State != "failing" || !strings.Contains(x.Error, "connection refused") ||
+			x.Serial != 1001 || !x.Next.Equal(time.Now().Add(10*time.Minute)) {
 			t.Errorf("%+v", x)
 		}
 		f.expect(t, 22*time.Hour+59*time.Minute, "", "") // a day after it was heard of last, less a minute
@@ -385,7 +387,8 @@ func TestPrimaries(t *testing.T) {
 		}
 		p.change("192.0.2.4:53", func(p *primary) { p.down = true })
 		f.expect(t, time.Hour, "", "192.0.2.3 SOA")
-		if x := f.only(t); !strings.Contains(x.Error, "192.0.2.3:53: it has serial 999, which is older than 1000 here") {
+		if x := f.only(t); !strings.Contains(x.Error,
+			"192.0.2.3:53: it has serial 999, which is older than 1000 here") {
 			t.Errorf("%+v", x)
 		}
 		// others are named: they are asked at once, for all, as what is here is not theirs
@@ -412,7 +415,8 @@ func TestOtherPrimary(t *testing.T) {
 		f.expect(t, time.Hour, "", "192.0.2.2 SOA")
 		p.set("192.0.2.2:53", "6", "b A 192.0.2.2", "d A 192.0.2.4")
 		f.expect(t, time.Hour, "6", "192.0.2.2 SOA, 192.0.2.2 IXFR")
-		f.Assign(peers(t, "192.0.2.3", "192.0.2.2")) // the one before is still among them: these say that they have the same
+		// the one before is still among them: these say that they have the same
+		f.Assign(peers(t, "192.0.2.3", "192.0.2.2"))
 		f.expect(t, notifyGap, "", "192.0.2.3 SOA")
 		f.expect(t, saveEvery, "", "")
 		stop()
@@ -437,7 +441,8 @@ func TestFirstTransfer(t *testing.T) {
 			t.Error("it has not been tried yet")
 		}
 		f.expect(t, 0, "", "192.0.2.1 SOA")
-		if x := f.only(t); x.State != "waiting" || x.Error != "192.0.2.1:53: SOA: it says REFUSED" || !f.Tried("example.test") {
+		if x := f.only(t); x.State != "waiting" || x.Error != "192.0.2.1:53: SOA: it says REFUSED" ||
+			!f.Tried("example.test") {
 			t.Errorf("%+v", x)
 		}
 		f.expect(t, 2*time.Second, "", "192.0.2.1 SOA")
@@ -480,7 +485,8 @@ func TestFallBack(t *testing.T) {
 		// however it goes wrong, the whole zone may come: a reset, and one newer SOA with nothing behind it
 		p.change("192.0.2.1:53", func(p *primary) { p.reset, p.once = true, false })
 		p.set("192.0.2.1:53", "1004", "a A 192.0.2.5")
-		f.expect(t, time.Hour, "1004", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 IXFR, 192.0.2.1 AXFR") // over a new connection first
+		// over a new connection first
+		f.expect(t, time.Hour, "1004", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
 		p.change("192.0.2.1:53", func(p *primary) { p.reset, p.lone = false, true })
 		p.set("192.0.2.1:53", "1005", "a A 192.0.2.6")
 		f.expect(t, time.Hour+moreLimit, "1005", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
@@ -493,7 +499,8 @@ func TestFallBack(t *testing.T) {
 		p.change("192.0.2.1:53", func(p *primary) { p.behind = true })
 		p.set("192.0.2.1:53", "1007", "a A 192.0.2.8")
 		f.expect(t, time.Hour, "", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
-		if x := f.only(t); x.Error != "192.0.2.1:53: AXFR: it says that it has serial 1007, and sends 1006" || x.State != "failing" {
+		if x := f.only(t); x.Error != "192.0.2.1:53: AXFR: it says that it has serial 1007, and sends 1006" ||
+			x.State != "failing" {
 			t.Errorf("%+v", x)
 		}
 		// and of two new ones the first: that is taken, and the other asked for soon
@@ -698,7 +705,10 @@ func TestSigned(t *testing.T) {
 		{"the same key", good, good, ""},
 		{"another secret", good, other, "192.0.2.1:53 key xfer: SOA: it says REFUSED, without a signature"},
 		{"the primary does not sign", good, nil, "192.0.2.1:53 key xfer: SOA: it says REFUSED, without a signature"},
-		{"we have no such key", nil, good, `192.0.2.1:53 key xfer: there is no TSIG key "xfer"; give its file with --tsig-key`},
+		{
+			"we have no such key", nil, good,
+			`192.0.2.1:53 key xfer: there is no TSIG key "xfer"; give its file with --tsig-key`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -801,7 +811,10 @@ func TestKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, b := range map[string][]byte{"cut short": good[:len(good)-20], "a bit flipped": flipped(good), "empty": nil, "text": []byte("no gzip")} {
+		for name, b := range map[string][]byte{
+			"cut short": good[:len(good)-20], "a bit flipped": flipped(good),
+			"empty": nil, "text": []byte("no gzip"),
+		} {
 			if err := os.WriteFile(file, b, 0o640); err != nil {
 				t.Fatal(err)
 			}

@@ -47,10 +47,12 @@ func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
 		refuse(wire.RcodeServFail, wire.ErrorNotReady, "failed", "the zone has no SOA yet")
 		return
 	case !zone.Current():
-		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed", "the zone has expired: its primary has not been heard of for too long")
+		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed",
+			"the zone has expired: its primary has not been heard of for too long")
 		return
 	case !zone.Whole():
-		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed", "something of the zone as it is configured cannot be read, and no part is handed on as if it were whole")
+		refuse(wire.RcodeServFail, wire.ErrorInvalidData, "failed",
+			"something of the zone as it is configured cannot be read, and no part is handed on as if it were whole")
 		return
 	}
 	serial, known := uint32(0), false
@@ -81,7 +83,9 @@ func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
 
 // send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns
 // which.
-func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known, tcp bool) string {
+func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known,
+	tcp bool,
+) string {
 	apex, soa := []byte(zone.Origin()), zone.SOA()
 	if q.Type == wire.TypeIXFR {
 		var old *snapshot.Zone
@@ -89,7 +93,8 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 			old = p.journal.at(zone.Origin(), serial)
 		}
 		switch {
-		case !newer(zone.Serial(), serial), !tcp: // nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
+		case !newer(zone.Serial(), serial), !tcp:
+			// nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
 			s.record(apex, soa)
 			s.flush()
 			return "soa"
@@ -164,7 +169,8 @@ func askedFrom(msg []byte) (serial uint32, ok bool) {
 	if at < 0 {
 		return 0, false
 	}
-	if at = wire.SkipName(msg, at+4); at < 0 || at+10 > len(msg) || rr.Type(binary.BigEndian.Uint16(msg[at:])) != rr.TypeSOA {
+	if at = wire.SkipName(msg, at+4); at < 0 || at+10 > len(msg) ||
+		rr.Type(binary.BigEndian.Uint16(msg[at:])) != rr.TypeSOA {
 		return 0, false
 	}
 	end := at + 10 + int(binary.BigEndian.Uint16(msg[at+8:]))

@@ -29,7 +29,8 @@ func newSources(listen []string) (s sources) {
 // only each other.
 func (s sources) usual(to netip.Addr) netip.Addr {
 	for _, a := range s {
-		if a.Is4() == to.Is4() && a.IsLoopback() == to.IsLoopback() && a.IsLinkLocalUnicast() == to.IsLinkLocalUnicast() {
+		if a.Is4() == to.Is4() && a.IsLoopback() == to.IsLoopback() &&
+			a.IsLinkLocalUnicast() == to.IsLinkLocalUnicast() {
 			return a
 		}
 	}
@@ -38,7 +39,9 @@ func (s sources) usual(to netip.Addr) netip.Addr {
 
 // dial connects to another server from one of the addresses that a zone says, the first of the family that this machine
 // has; where it says none of the family, from the usual one. field is where it says so.
-func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, said []netip.Addr, field string) (net.Conn, error) {
+func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, said []netip.Addr,
+	field string,
+) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	var tried []string
 	for _, from := range said {
@@ -52,7 +55,8 @@ func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, sa
 		tried = append(tried, from.String())
 	}
 	if tried != nil {
-		return nil, fmt.Errorf("this server has none of the addresses %s; add one that it has to transfer.%s", strings.Join(tried, ", "), field)
+		return nil, fmt.Errorf("this server has none of the addresses %s; add one that it has to transfer.%s",
+			strings.Join(tried, ", "), field)
 	}
 	conn, err := dialFrom(ctx, network, s.usual(to.Addr()), to)
 	if foreign(err) { // it answers there without having it

@@ -58,7 +58,10 @@ func TestSource(t *testing.T) {
 		{"what the zone says", "127.0.2.1:53", "127.0.3.1", "127.0.3.1"},
 		{"what it says of this machine", "127.0.2.1:53", "198.51.100.251 127.0.3.1", "127.0.3.1"},
 		{"what it says of the family", "127.0.2.1:53", "::1", "127.0.2.1"},
-		{"nothing of this machine", "127.0.2.1:53", "198.51.100.251 198.51.100.252", "none of the addresses 198.51.100.251, 198.51.100.252; add one that it has to transfer.field"},
+		{
+			"nothing of this machine", "127.0.2.1:53", "198.51.100.251 198.51.100.252",
+			"none of the addresses 198.51.100.251, 198.51.100.252; add one that it has to transfer.field",
+		},
 	} {
 		s := newSources(strings.Fields(c.listen))
 		said := (&zones.Transfer{TransferSource: strings.Fields(c.said)}).TransferSources()

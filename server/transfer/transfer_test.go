@@ -91,7 +91,10 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	primary.SetKeys(ring)
-	h.answers, err = answer.New(answer.Options{Handlers: answer.Handlers{Transfer: primary.Serve, Notify: primary.Notified, Keys: primary.Keys}})
+	h.answers, err = answer.New(answer.Options{Handlers: answer.Handlers{
+		Transfer: primary.Serve,
+		Notify:   primary.Notified, Keys: primary.Keys,
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +122,9 @@ func newHouse(t *testing.T) *house {
 }
 
 // respond has a message answered as it is over a stream, or over UDP.
-func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrPort, stream bool, write func([]byte) error) {
+func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrPort, stream bool,
+	write func([]byte) error,
+) {
 	t.Helper()
 	over := answer.Transport{Name: "udp", Size: wire.UDPSize}
 	if stream {
@@ -149,7 +154,8 @@ func (h *house) apply(text string, gone ...zones.Key) {
 	h.revision++
 	batch := zones.Batch{Revision: h.revision, Accepted: h.revision}
 	for _, d := range documents {
-		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: h.revision})
+		batch.Changes = append(batch.Changes,
+			zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: h.revision})
 	}
 	for _, key := range gone {
 		batch.Changes = append(batch.Changes, zones.Change{Key: key, Revision: h.revision})
@@ -167,7 +173,12 @@ func (h *house) arrive(origin string, t snapshot.Transferred) {
 func (h *house) publish(d zones.Delta) {
 	s, _ := h.builder.Update(h.catalog, d, nil)
 	h.shot = s
-	state := answer.State{Snapshot: s, View: steer.NewView(s.Program(), steer.Sight{State: func(health.Target) health.State { return health.Down }}, nil)}
+	state := answer.State{
+		Snapshot: s,
+		View: steer.NewView(s.Program(), steer.Sight{State: func(health.Target) health.State {
+			return health.Down
+		}}, nil),
+	}
 	h.answers.Publish(state)
 	h.primary.Publish(state)
 	s.EachZone(func(z *snapshot.Zone) bool { h.primary.journal.newest(z); return true }) // as Run does, some time
@@ -204,7 +215,8 @@ func ixfr(zone string, serial uint32) *dns.Msg {
 }
 
 func soa(serial int64) string {
-	return fmt.Sprintf("example.test. 300 IN SOA ns1.example.test. hostmaster.example.test. %d 3600 900 1209600 30", serial)
+	return fmt.Sprintf("example.test. 300 IN SOA ns1.example.test. hostmaster.example.test. %d 3600 900 1209600 30",
+		serial)
 }
 
 func TestAXFR(t *testing.T) {
@@ -213,7 +225,8 @@ func TestAXFR(t *testing.T) {
 	want := []string{
 		soa(101), "*.wild.example.test. 300 IN TXT \"any\"", "example.test. 300 IN MX 10 mail.example.test.",
 		"example.test. 300 IN MX 20 Mail2.example.test.", "example.test. 300 IN NS ns1.example.test.",
-		"ns1.example.test. 300 IN A 192.0.2.53", "www.example.test. 20 IN A 192.0.2.1", "www.example.test. 20 IN A 192.0.2.2",
+		"ns1.example.test. 300 IN A 192.0.2.53", "www.example.test. 20 IN A 192.0.2.1",
+		"www.example.test. 20 IN A 192.0.2.2",
 		"www.example.test. 20 IN AAAA 2001:db8::1", soa(101),
 	}
 	for _, signed := range []bool{false, true} {
@@ -263,12 +276,16 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = slices.DeleteFunc(got, func(r string) bool {
-		return !slices.ContainsFunc([]string{"rules", "weights", "alias", "beside", "second"}, func(name string) bool { return strings.HasPrefix(r, name) })
+		return !slices.ContainsFunc([]string{"rules", "weights", "alias", "beside", "second"}, func(name string) bool {
+			return strings.HasPrefix(r, name)
+		})
 	})
 	slices.Sort(got)
 	want := []string{
-		"alias.example.test. 30 IN CNAME lb.cloud.invalid.", `beside.example.test. 300 IN TXT "x"`, "rules.example.test. 30 IN A 192.0.2.7",
-		"rules.example.test. 30 IN AAAA 2001:db8::1", "second.example.test. 30 IN A 192.0.2.7", "weights.example.test. 30 IN A 192.0.2.7",
+		"alias.example.test. 30 IN CNAME lb.cloud.invalid.", `beside.example.test. 300 IN TXT "x"`,
+		"rules.example.test. 30 IN A 192.0.2.7",
+		"rules.example.test. 30 IN AAAA 2001:db8::1", "second.example.test. 30 IN A 192.0.2.7",
+		"weights.example.test. 30 IN A 192.0.2.7",
 		"weights.example.test. 30 IN AAAA 2001:db8::1", // the first pool that has any of the family
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -282,9 +299,11 @@ func TestLongAXFR(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, first, "")
 	for i := range 5000 {
-		fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/name-%d.below/TXT, data: ['\"%s\"']}\n", i, strings.Repeat("x", i%200))
+		fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/name-%d.below/TXT, data: ['\"%s\"']}\n", i,
+			strings.Repeat("x", i%200))
 	}
-	fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/long/TXT, data: ['%s']}\n", strings.Repeat(`"`+strings.Repeat("y", 250)+`" `, 200))
+	fmt.Fprintf(&b, "---\n{kind: Record, name: example.test/long/TXT, data: ['%s']}\n",
+		strings.Repeat(`"`+strings.Repeat("y", 250)+`" `, 200))
 	h.apply(b.String())
 	got, err := h.transfer(axfr("example.test."), true)
 	if err != nil {
@@ -306,10 +325,12 @@ func TestIXFR(t *testing.T) {
 `)
 	changed := []string{
 		soa(103), soa(101),
-		`*.wild.example.test. 300 IN TXT "any"`, "example.test. 300 IN MX 20 Mail2.example.test.", "www.example.test. 20 IN A 192.0.2.1",
+		`*.wild.example.test. 300 IN TXT "any"`, "example.test. 300 IN MX 20 Mail2.example.test.",
+		"www.example.test. 20 IN A 192.0.2.1",
 		"www.example.test. 20 IN A 192.0.2.2", "www.example.test. 20 IN AAAA 2001:db8::1",
 		soa(103),
-		"example.test. 300 IN MX 30 third.example.test.", "new.example.test. 300 IN A 192.0.2.9", "www.example.test. 10 IN A 192.0.2.1",
+		"example.test. 300 IN MX 30 third.example.test.", "new.example.test. 300 IN A 192.0.2.9",
+		"www.example.test. 10 IN A 192.0.2.1",
 		"www.example.test. 10 IN A 192.0.2.2", "www.example.test. 10 IN AAAA 2001:db8::1",
 		soa(103),
 	}
@@ -324,7 +345,8 @@ func TestIXFR(t *testing.T) {
 	if d := cmp.Diff(changed, got); d != "" {
 		t.Error(d)
 	}
-	if got, err := h.transfer(ixfr("example.test.", 7), false); err != nil || len(got) < 8 || got[0] != soa(103) || got[1] == soa(7) {
+	if got, err := h.transfer(ixfr("example.test.", 7), false); err != nil || len(got) < 8 || got[0] != soa(103) ||
+		got[1] == soa(7) {
 		t.Errorf("a serial that nobody knows: %v, %v; want the whole zone", got, err)
 	}
 	if got, err := h.transfer(ixfr("example.test.", 103), false); err != nil || !slices.Equal(got, []string{soa(103)}) {
@@ -345,15 +367,24 @@ func TestRefusals(t *testing.T) {
 		udp    bool
 		want   int
 	}{
-		"nobody is let in":      {axfr("closed.test."), true, false, dns.RcodeRefused},
-		"without its key":       {axfr("key.test."), false, false, dns.RcodeRefused},
-		"with its key":          {axfr("key.test."), true, false, dns.RcodeSuccess},
-		"a name within a zone":  {axfr("www.example.test."), false, false, dns.RcodeNotAuth},
-		"nobody's zone":         {axfr("other.test."), false, false, dns.RcodeNotAuth},
-		"AXFR over UDP":         {axfr("example.test."), false, true, dns.RcodeRefused},
-		"IXFR without a serial": {new(dns.Msg).SetQuestion("example.test.", dns.TypeIXFR), false, false, dns.RcodeFormatError},
-		"NOTIFY":                {new(dns.Msg).SetNotify("example.test."), false, true, dns.RcodeRefused},
-		"another class":         {&dns.Msg{MsgHdr: dns.MsgHdr{Id: 1}, Question: []dns.Question{{Name: "example.test.", Qtype: dns.TypeAXFR, Qclass: dns.ClassCHAOS}}}, false, false, dns.RcodeRefused},
+		"nobody is let in":     {axfr("closed.test."), true, false, dns.RcodeRefused},
+		"without its key":      {axfr("key.test."), false, false, dns.RcodeRefused},
+		"with its key":         {axfr("key.test."), true, false, dns.RcodeSuccess},
+		"a name within a zone": {axfr("www.example.test."), false, false, dns.RcodeNotAuth},
+		"nobody's zone":        {axfr("other.test."), false, false, dns.RcodeNotAuth},
+		"AXFR over UDP":        {axfr("example.test."), false, true, dns.RcodeRefused},
+		"IXFR without a serial": {
+			new(dns.Msg).SetQuestion("example.test.", dns.TypeIXFR), false, false,
+			dns.RcodeFormatError,
+		},
+		"NOTIFY": {new(dns.Msg).SetNotify("example.test."), false, true, dns.RcodeRefused},
+		"another class": {
+			&dns.Msg{
+				MsgHdr:   dns.MsgHdr{Id: 1},
+				Question: []dns.Question{{Name: "example.test.", Qtype: dns.TypeAXFR, Qclass: dns.ClassCHAOS}},
+			}, false,
+			false, dns.RcodeRefused,
+		},
 	} {
 		client := &dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfer.": secret}}
 		if c.udp {
@@ -377,13 +408,15 @@ func TestRefusals(t *testing.T) {
 		client := &dns.Client{Net: network, TsigSecret: map[string]string{"xfer.": secret}}
 		plain.Extra = nil
 		plain.SetTsig("xfer.", dns.HmacSHA256, 300, time.Now().Unix())
-		if reply, _, err := client.Exchange(plain, h.address); err != nil || reply.IsTsig() == nil || len(reply.Answer) != 1 {
+		if reply, _, err := client.Exchange(plain, h.address); err != nil || reply.IsTsig() == nil ||
+			len(reply.Answer) != 1 {
 			t.Errorf("a signed query for the SOA: %v, %v", reply, err)
 		}
 	}
 	bad := axfr("example.test.").SetTsig("xfer.", dns.HmacSHA256, 300, time.Now().Add(-time.Hour).Unix())
 	tr := &dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfer.": secret}}
-	if reply, _, err := tr.Exchange(bad, h.address); reply == nil || reply.Rcode != dns.RcodeNotAuth || reply.IsTsig().Error != dns.RcodeBadTime {
+	if reply, _, err := tr.Exchange(bad, h.address); reply == nil || reply.Rcode != dns.RcodeNotAuth ||
+		reply.IsTsig().Error != dns.RcodeBadTime {
 		t.Errorf("late: %v, %v", reply, err)
 	}
 }
@@ -419,7 +452,8 @@ func TestNotify(t *testing.T) {
 	<-started
 	defer func() { _ = secondary.Shutdown() }()
 	port := conn.LocalAddr().(*net.UDPAddr).Port
-	h.apply(fmt.Sprintf(first, fmt.Sprintf(", notify: [\"127.0.0.1:%d key xfer\", \"127.0.0.1:%d key none\"]", port, port)))
+	h.apply(fmt.Sprintf(first, fmt.Sprintf(", notify: [\"127.0.0.1:%d key xfer\", \"127.0.0.1:%d key none\"]", port,
+		port)))
 	if x := <-got; x != (heard{101, true}) {
 		t.Errorf("heard %+v", x)
 	}
@@ -470,7 +504,10 @@ func TestSerials(t *testing.T) {
 
 // FuzzServe: any request is answered with messages that can be read, or not at all.
 func FuzzServe(f *testing.F) {
-	for _, m := range []*dns.Msg{axfr("example.test."), ixfr("example.test.", 1), new(dns.Msg).SetNotify("example.test.")} {
+	for _, m := range []*dns.Msg{
+		axfr("example.test."), ixfr("example.test.", 1),
+		new(dns.Msg).SetNotify("example.test."),
+	} {
 		b, err := m.Pack()
 		if err != nil {
 			f.Fatal(err)
@@ -491,7 +528,10 @@ func FuzzServe(f *testing.F) {
 		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: 1})
 	}
 	s, _ := h.builder.Update(h.catalog, h.catalog.Apply(batch), nil)
-	r, err := answer.New(answer.Options{Handlers: answer.Handlers{Transfer: primary.Serve, Notify: primary.Notified, Keys: primary.Keys}})
+	r, err := answer.New(answer.Options{Handlers: answer.Handlers{
+		Transfer: primary.Serve, Notify: primary.Notified,
+		Keys: primary.Keys,
+	}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -45,7 +45,8 @@ type errTurn string
 func (e errTurn) Error() string { return string(e) }
 
 func silentFor(d time.Duration) error {
-	return errTurn(fmt.Sprintf("it has not answered for another zone; it is asked again in %s", max(d.Round(time.Second), time.Second)))
+	return errTurn(fmt.Sprintf("it has not answered for another zone; it is asked again in %s",
+		max(d.Round(time.Second), time.Second)))
 }
 
 // turns are the shares of all addresses in one kind of thing: SOA queries, or transfers.

@@ -287,7 +287,8 @@ func TestRepeatedAddition(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(lines(next), "\n")
-	want := strings.Join(lines(whole(t, "@ SOA 1", "@ NS ns", "@ MX 10 mail", "ns A 192.0.2.53", "new A 192.0.2.1")), "\n")
+	want := strings.Join(lines(whole(t, "@ SOA 1", "@ NS ns", "@ MX 10 mail", "ns A 192.0.2.53", "new A 192.0.2.1")),
+		"\n")
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

@@ -57,7 +57,8 @@ func Parse(file, text string) ([]*Key, error) {
 			return keys, nil
 		case word.is("key"):
 		default:
-			return nil, p.fail(line, "%q: a key file holds only statements such as key \"name\" { algorithm hmac-sha256; secret \"…\"; };", word.text)
+			return nil, p.fail(line, "%q: a key file holds only statements such as key \"name\" { algorithm "+
+				"hmac-sha256; secret \"…\"; };", word.text)
 		}
 		k, err := p.key()
 		if err != nil {
@@ -155,12 +156,14 @@ func readAlgorithm(text string) (Algorithm, int, error) {
 		}
 		bits, err := strconv.Atoi(rest[1:])
 		if err != nil || bits%8 != 0 || bits < max(80, a.size*4) || bits > a.size*8 {
-			return 0, 0, fmt.Errorf("algorithm %q: %s can be cut to %d to %d bits, in steps of 8", text, a.name, max(80, a.size*4), a.size*8)
+			return 0, 0, fmt.Errorf("algorithm %q: %s can be cut to %d to %d bits, in steps of 8", text, a.name,
+				max(80, a.size*4), a.size*8)
 		}
 		return Algorithm(i), bits, nil
 	}
 	if strings.HasPrefix(base, "hmac-md5") || base == "hmac-sha1" {
-		return 0, 0, fmt.Errorf("algorithm %q is too weak to be taken (RFC 8945 section 6); make a new key with hmac-sha256", text)
+		return 0, 0, fmt.Errorf("algorithm %q is too weak to be taken (RFC 8945 section 6); make a new key with "+
+			"hmac-sha256", text)
 	}
 	return 0, 0, fmt.Errorf("algorithm %q is unknown; take hmac-sha256, hmac-sha384 or hmac-sha512", text)
 }

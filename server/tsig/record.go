@@ -68,7 +68,8 @@ func read(msg []byte, at int) (*record, error) {
 	if r.owner, at, err = name(msg, at); err != nil {
 		return nil, err
 	}
-	if at+10 > len(msg) || binary.BigEndian.Uint16(msg[at+2:]) != wire.ClassANY || binary.BigEndian.Uint32(msg[at+4:]) != 0 {
+	if at+10 > len(msg) || binary.BigEndian.Uint16(msg[at+2:]) != wire.ClassANY ||
+		binary.BigEndian.Uint32(msg[at+4:]) != 0 {
 		return nil, errForm
 	}
 	end := at + 10 + int(binary.BigEndian.Uint16(msg[at+8:]))

@@ -170,8 +170,9 @@ func (r *record) appendTo(msg []byte) []byte {
 // but for the times. It returns the MAC too.
 func (k *Key) sign(msg, before []byte, stream bool, now time.Time, code uint16, other []byte) (signed, mac []byte) {
 	r := record{
-		owner: k.wire, algorithm: algorithms[k.Algorithm].wire, signed: uint64(now.Unix()), fudge: uint16(Fudge / time.Second),
-		id: binary.BigEndian.Uint16(msg), err: code, other: other,
+		owner: k.wire, algorithm: algorithms[k.Algorithm].wire, signed: uint64(now.Unix()),
+		fudge: uint16(Fudge / time.Second),
+		id:    binary.BigEndian.Uint16(msg), err: code, other: other,
 	}
 	variables := r.variables()
 	if stream {

@@ -97,7 +97,8 @@ func TestRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		signed, answers := key.Request(packed, time.Now())
-		if err := dns.TsigVerify(bytes.Clone(signed), base64.StdEncoding.EncodeToString(secret), "", false); err != nil {
+		if err := dns.TsigVerify(bytes.Clone(signed), base64.StdEncoding.EncodeToString(secret), "",
+			false); err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
 		mac := hex.EncodeToString(answers.mac)
@@ -256,11 +257,13 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, fault := newRing(t, key).Verify(request, now.Add(time.Hour))
-	if err := answers.Next(fault.Sign(bytes.Clone(reply), now.Add(time.Hour)), now); err == nil || !strings.Contains(err.Error(), "BADTIME") {
+	if err := answers.Next(fault.Sign(bytes.Clone(reply), now.Add(time.Hour)), now); err == nil ||
+		!strings.Contains(err.Error(), "BADTIME") {
 		t.Errorf("late: %v", err)
 	}
 	_, fault = newRing(t).Verify(request, now)
-	if err := answers.Next(fault.Sign(bytes.Clone(reply), now), now); err == nil || !strings.Contains(err.Error(), "BADKEY") {
+	if err := answers.Next(fault.Sign(bytes.Clone(reply), now), now); err == nil ||
+		!strings.Contains(err.Error(), "BADKEY") {
 		t.Errorf("no key: %v", err)
 	}
 }
@@ -275,7 +278,8 @@ key "xfer.Example." { algorithm HMAC-SHA256; secret "MDEyMzQ1Njc4OWFiY2RlZg=="; 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(keys) != 2 || keys[0].Name != "xfer.example" || keys[0].size != 32 || keys[1].Algorithm != SHA512 || keys[1].size != 32 {
+	if len(keys) != 2 || keys[0].Name != "xfer.example" || keys[0].size != 32 || keys[1].Algorithm != SHA512 ||
+		keys[1].size != 32 {
 		t.Errorf("%+v", keys)
 	}
 	ring := newRing(t, keys...)

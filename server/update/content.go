@@ -31,7 +31,8 @@ func (m *message) scope() Scope {
 		}
 		seen[r.Owner] = true
 		s.Keys = append(s.Keys, zones.KeyOf(zones.KindPolicy, zones.NameText(r.Owner)))
-		s.Folders = append(s.Folders, string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.Owner, m.zone.name)+"/")))
+		s.Folders = append(s.Folders,
+			string(zones.KeyOf(zones.KindRecord, origin+"/"+zones.OwnerIn(r.Owner, m.zone.name)+"/")))
 		for n := r.Owner; n != m.zone.name && !above[n]; n = n.Parent() {
 			above[n] = true
 			s.Beside = append(s.Beside, zones.KeyOf(zones.KindZone, zones.NameText(n)))
@@ -64,7 +65,10 @@ type datum struct {
 
 // newContent takes up what was read of a message's scope.
 func newContent(m *message, changes []zones.Change) (*content, error) {
-	c := &content{origin: m.zone.name, names: map[rr.Name]map[rr.Type]*set{}, policies: map[rr.Name]bool{}, cuts: map[rr.Name]bool{}}
+	c := &content{
+		origin: m.zone.name, names: map[rr.Name]map[rr.Type]*set{}, policies: map[rr.Name]bool{},
+		cuts: map[rr.Name]bool{},
+	}
 	for _, ch := range changes {
 		kind := ch.Key.Kind()
 		if kind == zones.KindPolicy { // readable or not, the name is its
@@ -74,7 +78,10 @@ func newContent(m *message, changes []zones.Change) (*content, error) {
 			continue
 		}
 		if ch.Err != nil {
-			return nil, &Refusal{wire.RcodeServFail, wire.ErrorInvalidData, fmt.Sprintf("%s cannot be read; correct it first", ch.Key)}
+			return nil, &Refusal{
+				wire.RcodeServFail, wire.ErrorInvalidData,
+				fmt.Sprintf("%s cannot be read; correct it first", ch.Key),
+			}
 		}
 		switch r := ch.Resource.(type) {
 		case *zones.Zone:

@@ -32,10 +32,12 @@ func evaluate(m *message, key string, changes []zones.Change) ([]zones.Edit, []s
 		return nil, nil, err
 	}
 	if !c.zone.Granted(key, "", 0) {
-		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorProhibited, "key %s has no grant in update of zone %s", key, c.zone.Origin)
+		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorProhibited, "key %s has no grant in update of zone %s",
+			key, c.zone.Origin)
 	}
 	if c.zone.Transfer != nil && len(c.zone.Transfer.Primaries) > 0 {
-		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorNotSupported, "the zone lives on another primary; update it there")
+		return nil, nil, refuse(wire.RcodeRefused, wire.ErrorNotSupported,
+			"the zone lives on another primary; update it there")
 	}
 	for _, step := range []func() error{
 		func() error { return c.prerequisites(m.prerequisites) },
@@ -69,7 +71,8 @@ func (c *content) prerequisites(rs []rr.Record) error {
 		switch r.Class {
 		case classAny, classNone:
 			if len(r.Data) > 0 || r.Type != rr.TypeANY && !r.Type.Storable() {
-				return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d with data, or of a type that no zone holds", r.Class)
+				return refuse(wire.RcodeFormErr, 0, "a prerequisite of class %d with data, or of a type that no "+
+					"zone holds", r.Class)
 			}
 			if err := c.exists(r); err != nil {
 				return err
@@ -79,7 +82,8 @@ func (c *content) prerequisites(rs []rr.Record) error {
 				return err
 			}
 			if r.Owner == c.origin && r.Type == rr.TypeSOA {
-				return refuse(wire.RcodeRefused, wire.ErrorNotSupported, "the SOA is made by the server, and is not compared by value")
+				return refuse(wire.RcodeRefused, wire.ErrorNotSupported,
+					"the SOA is made by the server, and is not compared by value")
 			}
 			k := rrset{r.Owner, r.Type}
 			if values[k] == nil {
@@ -159,7 +163,8 @@ func (c *content) permissions(rs []rr.Record, key string) error {
 			return err
 		}
 		if c.policies[r.Owner] && (t == 0 || t == rr.TypeA || t == rr.TypeAAAA || t == rr.TypeCNAME) {
-			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "policy %s answers for addresses at this name; change the policy, or delete it first", r.Owner)
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
+				"policy %s answers for addresses at this name; change the policy, or delete it first", r.Owner)
 		}
 	}
 	return nil
@@ -186,7 +191,8 @@ func (c *content) scan(rs []rr.Record) error {
 			}
 		case classAny:
 			if r.TTL != 0 || len(r.Data) > 0 || r.Type != rr.TypeANY && !r.Type.Storable() {
-				return refuse(wire.RcodeFormErr, 0, "a deletion of an RRset with a TTL or data, or of a type that no zone holds")
+				return refuse(wire.RcodeFormErr, 0, "a deletion of an RRset with a TTL or data, or of a type that no "+
+					"zone holds")
 			}
 		case classNone:
 			if r.TTL != 0 {
@@ -249,12 +255,14 @@ func (c *content) add(r rr.Record, sets map[rr.Type]*set) error {
 	if r.Owner == c.origin {
 		switch r.Type {
 		case rr.TypeSOA:
-			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the SOA is made from Zone %s, and its serial follows by itself", c.zone.Origin)
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
+				"the SOA is made from Zone %s, and its serial follows by itself", c.zone.Origin)
 		case rr.TypeNS:
 			if slices.Contains(c.nameservers(), data) {
 				return nil
 			}
-			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
+				"the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
 		case rr.TypeCNAME:
 			return c.ignore(r, "a CNAME beside other data")
 		}
@@ -289,7 +297,8 @@ func (c *content) remove(r rr.Record, sets map[rr.Type]*set) error {
 	data := rr.Folded(r.Type, r.Data)
 	if r.Owner == c.origin && (r.Type == rr.TypeSOA || r.Type == rr.TypeNS) {
 		if all := c.nameservers(); r.Type == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
-			return refuse(wire.RcodeRefused, wire.ErrorProhibited, "the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
+				"the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
 		}
 		return c.ignore(r, "the SOA and the last NS of a zone stay")
 	}

@@ -28,7 +28,8 @@ import (
 // Commit reads a scope, has plan say what to change, and makes that change in one transaction if the scope's Keys and
 // Folders are as they were read; otherwise all again, a bounded number of times. plan's error ends it and is returned.
 // The revision is that of the transaction.
-type Commit func(ctx context.Context, s Scope, plan func([]zones.Change) ([]zones.Edit, error)) (revision int64, err error)
+type Commit func(ctx context.Context, s Scope, plan func([]zones.Change) ([]zones.Edit, error)) (revision int64,
+	err error)
 
 // Published waits until queries and transfers to this server are answered from a revision, or a later one. It returns
 // within a bounded time, whether they are or not.
@@ -47,8 +48,8 @@ type Options struct {
 	Limit      time.Duration         // that one update may take, with its wait; 5 s if zero
 }
 
-// Updater takes updates. It makes one after the other: those of one server then never get into each other's way, and what
-// is waiting is bounded by who calls.
+// Updater takes updates. It makes one after the other: those of one server then never get into each other's way, and
+// what is waiting is bounded by who calls.
 type Updater struct {
 	o     Options
 	turn  chan struct{}
@@ -117,7 +118,8 @@ func (o outcome) says() (rcode, code uint16, text string) {
 	case errors.Is(o.err, ErrTooMuch):
 		return wire.RcodeRefused, wire.ErrorNotSupported, ErrTooMuch.Error()
 	}
-	return wire.RcodeServFail, wire.ErrorNetworkError, "the store did not take the update; it may or may not have been made"
+	return wire.RcodeServFail, wire.ErrorNetworkError, "the store did not take the update; it may or may not have " +
+		"been made"
 }
 
 // make evaluates and commits one update.

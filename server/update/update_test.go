@@ -63,7 +63,9 @@ func (m *memory) commit(ctx context.Context, s Scope, plan func([]zones.Change) 
 			m.before()
 		}
 		now := m.read(s)
-		if !slices.EqualFunc(read, now, func(a, b zones.Change) bool { return a.Key == b.Key && a.Revision == b.Revision }) {
+		if !slices.EqualFunc(read, now, func(a, b zones.Change) bool {
+			return a.Key == b.Key && a.Revision == b.Revision
+		}) {
 			continue
 		}
 		for _, e := range edits {
@@ -139,7 +141,10 @@ func newUpdater(t testing.TB, m *memory, log *bytes.Buffer) *Updater {
 func respond(t testing.TB, d *Updater, message []byte, write func([]byte) error) {
 	t.Helper()
 	keys := ring(t)
-	r, err := answer.New(answer.Options{Now: d.o.Now, Handlers: answer.Handlers{Update: d.Handle, Keys: func() *tsig.Ring { return keys }}})
+	r, err := answer.New(answer.Options{
+		Now:      d.o.Now,
+		Handlers: answer.Handlers{Update: d.Handle, Keys: func() *tsig.Ring { return keys }},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +193,9 @@ func send(t testing.TB, d *Updater, m *dns.Msg, key string) *dns.Msg {
 	}
 	if ts := reply.IsTsig(); key != "" && ts != nil && ts.Error == 0 {
 		err := dns.TsigVerify(got, base64.StdEncoding.EncodeToString(secret), mac, false)
-		if err != nil && !errors.Is(err, dns.ErrTime) && !(errors.Is(err, dns.ErrAuth) && reply.Rcode == dns.RcodeNotAuth) { // its clock is the real one, and it looks at no NOTAUTH
+		if err != nil && !errors.Is(err, dns.ErrTime) &&
+			!(errors.Is(err, dns.ErrAuth) && reply.Rcode == dns.RcodeNotAuth) {
+			// its clock is the real one, and it looks at no NOTAUTH
 			t.Errorf("the response's signature: %v", err)
 		}
 	} else if key != "" {
@@ -212,7 +219,10 @@ func rrs(t testing.TB, texts ...string) (all []dns.RR) {
 // any record of that name and type, where only these count.
 func of(t testing.TB, name, typ string) []dns.RR {
 	t.Helper()
-	return []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{Name: strings.ReplaceAll(name, "$", "example.test."), Rrtype: dns.StringToType[typ]}}}
+	return []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{
+		Name:   strings.ReplaceAll(name, "$", "example.test."),
+		Rrtype: dns.StringToType[typ],
+	}}}
 }
 
 // TestSections goes through RFC 2136 section by section.
@@ -224,11 +234,21 @@ func TestSections(t *testing.T) {
 		rcode int
 		diff  string // "+key value" and "-key", sorted, a line each
 	}{
-		{what: "3.1.1 zone section of another type", build: func(t *testing.T, m *dns.Msg) { m.Question[0].Qtype = dns.TypeA }, rcode: dns.RcodeFormatError},
-		{what: "3.1.1 two zones", build: func(t *testing.T, m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }, rcode: dns.RcodeFormatError},
-		{what: "3.1.2 a zone of others", build: func(t *testing.T, m *dns.Msg) { m.Question[0].Name = "other.test." }, rcode: dns.RcodeNotAuth},
-		{what: "3.1.2 a name within the zone", build: func(t *testing.T, m *dns.Msg) { m.Question[0].Name = "www.example.test." }, rcode: dns.RcodeNotAuth},
-		{what: "3.1.2 another class", build: func(t *testing.T, m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }, rcode: dns.RcodeNotAuth},
+		{what: "3.1.1 zone section of another type", build: func(t *testing.T, m *dns.Msg) {
+			m.Question[0].Qtype = dns.TypeA
+		}, rcode: dns.RcodeFormatError},
+		{what: "3.1.1 two zones", build: func(t *testing.T, m *dns.Msg) {
+			m.Question = append(m.Question, m.Question[0])
+		}, rcode: dns.RcodeFormatError},
+		{what: "3.1.2 a zone of others", build: func(t *testing.T, m *dns.Msg) {
+			m.Question[0].Name = "other.test."
+		}, rcode: dns.RcodeNotAuth},
+		{what: "3.1.2 a name within the zone", build: func(t *testing.T, m *dns.Msg) {
+			m.Question[0].Name = "www.example.test."
+		}, rcode: dns.RcodeNotAuth},
+		{what: "3.1.2 another class", build: func(t *testing.T, m *dns.Msg) {
+			m.Question[0].Qclass = dns.ClassCHAOS
+		}, rcode: dns.RcodeNotAuth},
 		{what: "an update of nothing"},
 		{what: "3.1.2 upper case", build: func(t *testing.T, m *dns.Msg) {
 			m.Question[0].Name = "EXAMPLE.test."
@@ -236,34 +256,60 @@ func TestSections(t *testing.T) {
 		}, diff: `+records/example.test/new/A {"ttl":"1m","data":["192.0.2.7"]}`},
 
 		{what: "2.4.1 RRset exists", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "www.$", "A")) }},
-		{what: "2.4.1 RRset exists: not", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "www.$", "AAAA")) }, rcode: dns.RcodeNXRrset},
-		{what: "2.4.1 of a wildcard: it is not expanded", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "nowhere.$", "TXT")) }, rcode: dns.RcodeNXRrset},
+		{what: "2.4.1 RRset exists: not", build: func(t *testing.T, m *dns.Msg) {
+			m.RRsetUsed(of(t, "www.$", "AAAA"))
+		}, rcode: dns.RcodeNXRrset},
+		{what: "2.4.1 of a wildcard: it is not expanded", build: func(t *testing.T, m *dns.Msg) {
+			m.RRsetUsed(of(t, "nowhere.$", "TXT"))
+		}, rcode: dns.RcodeNXRrset},
 		{what: "2.4.1 SOA", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "$", "SOA")) }},
 		{what: "2.4.1 NS", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "$", "NS")) }},
-		{what: "2.4.1 a policy's addresses", build: func(t *testing.T, m *dns.Msg) { m.RRsetUsed(of(t, "steered.$", "A")) }},
+		{what: "2.4.1 a policy's addresses", build: func(t *testing.T, m *dns.Msg) {
+			m.RRsetUsed(of(t, "steered.$", "A"))
+		}},
 		{what: "2.4.2 with values", build: func(t *testing.T, m *dns.Msg) {
 			m.Used(rrs(t, "www.$ 0 A 192.0.2.2", "www.$ 0 A 192.0.2.1", "$ 0 MX 10 MAIL.$"))
 		}},
-		{what: "2.4.2 NS with values", build: func(t *testing.T, m *dns.Msg) { m.Used(rrs(t, "$ 0 NS ns2.$", "$ 0 NS NS1.$")) }},
-		{what: "2.4.2 too few", build: func(t *testing.T, m *dns.Msg) { m.Used(rrs(t, "www.$ 0 A 192.0.2.2")) }, rcode: dns.RcodeNXRrset},
+		{what: "2.4.2 NS with values", build: func(t *testing.T, m *dns.Msg) {
+			m.Used(rrs(t, "$ 0 NS ns2.$", "$ 0 NS NS1.$"))
+		}},
+		{what: "2.4.2 too few", build: func(t *testing.T, m *dns.Msg) {
+			m.Used(rrs(t, "www.$ 0 A 192.0.2.2"))
+		}, rcode: dns.RcodeNXRrset},
 		{what: "2.4.2 too many", build: func(t *testing.T, m *dns.Msg) {
 			m.Used(rrs(t, "www.$ 0 A 192.0.2.2", "www.$ 0 A 192.0.2.1", "www.$ 0 A 192.0.2.3"))
 		}, rcode: dns.RcodeNXRrset},
-		{what: "2.4.2 not there", build: func(t *testing.T, m *dns.Msg) { m.Used(rrs(t, "new.$ 0 A 192.0.2.2")) }, rcode: dns.RcodeNXRrset},
-		{what: "2.4.2 SOA by value", build: func(t *testing.T, m *dns.Msg) { m.Used(rrs(t, "$ 0 SOA a. b. 1 2 3 4 5")) }, rcode: dns.RcodeRefused},
-		{what: "2.4.3 RRset does not exist", build: func(t *testing.T, m *dns.Msg) { m.RRsetNotUsed(of(t, "www.$", "AAAA")) }},
-		{what: "2.4.3 it does", build: func(t *testing.T, m *dns.Msg) { m.RRsetNotUsed(of(t, "www.$", "A")) }, rcode: dns.RcodeYXRrset},
+		{what: "2.4.2 not there", build: func(t *testing.T, m *dns.Msg) {
+			m.Used(rrs(t, "new.$ 0 A 192.0.2.2"))
+		}, rcode: dns.RcodeNXRrset},
+		{what: "2.4.2 SOA by value", build: func(t *testing.T, m *dns.Msg) {
+			m.Used(rrs(t, "$ 0 SOA a. b. 1 2 3 4 5"))
+		}, rcode: dns.RcodeRefused},
+		{what: "2.4.3 RRset does not exist", build: func(t *testing.T, m *dns.Msg) {
+			m.RRsetNotUsed(of(t, "www.$", "AAAA"))
+		}},
+		{what: "2.4.3 it does", build: func(t *testing.T, m *dns.Msg) {
+			m.RRsetNotUsed(of(t, "www.$", "A"))
+		}, rcode: dns.RcodeYXRrset},
 		{what: "2.4.4 name in use", build: func(t *testing.T, m *dns.Msg) { m.NameUsed(of(t, "www.$", "A")) }},
-		{what: "2.4.4 not in use", build: func(t *testing.T, m *dns.Msg) { m.NameUsed(of(t, "new.$", "A")) }, rcode: dns.RcodeNameError},
-		{what: "2.4.4 an empty non-terminal is not in use", build: func(t *testing.T, m *dns.Msg) { m.NameUsed(of(t, "b.c.$", "A")) }, rcode: dns.RcodeNameError},
+		{what: "2.4.4 not in use", build: func(t *testing.T, m *dns.Msg) {
+			m.NameUsed(of(t, "new.$", "A"))
+		}, rcode: dns.RcodeNameError},
+		{what: "2.4.4 an empty non-terminal is not in use", build: func(t *testing.T, m *dns.Msg) {
+			m.NameUsed(of(t, "b.c.$", "A"))
+		}, rcode: dns.RcodeNameError},
 		{what: "2.4.4 a policy's name", build: func(t *testing.T, m *dns.Msg) { m.NameUsed(of(t, "steered.$", "A")) }},
 		{what: "2.4.5 name not in use", build: func(t *testing.T, m *dns.Msg) { m.NameNotUsed(of(t, "new.$", "A")) }},
-		{what: "2.4.5 in use", build: func(t *testing.T, m *dns.Msg) { m.NameNotUsed(of(t, "www.$", "A")) }, rcode: dns.RcodeYXDomain},
+		{what: "2.4.5 in use", build: func(t *testing.T, m *dns.Msg) {
+			m.NameNotUsed(of(t, "www.$", "A"))
+		}, rcode: dns.RcodeYXDomain},
 		{what: "3.2.5 a TTL", build: func(t *testing.T, m *dns.Msg) {
 			m.NameUsed(of(t, "www.$", "A"))
 			m.Answer[0].Header().Ttl = 1
 		}, rcode: dns.RcodeFormatError},
-		{what: "3.2.5 outside", build: func(t *testing.T, m *dns.Msg) { m.NameUsed(of(t, "www.other.test.", "A")) }, rcode: dns.RcodeNotZone},
+		{what: "3.2.5 outside", build: func(t *testing.T, m *dns.Msg) {
+			m.NameUsed(of(t, "www.other.test.", "A"))
+		}, rcode: dns.RcodeNotZone},
 		{what: "3.2.5 data", build: func(t *testing.T, m *dns.Msg) {
 			m.Answer = rrs(t, "www.$ 0 A 192.0.2.2")
 			m.Answer[0].Header().Class = dns.ClassANY
@@ -277,10 +323,18 @@ func TestSections(t *testing.T) {
 			m.Insert(rrs(t, "new.$ 60 A 192.0.2.7"))
 		}, rcode: dns.RcodeYXDomain},
 
-		{what: "3.3 a key without a grant", key: "nobody", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "new.$ 60 A 192.0.2.7")) }, rcode: dns.RcodeRefused},
-		{what: "3.3 a zone without grants", build: func(t *testing.T, m *dns.Msg) { m.Question[0].Name = "closed.test." }, rcode: dns.RcodeRefused},
-		{what: "3.3 another name", key: "acme", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "new.$ 60 TXT a")) }, rcode: dns.RcodeRefused},
-		{what: "3.3 another type", key: "acme", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "_acme-challenge.$ 60 A 192.0.2.7")) }, rcode: dns.RcodeRefused},
+		{what: "3.3 a key without a grant", key: "nobody", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "new.$ 60 A 192.0.2.7"))
+		}, rcode: dns.RcodeRefused},
+		{what: "3.3 a zone without grants", build: func(t *testing.T, m *dns.Msg) {
+			m.Question[0].Name = "closed.test."
+		}, rcode: dns.RcodeRefused},
+		{what: "3.3 another name", key: "acme", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "new.$ 60 TXT a"))
+		}, rcode: dns.RcodeRefused},
+		{what: "3.3 another type", key: "acme", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "_acme-challenge.$ 60 A 192.0.2.7"))
+		}, rcode: dns.RcodeRefused},
 		{what: "3.3 all or nothing", key: "acme", build: func(t *testing.T, m *dns.Msg) {
 			m.Insert(rrs(t, "_acme-challenge.$ 60 TXT a", "www.$ 60 TXT b"))
 		}, rcode: dns.RcodeRefused},
@@ -292,30 +346,51 @@ func TestSections(t *testing.T) {
 			m.RemoveName(of(t, "_acme-challenge.www.$", "ANY"))
 		}, diff: "-records/example.test/_acme-challenge.www/TXT"},
 
-		{what: "3.4.1.2 outside", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.other.test. 60 A 192.0.2.7")) }, rcode: dns.RcodeNotZone},
-		{what: "3.4.1.2 in a child zone", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.child.$ 60 A 192.0.2.7")) }, rcode: dns.RcodeNotZone},
+		{what: "3.4.1.2 outside", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.other.test. 60 A 192.0.2.7"))
+		}, rcode: dns.RcodeNotZone},
+		{what: "3.4.1.2 in a child zone", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.child.$ 60 A 192.0.2.7"))
+		}, rcode: dns.RcodeNotZone},
 		{
-			what: "3.4.1.2 the delegation of a child zone", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "child.$ 60 NS ns1.$")) },
+			what: "3.4.1.2 the delegation of a child zone", build: func(t *testing.T, m *dns.Msg) {
+				m.Insert(rrs(t, "child.$ 60 NS ns1.$"))
+			},
 			diff: `+records/example.test/child/NS {"ttl":"1m","data":["ns1.example.test."]}`,
 		},
 		{what: "3.4.1.2 a meta type", build: func(t *testing.T, m *dns.Msg) {
-			m.Ns = []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{Name: "www.example.test.", Rrtype: dns.TypeAXFR, Class: dns.ClassINET}, Rdata: "00"}}
+			m.Ns = []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{
+				Name: "www.example.test.", Rrtype: dns.TypeAXFR,
+				Class: dns.ClassINET,
+			}, Rdata: "00"}}
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.2 ANY of the zone's class", build: func(t *testing.T, m *dns.Msg) {
-			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: "www.example.test.", Rrtype: dns.TypeANY, Class: dns.ClassINET}}}
+			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{
+				Name: "www.example.test.", Rrtype: dns.TypeANY,
+				Class: dns.ClassINET,
+			}}}
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.2 ANY of class NONE", build: func(t *testing.T, m *dns.Msg) {
-			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: "www.example.test.", Rrtype: dns.TypeANY, Class: dns.ClassNONE}}}
+			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{
+				Name: "www.example.test.", Rrtype: dns.TypeANY,
+				Class: dns.ClassNONE,
+			}}}
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.2 a deletion with a TTL", build: func(t *testing.T, m *dns.Msg) {
 			m.RemoveName(of(t, "www.$", "A"))
 			m.Ns[0].Header().Ttl = 1
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.2 an addition without data", build: func(t *testing.T, m *dns.Msg) {
-			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{Name: "www.example.test.", Rrtype: dns.TypeA, Class: dns.ClassINET}}}
+			m.Ns = []dns.RR{&dns.ANY{Hdr: dns.RR_Header{
+				Name: "www.example.test.", Rrtype: dns.TypeA,
+				Class: dns.ClassINET,
+			}}}
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.2 data that are none of the type", build: func(t *testing.T, m *dns.Msg) {
-			m.Ns = []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{Name: "www.example.test.", Rrtype: dns.TypeA, Class: dns.ClassINET}, Rdata: "c00002"}}
+			m.Ns = []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{
+				Name: "www.example.test.", Rrtype: dns.TypeA,
+				Class: dns.ClassINET,
+			}, Rdata: "c00002"}}
 		}, rcode: dns.RcodeFormatError},
 		{what: "3.4.1.3 nothing is done when the last is wrong", build: func(t *testing.T, m *dns.Msg) {
 			m.Insert(rrs(t, "new.$ 60 A 192.0.2.7", "new.$ 60 A 192.0.2.8"))
@@ -323,12 +398,18 @@ func TestSections(t *testing.T) {
 		}, rcode: dns.RcodeFormatError},
 
 		{
-			what: "3.4.2.2 add to an RRset; its TTL is the newest", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.$ 60 A 192.0.2.3")) },
+			what: "3.4.2.2 add to an RRset; its TTL is the newest", build: func(t *testing.T, m *dns.Msg) {
+				m.Insert(rrs(t, "www.$ 60 A 192.0.2.3"))
+			},
 			diff: `+records/example.test/www/A {"ttl":"1m","data":["192.0.2.1","192.0.2.2","192.0.2.3"]}`,
 		},
-		{what: "3.4.2.2 what is there already", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.$ 300 A 192.0.2.2", "$ 300 MX 10 Mail.$")) }},
+		{what: "3.4.2.2 what is there already", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.$ 300 A 192.0.2.2", "$ 300 MX 10 Mail.$"))
+		}},
 		{
-			what: "3.4.2.2 what is there already, another TTL", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "$ 60 MX 10 mail.$")) },
+			what: "3.4.2.2 what is there already, another TTL", build: func(t *testing.T, m *dns.Msg) {
+				m.Insert(rrs(t, "$ 60 MX 10 mail.$"))
+			},
 			diff: `+records/example.test/@/MX {"ttl":"1m","data":["10 mail"]}`,
 		},
 		{
@@ -337,7 +418,8 @@ func TestSections(t *testing.T) {
 		},
 		{what: "3.4.2.2 many types", build: func(t *testing.T, m *dns.Msg) {
 			m.Compress = true
-			m.Insert(rrs(t, "new.$ 60 SRV 1 2 3 srv.$", "new.$ 60 TYPE65280 \\# 2 beef", `new.$ 60 NAPTR 1 2 "u" "sip" "!a!b!" r.$`,
+			m.Insert(rrs(t, "new.$ 60 SRV 1 2 3 srv.$", "new.$ 60 TYPE65280 \\# 2 beef",
+				`new.$ 60 NAPTR 1 2 "u" "sip" "!a!b!" r.$`,
 				`new.$ 60 TXT "two" "strings"`, "new.$ 60 CAA 0 issue ca.test", "new.$ 60 PTR www.$"))
 		}, diff: strings.Join([]string{
 			`+records/example.test/new/CAA {"ttl":"1m","data":["0 issue \"ca.test\""]}`,
@@ -347,49 +429,97 @@ func TestSections(t *testing.T) {
 			`+records/example.test/new/TXT {"ttl":"1m","data":["\"two\" \"strings\""]}`,
 			`+records/example.test/new/TYPE65280 {"ttl":"1m","data":["\\# 2 BEEF"]}`,
 		}, "\n")},
-		{what: "3.4.2.2 SOA", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "$ 60 SOA a. b. 9999999 2 3 4 5")) }, rcode: dns.RcodeRefused},
-		{what: "3.4.2.2 SOA elsewhere", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.$ 60 SOA a. b. 9999999 2 3 4 5")) }, rcode: dns.RcodeRefused},
-		{what: "3.4.2.2 NS of the apex", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "$ 60 NS ns3.$")) }, rcode: dns.RcodeRefused},
-		{what: "3.4.2.2 NS of the apex that is there", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "$ 60 NS ns2.$")) }},
-		{what: "3.4.2.2 CNAME beside others is passed over", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.$ 60 CNAME a.$", "$ 60 CNAME a.$")) }},
-		{what: "3.4.2.2 others beside a CNAME are passed over", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "alias.$ 60 A 192.0.2.3")) }},
+		{what: "3.4.2.2 SOA", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "$ 60 SOA a. b. 9999999 2 3 4 5"))
+		}, rcode: dns.RcodeRefused},
+		{what: "3.4.2.2 SOA elsewhere", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.$ 60 SOA a. b. 9999999 2 3 4 5"))
+		}, rcode: dns.RcodeRefused},
+		{what: "3.4.2.2 NS of the apex", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "$ 60 NS ns3.$"))
+		}, rcode: dns.RcodeRefused},
+		{what: "3.4.2.2 NS of the apex that is there", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "$ 60 NS ns2.$"))
+		}},
+		{what: "3.4.2.2 CNAME beside others is passed over", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.$ 60 CNAME a.$", "$ 60 CNAME a.$"))
+		}},
+		{what: "3.4.2.2 others beside a CNAME are passed over", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "alias.$ 60 A 192.0.2.3"))
+		}},
 		{
-			what: "3.4.2.2 a CNAME replaces a CNAME", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "alias.$ 60 CNAME a.$")) },
+			what: "3.4.2.2 a CNAME replaces a CNAME", build: func(t *testing.T, m *dns.Msg) {
+				m.Insert(rrs(t, "alias.$ 60 CNAME a.$"))
+			},
 			diff: `+records/example.test/alias/CNAME {"ttl":"1m","data":["a.example.test."]}`,
 		},
-		{what: "3.4.2.2 a CNAME takes the place of what the same update deletes", build: func(t *testing.T, m *dns.Msg) {
-			m.RemoveName(of(t, "www.$", "A"))
-			m.Insert(rrs(t, "www.$ 60 CNAME a.$"))
-		}, diff: "+records/example.test/www/CNAME {\"ttl\":\"1m\",\"data\":[\"a.example.test.\"]}\n-records/example.test/www/A\n-records/example.test/www/TXT"},
-		{what: "signatures are made, not given", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "www.$ 60 NSEC a.$ A")) }, rcode: dns.RcodeRefused},
+		{
+			what: "3.4.2.2 a CNAME takes the place of what the same update deletes",
+			build: func(t *testing.T, m *dns.Msg) {
+				m.RemoveName(of(t, "www.$", "A"))
+				m.Insert(rrs(t, "www.$ 60 CNAME a.$"))
+			}, diff: "+records/example.test/www/CNAME " +
+				"{\"ttl\":\"1m\",\"data\":[\"a.example.test.\"]}\n-records/example.test/www/A\n-records/example.test/www/TXT",
+		},
+		{what: "signatures are made, not given", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "www.$ 60 NSEC a.$ A"))
+		}, rcode: dns.RcodeRefused},
 
-		{what: "3.4.2.3 delete an RRset", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "www.$", "A")) }, diff: "-records/example.test/www/A"},
-		{what: "3.4.2.3 that is not there", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "www.$", "AAAA")) }},
-		{what: "3.4.2.3 all of a name", build: func(t *testing.T, m *dns.Msg) { m.RemoveName(of(t, "www.$", "A")) }, diff: "-records/example.test/www/A\n-records/example.test/www/TXT"},
-		{what: "3.4.2.3 all of the apex but SOA and NS", build: func(t *testing.T, m *dns.Msg) { m.RemoveName(of(t, "$", "A")) }, diff: "-records/example.test/@/MX"},
+		{what: "3.4.2.3 delete an RRset", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveRRset(of(t, "www.$", "A"))
+		}, diff: "-records/example.test/www/A"},
+		{what: "3.4.2.3 that is not there", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveRRset(of(t, "www.$", "AAAA"))
+		}},
+		{what: "3.4.2.3 all of a name", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveName(of(t, "www.$", "A"))
+		}, diff: "-records/example.test/www/A\n-records/example.test/www/TXT"},
+		{what: "3.4.2.3 all of the apex but SOA and NS", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveName(of(t, "$", "A"))
+		}, diff: "-records/example.test/@/MX"},
 		{what: "3.4.2.3 SOA and NS of the apex stay", build: func(t *testing.T, m *dns.Msg) {
 			m.RemoveRRset(of(t, "$", "SOA"))
 			m.RemoveRRset(of(t, "$", "NS"))
 		}},
 		{
-			what: "3.4.2.4 delete one", build: func(t *testing.T, m *dns.Msg) { m.Remove(rrs(t, "www.$ 60 A 192.0.2.1")) },
+			what: "3.4.2.4 delete one", build: func(t *testing.T, m *dns.Msg) {
+				m.Remove(rrs(t, "www.$ 60 A 192.0.2.1"))
+			},
 			diff: `+records/example.test/www/A {"ttl":"5m","data":["192.0.2.2"]}`,
 		},
-		{what: "3.4.2.4 delete the last", build: func(t *testing.T, m *dns.Msg) { m.Remove(rrs(t, "$ 60 MX 10 MAIL.$")) }, diff: "-records/example.test/@/MX"},
-		{what: "3.4.2.4 that is not there", build: func(t *testing.T, m *dns.Msg) { m.Remove(rrs(t, "www.$ 60 A 192.0.2.9")) }},
-		{what: "3.4.2.4 NS of the apex", build: func(t *testing.T, m *dns.Msg) { m.Remove(rrs(t, "$ 60 NS ns1.$")) }, rcode: dns.RcodeRefused},
+		{what: "3.4.2.4 delete the last", build: func(t *testing.T, m *dns.Msg) {
+			m.Remove(rrs(t, "$ 60 MX 10 MAIL.$"))
+		}, diff: "-records/example.test/@/MX"},
+		{what: "3.4.2.4 that is not there", build: func(t *testing.T, m *dns.Msg) {
+			m.Remove(rrs(t, "www.$ 60 A 192.0.2.9"))
+		}},
+		{what: "3.4.2.4 NS of the apex", build: func(t *testing.T, m *dns.Msg) {
+			m.Remove(rrs(t, "$ 60 NS ns1.$"))
+		}, rcode: dns.RcodeRefused},
 		{what: "3.4.2.4 SOA", build: func(t *testing.T, m *dns.Msg) { m.Remove(rrs(t, "$ 60 SOA a. b. 1 2 3 4 5")) }},
 		{what: "3.4.2 in order: deleted, and added again", build: func(t *testing.T, m *dns.Msg) {
 			m.Insert(rrs(t, "new.$ 60 A 192.0.2.1"))
 			m.RemoveRRset(of(t, "new.$", "A"))
 		}},
 
-		{what: "a policy's name, A", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "steered.$ 60 A 192.0.2.1")) }, rcode: dns.RcodeRefused},
-		{what: "a policy's name, CNAME", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "steered.$ 60 CNAME a.")) }, rcode: dns.RcodeRefused},
-		{what: "a policy's name, delete AAAA", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "steered.$", "AAAA")) }, rcode: dns.RcodeRefused},
-		{what: "a policy's name, delete all", build: func(t *testing.T, m *dns.Msg) { m.RemoveName(of(t, "steered.$", "A")) }, rcode: dns.RcodeRefused},
-		{what: "a policy's name, TXT", build: func(t *testing.T, m *dns.Msg) { m.RemoveRRset(of(t, "steered.$", "TXT")) }, diff: "-records/example.test/steered/TXT"},
-		{what: "a record that cannot be read", build: func(t *testing.T, m *dns.Msg) { m.Insert(rrs(t, "broken.$ 60 TXT a")) }, rcode: dns.RcodeServerFailure},
+		{what: "a policy's name, A", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "steered.$ 60 A 192.0.2.1"))
+		}, rcode: dns.RcodeRefused},
+		{what: "a policy's name, CNAME", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "steered.$ 60 CNAME a."))
+		}, rcode: dns.RcodeRefused},
+		{what: "a policy's name, delete AAAA", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveRRset(of(t, "steered.$", "AAAA"))
+		}, rcode: dns.RcodeRefused},
+		{what: "a policy's name, delete all", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveName(of(t, "steered.$", "A"))
+		}, rcode: dns.RcodeRefused},
+		{what: "a policy's name, TXT", build: func(t *testing.T, m *dns.Msg) {
+			m.RemoveRRset(of(t, "steered.$", "TXT"))
+		}, diff: "-records/example.test/steered/TXT"},
+		{what: "a record that cannot be read", build: func(t *testing.T, m *dns.Msg) {
+			m.Insert(rrs(t, "broken.$ 60 TXT a"))
+		}, rcode: dns.RcodeServerFailure},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			store := &memory{values: maps.Clone(stored)}
@@ -509,7 +639,8 @@ func TestAgain(t *testing.T) {
 	if got := store.values["records/example.test/www/A"]; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if !strings.Contains(log.String(), "+www A 192.0.2.3") || !strings.Contains(log.String(), "key=all") || !strings.Contains(log.String(), "revision=1") {
+	if !strings.Contains(log.String(), "+www A 192.0.2.3") || !strings.Contains(log.String(), "key=all") ||
+		!strings.Contains(log.String(), "revision=1") {
 		t.Errorf("the log does not say what was done:\n%s", &log)
 	}
 
@@ -580,11 +711,14 @@ func TestManyNames(t *testing.T) {
 		m.Insert(rrs(t, fmt.Sprintf("h%d.deep.$ 60 A 192.0.2.1", i)))
 	}
 	m.Compress = true
-	if reply := send(t, d, m, "all"); reply.Rcode != dns.RcodeSuccess || len(store.values) != len(stored)+names || store.revision != 1 {
-		t.Errorf("%s, %d new, in %d revisions", dns.RcodeToString[reply.Rcode], len(store.values)-len(stored), store.revision)
+	if reply := send(t, d, m, "all"); reply.Rcode != dns.RcodeSuccess || len(store.values) != len(stored)+names ||
+		store.revision != 1 {
+		t.Errorf("%s, %d new, in %d revisions", dns.RcodeToString[reply.Rcode], len(store.values)-len(stored),
+			store.revision)
 	}
 	store.err = fmt.Errorf("%w: 5000 changes", ErrTooMuch)
-	if reply := send(t, d, m, "all"); reply.Rcode != dns.RcodeRefused || !strings.Contains(extended(reply), "send it in parts") {
+	if reply := send(t, d, m, "all"); reply.Rcode != dns.RcodeRefused ||
+		!strings.Contains(extended(reply), "send it in parts") {
 		t.Errorf("%s: %s", dns.RcodeToString[reply.Rcode], extended(reply))
 	}
 }

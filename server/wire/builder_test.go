@@ -53,18 +53,22 @@ func TestResponse(t *testing.T) {
 		t.Fatal("not all went in")
 	}
 	m := unpacked(t, b.Finish())
-	if m.Id != 0xbeef || !m.Response || !m.Authoritative || m.Truncated || !m.RecursionDesired || m.RecursionAvailable || m.CheckingDisabled || m.Rcode != 0 {
+	if m.Id != 0xbeef || !m.Response || !m.Authoritative || m.Truncated || !m.RecursionDesired ||
+		m.RecursionAvailable || m.CheckingDisabled || m.Rcode != 0 {
 		t.Errorf("header: %v", m.MsgHdr)
 	}
-	diff(t, "question in the case it was asked", []dns.Question{{Name: "wWw.eXample.TEST.", Qtype: 1, Qclass: 1}}, m.Question)
+	diff(t, "question in the case it was asked", []dns.Question{{Name: "wWw.eXample.TEST.", Qtype: 1, Qclass: 1}},
+		m.Question)
 	diff(t, "answer", []string{
 		"wWw.eXample.TEST. 300 IN CNAME lee.example.test.",
 		"lee.example.test. 30 IN A 192.0.2.1",
 		"lee.example.test. 30 IN A 192.0.2.2",
 	}, lines(m.Answer))
-	diff(t, "authority", []string{"eXample.TEST. 300 IN NS ns.example.test.", "eXample.TEST. 300 IN NS ns."}, lines(m.Ns))
+	diff(t, "authority", []string{"eXample.TEST. 300 IN NS ns.example.test.", "eXample.TEST. 300 IN NS ns."},
+		lines(m.Ns))
 	diff(t, "additional", []string{"lee.example.test. 60 IN AAAA 2001:db8::1"}, lines(m.Extra))
-	if opt := m.IsEdns0(); opt == nil || opt.UDPSize() != 1232 || !opt.Do() || opt.Version() != 0 || len(opt.Option) != 0 {
+	if opt := m.IsEdns0(); opt == nil || opt.UDPSize() != 1232 || !opt.Do() || opt.Version() != 0 ||
+		len(opt.Option) != 0 {
 		t.Errorf("OPT: %v", opt)
 	}
 }
@@ -112,7 +116,10 @@ func TestReply(t *testing.T) {
 		{"a bad option", plain(optRecord(1232, 0, option(8))), dns.RcodeFormatError, true, true},
 		{"two OPT", plain(optRecord(1232, 0), optRecord(1232, 0)), dns.RcodeFormatError, true, true},
 		{"a version to come", plain(optRecord(1232, 1<<16)), dns.RcodeBadVers, true, true},
-		{"UPDATE with OPT", request(header{flags: 5 << 11, qd: 1, ar: 1}, q, optRecord(1232, 0)), dns.RcodeNotImplemented, true, true},
+		{
+			"UPDATE with OPT", request(header{flags: 5 << 11, qd: 1, ar: 1}, q, optRecord(1232, 0)),
+			dns.RcodeNotImplemented, true, true,
+		},
 		{"DSO", request(header{flags: 6 << 11}), dns.RcodeNotImplemented, false, false},
 	} {
 		var query Query
@@ -123,18 +130,21 @@ func TestReply(t *testing.T) {
 		}
 		var b Builder
 		m := unpacked(t, b.Reply(make([]byte, 512), 512, &query, rcode))
-		if m.Rcode != test.rcode || m.Id != 0xbeef || len(m.Question) == 1 != test.question || m.IsEdns0() != nil != test.edns {
+		if m.Rcode != test.rcode || m.Id != 0xbeef || len(m.Question) == 1 != test.question ||
+			m.IsEdns0() != nil != test.edns {
 			t.Errorf("%s: rcode %d, want %d; question %v, want %v; OPT %v, want %v", test.what,
 				m.Rcode, test.rcode, len(m.Question) == 1, test.question, m.IsEdns0() != nil, test.edns)
 		}
 		if opt := m.IsEdns0(); opt != nil && opt.Version() != 0 {
-			t.Errorf("%s: OPT says version %d; it is the highest that the server knows (RFC 6891 section 6.1.3)", test.what, opt.Version())
+			t.Errorf("%s: OPT says version %d; it is the highest that the server knows (RFC 6891 section 6.1.3)",
+				test.what, opt.Version())
 		}
 	}
 }
 
 func TestOptions(t *testing.T) {
-	q := parsed(t, plain(optRecord(4096, 0, option(3), option(10, []byte("client..")...), option(11), option(8, 0, 1, 20, 0, 198, 51, 0x60))))
+	q := parsed(t, plain(optRecord(4096, 0, option(3), option(10, []byte("client..")...), option(11),
+		option(8, 0, 1, 20, 0, 198, 51, 0x60))))
 	b := Builder{NSID: []byte("ams-1")}
 	b.Start(make([]byte, 512), 512, q)
 	b.SetScope(24)
@@ -203,7 +213,9 @@ func TestTruncation(t *testing.T) {
 			b.Set(Authority, fill(20), 1, QName)
 			b.Set(Additional, fill(13), 1, QName)
 		}, true, 0, 0, 0, 1},
-		{"addresses that do not fit", func(b *Builder) { b.Addresses(Answer, QName, 1, make([]byte, 4*40), 4) }, true, 0, 0, 0, 1},
+		{"addresses that do not fit", func(b *Builder) {
+			b.Addresses(Answer, QName, 1, make([]byte, 4*40), 4)
+		}, true, 0, 0, 0, 1},
 		{"authority that does not fit", func(b *Builder) {
 			b.Set(Answer, fill(100), 1, QName)
 			b.Set(Authority, fill(room), 1, QName)
@@ -233,8 +245,10 @@ func TestTruncation(t *testing.T) {
 		response := b.Finish()
 		m := unpacked(t, response)
 		got := [...]int{len(m.Answer), len(m.Ns), len(lines(m.Extra)), len(m.Extra) - len(lines(m.Extra))}
-		if want := [...]int{test.an, test.ns, test.ar, test.opt}; got != want || m.Truncated != test.tc || len(response) > 512 || len(m.Question) != 1 {
-			t.Errorf("%s: %v records with TC %v, want %v with %v; %d octets", test.what, got, m.Truncated, want, test.tc, len(response))
+		if want := [...]int{test.an, test.ns, test.ar, test.opt}; got != want || m.Truncated != test.tc ||
+			len(response) > 512 || len(m.Question) != 1 {
+			t.Errorf("%s: %v records with TC %v, want %v with %v; %d octets", test.what, got, m.Truncated, want,
+				test.tc, len(response))
 		}
 	}
 }
@@ -358,7 +372,8 @@ func TestSetFrom(t *testing.T) {
 					if len(a) != len(b) || !bytes.Equal(a[:min(len(a), HeaderSize)], b[:min(len(b), HeaderSize)]) {
 						t.Fatalf("limit %d, first %d: % x, as it is % x", limit, first, b, a)
 					}
-					if in && owner == QName && first > 0 && first < count && b[HeaderSize+len(q.Question)+15] != byte(first) {
+					if in && owner == QName && first > 0 && first < count &&
+						b[HeaderSize+len(q.Question)+15] != byte(first) {
 						t.Fatalf("first %d: % x", first, b)
 					}
 				}

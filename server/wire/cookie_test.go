@@ -27,7 +27,8 @@ func TestSipHash(t *testing.T) {
 		message[i] = byte(i)
 	}
 	for size, want := range map[int]string{
-		0: "310e0edd47db6f72", 1: "fd67dc93c539f874", 7: "37d1018bf50002ab", 8: "6224939a79f5f593", 15: "e545be4961ca29a1",
+		0: "310e0edd47db6f72", 1: "fd67dc93c539f874", 7: "37d1018bf50002ab", 8: "6224939a79f5f593",
+		15: "e545be4961ca29a1",
 		63: "724506eb4c328a95",
 	} {
 		var got [8]byte
@@ -45,10 +46,23 @@ func TestCookieVectors(t *testing.T) {
 		made, checked                 uint32
 		server                        string
 	}{
-		{"A.1 learning a new server cookie", "2464c4abcf10c957", "198.51.100.100", "e5e973e5a6b2a43f48e7dc849e37bfcf", 1559731985, 1559731985, "010000005cf79f111f8130c3eee29480"},
-		{"A.2 renewed", "2464c4abcf10c957", "198.51.100.100", "e5e973e5a6b2a43f48e7dc849e37bfcf", 1559734385, 1559734385, "010000005cf7a871d4a564a1442aca77"},
-		{"A.3 another client", "fc93fc62807ddb86", "203.0.113.203", "e5e973e5a6b2a43f48e7dc849e37bfcf", 1559734700, 1559734700, "010000005cf7a9acf73a7810aca2381e"},
-		{"A.4 IPv6, a new secret", "22681ab97d52c298", "2001:db8:220:1:59de:d0f4:8769:82b8", "445536bcd2513298075a5d379663c962", 1559741961, 1559741961, "010000005cf7c609a6bb79d16625507a"},
+		{
+			"A.1 learning a new server cookie", "2464c4abcf10c957", "198.51.100.100",
+			"e5e973e5a6b2a43f48e7dc849e37bfcf",
+			1559731985, 1559731985, "010000005cf79f111f8130c3eee29480",
+		},
+		{
+			"A.2 renewed", "2464c4abcf10c957", "198.51.100.100", "e5e973e5a6b2a43f48e7dc849e37bfcf", 1559734385,
+			1559734385, "010000005cf7a871d4a564a1442aca77",
+		},
+		{
+			"A.3 another client", "fc93fc62807ddb86", "203.0.113.203", "e5e973e5a6b2a43f48e7dc849e37bfcf", 1559734700,
+			1559734700, "010000005cf7a9acf73a7810aca2381e",
+		},
+		{
+			"A.4 IPv6, a new secret", "22681ab97d52c298", "2001:db8:220:1:59de:d0f4:8769:82b8",
+			"445536bcd2513298075a5d379663c962", 1559741961, 1559741961, "010000005cf7c609a6bb79d16625507a",
+		},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			secret := CookieSecret(unhex(t, v.secret))
@@ -72,7 +86,8 @@ func TestCookieVectors(t *testing.T) {
 	// A.4: made with the previous secret.
 	secret = CookieSecret(unhex(t, "dd3bdf9344b678b185a6f5cb60fca715"))
 	cookie = unhex(t, "22681ab97d52c298010000005cf7c57926556bd0934c72f8")
-	if valid, _ := secret.CheckCookie(cookie, netip.MustParseAddr("2001:db8:220:1:59de:d0f4:8769:82b8"), 1559741961); !valid {
+	if valid, _ := secret.CheckCookie(cookie, netip.MustParseAddr("2001:db8:220:1:59de:d0f4:8769:82b8"),
+		1559741961); !valid {
 		t.Error("A.4: a cookie made with the previous secret is not accepted")
 	}
 }

@@ -67,7 +67,8 @@ func FuzzParse(f *testing.F) {
 		if len(q.Labels()) != dns.CountLabel(m.Question[0].Name) {
 			t.Fatalf("%d labels in %s", len(q.Labels()), m.Question[0].Name)
 		}
-		if q.Type != m.Question[0].Qtype || q.Class != m.Question[0].Qclass || q.RD != m.RecursionDesired || q.CD != m.CheckingDisabled {
+		if q.Type != m.Question[0].Qtype || q.Class != m.Question[0].Qclass || q.RD != m.RecursionDesired ||
+			q.CD != m.CheckingDisabled {
 			t.Fatalf("question or header: %+v, the oracle has %v", q, &m)
 		}
 		if q.EDNS != (opt != nil) {
@@ -97,7 +98,8 @@ func FuzzParse(f *testing.F) {
 
 // ordinary reports whether the message is one that has to be read: the oracle reads more than a server should.
 func ordinary(m *dns.Msg, msg []byte) bool {
-	if m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 || len(m.Answer)+len(m.Ns) > 0 || len(m.Extra) > 1 {
+	if m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 || len(m.Answer)+len(m.Ns) > 0 ||
+		len(m.Extra) > 1 {
 		return false
 	}
 	for i, c := range []int{1, 0, 0, len(m.Extra)} {
@@ -157,10 +159,12 @@ func FuzzSubnet(f *testing.F) {
 		if q.ECS.Family == 0 {
 			scope = 0
 		}
-		if !ok || echo.Family != q.ECS.Family || echo.SourceNetmask != data[2] || echo.SourceScope != scope || !bytes.Equal(q.ECS.Raw, data) {
+		if !ok || echo.Family != q.ECS.Family || echo.SourceNetmask != data[2] || echo.SourceScope != scope ||
+			!bytes.Equal(q.ECS.Raw, data) {
 			t.Fatalf("%x comes back as %v", data, echo)
 		}
-		if q.ECS.Family != 0 && (netip.PrefixFrom(q.ECS.Addr, int(q.ECS.Source)).Masked().Addr() != q.ECS.Addr || !bytes.HasPrefix(q.ECS.Addr.AsSlice(), data[4:])) {
+		if q.ECS.Family != 0 && (netip.PrefixFrom(q.ECS.Addr, int(q.ECS.Source)).Masked().Addr() != q.ECS.Addr ||
+			!bytes.HasPrefix(q.ECS.Addr.AsSlice(), data[4:])) {
 			t.Fatalf("%x is read as %v/%d", data, q.ECS.Addr, q.ECS.Source)
 		}
 	})

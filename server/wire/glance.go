@@ -26,7 +26,8 @@ func Glance(msg []byte) (name []byte, qtype uint16, subnet netip.Addr) {
 	name, qtype = msg[HeaderSize:at], binary.BigEndian.Uint16(msg[at:])
 	const optHead, ecsHead = optSize + optionHeader, 4
 	o := msg[at+4:]
-	if len(o) < optHead+ecsHead || o[0] != 0 || binary.BigEndian.Uint16(o[1:]) != TypeOPT || binary.BigEndian.Uint16(o[optSize:]) != optionECS {
+	if len(o) < optHead+ecsHead || o[0] != 0 || binary.BigEndian.Uint16(o[1:]) != TypeOPT ||
+		binary.BigEndian.Uint16(o[optSize:]) != optionECS {
 		return name, qtype, subnet
 	}
 	end := optHead + int(binary.BigEndian.Uint16(o[optSize+2:]))

@@ -22,7 +22,8 @@ func TestSetNames(t *testing.T) {
 		{"upper case", TypeCNAME, []string{"\x03www\x07Example\x04test\x00"}, 0},
 		{"a label that looks like it", TypeCNAME, []string{"\x10xx" + apex[:13] + "y\x00"}, 0},
 		{"mx", TypeMX, []string{"\x00\x0a\x04mail" + apex, "\x00\x14\x00"}, len(apex) - 2},
-		{"soa", TypeSOA, []string{"\x03ns1" + apex + "\x04host" + apex + "\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"}, 2 * (len(apex) - 2)},
+		{"soa", TypeSOA, []string{"\x03ns1" + apex + "\x04host" + apex +
+			"\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05"}, 2 * (len(apex) - 2)},
 		{"srv stays in full", TypeSRV, []string{"\x00\x01\x00\x01\x00\x50\x03www" + apex}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,7 +59,8 @@ func TestSetNames(t *testing.T) {
 				for i, r := range m.Answer {
 					packed := make([]byte, 512)
 					end, err := dns.PackRR(r, packed, 0, nil, false)
-					if err != nil || string(packed[end-len(c.data[i]):end]) != c.data[i] || r.Header().Name != "example.test." {
+					if err != nil || string(packed[end-len(c.data[i]):end]) != c.data[i] ||
+						r.Header().Name != "example.test." {
 						t.Errorf("%q has come out as %s", c.data[i], r)
 					}
 				}
@@ -70,7 +72,8 @@ func TestSetNames(t *testing.T) {
 // A name in the message goes on, after so many of its octets, where its pointers lead.
 func TestSuffix(t *testing.T) {
 	var q Query
-	request := append(append(make([]byte, 4, 64), 0, 1, 0, 0, 0, 0, 0, 0), "\x03www\x07example\x04test\x00\x00\x01\x00\x01"...)
+	request := append(append(make([]byte, 4, 64), 0, 1, 0, 0, 0, 0, 0, 0),
+		"\x03www\x07example\x04test\x00\x00\x01\x00\x01"...)
 	if v := q.Parse(request); v != OK {
 		t.Fatal(v)
 	}

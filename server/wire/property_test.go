@@ -37,7 +37,8 @@ func TestAnyResponse(t *testing.T) {
 			case 1:
 				ok = b.Addresses(s, QName, 30, make([]byte, 16*rapid.IntRange(1, 30).Draw(t, "addresses")), 16)
 			case 2:
-				ok = b.SetNames(s, set(TypeMX, "\x00\x0a\x04mail\x04test\x00", "\x00\x0a\x01a\x00"), 2, QName, q.Name()[4:], QName+4)
+				ok = b.SetNames(s, set(TypeMX, "\x00\x0a\x04mail\x04test\x00", "\x00\x0a\x01a\x00"), 2, QName,
+					q.Name()[4:], QName+4)
 			case 3:
 				b.SetError(ErrorOther, data())
 				continue

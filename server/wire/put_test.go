@@ -27,5 +27,8 @@ func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, 
 	if width == 16 {
 		kind = TypeAAAA
 	}
-	return b.Put(s, &RRset{Owner: uint16(owner), Type: kind, TTL: ttl, Data: addresses, Count: uint16(len(addresses) / width)})
+	return b.Put(s, &RRset{
+		Owner: uint16(owner), Type: kind, TTL: ttl, Data: addresses,
+		Count: uint16(len(addresses) / width),
+	})
 }

@@ -38,7 +38,8 @@ const (
 	FormErr                // FORMERR
 	BadVers                // BADVERS: a version of EDNS above 0 (RFC 6891 section 6.1.3)
 	NotImp                 // NOTIMP: an opcode other than QUERY
-	Bare                   // a QUERY without a question, about its COOKIE alone: NOERROR, with nothing but a cookie (RFC 7873 section 5.4)
+	// a QUERY without a question, about its COOKIE alone: NOERROR, with nothing but a cookie (RFC 7873 section 5.4)
+	Bare
 )
 
 // Rcode returns the rcode that replies to the verdict; RcodeNoError for OK, Drop and Bare.
@@ -182,7 +183,8 @@ func (q *Query) question(msg []byte) (end int) {
 		if length == 0 {
 			break
 		}
-		if length > 63 { // a compression pointer has nothing to point at, and other label types are no more (RFC 6891 section 5)
+		if length > 63 {
+			// a compression pointer has nothing to point at, and other label types are no more (RFC 6891 section 5)
 			return HeaderSize
 		}
 		if count == uint8(len(q.labels)) {
@@ -251,7 +253,8 @@ func (q *Query) records(msg []byte, at int) Verdict {
 		}
 		switch binary.BigEndian.Uint16(fixed) {
 		case TypeOPT:
-			if i < before || q.EDNS || msg[start] != 0 { // one, in the additional section, owned by the root (RFC 6891 section 6.1.1)
+			if i < before || q.EDNS || msg[start] != 0 {
+				// one, in the additional section, owned by the root (RFC 6891 section 6.1.1)
 				return FormErr
 			}
 			q.EDNS = true

@@ -17,12 +17,13 @@ type RRset struct {
 	Owner uint16 // where the owner's name is in the message: QName, or RDATA that was written before
 	Count uint16 // of records
 	Type  uint16
-	First uint16 // of records that have one size: the number of the one that comes first, the others after it, around the end
+	// of records that have one size: the number of the one that comes first, the others after it, around the end
+	First uint16
 	TTL   uint32 // seconds, of records that are made
 	Data  []byte
 
-	// Names in the RDATA of records that end in Suffix are cut short there. It is a name in wire form that the message has
-	// at SuffixAt, and matches names that are in its case. The type is one that Embedded knows.
+	// Names in the RDATA of records that end in Suffix are cut short there. It is a name in wire form that the message
+	// has at SuffixAt, and matches names that are in its case. The type is one that Embedded knows.
 	SuffixAt uint16
 	Suffix   []byte
 

@@ -6,7 +6,8 @@ import (
 
 // usual is what a resolver of today sends: 0x20 case, OPT with DO, a cookie and a client subnet.
 func usual() []byte {
-	return plain(optRecord(1232, 0x8000, option(optionCookie, 1, 2, 3, 4, 5, 6, 7, 8), option(optionECS, 0, 1, 24, 0, 198, 51, 100)))
+	return plain(optRecord(1232, 0x8000, option(optionCookie, 1, 2, 3, 4, 5, 6, 7, 8),
+		option(optionECS, 0, 1, 24, 0, 198, 51, 100)))
 }
 
 type fixture struct {

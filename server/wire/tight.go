@@ -27,7 +27,8 @@ func (b *Builder) putTight(s Section, r *RRset) bool {
 	start := b.n
 	for rest := r.Data; len(rest) >= DataOffset; {
 		if !b.recordTight(cutRecord(&rest), int(r.Owner), s != Additional) {
-			b.n = start // what was learnt behind it is of no more use: in these sections a set that does not fit is the last
+			// what was learnt behind it is of no more use: in these sections a set that does not fit is the last
+			b.n = start
 			return b.room(s, len(b.buf))
 		}
 	}

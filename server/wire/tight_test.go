@@ -36,7 +36,8 @@ func wireName(text string) string {
 func TestTighten(t *testing.T) {
 	var mx []string
 	for i := range 40 {
-		mx = append(mx, "\x00\x0a"+wireName(fmt.Sprintf("h%d.%s.outside.invalid.", i, []string{"pool", "Pool", "x.POOL"}[i%3])))
+		mx = append(mx, "\x00\x0a"+wireName(fmt.Sprintf("h%d.%s.outside.invalid.", i,
+			[]string{"pool", "Pool", "x.POOL"}[i%3])))
 	}
 	q := parsed(t, plain(optRecord(4096, 0)))
 	records, address := set(TypeMX, mx...), []byte{192, 0, 2, 1}
@@ -100,11 +101,17 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 		use  bool
 	}{
 		{"what fits", func(b *Builder) { b.Set(Answer, set(TypeTXT, "\x01x"), 1, QName) }, false},
-		{"names that can be cut", func(b *Builder) { b.SetNames(Answer, set(TypePTR, many...), 14, QName, q.Name()[4:], QName+4) }, true},
-		{"a set without names", func(b *Builder) { b.Set(Answer, set(TypeTXT, strings.Repeat("\x01x", 300)), 1, QName) }, false},
+		{"names that can be cut", func(b *Builder) {
+			b.SetNames(Answer, set(TypePTR, many...), 14, QName, q.Name()[4:], QName+4)
+		}, true},
+		{"a set without names", func(b *Builder) {
+			b.Set(Answer, set(TypeTXT, strings.Repeat("\x01x", 300)), 1, QName)
+		}, false},
 		{"names that must stay", func(b *Builder) { b.Set(Answer, set(dns.TypeDNAME, many...), 14, QName) }, false},
 		{"too many addresses", func(b *Builder) { b.Addresses(Answer, QName, 30, make([]byte, 4*40), 4) }, false},
-		{"what is left out without TC", func(b *Builder) { b.Addresses(Additional, QName, 30, make([]byte, 4*40), 4) }, false},
+		{"what is left out without TC", func(b *Builder) {
+			b.Addresses(Additional, QName, 30, make([]byte, 4*40), 4)
+		}, false},
 		{"an alias before a set that would fit", func(b *Builder) {
 			b.SetNames(Answer, set(TypeCNAME, name), 1, QName, q.Name()[4:], QName+4)
 			b.Set(Answer, set(TypeTXT, strings.Repeat("\x01x", 220)), 1, QName)
@@ -131,10 +138,16 @@ func TestTightenWhereItIsOfUse(t *testing.T) {
 // makes of it, says the same but for case, and RDATA of types that RFC 1035 does not define comes through octet by
 // octet (RFC 3597 section 4).
 func TestTightIsTheSame(t *testing.T) {
-	types := []uint16{TypeNS, TypeMD, TypeMF, TypeCNAME, TypeMB, TypeMG, TypeMR, TypePTR, TypeMINFO, TypeMX, TypeSOA, dns.TypeDNAME, TypeSRV, TypeTXT}
+	types := []uint16{
+		TypeNS, TypeMD, TypeMF, TypeCNAME, TypeMB, TypeMG, TypeMR, TypePTR, TypeMINFO, TypeMX, TypeSOA,
+		dns.TypeDNAME, TypeSRV, TypeTXT,
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		name := func(what string) string {
-			labels := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "A", "b", "mail", "Mail", "example", "test", "x1"}), 0, 9).Draw(rt, what)
+			labels := rapid.SliceOfN(rapid.SampledFrom([]string{
+				"a", "A", "b", "mail", "Mail", "example", "test",
+				"x1",
+			}), 0, 9).Draw(rt, what)
 			return strings.Join(labels, ".") + "."
 		}
 		q := parsed(t, plain())
@@ -148,7 +161,8 @@ func TestTightIsTheSame(t *testing.T) {
 		m.SetQuestion("wWw.eXample.TEST.", TypeA)
 		m.Response, m.Compress, m.RecursionDesired = true, true, false
 		drawn := rapid.SliceOfN(rapid.SampledFrom(types), 1, 4).Draw(rt, "types")
-		slices.SortStableFunc(drawn, func(x, y uint16) int { return bit(inFull(x)) - bit(inFull(y)) }) // what is not pointed at
+		// what is not pointed at
+		slices.SortStableFunc(drawn, func(x, y uint16) int { return bit(inFull(x)) - bit(inFull(y)) })
 		for _, typ := range drawn {
 			s := rrset{typ: typ}
 			for range rapid.IntRange(1, 30).Draw(rt, "records") {
@@ -169,7 +183,8 @@ func TestTightIsTheSame(t *testing.T) {
 					data += "01234567890123456789"
 				}
 				s.data = append(s.data, data)
-				r, _, err := dns.UnpackRR(record(wireName("wWw.eXample.TEST."), s.typ, ClassIN, 300, []byte(data)...), 0)
+				r, _, err := dns.UnpackRR(record(wireName("wWw.eXample.TEST."), s.typ, ClassIN, 300, []byte(data)...),
+					0)
 				if err != nil {
 					rt.Fatal(err)
 				}

@@ -33,7 +33,10 @@ func TestOpenInStaysAndDoesNotWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	for path, says := range map[string]string{"file": "", "to-file": "", "fifo": "a FIFO", "to-fifo": "a FIFO", "out": "escapes", "../x": "escapes", ".": "a folder"} {
+	for path, says := range map[string]string{
+		"file": "", "to-file": "", "fifo": "a FIFO", "to-fifo": "a FIFO",
+		"out": "escapes", "../x": "escapes", ".": "a folder",
+	} {
 		within(t, path, func() {
 			f, err := OpenIn(root, path)
 			switch {
@@ -75,7 +78,10 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for link, target := range map[string]string{"to-file": "file", "to-fifo": "fifo", "to-zero": "/dev/zero", "loop": "loop"} {
+	for link, target := range map[string]string{
+		"to-file": "file", "to-fifo": "fifo", "to-zero": "/dev/zero",
+		"loop": "loop",
+	} {
 		if err := os.Symlink(target, at(link)); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +103,8 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 			switch {
 			case c.says == "" && (err != nil || string(b) != "text"):
 				t.Errorf("%s: %q, %v; want its text", c.path, b, err)
-			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.path)):
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) ||
+				!strings.Contains(err.Error(), c.path)):
 				t.Errorf("%s: error %v; want one that names the path and says %q", c.path, err, c.says)
 			case strings.HasPrefix(c.says, "a ") && !errors.Is(err, ErrNotRegular):
 				t.Errorf("%s: %v does not wrap ErrNotRegular", c.path, err)
@@ -177,7 +184,8 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 		_, err := f.WriteString("x")
 		return err
 	})
-	if err == nil || !strings.HasPrefix(err.Error(), "write "+file+": ") || strings.Contains(err.Error(), ".new: file") {
+	if err == nil || !strings.HasPrefix(err.Error(), "write "+file+": ") ||
+		strings.Contains(err.Error(), ".new: file") {
 		t.Errorf("error is %v, want one of %s", err, file)
 	}
 	in := filepath.Join(dir, "long"+strings.Repeat("x", 250)) // too long with what makes it a temporary name

@@ -66,8 +66,8 @@ func startWire(t *testing.T, url string) *wire {
 	return w
 }
 
-// A connection that is cut while a watch begins, and one that is cut later, end it in time: the client itself would wait
-// until etcd has made the watch.
+// A connection that is cut while a watch begins, and one that is cut later, end it in time: the client itself would
+// wait until etcd has made the watch.
 func TestWatchFallsSilent(t *testing.T) {
 	c := start(t, 1)[0]
 	put(t, c, "pools/a", "x")
@@ -108,7 +108,8 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Begin().Put("pools/a", []byte("1"), 0).Put("pools/b", []byte("1"), 0).Commit(t.Context()); err != nil {
+	if _, err := c.Begin().Put("pools/a", []byte("1"), 0).Put("pools/b", []byte("1"),
+		0).Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	put(t, c, "regions/eu", "no pool")
@@ -139,11 +140,15 @@ func TestWatch(t *testing.T) {
 	if _, err := c.Client.Compact(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Watch(t.Context(), Watch{After: at, Told: func(News) error { return enough }}); !errors.Is(err, ErrCompacted) {
+	if err := c.Watch(t.Context(), Watch{After: at, Told: func(News) error {
+		return enough
+	}}); !errors.Is(err, ErrCompacted) {
 		t.Errorf("from what is compacted: %v", err)
 	}
 	other := Point{ClusterID: at.ClusterID + 1, Revision: last}
-	if err := c.Watch(t.Context(), Watch{After: other, Told: func(News) error { return enough }}); !errors.Is(err, ErrHistory) {
+	if err := c.Watch(t.Context(), Watch{After: other, Told: func(News) error {
+		return enough
+	}}); !errors.Is(err, ErrHistory) {
 		t.Errorf("after a point of another cluster: %v", err)
 	}
 }

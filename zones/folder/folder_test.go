@@ -80,7 +80,8 @@ func TestFiles(t *testing.T) {
 	}
 	_, r := followFiles(t, dir, 0)
 	r.State(zones.Following, 0)
-	if first := r.Batches[0]; !first.Full || first.Revision != old.Unix() || len(first.Changes) != 1 || first.Accepted != 0 {
+	if first := r.Batches[0]; !first.Full || first.Revision != old.Unix() || len(first.Changes) != 1 ||
+		first.Accepted != 0 {
 		t.Fatalf("first batch %+v", first)
 	}
 	save(t, b, `{"kind":"Region","name":"us-east","latitude":1,"longitude":1}`)
@@ -98,7 +99,8 @@ func TestFiles(t *testing.T) {
 	})
 
 	// One bad document costs only itself.
-	save(t, a, strings.Replace(docEU, "53.3", "1000", 1)+"---\nkind: Region\nname: ap-south\nlatitude: 1\nlongitude: 1\n")
+	save(t, a, strings.Replace(docEU, "53.3", "1000", 1)+"---\nkind: Region\nname: ap-south\nlatitude: "+
+		"1\nlongitude: 1\n")
 	r.has("regions/ap-south", `{"latitude":1`)
 	r.has("regions/eu-west", "!")
 	r.hasNot("files/a.yaml")
@@ -330,7 +332,9 @@ $INCLUDE hosts.inc
 	r.has("records/example.test/www/A", `{`)
 	r.has("zones/example.test", `{"nameservers":["ns1.example.test"]`)
 	save(t, filepath.Join(dir, "hosts.inc"), "www IN A 192.0.2.2\n")
-	r.Until("the included file's change", func() bool { return strings.Contains(r.Have["records/example.test/www/A"], "192.0.2.2") })
+	r.Until("the included file's change", func() bool {
+		return strings.Contains(r.Have["records/example.test/www/A"], "192.0.2.2")
+	})
 	if n := r.Full(); n != 1 {
 		t.Errorf("%d full batches", n)
 	}

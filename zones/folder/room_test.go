@@ -72,7 +72,8 @@ func TestRoom(t *testing.T) {
 				t.Fatalf("refused: %v, want %v: %v", refused, c.refused, err)
 			}
 			if !c.refused {
-				if want := map[bool]int{false: 1, true: records + 2}[c.all]; len(b.Changes) != want { // with all, the Zone too
+				if want := map[bool]int{false: 1, true: records + 2}[c.all]; len(b.Changes) != want {
+					// with all, the Zone too
 					t.Errorf("%d changes, want %d", len(b.Changes), want)
 				}
 				return

@@ -64,12 +64,16 @@ func TestScanReadsWhatChanged(t *testing.T) {
 	if _, keys, err := look(t, &s); keys != "regions/eu-west" || err != nil || s.work != (work{1, 1}) {
 		t.Errorf("a line of the small file: %s, %+v, %v", keys, s.work, err)
 	}
-	save(t, zone, strings.Replace(strings.Replace(large.String(), "host-7 IN A 10.0.0.7\n", "", 1), "10.0.0.9\n", "10.9.9.9\n", 1))
-	if _, keys, err := look(t, &s); keys != "-records/example.test/host-7/A records/example.test/host-9/A" || err != nil || s.work.files != 1 {
+	save(t, zone, strings.Replace(strings.Replace(large.String(), "host-7 IN A 10.0.0.7\n", "", 1), "10.0.0.9\n",
+		"10.9.9.9\n", 1))
+	if _, keys, err := look(t, &s); keys != "-records/example.test/host-7/A records/example.test/host-9/A" ||
+		err != nil || s.work.files != 1 {
 		t.Errorf("two lines of the large one: %s, %+v, %v", keys, s.work, err)
 	}
-	save(t, small, docEU+"---\nkind: Zone\nname: example.test\nhostmaster: h.example.test\nnameservers: [ns1.example.test, ns2.example.test]\n")
-	if b, keys, err := look(t, &s); keys != "regions/eu-west zones/example.test" || err != nil || s.work != (work{1, 1}) ||
+	save(t, small, docEU+"---\nkind: Zone\nname: example.test\nhostmaster: h.example.test\nnameservers: "+
+		"[ns1.example.test, ns2.example.test]\n")
+	if b, keys, err := look(t, &s); keys != "regions/eu-west zones/example.test" || err != nil ||
+		s.work != (work{1, 1}) ||
 		len(b.Changes[1].Resource.(*zones.Zone).Nameservers) != 2 || *b.Changes[1].Resource.(*zones.Zone).Serial != 7 {
 		t.Errorf("a Zone beside the large one: %s, %+v, %v", keys, s.work, err)
 	}
@@ -80,7 +84,8 @@ func TestScanReadsWhatChanged(t *testing.T) {
 func TestScanTwice(t *testing.T) {
 	dir := t.TempDir()
 	record := "kind: Record\nname: example.test/www/A\ndata: [192.0.2.9]\n"
-	zone, first, last := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "a.yaml"), filepath.Join(dir, "z.yaml")
+	zone, first, last := filepath.Join(dir, "example.test.zone"), filepath.Join(dir, "a.yaml"), filepath.Join(dir,
+		"z.yaml")
 	save(t, zone, masterHead+"www IN A 192.0.2.1\n")
 	save(t, last, docEU+"---\n"+record)
 	s := scanner{dir: dir, digests: newDigests()}
@@ -96,7 +101,8 @@ func TestScanTwice(t *testing.T) {
 	}
 	save(t, first, strings.Replace(record, "192.0.2.9", "192.0.2.5", 1))
 	b, keys, _ = look(t, &s)
-	if want := "!files/example.test.zone !files/z.yaml records/example.test/www/A"; keys != want || b.Changes[2].Resource.(*zones.Record).Data[0] != "192.0.2.5" {
+	if want := "!files/example.test.zone !files/z.yaml records/example.test/www/A"; keys != want ||
+		b.Changes[2].Resource.(*zones.Record).Data[0] != "192.0.2.5" {
 		t.Errorf("got  %s\nwant %s", keys, want)
 	}
 	if err := os.Remove(first); err != nil {
@@ -107,7 +113,8 @@ func TestScanTwice(t *testing.T) {
 		t.Errorf("after the first is gone: %s", keys)
 	}
 	save(t, zone, masterHead)
-	if b, keys, err = look(t, &s); keys != "-files/z.yaml records/example.test/www/A" || err != nil || b.Changes[1].Resource.(*zones.Record).Data[0] != "192.0.2.9" {
+	if b, keys, err = look(t, &s); keys != "-files/z.yaml records/example.test/www/A" || err != nil ||
+		b.Changes[1].Resource.(*zones.Record).Data[0] != "192.0.2.9" {
 		t.Errorf("when only the last has it: %s, %v", keys, err)
 	}
 
@@ -121,7 +128,8 @@ func TestScanTwice(t *testing.T) {
 		t.Errorf("what cannot be read was delivered: %s, %v", keys, err)
 	}
 	save(t, last, record)
-	if b, keys, err = look(t, &s); keys != "-files/z.yaml records/example.test/www/A -regions/eu-west" || err != nil || b.Changes[1].Resource.(*zones.Record).Data[0] != "192.0.2.9" {
+	if b, keys, err = look(t, &s); keys != "-files/z.yaml records/example.test/www/A -regions/eu-west" || err != nil ||
+		b.Changes[1].Resource.(*zones.Record).Data[0] != "192.0.2.9" {
 		t.Errorf("when it can be read again: %s, %v", keys, err)
 	}
 	if _, keys, err = look(t, &s); keys != "" || err != nil || len(s.apart) != 0 {
@@ -148,7 +156,8 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 		t.Fatalf("mended: %s, %v", keys, err)
 	}
 	for bad, key := range map[string]string{
-		"new IN A 192.0.2.4\nwww IN A 192.0.2.300\n": "files/example.test.zone", // what is before the fault is not taken either
+		// what is before the fault is not taken either
+		"new IN A 192.0.2.4\nwww IN A 192.0.2.300\n": "files/example.test.zone",
 		"www IN A 192.0.2.1\nwww IN RRSIG A\n":       "files/example.test.zone",
 		"new IN A 192.0.2.4\n$INCLUDE nowhere\n":     "files/example.test.zone",
 		"www IN CNAME a\nwww IN CNAME b\n":           "records/example.test/www/CNAME",
@@ -173,13 +182,15 @@ func TestScanNeverDeliversAPart(t *testing.T) {
 	// Documents that end in the middle: the zones that some of it is of are not delivered either.
 	save(t, filepath.Join(dir, "other.yaml"), "{kind: Zone, name: example.org, nameservers: [ns.example.net]}\n---\n"+
 		"{kind: Record, name: example.org/a/A, data: [192.0.2.1]}\n---\n{kind: Rec")
-	if _, keys, err = look(t, &s); keys != "!files/other.yaml records/example.org/a/A !zones/example.org" || err == nil {
+	if _, keys, err = look(t, &s); keys != "!files/other.yaml records/example.org/a/A !zones/example.org" ||
+		err == nil {
 		t.Errorf("half a document: %s, %v", keys, err)
 	}
 	if err := os.Remove(filepath.Join(dir, "other.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	if _, keys, err = look(t, &s); keys != "-files/other.yaml -records/example.org/a/A -zones/example.org" || err != nil {
+	if _, keys, err = look(t, &s); keys != "-files/other.yaml -records/example.org/a/A -zones/example.org" ||
+		err != nil {
 		t.Errorf("gone: %s, %v", keys, err)
 	}
 }
@@ -195,7 +206,10 @@ func TestScanKeepsAClosedFolder(t *testing.T) {
 	if _, keys, err := look(t, &s); keys != "regions/eu-west" || err != nil {
 		t.Fatal(keys, err)
 	}
-	closed := zones.Problems{{Position: zones.Position{File: "a"}, Message: "permission denied", Code: zones.CodeSyntax}}
+	closed := zones.Problems{{
+		Position: zones.Position{File: "a"}, Message: "permission denied",
+		Code: zones.CodeSyntax,
+	}}
 	for range 2 { // the second time nothing is new
 		files := map[string]*file{}
 		s.closed(closed, files)

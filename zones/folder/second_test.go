@@ -27,12 +27,16 @@ func TestDifferenceOfWholeReadings(t *testing.T) {
 			line := rapid.Custom(func(r *rapid.T) string {
 				owner := rapid.SampledFrom([]string{"a", "a", "b", "c.d", "e", "A"}).Draw(r, "owner")
 				data := rapid.SampledFrom([]string{
-					"A 192.0.2.1", "A 192.0.2.2", "60 A 192.0.2.3", "AAAA 2001:db8::1", `TXT "x"`, `TXT "y"`, "MX 10 mail", "300 A 192.0.2.1",
+					"A 192.0.2.1", "A 192.0.2.2", "60 A 192.0.2.3", "AAAA 2001:db8::1", `TXT "x"`, `TXT "y"`,
+					"MX 10 mail", "300 A 192.0.2.1",
 				}).Draw(r, "data")
 				return owner + " " + data + "\n"
 			})
 			lines := func(most int) string { return strings.Join(rapid.SliceOfN(line, 0, most).Draw(r, "lines"), "") }
-			wrong := rapid.SampledFrom([]string{"", "", "", "", "w CNAME a\nw CNAME b\n", "w A 1.2.3\n", "$INCLUDE none\n"}).Draw(r, "wrong")
+			wrong := rapid.SampledFrom([]string{
+				"", "", "", "", "w CNAME a\nw CNAME b\n", "w A 1.2.3\n",
+				"$INCLUDE none\n",
+			}).Draw(r, "wrong")
 			main := masterHead + lines(8) + "$INCLUDE .more\n" + lines(8) + wrong
 			for name, text := range map[string]string{".more": lines(4), "example.test.zone": main} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -72,7 +76,8 @@ func TestDifferenceOfWholeReadings(t *testing.T) {
 			if f.spoiled != (want == nil) {
 				r.Fatalf("spoiled: %t, %v", f.spoiled, problems)
 			}
-			if !f.spoiled && !reflect.DeepEqual(f.problems, problems) || f.problems.Errors().Error() != problems.Errors().Error() {
+			if !f.spoiled && !reflect.DeepEqual(f.problems, problems) ||
+				f.problems.Errors().Error() != problems.Errors().Error() {
 				r.Fatalf("problems:\ngot  %v\nwant %v", f.problems, problems)
 			}
 			got := map[zones.Key]zones.Resource{}
@@ -136,7 +141,8 @@ func TestChangeHoldsNoSecondZone(t *testing.T) {
 		save(t, path, edit.text)
 		f := s.load("example.test.zone", s.files["example.test.zone"], false)
 		if len(f.kept.entries) != hosts+1 || len(f.docs) != edit.held+1 { // and the Zone
-			t.Errorf("%s: %d entries, %d documents are held; want %d", edit.what, len(f.kept.entries), len(f.docs), edit.held+1)
+			t.Errorf("%s: %d entries, %d documents are held; want %d", edit.what, len(f.kept.entries), len(f.docs),
+				edit.held+1)
 		}
 	}
 	live := func(all bool) uint64 {

@@ -194,7 +194,8 @@ func Markdown(w io.Writer) error {
 	b.WriteString(head)
 	for _, kind := range zones.Kinds {
 		k := Of(kind)
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\nName: `%s`. In etcd: `%s`.\n\n```yaml\n%s```\n\n", k.Kind, k.Text, k.Name, k.InEtcd(), k.Example)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\nName: `%s`. In etcd: `%s`.\n\n```yaml\n%s```\n\n", k.Kind, k.Text, k.Name,
+			k.InEtcd(), k.Example)
 		b.WriteString("| field | type | default | range | |\n|---|---|---|---|---|\n")
 		for _, f := range k.Fields {
 			text := f.Text
@@ -255,7 +256,8 @@ func (k Kind) Write(w io.Writer, path string, columns int) (found bool) {
 		b.WriteString("\n")
 	}
 	for _, f := range k.Fields {
-		if plain := strings.ReplaceAll(f.Path, "[]", ""); path != "" && plain != path && !strings.HasPrefix(plain, path+".") {
+		if plain := strings.ReplaceAll(f.Path, "[]", ""); path != "" && plain != path &&
+			!strings.HasPrefix(plain, path+".") {
 			continue
 		}
 		found = true

@@ -33,7 +33,8 @@ func TestWords(t *testing.T) {
 		write(t, "words.txt", words)
 	}
 	if wordsText != words {
-		t.Fatal("words.txt is not what the comments of the model say; run make reference (twice, if you have just run it)")
+		t.Fatal("words.txt is not what the comments of the model say; run make reference (twice, if you have just " +
+			"run it)")
 	}
 	var b bytes.Buffer
 	if err := Markdown(&b); err != nil {
@@ -293,7 +294,8 @@ func TestFieldExamples(t *testing.T) {
 			if problems := with(t, k, f, f.Example); f.Path != "transfer.member" && len(problems) > 0 {
 				t.Errorf("%s.%s: %s: %v", kind, f.Path, f.Example, problems)
 			}
-			if f.Default == "" || !value.MatchString(f.Default) || f.Default == "ttl" || f.Default == "any" || f.Default == "never" {
+			if f.Default == "" || !value.MatchString(f.Default) || f.Default == "ttl" || f.Default == "any" ||
+				f.Default == "never" {
 				continue
 			}
 			// Some refuse a zero that is written, so that nobody takes it for more than the default.
@@ -311,7 +313,9 @@ func TestRanges(t *testing.T) {
 		for _, f := range k.Fields {
 			refused := func(value string) bool {
 				for _, p := range with(t, k, f, value) {
-					if strings.HasPrefix(p.Field, strings.FieldsFunc(f.Path, func(r rune) bool { return r == '.' || r == '[' })[0]) {
+					if strings.HasPrefix(p.Field, strings.FieldsFunc(f.Path, func(r rune) bool {
+						return r == '.' || r == '['
+					})[0]) {
 						return true
 					}
 				}

@@ -58,7 +58,8 @@ func parseData(t Type, text string, origin Name) ([]byte, error) {
 		return data, err
 	}
 	if _, known := dns.TypeToRR[uint16(t)]; !known {
-		return nil, fmt.Errorf(`%s data %q: the format of this type is not known; write it as \# LENGTH HEX (RFC 3597)`, t, text)
+		return nil, fmt.Errorf(`%s data %q: the format of this type is not known; write it as \# LENGTH HEX (RFC 3597)`,
+			t, text)
 	}
 	if want, got := fewestFields(t), countFields(text); got < want {
 		return nil, fmt.Errorf("%s data %q: %d fields, and it takes %d", t, text, got, want)
@@ -151,7 +152,9 @@ func family(t Type) string {
 func parseUnknown(t Type, text string) ([]byte, error) {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
-		return nil, fmt.Errorf(`%s data: after \# comes the number of octets, and then the octets in hexadecimal (RFC 3597)`, t)
+		return nil, fmt.Errorf(
+			`%s data: after \# comes the number of octets, and then the octets in hexadecimal (RFC 3597)`, t,
+		)
 	}
 	length, err := strconv.ParseUint(fields[0], 10, 16)
 	if err != nil {

@@ -134,7 +134,10 @@ func TestDataRefused(t *testing.T) {
 		{"MX", "10 mail", `no origin here, so names must end in a dot`},
 		{"NS", "ns1", `name "ns1": relative, and there is no origin here; end it with a dot`},
 		{"NS", "a. b.", `NS data "a. b."`},
-		{"TXT", "v=DKIM1; k=rsa", `TXT data "v=DKIM1; k=rsa": ";" outside of quotes; put the text in quotes, or write \;`},
+		{
+			"TXT", "v=DKIM1; k=rsa",
+			`TXT data "v=DKIM1; k=rsa": ";" outside of quotes; put the text in quotes, or write \;`,
+		},
 		{"TXT", `"open`, "a quote is left open"},
 		{"TXT", `( "a"`, "a parenthesis is left open"},
 		{"TXT", `"a" )`, `")" without its "("`},
@@ -173,7 +176,8 @@ func TestDataRefused(t *testing.T) {
 // Whatever octets a zone holds, as far as they are RDATA of the type, come back from their text.
 func TestFormatDataRoundTrip(t *testing.T) {
 	kinds := []Type{
-		TypeA, TypeNS, TypeSOA, TypeMX, TypeTXT, TypeAAAA, TypeSRV, TypeNAPTR, TypeDS, TypeCAA, TypeSVCB, TypeHTTPS, TypeURI,
+		TypeA, TypeNS, TypeSOA, TypeMX, TypeTXT, TypeAAAA, TypeSRV, TypeNAPTR, TypeDS, TypeCAA, TypeSVCB, TypeHTTPS,
+		TypeURI,
 		TypeTLSA, TypeHINFO, TypeNSEC, 65280, 29 /* LOC */, 42 /* APL */, 45 /* IPSECKEY */, 55, /* HIP */
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -237,7 +241,10 @@ func TestSimpleDataAsOracle(t *testing.T) {
 }
 
 func TestTypes(t *testing.T) {
-	for text, want := range map[string]Type{"A": 1, "a": 1, "aaaa": 28, "MX": 15, "TYPE65280": 65280, "type1": 1, "HTTPS": 65, "TYPE65535": 65535} {
+	for text, want := range map[string]Type{
+		"A": 1, "a": 1, "aaaa": 28, "MX": 15, "TYPE65280": 65280, "type1": 1,
+		"HTTPS": 65, "TYPE65535": 65535,
+	} {
 		if got, err := ParseType(text); err != nil || got != want {
 			t.Errorf("ParseType(%q) = %d, %v", text, got, err)
 		}
@@ -281,7 +288,8 @@ func FuzzParseData(f *testing.F) {
 		if strings.ContainsAny(text, "\n\r(") || slices.Contains(strings.Fields(text), `\#`) {
 			return
 		}
-		parser := dns.NewZoneParser(strings.NewReader(fmt.Sprintf(". 1 IN TYPE%d %s\n", number, strings.Trim(text, " \t"))), "test.", "")
+		parser := dns.NewZoneParser(strings.NewReader(fmt.Sprintf(". 1 IN TYPE%d %s\n", number,
+			strings.Trim(text, " \t"))), "test.", "")
 		record, ok := parser.Next()
 		if !ok {
 			return

@@ -65,12 +65,14 @@ func (m *master) open(fields []string) (*master, fs.File, error) {
 		return nil, nil, errors.New("$INCLUDE: not allowed here; put the records into the file itself")
 	}
 	if m.depth+1 >= maxInclude {
-		return nil, nil, fmt.Errorf("$INCLUDE %s: more than %d files deep; does it include itself?", fields[0], maxInclude)
+		return nil, nil, fmt.Errorf("$INCLUDE %s: more than %d files deep; does it include itself?", fields[0],
+			maxInclude)
 	}
 	name := strings.Trim(fields[0], `"`)
 	place := path.Join(path.Dir(m.place), name)
 	if path.IsAbs(name) || strings.Contains(name, `\`) || !fs.ValidPath(place) || place == "." {
-		return nil, nil, fmt.Errorf("$INCLUDE %s: not a file within the folder; give its path relative to this file's", fields[0])
+		return nil, nil, fmt.Errorf("$INCLUDE %s: not a file within the folder; give its path relative to this file's",
+			fields[0])
 	}
 	origin := m.origin
 	if len(fields) == 2 {
@@ -84,8 +86,9 @@ func (m *master) open(fields []string) (*master, fs.File, error) {
 		return nil, nil, fmt.Errorf("$INCLUDE: %w", err)
 	}
 	return &master{
-		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each, wrong: m.wrong,
-		apex: m.apex, zone: m.zone,
+		file: path.Join(path.Dir(m.file), name), place: place, folder: m.folder, depth: m.depth + 1, each: m.each,
+		wrong: m.wrong,
+		apex:  m.apex, zone: m.zone,
 		origin: origin, owner: m.owner, lost: m.lost, ttl: m.ttl, hasTTL: m.hasTTL, fixedTTL: m.fixedTTL,
 	}, f, nil
 }

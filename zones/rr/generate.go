@@ -37,7 +37,8 @@ func (m *master) generate(text string) error {
 }
 
 func parseRange(span string) (start, stop, step int64, err error) {
-	bad := fmt.Errorf("$GENERATE %s: write the range as START-STOP or START-STOP/STEP, for at most %d records", span, maxGenerate)
+	bad := fmt.Errorf("$GENERATE %s: write the range as START-STOP or START-STOP/STEP, for at most %d records", span,
+		maxGenerate)
 	from, to, ok := strings.Cut(span, "-")
 	if !ok {
 		return 0, 0, 0, bad

@@ -65,8 +65,13 @@ func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(R
 // as it is. Records that take their owner from an entry whose owner could not be read are checked and not passed on.
 // What ends the reading all the same is an input that fails, a line or an entry without end, and a parenthesis that is
 // open at the end.
-func ReadMasterThrough(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error, wrong func(*SyntaxError) error) error {
-	m := master{file: file, origin: origin, apex: origin, zone: TrimDot(origin.String()), folder: folder, each: each, wrong: wrong}
+func ReadMasterThrough(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error,
+	wrong func(*SyntaxError) error,
+) error {
+	m := master{
+		file: file, origin: origin, apex: origin, zone: TrimDot(origin.String()), folder: folder, each: each,
+		wrong: wrong,
+	}
 	return m.read(r)
 }
 
@@ -147,7 +152,8 @@ func (m *master) add(line []byte) error {
 	}
 	if m.entry.depth > 0 {
 		if len(m.entry.text) > maxEntry {
-			return &endless{m.fault(fmt.Errorf("an entry of more than %d octets; is a parenthesis left open?", maxEntry))}
+			return &endless{m.fault(fmt.Errorf("an entry of more than %d octets; is a parenthesis left open?",
+				maxEntry))}
 		}
 		return nil
 	}

@@ -16,10 +16,11 @@ import (
 
 // read returns the records of a master file for example.test as lines: "owner TTL type data".
 func read(text string, folder fs.FS) (records []RR, err error) {
-	err = ReadMaster(strings.NewReader(text), "\x07example\x04test\x00", "zones/example.test.zone", folder, func(r RR) error {
-		records = append(records, r)
-		return nil
-	})
+	err = ReadMaster(strings.NewReader(text), "\x07example\x04test\x00", "zones/example.test.zone", folder,
+		func(r RR) error {
+			records = append(records, r)
+			return nil
+		})
 	return records, err
 }
 
@@ -123,10 +124,11 @@ func TestReadMasterAsOracle(t *testing.T) {
 			ours = strings.ReplaceAll(text, "\n", "\r\n")
 		}
 		var got strings.Builder
-		err := ReadMaster(iotest.OneByteReader(strings.NewReader(ours)), "\x07example\x04test\x00", "f", nil, func(r RR) error {
-			fmt.Fprintf(&got, "%s %d %s % x\n", r.Owner, r.TTL, r.Type, r.Data)
-			return nil
-		})
+		err := ReadMaster(iotest.OneByteReader(strings.NewReader(ours)), "\x07example\x04test\x00", "f", nil,
+			func(r RR) error {
+				fmt.Fprintf(&got, "%s %d %s % x\n", r.Owner, r.TTL, r.Type, r.Data)
+				return nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,52 +167,98 @@ func TestMasterErrors(t *testing.T) {
 		"unfinished.inc": {Data: []byte("x TXT (\n\"a\"\n")},
 	}
 	for _, test := range []struct{ text, want string }{
-		{"@ A 192.0.2.1\n", "zones/example.test.zone:1: no TTL, and none before it to go by; begin the file with $TTL 300 or the like"},
-		{"$TTL 1\n A 192.0.2.1\n", "zones/example.test.zone:2: the first record has no owner; begin its line with a name, or @ for the origin"},
-		{"$TTL 1\n\n; nothing\n@ A 192.0.2.300\n", `zones/example.test.zone:4: A data "192.0.2.300": not an IPv4 address`},
-		{"$TTL 1\n@ TXT ( a\n b\n c ; )\n", "zones/example.test.zone:2: a parenthesis is left open until the end of the file"},
+		{"@ A 192.0.2.1\n", "zones/example.test.zone:1: no TTL, and none before it to go by; begin the file with " +
+			"$TTL 300 or the like"},
+		{"$TTL 1\n A 192.0.2.1\n", "zones/example.test.zone:2: the first record has no owner; begin its line with a " +
+			"name, or @ for the origin"},
+		{
+			"$TTL 1\n\n; nothing\n@ A 192.0.2.300\n",
+			`zones/example.test.zone:4: A data "192.0.2.300": not an IPv4 address`,
+		},
+		{"$TTL 1\n@ TXT ( a\n b\n c ; )\n", "zones/example.test.zone:2: a parenthesis is left open until the end of " +
+			"the file"},
 		{"$TTL 1\n@ TXT a )\n", `zones/example.test.zone:2: ")" without its "("`},
 		{"$TTL 1\n@ TXT \"a\n", "zones/example.test.zone:2: a quote is left open at the end of the line"},
-		{"$TTL 1\n@ TXT a\\\n", `zones/example.test.zone:2: "\" at the end of a line; take it out, or write what it should escape`},
+		{
+			"$TTL 1\n@ TXT a\\\n",
+			`zones/example.test.zone:2: "\" at the end of a line; take it out, or write what it should escape`,
+		},
 		{"$TTL 1\n@ CH TXT a\n", "zones/example.test.zone:2: class CH: only IN is served"},
 		{"$TTL 1\n@ CLASS2 TXT a\n", "zones/example.test.zone:2: class CLASS2: only IN is served"},
 		{"$TTL 1\n@ IN\n", "zones/example.test.zone:2: the entry ends before its type"},
-		{"$TTL 1\n@ IN XYZ a\n", `zones/example.test.zone:2: type "XYZ": unknown; write a mnemonic such as AAAA or MX, or TYPE and its number`},
+		{
+			"$TTL 1\n@ IN XYZ a\n",
+			`zones/example.test.zone:2: type "XYZ": unknown; write a mnemonic such as AAAA or MX, or TYPE and its number`,
+		},
 		{"$TTL 1\n@ ANY a\n", "zones/example.test.zone:2: type ANY: it exists in queries only; a zone cannot hold it"},
 		{"$TTL 1\n@ TXT\n", "zones/example.test.zone:2: TXT: no data"},
-		{"$TTL 1\na..b A 192.0.2.1\n", `zones/example.test.zone:2: name "a..b": it has an empty label; take out the extra dot`},
+		{
+			"$TTL 1\na..b A 192.0.2.1\n",
+			`zones/example.test.zone:2: name "a..b": it has an empty label; take out the extra dot`,
+		},
 		{"$TTL 1x\n", `zones/example.test.zone:1: TTL "1x": write seconds, or units as in 1h30m`},
 		{"$TTL 2147483648\n", `zones/example.test.zone:1: TTL "2147483648": more than 2147483647 s`},
-		{"@ 99999999999999999999999 A 192.0.2.1\n", `zones/example.test.zone:1: TTL "99999999999999999999999": more than 2147483647 s`},
+		{
+			"@ 99999999999999999999999 A 192.0.2.1\n",
+			`zones/example.test.zone:1: TTL "99999999999999999999999": more than 2147483647 s`,
+		},
 		{"$TTL\n", "zones/example.test.zone:1: $TTL: it takes one time"},
 		{"$ORIGIN a b\n", "zones/example.test.zone:1: $ORIGIN: it takes one name"},
 		{"$ORIGIN a..b\n", `zones/example.test.zone:1: name "a..b": it has an empty label; take out the extra dot`},
-		{"$NOPE\n", `zones/example.test.zone:1: directive $NOPE: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; an owner that begins with "$" is written with \$`},
+		{
+			"$NOPE\n",
+			`zones/example.test.zone:1: directive $NOPE: there are $ORIGIN, $TTL, $INCLUDE and $GENERATE; an owner that begins with "$" is written with \$`,
+		},
 
 		{"$TTL 1\n$INCLUDE bad.inc\n", `zones/bad.inc:3: A data "192.0.2": not an IPv4 address`},
 		{"$TTL 1\n\n$INCLUDE sub/outer.inc\n", `zones/sub/inner.inc:3: MX data "mail": bad MX Pref: "mail"`},
-		{"$TTL 1\n$INCLUDE unfinished.inc\n", "zones/unfinished.inc:1: a parenthesis is left open until the end of the file"},
+		{"$TTL 1\n$INCLUDE unfinished.inc\n", "zones/unfinished.inc:1: a parenthesis is left open until the end of " +
+			"the file"},
 		{"$INCLUDE none.inc\n", "zones/example.test.zone:1: $INCLUDE: open none.inc: file does not exist"},
-		{"$INCLUDE ../secret\n", "zones/example.test.zone:1: $INCLUDE ../secret: not a file within the folder; give its path relative to this file's"},
-		{"$INCLUDE sub/../../secret\n", "zones/example.test.zone:1: $INCLUDE sub/../../secret: not a file within the folder; give its path relative to this file's"},
-		{"$INCLUDE /etc/passwd\n", "zones/example.test.zone:1: $INCLUDE /etc/passwd: not a file within the folder; give its path relative to this file's"},
-		{"$INCLUDE \"\"\n", `zones/example.test.zone:1: $INCLUDE "": not a file within the folder; give its path relative to this file's`},
-		{"$INCLUDE good.inc a..\n", `zones/example.test.zone:1: $INCLUDE: origin: name "a..": it has an empty label; take out the extra dot`},
+		{"$INCLUDE ../secret\n", "zones/example.test.zone:1: $INCLUDE ../secret: not a file within the folder; give " +
+			"its path relative to this file's"},
+		{"$INCLUDE sub/../../secret\n", "zones/example.test.zone:1: $INCLUDE sub/../../secret: not a file within the " +
+			"folder; give its path relative to this file's"},
+		{"$INCLUDE /etc/passwd\n", "zones/example.test.zone:1: $INCLUDE /etc/passwd: not a file within the folder; " +
+			"give its path relative to this file's"},
+		{
+			"$INCLUDE \"\"\n",
+			`zones/example.test.zone:1: $INCLUDE "": not a file within the folder; give its path relative to this file's`,
+		},
+		{
+			"$INCLUDE good.inc a..\n",
+			`zones/example.test.zone:1: $INCLUDE: origin: name "a..": it has an empty label; take out the extra dot`,
+		},
 		{"$INCLUDE self.inc\n", "zones/self.inc:1: $INCLUDE self.inc: more than 8 files deep; does it include itself?"},
-		{"$INCLUDE\n", "zones/example.test.zone:1: $INCLUDE: it takes a file, and after it an origin if that is to be another"},
+		{"$INCLUDE\n", "zones/example.test.zone:1: $INCLUDE: it takes a file, and after it an origin if that is to " +
+			"be another"},
 
 		{"$TTL 1\n$GENERATE 1-2 a-$ A 192.0.2.25$\n", ""},
-		{"$TTL 1\n$GENERATE 5-6 a-$ A 192.0.2.25$\n", `zones/example.test.zone:2: A data "192.0.2.256": not an IPv4 address`},
-		{"$GENERATE 2-1 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 2-1: write the range as START-STOP or START-STOP/STEP, for at most 65536 records"},
-		{"$GENERATE 0-65536 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 0-65536: write the range as START-STOP or START-STOP/STEP, for at most 65536 records"},
-		{"$GENERATE 1-2/0 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 1-2/0: write the range as START-STOP or START-STOP/STEP, for at most 65536 records"},
-		{"$GENERATE 1-2\n", "zones/example.test.zone:1: $GENERATE: after the range comes an owner, and then the rest of a record"},
-		{"$TTL 1\na TXT \\256\n", `zones/example.test.zone:2: TXT data "\\256": \256: after "\" come three digits, 000 to 255, or one other character`},
-		{"$TTL 1\na TXT \"\\12\"\n", `zones/example.test.zone:2: TXT data "\"\\12\"": \12": after "\" come three digits, 000 to 255, or one other character`},
+		{
+			"$TTL 1\n$GENERATE 5-6 a-$ A 192.0.2.25$\n",
+			`zones/example.test.zone:2: A data "192.0.2.256": not an IPv4 address`,
+		},
+		{"$GENERATE 2-1 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 2-1: write the range as START-STOP " +
+			"or START-STOP/STEP, for at most 65536 records"},
+		{"$GENERATE 0-65536 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 0-65536: write the range as " +
+			"START-STOP or START-STOP/STEP, for at most 65536 records"},
+		{"$GENERATE 1-2/0 a A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE 1-2/0: write the range as " +
+			"START-STOP or START-STOP/STEP, for at most 65536 records"},
+		{"$GENERATE 1-2\n", "zones/example.test.zone:1: $GENERATE: after the range comes an owner, and then the rest " +
+			"of a record"},
+		{
+			"$TTL 1\na TXT \\256\n",
+			`zones/example.test.zone:2: TXT data "\\256": \256: after "\" come three digits, 000 to 255, or one other character`,
+		},
+		{
+			"$TTL 1\na TXT \"\\12\"\n",
+			`zones/example.test.zone:2: TXT data "\"\\12\"": \12": after "\" come three digits, 000 to 255, or one other character`,
+		},
 		{"$TTL 1\na TXT \"" + strings.Repeat("x", 255) + "\" " + strings.Repeat("\\120", 255) + "\n", ""},
 		{"$TTL 1\n( a A 192.0.2.1 )\n", ""},
 		{"$GENERATE 1-2 ${0 A 192.0.2.1\n", `zones/example.test.zone:1: $GENERATE: "${0 A 192.0.2.1": "}" is missing`},
-		{"$GENERATE 1-2 ${0,1,q} A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE: ${0,1,q}: write ${OFFSET,WIDTH,BASE}, BASE one of d, o, x, X, n, N"},
+		{"$GENERATE 1-2 ${0,1,q} A 192.0.2.1\n", "zones/example.test.zone:1: $GENERATE: ${0,1,q}: write " +
+			"${OFFSET,WIDTH,BASE}, BASE one of d, o, x, X, n, N"},
 	} {
 		_, err := read(test.text, folder)
 		var syntax *SyntaxError
@@ -232,7 +280,8 @@ func TestInclude(t *testing.T) {
 		"sub/outer.inc": {Data: []byte("$INCLUDE inner.inc in\nc A 192.0.2.4\n")},
 		"sub/inner.inc": {Data: []byte("d A 192.0.2.5\n")},
 	}
-	records, err := read("$TTL 60\n@ NS ns\n$INCLUDE hosts.inc\n A 192.0.2.3\n$INCLUDE sub/outer.inc dir.test.\nz A 192.0.2.6\n", folder)
+	records, err := read("$TTL 60\n@ NS ns\n$INCLUDE hosts.inc\n A 192.0.2.3\n$INCLUDE sub/outer.inc dir.test.\nz A "+
+		"192.0.2.6\n", folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +317,8 @@ func TestReadMasterStops(t *testing.T) {
 	if err != stop || count != 3 {
 		t.Errorf("after %d records: %v", count, err)
 	}
-	err = ReadMaster(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("$TTL 1\n"))), Root, "f", nil, func(RR) error { return nil })
+	err = ReadMaster(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("$TTL 1\n"))), Root, "f", nil,
+		func(RR) error { return nil })
 	if !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("a broken disk: %v", err)
 	}
@@ -305,7 +355,8 @@ func sets(records []RR) []Set {
 }
 
 func TestWriteMaster(t *testing.T) {
-	records, err := read(whole+"\nlast A 192.0.2.5\n*.example.test. 1 HTTPS 1 . alpn=h2\n\\000.example.test. 1 TXT \"\\000\"\n", nil)
+	records, err := read(whole+"\nlast A 192.0.2.5\n*.example.test. 1 HTTPS 1 . alpn=h2\n\\000.example.test. 1 TXT "+
+		"\"\\000\"\n", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +474,10 @@ func BenchmarkReadMaster(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		count := 0
-		err := ReadMaster(strings.NewReader(file.String()), "\x04test\x00", "f", nil, func(RR) error { count++; return nil })
+		err := ReadMaster(strings.NewReader(file.String()), "\x04test\x00", "f", nil, func(RR) error {
+			count++
+			return nil
+		})
 		if err != nil || count != records+2 {
 			b.Fatal(count, err)
 		}

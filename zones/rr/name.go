@@ -115,13 +115,16 @@ func parseName[T string | []byte](buf *[MaxName]byte, s T, origin Name, fold boo
 		case c == '\\':
 			var width int
 			if c, width = unescape(string(s[i+1 : min(len(s), i+4)])); width == 0 {
-				return 0, fmt.Errorf(`name %q: \ must be followed by a character or by three digits up to 255`, string(s))
+				return 0, fmt.Errorf(`name %q: \ must be followed by a character or by three digits up to 255`,
+					string(s))
 			}
 			i += width
 		case c <= ' ' || c == 0x7f || c == '"' || c == '(' || c == ')' || c == ';':
-			return 0, fmt.Errorf(`name %q: character %q; if it is meant to be in the name, write it as \%03d`, string(s), c, c)
+			return 0, fmt.Errorf(`name %q: character %q; if it is meant to be in the name, write it as \%03d`,
+				string(s), c, c)
 		case c >= 0x80:
-			return 0, fmt.Errorf("name %q: character outside of ASCII; write internationalised labels in their xn-- form", string(s))
+			return 0, fmt.Errorf("name %q: character outside of ASCII; write internationalised labels in their "+
+				"xn-- form", string(s))
 		}
 		if fold && 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'

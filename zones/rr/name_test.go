@@ -60,7 +60,10 @@ func TestParseName(t *testing.T) {
 		{`\000.\255`, "\x01\x00\x01\xff\x00"},
 		{"_sip._tcp.a", "\x04_sip\x04_tcp\x01a\x00"},
 		{"a@b", "\x03a@b\x00"},
-		{long + strings.Repeat("b", 61), Name(strings.Repeat("\x3f"+strings.Repeat("a", 63), 3) + "\x3d" + strings.Repeat("b", 61) + "\x00")},
+		{
+			long + strings.Repeat("b", 61),
+			Name(strings.Repeat("\x3f"+strings.Repeat("a", 63), 3) + "\x3d" + strings.Repeat("b", 61) + "\x00"),
+		},
 	} {
 		if got, err := ParseName(test.text); err != nil || got != test.want {
 			t.Errorf("ParseName(%q) = %q, %v; want %q", test.text, got, err, test.want)
@@ -102,7 +105,8 @@ func TestParseRelative(t *testing.T) {
 	if _, err := ParseRelative("@", ""); err == nil {
 		t.Error("@ without an origin is not an error")
 	}
-	if _, err := ParseRelative(strings.Repeat("abc.", 61)+"abc", origin); err == nil || !strings.Contains(err.Error(), "with its origin") {
+	if _, err := ParseRelative(strings.Repeat("abc.", 61)+"abc", origin); err == nil ||
+		!strings.Contains(err.Error(), "with its origin") {
 		t.Errorf("too long with the origin: %v", err)
 	}
 }
@@ -142,7 +146,10 @@ func ascii(b []byte) []byte {
 }
 
 func TestCutNameRefuses(t *testing.T) {
-	for _, wire := range []string{"", "\x01", "\x01a", "\xc0\x0c", "\x01a\xc0\x00", "\x40a", strings.Repeat("\x01a", 127) + "\x01a\x00"} {
+	for _, wire := range []string{
+		"", "\x01", "\x01a", "\xc0\x0c", "\x01a\xc0\x00", "\x40a",
+		strings.Repeat("\x01a", 127) + "\x01a\x00",
+	} {
 		if n, _, err := CutName([]byte(wire)); err == nil {
 			t.Errorf("CutName(%q) = %q", wire, n)
 		}
@@ -182,7 +189,8 @@ func TestNameRelations(t *testing.T) {
 // The order of RFC 4034 section 6.1, with its own example.
 func TestCompare(t *testing.T) {
 	sorted := []string{
-		"example", "a.example", "yljkjljk.a.example", "Z.a.example", "zABC.a.EXAMPLE", "z.example", `\001.z.example`, "*.z.example", `\200.z.example`,
+		"example", "a.example", "yljkjljk.a.example", "Z.a.example", "zABC.a.EXAMPLE", "z.example", `\001.z.example`,
+		"*.z.example", `\200.z.example`,
 	}
 	for i, a := range sorted {
 		for j, b := range sorted {
@@ -203,7 +211,10 @@ func TestCompare(t *testing.T) {
 }
 
 func FuzzParseName(f *testing.F) {
-	for _, s := range []string{"www.example.test.", `a\.b.\255`, "@", "..", "*.x", "a@b", `\$TTL`, "xn--bcher-kva.test"} {
+	for _, s := range []string{
+		"www.example.test.", `a\.b.\255`, "@", "..", "*.x", "a@b", `\$TTL`,
+		"xn--bcher-kva.test",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -69,7 +69,8 @@ func eachOctet(text string, f func(octet string, nth int)) error {
 			continue
 		case c == '\\' && i+1 < len(text) && isDigit(text[i+1]):
 			if i+3 >= len(text) || !isDigit(text[i+2]) || !isDigit(text[i+3]) || text[i+1:i+4] > "255" {
-				return fmt.Errorf(`\%s: after "\" come three digits, 000 to 255, or one other character`, text[i+1:min(i+4, len(text))])
+				return fmt.Errorf(`\%s: after "\" come three digits, 000 to 255, or one other character`,
+					text[i+1:min(i+4, len(text))])
 			}
 			size = 4
 		case c == '\\':

@@ -18,7 +18,8 @@ func TestLongStringsAreCut(t *testing.T) {
 		var want []byte
 		long := false
 		for range rapid.IntRange(1, 4).Draw(t, "strings") {
-			size := rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(253, 257), rapid.IntRange(508, 513), rapid.IntRange(0, 1200)).Draw(t, "size")
+			size := rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(253, 257), rapid.IntRange(508, 513),
+				rapid.IntRange(0, 1200)).Draw(t, "size")
 			octets := rapid.SliceOfN(rapid.Byte(), size, size).Draw(t, "octets")
 			quoted := size == 0 || rapid.Bool().Draw(t, "quoted")
 			var b strings.Builder

@@ -43,7 +43,8 @@ func WriteMaster(w io.Writer, origin Name, sets []Set) error {
 	for i := 0; i < len(sorted); {
 		set := sorted[i]
 		data := slices.Clone(set.Data)
-		for i++; i < len(sorted) && sorted[i].Owner == set.Owner && sorted[i].Type == set.Type && sorted[i].TTL == set.TTL; i++ {
+		for i++; i < len(sorted) && sorted[i].Owner == set.Owner && sorted[i].Type == set.Type &&
+			sorted[i].TTL == set.TTL; i++ {
 			data = append(data, sorted[i].Data...)
 		}
 		slices.SortFunc(data, bytes.Compare)

@@ -16,11 +16,17 @@ func BenchmarkZoneGrows(b *testing.B) {
 				b.StopTimer()
 				c, builder := zones.NewCatalog(time.Now), NewBuilder(time.Now)
 				z := &zones.Zone{Origin: "example.test", Nameservers: []string{"ns.example.net"}}
-				d := c.Apply(zones.Batch{Revision: 1, Full: true, Changes: []zones.Change{{Key: z.Key(), Resource: z, Revision: 1}}})
+				d := c.Apply(zones.Batch{
+					Revision: 1, Full: true,
+					Changes: []zones.Change{{Key: z.Key(), Resource: z, Revision: 1}},
+				})
 				builder.Update(c, d, nil)
 				batch := zones.Batch{Revision: 2}
 				for i := range n {
-					r := &zones.Record{Origin: "example.test", Owner: fmt.Sprint("h", i), Type: "A", Data: []string{"192.0.2.1"}}
+					r := &zones.Record{
+						Origin: "example.test", Owner: fmt.Sprint("h", i), Type: "A",
+						Data: []string{"192.0.2.1"},
+					}
 					batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 2})
 				}
 				d = c.Apply(batch)

@@ -134,7 +134,8 @@ func TestNamesAreNeverEmpty(t *testing.T) {
 				t.Fatalf("TTL %d where the policy's is %d", d.Bound, p.TTL)
 			}
 			if d.TTL != p.TTL || d.Type != types[req.Family] { // what names the RRset does not move with the clock
-				t.Fatalf("family %d: an RRset of type %s and TTL %d, where the policy's is %d", req.Family, d.Type, d.TTL, p.TTL)
+				t.Fatalf("family %d: an RRset of type %s and TTL %d, where the policy's is %d", req.Family, d.Type,
+					d.TTL, p.TTL)
 			}
 			for range 5 {
 				req.Client = neighbour(t, client, int(d.Scope))
@@ -181,7 +182,8 @@ func TestTTLIsBoundByBothSides(t *testing.T) {
 		p.Decide(NewView(w.program(), Sight{State: allUp}, nil),
 			&Request{Client: netip.MustParseAddr("2.1.2.3"), Now: now.Unix()}, &d)
 		if d.Bound != c.want || d.Count != 3 {
-			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.Bound, d.Count, c.want)
+			t.Errorf("%v left, failing %v: TTL %d of %d addresses, want %d", c.left, c.failing, d.Bound, d.Count,
+				c.want)
 		}
 	}
 }

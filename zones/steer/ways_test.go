@@ -27,7 +27,10 @@ func TestWaysAreWhatClientsAreTold(t *testing.T) {
 				failing = append(failing, e)
 			}
 		}
-		req := Request{Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")), Random: rapid.Uint64().Draw(t, "dice")}
+		req := Request{
+			Client: randomClient(t), Family: Family(rapid.IntRange(0, 1).Draw(t, "family")),
+			Random: rapid.Uint64().Draw(t, "dice"),
+		}
 		now := NewView(w.program(), Sight{State: down(failing...)}, nil)
 		var d, before Decision
 		p.Decide(now, &req, &d)
@@ -40,7 +43,8 @@ func TestWaysAreWhatClientsAreTold(t *testing.T) {
 				return
 			}
 		}
-		t.Fatalf("of %s it was told pool %d before and is told %d now (open %t): the ways are %+v", source.Name, before.Pool, d.Pool, d.FailOpen,
+		t.Fatalf("of %s it was told pool %d before and is told %d now (open %t): the ways are %+v", source.Name,
+			before.Pool, d.Pool, d.FailOpen,
 			p.Ways(now, req.Family))
 	})
 }

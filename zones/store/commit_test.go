@@ -135,11 +135,17 @@ func TestConflicts(t *testing.T) {
 		{"deletion and drain", deletes(us), puts(drain("pool/eu")), true},
 		{"different pools", puts(endpoint("eu", "lb-1", 9)), puts(endpoint("us", "lb-1", 3)), false},
 		{"different records", puts(record("a", "A")), puts(record("b", "A")), false},
-		{"policy and pool that others use", puts(policy("x.example.test", "us")), puts(policy("y.example.test", "us")), false},
+		{
+			"policy and pool that others use", puts(policy("x.example.test", "us")),
+			puts(policy("y.example.test", "us")),
+			false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := dial(t, func(o *etcd.Options) { o.Prefix = "/" + strings.ReplaceAll(c.name, " ", "-") }, m.url())
-			if _, err := commit(t, e, list(t, e), Plan{Edits: puts(zone, region("eu-west"), eu, us, e1, e2, policy("www2.example.test", "eu"))}); err != nil {
+			if _, err := commit(t, e, list(t, e),
+				Plan{Edits: puts(zone, region("eu-west"), eu, us, e1, e2,
+					policy("www2.example.test", "eu"))}); err != nil {
 				t.Fatal(err)
 			}
 			base := list(t, e)
@@ -217,11 +223,14 @@ func TestCommitSizes(t *testing.T) {
 	for i := range 22 {
 		all = append(all, policy(fmt.Sprintf("x%d.example.test", i), fmt.Sprintf("p%04d", i)))
 	}
-	all = append(append(append(all, es...), rs...), region("eu-west"), &zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.test"}})
+	all = append(append(append(all, es...), rs...), region("eu-west"),
+		&zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.test"}})
 	r := sourcetest.Follow(t, e.Follow)
 	r.State(zones.Following, 0)
 	seen := 0
-	done, err := commit(t, e, list(t, e), Plan{Edits: puts(all...), Progress: func(n, all int) { seen = n * 1000 / all }})
+	done, err := commit(t, e, list(t, e), Plan{Edits: puts(all...), Progress: func(n, all int) {
+		seen = n * 1000 / all
+	}})
 	if err != nil || done.Transactions < 2 || len(done.Keys) != len(all) || seen != 1000 {
 		t.Fatalf("%d keys in %d transactions, progress %d, %v", len(done.Keys), done.Transactions, seen, err)
 	}
@@ -278,7 +287,10 @@ func TestCommitRecords(t *testing.T) {
 	var rs []zones.Resource
 	long := strings.Repeat("x", 250)
 	for i := range 300 {
-		rs = append(rs, &zones.Record{Origin: "example.test", Owner: fmt.Sprintf("h%d", i%100), Type: []string{"TXT", "A", "MX"}[i/100], Data: []string{long}})
+		rs = append(rs, &zones.Record{
+			Origin: "example.test", Owner: fmt.Sprintf("h%d", i%100),
+			Type: []string{"TXT", "A", "MX"}[i/100], Data: []string{long},
+		})
 	}
 	rs = append(rs, &zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.test"}})
 	done, err := commit(t, e, list(t, e), Plan{Edits: puts(rs...)})
@@ -287,7 +299,10 @@ func TestCommitRecords(t *testing.T) {
 	}
 	var big []zones.Resource
 	for i := range 20 {
-		big = append(big, &zones.Record{Origin: "example.test", Owner: fmt.Sprintf("big%d", i), Type: "TXT", Data: []string{strings.Repeat(long, 800)}})
+		big = append(big, &zones.Record{
+			Origin: "example.test", Owner: fmt.Sprintf("big%d", i), Type: "TXT",
+			Data: []string{strings.Repeat(long, 800)},
+		})
 	}
 	done, err = commit(t, e, list(t, e), Plan{Edits: puts(big...)})
 	if err != nil || done.Transactions < 3 || len(done.Keys) != 20 {
@@ -342,7 +357,8 @@ func TestLease(t *testing.T) {
 	r := sourcetest.Follow(t, e.Follow)
 	r.State(zones.Following, 0)
 	o := &zones.Override{Target: "pool/eu", State: zones.Drain}
-	done, err := commit(t, e, list(t, e), Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Second}})
+	done, err := commit(t, e, list(t, e),
+		Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +371,9 @@ func TestLease(t *testing.T) {
 	// A conflict gives the lease back.
 	base := list(t, e)
 	put(t, e, "overrides/pool/us", `{"state":"drain"}`)
-	if _, err := commit(t, e, base, Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Hour}}); !errors.Is(err, etcd.ErrConflict) {
+	if _, err := commit(t, e, base,
+		Plan{Edits: puts(o), Leases: map[zones.Key]time.Duration{o.Key(): time.Hour}}); !errors.Is(err,
+		etcd.ErrConflict) {
 		t.Fatal(err)
 	}
 	leases, err := e.Client.Leases(t.Context())

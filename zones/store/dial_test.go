@@ -39,7 +39,9 @@ func newAuthority(t *testing.T) *authority {
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-func (a *authority) issue(t *testing.T, name string, adapt func(*x509.Certificate)) (*ecdsa.PrivateKey, *x509.Certificate) {
+func (a *authority) issue(t *testing.T, name string, adapt func(*x509.Certificate)) (*ecdsa.PrivateKey,
+	*x509.Certificate,
+) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,7 +70,8 @@ func (a *authority) issue(t *testing.T, name string, adapt func(*x509.Certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name +
+		".key": {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(a.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,8 @@ func TestFollow(t *testing.T) {
 
 	r := sourcetest.Follow(t, e.Follow)
 	r.State(zones.Following, 0)
-	if b := r.Batches[0]; !b.Full || b.Revision != at || b.Accepted != at || len(b.Changes) != 1 || b.Changes[0].Key != "regions/eu-west" {
+	if b := r.Batches[0]; !b.Full || b.Revision != at || b.Accepted != at || len(b.Changes) != 1 ||
+		b.Changes[0].Key != "regions/eu-west" {
 		t.Errorf("first batch %+v", b)
 	}
 
@@ -48,7 +49,10 @@ func TestFollow(t *testing.T) {
 	if _, ok := r.Value("pools/www-eu"); ok {
 		t.Error("a deleted pool is still there")
 	}
-	for key, want := range map[zones.Key]string{"pools/bad": "!", "ponds/x": "!ponds/x: no kind of resource is kept in /leeward/ponds/x"} {
+	for key, want := range map[zones.Key]string{
+		"pools/bad": "!",
+		"ponds/x":   "!ponds/x: no kind of resource is kept in /leeward/ponds/x",
+	} {
 		if v, _ := r.Value(key); !strings.HasPrefix(v, want) {
 			t.Errorf("%s: %q, want %q…", key, v, want)
 		}
@@ -64,7 +68,8 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Revision(txn.Header.Revision)
-	if got := r.Batches[n:]; len(got) != 1 || len(got[0].Changes) != 3 || got[0].Accepted != got[0].Revision || got[0].Full {
+	if got := r.Batches[n:]; len(got) != 1 || len(got[0].Changes) != 3 || got[0].Accepted != got[0].Revision ||
+		got[0].Full {
 		t.Errorf("batches %+v", got)
 	}
 	for _, c := range r.Batches[n].Changes {
@@ -219,7 +224,8 @@ func TestAcceptedWhileAway(t *testing.T) {
 	r := sourcetest.Follow(t, e.Follow)
 	r.Revision(last)
 	if b := r.Batches[0]; !b.Full || b.Revision != done.Revision || b.Accepted != done.Revision {
-		t.Errorf("first batch: full %v, revision %d, accepted %d; want %d", b.Full, b.Revision, b.Accepted, done.Revision)
+		t.Errorf("first batch: full %v, revision %d, accepted %d; want %d", b.Full, b.Revision, b.Accepted,
+			done.Revision)
 	}
 	if _, ok := r.Value("regions/ap-south"); !ok {
 		t.Error("what came after is missing")
@@ -281,7 +287,11 @@ func TestHistoryChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			mark = r.Mark()
-			if _, err := commit(t, writer, l, Plan{Edits: []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}}, OnPurpose: "delete"}); err != nil {
+			if _, err := commit(t, writer, l,
+				Plan{
+					Edits:     []zones.Edit{{Key: "regions/new", Old: l.Resources()[1]}},
+					OnPurpose: "delete",
+				}); err != nil {
 				t.Fatal(err)
 			}
 			r.State(zones.HistoryChanged, mark)
@@ -293,7 +303,10 @@ func TestHistoryChanged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Until("the accepted history", func() bool { b := r.Batches[len(r.Batches)-1]; return b.Full && len(r.Batches) > 1 })
+			r.Until("the accepted history", func() bool {
+				b := r.Batches[len(r.Batches)-1]
+				return b.Full && len(r.Batches) > 1
+			})
 			if b := r.Batches[len(r.Batches)-1]; b.Revision != at || b.Accepted != b.Revision || len(b.Changes) != 1 {
 				t.Errorf("batch %+v, want everything at revision %d", b, at)
 			}

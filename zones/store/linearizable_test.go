@@ -25,7 +25,9 @@ type ledger struct{ a, b, override string }
 
 // deed is one operation of a history, as one attempt at it went.
 type deed struct {
-	kind string // "read", "read b", "read ab", "apply" (a and b in one transaction), "wide" (the same among 150 others), "update" (b), "drain", "restore"
+	// "read", "read b", "read ab", "apply" (a and b in one transaction), "wide" (the same among 150 others), "update"
+	// (b), "drain", "restore"
+	kind string
 	word string // what was added, each but once
 	seen ledger // what the attempt was planned on, or what was read
 }
@@ -185,7 +187,8 @@ func there(d deed, s ledger) bool {
 	return false
 }
 
-// others is how many names a wide update has beside those of the ledger: more than etcd takes in a transaction that is not nested.
+// others is how many names a wide update has beside those of the ledger: more than etcd takes in a transaction that is
+// not nested.
 const others = 150
 
 // do does one deed, with as many attempts as it takes, and writes each attempt, and what each saw, into the history.
@@ -235,8 +238,8 @@ func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string
 	h.finish()
 }
 
-// free waits until the ports of a member that was killed can be listened on: on a busy machine a connection from somewhere
-// may have one of them for a moment.
+// free waits until the ports of a member that was killed can be listened on: on a busy machine a connection from
+// somewhere may have one of them for a moment.
 func (m *member) free() {
 	m.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -306,11 +309,13 @@ func TestTransactionsAreLinearizable(t *testing.T) {
 			open++
 		}
 	}
-	t.Logf("%d operations, %d of them refused or of unknown outcome, in %v", len(h.all), open, time.Since(h.begin).Round(time.Second))
+	t.Logf("%d operations, %d of them refused or of unknown outcome, in %v", len(h.all), open,
+		time.Since(h.begin).Round(time.Second))
 	switch result, _ := porcupine.CheckOperationsVerbose(model(), h.all, time.Minute); result {
 	case porcupine.Illegal:
 		for _, op := range h.all {
-			t.Logf("client %d %v to %v: %+v %v", op.ClientId, time.Duration(op.Call), time.Duration(op.Return), op.Input, op.Output)
+			t.Logf("client %d %v to %v: %+v %v", op.ClientId, time.Duration(op.Call), time.Duration(op.Return),
+				op.Input, op.Output)
 		}
 		t.Error("no order of these operations explains what was seen")
 	case porcupine.Unknown:
@@ -318,8 +323,8 @@ func TestTransactionsAreLinearizable(t *testing.T) {
 	}
 }
 
-// The check above finds what must not be: an update that is lost, half of a transaction, something read that was undone,
-// an old state read after a new one.
+// The check above finds what must not be: an update that is lost, half of a transaction, something read that was
+// undone, an old state read after a new one.
 func TestHistoryFindsFaults(t *testing.T) {
 	op := func(client int, from, to int64, done bool, d deed) porcupine.Operation {
 		return porcupine.Operation{ClientId: client, Call: from, Return: to, Input: d, Output: done}
@@ -332,15 +337,60 @@ func TestHistoryFindsFaults(t *testing.T) {
 		ops   []porcupine.Operation
 		legal bool
 	}{
-		{"one after the other", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 5, 15, true, apply("y", both)), op(2, 20, 21, true, read(ledger{a: "x y", b: "x y"}))}, true},
-		{"a lost update", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 0, 10, true, apply("y", ledger{}))}, false},
-		{"half of a transaction", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 0, 10, true, read(ledger{a: "x"}))}, false},
-		{"an old state after a new one", []porcupine.Operation{op(0, 0, 100, true, apply("x", ledger{})), op(1, 10, 20, true, read(both)), op(2, 30, 40, true, read(ledger{}))}, false},
-		{"done and not seen", []porcupine.Operation{op(0, 0, 10, true, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{}))}, false},
-		{"its answer lost, and not done", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{}))}, true},
-		{"its answer lost, and done later", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{})), op(1, 40, 50, true, read(both))}, true},
-		{"its answer lost, and done on what was not there any more", []porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, deed{"update", "y", ledger{}}), op(1, 40, 50, true, read(ledger{a: "x", b: "y x"}))}, false},
-		{"a word of an override overwritten unseen", []porcupine.Operation{op(0, 0, 10, true, deed{"drain", "x", ledger{}}), op(1, 20, 30, true, deed{"restore", "", ledger{override: "y"}})}, false},
+		{"one after the other", []porcupine.Operation{
+			op(0, 0, 10, true, apply("x", ledger{})),
+			op(1, 5, 15, true, apply("y", both)), op(2, 20, 21, true, read(ledger{a: "x y", b: "x y"})),
+		}, true},
+		{"a lost update", []porcupine.Operation{
+			op(0, 0, 10, true, apply("x", ledger{})),
+			op(1, 0, 10, true, apply("y", ledger{})),
+		}, false},
+		{"half of a transaction", []porcupine.Operation{
+			op(0, 0, 10, true, apply("x", ledger{})),
+			op(1, 0, 10, true, read(ledger{a: "x"})),
+		}, false},
+		{
+			"an old state after a new one",
+			[]porcupine.Operation{
+				op(0, 0, 100, true, apply("x", ledger{})), op(1, 10, 20, true, read(both)),
+				op(2, 30, 40, true, read(ledger{})),
+			},
+			false,
+		},
+		{"done and not seen", []porcupine.Operation{
+			op(0, 0, 10, true, apply("x", ledger{})),
+			op(1, 20, 30, true, read(ledger{})),
+		}, false},
+		{
+			"its answer lost, and not done",
+			[]porcupine.Operation{op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{}))},
+			true,
+		},
+		{
+			"its answer lost, and done later",
+			[]porcupine.Operation{
+				op(0, 0, 1<<62, false, apply("x", ledger{})), op(1, 20, 30, true, read(ledger{})),
+				op(1, 40, 50, true, read(both)),
+			},
+			true,
+		},
+		{
+			"its answer lost, and done on what was not there any more",
+			[]porcupine.Operation{
+				op(0, 0, 1<<62, false, apply("x", ledger{})),
+				op(1, 20, 30, true, deed{"update", "y", ledger{}}),
+				op(1, 40, 50, true, read(ledger{a: "x", b: "y x"})),
+			},
+			false,
+		},
+		{
+			"a word of an override overwritten unseen",
+			[]porcupine.Operation{
+				op(0, 0, 10, true, deed{"drain", "x", ledger{}}),
+				op(1, 20, 30, true, deed{"restore", "", ledger{override: "y"}}),
+			},
+			false,
+		},
 	} {
 		if got := porcupine.CheckOperations(model(), c.ops); got != c.legal {
 			t.Errorf("%s: %v", c.name, got)

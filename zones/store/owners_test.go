@@ -38,7 +38,10 @@ func TestOwners(t *testing.T) {
 				}
 			}
 			who := rapid.SampledFrom([]string{"", "team-a", "team-b"}).Draw(r, "who")
-			how := rapid.SampledFrom([]string{"apply", "give", "delete", "update", "update deletes", "put by hand", "deleted by hand"}).Draw(r, "how")
+			how := rapid.SampledFrom([]string{
+				"apply", "give", "delete", "update", "update deletes", "put by hand",
+				"deleted by hand",
+			}).Draw(r, "how")
 			switch how {
 			case "apply", "update":
 				edits, owners := puts(said), map[zones.Key]string{}
@@ -60,7 +63,8 @@ func TestOwners(t *testing.T) {
 			case "delete", "update deletes":
 				if there[name] {
 					change(how != "delete", deletes(said), nil)
-					if answer, err := e.Client.Get(t.Context(), e.Prefix()+string(markOf(key))); err != nil || len(answer.Kvs) != 0 {
+					if answer, err := e.Client.Get(t.Context(), e.Prefix()+string(markOf(key))); err != nil ||
+						len(answer.Kvs) != 0 {
 						r.Fatalf("a deletion leaves the mark: %v, %v", answer, err)
 					}
 				}
@@ -76,7 +80,8 @@ func TestOwners(t *testing.T) {
 			}
 			l := list(t, e)
 			if len(l.Changes) != len(there) || !maps.Equal(l.Owners, owner) {
-				r.Fatalf("after %s of %s by %q: %d resources, %v; want %v, %v", how, name, who, len(l.Changes), l.Owners, there, owner)
+				r.Fatalf("after %s of %s by %q: %d resources, %v; want %v, %v", how, name, who, len(l.Changes),
+					l.Owners, there, owner)
 			}
 			if some, err := e.List(t.Context(), zones.KindRecord); err != nil || !maps.Equal(some.Owners, owner) {
 				r.Fatalf("of records alone: %v, %v; want %v", some.Owners, err, owner)

@@ -31,12 +31,15 @@ func TestPremisesGoByLabels(t *testing.T) {
 				for origin = name; rapid.Bool().Draw(t, "more"); origin = origin.Parent() {
 				}
 			}
-			base.Changes = append(base.Changes, zones.Change{Key: zones.KeyOf(zones.KindZone, zones.NameText(origin)), Revision: 1})
+			base.Changes = append(base.Changes,
+				zones.Change{Key: zones.KeyOf(zones.KindZone, zones.NameText(origin)), Revision: 1})
 			if name.Under(origin) && (!within || len(origin) > len(longest)) {
 				longest, within = origin, true
 			}
 		}
-		slices.SortFunc(base.Changes, func(a, b zones.Change) int { return strings.Compare(string(a.Key), string(b.Key)) })
+		slices.SortFunc(base.Changes, func(a, b zones.Change) int {
+			return strings.Compare(string(a.Key), string(b.Key))
+		})
 		text, want := zones.NameText(name), ""
 		if within {
 			want = zones.NameText(longest)

@@ -51,7 +51,9 @@ func TestRotation(t *testing.T) {
 		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = here.file("server.pem"), here.file("server.key")
 		c.BcryptCost = 4
 	})[0]
-	root := dial(t, func(o *etcd.Options) { o.TLS, o.User, o.Password = etcd.TLSFiles{Insecure: true}, "root", "secret" }, m.url())
+	root := dial(t, func(o *etcd.Options) {
+		o.TLS, o.User, o.Password = etcd.TLSFiles{Insecure: true}, "root", "secret"
+	}, m.url())
 	ctx := t.Context()
 	must := func(_ any, err error) {
 		t.Helper()

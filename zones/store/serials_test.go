@@ -20,7 +20,10 @@ func TestKeepSerials(t *testing.T) {
 	for i, e := range writers {
 		wg.Go(func() {
 			for n := int64(1); n <= 10; n++ {
-				s := zones.Serials{Base: n * int64(i+1), Last: map[string]int64{"example.test": 100*n + int64(i), "bad.test": n}}
+				s := zones.Serials{
+					Base: n * int64(i+1),
+					Last: map[string]int64{"example.test": 100*n + int64(i), "bad.test": n},
+				}
 				if err := e.KeepSerials(t.Context(), s); err != nil {
 					t.Errorf("writer %d: %v", i, err)
 				}
@@ -47,7 +50,8 @@ func TestKeepSerials(t *testing.T) {
 		if b.Serials == nil {
 			continue
 		}
-		if b.Serials.Base != 0 && b.Serials.Base < got.Base || b.Serials.Last["example.test"] != 0 && b.Serials.Last["example.test"] < got.Last["example.test"] {
+		if b.Serials.Base != 0 && b.Serials.Base < got.Base || b.Serials.Last["example.test"] != 0 &&
+			b.Serials.Last["example.test"] < got.Last["example.test"] {
 			t.Errorf("a number fell: %+v after %+v", b.Serials, got)
 		}
 		got = got.With(*b.Serials)

@@ -39,7 +39,8 @@ func TestChangeWithin(t *testing.T) {
 					for _, r := range l.Resources() {
 						if was, ok := r.(*zones.Record); ok {
 							edit.Old = was
-							edit.New.(*zones.Record).Data = append(append([]string(nil), was.Data...), edit.New.(*zones.Record).Data...)
+							edit.New.(*zones.Record).Data = append(append([]string(nil), was.Data...),
+								edit.New.(*zones.Record).Data...)
 						}
 					}
 					edit.Key = edit.New.Key()
@@ -121,14 +122,18 @@ func TestChangeWithinMany(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		word++
 		e := dial(t, func(o *etcd.Options) { o.Prefix = fmt.Sprintf("/%d/", word) }, m.url())
-		n := rapid.OneOf(rapid.IntRange(1, 130), rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000 / slower, 2000 / slower})).Draw(r, "names")
+		n := rapid.OneOf(rapid.IntRange(1, 130),
+			rapid.SampledFrom([]int{40, 41, 127, 128, 129, 1000 / slower, 2000 / slower})).Draw(r, "names")
 		s, edits := names(n, `"a"`)
-		if _, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil }); err != nil {
+		if _, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) {
+			return Plan{Edits: edits}, nil
+		}); err != nil {
 			r.Fatalf("%d names: %v", n, err)
 		}
 		all := list(t, e)
 		if len(all.Changes) != n || all.Changes[0].Revision != all.Changes[n-1].Revision {
-			r.Fatalf("%d of %d names are written, of revisions %d and %d", len(all.Changes), n, all.Changes[0].Revision, all.Changes[n-1].Revision)
+			r.Fatalf("%d of %d names are written, of revisions %d and %d", len(all.Changes), n, all.Changes[0].Revision,
+				all.Changes[n-1].Revision)
 		}
 		owner := fmt.Sprintf("h%d", rapid.IntRange(0, n-1).Draw(r, "which"))
 		how := rapid.IntRange(0, 5).Draw(r, "how")
@@ -159,7 +164,8 @@ func TestChangeWithinMany(t *testing.T) {
 		}
 		left := 0
 		for _, c := range list(t, e).Changes {
-			if c.Key.Kind() == zones.KindRecord && strings.HasSuffix(string(c.Key), "/TXT") && !strings.Contains(string(c.Key), "/other/") {
+			if c.Key.Kind() == zones.KindRecord && strings.HasSuffix(string(c.Key), "/TXT") &&
+				!strings.Contains(string(c.Key), "/other/") {
 				left++
 				if got := c.Resource.(*zones.Record).Data[0]; got != `"c"` {
 					r.Fatalf("%s is %s", c.Key, got)
@@ -191,7 +197,10 @@ func TestChangeWithinTooMuch(t *testing.T) {
 	for _, c := range []struct {
 		n    int
 		word string
-	}{{etcd.MostWrites + 1, `"a"`}, {300, `"` + strings.Repeat("x", 250) + `" "` + strings.Repeat(`x" "`, 1000) + `"`}} {
+	}{
+		{etcd.MostWrites + 1, `"a"`},
+		{300, `"` + strings.Repeat("x", 250) + `" "` + strings.Repeat(`x" "`, 1000) + `"`},
+	} {
 		s, edits := names(c.n, c.word)
 		_, err := e.ChangeWithin(t.Context(), s, func(*Listing) (Plan, error) { return Plan{Edits: edits}, nil })
 		if !errors.Is(err, ErrTooMuch) {
@@ -226,7 +235,8 @@ func TestRemovalsThatWereMeant(t *testing.T) {
 	defer r.Mu.Unlock()
 	for _, b := range r.Batches {
 		if b.Meant != (b.Revision == done.Revision) || b.Accepted != 0 {
-			t.Errorf("revision %d is said to be meant: %v, accepted: %d; the change was %d", b.Revision, b.Meant, b.Accepted, done.Revision)
+			t.Errorf("revision %d is said to be meant: %v, accepted: %d; the change was %d", b.Revision, b.Meant,
+				b.Accepted, done.Revision)
 		}
 	}
 }

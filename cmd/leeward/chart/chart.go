@@ -84,7 +84,8 @@ func Write(w io.Writer, columns int, charts ...*Chart) error {
 	rows := (len(charts) + columns - 1) / columns
 	var b strings.Builder
 	wide, high := width*float64(columns), height*float64(rows)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%g" height="%g" viewBox="0 0 %[1]g %[2]g">`+"\n", wide, high)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%g" height="%g" viewBox="0 0 %[1]g %[2]g">`+"\n",
+		wide, high)
 	fmt.Fprintf(&b, `<rect width="%g" height="%g" fill="#ffffff"/>`+"\n", wide, high)
 	for i, c := range charts {
 		x, y := width*float64(i%columns), height*float64(i/columns)
@@ -112,14 +113,17 @@ func (c *Chart) svg(place string) string {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, t.at, bottom+18, text(t.text))
 	}
 	if c.X.Label != "" {
-		fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">%s</text>`, (left+right)/2, bottom+38, text(c.X.Label))
+		fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">%s</text>`, (left+right)/2, bottom+38,
+			text(c.X.Label))
 	}
 	if c.Y.Label != "" {
-		fmt.Fprintf(&b, `<text transform="translate(14 %g) rotate(-90)" text-anchor="middle">%s</text>`, (top+bottom)/2, text(c.Y.Label))
+		fmt.Fprintf(&b, `<text transform="translate(14 %g) rotate(-90)" text-anchor="middle">%s</text>`, (top+bottom)/2,
+			text(c.Y.Label))
 	}
 	for _, m := range c.Marks {
 		if xs.knows(m.X) && m.X >= xs.Least && m.X <= xs.Most {
-			fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1[1]f" y1="%g" y2="%g" stroke="#999999" stroke-dasharray="2 2"/>`, xs.place(m.X), top-6, bottom)
+			fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1[1]f" y1="%g" y2="%g" stroke="#999999" stroke-dasharray="2 2"/>`,
+				xs.place(m.X), top-6, bottom)
 			fmt.Fprintf(&b, `<text x="%.1f" y="%g">%s</text>`, xs.place(m.X)+3, top-2, text(m.Text))
 		}
 	}
@@ -136,7 +140,8 @@ func (c *Chart) svg(place string) string {
 		fmt.Fprintf(&b, `<path d="%s" fill="none" %s/>`, path(l.Points, xs, ys), stroke)
 		for _, p := range l.Points {
 			if l.Dots && xs.knows(p.X) && ys.knows(p.Y) {
-				fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, xs.place(p.X), ys.place(p.Y), text(l.Colour))
+				fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, xs.place(p.X), ys.place(p.Y),
+					text(l.Colour))
 			}
 		}
 		if l.Name != "" {

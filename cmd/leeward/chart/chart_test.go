@@ -33,7 +33,9 @@ func TestGolden(t *testing.T) {
 		Title: "A <linear> axis & its marks", X: Axis{Time: true}, Y: Axis{Label: "requests a second"},
 		Lines: []Line{
 			{Name: "with a gap", Points: curve(gap)},
-			{Name: "a name that is too long for the key", Points: curve(func(x float64) float64 { return 8000 * (1 - math.Exp(-x/20)) }), Dots: true},
+			{Name: "a name that is too long for the key", Points: curve(func(x float64) float64 {
+				return 8000 * (1 - math.Exp(-x/20))
+			}), Dots: true},
 			{Name: "limit", Points: []Point{{0, 9000}, {100, 9000}}, Colour: Grey, Dash: Dashed},
 			{Points: curve(func(x float64) float64 { return 400 * math.Sin(x/5) }), Colour: Red},
 		},
@@ -41,7 +43,10 @@ func TestGolden(t *testing.T) {
 	}
 	logarithmic := &Chart{
 		Title: "A logarithmic axis", X: Axis{Label: "queries a second", Most: 2e5}, Y: Axis{Unit: " ms", Log: true},
-		Lines: []Line{{Name: "median", Points: []Point{{1e4, 0}, {2e4, .03}, {1e5, .2}, {2e5, 12}, {9e5, 12}}, Dots: true}},
+		Lines: []Line{{
+			Name: "median", Points: []Point{{1e4, 0}, {2e4, .03}, {1e5, .2}, {2e5, 12}, {9e5, 12}},
+			Dots: true,
+		}},
 	}
 	var b strings.Builder
 	if err := Write(&b, 2, linear, logarithmic, &Chart{Title: "Nothing"}); err != nil {
@@ -65,7 +70,8 @@ func TestGolden(t *testing.T) {
 // A chart is well-formed whatever is in it, and its lines stay within it.
 func TestChart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		values := rapid.OneOf(rapid.Just(math.NaN()), rapid.Just(math.Inf(1)), rapid.Just(0.), rapid.Float64Range(-1e3, -1), rapid.Float64Range(1, 1e9), rapid.Float64Range(1e-9, 1))
+		values := rapid.OneOf(rapid.Just(math.NaN()), rapid.Just(math.Inf(1)), rapid.Just(0.),
+			rapid.Float64Range(-1e3, -1), rapid.Float64Range(1, 1e9), rapid.Float64Range(1e-9, 1))
 		axis := func(name string) Axis {
 			a := Axis{
 				Label: rapid.String().Draw(t, name), Unit: rapid.SampledFrom([]string{"", " %", "<"}).Draw(t, "unit"),
@@ -79,7 +85,10 @@ func TestChart(t *testing.T) {
 		}
 		c := &Chart{Title: rapid.String().Draw(t, "title"), X: axis("x"), Y: axis("y")}
 		for range rapid.IntRange(0, 12).Draw(t, "lines") {
-			l := Line{Name: rapid.String().Draw(t, "name"), Colour: rapid.SampledFrom([]string{"", Red}).Draw(t, "colour"), Dots: rapid.Bool().Draw(t, "dots")}
+			l := Line{
+				Name:   rapid.String().Draw(t, "name"),
+				Colour: rapid.SampledFrom([]string{"", Red}).Draw(t, "colour"), Dots: rapid.Bool().Draw(t, "dots"),
+			}
 			for range rapid.IntRange(0, 20).Draw(t, "points") {
 				l.Points = append(l.Points, Point{values.Draw(t, "x"), values.Draw(t, "y")})
 			}
@@ -117,7 +126,9 @@ func TestChart(t *testing.T) {
 			case "circle":
 				inside("a dot", attrs["cx"], attrs["cy"])
 			case "path":
-				for point := range strings.FieldsFuncSeq(attrs["d"], func(r rune) bool { return r == 'M' || r == 'L' }) {
+				for point := range strings.FieldsFuncSeq(attrs["d"], func(r rune) bool {
+					return r == 'M' || r == 'L'
+				}) {
 					x, y, _ := strings.Cut(point, " ")
 					inside("a point", x, y)
 				}
@@ -148,7 +159,8 @@ func TestTicks(t *testing.T) {
 		if len(all) < 2 || len(all) > 3*10 || !a.Log && len(all) > 3*ticks {
 			t.Fatalf("%d ticks: %v", len(all), all)
 		}
-		if first, last := all[0].value, all[len(all)-1].value; !a.Time && (min(values[0], values[1]) < first*(1-1e-6) || max(values[0], values[1]) > last*(1+1e-6)) {
+		if first, last := all[0].value, all[len(all)-1].value; !a.Time &&
+			(min(values[0], values[1]) < first*(1-1e-6) || max(values[0], values[1]) > last*(1+1e-6)) {
 			t.Fatalf("%v are not in %v", values, all)
 		}
 		seen := map[string]bool{}
@@ -172,7 +184,10 @@ func TestTicks(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", .02: "0.02", 950: "950", 9999: "9999", 12345: "12.35k", 1e5: "100k", 2.5e6: "2.5M", -2e4: "-20k"} {
+	for v, want := range map[float64]string{
+		0: "0", .02: "0.02", 950: "950", 9999: "9999", 12345: "12.35k", 1e5: "100k",
+		2.5e6: "2.5M", -2e4: "-20k",
+	} {
 		if got := Number(v); got != want {
 			t.Errorf("%g is %s, want %s", v, got, want)
 		}

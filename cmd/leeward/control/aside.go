@@ -15,9 +15,9 @@ import (
 //	loop   ──turn──┬───────── turns for verdicts only ─────────┬──adopt, publish──▶
 //	               └─ apply: Catalog, Builder ── a Snapshot ───┘
 //
-// Until it is done the Catalog, the members and the Builder are the goroutine's. All that needs them stays in the inbox,
-// the condition of the source and requests included, so that nothing half applied is ever seen. What is served is the
-// last Snapshot, with new Views.
+// Until it is done the Catalog, the members and the Builder are the goroutine's. All that needs them stays in the
+// inbox, the condition of the source and requests included, so that nothing half applied is ever seen. What is served
+// is the last Snapshot, with new Views.
 
 // asideFrom is how many resources a turn may look at in the loop: some 10 µs each, so a tenth of a second.
 const asideFrom = 10_000

@@ -30,8 +30,8 @@ func heavy(revision int64) (zones.Batch, gate) {
 	return b, g
 }
 
-// While a large batch is being applied, verdicts that turn are served at once, nothing of the batch is, and whoever asks
-// about the catalog waits. Then all of it is served as one revision, with what came after it.
+// While a large batch is being applied, verdicts that turn are served at once, nothing of the batch is, and whoever
+// asks about the catalog waits. Then all of it is served as one revision, with what came after it.
 func TestVerdictsDoNotWaitForALargeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
@@ -48,7 +48,8 @@ func TestVerdictsDoNotWaitForALargeBatch(t *testing.T) {
 		if len(asked) > 0 {
 			t.Error("somebody has seen a catalog that is being changed")
 		}
-		b.Batch(zones.Batch{Revision: 7, Changes: changes(t, "kind: Endpoint\nname: www-us/lb-1\naddresses: [192.0.2.9]\n", 7)})
+		b.Batch(zones.Batch{Revision: 7, Changes: changes(t, "kind: Endpoint\nname: www-us/lb-1\naddresses: "+
+			"[192.0.2.9]\n", 7)})
 		b.Condition(zones.Condition{State: zones.Following, Since: time.Now(), Heard: time.Now()})
 		b.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 2)
 		if got := b.answer("www.example.test"); got != "192.0.2.2" {

@@ -51,7 +51,8 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		l.builder.Transferred(t.origin, t.Transferred)
 		build = true
 	}
-	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) || slices.ContainsFunc(w.elsewhere, l.members.concerns) {
+	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) ||
+		slices.ContainsFunc(w.elsewhere, l.members.concerns) {
 		for _, b := range l.members.update(l.catalog, l.builder.Version) {
 			a.take(l.catalog.Apply(b))
 			a.members = true

@@ -36,7 +36,8 @@ func TestMoves(t *testing.T) {
 		step(health.Up, health.Up, 1, "Both regions answer.")
 		step(health.Down, health.Up, 2, "eu-west is out since 00:01 UTC (1 of 1 vantage). Its clients go to us-east.")
 		step(health.Up, health.Down, 3, "us-east is out since 00:02 UTC (1 of 1 vantage).") // nobody is led there first
-		step(health.Down, health.Down, 4, "eu-west is out since 00:03 UTC (1 of 1 vantage). us-east is out since 00:02 UTC (1 of 1 vantage). "+
+		step(health.Down, health.Down, 4, "eu-west is out since 00:03 UTC (1 of 1 vantage). us-east is out since "+
+			"00:02 UTC (1 of 1 vantage). "+
 			"1 name fails open: www.example.test.")
 		step(health.Up, health.Up, 5, "Both regions answer.")
 	})

@@ -82,7 +82,8 @@ func newCrowd(title, name string, spill bool, octet byte) *crowd {
 		b := netip.MustParseAddr(from).As4()
 		for k := range resolversEach {
 			b[2] = byte(k)
-			c.resolvers = append(c.resolvers, &resolver{subnet: netip.PrefixFrom(netip.AddrFrom4(b), 24), region: c.sites[i].region})
+			c.resolvers = append(c.resolvers,
+				&resolver{subnet: netip.PrefixFrom(netip.AddrFrom4(b), 24), region: c.sites[i].region})
 		}
 	}
 	return c
@@ -101,13 +102,15 @@ func (c *crowd) documents() string {
 	var b strings.Builder
 	var pools []string
 	for _, s := range c.sites {
-		fmt.Fprintf(&b, "---\nkind: Pool\nname: %s\nregion: %s\nmonitor: crowd\ncapacity: {target: %g, max: %g}\n", s.pool, s.region, surgeTarget, surgeMax)
+		fmt.Fprintf(&b, "---\nkind: Pool\nname: %s\nregion: %s\nmonitor: crowd\ncapacity: {target: %g, max: %g}\n",
+			s.pool, s.region, surgeTarget, surgeMax)
 		for i, a := range s.addresses {
 			fmt.Fprintf(&b, "---\nkind: Endpoint\nname: %s/lb-%d\naddresses: [%s]\n", s.pool, i+1, a)
 		}
 		pools = append(pools, s.pool)
 	}
-	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\nanswers: 2\nspill: %v\nrules:\n  - nearest: [%s]\n", c.name, surgeTTL, c.spill, strings.Join(pools, ", "))
+	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\nanswers: 2\nspill: %v\nrules:\n  - nearest: [%s]\n", c.name,
+		surgeTTL, c.spill, strings.Join(pools, ", "))
 	return b.String()
 }
 
@@ -115,7 +118,8 @@ func (c *crowd) documents() string {
 func surgeDocuments(crowds []*crowd) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: Zone\nname: %s\nnameservers: [ns1.example.net]\n", origin)
-	fmt.Fprintf(&b, "---\nkind: Monitor\nname: crowd\nhttp: {port: %d}\nload: named_metrics.requests\ninterval: %v\ntimeout: %v\nfall: 2\nrise: 2\n",
+	fmt.Fprintf(&b, "---\nkind: Monitor\nname: crowd\nhttp: {port: %d}\nload: named_metrics.requests\ninterval: "+
+		"%v\ntimeout: %v\nfall: 2\nrise: 2\n",
 		crowds[0].sites[0].port, surgeInterval, surgeTimeout)
 	for _, s := range crowds[0].sites {
 		fmt.Fprintf(&b, "---\nkind: Region\nname: %s\nlatitude: %v\nlongitude: %v\n", s.region, s.latitude, s.longitude)

@@ -61,7 +61,10 @@ type demo struct {
 
 // Run starts everything, does what is asked until the context ends or a key ends it, and cleans up.
 func Run(ctx context.Context, o Options) error {
-	d := &demo{Options: o, observer: observer{sites: newSites(), clients: clients(), http: &http.Client{Timeout: time.Second}}}
+	d := &demo{Options: o, observer: observer{
+		sites: newSites(), clients: clients(),
+		http: &http.Client{Timeout: time.Second},
+	}}
 	d.quieten()
 	if _, err := d.site(o.Fail); o.Fail != "" && err != nil {
 		return err
@@ -139,7 +142,8 @@ func (d *demo) site(region string) (*site, error) {
 			return s, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no region %q in the demo; its regions are %s", region, strings.Join(Regions(), ", "))
+	return nil, fmt.Errorf("there is no region %q in the demo; its regions are %s", region,
+		strings.Join(Regions(), ", "))
 }
 
 // apply reads the resources as a file would be, checks them, and commits them.
@@ -182,8 +186,14 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 			}
 		})
 	}
-	start(process.Settings{ID: "ns1", Region: "eu-west", Listen: []string{address(5301, true)}, Admin: address(8061, false)})
-	start(process.Settings{ID: "ns2", Region: "us-east", Listen: []string{address(5302, true)}, Admin: address(8062, false)})
+	start(process.Settings{
+		ID: "ns1", Region: "eu-west", Listen: []string{address(5301, true)},
+		Admin: address(8061, false),
+	})
+	start(process.Settings{
+		ID: "ns2", Region: "us-east", Listen: []string{address(5302, true)},
+		Admin: address(8062, false),
+	})
 	start(process.Settings{ID: "probe-ap", Region: "ap-south"})
 	for range d.vantages {
 		select {
@@ -247,7 +257,8 @@ func (d *demo) intro() {
 		host, port, _ := net.SplitHostPort(server.dns)
 		fmt.Fprintf(d.Out, "  dig @%s -p %s %s A +subnet=%s\n", host, port, steered, c.subnet)
 	}
-	fmt.Fprintf(d.Out, "\nand why:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client %[4]s \\\n      --admin http://%[2]s\n  %[1]s get --etcd %[5]s\n\n",
+	fmt.Fprintf(d.Out, "\nand why:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client %[4]s "+
+		"\\\n      --admin http://%[2]s\n  %[1]s get --etcd %[5]s\n\n",
 		d.Command, d.servers[0].admin, steered, d.clients[0].subnet.Addr().Next(), d.etcd)
 }
 
@@ -272,8 +283,10 @@ func (d *demo) once(ctx context.Context) error {
 	for _, n := range d.servers {
 		slowest = max(slowest, t.seen[leftEvent(n.id, region.region)])
 	}
-	fmt.Fprintf(d.Out, "\n%s %s left all answers %.2fs after it was cut (allowed: %d × %v + %v + %v = %v) and came back.\n",
-		screen.Paint("ok:", screen.Green, d.Colour), region.region, slowest.Seconds(), fall, interval, timeout, slack, budget)
+	fmt.Fprintf(d.Out, "\n%s %s left all answers %.2fs after it was cut (allowed: %d × %v + %v + %v = %v) and came "+
+		"back.\n",
+		screen.Paint("ok:", screen.Green, d.Colour), region.region, slowest.Seconds(), fall, interval, timeout, slack,
+		budget)
 	return nil
 }
 

@@ -44,8 +44,10 @@ func TestOnce(t *testing.T) {
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	wants := []string{
-		"us-east is cut", "vantage probe-ap reports us-east down", "ns1 agrees: us-east is down", "us-east left the answers of ns1",
-		"us-east left the answers of ns2", "us-east is restored", "us-east is in the answers of ns2 again", "dig @127.0.0.1 -p ",
+		"us-east is cut", "vantage probe-ap reports us-east down", "ns1 agrees: us-east is down",
+		"us-east left the answers of ns1",
+		"us-east left the answers of ns2", "us-east is restored", "us-east is in the answers of ns2 again",
+		"dig @127.0.0.1 -p ",
 	}
 	switch {
 	case errors.Is(err, demo.ErrLate): // all of it happened; how long it took is this machine's matter today
@@ -71,11 +73,15 @@ func TestLive(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		done <- demo.Run(ctx, demo.Options{
-			In: strings.NewReader(""), Out: screen.NewPage(&out), Fail: "eu-west", After: 100 * time.Millisecond, For: 5 * time.Second,
+			In: strings.NewReader(""), Out: screen.NewPage(&out), Fail: "eu-west", After: 100 * time.Millisecond,
+			For: 5 * time.Second,
 		})
 	}()
 	at := 0
-	for _, want := range []string{"eu-west is cut", "answers Europe with us-east", "eu-west is restored", "answers Europe with eu-west"} {
+	for _, want := range []string{
+		"eu-west is cut", "answers Europe with us-east", "eu-west is restored",
+		"answers Europe with eu-west",
+	} {
 		at = await(t, &out, at, want, done)
 	}
 	stop()

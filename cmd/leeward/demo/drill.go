@@ -19,7 +19,10 @@ type timeline struct {
 }
 
 func newTimeline() *timeline {
-	return &timeline{table: screen.Table{Heads: []string{"TIME", "EVENT", "SINCE", "ALLOWED"}}, seen: map[string]time.Duration{}}
+	return &timeline{
+		table: screen.Table{Heads: []string{"TIME", "EVENT", "SINCE", "ALLOWED"}},
+		seen:  map[string]time.Duration{},
+	}
 }
 
 // mark notes an event once; since is when what caused it happened, zero for none.
@@ -66,7 +69,8 @@ func (d *demo) drill(ctx context.Context, region *site) (*timeline, error) {
 		return d.leaving(t, cut, region.region, s)
 	})
 	if err != nil {
-		return t, fmt.Errorf("%s was cut %v ago and is still in answers: %w", region.region, time.Since(cut).Round(time.Millisecond), err)
+		return t, fmt.Errorf("%s was cut %v ago and is still in answers: %w", region.region,
+			time.Since(cut).Round(time.Millisecond), err)
 	}
 	back := time.Now()
 	if err := region.restart(ctx); err != nil {
@@ -77,11 +81,13 @@ func (d *demo) drill(ctx context.Context, region *site) (*timeline, error) {
 		return d.returning(t, back, region.region, s)
 	})
 	if err != nil {
-		return t, fmt.Errorf("%s came back %v ago and is not in answers again: %w", region.region, time.Since(back).Round(time.Millisecond), err)
+		return t, fmt.Errorf("%s came back %v ago and is not in answers again: %w", region.region,
+			time.Since(back).Round(time.Millisecond), err)
 	}
 	for _, n := range d.servers {
 		if took := t.seen[leftEvent(n.id, region.region)]; took > budget {
-			return t, fmt.Errorf("%w: %s named %s for %v after the cut; fall %d × interval %v + timeout %v + %v are %v",
+			return t, fmt.Errorf("%w: %s named %s for %v after the cut; fall %d × interval %v + timeout %v + "+
+				"%v are %v",
 				ErrLate, n.id, region.region, took.Round(time.Millisecond), fall, interval, timeout, slack, budget)
 		}
 	}

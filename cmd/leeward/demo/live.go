@@ -195,7 +195,12 @@ func (d *demo) regionsTable(s *sight) *screen.Table {
 		if site.cut() {
 			now = screen.Cell{Text: "cut", Colour: screen.Red}
 		}
-		row := []screen.Cell{{Text: fmt.Sprintf("[%d]", k+1), Colour: screen.Bold}, {Text: site.region}, {Text: strings.Join(addresses, " ")}, now}
+		row := []screen.Cell{
+			{Text: fmt.Sprintf("[%d]", k+1), Colour: screen.Bold},
+			{Text: site.region},
+			{Text: strings.Join(addresses, " ")},
+			now,
+		}
 		for i := range d.servers {
 			c := screen.Cell{Text: s.verdict(i, site.region)}
 			switch c.Text {
@@ -237,7 +242,10 @@ func (a *answer) cell(near string) screen.Cell {
 	for i, address := range a.reply.addresses {
 		texts[i] = address.String()
 	}
-	c := screen.Cell{Text: fmt.Sprintf("%s: %s, scope /%d", a.region, strings.Join(texts, " "), a.reply.scope), Colour: screen.Green}
+	c := screen.Cell{
+		Text:   fmt.Sprintf("%s: %s, scope /%d", a.region, strings.Join(texts, " "), a.reply.scope),
+		Colour: screen.Green,
+	}
 	if a.region != near {
 		c.Colour = screen.Yellow
 	}

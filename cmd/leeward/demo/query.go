@@ -70,7 +70,10 @@ func newQuery(id uint16, name string, subnet netip.Prefix) ([]byte, error) {
 	if err := b.StartQuestions(); err != nil {
 		return nil, err
 	}
-	if err := b.Question(dnsmessage.Question{Name: qname, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}); err != nil {
+	if err := b.Question(dnsmessage.Question{
+		Name: qname, Type: dnsmessage.TypeA,
+		Class: dnsmessage.ClassINET,
+	}); err != nil {
 		return nil, err
 	}
 	if err := b.StartAdditionals(); err != nil {
@@ -85,7 +88,10 @@ func newQuery(id uint16, name string, subnet netip.Prefix) ([]byte, error) {
 		family = 2
 	}
 	option := append([]byte{0, family, byte(subnet.Bits()), 0}, address[:(subnet.Bits()+7)/8]...)
-	if err := b.OPTResource(h, dnsmessage.OPTResource{Options: []dnsmessage.Option{{Code: optionECS, Data: option}}}); err != nil {
+	if err := b.OPTResource(h, dnsmessage.OPTResource{Options: []dnsmessage.Option{{
+		Code: optionECS,
+		Data: option,
+	}}}); err != nil {
 		return nil, err
 	}
 	return b.Finish()

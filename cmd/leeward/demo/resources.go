@@ -73,6 +73,7 @@ rise: %d
 		}
 		pools = append(pools, s.pool)
 	}
-	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: 5s\nrules:\n  - nearest: [%s]\nanswers: 2\n", steered, strings.Join(pools, ", "))
+	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: 5s\nrules:\n  - nearest: [%s]\nanswers: 2\n", steered,
+		strings.Join(pools, ", "))
 	return b.String()
 }

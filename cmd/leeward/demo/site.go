@@ -22,7 +22,8 @@ type site struct {
 	addresses []netip.Addr
 	port      uint16
 
-	said func(endpoint int) (load string, works bool) // what an endpoint says of its load, and whether it works; nil: nothing, and it does
+	// what an endpoint says of its load, and whether it works; nil: nothing, and it does
+	said func(endpoint int) (load string, works bool)
 
 	mu      sync.Mutex
 	servers []*http.Server // empty while the region is cut

@@ -93,10 +93,13 @@ func Surge(ctx context.Context, o Options) (*Film, error) {
 		c.sum = totals{}
 		playing.Go(func() { c.run(ctx, demand) })
 	}
-	fmt.Fprintf(o.Out, "Three regions of %d endpoints; each is to take %g requests a second and can\ntake %g. In each region %d resolvers ask two servers, and keep the answers\n"+
+	fmt.Fprintf(o.Out, "Three regions of %d endpoints; each is to take %g requests a second and can\ntake %g. In "+
+		"each region %d resolvers ask two servers, and keep the answers\n"+
 		"for %v. A crowd %g times as large as usual comes to %s: its clients\nalone want %.0f %% of its target.\n\n",
-		endpointsEach, surgeTarget, surgeMax, resolversEach, surgeTTL, surgeTimes, sites[0].region, 100*surgeTimes*usual/(surgeTarget*endpointsEach))
-	fmt.Fprintf(o.Out, "Watch why, from another terminal:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain %[3]s A --client 80.128.7.1 \\\n      --admin http://%[2]s\n\n",
+		endpointsEach, surgeTarget, surgeMax, resolversEach, surgeTTL, surgeTimes, sites[0].region,
+		100*surgeTimes*usual/(surgeTarget*endpointsEach))
+	fmt.Fprintf(o.Out, "Watch why, from another terminal:\n\n  %[1]s status --admin http://%[2]s\n  %[1]s explain "+
+		"%[3]s A --client 80.128.7.1 \\\n      --admin http://%[2]s\n\n",
 		d.Command, d.servers[0].admin, crowds[0].name)
 	film := d.film(ctx, crowds, began)
 	stop(nil)
@@ -106,14 +109,16 @@ func Surge(ctx context.Context, o Options) (*Film, error) {
 	}
 	film.verdict(o.Out, o.Colour)
 	if n := film.last(0).totals.broken; n > 0 {
-		return film, fmt.Errorf("%d endpoints broke although their pools pass on what they cannot hold: this machine may be too busy to be in time", n)
+		return film, fmt.Errorf("%d endpoints broke although their pools pass on what they cannot hold: this machine "+
+			"may be too busy to be in time", n)
 	}
 	return film, nil
 }
 
 // calm waits until everybody is answered from their own region and every vantage knows every load.
 func (d *demo) calm(ctx context.Context, crowds []*crowd) error {
-	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, fmt.Errorf("not all regions are in the answers after %v", settleLimit))
+	ctx, stop := context.WithTimeoutCause(ctx, settleLimit,
+		fmt.Errorf("not all regions are in the answers after %v", settleLimit))
 	defer stop()
 	for {
 		strange := 0
@@ -186,7 +191,8 @@ func (f *Film) heads(w io.Writer, colour bool) {
 	var b strings.Builder
 	b.WriteString("               ")
 	for _, c := range f.crowds {
-		fmt.Fprintf(&b, "%s%s", screen.Paint(c.title+", % of target", screen.Bold, colour), strings.Repeat(" ", 32-len(c.title+", % of target")))
+		fmt.Fprintf(&b, "%s%s", screen.Paint(c.title+", % of target", screen.Bold, colour),
+			strings.Repeat(" ", 32-len(c.title+", % of target")))
 	}
 	b.WriteString("\n TIME  CROWD  ")
 	for _, c := range f.crowds {
@@ -228,7 +234,9 @@ func (f *Film) verdict(w io.Writer, colour bool) {
 		if t.broken > 0 {
 			paint = screen.Red
 		}
-		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost,\n            %.1f %% came to an endpoint that was above its max\n",
-			screen.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests, 100*t.over/t.requests)
+		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost,\n            %.1f %% came to an "+
+			"endpoint that was above its max\n",
+			screen.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests,
+			100*t.over/t.requests)
 	}
 }

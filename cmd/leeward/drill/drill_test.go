@@ -23,9 +23,13 @@ var begin = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 // sample is a drill of one region of three, watched through one resolver.
 func sample(outcome Outcome, why string) *Report {
 	r := &Report{
-		ID: "2026-11-25T09:59:58Z", Target: "region/eu-west", Reason: "Q4 <game> day", By: "ann@ops", From: begin, Until: begin.Add(15 * time.Minute),
+		ID: "2026-11-25T09:59:58Z", Target: "region/eu-west", Reason: "Q4 <game> day", By: "ann@ops", From: begin,
+		Until: begin.Add(15 * time.Minute),
 		Ended: begin.Add(15*time.Minute + 31*time.Second), Ramp: 120, Outcome: outcome, Why: why,
-		Preflight: &control.Forecast{Forecast: &steer.Forecast{Pools: []steer.PoolForecast{{Pool: "www-us", Measured: true, Then: 141.2, Error: 6.4, Max: 200}}}},
+		Preflight: &control.Forecast{Forecast: &steer.Forecast{Pools: []steer.PoolForecast{{
+			Pool:     "www-us",
+			Measured: true, Then: 141.2, Error: 6.4, Max: 200,
+		}}}},
 	}
 	r.event(begin.Add(-2*time.Second), "written at revision 45")
 	r.event(begin, "begins: region/eu-west loses its clients")
@@ -35,10 +39,17 @@ func sample(outcome Outcome, why string) *Report {
 			away := max(0, 1-at/120, (at-780)/120)
 			away = min(away, 1)
 			r.Course.add(at, []Pool{
-				{Pool: "www-eu", Region: "eu-west", Away: true, Target: 100, Max: 120, Load: []float64{80 * away}, Queries: []float64{800 * away}, Up: []float64{2}},
-				{Pool: "www-us", Region: "us-east", Target: 160, Max: 200, Load: []float64{140 - 80*away}, Queries: []float64{1400 - 800*away}, Up: []float64{4}},
+				{
+					Pool: "www-eu", Region: "eu-west", Away: true, Target: 100, Max: 120, Load: []float64{80 * away},
+					Queries: []float64{800 * away}, Up: []float64{2},
+				},
+				{
+					Pool: "www-us", Region: "us-east", Target: 160, Max: 200, Load: []float64{140 - 80*away},
+					Queries: []float64{1400 - 800*away}, Up: []float64{4},
+				},
 				{Pool: "www-ap", Region: "ap-south", Load: nil, Queries: []float64{200}, Up: []float64{2}},
-			}, map[[2]string]float64{{"www.example.test", "192.0.2.53:53"}: map[bool]float64{true: 1}[s < 140 || s > 790]})
+			}, map[[2]string]float64{{"www.example.test", "192.0.2.53:53"}: map[bool]float64{true: 1}[s < 140 ||
+				s > 790]})
 		}
 	}
 	return r
@@ -54,7 +65,8 @@ func TestReports(t *testing.T) {
 		{"failed", sample(Failed, "192.0.2.2 of endpoint www-us/lb-1 is down")},
 		{"gone", sample(Running, "")},
 		{"unfit", &Report{
-			ID: "2026-11-25T09:59:58Z", Target: "region/eu-west", By: "ann@ops", From: begin, Until: begin.Add(time.Minute), Outcome: Unfit,
+			ID: "2026-11-25T09:59:58Z", Target: "region/eu-west", By: "ann@ops", From: begin,
+			Until: begin.Add(time.Minute), Outcome: Unfit,
 			Why: "pool www-us would carry 230, and its max is 200",
 		}},
 	} {

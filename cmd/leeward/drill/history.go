@@ -32,7 +32,9 @@ func (h History) Save(ctx context.Context, r *Report) error {
 		return fmt.Errorf("the report cannot be kept in etcd: %w", err)
 	}
 	var all []string // sorted, which is by time
-	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Drills)}, func(kv etcd.KV) { all = append(all, kv.Name) }, etcd.KeysOnly())
+	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Drills)}, func(kv etcd.KV) {
+		all = append(all, kv.Name)
+	}, etcd.KeysOnly())
 	if err != nil || len(all) <= Kept {
 		return nil // where it cannot be read, another time
 	}

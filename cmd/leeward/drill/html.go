@@ -41,12 +41,16 @@ func (r *Report) charts() (all []template.HTML) {
 	}
 	marks := []chart.Mark{{X: 0, Text: "begins"}}
 	if r.Ramp > 0 {
-		marks = append(marks, chart.Mark{X: r.Ramp, Text: "out"}, chart.Mark{X: r.Seconds(r.Until) - r.Ramp, Text: "back"})
+		marks = append(marks, chart.Mark{X: r.Ramp, Text: "out"},
+			chart.Mark{X: r.Seconds(r.Until) - r.Ramp, Text: "back"})
 	}
 	marks = append(marks, chart.Mark{X: r.Seconds(r.Until), Text: "ends"})
 	draw := func(title string, top float64, lines []chart.Line) {
 		if len(lines) > 0 {
-			p := chart.Chart{Title: title, X: chart.Axis{Time: true}, Y: chart.Axis{Unit: " %", Most: top}, Lines: lines, Marks: marks}
+			p := chart.Chart{
+				Title: title, X: chart.Axis{Time: true}, Y: chart.Axis{Unit: " %", Most: top},
+				Lines: lines, Marks: marks,
+			}
 			all = append(all, p.SVG())
 		}
 	}

@@ -62,7 +62,8 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 		}
 		switch {
 		case o.Target == d.o.Target:
-			return nil, fmt.Errorf("%s has the override %s already; leeward restore %[1]s takes it back", o.Target, o.State)
+			return nil, fmt.Errorf("%s has the override %s already; leeward restore %[1]s takes it back", o.Target,
+				o.State)
 		case o.Drill:
 			return nil, fmt.Errorf("there is a drill of %s; one at a time: nobody could tell which did what", o.Target)
 		case o.State == zones.Drain || o.State == zones.Down:

@@ -18,19 +18,21 @@ import (
 
 // Options are what a drill is run with.
 type Options struct {
-	Etcd      *store.Etcd
-	Observer  *process.Observer
-	Target    string
-	For       time.Duration // with both ramps in it, 10 s or more
-	Ramp      time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For
-	Reason    string
-	By        string
-	Force     bool
-	DryRun    bool                                                       // only look whether it could be run
-	Resolvers []Resolver                                                 // that are asked for the names of the policies concerned
-	Alone     func(*store.Listing, *admin.Status, zones.Override) string // says who would be left with nothing; "" nobody
-	Say       func(at time.Time, text string)                            // as things happen
-	Foretold  func(*control.Forecast)
+	Etcd     *store.Etcd
+	Observer *process.Observer
+	Target   string
+	For      time.Duration // with both ramps in it, 10 s or more
+	Ramp     time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For
+	Reason   string
+	By       string
+	Force    bool
+	DryRun   bool // only look whether it could be run
+	// that are asked for the names of the policies concerned
+	Resolvers []Resolver
+	// says who would be left with nothing; "" nobody
+	Alone    func(*store.Listing, *admin.Status, zones.Override) string
+	Say      func(at time.Time, text string) // as things happen
+	Foretold func(*control.Forecast)
 }
 
 // A drill's times. While etcd cannot extend the lease, whoever runs the drill is as good as gone.
@@ -60,7 +62,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		From: from, Until: until, Ramp: ramp.Seconds(), Outcome: Running, Events: []Event{},
 	}}
 	d.override = &zones.Override{
-		Target: o.Target, State: zones.Drain, From: &from, Until: &until, Ramp: zones.Duration(ramp), Drill: true, Reason: reason(o),
+		Target: o.Target, State: zones.Drain, From: &from, Until: &until, Ramp: zones.Duration(ramp), Drill: true,
+		Reason: reason(o),
 	}
 	if wrong := zones.Validate(d.override).Errors(); len(wrong) > 0 {
 		return nil, fmt.Errorf("%s: %s", wrong[0].Field, wrong[0].Message)
@@ -150,7 +153,8 @@ func (d *drill) begin(ctx context.Context) error {
 		return fmt.Errorf("the drill is written and cannot be read again, so it ends within %v: %w", lease, err)
 	}
 	d.lease = held.Lease
-	d.say(time.Now(), "written at revision %d: begins %s, ends %s, by itself within %v if this process goes", d.revision,
+	d.say(time.Now(), "written at revision %d: begins %s, ends %s, by itself within %v if this process goes",
+		d.revision,
 		clock(d.report.From), clock(d.report.Until), lease)
 	return nil
 }
@@ -173,7 +177,8 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 		case <-lost:
 			lost = nil
 			if time.Now().Before(d.report.Until) && ctx.Err() == nil {
-				return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody has revoked it"
+				return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody " +
+					"has revoked it"
 			}
 			continue
 		case <-tick.C:
@@ -211,7 +216,8 @@ func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
 		text string
 	}{
 		{d.report.From, fmt.Sprintf("begins: %s loses its clients", d.o.Target)},
-		{d.report.From.Add(d.override.Ramp.Std()), "it has none left in answers; what resolvers have cached goes within a TTL, " + d.plan.ttl.String()},
+		{d.report.From.Add(d.override.Ramp.Std()), "it has none left in answers; what resolvers have cached goes " +
+			"within a TTL, " + d.plan.ttl.String()},
 		{d.report.Until.Add(-d.override.Ramp.Std()), "it gets its clients back"},
 		{d.report.Until, "ends: it has all of them again"},
 	}
@@ -225,7 +231,10 @@ func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
 	}
 	var pools []Pool
 	for _, p := range w.Status.Pools {
-		of := Pool{Pool: p.Pool, Region: p.Region, Away: d.plan.whole && d.plan.pools[p.Pool], Up: []float64{float64(p.Healthy)}}
+		of := Pool{
+			Pool: p.Pool, Region: p.Region, Away: d.plan.whole && d.plan.pools[p.Pool],
+			Up: []float64{float64(p.Healthy)},
+		}
 		if s := p.LoadStatus; s != nil {
 			of.Target, of.Max = s.Target, s.Max
 			if s.Load.Known {
@@ -252,8 +261,10 @@ func (d *drill) callOff() {
 	ctx, stop := context.WithTimeout(context.Background(), goodbye)
 	defer stop()
 	if err := d.lay(ctx); err != nil {
-		d.say(time.Now(), "the drill cannot be taken back: %v. Servers that cannot reach etcd give it up by themselves, "+
-			"etcd takes it away within %v once it has a quorum, and it ends %s in any case", err, lease, clock(d.report.Until))
+		d.say(time.Now(), "the drill cannot be taken back: %v. Servers that cannot reach etcd give it up by "+
+			"themselves, "+
+			"etcd takes it away within %v once it has a quorum, and it ends %s in any case", err, lease,
+			clock(d.report.Until))
 		return
 	}
 	d.say(time.Now(), "taken back: %s has all its clients again", d.o.Target)

@@ -14,14 +14,17 @@ func (r *Report) Headline(now time.Time) string {
 	case Unfit:
 		return fmt.Sprintf("The drill of %s did not start: %s.", r.Target, r.Why)
 	case Succeeded:
-		return fmt.Sprintf("The drill of %s succeeded: for %s its clients were served elsewhere%s.", r.Target, span(r.Until.Sub(r.From)), r.load())
+		return fmt.Sprintf("The drill of %s succeeded: for %s its clients were served elsewhere%s.", r.Target,
+			span(r.Until.Sub(r.From)), r.load())
 	case Failed:
-		return fmt.Sprintf("The drill of %s failed after %s: %s. It was called off at once.", r.Target, span(r.Ended.Sub(r.From)), r.Why)
+		return fmt.Sprintf("The drill of %s failed after %s: %s. It was called off at once.", r.Target,
+			span(r.Ended.Sub(r.From)), r.Why)
 	case Running:
 		return fmt.Sprintf("The drill of %s is running, until %s.", r.Target, clock(r.Until))
 	}
 	if r.Outcome == Running {
-		return fmt.Sprintf("The drill of %s was interrupted: whoever ran it was gone before its end, and it ended by itself.", r.Target)
+		return fmt.Sprintf("The drill of %s was interrupted: whoever ran it was gone before its end, and it ended by "+
+			"itself.", r.Target)
 	}
 	return fmt.Sprintf("The drill of %s was interrupted after %s: %s.", r.Target, span(r.Ended.Sub(r.From)), r.Why)
 }
@@ -85,7 +88,10 @@ type Row struct {
 // Rows are the pools in figures: what was foretold, and what came.
 func (r *Report) Rows() (rows []Row) {
 	for _, p := range r.Course.Pools {
-		row := Row{Pool: p.Pool, Region: p.Region, Away: p.Away, Foretold: "–", Before: "–", Most: "–", Target: figure(p.Target), Max: figure(p.Max), Lost: "none"}
+		row := Row{
+			Pool: p.Pool, Region: p.Region, Away: p.Away, Foretold: "–", Before: "–", Most: "–",
+			Target: figure(p.Target), Max: figure(p.Max), Lost: "none",
+		}
 		if r.Preflight != nil {
 			for _, f := range r.Preflight.Pools {
 				if f.Pool == p.Pool && f.Measured {

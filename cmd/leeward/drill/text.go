@@ -22,7 +22,10 @@ func (r *Report) Text(w io.Writer, now time.Time) error {
 	}
 	if rows := r.Rows(); len(rows) > 0 {
 		fmt.Fprintln(w)
-		pools := &screen.Table{Heads: []string{"POOL", "BEFORE", "FORETOLD", "AT MOST", "TARGET", "MAX", "ENDPOINTS LOST"}}
+		pools := &screen.Table{Heads: []string{
+			"POOL", "BEFORE", "FORETOLD", "AT MOST", "TARGET", "MAX",
+			"ENDPOINTS LOST",
+		}}
 		for _, row := range rows {
 			name := row.Pool
 			if row.Away {

@@ -1,7 +1,7 @@
 // Package hangup has SIGHUP listened to from as early on as a Go program can. A server reads its files again at it
 // (`systemctl reload`, logrotate, an operator's kill -HUP), and whoever sends it cannot know that the process has begun
-// a moment ago; but SIGHUP ends a process that does not listen yet. Packages are initialized in the order of their paths
-// as soon as those that they import are, so this one imports next to nothing.
+// a moment ago; but SIGHUP ends a process that does not listen yet. Packages are initialized in the order of their
+// paths as soon as those that they import are, so this one imports next to nothing.
 package hangup
 
 import (

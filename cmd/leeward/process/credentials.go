@@ -138,7 +138,8 @@ func watchFiles(ctx context.Context, every time.Duration, all []credential) {
 		}
 		for i, c := range all {
 			s, now := &states[i], stamps(c.files)
-			if calm := slices.EqualFunc(now, s.seen, disk.Stamp.Same); calm && !slices.EqualFunc(now, s.read, disk.Stamp.Same) {
+			if calm := slices.EqualFunc(now, s.seen, disk.Stamp.Same); calm &&
+				!slices.EqualFunc(now, s.read, disk.Stamp.Same) {
 				s.read = now
 				c.read()
 			}

@@ -30,7 +30,8 @@ func newOpened() *opened {
 	return &opened{
 		changed: make(chan struct{}, 1),
 		desc: prometheus.NewDesc("leeward_policy_failing_open",
-			"1 for each policy of which some clients are answered as if all its pools were healthy, as none is; not there otherwise.",
+			"1 for each policy of which some clients are answered as if all its pools were healthy, as none is; not "+
+				"there otherwise.",
 			[]string{"policy"}, nil),
 	}
 }
@@ -83,7 +84,8 @@ func (o *opened) tell(log *slog.Logger, now []string) {
 	}
 	began, ended := without(now, before), without(before, now)
 	for _, name := range began[:min(len(began), mostOpenTold)] {
-		log.Warn("a policy fails open: none of its pools is available to some clients, who are answered as if all were healthy", "policy", name)
+		log.Warn("a policy fails open: none of its pools is available to some clients, who are answered as if all "+
+			"were healthy", "policy", name)
 	}
 	if len(began) > mostOpenTold {
 		log.Warn("more policies fail open", "more", len(began)-mostOpenTold, "all", len(now))
@@ -92,7 +94,8 @@ func (o *opened) tell(log *slog.Logger, now []string) {
 		log.Info("a policy has an available pool again, or is gone", "policy", name)
 	}
 	if len(ended) > mostOpenTold {
-		log.Info("more policies have an available pool again", "more", len(ended)-mostOpenTold, "failing open", len(now))
+		log.Info("more policies have an available pool again", "more", len(ended)-mostOpenTold, "failing open",
+			len(now))
 	}
 }
 

@@ -34,7 +34,8 @@ func TestOpenedTells(t *testing.T) {
 		var log bytes.Buffer
 		o.tell(slog.New(slog.NewTextHandler(&log, nil)), slices.Clone(step.now))
 		if got := strings.Count(log.String(), "\n"); got != step.lines || !strings.Contains(log.String(), step.says) {
-			t.Errorf("%d policies: %d lines, want %d with %q:\n%s", len(step.now), got, step.lines, step.says, log.String())
+			t.Errorf("%d policies: %d lines, want %d with %q:\n%s", len(step.now), got, step.lines, step.says,
+				log.String())
 		}
 		if got := testutil.CollectAndCount(o); got != step.named {
 			t.Errorf("%d policies: the metric names %d, want %d", len(step.now), got, step.named)
