@@ -11,19 +11,18 @@ import (
 )
 
 // A bystander is a server that probes nothing. It follows what vantages report, and writes only what it says of itself,
-// under a key that no server watches: a thousand of them cost each other nothing. That key has a lease, which renews
-// without a revision and takes the key away when the server is gone. (Vantages have none: what they have reported has
-// to outlive them.)
+// under a key that no server watches: a thousand bystanders cost each other nothing. The key has a lease. Renewing it
+// makes no revision, and when the server is gone etcd removes the key. (Vantages have no leases, because their reports
+// must outlive them.)
 
-// Times of a bystander, in heartbeats of a vantage (Options.Every). Its lease ends this long after it was renewed last,
-// unless etcd's leader changes meanwhile, and is renewed three times as often. What it says of itself is written at
-// most once in one.
+// Times of a bystander, in heartbeats of a vantage (Options.Every). Its lease ends leaseBeats after it was last
+// renewed, unless etcd's leader changes meanwhile. What the server says of itself is written at most once a heartbeat.
 const (
 	leaseBeats = 15
 	renewBeats = leaseBeats / 3
 )
 
-// standUntil returns how long a bystander has nothing to do.
+// standUntil is until for a bystander.
 func (l *Link) standUntil() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +36,7 @@ func (l *Link) standUntil() time.Duration {
 	return wait
 }
 
-// renew renews the lease, or takes one, and sees to it that the key says under it what it is to say.
+// renew renews the lease, or takes a new one, and makes sure that the key is on it and holds what it should.
 func (l *Link) renew(ctx context.Context) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -73,7 +72,7 @@ func (l *Link) renew(ctx context.Context) error {
 		t.Put(l.about, server, lease)
 	}
 	_, err := t.Commit(ctx)
-	lost := errors.Is(err, etcd.ErrConflict) // it is not there, or another's
+	lost := errors.Is(err, etcd.ErrConflict) // the key is gone, or on another lease
 	another := false
 	if lost {
 		var held *etcd.KV
@@ -103,10 +102,10 @@ func (l *Link) renew(ctx context.Context) error {
 	return nil
 }
 
-// Bystanders returns what the servers that probe nothing say of themselves, in the order of their names.
+// Bystanders returns what the servers that probe nothing say of themselves, sorted by name.
 func Bystanders(ctx context.Context, c *etcd.Cluster) ([]json.RawMessage, error) {
-	// What a member has by itself is asked for where there is no quorum only: etcd's proxy keeps answers to that, for
-	// ever, whatever others write.
+	// Only if there is no quorum is one member asked alone: etcd's proxy keeps such answers for ever, whatever others
+	// write.
 	agreed := ctx
 	if limit, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

@@ -8,28 +8,28 @@ import (
 	"leeward/health"
 )
 
-// Event is what Follow has learnt, one key of etcd at a time: what a vantage reports on a pool, that it has moved, that
-// it is gone, or that its value cannot be read.
+// Event is what Follow learns from one key of etcd: a report on a pool, a heartbeat, that the key is gone, or that its
+// value cannot be read.
 type Event struct {
 	Key      string // such as "reports/fra/www-eu", "vantages/fra" or "vantages/fra/server"; "": the event is of no key
 	Revision int64  // etcd's revision of the key, or of its removal
 	Vantage  string
 
-	Withdrawn []string        // endpoints on which earlier reports no longer hold, to be taken back before Reports
+	Withdrawn []string        // endpoints whose earlier reports are to be taken back, before Reports
 	Reports   []health.Report // all that the key says now
-	Heartbeat *Heartbeat      // the vantage has moved
+	Heartbeat *Heartbeat      // a new heartbeat of the vantage
 	Measure   *health.Measure // what it says of the pool's load
-	Unsaid    string          // the pool of whose load it says nothing any more; "": none
+	Unsaid    string          // the pool whose load it no longer tells; "": none
 	Server    json.RawMessage // what the vantage, a server, says of itself
-	Listed    bool            // it was read in a list, not seen to happen: when it was written nobody knows
+	Listed    bool            // it comes from a list: nobody knows when it was written
 	Removed   bool            // the key is gone from etcd
-	Gone      bool            // and with it the last of the vantage's keys
+	Gone      bool            // so are all other keys of the vantage
 
-	// Problem is what is wrong with the key's newest value and what to do; empty: it reads well, or is gone. What
-	// cannot be used of a value leaves its last good version standing.
+	// Problem says what is wrong with the key's newest value and what to do; empty: nothing is, or the key is gone. A
+	// part that cannot be used leaves its last good version in place.
 	Problem string
 
-	// Synced: all that etcd holds has been delivered, after the start and after each time the watch was lost.
+	// Synced says that all that etcd holds has been delivered: after the start, and each time the watch was lost.
 	Synced bool
 }
 

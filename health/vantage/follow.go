@@ -13,12 +13,12 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Follow calls back with all that etcd holds of other vantages, and then with every change, in order and from one
-// goroutine, until the context ends. This vantage's own keys are left out: a process trusts its own memory. A bystander
-// has none among them.
+// Follow calls f with all that etcd holds of other vantages, and then with every change, in order and from its own
+// goroutine, until the context ends. It leaves out this vantage's own keys, as a process trusts its own memory; a
+// bystander has none among them.
 //
-// A watch that ends, falls behind a compaction, loses its connection or is silent for too long is begun anew with a
-// list, which also tells what has gone meanwhile.
+// When a watch ends, falls behind a compaction, loses its connection or is silent for too long, Follow lists again and
+// begins another. The list also shows what has gone meanwhile.
 func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 	w := newFollower(l, f)
 	for ctx.Err() == nil {
@@ -44,7 +44,7 @@ func newFollower(l *Link, tell func(Event)) *follower {
 	}
 }
 
-// setFollowing keeps whether other vantages are heard, and logs when that turns.
+// setFollowing records whether other vantages are heard, and logs when that changes.
 func (l *Link) setFollowing(is bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,8 +67,8 @@ type follower struct {
 	at       etcd.Point // up to which everything was told
 	keys     map[string]*key
 	vantages map[string]*presence
-	turns    etcd.Turns // of who is read from
-	listing  bool       // what is put comes from a list
+	turns    etcd.Turns // which member is read from
+	listing  bool       // put is called from list
 	swept    time.Time  // when sweep was called last
 }
 
@@ -88,7 +88,7 @@ type presence struct {
 	moved time.Time
 }
 
-// list reads everything at one revision, and tells what has changed and what has gone since the last time.
+// list reads everything at one revision, and tells what has changed or gone since the last time.
 func (w *follower) list(ctx context.Context) (at etcd.Point, err error) {
 	w.link.metrics.lists.Inc()
 	w.listing = true
@@ -123,8 +123,8 @@ func (w *follower) list(ctx context.Context) (at etcd.Point, err error) {
 	return at, nil
 }
 
-// rewind forgets the reports whose sequence is etcd's revision: this is another etcd, or an older state of it, and its
-// revisions have begun anew.
+// rewind forgets reports whose sequence is a revision of etcd: this is another etcd, or an older state of it, which
+// counts its revisions anew.
 func (w *follower) rewind() {
 	w.link.options.Log.Warn("etcd's history has changed; external reports are read anew")
 	for name, k := range w.keys {
@@ -155,8 +155,8 @@ func (w *follower) watch(ctx context.Context, after etcd.Point) error {
 	}})
 }
 
-// split takes a name apart; ok is whether it is another vantage's report (with a pool), heartbeat (without), or what it
-// says of itself (as a server; about).
+// split takes a name apart. ok is false unless it is another vantage's report (with a pool), its heartbeat (without),
+// or what it says of itself as a server (about).
 func (w *follower) split(name string) (vantage, pool string, about, ok bool) {
 	if rest, report := strings.CutPrefix(name, etcd.Reports); report {
 		vantage, pool, ok = strings.Cut(rest, "/")
@@ -165,7 +165,7 @@ func (w *follower) split(name string) (vantage, pool string, about, ok bool) {
 		vantage, about = strings.CutSuffix(rest, etcd.Server)
 		ok = !strings.Contains(vantage, "/")
 	}
-	own := vantage == w.link.options.ID && !w.link.options.Bystander // beside one a vantage may have its name
+	own := vantage == w.link.options.ID && !w.link.options.Bystander // a vantage may have a bystander's name
 	return vantage, pool, about, ok && vantage != "" && !own
 }
 
@@ -209,11 +209,11 @@ func (w *follower) put(kv etcd.KV) {
 	w.tell(e)
 }
 
-// read puts a report's value into the event: what it says, and what earlier values said and it does not.
+// read puts a report's value into the event: what it says, and what earlier values said but it does not.
 func (k *key) read(e *Event, pool string, kv etcd.KV) error {
 	reports, measure, bad, err := readPool(k.vantage, pool, kv.Value, kv.Revision)
 	if err != nil && len(bad) == 0 {
-		return err // nothing can be read: all that was told stands
+		return err // nothing can be read: what was told stays
 	}
 	told := make(map[health.Target]bool, len(reports))
 	var targets []health.Target
@@ -263,7 +263,7 @@ func (w *follower) remove(name string, revision int64) {
 	w.tell(e)
 }
 
-// mark keeps how many keys have a problem.
+// mark counts the keys that have a problem.
 func (w *follower) mark(k *key, problem bool) {
 	if problem != k.problem {
 		k.problem = problem
@@ -275,8 +275,8 @@ func (w *follower) mark(k *key, problem bool) {
 	}
 }
 
-// sweep removes, now and then, the keys of vantages that have not moved for a day: whoever comes first does it, and a
-// key that moves at that very moment stays.
+// sweep removes, now and then, the keys of vantages that have not moved for Options.Garbage. Whoever comes first does
+// it, and a key that moves at that very moment stays.
 func (w *follower) sweep(ctx context.Context) {
 	o := &w.link.options
 	if time.Since(w.swept) < max(o.Garbage/24, time.Second) {

@@ -1,9 +1,15 @@
 // Package vantage carries reports between vantages through etcd.
 //
-// A Link writes what this process reports, one key a pool, and a heartbeat that shows that it lives; and it follows
-// what all others write, for a health.Board to judge. Neither side uses leases: a vantage that dies leaves its keys
-// behind, and its readers see that they no longer move. Nothing here waits for etcd on behalf of a caller: reports are
-// kept in memory, only the newest state of a pool is ever written, and while etcd is away nothing piles up.
+// A Link writes what this process reports, one key for each pool, and a heartbeat that shows that the process lives. It
+// also follows what all others write, for a health.Board to judge.
+//
+//	Report, Measure ──▶ own.go   what there is to say ──▶ write.go  one transaction: pools, heartbeat ──▶ etcd
+//	Event ◀── value.go  values ◀── follow.go  list, watch ◀────────────────────────────────────────────── etcd
+//	a server that probes nothing: bystander.go
+//
+// Neither side uses leases. A vantage that dies leaves its keys behind, and readers see that they no longer move. No
+// caller waits for etcd: reports are kept in memory, only the newest state of a pool is written, and while etcd is away
+// nothing piles up.
 package vantage
 
 import (
@@ -44,8 +50,8 @@ type Options struct {
 	Garbage time.Duration // a vantage that has not moved for so long is cleared away; DefaultGarbage if zero
 }
 
-// Link is this process's place among the vantages. Run writes, Follow reads; both may run at once, and everything else
-// may be called at any time and returns at once.
+// Link is this process's place among the vantages. Run writes and Follow reads; both may run at once. All other methods
+// but Withdraw return at once, and may be called at any time.
 type Link struct {
 	options Options
 	etcd    *etcd.Cluster
@@ -66,9 +72,9 @@ type Link struct {
 	written   map[string]int64       // pool → revision of its key
 	assigned  map[health.Target]bool // nil until Assign
 	server    json.RawMessage
-	untold    bool          // etcd does not have it as it is
-	toldAt    time.Time     // when it was written last
-	beatAt    time.Time     // when the heartbeat was
+	untold    bool          // etcd does not hold server as it is now
+	toldAt    time.Time     // when server was last written
+	beatAt    time.Time     // when the heartbeat was last written
 	madeAt    time.Time     // when the last transaction was made
 	synced    bool          // etcd's keys of this vantage are known
 	revision  int64         // of the heartbeat's key; 0: there is none
@@ -76,16 +82,16 @@ type Link struct {
 	closed    bool          // withdrawn
 	every     time.Duration // between two heartbeats now
 	status    Status
-	heard     time.Time  // when the watch on the others said something last
+	heard     time.Time  // when etcd last told what others report
 	lease     etcd.Lease // of a bystander's key; 0: none
-	renewed   time.Time  // when that was last
+	renewed   time.Time  // when the lease was last renewed
 }
 
 // Status is how the link to etcd is.
 type Status struct {
-	Connected bool      // the last write, or the check that nothing needed one, went through
+	Connected bool      // the last attempt to write succeeded
 	Since     time.Time // when that last turned
-	Problem   string    // what keeps it from writing, or another process under the same name; empty if nothing does
+	Problem   string    // why it cannot write, or that another process has the same name; empty: none
 	Following bool      // Follow hears what other vantages write
 	Unwritten int       // pools whose newest reports etcd does not hold yet
 	Reports   int       // targets reported on
@@ -137,8 +143,8 @@ func New(o Options) (*Link, error) {
 	return l, nil
 }
 
-// SetServer sets what this server says of itself, as JSON; nil for nothing. It has a key of its own beside the
-// heartbeat's, and is written when it changes.
+// SetServer sets what this server says of itself, as JSON; nil for nothing. It is written when it changes, under a key
+// of its own beside the heartbeat's.
 func (l *Link) SetServer(status any) error {
 	var text json.RawMessage
 	if status != nil {
@@ -168,7 +174,7 @@ func (l *Link) Status() Status {
 	return s
 }
 
-// Heard returns when etcd last told what other vantages report, be it that nothing has changed; zero: never.
+// Heard returns when etcd last told what other vantages report, or that nothing has changed; zero: never.
 func (l *Link) Heard() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -181,8 +187,8 @@ func (l *Link) hear() {
 	l.heard = l.options.Now()
 }
 
-// Withdraw takes all of this vantage's keys out of etcd and writes nothing any more: the process ends on purpose, and
-// nobody shall wait for it to go stale.
+// Withdraw removes all of this vantage's keys from etcd and stops writing. Call it when the process ends on purpose, so
+// that nobody waits for its reports to go stale.
 func (l *Link) Withdraw(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
@@ -217,7 +223,7 @@ func (l *Link) member(patience time.Duration) *etcd.Conn {
 	return l.etcd.Member(l.turns.Member()).Within(patience)
 }
 
-// signal wakes the one reader of the channel; one signal stands for many.
+// signal wakes the reader of the channel. One signal stands for many.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

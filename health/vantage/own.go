@@ -7,13 +7,13 @@ import (
 	"leeward/health"
 )
 
-// own is what this process says of a pool: one value of one key.
+// own is what this process says of a pool. It is the value of one key.
 type own struct {
 	reports map[health.Target]entry
 	load    *poolLoad // nil: nothing
 }
 
-// value is what etcd is to hold.
+// value returns the value that etcd should hold.
 func (o *own) value(vantage string, sequence uint64, now time.Time) []byte {
 	p := pool{
 		Vantage: vantage, Sequence: sequence, Time: now.UTC(), Load: o.load, Endpoints: map[string]map[string]entry{},
@@ -28,7 +28,7 @@ func (o *own) value(vantage string, sequence uint64, now time.Time) []byte {
 	return encode(p)
 }
 
-// change has what is said of a pool changed and written. The mutex is held.
+// change changes what is said of a pool, and marks it to be written. The caller holds the mutex.
 func (l *Link) change(pool string, f func(*own)) {
 	o := l.pools[pool]
 	if o == nil {
@@ -42,7 +42,7 @@ func (l *Link) change(pool string, f func(*own)) {
 	l.write(pool)
 }
 
-// remove takes back one report. The mutex is held.
+// remove takes back one report. The caller holds the mutex.
 func (l *Link) remove(pool string, t health.Target) {
 	if o := l.pools[pool]; o != nil {
 		if _, said := o.reports[t]; said {
@@ -51,12 +51,12 @@ func (l *Link) remove(pool string, t health.Target) {
 	}
 }
 
-// Assign says which targets this process probes: reports on others are taken back.
+// Assign sets which targets this process probes. Reports on others are taken back.
 func (l *Link) Assign(as []health.Assignment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.assigned == nil {
-		l.synced = false // now it can be told which keys an earlier run has left
+		l.synced = false // only now is it known which keys of an earlier run are to go
 	}
 	l.assigned = make(map[health.Target]bool, len(as))
 	shortest := 2 * l.options.Every
@@ -77,8 +77,8 @@ func (l *Link) Assign(as []health.Assignment) {
 	signal(l.wake)
 }
 
-// Report takes this process's newest reports, to be written as soon as may be. Of reports that turn while others are
-// being written, only the last is.
+// Report takes this process's newest reports, and has them written soon. Of reports that turn several times during a
+// write, only the last is written.
 func (l *Link) Report(rs []health.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +97,7 @@ func (l *Link) Report(rs []health.Report) {
 	signal(l.wake)
 }
 
-// Measure takes what this process says of a pool's load, to be written soon; nothing of it is read back.
+// Measure takes what this process says of a pool's load, and has it written soon.
 func (l *Link) Measure(m *health.Measure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,10 +2,10 @@ package vantage
 
 import "time"
 
-// Many pools that turn at once are gathered: the endpoints of a pool are probed each at its own time, so that a pool
-// that fails as a whole turns bit by bit over an interval, and each bit would be a write of the whole pool. While
-// more than brisk pools are written a second, one that was written is not written again for gather. The first word
-// on a pool, and all words while little happens, go out at once.
+// Writes are gathered when many pools turn at once. The endpoints of a pool are probed each at its own time. So a pool
+// that fails as a whole turns bit by bit over an interval, and each bit would write the whole pool. While more than
+// brisk pools a second are written, a pool that was written waits for gather. The first report on a pool goes out at
+// once, and so do all reports while little happens.
 const (
 	brisk  = 64
 	gather = 500 * time.Millisecond
@@ -58,16 +58,16 @@ func (p *pacing) turn(now time.Time) {
 	}
 }
 
-// write says that a pool's key is not what it should be. The mutex is held.
+// write marks a pool's key as not what it should be. The caller holds the mutex.
 func (l *Link) write(pool string) {
 	l.unwritten[pool] = true
 	l.pacing.rest = time.Time{}
 }
 
-// beatEvery returns how long to wait between two heartbeats where the shortest time to find out a death, of what
-// this vantage probes, is that long: half of it, so that a vantage that is alive shows it twice in the time after
-// which others judge without it (health/late.go). It is LeastEvery at least, as each heartbeat is kept in etcd until
-// the next compaction, and longest at most.
+// beatEvery returns the time between two heartbeats of a vantage. shortest is the least time that any of its monitors
+// takes to detect a death. The result is half of that, so that a live vantage shows itself twice before others judge
+// without it (health/late.go). It is LeastEvery or more, because etcd keeps each heartbeat until the next compaction,
+// and longest or less.
 func beatEvery(shortest, longest time.Duration) time.Duration {
 	return min(max(shortest/2, LeastEvery), longest)
 }

@@ -13,9 +13,9 @@ import (
 	"leeward/health"
 )
 
-// Heartbeat is the value of vantages/<vantage>. It is small, as it is written again and again and etcd keeps each: what
-// a server says of itself is in vantages/<vantage>/server. Before that had a key of its own it was here, and is still
-// read here.
+// Heartbeat is the value of vantages/<vantage>. It is small, because it is written again and again and etcd keeps each
+// one. What a server says of itself is in vantages/<vantage>/server. Earlier versions wrote that here, and it is still
+// read.
 type Heartbeat struct {
 	Vantage  string          `json:"vantage,omitempty"` // what the key says, or left out
 	Region   string          `json:"region,omitempty"`
@@ -69,7 +69,7 @@ func loadOf(m *health.Measure) *poolLoad {
 	return l
 }
 
-// measure is what loadOf was made of. What no vantage of this kind would say is refused.
+// measure is the opposite of loadOf. It refuses values that no vantage of this version writes.
 func (l *poolLoad) measure(vantage, pool string) (*health.Measure, error) {
 	m := &health.Measure{
 		Vantage: vantage, Pool: pool, Load: l.Carried, Offered: l.Offered, Unsaid: l.Unsaid,
@@ -144,11 +144,11 @@ func readHeartbeat(vantage string, value []byte) (*Heartbeat, error) {
 	return &h, nil
 }
 
-// readPool reads a value of reports/<vantage>/<pool>. What is wrong with one endpoint costs only that one: bad names
-// it, and the error says why. A value that cannot be read at all has an error and no bad endpoint.
+// readPool reads a value of reports/<vantage>/<pool>. A fault in one endpoint costs only that one: bad names it, and
+// the error says why. A value that cannot be read at all has an error and no bad endpoint.
 //
-// Where a reporter gives no sequence, or a time for which its report holds, the revision of the key stands for it: each
-// put of such a reporter is a word of its own.
+// If a reporter gives no sequence, or says how long its report holds, the revision of the key is the sequence: each put
+// of such a reporter is a new report.
 func readPool(
 	vantage, name string, value []byte, revision int64,
 ) (reports []health.Report, m *health.Measure, bad []string, err error) {

@@ -15,11 +15,11 @@ import (
 // Bounds of what is written.
 const (
 	maxOps   = 128                   // of one transaction: etcd's own default
-	maxBytes = 512 << 10             // of one transaction, if it is not one value alone
+	maxBytes = 512 << 10             // of one transaction, unless it is one value alone
 	maxValue = 1280 << 10            // of one value; etcd refuses transactions of 1.5 MiB
-	pace     = 20 * time.Millisecond // between two transactions: what turns meanwhile is written together
-	calm     = time.Second           // between two statuses
-	patience = 2 * time.Second       // for one answer of etcd
+	pace     = 20 * time.Millisecond // between two transactions: reports that turn meanwhile go together
+	calm     = time.Second           // between two writes of what the server says of itself
+	patience = 2 * time.Second       // with one call to etcd
 )
 
 // Run writes until the context ends: reports and heartbeats, or a bystander's key. While etcd is away it tries again,
@@ -50,7 +50,7 @@ func (l *Link) Run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			l.turns.Worked()
-		case errors.Is(err, etcd.ErrConflict): // it is not the member's fault
+		case errors.Is(err, etcd.ErrConflict): // the member is not to blame
 			l.turns.Rest(ctx)
 		default:
 			l.turns.Next(ctx)
@@ -59,7 +59,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// until returns how long nothing has to be written.
+// until returns how long to wait before there is something to write.
 func (l *Link) until() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +103,7 @@ func (l *Link) step(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		// It may have been written or not: look before the next attempt.
+		// Perhaps it was written all the same: look before the next attempt.
 		for _, name := range t.pools {
 			l.write(name)
 		}
@@ -115,7 +115,7 @@ func (l *Link) step(ctx context.Context) error {
 	return nil
 }
 
-// settle keeps that a transaction was made. The mutex is held.
+// settle records that a transaction was made. The caller holds the mutex.
 func (l *Link) settle(t transaction, revision int64) {
 	now := l.options.Now()
 	for _, name := range t.pools {
@@ -143,11 +143,11 @@ type transaction struct {
 	about   bool
 }
 
-// render makes a transaction of pools that are unwritten, and of a heartbeat that is due.
+// render makes a transaction of unwritten pools and of a heartbeat, if one is due.
 func (l *Link) render() transaction {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// It holds over the heartbeat that this process has written: else something else writes under this name.
+	// It fails if the heartbeat is not the one that this process wrote: something else writes under its name.
 	t := transaction{Txn: l.member(patience).Begin().At(l.beat, l.revision), deleted: map[string]bool{}}
 	size := 0
 	l.madeAt = time.Now()
@@ -207,7 +207,7 @@ func (l *Link) render() transaction {
 	return t
 }
 
-// encode writes a value. Nothing of it can fail to be written as JSON.
+// encode returns a value as JSON. It cannot fail for the types here.
 func encode(v any) []byte {
 	value, err := json.Marshal(v)
 	if err != nil {
@@ -216,9 +216,9 @@ func encode(v any) []byte {
 	return value
 }
 
-// sync finds out what etcd holds of this vantage, be it of an earlier run, of a backup or of what was written last:
-// keys that are not as this process left them are written anew, those of pools that are not assigned here removed, and
-// the sequence goes on above all that was there.
+// sync finds out what etcd holds of this vantage: keys of an earlier run, of a backup, or of the last write. Those that
+// are not as this process left them are written anew, those of pools that are not assigned here are removed, and the
+// sequence goes on above all that was there.
 func (l *Link) sync(ctx context.Context) error {
 	c := l.member(patience)
 	held, at, err := c.Get(ctx, l.beat)
@@ -235,7 +235,7 @@ func (l *Link) sync(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revision = 0
-	l.untold = l.server != nil || l.untold // whether etcd still has it is not asked
+	l.untold = l.server != nil || l.untold // nobody asks whether etcd still has it
 	l.status.Problem = ""
 	if held != nil {
 		l.revision = held.Revision
@@ -271,7 +271,7 @@ func (l *Link) sync(ctx context.Context) error {
 	return nil
 }
 
-// note keeps how the last attempt went.
+// note records how the last attempt went.
 func (l *Link) note(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

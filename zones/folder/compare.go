@@ -11,17 +11,22 @@ import (
 	"leeward/zones/disk"
 )
 
-// comparison is one look at what files that have changed say otherwise than what was delivered.
+// comparison finds, in one look, what changed files say differently from what was delivered.
+//
+//	find     notes every key that may be different now, with the digest that was delivered
+//	gather   merges Zones, and collects problems
+//	troubles says which keys are delivered as errors
+//	deliver  puts what differs into the batch
 type comparison struct {
 	*scanner
 	now     map[string]*file
 	changes []zones.Change
 	full    bool
-	seen    map[uint64]was // keys that may be another now, Zones aside
+	seen    map[uint64]was // by hash: keys that may be different now, but for Zones
 	apart   map[zones.Key]uint64
 }
 
-// was is a key that may be another now, and what was delivered of it.
+// was is a key that may be different now, and what was delivered of it.
 type was struct {
 	kept   *kept // whose entry spells the key; nil: key does
 	entry  *entry
@@ -37,11 +42,10 @@ func (w *was) name() zones.Key {
 	return w.key
 }
 
-// compare makes the files the ones there are, and returns how what they say differs from what was delivered.
+// compare takes over the files as they are now, and returns how they differ from what was delivered.
 func (s *scanner) compare(now map[string]*file) zones.Batch {
 	c := comparison{scanner: s, now: now, full: !s.whole, seen: map[uint64]was{}, apart: map[zones.Key]uint64{}}
-	// As long as a file cannot be read, what there is beside it is not everything: what a copy on disk has brought
-	// must not go.
+	// While a file cannot be read, the others are not everything: what a copy on disk has brought must stay.
 	for _, f := range now {
 		c.full = c.full && !f.spoiled
 	}
@@ -77,7 +81,7 @@ func (s *scanner) compare(now map[string]*file) zones.Batch {
 	return zones.Batch{Full: c.full, Changes: c.changes}
 }
 
-// others returns the names of files that are others than before, those that are gone included.
+// others returns the names of files that have changed or are gone.
 func (c *comparison) others() []string {
 	var names []string
 	for name, f := range c.now {
@@ -94,8 +98,7 @@ func (c *comparison) others() []string {
 	return names
 }
 
-// find notes every key that may be another now with what was delivered of it, and then has homes say where keys are
-// now.
+// find notes every key that may be different now, with what was delivered of it. Then it brings homes up to date.
 func (c *comparison) find(others []string) {
 	for key := range c.scanner.apart {
 		c.note(was{key: key})
@@ -170,7 +173,7 @@ func either(a, b *entry) *entry {
 	return b
 }
 
-// note remembers what was delivered of a key. The files and homes are still those of before.
+// note remembers what was delivered of a key. Call it while files and homes are still the old ones.
 func (c *comparison) note(w was) {
 	hash := c.hash(&w)
 	if _, known := c.seen[hash]; known {
@@ -194,7 +197,7 @@ func (c *comparison) hash(w *was) uint64 {
 	return c.digests.ofKey(w.key)
 }
 
-// winner returns the file whose resource of that key counts, the first by name, and the number of its entry there.
+// winner returns the file whose resource counts for a key, the first by name, and the number of its entry there.
 func (s *scanner) winner(hash uint64, files map[string]*file) (first *file, i int) {
 	name := ""
 	s.homes.of(hash, func(number uint32) {
@@ -208,7 +211,7 @@ func (s *scanner) winner(hash uint64, files map[string]*file) (first *file, i in
 	return first, i
 }
 
-// gather merges Zones, and puts together all that is wrong with the files, keys that are there twice included.
+// gather merges Zones, and collects all problems of the files, including keys that are in two of them.
 func (c *comparison) gather() (merged map[zones.Key]zones.Resource, problems zones.Problems) {
 	var docs []zones.Document
 	for _, name := range slices.Sorted(maps.Keys(c.now)) {
@@ -247,7 +250,7 @@ func (c *comparison) gather() (merged map[zones.Key]zones.Resource, problems zon
 	return merged, append(problems, twice...)
 }
 
-// troubles returns what is delivered as an error: by the resource's key, or by the file's.
+// troubles returns what is delivered as an error, by the key of a resource or of a file.
 func (c *comparison) troubles(problems zones.Problems, merged map[zones.Key]zones.Resource) map[zones.Key]string {
 	troubled := map[zones.Key]string{}
 	for _, p := range problems.Errors() {
@@ -259,7 +262,7 @@ func (c *comparison) troubles(problems zones.Problems, merged map[zones.Key]zone
 		} else {
 			k = ""
 		}
-		if k == "" { // the file's, or of the second of two documents: the first is in service
+		if k == "" { // it is about the file, or about the second of two documents
 			k = zones.Key("files/" + p.File)
 		}
 		if troubled[k] != "" {
@@ -276,8 +279,8 @@ func (c *comparison) troubles(problems zones.Problems, merged map[zones.Key]zone
 	return troubled
 }
 
-// withhold makes errors of the Zones of which a file has more than could be read, ever: what is there beside would say
-// of names that exist that they do not.
+// withhold makes an error of each Zone that an unread file has more of: served without that part, it would deny names
+// that exist.
 func (c *comparison) withhold(merged map[zones.Key]zones.Resource, troubled map[zones.Key]string) {
 	for _, name := range slices.Sorted(maps.Keys(c.now)) {
 		for _, origin := range c.now[name].partial {
@@ -291,7 +294,7 @@ func (c *comparison) withhold(merged map[zones.Key]zones.Resource, troubled map[
 	}
 }
 
-// deliverAll delivers everything, where that is due.
+// deliverAll delivers everything, if that is due.
 func (c *comparison) deliverAll() {
 	if !c.full {
 		return
@@ -311,19 +314,19 @@ func (c *comparison) deliverAll() {
 	}
 }
 
-// deliver delivers a key that is another now.
+// deliver delivers a key that is different now.
 func (c *comparison) deliver(key zones.Key, w was, troubled map[zones.Key]string) {
 	f, i := c.winner(c.hash(&w), c.now)
 	if f == nil {
 		c.lacking(key, w, troubled)
 		if w.had && troubled[key] != "" {
-			c.apart[key] = w.digest // what cannot be read now keeps its last good version
+			c.apart[key] = w.digest // its last good version stays
 		}
 		return
 	}
 	digest := f.kept.entries[i].digest
 	if c.full || w.had && w.digest == digest && c.troubled[key] == "" {
-		return // deliverAll has, or there is nothing to deliver
+		return // deliverAll did it, or nothing differs
 	}
 	hash := f.kept.entries[i].hash
 	if f.document(hash) == nil {
@@ -333,13 +336,13 @@ func (c *comparison) deliver(key zones.Key, w was, troubled map[zones.Key]string
 		c.changes = append(c.changes, zones.Change{Key: key, Resource: r})
 		return
 	}
-	// It is being changed at this moment. What is in service stays until it can be read.
+	// The file is being changed right now. What is in service stays until it can be read.
 	if c.apart[key] = w.digest; !w.had {
 		c.apart[key] = ^digest
 	}
 }
 
-// lacking delivers that a key cannot be read, or that nothing says it any more.
+// lacking delivers that a key cannot be read, or that no file has it any more.
 func (c *comparison) lacking(key zones.Key, w was, troubled map[zones.Key]string) {
 	text, before := troubled[key], c.troubled[key]
 	switch {
@@ -350,19 +353,18 @@ func (c *comparison) lacking(key zones.Key, w was, troubled map[zones.Key]string
 	}
 }
 
-// again reads a file for the sake of a resource in which it has not changed: another file had it first, and has it no
-// more.
+// again reads an unchanged file for a resource that another file had before it, and has no longer.
 func (c *comparison) again(f *file) {
 	same := func(a, b entry) bool { return a.hash == b.hash && a.digest == b.digest }
 	g := c.load(c.names[f.number], f, true)
 	if g.spoiled || !slices.EqualFunc(f.kept.entries, g.kept.entries, same) {
-		f.stamps = map[string]disk.Stamp{c.dir: {}} // not that of the folder: it is read again at the next look
+		f.stamps = map[string]disk.Stamp{c.dir: {}} // the wrong one, so that the file is read again
 		return
 	}
 	f.docs, f.order = g.docs, g.order
 }
 
-// deliverZones delivers Zones, of which there are few: all are compared.
+// deliverZones delivers Zones. There are few, so it compares them all.
 func (c *comparison) deliverZones(merged map[zones.Key]zones.Resource, troubled map[zones.Key]string) {
 	now := make(map[zones.Key]uint64, len(merged))
 	for key, r := range merged {

@@ -1,14 +1,14 @@
-// Package folder is the resources that live in files: documents and master files in a folder, which is read whole once
-// and then followed.
+// Package folder reads resources from a folder of documents and master files, and follows its changes.
 //
-//	the system's notices, a poll ──▶ folder.go: when to look
+//	notices of the system, a poll ──▶ folder.go   decides when to look
 //	                                     │
-//	 scan.go: reads the files that are others than before; of one that cannot be read the last good version stays
+//	                                  scan.go     reads what changed; a broken file keeps its last good version
 //	                                     │
-//	 kept.go: of each file, the digests of what was delivered      compare.go: what is said otherwise ──▶ zones.Batch
+//	            kept.go, digests ──▶  compare.go  finds what the files now say differently ──▶ zones.Batch
 //
-// Resources are not kept, as a file of a million records would be held twice. What a file takes while it is read is
-// counted (room.go), so that one that is too large is refused and does not end the process.
+// Of what it has delivered it keeps digests, not resources: otherwise a file of a million records would be in memory
+// twice. room.go counts what a file takes while it is read, and refuses one that is too large before it ends the
+// process.
 package folder
 
 import (
@@ -25,24 +25,23 @@ import (
 	"leeward/zones"
 )
 
-// AcceptFile is the file in a folder whose touch accepts what the guard held back.
+// AcceptFile is the name of a file in the folder. Touching it accepts what the guard holds back.
 const AcceptFile = ".leeward-accept"
 
-// Folder is a folder of documents and master files: *.yaml, *.yml, *.json and <origin>.zone, those in folders within it
-// as well, and none whose name, or whose folder's, begins with a dot. Its methods may be called from several
-// goroutines, Follow by one.
+// Folder is a folder of documents (*.yaml, *.yml, *.json) and master files (<origin>.zone). Folders within it count;
+// names that begin with a dot do not. Its methods may be called from several goroutines, Follow by one.
 type Folder struct {
 	dir  string
 	log  *slog.Logger
 	now  func() time.Time
-	poll time.Duration // in case the system tells nothing (a network file system)
-	calm time.Duration // without further news before the folder is read
+	poll time.Duration // how often to look without a notice: network file systems give none
+	calm time.Duration // how long notices must pause before the folder is read
 
 	reload chan struct{}
 	scan   scanner
 }
 
-// Open prepares to follow a folder. An error is one of the folder itself, never of a file in it. log may be nil.
+// Open prepares to follow a folder. The error is about the folder itself, never about a file in it. log may be nil.
 func Open(dir string, log *slog.Logger) (*Folder, error) {
 	s, err := os.Stat(dir)
 	if err != nil {
@@ -54,7 +53,7 @@ func Open(dir string, log *slog.Logger) (*Folder, error) {
 	return Expect(dir, log)
 }
 
-// Expect is Open for a folder that need not be there yet: until it is, there is nothing new.
+// Expect is Open for a folder that need not exist yet.
 func Expect(dir string, log *slog.Logger) (*Folder, error) {
 	if log == nil {
 		log = slog.Default()
@@ -70,15 +69,15 @@ func Expect(dir string, log *slog.Logger) (*Folder, error) {
 	}, nil
 }
 
-// Resume tells up to which revision a copy on disk is, so that revisions go on from there. Call it before Follow.
+// Resume sets the revision of a copy on disk: later revisions count on from there. Call it before Follow.
 func (f *Folder) Resume(revision int64) { f.scan.revision = max(f.scan.revision, revision) }
 
-// Pace has a function called before a large file is read, and what that returns once it is delivered. Call it before
-// Follow.
+// Pace sets a function to call before a large file is read. What it returns is called when the file is delivered. Call
+// Pace before Follow.
 func (f *Folder) Pace(begin func() (done func())) { f.scan.pace = begin }
 
-// Reload reads all files again, whether they seem to have changed or not, and accepts what the guard held back. It
-// returns at once; SIGHUP calls it.
+// Reload makes Follow read all files again, changed or not, and accepts what the guard holds back. It returns at once.
+// SIGHUP calls it.
 func (f *Folder) Reload() {
 	select {
 	case f.reload <- struct{}{}:
@@ -86,9 +85,9 @@ func (f *Folder) Reload() {
 	}
 }
 
-// Follow delivers what is in the folder, then every change, until ctx ends; it returns ctx's error and no other. Both
-// functions are called from the calling goroutine. A file that cannot be read keeps its last good resources in service;
-// Condition's Err then says which and why, and so does a Change of a key that is no resource's.
+// Follow delivers what is in the folder, then every change, until ctx ends; it returns ctx's error and no other. It
+// calls both functions from its own goroutine. A file that cannot be read keeps its last good resources in service. The
+// Condition's Err says which file and why, and so does a Change whose key is that of no resource.
 func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
 	c := zones.Condition{State: zones.Syncing, Since: f.now(), Endpoint: f.dir}
 	tell(c)
@@ -149,9 +148,9 @@ func (f *Folder) Follow(ctx context.Context, deliver func(zones.Batch), tell fun
 	}
 }
 
-// listen tells when the system says that something in the folder has changed and has been calm since. Several folders
-// are listened to: the folder, those within it, those that its files are links into, and those that hold such links, so
-// that swapping a link anywhere on the way (as Kubernetes does to change a ConfigMap as a whole) is seen.
+// listen returns a channel that tells when the system has noticed a change and no further one for a while. It watches
+// the folder, the folders within it, those that its files link into, and those that hold such links. So it sees a link
+// that is swapped anywhere on the way, which is how Kubernetes changes a ConfigMap.
 func (f *Folder) listen(ctx context.Context) (<-chan struct{}, func()) {
 	news := make(chan struct{}, 1)
 	w, err := fsnotify.NewWatcher()
@@ -197,7 +196,7 @@ func (f *Folder) listen(ctx context.Context) (<-chan struct{}, func()) {
 	}
 }
 
-// rewatch listens to the folders that matter now. What is not there is left to the poll.
+// rewatch watches the folders that matter now. The poll finds those that do not exist yet.
 func (f *Folder) rewatch(w *fsnotify.Watcher, watched map[string]bool) {
 	want := folders(f.dir)
 	for dir := range watched {
@@ -207,15 +206,15 @@ func (f *Folder) rewatch(w *fsnotify.Watcher, watched map[string]bool) {
 		}
 	}
 	for dir := range want {
-		// A folder that was removed and made again is another one: adding it once more does no harm where it is not.
+		// A folder that was removed and made again is another one. Adding a folder twice does no harm.
 		if w.Add(dir) == nil {
 			watched[dir] = true
 		}
 	}
 }
 
-// folders returns the folders in which a change may change what is read: for the folder and for every file in it, those
-// that hold the links on the way, and the one at its end.
+// folders returns the folders in which a change matters: for the folder and each file in it, those that hold links on
+// the way, and the one at the end.
 func folders(dir string) map[string]bool {
 	found := map[string]bool{}
 	follow(dir, found)

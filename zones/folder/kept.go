@@ -10,13 +10,12 @@ import (
 	"leeward/zones"
 )
 
-// kept is what a scanner remembers of a file's resources once they are delivered, Zones aside: their keys, where they
-// stand, and 64 bits that tell their content from another. Nothing in it is a pointer but its three parts, and a record
-// takes some 50 octets. Two keys or contents that hash alike by accident would pass for one; of a million records, the
-// odds are one in thirty million.
+// kept is what a scanner remembers of a file's resources once they are delivered, except Zones: their keys, their
+// lines, and 64 bits of a hash of their content. It has three pointers in all, and a record takes some 50 octets. Two
+// keys that hash alike by accident would pass for one; among a million records the odds are one in thirty million.
 type kept struct {
 	prefix  string   // of all keys
-	text    string   // the rest of the keys, one after the other
+	text    string   // the rest of each key, one after the other
 	places  []string // the file, and those that it includes
 	entries []entry  // sorted by hash
 }
@@ -31,7 +30,7 @@ type entry struct {
 	place  uint32 // in places
 }
 
-// digests makes hashes that differ from process to process, so that nobody can write two keys that hash alike.
+// digests makes hashes with seeds of this process, so that nobody can write two keys that hash alike.
 type digests struct{ key, content maphash.Seed }
 
 func newDigests() digests { return digests{maphash.MakeSeed(), maphash.MakeSeed()} }
@@ -68,16 +67,16 @@ func (d digests) of(r zones.Resource) uint64 {
 	return h.Sum64()
 }
 
-// keeper makes a kept of a file's documents, one by one. Their keys all begin with the prefix and are there once.
+// keeper builds a kept from a file's documents, one by one. All keys begin with the prefix, and each comes once.
 type keeper struct {
 	digests
 	kept
 	rest   strings.Builder // of kept.text
-	before *kept           // what the file said when all of it was delivered last; nil: nothing was
+	before *kept           // what was last delivered of the file; nil: nothing
 	place  map[string]uint32
 }
 
-// keep starts anew, with room for as much as there was before.
+// keep returns an empty keeper, with room for as much as there was before.
 func (d digests) keep(prefix string, before *kept) *keeper {
 	k := &keeper{digests: d, kept: kept{prefix: prefix}, before: before, place: map[string]uint32{}}
 	if before != nil {
@@ -87,7 +86,7 @@ func (d digests) keep(prefix string, before *kept) *keeper {
 	return k
 }
 
-// add remembers a document, and reports whether it says something else than before. Zones are not remembered.
+// add remembers a document, and reports whether it differs from before. Zones are not remembered, and always differ.
 func (k *keeper) add(doc zones.Document) bool {
 	if _, ok := doc.Resource.(*zones.Zone); ok {
 		return true
@@ -134,13 +133,13 @@ func (k *keeper) twice() bool {
 	return false
 }
 
-// brought is a document that a reading has brought, until it is delivered.
+// brought is an entry of an index of documents that are not delivered yet.
 type brought struct {
 	hash uint64 // of its key
 	doc  uint32 // its number
 }
 
-// index finds documents by the hashes of their keys. Zones are not in it.
+// index returns an index of documents by the hashes of their keys, without Zones.
 func (d digests) index(docs []zones.Document) []brought {
 	all := make([]brought, 0, len(docs))
 	for i := range docs {
@@ -165,8 +164,8 @@ func (k *kept) find(hash uint64) (int, bool) {
 	return slices.BinarySearchFunc(k.entries, hash, func(e entry, hash uint64) int { return cmp.Compare(e.hash, hash) })
 }
 
-// differ calls f with each key that is in one of two versions of a file only, or says something else in them: with its
-// entry in each, nil where there is none. It returns how many it has looked at.
+// differ calls f for each key that two versions of a file do not have alike, with its entry in each version; nil if it
+// has none. It returns how many keys it looked at.
 func differ(before, after *kept, f func(before, after *entry)) (looked int) {
 	a, b := before.entries, after.entries
 	looked = max(len(a), len(b))
@@ -188,7 +187,7 @@ func differ(before, after *kept, f func(before, after *entry)) (looked int) {
 	return looked
 }
 
-// homes says which files a key is in, by its hash: nearly always one.
+// homes knows which files a key is in, by the key's hash: nearly always one file.
 type homes struct {
 	one  map[uint64]uint32   // the number of the file
 	more map[uint64][]uint32 // of keys that are in several files: those files

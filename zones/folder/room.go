@@ -10,28 +10,27 @@ import (
 	"leeward/zones"
 )
 
-// A process with a memory limit (GOMEMLIMIT, or that of its control group) is killed, or does nothing but collect
-// garbage, when it takes more. So a file that would not fit is not read to its end: what it said before stays in
-// service, and a problem says so.
+// A process that takes more than its memory limit (GOMEMLIMIT, or that of its control group) is killed, or does nothing
+// but collect garbage. So a file that would not fit is not read to its end. What it said before stays in service, and a
+// problem says so.
 
-// largeFile is the size from which on it is worth asking how much memory there is, octets.
+// largeFile is the size, in octets, from which it is worth asking how much memory there is.
 const largeFile = 4 << 20
 
-// What reading takes at most, octets. They are those of short records, measured, with a fifth to spare; text comes on
-// top.
+// What reading takes at most, in octets: measured with short records, with a fifth to spare. Text comes on top.
 const (
 	knownCost = 48  // of a resource that was there before: its places in the index, and among sets that are complete
 	newCost   = 384 // of one that says something else: as a document, in the Catalog, as an answer
 	textCost  = 4   // of each octet of its text: it is there as often
 )
 
-// memory is what the process has and may have, octets.
+// memory is what the process uses and may use, in octets.
 type memory struct{ limit, used int64 }
 
-// left is how much may be added: collecting garbage needs a twentieth to work with.
+// left returns how much may be added. A twentieth stays free for the garbage collector to work with.
 func (m memory) left() int64 { return m.limit - m.limit/20 - m.used }
 
-// memoryNow asks the runtime. exact has garbage collected before.
+// memoryNow asks the runtime. With exact set it collects garbage first.
 func memoryNow(exact bool) memory {
 	m := memory{limit: debug.SetMemoryLimit(-1)}
 	if m.limit == math.MaxInt64 {
@@ -55,14 +54,14 @@ func memoryNow(exact bool) memory {
 	return m
 }
 
-// room counts what a reading takes of what is left.
+// room counts what reading a file takes of the memory that is left.
 type room struct {
 	memory
 	least, taken int64
 	over         bool
 }
 
-// roomFor begins to count for a file of some size, of which last is known; nil: nothing, or all of it is needed anew.
+// roomFor returns the room for a file of a size. last is what is kept of it; nil: nothing, or all is read anew.
 func (s *scanner) roomFor(size int64, last *kept) *room {
 	r := &room{memory: memory{limit: math.MaxInt64}}
 	if s.memory == nil || size < s.large {
@@ -76,7 +75,7 @@ func (s *scanner) roomFor(size int64, last *kept) *room {
 
 func (r *room) begin() { r.taken, r.over = r.least, false }
 
-// hold counts one more resource. The error says that it does not fit.
+// hold counts one more resource. The error says that the file does not fit.
 func (r *room) hold(d zones.Document) error {
 	octets := newCost
 	if record, ok := d.Resource.(*zones.Record); ok {
@@ -91,7 +90,7 @@ func (r *room) hold(d zones.Document) error {
 	return r.fits()
 }
 
-// fits returns an error that says so where what has been counted does not.
+// fits returns an error if what has been counted does not fit.
 func (r *room) fits() error {
 	if r.limit == math.MaxInt64 || r.taken <= r.left() {
 		return nil
@@ -103,7 +102,7 @@ func (r *room) fits() error {
 		max(0, r.left()/mib), r.limit/mib)
 }
 
-// wants is what has to be left for another attempt; 0: the reading fitted.
+// wants returns how much must be free for another attempt; 0: the file did fit.
 func (r *room) wants() int64 {
 	if !r.over {
 		return 0
@@ -111,5 +110,5 @@ func (r *room) wants() int64 {
 	return r.taken + r.taken/8
 }
 
-// fits reports whether there is room now for what did not fit.
+// fits reports whether there is room now for that much.
 func (s *scanner) fits(octets int64) bool { return s.memory(false).left() >= octets }

@@ -16,20 +16,19 @@ import (
 	"leeward/zones/disk"
 )
 
-// scanner reads a folder again and again and says what has changed. Of what it has delivered it keeps digests only, and
-// it reads and compares only the files that have changed: a small file beside one of a million records costs what a
-// small file costs.
+// scanner reads a folder again and again and returns what has changed. It reads and compares only the files that have
+// changed, so a small file beside one of a million records costs what a small file costs.
 type scanner struct {
 	dir      string
 	digests  digests
 	files    map[string]*file
 	numbers  map[string]uint32    // of files, given out once
 	names    []string             // files by their numbers
-	homes    homes                // the files that keys are in
-	zones    map[zones.Key]uint64 // digests of Zones as delivered, merged of a master file's and a document's
-	apart    map[zones.Key]uint64 // digests of what was delivered and is in service though no file says so now
-	troubled map[zones.Key]string // keys delivered with an error, and what it said
-	problems zones.Problems       // of all files as they are
+	homes    homes                // which files a key is in
+	zones    map[zones.Key]uint64 // digests of Zones as delivered, each merged from a master file and a document
+	apart    map[zones.Key]uint64 // digests of what stays in service although no file says so now
+	troubled map[zones.Key]string // keys delivered with an error, and its text
+	problems zones.Problems       // of all files as they are now
 	revision int64
 	accept   time.Time // of AcceptFile when last seen
 	gone     bool      // the folder itself cannot be read
@@ -38,10 +37,10 @@ type scanner struct {
 
 	large  int64                   // size in octets from which on a file counts as much
 	memory func(exact bool) memory // what the process has; nil: there is no limit
-	pace   func() (done func())    // called before much is read; nil: nobody cares
-	paced  func()                  // to be called when it is delivered; nil: nothing is
+	pace   func() (done func())    // called before a large file is read; nil: not wanted
+	paced  func()                  // to be called once it is delivered; nil: nothing to call
 
-	stopped func() error // why reading is to end at once, whatever comes of it; nil: it never is
+	stopped func() error // returns an error when reading must end at once; nil: never
 
 	work work // of the last read
 }
@@ -59,17 +58,17 @@ type file struct {
 	kept     kept             // the last good resources, but for Zones
 	zones    []zones.Document // the last good Zones
 	problems zones.Problems   // of the newest version
-	known    zones.Problems   // of the version that is kept: those of which it is known what they are about
-	spoiled  bool             // the newest version could not be read as a whole: what is kept is of an older one
-	unread   bool             // no version could be
-	wants    int64            // octets that reading the newest version takes at least, where there was no room for it
-	partial  []string         // origins of which it has more than could be read, where it is unread
+	known    zones.Problems   // of the version that is kept: those that name a key
+	spoiled  bool             // the newest version could not be read whole: an older one is kept
+	unread   bool             // no version was ever read whole
+	wants    int64            // octets needed at least to read the newest version, if memory was too short
+	partial  []string         // if unread: the origins that the file has more of than could be read
 
-	docs  []zones.Document // what the version just read says otherwise, until it is delivered; nil otherwise
-	order []brought        // finds it, sorted by hash
+	docs  []zones.Document // what the version just read says differently, until it is delivered; then nil
+	order []brought        // index of docs, sorted by hash
 }
 
-// document returns the resource of a key that the version just read has brought; nil: it has not, or is delivered.
+// document returns what the version just read has of a key; nil if it has nothing, or was delivered.
 func (f *file) document(hash uint64) zones.Resource {
 	i, found := slices.BinarySearchFunc(f.order, hash, func(b brought, hash uint64) int {
 		return cmp.Compare(b.hash, hash)
@@ -84,9 +83,9 @@ func splitPath(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == filepath.Separator })
 }
 
-// read returns what has changed since the last call, everything the first time that all can be read; again reads files
-// that seem the same too. The error says what is wrong with the folder or with files in it; what is returned beside it
-// is good.
+// read returns what has changed since the last call; the first time that all files can be read, it returns everything.
+// With again set it reads files that seem unchanged too. The error says what is wrong with the folder or its files; the
+// batch beside it is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
 	list, err := zones.ListFolder(os.DirFS(s.dir))
@@ -112,7 +111,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 			newest = later(newest, p.Time())
 		}
 	}
-	if err := s.stop(); err != nil { // what was read last may be cut off
+	if err := s.stop(); err != nil { // the last file may be cut short
 		return zones.Batch{}, err
 	}
 	s.closed(list.Problems, files)
@@ -130,7 +129,7 @@ func (s *scanner) read(again bool) (zones.Batch, error) {
 		b.Changes[i].Revision = s.revision
 	}
 	if touched {
-		// The first time, it accepts what went away before it was touched; else it was touched for what is held now.
+		// At the start it accepts what went away before the touch; later, what is held back now.
 		b.Accepted = accept.Unix()
 		if s.started {
 			b.Accepted = s.revision
@@ -148,10 +147,10 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// path is where a file or folder is whose path within the folder that is.
+// path returns the full path of a file or folder, given its path within the folder.
 func (s *scanner) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
 
-// closed keeps the last good version of what is in folders that cannot be read. Each counts as a file that cannot be.
+// closed keeps the last good version of files in folders that cannot be read. Each such folder counts as a broken file.
 func (s *scanner) closed(problems zones.Problems, files map[string]*file) {
 	for _, p := range problems {
 		for name, f := range s.files {
@@ -167,8 +166,8 @@ func (s *scanner) closed(problems zones.Problems, files map[string]*file) {
 	}
 }
 
-// changed reports whether the file, or one that it includes, is another than when it was read, or there is room now for
-// what did not fit then.
+// changed reports whether the file, or one that it includes, has changed since it was read, or whether there is room
+// now for what did not fit then.
 func (s *scanner) changed(f *file) bool {
 	for path, p := range f.stamps {
 		if !p.Same(disk.Look(path)) {
@@ -178,9 +177,8 @@ func (s *scanner) changed(f *file) bool {
 	return f.wants > 0 && s.fits(f.wants)
 }
 
-// load reads a file. Of one that cannot be read as a whole, the last good version stays. Of its documents, those are
-// held that say something else than before, so that a change does not hold everything a second time, unless all are
-// needed.
+// load reads a file. If that fails, the last good version stays. It holds only the documents that differ from before,
+// so that a change does not put the whole file into memory a second time; with all set it holds every one.
 func (s *scanner) load(name string, before *file, all bool) *file {
 	s.work.files++
 	path := s.path(name)
@@ -198,7 +196,7 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	room.begin()
 	err := room.fits()
 	if err != nil {
-		// not even to see what is new in it
+		// There is no room even to see what is new in it.
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
 		f.docs, f.problems, err = zones.MasterReader{
@@ -217,15 +215,15 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 		at := zones.Position{File: name}
 		f.problems = zones.Problems{{Position: at, Message: err.Error(), Code: zones.CodeSyntax}}
 	}
-	// A problem without a key says that the file holds something of which nothing is known: to take the rest would
-	// drop whatever that was. A zone is served as a whole or not at all.
+	// A problem without a key means that something in the file is unknown; taking the rest would drop whatever that
+	// was. A zone is served whole or not at all.
 	for _, p := range f.problems.Errors() {
 		f.spoiled = f.spoiled || p.Key == "" || master
 	}
 	f.wants = room.wants()
 	switch f.unread = f.spoiled && (before == nil || before.unread); {
 	case f.unread && master:
-		// Of what is no zone nothing is remembered.
+		// Of a part of a zone nothing is remembered.
 		f.partial, f.docs, k = []string{origin}, nil, s.digests.keep("", nil)
 	case f.unread:
 		f.partial = origins(f.docs)
@@ -265,7 +263,7 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 		return k, nil
 	}
 	k, err := read(last)
-	if err == nil && last != nil && k.twice() { // which one is the first takes all of them to say
+	if err == nil && last != nil && k.twice() { // only a whole reading tells which one is the first
 		k, err = read(nil)
 		last = nil
 	}
@@ -282,7 +280,7 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 	return k, nil
 }
 
-// origins returns the origins that documents have a Zone or Records of, sorted.
+// origins returns, sorted, the origins of all Zones and Records among the documents.
 func origins(docs []zones.Document) []string {
 	found := map[string]bool{}
 	for _, d := range docs {
@@ -309,7 +307,7 @@ func (s *scanner) number(name string) uint32 {
 	return n
 }
 
-// keyed returns the problems of which it is known what they are about.
+// keyed returns the problems that name a key.
 func keyed(ps zones.Problems) zones.Problems {
 	return slices.DeleteFunc(slices.Clone(ps), func(p zones.Problem) bool { return p.Key == "" })
 }
@@ -332,7 +330,7 @@ func (r recorder) Open(name string) (fs.File, error) {
 	return stoppable{f, r.stop}, nil
 }
 
-// stop returns why reading is to end; nil: it is not.
+// stop returns why reading must end; nil: go on.
 func (s *scanner) stop() error {
 	if s.stopped == nil {
 		return nil
@@ -340,8 +338,8 @@ func (s *scanner) stop() error {
 	return s.stopped()
 }
 
-// open opens a file whose reading ends when the scanner's does: a process that is told to end does not first read a
-// million records.
+// open opens a file whose reading ends when the scanner must: a process that is told to end does not read a million
+// records first.
 func (s *scanner) open(path string) (io.ReadCloser, error) {
 	f, err := disk.Open(path)
 	if err != nil {
@@ -350,7 +348,7 @@ func (s *scanner) open(path string) (io.ReadCloser, error) {
 	return stoppable{f, s.stop}, nil
 }
 
-// stoppable is a file that ends with an error once it is to be read no more.
+// stoppable is a file whose reads fail once reading must end.
 type stoppable struct {
 	fs.File
 	stop func() error

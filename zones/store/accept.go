@@ -9,8 +9,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Accept says that what went away up to now went away on purpose, and that the history of this cluster is the right
-// one. It returns the revision of the word.
+// Accept records that all removals up to now were made on purpose, and that the history of this cluster is the right
+// one. It returns the revision of that record.
 func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
 	if err := e.Reach(ctx); err != nil {
 		return 0, err
@@ -20,7 +20,7 @@ func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
 		return 0, e.Explain(ctx, err)
 	}
 	word := acceptance{By: by, Time: e.Options.Now(), Cluster: fmt.Sprintf("%x", at.ClusterID)}
-	// This word holds for those that were accepted one by one, too.
+	// It covers those that were accepted one by one, too.
 	revision, err := e.Begin().Put(etcd.Accepted, word.value(), 0).Delete(etcd.Folder(etcd.AcceptedKeys)).Commit(ctx)
 	if err != nil {
 		return 0, e.Explain(ctx, err)
@@ -28,11 +28,11 @@ func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
 	return revision, nil
 }
 
-// ErrThere says that a resource whose removal was to be accepted is there.
+// ErrThere says that a resource exists whose removal was to be accepted.
 var ErrThere = errors.New("some of these are there, and nothing of them is held back")
 
-// AcceptKeys says that these went away on purpose, and nothing of others, nor of which history is the right one. They
-// must be gone: ErrThere if one is not.
+// AcceptKeys records that these removals were made on purpose. It says nothing of others, or of histories. All of the
+// keys must be gone; otherwise it returns ErrThere.
 func (e *Etcd) AcceptKeys(ctx context.Context, by string, keys ...zones.Key) (int64, error) {
 	if err := e.Reach(ctx); err != nil {
 		return 0, err

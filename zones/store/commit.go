@@ -17,16 +17,15 @@ import (
 type Plan struct {
 	Edits []zones.Edit
 
-	// OnPurpose says which command takes something away ("delete", "apply --prune"), so that the servers' guard lets it
-	// through. Empty: the guard judges.
+	// OnPurpose names the command that removes something ("delete", "apply --prune"), so that the servers' guard lets
+	// it pass. Empty: the guard judges.
 	OnPurpose string
 	Alone     bool   // only these removals are on purpose: what the guard holds back already stays held
 	By        string // who, for meta/accepted
 
-	Leases map[zones.Key]time.Duration // the keys that go by themselves after a while, at least 1 s
+	Leases map[zones.Key]time.Duration // keys that expire by themselves after this time, at least 1 s
 
-	// Owners gives resources to somebody: those that the edits put, and those that stay as they are. Who deletes one
-	// deletes its mark.
+	// Owners says who gets a resource, whether the edits put it or it stays as it is. A deletion removes the mark.
 	Owners map[zones.Key]string
 
 	Progress func(done, all int) // called after each transaction where there are several; may be nil
@@ -56,8 +55,8 @@ func (p *partial) Unwrap() error { return p.err }
 // attempts is how often Change plans anew before it gives up.
 const attempts = 12
 
-// Change lists everything, lets plan say what to change (it validates what the result would be), and commits that, all
-// again where someone else was faster or etcd changed its leader. plan's error ends it.
+// Change lists everything, asks plan what to change (plan validates the result), and commits that. It starts again if
+// someone else was faster or etcd changed its leader. An error of plan ends it.
 func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
 	var done Committed
 	total := 0 // as planned first: later plans have only what is left
@@ -86,8 +85,7 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 	}
 }
 
-// again waits before a change is planned anew, so that writers who meet do not meet again. It returns false if ctx ends
-// first.
+// again waits before the next plan, so that writers who met do not meet again. It returns false if ctx ends first.
 func (e *Etcd) again(ctx context.Context, attempt int, first time.Duration, err error) bool {
 	e.Log().Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
 	return etcd.Sleep(ctx, e.Spread(first<<min(attempt, 5)/2))
@@ -111,9 +109,9 @@ type commitment struct {
 	wrote map[string]bool     // the folders, and folders in folders, that it has put something in
 }
 
-// commit makes the edits if all that they rely upon is still as in base: in one transaction where etcd takes it, else
-// in several, puts in the order of zones.Kinds and then deletions in the reverse one. It returns what it has done even
-// where it fails; ErrConflict is among the errors.
+// commit makes the edits if all that they rely upon is still as in base. It uses one transaction if etcd takes it, else
+// several: first puts in the order of zones.Kinds, then deletions in the reverse order. Even if it fails it returns
+// what it has done. ErrConflict is among the errors.
 func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	c, writes, err := e.prepare(base, p)
 	if err != nil {
@@ -165,7 +163,7 @@ func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
 	return c, writes, nil
 }
 
-// marks says what becomes of the mark of a resource that is written.
+// marks decides what happens to the owner's mark of a resource that is written.
 func (w *write) marks(base *Listing, owners map[zones.Key]string) {
 	w.owner = owners[w.edit.Key]
 	w.had = base.revision(w.edit.Key) != 0
@@ -184,7 +182,7 @@ func place(e zones.Edit) int {
 	return i
 }
 
-// write is one operation to be.
+// write is one change to make: of a resource, of its owner's mark, or of both.
 type write struct {
 	edit  zones.Edit
 	value []byte // nil: a deletion
@@ -203,7 +201,7 @@ func (w *write) ops() int {
 	return 1
 }
 
-// octets returns about how long its operations are, below a prefix of that length.
+// octets returns about how long its operations are, with a prefix of that length.
 func (w *write) octets(prefix int) int {
 	n := prefix + len(w.edit.Key) + len(w.value) + etcd.AroundOp
 	if w.owner != "" || w.unmark {
@@ -337,8 +335,8 @@ func (c *commitment) compare(ctx context.Context, t *etcd.Txn, p *premises) erro
 	return nil
 }
 
-// undisturbed reports ErrConflict if somebody else has put something into the range since the listing: up to the
-// commit's own last transaction, all that is newer must be its own.
+// undisturbed returns ErrConflict if somebody else has put something into the range since the listing: all that is
+// newer, up to the last transaction of this commit, must be its own.
 func (c *commitment) undisturbed(ctx context.Context, r etcd.Range) error {
 	var conflict error
 	_, err := c.Read(ctx, c.done.Revision, []etcd.Range{r}, func(kv etcd.KV) {
@@ -352,7 +350,7 @@ func (c *commitment) undisturbed(ctx context.Context, r etcd.Range) error {
 	return conflict
 }
 
-// revoke gives back leases that no key got. What cannot be given back runs out by itself.
+// revoke gives back leases that no key uses. Those it cannot give back run out by themselves.
 func (c *commitment) revoke(leases []etcd.Lease) {
 	for _, l := range leases {
 		_ = c.Within(time.Second).Revoke(context.Background(), l)

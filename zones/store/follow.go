@@ -12,8 +12,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Resume tells which history the receiver of Follow already has, from a copy on disk: if etcd has another one, it is
-// held until accepted. Call it before Follow.
+// Resume sets the history that the receiver of Follow has from a copy on disk. If etcd has another one, that is held
+// until it is accepted. Call Resume before Follow.
 func (e *Etcd) Resume(p etcd.Point) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -27,9 +27,15 @@ func (e *Etcd) Known() etcd.Point {
 	return e.known
 }
 
-// Follow delivers everything there is, then every change as it is made, until ctx ends; it returns ctx's error and no
-// other. Both functions are called from the calling goroutine, batches in the order of their revisions; the changes of
-// one revision are in one batch. While etcd is away, Follow keeps trying.
+// Follow delivers everything there is, then every change, until ctx ends; it returns ctx's error and no other. It calls
+// both functions from its own goroutine. Batches come in the order of their revisions, and one batch has all changes
+// of a revision. While etcd is away, Follow keeps trying.
+//
+//	session: connect ─▶ look ─▶ is it the history in service?
+//	                              │ yes, or nothing is in service ─▶ everything, if needed ─▶ watch ─▶ Following
+//	                              │ not to be proved ──────────────▶ everything ───────────▶ watch
+//	                              └ no ─▶ hold (history.go) until an operator accepts it
+//	ends with an error ─▶ CutOff; the next member's turn
 func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
 	f := &follower{Etcd: e, deliver: deliver, tell: tell, turns: e.Turns()}
 	f.condition.Since = e.Options.Now()
@@ -45,7 +51,7 @@ func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(
 			if f.again++; f.again <= 3 {
 				continue
 			}
-			// Whatever it is never content with (it may stand between it and etcd) is not to keep both busy.
+			// Something keeps ending sessions at once, perhaps a proxy in between: go slower from here on.
 		}
 		if f.condition.State != zones.HistoryChanged {
 			f.say(zones.CutOff, fmt.Errorf("%s: %w", f.condition.Endpoint, err))
@@ -64,18 +70,18 @@ type follower struct {
 
 	condition zones.Condition
 	turns     etcd.Turns
-	again     int        // sessions in a row that were over at once, and asked for another
+	again     int        // sessions in a row that ended with errAgain
 	last      witness    // of the history in service
 	accepted  int64      // as delivered last
 	started   bool       // a Full batch of the history in service has been delivered by this run
-	noticed   etcd.Point // where the other history was when it was noticed; zero: there is none
+	noticed   etcd.Point // where the other history was when it was first seen; zero: there is none
 	silent    int64      // the revision at which a watch fell silent last
-	relist    bool       // the next session is to list everything, whatever it can prove
+	relist    bool       // the next session must list everything, whatever it can prove
 }
 
 var errAgain = errors.New("session over, begin another at once")
 
-// say tells the condition, if there is something new to it.
+// say tells the condition, and logs it if the state is another.
 func (f *follower) say(s zones.State, err error) {
 	c := f.condition
 	c.Revision = f.Known().Revision
@@ -127,7 +133,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	}
 	err = c.Watch(ctx, etcd.Watch{After: f.Known(), Ahead: here.Revision, Told: f.told})
 	if errors.Is(err, etcd.ErrCompacted) {
-		// What changed since is no longer told one by one.
+		// etcd has forgotten what changed since: everything must be listed.
 		f.last = witness{}
 		return errAgain
 	}
@@ -135,7 +141,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	case errors.Is(err, etcd.ErrHistory):
 		return fmt.Errorf("%w (%w)", err, errAgain)
 	case errors.Is(err, etcd.ErrSilent) && f.silent == at:
-		// What comes next is more than a watch can tell in time, or it kills who tells it: a list goes past it.
+		// What comes next takes a watch too long to tell, or kills the member that tells it. A list goes past it.
 		f.relist, f.silent = true, 0
 		f.Log().Warn("etcd: the watch fell silent twice at one revision; everything is read anew", "revision", at)
 	case errors.Is(err, etcd.ErrSilent):
@@ -144,7 +150,7 @@ func (f *follower) session(ctx context.Context, member int) error {
 	return err
 }
 
-// told takes what the watch says: one batch a revision.
+// told takes the watch's news, and delivers one batch for each revision.
 func (f *follower) told(n etcd.News) error {
 	for events := n.Events; len(events) > 0; {
 		revision := events[0].Revision
@@ -199,8 +205,8 @@ func (f *follower) revision(events []etcd.Event) {
 	}
 }
 
-// everything lists and delivers. If an operator has accepted removals since what is in service, the list is of that
-// very revision where etcd still has it, so that the removals in it are known to be the accepted ones.
+// everything lists and delivers. If an operator has accepted removals in the meantime, it lists at that revision, if
+// etcd still has it, so that exactly the accepted removals pass the guard.
 func (f *follower) everything(ctx context.Context, c *etcd.Conn, here sight) error {
 	if f.condition.State != zones.CutOff || !f.started {
 		f.say(zones.Syncing, f.condition.Err)
@@ -235,8 +241,8 @@ func (f *follower) full(l *Listing, accepted int64, anew bool) {
 	})
 }
 
-// stale delivers what this member has although no quorum stands behind it, where there is nothing at all to serve: it
-// is the true history up to some revision.
+// stale delivers what this member has, without a quorum behind it, because nothing else can be served. It is the true
+// history up to some revision.
 func (f *follower) stale(ctx context.Context, c *etcd.Conn, why error) error {
 	l, err := f.list(ctx, c, 0, etcd.Alone())
 	if err != nil || len(l.Changes) == 0 {

@@ -11,8 +11,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// The history that is in service stays until it is proved that etcd goes on from it, or until an operator accepts
-// another. meta/accepted is where operators do so: "leeward accept" names the cluster that it was meant for; delete and
+// The history in service stays until etcd proves that it goes on from there, or until an operator accepts another.
+// Operators do so in meta/accepted: "leeward accept" names the cluster that it is meant for, while delete and
 // apply --prune accept their own removals only.
 
 // acceptance is the value of meta/accepted.
@@ -51,7 +51,7 @@ func (f *follower) look(ctx context.Context, c *etcd.Conn) (sight, error) {
 	s := sight{Point: at}
 	if held != nil {
 		s.accepted = held.Revision
-		_ = json.Unmarshal(held.Value, &s.word) // anything put there by hand accepts as well
+		_ = json.Unmarshal(held.Value, &s.word) // any text that is put there by hand accepts, too
 	}
 	return s, nil
 }
@@ -98,7 +98,7 @@ func (f *follower) hold(ctx context.Context, c *etcd.Conn, here sight) error {
 	}})
 }
 
-// taken reports whether an operator has accepted the history that is here: after it was noticed, or naming this very
+// taken reports whether an operator has accepted the history that is here: after it was first seen, or by naming this
 // cluster.
 func (f *follower) taken(here sight, known etcd.Point) bool {
 	switch {

@@ -12,8 +12,8 @@ import (
 // Listing is everything there is at one revision.
 type Listing struct {
 	etcd.Point
-	Changes  []zones.Change           // sorted by key; what cannot be read has its Err
-	Granted  map[zones.Key]int64      // removals that were accepted by themselves, and when
+	Changes  []zones.Change           // sorted by key; Err is set if a value cannot be read
+	Granted  map[zones.Key]int64      // removals that were accepted one by one, and at which revision
 	Accepted int64                    // the revision of meta/accepted; 0: never
 	Leases   map[zones.Key]etcd.Lease // of the keys that have one
 	Serials  zones.Serials            // what servers keep of zones' serials
@@ -55,7 +55,7 @@ func (l *Listing) revision(k zones.Key) int64 {
 	return l.Changes[i].Revision
 }
 
-// everything is all keys but those in folders that are no resources' and may be large.
+// everything is all keys, except folders that hold no resources and may be large.
 var everything = beside(etcd.Owners, etcd.Reports, etcd.Vantages)
 
 // beside is the ranges between folders, which are sorted.

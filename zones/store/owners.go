@@ -7,10 +7,11 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Who a resource belongs to is a mark beside it: the owner's name in the key meta/owners/<the resource's key>, so that
-// a resource's own value stays the document. A mark counts as long as the resource that it was made for, or given to,
-// is there: one that was deleted without its mark (by etcdctl) and made anew belongs to nobody, which shows in that it
-// is younger than the mark. Whoever overwrites a resource leaves its owner as it is.
+// A resource's owner is a mark beside it: the key meta/owners/<the resource's key> holds the owner's name. So the value
+// of the resource stays the document. Overwriting a resource does not change its owner.
+//
+// A mark counts only for the resource that it was made for. If that is deleted without its mark, by etcdctl, and made
+// anew, it belongs to nobody: it is younger than the mark.
 
 // mark is what an owner's key says, and the revision of it.
 type mark struct {
@@ -24,7 +25,7 @@ func markOf(k zones.Key) zones.Key { return etcd.Owners + k }
 // marks are those of a listing that reads them.
 type marks struct {
 	all  map[zones.Key]mark
-	born []int64 // of each of the listing's Changes: the revision that it was made at
+	born []int64 // for each of the listing's Changes, the revision at which its key was made
 }
 
 // take takes a mark, and reports whether it was one.
@@ -36,7 +37,7 @@ func (m *marks) take(kv etcd.KV) bool {
 	return ok
 }
 
-// owned returns who each resource belongs to, of those that have an owner.
+// owned returns the owners of all resources that have one.
 func (l *Listing) owned() map[zones.Key]string {
 	who := make(map[zones.Key]string, len(l.marks.all))
 	for i, c := range l.Changes {

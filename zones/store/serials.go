@@ -36,17 +36,17 @@ func serial(kv etcd.KV, into *zones.Serials) bool {
 	return true
 }
 
-// number reads a value. What was put by hand and is no number is as if it were not there, and is written again.
+// number reads a value. One that is no number counts as missing, and is overwritten.
 func number(value []byte) int64 {
 	n, _ := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64)
 	return n
 }
 
-// serialsAtOnce is how many are written in one transaction: as many names as there can be at their longest fit into it.
+// serialsAtOnce is how many are written in one transaction. Even the longest names fit into that.
 const serialsAtOnce = 512
 
-// KeepSerials sees to it that etcd keeps numbers at least as high as these. Servers that come with the same at once
-// write it once.
+// KeepSerials makes sure that etcd holds numbers at least as high as these. If several servers come with the same
+// numbers at once, one of them writes.
 func (e *Etcd) KeepSerials(ctx context.Context, s zones.Serials) error {
 	want := make(map[string]int64, len(s.Last)+1)
 	for origin, n := range s.Last {

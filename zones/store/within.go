@@ -16,16 +16,16 @@ import (
 type Scope struct {
 	Keys    []zones.Key // there or not
 	Folders []string    // below the prefix, ending in a slash, such as "records/example.test/www/"; each holds little
-	Beside  []zones.Key // read as Keys are, but the change stands if they change
+	Beside  []zones.Key // read like Keys, but they may change meanwhile
 }
 
 // ErrTooMuch says that a change does not fit into one transaction: more than some thousand keys, or a MiB.
 var ErrTooMuch = errors.New("more than one transaction can hold")
 
-// ChangeWithin is Change for a change that looks at little: it reads only the scope, lets plan say what to change, and
-// commits that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since;
-// otherwise all of it again, a bounded number of times. plan's error ends it. Where etcd fails while it commits,
-// whether the change was made is not known: that is an error, and is not tried again.
+// ChangeWithin is Change for a change that looks at little. It reads only the scope, asks plan what to change, and
+// commits that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since. If
+// something has, it starts again, a bounded number of times. An error of plan ends it. So does a failure of etcd during
+// the commit, after which nobody knows whether the change was made.
 func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
 	for attempt := 0; ; attempt++ {
 		done, again, err := e.tryWithin(ctx, s, plan)
@@ -40,7 +40,7 @@ func (e *Etcd) tryWithin(
 ) (done Committed, again bool, err error) {
 	base, err := e.listWithin(ctx, s)
 	if err != nil {
-		// Where a listing of several reads was overtaken by a compaction, the next one is of a later revision.
+		// A compaction may overtake a listing of several reads: the next one is of a later revision.
 		return done, etcd.Fleeting(err) || errors.Is(err, etcd.ErrCompacted), e.Explain(ctx, err)
 	}
 	p, err := plan(base)

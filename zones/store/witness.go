@@ -8,8 +8,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// witness is the newest put that was seen of a history. Another history that has reached the same revision (a backup
-// restored under the same name, and written to since) does not have it.
+// witness is the newest put that was seen of a history. Another history at the same revision, such as a backup that was
+// restored under the same name and written to since, does not have it.
 type witness struct {
 	name     string
 	revision int64
@@ -37,7 +37,7 @@ const (
 	other
 )
 
-// ask asks the history here for what was seen of the one in service.
+// ask looks for the witness in the history that is here.
 func (w witness) ask(ctx context.Context, c *etcd.Conn) (testimony, error) {
 	if w.revision == 0 {
 		return unproven, nil
