@@ -129,7 +129,8 @@ func (x *siege) bystander(t *testing.T) *bystander {
 				for tries = 1; tries <= 3; tries++ {
 					var c net.Conn
 					if c, err = x.honest.Dial(net.Dialer{Timeout: 5 * time.Second}, network, x.server.DNS); err == nil {
-						m, err = lab.Exchange(c, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}.Message(), time.Second)
+						m, err = lab.Exchange(c, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}.Message(),
+							time.Second)
 						c.Close()
 					}
 					if err == nil {
@@ -206,7 +207,8 @@ func (x *siege) recovered(t *testing.T, during string, before footprint) {
 		case now.connection > 0:
 			return fmt.Errorf("%v connections are open", now.connection)
 		case now.goroutines > before.goroutines+5 || now.files > before.files+5:
-			return fmt.Errorf("%v goroutines and %v files, before %v and %v", now.goroutines, now.files, before.goroutines,
+			return fmt.Errorf("%v goroutines and %v files, before %v and %v", now.goroutines, now.files,
+				before.goroutines,
 				before.files)
 		case !lab.Race && now.rss > before.rss*1.25+24: // the detector keeps memory of its own
 			return fmt.Errorf("%.0f MiB, before %.0f MiB", now.rss, before.rss)
@@ -339,7 +341,8 @@ func inquiries(t *testing.T) (all map[string][]byte) {
 // connections as one may have, by each kind of message, and by all of them at once.
 func TestAbuseByTheDeaf(t *testing.T) {
 	if lab.Race {
-		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it runs without, by .ci/run")
+		t.Skip("a thousand connections that never pause leave a binary with the race detector no time for others: it " +
+			"runs without, by .ci/run")
 	}
 	x := newSiege(t)
 	all := inquiries(t)
@@ -511,7 +514,9 @@ func TestAbuseByForgers(t *testing.T) {
 			func() []byte { return query(label()+".example.test", dns.TypeA) },
 		},
 		{
-			"names of a wildcard, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			"names of a wildcard, from one /24", true, func() [4]byte {
+				return [4]byte{198, 51, 100, byte(random.Uint32())}
+			},
 			func() []byte { return query(label()+".wild.example.test", dns.TypeA) },
 		},
 		{"one name, from everywhere", false, func() (a [4]byte) {
@@ -524,7 +529,8 @@ func TestAbuseByForgers(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			f := x.forger(t)
 			others := x.bystander(t)
-			sentPackets, sentBytes, gotBytes := 0, counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker, "rx_bytes")
+			sentPackets, sentBytes, gotBytes := 0, counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker,
+				"rx_bytes")
 			drops, slips := x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`),
 				x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)
 			queries, lost := x.server.Metric(t, "leeward_dns_queries_total", ""),
@@ -553,13 +559,16 @@ func TestAbuseByForgers(t *testing.T) {
 			out, in := counter(t, x.attacker, "tx_bytes")-sentBytes, counter(t, x.attacker, "rx_bytes")-gotBytes
 			drops, slips = x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops,
 				x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)-slips
-			t.Logf("| %s | %.0f/s sent | %.0f/s answered or limited | %.0f/s dropped | %.0f/s truncated | %.2f octets out for one in | %.0f lost by the kernel | %.0f of %.0f buckets |",
-				a.name, float64(sentPackets)/took, (x.server.Metric(t, "leeward_dns_queries_total", "")-queries)/took, drops/took,
+			t.Logf("| %s | %.0f/s sent | %.0f/s answered or limited | %.0f/s dropped | %.0f/s truncated | %.2f "+
+				"octets out for one in | %.0f lost by the kernel | %.0f of %.0f buckets |",
+				a.name, float64(sentPackets)/took, (x.server.Metric(t, "leeward_dns_queries_total", "")-queries)/took,
+				drops/took,
 				slips/took, in/out,
 				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")-lost,
 				x.server.Metric(t, "leeward_rrl_buckets_in_use", ""), x.server.Metric(t, "leeward_rrl_buckets", ""))
 			if a.limited && (drops == 0 || slips == 0 || in > out) {
-				t.Errorf("%.0f dropped, %.0f truncated, %.2f octets for one: the victim is flooded", drops, slips, in/out)
+				t.Errorf("%.0f dropped, %.0f truncated, %.2f octets for one: the victim is flooded", drops, slips,
+					in/out)
 			}
 		})
 	}
@@ -675,7 +684,8 @@ func TestAbuseByMutants(t *testing.T) {
 	for sent := 0; sent < total; {
 		for range min(chunk, total-sent) {
 			a := [4]byte{203, 0, byte(random.Uint32()), byte(random.Uint32())}
-			if err := f.send(a, uint16(1024+random.Uint32N(60000)), mutate(random, seeds[random.IntN(len(seeds))])); err != nil {
+			if err := f.send(a, uint16(1024+random.Uint32N(60000)),
+				mutate(random, seeds[random.IntN(len(seeds))])); err != nil {
 				t.Fatal(err)
 			}
 			sent++
@@ -745,7 +755,8 @@ func TestCookieSecretFile(t *testing.T) {
 	if fresh := cookie(a, got); cookie(b, fresh) == fresh {
 		t.Error("b, which has not read the file again, has accepted a cookie of the new secret")
 	}
-	if o := lab.Leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "", "--cookie-secret-file",
+	if o := lab.Leeward(t, "", "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "",
+		"--cookie-secret-file",
 		filepath.Join(dir, "none")); o.Code == 0 || !strings.Contains(o.Stderr, "cookie secrets") {
 		t.Errorf("a file that is not there: %v", o)
 	}

@@ -132,7 +132,8 @@ func TestSharesOfDescriptors(t *testing.T) {
 	pages := func() {
 		crowd(func(n int) (net.Conn, error) {
 			from := net.IPv4(127, 0, 1, byte(1+n%200))
-			return town.Dial(net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}, "tcp", "127.0.0.1:8053")
+			return town.Dial(net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}, "tcp",
+				"127.0.0.1:8053")
 		})
 	}
 	streams := func() { crowd(func(n int) (net.Conn, error) { return x.connect(n) }) }
@@ -148,7 +149,8 @@ func TestSharesOfDescriptors(t *testing.T) {
 		begin := time.Now()
 		lab.Until(t, 20*time.Second, share.name+": the endpoint that hangs is out", addresses(1))
 		took := time.Since(begin)
-		m, err := lab.Ask(x.honest, x.server.DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Network: "tcp"})
+		m, err := lab.Ask(x.honest, x.server.DNS,
+			lab.Question{Name: "www.example.test", Qtype: dns.TypeA, Network: "tcp"})
 		if err != nil || len(m.Answer) != 1 {
 			t.Errorf("%s: over TCP: %v, %v", share.name, m, err)
 		}

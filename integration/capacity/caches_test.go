@@ -126,7 +126,10 @@ func (s *socket) ask(a *audience, server int, to *net.UDPAddr, now time.Duration
 	query := s.queries[a]
 	if query == nil {
 		var err error
-		if query, err = (lab.Question{Name: steeredName, Qtype: dns.TypeA, Client: a.subnet}).Message().Pack(); err != nil {
+		if query, err = (lab.Question{
+			Name: steeredName, Qtype: dns.TypeA,
+			Client: a.subnet,
+		}).Message().Pack(); err != nil {
 			return err
 		}
 		s.queries[a] = query

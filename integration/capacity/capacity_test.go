@@ -181,7 +181,8 @@ func (l *closedLoop) figures() figures {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%d endpoints broken, overload %.2f %% (%.2f %% at an overloaded endpoint), lost %.2f %%, %.2f moves a client, "+
+	return fmt.Sprintf("%d endpoints broken, overload %.2f %% (%.2f %% at an overloaded endpoint), lost %.2f %%, "+
+		"%.2f moves a client, "+
 		"settled within %.1f s, detour %.2f points; %d wrong, %d unanswered; the machine stood still for %.2f s",
 		f.broken, f.excess, f.crowded, f.lost, f.moves, f.settled, f.detour, f.wrong, f.unanswered, f.stood)
 }
@@ -189,7 +190,8 @@ func (f figures) String() string {
 // medians is the figures of all plays: medians, beside what is aimed at.
 func medians(plans []*plan, played map[choice]*closedLoop) string {
 	var b strings.Builder
-	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client | settled, s | detour, points |\n" +
+	b.WriteString("| world | policies | endpoints broken | overload, % | at overloaded, % | lost, % | moves a client " +
+		"| settled, s | detour, points |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, p := range plans {
 		shown := false
@@ -210,13 +212,18 @@ func medians(plans []*plan, played map[choice]*closedLoop) string {
 			}
 			fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", p.title,
 				choice{p, spill, 0}.policies(),
-				median(func(f figures) float64 { return float64(f.broken) }), median(func(f figures) float64 { return f.excess }),
+				median(func(f figures) float64 {
+					return float64(f.broken)
+				}), median(func(f figures) float64 { return f.excess }),
 				median(func(f figures) float64 { return f.crowded }), median(func(f figures) float64 { return f.lost }),
-				median(func(f figures) float64 { return f.moves }), median(func(f figures) float64 { return f.settled }),
+				median(func(f figures) float64 {
+					return f.moves
+				}), median(func(f figures) float64 { return f.settled }),
 				median(func(f figures) float64 { return f.detour }))
 		}
 		if a := p.aim; shown && a != (figuresAim{}) {
-			fmt.Fprintf(&b, "| | *aim* | 0 | %v | | %v | %v | %v | %v |\n", a.excess, a.lost, a.moves, a.settled, a.detour)
+			fmt.Fprintf(&b, "| | *aim* | 0 | %v | | %v | %v | %v | %v |\n", a.excess, a.lost, a.moves, a.settled,
+				a.detour)
 		}
 	}
 	return b.String()
@@ -235,7 +242,8 @@ func (l *closedLoop) story() string {
 	for _, k := range every(l.meter.ticks, time.Second) {
 		fmt.Fprintf(&b, "%6.1f", k.at.Seconds())
 		for r := range l.regions {
-			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r], k.home[r],
+			fmt.Fprintf(&b, " | %10.0f%6.0f%6.0f%3d%6.2f%6.2f%7.0f", k.demand[r], k.load[r], k.most[r], k.up[r],
+				k.home[r],
 				k.kept[r], k.offered[r])
 		}
 		fmt.Fprintf(&b, " | %6.0f%7d\n", k.lost, k.silent)
@@ -278,7 +286,8 @@ func TestCapacity(t *testing.T) {
 		t.Errorf("with static policies %d endpoints broke: this crowd is none", static.broken)
 	}
 	if spill.broken > static.broken/4 || spill.lost > static.lost/4 {
-		t.Errorf("with policies that spill %d endpoints broke and %.2f %% were lost, with static ones %d and %.2f %%: not even a quarter of it is spared",
+		t.Errorf("with policies that spill %d endpoints broke and %.2f %% were lost, with static ones %d and %.2f "+
+			"%%: not even a quarter of it is spared",
 			spill.broken, spill.lost, static.broken, static.lost)
 	}
 }

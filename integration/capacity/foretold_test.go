@@ -23,9 +23,9 @@ type foretold struct {
 	Doubts []string
 }
 
-// TestCapacityForetold asks what would come of it if a region were gone, takes the region's endpoints away for good, and
-// compares what the others carry then, once resolvers have forgotten, with what was said: each within a tenth. It is
-// played where everybody has room, and where the two that are left do not and pass on.
+// TestCapacityForetold asks what would come of it if a region were gone, takes the region's endpoints away for good,
+// and compares what the others carry then, once resolvers have forgotten, with what was said: each within a tenth. It
+// is played where everybody has room, and where the two that are left do not and pass on.
 func TestCapacityForetold(t *testing.T) {
 	if *capacityDir == "" {
 		t.Skip("make capacity plays it")
@@ -37,11 +37,13 @@ func TestCapacityForetold(t *testing.T) {
 		{"with room", "eu", "clients of all ask 2000 times a second"},
 		{
 			"in a region's rush", "us",
-			"clients of eu ask 3600 times a second\nclients of us ask 1500 times a second\nclients of ap ask 1000 times a second",
+			"clients of eu ask 3600 times a second\nclients of us ask 1500 times a second\nclients of ap ask 1000 " +
+				"times a second",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := parsePlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region %s dies\n",
+			p, err := parsePlan("foretold.txt", fmt.Sprintf("title a region is gone\nlasts 40s\n%s\nat 0s\n  region "+
+				"%s dies\n",
 				c.demand, c.gone))
 			if err != nil {
 				t.Fatal(err)
@@ -52,7 +54,8 @@ func TestCapacityForetold(t *testing.T) {
 			l := steadily(t, func(t testing.TB) *closedLoop {
 				return playWith(t, p, true, func(l *closedLoop) {
 					time.AfterFunc(p.warmUp+before, func() {
-						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down", "region/"+c.gone, "-o",
+						o := lab.Command(t, nil, "", lab.Binary, "simulate", "--etcd", l.etcd.Client, "--down",
+							"region/"+c.gone, "-o",
 							"json")
 						var f foretold
 						if err := json.Unmarshal([]byte(o.Stdout), &f); err != nil {

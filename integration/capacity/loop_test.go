@@ -107,7 +107,8 @@ func (l *closedLoop) build() {
 		l.demand = append(l.demand, level(p.demand[region.Name]))
 		for n := range p.endpoints {
 			address := netip.AddrFrom4([4]byte{127, byte(41 + r), 0, byte(1 + n)})
-			b := newBalancer(t, p, r, fmt.Sprintf("%s/%d", region.Name, n+1), netip.AddrPortFrom(address, uint16(port)).String())
+			b := newBalancer(t, p, r, fmt.Sprintf("%s/%d", region.Name, n+1),
+				netip.AddrPortFrom(address, uint16(port)).String())
 			l.balancers = append(l.balancers, b)
 			l.byAddress[address] = b
 		}
@@ -117,7 +118,8 @@ func (l *closedLoop) build() {
 	l.etcd = lab.StartEtcd(t)
 	lab.LeewardOK(t, l.documents(port), "apply", "--etcd", l.etcd.Client, "-f", "-")
 	for _, region := range l.regions {
-		region.Server = lab.NewServer(t, "server-"+region.Name, "--etcd", l.etcd.Client, "--region", region.Name, "--geodb",
+		region.Server = lab.NewServer(t, "server-"+region.Name, "--etcd", l.etcd.Client, "--region", region.Name,
+			"--geodb",
 			geodb, "--state", t.TempDir())
 		region.Server.Start(t)
 	}
@@ -155,7 +157,10 @@ func (l *closedLoop) layOut(r int, name string) {
 				network++
 			}
 			for s := range max(1, kind.subnets) {
-				a := &audience{region: r, cache: c, client: c.address, share: kind.share * sizes[n*max(1, kind.subnets)+s] / sum}
+				a := &audience{
+					region: r, cache: c, client: c.address,
+					share: kind.share * sizes[n*max(1, kind.subnets)+s] / sum,
+				}
 				if kind.subnets > 0 {
 					a.subnet = subnetOf(r, subnet)
 					a.client = a.subnet.Addr().Next()
@@ -178,7 +183,8 @@ func (l *closedLoop) documents(port int) string {
 		"kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\nhostmaster: hostmaster@example.test\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/ns1/A\ndata: [127.0.0.1]\n")
 	fmt.Fprintf(&b,
-		"---\nkind: Monitor\nname: web\nhttp: {port: %d, path: /healthz, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\nhold: 0s\n",
+		"---\nkind: Monitor\nname: web\nhttp: {port: %d, path: /healthz, body: ok}\ninterval: %v\ntimeout: %v\nfall: "+
+			"%d\nrise: %d\nhold: 0s\n",
 		port, p.every, p.timeout, p.fall, p.rise)
 	if l.spill {
 		fmt.Fprintf(&b, "load: %s\n", p.field)
@@ -198,7 +204,8 @@ func (l *closedLoop) documents(port int) string {
 	}
 	for _, e := range l.balancers {
 		host, _, _ := net.SplitHostPort(e.address)
-		fmt.Fprintf(&b, "---\nkind: Endpoint\nname: www-%s\naddresses: [%s]\n", strings.Replace(e.name, "/", "/lb-", 1), host)
+		fmt.Fprintf(&b, "---\nkind: Endpoint\nname: www-%s\naddresses: [%s]\n", strings.Replace(e.name, "/", "/lb-", 1),
+			host)
 	}
 	fmt.Fprintf(&b, "---\nkind: Policy\nname: %s\nttl: %v\npick: weighted\nanswers: 4\nrules: [{nearest: [%s]}]\n",
 		steeredName, p.ttl, strings.Join(pools, ", "))
@@ -268,7 +275,8 @@ func (l *closedLoop) step(now, dt time.Duration) error {
 	}
 	k := tick{at: now}
 	for range l.regions {
-		k.demand, k.load, k.target, k.most = append(k.demand, 0), append(k.load, 0), append(k.target, 0), append(k.most, 0)
+		k.demand, k.load, k.target, k.most = append(k.demand, 0), append(k.load, 0), append(k.target, 0), append(k.most,
+			0)
 		k.home, k.kept, k.offered, k.up = append(k.home, 0), append(k.kept, math.NaN()), append(k.offered, math.NaN()),
 			append(k.up, 0)
 	}

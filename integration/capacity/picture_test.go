@@ -50,7 +50,8 @@ func (l *closedLoop) table(file string) error {
 	for _, k := range every(l.meter.ticks, pictureEvery) {
 		for r, region := range l.regions {
 			w.Write([]string{
-				fmt.Sprintf("%.2f", k.at.Seconds()), region.Name, number(k.demand[r]), number(k.load[r]), number(k.target[r]),
+				fmt.Sprintf("%.2f", k.at.Seconds()), region.Name, number(k.demand[r]), number(k.load[r]),
+				number(k.target[r]),
 				number(k.most[r]),
 				strconv.Itoa(k.up[r]), number(k.home[r]), number(k.kept[r]), number(k.offered[r]), number(k.lost),
 			})
@@ -100,7 +101,8 @@ func draw(file string, titles []string, runs []*closedLoop) error {
 			func(tick) float64 { return all * l.plan.target })
 		draw(loads, chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dashed},
 			func(tick) float64 { return all * l.plan.max })
-		homes.Lines = append(homes.Lines, chart.Line{Name: "keep, servers say", Colour: chart.Palette[0], Dash: chart.Dotted})
+		homes.Lines = append(homes.Lines,
+			chart.Line{Name: "keep, servers say", Colour: chart.Palette[0], Dash: chart.Dotted})
 		draw(lost, chart.Line{Name: "lost", Colour: chart.Red},
 			func(k tick) float64 { return 100 * k.lost / total(k.demand) })
 		for n, c := range []*chart.Chart{loads, homes, lost} {

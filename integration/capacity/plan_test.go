@@ -236,7 +236,8 @@ func parsePlan(file, text string) (*plan, error) {
 			}
 		}
 		if sum < 0.999 || sum > 1.001 {
-			return nil, fmt.Errorf("%s: the resolvers of %s have %.0f%% of its clients; all of them together have 100%%", file,
+			return nil, fmt.Errorf("%s: the resolvers of %s have %.0f%% of its clients; all of them together "+
+				"have 100%%", file,
 				name, 100*sum)
 		}
 	}

@@ -79,7 +79,11 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`id: \d+`), "id: N"},
 	{regexp.MustCompile(`(?i)COOKIE: [0-9a-f]{48}`), "COOKIE: (24 octets)"},
-	{regexp.MustCompile(`(?m)^(; <<>>|;; global options|; \(1 server found|;; Got answer|;; Query time|;; WHEN|;; Time|;; WARNING: recursion).*\n`), ""},
+	{
+		regexp.MustCompile(
+			`(?m)^(; <<>>|;; global options|; \(1 server found|;; Got answer|;; Query time|;; WHEN|;; Time|;; WARNING: recursion).*\n`,
+		), "",
+	},
 	{regexp.MustCompile(`(?m)^;; From [^(]*(\(.*\)).*`), ";; From $1"},
 	{regexp.MustCompile(`(?m)^;; SERVER: .* (\(.*\))`), ";; SERVER: $1"},
 	{regexp.MustCompile(`\n{2,}`), "\n"},

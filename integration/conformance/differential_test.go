@@ -242,7 +242,9 @@ func (d *differential) report(t *testing.T) {
 		func(x, y string) int { return d.kinds[y].total - d.kinds[x].total }) {
 		k := d.kinds[kind]
 		fmt.Fprintf(&b, "%6d  %s\n", k.total, kind)
-		for _, g := range slices.SortedFunc(maps.Keys(k.groups), func(x, y string) int { return k.groups[y] - k.groups[x] }) {
+		for _, g := range slices.SortedFunc(maps.Keys(k.groups), func(x, y string) int {
+			return k.groups[y] - k.groups[x]
+		}) {
 			fmt.Fprintf(&b, "        %6d  %s\n", k.groups[g], g)
 		}
 		if !strings.Contains(section, "| "+kind+" |") {

@@ -119,7 +119,8 @@ func TestEDNS(t *testing.T) {
 		case cells[4] == "alone":
 			peers = "alone"
 		default:
-			t.Errorf("%s:%d: %s: BIND, NSD and Knot agree, and Leeward does not:\nleeward %s / %s\nthey    %s / %s", file,
+			t.Errorf("%s:%d: %s: BIND, NSD and Knot agree, and Leeward does not:\nleeward %s / %s\nthey    %s / %s",
+				file,
 				number+1, p.name, udp[ours], tcp[ours], udp[bind], tcp[bind])
 		}
 		if !four {
@@ -136,7 +137,8 @@ func TestEDNS(t *testing.T) {
 			}
 		}
 		if want := cells[2:5]; !*update && (want[0] != now[0] || want[1] != now[1] || want[2] != peers) {
-			t.Errorf("%s:%d: %s\nsent %s\nUDP  %s\nTCP  %s (%s)\nwant %s\n     %s (%s)", file, number+1, p.name, p.words, now[0],
+			t.Errorf("%s:%d: %s\nsent %s\nUDP  %s\nTCP  %s (%s)\nwant %s\n     %s (%s)", file, number+1, p.name,
+				p.words, now[0],
 				now[1], peers, want[0], want[1], want[2])
 		}
 		fmt.Fprintln(&out, strings.TrimRight(fmt.Sprintf("%-24s | %-52s | %-44s | %-30s | %s", p.name, p.words, now[0],

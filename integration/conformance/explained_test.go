@@ -58,7 +58,8 @@ func explained(client *http.Client, admin string, p probe, r *reply) (string, er
 			records = append(records, rr)
 		}
 		if got := lines(records); !slices.Equal(got, section.want) {
-			differ = append(differ, fmt.Sprintf("%s\n  %s\nexplained as\n  %s", section.name, strings.Join(section.want, "\n  "),
+			differ = append(differ, fmt.Sprintf("%s\n  %s\nexplained as\n  %s", section.name,
+				strings.Join(section.want, "\n  "),
 				strings.Join(got, "\n  ")))
 		}
 	}

@@ -91,7 +91,8 @@ func makeFamily(r *rand.Rand) *family {
 		g.origins = append(g.origins, "child."+base)
 	}
 	if g.chance(25) {
-		g.origins = append(g.origins, pick(g, "deep.child.", "a.b.c.", "x.dn.", "d.")+base) // with and without a zone between
+		// with and without a zone between
+		g.origins = append(g.origins, pick(g, "deep.child.", "a.b.c.", "x.dn.", "d.")+base)
 	}
 	if g.chance(30) {
 		g.origins = append(g.origins, "other."+pick(g, "b.", "")+base)
@@ -220,7 +221,8 @@ func (g *maker) data(rrtype string) string {
 	case "AAAA":
 		return fmt.Sprintf("2001:db8::%x", 1+g.IntN(1<<16-1))
 	case "TXT":
-		return pick(g, `"plain"`, `"MiXed" "two strings"`, `"\000\255\"\\"`, `""`, `"`+strings.Repeat("t", 1+g.IntN(250))+`"`)
+		return pick(g, `"plain"`, `"MiXed" "two strings"`, `"\000\255\"\\"`, `""`, `"`+
+			strings.Repeat("t", 1+g.IntN(250))+`"`)
 	case "MX":
 		return fmt.Sprintf("%d %s", g.IntN(100), g.target())
 	case "SRV":
@@ -269,8 +271,11 @@ func (g *maker) set(owner, rrtype string) {
 func (g *maker) zone(origin string) zoneText {
 	g.zoneOf, g.known, g.out = origin, []string{origin}, nil
 	ttl := g.ttl()
-	soa := record{origin, "SOA", fmt.Sprintf("ns1.%s host\\.master.%s %d %d 900 86400 %d", origin, origin, 1+g.IntN(1<<31),
-		pick(g, 3600, 3600, 0), pick(g, 0, 1, 30, 300, 3600)), g.ttl()}
+	soa := record{
+		origin, "SOA",
+		fmt.Sprintf("ns1.%s host\\.master.%s %d %d 900 86400 %d", origin, origin, 1+g.IntN(1<<31),
+			pick(g, 3600, 3600, 0), pick(g, 0, 1, 30, 300, 3600)), g.ttl(),
+	}
 	servers := []string{"ns1." + origin}
 	for range g.IntN(3) {
 		servers = append(servers, g.target())
@@ -427,8 +432,8 @@ func (g *maker) cut(at, ns string) {
 	}
 }
 
-// validTogether leaves out what is refused because of another zone: NSD has one tree for all zones, and takes no name of any below a
-// DNAME.
+// validTogether leaves out what is refused because of another zone: NSD has one tree for all zones, and takes no name
+// of any below a DNAME.
 func validTogether(zones []zoneText) {
 	var owners []string
 	for _, z := range zones {
@@ -441,14 +446,16 @@ func validTogether(zones []zoneText) {
 	for i, z := range zones {
 		zones[i].records = slices.DeleteFunc(z.records, func(r record) bool {
 			above := "." + canonical(r.owner)
-			return r.rrtype == "DNAME" && slices.ContainsFunc(owners, func(o string) bool { return strings.HasSuffix(o, above) })
+			return r.rrtype == "DNAME" && slices.ContainsFunc(owners, func(o string) bool {
+				return strings.HasSuffix(o, above)
+			})
 		})
 	}
 }
 
 // valid leaves out what some server refuses: a CNAME beside other types, two CNAMEs or DNAMEs, names below a DNAME, NS
-// beside a DNAME, the root as a server's name, records that are there twice, several TTLs in a set, DS where there is no cut; and data that is not in the zone. An NS of the apex whose name is in
-// the zone has an address there.
+// beside a DNAME, the root as a server's name, records that are there twice, several TTLs in a set, DS where there is
+// no cut; and data that is not in the zone. An NS of the apex whose name is in the zone has an address there.
 func valid(origin string, all []record) []record {
 	key := canonical
 	types := make(map[string]map[string]int) // owner, type: TTL
@@ -508,7 +515,8 @@ func valid(origin string, all []record) []record {
 	// BIND reads the records of a name that an NS before it named as that NS's glue, and then refuses a DS there.
 	out = slices.DeleteFunc(out, func(r record) bool {
 		return r.rrtype == "DS" && slices.ContainsFunc(out, func(ns record) bool {
-			return ns.rrtype == "NS" && canonical(ns.owner) != canonical(r.owner) && canonical(ns.data) == canonical(r.owner)
+			return ns.rrtype == "NS" && canonical(ns.owner) != canonical(r.owner) &&
+				canonical(ns.data) == canonical(r.owner)
 		})
 	})
 	servers := 0

@@ -26,12 +26,15 @@ func (f finding) String() string { return fmt.Sprintf("%s %s %s: %s", f.level, f
 // notOurs is what zonemaster-cli says of zones that are as they should be, with the reason. Of dnsviz there is nothing.
 // A NOTICE is less than a warning; those are here so that a new one is seen.
 var notOurs = map[string]string{
-	"ERROR NAMESERVER_IP_PRIVATE_NETWORK":        "the yard has addresses of documentation only, so that no packet of a test can reach anybody",
-	"NOTICE NOT_SIGNED":                          "the zones are not signed",
-	"NOTICE NEITHER_DNSKEY_NOR_DS":               "the zones are not signed",
-	"NOTICE REFRESH_MINIMUM_VALUE_LOWER":         "refresh is 1 h unless set: a secondary that missed a NOTIFY should not be behind for the 4 h that are asked for",
-	"NOTICE RETRY_MINIMUM_VALUE_LOWER":           "retry is 15 min unless set, for the same reason; 1 h is asked for",
-	"NOTICE SOA_DEFAULT_TTL_MAXIMUM_VALUE_LOWER": "negativeTTL is 30 s unless set, so that a name that is new is soon seen; 5 min are asked for",
+	"ERROR NAMESERVER_IP_PRIVATE_NETWORK": "the yard has addresses of documentation only, so that no packet " +
+		"of a test can reach anybody",
+	"NOTICE NOT_SIGNED":            "the zones are not signed",
+	"NOTICE NEITHER_DNSKEY_NOR_DS": "the zones are not signed",
+	"NOTICE REFRESH_MINIMUM_VALUE_LOWER": "refresh is 1 h unless set: a secondary that missed a NOTIFY " +
+		"should not be behind for the 4 h that are asked for",
+	"NOTICE RETRY_MINIMUM_VALUE_LOWER": "retry is 15 min unless set, for the same reason; 1 h is asked for",
+	"NOTICE SOA_DEFAULT_TTL_MAXIMUM_VALUE_LOWER": "negativeTTL is 30 s unless set, so that a name that is new is " +
+		"soon seen; 5 min are asked for",
 }
 
 // approved is praise of zonemaster-cli, one for each of its modules at least: where it does not get what it needs for a
@@ -51,7 +54,10 @@ var approved = []string{
 // zonemaster runs all tests of zonemaster-cli on a zone.
 func zonemaster(t *testing.T, x *lab.Tree, zone string) (all []finding) {
 	t.Helper()
-	argv := []string{"zonemaster-cli", "--hints", x.Hints, "--level", "INFO", "--show-testcase", "--raw", "--no-progress"}
+	argv := []string{
+		"zonemaster-cli", "--hints", x.Hints, "--level", "INFO", "--show-testcase", "--raw",
+		"--no-progress",
+	}
 	if !x.Yard.IPv6 {
 		argv = append(argv, "--no-ipv6")
 	}
@@ -102,7 +108,10 @@ func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
 				}
 				for _, e := range list {
 					m, _ := e.(map[string]any)
-					all = append(all, finding{k, strings.Join(path, " "), fmt.Sprint(m["code"]), fmt.Sprint(m["description"])})
+					all = append(all, finding{
+						k, strings.Join(path, " "), fmt.Sprint(m["code"]),
+						fmt.Sprint(m["description"]),
+					})
 				}
 			}
 		case []any:
@@ -179,7 +188,8 @@ func TestJudges(t *testing.T) {
 		for _, f := range dnsviz(t, x,
 			"example.test", "kid.example.test", "child.example.test", "hoster.test", // zones
 			"www.example.test", "x.apps.example.test", // steered, by a name and by a wildcard
-			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test", "_sip._tcp.example.test",
+			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test",
+			"_sip._tcp.example.test",
 			"svc.example.test",
 			"b.ent.example.test", "nothing.example.test", "www.kid.example.test", "www.child.example.test") {
 			t.Error(f)
@@ -210,7 +220,8 @@ func TestJudges(t *testing.T) {
 
 	t.Run("a server that has no TCP", func(t *testing.T) {
 		lab.Must(t, x.Servers[1].Host, "nft",
-			"add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet closed in tcp dport 53 reject with tcp reset")
+			"add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet "+
+				"closed in tcp dport 53 reject with tcp reset")
 		for judge, all := range map[string][]finding{
 			"zonemaster-cli": zonemaster(t, x, "example.test"),
 			"dnsviz":         dnsviz(t, x, "example.test"),

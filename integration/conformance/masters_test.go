@@ -43,7 +43,8 @@ func TestMasterFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := lab.Command(t, nil, "", "named-checkzone", "-D", "-q", "-w", one, "-o", filepath.Join(one, "dump"),
-			"-k", "ignore", "-m", "ignore", "-M", "ignore", "-n", "ignore", "-i", "none", "-S", "ignore", "-W", "ignore", origin,
+			"-k", "ignore", "-m", "ignore", "-M", "ignore", "-n", "ignore", "-i", "none", "-S", "ignore", "-W",
+			"ignore", origin,
 			filepath.Base(file))
 		n := lab.Command(t, nil, "", "nsd-checkzone", origin, filepath.Join(one, filepath.Base(file)))
 		l := lab.Leeward(t, "", "check", "-f", one)
@@ -92,7 +93,8 @@ func TestMasterFiles(t *testing.T) {
 		has := lab.Transferred(t, s.DNS, origin)
 		a, b := zoneLines(bindHas), zoneLines(has)
 		if reason := otherwise[strings.TrimSuffix(origin, ".test")]; slices.Equal(a, b) == (reason != "") {
-			t.Errorf("%s: BIND has\n%s\nand Leeward (%s)\n%s", origin, strings.Join(a, "\n"), reason, strings.Join(b, "\n"))
+			t.Errorf("%s: BIND has\n%s\nand Leeward (%s)\n%s", origin, strings.Join(a, "\n"), reason,
+				strings.Join(b, "\n"))
 		}
 	}
 }

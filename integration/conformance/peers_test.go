@@ -170,7 +170,8 @@ func (q *quartet) await(t testing.TB, i int, zones map[string]string) {
 				return err
 			}
 			if r.Rcode == dns.RcodeServerFailure && i != ours { // it is there, and could not be loaded
-				t.Fatalf("%s refuses a zone:\n%s\n%s", serverNames[i], refusals(q.processes[i].Out.String()), zones[origin])
+				t.Fatalf("%s refuses a zone:\n%s\n%s", serverNames[i], refusals(q.processes[i].Out.String()),
+					zones[origin])
 			}
 			if r.Rcode != dns.RcodeSuccess || !r.Authoritative || len(r.Answer) != 1 {
 				return fmt.Errorf("%s aa=%v, %d answers", dns.RcodeToString[r.Rcode], r.Authoritative, len(r.Answer))

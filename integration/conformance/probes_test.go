@@ -74,7 +74,8 @@ func (g *maker) ask(w *family) []probe {
 			p.name = g.near(pick(g, names...))
 			p.qtype = g.qtype()
 		}
-		p.name = strings.ReplaceAll(p.name, `*`, pick(g, `*`, `*`, "star")) // a wildcard's own name, or one that it covers
+		// a wildcard's own name, or one that it covers
+		p.name = strings.ReplaceAll(p.name, `*`, pick(g, `*`, `*`, "star"))
 		if g.chance(15) {
 			p.name = randomCase(g.Rand, p.name)
 		}

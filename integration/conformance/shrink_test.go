@@ -95,7 +95,8 @@ func (c *difference) smaller() []*family {
 	}
 	for size := total / 2; size > 0; size /= 2 {
 		for i, z := range w.zones {
-			for from := 1; from < len(z.records); from += size { // the SOA stays, and valid adds an NS where there is none
+			for from := 1; from < len(z.records); from += size {
+				// the SOA stays, and valid adds an NS where there is none
 				zones := slices.Clone(w.zones)
 				zones[i].records = slices.Delete(slices.Clone(z.records), from, min(from+size, len(z.records)))
 				add(zones)

@@ -25,37 +25,81 @@ type room struct {
 // import. Where several lines hold a package, the longest path counts.
 var rooms = []room{
 	{"geo", nil, "where an address is has nothing to do with DNS or zones; it can be used and tested alone"},
-	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, no store"},
-	{"health/probe", []string{"health"}, "a probe knows an address and how to check it, never what the result is used for"},
-	{"health/resolve", nil, "a name and what it stands for: who asks for it, and what is done with it, is others' business"},
-	{"health/vantage", []string{"health", "zones/etcd"}, "reports travel below their own keys; what resources mean is no business of theirs"},
+	{"health", nil, "what vantages say becomes a verdict by a pure function, the same on every server: no socket, " +
+		"no store"},
+	{"health/probe", []string{"health"}, "a probe knows an address and how to check it, never what the result is " +
+		"used for"},
+	{"health/resolve", nil, "a name and what it stands for: who asks for it, and what is done with it, is others' " +
+		"business"},
+	{"health/vantage", []string{"health", "zones/etcd"}, "reports travel below their own keys; what resources mean " +
+		"is no business of theirs"},
 	{"zones/disk", nil, "files as such: every room may stand on it, so it stands on none"},
-	{"zones/etcd", nil, "how etcd is spoken to is the same whatever the values mean: lists, watches, silence and names of keys are here once"},
+	{"zones/etcd", nil, "how etcd is spoken to is the same whatever the values mean: lists, watches, silence and " +
+		"names of keys are here once"},
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
-	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a server, an etcd or a geo database"},
-	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is described"},
+	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a " +
+		"server, an etcd or a geo database"},
+	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is " +
+		"described"},
 	{"zones/store", []string{"zones", "zones/etcd"}, "where resources live must not decide what they do"},
 	{"zones/folder", []string{"zones"}, "where resources live must not decide what they do"},
 	{"zones/sourcetest", []string{"zones"}, "tests receive what a source delivers, whichever it is"},
-	{"zones/steer", []string{"zones", "zones/rr", "geo", "health"}, "explain and tests evaluate the same decision without sockets, messages or trees"},
-	{"zones/snapshot", []string{"zones", "zones/rr", "zones/steer", "geo", "health"}, "a snapshot is data, built once: it never reaches for a store or a socket"},
+	{
+		"zones/steer",
+		[]string{"zones", "zones/rr", "geo", "health"},
+		"explain and tests evaluate the same decision without sockets, messages or trees",
+	},
+	{
+		"zones/snapshot",
+		[]string{"zones", "zones/rr", "zones/steer", "geo", "health"},
+		"a snapshot is data, built once: it never reaches for a store or a socket",
+	},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
-	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business of theirs"},
-	{"server/transfer", []string{"server/answer", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"}, "zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no store to ask"},
-	{"server/update", []string{"server/answer", "server/wire", "zones", "zones/rr"}, "an update becomes edits of resources: how they are committed is passed in, so that no store is in reach"},
+	{"server/tsig", []string{"server/wire"}, "signatures are over bytes: what a message asks for is no business " +
+		"of theirs"},
+	{
+		"server/transfer",
+		[]string{"server/answer", "server/wire", "server/tsig", "zones", "zones/rr", "zones/snapshot"},
+		"zones go out as the snapshot has them and come in as its versions: it decides nothing, and has no " +
+			"store to ask",
+	},
+	{
+		"server/update",
+		[]string{"server/answer", "server/wire", "zones", "zones/rr"},
+		"an update becomes edits of resources: how they are committed is passed in, so that no store is in reach",
+	},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
-	{"server/answer", []string{"server/wire", "server/rrl", "server/tsig", "zones/rr", "zones/snapshot", "zones/steer"}, "a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path"},
-	{"server/socket", []string{"server/answer", "server/wire"}, "it moves bytes: what a message says is no business of a transport"},
-	{"server/admin", []string{"server/answer", "zones", "zones/snapshot", "zones/steer", "health", "geo"}, "it only reads, so it has neither the server's sockets nor the store's writes"},
+	{
+		"server/answer",
+		[]string{"server/wire", "server/rrl", "server/tsig", "zones/rr", "zones/snapshot", "zones/steer"},
+		"a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path",
+	},
+	{
+		"server/socket",
+		[]string{"server/answer", "server/wire"},
+		"it moves bytes: what a message says is no business of a transport",
+	},
+	{
+		"server/admin",
+		[]string{"server/answer", "zones", "zones/snapshot", "zones/steer", "health", "geo"},
+		"it only reads, so it has neither the server's sockets nor the store's writes",
+	},
 	{"cmd/...", []string{"..."}, "wiring is its work"},
 	{
 		"cmd/leeward/control",
-		[]string{"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage", "geo", "server/answer", "server/wire", "server/admin", "server/transfer"},
+		[]string{
+			"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage",
+			"geo", "server/answer", "server/wire", "server/admin", "server/transfer",
+		},
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",
 	},
 	{"cmd/leeward/chart", nil, "it draws numbers, and does not know what they count"},
 	{"cmd/leeward/hangup", nil, "what it imports is initialized before it, and SIGHUP kills meanwhile"},
-	{"integration/...", []string{"integration/...", "cmd/leeward/chart"}, "a black box cannot be tested by who knows its inside; drawing what was measured knows nothing of it"},
+	{
+		"integration/...",
+		[]string{"integration/...", "cmd/leeward/chart"},
+		"a black box cannot be tested by who knows its inside; drawing what was measured knows nothing of it",
+	},
 }
 
 // ground is what every room may stand on: it imports nothing of ours and knows nothing of DNS.
@@ -69,13 +113,29 @@ var guests = []struct {
 	tests  bool
 	why    string
 }{
-	{"github.com/miekg/dns", []string{"zones/rr", "integration/..."}, true, "it makes a value for each record and a message for each query; the answers' path works on bytes"},
-	{"go.etcd.io/etcd/client", []string{"zones/etcd"}, true, "one room speaks to etcd: everything else would be a way to ask it while a query waits, and a second place for its faults"},
+	{
+		"github.com/miekg/dns",
+		[]string{"zones/rr", "integration/..."},
+		true,
+		"it makes a value for each record and a message for each query; the answers' path works on bytes",
+	},
+	{"go.etcd.io/etcd/client", []string{"zones/etcd"}, true, "one room speaks to etcd: everything else would be a " +
+		"way to ask it while a query waits, and a second place for its faults"},
 	{"go.etcd.io/etcd/api", []string{"zones/etcd", "integration/lab"}, true, "as its client"},
-	{"go.etcd.io/etcd/server", []string{"cmd/leeward/embedded"}, true, "half of the binary's size, only for demo: one package, so that noembed leaves it out"},
+	{
+		"go.etcd.io/etcd/server",
+		[]string{"cmd/leeward/embedded"},
+		true,
+		"half of the binary's size, only for demo: one package, so that noembed leaves it out",
+	},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false, "rooms take values, not flags"},
-	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: what decodes stays where it is read"},
-	{"github.com/prometheus", []string{"server/answer", "server/socket", "server/admin", "server/transfer", "server/update", "health/...", "cmd/..."}, true, "what is data or pure has nothing to count; it is counted by who runs it"},
+	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: " +
+		"what decodes stays where it is read"},
+	{"github.com/prometheus", []string{
+		"server/answer", "server/socket", "server/admin", "server/transfer",
+		"server/update", "health/...", "cmd/...",
+	}, true, "what is data or pure has nothing to count; it is counted " +
+		"by who runs it"},
 }
 
 // listed is what go list says of one package.
@@ -107,11 +167,13 @@ func faults(packages []listed) []string {
 			}
 		}
 		if mine == nil {
-			all = append(all, fmt.Sprintf("%s has no line in the import table: add one to rooms, and to docs/architecture.md", p.ImportPath))
+			all = append(all, fmt.Sprintf("%s has no line in the import table: add one to rooms, and to "+
+				"docs/architecture.md", p.ImportPath))
 			continue
 		}
 		for _, i := range p.Imports {
-			if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.ContainsFunc(slices.Concat(mine.may, ground), func(m string) bool { return within(ours, m) }) {
+			if ours, ok := strings.CutPrefix(i, module+"/"); ok &&
+				!slices.ContainsFunc(slices.Concat(mine.may, ground), func(m string) bool { return within(ours, m) }) {
 				all = append(all, fmt.Sprintf("%s imports %s: %s", path, ours, mine.why))
 			}
 		}
@@ -131,7 +193,8 @@ func faults(packages []listed) []string {
 		}
 		if within(path, "integration/...") {
 			for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-				if ours, ok := strings.CutPrefix(i, module+"/"); ok && !slices.ContainsFunc(mine.may, func(m string) bool { return within(ours, m) }) {
+				if ours, ok := strings.CutPrefix(i, module+"/"); ok &&
+					!slices.ContainsFunc(mine.may, func(m string) bool { return within(ours, m) }) {
 					all = append(all, fmt.Sprintf("the tests of %s import %s: %s", path, i, mine.why))
 				}
 			}
@@ -143,7 +206,8 @@ func faults(packages []listed) []string {
 // list reads all packages of the module, as built with the tags.
 func list(t *testing.T, tags string) []listed {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports,Error", "-tags", tags, module+"/...")
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports,Error", "-tags", tags,
+		module+"/...")
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
@@ -199,7 +263,10 @@ func TestImportsFindsFaults(t *testing.T) {
 		}
 	}
 	fine := []listed{
-		{ImportPath: "leeward/server/socket", Imports: []string{"leeward/server/wire", "net"}, TestImports: []string{"github.com/miekg/dns"}},
+		{
+			ImportPath: "leeward/server/socket", Imports: []string{"leeward/server/wire", "net"},
+			TestImports: []string{"github.com/miekg/dns"},
+		},
 		{ImportPath: "leeward/cmd/leeward/embedded", Imports: []string{"go.etcd.io/etcd/server/v3/embed"}},
 		{ImportPath: "leeward/cmd/leeward", Imports: []string{"leeward/zones/store"}},
 	}

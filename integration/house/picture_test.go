@@ -15,7 +15,8 @@ var drawHouse = flag.Bool("draw-house", false, "draw docs/images/house.svg anew 
 
 const housePicture = "../../docs/images/house.svg"
 
-// TestHousePicture holds the picture in docs/architecture.md: it is drawn from the imports, so it cannot be out of date.
+// TestHousePicture holds the picture in docs/architecture.md: it is drawn from the imports, so it cannot be out of
+// date.
 func TestHousePicture(t *testing.T) {
 	want := drawHouseOf(list(t, ""))
 	if *drawHouse {
@@ -141,7 +142,8 @@ func drawHouseOf(packages []listed) []byte {
 		width += most + 10
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="monospace" font-size="12">`+"\n",
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" font-family="monospace" font-size="12">`+"\n",
 		width, len(all)*floor)
 	fmt.Fprintf(&b, "<title>The rooms of the house: each imports only what is below it</title>\n")
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#ffffff"/>`+"\n")
@@ -151,16 +153,22 @@ func drawHouseOf(packages []listed) []byte {
 			from := boxes[r]
 			for _, i := range lines[r] {
 				to := boxes[i]
-				fmt.Fprintf(&b, `<line x1="%.0f" y1="%.0f" x2="%.0f" y2="%.0f" stroke="#9aa7b4"/>`+"\n", from.x+from.w/2, from.y+high, to.x+to.w/2, to.y)
+				fmt.Fprintf(&b, `<line x1="%.0f" y1="%.0f" x2="%.0f" y2="%.0f" stroke="#9aa7b4"/>`+"\n",
+					from.x+from.w/2, from.y+high, to.x+to.w/2, to.y)
 			}
 		}
 	}
-	fills := map[string]string{"cmd": "#f3e8d8", "server": "#dce9f7", "zones": "#e2f0dc", "health": "#f7dede", "geo": "#ece2f5"}
+	fills := map[string]string{
+		"cmd": "#f3e8d8", "server": "#dce9f7", "zones": "#e2f0dc", "health": "#f7dede",
+		"geo": "#ece2f5",
+	}
 	for _, rooms := range slices.Backward(all) {
 		for _, r := range rooms {
 			at := boxes[r]
-			fmt.Fprintf(&b, `<rect x="%.0f" y="%.0f" width="%.0f" height="%d" rx="4" fill="%s" stroke="#55606b"/>`+"\n", at.x, at.y, at.w, high, fills[top(r)])
-			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">%s</text>`+"\n", at.x+at.w/2, at.y+17, html.EscapeString(r))
+			fmt.Fprintf(&b, `<rect x="%.0f" y="%.0f" width="%.0f" height="%d" rx="4" fill="%s" stroke="#55606b"/>`+"\n",
+				at.x, at.y, at.w, high, fills[top(r)])
+			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">%s</text>`+"\n", at.x+at.w/2, at.y+17,
+				html.EscapeString(r))
 		}
 	}
 	b.WriteString("</svg>\n")

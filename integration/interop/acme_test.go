@@ -84,7 +84,8 @@ func startPebble(t *testing.T, x *lab.Tree, program, resolver string) *authority
 		t.Fatal(err)
 	}
 	lab.Write(t, a.trust, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	lab.Write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	lab.Write(t, filepath.Join(dir, "key.pem"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 	conf, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": pebbleAddress + ":14000", "managementListenAddress": pebbleAddress + ":15000",
 		"certificate": a.trust, "privateKey": filepath.Join(dir, "key.pem"), "httpPort": 80, "tlsPort": 443,
@@ -175,7 +176,8 @@ func TestACME(t *testing.T) {
 		a.issued(t, file, "example.test", "*.example.test")
 		for _, s := range x.Servers {
 			lab.Until(t, 20*time.Second, s.Name+" has no challenge any more", func() error {
-				m, err := lab.Ask(x.Judge, s.DNS, lab.Question{Name: "_acme-challenge.example.test", Qtype: dns.TypeTXT})
+				m, err := lab.Ask(x.Judge, s.DNS,
+					lab.Question{Name: "_acme-challenge.example.test", Qtype: dns.TypeTXT})
 				if err != nil {
 					return err
 				}
@@ -213,15 +215,17 @@ func TestACME(t *testing.T) {
 		return lab.Command(t, x.Judge, "", "env", "LEGO_CA_CERTIFICATES="+a.trust,
 			"RFC2136_NAMESERVER="+lab.TreeServers[0].A, "RFC2136_TSIG_FILE="+key, "RFC2136_SEQUENCE_INTERVAL=1",
 			"RFC2136_POLLING_INTERVAL=1",
-			filepath.Join(bin, "lego"), "--server", a.directory, "--accept-tos", "--email", "hostmaster@example.test", "--path",
+			filepath.Join(bin, "lego"), "--server", a.directory, "--accept-tos", "--email", "hostmaster@example.test",
+			"--path",
 			dir,
 			"--dns", "rfc2136", "--domains", "example.test", "--domains", "*.example.test", "run")
 	}
 
 	t.Run("a key that is not known here", func(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
-		lab.Write(t, filepath.Join(dir, "stranger.key"), strings.Replace(lab.Must(t, nil, "cat", x.Keys["acme"]), `"acme"`,
-			`"stranger"`, 1))
+		lab.Write(t, filepath.Join(dir, "stranger.key"),
+			strings.Replace(lab.Must(t, nil, "cat", x.Keys["acme"]), `"acme"`,
+				`"stranger"`, 1))
 		if o := lego(t, dir, filepath.Join(dir, "stranger.key")); o.Code == 0 ||
 			!strings.Contains(o.Stdout+o.Stderr, "DNS update failed: dns: bad authentication") {
 			t.Errorf("lego: %v", o)
@@ -244,7 +248,8 @@ func TestACME(t *testing.T) {
 		before, dir := len(counts(0)), t.TempDir()
 		credentials := filepath.Join(dir, "rfc2136.ini")
 		lab.Write(t, credentials,
-			fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = %s\ndns_rfc2136_algorithm = HMAC-SHA256\n", lab.TreeServers[1].A, lab.UpdateSecret))
+			fmt.Sprintf("dns_rfc2136_server = %s\ndns_rfc2136_name = acme\ndns_rfc2136_secret = "+
+				"%s\ndns_rfc2136_algorithm = HMAC-SHA256\n", lab.TreeServers[1].A, lab.UpdateSecret))
 		if err := os.Chmod(credentials, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,10 @@ func adoptees(t *testing.T, dir, allow string, makes []string, zones func(i int)
 	t.Helper()
 	var all []*adopted
 	for i, name := range makes {
-		p := &adopted{of: t, name: name, home: filepath.Join(dir, name), at: fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t))}
+		p := &adopted{
+			of: t, name: name, home: filepath.Join(dir, name),
+			at: fmt.Sprintf("127.0.0.1:%d", lab.LoopbackPort(t)),
+		}
 		if err := os.Mkdir(p.home, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -192,7 +192,8 @@ func (x *adoption) follow(t *testing.T, i int, p *adopted, transfer, more string
 	for _, server := range slices.Sorted(maps.Values(x.behind)) {
 		notify = append(notify, fmt.Sprintf("%q", server))
 	}
-	documents := fmt.Sprintf("---\nkind: Zone\nname: %s\ntransfer: {primaries: [%q], allow: [127.0.0.1], notify: [%s]%s}\n%s",
+	documents := fmt.Sprintf("---\nkind: Zone\nname: %s\ntransfer: {primaries: [%q], allow: [127.0.0.1], notify: "+
+		"[%s]%s}\n%s",
 		zone, p.at, strings.Join(notify, ", "), transfer, more)
 	for _, name := range owned {
 		documents += fmt.Sprintf("---\n{kind: Policy, name: %s.%s, ttl: 20s, rules: [{failover: [eu]}]}\n", name, zone)
@@ -242,7 +243,8 @@ func (x *adoption) play(t *testing.T, i int) ending {
 	c.what = "a lower serial, taken whole"
 	x.follow(t, i, p, ", retransfer: once", "")
 	stands(t, x.here, zone, serial)
-	x.follow(t, i, p, ", retransfer: once", "serialOffset: 1000\n") // for the secondaries, to which it went back as well
+	// for the secondaries, to which it went back as well
+	x.follow(t, i, p, ", retransfer: once", "serialOffset: 1000\n")
 	x.equal(t, p, zone, &c, serial)
 	return ending{p, serial}
 }
@@ -397,7 +399,8 @@ func (c *alteration) counts(all []dns.RR, zone string) []string {
 func unsigned(all []dns.RR) []dns.RR {
 	return slices.DeleteFunc(all, func(r dns.RR) bool {
 		switch r.Header().Rrtype {
-		case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS,
+			dns.TypeCDNSKEY:
 			return true
 		}
 		return false

@@ -107,7 +107,8 @@ zone:
 						want = ""
 					}
 					if got != want || want == "" && r.Rcode != dns.RcodeRefused {
-						return fmt.Errorf("%s at %s: %s %q, want %q", origin, server, dns.RcodeToString[r.Rcode], got, want)
+						return fmt.Errorf("%s at %s: %s %q, want %q", origin, server, dns.RcodeToString[r.Rcode], got,
+							want)
 					}
 				}
 			}

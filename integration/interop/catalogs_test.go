@@ -28,7 +28,8 @@ func TestCatalogZones(t *testing.T) {
 	files, state := t.TempDir(), filepath.Join(dir, "state")
 	text := eu + "---\n{kind: Policy, name: www.b0.test, rules: [{failover: [eu]}]}\n"
 	for i, name := range []string{"bind", "knot"} {
-		text += fmt.Sprintf("---\nkind: Zone\nname: catalog.%s\ntransfer: {primaries: [\"%s key xfer\"], catalog: true}\n",
+		text += fmt.Sprintf("---\nkind: Zone\nname: catalog.%s\ntransfer: {primaries: [\"%s key xfer\"], catalog: "+
+			"true}\n",
 			name, at[i])
 	}
 	lab.Write(t, filepath.Join(files, "all.yaml"), text)
@@ -48,7 +49,8 @@ func TestCatalogZones(t *testing.T) {
 		lab.Write(t, filepath.Join(knot, k+".zone"), master(k, 1, 1, ""))
 		list += fmt.Sprintf("label%d.zones PTR %s.\n", i, b)
 		bindZones += fmt.Sprintf("zone %q { type primary; file \"%[1]s.zone\"; allow-transfer { key xfer; }; };\n", b)
-		knotZones += fmt.Sprintf("  - domain: %s\n    storage: %q\n    file: %[1]s.zone\n    acl: all\n    catalog-role: member\n    catalog-zone: catalog.knot\n", k, knot)
+		knotZones += fmt.Sprintf("  - domain: %s\n    storage: %q\n    file: %[1]s.zone\n    acl: all\n    "+
+			"catalog-role: member\n    catalog-zone: catalog.knot\n", k, knot)
 	}
 	lab.Write(t, filepath.Join(bind, "catalog.zone"),
 		"$ORIGIN catalog.bind.\n$TTL 60\n@ SOA . . 1 3600 5 86400 60\n@ NS invalid.\n"+list)
@@ -82,7 +84,8 @@ zone:
 			return err
 		}
 		if got := strings.Join(lab.RDATA(r), " "); r.Rcode != rcode || got != want {
-			return fmt.Errorf("%s: %s %q, want %s %q", name, dns.RcodeToString[r.Rcode], got, dns.RcodeToString[rcode], want)
+			return fmt.Errorf("%s: %s %q, want %s %q", name, dns.RcodeToString[r.Rcode], got, dns.RcodeToString[rcode],
+				want)
 		}
 		return nil
 	}
@@ -134,7 +137,8 @@ zone:
 	if err := has("www.b2.test", dns.TypeTXT, 0, `"theirs"`); err != nil {
 		t.Error(err)
 	}
-	update("update add label0.zones.catalog.bind 60 PTR b0.test.\nupdate add label1.zones.catalog.bind 60 PTR b1.test.\n" +
+	update("update add label0.zones.catalog.bind 60 PTR b0.test.\nupdate add label1.zones.catalog.bind 60 PTR " +
+		"b1.test.\n" +
 		"update add label2.zones.catalog.bind 60 PTR b2.test.")
 	all("the catalog is whole again", 4)
 	for _, p := range primaries {

@@ -59,8 +59,8 @@ func buildClients(t *testing.T, module, path string, thin func(dir string), pack
 	return bin
 }
 
-// startResolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host uses
-// it.
+// startResolver starts unbound on an address of the host, from the tree's root and without a cache, as CAs do; the host
+// uses it.
 func startResolver(t *testing.T, x *lab.Tree, h *lab.Host, address string) {
 	t.Helper()
 	lab.Need(t, "unbound")

@@ -71,7 +71,8 @@ update: [{key: admin, names: ["**"], types: [PTR, DHCID]}]
 	lease := func(what string, kind int, name, address string, client byte, outcome string) {
 		t.Helper()
 		before := strings.Count(kea.Out.String(), outcome)
-		id := "000001" + strings.Repeat(fmt.Sprintf("%02x", client), 32) // RFC 4701: identifier type, digest type, digest
+		// RFC 4701: identifier type, digest type, digest
+		id := "000001" + strings.Repeat(fmt.Sprintf("%02x", client), 32)
 		text, err := json.Marshal(map[string]any{
 			"change-type": kind, "forward-change": true, "reverse-change": true, "fqdn": name + ".example.test.",
 			"ip-address": address, "dhcid": id, "lease-expires-on": "20400101000000", "lease-length": 1800,

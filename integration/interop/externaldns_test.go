@@ -63,7 +63,8 @@ func (c *cluster) serve(t *testing.T, h *lab.Host, address string) {
 func TestExternalDNS(t *testing.T) {
 	lab.NeedRoot(t)
 	bin := buildClients(t, "externaldns", "sigs.k8s.io/external-dns", func(dir string) {
-		if err := os.Remove(filepath.Join(dir, "controller", "execute.go")); err != nil { // knows all sources and providers
+		if err := os.Remove(filepath.Join(dir, "controller", "execute.go")); err != nil {
+			// knows all sources and providers
 			t.Fatal(err)
 		}
 		sources, err := filepath.Glob(filepath.Join(dir, "source", "*.go"))
@@ -89,7 +90,8 @@ func TestExternalDNS(t *testing.T) {
 		begin := time.Now()
 		o := lab.Command(t, x.Judge, "", filepath.Join(bin, "externaldns"),
 			"--source=connector", "--connector-source-server="+lab.TreeJudge+":7000",
-			"--provider=rfc2136", "--rfc2136-host="+lab.TreeServers[0].A, "--rfc2136-port=53", "--rfc2136-zone=example.test",
+			"--provider=rfc2136", "--rfc2136-host="+lab.TreeServers[0].A, "--rfc2136-port=53",
+			"--rfc2136-zone=example.test",
 			"--rfc2136-tsig-keyname=external-dns", "--rfc2136-tsig-secret="+lab.UpdateSecret,
 			"--rfc2136-tsig-secret-alg=hmac-sha256", "--rfc2136-axfr",
 			"--registry=txt", "--txt-owner-id=test", "--txt-prefix=owner-", "--domain-filter=example.test",
@@ -132,7 +134,8 @@ func TestExternalDNS(t *testing.T) {
 		wanted{"web.example.test", []string{"2001:db8:1::101"}, "AAAA", 120},
 		wanted{"shop.example.test", []string{"web.example.test"}, "CNAME", 300},
 		wanted{"note.example.test", []string{"made-by-external-dns"}, "TXT", 300},
-		wanted{"www.example.test", []string{"192.0.2.103"}, "A", 300}, // has a policy, which is not external-dns' to change
+		// has a policy, which is not external-dns' to change
+		wanted{"www.example.test", []string{"192.0.2.103"}, "A", 300},
 	)
 	run(t)
 	everywhere(t, "web.example.test", dns.TypeA, "192.0.2.101", "192.0.2.102")

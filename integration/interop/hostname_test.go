@@ -33,7 +33,9 @@ func startCloud(t *testing.T) (c *cloudNames, port int) {
 	}
 	c = &cloudNames{all: map[string][]dns.RR{}}
 	started := make(chan struct{})
-	s := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(c.answer), NotifyStartedFunc: func() { close(started) }}
+	s := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(c.answer), NotifyStartedFunc: func() {
+		close(started)
+	}}
 	go s.ActivateAndServe()
 	<-started
 	t.Cleanup(func() { s.Shutdown() })
@@ -172,7 +174,8 @@ remote-control:
 			}
 			for _, ttl := range ttls {
 				if ttl > longest {
-					t.Errorf("%s %s: TTL %d where %d is the longest there can be", name, dns.TypeToString[qtype], ttl, longest)
+					t.Errorf("%s %s: TTL %d where %d is the longest there can be", name, dns.TypeToString[qtype], ttl,
+						longest)
 				}
 			}
 			if !slices.Equal(got, want) {

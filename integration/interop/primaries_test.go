@@ -156,7 +156,8 @@ func TestPrimaries(t *testing.T) {
 			return err
 		}
 		if got := lab.RDATA(r); !slices.Equal(got, want) {
-			return fmt.Errorf("%s %s: %s %q, want %q", name, dns.TypeToString[qtype], dns.RcodeToString[r.Rcode], got, want)
+			return fmt.Errorf("%s %s: %s %q, want %q", name, dns.TypeToString[qtype], dns.RcodeToString[r.Rcode], got,
+				want)
 		}
 		return nil
 	}
@@ -198,7 +199,8 @@ func TestPrimaries(t *testing.T) {
 	// A change at each: NOTIFY, and what is different.
 	updates := func(i int, commands string) {
 		host, port, _ := net.SplitHostPort(at[i])
-		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands), "nsupdate",
+		o := lab.Command(t, nil, fmt.Sprintf("server %s %s\nzone %s\n%s\nsend\n", host, port, zones[i], commands),
+			"nsupdate",
 			"-k", keys)
 		if o.Code != 0 {
 			t.Fatalf("nsupdate of %s: %v", zones[i], o)
@@ -241,7 +243,8 @@ func TestPrimaries(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(s.DNS)
 	if o := lab.Command(t, nil,
-		fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate", "-k",
+		fmt.Sprintf("server 127.0.0.1 %s\nzone bind.test\nupdate add x.bind.test 300 TXT x\nsend\n", port), "nsupdate",
+		"-k",
 		keys); !strings.Contains(o.Stderr, "REFUSED") {
 		t.Errorf("an update: %v", o)
 	}

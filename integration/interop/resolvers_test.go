@@ -82,8 +82,8 @@ func TestResolversKeep(t *testing.T) {
 		want                   string
 		asked                  []string
 	}{
-		// The alias is for all, so it comes alone, with scope 0, and where it leads is asked for by its own name. Unbound
-		// keeps both as one answer to the alias, for the longer scope.
+		// The alias is for all, so it comes alone, with scope 0, and where it leads is asked for by its own name.
+		// Unbound keeps both as one answer to the alias, for the longer scope.
 		{unboundAt, "198.51.100.1", "alias", dns.TypeA, "CNAME " + own, []string{
 			"alias A for 198.51.100.0/24: CNAME scope 0", "www A for 198.51.100.0/24: " + own + " scope 24",
 		}},
@@ -96,11 +96,20 @@ func TestResolversKeep(t *testing.T) {
 		{unboundAt, "198.51.100.2", "www", dns.TypeA, own, []string{"www A for 198.51.100.0/24: " + own + " scope 24"}},
 		{unboundAt, "198.51.100.1", "www", dns.TypeA, own, nil},
 		// The policy has no IPv6 for anybody: one question for all.
-		{unboundAt, "198.51.100.1", "www", dns.TypeAAAA, "NODATA", []string{"www AAAA for 198.51.100.0/24: NODATA scope 0"}},
+		{
+			unboundAt, "198.51.100.1", "www", dns.TypeAAAA, "NODATA",
+			[]string{"www AAAA for 198.51.100.0/24: NODATA scope 0"},
+		},
 		{unboundAt, "203.0.113.1", "www", dns.TypeAAAA, "NODATA", nil},
 		// NODATA for one network does not deny the address to the other.
-		{unboundAt, "198.51.100.1", "half", dns.TypeA, "NODATA", []string{"half A for 198.51.100.0/24: NODATA scope 24"}},
-		{unboundAt, "203.0.113.1", "half", dns.TypeA, others, []string{"half A for 203.0.113.0/24: " + others + " scope 5"}},
+		{
+			unboundAt, "198.51.100.1", "half", dns.TypeA, "NODATA",
+			[]string{"half A for 198.51.100.0/24: NODATA scope 24"},
+		},
+		{
+			unboundAt, "203.0.113.1", "half", dns.TypeA, others,
+			[]string{"half A for 203.0.113.0/24: " + others + " scope 5"},
+		},
 		{unboundAt, "198.51.100.2", "half", dns.TypeA, "NODATA", nil},
 		{unboundAt, "203.0.113.2", "half", dns.TypeA, others, nil},
 		// BIND's own address decides, for all of its clients. It does not take the rest of a chain from an answer.
@@ -122,7 +131,8 @@ func TestResolversKeep(t *testing.T) {
 		}
 		got, asked := gist(r), tap.heard()
 		if got != c.want {
-			t.Errorf("%s asks %s for %s %s and gets %s, want %s", c.client, c.resolver, c.name, dns.TypeToString[c.qtype], got,
+			t.Errorf("%s asks %s for %s %s and gets %s, want %s", c.client, c.resolver, c.name,
+				dns.TypeToString[c.qtype], got,
 				c.want)
 		}
 		if !slices.Equal(asked, c.asked) {

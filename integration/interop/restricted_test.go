@@ -52,7 +52,8 @@ func TestRestricted(t *testing.T) {
 		fmt.Fprintf(&documents, "---\nkind: Zone\nname: %s\n"+
 			"transfer: {primaries: [%q], allow: [127.0.0.0/8], notify: [%q, %q]}\n", zone, p.at, bind, pdns)
 	}
-	s.Argv = append(s.Argv, "--listen", s.DNS, "--files", lab.Folder(t, map[string]string{"all.yaml": documents.String()}))
+	s.Argv = append(s.Argv, "--listen", s.DNS, "--files",
+		lab.Folder(t, map[string]string{"all.yaml": documents.String()}))
 	s.Start(t)
 	s.Ready(t)
 	lab.Write(t, filepath.Join(behind, "named.conf"), conf)

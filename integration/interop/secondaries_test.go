@@ -30,7 +30,8 @@ const tsigSecret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 // handedOn is a zone that secondaries have, with a policy in it, told to three of them.
 func handedOn(secondaries []string, names int) string {
 	var b strings.Builder
-	b.WriteString("kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\ntransfer:\n  allow: [127.0.0.1 key xfer]\n  notify:\n")
+	b.WriteString("kind: Zone\nname: example.test\nnameservers: [ns1.example.test]\ntransfer:\n  allow: [127.0.0.1 " +
+		"key xfer]\n  notify:\n")
 	for _, s := range secondaries {
 		fmt.Fprintf(&b, "    - %q\n", s+" key xfer")
 	}
@@ -73,7 +74,8 @@ func TestSecondaries(t *testing.T) {
 			return has(s, lab.Question{Name: "name-1999.example.test", Qtype: dns.TypeTXT, Network: "tcp"},
 				strconv.Quote(strings.Repeat("x", 1999%200)))
 		})
-		if err := has(s, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10", "192.0.2.11"); err != nil {
+		if err := has(s, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10",
+			"192.0.2.11"); err != nil {
 			t.Errorf("%s: the policy: %v", names[i], err)
 		}
 	}
@@ -120,7 +122,8 @@ func TestSecondaries(t *testing.T) {
 		"AXFR"); strings.Count(out, "\tTXT\t") != 2001 {
 		t.Errorf("kdig AXFR:\n%s", out)
 	}
-	if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test", "AXFR"); !strings.Contains(o.Stdout,
+	if o := lab.Command(t, nil, "", "dig", "@127.0.0.1", "-p", port, "example.test",
+		"AXFR"); !strings.Contains(o.Stdout,
 		"Transfer failed") {
 		t.Errorf("without the key: %v", o)
 	}
@@ -173,11 +176,13 @@ database:
 zone:
 `, home(2), port(2), tsigSecret, from, knotKey)
 	for _, zone := range zones {
-		bind += fmt.Sprintf("zone %q { type secondary; primaries { 127.0.0.1 port %s %s; }; file \"%[1]s.db\"; notify no; "+
+		bind += fmt.Sprintf("zone %q { type secondary; primaries { 127.0.0.1 port %s %s; }; file \"%[1]s.db\"; "+
+			"notify no; "+
 			"allow-notify { %[4]s; }; allow-transfer { any; }; };\n", zone, from, bindKey, cmp.Or(bindKey, "127.0.0.1"))
 		nsd += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: \"%[1]s.zone\"\n\trequest-xfr: 127.0.0.1@%s %s\n"+
 			"\tallow-notify: 127.0.0.1 %[3]s\n\tprovide-xfr: 127.0.0.1 NOKEY\n", zone, from, nsdKey)
-		knot += fmt.Sprintf("  - domain: %s\n    storage: %q\n    master: primary\n    acl: [told, taken]\n", zone, home(2))
+		knot += fmt.Sprintf("  - domain: %s\n    storage: %q\n    master: primary\n    acl: [told, taken]\n", zone,
+			home(2))
 	}
 	for i, text := range []string{bind, nsd, knot} {
 		lab.Write(t, filepath.Join(home(i), "conf"), text)

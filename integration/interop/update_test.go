@@ -95,7 +95,8 @@ func (u *updated) nsupdate(t testing.TB, program string, i int, key, commands st
 	default:
 		argv = append(argv, "-y", "hmac-sha256:"+key+":"+lab.UpdateSecret)
 	}
-	return lab.Command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone example.test\n%s\nsend\n", port, commands), argv...)
+	return lab.Command(t, nil, fmt.Sprintf("server 127.0.0.1 %s\nzone example.test\n%s\nsend\n", port, commands),
+		argv...)
 }
 
 func TestNsupdate(t *testing.T) {
@@ -110,7 +111,8 @@ func TestNsupdate(t *testing.T) {
 			step := func(key, commands, failure string) {
 				t.Helper()
 				o := u.nsupdate(t, program, 0, key, commands)
-				if failure == "" && o.Code != 0 || failure != "" && (o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, failure)) {
+				if failure == "" && o.Code != 0 || failure != "" &&
+					(o.Code == 0 || !strings.Contains(o.Stdout+o.Stderr, failure)) {
 					t.Errorf("%s with key %q, want %q: %v", commands, key, failure, o)
 				}
 			}
@@ -128,7 +130,8 @@ func TestNsupdate(t *testing.T) {
 			step("admin", "prereq nxrrset "+name+" A\nupdate add "+name+" 60 TXT no", "YXRRSET")
 			step("admin", "prereq yxrrset "+name+" AAAA\nupdate add "+name+" 60 TXT no", "NXRRSET")
 			step("admin", "prereq yxrrset "+name+" A 192.0.2.99\nupdate add "+name+" 60 TXT no", "NXRRSET")
-			step("admin", "prereq yxrrset "+name+" A 192.0.2.21\nprereq nxrrset "+name+" TXT\nupdate add "+name+" 60 TXT yes",
+			step("admin", "prereq yxrrset "+name+" A 192.0.2.21\nprereq nxrrset "+name+" TXT\nupdate add "+name+
+				" 60 TXT yes",
 				"")
 			answers(name, dns.TypeTXT, `"yes"`)
 			answers(name, dns.TypeA, "192.0.2.21")
@@ -216,7 +219,8 @@ func TestUpdateTwoServers(t *testing.T) {
 			if k > 0 {
 				b.WriteString("send\n")
 			}
-			fmt.Fprintf(&b, "update add shared.example.test 60 TXT %d-%d\nupdate add own-%d-%d.example.test 60 A 192.0.2.%d\n",
+			fmt.Fprintf(&b, "update add shared.example.test 60 TXT %d-%d\nupdate add own-%d-%d.example.test 60 A "+
+				"192.0.2.%d\n",
 				i, k, i, k, k)
 			want = append(want, fmt.Sprintf(`"%d-%d"`, i, k))
 		}
@@ -230,7 +234,8 @@ func TestUpdateTwoServers(t *testing.T) {
 	}
 	slices.Sort(want)
 	for _, s := range u.servers {
-		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "shared.example.test", Qtype: dns.TypeTXT, Network: "tcp"},
+		lab.Expect(t, 20*time.Second, s.DNS,
+			lab.Question{Name: "shared.example.test", Qtype: dns.TypeTXT, Network: "tcp"},
 			want...)
 		for i := range u.servers {
 			for k := range each {
@@ -366,7 +371,8 @@ func TestUpdatesAreTheirOwn(t *testing.T) {
 		t.Errorf("dynamic updates own\n%s", got)
 	}
 	lab.LeewardOK(t, updateResources, "apply", "--etcd", e.Client, "-f", "-", "--prune")
-	lab.Expect(t, 10*time.Second, u.servers[0].DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA}, "192.0.2.10")
+	lab.Expect(t, 10*time.Second, u.servers[0].DNS, lab.Question{Name: "www.example.test", Qtype: dns.TypeA},
+		"192.0.2.10")
 	lab.Still(t, u.servers[0].DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeA}, "192.0.2.9")
 	if o := u.nsupdate(t, "nsupdate", 0, "admin", "update delete new.example.test"); o.Code != 0 {
 		t.Fatal(o)

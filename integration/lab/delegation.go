@@ -17,7 +17,7 @@ import (
 // look at it. The root, the top-level domain and all else that is not ours is NSD's.
 //
 //	.                   root     192.0.2.1
-//	├─ test.            tld      192.0.2.2      also arpa. (the servers' reverse names) and asnlookup.zonemaster.net. (who announces which network)
+//	├─ test.            tld      192.0.2.2      also arpa. (reverse names), asnlookup.zonemaster.net.
 //	│  ├─ example.test. ns1, ns2 below it, ns3.hoster.test: Leeward
 //	│  │  ├─ kid        Leeward again: parent and child on one server
 //	│  │  └─ child      nsd      192.0.2.3
@@ -181,8 +181,9 @@ a.nic.test. 3600 A %s
 		}
 	}
 	startNSD(t, tld, treeTLD, map[string]string{
-		"arpa.":                     reverse,
-		"net.":                      fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa),
+		"arpa.": reverse,
+		"net.": fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\nasnlookup.zonemaster.net. 3600 "+
+			"NS a.nic.test.\n", soa),
 		"asnlookup.zonemaster.net.": networks,
 		"test.": fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa,
 			treeTLD, delegations),
@@ -257,7 +258,8 @@ func announced(reverse string, a netip.Addr, as int) string {
 		under, bits = "origin6", 48
 	}
 	name := strings.NewReplacer("in-addr.arpa.", "", "ip6.arpa.", "").Replace(reverse)
-	return fmt.Sprintf("%s%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", name, under, as,
+	return fmt.Sprintf("%s%s.asnlookup.zonemaster.net. 3600 TXT \"%d | %s | ZZ | test | 2024-01-01\"\n", name, under,
+		as,
 		netip.PrefixFrom(a, bits).Masked())
 }
 

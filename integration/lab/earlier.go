@@ -35,7 +35,8 @@ func BuiltFrom(t testing.TB, commit string) string {
 		t.Fatal(err)
 	}
 	if exec.Command("git", "-C", root, "cat-file", "-e", commit+"^{commit}").Run() != nil {
-		t.Skipf("commit %s is not here to build an earlier version from: the clone is shallow (git fetch --unshallow brings it)", commit)
+		t.Skipf("commit %s is not here to build an earlier version from: the clone is shallow (git fetch --unshallow "+
+			"brings it)", commit)
 	}
 	unpack := exec.Command("sh", "-c", `git -C "$1" archive "$2" | tar -x -C "$3"`, "sh", root, commit, dir)
 	if out, err := unpack.CombinedOutput(); err != nil {

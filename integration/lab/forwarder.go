@@ -71,7 +71,10 @@ type parcel struct {
 const linkQueue = 4096
 
 func newForwarder(seed uint64) *forwarder {
-	return &forwarder{seed: seed, ports: map[string]*port{}, owners: map[netip.Addr]*port{}, links: map[[2]string]*link{}}
+	return &forwarder{
+		seed: seed, ports: map[string]*port{}, owners: map[netip.Addr]*port{},
+		links: map[[2]string]*link{},
+	}
 }
 
 // plug makes a TUN device of that name in the host's namespace and carries its packets until the test ends.

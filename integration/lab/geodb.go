@@ -35,7 +35,10 @@ func WriteCityDatabase(t testing.TB, file string, places []Place) {
 		record := mmdbtype.Map{
 			"continent": mmdbtype.Map{"code": mmdbtype.String(p.Continent)},
 			"country":   mmdbtype.Map{"iso_code": mmdbtype.String(p.Country)},
-			"location":  mmdbtype.Map{"latitude": mmdbtype.Float64(p.Latitude), "longitude": mmdbtype.Float64(p.Longitude)},
+			"location": mmdbtype.Map{
+				"latitude":  mmdbtype.Float64(p.Latitude),
+				"longitude": mmdbtype.Float64(p.Longitude),
+			},
 		}
 		if p.Subdivision != "" {
 			record["subdivisions"] = mmdbtype.Slice{mmdbtype.Map{"iso_code": mmdbtype.String(p.Subdivision)}}

@@ -20,7 +20,8 @@ func newGroup(t testing.TB, name string, mib int) *group {
 	for _, c := range []struct{ mount, file, again string }{
 		{
 			"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
-			"mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && mount -t cgroup -o memory none /sys/fs/cgroup/memory",
+			"mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && mount -t cgroup -o memory none " +
+				"/sys/fs/cgroup/memory",
 		},
 		{"/sys/fs/cgroup", "memory.max", "mount -t cgroup2 none /sys/fs/cgroup"},
 	} {

@@ -80,7 +80,8 @@ func (s *Server) Ready(t testing.TB) {
 	t.Helper()
 	Until(t, 60*time.Second, s.Name+" is ready", func() error {
 		if !s.Process.Alive() {
-			t.Fatalf("leeward %s ended with %d:\n%s", s.Name, s.Process.Cmd.ProcessState.ExitCode(), s.Process.Out.Tail(30))
+			t.Fatalf("leeward %s ended with %d:\n%s", s.Name, s.Process.Cmd.ProcessState.ExitCode(),
+				s.Process.Out.Tail(30))
 		}
 		code, body, err := s.Get("/readyz")
 		if err != nil {

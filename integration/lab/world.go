@@ -159,7 +159,8 @@ func NewWorld(t testing.TB, p Plan) *World {
 			r.Server.Argv[0] = BuiltFrom(t, p.Version)
 		}
 		if p.Descriptors > 0 {
-			r.Server.Within = append(r.Server.Within, "prlimit", fmt.Sprintf("--nofile=%d:%d", p.Descriptors, p.Descriptors))
+			r.Server.Within = append(r.Server.Within, "prlimit",
+				fmt.Sprintf("--nofile=%d:%d", p.Descriptors, p.Descriptors))
 		}
 		if p.Memory > 0 {
 			r.Server.Within = append(r.Server.Within, newGroup(t, w.Yard.prefix+r.Name, p.Memory).enter()...)
@@ -203,10 +204,13 @@ func (w *World) State(r *Region) string { return filepath.Join(w.Dir, "state-"+r
 func (w *World) Resources() string {
 	var b strings.Builder
 	fmt.Fprintf(&b,
-		"kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
+		"kind: Zone\nname: example.test\nnameservers: [ns1.example.test, ns2.example.test, "+
+			"ns3.example.test]\nhostmaster: hostmaster@example.test\nttl: 300s\nnegativeTTL: 30s\n")
 	fmt.Fprintf(&b, "---\nkind: Record\nname: example.test/@/MX\nttl: 3600s\ndata: [\"10 mail.example.test.\"]\n")
 	fmt.Fprintf(&b,
-		"---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: %v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.Plan.Every, w.Plan.Timeout, w.Plan.Fall, w.Plan.Rise, w.Plan.Monitor)
+		"---\nkind: Monitor\nname: web\nhttp: {port: 80, path: /healthz, status: 200-299, body: ok}\ninterval: "+
+			"%v\ntimeout: %v\nfall: %d\nrise: %d\n%s", w.Plan.Every, w.Plan.Timeout, w.Plan.Fall, w.Plan.Rise,
+		w.Plan.Monitor)
 	if w.Plan.Version == "" { // which an older version may not know
 		fmt.Fprintf(&b, "hold: %v\n", w.Plan.Hold)
 	}

@@ -94,7 +94,8 @@ func (y *Yard) Host(t testing.TB, name string, addresses ...netip.Prefix) *Host 
 		// otherwise.
 		Must(t, nil, "ip", "-n", h.namespace, "link", "set", "cable", "txqueuelen", "20000")
 	} else {
-		Must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port, "netns",
+		Must(t, nil, "ip", "link", "add", "cable", "netns", h.namespace, "type", "veth", "peer", "name", h.port,
+			"netns",
 			y.hub)
 		Must(t, nil, "ip", "-n", y.hub, "link", "set", h.port, "master", "br0", "up")
 	}
@@ -178,7 +179,8 @@ func (h *Host) Do(f func() error) error {
 	}
 	ferr := f()
 	if err := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("leave namespace %s: %w", h.namespace, err) // the thread stays locked and ends with its goroutine
+		// the thread stays locked and ends with its goroutine
+		return fmt.Errorf("leave namespace %s: %w", h.namespace, err)
 	}
 	runtime.UnlockOSThread()
 	return ferr

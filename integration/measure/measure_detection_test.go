@@ -119,7 +119,8 @@ func calmAt(w *lab.World, r *lab.Region) error {
 	return nil
 }
 
-// untilEach asks all servers without a pause until their answers are what is waited for, and returns how long each took.
+// untilEach asks all servers without a pause until their answers are what is waited for, and returns how long each
+// took.
 func untilEach(t testing.TB, w *lab.World, began time.Time, met func(answer string) bool) []time.Duration {
 	each := make([]time.Duration, len(w.Regions))
 	var running sync.WaitGroup

@@ -98,7 +98,9 @@ func TestMeasureChecks(t *testing.T) {
 				fmt.Sprintf(`{"addresses":[%q]}`, probedAt(i)),
 			})
 		}
-		if err := g.Fill(len(entries), func(i int) (string, string) { return entries[i][0], entries[i][1] }); err != nil {
+		if err := g.Fill(len(entries), func(i int) (string, string) {
+			return entries[i][0], entries[i][1]
+		}); err != nil {
 			t.Fatal(err)
 		}
 		v := vantageOf(t, "fra", "eu", m)
@@ -116,7 +118,8 @@ func TestMeasureChecks(t *testing.T) {
 		n, took, left = v.Metric(t, "leeward_probe_total", "")-n, cpu(t, v.Process)-took,
 			v.Metric(t, "leeward_probe_skipped_total", "")-left
 		now, _ := lab.RSS(t, v.Process)
-		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(), took.Seconds()*10_000/n, now,
+		t.Logf("| %s | %.0f | %.2f s | %.0f MiB | %.0f |", check, n/time.Since(begin).Seconds(),
+			took.Seconds()*10_000/n, now,
 			left)
 		v.Process.Terminate(t)
 		m.Process.Kill()
@@ -203,7 +206,8 @@ func TestMeasureScale(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d endpoints in %d pools, three vantages, two an endpoint: all known %.0f s after the start, with %.0f writes of pools",
+	t.Logf("%d endpoints in %d pools, three vantages, two an endpoint: all known %.0f s after the start, with %.0f "+
+		"writes of pools",
 		endpoints, endpoints/10, time.Since(begin).Seconds(), sum("leeward_vantage_writes_total"))
 	t.Log("| vantage | endpoints | checks a second | CPU, cores | memory (RSS) | left out |")
 	t.Log("|---|---:|---:|---:|---:|---:|")

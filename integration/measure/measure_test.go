@@ -116,7 +116,10 @@ func fillPolicies(t *testing.T, m *lab.Member, n int) *lab.Gateway {
 	}))
 	must(g.Fill(n, func(i int) (string, string) {
 		return fmt.Sprintf("policies/p%d.example.test", i),
-			fmt.Sprintf(`{"ttl":"30s","rules":[{"when":{"countries":["US"]},"failover":["p%d-us","p%d-eu"]},{"nearest":["p%d-eu","p%d-us","p%d-ap"]}]}`, i, i, i, i, i)
+			fmt.Sprintf(
+				`{"ttl":"30s","rules":[{"when":{"countries":["US"]},"failover":["p%d-us","p%d-eu"]},{"nearest":["p%d-eu","p%d-us","p%d-ap"]}]}`,
+				i, i, i, i, i,
+			)
 	}))
 	return g
 }
@@ -173,7 +176,8 @@ func TestMeasurePutToAnswer(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			failed[len(servers)] = g.Put(fmt.Sprintf("endpoints/p%d-eu/lb-0", i), fmt.Sprintf(`{"addresses":[%q]}`, want))
+			failed[len(servers)] = g.Put(fmt.Sprintf("endpoints/p%d-eu/lb-0", i),
+				fmt.Sprintf(`{"addresses":[%q]}`, want))
 		})
 		wg.Wait()
 		for _, err := range failed {
@@ -186,7 +190,8 @@ func TestMeasurePutToAnswer(t *testing.T) {
 		}
 		took[len(servers)] = append(took[len(servers)], slices.Max(each))
 	}
-	t.Logf("put → answer, %d changes, %d policies × 6 endpoints, two servers, one etcd on loopback", changes, policies)
+	t.Logf("put → answer, %d changes, %d policies × 6 endpoints, two servers, one etcd on loopback", changes,
+		policies)
 	t.Log("| | p50 | p99 | max |")
 	t.Log("|---|---:|---:|---:|")
 	for k, name := range []string{"server one", "server two", "both"} {
@@ -204,7 +209,8 @@ func TestMeasureStartPolicies(t *testing.T) {
 	fillPolicies(t, m, 10_000)
 	t.Log("| what is loaded | start to first answer | memory (RSS) | its peak |")
 	t.Log("|---|---:|---:|---:|")
-	startup(t, "10,000 policies × 6 endpoints, etcd", lab.Question{Name: "p9999.example.test", Qtype: dns.TypeA}, "--etcd",
+	startup(t, "10,000 policies × 6 endpoints, etcd", lab.Question{Name: "p9999.example.test", Qtype: dns.TypeA},
+		"--etcd",
 		m.Client)
 }
 
@@ -249,7 +255,8 @@ func TestMeasureStartRecords(t *testing.T) {
 func TestMeasureVerdict(t *testing.T) {
 	measuring(t)
 	const rounds = 10
-	t.Log("endpoint killed → answers changed, fall 3, rise 2, two servers that are the vantages, majority; the bound is fall × interval + timeout")
+	t.Log("endpoint killed → answers changed, fall 3, rise 2, two servers that are the vantages, majority; the " +
+		"bound is fall × interval + timeout")
 	t.Log("| interval | timeout | p50 | max | back, p50 | back, max |")
 	t.Log("|---:|---:|---:|---:|---:|---:|")
 	for _, interval := range []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second} {
@@ -264,14 +271,17 @@ func TestMeasureVerdict(t *testing.T) {
 				return err
 			})
 			port = l.Addr().(*net.TCPAddr).Port
-			s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })}
+			s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprintln(w, "ok")
+			})}
 			go s.Serve(l)
 			return s
 		}
 		endpoint = serveOn("127.0.0.1")
 		other := serveOn("127.0.0.2")
 		m.Put(t, "monitors/web",
-			fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port, interval,
+			fmt.Sprintf(`{"http":{"port":%d},"interval":"%v","timeout":"%v","fall":3,"rise":2,"hold":"0s"}`, port,
+				interval,
 				timeout))
 		m.Put(t, "endpoints/www-eu/lb-1", `{"addresses":["127.0.0.1"]}`)
 		m.Put(t, "endpoints/www-us/lb-1", `{"addresses":["127.0.0.2"]}`)
@@ -295,7 +305,8 @@ func TestMeasureVerdict(t *testing.T) {
 		both("127.0.0.1")
 		var out, back []time.Duration
 		for range rounds {
-			<-time.After(rand.N(interval)) // death comes at any phase of the probes, not right after the one that saw it back
+			// death comes at any phase of the probes, not right after the one that saw it back
+			<-time.After(rand.N(interval))
 			begin := time.Now()
 			endpoint.Close()
 			both("127.0.0.2")

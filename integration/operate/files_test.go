@@ -45,7 +45,8 @@ func TestFolderServed(t *testing.T) {
 					question string
 					want     []string // +short
 				}{
-					{"example.test SOA", []string{"ns1.example.test. hostmaster.example.test. 2026112301 3600 900 86400 30"}},
+					{"example.test SOA", []string{"ns1.example.test. hostmaster.example.test. 2026112301 3600 900 " +
+						"86400 30"}},
 					{"example.test NS", []string{"ns1.example.test.", "ns2.elsewhere.invalid."}},
 					{"example.test MX", []string{"10 mail.example.test."}},
 					{"mail.example.test AAAA", []string{"2001:db8::25"}},
@@ -55,7 +56,8 @@ func TestFolderServed(t *testing.T) {
 					{"www.example.test AAAA", []string{"2001:db8::10"}},
 					{"WwW.eXaMpLe.TeSt AAAA", []string{"2001:db8::10"}},
 				} {
-					got := strings.Fields(strings.ReplaceAll(dig(append(strings.Fields(c.question), "+short")...), " ", "\x00"))
+					got := strings.Fields(strings.ReplaceAll(dig(append(strings.Fields(c.question), "+short")...), " ",
+						"\x00"))
 					for i := range got {
 						got[i] = strings.ReplaceAll(got[i], "\x00", " ")
 					}
@@ -94,8 +96,9 @@ func TestFolderFollowed(t *testing.T) {
 	lab.Write(t, filepath.Join(dir, "www.yaml"), strings.Replace(lab.PolicyFile, "192.0.2.11", "192.0.2.12", 1))
 	lab.Expect(t, 10*time.Second, s.DNS, www, "192.0.2.10", "192.0.2.12")
 
-	lab.Write(t, filepath.Join(dir, "www.yaml"), strings.Replace(lab.PolicyFile, "failover: [www]", "failover: [nowhere]",
-		1))
+	lab.Write(t, filepath.Join(dir, "www.yaml"),
+		strings.Replace(lab.PolicyFile, "failover: [www]", "failover: [nowhere]",
+			1))
 	lab.Until(t, 10*time.Second, "the broken policy is a problem in status", func() error {
 		var p lab.StatusPage
 		if err := s.Status(&p); err != nil {
@@ -113,7 +116,8 @@ func TestFolderFollowed(t *testing.T) {
 	}
 	lab.Still(t, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA}, "192.0.2.25")
 
-	lab.Write(t, filepath.Join(dir, "example.test.zone"), strings.Replace(lab.MasterFile, "192.0.2.25", "192.0.2.26", 1))
+	lab.Write(t, filepath.Join(dir, "example.test.zone"),
+		strings.Replace(lab.MasterFile, "192.0.2.25", "192.0.2.26", 1))
 	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA}, "192.0.2.26")
 	lab.Write(t, filepath.Join(dir, "www.yaml"), lab.PolicyFile)
 	lab.Expect(t, 10*time.Second, s.DNS, www, "192.0.2.10", "192.0.2.11")

@@ -19,7 +19,10 @@ import (
 // mountsApart is the command that gives what follows it mounts of its own, which it changes before; what is in "$1" is
 // the folder of --state.
 func mountsApart(state, mounts string) []string {
-	return []string{"unshare", "-m", "sh", "-ec", "mount --make-rprivate /; " + mounts + `; shift; exec "$@"`, "sh", state}
+	return []string{
+		"unshare", "-m", "sh", "-ec", "mount --make-rprivate /; " + mounts + `; shift; exec "$@"`, "sh",
+		state,
+	}
 }
 
 // TestOddPlaces starts servers where something is not as it usually is: a read-only root, no /proc, a folder of --state
@@ -28,8 +31,9 @@ func mountsApart(state, mounts string) []string {
 func TestOddPlaces(t *testing.T) {
 	lab.NeedRoot(t)
 	type place struct {
-		name   string
-		mounts string                                          // how the mounts of the server are changed; "": they are not
+		name string
+		// how the mounts of the server are changed; "": they are not
+		mounts string
 		before func(t *testing.T, state string)                // makes what is there
 		kept   bool                                            // the copy can be written
 		says   string                                          // in its log
@@ -87,7 +91,8 @@ func TestOddPlaces(t *testing.T) {
 				if _, err := os.Stat(filepath.Join(elsewhere(state), "last-good")); err != nil {
 					t.Error(err)
 				}
-				again := lab.NewServer(t, "second", "--files", filepath.Dir(state)+"/files", "--state", elsewhere(state))
+				again := lab.NewServer(t, "second", "--files", filepath.Dir(state)+"/files", "--state",
+					elsewhere(state))
 				again.Start(t)
 				<-again.Process.Gone
 				if !strings.Contains(again.Process.Out.String(), "is in use by another leeward") {
@@ -137,7 +142,8 @@ func TestOddPlaces(t *testing.T) {
 			}
 			s.Start(t)
 			s.Ready(t)
-			lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA}, "192.0.2.25")
+			lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "mail.example.test", Qtype: dns.TypeA},
+				"192.0.2.25")
 			if p.says != "" {
 				lab.Until(t, time.Minute, "it says so", func() error {
 					if !strings.Contains(s.Process.Out.String(), p.says) {

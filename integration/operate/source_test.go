@@ -216,7 +216,10 @@ func TestGuard(t *testing.T) {
 	})
 	lab.Still(t, s.DNS, lab.WWW, "192.0.2.1")
 	lab.Still(t, s.DNS, lab.NS1, "192.0.2.53")
-	for _, all := range []string{"zones/example.test", "records/example.test/ns1/A", "policies/www.example.test", "one"} {
+	for _, all := range []string{
+		"zones/example.test", "records/example.test/ns1/A", "policies/www.example.test",
+		"one",
+	} {
 		if out := lab.LeewardOK(t, "", "accept", "--etcd", m.Client, "--dry-run"); !strings.Contains(out, all) ||
 			!strings.Contains(out, "dry run") {
 			t.Errorf("accept --dry-run does not say %s:\n%s", all, out)
@@ -298,31 +301,32 @@ func TestAgreement(t *testing.T) {
 	agreed := func(address, verdict string) {
 		t.Helper()
 		for _, s := range servers {
-			lab.Until(t, 30*time.Second, fmt.Sprintf("server %s has three fresh votes and the verdict %s on %s", s.Name, verdict,
-				address), func() error {
-				var p lab.StatusPage
-				if err := s.Status(&p); err != nil {
-					return err
-				}
-				for _, e := range p.Endpoints {
-					for _, a := range e.Addresses {
-						if a.Address != netip.MustParseAddr(address) {
-							continue
-						}
-						votes := 0
-						for _, v := range a.Votes {
-							if v.Fresh && v.State == verdict {
-								votes++
-							}
-						}
-						if a.Verdict == verdict && votes == 3 {
-							return nil
-						}
-						return fmt.Errorf("%+v", a)
+			lab.Until(t, 30*time.Second,
+				fmt.Sprintf("server %s has three fresh votes and the verdict %s on %s", s.Name, verdict,
+					address), func() error {
+					var p lab.StatusPage
+					if err := s.Status(&p); err != nil {
+						return err
 					}
-				}
-				return fmt.Errorf("no such address in %+v", p.Endpoints)
-			})
+					for _, e := range p.Endpoints {
+						for _, a := range e.Addresses {
+							if a.Address != netip.MustParseAddr(address) {
+								continue
+							}
+							votes := 0
+							for _, v := range a.Votes {
+								if v.Fresh && v.State == verdict {
+									votes++
+								}
+							}
+							if a.Verdict == verdict && votes == 3 {
+								return nil
+							}
+							return fmt.Errorf("%+v", a)
+						}
+					}
+					return fmt.Errorf("no such address in %+v", p.Endpoints)
+				})
 		}
 	}
 	agreed("127.0.0.1", "up")

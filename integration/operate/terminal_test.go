@@ -89,9 +89,10 @@ func TestTerminals(t *testing.T) {
 		"[balancers-of-kuala-lumpur-and-all-of-malaysia]"))
 
 	verbs := map[string][]string{
-		"status":           {"status", "--admin", "http://" + s.Admin},
-		"status by etcd":   {"status", "--etcd", etcd.Client},
-		"explain":          {"explain", name, "AAAA", "--client", "2001:db8:1234:5678::1", "--admin", "http://" + s.Admin},
+		"status":         {"status", "--admin", "http://" + s.Admin},
+		"status by etcd": {"status", "--etcd", etcd.Client},
+		"explain": {"explain", name, "AAAA", "--client", "2001:db8:1234:5678::1", "--admin", "http://" +
+			s.Admin},
 		"explain by etcd":  {"explain", name, "A", "--client", "198.51.100.7", "--etcd", etcd.Client},
 		"get":              {"get", "--etcd", etcd.Client},
 		"apply":            {"apply", "--etcd", etcd.Client, "-f", changed, "--dry-run"},
@@ -103,7 +104,10 @@ func TestTerminals(t *testing.T) {
 			"drain", "pool/balancers-of-san-francisco", "--etcd", etcd.Client, "--dry-run", "--reason",
 			"a reason that is as long as they are on the day that they are written",
 		},
-		"shift":        {"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.Client, "--dry-run"},
+		"shift": {
+			"shift", name, "balancers-of-san-francisco=0", "--over", "1h", "--etcd", etcd.Client,
+			"--dry-run",
+		},
 		"simulate":     {"simulate", "--etcd", etcd.Client, "--down", "region/europe-west-frankfurt-am-main"},
 		"drills":       {"drills", "--etcd", etcd.Client},
 		"accept":       {"accept", "--etcd", etcd.Client, "--dry-run"},
@@ -114,7 +118,8 @@ func TestTerminals(t *testing.T) {
 		},
 	}
 	for line := range strings.Lines(lab.LeewardOK(t, "", "--help")) {
-		if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && line[2] != ' ' && f[0] != "leeward" {
+		if f := strings.Fields(line); strings.HasPrefix(line, "  ") && len(f) > 1 && line[2] != ' ' &&
+			f[0] != "leeward" {
 			verbs["help of "+f[0]] = []string{f[0], "--help"}
 		}
 	}

@@ -43,7 +43,8 @@ func badValue(i int) (key, value string) {
 	case 3:
 		return fmt.Sprintf("pools/bad-%d", i), `{"region": "eu", "monitor": "web", "colour": "green"}`
 	case 4:
-		return fmt.Sprintf("policies/bad-%d.example.test", i), `{"ttl": "5s", "rules": [{"failover": ["no-such-pool"]}]}`
+		return fmt.Sprintf("policies/bad-%d.example.test",
+			i), `{"ttl": "5s", "rules": [{"failover": ["no-such-pool"]}]}`
 	case 5:
 		return fmt.Sprintf("monitors/bad-%d", i), `{"http": {"port": 80}, "interval": "1ns"}`
 	case 6:

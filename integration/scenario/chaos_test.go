@@ -23,9 +23,10 @@ var (
 // drawn is a fault that can be drawn: lines of scenarios that begin it and end it, and what it means.
 type drawn struct {
 	begin, end []string
-	takes      []string // what no other fault may have at the same time; "etcd works" only excludes those that take "etcd"
-	effect     effect
-	least      time.Duration // that it lasts; at most five times as long. 0: it has no end
+	// what no other fault may have at the same time; "etcd works" only excludes those that take "etcd"
+	takes  []string
+	effect effect
+	least  time.Duration // that it lasts; at most five times as long. 0: it has no end
 }
 
 // chaos draws faults and plays them.
@@ -51,7 +52,8 @@ func TestChaos(t *testing.T) {
 		limits: map[string]float64{},
 	}
 	x := &scenario{
-		t: t, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{}, kept: map[string]any{},
+		t: t, story: s, losses: map[string][]lab.Window{}, promised: map[trackKey]promises{}, marks: map[string]int{},
+		kept: map[string]any{},
 	}
 	c := &chaos{scenario: x, random: rand.New(rand.NewPCG(*chaosSeed, 1))}
 	c.play()
@@ -89,12 +91,14 @@ func (c *chaos) draw() drawn {
 		}
 	case 5:
 		return drawn{
-			begin: []string{fmt.Sprintf("endpoints %s flap every %v", target, span/2)}, end: []string{"endpoints " + target + " are well"},
+			begin: []string{fmt.Sprintf("endpoints %s flap every %v", target, span/2)},
+			end:   []string{"endpoints " + target + " are well"},
 			takes: takes, effect: effect{vague: addresses}, least: 2 * span,
 		}
 	case 6:
 		return drawn{
-			begin: []string{"endpoints " + target + " answer after 100ms to 350ms"}, end: []string{"endpoints " + target + " are well"},
+			begin: []string{"endpoints " + target + " answer after 100ms to 350ms"},
+			end:   []string{"endpoints " + target + " are well"},
 			takes: takes, effect: effect{vague: addresses}, least: span,
 		}
 	case 7, 8:
@@ -137,22 +141,26 @@ func (c *chaos) draw() drawn {
 		}
 	case 15:
 		return drawn{
-			begin: []string{"cut " + one + " and " + other}, end: []string{"join " + one + " and " + other}, takes: []string{"links", "etcd"},
+			begin: []string{"cut " + one + " and " + other}, end: []string{"join " + one + " and " + other},
+			takes:  []string{"links", "etcd"},
 			effect: effect{blurs: []string{one, other}, late: everybody}, least: span,
 		}
 	case 16:
 		return drawn{
-			begin: []string{"cut " + one + " to " + other}, end: []string{"join " + one + " and " + other}, takes: []string{"links", "etcd"},
+			begin: []string{"cut " + one + " to " + other}, end: []string{"join " + one + " and " + other},
+			takes:  []string{"links", "etcd"},
 			effect: effect{blurs: []string{one, other}, late: everybody}, least: span,
 		}
 	case 17:
 		return drawn{
-			begin: []string{"cut " + one + " from etcd"}, end: []string{"join " + one + " to etcd"}, takes: []string{"links", "etcd"},
+			begin: []string{"cut " + one + " from etcd"}, end: []string{"join " + one + " to etcd"},
+			takes:  []string{"links", "etcd"},
 			effect: effect{late: everybody}, least: 2 * span,
 		}
 	case 18:
 		return drawn{
-			begin: []string{"probes from " + one + " are lost"}, end: []string{"probes from " + one + " arrive"}, takes: []string{"links"},
+			begin: []string{"probes from " + one + " are lost"}, end: []string{"probes from " + one + " arrive"},
+			takes:  []string{"links"},
 			effect: effect{blurs: everybody, late: everybody}, least: span,
 		}
 	case 19:
@@ -170,7 +178,8 @@ func (c *chaos) draw() drawn {
 	case 21:
 		off := [...]string{"+1h", "-1h", "+3s"}[way]
 		return drawn{
-			begin: []string{"clock of server " + one + " is " + off}, end: []string{"clock of server " + one + " is 0s"},
+			begin: []string{"clock of server " + one + " is " + off},
+			end:   []string{"clock of server " + one + " is 0s"},
 			takes: []string{"clock " + one, "server " + one}, least: span,
 		}
 	default:
@@ -195,7 +204,9 @@ func (c *chaos) play() {
 	c.w = lab.NewWorld(t, c.story.plan)
 	for _, r := range c.w.Regions {
 		c.names = append(c.names, r.Name)
-		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error { return c.verdicts(r, "all", "up") })
+		lab.Until(t, 60*time.Second, r.Server.Name+" has all endpoints up", func() error {
+			return c.verdicts(r, "all", "up")
+		})
 	}
 	c.tracks = startTracks(t, c.w)
 	stopStalls := c.stalls.Watch(c.w.Processes)
@@ -204,7 +215,9 @@ func (c *chaos) play() {
 	for _, k := range c.tracks.each() {
 		r := c.w.Region(k.client)
 		own := want{text: r.Name, sets: []set{{r, []int{1, 2}}}}
-		lab.Until(t, 30*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error { return keeping(k, own, c.zero) })
+		lab.Until(t, 30*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error {
+			return keeping(k, own, c.zero)
+		})
 	}
 	c.zero = time.Now()
 
@@ -254,13 +267,17 @@ func (c *chaos) play() {
 	healed := time.Now()
 	lab.Until(t, 30*time.Second, "a change can be written", func() error { return c.do(fmt.Sprintf("note %d", notes)) })
 	for _, r := range c.w.Regions {
-		lab.Until(t, 60*time.Second, r.Name+" serves the newest change", func() error { return c.check(fmt.Sprintf("note at %s is %d", r.Name, notes)) })
+		lab.Until(t, 60*time.Second, r.Name+" serves the newest change", func() error {
+			return c.check(fmt.Sprintf("note at %s is %d", r.Name, notes))
+		})
 	}
 	lab.Until(t, 60*time.Second, "all servers agree", func() error { return c.check("all agree") })
 	for _, k := range c.tracks.each() {
 		r := c.w.Region(k.client)
 		own := want{text: r.Name, sets: []set{{r, []int{1, 2}}}}
-		lab.Until(t, 60*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error { return keeping(k, own, healed) })
+		lab.Until(t, 60*time.Second, "clients in "+r.Name+" get their own region from "+k.server, func() error {
+			return keeping(k, own, healed)
+		})
 	}
 	c.end = time.Now()
 	c.tracks.stop()
@@ -344,13 +361,15 @@ func (c *chaos) judge() {
 				continue
 			}
 			if count[kind]++; count[kind] <= 10 {
-				c.t.Errorf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question, s.client.Name,
+				c.t.Errorf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server,
+					s.question, s.client.Name,
 					s.sent.Sub(c.zero).Seconds(), s.received.Sub(s.sent).Round(time.Millisecond), s.addresses, why)
 			}
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s for %v\n\n%s\n%s\n%d queries: %d wrong, %d refused, %d lost\n", c.story.title, *chaosFor, c.picture(faults), c.happened(),
+	fmt.Fprintf(&b, "\n%s for %v\n\n%s\n%s\n%d queries: %d wrong, %d refused, %d lost\n", c.story.title, *chaosFor,
+		c.picture(faults), c.happened(),
 		queries, count["wrong"], count["refused"], count["lost"])
 	if s := c.stalls.Between(c.zero, c.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))

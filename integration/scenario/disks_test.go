@@ -148,7 +148,8 @@ func (x *scenario) delayDisk(which string, delay time.Duration) error {
 		}
 		lab.Need(x.t, "strace")
 		tracer := lab.Start(x.t, nil, as, "strace", "-f", "-o", "/dev/null",
-			"-e", "trace=fsync,fdatasync", "-e", fmt.Sprintf("inject=fsync,fdatasync:delay_enter=%d", delay.Microseconds()),
+			"-e", "trace=fsync,fdatasync", "-e",
+			fmt.Sprintf("inject=fsync,fdatasync:delay_enter=%d", delay.Microseconds()),
 			"-p", strconv.Itoa(r.Etcd.Process.Cmd.Process.Pid))
 		x.kept[as] = tracer
 		lab.Until(x.t, 10*time.Second, "etcd "+name+" is traced", func() error {

@@ -36,7 +36,8 @@ func TestFailover(t *testing.T) {
 	}
 	for _, r := range w.Regions { // the resolver finds its way and clients get what is theirs before anything happens
 		lab.Until(t, 30*time.Second, "a client in "+r.Name+" gets its own region through the resolver", func() error {
-			o := lab.Command(t, w.Client, "", "dig", "+short", "+tries=1", "-b", r.ClientAddress().String(), "@10.77.9.1",
+			o := lab.Command(t, w.Client, "", "dig", "+short", "+tries=1", "-b", r.ClientAddress().String(),
+				"@10.77.9.1",
 				"www.example.test", "A")
 			want := fmt.Sprintf("%s\n%s", r.IP(11), r.IP(12))
 			got := strings.Fields(o.Stdout)
@@ -67,7 +68,8 @@ func TestFailover(t *testing.T) {
 			o := &outage{w: w, cut: c.region, witnesses: witnesses}
 			o.run(t)
 			t.Logf("%s, %s, cut off and healed (TTL %v, interval %v, timeout %v, fall %d, rise %d):\n%v",
-				c.what, c.region.Name, lab.Usual.TTL, lab.Usual.Every, lab.Usual.Timeout, lab.Usual.Fall, lab.Usual.Rise,
+				c.what, c.region.Name, lab.Usual.TTL, lab.Usual.Every, lab.Usual.Timeout, lab.Usual.Fall,
+				lab.Usual.Rise,
 				&o.timeline)
 			o.check(t)
 		})
@@ -379,8 +381,8 @@ func (o *outage) whole(s *sighting, r *lab.Region) bool {
 	return slices.Equal(s.addresses, r.Addresses(s.question.Qtype == dns.TypeAAAA))
 }
 
-// sameVerdicts compares what all servers conclude once everything is back, and waits until none has a problem: a cluster
-// that has just got its third member back may take its time for a write, which is a problem for as long.
+// sameVerdicts compares what all servers conclude once everything is back, and waits until none has a problem: a
+// cluster that has just got its third member back may take its time for a write, which is a problem for as long.
 func (o *outage) sameVerdicts(t *testing.T) {
 	t.Helper()
 	first := o.witnesses[o.w.Regions[0].Name]

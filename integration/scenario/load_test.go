@@ -189,7 +189,8 @@ func steered(m *dns.Msg, q lab.Question, ttl time.Duration) ([]netip.Addr, strin
 		return nil, fmt.Sprintf("the answer section is %v", m.Answer)
 	case lab.Scope(m) < 1 || lab.Scope(m) > 24:
 		return nil,
-			fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for all of %v",
+			fmt.Sprintf("the ECS scope is %d: the answer is another one for clients elsewhere, and the same for "+
+				"all of %v",
 				lab.Scope(m), q.Client)
 	}
 	for _, rr := range m.Answer {

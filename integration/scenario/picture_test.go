@@ -15,7 +15,8 @@ import (
 // tally is what was counted on one track, or on all of a server.
 type tally struct {
 	queries, wrong, refused, lost, excused int
-	slots                                  map[string]map[int64]bool // kind → tenths of a second in which there was one
+	// kind → tenths of a second in which there was one
+	slots map[string]map[int64]bool
 	// of the regions that one question is answered with, the most
 	changes int
 	turns   int // of the addresses
@@ -131,7 +132,8 @@ func (x *scenario) judge() {
 			}
 			if kind != "" && kind != "excused" {
 				if complaints++; complaints <= 20 {
-					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server, s.question,
+					t.Logf("%s: %s, asked %v for clients in %s at %.3f s, answered after %v %v: %s", kind, s.server,
+						s.question,
 						s.client.Name,
 						s.sent.Sub(x.zero).Seconds(), s.received.Sub(s.sent).Round(time.Millisecond), s.addresses, why)
 				}
@@ -160,7 +162,8 @@ func (x *scenario) judge() {
 	fmt.Fprintf(&b, "\n%s (row %s): %s\n\n%s\n%s\n", x.story.name, x.story.row, x.story.title, x.picture(faults),
 		x.happened())
 	fmt.Fprintf(&b,
-		"| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+		"| asked | queries | wrong | s | refused | s | lost | s | lost while it may | s | changes of region | of "+
+			"endpoints |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	rows := []string{}
 	for _, r := range x.w.Regions {
 		rows = append(rows, r.Name)
@@ -170,9 +173,11 @@ func (x *scenario) judge() {
 		if name == "all" {
 			y = total
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries, y.wrong,
+		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %.1f | %d | %.1f | %d | %.1f | %d | %d |\n", name, y.queries,
+			y.wrong,
 			y.seconds("wrong"),
-			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes, y.turns)
+			y.refused, y.seconds("refused"), y.lost, y.seconds("lost"), y.excused, y.seconds("excused"), y.changes,
+			y.turns)
 	}
 	if s := x.stalls.Between(x.zero, x.end); s > 0 {
 		fmt.Fprintf(&b, "the machine stood still for %v in all; bounds were given that\n", s.Round(time.Millisecond))

@@ -185,9 +185,13 @@ func TestPromises(t *testing.T) {
 		answer  string
 		allowed bool
 	}{{15, "10.77.1.11", true}, {19, "10.77.1.11", true}, {21, "10.77.1.11", false}, {19, "10.77.3.11", false}} {
-		s := &sighting{sent: at(c.second), received: at(c.second), addresses: []netip.Addr{netip.MustParseAddr(c.answer)}}
+		s := &sighting{
+			sent: at(c.second), received: at(c.second),
+			addresses: []netip.Addr{netip.MustParseAddr(c.answer)},
+		}
 		if why := stale([]promises{ps}, s, 5*time.Second); (why == "") != c.allowed {
-			t.Errorf("through the resolver, %s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "", c.allowed,
+			t.Errorf("through the resolver, %s at %v s: allowed: %v, want %v (%s)", c.answer, c.second, why == "",
+				c.allowed,
 				why)
 		}
 	}

@@ -281,7 +281,8 @@ func (x *scenario) holds(s step, stop <-chan struct{}) {
 		if err := s.Check(x, s.Args); err != nil {
 			now := time.Now()
 			x.note(happening{at: now, text: s.Text, took: now.Sub(x.begun), failed: true})
-			x.t.Errorf("%s:%d: %s: %v after %v", x.story.name, s.Number, s.Text, err, now.Sub(x.begun).Round(time.Millisecond))
+			x.t.Errorf("%s:%d: %s: %v after %v", x.story.name, s.Number, s.Text, err,
+				now.Sub(x.begun).Round(time.Millisecond))
 			return
 		}
 		select {

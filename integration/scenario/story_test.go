@@ -36,8 +36,14 @@ var settings = []script.Setting[*story]{
 	{Line: "runs by make faults", Set: func(s *story, _ script.Args) error { s.faults = true; return nil }},
 	{Line: "ttl D", Set: func(s *story, a script.Args) error { s.plan.TTL = a.Duration(0); return nil }},
 	{Line: "monitor …", Set: (*story).monitor},
-	{Line: "etcd …", Set: func(s *story, a script.Args) error { s.plan.Etcd = strings.Fields(a.Text(0)); return nil }},
-	{Line: "servers are of COMMIT", Set: func(s *story, a script.Args) error { s.plan.Version = a.Text(0); return nil }},
+	{Line: "etcd …", Set: func(s *story, a script.Args) error {
+		s.plan.Etcd = strings.Fields(a.Text(0))
+		return nil
+	}},
+	{Line: "servers are of COMMIT", Set: func(s *story, a script.Args) error {
+		s.plan.Version = a.Text(0)
+		return nil
+	}},
 	{Line: "servers have N descriptors", Set: func(s *story,
 		a script.Args,
 	) error {
@@ -125,7 +131,8 @@ func TestStories(t *testing.T) {
 	}
 	file := t.TempDir() + "/x.txt"
 	lab.Write(t, file, head+
-		"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  within 1500ms: clients of eu,us get eu or us/1 from ap\n")
+		"monitor interval 2s fall 5\nat most 3 changes # of region\nthen # at once\n  note  two  words # said\n  "+
+		"within 1500ms: clients of eu,us get eu or us/1 from ap\n")
 	s, err := readStory(file)
 	if err != nil {
 		t.Fatal(err)

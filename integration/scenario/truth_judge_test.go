@@ -31,18 +31,49 @@ func TestTruth(t *testing.T) {
 		{"another region, though one's own is well", nil, eu, 10, "2/1 2/2", false},
 		{"two regions in one answer", nil, eu, 10, "1/1 2/1", false},
 		// The bound is 3 × 500 ms + 400 ms + 1 s and a grace of 300 ms.
-		{"dead, within the bound: still in", []spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}}, eu, 3, "1/1 1/2", true},
+		{
+			"dead, within the bound: still in",
+			[]spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}},
+			eu, 3,
+			"1/1 1/2", true,
+		},
 		{"dead, within the bound: out", []spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}}, eu, 3, "1/2", true},
-		{"dead, past the bound: still in", []spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}}, eu, 4, "1/1 1/2", false},
+		{
+			"dead, past the bound: still in",
+			[]spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}},
+			eu, 4, "1/1 1/2",
+			false,
+		},
 		{"dead, past the bound: out", []spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}}, eu, 4, "1/2", true},
-		{"dead, and the well one is out too", []spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}}, eu, 4, "2/1 2/2", false},
+		{
+			"dead, and the well one is out too",
+			[]spell{{from: at(0), effect: effect{dead: both(eu)[:1]}}},
+			eu, 4,
+			"2/1 2/2", false,
+		},
 		{"a region dead: the next", []spell{{from: at(0), effect: effect{dead: both(eu)}}}, eu, 4, "2/1 2/2", true},
-		{"a region dead: not the one after it", []spell{{from: at(0), effect: effect{dead: both(eu)}}}, eu, 4, "3/1 3/2", false},
+		{
+			"a region dead: not the one after it",
+			[]spell{{from: at(0), effect: effect{dead: both(eu)}}},
+			eu, 4,
+			"3/1 3/2", false,
+		},
 		{"a region dead: not itself", []spell{{from: at(0), effect: effect{dead: both(eu)}}}, eu, 4, "1/1 1/2", false},
-		{"well again, past the bound", []spell{{from: at(0), until: at(20), effect: effect{dead: both(eu)}}}, eu, 25, "2/1 2/2", false},
-		{"well again, within it", []spell{{from: at(0), until: at(20), effect: effect{dead: both(eu)}}}, eu, 22, "2/1 2/2", true},
+		{
+			"well again, past the bound",
+			[]spell{{from: at(0), until: at(20), effect: effect{dead: both(eu)}}},
+			eu, 25,
+			"2/1 2/2", false,
+		},
+		{
+			"well again, within it",
+			[]spell{{from: at(0), until: at(20), effect: effect{dead: both(eu)}}},
+			eu, 22,
+			"2/1 2/2", true,
+		},
 		{"nobody is well: as if all were", []spell{
-			{from: at(0), effect: effect{dead: append(both(eu), both(us)...)}}, {from: at(0), effect: effect{dead: both(regions[2])}},
+			{from: at(0), effect: effect{dead: append(both(eu), both(us)...)}},
+			{from: at(0), effect: effect{dead: both(regions[2])}},
 		}, eu, 9, "1/1 1/2", true},
 		{"the server may be late", []spell{
 			{from: at(0), effect: effect{dead: both(eu)[:1]}}, {from: at(1), effect: effect{late: []string{"eu"}}},
@@ -54,12 +85,19 @@ func TestTruth(t *testing.T) {
 			{from: at(0), effect: effect{dead: both(eu)[:1]}}, {from: at(0), effect: effect{gone: "us"}},
 		}, eu, 4, "1/1 1/2", false},
 		{"two are", []spell{
-			{from: at(0), effect: effect{dead: both(eu)[:1]}}, {from: at(0), effect: effect{gone: "us"}}, {from: at(0), effect: effect{gone: "ap"}},
+			{from: at(0), effect: effect{dead: both(eu)[:1]}},
+			{from: at(0), effect: effect{gone: "us"}},
+			{from: at(0), effect: effect{gone: "ap"}},
 		}, eu, 4, "1/1 1/2", true},
 		{"its link is bad", []spell{{from: at(0), effect: effect{blurs: []string{"eu"}}}}, eu, 9, "2/1 2/2", true},
 		{"another's is", []spell{{from: at(0), effect: effect{blurs: []string{"ap"}}}}, eu, 9, "2/1 2/2", false},
 		{"it is well now and then", []spell{{from: at(0), effect: effect{vague: both(eu)[:1]}}}, eu, 9, "1/2", true},
-		{"the other one is well always", []spell{{from: at(0), effect: effect{vague: both(eu)[:1]}}}, eu, 9, "1/1", false},
+		{
+			"the other one is well always",
+			[]spell{{from: at(0), effect: effect{vague: both(eu)[:1]}}},
+			eu, 9, "1/1",
+			false,
+		},
 	} {
 		x := &truth{regions: regions, stood: func(time.Time, time.Time) time.Duration { return 0 }, spells: c.spells}
 		s := &sighting{server: "eu", client: c.client, sent: at(c.second), received: at(c.second)}

@@ -34,7 +34,8 @@ type effect struct {
 	vague []netip.Addr // well now and then
 	blurs []string     // regions whose endpoints not everybody can tell: their links are bad
 	late  []string     // servers that hear of others late or not at all
-	gone  string       // a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
+	// a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
+	gone string
 }
 
 // quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
@@ -137,7 +138,9 @@ func (x *truth) wrong(p lab.Plan, s *sighting) string {
 			can = can || there
 			must = must || says[a] == in
 		}
-		outside := slices.ContainsFunc(s.addresses, func(a netip.Addr) bool { return !slices.Contains(r.Addresses(six), a) })
+		outside := slices.ContainsFunc(s.addresses, func(a netip.Addr) bool {
+			return !slices.Contains(r.Addresses(six), a)
+		})
 		if !outside && can && (fits || open) {
 			return ""
 		}

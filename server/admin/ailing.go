@@ -38,9 +38,12 @@ func (s *Status) Ailing() *Status {
 // not heard of or does not follow its source, or there is a problem or something that is held back.
 func (s *Status) Wrong() bool {
 	a := s.Ailing()
-	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+len(a.Following) > 0 ||
+	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+
+		len(a.Following) > 0 ||
 		a.Database != nil || len(s.FailingOpen)+len(s.Problems)+len(s.Held) > 0 ||
-		slices.ContainsFunc(s.Servers, func(v Server) bool { return !v.Fresh || v.Source.State != "following" || v.CopyError != "" })
+		slices.ContainsFunc(s.Servers, func(v Server) bool {
+			return !v.Fresh || v.Source.State != "following" || v.CopyError != ""
+		})
 }
 
 // without returns what is not well, in a list of its own.
@@ -58,7 +61,9 @@ func without[T any](all []T, well func(*T) bool) []T {
 func (p *Pool) well() bool {
 	out := p.Override != ""
 	for _, f := range []*struct{ available, has bool }{
-		{p.IPv4.Available, p.IPv4.Total > 0}, {p.IPv6.Available, p.IPv6.Total > 0}, {p.Names.Available, p.Names.Total > 0},
+		{p.IPv4.Available, p.IPv4.Total > 0},
+		{p.IPv6.Available, p.IPv6.Total > 0},
+		{p.Names.Available, p.Names.Total > 0},
 	} {
 		out = out || f.has && !f.available
 	}

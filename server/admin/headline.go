@@ -166,7 +166,9 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 		return text
 	}
 	// The reason that most give; of as many, the first by name, so that every server says the same.
-	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int { return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b)) })
+	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
+		return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b))
+	})
 	text += fmt.Sprintf(" (%d of %s", len(down), counted(len(voters), "vantage"))
 	if words[0] != "" {
 		text += ": " + words[0]

@@ -15,11 +15,17 @@ func headlined(now time.Time, regions ...string) *admin.Status {
 	s := &admin.Status{Time: now}
 	for i, region := range regions {
 		s.Regions = append(s.Regions, admin.Region{Region: region, Pools: 1, Available: 1})
-		s.Pools = append(s.Pools, admin.Pool{Pool: "www-" + region, Region: region, IPv4: steer.FamilyStatus{Available: true, Healthy: 2, Total: 2}})
+		s.Pools = append(s.Pools, admin.Pool{
+			Pool: "www-" + region, Region: region,
+			IPv4: steer.FamilyStatus{Available: true, Healthy: 2, Total: 2},
+		})
 		for k := range 2 {
 			s.Endpoints = append(s.Endpoints, admin.Endpoint{
 				Endpoint: fmt.Sprintf("www-%s/lb-%d", region, k+1), Pool: "www-" + region, Region: region,
-				Addresses: []admin.Address{{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(10*i + k)}), Verdict: "up"}},
+				Addresses: []admin.Address{{
+					Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(10*i + k)}),
+					Verdict: "up",
+				}},
 			})
 		}
 	}
@@ -53,7 +59,9 @@ func TestHeadline(t *testing.T) {
 		want string
 	}{
 		{"nothing", func() *admin.Status { return &admin.Status{Time: now} }, "Nothing is steered: there is no pool."},
-		{"all is well", func() *admin.Status { return headlined(now, "eu-west", "us-east", "ap-south") }, "All 3 regions answer."},
+		{"all is well", func() *admin.Status {
+			return headlined(now, "eu-west", "us-east", "ap-south")
+		}, "All 3 regions answer."},
 		{"one region", func() *admin.Status { return headlined(now, "eu-west") }, "eu-west answers."},
 		{"an endpoint is down", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
@@ -89,7 +97,8 @@ func TestHeadline(t *testing.T) {
 			s.Moves = []admin.Move{{From: "ap-south", To: []string{"eu-west"}}}
 			s.FailingOpen = []string{"us.example.test"}
 			return s
-		}, "ap-south is out since 02:14 UTC (3 of 3 vantages: timeout). us-east is out since yesterday 02:30 UTC (3 of 3 vantages). " +
+		}, "ap-south is out since 02:14 UTC (3 of 3 vantages: timeout). us-east is out since yesterday 02:30 UTC (3 " +
+			"of 3 vantages). " +
 			"Clients of ap-south go to eu-west. 1 name fails open: us.example.test."},
 		{"most of many are out", func() *admin.Status {
 			s := headlined(now, "a", "b", "c", "d", "e")
@@ -113,7 +122,10 @@ func TestHeadline(t *testing.T) {
 		}, "eu-west is out for a drill until 03:00 UTC."},
 		{"a pool is out beside another of its region", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
-			s.Pools = append(s.Pools, admin.Pool{Pool: "mail-us", Region: "us-east", IPv6: steer.FamilyStatus{Total: 1}}, admin.Pool{Pool: "none-us", Region: "us-east"})
+			s.Pools = append(s.Pools, admin.Pool{
+				Pool: "mail-us", Region: "us-east",
+				IPv6: steer.FamilyStatus{Total: 1},
+			}, admin.Pool{Pool: "none-us", Region: "us-east"})
 			s.Regions[1].Pools = 3
 			s.Moves = []admin.Move{{From: "us-east", To: []string{"eu-west"}}}
 			return s

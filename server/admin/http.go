@@ -23,13 +23,15 @@ import (
 
 // Options are what the pages are made from.
 type Options struct {
-	Ready   func() error                                                  // nil once a snapshot is served; else why not. nil: always ready
-	Status  func(context.Context) (*Status, error)                        // nil: 404
-	PoolsOf func(name string) []string                                    // of the policy at that name; nil: of none
-	Explain func(name, qtype, client string) (*answer.Explanation, error) // a *answer.BadQuestion is answered 400; nil: 404
-	Metrics prometheus.Gatherer                                           // nil: 404
-	Token   func() string                                                 // what is asked for now as "Authorization: Bearer …"; nil or "": no token
-	Log     *slog.Logger                                                  // never nil
+	// nil once a snapshot is served; else why not. nil: always ready
+	Ready   func() error
+	Status  func(context.Context) (*Status, error) // nil: 404
+	PoolsOf func(name string) []string             // of the policy at that name; nil: of none
+	// a *answer.BadQuestion is answered 400; nil: 404
+	Explain func(name, qtype, client string) (*answer.Explanation, error)
+	Metrics prometheus.Gatherer // nil: 404
+	Token   func() string       // what is asked for now as "Authorization: Bearer …"; nil or "": no token
+	Log     *slog.Logger        // never nil
 
 	TLS        bool // it is asked over TLS, under a name that its certificate has
 	ClientCert bool // a client certificate that was verified is asked for
@@ -38,8 +40,9 @@ type Options struct {
 // page is one address below the root.
 type page struct {
 	path, about string
-	open        bool // without token and certificate: it tells nothing, and those who ask (containers, balancers) carry none
-	serve       http.HandlerFunc
+	// without token and certificate: it tells nothing, and those who ask (containers, balancers) carry none
+	open  bool
+	serve http.HandlerFunc
 }
 
 // NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
@@ -57,10 +60,14 @@ func NewHandler(o Options) http.Handler {
 		pages = append(pages, page{"/metrics", "figures for Prometheus", false, metrics.ServeHTTP})
 	}
 	if o.Status != nil {
-		pages = append(pages, page{"/api/v1/status?of=", "servers, regions, pools, endpoints with each vantage's vote, problems (JSON)", false, h.status})
+		pages = append(pages, page{"/api/v1/status?of=", "servers, regions, pools, endpoints with each vantage's " +
+			"vote, problems (JSON)", false, h.status})
 	}
 	if o.Explain != nil {
-		pages = append(pages, page{"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)", false, h.explain})
+		pages = append(pages, page{
+			"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)",
+			false, h.explain,
+		})
 	}
 	mux := http.NewServeMux()
 	for _, p := range pages {
@@ -96,14 +103,17 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			header.Set("Allow", "GET, HEAD")
-			fail(w, http.StatusMethodNotAllowed, errors.New("this interface only reads; change resources in etcd (leeward apply) or in the folder"))
+			fail(w, http.StatusMethodNotAllowed, errors.New("this interface only reads; change resources in etcd "+
+				"(leeward apply) or in the folder"))
 		case open:
 			next(w, r)
 		case h.ClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0):
-			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the server's --admin-client-ca has signed "+
+			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the "+
+				"server's --admin-client-ca has signed "+
 				"(leeward status: --admin-cert FILE --admin-key FILE)"))
 		case token == "" && !h.TLS && !local(r.Host):
-			fail(w, http.StatusForbidden, fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
+			fail(w, http.StatusForbidden,
+				fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
 		case token != "" && !bearer(r, token):
 			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)
 			wrong := "the token is not this server's; give the one that its --admin-token-file or --admin-token has"

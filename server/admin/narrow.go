@@ -8,8 +8,8 @@ import (
 	"leeward/server/answer"
 )
 
-// Narrow returns what a status says of one target: a region, a pool, an endpoint ("www-eu/lb-1"), a server, a vantage, a
-// zone that is transferred, or a name that is steered, whose pools the caller knows. Where names of several kinds are
+// Narrow returns what a status says of one target: a region, a pool, an endpoint ("www-eu/lb-1"), a server, a vantage,
+// a zone that is transferred, or a name that is steered, whose pools the caller knows. Where names of several kinds are
 // the same, all of them are meant; "region/eu-west", "pool/www-eu" and "endpoint/www-eu/lb-1" mean one. The headline is
 // of what is left.
 func (s *Status) Narrow(target string, pools []string) (*Status, error) {
@@ -22,8 +22,9 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 	is := func(k string) bool { return kind == "" || kind == k }
 	out := &Status{
 		Time: s.Time, Self: s.Self, Servers: []Server{}, Vantages: []Vantage{}, Regions: []Region{}, Pools: []Pool{},
-		Endpoints: []Endpoint{}, Overrides: []Override{}, Planned: []Override{}, Shifts: []Shift{}, Problems: []Problem{},
-		Held: []Held{}, Geo: nil, Moves: []Move{}, FailingOpen: []string{},
+		Endpoints: []Endpoint{}, Overrides: []Override{}, Planned: []Override{}, Shifts: []Shift{},
+		Problems: []Problem{},
+		Held:     []Held{}, Geo: nil, Moves: []Move{}, FailingOpen: []string{},
 	}
 	region := is("region") && slices.ContainsFunc(s.Regions, func(r Region) bool { return r.Region == name })
 	endpoint := is("endpoint") && slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return e.Endpoint == name })
@@ -33,7 +34,8 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 		regions[name] = true
 	}
 	for _, p := range s.Pools {
-		if region && p.Region == name || is("pool") && p.Pool == name || endpoint && p.Pool == parent || kind == "" && slices.Contains(pools, p.Pool) {
+		if region && p.Region == name || is("pool") && p.Pool == name || endpoint && p.Pool == parent || kind == "" &&
+			slices.Contains(pools, p.Pool) {
 			out.Pools = append(out.Pools, p)
 			has[p.Pool], regions[p.Region] = true, true
 		}
@@ -112,8 +114,10 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 			out.FailingOpen = []string{name}
 		}
 	}
-	if len(out.Regions)+len(out.Pools)+len(out.Servers)+len(out.Vantages)+len(out.Secondaries)+len(out.Following)+len(out.FailingOpen) == 0 {
-		return nil, &answer.BadQuestion{Message: fmt.Sprintf("there is no region, pool, endpoint, server, vantage, transferred zone or steered name %q; "+
+	if len(out.Regions)+len(out.Pools)+len(out.Servers)+len(out.Vantages)+len(out.Secondaries)+len(out.Following)+
+		len(out.FailingOpen) == 0 {
+		return nil, &answer.BadQuestion{Message: fmt.Sprintf("there is no region, pool, endpoint, server, vantage, "+
+			"transferred zone or steered name %q; "+
 			"leeward status -o wide lists them", target)}
 	}
 	out.Headline = out.Say()

@@ -19,20 +19,38 @@ func TestNarrow(t *testing.T) {
 	gone(s, 2)
 	s.Moves = []admin.Move{{From: "us-east", To: []string{"eu-west"}}}
 	s.FailingOpen = []string{"us.example.test"}
-	s.Servers = []admin.Server{{ID: "fra", Region: "eu-west", Fresh: true, Source: admin.Source{State: "following"}}, {ID: "nyc", Region: "us-east", Fresh: true, Source: admin.Source{State: "following"}}}
-	s.Overrides = []admin.Override{{Target: "region/us-east", State: "drain"}, {Target: "endpoint/www-eu-west/lb-1", State: "down"}}
-	s.Problems = []admin.Problem{{Resource: "pools/www-us-east"}, {Resource: "policies/us.example.test"}, {Resource: "records/us.example.test/a/TXT"}, {Resource: "overrides/region/us-east"}}
+	s.Servers = []admin.Server{
+		{ID: "fra", Region: "eu-west", Fresh: true, Source: admin.Source{State: "following"}},
+		{ID: "nyc", Region: "us-east", Fresh: true, Source: admin.Source{State: "following"}},
+	}
+	s.Overrides = []admin.Override{
+		{Target: "region/us-east", State: "drain"},
+		{Target: "endpoint/www-eu-west/lb-1", State: "down"},
+	}
+	s.Problems = []admin.Problem{
+		{Resource: "pools/www-us-east"},
+		{Resource: "policies/us.example.test"},
+		{Resource: "records/us.example.test/a/TXT"},
+		{Resource: "overrides/region/us-east"},
+	}
 	s.Following = []admin.Following{{Zone: "bind.test"}}
 	for _, tt := range []struct {
 		target, want string
 		pools        []string
 	}{
-		{"us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
-		{"region/us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
-		{"www-eu-west", "regions eu-west, pools www-eu-west, endpoints 2, servers , overrides endpoint/www-eu-west/lb-1, problems : eu-west answers.", nil},
-		{"www-eu-west/lb-2", "regions eu-west, pools www-eu-west, endpoints 1, servers , overrides , problems : eu-west answers.", nil},
+		{"us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, " +
+			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
+		{"region/us-east", "regions us-east, pools www-us-east, endpoints 2, servers nyc, overrides region/us-east, " +
+			"problems pools/www-us-east overrides/region/us-east: us-east is drained. Its clients go to eu-west.", nil},
+		{"www-eu-west", "regions eu-west, pools www-eu-west, endpoints 2, servers , overrides " +
+			"endpoint/www-eu-west/lb-1, problems : eu-west answers.", nil},
+		{"www-eu-west/lb-2", "regions eu-west, pools www-eu-west, endpoints 1, servers , overrides , problems : " +
+			"eu-west answers.", nil},
 		{"fra", "regions , pools , endpoints 0, servers fra, overrides , problems : fra follows its source.", nil},
-		{"us.example.test", "regions ap-south us-east, pools www-ap-south www-us-east, endpoints 4, servers , overrides region/us-east, problems pools/www-us-east policies/us.example.test records/us.example.test/a/TXT overrides/region/us-east: us-east is drained. Its clients go to eu-west. 1 name fails open: us.example.test.", []string{"www-us-east", "www-ap-south"}},
+		{"us.example.test", "regions ap-south us-east, pools www-ap-south www-us-east, endpoints 4, servers , " +
+			"overrides region/us-east, problems pools/www-us-east policies/us.example.test " +
+			"records/us.example.test/a/TXT overrides/region/us-east: us-east is drained. Its clients go to eu-west. " +
+			"1 name fails open: us.example.test.", []string{"www-us-east", "www-ap-south"}},
 	} {
 		got, err := s.Narrow(tt.target, tt.pools)
 		if err != nil {
@@ -47,7 +65,9 @@ func TestNarrow(t *testing.T) {
 			return strings.Join(all, " ")
 		}
 		text := fmt.Sprintf("regions %s, pools %s, endpoints %d, servers %s, overrides %s, problems %s: %s",
-			names(len(got.Regions), func(i int) string { return got.Regions[i].Region }), names(len(got.Pools), func(i int) string { return got.Pools[i].Pool }),
+			names(len(got.Regions), func(i int) string {
+				return got.Regions[i].Region
+			}), names(len(got.Pools), func(i int) string { return got.Pools[i].Pool }),
 			len(got.Endpoints), names(len(got.Servers), func(i int) string { return got.Servers[i].ID }),
 			names(len(got.Overrides), func(i int) string { return got.Overrides[i].Target }),
 			names(len(got.Problems), func(i int) string { return got.Problems[i].Resource }), got.Headline)
@@ -57,7 +77,8 @@ func TestNarrow(t *testing.T) {
 	}
 	for _, target := range []string{"nowhere", "region/www-eu-west", "pool/us-east", ""} {
 		var bad *answer.BadQuestion
-		if _, err := s.Narrow(target, nil); !errors.As(err, &bad) || !strings.Contains(err.Error(), fmt.Sprintf("%q", target)) {
+		if _, err := s.Narrow(target, nil); !errors.As(err, &bad) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("%q", target)) {
 			t.Errorf("%q: %v", target, err)
 		}
 	}

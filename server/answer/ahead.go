@@ -25,8 +25,8 @@ const (
 // Ahead fetches the memory that requests will need into the cache, before Respond is called for each of them.
 //
 // A query takes some ten steps, and each reads where the one before it says. Where a million names are served, or the
-// kernel has had the cache to itself, each may wait 100 ns for memory, which is more than all else that a query costs. So
-// a batch takes each step for all of its requests before the next:
+// kernel has had the cache to itself, each may wait 100 ns for memory, which is more than all else that a query costs.
+// So a batch takes each step for all of its requests before the next:
 //
 //	step here            fetches                    which is read by
 //	Snapshot.Aim         a name's slot              Lookup: shard.next
@@ -38,9 +38,9 @@ const (
 //
 // What it saves: see docs/measurements.md and BenchmarkAhead.
 //
-// Nothing breaks if a step is wrong: Respond makes the answer, and takes no result of Ahead. An address that is not needed
-// costs some nanoseconds. So a step that falls behind a change of Lookup or decide shows in BenchmarkAhead, and nowhere
-// else.
+// Nothing breaks if a step is wrong: Respond makes the answer, and takes no result of Ahead. An address that is not
+// needed costs some nanoseconds. So a step that falls behind a change of Lookup or decide shows in BenchmarkAhead, and
+// nowhere else.
 func (w *Worker) Ahead(n int, request func(int) ([]byte, netip.Addr)) {
 	state, limiter, all := w.responder.state.Load(), w.responder.limiter, w.ahead
 	if n = min(n, len(all)); state == nil || n < fewAhead {

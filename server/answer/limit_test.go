@@ -16,7 +16,9 @@ func limited(rate, slip int) func(*Options) {
 }
 
 // sent asks n times, of which the names are made by number, and counts the responses by what they are.
-func sent(t *testing.T, w *Worker, n int, name func(i int) string, client string, proto Transport, cookie string) map[string]int {
+func sent(t *testing.T, w *Worker, n int, name func(i int) string, client string, proto Transport,
+	cookie string,
+) map[string]int {
 	t.Helper()
 	w.over = w.responder.Over(proto)
 	got := map[string]int{}
@@ -24,7 +26,8 @@ func sent(t *testing.T, w *Worker, n int, name func(i int) string, client string
 		q := inquiry{message: question(name(i), dns.TypeA), client: netip.MustParseAddr(client), proto: proto}
 		if cookie != "" {
 			q.message.SetEdns0(1232, false)
-			q.message.IsEdns0().Option = append(q.message.IsEdns0().Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
+			q.message.IsEdns0().Option = append(q.message.IsEdns0().Option,
+				&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
 		}
 		m := ask(t, w, q)
 		switch {
@@ -74,7 +77,8 @@ func TestRateLimitByKind(t *testing.T) {
 			if n := got["truncated"]; n < 400 || n > 600 || n+got["nothing"] != 1000 {
 				t.Errorf("%v, want about half of the rest truncated", got)
 			}
-			if n := w.tally[limitSlipped]; n != uint64(got["truncated"]) || w.tally[limitDropped] != uint64(got["nothing"]) {
+			if n := w.tally[limitSlipped]; n != uint64(got["truncated"]) ||
+				w.tally[limitDropped] != uint64(got["nothing"]) {
 				t.Errorf("%d are counted as slipped, %d as dropped, of %v", n, w.tally[limitDropped], got)
 			}
 			// The neighbour, and the same client over TCP.
@@ -90,7 +94,8 @@ func TestRateLimitByKind(t *testing.T) {
 
 func TestRateLimitWithoutSlip(t *testing.T) {
 	w := newResponder(t, limited(10, 0)).newWorker(udp)
-	if got := sent(t, w, 100, always("mail.example.test."), "2001:db8::1", udp, ""); got["NOERROR"] != 10 || got["nothing"] != 90 {
+	if got := sent(t, w, 100, always("mail.example.test."), "2001:db8::1", udp, ""); got["NOERROR"] != 10 ||
+		got["nothing"] != 90 {
 		t.Error(got)
 	}
 }
@@ -99,7 +104,8 @@ func TestRateLimitExempt(t *testing.T) {
 	w := newResponder(t, func(o *Options) {
 		o.RateLimit = RateLimit{Rate: 10, Slip: 2, Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	}).newWorker(udp)
-	if got := sent(t, w, 100, always("mail.example.test."), "192.0.2.1", udp, ""); got["NOERROR"] != 100 || w.tally[limitExempt] != 90 {
+	if got := sent(t, w, 100, always("mail.example.test."), "192.0.2.1", udp, ""); got["NOERROR"] != 100 ||
+		w.tally[limitExempt] != 90 {
 		t.Error(got, w.tally[limitExempt])
 	}
 }
@@ -108,7 +114,8 @@ func TestRateLimitExempt(t *testing.T) {
 func TestRateLimitAndCookies(t *testing.T) {
 	const client = "24a5ac1122334455"
 	w := newResponder(t, limited(10, 1)).newWorker(udp)
-	if got := sent(t, w, 100, always("mail.example.test."), "192.0.2.1", udp, client); got["NOERROR"] != 10 || got["badcookie"] != 90 {
+	if got := sent(t, w, 100, always("mail.example.test."), "192.0.2.1", udp, client); got["NOERROR"] != 10 ||
+		got["badcookie"] != 90 {
 		t.Error(got)
 	}
 	q, _ := readInquiry("dig mail.example.test. A edns=1232")
@@ -163,7 +170,13 @@ func TestCookiesOfOthers(t *testing.T) {
 	}
 	try(a, b, imposter) // each has its own secret
 	for _, stage := range [][2][]wire.CookieSecret{
-		{{one}, {one}}, {{one, two}, {one}}, {{one, two}, {one, two}}, {{two, one}, {one, two}}, {{two, one}, {two, one}}, {{two}, {two, one}}, {{two}, {two}},
+		{{one}, {one}},
+		{{one, two}, {one}},
+		{{one, two}, {one, two}},
+		{{two, one}, {one, two}},
+		{{two, one}, {two, one}},
+		{{two}, {two, one}},
+		{{two}, {two}},
 	} {
 		if err := a.SetCookieSecrets(stage[0]...); err != nil {
 			t.Fatal(err)
@@ -226,7 +239,8 @@ func TestCookieIsRenewed(t *testing.T) {
 	}{{1000, true, 1}, {900, false, 2}, {1700, false, 3}, {1, false, 3}} {
 		w.now.unix += c.after
 		if got := cookieOf(ask(t, w, q)); (got == first) != c.same || w.tally[cookies+int(familiar)] != c.valid {
-			t.Errorf("%d s later: the same: %v, valid until now: %d", c.after, got == first, w.tally[cookies+int(familiar)])
+			t.Errorf("%d s later: the same: %v, valid until now: %d", c.after, got == first,
+				w.tally[cookies+int(familiar)])
 		}
 	}
 }

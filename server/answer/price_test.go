@@ -10,8 +10,8 @@ import (
 	"leeward/server/wire"
 )
 
-// compare runs two ways to answer a batch of 64 queries in turn, and tells the best of each, which is what it costs when
-// nothing else runs, and how much the second takes of the first.
+// compare runs two ways to answer a batch of 64 queries in turn, and tells the best of each, which is what it costs
+// when nothing else runs, and how much the second takes of the first.
 func compare(b *testing.B, names [2]string, batch [2]func()) {
 	best := [2]time.Duration{time.Hour, time.Hour}
 	for b.Loop() {

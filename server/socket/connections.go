@@ -287,7 +287,10 @@ func (a *acceptor) run() error {
 				s.log.Info("TCP connections are accepted again", "address", a.listener.Addr().String())
 			}
 			peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-			c := &connection{Conn: conn, server: s, over: a.over, peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())}
+			c := &connection{
+				Conn: conn, server: s, over: a.over,
+				peer: netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port()),
+			}
 			if s.table.add(c) {
 				handlers.Go(c.run)
 			} else {

@@ -110,8 +110,9 @@ func New(o Options, answers *answer.Responder) (*Server, error) {
 		return nil, errors.New("listen: no address; give at least one, such as 127.0.0.1:5300")
 	}
 	s := &Server{
-		options: o, log: o.Log, answers: answers, table: newConnections(o.TCP), done: make(chan struct{}), failed: make(chan error, 1),
-		udp: answers.Over(answer.Transport{Name: "udp", Size: wire.UDPSize}),
+		options: o, log: o.Log, answers: answers, table: newConnections(o.TCP), done: make(chan struct{}),
+		failed: make(chan error, 1),
+		udp:    answers.Over(answer.Transport{Name: "udp", Size: wire.UDPSize}),
 	}
 	s.tcp = s.newStreams(answer.Transport{Name: "tcp", Stream: true, Size: wire.MaxMessage, Idle: o.TCP.Idle})
 	for _, text := range o.Listen {
@@ -279,7 +280,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if left == 0 {
 		return nil
 	}
-	return fmt.Errorf("shutdown: %d TCP connections were cut off before they were answered: %w", left, context.Cause(ctx))
+	return fmt.Errorf("shutdown: %d TCP connections were cut off before they were answered: %w", left,
+		context.Cause(ctx))
 }
 
 // Addrs returns what Start has bound, in the order of Options.Listen: each is UDP and TCP. ":53" gives two.

@@ -9,8 +9,8 @@
 // One goroutine owns the Catalog, the Builder and the Board, so nothing in here needs a lock. Everybody else leaves
 // work in the inbox. A turn takes up all that waits, applies it, and publishes one State. So a flood of changes becomes
 // a few large turns, while a single change is served within milliseconds. A turn in which only verdicts changed
-// publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket. What takes long to apply
-// is applied aside (see aside.go).
+// publishes the same Snapshot with a new View. A turn never waits for etcd, a disk or a socket. What takes long to
+// apply is applied aside (see aside.go).
 package control
 
 import (
@@ -90,14 +90,16 @@ type Loop struct {
 	program   *steer.Program
 	choice    uint64 // version of the board's choice of the targets that this process probes
 	view      *steer.View
-	built     zones.Problems                  // of the last build
-	wrong     zones.Problems                  // why newest versions are not in service: the catalog's problems and built
-	held      int                             // how many removals the guard holds back
-	listed    map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
-	accepted  int64                           // the newest revision up to which removals have been accepted
-	aside     bool                            // another goroutine applies something large, and has the catalog meanwhile
-	back      chan applied                    // where it hands over what came of it
-	asked     []func()                        // requests that came with what is applied aside
+	built     zones.Problems // of the last build
+	// why newest versions are not in service: the catalog's problems and built
+	wrong    zones.Problems
+	held     int                             // how many removals the guard holds back
+	listed   map[zones.Kind][]zones.Resource // see summarized; nil: they must be listed again
+	accepted int64                           // the newest revision up to which removals have been accepted
+	// another goroutine applies something large, and has the catalog meanwhile
+	aside     bool
+	back      chan applied // where it hands over what came of it
+	asked     []func()     // requests that came with what is applied aside
 	published time.Time
 	current   time.Time     // when the snapshot was last known to be the newest; zero: never
 	kept      bool          // the resources have been saved at least once

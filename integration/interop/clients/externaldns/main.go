@@ -36,7 +36,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	filter := endpoint.NewDomainFilterWithOptions(endpoint.WithDomainFilter(cfg.DomainFilter), endpoint.WithDomainExclude(cfg.DomainExclude))
+	filter := endpoint.NewDomainFilterWithOptions(endpoint.WithDomainFilter(cfg.DomainFilter),
+		endpoint.WithDomainExclude(cfg.DomainExclude))
 	p, err := rfc2136.New(ctx, cfg, filter)
 	if err != nil {
 		return err
