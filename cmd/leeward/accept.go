@@ -40,9 +40,11 @@ endpoints. The rest stays held.`,
 			case err != nil:
 				return err
 			case len(args) > 0 && len(keys) == 0:
-				return misused("name what is to be accepted: leeward accept %s NAME…, or nothing for all", strings.ToLower(args[0]))
+				return misused("name what is to be accepted: leeward accept %s NAME…, or nothing for all",
+					strings.ToLower(args[0]))
 			case a.dir != "" && (a.dryRun || len(keys) > 0 || a.output != "table"):
-				return misused("--files goes with all of it and without a list: there, only the servers know what they hold back (leeward status)")
+				return misused("--files goes with all of it and without a list: there, only the servers know what " +
+					"they hold back (leeward status)")
 			case a.dir != "":
 				return inv.touch(a.dir)
 			}
@@ -67,16 +69,16 @@ type accepting struct {
 	keys          []zones.Key
 }
 
-// backlog is what servers hold back, as they say.
+// backlog is what the guards of the servers hold back, as their status says.
 type backlog struct {
 	Held     []heldKey `json:"held"`
-	More     int       `json:"more"`     // how many more a server has than it names
-	Strange  []string  `json:"strange"`  // servers that etcd's history is not the right one for
-	Revision int64     `json:"revision"` // of the word that they may go; 0: none was given
-	servers  int       // that are heard of
+	More     int       `json:"more"`     // removals that servers hold beyond those that they name
+	Strange  []string  `json:"strange"`  // servers that followed another history of etcd
+	Revision int64     `json:"revision"` // at which the removals were accepted; 0: they were not
+	servers  int       // whose heartbeats are fresh
 }
 
-// heldKey is one removal.
+// heldKey is one removal that is held back.
 type heldKey struct {
 	Resource string   `json:"resource"`
 	Why      string   `json:"why"`
@@ -85,7 +87,7 @@ type heldKey struct {
 
 func (b *backlog) empty() bool { return len(b.Held)+b.More+len(b.Strange) == 0 }
 
-// heldWithin is how long servers take to say that they hold something back.
+// heldWithin is how long a server may take to report that it holds something back.
 const heldWithin = 2500 * time.Millisecond
 
 func (a *accepting) run(ctx context.Context, inv *invocation) error {
@@ -121,7 +123,7 @@ func (a *accepting) run(ctx context.Context, inv *invocation) error {
 		return a.json(inv, b)
 	case !a.force && a.output == "table" && terminal(inv.in):
 		if err := inv.confirm("Let go of these?"); err != nil {
-			return errors.New("nothing was accepted: the answer was not yes")
+			return errors.New("nothing was accepted, because the answer was not yes")
 		}
 	}
 	if len(keys) > 0 {
@@ -145,7 +147,8 @@ func (a *accepting) json(inv *invocation, b *backlog) error {
 	return writeJSON(inv.out, b)
 }
 
-// backlog asks what servers hold back. Where it is nothing, they may not have said so yet.
+// backlog asks what servers hold back. If that is nothing it waits for heldWithin, because they may not have said so
+// yet.
 func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
 	observer, err := inv.observe(ctx, inv.etcd.timeout)
 	if err != nil {
@@ -172,7 +175,7 @@ func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
 	}
 }
 
-// backlogOf puts together what servers say that are heard of.
+// backlogOf merges what the servers with fresh heartbeats report.
 func backlogOf(servers []admin.Server) *backlog {
 	b := &backlog{Held: []heldKey{}, Strange: []string{}}
 	for _, s := range servers {
@@ -185,7 +188,11 @@ func backlogOf(servers []admin.Server) *backlog {
 			b.Strange = append(b.Strange, s.ID)
 		}
 		for _, h := range s.HeldFirst {
-			i, there := slices.BinarySearchFunc(b.Held, h.Resource, func(k heldKey, name string) int { return strings.Compare(k.Resource, name) })
+			i, there := slices.BinarySearchFunc(b.Held, h.Resource, func(k heldKey,
+				name string,
+			) int {
+				return strings.Compare(k.Resource, name)
+			})
 			if !there {
 				b.Held = slices.Insert(b.Held, i, heldKey{Resource: h.Resource, Why: h.Why})
 			}
@@ -195,8 +202,8 @@ func backlogOf(servers []admin.Server) *backlog {
 	return b
 }
 
-// only leaves what is named, or is in what is named, and returns the keys of it. What servers hold beyond what they
-// name may be named as well.
+// only keeps what is named, or is within what is named, and returns its keys. If servers hold more than they list, any
+// name is taken, because it may be among the rest.
 func (b *backlog) only(named []zones.Key, there *store.Listing) (keys []zones.Key, err error) {
 	origins := map[string]bool{}
 	for _, c := range there.Changes {
@@ -242,7 +249,7 @@ func (b *backlog) only(named []zones.Key, there *store.Listing) (keys []zones.Ke
 func (b *backlog) print(inv *invocation) {
 	switch {
 	case b.empty() && b.servers == 0:
-		inv.printf("No server is heard of: what they hold back is not known.\n")
+		inv.printf("No server is heard of, so nobody knows what they hold back.\n")
 		return
 	case b.empty():
 		inv.printf("Nothing is held back by %s.\n", count(b.servers, "server"))
@@ -256,14 +263,15 @@ func (b *backlog) print(inv *invocation) {
 		inv.table(t)
 	}
 	if b.More > 0 {
-		inv.printf("and %d more; leeward status of a server names them all\n", b.More)
+		inv.printf("and %d more; leeward status lists all that a server holds back\n", b.More)
 	}
 	if len(b.Strange) > 0 {
-		inv.printf("etcd's history is not the one that was followed by %s\n", strings.Join(b.Strange, ", "))
+		inv.printf("etcd has another history than the one that these servers followed: %s\n",
+			strings.Join(b.Strange, ", "))
 	}
 }
 
-// touch accepts what servers that read a folder hold back.
+// touch accepts what servers that read a folder hold back: they look at the time of a file in it.
 func (inv *invocation) touch(dir string) error {
 	if s, err := os.Stat(dir); err != nil || !s.IsDir() {
 		return fmt.Errorf("--files %s: there is no such folder", dir)
@@ -275,7 +283,7 @@ func (inv *invocation) touch(dir string) error {
 		err = os.Chtimes(path, now, now)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; where the folder cannot be written to, send the servers SIGHUP", err)
+		return fmt.Errorf("%w; if the folder is read-only, send the servers SIGHUP", err)
 	}
 	inv.printf("Accepted for servers that read %s.\n", dir)
 	return nil

@@ -16,7 +16,7 @@ import (
 	"leeward/zones/disk"
 )
 
-// adminTLSFlags are how a client of an admin interface speaks TLS.
+// adminTLSFlags say how a client of an admin interface speaks TLS.
 type adminTLSFlags struct{ ca, cert, key, serverName string }
 
 func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
@@ -70,7 +70,7 @@ func (f *adminTLSFlags) config() (*tls.Config, error) {
 		}
 	}
 	if (f.cert == "") != (f.key == "") {
-		return nil, misused("a client certificate and its key go together; give both --admin-cert and --admin-key, or neither")
+		return nil, misused("give both --admin-cert and --admin-key, or neither")
 	}
 	if f.cert != "" {
 		pair, err := process.ReadPair(f.cert, f.key)
@@ -78,14 +78,13 @@ func (f *adminTLSFlags) config() (*tls.Config, error) {
 			return nil, fmt.Errorf("--admin-cert and --admin-key (%s, %s): %w", f.cert, f.key, err)
 		}
 		c.Certificates = []tls.Certificate{pair}
-		// Whatever authorities the server names: it is the one to say what is wrong with it.
+		// Send it whatever authorities the server names, so that it is the server that says what is wrong with it.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	return c, nil
 }
 
-// explain adds to what went wrong on the way to an admin interface what can be done about it, where it has to do with
-// TLS.
+// explain adds to an error of TLS what the operator can do about it. It returns other errors as they are.
 func (f *adminTLSFlags) explain(err error) error {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -93,20 +92,22 @@ func (f *adminTLSFlags) explain(err error) error {
 	text := err.Error()
 	switch {
 	case errors.As(err, &authority):
-		return fmt.Errorf("%w; name the authority that signed its certificate with --admin-ca FILE", err)
+		return fmt.Errorf("%w; give the authority that signed its certificate with --admin-ca FILE", err)
 	case errors.As(err, &name):
-		return fmt.Errorf("%w; ask by a name that its certificate has, or give one with --admin-server-name", err)
+		return fmt.Errorf("%w; use a name that its certificate has, or give one with --admin-server-name", err)
 	case errors.As(err, &header), strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%w; it speaks plain HTTP: write http:// and leave out --admin-ca and the like", err)
+		return fmt.Errorf("%w; the server speaks plain HTTP: write http:// and leave out --admin-ca and the like", err)
 	case strings.Contains(text, "remote error: tls:"):
-		return fmt.Errorf("%w; the server does not take this client certificate: one authority of its --admin-client-ca must have signed it", err)
+		return fmt.Errorf("%w; the server refuses this client certificate: an authority in its --admin-client-ca "+
+			"must have signed it", err)
 	}
 	return err
 }
 
-// plainToTLS is what Go's HTTP server answers to who speaks HTTP where it speaks TLS.
+// plainToTLS is how Go's HTTPS server answers a client that speaks plain HTTP.
 const plainToTLS = "Client sent an HTTP request to an HTTPS server"
 
 func speaksTLS(base string) error {
-	return fmt.Errorf("%s: it speaks TLS: write https:// and name the authority that signed its certificate with --admin-ca FILE", base)
+	return fmt.Errorf("%s: the server speaks TLS: write https://, and give the authority that signed its certificate "+
+		"with --admin-ca FILE", base)
 }

@@ -128,7 +128,7 @@ func TestAdminOverTLS(t *testing.T) {
 		{"one of a stranger", []string{"status", "--admin", address, ca, "--admin-cert=" + at("stranger.pem"), "--admin-key=" + at("stranger.key")}, 1, "--admin-client-ca"},
 		{"no authority", []string{"status", "--admin", "https://" + address}, 1, "--admin-ca FILE"},
 		{"plain HTTP", []string{"status", "--admin", "http://" + address}, 1, "write https://"},
-		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "go together"},
+		{"a certificate without its key", []string{"status", "--admin", address, cert}, 2, "both --admin-cert and --admin-key"},
 		{"no file", []string{"status", "--admin", address, "--admin-ca", at("none")}, 1, "no such file"},
 		{"ready without a certificate", []string{"healthcheck", "--admin", address, ca}, 0, "ok"},
 		{"ready in plain HTTP", []string{"healthcheck", "--admin", "http://" + address}, 1, "write https://"},

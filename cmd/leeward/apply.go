@@ -64,7 +64,8 @@ that is answering, or more than a tenth of the set needs --force.`,
 	return cmd
 }
 
-// applied lays documents over what there is, as an owner's. With prune, nothing else of that owner stays but overrides.
+// applied returns what there is with the documents laid over it, which become the owner's. With prune, what else the
+// owner has is deleted, except overrides.
 func applied(base *store.Listing, docs []zones.Document, owner string, prune bool) proposal {
 	named := make(map[zones.Key]zones.Resource, len(docs))
 	for _, d := range docs {

@@ -16,7 +16,7 @@ import (
 	"leeward/server/admin"
 )
 
-// adminFlags say which server's admin interface is asked.
+// adminFlags say which server's admin interface to ask.
 type adminFlags struct {
 	url              string
 	token, tokenFile string
@@ -33,7 +33,7 @@ func (f *adminFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeout, "admin-timeout", 10*time.Second, "how long to wait for an answer")
 }
 
-// get asks for a page and reads its JSON into v.
+// get reads the JSON of a page into v.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v any) error {
 	u, err := f.tls.page(f.url, path)
 	if err != nil {
@@ -60,7 +60,7 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 	}
 	client := http.Client{
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true},
-		// A token is for the server that was named, not for where that sends us.
+		// The token is for the server that was named, not for one to which that redirects.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	answer, err := client.Do(r)
@@ -72,7 +72,8 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 		if known := f.tls.explain(err); known.Error() != err.Error() {
 			return fmt.Errorf("%s: %w", base, known)
 		}
-		return fmt.Errorf("no server's admin interface at %s: %w; name one with --admin URL, or read from etcd with --etcd URL", base, err)
+		return fmt.Errorf("nobody answers at %s: %w; give a server's admin interface with --admin URL, or read from "+
+			"etcd with --etcd URL", base, err)
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 256<<20))
@@ -98,14 +99,14 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values, v a
 	return nil
 }
 
-// choose returns which one of flags that exclude each other is given, "" if none is. The command line goes before the
-// environment; two of the same are an error.
+// choose returns which of several flags that exclude each other is given, "" if none is. The command line overrides the
+// environment; two flags from the same place are an error.
 func (inv *invocation) choose(flags *pflag.FlagSet, names ...string) (string, error) {
 	return inv.one(flags, []bool{false, true}, names)
 }
 
-// prefer is choose for a verb that only asks: where the environment, which is a server's own more often than not, names
-// several, the first of names counts.
+// prefer is choose for a verb that only asks. Its environment is often that of a server, so several flags there are no
+// error: the first of names counts.
 func (inv *invocation) prefer(flags *pflag.FlagSet, names ...string) (string, error) {
 	from, err := inv.one(flags, []bool{false}, names)
 	for _, name := range names {

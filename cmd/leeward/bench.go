@@ -21,7 +21,8 @@ func newBench(inv *invocation) *cobra.Command {
 	var mine, noCookies bool
 	var allow float64
 	cmd := &cobra.Command{
-		Use: "bench --server ADDRESS --names FILE | --zone ORIGIN", Short: "Find the load at which a server of your own breaks", GroupID: groupOperate,
+		Use: "bench --server ADDRESS --names FILE | --zone ORIGIN", Short: "Find the load at which a server of your " +
+			"own breaks", GroupID: groupOperate,
 		Args: cobra.NoArgs,
 		Long: `Bench sends queries to a server over UDP, as many resolvers do: at a rate that
 does not depend on the answers. It doubles the rate until more than --allow of
@@ -45,13 +46,15 @@ loopback and private addresses only, unless you say --i-own-this-target.`,
 			case server == "":
 				return misused("--server is missing: give its address, such as 127.0.0.1:5300")
 			case (names == "") == (zone == ""):
-				return misused("give what to ask: either --names FILE or --zone ORIGIN")
+				return misused("say what to ask: give either --names FILE or --zone ORIGIN")
 			case s.From < 1 || s.Most < s.From:
-				return misused("--from %g, --most %g: the first is at least 1, the second at least the first", s.From, s.Most)
+				return misused("--from %g, --most %g: the first is at least 1, the second at least the first", s.From,
+					s.Most)
 			case s.Step < 100*time.Millisecond || s.Step > 5*time.Minute:
 				return misused("--step %v: it is 100ms to 5m", s.Step)
 			case s.Timeout < time.Millisecond || s.Timeout > 4*time.Second || s.Late <= 0:
-				return misused("--timeout %v, --late %v: the first is 1ms to 4s, the second more than 0", s.Timeout, s.Late)
+				return misused("--timeout %v, --late %v: the first is 1ms to 4s, the second more than 0", s.Timeout,
+					s.Late)
 			case allow < 0 || allow >= 100:
 				return misused("--allow %g: it is a percentage, at least 0 and below 100", allow)
 			case s.Sockets < 1 || s.Sockets > 512:
@@ -87,7 +90,8 @@ loopback and private addresses only, unless you say --i-own-this-target.`,
 				defer picture.Close()
 			}
 			if output == "table" {
-				inv.printf("%s, %s, each step %v\n%s\n", s.Server, count(len(s.Questions), "question", "questions"), s.Step, bench.Heading)
+				inv.printf("%s, %s, each step %v\n%s\n", s.Server, count(len(s.Questions), "question", "questions"),
+					s.Step, bench.Heading)
 				s.Tell = func(step bench.Step) { inv.printf("%s\n", step.Row()) }
 			}
 			r, err := bench.Run(cmd.Context(), s)
@@ -146,8 +150,8 @@ func drawable(plot string) error {
 	return nil
 }
 
-// target reads the address of a server. A name is not looked up: what it stands for could change to an address that
-// nobody meant.
+// target reads the address of a server. It does not look up names: their addresses could change to ones that nobody
+// meant to load.
 func target(text string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddrPort(text); err == nil && a.Port() != 0 {
 		return a, nil
@@ -155,10 +159,11 @@ func target(text string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
 		return netip.AddrPortFrom(a, 53), nil
 	}
-	return netip.AddrPort{}, misused("--server %q: it is an address, with a port if that is not 53, such as 127.0.0.1:5300 or [::1]:5300", text)
+	return netip.AddrPort{}, misused("--server %q: write an address, with a port if that is not 53, such as "+
+		"127.0.0.1:5300 or [::1]:5300", text)
 }
 
-// questions reads what is to be asked, from a file of names or out of a zone's resources.
+// questions reads what to ask, from a file of names or from the resources of a zone.
 func (inv *invocation) questions(cmd *cobra.Command, names, zone, files string, seed uint64) ([]bench.Question, error) {
 	if names != "" {
 		f, err := openGiven(names)

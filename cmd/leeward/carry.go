@@ -10,19 +10,19 @@ import (
 	"leeward/zones"
 )
 
-// load is what a policy has now, and what is left to carry it without the target.
+// load is what a policy, or one of its rules, has now, and what would be left to carry it without the target.
 type load struct {
-	policy             string // with the rule, where only this is meant: "www.example.test rule 2"
+	policy             string // and the rule, if it is one rule's: "www.example.test rule 2"
 	endpoints, left    int    // healthy and not drained
 	weight, weightLeft int
 	carriers           []string // pools that are left, with their healthy endpoints
 }
 
-// carry works out, for every policy that would lose something, what would be left, and names each of its rules that
-// would be left with nothing: the clients of a rule have only its pools, whatever the others have.
+// carry returns what every policy that would lose something would have left. It adds each rule that would be left with
+// nothing, because the clients of a rule have only its pools, whatever other rules have.
 //
-// What is drained or down for a part of the drain's time counts as such, what is up counts as up if it is all of the
-// time.
+// An override counts as drain or down if it holds for any part of the drain's time, and as up only if it holds for all
+// of it.
 func carry(rs []zones.Resource, drain *zones.Override, status *admin.Status, now time.Time) []load {
 	target := drain.Target
 	words := map[string]zones.Word{}
@@ -45,7 +45,7 @@ func carry(rs []zones.Resource, drain *zones.Override, status *admin.Status, now
 	}
 	healthy := map[string]bool{}
 	for _, e := range status.Endpoints {
-		healthy[e.Endpoint] = e.Hostname != nil && len(e.Addresses) == 0 // not resolved: unknown, which counts as up
+		healthy[e.Endpoint] = e.Hostname != nil && len(e.Addresses) == 0 // not looked up yet: unknown counts as up
 		for _, a := range e.Addresses {
 			healthy[e.Endpoint] = healthy[e.Endpoint] || a.Verdict != "down"
 		}
@@ -105,7 +105,7 @@ func carry(rs []zones.Resource, drain *zones.Override, status *admin.Status, now
 	return loads
 }
 
-// during reports whether an override is in force in a part of another's time, and in all of it.
+// during reports whether an override holds for a part of another's time, and whether it holds for all of it.
 func during(o, of *zones.Override, now time.Time) (meets, all bool) {
 	from := now
 	if of.From != nil {
@@ -118,7 +118,7 @@ func during(o, of *zones.Override, now time.Time) (meets, all bool) {
 	return !over && !late, begun && !ends
 }
 
-// loads prints what the others would carry.
+// loads prints what would be left of each policy.
 func (inv *invocation) loads(target string, loads []load) {
 	if len(loads) == 0 {
 		inv.printf("No policy uses %s.\n", target)
@@ -131,7 +131,8 @@ func (inv *invocation) loads(target string, loads []load) {
 		if by == "" {
 			by = "nobody"
 		}
-		t.AddTexts(l.policy, fmt.Sprintf("%d → %d", l.endpoints, l.left), fmt.Sprintf("%d → %d", l.weight, l.weightLeft), by)
+		t.AddTexts(l.policy, fmt.Sprintf("%d → %d", l.endpoints, l.left),
+			fmt.Sprintf("%d → %d", l.weight, l.weightLeft), by)
 	}
 	inv.table(t)
 }

@@ -35,19 +35,25 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 	addOutput(cmd, &f.output, "table", "json")
 }
 
-// proposal is what a verb wants, given what there is.
+// proposal is what a verb wants the resources to become.
 type proposal struct {
-	docs      []zones.Document // how all should be afterwards; those from files have their positions
+	docs      []zones.Document // all resources afterwards; those from files know their positions
 	onPurpose string
 	leases    map[zones.Key]time.Duration
-	gone      []zones.Key // values that cannot be read, to be deleted
-	pruned    pruning     // what of all this --prune takes away
-	claim     *claim      // whose what is written is; nil: nobody's
+	gone      []zones.Key // to be deleted although their values cannot be read
+	pruned    pruning     // what --prune deletes of all this
+	claim     *claim      // who owns what is written; nil: nobody
 }
 
-// change is the way of every verb that writes: list, propose, show the difference, validate the result, commit; all
-// again if someone else was faster.
-func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*store.Listing) (proposal, error)) error {
+// change is how every verb writes: list what there is, propose, show the difference, validate the result, commit. If
+// somebody else wrote meanwhile, it begins again.
+//
+//	list ─▶ propose ─▶ diff ─▶ validate ─▶ simulate ─▶ owners ─▶ prune? ─▶ commit ─▶ wait
+//	  ▲                                                                      │
+//	  └──────────────────────────── conflict ────────────────────────────────┘
+func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*store.Listing) (proposal,
+	error),
+) error {
 	if f.wait < 0 || f.wait > 0 && f.dryRun {
 		return misused("--wait %v: it is more than 0, and a dry run has nothing to wait for", f.wait)
 	}
@@ -64,9 +70,9 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		defer observer.Close()
 	}
 	var shown string
-	var asked bool // about what is shown
+	var asked bool // whether the operator has agreed to what is shown
 	var last outcome
-	newest := int64(0) // of the resources that were there; etcd's own revision goes on with every heartbeat
+	newest := int64(0) // revision of a resource; etcd's own grows with every heartbeat
 	plan := func(base *store.Listing) (store.Plan, error) {
 		for _, c := range base.Changes {
 			newest = max(newest, c.Revision)
@@ -83,14 +89,14 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 				return store.Plan{}, err
 			}
 			if shown != "" && shown != text {
-				inv.printf("Someone else changed resources meanwhile. What there is to do now:\n")
+				inv.printf("Somebody else has changed resources meanwhile. This is left to do:\n")
 			}
 			if shown != text {
 				inv.printf("%s", text)
 			}
 			asked = asked && shown == text
 			shown = text
-		} else if shown == "" { // the JSON comes when it is done, and what goes is said before
+		} else if shown == "" { // JSON comes last; what is deleted is said before that
 			for _, k := range p.pruned.keys {
 				fmt.Fprintf(inv.told, "- %s\n", k)
 			}
@@ -140,7 +146,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 	done, err := e.Change(ctx, plan)
 	if err != nil {
 		if errors.Is(err, etcd.ErrConflict) {
-			err = fmt.Errorf("%w; try again", err)
+			err = fmt.Errorf("%w; run it again", err)
 		}
 		return err
 	}
@@ -151,13 +157,13 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 			newest = done.Revision
 		}
 		if last.serving, err = inv.served(ctx, newest, f.wait); err != nil {
-			return fmt.Errorf("it is written at revision %d; who serves it is not known: %w", done.Revision, err)
+			return fmt.Errorf("written at revision %d, but nobody knows who serves it: %w", done.Revision, err)
 		}
 	}
 	return inv.conclude(f, last)
 }
 
-// outcome is what a change did, or would do.
+// outcome is what a change has done or, in a dry run, would do.
 type outcome struct {
 	edits     []zones.Edit
 	gone      []zones.Key
@@ -166,9 +172,9 @@ type outcome struct {
 	written   int
 	dryRun    bool
 	claim     *claim
-	serving   *serving // nil: nobody waited
+	serving   *serving // nil: without --wait
 
-	forecast *control.Forecast // nil: nobody asked
+	forecast *control.Forecast // nil: without --simulate, or no load is measured
 }
 
 func (o outcome) diff(colour bool) (string, error) {
@@ -180,7 +186,8 @@ func (o outcome) diff(colour bool) (string, error) {
 		fmt.Fprintf(&b, "- %s (its value cannot be read)\n", k)
 	}
 	if o.claim != nil && o.claim.nobody > 0 {
-		fmt.Fprintf(&b, "%s, which belonged to nobody, to %s\n", count(o.claim.nobody, "resource goes", "resources go"), o.claim.owner)
+		fmt.Fprintf(&b, "%s, which belonged to nobody, to %s\n", count(o.claim.nobody, "resource goes", "resources go"),
+			o.claim.owner)
 	}
 	return b.String(), nil
 }
@@ -235,8 +242,8 @@ func (o outcome) json(w io.Writer) error {
 	return writeJSON(w, out)
 }
 
-// validate refuses a result that has problems which what there is has not, or which are those of the very documents
-// that are being applied.
+// validate refuses a result with new problems, or with problems of the very documents that are being applied. Old
+// problems of other resources do not stand in the way.
 func (inv *invocation) validate(base *store.Listing, p proposal, force bool) error {
 	unread := base.Problems()
 	after := zones.Check(p.docs, unread...)
@@ -270,12 +277,13 @@ func (inv *invocation) validate(base *store.Listing, p proposal, force bool) err
 	case len(refused) > 0:
 		return fmt.Errorf("nothing was written: %s in the result; see above", count(len(refused), "problem"))
 	case len(unanswered) > 0 && !force:
-		return fmt.Errorf("nothing was written: %s without an answer; give it endpoints, or add --force", count(len(unanswered), "policy would be left", "policies would be left"))
+		return fmt.Errorf("nothing was written: %s without an answer; give it endpoints, or add --force",
+			count(len(unanswered), "policy would be left", "policies would be left"))
 	}
 	return nil
 }
 
-// count writes a number with its noun; plural is the noun with an s unless it is given.
+// count writes a number and its noun. The plural is the noun and an s, unless it is given.
 func count(n int, noun string, plural ...string) string {
 	if n != 1 {
 		if len(plural) > 0 {

@@ -11,7 +11,8 @@ func newCheck(inv *invocation) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use: "check -f FILE|DIR|-", Short: "Validate resources offline", GroupID: groupResources, Args: input.only,
-		Long: "Validate resources as a whole, offline: what is checked is all that is named, as if nothing else were there.",
+		Long: "Validate resources as a whole, offline: what is checked is all that is named, as if nothing else were " +
+			"there.",
 		Example: `  leeward check -f resources/
   leeward check -f resources/ -f example.test.zone -o json`,
 		RunE: func(*cobra.Command, []string) error {
@@ -46,7 +47,7 @@ func newCheck(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-// checked writes what was found for scripts.
+// checked writes what was found as JSON.
 func checked(inv *invocation, resources int, problems zones.Problems) error {
 	type problem struct {
 		File     string `json:"file,omitempty"`

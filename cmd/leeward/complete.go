@@ -13,17 +13,19 @@ import (
 	"leeward/zones/store"
 )
 
-// completionTime is how long a shell waits for names from etcd. Whoever presses a key would rather have none.
+// completionTime is how long a shell waits for names from etcd. After that, no names are better than waiting.
 const completionTime = time.Second
 
-// mostNames is the most names that are offered at once: more would not be read.
+// mostNames is how many names are offered at most. Nobody reads more.
 const mostNames = 500
 
-// complete makes the shell offer what exists for the arguments of a verb: offers says of an argument, by those before
-// it, which words stand for it.
+// complete makes the shell offer what exists as arguments of a verb. offers returns the words that may follow those
+// before.
 func (inv *invocation) complete(cmd *cobra.Command, offers func(n names, before []string) []string) {
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, before []string, begun string) ([]string, cobra.ShellCompDirective) {
-		// A completion is no run of the verb: what runs before a verb does not run before it.
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, before []string, begun string) ([]string,
+		cobra.ShellCompDirective,
+	) {
+		// Cobra completes without PersistentPreRunE, which reads the environment otherwise.
 		if inv.environment(cmd.Flags()) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -39,13 +41,13 @@ func (inv *invocation) complete(cmd *cobra.Command, offers func(n names, before 
 	}
 }
 
-// names are the names of what exists where a verb would look.
+// names finds what exists where the verb would look.
 type names struct {
 	inv *invocation
 	cmd *cobra.Command
 }
 
-// of returns the names of a kind; none where nobody can tell in time.
+// of returns the names of a kind, and none if they cannot be had in time.
 func (n names) of(kind zones.Kind) (all []string) {
 	if f := n.cmd.Flags().Lookup("files"); f != nil && f.Value.String() != "" {
 		docs, _, err := n.inv.readInput(f.Value.String())
@@ -81,7 +83,7 @@ func (n names) of(kind zones.Kind) (all []string) {
 	return all
 }
 
-// keys offers KIND, then NAME…; or KIND/NAME for each argument.
+// keys offers kinds, and after a kind its names.
 func keys(n names, before []string) (words []string) {
 	kinds := map[string]zones.Kind{}
 	for _, k := range zones.Kinds {
@@ -100,12 +102,15 @@ func keys(n names, before []string) (words []string) {
 	return words
 }
 
-// targets offers what can be drained.
+// targets offers regions, pools and endpoints.
 func targets(n names, before []string) (words []string) {
 	if len(before) > 0 {
 		return nil
 	}
-	for class, kind := range map[string]zones.Kind{"region/": zones.KindRegion, "pool/": zones.KindPool, "endpoint/": zones.KindEndpoint} {
+	for class, kind := range map[string]zones.Kind{
+		"region/": zones.KindRegion, "pool/": zones.KindPool,
+		"endpoint/": zones.KindEndpoint,
+	} {
 		for _, name := range n.of(kind) {
 			words = append(words, class+name)
 		}
@@ -113,7 +118,7 @@ func targets(n names, before []string) (words []string) {
 	return words
 }
 
-// overridden offers what can be restored.
+// overridden offers targets that have an override.
 func overridden(n names, before []string) []string {
 	if len(before) > 0 {
 		return nil
@@ -131,7 +136,7 @@ func origins(all bool) func(names, []string) []string {
 	}
 }
 
-// steered offers the names of policies, and then types.
+// steered offers the names of policies, then types.
 func steered(n names, before []string) []string {
 	switch len(before) {
 	case 0:

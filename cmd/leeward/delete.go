@@ -31,9 +31,9 @@ answer needs --force.`,
 			case named && len(input.files) > 0:
 				return misused("give names or -f, not both")
 			case named && len(keys) == 0:
-				return misused("name what is to be deleted: leeward delete %s NAME…", strings.ToLower(args[0]))
+				return misused("name what to delete: leeward delete %s NAME…", strings.ToLower(args[0]))
 			case !named && len(input.files) == 0:
-				return misused("name what is to be deleted: KIND NAME…, KIND/NAME… or -f FILE")
+				return misused("name what to delete: KIND NAME…, KIND/NAME… or -f FILE")
 			case !named:
 				docs, problems, err := input.read(inv)
 				if err != nil {
@@ -52,7 +52,7 @@ answer needs --force.`,
 				if named && len(missing) > 0 && !seen {
 					return proposal{}, absent(missing)
 				}
-				seen = true // what is not there at a later attempt went at an earlier one
+				seen = true // if a name is missing at a later attempt, an earlier one deleted it
 				return p, nil
 			})
 		},
@@ -66,7 +66,7 @@ answer needs --force.`,
 	return cmd
 }
 
-// without takes keys out of what there is, and tells which of them are not there.
+// without returns what is left without the keys, and which of the keys are not there.
 func without(base *store.Listing, keys []zones.Key, recursive bool) (p proposal, missing []zones.Key) {
 	out := make(map[zones.Key]bool, len(keys))
 	for _, k := range keys {
@@ -107,8 +107,8 @@ func without(base *store.Listing, keys []zones.Key, recursive bool) (p proposal,
 	return p, missing
 }
 
-// within reports whether a resource goes with one of those named: a record with its zone, an endpoint with its pool, an
-// override with its target.
+// within reports whether a resource belongs to one of those named: a record to its zone, an endpoint to its pool, an
+// override to its target.
 func within(k zones.Key, named map[zones.Key]bool) bool {
 	holder, _, _ := strings.Cut(k.Name(), "/")
 	has := func(kind zones.Kind, name string) bool {

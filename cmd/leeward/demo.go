@@ -42,7 +42,7 @@ the region left the answers of both servers in time, and came back.`,
 			case o.Fail != "" && !slices.Contains(demo.Regions(), o.Fail):
 				return misused("--fail %q: the demo's regions are %s", o.Fail, strings.Join(demo.Regions(), ", "))
 			case surge && (o.Once || o.Fail != "" || o.For > 0 || cmd.Flags().Changed("after")):
-				return misused("--surge is a play of its own; leave out --once, --fail, --after and --for")
+				return misused("--surge cuts no region; leave out --once, --fail, --after and --for")
 			case plot != "" && !surge:
 				return misused("--plot draws a surge; add --surge")
 			case drawable(plot) != nil:
@@ -91,7 +91,7 @@ the region left the answers of both servers in time, and came back.`,
 	return cmd
 }
 
-// runSurge plays a surge, and draws it where that is asked for.
+// runSurge plays a surge and, with --plot, draws it.
 func runSurge(ctx context.Context, o demo.Options, plot string) error {
 	film, err := demo.Surge(ctx, o)
 	if plot == "" || film == nil {

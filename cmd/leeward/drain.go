@@ -19,7 +19,8 @@ func newDrain(inv *invocation) *cobra.Command {
 	var at, reason, output string
 	var f changeFlags
 	cmd := &cobra.Command{
-		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint out of answers",
+		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint " +
+			"out of answers",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
 		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until
 you restore it or the time is over. With --at it begins at that time by itself;
@@ -36,20 +37,21 @@ policy, or the clients of one of its rules, would be left with nothing else.`,
   leeward drain endpoint/www-eu/lb-1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("for") && span < time.Second {
-				return misused("--for %v: it is 1s or more", span)
+				return misused("--for %v: write 1s or more", span)
 			}
 			target, err := parseTarget(args[0])
 			if err != nil {
 				return err
 			}
 			if over < 0 || over%time.Second != 0 {
-				return misused("--over %v: it is a number of seconds, 0s or more", over)
+				return misused("--over %v: write whole seconds, 0s or more", over)
 			}
 			if over > 0 && strings.HasPrefix(target, "endpoint/") {
 				return misused("--over: an endpoint is drained at once; drain its pool, or leave --over out")
 			}
 			if span > 0 && 2*over > span {
-				return misused("--over %s to lose its clients and %[1]s to get them back are longer than --for %s", screen.Span(over), screen.Span(span))
+				return misused("--over %s to lose its clients and %[1]s to get them back are longer than --for %s",
+					screen.Span(over), screen.Span(span))
 			}
 			var from time.Time // zero: as it is written
 			if cmd.Flags().Changed("at") {
@@ -91,7 +93,7 @@ policy, or the clients of one of its rules, would be left with nothing else.`,
 	return cmd
 }
 
-// parseTarget reads what an override is about: "region/eu-west".
+// parseTarget checks the target of an override: "region/eu-west".
 func parseTarget(s string) (string, error) {
 	kind, name, ok := strings.Cut(s, "/")
 	parts := strings.Count(name, "/") + 1
@@ -103,7 +105,7 @@ func parseTarget(s string) (string, error) {
 	return "", misused("%q is no target; write region/REGION, pool/POOL or endpoint/POOL/ENDPOINT", s)
 }
 
-// subject returns the key of what an override is about.
+// subject returns the key of a target.
 func subject(target string) zones.Key {
 	word, name, _ := strings.Cut(target, "/")
 	switch word {
@@ -115,7 +117,7 @@ func subject(target string) zones.Key {
 	return zones.KeyOf(zones.KindEndpoint, name)
 }
 
-// drain previews and writes a drain. set gives it its times, of those that are counted from when it is written.
+// drain previews a drain and writes it. set sets the times that are counted from the moment of writing.
 func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(), f changeFlags, show bool) error {
 	target := o.Target
 	e, err := inv.dial()
@@ -124,7 +126,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 	}
 	defer e.Close()
 	if _, err := e.List(ctx, zones.KindRegion); err != nil {
-		return err // at once, and saying why
+		return err // at once and with the reason, not after the observer's patience
 	}
 	observer, err := inv.settled(ctx)
 	if err != nil {
@@ -160,8 +162,10 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 			foretold = inv.preview(ctx, observer, q, show)
 		}
 		if len(alone) > 0 && !f.force {
-			return store.Plan{}, fmt.Errorf("nothing was written: without %s, %s would have no healthy endpoint in another pool; "+
-				"restore or add one, or add --force (then the answers are as if nothing were drained)", target, strings.Join(alone, ", "))
+			return store.Plan{}, fmt.Errorf("nothing was written: without %s, %s would have no healthy endpoint in "+
+				"another pool; "+
+				"restore or add one, or use --force (answers will be as if nothing were drained)",
+				target, strings.Join(alone, ", "))
 		}
 		if err := foretold.refused(f.force); err != nil {
 			return store.Plan{}, err
@@ -178,7 +182,7 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 				return store.Plan{}, err
 			}
 		}
-		if o.Until != nil { // until then, not only as long as it drains
+		if o.Until != nil { // etcd deletes it when it is over
 			p.Leases = map[zones.Key]time.Duration{o.Key(): max(o.Until.Sub(inv.now()), time.Second)}
 		}
 		return p, nil
@@ -205,20 +209,21 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 	case !show:
 		return last.json(inv.out)
 	case f.dryRun:
-		inv.printf("Nothing is written: this was a dry run.\n")
+		inv.printf("Nothing was written: this was a dry run.\n")
 	case o.From != nil && o.From.After(inv.now()):
 		inv.printf("Drain of %s is planned %s, revision %d.\nTo take it back: leeward restore %s\n",
 			target, ahead(o.From, o.Until, inv.now()), last.revision, target)
 	case o.Until != nil:
-		inv.printf("%s is drained until %s, revision %d. Before that: leeward restore %s\n", target, o.Until.Format(time.RFC3339), last.revision, target)
+		inv.printf("%s is drained until %s, revision %d. Before that: leeward restore %s\n", target,
+			o.Until.Format(time.RFC3339), last.revision, target)
 	default:
 		inv.printf("%s is drained, revision %d. To take it back: leeward restore %s\n", target, last.revision, target)
 	}
 	return nil
 }
 
-// supersedes refuses a drain that begins later where it would end another override of the target before that, as a
-// target has one override.
+// supersedes refuses a drain that begins later if it would end another override of the target now: a target has one
+// override, so that the new one replaces the old at once.
 func (inv *invocation) supersedes(o, was *zones.Override) error {
 	now := inv.now()
 	if o.From == nil || was.Until != nil && !now.Before(*was.Until) {
@@ -226,10 +231,11 @@ func (inv *invocation) supersedes(o, was *zones.Override) error {
 	}
 	if was.From != nil && now.Before(*was.From) {
 		if was.Until == nil || o.From.Before(*was.Until) {
-			return nil // the plan is another one now
+			return nil // one plan replaces another
 		}
 		return fmt.Errorf("nothing was written: %s of %s is planned %s already, and a target has one override; "+
-			"leeward restore %s takes it back, --force replaces it", was.State, o.Target, ahead(was.From, was.Until, now), o.Target)
+			"leeward restore %s takes it back, --force replaces it", was.State, o.Target, ahead(was.From, was.Until,
+			now), o.Target)
 	}
 	return fmt.Errorf("nothing was written: %s has the override %s now, which this one would end at once; "+
 		"leeward restore %s first, or --force", o.Target, was.State, o.Target)

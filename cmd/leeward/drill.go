@@ -59,10 +59,10 @@ Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 				return err
 			}
 			if f.options.For < 10*time.Second || f.options.For > 24*time.Hour {
-				return misused("--for %v: it is 10s to 24h", f.options.For)
+				return misused("--for %v: write 10s to 24h", f.options.For)
 			}
 			if ramp := f.options.Ramp; ramp < 0 || ramp%time.Second != 0 || 2*ramp > f.options.For {
-				return misused("--ramp %v: it is a number of seconds, and twice that at most --for, %v", ramp, f.options.For)
+				return misused("--ramp %v: write whole seconds, at most half of --for, %v", ramp, f.options.For)
 			}
 			if strings.HasPrefix(f.options.Target, "endpoint/") {
 				if cmd.Flags().Changed("ramp") {
@@ -83,11 +83,11 @@ Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 				return inv.drillOnce(cmd.Context(), f, f.reports)
 			}
 			if f.options.DryRun {
-				return misused("--every goes without --dry-run")
+				return misused("--every and --dry-run exclude each other; leave one out")
 			}
 			times, err := cron.ParseStandard(f.every)
 			if err != nil {
-				return misused(`--every %q: %v; write minute, hour, day, month and day of the week, such as "0 10 * * 3"`,
+				return misused(`--every %q: %v; write minute, hour, day, month and weekday, such as "0 10 * * 3"`,
 					f.every, err)
 			}
 			return inv.drillEvery(cmd.Context(), f, times)
@@ -112,7 +112,7 @@ Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 	return cmd
 }
 
-// drillOnce runs one drill and shows its report.
+// drillOnce runs one drill, shows its report and writes it to the files.
 func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []string) error {
 	e, err := inv.dial()
 	if err != nil {
@@ -159,7 +159,7 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 		for _, d := range r.Doubts {
 			inv.printf("Overridden by --force: %s.\n", d)
 		}
-		inv.printf("The drill would start. Nothing is written: this was a dry run.\n")
+		inv.printf("The drill would start. Nothing was written: this was a dry run.\n")
 		return nil
 	}
 	if show {
@@ -182,15 +182,15 @@ func (inv *invocation) drillOnce(ctx context.Context, f drillFlags, files []stri
 	return nil
 }
 
-// drillEvery stays and drills at the times given, until it is stopped.
+// drillEvery drills at the times given until the context ends.
 func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.Schedule) error {
 	for {
 		next := times.Next(inv.now())
 		if next.IsZero() {
-			return misused("--every %q: there is no such time", f.every)
+			return misused("--every %q: it never comes", f.every)
 		}
 		fmt.Fprintf(inv.told, "the next drill of %s is at %s\n", f.options.Target, next.Format(time.RFC3339))
-		for wait := time.Until(next); wait > 0; wait = time.Until(next) { // clocks may be set meanwhile
+		for wait := time.Until(next); wait > 0; wait = time.Until(next) { // in short waits, as the clock may be set
 			select {
 			case <-ctx.Done():
 				return nil
@@ -214,7 +214,7 @@ func (inv *invocation) drillEvery(ctx context.Context, f drillFlags, times cron.
 	}
 }
 
-// reportFiles refuses names of files that say no form.
+// reportFiles refuses names of files that do not say which form the report should have.
 func reportFiles(files []string) error {
 	for _, file := range files {
 		if ext := filepath.Ext(file); ext != ".html" && ext != ".json" && ext != ".txt" {
@@ -224,7 +224,7 @@ func reportFiles(files []string) error {
 	return nil
 }
 
-// writeReport writes a report in the form that a file's name asks for.
+// writeReport writes a report in the form that the end of a file's name says.
 func writeReport(r *drill.Report, file string, now time.Time) error {
 	return disk.Write(file, 0o644, func(w *os.File) error {
 		switch filepath.Ext(file) {
@@ -241,7 +241,8 @@ func newDrills(inv *invocation) *cobra.Command {
 	var output string
 	var reports []string
 	cmd := &cobra.Command{
-		Use: "drills [ID|last]", Short: "Show what earlier drills showed", GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
+		Use: "drills [ID|last]", Short: "Show what earlier drills showed", GroupID: groupOperate,
+		Args: cobra.MaximumNArgs(1),
 		Long: fmt.Sprintf(`List the last %d drills, the newest first, or show the report of one.
 
 A drill that was running when whoever ran it was gone is shown as interrupted.`, drill.Kept),
@@ -250,7 +251,7 @@ A drill that was running when whoever ran it was gone is shown as interrupted.`,
   leeward drills 2026-11-25T10:00:00Z --report drill.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(reports) > 0 && len(args) == 0 {
-				return misused("--report: of which drill? Give its ID, or last")
+				return misused("--report needs a drill: give its ID, or last")
 			}
 			if err := reportFiles(reports); err != nil {
 				return err
@@ -303,7 +304,7 @@ func (inv *invocation) drills(ctx context.Context, h drill.History, output strin
 		return writeJSON(inv.out, all)
 	}
 	if len(all) == 0 {
-		inv.printf("There has been no drill. leeward drill --help tells how to rehearse an outage.\n")
+		inv.printf("There has been no drill yet. leeward drill --help says how to rehearse an outage.\n")
 		return nil
 	}
 	t := &screen.Table{Heads: []string{"DRILL", "TARGET", "OUTCOME", "BY"}}

@@ -57,7 +57,7 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 		TLS: etcd.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
 	}
 	if f.timeout <= 0 {
-		return o, misused("--etcd-timeout %v: it is more than 0", f.timeout)
+		return o, misused("--etcd-timeout %v: write more than 0s", f.timeout)
 	}
 	if f.passwordFile != "" {
 		if f.password != "" {
@@ -68,7 +68,7 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 	return o, nil
 }
 
-// dial opens the store that the flags name. It does not wait for etcd.
+// dial returns the store that the flags name. It does not wait for etcd.
 func (inv *invocation) dial() (*store.Etcd, error) {
 	log, err := inv.logger()
 	if err != nil {

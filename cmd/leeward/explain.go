@@ -41,7 +41,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 			case err != nil:
 				return err
 			case client == "":
-				return misused("--client is missing: give the address that asks, or its resolver's subnet, such as 198.51.100.7")
+				return misused("--client is missing: give the client's address, such as 198.51.100.7")
 			}
 			var e *answer.Explanation
 			if from == "etcd" || from == "files" {
@@ -67,12 +67,18 @@ from a folder without any report of health, from etcd with the newest reports.`,
 				}
 			} else {
 				e = &answer.Explanation{}
-				err = f.get(cmd.Context(), "/api/v1/explain", url.Values{"name": {name}, "type": {qtype}, "client": {client}}, e)
+				err = f.get(cmd.Context(), "/api/v1/explain", url.Values{
+					"name": {name}, "type": {qtype},
+					"client": {client},
+				}, e)
 			}
 			if err != nil {
 				return err
 			}
-			return inv.print(output, e, func(w io.Writer, colour bool) error { return screen.Explanation(w, e, colour) })
+			return inv.print(output, e, func(w io.Writer, colour bool) error {
+				return screen.Explanation(w, e,
+					colour)
+			})
 		},
 	}
 	inv.etcd.add(cmd.Flags())
@@ -86,7 +92,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 	return cmd
 }
 
-// badQuestion makes a mistake in what was asked wrong usage.
+// badQuestion turns a mistake in the question into wrong usage.
 func badQuestion(err error) error {
 	if bad := (*answer.BadQuestion)(nil); errors.As(err, &bad) {
 		return usageError{err}

@@ -48,7 +48,8 @@ answers depend on who asks.`,
 				return absent([]zones.Key{zones.KeyOf(zones.KindZone, origin)})
 			}
 			if zone.Secondary() {
-				return fmt.Errorf("zone %s lives on another primary, and its records are there; take it from %s, or from a server by AXFR", origin, zone.Transfer.PrimaryServers()[0])
+				return fmt.Errorf("the records of zone %s are on another primary; take them from %s, or from a "+
+					"server by AXFR", origin, zone.Transfer.PrimaryServers()[0])
 			}
 			policies := 0
 			for _, c := range l.Changes {
@@ -64,7 +65,8 @@ answers depend on who asks.`,
 				}
 			}
 			if policies > 0 {
-				fmt.Fprintf(inv.told, "%s of this zone: not in a master file\n", count(policies, "policy", "policies"))
+				fmt.Fprintf(inv.told, "%s of this zone cannot be in a master file\n",
+					count(policies, "policy", "policies"))
 			}
 			c := zones.NewCatalog(time.Now)
 			c.Consume(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Serials: &l.Serials})

@@ -69,7 +69,7 @@ reads the YAML and the JSON back.`,
 	return cmd
 }
 
-// distinct leaves each kind once.
+// distinct returns each kind once.
 func distinct(kinds []zones.Kind) []zones.Kind {
 	var some []zones.Kind
 	for _, kind := range zones.Kinds {
@@ -83,8 +83,7 @@ func distinct(kinds []zones.Kind) []zones.Kind {
 	return some
 }
 
-// selected returns the changes that keys name, or what is within what they name, and the keys that name none. No keys
-// name everything.
+// selected returns what keys name or hold, and the keys that name nothing. Without keys it returns everything.
 func selected(changes []zones.Change, keys []zones.Key) (found []zones.Change, missing []zones.Key) {
 	if len(keys) == 0 {
 		return changes, nil
@@ -109,11 +108,12 @@ func selected(changes []zones.Change, keys []zones.Key) (found []zones.Change, m
 	return found, missing
 }
 
-// absent says what is not there.
+// absent is the error for resources that do not exist.
 func absent(keys []zones.Key) error {
 	var names []string
 	for _, k := range keys {
 		names = append(names, k.String())
 	}
-	return fmt.Errorf("there is no %s; leeward get %s lists what there is", strings.Join(names, ", no "), strings.ToLower(string(keys[0].Kind())))
+	return fmt.Errorf("there is no %s; leeward get %s lists what there is", strings.Join(names, ", no "),
+		strings.ToLower(string(keys[0].Kind())))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newHealthcheck is what a container runs to learn whether the server beside it is ready: an image from scratch has no
-// other program to ask with. It needs no token, as /readyz asks for none.
+// newHealthcheck is for containers: an image from scratch has no other program that could ask whether the server is
+// ready. It needs no token, because /readyz needs none.
 func newHealthcheck(inv *invocation) *cobra.Command {
 	var address string
 	var secure adminTLSFlags
@@ -38,7 +38,8 @@ LEEWARD_ADMIN.`,
 			if err != nil {
 				return err
 			}
-			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}} // no proxy: it is the server beside
+			// no proxy: the server is on this machine
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}}
 			answer, err := client.Do(r)
 			if err != nil {
 				return secure.explain(err)

@@ -7,15 +7,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// vain is a flag that has no effect beside others.
+// vain is a flag that has no effect together with others.
 type vain struct {
 	flag string
 	when bool
 	why  string
 }
 
-// onlyOnce makes it an error to give a flag twice that holds one value, as the last would silently count. It is for
-// servers, whose command lines are made of parts by units and charts.
+// onlyOnce refuses a flag with one value that is given twice, because the first would silently be ignored. It is for
+// servers, whose command lines units and charts put together from parts.
 func onlyOnce(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if _, list := f.Value.(pflag.SliceValue); !list {
@@ -24,7 +24,7 @@ func onlyOnce(flags *pflag.FlagSet) {
 	})
 }
 
-// single is a flag's value that can be given one time only.
+// single is a flag's value that can be set once.
 type single struct {
 	pflag.Value
 	given bool
@@ -32,14 +32,14 @@ type single struct {
 
 func (s *single) Set(text string) error {
 	if s.given {
-		return errors.New("it is given twice, and there is one; leave one out")
+		return errors.New("it is given twice; leave one out")
 	}
 	s.given = true
 	return s.Value.Set(text)
 }
 
-// inVain refuses flags of the command line that have no effect beside others. A variable of the environment is no such
-// word: it may be there for another verb.
+// inVain refuses flags of the command line that have no effect. It allows them in the environment, which may be there
+// for another verb.
 func (inv *invocation) inVain(flags *pflag.FlagSet, all ...vain) error {
 	for _, v := range all {
 		if v.when && flags.Changed(v.flag) && !inv.fromEnv[v.flag] {
@@ -49,7 +49,7 @@ func (inv *invocation) inVain(flags *pflag.FlagSet, all ...vain) error {
 	return nil
 }
 
-// vainAdmin are the flags of an admin interface that there is not.
+// vainAdmin returns the flags that have no effect without an admin interface.
 func (f *vantageFlags) vainAdmin() []vain {
 	const why = "--admin is empty, so there is no admin interface; leave one of the two out"
 	none := f.admin == ""
@@ -62,13 +62,12 @@ func (f *vantageFlags) vainAdmin() []vain {
 	}
 }
 
-// vainEtcd are the flags that say how etcd is reached: none where nobody asks it, and fewer where it is asked without
-// TLS or a user.
+// vainEtcd returns the flags that have no effect without etcd (nobody), without TLS, or without a user.
 func (f *etcdFlags) vainEtcd(flags *pflag.FlagSet, nobody bool) []vain {
 	var all []vain
 	flags.VisitAll(func(g *pflag.Flag) {
 		if strings.HasPrefix(g.Name, "etcd-") || g.Name == "prefix" || g.Name == "compact" {
-			all = append(all, vain{g.Name, nobody, "the resources are in --files, and no etcd is asked; leave it out"})
+			all = append(all, vain{g.Name, nobody, "the resources are in --files, so no etcd is asked; leave it out"})
 		}
 	})
 	plain := true
@@ -76,10 +75,10 @@ func (f *etcdFlags) vainEtcd(flags *pflag.FlagSet, nobody bool) []vain {
 		plain = plain && strings.HasPrefix(url, "http://")
 	}
 	for _, name := range []string{"etcd-ca", "etcd-cert", "etcd-key", "etcd-server-name", "etcd-insecure"} {
-		all = append(all, vain{name, plain, "the members of --etcd are asked without TLS; write https:// there, or leave it out"})
+		all = append(all, vain{name, plain, "--etcd has no https:// URL; write one, or leave it out"})
 	}
 	for _, name := range []string{"etcd-password", "etcd-password-file"} {
-		all = append(all, vain{name, f.user == "", "a password is a user's; give --etcd-user too, or leave it out"})
+		all = append(all, vain{name, f.user == "", "a password needs --etcd-user; give that too, or leave it out"})
 	}
 	return all
 }

@@ -19,7 +19,8 @@ func newImport(inv *invocation) *cobra.Command {
 	var prune bool
 	var owner string
 	cmd := &cobra.Command{
-		Use: "import ORIGIN FILE|-", Short: "Read a master file into etcd", GroupID: groupResources, Args: cobra.ExactArgs(2),
+		Use: "import ORIGIN FILE|-", Short: "Read a master file into etcd", GroupID: groupResources,
+		Args: cobra.ExactArgs(2),
 		Long: `Read a master file (RFC 1035 section 5) into etcd. Its SOA and NS records become
 the Zone, all others Records. Import shows what changes, and checks the result.
 $INCLUDE reads from the file's folder.
@@ -54,7 +55,7 @@ that owner, and of nobody; records of dynamic updates stay.`,
 	return cmd
 }
 
-// master reads a master file, of which everything must be good.
+// master reads a master file, and fails if anything in it is wrong.
 func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 	var r io.Reader = inv.in
 	var folder fs.FS // nil: standard input includes nothing
@@ -89,10 +90,12 @@ func serialOf(docs []zones.Document) *uint32 {
 	return nil
 }
 
-// imported lays a master file over a zone. What a master file cannot say (DNSSEC, who may transfer and update the zone)
-// stays as it is; but that it lives on another primary ends, as it is here now. Secondaries that have the file's
-// serial, or one before it, will take the zone's (RFC 1982).
-func imported(base *store.Listing, origin string, serial *uint32, docs []zones.Document, owner string, prune bool) proposal {
+// imported lays a master file over a zone. What a master file cannot say, such as who may transfer the zone, stays as
+// it is. A zone that was another primary's becomes our own. The serial will be after the file's, so that secondaries
+// that have that one take ours (RFC 1982).
+func imported(base *store.Listing, origin string, serial *uint32, docs []zones.Document, owner string,
+	prune bool,
+) proposal {
 	for i, d := range docs {
 		z, ok := d.Resource.(*zones.Zone)
 		if !ok {
@@ -101,7 +104,8 @@ func imported(base *store.Listing, origin string, serial *uint32, docs []zones.D
 		with := *z
 		for _, c := range base.Changes {
 			if was, ok := c.Resource.(*zones.Zone); ok && was.Origin == z.Origin {
-				with.DNSSEC, with.Transfer, with.Update, with.SerialOffset = was.DNSSEC, was.Transfer, was.Update, was.SerialOffset
+				with.DNSSEC, with.Transfer, with.Update = was.DNSSEC, was.Transfer, was.Update
+				with.SerialOffset = was.SerialOffset
 				with.Order = was.Order
 				if was.Secondary() {
 					home := *was.Transfer
@@ -130,7 +134,8 @@ func imported(base *store.Listing, origin string, serial *uint32, docs []zones.D
 	goes := map[zones.Key]bool{}
 	for _, c := range base.Changes {
 		whose := base.Owners[c.Key]
-		if c.Key.Kind() != zones.KindRecord || !strings.HasPrefix(c.Key.Name(), origin+"/") || whose != owner && whose != "" {
+		if c.Key.Kind() != zones.KindRecord || !strings.HasPrefix(c.Key.Name(),
+			origin+"/") || whose != owner && whose != "" {
 			continue
 		}
 		p.pruned.of++

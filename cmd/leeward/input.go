@@ -16,7 +16,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// inputFlags name the documents that a verb reads.
+// inputFlags say which documents a verb reads.
 type inputFlags struct{ files []string }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -24,15 +24,15 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 		"a `FILE`, a folder and all in it, or - for standard input: YAML, JSON or <origin>.zone; repeatable")
 }
 
-// only is the Args of a verb that takes nothing but what -f names.
+// only is the Args of a verb that takes no arguments but -f.
 func (f *inputFlags) only(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%q: files and folders are named with -f, as in: %s -f %s", args[0], cmd.CommandPath(), args[0])
+	return fmt.Errorf("%q: name files and folders with -f, as in: %s -f %s", args[0], cmd.CommandPath(), args[0])
 }
 
-// read reads all that is named. Positions have the paths as they were given.
+// read reads all that -f names. Positions have the paths as they were given.
 func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, error) {
 	if len(f.files) == 0 {
 		return nil, nil, misused("nothing to read; name a file or a folder with -f, or -f - for standard input")
@@ -45,12 +45,12 @@ func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, er
 			return nil, nil, err
 		}
 		if len(some) == 0 && len(wrong.Errors()) == 0 {
-			// The command before a pipe failed, or a disk was full: nobody who writes a document means none.
+			// Nobody writes an empty document on purpose: the command before the pipe has failed, or a disk was full.
 			shown := "-f " + name
 			if name == "-" {
 				shown = "standard input"
 			}
-			return nil, nil, fmt.Errorf("%s: there is no resource in it", shown)
+			return nil, nil, fmt.Errorf("%s has no resource in it", shown)
 		}
 		docs, problems = append(docs, some...), append(problems, wrong...)
 	}
@@ -76,7 +76,8 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 			return disk.Open(filepath.Join(name, filepath.FromSlash(path)))
 		}, func(dir string) fs.FS { return zones.Includes(filepath.Join(name, filepath.FromSlash(dir))) })
 		if len(docs) == 0 && len(problems) == 0 {
-			return nil, nil, fmt.Errorf("-f %s: there is no *.yaml, *.yml, *.json or *.zone in this folder, nor in those within it", name)
+			return nil, nil, fmt.Errorf("-f %s: no *.yaml, *.yml, *.json or *.zone file is in this folder or below it",
+				name)
 		}
 		return docs, problems, nil
 	}
@@ -93,8 +94,8 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	return merged(docs, problems)
 }
 
-// openGiven opens a file that is named on the command line. A pipe will do, as from <(…) in a shell; one that nobody
-// writes to is empty, and not waited for.
+// openGiven opens a file that the command line names. It may be a pipe, as from <(…) in a shell. A pipe that nobody
+// writes to is empty; opening it does not wait.
 func openGiven(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
@@ -104,8 +105,7 @@ func merged(docs []zones.Document, problems zones.Problems) ([]zones.Document, z
 	return docs, append(problems, wrong...), nil
 }
 
-// stored returns the documents as etcd keeps them: a master file's serial is not kept, as there the serial follows the
-// revision.
+// stored returns the documents as etcd keeps them: without serials, which follow etcd's revision.
 func stored(docs []zones.Document) []zones.Document {
 	docs = slices.Clone(docs)
 	for i := range docs {
@@ -118,7 +118,7 @@ func stored(docs []zones.Document) []zones.Document {
 	return docs
 }
 
-// complain prints problems, one a line, and of many alike a summary.
+// complain prints problems, one a line, and sums up many that are alike.
 func (inv *invocation) complain(problems zones.Problems) {
 	for _, p := range problems.Summary() {
 		fmt.Fprintln(inv.told, p)
@@ -137,10 +137,10 @@ func parseKind(s string) (zones.Kind, error) {
 	for _, kind := range zones.Kinds {
 		all = append(all, strings.ToLower(string(kind)))
 	}
-	return "", misused("%q is no kind of resource; the kinds are %s", s, strings.Join(all, ", "))
+	return "", misused("%q is not a kind of resource; the kinds are %s", s, strings.Join(all, ", "))
 }
 
-// parseKeys reads "KIND NAME…" or "KIND/NAME…". A kind alone gives that kind and no names.
+// parseKeys reads "KIND NAME…" or "KIND/NAME…". For a kind alone it returns the kind and no keys.
 func parseKeys(args []string) (kind zones.Kind, keys []zones.Key, err error) {
 	if len(args) == 0 {
 		return "", nil, nil
@@ -168,7 +168,7 @@ func parseKeys(args []string) (kind zones.Kind, keys []zones.Key, err error) {
 	return "", keys, nil
 }
 
-// canonical spells a name as keys do: domain names in lower case without the final dot.
+// canonical spells a name as it is in keys: domain names in lower case, without the final dot.
 func canonical(kind zones.Kind, name string) string {
 	switch kind {
 	case zones.KindZone, zones.KindPolicy:
@@ -177,7 +177,7 @@ func canonical(kind zones.Kind, name string) string {
 	return name
 }
 
-// progress tells how far long work is, on one line of a terminal.
+// progress returns a function that shows on one line of a terminal how far long work is; nil if there is no terminal.
 func (inv *invocation) progress(what string) func(done, all int) {
 	if !terminal(inv.err) {
 		return nil
@@ -191,7 +191,7 @@ func (inv *invocation) progress(what string) func(done, all int) {
 	}
 }
 
-// who names the operator, for what is written into etcd.
+// who names the operator, in what is written into etcd.
 func (inv *invocation) who() string {
 	user := inv.env["USER"]
 	if user == "" {

@@ -1,9 +1,7 @@
-// Command leeward is an authoritative DNS server that is a global load balancer, and the way to work with it: one
-// verb a file, each with its flags, its wiring and its exit status, nothing else. What the verbs do lives in the
-// packages below; what they print and how they fail is here.
+// Command leeward is an authoritative DNS server that is a global load balancer, and the tool to operate it. Each verb
+// has a file with its flags, its wiring, its messages and its exit status. What verbs do is in the packages below.
 //
-// Exit status: 0 done, 1 failed, 2 wrong usage. SIGINT and SIGTERM end it in good order, and at once when they come
-// again.
+// Exit status: 0 done, 1 failed, 2 wrong usage. SIGINT and SIGTERM end it in good order; a second one ends it at once.
 package main
 
 import (
@@ -19,7 +17,7 @@ func main() {
 	process.SteadyHeap(os.Getenv)
 	process.BoundMemory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // whatever ending waits for: a second signal ends the process, as if nobody listened
+	context.AfterFunc(ctx, stop) // nobody listens to the second signal, so it ends the process
 	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)

@@ -11,7 +11,7 @@ import (
 	"leeward/zones/store"
 )
 
-// importer is to whom belongs what is imported, unless that says otherwise.
+// importer is the owner of what is imported, unless --owner names another.
 const importer = "import"
 
 var ownerName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
@@ -22,34 +22,34 @@ func checkOwner(owner string, given bool) error {
 	case !given:
 		return nil
 	case owner == process.UpdateOwner:
-		return misused("--owner %s: what belongs to it is what dynamic updates have made; take another name", owner)
+		return misused("--owner %s is the owner of what dynamic updates make; take another name", owner)
 	case !ownerName.MatchString(owner):
 		return misused("--owner %q: write 1 to 63 of a-z, 0-9, '.', '_', '/' and '-', such as team-a", owner)
 	}
 	return nil
 }
 
-// claim is what an applier makes its own.
+// claim is what a change makes an owner's.
 type claim struct {
 	base   *store.Listing
 	owner  string
-	marks  map[zones.Key]string // what is to belong to the owner, and does not yet
-	others map[zones.Key]string // what is changed and belongs to somebody else: the owner it has
-	nobody int                  // how many that are there belong to nobody yet
+	marks  map[zones.Key]string // what becomes the owner's
+	others map[zones.Key]string // what changes although it is somebody else's: whose
+	nobody int                  // how many of marks exist and had no owner
 }
 
 func newClaim(base *store.Listing, owner string) *claim {
 	return &claim{base: base, owner: owner, marks: map[zones.Key]string{}, others: map[zones.Key]string{}}
 }
 
-// absent claims a resource that may not be there yet.
+// absent claims a resource that may not exist yet.
 func (c *claim) absent(k zones.Key) {
 	if c.owner != "" && k.Kind() != zones.KindOverride {
 		c.marks[k] = c.owner
 	}
 }
 
-// there settles whose a resource is that is there. What belongs to somebody else and says the same stays theirs.
+// there corrects the claim on a resource that exists. What is somebody else's and does not change stays theirs.
 func (c *claim) there(was zones.Change, now zones.Resource) {
 	k := was.Key
 	whose := c.base.Owners[k]
@@ -67,8 +67,8 @@ func (c *claim) there(was zones.Change, now zones.Resource) {
 	}
 }
 
-// allow refuses to change what is somebody else's, unless it is forced. Who has no name changes it, is told, and it
-// stays theirs.
+// allow refuses to change what is somebody else's, unless force takes it over. A change without an owner is allowed; it
+// prints a warning, and the resource stays theirs.
 func (c *claim) allow(inv *invocation, force bool) error {
 	if c == nil {
 		return nil
@@ -76,9 +76,9 @@ func (c *claim) allow(inv *invocation, force bool) error {
 	for _, k := range slices.Sorted(maps.Keys(c.others)) {
 		switch {
 		case c.owner == "":
-			fmt.Fprintf(inv.told, "%s belongs to %s, and still will: %s may change it back\n", k, c.others[k], c.others[k])
+			fmt.Fprintf(inv.told, "%s still belongs to %s: %s may change it back\n", k, c.others[k], c.others[k])
 		case force:
-			fmt.Fprintf(inv.told, "%s belonged to %s, and is taken over\n", k, c.others[k])
+			fmt.Fprintf(inv.told, "%s is taken over from %s\n", k, c.others[k])
 		default:
 			fmt.Fprintf(inv.told, "%s belongs to %s\n", k, c.others[k])
 		}
@@ -86,7 +86,8 @@ func (c *claim) allow(inv *invocation, force bool) error {
 	if c.owner == "" || force || len(c.others) == 0 {
 		return nil
 	}
-	return fmt.Errorf("nothing was written: %s would change that %s; leave it out, or take it over with --force",
+	return fmt.Errorf("nothing was written: it would change %s that %s; leave out what is theirs, or take it over "+
+		"with --force",
 		count(len(c.others), "resource"), belongs(len(c.others)))
 }
 
@@ -97,7 +98,7 @@ func belongs(n int) string {
 	return "belong to other owners"
 }
 
-// size is how many resources change hands, or are new in them.
+// size is how many resources become the owner's.
 func (c *claim) size() int {
 	if c == nil {
 		return 0

@@ -9,11 +9,11 @@ import (
 	"leeward/zones"
 )
 
-// preview is what is foretold of a change that is about to be made. It never keeps a change from being made by failing
-// itself.
+// preview is the forecast of a change that is about to be made. If there can be no forecast, that does not prevent the
+// change.
 type preview struct{ of *control.Forecast }
 
-// preview works it out, and shows it where there are loads to show.
+// preview makes the forecast, and shows it if loads are measured.
 func (inv *invocation) preview(ctx context.Context, o *process.Observer, q control.Question, show bool) *preview {
 	f, err := o.Foresee(ctx, q)
 	if err != nil {
@@ -29,7 +29,7 @@ func (inv *invocation) preview(ctx context.Context, o *process.Observer, q contr
 	return &preview{f}
 }
 
-// forecast returns it; nil where there is none, or nothing is measured.
+// forecast returns the forecast; nil if there is none, or no load is measured.
 func (p *preview) forecast() *control.Forecast {
 	if p == nil || p.of == nil || !p.of.Measured() {
 		return nil
@@ -37,19 +37,20 @@ func (p *preview) forecast() *control.Forecast {
 	return p.of
 }
 
-// refused says why the change is not to be made.
+// refused says why the change must not be made; nil: it may.
 func (p *preview) refused(force bool) error {
 	f := p.forecast()
 	if f == nil || force {
 		return nil
 	}
 	if broken := f.Broken(); len(broken) > 0 {
-		return fmt.Errorf("nothing was written: above its max would be %s; add capacity, or add --force", poolsOf(broken))
+		return fmt.Errorf("nothing was written: %s would be above its max; add capacity, or use --force",
+			poolsOf(broken))
 	}
 	return nil
 }
 
-// afterwards replaces resources by documents.
+// afterwards returns a function that replaces all resources by the documents.
 func afterwards(docs []zones.Document) func(map[zones.Key]zones.Resource) {
 	return func(rs map[zones.Key]zones.Resource) {
 		clear(rs)

@@ -19,7 +19,8 @@ place.`,
 			if err != nil {
 				return err
 			}
-			if err := inv.inVain(cmd.Flags(), append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), false)...)...); err != nil {
+			if err := inv.inVain(cmd.Flags(), append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(),
+				false)...)...); err != nil {
 				return err
 			}
 			if s.Log, err = inv.serverLogger(); err != nil {

@@ -10,14 +10,14 @@ import (
 	"leeward/zones/store"
 )
 
-// pruning is what --prune takes away: keys out of a set that has of resources.
+// pruning is what --prune deletes: keys, out of a set of so many resources.
 type pruning struct {
 	keys []zones.Key
 	of   int
 }
 
-// rash returns what of a pruning nobody does by mistake without regretting it, one reason a line: zones, policies that
-// are answering, more than a tenth of the set.
+// rash returns reasons to refuse a pruning that would do great harm if it is a mistake: zones, policies that answer,
+// more than a tenth of the set.
 func (p pruning) rash(base *store.Listing) []string {
 	held, filled := map[string]int{}, map[string]bool{}
 	answers := map[zones.Key]bool{}
@@ -42,13 +42,13 @@ func (p pruning) rash(base *store.Listing) []string {
 	for _, k := range p.keys {
 		switch {
 		case k.Kind() == zones.KindZone:
-			why = append(why, fmt.Sprintf("%s would go, with %s", k, count(held[k.Name()], "record")))
+			why = append(why, fmt.Sprintf("%s would be deleted, with %s", k, count(held[k.Name()], "record")))
 		case answers[k]:
-			why = append(why, fmt.Sprintf("%s would go, which is answering", k))
+			why = append(why, fmt.Sprintf("%s would be deleted, which answers queries", k))
 		}
 	}
 	if n := len(p.keys); n > 1 && 10*n > p.of {
-		why = append(why, fmt.Sprintf("%d of %s would go, more than a tenth", n, count(p.of, "resource")))
+		why = append(why, fmt.Sprintf("%d of %s would be deleted, more than a tenth", n, count(p.of, "resource")))
 	}
 	return why
 }
@@ -56,8 +56,8 @@ func (p pruning) rash(base *store.Listing) []string {
 // mostReasons is how many reasons are printed.
 const mostReasons = 20
 
-// allow refuses what is rash, unless it is forced, and asks whoever sits at a terminal before anything is deleted. What
-// goes is on the screen by then.
+// allow refuses a rash pruning, unless it is forced, and asks on a terminal before any other. What would be deleted has
+// been printed by then.
 func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) error {
 	if len(p.keys) == 0 || f.force {
 		return nil
@@ -69,7 +69,8 @@ func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) erro
 		if more := len(why) - mostReasons; more > 0 {
 			fmt.Fprintf(inv.told, "and %d more\n", more)
 		}
-		return fmt.Errorf("nothing was written: --prune would delete more than it does without being told; see above, and add --force if it is meant")
+		return fmt.Errorf("nothing was written: --prune would delete too much; see above, and add --force if that is " +
+			"right")
 	}
 	if f.dryRun || !terminal(inv.in) {
 		return nil
@@ -77,7 +78,7 @@ func (p pruning) allow(inv *invocation, base *store.Listing, f changeFlags) erro
 	return inv.confirm(fmt.Sprintf("Delete %s?", count(len(p.keys), "resource")))
 }
 
-// confirm asks a question whose answer is no unless it is yes.
+// confirm asks a question. Every answer but yes is an error.
 func (inv *invocation) confirm(question string) error {
 	fmt.Fprintf(inv.told, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(inv.in).ReadString('\n')
@@ -88,5 +89,5 @@ func (inv *invocation) confirm(question string) error {
 	case "y", "yes":
 		return nil
 	}
-	return fmt.Errorf("nothing was written: the answer was not yes")
+	return fmt.Errorf("nothing was written, because the answer was not yes")
 }

@@ -36,10 +36,10 @@ func newRestore(inv *invocation) *cobra.Command {
 						return store.Plan{Edits: []zones.Edit{edit}, By: inv.who()}, nil
 					}
 				}
-				if seen { // it went at an attempt of which the answer was lost, or by itself
+				if seen { // an attempt whose answer was lost has deleted it, or it has ended
 					return store.Plan{}, nil
 				}
-				return store.Plan{}, fmt.Errorf("there is no override of %s; leeward get overrides lists what there is", target)
+				return store.Plan{}, fmt.Errorf("%s has no override; leeward get overrides lists them", target)
 			})
 			if err != nil {
 				return err

@@ -42,12 +42,12 @@ folder do the same for each new text there.`,
 	return cmd
 }
 
-// again has the zones transferred again that are wanted.
+// again marks the wanted zones to be transferred again.
 func again(base *store.Listing, wanted map[zones.Key]bool, text string) (p proposal, err error) {
 	found := map[zones.Key]bool{}
 	for _, c := range base.Changes {
 		if wanted[c.Key] && c.Err != nil {
-			return p, fmt.Errorf("%s cannot be read: %w; put it right first", c.Key, c.Err)
+			return p, fmt.Errorf("%s cannot be read: %w; correct it first", c.Key, c.Err)
 		}
 		if c.Err != nil {
 			continue
@@ -57,7 +57,7 @@ func again(base *store.Listing, wanted map[zones.Key]bool, text string) (p propo
 			found[c.Key] = true
 			z := *r.(*zones.Zone)
 			if !z.Secondary() {
-				return p, fmt.Errorf("zone %s lives here: it has no transfer.primaries that it could come from", z.Origin)
+				return p, fmt.Errorf("zone %s is ours: it has no transfer.primaries from which it could come", z.Origin)
 			}
 			transfer := *z.Transfer
 			transfer.Retransfer = text

@@ -22,26 +22,27 @@ import (
 	"leeward/zones"
 )
 
-// verbs returns every verb's command. A verb is a constructor newX(*invocation) *cobra.Command in a file of its own; it
-// is on the command line once it is named here.
+// verbs returns the command of every verb. A verb has a file with a constructor newX(*invocation) *cobra.Command, and
+// is listed here.
 func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
 		newServe(inv), newProbe(inv), newDemo(inv), newStatus(inv), newExplain(inv), newHealthcheck(inv), newBench(inv),
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv), newReference(inv),
 		newImport(inv), newExport(inv),
-		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv), newShift(inv), newAccept(inv), newRetransfer(inv),
+		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv),
+		newShift(inv), newAccept(inv), newRetransfer(inv),
 		newVersion(inv),
 	}
 }
 
-// The groups that --help sorts verbs into: give a command one of them as its GroupID.
+// The groups of verbs in --help, for a command's GroupID.
 const (
 	groupServe     = "serve"
 	groupResources = "resources"
 	groupOperate   = "operate"
 )
 
-// invocation is one run of the command: its streams, its environment and the flags that all verbs share.
+// invocation is one run of the command: its streams, its environment, and the flags that verbs share.
 type invocation struct {
 	in       io.Reader
 	out, err io.Writer
@@ -55,14 +56,17 @@ type invocation struct {
 	logFormat string
 
 	fromEnv map[string]bool  // flags that the environment has set
-	journal *process.Journal // what goes to stderr once a server has begun to log; nil: it has not
+	journal *process.Journal // takes the place of err once a server logs; nil: none does
 
-	running bool // arguments and flags were understood: what fails from here on is no wrong usage
+	running bool // arguments and flags are good: what fails now is not wrong usage
 }
 
 // run runs the command and returns its exit status.
 func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) int {
-	inv := &invocation{in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs), env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now}
+	inv := &invocation{
+		in: in, out: out, err: errs, page: screen.NewPage(out), told: screen.NewPage(errs),
+		env: map[string]string{}, fromEnv: map[string]bool{}, now: time.Now,
+	}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
 			inv.env[name] = value
@@ -92,21 +96,21 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	}
 }
 
-// lastWords is how long a process that ends waits for its log to be read.
+// lastWords is how long a process that ends waits for the reader of its log.
 const lastWords = time.Second
 
-// usageError is a mistake in how the command was called, found after flags and arguments had been read: exit status 2.
+// usageError is wrong usage that a verb finds in its flags and arguments: exit status 2.
 type usageError struct{ error }
 
 // misused returns a usageError.
 func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitError is a failure that has already been told: only the exit status is left.
+// exitError is a failure that has been printed already. Only its exit status is left.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// helpFor returns the command line that explains the verb that args call.
+// helpFor returns the command that prints the help of the verb in args.
 func helpFor(root *cobra.Command, args []string) string {
 	if verb, _, err := root.Find(args); err == nil && verb != nil {
 		return verb.CommandPath() + " --help"
@@ -138,7 +142,7 @@ LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 				return err
 			}
 			inv.doubt(cmd.Root())
-			if _, err := inv.handler(); err != nil { // verbs that log nothing take no word either that says nothing
+			if _, err := inv.handler(); err != nil { // refuse a wrong --log-level even if the verb logs nothing
 				return err
 			}
 			inv.running = true
@@ -150,7 +154,10 @@ LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	root.SetOut(inv.out)
 	root.SetErr(inv.err)
 	root.CompletionOptions.HiddenDefaultCmd = false
-	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serving:"}, &cobra.Group{ID: groupResources, Title: "Resources:"},
+	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Serving:"}, &cobra.Group{
+		ID:    groupResources,
+		Title: "Resources:",
+	},
 		&cobra.Group{ID: groupOperate, Title: "Operating:"})
 	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info",
 		"what is logged to stderr: debug, info, warn or error")
@@ -162,7 +169,7 @@ LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	return root
 }
 
-// known refuses a verb that there is none of, and says which was probably meant.
+// known refuses an unknown verb, and suggests similar ones.
 func known(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -174,8 +181,7 @@ func known(root *cobra.Command, args []string) error {
 	return wrong
 }
 
-// completion makes cobra's completion like the other verbs: it has an example, and a shell that it does not know is
-// wrong usage.
+// completion gives cobra's completion an example, and makes an unknown shell wrong usage.
 func completion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
@@ -189,7 +195,7 @@ func completion(root *cobra.Command) {
 	}
 }
 
-// environment sets the flags that were not given from LEEWARD_<FLAG>: upper case, with _ for -.
+// environment sets flags that the command line does not give from LEEWARD_<FLAG>: upper case, with _ for -.
 func (inv *invocation) environment(flags *pflag.FlagSet) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -205,12 +211,11 @@ func (inv *invocation) environment(flags *pflag.FlagSet) error {
 	return err
 }
 
-// injected are variables that Kubernetes gives every container for a service by the name of leeward, or one that begins
-// so.
+// injected matches variables that Kubernetes sets in every container for a service whose name begins with leeward.
 var injected = regexp.MustCompile(`_(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-// doubt warns of variables that set nothing and are nearly the name of one that does. Others are left alone: who runs
-// this may have LEEWARD_ variables of their own.
+// doubt warns of variables that set nothing but have nearly the name of one that does. It leaves others alone: the
+// operator may have LEEWARD_ variables for other purposes.
 func (inv *invocation) doubt(root *cobra.Command) {
 	flags := map[string]bool{}
 	for _, c := range append(root.Commands(), root) {
@@ -233,7 +238,7 @@ func variable(flag string) string {
 	return "LEEWARD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// logger returns what --log-level and --log-format ask for, on stderr.
+// logger returns the log that --log-level and --log-format ask for, on stderr.
 func (inv *invocation) logger() (*slog.Logger, error) {
 	handler, err := inv.handler()
 	if err != nil {
@@ -242,7 +247,7 @@ func (inv *invocation) logger() (*slog.Logger, error) {
 	return slog.New(handler(inv.err)), nil
 }
 
-// serverLogger is the logger of what runs for long: it waits for nobody who reads it.
+// serverLogger is the log of a process that runs for long. It never waits for whoever reads it.
 func (inv *invocation) serverLogger() (*slog.Logger, error) {
 	handler, err := inv.handler()
 	if err != nil {
@@ -253,7 +258,7 @@ func (inv *invocation) serverLogger() (*slog.Logger, error) {
 	return log, nil
 }
 
-// handler returns how lines are made.
+// handler returns a function that makes the handler for a log.
 func (inv *invocation) handler() (func(io.Writer) slog.Handler, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(inv.logLevel)); err != nil {
@@ -283,7 +288,7 @@ func terminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// printf writes for people to the command's output.
+// printf prints for people.
 func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.page, format, args...) }
 
 // table prints a table for people.

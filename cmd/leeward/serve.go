@@ -21,7 +21,7 @@ import (
 	"leeward/server/socket"
 )
 
-// vantageFlags are what a server and a probe have in common.
+// vantageFlags are the flags that a server and a probe have in common.
 type vantageFlags struct {
 	id, region       string
 	admin            string
@@ -57,21 +57,24 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 
 // settings checks the flags.
 func (f *vantageFlags) settings() (s process.Settings, err error) {
-	s = process.Settings{ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile, ProbeTLS: f.probe}
+	s = process.Settings{
+		ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile,
+		ProbeTLS: f.probe,
+	}
 	s.Notify = os.Getenv("NOTIFY_SOCKET")
 	if err := f.probe.Check(); err != nil {
 		return s, usageError{err}
 	}
 	if s.ID == "" {
 		if s.ID, err = os.Hostname(); err != nil {
-			return s, fmt.Errorf("the host's name is not known (%w); name this vantage with --id", err)
+			return s, fmt.Errorf("the host's name is unknown (%w); name this vantage with --id", err)
 		}
 	}
 	if strings.ContainsAny(s.ID, "/ \t\n") || len(s.ID) > 128 {
-		return s, misused("--id %q: a name is at most 128 letters without spaces and slashes", s.ID)
+		return s, misused("--id %q: write at most 128 characters without spaces and slashes", s.ID)
 	}
 	if !utf8.ValidString(s.ID) {
-		return s, misused("--id %q: it is not UTF-8, which what others read of it has to be", s.ID)
+		return s, misused("--id %q: it is not UTF-8, which others need to read it", s.ID)
 	}
 	if s.Token, err = readToken(f.token, f.tokenFile); err != nil {
 		return s, err
@@ -94,7 +97,7 @@ func (f *vantageFlags) settings() (s process.Settings, err error) {
 func readToken(token, file string) (string, error) {
 	if file == "" {
 		if token != "" && strings.TrimSpace(token) != token {
-			return "", misused("--admin-token: it begins or ends with a space, which no client sends; take it out, or leave the flag out for none")
+			return "", misused("--admin-token begins or ends with a space, which no client sends; remove the space")
 		}
 		return token, nil
 	}
@@ -145,11 +148,11 @@ server has reported, answers what it has received, and ends.`,
 			case err != nil:
 				return err
 			case from == "":
-				return misused("where are the resources? Give --etcd URL,… or --files DIR")
+				return misused("say where the resources are: give --etcd URL,… or --files DIR")
 			case from == "etcd":
 				files = ""
 			case files == "":
-				return misused("--files is empty; name the folder that the resources are in")
+				return misused("--files is empty; name the folder with the resources")
 			}
 			vains := append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), from == "files")...)
 			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
@@ -162,7 +165,8 @@ server has reported, answers what it has received, and ends.`,
 				return err
 			}
 			if noProbe && from == "files" {
-				return misused("--no-probe with --files: nobody else's reports are there, so every endpoint would count as up; leave it out, or read from --etcd")
+				return misused("--no-probe with --files: without reports of others, every endpoint would count as " +
+					"up; leave --no-probe out, or use --etcd")
 			}
 			if len(listen) == 0 {
 				return misused("--listen is empty; give an address such as 127.0.0.1:5300")
@@ -173,7 +177,7 @@ server has reported, answers what it has received, and ends.`,
 				}
 			}
 			if !cmd.Flags().Changed("rrl") {
-				exempt = append(exempt, "127.0.0.0/8", "::1/128") // nobody elsewhere can forge these, and who asks is an operator or a test
+				exempt = append(exempt, "127.0.0.0/8", "::1/128") // nobody elsewhere can forge these addresses
 			}
 			if s.RateLimit, err = rateLimit(rate, slip, exempt); err != nil {
 				return err
@@ -254,16 +258,17 @@ func chaosOf(words []string, id, version string) (c answer.Chaos, err error) {
 	return c, nil
 }
 
-// defaultRRL is what NSD has too: far above what a resolver asks for one name whose answer it caches.
+// defaultRRL is NSD's default, far more than a resolver asks for one name whose answer it caches.
 const defaultRRL = 200
 
 // rateLimit checks the flags of the rate limit.
 func rateLimit(rate, slip int, exempt []string) (l answer.RateLimit, err error) {
 	if rate < 0 || rate > rrl.MaxRate {
-		return l, misused("--rrl %d: it is a number of responses a second and prefix, at most %d, 0 for no limit", rate, rrl.MaxRate)
+		return l, misused("--rrl %d: write responses a second and prefix, at most %d, or 0 for no limit", rate,
+			rrl.MaxRate)
 	}
 	if slip < 0 || slip > rrl.MaxSlip {
-		return l, misused("--rrl-slip %d: give 1 to %d, or 0 to drop all", slip, rrl.MaxSlip)
+		return l, misused("--rrl-slip %d: write 1 to %d, or 0 to drop all", slip, rrl.MaxSlip)
 	}
 	l = answer.RateLimit{Rate: rate, Slip: slip}
 	for _, text := range exempt {
@@ -279,10 +284,10 @@ func rateLimit(rate, slip int, exempt []string) (l answer.RateLimit, err error) 
 	return l, nil
 }
 
-// hangups turns SIGHUP into a channel's values until stop is called.
+// hangups returns a channel with a value for each SIGHUP, and a function that ends that.
 func hangups() (<-chan struct{}, func()) {
 	signals, out, done := hangup.Signals, make(chan struct{}), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP) // again, where the verb was not recognized
+	signal.Notify(signals, syscall.SIGHUP) // in case package hangup did not recognize the verb
 	go func() {
 		for {
 			select {

@@ -387,8 +387,8 @@ func TestServeUsage(t *testing.T) {
 		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--no-probe", "--probe-cert", dir, "--probe-key", dir}, "no effect"},
 		{[]string{"serve", "--files", dir, "--compact", "1h"}, "--compact has no effect"},
 		{[]string{"serve", "--files", dir, "--etcd-user", "root"}, "--etcd-user has no effect"},
-		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-insecure"}, "without TLS"},
-		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-password-file", dir}, "--etcd-user too"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-insecure"}, "no https:"},
+		{[]string{"serve", "--etcd", "http://127.0.0.1:1", "--etcd-password-file", dir}, "needs --etcd-user"},
 		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-slip", "3"}, "--rrl-slip has no effect"},
 		{[]string{"serve", "--files", dir, "--rrl", "0", "--rrl-exempt", "192.0.2.0/24"}, "--rrl-exempt has no effect"},
 		{[]string{"serve", "--files", dir, "--admin", "", "--admin-token", "x"}, "--admin-token has no effect"},
@@ -480,7 +480,7 @@ func TestEnvironmentOfAServer(t *testing.T) {
 	for _, args := range [][]string{{"status"}, {"explain", "www.example.test", "--client", "192.0.2.1"}} {
 		var out, errs bytes.Buffer
 		status := run(t.Context(), args, env, strings.NewReader(""), &out, &errs)
-		if status != 1 || !strings.Contains(errs.String(), "no server's admin interface at http://127.0.0.1:2") {
+		if status != 1 || !strings.Contains(errs.String(), "nobody answers at http://127.0.0.1:2") {
 			t.Errorf("leeward %s: exit status %d, %q", strings.Join(args, " "), status, errs.String())
 		}
 		errs.Reset()

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// serving is who answers from a revision.
+// serving is which servers answer from a revision.
 type serving struct {
-	Serving []string `json:"serving"` // the servers that do
-	Not     []string `json:"notYet"`  // those that are alive and do not
-	Unheard []string `json:"unheard"` // those that are not heard of: they may be dead, or be cut off
+	Serving []string `json:"serving"` // they do
+	Not     []string `json:"notYet"`  // they are alive and do not yet
+	Unheard []string `json:"unheard"` // they are not heard of: dead, or cut off
 
 	states   []string // of Not, for people
 	revision int64
 	took     time.Duration
 }
 
-// servedEvery is how often it is looked. A server says what it serves within half a second, and a heartbeat.
+// servedEvery is how often served looks. A server reports what it serves within half a second, and with each heartbeat.
 const servedEvery = 100 * time.Millisecond
 
-// served waits until every server that is heard of serves a revision, or the limit is over.
+// served waits until every server that is heard of serves a revision, at most for limit.
 func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (*serving, error) {
 	begin := time.Now()
 	observer, err := inv.observe(ctx, max(limit, inv.etcd.timeout))
@@ -36,7 +36,10 @@ func (inv *invocation) served(ctx context.Context, revision int64, limit time.Du
 		if err != nil {
 			return nil, err
 		}
-		s := &serving{Serving: []string{}, Not: []string{}, Unheard: []string{}, revision: revision, took: time.Since(begin)}
+		s := &serving{
+			Serving: []string{}, Not: []string{}, Unheard: []string{}, revision: revision,
+			took: time.Since(begin),
+		}
 		for _, server := range status.Servers {
 			switch {
 			case server.ID == "":
@@ -46,7 +49,8 @@ func (inv *invocation) served(ctx context.Context, revision int64, limit time.Du
 				s.Serving = append(s.Serving, server.ID)
 			default:
 				s.Not = append(s.Not, server.ID)
-				s.states = append(s.states, fmt.Sprintf("%s (%s, revision %d)", server.ID, server.Source.State, server.Revision))
+				s.states = append(s.states, fmt.Sprintf("%s (%s, revision %d)", server.ID, server.Source.State,
+					server.Revision))
 			}
 		}
 		if len(s.Not) == 0 || s.took >= limit {
@@ -65,7 +69,8 @@ func (s *serving) print(inv *invocation) {
 		return
 	}
 	if len(s.Serving) > 0 {
-		inv.printf("Revision %d is served by %s, after %.1f s.\n", s.revision, strings.Join(s.Serving, ", "), s.took.Seconds())
+		inv.printf("Revision %d is served by %s, after %.1f s.\n", s.revision, strings.Join(s.Serving, ", "),
+			s.took.Seconds())
 	}
 	if len(s.Unheard) > 0 {
 		inv.printf("Not heard of: %s\n", strings.Join(s.Unheard, ", "))
@@ -79,6 +84,7 @@ func (s *serving) err() error {
 	if s == nil || len(s.Not) == 0 {
 		return nil
 	}
-	return fmt.Errorf("it is written, and after %v not yet served by %s; leeward status says how they are", s.took.Round(time.Second/10),
+	return fmt.Errorf("it is written, but after %v not yet served by %s; see leeward status",
+		s.took.Round(time.Second/10),
 		strings.Join(s.states, ", "))
 }

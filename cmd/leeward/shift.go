@@ -23,7 +23,8 @@ func newShift(inv *invocation) *cobra.Command {
 	var clear bool
 	var f changeFlags
 	cmd := &cobra.Command{
-		Use: "shift POLICY --to POOL=PERCENT…", Short: "Move the weights of a policy's pools over time", GroupID: groupOperate, Args: cobra.ExactArgs(1),
+		Use: "shift POLICY --to POOL=PERCENT…", Short: "Move the weights of a policy's pools over time", GroupID: groupOperate,
+		Args: cobra.ExactArgs(1),
 		Long: `Move the weights of a policy's pools to another level, evenly over a time, and
 back at the end of --for. 100% is the weight as configured. Below 100% a pool
 also keeps no more of its clients than that: a few percent keep a standby warm,
@@ -41,15 +42,16 @@ themselves. A new one removes those that are over; --clear removes all at once.`
 			from := now.Truncate(time.Second)
 			switch given := cmd.Flags().Changed; {
 			case clear && (len(to) > 0 || given("over") || given("at") || given("for")):
-				return misused("--clear takes out what there is; it goes with no other shift")
+				return misused("--clear takes out all shifts; leave out --to, --over, --at and --for")
 			case !clear && len(to) == 0:
-				return misused("nothing to do: give --to POOL=PERCENT, or --clear")
+				return misused("there is nothing to do: give --to POOL=PERCENT, or --clear")
 			case given("for") && span < time.Second:
-				return misused("--for %v: it is 1s or more", span)
+				return misused("--for %v: write 1s or more", span)
 			case over < 0 || over%time.Second != 0:
-				return misused("--over %v: it is a number of seconds, 0s or more", over)
+				return misused("--over %v: write whole seconds, 0s or more", over)
 			case span > 0 && 2*over > span:
-				return misused("--over %s to get there and %[1]s to get back are longer than --for %s", screen.Span(over), screen.Span(span))
+				return misused("--over %s to get there and %[1]s to get back are longer than --for %s",
+					screen.Span(over), screen.Span(span))
 			case given("at"):
 				var err error
 				if from, err = parseWhen(at, now); err != nil {
@@ -91,7 +93,7 @@ themselves. A new one removes those that are over; --clear removes all at once.`
 	return cmd
 }
 
-// shift adds a shift to a policy's schedule; one without weights takes out all.
+// shift adds a shift to a policy's schedule. A shift without weights takes out all.
 func (inv *invocation) shift(cmd *cobra.Command, policy string, s zones.Schedule, f changeFlags) error {
 	now := inv.now()
 	shown := ""
@@ -102,7 +104,7 @@ func (inv *invocation) shift(cmd *cobra.Command, policy string, s zones.Schedule
 		for _, c := range base.Changes {
 			if c.Err != nil {
 				if c.Key == key {
-					return proposal{}, fmt.Errorf("%s cannot be read: %w; apply one that is right first", key, c.Err)
+					return proposal{}, fmt.Errorf("%s cannot be read: %w; apply a correct one first", key, c.Err)
 				}
 				continue
 			}
@@ -120,7 +122,7 @@ func (inv *invocation) shift(cmd *cobra.Command, policy string, s zones.Schedule
 		if after == nil {
 			return proposal{}, absent([]zones.Key{key})
 		}
-		if len(s.Weights) > 0 { // --clear must be able to mend what is wrong
+		if len(s.Weights) > 0 { // --clear must be able to remove what is wrong
 			for _, p := range zones.Validate(after) {
 				if !p.Warning && strings.HasPrefix(p.Field, "schedule") {
 					return proposal{}, fmt.Errorf("nothing was written: %s: %s", p.Field, p.Message)
@@ -135,7 +137,7 @@ func (inv *invocation) shift(cmd *cobra.Command, policy string, s zones.Schedule
 	})
 }
 
-// belong refuses a shift of pools that a policy does not have.
+// belong refuses a shift of a pool that the policy does not have.
 func belong(p *zones.Policy, s zones.Schedule) error {
 	pools := p.PoolNames()
 	for _, pool := range slices.Sorted(maps.Keys(s.Weights)) {
@@ -147,9 +149,8 @@ func belong(p *zones.Policy, s zones.Schedule) error {
 	return nil
 }
 
-// reschedule returns a schedule with one more shift, without what is over by now: shifts that have ended, and those
-// that stay where a later one, which stays too and is there already, has taken their place. A shift without weights
-// takes out all.
+// reschedule returns a schedule with one more shift and without those that no longer matter: shifts that have ended,
+// and shifts for good that a later one for good has replaced. A shift without weights takes out all.
 func reschedule(old []zones.Schedule, s zones.Schedule, now time.Time) (all []zones.Schedule) {
 	if len(s.Weights) == 0 {
 		return nil
@@ -161,7 +162,10 @@ func reschedule(old []zones.Schedule, s zones.Schedule, now time.Time) (all []zo
 		}
 		left := maps.Clone(o.Weights)
 		maps.DeleteFunc(left, func(pool string, _ zones.Percent) bool {
-			return slices.ContainsFunc(old[i+1:], func(l zones.Schedule) bool { return replaces(l, o, pool, now, true) }) ||
+			return slices.ContainsFunc(old[i+1:], func(l zones.Schedule) bool {
+				return replaces(l, o, pool, now,
+					true)
+			}) ||
 				slices.ContainsFunc(old[:i], func(l zones.Schedule) bool { return replaces(l, o, pool, now, false) })
 		})
 		if len(left) > 0 {
@@ -172,15 +176,15 @@ func reschedule(old []zones.Schedule, s zones.Schedule, now time.Time) (all []zo
 	return all
 }
 
-// replaces reports whether nothing is left of a shift of a pool by now as another is for good in its place. after: the
-// other one is after it in the schedule, which counts where both begin at once.
+// replaces reports whether shift l of a pool has replaced o for good by now. If both begin at the same time, the later
+// one in the schedule counts: after says whether that is l.
 func replaces(l, o zones.Schedule, pool string, now time.Time, after bool) bool {
 	_, same := l.Weights[pool]
 	later := l.From.After(o.From) || after && l.From.Equal(o.From)
 	return same && later && l.Until.IsZero() && !now.Before(l.From.Add(l.Ramp.Std()))
 }
 
-// forecast prints the levels of a policy's pools, now and at each step to come, on a page of so many columns.
+// forecast returns a table, so many columns wide, of the levels of a policy's pools now and at each step to come.
 func forecast(p *zones.Policy, now time.Time, columns int) string {
 	plans := steer.PlansOf(p)
 	if len(plans) == 0 {
@@ -191,7 +195,7 @@ func forecast(p *zones.Policy, now time.Time, columns int) string {
 	for i := range plans {
 		heads = append(heads, plans[i].Pool)
 		for _, s := range plans[i].Steps(now) {
-			if just := s.At.Add(-time.Second); s.From != s.Level && just.After(now) { // at once: both are told
+			if just := s.At.Add(-time.Second); s.From != s.Level && just.After(now) { // a jump: show both sides of it
 				times = append(times, just)
 			}
 			times = append(times, s.At)

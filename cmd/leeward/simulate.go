@@ -20,7 +20,8 @@ func newSimulate(inv *invocation) *cobra.Command {
 	var down, surges, files []string
 	var at, output string
 	cmd := &cobra.Command{
-		Use: "simulate", Short: "Foretell which traffic would go where, and who would be over", GroupID: groupOperate, Args: cobra.NoArgs,
+		Use: "simulate", Short: "Foretell which traffic would go where, and who would be over", GroupID: groupOperate,
+		Args: cobra.NoArgs,
 		Long: `Simulate puts today's clients to the code that answers queries, as things would
 be: with targets down, with more clients, at another time, with resources that
 are not applied yet, or all of these at once.
@@ -47,7 +48,8 @@ could be simulated, 2 for wrong usage.`,
 				}
 				if wrong := problems.Errors(); len(wrong) > 0 {
 					inv.complain(wrong)
-					return fmt.Errorf("nothing was simulated: %s in what was read; see above", count(len(wrong), "problem"))
+					return fmt.Errorf("nothing was simulated: %s in what was read; see above",
+						count(len(wrong), "problem"))
 				}
 				q.Change = func(rs map[zones.Key]zones.Resource) {
 					for _, d := range docs {
@@ -56,7 +58,7 @@ could be simulated, 2 for wrong usage.`,
 				}
 			}
 			if len(down)+len(surges)+len(files) == 0 && at == "" {
-				return misused("what is to be simulated? Give --down, --surge, --at or -f")
+				return misused("there is nothing to simulate: give --down, --surge, --at or -f")
 			}
 			f, err := inv.foresee(cmd.Context(), q)
 			if err != nil {
@@ -83,7 +85,7 @@ could be simulated, 2 for wrong usage.`,
 	return cmd
 }
 
-// question reads what is to be foretold.
+// question reads the flags that say what to simulate.
 func (inv *invocation) question(down, surges []string, at string) (q control.Question, err error) {
 	for _, text := range down {
 		target, err := parseTarget(text)
@@ -96,13 +98,13 @@ func (inv *invocation) question(down, surges []string, at string) (q control.Que
 		region, factor, ok := strings.Cut(text, "=")
 		by, err := strconv.ParseFloat(strings.TrimSuffix(factor, "x"), 64)
 		if !ok || region == "" || err != nil || !(by >= 0 && by <= 1000) {
-			return q, misused("--surge %q: write it as REGION=3x, 0x to 1000x", text)
+			return q, misused("--surge %q: write REGION=3x, from 0x to 1000x", text)
 		}
 		if q.Surge == nil {
 			q.Surge = map[string]float64{}
 		}
 		if _, twice := q.Surge[region]; twice {
-			return q, misused("--surge: region %s is there twice", region)
+			return q, misused("--surge names region %s twice", region)
 		}
 		q.Surge[region] = by
 	}
@@ -112,7 +114,7 @@ func (inv *invocation) question(down, surges []string, at string) (q control.Que
 	return q, err
 }
 
-// foresee asks an observer of its own.
+// foresee makes a forecast from what is in etcd.
 func (inv *invocation) foresee(ctx context.Context, q control.Question) (*control.Forecast, error) {
 	observer, err := inv.settled(ctx)
 	if err != nil {
@@ -122,23 +124,27 @@ func (inv *invocation) foresee(ctx context.Context, q control.Question) (*contro
 	return observer.Foresee(ctx, q)
 }
 
-// forecast prints a forecast for people, 80 columns wide where names allow.
+// forecast prints a forecast for people.
 func (inv *invocation) forecast(f *control.Forecast) error {
 	if len(f.Servers) == 0 {
-		inv.printf("No server tells which clients ask; they do within a minute of the first query.\n")
+		inv.printf("No server tells which clients ask. A server does so within a minute of its first query.\n")
 		return nil
 	}
-	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", admin.Figure(f.Queries), count(len(f.Servers), "server"))
+	inv.printf("%s queries a second, as %s counted them in the last minutes.\n", admin.Figure(f.Queries),
+		count(len(f.Servers), "server"))
 	loads := &screen.Table{Heads: []string{"POOL", "REGION", "LOAD", "THEN", "±", "TARGET", "MAX", "KEEPS", ""}}
 	queries := &screen.Table{Heads: []string{"POOL", "REGION", "QUERIES/S", "THEN", "TIMES"}}
 	for _, p := range f.Pools {
 		if !p.Measured {
-			queries.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: admin.Figure(p.Queries)}, screen.Cell{Text: admin.Figure(p.QueriesThen)},
+			queries.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region},
+				screen.Cell{Text: admin.Figure(p.Queries)}, screen.Cell{Text: admin.Figure(p.QueriesThen)},
 				screen.Cell{Text: times(p.Queries, p.QueriesThen)})
 			continue
 		}
-		loads.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: admin.Figure(p.Load)}, screen.Cell{Text: admin.Figure(p.Then), Colour: screen.Bold},
-			screen.Cell{Text: screen.Margin(p.Error)}, orDash(p.Target), orDash(p.Max), screen.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
+		loads.Add(screen.Cell{Text: p.Pool}, screen.Cell{Text: p.Region}, screen.Cell{Text: admin.Figure(p.Load)},
+			screen.Cell{Text: admin.Figure(p.Then), Colour: screen.Bold},
+			screen.Cell{Text: screen.Margin(p.Error)}, orDash(p.Target), orDash(p.Max),
+			screen.Cell{Text: fmt.Sprintf("%.0f %%", p.Keep*100)}, judged(&p))
 	}
 	for _, t := range []*screen.Table{loads, queries} {
 		if len(t.Rows) == 0 {
@@ -151,7 +157,8 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 	over, maybe := f.OverMax()
 	switch {
 	case !f.Measured():
-		inv.printf("No load is known: these are shares of queries, and who would be over cannot be\nsaid. Give monitors a load and pools a capacity (docs/capacity.md).\n")
+		inv.printf("No load is known, so these are only shares of queries. To see who would be over\ngive monitors a " +
+			"load and pools a capacity (docs/capacity.md).\n")
 	case len(over) > 0:
 		inv.printf("Over its max: %s.\n", poolsOf(over))
 	case len(maybe) > 0:
@@ -160,7 +167,7 @@ func (inv *invocation) forecast(f *control.Forecast) error {
 		inv.printf("Nobody is over its max.\n")
 	}
 	if !f.Settled {
-		inv.printf("What pools keep does not come to rest: it swings around these figures.\n")
+		inv.printf("What pools keep does not settle: it swings around these figures.\n")
 	}
 	if f.Lost > 0.0005 {
 		inv.printf("%.1f %% of the queries get no address.\n", f.Lost*100)

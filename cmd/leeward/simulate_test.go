@@ -165,7 +165,7 @@ func TestSimulate(t *testing.T) {
 func TestPreview(t *testing.T) {
 	s := newSimulation(t)
 	s.lives(700, 400)
-	const broken = "above its max would be www-us (1,100 of 1,000)"
+	const broken = "www-us (1,100 of 1,000) would be above its max"
 	code, out := s.run("", "drain", "region/eu-west", "--dry-run")
 	if code != 1 || !strings.Contains(out, broken) || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
 		t.Errorf("exit %d\n%s", code, out)
@@ -190,7 +190,7 @@ func TestPreview(t *testing.T) {
 	smaller := "kind: Pool\nname: www-us\nregion: us-east\nmonitor: web\ncapacity: {target: 300, max: 350}\n---\n" +
 		"kind: Pool\nname: www-eu\nregion: eu-west\nmonitor: web\ncapacity: {target: 500, max: 600}\n"
 	code, out = s.run(smaller, "apply", "-f", "-", "--dry-run", "--simulate")
-	if code != 1 || !strings.Contains(out, "above its max would be") || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
+	if code != 1 || !strings.Contains(out, "would be above its max") || !strings.Contains(out, "POOL    REGION   LOAD  THEN") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if code, out := s.run(smaller, "apply", "-f", "-", "--dry-run"); code != 0 || strings.Contains(out, "THEN") {

@@ -53,7 +53,7 @@ watches for up to 20 s whether the vantage still lives.`,
 			case watch && exitCode:
 				return misused("--watch does not end by itself; leave out --exit-code")
 			case every < 100*time.Millisecond:
-				return misused("--every %v: it is at least 100ms", every)
+				return misused("--every %v: write 100ms or more", every)
 			}
 			query, show := url.Values{}, screen.Status
 			if len(args) > 0 {

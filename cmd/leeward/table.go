@@ -23,7 +23,7 @@ func (inv *invocation) printResources(output string, rs []zones.Resource, owners
 	return nil
 }
 
-// resources prints resources in one table a kind.
+// resources prints a table for each kind of resource.
 func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]string) {
 	if len(rs) == 0 {
 		fmt.Fprintln(inv.told, "There are no such resources.")
@@ -62,7 +62,7 @@ func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]strin
 	}
 }
 
-// shifted tells what a policy's schedule says of its pools now and of what is to come; nothing where it is over.
+// shifted says what a policy's schedule does to its pools now and later; "" if it is over.
 func shifted(r zones.Resource, now time.Time) string {
 	p, ok := r.(*zones.Policy)
 	if !ok {
@@ -101,7 +101,7 @@ func columns(kind zones.Kind) []string {
 	}
 }
 
-// cells returns a resource's line under columns, as of now.
+// cells returns the cells of a resource under the headings of columns, as of now.
 func cells(r zones.Resource, now time.Time) []string {
 	dash := func(s string) string {
 		if s == "" {
@@ -149,7 +149,10 @@ func cells(r zones.Resource, now time.Time) []string {
 		if pick == "" {
 			pick = zones.PickWeighted
 		}
-		return []string{r.Name, screen.Span(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick), fmt.Sprint(max(r.Answers, 1)), rules(r)}
+		return []string{
+			r.Name, screen.Span(r.TTL.Or(zones.DefaultPolicyTTL)), string(pick),
+			fmt.Sprint(max(r.Answers, 1)), rules(r),
+		}
 	case *zones.Override:
 		state, until := string(r.State), "-"
 		if r.Drill {
@@ -169,8 +172,8 @@ func cells(r zones.Resource, now time.Time) []string {
 	return []string{r.Key().Name()}
 }
 
-// rules writes a policy's rules in short: "failover www-eu,www-us; nearest www-eu,www-us". Where a step wants a part of
-// its weight, it is behind it: "failover stable+canary≥50%,us".
+// rules abbreviates a policy's rules: "failover www-eu,www-us; nearest www-eu,www-us". A step that needs a part of its
+// weight has that behind it: "failover stable+canary≥50%,us".
 func rules(p *zones.Policy) string {
 	var all []string
 	for _, rule := range p.Rules {

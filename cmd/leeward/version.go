@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// release is what the linker puts in (-ldflags "-X main.release=v1.2.3"); without it the module's version is told.
+// release is set by the linker (-ldflags "-X main.release=v1.2.3"). Without it, version returns the module's version.
 var release string
 
-// version returns the version, the commit it was built from if known, and Go's.
+// version returns the version, the commit that it was built from ("" if unknown), and Go's version.
 func version() (version, commit, toolchain string) {
 	version, toolchain = release, runtime.Version()
 	if b, ok := debug.ReadBuildInfo(); ok {
@@ -45,7 +45,10 @@ func newVersion(inv *invocation) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v, commit, toolchain := version()
 			if output == "json" {
-				return json.NewEncoder(inv.out).Encode(map[string]string{"version": v, "commit": commit, "go": toolchain})
+				return json.NewEncoder(inv.out).Encode(map[string]string{
+					"version": v, "commit": commit,
+					"go": toolchain,
+				})
 			}
 			inv.printf("leeward %s %s %s/%s\n", v, toolchain, runtime.GOOS, runtime.GOARCH)
 			if commit != "" {

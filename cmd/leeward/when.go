@@ -9,23 +9,23 @@ import (
 	"leeward/zones/steer"
 )
 
-// farthest is how far ahead something may be planned. What is farther is a slip in the year.
+// farthest is how far ahead something may be planned. A time beyond it has most likely a wrong year.
 const farthest = 366 * 24 * time.Hour
 
-// whenHelp says how a time is written.
+// whenHelp says how to write a time.
 const whenHelp = "22:00 (here, the next one), 22:00Z or 22:00+01:00, +30m, or RFC 3339"
 
-// parseWhen reads when something is to begin, in whole seconds: a time of the day, which is the next one and in the
-// location of now unless it says which, a span from now, or RFC 3339.
+// parseWhen reads a time to come, in whole seconds: a time of the day, a span from now, or RFC 3339. A time of the day
+// is the next such time, in the location of now unless it names a zone.
 func parseWhen(s string, now time.Time) (time.Time, error) {
 	at, err := readWhen(strings.TrimSpace(s), now)
 	switch {
 	case err != nil:
-		return time.Time{}, misused("--at %q is no time: write %s", s, whenHelp)
+		return time.Time{}, misused("--at %q is not a time: write %s", s, whenHelp)
 	case at.Before(now):
 		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, screen.About(now.Sub(at)))
 	case at.Sub(now) > farthest:
-		return time.Time{}, misused("--at %s is in %s; a year ahead is the most", s, screen.About(at.Sub(now)))
+		return time.Time{}, misused("--at %s is in %s; the most is a year ahead", s, screen.About(at.Sub(now)))
 	}
 	return at, nil
 }
@@ -60,7 +60,7 @@ func readWhen(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("no time")
 }
 
-// spoken spells a time with its zone here, and in UTC where that is another: "22:00 CET (21:00 UTC)".
+// spoken spells a time with its zone, and in UTC if the zone is another: "22:00 CET (21:00 UTC)".
 func spoken(at, now time.Time) string {
 	text := steer.OnClock(at, now)
 	if _, offset := at.In(now.Location()).Zone(); offset != 0 {
@@ -69,7 +69,7 @@ func spoken(at, now time.Time) string {
 	return text
 }
 
-// ahead tells when something is planned: "from 22:00 UTC until 23:00 UTC, in 3h".
+// ahead says when something is planned: "from 22:00 UTC until 23:00 UTC, in 3h".
 func ahead(from, until *time.Time, now time.Time) string {
 	text := "from " + spoken(*from, now)
 	if until != nil {

@@ -1,13 +1,21 @@
-// Package bench finds the load at which a DNS server of one's own breaks.
+// Package bench finds the load at which a DNS server breaks.
 //
-// The load is open-loop: queries leave when they are due, by a Poisson process of the asked rate, whether or not the
-// ones before have been answered, as they do from a million resolvers that know nothing of each other. So a server that
-// falls behind is seen to, where a client that waits for answers would slow down with it. The load climbs by doubling
-// until answers are lost or late, and then closes in on the knee from both sides. A step that fails is asked for once
-// more before it is believed.
+//	answers/s │           ╭───── the server's limit
+//	          │         ╭─╯
+//	          │      ╭──╯ ◀ knee: the highest load that holds
+//	          │   ╭──╯
+//	          │╭──╯
+//	          └──────────────────── queries/s
 //
-// questions.go reads what is asked, message.go writes it as bytes, load.go sends one step's load and counts what comes
-// back, target.go says what may be loaded, and print.go and plot.go show the result.
+// The load is an open loop: queries leave when they are due, by a Poisson process, whether or not earlier ones have
+// been answered, as they would from a million resolvers that know nothing of each other. A client that waited for
+// answers would slow down together with a slow server, and hide how slow it is.
+//
+// The load doubles until answers are lost or late, and then closes in on the knee from both sides. A load that fails is
+// tried once more before it counts.
+//
+// questions.go reads what to ask, message.go writes it as bytes, load.go sends the load of one step and counts what
+// comes back, target.go says what may be loaded, print.go and plot.go show the result.
 package bench
 
 import (
@@ -19,26 +27,27 @@ import (
 	"time"
 )
 
-// Settings say what is sent, where to, and when it counts as broken.
+// Settings say what to send, where to, and when the server counts as broken.
 type Settings struct {
 	Server    netip.AddrPort
 	Questions []Question     // at least one
 	Clients   []netip.Prefix // whose addresses the queries carry by EDNS Client Subnet; none: no such option
 	Cookies   bool           // ask for a server cookie first and send it along, as resolvers do
 
-	From, Most float64       // queries a second: the first step's, and what is never gone beyond
+	From, Most float64       // queries a second, of the first step and at most
 	Step       time.Duration // how long each load lasts
-	Timeout    time.Duration // without an answer for so long, a query is lost; at most 4 s
+	Timeout    time.Duration // a query without an answer for so long is lost; at most 4 s
 	Late       time.Duration // an answer that took longer is late
-	Allow      float64       // the share of queries that may be lost, late or wrong in a step that holds: 0.005 is half a percent
+	// the share of queries that may be lost, late or wrong in a step that holds: 0.005 is half a percent
+	Allow float64
 
-	Sockets int    // source ports: a server with several sockets spreads clients by these
-	Seed    uint64 // of all that is drawn
+	Sockets int    // source ports, by which a server with several sockets spreads clients
+	Seed    uint64 // of everything that is random
 
-	Tell func(Step) // is told of each step when it has ended; may be nil
+	Tell func(Step) // called after each step; may be nil
 }
 
-// Defaults of what the command line leaves out.
+// Defaults of the command line.
 const (
 	DefaultFrom    = 1000
 	DefaultMost    = 2_000_000
@@ -49,10 +58,10 @@ const (
 	DefaultSockets = 32
 )
 
-// near is how close the highest load that held and the lowest that broke come to each other: within 5 %.
+// near is how close the highest load that held and the lowest that broke must be to end the search: within 5 %.
 const near = 1.05
 
-// Step is what one load came to. Counts are of queries.
+// Step is the result of one load. Counts are of queries.
 type Step struct {
 	Asked    float64 `json:"asked"`    // queries a second
 	Seconds  float64 `json:"seconds"`  // for which they were sent
@@ -71,8 +80,7 @@ type Step struct {
 	P999 float64 `json:"p999Seconds"`
 	Max  float64 `json:"maxSeconds"`
 
-	// Behind says that this machine could not send as fast as asked: what was seen tells of the client, not of the
-	// server.
+	// Behind says that this machine could not send as fast as asked, so that the step says nothing about the server.
 	Behind bool `json:"clientBehind"`
 	Held   bool `json:"held"`
 }
@@ -92,13 +100,13 @@ type Result struct {
 	Cookie    bool    `json:"cookie"` // the server gave one, and queries had it
 	Steps     []Step  `json:"steps"`
 	Knee      float64 `json:"knee"`             // the highest load that held, queries a second; 0 if none did
-	AtLeast   bool    `json:"atLeast"`          // what ended the climb was not the server
+	AtLeast   bool    `json:"atLeast"`          // something other than the server ended the climb
 	Breaks    float64 `json:"breaks,omitempty"` // the lowest that did not; 0 if none broke
 	Why       string  `json:"why"`              // how it ended
 }
 
-// Run loads the server until it breaks, the load is the most that is allowed, or this machine can send no faster. It
-// fails if the server answers nothing at all, or the context ends; what was measured until then is returned as well.
+// Run loads the server until it breaks, the load is Most, or this machine can send no faster. It fails if the server
+// does not answer at all, or if the context ends, and also returns what it has measured until then.
 func Run(ctx context.Context, s Settings) (*Result, error) {
 	r := &Result{Server: s.Server.String(), Questions: len(s.Questions)}
 	first, err := greet(ctx, s)
@@ -107,10 +115,13 @@ func Run(ctx context.Context, s Settings) (*Result, error) {
 	}
 	r.Cookie = len(first) > 0
 	queries := prepare(s, first)
-	return r, r.climb(ctx, s, func(rate float64, seed uint64) (Step, error) { return load(ctx, s, queries, rate, seed) })
+	return r, r.climb(ctx, s, func(rate float64, seed uint64) (Step, error) {
+		return load(ctx, s, queries, rate,
+			seed)
+	})
 }
 
-// climb measures one load after the other until the knee is found.
+// climb measures one load after another until it has found the knee.
 func (r *Result) climb(ctx context.Context, s Settings, measure func(rate float64, seed uint64) (Step, error)) error {
 	rate, again := math.Min(s.From, s.Most), false
 	for round := uint64(0); ; round++ {
@@ -127,7 +138,7 @@ func (r *Result) climb(ctx context.Context, s Settings, measure func(rate float6
 			if err := settle(ctx, s); err != nil {
 				return err
 			}
-			if again = !again; again { // once may be the weather
+			if again = !again; again { // once may be chance
 				continue
 			}
 			r.Breaks = rate
@@ -145,7 +156,8 @@ func next(s Settings, r *Result, last Step) (rate float64, why string) {
 	switch {
 	case r.Breaks == 0 && r.Knee >= s.Most:
 		r.AtLeast = true
-		return 0, fmt.Sprintf("it held the most that was allowed, %.0f queries a second; allow more with --most", s.Most)
+		return 0, fmt.Sprintf("it held %.0f queries a second, the most that was allowed; allow more with --most",
+			s.Most)
 	case r.Breaks == 0:
 		return math.Min(2*r.Knee, s.Most), ""
 	case r.Knee == 0 && r.Breaks > 10:
@@ -175,7 +187,8 @@ func complaint(s Step) string {
 	share := func(n uint64) string { return fmt.Sprintf("%.3g %%", 100*float64(n)/float64(max(s.Sent, 1))) }
 	switch {
 	case s.Behind:
-		return "this machine could not send as fast: the server may hold more; ask from another machine, or from several"
+		return "this machine could not send as fast; the server may hold more: run bench on another machine, or on " +
+			"several"
 	case s.Lost >= s.Late && s.Lost >= s.Wrong:
 		return share(s.Lost) + " were not answered"
 	case s.Late >= s.Wrong:
@@ -184,7 +197,7 @@ func complaint(s Step) string {
 	return share(s.Wrong) + " were answered wrongly"
 }
 
-// settle waits until the server answers a single query in time again, so that one step's backlog is not the next one's.
+// settle waits until the server answers a single query in time, so that the next step does not find this one's backlog.
 func settle(ctx context.Context, s Settings) error {
 	for range 30 {
 		start := time.Now()
@@ -195,5 +208,5 @@ func settle(ctx context.Context, s Settings) error {
 			return err
 		}
 	}
-	return errors.New("the server no longer answers even a single query after the load; look at its log")
+	return errors.New("after the load the server does not answer even a single query; see its log")
 }

@@ -230,7 +230,7 @@ func TestReadNames(t *testing.T) {
 		"www.example.test\na..b":   "names.txt:2: ",
 		"www.example.test NOTYPE":  "names.txt:1: ",
 		"www.example.test A extra": "names.txt:1: ",
-		"; nothing":                "there is no name in it",
+		"; nothing":                "has no name in it",
 	} {
 		if _, err := ReadNames("names.txt", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v; want %q", text, err, says)

@@ -23,34 +23,34 @@ import (
 
 const (
 	batchSize = 64
-	patience  = 20 * time.Millisecond // a query that leaves so long after it was due is this machine's fault
-	buffer    = 4 << 20               // octets, of each socket, each way
+	patience  = 20 * time.Millisecond // a query that leaves so long after it was due is tardy: this machine is too slow
+	buffer    = 4 << 20               // octets, of each socket in each direction
 	ids       = 1 << 16
 )
 
-// port is a socket with what is under way on it.
+// port is a socket with the queries that are under way on it. The sender writes waiting, the receiver takes from it.
 type port struct {
 	conn    *net.UDPConn
 	packets batcher
 	next    uint16 // ID of the next query
 
-	// waiting has, for each ID, when its query left (nanoseconds from the start, in the upper 40 bits) and which it is.
-	// 0: none.
+	// waiting has for each ID when its query left (nanoseconds from the start, in the upper 40 bits) and its number. 0:
+	// none is under way.
 	waiting [ids]atomic.Uint64
 
-	// The receiver's own until it has ended.
+	// These are the receiver's until it has ended.
 	took                    []uint32 // nanoseconds of each answer
 	late, wrong, cut, stray uint64
 	rcodes                  [16]uint64
 }
 
-// batcher moves several datagrams at once where the system can.
+// batcher moves several datagrams with one system call, if the system can.
 type batcher interface {
 	ReadBatch(ms []ipv4.Message, flags int) (int, error) // the Message of both families is one type
 	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
-// The 40 bits of a time are 18 minutes, and the 24 of a number more than there are queries.
+// numberBits is enough for the number of a query. It leaves 40 bits for its time, which are 18 minutes.
 const numberBits = 24
 
 func dial(server netip.AddrPort) (*port, error) {
@@ -67,7 +67,7 @@ func dial(server netip.AddrPort) (*port, error) {
 	return p, nil
 }
 
-// load sends queries at a rate for a step's time, waits for the last answers, and counts.
+// load sends queries at a rate for one step, waits for the last answers, and counts.
 func load(ctx context.Context, s Settings, queries []query, rate float64, seed uint64) (Step, error) {
 	ports := make([]*port, s.Sockets)
 	defer func() {
@@ -135,11 +135,12 @@ func load(ctx context.Context, s Settings, queries []query, rate float64, seed u
 	step.Lost = step.Sent - min(step.Answered, step.Sent)
 	step.Behind = tardy*20 > step.Sent || overdue*20 > step.Sent
 	slices.Sort(took)
-	step.P50, step.P99, step.P999, step.Max = quantile(took, 0.5), quantile(took, 0.99), quantile(took, 0.999), quantile(took, 1)
+	step.P50, step.P99, step.P999, step.Max = quantile(took, 0.5), quantile(took, 0.99), quantile(took,
+		0.999), quantile(took, 1)
 	return step, nil
 }
 
-// quantile returns the q-th of sorted nanoseconds, in seconds.
+// quantile returns a quantile of sorted nanoseconds, in seconds.
 func quantile(sorted []uint32, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -147,15 +148,17 @@ func quantile(sorted []uint32, q float64) float64 {
 	return float64(sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]) / 1e9
 }
 
-// sent is what a sender has to say of itself.
+// sent is what a sender counts.
 type sent struct {
 	queries uint64
-	tardy   uint64 // left later than due by more than patience
-	overdue uint64 // were still to be sent when the time was up
+	tardy   uint64 // queries that left later than they should have, by more than patience
+	overdue uint64 // queries that were not sent before the step ended
 }
 
-// send sends what is due until the step's time is up. Each burst goes out of one port, the next of the next.
-func send(ctx context.Context, start time.Time, limit time.Duration, rate float64, ports []*port, queries []query, random *rand.Rand) (t sent) {
+// send sends queries when they are due, until the step ends. Each burst leaves from the next port.
+func send(ctx context.Context, start time.Time, limit time.Duration, rate float64, ports []*port, queries []query,
+	random *rand.Rand,
+) (t sent) {
 	batch := make([]ipv4.Message, batchSize)
 	space := make([][512]byte, batchSize)
 	for i := range batch {
@@ -187,7 +190,7 @@ func send(ctx context.Context, start time.Time, limit time.Duration, rate float6
 			m := append(space[n][:0], q.message...)
 			binary.BigEndian.PutUint16(m, p.next)
 			batch[n].Buffers[0] = m
-			// The time is that of the batch: what the system call takes is part of the answer's time.
+			// Every query of a batch has the time before the system call, which is thus part of the answer's time.
 			p.waiting[p.next].Store(uint64(now)<<numberBits | uint64(at))
 			p.next++
 			at = (at + 1) % len(queries)
@@ -195,7 +198,7 @@ func send(ctx context.Context, start time.Time, limit time.Duration, rate float6
 		t.queries += uint64(n)
 		for left := batch[:n]; len(left) > 0; {
 			k, err := p.packets.WriteBatch(left, 0)
-			if err != nil || k <= 0 { // of the first: nobody listens (ICMP), no room; it counts as lost
+			if err != nil || k <= 0 { // nobody listens (ICMP), or there is no room: the first one is lost
 				k = 1
 			}
 			left = left[k:]
@@ -218,7 +221,7 @@ func (p *port) receive(start time.Time, s Settings, queries []query) {
 			if errors.As(err, &wait) && wait.Timeout() || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			continue // ICMP: nobody listens, which is one answer less
+			continue // nobody listens (ICMP): one answer less
 		}
 		now := uint64(time.Since(start))
 		for i := range n {
@@ -234,7 +237,7 @@ func (p *port) take(r []byte, now uint64, s Settings, queries []query) {
 		return
 	}
 	w := p.waiting[binary.BigEndian.Uint16(r)].Swap(0)
-	if w == 0 { // twice, or after its time
+	if w == 0 { // a second answer, or one after the timeout
 		p.stray++
 		return
 	}
@@ -256,7 +259,7 @@ func (p *port) take(r []byte, now uint64, s Settings, queries []query) {
 	}
 }
 
-// awaitLast waits until nothing is under way, or the timeout of the last query is over.
+// awaitLast waits until no query is under way, at most for the timeout.
 func awaitLast(ctx context.Context, ports []*port, timeout time.Duration) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -272,7 +275,7 @@ func awaitLast(ctx context.Context, ports []*port, timeout time.Duration) {
 	}
 }
 
-// underWay reports whether an answer to one of the last queries is missing.
+// underWay reports whether a query has no answer yet.
 func (p *port) underWay() bool {
 	for i := range p.waiting {
 		if p.waiting[i].Load() != 0 {

@@ -12,10 +12,11 @@ import (
 	"os"
 	"time"
 
+	"leeward/server/wire"
 	"leeward/zones/rr"
 )
 
-// What goes into a message (RFC 1035 section 4.1, RFC 6891 section 6.1).
+// Numbers in messages (RFC 1035 section 4.1, RFC 6891 section 6.1).
 const (
 	headerSize = 12
 	classIN    = 1
@@ -28,17 +29,16 @@ const (
 	rcodeRefused  = 5
 )
 
-// most is how many different messages are prepared: enough that a server's caches of the processor do not hold them
-// all.
+// most is how many messages are prepared at most: more than the caches of the server's processor hold.
 const most = 1 << 17
 
-// query is a message but for its ID.
+// query is a message. Its ID is set when it is sent.
 type query struct {
 	message  []byte
 	question int // octets of the question, which begins after the header
 }
 
-// prepare writes the messages, in the order in which they are sent: questions and clients are drawn independently.
+// prepare writes the messages in the order in which they will be sent. Questions and clients are drawn independently.
 func prepare(s Settings, cookie []byte) []query {
 	random := rand.New(rand.NewPCG(s.Seed, 1))
 	n := len(s.Questions)
@@ -59,8 +59,8 @@ func prepare(s Settings, cookie []byte) []query {
 	return all
 }
 
-// subnetOf returns the subnet that a resolver would send for an address out of the prefix: a /24 or /56 (RFC 7871
-// section 11.1), or the prefix itself where that is longer.
+// subnetOf returns the subnet that a resolver would send for a random address in the prefix: a /24 or /56 (RFC 7871
+// section 11.1), or the prefix itself if that is longer.
 func subnetOf(random *rand.Rand, p netip.Prefix) netip.Prefix {
 	a := p.Masked().Addr().AsSlice()
 	bits := 24
@@ -106,8 +106,8 @@ func newQuery(q Question, subnet netip.Prefix, cookie []byte) query {
 	return query{m, end - headerSize}
 }
 
-// greet asks the first question once, to see that there is a server, and returns the cookie to go on with, if cookies
-// are wanted and it gives one.
+// greet asks the first question, to see that there is a server. It returns the cookie to send from now on; nil if
+// cookies are not wanted, or the server gives none.
 func greet(ctx context.Context, s Settings) (cookie []byte, err error) {
 	var client []byte
 	if s.Cookies {
@@ -149,7 +149,8 @@ func greet(ctx context.Context, s Settings) (cookie []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, fmt.Errorf("no answer from %s to %s %s: %w; is a DNS server listening there?", s.Server, s.Questions[0].Name, s.Questions[0].Type, err)
+	return nil, fmt.Errorf("no answer from %s to %s %s: %w; is a DNS server listening there?", s.Server,
+		s.Questions[0].Name, s.Questions[0].Type, err)
 }
 
 // answers reports whether r is a response to the question of q.
@@ -158,26 +159,18 @@ func answers(q query, r []byte) bool {
 		bytes.Equal(r[headerSize:headerSize+q.question], q.message[headerSize:headerSize+q.question])
 }
 
-// serverCookie returns the COOKIE option's data in a response whose records begin at an offset: the client's own cookie
-// and the server's. It is nil if there is none, or it is not for this client.
+// serverCookie returns the data of the COOKIE option in a response whose records begin at an offset: the client's
+// cookie and the server's. It returns nil if there is none, or it is not for this client.
 func serverCookie(r []byte, at int, client []byte) []byte {
 	if client == nil {
 		return nil
 	}
-	records := int(binary.BigEndian.Uint16(r[6:])) + int(binary.BigEndian.Uint16(r[8:])) + int(binary.BigEndian.Uint16(r[10:]))
+	records := 0
+	for _, count := range [][]byte{r[6:], r[8:], r[10:]} {
+		records += int(binary.BigEndian.Uint16(count))
+	}
 	for range records {
-		for at < len(r) && r[at] != 0 && r[at] < 0xc0 { // the owner
-			at += 1 + int(r[at])
-		}
-		if at >= len(r) {
-			return nil
-		}
-		if r[at] == 0 {
-			at++
-		} else {
-			at += 2
-		}
-		if at+10 > len(r) {
+		if at = wire.SkipName(r, at); at < 0 || at+10 > len(r) {
 			return nil
 		}
 		kind, size := rr.Type(binary.BigEndian.Uint16(r[at:])), int(binary.BigEndian.Uint16(r[at+8:]))
@@ -191,7 +184,8 @@ func serverCookie(r []byte, at int, client []byte) []byte {
 				if 4+n > len(data) {
 					return nil
 				}
-				if option := data[4 : 4+n]; code == optionCookie && n >= 16 && n <= 40 && bytes.Equal(option[:8], client) {
+				if option := data[4 : 4+n]; code == optionCookie && n >= 16 && n <= 40 && bytes.Equal(option[:8],
+					client) {
 					return bytes.Clone(option)
 				}
 				data = data[4+n:]

@@ -41,8 +41,14 @@ func (r *Result) Plot(w io.Writer) error {
 		&chart.Chart{
 			Title: title, X: asked, Y: chart.Axis{Label: "answers a second", Most: most}, Marks: marks,
 			Lines: []chart.Line{
-				{Name: "as asked", Points: []chart.Point{{}, {X: most, Y: most}}, Colour: chart.Grey, Dash: chart.Dashed},
-				line("answered in time", func(s Step) float64 { return float64(s.Answered-min(s.Late, s.Answered)) / s.Seconds }),
+				{
+					Name: "as asked", Points: []chart.Point{{}, {X: most, Y: most}}, Colour: chart.Grey,
+					Dash: chart.Dashed,
+				},
+				line("answered in time", func(s Step) float64 {
+					return float64(s.Answered-min(s.Late,
+						s.Answered)) / s.Seconds
+				}),
 			},
 		},
 		&chart.Chart{

@@ -8,10 +8,10 @@ import (
 	"leeward/cmd/leeward/screen"
 )
 
-// Heading and Step.Row are the lines of the table that shows a run while it goes on.
+// Heading is the first line of the table that shows a run while it goes on. Step.Row is each further line.
 const Heading = "    ASKED  ANSWERED     LOST     LATE    WRONG       P50       P99     P99.9"
 
-// Row returns the step's line: queries a second, shares of what was sent, and times.
+// Row returns the line of a step: queries a second, shares of those sent, and times.
 func (s Step) Row() string {
 	share := func(n uint64) string {
 		if n == 0 || s.Sent == 0 {
@@ -23,14 +23,14 @@ func (s Step) Row() string {
 		share(s.Lost), share(s.Late), share(s.Wrong), took(s.P50), took(s.P99), took(s.P999))
 	switch {
 	case s.Behind:
-		row += "  not sent as fast as asked"
+		row += "  client too slow"
 	case !s.Held:
 		row += "  broken"
 	}
 	return row
 }
 
-// took spells a time; nothing was answered in none.
+// took spells a time; 0 means that no query was answered.
 func took(seconds float64) string {
 	if seconds == 0 {
 		return "-"
@@ -38,7 +38,7 @@ func took(seconds float64) string {
 	return screen.Took(seconds)
 }
 
-// Print says what came of it, after the table.
+// Print says how the run ended, after the table.
 func (r *Result) Print(w io.Writer, _ bool) error {
 	var b strings.Builder
 	switch {
@@ -56,7 +56,7 @@ func (r *Result) Print(w io.Writer, _ bool) error {
 	return err
 }
 
-// hint says what else may explain the result than the server's speed.
+// hint says what may explain the result other than the server's speed.
 func (r *Result) hint() string {
 	var answered, cut, refused, failed uint64
 	for _, s := range r.Steps {
@@ -69,13 +69,15 @@ func (r *Result) hint() string {
 	case answered == 0:
 		return ""
 	case refused*10 > answered:
-		return "Many answers were REFUSED: these names are in no zone of the server. Name those of its zones with --names or --zone."
+		return "Many answers were REFUSED: the names are in no zone of the server. Ask for names of its zones, with " +
+			"--names or --zone."
 	case failed*10 > answered:
-		return "Many answers were SERVFAIL: is the server ready? leeward status says what it lacks."
+		return "Many answers were SERVFAIL: the server may not be ready; see leeward status."
 	case cut*10 > answered:
-		return "Many answers were truncated: the server limits responses to one network (rate limiting), so this is that limit's knee.\nStart it with --rrl 0, or take this machine out with --rrl-exempt, to find the server's own."
+		return "Many answers were truncated: the server limits the rate of responses to one network, and this is the " +
+			"limit's knee.\nTo find the server's own, start it with --rrl 0, or exempt this machine with --rrl-exempt."
 	case !r.Cookie && r.Breaks > 0 && r.Breaks < 2*DefaultFrom:
-		return "The server gave no cookie, and broke early: it may limit responses to one network (rate limiting)."
+		return "The server gave no cookie and broke early: it may limit the rate of responses to one network."
 	}
 	return ""
 }

@@ -12,14 +12,14 @@ import (
 	"leeward/zones/rr"
 )
 
-// Question is what is asked.
+// Question is one question.
 type Question struct {
 	Name rr.Name
 	Type rr.Type
 }
 
-// ReadNames reads one question a line: a name and, if it is not A, a type. Empty lines and those that begin with # or ;
-// are left out.
+// ReadNames reads one question a line: a name and, if it is not A, a type. It skips empty lines and lines that begin
+// with # or ;.
 func ReadNames(file string, r io.Reader) ([]Question, error) {
 	var all []Question
 	lines := bufio.NewScanner(r)
@@ -30,7 +30,7 @@ func ReadNames(file string, r io.Reader) ([]Question, error) {
 		}
 		fields := strings.Fields(text)
 		if len(fields) > 2 {
-			return nil, fmt.Errorf("%s:%d: %q: give a name and a type, as in \"www.example.test AAAA\"", file, n, text)
+			return nil, fmt.Errorf("%s:%d: %q: write a name and a type, as in \"www.example.test AAAA\"", file, n, text)
 		}
 		q := Question{Type: rr.TypeA}
 		var err error
@@ -48,16 +48,16 @@ func ReadNames(file string, r io.Reader) ([]Question, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: there is no name in it; give one a line, with a type if it is not A", file)
+		return nil, fmt.Errorf("%s has no name in it; write one a line, with a type if it is not A", file)
 	}
 	return all, nil
 }
 
-// standIns is how many names are asked for where a zone has a wildcard.
+// standIns is how many names are asked for each wildcard of a zone.
 const standIns = 16
 
-// ZoneQuestions returns what a zone can be asked: each of its RRsets, and A and AAAA of its policies. For a wildcard
-// stand names that are drawn.
+// ZoneQuestions returns what a zone can answer: each of its RRsets, and A and AAAA of its policies. For a wildcard it
+// draws names.
 func ZoneQuestions(origin string, resources []zones.Resource, seed uint64) ([]Question, error) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	apex, err := rr.ParseName(origin)
@@ -65,7 +65,7 @@ func ZoneQuestions(origin string, resources []zones.Resource, seed uint64) ([]Qu
 		return nil, fmt.Errorf("zone %q: %w", origin, err)
 	}
 	var found bool
-	var below []rr.Name // apexes of zones within this one
+	var below []rr.Name // apexes of zones below this one
 	for _, r := range resources {
 		if z, ok := r.(*zones.Zone); ok {
 			name, err := rr.ParseName(z.Origin)

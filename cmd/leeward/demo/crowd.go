@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-// What a surge is made of. Requests are counted and not sent: their number is what matters here, and a million of them
-// would measure this machine. What asks and answers is real: queries over UDP, probes over HTTP with the load in their
-// answers, reports through etcd.
+// The parts of a surge. Requests are only counted, because sending millions of them would measure this machine. Queries
+// over UDP, probes over HTTP that report loads, and reports through etcd are real.
 const (
 	surgeTTL      = 2 * time.Second
 	surgeInterval = 250 * time.Millisecond
 	surgeTimeout  = 200 * time.Millisecond
-	surgeTarget   = 80.  // requests a second that an endpoint is to take
-	surgeMax      = 100. // that it can take
-	surgeBreaks   = 1.3  // times that for a second, and it is broken for a while
+	surgeTarget   = 80.  // requests a second that an endpoint should take
+	surgeMax      = 100. // requests a second that it can take
+	surgeBreaks   = 1.3  // times surgeMax for a second breaks it
 	brokenFor     = 6 * time.Second
 	endpointsEach = 4
 	resolversEach = 60
@@ -27,8 +26,8 @@ const (
 	surgeTick     = 50 * time.Millisecond
 )
 
-// crowd is the clients of one name: resolvers that keep what they are told for its TTL, and the endpoints that their
-// clients load.
+// crowd is the clients of one name: resolvers that cache answers for their TTL, and the endpoints that their clients
+// load.
 type crowd struct {
 	title, name string
 	spill       bool
@@ -41,13 +40,13 @@ type crowd struct {
 	sum       totals
 }
 
-// totals is what a crowd has seen so far.
+// totals is what a crowd has counted so far.
 type totals struct {
 	requests, lost, over float64
 	broken               int
 }
 
-// resolver asks for the clients of one network.
+// resolver asks on behalf of the clients of one network.
 type resolver struct {
 	subnet netip.Prefix
 	region string
@@ -61,10 +60,10 @@ type endpoint struct {
 	region string
 	load   float64 // requests a second
 	hot    time.Duration
-	broken time.Time // until then
+	broken time.Time // until this time
 }
 
-// newCrowd lays out regions of their own, whose addresses begin with that octet after 127.
+// newCrowd returns a crowd with regions of its own, whose addresses are in 127.octet.0.0/16.
 func newCrowd(title, name string, spill bool, octet byte) *crowd {
 	c := &crowd{title: title, name: name, spill: spill, endpoints: map[netip.Addr]*endpoint{}}
 	for i, s := range newSites() {
@@ -82,14 +81,16 @@ func newCrowd(title, name string, spill bool, octet byte) *crowd {
 		b := netip.MustParseAddr(from).As4()
 		for k := range resolversEach {
 			b[2] = byte(k)
-			c.resolvers = append(c.resolvers,
-				&resolver{subnet: netip.PrefixFrom(netip.AddrFrom4(b), 24), region: c.sites[i].region})
+			c.resolvers = append(c.resolvers, &resolver{
+				subnet: netip.PrefixFrom(netip.AddrFrom4(b), 24),
+				region: c.sites[i].region,
+			})
 		}
 	}
 	return c
 }
 
-// says is what an endpoint tells a probe: its load, and whether it works.
+// says returns what an endpoint tells a probe: its load, and whether it works.
 func (c *crowd) says(a netip.Addr) (load string, works bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +98,7 @@ func (c *crowd) says(a netip.Addr) (load string, works bool) {
 	return fmt.Sprintf("TEXT named_metrics.requests=%.1f", e.load), time.Now().After(e.broken)
 }
 
-// documents writes the crowd's pools and policy.
+// documents returns the crowd's pools and policy.
 func (c *crowd) documents() string {
 	var b strings.Builder
 	var pools []string
@@ -114,7 +115,7 @@ func (c *crowd) documents() string {
 	return b.String()
 }
 
-// surgeDocuments are the resources of both crowds.
+// surgeDocuments returns the resources of all crowds.
 func surgeDocuments(crowds []*crowd) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kind: Zone\nname: %s\nnameservers: [ns1.example.net]\n", origin)
@@ -130,7 +131,7 @@ func surgeDocuments(crowds []*crowd) string {
 	return b.String()
 }
 
-// run plays the crowd until the context ends: demand tells how many requests a second a region's clients make now.
+// run plays the crowd until the context ends. demand returns how many requests a second a region's clients make now.
 func (c *crowd) run(ctx context.Context, demand func(region string) float64) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -150,7 +151,7 @@ func (c *crowd) run(ctx context.Context, demand func(region string) float64) {
 	}
 }
 
-// step counts the requests since the last one, and has those resolvers ask whose answers are over.
+// step counts the requests since the last step, and lets resolvers ask whose answers have expired.
 func (c *crowd) step(now time.Time, past time.Duration, demand func(string) float64, ask func(*resolver, node)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,7 +171,7 @@ func (c *crowd) step(now time.Time, past time.Duration, demand func(string) floa
 			}
 		}
 		if len(r.answer) == 0 {
-			continue // the first answer is not here yet
+			continue // it waits for its first answer
 		}
 		c.sum.requests += requests * past.Seconds()
 		if len(works) == 0 {
@@ -192,7 +193,7 @@ func (c *crowd) step(now time.Time, past time.Duration, demand func(string) floa
 	}
 }
 
-// ask renews what a resolver knows.
+// ask renews a resolver's answer.
 func (c *crowd) ask(ctx context.Context, r *resolver, n node) {
 	reply, err := ask(ctx, n.dns, c.name, r.subnet)
 	c.mu.Lock()
@@ -200,7 +201,7 @@ func (c *crowd) ask(ctx context.Context, r *resolver, n node) {
 	r.asking = false
 	r.until = time.Now().Add(surgeTick)
 	if err == nil {
-		if len(r.answer) == 0 { // the first answers of all end at different times
+		if len(r.answer) == 0 { // spread the times when answers expire
 			r.until = time.Now().Add(rand.N(surgeTTL))
 		} else {
 			r.until = time.Now().Add(time.Duration(reply.ttl) * time.Second)
@@ -209,18 +210,18 @@ func (c *crowd) ask(ctx context.Context, r *resolver, n node) {
 	}
 }
 
-// moment is how a crowd is at one time.
+// moment is the state of a crowd at one time.
 type moment struct {
 	at      float64            // seconds
-	demand  float64            // of what it usually is, in the region of the surge
-	load    map[string]float64 // by region, of its target
+	demand  float64            // in the region of the surge, as a multiple of the usual
+	load    map[string]float64 // by region, as a multiple of its target
 	broken  map[string]int
-	lost    float64 // of the requests since the moment before
+	lost    float64 // part of the requests since the moment before
 	totals  totals
-	strange int // resolvers that are answered from elsewhere
+	strange int // resolvers that are answered with another region
 }
 
-// look takes stock.
+// look returns the state of the crowd now.
 func (c *crowd) look(before totals) moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()

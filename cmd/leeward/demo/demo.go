@@ -1,9 +1,13 @@
-// Package demo is everything on one machine with nothing installed: an etcd inside the process, two DNS servers and a
-// third vantage, three regions of real HTTP endpoints on loopback, and a hand on the switch of each region.
+// Package demo runs everything on one machine, without installing anything:
 //
-// Nothing in it is pretended. The servers run as `leeward serve` runs them, resources are committed as `leeward apply`
-// commits them, and what is shown was asked over the network: answers by DNS queries over UDP with a client's subnet in
-// them, what vantages report from the servers' admin interface.
+//	clients in three places ──DNS──▶ ns1, ns2 ◀──resources, reports──▶ etcd ◀── probe-ap
+//	                                    │                                          │
+//	                                    └──────HTTP probes──▶ three regions ◀──────┘
+//	                                                          (keys cut and restore them)
+//
+// Nothing is simulated. The servers run as `leeward serve` runs them, resources are written as `leeward apply` writes
+// them, and what the demo shows it has asked over the network: answers by DNS queries over UDP with a client's subnet,
+// reports of vantages from the servers' admin interface.
 package demo
 
 import (
@@ -26,20 +30,20 @@ import (
 	"leeward/zones/store"
 )
 
-// Options are what the demo is asked to do.
+// Options say what the demo should do.
 type Options struct {
 	In       io.Reader
 	Out      *screen.Page
-	Terminal bool // Out is one: the view is refreshed in place
+	Terminal bool // Out is a terminal: the view is drawn in place
 	Colour   bool
 	Version  string
-	Command  string // how this program is called, for what can be pasted
+	Command  string // how to call this program, in commands to paste
 	Log      *slog.Logger
 
-	Once  bool          // one drill, unattended; Run's error says what did not happen in time
-	Fail  string        // the region to cut; "": the first in a drill, none otherwise
+	Once  bool          // cut and restore one region, unattended; Run's error says what did not happen in time
+	Fail  string        // the region to cut; "": with Once the first, else none
 	After time.Duration // from the first answers to the cut
-	For   time.Duration // from the cut to the region's return; 0: it stays cut until a key is pressed
+	For   time.Duration // from the cut to the region's return; 0: until a key is pressed
 }
 
 // Regions returns the demo's regions.
@@ -59,7 +63,7 @@ type demo struct {
 	etcd     string // URL
 }
 
-// Run starts everything, does what is asked until the context ends or a key ends it, and cleans up.
+// Run runs the demo until it is done, the context ends or a key ends it, and cleans up.
 func Run(ctx context.Context, o Options) error {
 	d := &demo{Options: o, observer: observer{
 		sites: newSites(), clients: clients(),
@@ -110,7 +114,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := d.settle(ctx); err != nil {
 		return cause(ctx, err)
 	}
-	say("all regions are in the answers; vantages %s see every endpoint up", strings.Join(d.vantages, ", "))
+	say("all regions are in answers; vantages %s see every endpoint up", strings.Join(d.vantages, ", "))
 	d.intro()
 	if o.Once {
 		return cause(ctx, d.once(ctx))
@@ -118,14 +122,14 @@ func Run(ctx context.Context, o Options) error {
 	return cause(ctx, d.live(ctx))
 }
 
-// quieten has a log where none was given.
+// quieten discards the log if there is none.
 func (d *demo) quieten() {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 }
 
-// cause returns nil where the context has ended because somebody wanted it to.
+// cause returns nil if somebody ended the context on purpose.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -146,7 +150,7 @@ func (d *demo) site(region string) (*site, error) {
 		strings.Join(Regions(), ", "))
 }
 
-// apply reads the resources as a file would be, checks them, and commits them.
+// apply reads resources as from a file, checks and writes them. It returns how many it has written.
 func (d *demo) apply(ctx context.Context, text string) (int, error) {
 	e, err := store.Dial(etcd.Options{Endpoints: []string{d.etcd}, Log: d.Log})
 	if err != nil {
@@ -211,7 +215,7 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 	return nil
 }
 
-// address returns a loopback address with the port, or port 0, which takes any, where that one is in use.
+// address returns a loopback address with the port, or with port 0, any port, if that port is in use.
 func address(port int, udp bool) string {
 	want := fmt.Sprintf("127.0.0.1:%d", port)
 	l, err := net.Listen("tcp", want)
@@ -229,7 +233,7 @@ func address(port int, udp bool) string {
 	return want
 }
 
-// settleLimit is how long the first answers may take.
+// settleLimit is how long it may take until all regions are in answers.
 const settleLimit = 20 * time.Second
 
 // settle waits until every vantage has reported and every client is answered from its own region.
@@ -246,12 +250,12 @@ func (d *demo) settle(ctx context.Context) error {
 	if len(last.statuses) > 0 && last.statuses[0] != nil {
 		screen.Status(&b, last.statuses[0], false)
 	}
-	return fmt.Errorf("not all regions are in the answers after %v:\n%s", settleLimit, b.String())
+	return fmt.Errorf("not all regions are in answers after %v:\n%s", settleLimit, b.String())
 }
 
-// intro says what can be tried from another terminal.
+// intro says what to try in another terminal.
 func (d *demo) intro() {
-	fmt.Fprintf(d.Out, "\nAsk for yourself, as a resolver with clients in Europe, in America and in Asia:\n\n")
+	fmt.Fprintf(d.Out, "\nAsk yourself, as a resolver of clients in Europe, America and Asia:\n\n")
 	for i, c := range d.clients {
 		server := d.servers[i%len(d.servers)]
 		host, port, _ := net.SplitHostPort(server.dns)
@@ -262,7 +266,7 @@ func (d *demo) intro() {
 		d.Command, d.servers[0].admin, steered, d.clients[0].subnet.Addr().Next(), d.etcd)
 }
 
-// once is one drill with its timeline.
+// once cuts and restores one region, and prints the timeline.
 func (d *demo) once(ctx context.Context) error {
 	region := d.sites[0]
 	if d.Fail != "" {
@@ -285,12 +289,12 @@ func (d *demo) once(ctx context.Context) error {
 	}
 	fmt.Fprintf(d.Out, "\n%s %s left all answers %.2fs after it was cut (allowed: %d × %v + %v + %v = %v) and came "+
 		"back.\n",
-		screen.Paint("ok:", screen.Green, d.Colour), region.region, slowest.Seconds(), fall, interval, timeout, slack,
-		budget)
+		screen.Paint("ok:", screen.Green, d.Colour), region.region, slowest.Seconds(),
+		fall, interval, timeout, slack, budget)
 	return nil
 }
 
-// pause waits; false: the context ended first.
+// pause waits. It returns false if the context ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

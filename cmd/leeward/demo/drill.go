@@ -9,13 +9,13 @@ import (
 	"leeward/cmd/leeward/screen"
 )
 
-// timeline is what happened after a cut, in order.
+// timeline is the events after a cut, in order.
 type timeline struct {
 	start time.Time
 	table screen.Table
 	seen  map[string]time.Duration
 
-	unanswered int // queries without an answer meanwhile
+	unanswered int // queries without an answer
 }
 
 func newTimeline() *timeline {
@@ -25,7 +25,7 @@ func newTimeline() *timeline {
 	}
 }
 
-// mark notes an event once; since is when what caused it happened, zero for none.
+// mark adds an event, if it is new. since is the time of its cause, zero for none.
 func (t *timeline) mark(at, since time.Time, allowed time.Duration, format string, args ...any) {
 	event := fmt.Sprintf(format, args...)
 	if _, ok := t.seen[event]; ok {
@@ -51,15 +51,14 @@ func (t *timeline) mark(at, since time.Time, allowed time.Duration, format strin
 	t.table.Add(row...)
 }
 
-// ErrLate is wrapped where everything happened, and took longer than it may: on a machine that is busy with other
-// things, for one.
+// ErrLate says that everything happened but took too long, for example because the machine is busy.
 var ErrLate = errors.New("too late")
 
-// every is how often the drill looks: what the timeline's times are exact to.
+// every is how often the drill looks, and thus the precision of the timeline.
 const every = 25 * time.Millisecond
 
-// drill cuts one region, waits until no server names it, restores it, and waits until all name it again to those near
-// it. The error says what did not happen in time.
+// drill cuts a region, waits until no server names it, restores it, and waits until all servers name it again to
+// clients near it. The error says what did not happen in time.
 func (d *demo) drill(ctx context.Context, region *site) (*timeline, error) {
 	t := newTimeline()
 	cut := time.Now()
@@ -98,14 +97,14 @@ func leftEvent(server, region string) string {
 	return fmt.Sprintf("%s left the answers of %s", region, server)
 }
 
-// phase watches until f is content, at most for limit.
+// phase watches until f returns true, at most for limit.
 func (d *demo) phase(ctx context.Context, limit time.Duration, f func(sight) bool) error {
 	ctx, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
 	defer stop()
 	return d.watch(ctx, every, f)
 }
 
-// leaving marks what shows of a cut region's way out; it is over when no server names it.
+// leaving marks the events of a cut region that leaves the answers, and reports whether no server names it.
 func (d *demo) leaving(t *timeline, cut time.Time, region string, s sight) bool {
 	d.marks(t, cut, region, "down", s)
 	gone := true
@@ -123,7 +122,7 @@ func (d *demo) leaving(t *timeline, cut time.Time, region string, s sight) bool 
 	return gone && d.agreed(region, "down", s)
 }
 
-// returning marks what shows of a region's way back; it is over when every server names it to those who are near.
+// returning marks the events of a region that returns, and reports whether every server names it to clients near it.
 func (d *demo) returning(t *timeline, back time.Time, region string, s sight) bool {
 	d.marks(t, back, region, "up", s)
 	there := true
@@ -140,7 +139,7 @@ func (d *demo) returning(t *timeline, back time.Time, region string, s sight) bo
 	return there && d.settled(&s, d.vantages)
 }
 
-// marks notes what vantages and servers say of a region.
+// marks marks what vantages and servers say of a region.
 func (d *demo) marks(t *timeline, since time.Time, region, state string, s sight) {
 	for _, v := range d.vantages {
 		for i := range d.servers {

@@ -13,7 +13,7 @@ type keyboard struct {
 	restore func()
 }
 
-// openKeyboard puts the terminal into raw mode. Input that is no terminal has no keys.
+// openKeyboard puts the terminal into raw mode. Other input has no keys.
 func openKeyboard(in io.Reader) (*keyboard, error) {
 	k := &keyboard{restore: func() {}}
 	f, ok := in.(*os.File)

@@ -10,7 +10,7 @@ import (
 	"leeward/cmd/leeward/screen"
 )
 
-// live shows who is answered with what until the context or a key ends it, and cuts and restores regions.
+// live shows who gets which answer, and lets keys cut and restore regions, until the context or a key ends it.
 func (d *demo) live(ctx context.Context) error {
 	keys, err := openKeyboard(d.In)
 	if err != nil {
@@ -69,18 +69,18 @@ func (d *demo) live(ctx context.Context) error {
 	}
 }
 
-// view is what is on the screen: a table in place on a terminal, a line for each change elsewhere.
+// view is what is shown: on a terminal tables that are drawn in place, elsewhere a line for each change.
 type view struct {
 	*demo
 	began time.Time
 	keys  bool
-	lines int               // that are drawn and to be drawn over
-	last  map[string]string // what was said last, by subject
+	lines int               // of the last drawing, which the next covers
+	last  map[string]string // last state, by subject
 	news  []string
 	since time.Time // of the last cut or return
 }
 
-// mostNews is how many changes the screen keeps.
+// mostNews is how many changes stay on the screen.
 const mostNews = 8
 
 func (v *view) cut(s *site) {
@@ -98,7 +98,7 @@ func (v *view) restore(ctx context.Context, s *site) error {
 	return nil
 }
 
-// tell notes a change.
+// tell shows a change.
 func (v *view) tell(what string) {
 	line := fmt.Sprintf("%7.2fs  %s", time.Since(v.began).Seconds(), what)
 	if !v.Terminal {
@@ -111,7 +111,7 @@ func (v *view) tell(what string) {
 	}
 }
 
-// show finds what has changed since the last look, and draws.
+// show tells what has changed since the last look, and draws.
 func (v *view) show(s *sight) {
 	for _, site := range v.sites {
 		for i, n := range v.servers {
@@ -136,10 +136,10 @@ func (v *view) show(s *sight) {
 	}
 }
 
-// change tells what a subject has become, if that is new.
+// change tells the state of a subject if it is new.
 func (v *view) change(subject, now string, text func(string) string) {
 	if now == "" {
-		return // in between
+		return // between two states
 	}
 	before, known := v.last[subject]
 	v.last[subject] = now
@@ -155,7 +155,7 @@ func (v *view) after(at time.Time) string {
 	return fmt.Sprintf(" (+%.2fs)", at.Sub(v.since).Seconds())
 }
 
-// draw writes the screen over what was drawn before. Lines end in CR LF: in raw mode the terminal adds nothing.
+// draw draws over the last drawing. Lines end in CR LF, because the terminal is in raw mode.
 func (v *view) draw(s *sight) {
 	var b strings.Builder
 	v.regionsTable(s).Write(&b, v.Colour)
@@ -176,11 +176,11 @@ func (v *view) draw(s *sight) {
 		over = fmt.Sprintf("\x1b[%dA\r\x1b[J", v.lines)
 	}
 	v.lines = strings.Count(text, "\n")
-	// No wrapping meanwhile: a line that is too long must stay one line, or drawing over it would count wrong.
+	// Without wrapping a line that is too long stays one line, so that v.lines is right.
 	io.WriteString(v.Out, "\x1b[?7l"+over+strings.ReplaceAll(text, "\n", "\r\n")+"\x1b[?7h")
 }
 
-// regionsTable shows each region's endpoints and what the servers make of them.
+// regionsTable shows each region's endpoints and the servers' verdicts.
 func (d *demo) regionsTable(s *sight) *screen.Table {
 	t := &screen.Table{Heads: []string{"", "REGION", "ENDPOINTS", "NOW"}}
 	for _, n := range d.servers {

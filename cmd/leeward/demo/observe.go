@@ -12,7 +12,7 @@ import (
 	"leeward/server/admin"
 )
 
-// Observer looks at the servers from outside, as resolvers and operators do: DNS over UDP, status over HTTP.
+// observer looks at the servers from outside, as resolvers and operators do: by DNS over UDP and by status over HTTP.
 type observer struct {
 	sites   []*site
 	clients []client
@@ -25,21 +25,21 @@ type node struct {
 	id, dns, admin string
 }
 
-// sight is what was seen in one look.
+// sight is what one look has seen.
 type sight struct {
 	at       time.Time
 	answers  [][]answer // [server][client]
 	statuses []*admin.Status
 }
 
-// answer is what a server says to a client.
+// answer is what a server answers a client.
 type answer struct {
 	reply  reply
-	region string // whose addresses they are; "" for none, "several" for more than one
+	region string // to which the addresses belong; "" for none, "several" for more than one
 	err    error
 }
 
-// look asks all servers for all clients, and for their status.
+// look asks every server on behalf of every client, and for its status.
 func (o *observer) look(ctx context.Context) sight {
 	s := sight{answers: make([][]answer, len(o.servers)), statuses: make([]*admin.Status, len(o.servers))}
 	var all sync.WaitGroup
@@ -103,8 +103,7 @@ func (s *sight) addresses(server int, region string, f func(admin.Address)) {
 	}
 }
 
-// says returns what a vantage says of a region, as a server has it: a state if it is the same of all addresses, else
-// "".
+// says returns the state that a vantage reports for a region, as a server knows it; "" if addresses differ.
 func (s *sight) says(server int, vantage, region string) string {
 	state, first := "", true
 	s.addresses(server, region, func(a admin.Address) {
@@ -122,7 +121,7 @@ func (s *sight) says(server int, vantage, region string) string {
 	return state
 }
 
-// verdict returns a server's verdict of a region: a state if it is the same of all addresses, else "".
+// verdict returns a server's verdict on a region; "" if addresses differ.
 func (s *sight) verdict(server int, region string) string {
 	state, first := "", true
 	s.addresses(server, region, func(a admin.Address) {
@@ -135,7 +134,7 @@ func (s *sight) verdict(server int, region string) string {
 	return state
 }
 
-// names reports whether a server's answers name a region to anybody, and whether all clients were answered.
+// names reports whether a server names a region to any client, and whether it answered all clients.
 func (s *sight) names(server int, region string) (named, answered bool) {
 	answered = true
 	for _, a := range s.answers[server] {
@@ -145,7 +144,8 @@ func (s *sight) names(server int, region string) (named, answered bool) {
 	return named, answered
 }
 
-// settled reports whether every server answers every client from its own region and every vantage sees all of it up.
+// settled reports whether every server answers every client with the nearest region, and every vantage sees all
+// endpoints up.
 func (o *observer) settled(s *sight, vantages []string) bool {
 	for i := range o.servers {
 		for k, c := range o.clients {
@@ -167,7 +167,7 @@ func (o *observer) settled(s *sight, vantages []string) bool {
 	return true
 }
 
-// watch looks again and again until f is content or the context ends.
+// watch looks again and again until f returns true or the context ends.
 func (o *observer) watch(ctx context.Context, every time.Duration, f func(sight) (done bool)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -29,9 +29,8 @@ func (f *Film) Plot(w io.Writer) error {
 		}
 		line(chart.Line{Name: "demand of " + c.sites[0].region, Colour: chart.Grey, Dash: chart.Dashed},
 			func(m moment) float64 { return m.demand * wanted })
-		line(chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dotted}, func(moment) float64 {
-			return 100 * surgeMax / surgeTarget
-		})
+		line(chart.Line{Name: "max", Colour: chart.Grey, Dash: chart.Dotted},
+			func(moment) float64 { return 100 * surgeMax / surgeTarget })
 		charts = append(charts, p)
 	}
 	return chart.Write(w, 1, charts...)

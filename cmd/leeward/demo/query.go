@@ -13,18 +13,18 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// reply is what a server said to one question.
+// reply is a server's response to one question.
 type reply struct {
 	addresses []netip.Addr
 	ttl       uint32
-	scope     uint8 // of the ECS option that came back
+	scope     uint8 // of the ECS option in the response
 	took      time.Duration
 }
 
 // optionECS is the EDNS Client Subnet option's code (RFC 7871 6).
 const optionECS = 8
 
-// ask sends one real query for A over UDP, as a resolver for clients in the subnet would.
+// ask sends a query for A over UDP, as a resolver of clients in the subnet would.
 func ask(ctx context.Context, server, name string, subnet netip.Prefix) (reply, error) {
 	ctx, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()
@@ -59,7 +59,7 @@ func ask(ctx context.Context, server, name string, subnet netip.Prefix) (reply, 
 	}
 }
 
-// newQuery writes the question with an OPT record that carries the subnet.
+// newQuery writes a query with an OPT record that carries the subnet.
 func newQuery(id uint16, name string, subnet netip.Prefix) ([]byte, error) {
 	qname, err := dnsmessage.NewName(strings.TrimSuffix(name, ".") + ".")
 	if err != nil {
@@ -97,7 +97,7 @@ func newQuery(id uint16, name string, subnet netip.Prefix) ([]byte, error) {
 	return b.Finish()
 }
 
-// readReply takes the addresses and the scope from a response; one that is no answer is an error.
+// readReply reads the addresses and the scope of a response. A response without addresses is an error.
 func readReply(b []byte) (reply, error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(b); err != nil {

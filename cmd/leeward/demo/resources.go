@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What the demo steers, and how fast it looks.
+// What the demo steers, and how fast it probes.
 const (
 	origin   = "demo.test"
 	steered  = "www.demo.test"
@@ -18,10 +18,10 @@ const (
 	slack    = time.Second // for reports, agreement and publishing
 )
 
-// budget is how long a cut region may be named at most.
+// budget is how long servers may name a cut region.
 const budget = fall*interval + timeout + slack
 
-// client is one network of resolvers' users, somewhere in the world.
+// client is a network of clients, somewhere in the world.
 type client struct {
 	place  string
 	subnet netip.Prefix
@@ -36,7 +36,7 @@ func clients() []client {
 	}
 }
 
-// documents writes the demo's resources as an operator would.
+// documents returns the demo's resources, written as an operator would write them.
 func documents(sites []*site) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `kind: Zone

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// site is one region's load balancers: real HTTP servers on loopback addresses, all on one port.
+// site is the load balancers of one region: HTTP servers on loopback addresses, all on one port.
 type site struct {
 	region    string
 	pool      string
@@ -22,14 +22,14 @@ type site struct {
 	addresses []netip.Addr
 	port      uint16
 
-	// what an endpoint says of its load, and whether it works; nil: nothing, and it does
+	// said returns the load that an endpoint reports, and whether it works; nil: it reports none, and works.
 	said func(endpoint int) (load string, works bool)
 
 	mu      sync.Mutex
 	servers []*http.Server // empty while the region is cut
 }
 
-// newSites returns the demo's regions with two addresses each; nothing listens yet.
+// newSites returns the demo's regions, with two addresses each. Nothing listens yet.
 func newSites() []*site {
 	addresses := func(region byte) []netip.Addr {
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, region, 1}), netip.AddrFrom4([4]byte{127, 0, region, 2})}
@@ -41,7 +41,7 @@ func newSites() []*site {
 	}
 }
 
-// startSites finds a port that is free on all addresses, as a monitor has one port for a pool, and starts all regions.
+// startSites starts all regions, on a port that is free on all their addresses: a monitor has one port.
 func startSites(sites []*site) error {
 	var last error
 	for _, port := range []uint16{8081, 8181, 18081, 28081, 0, 0, 0} {
@@ -70,16 +70,16 @@ func startSites(sites []*site) error {
 	return loopbackError(last)
 }
 
-// loopbackError says what to do where only 127.0.0.1 exists.
+// loopbackError says what to do on systems that have only 127.0.0.1.
 func loopbackError(err error) error {
 	if runtime.GOOS == "linux" || runtime.GOOS == "windows" {
 		return fmt.Errorf("the demo's endpoints cannot listen on 127.0.1.1 to 127.0.3.2: %w", err)
 	}
-	return fmt.Errorf("the demo's endpoints need loopback addresses of their own, which this system has to be given: "+
+	return fmt.Errorf("the demo's endpoints need more loopback addresses; add them with: "+
 		"for a in 127.0.{1,2,3}.{1,2}; do sudo ifconfig lo0 alias $a up; done: %w", err)
 }
 
-// start makes the region answer; it does nothing if it does already.
+// start starts the region's servers, unless they run.
 func (s *site) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +117,7 @@ func (s *site) start() error {
 	return nil
 }
 
-// stop cuts the region: its addresses refuse connections and those that are open end.
+// stop cuts the region: its addresses refuse connections, and open ones end.
 func (s *site) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +134,7 @@ func (s *site) cut() bool {
 	return len(s.servers) == 0
 }
 
-// restart starts the region again, trying for a moment: its port may not be free at once.
+// restart starts the region again. It tries for a while, because the port may not be free at once.
 func (s *site) restart(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

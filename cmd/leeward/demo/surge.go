@@ -13,7 +13,12 @@ import (
 	"leeward/cmd/leeward/screen"
 )
 
-// A surge in seconds: when it begins, how long it takes to grow and to end, and how long it lasts.
+// The course of a surge, in seconds:
+//
+//	surgeTimes ┃        ╭─────────╮
+//	           ┃       ╱           ╲
+//	         1 ┃──────╯             ╰──────
+//	           ┗━begins━grows━lasts━ends━after
 const (
 	surgeBegins = 4.
 	surgeGrows  = 6.
@@ -23,7 +28,7 @@ const (
 	surgeTimes  = 3. // as many requests as usual
 )
 
-// surgeAt is how many times as many requests as usual there are.
+// surgeAt returns the demand at a time, as a multiple of the usual one.
 func surgeAt(s float64) float64 {
 	up := min(max((s-surgeBegins)/surgeGrows, 0), 1)
 	downAt := surgeBegins + surgeGrows + surgeLasts
@@ -31,9 +36,9 @@ func surgeAt(s float64) float64 {
 	return 1 + (surgeTimes-1)*up
 }
 
-// Surge has a crowd three times as large as usual come to one region, twice at once: to a name whose pools pass on what
-// they cannot hold, and to one whose pools do not. It returns what was seen; the error says what did not work, or that
-// the pools that pass on broke.
+// Surge plays a crowd three times as large as usual that comes to one region. It plays it for two names at the same
+// time: one whose pools spill what they cannot hold, and one whose pools do not. It returns what was seen. The error
+// says what did not work, or that pools broke although they spill.
 func Surge(ctx context.Context, o Options) (*Film, error) {
 	crowds := []*crowd{newCrowd("with spill", "www."+origin, true, 1), newCrowd("without", "plain."+origin, false, 2)}
 	var sites []*site
@@ -109,16 +114,15 @@ func Surge(ctx context.Context, o Options) (*Film, error) {
 	}
 	film.verdict(o.Out, o.Colour)
 	if n := film.last(0).totals.broken; n > 0 {
-		return film, fmt.Errorf("%d endpoints broke although their pools pass on what they cannot hold: this machine "+
-			"may be too busy to be in time", n)
+		return film, fmt.Errorf("%d endpoints broke although their pools spill: this machine may be too busy", n)
 	}
 	return film, nil
 }
 
-// calm waits until everybody is answered from their own region and every vantage knows every load.
+// calm waits until every client is answered with its own region and every vantage knows every load.
 func (d *demo) calm(ctx context.Context, crowds []*crowd) error {
-	ctx, stop := context.WithTimeoutCause(ctx, settleLimit,
-		fmt.Errorf("not all regions are in the answers after %v", settleLimit))
+	ctx, stop := context.WithTimeoutCause(ctx, settleLimit, fmt.Errorf("not all regions are in answers after %v",
+		settleLimit))
 	defer stop()
 	for {
 		strange := 0
@@ -134,14 +138,14 @@ func (d *demo) calm(ctx context.Context, crowds []*crowd) error {
 	}
 }
 
-// Film is what was seen of a surge.
+// Film is what was seen of a surge, over time.
 type Film struct {
 	crowds  []*crowd
 	moments [][]moment // by time and crowd
 }
 
-// Lost returns which part of its requests each crowd has lost, and how many endpoints broke; the one that passes on
-// comes first.
+// Lost returns for each crowd which part of its requests was lost, and how many endpoints broke. The crowd whose pools
+// spill comes first.
 func (f *Film) Lost() (lost []float64, broken []int) {
 	for i := range f.crowds {
 		t := f.last(i).totals
@@ -152,7 +156,7 @@ func (f *Film) Lost() (lost []float64, broken []int) {
 
 func (f *Film) last(crowd int) moment { return f.moments[len(f.moments)-1][crowd] }
 
-// film looks on until the surge is over, and prints a row a second.
+// film watches until the surge is over, and prints a row each second.
 func (d *demo) film(ctx context.Context, crowds []*crowd, began time.Time) *Film {
 	f := &Film{crowds: crowds}
 	f.heads(d.Out, d.Colour)
@@ -181,7 +185,7 @@ func (d *demo) film(ctx context.Context, crowds []*crowd, began time.Time) *Film
 	return f
 }
 
-// short is how a region is called in the columns of the film.
+// short abbreviates a region, for the columns of the film.
 func short(region string) string {
 	name, _, _ := strings.Cut(region, "-")
 	return name
@@ -226,7 +230,7 @@ func (f *Film) row(w io.Writer, colour bool, row []moment) {
 	fmt.Fprintln(w, b.String())
 }
 
-// verdict says how it ended.
+// verdict prints how the surge ended.
 func (f *Film) verdict(w io.Writer, colour bool) {
 	fmt.Fprintln(w)
 	for i, c := range f.crowds {
@@ -236,7 +240,7 @@ func (f *Film) verdict(w io.Writer, colour bool) {
 		}
 		fmt.Fprintf(w, "%s %d endpoints broke, %.1f %% of all requests were lost,\n            %.1f %% came to an "+
 			"endpoint that was above its max\n",
-			screen.Paint(fmt.Sprintf("%-11s", c.title+":"), paint, colour), t.broken, 100*t.lost/t.requests,
-			100*t.over/t.requests)
+			screen.Paint(fmt.Sprintf("%-11s", c.title+":"), paint,
+				colour), t.broken, 100*t.lost/t.requests, 100*t.over/t.requests)
 	}
 }

@@ -6,43 +6,43 @@ import (
 	"slices"
 )
 
-// Course is what was seen in the course of a drill, at times that are evenly apart. What was not seen is -1.
+// Course is what was observed during a drill, at even distances of time. A value that was not observed is -1.
 type Course struct {
-	Seconds []float64 `json:"seconds"` // since the drill's begin
+	Seconds []float64 `json:"seconds"` // since the drill began
 	Pools   []*Pool   `json:"pools"`
 	Names   []*Name   `json:"names,omitempty"`
 
-	every float64 // seconds between two
-	last  float64 // when the last was taken
+	every float64 // seconds between two observations
+	last  float64 // time of the last one
 }
 
 // Pool is the course of one pool.
 type Pool struct {
 	Pool   string  `json:"pool"`
 	Region string  `json:"region"`
-	Away   bool    `json:"away,omitempty"` // it is the target's
+	Away   bool    `json:"away,omitempty"` // it belongs to the target
 	Target float64 `json:"target,omitempty"`
 	Max    float64 `json:"max,omitempty"`
 
 	Load    []float64 `json:"load"`    // in the unit of its capacity
-	Queries []float64 `json:"queries"` // a second, that were led to it
-	Up      []float64 `json:"up"`      // endpoints
+	Queries []float64 `json:"queries"` // a second that were led to it
+	Up      []float64 `json:"up"`      // healthy endpoints
 }
 
-// Name is what a resolver answered to a name.
+// Name is what a resolver answered for a name.
 type Name struct {
 	Name     string    `json:"name"`
 	Resolver string    `json:"resolver"`
 	Away     []float64 `json:"away"` // share of the answer's addresses that are the target's
 }
 
-// mostSeen bounds a course: of a longer one, every other time is left out again and again.
+// mostSeen bounds a course. When it has more observations, every other one is dropped.
 const mostSeen = 240
 
-// due reports whether something is to be seen at that time.
+// due reports whether it is time for an observation.
 func (c *Course) due(at float64) bool { return len(c.Seconds) == 0 || at-c.last >= c.every-1e-6 }
 
-// add takes what is seen at that time.
+// add adds an observation.
 func (c *Course) add(at float64, pools []Pool, away map[[2]string]float64) {
 	c.last = at
 	c.Seconds = append(c.Seconds, rounded(at))
@@ -63,7 +63,7 @@ func (c *Course) add(at float64, pools []Pool, away map[[2]string]float64) {
 	}
 }
 
-// put appends a figure to a series that has n then; what it lacks was not seen.
+// put appends the first value of from to a series, which has n values then. Values that are missing were not observed.
 func put(to *[]float64, n int, from []float64) {
 	v := -1.
 	if len(from) > 0 {
@@ -101,7 +101,7 @@ func (c *Course) name(key [2]string) *Name {
 	return of
 }
 
-// series are all that a course has.
+// series returns all series of a course.
 func (c *Course) series() (all []*[]float64) {
 	all = append(all, &c.Seconds)
 	for _, p := range c.Pools {
@@ -113,7 +113,7 @@ func (c *Course) series() (all []*[]float64) {
 	return all
 }
 
-// halve leaves out every other time.
+// halve drops every other observation.
 func (c *Course) halve() {
 	n := len(c.Seconds)
 	for _, s := range c.series() {
@@ -129,7 +129,7 @@ func (c *Course) halve() {
 	c.every = 2 * max(c.every, 1)
 }
 
-// rounded leaves four digits, as the history is kept in etcd.
+// rounded rounds to four digits, to keep the history in etcd small.
 func rounded(v float64) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0
@@ -138,7 +138,7 @@ func rounded(v float64) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// most returns the largest of a series; ok: there is one.
+// most returns the largest value of a series; ok reports whether there is one.
 func most(s []float64) (v float64, ok bool) {
 	v = -1
 	for _, x := range s {

@@ -12,16 +12,16 @@ import (
 	"leeward/zones/etcd"
 )
 
-// History is the reports of earlier drills, in etcd below meta/drills/, each by its ID.
+// History is the reports of earlier drills, in etcd below meta/drills/, by their IDs.
 type History struct{ Etcd *etcd.Cluster }
 
-// Kept is how many reports stay.
+// Kept is how many reports the history keeps.
 const Kept = 50
 
 // callWait is how long one call to etcd may take.
 const callWait = 5 * time.Second
 
-// Save puts a report there, over what was there of the same drill, and takes out the oldest beyond Kept.
+// Save writes a report, over an earlier one of the same drill, and deletes the oldest reports beyond Kept.
 func (h History) Save(ctx context.Context, r *Report) error {
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -29,14 +29,13 @@ func (h History) Save(ctx context.Context, r *Report) error {
 	}
 	c := h.Etcd.Within(callWait)
 	if err := c.Put(ctx, etcd.Drills+r.ID, b, 0); err != nil {
-		return fmt.Errorf("the report cannot be kept in etcd: %w", err)
+		return fmt.Errorf("the report cannot be saved in etcd: %w", err)
 	}
-	var all []string // sorted, which is by time
-	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Drills)}, func(kv etcd.KV) {
-		all = append(all, kv.Name)
-	}, etcd.KeysOnly())
+	var all []string // sorted, and thus in order of time
+	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Drills)}, func(kv etcd.KV) { all = append(all, kv.Name) },
+		etcd.KeysOnly())
 	if err != nil || len(all) <= Kept {
-		return nil // where it cannot be read, another time
+		return nil // the next Save tries again
 	}
 	t := c.Begin()
 	for _, name := range all[:len(all)-Kept] {
@@ -46,7 +45,8 @@ func (h History) Save(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// List returns all reports, the newest first. What cannot be read is named in the error, beside those that can.
+// List returns all reports, the newest first. If some cannot be read, it returns the others and an error that names
+// those.
 func (h History) List(ctx context.Context) ([]*Report, error) {
 	var reports []*Report
 	var wrong []error
@@ -78,5 +78,5 @@ func (h History) Get(ctx context.Context, id string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("there is no drill %q; leeward drills lists what there is", id)
+	return nil, fmt.Errorf("there is no drill %q; leeward drills lists them", id)
 }

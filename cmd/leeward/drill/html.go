@@ -18,7 +18,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Parse(page))
 
-// HTML writes the report as one page that needs nothing else.
+// HTML writes the report as one page, which loads nothing from elsewhere.
 func (r *Report) HTML(w io.Writer, now time.Time) error {
 	type event struct{ At, Text string }
 	var events []event
@@ -33,7 +33,7 @@ func (r *Report) HTML(w io.Writer, now time.Time) error {
 	})
 }
 
-// charts draws the course: shares of regions, loads against capacity, and what resolvers saw.
+// charts draws the course: shares of regions, loads against capacity, and what resolvers answered.
 func (r *Report) charts() (all []template.HTML) {
 	c := &r.Course
 	if len(c.Seconds) < 2 {
@@ -41,8 +41,10 @@ func (r *Report) charts() (all []template.HTML) {
 	}
 	marks := []chart.Mark{{X: 0, Text: "begins"}}
 	if r.Ramp > 0 {
-		marks = append(marks, chart.Mark{X: r.Ramp, Text: "out"},
-			chart.Mark{X: r.Seconds(r.Until) - r.Ramp, Text: "back"})
+		marks = append(marks, chart.Mark{X: r.Ramp, Text: "out"}, chart.Mark{
+			X:    r.Seconds(r.Until) - r.Ramp,
+			Text: "back",
+		})
 	}
 	marks = append(marks, chart.Mark{X: r.Seconds(r.Until), Text: "ends"})
 	draw := func(title string, top float64, lines []chart.Line) {
@@ -78,11 +80,11 @@ func (r *Report) charts() (all []template.HTML) {
 	return all
 }
 
-// line draws a series, times a factor.
+// line returns a series, times a factor, as a line.
 func (c *Course) line(name string, series []float64, factor float64) chart.Line {
 	l := chart.Line{Name: name}
 	for i, v := range series[:min(len(series), len(c.Seconds))] {
-		if v < 0 { // it was not seen
+		if v < 0 { // not observed: a gap
 			v = math.NaN()
 		}
 		l.Points = append(l.Points, chart.Point{X: c.Seconds[i], Y: factor * v})
@@ -90,7 +92,7 @@ func (c *Course) line(name string, series []float64, factor float64) chart.Line 
 	return l
 }
 
-// regions returns each region's share of what was led anywhere.
+// regions returns each region's share of the queries that were led to any pool.
 func (c *Course) regions() (lines []chart.Line) {
 	sums := make([]float64, len(c.Seconds))
 	of := map[string][]float64{}

@@ -13,15 +13,15 @@ import (
 	"leeward/zones/store"
 )
 
-// concerned is what a target has to do with.
+// concerned is what a drill of a target concerns.
 type concerned struct {
-	whole bool            // the target is whole pools: all of the pools below
-	pools map[string]bool // its own, or that of its endpoint
-	names []string        // of the policies that use them, sorted
-	ttl   time.Duration   // the longest of theirs
+	whole bool            // the target is all of pools, not one endpoint
+	pools map[string]bool // of the target
+	names []string        // of the policies that use the pools, sorted
+	ttl   time.Duration   // the longest of these policies
 }
 
-// concernedBy finds it.
+// concernedBy returns what a drill of the target concerns.
 func concernedBy(base *store.Listing, target string) concerned {
 	endpoint, single := strings.CutPrefix(target, "endpoint/")
 	c := concerned{whole: !single, pools: map[string]bool{}, ttl: zones.DefaultPolicyTTL}
@@ -49,7 +49,8 @@ func concernedBy(base *store.Listing, target string) concerned {
 	return c
 }
 
-// preflight says why the drill should not start.
+// preflight returns the reasons why the drill should not start; --force overrides these. The error is what cannot be
+// overridden.
 func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []string, err error) {
 	status, err := d.o.Observer.Status(ctx)
 	if err != nil {
@@ -62,10 +63,11 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 		}
 		switch {
 		case o.Target == d.o.Target:
-			return nil, fmt.Errorf("%s has the override %s already; leeward restore %[1]s takes it back", o.Target,
+			return nil, fmt.Errorf("%s already has the override %s; leeward restore %[1]s takes it back", o.Target,
 				o.State)
 		case o.Drill:
-			return nil, fmt.Errorf("there is a drill of %s; one at a time: nobody could tell which did what", o.Target)
+			return nil, fmt.Errorf("there is a drill of %s; run one at a time, or nobody can tell which did what",
+				o.Target)
 		case o.State == zones.Drain || o.State == zones.Down:
 			unfit = append(unfit, fmt.Sprintf("%s is out by an override", o.Target))
 		}
@@ -80,7 +82,7 @@ func (d *drill) preflight(ctx context.Context, base *store.Listing) (unfit []str
 		}
 	}
 	if servers == 0 {
-		return nil, errors.New("there is no server that would answer otherwise")
+		return nil, errors.New("there is no server whose answers would change")
 	}
 	f, err := d.o.Observer.Foresee(ctx, control.Question{
 		Down: []string{d.o.Target}, Word: zones.Drain, At: d.override.From.Add(d.override.Ramp.Std()),

@@ -11,7 +11,8 @@ import (
 	"leeward/server/admin"
 )
 
-// Resolver is one that is asked in the course of a drill: what it answers is what its users see, caches and all.
+// Resolver is a recursive resolver that is asked during a drill. Its answers are what its users get, from its cache or
+// not.
 type Resolver struct {
 	Address string // host:port
 	of      *net.Resolver
@@ -30,11 +31,11 @@ func NewResolver(address string) (Resolver, error) {
 	return Resolver{server.String(), &net.Resolver{PreferGo: true, Dial: dial}}, nil
 }
 
-// mostAsked is for how many names each resolver is asked.
+// mostAsked is how many names each resolver is asked for.
 const mostAsked = 5
 
-// asked asks all resolvers for the names concerned, and returns for each which part of the addresses is the target's.
-// Who does not answer in time is left out.
+// asked asks all resolvers for the names concerned, and returns which part of the addresses in each answer is the
+// target's. It leaves out resolvers that do not answer in time.
 func (d *drill) asked(ctx context.Context, s *admin.Status) map[[2]string]float64 {
 	if len(d.o.Resolvers) == 0 {
 		return nil
@@ -71,7 +72,7 @@ func (d *drill) asked(ctx context.Context, s *admin.Status) map[[2]string]float6
 	return shares
 }
 
-// addresses are the target's.
+// addresses returns the addresses of the target.
 func (c *concerned) addresses(s *admin.Status, target string) map[netip.Addr]bool {
 	away := map[netip.Addr]bool{}
 	for _, e := range s.Endpoints {
@@ -85,8 +86,8 @@ func (c *concerned) addresses(s *admin.Status, target string) map[netip.Addr]boo
 	return away
 }
 
-// seen says when a resolver last named the target while it was out, and when it named it first again; ok: it did not
-// name it for a while.
+// seen returns when a resolver last named the target before the target was gone from its answers, and when it first
+// named it again, -1 for never. ok reports whether the target was gone.
 func (n *Name) seen(c *Course) (last, back float64, ok bool) {
 	last, back = -1, -1
 	gone := false

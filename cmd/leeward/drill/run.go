@@ -16,34 +16,35 @@ import (
 	"leeward/zones/store"
 )
 
-// Options are what a drill is run with.
+// Options say how to run a drill.
 type Options struct {
 	Etcd     *store.Etcd
 	Observer *process.Observer
 	Target   string
-	For      time.Duration // with both ramps in it, 10 s or more
+	For      time.Duration // including both ramps; 10 s or more
 	Ramp     time.Duration // zero: four TTLs of the policies concerned, at most a quarter of For
 	Reason   string
 	By       string
 	Force    bool
-	DryRun   bool // only look whether it could be run
-	// that are asked for the names of the policies concerned
+	DryRun   bool // only check whether it could start
+	// to ask for the names of the policies concerned
 	Resolvers []Resolver
-	// says who would be left with nothing; "" nobody
+	// returns the policies that would be left with nothing, "" for none
 	Alone    func(*store.Listing, *admin.Status, zones.Override) string
-	Say      func(at time.Time, text string) // as things happen
+	Say      func(at time.Time, text string) // called when something happens
 	Foretold func(*control.Forecast)
 }
 
-// A drill's times. While etcd cannot extend the lease, whoever runs the drill is as good as gone.
+// Times of a drill. If the lease cannot be extended, the drill ends as if this process were gone.
 const (
 	lease   = 15 * time.Second
 	ahead   = 2 * time.Second // so that every server has it before it begins
 	look    = time.Second
-	goodbye = 10 * time.Second // how long it is tried to take a drill back that is called off
+	goodbye = 10 * time.Second // for attempts to take back a drill that is called off
 )
 
-// Run runs a drill to its end, whatever that is, and reports. It returns no report where there was nothing to begin.
+// Run runs a drill to its end, whatever that is, and returns the report. If the drill could not begin, it returns an
+// error and no report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	base, err := o.Etcd.List(ctx)
 	if err != nil {
@@ -62,8 +63,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		From: from, Until: until, Ramp: ramp.Seconds(), Outcome: Running, Events: []Event{},
 	}}
 	d.override = &zones.Override{
-		Target: o.Target, State: zones.Drain, From: &from, Until: &until, Ramp: zones.Duration(ramp), Drill: true,
-		Reason: reason(o),
+		Target: o.Target, State: zones.Drain, From: &from, Until: &until, Ramp: zones.Duration(ramp),
+		Drill: true, Reason: reason(o),
 	}
 	if wrong := zones.Validate(d.override).Errors(); len(wrong) > 0 {
 		return nil, fmt.Errorf("%s: %s", wrong[0].Field, wrong[0].Message)
@@ -86,12 +87,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := d.begin(ctx); err != nil {
 		return nil, err
 	}
-	d.keep(ctx) // from here on the history has it, whatever happens to this process
+	d.keep(ctx) // from now on the history has it, whatever happens to this process
 	outcome, why := d.watch(ctx)
 	if outcome != Succeeded {
 		d.callOff()
 	} else {
-		d.lay(context.WithoutCancel(ctx)) // what has ended is not left behind
+		d.lay(context.WithoutCancel(ctx)) // it has ended: leave no override behind
 	}
 	d.end(outcome, why)
 	d.keep(context.WithoutCancel(ctx))
@@ -106,7 +107,7 @@ func reason(o Options) string {
 	return text
 }
 
-// drill is one that is run.
+// drill is a drill that is running.
 type drill struct {
 	o        Options
 	plan     concerned
@@ -114,7 +115,7 @@ type drill struct {
 	report   *Report
 	lease    etcd.Lease
 	revision int64
-	serving  map[string]bool // servers that are known to have it
+	serving  map[string]bool // servers that have the override
 	phase    int
 	unkept   bool
 }
@@ -125,7 +126,7 @@ func (d *drill) say(at time.Time, format string, args ...any) {
 	d.o.Say(at, text)
 }
 
-// begin writes the override, on a lease that this process has to extend.
+// begin writes the override, on a lease that this process must extend.
 func (d *drill) begin(ctx context.Context) error {
 	key := d.override.Key()
 	done, err := d.o.Etcd.Change(ctx, func(base *store.Listing) (store.Plan, error) {
@@ -135,7 +136,8 @@ func (d *drill) begin(ctx context.Context) error {
 				continue
 			}
 			if o, ok := c.Resource.(*zones.Override); !ok || o.Until == nil || o.Until.After(time.Now()) {
-				return store.Plan{}, fmt.Errorf("%s has an override by now; leeward get overrides", d.o.Target)
+				return store.Plan{}, fmt.Errorf("%s has got an override meanwhile; see leeward get overrides",
+					d.o.Target)
 			}
 			edit.Old = c.Resource
 		}
@@ -150,16 +152,15 @@ func (d *drill) begin(ctx context.Context) error {
 		err = errors.New("somebody has taken it away")
 	}
 	if err != nil {
-		return fmt.Errorf("the drill is written and cannot be read again, so it ends within %v: %w", lease, err)
+		return fmt.Errorf("the drill is written but cannot be read, so it ends within %v: %w", lease, err)
 	}
 	d.lease = held.Lease
-	d.say(time.Now(), "written at revision %d: begins %s, ends %s, by itself within %v if this process goes",
-		d.revision,
+	d.say(time.Now(), "written at revision %d: begins %s, ends %s, or within %v if this process dies", d.revision,
 		clock(d.report.From), clock(d.report.Until), lease)
 	return nil
 }
 
-// watch sees the drill through and says how it ended.
+// watch watches the drill until it ends, and says how.
 func (d *drill) watch(ctx context.Context) (Outcome, string) {
 	lost, err := d.o.Etcd.Keep(ctx, d.lease)
 	if err != nil {
@@ -169,7 +170,7 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	there := false
-	end := d.report.Until.Add(d.plan.ttl + time.Second) // what resolvers have cached is gone by then
+	end := d.report.Until.Add(d.plan.ttl + time.Second) // resolvers' caches have expired by then
 	for {
 		select {
 		case <-ctx.Done():
@@ -177,8 +178,8 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 		case <-lost:
 			lost = nil
 			if time.Now().Before(d.report.Until) && ctx.Err() == nil {
-				return Interrupted, "etcd has taken the drill away: its lease was not extended in time, or somebody " +
-					"has revoked it"
+				return Interrupted, "etcd has deleted the drill: its lease was not extended in time, or somebody has " +
+					"revoked it"
 			}
 			continue
 		case <-tick.C:
@@ -186,7 +187,7 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 		now := time.Now()
 		w, err := d.o.Observer.Drill(ctx, d.o.Target)
 		if err != nil {
-			continue // the context has ended, which is looked at next
+			continue // the context has ended
 		}
 		d.see(ctx, now, w)
 		there = there || w.There
@@ -196,14 +197,14 @@ func (d *drill) watch(ctx context.Context) (Outcome, string) {
 		case w.Why != "":
 			return Interrupted, w.Why
 		case there && !w.There && now.Before(d.report.Until):
-			return Interrupted, "the override was taken back (leeward restore, or another who writes to etcd)"
+			return Interrupted, "somebody has taken the override back (leeward restore, or another writer to etcd)"
 		case !now.Before(end):
 			return Succeeded, ""
 		}
 	}
 }
 
-// see takes what there is to be seen now, and says what has happened.
+// see adds an observation to the course, and says what has happened.
 func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
 	for _, s := range w.Status.Servers {
 		if s.ID != "" && s.Fresh && s.Revision >= d.revision && !d.serving[s.ID] {
@@ -216,8 +217,10 @@ func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
 		text string
 	}{
 		{d.report.From, fmt.Sprintf("begins: %s loses its clients", d.o.Target)},
-		{d.report.From.Add(d.override.Ramp.Std()), "it has none left in answers; what resolvers have cached goes " +
-			"within a TTL, " + d.plan.ttl.String()},
+		{
+			d.report.From.Add(d.override.Ramp.Std()),
+			"it has none left in answers; caches of resolvers expire within a TTL, " + d.plan.ttl.String(),
+		},
 		{d.report.Until.Add(-d.override.Ramp.Std()), "it gets its clients back"},
 		{d.report.Until, "ends: it has all of them again"},
 	}
@@ -251,26 +254,26 @@ func (d *drill) see(ctx context.Context, now time.Time, w *control.Watched) {
 	d.report.Course.add(at, pools, d.asked(ctx, w.Status))
 }
 
-// concerns reports whether a pool serves clients of the target now, or has been seen to.
+// concerns reports whether a pool serves clients of the target, now or earlier in the drill.
 func (d *drill) concerns(pool string, w *control.Watched) bool {
 	return w.Carriers[pool] || slices.ContainsFunc(d.report.Course.Pools, func(p *Pool) bool { return p.Pool == pool })
 }
 
-// callOff takes the override away, or says who does if it cannot be reached.
+// callOff deletes the override. If etcd cannot be reached, it says how the drill will end.
 func (d *drill) callOff() {
 	ctx, stop := context.WithTimeout(context.Background(), goodbye)
 	defer stop()
 	if err := d.lay(ctx); err != nil {
 		d.say(time.Now(), "the drill cannot be taken back: %v. Servers that cannot reach etcd give it up by "+
 			"themselves, "+
-			"etcd takes it away within %v once it has a quorum, and it ends %s in any case", err, lease,
-			clock(d.report.Until))
+			"etcd deletes it within %v once it has a quorum, and it ends %s in any case",
+			err, lease, clock(d.report.Until))
 		return
 	}
 	d.say(time.Now(), "taken back: %s has all its clients again", d.o.Target)
 }
 
-// lay takes the override away with its lease: nothing that somebody else has written since.
+// lay deletes the override by revoking its lease, so that it cannot delete what somebody else has written since.
 func (d *drill) lay(ctx context.Context) error {
 	var err error
 	for {
@@ -297,7 +300,7 @@ func (d *drill) end(outcome Outcome, why string) {
 	d.say(d.report.Ended, "%s", text)
 }
 
-// keep puts the report into the history.
+// keep saves the report in the history. The first failure is said, later ones are not.
 func (d *drill) keep(ctx context.Context) {
 	if err := (History{d.o.Etcd.Cluster}).Save(ctx, d.report); err != nil && !d.unkept {
 		d.unkept = true

@@ -23,13 +23,13 @@ func (r *Report) Headline(now time.Time) string {
 		return fmt.Sprintf("The drill of %s is running, until %s.", r.Target, clock(r.Until))
 	}
 	if r.Outcome == Running {
-		return fmt.Sprintf("The drill of %s was interrupted: whoever ran it was gone before its end, and it ended by "+
+		return fmt.Sprintf("The drill of %s was interrupted: the process that ran it died, and the drill ended by "+
 			"itself.", r.Target)
 	}
 	return fmt.Sprintf("The drill of %s was interrupted after %s: %s.", r.Target, span(r.Ended.Sub(r.From)), r.Why)
 }
 
-// load tells what the fullest of the others carried.
+// load says what the fullest pool other than the target's carried.
 func (r *Report) load() string {
 	name, full := "", 0.
 	for _, p := range r.Course.Pools {
@@ -43,7 +43,7 @@ func (r *Report) load() string {
 	return fmt.Sprintf(", and %s, the fullest pool, carried %.0f %% of its max at most", name, full*100)
 }
 
-// Facts are the report's figures, each with what it means.
+// Facts returns the report's facts, each with its name.
 func (r *Report) Facts() (facts [][2]string) {
 	add := func(what, format string, args ...any) {
 		facts = append(facts, [2]string{what, fmt.Sprintf(format, args...)})
@@ -55,7 +55,7 @@ func (r *Report) Facts() (facts [][2]string) {
 	add("run by", "%s", r.By)
 	add("time", "%s to %s", r.From.UTC().Format(time.DateOnly+" 15:04:05"), clock(r.Until))
 	if r.Ramp > 0 {
-		add("ramp", "%s to lose its clients, and to get them back", span(time.Duration(r.Ramp*float64(time.Second))))
+		add("ramp", "%s to lose clients, and to get them back", span(time.Duration(r.Ramp*float64(time.Second))))
 	}
 	for _, d := range r.Doubts {
 		add("overridden", "%s (--force)", d)
@@ -68,11 +68,11 @@ func (r *Report) Facts() (facts [][2]string) {
 		case !gone:
 			add("seen by "+n.Resolver, "%s: the target was named all the time", n.Name)
 		case last < 0:
-			add("seen by "+n.Resolver, "%s: the target was not named before either", n.Name)
+			add("seen by "+n.Resolver, "%s: the target was never named", n.Name)
 		case back < 0:
-			add("seen by "+n.Resolver, "%s: named last at %+.0f s, and not again", n.Name, last)
+			add("seen by "+n.Resolver, "%s: named until %+.0f s, and not again", n.Name, last)
 		default:
-			add("seen by "+n.Resolver, "%s: named last at %+.0f s, again at %+.0f s", n.Name, last, back)
+			add("seen by "+n.Resolver, "%s: named until %+.0f s, again from %+.0f s", n.Name, last, back)
 		}
 	}
 	return facts
@@ -85,7 +85,7 @@ type Row struct {
 	Foretold, Before, Most, Target, Max, Lost string
 }
 
-// Rows are the pools in figures: what was foretold, and what came.
+// Rows returns a row for each pool: what was foretold, and what came.
 func (r *Report) Rows() (rows []Row) {
 	for _, p := range r.Course.Pools {
 		row := Row{
@@ -113,7 +113,7 @@ func (r *Report) Rows() (rows []Row) {
 	return rows
 }
 
-// bounds returns the first and the least of a series.
+// bounds returns the first and the least value of a series, -1 if there is none.
 func bounds(s []float64) (first, least float64) {
 	first, least = -1, -1
 	for _, v := range s {

@@ -9,7 +9,7 @@ import (
 	"leeward/cmd/leeward/screen"
 )
 
-// Text writes the report for people. Sentences are folded to 80 columns, whatever they are written to.
+// Text writes the report for people, with sentences folded to 80 columns.
 func (r *Report) Text(w io.Writer, now time.Time) error {
 	fmt.Fprintln(w, strings.Join(screen.Fold(r.Headline(now), 78), "\n"))
 	fmt.Fprintln(w)

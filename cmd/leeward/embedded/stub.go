@@ -1,6 +1,6 @@
 //go:build noembed
 
-// Package embedded stands in, in a build with the tag noembed, for the etcd that runs inside this process.
+// Package embedded takes the place of the embedded etcd in a build with the tag noembed.
 package embedded
 
 import (
@@ -8,12 +8,12 @@ import (
 	"errors"
 )
 
-// Etcd is never there in this build.
+// Etcd does not exist in this build.
 type Etcd struct{}
 
-// Start says that this build has no etcd in it.
+// Start fails, because this build has no etcd in it.
 func Start(context.Context, string) (*Etcd, error) {
-	return nil, errors.New("this leeward was built without an etcd in it (build tag noembed); " +
+	return nil, errors.New("this leeward was built without the embedded etcd (build tag noembed); " +
 		"start an etcd and name it with --etcd, or use a build without that tag")
 }
 

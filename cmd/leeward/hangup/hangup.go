@@ -1,7 +1,7 @@
-// Package hangup has SIGHUP listened to from as early on as a Go program can. A server reads its files again at it
-// (`systemctl reload`, logrotate, an operator's kill -HUP), and whoever sends it cannot know that the process has begun
-// a moment ago; but SIGHUP ends a process that does not listen yet. Packages are initialized in the order of their
-// paths as soon as those that they import are, so this one imports next to nothing.
+// Package hangup listens for SIGHUP as early as a Go program can. A server reads its files again at SIGHUP (`systemctl
+// reload`, logrotate, kill -HUP), but SIGHUP kills a process that does not listen yet, and whoever sends it cannot know
+// that the process began a moment ago. Packages are initialized in the order of their paths, after those that they
+// import, so this one imports next to nothing.
 package hangup
 
 import (
@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// Signals has a value where SIGHUP came since the process began, if it runs one of the verbs that read again.
+// Signals has a value if SIGHUP came since the process began, and the verb is one that reads files again.
 var Signals = early()
 
 func early() chan os.Signal {

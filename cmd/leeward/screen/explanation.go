@@ -7,7 +7,7 @@ import (
 	"leeward/server/answer"
 )
 
-// Explanation writes, for people, why a client gets an answer.
+// Explanation writes for people why a client gets an answer.
 func Explanation(w io.Writer, e *answer.Explanation, colour bool) error {
 	for _, s := range e.Text {
 		fmt.Fprintln(w, Printable(s))

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/term"
 )
 
-// Page is where text for people goes. A terminal says how wide it is, so that nothing on it has to be cut: lines and
-// tables go on below. A file or a pipe has lines of any length, for those who read it by line and column.
+// Page takes text for people. A terminal knows its width: lines and tables that are wider continue below, so that
+// nothing is cut. A file or a pipe has lines of any length, for programs that read them by line and column.
 type Page struct {
 	out     io.Writer
 	columns func() int
 	rows    func() int
-	at      int  // columns that are taken of the line that was begun
-	between bool // that line can be folded where it ends now
+	at      int  // columns of the current line that are used
+	between bool // the current line can be folded where it ends
 }
 
-// NewPage returns a page that is as wide as the terminal that w is; if w is none, the page has no edge.
+// NewPage returns a page that is as wide as w, if w is a terminal, and has no edge otherwise.
 func NewPage(w io.Writer) *Page {
 	size := func() (columns, rows int) {
 		f, ok := w.(*os.File)
@@ -37,7 +37,7 @@ func NewPage(w io.Writer) *Page {
 	}
 }
 
-// NewPageOf returns a page of so many columns.
+// NewPageOf returns a page of so many columns, 0 for any number.
 func NewPageOf(w io.Writer, columns int) *Page {
 	return &Page{out: w, columns: func() int { return columns }, rows: func() int { return 0 }}
 }
@@ -48,11 +48,11 @@ func (p *Page) Columns() int { return p.columns() }
 // Rows returns how many lines the page shows at a time, 0 for any number.
 func (p *Page) Rows() int { return p.rows() }
 
-// hanging is how far the rest of a line that was folded is moved in.
+// hanging is the indentation of the rest of a folded line.
 const hanging = 4
 
-// Write writes text. A line that is wider than the page is folded at a space or after a comma; a word that is wider
-// than the page stays whole.
+// Write writes text. It folds a line that is wider than the page at a space or after a comma. A word that is wider than
+// the page stays whole.
 func (p *Page) Write(text []byte) (int, error) {
 	columns := p.columns()
 	if columns <= 0 {
@@ -83,13 +83,13 @@ func (p *Page) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// Fold breaks a text into lines of so many columns at most, words that are wider excepted.
+// Fold breaks a text into lines of at most so many columns. A word that is wider has a line of its own.
 func Fold(text string, columns int) []string { return foldFrom(text, 0, columns, 0, false) }
 
-// foldFrom is Fold of a text that begins in column at, and may begin on the next line if it is between words there;
-// the lines below its first begin in column indent.
+// foldFrom is Fold of a text that begins in column at. If that is between two words, the text may begin on the next
+// line. All but the first line begin in column indent.
 func foldFrom(text string, at, columns, indent int, between bool) (lines []string) {
-	begin, last := 0, -1 // of the line that is being filled: where it begins, and after what it can be broken
+	begin, last := 0, -1 // of the current line: where it begins, and where it can be broken last
 	if between {
 		last = 0
 	}
@@ -132,7 +132,7 @@ func Cut(text string, columns int) string {
 	return b.String()
 }
 
-// cut returns what of a line fits into so many columns.
+// cut returns the part of a line that fits into so many columns.
 func cut(line string, columns int) string {
 	for i := 0; i < len(line); {
 		size, width := glyph(line[i:])
@@ -144,7 +144,7 @@ func cut(line string, columns int) string {
 	return line
 }
 
-// Width returns how many columns a text takes; colours take none.
+// Width returns how many columns a text takes. Colours take none.
 func Width(text string) (columns int) {
 	for i := 0; i < len(text); {
 		size, width := glyph(text[i:])
@@ -154,8 +154,8 @@ func Width(text string) (columns int) {
 	return columns
 }
 
-// glyph returns how many octets the first character of a text has, or the sequence for the terminal that stands there,
-// and the columns that it takes.
+// glyph returns how many octets and how many columns the first character of a text takes. An escape sequence counts as
+// one character without width.
 func glyph(text string) (size, width int) {
 	if strings.HasPrefix(text, "\x1b[") {
 		if end := strings.IndexFunc(text[2:], func(r rune) bool { return r >= '@' && r <= '~' }); end >= 0 {

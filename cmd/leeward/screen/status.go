@@ -10,7 +10,7 @@ import (
 	"leeward/zones/steer"
 )
 
-// status lays out what is known in tables.
+// status makes the tables of a status.
 type status struct{ *admin.Status }
 
 // Wide writes all of a status for people: the headline, one table each for servers, vantages, regions, pools and
@@ -121,7 +121,7 @@ func family(f steer.FamilyStatus) Cell {
 	return Cell{"-", Grey}
 }
 
-// why says what keeps the pool out of answers, once where it is the same for both families.
+// why says why the pool is not in answers, once if the reason is the same for both families.
 func why(p *admin.Pool) string {
 	var parts []string
 	for _, f := range []struct {

@@ -45,7 +45,7 @@ func (s status) pools() *Table {
 	return t
 }
 
-// loads tells what pools carry against what they can, of those that say.
+// loads compares what pools carry to their capacity, for pools with a load or a capacity.
 func (s status) loads() *Table {
 	t := &Table{Heads: []string{"POOL", "LOAD", "OFFERED", "TARGET", "MAX", "KEEPS", "WARM", "ENDPOINTS WANTED"}}
 	for i := range s.Pools {
@@ -104,7 +104,8 @@ func (s status) endpoints() *Table {
 			case h.Gone:
 				text, c = h.Name+" is gone and counts as down: "+h.Error, Red
 			case h.Error != "" && h.FailingSince != nil:
-				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name, admin.Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
+				text, c = fmt.Sprintf("%s does not resolve for %s: %s", h.Name,
+					admin.Age(s.Time.Sub(*h.FailingSince).Seconds()), h.Error), Red
 			case len(e.Addresses) == 0:
 				text, c = h.Name+" is not resolved yet", Yellow
 			}
@@ -118,7 +119,8 @@ func (s status) endpoints() *Table {
 			}
 			row := []Cell{name, weight, {Text: a.Address.String()}, verdict(a.Verdict), {Text: age}}
 			for i, v := range a.Votes {
-				row = append(row, vote(v, len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage), i < len(a.Votes)-1))
+				row = append(row, vote(v, len(a.Chosen) > 0 && !slices.Contains(a.Chosen, v.Vantage),
+					i < len(a.Votes)-1))
 			}
 			if silent := silent(a); len(silent) > 0 {
 				row = append(row, Cell{"nothing yet from " + strings.Join(silent, ", "), Grey})
@@ -133,7 +135,7 @@ func (s status) endpoints() *Table {
 	return t
 }
 
-// vote is a cell of a vote; beside: its vantage is not one of those that are to probe the address.
+// vote returns the cell of a vote. beside says that its vantage was not chosen to probe the address.
 func vote(v admin.Vote, beside, more bool) Cell {
 	text, c := v.Vantage+" "+v.State, stateColour(v.State)
 	reason := v.Reason
@@ -158,7 +160,7 @@ func vote(v admin.Vote, beside, more bool) Cell {
 	return Cell{text, c}
 }
 
-// silent returns the vantages that are to probe the address and have said nothing of it.
+// silent returns the vantages that were chosen to probe the address but have not reported on it.
 func silent(a admin.Address) []string {
 	return slices.DeleteFunc(slices.Clone(a.Chosen), func(name string) bool {
 		return slices.ContainsFunc(a.Votes, func(v admin.Vote) bool { return v.Vantage == name })
@@ -184,7 +186,7 @@ func (s status) overrides() *Table {
 	return t
 }
 
-// planned tells what is to come of overrides, and of shifts what is now and what is to come.
+// planned lists overrides that begin later, and shifts that last or begin later.
 func (s status) planned() *Table {
 	t := &Table{Heads: []string{"PLANNED", ""}}
 	for _, o := range s.Planned {

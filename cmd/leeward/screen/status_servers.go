@@ -47,7 +47,7 @@ func (s status) servers(wide bool) *Table {
 	return t
 }
 
-// failing says what is wrong with servers' sources and copies. Those of which the same is wrong share a line.
+// failing says what is wrong with servers' sources and copies. Servers with the same fault share a line.
 func (s status) failing() *Table {
 	t := &Table{}
 	var texts []string
@@ -72,7 +72,7 @@ func (s status) failing() *Table {
 	return t
 }
 
-// database tells how much of etcd's quota is taken.
+// database shows how much of its quota etcd uses.
 func (s status) database() *Table {
 	t := &Table{Heads: []string{"ETCD'S DATABASE", "IN USE", "QUOTA", ""}}
 	if d := s.Database; d != nil {
@@ -80,14 +80,15 @@ func (s status) database() *Table {
 		if d.Problem != "" {
 			c = Red
 		}
-		t.Add(Cell{mebibytes(d.Bytes), c}, Cell{Text: mebibytes(d.UsedBytes)}, Cell{Text: mebibytes(d.QuotaBytes)}, Cell{d.Problem, c})
+		t.Add(Cell{mebibytes(d.Bytes), c}, Cell{Text: mebibytes(d.UsedBytes)}, Cell{Text: mebibytes(d.QuotaBytes)},
+			Cell{d.Problem, c})
 	}
 	return t
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// watches tells how old what is known of etcd may be, and what counts although it is not fresh.
+// watches shows how old our knowledge of etcd may be, and how many votes and verdicts count although they are stale.
 func (s status) watches() *Table {
 	t := &Table{Heads: []string{"WATCH ON", "LAG", "STALE VOTES", "STALE VERDICTS", "UNWATCHED"}}
 	for _, w := range s.Watches {
@@ -104,7 +105,7 @@ func (s status) watches() *Table {
 	return t
 }
 
-// failover tells how long failovers took.
+// failover shows how long failovers took.
 func (s status) failover() *Table {
 	t := &Table{Heads: []string{"FAILOVER", "TO", "ADDRESSES", "LAST", "MEAN", "WORST"}}
 	for _, p := range s.Failover {
@@ -114,7 +115,7 @@ func (s status) failover() *Table {
 	return t
 }
 
-// vantages lists those that are no servers, and any that does not vote.
+// vantages lists vantages that are not servers, and servers that do not vote.
 func (s status) vantages() *Table {
 	t := &Table{Heads: []string{"VANTAGE", "REGION", "STATE", "REPORTS", "MOVED"}}
 	for _, v := range s.Vantages {
@@ -133,7 +134,8 @@ func (s status) vantages() *Table {
 		if v.Reason != "" {
 			state.Text += ": " + v.Reason
 		}
-		t.Add(Cell{v.ID, Bold}, Cell{Text: v.Region}, state, Cell{Text: strconv.Itoa(v.Reports)}, Cell{Text: admin.Age(v.AgeSeconds) + " ago"})
+		t.Add(Cell{v.ID, Bold}, Cell{Text: v.Region}, state, Cell{Text: strconv.Itoa(v.Reports)},
+			Cell{Text: admin.Age(v.AgeSeconds) + " ago"})
 	}
 	return t
 }

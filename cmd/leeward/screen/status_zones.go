@@ -16,7 +16,8 @@ func (s status) geo() *Table {
 		if !g.Built.IsZero() {
 			built = g.Built.UTC().Format(time.DateOnly)
 		}
-		t.Add(Cell{Text: g.File}, Cell{Text: g.Type}, Cell{Text: built}, Cell{Text: strconv.Itoa(g.Networks)}, Cell{g.Error, Red})
+		t.Add(Cell{Text: g.File}, Cell{Text: g.Type}, Cell{Text: built}, Cell{Text: strconv.Itoa(g.Networks)},
+			Cell{g.Error, Red})
 	}
 	return t
 }
@@ -39,7 +40,10 @@ func (s status) secondaries() *Table {
 func (s status) following() *Table {
 	t := &Table{Heads: []string{"ZONE", "PRIMARY", "SERIAL", "RECORDS", "STATE", "CHECKED", "EXPIRES", ""}}
 	for _, x := range s.Following {
-		state, colour := x.State, map[string]Colour{"current": Green, "failing": Yellow, "expired": Red, "waiting": Yellow}[x.State]
+		state, colour := x.State, map[string]Colour{
+			"current": Green, "failing": Yellow, "expired": Red,
+			"waiting": Yellow,
+		}[x.State]
 		if x.Refreshing {
 			state += ", refreshing"
 		}
@@ -56,7 +60,8 @@ func (s status) following() *Table {
 		if x.Checked != nil {
 			checked = admin.Age(s.Time.Sub(*x.Checked).Seconds()) + " ago"
 		}
-		t.Add(Cell{x.Zone, Bold}, Cell{Text: primary}, Cell{Text: serial}, Cell{Text: strconv.Itoa(x.Records)}, Cell{state, colour},
+		t.Add(Cell{x.Zone, Bold}, Cell{Text: primary}, Cell{Text: serial}, Cell{Text: strconv.Itoa(x.Records)},
+			Cell{state, colour},
 			Cell{Text: checked}, Cell{Text: expires}, Cell{x.Error, Red})
 	}
 	return t

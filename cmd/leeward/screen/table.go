@@ -1,4 +1,9 @@
-// Package screen is what people read on a terminal: tables, colours, and the status and explanations laid out in them.
+// Package screen lays out what people read on a terminal. A Page folds text at the terminal's edge (page.go), a Table
+// aligns columns (table.go), figures.go spells durations and numbers, and the rest lays out a status and an
+// explanation.
+//
+// Text from outside, such as the reason of a report, is printed without control characters, so that it cannot steer the
+// terminal.
 package screen
 
 import (
@@ -8,7 +13,7 @@ import (
 	"unicode"
 )
 
-// Colour is how a cell is shown on a terminal.
+// Colour is the colour of a cell on a terminal.
 type Colour string
 
 // The colours; the empty one is the terminal's own.
@@ -45,9 +50,8 @@ func (t *Table) AddTexts(texts ...string) {
 	t.Rows = append(t.Rows, row)
 }
 
-// Write prints the table; columns are as wide as their widest cell and two spaces apart. On a page that is narrower, a
-// last column of text is folded within what is left for it, and columns that do not fit at all go on below, indented.
-// Texts from outside are printed without their control characters, so that no report can steer the terminal.
+// Write prints the table. Columns are as wide as their widest cell, and two spaces apart. On a narrower page a last
+// column of text is folded, and columns that do not fit at all continue below, indented.
 func (t *Table) Write(w io.Writer, colour bool) error {
 	rows := make([][]Cell, 0, len(t.Rows)+1)
 	if len(t.Heads) > 0 {
@@ -82,16 +86,16 @@ func (t *Table) Write(w io.Writer, colour bool) error {
 	return err
 }
 
-// place is where a column of a table begins, how wide it is, and whether it is the first of those below the others.
+// place is where a column begins, how wide it is, and whether it begins a new line below the columns before it.
 type place struct {
 	at, width int
 	below     bool
 }
 
-// leastFolded is the least width that a column of text is folded into; with less it goes below.
+// leastFolded is the least width of a folded column. If less is left, the column continues below.
 const leastFolded = 24
 
-// layOut finds a place for each column of the rows on a page of so many columns, 0 for any number.
+// layOut returns the place of each column of the rows, on a page of so many columns, 0 for any number.
 func layOut(rows [][]Cell, columns int) (places []place) {
 	var widths, words []int // of each column: its widest cell, and its widest word
 	for _, row := range rows {
@@ -121,8 +125,8 @@ func layOut(rows [][]Cell, columns int) (places []place) {
 	return places
 }
 
-// writeBand writes the cells of a row that stand beside each other, in as many lines as the highest of them has: none
-// if all are empty.
+// writeBand writes cells of a row that are beside each other. It writes as many lines as the highest of them has, and
+// none if all are empty.
 func writeBand(b *strings.Builder, cells []Cell, places []place, colour bool) {
 	lines := make([][]string, len(cells))
 	height := 0
@@ -154,7 +158,7 @@ func Paint(text string, c Colour, colour bool) string {
 	return fmt.Sprintf("\x1b[%sm%s\x1b[0m", string(c), text)
 }
 
-// Printable returns the text with each character that does not print replaced by a question mark.
+// Printable replaces each character that does not print by a question mark.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
