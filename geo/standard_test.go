@@ -44,7 +44,8 @@ func TestStandardRecords(t *testing.T) {
 		}
 		record["location"] = location
 		if rapid.Bool().Draw(t, "flat too") {
-			record["country_code"], record["region_code"], record["lat"] = mmdbtype.String("US"), mmdbtype.String("CA"), mmdbtype.Float64(1)
+			record["country_code"], record["region_code"] = mmdbtype.String("US"), mmdbtype.String("CA")
+			record["lat"] = mmdbtype.Float64(1)
 		}
 		if n := rapid.Uint32Range(0, 3).Draw(t, "AS"); n > 0 {
 			record["autonomous_system_number"] = mmdbtype.Uint32(n)

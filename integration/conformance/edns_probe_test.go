@@ -19,7 +19,8 @@ import (
 //
 //	rd cd ad aa tc z qr opcode=N rcode=N class=NAME qdcount=N trailing=N
 //	edns size=N version=N do flags=HEX xrcode=N owner=NAME section=answer|authority twice
-//	nsid ecs=PREFIX ecs=hex:HEX cookie=client|good|bad|hex:HEX keepalive keepalive=N padding=N option=CODE option=CODE:HEX
+//	nsid ecs=PREFIX ecs=hex:HEX cookie=client|good|bad|hex:HEX keepalive keepalive=N padding=N
+//	option=CODE option=CODE:HEX
 //	overlong  the last option says that it is one octet longer than the record
 //	stub      half an option's header at the end
 type rawProbe struct {

@@ -304,7 +304,8 @@ key "xfer.Example." { algorithm HMAC-SHA256; secret "MDEyMzQ1Njc4OWFiY2RlZg=="; 
 		`/* x`:                                                       "a comment is not closed",
 		`key x { algorithm hmac-sha256; secret "AAAA"; server 1; };`: `"server" is unknown`,
 		`key "a..b" { algorithm hmac-sha256; secret "AAAA"; };`:      "a label is empty",
-		"key x { algorithm hmac-sha256; secret AAAA; };\nkey X { algorithm hmac-sha256; secret AAAA; };": "f:2: key \"x\" is there already, in line 1",
+		"key x { algorithm hmac-sha256; secret AAAA; };\nkey X { algorithm hmac-sha256; secret AAAA; };": "" +
+			"f:2: key \"x\" is there already, in line 1",
 	} {
 		if _, err := Parse("f", text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)

@@ -459,7 +459,8 @@ func TestSections(t *testing.T) {
 				m.RemoveName(of(t, "www.$", "A"))
 				m.Insert(rrs(t, "www.$ 60 CNAME a.$"))
 			}, diff: "+records/example.test/www/CNAME " +
-				"{\"ttl\":\"1m\",\"data\":[\"a.example.test.\"]}\n-records/example.test/www/A\n-records/example.test/www/TXT",
+				"{\"ttl\":\"1m\",\"data\":[\"a.example.test.\"]}\n" +
+				"-records/example.test/www/A\n-records/example.test/www/TXT",
 		},
 		{what: "signatures are made, not given", build: func(t *testing.T, m *dns.Msg) {
 			m.Insert(rrs(t, "www.$ 60 NSEC a.$ A"))

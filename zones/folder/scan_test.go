@@ -90,10 +90,12 @@ func TestScanTwice(t *testing.T) {
 	save(t, last, docEU+"---\n"+record)
 	s := scanner{dir: dir, digests: newDigests()}
 	b, keys, err := look(t, &s)
-	if want := "!files/z.yaml records/example.test/ns1/A records/example.test/www/A regions/eu-west zones/example.test"; keys != want {
+	want := "!files/z.yaml records/example.test/ns1/A records/example.test/www/A regions/eu-west zones/example.test"
+	if keys != want {
 		t.Errorf("got  %s\nwant %s", keys, want)
 	}
-	if want := "z.yaml:6: Record example.test/www/A: it is there already at example.test.zone:5; take one out"; err == nil || err.Error() != want {
+	want = "z.yaml:6: Record example.test/www/A: it is there already at example.test.zone:5; take one out"
+	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	if got := b.Changes[2].Resource.(*zones.Record).Data[0]; got != "192.0.2.1" {

@@ -2,7 +2,7 @@
 // example.
 //
 //	zones, health: a field's type, json name, default, range, example ──reflection──┐
-//	               the comment beside the field ──`make reference`──▶ words.txt ──┴──▶ docs/reference.md, leeward reference
+//	               the comment beside the field ──`make reference`──▶ words.txt ──┴──▶ docs/reference.md
 //
 // So the field in the model is the one place where it is described. Tests hold that none is without words, that
 // examples are accepted, and that ranges are where they say.

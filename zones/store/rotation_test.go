@@ -69,7 +69,8 @@ func TestRotation(t *testing.T) {
 	must(c.AuthEnable(ctx))
 
 	e := dial(t, func(o *etcd.Options) {
-		o.TLS, o.User, o.PasswordFile, o.Timeout = etcd.TLSFiles{CA: here.file("ca.pem")}, "ns1", here.file("password"), 2*time.Second
+		o.TLS, o.User = etcd.TLSFiles{CA: here.file("ca.pem")}, "ns1"
+		o.PasswordFile, o.Timeout = here.file("password"), 2*time.Second
 	}, m.url())
 	r := sourcetest.Follow(t, e.Follow)
 	r.State(zones.Following, 0)
