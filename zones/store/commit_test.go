@@ -201,7 +201,7 @@ func TestChangeLosesNothing(t *testing.T) {
 // What etcd takes in one go is one transaction, whatever it relies upon; more are several, in an order without dangling
 // references, and delete on purpose.
 func TestCommitSizes(t *testing.T) {
-	m := startMember(t)
+	m := startCluster(t, 1, patient)[0]
 	const pools = etcd.MostWrites/2 + 100
 	var rs, es []zones.Resource
 	for i := range pools {
@@ -312,7 +312,7 @@ func TestCommitRecords(t *testing.T) {
 
 // A commit of several transactions that is disturbed midway says what is done, and Change does the rest.
 func TestCommitMidway(t *testing.T) {
-	m := startMember(t)
+	m := startCluster(t, 1, patient)[0]
 	e := dial(t, nil, m.url())
 	other := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)

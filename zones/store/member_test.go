@@ -83,6 +83,14 @@ func startCluster(t *testing.T, n int, adapt ...func(*embed.Config)) []*member {
 	return members
 }
 
+// patient makes a lone member wait 25 s for a transaction with -race, when the largest take long on a busy machine: etcd
+// waits for 5 s and two elections.
+func patient(c *embed.Config) {
+	if slower > 1 {
+		c.ElectionMs = 10_000
+	}
+}
+
 func startMember(t *testing.T) *member { return startCluster(t, 1)[0] }
 
 func (m *member) start() {

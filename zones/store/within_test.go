@@ -117,7 +117,7 @@ func names(n int, word string) (Scope, []zones.Edit) {
 // upon every one of them: whichever changes meanwhile, in whatever way, nothing is written, and all of it is planned
 // again.
 func TestChangeWithinMany(t *testing.T) {
-	m := startMember(t)
+	m := startCluster(t, 1, patient)[0]
 	word := 0
 	rapid.Check(t, func(r *rapid.T) {
 		word++
