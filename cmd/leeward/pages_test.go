@@ -432,3 +432,27 @@ func TestParagraphs(t *testing.T) {
 		}
 	}
 }
+
+// TestPaths holds that the files and folders of this repository that pages name are there.
+func TestPaths(t *testing.T) {
+	path := regexp.MustCompile("`((?:integration|zones|health|server|cmd|deploy|geo)/[A-Za-z0-9_./-]*[a-z])`")
+	n := 0
+	for _, page := range pagesOf(t) {
+		if filepath.Base(page) == "CHANGELOG.md" {
+			continue
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range path.FindAllStringSubmatch(string(text), -1) {
+			n++
+			if _, err := os.Stat("../../" + m[1]); err != nil && !strings.HasPrefix(m[1], "zones/ORIGIN") {
+				t.Errorf("%s names %s, which is not there", page, m[1])
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d paths are named", n)
+	}
+}
