@@ -28,16 +28,16 @@ const MaxAnswers = 64
 // Type, TTL and the set of Data name the RRset, and so the signature that belongs to it. The order of Data is the order
 // in which it is served, and Bound is for how long. A signature depends on neither (RFC 4034 section 6.3).
 type Decision struct {
-	Type  rr.Type // A, AAAA or CNAME, by the Family that the request asks for
-	TTL   uint32  // seconds; the policy's
-	Data  []byte  // the RDATA of Count records of equal size, back to back; it aliases the Decision or the View
-	Count int
-	Bound uint32 // seconds; the TTL to serve: TTL, or less where the addresses of a hostname must be looked up sooner
-	Scope uint8  // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
-	Rule      int16 // index of the rule that holds; -1: none does, and all pools were tried as listed
-	Pool      int32 // index of the pool that answers; -1: no pool has an address of this family
-	FailOpen  bool  // no pool was available, so the answer is as if all were healthy
-	Says      Says  // what the policy answers instead of addresses; Count is 0 then
+	Type     rr.Type // A, AAAA or CNAME, by the Family that the request asks for
+	TTL      uint32  // seconds; the policy's
+	Data     []byte  // the RDATA of Count records of equal size, back to back; it aliases the Decision or the View
+	Count    int
+	Bound    uint32 // seconds; the TTL to serve: TTL, or less where the addresses of a hostname must be looked up sooner
+	Scope    uint8  // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
+	Rule     int16  // index of the rule that holds; -1: none does, and all pools were tried as listed
+	Pool     int32  // index of the pool that answers; -1: no pool has an address of this family
+	FailOpen bool   // no pool was available, so the answer is as if all were healthy
+	Says     Says   // what the policy answers instead of addresses; Count is 0 then
 	// Unresolved says why Count is 0: the rule's pools have endpoints by hostname that have not been resolved yet.
 	Unresolved bool
 
