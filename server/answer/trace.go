@@ -37,6 +37,7 @@ func (t *trace) looked(w *Worker, link int) {
 	}
 }
 
+//go:noinline
 func (t *trace) look(w *Worker, link int) {
 	if link == 0 { // an answer that was too large is made again, with shorter names
 		t.steps = t.steps[:0]
@@ -53,6 +54,7 @@ func (t *trace) decided(w *Worker, view *steer.View) {
 	}
 }
 
+//go:noinline
 func (t *trace) decide(w *Worker, view *steer.View) {
 	s := &t.steps[len(t.steps)-1]
 	s.decisions = append(s.decisions, w.found.Policy.Explain(view, &w.request))
