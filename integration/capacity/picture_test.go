@@ -68,6 +68,7 @@ func (l *closedLoop) table(file string) error {
 func draw(file string, titles []string, runs []*closedLoop) error {
 	highest := 0.0
 	for _, l := range runs {
+		highest = max(highest, l.plan.max*float64(l.plan.endpoints)) // what a pool can take is in the picture
 		for _, k := range l.meter.ticks {
 			for r := range l.regions {
 				highest = max(highest, k.load[r], k.demand[r])
