@@ -37,8 +37,8 @@ const (
 //	Policy.Leads, Lead   the pool that leads        decide: Policy.quick
 //
 // What it saves of an answer, without system calls (BenchmarkAhead): 13 % with a million names, 20 % with 10,000 pools.
-// It costs 30 % where all fits the cache, as in a benchmark of 1,000 names, and not beside a busy kernel: there it turns
-// a look-up of 270 ns into one of 60 (docs/measurements.md).
+// It costs 30 % where all fits the cache, as in a benchmark of 1,000 names. Beside a busy kernel it does not, and a
+// look-up of 270 ns becomes one of 60 (docs/measurements.md).
 //
 // Nothing breaks if a step is wrong: Respond makes the answer, and takes no result of Ahead. An address that is not
 // needed costs some nanoseconds. So a step that falls behind a change of Lookup or decide shows in BenchmarkAhead, and
