@@ -11,7 +11,7 @@ import (
 // Relations has, and each relation of References is met.
 func TestReferencesAreRelations(t *testing.T) {
 	met := map[Relation]bool{}
-	rapid.Check(t, func(t *rapid.T) {
+	property := func(t *rapid.T) {
 		r := aResource(t)
 		for ref := range References(r) {
 			i := slices.IndexFunc(Relations, func(x Relation) bool { return x.From == r.Key().Kind() && x.To == ref.Kind })
@@ -20,9 +20,14 @@ func TestReferencesAreRelations(t *testing.T) {
 			}
 			met[Relations[i]] = true
 		}
-	})
+	}
+	unmet := func(x Relation) bool { return x.To != KindZone && !met[x] }
+	// A hundred draws leave a rare relation out once in a while; fifty times as many do not.
+	for round := 0; round == 0 || round < 50 && slices.ContainsFunc(Relations, unmet); round++ {
+		rapid.Check(t, property)
+	}
 	for _, x := range Relations {
-		if x.To != KindZone && !met[x] {
+		if unmet(x) {
 			t.Errorf("no %s has named a %s", x.From, x.To)
 		}
 	}
