@@ -32,7 +32,7 @@ type Decision struct {
 	TTL      uint32  // seconds; the policy's
 	Data     []byte  // the RDATA of Count records of equal size, back to back; it aliases the Decision or the View
 	Count    int
-	Bound    uint32 // seconds; the TTL to serve: TTL, or less where the addresses of a hostname must be looked up sooner
+	Bound    uint32 // seconds; the TTL to serve: TTL, or less where a hostname must be looked up sooner
 	Scope    uint8  // ECS scope: the shortest prefix of the client's address for which the whole decision is the same
 	Rule     int16  // index of the rule that holds; -1: none does, and all pools were tried as listed
 	Pool     int32  // index of the pool that answers; -1: no pool has an address of this family
