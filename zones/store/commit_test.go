@@ -201,7 +201,10 @@ func TestChangeLosesNothing(t *testing.T) {
 // What etcd takes in one go is one transaction, whatever it relies upon; more are several, in an order without dangling
 // references, and delete on purpose.
 func TestCommitSizes(t *testing.T) {
-	m := startCluster(t, 1, patient)[0]
+	if slower > 1 {
+		t.Skip("one goroutine, and the largest transactions there are: -race has nothing to find, and takes minutes")
+	}
+	m := startMember(t)
 	const pools = etcd.MostWrites/2 + 100
 	var rs, es []zones.Resource
 	for i := range pools {
@@ -312,7 +315,10 @@ func TestCommitRecords(t *testing.T) {
 
 // A commit of several transactions that is disturbed midway says what is done, and Change does the rest.
 func TestCommitMidway(t *testing.T) {
-	m := startCluster(t, 1, patient)[0]
+	if slower > 1 {
+		t.Skip("one goroutine, and the largest transactions there are: -race has nothing to find, and takes minutes")
+	}
+	m := startMember(t)
 	e := dial(t, nil, m.url())
 	other := dial(t, nil, m.url())
 	put(t, e, "regions/eu-west", regionEU)
