@@ -1,5 +1,7 @@
 package zones
 
+import "maps"
+
 // Batch is what a source (etcd or a folder) says has changed, at one revision.
 type Batch struct {
 	Revision int64 // etcd's revision; for a folder, a number that grows with every change (Unix seconds of the newest file at least)
@@ -33,4 +35,27 @@ type Change struct {
 	Resource Resource // nil: deleted, or unreadable where Err is set
 	Err      error    // why the value cannot be used; its last good version stays in service
 	Revision int64    // of this version
+}
+
+// Serials is what a source keeps about zones' serials beside the resources, because these cannot tell it (see serials).
+type Serials struct {
+	// Base is added to every revision: the histories that came before this one.
+	Base int64 `json:"base,omitempty"`
+	// Last is, by origin, the revision of the last change of the zone that left no trace, such as a deletion.
+	Last map[string]int64 `json:"last,omitempty"`
+}
+
+// With returns the higher of both; s may be nil.
+func (s *Serials) With(more Serials) *Serials {
+	if s == nil {
+		s = &Serials{}
+	}
+	sum := Serials{Base: max(s.Base, more.Base), Last: maps.Clone(s.Last)}
+	for origin, revision := range more.Last {
+		if sum.Last == nil {
+			sum.Last = map[string]int64{}
+		}
+		sum.Last[origin] = max(sum.Last[origin], revision)
+	}
+	return &sum
 }

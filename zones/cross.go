@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"leeward/zones/rr"
 )
 
 // crossed is what a resource's checks against all others found.
@@ -25,8 +23,7 @@ func (x *crossed) warn(field, format string, args ...any) {
 
 // cross checks a version of a resource against the effective versions of all others.
 func (c *Catalog) cross(key Key, r Resource) crossed {
-	var x crossed
-	crossSpans(&x, r)
+	x := crossed{problems: Doubts(r)}
 	named := c.crossReferences(&x, r)
 	switch r := r.(type) {
 	case *Zone:
@@ -39,8 +36,6 @@ func (c *Catalog) cross(key Key, r Resource) crossed {
 		c.crossEndpoint(&x, key, r)
 	case *Policy:
 		c.crossPolicy(&x, r, named)
-	case *Monitor:
-		crossIdleMonitor(&x, &r.Monitor)
 	}
 	return x
 }
@@ -113,8 +108,6 @@ func OwnerWithin(name, origin string) string {
 func (c *Catalog) crossRecord(x *crossed, r *Record) {
 	name := FullName(r.Owner, r.Origin)
 	state := c.states[r.Origin] // that there is no Zone is said by orphans, for all records of an origin at once
-	crossStrings(x, r)
-	crossDots(x, r)
 	var sets packed
 	if state != nil {
 		sets = state.owners[r.Owner]
@@ -137,43 +130,6 @@ func (c *Catalog) crossRecord(x *crossed, r *Record) {
 		if home.origin != r.Origin && under(home.origin, r.Origin) && !(delegates && home.origin == name) {
 			x.warn("", "%s is in zone %s, which answers for it; name the record %s/%s/%s",
 				name, home.origin, home.origin, OwnerWithin(name, home.origin), r.Type)
-		}
-	}
-}
-
-// cutString is said of what is served otherwise than it is written.
-const cutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
-
-// crossStrings says which data are served as several strings.
-func crossStrings(x *crossed, r *Record) {
-	for i, text := range r.Data {
-		if len(text) <= 255 { // nearly all
-			continue
-		}
-		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
-			x.warn(item("data", i), cutString)
-		}
-	}
-}
-
-// missingDot is said of a name that is relative and was hardly meant to be.
-const missingDot = "%s ends in the zone's own name and has no final dot, " +
-	"so the origin is put after it once more; write %[1]s."
-
-// crossDots says which names have the zone's name twice. Owners are relative, whoever wrote them.
-func crossDots(x *crossed, r *Record) {
-	if rr.EndsIn(r.Owner, r.Origin) {
-		x.warn("", "owner %s ends in the zone's own name, and owners are relative to it: "+
-			"it stands for %[1]s.%s.; leave %[2]s out", r.Owner, r.Origin)
-	}
-	for i, text := range r.Data {
-		if len(text) <= len(r.Origin) { // no look at the type
-			continue
-		}
-		if t, err := rr.ParseType(r.Type); err == nil {
-			if name := rr.Dotless(t, text, r.Origin); name != "" {
-				x.warn(item("data", i), missingDot, name)
-			}
 		}
 	}
 }
@@ -220,21 +176,20 @@ func (c *Catalog) crossPolicy(x *crossed, p *Policy, named []Reference) {
 	} else {
 		c.crossHomeless(x, p)
 	}
-	crossPlaces(x, p)
 	var pools []string
 	for _, ref := range named {
 		if ref.Kind == KindPool {
 			pools = append(pools, ref.Name)
 		}
-		if ref.in == nearest && len(p.Rules[ref.i].Nearest) > 1 {
+		if rule, is := ref.Nearest(); is && len(p.Rules[rule].Nearest) > 1 {
 			c.crossPlace(x, ref)
 		}
 	}
 	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.When == nil }) {
 		x.warn("rules", "no rule holds for everybody: clients that none names get the pools of all rules, in their order; end with a rule without when, such as - answer: nodata")
 	}
-	for pool := range p.eachPool {
-		if c.unread[pool.Key()] || c.missing[pool.Name] {
+	for ref := range References(p) {
+		if ref.Kind == KindPool && (c.unread[ref.Key()] || c.missing[ref.Name]) {
 			return // more would be there if all could be read
 		}
 	}

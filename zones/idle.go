@@ -4,34 +4,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"leeward/health"
 )
 
 // What is written and has no effect is doubted here: somebody meant something by it. What can be told from the resource
 // alone is an error where it is read; this is what depends on others, or is harmless beside its neighbour.
-
-// crossIdleMonitor: what is about probes, where there are none.
-func crossIdleMonitor(x *crossed, m *health.Monitor) {
-	if m.External == nil {
-		return
-	}
-	for _, f := range []struct {
-		field string
-		set   bool
-	}{
-		{"interval", m.Interval != 0},
-		{"timeout", m.Timeout != 0},
-		{"fall", m.Fall != 0},
-		{"rise", m.Rise != 0},
-		{"hold", m.Hold != nil},
-		{"vantages", m.Vantages != 0},
-	} {
-		if f.set {
-			x.warn(f.field, "it is about probes, and nobody probes for an external check; it has no effect, take it out")
-		}
-	}
-}
 
 // crossIdleEndpoints: what checks are to ask an endpoint for, where the pool's monitor does not ask for it.
 func (c *Catalog) crossIdleEndpoints(x *crossed, p *Pool) {

@@ -3,7 +3,6 @@ package zones
 import (
 	"encoding/binary"
 	"strings"
-	"time"
 )
 
 // packed is all static RRsets of one owner in one string: a million Records as structs with their slices and strings
@@ -26,7 +25,7 @@ func (p packed) next() (s packedSet, rest packed) {
 	s.kind, text = cutText(text)
 	var n uint64
 	n, text = cutUvarint(text)
-	s.ttl = unpackTTL(n)
+	s.ttl = UnpackTTL(n)
 	n, text = cutUvarint(text)
 	s.revision = int64(n)
 	n, text = cutUvarint(text)
@@ -37,21 +36,6 @@ func (p packed) next() (s packedSet, rest packed) {
 	}
 	s.data = start[:len(start)-len(text)]
 	return s, packed(text)
-}
-
-// packTTL is a TTL as a number: 0 if there is none, else one more than its nanoseconds.
-func packTTL(t TTL) uint64 {
-	if !t.set {
-		return 0
-	}
-	return uint64(t.span) + 1
-}
-
-func unpackTTL(n uint64) TTL {
-	if n == 0 {
-		return TTL{}
-	}
-	return NewTTL(time.Duration(n - 1))
 }
 
 // find returns the set of that type.
@@ -71,7 +55,7 @@ func (p packed) with(r *Record, revision int64) packed {
 	b := make([]byte, 0, len(before)+len(after)+64)
 	b = append(b, before...)
 	b = append(binary.AppendUvarint(b, uint64(len(r.Type))), r.Type...)
-	b = binary.AppendUvarint(b, packTTL(r.TTL))
+	b = binary.AppendUvarint(b, r.TTL.Pack())
 	b = binary.AppendUvarint(b, uint64(revision))
 	b = binary.AppendUvarint(b, uint64(len(r.Data)))
 	for _, d := range r.Data {

@@ -358,7 +358,7 @@ func TestPackedKeepsSetsApart(t *testing.T) {
 			r := &Record{
 				Origin: "example.test", Owner: rapid.SampledFrom([]string{"@", "a", "b"}).Draw(t, "owner"),
 				Type: rapid.SampledFrom([]string{"A", "TXT", "TYPE65280"}).Draw(t, "type"),
-				TTL:  unpackTTL(rapid.Uint64Range(0, 1<<61).Draw(t, "ttl")),
+				TTL:  UnpackTTL(rapid.Uint64Range(0, 1<<61).Draw(t, "ttl")),
 				Data: rapid.SliceOfN(rapid.StringN(0, 300, -1), 1, 4).Draw(t, "data"),
 			}
 			if rapid.Bool().Draw(t, "remove") {

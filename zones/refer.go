@@ -47,6 +47,9 @@ func (r Reference) Field() string {
 	return field
 }
 
+// Nearest returns the rule of a Policy that names the pool by distance.
+func (r Reference) Nearest() (rule int, is bool) { return r.i, r.in == nearest }
+
 // The lists of a rule that name pools.
 const failover, nearest = "failover", "nearest"
 

@@ -6,29 +6,6 @@ import (
 	"strings"
 )
 
-// Serials is what a source keeps about zones' serials beside the resources, because these cannot tell it (see serials).
-type Serials struct {
-	// Base is added to every revision: the histories that came before this one.
-	Base int64 `json:"base,omitempty"`
-	// Last is, by origin, the revision of the last change of the zone that left no trace, such as a deletion.
-	Last map[string]int64 `json:"last,omitempty"`
-}
-
-// With returns the higher of both; s may be nil.
-func (s *Serials) With(more Serials) *Serials {
-	if s == nil {
-		s = &Serials{}
-	}
-	sum := Serials{Base: max(s.Base, more.Base), Last: maps.Clone(s.Last)}
-	for origin, revision := range more.Last {
-		if sum.Last == nil {
-			sum.Last = map[string]int64{}
-		}
-		sum.Last[origin] = max(sum.Last[origin], revision)
-	}
-	return &sum
-}
-
 // serials gives zones their serials. All servers of one source are to give the same serial for the same content,
 // whichever has been running longer; it grows with every change of what a transfer holds, and never goes back (RFC
 // 1982).

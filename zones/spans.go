@@ -31,9 +31,9 @@ const (
 	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
 )
 
-// spans returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a
+// spansOf returns the times that a resource has. Those that a shorter bound refuses as an error are not there: of a
 // Monitor interval, timeout and hold. None of them is there where the document does not say it.
-func spans(r Resource) []span {
+func spansOf(r Resource) []span {
 	switch r := r.(type) {
 	case *Zone:
 		return []span{
@@ -54,15 +54,15 @@ func spans(r Resource) []span {
 	return nil
 }
 
-// crossSpans doubts times that hardly anybody means.
-func crossSpans(x *crossed, r Resource) {
+// spans doubts times that hardly anybody means.
+func (x *doubts) spans(r Resource) {
 	if r, ok := r.(*Record); ok { // there can be a million, and nearly all are within
 		if r.TTL.Or(0) > mostTTL {
 			x.warn("ttl", tooLong, r.TTL, keptLong, Duration(mostTTL))
 		}
 		return
 	}
-	for _, s := range spans(r) {
+	for _, s := range spansOf(r) {
 		if s.is > s.most {
 			x.warn(s.field, tooLong, Duration(s.is), s.why, Duration(s.most))
 		}

@@ -25,26 +25,3 @@ func knownSubdivision(country, part string) bool {
 	}
 	return false
 }
-
-// crossPlaces says which places of a policy are nowhere. They are taken all the same, as a location database of one's
-// own can have any code.
-func crossPlaces(x *crossed, p *Policy) {
-	for i, rule := range p.Rules {
-		if rule.When == nil {
-			continue
-		}
-		at := item("rules", i) + ".when."
-		for k, code := range rule.When.Countries {
-			if !codeIn(countries, code) {
-				x.warn(item(at+"countries", k), "no country has the code %s: ISO 3166-1 leaves it to its users, "+
-					"so nobody is there unless a location database of your own says so", code)
-			}
-		}
-		for k, code := range rule.When.Subdivisions {
-			if country, part, ok := strings.Cut(code, "-"); ok && !knownSubdivision(country, part) {
-				x.warn(item(at+"subdivisions", k), "ISO 3166-2 has no %s, "+
-					"so nobody is there unless the location database says so; has it another code?", code)
-			}
-		}
-	}
-}

@@ -52,3 +52,19 @@ func (t *TTL) UnmarshalJSON(b []byte) error {
 	*t = NewTTL(d.Std())
 	return nil
 }
+
+// Pack returns the TTL as a number: 0 if none has been given, else one more than its nanoseconds.
+func (t TTL) Pack() uint64 {
+	if !t.set {
+		return 0
+	}
+	return uint64(t.span) + 1
+}
+
+// UnpackTTL is the inverse of Pack.
+func UnpackTTL(n uint64) TTL {
+	if n == 0 {
+		return TTL{}
+	}
+	return NewTTL(time.Duration(n - 1))
+}

@@ -1,0 +1,114 @@
+package zones
+
+import (
+	"fmt"
+	"strings"
+
+	"leeward/health"
+	"leeward/zones/rr"
+)
+
+// doubts are warnings of one resource, as far as it tells by itself.
+type doubts struct{ Problems }
+
+func (x *doubts) warn(field, format string, args ...any) {
+	x.Problems = append(x.Problems, Problem{Field: field, Warning: true, Message: fmt.Sprintf(format, args...), kind: format})
+}
+
+// Doubts warns of what hardly anybody means, as far as a resource tells by itself. Of nearly all it has nothing to say.
+func Doubts(r Resource) Problems {
+	var x doubts
+	x.spans(r)
+	switch r := r.(type) {
+	case *Record:
+		x.strings(r)
+		x.dots(r)
+	case *Monitor:
+		x.monitor(&r.Monitor)
+	case *Policy:
+		x.places(r)
+	}
+	return x.Problems
+}
+
+// cutString is said of what is served otherwise than it is written.
+const cutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
+
+// strings says which data are served as several strings.
+func (x *doubts) strings(r *Record) {
+	for i, text := range r.Data {
+		if len(text) <= 255 { // nearly all
+			continue
+		}
+		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
+			x.warn(item("data", i), cutString)
+		}
+	}
+}
+
+// missingDot is said of a name that is relative and was hardly meant to be.
+const missingDot = "%s ends in the zone's own name and has no final dot, " +
+	"so the origin is put after it once more; write %[1]s."
+
+// dots says which names have the zone's name twice. Owners are relative, whoever wrote them.
+func (x *doubts) dots(r *Record) {
+	if rr.EndsIn(r.Owner, r.Origin) {
+		x.warn("", "owner %s ends in the zone's own name, and owners are relative to it: "+
+			"it stands for %[1]s.%s.; leave %[2]s out", r.Owner, r.Origin)
+	}
+	for i, text := range r.Data {
+		if len(text) <= len(r.Origin) { // no look at the type
+			continue
+		}
+		if t, err := rr.ParseType(r.Type); err == nil {
+			if name := rr.Dotless(t, text, r.Origin); name != "" {
+				x.warn(item("data", i), missingDot, name)
+			}
+		}
+	}
+}
+
+// places says which places of a policy are nowhere. They are taken all the same, as a location database of one's
+// own can have any code.
+func (x *doubts) places(p *Policy) {
+	for i, rule := range p.Rules {
+		if rule.When == nil {
+			continue
+		}
+		at := item("rules", i) + ".when."
+		for k, code := range rule.When.Countries {
+			if !codeIn(countries, code) {
+				x.warn(item(at+"countries", k), "no country has the code %s: ISO 3166-1 leaves it to its users, "+
+					"so nobody is there unless a location database of your own says so", code)
+			}
+		}
+		for k, code := range rule.When.Subdivisions {
+			if country, part, ok := strings.Cut(code, "-"); ok && !knownSubdivision(country, part) {
+				x.warn(item(at+"subdivisions", k), "ISO 3166-2 has no %s, "+
+					"so nobody is there unless the location database says so; has it another code?", code)
+			}
+		}
+	}
+}
+
+// monitor: what is about probes, where there are none.
+func (x *doubts) monitor(m *health.Monitor) {
+	if m.External == nil {
+		return
+	}
+	for _, f := range []struct {
+		field string
+		set   bool
+	}{
+		{"interval", m.Interval != 0},
+		{"timeout", m.Timeout != 0},
+		{"fall", m.Fall != 0},
+		{"rise", m.Rise != 0},
+		{"hold", m.Hold != nil},
+		{"vantages", m.Vantages != 0},
+	} {
+		if f.set {
+			x.warn(f.field, "it is about probes, and nobody probes for an external check; it has no effect, take it out")
+		}
+	}
+}
