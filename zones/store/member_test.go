@@ -83,8 +83,8 @@ func startCluster(t *testing.T, n int, adapt ...func(*embed.Config)) []*member {
 	return members
 }
 
-// patient makes a lone member wait 25 s for a transaction with -race, when the largest take long on a busy machine: etcd
-// waits for 5 s and two elections.
+// patient makes a lone member wait 25 s for a transaction with -race, when the largest take long on a busy machine.
+// etcd itself waits for 5 s and two elections.
 func patient(c *embed.Config) {
 	if slower > 1 {
 		c.ElectionMs = 10_000
