@@ -1,6 +1,6 @@
 //go:build race
 
-package integration
+package lab
 
-// race says that these tests run with the race detector: the binary under test is then built with it, too.
-const race = true
+// Race says that these tests run with the race detector: the binary under test is then built with it, too.
+const Race = true
