@@ -68,12 +68,22 @@ const (
 func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent, received time.Time) say {
 	bound := x.bound(p, server, sent, received)
 	from := sent.Add(-bound - x.stood(sent.Add(-bound), received))
+	// A server that has just started keeps out what was down when it went away, until its own probes or others that it
+	// hears say otherwise (row 19 of docs/failure-modes.md).
+	since := from
+	for i := range x.spells {
+		s := &x.spells[i]
+		started := s.until.IsZero() || s.until.After(sent.Add(-x.quick(p)))
+		if at := s.from.Add(-x.slow(p)); s.gone == server && started && at.Before(since) {
+			since = at
+		}
+	}
 	deadAll, deadAny := false, false
 	for i := range x.spells {
 		s := &x.spells[i]
 		if slices.Contains(s.dead, a) {
 			deadAll = deadAll || s.covers(from, received)
-			deadAny = deadAny || s.overlaps(from, received)
+			deadAny = deadAny || s.overlaps(since, received)
 		}
 		if slices.Contains(s.vague, a) && s.overlaps(from, received) {
 			return either
