@@ -3,6 +3,8 @@ package admin
 import (
 	"slices"
 	"time"
+
+	"leeward/zones/steer"
 )
 
 // lagging is how long a watch may say nothing before it is late: it is asked about once a second, and given up after a
@@ -60,12 +62,8 @@ func without[T any](all []T, well func(*T) bool) []T {
 // well reports whether the pool is in the answers with all families that it has, and carries no more than its target.
 func (p *Pool) well() bool {
 	out := p.Override != ""
-	for _, f := range []*struct{ available, has bool }{
-		{p.IPv4.Available, p.IPv4.Total > 0},
-		{p.IPv6.Available, p.IPv6.Total > 0},
-		{p.Names.Available, p.Names.Total > 0},
-	} {
-		out = out || f.has && !f.available
+	for _, f := range []steer.FamilyStatus{p.IPv4, p.IPv6, p.Names} {
+		out = out || f.Total > 0 && !f.Available
 	}
 	l := p.LoadStatus
 	return !out && (l == nil || l.Keep >= 1 && (l.Target == 0 || !l.Load.Known || l.Load.Value <= l.Target))

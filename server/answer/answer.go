@@ -87,7 +87,7 @@ type Responder struct {
 	panics   panicLog
 	limiter  *rrl.Limiter                  // nil: responses are not limited
 	cookies  atomic.Pointer[cookieSecrets] // never nil
-	handlers [kinds]Handler                // nil: the kind is refused or not implemented
+	handlers [kinds]Handler                // nil: its requests get REFUSED or NOTIMP
 	start    time.Time                     // of the monotonic clock that workers look at
 }
 
