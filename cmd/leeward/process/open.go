@@ -84,8 +84,8 @@ func (o *opened) tell(log *slog.Logger, now []string) {
 	}
 	began, ended := without(now, before), without(before, now)
 	for _, name := range began[:min(len(began), mostOpenTold)] {
-		log.Warn("a policy fails open: none of its pools is available to some clients, who are answered as if all "+
-			"were healthy", "policy", name)
+		log.Warn("a policy fails open: no pool is available to some clients, who get all addresses or what its "+
+			"whenAllDown says", "policy", name)
 	}
 	if len(began) > mostOpenTold {
 		log.Warn("more policies fail open", "more", len(began)-mostOpenTold, "all", len(now))
