@@ -114,10 +114,11 @@ func (m *Member) Put(t testing.TB, key, value string) {
 	}
 }
 
-// Leads says whether this member is the cluster's leader.
-func (m *Member) Leads(t testing.TB) bool {
+// Leads says whether this member is the cluster's leader. A member that does not say so, such as one that has no quorum
+// yet, is an error.
+func (m *Member) Leads(t testing.TB) (bool, error) {
 	t.Helper()
-	o := m.Ctl(t, "", "endpoint", "status", "-w", "json")
+	o := m.Ctl(t, "", "endpoint", "status", "--command-timeout=2s", "-w", "json")
 	var status []struct {
 		Status struct {
 			Header struct {
@@ -127,9 +128,9 @@ func (m *Member) Leads(t testing.TB) bool {
 		}
 	}
 	if err := json.Unmarshal([]byte(o.Stdout), &status); err != nil || len(status) != 1 {
-		t.Fatalf("etcdctl endpoint status: %v\n%v", err, o)
+		return false, fmt.Errorf("etcdctl endpoint status of %s: %v\n%v", m.Name, err, o)
 	}
-	return status[0].Status.Leader == status[0].Status.Header.Member
+	return status[0].Status.Leader == status[0].Status.Header.Member, nil
 }
 
 // NoSpace raises etcd's alarm that its database is full, as etcd itself does when the database has reached its

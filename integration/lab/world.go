@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -319,14 +320,34 @@ func (w *World) Region(name string) *Region {
 }
 
 // Leader is the member of etcd that leads.
-func (w *World) Leader(t testing.TB) (m *Member) {
+func (w *World) Leader(t testing.TB) *Member {
+	leader, _ := w.Led(t)
+	return leader.Etcd
+}
+
+// Led returns the region whose member of etcd leads, and those whose members follow, of all members that run. It waits
+// for a leader that all of them know.
+func (w *World) Led(t testing.TB) (leader *Region, followers []*Region) {
 	Until(t, 30*time.Second, "etcd has a leader", func() error {
-		i := slices.IndexFunc(w.Regions, func(r *Region) bool { return r.Etcd.Leads(t) })
-		if i < 0 {
-			return fmt.Errorf("none of %d members leads", len(w.Regions))
+		leader, followers = nil, nil
+		for _, r := range w.Regions {
+			if !r.Etcd.Process.Alive() {
+				continue
+			}
+			leads, err := r.Etcd.Leads(t)
+			switch {
+			case err != nil:
+				return err
+			case leads:
+				leader = r
+			default:
+				followers = append(followers, r)
+			}
 		}
-		m = w.Regions[i].Etcd
+		if leader == nil {
+			return errors.New("no member leads")
+		}
 		return nil
 	})
-	return m
+	return leader, followers
 }

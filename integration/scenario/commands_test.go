@@ -235,16 +235,14 @@ func (x *scenario) members(text string) (all []*lab.Region, err error) {
 		}
 		return all, nil
 	case "leader", "follower", "followers":
-		for _, r := range x.w.Regions {
-			if r.Etcd.Process.Alive() && r.Etcd.Leads(x.t) == (text == "leader") {
-				all = append(all, r)
-			}
-		}
-		if len(all) == 0 {
-			return nil, fmt.Errorf("there is no %s", text)
-		}
-		if text == "follower" {
-			all = all[:1]
+		leader, followers := x.w.Led(x.t)
+		switch text {
+		case "leader":
+			all = []*lab.Region{leader}
+		case "follower":
+			all = followers[:1]
+		default:
+			all = followers
 		}
 	default:
 		if name, ok := strings.CutPrefix(text, "watched-by-"); ok {

@@ -49,21 +49,11 @@ func TestFailover(t *testing.T) {
 		})
 	}
 
-	var leader, follower *lab.Region
-	for _, r := range w.Regions {
-		if r.Etcd.Leads(t) {
-			leader = r
-		} else {
-			follower = r
-		}
-	}
-	if leader == nil {
-		t.Fatal("the etcd cluster has no leader")
-	}
+	leader, followers := w.Led(t)
 	for _, c := range []struct {
 		what   string
 		region *lab.Region
-	}{{"the region of etcd's leader", leader}, {"another region", follower}} {
+	}{{"the region of etcd's leader", leader}, {"another region", followers[0]}} {
 		t.Run(c.region.Name, func(t *testing.T) {
 			o := &outage{w: w, cut: c.region, witnesses: witnesses}
 			o.run(t)
