@@ -89,6 +89,22 @@ func TestTruth(t *testing.T) {
 			{from: at(0), effect: effect{gone: "us"}},
 			{from: at(0), effect: effect{gone: "ap"}},
 		}, eu, 4, "1/1 1/2", true},
+		{"just started: what was down when it went away stays out", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(5), until: at(30), effect: effect{gone: "eu"}},
+		}, eu, 31, "1/2", true},
+		{"just started: what was up when it went away and is up is in", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(30), until: at(40), effect: effect{gone: "eu"}},
+		}, eu, 41, "1/2", false},
+		{"started a while ago: what was down then is in", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(5), until: at(30), effect: effect{gone: "eu"}},
+		}, eu, 50, "1/2", false},
+		{"another has just started: no excuse", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(5), until: at(30), effect: effect{gone: "us"}},
+		}, eu, 31, "1/2", false},
 		{"its link is bad", []spell{{from: at(0), effect: effect{blurs: []string{"eu"}}}}, eu, 9, "2/1 2/2", true},
 		{"another's is", []spell{{from: at(0), effect: effect{blurs: []string{"ap"}}}}, eu, 9, "2/1 2/2", false},
 		{"it is well now and then", []spell{{from: at(0), effect: effect{vague: both(eu)[:1]}}}, eu, 9, "1/2", true},
