@@ -36,13 +36,13 @@ func (s *Status) Ailing() *Status {
 	return &out
 }
 
-// Wrong reports whether anything wants somebody's attention: something is out, or fails open, a server or a vantage is
+// Wrong reports whether anything wants somebody's attention: something is out, or a name has no pool, a server or a vantage is
 // not heard of or does not follow its source, or there is a problem or something that is held back.
 func (s *Status) Wrong() bool {
 	a := s.Ailing()
 	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+
 		len(a.Following) > 0 ||
-		a.Database != nil || len(s.FailingOpen)+len(s.Problems)+len(s.Held) > 0 ||
+		a.Database != nil || len(s.FailingOpen)+len(s.Denied)+len(s.Problems)+len(s.Held) > 0 ||
 		slices.ContainsFunc(s.Servers, func(v Server) bool {
 			return !v.Fresh || v.Source.State != "following" || v.CopyError != ""
 		})

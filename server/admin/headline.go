@@ -37,6 +37,7 @@ func (s *Status) Say() string {
 		}
 		h.add("%s %s: %s.", counted(n, "name"), verb, some(s.FailingOpen))
 	}
+	h.denied()
 	if len(h.sentences) == 0 {
 		h.well()
 	}
@@ -97,6 +98,21 @@ func (h *headline) pools() {
 		h.add("Pool %s is %s.", pool, h.why("pool/"+pool, func(e *Endpoint) bool { return e.Pool == pool }))
 	}
 	h.led(from)
+}
+
+// denied says which names have no pool for some clients, and what these are told.
+func (h *headline) denied() {
+	names := map[string][]string{} // by what is said
+	for _, d := range h.Denied {
+		names[d.Says] = append(names[d.Says], d.Policy)
+	}
+	for _, says := range slices.Sorted(maps.Keys(names)) {
+		verb := "say"
+		if len(names[says]) == 1 {
+			verb = "says"
+		}
+		h.add("%s %s %s: %s.", counted(len(names[says]), "name"), verb, says, some(names[says]))
+	}
 }
 
 // led says where the clients of regions are led.

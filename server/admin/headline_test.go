@@ -78,6 +78,17 @@ func TestHeadline(t *testing.T) {
 			return s
 		}, "us-east is out since 02:14 UTC (3 of 3 vantages: connection refused). Its clients go to eu-west. " +
 			"2 names fail open: batch.example.test and jobs.example.test."},
+		{"a name says that there is nothing", func() *admin.Status {
+			s := headlined(now, "eu-west", "us-east")
+			fail(s, "timeout", at(2, 14), 2, 3)
+			gone(s, 1)
+			s.FailingOpen = []string{"batch.example.test"}
+			s.Denied = []admin.Denied{
+				{Policy: "a.test", Says: "SERVFAIL"}, {Policy: "b.test", Says: "NODATA"}, {Policy: "c.test", Says: "NODATA"},
+			}
+			return s
+		}, "us-east is out since 02:14 UTC (3 of 3 vantages: timeout). 1 name fails open: batch.example.test. " +
+			"2 names say NODATA: b.test and c.test. 1 name says SERVFAIL: a.test."},
 		{"vantages differ", func() *admin.Status {
 			s := headlined(now, "eu-west", "us-east")
 			fail(s, "timeout", at(2, 14), 2, 3)

@@ -31,8 +31,10 @@ type Status struct {
 	Geo       []geo.Source `json:"geo"`
 
 	Moves []Move `json:"moves"` // of regions whose pools are out, by name
-	// policies of which some clients are answered as if all were healthy, or as whenAllDown says
+	// policies of which some clients are answered as if all were healthy, as none is
 	FailingOpen []string `json:"failingOpen"`
+	// policies of which some clients are answered as whenAllDown says, as no pool is available to them
+	Denied []Denied `json:"denied"`
 
 	// Of the server that answers.
 	Failover   []Phase   `json:"failover,omitempty"` // how long failovers took since it started
@@ -44,6 +46,12 @@ type Status struct {
 	StaleVerdicts int         `json:"staleVerdicts"` // addresses on which no vote is: the last ones stand
 	Secondaries   []Secondary `json:"secondaries,omitempty"`
 	Following     []Following `json:"following,omitempty"` // zones that live on other primaries
+}
+
+// Denied is a policy that has no pool for some clients and does not fail open.
+type Denied struct {
+	Policy string `json:"policy"`
+	Says   string `json:"says"` // "NODATA" or "SERVFAIL"
 }
 
 // Server is one DNS server: itself, or another as it last wrote of itself.

@@ -25,6 +25,7 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 		Endpoints: []Endpoint{}, Overrides: []Override{}, Planned: []Override{}, Shifts: []Shift{},
 		Problems: []Problem{},
 		Held:     []Held{}, Geo: nil, Moves: []Move{}, FailingOpen: []string{},
+		Denied: []Denied{},
 	}
 	region := is("region") && slices.ContainsFunc(s.Regions, func(r Region) bool { return r.Region == name })
 	endpoint := is("endpoint") && slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return e.Endpoint == name })
@@ -113,9 +114,14 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 		if slices.Contains(s.FailingOpen, name) {
 			out.FailingOpen = []string{name}
 		}
+		for _, d := range s.Denied {
+			if d.Policy == name {
+				out.Denied = append(out.Denied, d)
+			}
+		}
 	}
 	if len(out.Regions)+len(out.Pools)+len(out.Servers)+len(out.Vantages)+len(out.Secondaries)+len(out.Following)+
-		len(out.FailingOpen) == 0 {
+		len(out.FailingOpen)+len(out.Denied) == 0 {
 		return nil, &answer.BadQuestion{Message: fmt.Sprintf("there is no region, pool, endpoint, server, vantage, "+
 			"transferred zone or steered name %q; "+
 			"leeward status -o wide lists them", target)}

@@ -39,6 +39,9 @@ func (p *Policy) Ways(v *View, f Family) (ways []Way) {
 	return ways
 }
 
+// WhenAllDown tells what clients are answered to whom no pool is available: SaysAddresses is as if all were healthy.
+func (p *Policy) WhenAllDown() Says { return p.allDown }
+
 // first returns the pools of the first step that has any, and whether they answer as if they were healthy. It is find
 // without a client: where find draws one of a step's pools, first returns them all.
 func (w *walk) first(open openness) (pools []int32, isOpen bool) {

@@ -12,18 +12,19 @@ import (
 	"leeward/zones/steer"
 )
 
-// FailingOpen returns the policies of which some clients are answered although no pool is available to them, by name.
-func FailingOpen(state *answer.State) []string {
-	_, open := moves(state.Snapshot, state.View)
-	return open
+// WithoutPool returns the policies of which some clients find no pool available, by name: open are those that answer
+// as if all pools were healthy, denied those that say what their whenAllDown has.
+func WithoutPool(state *answer.State) (open []string, denied []admin.Denied) {
+	_, open, denied = moves(state.Snapshot, state.View)
+	return open, denied
 }
 
-// moves tells where the clients of pools that are out are led, and which policies fail open. Policies of which every
-// pool is available are not looked at, so it costs little while all is well.
-func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string) {
-	all, open = []admin.Move{}, []string{}
+// moves tells where the clients of pools that are out are led, and which policies have no pool for some clients.
+// Policies of which every pool is available are not looked at, so it costs little while all is well.
+func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string, denied []admin.Denied) {
+	all, open, denied = []admin.Move{}, []string{}, []admin.Denied{}
 	if s == nil || v == nil {
-		return all, open
+		return all, open, denied
 	}
 	region := map[int32]string{}
 	var gone [3]map[int32]bool // by family: pools that have it and are not available
@@ -64,8 +65,11 @@ func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string
 				}
 			}
 		}
-		if opens {
+		switch says := p.WhenAllDown(); {
+		case opens && says == steer.SaysAddresses:
 			open = append(open, p.Name)
+		case opens:
+			denied = append(denied, admin.Denied{Policy: p.Name, Says: says.String()})
 		}
 		return true
 	})
@@ -78,7 +82,8 @@ func moves(s *snapshot.Snapshot, v *steer.View) (all []admin.Move, open []string
 		}
 	}
 	slices.Sort(open)
-	return all, open
+	slices.SortFunc(denied, func(a, b admin.Denied) int { return strings.Compare(a.Policy, b.Policy) })
+	return all, open, denied
 }
 
 // PoolsOf returns the pools of the policy at a name; nil if there is none.

@@ -10,11 +10,13 @@ import (
 	"leeward/zones"
 )
 
-// The status says where the clients of a region that is out are led, and which names fail open.
+// The status says where the clients of a region that is out are led, which names fail open, and which do not.
 func TestMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, resources, 5)})
+		b.Batch(zones.Batch{Revision: 6, Changes: changes(t, "kind: Policy\nname: shut.example.test\n"+
+			"rules: [{failover: [www-eu, www-us]}]\nwhenAllDown: servfail\n", 6)})
 		headline := func() string {
 			t.Helper()
 			synctest.Wait()
@@ -38,7 +40,7 @@ func TestMoves(t *testing.T) {
 		step(health.Up, health.Down, 3, "us-east is out since 00:02 UTC (1 of 1 vantage).") // nobody is led there first
 		step(health.Down, health.Down, 4, "eu-west is out since 00:03 UTC (1 of 1 vantage). us-east is out since "+
 			"00:02 UTC (1 of 1 vantage). "+
-			"1 name fails open: www.example.test.")
+			"1 name fails open: www.example.test. 1 name says SERVFAIL: shut.example.test.")
 		step(health.Up, health.Up, 5, "Both regions answer.")
 	})
 }

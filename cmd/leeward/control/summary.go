@@ -149,7 +149,7 @@ func (s *Summary) Status() *admin.Status {
 	g.shifts()
 	g.regionsAndPools()
 	g.endpoints()
-	out.Moves, out.FailingOpen = moves(s.snapshot, s.view)
+	out.Moves, out.FailingOpen, out.Denied = moves(s.snapshot, s.view)
 	s.fleet.add(out)
 	s.nobodyProbes(out)
 	out.Problems = slices.Concat(out.Problems, s.clocks, s.drills)

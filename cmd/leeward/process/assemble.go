@@ -46,7 +46,7 @@ type run struct {
 	link        *vantage.Link // with etcd
 	database    database
 	drilled     *drilled
-	opened      *opened // which policies fail open
+	opened      *opened // which policies have no pool
 	bystanders  bystanders
 	files       *folder.Folder // nil: the resources are in etcd
 	keeper      *keeper        // nil: nothing is kept

@@ -3,25 +3,35 @@ package process
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones/steer"
 )
 
-// opened watches which policies fail open, for the log and for alerts. It looks when answers may have changed, aside
+// opened watches which policies have no pool for some clients, for the log and for alerts. It looks when answers may have changed, aside
 // from the loop, and once in openEvery at most: a region that fails is many turns.
 type opened struct {
 	changed chan struct{} // has a token when answers may have changed
-	names   atomic.Pointer[[]string]
-	desc    *prometheus.Desc
+	now     atomic.Pointer[poolless]
+	desc    *prometheus.Desc // of those that fail open
+	denying *prometheus.Desc // of the others
+}
+
+// poolless are the policies without a pool for some clients, by name.
+type poolless struct {
+	open   []string
+	denied []admin.Denied
 }
 
 const (
 	openEvery = time.Second
-	// mostOpen is how many policies the metric names, and mostOpenTold how many the log does at a time.
+	// mostOpen is how many policies each metric names, and mostOpenTold how many the log does at a time.
 	mostOpen     = 1000
 	mostOpenTold = 20
 )
@@ -33,6 +43,10 @@ func newOpened() *opened {
 			"1 for each policy of which some clients are answered as if all its pools were healthy, as none is; not "+
 				"there otherwise.",
 			[]string{"policy"}, nil),
+		denying: prometheus.NewDesc("leeward_policy_denying",
+			"1 for each policy of which some clients are told what its whenAllDown has (NODATA, SERVFAIL), as none of "+
+				"its pools is available; not there otherwise.",
+			[]string{"policy", "says"}, nil),
 	}
 }
 
@@ -44,15 +58,18 @@ func (o *opened) published() {
 	}
 }
 
-func (o *opened) Describe(c chan<- *prometheus.Desc) { c <- o.desc }
+func (o *opened) Describe(c chan<- *prometheus.Desc) { c <- o.desc; c <- o.denying }
 
 func (o *opened) Collect(c chan<- prometheus.Metric) {
-	names := o.names.Load()
-	if names == nil {
+	now := o.now.Load()
+	if now == nil {
 		return
 	}
-	for _, name := range (*names)[:min(len(*names), mostOpen)] {
+	for _, name := range now.open[:min(len(now.open), mostOpen)] {
 		c <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, 1, name)
+	}
+	for _, d := range now.denied[:min(len(now.denied), mostOpen)] {
+		c <- prometheus.MustNewConstMetric(o.denying, prometheus.GaugeValue, 1, d.Policy, d.Says)
 	}
 }
 
@@ -71,32 +88,63 @@ func (o *opened) run(ctx context.Context, r *run) {
 			return
 		case <-o.changed:
 		}
-		o.tell(r.Log, control.FailingOpen(r.loop.State()))
+		open, denied := control.WithoutPool(r.loop.State())
+		o.tell(r.Log, poolless{open, denied})
 		rest.Reset(openEvery)
 	}
 }
 
 // tell logs what has changed since it looked last.
-func (o *opened) tell(log *slog.Logger, now []string) {
-	var before []string
-	if last := o.names.Swap(&now); last != nil {
+func (o *opened) tell(log *slog.Logger, now poolless) {
+	var before poolless
+	if last := o.now.Swap(&now); last != nil {
 		before = *last
 	}
-	began, ended := without(now, before), without(before, now)
-	for _, name := range began[:min(len(began), mostOpenTold)] {
-		log.Warn("a policy fails open: no pool is available to some clients, who get all addresses or what its "+
-			"whenAllDown says", "policy", name)
+	o.began(log, without(now.open, before.open), len(now.open), "a policy fails open: no pool is available to some "+
+		"clients, who are answered as if all were healthy")
+	for _, says := range []string{steer.SaysNoData.String(), steer.SaysServFail.String()} {
+		was, is := saying(before.denied, says), saying(now.denied, says)
+		o.began(log, without(is, was), len(is), "a policy has no available pool for some clients, who are told "+
+			says+" (whenAllDown)")
 	}
-	if len(began) > mostOpenTold {
-		log.Warn("more policies fail open", "more", len(began)-mostOpenTold, "all", len(now))
-	}
+	was, is := before.names(), now.names()
+	ended := without(was, is)
 	for _, name := range ended[:min(len(ended), mostOpenTold)] {
 		log.Info("a policy has an available pool again, or is gone", "policy", name)
 	}
 	if len(ended) > mostOpenTold {
-		log.Info("more policies have an available pool again", "more", len(ended)-mostOpenTold, "failing open",
-			len(now))
+		log.Info("more policies have an available pool again", "more", len(ended)-mostOpenTold, "without a pool",
+			len(is))
 	}
+}
+
+func (o *opened) began(log *slog.Logger, began []string, all int, text string) {
+	for _, name := range began[:min(len(began), mostOpenTold)] {
+		log.Warn(text, "policy", name)
+	}
+	if len(began) > mostOpenTold {
+		log.Warn("more policies have no available pool", "more", len(began)-mostOpenTold, "all", all)
+	}
+}
+
+// saying returns the policies that say this, by name.
+func saying(denied []admin.Denied, says string) (names []string) {
+	for _, d := range denied {
+		if d.Says == says {
+			names = append(names, d.Policy)
+		}
+	}
+	return names
+}
+
+// names returns all policies, by name.
+func (p *poolless) names() []string {
+	all := slices.Clone(p.open)
+	for _, d := range p.denied {
+		all = append(all, d.Policy)
+	}
+	slices.Sort(all)
+	return all
 }
 
 // without returns what of a is not in b. Both are sorted.

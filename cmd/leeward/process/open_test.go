@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"leeward/server/admin"
 )
 
 // What begins to fail open, and what does not any more, is told once; a storm is counted.
@@ -29,10 +31,10 @@ func TestOpenedTells(t *testing.T) {
 		{[]string{"b.test", "c.test"}, 2, 2, "policy=b.test"},
 		{[]string{"b.test"}, 1, 1, "has an available pool again, or is gone"},
 		{many, mostOpenTold + 2, mostOpen, fmt.Sprintf("more=%d", len(many)-mostOpenTold)},
-		{nil, mostOpenTold + 1, 0, "failing open"},
+		{nil, mostOpenTold + 1, 0, "without a pool"},
 	} {
 		var log bytes.Buffer
-		o.tell(slog.New(slog.NewTextHandler(&log, nil)), slices.Clone(step.now))
+		o.tell(slog.New(slog.NewTextHandler(&log, nil)), poolless{open: slices.Clone(step.now)})
 		if got := strings.Count(log.String(), "\n"); got != step.lines || !strings.Contains(log.String(), step.says) {
 			t.Errorf("%d policies: %d lines, want %d with %q:\n%s", len(step.now), got, step.lines, step.says,
 				log.String())
@@ -40,5 +42,21 @@ func TestOpenedTells(t *testing.T) {
 		if got := testutil.CollectAndCount(o); got != step.named {
 			t.Errorf("%d policies: the metric names %d, want %d", len(step.now), got, step.named)
 		}
+	}
+}
+
+// A policy whose whenAllDown is set does not fail open: neither the log nor the metric says that it does.
+func TestDenyingIsNotOpen(t *testing.T) {
+	o := newOpened()
+	var log bytes.Buffer
+	o.tell(slog.New(slog.NewTextHandler(&log, nil)), poolless{denied: []admin.Denied{{Policy: "a.test", Says: "NODATA"}}})
+	if text := log.String(); !strings.Contains(text, "told NODATA") || strings.Contains(text, "open") {
+		t.Errorf("the log says %s", text)
+	}
+	if n := testutil.CollectAndCount(o, "leeward_policy_failing_open"); n != 0 {
+		t.Errorf("the metric says that %d fail open", n)
+	}
+	if n := testutil.CollectAndCount(o, "leeward_policy_denying"); n != 1 {
+		t.Errorf("the metric names %d that deny, want 1", n)
 	}
 }
