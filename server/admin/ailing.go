@@ -36,8 +36,9 @@ func (s *Status) Ailing() *Status {
 	return &out
 }
 
-// Wrong reports whether anything wants somebody's attention: something is out, or a name has no pool, a server or a vantage is
-// not heard of or does not follow its source, or there is a problem or something that is held back.
+// Wrong reports whether anything wants somebody's attention: something is out, a name has no pool for some clients, a
+// server or a vantage is not heard of or does not follow its source, or there is a problem or something that is held
+// back.
 func (s *Status) Wrong() bool {
 	a := s.Ailing()
 	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+

@@ -119,7 +119,9 @@ func TestWrong(t *testing.T) {
 		"a problem":                   func(s *admin.Status) { s.Problems = []admin.Problem{{}} },
 		"something is held":           func(s *admin.Status) { s.Held = []admin.Held{{}} },
 		"a name fails open":           func(s *admin.Status) { s.FailingOpen = []string{"a.test"} },
-		"a name says that it is down": func(s *admin.Status) { s.Denied = []admin.Denied{{Policy: "a.test", Says: "NODATA"}} },
+		"a name says that it is down": func(s *admin.Status) {
+			s.Denied = []admin.Denied{{Policy: "a.test", Says: "NODATA"}}
+		},
 	} {
 		s := good()
 		spoil(s)

@@ -14,8 +14,8 @@ import (
 	"leeward/zones/steer"
 )
 
-// opened watches which policies have no pool for some clients, for the log and for alerts. It looks when answers may have changed, aside
-// from the loop, and once in openEvery at most: a region that fails is many turns.
+// opened watches which policies have no pool for some clients, for the log and for alerts. It looks when answers may
+// have changed, aside from the loop, and once in openEvery at most: a region that fails is many turns.
 type opened struct {
 	changed chan struct{} // has a token when answers may have changed
 	now     atomic.Pointer[poolless]

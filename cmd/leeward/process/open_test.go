@@ -49,7 +49,8 @@ func TestOpenedTells(t *testing.T) {
 func TestDenyingIsNotOpen(t *testing.T) {
 	o := newOpened()
 	var log bytes.Buffer
-	o.tell(slog.New(slog.NewTextHandler(&log, nil)), poolless{denied: []admin.Denied{{Policy: "a.test", Says: "NODATA"}}})
+	denied := []admin.Denied{{Policy: "a.test", Says: "NODATA"}}
+	o.tell(slog.New(slog.NewTextHandler(&log, nil)), poolless{denied: denied})
 	if text := log.String(); !strings.Contains(text, "told NODATA") || strings.Contains(text, "open") {
 		t.Errorf("the log says %s", text)
 	}
