@@ -85,7 +85,8 @@ func TestHeadline(t *testing.T) {
 			s.FailingOpen = []string{"batch.example.test"}
 			s.Denied = []admin.Denied{
 				{Policy: "a.test", Says: "SERVFAIL"},
-				{Policy: "b.test", Says: "NODATA"}, {Policy: "c.test", Says: "NODATA"},
+				{Policy: "b.test", Says: "NODATA"},
+				{Policy: "c.test", Says: "NODATA"},
 			}
 			return s
 		}, "us-east is out since 02:14 UTC (3 of 3 vantages: timeout). 1 name fails open: batch.example.test. " +
