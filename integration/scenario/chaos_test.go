@@ -173,7 +173,7 @@ func (c *chaos) draw() drawn {
 		how := [...][2]string{{"is full", "has room"}, {"is read-only", "is writable"}, {"is full", "has room"}}[way]
 		return drawn{
 			begin: []string{"disk of " + one + " " + how[0]}, end: []string{"disk of " + one + " " + how[1]},
-			takes: []string{"disk " + one}, least: span,
+			takes: []string{"disk " + one}, effect: effect{full: one}, least: span,
 		}
 	case 21:
 		off := [...]string{"+1h", "-1h", "+3s"}[way]

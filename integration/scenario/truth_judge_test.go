@@ -105,6 +105,25 @@ func TestTruth(t *testing.T) {
 			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
 			{from: at(5), until: at(30), effect: effect{gone: "us"}},
 		}, eu, 31, "1/2", false},
+		{"just started, after its disk was full: what was down before that stays out", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(11), until: at(35), effect: effect{full: "eu"}},
+			{from: at(38), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/2", true},
+		{"just started, its disk was full and written since: no excuse", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(11), until: at(25), effect: effect{full: "eu"}},
+			{from: at(38), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/2", false},
+		{"just started: another's disk was full", []spell{
+			{from: at(0), until: at(10), effect: effect{dead: both(eu)[:1]}},
+			{from: at(11), until: at(35), effect: effect{full: "us"}},
+			{from: at(38), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/2", false},
+		{"just started: what flapped when it went away may be out", []spell{
+			{from: at(0), until: at(20), effect: effect{vague: both(eu)[:1]}},
+			{from: at(21), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/2", true},
 		{"its link is bad", []spell{{from: at(0), effect: effect{blurs: []string{"eu"}}}}, eu, 9, "2/1 2/2", true},
 		{"another's is", []spell{{from: at(0), effect: effect{blurs: []string{"ap"}}}}, eu, 9, "2/1 2/2", false},
 		{"it is well now and then", []spell{{from: at(0), effect: effect{vague: both(eu)[:1]}}}, eu, 9, "1/2", true},

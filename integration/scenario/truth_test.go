@@ -36,6 +36,7 @@ type effect struct {
 	late  []string     // servers that hear of others late or not at all
 	// a server that is down or stands still: its votes stand until they are stale, and it comes back with what it had
 	gone string
+	full string // a server whose disk takes nothing: what it keeps of verdicts grows old
 }
 
 // quick is how long a verdict takes when nothing else is wrong: fall × interval + timeout, which the plan gives, and a
@@ -74,7 +75,7 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 	for i := range x.spells {
 		s := &x.spells[i]
 		started := s.until.IsZero() || s.until.After(sent.Add(-x.quick(p)))
-		if at := s.from.Add(-x.slow(p)); s.gone == server && started && at.Before(since) {
+		if at := x.kept(p, server, s.from); s.gone == server && started && at.Before(since) {
 			since = at
 		}
 	}
@@ -85,7 +86,7 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 			deadAll = deadAll || s.covers(from, received)
 			deadAny = deadAny || s.overlaps(since, received)
 		}
-		if slices.Contains(s.vague, a) && s.overlaps(from, received) {
+		if slices.Contains(s.vague, a) && s.overlaps(since, received) {
 			return either
 		}
 	}
@@ -97,11 +98,25 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 	}
 	for i := range x.spells {
 		s := &x.spells[i]
-		if s.overlaps(from, received) && slices.Contains(s.blurs, r.Name) {
+		if s.overlaps(since, received) && slices.Contains(s.blurs, r.Name) {
 			return either
 		}
 	}
 	return in
+}
+
+// again is how long a server leaves a disk alone that has taken nothing.
+const again = 10 * time.Second
+
+// kept returns since when something may have been so that is in the verdicts which a server that goes away at that time
+// leaves on its disk. They are as old as the last moment at which the disk took them.
+func (x *truth) kept(p lab.Plan, server string, at time.Time) time.Time {
+	for _, s := range slices.Backward(x.spells) {
+		if s.full == server && s.from.Before(at) && (s.until.IsZero() || s.until.Add(again+grace).After(at)) {
+			at = s.from
+		}
+	}
+	return at.Add(-x.slow(p))
 }
 
 // bound is how long a server may take to know, at a query.
