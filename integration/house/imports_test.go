@@ -37,6 +37,8 @@ var rooms = []room{
 	{"zones/etcd", nil, "how etcd is spoken to is the same whatever the values mean: lists, watches, silence and " +
 		"names of keys are here once"},
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
+	{"zones/dnssec", []string{"zones/rr"}, "a signature is of an RRset: which zone has it, and who asks, is no business " +
+		"of who signs"},
 	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a " +
 		"server, an etcd or a geo database"},
 	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is " +
@@ -51,7 +53,7 @@ var rooms = []room{
 	},
 	{
 		"zones/snapshot",
-		[]string{"zones", "zones/rr", "zones/steer", "geo", "health"},
+		[]string{"zones", "zones/dnssec", "zones/rr", "zones/steer", "geo", "health"},
 		"a snapshot is data, built once: it never reaches for a store or a socket",
 	},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
@@ -71,7 +73,9 @@ var rooms = []room{
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
 	{
 		"server/answer",
-		[]string{"server/wire", "server/rrl", "server/tsig", "zones/rr", "zones/snapshot", "zones/steer"},
+		[]string{
+			"server/wire", "server/rrl", "server/tsig", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer",
+		},
 		"a query touches memory only: with no socket and no store in reach, nobody can be asked on the query path",
 	},
 	{
@@ -88,7 +92,8 @@ var rooms = []room{
 	{
 		"cmd/leeward/control",
 		[]string{
-			"zones", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve", "health/vantage",
+			"zones", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve",
+			"health/vantage",
 			"geo", "server/answer", "server/wire", "server/admin", "server/transfer",
 		},
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",

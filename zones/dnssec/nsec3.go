@@ -1,0 +1,35 @@
+package dnssec
+
+import "crypto/sha1"
+
+// HashSize is how many octets a hashed owner has: SHA-1, the only algorithm that NSEC3 has (RFC 5155 section 11).
+const HashSize = sha1.Size
+
+// HashedLabel is how many octets the first label of an NSEC3's owner has, without its length octet.
+const HashedLabel = 32
+
+// Hash returns the hash of a name in wire form and lower case, with no salt and no additional iterations (RFC 9276
+// section 3.1).
+func Hash(name []byte) [HashSize]byte { return sha1.Sum(name) }
+
+// AppendHashed appends the first label of an NSEC3's owner: the hash in base32hex, in lower case (RFC 5155 section 3).
+func AppendHashed(dst, hash []byte) []byte {
+	const digits = "0123456789abcdefghijklmnopqrstuv"
+	dst = append(dst, HashedLabel)
+	for ; len(hash) >= 5; hash = hash[5:] {
+		x := uint64(hash[0])<<32 | uint64(hash[1])<<24 | uint64(hash[2])<<16 | uint64(hash[3])<<8 | uint64(hash[4])
+		for shift := 35; shift >= 0; shift -= 5 {
+			dst = append(dst, digits[x>>shift&31])
+		}
+	}
+	return dst
+}
+
+// AppendNSEC3 appends the RDATA of an NSEC3 record before its type bitmap: SHA-1, no opt-out, no additional iterations,
+// no salt.
+func AppendNSEC3(dst, next []byte) []byte {
+	return append(append(dst, 1, 0, 0, 0, 0, HashSize), next[:HashSize]...)
+}
+
+// NSEC3PARAM returns the RDATA of the NSEC3PARAM record that goes with AppendNSEC3 (RFC 5155 section 4).
+func NSEC3PARAM() []byte { return []byte{1, 0, 0, 0, 0} }

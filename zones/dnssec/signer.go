@@ -1,0 +1,104 @@
+package dnssec
+
+import (
+	"sync/atomic"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// Signer signs one zone. It may be used from any goroutine.
+type Signer struct {
+	key   *Key
+	nsec3 bool
+	seed  seed
+
+	now  atomic.Pointer[Generation]
+	next atomic.Pointer[Generation] // prepared; nil: not yet
+}
+
+// Generation is the signatures of one epoch.
+type Generation struct {
+	Epoch Epoch
+	key   *Key
+	head  []byte // of the RDATA of an RRSIG
+	table table
+}
+
+// NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
+func NewSigner(k *Key, nsec3 bool, now time.Time) *Signer {
+	s := &Signer{key: k, nsec3: nsec3, seed: newSeed()}
+	s.now.Store(s.generation(EpochAt(k.origin, now)))
+	return s
+}
+
+func (s *Signer) generation(e Epoch) *Generation {
+	return &Generation{Epoch: e, key: s.key, head: s.key.head(e.Times())}
+}
+
+// Key returns the key that the zone is signed with.
+func (s *Signer) Key() *Key { return s.key }
+
+// NSEC3 reports whether denial is by NSEC3 records.
+func (s *Signer) NSEC3() bool { return s.nsec3 }
+
+// Now returns the signatures in use.
+func (s *Signer) Now() *Generation { return s.now.Load() }
+
+// Generations returns the signatures in use and, if they are being prepared, those that come next, else nil. What is
+// new must be signed in both.
+func (s *Signer) Generations() (now, next *Generation) { return s.now.Load(), s.next.Load() }
+
+// Prepare begins the signatures of the next epoch, if that has not begun, and returns them.
+func (s *Signer) Prepare() *Generation {
+	if next := s.next.Load(); next != nil {
+		return next
+	}
+	next := s.generation(s.now.Load().Epoch.Next())
+	s.next.Store(next)
+	return next
+}
+
+// Turn puts what was prepared in use.
+func (s *Signer) Turn() {
+	if next := s.next.Load(); next != nil {
+		s.now.Store(next)
+		s.next.Store(nil)
+	}
+}
+
+// Find returns the signature of a set; nil: it is not made yet.
+func (g *Generation) Find(id Identity) *[SignatureSize]byte { return g.table.find(id) }
+
+// Len returns how many signatures there are.
+func (g *Generation) Len() int { return g.table.len() }
+
+// Sign returns the signature of a set, and makes it if there is none.
+func (g *Generation) Sign(id Identity, set Set) (*[SignatureSize]byte, error) {
+	if found := g.table.find(id); found != nil {
+		return found, nil
+	}
+	signature, err := g.key.sign(g.input(&set))
+	if err != nil {
+		return nil, err
+	}
+	return g.table.add(id, signature), nil
+}
+
+// input returns what is signed of a set (RFC 4034 section 3.1.8.1).
+func (g *Generation) input(set *Set) []byte {
+	input := append(make([]byte, 0, 512), g.head...)
+	fill(input, set.Type, Labels([]byte(set.Owner)), set.TTL)
+	return appendSet(input, set)
+}
+
+// SignatureLength returns how many octets the RDATA of each RRSIG has.
+func (g *Generation) SignatureLength() int { return len(g.head) + SignatureSize }
+
+// AppendRRSIG appends the RDATA of the RRSIG of a set. owner is in wire form, a wildcard as such.
+func (g *Generation) AppendRRSIG(dst, owner []byte, typ rr.Type, ttl uint32, signature *[SignatureSize]byte) []byte {
+	at := len(dst)
+	dst = append(dst, g.head...)
+	fill(dst[at:], typ, Labels(owner), ttl)
+	return append(dst, signature[:]...)
+}

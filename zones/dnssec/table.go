@@ -1,0 +1,96 @@
+package dnssec
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// table is the signatures of one epoch by the identity of their sets. Many may read it, without a lock, while others
+// add to it. Nothing is taken out: the next epoch has a table of its own.
+type table struct {
+	mu    sync.Mutex // of writers
+	state atomic.Pointer[tableState]
+}
+
+// tableState is a hash table with open addressing. Its slots are filled while it is read: an entry, and the state that
+// has its chunk, are there before its slot is. An entry never changes.
+type tableState struct {
+	slots  []atomic.Uint32 // number of the entry + 1; 0: free. Their number is a power of two.
+	chunks []*[chunkSize]signed
+	count  int // of entries
+}
+
+const chunkSize = 32
+
+type signed struct {
+	of        Identity
+	signature [SignatureSize]byte
+}
+
+// find returns the signature of a set, nil if it is not made yet.
+func (t *table) find(id Identity) *[SignatureSize]byte {
+	s := t.state.Load()
+	if s == nil {
+		return nil
+	}
+	mask := uint64(len(s.slots) - 1)
+	for i := id.a & mask; ; i = (i + 1) & mask {
+		n := s.slots[i].Load()
+		if n == 0 {
+			return nil
+		}
+		if int(n-1)/chunkSize >= len(s.chunks) { // it is of a later state, which is there by now
+			return t.find(id)
+		}
+		if e := &s.chunks[(n-1)/chunkSize][(n-1)%chunkSize]; e.of == id {
+			return &e.signature
+		}
+	}
+}
+
+// add puts a signature in, unless there is one, and returns the one that is there.
+func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if found := t.find(id); found != nil {
+		return found
+	}
+	s := t.state.Load()
+	if s == nil {
+		s = &tableState{slots: make([]atomic.Uint32, 16)}
+	}
+	next := *s
+	if s.count == len(s.chunks)*chunkSize {
+		next.chunks = append(s.chunks, new([chunkSize]signed)) // who has the state from before does not look there
+	}
+	if (s.count+1)*4 > len(s.slots)*3 {
+		next.slots = make([]atomic.Uint32, 2*len(s.slots))
+		for n := range s.count {
+			next.slot(next.chunks[n/chunkSize][n%chunkSize].of).Store(uint32(n + 1))
+		}
+	}
+	e := &next.chunks[s.count/chunkSize][s.count%chunkSize]
+	*e = signed{id, signature}
+	next.count++
+	t.state.Store(&next)
+	next.slot(id).Store(uint32(next.count))
+	return &e.signature
+}
+
+// slot returns the free slot that an identity goes into.
+func (s *tableState) slot(id Identity) *atomic.Uint32 {
+	mask := uint64(len(s.slots) - 1)
+	i := id.a & mask
+	for s.slots[i].Load() != 0 {
+		i = (i + 1) & mask
+	}
+	return &s.slots[i]
+}
+
+// len returns how many signatures there are.
+func (t *table) len() int {
+	if s := t.state.Load(); s != nil {
+		return s.count
+	}
+	return 0
+}
