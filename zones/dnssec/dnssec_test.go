@@ -121,13 +121,15 @@ func records(r *rapid.T, owner string) []dns.RR {
 	label := rapid.StringMatching(`[a-bA-B]{1,2}`)
 	host := rapid.Custom(func(r *rapid.T) string { return label.Draw(r, "label") + ".Example.TEST." })
 	forms := map[string]func() string{
-		"A":          func() string { return fmt.Sprintf("192.0.2.%d", rapid.IntRange(0, 255).Draw(r, "octet")) },
-		"AAAA":       func() string { return fmt.Sprintf("2001:db8::%x", rapid.IntRange(0, 255).Draw(r, "group")) },
-		"NS":         func() string { return host.Draw(r, "host") },
-		"CNAME":      func() string { return host.Draw(r, "host") },
-		"DNAME":      func() string { return host.Draw(r, "host") },
-		"PTR":        func() string { return host.Draw(r, "host") },
-		"MX":         func() string { return fmt.Sprintf("%d %s", rapid.IntRange(0, 2).Draw(r, "pref"), host.Draw(r, "host")) },
+		"A":     func() string { return fmt.Sprintf("192.0.2.%d", rapid.IntRange(0, 255).Draw(r, "octet")) },
+		"AAAA":  func() string { return fmt.Sprintf("2001:db8::%x", rapid.IntRange(0, 255).Draw(r, "group")) },
+		"NS":    func() string { return host.Draw(r, "host") },
+		"CNAME": func() string { return host.Draw(r, "host") },
+		"DNAME": func() string { return host.Draw(r, "host") },
+		"PTR":   func() string { return host.Draw(r, "host") },
+		"MX": func() string {
+			return fmt.Sprintf("%d %s", rapid.IntRange(0, 2).Draw(r, "pref"), host.Draw(r, "host"))
+		},
 		"SRV":        func() string { return fmt.Sprintf("1 2 3 %s", host.Draw(r, "host")) },
 		"NAPTR":      func() string { return fmt.Sprintf(`1 2 "u" "Sip" "" %s`, host.Draw(r, "host")) },
 		"RP":         func() string { return host.Draw(r, "mail") + " " + host.Draw(r, "text") },
@@ -136,7 +138,7 @@ func records(r *rapid.T, owner string) []dns.RR {
 		"SOA":        func() string { return host.Draw(r, "m") + " " + host.Draw(r, "r") + " 1 2 3 4 5" },
 		"TXT":        func() string { return fmt.Sprintf("%q", rapid.StringMatching(`[A-Za-b]{0,3}`).Draw(r, "text")) },
 		"HINFO":      func() string { return `"Cpu" "Os"` },
-		"SVCB":       func() string { return "1 " + host.Draw(r, "host") }, // its target keeps its case (RFC 9460 section 2.2)
+		"SVCB":       func() string { return "1 " + host.Draw(r, "host") }, // whose target keeps its case
 		"DS":         func() string { return "1 13 2 " + strings.Repeat("ab", 32) },
 		"NSEC":       func() string { return host.Draw(r, "next") + " A NS SOA TXT RRSIG NSEC DNSKEY CAA TYPE65280" },
 		"TYPE65280":  func() string { return `\# 3 41FF` + fmt.Sprintf("%02x", rapid.IntRange(0, 255).Draw(r, "octet")) },
@@ -281,8 +283,7 @@ func TestHashAgainstMiekg(t *testing.T) {
 		text := rapid.StringMatching(`([a-z0-9*-]{1,10}\.){1,5}`).Draw(r, "name")
 		h := Hash([]byte(name(t, text)))
 		got := AppendHashed(nil, h[:])
-		if want := strings.ToLower(dns.HashName(text, dns.SHA1, 0, ""));
-			string(got[1:]) != want || got[0] != HashedLabel {
+		if want := strings.ToLower(dns.HashName(text, dns.SHA1, 0, "")); string(got[1:]) != want || got[0] != HashedLabel {
 			r.Fatalf("%s: %s, want %s", text, got[1:], want)
 		}
 	})
