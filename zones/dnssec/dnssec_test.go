@@ -283,7 +283,8 @@ func TestHashAgainstMiekg(t *testing.T) {
 		text := rapid.StringMatching(`([a-z0-9*-]{1,10}\.){1,5}`).Draw(r, "name")
 		h := Hash([]byte(name(t, text)))
 		got := AppendHashed(nil, h[:])
-		if want := strings.ToLower(dns.HashName(text, dns.SHA1, 0, "")); string(got[1:]) != want || got[0] != HashedLabel {
+		want := strings.ToLower(dns.HashName(text, dns.SHA1, 0, ""))
+		if string(got[1:]) != want || got[0] != HashedLabel {
 			r.Fatalf("%s: %s, want %s", text, got[1:], want)
 		}
 	})

@@ -53,7 +53,8 @@ func TestFilesOfBIND(t *testing.T) {
 		if got := strings.ToLower(strings.Join(fields[6:], "")); got != hexOf(ds[4:]) {
 			t.Errorf("the DS is %x here, and %s there", ds[4:], got)
 		}
-		if out, err := exec.Command("dnssec-settime", "-K", ours, "-p", "all", k.FileName()).CombinedOutput(); err != nil {
+		out, err = exec.Command("dnssec-settime", "-K", ours, "-p", "all", k.FileName()).CombinedOutput()
+		if err != nil {
 			t.Errorf("dnssec-settime: %v: %s", err, out)
 		}
 		status, err := os.Stat(base + ".private")
