@@ -90,8 +90,8 @@ func TestExampleOfRFC6605(t *testing.T) {
 		t.Errorf("the DS is %x, %v; want %s", ds, err, want)
 	}
 	set, _ := dns.NewRR("www.example.net. 3600 IN A 192.0.2.1")
-	sig, err := dns.NewRR("www.example.net. 3600 IN RRSIG A 13 3 3600 20100909100439 20100812100439 55648 example.net. " +
-		"qx6wLYqmh+l9oCKTN6qIc+bw6ya+KJ8oMz0YP107epXAyGmt+3SNruPFKG7tZoLBLlUzGGus7ZwmwWep666VCw==")
+	sig, err := dns.NewRR("www.example.net. 3600 IN RRSIG A 13 3 3600 20100909100439 20100812100439 55648 " +
+		"example.net. qx6wLYqmh+l9oCKTN6qIc+bw6ya+KJ8oMz0YP107epXAyGmt+3SNruPFKG7tZoLBLlUzGGus7ZwmwWep666VCw==")
 	if err != nil {
 		t.Fatal(err)
 	}
