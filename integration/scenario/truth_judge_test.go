@@ -144,3 +144,21 @@ func TestTruth(t *testing.T) {
 		}
 	}
 }
+
+// TestLonely holds when a resolver may get no answer.
+func TestLonely(t *testing.T) {
+	at := func(s float64) time.Time { return time.Unix(1e9, 0).Add(time.Duration(s * float64(time.Second))) }
+	x := &truth{spells: []spell{
+		{from: at(0), until: at(10), effect: effect{gone: "eu"}},
+		{from: at(5), until: at(6), effect: effect{gone: "eu"}}, // the same one
+		{from: at(8), effect: effect{gone: "us"}},
+	}}
+	for _, c := range []struct {
+		sent, received float64
+		want           bool
+	}{{1, 2, false}, {5, 7, false}, {6, 9, true}, {9, 14, true}, {11, 16, false}} {
+		if got := x.lonely(&sighting{sent: at(c.sent), received: at(c.received)}); got != c.want {
+			t.Errorf("from %v to %v s: %v, want %v", c.sent, c.received, got, c.want)
+		}
+	}
+}

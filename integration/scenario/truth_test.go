@@ -142,6 +142,18 @@ func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.
 	return x.quick(p)
 }
 
+// lonely says whether a resolver may have found nobody: of three servers two were gone while it asked. The third is no
+// help if it was gone itself before, as unbound leaves such a server alone for as long as 15 minutes (infra-host-ttl).
+func (x *truth) lonely(s *sighting) bool {
+	gone := map[string]bool{}
+	for i := range x.spells {
+		if one := &x.spells[i]; one.gone != "" && one.overlaps(s.sent, s.received) {
+			gone[one.gone] = true
+		}
+	}
+	return len(gone) > 1
+}
+
 // wrong says why an answer cannot be right; empty if it can.
 func (x *truth) wrong(p lab.Plan, s *sighting) string {
 	six := s.addresses[0].Is6()
