@@ -156,7 +156,7 @@ func TestLonely(t *testing.T) {
 	for _, c := range []struct {
 		sent, received float64
 		want           bool
-	}{{1, 2, false}, {5, 7, false}, {6, 9, true}, {9, 14, true}, {11, 16, false}} {
+	}{{1, 2, false}, {5, 7, false}, {6, 9, true}, {9, 14, true}, {14, 19, true}, {16, 21, false}} {
 		if got := x.lonely(&sighting{sent: at(c.sent), received: at(c.received)}); got != c.want {
 			t.Errorf("from %v to %v s: %v, want %v", c.sent, c.received, got, c.want)
 		}
