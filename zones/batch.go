@@ -4,8 +4,9 @@ import "maps"
 
 // Batch is what a source (etcd or a folder) says has changed, at one revision.
 type Batch struct {
-	Revision int64 // etcd's revision; for a folder, a number that grows with every change (Unix seconds of the newest file at least)
-	Full     bool  // Changes names everything there is: what it does not name is gone
+	// etcd's revision; for a folder, a number that grows with every change (Unix seconds of the newest file at least)
+	Revision int64
+	Full     bool // Changes names everything there is: what it does not name is gone
 	Changes  []Change
 
 	// Accepted is the revision up to which an operator has said that what went away went away on purpose (leeward
@@ -26,7 +27,8 @@ type Batch struct {
 
 	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing
 	Anew    bool     // another history than that of the batches before, which an operator has accepted; Full
-	Copy    bool     // the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full
+	// the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full
+	Copy bool
 }
 
 // Change is one key's new version.

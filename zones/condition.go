@@ -7,12 +7,13 @@ type State string
 
 // The states of a source.
 const (
-	Starting       State = "starting"        // nothing was read yet
-	SavedCopy      State = "saved copy"      // what an earlier run has kept on disk is in service
-	Syncing        State = "syncing"         // reading everything; nothing has been missed yet
-	Following      State = "following"       // changes arrive as they are made
-	CutOff         State = "cut off"         // the last good state stays in service; trying on
-	HistoryChanged State = "history changed" // the source has another history than the one that was followed: held until accepted
+	Starting  State = "starting"   // nothing was read yet
+	SavedCopy State = "saved copy" // what an earlier run has kept on disk is in service
+	Syncing   State = "syncing"    // reading everything; nothing has been missed yet
+	Following State = "following"  // changes arrive as they are made
+	CutOff    State = "cut off"    // the last good state stays in service; trying on
+	// the source has another history than the one that was followed: held until accepted
+	HistoryChanged State = "history changed"
 )
 
 // States are all of them.

@@ -1,12 +1,7 @@
 package zones
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"path"
 	"slices"
 )
 
@@ -14,12 +9,16 @@ import (
 type Document struct {
 	Resource Resource
 	Position
-	tree   *node // its fields, for the lines of problems found later; nil if they are not known
-	master bool  // a Zone that a master file has brought
+	Lines  Lines // for problems found later; nil where they are not known
+	Master bool  // a Zone that a master file has brought
 }
 
-// maxFile is the most that one file of documents can have, in octets.
-const maxFile = 256 << 20
+// Lines knows where the fields of a document stand.
+type Lines interface {
+	// LineOf returns the line of what a path such as "rules[0].failover[1]" leads to, or of the nearest thing above it
+	// that is there.
+	LineOf(field string) int
+}
 
 // Documents wraps resources that no file has brought, such as those in etcd.
 func Documents(rs ...Resource) []Document {
@@ -39,217 +38,6 @@ func Resources(docs []Document) []Resource {
 	return rs
 }
 
-// ReadDocuments reads a file of documents: YAML, several parted by "---", or JSON, where a file may also hold several
-// values, an array of them, or an object with "items". What has each is read once for each of its items. It returns those that are good by themselves, and what is wrong
-// with the others; their keys are in the problems, where they are known.
-func ReadDocuments(file string, r io.Reader) ([]Document, Problems) {
-	return ReadDocumentsThrough(file, r, func(Document) (bool, error) { return true, nil })
-}
-
-// ReadDocumentsThrough is ReadDocuments for who needs few of a file's documents, and so need not hold all of them at
-// once: keep is told each that is good by itself, and says whether it is to be returned. Its error ends the reading,
-// and is among the problems.
-func ReadDocumentsThrough(file string, r io.Reader, keep func(Document) (bool, error)) ([]Document, Problems) {
-	set := documentSet{file: file, keep: keep}
-	err := parseDocuments(file, r, func(root *node) error {
-		set.add(root)
-		return set.full
-	})
-	var syntax *syntaxError
-	switch {
-	case errors.As(err, &syntax):
-		set.problems = append(set.problems, Problem{
-			Position: Position{file, syntax.line}, Message: "cannot be read: " + syntax.what, Code: CodeSyntax,
-		})
-	case err != nil && err != set.full:
-		return nil, Problems{{Position: Position{File: file}, Message: err.Error(), Code: CodeSyntax}}
-	case err != nil:
-		set.problems = append(set.problems, Problem{Position: Position{File: file}, Message: err.Error(), Code: CodeSyntax})
-	}
-	return set.docs, set.problems
-}
-
-// bounded reads up to maxFile octets.
-type bounded struct {
-	io.Reader
-	read int
-	err  error // why it ended, if not at the end
-}
-
-func (b *bounded) Read(p []byte) (n int, err error) {
-	n, err = b.Reader.Read(p)
-	if b.read += n; b.read > maxFile {
-		n, err = 0, fmt.Errorf("more than %d MiB; split it", maxFile>>20)
-	}
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-// parseDocuments calls each with the documents, until it returns an error. It tells JSON from YAML: all JSON is YAML,
-// but JSON's own reader has clearer errors and takes tabs. YAML is not held as a whole.
-func parseDocuments(file string, r io.Reader, each func(*node) error) error {
-	b := &bounded{Reader: r}
-	in := bufio.NewReader(b)
-	if start, _ := in.Peek(3); string(start) == "\xef\xbb\xbf" {
-		_, _ = in.Discard(3)
-	}
-	isJSON, begins := path.Ext(file) == ".json", bytes.Buffer{}
-	for !isJSON { // what is blank before the first octet that counts
-		c, err := in.ReadByte()
-		if err != nil {
-			break
-		}
-		begins.WriteByte(c)
-		if bytes.IndexByte([]byte(" \t\r\n"), c) >= 0 {
-			continue
-		}
-		if c != '{' && c != '[' {
-			break
-		}
-		return parseEither(io.MultiReader(&begins, in), b, false, each)
-	}
-	if isJSON {
-		return parseEither(in, b, true, each)
-	}
-	return parseYAMLOf(io.MultiReader(&begins, in), b, each)
-}
-
-// parseYAMLOf parses YAML that is read through b, whose error tells more than the parser's.
-func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
-	err := parseYAML(r, each)
-	if b.err != nil {
-		return b.err
-	}
-	return err
-}
-
-// parseEither parses what looks like JSON. Where it is not, and need not be, it is YAML, as one that begins with a flow
-// mapping.
-func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) error {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	var roots []node
-	rest, line := text, 1
-	for len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
-		var root node
-		if root, rest, line, err = parseJSON(rest, line); err != nil {
-			if !isJSON {
-				return parseYAML(bytes.NewReader(text), each)
-			}
-			break
-		}
-		roots = append(roots, root)
-	}
-	for i := range roots {
-		if err := each(&roots[i]); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-// documentSet collects the documents of a file.
-type documentSet struct {
-	file     string
-	keep     func(Document) (bool, error)
-	full     error // of keep, or errTooMuch
-	made     int   // octets, of copies
-	docs     []Document
-	problems Problems
-}
-
-func (s *documentSet) add(n *node) {
-	switch {
-	case s.full != nil:
-		return
-	case n.shape == shapeList:
-		for i := range n.items {
-			s.add(&n.items[i])
-		}
-		return
-	case n.shape != shapeObject:
-		s.fail(n.line, "", "a document is an object with kind and name, not %s", n.shape)
-		return
-	}
-	kind, name := n.get("kind"), n.get("name")
-	for i := range n.fields {
-		if f := &n.fields[i]; f.name == eachField {
-			s.addEach(n, f.line, &f.value)
-			return
-		}
-	}
-	if items := n.get("items"); items != nil && items.shape == shapeList && (kind == nil || kind.text == "List") {
-		s.add(items)
-		return
-	}
-	begun := map[string]int{} // lines
-	for _, f := range n.fields {
-		if f.name != "kind" && f.name != "name" {
-			continue
-		}
-		if before, twice := begun[f.name]; twice {
-			s.fail(f.line, f.name, "it is there already at line %d; is a line with --- missing before this document?", before)
-			return
-		}
-		begun[f.name] = f.line
-	}
-	switch {
-	case kind == nil:
-		s.fail(n.line, "kind", "there is none; a document begins with kind: and name:")
-		return
-	case kind.shape != shapeText:
-		s.fail(kind.line, "kind", "a kind is text such as Pool, not %s", kind.shape)
-		return
-	case name == nil:
-		s.fail(n.line, "name", "there is none; a document begins with kind: and name:")
-		return
-	case name.shape == shapeNumber || name.shape == shapeBool:
-		s.fail(name.line, "name", "text should be here, not %s; write it in quotes: %q", name.shape, name.text)
-		return
-	case name.shape != shapeText:
-		s.fail(name.line, "name", "a name is text, not %s", name.shape)
-		return
-	}
-	empty, err := named(Kind(kind.text), name.text)
-	if err != nil {
-		if !slices.Contains(Kinds[:], Kind(kind.text)) {
-			s.fail(kind.line, "kind", "%v", err)
-			return
-		}
-		s.fail(name.line, "name", "%v", err)
-		return
-	}
-	body := &node{shape: shapeObject, line: n.line}
-	for i := range n.fields {
-		if v := &n.fields[i].value; v != kind && v != name {
-			body.fields = append(body.fields, n.fields[i])
-		}
-	}
-	at := Position{s.file, n.line}
-	problems := read(empty, body)
-	for i := range problems {
-		problems[i].File, problems[i].Key = s.file, empty.Key()
-	}
-	s.problems = append(s.problems, problems...)
-	if len(problems) == 0 {
-		d := Document{Resource: empty, Position: at, tree: body}
-		var kept bool
-		if kept, s.full = s.keep(d); kept {
-			s.docs = append(s.docs, d)
-		}
-	}
-}
-
-func (s *documentSet) fail(line int, field, format string, args ...any) {
-	s.problems = append(s.problems, Problem{
-		Position: Position{s.file, line}, Field: field, Message: fmt.Sprintf(format, args...), Code: CodeSyntax,
-	})
-}
-
 // Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it.
 // Any other key that is there twice is a problem of the later document, which is left out. Order is kept.
 func Merge(docs []Document) ([]Document, Problems) {
@@ -267,7 +55,7 @@ func Merge(docs []Document) ([]Document, Problems) {
 		before := merged[at]
 		if a, b, ok := masterFirst(before, d); ok {
 			zone, wrong := mergeZone(a, b)
-			merged[at].Resource, merged[at].master = zone, true
+			merged[at].Resource, merged[at].Master = zone, true
 			problems = append(problems, wrong...)
 			continue
 		}
@@ -288,11 +76,11 @@ func atPosition(p Position) string {
 
 // masterFirst returns the two documents, a master file's Zone first, if that is what they are.
 func masterFirst(a, b Document) (master, other Document, ok bool) {
-	if b.master {
+	if b.Master {
 		a, b = b, a
 	}
 	_, isZone := a.Resource.(*Zone)
-	return a, b, isZone && a.master && !b.master
+	return a, b, isZone && a.Master && !b.Master
 }
 
 // mergeZone adds to a master file's zone what the document has beyond it. What both say, the master file says.
@@ -301,8 +89,9 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	var problems Problems
 	differs := func(field, file, doc2 string) {
 		problems = append(problems, Problem{
-			Position: Position{doc.File, doc.line(field)}, Key: z.Key(), Field: field, Warning: true,
-			Message: fmt.Sprintf("the master file says %s, which counts; take %s out here or change it there", file, doc2),
+			Position: Position{doc.File, doc.LineOf(field)}, Key: z.Key(), Field: field, Warning: true,
+			Message: fmt.Sprintf("the master file says %s, which counts; take %s out here or change it there", file,
+				doc2),
 		})
 	}
 	for _, ns := range more.Nameservers {
@@ -346,10 +135,10 @@ func mergeZone(master, doc Document) (*Zone, Problems) {
 	return &z, problems
 }
 
-// line returns the line of a field, as near as it is known.
-func (d Document) line(field string) int {
-	if d.tree == nil || field == "" {
+// LineOf returns the line of a field, as near as it is known.
+func (d Document) LineOf(field string) int {
+	if d.Lines == nil || field == "" {
 		return d.Line
 	}
-	return d.tree.lineOf(field)
+	return d.Lines.LineOf(field)
 }

@@ -12,7 +12,10 @@ import (
 type doubts struct{ Problems }
 
 func (x *doubts) warn(field, format string, args ...any) {
-	x.Problems = append(x.Problems, Problem{Field: field, Warning: true, Message: fmt.Sprintf(format, args...), kind: format})
+	x.Problems = append(x.Problems, Problem{
+		Field: field, Warning: true, Message: fmt.Sprintf(format, args...),
+		Alike: format,
+	})
 }
 
 // Doubts warns of what hardly anybody means, as far as a resource tells by itself. Of nearly all it has nothing to say.
@@ -31,8 +34,8 @@ func Doubts(r Resource) Problems {
 	return x.Problems
 }
 
-// cutString is said of what is served otherwise than it is written.
-const cutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
+// CutString is said of what is served otherwise than it is written.
+const CutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
 
 // strings says which data are served as several strings.
 func (x *doubts) strings(r *Record) {
@@ -41,13 +44,13 @@ func (x *doubts) strings(r *Record) {
 			continue
 		}
 		if t, err := rr.ParseType(r.Type); err == nil && rr.HasLongString(t, text) {
-			x.warn(item("data", i), cutString)
+			x.warn(Item("data", i), CutString)
 		}
 	}
 }
 
-// missingDot is said of a name that is relative and was hardly meant to be.
-const missingDot = "%s ends in the zone's own name and has no final dot, " +
+// MissingDot is said of a name that is relative and was hardly meant to be.
+const MissingDot = "%s ends in the zone's own name and has no final dot, " +
 	"so the origin is put after it once more; write %[1]s."
 
 // dots says which names have the zone's name twice. Owners are relative, whoever wrote them.
@@ -62,7 +65,7 @@ func (x *doubts) dots(r *Record) {
 		}
 		if t, err := rr.ParseType(r.Type); err == nil {
 			if name := rr.Dotless(t, text, r.Origin); name != "" {
-				x.warn(item("data", i), missingDot, name)
+				x.warn(Item("data", i), MissingDot, name)
 			}
 		}
 	}
@@ -75,16 +78,16 @@ func (x *doubts) places(p *Policy) {
 		if rule.When == nil {
 			continue
 		}
-		at := item("rules", i) + ".when."
+		at := Item("rules", i) + ".when."
 		for k, code := range rule.When.Countries {
 			if !codeIn(countries, code) {
-				x.warn(item(at+"countries", k), "no country has the code %s: ISO 3166-1 leaves it to its users, "+
+				x.warn(Item(at+"countries", k), "no country has the code %s: ISO 3166-1 leaves it to its users, "+
 					"so nobody is there unless a location database of your own says so", code)
 			}
 		}
 		for k, code := range rule.When.Subdivisions {
 			if country, part, ok := strings.Cut(code, "-"); ok && !knownSubdivision(country, part) {
-				x.warn(item(at+"subdivisions", k), "ISO 3166-2 has no %s, "+
+				x.warn(Item(at+"subdivisions", k), "ISO 3166-2 has no %s, "+
 					"so nobody is there unless the location database says so; has it another code?", code)
 			}
 		}
@@ -108,7 +111,8 @@ func (x *doubts) monitor(m *health.Monitor) {
 		{"vantages", m.Vantages != 0},
 	} {
 		if f.set {
-			x.warn(f.field, "it is about probes, and nobody probes for an external check; it has no effect, take it out")
+			x.warn(f.field,
+				"it is about probes, and nobody probes for an external check; it has no effect, take it out")
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 func (f *faults) hostname(e *Endpoint) {
 	switch {
 	case e.Hostname != "" && len(e.Addresses) > 0:
-		f.add("hostname", "there are addresses too; an endpoint has one of the two, take one out or make it two endpoints")
+		f.add("hostname", "there are addresses too; an endpoint has one of the two, take one out or make it two "+
+			"endpoints")
 	case e.Hostname != "":
 		if err := checkHostname(e.Hostname); err != nil {
 			f.add("hostname", "%v", err)
@@ -30,7 +31,7 @@ func checkHostname(s string) error {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return fmt.Errorf("%s is an address; write addresses: [%s]", s, s)
 	}
-	if _, err := domainName(s); err != nil {
+	if _, err := ParseName(s); err != nil {
 		return err
 	}
 	if s == "." {

@@ -30,7 +30,7 @@ func ParseMember(text string) (m Membership, err error) {
 		return m, fmt.Errorf("%q: the name of a group has at most %d octets", text, mostGroup)
 	}
 	if m.Origin = words[0]; m.Origin != AllZones {
-		_, err = domainName(m.Origin)
+		_, err = ParseName(m.Origin)
 	}
 	return m, err
 }
@@ -39,6 +39,9 @@ const (
 	mostMembers = 10_000 // texts of one catalog zone
 	mostGroup   = 255    // octets, of one string of a TXT
 )
+
+// LabelLength is that of a catalog's unique labels: half of it are octets, so that no two zones ever have the same.
+const LabelLength = 32
 
 // Lists reports whether the zone is a catalog zone that is made here: it lists zones of this server.
 func (z *Zone) Lists() bool {
@@ -57,11 +60,11 @@ func (f *faults) members(z *Zone) {
 		m, err := ParseMember(text)
 		switch {
 		case err != nil:
-			f.add(item("transfer.members", i), "%v", err)
+			f.add(Item("transfer.members", i), "%v", err)
 		case seen[m.Origin]:
-			f.add(item("transfer.members", i), "%s is there twice; take one out", m.Origin)
+			f.add(Item("transfer.members", i), "%s is there twice; take one out", m.Origin)
 		case m.Origin == z.Origin:
-			f.add(item("transfer.members", i), "a catalog zone is no member of itself; take it out")
+			f.add(Item("transfer.members", i), "a catalog zone is no member of itself; take it out")
 		}
 		seen[m.Origin] = true
 	}
@@ -69,9 +72,10 @@ func (f *faults) members(z *Zone) {
 		return
 	}
 	// "group." + label + ".zones." + origin
-	if n, err := rr.ParseName(z.Origin); err == nil && len(n)+6+1+labelLength+6 > rr.MaxName {
-		f.add("transfer.members", "the origin has %d octets, and below it a catalog needs %d of %d; give it a shorter one",
-			len(n), 6+1+labelLength+6, rr.MaxName)
+	if n, err := rr.ParseName(z.Origin); err == nil && len(n)+6+1+LabelLength+6 > rr.MaxName {
+		f.add("transfer.members",
+			"the origin has %d octets, and below it a catalog needs %d of %d; give it a shorter one",
+			len(n), 6+1+LabelLength+6, rr.MaxName)
 	}
 	if len(z.Update) > 0 {
 		f.add("update", "servers write what is in a catalog zone, from transfer.members; take update out")

@@ -35,22 +35,23 @@ func simpleName(kind Kind, s string) error {
 	return nil
 }
 
-// domainName checks an origin or a policy's name: in the one form that a name has here, lower case without the final
-// dot.
-func domainName(s string) (rr.Name, error) {
+// ParseName reads an origin or a policy's name, which must be in the one form that a name has here: lower case,
+// without
+// the final dot.
+func ParseName(s string) (rr.Name, error) {
 	n, err := rr.ParseName(s)
 	if err != nil {
 		return "", err
 	}
-	if written := presentation(n); written != s {
+	if written := NameText(n); written != s {
 		return "", fmt.Errorf("%q is not how names are written here (lower case, no final dot); write %s", s, written)
 	}
 	return n, nil
 }
 
-// presentation is the form of a name in keys and documents. A slash within a label (RFC 2317) is escaped: in keys,
-// slashes part names.
-func presentation(n rr.Name) string {
+// NameText is how origins and policies are called, in keys and documents. A slash within a label (RFC 2317) is
+// escaped: in keys, slashes part names.
+func NameText(n rr.Name) string {
 	s := n.String()
 	if strings.Contains(s, "/") {
 		s = strings.ReplaceAll(s, "/", `\047`)
@@ -58,12 +59,14 @@ func presentation(n rr.Name) string {
 	return s
 }
 
-// relativeName is the form of an owner: without its origin, "@" for the origin itself.
-func relativeName(n, origin rr.Name) string {
+// OwnerIn returns the owner of a name within an origin, as Record.Owner has it: "@" for the origin itself. The
+// name
+// must be under the origin.
+func OwnerIn(n, origin rr.Name) string {
 	if n == origin {
 		return "@"
 	}
-	return presentation(n[:len(n)-len(origin)] + rr.Root)
+	return NameText(n[:len(n)-len(origin)] + rr.Root)
 }
 
 // ownerName checks a record's owner, which is relative to its origin.
@@ -76,10 +79,12 @@ func ownerName(s string, origin rr.Name) (rr.Name, error) {
 		return "", err
 	}
 	if rr.Absolute(s) && !n.Under(origin) {
-		return "", fmt.Errorf("owner %q is outside of its zone %s; owners are relative to it and have no final dot", s, origin)
+		return "", fmt.Errorf("owner %q is outside of its zone %s; owners are relative to it and have no final dot", s,
+			origin)
 	}
-	if written := relativeName(n, origin); written != s {
-		return "", fmt.Errorf("owner %q is not how owners are written here (relative to %s, lower case); write %s", s, origin, written)
+	if written := OwnerIn(n, origin); written != s {
+		return "", fmt.Errorf("owner %q is not how owners are written here (relative to %s, lower case); write %s", s,
+			origin, written)
 	}
 	return n, nil
 }
@@ -93,6 +98,18 @@ func FullName(owner, origin string) string {
 		return owner
 	}
 	return owner + "." + origin
+}
+
+// OwnerWithin returns the owner of a name in the zone of that origin, which holds it. Both are as origins and policies
+// are called.
+func OwnerWithin(name, origin string) string {
+	switch {
+	case name == origin:
+		return "@"
+	case origin == ".":
+		return name
+	}
+	return strings.TrimSuffix(name, "."+origin)
 }
 
 // ParentName returns the name without its first label, "." for one with a single label, and "" for ".".
@@ -111,8 +128,8 @@ func ParentName(name string) string {
 	return "."
 }
 
-// under reports whether the name is the origin or below it.
-func under(name, origin string) bool {
+// Under reports whether the name is the origin or below it.
+func Under(name, origin string) bool {
 	for ; name != ""; name = ParentName(name) {
 		if name == origin {
 			return true
@@ -121,11 +138,11 @@ func under(name, origin string) bool {
 	return false
 }
 
-// named returns an empty resource of that kind and name, or what is wrong with the name.
-func named(kind Kind, name string) (Resource, error) {
+// Named returns an empty resource of that kind and name, or what is wrong with the name.
+func Named(kind Kind, name string) (Resource, error) {
 	switch kind {
 	case KindZone:
-		if _, err := domainName(name); err != nil {
+		if _, err := ParseName(name); err != nil {
 			return nil, err
 		}
 		return &Zone{Origin: name}, nil
@@ -147,7 +164,7 @@ func named(kind Kind, name string) (Resource, error) {
 	case KindMonitor:
 		return &Monitor{Name: name}, simpleName(kind, name)
 	case KindPolicy:
-		if _, err := domainName(name); err != nil {
+		if _, err := ParseName(name); err != nil {
 			return nil, err
 		}
 		return &Policy{Name: name}, nil
@@ -173,7 +190,7 @@ func namedRecord(name string) (Resource, error) {
 		return nil, fmt.Errorf("%q: a record is named by its zone, owner and type, such as example.test/@/MX", name)
 	}
 	owner, kind := rest[:last], rest[last+1:]
-	zone, err := domainName(origin)
+	zone, err := ParseName(origin)
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +216,10 @@ func namedOverride(name string) (Resource, error) {
 	case "pool":
 		err = simpleName(KindPool, target)
 	case "endpoint":
-		_, err = named(KindEndpoint, target)
+		_, err = Named(KindEndpoint, target)
 	default:
-		err = fmt.Errorf("%q: an override is named by its target: region/eu-west, pool/www-eu or endpoint/www-eu/lb-1", name)
+		err = fmt.Errorf("%q: an override is named by its target: region/eu-west, pool/www-eu or endpoint/www-eu/lb-1",
+			name)
 	}
 	return &Override{Target: name}, err
 }

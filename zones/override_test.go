@@ -56,7 +56,8 @@ func TestOverrideOverTime(t *testing.T) {
 			next := o.Next(at)
 			var want time.Time
 			for later := s + 1; later <= 300 && want.IsZero(); later++ {
-				turns := o.From != nil && (later == from || later == from+ramp) || o.Until != nil && (later == until || later == until-ramp)
+				turns := o.From != nil && (later == from || later == from+ramp) || o.Until != nil &&
+					(later == until || later == until-ramp)
 				if turns {
 					want = begin.Add(time.Duration(later) * time.Second)
 				}

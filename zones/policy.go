@@ -62,7 +62,7 @@ func (f *faults) schedule(p *Policy) {
 	}
 	pools := p.PoolNames()
 	for i, s := range p.Schedule {
-		at := item("schedule", i)
+		at := Item("schedule", i)
 		if s.From.IsZero() {
 			f.add(at+".from", "is missing; write when the shift begins, such as 2026-11-27T00:00:00Z")
 		}
@@ -72,9 +72,11 @@ func (f *faults) schedule(p *Policy) {
 		if !s.Until.IsZero() {
 			switch long := s.Until.Sub(s.From); {
 			case long <= 0:
-				f.add(at+".until", "%s is not after from, so the shift would have no effect", s.Until.Format(time.RFC3339))
+				f.add(at+".until", "%s is not after from, so the shift would have no effect",
+					s.Until.Format(time.RFC3339))
 			case 2*s.Ramp.Std() > long:
-				f.add(at+".ramp", "%s to get there and %[1]s to get back are longer than the %s of the shift; make the ramp shorter", s.Ramp, Duration(long))
+				f.add(at+".ramp", "%s to get there and %[1]s to get back are longer than the %s of the shift; make "+
+					"the ramp shorter", s.Ramp, Duration(long))
 			}
 		}
 		if len(s.Weights) == 0 {
@@ -92,7 +94,7 @@ func (f *faults) schedule(p *Policy) {
 }
 
 func (f *faults) rule(p *Policy, i int) {
-	at, rule := item("rules", i), &p.Rules[i]
+	at, rule := Item("rules", i), &p.Rules[i]
 	for before := range i {
 		if p.Rules[before].When == nil {
 			f.add(at, "never reached: rules[%d] has no when and holds for every client; put it last", before)
@@ -122,7 +124,7 @@ func (f *faults) rule(p *Policy, i int) {
 		return
 	}
 	for k, pool := range rule.Nearest {
-		at := item(at+".nearest", k)
+		at := Item(at+".nearest", k)
 		if f.reference(at, KindPool, pool) && slices.Index(rule.Nearest, pool) < k {
 			f.add(at, "%s is there twice; take one out", pool)
 		}
@@ -144,7 +146,7 @@ func (f *faults) rule(p *Policy, i int) {
 func (f *faults) failover(at string, steps []Step) {
 	first := make(map[string]string) // where a pool is named first
 	for k, step := range steps {
-		at, sum := item(at, k), 0
+		at, sum := Item(at, k), 0
 		for _, w := range step.Pools {
 			place := at
 			if len(step.Pools) > 1 || w.Weight != 1 {
@@ -163,7 +165,7 @@ func (f *faults) failover(at string, steps []Step) {
 			sum += w.Weight
 		}
 		if step.AtLeast != 0 && len(step.Pools) == 1 {
-			f.add(at+"."+atLeast, "a single pool is there or not; let its own minHealthy say how much of it is enough")
+			f.add(at+"."+AtLeast, "a single pool is there or not; let its own minHealthy say how much of it is enough")
 		}
 		if sum == 0 && len(step.Pools) > 0 {
 			f.add(at, "the weights sum to 0, so no pool of the step could be chosen; give one a weight above 0")
@@ -173,7 +175,8 @@ func (f *faults) failover(at string, steps []Step) {
 
 func (f *faults) when(at string, w *When) {
 	if len(w.Continents)+len(w.Countries)+len(w.Subdivisions)+len(w.ASNs)+len(w.Prefixes) == 0 {
-		f.add(at, "it names nobody and would never hold; name somebody, or take the when out to let the rule hold for all")
+		f.add(at, "it names nobody and would never hold; name somebody, or take the when out to let the rule hold "+
+			"for all")
 	}
 	listed(f, at+".continents", w.Continents, checkContinent)
 	listed(f, at+".countries", w.Countries, checkCountry)
@@ -193,12 +196,12 @@ func listed[T comparable](f *faults, at string, list []T, check func(T) error) {
 	for i, v := range list {
 		if check != nil {
 			if err := check(v); err != nil {
-				f.add(item(at, i), "%v", err)
+				f.add(Item(at, i), "%v", err)
 				continue
 			}
 		}
 		if seen[v] {
-			f.add(item(at, i), "%v is there twice; take one out", v)
+			f.add(Item(at, i), "%v is there twice; take one out", v)
 		}
 		seen[v] = true
 	}

@@ -62,9 +62,12 @@ func (f *faults) capacity(c *Capacity) {
 	}
 	switch {
 	case !(c.Target > 0 && c.Target <= health.MaxLoad):
-		f.add("capacity.target", "%g is outside 0 (not included) to %g; write what an endpoint is to carry, in the unit of its load", c.Target, health.MaxLoad)
+		f.add("capacity.target",
+			"%g is outside 0 (not included) to %g; write what an endpoint is to carry, in the unit of its load",
+			c.Target, health.MaxLoad)
 	case c.Max != 0 && !(c.Max >= c.Target && c.Max <= health.MaxLoad):
-		f.add("capacity.max", "%g is below the target of %g, or above %g; write the load at which an endpoint breaks, or leave it out",
+		f.add("capacity.max",
+			"%g is below the target of %g, or above %g; write the load at which an endpoint breaks, or leave it out",
 			c.Max, c.Target, health.MaxLoad)
 	}
 }
@@ -84,11 +87,12 @@ func (f *faults) endpoint(e *Endpoint) {
 	f.settings(health.CheckHeaders("headers", e.Headers))
 	f.capacity(e.Capacity)
 	if len(e.Addresses) > maxAddresses {
-		f.add("addresses", "%d addresses are more than %d; make several endpoints of them", len(e.Addresses), maxAddresses)
+		f.add("addresses", "%d addresses are more than %d; make several endpoints of them", len(e.Addresses),
+			maxAddresses)
 		return
 	}
 	for i, a := range e.Addresses {
-		at := item("addresses", i)
+		at := Item("addresses", i)
 		switch {
 		case !a.IsValid():
 			f.add(at, "not an address")
@@ -101,7 +105,8 @@ func (f *faults) endpoint(e *Endpoint) {
 		case a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			f.add(at, "%s is a multicast or broadcast address; give the endpoint's own", a)
 		case a.Is6() && a.IsLinkLocalUnicast():
-			f.add(at, "%s is link local (RFC 4291 2.5.6): it holds on one link, and clients are on others; give a global address", a)
+			f.add(at, "%s is link local (RFC 4291 2.5.6): it holds on one link, and clients are on others; give a "+
+				"global address", a)
 		case slices.Index(e.Addresses, a) < i:
 			f.add(at, "%s is there twice; take one out", a)
 		}
@@ -138,8 +143,8 @@ func (f *faults) mapping(m *Map) {
 			continue
 		}
 		for i, region := range regions {
-			if f.reference(item(at, i), KindRegion, region) && slices.Index(regions, region) < i {
-				f.add(item(at, i), "%s is there twice; take one out", region)
+			if f.reference(Item(at, i), KindRegion, region) && slices.Index(regions, region) < i {
+				f.add(Item(at, i), "%s is there twice; take one out", region)
 			}
 		}
 	}
@@ -158,12 +163,12 @@ func ParseSource(s string) (prefix netip.Prefix, asn uint32, err error) {
 		}
 		return netip.Prefix{}, uint32(n), nil
 	}
-	prefix, err = parsePrefix(s)
+	prefix, err = ParsePrefix(s)
 	return prefix, 0, err
 }
 
-// parsePrefix reads a prefix without host bits, in the one form that it has.
-func parsePrefix(s string) (netip.Prefix, error) {
+// ParsePrefix reads a prefix without host bits, in the one form that it has.
+func ParsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" && !a.Is4In6() {
@@ -208,7 +213,8 @@ func (f *faults) override(o *Override) {
 	case o.From == nil:
 		f.add("ramp", "it needs from: servers go by the clock")
 	case o.Until != nil && 2*ramp > o.Until.Sub(*o.From):
-		f.add("ramp", "%s to lose its clients and %[1]s to get them back are longer than the %s of the drain; make the ramp shorter",
+		f.add("ramp", "%s to lose its clients and %[1]s to get them back are longer than the %s of the drain; make "+
+			"the ramp shorter",
 			o.Ramp, Duration(o.Until.Sub(*o.From)))
 	}
 	switch {
@@ -218,6 +224,7 @@ func (f *faults) override(o *Override) {
 	case o.From == nil || o.Until == nil:
 		f.add("drill", "a drill must end by itself; write from and until")
 	case o.Until.Sub(*o.From) > maxDrill:
-		f.add("drill", "%s is longer than %s; a drain may be as long as you like", Duration(o.Until.Sub(*o.From)), Duration(maxDrill))
+		f.add("drill", "%s is longer than %s; a drain may be as long as you like", Duration(o.Until.Sub(*o.From)),
+			Duration(maxDrill))
 	}
 }

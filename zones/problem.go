@@ -48,8 +48,8 @@ type Problem struct {
 	Warning  bool   // worth a look, but nothing is refused for it
 	Revision int64  // of the version that has the problem; 0: not known
 
-	kind    string // what those of one kind have in common; "": it is one of its own
-	missing Key    // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
+	Alike   string // what those of one kind have in common; "": it is one of its own
+	Missing Key    // what is named in vain: Problems of a Catalog says what there is instead, at the time of asking
 }
 
 // String spells the problem as it is printed: `file.yaml:12: Pool www-eu: region: no region "eu-wst"; known: eu-west`.
@@ -90,6 +90,19 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// mostFaults is how many faults of one resource are listed.
+const mostFaults = 100
+
+// Add adds what is wrong with one resource. Where enough is listed it only says that there is more.
+func (ps *Problems) Add(p Problem) {
+	switch n := len(*ps); {
+	case n < mostFaults:
+		*ps = append(*ps, p)
+	case n == mostFaults:
+		*ps = append(*ps, Problem{Message: "there is more wrong with it that is not listed", Code: CodeSyntax})
+	}
+}
+
 // Err returns the problems as an error, nil where there are only warnings.
 func (ps Problems) Err() error {
 	if refused := ps.Errors(); len(refused) > 0 {
@@ -100,38 +113,38 @@ func (ps Problems) Err() error {
 
 // Errors returns those that are not warnings.
 func (ps Problems) Errors() Problems {
-	return ps.only(func(p Problem) bool { return !p.Warning })
+	return ps.Only(func(p Problem) bool { return !p.Warning })
 }
 
 // Warnings returns those that are.
 func (ps Problems) Warnings() Problems {
-	return ps.only(func(p Problem) bool { return p.Warning })
+	return ps.Only(func(p Problem) bool { return p.Warning })
 }
 
-// mostAlike is how many warnings of one kind are listed.
-const mostAlike = 10
+// MostAlike is how many warnings of one kind are listed.
+const MostAlike = 10
 
 // Summary returns the problems with ten warnings of each kind, and in the place of the others one that says how many
 // there are. Errors are all there.
 func (ps Problems) Summary() Problems {
 	count, last := map[string]int{}, map[string]int{}
 	for i, p := range ps {
-		if p.Warning && p.kind != "" {
-			count[p.kind]++
-			last[p.kind] = i
+		if p.Warning && p.Alike != "" {
+			count[p.Alike]++
+			last[p.Alike] = i
 		}
 	}
 	kept, seen := make(Problems, 0, len(ps)), map[string]int{}
 	for i, p := range ps {
-		if !p.Warning || p.kind == "" || count[p.kind] <= mostAlike+1 {
+		if !p.Warning || p.Alike == "" || count[p.Alike] <= MostAlike+1 {
 			kept = append(kept, p)
 			continue
 		}
-		if seen[p.kind]++; seen[p.kind] <= mostAlike {
+		if seen[p.Alike]++; seen[p.Alike] <= MostAlike {
 			kept = append(kept, p)
 		}
-		if i == last[p.kind] {
-			p.Message = fmt.Sprintf("and %d more like this one: %s", count[p.kind]-mostAlike-1, p.Message)
+		if i == last[p.Alike] {
+			p.Message = fmt.Sprintf("and %d more like this one: %s", count[p.Alike]-MostAlike-1, p.Message)
 			kept = append(kept, p)
 		}
 	}
@@ -140,7 +153,7 @@ func (ps Problems) Summary() Problems {
 
 // Coded returns the problems with that code.
 func (ps Problems) Coded(code Code) Problems {
-	return ps.only(func(p Problem) bool { return p.Code == code })
+	return ps.Only(func(p Problem) bool { return p.Code == code })
 }
 
 // Beyond returns the problems that are not in before, wherever they stand: what an edit would add to what is wrong
@@ -154,10 +167,11 @@ func (ps Problems) Beyond(before Problems) Problems {
 	for _, p := range before {
 		known[gist{p.Key, p.Field, p.Message}] = true
 	}
-	return ps.only(func(p Problem) bool { return !known[gist{p.Key, p.Field, p.Message}] })
+	return ps.Only(func(p Problem) bool { return !known[gist{p.Key, p.Field, p.Message}] })
 }
 
-func (ps Problems) only(keep func(Problem) bool) Problems {
+// Only returns the problems to keep, in their order.
+func (ps Problems) Only(keep func(Problem) bool) Problems {
 	var kept Problems
 	for _, p := range ps {
 		if keep(p) {
@@ -167,8 +181,8 @@ func (ps Problems) only(keep func(Problem) bool) Problems {
 	return kept
 }
 
-// sort puts the problems in the order of files and lines, then of keys; those of one line stay in the order found.
-func (ps Problems) sort() {
+// Sort puts the problems in the order of files and lines, then of keys; those of one line stay in the order found.
+func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		if c := strings.Compare(a.File, b.File); c != 0 {
 			return c
@@ -180,8 +194,8 @@ func (ps Problems) sort() {
 	})
 }
 
-// known lists names for a message: "known: a, b, c", the nearest to what was written first.
-func known(written string, names []string) string {
+// Known lists names for a message: "known: a, b, c", the nearest to what was written first.
+func Known(written string, names []string) string {
 	if len(names) == 0 {
 		return "there are none yet"
 	}

@@ -9,11 +9,11 @@ import (
 // maxSeconds is the greatest TTL, and the greatest of the SOA's times (RFC 2181 section 8).
 const maxSeconds = 1<<31 - 1
 
-// maxSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
-const maxSet = 64000
+// MostSet is how much RDATA, with what each record has beside it, an RRset can have to fit into one message.
+const MostSet = 64000
 
 // MostAddresses is how many addresses of that width, 4 or 16 octets, an RRset can have to fit into one message.
-func MostAddresses(width int) int { return maxSet / (12 + width) }
+func MostAddresses(width int) int { return MostSet / (12 + width) }
 
 // seconds checks a time that goes to the wire as whole seconds.
 func (f *faults) seconds(field string, d TTL) {
@@ -46,7 +46,8 @@ func (f *faults) record(r *Record) {
 		f.add("", "the NS records of the apex belong to the Zone: list them in its nameservers")
 		return
 	case t == rr.TypeCNAME && r.Owner == "@":
-		f.add("", "a CNAME cannot be at the apex, beside the SOA and NS (RFC 1034 3.6.2); a Policy named %s answers with addresses there", r.Origin)
+		f.add("", "a CNAME cannot be at the apex, beside the SOA and NS (RFC 1034 3.6.2); a Policy named %s answers "+
+			"with addresses there", r.Origin)
 		return
 	case t == rr.TypeRRSIG || t == rr.TypeNSEC || t == rr.TypeNSEC3 || !t.Storable():
 		f.add("", "records of type %s cannot be given; they are made, or exist in queries only", t)
@@ -66,7 +67,7 @@ func (f *faults) record(r *Record) {
 	for i, text := range r.Data {
 		data, err := rr.ParseData(t, text, origin)
 		if err != nil {
-			f.add(item("data", i), "%v", err)
+			f.add(Item("data", i), "%v", err)
 			continue
 		}
 		size += len(data) + 12
@@ -74,11 +75,32 @@ func (f *faults) record(r *Record) {
 			continue
 		}
 		if before, ok := seen[string(data)]; ok {
-			f.add(item("data", i), "the same as %s; take one out", item("data", before))
+			f.add(Item("data", i), "the same as %s; take one out", Item("data", before))
 		}
 		seen[string(data)] = i
 	}
-	if size > maxSet {
+	if size > MostSet {
 		f.add("data", "%d octets do not fit into one message of 64 KiB; take some of the values out", size)
 	}
+}
+
+// Set returns the record in wire form. Its TTL is 0 where the record has none of its own.
+func (r *Record) Set() (rr.Set, error) {
+	origin, err := rr.ParseName(r.Origin)
+	if err != nil {
+		return rr.Set{}, err
+	}
+	set := rr.Set{TTL: uint32(r.TTL.Or(0) / time.Second), Data: make([][]byte, len(r.Data))}
+	if set.Owner, err = rr.ParseRelative(r.Owner, origin); err != nil {
+		return rr.Set{}, err
+	}
+	if set.Type, err = rr.ParseType(r.Type); err != nil {
+		return rr.Set{}, err
+	}
+	for i, text := range r.Data {
+		if set.Data[i], err = rr.ParseData(set.Type, text, origin); err != nil {
+			return rr.Set{}, err
+		}
+	}
+	return set, nil
 }

@@ -36,11 +36,11 @@ func (r Reference) Key() Key { return KeyOf(r.Kind, r.Name) }
 func (r Reference) Field() string {
 	switch {
 	case strings.HasPrefix(r.in, "prefixes."):
-		return item(r.in, r.k)
+		return Item(r.in, r.k)
 	case r.in != failover && r.in != nearest:
 		return r.in
 	}
-	field := item(item("rules", r.i)+"."+r.in, r.k)
+	field := Item(Item("rules", r.i)+"."+r.in, r.k)
 	if r.several {
 		field += "." + r.Name
 	}
@@ -54,7 +54,8 @@ func (r Reference) Nearest() (rule int, is bool) { return r.i, r.in == nearest }
 const failover, nearest = "failover", "nearest"
 
 // References goes through what a resource names, as often as it does, in the order of its document. The zone that a
-// Record or a Policy lives in is not among it: of the Zones that hold a name the longest counts, and none need be there.
+// Record or a Policy lives in is not among it: of the Zones that hold a name the longest counts, and none need be
+// there.
 func References(r Resource) iter.Seq[Reference] {
 	return func(yield func(Reference) bool) {
 		switch r := r.(type) {
@@ -102,8 +103,8 @@ func (p *Policy) eachPool(yield func(Reference) bool) {
 	}
 }
 
-// refersTo reports whether a resource names another.
-func refersTo(r Resource, kind Kind, name string) bool {
+// Refers reports whether a resource names another.
+func Refers(r Resource, kind Kind, name string) bool {
 	for ref := range References(r) {
 		if ref.Kind == kind && ref.Name == name {
 			return true

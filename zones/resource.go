@@ -1,12 +1,8 @@
-// Package zones is the model: the resources that operators keep, read strictly, checked, and kept in a Catalog that
-// always has a last good version of each.
+// Package zones is the model: the resources that operators keep, and what each must be by itself (Validate).
 //
-// Text comes in as documents (ReadDocuments: YAML, JSON), as values of etcd (Decode) or as master files
-// (ReadMasterFile), and all ways hold a resource to the same rules: first those of one resource by itself, then, in the
-// Catalog, those among resources. Each Problem says where, what, and what to do. A source (package store) hands over
-// Batches of changes; the Catalog takes what is good, keeps the last good version of what is not, holds back what would
-// empty a zone or a policy, and says in a Delta what has changed. Check is the same code without a server. From the
-// Catalog, package snapshot makes what answers queries.
+// Package document reads and writes them as text. A source (packages store and folder) hands over Batches of changes to
+// package catalog, which holds resources against each other and keeps the last good version of each. Whatever is wrong
+// is a Problem, which says where, what, and what to do. Who refers to whom is in References and Relations.
 package zones
 
 import (
@@ -220,7 +216,8 @@ type Policy struct {
 	Map string `json:"map,omitempty" example:"offices"`
 	// The first rule that holds for the client gives the order of pools.
 	Rules []Rule `json:"rules" range:"1 to 1000"`
-	// How addresses are chosen within the pool: by weight at random, by weight and the client's prefix, all, or by load.
+	// How addresses are chosen within the pool: by weight at random, by weight and the client's prefix, all, or by
+	// load.
 	Pick Pick `json:"pick,omitempty" default:"weighted" range:"weighted | sticky | all | least-load" example:"sticky"`
 	// What is said when no pool is available. "answer" answers as if all were healthy (fail open).
 	WhenAllDown Answer `json:"whenAllDown,omitempty" default:"answer" range:"answer | nodata | servfail" example:"nodata"`

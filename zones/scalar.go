@@ -72,7 +72,8 @@ func (s *Share) UnmarshalJSON(b []byte) error {
 	}
 	var p Percent
 	if err := p.UnmarshalJSON(b); err != nil || p < 0 || p > 100 {
-		return fmt.Errorf("minHealthy is a share of weight such as \"50%%\" (0%% to 100%%) or a count of endpoints such as 2, not %s", b)
+		return fmt.Errorf("minHealthy is a share of weight such as \"50%%\" (0%% to 100%%) or a count of endpoints "+
+			"such as 2, not %s", b)
 	}
 	*s = Share{Percent: p}
 	return nil

@@ -27,7 +27,8 @@ const (
 	steeredLong  = "clients keep an address that has died for that long"
 	negativeLong = "caches deny a new name for that long (RFC 2308 5 has a day at most)"
 	refreshLong  = "secondaries that miss a NOTIFY are behind for that long (RFC 1912 2.2 has 12 hours at most)"
-	expireLong   = "secondaries go on answering for that long after the zone has left here (RFC 1912 2.2 has 4 weeks at most)"
+	expireLong   = "secondaries go on answering for that long after the zone has left here (RFC 1912 2.2 has 4 weeks " +
+		"at most)"
 	validityLong = "public authorities sign for 200 days at most, so that each certificate of theirs would fail"
 )
 
@@ -73,7 +74,8 @@ func (x *doubts) spans(r Resource) {
 	}
 	refresh, retry, expire := z.Refresh.Or(DefaultRefresh), z.Retry.Or(DefaultRetry), z.Expire.Or(DefaultExpire)
 	if expire < refresh+retry {
-		x.warn("expire", "%s is shorter than refresh and retry together (%s): secondaries give the zone up before they have "+
+		x.warn("expire", "%s is shorter than refresh and retry together (%s): secondaries give the zone up before "+
+			"they have "+
 			"asked twice (RFC 1912 2.2); write a week or more", Duration(expire), Duration(refresh+retry))
 	}
 }

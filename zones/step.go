@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// atLeast is the one field of a step that is no pool: pools have no capitals in their names.
-const atLeast = "atLeast"
+// AtLeast is the one field of a step that is no pool: pools have no capitals in their names.
+const AtLeast = "atLeast"
 
 // MarshalJSON writes a single pool of weight 1 as its name and all else as weights by name.
 func (s Step) MarshalJSON() ([]byte, error) {
@@ -21,7 +21,7 @@ func (s Step) MarshalJSON() ([]byte, error) {
 		weights[p.Pool] = p.Weight
 	}
 	if s.AtLeast != 0 {
-		weights[atLeast] = s.AtLeast
+		weights[AtLeast] = s.AtLeast
 	}
 	return json.Marshal(weights)
 }
@@ -37,7 +37,7 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 	weights := map[string]int{}
 	err := json.Unmarshal(b, &parts)
 	for name, part := range parts {
-		if name == atLeast {
+		if name == AtLeast {
 			err = errors.Join(err, s.AtLeast.UnmarshalJSON(part))
 			continue
 		}
@@ -46,13 +46,15 @@ func (s *Step) UnmarshalJSON(b []byte) error {
 		weights[name] = weight
 	}
 	if err != nil || len(weights) == 0 {
-		return fmt.Errorf("a step is a pool's name, or pools with weights such as {\"www-us\": 95, \"www-us-canary\": 5}, not %s", b)
+		return fmt.Errorf("a step is a pool's name, or pools with weights such as {\"www-us\": 95, "+
+			"\"www-us-canary\": 5}, not %s", b)
 	}
-	s.setWeights(weights)
+	s.SetWeights(weights)
 	return nil
 }
 
-func (s *Step) setWeights(weights map[string]int) {
+// SetWeights gives the step pools with weights.
+func (s *Step) SetWeights(weights map[string]int) {
 	s.Pools = make([]WeightedPool, 0, len(weights))
 	for pool, weight := range weights {
 		s.Pools = append(s.Pools, WeightedPool{Pool: pool, Weight: weight})

@@ -66,7 +66,7 @@ func (z *Zone) MemberOf() (catalog, label string) {
 // NewMember returns a member of a catalog zone: it lives where the catalog does, and all of the catalog's Transfer is
 // its own too. A label that is new has the zone transferred whole (RFC 9432 section 5.4).
 func (z *Zone) NewMember(name rr.Name, label string) (*Zone, error) {
-	r, err := named(KindZone, presentation(name))
+	r, err := Named(KindZone, NameText(name))
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func splitKeys(text string) (rest string, keys []string, err error) {
 		if pair[0] != "key" || len(pair) < 2 {
 			return "", nil, fmt.Errorf("%q: after \"key\" stands the name of one key", text)
 		}
-		name, err := domainName(strings.ToLower(rr.TrimDot(pair[1])))
+		name, err := ParseName(strings.ToLower(rr.TrimDot(pair[1])))
 		switch {
 		case err != nil:
 			return "", nil, fmt.Errorf("%q: %w", text, err)
@@ -168,12 +168,13 @@ func ParseAllow(text string) (p Peer, err error) {
 		p.Prefix = netip.PrefixFrom(a, a.BitLen())
 		return p, nil
 	}
-	p.Prefix, err = parsePrefix(rest)
+	p.Prefix, err = ParsePrefix(rest)
 	if err != nil && strings.Contains(rest, "/") {
 		return p, err
 	}
 	if err != nil {
-		return p, fmt.Errorf("%q is neither an address, a prefix nor a key; write 192.0.2.0/24, key xfer, or 192.0.2.0/24 key xfer", text)
+		return p, fmt.Errorf("%q is neither an address, a prefix nor a key; write 192.0.2.0/24, key xfer, or "+
+			"192.0.2.0/24 key xfer", text)
 	}
 	return p, nil
 }
@@ -195,7 +196,8 @@ func ParseServer(text string) (p Peer, err error) {
 	} else if a, err := netip.ParseAddrPort(rest); err == nil && a.Port() != 0 {
 		p.Address = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	} else {
-		return p, fmt.Errorf("%q is not the address of a server; write 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353, with key NAME behind it where one is wanted", text)
+		return p, fmt.Errorf("%q is not the address of a server; write 192.0.2.53, 192.0.2.53:5353 or "+
+			"[2001:db8::53]:5353, with key NAME behind it where one is wanted", text)
 	}
 	if a := p.Address.Addr(); a.IsUnspecified() || a.IsMulticast() {
 		return p, fmt.Errorf("%q is nobody's address", text)
@@ -253,7 +255,8 @@ func (t *Transfer) PrimaryServers() []Peer {
 func parseSender(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
 	if err != nil || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
-		return a, fmt.Errorf("%q is not the address of a server; write 192.0.2.53 or 2001:db8::53, without a port", text)
+		return a, fmt.Errorf("%q is not the address of a server; write 192.0.2.53 or 2001:db8::53, without a port",
+			text)
 	}
 	return a.Unmap(), nil
 }
@@ -307,11 +310,11 @@ func (f *faults) transfer(z *Zone) {
 		for i, text := range texts {
 			p, err := parse(text)
 			if err != nil {
-				f.add(item("transfer."+list, i), "%v", err)
+				f.add(Item("transfer."+list, i), "%v", err)
 				continue
 			}
 			if seen[p.String()] {
-				f.add(item("transfer."+list, i), "%s is there twice; take one out", text)
+				f.add(Item("transfer."+list, i), "%s is there twice; take one out", text)
 			}
 			seen[p.String()] = true
 		}
@@ -354,7 +357,8 @@ func (f *faults) transfer(z *Zone) {
 		{"member", t.Member != ""},
 	} {
 		if x.set {
-			f.add("transfer."+x.field, "it is about zones that live elsewhere, and there are no transfer.primaries; give some, or take it out")
+			f.add("transfer."+x.field,
+				"it is about zones that live elsewhere, and there are no transfer.primaries; give some, or take it out")
 		}
 	}
 }
@@ -375,11 +379,13 @@ func (f *faults) secondary(z *Zone) {
 		{"expire", !z.Expire.IsZero()},
 	} {
 		if x.set {
-			f.add(x.field, "the zone lives on transfer.primaries, and its SOA and NS come from there; take %s out", x.field)
+			f.add(x.field, "the zone lives on transfer.primaries, and its SOA and NS come from there; take %s out",
+				x.field)
 		}
 	}
 	if len(z.Transfer.Members) > 0 {
-		f.add("transfer.members", "the zone lives on transfer.primaries, and what is in it comes from there; take one of the two out")
+		f.add("transfer.members",
+			"the zone lives on transfer.primaries, and what is in it comes from there; take one of the two out")
 	}
 	if len(z.Update) > 0 {
 		f.add("update", "the zone lives on transfer.primaries: it is updated there; take update out")

@@ -26,7 +26,8 @@ func TestTransferHolds(t *testing.T) {
 			t.Errorf("%s with key %q: %v, want %v", c.from, c.key, got, c.want)
 		}
 	}
-	if (*Transfer)(nil).Holds(netip.MustParseAddr("192.0.2.1"), "xfer") || (&Transfer{}).Holds(netip.MustParseAddr("192.0.2.1"), "") {
+	if (*Transfer)(nil).Holds(netip.MustParseAddr("192.0.2.1"), "xfer") ||
+		(&Transfer{}).Holds(netip.MustParseAddr("192.0.2.1"), "") {
 		t.Error("nobody is named, and somebody is let in")
 	}
 }

@@ -25,7 +25,10 @@ type Grant struct {
 // Allows reports whether the grant holds for records of that type at an owner, which is relative to the origin as
 // Record.Owner is. A type of 0 asks for the owner alone.
 func (g *Grant) Allows(owner string, t rr.Type) bool {
-	if t != 0 && !slices.ContainsFunc(g.Types, func(s string) bool { return s == rr.TypeANY.String() || s == t.String() }) {
+	if t != 0 && !slices.ContainsFunc(g.Types, func(s string) bool {
+		return s == rr.TypeANY.String() ||
+			s == t.String()
+	}) {
 		return false
 	}
 	labels := ownerLabels(owner)
@@ -39,12 +42,6 @@ func (z *Zone) Granted(key, owner string, t rr.Type) bool {
 		return g.Key == key && (owner == "" || g.Allows(owner, t))
 	})
 }
-
-// OwnerIn returns the owner of a name within an origin, as Record.Owner has it. The name must be under the origin.
-func OwnerIn(n, origin rr.Name) string { return relativeName(n, origin) }
-
-// NameText returns a name as origins and policies are called.
-func NameText(n rr.Name) string { return presentation(n) }
 
 // ownerLabels takes an owner or a pattern apart; the apex has no labels.
 func ownerLabels(s string) (labels []string) {
@@ -90,14 +87,15 @@ func (f *faults) update(z *Zone) {
 	}
 	total := 0
 	for i := range z.Update {
-		g, at := &z.Update[i], item("update", i)
+		g, at := &z.Update[i], Item("update", i)
 		if g.Key == "" {
 			f.add(at+".key", "a grant is for one TSIG key; name it")
-		} else if _, err := domainName(g.Key); err != nil {
+		} else if _, err := ParseName(g.Key); err != nil {
 			f.add(at+".key", "%v", err)
 		}
 		if n := len(g.Names); n == 0 || n > mostPatterns {
-			f.add(at+".names", "%d names; give 1 to %d, such as _acme-challenge, or ** for every name of the zone", n, mostPatterns)
+			f.add(at+".names", "%d names; give 1 to %d, such as _acme-challenge, or ** for every name of the zone", n,
+				mostPatterns)
 			continue
 		}
 		if total += len(g.Names); total > patternsTotal {
@@ -106,14 +104,14 @@ func (f *faults) update(z *Zone) {
 		}
 		for k, name := range g.Names {
 			if err := ownerPattern(name, z.Origin); err != nil {
-				f.add(item(at+".names", k), "%v", err)
+				f.add(Item(at+".names", k), "%v", err)
 			}
 		}
 		if n := len(g.Types); n == 0 || n > mostPatterns {
 			f.add(at+".types", "%d types; give 1 to %d, such as TXT, or ANY for all", n, mostPatterns)
 		}
 		for k, name := range g.Types {
-			f.grantedType(item(at+".types", k), name)
+			f.grantedType(Item(at+".types", k), name)
 		}
 	}
 }
@@ -132,7 +130,7 @@ func (f *faults) grantedType(field, name string) {
 
 // ownerPattern checks one of Grant.Names.
 func ownerPattern(s, origin string) error {
-	apex, err := domainName(origin)
+	apex, err := ParseName(origin)
 	if err != nil {
 		return err
 	}

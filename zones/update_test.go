@@ -1,9 +1,11 @@
-package zones
+package zones_test
 
 import (
 	"strings"
 	"testing"
 
+	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/rr"
 )
 
@@ -36,8 +38,11 @@ func TestGrant(t *testing.T) {
 		{`a\.b`, "a.b", false},
 		{"other,www", "www", true},
 	} {
-		z := &Zone{Origin: "example.test", Update: []Grant{{Key: "k", Names: strings.Split(c.names, ","), Types: []string{"TXT", "A"}}}}
-		if p := Validate(z); len(p.Errors()) > 0 {
+		z := &zones.Zone{Origin: "example.test", Update: []zones.Grant{{
+			Key: "k", Names: strings.Split(c.names, ","),
+			Types: []string{"TXT", "A"},
+		}}}
+		if p := zones.Validate(z); len(p.Errors()) > 0 {
 			t.Errorf("%s: %v", c.names, p)
 		}
 		if got := z.Granted("k", c.owner, rr.TypeTXT); got != c.allowed {
@@ -50,7 +55,10 @@ func TestGrant(t *testing.T) {
 			t.Errorf("%s: the question whether anything is allowed", c.names)
 		}
 	}
-	all := &Zone{Origin: "example.test", Update: []Grant{{Key: "k", Names: []string{"**"}, Types: []string{"ANY"}}}}
+	all := &zones.Zone{Origin: "example.test", Update: []zones.Grant{{
+		Key: "k", Names: []string{"**"},
+		Types: []string{"ANY"},
+	}}}
 	if !all.Granted("k", "www", 65280) {
 		t.Error("ANY does not allow an unknown type")
 	}
@@ -73,17 +81,17 @@ func TestGrantRefused(t *testing.T) {
 		`[{"key":"k","names":["@"],"types":["TXT"],"who":"me"}]`: "who",
 		`{"key":"k","names":["@"],"types":["TXT"]}`:              "update",
 	} {
-		_, err := Decode("zones/example.test", []byte(`{"nameservers":["ns.example.test"],"update":`+value+`}`))
+		_, err := document.Decode("zones/example.test", []byte(`{"nameservers":["ns.example.test"],"update":`+value+`}`))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want something with %q", value, err, want)
 		}
 	}
 	whole := `{"nameservers":["ns.example.test"],"update":[{"key":"certbot","names":["_acme-challenge","*._acme-challenge","**"],"types":["TXT","TYPE65280"]}]}`
-	r, err := Decode("zones/example.test", []byte(whole))
+	r, err := document.Decode("zones/example.test", []byte(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := Encode(r); err != nil || string(text) != whole {
+	if text, err := zones.Encode(r); err != nil || string(text) != whole {
 		t.Errorf("%s, %v", text, err)
 	}
 }

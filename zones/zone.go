@@ -11,7 +11,7 @@ import (
 func (f *faults) zone(z *Zone) {
 	seen := make(map[string]bool)
 	for i, ns := range z.Nameservers {
-		at := item("nameservers", i)
+		at := Item("nameservers", i)
 		f.host(at, ns)
 		if seen[ns] {
 			f.add(at, "%s is there twice; take one out", ns)
@@ -44,7 +44,7 @@ func (f *faults) zone(z *Zone) {
 
 // host checks the name of a nameserver.
 func (f *faults) host(field, name string) {
-	n, err := domainName(name)
+	n, err := ParseName(name)
 	switch {
 	case err != nil:
 		f.add(field, "%v", err)
@@ -58,8 +58,8 @@ func (f *faults) unsupported(field string) {
 	f.add(field, "%s is not supported by this version of Leeward yet; remove it", field)
 }
 
-// item is the path of a list's item.
-func item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
+// Item is the path of a list's item.
+func Item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
 
 // mailbox turns a hostmaster, written as a mail address or as the SOA has it, into the SOA's RNAME (RFC 1035 section
 // 8): the local part is one label, its dots escaped.

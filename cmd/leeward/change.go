@@ -13,6 +13,8 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/cmd/leeward/process"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
@@ -179,7 +181,7 @@ type outcome struct {
 
 func (o outcome) diff(colour bool) (string, error) {
 	var b strings.Builder
-	if err := zones.PrintDiff(&b, o.edits, o.unchanged, colour); err != nil {
+	if err := document.PrintDiff(&b, o.edits, o.unchanged, colour); err != nil {
 		return "", err
 	}
 	for _, k := range o.gone {
@@ -246,8 +248,8 @@ func (o outcome) json(w io.Writer) error {
 // problems of other resources do not stand in the way.
 func (inv *invocation) validate(base *store.Listing, p proposal, force bool) error {
 	unread := base.Problems()
-	after := zones.Check(p.docs, unread...)
-	before := zones.Check(zones.Documents(base.Resources()...), unread...)
+	after := catalog.Check(p.docs, unread...)
+	before := catalog.Check(zones.Documents(base.Resources()...), unread...)
 	applied := map[zones.Key]bool{}
 	for _, d := range p.docs {
 		if d.File != "" {

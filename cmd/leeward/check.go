@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 )
 
 func newCheck(inv *invocation) *cobra.Command {
@@ -20,7 +21,7 @@ func newCheck(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			problems = append(problems, zones.Check(docs, problems...)...)
+			problems = append(problems, catalog.Check(docs, problems...)...)
 			wrong := problems.Errors()
 			if output == "json" {
 				if err := checked(inv, len(docs), problems); err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // block is one fenced block of a page: its language and its text.
@@ -119,7 +119,7 @@ func exampleDocument(t *testing.T, page string, b block) bool {
 	if _, others := fields["apiVersion"]; others || fields["kind"] == nil { // Kubernetes, Prometheus
 		return false
 	}
-	if _, problems := zones.ReadDocuments(page, strings.NewReader(text)); len(problems) > 0 {
+	if _, problems := document.Read(page, strings.NewReader(text)); len(problems) > 0 {
 		t.Errorf("%s, %s: %v\n%s", page, b.section, problems, b.text)
 	}
 	return true

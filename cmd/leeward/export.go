@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 )
 
 func newExport(inv *invocation) *cobra.Command {
@@ -68,9 +70,9 @@ answers depend on who asks.`,
 				fmt.Fprintf(inv.told, "%s of this zone cannot be in a master file\n",
 					count(policies, "policy", "policies"))
 			}
-			c := zones.NewCatalog(time.Now)
+			c := catalog.New(time.Now)
 			c.Consume(zones.Batch{Revision: l.Revision, Full: true, Changes: l.Changes, Serials: &l.Serials})
-			return zones.MasterFile(inv.out, zone, c.ZoneSerial(origin), records) // as servers give it
+			return document.WriteMaster(inv.out, zone, c.ZoneSerial(origin), records) // as servers give it
 		},
 	}
 	inv.etcd.add(cmd.Flags())

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/store"
 )
 
@@ -66,9 +67,9 @@ func (inv *invocation) master(origin, name string) ([]zones.Document, error) {
 			return nil, err
 		}
 		defer file.Close()
-		r, folder, shown = file, zones.Includes(filepath.Dir(name)), name
+		r, folder, shown = file, document.Includes(filepath.Dir(name)), name
 	}
-	docs, problems := zones.ReadMasterFile(shown, origin, r, folder)
+	docs, problems := document.ReadMaster(shown, origin, r, folder)
 	if wrong := problems.Errors(); len(wrong) > 0 {
 		inv.complain(wrong)
 		return nil, fmt.Errorf("nothing was written: %s in %s; see above", count(len(wrong), "problem"), shown)

@@ -13,6 +13,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/disk"
+	"leeward/zones/document"
 	"leeward/zones/rr"
 )
 
@@ -64,7 +65,7 @@ func (f *inputFlags) read(inv *invocation) ([]zones.Document, zones.Problems, er
 
 func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems, error) {
 	if name == "-" {
-		docs, problems := zones.ReadDocuments("standard input", inv.in)
+		docs, problems := document.Read("standard input", inv.in)
 		return merged(docs, problems)
 	}
 	s, err := os.Stat(name)
@@ -72,9 +73,9 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 		return nil, nil, fmt.Errorf("-f: %w", err)
 	}
 	if s.IsDir() {
-		docs, problems := zones.ReadFolder(name, os.DirFS(name), func(path string) (fs.File, error) {
+		docs, problems := document.ReadFolder(name, os.DirFS(name), func(path string) (fs.File, error) {
 			return disk.Open(filepath.Join(name, filepath.FromSlash(path)))
-		}, func(dir string) fs.FS { return zones.Includes(filepath.Join(name, filepath.FromSlash(dir))) })
+		}, func(dir string) fs.FS { return document.Includes(filepath.Join(name, filepath.FromSlash(dir))) })
 		if len(docs) == 0 && len(problems) == 0 {
 			return nil, nil, fmt.Errorf("-f %s: no *.yaml, *.yml, *.json or *.zone file is in this folder or below it",
 				name)
@@ -87,10 +88,10 @@ func (inv *invocation) readInput(name string) ([]zones.Document, zones.Problems,
 	}
 	defer r.Close()
 	if origin, ok := strings.CutSuffix(filepath.Base(name), ".zone"); ok {
-		docs, problems := zones.ReadMasterFile(name, origin, r, zones.Includes(filepath.Dir(name)))
+		docs, problems := document.ReadMaster(name, origin, r, document.Includes(filepath.Dir(name)))
 		return merged(docs, problems)
 	}
-	docs, problems := zones.ReadDocuments(name, r)
+	docs, problems := document.Read(name, r)
 	return merged(docs, problems)
 }
 

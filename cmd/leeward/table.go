@@ -8,6 +8,7 @@ import (
 
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/steer"
 )
 
@@ -15,9 +16,9 @@ import (
 func (inv *invocation) printResources(output string, rs []zones.Resource, owners map[zones.Key]string) error {
 	switch output {
 	case "json":
-		return zones.WriteJSON(inv.out, rs)
+		return document.WriteJSON(inv.out, rs)
 	case "yaml":
-		return zones.WriteYAML(inv.out, rs)
+		return document.WriteYAML(inv.out, rs)
 	}
 	inv.resources(rs, owners)
 	return nil

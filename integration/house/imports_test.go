@@ -43,9 +43,14 @@ var rooms = []room{
 		"server, an etcd or a geo database"},
 	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is " +
 		"described"},
-	{"zones/store", []string{"zones", "zones/etcd"}, "where resources live must not decide what they do"},
-	{"zones/folder", []string{"zones"}, "where resources live must not decide what they do"},
-	{"zones/sourcetest", []string{"zones"}, "tests receive what a source delivers, whichever it is"},
+	{"zones/document", []string{"zones", "zones/rr"}, "text becomes resources and back: what is in service, and for " +
+		"whom, is no business of a reader"},
+	{"zones/catalog", []string{"zones", "zones/rr"}, "what is in service does not depend on how it was written or " +
+		"where it came from: no text, no store"},
+	{"zones/store", []string{"zones", "zones/document", "zones/etcd"}, "where resources live must not decide what " +
+		"they do"},
+	{"zones/folder", []string{"zones", "zones/document"}, "where resources live must not decide what they do"},
+	{"zones/sourcetest", []string{"zones", "health"}, "tests receive what a source delivers, whichever it is"},
 	{
 		"zones/steer",
 		[]string{"zones", "zones/rr", "geo", "health"},
@@ -53,7 +58,9 @@ var rooms = []room{
 	},
 	{
 		"zones/snapshot",
-		[]string{"zones", "zones/dnssec", "zones/rr", "zones/steer", "geo", "health"},
+		[]string{
+			"zones", "zones/catalog", "zones/dnssec", "zones/document", "zones/rr", "zones/steer", "geo", "health",
+		},
 		"a snapshot is data, built once: it never reaches for a store or a socket",
 	},
 	{"server/wire", nil, "messages are bytes; a codec that knew zones could not be fuzzed or used by itself"},
@@ -67,7 +74,7 @@ var rooms = []room{
 	},
 	{
 		"server/update",
-		[]string{"server/answer", "server/wire", "zones", "zones/rr"},
+		[]string{"server/answer", "server/wire", "zones", "zones/catalog", "zones/rr"},
 		"an update becomes edits of resources: how they are committed is passed in, so that no store is in reach",
 	},
 	{"server/rrl", nil, "it counts prefixes and names as bytes"},
@@ -92,8 +99,8 @@ var rooms = []room{
 	{
 		"cmd/leeward/control",
 		[]string{
-			"zones", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer", "health", "health/resolve",
-			"health/vantage",
+			"zones", "zones/catalog", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer",
+			"health", "health/resolve", "health/vantage",
 			"geo", "server/answer", "server/wire", "server/admin", "server/transfer",
 		},
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",

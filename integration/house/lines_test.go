@@ -24,7 +24,6 @@ var long = []string{
 	"cmd/leeward",
 	"cmd/leeward/bench",
 	"cmd/leeward/screen",
-	"zones",
 }
 
 // root is the module's folder.

@@ -15,6 +15,8 @@ import (
 	"leeward/health"
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -22,7 +24,7 @@ import (
 // fixture is testdata/zones.yaml as a running server would have it: changes go in as documents, verdicts as targets
 // that are down.
 type fixture struct {
-	catalog  *zones.Catalog
+	catalog  *catalog.Catalog
 	builder  *snapshot.Builder
 	revision int64
 	snapshot *snapshot.Snapshot
@@ -32,7 +34,7 @@ type fixture struct {
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{
-		catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1000,
+		catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1000,
 		down: map[string]bool{},
 	}
 	text, err := os.ReadFile("testdata/zones.yaml")
@@ -46,7 +48,7 @@ func newFixture(t testing.TB) *fixture {
 // apply takes documents in at the next revision.
 func (f *fixture) apply(t testing.TB, text string) {
 	t.Helper()
-	documents, problems := zones.ReadDocuments("zones.yaml", strings.NewReader(text))
+	documents, problems := document.Read("zones.yaml", strings.NewReader(text))
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

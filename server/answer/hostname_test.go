@@ -11,6 +11,7 @@ import (
 
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/steer"
 )
 
@@ -202,7 +203,7 @@ func TestHostnamesAllocateNothing(t *testing.T) {
 // TestLoopOfHostnames: two policies that lead to each other are a mistake that check finds; served, they end.
 func TestLoopOfHostnames(t *testing.T) {
 	f := newFixture(t)
-	documents, problems := zones.ReadDocuments("loop.yaml", strings.NewReader(`
+	documents, problems := document.Read("loop.yaml", strings.NewReader(`
 {kind: Region, name: r}
 ---
 {kind: Pool, name: one, region: r}

@@ -13,6 +13,7 @@ import (
 	"leeward/health"
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -22,7 +23,7 @@ import (
 type estate struct {
 	server   *Responder
 	worker   *Worker
-	catalog  *zones.Catalog
+	catalog  *catalog.Catalog
 	builder  *snapshot.Builder
 	view     *steer.View
 	revision int64
@@ -40,7 +41,7 @@ func newEstate(tb testing.TB, names, pools int) *estate {
 		tb.Fatal(err)
 	}
 	e := &estate{
-		server: s, catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), pools: pools,
+		server: s, catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now), pools: pools,
 		out: make([]byte, 0, wire.UDPSize),
 	}
 	rs := []zones.Resource{

@@ -9,6 +9,8 @@ import (
 	"leeward/health"
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -25,7 +27,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, problems := zones.ReadDocuments("zones.yaml", strings.NewReader(string(text)))
+	documents, problems := document.Read("zones.yaml", strings.NewReader(string(text)))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,8 +35,8 @@ func newFixture(t testing.TB) *fixture {
 	for _, d := range documents {
 		batch.Changes = append(batch.Changes, zones.Change{Key: d.Resource.Key(), Resource: d.Resource, Revision: 1})
 	}
-	catalog := zones.NewCatalog(time.Now)
-	shot, problems := snapshot.NewBuilder(time.Now).Update(catalog, catalog.Apply(batch), nil)
+	c := catalog.New(time.Now)
+	shot, problems := snapshot.NewBuilder(time.Now).Update(c, c.Apply(batch), nil)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,8 @@ import (
 	"leeward/server/tsig"
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -64,7 +66,7 @@ transfer: {allow: [127.0.0.1 key xfer, 192.0.2.0/24]}
 // house is a server with a Primary.
 type house struct {
 	t        *testing.T
-	catalog  *zones.Catalog
+	catalog  *catalog.Catalog
 	builder  *snapshot.Builder
 	revision int64
 	primary  *Primary
@@ -76,7 +78,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 100}
+	h := &house{t: t, catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 100}
 	primary, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +149,7 @@ func respond(t *testing.T, r *answer.Responder, message []byte, from netip.AddrP
 // apply takes documents in at the next revision and publishes; a key with "-" before it is deleted.
 func (h *house) apply(text string, gone ...zones.Key) {
 	h.t.Helper()
-	documents, problems := zones.ReadDocuments("zones.yaml", strings.NewReader(text))
+	documents, problems := document.Read("zones.yaml", strings.NewReader(text))
 	if len(problems) > 0 {
 		h.t.Fatal(problems)
 	}
@@ -167,10 +169,10 @@ func (h *house) apply(text string, gone ...zones.Key) {
 func (h *house) arrive(origin string, t snapshot.Transferred) {
 	h.t.Helper()
 	h.builder.Transferred(origin, t)
-	h.publish(zones.Delta{})
+	h.publish(catalog.Delta{})
 }
 
-func (h *house) publish(d zones.Delta) {
+func (h *house) publish(d catalog.Delta) {
 	s, _ := h.builder.Update(h.catalog, d, nil)
 	h.shot = s
 	state := answer.State{
@@ -514,12 +516,12 @@ func FuzzServe(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	h := &house{t: &testing.T{}, catalog: zones.NewCatalog(time.Now), builder: snapshot.NewBuilder(time.Now)}
+	h := &house{t: &testing.T{}, catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now)}
 	primary, err := New(Options{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	documents, problems := zones.ReadDocuments("zones.yaml", strings.NewReader(fmt.Sprintf(first, "")))
+	documents, problems := document.Read("zones.yaml", strings.NewReader(fmt.Sprintf(first, "")))
 	if len(problems) > 0 {
 		f.Fatal(problems)
 	}

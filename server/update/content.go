@@ -8,6 +8,7 @@ import (
 
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 )
 
@@ -184,8 +185,8 @@ func (c *content) edits() ([]zones.Edit, error) {
 			edits = append(edits, edit)
 		}
 	}
-	was := zones.Check(zones.Documents(before...))
-	if fresh := zones.Check(zones.Documents(after...)).Beyond(was).Errors(); len(fresh) > 0 {
+	was := catalog.Check(zones.Documents(before...))
+	if fresh := catalog.Check(zones.Documents(after...)).Beyond(was).Errors(); len(fresh) > 0 {
 		return nil, &Refusal{wire.RcodeRefused, wire.ErrorInvalidData, fresh[0].String()}
 	}
 	slices.SortFunc(edits, func(a, b zones.Edit) int { return cmp.Compare(a.Key, b.Key) })

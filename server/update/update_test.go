@@ -21,6 +21,7 @@ import (
 	"leeward/server/tsig"
 	"leeward/server/wire"
 	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // stored is what is in the store before each update of the tables.
@@ -90,7 +91,7 @@ func (m *memory) read(s Scope) (all []zones.Change) {
 			!slices.ContainsFunc(s.Folders, func(f string) bool { return strings.HasPrefix(string(k), f) }) {
 			continue
 		}
-		r, err := zones.Decode(k, []byte(m.values[k]))
+		r, err := document.Decode(k, []byte(m.values[k]))
 		sum := int64(0)
 		for _, c := range []byte(m.values[k]) {
 			sum = sum*31 + int64(c)
@@ -768,7 +769,7 @@ func FuzzUpdate(f *testing.F) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := zones.Decode(e.Key, text); err != nil {
+				if _, err := document.Decode(e.Key, text); err != nil {
 					t.Fatalf("%s is written as %s, and cannot be read: %v", e.Key, text, err)
 				}
 			}

@@ -23,6 +23,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // AcceptFile is the name of a file in the folder. Touching it accepts what the guard holds back.
@@ -219,7 +220,7 @@ func folders(dir string) map[string]bool {
 	found := map[string]bool{}
 	follow(dir, found)
 	found[dir] = true
-	list, _ := zones.ListFolder(os.DirFS(dir)) // what cannot be read cannot be listened to either
+	list, _ := document.List(os.DirFS(dir)) // what cannot be read cannot be listened to either
 	for _, inner := range list.Folders {
 		path := filepath.Join(dir, filepath.FromSlash(inner))
 		follow(path, found)

@@ -14,6 +14,7 @@ import (
 
 	"leeward/zones"
 	"leeward/zones/disk"
+	"leeward/zones/document"
 )
 
 // scanner reads a folder again and again and returns what has changed. It reads and compares only the files that have
@@ -88,7 +89,7 @@ func splitPath(path string) []string {
 // batch beside it is good.
 func (s *scanner) read(again bool) (zones.Batch, error) {
 	s.work = work{}
-	list, err := zones.ListFolder(os.DirFS(s.dir))
+	list, err := document.List(os.DirFS(s.dir))
 	if s.gone = err != nil; s.gone {
 		return zones.Batch{Revision: s.revision},
 			fmt.Errorf("folder of resources %s: %w; what was read before stays in service", s.dir, err)
@@ -199,9 +200,9 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 		// There is no room even to see what is new in it.
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
-		f.docs, f.problems, err = zones.MasterReader{
+		f.docs, f.problems, err = document.MasterReader{
 			File: name, Origin: origin,
-			Folder: recorder{zones.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
+			Folder: recorder{document.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
 
 			Open:  func() (io.ReadCloser, error) { return s.open(path) },
 			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
@@ -254,7 +255,7 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 		defer text.Close()
 		k := s.digests.keep("", last)
 		room.begin()
-		f.docs, f.problems = zones.ReadDocumentsThrough(name, text, func(d zones.Document) (bool, error) {
+		f.docs, f.problems = document.ReadThrough(name, text, func(d zones.Document) (bool, error) {
 			if last != nil && !k.add(d) {
 				return false, nil
 			}

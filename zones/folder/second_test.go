@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // A reading that holds only what differs delivers what the comparison of two whole readings does, whatever is edited:
@@ -50,7 +51,7 @@ func TestDifferenceOfWholeReadings(t *testing.T) {
 				r.Fatal(err)
 			}
 			defer text.Close()
-			docs, problems := zones.ReadMasterFile("example.test.zone", "example.test", text, zones.Includes(dir))
+			docs, problems := document.ReadMaster("example.test.zone", "example.test", text, document.Includes(dir))
 			if len(problems.Errors()) > 0 {
 				return nil, problems
 			}

@@ -20,6 +20,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 )
 
 var update = flag.Bool("update", false, "make words.txt and docs/reference.md anew")
@@ -149,13 +151,13 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 func TestExamples(t *testing.T) {
 	var docs []zones.Document
 	for _, kind := range zones.Kinds {
-		read, problems := zones.ReadDocuments(string(kind), strings.NewReader(Of(kind).Example))
+		read, problems := document.Read(string(kind), strings.NewReader(Of(kind).Example))
 		if len(problems) > 0 || len(read) != 1 {
 			t.Fatalf("%s: %d documents: %v", kind, len(read), problems)
 		}
 		docs = append(docs, read...)
 	}
-	more, problems := zones.ReadDocuments("more", strings.NewReader(`
+	more, problems := document.Read("more", strings.NewReader(`
 {kind: Region, name: us-east, latitude: 39, longitude: -77.5}
 ---
 {kind: Pool, name: www-us, region: us-east}
@@ -170,7 +172,7 @@ func TestExamples(t *testing.T) {
 ---
 {kind: Record, name: example.test/ns2/A, data: [192.0.2.2]}
 `))
-	if problems := append(problems, zones.Check(append(docs, more...))...).Errors(); len(problems) > 0 {
+	if problems := append(problems, catalog.Check(append(docs, more...))...).Errors(); len(problems) > 0 {
 		t.Error(problems)
 	}
 }
@@ -278,7 +280,7 @@ func with(t *testing.T, k Kind, f Field, value string) zones.Problems {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, problems := zones.ReadDocuments("", bytes.NewReader(text))
+	_, problems := document.Read("", bytes.NewReader(text))
 	return problems
 }
 

@@ -10,6 +10,7 @@ import (
 	"leeward/geo"
 	"leeward/health"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -42,7 +43,7 @@ type Builder struct {
 	sharing  map[string]*steer.Policy // by name: the policies that use loads
 	givenUp  map[zones.Key]int64      // overrides without effect, at this version
 
-	lists map[string]map[string]zones.Listed // by catalog zone made here: what it lists, by origin
+	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
 	arrived   map[string]bool                        // origins of which something was transferred since the last Update
@@ -126,13 +127,13 @@ func (b *Builder) clear() {
 	b.hosts = map[string]map[string]bool{}
 	b.overlaid = map[string]map[rr.Name][]zones.Problem{}
 	b.sharing = map[string]*steer.Policy{}
-	b.lists = map[string]map[string]zones.Listed{}
+	b.lists = map[string]map[string]catalog.Listed{}
 }
 
 // Update brings the snapshot up to what the catalog has now, and returns it. d names what has changed since the last
 // call. It may be empty if only the geo table g has changed, or an override has begun or ended. If g is nil, no
 // location is known. The problems are all that exist now, not only new ones.
-func (b *Builder) Update(c *zones.Catalog, d zones.Delta, g *geo.Table) (*Snapshot, zones.Problems) {
+func (b *Builder) Update(c *catalog.Catalog, d catalog.Delta, g *geo.Table) (*Snapshot, zones.Problems) {
 	u := b.begin(c, d, g)
 	u.gather(d)
 	u.takeResolved()
@@ -162,7 +163,7 @@ func (b *Builder) NextExpiry() time.Time {
 }
 
 // GiveUp makes an override, at its present version, have no effect. Update is due then.
-func (b *Builder) GiveUp(c *zones.Catalog, o *zones.Override) {
+func (b *Builder) GiveUp(c *catalog.Catalog, o *zones.Override) {
 	b.givenUp[o.Key()] = c.VersionOf(o.Key())
 	b.expiries[o.Target] = b.now()
 }
@@ -170,7 +171,7 @@ func (b *Builder) GiveUp(c *zones.Catalog, o *zones.Override) {
 // update is one call of Update: what must be made again because of what has changed.
 type update struct {
 	*Builder
-	catalog  *zones.Catalog
+	catalog  *catalog.Catalog
 	out      *Snapshot
 	pools    map[string]bool // to compile
 	policies map[string]bool // to compile
@@ -184,7 +185,7 @@ type update struct {
 	shared   bool              // the policies that use loads have changed
 }
 
-func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
+func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *update {
 	fresh := b.compiler == nil || b.compiler.Table() != g || b.compiler.Shared() > 64+4*len(b.policies.named)
 	if fresh {
 		b.compiler = steer.NewCompiler(g)
@@ -204,7 +205,7 @@ func (b *Builder) begin(c *zones.Catalog, d zones.Delta, g *geo.Table) *update {
 }
 
 // gather marks what the changed keys call for.
-func (u *update) gather(d zones.Delta) {
+func (u *update) gather(d catalog.Delta) {
 	if d.Full {
 		for _, kind := range zones.Kinds {
 			if kind == zones.KindRecord {

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -25,7 +26,7 @@ import (
 // A snapshot that was made change by change equals one made from nothing.
 func TestChangeByChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+		c, b := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
 		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "*", "x.*.a", "d.e.f.g", "e.f.g"}
 		for rev := int64(1); rev <= 12; rev++ {
 			batch := zones.Batch{Revision: rev, Accepted: rev}
@@ -36,7 +37,7 @@ func TestChangeByChange(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			fresh, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: rev}, nil)
+			fresh, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true, Revision: rev}, nil)
 			if diff := cmp.Diff(printed(t, fresh), printed(t, shot)); diff != "" {
 				t.Fatalf("revision %d, from nothing (-) and change by change (+):\n%s", rev, diff)
 			}
@@ -123,8 +124,8 @@ func printed(t interface{ Fatal(...any) }, s *snapshot.Snapshot) string {
 }
 
 // many is a catalog of policies with pools of six endpoints each, and records.
-func many(tb testing.TB, policies, records int) *zones.Catalog {
-	c := zones.NewCatalog(time.Now)
+func many(tb testing.TB, policies, records int) *catalog.Catalog {
+	c := catalog.New(time.Now)
 	rs := []zones.Resource{
 		&zones.Zone{Origin: "example.test", Nameservers: []string{"ns1.example.net"}},
 		&zones.Region{Region: "here"},
@@ -163,7 +164,7 @@ func policy(i int, pool string) *zones.Policy {
 
 func TestLookupAllocatesNothing(t *testing.T) {
 	c := many(t, 1, 100)
-	shot, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+	shot, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true, Revision: 1}, nil)
 	var a snapshot.Answer
 	for _, name := range []string{
 		"host-7.example.test", "nothing-here-with-a-long-name-beyond-thirty-two.example.test",
@@ -202,10 +203,10 @@ func TestSaveAndLoad(t *testing.T) {
 		rs.Len() == 0 {
 		t.Errorf("loaded %+v with %d resources, saved %d", meta, len(changes), rs.Len())
 	}
-	back := zones.NewCatalog(time.Now)
+	back := catalog.New(time.Now)
 	back.Apply(zones.Batch{Revision: 42, Full: true, Changes: changes})
-	one, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true}, nil)
-	two, _ := snapshot.NewBuilder(time.Now).Update(back, zones.Delta{Full: true}, nil)
+	one, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true}, nil)
+	two, _ := snapshot.NewBuilder(time.Now).Update(back, catalog.Delta{Full: true}, nil)
 	if diff := cmp.Diff(printed(t, one), printed(t, two)); diff != "" {
 		t.Error(diff)
 	}
@@ -239,7 +240,7 @@ func TestSaveAndLoad(t *testing.T) {
 func BenchmarkLookup(b *testing.B) {
 	for _, names := range []int{10_000, 1_000_000} {
 		c := many(b, 1, names)
-		shot, _ := snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+		shot, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true, Revision: 1}, nil)
 		for _, host := range []string{"host", "none"} {
 			var questions [4096][]byte
 			for i := range questions {
@@ -264,7 +265,7 @@ func BenchmarkLookup(b *testing.B) {
 func BenchmarkUpdate(b *testing.B) {
 	c := many(b, 10_000, 0)
 	builder := snapshot.NewBuilder(time.Now)
-	builder.Update(c, zones.Delta{Full: true, Revision: 1}, nil)
+	builder.Update(c, catalog.Delta{Full: true, Revision: 1}, nil)
 	rev := int64(1)
 	for b.Loop() {
 		rev++
@@ -282,7 +283,7 @@ func BenchmarkUpdate(b *testing.B) {
 func TestLaidOverChangeByChange(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
 	rapid.Check(t, func(t *rapid.T) {
-		c, b := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+		c, b := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
 		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "d.e.f.g", "e.f.g"}
 		elsewhere := zones.Change{Resource: &zones.Zone{
 			Origin:   "example.test",
@@ -380,7 +381,7 @@ func TestLaidOverChangeByChange(t *testing.T) {
 			shot, problems := b.Update(c, c.Apply(batch), nil)
 			fresh := snapshot.NewBuilder(time.Now)
 			fresh.Transferred("example.test", snapshot.Transferred{Version: at})
-			want, wantProblems := fresh.Update(c, zones.Delta{Full: true, Revision: rev}, nil)
+			want, wantProblems := fresh.Update(c, catalog.Delta{Full: true, Revision: rev}, nil)
 			if diff := cmp.Diff(printed(t, want), printed(t, shot)); diff != "" {
 				t.Fatalf("revision %d, at once (-) and change by change (+):\n%s", rev, diff)
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 )
 
 // BenchmarkZoneGrows adds very many names to a zone of a few in one revision, as a watch tells of them.
@@ -14,7 +15,7 @@ func BenchmarkZoneGrows(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
-				c, builder := zones.NewCatalog(time.Now), NewBuilder(time.Now)
+				c, builder := catalog.New(time.Now), NewBuilder(time.Now)
 				z := &zones.Zone{Origin: "example.test", Nameservers: []string{"ns.example.net"}}
 				d := c.Apply(zones.Batch{
 					Revision: 1, Full: true,

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -23,7 +24,7 @@ func (u *update) list() {
 		if err != nil {
 			continue
 		}
-		before, now := u.lists[z.Origin], map[string]zones.Listed{}
+		before, now := u.lists[z.Origin], map[string]catalog.Listed{}
 		for _, l := range u.catalog.Members(z) {
 			l.Open = false // the zone does not show it
 			now[l.Origin] = l
@@ -45,7 +46,7 @@ func (u *update) list() {
 
 // listing returns the edits that put a member into a catalog zone, or remove it. A member that cannot be read is a
 // hole: if it were missing, secondaries would drop it.
-func listing(z *zones.Zone, apex rr.Name, l zones.Listed, put bool) []edit {
+func listing(z *zones.Zone, apex rr.Name, l catalog.Listed, put bool) []edit {
 	label := l.Label()
 	member := rr.Name(string(rune(len(label))) + label + "\x05zones" + string(apex))
 	group := rr.Name("\x05group" + string(member))

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -32,7 +33,7 @@ func TestCatalogIsWhatThereIs(t *testing.T) {
 		return all
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		catalog := zones.NewCatalog(func() time.Time { return time.Time{} })
+		c := catalog.New(func() time.Time { return time.Time{} })
 		builder := snapshot.NewBuilder(time.Now)
 		state := map[string]string{}
 		lists := []string{"*"}
@@ -74,8 +75,8 @@ func TestCatalogIsWhatThereIs(t *testing.T) {
 				}
 				b.Changes = append(b.Changes, c)
 			}
-			shot, _ := builder.Update(catalog, catalog.Apply(b), nil)
-			fresh, _ := snapshot.NewBuilder(time.Now).Update(catalog, zones.Delta{Full: true}, nil)
+			shot, _ := builder.Update(c, c.Apply(b), nil)
+			fresh, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true}, nil)
 			got := held(shot)
 			if diff := cmp.Diff(held(fresh), got); diff != "" {
 				t.Fatalf("revision %d, from nothing (-) and change by change (+):\n%s", rev+1, diff)

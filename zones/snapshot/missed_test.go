@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -67,14 +68,14 @@ func TestWhatCannotBeReadIsNotDenied(t *testing.T) {
 			return b
 		}
 		build := func(b zones.Batch) *snapshot.Snapshot {
-			c := zones.NewCatalog(time.Now)
+			c := catalog.New(time.Now)
 			shot, _ := snapshot.NewBuilder(time.Now).Update(c, c.Apply(b), nil)
 			return shot
 		}
 		whole, holed := batch(false), batch(true)
 		// Of two records that exclude each other, the older is in service. Without it the other would be, and that
 		// would be a different zone.
-		c := zones.NewCatalog(time.Now)
+		c := catalog.New(time.Now)
 		c.Apply(whole)
 		if len(c.Problems().Coded(zones.CodeConflict)) > 0 {
 			t.Skip()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 )
 
@@ -315,7 +316,7 @@ func overlaidSOA(v *Version, revision uint32) (edit, negative) {
 
 // overlaidProblems returns the conflicts in all zones that live elsewhere. It looks up their revisions now: a resource
 // that was written again unchanged is not laid over again, but has a new revision.
-func (b *Builder) overlaidProblems(c *zones.Catalog) (all zones.Problems) {
+func (b *Builder) overlaidProblems(c *catalog.Catalog) (all zones.Problems) {
 	for _, names := range b.overlaid {
 		for _, problems := range names {
 			for _, p := range problems {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -14,7 +15,7 @@ import (
 // name, with 10,000 policies laid over it, and when one of the policies goes and comes.
 func BenchmarkLaidOver(b *testing.B) {
 	const apex = rr.Name("\x07example\x04test\x00")
-	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+	c, builder := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
 	batch := zones.Batch{Revision: 1, Full: true}
 	put := func(r zones.Resource) {
 		batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 1})
@@ -66,7 +67,7 @@ func BenchmarkLaidOver(b *testing.B) {
 			add(fmt.Sprintf("new-%d", serial), rr.TypeA, "192.0.2.1")
 			version, _ = edition.Finish()
 			builder.Transferred("example.test", snapshot.Transferred{Version: version})
-			builder.Update(c, zones.Delta{}, nil)
+			builder.Update(c, catalog.Delta{}, nil)
 		}
 	})
 	b.Run("here", func(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 )
@@ -13,7 +14,7 @@ import (
 // newest version.
 func TestCrossingIsOfTheNewestVersion(t *testing.T) {
 	const apex = rr.Name("\x07example\x04test\x00")
-	c, builder := zones.NewCatalog(time.Now), snapshot.NewBuilder(time.Now)
+	c, builder := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
 	edition := snapshot.NewEdition(apex)
 	for _, x := range []struct {
 		owner string

@@ -20,6 +20,8 @@ import (
 	"leeward/geo"
 	"leeward/health"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/rr"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
@@ -86,7 +88,7 @@ type stage struct {
 	t       *testing.T
 	archive *txtar.Archive
 	now     time.Time
-	catalog *zones.Catalog
+	catalog *catalog.Catalog
 	builder *snapshot.Builder
 	table   *geo.Table
 	shot    *snapshot.Snapshot
@@ -103,7 +105,7 @@ func newStage(t *testing.T, archive *txtar.Archive) *stage {
 		states: map[string]health.State{},
 	}
 	clock := func() time.Time { return s.now }
-	s.catalog, s.builder = zones.NewCatalog(clock), snapshot.NewBuilder(clock)
+	s.catalog, s.builder = catalog.New(clock), snapshot.NewBuilder(clock)
 	var networks []geo.Network
 	for _, line := range strings.Split(strings.TrimSpace(s.file("geo")), "\n") {
 		f := strings.Fields(line) // PREFIX CONTINENT COUNTRY LAT LON ASN
@@ -143,7 +145,7 @@ func (s *stage) file(name string) string {
 }
 
 func (s *stage) apply(name string, full bool) []string {
-	docs, problems := zones.ReadDocuments(name, strings.NewReader(s.file(name)))
+	docs, problems := document.Read(name, strings.NewReader(s.file(name)))
 	if err := problems.Err(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -160,7 +162,7 @@ func (s *stage) batch(b zones.Batch) (out []string) {
 	return append(out, s.update(s.catalog.Apply(b))...)
 }
 
-func (s *stage) update(d zones.Delta) (out []string) {
+func (s *stage) update(d catalog.Delta) (out []string) {
 	var problems zones.Problems
 	s.shot, problems = s.builder.Update(s.catalog, d, s.table)
 	s.view = steer.NewView(s.shot.Program(), steer.Sight{State: s.verdict}, s.view)
@@ -217,7 +219,7 @@ func (s *stage) do(words []string) []string {
 		t := s.elsewhere[words[1]]
 		t.Expired = true
 		s.builder.Transferred(words[1], t)
-		return s.update(zones.Delta{})
+		return s.update(catalog.Delta{})
 	case "apply":
 		return s.apply(words[1], false)
 	case "spoil": // the newest version cannot be read
@@ -242,7 +244,7 @@ func (s *stage) do(words []string) []string {
 		}
 		s.now = s.now.Add(d)
 		if end := s.builder.NextExpiry(); !end.IsZero() && !s.now.Before(end) {
-			return s.update(zones.Delta{})
+			return s.update(catalog.Delta{})
 		}
 		return nil
 	case "print":
@@ -295,7 +297,7 @@ func (s *stage) transfer(origin, file string, whole bool) []string {
 	}
 	s.elsewhere[origin] = snapshot.Transferred{Version: v.From(old)}
 	s.builder.Transferred(origin, s.elsewhere[origin])
-	return s.update(zones.Delta{})
+	return s.update(catalog.Delta{})
 }
 
 // resolve takes in what a hostname resolves to, or that it no longer resolves.
@@ -314,7 +316,7 @@ func (s *stage) resolve(name string, words []string, options map[string]string) 
 		}
 	}
 	s.builder.Resolved(name, r)
-	return s.update(zones.Delta{})
+	return s.update(catalog.Delta{})
 }
 
 var outcomes = [...]string{

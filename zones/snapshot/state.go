@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/disk"
+	"leeward/zones/document"
 )
 
 // Saved describes a copy on disk.
@@ -42,7 +44,7 @@ const StateFile = "last-good"
 // each resource (key, tab, value), and a line with the SHA-256 of everything before it. A new file replaces the old one
 // whole, so there is a complete copy at any moment. Save fills in meta's Format, Count and Serials, and unpacks one
 // resource at a time.
-func Save(folder string, meta Saved, resources *zones.Frozen) error {
+func Save(folder string, meta Saved, resources *catalog.Frozen) error {
 	err := disk.Write(filepath.Join(folder, StateFile), 0o600, func(f *os.File) error {
 		return writeState(f, meta, resources)
 	})
@@ -52,7 +54,7 @@ func Save(folder string, meta Saved, resources *zones.Frozen) error {
 	return nil
 }
 
-func writeState(w io.Writer, meta Saved, resources *zones.Frozen) error {
+func writeState(w io.Writer, meta Saved, resources *catalog.Frozen) error {
 	z := gzip.NewWriter(w)
 	sum := sha256.New()
 	b := bufio.NewWriterSize(io.MultiWriter(z, sum), 1<<16)
@@ -186,7 +188,7 @@ func (meta *Saved) take(n int, line []byte, changes *[]zones.Change) error {
 	}
 	key, serial, _ := strings.Cut(string(text), "\x1f")
 	c := zones.Change{Key: zones.Key(key), Revision: meta.Revision}
-	c.Resource, c.Err = zones.Decode(c.Key, value)
+	c.Resource, c.Err = document.Decode(c.Key, value)
 	if z, ok := c.Resource.(*zones.Zone); ok && serial != "" {
 		number, err := strconv.ParseUint(serial, 10, 32)
 		if err != nil {

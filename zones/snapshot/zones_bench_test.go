@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 )
 
 // manyZones returns a catalog of n zones with a policy each. All policies use the pool "shared"; that of zone 0 also
 // uses the pool "own".
-func manyZones(n int) (*zones.Catalog, int64) {
+func manyZones(n int) (*catalog.Catalog, int64) {
 	var batch zones.Batch
 	add := func(r zones.Resource) {
 		batch.Revision++
@@ -36,7 +37,7 @@ func manyZones(n int) (*zones.Catalog, int64) {
 		add(&zones.Policy{Name: "www." + origin, Rules: []zones.Rule{rule}})
 	}
 	batch.Full = true
-	c := zones.NewCatalog(time.Now)
+	c := catalog.New(time.Now)
 	c.Consume(batch)
 	return c, batch.Revision
 }
@@ -54,14 +55,14 @@ func BenchmarkZones(b *testing.B) {
 		b.Run(fmt.Sprintf("build/%d", n), func(b *testing.B) {
 			for b.Loop() {
 				c, revision := manyZones(n)
-				snapshot.NewBuilder(time.Now).Update(c, zones.Delta{Full: true, Revision: revision}, nil)
+				snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true, Revision: revision}, nil)
 			}
 		})
 		for _, pool := range []string{"shared", "own"} {
 			b.Run(fmt.Sprintf("%s/%d", pool, n), func(b *testing.B) {
 				c, revision := manyZones(n)
 				builder := snapshot.NewBuilder(time.Now)
-				builder.Update(c, zones.Delta{Full: true, Revision: revision}, nil)
+				builder.Update(c, catalog.Delta{Full: true, Revision: revision}, nil)
 				b.ResetTimer()
 				for b.Loop() {
 					revision++

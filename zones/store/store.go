@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/etcd"
 )
 
@@ -49,7 +50,7 @@ func (e *Etcd) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
 		c.Err = zones.Problems{{Key: c.Key, Code: zones.CodeStray, Message: fmt.Sprintf("no kind of resource is kept "+
 			"in %s; delete it, or put it where its kind belongs (zones, records, regions, …)", e.Key(kv.Name))}}
 	default:
-		c.Resource, c.Err = zones.Decode(c.Key, kv.Value)
+		c.Resource, c.Err = document.Decode(c.Key, kv.Value)
 	}
 	return c, true
 }

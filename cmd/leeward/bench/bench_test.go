@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/rr"
 )
 
@@ -239,7 +240,7 @@ func TestReadNames(t *testing.T) {
 }
 
 func TestZoneQuestions(t *testing.T) {
-	docs, problems := zones.ReadDocuments("test", strings.NewReader(`
+	docs, problems := document.Read("test", strings.NewReader(`
 {"kind": "Zone", "name": "example.test", "nameservers": ["ns1.example.test"], "hostmaster": "hostmaster@example.test"}
 ---
 {"kind": "Zone", "name": "sub.example.test", "nameservers": ["ns1.example.test"], "hostmaster": "hostmaster@example.test"}

@@ -5,6 +5,7 @@ import (
 
 	"leeward/geo"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 )
 
@@ -26,7 +27,7 @@ const asideFrom = 10_000
 type applied struct {
 	first         time.Time // when the oldest of them came in
 	table         *geo.Table
-	delta         zones.Delta
+	delta         catalog.Delta
 	batches       bool // there were any
 	fresh, listed bool // there was one that is not the copy on disk's; a list
 	members       bool // catalog zones brought zones here, or took some away

@@ -7,6 +7,7 @@ import (
 	"leeward/health"
 	"leeward/server/transfer"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/steer"
 )
 
@@ -79,7 +80,7 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 }
 
 // take adds what one batch changed. Its revision does not count here.
-func (a *applied) take(d zones.Delta) {
+func (a *applied) take(d catalog.Delta) {
 	a.delta.Full = a.delta.Full || d.Full
 	a.delta.Keys = append(a.delta.Keys, d.Keys...)
 	a.delta.Serials = append(a.delta.Serials, d.Serials...)

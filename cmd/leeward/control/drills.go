@@ -10,6 +10,7 @@ import (
 	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/steer"
 )
 
@@ -53,7 +54,7 @@ func (d *drill) inForce(now time.Time) bool {
 }
 
 // redrill finds the drills again after a change. A drill that was given up stays so until its override changes.
-func (l *Loop) redrill(d zones.Delta) {
+func (l *Loop) redrill(d catalog.Delta) {
 	override := func(k zones.Key) bool { return k.Kind() == zones.KindOverride }
 	if len(l.drills.of) == 0 && !d.Full && !slices.ContainsFunc(d.Keys, override) {
 		return // the usual case
@@ -140,7 +141,7 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 		}
 	}
 	if gone {
-		l.snapshot, l.built = l.builder.Update(l.catalog, zones.Delta{}, l.table)
+		l.snapshot, l.built = l.builder.Update(l.catalog, catalog.Delta{}, l.table)
 		l.publish(now, nil, nil)
 		l.assign()
 	}

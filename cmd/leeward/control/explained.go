@@ -7,6 +7,7 @@ import (
 
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/rr"
 )
 
@@ -23,7 +24,7 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer
 			c.pools = append(c.pools, s.Pool)
 		}
 	}
-	var held []zones.Held // there may be a million, so the loop does not search them
+	var held []catalog.Held // there may be a million, so the loop does not search them
 	err = l.Do(ctx, func(i Inside) {
 		held = i.l.catalog.Held()
 		for _, p := range i.l.wrong {

@@ -10,6 +10,7 @@ import (
 
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -107,13 +108,13 @@ func (l *Loop) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.S
 	for _, key := range slices.Sorted(maps.Keys(rs)) {
 		batch.Changes = append(batch.Changes, zones.Change{Key: key, Resource: rs[key], Revision: 1})
 	}
-	catalog := zones.NewCatalog(clock)
-	delta := catalog.Apply(batch)
+	c := catalog.New(clock)
+	delta := c.Apply(batch)
 	builder := snapshot.NewBuilder(clock)
 	for _, name := range l.snapshot.Program().Hostnames() {
 		builder.Resolved(name, l.builder.Resolution(name))
 	}
-	s, _ := builder.Update(catalog, delta, l.table)
+	s, _ := builder.Update(c, delta, l.table)
 	return s
 }
 

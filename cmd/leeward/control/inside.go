@@ -6,14 +6,14 @@ import (
 
 	"leeward/health"
 	"leeward/server/admin"
-	"leeward/zones"
+	"leeward/zones/catalog"
 )
 
 // Inside is what a function that Do runs in the loop may look at. It must not be kept.
 type Inside struct{ l *Loop }
 
 // Catalog returns the resources in service. It belongs to the loop: do not keep it.
-func (i Inside) Catalog() *zones.Catalog { return i.l.catalog }
+func (i Inside) Catalog() *catalog.Catalog { return i.l.catalog }
 
 // Mine keeps those assignments that this process is to probe, in place. It marks the targets that have no verdict yet.
 func (i Inside) Mine(as []health.Assignment) []health.Assignment {
@@ -49,7 +49,7 @@ func (i Inside) Held(most int) []admin.Held {
 	return held(all[:min(most, len(all))])
 }
 
-func held(hs []zones.Held) []admin.Held {
+func held(hs []catalog.Held) []admin.Held {
 	all := make([]admin.Held, 0, len(hs))
 	for _, h := range hs {
 		all = append(all, admin.Held{Resource: string(h.Key), Why: h.Why, Revision: h.Revision})

@@ -6,6 +6,7 @@ import (
 	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/catalog"
 )
 
 // mostLogged is how many turned verdicts, or new problems, are logged one by one. If there are more, only their number
@@ -65,7 +66,7 @@ func (l *Loop) inService(p *zones.Problem) string {
 
 // logHeld logs that the guard has begun to hold something back, or that it no longer holds back anything. first is the
 // first key of what is new, nil for nothing.
-func (l *Loop) logHeld(first *zones.Held, before int) {
+func (l *Loop) logHeld(first *catalog.Held, before int) {
 	switch {
 	case first != nil && l.held > 0:
 		l.o.Log.Warn("removals are held back until leeward accept",

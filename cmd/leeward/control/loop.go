@@ -27,6 +27,7 @@ import (
 	"leeward/server/answer"
 	"leeward/server/transfer"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -56,7 +57,7 @@ type LoopOptions struct {
 	// Owed hears, after each batch, what the source should keep of serials.
 	Owed func(owed zones.Serials, any bool)
 	// Keep puts the last good resources on disk.
-	Keep func(revision int64, resources *zones.Frozen)
+	Keep func(revision int64, resources *catalog.Frozen)
 	// Past is what an earlier run knew of targets' health, and Recall puts what this run knows on disk.
 	Past   []health.Past
 	Recall func([]health.Past)
@@ -75,7 +76,7 @@ type Loop struct {
 	inbox *inbox
 
 	// The fields below belong to the goroutine of Run.
-	catalog   *zones.Catalog
+	catalog   *catalog.Catalog
 	members   *members
 	builder   *snapshot.Builder
 	board     *health.Board
@@ -124,7 +125,7 @@ func NewLoop(o LoopOptions) *Loop {
 	}
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
-		catalog: zones.NewCatalog(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now),
+		catalog: catalog.New(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now),
 		board:     health.NewBoard(),
 		back:      make(chan applied, 1),
 		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),

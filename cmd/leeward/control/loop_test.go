@@ -22,6 +22,8 @@ import (
 	"leeward/server/admin"
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/steer"
 )
 
@@ -33,7 +35,7 @@ var resources string
 // changes reads documents as a source would deliver them.
 func changes(t *testing.T, text string, revision int64) []zones.Change {
 	t.Helper()
-	docs, problems := zones.ReadDocuments("test.yaml", strings.NewReader(text))
+	docs, problems := document.Read("test.yaml", strings.NewReader(text))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,7 @@ func start(t *testing.T, past ...health.Past) *bench {
 		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Now: time.Now, Own: "fra",
 		Publish: func(s answer.State) { b.mu.Lock(); defer b.mu.Unlock(); b.published = append(b.published, s) },
 		Assign:  func(p *steer.Program) { b.mu.Lock(); defer b.mu.Unlock(); b.assigned = p.Assignments() },
-		Keep: func(revision int64, _ *zones.Frozen) {
+		Keep: func(revision int64, _ *catalog.Frozen) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.kept = append(b.kept, revision)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 )
 
@@ -57,8 +58,8 @@ func (m *members) batch(b zones.Batch) zones.Batch {
 		origin := ch.Key.Name()
 		z, _ := ch.Resource.(*zones.Zone)
 		if z != nil && b.Copy {
-			if catalog, _ := z.MemberOf(); catalog != "" { // an earlier run put it there
-				m.put[origin] = member{catalog: catalog, zone: z}
+			if from, _ := z.MemberOf(); from != "" { // an earlier run put it there
+				m.put[origin] = member{catalog: from, zone: z}
 				continue
 			}
 		}
@@ -88,7 +89,7 @@ func put(z *zones.Zone) zones.Change { return zones.Change{Key: z.Key(), Resourc
 // update returns the batches that bring the Catalog to what the catalog zones list: at most one that is meant, and one
 // that is doubted. Removals are doubted if a catalog zone has lost more than half of the members it had within a
 // minute.
-func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot.Version) (batches []zones.Batch) {
+func (m *members) update(c *catalog.Catalog, version func(origin string) *snapshot.Version) (batches []zones.Batch) {
 	m.problems = nil
 	wanted := m.wanted(c, version)
 	meant := zones.Batch{Revision: c.Revision(), Meant: true}
@@ -109,15 +110,15 @@ func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot
 		}
 	}
 	now := m.now()
-	for catalog, n := range had {
-		most, left := n, n-len(gone[catalog])
-		if l := m.catalogs[catalog]; l != nil {
+	for from, n := range had {
+		most, left := n, n-len(gone[from])
+		if l := m.catalogs[from]; l != nil {
 			if n >= l.most || now.Sub(l.since) > membersWindow {
 				l.most, l.since = n, now
 			}
 			most = l.most
 		}
-		for _, origin := range slices.Sorted(slices.Values(gone[catalog])) {
+		for _, origin := range slices.Sorted(slices.Values(gone[from])) {
 			ch := zones.Change{Key: zones.KeyOf(zones.KindZone, origin), Revision: c.Revision()}
 			if delete(m.put, origin); 2*left < most {
 				doubted.Changes = append(doubted.Changes, ch)
@@ -135,18 +136,18 @@ func (m *members) update(c *zones.Catalog, version func(origin string) *snapshot
 }
 
 // wanted returns the zones that the catalog zones list and that should exist here.
-func (m *members) wanted(c *zones.Catalog, version func(origin string) *snapshot.Version) map[string]member {
+func (m *members) wanted(c *catalog.Catalog, version func(origin string) *snapshot.Version) map[string]member {
 	wanted, there := map[string]member{}, map[string]bool{}
 	c.Each(zones.KindZone, func(r zones.Resource) bool {
-		catalog := r.(*zones.Zone)
-		if !catalog.Catalog() {
+		lister := r.(*zones.Zone)
+		if !lister.Catalog() {
 			return true
 		}
-		name := catalog.Origin
+		name := lister.Origin
 		there[name] = true
 		l := m.read(name, version(name))
 		if l.broken != nil {
-			m.problem(catalog, "the catalog zone is broken, and its members stay as they were: %v", l.broken)
+			m.problem(lister, "the catalog zone is broken, and its members stay as they were: %v", l.broken)
 		}
 		if !l.whole { // no version could be read since the start: keep what there is
 			for origin, p := range m.put {
@@ -156,12 +157,12 @@ func (m *members) wanted(c *zones.Catalog, version func(origin string) *snapshot
 			}
 		}
 		for _, x := range l.members {
-			z, err := catalog.NewMember(x.Name, x.Label)
+			z, err := lister.NewMember(x.Name, x.Label)
 			if err != nil {
-				m.problem(catalog, "its member %s cannot be a zone here: %v", x.Name, err)
+				m.problem(lister, "its member %s cannot be a zone here: %v", x.Name, err)
 				continue
 			}
-			m.claim(c, catalog, wanted, member{catalog: name, owner: zones.NameText(x.Owner), zone: z})
+			m.claim(c, lister, wanted, member{catalog: name, owner: zones.NameText(x.Owner), zone: z})
 		}
 		return true
 	})
@@ -189,11 +190,11 @@ func (m *members) read(name string, v *snapshot.Version) *listing {
 
 // claim decides whether a catalog zone's member should exist here. A configured zone stays. So does a member that
 // another catalog zone brought first, unless that one gives it away (RFC 9432 section 5.2).
-func (m *members) claim(c *zones.Catalog, catalog *zones.Zone, wanted map[string]member, x member) {
+func (m *members) claim(c *catalog.Catalog, lister *zones.Zone, wanted map[string]member, x member) {
 	origin := x.zone.Origin
 	z, ok := c.Get(x.zone.Key()).(*zones.Zone)
 	if m.configured[origin] || ok && (z.Transfer == nil || z.Transfer.Member == "") {
-		m.problem(catalog, "its member %s is configured here by itself, and stays as it is; take one of the two out",
+		m.problem(lister, "its member %s is configured here by itself, and stays as it is; take one of the two out",
 			origin)
 		return
 	}
@@ -210,13 +211,13 @@ func (m *members) claim(c *zones.Catalog, catalog *zones.Zone, wanted map[string
 		x, rival = rival, x
 	}
 	if x.owner != rival.catalog {
-		m.problem(catalog, "%s is a member of %s and of %s, and stays with %s; take it out of the other",
+		m.problem(lister, "%s is a member of %s and of %s, and stays with %s; take it out of the other",
 			origin, rival.catalog, x.catalog, rival.catalog)
 	}
 }
 
-func (m *members) problem(catalog *zones.Zone, format string, args ...any) {
+func (m *members) problem(lister *zones.Zone, format string, args ...any) {
 	m.problems = append(m.problems, zones.Problem{
-		Key: catalog.Key(), Field: "transfer.catalog", Message: fmt.Sprintf(format, args...),
+		Key: lister.Key(), Field: "transfer.catalog", Message: fmt.Sprintf(format, args...),
 	})
 }

@@ -48,8 +48,8 @@ func version(t *testing.T, origin string, lines ...string) *snapshot.Version {
 	return v
 }
 
-// catalog is a catalog zone of those lines, and its version.
-func catalog(t *testing.T, origin string, lines ...string) *snapshot.Version {
+// catalogZone is a catalog zone of those lines, and its version.
+func catalogZone(t *testing.T, origin string, lines ...string) *snapshot.Version {
 	t.Helper()
 	return version(t, origin, append(lines, `version TXT "2"`)...)
 }
@@ -150,7 +150,7 @@ func TestCatalogZone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t)
 				b.Batch(zones.Batch{Revision: 5, Full: true, Accepted: 5, Changes: changes(t, catalogs, 5)})
-				b.transferred(catalog(t, "cat.test", listed(4)...))
+				b.transferred(catalogZone(t, "cat.test", listed(4)...))
 				before := b.members()
 				if len(before) != 4 {
 					t.Fatalf("%q", before)
@@ -192,7 +192,7 @@ func TestCatalogZoneThatShrinks(t *testing.T) {
 		full.AcceptedKeys = map[zones.Key]int64{zones.KeyOf(zones.KindZone, "m0.test"): 4}
 		b.Batch(full)
 		for _, n := range []int{4, 3, 2, 0} { // a little at a time, but within a minute
-			b.transferred(catalog(t, "cat.test", listed(n)...))
+			b.transferred(catalogZone(t, "cat.test", listed(n)...))
 			b.members()
 		}
 		for range 2 {
@@ -206,7 +206,7 @@ func TestCatalogZoneThatShrinks(t *testing.T) {
 		if got := b.members(); len(got) != 0 {
 			t.Errorf("%q although it was accepted", got)
 		}
-		b.transferred(catalog(t, "cat.test", listed(2)...))
+		b.transferred(catalogZone(t, "cat.test", listed(2)...))
 		b.Batch(zones.Batch{Revision: 7, Full: true, Changes: changes(t, catalogs, 5)})
 		if got := b.members(); len(got) != 2 {
 			t.Errorf("%q after the source was read again", got)
@@ -221,9 +221,9 @@ func TestCatalogZoneRivals(t *testing.T) {
 		b := start(t)
 		own := "---\nkind: Zone\nname: m0.test\nnameservers: [ns.other.test]\n"
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, catalogs+own, 5)})
-		b.transferred(catalog(t, "second.test", "s.zones PTR m1.test."))
+		b.transferred(catalogZone(t, "second.test", "s.zones PTR m1.test."))
 		b.members() // it is the first
-		b.transferred(catalog(t, "cat.test", listed(3)...))
+		b.transferred(catalogZone(t, "cat.test", listed(3)...))
 		want := func(problem string, want ...string) {
 			t.Helper()
 			if got := b.members(); !slices.Equal(got, want) {
@@ -235,7 +235,7 @@ func TestCatalogZoneRivals(t *testing.T) {
 		}
 		want("m0.test is configured here by itself", "m0.test", "m1.test second.test s", "m2.test cat.test l2")
 		want("stays with second.test", "m0.test", "m1.test second.test s", "m2.test cat.test l2")
-		b.transferred(catalog(t, "second.test", "s.zones PTR m1.test.", "coo.s.zones PTR cat.test."))
+		b.transferred(catalogZone(t, "second.test", "s.zones PTR m1.test.", "coo.s.zones PTR cat.test."))
 		want("", "m0.test", "m1.test cat.test l1", "m2.test cat.test l2")
 		b.Batch(zones.Batch{
 			Revision: 6,
@@ -253,8 +253,8 @@ func TestCatalogZoneIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t)
 		b.Batch(zones.Batch{Revision: 5, Full: true, Changes: changes(t, catalogs, 5)})
-		b.transferred(catalog(t, "cat.test", listed(1)...))
-		b.transferred(catalog(t, "second.test", listed(1)...))
+		b.transferred(catalogZone(t, "cat.test", listed(1)...))
+		b.transferred(catalogZone(t, "second.test", listed(1)...))
 		synctest.Wait()
 		for _, x := range []struct {
 			name string

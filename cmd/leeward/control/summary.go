@@ -12,6 +12,7 @@ import (
 	"leeward/health/resolve"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -34,7 +35,7 @@ type Summary struct {
 	problems []admin.Problem // of resources
 	drills   []admin.Problem // drills that were given up
 	givenUp  map[string]bool // their targets
-	held     []zones.Held
+	held     []catalog.Held
 	clocks   []admin.Problem
 	fleet    fleet
 	geo      []geo.Source
@@ -108,7 +109,7 @@ func (l *Loop) summarized() map[zones.Kind][]zones.Resource {
 }
 
 // relist forgets the list of resources if a change concerns one of them.
-func (l *Loop) relist(d zones.Delta) {
+func (l *Loop) relist(d catalog.Delta) {
 	if d.Full || slices.ContainsFunc(d.Keys, func(k zones.Key) bool { return slices.Contains(summarized, k.Kind()) }) {
 		l.listed = nil
 	}

@@ -12,6 +12,7 @@ import (
 	"leeward/server/admin"
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // BenchmarkSummary makes a status of that many endpoints, each with the votes of three vantages.
@@ -30,7 +31,7 @@ func BenchmarkSummary(b *testing.B) {
 				fmt.Fprintf(&text, "---\n{kind: Endpoint, name: p%d/e%d, addresses: [10.%d.%d.%d]}\n", i/20, i, i>>16,
 					i>>8&255, i&255)
 			}
-			docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader(text.String()))
+			docs, problems := document.Read("a.yaml", strings.NewReader(text.String()))
 			if err := problems.Err(); err != nil {
 				b.Fatal(err)
 			}

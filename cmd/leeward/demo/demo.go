@@ -26,6 +26,8 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
 	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/document"
 	"leeward/zones/etcd"
 	"leeward/zones/store"
 )
@@ -157,8 +159,8 @@ func (d *demo) apply(ctx context.Context, text string) (int, error) {
 		return 0, err
 	}
 	defer e.Close()
-	docs, problems := zones.ReadDocuments("demo.yaml", strings.NewReader(text))
-	if err := append(problems, zones.Check(docs)...).Err(); err != nil {
+	docs, problems := document.Read("demo.yaml", strings.NewReader(text))
+	if err := append(problems, catalog.Check(docs)...).Err(); err != nil {
 		return 0, err
 	}
 	done, err := e.Change(ctx, func(l *store.Listing) (store.Plan, error) {

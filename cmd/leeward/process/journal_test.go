@@ -18,6 +18,7 @@ import (
 	"leeward/server/answer"
 	"leeward/server/transfer"
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/steer"
 )
 
@@ -114,7 +115,7 @@ func TestTurnWaitsForNoWriter(t *testing.T) {
 	defer cancel()
 	region := func(revision int64) zones.Change {
 		key := zones.Key(fmt.Sprintf("regions/r%d", revision))
-		_, err := zones.Decode(key, []byte(fmt.Sprintf(`{"unknown%d": "%s"}`, revision, strings.Repeat("x", 4000))))
+		_, err := document.Decode(key, []byte(fmt.Sprintf(`{"unknown%d": "%s"}`, revision, strings.Repeat("x", 4000))))
 		if err == nil {
 			t.Fatal("an unknown field is no problem")
 		}

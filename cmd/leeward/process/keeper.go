@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leeward/zones"
+	"leeward/zones/catalog"
 	"leeward/zones/disk"
 	"leeward/zones/etcd"
 	"leeward/zones/snapshot"
@@ -35,7 +36,7 @@ const keepRetry = 10 * time.Second
 
 type job struct {
 	meta      snapshot.Saved
-	resources *zones.Frozen
+	resources *catalog.Frozen
 }
 
 func newKeeper(folder string, log *slog.Logger, now func() time.Time) *keeper {
@@ -90,7 +91,7 @@ func (k *keeper) at(p etcd.Point) {
 }
 
 // keep takes what to write next. One goroutine calls it, and then close.
-func (k *keeper) keep(revision int64, resources *zones.Frozen) {
+func (k *keeper) keep(revision int64, resources *catalog.Frozen) {
 	k.mu.Lock()
 	cluster := k.point.ClusterID
 	k.mu.Unlock()

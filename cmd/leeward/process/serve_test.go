@@ -27,6 +27,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/server/admin"
 	"leeward/zones"
+	"leeward/zones/document"
 	"leeward/zones/etcd"
 )
 
@@ -74,7 +75,7 @@ var resources = func() string {
 // putAll writes documents.
 func (c *cluster) putAll(text string) {
 	c.t.Helper()
-	docs, problems := zones.ReadDocuments("test.yaml", strings.NewReader(text))
+	docs, problems := document.Read("test.yaml", strings.NewReader(text))
 	if err := problems.Err(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/document"
 )
 
 // The end does not wait for a loop that is applying the copy on disk or a list, which cannot be interrupted. It does
@@ -17,7 +18,7 @@ func TestEndDoesNotWaitForWhatIsLarge(t *testing.T) {
 	l := control.NewLoop(control.LoopOptions{Now: time.Now, Publish: func(answer.State) { busy <- true; <-finish }})
 	var core crew
 	core.start("loop", func() { l.Run(t.Context()) })
-	docs, problems := zones.ReadDocuments("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: "+
+	docs, problems := document.Read("a.yaml", strings.NewReader("{kind: Zone, name: a.test, nameservers: "+
 		"[ns.a.test]}"))
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,432 @@
+// Package catalog keeps what is in service: the last good version of every resource.
+//
+//	batch ──▶ stage ──▶ cross checks ──▶ in service ──▶ Delta
+//	             │            │              ▲
+//	             │            └──▶ waiting ──┘ as soon as what was in its way has changed
+//	             └──▶ removals ──▶ guard ──▶ held ──▶ out of service, once accepted
+//
+// A source (packages store and folder) hands over zones.Batches. The Catalog checks resources against each other, keeps
+// the last good version of what cannot be used, holds back removals that would empty a zone or a policy, gives zones
+// their serials, and says in a Delta what has changed. From it, package snapshot makes what answers queries. Check is
+// the same code without a server.
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"leeward/zones"
+)
+
+// Catalog is what is in service: the last good version of every resource. It takes batches from a source; a version
+// that cannot be used costs its resource that version and nothing else, and what the guard does not believe is held
+// back.
+//
+// A version is taken when nothing stands against it: all that it names is there, and nothing is at its name or address
+// already. Else the version before stays, and as soon as what was in the way has changed, the newest is taken by
+// itself. Where there is no good version before, the newest is taken as it is, without what it names in vain: a server
+// that starts now serves what one that has been running serves. Of two that exclude each other the older one, by
+// revision, is in service.
+//
+// A Catalog is used by one goroutine. The resources that it returns never change.
+type Catalog struct {
+	index
+	now      func() time.Time
+	serials  serials
+	revision int64
+	accepted int64
+	granted  map[zones.Key]int64 // removals that were accepted one by one
+	filled   bool                // there has been a Full batch
+
+	problems map[zones.Key]zones.Problems
+	ready    zones.Problems // what Problems returns; nil: to be put together again
+	lapses   time.Time      // when there is something else to say by itself; zero: never
+
+	held    holding
+	leaving []removal // what a batch removes, while it is being applied; sorted by key
+	kinds   map[zones.Kind]*peak
+	total   peak
+
+	dirty   map[zones.Key]struct{}
+	hollows map[string]struct{}    // origins that were Hollow after the last batch
+	moved   map[string]struct{}    // origins of zones that came or went and have not been looked after yet
+	changed map[zones.Key]struct{} // nil while everything changes
+
+	// Check's: what could not be read, and pools with endpoints among that.
+	unread  map[zones.Key]bool
+	missing map[string]bool
+}
+
+// Delta is what a batch changed of what is effective.
+type Delta struct {
+	Revision int64
+	Keys     []zones.Key // sorted, those that are gone included; nil where Full
+	Full     bool        // the catalog was empty before: look at everything
+
+	Serials []string // the origins whose serials have moved, sorted
+
+	Held *Held // of what the guard has come to hold back, the first by key; nil: nothing
+}
+
+// New returns an empty catalog. The clock is for the guard, which looks back a minute.
+func New(now func() time.Time) *Catalog {
+	c := &Catalog{
+		index: newIndex(), serials: newSerials(), now: now, problems: make(map[zones.Key]zones.Problems),
+		held: newHolding(), granted: make(map[zones.Key]int64),
+		kinds: make(map[zones.Kind]*peak), dirty: make(map[zones.Key]struct{}), moved: make(map[string]struct{}),
+	}
+	for _, kind := range zones.Kinds {
+		c.kinds[kind] = new(peak)
+	}
+	return c
+}
+
+// Apply takes a batch. What the batch puts comes first, and then what it removes, so that replacing is never removing.
+func (c *Catalog) Apply(b zones.Batch) Delta { return c.apply(b, false) }
+
+// Consume is Apply, and empties the batch on the way: nothing but revisions is left of its changes, so that what a
+// million records were delivered in is free as they are put in.
+func (c *Catalog) Consume(b zones.Batch) Delta { return c.apply(b, true) }
+
+func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
+	first := b.Full && !c.filled && c.count() == 0
+	c.filled = c.filled || b.Full
+	c.ready, c.held.first = nil, nil
+	accepted := c.accepted
+	if !first {
+		c.changed = make(map[zones.Key]struct{})
+	}
+	c.beginSerials(&b, first)
+	if b.Full && b.Revision < c.revision { // another history, whose revisions say nothing of the one before
+		c.accepted = b.Accepted
+		c.held.rebase(b.Revision)
+	}
+	c.revision = b.Revision
+	if b.Full {
+		clear(c.granted)
+	}
+	for key, revision := range b.AcceptedKeys {
+		c.granted[key] = revision
+	}
+	if b.Accepted > c.accepted {
+		c.accepted = b.Accepted
+		for key, v := range c.waiting {
+			if _, ok := v.resource.(*zones.Policy); ok {
+				c.dirty[key] = struct{}{} // it may have waited for that alone
+			}
+		}
+	}
+
+	changes := b.Changes
+	if !b.Full {
+		changes = lastOfEach(changes)
+	}
+	c.leaving = c.removals(changes, b)
+	if byKey := func(a, b removal) int { return cmp.Compare(a.key, b.key) }; !slices.IsSortedFunc(c.leaving, byKey) {
+		slices.SortFunc(c.leaving, byKey)
+	}
+	byKind := make(map[zones.Kind][]int)
+	for i := range changes {
+		if ch := &changes[i]; ch.Resource != nil || ch.Err != nil {
+			byKind[ch.Key.Kind()] = append(byKind[ch.Key.Kind()], i)
+		}
+	}
+	for _, kind := range zones.Kinds {
+		for _, i := range byKind[kind] {
+			c.stage(&changes[i])
+			if consume {
+				changes[i] = zones.Change{Revision: changes[i].Revision}
+			}
+		}
+	}
+	for _, i := range byKind[""] { // a key that is none of ours
+		c.stage(&changes[i])
+	}
+	c.settle()
+	c.release(b.Full || c.accepted != accepted, b.AcceptedKeys)
+	c.guard(c.leaving, b.Meant && !b.Full, b.Doubted && !b.Full)
+	c.leaving = nil
+	c.settle()
+	c.hollowed()
+	c.markTurned()
+
+	d := Delta{Revision: b.Revision, Full: first, Serials: c.endSerials(&b), Held: c.held.first}
+	if !first {
+		d.Keys = slices.Sorted(maps.Keys(c.changed))
+	}
+	c.changed = nil
+	return d
+}
+
+// hollowed marks the zones that have become Hollow, or are not any more.
+func (c *Catalog) hollowed() {
+	now := make(map[string]struct{})
+	for origin := range c.lacking {
+		if c.hollow(origin) {
+			now[origin] = struct{}{}
+		}
+	}
+	if c.changed != nil {
+		for _, sets := range [2]map[string]struct{}{c.hollows, now} {
+			for origin := range sets {
+				_, before := c.hollows[origin]
+				if _, is := now[origin]; is != before {
+					c.changed[zones.KeyOf(zones.KindZone, origin)] = struct{}{}
+				}
+			}
+		}
+	}
+	c.hollows = now
+}
+
+// lastOfEach drops all changes of a key but the last.
+func lastOfEach(changes []zones.Change) []zones.Change {
+	ascends := true // as in one revision of etcd: each key is there once
+	for i := 1; i < len(changes) && ascends; i++ {
+		ascends = changes[i-1].Key < changes[i].Key
+	}
+	if ascends {
+		return changes
+	}
+	last := make(map[zones.Key]int, len(changes))
+	for i := range changes {
+		last[changes[i].Key] = i
+	}
+	if len(last) == len(changes) {
+		return changes
+	}
+	kept := make([]zones.Change, 0, len(last))
+	for i := range changes {
+		if last[changes[i].Key] == i {
+			kept = append(kept, changes[i])
+		}
+	}
+	return kept
+}
+
+// stage takes one key's newest version: into service if it can be, else to wait.
+func (c *Catalog) stage(ch *zones.Change) {
+	key := ch.Key
+	c.unhold(key)
+	if r, ok := ch.Resource.(*zones.Record); ok {
+		c.state(r.Origin)
+	}
+	c.reckon(key, ch.Revision)
+	if key.Kind() == zones.KindZone {
+		c.disturbLists() // one that cannot be used is something to them too
+	}
+	if ch.Err != nil {
+		v := &version{revision: ch.Revision}
+		if problems, ok := ch.Err.(zones.Problems); ok {
+			v.problems = problems
+		} else {
+			v.problems = zones.Problems{{Key: key, Message: ch.Err.Error(), Code: zones.CodeSyntax}}
+		}
+		c.wait(key, v)
+		c.consider(key)
+		return
+	}
+	if r, ok := ch.Resource.(*zones.Record); ok && c.waiting[key] == nil {
+		// Nearly all of them: nothing of it need wait.
+		if x := c.cross(key, r); len(x.problems) == 0 {
+			c.take(key, r, ch.Revision)
+			if len(c.problems) > 0 {
+				delete(c.problems, key)
+			}
+			return
+		}
+	}
+	c.wait(key, &version{resource: ch.Resource, revision: ch.Revision})
+	c.consider(key)
+}
+
+// settle looks again at whatever depends on what has changed, until nothing changes any more: in the kinds' order, then
+// by the age of newest versions. Of two that exclude each other the older one is to find its place free.
+func (c *Catalog) settle() {
+	type turn struct {
+		kind     int
+		revision int64
+		key      zones.Key
+	}
+	for c.disturbMoved(); len(c.dirty) > 0; c.disturbMoved() {
+		round := make([]turn, 0, len(c.dirty))
+		for key := range c.dirty {
+			round = append(round, turn{slices.Index(zones.Kinds[:], key.Kind()), c.newest(key), key})
+		}
+		clear(c.dirty)
+		slices.SortFunc(round, func(a, b turn) int {
+			return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
+		})
+		for _, t := range round {
+			c.consider(t.key)
+		}
+	}
+}
+
+func (c *Catalog) newest(key zones.Key) int64 {
+	if v := c.waiting[key]; v != nil {
+		return v.revision
+	}
+	_, revision := c.effective(key)
+	return revision
+}
+
+// consider decides which version of a resource is in service, and what its problems are.
+func (c *Catalog) consider(key zones.Key) {
+	v := c.waiting[key]
+	effective, revision := c.effective(key)
+	if v == nil && effective == nil {
+		delete(c.problems, key)
+		return
+	}
+	if v != nil && v.resource != nil {
+		x := c.cross(key, v.resource)
+		if c.admit(v, &x, key, effective) {
+			for _, rival := range x.conflicts {
+				c.yield(rival)
+			}
+			c.wait(key, nil)
+			c.take(key, v.resource, v.revision)
+			c.note(key, c.cross(key, v.resource).problems, v.revision)
+			return
+		}
+		c.note(key, x.problems, v.revision)
+	} else if v != nil {
+		c.note(key, v.problems, v.revision)
+	}
+	if effective == nil {
+		c.disturb(key) // those that name it have something else to say now
+		return
+	}
+	x := c.cross(key, effective)
+	if c.contend(key, x.conflicts) || v != nil {
+		return
+	}
+	if len(x.conflicts) > 0 {
+		x = c.cross(key, effective)
+	}
+	c.note(key, x.problems, revision)
+}
+
+// contend settles it where the effective version of a resource has got a rival without either having
+// changed, as when a zone comes that both turn out to be in. It reports whether the resource has had to go.
+func (c *Catalog) contend(key zones.Key, conflicts []zones.Key) (gone bool) {
+	_, revision := c.effective(key)
+	for _, rival := range conflicts {
+		if _, age := c.effective(rival); age <= revision && !c.isHeld(rival) && !c.isLeaving(rival) {
+			c.yield(key)
+			return true
+		}
+	}
+	for _, rival := range conflicts {
+		c.yield(rival)
+	}
+	return false
+}
+
+// admit reports whether a version may be taken into service.
+func (c *Catalog) admit(v *version, x *crossed, key zones.Key, effective zones.Resource) bool {
+	for _, rival := range x.conflicts {
+		if c.isHeld(rival) || c.isLeaving(rival) {
+			continue // it is only there because the guard keeps it
+		}
+		if _, revision := c.effective(rival); revision <= v.revision {
+			return false
+		}
+	}
+	if effective == nil {
+		return true
+	}
+	before := c.cross(key, effective)
+	if v.revision > c.accepted && len(x.problems.Coded(zones.CodeNoAnswer)) > 0 &&
+		len(before.problems.Coded(zones.CodeNoAnswer)) == 0 {
+		return false // the one before has an answer
+	}
+	lacks := func(p zones.Problem) bool {
+		return !p.Warning && p.Code != zones.CodeConflict && !(p.Code == zones.CodeNoAnswer && v.revision <= c.accepted)
+	}
+	return !slices.ContainsFunc(x.problems, lacks) || slices.ContainsFunc(before.problems, lacks)
+}
+
+// yield takes a resource out of service in favour of one that excludes it and is older. Unless there is something
+// newer, or the guard only kept it, it waits for its place to become free.
+func (c *Catalog) yield(rival zones.Key) {
+	r, revision := c.effective(rival)
+	if r == nil {
+		return
+	}
+	kept := c.isHeld(rival)
+	c.unhold(rival)
+	c.unsettle(rival)
+	c.touched(rival, r)
+	c.remove(rival)
+	c.mark(rival)
+	if !kept && !c.isLeaving(rival) && c.waiting[rival] == nil {
+		c.wait(rival, &version{resource: r, revision: revision})
+	}
+	c.dirty[rival] = struct{}{}
+}
+
+// take makes a version the effective one and looks after those that depend on it.
+func (c *Catalog) take(key zones.Key, r zones.Resource, revision int64) {
+	if record, ok := r.(*zones.Record); ok {
+		changed, isNew := c.putRecord(record, revision)
+		if changed {
+			c.mark(key)
+		}
+		if isNew {
+			c.touched(key, r)
+		}
+		return
+	}
+	before, _ := c.effective(key)
+	same := before != nil && zones.Same(before, r)
+	if same {
+		r = before
+	}
+	if !same {
+		c.unsettle(key)
+	}
+	c.put(key, r, revision)
+	if !same {
+		c.unsettle(key)
+	}
+	if zone, ok := r.(*zones.Zone); ok && before == nil {
+		c.reckon(key, revision) // its state was not there when it was staged
+		if parent := c.zoneOf(zones.ParentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {
+			c.loseZone(parent, revision) // they were there
+		}
+	}
+	if same {
+		return
+	}
+	c.mark(key)
+	if before == nil {
+		c.touched(key, r)
+	} else {
+		c.altered(key, before, r)
+	}
+}
+
+// mark notes that the effective version of a key has changed.
+func (c *Catalog) mark(key zones.Key) {
+	if c.changed != nil {
+		c.changed[key] = struct{}{}
+		c.differ(key)
+	}
+}
+
+// note keeps a resource's problems.
+func (c *Catalog) note(key zones.Key, problems zones.Problems, revision int64) {
+	if len(problems) == 0 {
+		delete(c.problems, key)
+		return
+	}
+	problems = slices.Clone(problems)
+	for i := range problems {
+		problems[i].Key, problems[i].Revision = key, revision
+	}
+	c.problems[key] = problems
+}

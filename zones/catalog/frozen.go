@@ -1,0 +1,89 @@
+package catalog
+
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"leeward/zones"
+)
+
+// Frozen is what was effective in a Catalog at one moment, whatever has become of it since. It shares the records'
+// memory with the Catalog: of a million it takes 32 MB more, and unpacks one at a time. It never changes.
+type Frozen struct {
+	rest   []zones.Resource // all but records, by kind and key
+	after  int              // how many of rest come before the records
+	states []frozenState
+	count  int
+
+	Serials zones.Serials // that go with it
+}
+
+// frozenState is an origin's records.
+type frozenState struct {
+	origin string
+	owners []frozenOwner
+}
+
+type frozenOwner struct {
+	owner string
+	sets  packed
+}
+
+// Freeze returns what is effective now. The time it takes is a map's walk: some tens of milliseconds for a million
+// records.
+func (c *Catalog) Freeze() *Frozen {
+	f := &Frozen{Serials: c.Serials()}
+	for _, kind := range zones.Kinds {
+		if kind != zones.KindRecord {
+			c.Each(kind, func(r zones.Resource) bool {
+				f.rest = append(f.rest, r)
+				return true
+			})
+			continue
+		}
+		f.after = len(f.rest)
+		for _, origin := range slices.Sorted(maps.Keys(c.states)) {
+			z := c.states[origin]
+			s := frozenState{z.origin, make([]frozenOwner, 0, len(z.owners))}
+			for owner, sets := range z.owners {
+				s.owners = append(s.owners, frozenOwner{owner, sets})
+			}
+			f.states = append(f.states, s)
+			f.count += z.records
+		}
+	}
+	f.count += len(f.rest)
+	return f
+}
+
+// Len returns how many resources there are.
+func (f *Frozen) Len() int { return f.count }
+
+// All goes through the resources, kind by kind as Kinds has them; Records, of one zone in any order, are made on the
+// way.
+func (f *Frozen) All() iter.Seq[zones.Resource] {
+	return func(yield func(zones.Resource) bool) {
+		for _, r := range f.rest[:f.after] {
+			if !yield(r) {
+				return
+			}
+		}
+		for i := range f.states {
+			s := &f.states[i]
+			for _, o := range s.owners {
+				for sets := o.sets; sets != ""; {
+					var set packedSet
+					if set, sets = sets.next(); !yield(set.record(s.origin, o.owner)) {
+						return
+					}
+				}
+			}
+		}
+		for _, r := range f.rest[f.after:] {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"leeward/zones"
+)
+
+// suspicion judges removals that nobody has accepted. Each rule goes through them once, however many zones or policies
+// it speaks of: there may be a million.
+type suspicion struct {
+	c    *Catalog
+	now  time.Time
+	gone []removal // of what is in service; sorted by key
+	why  []*reason // beside gone: why it is to be held; nil: it may go, as far as has been judged
+	left int       // how many may go
+}
+
+type reason struct {
+	text      string
+	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
+}
+
+func newSuspicion(c *Catalog, gone []removal) *suspicion {
+	return &suspicion{c: c, now: c.now(), gone: gone, why: make([]*reason, len(gone)), left: len(gone)}
+}
+
+func (g *suspicion) judge() {
+	g.bulk()
+	if g.left > 0 {
+		g.zones()
+		g.contents()
+		g.policies()
+		g.closure()
+	}
+}
+
+// free returns the removals that may go.
+func (g *suspicion) free() []removal {
+	free := make([]removal, 0, g.left)
+	for i, r := range g.gone {
+		if g.why[i] == nil {
+			free = append(free, r)
+		}
+	}
+	return free
+}
+
+// hold holds a removal back that is not held yet; a nil reason is none.
+func (g *suspicion) hold(i int, why *reason) {
+	if why != nil && g.why[i] == nil {
+		g.why[i] = why
+		g.left--
+	}
+}
+
+// going reports whether a key is removed and may go.
+func (g *suspicion) going(key zones.Key) bool {
+	i, is := findRemoval(g.gone, key)
+	return is && g.why[i] == nil
+}
+
+// bulk: more than half of all there is, or of all of a kind.
+func (g *suspicion) bulk() {
+	n := g.c.count()
+	most := g.c.total.of(g.now, n)
+	left := n - len(g.gone)
+	if most >= guardLeast && 2*left < most || left == 0 && most > 1 {
+		why := &reason{text: fmt.Sprintf("it would leave %d of %d resources", left, most)}
+		for i := range g.gone {
+			g.hold(i, why)
+		}
+		return
+	}
+	gone, why := make(map[zones.Kind]int), make(map[zones.Kind]*reason)
+	for _, r := range g.gone {
+		gone[r.key.Kind()]++
+	}
+	for kind, k := range gone {
+		n := g.c.countOf(kind)
+		most := g.c.kinds[kind].of(g.now, n)
+		if most >= guardLeast && 2*(n-k) < most {
+			why[kind] = &reason{text: fmt.Sprintf("it would leave %d of %d resources of kind %s", n-k, most, kind)}
+		}
+	}
+	for i, r := range g.gone {
+		g.hold(i, why[r.key.Kind()])
+	}
+}
+
+// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little
+// is laid over it.
+func (g *suspicion) zones() {
+	why := map[*zoneState]*reason{}
+	for _, r := range g.gone {
+		if r.key.Kind() != zones.KindZone {
+			continue
+		}
+		z := g.c.states[r.key.Name()]
+		text := fmt.Sprintf("zone %s has %d records and %d policies", z.origin, z.records, len(z.policies))
+		switch {
+		case z.zone.Secondary():
+			text += ", and what its primary has"
+		case z.records+len(z.policies) == 0:
+			continue
+		}
+		why[z] = &reason{text: text}
+	}
+	for i, r := range g.gone {
+		if z, _ := g.c.around(r.key); z != nil {
+			g.hold(i, why[z])
+		}
+	}
+}
+
+// contents: all records of a zone, all its policies, or all of both.
+func (g *suspicion) contents() {
+	type losses struct {
+		records, policies   int     // that go
+		all, record, policy *reason // why they are held
+	}
+	lost := make(map[*zoneState]*losses)
+	inside := func(each func(i int, z *zoneState, isRecord bool)) {
+		for i, r := range g.gone {
+			if kind := r.key.Kind(); g.why[i] == nil && (kind == zones.KindRecord || kind == zones.KindPolicy) {
+				if z, _ := g.c.around(r.key); z != nil {
+					each(i, z, kind == zones.KindRecord)
+				}
+			}
+		}
+	}
+	inside(func(_ int, z *zoneState, isRecord bool) {
+		l := lost[z]
+		if l == nil {
+			l = new(losses)
+			lost[z] = l
+		}
+		if isRecord {
+			l.records++
+		} else {
+			l.policies++
+		}
+	})
+	for z, l := range lost {
+		without := func(what string, p *peak, n int) *reason {
+			most := p.of(g.now, n)
+			if most <= 1 {
+				return nil
+			}
+			return &reason{text: fmt.Sprintf("it would leave zone %s without any of its %d %s", z.origin, most, what)}
+		}
+		if l.records == z.records && l.records > 0 {
+			l.record = without("records", &z.recordsPeak, z.records)
+		}
+		if l.policies == len(z.policies) && l.policies > 0 {
+			l.policy = without("policies", &z.policiesPeak, len(z.policies))
+		}
+		if all := z.records + len(z.policies); l.records+l.policies == all {
+			l.all = without("records and policies", &z.allPeak, all)
+		}
+	}
+	inside(func(i int, z *zoneState, isRecord bool) {
+		l := lost[z]
+		if isRecord {
+			g.hold(i, l.record)
+		} else {
+			g.hold(i, l.policy)
+		}
+		g.hold(i, l.all)
+	})
+}
+
+// policies: the last endpoints of a policy that stays.
+func (g *suspicion) policies() {
+	members := make(map[string][]int) // of gone, by pool: it and its endpoints
+	touched := make(map[zones.Key]struct{})
+	for i, r := range g.gone {
+		if _, pool := g.c.around(r.key); pool != "" {
+			if members[pool] == nil {
+				for referrer := range g.c.referrers[zones.KeyOf(zones.KindPool, pool)] {
+					touched[referrer] = struct{}{}
+				}
+			}
+			members[pool] = append(members[pool], i)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(touched)) {
+		p, ok := g.c.Get(key).(*zones.Policy)
+		if !ok || g.going(key) {
+			continue
+		}
+		pools := p.PoolNames()
+		before, after := 0, 0
+		for _, pool := range pools {
+			if g.c.slots[zones.KindPool][zones.KeyOf(zones.KindPool, pool)] == nil {
+				continue
+			}
+			n := len(g.c.endpoints[pool])
+			before += n
+			if g.going(zones.KeyOf(zones.KindPool, pool)) {
+				continue
+			}
+			after += n
+			for _, i := range members[pool] {
+				if g.why[i] == nil { // an endpoint, as the pool stays
+					after--
+				}
+			}
+		}
+		if before == 0 || after > 0 {
+			continue
+		}
+		why := &reason{text: fmt.Sprintf("it would leave policy %s without any endpoint", p.Name), forPolicy: true}
+		for _, pool := range pools {
+			for _, i := range members[pool] {
+				g.hold(i, why)
+			}
+		}
+	}
+}
+
+// closure: what is named by something that is held, so that what stays in service stays whole.
+func (g *suspicion) closure() {
+	for again := g.left > 0; again; {
+		again = false
+		for i, r := range g.gone {
+			if g.why[i] == nil || r.key.Kind() == zones.KindRecord { // which names nothing
+				continue
+			}
+			for ref := range zones.References(g.c.Get(r.key)) {
+				if k, is := findRemoval(g.gone, ref.Key()); is && g.why[k] == nil {
+					g.hold(k, g.why[i])
+					again = true
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package document
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+
+	"leeward/zones"
+	"leeward/zones/rr"
+)
+
+// Decode reads an etcd value: the JSON of a document without kind and name, which the key says. It is as strict as for
+// documents, and checks all that can be said of a resource by itself. The error is Problems; their lines are those of
+// the value.
+func Decode(key zones.Key, value []byte) (zones.Resource, error) {
+	empty, err := zones.Named(key.Kind(), key.Name())
+	if err != nil {
+		if key.Kind() == "" {
+			err = errors.New("this key is none of Leeward's; delete it")
+		}
+		return nil, zones.Problems{{Key: key, Message: err.Error(), Code: zones.CodeSyntax}}
+	}
+	if len(strings.TrimSpace(string(value))) == 0 {
+		return nil, zones.Problems{{
+			Key: key, Message: "the value is empty; put JSON such as {}, or delete the key",
+			Code: zones.CodeSyntax,
+		}}
+	}
+	root, rest, line, err := parseJSON(value, 1)
+	if err == nil && len(rest) > 0 {
+		err = &syntaxError{line, "there is more after the end of the JSON; a key holds one resource"}
+	}
+	if err != nil {
+		return nil, zones.Problems{{Key: key, Message: "not JSON: " + err.Error(), Code: zones.CodeSyntax}}
+	}
+	for i := range root.fields {
+		if f := &root.fields[i]; f.name == eachField {
+			return nil, zones.Problems{{
+				Key: key, Field: f.name, Position: zones.Position{Line: f.line}, Code: zones.CodeSyntax,
+				Message: "a key holds one resource; leeward apply writes the keys of a document with each",
+			}}
+		} else if f.name == "kind" || f.name == "name" {
+			return nil, zones.Problems{{
+				Key: key, Field: f.name, Position: zones.Position{Line: f.line}, Code: zones.CodeSyntax,
+				Message: "the key says kind and name; leave them out of the value, or write the document with " +
+					"leeward apply",
+			}}
+		}
+	}
+	if problems := read(empty, &root); len(problems) > 0 {
+		for i := range problems {
+			problems[i].Key = key
+		}
+		return nil, problems
+	}
+	return empty, nil
+}
+
+// read fills the resource from the node and checks it by itself.
+func read(r zones.Resource, n *node) zones.Problems {
+	var f filler
+	f.fill(n, reflect.ValueOf(r).Elem())
+	trim(r)
+	if len(f.found) == 0 {
+		f.found = zones.ValidateFields(r)
+	}
+	for i := range f.found {
+		if p := &f.found[i]; p.Line == 0 {
+			p.Line = n.LineOf(p.Field)
+		}
+	}
+	return f.found
+}
+
+// trim takes the final dots off names that are written with one elsewhere: of hosts, as in master files.
+func trim(r zones.Resource) {
+	switch r := r.(type) {
+	case *zones.Zone:
+		for i := range r.Nameservers {
+			r.Nameservers[i] = rr.TrimDot(r.Nameservers[i])
+		}
+		r.Primary = rr.TrimDot(r.Primary)
+	case *zones.Endpoint:
+		r.Hostname = rr.TrimDot(r.Hostname)
+	}
+}

@@ -1,0 +1,108 @@
+package document
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"leeward/zones"
+)
+
+// Folder is what a folder and those within it have to be read: documents (*.yaml, *.yml, *.json) and master files
+// (<origin>.zone). What begins with a dot is left out, a folder of that kind with all that is in it; symbolic links are
+// followed.
+type Folder struct {
+	Files    []string       // paths below the folder, with slashes, sorted
+	Folders  []string       // the same of the folders, "." first
+	Problems zones.Problems // folders that cannot be read; the file of each is the folder's path
+}
+
+// List looks through a folder. Only an error of the folder itself is returned as one.
+func List(folder fs.FS) (Folder, error) {
+	var l Folder
+	err := l.list(folder, ".", nil)
+	slices.Sort(l.Files)
+	return l, err
+}
+
+// list takes in one folder, which is within those folders.
+func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
+	here, err := fs.Stat(folder, dir)
+	if err == nil && slices.ContainsFunc(within, func(above fs.FileInfo) bool { return os.SameFile(above, here) }) {
+		err = fmt.Errorf("a link back to a folder that it is in; take it out")
+	}
+	var entries []fs.DirEntry
+	if err == nil {
+		entries, err = fs.ReadDir(folder, dir)
+	}
+	if err != nil {
+		return err
+	}
+	l.Folders = append(l.Folders, dir)
+	within = append(slices.Clip(within), here)
+	for _, entry := range entries {
+		name := path.Join(dir, entry.Name())
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		isDir := entry.IsDir()
+		if entry.Type()&fs.ModeSymlink != 0 {
+			at, err := fs.Stat(folder, name)
+			isDir = err == nil && at.IsDir()
+		}
+		switch {
+		case isDir:
+			if err := l.list(folder, name, within); err != nil {
+				l.Problems = append(l.Problems, zones.Problem{
+					Position: zones.Position{File: name},
+					Message:  err.Error(), Code: zones.CodeSyntax,
+				})
+			}
+		case slices.Contains([]string{".yaml", ".yml", ".json", ".zone"}, path.Ext(name)):
+			l.Files = append(l.Files, name)
+		}
+	}
+	return nil
+}
+
+// ReadFolder reads what List finds, in the order of the paths, and merges it. name is put before the paths in
+// positions. A file is opened by open, and $INCLUDE in a master file opens what is in or below its folder, by includes
+// of it.
+func ReadFolder(name string, folder fs.FS, open func(path string) (fs.File, error),
+	includes func(dir string) fs.FS,
+) ([]zones.Document, zones.Problems) {
+	list, err := List(folder)
+	if err != nil {
+		return nil, zones.Problems{{Position: zones.Position{File: name}, Message: err.Error(), Code: zones.CodeSyntax}}
+	}
+	var docs []zones.Document
+	problems := list.Problems
+	for i := range problems {
+		problems[i].File = path.Join(name, problems[i].File)
+	}
+	for _, file := range list.Files {
+		shown := path.Join(name, file)
+		r, err := open(file)
+		if err != nil {
+			problems = append(problems, zones.Problem{
+				Position: zones.Position{File: shown}, Message: err.Error(),
+				Code: zones.CodeSyntax,
+			})
+			continue
+		}
+		var some []zones.Document
+		var wrong zones.Problems
+		if origin, master := strings.CutSuffix(path.Base(file), ".zone"); master {
+			some, wrong = ReadMaster(shown, origin, r, includes(path.Dir(file)))
+		} else {
+			some, wrong = Read(shown, r)
+		}
+		r.Close()
+		docs, problems = append(docs, some...), append(problems, wrong...)
+	}
+	docs, wrong := zones.Merge(docs)
+	return docs, append(problems, wrong...)
+}

@@ -1,0 +1,242 @@
+// Package document reads and writes resources as text: documents (YAML, JSON), values of etcd, and master files.
+//
+//	YAML ──┐                     ┌── zones.ValidateFields
+//	JSON ──┴─▶ node ──▶ filler ──┴─▶ zones.Resource ──▶ node ──▶ YAML, JSON, differences for people
+//	master file ──▶ rr.RR ──────────▶ zones.Resource ──▶ rr.Set ──▶ master file
+//
+// All ways in are equally strict and end in the same checks of the model. A node knows the line that it stands on, so
+// each Problem says where it is.
+package document
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+
+	"leeward/zones"
+)
+
+// maxFile is the most that one file of documents can have, in octets.
+const maxFile = 256 << 20
+
+// Read reads a file of documents: YAML, several parted by "---", or JSON, where a file may also hold several
+// values, an array of them, or an object with "items". What has each is read once for each of its items. It returns
+// those that are good by themselves, and what is wrong
+// with the others; their keys are in the problems, where they are known.
+func Read(file string, r io.Reader) ([]zones.Document, zones.Problems) {
+	return ReadThrough(file, r, func(zones.Document) (bool, error) { return true, nil })
+}
+
+// ReadThrough is Read for who needs few of a file's documents, and so need not hold all of them at
+// once: keep is told each that is good by itself, and says whether it is to be returned. Its error ends the reading,
+// and is among the problems.
+func ReadThrough(file string, r io.Reader, keep func(zones.Document) (bool, error)) ([]zones.Document, zones.Problems) {
+	set := documentSet{file: file, keep: keep}
+	err := parseDocuments(file, r, func(root *node) error {
+		set.add(root)
+		return set.full
+	})
+	var syntax *syntaxError
+	switch {
+	case errors.As(err, &syntax):
+		set.problems = append(set.problems, zones.Problem{
+			Position: zones.Position{File: file, Line: syntax.line}, Message: "cannot be read: " + syntax.what,
+			Code: zones.CodeSyntax,
+		})
+	case err != nil && err != set.full:
+		return nil, zones.Problems{{Position: zones.Position{File: file}, Message: err.Error(), Code: zones.CodeSyntax}}
+	case err != nil:
+		set.problems = append(set.problems, zones.Problem{
+			Position: zones.Position{File: file}, Message: err.Error(),
+			Code: zones.CodeSyntax,
+		})
+	}
+	return set.docs, set.problems
+}
+
+// bounded reads up to maxFile octets.
+type bounded struct {
+	io.Reader
+	read int
+	err  error // why it ended, if not at the end
+}
+
+func (b *bounded) Read(p []byte) (n int, err error) {
+	n, err = b.Reader.Read(p)
+	if b.read += n; b.read > maxFile {
+		n, err = 0, fmt.Errorf("more than %d MiB; split it", maxFile>>20)
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// parseDocuments calls each with the documents, until it returns an error. It tells JSON from YAML: all JSON is YAML,
+// but JSON's own reader has clearer errors and takes tabs. YAML is not held as a whole.
+func parseDocuments(file string, r io.Reader, each func(*node) error) error {
+	b := &bounded{Reader: r}
+	in := bufio.NewReader(b)
+	if start, _ := in.Peek(3); string(start) == "\xef\xbb\xbf" {
+		_, _ = in.Discard(3)
+	}
+	isJSON, begins := path.Ext(file) == ".json", bytes.Buffer{}
+	for !isJSON { // what is blank before the first octet that counts
+		c, err := in.ReadByte()
+		if err != nil {
+			break
+		}
+		begins.WriteByte(c)
+		if bytes.IndexByte([]byte(" \t\r\n"), c) >= 0 {
+			continue
+		}
+		if c != '{' && c != '[' {
+			break
+		}
+		return parseEither(io.MultiReader(&begins, in), b, false, each)
+	}
+	if isJSON {
+		return parseEither(in, b, true, each)
+	}
+	return parseYAMLOf(io.MultiReader(&begins, in), b, each)
+}
+
+// parseYAMLOf parses YAML that is read through b, whose error tells more than the parser's.
+func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
+	err := parseYAML(r, each)
+	if b.err != nil {
+		return b.err
+	}
+	return err
+}
+
+// parseEither parses what looks like JSON. Where it is not, and need not be, it is YAML, as one that begins with a flow
+// mapping.
+func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	var roots []node
+	rest, line := text, 1
+	for len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
+		var root node
+		if root, rest, line, err = parseJSON(rest, line); err != nil {
+			if !isJSON {
+				return parseYAML(bytes.NewReader(text), each)
+			}
+			break
+		}
+		roots = append(roots, root)
+	}
+	for i := range roots {
+		if err := each(&roots[i]); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// documentSet collects the documents of a file.
+type documentSet struct {
+	file     string
+	keep     func(zones.Document) (bool, error)
+	full     error // of keep, or errTooMuch
+	made     int   // octets, of copies
+	docs     []zones.Document
+	problems zones.Problems
+}
+
+func (s *documentSet) add(n *node) {
+	switch {
+	case s.full != nil:
+		return
+	case n.shape == shapeList:
+		for i := range n.items {
+			s.add(&n.items[i])
+		}
+		return
+	case n.shape != shapeObject:
+		s.fail(n.line, "", "a document is an object with kind and name, not %s", n.shape)
+		return
+	}
+	kind, name := n.get("kind"), n.get("name")
+	for i := range n.fields {
+		if f := &n.fields[i]; f.name == eachField {
+			s.addEach(n, f.line, &f.value)
+			return
+		}
+	}
+	if items := n.get("items"); items != nil && items.shape == shapeList && (kind == nil || kind.text == "List") {
+		s.add(items)
+		return
+	}
+	begun := map[string]int{} // lines
+	for _, f := range n.fields {
+		if f.name != "kind" && f.name != "name" {
+			continue
+		}
+		if before, twice := begun[f.name]; twice {
+			s.fail(f.line, f.name, "it is there already at line %d; is a line with --- missing before this document?",
+				before)
+			return
+		}
+		begun[f.name] = f.line
+	}
+	switch {
+	case kind == nil:
+		s.fail(n.line, "kind", "there is none; a document begins with kind: and name:")
+		return
+	case kind.shape != shapeText:
+		s.fail(kind.line, "kind", "a kind is text such as Pool, not %s", kind.shape)
+		return
+	case name == nil:
+		s.fail(n.line, "name", "there is none; a document begins with kind: and name:")
+		return
+	case name.shape == shapeNumber || name.shape == shapeBool:
+		s.fail(name.line, "name", "text should be here, not %s; write it in quotes: %q", name.shape, name.text)
+		return
+	case name.shape != shapeText:
+		s.fail(name.line, "name", "a name is text, not %s", name.shape)
+		return
+	}
+	empty, err := zones.Named(zones.Kind(kind.text), name.text)
+	if err != nil {
+		if !slices.Contains(zones.Kinds[:], zones.Kind(kind.text)) {
+			s.fail(kind.line, "kind", "%v", err)
+			return
+		}
+		s.fail(name.line, "name", "%v", err)
+		return
+	}
+	body := &node{shape: shapeObject, line: n.line}
+	for i := range n.fields {
+		if v := &n.fields[i].value; v != kind && v != name {
+			body.fields = append(body.fields, n.fields[i])
+		}
+	}
+	at := zones.Position{File: s.file, Line: n.line}
+	problems := read(empty, body)
+	for i := range problems {
+		problems[i].File, problems[i].Key = s.file, empty.Key()
+	}
+	s.problems = append(s.problems, problems...)
+	if len(problems) == 0 {
+		d := zones.Document{Resource: empty, Position: at, Lines: body}
+		var kept bool
+		if kept, s.full = s.keep(d); kept {
+			s.docs = append(s.docs, d)
+		}
+	}
+}
+
+func (s *documentSet) fail(line int, field, format string, args ...any) {
+	s.problems = append(s.problems, zones.Problem{
+		Position: zones.Position{File: s.file, Line: line}, Field: field, Message: fmt.Sprintf(format, args...),
+		Code: zones.CodeSyntax,
+	})
+}

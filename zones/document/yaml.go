@@ -1,0 +1,184 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxAliased is how many nodes the aliases of one file may stand for: a few lines of YAML can stand for more than fits
+// into memory.
+const maxAliased = 10_000
+
+// parseYAML calls each with the documents of a stream of YAML, until it returns an error or one cannot be read. Aliases
+// are taken as what they stand for; merge keys and tags are refused, because the same document as JSON could not have
+// them.
+func parseYAML(r io.Reader, each func(*node) error) error {
+	decoder := yaml.NewDecoder(r)
+	t := yamlTree{}
+	for {
+		var doc yaml.Node
+		switch err := decoder.Decode(&doc); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return yamlError(err)
+		}
+		if len(doc.Content) != 1 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" {
+			continue // nothing between two "---"
+		}
+		root, err := t.node(doc.Content[0], 0, false)
+		if err == nil {
+			err = each(&root)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// yamlError takes the line out of the text of one of the package's errors.
+func yamlError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if digits, what, ok := strings.Cut(rest, ": "); ok {
+			if line, err := strconv.Atoi(digits); err == nil {
+				return &syntaxError{line, what}
+			}
+		}
+	}
+	return &syntaxError{0, text}
+}
+
+// yamlTree turns the package's nodes into ours.
+type yamlTree struct {
+	aliased int
+}
+
+func (t *yamlTree) node(y *yaml.Node, depth int, aliased bool) (node, error) {
+	fail := func(format string, args ...any) (node, error) {
+		return node{}, &syntaxError{y.Line, fmt.Sprintf(format, args...)}
+	}
+	if aliased {
+		if t.aliased++; t.aliased > maxAliased {
+			return fail("aliases stand for more than %d values; write them out", maxAliased)
+		}
+	}
+	if depth > maxDepth {
+		return fail("nested more than %d deep", maxDepth)
+	}
+	n := node{line: y.Line, text: y.Value}
+	if y.Style&yaml.TaggedStyle != 0 && y.ShortTag() != "!!str" {
+		return fail("tag %s is not supported; take it out", y.Tag)
+	}
+	switch y.Kind {
+	case yaml.AliasNode:
+		inner, err := t.node(y.Alias, depth+1, true)
+		inner.line = y.Line
+		return inner, err
+	case yaml.SequenceNode:
+		n.shape = shapeList
+		for _, item := range y.Content {
+			v, err := t.node(item, depth+1, aliased)
+			if err != nil {
+				return node{}, err
+			}
+			n.items = append(n.items, v)
+		}
+	case yaml.MappingNode:
+		n.shape = shapeObject
+		for i := 0; i+1 < len(y.Content); i += 2 {
+			name, v := y.Content[i], y.Content[i+1]
+			if name.Kind != yaml.ScalarNode {
+				return fail("a field's name is text")
+			}
+			if name.ShortTag() == "!!merge" {
+				return node{}, &syntaxError{name.Line, `merge keys ("<<") are not supported; write the fields out`}
+			}
+			value, err := t.node(v, depth+1, aliased)
+			if err != nil {
+				return node{}, err
+			}
+			n.fields = append(n.fields, field{name.Value, name.Line, value})
+		}
+	case yaml.ScalarNode:
+		switch y.ShortTag() {
+		case "!!null":
+			n.shape = shapeNull
+		case "!!bool":
+			n.shape = shapeBool
+		case "!!int", "!!float":
+			n.shape = shapeNumber
+		default: // text, and a time, which is text in JSON
+			n.shape = shapeText
+		}
+	default:
+		return fail("not a value")
+	}
+	return n, nil
+}
+
+// yamlNode turns a node back into the package's, lists of scalars on one line.
+func yamlNode(n *node) *yaml.Node {
+	y := &yaml.Node{Kind: yaml.ScalarNode, Value: n.text}
+	switch n.shape {
+	case shapeNull:
+		y.Tag = "!!null"
+	case shapeBool:
+		y.Tag = "!!bool"
+	case shapeNumber: // !!int or !!float, as it looks
+	case shapeText:
+		y.Tag = "!!str"
+		if strings.Contains(n.text, "\n") {
+			y.Style = yaml.DoubleQuotedStyle
+		}
+	case shapeList:
+		y.Kind, y.Tag = yaml.SequenceNode, "!!seq"
+		if flat(n) {
+			y.Style = yaml.FlowStyle
+		}
+		for i := range n.items {
+			y.Content = append(y.Content, yamlNode(&n.items[i]))
+		}
+	case shapeObject:
+		y.Kind, y.Tag = yaml.MappingNode, "!!map"
+		if len(n.fields) == 0 || numbers(n) {
+			y.Style = yaml.FlowStyle
+		}
+		for i := range n.fields {
+			f := &n.fields[i]
+			y.Content = append(y.Content, yamlNode(&node{shape: shapeText, text: f.name}), yamlNode(&f.value))
+		}
+	}
+	return y
+}
+
+// flat reports whether a list looks well on one line.
+func flat(n *node) bool {
+	width := 0
+	for i := range n.items {
+		item := &n.items[i]
+		if item.shape == shapeList || item.shape == shapeObject && !numbers(item) {
+			return false
+		}
+		width += len(item.text) + 2
+		for _, f := range item.fields {
+			width += len(f.name) + len(f.value.text) + 4
+		}
+	}
+	return width <= 100
+}
+
+// numbers reports whether an object is weights by name, or the like.
+func numbers(n *node) bool {
+	for i := range n.fields {
+		if n.fields[i].value.shape != shapeNumber {
+			return false
+		}
+	}
+	return n.shape == shapeObject
+}
