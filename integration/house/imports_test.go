@@ -95,6 +95,11 @@ var rooms = []room{
 		[]string{"server/answer", "zones", "zones/snapshot", "zones/steer", "health", "geo"},
 		"it only reads, so it has neither the server's sockets nor the store's writes",
 	},
+	{
+		"server/console",
+		[]string{"server/admin", "server/answer", "zones", "zones/steer"},
+		"it shows what a status says, and decides nothing: neither a store's writes nor the server's sockets",
+	},
 	{"cmd/...", []string{"..."}, "wiring is its work"},
 	{
 		"cmd/leeward/control",

@@ -23,13 +23,10 @@ type Move struct {
 // more than three things of one kind the number and an example are said.
 func (s *Status) Say() string {
 	h := headline{Status: s}
-	for _, r := range s.Regions {
-		if r.Pools > 0 && r.Available == 0 {
-			h.out = append(h.out, r.Region)
-		}
-	}
+	var pools []*Pool
+	h.out, pools = s.out()
 	h.regions()
-	h.pools()
+	h.pools(pools)
 	if n := len(s.FailingOpen); n > 0 {
 		verb := "fail open"
 		if n == 1 {
@@ -75,16 +72,12 @@ func (h *headline) regions() {
 }
 
 // pools says which pools are out in regions that are not.
-func (h *headline) pools() {
+func (h *headline) pools(pools []*Pool) {
 	var out, from []string
-	for i := range h.Pools {
-		p := &h.Pools[i]
-		any := p.IPv4.Total+p.IPv6.Total+p.Names.Total > 0
-		if any && !p.IPv4.Available && !p.IPv6.Available && !p.Names.Available && !slices.Contains(h.out, p.Region) {
-			out = append(out, p.Pool)
-			if !slices.Contains(from, p.Region) {
-				from = append(from, p.Region)
-			}
+	for _, p := range pools {
+		out = append(out, p.Pool)
+		if !slices.Contains(from, p.Region) {
+			from = append(from, p.Region)
 		}
 	}
 	switch n := len(out); {
@@ -132,13 +125,19 @@ func (h *headline) led(from []string) {
 	}
 }
 
+// meant returns the override that takes a target out; nil: none does.
+func (s *Status) meant(target string) *Override {
+	for i := range s.Overrides {
+		if o := &s.Overrides[i]; o.Target == target && o.State != string(zones.Up) {
+			return o
+		}
+	}
+	return nil
+}
+
 // why says how a target is out: by an operator's word, or since when and by whose votes.
 func (h *headline) why(target string, of func(*Endpoint) bool) string {
-	for i := range h.Overrides {
-		o := &h.Overrides[i]
-		if o.Target != target || o.State == string(zones.Up) {
-			continue
-		}
+	if o := h.meant(target); o != nil {
 		text := map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
 		if o.Drill {
 			text = "out for a drill"

@@ -30,6 +30,7 @@ type Options struct {
 	// a *answer.BadQuestion is answered 400; nil: 404
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
 	Metrics prometheus.Gatherer // nil: 404
+	Pages   http.Handler        // for people, at all other addresses; nil: a list of addresses, in plain text
 	Token   func() string       // what is asked for now as "Authorization: Bearer …"; nil or "": no token
 	Log     *slog.Logger        // never nil
 
@@ -40,10 +41,18 @@ type Options struct {
 // page is one address below the root.
 type page struct {
 	path, about string
-	// without token and certificate: it tells nothing, and those who ask (containers, balancers) carry none
-	open  bool
-	serve http.HandlerFunc
+	by          callers
+	serve       http.HandlerFunc
 }
+
+// callers are who may ask for an address.
+type callers int
+
+const (
+	programs callers = iota // with token and certificate, where these are asked for
+	people                  // the same, in a browser: links from elsewhere lead there
+	anybody                 // it tells nothing, and those who ask (containers, balancers) carry nothing
+)
 
 // NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
 //
@@ -52,46 +61,56 @@ type page struct {
 func NewHandler(o Options) http.Handler {
 	h := &handler{Options: o}
 	pages := []page{
-		{"/healthz", "200 while the process lives", true, h.healthz},
-		{"/readyz", "200 once a snapshot is served, 503 before", true, h.readyz},
+		{"/healthz", "200 while the process lives", anybody, h.healthz},
+		{"/readyz", "200 once a snapshot is served, 503 before", anybody, h.readyz},
 	}
 	if o.Metrics != nil {
 		metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{ErrorLog: promLog{o.Log}})
-		pages = append(pages, page{"/metrics", "figures for Prometheus", false, metrics.ServeHTTP})
+		pages = append(pages, page{"/metrics", "figures for Prometheus", programs, metrics.ServeHTTP})
 	}
 	if o.Status != nil {
 		pages = append(pages, page{"/api/v1/status?of=", "servers, regions, pools, endpoints with each vantage's " +
-			"vote, problems (JSON)", false, h.status})
+			"vote, problems (JSON)", programs, h.status})
 	}
 	if o.Explain != nil {
 		pages = append(pages, page{
 			"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)",
-			false, h.explain,
+			programs, h.explain,
 		})
 	}
 	mux := http.NewServeMux()
 	for _, p := range pages {
 		path, _, _ := strings.Cut(p.path, "?")
-		mux.HandleFunc(path, h.guard(p.open, p.serve))
+		mux.HandleFunc(path, h.guard(p.by, p.serve))
 	}
-	mux.HandleFunc("/", h.guard(false, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
-			fail(w, http.StatusNotFound, fmt.Errorf("there is no %s here; / lists what there is", r.URL.Path))
-			return
-		}
+	list := h.guard(people, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, "Leeward, an authoritative DNS server that is a global load balancer.\n\n")
 		for _, p := range pages {
 			fmt.Fprintf(w, "%-38s %s\n", p.path, p.about)
 		}
-	}))
+	})
+	mux.HandleFunc("/api", list)
+	if o.Pages != nil {
+		mux.HandleFunc("/", h.guard(people, o.Pages.ServeHTTP))
+	} else {
+		mux.HandleFunc("/{$}", list)
+	}
+	for path, by := range map[string]callers{"/api/": programs, "/": people} {
+		if path == "/" && o.Pages != nil {
+			continue
+		}
+		mux.HandleFunc(path, h.guard(by, func(w http.ResponseWriter, r *http.Request) {
+			fail(w, http.StatusNotFound, fmt.Errorf("there is no %s here; /api lists what there is", r.URL.Path))
+		}))
+	}
 	return mux
 }
 
 type handler struct{ Options }
 
 // guard lets through what may read.
-func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
+func (h *handler) guard(by callers, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Cache-Control", "no-store")
@@ -105,7 +124,7 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 			header.Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, errors.New("this interface only reads; change resources in etcd "+
 				"(leeward apply) or in the folder"))
-		case open:
+		case by == anybody:
 			next(w, r)
 		case h.ClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0):
 			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the "+
@@ -114,8 +133,12 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 		case token == "" && !h.TLS && !local(r.Host):
 			fail(w, http.StatusForbidden,
 				fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
-		case token != "" && !bearer(r, token):
-			header.Set("WWW-Authenticate", `Bearer realm="leeward"`)
+		case crossed(r, by):
+			fail(w, http.StatusForbidden, errors.New("another site's page asks for this in your browser; open the "+
+				"address yourself"))
+		case token != "" && !knows(r, token):
+			header.Add("WWW-Authenticate", `Bearer realm="leeward"`)
+			header.Add("WWW-Authenticate", `Basic realm="leeward: any name, the token as password", charset="UTF-8"`)
 			wrong := "the token is not this server's; give the one that its --admin-token-file or --admin-token has"
 			if r.Header.Get("Authorization") == "" {
 				wrong = "this server asks for its token: give --admin-token-file FILE or LEEWARD_ADMIN_TOKEN " +
@@ -128,11 +151,28 @@ func (h *handler) guard(open bool, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// bearer compares the token in constant time.
-func bearer(r *http.Request, token string) bool {
+// knows reports whether the request has the token: as Bearer, or as the password of Basic with any name, which is what
+// browsers can send. It compares in constant time.
+func knows(r *http.Request, token string) bool {
 	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got, want := sha256.Sum256([]byte(strings.TrimSpace(sent))), sha256.Sum256([]byte(token))
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	sent = strings.TrimSpace(sent)
+	if _, password, basic := r.BasicAuth(); basic {
+		sent = password
+	} else if !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	got, want := sha256.Sum256([]byte(sent)), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// crossed reports whether a browser asks on behalf of another site's page (Fetch Metadata). Somebody who follows a link
+// to a screen is not refused: no page sees what comes of it. Other clients do not send the header.
+func crossed(r *http.Request, by callers) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return by != people || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // local reports whether a Host header names an address or localhost.

@@ -2,8 +2,10 @@ package admin_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -79,7 +81,7 @@ func TestPages(t *testing.T) {
 		{"GET", "/api/v1/explain?name=a&name=b", 400, "give it once"},
 		{"GET", "/api/v1/explain?nmae=a", 400, `no parameter \"nmae\"`},
 		{"GET", "/", 200, "/api/v1/explain?name=&type=&client="},
-		{"GET", "/nowhere", 404, "/ lists what there is"},
+		{"GET", "/nowhere", 404, "/api lists what there is"},
 		{"POST", "/api/v1/status", 405, "only reads"},
 		{"PUT", "/healthz", 405, "only reads"},
 		{"DELETE", "/", 405, "only reads"},
@@ -118,6 +120,10 @@ func TestToken(t *testing.T) {
 		{"", 401},
 		{"Bearer wrong", 401},
 		{"Basic s3cret", 401},
+		{"Basic " + base64.StdEncoding.EncodeToString([]byte("anybody:s3cret")), 200},
+		{"Basic " + base64.StdEncoding.EncodeToString([]byte("s3cret:wrong")), 401},
+		{"Basic " + base64.StdEncoding.EncodeToString([]byte("s3cret")), 401},
+		{"Digest s3cret", 401},
 		{"s3cret", 401},
 		{"Bearer s3cret", 200},
 		{"bearer s3cret", 200},
@@ -165,5 +171,48 @@ func TestErrorsAreJSON(t *testing.T) {
 	if err := json.NewDecoder(r.Body).Decode(&f); err != nil || r.StatusCode != 503 ||
 		f.Error != "the server is stopping" {
 		t.Errorf("%d %+v %v", r.StatusCode, f, err)
+	}
+}
+
+// A page of another site cannot use what a browser sends by itself; a link to a screen may be followed.
+func TestCrossSite(t *testing.T) {
+	o := options()
+	o.Token = func() string { return "s3cret" }
+	o.Pages = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a screen") })
+	h := admin.NewHandler(o)
+	for _, c := range []struct {
+		target, site, mode, dest string
+		code                     int
+	}{
+		{"/", "", "", "", 200},
+		{"/", "none", "navigate", "document", 200},
+		{"/", "same-origin", "cors", "empty", 200},
+		{"/", "cross-site", "navigate", "document", 200},
+		{"/region/eu-west", "same-site", "navigate", "document", 200},
+		{"/", "cross-site", "navigate", "iframe", 403},
+		{"/", "cross-site", "no-cors", "image", 403},
+		{"/events", "same-site", "cors", "empty", 403},
+		{"/api/v1/status", "same-origin", "cors", "empty", 200},
+		{"/api/v1/status", "cross-site", "navigate", "document", 403},
+		{"/metrics", "cross-site", "no-cors", "script", 403},
+		{"/healthz", "cross-site", "no-cors", "script", 200},
+		{"/api/v2", "", "", "", 404},
+		{"/api", "", "", "", 200},
+	} {
+		r := ask(t, h, "GET", c.target, func(r *http.Request) {
+			r.SetBasicAuth("me", "s3cret")
+			for name, value := range map[string]string{"Site": c.site, "Mode": c.mode, "Dest": c.dest} {
+				if value != "" {
+					r.Header.Set("Sec-Fetch-"+name, value)
+				}
+			}
+		})
+		if r.StatusCode != c.code {
+			t.Errorf("%+v: %d %s", c, r.StatusCode, body(t, r))
+		}
+	}
+	// A browser asks its user for a password only if Basic is offered.
+	if offers := ask(t, h, "GET", "/", nil).Header.Values("WWW-Authenticate"); len(offers) != 2 {
+		t.Errorf("offered are %q", offers)
 	}
 }

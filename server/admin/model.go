@@ -127,12 +127,15 @@ type Vantage struct {
 
 // Region is a failure domain and what of it can be named.
 type Region struct {
-	Region    string `json:"region"`
-	Override  string `json:"override,omitempty"` // "drain", "up" or "down"
-	Available int    `json:"available"`          // pools that answer for at least one family
-	Pools     int    `json:"pools"`
-	Healthy   int    `json:"healthy"` // endpoints
-	Endpoints int    `json:"endpoints"`
+	Region string `json:"region"`
+	// where it is, in degrees north and east; nil: nobody says
+	Latitude  *float64 `json:"latitude,omitempty"`
+	Longitude *float64 `json:"longitude,omitempty"`
+	Override  string   `json:"override,omitempty"` // "drain", "up" or "down"
+	Available int      `json:"available"`          // pools that answer for at least one family
+	Pools     int      `json:"pools"`
+	Healthy   int      `json:"healthy"` // endpoints
+	Endpoints int      `json:"endpoints"`
 }
 
 // Pool is one pool as the answers see it now.

@@ -218,8 +218,10 @@ func (g *gathering) shifts() {
 
 func (g *gathering) regionsAndPools() {
 	for _, r := range g.resources[zones.KindRegion] {
-		name := r.(*zones.Region).Region
-		g.out.Regions = append(g.out.Regions, admin.Region{Region: name, Override: g.words["region/"+name]})
+		x := r.(*zones.Region)
+		g.out.Regions = append(g.out.Regions, admin.Region{
+			Region: x.Region, Latitude: x.Latitude, Longitude: x.Longitude, Override: g.words["region/"+x.Region],
+		})
 	}
 	slices.SortFunc(g.out.Regions, func(a, b admin.Region) int { return strings.Compare(a.Region, b.Region) })
 	for i := range g.out.Regions {

@@ -62,7 +62,8 @@ type demo struct {
 	Options
 	observer
 	vantages []string
-	etcd     string // URL
+	etcd     string    // URL
+	admin    [2]string // addresses of the servers' admin interfaces
 }
 
 // Run runs the demo until it is done, the context ends or a key ends it, and cleans up.
@@ -82,6 +83,8 @@ func Run(ctx context.Context, o Options) error {
 		fmt.Fprintf(o.Out, "%6.2fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
 
+	d.admin = [2]string{adminAddress(8061), adminAddress(8062)}
+	fmt.Fprintf(o.Out, "Watch it in a browser, in a moment: http://%s/\n\n", d.admin[0])
 	if err := startSites(d.sites); err != nil {
 		return err
 	}
@@ -193,12 +196,12 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 		})
 	}
 	start(process.Settings{
-		ID: "ns1", Region: "eu-west", Listen: []string{address(5301, true)},
-		Admin: address(8061, false),
+		ID: "ns1", Region: "eu-west", Listen: []string{address(5301)},
+		Admin: d.admin[0],
 	})
 	start(process.Settings{
-		ID: "ns2", Region: "us-east", Listen: []string{address(5302, true)},
-		Admin: address(8062, false),
+		ID: "ns2", Region: "us-east", Listen: []string{address(5302)},
+		Admin: d.admin[1],
 	})
 	start(process.Settings{ID: "probe-ap", Region: "ap-south"})
 	for range d.vantages {
@@ -218,21 +221,31 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 }
 
 // address returns a loopback address with the port, or with port 0, any port, if that port is in use.
-func address(port int, udp bool) string {
+func address(port int) string {
 	want := fmt.Sprintf("127.0.0.1:%d", port)
 	l, err := net.Listen("tcp", want)
 	if err != nil {
 		return "127.0.0.1:0"
 	}
 	l.Close()
-	if udp {
-		c, err := net.ListenPacket("udp", want)
-		if err != nil {
-			return "127.0.0.1:0"
-		}
-		c.Close()
+	c, err := net.ListenPacket("udp", want)
+	if err != nil {
+		return "127.0.0.1:0"
 	}
+	c.Close()
 	return want
+}
+
+// adminAddress returns a loopback address with the port, or with a free one if that port is in use: the address is told
+// before anything listens there.
+func adminAddress(port int) string {
+	for _, want := range []int{port, 0} {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", want)); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	return "127.0.0.1:0"
 }
 
 // settleLimit is how long it may take until all regions are in answers.

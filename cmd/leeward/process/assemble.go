@@ -17,6 +17,7 @@ import (
 	"leeward/health/resolve"
 	"leeward/health/vantage"
 	"leeward/server/answer"
+	"leeward/server/console"
 	"leeward/server/socket"
 	"leeward/server/transfer"
 	"leeward/zones/folder"
@@ -57,6 +58,7 @@ type run struct {
 	lags        []lag
 	pages       *pages // nil: none
 	shownStatus shownStatus
+	changes     console.Changes // for those who look at pages
 	reached     reached
 	token       token
 	shown       atomic.Pointer[tls.Certificate] // that probes present; nil: none
@@ -139,7 +141,7 @@ func (r *run) assemble() error {
 	o := control.LoopOptions{
 		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID,
 		Region:  r.Region,
-		Publish: func(answer.State) {}, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
+		Publish: func(answer.State) { r.changes.Published() }, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
 	if r.dns != nil {
 		r.opened = newOpened()
@@ -152,6 +154,7 @@ func (r *run) assemble() error {
 			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
 			r.opened.published()
+			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
 	}

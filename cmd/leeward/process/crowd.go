@@ -112,6 +112,14 @@ func (g *guest) turn(busy bool) {
 	g.busy, g.since = busy, time.Now()
 }
 
+// waits notes that a request is an event stream: it waits for something to happen, and makes room for others as an idle
+// connection does.
+func (c *crowd) waits(r *http.Request) {
+	if g, ok := r.Context().Value(guestKey{}).(*guest); ok {
+		g.turn(false)
+	}
+}
+
 type guestKey struct{}
 
 // known puts the connection into the contexts of its requests. It is http.Server's ConnContext.

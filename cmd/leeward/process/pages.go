@@ -15,6 +15,7 @@ import (
 	"leeward/cmd/leeward/control"
 	"leeward/server/admin"
 	"leeward/server/answer"
+	"leeward/server/console"
 )
 
 // pages are the admin interface: a listener and an HTTP server.
@@ -61,6 +62,8 @@ func (r *run) openPages() (*pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
 	}
+	c := newCrowd(l, r.shares().admin)
+	stopped := make(chan struct{})
 	o := admin.Options{
 		Metrics: r.registry, Token: r.token.get, Log: r.Log, Status: r.status, Ready: r.ready,
 		PoolsOf: func(name string) []string { return control.PoolsOf(r.loop.State(), name) },
@@ -75,18 +78,24 @@ func (r *run) openPages() (*pages, error) {
 		},
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
-	c := newCrowd(l, r.shares().admin)
+	o.Pages = console.New(console.Options{
+		ID: r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
+		Status: r.status, PoolsOf: o.PoolsOf, Explain: o.Explain,
+		Changes: &r.changes, Streams: max(1, r.shares().admin/4), Waits: c.waits, Stopped: stopped,
+	})
 	l = c
 	if secure != nil {
 		l = tls.NewListener(l, secure.config())
 	}
-	return &pages{l, &http.Server{
+	s := &http.Server{
 		Handler: c.handler(admin.NewHandler(o)), ConnContext: c.known,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 		// Anybody can fail a TLS handshake, and the client is told: it is not worth more than a debug line.
 		ErrorLog: slog.NewLogLogger(r.Log.Handler(), slog.LevelDebug),
-	}, secure}, nil
+	}
+	s.RegisterOnShutdown(func() { close(stopped) })
+	return &pages{l, s, secure}, nil
 }
 
 func (p *pages) address() string { return p.listener.Addr().String() }

@@ -1,0 +1,61 @@
+package admin
+
+import "slices"
+
+// Outage is a region or a pool that is not in answers, by its health or by an operator's word.
+type Outage struct {
+	Target string // as an override names it: "region/us-east", "pool/www-us"
+	Name   string
+	// Why says how, since when and by whose votes: "out since 02:14 UTC (3 of 3 vantages: connection refused)", or
+	// "drained until 03:00 UTC (kernel)".
+	Why   string
+	Meant bool     // an operator has taken it out
+	To    []string // regions that its clients go to, most first; of a pool: those of its region's pools that are out
+}
+
+// Outages returns the regions that are out, then the pools that are out in other regions, both by name. The words are
+// those of the headline.
+func (s *Status) Outages() (all []Outage) {
+	h := headline{Status: s}
+	to := func(region string) []string {
+		for _, m := range s.Moves {
+			if m.From == region {
+				return m.To
+			}
+		}
+		return nil
+	}
+	regions, pools := s.out()
+	for _, name := range regions {
+		target := "region/" + name
+		all = append(all, Outage{
+			Target: target, Name: name, To: to(name), Meant: s.meant(target) != nil,
+			Why: h.why(target, func(e *Endpoint) bool { return e.Region == name }),
+		})
+	}
+	for _, p := range pools {
+		target := "pool/" + p.Pool
+		all = append(all, Outage{
+			Target: target, Name: p.Pool, To: to(p.Region), Meant: s.meant(target) != nil,
+			Why: h.why(target, func(e *Endpoint) bool { return e.Pool == p.Pool }),
+		})
+	}
+	return all
+}
+
+// out returns the regions of which no pool answers, and the pools that do not in other regions.
+func (s *Status) out() (regions []string, pools []*Pool) {
+	for _, r := range s.Regions {
+		if r.Pools > 0 && r.Available == 0 {
+			regions = append(regions, r.Region)
+		}
+	}
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		any := p.IPv4.Total+p.IPv6.Total+p.Names.Total > 0
+		if any && !p.IPv4.Available && !p.IPv6.Available && !p.Names.Available && !slices.Contains(regions, p.Region) {
+			pools = append(pools, p)
+		}
+	}
+	return regions, pools
+}

@@ -1,0 +1,96 @@
+package console
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// chart is the map with the regions on it.
+type chart struct {
+	Width, Height int
+	Spots         []spotted
+	Arrows        []arrow
+	Nowhere       []string // regions without a place
+	Text          string   // all of it for those who do not see it
+}
+
+// spotted is a region on the map.
+type spotted struct {
+	X, Y               int
+	Name, State, Words string
+}
+
+// arrow is where the clients of a region that is out are led.
+type arrow struct {
+	Path, Head string
+	Title      string
+}
+
+// draw places regions on the map; nil where none has a place.
+func draw(rows []regionRow) *chart {
+	m := &chart{Width: mapWidth, Height: mapHeight}
+	at := map[string]point{}
+	var told []string
+	for _, r := range rows {
+		told = append(told, r.Region.Region+": "+r.Words)
+		if r.Latitude == nil || r.Longitude == nil {
+			m.Nowhere = append(m.Nowhere, r.Region.Region)
+			continue
+		}
+		p := place(min(max(*r.Latitude, mapSouth), mapNorth), *r.Longitude)
+		at[r.Region.Region] = p
+		s := spotted{
+			X: round(p.X), Y: round(p.Y), Name: r.Region.Region, State: r.State, Words: r.Words,
+		}
+		m.Spots = append(m.Spots, s)
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	for _, r := range rows {
+		from, placed := at[r.Region.Region]
+		for i, to := range r.To {
+			p, there := at[to]
+			if !placed || !there || i >= mostArrows {
+				continue
+			}
+			m.Arrows = append(m.Arrows, bow(from, p, "clients of "+r.Region.Region+" go to "+to))
+			told = append(told, "clients of "+r.Region.Region+" go to "+to)
+		}
+	}
+	m.Text = strings.Join(told, "; ")
+	return m
+}
+
+// mostArrows is how many arrows lead away from a region.
+const mostArrows = 2
+
+// bow is an arrow from one place to another, bent to the north, that leaves room for both shapes.
+func bow(from, to point, title string) arrow {
+	const room = 16
+	dx, dy := to.X-from.X, to.Y-from.Y
+	length := math.Hypot(dx, dy)
+	if length < 2*room+8 {
+		return arrow{Title: title}
+	}
+	bend := min(length*.22, 70)
+	middle := point{(from.X + to.X) / 2, (from.Y+to.Y)/2 - bend}
+	toward := func(p, q point, by float64) point {
+		l := math.Hypot(q.X-p.X, q.Y-p.Y)
+		return point{p.X + (q.X-p.X)/l*by, p.Y + (q.Y-p.Y)/l*by}
+	}
+	a, b := toward(from, middle, room), toward(to, middle, room)
+	// The head is a triangle whose point is at b.
+	back := toward(b, middle, 12)
+	side := point{-(back.Y - b.Y) * .5, (back.X - b.X) * .5}
+	return arrow{
+		Path: fmt.Sprintf("M%d %dQ%d %d %d %d", round(a.X), round(a.Y), round(middle.X), round(middle.Y),
+			round(back.X), round(back.Y)),
+		Head: fmt.Sprintf("M%d %dL%d %dL%d %dz", round(b.X), round(b.Y), round(back.X+side.X), round(back.Y+side.Y),
+			round(back.X-side.X), round(back.Y-side.Y)),
+		Title: title,
+	}
+}
+
+func round(f float64) int { return int(math.Round(f)) }

@@ -1,0 +1,187 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"leeward/server/admin"
+	"leeward/server/answer"
+)
+
+// Options are what the screens are made from. A screen whose function is nil is not there.
+type Options struct {
+	ID, Region string // of the process that answers
+	TLS        bool   // it is asked over TLS, and so are the others
+	// a Status does not change once it is made; never nil
+	Status  func(context.Context) (*admin.Status, error)
+	PoolsOf func(name string) []string // of the policy at that name; nil: of none
+	// a *answer.BadQuestion says what is wrong with the question
+	Explain func(name, qtype, client string) (*answer.Explanation, error)
+
+	Changes *Changes // says when answers may have changed; never nil
+	Streams int      // event streams that are open at once, at most
+	// Waits hears of requests that are event streams: they wait, and make room for others. nil: nobody asks
+	Waits   func(*http.Request)
+	Stopped <-chan struct{} // closed when the process stops
+	Log     *slog.Logger    // never nil
+}
+
+// New returns the screens. Who may look is the caller's business.
+func New(o Options) http.Handler {
+	c := &console{Options: o, mux: http.NewServeMux(), streams: make(chan struct{}, o.Streams)}
+	c.mux.HandleFunc("/assets/{hash}/{file}", asset)
+	c.mux.HandleFunc("/events", c.events)
+	c.screen("/{$}", "night", c.night)
+	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c.fail(w, r, &missing{fmt.Sprintf("There is no %s here.", r.URL.Path)})
+	})
+	return c.mux
+}
+
+type console struct {
+	Options
+	mux     *http.ServeMux
+	shelf   shelf
+	streams chan struct{} // has a token for each that is open
+	nav     []link
+}
+
+// link is a place to go to.
+type link struct {
+	To, Text, Title string
+	Here            bool // it is this page
+}
+
+// frame is what stands around every screen.
+type frame struct {
+	Title           string
+	Self, Region    string
+	Status          *admin.Status // nil: there is none
+	Mood            string        // "well", "meant" or "wrong": how the page looks at a glance
+	Nav, Others     []link
+	Refresh         bool // a browser without JavaScript asks again by itself
+	Style, Script   string
+	Icon, World     string
+	Body            any
+	Failure, Advice string
+}
+
+// screen serves a page: make returns the title and what its template shows.
+func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Status) (string, any, error)) {
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		p, err := c.shelf.get(r.URL.Path+"?"+r.URL.Query().Encode(), func() (*sheet, error) {
+			s, err := c.Status(r.Context())
+			if err != nil {
+				return nil, err
+			}
+			title, body, err := do(r, s)
+			if err != nil {
+				return nil, err
+			}
+			f := c.frame(r, s, title)
+			f.Body = body
+			return render(name, f)
+		})
+		if err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		secure(w.Header())
+		p.send(w, r, http.StatusOK)
+	})
+}
+
+// frame returns what stands around a screen.
+func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
+	f := &frame{
+		Title: title, Self: c.ID, Region: c.Region, Status: s, Mood: "well", Refresh: true,
+		Style: style, Script: script, Icon: icon, World: world,
+	}
+	if s == nil {
+		f.Mood, f.Refresh = "wrong", false
+		return f
+	}
+	if s.Wrong() {
+		f.Mood = "wrong"
+		if onlyMeant(s) {
+			f.Mood = "meant"
+		}
+	}
+	for _, l := range c.nav {
+		l.Here = l.To == r.URL.Path
+		f.Nav = append(f.Nav, l)
+	}
+	for _, v := range s.Servers {
+		if v.ID == c.ID {
+			continue
+		}
+		to := c.address(v.Admin)
+		if to != "" {
+			to += r.URL.RequestURI()
+		}
+		f.Others = append(f.Others, link{To: to, Text: v.ID, Title: "The same screen as " + v.ID + " sees it"})
+	}
+	return f
+}
+
+// address returns the URL of another server's admin interface; "": its address says no host that can be asked.
+func (c *console) address(admin string) string {
+	scheme := "http://"
+	if c.TLS {
+		scheme = "https://"
+	}
+	u, err := url.Parse(scheme + admin)
+	if err != nil || u.Port() == "" || slices.Contains([]string{"", "0.0.0.0", "::"}, u.Hostname()) ||
+		strings.Trim(u.Path, "/") != "" || u.User != nil {
+		return ""
+	}
+	return scheme + u.Host
+}
+
+// missing is an error of a screen that is not there: 404.
+type missing struct{ text string }
+
+func (m *missing) Error() string { return m.text }
+
+// fail shows what went wrong, and what to do.
+func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	code, advice := http.StatusServiceUnavailable, "The server is busy or stopping. Ask again in a moment, or ask "+
+		"another server."
+	var gone *missing
+	var bad *answer.BadQuestion
+	switch {
+	case errors.As(err, &gone):
+		code, advice = http.StatusNotFound, "The first page shows what there is."
+	case errors.As(err, &bad):
+		code, advice = http.StatusBadRequest, "Change the question and ask again."
+	default:
+		c.Log.Debug("console: a screen could not be made", "path", r.URL.Path, "err", err)
+	}
+	f := c.frame(r, nil, "Not shown")
+	f.Nav, f.Failure, f.Advice = c.nav, err.Error(), advice
+	p, broken := render("failure", f)
+	if broken != nil {
+		http.Error(w, err.Error(), code)
+		return
+	}
+	secure(w.Header())
+	p.send(w, r, code)
+}
+
+// policy is the Content-Security-Policy: nothing from elsewhere, nothing inline, nobody frames it.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func secure(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer") // an address may name a client
+	h.Set("X-Content-Type-Options", "nosniff")
+}

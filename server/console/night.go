@@ -1,0 +1,184 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"leeward/server/admin"
+	"leeward/zones/steer"
+)
+
+// nightly is what the first screen shows below the sentence.
+type nightly struct {
+	Cases     []trouble
+	More      int // cases that are not shown
+	Map       *chart
+	Regions   []regionRow
+	Trust     []trust
+	Overrides []word
+	Planned   []word
+	Phases    []admin.Phase
+}
+
+// night is the first screen: what is broken, who says so, who gets what instead, what to do.
+func (c *console) night(_ *http.Request, s *admin.Status) (string, any, error) {
+	n := &nightly{Regions: c.regions(s), Trust: trusts(s), Phases: s.Failover}
+	n.Map = draw(n.Regions)
+	n.Cases = c.cases(s)
+	if more := len(n.Cases) - mostCases; more > 0 {
+		n.Cases, n.More = n.Cases[:mostCases], more
+	}
+	n.Overrides, n.Planned = c.overrides(s)
+	title := "All is well"
+	switch {
+	case onlyMeant(s):
+		title = "Taken out by operators"
+	case s.Wrong():
+		title = "Something is wrong"
+	}
+	return title, n, nil
+}
+
+// mostCases is how many things that are wrong a screen tells one by one.
+const mostCases = 40
+
+// onlyMeant reports whether nothing is wrong but what operators have taken out themselves.
+func onlyMeant(s *admin.Status) bool {
+	rest := *s
+	rest.Regions, rest.Pools, rest.Endpoints = slices.Clone(s.Regions), slices.Clone(s.Pools), slices.Clone(s.Endpoints)
+	taken := map[string]bool{}
+	for _, o := range s.Overrides {
+		taken[o.Target] = true
+	}
+	rest.Endpoints = slices.DeleteFunc(rest.Endpoints, func(e admin.Endpoint) bool { return e.Override != "" })
+	rest.Pools = slices.DeleteFunc(rest.Pools, func(p admin.Pool) bool {
+		return p.Override != "" || taken["region/"+p.Region]
+	})
+	return len(s.Overrides) > 0 && s.Wrong() && !rest.Wrong()
+}
+
+// regionRow is a region in a table and on the map.
+type regionRow struct {
+	admin.Region
+	State string // "up", "part", "out" or "drained"
+	Words string // the same for people
+	Load  string // what its pools carry of their target; "": nobody says
+	To    []string
+}
+
+func (c *console) regions(s *admin.Status) (rows []regionRow) {
+	load, target := map[string]float64{}, map[string]float64{}
+	for i := range s.Pools {
+		if p := &s.Pools[i]; p.LoadStatus != nil && p.Load.Known && p.Target > 0 {
+			load[p.Region] += p.Load.Value
+			target[p.Region] += p.Target
+		}
+	}
+	moved := map[string][]string{}
+	for _, m := range s.Moves {
+		moved[m.From] = m.To
+	}
+	for _, r := range s.Regions {
+		row := regionRow{Region: r, To: moved[r.Region]}
+		row.State, row.Words = regionState(&r)
+		if target[r.Region] > 0 {
+			row.Load = fmt.Sprintf("%.0f %%", 100*load[r.Region]/target[r.Region])
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// regionState says how a region is, for a shape and in words.
+func regionState(r *admin.Region) (state, words string) {
+	switch {
+	case r.Override == "drain" || r.Override == "down":
+		return "drained", map[string]string{"drain": "drained", "down": "set down"}[r.Override]
+	case r.Pools == 0:
+		return "empty", "no pool"
+	case r.Available == 0:
+		return "out", "out"
+	case r.Available < r.Pools:
+		return "part", fmt.Sprintf("%d of %d pools answer", r.Available, r.Pools)
+	case r.Healthy < r.Endpoints:
+		return "part", fmt.Sprintf("answers; %d of %d endpoints up", r.Healthy, r.Endpoints)
+	}
+	return "up", "answers"
+}
+
+// word is an operator's word.
+type word struct {
+	Target, Link string
+	Text         string // what, until when, why
+	Do           string // takes it back
+}
+
+func (c *console) overrides(s *admin.Status) (now, planned []word) {
+	say := func(o *admin.Override, text string) word {
+		if o.Drill {
+			text += " for a drill"
+		}
+		if o.Level != nil {
+			text += fmt.Sprintf(", %.0f %% of its clients left", *o.Level*100)
+		}
+		if o.Until != nil {
+			text += " until " + steer.OnClock(*o.Until, s.Time.UTC())
+		} else {
+			text += " until somebody restores it"
+		}
+		if o.Reason != "" {
+			text += ": " + o.Reason
+		}
+		return word{Target: o.Target, Link: "/" + o.Target, Text: text, Do: c.restore(s, o.Target)}
+	}
+	verbs := map[string]string{"drain": "drained", "down": "set down", "up": "held up"}
+	for i := range s.Overrides {
+		o := &s.Overrides[i]
+		now = append(now, say(o, verbs[o.State]))
+	}
+	for i := range s.Planned {
+		o := &s.Planned[i]
+		planned = append(planned, say(o, "is to be "+verbs[o.State]+" from "+steer.OnClock(*o.From, s.Time.UTC())))
+	}
+	for _, x := range s.Shifts {
+		planned = append(planned, word{Target: x.Policy, Link: "/policy/" + x.Policy, Text: x.Text})
+	}
+	return now, planned
+}
+
+// restore is the command that takes an override back; "" where resources are files.
+func (c *console) restore(s *admin.Status, target string) string {
+	if c.source(s) == "files" {
+		return ""
+	}
+	return command("leeward", "restore", target)
+}
+
+// source is where this process has its resources from: "etcd" or "files".
+func (c *console) source(s *admin.Status) string {
+	for i := range s.Servers {
+		if s.Servers[i].ID == c.ID {
+			return s.Servers[i].Source.Kind
+		}
+	}
+	return "etcd" // only processes with etcd do without DNS
+}
+
+// ask is a leeward command that is answered by this process.
+func (c *console) ask(s *admin.Status, words ...string) string {
+	for i := range s.Servers {
+		v := &s.Servers[i]
+		if to := c.address(v.Admin); v.ID == c.ID && to != "" && to != "http://127.0.0.1:8053" {
+			words = append(words, "--admin", to)
+		}
+	}
+	return command(append([]string{"leeward"}, words...)...)
+}
+
+// join spells a resource's key as a command has it: kind and name.
+func join(key string) []string {
+	kind, name, _ := strings.Cut(key, "/")
+	return []string{kind + "/" + name}
+}

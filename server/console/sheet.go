@@ -1,0 +1,166 @@
+package console
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+//go:embed pages
+var pages embed.FS
+
+// templates are the screens by name, each with the frame around it.
+var templates = func() map[string]*template.Template {
+	outside := template.Must(template.New("frame.html").Funcs(words).ParseFS(pages, "pages/frame.html"))
+	all := map[string]*template.Template{}
+	files, err := fs.Glob(pages, "pages/*.html")
+	if err != nil {
+		panic(err)
+	}
+	for _, file := range files {
+		if name := strings.TrimSuffix(path.Base(file), ".html"); name != "frame" {
+			all[name] = template.Must(template.Must(outside.Clone()).ParseFS(pages, file))
+		}
+	}
+	return all
+}()
+
+// sheet is a page as it is sent. It never changes.
+type sheet struct{ plain, packed []byte }
+
+// render makes a page.
+func render(name string, f *frame) (*sheet, error) {
+	var b bytes.Buffer
+	if err := templates[name].Execute(&b, f); err != nil {
+		return nil, fmt.Errorf("the page %s: %w", name, err)
+	}
+	s := &sheet{plain: visible(b.Bytes())}
+	s.packed = pack(s.plain)
+	return s, nil
+}
+
+func pack(b []byte) []byte {
+	var packed bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed) // the level is one of its own
+	_, _ = z.Write(b)                                    // a Buffer takes all
+	_ = z.Close()
+	return packed.Bytes()
+}
+
+func (s *sheet) send(w http.ResponseWriter, r *http.Request, code int) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	write(w, r, code, s.plain, s.packed)
+}
+
+// write sends one of two forms of the same.
+func write(w http.ResponseWriter, r *http.Request, code int, plain, packed []byte) {
+	body := plain
+	w.Header().Add("Vary", "Accept-Encoding")
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
+		body = packed
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // who does not take it is gone
+	}
+}
+
+// takesGzip reports whether an Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110, section 12.5.3).
+func takesGzip(accepts string) bool {
+	for coding := range strings.SplitSeq(accepts, ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		_, q, weighed := strings.Cut(weight, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			f, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+			return !weighed || err == nil && f > 0
+		}
+	}
+	return false
+}
+
+// visible spells what a screen would hide, or would take as an order of its own: control characters, those that turn
+// the direction of text, and octets that are no UTF-8. The whole page goes through it, so no field is forgotten.
+func visible(page []byte) []byte {
+	hidden := func(r rune, size int) bool {
+		return r == utf8.RuneError && size <= 1 || r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf,
+			unicode.Zl, unicode.Zp)
+	}
+	var out []byte // nil: nothing is hidden yet
+	for i := 0; i < len(page); {
+		r, size := utf8.DecodeRune(page[i:])
+		if hidden(r, size) {
+			if out == nil {
+				out = append(make([]byte, 0, len(page)+64), page[:i]...)
+			}
+			if r == utf8.RuneError {
+				out = fmt.Appendf(out, `\x%02x`, page[i])
+			} else if r < 0x80 {
+				out = fmt.Appendf(out, `\x%02x`, r)
+			} else {
+				out = fmt.Appendf(out, `\u%04x`, r)
+			}
+		} else if out != nil {
+			out = append(out, page[i:i+size]...)
+		}
+		i += size
+	}
+	if out == nil {
+		return page
+	}
+	return out
+}
+
+// shelf keeps pages for a moment, so that a screen that many people watch is made once.
+type shelf struct {
+	mu     sync.Mutex
+	places map[string]*spot
+}
+
+// spot is one address's page.
+type spot struct {
+	mu    sync.Mutex // held while it is made: others wait and get the same
+	at    time.Time
+	sheet *sheet
+}
+
+const (
+	keptFor  = 250 * time.Millisecond
+	mostKept = 64 // addresses; beyond that all are forgotten
+)
+
+// get returns the page of an address, as it was made within keptFor, or makes it. Errors are not kept.
+func (x *shelf) get(key string, do func() (*sheet, error)) (*sheet, error) {
+	x.mu.Lock()
+	if x.places == nil || x.places[key] == nil && len(x.places) >= mostKept {
+		x.places = map[string]*spot{}
+	}
+	s := x.places[key]
+	if s == nil {
+		s = &spot{}
+		x.places[key] = s
+	}
+	x.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sheet != nil && time.Since(s.at) < keptFor {
+		return s.sheet, nil
+	}
+	sheet, err := do()
+	if err == nil {
+		s.sheet, s.at = sheet, time.Now()
+	}
+	return sheet, err
+}
