@@ -29,10 +29,12 @@ type Options struct {
 	PoolsOf func(name string) []string             // of the policy at that name; nil: of none
 	// a *answer.BadQuestion is answered 400; nil: 404
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
-	Metrics prometheus.Gatherer // nil: 404
-	Pages   http.Handler        // for people, at all other addresses; nil: a list of addresses, in plain text
-	Token   func() string       // what is asked for now as "Authorization: Bearer …"; nil or "": no token
-	Log     *slog.Logger        // never nil
+	Counts  func(of string, most int) *answer.Counts // nil: 404
+	Metrics prometheus.Gatherer                      // nil: 404
+	Pages   http.Handler                             // for people, at all other addresses; nil: a list of addresses, in plain text
+	// what is asked for now as "Authorization: Bearer …"; nil or "": no token
+	Token func() string
+	Log   *slog.Logger // never nil
 
 	TLS        bool // it is asked over TLS, under a name that its certificate has
 	ClientCert bool // a client certificate that was verified is asked for
@@ -76,6 +78,11 @@ func NewHandler(o Options) http.Handler {
 		pages = append(pages, page{
 			"/api/v1/explain?name=&type=&client=", "why that client gets that answer (JSON)",
 			programs, h.explain,
+		})
+	}
+	if o.Counts != nil {
+		pages = append(pages, page{
+			"/api/v1/counts?of=&most=", "queries and answers by type, pool, policy and rule (JSON)", programs, h.counts,
 		})
 	}
 	mux := http.NewServeMux()

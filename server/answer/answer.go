@@ -60,6 +60,8 @@ type Options struct {
 
 	// Seed draws a seed for a Worker's random generator. math/rand/v2's Uint64 if nil.
 	Seed func() uint64
+
+	uncounted bool // policies are not counted apart
 }
 
 // State is all that a query needs: a Snapshot from configuration, paired with a View from health. Neither changes once
@@ -71,6 +73,8 @@ type State struct {
 	// Stale says that for long nobody has known whether the snapshot is the newest. Answers say so to whoever sends an
 	// OPT record (RFC 8914 section 4.4).
 	Stale bool
+
+	bases []uint32 // the first cell of each policy, by its number (ledger); Publish sets it
 }
 
 // Responder is what the Workers of a server share. Its methods may be called from any goroutine.
@@ -82,13 +86,14 @@ type Responder struct {
 	state    atomic.Pointer[State]
 	counts   *counts
 	aside    *stripe // counts what exchanges do
-	pools    poolNames
+	ledger   ledger
 	asked    asking
 	panics   panicLog
 	limiter  *rrl.Limiter                  // nil: responses are not limited
 	cookies  atomic.Pointer[cookieSecrets] // never nil
 	handlers [kinds]Handler                // nil: its requests get REFUSED or NOTIMP
 	start    time.Time                     // of the monotonic clock that workers look at
+	made     time.Time                     // as Options.Now said; counts are since then
 }
 
 // New returns a Responder that tells queries SERVFAIL until the first Publish. It fails for an ID that is too long, a
@@ -108,6 +113,7 @@ func New(o Options) (*Responder, error) {
 	}
 	r := &Responder{
 		options: o, log: o.Log, chaos: o.Chaos.texts(), counts: new(counts), start: time.Now(),
+		made:  o.Now(),
 		asked: asking{orders: map[string]*steer.AskedOrder{}},
 	}
 	r.handlers = r.handle(o.Handlers)
@@ -135,9 +141,11 @@ func (r *Responder) Publish(state State) {
 		r.state.Store(nil)
 		return
 	}
-	r.pools.name(state.Snapshot.Program(), r.counts)
+	if !r.options.uncounted {
+		state.bases = r.ledger.post(state.Snapshot, r.counts, r.options.Now())
+	}
 	r.state.Store(&state)
 }
 
-// Run gathers who asks (Asked) until the context ends.
+// Run gathers who asks (Asked) and how much of it is new (Counts) until the context ends.
 func (r *Responder) Run(ctx context.Context) { r.followAsked(ctx) }

@@ -168,6 +168,8 @@ func (r *Responder) tallyAsked(past time.Duration) {
 func (r *Responder) followAsked(ctx context.Context) {
 	tick := time.NewTicker(askedEvery)
 	defer tick.Stop()
+	samples := time.NewTicker(sampleEvery)
+	defer samples.Stop()
 	last := time.Now()
 	for {
 		select {
@@ -177,6 +179,8 @@ func (r *Responder) followAsked(ctx context.Context) {
 			now := time.Now()
 			r.tallyAsked(now.Sub(last))
 			last = now
+		case <-samples.C:
+			r.sample(r.options.Now())
 		}
 	}
 }

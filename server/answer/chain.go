@@ -56,7 +56,7 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			}
 			return wire.RcodeNoError
 		case snapshot.Steered:
-			if target, rcode = w.steer(state.View, client, w.owner); target == nil || w.scope > 0 ||
+			if target, rcode = w.steer(state, client, w.owner); target == nil || w.scope > 0 ||
 				q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
 				// with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871
 				// section 7.2.1)

@@ -10,7 +10,8 @@ import (
 const (
 	queries   = 0                          // by transport and family
 	responses = queries + 2*mostTransports // by RCODE; those above the last are counted as the last
-	single    = responses + responseCodes  // the rest, one each
+	types     = responses + responseCodes  // queries by QTYPE: see typeRows
+	single    = types + mostTypes          // the rest, one each
 
 	responseCodes = 24 // RFC 6895 assigns 0 to 23; EDNS carries those above 15
 )
@@ -61,7 +62,7 @@ type stripe struct {
 	sums [counters]atomic.Uint64
 	_    [64]byte
 
-	pools poolTally
+	cells cellTally
 	kinds kindTables
 }
 
@@ -78,7 +79,7 @@ func (s *stripe) add(t *tally) {
 type counts struct {
 	mu      sync.Mutex
 	stripes []*stripe
-	npools  int      // that every stripe has room for
+	ncells  uint32   // that every stripe has room for
 	ways    []string // the transports, by number
 }
 
@@ -110,29 +111,50 @@ func (c *counts) stripe() *stripe {
 	s.kinds.open()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.pools.grow(c.npools)
+	s.cells.grow(c.ncells)
 	c.stripes = append(c.stripes, s)
 	return s
 }
 
-// pools gives every stripe room for n pools.
-func (c *counts) pools(n int) {
+// cells gives every stripe room for n cells.
+func (c *counts) cells(n uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.npools = max(c.npools, n)
+	c.ncells = max(c.ncells, n)
 	for _, s := range c.stripes {
-		s.pools.grow(c.npools)
+		s.cells.grow(c.ncells)
 	}
 }
 
-// ofPool returns how many answers the pool of that number has given.
-func (c *counts) ofPool(number int) (n uint64) {
+// ofCell returns what a cell has counted.
+func (c *counts) ofCell(cell uint32) (n uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.stripes {
-		n += s.pools.get(number)
+		n += s.cells.get(cell)
 	}
 	return n
+}
+
+// ofCells returns what the first so many cells have counted.
+func (c *counts) ofCells(n uint32) []uint64 {
+	sums := make([]uint64, n)
+	c.each(func(s *stripe) {
+		for page := range s.cells.pages {
+			first := uint32(page * cellsPerPage)
+			if first >= n {
+				break
+			}
+			counts := s.cells.pages[page].Load()
+			if counts == nil {
+				continue
+			}
+			for i := range min(n-first, cellsPerPage) {
+				sums[first+i] += counts[i].Load()
+			}
+		}
+	})
+	return sums
 }
 
 // each calls f with every stripe.
@@ -178,7 +200,7 @@ func (r *Responder) Stats() Stats {
 	for _, n := range t[queries:responses] {
 		stats.Queries += n
 	}
-	for _, n := range t[responses:single] {
+	for _, n := range t[responses:types] {
 		stats.Responses += n
 	}
 	for _, n := range t[droppedShort:truncated] {

@@ -46,7 +46,7 @@ func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
 		Answer: []string{}, Authority: []string{}, Text: []string{},
 	}
-	r, err := New(Options{Now: time.Now}) // one that counts nothing that is shown
+	r, err := New(Options{Now: time.Now, uncounted: true}) // one that counts nothing that is shown
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(queriesDesc, t[queries+2*at], name, "ipv4")
 		counter(queriesDesc, t[queries+2*at+1], name, "ipv6")
 	}
-	for code, n := range t[responses:single] {
+	for code, n := range t[responses:types] {
 		if name := wire.RcodeName(uint16(code)); name != "" {
 			counter(responsesDesc, n, name)
 		} else if n > 0 {

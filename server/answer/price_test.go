@@ -58,6 +58,25 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
+// BenchmarkCounts is what it adds to an answer that it is counted by policy, rule and pool. Without, all answers are
+// counted in one cell, which costs what a count by pool alone did.
+func BenchmarkCounts(b *testing.B) {
+	for _, c := range costs {
+		if c.name != "static" && c.name != "steered" && c.name != "subnet" {
+			continue
+		}
+		q, err := readInquiry(c.dig)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name, func(b *testing.B) {
+			off := newResponder(b, func(o *Options) { o.uncounted = true }).newWorker(udp)
+			on := newResponder(b).newWorker(udp)
+			compare(b, [2]string{"off", "on"}, [2]func(){batchOf(b, off, q), batchOf(b, on, q)})
+		})
+	}
+}
+
 // BenchmarkRotation is what it adds to an answer that a static set of addresses begins with any of them, by lot.
 func BenchmarkRotation(b *testing.B) {
 	for _, n := range []int{2, 4, 16} {

@@ -15,10 +15,10 @@ import (
 // scope 0, as it does not depend on anything in the option. For a private address the resolver stands (section 10).
 //
 // Where the policy's endpoints are answered by name, target is the one that the client is sent on to.
-func (w *Worker) steer(view *steer.View, client netip.Addr, owner int) (target []byte, rcode uint16) {
+func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byte, rcode uint16) {
 	b, d := &w.build, &w.decision
 	before := w.scope
-	w.decide(view, client)
+	w.decide(state.View, client)
 	if owner != wire.QName && w.scope > before {
 		// What leads here is for all clients, and this is not: it is said to who asks for it by its name (RFC 7871
 		// section 7.2.1).
@@ -29,6 +29,7 @@ func (w *Worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	if !w.again {
 		w.tally[steered]++
 		w.stripe.kinds.add(w.found.Policy, &w.request)
+		w.stripe.cells.add(state.cell(w))
 	}
 	if d.Says != steer.SaysAddresses {
 		return nil, w.says(d.Says, owner)
@@ -47,9 +48,7 @@ func (w *Worker) steer(view *steer.View, client netip.Addr, owner int) (target [
 	}
 	if d.FailOpen && !w.again {
 		w.tally[failOpen]++
-	}
-	if d.Pool >= 0 && !w.again {
-		w.stripe.pools.add(d.Pool)
+		w.stripe.cells.add(state.openCell(w.found.Policy))
 	}
 	w.decided(wire.Answer, owner)
 	if w.request.Family == steer.Name {

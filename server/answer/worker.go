@@ -111,6 +111,7 @@ func (w *Worker) respond(state *State, request []byte, client netip.Addr, cut bo
 			family = 1
 		}
 		w.tally[queries+w.over.way+family]++
+		w.tally[types+typeRow(q.Type)]++
 		if kind := kindOf(q, verdict); kind != Query && r.handlers[kind] != nil {
 			w.is, _ = w.judge(client)
 			return nil, kind

@@ -490,6 +490,7 @@ func (u *update) compilePolicies() {
 			}
 			u.edit(origin, edit{name: owner, kind: setPolicy, n: old.number})
 		}
+		compiled.Number = old.number
 		u.out.policies[old.number] = compiled
 		u.share(name, compiled)
 		u.touched = append(u.touched, origin)

@@ -91,6 +91,10 @@ func (s *Snapshot) Policies(f func(*steer.Policy) bool) {
 	}
 }
 
+// Numbered returns all policies by number, nil where the number is not in use. It must not be changed, and is the same
+// slice in the next snapshot unless a policy has changed.
+func (s *Snapshot) Numbered() []*steer.Policy { return s.policies }
+
 // Sharing returns the policies that use the loads of their pools, by name.
 func (s *Snapshot) Sharing() []*steer.Policy { return s.sharing }
 

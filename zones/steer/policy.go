@@ -46,9 +46,15 @@ type Policy struct {
 	// Denies says that the name does not exist for some clients, whatever type they ask for.
 	Denies bool
 
+	// Number is the policy's in its snapshot; whoever numbers policies sets it before the policy is served.
+	Number int32
+
 	spill   bool // pools pass on what they cannot hold
 	planned bool // its schedule concerns some pool
 	hash    uint64
+
+	cells   []int32  // see cells.go: where each rule's cells begin, as in leads, and then the pool of each cell
+	counted []string // the names of these pools
 
 	source  *zones.Policy
 	pools   []int32  // all pools of all rules
@@ -190,6 +196,7 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	}
 	slices.Sort(out.pools)
 	out.pools = slices.Compact(out.pools)
+	out.countBy(p, w)
 	out.Alias = w.Aliases != nil && !p.Flatten && len(out.listed.steps) > 0
 	for _, pool := range p.PoolNames() {
 		if _, there := w.Pool(pool); there != nil && out.Alias {

@@ -78,6 +78,9 @@ func (r *run) openPages() (*pages, error) {
 		},
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
+	if r.answers != nil {
+		o.Counts = r.answers.Counts
+	}
 	o.Pages = console.New(console.Options{
 		ID: r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
 		Status: r.status, PoolsOf: o.PoolsOf, Explain: o.Explain,

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/screen"
+	"leeward/server/answer"
+)
+
+func newTop(inv *invocation) *cobra.Command {
+	var f adminFlags
+	var output string
+	var watch bool
+	var every time.Duration
+	var most int
+	cmd := &cobra.Command{
+		Use: "top [POLICY|POOL]", Short: "Show what a server is asked, and who answers, most first",
+		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
+		Long: `Top asks a server what it has counted: queries by type, and answers by pool and
+by policy, over the last minute, the last five minutes, and since the server
+started. What counts most in the last minute comes first. -o wide adds each
+policy's rules and which pools they gave.
+
+POLICY or POOL narrows it to a policy (the steered name) or a pool.
+
+Every number is exact. They are this server's: each server has its own.`,
+		Example: `  leeward top
+  leeward top www.example.test -o wide
+  leeward top --watch --most 5
+  leeward top -o json --admin http://10.0.0.1:8053 --admin-token-file token`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case watch && output != "table" && output != "wide":
+				return misused("--watch shows tables; leave out -o %s", output)
+			case every < 100*time.Millisecond:
+				return misused("--every %v: write 100ms or more", every)
+			case most < 1 || most > 10_000:
+				return misused("--most %d: write 1 to 10000", most)
+			}
+			query, wide := url.Values{"most": {strconv.Itoa(most)}}, output == "wide"
+			if len(args) > 0 {
+				query.Set("of", args[0])
+			}
+			if wide {
+				output = "table"
+			}
+			get := func(ctx context.Context) (*answer.Counts, error) {
+				var c answer.Counts
+				return &c, f.get(ctx, "/api/v1/counts", query, &c)
+			}
+			if watch {
+				return inv.watch(cmd.Context(), every, func(ctx context.Context, w io.Writer) error {
+					c, err := get(ctx)
+					if err != nil {
+						return err
+					}
+					return screen.Counts(w, c, wide, inv.colour(inv.out))
+				})
+			}
+			c, err := get(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return inv.print(output, c, func(w io.Writer, colour bool) error { return screen.Counts(w, c, wide, colour) })
+		},
+	}
+	f.add(cmd.Flags())
+	addOutput(cmd, &output, "table", "wide", "json", "yaml")
+	cmd.Flags().IntVar(&most, "most", 20, "how many policies and pools to list, 1 to 10000")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
+	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "how often, with --watch")
+	return cmd
+}

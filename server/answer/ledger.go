@@ -1,0 +1,214 @@
+package answer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// ledger says which cells are whose. A policy has a sheet of cells next to each other, for as long as its rules and
+// pools stay the same, whatever number it has in a snapshot. When it changes or goes, the sheet is retired: workers may
+// still add to it for an old state. After retiredFor it is closed, what it has counted is kept under the names of its
+// policy, rules and pools, and its cells may have a new owner. So no count is lost, and none is another's.
+//
+// Cell 0 counts the answers of policies for which there was no room.
+type ledger struct {
+	mu       sync.Mutex // held for moments only: the control loop posts
+	policies []*steer.Policy
+	sheets   []*sheet // by number of the policy; nil: it has none
+	bases    []uint32 // their first cells, as States have them; 0: none
+	retired  []*sheet
+	free     map[uint32][]uint32 // first cells of runs without an owner, by length
+	next     uint32              // the first cell that never had an owner
+
+	// reading is held while counts are read, and while sheets are closed, so that what is read has one owner
+	// throughout. The control loop never takes it.
+	reading sync.Mutex
+	past    map[pastKey]uint64 // what closed sheets have counted
+	samples [samplesKept]sample
+}
+
+// sheet is the cells of one policy.
+type sheet struct {
+	policy *steer.Policy
+	base   uint32
+	begin  []uint64  // what its cells had counted for others before; nil: nothing
+	left   time.Time // when it was retired
+}
+
+// pastKey names a cell when its sheet is closed. rule is -2 for what failed open.
+type pastKey struct {
+	policy string
+	rule   int
+	when   string
+	pool   string
+}
+
+const (
+	// retiredFor is for how long a sheet that is not used any more may still be added to: far longer than any query
+	// takes, and as long as rates look back.
+	retiredFor = (samplesKept + 1) * sampleEvery
+
+	// mostPast bounds how many names are remembered of policies, rules and pools that are gone. What goes beyond is
+	// still counted, without a name.
+	mostPast = 16384
+
+	ruleFailOpen = -2
+)
+
+// post gives the policies of a snapshot their sheets, and returns the first cell of each by its number.
+func (l *ledger) post(s *snapshot.Snapshot, c *counts, at time.Time) []uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := s.Numbered()
+	if len(now) == len(l.policies) && (len(now) == 0 || &now[0] == &l.policies[0]) {
+		return l.bases
+	}
+	l.next = max(l.next, 1)
+	loose := map[string]*sheet{}
+	sheets := make([]*sheet, len(now))
+	var fresh []int
+	for i := range max(len(now), len(l.policies)) {
+		var before, after *steer.Policy
+		if i < len(l.policies) {
+			before = l.policies[i]
+		}
+		if i < len(now) {
+			after = now[i]
+		}
+		if before == after {
+			if after != nil {
+				sheets[i] = l.sheets[i]
+			}
+			continue
+		}
+		if before != nil && l.sheets[i] != nil {
+			loose[before.Name] = l.sheets[i]
+		}
+		if after != nil {
+			fresh = append(fresh, i)
+		}
+	}
+	for _, i := range fresh {
+		p := now[i]
+		if old := loose[p.Name]; old != nil && p.CountsAs(old.policy) {
+			// a sheet does not change while it is read
+			sheets[i] = &sheet{policy: p, base: old.base, begin: old.begin}
+			delete(loose, p.Name)
+			continue
+		}
+		sheets[i] = l.open(p, c)
+	}
+	for _, s := range loose {
+		l.retired = append(l.retired, &sheet{s.policy, s.base, s.begin, at})
+	}
+	bases := make([]uint32, len(now))
+	for i, s := range sheets {
+		if s != nil {
+			bases[i] = s.base
+		}
+	}
+	l.policies, l.sheets, l.bases = now, sheets, bases
+	return bases
+}
+
+// open finds cells for a policy; nil if there are none left.
+func (l *ledger) open(p *steer.Policy, c *counts) *sheet {
+	size := uint32(p.Cells())
+	if runs := l.free[size]; len(runs) > 0 {
+		s := &sheet{policy: p, base: runs[len(runs)-1], begin: make([]uint64, size)}
+		l.free[size] = runs[:len(runs)-1]
+		for i := range s.begin {
+			s.begin[i] = c.ofCell(s.base + uint32(i))
+		}
+		return s
+	}
+	if size > mostCells-l.next {
+		return l.split(p, size, c)
+	}
+	s := &sheet{policy: p, base: l.next}
+	l.next += size
+	c.cells(l.next)
+	return s
+}
+
+// split takes a part of a larger run.
+func (l *ledger) split(p *steer.Policy, size uint32, c *counts) *sheet {
+	for length, runs := range l.free {
+		if n := len(runs) - 1; length > size && n >= 0 {
+			base := runs[n]
+			l.free[length] = runs[:n]
+			l.give(base+size, length-size)
+			l.give(base, size)
+			return l.open(p, c)
+		}
+	}
+	return nil
+}
+
+func (l *ledger) give(base, size uint32) {
+	if l.free == nil {
+		l.free = map[uint32][]uint32{}
+	}
+	l.free[size] = append(l.free[size], base)
+}
+
+// current returns all sheets that may be added to. Who calls it holds reading.
+func (l *ledger) current() (all []*sheet, next uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all = append(slices.Clone(l.sheets), l.retired...)
+	return slices.DeleteFunc(all, func(s *sheet) bool { return s == nil }), l.next
+}
+
+// close closes the sheets that were retired long ago. Who calls it holds reading.
+func (l *ledger) close(now time.Time, c *counts) {
+	l.mu.Lock()
+	var old []*sheet
+	l.retired = slices.DeleteFunc(l.retired, func(s *sheet) bool {
+		if now.Sub(s.left) < retiredFor {
+			return false
+		}
+		old = append(old, s)
+		return true
+	})
+	l.mu.Unlock()
+	if l.past == nil {
+		l.past = map[pastKey]uint64{}
+	}
+	for _, s := range old {
+		s.each(func(key pastKey, number uint32) {
+			n := s.total(c.ofCell(s.base+number), number)
+			if _, there := l.past[key]; !there && len(l.past) >= mostPast {
+				key = pastKey{rule: key.rule}
+			}
+			if n > 0 {
+				l.past[key] += n
+			}
+		})
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range old {
+		l.give(s.base, uint32(s.policy.Cells()))
+	}
+}
+
+// each calls f with the name of each of the sheet's cells.
+func (s *sheet) each(f func(key pastKey, number uint32)) {
+	f(pastKey{policy: s.policy.Name, rule: ruleFailOpen}, 0)
+	s.policy.EachCell(func(number int, c steer.Cell) {
+		f(pastKey{s.policy.Name, c.Rule, c.When, c.Pool}, uint32(number))
+	})
+}
+
+// total is what the sheet's cell has counted for this policy, given what it has counted in all.
+func (s *sheet) total(sum uint64, number uint32) uint64 {
+	if s.begin == nil {
+		return sum
+	}
+	return sum - s.begin[number]
+}

@@ -1,0 +1,112 @@
+package steer
+
+import (
+	"reflect"
+	"slices"
+
+	"leeward/zones"
+)
+
+// Decisions are counted by rule and pool. Each pair that a policy can decide has a number, its cell, so that counting
+// is one addition to one place. Cell 0 counts what failed open. Each rule has a cell for answers without a pool
+// (NODATA, or what the rule says), and behind it one for each of its pools. Clients for which no rule holds have a run
+// as well. A number is an index of Policy.cells, which begins with where the runs are, so a few are not used.
+
+// Cell is what one of a policy's cells counts.
+type Cell struct {
+	Rule int    // from 0; -1: no rule holds
+	When string // the rule's condition in words
+	Pool string // "": the answer has nothing of a pool
+}
+
+// countBy gives the policy its cells.
+func (p *Policy) countBy(source *zones.Policy, w World) {
+	names := map[int32]string{}
+	for _, name := range source.PoolNames() {
+		if n, pool := w.Pool(name); pool != nil {
+			names[n] = name
+		}
+	}
+	p.cells = make([]int32, len(p.leads), len(p.leads)+len(p.rules)+len(names)+1)
+	for i := range p.leads {
+		first := len(p.cells)
+		p.cells[i] = int32(first)
+		p.cells = append(p.cells, -1)
+		steps := p.listed.steps
+		if i < len(p.rules) {
+			steps = p.rules[i].steps
+		} else if source.Rules[len(source.Rules)-1].When == nil {
+			break // some rule always holds
+		}
+		for _, g := range steps {
+			for _, m := range g.members {
+				if !slices.Contains(p.cells[first:], m.pool) {
+					p.cells = append(p.cells, m.pool)
+					p.counted = append(p.counted, names[m.pool])
+				}
+			}
+		}
+	}
+	p.cells = slices.Clip(p.cells)
+}
+
+// Cells returns how many cells the policy has.
+func (p *Policy) Cells() int { return len(p.cells) }
+
+// Cell returns the cell of a decision of the policy, from 1.
+func (p *Policy) Cell(d *Decision) uint32 {
+	if rule := uint(d.Rule); rule < uint(len(p.cells)) { // the usual case, which is compiled into the query path
+		at := uint(p.cells[rule]) + 1
+		if d.Pool >= 0 && at < uint(len(p.cells)) && p.cells[at] == d.Pool {
+			return uint32(at)
+		}
+	}
+	return p.search(d)
+}
+
+// search is Cell for a pool that is not its rule's first.
+func (p *Policy) search(d *Decision) uint32 {
+	rule := int(d.Rule)
+	if rule < 0 {
+		rule = len(p.leads) - 1
+	}
+	first := int(p.cells[rule])
+	for at := first + 1; at < len(p.cells) && p.cells[at] >= 0; at++ {
+		if p.cells[at] == d.Pool {
+			return uint32(at)
+		}
+	}
+	return uint32(first)
+}
+
+// EachCell calls f with all cells that are counted in but the first, in order.
+func (p *Policy) EachCell(f func(number int, c Cell)) {
+	rules, named := len(p.leads), 0
+	c := Cell{}
+	for at := rules; at < len(p.cells); at++ {
+		if p.cells[at] < 0 {
+			c.Rule = slices.Index(p.cells[:rules], int32(at))
+			if c.When = "no rule holds"; c.Rule < rules-1 {
+				c.When = whenText(p.source.Rules[c.Rule].When)
+			} else {
+				c.Rule = -1
+			}
+			c.Pool = ""
+		} else {
+			c.Pool = p.counted[named]
+			named++
+		}
+		f(at, c)
+	}
+}
+
+// CountsAs reports whether the cells of the policy are those of q: counts of one go on as counts of the other.
+func (p *Policy) CountsAs(q *Policy) bool {
+	if p.Name != q.Name || len(p.cells) != len(q.cells) || !slices.Equal(p.counted, q.counted) ||
+		!slices.Equal(p.cells[:len(p.leads)], q.cells[:len(q.leads)]) {
+		return false
+	}
+	return p.source == q.source || slices.EqualFunc(p.source.Rules, q.source.Rules, func(a, b zones.Rule) bool {
+		return reflect.DeepEqual(a.When, b.When)
+	})
+}
