@@ -45,3 +45,33 @@ func continentOf(country string) string {
 	}
 	return ""
 }
+
+// CountryNumbers bounds the numbers of countries: 0 is an address whose country is not known.
+const CountryNumbers = 1 + 26*26
+
+// CountryNumber returns a number for a country's code, such as "ES", which is the same in all tables; 0 if it is none.
+func CountryNumber(code string) uint16 {
+	if len(code) != 2 || code[0] < 'A' || code[0] > 'Z' || code[1] < 'A' || code[1] > 'Z' {
+		return 0
+	}
+	return 1 + uint16(code[0]-'A')*26 + uint16(code[1]-'A')
+}
+
+// CountryCode returns the code that has the number; "" for 0.
+func CountryCode(number uint16) string {
+	if number == 0 || number >= CountryNumbers {
+		return ""
+	}
+	number--
+	return string([]byte{'A' + byte(number/26), 'A' + byte(number%26)})
+}
+
+// Countries cuts the addresses by the countries of their locations, by number. It returns nil if that would take more
+// than most octets.
+func (t *Table) Countries(most int) *Areas {
+	numbers := make([]uint16, len(t.locations))
+	for i := range t.locations {
+		numbers[i] = CountryNumber(t.locations[i].Country)
+	}
+	return t.ByPlace(numbers, most)
+}

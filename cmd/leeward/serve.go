@@ -119,7 +119,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var exempt []string
 	var cookieSecrets string
 	var compact time.Duration
-	var noProbe bool
+	var noProbe, countCountries bool
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
@@ -186,7 +186,7 @@ server has reported, answers what it has received, and ends.`,
 			if s.Chaos, err = chaosOf(chaos, s.ID, s.Version); err != nil {
 				return err
 			}
-			s.NoProbe = noProbe
+			s.NoProbe, s.CountCountries = noProbe, countCountries
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -235,6 +235,8 @@ server has reported, answers what it has received, and ends.`,
 	flags.DurationVar(&compact, "compact", 5*time.Minute,
 		"ask etcd to forget changes older than `AGE`, so that it does not grow; one server asks for all; 0 for never, "+
 			"where others need etcd's history")
+	flags.BoolVar(&countCountries, "count-countries", false,
+		"count the clients of steered names by country too (leeward top)")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
 		"what to tell in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
 			"nothing")

@@ -31,7 +31,8 @@ type Options struct {
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
 	Counts  func(of string, most int) *answer.Counts // nil: 404
 	Metrics prometheus.Gatherer                      // nil: 404
-	Pages   http.Handler                             // for people, at all other addresses; nil: a list of addresses, in plain text
+	// for people, at all other addresses; nil: a list of addresses, in plain text
+	Pages http.Handler
 	// what is asked for now as "Authorization: Bearer …"; nil or "": no token
 	Token func() string
 	Log   *slog.Logger // never nil

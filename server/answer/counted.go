@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"leeward/server/wire"
+	"leeward/zones/snapshot"
 )
 
 // Counts says how much was asked and answered since the Responder was made, and lately. Every number is exact: each
@@ -98,9 +99,10 @@ const (
 
 // sample is what had been counted at a time, as far as differences need it.
 type sample struct {
-	at    time.Time
-	cells []uint32
-	tally tally
+	at     time.Time
+	cells  []uint32
+	tally  tally
+	places countrySums
 }
 
 // reading is everything that has been counted by now, and by two earlier times.
@@ -108,6 +110,7 @@ type reading struct {
 	now    time.Time
 	tally  tally
 	cells  []uint64
+	places countrySums
 	minute *sample
 	five   *sample
 }
@@ -118,7 +121,7 @@ func (r *Responder) sample(now time.Time) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	_, next := l.current()
-	s := sample{at: now, cells: make([]uint32, next), tally: r.counts.sum()}
+	s := sample{at: now, cells: make([]uint32, next), tally: r.counts.sum(), places: r.counts.byCountry()}
 	for i, n := range r.counts.ofCells(next) {
 		s.cells[i] = uint32(n)
 	}
@@ -166,7 +169,9 @@ func (r *Responder) Counts(of string, most int) *Counts {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	sheets, next := l.current()
-	x := reading{now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1))}
+	x := reading{now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1)),
+		places: r.counts.byCountry(),
+	}
 	x.minute = l.youngest(x.now, time.Minute, r.made)
 	x.five = l.youngest(x.now, 5*time.Minute, r.made)
 	out := &Counts{
@@ -189,6 +194,13 @@ func (r *Responder) Counts(of string, most int) *Counts {
 			out.Rcodes = append(out.Rcodes, RcodeCount{wire.RcodeName(uint16(code)), n})
 		}
 	}
+	for i, n := range x.places {
+		if n > 0 {
+			out.Countries = append(out.Countries,
+				CountryCount{snapshot.CountryCode(uint16(i)), Count{n, n - x.minute.places[i], n - x.five.places[i]}})
+		}
+	}
+	slices.SortStableFunc(out.Countries, func(a, b CountryCount) int { return a.order(b.Count) })
 	slices.SortStableFunc(out.Types, func(a, b TypeCount) int { return a.order(b.Count) })
 	slices.SortStableFunc(out.Rcodes, func(a, b RcodeCount) int { return a.order(b.Count) })
 	b := book{out: out, policies: map[string]*PolicyCount{}, pools: map[string]*PoolCount{}, of: of}

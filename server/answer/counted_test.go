@@ -3,6 +3,7 @@ package answer
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -12,7 +13,9 @@ import (
 	"github.com/miekg/dns"
 	"pgregory.net/rapid"
 
+	"leeward/geo"
 	"leeward/zones"
+	"leeward/zones/catalog"
 )
 
 // shapes are what a policy may be in TestCountsAreARecount. In each one, who answers does not depend on a draw.
@@ -261,5 +264,59 @@ func TestCountsNarrow(t *testing.T) {
 	}
 	if _, err := json.Marshal(c); err != nil {
 		t.Error(err)
+	}
+}
+
+// Clients are counted by the country of the address that a policy goes by: the subnet's before the resolver's.
+func TestCountsByCountry(t *testing.T) {
+	table, err := geo.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	f.builder.CountCountries()
+	f.snapshot, _ = f.builder.Update(f.catalog, catalog.Delta{}, table)
+	r := newResponder(t)
+	r.Publish(f.state())
+	w := r.newWorker(udp)
+	country := func(a netip.Addr) string { return table.Locations()[table.LocationOf(table.Locate(a))].Country }
+	random := rand.New(rand.NewPCG(1, 2))
+	want := map[string]uint64{}
+	for i := range 3000 {
+		resolver := netip.AddrFrom4([4]byte{byte(random.Uint32()), byte(random.Uint32()), 3, 4})
+		q, err := readInquiry("dig www.example.test. A client=" + resolver.String())
+		of := resolver
+		switch i % 4 {
+		case 1:
+			of = netip.AddrFrom4([4]byte{byte(random.Uint32()), byte(random.Uint32()), 5, 0})
+			q, err = readInquiry("dig www.example.test. A client=" + resolver.String() + " ecs=" + of.String() + "/24")
+		case 2:
+			q, err = readInquiry("dig www.example.test. A client=" + resolver.String() + " ecs=10.1.2.0/24")
+		case 3:
+			q, err = readInquiry("dig mail.example.test. A client=" + resolver.String())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask(t, w, q)
+		if of.IsPrivate() {
+			of = resolver
+		}
+		if i%4 != 3 {
+			want[country(of)]++
+		}
+	}
+	w.Flush()
+	got := map[string]uint64{}
+	for _, c := range r.Counts("", 10).Countries {
+		got[c.Country] = c.Total
+	}
+	if d := cmp.Diff(want, got); d != "" || len(got) < 50 {
+		t.Errorf("(- asked, + counted)\n%s", d)
+	}
+	request, _ := question("www.example.test.", dns.TypeA).Pack()
+	client, out := netip.MustParseAddr("203.0.113.9"), make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(100, func() { w.Respond(request, client, false, out) }); n != 0 {
+		t.Errorf("%v allocations a query", n)
 	}
 }

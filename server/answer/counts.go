@@ -62,8 +62,9 @@ type stripe struct {
 	sums [counters]atomic.Uint64
 	_    [64]byte
 
-	cells cellTally
-	kinds kindTables
+	cells  cellTally
+	places countryTally
+	kinds  kindTables
 }
 
 func (s *stripe) add(t *tally) {
@@ -152,6 +153,16 @@ func (c *counts) ofCells(n uint32) []uint64 {
 			for i := range min(n-first, cellsPerPage) {
 				sums[first+i] += counts[i].Load()
 			}
+		}
+	})
+	return sums
+}
+
+// byCountry sums what all stripes have counted by country.
+func (c *counts) byCountry() (sums countrySums) {
+	c.each(func(s *stripe) {
+		for i := range s.places {
+			sums[i] += s.places[i].Load()
 		}
 	})
 	return sums

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"leeward/geo"
 	"leeward/server/wire"
+	"leeward/zones/catalog"
 )
 
 // compare runs two ways to answer a batch of 64 queries in turn, and tells the best of each, which is what it costs
@@ -75,6 +77,36 @@ func BenchmarkCounts(b *testing.B) {
 			compare(b, [2]string{"off", "on"}, [2]func(){batchOf(b, off, q), batchOf(b, on, q)})
 		})
 	}
+}
+
+// BenchmarkCountries is what it adds that clients are counted by country (--count-countries), each from elsewhere.
+func BenchmarkCountries(b *testing.B) {
+	table, err := geo.Embedded()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var batch [2]func()
+	for i := range batch {
+		f := newFixture(b)
+		if i == 1 {
+			f.builder.CountCountries()
+		}
+		f.snapshot, _ = f.builder.Update(f.catalog, catalog.Delta{}, table)
+		r := newResponder(b)
+		r.Publish(f.state())
+		w := r.newWorker(udp)
+		request, _ := question("www.example.test.", 1).Pack()
+		out, client := make([]byte, 0, wire.UDPSize), uint32(1)
+		batch[i] = func() {
+			for range mostAhead {
+				client = client*1664525 + 1013904223
+				from := netip.AddrFrom4([4]byte{byte(client >> 24), byte(client >> 16), byte(client >> 8), 1})
+				_, _ = w.Respond(request, from, false, out)
+			}
+			w.Flush()
+		}
+	}
+	compare(b, [2]string{"off", "on"}, batch)
 }
 
 // BenchmarkRotation is what it adds to an answer that a static set of addresses begins with any of them, by lot.

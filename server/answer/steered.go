@@ -30,6 +30,9 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 		w.tally[steered]++
 		w.stripe.kinds.add(w.found.Policy, &w.request)
 		w.stripe.cells.add(state.cell(w))
+		if state.Snapshot.CountsCountries() {
+			w.countCountry(state.Snapshot)
+		}
 	}
 	if d.Says != steer.SaysAddresses {
 		return nil, w.says(d.Says, owner)

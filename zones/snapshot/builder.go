@@ -24,10 +24,11 @@ import (
 //	editZones                                              edits of names, then new trees
 //	finish                                                 counts
 type Builder struct {
-	now      func() time.Time
-	seed     uint64 // for hashes of names
-	compiler *steer.Compiler
-	last     *Snapshot
+	now       func() time.Time
+	seed      uint64 // for hashes of names
+	compiler  *steer.Compiler
+	countries countries
+	last      *Snapshot
 
 	pools    map[string]*slot // by name; a pool keeps its number as long as it exists
 	policies placement
@@ -194,6 +195,7 @@ func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *upda
 		b.clear()
 	}
 	out := *b.last
+	out.countries = b.countries.of(g)
 	if d.Revision != 0 {
 		out.revision = d.Revision
 	}

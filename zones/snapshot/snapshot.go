@@ -10,6 +10,8 @@
 package snapshot
 
 import (
+	"leeward/geo"
+
 	"fmt"
 	"io"
 	"math/bits"
@@ -24,15 +26,16 @@ import (
 
 // Snapshot is all that a query needs from configuration, at one revision. It never changes.
 type Snapshot struct {
-	revision int64
-	origins  map[rr.Name]int // origin → index in zones
-	roots    roots           // the same, for queries
-	depths   uint64          // bit n: some origin has n labels (origins of 64 labels and more are always looked for)
-	zones    []*zone
-	policies []*steer.Policy // by number; nil: the number is not in use
-	sharing  []*steer.Policy // the policies that use loads, by name
-	program  *steer.Program
-	stats    Stats
+	revision  int64
+	origins   map[rr.Name]int // origin → index in zones
+	roots     roots           // the same, for queries
+	depths    uint64          // bit n: some origin has n labels (origins of 64 labels and more are always looked for)
+	zones     []*zone
+	policies  []*steer.Policy // by number; nil: the number is not in use
+	sharing   []*steer.Policy // the policies that use loads, by name
+	countries *geo.Areas      // nil: clients are not counted by country
+	program   *steer.Program
+	stats     Stats
 }
 
 // zone is one origin's names.

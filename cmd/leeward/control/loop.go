@@ -66,6 +66,9 @@ type LoopOptions struct {
 
 	// Sources lists the location databases for the status. nil: the table's own are listed.
 	Sources func() []geo.Source
+	// CountCountries has the clients of policies counted by country.
+	CountCountries bool
+
 	// Names tells the status what is known of an endpoint's hostname.
 	Names func(hostname string) (resolve.Answer, bool)
 }
@@ -130,6 +133,9 @@ func NewLoop(o LoopOptions) *Loop {
 		back:      make(chan applied, 1),
 		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),
 		gauges: gauges{pools: map[string]*gauge{}, samples: map[health.Target]sample{}},
+	}
+	if o.CountCountries {
+		l.builder.CountCountries()
 	}
 	if o.Own != "" {
 		l.board.Own(o.Own)

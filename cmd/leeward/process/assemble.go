@@ -140,7 +140,7 @@ func (r *run) assemble() error {
 	}
 	o := control.LoopOptions{
 		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID,
-		Region:  r.Region,
+		Region: r.Region, CountCountries: r.CountCountries,
 		Publish: func(answer.State) { r.changes.Published() }, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
 	if r.dns != nil {

@@ -34,18 +34,19 @@ type Settings struct {
 	Token      string   // that the admin interface asks for; "": none
 	// TokenFile is the file that Token was read from; "": none. Like all files of credentials, it is read again when it
 	// changes.
-	TokenFile string
-	AdminTLS  AdminTLS // of the admin interface
-	ProbeTLS  ProbeTLS // certificate that probes present
-	GeoDB     []string
-	Resolvers []netip.AddrPort // for endpoints' hostnames; none: the system's
-	NoProbe   bool             // do not probe or report; needs Etcd, where others report
-	State     string           // folder of the last good snapshot; "": it is not kept
-	TSIGKeys  []string         // files of TSIG keys
-	Version   string
-	Chaos     answer.Chaos  // answers to queries of class CH
-	Log       *slog.Logger  // its writer must not block, see Journal
-	Dropped   func() uint64 // number of log lines that were lost; nil: none are
+	TokenFile      string
+	AdminTLS       AdminTLS // of the admin interface
+	ProbeTLS       ProbeTLS // certificate that probes present
+	GeoDB          []string
+	Resolvers      []netip.AddrPort // for endpoints' hostnames; none: the system's
+	NoProbe        bool             // do not probe or report; needs Etcd, where others report
+	CountCountries bool             // clients of policies are counted by country
+	State          string           // folder of the last good snapshot; "": it is not kept
+	TSIGKeys       []string         // files of TSIG keys
+	Version        string
+	Chaos          answer.Chaos  // answers to queries of class CH
+	Log            *slog.Logger  // its writer must not block, see Journal
+	Dropped        func() uint64 // number of log lines that were lost; nil: none are
 
 	RateLimit     answer.RateLimit // of responses over UDP; the zero value sets no limit
 	CookieSecrets string           // file of DNS cookie secrets; "": they are shared through etcd, or random
