@@ -18,11 +18,13 @@ import (
 type Options struct {
 	ID, Region string // of the process that answers
 	TLS        bool   // it is asked over TLS, and so are the others
+	Admin      string // the address that it is asked at, for commands
+	Files      bool   // its resources are files: nothing is changed by commands
 	// a Status does not change once it is made; never nil
-	Status  func(context.Context) (*admin.Status, error)
-	PoolsOf func(name string) []string // of the policy at that name; nil: of none
+	Status func(context.Context) (*admin.Status, error)
 	// a *answer.BadQuestion says what is wrong with the question
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
+	State   func() *answer.State // that queries are answered from; nil before there is one
 
 	Changes *Changes // says when answers may have changed; never nil
 	Streams int      // event streams that are open at once, at most
@@ -34,10 +36,40 @@ type Options struct {
 
 // New returns the screens. Who may look is the caller's business.
 func New(o Options) http.Handler {
+	if o.State == nil {
+		o.State = func() *answer.State { return nil }
+	}
 	c := &console{Options: o, mux: http.NewServeMux(), streams: make(chan struct{}, o.Streams)}
 	c.mux.HandleFunc("/assets/{hash}/{file}", asset)
 	c.mux.HandleFunc("/events", c.events)
-	c.screen("/{$}", "night", c.night)
+	for _, x := range []struct {
+		pattern, name, text, title string
+		do                         func(*http.Request, *admin.Status) (string, any, error)
+		there                      bool
+	}{
+		{"/{$}", "night", "Now", "What is broken, and where its clients went", c.night, true},
+		{"/pools", "pools", "Pools", "All pools; search by name, region or address", c.poolList, true},
+		{"/policies", "policies", "Policies", "The steered names", c.policies, true},
+		{"/explain", "explain", "Explain", "Why a client gets an answer", c.explain, o.Explain != nil},
+		{"/zones", "zones", "Zones", "Zones, serials and transfers", c.zoneList, true},
+		{"/servers", "fleet", "Servers", "Servers and vantages", c.fleet, true},
+		{
+			"/problems", "problems", "Problems", "Resources with a problem, and removals that are held back",
+			c.problemList, true,
+		},
+		{"/region/{name...}", "target", "", "", c.target("region"), true},
+		{"/pool/{name...}", "target", "", "", c.target("pool"), true},
+		{"/endpoint/{name...}", "target", "", "", c.target("endpoint"), true},
+		{"/policy/{name...}", "policy", "", "", c.policy, true},
+	} {
+		if !x.there {
+			continue
+		}
+		c.screen(x.pattern, x.name, x.do)
+		if x.text != "" {
+			c.nav = append(c.nav, link{To: strings.TrimSuffix(x.pattern, "{$}"), Text: x.text, Title: x.title})
+		}
+	}
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, &missing{fmt.Sprintf("There is no %s here.", r.URL.Path)})
 	})
@@ -48,6 +80,7 @@ type console struct {
 	Options
 	mux     *http.ServeMux
 	shelf   shelf
+	names   names
 	streams chan struct{} // has a token for each that is open
 	nav     []link
 }

@@ -86,7 +86,7 @@ func night() *admin.Status {
 
 func options(s *admin.Status) console.Options {
 	return console.Options{
-		ID: "ns1", Region: "eu-west", Changes: &console.Changes{}, Streams: 2, Stopped: make(chan struct{}),
+		ID: "ns1", Region: "eu-west", Admin: "192.0.2.1:8053", Changes: &console.Changes{}, Streams: 2, Stopped: make(chan struct{}),
 		Log:    slog.New(slog.DiscardHandler),
 		Status: func(context.Context) (*admin.Status, error) { return s, nil },
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"leeward/server/admin"
 	"leeward/zones/steer"
@@ -131,7 +130,7 @@ func (c *console) overrides(s *admin.Status) (now, planned []word) {
 		if o.Reason != "" {
 			text += ": " + o.Reason
 		}
-		return word{Target: o.Target, Link: "/" + o.Target, Text: text, Do: c.restore(s, o.Target)}
+		return word{Target: o.Target, Link: "/" + o.Target, Text: text, Do: c.restore(o.Target)}
 	}
 	verbs := map[string]string{"drain": "drained", "down": "set down", "up": "held up"}
 	for i := range s.Overrides {
@@ -149,36 +148,17 @@ func (c *console) overrides(s *admin.Status) (now, planned []word) {
 }
 
 // restore is the command that takes an override back; "" where resources are files.
-func (c *console) restore(s *admin.Status, target string) string {
-	if c.source(s) == "files" {
+func (c *console) restore(target string) string {
+	if c.Files {
 		return ""
 	}
 	return command("leeward", "restore", target)
 }
 
-// source is where this process has its resources from: "etcd" or "files".
-func (c *console) source(s *admin.Status) string {
-	for i := range s.Servers {
-		if s.Servers[i].ID == c.ID {
-			return s.Servers[i].Source.Kind
-		}
-	}
-	return "etcd" // only processes with etcd do without DNS
-}
-
 // ask is a leeward command that is answered by this process.
-func (c *console) ask(s *admin.Status, words ...string) string {
-	for i := range s.Servers {
-		v := &s.Servers[i]
-		if to := c.address(v.Admin); v.ID == c.ID && to != "" && to != "http://127.0.0.1:8053" {
-			words = append(words, "--admin", to)
-		}
+func (c *console) ask(words ...string) string {
+	if to := c.address(c.Admin); to != "" && to != "http://127.0.0.1:8053" {
+		words = append(words, "--admin", to)
 	}
 	return command(append([]string{"leeward"}, words...)...)
-}
-
-// join spells a resource's key as a command has it: kind and name.
-func join(key string) []string {
-	kind, name, _ := strings.Cut(key, "/")
-	return []string{kind + "/" + name}
 }

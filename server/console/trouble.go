@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"leeward/server/admin"
@@ -26,7 +25,7 @@ func (c *console) cases(s *admin.Status) (all []trouble) {
 	a := s.Ailing()
 	for _, part := range [][]trouble{
 		c.outages(s), c.poolless(s), c.servers(s), c.vantages(a), c.endpoints(s, a), c.loads(a),
-		c.problems(s), c.held(s),
+		c.problems(s, mostAlike), c.held(s, mostAlike),
 		c.others(s, a),
 	} {
 		all = append(all, part...)
@@ -50,14 +49,14 @@ func (c *console) outages(s *admin.Status) (all []trouble) {
 		}
 		if o.Meant {
 			t.State = "drained"
-			if do := c.restore(s, o.Target); do != "" {
+			if do := c.restore(o.Target); do != "" {
 				t.Do = append(t.Do, advice{"to give it its clients back", do})
 			} else {
 				t.Do = append(t.Do, advice{"to give it its clients back: delete its Override from the folder", ""})
 			}
 		} else {
-			t.Do = append(t.Do, advice{"to see each vote", c.ask(s, "status", o.Target, "-o", "wide")})
-			if c.source(s) == "etcd" {
+			t.Do = append(t.Do, advice{"to see each vote", c.ask("status", o.Target, "-o", "wide")})
+			if !c.Files {
 				t.Do = append(t.Do, advice{
 					"to keep it out when it comes back",
 					command("leeward", "drain", o.Target, "--for", "1h", "--reason", "looking into it"),
@@ -75,7 +74,7 @@ func (c *console) poolless(s *admin.Status) (all []trouble) {
 		all = append(all, trouble{
 			State: "out", What: name, Link: "/policy/" + name,
 			Text: "has no available pool for some clients.", Instead: instead,
-			Do: []advice{{"to see what a client gets", c.ask(s, "explain", name, "A", "--client", "192.0.2.1")}},
+			Do: []advice{{"to see what a client gets", c.ask("explain", name, "A", "--client", "192.0.2.1")}},
 		})
 	}
 	for _, name := range s.FailingOpen[:min(len(s.FailingOpen), mostAlike)] {
@@ -101,8 +100,8 @@ func (c *console) servers(s *admin.Status) (all []trouble) {
 			t.Instead = "If it runs it answers from what it knew last; resolvers ask the other servers."
 			t.Do = []advice{{"to see whether it lives", command("leeward", "healthcheck", "--admin", v.Admin)}}
 		case v.Source.State != "following":
-			t.Text = fmt.Sprintf("does not follow its source (%s since %s).", v.Source.State,
-				since(v.Source.Since, s.Time))
+			t.Text = fmt.Sprintf("does not follow its source (%s for %s).", v.Source.State,
+				admin.Age(s.Time.Sub(v.Source.Since).Seconds()))
 			if v.Source.Error != "" {
 				t.Text = strings.TrimSuffix(t.Text, ".") + ": " + v.Source.Error
 			}
@@ -187,11 +186,11 @@ func (c *console) endpoints(s, a *admin.Status) (all []trouble) {
 			listed(append(parts, make([]string, len(of[pool])-len(parts))...), 3))
 		if meant := first.Override; meant != "" {
 			t.State = "drained"
-			if do := c.restore(s, "endpoint/"+first.Endpoint); do != "" {
+			if do := c.restore("endpoint/" + first.Endpoint); do != "" {
 				t.Do = append(t.Do, advice{"to give it its clients back", do})
 			}
 		} else {
-			t.Do = append(t.Do, advice{"to see each vote", c.ask(s, "status", "pool/"+pool, "-o", "wide")})
+			t.Do = append(t.Do, advice{"to see each vote", c.ask("status", "pool/"+pool, "-o", "wide")})
 		}
 		all = append(all, t)
 	}
@@ -264,8 +263,8 @@ func (c *console) loads(a *admin.Status) (all []trouble) {
 }
 
 // problems are resources whose newest version is not in service as it is.
-func (c *console) problems(s *admin.Status) (all []trouble) {
-	for i := range s.Problems[:min(len(s.Problems), mostAlike)] {
+func (c *console) problems(s *admin.Status, most int) (all []trouble) {
+	for i := range s.Problems[:min(len(s.Problems), most)] {
 		p := &s.Problems[i]
 		t := trouble{State: "note", What: p.Resource, Link: "/problems", Text: p.Message}
 		if p.Field != "" {
@@ -285,24 +284,24 @@ func (c *console) problems(s *admin.Status) (all []trouble) {
 }
 
 // held are removals that wait for somebody's word.
-func (c *console) held(s *admin.Status) (all []trouble) {
-	for i := range s.Held[:min(len(s.Held), mostAlike)] {
+func (c *console) held(s *admin.Status, most int) (all []trouble) {
+	for i := range s.Held[:min(len(s.Held), most)] {
 		h := &s.Held[i]
 		all = append(all, trouble{
 			State: "note", What: h.Resource, Link: "/problems", Text: "was removed, and the removal is held back: " +
 				h.Why,
-			Instead: "It stays in service.", Do: []advice{c.accept(s, h.Resource)},
+			Instead: "It stays in service.", Do: []advice{c.accept(h.Resource)},
 		})
 	}
 	return all
 }
 
 // accept is what lets a removal go.
-func (c *console) accept(s *admin.Status, key string) advice {
-	if c.source(s) == "files" {
+func (c *console) accept(key string) advice {
+	if c.Files {
 		return advice{"if it was meant, with the folder that the server reads", "leeward accept --files FOLDER"}
 	}
-	return advice{"if it was meant", command(slices.Concat([]string{"leeward", "accept"}, join(key))...)}
+	return advice{"if it was meant", command("leeward", "accept", key)}
 }
 
 // others are the source's watches and database, location databases and transfers.

@@ -38,6 +38,8 @@ func trusts(s *admin.Status) (all []trust) {
 	switch {
 	case len(s.Servers) == 1:
 		text = fmt.Sprintf("%s answers from revision %d", s.Servers[0].ID, newest)
+	case len(s.Servers) == 2 && len(behind) == 0:
+		text = fmt.Sprintf("both answer from revision %d", newest)
 	case len(s.Servers) == 0:
 		text = "none is heard of"
 	case len(behind) > 0:

@@ -12,8 +12,16 @@ import (
 
 // words are the functions of the templates.
 var words = template.FuncMap{
-	"age":    admin.Age,
-	"took":   took,
+	"age":  admin.Age,
+	"took": took,
+	"capital": func(s string) string {
+		if s == "" {
+			return s
+		}
+		return strings.ToUpper(s[:1]) + s[1:]
+	},
+	"more":   func(n int) int { return n + 1 },
+	"km":     func(f *float64) string { return fmt.Sprintf("%.0f km", *f) },
 	"figure": admin.Figure,
 	"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
 	"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },

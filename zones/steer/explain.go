@@ -215,7 +215,7 @@ func (t *trace) rule(n int) {
 	}
 	for i := range min(earlier, mostRules) {
 		t.say("rule %d of %d does not hold (%s): the client is in none of these", i+1, len(rules),
-			whenText(rules[i].When))
+			WhenWords(rules[i].When))
 	}
 	if earlier > mostRules {
 		t.say("nor do the %d rules after it", earlier-mostRules)
@@ -226,7 +226,7 @@ func (t *trace) rule(n int) {
 		return
 	}
 	r := rules[n]
-	t.out.When = whenText(r.When)
+	t.out.When = WhenWords(r.When)
 	kind := "failover"
 	if r.Answer != "" {
 		kind = "answer: " + string(r.Answer)
@@ -240,7 +240,8 @@ func (t *trace) rule(n int) {
 // mostRules is how many rules that do not hold are listed one by one.
 const mostRules = 20
 
-func whenText(w *zones.When) string {
+// WhenWords says which clients a condition holds for; nil: every client.
+func WhenWords(w *zones.When) string {
 	if w == nil {
 		return "every client"
 	}

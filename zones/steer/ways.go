@@ -1,6 +1,10 @@
 package steer
 
-import "slices"
+import (
+	"slices"
+
+	"leeward/zones"
+)
 
 // Way is one order of a policy's pools, as some of its clients have them: who would answer them were all well, and who
 // answers them now.
@@ -41,6 +45,9 @@ func (p *Policy) Ways(v *View, f Family) (ways []Way) {
 
 // WhenAllDown tells what clients are answered to whom no pool is available: SaysAddresses is as if all were healthy.
 func (p *Policy) WhenAllDown() Says { return p.allDown }
+
+// Source returns the resource that the policy was compiled from. It does not change.
+func (p *Policy) Source() *zones.Policy { return p.source }
 
 // first returns the pools of the first step that has any, and whether they answer as if they were healthy. It is find
 // without a client: where find draws one of a step's pools, first returns them all.

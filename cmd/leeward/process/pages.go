@@ -82,8 +82,8 @@ func (r *run) openPages() (*pages, error) {
 		o.Counts = r.answers.Counts
 	}
 	o.Pages = console.New(console.Options{
-		ID: r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
-		Status: r.status, PoolsOf: o.PoolsOf, Explain: o.Explain,
+		ID: r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log, Admin: l.Addr().String(), Files: r.Etcd == nil,
+		Status: r.status, Explain: o.Explain, State: r.loop.State,
 		Changes: &r.changes, Streams: max(1, r.shares().admin/4), Waits: c.waits, Stopped: stopped,
 	})
 	l = c

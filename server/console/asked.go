@@ -1,0 +1,224 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/server/admin"
+	"leeward/server/answer"
+	"leeward/zones/snapshot"
+)
+
+// wrong is a question that cannot be answered: 400.
+func wrong(format string, args ...any) error {
+	return &answer.BadQuestion{Message: fmt.Sprintf(format, args...)}
+}
+
+// explained is the form of an explanation, and what came of it.
+type explained struct {
+	Name, Type, Client string
+	Types              []string
+	Wrong              string // with the question
+	Of                 *answer.Explanation
+	Command            string
+}
+
+func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error) {
+	if _, err := pageOf(r, "name", "type", "client"); err != nil {
+		return "", nil, err
+	}
+	v := r.URL.Query()
+	out := &explained{
+		Name: v.Get("name"), Type: v.Get("type"), Client: v.Get("client"),
+		Types: []string{"A", "AAAA", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", "HTTPS"},
+	}
+	if out.Type == "" {
+		out.Type = "A"
+	}
+	if !slices.Contains(out.Types, out.Type) {
+		out.Types = append(out.Types, out.Type)
+	}
+	title := "Explain"
+	if out.Name == "" && out.Client == "" {
+		return title, out, nil
+	}
+	e, err := c.Explain(out.Name, out.Type, out.Client)
+	if err != nil {
+		out.Wrong = err.Error()
+		return title, out, nil
+	}
+	out.Of = e
+	out.Command = c.ask("explain", out.Name, out.Type, "--client", out.Client)
+	return out.Name + " " + out.Type, out, nil
+}
+
+// problemList is what is wrong with resources, and what waits for somebody's word.
+type problemList struct {
+	Cases []trouble
+	Pager
+	Held, Problems int
+}
+
+func (c *console) problemList(r *http.Request, s *admin.Status) (string, any, error) {
+	from, err := pageOf(r)
+	if err != nil {
+		return "", nil, err
+	}
+	out := &problemList{Pager: pager(from, len(s.Held)+len(s.Problems)), Held: len(s.Held), Problems: len(s.Problems)}
+	part := *s
+	begin, end := min(out.From, len(s.Problems)), min(out.To, len(s.Problems))
+	part.Problems = s.Problems[begin:end]
+	part.Held = s.Held[max(0, out.From-len(s.Problems)):max(0, out.To-len(s.Problems))]
+	out.Cases = append(c.problems(&part, perPage), c.held(&part, perPage)...)
+	return "Problems and held changes", out, nil
+}
+
+// zoneList is the zones.
+type zoneList struct {
+	Rows []zoneRow
+	Pager
+	Secondaries []admin.Secondary
+	Time        time.Time
+}
+
+type zoneRow struct {
+	Zone          string
+	Serial        uint32
+	Names         int
+	State, Words  string
+	Allow, Notify string
+}
+
+func (c *console) zoneList(r *http.Request, s *admin.Status) (string, any, error) {
+	from, err := pageOf(r)
+	if err != nil {
+		return "", nil, err
+	}
+	out := &zoneList{Time: s.Time, Secondaries: s.Secondaries[:min(len(s.Secondaries), perPage)]}
+	var all []*snapshot.Zone
+	if state := c.State(); state != nil {
+		state.Snapshot.EachZone(func(z *snapshot.Zone) bool {
+			all = append(all, z)
+			return true
+		})
+	}
+	slices.SortFunc(all, func(a, b *snapshot.Zone) int {
+		return strings.Compare(a.Origin().String(),
+			b.Origin().String())
+	})
+	out.Pager = pager(from, len(all))
+	follows := map[string]*admin.Following{}
+	for i := range s.Following {
+		follows[s.Following[i].Zone] = &s.Following[i]
+	}
+	for _, z := range all[out.From:out.To] {
+		name := strings.TrimSuffix(z.Origin().String(), ".")
+		row := zoneRow{Zone: name, Serial: z.Serial(), Names: z.Names(), State: "up", Words: "lives here"}
+		if x := follows[name]; x != nil {
+			row.Words = "from " + listed(x.Primaries, 3) + ": " + x.State
+			if x.Expires != nil {
+				row.Words += ", expires " + x.Expires.UTC().Format("2006-01-02 15:04 UTC")
+			}
+			if x.State != "current" {
+				row.State = "part"
+			}
+			if x.State == "expired" {
+				row.State = "out"
+			}
+			if x.Error != "" {
+				row.Words += "; " + x.Error
+			}
+		}
+		if t := z.Transfer(); t != nil {
+			row.Allow, row.Notify = listed(t.Allow, 5), listed(t.Notify, 5)
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return "Zones and transfers", out, nil
+}
+
+// fleet is the servers and vantages.
+type fleet struct {
+	Servers  []serverRow
+	Vantages []vantageRow
+}
+
+type serverRow struct {
+	admin.Server
+	State, Words, Link string
+}
+
+type vantageRow struct {
+	admin.Vantage
+	State, Words string
+}
+
+func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
+	if _, err := pageOf(r); err != nil {
+		return "", nil, err
+	}
+	out := &fleet{}
+	for _, v := range s.Servers {
+		row := serverRow{Server: v, State: "up", Words: v.Source.State, Link: c.address(v.Admin)}
+		switch {
+		case !v.Fresh:
+			row.State, row.Words = "out", "not heard of"
+		case v.Source.State != "following":
+			row.State, row.Words = "part", v.Source.State+" since "+since(v.Source.Since, s.Time)
+		case v.CopyError != "":
+			row.State, row.Words = "part", "following; the copy on disk is not kept: "+v.CopyError
+		}
+		out.Servers = append(out.Servers, row)
+	}
+	for _, v := range s.Vantages {
+		row := vantageRow{Vantage: v, State: "up", Words: "votes"}
+		switch {
+		case !v.Fresh:
+			row.State, row.Words = "out", "stale: moved "+admin.Age(v.AgeSeconds)+" ago"
+		case v.Blind:
+			row.State, row.Words = "part", "blind, abstains"
+			if len(v.BlindTo) > 0 {
+				row.Words = "blind to " + listed(v.BlindTo, 2) + ", abstains there"
+			}
+		}
+		out.Vantages = append(out.Vantages, row)
+	}
+	return "Servers and vantages", out, nil
+}
+
+// poolList is all pools.
+type poolList struct {
+	Query string
+	Rows  []poolRow
+	Pager
+}
+
+func (c *console) poolList(r *http.Request, s *admin.Status) (string, any, error) {
+	from, err := pageOf(r, "q")
+	if err != nil {
+		return "", nil, err
+	}
+	out := &poolList{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
+	pools := s.Pools
+	if q := out.Query; q != "" {
+		address, addressed := netip.ParseAddr(q)
+		pools = slices.DeleteFunc(slices.Clone(pools), func(p admin.Pool) bool {
+			if addressed == nil {
+				return !slices.ContainsFunc(s.Endpoints, func(e admin.Endpoint) bool {
+					return e.Pool == p.Pool && slices.ContainsFunc(e.Addresses, func(a admin.Address) bool {
+						return a.Address == address
+					})
+				})
+			}
+			return !strings.Contains(p.Pool, q) && !strings.Contains(p.Region, q)
+		})
+	}
+	out.Pager = pager(from, len(pools))
+	out.Pager.Query = out.Query
+	out.Rows = poolRows(pools[out.From:out.To])
+	return "Pools", out, nil
+}

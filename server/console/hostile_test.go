@@ -1,0 +1,129 @@
+package console_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"leeward/server/admin"
+	"leeward/server/answer"
+	"leeward/server/console"
+	"leeward/zones/steer"
+)
+
+// fill puts the text into every string below v, and something into every list.
+func fill(v reflect.Value, text string, depth int) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Pointer:
+		if v.Type().Elem() != reflect.TypeFor[time.Time]() && depth < 9 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem(), text, depth+1)
+		}
+	case reflect.Struct:
+		switch v.Addr().Interface().(type) {
+		case *time.Time, *netip.Addr:
+			return
+		}
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i), text, depth+1)
+			}
+		}
+	case reflect.Slice:
+		if depth < 9 {
+			v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+			for i := range v.Len() {
+				fill(v.Index(i), text, depth+1)
+			}
+		}
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Float64:
+		v.SetFloat(1)
+	}
+}
+
+// Whatever names, errors and labels hold, in whichever field: nothing of it runs, nothing breaks out of its place, no
+// control character reaches the browser, and the page stays of bounded size.
+func TestHostile(t *testing.T) {
+	for _, text := range []string{
+		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `javascript:alert(1)`,
+		`{{.}}</title><script>`, "</svg><script>x</script>", "//evil.example/", "&lt;script&gt;", "${x}`x`",
+		"a\x00\x07\x1b[31m\x7f\u0085b", "\u202egnp.exe\u2066", "\xff\xfe broken", "line\u2028end",
+		strings.Repeat("x", 255), strings.Repeat("é", 127), strings.Repeat("\x1b", 255),
+	} {
+		var s admin.Status
+		fill(reflect.ValueOf(&s).Elem(), text, 0)
+		s.Time = noon
+		for i := range s.Servers {
+			s.Servers[i].Fresh = i == 0
+		}
+		for i := range s.Planned {
+			s.Planned[i].From = &noon
+		}
+		for _, kind := range []string{"region", "pool", "endpoint"} {
+			s.Overrides = append(s.Overrides, admin.Override{Target: kind + "/" + text, State: "drain", Reason: text})
+		}
+		s.Headline = text
+		o := options(&s)
+		o.ID, o.Region, o.Admin = text, text, text
+		o.Explain = func(string, string, string) (*answer.Explanation, error) {
+			e := &answer.Explanation{Explanation: &steer.Explanation{}}
+			fill(reflect.ValueOf(e).Elem(), text, 0)
+			return e, nil
+		}
+		h := console.New(o)
+		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
+		for _, target := range []string{
+			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/zones", "/policies",
+		} {
+			w, page := get(t, r, target)
+			if w.StatusCode != 200 {
+				t.Fatalf("%q: %s is answered %d: %s", text, target, w.StatusCode, page)
+			}
+			sane(t, text, target, page)
+		}
+		for _, kind := range []string{"/region/", "/pool/", "/endpoint/", "/policy/", "/"} {
+			_, page := get(t, r, kind+pathOf(text))
+			sane(t, text, kind, page)
+		}
+	}
+}
+
+func pathOf(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		b.WriteString("%" + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
+	}
+	return b.String()
+}
+
+func sane(t *testing.T, text, target, page string) {
+	t.Helper()
+	for _, r := range page {
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			t.Fatalf("%q: %s has the character %U", text, target, r)
+		}
+	}
+	if strings.Count(page, "<script") != 1 || strings.Count(page, "<img") != 0 ||
+		strings.Contains(page, "javascript:alert(1)\"") && strings.Contains(page, `href="javascript`) {
+		t.Errorf("%q: %s lets a tag through:\n%s", text, target, page)
+	}
+	for _, bad := range []string{" onmouseover='", ` onerror=alert(1)>`, `href="//evil`, `href="javascript`} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%q: %s has %s", text, target, bad)
+		}
+	}
+	if len(page) > 200<<10 {
+		t.Errorf("%q: %s has %d octets", text, target, len(page))
+	}
+	if _, err := json.Marshal(page); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,306 @@
+package console
+
+import (
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"leeward/server/admin"
+	"leeward/zones/steer"
+)
+
+// targeted is the screen of a region, a pool or an endpoint.
+type targeted struct {
+	Kind, Name string
+	Headline   string // of the target alone
+	State      string
+	Cases      []trouble
+	Up         []link // what it is part of
+	Pools      []poolRow
+	Matrix     *matrix
+	Policies   []link // that use its pools
+	More       int    // policies that are not listed
+	Overrides  []word
+	Planned    []word
+	Drain      string // the command that takes it out; "": it is, or there is none
+}
+
+// target returns the screen of one kind of target.
+func (c *console) target(kind string) func(*http.Request, *admin.Status) (string, any, error) {
+	return func(r *http.Request, s *admin.Status) (string, any, error) {
+		name := r.PathValue("name")
+		from, err := pageOf(r)
+		if err != nil {
+			return "", nil, err
+		}
+		of, err := s.Narrow(kind+"/"+name, nil)
+		if err != nil {
+			return "", nil, &missing{fmt.Sprintf("There is no %s %q.", kind, name)}
+		}
+		t := &targeted{Kind: kind, Name: name, Headline: of.Headline, State: "up", Cases: c.cases(of)}
+		for _, x := range t.Cases {
+			if t.State != "out" && x.State != "note" {
+				t.State = x.State
+			}
+		}
+		t.Overrides, t.Planned = c.overrides(of)
+		if !c.Files && !slices.ContainsFunc(of.Overrides, func(o admin.Override) bool {
+			return o.Target == kind+"/"+name
+		}) {
+			t.Drain = command("leeward", "drain", kind+"/"+name, "--for", "1h", "--reason", "why")
+		}
+		rows := poolRows(of.Pools)
+		if kind != "region" && len(of.Pools) > 0 {
+			t.Up = append(t.Up, link{To: "/region/" + of.Pools[0].Region, Text: "region " + of.Pools[0].Region})
+		}
+		if kind == "endpoint" {
+			t.Up = append(t.Up, link{To: "/pool/" + of.Pools[0].Pool, Text: "pool " + of.Pools[0].Pool})
+		} else {
+			t.Pools = rows
+		}
+		t.Matrix = votes(of, from, kind == "endpoint")
+		t.Policies, t.More = c.using(of.Pools)
+		return name, t, nil
+	}
+}
+
+// poolRow is a pool in a table.
+type poolRow struct {
+	*admin.Pool
+	State, Words string
+	Load, Target string // "": nobody says
+	Keeps        string
+}
+
+func poolRows(pools []admin.Pool) (rows []poolRow) {
+	for i := range pools {
+		p := &pools[i]
+		row := poolRow{Pool: p}
+		row.State, row.Words = poolState(p)
+		if l := p.LoadStatus; l != nil {
+			if l.Load.Known {
+				row.Load = admin.Figure(l.Load.Value)
+			}
+			if l.Target > 0 {
+				row.Target = admin.Figure(l.Target)
+			}
+			row.Keeps = fmt.Sprintf("%.0f %%", 100*l.Keep)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// poolState says how a pool is, for a shape and in words.
+func poolState(p *admin.Pool) (state, words string) {
+	var out []string
+	in := 0
+	for _, f := range []struct {
+		name string
+		steer.FamilyStatus
+	}{{"A", p.IPv4}, {"AAAA", p.IPv6}, {"CNAME", p.Names}} {
+		switch {
+		case f.Available:
+			in++
+		case f.Total > 0:
+			out = append(out, f.name+": "+f.Why)
+		}
+	}
+	why := strings.Join(out, "; ")
+	switch {
+	case p.Override == "drain" || p.Override == "down":
+		return "drained", map[string]string{"drain": "drained", "down": "set down"}[p.Override]
+	case in+len(out) == 0:
+		return "empty", "no endpoint"
+	case in == 0:
+		return "out", "out; " + why
+	case len(out) > 0:
+		return "part", "answers in part; " + why
+	case p.Healthy < p.Total:
+		return "part", "answers"
+	}
+	return "up", "answers"
+}
+
+// matrix is who says what of which address.
+type matrix struct {
+	Vantages []string
+	Rows     []addressRow
+	Single   bool // of one endpoint: each vote has its reason and age in a cell
+	Pager
+}
+
+// addressRow is one address of an endpoint.
+type addressRow struct {
+	Endpoint, Short string
+	Address         string
+	State, Words    string // of the verdict
+	Note            string // override, hostname, no monitor
+	Weight          int
+	Cells           []voteCell // by vantage
+}
+
+// voteCell is what one vantage says.
+type voteCell struct {
+	State  string // "up", "out", "part" (held, blind or stale), "empty" (nothing)
+	Short  string
+	Long   string // with the reason and how long
+	Counts bool
+}
+
+// votes lists the endpoints' addresses and what each vantage says of them.
+func votes(s *admin.Status, from int, single bool) *matrix {
+	m := &matrix{Single: single}
+	seen := map[string]bool{}
+	total := 0
+	for i := range s.Endpoints {
+		total += max(1, len(s.Endpoints[i].Addresses))
+		for _, a := range s.Endpoints[i].Addresses {
+			for _, v := range a.Votes {
+				seen[v.Vantage] = true
+			}
+			for _, v := range a.Chosen {
+				seen[v] = true
+			}
+		}
+	}
+	for v := range seen {
+		m.Vantages = append(m.Vantages, v)
+	}
+	slices.Sort(m.Vantages)
+	m.Pager = pager(from, total)
+	at := 0
+	take := func() bool { at++; return at > m.From && at <= m.To }
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		_, short, _ := strings.Cut(e.Endpoint, "/")
+		row := addressRow{Endpoint: e.Endpoint, Short: short, Weight: e.Weight, Note: endpointNote(s, e)}
+		if len(e.Addresses) == 0 && take() {
+			row.State, row.Words, row.Address = "empty", "not resolved yet", "–"
+			row.Cells = make([]voteCell, len(m.Vantages))
+			m.Rows = append(m.Rows, row)
+		}
+		for k := range e.Addresses {
+			if !take() {
+				continue
+			}
+			a := &e.Addresses[k]
+			row.Address, row.Words, row.Cells = a.Address.String(), verdictWords(s, a), nil
+			row.State = map[string]string{"up": "up", "down": "out"}[a.Verdict]
+			if row.State == "" {
+				row.State, row.Words = "empty", "nobody has said anything yet: counts as up"
+			}
+			for _, vantage := range m.Vantages {
+				row.Cells = append(row.Cells, cell(a, vantage))
+			}
+			m.Rows = append(m.Rows, row)
+		}
+	}
+	return m
+}
+
+func endpointNote(s *admin.Status, e *admin.Endpoint) string {
+	var notes []string
+	if e.Override != "" {
+		notes = append(notes, map[string]string{"drain": "drained", "down": "set down", "up": "held up"}[e.Override])
+	}
+	if h := e.Hostname; h != nil {
+		notes = append(notes, h.Name)
+		if h.Error != "" && h.FailingSince != nil {
+			notes = append(notes, "does not resolve since "+since(*h.FailingSince, s.Time)+": "+h.Error)
+		}
+	}
+	if e.Monitor == "" {
+		notes = append(notes, "no monitor: counts as up")
+	}
+	return strings.Join(notes, "; ")
+}
+
+// cell says what a vantage says of an address.
+func cell(a *admin.Address, vantage string) voteCell {
+	i := slices.IndexFunc(a.Votes, func(v admin.Vote) bool { return v.Vantage == vantage })
+	if i < 0 {
+		if slices.Contains(a.Chosen, vantage) {
+			return voteCell{State: "empty", Short: "nothing yet", Long: "it is to probe this address and has not " +
+				"told yet"}
+		}
+		return voteCell{}
+	}
+	v := &a.Votes[i]
+	c := voteCell{Short: v.State, Long: v.Reason, Counts: v.Counted}
+	c.State = map[string]string{"up": "up", "down": "out"}[v.State]
+	if c.State == "" {
+		c.State = "empty"
+	}
+	switch {
+	case v.Blind:
+		c.State, c.Short = "part", v.State+", blind"
+	case !v.Fresh:
+		c.State, c.Short = "part", v.State+", stale"
+	case v.Held != nil:
+		c.State, c.Short = "part", "up, held until "+v.Held.UTC().Format("15:04:05")
+	case !v.Counted && v.State != "unknown":
+		c.Short = v.State + ", beside the chosen"
+	}
+	age := "told " + admin.Age(v.AgeSeconds) + " ago"
+	if c.Long == "" {
+		c.Long = age
+	} else {
+		c.Long += "; " + age
+	}
+	return c
+}
+
+// Pager is which part of a list a page shows.
+type Pager struct {
+	From, To, Total int // From is counted from 0
+	Before, After   string
+	Query           string // of a list that is searched
+}
+
+// With returns the parameters of the part from there.
+func (p Pager) With(from string) template.URL {
+	v := url.Values{"from": {from}}
+	if p.Query != "" {
+		v.Set("q", p.Query)
+	}
+	return template.URL(v.Encode())
+}
+
+// perPage is how many rows a page has, so that it stays small however much there is.
+const perPage = 100
+
+func pager(from, total int) Pager {
+	p := Pager{From: min(from, total), Total: total}
+	p.To = min(p.From+perPage, total)
+	if p.From > 0 {
+		p.Before = strconv.Itoa(max(0, p.From-perPage))
+	}
+	if p.To < total {
+		p.After = strconv.Itoa(p.To)
+	}
+	return p
+}
+
+// pageOf reads the parameter from, beside the others that a screen knows, each of which is given once.
+func pageOf(r *http.Request, known ...string) (int, error) {
+	v := r.URL.Query()
+	for name, values := range v {
+		if name != "from" && !slices.Contains(known, name) || len(values) > 1 {
+			return 0, wrong("The parameter %q is not known here, or given twice.", name)
+		}
+	}
+	text := v.Get("from")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, wrong("from=%s: write a number from 0.", text)
+	}
+	return n, nil
+}
