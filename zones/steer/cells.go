@@ -87,7 +87,7 @@ func (p *Policy) EachCell(f func(number int, c Cell)) {
 		if p.cells[at] < 0 {
 			c.Rule = slices.Index(p.cells[:rules], int32(at))
 			if c.When = "no rule holds"; c.Rule < rules-1 {
-				c.When = whenText(p.source.Rules[c.Rule].When)
+				c.When = WhenWords(p.source.Rules[c.Rule].When)
 			} else {
 				c.Rule = -1
 			}
