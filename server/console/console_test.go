@@ -86,9 +86,10 @@ func night() *admin.Status {
 
 func options(s *admin.Status) console.Options {
 	return console.Options{
-		ID: "ns1", Region: "eu-west", Admin: "192.0.2.1:8053", Changes: &console.Changes{}, Streams: 2, Stopped: make(chan struct{}),
-		Log:    slog.New(slog.DiscardHandler),
-		Status: func(context.Context) (*admin.Status, error) { return s, nil },
+		ID: "ns1", Region: "eu-west", Admin: "192.0.2.1:8053", Changes: &console.Changes{}, Streams: 2,
+		Stopped: make(chan struct{}),
+		Log:     slog.New(slog.DiscardHandler),
+		Status:  func(context.Context) (*admin.Status, error) { return s, nil },
 	}
 }
 

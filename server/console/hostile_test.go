@@ -81,7 +81,8 @@ func TestHostile(t *testing.T) {
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
 		for _, target := range []string{
-			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/zones", "/policies",
+			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/zones",
+			"/policies",
 		} {
 			w, page := get(t, r, target)
 			if w.StatusCode != 200 {
