@@ -134,14 +134,24 @@ var Relations = []Relation{
 	{From: KindOverride, To: KindEndpoint},
 }
 
-// TargetKey returns the key of the resource that an override speaks of.
-func (o *Override) TargetKey() Key {
-	class, name, _ := strings.Cut(o.Target, "/")
-	switch class {
-	case "region":
-		return KeyOf(KindRegion, name)
-	case "pool":
-		return KeyOf(KindPool, name)
+// PoolNames returns the pools that the policy's rules name, sorted, each once.
+func (p *Policy) PoolNames() []string {
+	var names []string
+	for i := range p.Rules {
+		names = append(names, p.Rules[i].PoolNames()...)
 	}
-	return KeyOf(KindEndpoint, name)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// PoolNames returns the pools that the rule names, sorted, each once.
+func (r *Rule) PoolNames() []string {
+	names := slices.Clone(r.Nearest)
+	for _, step := range r.Failover {
+		for _, w := range step.Pools {
+			names = append(names, w.Pool)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

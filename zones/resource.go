@@ -344,44 +344,6 @@ func Covers(target string, p *Pool) bool {
 	return target == "pool/"+p.Pool || target == "region/"+p.Region
 }
 
-// Level is how much of its clients the override leaves to its target at a time: 1 is all, 0 none. It is between the two
-// only while a drain's Ramp lasts.
-func (o *Override) Level(at time.Time) float64 {
-	if o.From != nil && at.Before(*o.From) || o.Until != nil && !at.Before(*o.Until) {
-		return 1
-	}
-	if o.State != Drain {
-		return 0
-	}
-	level := 0.
-	if ramp := o.Ramp.Std(); ramp > 0 && o.From != nil {
-		level = max(level, 1-at.Sub(*o.From).Seconds()/ramp.Seconds())
-		if o.Until != nil {
-			level = max(level, 1-o.Until.Sub(at).Seconds()/ramp.Seconds())
-		}
-	}
-	return level
-}
-
-// Next returns when an override begins, has taken all clients, begins to give them back or ends: the first of these
-// after a time; zero: nothing comes.
-func (o *Override) Next(after time.Time) (next time.Time) {
-	ramp := o.Ramp.Std()
-	var turns []time.Time
-	if o.From != nil {
-		turns = append(turns, *o.From, o.From.Add(ramp))
-	}
-	if o.Until != nil {
-		turns = append(turns, o.Until.Add(-ramp), *o.Until)
-	}
-	for _, at := range turns {
-		if at.After(after) && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next
-}
-
 // Word is what an override says.
 type Word string
 

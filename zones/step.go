@@ -61,25 +61,3 @@ func (s *Step) SetWeights(weights map[string]int) {
 	}
 	slices.SortFunc(s.Pools, func(a, b WeightedPool) int { return strings.Compare(a.Pool, b.Pool) })
 }
-
-// PoolNames returns the pools that the policy's rules name, sorted, each once.
-func (p *Policy) PoolNames() []string {
-	var names []string
-	for i := range p.Rules {
-		names = append(names, p.Rules[i].PoolNames()...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// PoolNames returns the pools that the rule names, sorted, each once.
-func (r *Rule) PoolNames() []string {
-	names := slices.Clone(r.Nearest)
-	for _, step := range r.Failover {
-		for _, w := range step.Pools {
-			names = append(names, w.Pool)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}

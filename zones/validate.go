@@ -1,6 +1,9 @@
 package zones
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Validate checks what can be said of a resource by itself, its name included: what package document has checked of all
 // that it reads.
@@ -54,3 +57,12 @@ type faults struct{ found Problems }
 func (f *faults) add(field, format string, args ...any) {
 	f.found.Add(Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
+
+// maxNames is the most that a list of rules, shifts or regions can have.
+const maxNames = 1000
+
+// maxRamp is the longest that anything may take to grow.
+const maxRamp = 24 * time.Hour
+
+// Item is the path of a list's item.
+func Item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }

@@ -58,9 +58,6 @@ func (f *faults) unsupported(field string) {
 	f.add(field, "%s is not supported by this version of Leeward yet; remove it", field)
 }
 
-// Item is the path of a list's item.
-func Item(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }
-
 // mailbox turns a hostmaster, written as a mail address or as the SOA has it, into the SOA's RNAME (RFC 1035 section
 // 8): the local part is one label, its dots escaped.
 func mailbox(s string) (string, error) {

@@ -69,7 +69,7 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 }
 
 // dial returns the store that the flags name. It does not wait for etcd.
-func (inv *invocation) dial() (*store.Etcd, error) {
+func (inv *invocation) dial() (*store.Store, error) {
 	log, err := inv.logger()
 	if err != nil {
 		return nil, err

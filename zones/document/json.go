@@ -17,8 +17,11 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.what) }
 
-// parseJSON reads one JSON value (RFC 8259) with the lines of all its parts and returns what follows it. encoding/json
-// was refused for it: it takes a field twice without a word and does not say where in the text a value stood.
+// parseJSON reads one JSON value (RFC 8259) with the lines of all its parts and returns what follows it.
+//
+// json.Decoder tells the offset of each token, and could be used for it. It takes five times as long (7.5 µs instead of
+// 1.5 µs for a Record, which is 6 s more for the million records of a start), and says "invalid character" where a
+// person wants to know that text stands in double quotes. FuzzParseJSON holds this reader against it.
 func parseJSON(text []byte, line int) (root node, rest []byte, end int, err error) {
 	p := jsonText{text: text, line: line}
 	p.blank()

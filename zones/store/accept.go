@@ -11,7 +11,7 @@ import (
 
 // Accept records that all removals up to now were made on purpose, and that the history of this cluster is the right
 // one. It returns the revision of that record.
-func (e *Etcd) Accept(ctx context.Context, by string) (int64, error) {
+func (e *Store) Accept(ctx context.Context, by string) (int64, error) {
 	if err := e.Reach(ctx); err != nil {
 		return 0, err
 	}
@@ -33,7 +33,7 @@ var ErrThere = errors.New("some of these are there, and nothing of them is held 
 
 // AcceptKeys records that these removals were made on purpose. It says nothing of others, or of histories. All of the
 // keys must be gone; otherwise it returns ErrThere.
-func (e *Etcd) AcceptKeys(ctx context.Context, by string, keys ...zones.Key) (int64, error) {
+func (e *Store) AcceptKeys(ctx context.Context, by string, keys ...zones.Key) (int64, error) {
 	if err := e.Reach(ctx); err != nil {
 		return 0, err
 	}

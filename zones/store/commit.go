@@ -57,7 +57,7 @@ const attempts = 12
 
 // Change lists everything, asks plan what to change (plan validates the result), and commits that. It starts again if
 // someone else was faster or etcd changed its leader. An error of plan ends it.
-func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
+func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
 	var done Committed
 	total := 0 // as planned first: later plans have only what is left
 	for attempt := 0; ; attempt++ {
@@ -86,12 +86,12 @@ func (e *Etcd) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (C
 }
 
 // again waits before the next plan, so that writers who met do not meet again. It returns false if ctx ends first.
-func (e *Etcd) again(ctx context.Context, attempt int, first time.Duration, err error) bool {
+func (e *Store) again(ctx context.Context, attempt int, first time.Duration, err error) bool {
 	e.Log().Debug("etcd: trying the change again", "attempt", attempt+1, "err", err)
 	return etcd.Sleep(ctx, e.Spread(first<<min(attempt, 5)/2))
 }
 
-func (e *Etcd) sofar(done Committed, all int, err error) error {
+func (e *Store) sofar(done Committed, all int, err error) error {
 	if len(done.Keys) == 0 {
 		return err
 	}
@@ -100,7 +100,7 @@ func (e *Etcd) sofar(done Committed, all int, err error) error {
 
 // commitment is a commit under way.
 type commitment struct {
-	*Etcd
+	*Store
 	base *Listing
 	plan Plan
 	done Committed
@@ -112,7 +112,7 @@ type commitment struct {
 // commit makes the edits if all that they rely upon is still as in base. It uses one transaction if etcd takes it, else
 // several: first puts in the order of zones.Kinds, then deletions in the reverse order. Even if it fails it returns
 // what it has done. ErrConflict is among the errors.
-func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
+func (e *Store) commit(ctx context.Context, base *Listing, p Plan) (Committed, error) {
 	c, writes, err := e.prepare(base, p)
 	if err != nil {
 		return c.done, err
@@ -131,9 +131,9 @@ func (e *Etcd) commit(ctx context.Context, base *Listing, p Plan) (Committed, er
 }
 
 // prepare puts the edits in order and makes their values.
-func (e *Etcd) prepare(base *Listing, p Plan) (*commitment, []write, error) {
+func (e *Store) prepare(base *Listing, p Plan) (*commitment, []write, error) {
 	c := &commitment{
-		Etcd: e, base: base, plan: p, done: Committed{Revision: base.Revision},
+		Store: e, base: base, plan: p, done: Committed{Revision: base.Revision},
 		mine: map[zones.Key]int64{}, wrote: map[string]bool{},
 	}
 	edits := slices.Clone(p.Edits)

@@ -54,7 +54,7 @@ func deletes(rs ...zones.Resource) []zones.Edit {
 	return es
 }
 
-func list(t *testing.T, e *Etcd) *Listing {
+func list(t *testing.T, e *Store) *Listing {
 	t.Helper()
 	l, err := e.List(t.Context())
 	if err != nil {
@@ -63,7 +63,7 @@ func list(t *testing.T, e *Etcd) *Listing {
 	return l
 }
 
-func commit(t *testing.T, e *Etcd, base *Listing, p Plan) (Committed, error) {
+func commit(t *testing.T, e *Store, base *Listing, p Plan) (Committed, error) {
 	t.Helper()
 	done, err := e.commit(t.Context(), base, p)
 	if err != nil {
@@ -73,7 +73,7 @@ func commit(t *testing.T, e *Etcd, base *Listing, p Plan) (Committed, error) {
 }
 
 // addWord adds one prefix to a map that all writers share.
-func addWord(ctx context.Context, e *Etcd, region zones.Key, writer, i int) error {
+func addWord(ctx context.Context, e *Store, region zones.Key, writer, i int) error {
 	prefix := fmt.Sprintf("10.%d.%d.0/24", writer, i)
 	_, err := e.Change(ctx, func(l *Listing) (Plan, error) {
 		m := &zones.Map{Map: "words", Prefixes: map[string][]string{}}

@@ -14,14 +14,14 @@ import (
 
 // Resume sets the history that the receiver of Follow has from a copy on disk. If etcd has another one, that is held
 // until it is accepted. Call Resume before Follow.
-func (e *Etcd) Resume(p etcd.Point) {
+func (e *Store) Resume(p etcd.Point) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.known = p
 }
 
 // Known returns the history that the receiver of Follow has, to be kept beside a copy on disk.
-func (e *Etcd) Known() etcd.Point {
+func (e *Store) Known() etcd.Point {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.known
@@ -36,8 +36,8 @@ func (e *Etcd) Known() etcd.Point {
 //	                              │ not to be proved ──────────────▶ everything ───────────▶ watch
 //	                              └ no ─▶ hold (history.go) until an operator accepts it
 //	ends with an error ─▶ CutOff; the next member's turn
-func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
-	f := &follower{Etcd: e, deliver: deliver, tell: tell, turns: e.Turns()}
+func (e *Store) Follow(ctx context.Context, deliver func(zones.Batch), tell func(zones.Condition)) error {
+	f := &follower{Store: e, deliver: deliver, tell: tell, turns: e.Turns()}
 	f.condition.Since = e.Options.Now()
 	f.say(zones.Syncing, nil)
 	for {
@@ -64,7 +64,7 @@ func (e *Etcd) Follow(ctx context.Context, deliver func(zones.Batch), tell func(
 
 // follower is one run of Follow.
 type follower struct {
-	*Etcd
+	*Store
 	deliver func(zones.Batch)
 	tell    func(zones.Condition)
 

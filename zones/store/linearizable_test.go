@@ -192,7 +192,7 @@ func there(d deed, s ledger) bool {
 const others = 150
 
 // do does one deed, with as many attempts as it takes, and writes each attempt, and what each saw, into the history.
-func (h *history) do(ctx context.Context, e *Etcd, client int, kind, word string) {
+func (h *history) do(ctx context.Context, e *Store, client int, kind, word string) {
 	begin := h.now()
 	var last *deed // an attempt whose outcome is open
 	var from int64

@@ -69,7 +69,7 @@ func beside(folders ...string) (ranges []etcd.Range) {
 }
 
 // List reads everything, or all of some kinds, at one revision that the cluster agrees on. It needs a quorum.
-func (e *Etcd) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) {
+func (e *Store) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) {
 	if err := e.Reach(ctx); err != nil {
 		return nil, err
 	}
@@ -91,12 +91,12 @@ func (e *Etcd) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error) 
 }
 
 // list reads everything, at a revision or, where that is 0, at the newest.
-func (e *Etcd) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Option) (*Listing, error) {
+func (e *Store) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Option) (*Listing, error) {
 	l := &Listing{}
 	return l, e.read(ctx, c, l, at, everything, o...)
 }
 
-func (e *Etcd) read(
+func (e *Store) read(
 	ctx context.Context, c *etcd.Conn, l *Listing, at int64, ranges []etcd.Range, o ...etcd.Option,
 ) (err error) {
 	l.Point, err = c.Read(ctx, at, ranges, func(kv etcd.KV) { l.take(e, kv) }, o...)
@@ -104,7 +104,7 @@ func (e *Etcd) read(
 }
 
 // take adds a key to the listing.
-func (l *Listing) take(e *Etcd, kv etcd.KV) {
+func (l *Listing) take(e *Store, kv etcd.KV) {
 	l.last.see(kv)
 	if kv.Name == etcd.Accepted {
 		l.Accepted = kv.Revision

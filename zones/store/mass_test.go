@@ -16,7 +16,7 @@ import (
 var massKeys = flag.Int("mass", 60_000/slower, "how many records TestLargeDelete deletes in one revision")
 
 // plant puts n records under records/mass.test/, in transactions as large as etcd takes.
-func plant(t *testing.T, e *Etcd, n int) {
+func plant(t *testing.T, e *Store, n int) {
 	t.Helper()
 	var ops []clientv3.Op
 	for i := range n {

@@ -159,7 +159,7 @@ func urls(members []*member) []string {
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // dial opens a store with short deadlines.
-func dial(t *testing.T, adapt func(*etcd.Options), endpoints ...string) *Etcd {
+func dial(t *testing.T, adapt func(*etcd.Options), endpoints ...string) *Store {
 	t.Helper()
 	o := etcd.Options{
 		Endpoints: endpoints, Log: quiet(), Timeout: testTimeout,
@@ -176,7 +176,7 @@ func dial(t *testing.T, adapt func(*etcd.Options), endpoints ...string) *Etcd {
 	return e
 }
 
-func put(t *testing.T, e *Etcd, key, value string) int64 {
+func put(t *testing.T, e *Store, key, value string) int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sourcetest.Patience)
 	defer cancel()
@@ -191,7 +191,7 @@ func put(t *testing.T, e *Etcd, key, value string) int64 {
 	}
 }
 
-func del(t *testing.T, e *Etcd, key string, o ...clientv3.OpOption) int64 {
+func del(t *testing.T, e *Store, key string, o ...clientv3.OpOption) int64 {
 	t.Helper()
 	r, err := e.Client.Delete(t.Context(), e.Prefix()+key, o...)
 	if err != nil {

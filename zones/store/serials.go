@@ -47,7 +47,7 @@ const serialsAtOnce = 512
 
 // KeepSerials makes sure that etcd holds numbers at least as high as these. If several servers come with the same
 // numbers at once, one of them writes.
-func (e *Etcd) KeepSerials(ctx context.Context, s zones.Serials) error {
+func (e *Store) KeepSerials(ctx context.Context, s zones.Serials) error {
 	want := make(map[string]int64, len(s.Last)+1)
 	for origin, n := range s.Last {
 		want[etcd.Serials+origin] = n
@@ -68,7 +68,7 @@ func (e *Etcd) KeepSerials(ctx context.Context, s zones.Serials) error {
 }
 
 // raise writes what is higher than what is there, in one transaction.
-func (e *Etcd) raise(ctx context.Context, names []string, want map[string]int64) error {
+func (e *Store) raise(ctx context.Context, names []string, want map[string]int64) error {
 	ranges := make([]etcd.Range, len(names))
 	for i, name := range names {
 		ranges[i] = etcd.One(name)

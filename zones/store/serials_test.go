@@ -13,7 +13,7 @@ import (
 // Whoever writes what is kept of serials, in whatever order, the highest stays, and followers and lists are told.
 func TestKeepSerials(t *testing.T) {
 	m := startMember(t)
-	writers := []*Etcd{dial(t, nil, m.url()), dial(t, nil, m.url()), dial(t, nil, m.url())}
+	writers := []*Store{dial(t, nil, m.url()), dial(t, nil, m.url()), dial(t, nil, m.url())}
 	put(t, writers[0], "meta/serials/bad.test", "seven")
 	r := sourcetest.Follow(t, dial(t, nil, m.url()).Follow)
 	var wg sync.WaitGroup

@@ -22,8 +22,8 @@ import (
 	"leeward/zones/etcd"
 )
 
-// Etcd is the resources below a prefix of an etcd cluster. Its methods may be called from several goroutines.
-type Etcd struct {
+// Store is the resources below a prefix of an etcd cluster. Its methods may be called from several goroutines.
+type Store struct {
 	*etcd.Cluster
 
 	mu    sync.Mutex
@@ -31,16 +31,16 @@ type Etcd struct {
 }
 
 // Dial prepares to speak to etcd; see etcd.Dial.
-func Dial(o etcd.Options) (*Etcd, error) {
+func Dial(o etcd.Options) (*Store, error) {
 	c, err := etcd.Dial(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Etcd{Cluster: c}, nil
+	return &Store{Cluster: c}, nil
 }
 
 // change makes a change of a key's value. It returns false where the key is no resource's by design.
-func (e *Etcd) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
+func (e *Store) change(kv etcd.KV, deleted bool) (zones.Change, bool) {
 	c := zones.Change{Key: zones.Key(kv.Name), Revision: kv.Revision}
 	switch {
 	case etcd.Beside(kv.Name):

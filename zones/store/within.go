@@ -26,7 +26,7 @@ var ErrTooMuch = errors.New("more than one transaction can hold")
 // commits that in one transaction, all or nothing, if nothing of the scope's Keys and Folders has changed since. If
 // something has, it starts again, a bounded number of times. An error of plan ends it. So does a failure of etcd during
 // the commit, after which nobody knows whether the change was made.
-func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
+func (e *Store) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (Plan, error)) (Committed, error) {
 	for attempt := 0; ; attempt++ {
 		done, again, err := e.tryWithin(ctx, s, plan)
 		if err == nil || !again || attempt+1 == attempts || !e.again(ctx, attempt, 5*time.Millisecond, err) {
@@ -35,7 +35,7 @@ func (e *Etcd) ChangeWithin(ctx context.Context, s Scope, plan func(*Listing) (P
 	}
 }
 
-func (e *Etcd) tryWithin(
+func (e *Store) tryWithin(
 	ctx context.Context, s Scope, plan func(*Listing) (Plan, error),
 ) (done Committed, again bool, err error) {
 	base, err := e.listWithin(ctx, s)
@@ -83,7 +83,7 @@ func (e *Etcd) tryWithin(
 }
 
 // listWithin reads a scope at one revision.
-func (e *Etcd) listWithin(ctx context.Context, s Scope) (*Listing, error) {
+func (e *Store) listWithin(ctx context.Context, s Scope) (*Listing, error) {
 	var ranges []etcd.Range
 	folders := map[string]bool{}
 	for _, f := range s.Folders {

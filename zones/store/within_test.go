@@ -28,7 +28,7 @@ func scopeOf(owner string) Scope {
 // TestChangeWithin: two writers that add to one set at once lose nothing.
 func TestChangeWithin(t *testing.T) {
 	m := startMember(t)
-	writers := []*Etcd{dial(t, nil, m.url()), dial(t, nil, m.url())}
+	writers := []*Store{dial(t, nil, m.url()), dial(t, nil, m.url())}
 	const each = 30
 	var wg sync.WaitGroup
 	for w, e := range writers {
@@ -179,7 +179,7 @@ func TestChangeWithinMany(t *testing.T) {
 }
 
 // meddlings are what others do to a name in scope, and, last, to another one.
-func meddlings(t *testing.T, e *Etcd, owner string) []func() {
+func meddlings(t *testing.T, e *Store, owner string) []func() {
 	return []func(){
 		func() { put(t, e, "records/example.test/"+owner+"/A", `{"data":["192.0.2.1"]}`) },
 		func() { put(t, e, "records/example.test/"+owner+"/TXT", `{"data":["b"]}`) },

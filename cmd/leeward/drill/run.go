@@ -18,7 +18,7 @@ import (
 
 // Options say how to run a drill.
 type Options struct {
-	Etcd     *store.Etcd
+	Etcd     *store.Store
 	Observer *process.Observer
 	Target   string
 	For      time.Duration // including both ramps; 10 s or more

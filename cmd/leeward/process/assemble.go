@@ -43,7 +43,7 @@ type run struct {
 	names       *resolve.Resolver
 	looked      atomic.Bool   // the server has been ready once
 	assigned    atomic.Bool   // the prober knows its targets
-	etcd        *store.Etcd   // nil: the resources are files
+	etcd        *store.Store  // nil: the resources are files
 	link        *vantage.Link // with etcd
 	database    database
 	drilled     *drilled

@@ -17,7 +17,7 @@ import (
 // bystanders are the servers that do not probe. Nobody follows their descriptions of themselves. They are read when
 // somebody asks for a status, at most once per bystandersEvery.
 type bystanders struct {
-	etcd *store.Etcd // nil: there are none
+	etcd *store.Store // nil: there are none
 	log  *slog.Logger
 
 	mu   sync.Mutex

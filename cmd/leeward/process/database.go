@@ -75,7 +75,7 @@ func (d *database) run(ctx context.Context, r *run) {
 }
 
 // once asks for an Observer: briefly, and at most every databaseEvery.
-func (d *database) once(ctx context.Context, e *store.Etcd) {
+func (d *database) once(ctx context.Context, e *store.Store) {
 	if time.Since(d.asked) < databaseEvery {
 		return
 	}

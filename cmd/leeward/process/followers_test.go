@@ -55,7 +55,7 @@ func follow(t *testing.T, at *daemon, n int, seen chan<- struct{}) []*follower {
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	var followers []*follower
-	var stores []*store.Etcd
+	var stores []*store.Store
 	t.Cleanup(func() {
 		stop()
 		all.Wait()

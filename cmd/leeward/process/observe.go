@@ -23,7 +23,7 @@ import (
 // Observer is a control loop that answers no queries. It reads and judges as a server does.
 type Observer struct {
 	loop       *control.Loop
-	etcd       *store.Etcd // nil: files
+	etcd       *store.Store // nil: files
 	bystanders bystanders
 	database   database // used only by the goroutine that calls Status
 	stop       context.CancelFunc
