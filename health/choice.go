@@ -279,7 +279,7 @@ func (b *Board) candidates(t *target) []candidate {
 			i++
 		}
 		x := candidate{vantage: v, cell: -1}
-		if i < len(t.cells) && t.cells[i].vantage == v {
+		if i < len(t.cells) && t.cells[i].vantage == v && t.cells[i].sequence >= v.lapsed {
 			x.cell = i
 		}
 		all = append(all, x)

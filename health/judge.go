@@ -50,6 +50,9 @@ func (b *Board) Judge(now time.Time) (changed []Target) {
 func (b *Board) expire(now time.Time) {
 	turned := map[*vantage]bool{}
 	for _, v := range b.vantages {
+		if lapsed := v.lapsedAt(now); lapsed != v.lapsed {
+			v.lapsed, turned[v] = lapsed, true
+		}
 		if fresh := v.freshAt(now); fresh != v.fresh {
 			v.fresh, turned[v] = fresh, true
 			if !fresh {
@@ -294,7 +297,11 @@ func (b *Board) NextDeadline(now time.Time) (at time.Time) {
 		if v.own || !v.freshAt(now) {
 			continue
 		}
-		if d := v.heard.Add(v.stale); at.IsZero() || d.Before(at) {
+		d := v.heard.Add(v.stale)
+		if v.run != 0 && v.lapsed != v.run && v.lapse.Before(d) {
+			d = v.lapse
+		}
+		if at.IsZero() || d.Before(at) {
 			at = d
 		}
 	}

@@ -11,8 +11,9 @@ import (
 // the measures alone.
 type Measure struct {
 	Vantage, Pool string
-	Load          Load // of all endpoints that are up
-	Offered       Load // load that there would be if the pool passed nothing on
+	Sequence      uint64 // of the report that says so; 0: not known, or this process's own
+	Load          Load   // of all endpoints that are up
+	Offered       Load   // load that there would be if the pool passed nothing on
 	// Unsaid says that no endpoint reports its load now. Load and Offered are the last known ones.
 	Unsaid bool
 	// Endpoints has a Standing for each endpoint, by name within the pool, that is not Steady.
@@ -99,8 +100,9 @@ func (b *Board) Pressure(pool string) *Pressure {
 // nobody says anything any more keeps what was known, since unknown is not 0.
 func (b *Board) Weigh(now time.Time) (changed []string) {
 	for _, v := range b.vantages {
-		if weighs := v.freshAt(now) && v.blind == [families]bool{}; weighs != v.weighs {
-			v.weighs = weighs
+		weighs := v.freshAt(now) && v.blind == [families]bool{}
+		if weighs != v.weighs || v.told != v.lapsed {
+			v.weighs, v.told = weighs, v.lapsed
 			for pool, p := range b.loads {
 				if _, there := p.by[v]; there {
 					b.unheard = append(b.unheard, pool)
@@ -127,7 +129,7 @@ func (b *Board) Weigh(now time.Time) (changed []string) {
 func (p *measured) weigh() *Pressure {
 	var ms []Measure
 	for v, m := range p.by {
-		if v.weighs {
+		if v.weighs && m.Sequence >= v.lapsed {
 			ms = append(ms, m)
 		}
 	}

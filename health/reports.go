@@ -25,6 +25,12 @@ type vantage struct {
 	blind        [families]bool
 	moved        bool // the counts have changed since the last Judge
 
+	// What an earlier run of the vantage has said. See Began.
+	run    uint64    // reports below this sequence are of an earlier run; 0: none is known to be
+	lapse  time.Time // when these go stale
+	lapsed uint64    // the run whose predecessors had gone stale, as of the last Judge
+	told   uint64    // the same as of the last Weigh
+
 	up, down, unknown int            // number of its reports
 	sees              [families]view // counts over its votes on targets that others vote on too; see cell
 
@@ -62,7 +68,35 @@ func (c *cell) freshAt(now time.Time) bool {
 	if c.validFor > 0 && !c.vantage.own {
 		return now.Before(c.received.Add(c.validFor))
 	}
-	return c.vantage.freshAt(now)
+	return c.vantage.freshAt(now) && (c.sequence >= c.vantage.run || c.vantage.lapsedAt(now) == 0)
+}
+
+// lapsedAt returns the vantage's run if what the runs before it have said is stale, else 0.
+func (v *vantage) lapsedAt(now time.Time) uint64 {
+	if v.run == 0 || now.Before(v.lapse) {
+		return 0
+	}
+	return v.run
+}
+
+// leap notes that a vantage which sends heartbeats begins a new run with this sequence, if that is so: it grows by a
+// Leap. The caller then writes down that the vantage was heard.
+func (v *vantage) leap(sequence uint64) {
+	if v.beat != 0 && sequence >= v.sequence+Leap {
+		v.run, v.lapse = max(v.run, v.sequence+Leap), v.heard.Add(v.stale)
+	}
+}
+
+// Began says with which sequence the present run of a vantage began, 0 if it does not say. It is called before the
+// heartbeat that says so.
+//
+// A vantage that was away says with its first heartbeat that it lives, and nothing yet about what it probes: its
+// reports are still those of the run before. So these hold for as long as they would have if it had stayed away. Who
+// has just begun to listen does not know how long that is, and does not count them.
+func (b *Board) Began(name string, run uint64) {
+	if v := b.vantage(name); !v.own && run > v.run {
+		v.run = run
+	}
 }
 
 func (v *vantage) hear(now time.Time, sequence uint64) {
@@ -96,6 +130,7 @@ func (b *Board) vantage(name string) *vantage {
 func (b *Board) Report(now time.Time, rs ...Report) {
 	for _, r := range rs {
 		v := b.vantage(r.Vantage)
+		v.leap(r.Sequence)
 		v.hear(now, r.Sequence)
 		if !r.Address.IsValid() {
 			b.reportAll(now, v, r)
@@ -269,6 +304,7 @@ func (b *Board) Heartbeat(now time.Time, name string, sequence uint64, stale tim
 	}
 	switch {
 	case v.beat == 0 || sequence > v.beat:
+		v.leap(sequence)
 		if sequence > v.beat {
 			v.heard = now
 			b.caughtUp(v)
@@ -303,6 +339,7 @@ func (b *Board) restart(now time.Time, v *vantage, sequence uint64) {
 		}
 	}
 	v.sequence, v.beat, v.heard, v.behind = sequence, sequence, now, 0
+	v.run = 0
 	held := v.held
 	v.held = nil
 	for _, r := range held {

@@ -26,7 +26,7 @@ import (
 //	monitor fall=N rise=N hold=D          how results become reports, from here on
 //	probe VANTAGE ENDPOINT up|down|unknown…   results, one a second
 //	held ENDPOINT VANTAGE D|no  by that vantage's vote, for that long from now on
-//	heartbeat vantage=V sequence=N
+//	heartbeat vantage=V sequence=N [run=N]   the sequence with which its present run began
 //	withdraw vantage=V [endpoint=E]
 //	wait DURATION
 //	verdict ENDPOINT up|down|unknown [address=A]
@@ -213,6 +213,13 @@ func (s *scenario) play(line string) error {
 		n, err := sequence(named["vantage"])
 		if err != nil {
 			return err
+		}
+		if run := named["run"]; run != "" {
+			began, err := strconv.ParseUint(run, 10, 64)
+			if err != nil {
+				return err
+			}
+			s.board.Began(named["vantage"], began)
 		}
 		s.board.Heartbeat(s.now, named["vantage"], n, 10*time.Second)
 	case "withdraw":

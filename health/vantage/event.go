@@ -61,6 +61,7 @@ func (e *Event) ApplyAt(b *health.Board, now time.Time) {
 	if h := e.Heartbeat; h != nil {
 		b.Place(e.Vantage, h.Region)
 		b.Pace(e.Vantage, h.Every.Std())
+		b.Began(e.Vantage, h.Run)
 		b.Heartbeat(now, e.Vantage, h.Sequence, h.Stale.Std())
 	}
 	if !e.Listed && (e.Heartbeat != nil || len(e.Reports) > 0) {

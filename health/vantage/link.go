@@ -66,6 +66,7 @@ type Link struct {
 
 	mu        sync.Mutex
 	sequence  uint64                 // last one used; above all of earlier runs
+	run       uint64                 // first one that this run has used; 0: none yet
 	pools     map[string]*own        // what there is to say, by pool
 	unwritten map[string]bool        // pools whose key is not what it should be
 	pacing    pacing                 // when they may be written

@@ -19,10 +19,11 @@ import (
 type Heartbeat struct {
 	Vantage  string          `json:"vantage,omitempty"` // what the key says, or left out
 	Region   string          `json:"region,omitempty"`
-	Sequence uint64          `json:"sequence"` // another one with each heartbeat, above those of the reports before it
-	Time     time.Time       `json:"time"`     // the vantage's clock, for people
-	Every    health.Duration `json:"every"`    // between two heartbeats
-	Stale    health.Duration `json:"stale"`    // how long the reports hold after a heartbeat
+	Sequence uint64          `json:"sequence"`      // another one with each heartbeat, above those of the reports before it
+	Run      uint64          `json:"run,omitempty"` // sequence with which this run began: reports below it are older
+	Time     time.Time       `json:"time"`          // the vantage's clock, for people
+	Every    health.Duration `json:"every"`         // between two heartbeats
+	Stale    health.Duration `json:"stale"`         // how long the reports hold after a heartbeat
 	Server   json.RawMessage `json:"server,omitempty"`
 }
 
@@ -173,6 +174,9 @@ func readPool(
 	sequence := v.Sequence
 	if sequence == 0 || v.ValidFor > 0 {
 		sequence = uint64(revision)
+	}
+	if m != nil {
+		m.Sequence = sequence
 	}
 	var problems []error
 	for _, endpoint := range slices.Sorted(maps.Keys(v.Endpoints)) {

@@ -198,7 +198,7 @@ func (l *Link) render() transaction {
 	if time.Since(l.beatAt) >= l.every || l.revision == 0 {
 		l.sequence++
 		value := encode(Heartbeat{
-			Region: l.options.Region, Sequence: l.sequence, Time: l.options.Now().UTC().Round(time.Millisecond),
+			Region: l.options.Region, Sequence: l.sequence, Run: l.run, Time: l.options.Now().UTC().Round(time.Millisecond),
 			Every: health.Duration(l.every), Stale: health.Duration(l.options.Stale),
 		})
 		t.Put(l.beat, value, 0)
@@ -249,6 +249,9 @@ func (l *Link) sync(ctx context.Context) error {
 				l.sequence = max(l.sequence, h.Sequence+health.Leap)
 			}
 		}
+	}
+	if l.run == 0 {
+		l.run = l.sequence + 1
 	}
 	for name := range l.pools {
 		if revisions[name] == 0 || revisions[name] != l.written[name] {
