@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"leeward/server/wire"
+	"leeward/zones/snapshot"
 )
 
 // saidExpire returns for how long a primary says, in a response's OPT record, that the zone is good (RFC 7314): less
@@ -69,4 +70,21 @@ func (z *elsewhere) heard(now time.Time, left time.Duration, isNew bool) {
 	}
 	z.checked, z.good = now, good
 	z.until.Store(z.expires().Unix())
+}
+
+// expire takes note of it when a zone has become too old.
+func (s *Secondary) expire(z *elsewhere, now time.Time) {
+	s.mu.Lock()
+	e := z.expires()
+	if z.expired || e.IsZero() || now.Before(e) {
+		s.mu.Unlock()
+		return
+	}
+	z.expired = true
+	version := z.version
+	s.mu.Unlock()
+	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its "+
+		"policies are answered",
+		"zone", z.name, "serial", version.Serial())
+	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true, Until: z.until})
 }

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -245,4 +247,33 @@ func (s *Secondary) forget(origin string) {
 	if err := os.Remove(keptFile(s.o.State, origin)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.o.Log.Warn("what was kept of a zone that is gone is still on disk", "zone", origin, "err", err)
 	}
+}
+
+// resume takes up what an earlier run has kept.
+func (s *Secondary) resume(z *elsewhere) {
+	if s.o.State == "" {
+		return
+	}
+	version, checked, head, err := loadVersion(s.o.State, z.origin)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		s.o.Log.Warn("what was kept of a zone cannot be used; it is transferred again", "zone", z.name, "err", err)
+		return
+	}
+	now := s.o.Now()
+	if checked.After(now) { // by a clock that was ahead
+		checked = now
+	}
+	s.mu.Lock()
+	z.version, z.checked, z.good, z.since, z.tried, z.did = version, checked, checked, checked, true, head.Again
+	z.source, _ = netip.ParseAddrPort(head.Source)
+	z.until.Store(z.expires().Unix())
+	z.expired = !now.Before(z.expires())
+	t := snapshot.Transferred{Version: z.version, Expired: z.expired, Until: z.until}
+	s.mu.Unlock()
+	s.o.Log.Info("a zone is served as it was transferred by an earlier run", "zone", z.name, "serial", version.Serial(),
+		"age", now.Sub(checked).Round(time.Second), "expired", t.Expired)
+	s.o.OnTransfer(z.name, t)
 }

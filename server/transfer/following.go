@@ -1,0 +1,59 @@
+package transfer
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Following is how one zone that lives elsewhere stands.
+type Following struct {
+	Zone      string
+	Primaries []string
+	Serial    uint32 // of the primary; 0 before the first transfer
+	Sets      int
+	// "current", "failing" (the last try brought nothing), "expired", "waiting" (for the first transfer)
+	State      string
+	Refreshing bool
+	From       string    // the primary that was heard of last
+	Checked    time.Time // when that was; zero: never
+	Since      time.Time // of the serial
+	Next       time.Time // refresh
+	Expires    time.Time // zero: there is nothing to expire
+	Error      string
+}
+
+// Following returns how all zones stand, sorted by name.
+func (s *Secondary) Following() []Following {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Following, 0, len(s.zones))
+	for _, z := range s.zones {
+		f := Following{
+			Zone: z.name, State: z.state(), Refreshing: z.busy, From: z.from, Checked: z.checked, Since: z.since,
+			Next:    z.next,
+			Expires: z.expires(), Error: z.failed,
+		}
+		for _, p := range z.peers {
+			f.Primaries = append(f.Primaries, p.String())
+		}
+		if z.version != nil {
+			f.Serial, f.Sets = z.version.Serial(), z.version.Sets()
+		}
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b Following) int { return strings.Compare(a.Zone, b.Zone) })
+	return all
+}
+
+func (z *elsewhere) state() string {
+	switch {
+	case z.version == nil:
+		return "waiting"
+	case z.expired:
+		return "expired"
+	case z.failed != "":
+		return "failing"
+	}
+	return "current"
+}
