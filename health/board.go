@@ -49,6 +49,8 @@ type Board struct {
 	loads   map[string]*measured // by pool
 	unheard []string             // pools with news of their load since the last Weigh
 
+	heard func(t Target, vantage string, from, to State, why string) // see OnVote
+
 	past map[Target]bool // targets that were down before this process started and are not known anew; see Recall
 
 	regionNumbers map[string]int // regions of vantages; 0 is the region of those that do not name one
@@ -113,6 +115,10 @@ func (b *Board) Own(name string) {
 	v := b.vantage(name)
 	v.own, b.own = true, v
 }
+
+// OnVote has f called, from within Report, when a vantage's report on a target says another state than the one before.
+// A report that is the vantage's first on the target comes from Unknown. f must not call the Board.
+func (b *Board) OnVote(f func(t Target, vantage string, from, to State, why string)) { b.heard = f }
 
 // Begin says when this process began to listen to vantages. A vantage that was never heard and is found in a list
 // counts as heard at that time, so it is trusted for one stale window. A list that comes later, because etcd was away,

@@ -185,6 +185,9 @@ func (b *Board) put(now time.Time, t *target, v *vantage, r Report, forAll bool)
 		b.touch(t)
 	}
 	if c.state != r.State {
+		if b.heard != nil {
+			b.heard(t.Target, v.name, c.state, r.State, r.Reason)
+		}
 		c.since = now
 	}
 	v.count(c.state, -1)

@@ -17,6 +17,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/health/resolve"
 	"leeward/server/answer"
+	"leeward/server/history"
 	"leeward/server/rrl"
 	"leeward/server/socket"
 )
@@ -118,7 +119,8 @@ func newServe(inv *invocation) *cobra.Command {
 	var rate, slip int
 	var exempt []string
 	var cookieSecrets string
-	var compact time.Duration
+	var compact, historyAge time.Duration
+	var historyOctets int64
 	var noProbe, countCountries bool
 	var chaos []string
 	cmd := &cobra.Command{
@@ -158,6 +160,9 @@ server has reported, answers what it has received, and ends.`,
 			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
 				vains = append(vains, vain{name, rate == 0, "--rrl 0 limits nothing; leave one of the two out"})
 			}
+			for _, name := range []string{"history-octets", "history-age"} {
+				vains = append(vains, vain{name, state == "", "without --state the history is in memory only; give both"})
+			}
 			for _, name := range []string{"probe-cert", "probe-key"} {
 				vains = append(vains, vain{name, noProbe, "--no-probe probes nothing; leave one of the two out"})
 			}
@@ -186,6 +191,11 @@ server has reported, answers what it has received, and ends.`,
 			if s.Chaos, err = chaosOf(chaos, s.ID, s.Version); err != nil {
 				return err
 			}
+			if historyOctets < 4<<20 || historyAge < time.Hour {
+				return misused("--history-octets %d, --history-age %v: write 4194304 or more, and 1h or more",
+					historyOctets, historyAge)
+			}
+			s.History = process.HistoryBounds{Octets: historyOctets, Age: historyAge}
 			s.NoProbe, s.CountCountries = noProbe, countCountries
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
@@ -222,6 +232,10 @@ server has reported, answers what it has received, and ends.`,
 		"probe nothing; answer by what other servers and probes report: for most servers of a large fleet")
 	flags.StringVar(&state, "state", "",
 		"a folder, `DIR`, for a copy of the last good snapshot, so that a restart answers at once (default: none)")
+	flags.Int64Var(&historyOctets, "history-octets", history.DefaultOctets,
+		"with --state: keep what has happened there, in `N` octets at most")
+	flags.DurationVar(&historyAge, "history-age", history.DefaultAge,
+		"with --state: keep what has happened for that `TIME`, as far as --history-octets allows")
 	flags.IntVar(&rate, "rrl", defaultRRL,
 		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
 			"loopback has none unless this is given")

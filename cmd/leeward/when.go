@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/screen"
+	"leeward/server/admin"
 	"leeward/zones/steer"
 )
 
@@ -26,6 +27,15 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 		return time.Time{}, misused("--at %s is %s ago; leave --at out to begin now", s, screen.About(now.Sub(at)))
 	case at.Sub(now) > farthest:
 		return time.Time{}, misused("--at %s is in %s; the most is a year ahead", s, screen.About(at.Sub(now)))
+	}
+	return at, nil
+}
+
+// readPast reads a time that has passed, see admin.ReadPast.
+func readPast(flag, s string, now time.Time) (time.Time, error) {
+	at, err := admin.ReadPast(flag, s, now)
+	if err != nil {
+		return at, usageError{err}
 	}
 	return at, nil
 }

@@ -90,9 +90,10 @@ var rooms = []room{
 		[]string{"server/answer", "server/wire"},
 		"it moves bytes: what a message says is no business of a transport",
 	},
+	{"server/history", nil, "what happened is kept as text, whatever it means: it can be read when nothing else can"},
 	{
 		"server/admin",
-		[]string{"server/answer", "zones", "zones/snapshot", "zones/steer", "health", "geo"},
+		[]string{"server/answer", "server/history", "zones", "zones/snapshot", "zones/steer", "health", "geo"},
 		"it only reads, so it has neither the server's sockets nor the store's writes",
 	},
 	{
@@ -104,9 +105,10 @@ var rooms = []room{
 	{
 		"cmd/leeward/control",
 		[]string{
-			"zones", "zones/catalog", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer",
+			"zones", "zones/catalog", "zones/document", "zones/dnssec", "zones/rr", "zones/snapshot", "zones/steer",
 			"health", "health/resolve", "health/vantage",
 			"geo", "server/answer", "server/wire", "server/admin", "server/transfer",
+			"server/history",
 		},
 		"a turn waits for nobody: whoever waits for etcd, a disk or a socket is in process, and hands over",
 	},

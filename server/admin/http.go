@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"leeward/server/answer"
+	"leeward/server/history"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -30,7 +31,9 @@ type Options struct {
 	// a *answer.BadQuestion is answered 400; nil: 404
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
 	Counts  func(of string, most int) *answer.Counts // nil: 404
-	Metrics prometheus.Gatherer                      // nil: 404
+	// nil: 404
+	History func(context.Context, history.Query) (*history.Page, error)
+	Metrics prometheus.Gatherer // nil: 404
 	// for people, at all other addresses; nil: a list of addresses, in plain text
 	Pages http.Handler
 	// what is asked for now as "Authorization: Bearer …"; nil or "": no token
@@ -84,6 +87,12 @@ func NewHandler(o Options) http.Handler {
 	if o.Counts != nil {
 		pages = append(pages, page{
 			"/api/v1/counts?of=&most=", "queries and answers by type, pool, policy and rule (JSON)", programs, h.counts,
+		})
+	}
+	if o.History != nil {
+		pages = append(pages, page{
+			"/api/v1/history?of=&since=&until=&limit=&after=", "what happened, the newest first (JSON)",
+			programs, h.history,
 		})
 	}
 	mux := http.NewServeMux()

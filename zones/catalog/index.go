@@ -43,6 +43,8 @@ type index struct {
 	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands
 	// at a name, "address/<pool>/<address>" for who has an address in a pool.
 	referrers map[zones.Key]map[zones.Key]struct{}
+
+	replaced replacing
 }
 
 func newIndex() index {
@@ -227,6 +229,9 @@ func (x *index) put(key zones.Key, r zones.Resource, revision int64) {
 	case *zones.Record:
 		x.putRecord(r, revision)
 		return
+	}
+	x.replaces(key, r)
+	switch r := r.(type) {
 	case *zones.Zone:
 		z := x.state(r.Origin)
 		isNew := z.zone == nil
@@ -277,6 +282,9 @@ func (x *index) put(key zones.Key, r zones.Resource, revision int64) {
 // putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not
 // there before.
 func (x *index) putRecord(r *zones.Record, revision int64) (changed, isNew bool) {
+	if x.replaced.was != nil {
+		x.replaces(r.Key(), r)
+	}
 	z := x.state(r.Origin)
 	changed, isNew = z.set(r, revision)
 	if len(x.missed) > 0 {
@@ -304,6 +312,7 @@ func (x *index) release(key zones.Key, e *zones.Endpoint) {
 
 // remove takes the effective version out.
 func (x *index) remove(key zones.Key) {
+	x.replaces(key, nil)
 	if origin, owner, kind, ok := splitRecord(key); ok {
 		if z := x.states[origin]; z != nil {
 			z.remove(owner, kind)

@@ -36,6 +36,8 @@ type applied struct {
 	built    zones.Problems
 	wrong    zones.Problems
 	held     int
+
+	happened []pending
 }
 
 // isHeavy reports whether a turn would take so long that verdicts are not to wait for it.

@@ -33,7 +33,13 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		b = l.members.batch(b)
 		a.listed = a.listed || b.Full && !b.Copy
 		a.fresh = a.fresh || !b.Copy
+		head := batchHead{b.Revision, b.Copy}
+		if l.tells() && l.catalog.Count() > 0 {
+			l.catalog.KeepReplaced(mostReplaced)
+		}
 		d := l.catalog.Consume(b)
+		was, lacks := l.catalog.TakeReplaced()
+		a.happened = append(a.happened, l.changes(head, d, was, lacks)...)
 		if revision := l.revision(b, d.Revision); revision != 0 {
 			a.delta.Revision = revision
 		}
@@ -109,6 +115,9 @@ func (l *Loop) adopt(now time.Time, a applied) bool {
 	}
 	wrong, held := l.wrong, l.held
 	l.snapshot, l.built, l.wrong, l.held = a.snapshot, a.built, a.wrong, a.held
+	for _, p := range a.happened {
+		l.tell(p.event, p.fill)
+	}
 	l.redrill(*d)
 	l.relist(*d)
 	l.logProblems(l.wrong.Beyond(wrong), wrong)

@@ -132,6 +132,7 @@ func (l *Loop) drill(now time.Time, turned []health.Target) {
 				l.builder.GiveUp(l.catalog, d.override)
 				l.o.Log.Warn("a drill is given up", "target", d.override.Target, "why", d.why)
 				l.o.Metrics.gaveUp()
+				l.tellGivenUp(d)
 			}
 			l.drills.next = now.Add(drillLook)
 		case now.Before(*d.override.From):

@@ -25,6 +25,7 @@ import (
 	"leeward/health"
 	"leeward/health/resolve"
 	"leeward/server/answer"
+	"leeward/server/history"
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/catalog"
@@ -64,6 +65,10 @@ type LoopOptions struct {
 	// Pace keeps garbage small until done is called.
 	Pace func() (done func())
 
+	// Happened hears what happens, for the history. The function, which may be nil, completes the event, and is called
+	// later. See happened.go.
+	Happened func(history.Event, func(*history.Event))
+
 	// Sources lists the location databases for the status. nil: the table's own are listed.
 	Sources func() []geo.Source
 	// CountCountries has the clients of policies counted by country.
@@ -87,6 +92,7 @@ type Loop struct {
 	gauges    gauges
 	clocks    clocks
 	drills    drills
+	happened  happenings
 	began     time.Time
 	table     *geo.Table
 	condition zones.Condition
@@ -141,6 +147,7 @@ func NewLoop(o LoopOptions) *Loop {
 		l.board.Own(o.Own)
 		l.board.Place(o.Own, o.Region)
 	}
+	l.listen()
 	l.board.Begin(l.began)
 	l.board.Recall(o.Past)
 	return l
@@ -169,6 +176,7 @@ func (l *Loop) Health(f func(now time.Time, b *health.Board)) {
 // Report hands over what this process's own probes have found.
 func (l *Loop) Report(rs []health.Report) {
 	l.Health(func(now time.Time, b *health.Board) {
+		l.tellDetected(rs)
 		b.Report(now, rs...)
 		l.unremembered(now) // the time since when a target is held down is saved too
 	})
@@ -304,15 +312,17 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	if fresh {
 		if l.view == nil {
 			l.assign() // so that the first answers take into account what is known already
-			l.board.Judge(now)
-			l.board.Weigh(now)
+			l.tellVerdicts(l.board.Judge(now), true)
+			l.tellLoads(l.board.Weigh(now))
 		}
+		before := l.view
 		if back == nil && len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
 			l.publish(time.Time{}, nil, nil) // the configuration has not changed
 		} else {
 			l.publish(now, nil, nil)
 		}
 		l.assign()
+		l.tellPools(before, nil, 0)
 		if l.large && !l.aside { // the memory that reading and building took is not needed again soon
 			l.large = false
 			l.paced()
@@ -336,10 +346,13 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	}
 	l.gauge(now)
 	loads := l.board.Weigh(now)
+	l.tellLoads(loads)
+	l.tellVotes()
 	if len(turned) == 0 && len(loads) > 0 && l.view != nil {
 		l.publish(time.Time{}, nil, loads)
 	}
 	if len(turned) > 0 && l.snapshot != nil {
+		before := l.view
 		l.publish(time.Time{}, turned, loads)
 		since := w.heard
 		if since.IsZero() {
@@ -347,6 +360,11 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 		}
 		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
 		l.logVerdicts(turned)
+		l.tellVerdicts(turned, false)
+		l.tellPools(before, turned, l.o.Now().Sub(since))
+		for _, t := range turned {
+			delete(l.happened.detected, t)
+		}
 	}
 	if !first.IsZero() && l.snapshot != nil {
 		l.o.Metrics.publishing(l.o.Now().Sub(first))
@@ -377,6 +395,7 @@ func (l *Loop) turnCondition(c zones.Condition) {
 		l.current = c.Heard
 	}
 	l.condition = c
+	l.tellSource(c)
 }
 
 // publish makes a State of the snapshot, the verdicts and the pools' loads. turned and loads name those that have

@@ -18,6 +18,7 @@ import (
 	"leeward/health/vantage"
 	"leeward/server/answer"
 	"leeward/server/console"
+	"leeward/server/history"
 	"leeward/server/socket"
 	"leeward/server/transfer"
 	"leeward/zones/folder"
@@ -52,7 +53,8 @@ type run struct {
 	files       *folder.Folder // nil: the resources are in etcd
 	keeper      *keeper        // nil: nothing is kept
 	memory      *memory        // with keeper
-	serials     *serialKeeper  // nil: there is no etcd to keep them
+	history     *history.Journal
+	serials     *serialKeeper // nil: there is no etcd to keep them
 	metrics     *control.Metrics
 	heard       atomic.Pointer[time.Time] // when the watch on the resources last said something; nil: never
 	lags        []lag
@@ -196,6 +198,8 @@ func (r *run) assemble() error {
 	if r.NoProbe {
 		o.Own = "" // this process is not a vantage
 	}
+	r.openHistory()
+	o.Happened = r.history.Add
 	r.loop = control.NewLoop(o)
 	for _, a := range r.names.Kept() { // they are in place before the first answer
 		r.loop.Resolved(a)

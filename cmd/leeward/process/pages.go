@@ -76,7 +76,8 @@ func (r *run) openPages() (*pages, error) {
 			}
 			return e, err
 		},
-		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
+		History: r.past,
+		TLS:     secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
 	if r.answers != nil {
 		o.Counts = r.answers.Counts

@@ -22,6 +22,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/server/answer"
+	"leeward/server/history"
 	"leeward/zones/etcd"
 	"leeward/zones/steer"
 )
@@ -39,6 +40,7 @@ type Settings struct {
 	ProbeTLS       ProbeTLS // certificate that probes present
 	GeoDB          []string
 	Resolvers      []netip.AddrPort // for endpoints' hostnames; none: the system's
+	History        HistoryBounds    // of what is kept of what happened
 	NoProbe        bool             // do not probe or report; needs Etcd, where others report
 	CountCountries bool             // clients of policies are counted by country
 	State          string           // folder of the last good snapshot; "": it is not kept
@@ -155,8 +157,10 @@ func (r *run) serve(ctx context.Context) error {
 			r.keeper.close()
 			r.memory.close()
 		}
+		r.history.Close()
 		return nil
 	})
+	start(&coreDone, "history", func() error { r.history.Run(); return nil })
 	if r.pages != nil {
 		start(&coreDone, "admin", func() error { return r.pages.serve(core) })
 	}
@@ -220,6 +224,7 @@ func (r *run) serve(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		r.Log.Info("stopping")
+		r.history.Add(history.Event{Kind: history.Server, Of: []string{"server/" + r.ID}, Text: r.ID + " stopped"}, nil)
 	case err = <-failed:
 	case err = <-dnsDone:
 		dnsDone <- nil

@@ -1,0 +1,145 @@
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/health"
+	"leeward/server/answer"
+	"leeward/server/history"
+	"leeward/zones"
+)
+
+// remembered is a loop whose history is kept.
+type remembered struct {
+	*control.Loop
+	journal *history.Journal
+	t       testing.TB
+}
+
+func remember(t testing.TB, o history.Options, past ...health.Past) *remembered {
+	t.Helper()
+	o.Now = time.Now
+	j := history.Open(o)
+	l := control.NewLoop(control.LoopOptions{
+		Past: past, Log: slog.New(slog.DiscardHandler), Now: time.Now, Own: "fra", Region: "eu-west",
+		Publish: func(answer.State) {}, Happened: j.Add,
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); j.Run() }()
+	go func() { l.Run(ctx); j.Close() }()
+	t.Cleanup(func() { stop(); <-done })
+	return &remembered{l, j, t}
+}
+
+func (r *remembered) say(vantage, endpoint, address string, s health.State, sequence uint64, why string) {
+	r.Health(func(now time.Time, board *health.Board) {
+		board.Heartbeat(now, vantage, sequence, health.DefaultStale)
+		board.Report(now, health.Report{
+			Vantage: vantage, Target: health.Target{Endpoint: endpoint, Address: netip.MustParseAddr(address)},
+			State: s, Sequence: sequence, Time: now, Reason: why,
+		})
+	})
+	synctest.Wait()
+}
+
+// page returns what the history has of a target, a line an event, the oldest first.
+func (r *remembered) page(of string) string {
+	r.t.Helper()
+	synctest.Wait()
+	p, err := r.journal.Page(context.Background(), history.Query{Of: of})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var lines []string
+	for i := range p.Events {
+		e := &p.Events[len(p.Events)-1-i]
+		line := string(e.Kind) + ": " + e.Text
+		for _, c := range e.Changes {
+			line += "\n  " + c.What + " " + c.Resource + fmt.Sprint(" from ", c.From)
+			for _, f := range c.Fields {
+				line += "\n    " + f.Path + ": " + f.Was + " → " + f.Is
+			}
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// What happens is told in these words, and found by what it is about.
+func TestHappened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := remember(t, history.Options{})
+		r.Condition(zones.Condition{State: zones.Following, Endpoint: "http://etcd-1:2379"})
+		r.Batch(zones.Batch{Revision: 1, Full: true, Changes: changes(t, resources, 1)})
+		synctest.Wait()
+		r.say("fra", "www-eu/lb-1", "192.0.2.1", health.Up, 1, "")
+		r.say("fra", "www-eu/lb-1", "192.0.2.1", health.Down, 2, "connection\nrefused")
+		r.Batch(zones.Batch{Revision: 3, Changes: changes(t, `
+kind: Override
+name: pool/www-us
+state: drain
+until: 2036-01-01T00:00:00Z
+reason: new routers
+---
+kind: Monitor
+name: web
+http: {path: "/health?key=s3cret", headers: {Authorization: s3cret}}
+`, 3)})
+		synctest.Wait()
+		r.Batch(zones.Batch{Revision: 4, Changes: changes(t, `
+kind: Monitor
+name: web
+http: {path: "/health?key=s4cret", headers: {Authorization: s4cret}}
+interval: 7s
+`, 4)})
+		synctest.Wait()
+		r.Batch(zones.Batch{Revision: 5, Changes: []zones.Change{{Key: "overrides/pool/www-us", Revision: 5}}})
+		synctest.Wait()
+		r.Condition(zones.Condition{State: zones.CutOff, Err: fmt.Errorf("no leader")})
+		for of, want := range map[string]string{
+			"www-eu/lb-1": `vote: fra says that 192.0.2.1 of www-eu/lb-1 is down: connection
+refused
+verdict: 192.0.2.1 of www-eu/lb-1 is down: 0 up, 1 down, quorum majority`,
+			"failover": `failover: pool www-eu is out of the answers: agreeing took 0.0 s, publishing 0 ms
+failover: pool www-us is out of the answers, by a change of resources or an override
+failover: pool www-us is back in the answers, by a change of resources or an override`,
+			"override/pool/www-us": `change: 2 resources: 1 added, 1 changed`,
+			"source": `source: the source is followed (http://etcd-1:2379)
+source: the source is lost: no leader`,
+		} {
+			if got := r.page(of); got != want && !(of == "override/pool/www-us" && strings.HasPrefix(got, want)) {
+				t.Errorf("%s: got\n%s\nwant\n%s", of, got, want)
+			}
+		}
+		got := r.page("")
+		for _, want := range []string{
+			"override: the override of pool/www-us is taken away",
+			"changed monitors/web from 3",
+			"http.headers.Authorization: (hidden) → (hidden-other)",
+			"http.path: /health?(hidden) → /health?(hidden-other)",
+			"interval:  → 7s",
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%q is missing in\n%s", want, got)
+			}
+		}
+		if err := r.journal.Each(context.Background(), func(e *history.Event) {
+			for _, c := range e.Changes {
+				if text := string(c.Was) + string(c.Is) + fmt.Sprint(c.Fields); strings.Contains(text, "cret") {
+					t.Errorf("a secret is kept: %s", text)
+				}
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/screen"
+	"leeward/server/history"
+)
+
+func newHistory(inv *invocation) *cobra.Command {
+	var f adminFlags
+	var output, since, until string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "history [TARGET]", Short: "Say what happened: verdicts, failovers, changes, drains",
+		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
+		Long: `History asks a server what has happened, the newest first: verdicts and votes
+that turned, pools that went out of the answers and came back (with how long
+detecting, agreeing and publishing took), changes of resources, drains and other
+overrides, drills, sources lost and found, its own starts and stops. Each server
+keeps its own, also through restarts if it has --state.
+
+TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a name, a
+zone, a vantage, or a kind of event (verdict, vote, failover, change, override,
+drill, source, server). --since and --until take a span (2h, 3d), a time of the
+day (02:17, the last one), or RFC 3339.`,
+		Example: `  leeward history
+  leeward history us-east --since 2h
+  leeward history www.example.test --since 3d -o json
+  leeward history failover --since 02:00 --until 03:00
+  leeward history --admin http://10.0.0.1:8053 --admin-token-file token`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 || limit > mostHistory {
+				return misused("--limit %d: write 1 to %d", limit, mostHistory)
+			}
+			query := url.Values{}
+			if len(args) > 0 {
+				query.Set("of", args[0])
+			}
+			for name, value := range map[string]string{"since": since, "until": until} {
+				at, err := readPast("--"+name, value, inv.now())
+				if err != nil {
+					return err
+				}
+				if !at.IsZero() {
+					query.Set(name, at.UTC().Format(timeExact))
+				}
+			}
+			all := history.Page{Events: []history.Event{}}
+			for len(all.Events) < limit {
+				query.Set("limit", strconv.Itoa(min(limit-len(all.Events), history.MostEvents)))
+				var p history.Page
+				if err := f.get(cmd.Context(), "/api/v1/history", query, &p); err != nil {
+					return err
+				}
+				p.Events = append(all.Events, p.Events...)
+				if all = p; all.Next == 0 {
+					break
+				}
+				query.Set("after", fmt.Sprint(all.Next))
+			}
+			return inv.print(output, &all, func(w io.Writer, colour bool) error {
+				return screen.History(w, &all, inv.now(), colour)
+			})
+		},
+	}
+	f.add(cmd.Flags())
+	addOutput(cmd, &output, "table", "json", "yaml")
+	cmd.Flags().StringVar(&since, "since", "", "from that `TIME` on: 2h, 3d, 02:17, or RFC 3339 (default: all)")
+	cmd.Flags().StringVar(&until, "until", "", "up to that `TIME`")
+	cmd.Flags().IntVar(&limit, "limit", 100, "the newest `N` events of these")
+	inv.complete(cmd, steered)
+	return cmd
+}
+
+// mostHistory is how many events the verb prints at most.
+const mostHistory = 100_000
+
+// timeExact is RFC 3339 with all digits.
+const timeExact = "2006-01-02T15:04:05.999999999Z07:00"

@@ -1,0 +1,56 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server/history"
+)
+
+// HistoryBounds bound the history below Settings.State. Zero values: the defaults.
+type HistoryBounds struct {
+	Octets int64
+	Age    time.Duration
+}
+
+// openHistory makes the journal of what happens here, and begins it.
+func (r *run) openHistory() {
+	folder := ""
+	if r.State != "" {
+		folder = filepath.Join(r.State, "history")
+	} else {
+		r.Log.Info("the history is kept in memory only, and ends with this process: give --state DIR to keep it")
+	}
+	r.history = history.Open(history.Options{
+		Folder: folder, Octets: r.History.Octets, Age: r.History.Age, Log: r.Log, Now: time.Now,
+	})
+	r.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "leeward_history_dropped_total",
+		Help: "Events that are not in the history, as they came faster than they could be kept.",
+	}, func() float64 { return float64(r.history.Dropped()) }))
+	text := fmt.Sprintf("%s started (leeward %s)", r.ID, r.Version)
+	if r.Region != "" {
+		text += " in " + r.Region
+	}
+	of := []string{"server/" + r.ID}
+	if r.Region != "" {
+		of = append(of, "region/"+r.Region)
+	}
+	r.history.Add(history.Event{Kind: history.Server, Of: of, Text: text, Inner: started}, nil)
+}
+
+// started is the inner part of the event of a start.
+var started = []byte(`{"started":true}`)
+
+// past returns a page of the history.
+func (r *run) past(ctx context.Context, q history.Query) (*history.Page, error) {
+	p, err := r.history.Page(ctx, q)
+	if err == nil {
+		p.Server = r.ID
+	}
+	return p, err
+}

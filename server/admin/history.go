@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"leeward/server/history"
+)
+
+// usualEvents is how many events a page has if the request does not say.
+const usualEvents = 100
+
+func (h *handler) history(w http.ResponseWriter, r *http.Request) {
+	q, err := h.query(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	p, err := h.History(r.Context(), q)
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	h.write(w, p)
+}
+
+// query reads the parameters of a request for the history.
+func (h *handler) query(r *http.Request) (q history.Query, err error) {
+	v, err := parameters(r, "of", "since", "until", "limit", "after")
+	if err != nil {
+		return q, err
+	}
+	now := time.Now()
+	if q.Since, err = ReadPast("since", v.Get("since"), now); err != nil {
+		return q, err
+	}
+	if q.Until, err = ReadPast("until", v.Get("until"), now); err != nil {
+		return q, err
+	}
+	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
+		return q, errors.New("since is not before until: nothing is between them")
+	}
+	q.Of, q.Limit = strings.TrimSuffix(v.Get("of"), "."), usualEvents
+	if text := v.Get("limit"); text != "" {
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > history.MostEvents {
+			return q, fmt.Errorf("limit %q: write 1 to %d", text, history.MostEvents)
+		}
+	}
+	if text := v.Get("after"); text != "" {
+		if q.After, err = strconv.ParseUint(text, 10, 64); err != nil || q.After == 0 {
+			return q, fmt.Errorf("after %q: write the number that the page before has as next", text)
+		}
+	}
+	return q, nil
+}
+
+// ReadPast reads a time that has passed: a span back from now ("2h", "90m", "3d"), a time of the day ("02:17", the last
+// one, in now's zone; "02:17Z"), or RFC 3339. It returns the zero time for "".
+func ReadPast(what, text string, now time.Time) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if days, is := strings.CutSuffix(text, "d"); is {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
+	}
+	if span, err := time.ParseDuration(text); err == nil && span >= 0 {
+		return now.Add(-span), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return at, nil
+		}
+	}
+	for _, layout := range []string{"15:04", "15:04:05", "15:04Z07:00", "15:04:05Z07:00"} {
+		t, err := time.Parse(layout, text)
+		if err != nil {
+			continue
+		}
+		here := now
+		if strings.Contains(layout, "Z") {
+			here = now.In(t.Location())
+		}
+		y, m, d := here.Date()
+		at := time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, here.Location())
+		if at.After(now) {
+			at = time.Date(y, m, d-1, t.Hour(), t.Minute(), t.Second(), 0, here.Location())
+		}
+		return at, nil
+	}
+	return time.Time{}, fmt.Errorf("%s %q is not a time: write a span such as 2h or 3d, a time such as 02:17 or "+
+		"02:17Z (the last one), or RFC 3339", what, text)
+}

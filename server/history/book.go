@@ -1,0 +1,363 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"leeward/zones/disk"
+)
+
+// A history on disk is a row of files (leaves), each named after the number of its first event and only ever appended
+// to. A line is an event: the CRC-32C of its JSON in hexadecimal, a space, the JSON. A last line that is cut off, by a
+// power cut or a kill in the middle of a write, is removed at the next start, and so is what follows it. When all files
+// together are larger than they may be, the oldest goes.
+
+// leafOctets is from which size on the next event begins a new file, and leafMost the most that is read of one.
+const (
+	leafOctets = 1 << 20
+	leafMost   = 16 << 20
+	leafSuffix = ".events"
+)
+
+// syncEvery is how often what was written is synced: so much a power cut can take. A kill takes nothing of it.
+const syncEvery = time.Second
+
+// diskRetry is how long after a failed write the disk is tried again.
+const diskRetry = 10 * time.Second
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// leaf is one file.
+type leaf struct {
+	first         uint64 // number of its first event
+	octets        int64
+	oldest, newst time.Time // of its events; zero: it has none that can be read
+}
+
+// book is what is kept. Its owner holds a lock.
+type book struct {
+	Options
+
+	next    uint64
+	newest  time.Time // time of the newest event
+	leaves  []leaf    // on disk, by first; the last is written to
+	file    *os.File  // of the last leaf; nil: none is open
+	unsynct bool
+	failing error     // why the last write failed; nil: it did not
+	retry   time.Time // when the disk is tried again
+	unkept  Missed    // what is in memory only since the disk failed
+
+	recent       [][]byte // the newest events, encoded, by number
+	recentFirst  uint64   // number of the first of them
+	recentOctets int
+}
+
+// lost makes an event of what is missing.
+func lost(m Missed, why string) Event {
+	what := "events are"
+	if m.Events == 1 {
+		what = "event is"
+	}
+	return Event{
+		Kind: Lost, Time: m.Until, Missed: &m,
+		Text: fmt.Sprintf("%d %s not here: %s", m.Events, what, why),
+	}
+}
+
+// open finds where the files end.
+func (b *book) open() {
+	b.next = 1
+	if b.Folder == "" {
+		return
+	}
+	entries, err := os.ReadDir(b.Folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.fail(err)
+		return
+	}
+	for _, entry := range entries {
+		name, is := strings.CutSuffix(entry.Name(), leafSuffix)
+		first, err := strconv.ParseUint(name, 10, 64)
+		if !is || err != nil || first == 0 || entry.Name() != leafName(first) {
+			continue
+		}
+		b.leaves = append(b.leaves, leaf{first: first})
+	}
+	slices.SortFunc(b.leaves, func(x, y leaf) int {
+		if x.first < y.first {
+			return -1
+		}
+		return 1
+	})
+	for i := range b.leaves {
+		l := &b.leaves[i]
+		if next := b.scan(l, i == len(b.leaves)-1); next > b.next {
+			b.next = next
+		}
+	}
+}
+
+// scan reads what a file begins and ends with, and returns the number after its last event. Of the last file, what is
+// cut off is removed.
+func (b *book) scan(l *leaf, last bool) (next uint64) {
+	path := b.path(l.first)
+	text, err := disk.Read(path, leafMost)
+	if err != nil {
+		b.Log.Warn("a part of the history cannot be read", "err", err)
+		return l.first
+	}
+	l.octets = int64(len(text))
+	next = l.first
+	whole, bad := 0, 0
+	for at := 0; at < len(text); {
+		end := bytes.IndexByte(text[at:], '\n')
+		if end < 0 {
+			break
+		}
+		var e Event
+		if readLine(text[at:at+end], &e) != nil {
+			bad++
+		} else {
+			whole = at + end + 1
+			next = max(next, e.Number+1)
+			l.saw(e.Time)
+			b.newest = e.Time
+		}
+		at += end + 1
+	}
+	if torn := len(text) - whole; torn > 0 && last {
+		b.Log.Warn("the history ends in the middle of an event, as after a power cut: what cannot be read is cut off",
+			"file", path, "octets", torn)
+		if err := os.Truncate(path, int64(whole)); err != nil {
+			b.Log.Warn("what is cut off of the history stays", "err", err)
+		} else {
+			l.octets = int64(whole)
+		}
+	} else if bad > 0 {
+		b.Log.Warn("a part of the history cannot be read: its lines are passed over", "file", path, "lines", bad)
+	}
+	return next
+}
+
+func (l *leaf) saw(t time.Time) {
+	if l.oldest.IsZero() || t.Before(l.oldest) {
+		l.oldest = t
+	}
+	if t.After(l.newst) {
+		l.newst = t
+	}
+}
+
+func leafName(first uint64) string { return fmt.Sprintf("%020d%s", first, leafSuffix) }
+
+func (b *book) path(first uint64) string { return filepath.Join(b.Folder, leafName(first)) }
+
+// readLine reads one event.
+func readLine(line []byte, e *Event) error {
+	sum, text, ok := bytes.Cut(line, []byte(" "))
+	want, err := strconv.ParseUint(string(sum), 16, 32)
+	if !ok || err != nil || crc32.Checksum(text, castagnoli) != uint32(want) {
+		return errors.New("the line is not as it was written")
+	}
+	return json.Unmarshal(text, e)
+}
+
+// setBack is how much earlier than the event before an event may be without the clock having been set.
+const setBack = time.Second
+
+// add keeps one event.
+func (b *book) add(e Event) {
+	if e.Kind == flushed {
+		close(e.kept)
+		return
+	}
+	if by := b.newest.Sub(e.Time); by > setBack && e.Kind != Lost {
+		b.put(Event{
+			Kind: Clock, Time: e.Time,
+			Text: fmt.Sprintf("the clock was set back by %s: it was %s",
+				by.Round(time.Second), b.newest.UTC().Format(time.RFC3339)),
+			Missed: &Missed{From: e.Time, Until: b.newest},
+		})
+	}
+	b.put(e)
+}
+
+func (b *book) put(e Event) {
+	e.bound()
+	e.Number, e.Time = b.next, e.Time.UTC().Round(time.Microsecond)
+	text, err := json.Marshal(&e)
+	if err != nil || len(text) > leafMost/4 {
+		e.Changes, e.Inner = nil, nil
+		e.Text = cut(e.Text + " (too large to be kept whole)")
+		e.Missed = &Missed{Events: 1, From: e.Time, Until: e.Time, Changes: e.Kind == Changed}
+		if text, err = json.Marshal(&e); err != nil {
+			return // text, times and numbers always have a JSON form
+		}
+	}
+	b.next++
+	b.newest = e.Time
+	line := make([]byte, 0, len(text)+10)
+	line = append(fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli)), text...)
+	line = append(line, '\n')
+	b.remember(line)
+	if b.Folder != "" && !b.write(e.Time, line) {
+		if b.unkept.Events == 0 {
+			b.unkept.From = e.Time
+		}
+		b.unkept.Events, b.unkept.Until = b.unkept.Events+1, e.Time
+		b.unkept.Changes = b.unkept.Changes || e.Kind == Changed || e.Kind == Override || e.Kind == Drill
+	}
+}
+
+// remember keeps an event in memory, in place of the oldest.
+func (b *book) remember(line []byte) {
+	if len(b.recent) == 0 {
+		b.recentFirst = b.next - 1
+	}
+	b.recent = append(b.recent, line)
+	b.recentOctets += len(line)
+	for b.recentOctets > mostRecent && len(b.recent) > 1 {
+		b.recentOctets -= len(b.recent[0])
+		b.recent[0] = nil
+		b.recent = b.recent[1:]
+		b.recentFirst++
+	}
+}
+
+// write appends a line to the last file, and reports whether it is there.
+func (b *book) write(at time.Time, line []byte) bool {
+	now := b.Now()
+	if b.failing != nil && now.Before(b.retry) && b.retry.Sub(now) <= diskRetry {
+		return false
+	}
+	if b.failing != nil { // what was not kept is told first, where there is room for it now
+		if !b.append(at, b.unwritten()) {
+			return false
+		}
+		b.Log.Info("the history is kept on disk again", "events that are not", b.unkept.Events)
+		b.failing, b.unkept = nil, Missed{}
+	}
+	return b.append(at, line)
+}
+
+// unwritten is the line that says what was not kept on disk. It has the number of the last event of those.
+func (b *book) unwritten() []byte {
+	if b.unkept.Events == 0 {
+		return nil
+	}
+	e := lost(b.unkept, "the disk took nothing")
+	e.Number = b.next - 2
+	text, err := json.Marshal(&e)
+	if err != nil {
+		return nil
+	}
+	return append(fmt.Appendf(nil, "%08x %s", crc32.Checksum(text, castagnoli), text), '\n')
+}
+
+func (b *book) append(at time.Time, line []byte) bool {
+	err := b.turnLeaf()
+	if err == nil {
+		l := &b.leaves[len(b.leaves)-1]
+		if _, err = b.file.Write(line); err == nil {
+			l.octets += int64(len(line))
+			l.saw(at)
+			b.unsynct = true
+			return true
+		}
+		// A part of it may be there.
+		if cutErr := b.file.Truncate(l.octets); cutErr != nil {
+			err = errors.Join(err, cutErr)
+		}
+	}
+	b.fail(err)
+	return false
+}
+
+// turnLeaf has a file open that has room.
+func (b *book) turnLeaf() error {
+	if n := len(b.leaves); b.file != nil && b.leaves[n-1].octets < min(leafOctets, b.Octets/4+1) {
+		return nil
+	}
+	b.sync()
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+	b.shed()
+	n := len(b.leaves)
+	if n == 0 || b.leaves[n-1].octets >= min(leafOctets, b.Octets/4+1) {
+		if err := os.MkdirAll(b.Folder, 0o750); err != nil {
+			return err
+		}
+		b.leaves = append(b.leaves, leaf{first: max(b.next-1, 1)})
+	}
+	l := &b.leaves[len(b.leaves)-1]
+	path := b.path(l.first)
+	if status, err := os.Lstat(path); err == nil && !status.Mode().IsRegular() {
+		return &fs.PathError{Op: "open", Path: path, Err: disk.ErrNotRegular}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	b.file = f
+	return nil
+}
+
+// shed removes the oldest files while all are larger than they may be, or hold only what is too old. The newest stays.
+func (b *book) shed() {
+	all := int64(0)
+	for i := range b.leaves {
+		all += b.leaves[i].octets
+	}
+	for len(b.leaves) > 1 {
+		l := &b.leaves[0]
+		if all+leafOctets <= max(b.Octets, 2*leafOctets) && (l.newst.IsZero() || b.Now().Sub(l.newst) <= b.Age) {
+			return
+		}
+		if err := os.Remove(b.path(l.first)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.Log.Warn("an old part of the history cannot be removed", "err", err)
+		}
+		all -= l.octets
+		b.leaves = b.leaves[1:]
+	}
+}
+
+func (b *book) fail(err error) {
+	if b.failing == nil {
+		b.Log.Error("the history is not kept on disk; it goes on in memory", "err", err)
+	}
+	b.failing, b.retry = err, b.Now().Add(diskRetry)
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+}
+
+func (b *book) sync() {
+	if !b.unsynct || b.file == nil {
+		return
+	}
+	b.unsynct = false
+	if err := b.file.Sync(); err != nil {
+		b.fail(err)
+	}
+}
+
+func (b *book) close() {
+	b.sync()
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
+	}
+}

@@ -1,0 +1,179 @@
+// Package history keeps what happened on one server: verdicts and votes that turned, failovers, changes of resources,
+// drains and other overrides, drills, sources lost and found, starts and stops.
+//
+// Nobody waits for it. Add puts an Event into a bounded queue; one goroutine (Journal.Run) words it, keeps it in memory
+// and, with a folder, appends it to a file. What the queue has no room for is dropped, and the history says how many
+// events that were, and between which times. The package knows nothing of zones: what a change of a resource says comes
+// in as text.
+package history
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Kind is what an event is about.
+type Kind string
+
+// The kinds of events. Those of Inner are for evaluating the past, and are listed only when they are asked for.
+const (
+	Verdict  Kind = "verdict"  // the verdict on an address turned
+	Vote     Kind = "vote"     // a vantage's report on an address turned
+	Failover Kind = "failover" // a pool went out of the answers or came back, with the phases that were measured
+	Changed  Kind = "change"   // of resources
+	Override Kind = "override" // a drain or another override was put, changed or taken away, began or ended
+	Drill    Kind = "drill"    // the same, of a drill, and that one was given up
+	Source   Kind = "source"   // the source of the resources was lost or found
+	Server   Kind = "server"   // this server started or stopped
+	Lost     Kind = "lost"     // events that are not here
+	Clock    Kind = "clock"    // the clock of this machine was set
+
+	Load     Kind = "load"     // what a pool carries turned
+	Resolved Kind = "resolved" // the addresses of an endpoint's hostname
+	Geo      Kind = "geo"      // the location databases are other ones
+)
+
+// Kinds lists all kinds.
+var Kinds = []Kind{
+	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock, Load, Resolved, Geo,
+}
+
+// Inner reports whether events of the kind are listed only when they are asked for.
+func (k Kind) Inner() bool { return k == Load || k == Resolved || k == Geo }
+
+// Event is something that happened. Its JSON is described in docs/admin.md; fields are added, never renamed.
+type Event struct {
+	Number uint64    `json:"number"` // of this server's events; it grows, also when the clock is set back
+	Time   time.Time `json:"time"`   // by this server's clock
+	Kind   Kind      `json:"kind"`
+	// Of is what it is about, and what that belongs to: "endpoint/www-eu/lb-1", "pool/www-eu", "region/eu-west",
+	// "policy/www.example.test", "record/example.test/www/A", "name/www.example.test", "vantage/fra".
+	Of       []string `json:"of,omitempty"`
+	Text     string   `json:"text"`               // in a sentence
+	Revision int64    `json:"revision,omitempty"` // of a change
+
+	Turn    *Turn    `json:"turn,omitempty"`    // of a verdict or a vote
+	Phases  *Phases  `json:"phases,omitempty"`  // of a failover
+	Changes []Change `json:"changes,omitempty"` // of resources; at most MostChanges
+	More    int      `json:"more,omitempty"`    // changes of the same revision that are not in Changes
+	Missed  *Missed  `json:"missed,omitempty"`  // of lost events
+
+	// Inner is what evaluating the past needs beyond that. It is kept and never shown.
+	Inner json.RawMessage `json:"inner,omitempty"`
+
+	fill func(*Event)  // completes the event, in the writer's goroutine
+	kept chan struct{} // of an event of the kind flushed: closed once all before it are kept
+}
+
+// Turn is how a verdict or a vote turned.
+type Turn struct {
+	Endpoint string `json:"endpoint"`
+	Address  string `json:"address"`
+	Vantage  string `json:"vantage,omitempty"` // of a vote
+	From     string `json:"from"`              // "up", "down" or "unknown"
+	To       string `json:"to"`
+	Why      string `json:"why,omitempty"`
+}
+
+// Phases is how long the parts of a failover took, in seconds; see docs/admin.md. The longest of its addresses counts.
+type Phases struct {
+	Detect  float64 `json:"detect,omitempty"` // 0: this server's own probes did not find it
+	Agree   float64 `json:"agree"`
+	Publish float64 `json:"publish"`
+}
+
+// Change is how one resource changed.
+type Change struct {
+	Resource string  `json:"resource"`       // its key, such as "pools/www-eu"
+	What     string  `json:"what"`           // "added", "changed" or "deleted"
+	From     int64   `json:"from,omitempty"` // the revision of the version before; 0: there was none, or it is not known
+	Fields   []Field `json:"fields,omitempty"`
+
+	// The values, encoded, without secrets. They are kept and never shown.
+	Was json.RawMessage `json:"was,omitempty"`
+	Is  json.RawMessage `json:"is,omitempty"`
+}
+
+// Field is one field that changed, as `leeward apply` prints it.
+type Field struct {
+	Path string `json:"path"`
+	Was  string `json:"was,omitempty"` // "": it is new
+	Is   string `json:"is,omitempty"`  // "": it is gone
+}
+
+// Missed says which events are not here.
+type Missed struct {
+	Events  uint64    `json:"events"`
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until"`
+	Changes bool      `json:"changes,omitempty"` // changes of resources are among them
+}
+
+// Bounds of one event. Longer texts are cut.
+const (
+	MostChanges = 100
+	mostText    = 1000
+	mostOf      = 64
+)
+
+// about reports whether the event is about a target: with its kind ("pool/www-eu") or without ("www-eu"). A kind of
+// events ("verdict") is a target, too.
+func (e *Event) about(target string) bool {
+	if target == "" || target == string(e.Kind) {
+		return true
+	}
+	for _, of := range e.Of {
+		if _, name, _ := strings.Cut(of, "/"); of == target || name == target {
+			return true
+		}
+	}
+	return false
+}
+
+// shown returns the event without what is only kept.
+func (e Event) shown() Event {
+	e.Inner, e.fill = nil, nil
+	if len(e.Changes) > 0 {
+		e.Changes = append([]Change{}, e.Changes...)
+		for i := range e.Changes {
+			e.Changes[i].Was, e.Changes[i].Is = nil, nil
+		}
+	}
+	return e
+}
+
+// bound cuts what is longer than an event may be.
+func (e *Event) bound() {
+	e.Text = cut(e.Text)
+	if len(e.Of) > mostOf {
+		e.Of = e.Of[:mostOf]
+	}
+	if e.Turn != nil {
+		e.Turn.Why = cut(e.Turn.Why)
+	}
+	if n := len(e.Changes); n > MostChanges {
+		e.Changes, e.More = e.Changes[:MostChanges], e.More+n-MostChanges
+	}
+	for i := range e.Changes {
+		for k := range e.Changes[i].Fields {
+			f := &e.Changes[i].Fields[k]
+			f.Was, f.Is = cut(f.Was), cut(f.Is)
+		}
+		if n := len(e.Changes[i].Fields); n > MostChanges {
+			e.Changes[i].Fields = append(e.Changes[i].Fields[:MostChanges:MostChanges], Field{Path: "…"})
+		}
+	}
+}
+
+// cut shortens a text, between two characters.
+func cut(s string) string {
+	if len(s) <= mostText {
+		return s
+	}
+	at := mostText
+	for at > 0 && s[at]&0xC0 == 0x80 {
+		at--
+	}
+	return s[:at] + "…"
+}

@@ -1,0 +1,215 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/zones/disk"
+)
+
+// Query says which events are wanted.
+type Query struct {
+	Of    string    // a target, see Event.Of, with its kind or without, or a Kind; "": any
+	Since time.Time // no earlier than that; zero: however early
+	Until time.Time // earlier than that; zero: however late
+	Limit int       // at most so many, 1 to MostEvents
+	After uint64    // those that follow the event of that number on the list, which are older; 0: from the newest
+}
+
+// MostEvents is the most events of one page.
+const MostEvents = 1000
+
+// Page is some events, the newest first.
+type Page struct {
+	Server string `json:"server"` // whose history it is
+	// Since is how far back the history reaches: the time of the oldest event that is kept. Zero: there is none.
+	Since    time.Time `json:"since,omitzero"`
+	InMemory bool      `json:"inMemory,omitempty"` // nothing is on disk: it begins with the process
+	Problem  string    `json:"problem,omitempty"`  // why it is not kept on disk now
+	Dropped  uint64    `json:"dropped,omitempty"`  // events since the start that came faster than they could be kept
+	Events   []Event   `json:"events"`
+	// Next, as After, asks for what follows; 0: that was all. A page may be short, even empty, and others follow.
+	Next uint64 `json:"next,omitempty"`
+}
+
+// ErrBusy says that the history cannot be read now, as the disk does not answer.
+var ErrBusy = errors.New("the disk of the history does not answer; try again later")
+
+// mostRead bounds what one query reads, in octets of events.
+const mostRead = 8 << 20
+
+// Page returns a page of what is kept. The error is the context's, or ErrBusy.
+func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
+	if q.Limit < 1 || q.Limit > MostEvents {
+		q.Limit = MostEvents
+	}
+	p := &Page{Events: []Event{}, InMemory: j.Folder == "", Dropped: j.Dropped()}
+	read := 0
+	quick := plain(q.Of)
+	err := j.backwards(ctx, q, p, func(line []byte) bool {
+		if read += len(line); quick && !strings.Contains(string(line), q.Of) {
+			return read < mostRead
+		}
+		var e Event
+		if readLine(line, &e) != nil || q.After != 0 && e.Number >= q.After {
+			return read < mostRead
+		}
+		inner := e.Kind.Inner() && q.Of != string(e.Kind)
+		early, late := e.Time.Before(q.Since), !q.Until.IsZero() && !e.Time.Before(q.Until)
+		if !inner && !early && !late && e.about(q.Of) {
+			p.Events = append(p.Events, e.shown())
+		}
+		return read < mostRead && len(p.Events) < q.Limit
+	})
+	return p, err
+}
+
+// plain reports whether a text is in an event's JSON as it is.
+func plain(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r > '~' || strings.ContainsRune(`"\<>&`, r)
+	})
+}
+
+// backwards calls with the lines of events from the newest to the oldest, until f returns false. It then sets p.Next to
+// a number from which the rest can be had. Files of which all events are out of the query are passed over.
+func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line []byte) bool) error {
+	recent, leaves, first, err := j.look(ctx, p)
+	if err != nil {
+		return err
+	}
+	for i := len(recent) - 1; i >= 0; i-- {
+		if n := first + uint64(i); q.After != 0 && n >= q.After {
+			continue
+		}
+		if !f(trimmed(recent[i])) {
+			if i > 0 || len(leaves) > 0 && leaves[0].first < first {
+				p.Next = first + uint64(i)
+			}
+			return nil
+		}
+	}
+	for i := len(leaves) - 1; i >= 0; i-- {
+		l := &leaves[i]
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case l.first >= first, q.After != 0 && l.first >= q.After, l.newst.Before(q.Since),
+			!q.Until.IsZero() && !l.oldest.Before(q.Until):
+			continue
+		}
+		lines, err := j.lines(l)
+		if err != nil {
+			return err
+		}
+		for k := len(lines) - 1; k >= 0; k-- {
+			var number uint64
+			if readNumber(lines[k], &number) != nil || number >= first {
+				continue // it is in memory, too
+			}
+			if !f(lines[k]) {
+				if k > 0 || i > 0 {
+					p.Next = number
+				}
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// look copies where everything is.
+func (j *Journal) look(ctx context.Context, p *Page) (recent [][]byte, leaves []leaf, first uint64, err error) {
+	if err := j.kept.lock(ctx); err != nil {
+		return nil, nil, 0, err
+	}
+	defer j.kept.unlock()
+	b := &j.book
+	recent, leaves, first = slices.Clone(b.recent), slices.Clone(b.leaves), b.recentFirst
+	if len(recent) == 0 {
+		first = b.next
+	}
+	if b.failing != nil {
+		p.Problem = b.failing.Error()
+	}
+	for _, l := range leaves {
+		if p.Since.IsZero() || !l.oldest.IsZero() && l.oldest.Before(p.Since) {
+			p.Since = l.oldest
+		}
+	}
+	if p.Since.IsZero() && len(recent) > 0 {
+		var e Event
+		if readLine(trimmed(recent[0]), &e) == nil {
+			p.Since = e.Time
+		}
+	}
+	return recent, leaves, first, nil
+}
+
+// lines returns the lines of one file, which may have gone meanwhile.
+func (j *Journal) lines(l *leaf) ([][]byte, error) {
+	text, err := disk.Read(j.book.path(l.first), leafMost)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("a part of the history cannot be read: %w", err)
+	}
+	var lines [][]byte
+	for len(text) > 0 {
+		end := slices.Index(text, '\n')
+		if end < 0 {
+			break // it is being written
+		}
+		lines = append(lines, text[:end])
+		text = text[end+1:]
+	}
+	return lines, nil
+}
+
+func trimmed(line []byte) []byte { return line[:len(line)-1] }
+
+// readNumber reads only an event's number, with which its JSON begins.
+func readNumber(line []byte, n *uint64) error {
+	_, err := fmt.Sscanf(string(line[min(9, len(line)):min(40, len(line))]), `{"number":%d`, n)
+	return err
+}
+
+// Each calls with every event that is kept, the oldest first, with what is only kept for evaluating the past. The error
+// is the context's, ErrBusy, or that of a file that cannot be read.
+func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
+	recent, leaves, first, err := j.look(ctx, &Page{})
+	if err != nil {
+		return err
+	}
+	for i := range leaves {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if leaves[i].first >= first {
+			continue
+		}
+		lines, err := j.lines(&leaves[i])
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			var e Event
+			if readLine(line, &e) == nil && e.Number < first {
+				f(&e)
+			}
+		}
+	}
+	for _, line := range recent {
+		var e Event
+		if readLine(trimmed(line), &e) == nil {
+			f(&e)
+		}
+	}
+	return nil
+}
