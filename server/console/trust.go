@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	"leeward/server/admin"
@@ -99,12 +100,12 @@ func trusts(s *admin.Status) (all []trust) {
 	}
 	add(len(s.Problems) == 0, "Problems", text, "Resources whose newest version is not in service as it is.")
 	for _, g := range s.Geo {
-		text := g.File
+		text := path.Base(g.File)
 		if !g.Built.IsZero() {
 			text += ", built " + g.Built.UTC().Format("2006-01-02") + fmt.Sprintf(", %.0f days old",
 				s.Time.Sub(g.Built).Hours()/24)
 		}
-		add(g.Error == "", "Locations", text, "The database that says where clients are.")
+		add(g.Error == "", "Locations", text, "The database that says where clients are: "+g.File)
 	}
 	if d := s.Database; d != nil && d.QuotaBytes > 0 {
 		add(d.Problem == "", "etcd", fmt.Sprintf("%.0f %% of its quota in use",

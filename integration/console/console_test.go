@@ -1,0 +1,198 @@
+//go:build linux
+
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"leeward/integration/lab"
+)
+
+// screen is an address, and what the page there says while us is out.
+type screen struct {
+	name, path string
+	says       []string
+}
+
+var screens = []screen{
+	{"night", "/", []string{
+		"us is out since", "Its clients go to eu.", "What is wrong, and what to do",
+		"leeward drain region/us --for 1h", "Can I trust this page?", "all 3 answer from revision",
+		"How long failovers took", "detect", "Nothing is drained, and nothing is planned.",
+	}},
+	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
+	{"pools-searched", "/pools?q=10.77.2.11", []string{"www-us"}},
+	{"policies", "/policies", []string{"www.example.test", "some clients are answered from further down their order"}},
+	{"policy", "/policy/www.example.test", []string{
+		"when continents [NA]: go to www-us; else to www-eu; else to www-ap",
+		"When all is well", "TTL 5 s", "clients are answered as if all were healthy (fail open)",
+	}},
+	{"explain-empty", "/explain", []string{"Why does a client get this answer?"}},
+	{"explain", "/explain?name=www.example.test&type=A&client=198.51.100.7", []string{
+		"10.77.1.11",
+		"client is located: NA, US", "no healthy endpoint", "available", "ECS scope",
+	}},
+	{"explain-wrong", "/explain?name=www.example.test&client=nobody", []string{"nobody"}},
+	{"zones", "/zones", []string{"example.test", "lives here", "nobody"}},
+	{"servers", "/servers", []string{"server-eu", "server-us", "server-ap", "following", "votes"}},
+	{"problems", "/problems", []string{"The newest version of every resource is in service."}},
+	{"region", "/region/us", []string{
+		"us is out since", "www-us", "Who says what of which address", "server-eu", "lb-1",
+		"3 of 3 vantages: connection refused",
+	}},
+	{"pool", "/pool/www-us", []string{"us is out since", "www.example.test", "10.77.2.11", "region us"}},
+	{"endpoint", "/endpoint/www-us/lb-1", []string{"10.77.2.11", "connection refused; told", "pool www-us"}},
+}
+
+var tags = regexp.MustCompile(`(?s)<symbol.*?</symbol>|<[^>]*>`)
+
+// TestConsole plays an outage of the endpoints of a region while a browser has the first screen open, and goes through
+// all screens then.
+func TestConsole(t *testing.T) {
+	lab.Need(t, "chromium")
+	w := lab.NewWorld(t, lab.Usual)
+	eu, us := w.Region("eu"), w.Region("us")
+	says := func(what string) {
+		t.Helper()
+		lab.Until(t, most, "the server says "+what, func() error {
+			var s struct{ Headline string }
+			_, body, err := eu.Server.Get("/api/v1/status")
+			if err == nil {
+				err = json.Unmarshal([]byte(body), &s)
+			}
+			if err == nil && !strings.HasPrefix(s.Headline, what) {
+				err = fmt.Errorf("it says %q", s.Headline)
+			}
+			return err
+		})
+	}
+	says("All 3 regions answer.")
+	open := browser(t)
+	b := open(door(t, eu.Server))
+	b.look(1280, false)
+	b.open("/")
+	if got := eval[string](b, "document.querySelector('h1').textContent"); got != "All 3 regions answer." {
+		t.Errorf("the page says %q", got)
+	}
+	b.shoot("calm-light")
+
+	// The open page follows by itself: it notes when its sentence changed, and is not loaded again.
+	eval[bool](b, `new MutationObserver(() => {
+		if (!window.turned && document.querySelector("h1").textContent.startsWith("us is " +
+			"out")) window.turned = Date.now();
+	}).observe(document.body, {subtree: true, childList: true, characterData: true}) === undefined`)
+	began := time.Now()
+	for _, e := range us.Endpoints {
+		if err := e.Turn(lab.Gone, lab.Pace{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("us is out since")
+	lab.Until(t, most, "the open page says so", func() error {
+		if eval[int64](b, "window.turned || 0") == 0 {
+			return fmt.Errorf("it says %q", eval[string](b, "document.querySelector('h1').textContent"))
+		}
+		return nil
+	})
+	took := time.UnixMilli(eval[int64](b, "window.turned")).Sub(began)
+	bound := time.Duration(lab.Usual.Fall)*lab.Usual.Every + lab.Usual.Timeout
+	t.Logf("the open page says that us is out %.2f s after it was cut; servers may take %v to find out, and the page "+
+		"is told once a second at most", took.Seconds(), bound)
+
+	for _, x := range screens {
+		b.open(x.path)
+		page := b.read()
+		for _, want := range append(x.says, "as server-eu in eu sees it", "Also as seen by server-ap, server-us") {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s does not say %q:\n%s", x.path, want, page)
+			}
+		}
+		for _, look := range []struct {
+			name  string
+			width int64
+			dark  bool
+		}{{"dark-narrow", 360, true}, {"light-narrow", 360, false}, {"dark", 1280, true}, {"light", 1280, false}} {
+			if *screenshots == "" && look.name != "dark-narrow" {
+				continue
+			}
+			b.look(look.width, look.dark)
+			if is := eval[int64](b, "document.documentElement.scrollWidth"); is > look.width {
+				t.Errorf("%s is %d pixels wide in a window of %d", x.path, is, look.width)
+			}
+			b.shoot(x.name + "-" + look.name)
+		}
+		b.look(1280, false)
+	}
+	t.Run("keyboard", b.keyboard)
+	b.quiet()
+	t.Run("without JavaScript", func(t *testing.T) { plain(t, open(b.at)) })
+}
+
+// keyboard goes through the page with Tab and Enter alone.
+func (b *tab) keyboard(t *testing.T) {
+	b.open("/")
+	focus := "(document.activeElement.textContent || document.activeElement.id).trim()"
+	b.do(chromedp.KeyEvent(kb.Tab))
+	if got := eval[string](b, focus); got != "Skip to the content" {
+		t.Fatalf("the first is %q", got)
+	}
+	seen := map[string]bool{}
+	for range 60 {
+		b.do(chromedp.KeyEvent(kb.Tab))
+		name := eval[string](b, focus)
+		if outline := eval[string](b, "getComputedStyle(document.activeElement).outlineStyle"); outline == "none" &&
+			name != "" && eval[bool](b, "document.activeElement !== document.body") {
+			t.Errorf("%q does not show that it has the focus", name)
+		}
+		seen[name] = true
+	}
+	for _, want := range []string{"Leeward", "Now", "Pools", "Explain", "us", "Copy", "For programs"} {
+		if !seen[want] {
+			t.Errorf("the keyboard does not reach %q", want)
+		}
+	}
+	b.open("/")
+	for range 60 {
+		b.do(chromedp.KeyEvent(kb.Tab))
+		if eval[string](b, focus) == "Explain" {
+			break
+		}
+	}
+	b.do(chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#client"))
+	b.do(chromedp.Focus("#name"), chromedp.KeyEvent("www.example.test"), chromedp.KeyEvent(kb.Tab),
+		chromedp.KeyEvent(kb.Tab),
+		chromedp.KeyEvent("198.51.100.7"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#steps"))
+	if page := b.read(); !strings.Contains(page, "10.77.1.11") {
+		t.Errorf("the form explains\n%s", page)
+	}
+}
+
+// plain reads all screens without JavaScript.
+func plain(t *testing.T, b *tab) {
+	b.t = t
+	order(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.look(1280, false)
+	for _, x := range screens {
+		b.open(x.path)
+		page := strings.Join(strings.Fields(tags.ReplaceAllString(b.source(), " ")), " ")
+		page = strings.ReplaceAll(page, " :", ":") // a tag ended before it
+		for _, want := range x.says {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s does not say %q:\n%s", x.path, want, page)
+			}
+		}
+		if strings.Contains(page, "Copy") {
+			t.Errorf("%s ran a script", x.path)
+		}
+	}
+	b.shoot("endpoint-plain")
+}
