@@ -16,7 +16,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -63,6 +62,7 @@ type Prober struct {
 
 	mu       sync.Mutex
 	targets  map[health.Target]*target
+	leaders  map[sameness]*target // of targets that one probe is for
 	schedule schedule
 	waiting  []*target // due, but without a free slot
 	running  int
@@ -85,6 +85,11 @@ type target struct {
 
 	poolPhase uint64        // its pool's phase
 	within    time.Duration // how long after that the pool's targets are probed; 0: over the whole interval
+
+	kind      sameness
+	probed    sameness  // kind when the probe began that runs, or ran last
+	leader    *target   // whose probe is this target's, too; nil: it has its own
+	followers []*target // targets that its probe is for as well
 
 	group    *group
 	result   health.State // of its last probe that said something
@@ -125,6 +130,7 @@ func New(o Options) (*Prober, error) {
 		loaded:   make(chan struct{}, 1),
 		loads:    map[health.Target]health.Load{},
 		targets:  map[health.Target]*target{},
+		leaders:  map[sameness]*target{},
 		groups:   map[groupKey]*group{},
 		sequence: uint64(start.UnixNano()), // above every sequence of an earlier run
 	}
@@ -134,7 +140,7 @@ func New(o Options) (*Prober, error) {
 
 // Assign sets the targets. A target that was there before keeps its state and its phase, even if its monitor's settings
 // have changed. The last report on a target that is no longer assigned is Unknown. Targets with an external check are
-// left to their reporters.
+// left to their reporters. Targets with the same address and the same settings share one probe.
 func (p *Prober) Assign(as []health.Assignment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,17 +148,18 @@ func (p *Prober) Assign(as []health.Assignment) {
 	listed := make(map[health.Target]bool, len(as))
 	var sizes map[string]int // of pools, where there are new targets
 	wait := p.firsts(as)
+	texts := map[*health.Monitor]string{}
 	for i := range as {
 		a := &as[i]
 		if a.Monitor.External != nil || listed[a.Target] {
 			continue
 		}
 		listed[a.Target] = true
+		kind := samenessOf(a, texts)
 		t := p.targets[a.Target]
-		if t != nil {
-			t.manner = a.Manner
-		}
-		if t == nil {
+		again := false // it keeps its next slot
+		switch {
+		case t == nil:
 			if sizes == nil {
 				sizes = map[string]int{}
 				for k := range as {
@@ -160,18 +167,20 @@ func (p *Prober) Assign(as []health.Assignment) {
 				}
 			}
 			t = &target{
-				Target: a.Target, manner: a.Manner, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
+				Target: a.Target, phase: phaseOf(p.options.Vantage, a.Target), heap: -1,
 				poolPhase: phaseOf(p.options.Vantage, health.Target{Endpoint: a.Pool}),
 				within:    time.Duration(sizes[a.Pool]) * spacing,
 			}
 			p.targets[a.Target] = t
 			p.join(t, a)
-		} else if t.monitor == a.Monitor || reflect.DeepEqual(t.monitor, a.Monitor) {
+		case t.kind == kind:
 			t.monitor = a.Monitor
 			continue
+		default:
+			again = t.leader == nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
+			p.unshare(t, now)
 		}
-		again := t.monitor != nil && t.monitor.EffectiveInterval() == a.Monitor.EffectiveInterval()
-		t.monitor = a.Monitor
+		t.monitor, t.manner = a.Monitor, a.Manner
 		t.tracker.Fall, t.tracker.Rise = a.Monitor.EffectiveFall(), a.Monitor.EffectiveRise()
 		t.tracker.Hold = a.Monitor.EffectiveHold()
 		past, recalled := p.past[a.Target]
@@ -182,8 +191,12 @@ func (p *Prober) Assign(as []health.Assignment) {
 			}
 			t.tracker.Recall(past.Fell)
 		}
-		if !again && !t.busy {
-			t.next = t.first(p.start, now, wait.of(p.past != nil && (!recalled || past.Verdict == health.Down)))
+		first := t.first(p.start, now, wait.of(p.past != nil && (!recalled || past.Verdict == health.Down)))
+		switch leads := p.share(t, kind); {
+		case !leads:
+			p.hasten(t.leader, first)
+		case !again && !t.busy:
+			t.next = first
 			p.schedule.put(t)
 		}
 	}
@@ -193,6 +206,7 @@ func (p *Prober) Assign(as []health.Assignment) {
 		}
 		t.gone = true
 		p.leave(t)
+		p.unshare(t, now)
 		delete(p.targets, key)
 		p.schedule.remove(t)
 		p.report(t, outcome{reason: "not assigned any more"})
@@ -263,6 +277,7 @@ func (p *Prober) launch() time.Duration {
 func (p *Prober) begin(t *target) {
 	p.running++
 	ctx, m, manner := p.ctx, t.monitor, t.manner
+	t.probed = t.kind
 	p.probes.Go(func() {
 		began := p.options.Now()
 		o := p.probe(ctx, t.Address, m, manner)
@@ -282,25 +297,11 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 	if ctx.Err() == nil {
 		o.latency = took
 		p.metrics.observe(m.Check(), o.state, took)
-		t.found[o.state] = began
-		t.tried = true
-		found := o
-		now := p.options.Now()
-		if before, held := t.tracker.State(), !t.tracker.Held().IsZero(); !t.gone && t.tracker.Observe(now, o.state) {
-			if o.held = t.tracker.Held(); !o.held.IsZero() {
-				o.reason = "up again, held"
+		p.take(t, o, began)
+		if t.probed == t.kind { // else its followers are of another kind than the probe
+			for _, f := range t.followers {
+				p.take(f, o, began)
 			}
-			o.state = t.tracker.State()
-			if before != health.Unknown && o.state != health.Unknown && o.state != before && !held {
-				o.detected = now.Sub(t.found[before])
-			}
-			p.report(t, o)
-		}
-		p.grouped(t, found, now)
-		if found.state == health.Up && !t.gone && p.options.OnLoads != nil && (found.load.Known || t.told) {
-			t.told = found.load.Known
-			p.loads[t.Target] = found.load
-			signal(p.loaded)
 		}
 		for len(p.waiting) > 0 && p.running < p.options.Concurrency {
 			next := p.waiting[0]
@@ -322,7 +323,7 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 		}
 		p.waiting = nil
 	}
-	if t.gone {
+	if t.gone || t.leader != nil {
 		return
 	}
 	now := p.options.Now()
@@ -334,6 +335,30 @@ func (p *Prober) finish(ctx context.Context, t *target, m *health.Monitor, o out
 	p.schedule.put(t)
 	if t.heap == 0 {
 		signal(p.wake)
+	}
+}
+
+// take gives a target what a probe that began then has found. The caller holds the mutex.
+func (p *Prober) take(t *target, found outcome, began time.Time) {
+	t.found[found.state] = began
+	t.tried = true
+	o := found
+	now := p.options.Now()
+	if before, held := t.tracker.State(), !t.tracker.Held().IsZero(); !t.gone && t.tracker.Observe(now, o.state) {
+		if o.held = t.tracker.Held(); !o.held.IsZero() {
+			o.reason = "up again, held"
+		}
+		o.state = t.tracker.State()
+		if before != health.Unknown && o.state != health.Unknown && o.state != before && !held {
+			o.detected = now.Sub(t.found[before])
+		}
+		p.report(t, o)
+	}
+	p.grouped(t, found, now)
+	if found.state == health.Up && !t.gone && p.options.OnLoads != nil && (found.load.Known || t.told) {
+		t.told = found.load.Known
+		p.loads[t.Target] = found.load
+		signal(p.loaded)
 	}
 }
 

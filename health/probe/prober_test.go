@@ -313,15 +313,19 @@ func TestAssignKeepsWhatIsThere(t *testing.T) {
 	m := func(interval time.Duration, fall int) *health.Monitor {
 		return &health.Monitor{TCP: &health.TCP{Port: 80}, Interval: health.Duration(interval), Fall: fall}
 	}
-	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3))})
+	other := func(endpoint string, address string) health.Assignment {
+		a := assignment(endpoint, m(time.Minute, 3))
+		a.Address = netip.MustParseAddr(address)
+		return a
+	}
+	p.Assign([]health.Assignment{assignment("www/lb-1", m(time.Minute, 3)), other("www/lb-2", "127.0.0.2")})
 	before := maps.Clone(p.targets)
 	kept := p.targets[health.Target{Endpoint: "www/lb-1", Address: loopback}]
 	kept.tracker.Observe(time.Now(), health.Up)
 	kept.tracker.Observe(time.Now(), health.Up)
 	next := kept.next
 	p.Assign([]health.Assignment{
-		assignment("www/lb-1", m(time.Minute, 3)), assignment("www/lb-2", m(time.Minute, 3)),
-		assignment("www/lb-3", m(time.Minute, 3)),
+		assignment("www/lb-1", m(time.Minute, 3)), other("www/lb-2", "127.0.0.2"), other("www/lb-3", "127.0.0.3"),
 	})
 	for key, t1 := range before {
 		if p.targets[key] != t1 {
