@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,7 @@ type Plan struct {
 	Seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
 	Etcd           []string      // more flags of its members
 	Version        string        // commit that the servers are built from; empty: what is tested
+	Forgets        time.Duration // when the resolver forgets that a server was down; 0: as unbound does, after 15 minutes
 	Descriptors    int           // that each server may have; 0: as many as this process
 	Memory         int           // MiB that each server may have, in a control group of its own; 0: no limit
 	Clocks         bool          // the servers' clocks can be set, each on its own
@@ -300,9 +302,10 @@ func (w *World) startClient(t testing.TB, dir string) {
   module-config: "subnetcache validator iterator"
   max-client-subnet-ipv4: 24
   max-client-subnet-ipv6: 56
+  infra-host-ttl: %d
 %sremote-control:
   control-enable: no
-`, dir, hints, &subnets),
+`, dir, hints, int(cmp.Or(w.Plan.Forgets, 15*time.Minute).Seconds()), &subnets),
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -142,8 +142,8 @@ func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.
 	return x.quick(p)
 }
 
-// lonely says whether a resolver may have found nobody: of three servers two were gone while it was asked, once or twice. The third is no
-// help if it was gone itself before, as unbound leaves such a server alone for as long as 15 minutes (infra-host-ttl).
+// lonely says whether a resolver may have found nobody: of three servers two were gone while it was asked, once or twice.
+// The third is no help if it was gone itself shortly before, as unbound leaves such a server alone (infra-host-ttl).
 func (x *truth) lonely(s *sighting) bool {
 	gone := map[string]bool{}
 	for i := range x.spells {
