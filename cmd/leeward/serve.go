@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"leeward/cmd/leeward/process"
 	"leeward/health/resolve"
 	"leeward/server/answer"
+	"leeward/server/dnstap"
 	"leeward/server/history"
 	"leeward/server/rrl"
 	"leeward/server/socket"
@@ -122,6 +124,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var compact, historyAge time.Duration
 	var historyOctets int64
 	var noProbe, countCountries bool
+	var tap, tapSample string
 	var chaos []string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run a DNS server", GroupID: groupServe, Args: cobra.NoArgs,
@@ -196,6 +199,9 @@ server has reported, answers what it has received, and ends.`,
 					historyOctets, historyAge)
 			}
 			s.History = process.HistoryBounds{Octets: historyOctets, Age: historyAge}
+			if s.DNSTap, err = dnstapOf(tap, tapSample, cmd.Flags().Changed("dnstap-sample")); err != nil {
+				return err
+			}
 			s.NoProbe, s.CountCountries = noProbe, countCountries
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
@@ -249,6 +255,10 @@ server has reported, answers what it has received, and ends.`,
 	flags.DurationVar(&compact, "compact", 5*time.Minute,
 		"ask etcd to forget changes older than `AGE`, so that it does not grow; one server asks for all; 0 for never, "+
 			"where others need etcd's history")
+	flags.StringVar(&tap, "dnstap", "",
+		"send copies of queries and responses to `TARGET` (dnstap): unix:PATH, tcp:HOST:PORT, or a file, opened anew "+
+			"at SIGHUP once it was moved away (default: none)")
+	flags.StringVar(&tapSample, "dnstap-sample", "1/1", "of how many queries, `1/N`")
 	flags.BoolVar(&countCountries, "count-countries", false,
 		"count the clients of steered names by country too (leeward top)")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
@@ -256,6 +266,26 @@ server has reported, answers what it has received, and ends.`,
 			"nothing")
 	onlyOnce(flags)
 	return cmd
+}
+
+// dnstapOf checks the flags of dnstap; nil: queries are not followed.
+func dnstapOf(target, sample string, sampled bool) (*process.DNSTap, error) {
+	if target == "" {
+		if sampled {
+			return nil, misused("--dnstap-sample says of how many queries --dnstap tells; give that too, or leave both out")
+		}
+		return nil, nil
+	}
+	to, err := dnstap.ParseTarget(target)
+	if err != nil {
+		return nil, misused("--dnstap: %v", err)
+	}
+	text, one := strings.CutPrefix(sample, "1/")
+	n, err := strconv.Atoi(text)
+	if err != nil || !one || n < 1 || n > 1_000_000 {
+		return nil, misused("--dnstap-sample %q: write 1/N, such as 1/100, with N from 1 to 1000000", sample)
+	}
+	return &process.DNSTap{Target: to, Every: n}, nil
 }
 
 // chaosOf checks the flag of class CH.

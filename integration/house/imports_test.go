@@ -92,6 +92,11 @@ var rooms = []room{
 	},
 	{"server/history", nil, "what happened is kept as text, whatever it means: it can be read when nothing else can"},
 	{
+		"server/dnstap",
+		[]string{"server/answer"},
+		"it reads what workers leave in rings: nothing on the query path knows that it is there",
+	},
+	{
 		"server/admin",
 		[]string{"server/answer", "server/history", "zones", "zones/snapshot", "zones/steer", "health", "geo"},
 		"it only reads, so it has neither the server's sockets nor the store's writes",
@@ -151,7 +156,7 @@ var guests = []struct {
 	{"github.com/oschwald", []string{"geo"}, true, "databases are decoded when they are read, never at query time: " +
 		"what decodes stays where it is read"},
 	{"github.com/prometheus", []string{
-		"server/answer", "server/socket", "server/admin", "server/transfer",
+		"server/answer", "server/dnstap", "server/socket", "server/admin", "server/transfer",
 		"server/update", "health/...", "cmd/...",
 	}, true, "what is data or pure has nothing to count; it is counted " +
 		"by who runs it"},

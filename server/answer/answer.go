@@ -49,6 +49,9 @@ type Options struct {
 	// Handlers answer what is not answered from memory.
 	Handlers Handlers
 
+	// Tap takes copies of queries and responses. nil: nobody follows them.
+	Tap *Tap
+
 	// Log is where faults go; nothing is logged for a query that goes well. Silent if nil.
 	Log *slog.Logger
 

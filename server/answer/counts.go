@@ -65,6 +65,7 @@ type stripe struct {
 	cells  cellTally
 	places countryTally
 	kinds  kindTables
+	tap    *tapRing // nil: nobody follows queries
 }
 
 func (s *stripe) add(t *tally) {

@@ -44,24 +44,36 @@ type Worker struct {
 
 	ahead []ahead // what is known of the requests of a batch; nil over a stream
 
+	tap      *tapRing // the stripe's; nil: nobody follows queries
+	untapped uint32   // queries since one was taken
+
 	trace *trace // nil: nobody asks how the response comes about
 }
 
 // Worker makes a worker for the transport, which counts in a stripe of its own.
-func (r *Responder) Worker(over *Transport) *Worker { return r.workerOn(r.counts.stripe(), over) }
+func (r *Responder) Worker(over *Transport) *Worker { return r.workerOn(r.tapped(), over) }
 
 // Workers returns what makes workers that share n stripes, for transports whose workers come and go.
 func (r *Responder) Workers(over *Transport, n int) func() *Worker {
 	stripes := make([]*stripe, max(n, 1))
 	for i := range stripes {
-		stripes[i] = r.counts.stripe()
+		stripes[i] = r.tapped()
 	}
 	var next atomic.Uint64
 	return func() *Worker { return r.workerOn(stripes[next.Add(1)%uint64(len(stripes))], over) }
 }
 
+// tapped makes a stripe whose queries can be followed.
+func (r *Responder) tapped() *stripe {
+	s := r.counts.stripe()
+	if r.options.Tap != nil {
+		s.tap = r.options.Tap.ring()
+	}
+	return s
+}
+
 func (r *Responder) workerOn(on *stripe, over *Transport) *Worker {
-	w := &Worker{responder: r, over: over, stripe: on}
+	w := &Worker{responder: r, over: over, stripe: on, tap: on.tap}
 	w.random.Seed(r.options.Seed(), r.options.Seed())
 	w.build.NSID = []byte(r.options.ID)
 	w.build.Suffixes = new(wire.Suffixes)

@@ -236,6 +236,9 @@ func (l *batchLoop) answer(i int) {
 	}
 	request, cut := b.requests[i][:in.Len], in.Hdr.Flags&unix.MSG_TRUNC != 0
 	response, kind := w.Respond(request, src.Addr(), cut, b.room())
+	if kind == answer.Query {
+		w.Tap(request, response, src)
+	}
 	switch {
 	case kind != answer.Query:
 		x := w.Later(request, src)

@@ -236,6 +236,9 @@ func (w *streamWorker) answer(requests []byte, peer netip.AddrPort, out []byte) 
 		request := requests[at+2 : at+2+int(binary.BigEndian.Uint16(requests[at:]))]
 		at += 2 + len(request)
 		response, kind := respond(w.Worker, request, peer.Addr(), false, w.long[:0])
+		if kind == answer.Query {
+			w.Tap(request, response, peer)
+		}
 		if kind != answer.Query {
 			x = w.Later(request, peer)
 		} else if ok = len(response) > 0; ok {

@@ -100,6 +100,9 @@ func (l *plainLoop) run() error {
 		w.Look()
 		from := netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
 		out, kind := respond(w, request[:min(n, requestSize)], from.Addr(), n > requestSize, response)
+		if kind == answer.Query {
+			w.Tap(request[:min(n, requestSize)], out, from)
+		}
 		w.Flush()
 		if len(out) == 0 && kind == answer.Query {
 			continue

@@ -18,6 +18,7 @@ import (
 	"leeward/health/vantage"
 	"leeward/server/answer"
 	"leeward/server/console"
+	"leeward/server/dnstap"
 	"leeward/server/history"
 	"leeward/server/socket"
 	"leeward/server/transfer"
@@ -71,6 +72,8 @@ type run struct {
 	firstly  sync.Once
 	first    chan struct{} // closed at the first snapshot
 
+	follower *dnstap.Follower // nil: queries are not followed
+
 	heardOnce sync.Once
 	heardAll  chan struct{} // closed when everything that the vantages had written has been read
 }
@@ -96,8 +99,12 @@ func (r *run) assemble() error {
 			r.Log.Warn("few file descriptors: fewer TCP connections of clients are open at once",
 				"limit", descriptorLimit(), "connections", connections)
 		}
+		tap, err := r.openTap()
+		if err != nil {
+			return err
+		}
 		r.answers, err = answer.New(answer.Options{
-			ID: r.ID, Chaos: r.Chaos, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
+			ID: r.ID, Chaos: r.Chaos, Tap: tap, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
 			Handlers: answer.Handlers{
 				Transfer: r.primary.Serve, Notify: r.primary.Notified, Update: updates.Handle, Keys: r.primary.Keys,
 			},

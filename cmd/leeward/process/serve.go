@@ -41,6 +41,7 @@ type Settings struct {
 	GeoDB          []string
 	Resolvers      []netip.AddrPort // for endpoints' hostnames; none: the system's
 	History        HistoryBounds    // of what is kept of what happened
+	DNSTap         *DNSTap          // nil: queries are not followed
 	NoProbe        bool             // do not probe or report; needs Etcd, where others report
 	CountCountries bool             // clients of policies are counted by country
 	State          string           // folder of the last good snapshot; "": it is not kept
@@ -182,6 +183,9 @@ func (r *run) serve(ctx context.Context) error {
 		}
 		start(&partsDone, "cookie secrets", func() error { c.run(parts); return nil })
 	}
+	if r.follower != nil {
+		start(&partsDone, "dnstap", func() error { r.follower.Run(parts); return nil })
+	}
 	if r.opened != nil {
 		start(&partsDone, "failing open", func() error { r.opened.run(parts, r); return nil })
 	}
@@ -262,6 +266,9 @@ func (r *run) reload(ctx context.Context) {
 			r.readCookieSecrets() // only when asked: operators roll the secrets of all servers step by step
 			for _, c := range r.credentials() {
 				c.read()
+			}
+			if r.follower != nil {
+				r.follower.Reopen()
 			}
 			if r.files != nil {
 				r.files.Reload()

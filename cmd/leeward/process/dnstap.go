@@ -1,0 +1,29 @@
+package process
+
+import (
+	"leeward/server/answer"
+	"leeward/server/dnstap"
+)
+
+// DNSTap says where copies of queries and responses go, and of how many.
+type DNSTap struct {
+	Target dnstap.Target
+	Every  int // one query in so many
+}
+
+// tapRing is the room of each packet loop for what the follower has not taken yet, octets: some 10,000 queries.
+const tapRing = 4 << 20
+
+// openTap makes the follower, if there is to be one. Nothing is opened yet: a target that is not there holds no start.
+func (r *run) openTap() (*answer.Tap, error) {
+	if r.DNSTap == nil {
+		return nil, nil
+	}
+	tap := answer.NewTap(r.DNSTap.Every, tapRing)
+	var err error
+	r.follower, err = dnstap.New(dnstap.Options{
+		Target: r.DNSTap.Target, Identity: r.ID, Version: "leeward " + r.Version, Tap: tap, Log: r.Log,
+		Registerer: r.registry,
+	})
+	return tap, err
+}

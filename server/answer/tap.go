@@ -1,0 +1,167 @@
+package answer
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Tap takes copies of queries and responses for whoever follows them (package dnstap). Each worker has a ring of fixed
+// size and never waits: what finds no room is dropped, and counted.
+type Tap struct {
+	every uint32 // one query in so many is taken
+	size  int    // of a ring, octets; a power of two
+
+	mu      sync.Mutex
+	rings   []*tapRing
+	dropped atomic.Uint64
+}
+
+// NewTap returns a Tap that takes one query in every so many, with a ring of that size for each worker: a power of two,
+// octets, 256 KiB at least so that every message fits.
+func NewTap(every, size int) *Tap {
+	if every < 1 || size < 1<<18 || size&(size-1) != 0 {
+		panic("answer: a Tap's numbers are out of range")
+	}
+	return &Tap{every: uint32(every), size: size}
+}
+
+// Dropped returns how many queries were dropped as their ring was full.
+func (t *Tap) Dropped() uint64 { return t.dropped.Load() }
+
+// Tapped is a query and its response as they were on the wire. Its slices are good until Read's function returns.
+type Tapped struct {
+	At       time.Time // when the response was made
+	Client   netip.AddrPort
+	Stream   bool
+	Query    []byte
+	Response []byte // nil: none was sent
+}
+
+// Read calls f with all that waits in the rings, each in order, until it returns false, and returns how many that were.
+// One goroutine may read.
+func (t *Tap) Read(f func(*Tapped) bool) (n int) {
+	t.mu.Lock()
+	rings := t.rings
+	t.mu.Unlock()
+	for _, r := range rings {
+		for more := true; more; {
+			var got bool
+			if got, more = r.read(f); got {
+				n++
+			} else {
+				break
+			}
+			if !more {
+				return n
+			}
+		}
+	}
+	return n
+}
+
+func (t *Tap) ring() *tapRing {
+	r := &tapRing{tap: t, octets: make([]byte, t.size)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rings = append(t.rings, r)
+	return r
+}
+
+// tapRing is one stripe's ring. head and tail grow for ever; modulo the size they are places in octets. Who writes
+// moves head and who reads moves tail. Workers of one stripe take turns by mu, which a packet loop has for itself.
+type tapRing struct {
+	tap    *Tap
+	octets []byte
+
+	mu sync.Mutex
+
+	head atomic.Uint64
+	_    [56]byte
+	tail atomic.Uint64
+}
+
+// A record is a header, the query and the response, from a multiple of 8 on and never around the end of the ring. One
+// of which the length of the query is skipped only fills the end.
+const (
+	tapHeader = 40
+	skipped   = 1<<32 - 1
+)
+
+// put copies what one worker has answered.
+func (r *tapRing) put(query, response []byte, client netip.AddrPort, stream bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	size, need := uint64(len(r.octets)), uint64(tapHeader+len(query)+len(response)+7)&^7
+	head := r.head.Load()
+	at := head & (size - 1)
+	fill := uint64(0)
+	if size-at < need {
+		fill = size - at
+	}
+	if head+fill+need-r.tail.Load() > size {
+		r.tap.dropped.Add(1)
+		return
+	}
+	if fill > 0 {
+		binary.LittleEndian.PutUint32(r.octets[at:], skipped)
+		at = 0
+	}
+	b := r.octets[at : at+need]
+	binary.LittleEndian.PutUint32(b, uint32(len(query)))
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(response)))
+	binary.LittleEndian.PutUint64(b[8:], uint64(time.Now().UnixNano()))
+	address := client.Addr().As16()
+	copy(b[16:], address[:])
+	binary.LittleEndian.PutUint16(b[32:], client.Port())
+	b[34] = 0
+	if stream {
+		b[34] = 1
+	}
+	copy(b[tapHeader:], query)
+	copy(b[tapHeader+len(query):], response)
+	r.head.Store(head + fill + need)
+}
+
+// read calls f with the oldest record, if there is one.
+func (r *tapRing) read(f func(*Tapped) bool) (got, more bool) {
+	tail, size := r.tail.Load(), uint64(len(r.octets))
+	for {
+		if tail == r.head.Load() {
+			return false, false
+		}
+		at := tail & (size - 1)
+		b := r.octets[at:]
+		length := binary.LittleEndian.Uint32(b)
+		if length == skipped {
+			tail += size - at
+			continue
+		}
+		end := tapHeader + uint64(length) + uint64(binary.LittleEndian.Uint32(b[4:]))
+		client := netip.AddrFrom16([16]byte(b[16:32])).Unmap()
+		x := Tapped{
+			At:     time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))),
+			Client: netip.AddrPortFrom(client, binary.LittleEndian.Uint16(b[32:])),
+			Stream: b[34] == 1,
+			Query:  b[tapHeader : tapHeader+uint64(length)],
+		}
+		if end > tapHeader+uint64(length) {
+			x.Response = b[tapHeader+uint64(length) : end]
+		}
+		more = f(&x)
+		r.tail.Store(tail + (end+7)&^7)
+		return true, more
+	}
+}
+
+// Tap copies what the worker has answered, if anybody follows. The response is empty where none is sent.
+func (w *Worker) Tap(query, response []byte, client netip.AddrPort) {
+	if w.tap != nil {
+		if w.untapped++; w.untapped >= w.tap.tap.every {
+			w.untapped = 0
+			w.tap.put(query, response, client, w.over.Stream)
+		}
+	}
+}
