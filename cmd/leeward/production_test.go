@@ -277,7 +277,7 @@ func TestCompose(t *testing.T) {
 
 // TestAlertsNameMetrics holds that each metric of the alerts is one that there is, and that their file can be read.
 func TestAlertsNameMetrics(t *testing.T) {
-	text, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
+	text, err := os.ReadFile("../../deploy/observability/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package dnstap tells followers what was asked and answered, as dnstap messages (https://dnstap.info) in Frame
-// Streams, to a socket or a file. It reads the rings of an answer.Tap from a goroutine of its own, so a follower that is slow,
-// hangs or is gone costs queries nothing: rings fill, and what is newest is dropped and counted.
+// Streams, to a socket or a file. It reads the rings of an answer.Tap from a goroutine of its own, so a follower that
+// is slow, hangs or is gone costs queries nothing: rings fill, and what is newest is dropped and counted.
 package dnstap
 
 import (

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// promtool runs Debian's promtool in deploy/observability.
+func promtool(t *testing.T, input []byte, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("promtool is missing: .ci/run installs it with Debian's prometheus")
+		}
+		t.Skip("promtool is not installed: apt-get install prometheus")
+	}
+	c := exec.CommandContext(t.Context(), path, args...)
+	c.Dir, c.Stdin = "../../deploy/observability", bytes.NewReader(input)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func TestAlertsFire(t *testing.T) {
+	promtool(t, nil, "check", "config", "prometheus.yaml")
+	promtool(t, nil, "test", "rules", "alerts_test.yaml")
+}
+
+// TestMetricsAreWellFormed holds the metrics of a server that has answered against what Prometheus asks of metrics.
+func TestMetricsAreWellFormed(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/zone.yaml", oneZone)
+	server := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--state", t.TempDir(), "--dnstap", dir+"/../tap", "--count-countries")
+	response, err := http.Get(server.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var metrics bytes.Buffer
+	if _, err := metrics.ReadFrom(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, metrics.Bytes(), "check", "metrics")
+}
+
+// TestRunbooks holds that each alert has a severity, a runbook that exists, and a case in which it fires.
+func TestRunbooks(t *testing.T) {
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Alert               string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	text, err := os.ReadFile("../../deploy/observability/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+	cases, err := os.ReadFile("../../deploy/observability/alerts_test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			n++
+			page, anchor, _ := strings.Cut(r.Annotations["runbook"], "#")
+			text, err := os.ReadFile("../../" + page)
+			if err != nil || !anchors(string(text))[anchor] {
+				t.Errorf("%s: there is no runbook %q (%v)", r.Alert, r.Annotations["runbook"], err)
+			}
+			if s := r.Labels["severity"]; s != "page" && s != "ticket" {
+				t.Errorf("%s: severity %q", r.Alert, s)
+			}
+			if !strings.Contains(string(cases), "alertname: "+r.Alert+"\n") {
+				t.Errorf("%s: alerts_test.yaml has no case in which it fires", r.Alert)
+			}
+		}
+	}
+	if n < 12 {
+		t.Errorf("only %d alerts", n)
+	}
+}
