@@ -39,7 +39,7 @@ func Resources(docs []Document) []Resource {
 }
 
 // Merge brings documents of one key together: the Zone of a master file with a Zone document, which only adds to it.
-// Any other key that is there twice is a problem of the later document, which is left out. Order is kept.
+// If any other key appears twice, the later document is left out and has a problem. The order stays the same.
 func Merge(docs []Document) ([]Document, Problems) {
 	first := make(map[Key]int, len(docs))
 	merged := make([]Document, 0, len(docs))

@@ -8,7 +8,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// doubts are warnings of one resource, as far as it tells by itself.
+// doubts are warnings about one resource that need no look at others.
 type doubts struct{ Problems }
 
 func (x *doubts) warn(field, format string, args ...any) {
@@ -18,7 +18,7 @@ func (x *doubts) warn(field, format string, args ...any) {
 	})
 }
 
-// Doubts warns of what hardly anybody means, as far as a resource tells by itself. Of nearly all it has nothing to say.
+// Doubts warns of what hardly anybody means, without a look at other resources. Nearly all resources give no warning.
 func Doubts(r Resource) Problems {
 	var x doubts
 	x.spans(r)
@@ -34,7 +34,7 @@ func Doubts(r Resource) Problems {
 	return x.Problems
 }
 
-// CutString is said of what is served otherwise than it is written.
+// CutString is the warning about data that are not served as they are written.
 const CutString = "a string of more than 255 octets (RFC 1035 3.3) is served as several, one after the other"
 
 // strings says which data are served as several strings.
@@ -94,7 +94,7 @@ func (x *doubts) places(p *Policy) {
 	}
 }
 
-// monitor: what is about probes, where there are none.
+// monitor warns of settings for probes if the monitor makes none.
 func (x *doubts) monitor(m *health.Monitor) {
 	if m.External == nil {
 		return

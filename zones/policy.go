@@ -190,7 +190,7 @@ func (f *faults) when(at string, w *When) {
 	listed(f, at+".prefixes", w.Prefixes, nil)
 }
 
-// listed checks each item of a list, and that none is there twice.
+// listed checks each item of a list, and that no item appears twice.
 func listed[T comparable](f *faults, at string, list []T, check func(T) error) {
 	seen := make(map[T]bool, len(list))
 	for i, v := range list {

@@ -93,7 +93,7 @@ func (ps Problems) Error() string {
 // mostFaults is how many faults of one resource are listed.
 const mostFaults = 100
 
-// Add adds what is wrong with one resource. Where enough is listed it only says that there is more.
+// Add adds a problem of one resource. Once mostFaults are listed, it only says that there are more.
 func (ps *Problems) Add(p Problem) {
 	switch n := len(*ps); {
 	case n < mostFaults:

@@ -11,7 +11,7 @@ import (
 // AtLeast is the one field of a step that is no pool: pools have no capitals in their names.
 const AtLeast = "atLeast"
 
-// MarshalJSON writes a single pool of weight 1 as its name and all else as weights by name.
+// MarshalJSON writes a single pool of weight 1 as its name, and anything else as weights by name.
 func (s Step) MarshalJSON() ([]byte, error) {
 	if len(s.Pools) == 1 && s.Pools[0].Weight == 1 && s.AtLeast == 0 {
 		return json.Marshal(s.Pools[0].Pool)

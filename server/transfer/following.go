@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Following is how one zone that lives elsewhere stands.
+// Following is the state of one zone that lives on another primary.
 type Following struct {
 	Zone      string
 	Primaries []string
@@ -23,7 +23,7 @@ type Following struct {
 	Error      string
 }
 
-// Following returns how all zones stand, sorted by name.
+// Following returns the state of all zones that live on other primaries, sorted by name.
 func (s *Secondary) Following() []Following {
 	s.mu.Lock()
 	defer s.mu.Unlock()

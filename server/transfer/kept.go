@@ -232,14 +232,14 @@ func readSet(e *snapshot.Edition, read func([]byte) error, buf []byte) error {
 	return nil
 }
 
-// touchVersion notes that a primary has said that what is kept of a zone is the newest.
+// touchVersion notes that, according to a primary, the kept version of a zone is the newest.
 func touchVersion(state, origin string, checked time.Time) {
 	if state != "" {
 		_ = os.Chtimes(keptFile(state, origin), checked, checked)
 	}
 }
 
-// forget takes away what is kept of a zone.
+// forget removes what is kept of a zone.
 func (s *Secondary) forget(origin string) {
 	if s.o.State == "" {
 		return

@@ -78,7 +78,7 @@ func newReceiving(r prometheus.Registerer, s *Secondary) (*receiving, error) {
 	return m, nil
 }
 
-// followingCollector tells how the zones that live elsewhere stand.
+// followingCollector reports the state of the zones that live on other primaries.
 type followingCollector struct{ s *Secondary }
 
 var (

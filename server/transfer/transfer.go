@@ -11,9 +11,9 @@
 // whole; what is laid over it is the snapshot's business.
 //
 // serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go
-// says when a primary is asked, fetch.go asks it, receive.go makes a version of what comes, kept.go keeps it on disk,
-// notified.go hears of changes. turns.go and held.go share out what is under way and what it holds, source.go says
-// where from.
+// decides when primaries are asked, refresh.go asks one after the other, fetch.go asks one, receive.go makes a version
+// of what it sends, kept.go keeps it on disk, expire.go gives it up, notified.go hears of changes, following.go reports.
+// turns.go and held.go bound how many transfers there are and what they hold, source.go says which address they use.
 package transfer
 
 import (
@@ -78,7 +78,7 @@ func (p *Primary) SetKeys(r *tsig.Ring) { p.keys.Store(r) }
 // Keys returns the keys that are known.
 func (p *Primary) Keys() *tsig.Ring { return p.keys.Load() }
 
-// Publish takes note of what is served from now on. It does not wait: Run looks at it.
+// Publish says what is served from now on. It does not wait: Run looks at it later.
 func (p *Primary) Publish(state answer.State) {
 	p.mu.Lock()
 	p.state = &state

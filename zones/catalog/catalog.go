@@ -20,15 +20,14 @@ import (
 	"leeward/zones"
 )
 
-// Catalog is what is in service: the last good version of every resource. It takes batches from a source; a version
-// that cannot be used costs its resource that version and nothing else, and what the guard does not believe is held
-// back.
+// Catalog holds what is in service: the last good version of every resource. It takes batches from a source. A version
+// that cannot be used affects its own resource only: the version before stays in service. Removals that look like an
+// accident are held back.
 //
-// A version is taken when nothing stands against it: all that it names is there, and nothing is at its name or address
-// already. Else the version before stays, and as soon as what was in the way has changed, the newest is taken by
-// itself. Where there is no good version before, the newest is taken as it is, without what it names in vain: a server
-// that starts now serves what one that has been running serves. Of two that exclude each other the older one, by
-// revision, is in service.
+// A version goes into service if all that it names exists, and nothing else has its name or address. Otherwise it
+// waits, and goes into service as soon as what was in its way has changed. If there is no good version before, the
+// newest is taken as it is, without what it names in vain. So a server that starts now serves the same as one that has
+// been running. Of two resources that exclude each other, the one with the lower revision is in service.
 //
 // A Catalog is used by one goroutine. The resources that it returns never change.
 type Catalog struct {
@@ -83,11 +82,11 @@ func New(now func() time.Time) *Catalog {
 	return c
 }
 
-// Apply takes a batch. What the batch puts comes first, and then what it removes, so that replacing is never removing.
+// Apply takes a batch. It puts first and removes afterwards, so that a replacement never counts as a removal.
 func (c *Catalog) Apply(b zones.Batch) Delta { return c.apply(b, false) }
 
-// Consume is Apply, and empties the batch on the way: nothing but revisions is left of its changes, so that what a
-// million records were delivered in is free as they are put in.
+// Consume is Apply, and empties the batch as it goes: only the revisions of its changes are left. So the memory in which
+// a million records were delivered becomes free while they are put in.
 func (c *Catalog) Consume(b zones.Batch) Delta { return c.apply(b, true) }
 
 func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
@@ -242,8 +241,8 @@ func (c *Catalog) stage(ch *zones.Change) {
 	c.consider(key)
 }
 
-// settle looks again at whatever depends on what has changed, until nothing changes any more: in the kinds' order, then
-// by the age of newest versions. Of two that exclude each other the older one is to find its place free.
+// settle considers again what depends on changed resources, until nothing changes any more: in the order of kinds, then
+// by the age of the newest versions, so that the older of two that exclude each other comes first.
 func (c *Catalog) settle() {
 	type turn struct {
 		kind     int
@@ -310,8 +309,8 @@ func (c *Catalog) consider(key zones.Key) {
 	c.note(key, x.problems, revision)
 }
 
-// contend settles it where the effective version of a resource has got a rival without either having
-// changed, as when a zone comes that both turn out to be in. It reports whether the resource has had to go.
+// contend decides between effective resources that have become rivals although neither has changed, as when a zone
+// appears that both are in. It reports whether the resource has gone out of service.
 func (c *Catalog) contend(key zones.Key, conflicts []zones.Key) (gone bool) {
 	_, revision := c.effective(key)
 	for _, rival := range conflicts {

@@ -6,7 +6,7 @@ import (
 	"leeward/zones"
 )
 
-// touched marks those dirty that it matters to that a resource has come or gone.
+// touched marks as dirty the resources that are affected when a resource appears or goes.
 func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 	c.disturb(key)
 	switch r := r.(type) {
@@ -37,7 +37,8 @@ func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 	}
 }
 
-// altered marks those dirty that it matters to how a resource has changed. Of most only its presence matters to others.
+// altered marks as dirty the resources that are affected by how a resource has changed. For most kinds, others depend
+// on its presence only.
 func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 	switch after := after.(type) {
 	case *zones.Zone:
@@ -88,8 +89,8 @@ func (c *Catalog) disturbList(z *zoneState) {
 	}
 }
 
-// outline is what policies' checks see of an endpoint. A pool can have many thousand policies, and an endpoint that
-// only has another address or weight is nothing new to them.
+// outline is what the checks of policies see of an endpoint. A pool can have thousands of policies, and they need not be
+// checked again if only an endpoint's address or weight has changed.
 type outline struct {
 	hostname                        string
 	flatten, ipv4, ipv6, lastResort bool
@@ -148,8 +149,8 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 	}
 }
 
-// disturbMoved marks the policies and records dirty that are in or below a zone that came or went. There can be many
-// thousand of these in one batch, so each policy, record and problem is looked at once for all of them.
+// disturbMoved marks as dirty the policies and records in or below zones that came or went. One batch can have thousands
+// of such zones, so each policy, record and problem is looked at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
 		return

@@ -8,8 +8,8 @@ import (
 	"leeward/zones"
 )
 
-// A Record or Policy whose only version cannot be read is known to be there, and not what it says. To answer as if it
-// were not there would be a lie that caches keep, so whoever serves the zone has to know of it.
+// If the only version of a Record or Policy cannot be read, it is known to exist, but not what it says. To answer as if
+// it did not exist would be a lie that caches keep, so whoever serves the zone has to know of it.
 
 // Missed reports whether there is a Record or Policy of that key, and no version of it that can be read, nor has there
 // been one.

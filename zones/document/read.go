@@ -20,7 +20,7 @@ import (
 	"leeward/zones"
 )
 
-// maxFile is the most that one file of documents can have, in octets.
+// maxFile is the maximum size of a file of documents, in octets.
 const maxFile = 256 << 20
 
 // Read reads a file of documents: YAML, several parted by "---", or JSON, where a file may also hold several
