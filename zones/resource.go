@@ -103,7 +103,7 @@ type Zone struct {
 	Expire TTL `json:"expire,omitzero" default:"336h" range:"0s to 2147483647s" example:"168h"`
 	// The order of the addresses of a static record set: in turn, or as they are written.
 	Order Order `json:"order,omitempty" default:"rotate" range:"rotate | fixed" example:"fixed"`
-	// Signing settings. Leeward does not sign zones yet.
+	// Signing settings (DNSSEC). The zone is not signed if they are left out.
 	DNSSEC *DNSSEC `json:"dnssec,omitempty"`
 	// Zone transfers: who may take the zone, who is told of changes, and where the zone comes from.
 	Transfer *Transfer `json:"transfer,omitempty"`
@@ -128,8 +128,10 @@ const (
 
 // DNSSEC are a zone's signing settings.
 type DNSSEC struct {
-	// Whether the zone is signed. Leeward refuses true until it can sign.
-	Enabled bool `json:"enabled,omitempty" default:"false" example:"false"`
+	// Whether the zone is signed, with a key from the server's folder of keys.
+	Enabled bool `json:"enabled,omitempty" default:"false" example:"true"`
+	// Whether what does not exist is proven by NSEC3 records (RFC 5155), which hash the names, and not by NSEC.
+	NSEC3 bool `json:"nsec3,omitempty" default:"false" example:"true"`
 }
 
 // Record is one static RRset: all records of one type at one name.

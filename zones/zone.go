@@ -37,10 +37,28 @@ func (f *faults) zone(z *Zone) {
 	}
 	f.transfer(z)
 	f.update(z)
-	if z.DNSSEC != nil && z.DNSSEC.Enabled {
-		f.unsupported("dnssec.enabled")
+	f.signing(z)
+}
+
+// signing checks the settings of signing, and that there is nothing beside them that would need what is not there yet.
+func (f *faults) signing(z *Zone) {
+	switch {
+	case !z.Signed():
+		if z.DNSSEC != nil && z.DNSSEC.NSEC3 {
+			f.add("dnssec.nsec3", "the zone is not signed, so it does nothing; set dnssec.enabled too, or take it out")
+		}
+	case z.Secondary():
+		f.add("dnssec.enabled", "zones that live on another primary cannot be signed here yet; take dnssec out")
+	case z.Lists():
+		f.add("dnssec.enabled", "a catalog zone is read by its secondaries only, and not signed; take dnssec out")
+	case z.Transfer != nil && len(z.Transfer.Allow)+len(z.Transfer.Notify) > 0:
+		f.add("dnssec.enabled", "a signed zone cannot be transferred from here yet; take transfer.allow and "+
+			"transfer.notify out, or dnssec")
 	}
 }
+
+// Signed reports whether the zone is to be signed.
+func (z *Zone) Signed() bool { return z.DNSSEC != nil && z.DNSSEC.Enabled }
 
 // host checks the name of a nameserver.
 func (f *faults) host(field, name string) {
@@ -51,11 +69,6 @@ func (f *faults) host(field, name string) {
 	case n == rr.Root || n.IsWildcard():
 		f.add(field, "%s cannot be the name of a nameserver", name)
 	}
-}
-
-// unsupported notes a field that documents have, but that has no effect yet.
-func (f *faults) unsupported(field string) {
-	f.add(field, "%s is not supported by this version of Leeward yet; remove it", field)
 }
 
 // mailbox turns a hostmaster, written as a mail address or as the SOA has it, into the SOA's RNAME (RFC 1035 section

@@ -116,7 +116,7 @@ func readToken(token, file string) (string, error) {
 
 func newServe(inv *invocation) *cobra.Command {
 	var f vantageFlags
-	var files, state string
+	var files, state, keys string
 	var listen, geodb, tsigKeys []string
 	var rate, slip int
 	var exempt []string
@@ -203,6 +203,7 @@ server has reported, answers what it has received, and ends.`,
 				return err
 			}
 			s.NoProbe, s.CountCountries = noProbe, countCountries
+			s.Keys = keys
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -242,6 +243,9 @@ server has reported, answers what it has received, and ends.`,
 		"with --state: keep what has happened there, in `N` octets at most")
 	flags.DurationVar(&historyAge, "history-age", history.DefaultAge,
 		"with --state: keep what has happened for that `TIME`, as far as --history-octets allows")
+	flags.StringVar(&keys, "keys", "",
+		"a folder, `DIR`, with the keys that zones are signed with, in BIND's form (default, with --files: keys below "+
+			"--state)")
 	flags.IntVar(&rate, "rrl", defaultRRL,
 		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
 			"loopback has none unless this is given")

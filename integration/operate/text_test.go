@@ -72,7 +72,7 @@ func TestApply(t *testing.T) {
 		{"kind: Endpoint\nname: www-eu/lb-2\naddresses: [192.0.2.1]\n", "192.0.2.1"},
 		{"kind: Policy\nname: www.elsewhere.invalid\nrules: [{failover: [www-eu]}]\n", "zone"},
 		{"kind: Record\nname: example.test/@/CNAME\ndata: [a.example.test.]\n", "CNAME"},
-		{"kind: Zone\nname: x.test\nnameservers: [ns.example.net]\ndnssec: {enabled: true}\n", "dnssec"},
+		{"kind: Zone\nname: x.test\nnameservers: [ns.example.net]\ndnssec: {nsec3: true}\n", "dnssec"},
 	} {
 		before := stored()
 		o := lab.Leeward(t, bad.documents, with("apply", "-f", "-")...)

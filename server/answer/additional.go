@@ -104,9 +104,10 @@ func (w *Worker) before(set *snapshot.Set, after, n int, name []byte) bool {
 func (w *Worker) refer(state *State, client netip.Addr) {
 	b, ns := &w.build, &w.found.Authority
 	at := b.Len()
-	if !w.static(wire.Authority, ns) {
+	if !w.static(wire.Authority, ns, nil) {
 		return
 	}
+	w.delegation(state, ns.Owner)
 	cut := w.name[ns.Owner:]
 	others := false
 	for all := (targets{ns.Wire, at, 0}); ; {
@@ -132,6 +133,10 @@ func (w *Worker) refer(state *State, client netip.Addr) {
 // addresses writes what was found for a name that is at that offset of the message, and reports whether it all went in.
 func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 	found := &w.beside
+	signer := w.signer()
+	if signer != nil && found.Wild { // what would prove it has no place here
+		return true
+	}
 	if found.Policy != nil {
 		return w.steerBeside(state.View, client, place)
 	}
@@ -141,6 +146,10 @@ func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 			continue
 		}
 		r := wire.RRset{Owner: uint16(place), Data: set.Wire, Count: uint16(set.Count), First: uint16(w.first(set))}
+		if signer != nil && !found.Hidden {
+			ttl := binary.BigEndian.Uint32(set.Wire[6:])
+			r.Signed = w.signed(w.signSet(signer, found.Source(), set.Wire, ttl), nil)
+		}
 		if !w.put(wire.Additional, &r) {
 			return false
 		}
@@ -167,7 +176,11 @@ func (w *Worker) steerBeside(view *steer.View, client netip.Addr, place int) boo
 		if d.Count == 0 || subnet && d.Scope > 0 {
 			continue
 		}
-		if !w.decided(wire.Additional, place) {
+		source := w.beside.Source()
+		if w.beside.Hidden {
+			source = nil
+		}
+		if !w.decided(wire.Additional, place, source) {
 			return false
 		}
 	}

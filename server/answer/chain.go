@@ -16,11 +16,26 @@ import (
 // pointer reaches.
 const maxChain = 16
 
-// follow writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that
+// follow answers the question, and proves what wildcards have had a part in it.
+func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
+	w.signing.wilds, w.signing.broken = 0, false
+	rcode = w.chase(state, client)
+	if w.signing.wilds > 0 {
+		w.expansions(state)
+	}
+	if w.signing.broken {
+		w.build.Fail()
+		w.build.SetError(wire.ErrorOther, "the answer could not be signed")
+		return wire.RcodeServFail
+	}
+	return rcode
+}
+
+// chase writes what the tree has for the question, going on at the target of each CNAME and DNAME for as long as that
 // is ours (RFC 1034 4.3.2 step 3a, RFC 6672 section 3.2), and returns the RCODE: that of the last name (RFC 6604
 // section 3). AA is about the first owner (RFC 1035 4.1.1). A chain that bites its tail, or has too many links, ends
 // there with NOERROR.
-func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
+func (w *Worker) chase(state *State, client netip.Addr) (rcode uint16) {
 	q, b, found := &w.query, &w.build, &w.found
 	w.name, w.owner, w.turns = q.Name(), wire.QName, 0
 	name := q.Question[:len(w.name)] // as it was sent, which can be hashed at once (see package snapshot)
@@ -48,7 +63,8 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 		var target []byte
 		switch found.Outcome {
 		case snapshot.Positive:
-			if _, on := leads(q.Type); w.static(wire.Answer, &found.Answer) && on {
+			w.expands()
+			if _, on := leads(q.Type); w.static(wire.Answer, &found.Answer, found.Source()) && on {
 				w.additional(state, client, at)
 			}
 			if q.Expire && q.Type == wire.TypeSOA {
@@ -57,29 +73,33 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 			return wire.RcodeNoError
 		case snapshot.Steered:
 			if target, rcode = w.steer(state, client, w.owner); target == nil || w.scope > 0 ||
-				q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+				q.Type == wire.TypeCNAME || w.any() {
 				// with a scope, what an alias leads to is left to who asks for it, as it has another one (RFC 7871
 				// section 7.2.1)
 				return rcode
 			}
 		case snapshot.NoData:
+			if w.link(state) {
+				return wire.RcodeNoError
+			}
 			if found.Policy != nil { // to whom its addresses do not exist, nor does anything else
 				if w.decide(state.View, client); w.decision.Says == steer.SaysNXDomain {
-					return w.says(steer.SaysNXDomain, w.owner)
+					return w.says(state, steer.SaysNXDomain, w.owner)
 				}
 			}
-			w.negative()
+			w.noData(state, nil)
 			return wire.RcodeNoError
 		case snapshot.NameError:
-			w.negative()
+			w.nameError(state)
 			return wire.RcodeNXDomain
 		case snapshot.Alias:
-			w.static(wire.Answer, &found.Answer)
+			w.expands()
+			w.static(wire.Answer, &found.Answer, found.Source())
 			target = found.Target
 		case snapshot.Redirect, snapshot.TooLong:
 			dname := &found.Answer
 			if !slices.Contains(w.dnames[:w.turns], &dname.Wire[0]) { // an RRset is in a message once
-				w.static(wire.Answer, dname)
+				w.static(wire.Answer, dname, w.name[dname.Owner:])
 				w.dnames[w.turns] = &dname.Wire[0]
 				w.turns++
 			}
@@ -91,7 +111,7 @@ func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 				Owner: uint16(w.owner), Type: wire.TypeCNAME, TTL: binary.BigEndian.Uint32(dname.Wire[6:]),
 				Data: target, Count: 1,
 			})
-			if q.Type == wire.TypeCNAME || q.Type == wire.TypeANY {
+			if q.Type == wire.TypeCNAME || w.any() {
 				return wire.RcodeNoError
 			}
 		default:

@@ -9,12 +9,13 @@ import (
 )
 
 // put writes an RRset into the response, and reports whether it went in. Every record but the OPT record goes through
-// here: static sets, the SOA of a negative answer, what a policy decides, CNAMEs that a DNAME makes, addresses beside
-// an answer. So this is where the RRSIG of a set belongs, which has to go in with the set or not at all.
+// here: static sets, the SOA of a negative answer, denial, what a policy decides, CNAMEs that a DNAME makes, addresses
+// beside an answer. In a zone that is signed a set has its RRSIG in its Signed.
 func (w *Worker) put(s wire.Section, set *wire.RRset) bool { return w.build.Put(s, set) }
 
-// static writes a set of the zone's, whose owner is a suffix of the name that was looked up last.
-func (w *Worker) static(s wire.Section, set *snapshot.Set) bool {
+// static writes a set of the zone's, whose owner is a suffix of the name that was looked up last. source is the name
+// that has it, in lower case; nil: it is not signed.
+func (w *Worker) static(s wire.Section, set *snapshot.Set, source []byte) bool {
 	b := &w.build
 	r := wire.RRset{Owner: uint16(b.Suffix(w.owner, set.Owner)), Data: set.Wire, Count: uint16(set.Count)}
 	if _, names := wire.Embedded(binary.BigEndian.Uint16(set.Wire[2:])); names > 0 {
@@ -22,6 +23,16 @@ func (w *Worker) static(s wire.Section, set *snapshot.Set) bool {
 		r.Suffix, r.SuffixAt = w.name[apex:], uint16(b.Suffix(w.owner, apex))
 	} else {
 		r.First = uint16(w.first(set))
+	}
+	if source != nil {
+		if signer := w.signer(); signer != nil {
+			ttl := binary.BigEndian.Uint32(set.Wire[6:])
+			rrsig := w.signSet(signer, source, set.Wire, ttl)
+			if w.query.Type == wire.TypeRRSIG && w.found.Outcome == snapshot.Positive {
+				return w.alone(s, int(r.Owner), ttl, rrsig)
+			}
+			r.Signed = w.signed(rrsig, nil)
+		}
 	}
 	return w.put(s, &r)
 }
@@ -43,14 +54,27 @@ func (w *Worker) first(set *snapshot.Set) int {
 func (w *Worker) negative() {
 	owner := uint16(w.build.Suffix(w.owner, w.found.Zone))
 	soa, short := w.found.Negative()
-	w.put(wire.Authority, &wire.RRset{Owner: owner, Data: soa, Count: 1, Short: (*wire.Short)(short)})
+	r := wire.RRset{Owner: owner, Data: soa, Count: 1, Short: (*wire.Short)(short)}
+	if signer := w.signer(); signer != nil && w.query.DO {
+		r.Signed = w.signed(w.signSet(signer, w.name[w.found.Zone:], soa, w.found.SOATTL()), nil)
+	}
+	w.put(wire.Authority, &r)
 }
 
-// decided writes what a policy has decided upon, for the owner that is at that offset of the message.
-func (w *Worker) decided(s wire.Section, owner int) bool {
+// decided writes what a policy has decided upon, for the owner that is at that offset of the message. source is the
+// name that has the policy; nil: it is not signed.
+func (w *Worker) decided(s wire.Section, owner int, source []byte) bool {
 	d := &w.decision
+	var beside *wire.Signed
+	if signer := w.signer(); signer != nil && source != nil {
+		rrsig := w.signDecided(signer, source)
+		if w.query.Type == wire.TypeRRSIG && s == wire.Answer {
+			return w.alone(s, owner, d.Bound, rrsig)
+		}
+		beside = w.signed(rrsig, nil)
+	}
 	return w.put(s, &wire.RRset{
 		Owner: uint16(owner), Type: uint16(d.Type), TTL: d.Bound, Data: d.Data,
-		Count: uint16(d.Count),
+		Count: uint16(d.Count), Signed: beside,
 	})
 }

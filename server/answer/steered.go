@@ -35,7 +35,7 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 		}
 	}
 	if d.Says != steer.SaysAddresses {
-		return nil, w.says(d.Says, owner)
+		return nil, w.says(state, d.Says, owner)
 	}
 	if d.Unresolved {
 		b.SetAuthoritative(false)
@@ -46,14 +46,15 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 		return nil, w.notCurrent(snapshot.Outdated)
 	}
 	if d.Count == 0 {
-		w.negative()
+		w.noData(state, w.withheld(state))
 		return nil, wire.RcodeNoError
 	}
 	if d.FailOpen && !w.again {
 		w.tally[failOpen]++
 		w.stripe.cells.add(state.openCell(w.found.Policy))
 	}
-	w.decided(wire.Answer, owner)
+	w.expands()
+	w.decided(wire.Answer, owner, w.found.Source())
 	if w.request.Family == steer.Name {
 		target = d.Data // until the next decision
 	}
@@ -72,7 +73,7 @@ func (w *Worker) decide(view *steer.View, client netip.Addr) {
 	w.times(view, w.found.Policy)
 	w.ask(view)
 	scope := d.Scope
-	if d.Count == 0 && d.Says == steer.SaysAddresses && q.Type == wire.TypeANY {
+	if d.Count == 0 && d.Says == steer.SaysAddresses && w.any() {
 		// one RRset is enough, of whichever family there is (RFC 8482 section 4.1)
 		w.request.Family = steer.V6
 		w.ask(view)
@@ -108,7 +109,10 @@ func (w *Worker) times(view *steer.View, p *steer.Policy) {
 }
 
 // says writes what a policy wants said in place of addresses.
-func (w *Worker) says(what steer.Says, owner int) (rcode uint16) {
+//
+// Of a name that is in the chain of a signed zone nobody can be shown that it does not exist, so who wants a proof is
+// told that it has nothing.
+func (w *Worker) says(state *State, what steer.Says, owner int) (rcode uint16) {
 	b := &w.build
 	switch what {
 	case steer.SaysRefused:
@@ -124,12 +128,14 @@ func (w *Worker) says(what steer.Says, owner int) (rcode uint16) {
 		b.SetError(wire.ErrorOther, "no endpoint is available")
 		return wire.RcodeServFail
 	case steer.SaysNXDomain:
-		rcode = wire.RcodeNXDomain
+		if rcode = wire.RcodeNXDomain; w.query.DO && w.signer() != nil {
+			rcode = wire.RcodeNoError
+		}
 	}
 	if w.found.Expired() {
 		return w.notCurrent(snapshot.Outdated)
 	}
-	w.negative()
+	w.noData(state, w.withheld(state))
 	return rcode
 }
 

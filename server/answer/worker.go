@@ -29,9 +29,10 @@ type Worker struct {
 	scope    uint8            // of the ECS option, the longest so far of a chain
 	name     []byte           // that is looked up, in lower case
 	chain    [maxChain]target // where the query has led to
-	dnames   [maxChain]*byte  // the DNAMEs that were written, by the first octet of their sets
-	turns    int              // how many these are
-	again    bool             // the answer is written once more: nothing is counted again
+	signing  signing
+	dnames   [maxChain]*byte // the DNAMEs that were written, by the first octet of their sets
+	turns    int             // how many these are
+	again    bool            // the answer is written once more: nothing is counted again
 
 	now     moment
 	subject subject               // of the response, for the rate limit

@@ -60,6 +60,10 @@ const (
 	TypeSRV   uint16 = 33
 	TypeKX    uint16 = 36
 	TypeOPT   uint16 = 41
+	TypeDS    uint16 = 43
+	TypeRRSIG uint16 = 46
+	TypeNSEC  uint16 = 47
+	TypeNSEC3 uint16 = 50
 	TypeSVCB  uint16 = 64
 	TypeHTTPS uint16 = 65
 	TypeTSIG  uint16 = 250

@@ -28,6 +28,8 @@ type RRset struct {
 	Suffix   []byte
 
 	Short *Short // the same record, shorter; nil: there is none
+
+	Signed *Signed // what the set has in a zone that is signed; nil: nothing
 }
 
 // Short is one record in which names in the RDATA are cut short at the owner: at each of Links that is not 0 are two
@@ -43,6 +45,8 @@ type Short struct {
 // An owner that no pointer reaches is written in full (RFC 1035 section 4.1.4).
 func (b *Builder) Put(s Section, r *RRset) bool {
 	switch {
+	case r.Signed != nil:
+		return b.putSigned(s, r)
 	case r.Type != 0:
 		return b.putData(s, r)
 	case r.Owner > maxPointer:

@@ -32,7 +32,11 @@ var inVain = map[string]struct{ docs, says string }{
 		"[TXT]}]", "take update out"},
 	"Zone.update.types": {"transfer: {primaries: [192.0.2.1]}\nupdate: [{key: k, names: ['**'], types: " +
 		"[TXT]}]", "take update out"},
-	"Zone.dnssec.enabled":          {"dnssec: {enabled: true}", "not supported"},
+	"Zone.dnssec.enabled": {
+		"transfer: {primaries: [192.0.2.1]}\ndnssec: {enabled: true}",
+		"cannot be signed here",
+	},
+	"Zone.dnssec.nsec3":            {"nameservers: [ns.example.net]\ndnssec: {nsec3: true}", "does nothing"},
 	"Zone.transfer.notifySource":   {"transfer: {notifySource: [192.0.2.1]}", "no transfer.notify"},
 	"Zone.transfer.transferSource": {"transfer: {transferSource: [192.0.2.1]}", "no transfer.primaries"},
 	"Zone.transfer.allowNotify":    {"transfer: {allowNotify: [192.0.2.1]}", "no transfer.primaries"},

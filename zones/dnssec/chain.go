@@ -62,6 +62,17 @@ func (c *Chain) Find(key []byte) (at, next []byte, exact bool) {
 	return at, next, bytes.Equal(at, key)
 }
 
+// Before returns the last key below the one given, or the very last where there is none. The chain must not be empty.
+func (c *Chain) Before(key []byte) []byte {
+	i := sort.Search(len(c.blocks), func(i int) bool { return bytes.Compare(c.blocks[i].key(0), key) >= 0 }) - 1
+	if i < 0 {
+		i = len(c.blocks) - 1
+		return c.blocks[i].key(len(c.blocks[i].ends) - 1)
+	}
+	b := &c.blocks[i]
+	return b.key(sort.Search(len(b.ends), func(n int) bool { return bytes.Compare(b.key(n), key) >= 0 }) - 1)
+}
+
 // Each calls f with every key, in order.
 func (c *Chain) Each(f func(key []byte)) {
 	if c == nil {

@@ -88,6 +88,12 @@ func TestChain(t *testing.T) {
 					r.Fatalf("%q is at %q before %q (%v); want %q, %q, %v", k, at, next, exact, want[i],
 						want[(i+1)%len(want)], found)
 				}
+				if found {
+					i = (i - 1 + len(want)) % len(want)
+				}
+				if before := string(c.Before([]byte(k))); before != want[i] {
+					r.Fatalf("before %q is %q, want %q", k, before, want[i])
+				}
 			}
 		}
 	})
@@ -136,8 +142,12 @@ func TestTurn(t *testing.T) {
 	s := NewSigner(key(t, "example.test", ECDSAP256), true, now)
 	before := s.Now()
 	s.Turn() // nothing is prepared
-	next := s.Prepare()
-	if s.Now() != before || s.Prepare() != next || next.Epoch != before.Epoch.Next() {
+	if s.Prepare(now) != nil || s.Now() != before {
+		t.Fatal("what is in use is prepared again")
+	}
+	soon := now.Add(EpochLength)
+	next := s.Prepare(soon)
+	if s.Now() != before || s.Prepare(soon) != next || next.Epoch != before.Epoch.Next() {
 		t.Fatal("preparing has put it in use")
 	}
 	s.Turn()

@@ -43,6 +43,9 @@ func (e Epoch) Next() Epoch { return Epoch{e.Number + 1, e.start + int64(EpochLe
 // Start returns when the epoch begins.
 func (e Epoch) Start() time.Time { return time.Unix(e.start, 0) }
 
+// Expires returns when its signatures expire.
+func (e Epoch) Expires() time.Time { return e.Start().Add(Validity - Backdated) }
+
 // Times returns the inception and the expiration of its signatures, in seconds as RRSIG has them (RFC 4034 section
 // 3.1.5).
 func (e Epoch) Times() (inception, expiration uint32) {

@@ -185,6 +185,26 @@ func parsePrivate(text string) (a Algorithm, secret []byte, err error) {
 	return Algorithm(n), secret, nil
 }
 
+// Origins lists the zones of which a folder has key files. There need not be such a folder.
+func Origins(folder string) (origins []rr.Name, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		at := strings.LastIndexByte(name, '+') - len("+013")
+		if !strings.HasPrefix(name, "K") || !strings.HasSuffix(name, ".private") || at < 1 || name[at] != '+' {
+			continue
+		}
+		origin, err := rr.ParseName(strings.ReplaceAll(name[1:at], "%2F", "/"))
+		if err == nil && !slices.Contains(origins, origin) {
+			origins = append(origins, origin)
+		}
+	}
+	return origins, nil
+}
+
 // ErrNoKey says that a folder has no key of a zone.
 var ErrNoKey = errors.New("there is no key of the zone")
 

@@ -23,7 +23,14 @@ type Generation struct {
 	key   *Key
 	head  []byte // of the RDATA of an RRSIG
 	table table
+	extra atomic.Int64
 }
+
+// mostExtra is how many signatures a generation takes that are made as answers call for them: 25 MB.
+const mostExtra = 1 << 18
+
+// Spare reports whether another set may be signed as an answer calls for it, and counts it.
+func (g *Generation) Spare() bool { return g.extra.Load() < mostExtra && g.extra.Add(1) <= mostExtra }
 
 // NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
 func NewSigner(k *Key, nsec3 bool, now time.Time) *Signer {
@@ -49,12 +56,21 @@ func (s *Signer) Now() *Generation { return s.now.Load() }
 // new must be signed in both.
 func (s *Signer) Generations() (now, next *Generation) { return s.now.Load(), s.next.Load() }
 
-// Prepare begins the signatures of the next epoch, if that has not begun, and returns them.
-func (s *Signer) Prepare() *Generation {
-	if next := s.next.Load(); next != nil {
+// Prepared returns the signatures that come next, nil if they are not being prepared.
+func (s *Signer) Prepared() *Generation { return s.next.Load() }
+
+// Prepare begins the signatures of the epoch of that time, and returns them; nil: those in use are of it. What was
+// prepared for another epoch, by a clock that was wrong, is dropped.
+func (s *Signer) Prepare(at time.Time) *Generation {
+	e := EpochAt(s.key.origin, at)
+	if e == s.now.Load().Epoch {
+		s.next.Store(nil)
+		return nil
+	}
+	if next := s.next.Load(); next != nil && next.Epoch == e {
 		return next
 	}
-	next := s.generation(s.now.Load().Epoch.Next())
+	next := s.generation(e)
 	s.next.Store(next)
 	return next
 }

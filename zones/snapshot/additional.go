@@ -11,8 +11,15 @@ type Addresses struct {
 	Sets   [2]Set        // A, AAAA; the owner is the name itself
 	Policy *steer.Policy // answers instead of both; nil: none
 
+	Wild   bool // they are a wildcard's
+	Hidden bool // they are glue: a cut or a DNAME hides them, and they are not signed
+
+	source      []byte // the name that has them
 	lower, star []byte // scratch
 }
+
+// Source returns the name that has the addresses, in wire form and lower case.
+func (to *Addresses) Source() []byte { return to.source }
 
 // Additional finds the addresses of a name from the RDATA of an answer, within the zone that answered, as that zone
 // would answer for them: names hidden by a cut or a DNAME have none, wildcards count, and aliases are not followed. It
@@ -39,6 +46,7 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	t, name := z.tree, to.lower
 	n := t.find(name)
 	if n != nil && (hidden || t.cuts+t.turns == 0) {
+		to.Hidden = hidden && z.signing != nil && (n.cut() || z.hidden(name, n))
 		to.take(s, n)
 		return
 	}
@@ -70,6 +78,7 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 		if n = t.find(to.star); n == nil {
 			return
 		}
+		to.Wild = true
 	}
 	to.take(s, n)
 }
@@ -99,6 +108,7 @@ func (to *Addresses) reset(target []byte) {
 
 // take reads a node's addresses.
 func (to *Addresses) take(s *Snapshot, n node) {
+	to.source = n.name()
 	if number := n.policy(); number >= 0 {
 		to.Policy = s.policies[number]
 		return

@@ -60,5 +60,6 @@ type Answer struct {
 	Encloser int
 
 	in          *zone  // the zone that answers
+	source      []byte // see Source
 	star, lower []byte // scratch: the wildcard's name; a name from RDATA
 }

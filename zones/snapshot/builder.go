@@ -10,6 +10,7 @@ import (
 	"leeward/geo"
 	"leeward/zones"
 	"leeward/zones/catalog"
+	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -18,10 +19,11 @@ import (
 //
 // Update goes through these steps. Each marks what the later ones must make again:
 //
-//	gather, takeResolved, takeTransferred, endOverrides    what has changed
-//	compilePools, compilePolicies                          pools and policies, numbered
-//	editZones                                              edits of names, then new trees
-//	finish                                                 counts
+//	gather, takeResolved, takeTransferred, takeKeys, endOverrides    what has changed
+//	compilePools, compilePolicies                                    pools and policies, numbered
+//	editZones                                                        edits of names, then new trees
+//	sign                                                             signatures of what is new
+//	finish                                                           counts
 type Builder struct {
 	now       func() time.Time
 	seed      uint64 // for hashes of names
@@ -43,6 +45,11 @@ type Builder struct {
 	sharing  map[string]*steer.Policy // by name: the policies that use loads
 	givenUp  map[zones.Key]int64      // overrides without effect, at this version
 
+	signers  map[string]*dnssec.Signer // by origin, of zones that are signed
+	keys     map[string]keyed          // by origin, as far as somebody has looked for them
+	rekeyed  map[string]bool           // origins for which there is a key, or none, since the last Update
+	unsigned map[string]bool           // origins that were served without signatures when none were asked for
+
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
@@ -56,6 +63,8 @@ func NewBuilder(now func() time.Time) *Builder {
 		now: now, seed: rand.Uint64(), regions: map[string]int32{},
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
 		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
+		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
+		unsigned: map[string]bool{},
 	}
 	b.clear()
 	return b
@@ -83,11 +92,13 @@ func (b *Builder) Update(c *catalog.Catalog, d catalog.Delta, g *geo.Table) (*Sn
 	u.gather(d)
 	u.takeResolved()
 	u.takeTransferred()
+	u.takeKeys()
 	u.endOverrides()
 	u.compilePools()
 	u.forget()
 	u.compilePolicies()
 	u.editZones()
+	u.sign()
 	b.last = u.finish()
 	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {
 		return strings.Compare(string(x.Key), string(y.Key))

@@ -10,14 +10,14 @@
 package snapshot
 
 import (
-	"leeward/geo"
-
 	"fmt"
 	"io"
 	"math/bits"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"leeward/geo"
 
 	"leeward/zones"
 	"leeward/zones/rr"
@@ -47,6 +47,7 @@ type zone struct {
 	negative negative
 	fixed    bool            // addresses are answered in the order in which they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
+	signing  *signing        // nil: it is not signed
 
 	listing   bool     // it is a catalog zone
 	elsewhere bool     // it lives on another primary

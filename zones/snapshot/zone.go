@@ -35,7 +35,7 @@ func (u *update) record(k zones.Key) {
 	}
 	name, err := rr.ParseRelative(owner, apex)
 	t, terr := rr.ParseType(typ)
-	if err == nil && terr == nil {
+	if err == nil && terr == nil && !(name == apex && madeBySigning(t) && u.signers[origin] != nil) {
 		kind := dropSet
 		if u.catalog.Missed(k) {
 			kind = putSet // a hole
@@ -54,6 +54,13 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 	}
 	if err != nil { // the catalog should not have let it through: report it rather than lose it
 		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
+		return edit{}, false
+	}
+	if name == apex && madeBySigning(typ) && u.signers[zone.Origin] != nil {
+		u.problems[r.Key()] = zones.Problem{
+			Key: r.Key(), Warning: true, Message: "the zone is signed, and these records are made of its key: " +
+				"what is given here is not served; take it out",
+		}
 		return edit{}, false
 	}
 	ttl := steer.Seconds(r.TTL.Or(zone.TTL.Or(zones.DefaultTTL)))
@@ -99,7 +106,7 @@ func (u *update) editZones() {
 		}
 		at, ok := u.out.origins[apex]
 		z, serial := u.catalog.Zone(origin)
-		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) {
+		if !ok || z == nil || u.zones[origin] || u.catalog.Hollow(origin) || u.out.zones[at].standing == hollow {
 			// a zone that was hollow is built from nothing
 			continue
 		}
@@ -173,11 +180,20 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
 	edits = append(edits, u.holesIn(origin, apex)...)
-	return &zone{
-		origin: apex, hash: hash(u.seed, []byte(apex)), tree: u.grow(origin, apex, z, edits), negative: negative,
-		transfer: z.Transfer,
-		fixed:    z.Order == zones.OrderFixed,
+	signer, usable := u.signerOf(z)
+	if !usable {
+		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
 	}
+	out := &zone{
+		origin: apex, hash: hash(u.seed, []byte(apex)), negative: negative, transfer: z.Transfer,
+		fixed: z.Order == zones.OrderFixed,
+	}
+	if signer != nil {
+		out.signing = &signing{signer: signer}
+		edits = append(edits, keySets(z, apex, signer)...)
+	}
+	out.tree = u.grow(origin, apex, z, edits)
+	return out
 }
 
 // holesIn returns the edits that put a zone's holes: what is configured in it and could not be read.

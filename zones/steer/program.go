@@ -33,6 +33,7 @@ type Pool struct {
 	fallback [families]*table
 	emptied  [families]bool // by family: all of it is drained, by pool, by region, or endpoint by endpoint
 	named    bool           // some endpoint is given by its hostname
+	may      [Name]bool     // by family: some endpoint has, or as a hostname may have, an address
 	aliases  bool           // all endpoints are, and none is flattened
 }
 
@@ -92,7 +93,7 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 		p.aliases = p.aliases && e.Hostname != "" && !e.Flatten
 		addresses := e.Addresses
 		if e.Hostname != "" {
-			p.named = true
+			p.named, p.may = true, [Name]bool{true, true}
 			c.resolved = resolved(e.Hostname)
 			if len(c.resolved.Addresses) == 0 {
 				c.resolved.Addresses, c.resolved.Failing = old.addresses(c.id), true
@@ -105,6 +106,7 @@ func NewPool(number int32, pool *zones.Pool, endpoints []*zones.Endpoint, monito
 		for _, a := range addresses {
 			f := familyOf(a)
 			c.addrs[f] = append(c.addrs[f], a)
+			p.may[f] = true
 		}
 		p.endpoints = append(p.endpoints, c)
 	}

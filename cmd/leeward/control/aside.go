@@ -1,6 +1,7 @@
 package control
 
 import (
+	"strings"
 	"time"
 
 	"leeward/geo"
@@ -57,7 +58,14 @@ func (l *Loop) isHeavy(w waiting) bool {
 			if isZone(ch.Key) {
 				n += l.catalog.CountIn(ch.Key.Name())
 			}
+			if k := ch.Key.Kind(); l.builder.Signs() && (k == zones.KindPool || k == zones.KindEndpoint) {
+				pool, _, _ := strings.Cut(ch.Key.Name(), "/")
+				n += len(l.catalog.PoliciesUsing(pool)) // an address that is new is signed for each
+			}
 		}
+	}
+	for _, k := range w.keyed {
+		n += l.catalog.CountIn(k.origin)
 	}
 	if w.table != nil && w.table != l.table {
 		n += l.catalog.CountOf(zones.KindPolicy)

@@ -58,6 +58,10 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		l.builder.Transferred(t.origin, t.Transferred)
 		build = true
 	}
+	for _, k := range w.keyed {
+		l.builder.Keyed(k.origin, k.key, k.err)
+		build = true
+	}
 	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) ||
 		slices.ContainsFunc(w.elsewhere, l.members.concerns) {
 		for _, b := range l.members.update(l.catalog, l.builder.Version) {
@@ -125,6 +129,9 @@ func (l *Loop) adopt(now time.Time, a applied) bool {
 	if l.o.Follow != nil && (d.Full || slices.ContainsFunc(d.Keys, isZone)) {
 		l.o.Follow(l.secondaries())
 	}
+	if l.o.Sign != nil && (d.Full || slices.ContainsFunc(d.Keys, isZone)) {
+		l.o.Sign(l.signed())
+	}
 	return true
 }
 
@@ -170,6 +177,17 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 		return applied
 	}
 	return newest
+}
+
+// signed returns the origins of the zones that are to be signed.
+func (l *Loop) signed() (origins []string) {
+	l.catalog.Each(zones.KindZone, func(r zones.Resource) bool {
+		if z := r.(*zones.Zone); z.Signed() {
+			origins = append(origins, z.Origin)
+		}
+		return true
+	})
+	return origins
 }
 
 // assign passes on what is to be probed and judged if the pools have changed. It compares only the pools that differ:

@@ -9,6 +9,7 @@ import (
 	"leeward/health"
 	"leeward/health/resolve"
 	"leeward/zones"
+	"leeward/zones/dnssec"
 	"leeward/zones/snapshot"
 )
 
@@ -82,7 +83,15 @@ type waiting struct {
 	table     *geo.Table
 	resolved  []resolve.Answer
 	elsewhere []transferred
+	keyed     []keyed
 	requests  []func()
+}
+
+// keyed is the key of a zone that is to be signed, or why there is none.
+type keyed struct {
+	origin string
+	key    *dnssec.Key
+	err    error
 }
 
 // transferred is how a zone that lives on another primary stands.

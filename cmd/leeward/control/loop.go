@@ -29,6 +29,7 @@ import (
 	"leeward/server/transfer"
 	"leeward/zones"
 	"leeward/zones/catalog"
+	"leeward/zones/dnssec"
 	"leeward/zones/snapshot"
 	"leeward/zones/steer"
 )
@@ -51,6 +52,9 @@ type LoopOptions struct {
 	Assign func(*steer.Program)
 	// Follow hears of all zones that live on another primary, whenever a zone has changed.
 	Follow func([]transfer.Assignment)
+	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
+	// nothing is signed here.
+	Sign func(origins []string)
 	// Measure hears what this process knows of a pool's load, and Unmeasure that it no longer measures that pool.
 	Measure   func(*health.Measure)
 	Unmeasure func(pool string)
@@ -193,6 +197,11 @@ func (l *Loop) Resolved(a resolve.Answer) {
 // Transferred hands over how a zone stands that lives on another primary.
 func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.elsewhere = append(l.inbox.waits.elsewhere, transferred{origin, t}) })
+}
+
+// Keyed hands over the key of a zone that is to be signed, or why there is none to be had.
+func (l *Loop) Keyed(origin string, k *dnssec.Key, err error) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })
 }
 
 // State returns what is published. It returns nil before the first time.

@@ -22,6 +22,7 @@ import (
 	"leeward/server/history"
 	"leeward/server/socket"
 	"leeward/server/transfer"
+	"leeward/zones/dnssec"
 	"leeward/zones/folder"
 	"leeward/zones/steer"
 	"leeward/zones/store"
@@ -39,6 +40,8 @@ type run struct {
 	answers     *answer.Responder   // nil: no DNS is served
 	dns         *socket.Server      // with answers
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
+	keyring     *keyring            // with answers
+	epochs      epochs              // with answers
 	secondary   *transfer.Secondary // transfers zones that live on other primaries; with primary
 	strange     atomic.Bool         // etcd has another history than the one in service
 	prober      *probe.Prober       // nil: this process does not probe
@@ -160,12 +163,18 @@ func (r *run) assemble() error {
 		o.Publish = func(s answer.State) {
 			r.answers.Publish(s)
 			r.primary.Publish(s)
+			r.epochs.snapshot.Store(s.Snapshot)
 			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
 			r.opened.published()
 			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
+		r.epochs.log, r.epochs.now = r.Log, time.Now
+		r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Key, err error) {
+			r.loop.Keyed(origin, k, err)
+		})
+		o.Sign = r.keyring.want
 	}
 	if r.link != nil {
 		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
@@ -208,6 +217,9 @@ func (r *run) assemble() error {
 	r.openHistory()
 	o.Happened = r.history.Add
 	r.loop = control.NewLoop(o)
+	if r.keyring != nil {
+		r.keyring.start()
+	}
 	for _, a := range r.names.Kept() { // they are in place before the first answer
 		r.loop.Resolved(a)
 	}

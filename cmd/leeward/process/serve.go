@@ -46,6 +46,7 @@ type Settings struct {
 	CountCountries bool             // clients of policies are counted by country
 	State          string           // folder of the last good snapshot; "": it is not kept
 	TSIGKeys       []string         // files of TSIG keys
+	Keys           string           // folder of the keys that zones are signed with; "": below State, for Files
 	Version        string
 	Chaos          answer.Chaos  // answers to queries of class CH
 	Log            *slog.Logger  // its writer must not block, see Journal
@@ -192,6 +193,10 @@ func (r *run) serve(ctx context.Context) error {
 	if r.serials != nil {
 		start(&partsDone, "serials", func() error { r.serials.run(parts); return nil })
 	}
+	if r.keyring != nil {
+		start(&partsDone, "keys", func() error { r.keyring.run(parts); return nil })
+		start(&partsDone, "signatures", func() error { r.epochs.run(parts); return nil })
+	}
 	if r.primary != nil {
 		start(&partsDone, "transfers", func() error { r.primary.Run(parts); return nil })
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
@@ -269,6 +274,9 @@ func (r *run) reload(ctx context.Context) {
 			}
 			if r.follower != nil {
 				r.follower.Reopen()
+			}
+			if r.keyring != nil {
+				r.keyring.look()
 			}
 			if r.files != nil {
 				r.files.Reload()

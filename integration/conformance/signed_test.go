@@ -1,0 +1,412 @@
+//go:build linux
+
+package conformance
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"leeward/integration/lab"
+)
+
+// signedZones is two signed zones with everything that denial is about, a child of one of them on the same server, and
+// one that is not signed. %s are settings of signing.
+const signedZones = `kind: Zone
+name: example.test
+nameservers: [ns1.example.test, ns2.other.test]
+dnssec: %[1]s
+---
+kind: Zone
+name: other.test
+nameservers: [ns1.example.test]
+dnssec: %[2]s
+---
+kind: Zone
+name: child.example.test
+nameservers: [ns1.example.test]
+dnssec: %[2]s
+---
+kind: Zone
+name: plain.test
+nameservers: [ns1.example.test]
+---
+kind: Region
+name: here
+---
+kind: Pool
+name: dual
+region: here
+---
+kind: Endpoint
+name: dual/a
+addresses: [192.0.2.1, "2001:db8::1"]
+---
+kind: Endpoint
+name: dual/b
+addresses: [192.0.2.2]
+---
+kind: Endpoint
+name: dual/c
+addresses: [192.0.2.3, "2001:db8::3"]
+weight: 7
+---
+kind: Pool
+name: four
+region: here
+---
+kind: Endpoint
+name: four/a
+addresses: [198.51.100.1]
+---
+kind: Pool
+name: named
+region: here
+---
+kind: Endpoint
+name: named/a
+hostname: lb.cloud.test
+---
+kind: Policy
+name: example.test
+rules: [{failover: [dual]}]
+---
+kind: Policy
+name: www.example.test
+answers: 2
+rules: [{failover: [dual, four]}]
+---
+kind: Policy
+name: all.example.test
+pick: all
+rules: [{failover: [dual]}]
+---
+kind: Policy
+name: four.example.test
+rules: [{failover: [four]}]
+---
+kind: Policy
+name: alias.example.test
+rules: [{failover: [named]}]
+---
+kind: Policy
+name: "*.pol.example.test"
+rules: [{failover: [dual]}]
+---
+kind: Policy
+name: denied.example.test
+rules:
+  - when: {prefixes: [203.0.113.0/24]}
+    failover: [dual]
+  - {answer: nxdomain}
+---
+kind: Policy
+name: half.example.test
+rules:
+  - when: {prefixes: [203.0.113.0/24]}
+    failover: [dual]
+  - {failover: [four]}
+---
+kind: Policy
+name: deep.down.other.test
+rules: [{failover: [dual]}]
+`
+
+// signedRecords are records that are neither about policies nor about signing.
+const signedRecords = `ns1 A 192.0.2.53
+ns1 AAAA 2001:db8::53
+mail MX 10 mx, 20 mx2.other.test.
+mx A 192.0.2.25
+mixed TXT "Case"
+srv SRV 1 2 53 NS1.Example.TEST.
+a.b.c.ent A 192.0.2.9
+*.wild TXT "any"
+*.wild A 192.0.2.7
+there.wild TXT "itself"
+sub.there.wild A 192.0.2.8
+x.*.starry A 192.0.2.6
+*.cn CNAME x.wild
+c1 CNAME c2
+c2 CNAME www
+c3 CNAME nothing.at.all
+c4 CNAME deep.down.other.test.
+c5 CNAME no.such.other.test.
+c6 CNAME www.plain.test.
+c7 CNAME away.example.net.
+d DNAME wild
+dd DNAME other.test.
+hidden.d TXT "below"
+cut NS ns.cut, ns1
+ns.cut A 192.0.2.54
+deeper.cut TXT "hidden"
+secure NS ns.elsewhere.test.
+secure DS 4711 13 2 abababababababababababababababababababababababababababababababab
+child NS ns1
+wide TYPE65280 \# 2 abcd
+wide TYPE1234 \# 0
+odd\.label TXT "x"
+\000\001.odd TXT "y"
+`
+
+// writeSigned writes the documents of a state: which endpoints are said to be down.
+func writeSigned(t *testing.T, dir string, settings [2]string, down []string, more string) {
+	t.Helper()
+	text := fmt.Sprintf(signedZones, settings[0], settings[1]) + more
+	byKey := map[string][]string{}
+	var order []string
+	for line := range strings.Lines(signedRecords + "www A 192.0.2.99 @plain\n@ MX 5 mx @other\n" +
+		"ns2 A 192.0.2.55 @other\nwww A 192.0.2.77 @child\n*.w TXT \"z\" @child\n") {
+		line, origin, other := strings.Cut(strings.TrimSpace(line), " @")
+		zone := "example.test"
+		if other {
+			zone = origin + ".test"
+			if origin == "child" {
+				zone = "child.example.test"
+			}
+		}
+		fields := strings.SplitN(line, " ", 3)
+		key := zone + "/" + fields[0] + "/" + fields[1]
+		if byKey[key] == nil {
+			order = append(order, key)
+		}
+		if fields[1] == "MX" || fields[1] == "NS" {
+			for _, d := range strings.Split(fields[2], ", ") {
+				byKey[key] = append(byKey[key], d)
+			}
+			continue
+		}
+		byKey[key] = append(byKey[key], fields[2])
+	}
+	var b strings.Builder
+	b.WriteString(text)
+	for _, key := range order {
+		fmt.Fprintf(&b, "---\nkind: Record\nname: %q\ndata: [", key)
+		for i, d := range byKey[key] {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "%q", d)
+		}
+		b.WriteString("]\n")
+	}
+	for _, d := range down {
+		fmt.Fprintf(&b, "---\nkind: Override\nname: %s\nstate: down\n", d)
+	}
+	lab.Write(t, filepath.Join(dir, "all.yaml"), b.String())
+}
+
+// keysOf reads the public keys that a server has made.
+func keysOf(t *testing.T, dir string) map[string]*dns.DNSKEY {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "K*.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]*dns.DNSKEY{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := dns.NewRR(string(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[r.Header().Name] = r.(*dns.DNSKEY)
+	}
+	return keys
+}
+
+var signedTypes = []uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeMX, dns.TypeNS, dns.TypeSOA, dns.TypeDS, dns.TypeDNSKEY,
+	dns.TypeCNAME, dns.TypeCDS, dns.TypeCDNSKEY, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM,
+	dns.TypeRRSIG, dns.TypeANY,
+	dns.TypeSRV, dns.TypeDNAME, 65280, 1234, dns.TypeHTTPS,
+}
+
+// signedNames lists every owner, names between, and names that are not there.
+func signedNames(r *rand.Rand) (names []string) {
+	owners := []string{
+		"", "www", "all", "four", "alias", "denied", "half", "pol", "x.pol", "*.pol", "a.b.pol", "b.c.ent", "c.ent",
+		"ent",
+		"y.c.ent", "wild", "q.wild", "q.r.wild", "q.there.wild", "starry", "*.starry", "q.starry", "x.*.starry",
+		"q.cn", "q.d", "q.dd", "down.dd", "deep.down.dd", "q.cut", "q.secure", "odd", "zz", "0", "-", "*", "*.q",
+	}
+	for line := range strings.Lines(signedRecords) {
+		owners = append(owners, strings.Fields(line)[0])
+	}
+	for range 12 {
+		o := owners[r.IntN(len(owners))]
+		b := []byte{byte('a' + r.IntN(26)), byte('a' + r.IntN(26))}
+		owners = append(owners, strings.TrimPrefix(string(b[:1+r.IntN(2)])+"."+o, "."))
+	}
+	seen := map[string]bool{}
+	for _, o := range owners {
+		name := strings.TrimPrefix(strings.TrimSuffix(o, ".")+".example.test.", ".")
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return append(names, "other.test.", "down.other.test.", "deep.down.other.test.", "q.other.test.",
+		"child.example.test.", "www.child.example.test.", "q.child.example.test.", "q.w.child.example.test.",
+		"w.child.example.test.")
+}
+
+// TestSigned asks for every name and type of signed zones in several states of health, and holds each answer against a
+// validator of its own. Both zones are played with NSEC and with NSEC3.
+func TestSigned(t *testing.T) {
+	const nsec, nsec3 = "{enabled: true}", "{enabled: true, nsec3: true}"
+	// Unbound cannot read a file below a folder whose name has braces.
+	t.Run("NSEC", func(t *testing.T) { playSigned(t, [2]string{nsec, nsec3}) })
+	t.Run("NSEC3", func(t *testing.T) { playSigned(t, [2]string{nsec3, nsec}) })
+}
+
+func playSigned(t *testing.T, settings [2]string) {
+	dir, keys := t.TempDir(), filepath.Join(t.TempDir(), "keys")
+	writeSigned(t, dir, settings, nil, "")
+	s := lab.Serve(t, "signed", "--files", dir, "--keys", keys)
+	lab.Until(t, 10*time.Second, "three zones have keys", func() error {
+		if n := len(keysOf(t, keys)); n != 3 {
+			return fmt.Errorf("%d keys", n)
+		}
+		return nil
+	})
+	v := &validator{keys: keysOf(t, keys), now: time.Now()}
+	child := v.keys["child.example.test."].ToDS(dns.SHA256)
+	more := fmt.Sprintf("---\nkind: Record\nname: example.test/child/DS\ndata: [\"%d %d %d %s\"]\n", child.KeyTag,
+		child.Algorithm, child.DigestType, child.Digest)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for i, down := range [][]string{
+		nil,
+		{"endpoint/dual/a", "endpoint/dual/b"},
+		{"endpoint/dual/c"},
+		{"endpoint/dual/a", "endpoint/dual/b", "endpoint/dual/c"},
+		{"endpoint/dual/b", "endpoint/dual/c", "endpoint/four/a"},
+	} {
+		mark := fmt.Sprintf("---\nkind: Record\nname: example.test/mark/TXT\ndata: ['\"%d\"']\n", i)
+		writeSigned(t, dir, settings, down, more+mark)
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "mark.example.test", Qtype: dns.TypeTXT},
+			fmt.Sprintf(`"%d"`, i))
+		askSigned(t, s.DNS, v, signedNames(r), down)
+		if t.Failed() {
+			return
+		}
+	}
+	hold(t, s, v, settings)
+}
+
+// askSigned asks for everything, and has the validator judge each answer.
+func askSigned(t *testing.T, server string, v *validator, names []string, down []string) {
+	t.Helper()
+	c, err := (&dns.Client{Timeout: 5 * time.Second}).Dial(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.UDPSize = 4096
+	faults := 0
+	for _, name := range names {
+		for _, typ := range signedTypes {
+			m := new(dns.Msg)
+			m.SetQuestion(name, typ)
+			m.RecursionDesired = false
+			m.SetEdns0(4096, true)
+			reply, err := lab.Exchange(c.Conn, m, 5*time.Second)
+			if err != nil {
+				t.Fatalf("%s %s: %v", name, dns.TypeToString[typ], err)
+			}
+			if reply.Truncated {
+				continue // judged over TCP by the test of transports
+			}
+			if err := v.check(m.Question[0], reply); err != nil {
+				t.Errorf("with %v down: %s %s: %v\n%v", down, name, dns.TypeToString[typ], err, reply)
+				if faults++; faults == 5 {
+					t.Fatal("and so on")
+				}
+			}
+		}
+	}
+}
+
+// hold has Unbound judge the same, with the keys' DS as its trust anchors.
+func hold(t *testing.T, s *lab.Server, v *validator, settings [2]string) {
+	lab.Need(t, "unbound")
+	dir, port := t.TempDir(), lab.LoopbackPort(t)
+	var anchors, stubs strings.Builder
+	for _, origin := range []string{"example.test.", "other.test."} {
+		ds := strings.ReplaceAll(v.keys[origin].ToDS(dns.SHA256).String(), "\t", " ")
+		fmt.Fprintf(&anchors, "  trust-anchor: \"%s\"\n", ds)
+	}
+	for _, origin := range []string{"example.test", "other.test", "plain.test", "child.example.test"} {
+		host, p, _ := strings.Cut(s.DNS, ":")
+		fmt.Fprintf(&stubs, "stub-zone:\n  name: %q\n  stub-addr: %s@%s\n", origin, host, p)
+	}
+	lab.Write(t, filepath.Join(dir, "unbound.conf"), fmt.Sprintf(`server:
+  interface: 127.0.0.1@%d
+  do-daemonize: no
+  use-syslog: no
+  logfile: ""
+  username: ""
+  chroot: ""
+  pidfile: ""
+  directory: %q
+  num-threads: 1
+  do-ip6: no
+  do-not-query-localhost: no
+  local-zone: "test." nodefault
+  module-config: "validator iterator"
+  cache-max-ttl: 0
+  cache-max-negative-ttl: 0
+  aggressive-nsec: no
+  val-log-level: 2
+%s%sremote-control:
+  control-enable: no
+`, port, dir, anchors.String(), stubs.String()))
+	p := lab.Start(t, nil, "unbound", "unbound", "-d", "-c", filepath.Join(dir, "unbound.conf"))
+	at := fmt.Sprintf("127.0.0.1:%d", port)
+	ask := func(name string, typ uint16) (*dns.Msg, error) {
+		m := new(dns.Msg)
+		m.SetQuestion(name, typ)
+		m.SetEdns0(4096, true)
+		reply, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(m, at)
+		if err == nil && reply.Truncated {
+			reply, _, err = (&dns.Client{Timeout: 5 * time.Second, Net: "tcp"}).Exchange(m, at)
+		}
+		return reply, err
+	}
+	lab.Until(t, 20*time.Second, "unbound answers", func() error {
+		_, err := ask("example.test.", dns.TypeSOA)
+		return err
+	})
+	names := signedNames(rand.New(rand.NewPCG(1, 2)))
+	for _, name := range names {
+		if strings.HasSuffix(name, "cut.example.test.") || strings.HasSuffix(name, "secure.example.test.") {
+			continue // there is nobody
+		}
+		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeDS, dns.TypeMX, dns.TypeDNSKEY} {
+			if strings.HasPrefix(name, "c7.") || strings.HasPrefix(name, "alias.") ||
+				typ == dns.TypeDS && (name == "example.test." || name == "other.test.") {
+				continue // they lead out of the tree
+			}
+			reply, err := ask(name, typ)
+			if err != nil {
+				t.Fatalf("unbound: %s %s: %v", name, dns.TypeToString[typ], err)
+			}
+			insecure := strings.HasSuffix(name, "c6.example.test.")
+			if reply.Rcode == dns.RcodeServerFailure || !reply.AuthenticatedData && !insecure {
+				t.Errorf("%s: unbound does not take %s %s:\n%v\n%s", settings[0], name, dns.TypeToString[typ], reply,
+					p.Out.Tail(5))
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package answer
+
+import (
+	"encoding/binary"
+	"time"
+
+	"leeward/server/wire"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// signing is what a worker needs for zones that are signed.
+type signing struct {
+	denial snapshot.Denial
+	rrsig  []byte // RDATA
+	beside wire.Signed
+	wild   [maxChain]expansion // what wildcards have answered, to be proven once the answer is complete
+	wilds  int
+	omit   []rr.Type
+	broken bool // something could not be signed
+
+	made   int       // signatures that may still be made
+	filled time.Time // when made was last raised
+}
+
+// expansion is a name that a wildcard has answered for.
+type expansion struct {
+	wild  snapshot.Wild
+	name  []byte
+	owner int
+}
+
+// A worker makes signatures of sets of several addresses, as they are first answered, at this rate at most. Beyond it
+// one of the set's addresses is answered: each by itself is signed already.
+const (
+	signaturesPerSecond = 500
+	signaturesAtOnce    = 250
+)
+
+// signer returns the signer of the zone that was found, if its signatures are asked for; nil: nothing is signed.
+func (w *Worker) signer() *dnssec.Signer {
+	if !w.query.DO && w.query.Type != wire.TypeRRSIG {
+		return nil
+	}
+	return w.found.Signer()
+}
+
+// signed says what an RRset has beside it: its signature, and the labels of an owner of which the message has only the
+// end. It lasts until the next set.
+func (w *Worker) signed(signature, labels []byte) *wire.Signed {
+	if !w.query.DO {
+		signature = nil
+	}
+	if signature == nil && labels == nil {
+		return nil
+	}
+	w.signing.beside = wire.Signed{Signature: signature, Labels: labels}
+	return &w.signing.beside
+}
+
+// signSet returns the RDATA of the RRSIG of a set as a zone has it, whose original TTL is given. All of a snapshot is
+// signed when it is published; what is not, as its epoch has just begun, is signed now.
+func (w *Worker) signSet(signer *dnssec.Signer, source, set []byte, ttl uint32) []byte {
+	typ := rr.Type(binary.BigEndian.Uint16(set[2:]))
+	id := signer.Begin(source, typ, ttl)
+	for rest := set; len(rest) >= wire.DataOffset; {
+		signer.Add(&id, cutData(&rest))
+	}
+	g := signer.Now()
+	signature := g.Find(id)
+	if signature == nil {
+		var data [][]byte
+		for rest := set; len(rest) >= wire.DataOffset; {
+			data = append(data, cutData(&rest))
+		}
+		signature = w.sign(g, id, source, typ, ttl, data)
+	}
+	return w.rrsig(g, source, typ, ttl, signature)
+}
+
+// cutData takes the first of records off, and returns its RDATA.
+func cutData(records *[]byte) []byte {
+	all := *records
+	size := min(len(all), wire.DataOffset+int(binary.BigEndian.Uint16(all[wire.DataOffset-2:])))
+	*records = all[size:]
+	return all[wire.DataOffset:size]
+}
+
+// signData is signSet for one record.
+func (w *Worker) signData(signer *dnssec.Signer, source []byte, typ rr.Type, ttl uint32, data []byte) []byte {
+	id := signer.Begin(source, typ, ttl)
+	signer.Add(&id, data)
+	g := signer.Now()
+	signature := g.Find(id)
+	if signature == nil {
+		signature = w.sign(g, id, source, typ, ttl, [][]byte{data})
+	}
+	return w.rrsig(g, source, typ, ttl, signature)
+}
+
+// signDecided is signSet for what a policy has decided upon. Where the set is not signed yet, and is not to be signed
+// now, it makes the decision one that is.
+func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
+	d, g := &w.decision, signer.Now()
+	if d.Count > 1 {
+		width := len(d.Data) / d.Count
+		id := signer.Begin(source, d.Type, d.TTL)
+		for at := 0; at < len(d.Data); at += width {
+			signer.Add(&id, d.Data[at:at+width])
+		}
+		signature := g.Find(id)
+		if signature == nil && w.mayMake() && g.Spare() {
+			var data [][]byte
+			for at := 0; at < len(d.Data); at += width {
+				data = append(data, d.Data[at:at+width])
+			}
+			signature = w.sign(g, id, source, d.Type, d.TTL, data)
+		}
+		if signature != nil {
+			return w.rrsig(g, source, d.Type, d.TTL, signature)
+		}
+		d.Data, d.Count = d.Data[:width], 1
+	}
+	return w.signData(signer, source, d.Type, d.TTL, d.Data)
+}
+
+// mayMake reports whether another signature is within what the worker may make.
+func (w *Worker) mayMake() bool {
+	s := &w.signing
+	if s.made <= 0 {
+		now := time.Now()
+		s.made = int(min(now.Sub(s.filled).Seconds()*signaturesPerSecond, signaturesAtOnce))
+		if s.made <= 0 {
+			return false
+		}
+		s.filled = now
+	}
+	s.made--
+	return true
+}
+
+func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32, data [][]byte,
+) *[dnssec.SignatureSize]byte {
+	signature, err := g.Sign(id, dnssec.Set{Owner: rr.Name(source), Type: typ, TTL: ttl, Data: data})
+	if err != nil {
+		return nil
+	}
+	return signature
+}
+
+// rrsig lays out the RDATA of an RRSIG, which lasts until the next. Without a signature the response is given up.
+func (w *Worker) rrsig(g *dnssec.Generation, source []byte, typ rr.Type, ttl uint32,
+	signature *[dnssec.SignatureSize]byte,
+) []byte {
+	if signature == nil {
+		w.signing.broken = true
+		return nil
+	}
+	w.signing.rrsig = g.AppendRRSIG(w.signing.rrsig[:0], source, typ, ttl, signature)
+	return w.signing.rrsig
+}
+
+// alone writes the RRSIG of a set without the set, for who asks for it by its type.
+func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool {
+	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: 1})
+}
+
+// noData writes what says that the name has nothing of the type, or of none that a policy leaves out for this client.
+func (w *Worker) noData(state *State, omit []rr.Type) {
+	if w.query.Type == wire.TypeRRSIG && w.signer() != nil {
+		if p, ok := state.Snapshot.Link(&w.found, &w.signing.denial); ok { // that has a signature, if nothing else has
+			w.alone(wire.Answer, w.owner, p.TTL, w.signData(w.signer(), p.Owner, p.Type, p.Whole, p.Data))
+			w.expands()
+			return
+		}
+		if len(omit) > 0 && w.found.Alone {
+			omit = append(omit[:len(omit):len(omit)], rr.TypeRRSIG)
+		}
+	}
+	w.negative()
+	if w.signer() == nil {
+		return
+	}
+	short := uint32(0)
+	if len(omit) > 0 {
+		short = w.found.Policy.TTL
+	}
+	state.Snapshot.NoData(&w.found, w.name, omit, short, &w.signing.denial)
+	w.proofs(w.owner, w.found.Zone)
+}
+
+// nameError writes what says that the name does not exist.
+func (w *Worker) nameError(state *State) {
+	w.negative()
+	if w.signer() == nil {
+		return
+	}
+	state.Snapshot.NameError(&w.found, w.name, &w.signing.denial)
+	w.proofs(w.owner, w.found.Zone)
+}
+
+// proofs writes the records of denial, of the zone whose apex is at that offset of the name that is at owner.
+func (w *Worker) proofs(owner, zone int) {
+	if w.query.Type == wire.TypeRRSIG && !w.query.DO {
+		return
+	}
+	signer := w.found.Signer()
+	apex := w.build.Suffix(owner, zone)
+	for i := range w.signing.denial.Proofs {
+		p := &w.signing.denial.Proofs[i]
+		rrsig := w.signData(signer, p.Owner, p.Type, p.Whole, p.Data)
+		w.put(wire.Authority, &wire.RRset{
+			Owner: uint16(apex), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1,
+			Signed: w.signed(rrsig, p.Owner[:p.Below]),
+		})
+	}
+}
+
+// expands notes that a wildcard has answered, if that is to be proven.
+func (w *Worker) expands() {
+	if w.found.Encloser == 0 || !w.query.DO || w.signer() == nil || w.signing.wilds == maxChain {
+		return
+	}
+	w.signing.wild[w.signing.wilds] = expansion{w.found.Wild(), w.name, w.owner}
+	w.signing.wilds++
+}
+
+// expansions proves what wildcards have answered.
+func (w *Worker) expansions(state *State) {
+	for i := range w.signing.wilds {
+		x := &w.signing.wild[i]
+		w.found.Again(x.wild)
+		state.Snapshot.Expanded(&w.found, x.name, &w.signing.denial)
+		w.proofs(x.owner, w.found.Zone)
+	}
+	w.signing.wilds = 0
+}
+
+// link answers a question for the NSEC record of a name, and reports whether there is one.
+func (w *Worker) link(state *State) bool {
+	if w.query.Type != wire.TypeNSEC || w.found.Signer() == nil {
+		return false
+	}
+	p, ok := state.Snapshot.Link(&w.found, &w.signing.denial)
+	if !ok {
+		return false
+	}
+	rrsig := w.signData(w.found.Signer(), p.Owner, p.Type, p.Whole, p.Data)
+	w.put(wire.Answer, &wire.RRset{
+		Owner: uint16(w.owner), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1, Signed: w.signed(rrsig, nil),
+	})
+	w.expands()
+	return true
+}
+
+// delegation writes the DS records of the cut that is at that offset of the name, or proves that there are none.
+func (w *Worker) delegation(state *State, cut int) {
+	signer := w.signer()
+	if signer == nil || !w.query.DO {
+		return
+	}
+	ds := state.Snapshot.Delegation(&w.found, w.name, cut, &w.signing.denial)
+	if ds.Count == 0 {
+		w.proofs(w.owner, w.found.Zone)
+		return
+	}
+	w.static(wire.Authority, &ds, w.name[cut:])
+}
+
+// any reports whether any type will do for the question (RFC 8482), as for signatures by themselves.
+func (w *Worker) any() bool { return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG }
+
+// withheld returns the types that a policy leaves out of what its name has, when it answers nothing: the one that was
+// asked for, or else all.
+func (w *Worker) withheld(state *State) []rr.Type {
+	if w.signer() == nil {
+		return nil
+	}
+	w.signing.omit = w.found.Types(state.Snapshot, w.signing.omit[:0])
+	all := w.signing.omit
+	if w.decision.Says == steer.SaysAddresses {
+		for i, t := range all {
+			if uint16(t) == w.query.Type {
+				return all[i : i+1]
+			}
+		}
+		if !w.any() && !w.found.Policy.Alias {
+			return nil
+		}
+	}
+	return all
+}

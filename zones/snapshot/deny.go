@@ -1,0 +1,177 @@
+package snapshot
+
+import (
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// Proof is a record that proves what does not exist, an NSEC or an NSEC3.
+type Proof struct {
+	Owner []byte // in wire form and lower case
+	Below int    // octets of Owner before the zone's apex
+	Type  rr.Type
+	TTL   uint32 // seconds, to serve
+	Whole uint32 // seconds; the original TTL, which is signed
+	Data  []byte // RDATA
+}
+
+// Denial is the records that prove one negative answer. The caller owns it and may reuse it; it grows to what it needs.
+type Denial struct {
+	Proofs []Proof
+
+	links [3]link
+	key   []byte
+	name  []byte
+}
+
+// Signer returns the signer of the zone that answers, nil if the zone is not signed. The outcome must not be Refused.
+func (a *Answer) Signer() *dnssec.Signer {
+	if a.in == nil || a.in.signing == nil {
+		return nil
+	}
+	return a.in.signing.signer
+}
+
+// Source returns the name that has what answers, in wire form and lower case: the name that was looked up, or a
+// wildcard. It is set for the outcomes Positive, Steered, Alias and NoData.
+func (a *Answer) Source() []byte { return a.source }
+
+// SOATTL returns the original TTL of the SOA, which is the one that is signed, of a zone that is signed.
+func (a *Answer) SOATTL() uint32 { return a.in.signing.soaTTL }
+
+// Wild is a look-up that a wildcard has answered, as far as its proof needs it.
+type Wild struct {
+	in             *zone
+	zone, encloser int
+}
+
+// Wild returns it for the look-up.
+func (a *Answer) Wild() Wild { return Wild{a.in, a.Zone, a.Encloser} }
+
+// Again makes the answer that of an earlier look-up, as far as its proof needs it.
+func (a *Answer) Again(w Wild) { a.in, a.Zone, a.Encloser = w.in, w.zone, w.encloser }
+
+// Types appends the types that the policy that answers may have at its name, by configuration.
+func (a *Answer) Types(s *Snapshot, dst []rr.Type) []rr.Type {
+	if a.Policy == nil {
+		return dst
+	}
+	return a.Policy.Types(s.program, a.Alone, dst)
+}
+
+// begin prepares for a look-up's proofs.
+func (d *Denial) begin() { d.Proofs = d.Proofs[:0] }
+
+// add adds the record that is at a name, or else the one that covers it, unless it is there already.
+func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
+	g := z.signing
+	if g.chain.Len() == 0 || len(d.Proofs) == len(d.links) {
+		return
+	}
+	d.key = z.key(d.key[:0], name)
+	at, next, exact := g.chain.Find(d.key)
+	if !exact {
+		omit = nil // it says nothing of the name's own types
+	}
+	l := &d.links[len(d.Proofs)]
+	l.fill(z, s, at, next, omit)
+	for i := range d.Proofs {
+		if string(d.Proofs[i].Owner) == string(l.owner) {
+			return
+		}
+	}
+	p := Proof{
+		Owner: l.owner, Below: len(l.owner) - len(z.origin), Type: g.proof(), TTL: g.ttl, Whole: g.ttl, Data: l.data,
+	}
+	d.Proofs = append(d.Proofs, p)
+}
+
+// NoData proves that the name that was looked up has no records of a type, or of none that a policy leaves out for now:
+// omit. The name must be in lower case. short: seconds; the answer is good for so long at most; 0: for as long as any.
+func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, d *Denial) {
+	d.begin()
+	z := a.in
+	source := a.source
+	if a.Encloser > 0 { // of a wildcard: there is nothing closer, either
+		s.expanded(a, name, d)
+		if z.signing.signer.NSEC3() {
+			d.add(z, s, name[a.Encloser:], nil)
+		}
+	}
+	d.add(z, s, source, omit)
+	if short > 0 {
+		for i := range d.Proofs {
+			d.Proofs[i].TTL = min(d.Proofs[i].TTL, short)
+		}
+	}
+}
+
+// Expanded proves that what a wildcard has answered is not there by its own name (RFC 4035 section 3.1.3.3, RFC 5155
+// section 7.2.6).
+func (s *Snapshot) Expanded(a *Answer, name []byte, d *Denial) {
+	d.begin()
+	s.expanded(a, name, d)
+}
+
+func (s *Snapshot) expanded(a *Answer, name []byte, d *Denial) {
+	if !a.in.signing.signer.NSEC3() {
+		d.add(a.in, s, name, nil)
+		return
+	}
+	d.add(a.in, s, name[closer(name, a.Encloser):], nil)
+}
+
+// closer returns where the name begins that has one label more than the one that begins at encloser.
+func closer(name []byte, encloser int) (at int) {
+	for next := int(name[0]) + 1; next < encloser; next += int(name[next]) + 1 {
+		at = next
+	}
+	return at
+}
+
+// NameError proves that the name that was looked up does not exist, nor a wildcard for it (RFC 4035 section 3.1.3.2,
+// RFC 5155 section 7.2.2). The name must be in lower case.
+func (s *Snapshot) NameError(a *Answer, name []byte, d *Denial) {
+	d.begin()
+	z := a.in
+	encloser := 0
+	for encloser < a.Zone {
+		if encloser += int(name[encloser]) + 1; z.tree.find(name[encloser:]) != nil {
+			break
+		}
+	}
+	d.name = append(append(d.name[:0], 1, '*'), name[encloser:]...)
+	if z.signing.signer.NSEC3() {
+		d.add(z, s, name[encloser:], nil)
+		d.add(z, s, name[closer(name, encloser):], nil)
+	} else {
+		d.add(z, s, name, nil)
+	}
+	d.add(z, s, d.name, nil)
+}
+
+// Delegation returns the DS records of the cut at that offset of the name that was looked up. If there are none, d
+// proves it (RFC 4035 section 3.1.4).
+func (s *Snapshot) Delegation(a *Answer, name []byte, cut int, d *Denial) (ds Set) {
+	d.begin()
+	n := a.in.tree.find(name[cut:])
+	if n == nil {
+		return Set{}
+	}
+	if count, wire := n.set(rr.TypeDS); count > 0 {
+		return Set{Wire: wire, Count: count, Owner: cut}
+	}
+	d.add(a.in, s, name[cut:], nil)
+	return Set{}
+}
+
+// Link returns the NSEC record at the name that was looked up, for who asks for it by its type. It is not there at an
+// empty non-terminal, and nowhere in a zone with NSEC3.
+func (s *Snapshot) Link(a *Answer, d *Denial) (p Proof, ok bool) {
+	d.begin()
+	if a.in.signing.signer.NSEC3() || !a.in.signing.links(a.in.tree.find(a.source)) {
+		return Proof{}, false
+	}
+	d.add(a.in, s, a.source, nil)
+	return d.Proofs[0], true
+}

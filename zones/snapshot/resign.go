@@ -1,0 +1,158 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"leeward/zones"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// sign brings denial and signatures of signed zones up to what they have now, so that all of a snapshot is signed when
+// it is published. What has changed is found as a transfer finds it, by the shards that two trees do not share, and so
+// costs what has changed. What policies answer changes with pools too.
+func (u *update) sign() {
+	if len(u.signers) == 0 {
+		return
+	}
+	steered := map[string]map[rr.Name]bool{} // by origin: names whose policies may answer otherwise
+	note := func(policy string) {
+		if p := u.Builder.policies.named[policy]; p != nil && u.signers[p.origin] != nil {
+			if steered[p.origin] == nil {
+				steered[p.origin] = map[rr.Name]bool{}
+			}
+			steered[p.origin][p.name] = true
+		}
+	}
+	for name := range u.policies {
+		note(name)
+	}
+	for pool := range u.pools {
+		for _, p := range u.catalog.PoliciesUsing(pool) {
+			note(p.Name)
+		}
+	}
+	origins := map[string]bool{}
+	for _, all := range []func(func(string) bool){
+		maps.Keys(u.zones), slices.Values(u.touched), maps.Keys(steered),
+	} {
+		for origin := range all {
+			if u.signers[origin] != nil {
+				origins[origin] = true
+			}
+		}
+	}
+	for _, origin := range slices.Sorted(maps.Keys(origins)) {
+		u.signZone(origin, steered[origin])
+	}
+}
+
+// signZone does sign for one zone. If it fails, the zone that was in service stays.
+func (u *update) signZone(origin string, steered map[rr.Name]bool) {
+	apex, err := rr.ParseName(origin)
+	at, ok := u.out.origins[apex]
+	if err != nil || !ok {
+		return
+	}
+	z := *u.out.zones[at]
+	if z.signing == nil {
+		return
+	}
+	var old *zone
+	if was, known := u.last.origins[apex]; known {
+		if old = u.last.zones[was]; old.signing == nil || old.signing.signer != z.signing.signer {
+			old = nil
+		}
+	}
+	g := signing{signer: z.signing.signer}
+	_, soa := z.tree.find([]byte(apex)).set(rr.TypeSOA)
+	g.soaTTL = binary.BigEndian.Uint32(soa[6:])
+	g.ttl = min(g.soaTTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))
+	z.signing = &g
+	s := u.out
+	if old == nil {
+		g.chain = z.linkAll()
+		err = z.write(s, z.tree.nodes)
+	} else if names, whole := z.relink(old); whole {
+		g.chain = z.linkAll()
+		err = z.write(s, z.tree.nodes)
+	} else {
+		for name := range steered {
+			names[name] = true
+		}
+		err = z.write(s, func(yield func(node) bool) {
+			for name := range names {
+				if n := z.tree.find([]byte(name)); n != nil && !yield(n) {
+					return
+				}
+			}
+		})
+	}
+	if err != nil {
+		key := zones.KeyOf(zones.KindZone, origin)
+		u.problems[key] = zones.Problem{Key: key, Field: "dnssec", Message: fmt.Sprintf("it cannot be signed: %v", err)}
+		if old != nil {
+			u.setZone(at, old)
+			return
+		}
+		u.setZone(at, &zone{origin: apex, hash: z.hash, tree: newTree(u.seed), standing: hollow})
+		return
+	}
+	u.setZone(at, &z)
+}
+
+// linkAll returns the chain of all names of the zone.
+func (z *zone) linkAll() *dnssec.Chain {
+	var keys [][]byte
+	for n := range z.tree.nodes {
+		if z.signing.links(n) && !z.hidden(n.name(), n) {
+			keys = append(keys, z.key(nil, n.name()))
+		}
+	}
+	var none *dnssec.Chain
+	return none.Edit(keys, nil)
+}
+
+// relink makes the zone's chain of the one of an older version, and returns the names that may have something new to
+// sign. whole: a cut or a DNAME above other names has come or gone, which hides or shows them, and the chain is to be
+// made of all names.
+func (z *zone) relink(old *zone) (names map[rr.Name]bool, whole bool) {
+	a, b := old.tree, z.tree
+	alike := a.len() == b.len() && a.seed == b.seed
+	names = map[rr.Name]bool{}
+	for _, t := range [...]*tree{a, b} {
+		for i := range t.len() {
+			if !alike || !a.at(i).same(b.at(i)) {
+				t.at(i).each(func(n node) { names[rr.Name(n.name())] = true })
+			}
+		}
+	}
+	var put, drop [][]byte
+	for name := range names {
+		was, is := a.find([]byte(name)), b.find([]byte(name))
+		hides := func(n node) [2]bool { return [2]bool{n != nil && n.cut(), n != nil && n.turn()} }
+		if hides(was) != hides(is) && (was != nil && was.kids() > 0 || is != nil && is.kids() > 0) {
+			return names, true
+		}
+		linked := old.signing.links(was) && !old.hidden([]byte(name), was)
+		links := z.signing.links(is) && !z.hidden([]byte(name), is)
+		switch {
+		case links && !linked:
+			put = append(put, z.key(nil, []byte(name)))
+		case linked && !links:
+			drop = append(drop, z.key(nil, []byte(name)))
+		}
+	}
+	z.signing.chain = old.signing.chain
+	if len(put)+len(drop) == 0 {
+		return names, false
+	}
+	z.signing.chain = old.signing.chain.Edit(put, drop)
+	for _, key := range slices.Concat(put, drop) { // what comes next is another name for who comes before
+		names[rr.Name(z.named(nil, z.signing.chain.Before(key)))] = true
+	}
+	return names, false
+}

@@ -1,0 +1,291 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+	"leeward/zones/steer"
+)
+
+// signing is what a zone has that is signed. It never changes, but for the signatures that the signer adds.
+//
+// Every RRset that answers can have is signed before the snapshot is published: static sets, denial, each address that
+// a policy may answer with. The sets of several addresses that a policy answers with are signed when they are first
+// answered (package answer).
+type signing struct {
+	signer *dnssec.Signer
+	chain  *dnssec.Chain // the names with NSEC, or NSEC3, records
+	ttl    uint32        // of these: the SOA's or its MINIMUM, whichever is less (RFC 9077)
+	soaTTL uint32        // of the SOA
+}
+
+// links reports whether the node has an NSEC record, or an NSEC3 one, where nothing hides it: of the first, empty
+// non-terminals have none (RFC 4035 section 2.3, RFC 5155 section 7.1).
+func (g *signing) links(n node) bool {
+	return n != nil && (n.count() > 0 || n.policy() >= 0 || g.signer.NSEC3() && n.kids() > 0)
+}
+
+// key appends the key in the chain of a name, in wire form and lower case.
+func (z *zone) key(dst, name []byte) []byte {
+	if z.signing.signer.NSEC3() {
+		h := dnssec.Hash(name)
+		return append(append(dst, h[:]...), name...)
+	}
+	var offsets [128]uint8
+	return dnssec.AppendOrderKey(dst, name, offsets[:z.above(name, &offsets)])
+}
+
+// named appends the name of a key.
+func (z *zone) named(dst, key []byte) []byte {
+	if z.signing.signer.NSEC3() {
+		return append(dst, key[dnssec.HashSize:]...)
+	}
+	return append(dnssec.AppendKeyName(dst, key), z.origin...)
+}
+
+// hidden reports whether a cut or a DNAME above a name answers instead of it.
+func (z *zone) hidden(name []byte, n node) bool {
+	if z.tree.cuts+z.tree.turns == 0 {
+		return false
+	}
+	var offsets [128]uint8
+	above := offsets[:z.above(name, &offsets)]
+	at := z.hider(name, above, 0, n).at
+	return at > 0 // at 0 is the cut itself
+}
+
+// types appends the types that the bitmap of a node has, but for those that are left out.
+func (z *zone) types(s *Snapshot, n node, omit []rr.Type, dst []rr.Type) []rr.Type {
+	g := z.signing
+	put := func(t rr.Type) {
+		for _, o := range omit {
+			if o == t {
+				return
+			}
+		}
+		dst = append(dst, t)
+	}
+	proof, signed := rr.TypeNSEC, true
+	if g.signer.NSEC3() {
+		proof, signed = 0, n.count() > 0 || n.policy() >= 0
+	}
+	if n.cut() {
+		put(rr.TypeNS)
+		_, ds := n.set(rr.TypeDS)
+		if ds != nil {
+			put(rr.TypeDS)
+		}
+		signed = ds != nil || proof != 0
+	} else {
+		var p *steer.Policy
+		if number := n.policy(); number >= 0 {
+			p = s.policies[number]
+			var room [2]rr.Type
+			for _, t := range p.Types(s.program, n.count() == 0, room[:0]) {
+				put(t)
+			}
+		}
+		b := n.sets()
+		for range n.count() {
+			head := binary.LittleEndian.Uint64(b)
+			switch t := rr.Type(head); {
+			case t == 0: // a policy that cannot be read
+				put(rr.TypeA)
+				put(rr.TypeAAAA)
+			case p == nil || !hides(t):
+				put(t)
+			}
+			b = b[setHead+uint32(head>>32):]
+		}
+	}
+	if signed {
+		put(rr.TypeRRSIG)
+	}
+	if proof != 0 {
+		put(proof)
+	}
+	return dst
+}
+
+// link is one record of a chain on its way into an answer or to a signature.
+type link struct {
+	owner []byte    // in wire form
+	data  []byte    // RDATA
+	types []rr.Type // scratch
+}
+
+// fill makes the record that is at a key of the chain. omit are types that are left out.
+func (l *link) fill(z *zone, s *Snapshot, at, next []byte, omit []rr.Type) {
+	g := z.signing
+	l.owner = z.named(l.owner[:0], at)
+	n := z.tree.find(l.owner)
+	if l.types = l.types[:0]; n != nil {
+		l.types = z.types(s, n, omit, l.types)
+	}
+	if g.signer.NSEC3() {
+		l.owner = append(dnssec.AppendHashed(l.owner[:0], at[:dnssec.HashSize]), z.origin...)
+		l.data = dnssec.AppendNSEC3(l.data[:0], next)
+	} else {
+		l.data = z.named(l.data[:0], next)
+	}
+	l.data = dnssec.AppendTypes(l.data, l.types)
+}
+
+// proof is the type of the records of the zone's chain.
+func (g *signing) proof() rr.Type {
+	if g.signer.NSEC3() {
+		return rr.TypeNSEC3
+	}
+	return rr.TypeNSEC
+}
+
+// pen signs what a node has, in one generation.
+type pen struct {
+	zone       *zone
+	snapshot   *Snapshot
+	generation *dnssec.Generation
+	link       link
+	key        []byte
+	data       [][]byte
+	err        error
+}
+
+// node signs all that the node has and that is not signed yet. What is hidden is not signed.
+func (p *pen) node(n node) {
+	z, name := p.zone, n.name()
+	if p.err != nil || z.hidden(name, n) {
+		return
+	}
+	owner := rr.Name(name)
+	cut := n.cut()
+	n.each(func(typ rr.Type, count int, wire []byte) {
+		if count == 0 || cut && typ != rr.TypeDS {
+			return
+		}
+		p.data = p.data[:0]
+		ttl := binary.BigEndian.Uint32(wire[6:])
+		for range count {
+			size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+			p.data = append(p.data, wire[recordHead:size])
+			wire = wire[size:]
+		}
+		p.sign(owner, typ, ttl, p.data)
+	})
+	if z.signing.links(n) {
+		p.key = z.key(p.key[:0], name)
+		if at, next, exact := z.signing.chain.Find(p.key); exact {
+			p.link.fill(z, p.snapshot, at, next, nil)
+			p.sign(rr.Name(p.link.owner), z.signing.proof(), z.signing.ttl, [][]byte{p.link.data})
+		}
+	}
+	if number := n.policy(); number >= 0 && !cut {
+		policy := p.snapshot.policies[number]
+		policy.Singles(p.snapshot.program, func(typ rr.Type, data []byte) {
+			p.sign(owner, typ, policy.TTL, [][]byte{data})
+		})
+	}
+}
+
+func (p *pen) sign(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
+	signer := p.zone.signing.signer
+	id := signer.Begin([]byte(owner), typ, ttl)
+	for _, d := range data {
+		signer.Add(&id, d)
+	}
+	if _, err := p.generation.Sign(id, dnssec.Set{Owner: owner, Type: typ, TTL: ttl, Data: data}); err != nil {
+		p.err = err
+	}
+}
+
+// serially is how many nodes are signed by the goroutine that has them, and not by several.
+const serially = 256
+
+// write signs nodes in both of the signer's generations. Many nodes are shared out over half of the processors, so that
+// queries keep the others.
+func (z *zone) write(s *Snapshot, nodes func(yield func(node) bool)) error {
+	now, next := z.signing.signer.Generations()
+	if err := z.writeIn(s, now, nodes); err != nil || next == nil {
+		return err
+	}
+	return z.writeIn(s, next, nodes)
+}
+
+func (z *zone) writeIn(s *Snapshot, g *dnssec.Generation, nodes func(yield func(node) bool)) error {
+	hands := max(1, runtime.GOMAXPROCS(0)/2)
+	var wait sync.WaitGroup
+	var failed atomic.Pointer[error]
+	work := make(chan []node, hands)
+	batch := make([]node, 0, serially)
+	hand := func(p *pen, batch []node) {
+		for _, n := range batch {
+			p.node(n)
+		}
+		if p.err != nil {
+			failed.Store(&p.err)
+		}
+	}
+	started := false
+	for n := range nodes {
+		if batch = append(batch, n); len(batch) < serially {
+			continue
+		}
+		if !started {
+			started = true
+			for range hands {
+				wait.Go(func() {
+					p := &pen{zone: z, snapshot: s, generation: g}
+					for batch := range work {
+						hand(p, batch)
+					}
+				})
+			}
+		}
+		work <- batch
+		batch = make([]node, 0, serially)
+	}
+	close(work)
+	hand(&pen{zone: z, snapshot: s, generation: g}, batch)
+	wait.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// nodes yields every node of the tree.
+func (t *tree) nodes(yield func(node) bool) {
+	for i := range t.len() {
+		more := true
+		t.at(i).each(func(n node) { more = more && yield(n) })
+		if !more {
+			return
+		}
+	}
+}
+
+// Signed calls f with the signer of each zone that is signed, until f returns false.
+func (s *Snapshot) Signed(f func(origin rr.Name, signer *dnssec.Signer) bool) {
+	for _, z := range s.zones {
+		if z.signing != nil && !f(z.origin, z.signing.signer) {
+			return
+		}
+	}
+}
+
+// Prepare signs, in the generation that the zone's signer has prepared, all that the zone has. It does what takes
+// longest of an epoch's turn before the turn.
+func (s *Snapshot) Prepare(origin rr.Name) error {
+	at, ok := s.origins[origin]
+	if !ok || s.zones[at].signing == nil {
+		return nil
+	}
+	z := s.zones[at]
+	if _, next := z.signing.signer.Generations(); next != nil {
+		return z.writeIn(s, next, z.tree.nodes)
+	}
+	return nil
+}

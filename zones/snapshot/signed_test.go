@@ -1,0 +1,234 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// signedKey is one key for all tests of this package.
+func signedKey(t testing.TB) *dnssec.Key {
+	t.Helper()
+	k, err := dnssec.Generate("\x07example\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// chainOf lists the keys of a chain.
+func chainOf(c *dnssec.Chain) (keys []string) {
+	c.Each(func(k []byte) { keys = append(keys, string(k)) })
+	return keys
+}
+
+// unsignedSets returns what a zone has and should be signed, and is not, found without what signs it.
+func unsignedSets(s *Snapshot, z *zone) (missing []string) {
+	g := z.signing
+	now := g.signer.Now()
+	look := func(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
+		id := g.signer.Begin([]byte(owner), typ, ttl)
+		for _, d := range data {
+			g.signer.Add(&id, d)
+		}
+		if now.Find(id) == nil {
+			missing = append(missing, fmt.Sprintf("%s %s", owner, typ))
+		}
+	}
+	z.tree.each(func(n node) {
+		name := rr.Name(n.name())
+		for above := name; above != z.origin; above = above.Parent() {
+			at := z.tree.find([]byte(above))
+			if above != name && at != nil && (at.cut() || at.turn()) {
+				return
+			}
+		}
+		if apex := z.tree.find([]byte(z.origin)); name != z.origin && apex.turn() {
+			return
+		}
+		n.each(func(typ rr.Type, count int, wire []byte) {
+			if count == 0 || n.cut() && typ != rr.TypeDS {
+				return
+			}
+			var data [][]byte
+			ttl := binary.BigEndian.Uint32(wire[6:])
+			for rest := wire; len(rest) > 0; {
+				size := recordHead + int(binary.BigEndian.Uint16(rest[recordHead-2:]))
+				data, rest = append(data, rest[recordHead:size]), rest[size:]
+			}
+			look(name, typ, ttl, data)
+		})
+		if number := n.policy(); number >= 0 && !n.cut() {
+			s.policies[number].Singles(s.program, func(typ rr.Type, data []byte) {
+				look(name, typ, s.policies[number].TTL, [][]byte{data})
+			})
+		}
+	})
+	g.chain.Each(func(key []byte) {
+		var l link
+		at, next, _ := g.chain.Find(key)
+		l.fill(z, s, at, next, nil)
+		look(rr.Name(l.owner), g.proof(), g.ttl, [][]byte{l.data})
+	})
+	return missing
+}
+
+// TestSignedChangeByChange: however a signed zone came to be what it is, its chain is that of all its names, and all of
+// it is signed.
+func TestSignedChangeByChange(t *testing.T) {
+	k := signedKey(t)
+	rapid.Check(t, func(t *rapid.T) {
+		c, b := catalog.New(time.Now), NewBuilder(time.Now)
+		b.Keyed("example.test", k, nil)
+		revision := int64(1)
+		nsec3 := rapid.Bool().Draw(t, "nsec3")
+		z := &zones.Zone{
+			Origin: "example.test", Nameservers: []string{"ns.example.net"},
+			DNSSEC: &zones.DNSSEC{Enabled: true, NSEC3: nsec3},
+		}
+		region := &zones.Region{Region: "eu"}
+		pool := &zones.Pool{Pool: "p", Region: "eu"}
+		batch := zones.Batch{Revision: 1, Full: true}
+		put := func(r zones.Resource) {
+			batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: revision})
+		}
+		put(z)
+		put(region)
+		put(pool)
+		owner := rapid.SampledFrom([]string{"a", "b.a", "c.b.a", "*.a", "x.*.a", "d", "e.d", "*", "f", "g.f", "@"})
+		for range rapid.IntRange(1, 12).Draw(t, "turns") {
+			for range rapid.IntRange(0, 4).Draw(t, "changes") {
+				name := owner.Draw(t, "owner")
+				switch rapid.SampledFrom([]string{"put", "put", "put", "drop", "policy", "endpoint"}).Draw(t, "what") {
+				case "put":
+					typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME", "TYPE65280"}).Draw(t, "type")
+					if name == "@" && (typ == "NS" || typ == "DS") {
+						continue
+					}
+					n := rapid.IntRange(0, 3).Draw(t, "data")
+					data := map[string]string{
+						"A": fmt.Sprintf("192.0.2.%d", n), "TXT": fmt.Sprintf(`"%d"`, n),
+						"NS": fmt.Sprintf("ns%d.test.", n),
+						"DS": "1 13 2 " + strings.Repeat("ab", 32), "DNAME": fmt.Sprintf("to%d.test.", n),
+						"TYPE65280": fmt.Sprintf(`\# 1 0%d`, n),
+					}[typ]
+					put(&zones.Record{Origin: "example.test", Owner: name, Type: typ, Data: []string{data}})
+				case "drop":
+					typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DNAME", "DS"}).Draw(t, "type")
+					key := zones.KeyOf(zones.KindRecord, "example.test/"+name+"/"+typ)
+					batch.Changes = append(batch.Changes, zones.Change{Key: key, Revision: revision})
+				case "policy":
+					full := strings.TrimPrefix(name+".example.test", "@.")
+					if rapid.Bool().Draw(t, "is there") {
+						put(&zones.Policy{Name: full, Rules: []zones.Rule{{Failover: []zones.Step{{
+							Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}},
+						}}}}})
+					} else {
+						batch.Changes = append(batch.Changes,
+							zones.Change{Key: zones.KeyOf(zones.KindPolicy, full), Revision: revision})
+					}
+				case "endpoint":
+					addresses := []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"}
+					put(endpointOf(rapid.SampledFrom(addresses).Draw(t, "address")))
+				}
+			}
+			s, _ := b.Update(c, c.Apply(batch), nil)
+			revision++
+			batch = zones.Batch{Revision: revision, AcceptedKeys: nil, Accepted: revision - 1}
+			at := s.zones[s.origins["\x07example\x04test\x00"]]
+			if at.signing == nil {
+				t.Fatal("it is not signed")
+			}
+			if got, want := chainOf(at.signing.chain), chainOf(at.linkAll()); !slices.Equal(got, want) {
+				t.Fatalf("the chain is\n%q\nand of all names\n%q", got, want)
+			}
+			if missing := unsignedSets(s, at); len(missing) > 0 {
+				t.Fatalf("not signed: %q", missing)
+			}
+		}
+	})
+}
+
+func endpointOf(address string) *zones.Endpoint {
+	return &zones.Endpoint{Pool: "p", Endpoint: "e", Addresses: []netip.Addr{netip.MustParseAddr(address)}}
+}
+
+// TestKeyThatIsNotThere: what a zone is without its key.
+func TestKeyThatIsNotThere(t *testing.T) {
+	name := []byte("\x07example\x04test\x00")
+	now := func() time.Time { return time.Unix(1_800_000_000, 0) }
+	z := &zones.Zone{
+		Origin: "example.test", Nameservers: []string{"ns.example.net"}, DNSSEC: &zones.DNSSEC{Enabled: true},
+	}
+	plain := &zones.Zone{Origin: "example.test", Nameservers: []string{"ns.example.net"}}
+	broken := fs.ErrPermission
+	none := fmt.Errorf("here: %w", dnssec.ErrNoKey)
+	because := func(err error) func(*Builder) {
+		return func(b *Builder) { b.Keyed("example.test", nil, err) }
+	}
+	for _, x := range []struct {
+		what    string
+		before  *zones.Zone
+		keyed   func(b *Builder)
+		outcome Outcome
+		signed  bool
+		says    string
+	}{
+		{"nobody has looked", nil, func(*Builder) {}, Positive, false, ""},
+		{"there is none", nil, because(none), Positive, false, "unsigned: here"},
+		{"unreadable", nil, because(broken), Unusable, false, "is not served"},
+		{
+			"unreadable, and unsigned until now", plain, because(broken), Positive,
+			false, "unsigned: permission",
+		},
+		{"there", nil, func(b *Builder) { b.Keyed("example.test", signedKey(t), nil) }, Positive, true, ""},
+		{"there, and then unreadable", nil, func(b *Builder) {
+			b.Keyed("example.test", signedKey(t), nil)
+			b.Keyed("example.test", nil, broken)
+		}, Positive, true, ""},
+	} {
+		c, b := catalog.New(now), NewBuilder(now)
+		full := true
+		for i, z := range []*zones.Zone{x.before, z} {
+			if z == nil {
+				continue
+			}
+			b.Update(c, c.Apply(zones.Batch{Revision: int64(i + 1), Full: full, Changes: []zones.Change{
+				{Key: z.Key(), Resource: z, Revision: int64(i + 1)},
+			}}), nil)
+			full = false
+		}
+		x.keyed(b)
+		s, problems := b.Update(c, catalog.Delta{}, nil)
+		var a Answer
+		s.Lookup(name, uint16(rr.TypeSOA), classIN, &a)
+		if a.Outcome != x.outcome || (a.Signer() != nil) != x.signed {
+			t.Errorf("%s: outcome %d, signed: %v; want %d, %v", x.what, a.Outcome, a.Signer() != nil, x.outcome,
+				x.signed)
+		}
+		var text bytes.Buffer
+		for _, p := range problems {
+			text.WriteString(p.Message)
+		}
+		if !strings.Contains(text.String(), x.says) || x.says == "" && text.Len() > 0 {
+			t.Errorf("%s: problems are %q, want %q", x.what, text.String(), x.says)
+		}
+		if errors.Is(broken, dnssec.ErrNoKey) {
+			t.Fatal("the test tells nothing")
+		}
+	}
+}
