@@ -27,7 +27,7 @@ var screens = []screen{
 	{"night", "/", []string{
 		"us is out since", "Its clients go to eu.", "What is wrong, and what to do",
 		"leeward drain region/us --for 1h", "Can I trust this page?", "all 3 answer from revision",
-		"How long failovers took", "detect", "Nothing is drained, and nothing is planned.",
+		"How long failovers took", "The last events", "detect", "Nothing is drained, and nothing is planned.",
 	}},
 	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
 	{"pools-searched", "/pools?q=10.77.2.11", []string{"www-us"}},
@@ -42,6 +42,7 @@ var screens = []screen{
 		"client is located: NA, US", "no healthy endpoint", "available", "ECS scope",
 	}},
 	{"explain-wrong", "/explain?name=www.example.test&client=nobody", []string{"nobody"}},
+	{"history", "/history?of=region/us", []string{"is down", "of www-us/lb-1", "pool www-us is out of the answers"}},
 	{"zones", "/zones", []string{"example.test", "lives here", "nobody"}},
 	{"servers", "/servers", []string{"server-eu", "server-us", "server-ap", "following", "votes"}},
 	{"problems", "/problems", []string{"The newest version of every resource is in service."}},

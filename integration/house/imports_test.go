@@ -103,7 +103,7 @@ var rooms = []room{
 	},
 	{
 		"server/console",
-		[]string{"server/admin", "server/answer", "zones", "zones/snapshot", "zones/steer"},
+		[]string{"server/admin", "server/answer", "server/history", "zones", "zones/snapshot", "zones/steer"},
 		"it shows what a status says, and decides nothing: neither a store's writes nor the server's sockets",
 	},
 	{"cmd/...", []string{"..."}, "wiring is its work"},

@@ -12,6 +12,7 @@ import (
 
 	"leeward/server/admin"
 	"leeward/server/answer"
+	"leeward/server/history"
 )
 
 // Options are what the screens are made from. A screen whose function is nil is not there.
@@ -24,6 +25,7 @@ type Options struct {
 	Status func(context.Context) (*admin.Status, error)
 	// a *answer.BadQuestion says what is wrong with the question
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
+	History func(context.Context, history.Query) (*history.Page, error)
 	State   func() *answer.State // that queries are answered from; nil before there is one
 
 	Changes *Changes // says when answers may have changed; never nil
@@ -51,6 +53,7 @@ func New(o Options) http.Handler {
 		{"/pools", "pools", "Pools", "All pools; search by name, region or address", c.poolList, true},
 		{"/policies", "policies", "Policies", "The steered names", c.policies, true},
 		{"/explain", "explain", "Explain", "Why a client gets an answer", c.explain, o.Explain != nil},
+		{"/history", "history", "History", "What happened on this server", c.past, o.History != nil},
 		{"/zones", "zones", "Zones", "Zones, serials and transfers", c.zoneList, true},
 		{"/servers", "fleet", "Servers", "Servers and vantages", c.fleet, true},
 		{

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"leeward/server/admin"
 	"leeward/server/answer"
 	"leeward/server/console"
+	"leeward/server/history"
 	"leeward/zones/steer"
 )
 
@@ -78,10 +80,16 @@ func TestHostile(t *testing.T) {
 			fill(reflect.ValueOf(e).Elem(), text, 0)
 			return e, nil
 		}
+		o.History = func(context.Context, history.Query) (*history.Page, error) {
+			p := &history.Page{}
+			fill(reflect.ValueOf(p).Elem(), text, 0)
+			return p, nil
+		}
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
 		for _, target := range []string{
-			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/zones",
+			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/history",
+			"/zones",
 			"/policies",
 		} {
 			w, page := get(t, r, target)

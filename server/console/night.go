@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"leeward/server/admin"
+	"leeward/server/history"
 	"leeward/zones/steer"
 )
 
@@ -19,10 +20,11 @@ type nightly struct {
 	Overrides []word
 	Planned   []word
 	Phases    []admin.Phase
+	Past      *pastList // the last events; nil: nobody keeps them
 }
 
 // night is the first screen: what is broken, who says so, who gets what instead, what to do.
-func (c *console) night(_ *http.Request, s *admin.Status) (string, any, error) {
+func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	n := &nightly{Regions: c.regions(s), Trust: trusts(s), Phases: s.Failover}
 	n.Map = draw(n.Regions)
 	n.Cases = c.cases(s)
@@ -30,6 +32,10 @@ func (c *console) night(_ *http.Request, s *admin.Status) (string, any, error) {
 		n.Cases, n.More = n.Cases[:mostCases], more
 	}
 	n.Overrides, n.Planned = c.overrides(s)
+	if c.History != nil {
+		n.Past = &pastList{Now: s.Time}
+		c.read(r, history.Query{Limit: lastEvents}, n.Past)
+	}
 	title := "All is well"
 	switch {
 	case onlyMeant(s):

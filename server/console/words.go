@@ -12,8 +12,10 @@ import (
 
 // words are the functions of the templates.
 var words = template.FuncMap{
-	"age":  admin.Age,
-	"took": took,
+	"day":   func(t time.Time) string { return t.UTC().Format("2 January 15:04:05 UTC") },
+	"query": func(s string) template.URL { return template.URL(s) }, // that was encoded
+	"age":   admin.Age,
+	"took":  took,
 	"capital": func(s string) string {
 		if s == "" {
 			return s

@@ -1,0 +1,108 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"leeward/server/admin"
+	"leeward/server/history"
+)
+
+// pastList is what happened, the newest first.
+type pastList struct {
+	Of, Since string
+	Events    []eventRow
+	Page      *history.Page
+	Older     string // parameters of what is older; "": that was all
+	Problem   string // why it cannot be told
+	Now       time.Time
+}
+
+// eventRow is one event as a page shows it.
+type eventRow struct {
+	Time     time.Time
+	Kind     history.Kind
+	State    string // its shape
+	Text     string
+	Phases   string // of a failover
+	Links    []link
+	Revision int64
+	Fields   []string // what changed
+}
+
+// lastEvents is how many events the first screen has.
+const lastEvents = 8
+
+// mostFields is how many changed fields of an event are told.
+const mostFields = 10
+
+func (c *console) past(r *http.Request, s *admin.Status) (string, any, error) {
+	if _, err := pageOf(r, "of", "since", "after"); err != nil {
+		return "", nil, err
+	}
+	v := r.URL.Query()
+	out := &pastList{Of: strings.TrimSpace(v.Get("of")), Since: strings.TrimSpace(v.Get("since")), Now: s.Time}
+	q := history.Query{Of: strings.TrimSuffix(out.Of, "."), Limit: perPage}
+	var err error
+	if q.Since, err = admin.ReadPast("since", out.Since, time.Now()); err != nil {
+		out.Problem = err.Error()
+		return "History", out, nil
+	}
+	if text := v.Get("after"); text != "" {
+		if q.After, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return "", nil, wrong("after=%s: write the number of an event.", text)
+		}
+	}
+	c.read(r, q, out)
+	if out.Page != nil && out.Page.Next > 0 {
+		v.Set("after", strconv.FormatUint(out.Page.Next, 10))
+		out.Older = v.Encode()
+	}
+	return "History", out, nil
+}
+
+// read asks for events, and says so where there are none to be had.
+func (c *console) read(r *http.Request, q history.Query, out *pastList) {
+	p, err := c.History(r.Context(), q)
+	if err != nil {
+		out.Problem = err.Error()
+		return
+	}
+	out.Page = p
+	for i := range p.Events {
+		out.Events = append(out.Events, row(&p.Events[i]))
+	}
+}
+
+func row(e *history.Event) eventRow {
+	x := eventRow{Time: e.Time, Kind: e.Kind, Text: e.Text, State: "empty", Revision: e.Revision}
+	switch e.Kind {
+	case history.Verdict, history.Vote:
+		if x.State = "up"; e.Turn != nil && e.Turn.To == "down" {
+			x.State = "out"
+		}
+	case history.Failover:
+		x.State = "part"
+	case history.Override, history.Drill:
+		x.State = "drained"
+	case history.Lost:
+		x.State = "note"
+	}
+	for _, of := range e.Of {
+		if kind, _, _ := strings.Cut(of, "/"); kind == "region" || kind == "pool" || kind == "endpoint" ||
+			kind == "policy" {
+			x.Links = append(x.Links, link{To: "/" + of, Text: of})
+		}
+	}
+	x.Links = x.Links[:min(len(x.Links), 3)]
+	for _, ch := range e.Changes {
+		for _, f := range ch.Fields {
+			if len(x.Fields) < mostFields {
+				x.Fields = append(x.Fields, f.Path+": "+f.Was+" → "+f.Is)
+			}
+		}
+	}
+	return x
+}

@@ -1,0 +1,61 @@
+package console_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/server/console"
+	"leeward/server/history"
+)
+
+// The history is told as it was asked for; where it cannot be had the first screen is whole without it.
+func TestHistory(t *testing.T) {
+	o := options(night())
+	var asked history.Query
+	var fails error
+	o.History = func(_ context.Context, q history.Query) (*history.Page, error) {
+		asked = q
+		return &history.Page{Since: noon.Add(-time.Hour), InMemory: true, Next: 17, Events: []history.Event{
+			{
+				Number: 20, Time: noon, Kind: history.Changed, Revision: 52, Of: []string{"policy/www.example.test"},
+				Text:    "Policy www.example.test is changed",
+				Changes: []history.Change{{Fields: []history.Field{{Path: "ttl", Was: "30s", Is: "20s"}}}},
+			},
+		}}, fails
+	}
+	h := console.New(o)
+	_, page := get(t, h, "/history?of=www.example.test.&after=21")
+	if asked.Of != "www.example.test" || asked.After != 21 || asked.Limit != 100 {
+		t.Errorf("asked is %+v", asked)
+	}
+	for _, want := range []string{
+		"28 November 12:00:00 UTC", "Policy www.example.test is changed", "ttl: 30s → 20s",
+		"reaches back to 2026-11-28T11:00",
+		"ends with the process",
+	} {
+		if !strings.Contains(text(page), want) {
+			t.Errorf("the page does not say %q:\n%s", want, text(page))
+		}
+	}
+	for _, want := range []string{`href="/policy/www.example.test"`, `href="?after=17&amp;of=www.example.test."`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if _, page := get(t, h, "/history?since=yore"); !strings.Contains(text(page), "yore") {
+		t.Errorf("a time that is none: %s", text(page))
+	}
+	if r, _ := get(t, h, "/history?after=x"); r.StatusCode != 400 {
+		t.Errorf("an event that is none: %d", r.StatusCode)
+	}
+	if _, page := get(t, h, "/"); !strings.Contains(text(page), "The last events") || asked.Limit != 8 {
+		t.Errorf("the first screen: %s", text(page))
+	}
+	fails = errors.New("the disk of the history does not answer")
+	if r, page := get(t, console.New(o), "/"); r.StatusCode != 200 || !strings.Contains(text(page), fails.Error()) {
+		t.Errorf("the first screen without its history: %d %s", r.StatusCode, text(page))
+	}
+}
