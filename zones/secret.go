@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"leeward/health"
@@ -78,4 +80,34 @@ func secrets(r Resource, value func(where, value string) string) Resource {
 		return &out
 	}
 	return r
+}
+
+// Reveal returns an earlier version, of which the secrets are hidden, with the secrets of the version that there is
+// now. then is the version that followed the earlier one, hidden in the same way: a secret that differed is not known
+// any more, and the error names it.
+func Reveal(earlier, then, now Resource) (Resource, error) {
+	known, same := map[string]string{}, map[string]bool{}
+	if now != nil {
+		secrets(now, func(where, value string) string { known[where] = value; return value })
+	}
+	if then != nil {
+		secrets(then, func(where, value string) string { same[where] = value == Hidden; return value })
+	}
+	var lost []string
+	out := secrets(earlier, func(where, value string) string {
+		if value != Hidden && value != HiddenOther {
+			return value
+		}
+		if v, is := known[where]; is && same[where] {
+			return v
+		}
+		lost = append(lost, where)
+		return value
+	})
+	if len(lost) > 0 {
+		slices.Sort(lost)
+		return nil, fmt.Errorf("%s: what %s was is not in the history, which keeps no secrets; apply it from your "+
+			"files", earlier.Key(), strings.Join(lost, ", "))
+	}
+	return out, nil
 }

@@ -24,6 +24,7 @@ type changeFlags struct {
 	dryRun, force bool
 	output        string
 	wait          time.Duration // for servers; 0: not
+	question      string        // what is asked before anything is written; "": nothing
 	simulate      bool          // where clients would go is worked out first
 }
 
@@ -120,6 +121,14 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		if !asked {
 			if err := p.pruned.allow(inv, base, f); err != nil {
 				return store.Plan{}, err
+			}
+			if f.question != "" && !f.dryRun && len(edits) > 0 {
+				if !terminal(inv.in) {
+					return store.Plan{}, errors.New("nothing was written: there is nobody to ask; add --yes")
+				}
+				if err := inv.confirm(f.question); err != nil {
+					return store.Plan{}, err
+				}
 			}
 			asked = true
 		}

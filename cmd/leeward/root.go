@@ -28,6 +28,7 @@ func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
 		newServe(inv), newProbe(inv), newDemo(inv), newHealthcheck(inv), newBench(inv),
 		newStatus(inv), newTop(inv), newExplain(inv), newHistory(inv),
+		newDiff(inv), newUndo(inv),
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv), newReference(inv),
 		newImport(inv), newExport(inv),
 		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv),

@@ -28,6 +28,36 @@ func (h *handler) history(w http.ResponseWriter, r *http.Request) {
 	h.write(w, p)
 }
 
+// changes answers what changed between two revisions.
+func (h *handler) changes(w http.ResponseWriter, r *http.Request) {
+	v, err := parameters(r, "from", "to")
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	var bounds [2]int64
+	for i, name := range []string{"from", "to"} {
+		text := v.Get(name)
+		if text == "" {
+			continue
+		}
+		if bounds[i], err = strconv.ParseInt(text, 10, 64); err != nil || bounds[i] < 0 {
+			fail(w, http.StatusBadRequest, fmt.Errorf("%s %q: write a revision, such as 52", name, text))
+			return
+		}
+	}
+	if bounds[1] != 0 && bounds[1] <= bounds[0] {
+		fail(w, http.StatusBadRequest, fmt.Errorf("to %d is not after from %d", bounds[1], bounds[0]))
+		return
+	}
+	c, err := h.Changes(r.Context(), bounds[0], bounds[1])
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	h.write(w, c)
+}
+
 // query reads the parameters of a request for the history.
 func (h *handler) query(r *http.Request) (q history.Query, err error) {
 	v, err := parameters(r, "of", "since", "until", "limit", "after")

@@ -33,6 +33,9 @@ type Options struct {
 	Counts  func(of string, most int) *answer.Counts // nil: 404
 	// nil: 404
 	History func(context.Context, history.Query) (*history.Page, error)
+	// after one revision, up to another; nil: 404
+	Changes func(ctx context.Context, from, to int64) (*history.Revisions, error)
+
 	Metrics prometheus.Gatherer // nil: 404
 	// for people, at all other addresses; nil: a list of addresses, in plain text
 	Pages http.Handler
@@ -93,6 +96,12 @@ func NewHandler(o Options) http.Handler {
 		pages = append(pages, page{
 			"/api/v1/history?of=&since=&until=&limit=&after=", "what happened, the newest first (JSON)",
 			programs, h.history,
+		})
+	}
+	if o.Changes != nil {
+		pages = append(pages, page{
+			"/api/v1/changes?from=&to=", "resources that changed between two revisions, before and after (JSON)",
+			programs, h.changes,
 		})
 	}
 	mux := http.NewServeMux()

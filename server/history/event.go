@@ -8,6 +8,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 // Kind is what an event is about.
 type Kind string
 
-// The kinds of events. Those of Inner are for evaluating the past, and are listed only when they are asked for.
+// The kinds of events.
 const (
 	Verdict  Kind = "verdict"  // the verdict on an address turned
 	Vote     Kind = "vote"     // a vantage's report on an address turned
@@ -28,19 +29,12 @@ const (
 	Server   Kind = "server"   // this server started or stopped
 	Lost     Kind = "lost"     // events that are not here
 	Clock    Kind = "clock"    // the clock of this machine was set
-
-	Load     Kind = "load"     // what a pool carries turned
-	Resolved Kind = "resolved" // the addresses of an endpoint's hostname
-	Geo      Kind = "geo"      // the location databases are other ones
 )
 
 // Kinds lists all kinds.
 var Kinds = []Kind{
-	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock, Load, Resolved, Geo,
+	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock,
 }
-
-// Inner reports whether events of the kind are listed only when they are asked for.
-func (k Kind) Inner() bool { return k == Load || k == Resolved || k == Geo }
 
 // Event is something that happened. Its JSON is described in docs/admin.md; fields are added, never renamed.
 type Event struct {
@@ -58,8 +52,9 @@ type Event struct {
 	Changes []Change `json:"changes,omitempty"` // of resources; at most MostChanges
 	More    int      `json:"more,omitempty"`    // changes of the same revision that are not in Changes
 	Missed  *Missed  `json:"missed,omitempty"`  // of lost events
+	Anew    bool     `json:"anew,omitempty"`    // the source has another history from here on: revisions begin anew
 
-	// Inner is what evaluating the past needs beyond that. It is kept and never shown.
+	// Inner is kept and never shown. The names in its text are targets that the event is about, too.
 	Inner json.RawMessage `json:"inner,omitempty"`
 
 	fill func(*Event)  // completes the event, in the writer's goroutine
@@ -87,6 +82,7 @@ type Phases struct {
 type Change struct {
 	Resource string  `json:"resource"`       // its key, such as "pools/www-eu"
 	What     string  `json:"what"`           // "added", "changed" or "deleted"
+	Revision int64   `json:"revision"`       // of this version; of a deletion, that at which it was seen
 	From     int64   `json:"from,omitempty"` // the revision of the version before; 0: there was none, or it is not known
 	Fields   []Field `json:"fields,omitempty"`
 
@@ -128,7 +124,8 @@ func (e *Event) about(target string) bool {
 			return true
 		}
 	}
-	return false
+	name, err := json.Marshal(strings.TrimPrefix(target, "endpoint/"))
+	return err == nil && len(e.Inner) > 0 && bytes.Contains(e.Inner, name)
 }
 
 // shown returns the event without what is only kept.

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -14,10 +15,6 @@ type Options struct {
 	Age    time.Duration // files whose events are all older are removed; 0: DefaultAge
 	Log    *slog.Logger
 	Now    func() time.Time
-
-	// Resume is called, from the writer's goroutine, when events were dropped and there is room again. It has whoever
-	// knows the present add it, so that the past can be evaluated from here on. nil: nobody does.
-	Resume func()
 }
 
 // The bounds of a history, unless an operator says otherwise.
@@ -46,6 +43,8 @@ type Journal struct {
 
 	kept lock // held while what is kept is changed, and for a moment when it is read
 	book book
+	// changes has the events about resources a second time
+	changes book
 }
 
 // Open reads where an earlier history ended, and returns a journal that goes on from there. It never fails: a folder
@@ -63,7 +62,13 @@ func Open(o Options) *Journal {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	of := o
+	if o.Folder != "" {
+		of.Folder = filepath.Join(o.Folder, changesFolder)
+	}
+	of.Age = 1 << 62
 	return &Journal{
+		changes: book{Options: of},
 		Options: o, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		kept: make(lock, 1), book: book{Options: o},
 	}
@@ -113,6 +118,7 @@ func (j *Journal) Run() {
 	defer close(j.done)
 	j.kept <- held{}
 	j.book.open()
+	j.changes.open()
 	j.kept.unlock()
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
@@ -123,6 +129,7 @@ func (j *Journal) Run() {
 		case <-tick.C:
 			j.kept <- held{}
 			j.book.sync()
+			j.changes.sync()
 			j.kept.unlock()
 			continue
 		}
@@ -131,6 +138,7 @@ func (j *Journal) Run() {
 		if !open {
 			j.kept <- held{}
 			j.book.close()
+			j.changes.close()
 			j.kept.unlock()
 			return
 		}
@@ -161,16 +169,21 @@ func (j *Journal) take() bool {
 	}
 	j.kept <- held{}
 	for i := range events {
-		j.book.add(events[i])
+		j.add(events[i])
 	}
 	if missed.Events > 0 {
-		j.book.add(lost(missed, "they came faster than they could be kept"))
+		j.add(lost(missed, "they came faster than they could be kept"))
 	}
 	j.kept.unlock()
-	if missed.Events > 0 && j.Resume != nil {
-		j.Resume()
-	}
 	return more
+}
+
+// add keeps one event.
+func (j *Journal) add(e Event) {
+	j.book.add(e)
+	if e.bound(); e.aboutResources() {
+		j.changes.add(e)
+	}
 }
 
 // Close has Run write what waits and end.
@@ -186,7 +199,15 @@ func (j *Journal) Close() {
 // Flush waits until all that was added before has been kept, but no longer than d. It reports whether it has.
 func (j *Journal) Flush(d time.Duration) bool {
 	done := make(chan struct{})
-	j.Add(Event{Kind: flushed, kept: done}, nil)
+	j.mu.Lock()
+	if !j.closed {
+		j.waiting = append(j.waiting, Event{Kind: flushed, kept: done})
+		select {
+		case j.wake <- struct{}{}:
+		default:
+		}
+	}
+	j.mu.Unlock()
 	select {
 	case <-done:
 		return true

@@ -298,8 +298,7 @@ func TestFullDisk(t *testing.T) {
 // Who adds never waits, not even for a disk that hangs; what does not fit is counted, and told when there is room.
 func TestNobodyWaits(t *testing.T) {
 	c := &clock{now: noon}
-	resumed := make(chan bool, 10)
-	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now, Resume: func() { resumed <- true }})
+	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now})
 	j.kept <- held{} // the disk hangs
 	go j.Run()
 	t.Cleanup(func() { j.Close(); <-j.done })
@@ -317,7 +316,6 @@ func TestNobodyWaits(t *testing.T) {
 	}
 	dropped := j.Dropped()
 	<-j.kept
-	<-resumed
 	flush(t, j)
 	got := all(t, j, Query{Of: "lost"})
 	if len(got) != 1 || got[0].Missed.Events != dropped || got[0].Missed.Changes {
@@ -392,7 +390,7 @@ func TestPages(t *testing.T) {
 		for range rapid.IntRange(0, 60).Draw(r, "events") {
 			c.pass(time.Duration(rapid.IntRange(0, 90).Draw(r, "passed")) * time.Second)
 			e := Event{
-				Time: c.now, Kind: rapid.SampledFrom([]Kind{Verdict, Changed, Load}).Draw(r, "kind"),
+				Time: c.now, Kind: rapid.SampledFrom([]Kind{Verdict, Changed, Vote}).Draw(r, "kind"),
 				Of:   []string{rapid.SampledFrom(has).Draw(r, "of")},
 				Text: fmt.Sprint(len(plain)),
 			}
@@ -419,7 +417,6 @@ func TestPages(t *testing.T) {
 			about := q.Of == "" || string(e.Kind) == q.Of
 			_, name, _ := strings.Cut(e.Of[0], "/")
 			about = about || e.Of[0] == q.Of || name == q.Of
-			about = about && (e.Kind != Load || q.Of == "load")
 			if about && !e.Time.Before(q.Since) && (q.Until.IsZero() || e.Time.Before(q.Until)) {
 				want = append(want, e.Text)
 			}

@@ -50,18 +50,17 @@ func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 	}
 	p := &Page{Events: []Event{}, InMemory: j.Folder == "", Dropped: j.Dropped()}
 	read := 0
-	quick := plain(q.Of)
+	quick, word := plain(q.Of), strings.TrimPrefix(q.Of, "endpoint/")
 	err := j.backwards(ctx, q, p, func(line []byte) bool {
-		if read += len(line); quick && !strings.Contains(string(line), q.Of) {
+		if read += len(line); quick && !strings.Contains(string(line), word) {
 			return read < mostRead
 		}
 		var e Event
 		if readLine(line, &e) != nil || q.After != 0 && e.Number >= q.After {
 			return read < mostRead
 		}
-		inner := e.Kind.Inner() && q.Of != string(e.Kind)
 		early, late := e.Time.Before(q.Since), !q.Until.IsZero() && !e.Time.Before(q.Until)
-		if !inner && !early && !late && e.about(q.Of) {
+		if !early && !late && e.about(q.Of) {
 			p.Events = append(p.Events, e.shown())
 		}
 		return read < mostRead && len(p.Events) < q.Limit
@@ -79,7 +78,7 @@ func plain(s string) bool {
 // backwards calls with the lines of events from the newest to the oldest, until f returns false. It then sets p.Next to
 // a number from which the rest can be had. Files of which all events are out of the query are passed over.
 func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line []byte) bool) error {
-	recent, leaves, first, err := j.look(ctx, p)
+	recent, leaves, first, err := j.look(ctx, &j.book, p)
 	if err != nil {
 		return err
 	}
@@ -103,7 +102,7 @@ func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line [
 			!q.Until.IsZero() && !l.oldest.Before(q.Until):
 			continue
 		}
-		lines, err := j.lines(l)
+		lines, err := j.book.lines(l)
 		if err != nil {
 			return err
 		}
@@ -124,12 +123,13 @@ func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line [
 }
 
 // look copies where everything is.
-func (j *Journal) look(ctx context.Context, p *Page) (recent [][]byte, leaves []leaf, first uint64, err error) {
+func (j *Journal) look(
+	ctx context.Context, b *book, p *Page,
+) (recent [][]byte, leaves []leaf, first uint64, err error) {
 	if err := j.kept.lock(ctx); err != nil {
 		return nil, nil, 0, err
 	}
 	defer j.kept.unlock()
-	b := &j.book
 	recent, leaves, first = slices.Clone(b.recent), slices.Clone(b.leaves), b.recentFirst
 	if len(recent) == 0 {
 		first = b.next
@@ -152,8 +152,8 @@ func (j *Journal) look(ctx context.Context, p *Page) (recent [][]byte, leaves []
 }
 
 // lines returns the lines of one file, which may have gone meanwhile.
-func (j *Journal) lines(l *leaf) ([][]byte, error) {
-	text, err := disk.Read(j.book.path(l.first), leafMost)
+func (b *book) lines(l *leaf) ([][]byte, error) {
+	text, err := disk.Read(b.path(l.first), leafMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -180,10 +180,12 @@ func readNumber(line []byte, n *uint64) error {
 	return err
 }
 
-// Each calls with every event that is kept, the oldest first, with what is only kept for evaluating the past. The error
-// is the context's, ErrBusy, or that of a file that cannot be read.
-func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
-	recent, leaves, first, err := j.look(ctx, &Page{})
+// Each calls with every event that is kept, the oldest first, with what is only kept. The error is the context's,
+// ErrBusy, or that of a file that cannot be read.
+func (j *Journal) Each(ctx context.Context, f func(*Event)) error { return j.each(ctx, &j.book, f) }
+
+func (j *Journal) each(ctx context.Context, b *book, f func(*Event)) error {
+	recent, leaves, first, err := j.look(ctx, b, &Page{})
 	if err != nil {
 		return err
 	}
@@ -194,7 +196,7 @@ func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
 		if leaves[i].first >= first {
 			continue
 		}
-		lines, err := j.lines(&leaves[i])
+		lines, err := b.lines(&leaves[i])
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import "leeward/zones"
 // Replaced is a resource as it was before a batch changed it.
 type Replaced struct {
 	Resource zones.Resource // nil: it was not there
-	Revision int64    // of that version
+	Revision int64          // of that version
 }
 
 // replacing keeps what a batch replaces, for whoever tells the differences. most bounds how much is kept: a batch that

@@ -33,7 +33,10 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		b = l.members.batch(b)
 		a.listed = a.listed || b.Full && !b.Copy
 		a.fresh = a.fresh || !b.Copy
-		head := batchHead{b.Revision, b.Copy}
+		head := batchHead{b.Revision, 0, b.Copy, b.Anew}
+		for k := range b.Changes {
+			head.newest = max(head.newest, b.Changes[k].Revision)
+		}
 		if l.tells() && l.catalog.Count() > 0 {
 			l.catalog.KeepReplaced(mostReplaced)
 		}

@@ -26,7 +26,6 @@ type happenings struct {
 	votes    []vote
 	passed   int                             // votes that turned beyond mostTold, since the last turn
 	detected map[health.Target]time.Duration // by this process's own probes, until the verdict turns
-	sources  string                          // the location databases, as last told
 	source   zones.State                     // as last told
 	program  *steer.Program                  // that regions is of
 	regions  map[string]string               // of pools
@@ -114,8 +113,8 @@ func (l *Loop) around(endpoint string) []string {
 	return of
 }
 
-// tellVerdicts tells which verdicts turned. quiet is true for those of the start, which are no news.
-func (l *Loop) tellVerdicts(turned []health.Target, quiet bool) {
+// tellVerdicts tells which verdicts turned.
+func (l *Loop) tellVerdicts(turned []health.Target) {
 	if !l.tells() || len(turned) == 0 {
 		return
 	}
@@ -128,12 +127,8 @@ func (l *Loop) tellVerdicts(turned []health.Target, quiet bool) {
 		}
 		news++
 	}
-	if quiet || news == 0 || news > mostTold {
-		e := history.Event{Kind: history.Load}
-		if !quiet && news > 0 {
-			e.Kind = history.Verdict
-		}
-		l.tell(e, func(e *history.Event) {
+	if news > mostTold {
+		l.tell(history.Event{Kind: history.Verdict}, func(e *history.Event) {
 			down, pools := 0, map[string]bool{}
 			for i, t := range turned {
 				if turns[i].To == health.Down {
@@ -149,9 +144,6 @@ func (l *Loop) tellVerdicts(turned []health.Target, quiet bool) {
 	}
 	for i, t := range turned {
 		if first(turns[i]) {
-			l.tell(history.Event{Kind: history.Load}, func(e *history.Event) {
-				e.Inner = turnedJSON(turned[i:i+1], turns[i:i+1])
-			})
 			continue
 		}
 		why := l.board.Verdict(t).Why
@@ -161,7 +153,6 @@ func (l *Loop) tellVerdicts(turned []health.Target, quiet bool) {
 			if why != "" {
 				e.Text += ": " + why
 			}
-			e.Inner = turnedJSON(turned[i:i+1], turns[i:i+1])
 		})
 	}
 }
@@ -171,37 +162,17 @@ func first(t health.Turn) bool {
 	return t.From == health.Unknown && t.To != health.Down || t.To == health.Unknown
 }
 
-// inner is what history.Event.Inner holds, for evaluating the past.
-type inner struct {
-	States    [][3]string         `json:"states,omitempty"` // endpoint, address, state
-	All       bool                `json:"all,omitempty"`    // States has all that are not unknown
-	Pool      string              `json:"pool,omitempty"`
-	Pressure  *health.Pressure    `json:"pressure,omitempty"`
-	Hostname  string              `json:"hostname,omitempty"`
-	Resolved  *steer.Resolution   `json:"resolved,omitempty"`
-	GaveUp    string              `json:"gaveUp,omitempty"` // the target of a drill
-	Databases string              `json:"databases,omitempty"`
-	Started   bool                `json:"started,omitempty"` // a process began
-	Copy      bool                `json:"copy,omitempty"`    // the copy on disk is served, of Revision
-	Listed    bool                `json:"listed,omitempty"`  // the first list, with nothing to compare it to
-	Serials   map[string]int64    `json:"serials,omitempty"`
-	Versions  map[zones.Key]int64 `json:"versions,omitempty"` // revisions of the new versions
-}
-
-func (i inner) json() json.RawMessage {
-	b, err := json.Marshal(i)
+// turnedJSON is what history.Event.Inner has of many verdicts: endpoint, address and state of each.
+func turnedJSON(turned []health.Target, turns []health.Turn) json.RawMessage {
+	states := make([][3]string, len(turned))
+	for i, t := range turned {
+		states[i] = [3]string{t.Endpoint, t.Address.String(), turns[i].To.String()}
+	}
+	b, err := json.Marshal(states)
 	if err != nil {
 		return nil
 	}
 	return b
-}
-
-func turnedJSON(turned []health.Target, turns []health.Turn) json.RawMessage {
-	in := inner{States: make([][3]string, len(turned))}
-	for i, t := range turned {
-		in.States[i] = [3]string{t.Endpoint, t.Address.String(), turns[i].To.String()}
-	}
-	return in.json()
 }
 
 // mostOut is how many pools of one publication are told one by one.
@@ -315,18 +286,24 @@ func (l *Loop) changes(
 ) (all []pending) {
 	tell := func(e history.Event, fill func(*history.Event)) { all = append(all, pending{e, fill}) }
 	switch {
-	case !l.tells() || !d.Full && len(d.Keys) == 0 && len(d.Serials) == 0:
+	case !l.tells() || !d.Full && len(d.Keys) == 0 && !b.anew:
 		return nil
 	case d.Full:
-		in := inner{Listed: !b.copy, Copy: b.copy}
-		n := l.catalog.Count()
-		tell(history.Event{Kind: history.Changed, Revision: b.revision}, func(e *history.Event) {
-			e.Text, e.Inner = fmt.Sprintf("%d resources were read", n), in.json()
-			if b.copy {
-				e.Text += " from the copy on disk"
-			}
-		})
-		return nil
+		text := fmt.Sprintf("%d resources were read", l.catalog.Count())
+		e := history.Event{Kind: history.Changed, Revision: b.newest, Text: text}
+		if b.copy {
+			e.Text += " from the copy on disk"
+		} else { // whatever changed since this server's last run, there is no copy to tell it by
+			e.Missed = &history.Missed{From: l.o.Now(), Until: l.o.Now(), Changes: true}
+			e.Text += "; what changed before is not known"
+		}
+		return append(all, pending{event: e})
+	}
+	if b.anew {
+		tell(history.Event{
+			Kind: history.Source, Revision: b.revision, Anew: true,
+			Text: "another history of the source was accepted: revisions begin anew",
+		}, nil)
 	}
 	edits, versions := make([]zones.Edit, 0, min(len(d.Keys), mostReplaced)), map[zones.Key]int64{}
 	missing := 0
@@ -347,13 +324,6 @@ func (l *Loop) changes(
 			versions[key] = b.revision
 		}
 	}
-	serials := map[string]int64{}
-	for _, origin := range d.Serials {
-		serials[origin] = int64(l.catalog.ZoneSerial(origin))
-	}
-	if len(edits) == 0 && missing == 0 && len(serials) == 0 {
-		return nil
-	}
 	regions := map[string]string{}
 	for _, e := range edits {
 		if pool, of := poolOf(e); of {
@@ -365,7 +335,6 @@ func (l *Loop) changes(
 	for part := range slices.Chunk(edits, history.MostChanges) {
 		tell(history.Event{Kind: kindOf(part), Revision: b.revision}, func(e *history.Event) {
 			describe(e, part, was, versions, regions)
-			e.Inner = inner{Serials: serials, Versions: versionsOf(part, versions)}.json()
 		})
 	}
 	if missing > 0 {
@@ -378,16 +347,9 @@ func (l *Loop) changes(
 
 // batchHead is what is left of a batch that was consumed.
 type batchHead struct {
-	revision int64
-	copy     bool
-}
-
-func versionsOf(edits []zones.Edit, all map[zones.Key]int64) map[zones.Key]int64 {
-	part := make(map[zones.Key]int64, len(edits))
-	for _, e := range edits {
-		part[e.Key] = all[e.Key]
-	}
-	return part
+	revision   int64
+	newest     int64 // revision of its changes
+	copy, anew bool
 }
 
 // kindOf returns the kind of an event of edits.
@@ -440,7 +402,10 @@ func describe(
 	}
 	counts := map[string]int{}
 	for _, edit := range edits {
-		c := history.Change{Resource: string(edit.Key), What: "changed", From: was[edit.Key].Revision}
+		c := history.Change{
+			Resource: string(edit.Key), What: "changed",
+			Revision: versions[edit.Key], From: was[edit.Key].Revision,
+		}
 		switch {
 		case edit.Old == nil:
 			c.What = "added"
@@ -548,24 +513,10 @@ func encoded(r zones.Resource) json.RawMessage {
 	return b
 }
 
-// tellLoads tells what pools carry that has turned, for evaluating the past.
-func (l *Loop) tellLoads(pools []string) {
-	if !l.tells() {
-		return
-	}
-	for _, pool := range pools {
-		pressure := l.board.Pressure(pool)
-		l.tell(history.Event{Kind: history.Load, Of: []string{"pool/" + pool}}, func(e *history.Event) {
-			e.Inner = inner{Pool: pool, Pressure: pressure}.json()
-		})
-	}
-}
-
 // tellGivenUp tells that a drill is given up.
 func (l *Loop) tellGivenUp(d *drill) {
 	target, why := d.override.Target, d.why
 	l.tell(history.Event{Kind: history.Drill, Of: []string{target, "override/" + target}}, func(e *history.Event) {
 		e.Text = "the drill of " + target + " is given up: " + why
-		e.Inner = inner{GaveUp: target}.json()
 	})
 }

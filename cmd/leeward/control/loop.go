@@ -321,8 +321,8 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	if fresh {
 		if l.view == nil {
 			l.assign() // so that the first answers take into account what is known already
-			l.tellVerdicts(l.board.Judge(now), true)
-			l.tellLoads(l.board.Weigh(now))
+			l.board.Judge(now)
+			l.board.Weigh(now)
 		}
 		before := l.view
 		if back == nil && len(w.resolved) > 0 && len(w.batches) == 0 && w.table == nil && l.view != nil {
@@ -355,7 +355,6 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	}
 	l.gauge(now)
 	loads := l.board.Weigh(now)
-	l.tellLoads(loads)
 	l.tellVotes()
 	if len(turned) == 0 && len(loads) > 0 && l.view != nil {
 		l.publish(time.Time{}, nil, loads)
@@ -369,7 +368,7 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 		}
 		l.o.Metrics.turnedOver(l.board, turned, l.o.Now().Sub(since))
 		l.logVerdicts(turned)
-		l.tellVerdicts(turned, false)
+		l.tellVerdicts(turned)
 		l.tellPools(before, turned, l.o.Now().Sub(since))
 		for _, t := range turned {
 			delete(l.happened.detected, t)

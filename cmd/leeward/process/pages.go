@@ -76,8 +76,8 @@ func (r *run) openPages() (*pages, error) {
 			}
 			return e, err
 		},
-		History: r.past,
-		TLS:     secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
+		History: r.past, Changes: r.revised,
+		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
 	if r.answers != nil {
 		o.Counts = r.answers.Counts

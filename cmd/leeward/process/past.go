@@ -40,11 +40,8 @@ func (r *run) openHistory() {
 	if r.Region != "" {
 		of = append(of, "region/"+r.Region)
 	}
-	r.history.Add(history.Event{Kind: history.Server, Of: of, Text: text, Inner: started}, nil)
+	r.history.Add(history.Event{Kind: history.Server, Of: of, Text: text}, nil)
 }
-
-// started is the inner part of the event of a start.
-var started = []byte(`{"started":true}`)
 
 // past returns a page of the history.
 func (r *run) past(ctx context.Context, q history.Query) (*history.Page, error) {
@@ -53,4 +50,13 @@ func (r *run) past(ctx context.Context, q history.Query) (*history.Page, error) 
 		p.Server = r.ID
 	}
 	return p, err
+}
+
+// changes returns what changed between two revisions.
+func (r *run) revised(ctx context.Context, from, to int64) (*history.Revisions, error) {
+	c, err := r.history.Changes(ctx, from, to)
+	if err == nil {
+		c.Server = r.ID
+	}
+	return c, err
 }
