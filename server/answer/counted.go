@@ -169,7 +169,8 @@ func (r *Responder) Counts(of string, most int) *Counts {
 	l.reading.Lock()
 	defer l.reading.Unlock()
 	sheets, next := l.current()
-	x := reading{now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1)),
+	x := reading{
+		now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1)),
 		places: r.counts.byCountry(),
 	}
 	x.minute = l.youngest(x.now, time.Minute, r.made)

@@ -12,8 +12,9 @@
 //
 // serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go
 // decides when primaries are asked, refresh.go asks one after the other, fetch.go asks one, receive.go makes a version
-// of what it sends, kept.go keeps it on disk, expire.go gives it up, notified.go hears of changes, following.go reports.
-// turns.go and held.go bound how many transfers there are and what they hold, source.go says which address they use.
+// of what it sends, kept.go keeps it on disk, expire.go gives it up, notified.go hears of changes, following.go
+// reports. turns.go and held.go bound how many transfers there are and what they hold, source.go says which address
+// they use.
 package transfer
 
 import (
