@@ -51,9 +51,8 @@ func TestSharedProbeIsOne(t *testing.T) {
 	}
 }
 
-// Whatever is assigned and when, each target has one probe to go by, and what that finds reaches all that share it:
-// each
-// report is as it would be if the target had been told by itself.
+// Whatever is assigned and when, each target has one probe to go by, and what it finds reaches all that share it. Each
+// report is the one that a Tracker of the target's own would make.
 func TestSharingTellsEach(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	monitors := []*health.Monitor{
@@ -83,10 +82,7 @@ func TestSharingTellsEach(t *testing.T) {
 					pool := fmt.Sprintf("pool-%d", i)
 					a := health.Assignment{Target: health.Target{
 						Endpoint: pool + "/lb-1",
-						Address: netip.AddrFrom4([4]byte{
-							192, 0, 2,
-							byte(rapid.IntRange(1, 4).Draw(rt, "address") / 4),
-						}),
+						Address:  netip.AddrFrom4([4]byte{192, 0, 2, byte(rapid.IntRange(1, 4).Draw(rt, "at") / 4)}),
 					}, Pool: pool, Monitor: rapid.SampledFrom(monitors).Draw(rt, "monitor")}
 					a.Host = rapid.SampledFrom([]string{"", "a.test"}).Draw(rt, "host")
 					as = append(as, a)
