@@ -54,8 +54,8 @@ func (k etcdKey) tell(b *Board, now time.Time, before, v etcdValue) {
 
 // Vantages report, withdraw, die and restart, some with a sequence below that of the run before, as after a clock was
 // set back. Two servers see this through etcd, each with lists of its own in between, so that values are skipped and
-// repeated, and judge at times of their own. When everything has been read, what is stale has gone stale, and three more
-// heartbeats have come, both agree with a server that has only ever seen the last value of every key.
+// repeated, and judge at times of their own. When everything has been read, what is stale has gone stale, and three
+// more // heartbeats have come, both agree with a server that has only ever seen the last value of every key.
 func TestDeliveryDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const pools = 3
@@ -87,13 +87,17 @@ func TestDeliveryDoesNotMatter(t *testing.T) {
 			write := func(pool int) {
 				sequence++
 				logs[name] = append(logs[name],
-					written{etcdKey{name, pool}, etcdValue{sequence, began, maps.Clone(held[pool])}, beginning && pool >= 0})
+					written{
+						etcdKey{name, pool},
+						etcdValue{sequence, began, maps.Clone(held[pool])},
+						beginning && pool >= 0,
+					})
 			}
 			runs := rapid.IntRange(1, 3).Draw(t, "runs")
 			for run := range runs {
 				sequence = bases[run]
-				// A run begins with its reports and its heartbeat in one transaction. What the run before left stays until
-				// this one knows better, or is removed then, as it must be where clocks go back.
+				// A run begins with its reports and its heartbeat in one transaction. What the run before left stays
+				// until this one knows better, or is removed then, as it must be where clocks go back.
 				ahead := slices.IsSorted(bases[:runs])
 				beginning, began = true, sequence+1
 				for p := range pools {

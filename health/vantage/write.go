@@ -198,7 +198,8 @@ func (l *Link) render() transaction {
 	if time.Since(l.beatAt) >= l.every || l.revision == 0 {
 		l.sequence++
 		value := encode(Heartbeat{
-			Region: l.options.Region, Sequence: l.sequence, Run: l.run, Time: l.options.Now().UTC().Round(time.Millisecond),
+			Region: l.options.Region, Sequence: l.sequence, Run: l.run,
+			Time:  l.options.Now().UTC().Round(time.Millisecond),
 			Every: health.Duration(l.every), Stale: health.Duration(l.options.Stale),
 		})
 		t.Put(l.beat, value, 0)

@@ -29,11 +29,12 @@ type Plan struct {
 	Seed           uint64        // of a forwarder between the hosts; 0: they are on a switch
 	Etcd           []string      // more flags of its members
 	Version        string        // commit that the servers are built from; empty: what is tested
-	Forgets        time.Duration // when the resolver forgets that a server was down; 0: as unbound does, after 15 minutes
-	Descriptors    int           // that each server may have; 0: as many as this process
-	Memory         int           // MiB that each server may have, in a control group of its own; 0: no limit
-	Clocks         bool          // the servers' clocks can be set, each on its own
-	SmallDisk      bool          // the folders of the servers' copies are file systems of 256 KiB
+	// when the resolver forgets that a server was down; 0: as unbound does, after 15 minutes
+	Forgets     time.Duration
+	Descriptors int  // that each server may have; 0: as many as this process
+	Memory      int  // MiB that each server may have, in a control group of its own; 0: no limit
+	Clocks      bool // the servers' clocks can be set, each on its own
+	SmallDisk   bool // the folders of the servers' copies are file systems of 256 KiB
 }
 
 // Usual is the plan of most tests.

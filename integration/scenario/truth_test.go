@@ -142,7 +142,8 @@ func (x *truth) bound(p lab.Plan, server string, sent, received time.Time) time.
 	return x.quick(p)
 }
 
-// lonely says whether a resolver may have found nobody: of three servers two were gone while it was asked, once or twice.
+// lonely says whether a resolver may have found nobody: of three servers two were gone while it was asked, once or
+// twice.
 // The third is no help if it was gone itself shortly before, as unbound leaves such a server alone (infra-host-ttl).
 func (x *truth) lonely(s *sighting) bool {
 	gone := map[string]bool{}

@@ -89,8 +89,8 @@ func (c *Catalog) disturbList(z *zoneState) {
 	}
 }
 
-// outline is what the checks of policies see of an endpoint. A pool can have thousands of policies, and they need not be
-// checked again if only an endpoint's address or weight has changed.
+// outline is what the checks of policies see of an endpoint. A pool can have thousands of policies, and they need not
+// be checked again if only an endpoint's address or weight has changed.
 type outline struct {
 	hostname                        string
 	flatten, ipv4, ipv6, lastResort bool
@@ -149,8 +149,8 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 	}
 }
 
-// disturbMoved marks as dirty the policies and records in or below zones that came or went. One batch can have thousands
-// of such zones, so each policy, record and problem is looked at once for all of them.
+// disturbMoved marks as dirty the policies and records in or below zones that came or went. One batch can have
+// thousands of such zones, so each policy, record and problem is looked at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
 		return
