@@ -85,8 +85,8 @@ func New(now func() time.Time) *Catalog {
 // Apply takes a batch. It puts first and removes afterwards, so that a replacement never counts as a removal.
 func (c *Catalog) Apply(b zones.Batch) Delta { return c.apply(b, false) }
 
-// Consume is Apply, and empties the batch as it goes: only the revisions of its changes are left. So the memory in which
-// a million records were delivered becomes free while they are put in.
+// Consume is Apply, and empties the batch as it goes: only the revisions of its changes are left. So the memory in
+// which a million records were delivered becomes free while they are put in.
 func (c *Catalog) Consume(b zones.Batch) Delta { return c.apply(b, true) }
 
 func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
