@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -36,17 +37,47 @@ func TestAlertsFire(t *testing.T) {
 // TestMetricsAreWellFormed holds the metrics of a server that has answered against what Prometheus asks of metrics.
 func TestMetricsAreWellFormed(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir+"/zone.yaml", oneZone)
+	write(t, dir+"/zone.yaml", `{kind: Zone, name: example.test, nameservers: [ns1.example.test]}
+---
+{kind: Record, name: example.test/ns1/A, data: [192.0.2.1]}
+---
+{kind: Region, name: eu}
+---
+{kind: Monitor, name: m, interval: 500ms, timeout: 200ms, fall: 1, tcp: {port: 1}}
+---
+{kind: Pool, name: www-eu, region: eu, monitor: m}
+---
+{kind: Endpoint, name: www-eu/a, addresses: [127.0.0.1]}
+---
+{kind: Policy, name: www.example.test, rules: [{failover: [www-eu]}]}
+`)
 	server := serve(t, "serve", "--files", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--state", t.TempDir(), "--dnstap", dir+"/../tap", "--count-countries")
-	response, err := http.Get(server.admin + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
+		"--state", t.TempDir(), "--dnstap", t.TempDir()+"/tap", "--count-countries",
+		"--metrics-detail")
 	var metrics bytes.Buffer
-	if _, err := metrics.ReadFrom(response.Body); err != nil {
-		t.Fatal(err)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // until there is a verdict
+		response, err := http.Get(server.admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		metrics.Reset()
+		_, err = metrics.ReadFrom(response.Body)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		missing := ""
+		for _, want := range []string{"leeward_endpoint_up{", "leeward_dns_policy_answers_total{", "leeward_dnstap_open "} {
+			if !strings.Contains(metrics.String(), "\n"+want) {
+				missing = want
+			}
+		}
+		if missing == "" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("there is no %s within a minute", missing)
+		}
 	}
 	promtool(t, metrics.Bytes(), "check", "metrics")
 }

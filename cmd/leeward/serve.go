@@ -123,7 +123,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var cookieSecrets string
 	var compact, historyAge time.Duration
 	var historyOctets int64
-	var noProbe, countCountries bool
+	var noProbe, countCountries, metricsDetail bool
 	var tap, tapSample string
 	var chaos []string
 	cmd := &cobra.Command{
@@ -202,8 +202,8 @@ server has reported, answers what it has received, and ends.`,
 			if s.DNSTap, err = dnstapOf(tap, tapSample, cmd.Flags().Changed("dnstap-sample")); err != nil {
 				return err
 			}
-			s.NoProbe, s.CountCountries = noProbe, countCountries
 			s.Keys = keys
+			s.NoProbe, s.CountCountries, s.MetricsDetail = noProbe, countCountries, metricsDetail
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -263,6 +263,8 @@ server has reported, answers what it has received, and ends.`,
 		"send copies of queries and responses to `TARGET` (dnstap): unix:PATH, tcp:HOST:PORT, or a file, opened anew "+
 			"at SIGHUP once it was moved away (default: none)")
 	flags.StringVar(&tapSample, "dnstap-sample", "1/1", "of how many queries, `1/N`")
+	flags.BoolVar(&metricsDetail, "metrics-detail", false,
+		"have metrics by endpoint, by policy, rule and pool, and by type; at most 10000 endpoints and policies")
 	flags.BoolVar(&countCountries, "count-countries", false,
 		"count the clients of steered names by country too (leeward top)")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},

@@ -44,6 +44,7 @@ type Settings struct {
 	DNSTap         *DNSTap          // nil: queries are not followed
 	NoProbe        bool             // do not probe or report; needs Etcd, where others report
 	CountCountries bool             // clients of policies are counted by country
+	MetricsDetail  bool             // metrics by endpoint, and by policy, rule and pool
 	State          string           // folder of the last good snapshot; "": it is not kept
 	TSIGKeys       []string         // files of TSIG keys
 	Keys           string           // folder of the keys that zones are signed with; "": below State, for Files
