@@ -32,6 +32,13 @@ const (
 // syncEvery is how often what was written is synced: so much a power cut can take. A kill takes nothing of it.
 const syncEvery = time.Second
 
+// A history is worth less than what a restart needs: it leaves this much of a small disk free, or a tenth of any other.
+const (
+	spareOctets = 64 << 20
+	spareShare  = 10
+	spareSmall  = 2 // the share of a disk that is smaller than all of that
+)
+
 // diskRetry is how long after a failed write the disk is tried again.
 const diskRetry = 10 * time.Second
 
@@ -265,7 +272,10 @@ func (b *book) unwritten() []byte {
 }
 
 func (b *book) append(at time.Time, line []byte) bool {
-	err := b.turnLeaf()
+	err := b.room(int64(len(line)))
+	if err == nil {
+		err = b.turnLeaf()
+	}
 	if err == nil {
 		l := &b.leaves[len(b.leaves)-1]
 		if _, err = b.file.Write(line); err == nil {
@@ -283,16 +293,35 @@ func (b *book) append(at time.Time, line []byte) bool {
 	return false
 }
 
+// room returns an error if the disk has no room for so many octets beside what others are left. The oldest file goes
+// first.
+func (b *book) room(octets int64) error {
+	for {
+		free, size, err := disk.Space(b.Folder)
+		if err != nil { // nobody knows; the folder may not be there yet
+			return nil
+		}
+		spare := min(spareOctets, size/spareShare)
+		if size < 2*spareOctets {
+			spare = size / spareSmall
+		}
+		if free-octets >= spare {
+			return nil
+		}
+		if len(b.leaves) < 2 || !b.drop() {
+			return fmt.Errorf("%s: %d octets of the disk are free, and the history leaves %d of it to what a restart needs",
+				b.Folder, free, spare)
+		}
+	}
+}
+
 // turnLeaf has a file open that has room.
 func (b *book) turnLeaf() error {
 	if n := len(b.leaves); b.file != nil && b.leaves[n-1].octets < min(leafOctets, b.Octets/4+1) {
 		return nil
 	}
 	b.sync()
-	if b.file != nil {
-		b.file.Close()
-		b.file = nil
-	}
+	b.rest()
 	b.shed()
 	n := len(b.leaves)
 	if n == 0 || b.leaves[n-1].octets >= min(leafOctets, b.Octets/4+1) {
@@ -325,12 +354,20 @@ func (b *book) shed() {
 		if all+leafOctets <= max(b.Octets, 2*leafOctets) && (l.newst.IsZero() || b.Now().Sub(l.newst) <= b.Age) {
 			return
 		}
-		if err := os.Remove(b.path(l.first)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			b.Log.Warn("an old part of the history cannot be removed", "err", err)
-		}
 		all -= l.octets
-		b.leaves = b.leaves[1:]
+		b.drop()
 	}
+}
+
+// drop removes the oldest file, and reports whether that worked. It is not known of any more in any case.
+func (b *book) drop() bool {
+	err := os.Remove(b.path(b.leaves[0].first))
+	b.leaves = b.leaves[1:]
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.Log.Warn("an old part of the history cannot be removed", "err", err)
+		return false
+	}
+	return true
 }
 
 func (b *book) fail(err error) {
@@ -338,26 +375,33 @@ func (b *book) fail(err error) {
 		b.Log.Error("the history is not kept on disk; it goes on in memory", "err", err)
 	}
 	b.failing, b.retry = err, b.Now().Add(diskRetry)
-	if b.file != nil {
-		b.file.Close()
-		b.file = nil
-	}
+	b.rest()
 }
 
+// sync has the disk take what was written to the last file, which may be closed again.
 func (b *book) sync() {
-	if !b.unsynct || b.file == nil {
+	if !b.unsynct {
 		return
 	}
 	b.unsynct = false
-	if err := b.file.Sync(); err != nil {
+	f, err := os.Open(b.path(b.leaves[len(b.leaves)-1].first))
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
 		b.fail(err)
+	}
+}
+
+// rest closes the file until there is more to write: a disk on which one is open for writing cannot be made read-only.
+func (b *book) rest() {
+	if b.file != nil {
+		b.file.Close()
+		b.file = nil
 	}
 }
 
 func (b *book) close() {
 	b.sync()
-	if b.file != nil {
-		b.file.Close()
-		b.file = nil
-	}
+	b.rest()
 }

@@ -135,6 +135,10 @@ func (j *Journal) Run() {
 		}
 		for j.take() {
 		}
+		j.kept <- held{}
+		j.book.rest()
+		j.changes.rest()
+		j.kept.unlock()
 		if !open {
 			j.kept <- held{}
 			j.book.close()
