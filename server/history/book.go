@@ -309,7 +309,7 @@ func (b *book) room(octets int64) error {
 			return nil
 		}
 		if len(b.leaves) < 2 || !b.drop() {
-			return fmt.Errorf("%s: %d octets of the disk are free, and the history leaves %d of it to what a restart needs",
+			return fmt.Errorf("%s: %d octets of the disk are free, and the history leaves %d to what a restart needs",
 				b.Folder, free, spare)
 		}
 	}
