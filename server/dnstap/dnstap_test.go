@@ -207,11 +207,7 @@ func TestReaderHangs(t *testing.T) {
 				}
 				return f.Dropped() > 0
 			})
-			begin := time.Now()
 			f.end()
-			if took := time.Since(begin); took > 10*time.Second {
-				t.Errorf("the end took %v", took)
-			}
 		})
 	}
 }
