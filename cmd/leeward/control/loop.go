@@ -96,6 +96,7 @@ type Loop struct {
 	gauges    gauges
 	clocks    clocks
 	drills    drills
+	moves     lastMoves // shared with summaries
 	happened  happenings
 	began     time.Time
 	table     *geo.Table

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"weak"
 
 	"leeward/server/admin"
 	"leeward/server/answer"
@@ -17,6 +19,28 @@ import (
 func WithoutPool(state *answer.State) (open []string, denied []admin.Denied) {
 	_, open, denied = moves(state.Snapshot, state.View)
 	return open, denied
+}
+
+// lastMoves keeps what moves has returned last: while nothing changes, everybody who asks for a status is told that. It
+// does not hold on to what it was made from.
+type lastMoves struct {
+	mu       sync.Mutex
+	snapshot weak.Pointer[snapshot.Snapshot]
+	view     weak.Pointer[steer.View]
+	all      []admin.Move
+	open     []string
+	denied   []admin.Denied
+}
+
+// of is moves. Nobody changes what it returns.
+func (l *lastMoves) of(s *snapshot.Snapshot, v *steer.View) ([]admin.Move, []string, []admin.Denied) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ws, wv := weak.Make(s), weak.Make(v); l.all == nil || l.snapshot != ws || l.view != wv {
+		l.snapshot, l.view = ws, wv
+		l.all, l.open, l.denied = moves(s, v)
+	}
+	return l.all, l.open, l.denied
 }
 
 // moves tells where the clients of pools that are out are led, and which policies have no pool for some clients.

@@ -29,6 +29,7 @@ type Summary struct {
 	vantages  []health.VantageStatus
 	snapshot  *snapshot.Snapshot
 	view      *steer.View
+	moves     *lastMoves
 
 	staleVotes, staleVerdicts, unwatched int
 
@@ -54,7 +55,7 @@ func (i Inside) Summary(now time.Time) *Summary {
 		now: now, own: l.o.Own, region: l.o.Region,
 		resources: l.summarized(), resolved: map[string][]netip.Addr{},
 		vantages: l.board.Vantages(now), unwatched: l.board.Unwatched(),
-		snapshot: l.snapshot, view: l.view, held: l.catalog.Held(), names: l.o.Names,
+		snapshot: l.snapshot, view: l.view, moves: &l.moves, held: l.catalog.Held(), names: l.o.Names,
 		givenUp: map[string]bool{}, fleet: l.fleet.clone(), clocks: l.clocks.problems(l.o.Own, now),
 	}
 	s.staleVotes, s.staleVerdicts = l.board.Stale()
@@ -150,7 +151,7 @@ func (s *Summary) Status() *admin.Status {
 	g.shifts()
 	g.regionsAndPools()
 	g.endpoints()
-	out.Moves, out.FailingOpen, out.Denied = moves(s.snapshot, s.view)
+	out.Moves, out.FailingOpen, out.Denied = s.moves.of(s.snapshot, s.view)
 	s.fleet.add(out)
 	s.nobodyProbes(out)
 	out.Problems = slices.Concat(out.Problems, s.clocks, s.drills)
