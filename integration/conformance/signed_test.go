@@ -176,9 +176,7 @@ func writeSigned(t *testing.T, dir string, settings [2]string, down []string, mo
 			order = append(order, key)
 		}
 		if fields[1] == "MX" || fields[1] == "NS" {
-			for _, d := range strings.Split(fields[2], ", ") {
-				byKey[key] = append(byKey[key], d)
-			}
+			byKey[key] = append(byKey[key], strings.Split(fields[2], ", ")...)
 			continue
 		}
 		byKey[key] = append(byKey[key], fields[2])
