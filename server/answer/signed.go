@@ -269,8 +269,11 @@ func (w *Worker) delegation(state *State, cut int) {
 	w.static(wire.Authority, &ds, w.name[cut:])
 }
 
-// any reports whether any type will do for the question (RFC 8482), as for signatures by themselves.
-func (w *Worker) any() bool { return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG }
+// any reports whether any type will do for the question (RFC 8482), as for signatures by themselves. Where a zone has
+// none RRSIG is a type like any other that nobody has.
+func (w *Worker) any() bool {
+	return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG && w.found.Signer() != nil
+}
 
 // withheld returns the types that a policy leaves out of what its name has, when it answers nothing: the one that was
 // asked for, or else all.
