@@ -70,8 +70,9 @@ func StartWith(t testing.TB, h *Host, name string, env []string, argv ...string)
 	}()
 	t.Cleanup(func() {
 		p.Kill()
-		if strings.Contains(p.Out.String(), "WARNING: DATA RACE") {
-			t.Errorf("%s: the race detector has found something", name)
+		if _, report, found := strings.Cut(p.Out.String(), "WARNING: DATA RACE\n"); found {
+			report, _, _ = strings.Cut(report, "==================")
+			t.Errorf("%s: the race detector has found something:\n%s", name, report)
 		}
 		if strings.Contains(p.Out.String(), "\ngoroutine ") && strings.Contains(p.Out.String(), "panic: ") {
 			t.Errorf("%s: it has panicked", name)

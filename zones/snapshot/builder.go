@@ -121,6 +121,7 @@ type update struct {
 	left     []string          // hostnames that some pool has lost
 	all      bool              // compile every policy
 	shared   bool              // the policies that use loads have changed
+	own      bool              // out has zones of its own
 }
 
 func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *update {
@@ -205,8 +206,17 @@ func (u *update) finish() *Snapshot {
 	return s
 }
 
+// ownZones gives the new snapshot zones of its own, which may be changed. Until then it shares those of the last one,
+// which is in service.
+func (u *update) ownZones() {
+	if !u.own {
+		u.out.zones, u.own = slices.Clone(u.out.zones), true
+	}
+}
+
 // setZone puts z at an index of the zones. If z is nil, the zone there goes.
 func (u *update) setZone(at int, z *zone) {
+	u.ownZones()
 	if old := u.out.zones[at]; old != nil {
 		u.out.stats.Names -= old.tree.names
 		u.out.stats.Records -= old.tree.sets

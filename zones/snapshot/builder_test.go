@@ -28,6 +28,7 @@ func TestChangeByChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, b := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
 		owners := []string{"@", "a", "b", "a.b", "c.a.b", "*.a", "*", "x.*.a", "d.e.f.g", "e.f.g"}
+		var last published
 		for rev := int64(1); rev <= 12; rev++ {
 			batch := zones.Batch{Revision: rev, Accepted: rev}
 			for range rapid.IntRange(1, 6).Draw(t, "changes") {
@@ -37,6 +38,7 @@ func TestChangeByChange(t *testing.T) {
 			if len(problems) > 0 {
 				t.Fatal(problems)
 			}
+			last.hold(t, shot)
 			fresh, _ := snapshot.NewBuilder(time.Now).Update(c, catalog.Delta{Full: true, Revision: rev}, nil)
 			if diff := cmp.Diff(printed(t, fresh), printed(t, shot)); diff != "" {
 				t.Fatalf("revision %d, from nothing (-) and change by change (+):\n%s", rev, diff)
@@ -52,6 +54,23 @@ func TestChangeByChange(t *testing.T) {
 			}
 		}
 	})
+}
+
+// published is a snapshot as it was when it was published. Queries may have it for as long as they like, so no later
+// change may touch it.
+type published struct {
+	snapshot *snapshot.Snapshot
+	was      string
+}
+
+// hold holds the snapshot before against what it was, and goes on with the next.
+func (p *published) hold(t *rapid.T, next *snapshot.Snapshot) {
+	if p.snapshot != nil {
+		if diff := cmp.Diff(p.was, printed(t, p.snapshot)); diff != "" {
+			t.Fatalf("the snapshot before has changed since it was published:\n%s", diff)
+		}
+	}
+	*p = published{next, printed(t, next)}
 }
 
 // sets returns all RRsets of a zone in wire form, by name and type, and the SOA of its negative answers. It returns nil
@@ -292,6 +311,7 @@ func TestLaidOverChangeByChange(t *testing.T) {
 		elsewhere.Key = elsewhere.Resource.Key()
 		there := map[string]bool{} // the primary's records: owner, type and data
 		var version *snapshot.Version
+		var last published
 		record := func(text string) rr.Record {
 			words := strings.Fields(text)
 			name, err := rr.ParseRelative(words[0], apex)
@@ -379,6 +399,7 @@ func TestLaidOverChangeByChange(t *testing.T) {
 
 			b.Transferred("example.test", snapshot.Transferred{Version: version})
 			shot, problems := b.Update(c, c.Apply(batch), nil)
+			last.hold(t, shot)
 			fresh := snapshot.NewBuilder(time.Now)
 			fresh.Transferred("example.test", snapshot.Transferred{Version: at})
 			want, wantProblems := fresh.Update(c, catalog.Delta{Full: true, Revision: rev}, nil)

@@ -18,6 +18,7 @@ import (
 	"leeward/zones/catalog"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
+	"leeward/zones/steer"
 )
 
 // signedKey is one key for all tests of this package.
@@ -109,11 +110,12 @@ func TestSignedChangeByChange(t *testing.T) {
 		put(z)
 		put(region)
 		put(pool)
+		put(&zones.Endpoint{Pool: "p", Endpoint: "away", Hostname: "away.test"})
 		owner := rapid.SampledFrom([]string{"a", "b.a", "c.b.a", "*.a", "x.*.a", "d", "e.d", "*", "f", "g.f", "@"})
 		for range rapid.IntRange(1, 12).Draw(t, "turns") {
 			for range rapid.IntRange(0, 4).Draw(t, "changes") {
 				name := owner.Draw(t, "owner")
-				switch rapid.SampledFrom([]string{"put", "put", "put", "drop", "policy", "endpoint"}).Draw(t, "what") {
+				switch rapid.SampledFrom([]string{"put", "put", "put", "drop", "policy", "endpoint", "hostname"}).Draw(t, "what") {
 				case "put":
 					typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME", "TYPE65280"}).Draw(t, "type")
 					if name == "@" && (typ == "NS" || typ == "DS") {
@@ -144,9 +146,17 @@ func TestSignedChangeByChange(t *testing.T) {
 				case "endpoint":
 					addresses := []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"}
 					put(endpointOf(rapid.SampledFrom(addresses).Draw(t, "address")))
+				case "hostname": // it resolves to something else, and no serial moves
+					address := netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(t, "address")})
+					b.Resolved("away.test", steer.Resolution{Addresses: []netip.Addr{address}, Known: [2]bool{true, true}})
 				}
 			}
+			before := b.last
+			in, stats := slices.Clone(before.zones), before.stats
 			s, _ := b.Update(c, c.Apply(batch), nil)
+			if !slices.Equal(in, before.zones) || stats != before.stats {
+				t.Fatal("the snapshot before has changed since it was published")
+			}
 			revision++
 			batch = zones.Batch{Revision: revision, AcceptedKeys: nil, Accepted: revision - 1}
 			at := s.zones[s.origins["\x07example\x04test\x00"]]

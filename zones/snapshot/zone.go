@@ -85,7 +85,7 @@ func (u *update) editZones() {
 		u.list()
 	}
 	if len(u.zones)+len(u.touched) > 0 {
-		u.out.zones = slices.Clone(u.out.zones)
+		u.ownZones()
 	}
 	if len(u.zones) > 0 {
 		u.out.origins = maps.Clone(u.out.origins)
