@@ -115,7 +115,8 @@ func TestSignedChangeByChange(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "turns") {
 			for range rapid.IntRange(0, 4).Draw(t, "changes") {
 				name := owner.Draw(t, "owner")
-				switch rapid.SampledFrom([]string{"put", "put", "put", "drop", "policy", "endpoint", "hostname"}).Draw(t, "what") {
+				what := []string{"put", "put", "put", "drop", "policy", "endpoint", "hostname"}
+				switch rapid.SampledFrom(what).Draw(t, "what") {
 				case "put":
 					typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME", "TYPE65280"}).Draw(t, "type")
 					if name == "@" && (typ == "NS" || typ == "DS") {
@@ -148,7 +149,8 @@ func TestSignedChangeByChange(t *testing.T) {
 					put(endpointOf(rapid.SampledFrom(addresses).Draw(t, "address")))
 				case "hostname": // it resolves to something else, and no serial moves
 					address := netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(t, "address")})
-					b.Resolved("away.test", steer.Resolution{Addresses: []netip.Addr{address}, Known: [2]bool{true, true}})
+					known := [2]bool{true, true}
+					b.Resolved("away.test", steer.Resolution{Addresses: []netip.Addr{address}, Known: known})
 				}
 			}
 			before := b.last
