@@ -219,6 +219,6 @@ func (c *console) poolList(r *http.Request, s *admin.Status) (string, any, error
 	}
 	out.Pager = pager(from, len(pools))
 	out.Pager.Query = out.Query
-	out.Rows = poolRows(pools[out.From:out.To])
+	out.Rows = poolRows(pools[out.From:out.To], c.shares(s))
 	return "Pools", out, nil
 }

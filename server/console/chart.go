@@ -18,6 +18,8 @@ type chart struct {
 // spotted is a region on the map.
 type spotted struct {
 	X, Y               int
+	Scale              float64 // of its shape
+	Below              float64 // how far below it its name is, in em
 	Name, State, Words string
 }
 
@@ -33,7 +35,15 @@ func draw(rows []regionRow) *chart {
 	at := map[string]point{}
 	var told []string
 	for _, r := range rows {
-		told = append(told, r.Region.Region+": "+r.Words)
+		words, scale := r.Words, 1.
+		if p := r.Share; p != nil && p.Counted {
+			words += ", " + p.Is() + " of the answers"
+			if p.Known {
+				words += ", meant " + p.Should()
+			}
+			scale = smallest + (largest-smallest)*math.Sqrt(p.Minute)
+		}
+		told = append(told, r.Region.Region+": "+words)
 		if r.Latitude == nil || r.Longitude == nil {
 			m.Nowhere = append(m.Nowhere, r.Region.Region)
 			continue
@@ -41,7 +51,8 @@ func draw(rows []regionRow) *chart {
 		p := place(min(max(*r.Latitude, mapSouth), mapNorth), *r.Longitude)
 		at[r.Region.Region] = p
 		s := spotted{
-			X: round(p.X), Y: round(p.Y), Name: r.Region.Region, State: r.State, Words: r.Words,
+			X: round(p.X), Y: round(p.Y), Name: r.Region.Region, State: r.State, Words: words,
+			Scale: math.Round(100*scale) / 100, Below: 1 + math.Round(75*max(1, scale))/100,
 		}
 		m.Spots = append(m.Spots, s)
 	}
@@ -62,6 +73,9 @@ func draw(rows []regionRow) *chart {
 	m.Text = strings.Join(told, "; ")
 	return m
 }
+
+// A region without answers is drawn at the smallest scale, one with all of them at the largest: by area.
+const smallest, largest = .75, 1.7
 
 // mostArrows is how many arrows lead away from a region.
 const mostArrows = 2

@@ -27,6 +27,8 @@ type Options struct {
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
 	History func(context.Context, history.Query) (*history.Page, error)
 	State   func() *answer.State // that queries are answered from; nil before there is one
+	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
+	Counts func(of string, most int) *answer.Counts
 
 	Changes *Changes // says when answers may have changed; never nil
 	Streams int      // event streams that are open at once, at most
@@ -84,6 +86,7 @@ type console struct {
 	mux     *http.ServeMux
 	shelf   shelf
 	names   names
+	book    shareBook
 	streams chan struct{} // has a token for each that is open
 	nav     []link
 }

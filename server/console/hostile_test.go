@@ -48,6 +48,12 @@ func fill(v reflect.Value, text string, depth int) {
 		v.SetInt(1)
 	case reflect.Float64:
 		v.SetFloat(1)
+	case reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), text, depth+1)
+		}
 	}
 }
 
@@ -84,6 +90,11 @@ func TestHostile(t *testing.T) {
 			p := &history.Page{}
 			fill(reflect.ValueOf(p).Elem(), text, 0)
 			return p, nil
+		}
+		o.Counts = func(string, int) *answer.Counts {
+			c := &answer.Counts{}
+			fill(reflect.ValueOf(c).Elem(), text, 0)
+			return c
 		}
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})

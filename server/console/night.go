@@ -71,9 +71,11 @@ type regionRow struct {
 	Words string // the same for people
 	Load  string // what its pools carry of their target; "": nobody says
 	To    []string
+	Share *portion // of this server's answers; nil: nobody counts
 }
 
 func (c *console) regions(s *admin.Status) (rows []regionRow) {
+	shares := c.shares(s)
 	load, target := map[string]float64{}, map[string]float64{}
 	for i := range s.Pools {
 		if p := &s.Pools[i]; p.LoadStatus != nil && p.Load.Known && p.Target > 0 {
@@ -88,6 +90,10 @@ func (c *console) regions(s *admin.Status) (rows []regionRow) {
 	for _, r := range s.Regions {
 		row := regionRow{Region: r, To: moved[r.Region]}
 		row.State, row.Words = regionState(&r)
+		if shares != nil {
+			p := shares.region(s.Pools, r.Region)
+			row.Share = &p
+		}
 		if target[r.Region] > 0 {
 			row.Load = fmt.Sprintf("%.0f %%", 100*load[r.Region]/target[r.Region])
 		}

@@ -137,10 +137,14 @@ type policyScreen struct {
 	Facts              []fact
 	Shifts             []admin.Shift
 	Pools              []poolRow
+	Answers            []answeredBy
 	Explain            string // the command
 }
 
-type ruleWords struct{ When, Then string }
+type ruleWords struct {
+	When, Then string
+	Share      portion // of the policy's answers
+}
 
 type fact struct{ Name, Text, Explanation string }
 
@@ -168,12 +172,14 @@ func (c *console) policy(r *http.Request, s *admin.Status) (string, any, error) 
 		"192.0.2.1")}
 	out.State, out.Words = c.policyState(state, s, p)
 	if of, err := s.Narrow(name, poolNames(state, p.Pools())); err == nil {
-		out.Headline, out.Shifts, out.Pools = of.Headline, of.Shifts, poolRows(of.Pools)
+		out.Headline, out.Shifts, out.Pools = of.Headline, of.Shifts, poolRows(of.Pools, nil)
 	}
 	source := p.Source()
+	var rules map[int]portion
+	out.Answers, rules = c.answersOf(s, name, poolNames(state, p.Pools()))
 	for i := range source.Rules {
 		rule := &source.Rules[i]
-		out.Rules = append(out.Rules, ruleWords{steer.WhenWords(rule.When), ruleText(rule)})
+		out.Rules = append(out.Rules, ruleWords{steer.WhenWords(rule.When), ruleText(rule), rules[i]})
 	}
 	out.Facts = policyFacts(source, p)
 	return name, out, nil

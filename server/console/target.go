@@ -21,6 +21,7 @@ type targeted struct {
 	Cases      []trouble
 	Up         []link // what it is part of
 	Pools      []poolRow
+	Share      *portion // of this server's answers; nil: nobody counts
 	Matrix     *matrix
 	Policies   []link // that use its pools
 	More       int    // policies that are not listed
@@ -53,7 +54,8 @@ func (c *console) target(kind string) func(*http.Request, *admin.Status) (string
 		}) {
 			t.Drain = command("leeward", "drain", kind+"/"+name, "--for", "1h", "--reason", "why")
 		}
-		rows := poolRows(of.Pools)
+		shares := c.shares(s)
+		rows := poolRows(of.Pools, shares)
 		if kind != "region" && len(of.Pools) > 0 {
 			t.Up = append(t.Up, link{To: "/region/" + of.Pools[0].Region, Text: "region " + of.Pools[0].Region})
 		}
@@ -61,6 +63,10 @@ func (c *console) target(kind string) func(*http.Request, *admin.Status) (string
 			t.Up = append(t.Up, link{To: "/pool/" + of.Pools[0].Pool, Text: "pool " + of.Pools[0].Pool})
 		} else {
 			t.Pools = rows
+		}
+		if kind == "region" && shares != nil {
+			p := shares.region(s.Pools, name)
+			t.Share = &p
 		}
 		t.Matrix = votes(of, from, kind == "endpoint")
 		t.Policies, t.More = c.using(of.Pools)
@@ -74,12 +80,17 @@ type poolRow struct {
 	State, Words string
 	Load, Target string // "": nobody says
 	Keeps        string
+	Share        *portion // of this server's answers; nil: nobody counts
 }
 
-func poolRows(pools []admin.Pool) (rows []poolRow) {
+func poolRows(pools []admin.Pool, shares *shares) (rows []poolRow) {
 	for i := range pools {
 		p := &pools[i]
 		row := poolRow{Pool: p}
+		if shares != nil {
+			x := shares.of(p.Pool)
+			row.Share = &x
+		}
 		row.State, row.Words = poolState(p)
 		if l := p.LoadStatus; l != nil {
 			if l.Load.Known {

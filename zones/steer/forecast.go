@@ -6,6 +6,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"leeward/health"
 )
 
 // A forecast leads today's clients through another View. It uses the walk that answers queries, for made-up clients of
@@ -92,6 +94,12 @@ func Led(now Scene, asked *Asked) map[string]float64 {
 		}
 	}
 	return led
+}
+
+// Meant is Led were every endpoint of the program healthy and no pool full: what resources and operators' words say.
+func Meant(now Scene, p *Program, asked *Asked) map[string]float64 {
+	now.View = NewView(p, Sight{State: func(health.Target) health.State { return health.Up }}, nil)
+	return Led(now, asked)
 }
 
 func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {

@@ -250,3 +250,37 @@ func TestForecastDoubts(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestMeant: what was meant is by the weights of the resources, whatever is down and however full a pool is; an
+// operator's word counts.
+func TestMeant(t *testing.T) {
+	w := capable(threeRegions())
+	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{{
+		Failover: []zones.Step{{Pools: []zones.WeightedPool{
+			{Pool: "www-eu", Weight: 60}, {Pool: "www-us", Weight: 30}, {Pool: "www-ap", Weight: 10},
+		}}},
+	}}})
+	asked := &Asked{Seconds: 10, Queries: 1000, Orders: []AskedOrder{{
+		Order: Order{Policy: p.Name, Rule: 1}, Queries: 1000, Samples: 1000,
+	}}}
+	program := w.program()
+	now := NewView(program, Sight{
+		State:    down("www-eu/lb-1", "www-eu/lb-2", "www-eu/lb-3"),
+		Pressure: func(string) *health.Pressure { return under(900, 900) },
+	}, nil)
+	near := func(what string, got map[string]float64, want map[string]float64) {
+		t.Helper()
+		for pool, rate := range want {
+			if math.Abs(got[pool]-rate) > 3 {
+				t.Errorf("%s: %s gets %.1f a second, want %.1f", what, pool, got[pool], rate)
+			}
+		}
+	}
+	if led := Led(sceneOf(now, p), asked); led["www-eu"] != 0 {
+		t.Fatalf("a pool that is down is led %v", led)
+	}
+	near("all", Meant(sceneOf(now, p), program, asked), map[string]float64{"www-eu": 60, "www-us": 30, "www-ap": 10})
+	w.words["region/us"] = zones.Drain
+	near("us is drained", Meant(sceneOf(now, p), w.program(), asked),
+		map[string]float64{"www-eu": 60. / 70 * 100, "www-us": 0, "www-ap": 10. / 70 * 100})
+}
