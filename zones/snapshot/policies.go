@@ -37,6 +37,10 @@ func (u *update) world() steer.World {
 			s := u.Builder.pools[pool]
 			return s != nil && s.aliases
 		},
+		Signed: func(name string) bool {
+			z, _ := u.catalog.Get(zones.KeyOf(zones.KindZone, u.catalog.ZoneOf(name))).(*zones.Zone)
+			return z != nil && z.Signed()
+		},
 	}
 }
 

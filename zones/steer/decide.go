@@ -117,7 +117,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 		if req.Family == Name {
 			d.Data, d.Count = append(d.space[:0], p.name(candidates, step(&w.random), w.client)...), 1
 		} else if other := w.beyond(pool, candidates); other != nil {
-			d.Data = w.lump.mix(d.space[:0], other, min(p.Answers, MaxAnswers), &w.random)
+			d.Data = w.lump.mix(d.space[:0], other, min(p.Answers, MaxAnswers), p.few, &w.random)
 			d.Count = len(d.Data) / candidates.size
 			d.Bound = other.until.bound(w.lump.table.until.bound(d.Bound, req.Now), req.Now)
 		} else {
@@ -178,13 +178,20 @@ func (p *Policy) quick(v *View, pool int32, req *Request, d *Decision) bool {
 // pick appends addresses of one pool to b, and returns how many there are.
 func (p *Policy) pick(b []byte, t *table, random, client uint64) ([]byte, int) {
 	n := min(p.Answers, t.len())
-	switch p.Pick {
-	case zones.PickAll:
+	few := p.few && many(t.len(), n)
+	switch {
+	case p.Pick == zones.PickAll:
 		b = t.all(b, random)
-	case zones.PickSticky:
+	case p.Pick == zones.PickSticky && few:
+		b = t.ring(b, n, client, t.weights)
+	case p.Pick == zones.PickLeastLoad && few:
+		b = t.ring(b, n, client, t.byLoad())
+	case p.Pick == zones.PickSticky:
 		b = t.sticky(b, n, client, t.weights)
-	case zones.PickLeastLoad:
+	case p.Pick == zones.PickLeastLoad:
 		b = t.sticky(b, n, client, t.byLoad())
+	case few:
+		b = t.sample(b, n, step(&random), &random)
 	default:
 		b = t.draw(b, n, random)
 	}

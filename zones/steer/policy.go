@@ -38,6 +38,7 @@ type Policy struct {
 	// Alias says that every endpoint is a hostname that is not flattened. If the policy's name has nothing else, the
 	// answer is a CNAME for every type.
 	Alias bool
+	few   bool // the zone is signed, so sets of addresses are to be few; see few.go
 
 	Name    string
 	Answers int
@@ -156,6 +157,8 @@ type World struct {
 
 	// Aliases reports whether all endpoints of a pool are hostnames that are not flattened; nil: of no pool.
 	Aliases func(pool string) bool
+	// Signed reports whether the zone that has a name is signed; nil: none is.
+	Signed func(name string) bool
 }
 
 // Policy compiles a policy. It leaves out references to what does not exist, which the caller reports.
@@ -225,6 +228,7 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	}
 	out.level = out.front == nil && out.Pick != zones.PickSticky && out.Pick != zones.PickLeastLoad && !out.planned
 	out.one = out.Pick == zones.PickWeighted && out.Answers == 1
+	out.few = w.Signed != nil && w.Signed(p.Name)
 	return out, nil
 }
 

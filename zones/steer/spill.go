@@ -307,18 +307,24 @@ func (w *walk) level(m *member, weight uint64) uint64 {
 
 // mix appends n addresses of the lump's pool and of the other pool, in proportion. It appends fewer if the same address
 // was drawn from both, since an RRset has no duplicates (RFC 2181 section 5).
-func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
+//
+// few: the zone is signed, and the sets are to be few: both parts are drawn at the same place of their circles.
+func (l *lump) mix(b []byte, other *table, n int, few bool, random *uint64) []byte {
 	mine := int(l.part*float64(n) + l.dither)
 	mine = min(mine, n, l.table.len())
 	rest := min(n-mine, other.len())
+	var offset uint64
+	if few {
+		offset = step(random)
+	}
 	if mine > 0 {
-		b = l.table.draw(b, mine, step(random))
+		b = l.table.part(b, mine, few, offset, random)
 	}
 	if rest == 0 {
 		return b
 	}
 	drawn := len(b)
-	b = other.draw(b, rest, step(random))
+	b = other.part(b, rest, few, offset, random)
 	kept := drawn
 	for at := drawn; at < len(b); at += other.size {
 		if a := b[at : at+other.size]; !holds(b[:drawn], a) {
@@ -326,6 +332,14 @@ func (l *lump) mix(b []byte, other *table, n int, random *uint64) []byte {
 		}
 	}
 	return b[:kept]
+}
+
+// part appends k addresses, those at an offset if the sets are to be few.
+func (t *table) part(b []byte, k int, few bool, offset uint64, random *uint64) []byte {
+	if few && t.circle != nil && k < t.len() {
+		return t.sample(b, k, offset, random)
+	}
+	return t.draw(b, k, step(random))
 }
 
 // holds reports whether an address is among others of its size.

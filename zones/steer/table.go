@@ -21,6 +21,7 @@ type table struct {
 	shares   []uint64 // weights by load, for pick: least-load; nil: as weights
 	seeds    []uint64 // for rendezvous hashing; an endpoint's k-th IPv4 and k-th IPv6 address have the same seed
 	endpoint []int32  // index in the pool
+	circle   *circle  // of addresses, if they are more than mostFree
 }
 
 // entry is what a pick reads of one candidate, all in one place.
@@ -76,6 +77,9 @@ func newTable(cs []candidate) *table {
 		t.endpoint = append(t.endpoint, c.endpoint)
 	}
 	t.alias()
+	if t.size > 0 && t.len() > mostFree {
+		t.circle = newCircle(t.weights)
+	}
 	if t.size > 0 && t.len() > MaxAnswers {
 		for range 2 {
 			for i := range t.entries {
