@@ -80,6 +80,7 @@ func (c *Catalog) crossZone(x *crossed, z *zones.Zone) {
 		x.add(zones.CodeReference, "nameservers",
 			"a zone has at least one nameserver; list them here or give the zone's master file")
 	}
+	c.crossCut(x, z)
 	for i, ns := range z.Nameservers {
 		home := c.zoneOf(ns)
 		if home == nil || home.origin != z.Origin {
@@ -96,6 +97,19 @@ func (c *Catalog) crossZone(x *crossed, z *zones.Zone) {
 			x.warn(zones.Item("nameservers", i), "%s has no address in the zone; add Record %s/%s/A", ns, z.Origin,
 				owner)
 		}
+	}
+}
+
+// crossCut checks that a signed zone above delegates this one. If it does not, it proves that the name does not exist,
+// and the DS of this zone with it (RFC 4035 section 5.2).
+func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
+	parent := c.zoneOf(zones.ParentName(z.Origin))
+	if parent == nil || !parent.zone.Signed() {
+		return
+	}
+	if owner := zones.OwnerWithin(z.Origin, parent.origin); !hasType(parent.owners[owner], "NS") {
+		x.warn("", "zone %s above it is signed and does not delegate it, so who validates is told that it does not exist; "+
+			"add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin, parent.origin, owner)
 	}
 }
 

@@ -16,6 +16,11 @@ func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 		name := zones.FullName(r.Owner, r.Origin)
 		c.disturb(placeOf(name))
 		c.disturbList(c.states[r.Origin])
+		if r.Type == "NS" {
+			if z := c.states[name]; z != nil && name != r.Origin {
+				c.dirty[zones.KeyOf(zones.KindZone, name)] = struct{}{}
+			}
+		}
 		if r.Type == "NS" || r.Type == "DNAME" {
 			if z := c.states[r.Origin]; z != nil {
 				for policy := range z.policies {
@@ -43,6 +48,9 @@ func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 	switch after := after.(type) {
 	case *zones.Zone:
 		c.disturbLists()
+		if before.(*zones.Zone).Signed() != after.Signed() {
+			c.moved[after.Origin] = struct{}{}
+		}
 	case *zones.Pool:
 		c.disturbPolicies(key)
 	case *zones.Map:
@@ -149,8 +157,9 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 	}
 }
 
-// disturbMoved marks as dirty the policies and records in or below zones that came or went. One batch can have
-// thousands of such zones, so each policy, record and problem is looked at once for all of them.
+// disturbMoved marks as dirty the policies and records in or below zones that came or went, and the zones below them
+// where a zone is signed. One batch can have thousands of such zones, so each zone, policy, record and problem is looked
+// at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
 		return
@@ -172,9 +181,16 @@ func (c *Catalog) disturbMoved() {
 	}
 	policies(c.homeless)
 	above := map[*zoneState]bool{} // that can have policies or records below one that moved
+	signed := false
 	for origin := range c.moved {
 		if z := c.states[origin]; z != nil {
 			policies(z.policies)
+		}
+		if z := c.zoneOf(origin); z != nil {
+			signed = signed || z.zone.Signed()
+			if z = c.zoneOf(zones.ParentName(z.origin)); z != nil {
+				signed = signed || z.zone.Signed()
+			}
 		}
 		for name := zones.ParentName(origin); name != ""; name = zones.ParentName(name) {
 			if z := c.states[name]; z != nil {
@@ -195,12 +211,19 @@ func (c *Catalog) disturbMoved() {
 			}
 		}
 	}
+	if signed {
+		for origin, z := range c.states {
+			if z.zone != nil && below(zones.ParentName(origin)) {
+				c.dirty[zones.KeyOf(zones.KindZone, origin)] = struct{}{}
+			}
+		}
+	}
 	again := func(key zones.Key) {
 		if origin, owner, _, ok := splitRecord(key); ok {
 			if _, moved := c.moved[origin]; moved || below(zones.FullName(owner, origin)) {
 				c.dirty[key] = struct{}{}
 			}
-		} else if key.Kind() == zones.KindPolicy && below(key.Name()) {
+		} else if kind := key.Kind(); (kind == zones.KindPolicy || kind == zones.KindZone) && below(key.Name()) {
 			c.dirty[key] = struct{}{}
 		}
 	}

@@ -35,7 +35,7 @@ func Resource(t *rapid.T) zones.Resource {
 	switch rapid.SampledFrom(zones.Kinds[:]).Draw(t, "kind") {
 	case zones.KindZone:
 		z := &zones.Zone{
-			Origin:      pick("origin", "example.test", "sub.example.test", "cat.test"),
+			Origin:      pick("origin", "example.test", "sub.example.test", "a.sub.example.test", "cat.test"),
 			Nameservers: some("ns", []string{"ns1.example.test", "ns.example.net"}), TTL: ttl("ttl"),
 			SOATTL: ttl("soa"), Expire: ttl("expire"),
 		}
@@ -45,11 +45,15 @@ func Resource(t *rapid.T) zones.Resource {
 				members = "*"
 			}
 			z.Transfer = &zones.Transfer{Members: []string{members}}
+		} else if rapid.IntRange(0, 2).Draw(t, "signed") == 0 {
+			z.DNSSEC = &zones.DNSSEC{Enabled: true}
 		}
 		return z
 	case zones.KindRecord:
-		kind := pick("type", "A", "CNAME", "TXT")
-		data := map[string][]string{"A": {"192.0.2.1"}, "CNAME": {"x"}, "TXT": {`"a; b"`, `"<c>"`}}[kind]
+		kind := pick("type", "A", "CNAME", "TXT", "NS")
+		data := map[string][]string{
+			"A": {"192.0.2.1"}, "CNAME": {"x"}, "TXT": {`"a; b"`, `"<c>"`}, "NS": {"ns.example.net."},
+		}[kind]
 		return &zones.Record{
 			Origin: pick("origin", "example.test", "sub.example.test"),
 			Owner:  pick("owner", "www", "api", "sub", "a.sub"), Type: kind, TTL: ttl("ttl"), Data: data,
