@@ -108,8 +108,9 @@ func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
 		return
 	}
 	if owner := zones.OwnerWithin(z.Origin, parent.origin); !hasType(parent.owners[owner], "NS") {
-		x.warn("", "zone %s above it is signed and does not delegate it, so who validates is told that it does not exist; "+
-			"add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin, parent.origin, owner)
+		x.warn("", "zone %s above it is signed and does not delegate it, so who validates is told that it does not "+
+			"exist; add Record %s/%s/NS, and a DS record beside it once this zone is signed", parent.origin,
+			parent.origin, owner)
 	}
 }
 

@@ -158,8 +158,8 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 }
 
 // disturbMoved marks as dirty the policies and records in or below zones that came or went, and the zones below them
-// where a zone is signed. One batch can have thousands of such zones, so each zone, policy, record and problem is looked
-// at once for all of them.
+// where a zone is signed. One batch can have thousands of such zones, so each zone, policy, record and problem is
+// looked at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
 		return
