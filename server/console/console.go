@@ -13,6 +13,7 @@ import (
 	"leeward/server/admin"
 	"leeward/server/answer"
 	"leeward/server/history"
+	"leeward/zones/steer"
 )
 
 // Options are what the screens are made from. A screen whose function is nil is not there.
@@ -29,6 +30,8 @@ type Options struct {
 	State   func() *answer.State // that queries are answered from; nil before there is one
 	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
 	Counts func(of string, most int) *answer.Counts
+	// leads today's clients through a situation; servers are those that counted them. Nothing is changed
+	Simulate func(context.Context, Supposed) (f *steer.Forecast, servers []string, err error)
 
 	Changes *Changes // says when answers may have changed; never nil
 	Streams int      // event streams that are open at once, at most
@@ -43,7 +46,7 @@ func New(o Options) http.Handler {
 	if o.State == nil {
 		o.State = func() *answer.State { return nil }
 	}
-	c := &console{Options: o, mux: http.NewServeMux(), streams: make(chan struct{}, o.Streams)}
+	c := &console{Options: o, mux: http.NewServeMux(), streams: make(chan struct{}, o.Streams), turns: newTurns()}
 	c.mux.HandleFunc("/assets/{hash}/{file}", asset)
 	c.mux.HandleFunc("/events", c.events)
 	for _, x := range []struct {
@@ -55,6 +58,7 @@ func New(o Options) http.Handler {
 		{"/pools", "pools", "Pools", "All pools; search by name, region or address", c.poolList, true},
 		{"/policies", "policies", "Policies", "The steered names", c.policies, true},
 		{"/explain", "explain", "Explain", "Why a client gets an answer", c.explain, o.Explain != nil},
+		{"/simulate", "simulate", "What if?", "Where clients would go", c.simulate, o.Simulate != nil},
 		{"/history", "history", "History", "What happened on this server", c.past, o.History != nil},
 		{"/zones", "zones", "Zones", "Zones, serials and transfers", c.zoneList, true},
 		{"/servers", "fleet", "Servers", "Servers and vantages", c.fleet, true},
@@ -87,6 +91,7 @@ type console struct {
 	shelf   shelf
 	names   names
 	book    shareBook
+	turns   *turns
 	streams chan struct{} // has a token for each that is open
 	nav     []link
 }
@@ -104,7 +109,7 @@ type frame struct {
 	Status          *admin.Status // nil: there is none
 	Mood            string        // "well", "meant" or "wrong": how the page looks at a glance
 	Nav, Others     []link
-	Refresh         bool // a browser without JavaScript asks again by itself
+	Refresh         bool // the page follows: it asks again by itself
 	Style, Script   string
 	Icon, World     string
 	Body            any
@@ -125,6 +130,9 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 			}
 			f := c.frame(r, s, title)
 			f.Body = body
+			if x, is := body.(interface{ still() bool }); is && x.still() {
+				f.Refresh = false
+			}
 			return render(name, f)
 		})
 		if err != nil {
@@ -194,7 +202,11 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		"another server."
 	var gone *missing
 	var bad *answer.BadQuestion
+	var busy *busyError
 	switch {
+	case errors.As(err, &busy):
+		advice = "Ask again in a moment."
+		w.Header().Set("Retry-After", "5")
 	case errors.As(err, &gone):
 		code, advice = http.StatusNotFound, "The first page shows what there is."
 	case errors.As(err, &bad):

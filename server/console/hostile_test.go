@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -96,12 +97,19 @@ func TestHostile(t *testing.T) {
 			fill(reflect.ValueOf(c).Elem(), text, 0)
 			return c
 		}
+		o.Simulate = func(context.Context, console.Supposed) (*steer.Forecast, []string, error) {
+			f := &steer.Forecast{}
+			fill(reflect.ValueOf(f).Elem(), text, 0)
+			return f, []string{text}, nil
+		}
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
 		for _, target := range []string{
 			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/history",
 			"/zones",
-			"/policies",
+			"/policies", "/simulate?gone=region/x", "/simulate?" + url.Values{
+				"gone": {text}, "surge": {text}, "at": {text}, "how": {text},
+			}.Encode(),
 		} {
 			w, page := get(t, r, target)
 			if w.StatusCode != 200 {

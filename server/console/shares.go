@@ -150,8 +150,16 @@ func (c *console) meant(s *admin.Status, policy string) map[string]float64 {
 		asked.Orders = slices.DeleteFunc(asked.Orders, func(o steer.AskedOrder) bool { return o.Policy != policy })
 	}
 	asked.Sort(mostOrders)
+	all := c.names.sorted(state)
 	scene := steer.Scene{
-		View: state.View, Policy: state.Snapshot.Policy, Sharing: state.Snapshot.Sharing(), Now: s.Time.Unix(),
+		View: state.View, Sharing: state.Snapshot.Sharing(), Now: s.Time.Unix(),
+		Policy: func(name string) *steer.Policy {
+			at := func(p *steer.Policy, name string) int { return strings.Compare(p.Name, name) }
+			if i, found := slices.BinarySearchFunc(all, name, at); found {
+				return all[i]
+			}
+			return nil
+		},
 	}
 	return steer.Meant(scene, state.Snapshot.Program(), &asked)
 }

@@ -27,6 +27,7 @@ type targeted struct {
 	More       int    // policies that are not listed
 	Overrides  []word
 	Planned    []word
+	WhatIf     string // the screen that foresees its loss; "": there is none
 	Drain      string // the command that takes it out; "": it is, or there is none
 }
 
@@ -53,6 +54,9 @@ func (c *console) target(kind string) func(*http.Request, *admin.Status) (string
 			return o.Target == kind+"/"+name
 		}) {
 			t.Drain = command("leeward", "drain", kind+"/"+name, "--for", "1h", "--reason", "why")
+		}
+		if c.Simulate != nil {
+			t.WhatIf = "/simulate?" + url.Values{"gone": {kind + "/" + name}}.Encode()
 		}
 		shares := c.shares(s)
 		rows := poolRows(of.Pools, shares)

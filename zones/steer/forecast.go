@@ -2,6 +2,7 @@ package steer
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -77,9 +78,9 @@ type flow struct {
 }
 
 // Foresee works out where the clients that were counted under now would go under then. surge has, by region, the factor
-// for clients whose first pool is there; nil: no surge.
-func Foresee(now, then Scene, asked *Asked, surge map[string]float64) *Forecast {
-	return foresee(now, then, asked, surge, forecastDraws)
+// for clients whose first pool is there; nil: no surge. If the context ends before, it returns nil.
+func Foresee(ctx context.Context, now, then Scene, asked *Asked, surge map[string]float64) *Forecast {
+	return foresee(ctx, now, then, asked, surge, forecastDraws)
 }
 
 // Led returns how many queries a second are led to each pool now.
@@ -102,7 +103,7 @@ func Meant(now Scene, p *Program, asked *Asked) map[string]float64 {
 	return Led(now, asked)
 }
 
-func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {
+func foresee(ctx context.Context, now, then Scene, asked *Asked, surge map[string]float64, draws float64) *Forecast {
 	f := &forecast{
 		now: now, then: then, draws: draws, out: &Forecast{Settled: true, Pools: []PoolForecast{}},
 		pools: map[string]*PoolForecast{},
@@ -113,7 +114,9 @@ func foresee(now, then Scene, asked *Asked, surge map[string]float64, draws floa
 	for _, l := range f.flows {
 		l.scale = f.surged(l, surge)
 	}
-	f.settle()
+	if !f.settle(ctx) {
+		return nil
+	}
 	f.tell(asked)
 	return f.out
 }
@@ -279,8 +282,9 @@ func (f *forecast) surged(l *flow, surge map[string]float64) float64 {
 	return by / sum
 }
 
-// settle leads the clients through the future View until what is offered to pools comes to rest.
-func (f *forecast) settle() {
+// settle leads the clients through the future View until what is offered to pools comes to rest. It reports whether it
+// did so before the context ended.
+func (f *forecast) settle(ctx context.Context) bool {
 	v := &View{pools: slices.Clone(f.then.View.pools), named: f.then.View.named, leave: f.then.View.leave, tight: true}
 	offered := make([]float64, len(v.pools))
 	for i, d := range v.pools {
@@ -314,6 +318,9 @@ func (f *forecast) settle() {
 		return sum / float64(len(sharing[n]))
 	}
 	for round := 0; ; round++ {
+		if ctx.Err() != nil {
+			return false
+		}
 		f.spread(&f.then, v, func(l *flow) map[string]float64 { return l.then })
 		loads := map[string]float64{}
 		for _, l := range f.flows {
@@ -346,10 +353,10 @@ func (f *forecast) settle() {
 		}
 		switch {
 		case len(sharing) == 0 || round > 2 && moved < forecastRest:
-			return
+			return true
 		case round == forecastRounds:
 			f.out.Settled = false
-			return
+			return true
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 			}
 		}
 		then := NewView(w.program(), Sight{State: down(failing...)}, nil)
-		got := foresee(sceneOf(now, p), sceneOf(then, p), asked, map[string]float64{"eu": surge}, 2000)
+		got := foresee(context.Background(), sceneOf(now, p), sceneOf(then, p), asked, map[string]float64{"eu": surge}, 2000)
 		loads["eu"] *= surge
 		want := plainForecast(loads, orders, []float64{300, 300, 300}, out)
 		sum := loads["eu"] + loads["us"] + loads["ap"]
@@ -189,7 +190,7 @@ func TestForecastComesTrue(t *testing.T) {
 				}
 				return health.Up
 			}}
-			got := Foresee(sceneOf(l.view, l.policy), sceneOf(NewView(l.program, sight, nil), l.policy), asked, c.surge)
+			got := Foresee(context.Background(), sceneOf(l.view, l.policy), sceneOf(NewView(l.program, sight, nil), l.policy), asked, c.surge)
 			if c.down != "" {
 				l.dead[c.down] = true
 			}
@@ -223,7 +224,7 @@ func TestForecastDoubts(t *testing.T) {
 		Seconds: 10, Queries: 100, Other: 20,
 		Orders: []AskedOrder{{Order: Order{Policy: p.Name, Rule: 1}, Queries: 80, Samples: 80}},
 	}
-	got := Foresee(sceneOf(now, p), sceneOf(now, p), asked, nil)
+	got := Foresee(context.Background(), sceneOf(now, p), sceneOf(now, p), asked, nil)
 	if text := strings.Join(got.Doubts, "\n"); got.Measured() ||
 		!strings.Contains(text, "nobody says the load of pool www-eu") ||
 		!strings.Contains(text, "20 % of the queries") || got.Pools[0].QueriesThen != 8 {
@@ -233,7 +234,7 @@ func TestForecastDoubts(t *testing.T) {
 	if len(over)+len(maybe) > 0 {
 		t.Errorf("over without a load: %+v", got)
 	}
-	none := Foresee(sceneOf(now, p), sceneOf(now, p), nil, nil)
+	none := Foresee(context.Background(), sceneOf(now, p), sceneOf(now, p), nil, nil)
 	if len(none.Pools) != 0 || none.Queries != 0 {
 		t.Errorf("%+v", none)
 	}
@@ -242,7 +243,7 @@ func TestForecastDoubts(t *testing.T) {
 	changed := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Spill: true, Rules: []zones.Rule{
 		{When: &zones.When{Continents: []string{"EU"}}, Failover: steps("www-us")}, {Failover: steps("www-eu")},
 	}})
-	got = Foresee(sceneOf(known, p), sceneOf(known, changed), asked, nil)
+	got = Foresee(context.Background(), sceneOf(known, p), sceneOf(known, changed), asked, nil)
 	if i := slices.IndexFunc(got.Pools, func(p PoolForecast) bool {
 		return p.Pool == "www-us"
 	}); i < 0 || got.Pools[i].Error < 200 ||
@@ -283,4 +284,16 @@ func TestMeant(t *testing.T) {
 	w.words["region/us"] = zones.Drain
 	near("us is drained", Meant(sceneOf(now, p), w.program(), asked),
 		map[string]float64{"www-eu": 60. / 70 * 100, "www-us": 0, "www-ap": 10. / 70 * 100})
+}
+
+// A forecast that nobody waits for any more is given up.
+func TestForecastEnds(t *testing.T) {
+	w := threeRegions()
+	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+	scene := sceneOf(NewView(w.program(), Sight{State: allUp}, nil), p)
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if f := Foresee(ctx, scene, scene, nil, nil); f != nil {
+		t.Errorf("the context has ended, and the forecast is %+v", f)
+	}
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"leeward/geo"
+	"leeward/health"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/catalog"
@@ -32,27 +35,71 @@ type Forecast struct {
 	*steer.Forecast
 }
 
+// Foresight is what a forecast is made from, as the loop knew it at one moment. The loop only copies: what costs is done
+// by whoever asks.
+type Foresight struct {
+	now       time.Time
+	resources []zones.Resource // all but records
+	resolved  map[string]steer.Resolution
+	verdicts  map[health.Target]health.State
+	snapshot  *snapshot.Snapshot
+	view      *steer.View
+	table     *geo.Table
+}
+
+// Foresight copies what forecasts are made from. Forecasts may be made of it at the same time.
+func (i Inside) Foresight() *Foresight {
+	l := i.l
+	f := &Foresight{
+		now: l.o.Now(), snapshot: l.snapshot, view: l.view, table: l.table,
+		resolved: map[string]steer.Resolution{}, verdicts: map[health.Target]health.State{},
+	}
+	if l.snapshot == nil || l.view == nil {
+		return f
+	}
+	for _, kind := range zones.Kinds {
+		if kind == zones.KindRecord {
+			continue
+		}
+		l.catalog.Each(kind, func(r zones.Resource) bool {
+			f.resources = append(f.resources, r)
+			return true
+		})
+	}
+	for _, name := range l.snapshot.Program().Hostnames() {
+		f.resolved[name] = l.builder.Resolution(name)
+	}
+	for _, r := range f.resources {
+		e, is := r.(*zones.Endpoint)
+		if !is {
+			continue
+		}
+		addresses := e.Addresses
+		if e.Hostname != "" {
+			addresses = f.resolved[e.Hostname].Addresses
+		}
+		for _, a := range addresses {
+			t := health.Target{Endpoint: e.ID(), Address: a}
+			f.verdicts[t] = l.board.State(t)
+		}
+	}
+	return f
+}
+
 // Foresee works out where today's clients would go. It uses the counts of all servers that are heard from, and the
 // loads that vantages report. The evaluator is the one that answers queries, applied to resources changed as the
 // question says.
-func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
-	l := i.l
-	if l.snapshot == nil || l.view == nil {
+func (x *Foresight) Foresee(ctx context.Context, q Question, servers []admin.Server) (*Forecast, error) {
+	if x.snapshot == nil || x.view == nil {
 		return nil, errors.New("there are no resources: nothing is answered")
 	}
-	now := l.o.Now()
 	at := q.At
 	if at.IsZero() {
-		at = now
+		at = x.now
 	}
-	rs := map[zones.Key]zones.Resource{}
-	for _, kind := range zones.Kinds {
-		if kind != zones.KindRecord {
-			l.catalog.Each(kind, func(r zones.Resource) bool {
-				rs[r.Key()] = r
-				return true
-			})
-		}
+	rs := make(map[zones.Key]zones.Resource, len(x.resources))
+	for _, r := range x.resources {
+		rs[r.Key()] = r
 	}
 	if q.Change != nil {
 		q.Change(rs)
@@ -73,14 +120,22 @@ func (i Inside) Foresee(q Question, servers []admin.Server) (*Forecast, error) {
 			return nil, fmt.Errorf("there is no region %s", region)
 		}
 	}
-	then := l.staged(rs, at)
-	present := steer.Scene{View: l.view, Policy: policies(l.snapshot), Sharing: l.snapshot.Sharing(), Now: now.Unix()}
+	then := x.staged(rs, at)
+	present := steer.Scene{
+		View: x.view, Policy: policies(x.snapshot), Sharing: x.snapshot.Sharing(), Now: x.now.Unix(),
+	}
 	future := steer.Scene{
-		View:   steer.NewView(then.Program(), steer.Sight{State: l.board.State}, nil),
+		View: steer.NewView(then.Program(), steer.Sight{State: func(t health.Target) health.State {
+			return x.verdicts[t]
+		}}, nil),
 		Policy: policies(then), Sharing: then.Sharing(), Now: at.Unix(),
 	}
 	asked, told, silent := askedOf(servers)
-	out := &Forecast{At: at, Servers: told, Forecast: steer.Foresee(present, future, asked, q.Surge)}
+	f := steer.Foresee(ctx, present, future, asked, q.Surge)
+	if f == nil {
+		return nil, context.Cause(ctx)
+	}
+	out := &Forecast{At: at, Servers: told, Forecast: f}
 	if asked != nil {
 		out.Seconds = asked.Seconds
 	}
@@ -102,7 +157,7 @@ func there(rs map[zones.Key]zones.Resource, target string) error {
 }
 
 // staged builds the snapshot that would be served of these resources at that time.
-func (l *Loop) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.Snapshot {
+func (x *Foresight) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.Snapshot {
 	clock := func() time.Time { return at }
 	batch := zones.Batch{Full: true, Revision: 1}
 	for _, key := range slices.Sorted(maps.Keys(rs)) {
@@ -111,10 +166,10 @@ func (l *Loop) staged(rs map[zones.Key]zones.Resource, at time.Time) *snapshot.S
 	c := catalog.New(clock)
 	delta := c.Apply(batch)
 	builder := snapshot.NewBuilder(clock)
-	for _, name := range l.snapshot.Program().Hostnames() {
-		builder.Resolved(name, l.builder.Resolution(name))
+	for name, r := range x.resolved {
+		builder.Resolved(name, r)
 	}
-	s, _ := builder.Update(c, delta, l.table)
+	s, _ := builder.Update(c, delta, x.table)
 	return s
 }
 

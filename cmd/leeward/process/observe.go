@@ -251,14 +251,16 @@ func (o *Observer) Drill(ctx context.Context, target string) (w *control.Watched
 }
 
 // Foresee makes a forecast from the clients that all servers have counted.
-func (o *Observer) Foresee(ctx context.Context, q control.Question) (out *control.Forecast, err error) {
+func (o *Observer) Foresee(ctx context.Context, q control.Question) (*control.Forecast, error) {
 	status, err := o.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var failed error
-	err = o.loop.Do(ctx, func(i control.Inside) { out, failed = i.Foresee(q, status.Servers) })
-	return out, errors.Join(err, failed)
+	var at *control.Foresight
+	if err := o.loop.Do(ctx, func(i control.Inside) { at = i.Foresight() }); err != nil {
+		return nil, err
+	}
+	return at.Foresee(ctx, q, status.Servers)
 }
 
 // Close stops observing and waits until everything has ended.

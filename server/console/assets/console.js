@@ -18,6 +18,7 @@
 
   const again = async () => {
     if (busy) more = true;
+    if (document.querySelector("main[data-still]")) { more = false; return; } // it shows what was asked for once
     if (busy || document.hidden || document.querySelector("main form :focus")) return;
     busy = true;
     fetched = Date.now();
