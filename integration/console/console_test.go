@@ -3,16 +3,21 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/miekg/dns"
 
 	"leeward/integration/lab"
 )
@@ -27,14 +32,14 @@ var screens = []screen{
 	{"night", "/", []string{
 		"us is out since", "Its clients go to eu.", "What is wrong, and what to do",
 		"leeward drain region/us --for 1h", "Can I trust this page?", "all 3 answer from revision",
-		"How long failovers took", "The last events", "detect", "Nothing is drained, and nothing is planned.",
+		"How long failovers took", "Answers 5 min Meant", "The last events", "detect", "Nothing is drained, and nothing is planned.",
 	}},
 	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
 	{"pools-searched", "/pools?q=10.77.2.11", []string{"www-us"}},
 	{"policies", "/policies", []string{"www.example.test", "some clients are answered from further down their order"}},
 	{"policy", "/policy/www.example.test", []string{
 		"when continents [NA]: go to www-us; else to www-eu; else to www-ap",
-		"When all is well", "TTL 5 s", "clients are answered as if all were healthy (fail open)",
+		"When all is well", "TTL 5 s", "What was answered", "clients are answered as if all were healthy (fail open)",
 	}},
 	{"explain-empty", "/explain", []string{"Why does a client get this answer?"}},
 	{"explain", "/explain?name=www.example.test&type=A&client=198.51.100.7", []string{
@@ -43,7 +48,7 @@ var screens = []screen{
 	}},
 	{"explain-wrong", "/explain?name=www.example.test&client=nobody", []string{"nobody"}},
 	{"simulate-empty", "/simulate", []string{"What if?", "More clients"}},
-	{"simulate", "/simulate?gone=region/eu&how=drained", []string{"region/eu drained", "Nothing is changed"}},
+	{"simulate", "/simulate?gone=region/eu&how=drained", []string{"region/eu drained", "Nothing is changed: the clients that server-eu counted", "No load is known"}},
 	{"simulate-wrong", "/simulate?gone=mars", []string{"mars", "is no target"}},
 	{"history", "/history?of=region/us", []string{"is down", "of www-us/lb-1", "pool www-us is out of the answers"}},
 	{"zones", "/zones", []string{"example.test", "lives here", "nobody"}},
@@ -51,7 +56,7 @@ var screens = []screen{
 	{"problems", "/problems", []string{"The newest version of every resource is in service."}},
 	{"region", "/region/us", []string{
 		"us is out since", "www-us", "Who says what of which address", "server-eu", "lb-1",
-		"3 of 3 vantages: connection refused",
+		"3 of 3 vantages: connection refused", "of this server's answers", "Where would its clients go if it went?",
 	}},
 	{"pool", "/pool/www-us", []string{"us is out since", "www.example.test", "10.77.2.11", "region us"}},
 	{"endpoint", "/endpoint/www-us/lb-1", []string{"10.77.2.11", "connection refused; told", "pool www-us"}},
@@ -80,6 +85,7 @@ func TestConsole(t *testing.T) {
 		})
 	}
 	says("All 3 regions answer.")
+	traffic(t, w)
 	open := browser(t)
 	b := open(door(t, eu.Server))
 	b.look(1280, false)
@@ -139,6 +145,38 @@ func TestConsole(t *testing.T) {
 	t.Run("keyboard", b.keyboard)
 	b.quiet()
 	t.Run("without JavaScript", func(t *testing.T) { plain(t, open(b.at)) })
+}
+
+// traffic has a client of each region ask the server of eu, on and on. It returns when some have been answered.
+func traffic(t *testing.T, w *lab.World) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	t.Cleanup(func() { stop(); all.Wait() })
+	server := w.Region("eu").IP(1) + ":53"
+	for _, r := range w.Regions {
+		q := lab.Question{
+			Name: "www.example.test", Qtype: dns.TypeA, Client: netip.PrefixFrom(r.ClientAddress(), 24),
+		}
+		all.Go(func() {
+			for pause := time.NewTicker(20 * time.Millisecond); ; {
+				_, _ = lab.Ask(w.Client, server, q)
+				select {
+				case <-ctx.Done():
+					pause.Stop()
+					return
+				case <-pause.C:
+				}
+			}
+		})
+	}
+	lab.Until(t, most, "the clients that ask are counted", func() error {
+		_, body, err := w.Region("eu").Server.Get("/simulate?gone=region/eu")
+		if err == nil && !strings.Contains(body, "that server-eu counted") {
+			err = errors.New("nobody has counted them")
+		}
+		return err
+	})
 }
 
 // keyboard goes through the page with Tab and Enter alone.

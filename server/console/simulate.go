@@ -214,7 +214,8 @@ func (x *simulation) word(f *steer.Forecast) {
 	x.State, x.Loads = "up", f.Measured()
 	switch {
 	case x.Servers == "":
-		x.State, x.Verdict = "empty", "No server tells which clients ask. A server does so within a minute of its first query."
+		x.State = "empty"
+		x.Verdict = "No server tells which clients ask. A server does so within a minute of its first query."
 	case len(over) > 0:
 		x.State, x.Verdict = "out", "Over its max: "+names(over)+"."
 	case len(maybe) > 0:
@@ -230,7 +231,8 @@ func (x *simulation) word(f *steer.Forecast) {
 	}
 	if f.FailOpen > .0005 {
 		x.State = "out"
-		x.Verdict += fmt.Sprintf(" %.1f %% of the queries are answered as if all were healthy (fail open).", f.FailOpen*100)
+		x.Verdict += fmt.Sprintf(" %.1f %% of the queries are answered as if all were healthy (fail open).",
+			f.FailOpen*100)
 	}
 	if !f.Settled {
 		x.Verdict += " What pools keep does not settle: it swings around these figures."

@@ -18,7 +18,8 @@ import (
 
 // forecast is what comes of losing us-east.
 func forecast() *steer.Forecast {
-	return &steer.Forecast{Queries: 100, Settled: true, Doubts: []string{"nobody says the load of pool www-us"}, Pools: []steer.PoolForecast{
+	doubts := []string{"nobody says the load of pool www-us"}
+	return &steer.Forecast{Queries: 100, Settled: true, Doubts: doubts, Pools: []steer.PoolForecast{
 		{
 			Pool: "www-eu", Region: "eu-west", Measured: true, Load: 60, Then: 130, Error: 4, Target: 80, Max: 100,
 			Keep: 1, Over: true, Queries: 60, QueriesThen: 100,

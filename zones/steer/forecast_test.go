@@ -110,7 +110,8 @@ func TestForecastIsTheLawsRest(t *testing.T) {
 			}
 		}
 		then := NewView(w.program(), Sight{State: down(failing...)}, nil)
-		got := foresee(context.Background(), sceneOf(now, p), sceneOf(then, p), asked, map[string]float64{"eu": surge}, 2000)
+		surges := map[string]float64{"eu": surge}
+		got := foresee(context.Background(), sceneOf(now, p), sceneOf(then, p), asked, surges, 2000)
 		loads["eu"] *= surge
 		want := plainForecast(loads, orders, []float64{300, 300, 300}, out)
 		sum := loads["eu"] + loads["us"] + loads["ap"]
@@ -190,7 +191,8 @@ func TestForecastComesTrue(t *testing.T) {
 				}
 				return health.Up
 			}}
-			got := Foresee(context.Background(), sceneOf(l.view, l.policy), sceneOf(NewView(l.program, sight, nil), l.policy), asked, c.surge)
+			then := sceneOf(NewView(l.program, sight, nil), l.policy)
+			got := Foresee(context.Background(), sceneOf(l.view, l.policy), then, asked, c.surge)
 			if c.down != "" {
 				l.dead[c.down] = true
 			}
@@ -289,7 +291,9 @@ func TestMeant(t *testing.T) {
 // A forecast that nobody waits for any more is given up.
 func TestForecastEnds(t *testing.T) {
 	w := threeRegions()
-	p := compile(t, places(t), w, &zones.Policy{Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu")}}})
+	p := compile(t, places(t), w, &zones.Policy{
+		Name: "www.example.test", Rules: []zones.Rule{{Failover: steps("www-eu")}},
+	})
 	scene := sceneOf(NewView(w.program(), Sight{State: allUp}, nil), p)
 	ctx, stop := context.WithCancel(context.Background())
 	stop()

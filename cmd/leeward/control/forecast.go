@@ -35,8 +35,8 @@ type Forecast struct {
 	*steer.Forecast
 }
 
-// Foresight is what a forecast is made from, as the loop knew it at one moment. The loop only copies: what costs is done
-// by whoever asks.
+// Foresight is what a forecast is made from, as the loop knew it at one moment. The loop only copies: what costs is
+// done by whoever asks.
 type Foresight struct {
 	now       time.Time
 	resources []zones.Resource // all but records
