@@ -110,13 +110,16 @@ func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 		for at := 0; at < len(d.Data); at += width {
 			signer.Add(&id, d.Data[at:at+width])
 		}
-		signature := g.Find(id)
+		signature := g.FindChosen(id)
 		if signature == nil && w.mayMake() && g.Spare() {
 			var data [][]byte
 			for at := 0; at < len(d.Data); at += width {
 				data = append(data, d.Data[at:at+width])
 			}
-			signature = w.sign(g, id, source, d.Type, d.TTL, data)
+			set := dnssec.Set{Owner: rr.Name(source), Type: d.Type, TTL: d.TTL, Data: data}
+			if made, err := g.SignChosen(id, set); err == nil {
+				signature = made
+			}
 		}
 		if signature != nil {
 			return w.rrsig(g, source, d.Type, d.TTL, signature)

@@ -183,7 +183,7 @@ func BenchmarkFind(b *testing.B) {
 	}
 	const n = 120_000
 	for i := range n {
-		g.table.add(id(i), [SignatureSize]byte{})
+		g.fixed.add(id(i), [SignatureSize]byte{})
 	}
 	b.ReportAllocs()
 	for i := range b.N {

@@ -22,15 +22,10 @@ type Generation struct {
 	Epoch Epoch
 	key   *Key
 	head  []byte // of the RDATA of an RRSIG
-	table table
+	fixed pair   // of all that the zone has by configuration
+	sets  pair   // of sets of several addresses, which policies choose
 	extra atomic.Int64
 }
-
-// mostExtra is how many signatures a generation takes that are made as answers call for them: 25 MB.
-const mostExtra = 1 << 18
-
-// Spare reports whether another set may be signed as an answer calls for it, and counts it.
-func (g *Generation) Spare() bool { return g.extra.Load() < mostExtra && g.extra.Add(1) <= mostExtra }
 
 // NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
 func NewSigner(k *Key, nsec3 bool, now time.Time) *Signer {
@@ -83,22 +78,37 @@ func (s *Signer) Turn() {
 	}
 }
 
-// Find returns the signature of a set; nil: it is not made yet.
-func (g *Generation) Find(id Identity) *[SignatureSize]byte { return g.table.find(id) }
+// Find returns the signature of an RRset that the zone has by configuration; nil: it is not made yet.
+func (g *Generation) Find(id Identity) *[SignatureSize]byte { return g.fixed.find(id) }
+
+// FindChosen returns the signature of a set of several addresses that a policy has chosen; nil: it is not made yet.
+func (g *Generation) FindChosen(id Identity) *[SignatureSize]byte { return g.sets.find(id) }
 
 // Len returns how many signatures there are.
-func (g *Generation) Len() int { return g.table.len() }
+func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
 
-// Sign returns the signature of a set, and makes it if there is none.
+// Held returns how many signatures there are of what the zone has by configuration, and of sets that policies choose.
+func (g *Generation) Held() (fixed, chosen int) { return g.fixed.len(), g.sets.len() }
+
+// Sign returns the signature of an RRset that the zone has by configuration, and makes it if there is none.
 func (g *Generation) Sign(id Identity, set Set) (*[SignatureSize]byte, error) {
-	if found := g.table.find(id); found != nil {
+	return g.signIn(&g.fixed, id, &set)
+}
+
+// SignChosen is Sign for a set of several addresses that a policy has chosen.
+func (g *Generation) SignChosen(id Identity, set Set) (*[SignatureSize]byte, error) {
+	return g.signIn(&g.sets, id, &set)
+}
+
+func (g *Generation) signIn(p *pair, id Identity, set *Set) (*[SignatureSize]byte, error) {
+	if found := p.keep(id); found != nil {
 		return found, nil
 	}
-	signature, err := g.key.sign(g.input(&set))
+	signature, err := g.key.sign(g.input(set))
 	if err != nil {
 		return nil, err
 	}
-	return g.table.add(id, signature), nil
+	return p.add(id, signature), nil
 }
 
 // input returns what is signed of a set (RFC 4034 section 3.1.8.1).

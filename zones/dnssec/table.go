@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// table is the signatures of one epoch by the identity of their sets. Many may read it, without a lock, while others
-// add to it. Nothing is taken out: the next epoch has a table of its own.
+// table is signatures of one epoch by the identity of their sets. Many may read it, without a lock, while others add to
+// it. Nothing is taken out: a pair puts another table in its place.
 type table struct {
 	mu    sync.Mutex // of writers
 	state atomic.Pointer[tableState]

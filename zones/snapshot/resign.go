@@ -101,6 +101,14 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 		u.setZone(at, &zone{origin: apex, hash: z.hash, tree: newTree(u.seed), standing: hollow})
 		return
 	}
+	now, next := g.signer.Generations()
+	if old == nil {
+		now.Whole()
+		if next != nil {
+			next.Whole()
+		}
+	}
+	g.sweep = now.Sweep()
 	u.setZone(at, &z)
 }
 

@@ -21,6 +21,7 @@ type signing struct {
 	chain  *dnssec.Chain // the names with NSEC, or NSEC3, records
 	ttl    uint32        // of these: the SOA's or its MINIMUM, whichever is less (RFC 9077)
 	soaTTL uint32        // of the SOA
+	sweep  dnssec.Sweep  // of signatures that no longer count, which whoever has this snapshot may end
 }
 
 // links reports whether the node has an NSEC record, or an NSEC3 one, where nothing hides it: of the first, empty
@@ -285,7 +286,28 @@ func (s *Snapshot) Prepare(origin rr.Name) error {
 	}
 	z := s.zones[at]
 	if _, next := z.signing.signer.Generations(); next != nil {
-		return z.writeIn(s, next, z.tree.nodes)
+		if err := z.writeIn(s, next, z.tree.nodes); err != nil {
+			return err
+		}
+		next.Whole()
+	}
+	return nil
+}
+
+// Sweep ends the sweeps of signatures that have begun in signed zones, so that those that no longer count are let go.
+func (s *Snapshot) Sweep() error {
+	for _, z := range s.zones {
+		if z.signing == nil {
+			continue
+		}
+		g := z.signing.signer.Now()
+		if !g.Sweeps(z.signing.sweep) {
+			continue
+		}
+		if err := z.writeIn(s, g, z.tree.nodes); err != nil {
+			return err
+		}
+		g.Swept(z.signing.sweep)
 	}
 	return nil
 }

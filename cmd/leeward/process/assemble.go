@@ -169,13 +169,14 @@ func (r *run) assemble() error {
 			r.answers.Publish(s)
 			r.primary.Publish(s)
 			r.epochs.snapshot.Store(s.Snapshot)
+			r.epochs.ahead.publish(s)
 			r.reached.set(s.Snapshot.Revision())
 			r.firstly.Do(func() { close(r.first) })
 			r.opened.published()
 			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
-		r.epochs.log, r.epochs.now = r.Log, time.Now
+		r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
 		r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Key, err error) {
 			r.loop.Keyed(origin, k, err)
 		})

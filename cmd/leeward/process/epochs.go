@@ -17,6 +17,7 @@ type epochs struct {
 	log      *slog.Logger
 	now      func() time.Time
 	snapshot atomic.Pointer[snapshot.Snapshot]
+	ahead    *ahead
 }
 
 const (
@@ -60,6 +61,7 @@ func (e *epochs) turn(ctx context.Context) {
 				"until", signer.Now().Epoch.Expires())
 			return ctx.Err() == nil
 		}
+		e.ahead.again()
 		if due {
 			signer.Turn()
 		}

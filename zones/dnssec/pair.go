@@ -1,0 +1,140 @@
+package dnssec
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Within an epoch, RRsets come and go. So that the signatures of those that are gone do not pile up, a table that has
+// grown is swept: what is added goes to a new table, whatever still stands is kept there too, and the old table is let
+// go. Readers look into both until then.
+
+// pair is a table, and the one before it while it is swept.
+type pair struct {
+	mu    sync.Mutex // of writers
+	young atomic.Pointer[table]
+	old   atomic.Pointer[table] // nil: nothing is being swept
+	stood atomic.Int64          // how many signatures the last sweep has kept
+}
+
+// slack is how many signatures may be there that no longer count before a pair is swept, beside as many as stood after
+// the last sweep.
+const (
+	slackFixed = 1 << 12
+	slackSets  = mostExtra
+)
+
+// mostExtra is how many signatures of a zone are made at most as answers call for them, until the next sweep: 25 MB.
+const mostExtra = 1 << 18
+
+// find returns a signature, nil if there is none.
+func (p *pair) find(id Identity) *[SignatureSize]byte {
+	if t := p.young.Load(); t != nil {
+		if found := t.find(id); found != nil {
+			return found
+		}
+	}
+	if t := p.old.Load(); t != nil {
+		return t.find(id)
+	}
+	if t := p.young.Load(); t != nil { // a sweep may have kept it, and ended, since the first look
+		return t.find(id)
+	}
+	return nil
+}
+
+// keep is find for one that stands: it survives a sweep that has begun.
+func (p *pair) keep(id Identity) *[SignatureSize]byte {
+	if t := p.young.Load(); t != nil && p.old.Load() == nil {
+		return t.find(id)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	young, old := p.young.Load(), p.old.Load()
+	if young == nil {
+		return nil
+	}
+	if found := young.find(id); found != nil || old == nil {
+		return found
+	}
+	if found := old.find(id); found != nil {
+		return young.add(id, *found)
+	}
+	return nil
+}
+
+// add puts a signature in, unless there is one, and returns the one that is there.
+func (p *pair) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.young.Load()
+	if t == nil {
+		t = &table{}
+		p.young.Store(t)
+	}
+	return t.add(id, signature)
+}
+
+// len returns how many signatures there are, those in both tables twice.
+func (p *pair) len() (n int) {
+	for _, at := range [...]*atomic.Pointer[table]{&p.young, &p.old} {
+		if t := at.Load(); t != nil {
+			n += t.len()
+		}
+	}
+	return n
+}
+
+// Sweep is a sweep of a table that has begun. The zero Sweep is none.
+type Sweep struct{ of *table }
+
+// sweep begins a sweep if the pair has grown beyond its slack, or anyway. It returns the one that is under way.
+func (p *pair) sweep(slack int, anyway bool) Sweep {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.young.Load()
+	if p.old.Load() == nil && t != nil && (anyway || t.len() > 2*int(p.stood.Load())+slack) {
+		p.old.Store(t) // a reader that finds the new table finds this one too
+		p.young.Store(&table{})
+	}
+	return Sweep{p.old.Load()}
+}
+
+// swept ends a sweep: all that stands has been kept.
+func (p *pair) swept(s Sweep) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.of != nil && p.old.Load() == s.of {
+		p.stood.Store(int64(p.young.Load().len()))
+		p.old.Store(nil)
+	}
+}
+
+// Sweep begins to let go of the signatures of RRsets that the zone no longer has, if there are many, and returns the
+// sweep that is under way. From then on Sign keeps a signature; Swept ends it once all RRsets of the zone have been
+// signed again. While it begins, nobody may sign what the zone has by configuration.
+func (g *Generation) Sweep() Sweep { return g.fixed.sweep(slackFixed, false) }
+
+// Sweeps reports whether that sweep is under way.
+func (g *Generation) Sweeps(s Sweep) bool { return s.of != nil && g.fixed.old.Load() == s.of }
+
+// Swept ends a sweep.
+func (g *Generation) Swept(s Sweep) { g.fixed.swept(s) }
+
+// Whole says that all RRsets of the zone have been signed, for the first time. As many are due to be there from now on.
+func (g *Generation) Whole() { g.fixed.stood.CompareAndSwap(0, int64(g.fixed.len())) }
+
+// SweepChosen is Sweep for sets of several addresses. It may begin at any time: what is not kept of these is signed
+// anew when it is asked for.
+func (g *Generation) SweepChosen() Sweep {
+	return g.sets.sweep(slackSets, g.extra.Load() >= mostExtra)
+}
+
+// SweptChosen ends what SweepChosen has begun.
+func (g *Generation) SweptChosen(s Sweep) {
+	g.sets.swept(s)
+	g.extra.Store(0)
+}
+
+// Spare reports whether another set of several addresses may be signed as an answer calls for it, and counts it.
+func (g *Generation) Spare() bool { return g.extra.Load() < mostExtra && g.extra.Add(1) <= mostExtra }
