@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"leeward/cmd/leeward/drill"
 	"leeward/cmd/leeward/hangup"
 	"leeward/cmd/leeward/process"
 	"leeward/health/resolve"
@@ -62,7 +63,7 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 func (f *vantageFlags) settings() (s process.Settings, err error) {
 	s = process.Settings{
 		ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile,
-		ProbeTLS: f.probe,
+		ProbeTLS: f.probe, Drills: drill.Shown,
 	}
 	s.Notify = os.Getenv("NOTIFY_SOCKET")
 	if err := f.probe.Check(); err != nil {

@@ -32,7 +32,8 @@ var screens = []screen{
 	{"night", "/", []string{
 		"us is out since", "Its clients go to eu.", "What is wrong, and what to do",
 		"leeward drain region/us --for 1h", "Can I trust this page?", "all 3 answer from revision",
-		"How long failovers took", "Answers 5 min Meant", "The last events", "detect", "Nothing is drained, and nothing is planned.",
+		"How long failovers took", "Answers 5 min Meant",
+		"The last events", "detect", "Nothing is drained, and nothing is planned.",
 	}},
 	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
 	{"pools-searched", "/pools?q=10.77.2.11", []string{"www-us"}},
@@ -48,8 +49,11 @@ var screens = []screen{
 	}},
 	{"explain-wrong", "/explain?name=www.example.test&client=nobody", []string{"nobody"}},
 	{"simulate-empty", "/simulate", []string{"What if?", "More clients"}},
-	{"simulate", "/simulate?gone=region/eu&how=drained", []string{"region/eu drained", "Nothing is changed: the clients that server-eu counted", "No load is known"}},
+	{"simulate", "/simulate?gone=region/eu&how=drained", []string{
+		"region/eu drained", "Nothing is changed: the clients that server-eu counted", "No load is known",
+	}},
 	{"simulate-wrong", "/simulate?gone=mars", []string{"mars", "is no target"}},
+	{"drills", "/drills", []string{"There has been no drill yet."}},
 	{"history", "/history?of=region/us", []string{"is down", "of www-us/lb-1", "pool www-us is out of the answers"}},
 	{"zones", "/zones", []string{"example.test", "lives here", "nobody"}},
 	{"servers", "/servers", []string{"server-eu", "server-us", "server-ap", "following", "votes"}},
@@ -58,7 +62,9 @@ var screens = []screen{
 		"us is out since", "www-us", "Who says what of which address", "server-eu", "lb-1",
 		"3 of 3 vantages: connection refused", "of this server's answers", "Where would its clients go if it went?",
 	}},
-	{"pool", "/pool/www-us", []string{"us is out since", "www.example.test", "10.77.2.11", "region us"}},
+	{"pool", "/pool/www-us", []string{
+		"us is out since", "Over the last hours", "www.example.test", "10.77.2.11", "region us",
+	}},
 	{"endpoint", "/endpoint/www-us/lb-1", []string{"10.77.2.11", "connection refused; told", "pool www-us"}},
 }
 

@@ -30,6 +30,9 @@ type Options struct {
 	State   func() *answer.State // that queries are answered from; nil before there is one
 	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
 	Counts func(of string, most int) *answer.Counts
+	// the last drills, the newest first; an error may come beside those that can be read
+	Drills func(context.Context) ([]Drill, error)
+	Loads  func(pools []string) *Course // what pools have carried, together
 	// leads today's clients through a situation; servers are those that counted them. Nothing is changed
 	Simulate func(context.Context, Supposed) (f *steer.Forecast, servers []string, err error)
 
@@ -59,6 +62,8 @@ func New(o Options) http.Handler {
 		{"/policies", "policies", "Policies", "The steered names", c.policies, true},
 		{"/explain", "explain", "Explain", "Why a client gets an answer", c.explain, o.Explain != nil},
 		{"/simulate", "simulate", "What if?", "Where clients would go", c.simulate, o.Simulate != nil},
+		{"/drills", "drills", "Drills", "Rehearsals of outages, and their reports", c.drillList, o.Drills != nil},
+		{"/drills/{id}", "drills", "", "", c.drillList, o.Drills != nil},
 		{"/history", "history", "History", "What happened on this server", c.past, o.History != nil},
 		{"/zones", "zones", "Zones", "Zones, serials and transfers", c.zoneList, true},
 		{"/servers", "fleet", "Servers", "Servers and vantages", c.fleet, true},
@@ -92,6 +97,7 @@ type console struct {
 	names   names
 	book    shareBook
 	turns   *turns
+	drilled reports
 	streams chan struct{} // has a token for each that is open
 	nav     []link
 }
@@ -180,12 +186,12 @@ func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 // address returns the URL of another server's admin interface; "": its address says no host that can be asked.
 func (c *console) address(admin string) string {
 	scheme := "http://"
-	if c.TLS {
-		scheme = "https://"
+	if rest, secure := strings.CutPrefix(admin, "https://"); c.TLS || secure {
+		scheme, admin = "https://", rest
 	}
 	u, err := url.Parse(scheme + admin)
 	if err != nil || u.Port() == "" || slices.Contains([]string{"", "0.0.0.0", "::"}, u.Hostname()) ||
-		strings.Trim(u.Path, "/") != "" || u.User != nil {
+		strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return ""
 	}
 	return scheme + u.Host

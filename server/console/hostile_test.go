@@ -3,6 +3,8 @@ package console_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"math"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -102,12 +104,24 @@ func TestHostile(t *testing.T) {
 			fill(reflect.ValueOf(f).Elem(), text, 0)
 			return f, []string{text}, nil
 		}
+		o.Drills = func(context.Context) ([]console.Drill, error) {
+			d := make([]console.Drill, 1)
+			fill(reflect.ValueOf(&d[0]).Elem(), text, 0)
+			d[0].ID, d[0].Seconds = "x", []float64{0, 1}
+			return d, errors.New(text)
+		}
+		o.Loads = func([]string) *console.Course {
+			return &console.Course{
+				Times: []time.Time{noon, noon.Add(time.Minute)}, Load: []float64{math.NaN(), math.Inf(1)},
+				Target: []float64{1, 1e300}, Answers: []float64{-1, 1},
+			}
+		}
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
 		for _, target := range []string{
 			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/history",
 			"/zones",
-			"/policies", "/simulate?gone=region/x", "/simulate?" + url.Values{
+			"/policies", "/drills", "/drills/x", "/simulate?gone=region/x", "/simulate?" + url.Values{
 				"gone": {text}, "surge": {text}, "at": {text}, "how": {text},
 			}.Encode(),
 		} {

@@ -21,6 +21,7 @@ type targeted struct {
 	Cases      []trouble
 	Up         []link // what it is part of
 	Pools      []poolRow
+	Course     *coursed // of its pools; nil: of an endpoint, or where nobody keeps it
 	Share      *portion // of this server's answers; nil: nobody counts
 	Matrix     *matrix
 	Policies   []link // that use its pools
@@ -66,7 +67,7 @@ func (c *console) target(kind string) func(*http.Request, *admin.Status) (string
 		if kind == "endpoint" {
 			t.Up = append(t.Up, link{To: "/pool/" + of.Pools[0].Pool, Text: "pool " + of.Pools[0].Pool})
 		} else {
-			t.Pools = rows
+			t.Pools, t.Course = rows, c.courses(of.Pools)
 		}
 		if kind == "region" && shares != nil {
 			p := shares.region(s.Pools, name)

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"leeward/cmd/leeward/drill"
 	"leeward/cmd/leeward/embedded"
 	"leeward/cmd/leeward/process"
 	"leeward/cmd/leeward/screen"
@@ -197,11 +198,11 @@ func (d *demo) startServers(ctx context.Context, stop context.CancelCauseFunc, r
 	}
 	start(process.Settings{
 		ID: "ns1", Region: "eu-west", Listen: []string{address(5301)},
-		Admin: d.admin[0],
+		Admin: d.admin[0], Drills: drill.Shown,
 	})
 	start(process.Settings{
 		ID: "ns2", Region: "us-east", Listen: []string{address(5302)},
-		Admin: d.admin[1],
+		Admin: d.admin[1], Drills: drill.Shown,
 	})
 	start(process.Settings{ID: "probe-ap", Region: "ap-south"})
 	for range d.vantages {

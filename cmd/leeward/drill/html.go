@@ -56,7 +56,12 @@ func (r *Report) charts() (all []template.HTML) {
 			all = append(all, p.SVG())
 		}
 	}
-	draw("Where clients were led, by region", 100, c.regions())
+	var led []chart.Line
+	names, shares := c.regions()
+	for _, name := range names {
+		led = append(led, c.line(name, shares[name], 1))
+	}
+	draw("Where clients were led, by region", 100, led)
 	var loads []chart.Line
 	for _, p := range c.Pools {
 		if _, ok := most(p.Load); ok && p.Max > 0 {
@@ -68,15 +73,15 @@ func (r *Report) charts() (all []template.HTML) {
 		loads = append(loads, chart.Line{Name: "max", Points: full, Colour: chart.Grey, Dash: chart.Dashed})
 	}
 	draw("Load, in % of where a pool breaks (its max)", 0, loads)
-	var names []chart.Line
+	var answered []chart.Line
 	for _, n := range c.Names {
 		name := n.Name
 		if c.Names[0].Resolver != c.Names[len(c.Names)-1].Resolver {
 			name = n.Resolver + " " + name
 		}
-		names = append(names, c.line(name, n.Away, 100))
+		answered = append(answered, c.line(name, n.Away, 100))
 	}
-	draw("Addresses of the target in what resolvers answered", 100, names)
+	draw("Addresses of the target in what resolvers answered", 100, answered)
 	return all
 }
 
@@ -92,11 +97,10 @@ func (c *Course) line(name string, series []float64, factor float64) chart.Line 
 	return l
 }
 
-// regions returns each region's share of the queries that were led to any pool.
-func (c *Course) regions() (lines []chart.Line) {
+// regions returns each region's share, in percent, of the queries that were led to any pool; -1 where none was.
+func (c *Course) regions() (names []string, of map[string][]float64) {
 	sums := make([]float64, len(c.Seconds))
-	of := map[string][]float64{}
-	var names []string
+	of = map[string][]float64{}
 	for _, p := range c.Pools {
 		if of[p.Region] == nil {
 			of[p.Region] = make([]float64, len(c.Seconds))
@@ -110,7 +114,7 @@ func (c *Course) regions() (lines []chart.Line) {
 		}
 	}
 	if v, ok := most(sums); !ok || v == 0 {
-		return nil
+		return nil, nil
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -121,7 +125,6 @@ func (c *Course) regions() (lines []chart.Line) {
 				of[name][i] *= 100 / sum
 			}
 		}
-		lines = append(lines, c.line(name, of[name], 1))
 	}
-	return lines
+	return names, of
 }

@@ -64,6 +64,7 @@ type run struct {
 	lags        []lag
 	pages       *pages // nil: none
 	shownStatus shownStatus
+	loads       *loads          // nil: there are no pages
 	changes     console.Changes // for those who look at pages
 	reached     reached
 	token       token

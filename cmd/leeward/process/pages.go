@@ -62,6 +62,7 @@ func (r *run) openPages() (*pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin interface: %w; give another address with --admin", err)
 	}
+	r.loads = newLoads()
 	c := newCrowd(l, r.shares().admin)
 	stopped := make(chan struct{})
 	o := admin.Options{
@@ -82,7 +83,12 @@ func (r *run) openPages() (*pages, error) {
 	if r.answers != nil {
 		o.Counts = r.answers.Counts
 	}
+	var drills func(context.Context) ([]console.Drill, error)
+	if r.Drills != nil && r.etcd != nil {
+		drills = func(ctx context.Context) ([]console.Drill, error) { return r.Drills(ctx, r.etcd.Cluster) }
+	}
 	o.Pages = console.New(console.Options{
+		Drills: drills, Loads: r.loads.course,
 		Counts:   o.Counts,
 		Simulate: r.simulate,
 		ID:       r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,

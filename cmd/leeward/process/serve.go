@@ -22,6 +22,7 @@ import (
 
 	"leeward/cmd/leeward/control"
 	"leeward/server/answer"
+	"leeward/server/console"
 	"leeward/server/history"
 	"leeward/zones/etcd"
 	"leeward/zones/steer"
@@ -35,19 +36,21 @@ type Settings struct {
 	Token      string   // that the admin interface asks for; "": none
 	// TokenFile is the file that Token was read from; "": none. Like all files of credentials, it is read again when it
 	// changes.
-	TokenFile      string
-	AdminTLS       AdminTLS // of the admin interface
-	ProbeTLS       ProbeTLS // certificate that probes present
-	GeoDB          []string
-	Resolvers      []netip.AddrPort // for endpoints' hostnames; none: the system's
-	History        HistoryBounds    // of what is kept of what happened
-	DNSTap         *DNSTap          // nil: queries are not followed
-	NoProbe        bool             // do not probe or report; needs Etcd, where others report
-	CountCountries bool             // clients of policies are counted by country
-	MetricsDetail  bool             // metrics by endpoint, and by policy, rule and pool
-	State          string           // folder of the last good snapshot; "": it is not kept
-	TSIGKeys       []string         // files of TSIG keys
-	Keys           string           // folder of the keys that zones are signed with; "": below State, for Files
+	TokenFile string
+	AdminTLS  AdminTLS // of the admin interface
+	ProbeTLS  ProbeTLS // certificate that probes present
+	GeoDB     []string
+	Resolvers []netip.AddrPort // for endpoints' hostnames; none: the system's
+	History   HistoryBounds    // of what is kept of what happened
+	DNSTap    *DNSTap          // nil: queries are not followed
+	// Drills reads the reports of earlier drills, for the console; nil: it shows none. Only with Etcd.
+	Drills         func(context.Context, *etcd.Cluster) ([]console.Drill, error)
+	NoProbe        bool     // do not probe or report; needs Etcd, where others report
+	CountCountries bool     // clients of policies are counted by country
+	MetricsDetail  bool     // metrics by endpoint, and by policy, rule and pool
+	State          string   // folder of the last good snapshot; "": it is not kept
+	TSIGKeys       []string // files of TSIG keys
+	Keys           string   // folder of the keys that zones are signed with; "": below State, for Files
 	Version        string
 	Chaos          answer.Chaos  // answers to queries of class CH
 	Log            *slog.Logger  // its writer must not block, see Journal
@@ -163,6 +166,9 @@ func (r *run) serve(ctx context.Context) error {
 		r.history.Close()
 		return nil
 	})
+	if r.pages != nil {
+		start(&partsDone, "loads", func() error { r.loads.run(parts, r); return nil })
+	}
 	start(&coreDone, "history", func() error { r.history.Run(); return nil })
 	if r.pages != nil {
 		start(&coreDone, "admin", func() error { return r.pages.serve(core) })

@@ -1,0 +1,115 @@
+package console_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/server/console"
+)
+
+// Drills are listed and told one by one; where they cannot be read the screen says so, and is not empty.
+func TestDrills(t *testing.T) {
+	o := options(night())
+	reads := 0
+	fails := error(nil)
+	o.Drills = func(ctx context.Context) ([]console.Drill, error) {
+		reads++
+		if _, limited := ctx.Deadline(); !limited {
+			t.Error("reading drills may take for ever")
+		}
+		return []console.Drill{{
+			ID: "2026-11-25T10:00:00Z", Target: "region/us-east", By: "ops", Outcome: "failed", Ended: true,
+			Headline: "The drill of region/us-east failed after 4 min.", Facts: [][2]string{{"ramp", "2 min"}},
+			Pools:   []console.DrillPool{{Pool: "www-eu", Region: "eu-west", Most: "98", Max: "90", Lost: "none"}},
+			Events:  []console.DrillEvent{{Seconds: 241, Text: "www-eu carries 98, beyond its max"}},
+			Seconds: []float64{0, 120, 240},
+			Course: []console.Line{
+				{Name: "eu-west", Values: []float64{60, math.NaN(), 100}},
+				{Name: "us-east", Values: []float64{40, 20, 0}},
+			},
+		}}, fails
+	}
+	h := console.New(o)
+	_, page := get(t, h, "/drills")
+	if !strings.Contains(page, `href="/drills/2026-11-25T10:00:00Z"`) || !strings.Contains(text(page), "failed ops") {
+		t.Errorf("the list: %s", text(page))
+	}
+	_, page = get(t, h, "/drills/2026-11-25T10:00:00Z")
+	for _, want := range []string{
+		"failed after 4 min", "ramp 2 min", "241.0 s www-eu carries 98", "us-east 0 %",
+		"leeward drills 2026-11-25T10:00:00Z",
+	} {
+		if !strings.Contains(text(page), want) {
+			t.Errorf("the report does not say %q:\n%s", want, text(page))
+		}
+	}
+	if !strings.Contains(page, "us-east: least 0 %, most 40 %, last 0 %") ||
+		!strings.Contains(page, `class="line-1" d="M56 `) {
+		t.Errorf("the course is not drawn:\n%s", page)
+	}
+	if r, _ := get(t, h, "/drills/other"); r.StatusCode != 404 {
+		t.Errorf("a drill that is not there: %d", r.StatusCode)
+	}
+	if reads != 1 {
+		t.Errorf("etcd was asked %d times within a moment", reads)
+	}
+	fails = errors.New("etcd does not answer")
+	if _, page := get(t, console.New(o), "/drills"); !strings.Contains(text(page), fails.Error()) ||
+		!strings.Contains(text(page), "failed ops") {
+		t.Errorf("drills of which some cannot be read: %s", text(page))
+	}
+}
+
+// What pools have carried is drawn, with the time since when; what is not known leaves a gap, and is said.
+func TestCourse(t *testing.T) {
+	o := options(night())
+	var asked []string
+	of := &console.Course{
+		Times: []time.Time{noon.Add(-2 * time.Hour), noon.Add(-time.Hour), noon},
+		Load:  []float64{40, math.NaN(), 75}, Target: []float64{80, 80, 80},
+		Answers: []float64{math.NaN(), 120, 150}, Left: 2,
+	}
+	o.Loads = func(pools []string) *console.Course { asked = pools; return of }
+	_, page := get(t, console.New(o), "/region/eu-west")
+	if len(asked) != 1 || asked[0] != "www-eu" {
+		t.Errorf("asked for %q", asked)
+	}
+	for _, want := range []string{
+		"load 75", "target 80", "answers 150", "10:00 UTC 12:00 UTC", "Since 28 November 10:00:00 UTC",
+		"Of 2 of its pools nothing is kept",
+	} {
+		if !strings.Contains(text(page), want) {
+			t.Errorf("the page does not say %q:\n%s", want, text(page))
+		}
+	}
+	of = &console.Course{}
+	if _, page := get(t, console.New(o), "/pool/www-eu"); !strings.Contains(text(page), "Nothing is kept yet.") {
+		t.Errorf("before the first moment: %s", text(page))
+	}
+	if _, page := get(t, console.New(o), "/endpoint/www-eu/lb-1"); strings.Contains(page, "Over the last hours") {
+		t.Error("an endpoint has a course of its pool")
+	}
+}
+
+// A server is linked to at the address that it was started with, over TLS where it says so, and at nothing else.
+func TestOthers(t *testing.T) {
+	s := night()
+	for admin, want := range map[string]string{
+		"192.0.2.2:8053": "http://192.0.2.2:8053", "https://192.0.2.2:8053": "https://192.0.2.2:8053",
+		"[2001:db8::1]:8053": "http://[2001:db8::1]:8053", "ns2.example.test:8053": "http://ns2.example.test:8053",
+		"0.0.0.0:8053": "", "[::]:8053": "", "": "", "https://": "", "http://192.0.2.2:8053": "", "192.0.2.2": "",
+		"ns2@evil.example:8053": "", "192.0.2.2:8053/evil": "", "javascript:alert(1)": "", "https://https://x:1": "",
+		"192.0.2.2:8053?x": "", "192.0.2.2:8053#x": "",
+	} {
+		s.Servers[1].Admin = admin
+		_, page := get(t, console.New(options(s)), "/pools")
+		link := `<a href="` + want + `/pools"`
+		if want == "" && strings.Contains(page, "as ns2 sees it") || want != "" && !strings.Contains(page, link) {
+			t.Errorf("a server at %q is not linked to as %q", admin, want)
+		}
+	}
+}
