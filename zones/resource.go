@@ -128,10 +128,14 @@ const (
 
 // DNSSEC are a zone's signing settings.
 type DNSSEC struct {
-	// Whether the zone is signed, with a key from the server's folder of keys.
+	// Whether the zone is signed, with keys from the server's folder of keys.
 	Enabled bool `json:"enabled,omitempty" default:"false" example:"true"`
 	// Whether what does not exist is proven by NSEC3 records (RFC 5155), which hash the names, and not by NSEC.
 	NSEC3 bool `json:"nsec3,omitempty" default:"false" example:"true"`
+	// DNSKEY records of others who sign the zone with keys of their own (RFC 8901), as a master file has their data.
+	Foreign []string `json:"foreign,omitempty" range:"at most 16" example:"[\"256 3 15 AQID\"]"`
+	// Whether CDS and CDNSKEY ask the parent to take its DS out (RFC 8078), before the zone is signed no longer.
+	Withdraw bool `json:"withdraw,omitempty" default:"false" example:"true"`
 }
 
 // Record is one static RRset: all records of one type at one name.

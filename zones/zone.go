@@ -44,8 +44,10 @@ func (f *faults) zone(z *Zone) {
 func (f *faults) signing(z *Zone) {
 	switch {
 	case !z.Signed():
-		if z.DNSSEC != nil && z.DNSSEC.NSEC3 {
-			f.add("dnssec.nsec3", "the zone is not signed, so it does nothing; set dnssec.enabled too, or take it out")
+		if z.DNSSEC != nil {
+			f.idle("dnssec.nsec3", z.DNSSEC.NSEC3)
+			f.idle("dnssec.foreign", len(z.DNSSEC.Foreign) > 0)
+			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
 		}
 	case z.Secondary():
 		f.add("dnssec.enabled", "zones that live on another primary cannot be signed here yet; take dnssec out")
@@ -54,6 +56,37 @@ func (f *faults) signing(z *Zone) {
 	case z.Transfer != nil && len(z.Transfer.Allow)+len(z.Transfer.Notify) > 0:
 		f.add("dnssec.enabled", "a signed zone cannot be transferred from here yet; take transfer.allow and "+
 			"transfer.notify out, or dnssec")
+	}
+	if z.Signed() {
+		f.foreign(z.DNSSEC.Foreign)
+	}
+}
+
+// idle refuses a setting of a zone that is not signed.
+func (f *faults) idle(field string, set bool) {
+	if set {
+		f.add(field, "the zone is not signed, so it does nothing; set dnssec.enabled too, or take it out")
+	}
+}
+
+// mostForeign is how many keys of others a zone may have.
+const mostForeign = 16
+
+// foreign checks the keys of others who sign the zone.
+func (f *faults) foreign(all []string) {
+	if len(all) > mostForeign {
+		f.add("dnssec.foreign", "there are %d keys, and %d is the most", len(all), mostForeign)
+		return
+	}
+	for i, text := range all {
+		field := Item("dnssec.foreign", i)
+		data, err := rr.ParseData(rr.TypeDNSKEY, text, rr.Root)
+		switch {
+		case err != nil:
+			f.add(field, "%v; write the data of a DNSKEY record: flags, 3, algorithm, public key", err)
+		case len(data) < 5 || data[2] != 3 || data[0]&1 == 0 || data[1]&0x80 != 0:
+			f.add(field, "it is not a key that signs zones; its flags are 256 or 257, its protocol is 3")
+		}
 	}
 }
 

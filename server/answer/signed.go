@@ -14,7 +14,8 @@ import (
 // signing is what a worker needs for zones that are signed.
 type signing struct {
 	denial snapshot.Denial
-	rrsig  []byte // RDATA
+	rrsig  []byte // RDATA of each RRSIG of a set
+	each   int    // octets of each
 	beside wire.Signed
 	wild   [maxChain]expansion // what wildcards have answered, to be proven once the answer is complete
 	wilds  int
@@ -47,20 +48,20 @@ func (w *Worker) signer() *dnssec.Signer {
 	return w.found.Signer()
 }
 
-// signed says what an RRset has beside it: its signature, and the labels of an owner of which the message has only the
+// signed says what an RRset has beside it: its signatures, and the labels of an owner of which the message has only the
 // end. It lasts until the next set.
-func (w *Worker) signed(signature, labels []byte) *wire.Signed {
+func (w *Worker) signed(signatures, labels []byte) *wire.Signed {
 	if !w.query.DO {
-		signature = nil
+		signatures = nil
 	}
-	if signature == nil && labels == nil {
+	if signatures == nil && labels == nil {
 		return nil
 	}
-	w.signing.beside = wire.Signed{Signature: signature, Labels: labels}
+	w.signing.beside = wire.Signed{Signatures: signatures, Each: w.signing.each, Labels: labels}
 	return &w.signing.beside
 }
 
-// signSet returns the RDATA of the RRSIG of a set as a zone has it, whose original TTL is given. All of a snapshot is
+// signSet returns the RDATA of the RRSIGs of a set as a zone has it, whose original TTL is given. All of a snapshot is
 // signed when it is published; what is not, as its epoch has just begun, is signed now.
 func (w *Worker) signSet(signer *dnssec.Signer, source, set []byte, ttl uint32) []byte {
 	typ := rr.Type(binary.BigEndian.Uint16(set[2:]))
@@ -69,15 +70,14 @@ func (w *Worker) signSet(signer *dnssec.Signer, source, set []byte, ttl uint32) 
 		signer.Add(&id, cutData(&rest))
 	}
 	g := signer.Now()
-	signature := g.Find(id)
-	if signature == nil {
+	if !w.rrsigs(g, id, source, typ, ttl) {
 		var data [][]byte
 		for rest := set; len(rest) >= wire.DataOffset; {
 			data = append(data, cutData(&rest))
 		}
-		signature = w.sign(g, id, source, typ, ttl, data)
+		w.sign(g, id, source, typ, ttl, data)
 	}
-	return w.rrsig(g, source, typ, ttl, signature)
+	return w.signing.rrsig
 }
 
 // cutData takes the first of records off, and returns its RDATA.
@@ -93,11 +93,10 @@ func (w *Worker) signData(signer *dnssec.Signer, source []byte, typ rr.Type, ttl
 	id := signer.Begin(source, typ, ttl)
 	signer.Add(&id, data)
 	g := signer.Now()
-	signature := g.Find(id)
-	if signature == nil {
-		signature = w.sign(g, id, source, typ, ttl, [][]byte{data})
+	if !w.rrsigs(g, id, source, typ, ttl) {
+		w.sign(g, id, source, typ, ttl, [][]byte{data})
 	}
-	return w.rrsig(g, source, typ, ttl, signature)
+	return w.signing.rrsig
 }
 
 // signDecided is signSet for what a policy has decided upon. Where the set is not signed yet, and is not to be signed
@@ -110,23 +109,30 @@ func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 		for at := 0; at < len(d.Data); at += width {
 			signer.Add(&id, d.Data[at:at+width])
 		}
-		signature := g.FindChosen(id)
-		if signature == nil && w.mayMake() && g.Spare() {
+		if w.chosen(g, id, source) {
+			return w.signing.rrsig
+		}
+		if w.mayMake() && g.Spare() {
 			var data [][]byte
 			for at := 0; at < len(d.Data); at += width {
 				data = append(data, d.Data[at:at+width])
 			}
 			set := dnssec.Set{Owner: rr.Name(source), Type: d.Type, TTL: d.TTL, Data: data}
-			if made, err := g.SignChosen(id, set); err == nil {
-				signature = made
+			if g.SignChosen(id, set) == nil && w.chosen(g, id, source) {
+				return w.signing.rrsig
 			}
-		}
-		if signature != nil {
-			return w.rrsig(g, source, d.Type, d.TTL, signature)
 		}
 		d.Data, d.Count = d.Data[:width], 1
 	}
 	return w.signData(signer, source, d.Type, d.TTL, d.Data)
+}
+
+// chosen is rrsigs for the set of several addresses that a policy has decided upon.
+func (w *Worker) chosen(g *dnssec.Generation, id dnssec.Identity, source []byte) (made bool) {
+	s, d := &w.signing, &w.decision
+	s.each = g.SignatureLength()
+	s.rrsig, made = g.AppendChosen(s.rrsig[:0], id, source, d.Type, d.TTL)
+	return made
 }
 
 // mayMake reports whether another signature is within what the worker may make.
@@ -144,30 +150,29 @@ func (w *Worker) mayMake() bool {
 	return true
 }
 
-func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32, data [][]byte,
-) *[dnssec.SignatureSize]byte {
-	signature, err := g.Sign(id, dnssec.Set{Owner: rr.Name(source), Type: typ, TTL: ttl, Data: data})
-	if err != nil {
-		return nil
-	}
-	return signature
+// rrsigs lays out the RDATA of the RRSIGs of a set, which last until the next. It reports whether all are made.
+func (w *Worker) rrsigs(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32) (made bool) {
+	s := &w.signing
+	s.each = g.SignatureLength()
+	s.rrsig, made = g.AppendRRSIGs(s.rrsig[:0], id, source, typ, ttl)
+	return made
 }
 
-// rrsig lays out the RDATA of an RRSIG, which lasts until the next. Without a signature the response is given up.
-func (w *Worker) rrsig(g *dnssec.Generation, source []byte, typ rr.Type, ttl uint32,
-	signature *[dnssec.SignatureSize]byte,
-) []byte {
-	if signature == nil {
+// sign makes the signatures of a set, and lays them out as rrsigs does. Without them the response is given up.
+func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, typ rr.Type, ttl uint32, data [][]byte) {
+	err := g.Sign(id, dnssec.Set{Owner: rr.Name(source), Type: typ, TTL: ttl, Data: data})
+	if err != nil || !w.rrsigs(g, id, source, typ, ttl) {
 		w.signing.broken = true
-		return nil
 	}
-	w.signing.rrsig = g.AppendRRSIG(w.signing.rrsig[:0], source, typ, ttl, signature)
-	return w.signing.rrsig
 }
 
-// alone writes the RRSIG of a set without the set, for who asks for it by its type.
+// alone writes the RRSIGs of a set without the set, for who asks for them by their type.
 func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool {
-	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: 1})
+	count := uint16(1)
+	if w.signing.each > 0 {
+		count = uint16(len(rrsig) / w.signing.each)
+	}
+	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: count})
 }
 
 // noData writes what says that the name has nothing of the type, or of none that a policy leaves out for this client.

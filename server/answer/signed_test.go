@@ -2,7 +2,10 @@ package answer
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,19 +56,128 @@ const signedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed
 // newSigned is a fixture of a zone that is signed, and its key as miekg/dns has it.
 func newSigned(t testing.TB) (*fixture, *dns.DNSKEY) {
 	t.Helper()
-	f := &fixture{
-		catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1, down: map[string]bool{},
-	}
 	k, err := dnssec.Generate("\x06signed\x04test\x00", dnssec.FlagsCSK, dnssec.ECDSAP256)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newSignedBy(t, dnssec.Alone(k)), asMiekg(k)
+}
+
+// newSignedBy is a fixture of a zone that is signed with keys.
+func newSignedBy(t testing.TB, k *dnssec.Keys) *fixture {
+	t.Helper()
+	f := &fixture{
+		catalog: catalog.New(time.Now), builder: snapshot.NewBuilder(time.Now), revision: 1, down: map[string]bool{},
+	}
 	f.builder.Keyed("signed.test", k, nil)
 	f.apply(t, signedDocuments)
-	return f, &dns.DNSKEY{
+	return f
+}
+
+func asMiekg(k *dnssec.Key) *dns.DNSKEY {
+	data := k.DNSKEY()
+	return &dns.DNSKEY{
 		Hdr:   dns.RR_Header{Name: "signed.test.", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET},
-		Flags: dnssec.FlagsCSK, Protocol: 3, Algorithm: uint8(dnssec.ECDSAP256),
-		PublicKey: base64.StdEncoding.EncodeToString(k.DNSKEY()[4:]),
+		Flags: binary.BigEndian.Uint16(data), Protocol: 3, Algorithm: data[3],
+		PublicKey: base64.StdEncoding.EncodeToString(data[4:]),
+	}
+}
+
+// TestSignedByKeys: with a KSK, a ZSK and one that stands by, and a key of another algorithm, each set comes with one
+// signature of each algorithm, of the keys by the one key and of all else by the other, and with all of them or not at
+// all. An answer still allocates nothing.
+func TestSignedByKeys(t *testing.T) {
+	keys := map[uint16]*dns.DNSKEY{}
+	var all []dnssec.TimedKey
+	add := func(flags uint16, a dnssec.Algorithm, times dnssec.Times) uint16 {
+		k, err := dnssec.Generate("\x06signed\x04test\x00", flags, a)
+		for err == nil && keys[k.Tag()] != nil { // tags are told apart below
+			k, err = dnssec.Generate("\x06signed\x04test\x00", flags, a)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[k.Tag()] = asMiekg(k)
+		all = append(all, dnssec.TimedKey{Key: k, Times: times})
+		return k.Tag()
+	}
+	ksk := add(257, dnssec.ECDSAP256, dnssec.Times{})
+	zsk := add(256, dnssec.ECDSAP256, dnssec.Times{})
+	csk := add(257, dnssec.Ed25519, dnssec.Times{})
+	add(256, dnssec.ECDSAP256, dnssec.Times{Activate: time.Unix(1, 0)})
+	set, err := dnssec.NewKeys("\x06signed\x04test\x00", all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Publish(newSignedBy(t, set).state())
+	whole := 0
+	for size := wire.MinUDP; size <= 2000; size += 7 {
+		over := udp
+		over.Size = size
+		w := r.newWorker(over)
+		for _, q := range signedQuestions {
+			request := signedRequest(t, q.name, q.typ, true)
+			binary.BigEndian.PutUint16(request[len(request)-8:], 4096) // the client's size, in the OPT record
+			out, client := make([]byte, 0, size), netip.MustParseAddr("192.0.2.99")
+			response := w.answer(request, client, out)
+			reply := new(dns.Msg)
+			if err := reply.Unpack(response); err != nil || len(response) > size {
+				t.Fatalf("%s, %d octets: %v", q.name, size, err)
+			}
+			sets, signers := map[dns.RR_Header][]dns.RR{}, map[dns.RR_Header][]uint16{}
+			of := func(x dns.RR, typ uint16) dns.RR_Header { return dns.RR_Header{Name: x.Header().Name, Rrtype: typ} }
+			records := slices.Concat(reply.Answer, reply.Ns, reply.Extra)
+			for _, x := range records {
+				if s, is := x.(*dns.RRSIG); is {
+					signers[of(s, s.TypeCovered)] = append(signers[of(s, s.TypeCovered)], s.KeyTag)
+				} else {
+					sets[of(x, x.Header().Rrtype)] = append(sets[of(x, x.Header().Rrtype)], x)
+				}
+			}
+			for what, tags := range signers {
+				want := []uint16{zsk, csk}
+				if what.Rrtype == dns.TypeDNSKEY {
+					want = []uint16{ksk, csk}
+				}
+				slices.Sort(want)
+				slices.Sort(tags)
+				if !slices.Equal(tags, want) {
+					t.Errorf("%s, %d octets: %v is signed by %v, want %v", q.name, size, what, tags, want)
+				}
+			}
+			for _, x := range records {
+				s, is := x.(*dns.RRSIG)
+				if !is || q.typ == dns.TypeRRSIG {
+					continue
+				}
+				whole++
+				if err := s.Verify(keys[s.KeyTag], sets[of(s, s.TypeCovered)]); err != nil {
+					t.Errorf("%s, %d octets: %v: %v", q.name, size, s, err)
+				}
+			}
+			for what := range sets {
+				if signers[what] == nil && what.Rrtype != dns.TypeOPT && q.typ != dns.TypeRRSIG &&
+					!strings.HasSuffix(what.Name, "cut.signed.test.") {
+					t.Errorf("%s, %d octets: %v has no signature", q.name, size, what)
+				}
+			}
+			if size < 1990 {
+				continue
+			}
+			for range 100 { // until all sets of three are signed
+				w.answer(request, client, out)
+			}
+			if n := testing.AllocsPerRun(100, func() { w.answer(request, client, out); w.Flush() }); n != 0 {
+				t.Errorf("%s %s: %v allocations", q.name, dns.TypeToString[q.typ], n)
+			}
+		}
+	}
+	if whole < 1000 {
+		t.Errorf("%d signatures were looked at", whole)
 	}
 }
 

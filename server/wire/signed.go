@@ -4,16 +4,17 @@ import "encoding/binary"
 
 // Signed is what an RRset has in a zone that is signed.
 type Signed struct {
-	// Signature is the RDATA of the RRSIG of the set, which goes in with it or keeps it out; nil: there is none. Its
-	// TTL is the set's (RFC 4034 section 3).
-	Signature []byte
+	// Signatures are the RDATA of the RRSIGs of the set, one after the other, which go in with it or keep it out; nil:
+	// there are none. Their TTL is the set's (RFC 4034 section 3).
+	Signatures []byte
+	Each       int // octets of each of the Signatures
 	// Labels come before the name at Owner, in wire form, where the message has only the end of the owner. One record
 	// that is made may have them.
 	Labels []byte
 }
 
-// putSigned puts an RRset that has a signature, or an owner that the message has only the end of. The set's records and
-// the signature go in together: room for the one is set aside while the others are put.
+// putSigned puts an RRset that has signatures, or an owner that the message has only the end of. The set's records and
+// the signatures go in together: room for the one is set aside while the others are put.
 func (b *Builder) putSigned(s Section, r *RRset) bool {
 	owner, name := int(r.Owner), 2 // octets of the owner of each record
 	if len(r.Signed.Labels) > 0 {
@@ -23,8 +24,9 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 		name = b.ownerSize(r)
 	}
 	aside := 0
-	if r.Signed.Signature != nil {
-		aside = name + recordFixed + len(r.Signed.Signature)
+	all, each := r.Signed.Signatures, r.Signed.Each
+	if len(all) > 0 {
+		aside = len(all) + len(all)/each*(name+recordFixed)
 	}
 	b.reserved += aside
 	before := b.counts[s]
@@ -44,14 +46,16 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	if r.Type == 0 {
 		ttl = binary.BigEndian.Uint32(r.Data[6:])
 	}
-	if owner > maxPointer {
-		b.n += b.copyOwner(r)
-	} else {
-		binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(owner))
-		b.n += 2
+	for ; len(all) >= each; all = all[each:] {
+		if owner > maxPointer {
+			b.n += b.copyOwner(r)
+		} else {
+			binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(owner))
+			b.n += 2
+		}
+		b.record(TypeRRSIG, ttl, all[:each])
+		b.counts[s]++
 	}
-	b.record(TypeRRSIG, ttl, r.Signed.Signature)
-	b.counts[s]++
 	return true
 }
 

@@ -37,6 +37,8 @@ var inVain = map[string]struct{ docs, says string }{
 		"cannot be signed here",
 	},
 	"Zone.dnssec.nsec3":            {"nameservers: [ns.example.net]\ndnssec: {nsec3: true}", "does nothing"},
+	"Zone.dnssec.foreign":          {"nameservers: [ns.test]\ndnssec: {foreign: [256 3 15 AQID]}", "does nothing"},
+	"Zone.dnssec.withdraw":         {"nameservers: [ns.example.net]\ndnssec: {withdraw: true}", "does nothing"},
 	"Zone.transfer.notifySource":   {"transfer: {notifySource: [192.0.2.1]}", "no transfer.notify"},
 	"Zone.transfer.transferSource": {"transfer: {transferSource: [192.0.2.1]}", "no transfer.primaries"},
 	"Zone.transfer.allowNotify":    {"transfer: {allowNotify: [192.0.2.1]}", "no transfer.primaries"},

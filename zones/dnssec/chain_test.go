@@ -139,7 +139,7 @@ func TestTable(t *testing.T) {
 // TestTurn: what is prepared is in use after the turn, and not before.
 func TestTurn(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
-	s := NewSigner(key(t, "example.test", ECDSAP256), true, now)
+	s := NewSigner(Alone(key(t, "example.test", ECDSAP256)), true, now)
 	before := s.Now()
 	s.Turn() // nothing is prepared
 	if s.Prepare(now) != nil || s.Now() != before {
@@ -162,10 +162,10 @@ func TestTurn(t *testing.T) {
 func BenchmarkSign(b *testing.B) {
 	for _, a := range []Algorithm{ECDSAP256, Ed25519} {
 		b.Run(fmt.Sprint(a), func(b *testing.B) {
-			g := NewSigner(key(b, "example.test", a), false, time.Now()).Now()
+			g := NewSigner(Alone(key(b, "example.test", a)), false, time.Now()).Now()
 			set := Set{Owner: name(b, "www.example.test"), Type: rr.TypeA, TTL: 30, Data: [][]byte{{192, 0, 2, 1}}}
 			for i := range b.N {
-				if _, err := g.Sign(Identity{uint64(i), 0}, set); err != nil {
+				if err := g.Sign(Identity{uint64(i), 0}, set); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -174,7 +174,7 @@ func BenchmarkSign(b *testing.B) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	s := NewSigner(key(b, "example.test", Ed25519), false, time.Now())
+	s := NewSigner(Alone(key(b, "example.test", Ed25519)), false, time.Now())
 	g := s.Now()
 	id := func(i int) Identity {
 		id := s.Begin([]byte("\x03www\x07example\x04test\x00"), rr.TypeA, 30)
@@ -183,11 +183,11 @@ func BenchmarkFind(b *testing.B) {
 	}
 	const n = 120_000
 	for i := range n {
-		g.fixed.add(id(i), [SignatureSize]byte{})
+		g.fixed.add(g.zone[0].of(id(i)), [SignatureSize]byte{})
 	}
 	b.ReportAllocs()
 	for i := range b.N {
-		if g.Find(id(i*7919%n)) == nil {
+		if !g.Has(id(i*7919%n), rr.TypeA) {
 			b.Fatal("lost")
 		}
 	}

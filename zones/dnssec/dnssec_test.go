@@ -73,11 +73,7 @@ func TestDeterministic(t *testing.T) {
 func TestExampleOfRFC6605(t *testing.T) {
 	const private = "Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\n" +
 		"PrivateKey: GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=\n"
-	a, secret, err := parsePrivate(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := fromSecret(name(t, "example.net"), FlagsCSK, a, secret)
+	k, err := Parse(name(t, "example.net"), FlagsCSK, private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +186,13 @@ func TestSignAgainstMiekg(t *testing.T) {
 			}
 		}
 		now := time.Unix(rapid.Int64Range(1_700_000_000, 1_900_000_000).Draw(r, "now"), 0)
-		signer := NewSigner(k, false, now)
-		g := signer.Now()
-		signature, err := g.Sign(signer.Begin([]byte(s.Owner), s.Type, s.TTL), s)
-		if err != nil {
+		signer := NewSigner(Alone(k), false, now)
+		g, id := signer.Now(), signer.Begin([]byte(s.Owner), s.Type, s.TTL)
+		if err := g.Sign(id, s); err != nil {
 			t.Fatal(err)
 		}
-		ours := g.AppendRRSIG(nil, []byte(s.Owner), s.Type, s.TTL, signature)
+		ours, _ := g.AppendRRSIGs(nil, id, []byte(s.Owner), s.Type, s.TTL)
+		signature := ours[len(ours)-SignatureSize:]
 		if err := Verify(s, ours, k.DNSKEY()); err != nil {
 			r.Fatalf("ours by us: %v", err)
 		}
@@ -213,7 +209,7 @@ func TestSignAgainstMiekg(t *testing.T) {
 			r.Fatalf("theirs by us: %v", err)
 		}
 		parsed := *theirs
-		parsed.Signature = base64.StdEncoding.EncodeToString(signature[:])
+		parsed.Signature = base64.StdEncoding.EncodeToString(signature)
 		if err := parsed.Verify(oracle(k), unique); err != nil {
 			r.Fatalf("ours by them: %v", err)
 		}
@@ -256,13 +252,14 @@ func TestKeyAgainstMiekg(t *testing.T) {
 			}
 		}
 		folder := t.TempDir()
-		if err := k.Write(folder); err != nil {
+		if err := (&TimedKey{Key: k}).Write(folder); err != nil {
 			t.Fatal(err)
 		}
-		again, err := ReadFolder(folder, k.origin)
+		keys, err := ReadFolder(folder, k.origin)
 		if err != nil {
 			t.Fatal(err)
 		}
+		again := keys.All()[0]
 		if !bytes.Equal(again.DNSKEY(), k.DNSKEY()) || again.origin != k.origin {
 			t.Errorf("%s comes back as another key", k.FileName())
 		}
@@ -329,7 +326,7 @@ func TestEpoch(t *testing.T) {
 
 // TestIdentity: the order of records does not matter, all else does.
 func TestIdentity(t *testing.T) {
-	s := NewSigner(key(t, "example.test", Ed25519), false, time.Unix(1_800_000_000, 0))
+	s := NewSigner(Alone(key(t, "example.test", Ed25519)), false, time.Unix(1_800_000_000, 0))
 	of := func(owner string, typ rr.Type, ttl uint32, data ...string) Identity {
 		id := s.Begin([]byte(owner), typ, ttl)
 		for _, d := range data {

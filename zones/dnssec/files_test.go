@@ -29,10 +29,11 @@ func TestFilesOfBIND(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := ReadFolder(folder, name(t, "example.test"))
+		keys, err := ReadFolder(folder, name(t, "example.test"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		k := &keys.All()[0]
 		if theirs := strings.TrimSpace(string(out)); !strings.EqualFold(k.FileName(), theirs) {
 			t.Errorf("the file is %s here, and %s there", k.FileName(), theirs)
 		}
@@ -76,7 +77,7 @@ func hexOf(b []byte) string {
 
 // TestBadKeyFiles: each fault is said with the file that has it, and never the private key.
 func TestBadKeyFiles(t *testing.T) {
-	k, other := key(t, "example.test", ECDSAP256), key(t, "example.test", ECDSAP256)
+	k, other := TimedKey{Key: key(t, "example.test", ECDSAP256)}, key(t, "example.test", ECDSAP256)
 	secret, err := other.secret()
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +114,9 @@ func TestBadKeyFiles(t *testing.T) {
 		"another zone": {func(p, s string) (string, string) {
 			return replace(p, "\nexample.", "\nother."), s
 		}, "is a key of other.test"},
+		"a time that is none": {func(p, s string) (string, string) {
+			return p, s + "Activate: tomorrow\n"
+		}, `.private: Activate: "tomorrow" is not a time`},
 		"out of range": {func(p, s string) (string, string) {
 			return p, replace(s, "PrivateKey: ", "PrivateKey: //////////////////////////////////////////8=\nX: ")
 		}, "out of range"},
@@ -126,7 +130,7 @@ func TestBadKeyFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, s := c.spoil(string(public), privateText(t, folder, k))
+		p, s := c.spoil(string(public), privateText(t, folder, k.Key))
 		write(t, base+".key", p)
 		write(t, base+".private", s)
 		_, err = ReadFolder(folder, k.origin)
@@ -138,19 +142,14 @@ func TestBadKeyFiles(t *testing.T) {
 		}
 	}
 	folder := t.TempDir()
-	for _, k := range []*Key{k, other} {
-		if err := k.Write(folder); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := ReadFolder(folder, k.origin); err == nil || !strings.Contains(err.Error(), "are both keys") {
-		t.Errorf("two keys: %v", err)
+	if err := k.Write(folder); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(folder, k.FileName()+".key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(filepath.Join(folder, k.FileName()+".private")); err == nil {
-		t.Error("a private key without its .key is read")
+	if _, err := ReadFolder(folder, k.origin); err == nil || !strings.Contains(err.Error(), "has a .key beside it") {
+		t.Errorf("a private key without its .key is read: %v", err)
 	}
 }
 
@@ -158,7 +157,7 @@ func replace(s, old, by string) string { return strings.Replace(s, old, by, 1) }
 
 func mustText(t *testing.T, k *Key) []byte {
 	folder := t.TempDir()
-	if err := k.Write(folder); err != nil {
+	if err := (&TimedKey{Key: k}).Write(folder); err != nil {
 		t.Fatal(err)
 	}
 	return []byte(privateText(t, folder, k))

@@ -1,14 +1,15 @@
 // Package dnssec signs RRsets and proves what does not exist (RFC 4033 to 4035, RFC 5155).
 //
-// A Key is a zone's key pair. A Signer signs one zone's RRsets with it: it finds a signature that is made already by
-// the content of the RRset (Identity), and makes those that are missing. A Chain is the names that a zone has by its
-// configuration, in the order in which NSEC or NSEC3 records link them.
+// A Key is a zone's key pair. Keys are all that a zone has, each with its times, which make its Duty at a moment. A
+// Signer signs one zone's RRsets with those whose duty it is: it finds a signature that is made already by the content
+// of the RRset (Identity), and makes those that are missing. A Chain is the names that a zone has by its configuration,
+// in the order in which NSEC or NSEC3 records link them.
 //
 // Signatures do not depend on who makes them or when: ECDSA is deterministic (RFC 6979), as Ed25519 always is, and the
-// times are those of an epoch of one day. So all servers with the same key answer with the same octets.
+// times are those of an epoch of one day. So all servers with the same keys answer with the same octets.
 //
 // canonical.go has the form that is signed, epoch.go the times, table.go the signatures that are made, bitmap.go and
-// nsec3.go the RDATA of denial, keyfile.go the files that BIND's tools read as well.
+// nsec3.go the RDATA of denial, keyfile.go and folder.go the files that BIND's tools read as well.
 package dnssec
 
 import (
@@ -24,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 
 	"leeward/zones/rr"
 )
@@ -36,6 +38,17 @@ const (
 	ECDSAP256 Algorithm = 13 // ECDSA on curve P-256 with SHA-256 (RFC 6605)
 	Ed25519   Algorithm = 15 // RFC 8080
 )
+
+// String returns the algorithm's mnemonic.
+func (a Algorithm) String() string {
+	switch a {
+	case ECDSAP256:
+		return "ECDSAP256SHA256"
+	case Ed25519:
+		return "ED25519"
+	}
+	return strconv.Itoa(int(a))
+}
 
 // SignatureSize is how many octets a signature has.
 const SignatureSize = 64
@@ -112,6 +125,11 @@ func (k *Key) Algorithm() Algorithm { return k.algorithm }
 func (k *Key) DNSKEY() []byte {
 	data := binary.BigEndian.AppendUint16(nil, k.flags)
 	return append(append(data, 3, byte(k.algorithm)), k.public...)
+}
+
+// IsEntry reports whether a DNSKEY's RDATA is of a key that the parent's DS can be of.
+func IsEntry(dnskey []byte) bool {
+	return len(dnskey) > 4 && binary.BigEndian.Uint16(dnskey)&FlagEntry != 0
 }
 
 // Tag returns the key tag.

@@ -14,13 +14,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"leeward/zones/disk"
 	"leeward/zones/rr"
 )
 
 // Keys on disk are pairs of files as BIND's dnssec-keygen makes them, K<origin>.+<algorithm>+<tag>: .key has the DNSKEY
-// record as a master file would, .private the private key.
+// record as a master file would, .private the private key and its times. Where BIND rolls keys by a policy there is a
+// .state too.
 
 // mostFile is how many octets a key file may have.
 const mostFile = 64 << 10
@@ -40,26 +42,17 @@ func prefixOf(origin rr.Name) string {
 }
 
 // Write puts the key's two files into a folder, which it makes if there is none. Only the owner may read the private
-// one.
-func (k *Key) Write(folder string) error {
-	seed, err := k.secret()
+// one. Files of the key that are there are replaced. A .state file of BIND's stays as it is.
+func (k *TimedKey) Write(folder string) error {
+	private, err := k.Private()
 	if err != nil {
 		return err
 	}
-	name := map[Algorithm]string{ECDSAP256: "ECDSAP256SHA256", Ed25519: "ED25519"}[k.algorithm]
-	private := fmt.Sprintf("Private-key-format: v1.3\nAlgorithm: %d (%s)\nPrivateKey: %s\n", k.algorithm, name,
-		base64.StdEncoding.EncodeToString(seed))
-	kind := "zone-signing"
-	if k.flags&FlagEntry != 0 {
-		kind = "key-signing"
-	}
-	public := fmt.Sprintf("; This is a %s key, keyid %d, for %s\n%s IN DNSKEY %d 3 %d %s\n", kind, k.Tag(),
-		dotted(k.origin), dotted(k.origin), k.flags, k.algorithm, base64.StdEncoding.EncodeToString(k.public))
 	base := filepath.Join(folder, k.FileName())
 	for _, f := range []struct {
 		name, text string
 		perm       fs.FileMode
-	}{{base + ".key", public, 0o644}, {base + ".private", private, 0o600}} { // a .private has its .key at any moment
+	}{{base + ".key", k.Public(), 0o644}, {base + ".private", private, 0o600}} { // a .private always has its .key
 		err := disk.Write(f.name, f.perm, func(file *os.File) error {
 			_, err := file.WriteString(f.text)
 			return err
@@ -69,6 +62,44 @@ func (k *Key) Write(folder string) error {
 		}
 	}
 	return nil
+}
+
+// stamp is how key files write a time, in UTC.
+const stamp = "20060102150405"
+
+// Public returns what the .key file has: the DNSKEY record, and the key's times for people.
+func (k *TimedKey) Public() string {
+	var b strings.Builder
+	kind := "zone-signing"
+	if k.Entry() {
+		kind = "key-signing"
+	}
+	fmt.Fprintf(&b, "; This is a %s key, keyid %d, for %s\n", kind, k.Tag(), dotted(k.origin))
+	k.Times.each(func(name string, at *time.Time) {
+		if !at.IsZero() {
+			fmt.Fprintf(&b, "; %s: %s (%s)\n", name, at.UTC().Format(stamp), at.UTC().Format(time.ANSIC))
+		}
+	})
+	fmt.Fprintf(&b, "%s IN DNSKEY %d 3 %d %s\n", dotted(k.origin), k.flags, k.algorithm,
+		base64.StdEncoding.EncodeToString(k.public))
+	return b.String()
+}
+
+// Private returns what the .private file has: the private key, in the clear, and the key's times.
+func (k *TimedKey) Private() (string, error) {
+	secret, err := k.secret()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Private-key-format: v1.3\nAlgorithm: %d (%s)\nPrivateKey: %s\n", k.algorithm, k.algorithm,
+		base64.StdEncoding.EncodeToString(secret))
+	k.Times.each(func(name string, at *time.Time) {
+		if !at.IsZero() {
+			fmt.Fprintf(&b, "%s: %s\n", name, at.UTC().Format(stamp))
+		}
+	})
+	return b.String(), nil
 }
 
 func dotted(n rr.Name) string {
@@ -89,35 +120,91 @@ func (k *Key) secret() ([]byte, error) {
 	return nil, unknown(k.algorithm)
 }
 
-// Read reads a key from its two files, given the name of the private one. The error says what is wrong with which file.
-func Read(private string) (*Key, error) {
+// Read reads a key from its files, given the name of the private one. The error says what is wrong with which file.
+func Read(private string) (k TimedKey, err error) {
 	base, found := strings.CutSuffix(private, ".private")
 	if !found {
-		return nil, fmt.Errorf("%s: the name of a private key's file ends in .private", private)
+		return k, fmt.Errorf("%s: the name of a private key's file ends in .private", private)
 	}
 	text, err := disk.Read(base+".key", mostFile)
 	if err != nil {
-		return nil, fmt.Errorf("%w; each .private has a .key beside it", err)
+		return k, fmt.Errorf("%w; each .private has a .key beside it", err)
 	}
 	origin, dnskey, err := parsePublic(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("%s.key: %w", base, err)
+		return k, fmt.Errorf("%s.key: %w", base, err)
 	}
 	if text, err = disk.Read(private, mostFile); err != nil {
-		return nil, err
+		return k, err
 	}
-	a, secret, err := parsePrivate(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", private, err)
-	}
-	k, err := fromSecret(origin, binary.BigEndian.Uint16(dnskey), a, secret)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", private, err)
+	if k, err = Parse(origin, binary.BigEndian.Uint16(dnskey), string(text)); err != nil {
+		return k, fmt.Errorf("%s: %w", private, err)
 	}
 	if string(k.DNSKEY()) != string(dnskey) {
-		return nil, fmt.Errorf("%s does not belong to %s.key: it makes another public key", private, base)
+		return k, fmt.Errorf("%s does not belong to %s.key: it makes another public key", private, base)
 	}
+	state, err := disk.Read(base+".state", mostFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return k, err
+	}
+	k.Role = roleOf(string(state))
 	return k, nil
+}
+
+// Parse makes a key of the text of a .private file, which may be that of PowerDNS too. Zone and flags are not in it.
+func Parse(origin rr.Name, flags uint16, private string) (k TimedKey, err error) {
+	values := fieldsOf(private)
+	a, secret, err := parsePrivate(values)
+	if err != nil {
+		return k, err
+	}
+	key, err := fromSecret(origin, flags, a, secret)
+	if err != nil {
+		return k, err
+	}
+	k.Key = key
+	k.Times.each(func(name string, at *time.Time) { err = errors.Join(err, parseTime(values, name, at)) })
+	return k, err
+}
+
+// roleOf returns the role that a .state file gives a key. BIND has one where it rolls keys by a policy. The times in it
+// are those of the .private file.
+func roleOf(state string) Role {
+	values := fieldsOf(state)
+	switch ksk, zsk := values["KSK"] == "yes", values["ZSK"] == "yes"; {
+	case ksk && zsk:
+		return RoleCSK
+	case ksk:
+		return RoleKSK
+	case zsk:
+		return RoleZSK
+	}
+	return RoleByFlags
+}
+
+// parseTime reads a time, if it is there.
+func parseTime(values map[string]string, name string, into *time.Time) error {
+	text, _, _ := strings.Cut(values[name], " ")
+	if text == "" {
+		return nil
+	}
+	at, err := time.Parse(stamp, text)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not a time; write YYYYMMDDHHMMSS, in UTC", name, text)
+	}
+	*into = at
+	return nil
+}
+
+// fieldsOf reads lines of a name, a colon and a value. Comments begin with a semicolon.
+func fieldsOf(text string) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(line, ":"); found && !strings.HasPrefix(line, ";") {
+			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+	}
+	return values
 }
 
 // fromSecret makes a key of its private octets.
@@ -159,14 +246,8 @@ func parsePublic(text string) (origin rr.Name, dnskey []byte, err error) {
 	return origin, dnskey, err
 }
 
-// parsePrivate reads a .private file. Lines that say more, such as when the key is to be used, are passed over.
-func parsePrivate(text string) (a Algorithm, secret []byte, err error) {
-	values := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, found := strings.Cut(line, ":"); found {
-			values[strings.TrimSpace(name)] = strings.TrimSpace(value)
-		}
-	}
+// parsePrivate reads the key of a .private file.
+func parsePrivate(values map[string]string) (a Algorithm, secret []byte, err error) {
 	if format := values["Private-key-format"]; !strings.HasPrefix(format, "v1.") {
 		return 0, nil, errors.New("it does not begin with Private-key-format: v1")
 	}
@@ -183,54 +264,4 @@ func parsePrivate(text string) (a Algorithm, secret []byte, err error) {
 		return 0, nil, errors.New("the PrivateKey is not base64") // and is not repeated
 	}
 	return Algorithm(n), secret, nil
-}
-
-// Origins lists the zones of which a folder has key files. There need not be such a folder.
-func Origins(folder string) (origins []rr.Name, err error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range entries {
-		name := e.Name()
-		at := strings.LastIndexByte(name, '+') - len("+013")
-		if !strings.HasPrefix(name, "K") || !strings.HasSuffix(name, ".private") || at < 1 || name[at] != '+' {
-			continue
-		}
-		origin, err := rr.ParseName(strings.ReplaceAll(name[1:at], "%2F", "/"))
-		if err == nil && !slices.Contains(origins, origin) {
-			origins = append(origins, origin)
-		}
-	}
-	return origins, nil
-}
-
-// ErrNoKey says that a folder has no key of a zone.
-var ErrNoKey = errors.New("there is no key of the zone")
-
-// ReadFolder reads the key of a zone from a folder. The error wraps ErrNoKey if there is none. There must be one only.
-func ReadFolder(folder string, origin rr.Name) (*Key, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var found []string
-	for _, e := range entries {
-		name := e.Name()
-		if rest, ok := strings.CutPrefix(name, "K"+prefixOf(origin)+"+"); ok && strings.HasSuffix(rest, ".private") {
-			found = append(found, filepath.Join(folder, name))
-		}
-	}
-	switch len(found) {
-	case 0:
-		return nil, fmt.Errorf("%s: %w", folder, ErrNoKey)
-	case 1:
-		k, err := Read(found[0])
-		if err == nil && k.origin != origin {
-			return nil, fmt.Errorf("%s is a key of %s", found[0], k.origin)
-		}
-		return k, err
-	}
-	return nil, fmt.Errorf("%s and %s are both keys of the zone, and a zone is signed with one here; "+
-		"move the other out of the folder", found[0], found[1])
 }

@@ -96,7 +96,7 @@ func TestPairIsReadWhileItIsSwept(t *testing.T) {
 
 // TestSpare: as many sets are signed on demand as there is room for, and after a sweep as many again.
 func TestSpare(t *testing.T) {
-	var g Generation
+	g := Generation{store: new(store)}
 	g.sets.add(Identity{1, 1}, [SignatureSize]byte{})
 	for range mostExtra {
 		if !g.Spare() {
@@ -111,7 +111,7 @@ func TestSpare(t *testing.T) {
 		t.Fatal("nothing is swept")
 	}
 	g.SweptChosen(s)
-	if !g.Spare() || g.FindChosen(Identity{1, 1}) != nil {
+	if !g.Spare() || g.sets.find(Identity{1, 1}) != nil {
 		t.Error("a sweep has let go of nothing")
 	}
 }

@@ -1,6 +1,8 @@
 package dnssec
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"sync/atomic"
 	"time"
 
@@ -9,37 +11,88 @@ import (
 
 // Signer signs one zone. It may be used from any goroutine.
 type Signer struct {
-	key   *Key
-	nsec3 bool
-	seed  seed
+	origin rr.Name
+	duty   *Duty
+	nsec3  bool
+	seed   seed
 
 	now  atomic.Pointer[Generation]
 	next atomic.Pointer[Generation] // prepared; nil: not yet
 }
 
-// Generation is the signatures of one epoch.
+// Generation is the signatures of one epoch. A set has one of each key that signs sets of its type.
 type Generation struct {
 	Epoch Epoch
-	key   *Key
-	head  []byte // of the RDATA of an RRSIG
-	fixed pair   // of all that the zone has by configuration
-	sets  pair   // of sets of several addresses, which policies choose
+	entry []lane // for DNSKEY, CDS and CDNSKEY
+	zone  []lane // for all else
+	size  int    // of the RDATA of each RRSIG
+	*store
+}
+
+// store has the signatures of an epoch, which signers of one zone share that come one after the other.
+type store struct {
+	fixed pair // of all that the zone has by configuration
+	sets  pair // of sets of several addresses, which policies choose
 	extra atomic.Int64
 }
 
+// lane is one key's part of the signatures of an epoch.
+type lane struct {
+	key  *Key
+	head []byte   // of the RDATA of an RRSIG
+	salt Identity // tells the signatures of one key from those of others
+}
+
 // NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
-func NewSigner(k *Key, nsec3 bool, now time.Time) *Signer {
-	s := &Signer{key: k, nsec3: nsec3, seed: newSeed()}
-	s.now.Store(s.generation(EpochAt(k.origin, now)))
+func NewSigner(k *Keys, nsec3 bool, now time.Time) *Signer {
+	s := &Signer{origin: k.origin, duty: k.At(now), nsec3: nsec3, seed: newSeed()}
+	s.now.Store(s.generation(EpochAt(k.origin, now), nil))
 	return s
 }
 
-func (s *Signer) generation(e Epoch) *Generation {
-	return &Generation{Epoch: e, key: s.key, head: s.key.head(e.Times())}
+// With returns a signer of the same zone for what its keys do now. It is s itself if they do what they did. The new one
+// has all that is signed already: the signatures of a key that has come are missing.
+func (s *Signer) With(k *Keys, nsec3 bool, now time.Time) *Signer {
+	d := k.At(now)
+	if nsec3 == s.nsec3 && d.same(s.duty) {
+		return s
+	}
+	n := &Signer{origin: s.origin, duty: d, nsec3: nsec3, seed: s.seed}
+	at, next := s.Generations()
+	n.now.Store(n.generation(at.Epoch, at))
+	if next != nil {
+		n.next.Store(n.generation(next.Epoch, next))
+	}
+	return n
 }
 
-// Key returns the key that the zone is signed with.
-func (s *Signer) Key() *Key { return s.key }
+// generation returns the signatures of an epoch: none, or those of another signer of the zone.
+func (s *Signer) generation(e Epoch, of *Generation) *Generation {
+	g := &Generation{Epoch: e, size: signatureHead + len(s.origin) + SignatureSize}
+	if g.store = new(store); of != nil {
+		g.store = of.store
+	}
+	for _, k := range s.duty.Entry {
+		g.entry = append(g.entry, k.lane(e))
+	}
+	for _, k := range s.duty.Zone {
+		g.zone = append(g.zone, k.lane(e))
+	}
+	return g
+}
+
+func (k *Key) lane(e Epoch) lane {
+	sum := sha256.Sum256(k.DNSKEY())
+	return lane{k, k.head(e.Times()), Identity{
+		binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:]),
+	}}
+}
+
+// of returns the identity of a lane's signature of a set.
+func (l *lane) of(id Identity) Identity { return Identity{id.a ^ l.salt.a, id.b ^ l.salt.b} }
+
+// Duty returns what the zone's keys do.
+func (s *Signer) Duty() *Duty { return s.duty }
 
 // NSEC3 reports whether denial is by NSEC3 records.
 func (s *Signer) NSEC3() bool { return s.nsec3 }
@@ -57,7 +110,7 @@ func (s *Signer) Prepared() *Generation { return s.next.Load() }
 // Prepare begins the signatures of the epoch of that time, and returns them; nil: those in use are of it. What was
 // prepared for another epoch, by a clock that was wrong, is dropped.
 func (s *Signer) Prepare(at time.Time) *Generation {
-	e := EpochAt(s.key.origin, at)
+	e := EpochAt(s.origin, at)
 	if e == s.now.Load().Epoch {
 		s.next.Store(nil)
 		return nil
@@ -65,7 +118,7 @@ func (s *Signer) Prepare(at time.Time) *Generation {
 	if next := s.next.Load(); next != nil && next.Epoch == e {
 		return next
 	}
-	next := s.generation(e)
+	next := s.generation(e, nil)
 	s.next.Store(next)
 	return next
 }
@@ -78,11 +131,29 @@ func (s *Signer) Turn() {
 	}
 }
 
-// Find returns the signature of an RRset that the zone has by configuration; nil: it is not made yet.
-func (g *Generation) Find(id Identity) *[SignatureSize]byte { return g.fixed.find(id) }
+// lanes returns those that sign sets of a type.
+func (g *Generation) lanes(typ rr.Type) []lane {
+	if typ == rr.TypeDNSKEY || typ == rr.TypeCDS || typ == rr.TypeCDNSKEY {
+		return g.entry
+	}
+	return g.zone
+}
 
-// FindChosen returns the signature of a set of several addresses that a policy has chosen; nil: it is not made yet.
-func (g *Generation) FindChosen(id Identity) *[SignatureSize]byte { return g.sets.find(id) }
+// Has reports whether all signatures are made of an RRset that the zone has by configuration.
+func (g *Generation) Has(id Identity, typ rr.Type) bool { return g.has(&g.fixed, id, typ) }
+
+// HasChosen is Has for a set of several addresses that a policy has chosen.
+func (g *Generation) HasChosen(id Identity, typ rr.Type) bool { return g.has(&g.sets, id, typ) }
+
+func (g *Generation) has(p *pair, id Identity, typ rr.Type) bool {
+	lanes := g.lanes(typ)
+	for i := range lanes {
+		if p.find(lanes[i].of(id)) == nil {
+			return false
+		}
+	}
+	return true
+}
 
 // Len returns how many signatures there are.
 func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
@@ -90,41 +161,65 @@ func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
 // Held returns how many signatures there are of what the zone has by configuration, and of sets that policies choose.
 func (g *Generation) Held() (fixed, chosen int) { return g.fixed.len(), g.sets.len() }
 
-// Sign returns the signature of an RRset that the zone has by configuration, and makes it if there is none.
-func (g *Generation) Sign(id Identity, set Set) (*[SignatureSize]byte, error) {
-	return g.signIn(&g.fixed, id, &set)
-}
+// Sign makes those signatures that are missing of an RRset that the zone has by configuration.
+func (g *Generation) Sign(id Identity, set Set) error { return g.signIn(&g.fixed, id, &set) }
 
 // SignChosen is Sign for a set of several addresses that a policy has chosen.
-func (g *Generation) SignChosen(id Identity, set Set) (*[SignatureSize]byte, error) {
-	return g.signIn(&g.sets, id, &set)
-}
+func (g *Generation) SignChosen(id Identity, set Set) error { return g.signIn(&g.sets, id, &set) }
 
-func (g *Generation) signIn(p *pair, id Identity, set *Set) (*[SignatureSize]byte, error) {
-	if found := p.keep(id); found != nil {
-		return found, nil
+func (g *Generation) signIn(p *pair, id Identity, set *Set) error {
+	lanes := g.lanes(set.Type)
+	for i := range lanes {
+		l := &lanes[i]
+		if p.keep(l.of(id)) != nil {
+			continue
+		}
+		signature, err := l.key.sign(l.input(set))
+		if err != nil {
+			return err
+		}
+		p.add(l.of(id), signature)
 	}
-	signature, err := g.key.sign(g.input(set))
-	if err != nil {
-		return nil, err
-	}
-	return p.add(id, signature), nil
+	return nil
 }
 
 // input returns what is signed of a set (RFC 4034 section 3.1.8.1).
-func (g *Generation) input(set *Set) []byte {
-	input := append(make([]byte, 0, 512), g.head...)
+func (l *lane) input(set *Set) []byte {
+	input := append(make([]byte, 0, 512), l.head...)
 	fill(input, set.Type, Labels([]byte(set.Owner)), set.TTL)
 	return appendSet(input, set)
 }
 
 // SignatureLength returns how many octets the RDATA of each RRSIG has.
-func (g *Generation) SignatureLength() int { return len(g.head) + SignatureSize }
+func (g *Generation) SignatureLength() int { return g.size }
 
-// AppendRRSIG appends the RDATA of the RRSIG of a set. owner is in wire form, a wildcard as such.
-func (g *Generation) AppendRRSIG(dst, owner []byte, typ rr.Type, ttl uint32, signature *[SignatureSize]byte) []byte {
-	at := len(dst)
-	dst = append(dst, g.head...)
-	fill(dst[at:], typ, Labels(owner), ttl)
-	return append(dst, signature[:]...)
+// AppendRRSIGs appends the RDATA of each RRSIG of an RRset that the zone has by configuration, one after the other, all
+// of SignatureLength. owner is in wire form, a wildcard as such. made: all signatures are; else nothing is appended.
+func (g *Generation) AppendRRSIGs(dst []byte, id Identity, owner []byte, typ rr.Type, ttl uint32,
+) (_ []byte, made bool) {
+	return g.append(&g.fixed, dst, id, owner, typ, ttl)
+}
+
+// AppendChosen is AppendRRSIGs for a set of several addresses that a policy has chosen.
+func (g *Generation) AppendChosen(dst []byte, id Identity, owner []byte, typ rr.Type, ttl uint32,
+) (_ []byte, made bool) {
+	return g.append(&g.sets, dst, id, owner, typ, ttl)
+}
+
+func (g *Generation) append(p *pair, dst []byte, id Identity, owner []byte, typ rr.Type, ttl uint32,
+) (_ []byte, made bool) {
+	before := len(dst)
+	lanes := g.lanes(typ)
+	for i := range lanes {
+		l := &lanes[i]
+		signature := p.find(l.of(id))
+		if signature == nil {
+			return dst[:before], false
+		}
+		at := len(dst)
+		dst = append(dst, l.head...)
+		fill(dst[at:], typ, Labels(owner), ttl)
+		dst = append(dst, signature[:]...)
+	}
+	return dst, true
 }

@@ -46,6 +46,7 @@ type Builder struct {
 	givenUp  map[zones.Key]int64      // overrides without effect, at this version
 
 	signers  map[string]*dnssec.Signer // by origin, of zones that are signed
+	turns    map[string]time.Time      // by origin: when its keys next have something else to do
 	keys     map[string]keyed          // by origin, as far as somebody has looked for them
 	rekeyed  map[string]bool           // origins for which there is a key, or none, since the last Update
 	unsigned map[string]bool           // origins that were served without signatures when none were asked for
@@ -64,7 +65,7 @@ func NewBuilder(now func() time.Time) *Builder {
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
 		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
 		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
-		unsigned: map[string]bool{},
+		unsigned: map[string]bool{}, turns: map[string]time.Time{},
 	}
 	b.clear()
 	return b

@@ -134,7 +134,7 @@ func (c *Chosen) sign(p *steer.Policy, number int32) (err error) {
 				continue
 			}
 			set := dnssec.Set{Owner: owner, Type: typ, TTL: p.TTL, Data: c.data}
-			if _, err = g.SignChosen(id, set); err != nil {
+			if err = g.SignChosen(id, set); err != nil {
 				return false
 			}
 		}

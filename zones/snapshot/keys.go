@@ -1,8 +1,11 @@
 package snapshot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"leeward/zones"
 	"leeward/zones/dnssec"
@@ -10,17 +13,17 @@ import (
 	"leeward/zones/steer"
 )
 
-// keyed is what came of looking for a zone's key.
+// keyed is what came of looking for a zone's keys.
 type keyed struct {
-	key *dnssec.Key
-	err error
+	keys *dnssec.Keys
+	err  error
 }
 
-// Keyed notes the key of a zone that is to be signed, or why there is none to be had. The next Update signs the zone.
-// A key that was there stays, whatever is wrong with its files later.
-func (b *Builder) Keyed(origin string, k *dnssec.Key, err error) {
-	if k == nil && b.keys[origin].key != nil {
-		return
+// Keyed notes the keys of a zone that is to be signed, or why there are none to be had. The next Update signs the zone.
+// Keys that were there stay, whatever is wrong with their files later.
+func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
+	if k == nil {
+		k = b.keys[origin].keys
 	}
 	b.keys[origin] = keyed{k, err}
 	b.rekeyed[origin] = true
@@ -29,9 +32,20 @@ func (b *Builder) Keyed(origin string, k *dnssec.Key, err error) {
 // Signs reports whether any zone is signed.
 func (b *Builder) Signs() bool { return len(b.signers) > 0 }
 
-// takeKeys marks the zones whose keys were found.
+// DueKeys calls f with each origin whose keys have something else to do by now than when the zone was last built.
+func (b *Builder) DueKeys(now time.Time, f func(origin string)) {
+	for origin, at := range b.turns {
+		if !now.Before(at) {
+			f(origin)
+		}
+	}
+}
+
+// takeKeys marks the zones whose keys were found, and those whose keys have something else to do now.
 func (u *update) takeKeys() {
+	u.DueKeys(u.now(), func(origin string) { u.rekeyed[origin] = true })
 	for origin := range u.rekeyed {
+		delete(u.turns, origin)
 		if z, ok := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone); ok && z.Signed() {
 			u.zones[origin] = true
 		}
@@ -43,54 +57,92 @@ func (u *update) takeKeys() {
 // served at all. One that was signed before this process began, as there are files of a key, is not served without
 // signatures because these cannot be read: whoever validates would take the answers for forged.
 func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
-	key := z.Key()
-	delete(u.problems, key)
+	delete(u.problems, z.Key())
+	delete(u.turns, z.Origin)
 	if !z.Signed() {
 		u.unsigned[z.Origin] = true
 		delete(u.signers, z.Origin)
 		return nil, true
 	}
-	switch k := u.keys[z.Origin]; {
-	case k.key != nil:
+	k := u.keys[z.Origin]
+	switch err := k.err; {
+	case k.keys != nil:
 		delete(u.unsigned, z.Origin)
-		signer = u.signers[z.Origin]
-		if signer == nil || signer.Key() != k.key || signer.NSEC3() != z.DNSSEC.NSEC3 {
-			signer = dnssec.NewSigner(k.key, z.DNSSEC.NSEC3, u.now())
-			u.signers[z.Origin] = signer
+		if signer = u.signers[z.Origin]; signer == nil {
+			signer = dnssec.NewSigner(k.keys, z.DNSSEC.NSEC3, u.now())
+		} else {
+			signer = signer.With(k.keys, z.DNSSEC.NSEC3, u.now())
+		}
+		u.signers[z.Origin] = signer
+		if next := k.keys.Next(u.now()); !next.IsZero() {
+			u.turns[z.Origin] = next
+		}
+		if err != nil {
+			u.doubt(z, true, fmt.Errorf("the keys that were read stay in use: %w", err))
+		} else if stays := signer.Duty().Stays; stays != nil {
+			u.doubt(z, true, fmt.Errorf("no key is active by its times, so %s signs; `leeward key list %s` shows them",
+				stays.FileName(), z.Origin))
 		}
 		return signer, true
-	case k.err == nil: // nobody has looked yet
+	case err == nil: // nobody has looked yet
 		return nil, true
-	case errors.Is(k.err, dnssec.ErrNoKey), u.unsigned[z.Origin]:
-		u.problems[key] = zones.Problem{
-			Key: key, Field: "dnssec", Message: fmt.Sprintf("the zone is served unsigned: %v", k.err),
-		}
+	case errors.Is(err, dnssec.ErrNoKey), u.unsigned[z.Origin]:
+		u.doubt(z, false, fmt.Errorf("the zone is served unsigned: %w", err))
 		return nil, true
-	default:
-		u.problems[key] = zones.Problem{
-			Key: key, Field: "dnssec",
-			Message: fmt.Sprintf("the zone is not served, as it cannot be signed: %v", k.err),
-		}
-		return nil, false
+	}
+	u.doubt(z, false, fmt.Errorf("the zone is not served, as it cannot be signed: %w", k.err))
+	return nil, false
+}
+
+// doubt notes what is wrong with the signing of a zone.
+func (u *update) doubt(z *zones.Zone, warning bool, err error) {
+	if err != nil {
+		u.problems[z.Key()] = zones.Problem{Key: z.Key(), Field: "dnssec", Warning: warning, Message: err.Error()}
 	}
 }
 
 // keySets returns the edits that put what a signed zone has at its apex: DNSKEY, CDS and CDNSKEY (RFC 7344), and
-// NSEC3PARAM where denial is by NSEC3.
-func keySets(z *zones.Zone, apex rr.Name, signer *dnssec.Signer) []edit {
+// NSEC3PARAM where denial is by NSEC3. The keys that others sign the zone with too (RFC 8901) are among them.
+func keySets(z *zones.Zone, apex rr.Name, signer *dnssec.Signer) (edits []edit) {
 	ttl := steer.Seconds(z.TTL.Or(zones.DefaultTTL))
-	put := func(typ rr.Type, data []byte) edit {
-		return edit{name: apex, kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
-			return appendRecord(dst, typ, ttl, data), 1
-		}}
+	put := func(typ rr.Type, all [][]byte) {
+		if len(all) == 0 {
+			return
+		}
+		edits = append(edits, edit{name: apex, kind: putSet, typ: typ, set: func(dst []byte) ([]byte, int) {
+			for _, data := range all {
+				dst = appendRecord(dst, typ, ttl, data)
+			}
+			return dst, len(all)
+		}})
 	}
-	k := signer.Key()
-	edits := []edit{put(rr.TypeDNSKEY, k.DNSKEY()), put(rr.TypeCDNSKEY, k.DNSKEY())}
-	if ds, err := k.DS(dnssec.DigestSHA256); err == nil {
-		edits = append(edits, put(rr.TypeCDS, ds))
+	published, synced := signer.Duty().DNSKEY, signer.Duty().Synced
+	for _, text := range z.DNSSEC.Foreign {
+		data, err := rr.ParseData(rr.TypeDNSKEY, text, rr.Root)
+		if err != nil || slices.ContainsFunc(published, func(own []byte) bool { return bytes.Equal(own, data) }) {
+			continue
+		}
+		published = append(published[:len(published):len(published)], data)
+		if dnssec.IsEntry(data) {
+			synced = append(synced[:len(synced):len(synced)], data)
+		}
+	}
+	put(rr.TypeDNSKEY, published)
+	if z.DNSSEC.Withdraw { // RFC 8078 section 4
+		put(rr.TypeCDS, [][]byte{{0, 0, 0, 0, 0}})
+		put(rr.TypeCDNSKEY, [][]byte{{0, 0, 3, 0, 0}})
+	} else {
+		var cds [][]byte
+		for _, data := range synced {
+			if ds, err := dnssec.DS(apex, data, dnssec.DigestSHA256); err == nil {
+				cds = append(cds, ds)
+			}
+		}
+		put(rr.TypeCDS, cds)
+		put(rr.TypeCDNSKEY, synced)
 	}
 	if signer.NSEC3() {
-		edits = append(edits, put(rr.TypeNSEC3PARAM, dnssec.NSEC3PARAM()))
+		put(rr.TypeNSEC3PARAM, [][]byte{dnssec.NSEC3PARAM()})
 	}
 	return edits
 }

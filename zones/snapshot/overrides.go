@@ -8,13 +8,15 @@ import (
 	"leeward/zones/catalog"
 )
 
-// NextExpiry returns when an override next begins, changes or ends, and so when Update is due. It returns the zero time
-// if none does.
+// NextExpiry returns when an override next begins, changes or ends, or a zone's keys have something else to do, and so
+// when Update is due. It returns the zero time if that is never.
 func (b *Builder) NextExpiry() time.Time {
 	var next time.Time
-	for _, t := range b.expiries {
-		if next.IsZero() || t.Before(next) {
-			next = t
+	for _, all := range []map[string]time.Time{b.expiries, b.turns} {
+		for _, t := range all {
+			if next.IsZero() || t.Before(next) {
+				next = t
+			}
 		}
 	}
 	return next

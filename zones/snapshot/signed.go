@@ -197,7 +197,7 @@ func (p *pen) sign(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
 	for _, d := range data {
 		signer.Add(&id, d)
 	}
-	if _, err := p.generation.Sign(id, dnssec.Set{Owner: owner, Type: typ, TTL: ttl, Data: data}); err != nil {
+	if err := p.generation.Sign(id, dnssec.Set{Owner: owner, Type: typ, TTL: ttl, Data: data}); err != nil {
 		p.err = err
 	}
 }

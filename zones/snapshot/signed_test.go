@@ -46,7 +46,7 @@ func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 		for _, d := range data {
 			g.signer.Add(&id, d)
 		}
-		if now.Find(id) == nil {
+		if !now.Has(id, typ) {
 			missing = append(missing, fmt.Sprintf("%s %s", owner, typ))
 		}
 	}
@@ -94,7 +94,7 @@ func TestSignedChangeByChange(t *testing.T) {
 	k := signedKey(t)
 	rapid.Check(t, func(t *rapid.T) {
 		c, b := catalog.New(time.Now), NewBuilder(time.Now)
-		b.Keyed("example.test", k, nil)
+		b.Keyed("example.test", dnssec.Alone(k), nil)
 		revision := int64(1)
 		nsec3 := rapid.Bool().Draw(t, "nsec3")
 		z := &zones.Zone{
@@ -207,11 +207,13 @@ func TestKeyThatIsNotThere(t *testing.T) {
 			"unreadable, and unsigned until now", plain, because(broken), Positive,
 			false, "unsigned: permission",
 		},
-		{"there", nil, func(b *Builder) { b.Keyed("example.test", signedKey(t), nil) }, Positive, true, ""},
-		{"there, and then unreadable", nil, func(b *Builder) {
-			b.Keyed("example.test", signedKey(t), nil)
-			b.Keyed("example.test", nil, broken)
+		{"there", nil, func(b *Builder) {
+			b.Keyed("example.test", dnssec.Alone(signedKey(t)), nil)
 		}, Positive, true, ""},
+		{"there, and then unreadable", nil, func(b *Builder) {
+			b.Keyed("example.test", dnssec.Alone(signedKey(t)), nil)
+			b.Keyed("example.test", nil, broken)
+		}, Positive, true, "stay in use: permission"},
 	} {
 		c, b := catalog.New(now), NewBuilder(now)
 		full := true
@@ -242,5 +244,90 @@ func TestKeyThatIsNotThere(t *testing.T) {
 		if errors.Is(broken, dnssec.ErrNoKey) {
 			t.Fatal("the test tells nothing")
 		}
+	}
+}
+
+// TestKeysInTime: what a zone has at its apex follows the times of its keys, with an Update when these say so, and what
+// its document says of keys of others and of leaving.
+func TestKeysInTime(t *testing.T) {
+	origin := rr.Name("\x07example\x04test\x00")
+	at := time.Unix(1_800_000_000, 0)
+	now := func() time.Time { return at }
+	a, b2 := signedKey(t), signedKey(t)
+	for b2.Tag() == a.Tag() {
+		b2 = signedKey(t)
+	}
+	keys, err := dnssec.NewKeys(origin,
+		dnssec.TimedKey{Key: a, Times: dnssec.Times{Inactive: at.Add(2 * time.Hour), Delete: at.Add(3 * time.Hour)}},
+		dnssec.TimedKey{Key: b2, Times: dnssec.Times{Publish: at.Add(time.Hour), Activate: at.Add(2 * time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, b := catalog.New(now), NewBuilder(now)
+	b.Keyed("example.test", keys, nil)
+	z := &zones.Zone{
+		Origin: "example.test", Nameservers: []string{"ns.example.net"}, DNSSEC: &zones.DNSSEC{Enabled: true},
+	}
+	apply := func(z *zones.Zone, revision int64) catalog.Delta {
+		return c.Apply(zones.Batch{Revision: revision, Full: revision == 1, Changes: []zones.Change{
+			{Key: z.Key(), Resource: z, Revision: revision},
+		}})
+	}
+	names := map[string]string{string(a.DNSKEY()): "a", string(b2.DNSKEY()): "b"}
+	for _, k := range []*dnssec.Key{a, b2} {
+		ds, err := k.DS(dnssec.DigestSHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[string(ds)] = names[string(k.DNSKEY())]
+	}
+	look := func(s *Snapshot) (text string) {
+		for _, typ := range []rr.Type{rr.TypeDNSKEY, rr.TypeCDS, rr.TypeCDNSKEY} {
+			n, wire := s.zones[s.origins[origin]].tree.find([]byte(origin)).set(typ)
+			var all []string
+			for range n {
+				size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+				name := names[string(wire[recordHead:size])]
+				if name == "" {
+					name = fmt.Sprintf("%x", wire[recordHead:size])
+				}
+				all, wire = append(all, name), wire[size:]
+			}
+			slices.Sort(all)
+			text += strings.Join(all, ",") + " "
+		}
+		if missing := unsignedSets(s, s.zones[s.origins[origin]]); len(missing) > 0 {
+			text += fmt.Sprintf("without signatures: %q", missing)
+		}
+		return text
+	}
+	d := apply(z, 1)
+	for hour, want := range []string{"a a a ", "a,b a a ", "a,b b b ", "b b b "} {
+		if hour > 0 {
+			if next := b.NextExpiry(); !next.Equal(at.Add(time.Hour)) {
+				t.Errorf("hour %d: the next update is due at %v", hour-1, next)
+			}
+			at = at.Add(time.Hour)
+		}
+		s, problems := b.Update(c, d, nil)
+		d = catalog.Delta{}
+		if got := look(s); got != want || len(problems) > 0 {
+			t.Errorf("hour %d: %q, %v; want %q", hour, got, problems, want)
+		}
+	}
+	if next := b.NextExpiry(); !next.IsZero() {
+		t.Errorf("something is due at %v", next)
+	}
+	more := *z
+	more.DNSSEC = &zones.DNSSEC{Enabled: true, Foreign: []string{"256 3 15 AQID"}}
+	s, _ := b.Update(c, apply(&more, 2), nil)
+	if got := look(s); got != "0100030f010203,b b b " {
+		t.Errorf("with a key of others: %q", got)
+	}
+	leaving := *z
+	leaving.DNSSEC = &zones.DNSSEC{Enabled: true, Foreign: []string{"257 3 15 AQID"}, Withdraw: true}
+	s, _ = b.Update(c, apply(&leaving, 3), nil)
+	if got := look(s); got != "0101030f010203,b 0000000000 0000030000 " {
+		t.Errorf("on leaving: %q", got)
 	}
 }

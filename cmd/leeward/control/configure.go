@@ -62,7 +62,7 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		build = true
 	}
 	for _, k := range w.keyed {
-		l.builder.Keyed(k.origin, k.key, k.err)
+		l.builder.Keyed(k.origin, k.keys, k.err)
 		build = true
 	}
 	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) ||

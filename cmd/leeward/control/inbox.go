@@ -87,10 +87,10 @@ type waiting struct {
 	requests  []func()
 }
 
-// keyed is the key of a zone that is to be signed, or why there is none.
+// keyed is the keys of a zone that is to be signed, or why there are none.
 type keyed struct {
 	origin string
-	key    *dnssec.Key
+	keys   *dnssec.Keys
 	err    error
 }
 

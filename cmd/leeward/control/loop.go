@@ -200,8 +200,8 @@ func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.elsewhere = append(l.inbox.waits.elsewhere, transferred{origin, t}) })
 }
 
-// Keyed hands over the key of a zone that is to be signed, or why there is none to be had.
-func (l *Loop) Keyed(origin string, k *dnssec.Key, err error) {
+// Keyed hands over the keys of a zone that is to be signed, or why there are none to be had.
+func (l *Loop) Keyed(origin string, k *dnssec.Keys, err error) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })
 }
 

@@ -27,7 +27,7 @@ func TestAheadFollowsWhatIsServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, b := catalog.New(time.Now), snapshot.NewBuilder(time.Now)
-		b.Keyed("example.test", k, nil)
+		b.Keyed("example.test", dnssec.Alone(k), nil)
 		batch := zones.Batch{Revision: 1, Full: true}
 		put := func(r zones.Resource) {
 			batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: 1})

@@ -1,0 +1,102 @@
+package process
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/zones/dnssec"
+)
+
+// TestKeyring: what the loop is told of keys as their files come, change, go and are spoilt.
+func TestKeyring(t *testing.T) {
+	folder := t.TempDir()
+	var heard []string
+	k := newKeyring(&Settings{Keys: folder, Log: slog.New(slog.DiscardHandler)},
+		func(origin string, keys *dnssec.Keys, err error) {
+			text := origin
+			if keys != nil {
+				text += fmt.Sprintf(" has %d", len(keys.All()))
+			}
+			if err != nil {
+				text += ": " + err.Error()
+			}
+			heard = append(heard, text)
+		})
+	k.makes = false
+	look := func(what string, right bool, want ...string) {
+		t.Helper()
+		heard = nil
+		f, err := dnssec.List(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.find(f, "example.test", k.makes); got != right {
+			t.Errorf("%s: it is right: %v", what, got)
+		}
+		if len(heard) != len(want) {
+			t.Fatalf("%s: heard %q, want %q", what, heard, want)
+		}
+		for i, text := range want {
+			if !strings.Contains(heard[i], text) {
+				t.Errorf("%s: heard %q, want %q", what, heard[i], text)
+			}
+		}
+	}
+	put := func(times dnssec.Times) *dnssec.TimedKey {
+		t.Helper()
+		made, err := dnssec.Generate("\x07example\x04test\x00", dnssec.FlagsCSK, dnssec.Ed25519)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := &dnssec.TimedKey{Key: made, Times: times}
+		if err := key.Write(folder); err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	file := func(key *dnssec.TimedKey) string { return filepath.Join(folder, key.FileName()+".private") }
+	look("no key", false, "leeward key generate example.test")
+	look("still none", false)
+	first := put(dnssec.Times{})
+	look("a key", true, "has 1")
+	look("the same", true)
+	second := put(dnssec.Times{Publish: time.Now().Add(time.Hour)})
+	for second.Tag() == first.Tag() { // the two would be refused
+		_ = os.Remove(file(second))
+		second = put(dnssec.Times{Publish: time.Now().Add(time.Hour)})
+	}
+	look("another", true, "has 2")
+	text, err := os.ReadFile(file(second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file(second), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoil(string(text[:20]))
+	look("cut short", false, file(second))
+	look("cut short still", false)
+	spoil(string(text))
+	look("whole again", true, "has 2")
+	if err := os.Remove(file(second)); err != nil {
+		t.Fatal(err)
+	}
+	look("one that is not in the zone is gone", true, "has 1")
+	put(dnssec.Times{Publish: time.Now().Add(time.Hour)})
+	if err := os.Remove(file(first)); err != nil {
+		t.Fatal(err)
+	}
+	look("one that is in the zone is gone", false, "put them back")
+	if err := first.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	look("it is there again", true, "has 2")
+}

@@ -1,0 +1,99 @@
+package dnssec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// ErrNoKey says that a folder has no key of a zone.
+var ErrNoKey = errors.New("there is no key of the zone")
+
+// Folder is what a folder of key files has. It is listed once for all zones.
+type Folder struct {
+	path  string
+	files map[rr.Name][]string // names of private files, in order
+	marks map[rr.Name]string   // what the zone's files look like from outside
+}
+
+// List lists a folder. There need not be such a folder.
+func List(path string) (*Folder, error) {
+	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}}
+	entries, err := os.ReadDir(path) // in the order of names
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		origin, ok := originOf(name)
+		if !ok {
+			continue
+		}
+		if strings.HasSuffix(name, ".private") {
+			f.files[origin] = append(f.files[origin], name)
+		}
+		if info, err := e.Info(); err == nil {
+			f.marks[origin] += fmt.Sprintf("%s %d %s\n", name, info.Size(), info.ModTime().Format(time.RFC3339Nano))
+		}
+	}
+	return f, nil
+}
+
+// originOf returns the zone that a key file is of, by its name.
+func originOf(name string) (rr.Name, bool) {
+	at := strings.LastIndexByte(name, '+') - len("+013")
+	if !strings.HasPrefix(name, "K") || at < 1 || name[at] != '+' {
+		return "", false
+	}
+	origin, err := rr.ParseName(strings.ReplaceAll(name[1:at], "%2F", "/"))
+	return origin, err == nil
+}
+
+// Origins returns the zones of which there are keys, in order.
+func (f *Folder) Origins() (all []rr.Name) {
+	for origin := range f.files {
+		all = append(all, origin)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Mark returns a text that changes when files of the zone's keys do.
+func (f *Folder) Mark(origin rr.Name) string { return f.marks[origin] }
+
+// Read reads the keys of a zone. The error wraps ErrNoKey if there is none.
+func (f *Folder) Read(origin rr.Name) (*Keys, error) {
+	var all []TimedKey
+	for _, name := range f.files[origin] {
+		file := filepath.Join(f.path, name)
+		k, err := Read(file)
+		if err != nil {
+			return nil, err
+		}
+		if k.origin != origin {
+			return nil, fmt.Errorf("%s is a key of %s", file, k.origin)
+		}
+		all = append(all, k)
+	}
+	keys, err := NewKeys(origin, all...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return keys, nil
+}
+
+// ReadFolder reads the keys of one zone from a folder.
+func ReadFolder(path string, origin rr.Name) (*Keys, error) {
+	f, err := List(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.Read(origin)
+}
