@@ -15,6 +15,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -126,9 +128,9 @@ func Write(path string, perm fs.FileMode, write func(f *os.File) error) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return err
 	}
-	pattern := "." + filepath.Base(path) + ".*.new"
-	clear(folder, pattern)
-	f, err := os.CreateTemp(folder, pattern)
+	file := filepath.Base(path)
+	clear(folder, file)
+	f, err := os.CreateTemp(folder, "."+file+".*.new")
 	if err != nil {
 		return naming(path, "", err)
 	}
@@ -165,28 +167,36 @@ func naming(path, temporary string, err error) error {
 	return err
 }
 
+// listed is when folders of very many files were last listed for what crashes have left. A folder with a file for each of
+// 10,000 zones would be listed 10,000 times as they are written.
+var listed sync.Map // folder → time.Time
+
+const (
+	manyFiles  = 1000
+	listsAfter = time.Minute // in a folder of so many
+)
+
 // clear removes the temporary files that crashed writes of the same file have left.
-func clear(folder, pattern string) {
-	left, err := filepath.Glob(filepath.Join(escape(folder), pattern))
+func clear(folder, file string) {
+	if last, ok := listed.Load(folder); ok && time.Since(last.(time.Time)) < listsAfter {
+		return
+	}
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return
 	}
-	for _, file := range left {
-		status, err := os.Lstat(file)
-		if err == nil && status.Mode().IsRegular() && time.Since(status.ModTime()) > leftover {
-			_ = os.Remove(file)
+	if len(entries) > manyFiles {
+		listed.Store(folder, time.Now())
+	} else {
+		listed.Delete(folder)
+	}
+	for _, e := range entries {
+		rest, is := strings.CutPrefix(e.Name(), "."+file+".")
+		if !is || !strings.HasSuffix(rest, ".new") || !e.Type().IsRegular() {
+			continue
+		}
+		if status, err := e.Info(); err == nil && time.Since(status.ModTime()) > leftover {
+			_ = os.Remove(filepath.Join(folder, e.Name()))
 		}
 	}
-}
-
-// escape makes a folder's name literal within a pattern of filepath.Glob.
-func escape(folder string) string {
-	var b []byte
-	for _, c := range []byte(folder) {
-		if c == '*' || c == '?' || c == '[' || c == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, c)
-	}
-	return string(b)
 }

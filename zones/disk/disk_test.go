@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -213,6 +214,41 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 	got := content(t, dir)
 	if _, there := got[".file.1.new"]; there || len(got) != 3 || got["file"] != "two" {
 		t.Errorf("the folder holds %q, want the file, the fresh temporary file, and that of another", got)
+	}
+}
+
+// A folder of very many files is not listed for each that is written there.
+func TestWriteInALargeFolder(t *testing.T) {
+	dir := t.TempDir()
+	for i := range manyFiles + 1 {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stale := filepath.Join(dir, ".file.1.new")
+	write := func() (stays bool) {
+		if err := os.WriteFile(stale, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		past := time.Now().Add(-2 * leftover)
+		if err := os.Chtimes(stale, past, past); err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(filepath.Join(dir, "file"), 0o600, func(*os.File) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Lstat(stale)
+		return err == nil
+	}
+	if write() {
+		t.Error("what a crash has left stays")
+	}
+	if !write() {
+		t.Error("the folder was listed again at once")
+	}
+	listed.Store(dir, time.Now().Add(-2*listsAfter))
+	if write() {
+		t.Error("the folder is never listed again")
 	}
 }
 
