@@ -167,8 +167,8 @@ func naming(path, temporary string, err error) error {
 	return err
 }
 
-// listed is when folders of very many files were last listed for what crashes have left. A folder with a file for each of
-// 10,000 zones would be listed 10,000 times as they are written.
+// listed is when folders of very many files were last listed for what crashes have left. A folder with a file for each
+// of 10,000 zones would be listed 10,000 times as they are written.
 var listed sync.Map // folder → time.Time
 
 const (
