@@ -37,6 +37,9 @@ func EpochAt(origin rr.Name, at time.Time) Epoch {
 	return Epoch{Number: number, start: number*length + offset}
 }
 
+// Before returns the epoch before.
+func (e Epoch) Before() Epoch { return Epoch{e.Number - 1, e.start - int64(EpochLength/time.Second)} }
+
 // Next returns the epoch after.
 func (e Epoch) Next() Epoch { return Epoch{e.Number + 1, e.start + int64(EpochLength/time.Second)} }
 

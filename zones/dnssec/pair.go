@@ -121,8 +121,14 @@ func (g *Generation) Sweeps(s Sweep) bool { return s.of != nil && g.fixed.old.Lo
 // Swept ends a sweep.
 func (g *Generation) Swept(s Sweep) { g.fixed.swept(s) }
 
-// Whole says that all RRsets of the zone have been signed, for the first time. As many are due to be there from now on.
-func (g *Generation) Whole() { g.fixed.stood.CompareAndSwap(0, int64(g.fixed.len())) }
+// Whole says that all RRsets of the zone have been signed, for the first time. As many are due to be there from now on,
+// and what an earlier process had kept of others is let go.
+func (g *Generation) Whole() {
+	if g.fixed.stood.Load() == 0 {
+		g.fixed.swept(Sweep{g.fixed.old.Load()})
+		g.fixed.stood.Store(int64(g.fixed.len()))
+	}
+}
 
 // SweepChosen is Sweep for sets of several addresses. It may begin at any time: what is not kept of these is signed
 // anew when it is asked for.

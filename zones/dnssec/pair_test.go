@@ -17,7 +17,7 @@ func TestPairIsAMap(t *testing.T) {
 		stands := map[Identity]byte{}
 		number := rapid.Uint64Range(0, 300)
 		const slack = 20
-		most := 0 // that may be there
+		came := 0 // since the sweep has begun
 		for range rapid.IntRange(1, 40).Draw(t, "turns") {
 			for range rapid.IntRange(0, 30).Draw(t, "come") {
 				n := number.Draw(t, "which")
@@ -26,6 +26,7 @@ func TestPairIsAMap(t *testing.T) {
 					p.add(id, [SignatureSize]byte{byte(n)})
 				}
 				stands[id] = byte(n)
+				came++
 			}
 			for id := range stands {
 				if rapid.IntRange(0, 2).Draw(t, "goes") == 0 {
@@ -33,6 +34,7 @@ func TestPairIsAMap(t *testing.T) {
 				}
 			}
 			if sweep == (Sweep{}) {
+				came = 0
 				sweep = p.sweep(slack, rapid.IntRange(0, 9).Draw(t, "anyway") == 0)
 			} else if rapid.Bool().Draw(t, "ends") {
 				p.swept(Sweep{&table{}}) // another one has no say
@@ -40,11 +42,10 @@ func TestPairIsAMap(t *testing.T) {
 					p.keep(id)
 				}
 				p.swept(sweep)
-				if sweep = (Sweep{}); p.len() > most+len(stands)+30 {
+				if sweep = (Sweep{}); p.len() > came+len(stands) {
 					t.Fatalf("%d are there after a sweep", p.len())
 				}
 			}
-			most = max(most, len(stands))
 			for id, of := range stands {
 				if s := p.find(id); s == nil || s[0] != of {
 					t.Fatalf("%v is %v, want %d", id, s, of)

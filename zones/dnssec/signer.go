@@ -12,6 +12,7 @@ import (
 // Signer signs one zone. It may be used from any goroutine.
 type Signer struct {
 	origin rr.Name
+	keys   *Keys
 	duty   *Duty
 	nsec3  bool
 	seed   seed
@@ -34,6 +35,7 @@ type store struct {
 	fixed pair // of all that the zone has by configuration
 	sets  pair // of sets of several addresses, which policies choose
 	extra atomic.Int64
+	made  atomic.Int64 // signatures
 }
 
 // lane is one key's part of the signatures of an epoch.
@@ -45,7 +47,7 @@ type lane struct {
 
 // NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
 func NewSigner(k *Keys, nsec3 bool, now time.Time) *Signer {
-	s := &Signer{origin: k.origin, duty: k.At(now), nsec3: nsec3, seed: newSeed()}
+	s := &Signer{origin: k.origin, keys: k, duty: k.At(now), nsec3: nsec3, seed: newSeed()}
 	s.now.Store(s.generation(EpochAt(k.origin, now), nil))
 	return s
 }
@@ -57,7 +59,7 @@ func (s *Signer) With(k *Keys, nsec3 bool, now time.Time) *Signer {
 	if nsec3 == s.nsec3 && d.same(s.duty) {
 		return s
 	}
-	n := &Signer{origin: s.origin, duty: d, nsec3: nsec3, seed: s.seed}
+	n := &Signer{origin: s.origin, keys: k, duty: d, nsec3: nsec3, seed: s.seed}
 	at, next := s.Generations()
 	n.now.Store(n.generation(at.Epoch, at))
 	if next != nil {
@@ -90,6 +92,9 @@ func (k *Key) lane(e Epoch) lane {
 
 // of returns the identity of a lane's signature of a set.
 func (l *lane) of(id Identity) Identity { return Identity{id.a ^ l.salt.a, id.b ^ l.salt.b} }
+
+// Keys returns the keys that the signer was made with. The zone may have got others since that do nothing yet.
+func (s *Signer) Keys() *Keys { return s.keys }
 
 // Duty returns what the zone's keys do.
 func (s *Signer) Duty() *Duty { return s.duty }
@@ -158,6 +163,9 @@ func (g *Generation) has(p *pair, id Identity, typ rr.Type) bool {
 // Len returns how many signatures there are.
 func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
 
+// Made returns how many signatures this process has made.
+func (g *Generation) Made() int64 { return g.made.Load() }
+
 // Held returns how many signatures there are of what the zone has by configuration, and of sets that policies choose.
 func (g *Generation) Held() (fixed, chosen int) { return g.fixed.len(), g.sets.len() }
 
@@ -178,6 +186,7 @@ func (g *Generation) signIn(p *pair, id Identity, set *Set) error {
 		if err != nil {
 			return err
 		}
+		g.made.Add(1)
 		p.add(l.of(id), signature)
 	}
 	return nil

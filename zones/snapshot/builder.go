@@ -49,6 +49,7 @@ type Builder struct {
 	turns    map[string]time.Time      // by origin: when its keys next have something else to do
 	keys     map[string]keyed          // by origin, as far as somebody has looked for them
 	rekeyed  map[string]bool           // origins for which there is a key, or none, since the last Update
+	kept     map[string]*dnssec.Kept   // by origin: signatures that an earlier process has made
 	unsigned map[string]bool           // origins that were served without signatures when none were asked for
 
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
@@ -65,7 +66,7 @@ func NewBuilder(now func() time.Time) *Builder {
 		resolved: map[string]steer.Resolution{}, moved: map[string]bool{},
 		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
 		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
-		unsigned: map[string]bool{}, turns: map[string]time.Time{},
+		unsigned: map[string]bool{}, turns: map[string]time.Time{}, kept: map[string]*dnssec.Kept{},
 	}
 	b.clear()
 	return b

@@ -29,6 +29,9 @@ func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 	b.rekeyed[origin] = true
 }
 
+// Kept notes signatures of a zone that an earlier process has made, before its key is noted.
+func (b *Builder) Kept(origin string, k *dnssec.Kept) { b.kept[origin] = k }
+
 // Signs reports whether any zone is signed.
 func (b *Builder) Signs() bool { return len(b.signers) > 0 }
 
@@ -70,6 +73,8 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 		delete(u.unsigned, z.Origin)
 		if signer = u.signers[z.Origin]; signer == nil {
 			signer = dnssec.NewSigner(k.keys, z.DNSSEC.NSEC3, u.now())
+			signer.Recall(u.kept[z.Origin])
+			delete(u.kept, z.Origin)
 		} else {
 			signer = signer.With(k.keys, z.DNSSEC.NSEC3, u.now())
 		}

@@ -61,6 +61,9 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		l.builder.Transferred(t.origin, t.Transferred)
 		build = true
 	}
+	for _, k := range w.kept {
+		l.builder.Kept(k.origin, k.Kept)
+	}
 	for _, k := range w.keyed {
 		l.builder.Keyed(k.origin, k.keys, k.err)
 		build = true

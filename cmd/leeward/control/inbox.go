@@ -83,6 +83,7 @@ type waiting struct {
 	table     *geo.Table
 	resolved  []resolve.Answer
 	elsewhere []transferred
+	kept      []kept
 	keyed     []keyed
 	requests  []func()
 }
@@ -92,6 +93,12 @@ type keyed struct {
 	origin string
 	keys   *dnssec.Keys
 	err    error
+}
+
+// kept is signatures of a zone that an earlier process has made.
+type kept struct {
+	origin string
+	*dnssec.Kept
 }
 
 // transferred is how a zone that lives on another primary stands.

@@ -205,6 +205,11 @@ func (l *Loop) Keyed(origin string, k *dnssec.Keys, err error) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })
 }
 
+// Kept hands over signatures of a zone that an earlier process has made, before the zone's key.
+func (l *Loop) Kept(origin string, k *dnssec.Kept) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.kept = append(l.inbox.waits.kept, kept{origin, k}) })
+}
+
 // State returns what is published. It returns nil before the first time.
 func (l *Loop) State() *answer.State { return l.state.Load() }
 

@@ -42,6 +42,7 @@ type run struct {
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
 	keyring     *keyring            // with answers
 	epochs      epochs              // with answers
+	kept        *kept               // with answers
 	secondary   *transfer.Secondary // transfers zones that live on other primaries; with primary
 	strange     atomic.Bool         // etcd has another history than the one in service
 	prober      *probe.Prober       // nil: this process does not probe
@@ -181,6 +182,13 @@ func (r *run) assemble() error {
 		r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
 			r.loop.Keyed(origin, k, err)
 		})
+		r.kept = newKept(r.State, r.Log)
+		r.keyring.recall = func(origin string, k *dnssec.Keys) {
+			if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), time.Now())); old != nil {
+				r.loop.Kept(origin, old)
+			}
+		}
+		r.epochs.kept = r.kept
 		o.Sign = r.keyring.want
 	}
 	if r.link != nil {

@@ -18,6 +18,7 @@ type epochs struct {
 	now      func() time.Time
 	snapshot atomic.Pointer[snapshot.Snapshot]
 	ahead    *ahead
+	kept     *kept
 }
 
 const (
@@ -54,6 +55,11 @@ func (e *epochs) turn(ctx context.Context) {
 		due := dnssec.EpochAt(origin, now) == next.Epoch
 		if begun && !due {
 			return ctx.Err() == nil
+		}
+		if !begun {
+			if k := e.kept.read(signer.Keys(), next.Epoch); k != nil {
+				signer.RecallPrepared(k)
+			}
 		}
 		began := time.Now()
 		if err := e.snapshot.Load().Prepare(origin); err != nil {

@@ -24,6 +24,7 @@ type keyring struct {
 	log    *slog.Logger
 	now    func() time.Time
 	tell   func(origin string, k *dnssec.Keys, err error)
+	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process has signed; nil: nothing
 
 	wake   chan struct{} // has a token when there is something to look for
 	mu     sync.Mutex
@@ -141,6 +142,9 @@ func (k *keyring) find(f *dnssec.Folder, origin string, makes bool) bool {
 		k.known[origin] = known{keys, mark}
 		delete(k.told, origin)
 		k.say(origin, keys)
+		if has.keys == nil && k.recall != nil {
+			k.recall(origin, keys)
+		}
 		k.tell(origin, keys, nil)
 		return true
 	}

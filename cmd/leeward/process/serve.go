@@ -203,6 +203,7 @@ func (r *run) serve(ctx context.Context) error {
 	if r.keyring != nil {
 		start(&partsDone, "keys", func() error { r.keyring.run(parts); return nil })
 		start(&partsDone, "signatures", func() error { r.epochs.run(parts); return nil })
+		start(&partsDone, "signatures on disk", func() error { r.kept.run(parts, &r.epochs); return nil })
 		start(&partsDone, "signatures ahead", func() error { r.epochs.ahead.run(parts); return nil })
 	}
 	if r.primary != nil {

@@ -1,0 +1,158 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// kept keeps signatures on disk, a file for each zone and epoch, so that a restart signs little. It writes in its own
+// goroutine. A write that fails loses nothing: what is in service stays, and so does the file from before.
+type kept struct {
+	folder string // "": nothing is kept
+	log    *slog.Logger
+
+	// The rest belongs to run.
+	written map[string]written // by file
+	failing string             // why the last write failed
+}
+
+// written is what a generation had when its file was last written.
+type written struct {
+	of   *dnssec.Generation
+	made int64
+	at   time.Time
+}
+
+const (
+	keptFolder = "signatures"     // in that of --state
+	keptLook   = 20 * time.Second // how often it is looked for what to write
+	keptWithin = 15 * time.Minute // a generation with anything new is written once in this time
+	keptGrowth = 16               // and at once when it has grown by one part in keptGrowth
+	keptShare  = 20               // writing takes one part in keptShare of the time
+	keptEpochs = 2                // files of more epochs ago are removed; a clock may be wrong by a day
+)
+
+func newKept(state string, log *slog.Logger) *kept {
+	k := &kept{log: log, written: map[string]written{}}
+	if state != "" {
+		k.folder = filepath.Join(state, keptFolder)
+	}
+	return k
+}
+
+func (k *kept) path(origin rr.Name, e dnssec.Epoch) string {
+	return filepath.Join(k.folder, dnssec.KeptName(origin, e))
+}
+
+// find returns what was signed in an epoch, or else in one beside it: this process goes on with its seed,
+// so that what is on disk counts again when the clock is right. nil: there is nothing.
+func (k *kept) find(keys *dnssec.Keys, e dnssec.Epoch) *dnssec.Kept {
+	for _, e := range []dnssec.Epoch{e, e.Before(), e.Next()} {
+		if old := k.read(keys, e); old != nil {
+			return old
+		}
+	}
+	return nil
+}
+
+// read returns what was signed in an epoch, nil if there is nothing.
+func (k *kept) read(keys *dnssec.Keys, e dnssec.Epoch) *dnssec.Kept {
+	if k.folder == "" {
+		return nil
+	}
+	old, err := dnssec.ReadKept(k.path(keys.Origin(), e), keys)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			k.log.Warn("signatures on disk are not used: the zone is signed anew",
+				"zone", rr.TrimDot(keys.Origin().String()), "err", err)
+		}
+		return nil
+	}
+	return old
+}
+
+// run writes what is new until the context ends.
+func (k *kept) run(ctx context.Context, e *epochs) {
+	if k.folder == "" {
+		return
+	}
+	next := time.NewTimer(keptLook)
+	defer next.Stop()
+	k.clean(e.now())
+	for day := e.now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-next.C:
+		}
+		began := time.Now()
+		k.look(ctx, e)
+		if now := e.now(); now.Sub(day).Abs() > time.Hour {
+			day = now
+			k.clean(now)
+		}
+		next.Reset(max(keptLook, keptShare*time.Since(began)))
+	}
+}
+
+// look writes the generations that have enough that is new.
+func (k *kept) look(ctx context.Context, e *epochs) {
+	s := e.snapshot.Load()
+	if s == nil {
+		return
+	}
+	s.Signed(func(origin rr.Name, signer *dnssec.Signer) bool {
+		now, next := signer.Generations()
+		for _, g := range []*dnssec.Generation{now, next} {
+			if g == nil {
+				continue
+			}
+			path := k.path(origin, g.Epoch)
+			was, made := k.written[path], g.Made()
+			if was.of != g {
+				was = written{}
+			}
+			if made == was.made ||
+				(made-was.made)*keptGrowth < int64(g.Len()) && e.now().Sub(was.at).Abs() < keptWithin {
+				continue
+			}
+			switch done, err := signer.Keep(path, g); {
+			case err != nil:
+				if k.failing != err.Error() {
+					k.failing = err.Error()
+					k.log.Warn("signatures cannot be kept on disk: a restart would make them again", "err", err)
+				}
+			case done:
+				k.failing = ""
+				k.written[path] = written{g, made, e.now()}
+			}
+		}
+		return ctx.Err() == nil
+	})
+}
+
+// clean removes files of epochs long gone.
+func (k *kept) clean(now time.Time) {
+	files, err := os.ReadDir(k.folder)
+	if err != nil {
+		return
+	}
+	oldest := now.Unix()/int64(dnssec.EpochLength/time.Second) - 1 - keptEpochs
+	for _, f := range files {
+		_, number, _ := strings.Cut(f.Name(), "-")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil && n < oldest {
+			delete(k.written, filepath.Join(k.folder, f.Name()))
+			_ = os.Remove(filepath.Join(k.folder, f.Name()))
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package dnssec
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+
+	"leeward/zones/disk"
+	"leeward/zones/rr"
+)
+
+// Signatures are kept on disk, so that a restart need not make them again. A file has those of one zone and epoch:
+//
+//	keptMagic, origin (its length first: 2 octets), SHA-256 of a DNSKEY
+//	epoch (8), seed (16), numbers of signatures: fixed, chosen (4 each)
+//	identity (16) and signature (64) of each
+//	HMAC-SHA256 of all that (32)
+//
+// Numbers are little-endian. The key of the HMAC comes from the private key of that DNSKEY, which is the zone's. So
+// whoever cannot sign cannot make a file that is read, and signatures need not be verified one by one. A file that is
+// damaged, cut short or not of one of the zone's keys is not read at all; what it had is signed anew. Identities are
+// those of lanes, so that signatures of keys that are gone stand for nothing.
+//
+// The number in keptMagic must change with whatever changes the identity of an RRset or what is signed of it.
+const keptMagic = "leeward signatures 1\n"
+
+// Kept is signatures that an earlier process has made.
+type Kept struct {
+	origin      rr.Name
+	epoch       int64
+	seed        seed
+	fixed, sets *table
+}
+
+// Len returns how many there are.
+func (k *Kept) Len() int { return k.fixed.len() + k.sets.len() }
+
+// fingerprint tells keys apart.
+func (k *Key) fingerprint() [sha256.Size]byte { return sha256.Sum256(k.DNSKEY()) }
+
+// mac returns the HMAC of files that the key vouches for. What is signed for its key can be taken for no RRset: an
+// RRset's begins with a type and an algorithm, and these octets say algorithm 101.
+func (k *Key) mac() (hash.Hash, error) {
+	secret, err := k.sign(append([]byte("leeward: signatures on disk of "), k.origin...))
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(secret[:])
+	return hmac.New(sha256.New, sum[:]), nil
+}
+
+// Keep writes the signatures of a generation to a file. It does nothing, and reports false, while a sweep is under way.
+func (s *Signer) Keep(path string, g *Generation) (done bool, err error) {
+	fixed, settled := g.fixed.settled()
+	sets, too := g.sets.settled()
+	if !settled || !too {
+		return false, nil
+	}
+	key := s.duty.Zone[0]
+	mac, err := key.mac()
+	if err != nil {
+		return false, err
+	}
+	return true, disk.Write(path, 0o640, func(f *os.File) error {
+		file := bufio.NewWriterSize(f, 1<<16)
+		w := io.MultiWriter(file, mac)
+		print := key.fingerprint()
+		head := append(keptHead(s.origin), print[:]...)
+		for _, n := range [...]uint64{uint64(g.Epoch.Number), s.seed.a, s.seed.b} {
+			head = binary.LittleEndian.AppendUint64(head, n)
+		}
+		head = binary.LittleEndian.AppendUint32(head, uint32(fixed.count))
+		head = binary.LittleEndian.AppendUint32(head, uint32(sets.count))
+		if _, err := w.Write(head); err != nil {
+			return err
+		}
+		var b [keptSize]byte
+		for _, l := range [...]*tableState{fixed, sets} {
+			for e := range l.each {
+				binary.LittleEndian.PutUint64(b[:], e.of.a)
+				binary.LittleEndian.PutUint64(b[8:], e.of.b)
+				copy(b[16:], e.signature[:])
+				if _, err := w.Write(b[:]); err != nil {
+					return err
+				}
+			}
+		}
+		if _, err := file.Write(mac.Sum(nil)); err != nil {
+			return err
+		}
+		return file.Flush()
+	})
+}
+
+// keptHead returns what a zone's file begins with.
+func keptHead(origin rr.Name) []byte {
+	head := binary.LittleEndian.AppendUint16([]byte(keptMagic), uint16(len(origin)))
+	return append(head, origin...)
+}
+
+// keptSize is how many octets a signature takes in the file.
+const keptSize = 16 + SignatureSize
+
+// errKept says what is wrong with a file.
+var errKept = errors.New("it is damaged, cut short, or of another key")
+
+// ReadKept reads a file of signatures that one of the keys vouches for. The error says why it is not used.
+func ReadKept(path string, keys *Keys) (*Kept, error) {
+	f, err := disk.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	k, err := readKept(f, keys)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+func readKept(f io.Reader, keys *Keys) (*Kept, error) {
+	file := bufio.NewReaderSize(f, 1<<16)
+	want := keptHead(keys.origin)
+	var head [sha256.Size + 32]byte
+	got := make([]byte, len(want)+len(head))
+	if _, err := io.ReadFull(file, got); err != nil || !bytes.Equal(got[:len(want)], want) {
+		return nil, errKept
+	}
+	copy(head[:], got[len(want):])
+	at := slices.IndexFunc(keys.all, func(k TimedKey) bool {
+		return k.private != nil && k.fingerprint() == [sha256.Size]byte(head[:sha256.Size])
+	})
+	if at < 0 {
+		return nil, errKept
+	}
+	mac, err := keys.all[at].mac()
+	if err != nil {
+		return nil, err
+	}
+	mac.Write(got)
+	r, numbers := io.TeeReader(file, mac), head[sha256.Size:]
+	k := &Kept{
+		origin: keys.origin,
+		epoch:  int64(binary.LittleEndian.Uint64(numbers)),
+		seed:   seed{binary.LittleEndian.Uint64(numbers[8:]), binary.LittleEndian.Uint64(numbers[16:])},
+		fixed:  &table{},
+		sets:   &table{},
+	}
+	for i, t := range [...]*table{k.fixed, k.sets} {
+		for range binary.LittleEndian.Uint32(numbers[24+4*i:]) {
+			var b [keptSize]byte
+			if _, err := io.ReadFull(r, b[:]); err != nil {
+				return nil, errKept
+			}
+			id := Identity{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}
+			t.add(id, [SignatureSize]byte(b[16:]))
+		}
+	}
+	sum := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(file, sum); err != nil || !hmac.Equal(sum, mac.Sum(nil)) {
+		return nil, errKept
+	}
+	if _, err := file.ReadByte(); err != io.EOF {
+		return nil, errKept
+	}
+	return k, nil
+}
+
+// Recall gives a new signer, which nobody else has yet, what an earlier process has made. What is of
+// another epoch only gives the seed, so that more can be recalled when that epoch is prepared.
+func (s *Signer) Recall(k *Kept) {
+	if k != nil && k.origin == s.origin {
+		s.seed = k.seed
+		s.Now().recall(k)
+	}
+}
+
+// RecallPrepared adds what was kept to the signatures that come next, if they are of the same epoch and seed.
+func (s *Signer) RecallPrepared(k *Kept) {
+	if next := s.Prepared(); next != nil && k.origin == s.origin && k.seed == s.seed {
+		next.recall(k)
+	}
+}
+
+// recall puts in what was kept of the generation's epoch, as a sweep that has begun: what the zone still has is kept as
+// it is signed, and the rest is let go.
+func (g *Generation) recall(k *Kept) {
+	if k.epoch == g.Epoch.Number {
+		g.fixed.recall(k.fixed)
+		g.sets.recall(k.sets)
+	}
+}
+
+func (p *pair) recall(t *table) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.len() == 0 || p.old.Load() != nil {
+		return
+	}
+	p.old.Store(t)
+	if p.young.Load() == nil {
+		p.young.Store(&table{})
+	}
+}
+
+// settled returns what a pair has; ok is false while it is swept.
+func (p *pair) settled() (s *tableState, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.young.Load(); t != nil {
+		s = t.state.Load()
+	}
+	if s == nil {
+		s = &tableState{}
+	}
+	return s, p.old.Load() == nil
+}
+
+func (s *tableState) each(yield func(*signed) bool) {
+	for n := range s.count {
+		if !yield(&s.chunks[n/chunkSize][n%chunkSize]) {
+			return
+		}
+	}
+}
+
+// InEpoch reports whether they are of that epoch.
+func (k *Kept) InEpoch(e Epoch) bool { return k.epoch == e.Number }
+
+// KeptName returns the name of the file, in a folder of its own, of the signatures of a zone and an epoch.
+func KeptName(origin rr.Name, e Epoch) string {
+	sum := sha256.Sum256([]byte(origin))
+	return fmt.Sprintf("%x-%d", sum[:16], e.Number)
+}
