@@ -32,7 +32,7 @@ func verbs(inv *invocation) []*cobra.Command {
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv), newReference(inv),
 		newImport(inv), newExport(inv),
 		newSimulate(inv), newDrill(inv), newDrills(inv), newDrain(inv), newRestore(inv),
-		newShift(inv), newAccept(inv), newRetransfer(inv),
+		newShift(inv), newAccept(inv), newRetransfer(inv), newKey(inv),
 		newVersion(inv),
 	}
 }

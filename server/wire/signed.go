@@ -25,8 +25,8 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	}
 	aside := 0
 	all, each := r.Signed.Signatures, r.Signed.Each
-	if len(all) > 0 {
-		aside = len(all) + len(all)/each*(name+recordFixed)
+	for n := len(all); n > 0; n -= each { // one nearly always
+		aside += each + name + recordFixed
 	}
 	b.reserved += aside
 	before := b.counts[s]

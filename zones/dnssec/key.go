@@ -9,7 +9,8 @@
 // times are those of an epoch of one day. So all servers with the same keys answer with the same octets.
 //
 // canonical.go has the form that is signed, epoch.go the times, table.go the signatures that are made, bitmap.go and
-// nsec3.go the RDATA of denial, keyfile.go and folder.go the files that BIND's tools read as well.
+// nsec3.go the RDATA of denial, keyfile.go and folder.go the files that BIND's tools read as well, roll.go how keys are
+// rolled, check.go what would break the chain of trust.
 package dnssec
 
 import (
@@ -120,6 +121,9 @@ func (k *Key) Origin() rr.Name { return k.origin }
 
 // Algorithm returns the key's algorithm.
 func (k *Key) Algorithm() Algorithm { return k.algorithm }
+
+// Flags returns the flags of the key's DNSKEY record.
+func (k *Key) Flags() uint16 { return k.flags }
 
 // DNSKEY returns the RDATA of the key's DNSKEY record, which is that of its CDNSKEY record too (RFC 7344 section 3.2).
 func (k *Key) DNSKEY() []byte {

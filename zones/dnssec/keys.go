@@ -32,6 +32,15 @@ func (t *Times) each(f func(name string, at *time.Time)) {
 	f("SyncDelete", &t.SyncDelete)
 }
 
+// Each calls f with each time that is set, and BIND's name of it.
+func (t Times) Each(f func(name string, at time.Time)) {
+	t.each(func(name string, at *time.Time) {
+		if !at.IsZero() {
+			f(name, *at)
+		}
+	})
+}
+
 // within reports whether at is in a span. A bound that is not set does not count.
 func within(at, from, until time.Time) bool {
 	return !at.Before(from) && (until.IsZero() || at.Before(until))
@@ -60,12 +69,13 @@ func (t *Times) Published(at time.Time) bool {
 	return within(at, first(t.Publish, t.Activate), t.Delete)
 }
 
-// Active reports whether the key signs.
+// Active reports whether the key signs. It may do so before it is published, and after it is deleted, as the keys of an
+// algorithm do that comes or goes.
 func (t *Times) Active(at time.Time) bool {
 	if t.Activate.IsZero() && !t.Publish.IsZero() {
 		return false
 	}
-	return within(at, t.Activate, sooner(t.Inactive, t.Delete))
+	return within(at, t.Activate, first(t.Inactive, t.Delete))
 }
 
 // Synced reports whether the parent is asked for the key's DS.

@@ -135,7 +135,8 @@ func TestDuty(t *testing.T) {
 			1: DNSKEY old by old; data by new,old; CDS old
 			2: DNSKEY new,old by new,old; data by new,old; CDS old
 			3: DNSKEY new,old by new,old; data by new,old; CDS new
-			4: DNSKEY new by new; data by new; CDS new`},
+			4: DNSKEY new by new; data by new,old; CDS new
+			5: DNSKEY new by new; data by new; CDS new`},
 		{"both sign where the old one goes at once", "old 256 13 Inactive=3 Delete=3\nnew 256 13 Activate=1\nk 257 13", `
 			0: DNSKEY k,old by k; data by old; CDS k
 			1: DNSKEY k,new,old by k; data by new,old; CDS k

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/screen"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// keyFlags are those of every verb about keys.
+type keyFlags struct {
+	folder string
+	output string
+	force  bool
+	timing dnssec.Timing
+}
+
+func newKey(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "key", Short: "Make, roll and check the keys that zones are signed with", GroupID: groupOperate,
+		Args: cobra.NoArgs,
+		Long: `Keys are files in a folder, in the form of BIND's dnssec-keygen: that of serve
+--keys, or "keys" below its --state. The times in the files say what each key does
+and when; servers look at the folder once a minute. Every server of a zone needs
+the same files: copy the folder to all of them after each change.
+
+No verb makes a change that would break the chain of trust with the --ttl,
+--parent-ttl and --delay that it is given.`,
+		Example: `  leeward key generate example.test --keys /etc/leeward/keys
+  leeward key list --keys /etc/leeward/keys
+  leeward key roll example.test --keys /etc/leeward/keys --role csk --ttl 1h`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newKeyList(inv), newKeyGenerate(inv), newKeyImport(inv), newKeyExport(inv), newKeyDS(inv),
+		newKeyRoll(inv), newKeyRetire(inv), newKeyCheck(inv))
+	return cmd
+}
+
+func (f *keyFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.folder, "keys", "", "the folder, `DIR`, with the key files")
+}
+
+func (f *keyFlags) addTiming(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.timing.TTL, "ttl", 24*time.Hour, "the longest `TTL` in the zone")
+	cmd.Flags().DurationVar(&f.timing.Parent, "parent-ttl", 24*time.Hour, "the `TTL` of the DS in the parent zone")
+	cmd.Flags().DurationVar(&f.timing.Delay, "delay", time.Hour,
+		"the `TIME` until all servers have the files and secondaries the zone")
+}
+
+// zone reads the keys of a zone.
+func (f *keyFlags) zone(origin string) (rr.Name, *dnssec.Keys, error) {
+	name, err := rr.ParseName(origin)
+	if err != nil {
+		return "", nil, misused("%s: %w", origin, err)
+	}
+	if f.folder == "" {
+		return "", nil, misused("say where the keys are: --keys DIR")
+	}
+	if f.timing.TTL < 0 || f.timing.Parent < 0 || f.timing.Delay < 0 {
+		return "", nil, misused("--ttl, --parent-ttl and --delay are not less than 0s")
+	}
+	keys, err := dnssec.ReadFolder(f.folder, name)
+	return name, keys, err
+}
+
+// put writes keys that have changed, unless a resolver could then have what does not verify.
+func (inv *invocation) put(f *keyFlags, keys *dnssec.Keys, changed []dnssec.TimedKey) error {
+	after, already := keys, []string(nil)
+	if keys != nil {
+		var err error
+		if after, err = keys.Merge(changed); err != nil {
+			return err
+		}
+		already = keys.Check(nil, inv.now(), f.timing)
+	}
+	if keys != nil && !f.force {
+		wrong := slices.DeleteFunc(after.Check(keys, inv.now(), f.timing), func(text string) bool {
+			return slices.Contains(already, text)
+		})
+		if len(wrong) > 0 {
+			return fmt.Errorf("nothing is written, as it would break the chain of trust:\n  %s\nSee `leeward key list`; "+
+				"--force does it all the same", strings.Join(wrong, "\n  "))
+		}
+	}
+	for i := range changed {
+		if err := changed[i].Write(f.folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyRow is a key as key list prints it.
+type keyRow struct {
+	Zone      string    `json:"zone"`
+	Tag       uint16    `json:"tag"`
+	Algorithm string    `json:"algorithm"`
+	Flags     uint16    `json:"flags"`
+	File      string    `json:"file"`
+	State     string    `json:"state"`
+	Then      string    `json:"then,omitempty"`
+	Times     []keyTime `json:"times,omitempty"`
+}
+
+type keyTime struct {
+	What string    `json:"what"`
+	At   time.Time `json:"at"`
+}
+
+// rows describes the keys of a zone.
+func rows(keys *dnssec.Keys, now time.Time) (all []keyRow) {
+	d := keys.At(now)
+	for _, k := range keys.All() {
+		row := keyRow{
+			Zone: rr.TrimDot(keys.Origin().String()), Tag: k.Tag(), Algorithm: k.Algorithm().String(), Flags: k.Flags(),
+			File: k.FileName(),
+		}
+		entry, data := slices.Contains(d.Entry, k.Key), slices.Contains(d.Zone, k.Key)
+		published := k.Times.Published(now)
+		switch {
+		case entry && data:
+			row.State = "signs all"
+		case entry:
+			row.State = "signs keys"
+		case data && published:
+			row.State = "signs data"
+		case data:
+			row.State = "signs data, unpublished"
+		case published && k.Times.Active(now):
+			row.State = "stands by"
+		case published && !k.Times.Inactive.IsZero() && !now.Before(k.Times.Inactive):
+			row.State = "retired"
+		case published:
+			row.State = "published"
+		case !k.Times.Delete.IsZero() && !now.Before(k.Times.Delete):
+			row.State = "gone"
+		default:
+			row.State = "to come"
+		}
+		var next time.Time
+		k.Times.Each(func(what string, at time.Time) {
+			row.Times = append(row.Times, keyTime{what, at})
+			if at.After(now) && (next.IsZero() || at.Before(next)) {
+				row.Then, next = what+" "+at.UTC().Format("2006-01-02 15:04Z"), at
+			}
+		})
+		all = append(all, row)
+	}
+	return all
+}
+
+func newKeyList(inv *invocation) *cobra.Command {
+	var f keyFlags
+	cmd := &cobra.Command{
+		Use: "list [ORIGIN]", Short: "List keys, what each does now and what comes next",
+		Args: cobra.MaximumNArgs(1),
+		Example: `  leeward key list --keys /etc/leeward/keys
+  leeward key list example.test --keys /etc/leeward/keys -o json`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			all := []keyRow{}
+			if len(args) == 1 {
+				_, keys, err := f.zone(args[0])
+				if err != nil {
+					return err
+				}
+				all = rows(keys, inv.now())
+			} else {
+				if f.folder == "" {
+					return misused("say where the keys are: --keys DIR")
+				}
+				folder, err := dnssec.List(f.folder)
+				if err != nil {
+					return err
+				}
+				for _, origin := range folder.Origins() {
+					keys, err := folder.Read(origin)
+					if err != nil {
+						return err
+					}
+					all = append(all, rows(keys, inv.now())...)
+				}
+			}
+			return inv.print(f.output, all, func(io.Writer, bool) error {
+				t := screen.Table{Heads: []string{"ZONE", "KEY", "ALGORITHM", "FLAGS", "NOW", "NEXT"}}
+				for _, r := range all {
+					t.AddTexts(r.Zone, fmt.Sprint(r.Tag), r.Algorithm, fmt.Sprint(r.Flags), r.State, r.Then)
+				}
+				inv.table(&t)
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	addOutput(cmd, &f.output, "table", "json")
+	return cmd
+}
+
+func newKeyDS(inv *invocation) *cobra.Command {
+	var f keyFlags
+	cmd := &cobra.Command{
+		Use: "ds ORIGIN", Short: "Print the DS records that the parent is to have", Args: cobra.ExactArgs(1),
+		Long: `Print the DS records (SHA-256) of the keys that CDS asks for now, as a master file
+has them. The parent is to have these and no others.`,
+		Example: "  leeward key ds example.test --keys /etc/leeward/keys",
+		RunE: func(_ *cobra.Command, args []string) error {
+			origin, keys, err := f.zone(args[0])
+			if err != nil {
+				return err
+			}
+			type record struct {
+				Zone string `json:"zone"`
+				Tag  uint16 `json:"tag"`
+				DS   string `json:"ds"`
+			}
+			all := []record{}
+			for _, dnskey := range keys.At(inv.now()).Synced {
+				data, err := dnssec.DS(origin, dnskey, dnssec.DigestSHA256)
+				if err != nil {
+					return err
+				}
+				text, err := rr.FormatData(rr.TypeDS, data)
+				if err != nil {
+					return err
+				}
+				all = append(all, record{rr.TrimDot(origin.String()), dnssec.Tag(dnskey), text})
+			}
+			return inv.print(f.output, all, func(io.Writer, bool) error {
+				for _, r := range all {
+					fmt.Fprintf(inv.out, "%s. IN DS %s\n", r.Zone, r.DS)
+				}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	addOutput(cmd, &f.output, "master", "json")
+	return cmd
+}
+
+func newKeyExport(inv *invocation) *cobra.Command {
+	var f keyFlags
+	var to string
+	cmd := &cobra.Command{
+		Use: "export ORIGIN", Short: "Copy a zone's keys to another folder, or print their DNSKEYs",
+		Args: cobra.ExactArgs(1),
+		Long: `Copy the key files of a zone to another folder, private keys too: for BIND, Knot
+(keymgr import-bind), PowerDNS (pdnsutil import-zone-key), or a copy in a safe.
+Without --to print the DNSKEY records only, for a Zone's dnssec.foreign elsewhere.`,
+		Example: `  leeward key export example.test --keys /etc/leeward/keys --to /mnt/safe
+  leeward key export example.test --keys /etc/leeward/keys`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, keys, err := f.zone(args[0])
+			if err != nil {
+				return err
+			}
+			for _, k := range keys.All() {
+				if to == "" {
+					fmt.Fprintf(inv.out, "%s. IN DNSKEY %d 3 %d %s\n", rr.TrimDot(keys.Origin().String()), k.Flags(),
+						k.Algorithm(), base64.StdEncoding.EncodeToString(k.DNSKEY()[4:]))
+					continue
+				}
+				if err := k.Write(to); err != nil {
+					return err
+				}
+				inv.printf("%s\n", k.FileName())
+			}
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&to, "to", "", "the folder, `DIR`, to write to (default: print DNSKEYs)")
+	return cmd
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/dns/dnsmessage"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+func newKeyCheck(inv *invocation) *cobra.Command {
+	var f keyFlags
+	var parents, servers []string
+	cmd := &cobra.Command{
+		Use: "check ORIGIN", Short: "Check that keys, servers and the parent's DS fit",
+		Args: cobra.ExactArgs(1),
+		Long: `Check what a resolver may have, from now until the last time of a key: that each
+signature verifies with each DNSKEY set that may be cached beside it. With --parent,
+that a key of which the parent has a DS signs DNSKEY all that time. With --server,
+that each server of the zone has the DNSKEY set that these files make now.
+
+Exit status: 0 if all is well, 1 if not.`,
+		Example: `  leeward key check example.test --ttl 1h --keys /etc/leeward/keys
+  leeward key check example.test --parent 192.0.2.1 --server 198.51.100.1 \
+      --keys /etc/leeward/keys`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, keys, err := f.zone(args[0])
+			if err != nil {
+				return err
+			}
+			wrong := keys.Check(nil, inv.now(), f.timing)
+			if len(parents) > 0 {
+				ds, err := askParents(cmd.Context(), keys.Origin(), parents)
+				if err != nil {
+					return err
+				}
+				if len(ds) == 0 {
+					wrong = append(wrong, "the parent has no DS on all of its servers: the zone is not secure")
+				}
+				wrong = append(wrong, keys.Trusted(ds, inv.now())...)
+			}
+			want := keys.At(inv.now()).DNSKEY
+			for _, s := range servers {
+				got, err := askData(cmd.Context(), s, keys.Origin(), rr.TypeDNSKEY)
+				if err != nil {
+					return err
+				}
+				for _, k := range want {
+					if !slices.ContainsFunc(got, func(b []byte) bool { return bytes.Equal(b, k) }) {
+						wrong = append(wrong, fmt.Sprintf("server %s does not have the DNSKEY of key %d: give it the files",
+							s, dnssec.Tag(k)))
+					}
+				}
+			}
+			if wrong == nil {
+				wrong = []string{}
+			}
+			err = inv.print(f.output, struct {
+				Wrong []string `json:"wrong"`
+			}{wrong}, func(io.Writer, bool) error {
+				for _, text := range wrong {
+					inv.printf("%s\n", text)
+				}
+				if len(wrong) == 0 {
+					inv.printf("all is well\n")
+				}
+				return nil
+			})
+			if err == nil && len(wrong) > 0 {
+				return exitError(1)
+			}
+			return err
+		},
+	}
+	f.add(cmd)
+	f.addTiming(cmd)
+	cmd.Flags().StringSliceVar(&parents, "parent", nil, "the `ADDRESS` of a server of the parent zone; repeatable")
+	cmd.Flags().StringSliceVar(&servers, "server", nil, "the `ADDRESS` of a server of the zone; repeatable")
+	addOutput(cmd, &f.output, "text", "json")
+	return cmd
+}
+
+// parentDS returns the DS records that the parent has when a key is retired.
+func (f *keyFlags) parentDS(ctx context.Context, keys *dnssec.Keys, parents []string, tag uint16,
+	now time.Time,
+) (all [][]byte, err error) {
+	if len(parents) > 0 {
+		return askParents(ctx, keys.Origin(), parents)
+	}
+	if !f.force {
+		return nil, errors.New("the parent's DS is to be seen first: name each server of the parent zone by --parent; " +
+			"--force takes it that it is as it should be")
+	}
+	for _, k := range keys.At(now).Entry {
+		if ds, err := k.DS(dnssec.DigestSHA256); err == nil && k.Tag() != tag {
+			all = append(all, ds)
+		}
+	}
+	return all, nil
+}
+
+// askParents returns the DS records of the parent, of which all servers must have the same.
+func askParents(ctx context.Context, origin rr.Name, parents []string) (all [][]byte, err error) {
+	for i, p := range parents {
+		got, err := askData(ctx, p, origin, rr.TypeDS)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			all = got
+		}
+		same := len(got) == len(all)
+		for _, d := range got {
+			same = same && slices.ContainsFunc(all, func(b []byte) bool { return bytes.Equal(b, d) })
+		}
+		if !same {
+			return nil, fmt.Errorf("servers %s and %s of the parent have other DS records: wait until they are the same",
+				parents[0], p)
+		}
+	}
+	return all, nil
+}
+
+// askLimit is how long one server may take.
+const askLimit = 10 * time.Second
+
+// askData asks an authoritative server for the RRset of a type at a zone's apex, over TCP, and returns the RDATA.
+func askData(ctx context.Context, server string, origin rr.Name, typ rr.Type) (all [][]byte, err error) {
+	address, err := netip.ParseAddrPort(server)
+	if err != nil {
+		host, err := netip.ParseAddr(server)
+		if err != nil {
+			return nil, misused("%s: write an address, or an address with a port", server)
+		}
+		address = netip.AddrPortFrom(host, 53)
+	}
+	name, err := dnsmessage.NewName(rr.TrimDot(origin.String()) + ".")
+	if err != nil {
+		return nil, err
+	}
+	q := dnsmessage.Message{Header: dnsmessage.Header{ID: uint16(time.Now().UnixNano())}, Questions: []dnsmessage.Question{
+		{Name: name, Type: dnsmessage.Type(typ), Class: dnsmessage.ClassINET},
+	}}
+	request, err := q.Pack()
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(ctx, askLimit)
+	defer stop()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address.String())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(request))), request...)); err != nil {
+		return nil, err
+	}
+	var size [2]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return nil, fmt.Errorf("%s: %w", server, err)
+	}
+	response := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(conn, response); err != nil {
+		return nil, fmt.Errorf("%s: %w", server, err)
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(response); err != nil {
+		return nil, fmt.Errorf("%s: %w", server, err)
+	}
+	switch {
+	case m.ID != q.ID || !m.Response:
+		return nil, fmt.Errorf("%s: it answers something else", server)
+	case m.RCode != dnsmessage.RCodeSuccess:
+		return nil, fmt.Errorf("%s: it answers %s %s with %s", server, name, typ, m.RCode)
+	case !m.Authoritative:
+		return nil, fmt.Errorf("%s: it is not authoritative for %s %s; name a server of the zone that has it", server, name,
+			typ)
+	}
+	for _, r := range m.Answers {
+		if body, ok := r.Body.(*dnsmessage.UnknownResource); ok && body.Type == dnsmessage.Type(typ) {
+			all = append(all, body.Data)
+		}
+	}
+	return all, nil
+}
