@@ -78,6 +78,12 @@ func (o *Override) Level(at time.Time) float64 {
 	return level
 }
 
+// Gone reports whether the target has no clients left from that time on, until the time that Next returns. At the
+// moment at which a drain begins to give them back it is false, although Level is still 0.
+func (o *Override) Gone(at time.Time) bool {
+	return o.Level(at) == 0 && o.Level(at.Add(time.Nanosecond)) == 0
+}
+
 // Next returns when an override begins, has taken all clients, begins to give them back or ends: the first of these
 // after a time; zero: nothing comes.
 func (o *Override) Next(after time.Time) (next time.Time) {

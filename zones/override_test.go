@@ -68,3 +68,27 @@ func TestOverrideOverTime(t *testing.T) {
 		}
 	})
 }
+
+// In the moment in which a drain begins to give its clients back, they are not gone any more.
+func TestGone(t *testing.T) {
+	from := time.Date(2026, 11, 28, 22, 0, 0, 0, time.UTC)
+	until := from.Add(time.Hour)
+	o := Override{
+		Target: "pool/www-eu", State: Drain, From: &from, Until: &until, Ramp: Duration(10 * time.Minute),
+	}
+	for _, tt := range []struct {
+		after time.Duration
+		gone  bool
+	}{
+		{0, false},
+		{10*time.Minute - time.Nanosecond, false},
+		{10 * time.Minute, true},
+		{50*time.Minute - time.Second, true},
+		{50 * time.Minute, false},
+		{time.Hour, false},
+	} {
+		if got := o.Gone(from.Add(tt.after)); got != tt.gone {
+			t.Errorf("%s after it began: gone %v, want %v", tt.after, got, tt.gone)
+		}
+	}
+}

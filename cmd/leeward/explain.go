@@ -14,7 +14,7 @@ import (
 
 func newExplain(inv *invocation) *cobra.Command {
 	var f adminFlags
-	var output, client, files string
+	var output, client, files, at string
 	var geodb []string
 	cmd := &cobra.Command{
 		Use: "explain NAME [TYPE]", Short: "Say why a client gets an answer, step by step", GroupID: groupOperate,
@@ -25,10 +25,15 @@ endpoints are, and for which prefix of clients the answer is the same (the ECS
 scope). TYPE is A if you leave it out.
 
 With --files or --etcd it works the answer out by itself, with the same code:
-from a folder without any report of health, from etcd with the newest reports.`,
+from a folder without any report of health, from etcd with the newest reports.
+
+With --at it says what the server that is asked answered at a time in the last
+day, from what it has kept: the resources as they were, verdicts, loads and
+overrides. Where something is not kept, it says what, and what it can tell.`,
 		Example: `  leeward explain www.example.test A --client 198.51.100.7
   leeward explain www.example.test AAAA --client 2001:db8::7 \
       --admin http://10.0.0.1:8053 -o json
+  leeward explain www.example.test --client 198.51.100.7 --at 02:17
   leeward explain www.example.test --client 198.51.100.7 \
       --files ./zones --geodb GeoLite2-City.mmdb`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,6 +47,16 @@ from a folder without any report of health, from etcd with the newest reports.`,
 				return err
 			case client == "":
 				return misused("--client is missing: give the client's address, such as 198.51.100.7")
+			}
+			then, err := readPast("--at", at, inv.now())
+			if !then.IsZero() && inv.fromEnv[from] {
+				from = "admin"
+			}
+			switch {
+			case err != nil:
+				return err
+			case !then.IsZero() && from != "admin" && from != "":
+				return misused("--at asks a server for what it has kept: leave --%s out, and name it with --admin", from)
 			}
 			var e *answer.Explanation
 			if from == "etcd" || from == "files" {
@@ -67,10 +82,11 @@ from a folder without any report of health, from etcd with the newest reports.`,
 				}
 			} else {
 				e = &answer.Explanation{}
-				err = f.get(cmd.Context(), "/api/v1/explain", url.Values{
-					"name": {name}, "type": {qtype},
-					"client": {client},
-				}, e)
+				query := url.Values{"name": {name}, "type": {qtype}, "client": {client}}
+				if !then.IsZero() {
+					query.Set("at", then.UTC().Format(timeExact))
+				}
+				err = f.get(cmd.Context(), "/api/v1/explain", query, e)
 			}
 			if err != nil {
 				return err
@@ -84,6 +100,7 @@ from a folder without any report of health, from etcd with the newest reports.`,
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
 	cmd.Flags().StringVar(&client, "client", "", "the `ADDRESS` of the client, or its subnet")
+	cmd.Flags().StringVar(&at, "at", "", "what was answered at that `TIME` of the last day: 2h, 02:17, or RFC 3339")
 	cmd.Flags().StringVar(&files, "files", "", "work it out from the resources in a folder, `DIR`")
 	cmd.Flags().StringSliceVar(&geodb, "geodb", nil,
 		"with --files or --etcd: a `FILE` with a location database; repeatable")

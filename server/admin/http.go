@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"leeward/server/answer"
 	"leeward/server/history"
@@ -30,7 +31,9 @@ type Options struct {
 	PoolsOf func(name string) []string             // of the policy at that name; nil: of none
 	// a *answer.BadQuestion is answered 400; nil: 404
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
-	Counts  func(of string, most int) *answer.Counts // nil: 404
+	// ExplainAt says it of a time in the past. nil: nothing is kept of that. What is not kept is a *history.NotKept.
+	ExplainAt func(ctx context.Context, at time.Time, name, qtype, client string) (*answer.Explanation, error)
+	Counts    func(of string, most int) *answer.Counts // nil: 404
 	// nil: 404
 	History func(context.Context, history.Query) (*history.Page, error)
 	// after one revision, up to another; nil: 404
@@ -270,12 +273,29 @@ func parameters(r *http.Request, known ...string) (url.Values, error) {
 }
 
 func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
-	v, err := parameters(r, "name", "type", "client")
+	v, err := parameters(r, "name", "type", "client", "at")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	e, err := h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
+	at, err := ReadPast("at", v.Get("at"), time.Now())
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	var e *answer.Explanation
+	switch {
+	case at.IsZero():
+		e, err = h.Explain(v.Get("name"), v.Get("type"), v.Get("client"))
+	case h.ExplainAt == nil:
+		err = &answer.BadQuestion{Message: "at: nothing is kept here of what was answered; leave it out"}
+	default:
+		e, err = h.ExplainAt(r.Context(), at, v.Get("name"), v.Get("type"), v.Get("client"))
+	}
+	if lacks := (*history.NotKept)(nil); errors.As(err, &lacks) {
+		fail(w, http.StatusNotFound, err)
+		return
+	}
 	if bad := (*answer.BadQuestion)(nil); errors.As(err, &bad) {
 		fail(w, http.StatusBadRequest, err)
 		return

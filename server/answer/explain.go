@@ -16,6 +16,16 @@ import (
 // Explain says why a client gets an answer from a state: a Worker answers the question and is watched doing so. qtype
 // is "A" if empty; client must be an address or a prefix. Bad arguments are a *BadQuestion.
 func Explain(state *State, name, qtype, client string) (*Explanation, error) {
+	return explain(state, time.Time{}, name, qtype, client)
+}
+
+// ExplainAt is Explain of a state that has been made again, and of that time. What chance has drawn then, and serials,
+// nobody knows: the Notes say so.
+func ExplainAt(state *State, at time.Time, name, qtype, client string) (*Explanation, error) {
+	return explain(state, at, name, qtype, client)
+}
+
+func explain(state *State, at time.Time, name, qtype, client string) (*Explanation, error) {
 	if name == "" {
 		return nil, &BadQuestion{Message: "the name is missing: give the one that is asked for, such as " +
 			"name=www.example.test"}
@@ -46,7 +56,11 @@ func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 		Name: qname.String(), Type: t.String(), Client: address, Revision: state.Snapshot.Revision(),
 		Answer: []string{}, Authority: []string{}, Text: []string{},
 	}
-	r, err := New(Options{Now: time.Now, uncounted: true}) // one that counts nothing that is shown
+	clock := time.Now
+	if !at.IsZero() {
+		clock, e.At = func() time.Time { return at }, &at
+	}
+	r, err := New(Options{Now: clock, uncounted: true}) // one that counts nothing that is shown
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +74,53 @@ func Explain(state *State, name, qtype, client string) (*Explanation, error) {
 		words.step(&w.trace.steps[i], i == 0)
 	}
 	words.response(response)
+	if e.At != nil {
+		e.doubt()
+	}
 	if len(w.trace.steps) == 0 {
 		words.end("refused", "the type %s is not looked up by a query: %s", t, e.Rcode)
 	}
 	return e, nil
 }
+
+// doubt notes what is not known of an answer in the past.
+func (e *Explanation) doubt() {
+	if x := e.Explanation; x != nil && len(e.Answer) > 0 {
+		pools, candidates := 0, 0
+		for _, s := range x.Steps {
+			if s.Result == steer.ReasonAvailable.String() {
+				pools++
+			}
+		}
+		for _, c := range x.Candidates {
+			if c.Share > 0 {
+				candidates++
+			}
+		}
+		switch {
+		case pools > 1:
+			e.Notes = append(e.Notes, "what chance drew is not kept: the pool and the answer are ones that might have "+
+				"been, by the weights and shares")
+		case candidates > 1:
+			e.Notes = append(e.Notes, "what chance drew is not kept: the answer is one that might have been, by the "+
+				"shares")
+		}
+	}
+	for _, section := range [][]string{e.Answer, e.Authority} {
+		for i, r := range section {
+			fields := strings.Fields(r)
+			if len(fields) < serialField+1 || fields[3] != "SOA" {
+				continue
+			}
+			fields[serialField] = "SERIAL"
+			section[i] = strings.Join(fields, " ")
+			e.Notes = append(e.Notes, "the zone's serial of then is not kept")
+		}
+	}
+}
+
+// serialField is where an SOA record's serial is in its text: owner, TTL, class, type, two names, the serial.
+const serialField = 6
 
 // readClient reads an address, or the address of a prefix such as "198.51.100.0/24".
 func readClient(s string) (netip.Addr, error) {

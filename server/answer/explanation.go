@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"time"
 
 	"leeward/zones/rr"
 	"leeward/zones/steer"
@@ -36,6 +37,9 @@ type Explanation struct {
 	Text      []string `json:"text"`      // the steps as sentences
 
 	Names []rr.Name `json:"-"` // that were looked up: the question's, and those that it leads to
+
+	At    *time.Time `json:"at,omitempty"`    // the time in the past that was asked about; nil: now
+	Notes []string   `json:"notes,omitempty"` // what is not known of that time
 
 	Problems []string `json:"problems,omitempty"` // what is wrong with, or held back of, what the answer comes from
 }

@@ -204,7 +204,7 @@ func (b *book) put(e Event) {
 	e.Number, e.Time = b.next, e.Time.UTC().Round(time.Microsecond)
 	text, err := json.Marshal(&e)
 	if err != nil || len(text) > leafMost/4 {
-		e.Changes, e.Inner = nil, nil
+		e.Changes, e.Inner, e.Sight = nil, nil, nil
 		e.Text = cut(e.Text + " (too large to be kept whole)")
 		e.Missed = &Missed{Events: 1, From: e.Time, Until: e.Time, Changes: e.Kind == Changed}
 		if text, err = json.Marshal(&e); err != nil {

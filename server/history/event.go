@@ -36,6 +36,10 @@ var Kinds = []Kind{
 	Verdict, Vote, Failover, Changed, Override, Drill, Source, Server, Lost, Clock,
 }
 
+// Sighted is the kind of an event that only says what the server saw. It is kept apart (see EachSight), and no page has
+// it.
+const Sighted Kind = "sight"
+
 // Event is something that happened. Its JSON is described in docs/admin.md; fields are added, never renamed.
 type Event struct {
 	Number uint64    `json:"number"` // of this server's events; it grows, also when the clock is set back
@@ -56,6 +60,8 @@ type Event struct {
 
 	// Inner is kept and never shown. The names in its text are targets that the event is about, too.
 	Inner json.RawMessage `json:"inner,omitempty"`
+	// Sight is what the server saw, of an event of the kind Sighted, see EachSight.
+	Sight json.RawMessage `json:"sight,omitempty"`
 
 	fill func(*Event)  // completes the event, in the writer's goroutine
 	kept chan struct{} // of an event of the kind flushed: closed once all before it are kept

@@ -45,6 +45,7 @@ type Journal struct {
 	book book
 	// changes has the events about resources a second time
 	changes book
+	sights  book // has the events of the kind Sighted
 }
 
 // Open reads where an earlier history ended, and returns a journal that goes on from there. It never fails: a folder
@@ -62,13 +63,14 @@ func Open(o Options) *Journal {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	of := o
+	changes, sights := o, o
 	if o.Folder != "" {
-		of.Folder = filepath.Join(o.Folder, changesFolder)
+		changes.Folder = filepath.Join(o.Folder, changesFolder)
+		sights.Folder = filepath.Join(o.Folder, sightsFolder)
 	}
-	of.Age = 1 << 62
+	changes.Age, sights.Age = 1<<62, sightsAge
 	return &Journal{
-		changes: book{Options: of},
+		changes: book{Options: changes}, sights: book{Options: sights},
 		Options: o, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		kept: make(lock, 1), book: book{Options: o},
 	}
@@ -116,10 +118,7 @@ func (j *Journal) Dropped() uint64 {
 // Run writes what is added until Close, and then what still waits.
 func (j *Journal) Run() {
 	defer close(j.done)
-	j.kept <- held{}
-	j.book.open()
-	j.changes.open()
-	j.kept.unlock()
+	j.all((*book).open)
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
 	for {
@@ -127,26 +126,26 @@ func (j *Journal) Run() {
 		select {
 		case _, open = <-j.wake:
 		case <-tick.C:
-			j.kept <- held{}
-			j.book.sync()
-			j.changes.sync()
-			j.kept.unlock()
+			j.all((*book).sync)
 			continue
 		}
 		for j.take() {
 		}
-		j.kept <- held{}
-		j.book.rest()
-		j.changes.rest()
-		j.kept.unlock()
+		j.all((*book).rest)
 		if !open {
-			j.kept <- held{}
-			j.book.close()
-			j.changes.close()
-			j.kept.unlock()
+			j.all((*book).close)
 			return
 		}
 	}
+}
+
+// all does something with every book.
+func (j *Journal) all(f func(*book)) {
+	j.kept <- held{}
+	for _, b := range []*book{&j.book, &j.changes, &j.sights} {
+		f(b)
+	}
+	j.kept.unlock()
 }
 
 // turnMost is how many events are written before somebody who reads may have a look.
@@ -176,7 +175,9 @@ func (j *Journal) take() bool {
 		j.add(events[i])
 	}
 	if missed.Events > 0 {
-		j.add(lost(missed, "they came faster than they could be kept"))
+		e := lost(missed, "they came faster than they could be kept")
+		j.add(e)
+		j.sights.add(e) // nobody knows what they were
 	}
 	j.kept.unlock()
 	return more
@@ -184,6 +185,10 @@ func (j *Journal) take() bool {
 
 // add keeps one event.
 func (j *Journal) add(e Event) {
+	if e.Kind == Sighted {
+		j.sights.add(e)
+		return
+	}
 	j.book.add(e)
 	if e.bound(); e.aboutResources() {
 		j.changes.add(e)

@@ -58,17 +58,17 @@ func (u *update) endOverrides() {
 	}
 }
 
-// word returns the override in force of a target. A drain counts once its level is 0.
+// word returns the override in force of a target. A drain counts while its level stays 0.
 func (u *update) word(target string) zones.Word {
-	if o := u.inForce(target); o != nil && o.Level(u.now()) == 0 {
+	if o := u.inForce(target); o != nil && o.Gone(u.now()) {
 		return o.State
 	}
 	return ""
 }
 
-// leaving returns the drain of a target while its level is above 0.
+// leaving returns the drain of a target while its level is above 0, or about to be.
 func (u *update) leaving(target string) *zones.Override {
-	if o := u.inForce(target); o != nil && o.Level(u.now()) > 0 {
+	if o := u.inForce(target); o != nil && !o.Gone(u.now()) {
 		return o
 	}
 	return nil

@@ -98,6 +98,7 @@ type Loop struct {
 	drills    drills
 	moves     lastMoves // shared with summaries
 	happened  happenings
+	seeing    seeing
 	began     time.Time
 	table     *geo.Table
 	condition zones.Condition
@@ -271,6 +272,8 @@ func (l *Loop) Run(ctx context.Context) {
 			}
 			l.save(l.confirms() || !l.unsaved.IsZero())
 			l.remember(true)
+			l.seeing.beat = time.Time{} // what was seen was so until now
+			l.beat(l.o.Now())
 			for _, request := range append(l.asked, l.inbox.take(false).requests...) {
 				request()
 			}
@@ -390,6 +393,7 @@ func (l *Loop) turn(w waiting, back *applied) time.Time {
 	}
 	l.save(false)
 	l.remember(false)
+	l.beat(now)
 	requests := append(l.asked, w.requests...)
 	if l.asked = nil; l.aside {
 		l.asked = requests
@@ -416,6 +420,7 @@ func (l *Loop) turnCondition(c zones.Condition) {
 // changed since the last call. at is zero if the snapshot is the same as before.
 func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	program, sight := l.snapshot.Program(), steer.Sight{State: l.board.State, Pressure: l.board.Pressure}
+	before := l.view
 	if l.view == nil {
 		l.view = steer.NewView(program, sight, nil)
 	} else {
@@ -424,6 +429,7 @@ func (l *Loop) publish(at time.Time, turned []health.Target, loads []string) {
 	state := answer.State{Snapshot: l.snapshot, View: l.view, Stale: l.stale}
 	l.state.Store(&state)
 	l.o.Publish(state) // who is told finds it by State
+	l.see(before)
 	if !at.IsZero() {
 		l.published = at
 	}
@@ -453,5 +459,6 @@ func (l *Loop) due() time.Time {
 		earlier(l.saveDue())
 	}
 	earlier(l.recall)
+	earlier(l.seeing.beat)
 	return next
 }

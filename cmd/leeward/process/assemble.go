@@ -59,6 +59,7 @@ type run struct {
 	keeper      *keeper        // nil: nothing is kept
 	memory      *memory        // with keeper
 	history     *history.Journal
+	recalling   sync.Mutex    // held while an answer of the past is worked out
 	serials     *serialKeeper // nil: there is no etcd to keep them
 	metrics     *control.Metrics
 	heard       atomic.Pointer[time.Time] // when the watch on the resources last said something; nil: never

@@ -77,7 +77,8 @@ func (r *run) openPages() (*pages, error) {
 			}
 			return e, err
 		},
-		History: r.past, Changes: r.revised,
+		ExplainAt: r.explainAt,
+		History:   r.past, Changes: r.revised,
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
 	if r.answers != nil {

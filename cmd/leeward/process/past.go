@@ -2,12 +2,14 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"leeward/server/answer"
 	"leeward/server/history"
 )
 
@@ -60,3 +62,24 @@ func (r *run) revised(ctx context.Context, from, to int64) (*history.Revisions, 
 	}
 	return c, err
 }
+
+// explainAt says why a client got an answer at a time in the past. One is worked out at a time, as it takes the memory
+// and time of a start.
+func (r *run) explainAt(
+	ctx context.Context, at time.Time, name, qtype, client string,
+) (*answer.Explanation, error) {
+	if !r.recalling.TryLock() {
+		return nil, errors.New("another answer of the past is being worked out; try again in a second")
+	}
+	defer r.recalling.Unlock()
+	ctx, stop := context.WithTimeoutCause(ctx, recallLimit, errors.New("the history is too long to be read in time"))
+	defer stop()
+	e, err := r.loop.ExplainAt(ctx, r.history, at, name, qtype, client)
+	if e != nil {
+		e.Server = r.ID
+	}
+	return e, err
+}
+
+// recallLimit is how long reading may take.
+const recallLimit = 25 * time.Second

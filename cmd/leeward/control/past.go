@@ -1,0 +1,313 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/geo"
+	"leeward/server/answer"
+	"leeward/server/history"
+	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/dnssec"
+	"leeward/zones/document"
+	"leeward/zones/snapshot"
+	"leeward/zones/steer"
+)
+
+// PastReach is how far back ExplainAt reaches.
+const PastReach = 24 * time.Hour
+
+// ExplainAt says why a client got an answer at a time in the past, from what this process's history has: the resources
+// as they were then, and what was known of addresses and loads. From these it makes a Catalog, a Builder and a View
+// anew, and explains as Explain does. A time of which the history does not have everything is a *history.NotKept, which
+// says what it has. The work is done by the caller's goroutine, and is that of a start with the zones in question.
+func (l *Loop) ExplainAt(
+	ctx context.Context, j *history.Journal, at time.Time, name, qtype, client string,
+) (*answer.Explanation, error) {
+	now := l.o.Now()
+	switch {
+	case at.After(now):
+		return nil, &answer.BadQuestion{Message: fmt.Sprintf("at %s is to come: leave it out to ask about now",
+			at.UTC().Format(time.RFC3339))}
+	case now.Sub(at) > PastReach:
+		return nil, &answer.BadQuestion{Message: fmt.Sprintf("at %s is more than a day ago: what was answered can be "+
+			"told of the last 24 h", at.UTC().Format(time.RFC3339))}
+	}
+	if j == nil || !j.Flush(flushLimit) {
+		return nil, history.ErrBusy
+	}
+	p := &past{at: at, keys: map[string]keys{}}
+	err := l.Do(ctx, func(i Inside) {
+		if i.l.snapshot != nil {
+			p.now, p.table = i.l.catalog.Freeze(), i.l.table
+			i.l.builder.EachKeys(func(origin string, k *dnssec.Keys, err error) { p.keys[origin] = keys{k, err} })
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case p.now == nil:
+		return nil, errors.New("no snapshot yet: the resources have not been read")
+	}
+	if err := p.look(ctx, j); err != nil {
+		return nil, err
+	}
+	if err := p.restore(ctx, j); err != nil {
+		return nil, err
+	}
+	return p.explain(ctx, name, qtype, client)
+}
+
+// flushLimit is how long ExplainAt waits for the history to be written.
+const flushLimit = 5 * time.Second
+
+// past is a moment that is made again.
+type past struct {
+	at    time.Time
+	now   *catalog.Frozen // the resources as they are
+	table *geo.Table
+	keys  map[string]keys
+
+	ran     time.Time // when the process that answered then began, as far as that is kept
+	seen    sight     // the last, without its pools
+	pools   steer.Remembered
+	changed map[zones.Key]zones.Resource // as they were then, where that differs; nil: it was not there
+}
+
+// keys are those of a zone that is signed, or why there are none. They are those of now.
+type keys struct {
+	keys *dnssec.Keys
+	err  error
+}
+
+func (p *past) lacks(format string, args ...any) error {
+	return &history.NotKept{Message: "what was answered at " + p.at.UTC().Format(stamp) + " cannot be told, as " +
+		fmt.Sprintf(format, args...)}
+}
+
+const stamp = "2006-01-02T15:04:05Z07:00"
+
+// look finds what was seen of addresses.
+func (p *past) look(ctx context.Context, j *history.Journal) error {
+	var (
+		whole, done bool
+		parts       int       // of a whole sight that is being read
+		last        time.Time // of what was read
+		refused     error
+		begins      time.Time // of the first whole sight after the moment, where there is none before
+		why         = "nothing was kept yet"
+	)
+	err := j.EachSight(ctx, func(e *history.Event) {
+		if e.Kind != history.Sighted || refused != nil {
+			return
+		}
+		var s sight
+		still := len(e.Sight) == 0 // as before
+		if !still && json.Unmarshal(e.Sight, &s) != nil {
+			whole, why = false, "a part of what was seen cannot be read"
+			return
+		}
+		if e.Time.After(p.at) {
+			if !done && whole && s.First {
+				refused = p.lacks("this server did not run: it last told at %s that it did, and started at %s",
+					last.UTC().Format(stamp), e.Time.UTC().Format(stamp))
+			}
+			if done = true; s.Part == 1 && begins.IsZero() {
+				begins = e.Time
+			}
+			return
+		}
+		if last = e.Time; s.First {
+			p.ran = e.Time
+		}
+		if s.Part == 1 {
+			p.pools, whole, parts = steer.Remembered{}, s.Parts == 1, 1
+		} else if s.Part > 1 {
+			parts++
+			whole = s.Part == parts && s.Part == s.Parts
+		}
+		for _, pool := range s.Pools {
+			p.pools.Add(pool)
+		}
+		if s.Pools = nil; !still {
+			p.seen = s
+		}
+	}, func(g history.Gap) {
+		switch {
+		case g.Twice && refused == nil && !p.at.Before(g.From) && p.at.Before(g.Until):
+			refused = p.lacks("that time was twice on this server: %s", g.Why)
+		case done || refused != nil || g.Twice:
+		case g.From.IsZero():
+			why = g.Why
+		case !p.at.Before(g.From):
+			whole, why = false, g.Why
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case refused != nil:
+		return refused
+	case whole:
+		return nil
+	case begins.IsZero():
+		return p.lacks("%s; it can be told in some minutes of times from then on", why)
+	}
+	return p.lacks("%s; it can be told of times from %s on", why, begins.UTC().Format(stamp))
+}
+
+// restore finds how resources were.
+func (p *past) restore(ctx context.Context, j *history.Journal) error {
+	p.changed = map[zones.Key]zones.Resource{}
+	settled := map[string]bool{} // what is known of the moment itself or just after it
+	values := map[string]json.RawMessage{}
+	var gap history.Gap
+	err := j.EachChange(ctx, func(e *history.Event) {
+		for i := range e.Changes {
+			c := &e.Changes[i]
+			switch {
+			case e.Time.After(p.at):
+				if !settled[c.Resource] {
+					values[c.Resource], settled[c.Resource] = c.Was, true
+				}
+			case !e.Time.Before(p.ran) && !p.ran.IsZero():
+				// A later start from an older copy on disk may see this change a second time.
+				values[c.Resource], settled[c.Resource] = c.Is, true
+			}
+		}
+	}, func(g history.Gap) {
+		if g.Until.After(p.at) && !g.Twice { // see look for a time that was twice
+			gap = g
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if !gap.Until.IsZero() {
+		return p.lacks("changes of resources are missing up to %s: %s; it can be told of times from then on",
+			gap.Until.UTC().Format(stamp), gap.Why)
+	}
+	for name, value := range values {
+		key := zones.Key(name)
+		if len(value) == 0 || bytes.Equal(value, []byte("null")) {
+			p.changed[key] = nil
+			continue
+		}
+		r, err := document.Decode(key, value)
+		if err != nil {
+			return p.lacks("the history has a version of %s that this leeward does not read: %v", key, err)
+		}
+		p.changed[key] = r
+	}
+	for _, key := range p.seen.Void {
+		p.changed[key] = nil
+	}
+	return nil
+}
+
+// each goes through the resources of the moment.
+func (p *past) each(f func(zones.Resource)) {
+	for r := range p.now.All() {
+		if _, changed := p.changed[r.Key()]; !changed {
+			f(r)
+		}
+	}
+	for _, r := range p.changed {
+		if r != nil {
+			f(r)
+		}
+	}
+}
+
+// explain makes the moment again, with the records of those zones only that the question leads to.
+func (p *past) explain(ctx context.Context, name, qtype, client string) (*answer.Explanation, error) {
+	origins := map[string]*zones.Zone{}
+	p.each(func(r zones.Resource) {
+		if z, is := r.(*zones.Zone); is {
+			origins[z.Origin] = z
+		}
+	})
+	within := func(name string) string {
+		for name = strings.ToLower(strings.TrimSuffix(name, ".")); ; {
+			if origins[name] != nil {
+				return name
+			}
+			_, rest, more := strings.Cut(name, ".")
+			if !more {
+				return ""
+			}
+			name = rest
+		}
+	}
+	needed := map[string]bool{within(name): true}
+	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		state := p.state(needed)
+		e, err := answer.ExplainAt(state, p.at, name, qtype, client)
+		if err != nil {
+			return nil, err
+		}
+		more := false
+		for _, n := range e.Names {
+			origin := within(n.String())
+			if z := origins[origin]; z != nil && z.Secondary() {
+				return nil, p.lacks("zone %s lives on another primary: what it had then is not kept", origin)
+			}
+			if !needed[origin] {
+				needed[origin], more = true, true
+			}
+		}
+		if more {
+			continue
+		}
+		if !slices.Equal(p.seen.Geo, databases(p.table)) {
+			e.Notes = append(e.Notes, fmt.Sprintf("the location is that of today's databases; those of then were %s",
+				strings.Join(p.seen.Geo, ", ")))
+		}
+		return e, nil
+	}
+}
+
+// state is what was published then, with the records of these zones only.
+func (p *past) state(needed map[string]bool) *answer.State {
+	clock := func() time.Time { return p.seen.Built }
+	batch := zones.Batch{Full: true, Copy: true, Revision: max(p.seen.Revision, 1)}
+	p.each(func(r zones.Resource) {
+		switch x := r.(type) {
+		case *zones.Record:
+			if origin, _, _ := strings.Cut(x.Key().Name(), "/"); !needed[origin] {
+				return
+			}
+		case *zones.Zone:
+			if z := *x; !needed[z.Origin] {
+				z.DNSSEC = nil // nobody asks for its signatures
+				r = &z
+			}
+		}
+		batch.Changes = append(batch.Changes, zones.Change{Key: r.Key(), Resource: r, Revision: batch.Revision})
+	})
+	c := catalog.New(clock)
+	delta := c.Consume(batch)
+	b := snapshot.NewBuilder(clock)
+	for name, r := range p.pools.Resolutions() {
+		b.Resolved(name, r)
+	}
+	for origin, k := range p.keys {
+		if needed[origin] {
+			b.Keyed(origin, k.keys, k.err)
+		}
+	}
+	s, _ := b.Update(c, delta, p.table)
+	return &answer.State{
+		Snapshot: s, View: steer.NewView(s.Program(), p.pools.Sight(), nil), Stale: p.seen.Stale,
+	}
+}
