@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -165,7 +166,7 @@ func newKeyList(inv *invocation) *cobra.Command {
 		Example: `  leeward key list --keys /etc/leeward/keys
   leeward key list example.test --keys /etc/leeward/keys -o json`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			all := []keyRow{}
+			all, wrong := []keyRow{}, error(nil)
 			if len(args) == 1 {
 				_, keys, err := f.zone(args[0])
 				if err != nil {
@@ -182,13 +183,14 @@ func newKeyList(inv *invocation) *cobra.Command {
 				}
 				for _, origin := range folder.Origins() {
 					keys, err := folder.Read(origin)
-					if err != nil {
-						return err
+					if err != nil { // the others are listed all the same
+						wrong = errors.Join(wrong, fmt.Errorf("zone %s: %w", rr.TrimDot(origin.String()), err))
+						continue
 					}
 					all = append(all, rows(keys, inv.now())...)
 				}
 			}
-			return inv.print(f.output, all, func(io.Writer, bool) error {
+			err := inv.print(f.output, all, func(io.Writer, bool) error {
 				t := screen.Table{Heads: []string{"ZONE", "KEY", "ALGORITHM", "FLAGS", "NOW", "NEXT"}}
 				for _, r := range all {
 					t.AddTexts(r.Zone, fmt.Sprint(r.Tag), r.Algorithm, fmt.Sprint(r.Flags), r.State, r.Then)
@@ -196,6 +198,7 @@ func newKeyList(inv *invocation) *cobra.Command {
 				inv.table(&t)
 				return nil
 			})
+			return errors.Join(err, wrong)
 		},
 	}
 	f.add(cmd)

@@ -97,6 +97,9 @@ Where the zone has keys already, one that would be in force at once is refused.`
   leeward key import example.test csk --role csk --keys keys`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			flags := map[string]uint16{"csk": dnssec.FlagsCSK, "ksk": dnssec.FlagsCSK, "zsk": dnssec.FlagZone}[role]
+			if role != "" && flags == 0 {
+				return misused("--role %s: it is csk, ksk or zsk", role)
+			}
 			origin, keys, err := f.zone(args[0])
 			if err != nil && !errors.Is(err, dnssec.ErrNoKey) {
 				return err
@@ -135,6 +138,9 @@ Where the zone has keys already, one that would be in force at once is refused.`
 func importKey(origin rr.Name, flags uint16, file string) (k dnssec.TimedKey, err error) {
 	_, missing := os.Stat(strings.TrimSuffix(file, ".private") + ".key")
 	if strings.HasSuffix(file, ".private") && missing == nil {
+		if flags != 0 {
+			return k, misused("%s has a .key beside it, which says what it is; leave --role out", file)
+		}
 		if k, err = dnssec.Read(file); err == nil && k.Origin() != origin {
 			err = fmt.Errorf("%s is a key of %s", file, k.Origin())
 		}
@@ -231,13 +237,18 @@ the old one out; retire it again when it has.`,
 				return err
 			}
 			var ds [][]byte
+			asked := false
 			for _, k := range keys.All() {
 				if !k.Entry() || k.Tag() != uint16(tag) || !k.Times.Active(inv.now()) {
 					continue
 				}
+				asked = true
 				if ds, err = f.parentDS(cmd.Context(), keys, parents, uint16(tag), inv.now()); err != nil {
 					return err
 				}
+			}
+			if !asked && len(parents) > 0 {
+				return misused("key %d is not one that signs DNSKEY now, so the parent does not matter; leave --parent out", tag)
 			}
 			changed, more, err := keys.Retire(uint16(tag), ds, inv.now(), f.timing)
 			if err == nil {
