@@ -225,6 +225,8 @@ func (u *undo) propose(base *store.Listing) (p proposal, err error) {
 			return p, err
 		}
 		switch {
+		case undone(now, was, then) && !u.still(now, then):
+			continue // it was written, and etcd's answer was lost; or somebody else took it back
 		case !u.still(now, then) && u.since[c.Resource] != 0:
 			refused = append(refused, fmt.Errorf("%s was changed since, at revision %d; undo that first, or see it with: "+
 				"leeward diff %d", key, u.since[c.Resource], u.revision))
@@ -268,6 +270,20 @@ func (u *undo) propose(base *store.Listing) (p proposal, err error) {
 	}
 	p.docs = zones.Documents(rs...)
 	return p, nil
+}
+
+// undone reports whether a resource is as it was before the change made then of it.
+func undone(now zones.Change, was, then zones.Resource) bool {
+	if was == nil || now.Resource == nil {
+		return was == nil && now.Resource == nil && now.Err == nil
+	}
+	was, err := zones.Reveal(was, then, now.Resource)
+	if err != nil {
+		return false
+	}
+	a, errA := zones.Encode(now.Resource)
+	b, errB := zones.Encode(was)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // still reports whether a resource is as the change made it: the same version or, where it has no secret that the

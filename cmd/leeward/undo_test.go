@@ -114,6 +114,11 @@ http: {path: /a, headers: {Authorization: s3cret}}
 	}
 	p.has("policy", "www.example.test", "ttl: 1m17s")
 
+	// Who never got etcd's answer asks again: it is done, also when the history has seen it.
+	if status, text := p.undo(one, again, "--yes"); status != 0 || !strings.Contains(text, "Nothing to do") {
+		t.Errorf("undo of what is undone: %d %s", status, text)
+	}
+
 	// One is down while a pool is added, and a secret is kept although a field beside it is undone.
 	one.end()
 	pool := p.write("kind: Pool\nname: www-ap\nregion: eu-west\n")
@@ -126,11 +131,17 @@ http: {path: /a, headers: {Authorization: s3cret}}
 		t.Errorf("undo of what was added while it was down: %d %s", status, text)
 	}
 	p.has("pool", "www-ap", "")
+	if status, text := p.undo(one, pool, "--yes"); status != 0 || !strings.Contains(text, "Nothing to do") {
+		t.Errorf("undo of a pool that is gone again: %d %s", status, text)
+	}
 	if status, text := p.undo(one, path, "--yes"); status != 0 || strings.Contains(text, "(hidden") {
 		t.Errorf("undo beside a secret: %d %s", status, text)
 	}
 	p.has("monitor", "web", "path: /a")
 	p.has("monitor", "web", "Authorization: s3cret")
+	if status, text := p.undo(one, path, "--yes"); status != 0 || !strings.Contains(text, "Nothing to do") {
+		t.Errorf("undo beside a secret, again: %d %s", status, text)
+	}
 
 	// A secret itself cannot be undone, and is on no disk and in no answer.
 	secret := p.write("kind: Monitor\nname: web\nhttp: {path: /a, headers: {Authorization: s4cret}}\n")
