@@ -129,7 +129,7 @@ func New(o Options) (*Responder, error) {
 	_, _ = cryptorand.Read(secret[:]) // it never fails
 	r.cookies.Store(&cookieSecrets{secret})
 	if o.Registerer != nil {
-		if err := o.Registerer.Register(&collector{r}); err != nil {
+		if err := o.Registerer.Register(&collector{responder: r, pools: map[string]bool{}}); err != nil {
 			return nil, fmt.Errorf("metrics of DNS answers: %w; give each server a registry of its own", err)
 		}
 	}

@@ -1,7 +1,11 @@
 package answer
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -9,7 +13,15 @@ import (
 )
 
 // collector shows the counts of a Responder to Prometheus. It sums when it is asked: the workers know nothing of it.
-type collector struct{ responder *Responder }
+type collector struct {
+	responder *Responder
+
+	mu    sync.Mutex
+	pools map[string]bool // those that have a series of their own, for good: a counter must not come and go
+}
+
+// mostPools is how many pools have a series of their own. What the others answer is one series, of the pool "".
+const mostPools = 1000
 
 var (
 	queriesDesc = prometheus.NewDesc("leeward_dns_queries_total",
@@ -49,6 +61,28 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
+// bounded returns the answers of most pools by name, and of all others together by "", which is only there if there are
+// others. The first pools to be seen have names, of those that are seen at once the ones that answered most.
+func (c *collector) bounded(answers map[string]uint64, most int) map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	byCount := slices.SortedFunc(maps.Keys(answers), func(a, b string) int {
+		return cmp.Or(cmp.Compare(answers[b], answers[a]), cmp.Compare(a, b))
+	})
+	out := make(map[string]uint64, min(len(answers), most+1))
+	for _, pool := range byCount {
+		if len(c.pools) < most {
+			c.pools[pool] = true
+		}
+		if c.pools[pool] {
+			out[pool] = answers[pool]
+		} else {
+			out[""] += answers[pool]
+		}
+	}
+	return out
+}
+
 // Collect implements prometheus.Collector. All series that have a mnemonic are there from the start, so that a rate can
 // be taken of the first of its kind.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
@@ -73,7 +107,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter(truncatedDesc, t[truncated])
 	counter(steeredDesc, t[steered])
 	counter(failOpenDesc, t[failOpen])
-	for pool, n := range c.responder.AnswersByPool() {
+	for pool, n := range c.bounded(c.responder.AnswersByPool(), mostPools) {
 		counter(poolDesc, n, pool)
 	}
 	counter(subnetDesc, t[subnets])
