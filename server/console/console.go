@@ -49,7 +49,9 @@ func New(o Options) http.Handler {
 	if o.State == nil {
 		o.State = func() *answer.State { return nil }
 	}
-	c := &console{Options: o, mux: http.NewServeMux(), streams: make(chan struct{}, o.Streams), turns: newTurns()}
+	c := &console{Options: o, mux: http.NewServeMux(), streams: listeners{
+		most: o.Streams, open: map[*listener]struct{}{}, of: map[string]int{},
+	}, turns: newTurns()}
 	c.mux.HandleFunc("/assets/{hash}/{file}", asset)
 	c.mux.HandleFunc("/events", c.events)
 	for _, x := range []struct {
@@ -98,7 +100,7 @@ type console struct {
 	book    shareBook
 	turns   *turns
 	drilled reports
-	streams chan struct{} // has a token for each that is open
+	streams listeners
 	nav     []link
 }
 
@@ -124,23 +126,22 @@ type frame struct {
 
 // screen serves a page: make returns the title and what its template shows.
 func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Status) (string, any, error)) {
+	var gate gate // of its own: a screen that waits for a disk or for etcd holds up no other
 	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		p, err := c.shelf.get(r.URL.Path+"?"+r.URL.Query().Encode(), func() (*sheet, error) {
-			s, err := c.Status(r.Context())
-			if err != nil {
-				return nil, err
-			}
-			title, body, err := do(r, s)
-			if err != nil {
-				return nil, err
-			}
-			f := c.frame(r, s, title)
-			f.Body = body
-			if x, is := body.(interface{ still() bool }); is && x.still() {
-				f.Refresh = false
-			}
-			return render(name, f)
-		})
+		key := r.URL.Path + "?" + r.URL.Query().Encode()
+		p, err := c.shelf.fresh(key), error(nil)
+		if p == nil {
+			p, err = func() (*sheet, error) {
+				if name != "simulate" { // which has turns of its own
+					leave, err := gate.enter(r.Context(), addressOf(r))
+					if err != nil {
+						return nil, err
+					}
+					defer leave() // before it is sent: whoever reads slowly holds up nobody
+				}
+				return c.shelf.get(key, func() (*sheet, error) { return c.make(r, name, do) })
+			}()
+		}
 		if err != nil {
 			c.fail(w, r, err)
 			return
@@ -148,6 +149,25 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		secure(w.Header())
 		p.send(w, r, http.StatusOK)
 	})
+}
+
+// make makes a page from a status.
+func (c *console) make(r *http.Request, name string, do func(*http.Request, *admin.Status) (string, any, error),
+) (*sheet, error) {
+	s, err := c.Status(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	title, body, err := do(r, s)
+	if err != nil {
+		return nil, err
+	}
+	f := c.frame(r, s, title)
+	f.Body = body
+	if x, is := body.(interface{ still() bool }); is && x.still() {
+		f.Refresh = false
+	}
+	return render(name, f)
 }
 
 // frame returns what stands around a screen.

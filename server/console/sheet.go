@@ -141,6 +141,21 @@ const (
 	mostKept = 64 // addresses; beyond that all are forgotten
 )
 
+// fresh returns the page of an address if it was made within keptFor; nil: it has to be made.
+func (x *shelf) fresh(key string) *sheet {
+	x.mu.Lock()
+	s := x.places[key]
+	x.mu.Unlock()
+	if s == nil || !s.mu.TryLock() { // it is being made
+		return nil
+	}
+	defer s.mu.Unlock()
+	if s.sheet == nil || time.Since(s.at) >= keptFor {
+		return nil
+	}
+	return s.sheet
+}
+
 // get returns the page of an address, as it was made within keptFor, or makes it. Errors are not kept.
 func (x *shelf) get(key string, do func() (*sheet, error)) (*sheet, error) {
 	x.mu.Lock()

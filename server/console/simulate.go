@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -313,10 +312,7 @@ func (b *busyError) Error() string { return b.text }
 
 // enter waits for a turn. leave ends it.
 func (t *turns) enter(r *http.Request) (leave func(), err error) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := addressOf(r)
 	t.mu.Lock()
 	waits := t.from[host]
 	t.from[host] = true

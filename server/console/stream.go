@@ -42,17 +42,74 @@ const (
 	streamWrite = 10 * time.Second // that a reader may take for one event
 )
 
+// listeners are the event streams that are open, of so many at most. If one too many comes, it ends one of the address
+// with the most, so that no address has all of them while others have none.
+type listeners struct {
+	most int
+
+	mu   sync.Mutex
+	open map[*listener]struct{}
+	of   map[string]int // by address
+}
+
+// listener is one event stream.
+type listener struct {
+	from  string
+	since time.Time
+	end   chan struct{} // closed when it has to make room
+}
+
+// admit takes a stream in; nil: there is no room, and nobody has two more than its address.
+func (s *listeners) admit(from string) *listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= s.most {
+		var worst *listener
+		for l := range s.open {
+			if worst == nil || s.of[l.from] > s.of[worst.from] ||
+				s.of[l.from] == s.of[worst.from] && l.since.Before(worst.since) {
+				worst = l
+			}
+		}
+		if worst == nil || s.of[worst.from] < s.of[from]+2 {
+			return nil
+		}
+		s.forget(worst)
+		close(worst.end)
+	}
+	l := &listener{from: from, since: time.Now(), end: make(chan struct{})}
+	s.open[l] = struct{}{}
+	s.of[from]++
+	return l
+}
+
+func (s *listeners) leave(l *listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(l)
+}
+
+// forget removes a stream. The caller holds the lock.
+func (s *listeners) forget(l *listener) {
+	if _, found := s.open[l]; !found {
+		return
+	}
+	delete(s.open, l)
+	if s.of[l.from]--; s.of[l.from] == 0 {
+		delete(s.of, l.from)
+	}
+}
+
 // events is a stream of server-sent events that say only that a screen is worth fetching again.
 func (c *console) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case c.streams <- struct{}{}:
-		defer func() { <-c.streams }()
-	default: // the page asks every few seconds instead
+	stream := c.streams.admit(addressOf(r))
+	if stream == nil { // the page asks every few seconds instead
 		w.Header().Set("Retry-After", "30")
 		http.Error(w, "so many event streams are open that this one waits; the page asks again by itself",
 			http.StatusServiceUnavailable)
 		return
 	}
+	defer c.streams.leave(stream)
 	if c.Waits != nil {
 		c.Waits(r)
 	}
@@ -82,6 +139,8 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-c.Stopped:
 			return
+		case <-stream.end:
+			return
 		case <-end.C:
 			return
 		case <-timer.C:
@@ -97,6 +156,8 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 			case <-r.Context().Done():
 				return
 			case <-c.Stopped:
+				return
+			case <-stream.end:
 				return
 			case <-time.After(streamRest):
 			}

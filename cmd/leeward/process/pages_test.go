@@ -1,0 +1,95 @@
+//go:build !noembed
+
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Five hundred clients hold what they can of the admin interface, from one address and from many: event streams,
+// connections that say nothing, requests that never end, pages that nobody reads, and simulations. Meanwhile others'
+// pages, streams, metrics and readiness are answered, and so are queries.
+func TestPagesStarveNobody(t *testing.T) {
+	const clients = 500
+	c := newCluster(t)
+	c.putAll(resources)
+	p := serve(t, settings("a", c))
+	p.awaitAnswer("www.example.test", "192.0.2.1")
+	p.await("it is ready", func() string {
+		r, err := http.Get("http://" + p.Admin + "/readyz")
+		if err != nil {
+			return err.Error()
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			return r.Status
+		}
+		return ""
+	})
+	dial := func(from string) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
+		return d.Dial("tcp", p.Admin)
+	}
+	request := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" }
+	for name, first := range map[string]func(i int) string{
+		"streams": func(int) string { return request("/events") },
+		"silent":  func(int) string { return "" },
+		"slow":    func(int) string { return "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-" },
+		"deaf":    func(i int) string { return request(fmt.Sprintf("/policies?from=%d", i)) + request("/metrics") },
+		"simulate": func(i int) string {
+			return request(fmt.Sprintf("/simulate?gone=pool/www-eu&surge=us-east=%dx", i))
+		},
+	} {
+		for crowd, addresses := range map[string]int{"one address": 1, "many addresses": 200} {
+			t.Run(name+" from "+crowd, func(t *testing.T) {
+				for i := range clients {
+					from := fmt.Sprintf("127.0.1.%d", 1+i%addresses)
+					conn, err := dial(from)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					_, _ = io.WriteString(conn, first(i)) // one that had to make room is closed already
+				}
+				victim := http.Client{Timeout: time.Minute, Transport: &http.Transport{
+					DisableKeepAlives: true,
+					DialContext: func(context.Context, string, string) (net.Conn, error) {
+						return dial("127.0.2.1")
+					},
+				}}
+				for range 3 {
+					for _, path := range []string{
+						"/", "/pools", "/policy/www.example.test", "/metrics", "/readyz", "/api/v1/status",
+					} {
+						r, err := victim.Get("http://" + p.Admin + path)
+						if err != nil {
+							t.Fatalf("%s: %v", path, err)
+						}
+						_, err = io.Copy(io.Discard, r.Body)
+						r.Body.Close()
+						if err != nil || r.StatusCode != http.StatusOK {
+							t.Errorf("%s: %s, %v", path, r.Status, err)
+						}
+					}
+					if got := p.answer("www.example.test"); got != "192.0.2.1" {
+						t.Errorf("a query is answered %q", got)
+					}
+				}
+				r, err := victim.Get("http://" + p.Admin + "/events")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer r.Body.Close()
+				if crowd == "one address" && r.StatusCode != http.StatusOK {
+					t.Errorf("an event stream beside those of one address: %s", r.Status)
+				}
+			})
+		}
+	}
+}
