@@ -53,9 +53,6 @@ func (f *faults) signing(z *Zone) {
 		f.add("dnssec.enabled", "zones that live on another primary cannot be signed here yet; take dnssec out")
 	case z.Lists():
 		f.add("dnssec.enabled", "a catalog zone is read by its secondaries only, and not signed; take dnssec out")
-	case z.Transfer != nil && len(z.Transfer.Allow)+len(z.Transfer.Notify) > 0:
-		f.add("dnssec.enabled", "a signed zone cannot be transferred from here yet; take transfer.allow and "+
-			"transfer.notify out, or dnssec")
 	}
 	if z.Signed() {
 		f.foreign(z.DNSSEC.Foreign)

@@ -92,6 +92,9 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 		if newer(zone.Serial(), serial) && known {
 			old = p.journal.at(zone.Origin(), serial)
 		}
+		if old != nil && (old.Signed() || zone.Signed()) {
+			old = nil // what signatures and denial differ in is not known: the whole zone says it (RFC 1995 section 4)
+		}
 		switch {
 		case !newer(zone.Serial(), serial), !tcp:
 			// nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
@@ -112,14 +115,17 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 		}
 	}
 	s.record(apex, soa)
-	zone.Each(func(name []byte, typ rr.Type, count int, set []byte) bool {
+	err := zone.Each(func(name []byte, typ rr.Type, count int, set []byte) bool {
 		if typ != rr.TypeSOA {
 			s.set(name, set, count)
 		}
 		return s.err == nil && ctx.Err() == nil
 	})
-	if ctx.Err() != nil {
-		s.err = ctx.Err()
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.err = err
 		return "axfr"
 	}
 	s.record(apex, soa)

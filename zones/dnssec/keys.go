@@ -210,6 +210,18 @@ func (k *Keys) At(at time.Time) *Duty {
 	return d
 }
 
+// Events returns how many times of the keys are from one time on and not after another.
+func (k *Keys) Events(from, to time.Time) (n int) {
+	for i := range k.all {
+		k.all[i].Times.each(func(_ string, t *time.Time) {
+			if !t.IsZero() && !t.Before(from) && !t.After(to) {
+				n++
+			}
+		})
+	}
+	return n
+}
+
 // Next returns when what the keys do may change by their times; the zero time: never.
 func (k *Keys) Next(now time.Time) (next time.Time) {
 	for i := range k.all {

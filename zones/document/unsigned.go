@@ -25,7 +25,7 @@ func (p *proofs) add(at zones.Position, t rr.Type) {
 	p.count[t]++
 }
 
-// unsigned says once that a file which is signed is served without its signatures.
+// unsigned says once that the signatures of a file are left out. Whether the zone is signed here may be said elsewhere.
 func (m *masterFile) unsigned() {
 	if m.proofs.count == nil {
 		return
@@ -38,7 +38,7 @@ func (m *masterFile) unsigned() {
 	m.problems = append(m.problems, zones.Problem{
 		Position: m.proofs.first, Key: zones.KeyOf(zones.KindZone, m.origin), Warning: true,
 		Message: "the file is signed, and " + strings.Join(left,
-			", ") + " are left out: the zone is served unsigned. " +
-			"Take its DS out of the parent zone first, or whoever validates gets no answer",
+			", ") + " are left out. Where the Zone has dnssec enabled it is signed here, with the key of this server; " +
+			"else it is served unsigned. Take its DS out of the parent zone first, or whoever validates gets no answer",
 	})
 }

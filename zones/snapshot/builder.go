@@ -50,6 +50,7 @@ type Builder struct {
 	keys     map[string]keyed          // by origin, as far as somebody has looked for them
 	rekeyed  map[string]bool           // origins for which there is a key, or none, since the last Update
 	kept     map[string]*dnssec.Kept   // by origin: signatures that an earlier process has made
+	epochs   map[string]bool           // origins whose signatures are of another epoch since the last Update
 	unsigned map[string]bool           // origins that were served without signatures when none were asked for
 
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
@@ -67,6 +68,7 @@ func NewBuilder(now func() time.Time) *Builder {
 		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
 		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
 		unsigned: map[string]bool{}, turns: map[string]time.Time{}, kept: map[string]*dnssec.Kept{},
+		epochs: map[string]bool{},
 	}
 	b.clear()
 	return b

@@ -32,6 +32,10 @@ func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 // Kept notes signatures of a zone that an earlier process has made, before its key is noted.
 func (b *Builder) Kept(origin string, k *dnssec.Kept) { b.kept[origin] = k }
 
+// Turned notes that a zone's signatures are those of another epoch. The next Update gives it the serial of that, if the
+// zone has secondaries.
+func (b *Builder) Turned(origin string) { b.epochs[origin] = true }
+
 // Signs reports whether any zone is signed.
 func (b *Builder) Signs() bool { return len(b.signers) > 0 }
 
@@ -54,6 +58,12 @@ func (u *update) takeKeys() {
 		}
 	}
 	clear(u.rekeyed)
+	for origin := range u.epochs {
+		if z, ok := u.catalog.Get(zones.KeyOf(zones.KindZone, origin)).(*zones.Zone); ok && u.turned(z) != 0 {
+			u.touched = append(u.touched, origin)
+		}
+	}
+	clear(u.epochs)
 }
 
 // signerOf returns the signer of a zone that is to be signed; nil: the zone is served unsigned. usable: the zone can be

@@ -59,6 +59,13 @@ func (z *zone) hidden(name []byte, n node) bool {
 	return at > 0 // at 0 is the cut itself
 }
 
+// redirected reports whether it is a DNAME that answers instead of a name.
+func (z *zone) redirected(name []byte, n node) bool {
+	var offsets [128]uint8
+	above := offsets[:z.above(name, &offsets)]
+	return z.hider(name, above, 0, n).typ == rr.TypeDNAME
+}
+
 // types appends the types that the bitmap of a node has, but for those that are left out.
 func (z *zone) types(s *Snapshot, n node, omit []rr.Type, dst []rr.Type) []rr.Type {
 	g := z.signing
@@ -121,19 +128,24 @@ type link struct {
 
 // fill makes the record that is at a key of the chain. omit are types that are left out.
 func (l *link) fill(z *zone, s *Snapshot, at, next []byte, omit []rr.Type) {
-	g := z.signing
 	l.owner = z.named(l.owner[:0], at)
 	n := z.tree.find(l.owner)
 	if l.types = l.types[:0]; n != nil {
 		l.types = z.types(s, n, omit, l.types)
 	}
-	if g.signer.NSEC3() {
+	l.lay(z, at, next, l.types)
+}
+
+// lay makes the record that is at a key of the chain, with a bitmap of types, which it sorts.
+func (l *link) lay(z *zone, at, next []byte, types []rr.Type) {
+	if z.signing.signer.NSEC3() {
 		l.owner = append(dnssec.AppendHashed(l.owner[:0], at[:dnssec.HashSize]), z.origin...)
 		l.data = dnssec.AppendNSEC3(l.data[:0], next)
 	} else {
+		l.owner = z.named(l.owner[:0], at)
 		l.data = z.named(l.data[:0], next)
 	}
-	l.data = dnssec.AppendTypes(l.data, l.types)
+	l.data = dnssec.AppendTypes(l.data, types)
 }
 
 // proof is the type of the records of the zone's chain.

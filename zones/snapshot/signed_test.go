@@ -171,6 +171,13 @@ func TestSignedChangeByChange(t *testing.T) {
 			if missing := unsignedSets(s, at); len(missing) > 0 {
 				t.Fatalf("not signed: %q", missing)
 			}
+			h, err := handedOf(s.Zone(at.origin))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if faults := h.faults(at.origin, nsec3, k.DNSKEY()); len(faults) > 0 {
+				t.Fatalf("as it is transferred: %q", faults)
+			}
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"leeward/zones"
+	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
 )
@@ -16,6 +17,8 @@ type Zone struct {
 	zone     *zone
 	policies []*steer.Policy
 	program  *steer.Program
+
+	generation *dnssec.Generation // nil: the zone is not signed
 }
 
 // Zone returns the zone with that origin, nil if there is none.
@@ -24,13 +27,21 @@ func (s *Snapshot) Zone(origin rr.Name) *Zone {
 	if !ok {
 		return nil
 	}
-	return &Zone{zone: s.zones[at], policies: s.policies, program: s.program}
+	return s.handed(s.zones[at])
+}
+
+func (s *Snapshot) handed(z *zone) *Zone {
+	out := &Zone{zone: z, policies: s.policies, program: s.program}
+	if z.signing != nil {
+		out.generation = z.signing.signer.Now()
+	}
+	return out
 }
 
 // EachZone calls f with each zone, in any order, until f returns false.
 func (s *Snapshot) EachZone(f func(*Zone) bool) {
 	for _, z := range s.zones {
-		if !f(&Zone{zone: z, policies: s.policies, program: s.program}) {
+		if !f(s.handed(z)) {
 			return
 		}
 	}
@@ -79,14 +90,19 @@ func SerialOf(soa []byte) uint32 {
 }
 
 // Each calls f with every RRset, including the SOA, in the order of the tree, until f returns false. The name is in
-// wire form, the records are as in a Set. Both belong to the snapshot.
-func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
+// wire form, the records are as in a Set. Both are good until f returns. In a signed zone each RRset is followed by its
+// signatures, as an RRset of their own, and denial comes last; the error says what could not be signed.
+func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) error {
+	if z.Signed() {
+		return z.eachSigned(f)
+	}
 	more := true
 	z.zone.tree.each(func(n node) {
 		more = more && z.node(n, func(typ rr.Type, count int, wire []byte) bool {
 			return f(n.name(), typ, count, wire)
 		})
 	})
+	return nil
 }
 
 // node calls f with every RRset of a name.
@@ -131,7 +147,8 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
 
 // Diff calls f for each record that only one of two versions of a zone has, until f returns false: removed from old, or
-// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed.
+// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed. It does
+// not know signatures: neither version may be signed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
 	a, b := old.zone.tree, z.zone.tree
 	alike := a.len() == b.len() && a.seed == b.seed

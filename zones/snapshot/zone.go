@@ -124,7 +124,7 @@ func (u *update) editZones() {
 			if len(edits) > 0 {
 				next.tree = next.tree.apply(apex, edits)
 			}
-			next.reserial(serial)
+			next.reserial(serial + u.turned(z))
 		}
 		u.setZone(at, &next)
 	}
@@ -171,7 +171,11 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	if z.Lists() {
 		return u.builtList(apex, z)
 	}
-	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin))
+	signer, usable := u.signerOf(z)
+	if !usable {
+		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
+	}
+	soa, negative := soaOf(z, apex, u.catalog.ZoneSerial(origin)+u.turned(z))
 	edits := []edit{soa}
 	if ns, ok := nsOf(z, apex); ok {
 		edits = append(edits, ns)
@@ -180,10 +184,6 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 		edits = append(edits, edit{name: p.name, kind: setPolicy, n: p.number})
 	}
 	edits = append(edits, u.holesIn(origin, apex)...)
-	signer, usable := u.signerOf(z)
-	if !usable {
-		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
-	}
 	out := &zone{
 		origin: apex, hash: hash(u.seed, []byte(apex)), negative: negative, transfer: z.Transfer,
 		fixed: z.Order == zones.OrderFixed,

@@ -68,6 +68,10 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		l.builder.Keyed(k.origin, k.keys, k.err)
 		build = true
 	}
+	for _, origin := range w.turned {
+		l.builder.Turned(origin)
+		build = true
+	}
 	if a.delta.Full || slices.ContainsFunc(a.delta.Keys, isZone) ||
 		slices.ContainsFunc(w.elsewhere, l.members.concerns) {
 		for _, b := range l.members.update(l.catalog, l.builder.Version) {

@@ -85,6 +85,7 @@ type waiting struct {
 	elsewhere []transferred
 	kept      []kept
 	keyed     []keyed
+	turned    []string // origins, to the signatures of another epoch
 	requests  []func()
 }
 

@@ -201,6 +201,11 @@ func (l *Loop) Transferred(origin string, t snapshot.Transferred) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.elsewhere = append(l.inbox.waits.elsewhere, transferred{origin, t}) })
 }
 
+// Turned tells that a zone's signatures are those of another epoch.
+func (l *Loop) Turned(origin string) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.turned = append(l.inbox.waits.turned, origin) })
+}
+
 // Keyed hands over the keys of a zone that is to be signed, or why there are none to be had.
 func (l *Loop) Keyed(origin string, k *dnssec.Keys, err error) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })

@@ -180,6 +180,7 @@ func (r *run) assemble() error {
 		}
 		o.Follow = r.secondary.Assign
 		r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
+		r.epochs.turned = func(origin string) { r.loop.Turned(origin) }
 		r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
 			r.loop.Keyed(origin, k, err)
 		})

@@ -19,6 +19,7 @@ type epochs struct {
 	snapshot atomic.Pointer[snapshot.Snapshot]
 	ahead    *ahead
 	kept     *kept
+	turned   func(origin string) // hears of each turn
 }
 
 const (
@@ -70,6 +71,7 @@ func (e *epochs) turn(ctx context.Context) {
 		e.ahead.again()
 		if due {
 			signer.Turn()
+			e.turned(rr.TrimDot(origin.String()))
 		}
 		e.log.Debug("signatures of the next epoch", "zone", origin, "in use", due, "signatures", next.Len(),
 			"took", time.Since(began))
