@@ -9,8 +9,8 @@ import (
 )
 
 // A signed zone as transfers see it: what an unsigned one has, with the signatures of one epoch, and a chain of denial
-// whose records say what is handed on. A bitmap may say less than the one that is answered here: a steered name is handed
-// on with the addresses of one pool, and here it may have those of any.
+// whose records say what is handed on. A bitmap may say less than the one that is answered here: a steered name is
+// handed on with the addresses of one pool, and here it may have those of any.
 
 // Signed reports whether the zone is signed here.
 func (z *Zone) Signed() bool { return z.zone.signing != nil }
@@ -41,8 +41,8 @@ func (z *Zone) eachSigned(f func(name []byte, typ rr.Type, count int, wire []byt
 
 func (h *hand) goesOn() bool { return h.more && h.err == nil }
 
-// node writes what a name has, but for denial. What is at or below a cut is not ours to sign, but for a DS. What a DNAME
-// hides is left out: nobody is ever answered it, and Knot takes no zone that has it.
+// node writes what a name has, but for denial. What is at or below a cut is not ours to sign, but for a DS. What a
+// DNAME hides is left out: nobody is ever answered it, and Knot takes no zone that has it.
 func (h *hand) node(n node) {
 	name := n.name()
 	hidden, cut := h.zone.hidden(name, n), n.cut()
@@ -76,16 +76,13 @@ func (h *hand) sign(name []byte, typ rr.Type, count int, wire []byte, chosen boo
 		sign, add = h.generation.SignChosen, h.generation.AppendChosen
 	}
 	made := false
-	for range 2 { // what was let go just now is made once more
-		if h.rest, made = add(h.rest[:0], id, name, typ, ttl); made {
-			break
-		}
-		if h.err = sign(id, set); h.err != nil {
-			return
+	for !made && h.err == nil { // again only where it was let go in the same moment
+		if h.rest, made = add(h.rest[:0], id, name, typ, ttl); !made {
+			h.err = sign(id, set)
 		}
 	}
-	if !made {
-		h.rest, made = add(h.rest[:0], id, name, typ, ttl)
+	if h.err != nil {
+		return
 	}
 	size := h.generation.SignatureLength()
 	h.wire = h.wire[:0]

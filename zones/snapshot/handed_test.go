@@ -155,7 +155,7 @@ func TestSerialTurns(t *testing.T) {
 		}
 		last = serial
 		if _, fresh := begin(); fresh.last.Zone(k.Origin()).Serial() != serial {
-			t.Errorf("%v: a server that starts has serial %d, not %d", now, fresh.last.Zone(k.Origin()).Serial(), serial)
+			t.Errorf("%v: a server that starts has another serial than %d", now, serial)
 		}
 	}
 }

@@ -147,8 +147,8 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
 
 // Diff calls f for each record that only one of two versions of a zone has, until f returns false: removed from old, or
-// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed. It does
-// not know signatures: neither version may be signed.
+// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed. It
+// does not know signatures: neither version may be signed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
 	a, b := old.zone.tree, z.zone.tree
 	alike := a.len() == b.len() && a.seed == b.seed
