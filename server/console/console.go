@@ -38,8 +38,9 @@ type Options struct {
 
 	Changes *Changes // says when answers may have changed; never nil
 	Streams int      // event streams that are open at once, at most
-	// Waits hears of requests that are event streams: they wait, and make room for others. nil: nobody asks
-	Waits   func(*http.Request)
+	// Waits hears of requests that wait, as event streams do, and who is not yet in turn: they make room for others
+	// until the function that it returns is called. nil: nobody asks
+	Waits   func(*http.Request) (goesOn func())
 	Stopped <-chan struct{} // closed when the process stops
 	Log     *slog.Logger    // never nil
 }
@@ -48,6 +49,9 @@ type Options struct {
 func New(o Options) http.Handler {
 	if o.State == nil {
 		o.State = func() *answer.State { return nil }
+	}
+	if o.Waits == nil {
+		o.Waits = func(*http.Request) func() { return func() {} }
 	}
 	c := &console{Options: o, mux: http.NewServeMux(), streams: listeners{
 		most: o.Streams, open: map[*listener]struct{}{}, of: map[string]int{},
@@ -133,7 +137,9 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		if p == nil {
 			p, err = func() (*sheet, error) {
 				if name != "simulate" { // which has turns of its own
+					goesOn := c.Waits(r)
 					leave, err := gate.enter(r.Context(), addressOf(r))
+					goesOn()
 					if err != nil {
 						return nil, err
 					}

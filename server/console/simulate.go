@@ -147,7 +147,9 @@ func (x *simulation) question(now time.Time) (q Supposed, err error) {
 
 // foresee has the forecast made, and words it.
 func (c *console) foresee(r *http.Request, q Supposed, out *simulation) error {
+	goesOn := c.Waits(r)
 	leave, err := c.turns.enter(r)
+	goesOn()
 	if err != nil {
 		return err
 	}

@@ -110,9 +110,7 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.streams.leave(stream)
-	if c.Waits != nil {
-		c.Waits(r)
-	}
+	c.Waits(r)
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // nothing more is read; the server's deadline would end the stream
 	secure(w.Header())

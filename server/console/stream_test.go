@@ -38,7 +38,7 @@ func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options(night())
 		waits := 0
-		o.Waits = func(*http.Request) { waits++ }
+		o.Waits = func(*http.Request) func() { waits++; return nil }
 		h := console.New(o)
 		ctx, stop := context.WithCancel(t.Context())
 		out := lines{httptest.NewRecorder(), make(chan string, 100)}

@@ -10,10 +10,14 @@ import (
 	"time"
 )
 
-// crowd is a listener that bounds how many connections are open. If one too many comes, it closes another: one of the
-// client with the most connections. Of these it closes the one that has waited longest for a whole request or, if all
-// are being answered, the one that has been answered for longest. So neither idle or slow clients, nor one client with
-// many connections, keep others out.
+// crowd is a listener that bounds how many connections are open. If one too many comes, it closes another:
+//
+//   - one of a client that has more than its share, if there is any,
+//   - else one that has no whole request, before one that is being answered,
+//
+// of these one of the client with the most, and of these the one that has waited or been answered for longest. So
+// neither idle or slow clients, nor one client with many connections, keep others out; and a connection that has just
+// come, and whose request is still on its way, is not closed for a client that has many.
 type crowd struct {
 	net.Listener
 	most int
@@ -76,9 +80,17 @@ func (c *crowd) admit(g *guest) bool {
 	return true
 }
 
+// share is how many connections a client may have before it makes room for others first: a part of all in proportion to
+// the number of clients, but a browser's six and some more where there are enough for that.
+func (c *crowd) share() int { return max(c.most/(len(c.of)+1), min(8, c.most/4)) }
+
 // before reports whether a is closed rather than b.
 func (c *crowd) before(a, b *guest) bool {
+	share := c.share()
+	over := func(g *guest) bool { return c.of[g.from] > share }
 	switch {
+	case over(a) != over(b):
+		return over(a)
 	case a.busy != b.busy:
 		return b.busy
 	case c.of[a.from] != c.of[b.from]:
@@ -112,12 +124,15 @@ func (g *guest) turn(busy bool) {
 	g.busy, g.since = busy, time.Now()
 }
 
-// waits notes that a request is an event stream: it waits for something to happen, and makes room for others as an idle
-// connection does.
-func (c *crowd) waits(r *http.Request) {
-	if g, ok := r.Context().Value(guestKey{}).(*guest); ok {
-		g.turn(false)
+// waits notes that a request waits: for something to happen, as an event stream does, or for its turn. It makes room
+// for others as an idle connection does, until goesOn is called.
+func (c *crowd) waits(r *http.Request) (goesOn func()) {
+	g, ok := r.Context().Value(guestKey{}).(*guest)
+	if !ok {
+		return func() {}
 	}
+	g.turn(false)
+	return func() { g.turn(true) }
 }
 
 type guestKey struct{}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // Whatever clients of the admin interface do with any number of connections, no more than the limit are open, and a
@@ -89,5 +93,46 @@ func TestCrowd(t *testing.T) {
 				t.Errorf("%d are counted by client, of %d", total, len(c.open))
 			}
 		})
+	}
+}
+
+// Who makes room: the connections of clients are written as letters, those that have no whole request small, the oldest
+// first. The last one comes.
+func TestWhoMakesRoom(t *testing.T) {
+	for _, c := range []struct {
+		most                     int
+		open, comes, stays, what string
+	}{
+		{8, "AAAAAAAA", "b", "AAAAAAAb", "one that has many makes room"},
+		{8, "AAAAAAAb", "a", "AAAAAAAb", "one that has just come is not closed for one that has many"},
+		{8, "bcdeaaaa", "f", "bcdeaaaf", "nor are others"},
+		{8, "abcdefgH", "i", "bcdefgHi", "one that waits, before one that is answered"},
+		{8, "abcdefHH", "i", "bcdefHHi", "also of a client that has two"},
+		{8, "ABCDEFGH", "i", "ABCDEFGH", "where all are answered, and none has more, who comes has to wait"},
+		{8, "AABCDEFG", "h", "ABCDEFGh", "one of a client that has more than who comes would have"},
+		{24, "abcdefghijlmnopqrsKKKKKK", "t", "bcdefghijlmnopqrsKKKKKKt", "a browser's six are no more than its share"},
+	} {
+		crowd := newCrowd(nil, c.most)
+		begun := time.Now()
+		name := map[*guest]rune{}
+		admit := func(r rune, age int) {
+			there, _ := net.Pipe()
+			g := &guest{Conn: there, crowd: crowd, since: begun.Add(time.Duration(age)), busy: unicode.IsUpper(r)}
+			g.from = netip.AddrFrom4([4]byte{192, 0, 2, byte(unicode.ToLower(r))})
+			if crowd.admit(g) {
+				name[g] = r
+			}
+		}
+		for age, r := range c.open + c.comes {
+			admit(r, age)
+		}
+		left := slices.SortedFunc(maps.Keys(crowd.open), func(a, b *guest) int { return a.since.Compare(b.since) })
+		got := ""
+		for _, g := range left {
+			got += string(name[g])
+		}
+		if got != c.stays {
+			t.Errorf("%s: of %q and %q stay %q, not %q", c.what, c.open, c.comes, got, c.stays)
+		}
 	}
 }

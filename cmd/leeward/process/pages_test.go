@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 )
@@ -37,6 +38,59 @@ func TestPagesStarveNobody(t *testing.T) {
 		return d.Dial("tcp", p.Admin)
 	}
 	request := func(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" }
+	victim := http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return dial("127.0.2.1")
+		},
+	}}
+	others := func(t *testing.T) {
+		t.Helper()
+		for range 3 {
+			for _, path := range []string{
+				"/", "/pools", "/policy/www.example.test", "/metrics", "/readyz", "/api/v1/status",
+			} {
+				r, err := victim.Get("http://" + p.Admin + path)
+				if err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+				_, err = io.Copy(io.Discard, r.Body)
+				r.Body.Close()
+				if err != nil || r.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s, %v", path, r.Status, err)
+				}
+			}
+			if got := p.answer("www.example.test"); got != "192.0.2.1" {
+				t.Errorf("a query is answered %q", got)
+			}
+		}
+	}
+	t.Run("fifty that ask again and again from one address", func(t *testing.T) {
+		done := make(chan struct{})
+		var wait sync.WaitGroup
+		defer wait.Wait()
+		defer close(done)
+		for i := range 50 {
+			wait.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					conn, err := dial("127.0.1.1")
+					if err != nil {
+						continue
+					}
+					_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+					_, _ = io.WriteString(conn, request(fmt.Sprintf("/policies?from=%d", i)))
+					_, _ = io.CopyN(io.Discard, conn, 1<<10)
+					conn.Close()
+				}
+			})
+		}
+		others(t)
+	})
 	for name, first := range map[string]func(i int) string{
 		"streams": func(int) string { return request("/events") },
 		"silent":  func(int) string { return "" },
@@ -57,30 +111,7 @@ func TestPagesStarveNobody(t *testing.T) {
 					defer conn.Close()
 					_, _ = io.WriteString(conn, first(i)) // one that had to make room is closed already
 				}
-				victim := http.Client{Timeout: time.Minute, Transport: &http.Transport{
-					DisableKeepAlives: true,
-					DialContext: func(context.Context, string, string) (net.Conn, error) {
-						return dial("127.0.2.1")
-					},
-				}}
-				for range 3 {
-					for _, path := range []string{
-						"/", "/pools", "/policy/www.example.test", "/metrics", "/readyz", "/api/v1/status",
-					} {
-						r, err := victim.Get("http://" + p.Admin + path)
-						if err != nil {
-							t.Fatalf("%s: %v", path, err)
-						}
-						_, err = io.Copy(io.Discard, r.Body)
-						r.Body.Close()
-						if err != nil || r.StatusCode != http.StatusOK {
-							t.Errorf("%s: %s, %v", path, r.Status, err)
-						}
-					}
-					if got := p.answer("www.example.test"); got != "192.0.2.1" {
-						t.Errorf("a query is answered %q", got)
-					}
-				}
+				others(t)
 				r, err := victim.Get("http://" + p.Admin + "/events")
 				if err != nil {
 					t.Fatal(err)
