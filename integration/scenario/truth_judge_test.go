@@ -120,6 +120,25 @@ func TestTruth(t *testing.T) {
 			{from: at(11), until: at(35), effect: effect{full: "us"}},
 			{from: at(38), until: at(60), effect: effect{gone: "eu"}},
 		}, eu, 61, "1/2", false},
+		{"just started, hearing nobody: what died while it was away may be in", []spell{
+			{from: at(30), effect: effect{dead: both(eu)[:1]}},
+			{from: at(20), effect: effect{late: []string{"eu", "us", "ap"}}},
+			{from: at(10), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/1 1/2", true},
+		{"just started, hearing nobody: what was dead long before it went away is out", []spell{
+			{from: at(0), effect: effect{dead: both(eu)[:1]}},
+			{from: at(20), effect: effect{late: []string{"eu", "us", "ap"}}},
+			{from: at(40), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/1 1/2", false},
+		{"just started, and it hears others: what died while it was away is out", []spell{
+			{from: at(30), effect: effect{dead: both(eu)[:1]}},
+			{from: at(10), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 61, "1/1 1/2", false},
+		{"started a while ago, hearing nobody: what died while it was away is out", []spell{
+			{from: at(30), effect: effect{dead: both(eu)[:1]}},
+			{from: at(20), effect: effect{late: []string{"eu", "us", "ap"}}},
+			{from: at(10), until: at(60), effect: effect{gone: "eu"}},
+		}, eu, 70, "1/1 1/2", false},
 		{"just started: what flapped when it went away may be out", []spell{
 			{from: at(0), until: at(20), effect: effect{vague: both(eu)[:1]}},
 			{from: at(21), until: at(60), effect: effect{gone: "eu"}},

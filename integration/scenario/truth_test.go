@@ -79,11 +79,12 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 			since = at
 		}
 	}
+	alone := x.alone(p, server, sent, received)
 	deadAll, deadAny := false, false
 	for i := range x.spells {
 		s := &x.spells[i]
 		if slices.Contains(s.dead, a) {
-			deadAll = deadAll || s.covers(from, received)
+			deadAll = deadAll || s.covers(from, received) && (alone.IsZero() || s.from.Before(alone))
 			deadAny = deadAny || s.overlaps(since, received)
 		}
 		if slices.Contains(s.vague, a) && s.overlaps(since, received) {
@@ -103,6 +104,24 @@ func (x *truth) of(p lab.Plan, a netip.Addr, r *lab.Region, server string, sent,
 		}
 	}
 	return in
+}
+
+// alone returns since when a server cannot know what has died, as it has just started and hears nobody: it has what it
+// knew when it went away, and has not yet probed. Zero: it has no such excuse.
+func (x *truth) alone(p lab.Plan, server string, sent, received time.Time) (since time.Time) {
+	for i := range x.spells {
+		s := &x.spells[i]
+		if s.gone != server || s.until.IsZero() || !s.until.After(sent.Add(-x.quick(p))) {
+			continue
+		}
+		deaf := slices.ContainsFunc(x.spells, func(o spell) bool {
+			return slices.Contains(o.late, server) && o.overlaps(s.until, received)
+		})
+		if at := x.kept(p, server, s.from); deaf && (since.IsZero() || at.Before(since)) {
+			since = at
+		}
+	}
+	return since
 }
 
 // again is how long a server leaves a disk alone that has taken nothing.
