@@ -39,7 +39,7 @@ func handedOf(z *Zone) (h handed, err error) {
 }
 
 // faults returns what is wrong with a zone that is handed on: what authority there is must be signed by the key, and
-// nothing else, and NSEC records must say what is there and lead around once.
+// nothing else, and denial must say what is there and lead around once.
 func (h handed) faults(apex rr.Name, nsec3 bool, dnskey []byte) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	cutAbove := func(name rr.Name) bool {
@@ -68,38 +68,92 @@ func (h handed) faults(apex rr.Name, nsec3 bool, dnskey []byte) (all []string) {
 				say("%s %s has %d signatures, not %d", owner, typ, signed[typ], want)
 			}
 		}
+		if nsec3 || cutAbove(owner) {
+			continue
+		}
 		if nsec := sets[rr.TypeNSEC]; nsec != nil {
 			links++
 			next, rest, err := rr.CutName(nsec[0])
 			if err != nil || h.sets[next][rr.TypeNSEC] == nil {
 				say("%s leads to %s, which has no NSEC", owner, next)
 			}
-			var types []rr.Type
-			for typ := range sets {
-				if !cut || typ == rr.TypeNS || typ == rr.TypeDS || typ == rr.TypeNSEC || typ == rr.TypeRRSIG {
-					types = append(types, typ)
-				}
-			}
-			if want := dnssec.AppendTypes(nil, types); !bytes.Equal(rest, want) {
+			if want := h.bitmap(owner, apex); !bytes.Equal(rest, want) {
 				say("%s has the bitmap %x, not %x", owner, rest, want)
 			}
-		} else if !nsec3 && !cutAbove(owner) {
+			if len(sets) == 2 { // with its signature
+				say("%s has an NSEC and nothing else (RFC 4035 section 2.3)", owner)
+			}
+		} else {
 			say("%s has no NSEC", owner)
 		}
 	}
 	if nsec3 {
-		return all
-	}
-	seen := 0
-	for at := apex; seen <= links; seen++ {
-		if at, _, _ = rr.CutName(h.sets[at][rr.TypeNSEC][0]); at == apex {
-			break
+		all = append(all, h.hashed(apex, cutAbove)...)
+	} else if len(all) == 0 {
+		seen := 1
+		for at := apex; seen <= links; seen++ {
+			if at, _, _ = rr.CutName(h.sets[at][rr.TypeNSEC][0]); at == apex {
+				break
+			}
+		}
+		if seen != links {
+			say("the chain has %d links, and %d records", seen, links)
 		}
 	}
-	if seen+1 != links {
-		say("the chain has %d links, and %d records", seen+1, links)
-	}
 	slices.Sort(all)
+	return all
+}
+
+// bitmap returns the types that denial has to say of a name.
+func (h handed) bitmap(owner, apex rr.Name) []byte {
+	sets := h.sets[owner]
+	cut := owner != apex && sets[rr.TypeNS] != nil
+	var types []rr.Type
+	for typ := range sets {
+		if !cut || typ == rr.TypeNS || typ == rr.TypeDS || typ == rr.TypeNSEC || typ == rr.TypeRRSIG {
+			types = append(types, typ)
+		}
+	}
+	return dnssec.AppendTypes(nil, types)
+}
+
+// hashed is faults for NSEC3 records: each leads to the next by hash, each name with authority has one, also what is
+// only between names, and no other has types.
+func (h handed) hashed(apex rr.Name, hidden func(rr.Name) bool) (all []string) {
+	want := map[rr.Name][]byte{}
+	for owner, sets := range h.sets {
+		if sets[rr.TypeNSEC3] != nil || hidden(owner) {
+			continue
+		}
+		for n := owner; ; n = n.Parent() {
+			hash := dnssec.Hash([]byte(n))
+			want[rr.Name(dnssec.AppendHashed(nil, hash[:]))+apex] = h.bitmap(n, apex)
+			if n == apex {
+				break
+			}
+		}
+	}
+	var owners []rr.Name
+	for owner, sets := range h.sets {
+		if sets[rr.TypeNSEC3] != nil {
+			owners = append(owners, owner)
+		}
+	}
+	slices.Sort(owners)
+	for i, owner := range owners {
+		data := h.sets[owner][rr.TypeNSEC3][0]
+		next := rr.Name(dnssec.AppendHashed(nil, data[6:6+dnssec.HashSize])) + apex
+		if next != owners[(i+1)%len(owners)] {
+			all = append(all, fmt.Sprintf("%s leads to %s", owner, next))
+		}
+		if types := data[6+dnssec.HashSize:]; !bytes.Equal(types, want[owner]) {
+			all = append(all, fmt.Sprintf("%s has the bitmap %x, not %x", owner, types, want[owner]))
+		}
+		delete(want, owner)
+	}
+	for owner := range want {
+		all = append(all, fmt.Sprintf("%s has no record", owner))
+	}
 	return all
 }
 

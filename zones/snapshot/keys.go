@@ -36,6 +36,14 @@ func (b *Builder) Kept(origin string, k *dnssec.Kept) { b.kept[origin] = k }
 // zone has secondaries.
 func (b *Builder) Turned(origin string) { b.epochs[origin] = true }
 
+// EachKeys calls with the keys of each zone that somebody has looked for, or with why there are none, for another
+// Builder to be told by Keyed.
+func (b *Builder) EachKeys(f func(origin string, k *dnssec.Keys, err error)) {
+	for origin, k := range b.keys {
+		f(origin, k.keys, k.err)
+	}
+}
+
 // Signs reports whether any zone is signed.
 func (b *Builder) Signs() bool { return len(b.signers) > 0 }
 

@@ -137,9 +137,15 @@ func TestSignedChangeByChange(t *testing.T) {
 				case "policy":
 					full := strings.TrimPrefix(name+".example.test", "@.")
 					if rapid.Bool().Draw(t, "is there") {
-						put(&zones.Policy{Name: full, Rules: []zones.Rule{{Failover: []zones.Step{{
+						rules := []zones.Rule{{Failover: []zones.Step{{
 							Pools: []zones.WeightedPool{{Pool: "p", Weight: 1}},
-						}}}}})
+						}}}}
+						if rapid.IntRange(0, 2).Draw(t, "nothing for most") == 0 { // nor to be handed on
+							some := netip.MustParsePrefix("203.0.113.0/24")
+							rules[0].When = &zones.When{Prefixes: []netip.Prefix{some}}
+							rules = append(rules, zones.Rule{Answer: zones.AnswerNoData})
+						}
+						put(&zones.Policy{Name: full, Rules: rules})
 					} else {
 						batch.Changes = append(batch.Changes,
 							zones.Change{Key: zones.KeyOf(zones.KindPolicy, full), Revision: revision})
