@@ -137,9 +137,7 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		if p == nil {
 			p, err = func() (*sheet, error) {
 				if name != "simulate" { // which has turns of its own
-					goesOn := c.Waits(r)
-					leave, err := gate.enter(r.Context(), addressOf(r))
-					goesOn()
+					leave, err := c.turn(r, gate.enter)
 					if err != nil {
 						return nil, err
 					}
@@ -155,6 +153,13 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		secure(w.Header())
 		p.send(w, r, http.StatusOK)
 	})
+}
+
+// turn waits for a request's turn, while its connection makes room for others.
+func (c *console) turn(r *http.Request, enter func(context.Context, string) (leave func(), err error),
+) (leave func(), err error) {
+	defer c.Waits(r)()
+	return enter(r.Context(), addressOf(r))
 }
 
 // make makes a page from a status.

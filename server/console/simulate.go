@@ -147,9 +147,7 @@ func (x *simulation) question(now time.Time) (q Supposed, err error) {
 
 // foresee has the forecast made, and words it.
 func (c *console) foresee(r *http.Request, q Supposed, out *simulation) error {
-	goesOn := c.Waits(r)
-	leave, err := c.turns.enter(r)
-	goesOn()
+	leave, err := c.turn(r, c.turns.enter)
 	if err != nil {
 		return err
 	}
@@ -289,11 +287,11 @@ func foreseenState(p *steer.PoolForecast) (state, words string) {
 }
 
 // turns lets one simulation run at once, and then rests for as long as that took: simulations have half of one core
-// at most. Each address waits with one request at most, and those who wait come in turn.
+// at most. Each address waits with one request at most, and those who wait come in turn (gate).
 type turns struct {
+	gate  gate
 	mu    sync.Mutex
 	from  map[string]bool // addresses that wait, or whose simulation runs
-	one   chan struct{}   // has a token while one runs, or rests
 	after func(time.Duration, func())
 }
 
@@ -302,8 +300,7 @@ const turnMost = 5 * time.Second
 
 func newTurns() *turns {
 	return &turns{
-		from: map[string]bool{}, one: make(chan struct{}, 1),
-		after: func(d time.Duration, do func()) { time.AfterFunc(d, do) },
+		from: map[string]bool{}, after: func(d time.Duration, do func()) { time.AfterFunc(d, do) },
 	}
 }
 
@@ -313,8 +310,7 @@ type busyError struct{ text string }
 func (b *busyError) Error() string { return b.text }
 
 // enter waits for a turn. leave ends it.
-func (t *turns) enter(r *http.Request) (leave func(), err error) {
-	host := addressOf(r)
+func (t *turns) enter(ctx context.Context, host string) (leave func(), err error) {
 	t.mu.Lock()
 	waits := t.from[host]
 	t.from[host] = true
@@ -327,20 +323,17 @@ func (t *turns) enter(r *http.Request) (leave func(), err error) {
 		defer t.mu.Unlock()
 		delete(t.from, host)
 	}
-	wait := time.NewTimer(turnMost)
-	defer wait.Stop()
-	select {
-	case t.one <- struct{}{}:
-	case <-wait.C:
+	ctx, stop := context.WithTimeoutCause(ctx, turnMost,
+		&busyError{"Others' simulations run: one at once, so that answers have the machine."})
+	defer stop()
+	next, err := t.gate.enter(ctx, host)
+	if err != nil {
 		gone()
-		return nil, &busyError{"Others' simulations run: one at once, so that answers have the machine."}
-	case <-r.Context().Done():
-		gone()
-		return nil, context.Cause(r.Context())
+		return nil, err
 	}
 	began := time.Now()
 	return func() {
 		gone()
-		t.after(time.Since(began), func() { <-t.one })
+		t.after(time.Since(began), next)
 	}, nil
 }
