@@ -49,7 +49,8 @@ type content struct {
 	names    map[rr.Name]map[rr.Type]*set
 	policies map[rr.Name]bool
 	cuts     map[rr.Name]bool // where other zones of this server begin
-	ignored  []string         // what was asked for and RFC 2136 says to pass over
+	signs    Made
+	ignored  []string // what was asked for and RFC 2136 says to pass over
 }
 
 // set is a Record, its data in wire form beside the text.
@@ -65,10 +66,10 @@ type datum struct {
 }
 
 // newContent takes up what was read of a message's scope.
-func newContent(m *message, changes []zones.Change) (*content, error) {
+func newContent(m *message, changes []zones.Change, signs Made) (*content, error) {
 	c := &content{
 		origin: m.zone.name, names: map[rr.Name]map[rr.Type]*set{}, policies: map[rr.Name]bool{},
-		cuts: map[rr.Name]bool{},
+		cuts: map[rr.Name]bool{}, signs: signs,
 	}
 	for _, ch := range changes {
 		kind := ch.Key.Kind()
@@ -121,8 +122,12 @@ func (c *content) at(n rr.Name) map[rr.Type]*set {
 	return c.names[n]
 }
 
-// has reports whether there is an RRset. The SOA and NS of the apex are the Zone's; a policy stands for addresses.
+// has reports whether there is an RRset. The SOA and NS of the apex are the Zone's; a policy stands for addresses; what
+// signing makes is what is served.
 func (c *content) has(n rr.Name, t rr.Type) bool {
+	if data, own := c.made(n, t); own {
+		return len(data) > 0
+	}
 	if s := c.names[n][t]; s != nil && len(s.data) > 0 {
 		return true
 	}

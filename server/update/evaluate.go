@@ -26,8 +26,8 @@ func refuse(rcode, code uint16, format string, args ...any) error {
 // evaluate does what RFC 2136 section 3 says, in its order, on what was read of the message's scope: prerequisites,
 // permissions, the update section as a whole, then each of its records. Nothing of it is half done: the edits are all,
 // or there is an error.
-func evaluate(m *message, key string, changes []zones.Change) ([]zones.Edit, []string, error) {
-	c, err := newContent(m, changes)
+func evaluate(m *message, key string, changes []zones.Change, signs Made) ([]zones.Edit, []string, error) {
+	c, err := newContent(m, changes, signs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,6 +68,9 @@ func (c *content) prerequisites(rs []rr.Record) error {
 		case !r.Owner.Under(c.origin):
 			return refuse(wire.RcodeNotZone, 0, "prerequisite: %s is not in zone %s", r.Owner, c.zone.Origin)
 		}
+		if err := c.unproven(r); err != nil {
+			return err
+		}
 		switch r.Class {
 		case classAny, classNone:
 			if len(r.Data) > 0 || r.Type != rr.TypeANY && !r.Type.Storable() {
@@ -100,6 +103,10 @@ func (c *content) prerequisites(rs []rr.Record) error {
 		var there []string
 		if k.owner == c.origin && k.typ == rr.TypeNS {
 			there = c.nameservers()
+		} else if data, own := c.made(k.owner, k.typ); own {
+			for _, d := range data {
+				there = append(there, rr.Folded(k.typ, d))
+			}
 		} else if s := c.names[k.owner][k.typ]; s != nil {
 			for _, d := range s.data {
 				there = append(there, d.folded)
@@ -165,6 +172,9 @@ func (c *content) permissions(rs []rr.Record, key string) error {
 		if c.policies[r.Owner] && (t == 0 || t == rr.TypeA || t == rr.TypeAAAA || t == rr.TypeCNAME) {
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
 				"policy %s answers for addresses at this name; change the policy, or delete it first", r.Owner)
+		}
+		if err := c.unmade(r); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -45,6 +45,7 @@ type Options struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // may be nil
 	Published  Published             // nil: whoever asks next may be told of before
+	Made       Made                  // nil: no zone is served signed
 	Limit      time.Duration         // that one update may take, with its wait; 5 s if zero
 }
 
@@ -145,7 +146,7 @@ func (u *Updater) make(ctx context.Context, m *message, key string) (o outcome) 
 		return o
 	}
 	o.revision, o.err = u.o.Commit(ctx, m.scope(), func(changes []zones.Change) (_ []zones.Edit, err error) {
-		o.edits, o.ignored, err = evaluate(m, key, changes)
+		o.edits, o.ignored, err = evaluate(m, key, changes, u.o.Made)
 		return o.edits, err
 	})
 	return o

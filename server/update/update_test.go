@@ -757,7 +757,7 @@ func FuzzUpdate(f *testing.F) {
 		}
 		if err == nil {
 			store := &memory{values: maps.Clone(stored)}
-			edits, _, err := evaluate(m, "all", store.read(m.scope()))
+			edits, _, err := evaluate(m, "all", store.read(m.scope()), nil)
 			if err != nil && len(edits) > 0 {
 				t.Fatal("edits beside an error")
 			}

@@ -56,6 +56,12 @@ func (t Type) Proves() bool {
 	return false
 }
 
+// MadeBySigning reports whether signing a zone makes the records of the type that are at its apex: its keys, what asks
+// the parent for their DS (RFC 7344), and the parameters of NSEC3.
+func (t Type) MadeBySigning() bool {
+	return t == TypeDNSKEY || t == TypeCDS || t == TypeCDNSKEY || t == TypeNSEC3PARAM
+}
+
 // ParseType reads a mnemonic or TYPEn (RFC 3597 section 5), in upper or lower case. A type that has a mnemonic may be
 // given as a number as well; both are the same Type.
 func ParseType(s string) (Type, error) {

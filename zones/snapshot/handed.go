@@ -15,6 +15,20 @@ import (
 // Signed reports whether the zone is signed here.
 func (z *Zone) Signed() bool { return z.zone.signing != nil }
 
+// MadeBySigning returns the RDATA of the records of a type that signing makes at the apex; nil: there are none, or the
+// zone is not signed here.
+func (z *Zone) MadeBySigning(typ rr.Type) (all [][]byte) {
+	if !z.Signed() || !typ.MadeBySigning() {
+		return nil
+	}
+	count, wire := z.zone.tree.find([]byte(z.zone.origin)).set(typ)
+	for range count {
+		size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
+		all, wire = append(all, wire[recordHead:size]), wire[size:]
+	}
+	return all
+}
+
 // hand writes a signed zone's RRsets with their signatures.
 type hand struct {
 	*Zone

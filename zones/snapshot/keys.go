@@ -169,8 +169,3 @@ func keySets(z *zones.Zone, apex rr.Name, signer *dnssec.Signer) (edits []edit) 
 	}
 	return edits
 }
-
-// madeBySigning reports whether records of the type are made where a zone is signed, at its apex.
-func madeBySigning(t rr.Type) bool {
-	return t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY || t == rr.TypeNSEC3PARAM
-}

@@ -35,7 +35,7 @@ func (u *update) record(k zones.Key) {
 	}
 	name, err := rr.ParseRelative(owner, apex)
 	t, terr := rr.ParseType(typ)
-	if err == nil && terr == nil && !(name == apex && madeBySigning(t) && u.signers[origin] != nil) {
+	if err == nil && terr == nil && !(name == apex && t.MadeBySigning() && u.signers[origin] != nil) {
 		kind := dropSet
 		if u.catalog.Missed(k) {
 			kind = putSet // a hole
@@ -56,7 +56,7 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 		u.problems[r.Key()] = zones.Problem{Key: r.Key(), Message: err.Error()}
 		return edit{}, false
 	}
-	if name == apex && madeBySigning(typ) && u.signers[zone.Origin] != nil {
+	if name == apex && typ.MadeBySigning() && u.signers[zone.Origin] != nil {
 		u.problems[r.Key()] = zones.Problem{
 			Key: r.Key(), Warning: true, Message: "the zone is signed, and these records are made of its key: " +
 				"what is given here is not served; take it out",

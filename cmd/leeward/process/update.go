@@ -8,13 +8,14 @@ import (
 
 	"leeward/server/update"
 	"leeward/zones"
+	"leeward/zones/rr"
 	"leeward/zones/store"
 )
 
 // updates makes the handler of dynamic updates (RFC 2136). It refuses them if the resources are files, since there is
 // nothing to write to.
 func (r *run) updates() (*update.Updater, error) {
-	o := update.Options{Now: time.Now, Log: r.Log, Registerer: r.registry}
+	o := update.Options{Now: time.Now, Log: r.Log, Registerer: r.registry, Made: r.madeBySigning}
 	if r.Etcd != nil {
 		o.Commit = r.commitUpdate
 		o.Published = func(ctx context.Context, revision int64) {
@@ -24,6 +25,19 @@ func (r *run) updates() (*update.Updater, error) {
 		}
 	}
 	return update.New(o)
+}
+
+// madeBySigning returns what a zone that is signed is served with at its apex.
+func (r *run) madeBySigning(origin rr.Name, typ rr.Type) [][]byte {
+	s := r.epochs.snapshot.Load()
+	if s == nil {
+		return nil
+	}
+	z := s.Zone(origin)
+	if z == nil {
+		return nil
+	}
+	return z.MadeBySigning(typ)
 }
 
 // UpdateOwner owns the records that dynamic updates make, so that apply --prune of other owners keeps them.
