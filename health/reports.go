@@ -293,6 +293,21 @@ func (b *Board) Since(now time.Time, name string) time.Time {
 	return now
 }
 
+// Dated returns the time as of which a heartbeat counts that was found in a list and says when it was written, by the
+// clock of its vantage: no later than at, and as long before now as the two clocks are apart from it.
+//
+// No clock is trusted with more than that. Where a vantage is alive and the clocks differ, the worst that happens is
+// that it counts from its next heartbeat on, and not at once. Who was seen to move needs no date.
+func (b *Board) Dated(now, at time.Time, name string, written time.Time) time.Time {
+	if v := b.vantages[name]; written.IsZero() || v != nil && v.seen {
+		return at
+	}
+	if dated := now.Add(-now.Sub(written).Abs()); dated.Before(at) {
+		return dated
+	}
+	return at
+}
+
 // Heartbeat notes that a vantage has shown this sequence at that time. If the sequence moved, the vantage's reports are
 // fresh for another stale (DefaultStale if zero). The first heartbeat of a vantage counts as a move, since it may be
 // one.

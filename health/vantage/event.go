@@ -36,10 +36,15 @@ type Event struct {
 // Apply writes the event into the board, as received at that time. What comes from a list makes nobody fresh who went
 // stale.
 func (e *Event) Apply(b *health.Board, now time.Time) {
-	if e.Listed && !e.lasts() && !e.Gone {
-		now = b.Since(now, e.Vantage)
+	if !e.Listed || e.lasts() || e.Gone {
+		e.ApplyAt(b, now)
+		return
 	}
-	e.ApplyAt(b, now)
+	at := b.Since(now, e.Vantage)
+	if e.Heartbeat != nil {
+		at = b.Dated(now, at, e.Vantage, e.Heartbeat.Time)
+	}
+	e.ApplyAt(b, at)
 }
 
 // ApplyAt writes the event into the board as of that time, whatever else is known of the vantage.

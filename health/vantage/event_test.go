@@ -1,6 +1,7 @@
 package vantage
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -67,52 +68,73 @@ func TestAListDoesNotRefreshWhatWentStale(t *testing.T) {
 	}
 }
 
-// A server has started while etcd had no quorum, and its own probes find an endpoint up that was down before. etcd is
-// back: the list has the others' last words of then, down, and a heartbeat that was under way all the while. They do
-// not outvote what this server sees until they are seen to move. A server whose list comes at once believes it.
-func TestAListThatComesLateIsOld(t *testing.T) {
+// A server has started while etcd had no quorum, or just as it came back, and its own probes find an endpoint up that
+// was down before. The list has the others' last words of then, down, and heartbeats that were under way all the while.
+// They do not outvote what this server sees until they are seen to move. A server whose list comes at once, with
+// heartbeats that are young, believes it.
+func TestAListThatIsOld(t *testing.T) {
 	began := time.Date(2026, 11, 28, 14, 10, 0, 0, time.UTC)
-	for _, late := range []time.Duration{0, 9 * time.Second, 11 * time.Second, 31 * time.Second} {
-		t.Run(late.String(), func(t *testing.T) {
-			b := health.NewBoard()
-			b.Own("ap")
-			b.Begin(began)
-			target := health.Target{Endpoint: "www-ap/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
-			b.Assign([]health.Assignment{{
-				Target: target, Pool: "www-ap", Region: "ap",
-				Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}},
-			}})
-			report := func(now time.Time, vantage string, sequence uint64, s health.State, listed bool) {
-				(&Event{Vantage: vantage, Listed: listed, Reports: []health.Report{{
-					Vantage: vantage, Target: target, State: s, Sequence: sequence,
-				}}}).Apply(b, now)
-			}
-			beat := func(now time.Time, vantage string, sequence uint64, listed bool) {
-				(&Event{Vantage: vantage, Listed: listed, Heartbeat: &Heartbeat{
-					Vantage: vantage, Sequence: sequence, Stale: health.Duration(10 * time.Second),
-				}}).Apply(b, now)
-			}
-			b.Report(began, health.Report{Vantage: "ap", Target: target, State: health.Up, Sequence: 1})
-			now := began.Add(late)
-			for _, v := range []string{"eu", "us"} {
-				report(now, v, 1, health.Down, true)
-				beat(now, v, 2, true)
-			}
-			b.Judge(now)
-			want := health.Down
-			if late >= 10*time.Second {
-				want = health.Up
-			}
-			if got := b.State(target); got != want {
-				t.Fatalf("with a list %v after the start it is %v, want %v: %+v", late, got, want, b.Verdict(target))
-			}
-			for _, v := range []string{"eu", "us"} {
-				beat(now, v, 3, false)
-			}
-			b.Judge(now)
-			if got := b.State(target); got != health.Down {
-				t.Fatalf("the others are seen to move and say down, and it is %v: %+v", got, b.Verdict(target))
-			}
-		})
+	for _, c := range []struct {
+		late time.Duration // of the list, after the start
+		age  time.Duration // of the heartbeats in it, by the clocks of who wrote them; below 0: these are ahead
+		want health.State
+	}{
+		{0, 0, health.Down},
+		{0, 9 * time.Second, health.Down},
+		{0, -9 * time.Second, health.Down},
+		{9 * time.Second, 0, health.Down},
+		{9 * time.Second, 500 * time.Millisecond, health.Down},
+		{11 * time.Second, 0, health.Up},
+		{31 * time.Second, 500 * time.Millisecond, health.Up},
+		{0, 10 * time.Second, health.Up},
+		{0, -10 * time.Second, health.Up},
+		{4 * time.Second, 33 * time.Second, health.Up}, // the quorum was lost before this server started
+		{0, time.Hour, health.Up},                      // a clock that is wrong, or one that died an hour ago
+		{0, -time.Hour, health.Up},
+	} {
+		for _, reportsFirst := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.late, c.age, reportsFirst), func(t *testing.T) {
+				b := health.NewBoard()
+				b.Own("ap")
+				b.Begin(began)
+				target := health.Target{Endpoint: "www-ap/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+				b.Assign([]health.Assignment{{
+					Target: target, Pool: "www-ap", Region: "ap",
+					Monitor: &health.Monitor{TCP: &health.TCP{Port: 80}},
+				}})
+				now := began.Add(c.late)
+				report := func(vantage string, sequence uint64) {
+					(&Event{Vantage: vantage, Listed: true, Reports: []health.Report{{
+						Vantage: vantage, Target: target, State: health.Down, Sequence: sequence,
+					}}}).Apply(b, now)
+				}
+				beat := func(vantage string, sequence uint64, listed bool) {
+					(&Event{Vantage: vantage, Listed: listed, Heartbeat: &Heartbeat{
+						Vantage: vantage, Sequence: sequence, Time: now.Add(-c.age),
+						Stale: health.Duration(10 * time.Second),
+					}}).Apply(b, now)
+				}
+				b.Report(began, health.Report{Vantage: "ap", Target: target, State: health.Up, Sequence: 1})
+				for _, v := range []string{"eu", "us"} {
+					if reportsFirst { // it is a list that was cut off in between, and begun again
+						report(v, 1)
+					}
+					beat(v, 2, true)
+					report(v, 1)
+					report(v, 3) // its heartbeat is not the last that it wrote
+				}
+				b.Judge(now)
+				if got := b.State(target); got != c.want {
+					t.Fatalf("it is %v, want %v: %+v", got, c.want, b.Verdict(target))
+				}
+				for _, v := range []string{"eu", "us"} {
+					beat(v, 4, false)
+				}
+				b.Judge(now)
+				if got := b.State(target); got != health.Down {
+					t.Fatalf("the others are seen to move and say down, and it is %v: %+v", got, b.Verdict(target))
+				}
+			})
+		}
 	}
 }

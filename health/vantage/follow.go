@@ -107,8 +107,8 @@ func (w *follower) list(ctx context.Context) (at etcd.Point, err error) {
 	}
 	w.at = at
 	listed := map[string]bool{}
-	// Nothing of the kinds between them is read.
-	both := []etcd.Range{etcd.Folder(etcd.Reports), etcd.Folder(etcd.Vantages)}
+	// Heartbeats first: they say how old the reports are. Nothing of the kinds between them is read.
+	both := []etcd.Range{etcd.Folder(etcd.Vantages), etcd.Folder(etcd.Reports)}
 	if _, err = c.Read(etcd.Led(ctx), at.Revision, both, func(kv etcd.KV) {
 		listed[kv.Name] = true
 		w.put(kv)
