@@ -25,6 +25,10 @@ type Batch struct {
 	// in a Full batch.
 	Doubted bool
 
+	// Sealed are the keys of zones as etcd has them, sealed, by their places. nil: the key is gone. In a Full batch all
+	// that there are, else what is new.
+	Sealed map[string][]byte
+
 	Serials *Serials // what the source keeps of zones' serials, or what is new of that; nil: nothing
 	Anew    bool     // another history than that of the batches before, which an operator has accepted; Full
 	// the copy on disk: the changes have no revisions of their own, and Serials are those that were given; Full

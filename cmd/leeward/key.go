@@ -18,35 +18,49 @@ import (
 
 // keyFlags are those of every verb about keys.
 type keyFlags struct {
-	folder string
-	output string
-	force  bool
-	timing dnssec.Timing
+	folder  string
+	secrets string
+	output  string
+	force   bool
+	timing  dnssec.Timing
+
+	inv   *invocation
+	cmd   *cobra.Command
+	place keyPlace // that they name, once it was asked for
 }
 
 func newKey(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "key", Short: "Make, roll and check the keys that zones are signed with", GroupID: groupOperate,
 		Args: cobra.NoArgs,
-		Long: `Keys are files in a folder, in the form of BIND's dnssec-keygen: that of serve
---keys, or "keys" below its --state. The times in the files say what each key does
-and when; servers look at the folder once a minute. Every server of a zone needs
-the same files: copy the folder to all of them after each change.
+		Long: `Keys are in etcd, sealed under the first line of --key-secret-file, and all servers
+with that file have each change at once. Or they are files in a folder, in the form
+of BIND's dnssec-keygen: that of serve --keys, or "keys" below its --state. Servers
+look at it once a minute, and every server of a zone needs the same files: copy the
+folder to all of them after each change. The times of a key say what it does when.
 
 No verb makes a change that would break the chain of trust with the --ttl,
 --parent-ttl and --delay that it is given.`,
 		Example: `  leeward key generate example.test --keys /etc/leeward/keys
-  leeward key list --keys /etc/leeward/keys
+  leeward key list --etcd http://etcd-1:2379 --key-secret-file key-secrets
   leeward key roll example.test --keys /etc/leeward/keys --role csk --ttl 1h`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKeyList(inv), newKeyGenerate(inv), newKeyImport(inv), newKeyExport(inv), newKeyDS(inv),
-		newKeyRoll(inv), newKeyRetire(inv), newKeyCheck(inv))
+		newKeyRoll(inv), newKeyRetire(inv), newKeyCheck(inv), newKeyReseal(inv))
 	return cmd
 }
 
-func (f *keyFlags) add(cmd *cobra.Command) {
+func (f *keyFlags) add(inv *invocation, cmd *cobra.Command) {
+	f.inv, f.cmd = inv, cmd
 	cmd.Flags().StringVar(&f.folder, "keys", "", "the folder, `DIR`, with the key files")
+	f.addSecrets(cmd)
+	inv.etcd.add(cmd.Flags())
+}
+
+func (f *keyFlags) addSecrets(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.secrets, "key-secret-file", "",
+		"with --etcd: the `FILE` of secrets; the first line seals keys, and all open them")
 }
 
 func (f *keyFlags) addTiming(cmd *cobra.Command) {
@@ -62,13 +76,14 @@ func (f *keyFlags) zone(origin string) (rr.Name, *dnssec.Keys, error) {
 	if err != nil {
 		return "", nil, misused("%s: %w", origin, err)
 	}
-	if f.folder == "" {
-		return "", nil, misused("say where the keys are: --keys DIR")
+	place, err := f.at()
+	if err != nil {
+		return "", nil, err
 	}
 	if f.timing.TTL < 0 || f.timing.Parent < 0 || f.timing.Delay < 0 {
 		return "", nil, misused("--ttl, --parent-ttl and --delay are not less than 0s")
 	}
-	keys, err := dnssec.ReadFolder(f.folder, name)
+	keys, err := place.read(f.cmd.Context(), name)
 	return name, keys, err
 }
 
@@ -91,12 +106,7 @@ func (inv *invocation) put(f *keyFlags, keys *dnssec.Keys, changed []dnssec.Time
 				"--force does it all the same", strings.Join(wrong, "\n  "))
 		}
 	}
-	for i := range changed {
-		if err := changed[i].Write(f.folder); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.place.write(f.cmd.Context(), changed)
 }
 
 // keyRow is a key as key list prints it.
@@ -174,20 +184,18 @@ func newKeyList(inv *invocation) *cobra.Command {
 				}
 				all = rows(keys, inv.now())
 			} else {
-				if f.folder == "" {
-					return misused("say where the keys are: --keys DIR")
-				}
-				folder, err := dnssec.List(f.folder)
+				place, err := f.at()
 				if err != nil {
 					return err
 				}
-				for _, origin := range folder.Origins() {
-					keys, err := folder.Read(origin)
+				if err := place.each(f.cmd.Context(), func(origin rr.Name, keys *dnssec.Keys, err error) {
 					if err != nil { // the others are listed all the same
 						wrong = errors.Join(wrong, fmt.Errorf("zone %s: %w", rr.TrimDot(origin.String()), err))
-						continue
+						return
 					}
 					all = append(all, rows(keys, inv.now())...)
+				}); err != nil {
+					return err
 				}
 			}
 			err := inv.print(f.output, all, func(io.Writer, bool) error {
@@ -201,7 +209,7 @@ func newKeyList(inv *invocation) *cobra.Command {
 			return errors.Join(err, wrong)
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	addOutput(cmd, &f.output, "table", "json")
 	return cmd
 }
@@ -243,7 +251,7 @@ has them. The parent is to have these and no others.`,
 			})
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	addOutput(cmd, &f.output, "master", "json")
 	return cmd
 }
@@ -278,7 +286,7 @@ Without --to print the DNSKEY records only, for a Zone's dnssec.foreign elsewher
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	cmd.Flags().StringVar(&to, "to", "", "the folder, `DIR`, to write to (default: print DNSKEYs)")
 	return cmd
 }

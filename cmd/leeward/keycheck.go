@@ -83,7 +83,7 @@ Exit status: 0 if all is well, 1 if not.`,
 			return err
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	f.addTiming(cmd)
 	cmd.Flags().StringSliceVar(&parents, "parent", nil, "the `ADDRESS` of a server of the parent zone; repeatable")
 	cmd.Flags().StringSliceVar(&servers, "server", nil, "the `ADDRESS` of a server of the zone; repeatable")

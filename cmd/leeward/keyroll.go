@@ -49,7 +49,7 @@ KSK and a ZSK. A zone that has keys gets others by "leeward key roll".`,
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	cmd.Flags().StringVar(&algorithm, "algorithm", "13", "`13` (ECDSAP256SHA256) or 15 (ED25519)")
 	cmd.Flags().BoolVar(&split, "split", false, "make a KSK and a ZSK")
 	return cmd
@@ -74,6 +74,10 @@ func (inv *invocation) wrote(f *keyFlags, all []dnssec.TimedKey) {
 				inv.printf("  %s %s\n", at.UTC().Format("2006-01-02 15:04:05Z"), what)
 			}
 		})
+	}
+	if f.folder == "" {
+		inv.printf("Every server that follows etcd and has the secret uses them.\n")
+		return
 	}
 	inv.printf("Copy the files in %s to every server of the zone", f.folder)
 	if f.timing.Delay > 0 {
@@ -127,7 +131,7 @@ Where the zone has keys already, one that would be in force at once is refused.`
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	f.addTiming(cmd)
 	cmd.Flags().BoolVar(&f.force, "force", false, "take them though a resolver may not verify what they sign")
 	cmd.Flags().StringVar(&role, "role", "", "what a key without a .key is: `csk`, ksk or zsk")
@@ -208,7 +212,7 @@ func newKeyRoll(inv *invocation) *cobra.Command {
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	f.addTiming(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "`zsk`, ksk or csk")
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "`13` (ECDSAP256SHA256) or 15 (ED25519)")
@@ -265,7 +269,7 @@ the old one out; retire it again when it has.`,
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(inv, cmd)
 	f.addTiming(cmd)
 	cmd.Flags().StringSliceVar(&parents, "parent", nil, "the `ADDRESS` of a server of the parent zone; repeatable")
 	cmd.Flags().BoolVar(&f.force, "force", false,

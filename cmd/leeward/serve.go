@@ -117,7 +117,7 @@ func readToken(token, file string) (string, error) {
 
 func newServe(inv *invocation) *cobra.Command {
 	var f vantageFlags
-	var files, state, keys string
+	var files, state, keys, keySecrets string
 	var listen, geodb, tsigKeys []string
 	var rate, slip int
 	var exempt []string
@@ -161,6 +161,9 @@ server has reported, answers what it has received, and ends.`,
 				return misused("--files is empty; name the folder with the resources")
 			}
 			vains := append(f.vainAdmin(), inv.etcd.vainEtcd(cmd.Flags(), from == "files")...)
+			vains = append(vains, vain{
+				"key-secret-file", from == "files", "it opens keys in etcd, and with --files keys are files; leave it out",
+			}, vain{"key-secret-file", keys != "", "--keys has the keys already; leave one of the two out"})
 			for _, name := range []string{"rrl-slip", "rrl-exempt"} {
 				vains = append(vains, vain{name, rate == 0, "--rrl 0 limits nothing; leave one of the two out"})
 			}
@@ -203,7 +206,7 @@ server has reported, answers what it has received, and ends.`,
 			if s.DNSTap, err = dnstapOf(tap, tapSample, cmd.Flags().Changed("dnstap-sample")); err != nil {
 				return err
 			}
-			s.Keys = keys
+			s.Keys, s.KeySecrets = keys, keySecrets
 			s.NoProbe, s.CountCountries, s.MetricsDetail = noProbe, countCountries, metricsDetail
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
@@ -247,6 +250,9 @@ server has reported, answers what it has received, and ends.`,
 	flags.StringVar(&keys, "keys", "",
 		"a folder, `DIR`, with the keys that zones are signed with, in BIND's form (default, with --files: keys below "+
 			"--state)")
+	flags.StringVar(&keySecrets, "key-secret-file", "",
+		"a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in etcd; read again when "+
+			"it changes")
 	flags.IntVar(&rate, "rrl", defaultRRL,
 		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
 			"loopback has none unless this is given")

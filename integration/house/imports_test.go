@@ -39,6 +39,8 @@ var rooms = []room{
 	{"zones/rr", nil, "names and RDATA are the lowest layer: whatever they imported could not be built on them"},
 	{"zones/dnssec", []string{"zones/rr"}, "a signature is of an RRset: which zone has it, and who asks, is no " +
 		"business of who signs"},
+	{"zones/vault", []string{"zones/dnssec", "zones/etcd", "zones/rr"}, "how keys are kept must not decide what they " +
+		"do, and who signs has no store to ask"},
 	{"zones", []string{"zones/rr", "health"}, "resources are validated offline, by check and apply, without a " +
 		"server, an etcd or a geo database"},
 	{"zones/reference", []string{"zones", "health"}, "it describes the model, and the model does not know that it is " +

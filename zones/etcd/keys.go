@@ -10,12 +10,14 @@ import "strings"
 //	           reports/pulse                   see pulse.go
 //	           vantages/<vantage>              its heartbeat
 //	           vantages/<vantage>/server       what it says of itself, if it is a server
+//	           keys/<origin>/<algorithm>-<tag> a key of a zone, sealed
 //	           meta/…                          the rest, below
 //	/leeward.servers/<id>                      a server that does not probe, where no watch looks
 const (
 	Reports  = "reports/"
 	Vantages = "vantages/"
 	Server   = "/server" // follows the name of a heartbeat
+	Keys     = "keys/"
 	Meta     = "meta/"
 	Servers  = ".servers/" // takes the place of the prefix's final slash
 
@@ -44,7 +46,12 @@ const DefaultPrefix = "/leeward/"
 
 // Beside reports whether a name is none of a resource: it is one of the names above, or reserved for their kind.
 func Beside(name string) bool {
-	return strings.HasPrefix(name, Reports) || strings.HasPrefix(name, Vantages) || strings.HasPrefix(name, Meta)
+	for _, folder := range []string{Reports, Vantages, Keys, Meta} {
+		if strings.HasPrefix(name, folder) {
+			return true
+		}
+	}
+	return false
 }
 
 // Range is the names from one, up to another that it does not hold. An empty To is the end of all names.

@@ -20,7 +20,8 @@ type keyed struct {
 }
 
 // Keyed notes the keys of a zone that is to be signed, or why there are none to be had. The next Update signs the zone.
-// Keys that were there stay, whatever is wrong with their files later.
+// Keys that were there stay, whatever is wrong with their files later. Both keys and an error: they are used, and
+// something is wrong all the same. An origin of "" is all zones that nobody has said anything of.
 func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 	if k == nil {
 		k = b.keys[origin].keys
@@ -85,7 +86,10 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 		delete(u.signers, z.Origin)
 		return nil, true
 	}
-	k := u.keys[z.Origin]
+	k, looked := u.keys[z.Origin]
+	if !looked {
+		k = u.keys[""]
+	}
 	switch err := k.err; {
 	case k.keys != nil:
 		delete(u.unsigned, z.Origin)

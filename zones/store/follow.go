@@ -189,6 +189,14 @@ func (f *follower) revision(events []etcd.Event) {
 				b.AcceptedKeys[zones.Key(k)] = b.Revision
 			}
 		}
+		if place, ok := strings.CutPrefix(ev.Name, etcd.Keys); ok {
+			if b.Sealed == nil {
+				b.Sealed = map[string][]byte{}
+			}
+			if b.Sealed[place] = nil; !ev.Deleted {
+				b.Sealed[place] = append([]byte{}, ev.Value...) // not nil, though it may be empty
+			}
+		}
 		if ev.Name == etcd.Meant {
 			b.Meant = !ev.Deleted
 		}
@@ -199,7 +207,8 @@ func (f *follower) revision(events []etcd.Event) {
 	known := f.Known()
 	known.Revision = b.Revision
 	f.Resume(known)
-	if len(b.Changes) > 0 || b.Accepted != f.accepted || b.Serials != nil || b.AcceptedKeys != nil {
+	if len(b.Changes) > 0 || b.Accepted != f.accepted || b.Serials != nil || b.AcceptedKeys != nil ||
+		b.Sealed != nil {
 		f.accepted = b.Accepted
 		f.deliver(b)
 	}
@@ -237,7 +246,7 @@ func (f *follower) full(l *Listing, accepted int64, anew bool) {
 	f.Resume(l.Point)
 	f.deliver(zones.Batch{
 		Revision: l.Revision, Full: true, Changes: l.Changes, Accepted: accepted, AcceptedKeys: l.Granted,
-		Serials: &l.Serials, Anew: anew,
+		Serials: &l.Serials, Sealed: l.Sealed, Anew: anew,
 	})
 }
 

@@ -17,6 +17,7 @@ type Listing struct {
 	Accepted int64                    // the revision of meta/accepted; 0: never
 	Leases   map[zones.Key]etcd.Lease // of the keys that have one
 	Serials  zones.Serials            // what servers keep of zones' serials
+	Sealed   map[string][]byte        // sealed keys of zones, by their places
 	Owners   map[zones.Key]string     // of the resources that have one; nil where the listing did not ask
 	last     witness
 	marks    *marks // nil: not asked for
@@ -110,6 +111,13 @@ func (l *Listing) take(e *Store, kv etcd.KV) {
 		l.Accepted = kv.Revision
 	}
 	serial(kv, &l.Serials)
+	if place, ok := strings.CutPrefix(kv.Name, etcd.Keys); ok {
+		if l.Sealed == nil {
+			l.Sealed = map[string][]byte{}
+		}
+		l.Sealed[place] = append([]byte{}, kv.Value...) // not nil, though it may be empty
+		return
+	}
 	if k, ok := strings.CutPrefix(kv.Name, etcd.AcceptedKeys); ok {
 		if l.Granted == nil {
 			l.Granted = map[zones.Key]int64{}

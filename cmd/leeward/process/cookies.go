@@ -8,11 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
+	"leeward/server/answer"
 	"leeward/server/wire"
-	"leeward/zones/disk"
 	"leeward/zones/etcd"
 )
 
@@ -23,38 +22,12 @@ import (
 // CookieSecretFile reads a file of cookie secrets, one to four lines of 32 hexadecimal digits. The first secret makes
 // cookies, and all are accepted. A # begins a comment.
 func CookieSecretFile(file string) ([]wire.CookieSecret, error) {
-	b, err := disk.Read(file, 1<<20)
-	if err != nil {
-		return nil, err
-	}
+	all, err := secretLines(file, "cookie secret", len(wire.CookieSecret{}), answer.MaxCookieSecrets)
 	var secrets []wire.CookieSecret
-	line := 0
-	for text := range strings.Lines(string(b)) {
-		line++
-		text, _, _ = strings.Cut(text, "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		s, err := parseCookieSecret(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", file, line, err)
-		}
-		secrets = append(secrets, s)
+	for _, b := range all {
+		secrets = append(secrets, wire.CookieSecret(b))
 	}
-	if len(secrets) == 0 || len(secrets) > 4 {
-		return nil, fmt.Errorf("%s has %d cookie secrets; give one to four, 32 hexadecimal digits a line", file,
-			len(secrets))
-	}
-	return secrets, nil
-}
-
-// parseCookieSecret does not repeat a bad secret in its error.
-func parseCookieSecret(text string) (s wire.CookieSecret, err error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(s) {
-		return s, fmt.Errorf("a cookie secret is 32 hexadecimal digits, such as `openssl rand -hex 16` prints")
-	}
-	return wire.CookieSecret(b), nil
+	return secrets, err
 }
 
 // readCookieSecrets reads the file again, if there is one. If it is bad, the secrets stay as they are.
@@ -91,11 +64,11 @@ type sharedSecrets struct {
 // secrets returns all three, beginning with the one that makes cookies.
 func (s sharedSecrets) secrets() (all []wire.CookieSecret, err error) {
 	for _, text := range []string{s.Current, s.Next, s.Previous} {
-		secret, err := parseCookieSecret(text)
+		b, err := parseSecret(text, "cookie secret", len(wire.CookieSecret{}))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, secret)
+		all = append(all, wire.CookieSecret(b))
 	}
 	return all, nil
 }

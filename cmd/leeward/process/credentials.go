@@ -35,6 +35,9 @@ func (r *run) credentials() []credential {
 	if r.dns != nil {
 		add(r.readKeys, slices.Clone(r.TSIGKeys)...)
 	}
+	if r.keyring != nil {
+		add(r.keyring.look, r.KeySecrets)
+	}
 	add(r.readShown, r.ProbeTLS.Cert, r.ProbeTLS.Key)
 	if r.pages != nil {
 		add(r.readToken, r.TokenFile)

@@ -6,20 +6,24 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"leeward/zones"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 )
 
-// keyring finds the keys of the zones that are to be signed, aside from the loop, in a folder of key files. Where the
-// resources are files it makes the key of a zone that has none. Where they are in etcd it does not: other servers serve
-// the same zone, and would make keys of their own.
+// keyring finds the keys of the zones that are to be signed, aside from the loop: in a folder of key files, or among
+// the sealed keys that come from etcd. Where the resources are files it makes the key of a zone that has none. Where
+// they are in etcd it does not: other servers serve the same zone, and would make keys of their own.
 //
-// It looks at the folder again and again: keys come, and their times change.
+// It looks at the folder again and again: keys come, and their times change. What etcd has to say of keys is taken when
+// it comes (take).
 type keyring struct {
-	folder string // "": there is none
+	folder string      // "": there is none
+	sealed *sealedKeys // nil: keys are in the folder
 	makes  bool
 	log    *slog.Logger
 	now    func() time.Time
@@ -30,14 +34,22 @@ type keyring struct {
 	mu     sync.Mutex
 	wanted []string // origins of the zones that are to be signed
 
-	known map[string]known  // by origin: the keys that the loop has
-	told  map[string]string // by origin: what is wrong, and the loop knows
+	finding sync.Mutex        // held while keys are looked for
+	known   map[string]known  // by origin: the keys that the loop has
+	told    map[string]string // by origin: what is wrong, and the loop knows
+}
+
+// keyPlace is where keys are, as it is at one moment.
+type keyPlace interface {
+	Origins() []rr.Name
+	Mark(origin rr.Name) string // changes when the zone's keys do
+	Read(origin rr.Name) (*dnssec.Keys, error)
 }
 
 // known are keys that were read.
 type known struct {
 	keys *dnssec.Keys
-	mark string // of their files
+	mark string // of the place where they were read
 }
 
 // keysLook is how often a key that is not there, or cannot be read, is looked for again; keysAgain, how often those are
@@ -54,6 +66,9 @@ func newKeyring(s *Settings, tell func(origin string, k *dnssec.Keys, err error)
 	}
 	if k.folder == "" && k.makes && s.State != "" {
 		k.folder = filepath.Join(s.State, "keys")
+	}
+	if s.Etcd != nil && k.folder == "" {
+		k.sealed = newSealedKeys(s)
 	}
 	return k
 }
@@ -73,20 +88,72 @@ func (k *keyring) look() {
 	}
 }
 
-// start hands over all keys in the folder, before anything is served: a zone that was signed before is signed from the
-// first answer on.
+// start hands over all keys that there are, before anything is served: a zone that was signed before is signed from the
+// first answer on. One whose keys etcd may have is not served until it has told.
 func (k *keyring) start() {
-	if k.folder == "" {
-		return
+	k.finding.Lock()
+	defer k.finding.Unlock()
+	if k.sealed != nil {
+		k.sealed.load()
+		k.tell("", nil, errors.New("etcd has not told of the zone's keys yet, and none are kept under --state"))
 	}
-	f, err := dnssec.List(k.folder)
-	if err != nil {
-		k.log.Error("the keys of signed zones cannot be read", "folder", k.folder, "err", err)
+	f, ok := k.list()
+	if !ok {
 		return
 	}
 	for _, origin := range f.Origins() {
 		k.find(f, rr.TrimDot(origin.String()), false)
 	}
+}
+
+// list returns where keys are. ok is false where it cannot be listed, or there is no such place.
+func (k *keyring) list() (f keyPlace, ok bool) {
+	if k.sealed != nil {
+		return k.sealed.now(), true
+	}
+	if k.folder == "" {
+		return nil, false
+	}
+	l, err := dnssec.List(k.folder)
+	if err != nil {
+		k.log.Error("the keys of signed zones cannot be read", "folder", k.folder, "err", err)
+		return nil, false
+	}
+	return l, true
+}
+
+// take takes what a batch says of keys, before the loop has the batch: a zone and its keys come at the same time.
+func (k *keyring) take(b *zones.Batch) {
+	if k.sealed == nil || !b.Full && b.Sealed == nil {
+		b.Sealed = nil
+		return
+	}
+	k.finding.Lock()
+	defer k.finding.Unlock()
+	origins := k.sealed.take(b)
+	b.Sealed = nil
+	f := k.sealed.now()
+	for origin := range origins {
+		name := rr.TrimDot(origin.String())
+		if len(f.Values(origin)) == 0 && !k.wants(name) { // it was signed once, and its keys were cleared away
+			delete(k.known, name)
+			delete(k.told, name)
+			f.Use(origin)
+			continue
+		}
+		k.find(f, name, false)
+	}
+	if b.Full {
+		k.tell("", nil, nil)
+	}
+	k.look() // they are kept on disk, and zones without keys are told of
+}
+
+// wants reports whether a zone is to be signed.
+func (k *keyring) wants(origin string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Contains(k.wanted, origin)
 }
 
 // run looks for keys until the context ends.
@@ -100,28 +167,37 @@ func (k *keyring) run(ctx context.Context) {
 		case <-k.wake:
 		case <-again.C:
 		}
-		k.mu.Lock()
-		wanted := k.wanted
-		k.mu.Unlock()
-		var f *dnssec.Folder
-		if k.folder != "" && len(wanted) > 0 {
-			var err error
-			if f, err = dnssec.List(k.folder); err != nil {
-				k.log.Error("the keys of signed zones cannot be read", "folder", k.folder, "err", err)
-			}
-		}
 		pause := keysAgain
-		for _, origin := range wanted {
-			if !k.find(f, origin, k.makes) {
-				pause = keysLook
-			}
+		if !k.once() {
+			pause = keysLook
 		}
 		again.Reset(pause)
 	}
 }
 
+// once looks for the keys of all zones that are to be signed. It reports whether nothing is wrong.
+func (k *keyring) once() bool {
+	k.mu.Lock()
+	wanted := k.wanted
+	k.mu.Unlock()
+	k.finding.Lock()
+	defer k.finding.Unlock()
+	var f keyPlace
+	if len(wanted) > 0 {
+		f, _ = k.list()
+	}
+	right := true
+	for _, origin := range wanted {
+		right = k.find(f, origin, k.makes) && right
+	}
+	if k.sealed != nil {
+		right = k.sealed.keep() && right
+	}
+	return right
+}
+
 // find hands over the keys of a zone, if they are new, or what is wrong with them. It reports whether nothing is.
-func (k *keyring) find(f *dnssec.Folder, origin string, makes bool) bool {
+func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 	name, err := rr.ParseName(origin)
 	if err != nil {
 		return true // no zone has such a name
@@ -145,7 +221,12 @@ func (k *keyring) find(f *dnssec.Folder, origin string, makes bool) bool {
 		if has.keys == nil && k.recall != nil {
 			k.recall(origin, keys)
 		}
-		k.tell(origin, keys, nil)
+		var doubt error
+		if o, is := f.(*opening); is {
+			o.Use(name)
+			doubt = o.Doubt()
+		}
+		k.tell(origin, keys, doubt)
 		return true
 	}
 	if k.told[origin] != err.Error() {
@@ -172,6 +253,10 @@ func (k *keyring) lacks(had, have *dnssec.Keys) error {
 	now := k.now()
 	for _, key := range had.All() {
 		if key.Times.Published(now) && !have.Has(key.Key) {
+			if k.sealed != nil {
+				return fmt.Errorf("key %s is gone from etcd, and its DNSKEY is in the zone: import it again from a "+
+					"copy (`leeward key import`); `leeward key retire` has a key go", key.Place())
+			}
 			return fmt.Errorf("the files of key %s are gone, and its DNSKEY is in the zone: put them back, or retire "+
 				"it first (`leeward key retire`)", key.FileName())
 		}
@@ -189,13 +274,12 @@ func (k *keyring) say(origin string, keys *dnssec.Keys) {
 	}
 }
 
-func (k *keyring) read(f *dnssec.Folder, origin rr.Name, makes bool) (*dnssec.Keys, error) {
+func (k *keyring) read(f keyPlace, origin rr.Name, makes bool) (*dnssec.Keys, error) {
+	if k.sealed != nil {
+		return f.Read(origin)
+	}
 	if k.folder == "" {
-		flags := "--keys or --state"
-		if !k.makes {
-			flags = "--keys"
-		}
-		return nil, fmt.Errorf("%w, as this server has no folder of keys; give %s", dnssec.ErrNoKey, flags)
+		return nil, fmt.Errorf("%w, as this server has no folder of keys; give --keys or --state", dnssec.ErrNoKey)
 	}
 	if f == nil {
 		return nil, fmt.Errorf("%s cannot be listed", k.folder)

@@ -51,6 +51,7 @@ type Settings struct {
 	State          string   // folder of the last good snapshot; "": it is not kept
 	TSIGKeys       []string // files of TSIG keys
 	Keys           string   // folder of the keys that zones are signed with; "": below State, for Files
+	KeySecrets     string   // file of the secrets that keys in etcd are sealed under; only with Etcd, without Keys
 	Version        string
 	Chaos          answer.Chaos  // answers to queries of class CH
 	Log            *slog.Logger  // its writer must not block, see Journal

@@ -110,6 +110,9 @@ func (r *run) follow(ctx context.Context) error {
 		if r.keeper != nil && r.etcd != nil {
 			r.keeper.at(r.etcd.Known())
 		}
+		if r.keyring != nil {
+			r.keyring.take(&b)
+		}
 		r.loop.Batch(b)
 	}
 	if r.etcd != nil {

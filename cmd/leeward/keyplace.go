@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"leeward/cmd/leeward/process"
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+	"leeward/zones/vault"
+)
+
+// keyPlace is where the keys of zones are.
+type keyPlace interface {
+	// each calls with the keys of each zone that has any, or with why they cannot be read.
+	each(ctx context.Context, f func(origin rr.Name, keys *dnssec.Keys, err error)) error
+	// read reads the keys of a zone. The error wraps dnssec.ErrNoKey if there is none.
+	read(ctx context.Context, origin rr.Name) (*dnssec.Keys, error)
+	// write writes keys of the zone that was read last.
+	write(ctx context.Context, changed []dnssec.TimedKey) error
+}
+
+// at returns the place that the flags name.
+func (f *keyFlags) at() (keyPlace, error) {
+	if f.place != nil {
+		return f.place, nil
+	}
+	flags := f.cmd.Flags()
+	from, err := f.inv.prefer(flags, "keys", "etcd") // as a server takes --keys where both are given
+	if err != nil {
+		return nil, err
+	}
+	const one = "keys are in the folder of --keys, so etcd is not asked; leave it out"
+	vains := f.inv.etcd.vainEtcd(flags, from == "keys")
+	for i := range vains {
+		if from == "keys" {
+			vains[i].why = one
+		}
+	}
+	vains = append(vains, vain{"key-secret-file", from == "keys", one})
+	if err := f.inv.inVain(flags, vains...); err != nil {
+		return nil, err
+	}
+	switch {
+	case from == "keys" && f.folder != "":
+		f.place = keyFolder(f.folder)
+	case from == "etcd":
+		f.folder = ""
+		v, err := f.vault()
+		if err != nil {
+			return nil, err
+		}
+		f.place = &keyVault{vault: v}
+	default:
+		return nil, misused("say where the keys are: --keys DIR, or --etcd URL with --key-secret-file FILE")
+	}
+	return f.place, nil
+}
+
+// vault returns the keys in etcd.
+func (f *keyFlags) vault() (*vault.Vault, error) {
+	if f.secrets == "" {
+		return nil, misused("say where the keys are: --keys DIR, or in etcd, where they are sealed: --key-secret-file FILE")
+	}
+	secrets, open, err := process.KeySecretFile(f.secrets)
+	if err != nil {
+		return nil, err
+	}
+	if open != "" {
+		fmt.Fprintf(f.inv.told, "leeward: %s\n", open)
+	}
+	log, err := f.inv.logger()
+	if err != nil {
+		return nil, err
+	}
+	o, err := f.inv.etcd.options(log)
+	if err != nil {
+		return nil, err
+	}
+	c, err := etcd.Dial(o)
+	if err != nil {
+		return nil, err
+	}
+	return &vault.Vault{Etcd: c, Secrets: secrets}, nil
+}
+
+// keyFolder is a folder of key files.
+type keyFolder string
+
+func (f keyFolder) each(_ context.Context, call func(origin rr.Name, keys *dnssec.Keys, err error)) error {
+	all, err := dnssec.List(string(f))
+	if err != nil {
+		return err
+	}
+	for _, origin := range all.Origins() {
+		keys, err := all.Read(origin)
+		call(origin, keys, err)
+	}
+	return nil
+}
+
+func (f keyFolder) read(_ context.Context, origin rr.Name) (*dnssec.Keys, error) {
+	return dnssec.ReadFolder(string(f), origin)
+}
+
+func (f keyFolder) write(_ context.Context, changed []dnssec.TimedKey) error {
+	for i := range changed {
+		if err := changed[i].Write(string(f)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyVault is the sealed keys in etcd.
+type keyVault struct {
+	vault *vault.Vault
+	held  *vault.Held // as they were read last
+}
+
+func (v *keyVault) each(ctx context.Context, call func(origin rr.Name, keys *dnssec.Keys, err error)) error {
+	all, err := v.vault.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, origin := range all.Origins() {
+		keys, err := all.Read(origin, v.vault.Secrets)
+		call(origin, keys, err)
+	}
+	return nil
+}
+
+func (v *keyVault) read(ctx context.Context, origin rr.Name) (keys *dnssec.Keys, err error) {
+	if v.held, err = v.vault.Read(ctx, origin); v.held != nil {
+		keys = v.held.Keys
+	}
+	return keys, err
+}
+
+func (v *keyVault) write(ctx context.Context, changed []dnssec.TimedKey) error {
+	return v.vault.Write(ctx, v.held, changed)
+}
+
+func newKeyReseal(inv *invocation) *cobra.Command {
+	var f keyFlags
+	cmd := &cobra.Command{
+		Use: "reseal [ORIGIN]", Short: "Seal keys in etcd anew, under the first secret", Args: cobra.MaximumNArgs(1),
+		Long: `Seal keys in etcd anew that are not sealed under the first line of --key-secret-file:
+those of a zone, or of all. To roll the secret: add a new line at the end of the
+file on all servers, make it the first where this runs, run this, and only then
+take the old line away.`,
+		Example: "  leeward key reseal --etcd http://etcd-1:2379 --key-secret-file key-secrets",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			place, err := f.at()
+			if err != nil {
+				return err
+			}
+			v := place.(*keyVault).vault
+			ctx, done, wrong := cmd.Context(), []string{}, error(nil)
+			var origins []rr.Name
+			if len(args) == 1 {
+				origin, err := rr.ParseName(args[0])
+				if err != nil {
+					return misused("%s: %w", args[0], err)
+				}
+				origins = []rr.Name{origin}
+			} else {
+				all, err := v.All(ctx)
+				if err != nil {
+					return err
+				}
+				origins = all.Origins()
+			}
+			for _, origin := range origins {
+				places, err := v.Reseal(ctx, origin)
+				if err != nil { // the others are done all the same
+					wrong = errors.Join(wrong, fmt.Errorf("zone %s: %w", rr.TrimDot(origin.String()), err))
+					continue
+				}
+				for _, p := range places {
+					done = append(done, p.String())
+				}
+			}
+			err = inv.print(f.output, done, func(io.Writer, bool) error {
+				for _, p := range done {
+					inv.printf("%s sealed anew\n", p)
+				}
+				if len(done) == 0 && wrong == nil {
+					inv.printf("all keys are sealed under the first secret already\n")
+				}
+				return nil
+			})
+			return errors.Join(err, wrong)
+		},
+	}
+	f.inv, f.cmd = inv, cmd
+	f.addSecrets(cmd)
+	inv.etcd.add(cmd.Flags())
+	addOutput(cmd, &f.output, "text", "json")
+	return cmd
+}

@@ -1,0 +1,212 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"leeward/zones"
+	"leeward/zones/disk"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// sealedKeys are the keys of zones that come from etcd, with the resources, and the secrets that they are opened with.
+// Those that are in use are kept under --state as they came, sealed: a restart without etcd has them.
+type sealedKeys struct {
+	file string // of the secrets; "": there are none
+	path string // where those in use are kept; "": nowhere
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	all   *dnssec.Sealed
+	heard bool // etcd has told of all of them
+	// revision is up to where etcd has told.
+	revision int64
+
+	// The rest belongs to whoever holds keyring.finding.
+	secrets *dnssec.Secrets
+	open    string // what is wrong with the file's mode
+	wrong   error  // with the file
+	good    map[rr.Name]map[string][]byte
+	unkept  bool   // good is not on disk yet
+	trouble string // why it could not be put there, as logged last
+}
+
+func newSealedKeys(s *Settings) *sealedKeys {
+	k := &sealedKeys{file: s.KeySecrets, log: s.Log, all: dnssec.NewSealed(), good: map[rr.Name]map[string][]byte{}}
+	if s.State != "" {
+		k.path = filepath.Join(s.State, "keys.sealed")
+	}
+	return k
+}
+
+// take takes what etcd says of keys, and returns the zones that it may concern.
+func (s *sealedKeys) take(b *zones.Batch) (origins map[rr.Name]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	origins = map[rr.Name]bool{}
+	s.revision = b.Revision
+	if b.Full {
+		for _, origin := range s.all.Origins() {
+			origins[origin] = true
+		}
+		s.all, s.heard = dnssec.NewSealed(), true
+	}
+	for place, value := range b.Sealed {
+		if origin, ok := s.all.Put(place, value); ok {
+			origins[origin] = true
+		} else if value != nil {
+			s.log.Error("etcd has a key below keys/ that is none of a zone's; delete it", "key", place)
+		}
+	}
+	return origins
+}
+
+// readSecrets reads the file of secrets. If it is bad, those that were read stay in use.
+func (s *sealedKeys) readSecrets() {
+	if s.file == "" {
+		return
+	}
+	had := s.wrong
+	secrets, open, err := KeySecretFile(s.file)
+	if s.wrong = err; err != nil {
+		if had == nil || had.Error() != err.Error() {
+			s.log.Error("the secrets of keys cannot be read: going on with the keys that are in use", "err", err)
+		}
+		return
+	}
+	if open != "" && open != s.open {
+		s.log.Warn(open)
+	}
+	if had != nil {
+		s.log.Info("the secrets of keys are read again", "file", s.file)
+	}
+	s.secrets, s.open = secrets, open
+}
+
+// now returns the keys as they are now.
+func (s *sealedKeys) now() *opening {
+	s.readSecrets()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &opening{s.all.Clone(), s, s.heard}
+}
+
+// opening is the sealed keys at one moment.
+type opening struct {
+	*dnssec.Sealed
+	from  *sealedKeys
+	heard bool
+}
+
+// Mark returns a text that changes when the zone's keys do, or what opens them.
+func (o *opening) Mark(origin rr.Name) string {
+	mark := o.Sealed.Mark(origin) + o.from.secrets.Mark() + o.from.open
+	if o.from.wrong != nil {
+		mark += o.from.wrong.Error()
+	}
+	return mark
+}
+
+// Read opens the keys of a zone.
+func (o *opening) Read(origin rr.Name) (*dnssec.Keys, error) {
+	zone := rr.TrimDot(origin.String())
+	switch {
+	case len(o.Values(origin)) == 0 && !o.heard:
+		return nil, errors.New("etcd has not told of the zone's keys yet, and none are kept under --state")
+	case len(o.Values(origin)) == 0:
+		return nil, fmt.Errorf("%w in etcd; make one by `leeward key generate %s --etcd URL --key-secret-file FILE`, "+
+			"or give every server the same key files by --keys", dnssec.ErrNoKey, zone)
+	case o.from.wrong != nil:
+		return nil, fmt.Errorf("the keys in etcd cannot be opened: %w; put the file back", o.from.wrong)
+	}
+	return o.Sealed.Read(origin, o.from.secrets)
+}
+
+// Doubt returns what is wrong though keys can be read; nil: nothing.
+func (o *opening) Doubt() error {
+	if o.from.open == "" {
+		return nil
+	}
+	return errors.New(o.from.open)
+}
+
+// Use notes that the keys of a zone are in use, or that the zone has none any more.
+func (o *opening) Use(origin rr.Name) {
+	values, s := o.Values(origin), o.from
+	same := func(a, b []byte) bool { return string(a) == string(b) }
+	if maps.EqualFunc(s.good[origin], values, same) {
+		return
+	}
+	if s.good[origin] = values; len(values) == 0 {
+		delete(s.good, origin)
+	}
+	s.unkept = true
+}
+
+// keptKeys is the file of keys in use.
+type keptKeys struct {
+	Format int               `json:"format"`
+	Keys   map[string][]byte `json:"keys"` // by place, as etcd had them
+}
+
+// mostKept is how many octets that file may have: some 100,000 zones with two keys.
+const mostKept = 128 << 20
+
+// load takes the keys that an earlier process had in use.
+func (s *sealedKeys) load() {
+	if s.path == "" {
+		return
+	}
+	text, err := disk.Read(s.path, mostKept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var kept keptKeys
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err == nil && kept.Format != 1 {
+		err = fmt.Errorf("it has the format %d, which is not known here", kept.Format)
+	}
+	if err != nil {
+		s.log.Error("the keys that were in use before this start cannot be read: signed zones wait for etcd", "file",
+			s.path, "err", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for place, value := range kept.Keys {
+		if origin, ok := s.all.Put(place, value); ok {
+			s.good[origin] = s.all.Values(origin)
+		}
+	}
+}
+
+// keep writes the keys in use to disk, if they have changed. It reports whether that is done.
+func (s *sealedKeys) keep() bool {
+	if s.path == "" || !s.unkept {
+		return true
+	}
+	kept := keptKeys{1, map[string][]byte{}}
+	for _, values := range s.good {
+		maps.Copy(kept.Keys, values)
+	}
+	err := disk.Write(s.path, 0o600, func(f *os.File) error { return json.NewEncoder(f).Encode(kept) })
+	if err != nil {
+		if s.trouble != err.Error() {
+			s.trouble = err.Error()
+			s.log.Error("the keys in use are not kept on disk: a restart without etcd would not have them", "err", err)
+		}
+		return false
+	}
+	s.unkept, s.trouble = false, ""
+	return true
+}

@@ -1,0 +1,67 @@
+package process
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"leeward/zones/disk"
+	"leeward/zones/dnssec"
+)
+
+// Secrets that operators give are lines of a file: the first makes what is new, and all are accepted. So they are
+// rolled without a moment at which servers differ: the next one is added at the end, then it becomes the first, then
+// the old one goes.
+
+// secretLines reads a file of secrets, each of so many octets in hexadecimal digits. A # begins a comment.
+func secretLines(file, what string, octets, most int) (all [][]byte, err error) {
+	text, err := disk.Read(file, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		b, err := parseSecret(line, what, octets)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
+		}
+		all = append(all, b)
+	}
+	if len(all) == 0 || len(all) > most {
+		return nil, fmt.Errorf("%s has %d %ss; give one to %d, %d hexadecimal digits a line", file, len(all), what,
+			most, 2*octets)
+	}
+	return all, nil
+}
+
+// parseSecret does not repeat a bad secret in its error.
+func parseSecret(text, what string, octets int) ([]byte, error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != octets {
+		return nil, fmt.Errorf("a %s is %d hexadecimal digits, such as `openssl rand -hex %d` prints", what, 2*octets,
+			octets)
+	}
+	return b, nil
+}
+
+// KeySecretFile reads the file of secrets that zones' keys are sealed under in etcd: one to four lines of 64
+// hexadecimal digits. open says that everybody may read it, and what to do; "": nobody but owner and group may.
+func KeySecretFile(file string) (s *dnssec.Secrets, open string, err error) {
+	all, err := secretLines(file, "key secret", dnssec.SecretSize, dnssec.MostSecrets)
+	if err != nil {
+		return nil, "", fmt.Errorf("--key-secret-file: %w", err)
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o007 != 0 {
+		open = fmt.Sprintf("--key-secret-file: everybody on this host may open %s (mode %#o): chmod 600 %s", file,
+			info.Mode().Perm()&fs.ModePerm, file)
+	}
+	s, err = dnssec.NewSecrets(all...)
+	return s, open, err
+}

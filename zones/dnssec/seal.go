@@ -1,0 +1,211 @@
+package dnssec
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"leeward/zones/rr"
+)
+
+// A key that others keep for us (etcd) is sealed: AES-256-GCM under a key that HKDF-SHA256 (RFC 5869) derives from a
+// secret. Zone, algorithm and tag are additional data, so a value that is moved to another place does not open there.
+// What is sealed is the text of the .private file, with flags and role.
+
+// SecretSize is how many octets a secret has.
+const SecretSize = 32
+
+// MostSecrets is how many secrets there may be at once: the current one, the next, the previous, and one more.
+const MostSecrets = 4
+
+// Secrets seal keys and open them: the first seals, and all open.
+type Secrets struct{ all []secret }
+
+// secret is one of them. Its name says which it is and nothing of what it is.
+type secret struct {
+	name string
+	aead cipher.AEAD
+}
+
+// NewSecrets returns secrets of SecretSize octets each, one to MostSecrets.
+func NewSecrets(all ...[]byte) (*Secrets, error) {
+	if len(all) == 0 || len(all) > MostSecrets {
+		return nil, fmt.Errorf("%d secrets of keys; give one to %d", len(all), MostSecrets)
+	}
+	s := &Secrets{}
+	for _, b := range all {
+		if len(b) != SecretSize {
+			return nil, fmt.Errorf("a secret of keys has %d octets, and %d are needed", len(b), SecretSize)
+		}
+		key, err := hkdf.Key(sha256.New, b, nil, "leeward: sealing keys of zones", 32)
+		if err != nil {
+			return nil, err
+		}
+		name, err := hkdf.Key(sha256.New, b, nil, "leeward: name of a secret", 4)
+		if err != nil {
+			return nil, err
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, err
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, err
+		}
+		s.all = append(s.all, secret{hex.EncodeToString(name), aead})
+	}
+	return s, nil
+}
+
+// Mark returns a text that differs where the secrets do. It tells nothing of them.
+func (s *Secrets) Mark() string {
+	if s == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, one := range s.all {
+		b.WriteString(one.name + " ")
+	}
+	return b.String()
+}
+
+// sealed is a sealed key as it is kept.
+type sealed struct {
+	Format int    `json:"format"`
+	Secret string `json:"secret"` // name of the secret
+	Sealed []byte `json:"sealed"` // nonce and ciphertext
+}
+
+// sealFormat is the format that there is. Others are of a newer Leeward.
+const sealFormat = 1
+
+// additional returns the additional data of a key's seal.
+func additional(origin rr.Name, a Algorithm, tag uint16) []byte {
+	data := append([]byte("leeward key\x00"), byte(a))
+	return append(binary.BigEndian.AppendUint16(data, tag), origin...)
+}
+
+// Seal seals a key under the first secret.
+func (s *Secrets) Seal(k *TimedKey) ([]byte, error) {
+	private, err := k.Private()
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("%sFlags: %d\nRole: %s\n", private, k.flags, k.Role)
+	one := s.all[0]
+	nonce := make([]byte, one.aead.NonceSize(), 512)
+	_, _ = rand.Read(nonce) // it never fails
+	whole := one.aead.Seal(nonce, nonce, []byte(text), additional(k.origin, k.algorithm, k.Tag()))
+	return json.Marshal(sealed{sealFormat, one.name, whole})
+}
+
+// ErrSecret says that a key is sealed under a secret that is not among those that there are.
+var ErrSecret = errors.New("there is no such secret")
+
+// Open opens a key that is kept at a place. The error names the place, and says what to do. Current: it is sealed under
+// the first secret.
+func (s *Secrets) Open(p Place, value []byte) (k TimedKey, current bool, err error) {
+	if k, current, err = s.open(p, value); err != nil {
+		err = fmt.Errorf("key %s: %w", p, err)
+	}
+	return k, current, err
+}
+
+func (s *Secrets) open(p Place, value []byte) (k TimedKey, current bool, err error) {
+	again := "delete it in etcd and import the key from a copy (`leeward key import`)"
+	var in sealed
+	if err := json.Unmarshal(value, &in); err != nil || in.Format < 1 {
+		return k, false, fmt.Errorf("its value is not that of a sealed key; %s", again)
+	}
+	if in.Format != sealFormat {
+		return k, false, fmt.Errorf("its value has the format %d, which a newer Leeward has written; upgrade this one",
+			in.Format)
+	}
+	if s == nil {
+		return k, false, fmt.Errorf("%w: it is sealed, and no --key-secret-file is given; give the file that has "+
+			"secret %s", ErrSecret, in.Secret)
+	}
+	for i, one := range s.all {
+		if one.name != in.Secret {
+			continue
+		}
+		size := one.aead.NonceSize()
+		if len(in.Sealed) <= size {
+			return k, false, fmt.Errorf("its value is cut short; %s", again)
+		}
+		text, err := one.aead.Open(nil, in.Sealed[:size], in.Sealed[size:], additional(p.Origin, p.Algorithm, p.Tag))
+		if err != nil {
+			return k, false, fmt.Errorf("its value was altered, or was sealed for another place; %s", again)
+		}
+		k, err = unsealed(p, string(text))
+		return k, i == 0, err
+	}
+	return k, false, fmt.Errorf("%w: it is sealed under secret %s, and the --key-secret-file has %s; put the line of "+
+		"that secret back", ErrSecret, in.Secret, strings.Join(strings.Fields(s.Mark()), ", "))
+}
+
+// unsealed reads a key that was opened.
+func unsealed(p Place, text string) (k TimedKey, err error) {
+	values := fieldsOf(text)
+	flags, err := strconv.ParseUint(values["Flags"], 10, 16)
+	if err != nil {
+		return k, errors.New("it has no flags")
+	}
+	if k, err = Parse(p.Origin, uint16(flags), text); err != nil {
+		return k, err
+	}
+	for _, role := range []Role{RoleKSK, RoleZSK, RoleCSK} {
+		if values["Role"] == role.String() {
+			k.Role = role
+		}
+	}
+	if k.algorithm != p.Algorithm || k.Tag() != p.Tag {
+		return k, fmt.Errorf("what is sealed there is key %s", k.Place())
+	}
+	return k, nil
+}
+
+// Place is where a sealed key is kept among those of all zones: <origin>/<algorithm>-<tag>.
+type Place struct {
+	Origin    rr.Name
+	Algorithm Algorithm
+	Tag       uint16
+}
+
+// Place returns where the key is kept.
+func (k *Key) Place() Place { return Place{k.origin, k.algorithm, k.Tag()} }
+
+// FolderOf returns what the places of a zone's keys begin with, with a slash at its end.
+func FolderOf(origin rr.Name) string {
+	return strings.ReplaceAll(rr.TrimDot(origin.String()), "/", "%2F") + "/"
+}
+
+// String returns the place as text.
+func (p Place) String() string {
+	return fmt.Sprintf("%s%d-%05d", FolderOf(p.Origin), p.Algorithm, p.Tag)
+}
+
+// ParsePlace reads a place.
+func ParsePlace(text string) (p Place, err error) {
+	zone, key, _ := strings.Cut(text, "/")
+	algorithm, tag, _ := strings.Cut(key, "-")
+	a, wrong1 := strconv.ParseUint(algorithm, 10, 8)
+	t, wrong2 := strconv.ParseUint(tag, 10, 16)
+	origin, wrong3 := rr.ParseName(strings.ReplaceAll(zone, "%2F", "/"))
+	p = Place{origin, Algorithm(a), uint16(t)}
+	if errors.Join(wrong1, wrong2, wrong3) != nil || p.String() != text {
+		return p, fmt.Errorf("%q is not the place of a key; it is <origin>/<algorithm>-<tag>, such as "+
+			"example.test/13-04711", text)
+	}
+	return p, nil
+}

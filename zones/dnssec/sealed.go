@@ -1,0 +1,85 @@
+package dnssec
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"leeward/zones/rr"
+)
+
+// Sealed are the sealed keys of all zones, as they are kept: the values by place. A place that is none of a key is kept
+// under the zone that its folder names.
+type Sealed struct {
+	zones map[rr.Name]map[string][]byte
+}
+
+// NewSealed returns a set without keys.
+func NewSealed() *Sealed { return &Sealed{map[rr.Name]map[string][]byte{}} }
+
+// Put puts a value at a place; nil takes it away. It returns the zone. ok is false where the place is in the folder of
+// no zone.
+func (s *Sealed) Put(place string, value []byte) (origin rr.Name, ok bool) {
+	zone, _, _ := strings.Cut(place, "/")
+	origin, err := rr.ParseName(strings.ReplaceAll(zone, "%2F", "/"))
+	if err != nil || zone == "" {
+		return "", false
+	}
+	all := maps.Clone(s.zones[origin]) // whoever has been given it keeps what it was
+	if all == nil {
+		all = map[string][]byte{}
+	}
+	if value == nil {
+		delete(all, place)
+	} else {
+		all[place] = value
+	}
+	if s.zones[origin] = all; len(all) == 0 {
+		delete(s.zones, origin)
+	}
+	return origin, true
+}
+
+// Origins returns the zones of which there are keys, in order.
+func (s *Sealed) Origins() []rr.Name { return slices.Sorted(maps.Keys(s.zones)) }
+
+// Values returns the values of a zone's keys, by place. They must not be changed.
+func (s *Sealed) Values(origin rr.Name) map[string][]byte { return s.zones[origin] }
+
+// Mark returns a text that changes when a key of the zone does.
+func (s *Sealed) Mark(origin rr.Name) string {
+	var b strings.Builder
+	for _, place := range slices.Sorted(maps.Keys(s.zones[origin])) {
+		fmt.Fprintf(&b, "%s %x\n", place, sha256.Sum256(s.zones[origin][place]))
+	}
+	return b.String()
+}
+
+// Read opens the keys of a zone. The error wraps ErrNoKey if there is none, and tells of each that cannot be opened.
+func (s *Sealed) Read(origin rr.Name, secrets *Secrets) (*Keys, error) {
+	var all []TimedKey
+	var wrong []error
+	for _, place := range slices.Sorted(maps.Keys(s.zones[origin])) {
+		p, err := ParsePlace(place)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		k, _, err := secrets.Open(p, s.zones[origin][place])
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		all = append(all, k)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return NewKeys(origin, all...)
+}
+
+// Clone returns a copy that later changes do not concern.
+func (s *Sealed) Clone() *Sealed { return &Sealed{maps.Clone(s.zones)} }

@@ -1,0 +1,142 @@
+// Package vault is the keys of zones in etcd, sealed (zones/dnssec, seal.go).
+//
+// A reader has the keys of a zone as they are at one revision. A writer puts what has changed in one transaction, which
+// compares that nobody else has changed the zone's keys since they were read. Servers do not read here: keys come to
+// them with the resources, by the watch of zones/store.
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+)
+
+// Vault is the keys in an etcd. Its methods may be called from several goroutines.
+type Vault struct {
+	Etcd    *etcd.Cluster
+	Secrets *dnssec.Secrets
+}
+
+// Held is the keys of a zone as they were when they were read.
+type Held struct {
+	Origin rr.Name
+	Keys   *dnssec.Keys // nil: the zone has none
+
+	revision  int64            // at which they were read
+	revisions map[string]int64 // of each, by place
+}
+
+// Read reads the keys of a zone. The error wraps dnssec.ErrNoKey if there is none; what is held is there all the same,
+// for Write to write the first.
+func (v *Vault) Read(ctx context.Context, origin rr.Name) (*Held, error) {
+	h := &Held{Origin: origin, revisions: map[string]int64{}}
+	all := dnssec.NewSealed()
+	folder := etcd.Keys + dnssec.FolderOf(origin)
+	at, err := v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(folder)}, func(kv etcd.KV) {
+		place := strings.TrimPrefix(kv.Name, etcd.Keys)
+		h.revisions[place] = kv.Revision
+		all.Put(place, append([]byte{}, kv.Value...))
+	})
+	if err != nil {
+		return nil, v.Etcd.Explain(ctx, err)
+	}
+	h.revision = at.Revision
+	if h.Keys, err = all.Read(origin, v.Secrets); errors.Is(err, dnssec.ErrNoKey) {
+		return h, fmt.Errorf("%w in etcd, below %s", err, v.Etcd.Key(folder))
+	} else if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// All reads the sealed keys of all zones.
+func (v *Vault) All(ctx context.Context) (*dnssec.Sealed, error) {
+	all := dnssec.NewSealed()
+	_, err := v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Keys)}, func(kv etcd.KV) {
+		all.Put(strings.TrimPrefix(kv.Name, etcd.Keys), append([]byte{}, kv.Value...))
+	})
+	if err != nil {
+		return nil, v.Etcd.Explain(ctx, err)
+	}
+	return all, nil
+}
+
+// ErrChanged says that somebody else has changed the zone's keys since they were read. Nothing was written.
+var ErrChanged = errors.New("somebody else has changed the zone's keys meanwhile, and nothing is written: look at " +
+	"`leeward key list` and try again")
+
+// Write puts keys that are new or have changed, sealed under the first secret, and takes others away, all or nothing.
+// The error wraps ErrChanged where the zone's keys are not those that are held any more.
+func (v *Vault) Write(ctx context.Context, h *Held, changed []dnssec.TimedKey, gone ...*dnssec.Key) error {
+	t := v.Etcd.Begin().Calm(etcd.Folder(etcd.Keys+dnssec.FolderOf(h.Origin)), h.revision)
+	for place, revision := range h.revisions {
+		t.At(etcd.Keys+place, revision) // it is still there
+	}
+	for i := range changed {
+		k := &changed[i]
+		if k.Origin() != h.Origin {
+			return fmt.Errorf("key %s is none of %s", k.Place(), h.Origin)
+		}
+		value, err := v.Secrets.Seal(k)
+		if err != nil {
+			return err
+		}
+		t.Put(etcd.Keys+k.Place().String(), value, 0)
+	}
+	for _, k := range gone {
+		t.Delete(etcd.One(etcd.Keys + k.Place().String()))
+	}
+	return v.commit(ctx, t)
+}
+
+func (v *Vault) commit(ctx context.Context, t *etcd.Txn) error {
+	_, err := t.Commit(ctx)
+	if errors.Is(err, etcd.ErrConflict) {
+		return ErrChanged
+	}
+	if err != nil {
+		return v.Etcd.Explain(ctx, err)
+	}
+	return nil
+}
+
+// Reseal seals all keys of a zone anew that are not sealed under the first secret, and returns them.
+func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place, err error) {
+	folder := etcd.Keys + dnssec.FolderOf(origin)
+	var all []etcd.KV
+	_, err = v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(folder)}, func(kv etcd.KV) { all = append(all, kv) })
+	if err != nil {
+		return nil, v.Etcd.Explain(ctx, err)
+	}
+	t := v.Etcd.Begin()
+	for _, kv := range all {
+		p, err := dnssec.ParsePlace(strings.TrimPrefix(kv.Name, etcd.Keys))
+		if err != nil {
+			return nil, err
+		}
+		k, current, err := v.Secrets.Open(p, kv.Value)
+		if err != nil {
+			return nil, err
+		}
+		if current {
+			continue
+		}
+		value, err := v.Secrets.Seal(&k)
+		if err != nil {
+			return nil, err
+		}
+		t.At(kv.Name, kv.Revision).Put(kv.Name, value, 0)
+		done = append(done, p)
+	}
+	if len(done) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(done, func(a, b dnssec.Place) int { return strings.Compare(a.String(), b.String()) })
+	return done, v.commit(ctx, t)
+}
