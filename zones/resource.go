@@ -109,6 +109,9 @@ type Zone struct {
 	Transfer *Transfer `json:"transfer,omitempty"`
 	// Who may change records by dynamic update (RFC 2136). Nobody may if it is left out.
 	Update []Grant `json:"update,omitempty" range:"at most 1000"`
+	// Who may ask the debug name _leeward.ORIGIN for TXT: an address or prefix, "key NAME", or both in one text, which
+	// then must both hold. Without it there is no debug name.
+	Debug []string `json:"debug,omitempty" range:"at most 100" example:"[192.0.2.53, key ops]"`
 
 	// A number that is added to the serial, modulo 2^32. A zone that came from elsewhere needs it: its secondaries
 	// take no serial that is lower than theirs.

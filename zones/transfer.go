@@ -217,12 +217,16 @@ func (t *Transfer) MayNotify(from netip.Addr, key string) bool {
 
 func holds(list []string, from netip.Addr, key string) bool {
 	for _, text := range list {
-		p, err := ParseAllow(text)
-		if err == nil && (!p.Prefix.IsValid() || p.Prefix.Contains(from)) && (p.Key == "" || p.Key == key) {
+		if p, err := ParseAllow(text); err == nil && p.Holds(from, key) {
 			return true
 		}
 	}
 	return false
+}
+
+// Holds reports whether a text of Allow lets somebody in: from that address, with that key; "" is none.
+func (p Peer) Holds(from netip.Addr, key string) bool {
+	return (!p.Prefix.IsValid() || p.Prefix.Contains(from)) && (p.Key == "" || p.Key == key)
 }
 
 // servers reads a list, leaving out what cannot be read, which validation does not let pass.
@@ -296,28 +300,33 @@ const mostPeers = 100
 // mostRetransfer is how long Transfer.Retransfer may be, octets.
 const mostRetransfer = 64
 
+// peers checks a list of texts that parse reads.
+func (f *faults) peers(field string, texts []string, parse func(string) (Peer, error)) {
+	if len(texts) > mostPeers {
+		f.add(field, "%d are more than %d", len(texts), mostPeers)
+		return
+	}
+	seen := map[string]bool{}
+	for i, text := range texts {
+		p, err := parse(text)
+		if err != nil {
+			f.add(Item(field, i), "%v", err)
+			continue
+		}
+		if seen[p.String()] {
+			f.add(Item(field, i), "%s is there twice; take one out", text)
+		}
+		seen[p.String()] = true
+	}
+}
+
 func (f *faults) transfer(z *Zone) {
 	t := z.Transfer
 	if t == nil {
 		return
 	}
 	check := func(list string, texts []string, parse func(string) (Peer, error)) {
-		if len(texts) > mostPeers {
-			f.add("transfer."+list, "%d are more than %d", len(texts), mostPeers)
-			return
-		}
-		seen := map[string]bool{}
-		for i, text := range texts {
-			p, err := parse(text)
-			if err != nil {
-				f.add(Item("transfer."+list, i), "%v", err)
-				continue
-			}
-			if seen[p.String()] {
-				f.add(Item("transfer."+list, i), "%s is there twice; take one out", text)
-			}
-			seen[p.String()] = true
-		}
+		f.peers("transfer."+list, texts, parse)
 	}
 	check("allow", t.Allow, ParseAllow)
 	check("notify", t.Notify, ParseServer)

@@ -38,6 +38,7 @@ func (f *faults) zone(z *Zone) {
 	f.transfer(z)
 	f.update(z)
 	f.signing(z)
+	f.debug(z)
 }
 
 // signing checks the settings of signing, and that there is nothing beside them that would need what is not there yet.

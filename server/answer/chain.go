@@ -19,7 +19,11 @@ const maxChain = 16
 // follow answers the question, and proves what wildcards have had a part in it.
 func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
 	w.signing.wilds, w.signing.broken = 0, false
-	rcode = w.chase(state, client)
+	if state.Snapshot.Debugged() && w.debugs(state, client) {
+		w.debug(state, client)
+	} else {
+		rcode = w.chase(state, client)
+	}
 	if w.signing.wilds > 0 {
 		w.expansions(state)
 	}

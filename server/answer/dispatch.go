@@ -174,7 +174,7 @@ func (r *Responder) signed(_ context.Context, x *Exchange) {
 		return
 	}
 	w := r.workerOn(r.aside, x.Over)
-	w.aside, w.spare = true, x.Session.Room()
+	w.aside, w.spare, w.key = true, x.Session.Room(), x.Session.KeyName()
 	defer w.Flush()
 	if reply, _ := w.respond(x.State, x.Request, x.Source.Addr(), false, make([]byte, 0, x.Over.Size)); len(reply) > 0 {
 		_ = x.Write(x.Session.Sign(reply, x.now()))

@@ -40,8 +40,9 @@ type Worker struct {
 	cookie  [wire.CookieSize]byte // that goes with it
 	is      standing              // of whoever has sent the request
 
-	aside bool // it works for an Exchange: nothing is counted again, limited or handed over
-	spare int  // octets to leave free for a signature
+	aside bool   // it works for an Exchange: nothing is counted again, limited or handed over
+	spare int    // octets to leave free for a signature
+	key   string // that the request is signed with; "": none
 
 	ahead []ahead // what is known of the requests of a batch; nil over a stream
 

@@ -175,6 +175,25 @@ func (g *Generation) Sign(id Identity, set Set) error { return g.signIn(&g.fixed
 // SignChosen is Sign for a set of several addresses that a policy has chosen.
 func (g *Generation) SignChosen(id Identity, set Set) error { return g.signIn(&g.sets, id, &set) }
 
+// AppendOnce signs a set that is made for one answer and appends the RDATA of each RRSIG, as AppendRRSIGs does. Nothing
+// of it is kept, so it costs a signature of each key every time.
+func (g *Generation) AppendOnce(dst []byte, set *Set) ([]byte, error) {
+	before := len(dst)
+	for i := range g.lanes(set.Type) {
+		l := &g.lanes(set.Type)[i]
+		signature, err := l.key.sign(l.input(set))
+		if err != nil {
+			return dst[:before], err
+		}
+		g.made.Add(1)
+		at := len(dst)
+		dst = append(dst, l.head...)
+		fill(dst[at:], set.Type, Labels([]byte(set.Owner)), set.TTL)
+		dst = append(dst, signature[:]...)
+	}
+	return dst, nil
+}
+
 func (g *Generation) signIn(p *pair, id Identity, set *Set) error {
 	lanes := g.lanes(set.Type)
 	for i := range lanes {

@@ -137,7 +137,7 @@ func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *upda
 		b.clear()
 	}
 	out := *b.last
-	out.countries = b.countries.of(g)
+	out.countries, out.table = b.countries.of(g), g
 	if d.Revision != 0 {
 		out.revision = d.Revision
 	}

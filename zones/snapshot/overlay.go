@@ -72,7 +72,7 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 	t := u.elsewhere[origin]
 	out := &zone{
 		origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true,
-		hash: hash(u.seed, []byte(apex)),
+		hash: hash(u.seed, []byte(apex)), debug: z.Debuggers(),
 	}
 	out.listing = z.Catalog()
 	out.fixed, out.until = z.Order == zones.OrderFixed, t.Until

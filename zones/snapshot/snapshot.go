@@ -34,6 +34,8 @@ type Snapshot struct {
 	policies  []*steer.Policy // by number; nil: the number is not in use
 	sharing   []*steer.Policy // the policies that use loads, by name
 	countries *geo.Areas      // nil: clients are not counted by country
+	table     *geo.Table      // nil: no location is known
+	debugged  bool            // some zone has a debug name
 	program   *steer.Program
 	stats     Stats
 }
@@ -48,6 +50,7 @@ type zone struct {
 	fixed    bool            // addresses are answered in the order in which they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
 	signing  *signing        // nil: it is not signed
+	debug    []zones.Peer    // who may ask its debug name; none: it has none
 
 	listing   bool     // it is a catalog zone
 	elsewhere bool     // it lives on another primary

@@ -93,9 +93,10 @@ func (u *update) editZones() {
 			u.buildZone(origin)
 		}
 		u.out.roots = newRoots(u.seed, u.out.zones)
-		u.out.depths = 0
-		for o := range u.out.origins {
+		u.out.depths, u.out.debugged = 0, false
+		for o, at := range u.out.origins {
 			u.out.depths |= depthBit(o)
+			u.out.debugged = u.out.debugged || len(u.out.zones[at].debug) > 0
 		}
 	}
 	slices.Sort(u.touched)
@@ -186,7 +187,7 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	edits = append(edits, u.holesIn(origin, apex)...)
 	out := &zone{
 		origin: apex, hash: hash(u.seed, []byte(apex)), negative: negative, transfer: z.Transfer,
-		fixed: z.Order == zones.OrderFixed,
+		fixed: z.Order == zones.OrderFixed, debug: z.Debuggers(),
 	}
 	if signer != nil {
 		out.signing = &signing{signer: signer}
