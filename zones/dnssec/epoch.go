@@ -43,6 +43,11 @@ func (e Epoch) Before() Epoch { return Epoch{e.Number - 1, e.start - int64(Epoch
 // Next returns the epoch after.
 func (e Epoch) Next() Epoch { return Epoch{e.Number + 1, e.start + int64(EpochLength/time.Second)} }
 
+// numbered returns the zone's epoch of that number.
+func (e Epoch) numbered(n int64) Epoch {
+	return Epoch{n, e.start + (n-e.Number)*int64(EpochLength/time.Second)}
+}
+
 // Start returns when the epoch begins.
 func (e Epoch) Start() time.Time { return time.Unix(e.start, 0) }
 

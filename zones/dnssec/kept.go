@@ -48,7 +48,14 @@ func (k *Key) fingerprint() [sha256.Size]byte { return sha256.Sum256(k.DNSKEY())
 
 // mac returns the HMAC of files that the key vouches for. What is signed for its key can be taken for no RRset: an
 // RRset's begins with a type and an algorithm, and these octets say algorithm 101.
+//
+// A key without its private part vouches by a secret of the server's own, as the server trusts its own disk only.
 func (k *Key) mac() (hash.Hash, error) {
+	if k.private == nil {
+		if own := k.hand.secretOf(k); own != nil {
+			return hmac.New(sha256.New, own), nil
+		}
+	}
 	secret, err := k.sign(append([]byte("leeward: signatures on disk of "), k.origin...))
 	if err != nil {
 		return nil, err
@@ -136,7 +143,7 @@ func readKept(f io.Reader, keys *Keys) (*Kept, error) {
 	}
 	copy(head[:], got[len(want):])
 	at := slices.IndexFunc(keys.all, func(k TimedKey) bool {
-		return k.private != nil && k.fingerprint() == [sha256.Size]byte(head[:sha256.Size])
+		return (k.private != nil || k.hand.secretOf(k.Key) != nil) && k.fingerprint() == [sha256.Size]byte(head[:sha256.Size])
 	})
 	if at < 0 {
 		return nil, errKept

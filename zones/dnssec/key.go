@@ -8,6 +8,9 @@
 // Signatures do not depend on who makes them or when: ECDSA is deterministic (RFC 6979), as Ed25519 always is, and the
 // times are those of an epoch of one day. So all servers with the same keys answer with the same octets.
 //
+// A server may hold no private key: what it needs of the keys is handed to it (handout.go), and signatures come in
+// chunks (chunk.go, received.go) from who has the keys and notes what it signs (noted.go).
+//
 // canonical.go has the form that is signed, epoch.go the times, table.go the signatures that are made, bitmap.go and
 // nsec3.go the RDATA of denial, keyfile.go and folder.go the files that BIND's tools read as well, roll.go how keys are
 // rolled, check.go what would break the chain of trust.
@@ -75,7 +78,8 @@ type Key struct {
 	flags     uint16
 	algorithm Algorithm
 	public    []byte // as DNSKEY has it
-	private   crypto.Signer
+	private   crypto.Signer // nil: it cannot sign, and hand says where signatures come from
+	hand      *Hand
 }
 
 // Generate makes a key.
@@ -176,6 +180,9 @@ func DS(owner rr.Name, dnskey []byte, digest uint8) ([]byte, error) {
 
 // sign signs what is in the canonical form. The same input always gives the same signature.
 func (k *Key) sign(input []byte) (s [SignatureSize]byte, err error) {
+	if k.private == nil {
+		return s, errors.New("the private part of the key is not here")
+	}
 	if k.algorithm == Ed25519 {
 		signed, err := k.private.Sign(nil, input, crypto.Hash(0))
 		copy(s[:], signed)

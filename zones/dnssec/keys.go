@@ -115,6 +115,8 @@ func (k *TimedKey) Entry() bool { return k.flags&FlagEntry != 0 }
 type Keys struct {
 	origin rr.Name
 	all    []TimedKey // in the order of algorithm, tag and public key
+	hand   *Hand      // nil: the private parts are here
+	notes  bool       // what is signed is noted, for servers without keys
 }
 
 // mostKeys is how many keys a zone may have.
@@ -143,11 +145,11 @@ func NewKeys(origin rr.Name, all ...TimedKey) (*Keys, error) {
 				all[i].algorithm, all[i].Tag())
 		}
 	}
-	return &Keys{origin, all}, nil
+	return &Keys{origin: origin, all: all}, nil
 }
 
 // Alone returns a set of one key, which does everything at any time.
-func Alone(k *Key) *Keys { return &Keys{k.origin, []TimedKey{{Key: k}}} }
+func Alone(k *Key) *Keys { return &Keys{origin: k.origin, all: []TimedKey{{Key: k}}} }
 
 // Origin returns the zone that the keys are of.
 func (k *Keys) Origin() rr.Name { return k.origin }

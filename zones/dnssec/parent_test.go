@@ -28,7 +28,7 @@ type parent struct {
 // the real clock, as dnssec-cds goes by it.
 func (p *parent) apex(keys *Keys, at time.Time) string {
 	p.t.Helper()
-	s := &Signer{origin: keys.origin, duty: keys.At(at), seed: newSeed()}
+	s := &Signer{origin: keys.origin, keys: keys, duty: keys.At(at), seed: newSeed()}
 	g := s.generation(EpochAt(keys.origin, time.Now()), nil)
 	var b strings.Builder
 	put := func(typ rr.Type, data [][]byte) {

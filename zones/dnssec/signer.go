@@ -3,6 +3,7 @@ package dnssec
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type Generation struct {
 	entry []lane // for DNSKEY, CDS and CDNSKEY
 	zone  []lane // for all else
 	size  int    // of the RDATA of each RRSIG
+	from  *Received
 	*store
 }
 
@@ -36,6 +38,7 @@ type store struct {
 	sets  pair // of sets of several addresses, which policies choose
 	extra atomic.Int64
 	made  atomic.Int64 // signatures
+	noted *noted       // nil: nobody else needs them
 }
 
 // lane is one key's part of the signatures of an epoch.
@@ -46,19 +49,55 @@ type lane struct {
 }
 
 // NewSigner returns a signer that has made no signature yet, for the epoch of that time. nsec3: denial is by NSEC3.
+//
+// Where the private parts of the keys are elsewhere, all have the same signer, of the last epoch of which there are
+// signatures.
 func NewSigner(k *Keys, nsec3 bool, now time.Time) *Signer {
+	if k.hand != nil {
+		return k.hand.shared(k, nsec3, now, func(before *Signer) *Signer { return k.handed(before, nsec3, now) })
+	}
+	return newSigner(k, nsec3, now, EpochAt(k.origin, now))
+}
+
+func newSigner(k *Keys, nsec3 bool, now time.Time, e Epoch) *Signer {
 	s := &Signer{origin: k.origin, keys: k, duty: k.At(now), nsec3: nsec3, seed: newSeed()}
-	s.now.Store(s.generation(EpochAt(k.origin, now), nil))
+	s.now.Store(s.generation(e, nil))
+	return s
+}
+
+// handed is NewSigner, or With, for keys whose private parts are elsewhere.
+func (k *Keys) handed(before *Signer, nsec3 bool, now time.Time) *Signer {
+	if before != nil {
+		return before.with(k, nsec3, now)
+	}
+	today := EpochAt(k.origin, now)
+	e, any := k.hand.Received.newest(today)
+	if kept := k.hand.Kept; kept != nil && kept.epoch <= today.Number && (!any || kept.epoch > e.Number) {
+		e, any = today.numbered(kept.epoch), true
+	}
+	if !any {
+		e = today
+	}
+	s := newSigner(k, nsec3, now, e)
+	s.Recall(k.hand.Kept)
+	k.hand.Kept = nil
 	return s
 }
 
 // With returns a signer of the same zone for what its keys do now. It is s itself if they do what they did. The new one
 // has all that is signed already: the signatures of a key that has come are missing.
 func (s *Signer) With(k *Keys, nsec3 bool, now time.Time) *Signer {
-	d := k.At(now)
-	if nsec3 == s.nsec3 && d.same(s.duty) {
+	if k.hand != nil {
+		return NewSigner(k, nsec3, now)
+	}
+	if nsec3 == s.nsec3 && k.At(now).same(s.duty) {
 		return s
 	}
+	return s.with(k, nsec3, now)
+}
+
+func (s *Signer) with(k *Keys, nsec3 bool, now time.Time) *Signer {
+	d := k.At(now)
 	n := &Signer{origin: s.origin, keys: k, duty: d, nsec3: nsec3, seed: s.seed}
 	at, next := s.Generations()
 	n.now.Store(n.generation(at.Epoch, at))
@@ -73,6 +112,11 @@ func (s *Signer) generation(e Epoch, of *Generation) *Generation {
 	g := &Generation{Epoch: e, size: signatureHead + len(s.origin) + SignatureSize}
 	if g.store = new(store); of != nil {
 		g.store = of.store
+	} else if s.keys.notes {
+		g.store.noted = newNoted()
+	}
+	if s.keys.hand != nil {
+		g.from = s.keys.hand.Received
 	}
 	for _, k := range s.duty.Entry {
 		g.entry = append(g.entry, k.lane(e))
@@ -127,6 +171,9 @@ func (s *Signer) Prepare(at time.Time) *Generation {
 	s.next.Store(next)
 	return next
 }
+
+// Unprepare drops what was prepared.
+func (s *Signer) Unprepare() { s.next.Store(nil) }
 
 // Turn puts what was prepared in use.
 func (s *Signer) Turn() {
@@ -201,7 +248,7 @@ func (g *Generation) signIn(p *pair, id Identity, set *Set) error {
 		if p.keep(l.of(id)) != nil {
 			continue
 		}
-		signature, err := l.key.sign(l.input(set))
+		signature, err := g.signature(l, set)
 		if err != nil {
 			return err
 		}
@@ -209,6 +256,28 @@ func (g *Generation) signIn(p *pair, id Identity, set *Set) error {
 		p.add(l.of(id), signature)
 	}
 	return nil
+}
+
+// ErrNotHere says that a signature was not received, and cannot be made here.
+var ErrNotHere = errors.New("the signature is not here, and neither is the key")
+
+// signature makes a signature, or finds it among those that others have made.
+func (g *Generation) signature(l *lane, set *Set) (signature [SignatureSize]byte, err error) {
+	input := l.input(set)
+	if l.key.private == nil {
+		ok := false
+		if g.from != nil {
+			signature, ok = g.from.find(g.Epoch.Number, l.key, input)
+		}
+		if !ok {
+			return signature, ErrNotHere
+		}
+		return signature, nil
+	}
+	if signature, err = l.key.sign(input); err == nil && g.noted != nil {
+		g.noted.note(Signed{digestOf(input), signature})
+	}
+	return signature, err
 }
 
 // input returns what is signed of a set (RFC 4034 section 3.1.8.1).

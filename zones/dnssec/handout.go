@@ -1,0 +1,191 @@
+package dnssec
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// A handout is what a zone's signer tells of the zone's keys to servers that hold none: the public parts, and when each
+// does what. It is signed by the keys themselves. Who has one takes the next only from a key that is in the zone by it,
+// so that nobody else can take a zone's keys away from a server that runs.
+
+// handout is the JSON of one. Body is what is signed.
+type handout struct {
+	Body       json.RawMessage `json:"keys"`
+	Signatures [][]byte        `json:"signatures"` // by keys of Body or of the handout before
+}
+
+type handoutBody struct {
+	Zone string       `json:"zone"`
+	Made int64        `json:"made"` // Unix seconds; the later of two counts
+	Keys []handoutKey `json:"keys"`
+}
+
+type handoutKey struct {
+	DNSKEY []byte           `json:"dnskey"` // RDATA
+	Role   string           `json:"role,omitempty"`
+	Times  map[string]int64 `json:"times,omitempty"` // Unix seconds, by BIND's names
+}
+
+// handoutInput is what is signed of a body. It can be taken for no RRset, see Key.mac.
+func handoutInput(origin rr.Name, body []byte) []byte {
+	input := append([]byte("leeward: keys of a zone\n"), origin...)
+	return append(input, body...)
+}
+
+// HandOut returns a handout of the keys, whose private parts must be there.
+func (k *Keys) HandOut(made time.Time) ([]byte, error) {
+	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: made.Unix()}
+	for i := range k.all {
+		one := handoutKey{DNSKEY: k.all[i].DNSKEY(), Role: k.all[i].Role.String(), Times: map[string]int64{}}
+		k.all[i].Times.Each(func(name string, at time.Time) { one.Times[name] = at.Unix() })
+		b.Keys = append(b.Keys, one)
+	}
+	body, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	h := handout{Body: body}
+	for i := range k.all {
+		signature, err := k.all[i].sign(handoutInput(k.origin, body))
+		if err != nil {
+			return nil, err
+		}
+		h.Signatures = append(h.Signatures, signature[:])
+	}
+	return json.Marshal(h)
+}
+
+// Hand is what a server without private keys has of a zone.
+type Hand struct {
+	Received *Received
+	Kept     *Kept  // what was in use before a restart; nil: nothing
+	Secret   []byte // this server's own, that it knows its files by; nil: it keeps none
+
+	mu      sync.Mutex
+	signers map[bool]*Signer // the zone's, which all who ask for one share, by whether denial is by NSEC3
+}
+
+// ReadHandOut reads a handout of a zone. One of the keys in had that is in the zone at that time must have signed it;
+// where had is nil, one of its own. It returns when it was made, too.
+func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Hand) (*Keys, time.Time, error) {
+	var h handout
+	var b handoutBody
+	if json.Unmarshal(data, &h) != nil || json.Unmarshal(h.Body, &b) != nil {
+		return nil, time.Time{}, errors.New("the keys that were handed out cannot be read")
+	}
+	if b.Zone != rr.TrimDot(origin.String()) {
+		return nil, time.Time{}, fmt.Errorf("the keys that were handed out are of %q", b.Zone)
+	}
+	var all []TimedKey
+	for _, one := range b.Keys {
+		key, err := publicKey(origin, one.DNSKEY)
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		key.hand = hand
+		timed := TimedKey{Key: key}
+		for _, r := range [...]Role{RoleByFlags, RoleKSK, RoleZSK, RoleCSK} {
+			if r.String() == one.Role {
+				timed.Role = r
+			}
+		}
+		timed.Times.each(func(name string, at *time.Time) {
+			if n, ok := one.Times[name]; ok {
+				*at = time.Unix(n, 0).UTC()
+			}
+		})
+		all = append(all, timed)
+	}
+	keys, err := NewKeys(origin, all...)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	keys.hand = hand
+	trusted := keys
+	if had != nil {
+		trusted = had
+	}
+	input := handoutInput(origin, h.Body)
+	for i := range trusted.all {
+		key := &trusted.all[i]
+		if had != nil && !key.Times.Published(now) && had.At(now).Stays != key.Key {
+			continue
+		}
+		for _, signature := range h.Signatures {
+			if verify(key.DNSKEY(), input, signature) {
+				return keys, time.Unix(b.Made, 0), nil
+			}
+		}
+	}
+	return nil, time.Time{}, errors.New("the keys that were handed out are signed by none that the zone has")
+}
+
+// publicKey makes a key of the RDATA of its DNSKEY. It cannot sign.
+func publicKey(origin rr.Name, dnskey []byte) (*Key, error) {
+	if len(dnskey) < 4 || dnskey[2] != 3 {
+		return nil, errors.New("a key that was handed out is no DNSKEY")
+	}
+	k := &Key{
+		origin: origin, flags: binary.BigEndian.Uint16(dnskey), algorithm: Algorithm(dnskey[3]),
+		public: bytes.Clone(dnskey[4:]),
+	}
+	switch k.algorithm {
+	case ECDSAP256:
+		if _, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append([]byte{4}, k.public...)); err != nil {
+			return nil, errors.New("a key that was handed out is none of algorithm 13")
+		}
+	case Ed25519:
+		if len(k.public) != ed25519.PublicKeySize {
+			return nil, errors.New("a key that was handed out is none of algorithm 15")
+		}
+	default:
+		return nil, unknown(k.algorithm)
+	}
+	return k, nil
+}
+
+// Hand returns what the keys go with where they have no private parts, else nil.
+func (k *Keys) Hand() *Hand { return k.hand }
+
+// secretOf returns what a key without a private part vouches for files with.
+func (h *Hand) secretOf(k *Key) []byte {
+	if h == nil || h.Secret == nil {
+		return nil
+	}
+	mac := hmac.New(sha256.New, h.Secret)
+	mac.Write([]byte(k.origin))
+	mac.Write(k.DNSKEY())
+	return mac.Sum(nil)
+}
+
+// shared returns the one signer that all have of a zone without private keys, for what the keys do at a time. make
+// makes one, after the one before, which may be nil.
+func (h *Hand) shared(k *Keys, nsec3 bool, now time.Time, make func(before *Signer) *Signer) *Signer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.signers[nsec3]
+	if s == nil || !k.At(now).same(s.duty) {
+		if s == nil {
+			s = h.signers[!nsec3]
+		}
+		if h.signers == nil {
+			h.signers = map[bool]*Signer{}
+		}
+		s = make(s)
+		h.signers[nsec3] = s
+	}
+	return s
+}

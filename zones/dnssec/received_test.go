@@ -1,0 +1,274 @@
+package dnssec
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// edge is a zone's keys and what was received, where no private part is.
+type edge struct {
+	*Keys
+	hand    *Hand
+	refused []string
+}
+
+func newEdge(t *testing.T, k *Keys, at time.Time) *edge {
+	t.Helper()
+	e := &edge{}
+	e.hand = &Hand{Received: NewReceived(k.origin, func(_ int64, name string, err error) {
+		e.refused = append(e.refused, name+": "+err.Error())
+	}), Secret: []byte("of this server")}
+	paper, err := k.HandOut(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Keys, _, err = ReadHandOut(k.origin, paper, nil, at, e.hand); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// someSets are sets of a zone: single addresses, sets of several, and keys.
+func someSets(k *Keys) (all []Set) {
+	for i := range byte(20) {
+		all = append(all, Set{
+			Owner: "\x03www" + k.origin, Type: rr.TypeA, TTL: 60, Data: [][]byte{{192, 0, 2, i}, {192, 0, 2, 100 + i}},
+		})
+	}
+	return append(all, Set{Owner: k.origin, Type: rr.TypeDNSKEY, TTL: 3600, Data: k.At(time.Time{}).DNSKEY})
+}
+
+// rrsigs signs sets in a generation, and returns the RDATA of all RRSIGs; missing is how many sets have none.
+func rrsigs(t *testing.T, s *Signer, g *Generation, sets []Set) (all []byte, missing int) {
+	t.Helper()
+	for _, set := range sets {
+		id := s.Begin([]byte(set.Owner), set.Type, set.TTL)
+		for _, d := range set.Data {
+			s.Add(&id, d)
+		}
+		if err := g.Sign(id, set); err == ErrNotHere {
+			missing++
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		before := len(all)
+		var made bool
+		if all, made = g.AppendRRSIGs(all, id, []byte(set.Owner), set.Type, set.TTL); !made || len(all) == before {
+			t.Fatal("a set that is signed has no RRSIG")
+		}
+	}
+	return all, missing
+}
+
+// TestEdgeAnswersTheSame: who has no private key has the same signatures as who has it, of several keys and algorithms,
+// and after a restart too.
+func TestEdgeAnswersTheSame(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	origin := rr.Name("\x07example\x04test\x00")
+	var keys []TimedKey
+	for _, a := range []Algorithm{ECDSAP256, Ed25519} {
+		for _, flags := range []uint16{FlagsCSK, FlagZone} {
+			k, err := Generate(origin, flags, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, TimedKey{Key: k, Times: Times{Activate: at.Add(-time.Hour).Truncate(time.Second)}})
+		}
+	}
+	k, err := NewKeys(origin, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Note()
+	signer := NewSigner(k, false, at)
+	sets := someSets(k)
+	want, _ := rrsigs(t, signer, signer.Now(), sets)
+	number := signer.Now().Epoch.Number
+
+	e := newEdge(t, k, at)
+	fresh := signer.Now().Fresh()
+	half := len(fresh) / 2
+	e.hand.Received.Put(number, "1", AppendChunk(nil, origin, number, slices.Clone(fresh[:half])))
+	mine := NewSigner(e.Keys, false, at)
+	if _, missing := rrsigs(t, mine, mine.Now(), sets); missing == 0 {
+		t.Fatal("nothing is missing of half of the signatures")
+	}
+	e.hand.Received.Put(number, "2", AppendChunk(nil, origin, number, slices.Clone(fresh[half:])))
+	got, missing := rrsigs(t, mine, mine.Now(), sets)
+	if missing != 0 || !bytes.Equal(got, want) {
+		t.Fatalf("%d sets are missing; equal: %v", missing, bytes.Equal(got, want))
+	}
+	if NewSigner(e.Keys, false, at) != mine || mine.With(e.Keys, false, at) != mine {
+		t.Error("the zone has two signers")
+	}
+
+	path := filepath.Join(t.TempDir(), "kept")
+	if done, err := mine.Keep(path, mine.Now()); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	again := newEdge(t, k, at)
+	if again.hand.Kept, err = ReadKept(path, again.Keys); err != nil {
+		t.Fatal(err)
+	}
+	later := at.AddDate(0, 0, 12) // nothing newer has come
+	back := NewSigner(again.Keys, false, later)
+	got, missing = rrsigs(t, back, back.Now(), sets)
+	if missing != 0 || !bytes.Equal(got, want) || back.Now().Epoch.Number != number {
+		t.Fatalf("after a restart %d sets are missing, epoch %d of %d", missing, back.Now().Epoch.Number, number)
+	}
+	other := newEdge(t, k, at)
+	for _, key := range other.Keys.All() {
+		key.hand.Secret = []byte("of another server")
+	}
+	if _, err := ReadKept(path, other.Keys); err == nil {
+		t.Error("the file of another server is read")
+	}
+}
+
+// TestChunksNotUsed: nothing of a chunk counts that is cut short, damaged, of another zone or day, or forged, and it is
+// said which and why. What is good beside it counts.
+func TestChunksNotUsed(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	origin := rr.Name("\x07example\x04test\x00")
+	k := keptKey(t, origin)
+	k.Note()
+	signer := NewSigner(k, false, at)
+	sets := someSets(k)
+	want, _ := rrsigs(t, signer, signer.Now(), sets)
+	n := signer.Now().Epoch.Number
+	good := signer.Now().Fresh()
+	whole := AppendChunk(nil, origin, n, slices.Clone(good))
+	forged := slices.Clone(good)
+	for i := range forged {
+		forged[i].Signature[i%SignatureSize] ^= 1
+	}
+	stranger := keptKey(t, origin)
+	stranger.Note()
+	other := NewSigner(stranger, false, at)
+	rrsigs(t, other, other.Now(), sets)
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)/2] ^= 1
+	for name, c := range map[string]struct {
+		value []byte
+		why   string // "": it is not looked at, as nothing asks for what it has
+	}{
+		"empty":    {nil, errChunkForeign.Error()},
+		"half":     {whole[:len(whole)/2], errChunkBroken.Error()},
+		"less":     {whole[:len(whole)-1], errChunkBroken.Error()},
+		"damaged":  {damaged, errChunkBroken.Error()},
+		"old":      {AppendChunk(nil, origin, n-1, slices.Clone(good)), errChunkForeign.Error()},
+		"foreign":  {AppendChunk(nil, "\x05other\x04test\x00", n, slices.Clone(good)), errChunkForeign.Error()},
+		"forged":   {AppendChunk(nil, origin, n, forged), errChunkForged.Error()},
+		"stranger": {AppendChunk(nil, origin, n, other.Now().Fresh()), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEdge(t, k, at)
+			e.hand.Received.Put(n, "bad", c.value)
+			mine := NewSigner(e.Keys, false, at)
+			if got, missing := rrsigs(t, mine, mine.Now(), sets); missing != len(sets) || len(got) > 0 {
+				t.Fatalf("%d of %d sets are missing", missing, len(sets))
+			}
+			e.hand.Received.Put(n, "good", whole)
+			if got, missing := rrsigs(t, mine, mine.Now(), sets); missing > 0 || !bytes.Equal(got, want) {
+				t.Fatalf("%d sets are missing beside a good chunk", missing)
+			}
+			if said := strings.Join(e.refused, "\n"); c.why == "" && said != "" || c.why != "" && said != "bad: "+c.why {
+				t.Errorf("it says %q", said)
+			}
+		})
+	}
+}
+
+// TestReceivedForgets: a chunk that is replaced or dropped counts no longer, and what others have too stays.
+func TestReceivedForgets(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	origin := rr.Name("\x07example\x04test\x00")
+	r := NewReceived(origin, func(int64, string, error) { t.Error("a chunk was refused") })
+	e := EpochAt(origin, at)
+	one := func(i byte) Signed { return Signed{Digest: Digest{i}, Signature: [SignatureSize]byte{i}} }
+	r.Put(e.Number, "a", AppendChunk(nil, origin, e.Number, []Signed{one(1), one(2)}))
+	r.Put(e.Number, "b", AppendChunk(nil, origin, e.Number, []Signed{one(2), one(3)}))
+	has := func(want string) {
+		t.Helper()
+		got := ""
+		for i := range byte(5) {
+			if there, _ := r.Has(e.Number, one(i)); there {
+				got += string('0' + rune(i))
+			}
+		}
+		if got != want {
+			t.Errorf("there are %s and should be %s", got, want)
+		}
+	}
+	has("123")
+	r.Drop(e.Number, "a")
+	has("23")
+	r.Put(e.Number, "b", AppendChunk(nil, origin, e.Number, []Signed{one(4)}))
+	has("4")
+	r.Drop(e.Number, "b")
+	has("")
+	if len(r.Epochs()) > 0 {
+		t.Error("an epoch without chunks is there")
+	}
+}
+
+// TestHandOut: a handout is taken if a key that the zone has signed it, and not if only strangers have.
+func TestHandOut(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	origin := rr.Name("\x07example\x04test\x00")
+	first, second := keptKey(t, origin), keptKey(t, origin)
+	second.all[0].Times = Times{Publish: at, Activate: at.Add(time.Hour), Inactive: at.Add(2 * time.Hour)}
+	second.all[0].Role = RoleCSK
+	both, err := NewKeys(origin, first.all[0], second.all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	hand := &Hand{Received: NewReceived(origin, nil)}
+	read := func(k, had *Keys) (*Keys, error) {
+		t.Helper()
+		paper, err := k.HandOut(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, made, err := ReadHandOut(origin, paper, had, at, hand)
+		if err == nil && !made.Equal(at) {
+			t.Errorf("it was made at %v", made)
+		}
+		return got, err
+	}
+	one, err := read(first, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := read(both, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range both.all {
+		if a, b := both.all[i], two.all[i]; !a.same(b.Key) || a.Times != b.Times || a.Role != b.Role {
+			t.Errorf("%v %v became %v %v", a.Times, a.Role, b.Times, b.Role)
+		}
+	}
+	if _, err := read(second, two); err != nil {
+		t.Errorf("a key that the zone has is not enough: %v", err)
+	}
+	if _, err := read(second, one); err == nil {
+		t.Error("the keys of a stranger are taken")
+	}
+	paper, _ := both.HandOut(at)
+	if _, _, err := ReadHandOut(origin, bytes.Replace(paper, []byte("Inactive"), []byte("Activate"), 1), one, at, hand); err == nil {
+		t.Error("times that were altered are taken")
+	}
+	for _, paper := range []string{"", "{}", string(paper[:len(paper)/2]), strings.Replace(string(paper), "example", "another", 1)} {
+		if _, _, err := ReadHandOut(origin, []byte(paper), nil, at, hand); err == nil {
+			t.Errorf("%.40q is taken", paper)
+		}
+	}
+}
