@@ -26,7 +26,7 @@ import (
 // is listed here.
 func verbs(inv *invocation) []*cobra.Command {
 	return []*cobra.Command{
-		newServe(inv), newProbe(inv), newDemo(inv), newHealthcheck(inv), newBench(inv),
+		newServe(inv), newProbe(inv), newSign(inv), newDemo(inv), newHealthcheck(inv), newBench(inv),
 		newStatus(inv), newTop(inv), newExplain(inv), newHistory(inv),
 		newDiff(inv), newUndo(inv),
 		newApply(inv), newCheck(inv), newGet(inv), newDelete(inv), newReference(inv),

@@ -117,7 +117,7 @@ func readToken(token, file string) (string, error) {
 
 func newServe(inv *invocation) *cobra.Command {
 	var f vantageFlags
-	var files, state, keys, keySecrets string
+	var files, state, keys, keySecrets, signatures string
 	var listen, geodb, tsigKeys []string
 	var rate, slip int
 	var exempt []string
@@ -206,7 +206,17 @@ server has reported, answers what it has received, and ends.`,
 			if s.DNSTap, err = dnstapOf(tap, tapSample, cmd.Flags().Changed("dnstap-sample")); err != nil {
 				return err
 			}
-			s.Keys, s.KeySecrets = keys, keySecrets
+			s.Keys, s.KeySecrets, s.Edge = keys, keySecrets, signatures == "etcd"
+			switch {
+			case signatures == "":
+			case signatures != "etcd":
+				return misused("--signatures %q: it is etcd, where `leeward sign` writes them", signatures)
+			case from == "files":
+				return misused("--signatures etcd with --files: `leeward sign` signs what is in etcd; leave one of the two out")
+			case keys != "" || keySecrets != "":
+				return misused("--signatures etcd with --keys or --key-secret-file: a server that takes signatures from etcd " +
+					"holds no keys; leave one of the two out")
+			}
 			s.NoProbe, s.CountCountries, s.MetricsDetail = noProbe, countCountries, metricsDetail
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
@@ -253,6 +263,9 @@ server has reported, answers what it has received, and ends.`,
 	flags.StringVar(&keySecrets, "key-secret-file", "",
 		"a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in etcd; read again when "+
 			"it changes")
+	flags.StringVar(&signatures, "signatures", "",
+		"take the signatures of signed zones from `WHERE`, and hold no keys: etcd, where `leeward sign` writes them "+
+			"(default: sign here, with --keys)")
 	flags.IntVar(&rate, "rrl", defaultRRL,
 		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
 			"loopback has none unless this is given")

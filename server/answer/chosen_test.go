@@ -85,7 +85,7 @@ func TestSignedAhead(t *testing.T) {
 		ask(i + 1)
 	}
 	signer.Prepare(time.Now().Add(dnssec.EpochLength))
-	if err := f.snapshot.Prepare("\x06signed\x04test\x00"); err != nil {
+	if _, err := f.snapshot.Prepare("\x06signed\x04test\x00"); err != nil {
 		t.Fatal(err)
 	}
 	chosen.Again()

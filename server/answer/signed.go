@@ -20,6 +20,8 @@ type signing struct {
 	wild   [maxChain]expansion // what wildcards have answered, to be proven once the answer is complete
 	wilds  int
 	omit   []rr.Type
+	whole  []byte // scratch of signLess
+	part   []byte
 	broken bool // something could not be signed
 
 	made   int       // signatures that may still be made
@@ -122,7 +124,12 @@ func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 				return w.signing.rrsig
 			}
 		}
-		d.Data, d.Count = d.Data[:width], 1
+		if signer.Keys().Hand() == nil {
+			d.Data, d.Count = d.Data[:width], 1
+		}
+	}
+	if signer.Keys().Hand() != nil && d.Type != rr.TypeCNAME {
+		return w.signLess(signer, source)
 	}
 	return w.signData(signer, source, d.Type, d.TTL, d.Data)
 }

@@ -384,7 +384,7 @@ func TestSignedTurn(t *testing.T) {
 	f.snapshot.Signed(func(_ rr.Name, s *dnssec.Signer) bool { signer = s; return true })
 	before := signer.Now().Len()
 	signer.Prepare(time.Now().Add(dnssec.EpochLength))
-	if err := f.snapshot.Prepare("\x06signed\x04test\x00"); err != nil {
+	if _, err := f.snapshot.Prepare("\x06signed\x04test\x00"); err != nil {
 		t.Fatal(err)
 	}
 	if n := signer.Prepared().Len(); n != before {

@@ -21,11 +21,12 @@ type Folder struct {
 	path  string
 	files map[rr.Name][]string // names of private files, in order
 	marks map[rr.Name]string   // what the zone's files look like from outside
+	times map[rr.Name]time.Time
 }
 
 // List lists a folder. There need not be such a folder.
 func List(path string) (*Folder, error) {
-	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}}
+	f := &Folder{path, map[rr.Name][]string{}, map[rr.Name]string{}, map[rr.Name]time.Time{}}
 	entries, err := os.ReadDir(path) // in the order of names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -41,6 +42,9 @@ func List(path string) (*Folder, error) {
 		}
 		if info, err := e.Info(); err == nil {
 			f.marks[origin] += fmt.Sprintf("%s %d %s\n", name, info.Size(), info.ModTime().Format(time.RFC3339Nano))
+			if info.ModTime().After(f.times[origin]) {
+				f.times[origin] = info.ModTime()
+			}
 		}
 	}
 	return f, nil
@@ -67,6 +71,9 @@ func (f *Folder) Origins() (all []rr.Name) {
 
 // Mark returns a text that changes when files of the zone's keys do.
 func (f *Folder) Mark(origin rr.Name) string { return f.marks[origin] }
+
+// Changed returns when a file of the zone's keys was last changed.
+func (f *Folder) Changed(origin rr.Name) time.Time { return f.times[origin] }
 
 // Read reads the keys of a zone. The error wraps ErrNoKey if there is none.
 func (f *Folder) Read(origin rr.Name) (*Keys, error) {

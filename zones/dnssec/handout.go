@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -131,6 +132,24 @@ func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Ha
 		}
 	}
 	return nil, time.Time{}, errors.New("the keys that were handed out are signed by none that the zone has")
+}
+
+// Equal reports whether others are the same keys, with the same times and roles.
+func (k *Keys) Equal(o *Keys) bool {
+	return slices.EqualFunc(k.all, o.all, func(a, b TimedKey) bool {
+		same := a.same(b.Key) && a.Role == b.Role
+		var times [2][]int64
+		for i, t := range [...]Times{a.Times, b.Times} {
+			t.each(func(_ string, at *time.Time) {
+				n := int64(0)
+				if !at.IsZero() {
+					n = at.Unix()
+				}
+				times[i] = append(times[i], n)
+			})
+		}
+		return same && slices.Equal(times[0], times[1])
+	})
 }
 
 // publicKey makes a key of the RDATA of its DNSKEY. It cannot sign.

@@ -77,7 +77,7 @@ type Key struct {
 	origin    rr.Name
 	flags     uint16
 	algorithm Algorithm
-	public    []byte // as DNSKEY has it
+	public    []byte        // as DNSKEY has it
 	private   crypto.Signer // nil: it cannot sign, and hand says where signatures come from
 	hand      *Hand
 }

@@ -130,6 +130,9 @@ func (g *Generation) Whole() {
 	}
 }
 
+// IsWhole reports whether Whole was said.
+func (g *Generation) IsWhole() bool { return g.fixed.stood.Load() > 0 }
+
 // SweepChosen is Sweep for sets of several addresses. It may begin at any time: what is not kept of these is signed
 // anew when it is asked for.
 func (g *Generation) SweepChosen() Sweep {

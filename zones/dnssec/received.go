@@ -19,6 +19,7 @@ type Received struct {
 
 	mu     sync.RWMutex
 	epochs map[int64]*shelf
+	puts   atomic.Int64
 }
 
 // shelf is what was received of one epoch.
@@ -53,9 +54,13 @@ func NewReceived(origin rr.Name, refuse func(epoch int64, chunk string, err erro
 	return &Received{origin: origin, refuse: refuse, epochs: map[int64]*shelf{}}
 }
 
+// Version returns a number that grows with each chunk that is taken.
+func (r *Received) Version() int64 { return r.puts.Load() }
+
 // Put takes a chunk, in place of the one of that name. It reports whether the chunk is whole and of the zone.
 func (r *Received) Put(epoch int64, name string, value []byte) bool {
 	entries, err := openChunk(value, r.origin, epoch)
+	r.puts.Add(1)
 	r.mu.Lock()
 	r.drop(epoch, name)
 	if err == nil {
@@ -244,13 +249,19 @@ func (r *Received) Epochs() []int64 {
 	return slices.Sorted(maps.Keys(r.epochs))
 }
 
-// newest returns the last epoch up to one of which there are signatures.
+// WholeChunk is the name of a chunk that says, without signatures, that all that a zone has by configuration was written
+// before it.
+const WholeChunk = "whole"
+
+// newest returns the last epoch up to one of which all was written; where there is none, of which anything was.
 func (r *Received) newest(upTo Epoch) (e Epoch, any bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for n := range r.epochs {
-		if n <= upTo.Number && (!any || n > e.Number) {
-			e, any = upTo.numbered(n), true
+	whole := false
+	for n, s := range r.epochs {
+		is := s.chunks[WholeChunk] != nil
+		if n <= upTo.Number && (!any || is && !whole || is == whole && n > e.Number) {
+			e, any, whole = upTo.numbered(n), true, is
 		}
 	}
 	return e, any

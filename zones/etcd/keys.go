@@ -13,13 +13,16 @@ import "strings"
 //	           keys/<origin>/<algorithm>-<tag> a key of a zone, sealed
 //	           meta/…                          the rest, below
 //	/leeward.servers/<id>                      a server that does not probe, where no watch looks
+//	/leeward.signatures/<zone>/…               signatures for servers without keys, where only those look
 const (
 	Reports  = "reports/"
 	Vantages = "vantages/"
 	Server   = "/server" // follows the name of a heartbeat
 	Keys     = "keys/"
 	Meta     = "meta/"
-	Servers  = ".servers/" // takes the place of the prefix's final slash
+	Servers  = ".servers/" // takes the place of the prefix's final slash, as Signatures does
+	// Signatures and an origin: of that zone, the keys' public parts (/keys), and chunks of signatures (/<epoch>/<n>).
+	Signatures = ".signatures/"
 
 	// Accepted says that what was removed before it was removed on purpose, and which history is the right one.
 	Accepted = Meta + "accepted"
@@ -71,7 +74,7 @@ func after(folder string) string { return folder[:len(folder)-1] + "0" }
 
 // Key returns etcd's key of a name.
 func (c *Cluster) Key(name string) string {
-	if strings.HasPrefix(name, Servers[:len(Servers)-1]) { // or what comes after all of them
+	if strings.HasPrefix(name, ".") { // beside the prefix
 		return strings.TrimSuffix(c.Options.Prefix, "/") + name
 	}
 	return c.Options.Prefix + name

@@ -53,6 +53,11 @@ type Builder struct {
 	epochs   map[string]bool           // origins whose signatures are of another epoch since the last Update
 	unsigned map[string]bool           // origins that were served without signatures when none were asked for
 
+	edge, stage bool                 // see lack.go
+	lacking     map[string]lack      // by origin: what is not signed
+	came        map[string]bool      // origins of which signatures have come since the last Update
+	awaits      map[[2]string]string // by origin and kind: what a zone waits for, for people
+
 	lists map[string]map[string]catalog.Listed // by catalog zone made here: what it lists, by origin
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
@@ -68,7 +73,7 @@ func NewBuilder(now func() time.Time) *Builder {
 		elsewhere: map[string]Transferred{}, arrived: map[string]bool{}, givenUp: map[zones.Key]int64{},
 		signers: map[string]*dnssec.Signer{}, keys: map[string]keyed{}, rekeyed: map[string]bool{},
 		unsigned: map[string]bool{}, turns: map[string]time.Time{}, kept: map[string]*dnssec.Kept{},
-		epochs: map[string]bool{},
+		epochs: map[string]bool{}, lacking: map[string]lack{}, came: map[string]bool{}, awaits: map[[2]string]string{},
 	}
 	b.clear()
 	return b
@@ -97,6 +102,7 @@ func (b *Builder) Update(c *catalog.Catalog, d catalog.Delta, g *geo.Table) (*Sn
 	u.takeResolved()
 	u.takeTransferred()
 	u.takeKeys()
+	u.takeSignatures()
 	u.endOverrides()
 	u.compilePools()
 	u.forget()
@@ -107,7 +113,7 @@ func (b *Builder) Update(c *catalog.Catalog, d catalog.Delta, g *geo.Table) (*Sn
 	problems := slices.SortedFunc(maps.Values(b.problems), func(x, y zones.Problem) int {
 		return strings.Compare(string(x.Key), string(y.Key))
 	})
-	return b.last, append(problems, b.overlaidProblems(c)...)
+	return b.last, slices.Concat(problems, b.overlaidProblems(c), b.awaited())
 }
 
 // update is one call of Update: what must be made again because of what has changed.
@@ -120,6 +126,7 @@ type update struct {
 	zones    map[string]bool // to build from nothing
 	touched  []string        // origins whose serial may have changed, perhaps with duplicates
 	relaid   map[string]bool // zones that live elsewhere, to lay over again
+	again    map[string]bool // zones of which signatures have come that were lacking
 	edits    map[string][]edit
 	listed   map[string][]edit // of catalog zones that are made here
 	left     []string          // hostnames that some pool has lost
@@ -144,7 +151,7 @@ func (b *Builder) begin(c *catalog.Catalog, d catalog.Delta, g *geo.Table) *upda
 	return &update{
 		Builder: b, catalog: c, out: &out, all: fresh,
 		pools: map[string]bool{}, policies: map[string]bool{}, zones: map[string]bool{},
-		relaid: map[string]bool{}, edits: map[string][]edit{}, listed: map[string][]edit{},
+		relaid: map[string]bool{}, again: map[string]bool{}, edits: map[string][]edit{}, listed: map[string][]edit{},
 	}
 }
 

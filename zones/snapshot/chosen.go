@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"errors"
+
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 	"leeward/zones/steer"
@@ -13,6 +15,8 @@ import (
 type Chosen struct {
 	// Rest is called after each set. It may block, to keep all this within its share of the machine.
 	Rest func()
+	// Every has the sets signed that can be in any state of health, for servers that cannot sign by themselves.
+	Every bool
 
 	snapshot *Snapshot
 	view     *steer.View
@@ -121,7 +125,7 @@ func (c *Chosen) sign(p *steer.Policy, number int32) (err error) {
 	}
 	signer := z.signing.signer
 	now, next := signer.Generations()
-	p.Sets(c.view, func(typ rr.Type, data []byte, count int) bool {
+	sign := func(typ rr.Type, data []byte, count int) bool {
 		width := len(data) / count
 		id := signer.Begin(name, typ, p.TTL)
 		c.data = c.data[:0]
@@ -134,7 +138,9 @@ func (c *Chosen) sign(p *steer.Policy, number int32) (err error) {
 				continue
 			}
 			set := dnssec.Set{Owner: owner, Type: typ, TTL: p.TTL, Data: c.data}
-			if err = g.SignChosen(id, set); err != nil {
+			if err = g.SignChosen(id, set); errors.Is(err, dnssec.ErrNotHere) {
+				err = nil // there may be others
+			} else if err != nil {
 				return false
 			}
 		}
@@ -142,6 +148,10 @@ func (c *Chosen) sign(p *steer.Policy, number int32) (err error) {
 			c.Rest()
 		}
 		return true
-	})
+	}
+	p.Sets(c.view, sign)
+	if c.Every && err == nil {
+		p.EverySet(c.snapshot.program, sign)
+	}
 	return err
 }

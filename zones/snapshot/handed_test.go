@@ -192,7 +192,7 @@ func TestSerialTurns(t *testing.T) {
 		signer := b.signers["example.test"]
 		epoch := signer.Now().Epoch
 		if signer.Prepare(now) != nil {
-			if err := b.last.Prepare(k.Origin()); err != nil {
+			if _, err := b.last.Prepare(k.Origin()); err != nil {
 				t.Fatal(err)
 			}
 			signer.Turn()

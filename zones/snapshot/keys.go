@@ -81,9 +81,13 @@ func (u *update) takeKeys() {
 func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 	delete(u.problems, z.Key())
 	delete(u.turns, z.Origin)
+	if l := u.lacking[z.Origin]; l.keys {
+		delete(u.lacking, z.Origin)
+	}
 	if !z.Signed() {
 		u.unsigned[z.Origin] = true
 		delete(u.signers, z.Origin)
+		delete(u.lacking, z.Origin)
 		return nil, true
 	}
 	k, looked := u.keys[z.Origin]
@@ -111,6 +115,11 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 				stays.FileName(), z.Origin))
 		}
 		return signer, true
+	case u.edge:
+		u.lacking[z.Origin] = lack{keys: true}
+		u.doubt(z, false, errors.New("the zone is not served, as its keys and signatures have not come; look after "+
+			"`leeward sign`"))
+		return nil, false
 	case err == nil: // nobody has looked yet
 		return nil, true
 	case errors.Is(err, dnssec.ErrNoKey), u.unsigned[z.Origin]:

@@ -45,6 +45,7 @@ func (u *update) sign() {
 			}
 		}
 	}
+	maps.Copy(origins, u.again)
 	for _, origin := range slices.Sorted(maps.Keys(origins)) {
 		u.signZone(origin, steered[origin])
 	}
@@ -61,9 +62,10 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 	if z.signing == nil {
 		return
 	}
-	var old *zone
+	var old, served *zone
 	if was, known := u.last.origins[apex]; known {
-		if old = u.last.zones[was]; old.signing == nil || old.signing.signer != z.signing.signer {
+		served = u.last.zones[was]
+		if old = served; old.signing == nil || old.signing.signer != z.signing.signer {
 			old = nil
 		}
 	}
@@ -73,17 +75,21 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 	g.ttl = min(g.soaTTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))
 	z.signing = &g
 	s := u.out
+	var lacks lack
 	if old == nil {
 		g.chain = z.linkAll()
-		err = z.write(s, z.tree.nodes)
+		lacks, err = z.write(s, z.tree.nodes)
 	} else if names, whole := z.relink(old); whole {
 		g.chain = z.linkAll()
-		err = z.write(s, z.tree.nodes)
+		lacks, err = z.write(s, z.tree.nodes)
 	} else {
 		for name := range steered {
 			names[name] = true
 		}
-		err = z.write(s, func(yield func(node) bool) {
+		for _, name := range u.lacking[origin].names {
+			names[name] = true
+		}
+		lacks, err = z.write(s, func(yield func(node) bool) {
 			for name := range names {
 				if n := z.tree.find([]byte(name)); n != nil && !yield(n) {
 					return
@@ -99,6 +105,17 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 			return
 		}
 		u.setZone(at, &zone{origin: apex, hash: z.hash, tree: newTree(u.seed), standing: hollow})
+		return
+	}
+	if lacks.next > 0 && !u.stage {
+		g.signer.Unprepare() // it is prepared again until all is there
+	}
+	if u.lacked(origin, lacks, served != nil && served.standing != hollow) {
+		u.setZone(at, served)
+		return
+	}
+	if u.stage || lacks.sets > 0 {
+		u.setZone(at, &z)
 		return
 	}
 	now, next := g.signer.Generations()

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -164,6 +165,7 @@ type pen struct {
 	link       link
 	key        []byte
 	data       [][]byte
+	lack       lack
 	err        error
 }
 
@@ -174,6 +176,12 @@ func (p *pen) node(n node) {
 		return
 	}
 	owner := rr.Name(name)
+	before := p.lack.sets
+	defer func() {
+		if p.lack.sets > before {
+			p.lack.names = append(p.lack.names, owner)
+		}
+	}()
 	cut := n.cut()
 	n.each(func(typ rr.Type, count int, wire []byte) {
 		if count == 0 || cut && typ != rr.TypeDS {
@@ -186,13 +194,13 @@ func (p *pen) node(n node) {
 			p.data = append(p.data, wire[recordHead:size])
 			wire = wire[size:]
 		}
-		p.sign(owner, typ, ttl, p.data)
+		p.vital(owner, typ, ttl, p.data)
 	})
 	if z.signing.links(n) {
 		p.key = z.key(p.key[:0], name)
 		if at, next, exact := z.signing.chain.Find(p.key); exact {
 			p.link.fill(z, p.snapshot, at, next, nil)
-			p.sign(rr.Name(p.link.owner), z.signing.proof(), z.signing.ttl, [][]byte{p.link.data})
+			p.vital(rr.Name(p.link.owner), z.signing.proof(), z.signing.ttl, [][]byte{p.link.data})
 		}
 	}
 	if number := n.policy(); number >= 0 && !cut {
@@ -203,13 +211,24 @@ func (p *pen) node(n node) {
 	}
 }
 
+// vital signs a set without which the zone cannot be served.
+func (p *pen) vital(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
+	before := p.lack.sets
+	p.sign(owner, typ, ttl, data)
+	p.lack.vital += p.lack.sets - before
+}
+
 func (p *pen) sign(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
 	signer := p.zone.signing.signer
 	id := signer.Begin([]byte(owner), typ, ttl)
 	for _, d := range data {
 		signer.Add(&id, d)
 	}
-	if err := p.generation.Sign(id, dnssec.Set{Owner: owner, Type: typ, TTL: ttl, Data: data}); err != nil {
+	err := p.generation.Sign(id, dnssec.Set{Owner: owner, Type: typ, TTL: ttl, Data: data})
+	switch {
+	case errors.Is(err, dnssec.ErrNotHere):
+		p.lack.sets++
+	case err != nil:
 		p.err = err
 	}
 }
@@ -219,18 +238,25 @@ const serially = 256
 
 // write signs nodes in both of the signer's generations. Many nodes are shared out over half of the processors, so that
 // queries keep the others.
-func (z *zone) write(s *Snapshot, nodes func(yield func(node) bool)) error {
+//
+// What is lacking is of those in use.
+func (z *zone) write(s *Snapshot, nodes func(yield func(node) bool)) (lack, error) {
 	now, next := z.signing.signer.Generations()
-	if err := z.writeIn(s, now, nodes); err != nil || next == nil {
-		return err
+	lacks, err := z.writeIn(s, now, nodes)
+	if err != nil || next == nil {
+		return lacks, err
 	}
-	return z.writeIn(s, next, nodes)
+	more, err := z.writeIn(s, next, nodes)
+	lacks.next = more.sets
+	return lacks, err
 }
 
-func (z *zone) writeIn(s *Snapshot, g *dnssec.Generation, nodes func(yield func(node) bool)) error {
+func (z *zone) writeIn(s *Snapshot, g *dnssec.Generation, nodes func(yield func(node) bool)) (lack, error) {
 	hands := max(1, runtime.GOMAXPROCS(0)/2)
 	var wait sync.WaitGroup
 	var failed atomic.Pointer[error]
+	var mu sync.Mutex
+	var lacks lack
 	work := make(chan []node, hands)
 	batch := make([]node, 0, serially)
 	hand := func(p *pen, batch []node) {
@@ -239,6 +265,12 @@ func (z *zone) writeIn(s *Snapshot, g *dnssec.Generation, nodes func(yield func(
 		}
 		if p.err != nil {
 			failed.Store(&p.err)
+		}
+		if p.lack.sets > 0 {
+			mu.Lock()
+			lacks.add(p.lack)
+			mu.Unlock()
+			p.lack = lack{}
 		}
 	}
 	started := false
@@ -264,9 +296,9 @@ func (z *zone) writeIn(s *Snapshot, g *dnssec.Generation, nodes func(yield func(
 	hand(&pen{zone: z, snapshot: s, generation: g}, batch)
 	wait.Wait()
 	if err := failed.Load(); err != nil {
-		return *err
+		return lacks, *err
 	}
-	return nil
+	return lacks, nil
 }
 
 // nodes yields every node of the tree.
@@ -290,20 +322,22 @@ func (s *Snapshot) Signed(f func(origin rr.Name, signer *dnssec.Signer) bool) {
 }
 
 // Prepare signs, in the generation that the zone's signer has prepared, all that the zone has. It does what takes
-// longest of an epoch's turn before the turn.
-func (s *Snapshot) Prepare(origin rr.Name) error {
+// longest of an epoch's turn before the turn. lacks is how many signatures others have still to make, in a zone whose
+// keys are not here.
+func (s *Snapshot) Prepare(origin rr.Name) (lacks int, err error) {
 	at, ok := s.origins[origin]
 	if !ok || s.zones[at].signing == nil {
-		return nil
+		return 0, nil
 	}
 	z := s.zones[at]
 	if _, next := z.signing.signer.Generations(); next != nil {
-		if err := z.writeIn(s, next, z.tree.nodes); err != nil {
-			return err
+		l, err := z.writeIn(s, next, z.tree.nodes)
+		if err != nil || l.sets > 0 {
+			return l.sets, err
 		}
 		next.Whole()
 	}
-	return nil
+	return 0, nil
 }
 
 // Sweep ends the sweeps of signatures that have begun in signed zones, so that those that no longer count are let go.
@@ -316,7 +350,7 @@ func (s *Snapshot) Sweep() error {
 		if !g.Sweeps(z.signing.sweep) {
 			continue
 		}
-		if err := z.writeIn(s, g, z.tree.nodes); err != nil {
+		if _, err := z.writeIn(s, g, z.tree.nodes); err != nil {
 			return err
 		}
 		g.Swept(z.signing.sweep)

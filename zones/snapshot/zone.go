@@ -81,6 +81,11 @@ func (u *update) put(zone *zones.Zone, apex rr.Name, r *zones.Record) (edit, boo
 
 // editZones makes the edits, zone by zone.
 func (u *update) editZones() {
+	for _, origin := range u.touched {
+		if u.lacking[origin].vital > 0 && !u.stage {
+			u.zones[origin] = true // what is served is older than what was edited
+		}
+	}
 	if len(u.zones) > 0 {
 		u.list()
 	}
@@ -149,6 +154,7 @@ func (u *update) buildZone(origin string) {
 			delete(u.out.origins, apex)
 		}
 		delete(u.overlaid, origin)
+		delete(u.lacking, origin)
 	} else {
 		built := u.built(origin, apex, z)
 		if !known {

@@ -68,6 +68,13 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		l.builder.Keyed(k.origin, k.keys, k.err)
 		build = true
 	}
+	for _, origin := range w.arrived {
+		build = l.builder.Arrived(origin) || build
+	}
+	for _, a := range w.awaits {
+		l.builder.Awaits(a[0], a[1], a[2])
+		build = true
+	}
 	for _, origin := range w.turned {
 		l.builder.Turned(origin)
 		build = true

@@ -85,7 +85,9 @@ type waiting struct {
 	elsewhere []transferred
 	kept      []kept
 	keyed     []keyed
-	turned    []string // origins, to the signatures of another epoch
+	turned    []string    // origins, to the signatures of another epoch
+	arrived   []string    // origins of which signatures have come
+	awaits    [][3]string // see Loop.Awaits
 	requests  []func()
 }
 

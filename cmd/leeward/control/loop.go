@@ -55,6 +55,9 @@ type LoopOptions struct {
 	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
 	// nothing is signed here.
 	Sign func(origins []string)
+	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that signatures
+	// have come.
+	Edge bool
 	// Measure hears what this process knows of a pool's load, and Unmeasure that it no longer measures that pool.
 	Measure   func(*health.Measure)
 	Unmeasure func(pool string)
@@ -149,6 +152,9 @@ func NewLoop(o LoopOptions) *Loop {
 	if o.CountCountries {
 		l.builder.CountCountries()
 	}
+	if o.Edge {
+		l.builder.Edge()
+	}
 	if o.Own != "" {
 		l.board.Own(o.Own)
 		l.board.Place(o.Own, o.Region)
@@ -209,6 +215,16 @@ func (l *Loop) Turned(origin string) {
 // Keyed hands over the keys of a zone that is to be signed, or why there are none to be had.
 func (l *Loop) Keyed(origin string, k *dnssec.Keys, err error) {
 	l.inbox.put(l.o.Now(), func() { l.inbox.waits.keyed = append(l.inbox.waits.keyed, keyed{origin, k, err}) })
+}
+
+// Arrived tells that signatures of a zone have come, whose keys are elsewhere.
+func (l *Loop) Arrived(origin string) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.arrived = append(l.inbox.waits.arrived, origin) })
+}
+
+// Awaits has the status say what a zone waits for, of some kind; "": for nothing of that kind.
+func (l *Loop) Awaits(origin, kind, what string) {
+	l.inbox.put(l.o.Now(), func() { l.inbox.waits.awaits = append(l.inbox.waits.awaits, [3]string{origin, kind, what}) })
 }
 
 // Kept hands over signatures of a zone that an earlier process has made, before the zone's key.

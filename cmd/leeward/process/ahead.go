@@ -15,6 +15,7 @@ import (
 // answers, or answered by one address.
 type ahead struct {
 	log    *slog.Logger
+	rests  time.Duration                // times as long as it works
 	state  atomic.Pointer[answer.State] // what is served
 	anew   atomic.Bool                  // look at everything again
 	wake   chan struct{}
@@ -29,7 +30,9 @@ const (
 	aheadRests = 3 // times as long as it works
 )
 
-func newAhead(log *slog.Logger) *ahead { return &ahead{log: log, wake: make(chan struct{}, 1)} }
+func newAhead(log *slog.Logger) *ahead {
+	return &ahead{log: log, rests: aheadRests, wake: make(chan struct{}, 1)}
+}
 
 // publish tells what is served now. It never blocks.
 func (a *ahead) publish(s answer.State) {
@@ -56,7 +59,10 @@ func (a *ahead) run(ctx context.Context) {
 		if worked < aheadWorks {
 			return
 		}
-		rest := time.NewTimer(aheadRests * worked)
+		if a.rests == 0 {
+			return
+		}
+		rest := time.NewTimer(a.rests * worked)
 		defer rest.Stop()
 		select {
 		case <-ctx.Done():

@@ -22,7 +22,6 @@ import (
 	"leeward/server/history"
 	"leeward/server/socket"
 	"leeward/server/transfer"
-	"leeward/zones/dnssec"
 	"leeward/zones/folder"
 	"leeward/zones/steer"
 	"leeward/zones/store"
@@ -40,9 +39,11 @@ type run struct {
 	answers     *answer.Responder   // nil: no DNS is served
 	dns         *socket.Server      // with answers
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
-	keyring     *keyring            // with answers
-	epochs      epochs              // with answers
-	kept        *kept               // with answers
+	keyring     *keyring            // nil: no zone is signed here, or its keys are elsewhere
+	signatory   *signatory          // with Sign
+	edge        *edge               // with Edge
+	epochs      epochs              // with kept
+	kept        *kept               // with answers or signatory
 	secondary   *transfer.Secondary // transfers zones that live on other primaries; with primary
 	strange     atomic.Bool         // etcd has another history than the one in service
 	prober      *probe.Prober       // nil: this process does not probe
@@ -163,6 +164,11 @@ func (r *run) assemble() error {
 		Region: r.Region, CountCountries: r.CountCountries,
 		Publish: func(answer.State) { r.changes.Published() }, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
+	if r.dns != nil || r.Sign {
+		if err := r.openSigning(&o); err != nil {
+			return err
+		}
+	}
 	if r.dns != nil {
 		r.opened = newOpened()
 		if err := r.registry.Register(r.opened); err != nil {
@@ -173,25 +179,12 @@ func (r *run) assemble() error {
 			r.primary.Publish(s)
 			r.epochs.snapshot.Store(s.Snapshot)
 			r.epochs.ahead.publish(s)
-			r.reached.set(s.Snapshot.Revision())
+			r.reached.set(r.edge.reached(s.Snapshot.Revision()))
 			r.firstly.Do(func() { close(r.first) })
 			r.opened.published()
 			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
-		r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
-		r.epochs.turned = func(origin string) { r.loop.Turned(origin) }
-		r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
-			r.loop.Keyed(origin, k, err)
-		})
-		r.kept = newKept(r.State, r.Log)
-		r.keyring.recall = func(origin string, k *dnssec.Keys) {
-			if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), time.Now())); old != nil {
-				r.loop.Kept(origin, old)
-			}
-		}
-		r.epochs.kept = r.kept
-		o.Sign = r.keyring.want
 	}
 	if r.link != nil {
 		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
@@ -236,6 +229,9 @@ func (r *run) assemble() error {
 	r.loop = control.NewLoop(o)
 	if r.keyring != nil {
 		r.keyring.start()
+	}
+	if r.edge != nil {
+		r.edge.start()
 	}
 	for _, a := range r.names.Kept() { // they are in place before the first answer
 		r.loop.Resolved(a)

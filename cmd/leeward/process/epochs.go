@@ -19,7 +19,16 @@ type epochs struct {
 	snapshot atomic.Pointer[snapshot.Snapshot]
 	ahead    *ahead
 	kept     *kept
+	early    time.Duration       // how long before its beginning an epoch is prepared
 	turned   func(origin string) // hears of each turn
+
+	tried map[rr.Name]tried // where keys are elsewhere: the last attempt to prepare
+}
+
+// tried is an attempt to prepare an epoch of which not all signatures had come.
+type tried struct {
+	epoch dnssec.Epoch
+	of    int64 // dnssec.Received.Version
 }
 
 const (
@@ -49,7 +58,11 @@ func (e *epochs) turn(ctx context.Context) {
 	s.Signed(func(origin rr.Name, signer *dnssec.Signer) bool {
 		now := e.now()
 		begun := signer.Prepared() != nil
-		next := signer.Prepare(now.Add(epochAhead))
+		hand := signer.Keys().Hand()
+		if hand != nil && e.waits(origin, signer, hand) {
+			return ctx.Err() == nil
+		}
+		next := signer.Prepare(now.Add(e.early))
 		if next == nil {
 			return ctx.Err() == nil
 		}
@@ -63,7 +76,13 @@ func (e *epochs) turn(ctx context.Context) {
 			}
 		}
 		began := time.Now()
-		if err := e.snapshot.Load().Prepare(origin); err != nil {
+		lacks, err := e.snapshot.Load().Prepare(origin)
+		if lacks > 0 {
+			signer.Unprepare()
+			e.log.Debug("signatures of the next epoch have not all come", "zone", origin, "lacking", lacks)
+			return ctx.Err() == nil
+		}
+		if err != nil {
 			e.log.Error("the next signatures of a zone cannot be made: those in use stay", "zone", origin, "err", err,
 				"until", signer.Now().Epoch.Expires())
 			return ctx.Err() == nil
@@ -77,4 +96,21 @@ func (e *epochs) turn(ctx context.Context) {
 			"took", time.Since(began))
 		return ctx.Err() == nil
 	})
+}
+
+// waits reports whether there is no reason to prepare the next epoch of a zone whose keys are elsewhere, as nothing has
+// come since the last attempt.
+func (e *epochs) waits(origin rr.Name, signer *dnssec.Signer, hand *dnssec.Hand) bool {
+	if signer.Prepared() != nil {
+		return false
+	}
+	next := tried{dnssec.EpochAt(origin, e.now().Add(e.early)), hand.Received.Version()}
+	if e.tried[origin] == next || len(hand.Received.Chunks(next.epoch.Number)) == 0 {
+		return true
+	}
+	if e.tried == nil {
+		e.tried = map[rr.Name]tried{}
+	}
+	e.tried[origin] = next
+	return false
 }

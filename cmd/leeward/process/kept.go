@@ -18,7 +18,10 @@ import (
 // kept keeps signatures on disk, a file for each zone and epoch, so that a restart signs little. It writes in its own
 // goroutine. A write that fails loses nothing: what is in service stays, and so does the file from before.
 type kept struct {
-	folder string // "": nothing is kept
+	folder string        // "": nothing is kept
+	days   int64         // how many days' files are kept, beside the present and the next
+	within time.Duration // a generation with anything new is written once in this time
+	looks  time.Duration // how often it is looked for what to write
 	log    *slog.Logger
 
 	// The rest belongs to run.
@@ -43,7 +46,7 @@ const (
 )
 
 func newKept(state string, log *slog.Logger) *kept {
-	k := &kept{log: log, written: map[string]written{}}
+	k := &kept{log: log, days: keptEpochs, within: keptWithin, looks: keptLook, written: map[string]written{}}
 	if state != "" {
 		k.folder = filepath.Join(state, keptFolder)
 	}
@@ -57,12 +60,14 @@ func (k *kept) path(origin rr.Name, e dnssec.Epoch) string {
 // find returns what was signed in an epoch, or else in one beside it: this process goes on with its seed,
 // so that what is on disk counts again when the clock is right. nil: there is nothing.
 func (k *kept) find(keys *dnssec.Keys, e dnssec.Epoch) *dnssec.Kept {
-	for _, e := range []dnssec.Epoch{e, e.Before(), e.Next()} {
+	next := e.Next()
+	for range max(2, k.days) {
 		if old := k.read(keys, e); old != nil {
 			return old
 		}
+		e = e.Before()
 	}
-	return nil
+	return k.read(keys, next)
 }
 
 // read returns what was signed in an epoch, nil if there is nothing.
@@ -86,12 +91,15 @@ func (k *kept) run(ctx context.Context, e *epochs) {
 	if k.folder == "" {
 		return
 	}
-	next := time.NewTimer(keptLook)
+	next := time.NewTimer(k.looks)
 	defer next.Stop()
 	k.clean(e.now())
 	for day := e.now(); ; {
 		select {
 		case <-ctx.Done():
+			if k.within == 0 {
+				k.look(context.WithoutCancel(ctx), e)
+			}
 			return
 		case <-next.C:
 		}
@@ -101,7 +109,7 @@ func (k *kept) run(ctx context.Context, e *epochs) {
 			day = now
 			k.clean(now)
 		}
-		next.Reset(max(keptLook, keptShare*time.Since(began)))
+		next.Reset(max(k.looks, keptShare*time.Since(began)))
 	}
 }
 
@@ -123,7 +131,7 @@ func (k *kept) look(ctx context.Context, e *epochs) {
 				was = written{}
 			}
 			if made == was.made ||
-				(made-was.made)*keptGrowth < int64(g.Len()) && e.now().Sub(was.at).Abs() < keptWithin {
+				(made-was.made)*keptGrowth < int64(g.Len()) && e.now().Sub(was.at).Abs() < k.within {
 				continue
 			}
 			switch done, err := signer.Keep(path, g); {
@@ -147,7 +155,7 @@ func (k *kept) clean(now time.Time) {
 	if err != nil {
 		return
 	}
-	oldest := now.Unix()/int64(dnssec.EpochLength/time.Second) - 1 - keptEpochs
+	oldest := now.Unix()/int64(dnssec.EpochLength/time.Second) - 1 - k.days
 	for _, f := range files {
 		_, number, _ := strings.Cut(f.Name(), "-")
 		if n, err := strconv.ParseInt(number, 10, 64); err == nil && n < oldest {

@@ -29,6 +29,8 @@ type keyring struct {
 	now    func() time.Time
 	tell   func(origin string, k *dnssec.Keys, err error)
 	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process has signed; nil: nothing
+	// found hears of keys before they are handed over, and when their files were changed; nil: nobody does.
+	found func(origin string, k *dnssec.Keys, changed time.Time)
 
 	wake   chan struct{} // has a token when there is something to look for
 	mu     sync.Mutex
@@ -43,6 +45,7 @@ type keyring struct {
 type keyPlace interface {
 	Origins() []rr.Name
 	Mark(origin rr.Name) string // changes when the zone's keys do
+	Changed(origin rr.Name) time.Time
 	Read(origin rr.Name) (*dnssec.Keys, error)
 }
 
@@ -218,6 +221,9 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 		k.known[origin] = known{keys, mark}
 		delete(k.told, origin)
 		k.say(origin, keys)
+		if k.found != nil {
+			k.found(origin, keys, f.Changed(name))
+		}
 		if has.keys == nil && k.recall != nil {
 			k.recall(origin, keys)
 		}

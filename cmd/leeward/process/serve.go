@@ -52,6 +52,8 @@ type Settings struct {
 	TSIGKeys       []string // files of TSIG keys
 	Keys           string   // folder of the keys that zones are signed with; "": below State, for Files
 	KeySecrets     string   // file of the secrets that keys in etcd are sealed under; only with Etcd, without Keys
+	Sign           bool     // sign for servers without keys, through etcd: no DNS; needs Keys and Etcd
+	Edge           bool     // hold no keys: signatures come from such a process, through etcd
 	Version        string
 	Chaos          answer.Chaos  // answers to queries of class CH
 	Log            *slog.Logger  // its writer must not block, see Journal
@@ -203,6 +205,14 @@ func (r *run) serve(ctx context.Context) error {
 	}
 	if r.keyring != nil {
 		start(&partsDone, "keys", func() error { r.keyring.run(parts); return nil })
+	}
+	if r.edge != nil {
+		start(&partsDone, "signatures received", func() error { r.edge.run(parts); return nil })
+	}
+	if r.signatory != nil {
+		start(&partsDone, "signatures for others", func() error { r.signatory.run(parts); return nil })
+	}
+	if r.kept != nil {
 		start(&partsDone, "signatures", func() error { r.epochs.run(parts); return nil })
 		start(&partsDone, "signatures on disk", func() error { r.kept.run(parts, &r.epochs); return nil })
 		start(&partsDone, "signatures ahead", func() error { r.epochs.ahead.run(parts); return nil })

@@ -113,6 +113,11 @@ func (r *run) follow(ctx context.Context) error {
 		if r.keyring != nil {
 			r.keyring.take(&b)
 		}
+		if r.edge != nil {
+			b.Sealed = nil
+			r.edge.gate.batch(b)
+			return
+		}
 		r.loop.Batch(b)
 	}
 	if r.etcd != nil {

@@ -1,0 +1,326 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/zones"
+	"leeward/zones/catalog"
+	"leeward/zones/disk"
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+)
+
+// edge is what a server has that signs its answers and holds no key. What it needs of the keys, and signatures, come
+// through etcd from who has them (signatory). With --state both are on disk, so that a restart needs neither.
+type edge struct {
+	log    *slog.Logger
+	now    func() time.Time
+	etcd   *etcd.Cluster
+	loop   func() *control.Loop
+	ahead  *ahead
+	kept   *kept
+	folder string // of handouts; "": none are kept
+	secret []byte // of this server, that it knows its files by; nil: it has none
+	gate   *gate
+
+	mu    sync.Mutex
+	zones map[string]*edgeZone
+	came  map[string]bool // origins of which something has come that was not told yet
+
+	refusals sync.Mutex
+	refused  map[slot]string // chunks that are not used, and why
+}
+
+// edgeZone is what there is of a zone.
+type edgeZone struct {
+	hand *dnssec.Hand
+	keys *dnssec.Keys // nil: none were handed out
+	made time.Time
+	bad  string // why the newest handout is not used
+	told string // what the status says
+}
+
+const (
+	// edgeDays is how many days old signatures may be that are still good, and so are kept on disk.
+	edgeDays = 14
+	edgeTick = time.Second
+	// edgeKeeps is how often an edge looks for signatures to keep on disk: it cannot make them again.
+	edgeKeeps = 2 * time.Second
+	// lateAfter is how long after its beginning a day's signatures are missed, and nearEnd how long before those in use
+	// expire this is an error.
+	lateAfter = time.Hour
+	nearEnd   = 4 * 24 * time.Hour
+)
+
+func newEdge(r *run) (*edge, error) {
+	e := &edge{
+		log: r.Log, now: time.Now, etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
+		loop:  func() *control.Loop { return r.loop },
+		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{},
+	}
+	if r.State != "" {
+		e.folder = filepath.Join(r.State, keptFolder, "keys")
+		var err error
+		if e.secret, err = ownSecret(filepath.Join(r.State, keptFolder, "secret")); err != nil {
+			return nil, err
+		}
+	}
+	e.gate = newGate(r.Log, time.Now)
+	e.gate.deliver = func(b zones.Batch) { r.loop.Batch(b) }
+	e.gate.say = func(origin, what string) { r.loop.Awaits(origin, "change", what) }
+	e.gate.inService = func(f func(*catalog.Catalog)) error {
+		return r.loop.Do(r.starting, func(i control.Inside) { f(i.Catalog()) })
+	}
+	turned := r.epochs.turned
+	r.epochs.turned = func(origin string) {
+		turned(origin)
+		e.gate.turned(origin)
+	}
+	return e, nil
+}
+
+// ownSecret returns the secret in a file, which it makes if there is none.
+func ownSecret(path string) ([]byte, error) {
+	if b, err := disk.Read(path, 1<<10); err == nil && len(b) == sha256.Size {
+		return b, nil
+	}
+	b := make([]byte, sha256.Size)
+	_, _ = rand.Read(b) // it never fails
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	return b, disk.Write(path, 0o600, func(f *os.File) error { _, err := f.Write(b); return err })
+}
+
+// reached returns the revision that this server has reached, if what it serves says that.
+func (e *edge) reached(revision int64) int64 {
+	if e != nil {
+		if held := e.gate.heldFrom.Load(); held > 0 {
+			return min(revision, held-1)
+		}
+	}
+	return revision
+}
+
+// zone returns what there is of a zone; nil: it cannot be one.
+func (e *edge) zone(origin string) *edgeZone {
+	z := e.zones[origin]
+	if z == nil {
+		name, err := rr.ParseName(origin)
+		if err != nil {
+			return nil
+		}
+		z = &edgeZone{}
+		z.hand = &dnssec.Hand{Secret: e.secret}
+		z.hand.Received = dnssec.NewReceived(name, func(epoch int64, chunk string, err error) {
+			e.refuse(slot{origin, epoch, chunk}, err)
+		})
+		e.zones[origin] = z
+	}
+	return z
+}
+
+// refuse says that a chunk is not used.
+func (e *edge) refuse(s slot, err error) {
+	e.refusals.Lock()
+	defer e.refusals.Unlock()
+	if e.refused[s] == err.Error() {
+		return
+	}
+	e.refused[s] = err.Error()
+	e.log.Warn("signatures are not used", "zone", s.origin, "key", s.name(), "why", err)
+}
+
+// start hands over what was in use before a restart.
+func (e *edge) start() {
+	if e.folder == "" {
+		return
+	}
+	files, _ := os.ReadDir(e.folder) // where there is none, nothing was kept
+	for _, f := range files {
+		text, err := disk.Read(filepath.Join(e.folder, f.Name()), 1<<20)
+		line, paper, found := bytes.Cut(text, []byte("\n"))
+		if err != nil || !found {
+			e.log.Warn("keys that were handed out are not known any more until they come again", "file", f.Name(), "err", err)
+			continue
+		}
+		e.keys(string(line), paper, true)
+	}
+}
+
+// keys takes a handout. again: it was in use before a restart.
+func (e *edge) keys(origin string, paper []byte, again bool) {
+	z := e.zone(origin)
+	if z == nil {
+		return
+	}
+	name, _ := rr.ParseName(origin)
+	k, made, err := dnssec.ReadHandOut(name, paper, z.keys, e.now(), z.hand)
+	switch {
+	case err != nil:
+		if z.bad != err.Error() {
+			z.bad = err.Error()
+			e.log.Error("the keys of a zone that are handed out are not used", "zone", origin, "in use", z.keys != nil,
+				"err", err)
+		}
+		return
+	case z.keys != nil && made.Before(z.made), z.keys != nil && k.Equal(z.keys):
+		z.bad = ""
+		return
+	}
+	z.keys, z.made, z.bad = k, made, ""
+	if again {
+		z.hand.Kept = e.kept.find(k, dnssec.EpochAt(name, e.now()))
+	} else {
+		e.keep(origin, paper)
+		e.log.Info("a zone's signatures come from others, made with these keys", "zone", origin, "keys", len(k.All()),
+			"made", made)
+	}
+	e.loop().Keyed(origin, k, nil)
+	e.gate.keyed(origin, k)
+}
+
+// keep puts a handout on disk.
+func (e *edge) keep(origin string, paper []byte) {
+	if e.folder == "" {
+		return
+	}
+	err := os.MkdirAll(e.folder, 0o750)
+	if err == nil {
+		sum := sha256.Sum256([]byte(origin))
+		path := filepath.Join(e.folder, fmt.Sprintf("%x", sum[:16]))
+		err = disk.Write(path, 0o640, func(f *os.File) error { _, err := f.Write(append([]byte(origin+"\n"), paper...)); return err })
+	}
+	if err != nil {
+		e.log.Warn("keys that were handed out cannot be kept on disk: a restart needs etcd", "zone", origin, "err", err)
+	}
+}
+
+// run follows what comes until the context ends.
+func (e *edge) run(ctx context.Context) {
+	var follows sync.WaitGroup
+	defer follows.Wait()
+	follows.Go(func() { followSignatures(ctx, e.etcd, e.log, e.watch()) })
+	tick := time.NewTicker(edgeTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			e.gate.tick()
+			e.late()
+		}
+	}
+}
+
+func (e *edge) watch() signatureWatch {
+	there := map[slot]bool{} // what was put and not dropped
+	drop := func(s slot) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(there, s)
+		e.refusals.Lock()
+		delete(e.refused, s)
+		e.refusals.Unlock()
+		if z := e.zones[s.origin]; z != nil && s.chunk != "" {
+			z.hand.Received.Drop(s.epoch, s.chunk)
+		}
+	}
+	return signatureWatch{
+		put: func(s slot, value []byte, _ int64) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			there[s] = true
+			if s.chunk == "" {
+				e.keys(s.origin, value, false)
+				return
+			}
+			e.refusals.Lock()
+			delete(e.refused, s)
+			e.refusals.Unlock()
+			if z := e.zone(s.origin); z != nil {
+				e.came[s.origin] = z.hand.Received.Put(s.epoch, s.chunk, value) || e.came[s.origin]
+			}
+		},
+		drop: drop,
+		all: func(now map[slot]bool) {
+			for s := range maps.Clone(there) {
+				if !now[s] {
+					drop(s)
+				}
+			}
+		},
+		told: func() {
+			e.mu.Lock()
+			origins := slices.Sorted(maps.Keys(e.came))
+			clear(e.came)
+			e.mu.Unlock()
+			if len(origins) == 0 {
+				return
+			}
+			for _, origin := range origins {
+				e.loop().Arrived(origin)
+			}
+			e.gate.arrived(origins)
+			e.ahead.again()
+		},
+	}
+}
+
+// late tells of zones whose signatures are of an earlier day, as no newer ones have come, and of what is not used.
+func (e *edge) late() {
+	state := e.loop().State()
+	if state == nil {
+		return
+	}
+	now := e.now()
+	what := map[string]string{}
+	state.Snapshot.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
+		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
+		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
+			what[rr.TrimDot(name.String())] = fmt.Sprintf("no newer signatures have come than those of the day from %s, which "+
+				"hold until %s; look after `leeward sign`", in.Start().UTC().Format(time.RFC3339),
+				in.Expires().UTC().Format(time.RFC3339))
+			if in.Expires().Sub(now) < nearEnd {
+				what[rr.TrimDot(name.String())] += ": they are about to expire, and then nobody who validates takes an answer"
+			}
+		}
+		return true
+	})
+	e.refusals.Lock()
+	for s, why := range e.refused {
+		if what[s.origin] == "" {
+			what[s.origin] = fmt.Sprintf("signatures in etcd are not used, such as %s: %s", s.name(), why)
+		}
+	}
+	e.refusals.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for origin, z := range e.zones {
+		text := what[origin]
+		if z.bad != "" {
+			text = "the keys that are handed out in etcd are not used: " + z.bad
+		}
+		if text == z.told {
+			continue
+		}
+		if z.told = text; text != "" {
+			e.log.Error("signatures of a zone", "zone", origin, "what", text)
+		}
+		e.loop().Awaits(origin, "signatures", text)
+	}
+}

@@ -1,0 +1,491 @@
+//go:build !noembed
+
+package process_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"leeward/cmd/leeward/process"
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+)
+
+// ask asks with the DO bit. It returns what is answered, as text in order, and says what is wrong with the signatures.
+func (p *member) ask(name string, qtype uint16, keys []*dns.DNSKEY) (answer string, err error) {
+	p.t.Helper()
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
+	m.SetEdns0(1232, true)
+	c := dns.Client{Timeout: 5 * time.Second, UDPSize: 1232}
+	r, _, err := c.Exchange(m, p.DNS[0].String())
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	sets := map[string][]dns.RR{}
+	var rrsigs []*dns.RRSIG
+	for _, x := range append(r.Answer, r.Ns...) {
+		all = append(all, x.String())
+		if s, ok := x.(*dns.RRSIG); ok {
+			rrsigs = append(rrsigs, s)
+		} else {
+			key := fmt.Sprint(x.Header().Name, x.Header().Rrtype)
+			sets[key] = append(sets[key], x)
+		}
+	}
+	slices.Sort(all)
+	signed := map[string]bool{}
+	for _, s := range rrsigs {
+		key := fmt.Sprint(s.Hdr.Name, s.TypeCovered)
+		for _, k := range keys {
+			if k.KeyTag() == s.KeyTag {
+				if err := s.Verify(k, sets[key]); err != nil {
+					return "", fmt.Errorf("%s: %w of %v", s, err, sets[key])
+				}
+				signed[key] = true
+			}
+		}
+	}
+	for key, set := range sets {
+		if !signed[key] {
+			return "", fmt.Errorf("%v has no signature that holds, and the response is %s", set, dns.RcodeToString[r.Rcode])
+		}
+	}
+	if len(sets) == 0 {
+		return "", fmt.Errorf("nothing is answered: %s", dns.RcodeToString[r.Rcode])
+	}
+	return strings.Join(all, "\n"), nil
+}
+
+// addresses returns the addresses of an answer.
+func addresses(answer string) string {
+	var all []string
+	for line := range strings.Lines(answer) {
+		if f := strings.Fields(line); len(f) > 4 && f[3] == "A" {
+			all = append(all, f[4])
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// keyFolder makes a folder with a key of a zone, and returns the DNSKEY too.
+func keyFolder(t *testing.T, origin string) (folder string, key *dns.DNSKEY) {
+	t.Helper()
+	name, err := rr.ParseName(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := dnssec.Generate(name, dnssec.FlagsCSK, dnssec.ECDSAP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = t.TempDir()
+	k := &dnssec.TimedKey{Key: made}
+	if err := k.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	text, err := dns.NewRR(strings.Split(k.Public(), "\n")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder, text.(*dns.DNSKEY)
+}
+
+func signer(t *testing.T, c *cluster, id, keys string) *member {
+	t.Helper()
+	s := settings(id, c)
+	s.Listen, s.Keys, s.Sign, s.NoProbe = nil, keys, true, true
+	return serve(t, s)
+}
+
+func edge(id string, c *cluster, state string) process.Settings {
+	s := settings(id, c)
+	s.Edge, s.State = true, state
+	return s
+}
+
+// signedResources are a signed zone whose www answers two of three addresses near, or one of two far, and a zone that is
+// not signed.
+func signedResources(near, far *target) string {
+	text := `
+kind: Zone
+name: example.test
+nameservers: [ns1.example.net]
+dnssec: {enabled: true}
+---
+kind: Zone
+name: plain.test
+nameservers: [ns1.example.net]
+---
+kind: Record
+name: example.test/txt/TXT
+data: ['"hello"']
+---
+kind: Region
+name: eu-west
+---
+kind: Region
+name: us-east
+---
+kind: Monitor
+name: web
+tcp: {port: PORT}
+interval: 1s
+timeout: 1s
+fall: 2
+---
+kind: Pool
+name: near
+region: eu-west
+monitor: web
+---
+kind: Pool
+name: far
+region: us-east
+---
+kind: Policy
+name: www.example.test
+answers: 2
+rules:
+  - failover: [near, far]
+---
+kind: Policy
+name: www.plain.test
+rules:
+  - failover: [far]
+`
+	for i := range 3 {
+		text += fmt.Sprintf("---\nkind: Endpoint\nname: near/e%d\naddresses: [127.1.0.%d]\n", i, i+1)
+	}
+	for i := range 2 {
+		text += fmt.Sprintf("---\nkind: Endpoint\nname: far/e%d\naddresses: [127.2.0.%d]\n", i, i+1)
+	}
+	return strings.ReplaceAll(text, "PORT", fmt.Sprint(near.address.Port()))
+}
+
+// holds waits until a server answers all of that with signatures that hold, and returns the answers.
+func (p *member) holds(keys []*dns.DNSKEY) (all []string) {
+	p.t.Helper()
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+	}{
+		{"example.test", dns.TypeSOA},
+		{"example.test", dns.TypeDNSKEY},
+		{"example.test", dns.TypeCDS},
+		{"txt.example.test", dns.TypeTXT},
+		{"txt.example.test", dns.TypeA},
+		{"none.example.test", dns.TypeA},
+		{"www.example.test", dns.TypeAAAA},
+	} {
+		p.await(fmt.Sprint(q.name, q.qtype, " is answered and signed"), func() string {
+			got, err := p.ask(q.name, q.qtype, keys)
+			if err != nil {
+				return err.Error()
+			}
+			all = append(all, got)
+			return ""
+		})
+	}
+	return all
+}
+
+// awaitProven waits until a name is answered with these addresses, in some order, with a signature that holds.
+func (p *member) awaitProven(keys []*dns.DNSKEY, name string, want ...string) {
+	p.t.Helper()
+	p.await(fmt.Sprint(name, " is answered one of ", want), func() string {
+		got, err := p.ask(name, dns.TypeA, keys)
+		if err != nil {
+			return err.Error()
+		}
+		if a := addresses(got); !slices.Contains(want, a) {
+			return "the answer is " + a
+		}
+		return ""
+	})
+}
+
+// awaitSaid waits until the status says something of a zone.
+func (p *member) awaitSaid(text string, there bool) {
+	p.t.Helper()
+	p.await(fmt.Sprint("the status says ", text, ": ", there), func() string {
+		all := fmt.Sprint(p.status().Problems)
+		if strings.Contains(all, text) != there {
+			return all
+		}
+		return ""
+	})
+}
+
+var (
+	nearPairs = []string{"127.1.0.1 127.1.0.2", "127.1.0.1 127.1.0.3", "127.1.0.2 127.1.0.3"}
+	farPair   = "127.2.0.1 127.2.0.2"
+)
+
+// TestEdges: servers without keys answer as one that has them, follow changes and health, and go on without a signer:
+// what is configured then waits and is told, and what fails is failed over from.
+func TestEdges(t *testing.T) {
+	c := newCluster(t)
+	near := listen(t, "127.1.0.1:0")
+	port := near.address.Port()
+	others := []*target{listen(t, fmt.Sprintf("127.1.0.2:%d", port)), listen(t, fmt.Sprintf("127.1.0.3:%d", port))}
+	c.putAll(signedResources(near, nil))
+	folder, key := keyFolder(t, "example.test")
+	keys := []*dns.DNSKEY{key}
+	first, second := signer(t, c, "sign-1", folder), signer(t, c, "sign-2", folder)
+	holder := settings("holder", c)
+	holder.Keys = folder
+	h := serve(t, holder)
+	state := t.TempDir()
+	a, b := serve(t, edge("a", c, state)), serve(t, edge("b", c, ""))
+	want := h.holds(keys)
+	for _, p := range []*member{a, b} {
+		if got := p.holds(keys); !slices.Equal(got, want) {
+			t.Errorf("the answers differ: %s\n%s", got, want)
+		}
+		p.awaitProven(keys, "www.example.test", nearPairs...)
+	}
+	sets := func(p *member) map[string]string {
+		all := map[string]string{}
+		p.await("all sets are seen", func() string {
+			got, err := p.ask("www.example.test", dns.TypeA, keys)
+			if err != nil {
+				return err.Error()
+			}
+			if all[addresses(got)] = got; len(all) < 3 {
+				return fmt.Sprint(len(all), " sets")
+			}
+			return ""
+		})
+		return all
+	}
+	if x, y := sets(a), sets(h); fmt.Sprint(x) != fmt.Sprint(y) {
+		t.Errorf("the sets and signatures differ: %v\n%v", x, y)
+	}
+
+	// A change takes effect everywhere, with one of the two signers.
+	first.end()
+	c.putAll("kind: Record\nname: example.test/new/TXT\ndata: ['\"new\"']\n---\nkind: Endpoint\nname: far/e2\naddresses: [127.2.0.3]")
+	for _, p := range []*member{a, b} {
+		p.await("new is there", func() string {
+			_, err := p.ask("new.example.test", dns.TypeTXT, keys)
+			if err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+	}
+
+	// Without a signer, what is configured in the zone waits, and what is not signed does not.
+	second.end()
+	c.putAll(`
+kind: Record
+name: example.test/late/TXT
+data: ['"late"']
+---
+kind: Endpoint
+name: near/e3
+addresses: [127.1.0.4]
+---
+kind: Record
+name: plain.test/late/TXT
+data: ['"late"']
+`)
+	for _, p := range []*member{a, b} {
+		p.awaitSaid("signatures have not come", true)
+		p.await("the other zone changes", func() string {
+			m := new(dns.Msg).SetQuestion("late.plain.test.", dns.TypeTXT)
+			if r, err := dns.Exchange(m, p.DNS[0].String()); err != nil || len(r.Answer) != 1 {
+				return fmt.Sprint(r, err)
+			}
+			return ""
+		})
+		p.awaitProven(keys, "www.example.test", nearPairs...)
+		if got, err := p.ask("late.example.test", dns.TypeTXT, keys); err != nil || !strings.Contains(got, "NSEC") {
+			t.Errorf("what is not signed is answered %q, %v", got, err)
+		}
+	}
+	for _, x := range append(others, near) {
+		x.l.Close()
+	}
+	for _, p := range []*member{a, b} {
+		p.awaitProven(keys, "www.example.test", farPair, "127.2.0.1 127.2.0.3", "127.2.0.2 127.2.0.3")
+	}
+
+	// A restart without signer and etcd's help answers as before.
+	a.end()
+	lost := edge("a", c, state)
+	lost.Etcd = &etcd.Options{Endpoints: []string{"http://127.0.0.1:1"}}
+	alone := serve(t, lost)
+	alone.holds(keys)
+	alone.end()
+	a = serve(t, edge("a", c, state))
+	a.holds(keys)
+
+	// A signer that comes back has all take effect.
+	signer(t, c, "sign-3", folder)
+	for _, p := range []*member{a, b} {
+		p.await("late is there", func() string {
+			if got, err := p.ask("late.example.test", dns.TypeTXT, keys); err != nil || strings.Contains(got, "NSEC") {
+				return fmt.Sprint(got, err)
+			}
+			return ""
+		})
+		p.awaitSaid("signatures have not come", false)
+	}
+}
+
+// signatures lists the keys of signatures in etcd with their values.
+func (c *cluster) signatures() map[string][]byte {
+	c.t.Helper()
+	all := map[string][]byte{}
+	r, err := c.Get(c.t.Context(), "/leeward.signatures/", clientv3.WithPrefix())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, kv := range r.Kvs {
+		all[string(kv.Key)] = kv.Value
+	}
+	return all
+}
+
+// TestEdgeRefuses: what is forged, half written, old or foreign in etcd is not used and told, and a signer clears it
+// away. Two signers come to one state and leave it.
+func TestEdgeRefuses(t *testing.T) {
+	c := newCluster(t)
+	c.putAll(signedResources(listen(t, "127.0.0.1:0"), nil))
+	folder, key := keyFolder(t, "example.test")
+	keys := []*dns.DNSKEY{key}
+	one := signer(t, c, "sign-1", folder)
+	e := serve(t, edge("a", c, ""))
+	e.holds(keys)
+	one.end()
+	e.end()
+
+	name, _ := rr.ParseName("example.test")
+	epoch := dnssec.EpochAt(name, time.Now()).Number
+	good := c.signatures()
+	var chunk string
+	for k := range good {
+		if strings.Contains(k, fmt.Sprintf("/%d/", epoch)) && !strings.HasSuffix(k, dnssec.WholeChunk) {
+			chunk = k
+		}
+	}
+	if chunk == "" {
+		t.Fatalf("there is no chunk of today among %d keys", len(good))
+	}
+	r := dnssec.NewReceived(name, func(_ int64, _ string, err error) { t.Error(err) })
+	if !r.Put(epoch, "x", good[chunk]) {
+		t.Fatal("the chunk cannot be read")
+	}
+	forged := r.Entries(epoch, "x")
+	for i := range forged {
+		forged[i].Signature[5] ^= 1
+	}
+	set := func(value []byte) {
+		t.Helper()
+		if _, err := c.Put(t.Context(), chunk, string(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, bad := range map[string][]byte{
+		"does not hold":        dnssec.AppendChunk(nil, name, epoch, forged),
+		"cut short":            good[chunk][:len(good[chunk])/2],
+		"of this zone and day": dnssec.AppendChunk(nil, name, epoch-1, r.Entries(epoch, "x")),
+	} {
+		set(bad)
+		e := serve(t, edge("a", c, ""))
+		e.awaitSaid(what, true)
+		if got, err := e.ask("txt.example.test", dns.TypeTXT, keys); err == nil {
+			t.Errorf("%s: it is answered %s", what, got)
+		}
+		again := signer(t, c, "sign-2", folder)
+		e.holds(keys)
+		e.awaitSaid(what, false)
+		again.end()
+		e.end()
+	}
+
+	// A handout of other keys is not taken while the server runs.
+	e = serve(t, edge("a", c, ""))
+	e.holds(keys)
+	strange, _ := keyFolder(t, "example.test")
+	theirs, err := dnssec.ReadFolder(strange, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paper, err := theirs.HandOut(time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), "/leeward.signatures/example.test/keys", string(paper)); err != nil {
+		t.Fatal(err)
+	}
+	e.awaitSaid("signed by none that the zone has", true)
+	e.holds(keys)
+
+	// Two signers put that right, write the same and then nothing more.
+	both := []*member{signer(t, c, "sign-1", folder), signer(t, c, "sign-2", folder)}
+	e.awaitSaid("signed by none that the zone has", false)
+	c.putAll("kind: Record\nname: example.test/new/TXT\ndata: ['\"new\"']")
+	e.await("new is there", func() string {
+		_, err := e.ask("new.example.test", dns.TypeTXT, keys)
+		return errText(err)
+	})
+	quiet, last := 0, c.signatures()
+	e.await("nothing more is written", func() string {
+		ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		<-ctx.Done()
+		stop()
+		now := c.signatures()
+		same := len(now) == len(last)
+		for k, v := range now {
+			same = same && bytes.Equal(v, last[k])
+		}
+		if last = now; same {
+			quiet++
+		} else {
+			quiet = 0
+		}
+		if quiet < 20 {
+			return "it changes"
+		}
+		return ""
+	})
+	seen := map[dnssec.Digest]string{}
+	for k, v := range last {
+		if strings.HasSuffix(k, "/keys") {
+			continue
+		}
+		var n int64
+		parts := strings.Split(k, "/")
+		fmt.Sscan(parts[len(parts)-2], &n)
+		r := dnssec.NewReceived(name, func(_ int64, _ string, err error) { t.Errorf("%s: %v", k, err) })
+		r.Put(n, "x", v)
+		for _, one := range r.Entries(n, "x") {
+			if at, twice := seen[one.Digest]; twice {
+				t.Errorf("%s and %s have the same signature", at, k)
+			}
+			seen[one.Digest] = k
+		}
+	}
+	for _, p := range both {
+		p.end()
+	}
+}
+
+func errText(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,437 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+)
+
+// signatory writes what this process signs to etcd, for servers that hold no keys: those signatures that are not there
+// yet. What another signer has written counts as well as its own, as all make the same signatures. What it finds wrong,
+// it removes.
+type signatory struct {
+	log  *slog.Logger
+	now  func() time.Time
+	etcd *etcd.Cluster
+	wake chan struct{}
+
+	snapshot atomic.Pointer[snapshot.Snapshot]
+
+	mu    sync.Mutex
+	keys  map[string]handedOut
+	found map[string]*foundZone // by origin: what is in etcd
+	read  bool                  // all of it was read once
+
+	// The rest belongs to run.
+	due     map[*dnssec.Generation][]dnssec.Signed // to be written
+	whole   map[*dnssec.Generation]bool            // all of it was compared with what is in etcd
+	cleaned time.Time
+	failing string
+}
+
+// handedOut are keys to be handed out, and the time that counts as when they were made.
+type handedOut struct {
+	keys *dnssec.Keys
+	made time.Time
+}
+
+// foundZone is what is in etcd of a zone.
+type foundZone struct {
+	*dnssec.Received
+	revisions map[slot]int64 // of chunks, and of the keys
+	paper     []byte         // the handout
+	spoilt    map[slot]bool  // chunks that cannot be read
+	changed   bool           // something went, or was replaced
+
+	agreed   *dnssec.Keys // the handout of the revision agreedAt is of these keys, or of newer ones
+	agreedAt int64
+}
+
+const (
+	signatoryLook  = 200 * time.Millisecond // how often it looks for what was signed
+	signatoryClean = time.Minute            // how often it looks for what is old
+	signatoryLimit = 10 * time.Second       // for one write
+	smallChunk     = 256                    // signatures: a chunk with fewer is enlarged
+)
+
+func newSignatory(cluster *etcd.Cluster, log *slog.Logger) *signatory {
+	return &signatory{
+		log: log, now: time.Now, etcd: cluster, wake: make(chan struct{}, 1),
+		keys: map[string]handedOut{}, found: map[string]*foundZone{},
+		due: map[*dnssec.Generation][]dnssec.Signed{}, whole: map[*dnssec.Generation]bool{},
+	}
+}
+
+// publish tells what is signed now. It never blocks.
+func (g *signatory) publish(s *snapshot.Snapshot) {
+	g.snapshot.Store(s)
+	g.rouse()
+}
+
+func (g *signatory) rouse() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keyed takes note of the keys of a zone, whose files are of that time.
+func (g *signatory) keyed(origin string, k *dnssec.Keys, made time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.keys[origin] = handedOut{keys: k, made: made}
+	g.rouse()
+}
+
+// zone returns what is in etcd of a zone.
+func (g *signatory) zone(origin string) *foundZone {
+	z := g.found[origin]
+	if z == nil {
+		name, _ := rr.ParseName(origin)
+		z = &foundZone{revisions: map[slot]int64{}, spoilt: map[slot]bool{}}
+		z.Received = dnssec.NewReceived(name, func(int64, string, error) {})
+		g.found[origin] = z
+	}
+	return z
+}
+
+func (g *signatory) watch() signatureWatch {
+	return signatureWatch{
+		put: func(s slot, value []byte, revision int64) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			z := g.zone(s.origin)
+			if z.revisions[s] == revision {
+				return
+			}
+			z.changed = z.changed || z.revisions[s] != 0
+			z.revisions[s] = revision
+			if s.chunk == "" {
+				z.paper = value
+			} else if delete(z.spoilt, s); !z.Put(s.epoch, s.chunk, value) {
+				z.spoilt[s] = true
+			}
+		},
+		drop: func(s slot) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.forget(s)
+		},
+		all: func(there map[slot]bool) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			for _, z := range g.found {
+				for s := range z.revisions {
+					if !there[s] {
+						g.forget(s)
+					}
+				}
+			}
+			g.read = true
+		},
+		told: g.rouse,
+	}
+}
+
+func (g *signatory) forget(s slot) {
+	z := g.zone(s.origin)
+	delete(z.revisions, s)
+	delete(z.spoilt, s)
+	z.changed = true
+	if s.chunk == "" {
+		z.paper = nil
+	} else {
+		z.Drop(s.epoch, s.chunk)
+	}
+}
+
+// run writes until the context ends.
+func (g *signatory) run(ctx context.Context) {
+	var follows sync.WaitGroup
+	defer follows.Wait()
+	follows.Go(func() { followSignatures(ctx, g.etcd, g.log, g.watch()) })
+	tick := time.NewTicker(signatoryLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-g.wake:
+		}
+		if err := g.turn(ctx); ctx.Err() == nil {
+			g.tell(err)
+		}
+	}
+}
+
+// tell logs why signatures cannot be written, once.
+func (g *signatory) tell(err error) {
+	switch {
+	case err == nil && g.failing != "":
+		g.failing = ""
+		g.log.Info("signatures are written to etcd again")
+	case err != nil && g.failing != err.Error():
+		g.failing = err.Error()
+		g.log.Error("signatures cannot be written to etcd: trying on, and servers without keys go on with those that "+
+			"they have", "err", err)
+	}
+}
+
+// turn writes what there is to write.
+func (g *signatory) turn(ctx context.Context) (err error) {
+	g.mu.Lock()
+	read := g.read
+	g.mu.Unlock()
+	s := g.snapshot.Load()
+	if s == nil || !read {
+		return nil
+	}
+	live := map[*dnssec.Generation]bool{}
+	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
+		origin := rr.TrimDot(name.String())
+		e := g.handOut(ctx, origin)
+		changed := g.repair(ctx, origin, signer, &e)
+		now, next := signer.Generations()
+		for _, of := range []*dnssec.Generation{now, next} {
+			if of == nil {
+				continue
+			}
+			live[of] = true
+			if changed {
+				delete(g.whole, of)
+			}
+			if e == nil {
+				e = g.write(ctx, origin, name, of)
+			}
+		}
+		err = errors.Join(err, e)
+		return ctx.Err() == nil
+	})
+	for _, m := range []map[*dnssec.Generation]bool{g.whole} {
+		maps.DeleteFunc(m, func(of *dnssec.Generation, _ bool) bool { return !live[of] })
+	}
+	maps.DeleteFunc(g.due, func(of *dnssec.Generation, _ []dnssec.Signed) bool { return !live[of] })
+	if now := g.now(); err == nil && now.Sub(g.cleaned).Abs() >= signatoryClean {
+		g.cleaned = now
+		err = g.clean(ctx, s)
+	}
+	return err
+}
+
+// handOut writes the public parts of a zone's keys, unless they are there. Where another signer has handed out others,
+// those that were made last count.
+func (g *signatory) handOut(ctx context.Context, origin string) error {
+	g.mu.Lock()
+	out, has := g.keys[origin]
+	z := g.zone(origin)
+	paper, revision := z.paper, z.revisions[slot{origin: origin}]
+	g.mu.Unlock()
+	if !has || z.agreed == out.keys && z.agreedAt == revision {
+		return nil
+	}
+	agree := func() error { z.agreed, z.agreedAt = out.keys, revision; return nil }
+	if paper != nil {
+		k, made, err := dnssec.ReadHandOut(out.keys.Origin(), paper, out.keys, g.now(), nil)
+		switch {
+		case err != nil: // it is of nobody who has these keys
+		case k.Equal(out.keys):
+			return agree()
+		case !out.made.After(made):
+			g.log.Error("another signer has handed out other keys of a zone, or other times of them, that were made later: "+
+				"copy its folder of keys here", "zone", origin, "made", made)
+			return agree()
+		}
+	}
+	paper, err := out.keys.HandOut(out.made)
+	if err != nil {
+		return err
+	}
+	return g.put(ctx, slot{origin: origin}, paper, revision)
+}
+
+// put writes a key if it is as it was. A conflict is no error: the watch will tell what is there.
+func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int64) error {
+	c := g.etcd.Within(signatoryLimit)
+	at, err := c.Begin().At(s.name(), revision).Put(s.name(), value, 0).Commit(ctx)
+	if errors.Is(err, etcd.ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name(), err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	z := g.zone(s.origin)
+	if z.revisions[s] < at {
+		if z.revisions[s] = at; s.chunk == "" {
+			z.paper = value
+		} else {
+			z.Put(s.epoch, s.chunk, value)
+		}
+	}
+	return nil
+}
+
+// remove removes a key if it is as it was.
+func (g *signatory) remove(ctx context.Context, s slot, revision int64) error {
+	_, err := g.etcd.Within(signatoryLimit).Begin().At(s.name(), revision).Delete(etcd.One(s.name())).Commit(ctx)
+	if errors.Is(err, etcd.ErrConflict) {
+		err = nil
+	}
+	return err
+}
+
+// repair removes chunks that cannot be read, of a zone and the days that are signed here. It reports whether something
+// went or was replaced, so that all is to be compared again.
+func (g *signatory) repair(ctx context.Context, origin string, signer *dnssec.Signer, err *error) (changed bool) {
+	g.mu.Lock()
+	z := g.zone(origin)
+	changed, z.changed = z.changed, false
+	spoilt := map[slot]int64{}
+	for s := range z.spoilt {
+		spoilt[s] = z.revisions[s]
+	}
+	g.mu.Unlock()
+	now, next := signer.Generations()
+	for s, revision := range spoilt {
+		if s.epoch == now.Epoch.Number || next != nil && s.epoch == next.Epoch.Number {
+			g.log.Warn("a chunk of signatures in etcd is damaged or none of the zone: it is removed", "key", s.name())
+			*err = errors.Join(*err, g.remove(ctx, s, revision))
+		}
+	}
+	return changed
+}
+
+// write writes those signatures of a generation that are not in etcd.
+func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *dnssec.Generation) error {
+	due, epoch := append(g.due[of], of.Fresh()...), of.Epoch.Number
+	if !g.whole[of] {
+		due, g.whole[of] = of.Noted(), true
+	}
+	g.mu.Lock()
+	z := g.zone(origin)
+	end := slot{origin, epoch, dnssec.WholeChunk}
+	ended := z.revisions[end] != 0
+	g.mu.Unlock()
+	if len(due) == 0 {
+		if !ended && of.IsWhole() {
+			return g.put(ctx, end, dnssec.AppendChunk(nil, name, epoch, nil), 0)
+		}
+		return nil
+	}
+	g.due[of] = due
+	var left []dnssec.Signed
+	wrong := map[string]bool{}
+	for _, one := range due {
+		there, other := z.Has(epoch, one)
+		if other {
+			for _, chunk := range z.Forged(epoch, one) {
+				wrong[chunk] = true
+			}
+		}
+		if !there {
+			left = append(left, one)
+		}
+	}
+	for chunk := range wrong {
+		s := slot{origin, epoch, chunk}
+		g.log.Warn("a chunk in etcd has signatures that do not hold: it is removed", "key", s.name())
+		g.mu.Lock()
+		revision := z.revisions[s]
+		g.mu.Unlock()
+		if err := g.remove(ctx, s, revision); err != nil {
+			return err
+		}
+	}
+	g.due[of] = left
+	for len(left) > 0 && ctx.Err() == nil {
+		s, revision, before := g.room(z, origin, epoch)
+		some := left[:min(len(left), dnssec.MostInChunk-len(before))]
+		value := dnssec.AppendChunk(nil, name, epoch, slices.Concat(before, some))
+		if err := g.put(ctx, s, value, revision); err != nil {
+			return err
+		}
+		if there, _ := z.Has(epoch, some[0]); !there {
+			break // another signer was faster: the watch tells what it has written
+		}
+		left = left[len(some):]
+		g.due[of] = left
+	}
+	return nil
+}
+
+// room returns the chunk that the next signatures go into, and what it has already: the last one, or a new one.
+func (g *signatory) room(z *foundZone, origin string, epoch int64) (s slot, revision int64, has []dnssec.Signed) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last := int64(0)
+	for k := range z.revisions {
+		if n, err := strconv.ParseInt(k.chunk, 10, 64); err == nil && k.epoch == epoch && n > last {
+			last = n
+		}
+	}
+	s = slot{origin, epoch, strconv.FormatInt(last, 10)}
+	if has = z.Entries(epoch, s.chunk); last > 0 && len(has) < smallChunk && !z.spoilt[s] {
+		return s, z.revisions[s], has
+	}
+	s.chunk = strconv.FormatInt(last+1, 10)
+	return s, 0, nil
+}
+
+// keptBefore is how many epochs before the present one stay in etcd, for servers whose clocks are slow and signers whose
+// clocks are fast. unknownFor is how many stay of a zone that is not signed here: as long as its signatures hold.
+const (
+	keptBefore = 1
+	unknownFor = 14
+)
+
+// clean removes the signatures of days that are over.
+func (g *signatory) clean(ctx context.Context, s *snapshot.Snapshot) error {
+	mine := map[string]bool{}
+	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
+		mine[rr.TrimDot(name.String())] = len(g.due[signer.Now()]) == 0
+		return true
+	})
+	type past struct {
+		origin string
+		epoch  int64
+	}
+	gone := map[past]bool{}
+	g.mu.Lock()
+	for origin, z := range g.found {
+		name, err := rr.ParseName(origin)
+		if err != nil {
+			continue
+		}
+		stay := int64(unknownFor)
+		if mine[origin] {
+			stay = keptBefore
+		}
+		for k := range z.revisions {
+			if k.chunk != "" && k.epoch < dnssec.EpochAt(name, g.now()).Number-stay {
+				gone[past{origin, k.epoch}] = true
+			}
+		}
+	}
+	g.mu.Unlock()
+	for p := range gone {
+		folder := etcd.Folder(epochFolder(p.origin, p.epoch))
+		if _, err := g.etcd.Within(signatoryLimit).Begin().Delete(folder).Commit(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

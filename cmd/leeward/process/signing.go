@@ -1,0 +1,60 @@
+package process
+
+import (
+	"time"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/answer"
+	"leeward/zones/dnssec"
+)
+
+// openSigning makes the parts that sign zones: with keys, for this server's answers or (Sign) for servers that have
+// none; or (Edge) with signatures that others have made.
+func (r *run) openSigning(o *control.LoopOptions) error {
+	r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
+	r.epochs.early = epochAhead
+	r.epochs.turned = func(origin string) { r.loop.Turned(origin) }
+	if r.Edge {
+		var err error
+		r.kept = newKept(r.State, r.Log)
+		r.kept.days, r.kept.within, r.kept.looks = edgeDays, 0, edgeKeeps
+		r.epochs.kept, o.Edge = r.kept, true
+		r.edge, err = newEdge(r)
+		return err
+	}
+	state := r.State
+	if r.Sign {
+		state = "" // what is signed is in etcd
+	}
+	r.keyring = newKeyring(&r.Settings, func(origin string, k *dnssec.Keys, err error) {
+		r.loop.Keyed(origin, k, err)
+	})
+	r.kept = newKept(state, r.Log)
+	r.keyring.recall = func(origin string, k *dnssec.Keys) {
+		if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), time.Now())); old != nil {
+			r.loop.Kept(origin, old)
+		}
+	}
+	r.epochs.kept = r.kept
+	o.Sign = r.keyring.want
+	if !r.Sign {
+		return nil
+	}
+	r.signatory = newSignatory(r.etcd.Cluster, r.Log)
+	r.epochs.early = dnssec.EpochLength // so that the next day's are there when this process goes
+	r.epochs.ahead.rests, r.epochs.ahead.chosen.Every = 0, true
+	r.keyring.found = func(origin string, k *dnssec.Keys, changed time.Time) {
+		k.Note()
+		r.signatory.keyed(origin, k, changed)
+	}
+	before := o.Publish
+	o.Publish = func(s answer.State) {
+		before(s)
+		r.epochs.snapshot.Store(s.Snapshot)
+		r.epochs.ahead.publish(s)
+		r.signatory.publish(s.Snapshot)
+		r.reached.set(s.Snapshot.Revision())
+		r.firstly.Do(func() { close(r.first) })
+	}
+	return nil
+}
