@@ -8,9 +8,9 @@ import (
 	"leeward/zones/steer"
 )
 
-// A server without keys has the signatures that others have made. Where the set that a policy has decided upon has none,
-// the largest part of it is answered that has one. Each address by itself has, but for one that has just been configured.
-// Where none of the set has, another address is answered that the policy could have decided upon.
+// A server without keys has the signatures that others have made. Where the set that a policy has decided upon has
+// none, the largest part of it is answered that has one. Each address by itself has, but for one that has just been
+// configured. Where none of the set has, another address is answered that the policy could have decided upon.
 
 // mostLess is how many parts of a set are looked up, the largest first, before single addresses are.
 const mostLess = 64

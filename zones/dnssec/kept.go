@@ -143,7 +143,8 @@ func readKept(f io.Reader, keys *Keys) (*Kept, error) {
 	}
 	copy(head[:], got[len(want):])
 	at := slices.IndexFunc(keys.all, func(k TimedKey) bool {
-		return (k.private != nil || k.hand.secretOf(k.Key) != nil) && k.fingerprint() == [sha256.Size]byte(head[:sha256.Size])
+		vouches := k.private != nil || k.hand.secretOf(k.Key) != nil
+		return vouches && k.fingerprint() == [sha256.Size]byte(head[:sha256.Size])
 	})
 	if at < 0 {
 		return nil, errKept

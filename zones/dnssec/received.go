@@ -249,8 +249,8 @@ func (r *Received) Epochs() []int64 {
 	return slices.Sorted(maps.Keys(r.epochs))
 }
 
-// WholeChunk is the name of a chunk that says, without signatures, that all that a zone has by configuration was written
-// before it.
+// WholeChunk is the name of a chunk that says, without signatures, that all that a zone has by configuration was
+// written before it.
 const WholeChunk = "whole"
 
 // newest returns the last epoch up to one of which all was written; where there is none, of which anything was.

@@ -179,8 +179,12 @@ func TestChunksNotUsed(t *testing.T) {
 			if got, missing := rrsigs(t, mine, mine.Now(), sets); missing > 0 || !bytes.Equal(got, want) {
 				t.Fatalf("%d sets are missing beside a good chunk", missing)
 			}
-			if said := strings.Join(e.refused, "\n"); c.why == "" && said != "" || c.why != "" && said != "bad: "+c.why {
-				t.Errorf("it says %q", said)
+			want := ""
+			if c.why != "" {
+				want = "bad: " + c.why
+			}
+			if said := strings.Join(e.refused, "\n"); said != want {
+				t.Errorf("it says %q, want %q", said, want)
 			}
 		})
 	}
@@ -263,10 +267,12 @@ func TestHandOut(t *testing.T) {
 		t.Error("the keys of a stranger are taken")
 	}
 	paper, _ := both.HandOut(at)
-	if _, _, err := ReadHandOut(origin, bytes.Replace(paper, []byte("Inactive"), []byte("Activate"), 1), one, at, hand); err == nil {
+	altered := bytes.Replace(paper, []byte("Inactive"), []byte("Activate"), 1)
+	if _, _, err := ReadHandOut(origin, altered, one, at, hand); err == nil {
 		t.Error("times that were altered are taken")
 	}
-	for _, paper := range []string{"", "{}", string(paper[:len(paper)/2]), strings.Replace(string(paper), "example", "another", 1)} {
+	other := strings.Replace(string(paper), "example", "another", 1)
+	for _, paper := range []string{"", "{}", string(paper[:len(paper)/2]), other} {
 		if _, _, err := ReadHandOut(origin, []byte(paper), nil, at, hand); err == nil {
 			t.Errorf("%.40q is taken", paper)
 		}

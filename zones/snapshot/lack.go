@@ -95,8 +95,8 @@ func (u *update) takeSignatures() {
 	clear(u.came)
 }
 
-// lacked takes note of what a zone has without signatures. It reports whether the zone is to stay as it was, where it was
-// served. Where it was not, as after a start, who asks without DO is answered, and of what is signed whoever asks.
+// lacked takes note of what a zone has without signatures. It reports whether the zone is to stay as it was, where it
+// was served. Where it was not, as after a start, who asks without DO is answered, and of what is signed whoever asks.
 func (u *update) lacked(origin string, l lack, was bool) (stays bool) {
 	key := zones.KeyOf(zones.KindZone, origin)
 	if l.sets == 0 {

@@ -10,8 +10,8 @@ import (
 
 // EverySet calls f with the sets of several addresses that the policy may answer with, whatever is up: Sets in every
 // state of each of its pools. Where a pool has many states, those with the fewest addresses down come first, and of one
-// family at most the sets of mostStates states are told, and mostSets in all. Weights are those of the configuration, so
-// that sets of a circle, which the weights make, are told only as far as no load moves them. It ends when f returns
+// family at most the sets of mostStates states are told, and mostSets in all. Weights are those of the configuration,
+// so that sets of a circle, which the weights make, are told only as far as no load moves them. It ends when f returns
 // false. data is count addresses, which last until f returns.
 func (p *Policy) EverySet(program *Program, f func(typ rr.Type, data []byte, count int) bool) {
 	for family := V4; family < Name; family++ {
@@ -41,8 +41,8 @@ func (p *Policy) EverySet(program *Program, f func(typ rr.Type, data []byte, cou
 	}
 }
 
-// Others calls f with the addresses of a family that the policy could answer with under a view, and then with those that
-// are not available, some of them more than once, until f returns false.
+// Others calls f with the addresses of a family that the policy could answer with under a view, and then with those
+// that are not available, some of them more than once, until f returns false.
 func (p *Policy) Others(v *View, program *Program, family Family, f func(address []byte) bool) {
 	for i := range len(p.rules) + 1 {
 		r := &p.listed

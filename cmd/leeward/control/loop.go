@@ -55,8 +55,8 @@ type LoopOptions struct {
 	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
 	// nothing is signed here.
 	Sign func(origins []string)
-	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that signatures
-	// have come.
+	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that
+	// signatures have come.
 	Edge bool
 	// Measure hears what this process knows of a pool's load, and Unmeasure that it no longer measures that pool.
 	Measure   func(*health.Measure)
@@ -224,7 +224,9 @@ func (l *Loop) Arrived(origin string) {
 
 // Awaits has the status say what a zone waits for, of some kind; "": for nothing of that kind.
 func (l *Loop) Awaits(origin, kind, what string) {
-	l.inbox.put(l.o.Now(), func() { l.inbox.waits.awaits = append(l.inbox.waits.awaits, [3]string{origin, kind, what}) })
+	l.inbox.put(l.o.Now(), func() {
+		l.inbox.waits.awaits = append(l.inbox.waits.awaits, [3]string{origin, kind, what})
+	})
 }
 
 // Kept hands over signatures of a zone that an earlier process has made, before the zone's key.

@@ -154,7 +154,7 @@ func (e *edge) start() {
 		text, err := disk.Read(filepath.Join(e.folder, f.Name()), 1<<20)
 		line, paper, found := bytes.Cut(text, []byte("\n"))
 		if err != nil || !found {
-			e.log.Warn("keys that were handed out are not known any more until they come again", "file", f.Name(), "err", err)
+			e.log.Warn("keys that were handed out are not known until they come again", "file", f.Name(), "err", err)
 			continue
 		}
 		e.keys(string(line), paper, true)
@@ -202,7 +202,10 @@ func (e *edge) keep(origin string, paper []byte) {
 	if err == nil {
 		sum := sha256.Sum256([]byte(origin))
 		path := filepath.Join(e.folder, fmt.Sprintf("%x", sum[:16]))
-		err = disk.Write(path, 0o640, func(f *os.File) error { _, err := f.Write(append([]byte(origin+"\n"), paper...)); return err })
+		err = disk.Write(path, 0o640, func(f *os.File) error {
+			_, err := f.Write(append([]byte(origin+"\n"), paper...))
+			return err
+		})
 	}
 	if err != nil {
 		e.log.Warn("keys that were handed out cannot be kept on disk: a restart needs etcd", "zone", origin, "err", err)
@@ -292,12 +295,12 @@ func (e *edge) late() {
 	state.Snapshot.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
 		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
 		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
-			what[rr.TrimDot(name.String())] = fmt.Sprintf("no newer signatures have come than those of the day from %s, which "+
-				"hold until %s; look after `leeward sign`", in.Start().UTC().Format(time.RFC3339),
-				in.Expires().UTC().Format(time.RFC3339))
+			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+
+				"look after `leeward sign`", in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339))
 			if in.Expires().Sub(now) < nearEnd {
-				what[rr.TrimDot(name.String())] += ": they are about to expire, and then nobody who validates takes an answer"
+				text += ": they are about to expire, and then nobody who validates takes an answer"
 			}
+			what[rr.TrimDot(name.String())] = text
 		}
 		return true
 	})

@@ -27,8 +27,8 @@ import (
 // another zone uses one of these pools, it waits too. All else goes on at once, such as Overrides: they call for no
 // signature.
 //
-// What to hold and what to let go is found by comparing the Catalog ahead with that of the loop, so a change that is held
-// and changed again costs nothing.
+// What to hold and what to let go is found by comparing the Catalog ahead with that of the loop, so a change that is
+// held and changed again costs nothing.
 type gate struct {
 	log     *slog.Logger
 	now     func() time.Time
@@ -57,7 +57,9 @@ type wait struct {
 const waitSaid = 5 * time.Second
 
 func newGate(log *slog.Logger, now func() time.Time) *gate {
-	g := &gate{log: log, now: now, ahead: catalog.New(now), builder: snapshot.NewBuilder(now), waits: map[string]*wait{}}
+	g := &gate{
+		log: log, now: now, ahead: catalog.New(now), builder: snapshot.NewBuilder(now), waits: map[string]*wait{},
+	}
 	g.builder.Stage()
 	return g
 }
@@ -127,7 +129,8 @@ func (w *wait) text(now time.Time) string {
 		return fmt.Sprintf("the zone stays as it was since %s, as it has a pool in common with %s, which waits for "+
 			"signatures", since, w.because)
 	case w.lacks < 0:
-		return fmt.Sprintf("the zone stays as it was since %s, as its keys have not come; look after `leeward sign`", since)
+		return fmt.Sprintf("the zone stays as it was since %s, as its keys have not come; look after `leeward sign`",
+			since)
 	}
 	return fmt.Sprintf("the zone stays as it was since %s, as %d signatures have not come; look after `leeward sign`",
 		since, w.lacks)
@@ -396,7 +399,8 @@ func (p *passing) note(b *zones.Batch) {
 		delete(p.waits, origin)
 		p.say(origin, "")
 		if w.told != "" {
-			p.log.Info("a zone is as it is configured again", "zone", origin, "waited", p.now().Sub(w.since).Round(time.Second))
+			waited := p.now().Sub(w.since).Round(time.Second)
+			p.log.Info("a zone is as it is configured again", "zone", origin, "waited", waited)
 		}
 	}
 	for origin, because := range p.held {

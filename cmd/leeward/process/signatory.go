@@ -250,8 +250,8 @@ func (g *signatory) handOut(ctx context.Context, origin string) error {
 		case k.Equal(out.keys):
 			return agree()
 		case !out.made.After(made):
-			g.log.Error("another signer has handed out other keys of a zone, or other times of them, that were made later: "+
-				"copy its folder of keys here", "zone", origin, "made", made)
+			g.log.Error("another signer has handed out other keys of a zone, or other times of them, that were made "+
+				"later: copy its folder of keys here", "zone", origin, "made", made)
 			return agree()
 		}
 	}
@@ -391,8 +391,8 @@ func (g *signatory) room(z *foundZone, origin string, epoch int64) (s slot, revi
 	return s, 0, nil
 }
 
-// keptBefore is how many epochs before the present one stay in etcd, for servers whose clocks are slow and signers whose
-// clocks are fast. unknownFor is how many stay of a zone that is not signed here: as long as its signatures hold.
+// keptBefore is how many epochs before the present one stay in etcd, for servers whose clocks are slow and signers
+// whose clocks are fast. unknownFor is how many stay of a zone that is not signed here: as long as its signatures hold.
 const (
 	keptBefore = 1
 	unknownFor = 14

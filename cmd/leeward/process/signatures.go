@@ -16,8 +16,8 @@ import (
 //	/leeward.signatures/<zone>/keys             the public parts of the zone's keys, see dnssec.Keys.HandOut
 //	                          /<epoch>/<n>      a chunk of signatures, see dnssec.AppendChunk
 //
-// A signer adds chunks to an epoch, and enlarges the last one while that is small. Both signers and servers without keys
-// follow all that.
+// A signer adds chunks to an epoch, and enlarges the last one while that is small. Both signers and servers without
+// keys follow all that.
 
 // slot is what a key holds: of which zone, and where. epoch and chunk are of a chunk; the keys' are 0 and "".
 type slot struct {
