@@ -295,8 +295,9 @@ func (e *edge) late() {
 	state.Snapshot.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
 		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
 		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
+			from, until := in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339)
 			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+
-				"look after `leeward sign`", in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339))
+				"look after `leeward sign`", from, until)
 			if in.Expires().Sub(now) < nearEnd {
 				text += ": they are about to expire, and then nobody who validates takes an answer"
 			}
