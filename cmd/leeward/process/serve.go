@@ -134,7 +134,7 @@ func (r *run) serve(ctx context.Context) error {
 	if err := r.listen(); err != nil {
 		return err
 	}
-	r.resume(ctx)
+	resumed := r.resume(ctx)
 
 	// Parts stop in this order: first probing and following; then DNS, once the reports are withdrawn; then the loop,
 	// which saves what is not on disk yet, and the pages.
@@ -186,7 +186,7 @@ func (r *run) serve(ctx context.Context) error {
 		start(&partsDone, "probes", func() error { return r.prober.Run(parts) })
 	}
 	start(&partsDone, "hostnames", func() error { return r.names.Run(parts) })
-	start(&partsDone, "source", func() error { return r.follow(parts) })
+	start(&partsDone, "source", func() error { return r.follow(parts, resumed) })
 	if r.dns != nil && r.etcd != nil && r.CookieSecrets == "" {
 		c := &cookieSharing{
 			etcd: r.etcd.Within(cookieLimit), now: time.Now, use: r.answers.SetCookieSecrets,

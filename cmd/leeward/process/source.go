@@ -68,17 +68,21 @@ func (r *run) source() error {
 	return registerLags(r.registry, r.lags, time.Now)
 }
 
-// resume publishes the copy on disk, if there is one, before the source is read.
-func (r *run) resume(ctx context.Context) {
+// resumeWait is how long the source is left alone at most while the copy on disk is made into the first snapshot. To
+// read a large source takes what processors there are, and would have queries without an answer for that much longer.
+const resumeWait = 10 * time.Second
+
+// resume hands over the copy on disk, if there is one, and reports whether there is.
+func (r *run) resume(ctx context.Context) (resumed bool) {
 	if r.keeper == nil {
-		return
+		return false
 	}
 	batch, meta, err := r.keeper.load(ctx)
 	if err != nil && ctx.Err() == nil {
 		r.Log.Warn("no copy of the last good snapshot; waiting for the source", "err", err)
 	}
 	if batch == nil {
-		return
+		return false
 	}
 	if now := time.Now(); meta.Time.After(now) {
 		meta.Time = now // a clock is or was wrong, so the copy's age is unknown
@@ -92,10 +96,20 @@ func (r *run) resume(ctx context.Context) {
 	} else {
 		r.files.Resume(meta.Revision)
 	}
+	return true
 }
 
-// follow hands the source's changes to the loop until the context ends.
-func (r *run) follow(ctx context.Context) error {
+// follow hands the source's changes to the loop until the context ends. If there is a copy on disk, it is published
+// first.
+func (r *run) follow(ctx context.Context, resumed bool) error {
+	if resumed {
+		select {
+		case <-r.first:
+		case <-time.After(resumeWait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	tell := func(c zones.Condition) {
 		r.strange.Store(c.State == zones.HistoryChanged)
 		if !c.Heard.IsZero() {
