@@ -41,7 +41,7 @@ func (f *faults) zone(z *Zone) {
 	f.debug(z)
 }
 
-// signing checks the settings of signing, and that there is nothing beside them that would need what is not there yet.
+// signing checks the settings of signing, and that the zone is one that can be signed.
 func (f *faults) signing(z *Zone) {
 	switch {
 	case !z.Signed():
@@ -50,9 +50,7 @@ func (f *faults) signing(z *Zone) {
 			f.idle("dnssec.foreign", len(z.DNSSEC.Foreign) > 0)
 			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
 		}
-	case z.Secondary():
-		f.add("dnssec.enabled", "zones that live on another primary cannot be signed here yet; take dnssec out")
-	case z.Lists():
+	case z.Lists(), z.Catalog():
 		f.add("dnssec.enabled", "a catalog zone is read by its secondaries only, and not signed; take dnssec out")
 	}
 	if z.Signed() {

@@ -343,6 +343,16 @@ func (p proofs) encloser(name string) (string, error) {
 	return "", fmt.Errorf("nothing proves a closest encloser of %s", name)
 }
 
+// optsOut reports whether the record that covers a name has the Opt-Out flag.
+func (p proofs) optsOut(name string) bool {
+	for _, n := range p.nsec3 {
+		if n.Flags&1 != 0 && n.Cover(name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (p proofs) nameError(name string) error {
 	if !p.covers(name) && len(p.nsec) > 0 {
 		return fmt.Errorf("nothing covers %s", name)
@@ -363,6 +373,9 @@ func (p proofs) noData(name string, qtype uint16) error {
 		encloser, err := p.encloser(name)
 		if err != nil {
 			return err
+		}
+		if p.optsOut(suffix(name, dns.CountLabel(encloser)+1)) {
+			return nil // there may be an unsigned delegation, or what leads to one (RFC 5155 section 6)
 		}
 		if types, known = p.types("*." + encloser); !known {
 			return fmt.Errorf("nothing proves what *.%s has", encloser)

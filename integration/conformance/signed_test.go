@@ -403,15 +403,49 @@ func askSigned(t *testing.T, server string, v *validator, names []string, types 
 
 // hold has Unbound judge the same, with the keys' DS as its trust anchors.
 func hold(t *testing.T, s *lab.Server, v *validator, settings [2]string) {
+	ask := unbound(t, s.DNS, v, []string{"example.test.", "other.test."},
+		[]string{"example.test", "other.test", "plain.test", "child.example.test"})
+	names := signedNames(rand.New(rand.NewPCG(1, 2)))
+	for _, name := range names {
+		if strings.HasSuffix(name, "cut.example.test.") || strings.HasSuffix(name, "secure.example.test.") {
+			continue // there is nobody
+		}
+		types := []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeDS, dns.TypeMX, dns.TypeDNSKEY}
+		if name == "every.example.test." {
+			types = append(everyType, dns.TypeNAPTR, dns.TypeRP, dns.TypeHTTPS)
+		}
+		for _, typ := range types {
+			if strings.HasPrefix(name, "c7.") || strings.HasPrefix(name, "alias.") ||
+				typ == dns.TypeDS && (name == "example.test." || name == "other.test.") {
+				continue // they lead out of the tree
+			}
+			reply, err := ask(name, typ)
+			if err != nil {
+				t.Fatalf("unbound: %s %s: %v", name, dns.TypeToString[typ], err)
+			}
+			insecure := strings.HasSuffix(name, "c6.example.test.")
+			if reply.Rcode == dns.RcodeServerFailure || !reply.AuthenticatedData && !insecure {
+				t.Errorf("%s: unbound does not take %s %s:\n%v", settings[0], name, dns.TypeToString[typ], reply)
+				return
+			}
+		}
+	}
+}
+
+// unbound starts Unbound, which has all zones from one server and the keys' DS of some as its trust anchors.
+func unbound(t *testing.T, at string, v *validator, secure, origins []string) (
+	ask func(name string, typ uint16) (*dns.Msg, error),
+) {
+	t.Helper()
 	lab.Need(t, "unbound")
 	dir, port := t.TempDir(), lab.LoopbackPort(t)
 	var anchors, stubs strings.Builder
-	for _, origin := range []string{"example.test.", "other.test."} {
+	for _, origin := range secure {
 		ds := strings.ReplaceAll(v.keys[origin].ToDS(dns.SHA256).String(), "\t", " ")
 		fmt.Fprintf(&anchors, "  trust-anchor: \"%s\"\n", ds)
 	}
-	for _, origin := range []string{"example.test", "other.test", "plain.test", "child.example.test"} {
-		host, p, _ := strings.Cut(s.DNS, ":")
+	for _, origin := range origins {
+		host, p, _ := strings.Cut(at, ":")
 		fmt.Fprintf(&stubs, "stub-zone:\n  name: %q\n  stub-addr: %s@%s\n", origin, host, p)
 	}
 	lab.Write(t, filepath.Join(dir, "unbound.conf"), fmt.Sprintf(`server:
@@ -435,46 +469,21 @@ func hold(t *testing.T, s *lab.Server, v *validator, settings [2]string) {
 %s%sremote-control:
   control-enable: no
 `, port, dir, anchors.String(), stubs.String()))
-	p := lab.Start(t, nil, "unbound", "unbound", "-d", "-c", filepath.Join(dir, "unbound.conf"))
-	at := fmt.Sprintf("127.0.0.1:%d", port)
-	ask := func(name string, typ uint16) (*dns.Msg, error) {
+	lab.Start(t, nil, "unbound", "unbound", "-d", "-c", filepath.Join(dir, "unbound.conf"))
+	own := fmt.Sprintf("127.0.0.1:%d", port)
+	ask = func(name string, typ uint16) (*dns.Msg, error) {
 		m := new(dns.Msg)
 		m.SetQuestion(name, typ)
 		m.SetEdns0(4096, true)
-		reply, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(m, at)
+		reply, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(m, own)
 		if err == nil && reply.Truncated {
-			reply, _, err = (&dns.Client{Timeout: 5 * time.Second, Net: "tcp"}).Exchange(m, at)
+			reply, _, err = (&dns.Client{Timeout: 5 * time.Second, Net: "tcp"}).Exchange(m, own)
 		}
 		return reply, err
 	}
 	lab.Until(t, 20*time.Second, "unbound answers", func() error {
-		_, err := ask("example.test.", dns.TypeSOA)
+		_, err := ask(secure[0], dns.TypeSOA)
 		return err
 	})
-	names := signedNames(rand.New(rand.NewPCG(1, 2)))
-	for _, name := range names {
-		if strings.HasSuffix(name, "cut.example.test.") || strings.HasSuffix(name, "secure.example.test.") {
-			continue // there is nobody
-		}
-		types := []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeDS, dns.TypeMX, dns.TypeDNSKEY}
-		if name == "every.example.test." {
-			types = append(everyType, dns.TypeNAPTR, dns.TypeRP, dns.TypeHTTPS)
-		}
-		for _, typ := range types {
-			if strings.HasPrefix(name, "c7.") || strings.HasPrefix(name, "alias.") ||
-				typ == dns.TypeDS && (name == "example.test." || name == "other.test.") {
-				continue // they lead out of the tree
-			}
-			reply, err := ask(name, typ)
-			if err != nil {
-				t.Fatalf("unbound: %s %s: %v", name, dns.TypeToString[typ], err)
-			}
-			insecure := strings.HasSuffix(name, "c6.example.test.")
-			if reply.Rcode == dns.RcodeServerFailure || !reply.AuthenticatedData && !insecure {
-				t.Errorf("%s: unbound does not take %s %s:\n%v\n%s", settings[0], name, dns.TypeToString[typ], reply,
-					p.Out.Tail(5))
-				return
-			}
-		}
-	}
+	return ask
 }

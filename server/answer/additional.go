@@ -133,8 +133,8 @@ func (w *Worker) refer(state *State, client netip.Addr) {
 // addresses writes what was found for a name that is at that offset of the message, and reports whether it all went in.
 func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 	found := &w.beside
-	signer := w.signer()
-	if signer != nil && found.Wild { // what would prove it has no place here
+	secure := w.secure()
+	if secure && found.Wild { // what would prove it has no place here
 		return true
 	}
 	if found.Policy != nil {
@@ -146,9 +146,9 @@ func (w *Worker) addresses(state *State, client netip.Addr, place int) bool {
 			continue
 		}
 		r := wire.RRset{Owner: uint16(place), Data: set.Wire, Count: uint16(set.Count), First: uint16(w.first(set))}
-		if signer != nil && !found.Hidden {
+		if secure && !found.Hidden {
 			ttl := binary.BigEndian.Uint32(set.Wire[6:])
-			r.Signed = w.signed(w.signSet(signer, found.Source(), set.Wire, ttl), nil)
+			r.Signed = w.signed(w.signSet(found.Source(), set.Wire, ttl), nil)
 		}
 		if !w.put(wire.Additional, &r) {
 			return false

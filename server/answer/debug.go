@@ -82,7 +82,7 @@ func (w *Worker) onlyTXT() {
 			Count: 1,
 		}
 		if signer != nil && w.query.DO {
-			set.Signed = w.signed(w.signSet(signer, w.name[w.found.Zone:], soa, w.found.SOATTL()), nil)
+			set.Signed = w.signed(w.signSet(w.name[w.found.Zone:], soa, w.found.SOATTL()), nil)
 		}
 		w.put(wire.Authority, &set)
 	}

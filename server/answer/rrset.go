@@ -25,9 +25,9 @@ func (w *Worker) static(s wire.Section, set *snapshot.Set, source []byte) bool {
 		r.First = uint16(w.first(set))
 	}
 	if source != nil {
-		if signer := w.signer(); signer != nil {
+		if w.secure() {
 			ttl := binary.BigEndian.Uint32(set.Wire[6:])
-			rrsig := w.signSet(signer, source, set.Wire, ttl)
+			rrsig := w.signSet(source, set.Wire, ttl)
 			if w.query.Type == wire.TypeRRSIG && w.found.Outcome == snapshot.Positive {
 				return w.alone(s, int(r.Owner), ttl, rrsig)
 			}
@@ -55,8 +55,8 @@ func (w *Worker) negative() {
 	owner := uint16(w.build.Suffix(w.owner, w.found.Zone))
 	soa, short := w.found.Negative()
 	r := wire.RRset{Owner: owner, Data: soa, Count: 1, Short: (*wire.Short)(short)}
-	if signer := w.signer(); signer != nil && w.query.DO {
-		r.Signed = w.signed(w.signSet(signer, w.name[w.found.Zone:], soa, w.found.SOATTL()), nil)
+	if w.query.DO && w.secure() {
+		r.Signed = w.signed(w.signSet(w.name[w.found.Zone:], soa, w.found.SOATTL()), nil)
 	}
 	w.put(wire.Authority, &r)
 }

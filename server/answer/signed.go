@@ -42,7 +42,12 @@ const (
 	signaturesAtOnce    = 250
 )
 
-// signer returns the signer of the zone that was found, if its signatures are asked for; nil: nothing is signed.
+// secure reports whether the zone that was found has signatures, ours or its primary's, and they are asked for.
+func (w *Worker) secure() bool {
+	return (w.query.DO || w.query.Type == wire.TypeRRSIG) && w.found.Secure()
+}
+
+// signer returns the signer of the zone that was found, if its signatures are asked for; nil: nothing is signed here.
 func (w *Worker) signer() *dnssec.Signer {
 	if !w.query.DO && w.query.Type != wire.TypeRRSIG {
 		return nil
@@ -63,10 +68,15 @@ func (w *Worker) signed(signatures, labels []byte) *wire.Signed {
 	return &w.signing.beside
 }
 
-// signSet returns the RDATA of the RRSIGs of a set as a zone has it, whose original TTL is given. All of a snapshot is
-// signed when it is published; what is not, as its epoch has just begun, is signed now.
-func (w *Worker) signSet(signer *dnssec.Signer, source, set []byte, ttl uint32) []byte {
+// signSet returns the RRSIGs of a set as a zone has it, whose original TTL is given. All of a snapshot is signed when
+// it is published; what is not, as its epoch has just begun, is signed now. Of a zone that its primary signs they are
+// the primary's.
+func (w *Worker) signSet(source, set []byte, ttl uint32) []byte {
 	typ := rr.Type(binary.BigEndian.Uint16(set[2:]))
+	signer := w.found.Signer()
+	if signer == nil {
+		return w.seals(source, typ)
+	}
 	id := signer.Begin(source, typ, ttl)
 	for rest := set; len(rest) >= wire.DataOffset; {
 		signer.Add(&id, cutData(&rest))
@@ -90,8 +100,18 @@ func cutData(records *[]byte) []byte {
 	return all[wire.DataOffset:size]
 }
 
+// seals returns the primary's RRSIGs of a set.
+func (w *Worker) seals(source []byte, typ rr.Type) []byte {
+	w.signing.each = 0
+	return w.found.Seals(source, typ)
+}
+
 // signData is signSet for one record.
-func (w *Worker) signData(signer *dnssec.Signer, source []byte, typ rr.Type, ttl uint32, data []byte) []byte {
+func (w *Worker) signData(source []byte, typ rr.Type, ttl uint32, data []byte) []byte {
+	signer := w.found.Signer()
+	if signer == nil {
+		return w.seals(source, typ)
+	}
 	id := signer.Begin(source, typ, ttl)
 	signer.Add(&id, data)
 	g := signer.Now()
@@ -131,7 +151,7 @@ func (w *Worker) signDecided(signer *dnssec.Signer, source []byte) []byte {
 	if signer.Keys().Hand() != nil && d.Type != rr.TypeCNAME {
 		return w.signLess(signer, source)
 	}
-	return w.signData(signer, source, d.Type, d.TTL, d.Data)
+	return w.signData(source, d.Type, d.TTL, d.Data)
 }
 
 // chosen is rrsigs for the set of several addresses that a policy has decided upon.
@@ -175,18 +195,22 @@ func (w *Worker) sign(g *dnssec.Generation, id dnssec.Identity, source []byte, t
 
 // alone writes the RRSIGs of a set without the set, for who asks for them by their type.
 func (w *Worker) alone(s wire.Section, owner int, ttl uint32, rrsig []byte) bool {
-	count := uint16(1)
-	if w.signing.each > 0 {
-		count = uint16(len(rrsig) / w.signing.each)
+	if w.signing.each == 0 { // the primary's, as records
+		count := uint16(0)
+		for rest := rrsig; len(rest) > 0; count++ {
+			cutData(&rest)
+		}
+		return w.put(s, &wire.RRset{Owner: uint16(owner), Data: rrsig, Count: count})
 	}
+	count := uint16(len(rrsig) / w.signing.each)
 	return w.put(s, &wire.RRset{Owner: uint16(owner), Type: wire.TypeRRSIG, TTL: ttl, Data: rrsig, Count: count})
 }
 
 // noData writes what says that the name has nothing of the type, or of none that a policy leaves out for this client.
 func (w *Worker) noData(state *State, omit []rr.Type) {
-	if w.query.Type == wire.TypeRRSIG && w.signer() != nil {
+	if w.query.Type == wire.TypeRRSIG && w.secure() {
 		if p, ok := state.Snapshot.Link(&w.found, &w.signing.denial); ok { // that has a signature, if nothing else has
-			w.alone(wire.Answer, w.owner, p.TTL, w.signData(w.signer(), p.Owner, p.Type, p.Whole, p.Data))
+			w.alone(wire.Answer, w.owner, p.TTL, w.signData(p.Owner, p.Type, p.Whole, p.Data))
 			w.expands()
 			return
 		}
@@ -195,7 +219,7 @@ func (w *Worker) noData(state *State, omit []rr.Type) {
 		}
 	}
 	w.negative()
-	if w.signer() == nil {
+	if !w.secure() {
 		return
 	}
 	short := uint32(0)
@@ -209,7 +233,7 @@ func (w *Worker) noData(state *State, omit []rr.Type) {
 // nameError writes what says that the name does not exist.
 func (w *Worker) nameError(state *State) {
 	w.negative()
-	if w.signer() == nil {
+	if !w.secure() {
 		return
 	}
 	state.Snapshot.NameError(&w.found, w.name, &w.signing.denial)
@@ -221,11 +245,10 @@ func (w *Worker) proofs(owner, zone int) {
 	if w.query.Type == wire.TypeRRSIG && !w.query.DO {
 		return
 	}
-	signer := w.found.Signer()
 	apex := w.build.Suffix(owner, zone)
 	for i := range w.signing.denial.Proofs {
 		p := &w.signing.denial.Proofs[i]
-		rrsig := w.signData(signer, p.Owner, p.Type, p.Whole, p.Data)
+		rrsig := w.signData(p.Owner, p.Type, p.Whole, p.Data)
 		w.put(wire.Authority, &wire.RRset{
 			Owner: uint16(apex), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1,
 			Signed: w.signed(rrsig, p.Owner[:p.Below]),
@@ -235,7 +258,7 @@ func (w *Worker) proofs(owner, zone int) {
 
 // expands notes that a wildcard has answered, if that is to be proven.
 func (w *Worker) expands() {
-	if w.found.Encloser == 0 || !w.query.DO || w.signer() == nil || w.signing.wilds == maxChain {
+	if w.found.Encloser == 0 || !w.query.DO || !w.secure() || w.signing.wilds == maxChain {
 		return
 	}
 	w.signing.wild[w.signing.wilds] = expansion{w.found.Wild(), w.name, w.owner}
@@ -255,14 +278,14 @@ func (w *Worker) expansions(state *State) {
 
 // link answers a question for the NSEC record of a name, and reports whether there is one.
 func (w *Worker) link(state *State) bool {
-	if w.query.Type != wire.TypeNSEC || w.found.Signer() == nil {
+	if w.query.Type != wire.TypeNSEC || !w.found.Secure() {
 		return false
 	}
 	p, ok := state.Snapshot.Link(&w.found, &w.signing.denial)
 	if !ok {
 		return false
 	}
-	rrsig := w.signData(w.found.Signer(), p.Owner, p.Type, p.Whole, p.Data)
+	rrsig := w.signData(p.Owner, p.Type, p.Whole, p.Data)
 	w.put(wire.Answer, &wire.RRset{
 		Owner: uint16(w.owner), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1, Signed: w.signed(rrsig, nil),
 	})
@@ -272,8 +295,7 @@ func (w *Worker) link(state *State) bool {
 
 // delegation writes the DS records of the cut that is at that offset of the name, or proves that there are none.
 func (w *Worker) delegation(state *State, cut int) {
-	signer := w.signer()
-	if signer == nil || !w.query.DO {
+	if !w.secure() || !w.query.DO {
 		return
 	}
 	ds := state.Snapshot.Delegation(&w.found, w.name, cut, &w.signing.denial)
@@ -287,7 +309,7 @@ func (w *Worker) delegation(state *State, cut int) {
 // any reports whether any type will do for the question (RFC 8482), as for signatures by themselves. Where a zone has
 // none RRSIG is a type like any other that nobody has.
 func (w *Worker) any() bool {
-	return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG && w.found.Signer() != nil
+	return w.query.Type == wire.TypeANY || w.query.Type == wire.TypeRRSIG && w.found.Secure()
 }
 
 // withheld returns the types that a policy leaves out of what its name has, when it answers nothing: the one that was

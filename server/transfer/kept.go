@@ -27,7 +27,8 @@ import (
 // The files of what was transferred, in a folder of their own below that of --state, one for each zone.
 const (
 	keptFolder = "secondary"
-	keptFormat = 1
+	keptFormat = 2
+	keptBare   = 1 // without what a primary's signing makes: the zone is to be transferred whole again
 )
 
 // kept is the first line of a file, JSON.
@@ -162,7 +163,7 @@ func readVersion(r io.Reader, origin rr.Name) (v *snapshot.Version, head kept, e
 		return nil, kept{}, err
 	}
 	switch {
-	case head.Format != keptFormat:
+	case head.Format != keptFormat && head.Format != keptBare:
 		return nil, kept{}, fmt.Errorf("it has format %d, and this Leeward reads format %d", head.Format, keptFormat)
 	case head.Origin != zones.NameText(origin):
 		return nil, kept{}, fmt.Errorf("it is of zone %s", head.Origin)
@@ -269,6 +270,7 @@ func (s *Secondary) resume(z *elsewhere) {
 	s.mu.Lock()
 	z.version, z.checked, z.good, z.since, z.tried, z.did = version, checked, checked, checked, true, head.Again
 	z.source, _ = netip.ParseAddrPort(head.Source)
+	z.bare = head.Format == keptBare
 	z.until.Store(z.expires().Unix())
 	z.expired = !now.Before(z.expires())
 	t := snapshot.Transferred{Version: z.version, Expired: z.expired, Until: z.until}

@@ -19,7 +19,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	s.mu.Lock()
 	z.asked, z.hinted, z.busy = false, false, true
 	peers, from, first, have, again := slices.Clone(z.peers), z.sources, z.first, z.version, z.again
-	if z.expired || again != "" && again != z.did {
+	if z.expired || z.bare || again != "" && again != z.did {
 		have = nil // whatever its serial, anything is newer than nothing
 	}
 	z.first = netip.Addr{}
@@ -93,6 +93,7 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 	z.expired = false
 	before := z.version
 	if f.version != nil {
+		z.bare = false
 		z.version, z.since, z.unsaved = f.version, now, true
 	}
 	z.heard(now, f.left, f.version != nil)

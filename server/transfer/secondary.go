@@ -100,6 +100,7 @@ type elsewhere struct {
 
 	// Its goroutine's own.
 	failures int
+	bare     bool // what is here was kept by a Leeward that left out what signing makes
 	unsaved  bool
 	saved    time.Time
 	unkept   string // why it could not be saved last; "": it could

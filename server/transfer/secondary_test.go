@@ -1,7 +1,10 @@
 package transfer
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -779,7 +782,9 @@ func TestKept(t *testing.T) {
 	file := keptFile(state, "example.test")
 	synctest.Test(t, func(t *testing.T) {
 		p := newPrimaries(t, "192.0.2.1:53")
-		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1")
+		p.set("192.0.2.1:53", "1000", "www A 192.0.2.1", "www NSEC example.test. A NSEC",
+			"www RRSIG A 13 3 300 20300101000000 20200101000000 1 example.test. AAAA",
+			"www RRSIG NSEC 13 3 300 20300101000000 20200101000000 1 example.test. AAAB")
 		f, stop := newFollower(t, p, state, nil)
 		f.Assign(peers(t, "192.0.2.1"))
 		f.expect(t, time.Hour, "1000", "192.0.2.1 SOA, 192.0.2.1 AXFR, 192.0.2.1 SOA")
@@ -825,6 +830,16 @@ func TestKept(t *testing.T) {
 			stop()
 		}
 
+		// a Leeward before this left out what signing makes: what it has kept is served, and transferred whole again
+		if err := os.WriteFile(file, inFormat(t, good, keptBare), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		f, stop = newFollower(t, p, state, nil)
+		f.Assign(peers(t, "192.0.2.1"))
+		f.expect(t, 0, "1000, 1000", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		f.expect(t, time.Hour, "", "192.0.2.1 SOA")
+		stop()
+
 		// from a clock that was ahead
 		ahead := time.Now().Add(1000 * time.Hour)
 		if err := os.Chtimes(file, ahead, ahead); err != nil {
@@ -853,6 +868,31 @@ func TestKept(t *testing.T) {
 	if _, _, _, err := loadVersion(state, apex); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// inFormat returns what is kept as if in another format.
+func inFormat(t *testing.T, b []byte, format int) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text[:len(text)-sha256.Size], fmt.Appendf(nil, `"format":%d`, keptFormat),
+		fmt.Appendf(nil, `"format":%d`, format), 1)
+	sum := sha256.Sum256(text)
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(append(text, sum[:]...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func flipped(b []byte) []byte {

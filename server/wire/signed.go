@@ -7,7 +7,7 @@ type Signed struct {
 	// Signatures are the RDATA of the RRSIGs of the set, one after the other, which go in with it or keep it out; nil:
 	// there are none. Their TTL is the set's (RFC 4034 section 3).
 	Signatures []byte
-	Each       int // octets of each of the Signatures
+	Each       int // octets of each of the Signatures; 0: these are records as a zone has them
 	// Labels come before the name at Owner, in wire form, where the message has only the end of the owner. One record
 	// that is made may have them.
 	Labels []byte
@@ -25,8 +25,14 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	}
 	aside := 0
 	all, each := r.Signed.Signatures, r.Signed.Each
-	for n := len(all); n > 0; n -= each { // one nearly always
-		aside += each + name + recordFixed
+	if each > 0 {
+		for n := len(all); n > 0; n -= each { // one nearly always
+			aside += each + name + recordFixed
+		}
+	} else {
+		for rest := all; len(rest) > 0; {
+			aside += len(cutRecord(&rest)) - DataOffset + name + recordFixed
+		}
 	}
 	b.reserved += aside
 	before := b.counts[s]
@@ -46,14 +52,20 @@ func (b *Builder) putSigned(s Section, r *RRset) bool {
 	if r.Type == 0 {
 		ttl = binary.BigEndian.Uint32(r.Data[6:])
 	}
-	for ; len(all) >= each; all = all[each:] {
+	for len(all) > 0 {
+		var data []byte
+		if each > 0 {
+			data, all = all[:each], all[each:]
+		} else {
+			data = cutRecord(&all)[DataOffset:]
+		}
 		if owner > maxPointer {
 			b.n += b.copyOwner(r)
 		} else {
 			binary.BigEndian.PutUint16(b.buf[b.n:], 0xc000|uint16(owner))
 			b.n += 2
 		}
-		b.record(TypeRRSIG, ttl, all[:each])
+		b.record(TypeRRSIG, ttl, data)
 		b.counts[s]++
 	}
 	return true

@@ -104,7 +104,7 @@ func (c *Catalog) crossZone(x *crossed, z *zones.Zone) {
 // and the DS of this zone with it (RFC 4035 section 5.2).
 func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
 	parent := c.zoneOf(zones.ParentName(z.Origin))
-	if parent == nil || !parent.zone.Signed() {
+	if parent == nil || !parent.zone.Signed() || parent.zone.Secondary() { // of which the primary knows the cuts
 		return
 	}
 	if owner := zones.OwnerWithin(z.Origin, parent.origin); !hasType(parent.owners[owner], "NS") {

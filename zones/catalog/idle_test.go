@@ -33,8 +33,8 @@ var inVain = map[string]struct{ docs, says string }{
 	"Zone.update.types": {"transfer: {primaries: [192.0.2.1]}\nupdate: [{key: k, names: ['**'], types: " +
 		"[TXT]}]", "take update out"},
 	"Zone.dnssec.enabled": {
-		"transfer: {primaries: [192.0.2.1]}\ndnssec: {enabled: true}",
-		"cannot be signed here",
+		"transfer: {primaries: [192.0.2.1], catalog: true}\ndnssec: {enabled: true}",
+		"not signed; take dnssec out",
 	},
 	"Zone.dnssec.nsec3":            {"nameservers: [ns.example.net]\ndnssec: {nsec3: true}", "does nothing"},
 	"Zone.dnssec.foreign":          {"nameservers: [ns.test]\ndnssec: {foreign: [256 3 15 AQID]}", "does nothing"},

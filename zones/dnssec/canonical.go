@@ -14,6 +14,9 @@ const classIN = 1
 // signatureHead is how many octets the RDATA of an RRSIG has before the signer's name (RFC 4034 section 3.1).
 const signatureHead = 18
 
+// LeastRRSIG is how many octets the RDATA of an RRSIG has at least.
+const LeastRRSIG = signatureHead + 1
+
 // Set is an RRset on its way to a signature.
 type Set struct {
 	Owner rr.Name // a wildcard as such

@@ -12,6 +12,41 @@ const HashedLabel = 32
 // section 3.1).
 func Hash(name []byte) [HashSize]byte { return sha1.Sum(name) }
 
+// HashSalted returns the hash of a name in wire form and lower case, with a salt and additional iterations (RFC 5155
+// section 5), as zones have it that others sign.
+func HashSalted(name, salt []byte, iterations int) [HashSize]byte {
+	var room [2 * 255]byte // a name and a salt
+	hash := sha1.Sum(append(append(room[:0], name...), salt...))
+	for range iterations {
+		hash = sha1.Sum(append(append(room[:0], hash[:]...), salt...))
+	}
+	return hash
+}
+
+// ParseHashed returns the hash that a label is, in upper or lower case; ok is false if it is none.
+func ParseHashed(label []byte) (hash [HashSize]byte, ok bool) {
+	if len(label) != HashedLabel {
+		return hash, false
+	}
+	for i := range HashSize / 5 {
+		x := uint64(0)
+		for _, c := range label[8*i : 8*i+8] {
+			switch {
+			case c >= '0' && c <= '9':
+				x = x<<5 | uint64(c-'0')
+			case c|0x20 >= 'a' && c|0x20 <= 'v':
+				x = x<<5 | uint64(c|0x20-'a'+10)
+			default:
+				return hash, false
+			}
+		}
+		for n := range 5 {
+			hash[5*i+n] = byte(x >> (32 - 8*n))
+		}
+	}
+	return hash, true
+}
+
 // AppendHashed appends the first label of an NSEC3's owner: the hash in base32hex, in lower case (RFC 5155 section 3).
 func AppendHashed(dst, hash []byte) []byte {
 	const digits = "0123456789abcdefghijklmnopqrstuv"

@@ -46,7 +46,7 @@ func (s *Snapshot) beside(z *zone, target []byte, to *Addresses, hidden bool) {
 	t, name := z.tree, to.lower
 	n := t.find(name)
 	if n != nil && (hidden || t.cuts+t.turns == 0) {
-		to.Hidden = hidden && z.signing != nil && (n.cut() || z.hidden(name, n))
+		to.Hidden = hidden && (z.signing != nil || z.sealed != nil) && (n.cut() || z.hidden(name, n))
 		to.take(s, n)
 		return
 	}

@@ -62,6 +62,7 @@ type Builder struct {
 
 	elsewhere map[string]Transferred                 // by origin, of zones that live on another primary
 	arrived   map[string]bool                        // origins of which something was transferred since the last Update
+	seals     map[string]time.Time                   // by origin: when a signature of its primary expires
 	overlaid  map[string]map[rr.Name][]zones.Problem // by origin and name: conflicts with the primary's records
 }
 
@@ -89,6 +90,7 @@ func (b *Builder) clear() {
 	b.expiries, b.problems = map[string]time.Time{}, map[zones.Key]zones.Problem{}
 	b.hosts = map[string]map[string]bool{}
 	b.overlaid = map[string]map[rr.Name][]zones.Problem{}
+	b.seals = map[string]time.Time{}
 	b.sharing = map[string]*steer.Policy{}
 	b.lists = map[string]map[string]catalog.Listed{}
 }

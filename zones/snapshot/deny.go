@@ -36,8 +36,13 @@ func (a *Answer) Signer() *dnssec.Signer {
 // wildcard. It is set for the outcomes Positive, Steered, Alias and NoData.
 func (a *Answer) Source() []byte { return a.source }
 
-// SOATTL returns the original TTL of the SOA, which is the one that is signed, of a zone that is signed.
-func (a *Answer) SOATTL() uint32 { return a.in.signing.soaTTL }
+// SOATTL returns the original TTL of the SOA, which is the one that is signed, of a zone that is signed here; else 0.
+func (a *Answer) SOATTL() uint32 {
+	if a.in.signing == nil {
+		return 0
+	}
+	return a.in.signing.soaTTL
+}
 
 // Wild is a look-up that a wildcard has answered, as far as its proof needs it.
 type Wild struct {
@@ -91,6 +96,10 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, d *Denial) {
 	d.begin()
 	z := a.in
+	if z.sealed != nil {
+		z.sealed.noData(d, a, name)
+		return
+	}
 	source := a.source
 	if a.Encloser > 0 { // of a wildcard: there is nothing closer, either
 		s.expanded(a, name, d)
@@ -110,6 +119,10 @@ func (s *Snapshot) NoData(a *Answer, name []byte, omit []rr.Type, short uint32, 
 // section 7.2.6).
 func (s *Snapshot) Expanded(a *Answer, name []byte, d *Denial) {
 	d.begin()
+	if a.in.sealed != nil {
+		a.in.sealed.expanded(d, a, name)
+		return
+	}
 	s.expanded(a, name, d)
 }
 
@@ -140,6 +153,10 @@ func (s *Snapshot) NameError(a *Answer, name []byte, d *Denial) {
 			break
 		}
 	}
+	if z.sealed != nil {
+		z.sealed.nameError(d, z, name, encloser)
+		return
+	}
 	d.name = append(append(d.name[:0], 1, '*'), name[encloser:]...)
 	if z.signing.signer.NSEC3() {
 		d.add(z, s, name[encloser:], nil)
@@ -161,6 +178,10 @@ func (s *Snapshot) Delegation(a *Answer, name []byte, cut int, d *Denial) (ds Se
 	if count, wire := n.set(rr.TypeDS); count > 0 {
 		return Set{Wire: wire, Count: count, Owner: cut}
 	}
+	if a.in.sealed != nil {
+		a.in.sealed.insecure(d, a.in, name[cut:])
+		return Set{}
+	}
 	d.add(a.in, s, name[cut:], nil)
 	return Set{}
 }
@@ -169,9 +190,22 @@ func (s *Snapshot) Delegation(a *Answer, name []byte, cut int, d *Denial) (ds Se
 // empty non-terminal, and nowhere in a zone with NSEC3.
 func (s *Snapshot) Link(a *Answer, d *Denial) (p Proof, ok bool) {
 	d.begin()
+	if g := a.in.sealed; g != nil {
+		if g.hashing == nil && g.has(d, a.in, a.source) {
+			g.prove(d, a.in, a.source)
+		}
+		return d.first()
+	}
 	if a.in.signing.signer.NSEC3() || !a.in.signing.links(a.in.tree.find(a.source)) {
 		return Proof{}, false
 	}
 	d.add(a.in, s, a.source, nil)
+	return d.first()
+}
+
+func (d *Denial) first() (p Proof, ok bool) {
+	if len(d.Proofs) == 0 {
+		return Proof{}, false
+	}
 	return d.Proofs[0], true
 }

@@ -177,7 +177,7 @@ func (a *Answer) redirect(name []byte, dname Set) {
 // answer takes what a node has for a type. The owner is the name that was asked for, even if the node is a wildcard.
 func (z *zone) answer(n node, qtype rr.Type, s *Snapshot, a *Answer) {
 	a.source = n.name()
-	if qtype == rr.TypeRRSIG && z.signing != nil {
+	if qtype == rr.TypeRRSIG && (z.signing != nil || z.sealed != nil) {
 		qtype = rr.TypeANY // one is enough, as for ANY: that of the set that ANY would be answered with
 	}
 	if number := n.policy(); number >= 0 {

@@ -48,12 +48,17 @@ func (b *Builder) Transferred(origin string, t Transferred) {
 // Version returns what was last transferred of a zone that lives elsewhere, nil if nothing was.
 func (b *Builder) Version(origin string) *Version { return b.elsewhere[origin].Version }
 
-// takeTransferred marks the zones with a new transfer.
+// takeTransferred marks the zones with a new transfer, and those of which a signature has expired.
 func (u *update) takeTransferred() {
 	for origin := range u.arrived {
 		u.touched, u.relaid[origin] = append(u.touched, origin), true
 	}
 	clear(u.arrived)
+	for origin, at := range u.seals {
+		if !u.now().Before(at) {
+			u.touched, u.relaid[origin] = append(u.touched, origin), true
+		}
+	}
 }
 
 // layOver builds a zone that lives elsewhere: the primary's version with Records and Policies laid over it.
@@ -65,11 +70,15 @@ func (u *update) takeTransferred() {
 // before is the zone as it was, or nil. If its version is an ancestor of the new one, only the names that have changed,
 // there or here, are made again. Otherwise all names with something laid over them are made.
 //
+// A zone that its primary signs, over which nothing is laid and that is not to be signed here, is passed on as it is
+// (pass). Of all others the primary's signatures are left out.
+//
 // A policy replaces the primary's A, AAAA and CNAME at its name. A Record replaces the set of its type. A CNAME, on
 // either side, replaces all other sets. Below the primary's cuts and DNAMEs no policy applies, so that glue stays the
 // primary's. Below its DNAMEs no Record applies either, since none may exist there (RFC 6672 section 2.4).
 func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zone) *zone {
 	t := u.elsewhere[origin]
+	delete(u.seals, origin)
 	out := &zone{
 		origin: apex, transfer: z.Transfer, version: t.Version, elsewhere: true,
 		hash: hash(u.seed, []byte(apex)), debug: z.Debuggers(),
@@ -86,24 +95,38 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 		out.standing = expired
 	}
 	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version, holes: u.holesIn(origin, apex)}
-	base, names := o.version.tree, o.since(before)
+	if o.version.Signed() && !z.Signed() && o.bare() {
+		u.overlaid[origin] = map[rr.Name][]zones.Problem{}
+		o.pass(out, before)
+		return out
+	}
+	signer, usable := u.signerOf(z)
+	if !usable {
+		out.version, out.standing, out.tree = nil, hollow, newTree(u.seed)
+		return out
+	}
+	base, names := o.version.tree, o.since(before, signer != nil)
 	if names != nil {
 		base, out.apart = before.tree, before.apart+len(names)
 	} else {
 		u.overlaid[origin] = map[rr.Name][]zones.Problem{}
 		names = o.all()
 	}
-	soa, negative := overlaidSOA(o.version, u.catalog.ZoneSerial(origin))
+	soa, negative := overlaidSOA(o.version, u.catalog.ZoneSerial(origin)+u.turned(z))
 	edits := []edit{soa}
 	for name := range names {
 		edits = o.lay(edits, base, name)
 		o.check(name)
 	}
+	if signer != nil {
+		out.signing = &signing{signer: signer}
+		edits = append(edits, keySets(z, apex, signer)...)
+	}
 	out.tree, out.negative = base.apply(apex, edits), negative
-	if o.check(""); o.version.Signed() {
+	if o.check(""); o.version.Signed() && signer == nil {
 		o.cross("", z.Key(), "transfer.primaries", "the primary signs the zone, and its signatures are left out here, "+
-			"as they do not hold for what is laid over it: take the DS out of the parent zone first, "+
-			"or whoever validates gets no answer")
+			"as they do not hold for what is laid over it: sign it here too (dnssec), or "+
+			"take the DS out of the parent zone first, or whoever validates gets no answer")
 	}
 	return out
 }
@@ -121,12 +144,12 @@ type overlay struct {
 // since returns the names that must be made again in the zone before. It returns nil if all names must be: if the
 // version is not derived from the earlier one, if a cut or a DNAME has changed (which concerns names below), or if so
 // many names were made again that little is shared any more.
-func (o *overlay) since(before *zone) map[rr.Name]bool {
-	if before == nil || before.version == nil {
+func (o *overlay) since(before *zone, signed bool) map[rr.Name]bool {
+	if before == nil || before.version == nil || before.sealed != nil || (before.signing != nil) != signed {
 		return nil
 	}
-	changed, ok := o.version.changed(before.version)
-	if !ok {
+	changed := o.version.differs(before.version, false)
+	if changed == nil {
 		return nil
 	}
 	turns := func(v *Version, name rr.Name) bool {
@@ -213,7 +236,8 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	if there != nil {
 		was = there.policy()
 		there.each(func(typ rr.Type, _ int, _ []byte) {
-			if _, stays := ours[typ]; !stays && !theirs[typ] && typ != rr.TypeSOA {
+			own := typ == rr.TypeSOA || name == o.apex && o.zone.Signed() && typ.MadeBySigning()
+			if _, stays := ours[typ]; !stays && !theirs[typ] && !own {
 				edits = append(edits, edit{name: name, kind: dropSet, typ: typ})
 			}
 		})
@@ -238,13 +262,22 @@ func (o *overlay) hider(name rr.Name) (owner rr.Name, typ rr.Type) {
 	})
 }
 
-// changed returns the names that differ from an older version. ok is false if v is not derived from that.
-func (v *Version) changed(old *Version) (names map[rr.Name]bool, ok bool) {
-	a, b := old.tree, v.tree
-	if a.seed != b.seed || a.len() != b.len() {
-		return nil, false
-	}
+// differs returns the names that differ from an older version; nil if v is not derived from that. all: what signing
+// makes counts too.
+func (v *Version) differs(old *Version, all bool) (names map[rr.Name]bool) {
 	names = map[rr.Name]bool{}
+	if !v.tree.differs(old.tree, names) ||
+		all && !(v.proofs.differs(old.proofs, names) && v.seals.differs(old.seals, names)) {
+		return nil
+	}
+	return names
+}
+
+// differs adds the names that differ from an older tree. It reports whether b is derived from that.
+func (b *tree) differs(a *tree, names map[rr.Name]bool) bool {
+	if a.seed != b.seed || a.len() != b.len() {
+		return false
+	}
 	each := func(t, other *tree, i int) {
 		t.at(i).each(func(n node) {
 			if x := other.find(n.name()); x == nil || !alike(n, x) {
@@ -258,7 +291,7 @@ func (v *Version) changed(old *Version) (names map[rr.Name]bool, ok bool) {
 			each(b, a, i)
 		}
 	}
-	return names, true
+	return true
 }
 
 // check notes which of the primary's records conflict with what is laid over a name.

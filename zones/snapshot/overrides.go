@@ -8,11 +8,11 @@ import (
 	"leeward/zones/catalog"
 )
 
-// NextExpiry returns when an override next begins, changes or ends, or a zone's keys have something else to do, and so
-// when Update is due. It returns the zero time if that is never.
+// NextExpiry returns when an override next begins, changes or ends, a zone's keys have something else to do, or a
+// primary's signature expires, and so when Update is due. It returns the zero time if that is never.
 func (b *Builder) NextExpiry() time.Time {
 	var next time.Time
-	for _, all := range []map[string]time.Time{b.expiries, b.turns} {
+	for _, all := range []map[string]time.Time{b.expiries, b.turns, b.seals} {
 		for _, t := range all {
 			if next.IsZero() || t.Before(next) {
 				next = t

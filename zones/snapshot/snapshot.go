@@ -49,7 +49,8 @@ type zone struct {
 	negative negative
 	fixed    bool            // addresses are answered in the order in which they are written
 	transfer *zones.Transfer // who may transfer it; nil: nobody
-	signing  *signing        // nil: it is not signed
+	signing  *signing        // nil: it is not signed here
+	sealed   *sealed         // nil: nothing of its primary's signing is answered
 	debug    []zones.Peer    // who may ask its debug name; none: it has none
 
 	listing   bool     // it is a catalog zone

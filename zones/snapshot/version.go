@@ -9,15 +9,42 @@ import (
 	"slices"
 	"time"
 
+	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 )
 
-// Version is a zone that lives on another primary, as it was at one serial. Its records are in a tree like those of
+// Version is a zone that lives on another primary, as it was at one serial. Its records are in trees like those of
 // zones, so later versions, and what is laid over it, share what they do not change. It never changes.
+//
+// What the primary's signing has made is apart from all else, as it does not hold where anything is laid over the zone.
 type Version struct {
 	origin rr.Name
-	tree   *tree
-	signed bool // it had signatures and other records of signing, which are left out
+	trees
+}
+
+// trees are the parts of a Version.
+type trees struct {
+	tree   *tree // all but what signing makes, or needs
+	proofs *tree // what signing makes, or needs, but for signatures: NSEC, NSEC3, DNSKEY and the like
+	seals  *tree // RRSIGs, by the name and type that they cover
+}
+
+// each calls f with each part.
+func (t *trees) each(f func(part **tree)) {
+	for _, part := range [...]**tree{&t.tree, &t.proofs, &t.seals} {
+		f(part)
+	}
+}
+
+// cutOf returns the part that a record belongs to, and the type of its set there: of an RRSIG the one that it covers.
+func (t *trees) cutOf(typ rr.Type, data []byte) (part **tree, in rr.Type) {
+	switch {
+	case typ == rr.TypeRRSIG:
+		return &t.seals, rr.Type(binary.BigEndian.Uint16(data))
+	case made(typ):
+		return &t.proofs, typ
+	}
+	return &t.tree, typ
 }
 
 // Origin returns the zone's origin.
@@ -27,11 +54,17 @@ func (v *Version) Origin() rr.Name { return v.origin }
 func (v *Version) Serial() uint32 { return SerialOf(v.SOA()) }
 
 // Sets returns the number of RRsets.
-func (v *Version) Sets() int { return v.tree.sets }
+func (v *Version) Sets() int { return v.tree.sets + v.proofs.sets + v.seals.sets }
 
-// Signed reports whether the primary signs the zone. The version leaves out the records of signing, since they do not
-// hold for what policies answer.
-func (v *Version) Signed() bool { return v.signed }
+// Signed reports whether the primary signs the zone.
+func (v *Version) Signed() bool {
+	n := v.seals.find([]byte(v.origin))
+	if n == nil {
+		return false
+	}
+	count, _ := n.set(rr.TypeSOA)
+	return count > 0
+}
 
 // SOA returns the zone's SOA record in the form of a Set.
 func (v *Version) SOA() []byte {
@@ -55,10 +88,23 @@ func (v *Version) Times() (refresh, retry, expire time.Duration) {
 	return number(1), number(2), number(3)
 }
 
-// Each calls f with every RRset, in the order of the tree, until f returns false. The name is in wire form, the records
-// are as in a Set. Both belong to the Version.
+// Each calls f with every RRset, in the order of the trees, until f returns false. The RRSIGs of one set are a set of
+// their own. The name is in wire form, the records are as in a Set. Both belong to the Version.
 func (v *Version) Each(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
-	_ = (&Zone{zone: &zone{origin: v.origin, tree: v.tree}}).Each(f) // which signs nothing
+	more := true
+	v.each(func(part **tree) {
+		for n := range (*part).nodes {
+			n.each(func(typ rr.Type, count int, wire []byte) {
+				if part == &v.seals {
+					typ = rr.TypeRRSIG
+				}
+				more = more && f(n.name(), typ, count, wire)
+			})
+			if !more {
+				return
+			}
+		}
+	})
 }
 
 // types returns the types at a name.
@@ -96,8 +142,26 @@ func (v *Version) From(old *Version) *Version {
 	if old == nil || old.tree.seed == v.tree.seed || old.origin != v.origin {
 		return v
 	}
-	var edits []edit
-	most := v.tree.names / 4
+	out := &Version{origin: v.origin}
+	for _, x := range [...]struct {
+		to       **tree
+		now, was *tree
+	}{
+		{&out.tree, v.tree, old.tree}, {&out.proofs, v.proofs, old.proofs}, {&out.seals, v.seals, old.seals},
+	} {
+		edits, few := x.now.since(x.was, v.tree.names/4)
+		if !few && x.to == &out.tree {
+			return v
+		}
+		if *x.to = x.now; few {
+			*x.to = x.was.apply(v.origin, edits)
+		}
+	}
+	return out
+}
+
+// since returns the edits that make the tree of another one, unless these are of more than so many names.
+func (t *tree) since(old *tree, most int) (edits []edit, few bool) {
 	drop := func(n, now node) {
 		n.each(func(typ rr.Type, _ int, _ []byte) {
 			if now != nil {
@@ -108,8 +172,8 @@ func (v *Version) From(old *Version) *Version {
 			edits = append(edits, edit{name: rr.Name(n.name()), kind: dropSet, typ: typ})
 		})
 	}
-	v.tree.each(func(n node) {
-		was := old.tree.find(n.name())
+	t.each(func(n node) {
+		was := old.find(n.name())
 		if len(edits) > most || was != nil && alike(was, n) {
 			return
 		}
@@ -130,15 +194,12 @@ func (v *Version) From(old *Version) *Version {
 			drop(was, n)
 		}
 	})
-	old.tree.each(func(n node) {
-		if len(edits) <= most && v.tree.find(n.name()) == nil {
+	old.each(func(n node) {
+		if len(edits) <= most && t.find(n.name()) == nil {
 			drop(n, nil)
 		}
 	})
-	if len(edits) > most {
-		return v
-	}
-	return &Version{origin: v.origin, tree: old.tree.apply(v.origin, edits), signed: v.signed}
+	return edits, len(edits) <= most
 }
 
 // alike reports whether two nodes have the same sets.
@@ -153,14 +214,15 @@ var ErrMismatch = errors.New("the difference does not fit what is here")
 // 1995).
 type Edition struct {
 	origin rr.Name
-	tree   *tree
-	signed bool
-	open   map[setKey]*openSet // sets that have changed and are not in the tree yet
-	soa    *openSet
+	trees
+	open map[setKey]*openSet // sets that have changed and are not in the trees yet
+	soa  *openSet
 }
 
+// setKey is where a set is.
 type setKey struct {
 	name rr.Name
+	part **tree
 	typ  rr.Type
 }
 
@@ -186,14 +248,16 @@ const maxSetSize = 64000
 
 // NewEdition begins a version from nothing.
 func NewEdition(origin rr.Name) *Edition {
+	seed := rand.Uint64()
 	return &Edition{
-		origin: origin, tree: newTree(rand.Uint64()), open: map[setKey]*openSet{},
+		origin: origin, open: map[setKey]*openSet{},
+		trees: trees{tree: newTree(seed), proofs: newTree(seed), seals: newTree(seed)},
 	}
 }
 
 // Edit begins a version from v.
 func (v *Version) Edit() *Edition {
-	return &Edition{origin: v.origin, tree: v.tree, signed: v.signed, open: map[setKey]*openSet{}}
+	return &Edition{origin: v.origin, trees: v.trees, open: map[setKey]*openSet{}}
 }
 
 // made reports whether signing a zone makes records of the type, or needs them.
@@ -201,31 +265,36 @@ func made(t rr.Type) bool {
 	return t.Proves() || t == rr.TypeDNSKEY || t == rr.TypeCDS || t == rr.TypeCDNSKEY
 }
 
-// check returns an error if a record may not be in the zone. pass is true if it is to be left out.
-func (e *Edition) check(r *rr.Record) (pass bool, err error) {
+// check returns an error if a record may not be in the zone.
+func (e *Edition) check(r *rr.Record) error {
 	switch {
 	case !r.Owner.Under(e.origin):
-		return false, fmt.Errorf("%s is not in zone %s", r.Owner, e.origin)
+		return fmt.Errorf("%s is not in zone %s", r.Owner, e.origin)
 	case r.Class != classIN:
-		return false, fmt.Errorf("%s %s: class %d", r.Owner, r.Type, r.Class)
+		return fmt.Errorf("%s %s: class %d", r.Owner, r.Type, r.Class)
 	case r.Type == rr.TypeSOA:
-		return false, fmt.Errorf("an SOA record of %s where none may be", r.Owner)
-	case made(r.Type):
-		e.signed = true
-		return true, nil
+		return fmt.Errorf("an SOA record of %s where none may be", r.Owner)
+	case r.Type == rr.TypeRRSIG && len(r.Data) < dnssec.LeastRRSIG:
+		return fmt.Errorf("an RRSIG record of %s with %d octets", r.Owner, len(r.Data))
 	}
 	if err := rr.Check(r.Type, r.Data); err != nil {
-		return false, fmt.Errorf("%s %s: %w", r.Owner, r.Type, err)
+		return fmt.Errorf("%s %s: %w", r.Owner, r.Type, err)
 	}
-	return false, nil
+	return nil
+}
+
+// key returns where a record belongs.
+func (e *Edition) key(r *rr.Record) setKey {
+	part, typ := e.cutOf(r.Type, r.Data)
+	return setKey{r.Owner, part, typ}
 }
 
 // Add adds a record. The Edition owns the record's data from now on.
 func (e *Edition) Add(r rr.Record) error {
-	if pass, err := e.check(&r); pass || err != nil {
+	if err := e.check(&r); err != nil {
 		return err
 	}
-	s := e.at(setKey{r.Owner, r.Type})
+	s := e.at(e.key(&r))
 	if at := s.find(r.Type, r.Data); at >= 0 {
 		s.data[at] = r.Data // perhaps in another case: NSD repeats unchanged records, also in differences
 		return nil
@@ -247,10 +316,10 @@ func (e *Edition) Add(r rr.Record) error {
 
 // Remove removes a record. Its TTL does not matter. The error wraps ErrMismatch if there is no such record.
 func (e *Edition) Remove(r rr.Record) error {
-	if pass, err := e.check(&r); pass || err != nil {
+	if err := e.check(&r); err != nil {
 		return err
 	}
-	s := e.at(setKey{r.Owner, r.Type})
+	s := e.at(e.key(&r))
 	at := s.find(r.Type, r.Data)
 	if at < 0 {
 		return fmt.Errorf("%w: there is no such %s %s", ErrMismatch, r.Owner, r.Type)
@@ -284,7 +353,7 @@ func (e *Edition) at(key setKey) *openSet {
 		return s
 	}
 	s = &openSet{}
-	if n := e.tree.find([]byte(key.name)); n != nil {
+	if n := (*key.part).find([]byte(key.name)); n != nil {
 		count, wire := n.set(key.typ)
 		s.size = len(wire)
 		for range count {
@@ -306,27 +375,34 @@ func (e *Edition) flush(least int) {
 	if len(e.open) < least {
 		return
 	}
-	edits := make([]edit, 0, len(e.open)+1)
+	edits := map[**tree][]edit{}
 	for key, s := range e.open {
 		if len(s.data) == 0 {
-			edits = append(edits, edit{name: key.name, kind: dropSet, typ: key.typ})
+			edits[key.part] = append(edits[key.part], edit{name: key.name, kind: dropSet, typ: key.typ})
 			continue
 		}
-		edits = append(edits, s.edit(key))
+		edits[key.part] = append(edits[key.part], s.edit(key, key.part == &e.seals))
 	}
-	if want := shardsFor(e.tree.names + len(edits)); want > 2*e.tree.len() {
-		e.tree = e.tree.resize(want) // first, so that no shard becomes too large
+	for part, edits := range edits {
+		t := *part
+		if want := shardsFor(t.names + len(edits)); want > 2*t.len() {
+			t = t.resize(want) // first, so that no shard becomes too large
+		}
+		*part = t.apply(e.origin, edits)
 	}
-	e.tree = e.tree.apply(e.origin, edits)
 	clear(e.open)
 }
 
 // edit returns the edit that puts the set. It sorts the records, so that a version does not depend on how it came.
-func (s *openSet) edit(key setKey) edit {
+func (s *openSet) edit(key setKey, seals bool) edit {
+	typ := key.typ
+	if seals {
+		typ = rr.TypeRRSIG
+	}
 	return edit{name: key.name, kind: putSet, typ: key.typ, set: func(dst []byte) ([]byte, int) {
 		slices.SortFunc(s.data, bytes.Compare)
 		for _, d := range s.data {
-			dst = appendRecord(dst, key.typ, s.ttl, d)
+			dst = appendRecord(dst, typ, s.ttl, d)
 		}
 		return dst, len(s.data)
 	}}
@@ -335,10 +411,10 @@ func (s *openSet) edit(key setKey) edit {
 // Finish returns the version. It fails if the zone has no SOA, or no NS at its apex.
 func (e *Edition) Finish() (*Version, error) {
 	if e.soa != nil {
-		e.open[setKey{e.origin, rr.TypeSOA}] = e.soa
+		e.open[setKey{e.origin, &e.tree, rr.TypeSOA}] = e.soa
 	}
 	e.flush(1)
-	v := &Version{origin: e.origin, tree: e.tree, signed: e.signed}
+	v := &Version{origin: e.origin, trees: e.trees}
 	types := v.types(e.origin)
 	switch {
 	case !slices.Contains(types, rr.TypeSOA):

@@ -102,6 +102,9 @@ func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) boo
 			return f(n.name(), typ, count, wire)
 		})
 	})
+	if more && z.zone.sealed != nil {
+		z.eachSealed(f)
+	}
 	return nil
 }
 
@@ -150,8 +153,6 @@ func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || t
 // added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed. It
 // does not know signatures: neither version may be signed.
 func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
-	a, b := old.zone.tree, z.zone.tree
-	alike := a.len() == b.len() && a.seed == b.seed
 	more := true
 	seen := map[string]bool{}
 	at := func(name []byte) {
@@ -161,12 +162,8 @@ func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bo
 		seen[string(name)] = true
 		more = diffName(old, z, name, f)
 	}
-	for _, t := range [...]*tree{a, b} {
-		for i := range t.len() {
-			if !alike || !a.at(i).same(b.at(i)) {
-				t.at(i).each(func(n node) { at(n.name()) })
-			}
-		}
+	for i, b := range z.zone.trees() {
+		apart(old.zone.trees()[i], b, func(n node) { at(n.name()) })
 	}
 	if old.program == z.program && len(old.policies) == len(z.policies) &&
 		(len(z.policies) == 0 || &old.policies[0] == &z.policies[0]) {
@@ -179,6 +176,29 @@ func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bo
 			}
 			if name, err := rr.ParseName(p.Name); err == nil && name.Under(z.zone.origin) {
 				at([]byte(name))
+			}
+		}
+	}
+}
+
+// trees returns all trees that a zone's records are in, in an order; nil: the zone has none of that kind.
+func (z *zone) trees() [3]*tree {
+	if z.sealed == nil {
+		return [3]*tree{z.tree}
+	}
+	return [3]*tree{z.tree, z.sealed.version.proofs, z.sealed.version.seals}
+}
+
+// apart calls f with each name of the shards that two trees, which may be nil, do not share.
+func apart(a, b *tree, f func(n node)) {
+	alike := a != nil && b != nil && a.len() == b.len() && a.seed == b.seed
+	for _, t := range [...]*tree{a, b} {
+		if t == nil {
+			continue
+		}
+		for i := range t.len() {
+			if !alike || !a.at(i).same(b.at(i)) {
+				t.at(i).each(f)
 			}
 		}
 	}
@@ -211,33 +231,50 @@ func contains(records [][]byte, r []byte) bool {
 
 // records returns all records of a name.
 func (z *Zone) records(name []byte) (all [][]byte) {
-	n := z.zone.tree.find(name)
-	if n == nil {
-		return nil
-	}
-	z.node(n, func(_ rr.Type, count int, wire []byte) bool {
+	take := func(_ rr.Type, count int, wire []byte) bool {
 		for range count {
 			size := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
 			all = append(all, wire[:size])
 			wire = wire[size:]
 		}
 		return true
-	})
+	}
+	if n := z.zone.tree.find(name); n != nil {
+		z.node(n, take)
+	}
+	if z.zone.sealed != nil {
+		z.zone.sealed.at(name, take)
+	}
 	return all
 }
 
 // Apart returns how many octets of the older version are not shared with z: what keeping the older version costs.
 func (z *Zone) Apart(old *Zone) (octets int) {
 	kept := make(map[*byte]bool, z.zone.tree.len())
-	for i := range z.zone.tree.len() {
-		if s := z.zone.tree.at(i); s.names > 0 {
-			kept[&s.block[0]] = true
+	for _, t := range z.zone.trees() {
+		t.blocks(func(b []byte) { kept[&b[0]] = true })
+	}
+	for _, t := range old.zone.trees() {
+		t.blocks(func(b []byte) {
+			if !kept[&b[0]] {
+				octets += len(b)
+			}
+		})
+		if t != nil {
+			octets += int(unsafe.Sizeof(shard{})) * t.len()
 		}
 	}
-	for i := range old.zone.tree.len() {
-		if s := old.zone.tree.at(i); s.names > 0 && !kept[&s.block[0]] {
-			octets += len(s.block)
+	return octets + 8*len(old.policies)
+}
+
+// blocks calls f with the block of each shard that has names. The tree may be nil.
+func (t *tree) blocks(f func(block []byte)) {
+	if t == nil {
+		return
+	}
+	for i := range t.len() {
+		if s := t.at(i); s.names > 0 {
+			f(s.block)
 		}
 	}
-	return octets + int(unsafe.Sizeof(shard{}))*old.zone.tree.len() + 8*len(old.policies)
 }

@@ -124,8 +124,9 @@ func (u *update) editZones() {
 		switch {
 		case z.Secondary() && (u.relaid[origin] || len(edits) > 0): // removing what covers it shows the primary's data
 			next = *u.layOver(origin, apex, z, u.out.zones[at])
+		case z.Secondary() && next.sealed != nil: // the serial is the primary's
 		case z.Secondary() && next.version != nil:
-			next.reserial(overlaidSerial(next.version, serial))
+			next.reserial(overlaidSerial(next.version, serial) + u.turned(z))
 		case !z.Secondary():
 			if len(edits) > 0 {
 				next.tree = next.tree.apply(apex, edits)
@@ -155,6 +156,7 @@ func (u *update) buildZone(origin string) {
 		}
 		delete(u.overlaid, origin)
 		delete(u.lacking, origin)
+		delete(u.seals, origin)
 	} else {
 		built := u.built(origin, apex, z)
 		if !known {
@@ -172,6 +174,7 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 		return u.layOver(origin, apex, z, nil)
 	}
 	delete(u.overlaid, origin)
+	delete(u.seals, origin)
 	if u.catalog.Hollow(origin) {
 		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
 	}

@@ -1,0 +1,273 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// sealed is what a zone has that its primary signs, where nothing is laid over it: the primary's signatures and denial,
+// which are answered and handed on as they are. It never changes.
+type sealed struct {
+	version *Version
+	chain   *dnssec.Chain // owners of the records of denial, in their order
+	hashing *hashing      // how NSEC3 records come by their owners; nil: denial is by NSEC
+	keyed   []rr.Name     // names with what signing makes or needs, but for signatures and denial
+	found   findings
+}
+
+// hashing is what an NSEC3PARAM record says (RFC 5155 section 4).
+type hashing struct {
+	salt       []byte
+	iterations int
+}
+
+// mostIterations is how many additional iterations a hash may have (RFC 5155 section 10.3): each negative answer costs
+// them up to four times. Of a zone with more nothing is proven.
+const mostIterations = 2500
+
+// denies reports whether records of the type are of the zone's chain.
+func denies(typ rr.Type) bool { return typ == rr.TypeNSEC || typ == rr.TypeNSEC3 }
+
+// newSealed returns what a version has, but for the chain and its health. Its denial is by NSEC where the apex has an
+// NSEC record, as a zone that turns to NSEC3 has it until the chain is whole; and without either by nothing.
+func newSealed(v *Version) *sealed {
+	g := &sealed{version: v}
+	n := v.proofs.find([]byte(v.origin))
+	if n == nil {
+		return g
+	}
+	if count, _ := n.set(rr.TypeNSEC); count > 0 {
+		return g
+	}
+	count, wire := n.set(rr.TypeNSEC3PARAM)
+	for range count {
+		data := dataOf(wire)
+		wire = wire[recordHead+len(data):]
+		if len(data) >= 5 && data[0] == 1 && data[1] == 0 && len(data) == 5+int(data[4]) {
+			g.hashing = &hashing{data[5:], int(binary.BigEndian.Uint16(data[2:]))}
+			break
+		}
+	}
+	return g
+}
+
+// same reports whether two zones hash alike.
+func (h *hashing) same(o *hashing) bool {
+	return h == nil && o == nil ||
+		h != nil && o != nil && h.iterations == o.iterations && bytes.Equal(h.salt, o.salt)
+}
+
+// dataOf returns the RDATA of the first record of a set.
+func dataOf(wire []byte) []byte {
+	return wire[recordHead : recordHead+int(binary.BigEndian.Uint16(wire[recordHead-2:]))]
+}
+
+// key appends the key in the chain of a name, in wire form and lower case.
+func (g *sealed) key(dst []byte, z *zone, name []byte) []byte {
+	if h := g.hashing; h != nil {
+		hash := dnssec.HashSalted(name, h.salt, h.iterations)
+		return append(dst, hash[:]...)
+	}
+	var offsets [128]uint8
+	return dnssec.AppendOrderKey(dst, name, offsets[:z.above(name, &offsets)])
+}
+
+// owner appends the owner of the record at a key of the chain.
+func (g *sealed) owner(dst, key []byte) []byte {
+	if g.hashing != nil {
+		dst = dnssec.AppendHashed(dst, key)
+	} else {
+		dst = dnssec.AppendKeyName(dst, key)
+	}
+	return append(dst, g.version.origin...)
+}
+
+// link returns the key in the chain of the record of denial that a node of the version's proofs has. ok is false if it
+// has none.
+func (g *sealed) link(z *zone, n node) (key []byte, ok bool) {
+	if g.record(n) == nil {
+		return nil, false
+	}
+	if g.hashing == nil {
+		return g.key(nil, z, n.name()), true
+	}
+	name := n.name()
+	hash, ok := dnssec.ParseHashed(name[1 : 1+int(name[0])])
+	if !ok || string(name[1+int(name[0]):]) != string(g.version.origin) {
+		return nil, false
+	}
+	return hash[:], true
+}
+
+// record returns the record of denial that a node of the version's proofs has, as in a Set; nil: none.
+func (g *sealed) record(n node) []byte {
+	if n == nil {
+		return nil
+	}
+	if g.hashing == nil {
+		_, wire := n.set(rr.TypeNSEC)
+		return wire
+	}
+	count, wire := n.set(rr.TypeNSEC3)
+	for range count {
+		data := dataOf(wire)
+		if g.hashing.made(data) {
+			return wire[:recordHead+len(data)]
+		}
+		wire = wire[recordHead+len(data):]
+	}
+	return nil
+}
+
+// made reports whether an NSEC3's RDATA is of the chain that is hashed so.
+func (h *hashing) made(data []byte) bool {
+	return len(data) >= 5 && data[0] == 1 && int(binary.BigEndian.Uint16(data[2:])) == h.iterations &&
+		int(data[4]) == len(h.salt) && bytes.HasPrefix(data[5:], h.salt)
+}
+
+// Secure reports whether the zone that answers has signatures, ours or its primary's. The outcome must not be Refused.
+func (a *Answer) Secure() bool { return a.in != nil && (a.in.signing != nil || a.in.sealed != nil) }
+
+// Seals returns the RRSIGs of an RRset of a zone that its primary signs, in the form of a Set; nil: there are none.
+// owner is in wire form and lower case, a wildcard as such.
+func (a *Answer) Seals(owner []byte, typ rr.Type) []byte {
+	if a.in.sealed == nil {
+		return nil
+	}
+	n := a.in.sealed.version.seals.find(owner)
+	if n == nil {
+		return nil
+	}
+	_, wire := n.set(typ)
+	return wire
+}
+
+// has reports whether a name has a record in the chain.
+func (g *sealed) has(d *Denial, z *zone, name []byte) bool {
+	if g.chain.Len() == 0 {
+		return false
+	}
+	d.key = g.key(d.key[:0], z, name)
+	_, _, exact := g.chain.Find(d.key)
+	return exact
+}
+
+// prove adds the record that is at a name, or else the one that covers it, unless it is there already.
+func (g *sealed) prove(d *Denial, z *zone, name []byte) {
+	if g.chain.Len() == 0 || len(d.Proofs) == len(d.links) {
+		return
+	}
+	d.key = g.key(d.key[:0], z, name)
+	at, _, _ := g.chain.Find(d.key)
+	l := &d.links[len(d.Proofs)]
+	l.owner = g.owner(l.owner[:0], at)
+	if slices.ContainsFunc(d.Proofs, func(p Proof) bool { return bytes.Equal(p.Owner, l.owner) }) {
+		return
+	}
+	record := g.record(g.version.proofs.find(l.owner))
+	if record == nil {
+		return
+	}
+	ttl := binary.BigEndian.Uint32(record[6:])
+	d.Proofs = append(d.Proofs, Proof{
+		Owner: l.owner, Below: len(l.owner) - len(z.origin), Type: rr.Type(binary.BigEndian.Uint16(record[2:])),
+		TTL: ttl, Whole: ttl, Data: dataOf(record),
+	})
+}
+
+// enclose proves which name above one that has no record is the closest that has one, and that there is none at the
+// next closer name (RFC 5155 section 7.2.1). It returns where the first begins. Where an unsigned delegation is left
+// out of the chain, as is what leads to such only, that is all that can be shown of it (section 6).
+func (g *sealed) enclose(d *Denial, z *zone, name []byte) (encloser int) {
+	apex, below := len(name)-len(z.origin), 0
+	for encloser < apex {
+		below = encloser
+		if encloser += 1 + int(name[encloser]); g.has(d, z, name[encloser:]) {
+			break
+		}
+	}
+	g.prove(d, z, name[encloser:])
+	g.prove(d, z, name[below:])
+	return encloser
+}
+
+// noData is Snapshot.NoData.
+func (g *sealed) noData(d *Denial, a *Answer, name []byte) {
+	z := a.in
+	switch {
+	case a.Encloser > 0:
+		g.expanded(d, a, name)
+		if g.hashing != nil {
+			g.prove(d, z, name[a.Encloser:])
+		}
+	case g.hashing != nil && !g.has(d, z, a.source):
+		g.enclose(d, z, a.source)
+		return
+	}
+	g.prove(d, z, a.source)
+}
+
+func (g *sealed) expanded(d *Denial, a *Answer, name []byte) {
+	if g.hashing != nil {
+		name = name[closer(name, a.Encloser):]
+	}
+	g.prove(d, a.in, name)
+}
+
+// nameError is Snapshot.NameError. encloser is where the closest name begins that exists.
+func (g *sealed) nameError(d *Denial, z *zone, name []byte, encloser int) {
+	if g.hashing != nil {
+		encloser = g.enclose(d, z, name)
+	} else {
+		g.prove(d, z, name)
+	}
+	d.name = append(append(d.name[:0], 1, '*'), name[encloser:]...)
+	g.prove(d, z, d.name)
+}
+
+// insecure proves that a cut has no DS.
+func (g *sealed) insecure(d *Denial, z *zone, cut []byte) {
+	if g.hashing != nil && !g.has(d, z, cut) {
+		g.enclose(d, z, cut)
+		return
+	}
+	g.prove(d, z, cut)
+}
+
+// eachSealed calls f with what Each leaves out of a zone that its primary signs: denial, and signatures.
+func (z *Zone) eachSealed(f func(name []byte, typ rr.Type, count int, wire []byte) bool) {
+	v := z.zone.sealed.version
+	for n := range v.proofs.nodes {
+		if !n.denial(func(typ rr.Type, count int, wire []byte) bool { return f(n.name(), typ, count, wire) }) {
+			return
+		}
+	}
+	for n := range v.seals.nodes {
+		more := true
+		n.each(func(_ rr.Type, count int, wire []byte) { more = more && f(n.name(), rr.TypeRRSIG, count, wire) })
+		if !more {
+			return
+		}
+	}
+}
+
+// denial calls f with the records of denial of a node, until f returns false, and reports whether it has not.
+func (n node) denial(f func(typ rr.Type, count int, wire []byte) bool) bool {
+	more := true
+	n.each(func(typ rr.Type, count int, wire []byte) { more = more && (!denies(typ) || f(typ, count, wire)) })
+	return more
+}
+
+// at calls f with a name's denial and signatures.
+func (g *sealed) at(name []byte, f func(typ rr.Type, count int, wire []byte) bool) {
+	if n := g.version.proofs.find(name); n != nil {
+		n.denial(f)
+	}
+	if n := g.version.seals.find(name); n != nil {
+		n.each(func(_ rr.Type, count int, wire []byte) { f(rr.TypeRRSIG, count, wire) })
+	}
+}
