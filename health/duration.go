@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -43,8 +44,13 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("a duration is text with a unit, such as \"30s\", not %s", b)
 	}
 	v, err := time.ParseDuration(s)
+	if days, is := strings.CutSuffix(s, "d"); is {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		v = time.Duration(n) * 24 * time.Hour
+	}
 	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration; write it as \"30s\", \"5m\" or \"1h30m\"", s)
+		return fmt.Errorf("%q is not a duration; write it as \"30s\", \"5m\", \"1h30m\" or \"90d\"", s)
 	}
 	*d = Duration(v)
 	return nil

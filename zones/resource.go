@@ -139,6 +139,18 @@ type DNSSEC struct {
 	Foreign []string `json:"foreign,omitempty" range:"at most 16" example:"[\"256 3 15 AQID\"]"`
 	// Whether CDS and CDNSKEY ask the parent to take its DS out (RFC 8078), before the zone is signed no longer.
 	Withdraw bool `json:"withdraw,omitempty" default:"false" example:"true"`
+	// Which keys roll by themselves, and how old they get. Keys in etcd only. Nothing rolls if it is left out.
+	Roll *Rolling `json:"roll,omitempty"`
+	// Addresses of all servers of the parent zone, which are asked for its DS. Left out: those that its NS name.
+	Parent []string `json:"parent,omitempty" range:"at most 32" default:"found by its NS" example:"[192.0.2.1]"`
+}
+
+// Rolling says how old a zone's keys get before others take their place.
+type Rolling struct {
+	// The age at which the key that signs the zone's data (ZSK) is rolled. It does nothing in a zone without one.
+	ZSK Duration `json:"zsk,omitzero" default:"never" range:"24h or more" example:"90d"`
+	// The age at which the key is rolled that the parent's DS is of (KSK, or a CSK). The parent must take CDS.
+	KSK Duration `json:"ksk,omitzero" default:"never" range:"24h or more" example:"365d"`
 }
 
 // Record is one static RRset: all records of one type at one name.

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -49,14 +50,44 @@ func (f *faults) signing(z *Zone) {
 			f.idle("dnssec.nsec3", z.DNSSEC.NSEC3)
 			f.idle("dnssec.foreign", len(z.DNSSEC.Foreign) > 0)
 			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
+			f.idle("dnssec.roll", z.DNSSEC.Roll != nil)
+			f.idle("dnssec.parent", len(z.DNSSEC.Parent) > 0)
 		}
 	case z.Lists(), z.Catalog():
 		f.add("dnssec.enabled", "a catalog zone is read by its secondaries only, and not signed; take dnssec out")
 	}
 	if z.Signed() {
 		f.foreign(z.DNSSEC.Foreign)
+		f.rolling(z.DNSSEC)
 	}
 }
+
+// rolling checks which keys roll by themselves, and whom they ask.
+func (f *faults) rolling(d *DNSSEC) {
+	if d.Roll != nil {
+		if *d.Roll == (Rolling{}) {
+			f.add("dnssec.roll", "it says of no key that it rolls; give zsk or ksk, or take it out")
+		}
+		for field, age := range map[string]Duration{"zsk": d.Roll.ZSK, "ksk": d.Roll.KSK} {
+			if age != 0 && age.Std() < 24*time.Hour {
+				f.add("dnssec.roll."+field, "%v is less than a day, which no roll keeps up with; write 24h or more",
+					age)
+			}
+		}
+	}
+	if len(d.Parent) > mostParents {
+		f.add("dnssec.parent", "there are %d addresses, and %d is the most", len(d.Parent), mostParents)
+	}
+	for i, text := range d.Parent {
+		_, port := netip.ParseAddrPort(text)
+		if _, err := netip.ParseAddr(text); err != nil && port != nil {
+			f.add(Item("dnssec.parent", i), "%q is not an address; write one such as 192.0.2.1 or 192.0.2.1:5300", text)
+		}
+	}
+}
+
+// mostParents is how many addresses of the parent's servers a zone may name.
+const mostParents = 32
 
 // idle refuses a setting of a zone that is not signed.
 func (f *faults) idle(field string, set bool) {

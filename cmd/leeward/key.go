@@ -204,6 +204,11 @@ func newKeyList(inv *invocation) *cobra.Command {
 					t.AddTexts(r.Zone, fmt.Sprint(r.Tag), r.Algorithm, fmt.Sprint(r.Flags), r.State, r.Then)
 				}
 				inv.table(&t)
+				if v, is := f.place.(*keyVault); is {
+					for _, text := range v.rolls {
+						inv.printf("%s\n", text)
+					}
+				}
 				return nil
 			})
 			return errors.Join(err, wrong)

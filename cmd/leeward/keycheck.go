@@ -3,18 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/net/dns/dnsmessage"
 
+	"leeward/cmd/leeward/process"
 	"leeward/zones/dnssec"
 	"leeward/zones/rr"
 )
@@ -132,70 +130,13 @@ func askParents(ctx context.Context, origin rr.Name, parents []string) (all [][]
 	return all, nil
 }
 
-// askLimit is how long one server may take.
-const askLimit = 10 * time.Second
-
-// askData asks an authoritative server for the RRset of a type at a zone's apex, over TCP, and returns the RDATA.
-func askData(ctx context.Context, server string, origin rr.Name, typ rr.Type) (all [][]byte, err error) {
-	address, err := netip.ParseAddrPort(server)
-	if err != nil {
-		host, err := netip.ParseAddr(server)
-		if err != nil {
+// askData asks an authoritative server for the RRset of a type at a zone's apex, and returns the RDATA.
+func askData(ctx context.Context, server string, origin rr.Name, typ rr.Type) ([][]byte, error) {
+	if _, err := netip.ParseAddr(server); err != nil {
+		if _, err := netip.ParseAddrPort(server); err != nil {
 			return nil, misused("%s: write an address, or an address with a port", server)
 		}
-		address = netip.AddrPortFrom(host, 53)
 	}
-	name, err := dnsmessage.NewName(rr.TrimDot(origin.String()) + ".")
-	if err != nil {
-		return nil, err
-	}
-	q := dnsmessage.Message{Header: dnsmessage.Header{ID: uint16(time.Now().UnixNano())}, Questions: []dnsmessage.Question{
-		{Name: name, Type: dnsmessage.Type(typ), Class: dnsmessage.ClassINET},
-	}}
-	request, err := q.Pack()
-	if err != nil {
-		return nil, err
-	}
-	ctx, stop := context.WithTimeout(ctx, askLimit)
-	defer stop()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address.String())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, err
-	}
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(request))), request...)); err != nil {
-		return nil, err
-	}
-	var size [2]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return nil, fmt.Errorf("%s: %w", server, err)
-	}
-	response := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(conn, response); err != nil {
-		return nil, fmt.Errorf("%s: %w", server, err)
-	}
-	var m dnsmessage.Message
-	if err := m.Unpack(response); err != nil {
-		return nil, fmt.Errorf("%s: %w", server, err)
-	}
-	switch {
-	case m.ID != q.ID || !m.Response:
-		return nil, fmt.Errorf("%s: it answers something else", server)
-	case m.RCode != dnsmessage.RCodeSuccess:
-		return nil, fmt.Errorf("%s: it answers %s %s with %s", server, name, typ, m.RCode)
-	case !m.Authoritative:
-		return nil, fmt.Errorf("%s: it is not authoritative for %s %s; name a server of the zone that has it", server, name,
-			typ)
-	}
-	for _, r := range m.Answers {
-		if body, ok := r.Body.(*dnsmessage.UnknownResource); ok && body.Type == dnsmessage.Type(typ) {
-			all = append(all, body.Data)
-		}
-	}
-	return all, nil
+	all, _, err := process.AskAuthority(ctx, server, origin, typ)
+	return all, err
 }

@@ -121,6 +121,14 @@ func (f keyFolder) write(_ context.Context, changed []dnssec.TimedKey) error {
 type keyVault struct {
 	vault *vault.Vault
 	held  *vault.Held // as they were read last
+	rolls []string    // those that are under way, in words
+}
+
+// rolling notes how far a zone's roll is.
+func (v *keyVault) rolling(origin rr.Name, r *dnssec.Roll) {
+	if r != nil {
+		v.rolls = append(v.rolls, rr.TrimDot(origin.String())+": "+r.String())
+	}
 }
 
 func (v *keyVault) each(ctx context.Context, call func(origin rr.Name, keys *dnssec.Keys, err error)) error {
@@ -130,6 +138,11 @@ func (v *keyVault) each(ctx context.Context, call func(origin rr.Name, keys *dns
 	}
 	for _, origin := range all.Origins() {
 		keys, err := all.Read(origin, v.vault.Secrets)
+		if roll, wrong := all.Roll(origin, v.vault.Secrets); wrong == nil {
+			v.rolling(origin, roll)
+		} else if err == nil {
+			call(origin, nil, wrong)
+		}
 		call(origin, keys, err)
 	}
 	return nil
@@ -138,6 +151,7 @@ func (v *keyVault) each(ctx context.Context, call func(origin rr.Name, keys *dns
 func (v *keyVault) read(ctx context.Context, origin rr.Name) (keys *dnssec.Keys, err error) {
 	if v.held, err = v.vault.Read(ctx, origin); v.held != nil {
 		keys = v.held.Keys
+		v.rolling(origin, v.held.Roll)
 	}
 	return keys, err
 }

@@ -166,9 +166,15 @@ func importKey(origin rr.Name, flags uint16, file string) (k dnssec.TimedKey, er
 func newKeyRoll(inv *invocation) *cobra.Command {
 	var f keyFlags
 	var role, algorithm string
+	var halt, byTimes bool
 	cmd := &cobra.Command{
 		Use: "roll ORIGIN", Short: "Begin to put a new key in the place of one", Args: cobra.ExactArgs(1),
-		Long: `Make a key and set times, by which servers roll without another command:
+		Long: `Make a key. With --etcd servers carry the roll on from there to its end: a step is
+taken once all of them do the one before, its TTL is past, and for a KSK, a CSK and
+an algorithm all servers of the parent have the DS. "leeward key list" and
+"leeward status" say how far it is and who holds it up; --stop gives it up where it
+is. With --keys, or --by-times, times are set by which servers roll without waiting
+for each other:
 
   --role zsk        the new ZSK is published, signs, and the old one goes. A
                     zone with a CSK gets a ZSK; its CSK is a KSK from then on
@@ -178,12 +184,25 @@ func newKeyRoll(inv *invocation) *cobra.Command {
 		Example: `  leeward key roll example.test --role zsk --ttl 1h --keys /etc/leeward/keys
   leeward key roll example.test --algorithm 15 --keys /etc/leeward/keys`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if halt {
+				return f.stop(args[0], role+algorithm)
+			}
 			if (role == "") == (algorithm == "") {
 				return misused("say what to roll: --role zsk, ksk or csk, or all keys by --algorithm")
 			}
 			_, keys, err := f.zone(args[0])
 			if err != nil {
 				return err
+			}
+			v, is := f.place.(*keyVault)
+			if byTimes && !is {
+				return misused("--by-times has no effect: with --keys all rolls are by times; leave it out")
+			}
+			if is && byTimes && !v.held.Roll.Over() && !f.force {
+				return fmt.Errorf("a roll is under way already: %v", v.held.Roll)
+			}
+			if is && !byTimes {
+				return f.begin(v, role, algorithm)
 			}
 			if keys.Moves(inv.now()) && !f.force {
 				return errors.New("a roll is under way: see `leeward key list`; --force begins another beside it")
@@ -214,10 +233,69 @@ func newKeyRoll(inv *invocation) *cobra.Command {
 	}
 	f.add(inv, cmd)
 	f.addTiming(cmd)
+	cmd.Flags().BoolVar(&halt, "stop", false, "with --etcd: give the roll up that is under way; keys stay as they are")
+	cmd.Flags().BoolVar(&byTimes, "by-times", false,
+		"with --etcd: set times, and do not have servers wait for each other")
 	cmd.Flags().StringVar(&role, "role", "", "`zsk`, ksk or csk")
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "`13` (ECDSAP256SHA256) or 15 (ED25519)")
 	cmd.Flags().BoolVar(&f.force, "force", false, "do it though another roll is under way, or the chain would break")
 	return cmd
+}
+
+// begin begins a roll that servers carry on.
+func (f *keyFlags) begin(v *keyVault, role, algorithm string) error {
+	const why = "with --etcd servers know the TTLs and wait for each other; leave it out, or give --by-times"
+	flags := f.cmd.Flags()
+	for _, name := range []string{"ttl", "parent-ttl", "delay", "force"} {
+		if flags.Changed(name) {
+			return misused("--%s has no effect: %s", name, why)
+		}
+	}
+	kind, a, err := dnssec.RollsAlgorithm, dnssec.Algorithm(0), error(nil)
+	switch role {
+	case "zsk":
+		kind = dnssec.RollsZSK
+	case "ksk", "csk":
+		kind = dnssec.RollsEntry
+	case "":
+		if a, err = algorithmOf(algorithm); err != nil {
+			return err
+		}
+	default:
+		return misused("--role %s: it is zsk, ksk or csk", role)
+	}
+	changed, err := v.vault.Begin(f.cmd.Context(), v.held, kind, a, f.inv.now())
+	if err != nil {
+		return err
+	}
+	for _, k := range changed {
+		f.inv.printf("%s written\n", k.Place())
+	}
+	f.inv.printf("Servers that follow etcd and have the secret carry the roll on.\n")
+	return nil
+}
+
+// stop gives up a roll that servers carry on.
+func (f *keyFlags) stop(origin, what string) error {
+	if what != "" {
+		return misused("--stop gives up whatever roll is under way; leave --role and --algorithm out")
+	}
+	_, _, err := f.zone(origin)
+	v, is := f.place.(*keyVault)
+	switch {
+	case f.place != nil && !is:
+		return misused("with --keys no server carries a roll on: times in the files say what comes, and `leeward key " +
+			"retire` has a key go")
+	case err != nil && (v == nil || v.held == nil || v.held.Keys == nil):
+		return err
+	case err == nil && v.held.Roll.Over():
+		return errors.New("no roll is under way")
+	}
+	if err := v.vault.Stop(f.cmd.Context(), v.held, f.inv.now()); err != nil {
+		return err
+	}
+	f.inv.printf("The roll is given up, and keys stay as they are: `leeward key list`; `leeward key retire` has one go.\n")
+	return nil
 }
 
 func newKeyRetire(inv *invocation) *cobra.Command {
@@ -253,6 +331,10 @@ the old one out; retire it again when it has.`,
 			}
 			if !asked && len(parents) > 0 {
 				return misused("key %d is not one that signs DNSKEY now, so the parent does not matter; leave --parent out", tag)
+			}
+			if v, is := f.place.(*keyVault); is && !v.held.Roll.Over() && !f.force {
+				return fmt.Errorf("servers carry a roll on, and retire old keys by themselves: %v; `leeward key roll %s "+
+					"--stop` gives it up", v.held.Roll, args[0])
 			}
 			changed, more, err := keys.Retire(uint16(tag), ds, inv.now(), f.timing)
 			if err == nil {

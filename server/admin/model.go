@@ -73,8 +73,17 @@ type Server struct {
 	// the first of what it holds back; of this server Status has all
 	HeldFirst []Held       `json:"heldFirst,omitempty"`
 	Asked     *steer.Asked `json:"asked,omitempty"`   // which clients it was asked by lately, for forecasts
+	Rolls     []Roll       `json:"rolls,omitempty"`   // what it does of the rolls of zones' keys that are under way
 	NoProbe   bool         `json:"noProbe,omitempty"` // it probes nothing and is no vantage
 	Fresh     bool         `json:"fresh"`             // it has been heard of within its own stale window
+}
+
+// Roll is what a server does of the roll of a zone's keys, for the server that carries the roll on.
+type Roll struct {
+	Zone  string    `json:"zone"`
+	Step  string    `json:"step"`          // that it does
+	Since time.Time `json:"since"`         // by its clock
+	Due   string    `json:"due,omitempty"` // the wait that is over by its clock
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.

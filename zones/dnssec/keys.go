@@ -32,10 +32,10 @@ func (t *Times) each(f func(name string, at *time.Time)) {
 	f("SyncDelete", &t.SyncDelete)
 }
 
-// Each calls f with each time that is set, and BIND's name of it.
+// Each calls f with each time that is set, and BIND's name of it. Never is not told.
 func (t Times) Each(f func(name string, at time.Time)) {
 	t.each(func(name string, at *time.Time) {
-		if !at.IsZero() {
+		if !at.IsZero() && !at.Equal(Never) {
 			f(name, *at)
 		}
 	})
@@ -117,6 +117,15 @@ type Keys struct {
 	all    []TimedKey // in the order of algorithm, tag and public key
 	hand   *Hand      // nil: the private parts are here
 	notes  bool       // what is signed is noted, for servers without keys
+	passed time.Time  // it is known that this time is past
+}
+
+// Passed returns the keys for clocks of which it is known that a time is past. They do at no earlier time what they did
+// then, so that a clock that is set back undoes no step of a roll.
+func (k *Keys) Passed(at time.Time) *Keys {
+	later := *k
+	later.passed = at
+	return &later
 }
 
 // mostKeys is how many keys a zone may have.
@@ -180,6 +189,9 @@ type Duty struct {
 // A zone that is to be signed always is, whatever the times say, as the clock may be wrong: while no key is active, the
 // last one that was goes on, or the one that is to be the first begins.
 func (k *Keys) At(at time.Time) *Duty {
+	if at.Before(k.passed) {
+		at = k.passed
+	}
 	d := &Duty{}
 	var active []*TimedKey
 	for i := range k.all {
@@ -226,9 +238,12 @@ func (k *Keys) Events(from, to time.Time) (n int) {
 
 // Next returns when what the keys do may change by their times; the zero time: never.
 func (k *Keys) Next(now time.Time) (next time.Time) {
+	if now.Before(k.passed) {
+		now = k.passed
+	}
 	for i := range k.all {
 		k.all[i].Times.each(func(_ string, t *time.Time) {
-			if t.After(now) {
+			if t.After(now) && !t.Equal(Never) {
 				next = sooner(next, *t)
 			}
 		})

@@ -89,7 +89,7 @@ type sealed struct {
 // sealFormat is the format that there is. Others are of a newer Leeward.
 const sealFormat = 1
 
-// additional returns the additional data of a key's seal.
+// additional returns the additional data of a key's seal. A roll's has no tag.
 func additional(origin rr.Name, a Algorithm, tag uint16) []byte {
 	data := append([]byte("leeward key\x00"), byte(a))
 	return append(binary.BigEndian.AppendUint16(data, tag), origin...)
@@ -102,11 +102,40 @@ func (s *Secrets) Seal(k *TimedKey) ([]byte, error) {
 		return nil, err
 	}
 	text := fmt.Sprintf("%sFlags: %d\nRole: %s\n", private, k.flags, k.Role)
+	return s.seal([]byte(text), additional(k.origin, k.algorithm, k.Tag()))
+}
+
+func (s *Secrets) seal(text, with []byte) ([]byte, error) {
 	one := s.all[0]
 	nonce := make([]byte, one.aead.NonceSize(), 512)
 	_, _ = rand.Read(nonce) // it never fails
-	whole := one.aead.Seal(nonce, nonce, []byte(text), additional(k.origin, k.algorithm, k.Tag()))
-	return json.Marshal(sealed{sealFormat, one.name, whole})
+	return json.Marshal(sealed{sealFormat, one.name, one.aead.Seal(nonce, nonce, text, with)})
+}
+
+// SealRoll seals how far a zone's roll is, so that only who has the secret can move it.
+func (s *Secrets) SealRoll(origin rr.Name, r *Roll) ([]byte, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.seal(text, additional(origin, 0, 0))
+}
+
+// RollOf returns where a zone's roll is kept, beside its keys.
+func RollOf(origin rr.Name) string { return FolderOf(origin) + "roll" }
+
+// OpenRoll opens what SealRoll has sealed.
+func (s *Secrets) OpenRoll(origin rr.Name, value []byte) (r *Roll, current bool, err error) {
+	text, current, err := s.open(value, additional(origin, 0, 0),
+		"delete it in etcd, and begin the roll anew if it is still wanted")
+	if err == nil {
+		r = &Roll{}
+		err = json.Unmarshal(text, r)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("roll %s: %w", RollOf(origin), err)
+	}
+	return r, current, nil
 }
 
 // ErrSecret says that a key is sealed under a secret that is not among those that there are.
@@ -115,24 +144,29 @@ var ErrSecret = errors.New("there is no such secret")
 // Open opens a key that is kept at a place. The error names the place, and says what to do. Current: it is sealed under
 // the first secret.
 func (s *Secrets) Open(p Place, value []byte) (k TimedKey, current bool, err error) {
-	if k, current, err = s.open(p, value); err != nil {
+	text, current, err := s.open(value, additional(p.Origin, p.Algorithm, p.Tag),
+		"delete it in etcd and import the key from a copy (`leeward key import`)")
+	if err == nil {
+		k, err = unsealed(p, string(text))
+	}
+	if err != nil {
 		err = fmt.Errorf("key %s: %w", p, err)
 	}
 	return k, current, err
 }
 
-func (s *Secrets) open(p Place, value []byte) (k TimedKey, current bool, err error) {
-	again := "delete it in etcd and import the key from a copy (`leeward key import`)"
+// open opens a value. again is what to do where it is spoilt.
+func (s *Secrets) open(value, with []byte, again string) (text []byte, current bool, err error) {
 	var in sealed
 	if err := json.Unmarshal(value, &in); err != nil || in.Format < 1 {
-		return k, false, fmt.Errorf("its value is not that of a sealed key; %s", again)
+		return nil, false, fmt.Errorf("its value is not that of a sealed key; %s", again)
 	}
 	if in.Format != sealFormat {
-		return k, false, fmt.Errorf("its value has the format %d, which a newer Leeward has written; upgrade this one",
-			in.Format)
+		return nil, false, fmt.Errorf("its value has the format %d, which a newer Leeward has written; upgrade this "+
+			"one", in.Format)
 	}
 	if s == nil {
-		return k, false, fmt.Errorf("%w: it is sealed, and no --key-secret-file is given; give the file that has "+
+		return nil, false, fmt.Errorf("%w: it is sealed, and no --key-secret-file is given; give the file that has "+
 			"secret %s", ErrSecret, in.Secret)
 	}
 	for i, one := range s.all {
@@ -141,17 +175,16 @@ func (s *Secrets) open(p Place, value []byte) (k TimedKey, current bool, err err
 		}
 		size := one.aead.NonceSize()
 		if len(in.Sealed) <= size {
-			return k, false, fmt.Errorf("its value is cut short; %s", again)
+			return nil, false, fmt.Errorf("its value is cut short; %s", again)
 		}
-		text, err := one.aead.Open(nil, in.Sealed[:size], in.Sealed[size:], additional(p.Origin, p.Algorithm, p.Tag))
+		text, err := one.aead.Open(nil, in.Sealed[:size], in.Sealed[size:], with)
 		if err != nil {
-			return k, false, fmt.Errorf("its value was altered, or was sealed for another place; %s", again)
+			return nil, false, fmt.Errorf("its value was altered, or was sealed for another place; %s", again)
 		}
-		k, err = unsealed(p, string(text))
-		return k, i == 0, err
+		return text, i == 0, nil
 	}
-	return k, false, fmt.Errorf("%w: it is sealed under secret %s, and the --key-secret-file has %s; put the line of "+
-		"that secret back", ErrSecret, in.Secret, strings.Join(strings.Fields(s.Mark()), ", "))
+	return nil, false, fmt.Errorf("%w: it is sealed under secret %s, and the --key-secret-file has %s; put the line "+
+		"of that secret back", ErrSecret, in.Secret, strings.Join(strings.Fields(s.Mark()), ", "))
 }
 
 // unsealed reads a key that was opened.
@@ -193,6 +226,15 @@ func FolderOf(origin rr.Name) string {
 // String returns the place as text.
 func (p Place) String() string {
 	return fmt.Sprintf("%s%d-%05d", FolderOf(p.Origin), p.Algorithm, p.Tag)
+}
+
+// MarshalText writes the place as text.
+func (p Place) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads it.
+func (p *Place) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePlace(string(text))
+	return err
 }
 
 // ParsePlace reads a place.

@@ -2,7 +2,6 @@ package dnssec
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,6 +62,9 @@ func (s *Sealed) Read(origin rr.Name, secrets *Secrets) (*Keys, error) {
 	var all []TimedKey
 	var wrong []error
 	for _, place := range slices.Sorted(maps.Keys(s.zones[origin])) {
+		if place == RollOf(origin) {
+			continue
+		}
 		p, err := ParsePlace(place)
 		if err != nil {
 			wrong = append(wrong, err)
@@ -76,9 +78,23 @@ func (s *Sealed) Read(origin rr.Name, secrets *Secrets) (*Keys, error) {
 		all = append(all, k)
 	}
 	if len(wrong) > 0 {
-		return nil, errors.Join(wrong...)
+		err := wrong[0]
+		for _, more := range wrong[1:] {
+			err = fmt.Errorf("%w; %w", err, more)
+		}
+		return nil, err
 	}
 	return NewKeys(origin, all...)
+}
+
+// Roll opens how far the zone's roll is; nil: there is none.
+func (s *Sealed) Roll(origin rr.Name, secrets *Secrets) (*Roll, error) {
+	value := s.zones[origin][RollOf(origin)]
+	if value == nil {
+		return nil, nil
+	}
+	r, _, err := secrets.OpenRoll(origin, value)
+	return r, err
 }
 
 // Clone returns a copy that later changes do not concern.

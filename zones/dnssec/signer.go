@@ -143,6 +143,9 @@ func (s *Signer) Keys() *Keys { return s.keys }
 // Duty returns what the zone's keys do.
 func (s *Signer) Duty() *Duty { return s.duty }
 
+// Does reports whether the signer does what some keys are to do.
+func (s *Signer) Does(d *Duty) bool { return s.duty.same(d) }
+
 // NSEC3 reports whether denial is by NSEC3 records.
 func (s *Signer) NSEC3() bool { return s.nsec3 }
 

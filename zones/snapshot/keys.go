@@ -24,7 +24,9 @@ type keyed struct {
 // something is wrong all the same. An origin of "" is all zones that nobody has said anything of.
 func (b *Builder) Keyed(origin string, k *dnssec.Keys, err error) {
 	if k == nil {
-		k = b.keys[origin].keys
+		if k = b.keys[origin].keys; k != nil {
+			err = fmt.Errorf("the keys that were read stay in use: %w", err)
+		}
 	}
 	b.keys[origin] = keyed{k, err}
 	b.rekeyed[origin] = true
@@ -109,7 +111,7 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 			u.turns[z.Origin] = next
 		}
 		if err != nil {
-			u.doubt(z, true, fmt.Errorf("the keys that were read stay in use: %w", err))
+			u.doubt(z, true, err)
 		} else if stays := signer.Duty().Stays; stays != nil {
 			u.doubt(z, true, fmt.Errorf("no key is active by its times, so %s signs; `leeward key list %s` shows them",
 				stays.FileName(), z.Origin))

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
+	"time"
 	"unsafe"
 
 	"leeward/zones"
@@ -106,6 +107,17 @@ func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) boo
 		z.eachSealed(f)
 	}
 	return nil
+}
+
+// LongestTTL returns the longest TTL in the zone. It walks all of it.
+func (z *Zone) LongestTTL() (longest time.Duration) {
+	z.zone.tree.each(func(n node) {
+		z.node(n, func(_ rr.Type, _ int, wire []byte) bool {
+			longest = max(longest, time.Duration(binary.BigEndian.Uint32(wire[6:]))*time.Second)
+			return true
+		})
+	})
+	return longest
 }
 
 // node calls f with every RRset of a name.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"leeward/zones/dnssec"
 	"leeward/zones/etcd"
@@ -27,6 +28,7 @@ type Vault struct {
 type Held struct {
 	Origin rr.Name
 	Keys   *dnssec.Keys // nil: the zone has none
+	Roll   *dnssec.Roll // nil: none is under way
 
 	revision  int64            // at which they were read
 	revisions map[string]int64 // of each, by place
@@ -52,7 +54,8 @@ func (v *Vault) Read(ctx context.Context, origin rr.Name) (*Held, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return h, nil
+	h.Roll, err = all.Roll(origin, v.Secrets)
+	return h, err
 }
 
 // All reads the sealed keys of all zones.
@@ -72,8 +75,57 @@ var ErrChanged = errors.New("somebody else has changed the zone's keys meanwhile
 	"`leeward key list` and try again")
 
 // Write puts keys that are new or have changed, sealed under the first secret, and takes others away, all or nothing.
-// The error wraps ErrChanged where the zone's keys are not those that are held any more.
+// The error wraps ErrChanged where the zone's keys are not those that are held any more. How far a roll is stays.
 func (v *Vault) Write(ctx context.Context, h *Held, changed []dnssec.TimedKey, gone ...*dnssec.Key) error {
+	t, err := v.begin(h, changed, gone)
+	if err != nil {
+		return err
+	}
+	return v.commit(ctx, t)
+}
+
+// Carry is Write that also says how far the zone's roll is from then on; nil: it is over.
+func (v *Vault) Carry(ctx context.Context, h *Held, roll *dnssec.Roll, changed []dnssec.TimedKey) error {
+	t, err := v.begin(h, changed, nil)
+	if err != nil {
+		return err
+	}
+	name := etcd.Keys + dnssec.RollOf(h.Origin)
+	if roll == nil {
+		return v.commit(ctx, t.Delete(etcd.One(name)))
+	}
+	value, err := v.Secrets.SealRoll(h.Origin, roll)
+	if err != nil {
+		return err
+	}
+	return v.commit(ctx, t.Put(name, value, 0))
+}
+
+// Begin begins a roll, which servers carry on, and returns the keys that it makes or changes. a is the algorithm of the
+// new keys where that is rolled.
+func (v *Vault) Begin(ctx context.Context, h *Held, kind string, a dnssec.Algorithm, now time.Time) (
+	changed []dnssec.TimedKey, err error,
+) {
+	if !h.Roll.Over() {
+		return nil, fmt.Errorf("a roll is under way already: %v", h.Roll)
+	}
+	roll, changed, err := h.Keys.Begin(kind, a, now)
+	if err != nil {
+		return nil, err
+	}
+	if h.Roll != nil {
+		roll.Passed = h.Roll.Passed
+	}
+	return changed, v.Carry(ctx, h, roll, changed)
+}
+
+// Stop ends a roll where it is. Keys stay as they are.
+func (v *Vault) Stop(ctx context.Context, h *Held, now time.Time) error {
+	return v.Carry(ctx, h, h.Roll.Stopped(now), nil)
+}
+
+// begin returns the transaction that writes keys of a zone.
+func (v *Vault) begin(h *Held, changed []dnssec.TimedKey, gone []*dnssec.Key) (*etcd.Txn, error) {
 	t := v.Etcd.Begin().Calm(etcd.Folder(etcd.Keys+dnssec.FolderOf(h.Origin)), h.revision)
 	for place, revision := range h.revisions {
 		t.At(etcd.Keys+place, revision) // it is still there
@@ -81,18 +133,18 @@ func (v *Vault) Write(ctx context.Context, h *Held, changed []dnssec.TimedKey, g
 	for i := range changed {
 		k := &changed[i]
 		if k.Origin() != h.Origin {
-			return fmt.Errorf("key %s is none of %s", k.Place(), h.Origin)
+			return nil, fmt.Errorf("key %s is none of %s", k.Place(), h.Origin)
 		}
 		value, err := v.Secrets.Seal(k)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t.Put(etcd.Keys+k.Place().String(), value, 0)
 	}
 	for _, k := range gone {
 		t.Delete(etcd.One(etcd.Keys + k.Place().String()))
 	}
-	return v.commit(ctx, t)
+	return t, nil
 }
 
 func (v *Vault) commit(ctx context.Context, t *etcd.Txn) error {
@@ -116,6 +168,20 @@ func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place
 	}
 	t := v.Etcd.Begin()
 	for _, kv := range all {
+		if kv.Name == etcd.Keys+dnssec.RollOf(origin) {
+			r, current, err := v.Secrets.OpenRoll(origin, kv.Value)
+			if err != nil {
+				return nil, err
+			}
+			value, err := v.Secrets.SealRoll(origin, r)
+			if err != nil {
+				return nil, err
+			}
+			if t.At(kv.Name, kv.Revision); !current {
+				t.Put(kv.Name, value, 0)
+			}
+			continue
+		}
 		p, err := dnssec.ParsePlace(strings.TrimPrefix(kv.Name, etcd.Keys))
 		if err != nil {
 			return nil, err
@@ -134,7 +200,7 @@ func (v *Vault) Reseal(ctx context.Context, origin rr.Name) (done []dnssec.Place
 		t.At(kv.Name, kv.Revision).Put(kv.Name, value, 0)
 		done = append(done, p)
 	}
-	if len(done) == 0 {
+	if t.Writes() == 0 {
 		return nil, nil
 	}
 	slices.SortFunc(done, func(a, b dnssec.Place) int { return strings.Compare(a.String(), b.String()) })

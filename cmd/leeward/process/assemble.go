@@ -40,6 +40,7 @@ type run struct {
 	dns         *socket.Server      // with answers
 	primary     *transfer.Primary   // answers transfers; nil: no DNS is served
 	keyring     *keyring            // nil: no zone is signed here, or its keys are elsewhere
+	roller      *roller             // nil: there are no keys in etcd to roll
 	signatory   *signatory          // with Sign
 	edge        *edge               // with Edge
 	epochs      epochs              // with kept
@@ -185,6 +186,7 @@ func (r *run) assemble() error {
 			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
+		r.roller = newRoller(r)
 	}
 	if r.link != nil {
 		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure

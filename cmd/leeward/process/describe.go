@@ -62,6 +62,9 @@ func (r *run) self(i control.Inside) admin.Server {
 			s.CopyError = err.Error()
 		}
 	}
+	if r.roller != nil {
+		s.Rolls = r.roller.says()
+	}
 	s.HeldFirst, s.NoProbe = i.Held(mostHeldTold), r.NoProbe
 	s.Source.Kind = "etcd"
 	if r.files != nil {

@@ -125,11 +125,12 @@ func (k *keyring) list() (f keyPlace, ok bool) {
 	return l, true
 }
 
-// take takes what a batch says of keys, before the loop has the batch: a zone and its keys come at the same time.
-func (k *keyring) take(b *zones.Batch) {
+// take takes what a batch says of keys, before the loop has the batch: a zone and its keys come at the same time. It
+// reports whether it says anything.
+func (k *keyring) take(b *zones.Batch) bool {
 	if k.sealed == nil || !b.Full && b.Sealed == nil {
 		b.Sealed = nil
-		return
+		return false
 	}
 	k.finding.Lock()
 	defer k.finding.Unlock()
@@ -150,6 +151,7 @@ func (k *keyring) take(b *zones.Batch) {
 		k.tell("", nil, nil)
 	}
 	k.look() // they are kept on disk, and zones without keys are told of
+	return true
 }
 
 // wants reports whether a zone is to be signed.
@@ -220,7 +222,9 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 	if err == nil {
 		k.known[origin] = known{keys, mark}
 		delete(k.told, origin)
-		k.say(origin, keys)
+		if has.keys == nil || !k.alike(has.keys, keys) {
+			k.say(origin, keys)
+		}
 		if k.found != nil {
 			k.found(origin, keys, f.Changed(name))
 		}
@@ -230,7 +234,7 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 		var doubt error
 		if o, is := f.(*opening); is {
 			o.Use(name)
-			doubt = o.Doubt()
+			doubt = o.Doubt(name)
 		}
 		k.tell(origin, keys, doubt)
 		return true
@@ -268,6 +272,14 @@ func (k *keyring) lacks(had, have *dnssec.Keys) error {
 		}
 	}
 	return nil
+}
+
+// alike reports whether the parent's DS may be of the same keys.
+func (k *keyring) alike(a, b *dnssec.Keys) bool {
+	now := k.now()
+	return slices.EqualFunc(a.At(now).Entry, b.At(now).Entry, func(x, y *dnssec.Key) bool {
+		return x.Place() == y.Place()
+	})
 }
 
 // say logs which keys a zone is signed with.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,12 +37,17 @@ type sealedKeys struct {
 	open    string // what is wrong with the file's mode
 	wrong   error  // with the file
 	good    map[rr.Name]map[string][]byte
-	unkept  bool   // good is not on disk yet
-	trouble string // why it could not be put there, as logged last
+	witness dnssec.Witness     // of rolls
+	waits   map[rr.Name]string // who holds the roll of a zone up
+	unkept  bool               // good is not on disk yet
+	trouble string             // why it could not be put there, as logged last
 }
 
 func newSealedKeys(s *Settings) *sealedKeys {
-	k := &sealedKeys{file: s.KeySecrets, log: s.Log, all: dnssec.NewSealed(), good: map[rr.Name]map[string][]byte{}}
+	k := &sealedKeys{
+		file: s.KeySecrets, log: s.Log, all: dnssec.NewSealed(), good: map[rr.Name]map[string][]byte{},
+		waits: map[rr.Name]string{},
+	}
 	if s.State != "" {
 		k.path = filepath.Join(s.State, "keys.sealed")
 	}
@@ -109,7 +115,8 @@ type opening struct {
 
 // Mark returns a text that changes when the zone's keys do, or what opens them.
 func (o *opening) Mark(origin rr.Name) string {
-	mark := o.Sealed.Mark(origin) + o.from.secrets.Mark() + o.from.open
+	mark := o.Sealed.Mark(origin) + o.from.secrets.Mark() + o.from.open + o.from.waits[origin] +
+		o.from.witness.Mark(origin)
 	if o.from.wrong != nil {
 		mark += o.from.wrong.Error()
 	}
@@ -131,15 +138,34 @@ func (o *opening) Read(origin rr.Name) (*dnssec.Keys, error) {
 	case o.from.wrong != nil:
 		return nil, fmt.Errorf("the keys in etcd cannot be opened: %w; put the file back", o.from.wrong)
 	}
-	return o.Sealed.Read(origin, o.from.secrets)
+	keys, err := o.Sealed.Read(origin, o.from.secrets)
+	if roll, _ := o.Roll(origin); err == nil && roll != nil {
+		keys = o.from.witness.Passed(keys, roll)
+	}
+	return keys, err
 }
 
-// Doubt returns what is wrong though keys can be read; nil: nothing.
-func (o *opening) Doubt() error {
-	if o.from.open == "" {
+// Roll returns how far the zone's roll is; nil: there is none.
+func (o *opening) Roll(origin rr.Name) (*dnssec.Roll, error) {
+	return o.Sealed.Roll(origin, o.from.secrets)
+}
+
+// Doubt returns what is wrong with a zone though its keys can be read; nil: nothing.
+func (o *opening) Doubt(origin rr.Name) error {
+	var all []string
+	if o.from.open != "" {
+		all = append(all, o.from.open)
+	}
+	if _, err := o.Roll(origin); err != nil {
+		all = append(all, err.Error())
+	}
+	if waits := o.from.waits[origin]; waits != "" {
+		all = append(all, waits)
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	return errors.New(o.from.open)
+	return errors.New(strings.Join(all, "; "))
 }
 
 // Use notes that the keys of a zone are in use, or that the zone has none any more.

@@ -217,6 +217,9 @@ func (r *run) serve(ctx context.Context) error {
 		start(&partsDone, "signatures on disk", func() error { r.kept.run(parts, &r.epochs); return nil })
 		start(&partsDone, "signatures ahead", func() error { r.epochs.ahead.run(parts); return nil })
 	}
+	if r.roller != nil {
+		start(&partsDone, "rolls of keys", func() error { r.roller.run(parts); return nil })
+	}
 	if r.primary != nil {
 		start(&partsDone, "transfers", func() error { r.primary.Run(parts); return nil })
 		start(&partsDone, "zones of other primaries", func() error { r.secondary.Run(parts); return nil })
@@ -297,6 +300,9 @@ func (r *run) reload(ctx context.Context) {
 			}
 			if r.keyring != nil {
 				r.keyring.look()
+			}
+			if r.roller != nil {
+				r.roller.reload()
 			}
 			if r.files != nil {
 				r.files.Reload()

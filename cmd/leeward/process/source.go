@@ -125,7 +125,9 @@ func (r *run) follow(ctx context.Context, resumed bool) error {
 			r.keeper.at(r.etcd.Known())
 		}
 		if r.keyring != nil {
-			r.keyring.take(&b)
+			if r.keyring.take(&b) && r.roller != nil {
+				defer r.roller.again()
+			}
 		}
 		if r.edge != nil {
 			b.Sealed = nil

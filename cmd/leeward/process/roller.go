@@ -1,0 +1,430 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+	"weak"
+
+	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
+	"leeward/zones"
+	"leeward/zones/dnssec"
+	"leeward/zones/etcd"
+	"leeward/zones/rr"
+	"leeward/zones/snapshot"
+	"leeward/zones/vault"
+)
+
+// roller begins and carries on the rolls of zones' keys that are in etcd, and clears keys away that are done. Every
+// server does so; what one writes is refused if another has been faster. So it does not matter which of them lives.
+type roller struct {
+	id      string
+	log     *slog.Logger
+	now     func() time.Time
+	elapsed func() time.Duration // that no setting of a clock changes
+	ring    *keyring             // with sealed
+	etcd    *etcd.Cluster
+
+	// settings returns the zones that are to be signed.
+	settings func(ctx context.Context) (map[rr.Name]*zones.Zone, error)
+	// does reports whether what is answered from is signed as these keys say for now.
+	does func(origin rr.Name, k *dnssec.Keys, now time.Time) bool
+	// rest returns for how long resolvers and secondaries may have what the zone had.
+	rest func(z *zones.Zone) time.Duration
+	// servers returns all servers, and what each says of rolls.
+	servers func(ctx context.Context) ([]heardOf, error)
+	// parent asks the servers of the parent: these, or if there are none, those that it finds.
+	parent func(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error)
+
+	wake  chan struct{} // has a token when there is something to look at
+	mu    sync.Mutex
+	words map[rr.Name]*dnssec.Word
+	asked map[rr.Name]granted
+}
+
+// granted is what the parent had when it was asked.
+type granted struct {
+	at  time.Duration
+	all []dnssec.ParentDS
+	err error
+}
+
+// heardOf is a server, and for how long it has not been heard of.
+type heardOf struct {
+	admin.Server
+	silent time.Duration
+}
+
+// rollerEvery is how often rolls are looked at. They take days.
+const rollerEvery = 10 * time.Second
+
+// parentEvery is how often a server asks the parent of a zone.
+const parentEvery = 10 * time.Minute
+
+func (r *roller) run(ctx context.Context) {
+	tick := time.NewTicker(rollerEvery)
+	defer tick.Stop()
+	for {
+		r.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-r.wake:
+		}
+	}
+}
+
+// reload has all looked at anew, the parent too.
+func (r *roller) reload() {
+	r.mu.Lock()
+	clear(r.asked)
+	r.mu.Unlock()
+	r.again()
+}
+
+// ask asks the parent of a zone, unless that was done not long ago.
+func (r *roller) ask(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error) {
+	r.mu.Lock()
+	g, known := r.asked[origin]
+	r.mu.Unlock()
+	if now := r.elapsed(); !known || now-g.at >= parentEvery {
+		all, err := r.parent(ctx, origin, servers)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		g = granted{now, all, err}
+		r.mu.Lock()
+		r.asked[origin] = g
+		r.mu.Unlock()
+	}
+	return g.all, g.err
+}
+
+// again has rolls looked at soon.
+func (r *roller) again() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// look looks at all zones that have a roll, or settings of one.
+func (r *roller) look(ctx context.Context) {
+	all, err := r.settings(ctx)
+	if err != nil {
+		return // the server stops, or is busy
+	}
+	r.ring.finding.Lock()
+	o := r.ring.sealed.now()
+	r.ring.finding.Unlock()
+	servers := sync.OnceValues(func() ([]heardOf, error) { return r.servers(ctx) })
+	again := false
+	for _, origin := range slices.Sorted(maps.Keys(all)) {
+		waits, err := r.zone(ctx, o, origin, all[origin], servers)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, vault.ErrChanged): // another server was faster
+			continue
+		case err != nil:
+			waits = err.Error()
+		}
+		again = r.wait(origin, waits) || again
+	}
+	if again {
+		r.ring.look()
+	}
+}
+
+// wait notes who or what holds the roll of a zone up, and reports whether that is new.
+func (r *roller) wait(origin rr.Name, waits string) bool {
+	if waits != "" {
+		waits = "the roll of its keys waits: " + waits
+	}
+	r.ring.finding.Lock()
+	defer r.ring.finding.Unlock()
+	s := r.ring.sealed
+	if s.waits[origin] == waits {
+		return false
+	}
+	if waits == "" {
+		delete(s.waits, origin)
+		return true
+	}
+	s.waits[origin] = waits
+	r.log.Warn("a roll of keys is held up", "zone", rr.TrimDot(origin.String()), "why", waits)
+	return true
+}
+
+// held returns the keys that the server has in use for a zone, how far their roll is, and what this server says of
+// that. ok is false where it has none in use, or not those that etcd has.
+func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
+	keys *dnssec.Keys, roll *dnssec.Roll, word *dnssec.Word, ttl time.Duration, ok bool,
+) {
+	r.ring.finding.Lock()
+	defer r.ring.finding.Unlock()
+	has := r.ring.known[rr.TrimDot(origin.String())]
+	roll, err := o.Roll(origin)
+	if has.keys == nil || err != nil {
+		return nil, nil, nil, 0, false
+	}
+	if roll.Over() && z.DNSSEC.Roll == nil && len(has.keys.Stale(roll, r.now())) == 0 {
+		return nil, nil, nil, 0, false // as most zones: there is nothing to do
+	}
+	if has.mark != o.Mark(origin) {
+		return nil, nil, nil, 0, false
+	}
+	if roll.Over() {
+		r.ring.sealed.witness.Forget(origin)
+		return has.keys, roll, nil, 0, true
+	}
+	now := r.now()
+	ttl = r.rest(z)
+	word = r.ring.sealed.witness.Word(origin, roll, r.does(origin, has.keys, now), now, r.elapsed(), ttl)
+	return has.keys, roll, word, ttl, true
+}
+
+// zone looks at one zone.
+func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.Zone,
+	servers func() ([]heardOf, error),
+) (waits string, err error) {
+	keys, roll, word, ttl, ok := r.held(o, origin, z)
+	r.mu.Lock()
+	if r.words[origin] = word; word == nil {
+		delete(r.words, origin)
+	}
+	r.mu.Unlock()
+	switch {
+	case !ok:
+		return "", nil // the status says what is wrong with its keys
+	case roll.Over():
+		return r.idle(ctx, origin, z, keys, roll)
+	}
+	all, err := servers()
+	if err != nil {
+		return "", err
+	}
+	var fleet []dnssec.Said
+	for _, s := range all {
+		said := dnssec.Said{Server: s.ID, Silent: s.silent}
+		for _, w := range s.Rolls {
+			if w.Zone == rr.TrimDot(origin.String()) {
+				said.Word = &dnssec.Word{Step: w.Step, Since: w.Since, Due: w.Due}
+			}
+		}
+		if s.ID == r.id {
+			said.Word = word
+		}
+		fleet = append(fleet, said)
+	}
+	c, err := roll.Carry(keys, r.now(), ttl, fleet, func() ([]dnssec.ParentDS, error) {
+		return r.ask(ctx, origin, z.DNSSEC.Parent)
+	})
+	if err != nil || !c.Write {
+		return c.Waits, err
+	}
+	v, held, err := r.read(ctx, origin)
+	if err != nil {
+		return c.Waits, err
+	}
+	if !sameRoll(held.Roll, roll) {
+		return c.Waits, nil // what was looked at is not what there is any more
+	}
+	if err := v.Carry(ctx, held, c.Roll, c.Changed); err != nil {
+		return c.Waits, err
+	}
+	r.log.Info("a roll of keys goes on", "zone", rr.TrimDot(origin.String()), "roll", c.Roll.String())
+	return c.Waits, nil
+}
+
+func sameRoll(a, b *dnssec.Roll) bool {
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	return string(x) == string(y)
+}
+
+// read reads the keys of a zone from etcd, to write them.
+func (r *roller) read(ctx context.Context, origin rr.Name) (*vault.Vault, *vault.Held, error) {
+	r.ring.finding.Lock()
+	v := &vault.Vault{Etcd: r.etcd, Secrets: r.ring.sealed.secrets}
+	r.ring.finding.Unlock()
+	held, err := v.Read(ctx, origin)
+	return v, held, err
+}
+
+// idle begins a roll if the settings call for one, and clears away keys that are done.
+func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *dnssec.Keys, roll *dnssec.Roll) (
+	waits string, err error,
+) {
+	now := r.now()
+	if stale := keys.Stale(roll, now); len(stale) > 0 {
+		v, held, err := r.read(ctx, origin)
+		if err != nil {
+			return "", err
+		}
+		if stale = held.Keys.Stale(held.Roll, now); len(stale) == 0 {
+			return "", nil
+		}
+		return "", v.Write(ctx, held, nil, stale...)
+	}
+	if z.DNSSEC.Roll == nil {
+		return "", nil
+	}
+	for _, one := range []struct {
+		kind string
+		age  zones.Duration
+	}{{dnssec.RollsZSK, z.DNSSEC.Roll.ZSK}, {dnssec.RollsEntry, z.DNSSEC.Roll.KSK}} {
+		since, known := keys.Since(one.kind, now)
+		if one.age == 0 {
+			continue
+		}
+		if !known {
+			if one.kind == dnssec.RollsZSK {
+				return fmt.Sprintf("dnssec.roll.zsk is set, and no ZSK says since when it is there; `leeward key roll "+
+					"%s --role zsk` makes one", z.Origin), nil
+			}
+			return "dnssec.roll.ksk is set, and the key does not say since when it is there; roll it once by " +
+				"`leeward key roll`", nil
+		}
+		if now.Sub(since) < one.age.Std() || keys.Moves(now) {
+			continue
+		}
+		v, held, err := r.read(ctx, origin)
+		if err != nil {
+			return "", err
+		}
+		if !sameRoll(held.Roll, roll) {
+			return "", nil
+		}
+		if _, err := v.Begin(ctx, held, one.kind, 0, now); err != nil {
+			return "", err
+		}
+		r.log.Info("a roll of keys begins, as they are as old as the zone says", "zone", z.Origin, "kind", one.kind)
+		return "", nil
+	}
+	return "", nil
+}
+
+// says returns what this server says of rolls.
+func (r *roller) says() (all []admin.Roll) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, origin := range slices.Sorted(maps.Keys(r.words)) {
+		w := r.words[origin]
+		all = append(all, admin.Roll{Zone: rr.TrimDot(origin.String()), Step: w.Step, Since: w.Since, Due: w.Due})
+	}
+	return all
+}
+
+// newRoller returns the roller of a server that has sealed keys; nil: it has none.
+func newRoller(r *run) *roller {
+	if r.keyring == nil || r.keyring.sealed == nil || r.KeySecrets == "" {
+		return nil
+	}
+	began := time.Now()
+	return &roller{
+		id: r.ID, log: r.Log, now: time.Now, elapsed: func() time.Duration { return time.Since(began) },
+		ring: r.keyring, etcd: r.etcd.Cluster, words: map[rr.Name]*dnssec.Word{},
+		asked:    map[rr.Name]granted{},
+		wake:     make(chan struct{}, 1),
+		settings: r.signedZones, does: r.signs, rest: r.rests(), servers: r.fleet,
+		parent: func(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error) {
+			return askParents(ctx, origin, servers, r.Resolvers)
+		},
+	}
+}
+
+// signedZones returns the zones that are to be signed.
+func (r *run) signedZones(ctx context.Context) (map[rr.Name]*zones.Zone, error) {
+	all := map[rr.Name]*zones.Zone{}
+	err := r.loop.Do(ctx, func(i control.Inside) {
+		i.Catalog().Each(zones.KindZone, func(one zones.Resource) bool {
+			if z := one.(*zones.Zone); z.Signed() {
+				if origin, err := rr.ParseName(z.Origin); err == nil {
+					all[origin] = z
+				}
+			}
+			return true
+		})
+	})
+	return all, err
+}
+
+// signs reports whether a zone is answered from as its keys say for now.
+func (r *run) signs(origin rr.Name, k *dnssec.Keys, now time.Time) (yes bool) {
+	state := r.loop.State()
+	if state == nil {
+		return false
+	}
+	state.Snapshot.Signed(func(one rr.Name, signer *dnssec.Signer) bool {
+		yes = one == origin && signer.Does(k.At(now))
+		return one != origin
+	})
+	return yes
+}
+
+// rests returns a function that returns the longest TTL of a zone, and REFRESH beside it where it has secondaries. A
+// zone is walked once for each snapshot.
+func (r *run) rests() func(*zones.Zone) time.Duration {
+	type walked struct {
+		of      weak.Pointer[snapshot.Snapshot] // which this does not keep alive
+		longest time.Duration
+	}
+	known := map[string]walked{}
+	return func(z *zones.Zone) time.Duration {
+		w := known[z.Origin]
+		origin, err := rr.ParseName(z.Origin)
+		if state := r.loop.State(); err == nil && state != nil && weak.Make(state.Snapshot) != w.of {
+			w = walked{of: weak.Make(state.Snapshot)}
+			if served := state.Snapshot.Zone(origin); served != nil {
+				w.longest = served.LongestTTL()
+			}
+			known[z.Origin] = w
+		}
+		rest := max(w.longest, z.TTL.Or(zones.DefaultTTL))
+		if z.Transfer != nil {
+			rest += z.Refresh.Or(zones.DefaultRefresh)
+		}
+		return rest
+	}
+}
+
+// fleet returns all servers. Nobody is silent for longer than this server has listened.
+func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
+	s, err := r.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var listens time.Duration
+	for _, one := range s.Servers {
+		if one.ID != r.ID {
+			continue
+		}
+		if one.Source.State != string(zones.Following) {
+			return nil, fmt.Errorf("this server does not follow etcd (%s)", one.Source.State)
+		}
+		listens = max(time.Second, time.Since(one.Source.Since))
+	}
+	for _, one := range s.Servers {
+		h := heardOf{Server: one}
+		if !one.Fresh {
+			h.silent = time.Second
+			for _, v := range s.Vantages {
+				if v.ID == one.ID {
+					h.silent = max(h.silent, time.Duration(v.AgeSeconds*float64(time.Second)))
+				}
+			}
+		}
+		h.silent = min(h.silent, listens)
+		all = append(all, h)
+	}
+	return all, nil
+}

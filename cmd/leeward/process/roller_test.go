@@ -1,0 +1,148 @@
+//go:build !noembed
+
+package process_test
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// A KSK is as old as the zone says, and rolls by itself: two servers wait for each other and for the parent, which
+// takes CDS. One that cannot open the new key holds it up and is named by both.
+func TestRollUnattended(t *testing.T) {
+	c := newCluster(t)
+	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
+	late := secretFile(t, filepath.Join(t.TempDir(), "late"), 2)
+	v := vaultOf(t, c, secrets)
+	origin := rr.Name("\x07example\x04test\x00")
+
+	// The parent has what CDS asked for when it looked last.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ds atomic.Pointer[[]dns.RR]
+	ds.Store(&[]dns.RR{})
+	parent := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative, m.Answer = true, *ds.Load()
+		_ = w.WriteMsg(m)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = parent.ActivateAndServe() }()
+	t.Cleanup(func() { l.Close(); <-done })
+
+	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now().Add(-100*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, _ := v.Read(t.Context(), origin)
+	if err := v.Write(t.Context(), held, first); err != nil {
+		t.Fatal(err)
+	}
+	sa, sb := sealedSettings(t, "a", c, secrets), sealedSettings(t, "b", c, late)
+	hup := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
+	sa.Reload, sb.Reload = hup[0], hup[1]
+	var looked time.Time
+	look := func() { // both look soon, not after seconds
+		if time.Since(looked) < 100*time.Millisecond {
+			return
+		}
+		looked = time.Now()
+		for _, one := range hup {
+			select {
+			case one <- struct{}{}:
+			default:
+			}
+		}
+	}
+	zone := strings.NewReplacer("{enabled: true}", "{enabled: true, roll: {ksk: 90d}, parent: ["+l.Addr().String()+"]}",
+		"name: example.test\n", "name: example.test\nttl: 1s\nsoaTTL: 1s\nnegativeTTL: 1s\n").Replace(signedZone)
+	c.putAll(zone)
+	a, b := serve(t, sa), serve(t, sb)
+	follow := func() {
+		m := new(dns.Msg).SetQuestion("example.test.", dns.TypeCDS)
+		r, _, err := (&dns.Client{Net: "tcp"}).Exchange(m, a.DNS[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []dns.RR
+		for _, record := range r.Answer {
+			if cds, is := record.(*dns.CDS); is {
+				one := cds.DS
+				one.Hdr.Rrtype = dns.TypeDS
+				all = append(all, &one)
+			}
+		}
+		ds.Store(&all)
+	}
+	a.awaitSigned("example.test.", dns.TypeCDS, 2)
+	follow()
+	a.await("the roll waits for b", func() string {
+		look()
+		if got := a.problem(); !strings.Contains(got, "server b does not have the keys") {
+			return "the problem is " + got
+		}
+		return ""
+	})
+	b.awaitProblem("put the line of that secret back")
+	secretFile(t, late, 1, 2)
+	step := func(name string) {
+		t.Helper()
+		a.await("the step "+name, func() string {
+			look()
+			h, err := v.Read(t.Context(), origin)
+			if err != nil {
+				return err.Error()
+			}
+			if h.Roll == nil || !strings.Contains(h.Roll.String(), name) {
+				return "it is at " + h.Roll.String()
+			}
+			return ""
+		})
+	}
+	step("step sign")
+	a.await("the parent is named", func() string {
+		look()
+		if got := a.problem(); !strings.Contains(got, "the parent does not have the new DS yet") {
+			return "the problem is " + got
+		}
+		return ""
+	})
+	if got := a.awaitSigned("example.test.", dns.TypeCDS, 4); got != b.awaitSigned("example.test.", dns.TypeCDS, 4) {
+		t.Error("two servers ask the parent for something else: " + got)
+	}
+	b.end() // whoever carries the roll on may go at any time
+	sb.Reload = hup[1]
+	follow()
+	b = serve(t, sb)
+	step("over since")
+	for _, p := range []*member{a, b} {
+		p.awaitProblem("")
+		p.awaitSigned("example.test.", dns.TypeDNSKEY, 3) // KSK, ZSK, a signature
+	}
+	follow()
+	h, err := v.Read(t.Context(), origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := h.Keys.At(time.Now()).Entry
+	var ks int
+	for _, k := range first {
+		if k.Entry() && k.Key.Place() == entry[0].Place() {
+			ks++
+		}
+	}
+	if len(entry) != 1 || ks != 0 || len(*ds.Load()) != 1 || (*ds.Load())[0].(*dns.DS).KeyTag != entry[0].Tag() {
+		t.Errorf("in the end %d keys sign the keys, and the parent has %v", len(entry), *ds.Load())
+	}
+}

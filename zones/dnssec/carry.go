@@ -1,0 +1,201 @@
+package dnssec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"leeward/zones/rr"
+)
+
+// Any server may carry a roll on: each looks again and again, and what it writes is refused where another has written
+// meanwhile. Nobody goes by one clock alone. A server says by its own clock that it does a step, and later that the
+// next one is due; a roll moves when all say so. A server that was there when a wait began also measures it, so that a
+// clock that is set meanwhile does not shorten it.
+
+// Word is what a server says of a zone's roll.
+type Word struct {
+	Step  string    `json:"step"`          // that it does
+	Since time.Time `json:"since"`         // by its clock, when it first did so in this process
+	Due   string    `json:"due,omitempty"` // the wait after which the next step may begin, as it finds
+}
+
+// Said is a server of the zone, and its word.
+type Said struct {
+	Server string
+	Word   *Word         // nil: it has none
+	Silent time.Duration // for how long it has not been heard of; 0: it is alive
+}
+
+// longSilent is for how long a server that is not heard of holds a roll up. It may be cut off from etcd, and answer as
+// it did before.
+const longSilent = 24 * time.Hour
+
+// ahead is how far in the future a step may begin before the clock that wrote it is held to be wrong.
+const ahead = 5 * time.Minute
+
+// stamp says which step it is, and wait which wait.
+func (r *Roll) stamp() string { return fmt.Sprintf("%s %s %d", r.Kind, r.Step, r.Began.Unix()) }
+
+func (r *Roll) wait() string { return fmt.Sprintf("%d %d", r.Held.Unix(), max(0, r.Seen.Unix())) }
+
+// Witness is what a server saw of rolls since it started.
+type Witness struct{ zones map[rr.Name]*sight }
+
+type sight struct {
+	step  string
+	since time.Time
+	past  time.Time // the beginning of that step was past by this server's clock, whatever it says now
+	wait  string
+	begun time.Duration // when that wait was first seen
+	first bool          // it was there already when the roll was first seen, so it is not known how long
+}
+
+// Word returns what a server says of a roll, which has the zone's keys of the same moment. does: it answers as these
+// keys are to do now. elapsed is time that no clock's setting changes.
+func (w *Witness) Word(origin rr.Name, r *Roll, does bool, now time.Time, elapsed, ttl time.Duration) *Word {
+	if w.zones == nil {
+		w.zones = map[rr.Name]*sight{}
+	}
+	s := w.zones[origin]
+	if s == nil {
+		s = &sight{wait: r.wait(), begun: elapsed, first: true}
+		w.zones[origin] = s
+	}
+	if r.wait() != s.wait {
+		s.wait, s.begun, s.first = r.wait(), elapsed, false
+	}
+	if !does || now.Before(r.Began) && s.past.Before(r.Began) {
+		s.step = ""
+		return nil
+	}
+	if s.step != r.stamp() {
+		s.step, s.since, s.past = r.stamp(), now, r.Began
+	}
+	word := &Word{Step: s.step, Since: s.since.UTC().Truncate(time.Second)}
+	if _, rest := r.Rest(ttl); r.Due(now, ttl) && (s.first || elapsed-s.begun >= rest) {
+		word.Due = s.wait
+	}
+	return word
+}
+
+// Passed returns a zone's keys as this server has to see them, given how far its roll is: what it has said that it does
+// it goes on to do.
+func (w *Witness) Passed(k *Keys, r *Roll) *Keys {
+	at := r.Passed
+	if s := w.zones[k.origin]; s != nil && s.past.After(at) {
+		at = s.past
+	}
+	return k.Passed(at)
+}
+
+// Mark returns a text that changes when Passed does.
+func (w *Witness) Mark(origin rr.Name) string {
+	if s := w.zones[origin]; s != nil {
+		return s.past.String()
+	}
+	return ""
+}
+
+// Forget forgets a zone that has no roll any more.
+func (w *Witness) Forget(origin rr.Name) { delete(w.zones, origin) }
+
+// ParentDS is what one server of the parent has of a zone's DS.
+type ParentDS struct {
+	Server string
+	DS     [][]byte // RDATA
+	TTL    int      // in seconds
+}
+
+// Carried is what comes of looking at a roll.
+type Carried struct {
+	Write   bool // Roll and Changed are to be written
+	Roll    *Roll
+	Changed []TimedKey // keys of the next step
+	Waits   string     // who or what holds the roll up; "": nothing that anybody could mend
+}
+
+// Carry looks whether a roll can go on. parent asks all servers of the parent.
+func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, parent func() ([]ParentDS, error),
+) (c Carried, err error) {
+	holds := func(s Said) bool { return s.Word != nil && s.Word.Step == r.stamp() }
+	if r.Began.After(now.Add(ahead)) && !slices.ContainsFunc(fleet, holds) {
+		if c.Roll, c.Changed, err = r.Again(k, now, ttl); err != nil { // this clock is behind, or nobody can tell
+			c.Waits = fmt.Sprintf("the step begins at %s, and no clock is there yet: see that all run an NTP client",
+				r.Began.UTC().Format(time.RFC3339))
+			return c, nil
+		}
+		c.Write = true
+		return c, nil
+	}
+	for _, at := range []time.Time{r.Began, r.Held, r.Seen} {
+		if now.Before(at) {
+			c.Waits = fmt.Sprintf("the clock of this server is behind: %s, when others have seen %s; run an NTP client",
+				now.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+			return c, nil
+		}
+	}
+	next := *r
+	next.TTL = max(r.TTL, int(ttl/time.Second))
+	c.Roll = &next
+	var lack []string
+	held := now
+	for _, s := range fleet {
+		switch {
+		case s.Silent >= longSilent:
+		case s.Silent > 0:
+			lack = append(lack, fmt.Sprintf("server %s has not been heard of for %v (it is waited for a day)", s.Server,
+				s.Silent.Round(time.Second)))
+		case !holds(s):
+			lack = append(lack, fmt.Sprintf("server %s does not have the keys of this step in use: see its status and "+
+				"clock", s.Server))
+		case s.Word.Since.After(held):
+			held = s.Word.Since
+		}
+	}
+	if len(lack) > 0 {
+		c.Waits = strings.Join(lack, ", ")
+		return c, nil
+	}
+	if r.Held.IsZero() {
+		next.Held, next.Passed, c.Write = held.UTC().Truncate(time.Second), r.Began, true
+		return c, nil
+	}
+	due := func(s Said) bool { return s.Silent >= longSilent || s.Word.Due == r.wait() }
+	rested := !slices.ContainsFunc(fleet, func(s Said) bool { return !due(s) }) && r.Due(now, ttl)
+	var ds [][][]byte
+	if r.Asks() && (r.Seen.IsZero() || rested) {
+		all, err := parent()
+		if err != nil {
+			return c, err
+		}
+		for _, one := range all {
+			if !r.Granted(k, one.DS) {
+				lack = append(lack, one.Server)
+			}
+			ds, next.DSTTL = append(ds, one.DS), max(next.DSTTL, one.TTL)
+		}
+		if len(lack) > 0 || len(all) == 0 {
+			what := "does not have the new DS yet"
+			if _, s := r.at(); s.asked == oldGone {
+				what = "has the old DS still"
+			}
+			c.Waits = fmt.Sprintf("the parent %s (%s)", what, strings.Join(lack, ", "))
+			next.Seen, c.Write = time.Time{}, !r.Seen.IsZero()
+			return c, nil
+		}
+		if r.Seen.IsZero() {
+			next.Seen, c.Write = now.UTC().Truncate(time.Second), true
+			return c, nil
+		}
+	}
+	if !rested {
+		return c, nil
+	}
+	moved, changed, err := r.Move(k, now, ttl, ds...)
+	if err == nil {
+		c.Write, c.Roll, c.Changed = true, moved, changed
+	}
+	return c, err
+}
