@@ -365,6 +365,62 @@ func playSigned(t *testing.T, settings [2]string) {
 	hold(t, s, v, settings)
 }
 
+// TestSignedByAnEdge is TestSigned for a server without keys: a signer signs what is in etcd and then goes, and health
+// changes afterwards.
+func TestSignedByAnEdge(t *testing.T) {
+	settings := [2]string{"{enabled: true}", "{enabled: true, nsec3: true}"}
+	m, dir, keys, names := lab.StartEtcd(t), t.TempDir(), t.TempDir(), resolver(t)
+	for _, origin := range []string{"example.test", "other.test", "child.example.test"} {
+		lab.LeewardOK(t, "", "key", "generate", origin, "--keys", keys)
+	}
+	v := &validator{keys: keysOf(t, keys), now: time.Now()}
+	child := v.keys["child.example.test."].ToDS(dns.SHA256)
+	more := fmt.Sprintf("---\nkind: Record\nname: example.test/child/DS\ndata: [\"%d %d %d %s\"]\n", child.KeyTag,
+		child.Algorithm, child.DigestType, child.Digest)
+	apply := func(i int, down []string) {
+		t.Helper()
+		mark := fmt.Sprintf("---\nkind: Record\nname: plain.test/mark/TXT\ndata: ['\"%d\"']\n", i)
+		writeSigned(t, dir, settings, down, more+mark)
+		lab.LeewardOK(t, "", "apply", "-f", dir, "--prune", "--etcd", m.Client)
+	}
+	apply(0, nil)
+	signer := lab.Start(t, nil, "signer", lab.Binary, "sign", "--etcd", m.Client, "--keys", keys, "--id", "signer",
+		"--resolver", names)
+	s := lab.Serve(t, "edge", "--etcd", m.Client, "--signatures", "etcd", "--resolver", names)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i, down := range [][]string{
+		nil,
+		{"endpoint/dual/a", "endpoint/dual/b"},
+		{"endpoint/dual/a", "endpoint/dual/b", "endpoint/dual/c"},
+	} {
+		if i > 0 {
+			apply(i, down)
+		}
+		lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "mark.plain.test", Qtype: dns.TypeTXT},
+			fmt.Sprintf(`"%d"`, i))
+		if i == 0 {
+			lab.Until(t, 20*time.Second, "the zones are served", func() error {
+				for origin := range v.keys {
+					reply, err := lab.Ask(nil, s.DNS, lab.Question{Name: origin, Qtype: dns.TypeSOA})
+					if err != nil || len(reply.Answer) == 0 {
+						return fmt.Errorf("%s: %v %v", origin, err, reply)
+					}
+				}
+				return nil
+			})
+		}
+		askSigned(t, s.DNS, v, signedNames(r), signedTypes, down)
+		if t.Failed() {
+			return
+		}
+		signer.Kill()
+	}
+	apply(3, nil)
+	lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "mark.plain.test", Qtype: dns.TypeTXT}, `"3"`)
+	askSigned(t, s.DNS, v, []string{"every.example.test."}, everyType, nil)
+	hold(t, s, v, settings)
+}
+
 // askSigned asks for everything, and has the validator judge each answer.
 func askSigned(t *testing.T, server string, v *validator, names []string, types []uint16, down []string) {
 	t.Helper()

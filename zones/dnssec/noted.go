@@ -23,6 +23,9 @@ func (n *noted) note(one Signed) {
 // Note has signers with these keys note what they sign. Call it before any is made.
 func (k *Keys) Note() { k.notes = true }
 
+// Apart reports whether who has the keys and who answers are not the same.
+func (k *Keys) Apart() bool { return k.notes || k.hand != nil }
+
 // Fresh returns what was signed since the last call. Only with keys that are noted.
 func (g *Generation) Fresh() []Signed {
 	if g.noted == nil {

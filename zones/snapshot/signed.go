@@ -201,6 +201,9 @@ func (p *pen) node(n node) {
 		if at, next, exact := z.signing.chain.Find(p.key); exact {
 			p.link.fill(z, p.snapshot, at, next, nil)
 			p.vital(rr.Name(p.link.owner), z.signing.proof(), z.signing.ttl, [][]byte{p.link.data})
+			if n.policy() >= 0 && !cut && z.signing.signer.Keys().Apart() {
+				p.variants(n, at, next)
+			}
 		}
 	}
 	if number := n.policy(); number >= 0 && !cut {
@@ -208,6 +211,30 @@ func (p *pen) node(n node) {
 		policy.Singles(p.snapshot.program, func(typ rr.Type, data []byte) {
 			p.sign(owner, typ, policy.TTL, [][]byte{data})
 		})
+	}
+}
+
+// variants signs what says to some clients that a policy's name has less than it may have. Who has the keys signs these
+// as they are first answered.
+func (p *pen) variants(n node, at, next []byte) {
+	z := p.zone
+	all := p.snapshot.policies[n.policy()].Types(p.snapshot.program, n.count() == 0, nil)
+	var omits [][]rr.Type
+	for i := range all {
+		omits = append(omits, all[i:i+1:i+1])
+	}
+	if len(all) > 1 {
+		omits = append(omits, all)
+	}
+	for _, omit := range omits {
+		for range 2 {
+			p.link.fill(z, p.snapshot, at, next, omit)
+			p.sign(rr.Name(p.link.owner), z.signing.proof(), z.signing.ttl, [][]byte{p.link.data})
+			if n.count() > 0 {
+				break
+			}
+			omit = append(omit[:len(omit):len(omit)], rr.TypeRRSIG) // where it is signatures that are asked for
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"leeward/zones/dnssec"
 	"leeward/zones/etcd"
 	"leeward/zones/rr"
+	"leeward/zones/snapshot"
 )
 
 // edge is what a server has that signs its answers and holds no key. What it needs of the keys, and signatures, come
@@ -290,21 +291,7 @@ func (e *edge) late() {
 	if state == nil {
 		return
 	}
-	now := e.now()
-	what := map[string]string{}
-	state.Snapshot.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
-		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
-		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
-			from, until := in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339)
-			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+
-				"look after `leeward sign`", from, until)
-			if in.Expires().Sub(now) < nearEnd {
-				text += ": they are about to expire, and then nobody who validates takes an answer"
-			}
-			what[rr.TrimDot(name.String())] = text
-		}
-		return true
-	})
+	what := behind(state.Snapshot, e.now())
 	e.refusals.Lock()
 	for s, why := range e.refused {
 		if what[s.origin] == "" {
@@ -327,4 +314,23 @@ func (e *edge) late() {
 		}
 		e.loop().Awaits(origin, "signatures", text)
 	}
+}
+
+// behind returns, of zones whose signatures are of an earlier day, what is to be told, by origin.
+func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
+	what := map[string]string{}
+	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
+		in, today := signer.Now().Epoch, dnssec.EpochAt(name, now)
+		if in.Number < today.Number && now.Sub(today.Start()) > lateAfter || in.Number < today.Number-1 {
+			from, until := in.Start().UTC().Format(time.RFC3339), in.Expires().UTC().Format(time.RFC3339)
+			text := fmt.Sprintf("no newer signatures have come than those of the day from %s, which hold until %s; "+
+				"look after `leeward sign`", from, until)
+			if in.Expires().Sub(now) < nearEnd {
+				text += ": they are about to expire, and then nobody who validates takes an answer"
+			}
+			what[rr.TrimDot(name.String())] = text
+		}
+		return true
+	})
+	return what
 }

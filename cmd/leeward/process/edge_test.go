@@ -234,6 +234,7 @@ var (
 // TestEdges: servers without keys answer as one that has them, follow changes and health, and go on without a signer:
 // what is configured then waits and is told, and what fails is failed over from.
 func TestEdges(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	near := listen(t, "127.1.0.1:0")
 	port := near.address.Port()
@@ -370,6 +371,7 @@ func (c *cluster) signatures() map[string][]byte {
 // TestEdgeRefuses: what is forged, half written, old or foreign in etcd is not used and told, and a signer clears it
 // away. Two signers come to one state and leave it.
 func TestEdgeRefuses(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.putAll(signedResources(listen(t, "127.0.0.1:0"), nil))
 	folder, key := keyFolder(t, "example.test")
@@ -400,8 +402,16 @@ func TestEdgeRefuses(t *testing.T) {
 	for i := range forged {
 		forged[i].Signature[5] ^= 1
 	}
-	set := func(value []byte) {
+	set := func(value []byte) { // in place of the chunk; all else is as the signer had written it
 		t.Helper()
+		if _, err := c.Delete(t.Context(), "/leeward.signatures/", clientv3.WithPrefix()); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range good {
+			if _, err := c.Put(t.Context(), k, string(v)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if _, err := c.Put(t.Context(), chunk, string(value)); err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ type wait struct {
 }
 
 // waitSaid is how long a zone waits until people are told. A signer takes less.
-const waitSaid = 5 * time.Second
+const waitSaid = 3 * time.Second
 
 func newGate(log *slog.Logger, now func() time.Time) *gate {
 	g := &gate{
