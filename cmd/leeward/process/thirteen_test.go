@@ -38,7 +38,9 @@ func newThirteen(t *testing.T) *thirteen {
 	clock := func() time.Time { return x.now }
 	x.keys = dnssec.Alone(signedZoneKey(t))
 	x.keys.Note()
-	x.hand = &dnssec.Hand{Received: dnssec.NewReceived(thirteenZone, func(_ int64, _ string, err error) { t.Error(err) })}
+	x.hand = &dnssec.Hand{Received: dnssec.NewReceived(thirteenZone, func(_ int64, _ string, err error) {
+		t.Error(err)
+	})}
 	x.sign()
 	paper, err := x.keys.HandOut(x.now)
 	if err != nil {
@@ -57,7 +59,8 @@ func newThirteen(t *testing.T) *thirteen {
 		t.Fatal(problems)
 	}
 	x.epochs = epochs{
-		log: slog.New(slog.DiscardHandler), now: clock, early: epochAhead, ahead: newAhead(slog.New(slog.DiscardHandler)),
+		log: slog.New(slog.DiscardHandler), now: clock, early: epochAhead,
+		ahead: newAhead(slog.New(slog.DiscardHandler)),
 		kept: newKept("", nil), turned: func(string) { x.turns++ },
 	}
 	x.epochs.snapshot.Store(x.snapshot)
@@ -180,8 +183,8 @@ func (x *thirteen) answers(down ...string) (sets []string) {
 
 func (x *thirteen) ttl() uint32 { return x.snapshot.Policy("www.example.test").TTL }
 
-// TestEdgeThirteenDays: without a signer a server goes on for 13 days, with all sets that there can be, in every state of
-// health, and says early that signatures are missed and when they end. A signer that comes back ends that.
+// TestEdgeThirteenDays: without a signer a server goes on for 13 days, with all sets that there can be, in every state
+// of health, and says early that signatures are missed and when they end. A signer that comes back ends that.
 func TestEdgeThirteenDays(t *testing.T) {
 	x := newThirteen(t)
 	gone, said, last := x.now, time.Time{}, time.Time{}
