@@ -170,6 +170,27 @@ var dashboard = []row{
 			{"{{instance}}", `leeward_clock_offset_seconds`},
 		}},
 	}},
+	{"Signed zones", []panel{
+		{
+			"Until signatures expire", "The first of any zone. Leeward's own hold for 12 days at least.",
+			"s", false, 0,
+			[][2]string{{"{{signer}}", `min by (signer) (leeward_dnssec_expiry_seconds)`}},
+		},
+		{"Signed zones by state", "late, near and expired want a look.", "none", false, 0, [][2]string{
+			{"{{state}}", `max by (state) (leeward_dnssec_zones)`},
+		}},
+		{"Keys by what they do", "As leeward key list says it.", "none", false, 0, [][2]string{
+			{"{{state}}", `max by (state) (leeward_dnssec_keys) > 0`},
+		}},
+		{"Signatures", "Held now, and made in five minutes.", "none", false, 0, [][2]string{
+			{"{{instance}} held", `leeward_dnssec_signatures`},
+			{"{{instance}} made", `increase(leeward_dnssec_signatures_made_total[5m])`},
+			{"missing", `max(leeward_dnssec_signatures_missing)`},
+		}},
+		{"Zones that expire first", "The ten nearest.", "s", false, 0, [][2]string{
+			{"{{zone}}", `bottomk(10, min by (zone) (leeward_dnssec_zone_expiry_seconds))`},
+		}},
+	}},
 	{"In detail (serve --metrics-detail)", []panel{
 		{"Endpoints that are down", "By address.", "none", false, 0, [][2]string{
 			{"{{endpoint}} {{address}}", `min by (endpoint, address) (leeward_endpoint_up) == 0`},
@@ -358,6 +379,8 @@ func TestDashboardHasData(t *testing.T) {
 	resources := fmt.Sprintf(`
 {kind: Zone, name: example.test, nameservers: [ns1.example.net]}
 ---
+{kind: Zone, name: signed.test, nameservers: [ns1.example.net], dnssec: {enabled: true}}
+---
 {kind: Region, name: eu}
 ---
 {kind: Region, name: us}
@@ -389,8 +412,12 @@ load: named_metrics.requests
 		strings.NewReader(resources), &out, &out); code != 0 {
 		t.Fatal(out.String())
 	}
+	keys := t.TempDir()
+	if code := run(ctx, []string{"key", "generate", "signed.test", "--keys", keys}, nil, nil, &out, &out); code != 0 {
+		t.Fatal(out.String())
+	}
 	server := serve(t, "serve", "--etcd", etcd.URL(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--state", t.TempDir(), "--metrics-detail", "--region", "eu")
+		"--keys", keys, "--state", t.TempDir(), "--metrics-detail", "--region", "eu")
 	at := prometheus(t, server.admin)
 	until := func(what string, done func() error) {
 		t.Helper()

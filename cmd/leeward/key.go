@@ -134,28 +134,7 @@ func rows(keys *dnssec.Keys, now time.Time) (all []keyRow) {
 			Zone: rr.TrimDot(keys.Origin().String()), Tag: k.Tag(), Algorithm: k.Algorithm().String(), Flags: k.Flags(),
 			File: k.FileName(),
 		}
-		entry, data := slices.Contains(d.Entry, k.Key), slices.Contains(d.Zone, k.Key)
-		published := k.Times.Published(now)
-		switch {
-		case entry && data:
-			row.State = "signs all"
-		case entry:
-			row.State = "signs keys"
-		case data && published:
-			row.State = "signs data"
-		case data:
-			row.State = "signs data, unpublished"
-		case published && k.Times.Active(now):
-			row.State = "stands by"
-		case published && !k.Times.Inactive.IsZero() && !now.Before(k.Times.Inactive):
-			row.State = "retired"
-		case published:
-			row.State = "published"
-		case !k.Times.Delete.IsZero() && !now.Before(k.Times.Delete):
-			row.State = "gone"
-		default:
-			row.State = "to come"
-		}
+		row.State = k.State(d, now)
 		var next time.Time
 		k.Times.Each(func(what string, at time.Time) {
 			row.Times = append(row.Times, keyTime{what, at})

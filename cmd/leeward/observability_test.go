@@ -39,7 +39,7 @@ func TestAlertsFire(t *testing.T) {
 // TestMetricsAreWellFormed holds the metrics of a server that has answered against what Prometheus asks of metrics.
 func TestMetricsAreWellFormed(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir+"/zone.yaml", `{kind: Zone, name: example.test, nameservers: [ns1.example.test]}
+	write(t, dir+"/zone.yaml", `{kind: Zone, name: example.test, nameservers: [ns1.example.test], dnssec: {enabled: true}}
 ---
 {kind: Record, name: example.test/ns1/A, data: [192.0.2.1]}
 ---
@@ -69,7 +69,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 			t.Fatal(err)
 		}
 		missing := ""
-		for _, want := range []string{"leeward_endpoint_up{", "leeward_dns_policy_answers_total{", "leeward_dnstap_open "} {
+		for _, want := range []string{"leeward_endpoint_up{", "leeward_dns_policy_answers_total{", "leeward_dnstap_open ", "leeward_dnssec_zone_expiry_seconds{"} {
 			if !strings.Contains(metrics.String(), "\n"+want) {
 				missing = want
 			}

@@ -33,6 +33,7 @@ func (s *Status) Ailing() *Status {
 	}
 	out.Secondaries = without(s.Secondaries, func(x *Secondary) bool { return x.Error == "" && !x.Pending })
 	out.Following = without(s.Following, func(x *Following) bool { return x.State == "current" && x.Error == "" })
+	out.Signing = s.Signing.unwell()
 	return &out
 }
 
@@ -43,7 +44,7 @@ func (s *Status) Wrong() bool {
 	a := s.Ailing()
 	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+
 		len(a.Following) > 0 ||
-		a.Database != nil || len(s.FailingOpen)+len(s.Denied)+len(s.Problems)+len(s.Held) > 0 ||
+		a.Database != nil || a.Signing != nil || len(s.FailingOpen)+len(s.Denied)+len(s.Problems)+len(s.Held) > 0 ||
 		slices.ContainsFunc(s.Servers, func(v Server) bool {
 			return !v.Fresh || v.Source.State != "following" || v.CopyError != ""
 		})

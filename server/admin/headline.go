@@ -35,6 +35,7 @@ func (s *Status) Say() string {
 		h.add("%s %s: %s.", counted(n, "name"), verb, some(s.FailingOpen))
 	}
 	h.denied()
+	h.expiry()
 	if len(h.sentences) == 0 {
 		h.well()
 	}

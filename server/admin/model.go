@@ -46,6 +46,7 @@ type Status struct {
 	StaleVerdicts int         `json:"staleVerdicts"` // addresses on which no vote is: the last ones stand
 	Secondaries   []Secondary `json:"secondaries,omitempty"`
 	Following     []Following `json:"following,omitempty"` // zones that live on other primaries
+	Signing       *Signing    `json:"signing,omitempty"`   // nil: no zone is signed
 }
 
 // Denied is a policy that has no pool for some clients and does not fail open.

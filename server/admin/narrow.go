@@ -111,6 +111,14 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 				out.Following = append(out.Following, x)
 			}
 		}
+		if s.Signing != nil {
+			for _, z := range s.Signing.List {
+				if z.Zone == name {
+					out.Signing = &Signing{KeptError: s.Signing.KeptError}
+					out.Signing.Add(z)
+				}
+			}
+		}
 		if slices.Contains(s.FailingOpen, name) {
 			out.FailingOpen = []string{name}
 		}
@@ -121,14 +129,15 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 		}
 	}
 	if len(out.Regions)+len(out.Pools)+len(out.Servers)+len(out.Vantages)+len(out.Secondaries)+len(out.Following)+
-		len(out.FailingOpen)+len(out.Denied) == 0 {
+		len(out.FailingOpen)+len(out.Denied) == 0 && out.Signing == nil {
 		return nil, &answer.BadQuestion{Message: fmt.Sprintf("there is no region, pool, endpoint, server, vantage, "+
-			"transferred zone or steered name %q; "+
+			"transferred or signed zone or steered name %q; "+
 			"leeward status -o wide lists them", target)}
 	}
 	out.Headline = out.Say()
 	if len(out.Pools) == 0 { // it is of no pool, so nothing is said of those
 		h := headline{Status: out}
+		h.expiry()
 		if h.servers(); len(h.sentences) == 0 && len(out.Servers) > 0 {
 			h.add("%s follows its source.", out.Servers[0].ID)
 		}

@@ -162,7 +162,7 @@ func sane(t *testing.T, text, target, page string) {
 			t.Errorf("%q: %s has %s", text, target, bad)
 		}
 	}
-	if len(page) > 200<<10 {
+	if len(page) > 216<<10 {
 		t.Errorf("%q: %s has %d octets", text, target, len(page))
 	}
 	if _, err := json.Marshal(page); err != nil {

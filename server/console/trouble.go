@@ -325,6 +325,14 @@ func (c *console) others(s, a *admin.Status) (all []trouble) {
 		}
 		note("Secondary "+x.Server+" of "+x.Zone, text, "It has an older version until it asks by itself.")
 	}
+	if a.Signing != nil {
+		for _, z := range a.Signing.List[:min(len(a.Signing.List), mostAlike)] {
+			note("Signatures of "+z.Zone, z.Words(s.Time), z.Remedy())
+		}
+		if e := a.Signing.KeptError; e != "" {
+			note("Signatures on disk", "cannot be kept: "+e, "A restart makes them again.")
+		}
+	}
 	for _, x := range a.Following[:min(len(a.Following), mostAlike)] {
 		instead := "What came last is answered."
 		if x.State == "expired" || x.State == "waiting" {

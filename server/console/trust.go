@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"time"
 
 	"leeward/server/admin"
 )
@@ -120,5 +121,37 @@ func trusts(s *admin.Status) (all []trust) {
 		}
 		add(well, "Transfers", text, "Zones that this server has from other primaries.")
 	}
+	if g := s.Signing; g != nil {
+		all = append(all, signatures(g, s.Time))
+	}
 	return all
+}
+
+// signatures says until when those of signed zones hold.
+func signatures(g *admin.Signing, now time.Time) trust {
+	t := trust{What: "Signatures", Explanation: "Until when the first signature of a signed zone holds. " +
+		"Leeward signs anew each day, so that all hold for twelve days at least."}
+	ill := 0
+	for i := range g.List {
+		if !g.List[i].Well() {
+			ill++
+		}
+	}
+	first := g.Nearest()
+	t.Well = ill == 0 && g.KeptError == ""
+	switch {
+	case first == nil:
+		t.Text = "never expire"
+	case first.State == admin.SignedExpired:
+		t.Text = "of " + first.Zone + " have expired"
+	default:
+		t.Text = fmt.Sprintf("hold for %s (%s)", admin.Age(first.Expires.Sub(now).Seconds()), first.Zone)
+	}
+	if ill > 0 {
+		t.Text += fmt.Sprintf("; %d of %d signed zones are not as they should be", ill, g.Zones)
+	}
+	if g.KeptError != "" {
+		t.Text += "; they cannot be kept on disk"
+	}
+	return t
 }

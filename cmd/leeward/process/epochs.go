@@ -22,6 +22,8 @@ type epochs struct {
 	early    time.Duration       // how long before its beginning an epoch is prepared
 	turned   func(origin string) // hears of each turn
 
+	prepared prepared
+
 	tried map[rr.Name]tried // where keys are elsewhere: the last attempt to prepare
 }
 
@@ -64,6 +66,7 @@ func (e *epochs) turn(ctx context.Context) {
 		}
 		next := signer.Prepare(now.Add(e.early))
 		if next == nil {
+			e.prepared.note(origin, 0, nil)
 			return ctx.Err() == nil
 		}
 		due := dnssec.EpochAt(origin, now) == next.Epoch
@@ -77,6 +80,7 @@ func (e *epochs) turn(ctx context.Context) {
 		}
 		began := time.Now()
 		lacks, err := e.snapshot.Load().Prepare(origin)
+		e.prepared.note(origin, lacks, err)
 		if lacks > 0 {
 			signer.Unprepare()
 			e.log.Debug("signatures of the next epoch have not all come", "zone", origin, "lacking", lacks)

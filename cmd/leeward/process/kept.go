@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"leeward/zones/dnssec"
@@ -24,9 +25,10 @@ type kept struct {
 	looks  time.Duration // how often it is looked for what to write
 	log    *slog.Logger
 
+	failing atomic.Pointer[string] // why the last write failed; nil: it did not
+
 	// The rest belongs to run.
 	written map[string]written // by file
-	failing string             // why the last write failed
 }
 
 // written is what a generation had when its file was last written.
@@ -136,17 +138,25 @@ func (k *kept) look(ctx context.Context, e *epochs) {
 			}
 			switch done, err := signer.Keep(path, g); {
 			case err != nil:
-				if k.failing != err.Error() {
-					k.failing = err.Error()
+				if text := err.Error(); k.trouble() != text {
+					k.failing.Store(&text)
 					k.log.Warn("signatures cannot be kept on disk: a restart would make them again", "err", err)
 				}
 			case done:
-				k.failing = ""
+				k.failing.Store(nil)
 				k.written[path] = written{g, made, e.now()}
 			}
 		}
 		return ctx.Err() == nil
 	})
+}
+
+// trouble returns why the last write failed; "": it did not.
+func (k *kept) trouble() string {
+	if text := k.failing.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // clean removes files of epochs long gone.

@@ -188,6 +188,9 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 		self.Asked = r.answers.Asked(control.AskedShown)
 		s.AddServer(self)
 	}
+	if r.dns != nil || r.Sign {
+		s.Signing = r.epochs.signings(nil)
+	}
 	r.bystanders.tell(ctx, s)
 	s.Headline = s.Say()
 	return s, nil

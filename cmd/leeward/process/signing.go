@@ -13,6 +13,9 @@ import (
 func (r *run) openSigning(o *control.LoopOptions) error {
 	r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
 	r.epochs.early = epochAhead
+	if err := r.registry.Register(&signedMetrics{of: &r.epochs}); err != nil {
+		return err
+	}
 	r.epochs.turned = func(origin string) { r.loop.Turned(origin) }
 	if r.Edge {
 		var err error

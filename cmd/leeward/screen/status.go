@@ -33,6 +33,7 @@ func Wide(w io.Writer, of *admin.Status, colour bool) error {
 		{"", s.geo()},
 		{"", s.secondaries()},
 		{"", s.following()},
+		{"", s.signing()},
 		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
 		{"Held back: `leeward accept` lets these go", s.held()},
 	})
@@ -58,6 +59,7 @@ func Status(w io.Writer, of *admin.Status, colour bool) error {
 		{"", wrong.geo()},
 		{"", wrong.secondaries()},
 		{"", wrong.following()},
+		{"", wrong.signing()},
 		{"", s.regions()},
 		{"", s.servers(false)},
 	})

@@ -123,3 +123,45 @@ d.test  192.0.2.1:53, 192.0.2.2:53          0        waiting              never
 		t.Error(d)
 	}
 }
+
+// Signed zones: all of them in the wide status, and only those that want a look in the other.
+func TestPrintSigning(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { x := now.Add(d); return &x }
+	const day = 24 * time.Hour
+	s := &admin.Status{Time: now, Signing: &admin.Signing{}}
+	for _, z := range []admin.SignedZone{
+		{Zone: "a.test", Signer: "leeward", State: "prepared", Expires: at(13 * day), Signatures: 40, Keys: []admin.SignedKey{{Tag: 7, Algorithm: "ECDSAP256SHA256", State: "signs keys"}, {Tag: 8, Algorithm: "ECDSAP256SHA256", State: "signs data"}}},
+		{Zone: "b.test", Signer: "sign", State: "late", Expires: at(11 * day), Signatures: 12, Keys: []admin.SignedKey{{Tag: 9, State: "signs all"}}, Missing: 3},
+		{Zone: "c.test", Signer: "primary", State: "near", Expires: at(30 * time.Hour)},
+		{Zone: "d.test", Signer: "leeward", State: "expired", Expires: at(-time.Hour), Signatures: 2, Error: "no entropy"},
+		{Zone: "e.test", Signer: "primary", State: "current"},
+	} {
+		s.Signing.Add(z)
+	}
+	s.Signing.Order()
+	head := `SIGNED ZONE  BY       STATE     EXPIRES    SIGNATURES  KEYS
+`
+	ill := `d.test       leeward  expired   60m ago    2                                       no entropy. Look at the server's clock, and for the zone in its log.
+c.test       primary  near      in 30h00m                                          Have its primary sign it again.
+b.test       sign     late      in 11d     12          9 signs all                 Start ` + "`leeward sign`" + ` with the zone's keys.
+`
+	well := `a.test       leeward  prepared  in 13d     40          7 signs keys, 8 signs data
+e.test       primary  current   never
+`
+	var b strings.Builder
+	if err := screen.Wide(&b, s, false); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(head+ill+well, b.String()); d != "" {
+		t.Error(d)
+	}
+	s.Signing.List, s.Signing.KeptError = s.Signing.List[3:], "disk full"
+	b.Reset()
+	if err := screen.Status(&b, s, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); strings.Contains(got, "a.test") || !strings.Contains(got, "cannot be kept on disk: disk full") {
+		t.Error(got)
+	}
+}

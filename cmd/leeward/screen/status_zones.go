@@ -67,6 +67,45 @@ func (s status) following() *Table {
 	return t
 }
 
+func (s status) signing() *Table {
+	t := &Table{Heads: []string{"SIGNED ZONE", "BY", "STATE", "EXPIRES", "SIGNATURES", "KEYS", ""}}
+	if s.Signing == nil {
+		return t
+	}
+	for i := range s.Signing.List {
+		z := &s.Signing.List[i]
+		colour := map[string]Colour{
+			admin.SignedCurrent: Green, admin.SignedPrepared: Green, admin.SignedLate: Yellow,
+			admin.SignedNear: Red, admin.SignedExpired: Red,
+		}[z.State]
+		expires, count := "never", ""
+		if z.Expires != nil {
+			expires = "in " + admin.Age(z.Expires.Sub(s.Time).Seconds())
+			if !z.Expires.After(s.Time) {
+				expires = admin.Age(s.Time.Sub(*z.Expires).Seconds()) + " ago"
+			}
+		}
+		if z.Signer != admin.SignerPrimary {
+			count = strconv.Itoa(z.Signatures)
+		}
+		keys := make([]string, 0, len(z.Keys))
+		for _, k := range z.Keys {
+			keys = append(keys, fmt.Sprintf("%d %s", k.Tag, k.State))
+		}
+		say := z.Remedy()
+		if z.Error != "" {
+			say = z.Error + ". " + say
+		}
+		t.Add(Cell{z.Zone, Bold}, Cell{Text: z.Signer}, Cell{z.State, colour}, Cell{expires, colour}, Cell{Text: count},
+			Cell{Text: strings.Join(keys, ", ")}, Cell{say, Red})
+	}
+	if e := s.Signing.KeptError; e != "" {
+		t.Add(Cell{"(all)", Bold}, Cell{}, Cell{"not kept", Yellow}, Cell{}, Cell{}, Cell{},
+			Cell{"signatures cannot be kept on disk: " + e, Red})
+	}
+	return t
+}
+
 func (s status) problems() *Table {
 	t := &Table{Heads: []string{"RESOURCE", "IN SERVICE", "WHAT IS WRONG"}}
 	for _, p := range s.Problems {

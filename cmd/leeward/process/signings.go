@@ -1,0 +1,227 @@
+package process
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"leeward/server/admin"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// prepared is what came of the last attempt to make the next signatures of zones. Who makes them writes, status and
+// metrics read.
+type prepared struct {
+	mu     sync.Mutex
+	of     map[rr.Name]attempt // of which not all came
+	failed int64               // attempts
+}
+
+// attempt is one that did not make all signatures of an epoch.
+type attempt struct {
+	missing int
+	err     string
+}
+
+// note records an attempt. Where all was made nothing is left to say.
+func (p *prepared) note(origin rr.Name, missing int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if missing == 0 && err == nil {
+		delete(p.of, origin)
+		return
+	}
+	if p.of == nil {
+		p.of = map[rr.Name]attempt{}
+	}
+	a := attempt{missing: missing}
+	if err != nil {
+		a.err = err.Error()
+		p.failed++
+	}
+	p.of[origin] = a
+}
+
+func (p *prepared) last(origin rr.Name) attempt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of[origin]
+}
+
+func (p *prepared) failures() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// made is how many signatures a generation of a zone has made, by its epoch.
+type made struct {
+	origin rr.Name
+	epoch  int64
+}
+
+// signings describes all zones that have signatures; nil: none has. each, if it is not nil, hears of each generation.
+func (e *epochs) signings(each func(m made, signatures int64)) *admin.Signing {
+	s := e.snapshot.Load()
+	if s == nil {
+		return nil
+	}
+	out, now := &admin.Signing{}, e.now()
+	s.Signed(func(origin rr.Name, signer *dnssec.Signer) bool {
+		at, next := signer.Generations()
+		expires := at.Epoch.Expires()
+		last := e.prepared.last(origin)
+		z := admin.SignedZone{
+			Zone: rr.TrimDot(origin.String()), Signer: admin.SignerLeeward, Expires: &expires, Missing: last.missing,
+			Error: last.err,
+		}
+		if signer.Keys().Hand() != nil {
+			z.Signer = admin.SignerAway
+		}
+		for _, g := range []*dnssec.Generation{at, next} {
+			if g == nil {
+				continue
+			}
+			z.Signatures += g.Len()
+			out.Made += g.Made()
+			if each != nil {
+				each(made{origin, g.Epoch.Number}, g.Made())
+			}
+		}
+		d, keys := signer.Duty(), signer.Keys().All()
+		for i := range keys {
+			k := &keys[i]
+			z.Keys = append(z.Keys, admin.SignedKey{
+				Tag: k.Tag(), Algorithm: k.Algorithm().String(), State: k.State(d, now),
+			})
+		}
+		today := dnssec.EpochAt(origin, now)
+		var ended time.Time // when that began which should be in use
+		if at.Epoch != today {
+			if ended = at.Epoch.Next().Start(); ended.After(now) {
+				ended = today.Start() // the clock was ahead when they were made
+			}
+		}
+		z.Judge(now, ended, next != nil && next.IsWhole() && next.Epoch != today && last == attempt{})
+		out.Add(z)
+		return true
+	})
+	s.Sealed(func(origin rr.Name, next time.Time, expired int) bool {
+		z := admin.SignedZone{Zone: rr.TrimDot(origin.String()), Signer: admin.SignerPrimary}
+		if !next.IsZero() {
+			z.Expires = &next
+		}
+		z.Judge(now, time.Time{}, false)
+		if expired > 0 {
+			z.State = admin.SignedExpired
+		}
+		out.Add(z)
+		return true
+	})
+	if out.Zones == 0 {
+		return nil
+	}
+	if e.kept != nil {
+		out.KeptError = e.kept.trouble()
+	}
+	out.Order()
+	return out
+}
+
+// signedMetrics are those of zones that have signatures.
+type signedMetrics struct {
+	of *epochs
+
+	mu    sync.Mutex
+	made  map[made]int64 // as they were counted last
+	total int64
+}
+
+var (
+	signedZones = prometheus.NewDesc("leeward_dnssec_zones",
+		"Zones with signatures, by state: prepared (the next day's are there too), current, late (those of a day "+
+			"before are in use), near (the first signatures expire soon), expired.",
+		[]string{"state"}, nil)
+	signedNearest = prometheus.NewDesc("leeward_dnssec_expiry_seconds",
+		"Time until the first signature of any zone expires, by who signs: leeward (this server), sign "+
+			"(leeward sign, elsewhere), primary. Below 0 it has.",
+		[]string{"signer"}, nil)
+	signedExpires = prometheus.NewDesc("leeward_dnssec_zone_expiry_seconds",
+		"Time until the first signature of a zone expires, of the 1000 zones where that is soonest.",
+		[]string{"zone"}, nil)
+	signedKeys = prometheus.NewDesc("leeward_dnssec_keys",
+		"Keys of signed zones, by what they do, as leeward key list says it.", []string{"state"}, nil)
+	signedHeld = prometheus.NewDesc("leeward_dnssec_signatures", "Signatures that are held.", nil, nil)
+	signedMade = prometheus.NewDesc("leeward_dnssec_signatures_made_total",
+		"Signatures made by this process, or received and verified.", nil, nil)
+	signedMissing = prometheus.NewDesc("leeward_dnssec_signatures_missing",
+		"Signatures of the day to come that a signer elsewhere has still to make.", nil, nil)
+	signedFailed = prometheus.NewDesc("leeward_dnssec_failures_total",
+		"Attempts to make the next day's signatures of a zone that failed.", nil, nil)
+	signedUnkept = prometheus.NewDesc("leeward_dnssec_kept_failing",
+		"1 where signatures could not be kept on disk: a restart would make them again.", nil, nil)
+)
+
+func (m *signedMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		signedZones, signedNearest, signedExpires, signedKeys, signedHeld, signedMade, signedMissing, signedFailed,
+		signedUnkept,
+	} {
+		to <- d
+	}
+}
+
+// Collect reports nothing of expiry where no zone is signed.
+func (m *signedMetrics) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[made]int64{}
+	s := m.of.signings(func(of made, n int64) {
+		seen[of] = n
+		if was := m.made[of]; n >= was {
+			m.total += n - was
+		} else {
+			m.total += n
+		}
+	})
+	m.made = seen
+	if s == nil {
+		s = &admin.Signing{}
+	}
+	for _, state := range admin.SignedStates {
+		gauge(signedZones, float64(s.States[state]), state)
+	}
+	for _, state := range dnssec.KeyStates {
+		gauge(signedKeys, float64(s.Keys[state]), state)
+	}
+	now := m.of.now()
+	nearest := map[string]float64{}
+	for _, z := range s.List {
+		if z.Expires == nil {
+			continue
+		}
+		left := z.Expires.Sub(now).Seconds()
+		gauge(signedExpires, left, z.Zone)
+		if first, known := nearest[z.Signer]; !known || left < first {
+			nearest[z.Signer] = left
+		}
+	}
+	for signer, left := range nearest {
+		gauge(signedNearest, left, signer)
+	}
+	gauge(signedHeld, float64(s.Signatures))
+	gauge(signedMissing, float64(s.Missing))
+	unkept := 0.0
+	if s.KeptError != "" {
+		unkept = 1
+	}
+	gauge(signedUnkept, unkept)
+	for d, n := range map[*prometheus.Desc]int64{signedMade: m.total, signedFailed: m.of.prepared.failures()} {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	}
+}

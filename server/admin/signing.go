@@ -1,0 +1,218 @@
+package admin
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Signing is how it stands with the signatures of the zones that a server answers.
+type Signing struct {
+	Zones      int            `json:"zones"`
+	States     map[string]int `json:"states"`     // zones by state, see SignedZone
+	Keys       map[string]int `json:"keys"`       // keys by what they do, as leeward key list has it
+	Signatures int            `json:"signatures"` // that are held
+	Made       int64          `json:"made"`       // by this process, of those
+	Missing    int            `json:"missing"`    // of the day to come, that a signer elsewhere has still to make
+	// why signatures could not be kept on disk; empty: they are, or nothing is kept
+	KeptError string `json:"keptError,omitempty"`
+
+	// List has the zones whose signatures expire first, at most MostSignedZones. What is not current is among them.
+	List []SignedZone `json:"list"`
+}
+
+// MostSignedZones is how many zones a Signing lists, and how many have a metric of their own.
+const MostSignedZones = 1000
+
+// SignedZone is a zone with signatures.
+type SignedZone struct {
+	Zone string `json:"zone"`
+	// "leeward": this server; "sign": a `leeward sign` elsewhere; "primary": the primary that the zone comes from
+	Signer string `json:"signer"`
+	// "current", "prepared" (current, and the next day's signatures are there), "late" (the day's signatures are not
+	// there, those of a day before are in use), "near" (the first signatures expire soon) or "expired"
+	State      string      `json:"state"`
+	Expires    *time.Time  `json:"expires,omitempty"` // when the first signature does
+	Signatures int         `json:"signatures,omitempty"`
+	Keys       []SignedKey `json:"keys,omitempty"`
+	Missing    int         `json:"missing,omitempty"` // see Signing
+	Error      string      `json:"error,omitempty"`   // why the next signatures could not be made
+}
+
+// SignedKey is a key of a zone.
+type SignedKey struct {
+	Tag       uint16 `json:"tag"`
+	Algorithm string `json:"algorithm"`
+	State     string `json:"state"` // what it does, as leeward key list has it
+}
+
+// States of signed zones.
+const (
+	SignedCurrent  = "current"
+	SignedPrepared = "prepared"
+	SignedLate     = "late"
+	SignedNear     = "near"
+	SignedExpired  = "expired"
+)
+
+// SignedStates are all states of signed zones, the best first.
+var SignedStates = []string{SignedPrepared, SignedCurrent, SignedLate, SignedNear, SignedExpired}
+
+// How long before its first signature expires a zone is near that. Leeward's own hold for 13 days less 3 hours at
+// least, and a primary signs anew when it likes: days before the end as a rule.
+const (
+	nearExpiry        = 4 * 24 * time.Hour
+	nearExpiryPrimary = 2 * 24 * time.Hour
+)
+
+// lateGrace is how long signatures of the day before may be in use without a word.
+const lateGrace = time.Hour
+
+// Judge sets the state of a zone whose signatures are those of a day that has ended at a time, or whose next ones are
+// there. ended is the zero time where the zone's signatures are not made by the day.
+func (z *SignedZone) Judge(now, ended time.Time, prepared bool) {
+	near := nearExpiry
+	if z.Signer == SignerPrimary {
+		near = nearExpiryPrimary
+	}
+	switch {
+	case z.Expires != nil && !now.Before(*z.Expires):
+		z.State = SignedExpired
+	case z.Expires != nil && z.Expires.Sub(now) < near:
+		z.State = SignedNear
+	case !ended.IsZero() && now.Sub(ended) >= lateGrace:
+		z.State = SignedLate
+	case prepared:
+		z.State = SignedPrepared
+	default:
+		z.State = SignedCurrent
+	}
+}
+
+// Who signs a zone.
+const (
+	SignerLeeward = "leeward"
+	SignerAway    = "sign"
+	SignerPrimary = "primary"
+)
+
+// Well reports whether nobody needs to look at the zone.
+func (z *SignedZone) Well() bool {
+	return (z.State == SignedCurrent || z.State == SignedPrepared) && z.Error == ""
+}
+
+// Words says how it stands with a zone that is not well.
+func (z *SignedZone) Words(now time.Time) string {
+	text := ""
+	switch {
+	case z.State == SignedExpired && z.Expires != nil:
+		text = "expired " + Age(now.Sub(*z.Expires).Seconds()) + " ago."
+	case z.State == SignedLate:
+		text = "are those of a day before, and hold for " + Age(z.Expires.Sub(now).Seconds()) + "."
+	case z.Expires != nil:
+		text = "expire in " + Age(z.Expires.Sub(now).Seconds()) + "."
+	}
+	if z.Missing > 0 {
+		text += " " + counted(z.Missing, "signature") + " of the day to come have not been made."
+	}
+	if z.Error != "" {
+		text += " The next cannot be made: " + z.Error + "."
+	}
+	return strings.TrimSpace(text)
+}
+
+// Remedy says what to do about a zone that is not well.
+func (z *SignedZone) Remedy() string {
+	switch {
+	case z.Well():
+		return ""
+	case z.Signer == SignerPrimary:
+		return "Have its primary sign it again."
+	case z.Signer == SignerAway:
+		return "Start `leeward sign` with the zone's keys."
+	}
+	return "Look at the server's clock, and for the zone in its log."
+}
+
+// Add counts a zone.
+func (s *Signing) Add(z SignedZone) {
+	if s.States == nil {
+		s.States, s.Keys = map[string]int{}, map[string]int{}
+	}
+	s.Zones++
+	s.States[z.State]++
+	for _, k := range z.Keys {
+		s.Keys[k.State]++
+	}
+	s.Signatures += z.Signatures
+	s.Missing += z.Missing
+	s.List = append(s.List, z)
+}
+
+// Order sorts the list, the zone that expires first at its head, and cuts it to MostSignedZones.
+func (s *Signing) Order() {
+	slices.SortFunc(s.List, func(a, b SignedZone) int {
+		switch {
+		case a.Well() != b.Well():
+			if b.Well() {
+				return -1
+			}
+			return 1
+		case a.Expires != nil && b.Expires != nil:
+			return cmp.Or(a.Expires.Compare(*b.Expires), strings.Compare(a.Zone, b.Zone))
+		case a.Expires == nil && b.Expires == nil:
+			return strings.Compare(a.Zone, b.Zone)
+		case a.Expires != nil:
+			return -1
+		}
+		return 1
+	})
+	s.List = s.List[:min(len(s.List), MostSignedZones)]
+}
+
+// Nearest returns the zone of which a signature expires first; nil: none does.
+func (s *Signing) Nearest() (first *SignedZone) {
+	for i := range s.List {
+		if z := &s.List[i]; z.Expires != nil && (first == nil || z.Expires.Before(*first.Expires)) {
+			first = z
+		}
+	}
+	return first
+}
+
+// unwell returns what of it is not as it should be; nil: all is.
+func (s *Signing) unwell() *Signing {
+	if s == nil {
+		return nil
+	}
+	out := *s
+	if out.List = without(s.List, (*SignedZone).Well); len(out.List) == 0 && s.KeptError == "" {
+		return nil
+	}
+	return &out
+}
+
+// expiry says which zones' signatures have expired, or are about to.
+func (h *headline) expiry() {
+	if h.Signing == nil {
+		return
+	}
+	var expired, near []string
+	first := time.Duration(1<<63 - 1)
+	for _, z := range h.Signing.List {
+		switch z.State {
+		case SignedExpired:
+			expired = append(expired, z.Zone)
+		case SignedNear:
+			near = append(near, z.Zone)
+			first = min(first, z.Expires.Sub(h.Time))
+		}
+	}
+	if len(expired) > 0 {
+		h.add("Signatures have expired: %s. Who validates gets no answer.", some(expired))
+	}
+	if len(near) > 0 {
+		h.add("Signatures expire in %s: %s.", Age(first.Seconds()), some(near))
+	}
+}
