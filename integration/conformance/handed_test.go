@@ -77,6 +77,7 @@ func TestSignedTransfer(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	have := entire(t, s.DNS, origins[0])
 	writeSigned(t, dir, settings, []string{"endpoint/dual/a"},
 		"---\nkind: Record\nname: example.test/mark/TXT\ndata: ['\"new\"']\n")
 	for _, at := range append(secondaries, s.DNS) {
@@ -84,6 +85,13 @@ func TestSignedTransfer(t *testing.T) {
 	}
 	verify()
 	judge()
+	if n := s.Metric(t, "leeward_transfer_served_total", `result="ixfr",type="ixfr"`); int(n) < len(secondaries) {
+		t.Errorf("%v differences were sent, want one to each of %d", n, len(secondaries))
+	}
+	got, want := followed(t, s.DNS, origins[0], have), entire(t, s.DNS, origins[0])
+	if a, b := sorted(strings.Join(got, "\n")), sorted(strings.Join(want, "\n")); a != b {
+		t.Errorf("the differences lead to\n%s\nand the zone is\n%s", a, b)
+	}
 }
 
 // isSigned returns nil once a server has signatures of a zone's SOA.
@@ -103,7 +111,7 @@ func transferred(t *testing.T, server, origin string) string {
 	t.Helper()
 	m := new(dns.Msg)
 	m.SetAxfr(origin)
-	ch, err := new(dns.Transfer).In(m, server)
+	ch, err := patient().In(m, server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +134,12 @@ func transferred(t *testing.T, server, origin string) string {
 		t.Fatalf("a transfer with %d SOA records", soas)
 	}
 	return b.String()
+}
+
+// patient transfers from a server that may have little of the processor.
+func patient() *dns.Transfer {
+	const limit = 20 * time.Second
+	return &dns.Transfer{DialTimeout: limit, ReadTimeout: limit, WriteTimeout: limit}
 }
 
 // startSecondaries starts NSD and Knot as secondaries of a server, and waits until they have all zones.

@@ -211,7 +211,7 @@ func followed(t *testing.T, at, origin string, have []string) []string {
 	}
 	m := new(dns.Msg)
 	m.SetIxfr(origin, soa.Serial, soa.Ns, soa.Mbox)
-	ch, err := new(dns.Transfer).In(m, at)
+	ch, err := patient().In(m, at)
 	if err != nil {
 		t.Fatal(err)
 	}

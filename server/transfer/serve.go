@@ -92,8 +92,8 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 		if newer(zone.Serial(), serial) && known {
 			old = p.journal.at(zone.Origin(), serial)
 		}
-		if old != nil && (old.Signed() || zone.Signed()) {
-			old = nil // what signatures and denial differ in is not known: the whole zone says it (RFC 1995 section 4)
+		if old != nil && old.Signed() != zone.Signed() {
+			old = nil // little is left of what it was
 		}
 		switch {
 		case !newer(zone.Serial(), serial), !tcp:
@@ -146,12 +146,18 @@ func (c changes) write(s *stream) {
 	}
 }
 
+// mostDifferent bounds what the differences of a signed zone hold in memory, octets: signatures are made anew for them.
+const mostDifferent = 8 << 20
+
 // differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than
-// the zone.
+// the zone, or cannot be known. In a signed zone a name has as many signatures as records, and may get all of them anew.
 func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
-	most := max(2*zone.Names(), 64)
+	most, octets := max(2*zone.Names(), 64), 0
+	if zone.Signed() {
+		most = 4 * (zone.Names() + zone.Sets())
+	}
 	ok = true
-	zone.Diff(old, func(isNew bool, name, record []byte) bool {
+	err := zone.Diff(old, func(isNew bool, name, record []byte) bool {
 		switch {
 		case rr.Type(binary.BigEndian.Uint16(record[2:])) == rr.TypeSOA:
 			return true
@@ -160,10 +166,11 @@ func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
 		default:
 			removed = append(removed, change{name, record})
 		}
-		ok = len(removed)+len(added) <= most
+		octets += len(name) + len(record)
+		ok = len(removed)+len(added) <= most && (octets <= mostDifferent || !zone.Signed())
 		return ok
 	})
-	return removed, added, ok
+	return removed, added, ok && err == nil
 }
 
 // askedFrom returns the serial in the SOA of an IXFR query's authority section (RFC 1995 section 3).

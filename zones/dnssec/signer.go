@@ -210,6 +210,9 @@ func (g *Generation) has(p *pair, id Identity, typ rr.Type) bool {
 	return true
 }
 
+// Shares reports whether two generations keep their signatures in the same place. The other may be nil.
+func (g *Generation) Shares(o *Generation) bool { return o != nil && g.store == o.store }
+
 // Len returns how many signatures there are.
 func (g *Generation) Len() int { return g.fixed.len() + g.sets.len() }
 

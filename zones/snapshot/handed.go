@@ -113,19 +113,6 @@ func (h *hand) chain() {
 	nsec3 := g.signer.NSEC3()
 	var first, last []byte // keys of the chain
 	var types []rr.Type    // of the last
-	link := func(next []byte) {
-		if last == nil || !h.goesOn() {
-			return
-		}
-		var l link
-		l.lay(z, last, next, types)
-		h.wire = appendRecord(h.wire[:0], g.proof(), g.ttl, l.data)
-		wire := h.wire
-		if h.more = h.f(l.owner, g.proof(), 1, wire); h.more {
-			h.wire = nil
-			h.sign(l.owner, g.proof(), 1, wire, false)
-		}
-	}
 	var name []byte
 	g.chain.Each(func(key []byte) {
 		if !h.goesOn() {
@@ -139,10 +126,26 @@ func (h *hand) chain() {
 		if first == nil {
 			first = key
 		}
-		link(key)
+		h.link(last, key, types)
 		last, types = key, has
 	})
-	link(first)
+	h.link(last, first, types)
+}
+
+// link writes the record at a key of the chain that leads to the next, with its signatures. No key: there is none.
+func (h *hand) link(at, next []byte, types []rr.Type) {
+	if at == nil || !h.goesOn() {
+		return
+	}
+	g := h.zone.signing
+	var l link
+	l.lay(h.zone, at, next, types)
+	h.wire = appendRecord(h.wire[:0], g.proof(), g.ttl, l.data)
+	wire := h.wire
+	if h.more = h.f(l.owner, g.proof(), 1, wire); h.more {
+		h.wire = nil
+		h.sign(l.owner, g.proof(), 1, wire, false)
+	}
 }
 
 // types returns the types that the bitmap of a node has.

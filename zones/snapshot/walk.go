@@ -65,6 +65,9 @@ func (z *Zone) Whole() bool { return z.zone.tree.holes == 0 }
 // Names returns the number of names, including empty non-terminals.
 func (z *Zone) Names() int { return z.zone.tree.names }
 
+// Sets returns the number of static RRsets, without what signing makes.
+func (z *Zone) Sets() int { return z.zone.tree.sets }
+
 // Transfer returns who may transfer the zone and who is notified of changes. nil: nobody.
 func (z *Zone) Transfer() *zones.Transfer { return z.zone.transfer }
 
@@ -162,18 +165,26 @@ func (z *Zone) node(n node, f func(typ rr.Type, count int, wire []byte) bool) bo
 func hides(typ rr.Type) bool { return typ == rr.TypeA || typ == rr.TypeAAAA || typ == rr.TypeCNAME }
 
 // Diff calls f for each record that only one of two versions of a zone has, until f returns false: removed from old, or
-// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed. It
-// does not know signatures: neither version may be signed.
-func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) {
+// added in z. The record is as in a Set. Diff skips shards that both versions share, so it costs what has changed; but
+// where signatures are of another day or other keys it costs the zone. Both versions must be signed here, or neither.
+// The error says what could not be signed.
+func (z *Zone) Diff(old *Zone, f func(added bool, name []byte, record []byte) bool) error {
+	if z.Signed() {
+		return z.diffSigned(old, f)
+	}
 	more := true
 	seen := map[string]bool{}
-	at := func(name []byte) {
-		if !more || seen[string(name)] {
-			return
+	z.changed(old, func(name []byte) {
+		if more && !seen[string(name)] {
+			seen[string(name)] = true
+			more = diffName(old, z, name, f)
 		}
-		seen[string(name)] = true
-		more = diffName(old, z, name, f)
-	}
+	})
+	return nil
+}
+
+// changed calls at with each name that may have other records than in an older version, some of them more than once.
+func (z *Zone) changed(old *Zone, at func(name []byte)) {
 	for i, b := range z.zone.trees() {
 		apart(old.zone.trees()[i], b, func(n node) { at(n.name()) })
 	}
@@ -260,6 +271,9 @@ func (z *Zone) records(name []byte) (all [][]byte) {
 	return all
 }
 
+// signatureCost is about how many octets a signature that is kept takes, with its place in a table.
+const signatureCost = 100
+
 // Apart returns how many octets of the older version are not shared with z: what keeping the older version costs.
 func (z *Zone) Apart(old *Zone) (octets int) {
 	kept := make(map[*byte]bool, z.zone.tree.len())
@@ -275,6 +289,9 @@ func (z *Zone) Apart(old *Zone) (octets int) {
 		if t != nil {
 			octets += int(unsafe.Sizeof(shard{})) * t.len()
 		}
+	}
+	if old.generation != nil && !old.generation.Shares(z.generation) {
+		octets += signatureCost * old.generation.Len()
 	}
 	return octets + 8*len(old.policies)
 }
