@@ -82,7 +82,8 @@ func TestSignedDifferences(t *testing.T) {
 					n := rapid.IntRange(0, 3).Draw(t, "data")
 					put(&zones.Record{Origin: "example.test", Owner: name, Type: typ, Data: []string{map[string]string{
 						"A": fmt.Sprintf("192.0.2.%d", n), "TXT": fmt.Sprintf(`"%d"`, n),
-						"NS": fmt.Sprintf("ns%d.test.", n), "DS": "1 13 2 " + strings.Repeat("ab", 32), "DNAME": fmt.Sprintf("to%d.test.", n),
+						"NS": fmt.Sprintf("ns%d.test.", n), "DS": "1 13 2 " + strings.Repeat("ab", 32),
+						"DNAME": fmt.Sprintf("to%d.test.", n),
 					}[typ]}})
 				case 5, 6:
 					typ := rapid.SampledFrom([]string{"A", "TXT", "NS", "DS", "DNAME"}).Draw(t, "type")
