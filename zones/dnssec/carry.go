@@ -46,7 +46,9 @@ type Witness struct{ zones map[rr.Name]*sight }
 type sight struct {
 	step  string
 	since time.Time
-	past  time.Time // the beginning of that step was past by this server's clock, whatever it says now
+	enter time.Duration // when it began to do that step, if it answered otherwise before
+	late  bool          // it did
+	past  time.Time     // the beginning of that step was past by this server's clock, whatever it says now
 	wait  string
 	begun time.Duration // when that wait was first seen
 	first bool          // it was there already when the roll was first seen, so it is not known how long
@@ -66,18 +68,34 @@ func (w *Witness) Word(origin rr.Name, r *Roll, does bool, now time.Time, elapse
 	if r.wait() != s.wait {
 		s.wait, s.begun, s.first = r.wait(), elapsed, false
 	}
-	if !does || now.Before(r.Began) && s.past.Before(r.Began) {
-		s.step = ""
+	if early := now.Before(r.Began) && s.past.Before(r.Began); early || !does {
+		s.step, s.late = "", s.late || early
 		return nil
 	}
 	if s.step != r.stamp() {
-		s.step, s.since, s.past = r.stamp(), now, r.Began
+		s.late = s.late || s.step != ""
+		s.step, s.since, s.past, s.enter = r.stamp(), now, r.Began, elapsed
 	}
 	word := &Word{Step: s.step, Since: s.since.UTC().Truncate(time.Second)}
-	if _, rest := r.Rest(ttl); r.Due(now, ttl) && (s.first || elapsed-s.begun >= rest) {
+	_, rest := r.Rest(ttl)
+	if r.Due(now, ttl) && (s.first || elapsed-s.begun >= rest) && (!s.late || elapsed-s.enter >= rest) {
 		word.Due = s.wait
 	}
 	return word
+}
+
+// Lacks notes that this server answers as a zone's keys were before. When it no longer does, a wait that others have
+// begun is not over for it before it has waited as long itself.
+func (w *Witness) Lacks(origin rr.Name) {
+	if w.zones == nil {
+		w.zones = map[rr.Name]*sight{}
+	}
+	s := w.zones[origin]
+	if s == nil {
+		s = &sight{}
+		w.zones[origin] = s
+	}
+	s.step, s.late = "", true
 }
 
 // Passed returns a zone's keys as this server has to see them, given how far its roll is: what it has said that it does

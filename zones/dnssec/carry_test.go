@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"leeward/zones/rr"
 )
 
 // A world in which a roll is carried on: etcd, servers with clocks of their own that hear of etcd late or not at all,
@@ -350,5 +352,49 @@ func TestWaits(t *testing.T) {
 	look(2*time.Hour, "the parent does not have the new DS yet (192.0.2.1)", false, Said{"a", word(""), 0})
 	if roll.Step != "sign" {
 		t.Errorf("it is at %v", roll)
+	}
+}
+
+// TestWitness: a server that answered otherwise when the others began to wait waits as long itself; one that starts and
+// does the step at once does not.
+func TestWitness(t *testing.T) {
+	roll := &Roll{Kind: RollsZSK, Step: "publish", Began: day0, Held: day0.Add(time.Minute)}
+	origin := name(t, "example.test")
+	look := func(w *Witness, at time.Duration, want bool) {
+		t.Helper()
+		word := w.Word(origin, roll, true, day0.Add(at), at, time.Hour)
+		if word == nil || (word.Due != "") != want {
+			t.Errorf("at %v: %+v, due should be %v", at, word, want)
+		}
+	}
+	var old, late, slow, fresh Witness
+	look(&old, 2*time.Minute, false)
+	look(&old, 60*time.Minute, false)
+	look(&old, 61*time.Minute, true)
+	late.Lacks(origin)
+	look(&late, 30*time.Minute, false)
+	look(&late, 62*time.Minute, false)
+	look(&late, 90*time.Minute, true)
+	if word := slow.Word(origin, roll, true, day0.Add(-time.Minute), 30*time.Minute, time.Hour); word != nil {
+		t.Errorf("by its clock it does not do it yet: %+v", word)
+	}
+	look(&slow, 61*time.Minute, false)
+	look(&slow, 121*time.Minute, true)
+	look(&fresh, 61*time.Minute, true)
+
+	// A clock that jumps does not end a wait that was seen to begin.
+	var jumps Witness
+	unheld := *roll
+	unheld.Held = time.Time{}
+	jumps.Word(origin, &unheld, true, day0, 0, time.Hour)
+	for elapsed, want := range map[time.Duration]bool{30 * time.Minute: false, 2 * time.Hour: true} {
+		w := jumps
+		w.zones = map[rr.Name]*sight{origin: new(sight)}
+		*w.zones[origin] = *jumps.zones[origin]
+		w.Word(origin, roll, true, day0.Add(time.Minute), time.Minute, time.Hour)
+		word := w.Word(origin, roll, true, day0.Add(1000*time.Hour), elapsed, time.Hour)
+		if (word.Due != "") != want {
+			t.Errorf("a clock that is set 1000 h ahead, after %v: %+v", elapsed, word)
+		}
 	}
 }

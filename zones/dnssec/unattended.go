@@ -128,6 +128,9 @@ func (r *Roll) Over() bool { return r == nil || r.Step == over }
 
 // String says how far the roll is.
 func (r *Roll) String() string {
+	if r == nil {
+		return "no roll"
+	}
 	if r.Over() {
 		return fmt.Sprintf("%s roll, over since %s", r.Kind, r.Began.UTC().Format(time.RFC3339))
 	}

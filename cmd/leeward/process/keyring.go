@@ -53,6 +53,8 @@ type keyPlace interface {
 type known struct {
 	keys *dnssec.Keys
 	mark string // of the place where they were read
+	// sealed is the mark of the values alone that they were opened from.
+	sealed string
 }
 
 // keysLook is how often a key that is not there, or cannot be read, is looked for again; keysAgain, how often those are
@@ -220,7 +222,10 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 		err = k.lacks(has.keys, keys)
 	}
 	if err == nil {
-		k.known[origin] = known{keys, mark}
+		k.known[origin] = known{keys: keys, mark: mark}
+		if o, is := f.(*opening); is {
+			k.known[origin] = known{keys, mark, o.Sealed.Mark(name)}
+		}
 		delete(k.told, origin)
 		if has.keys == nil || !k.alike(has.keys, keys) {
 			k.say(origin, keys)

@@ -173,13 +173,15 @@ func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	defer r.ring.finding.Unlock()
 	has := r.ring.known[rr.TrimDot(origin.String())]
 	roll, err := o.Roll(origin)
-	if has.keys == nil || err != nil {
+	if has.keys == nil {
 		return nil, nil, nil, 0, false
 	}
-	if roll.Over() && z.DNSSEC.Roll == nil && len(has.keys.Stale(roll, r.now())) == 0 {
+	if err == nil && roll.Over() && z.DNSSEC.Roll == nil && len(has.keys.Stale(roll, r.now())) == 0 {
 		return nil, nil, nil, 0, false // as most zones: there is nothing to do
 	}
-	if has.mark != o.Mark(origin) {
+	o = r.ring.sealed.now()
+	if roll, err = o.Roll(origin); err != nil || has.sealed != o.Sealed.Mark(origin) {
+		r.ring.sealed.witness.Lacks(origin)
 		return nil, nil, nil, 0, false
 	}
 	if roll.Over() {
