@@ -124,7 +124,7 @@ func newServe(inv *invocation) *cobra.Command {
 	var cookieSecrets string
 	var compact, historyAge time.Duration
 	var historyOctets int64
-	var noProbe, countCountries, metricsDetail bool
+	var noProbe, countCountries, countTop, metricsDetail bool
 	var tap, tapSample string
 	var chaos []string
 	cmd := &cobra.Command{
@@ -218,6 +218,7 @@ server has reported, answers what it has received, and ends.`,
 					"holds no keys; leave one of the two out")
 			}
 			s.NoProbe, s.CountCountries, s.MetricsDetail = noProbe, countCountries, metricsDetail
+			s.CountTop = countTop
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
 				o, err := inv.etcd.options(s.Log)
@@ -287,6 +288,8 @@ server has reported, answers what it has received, and ends.`,
 		"have metrics by endpoint, by policy, rule and pool, and by type; at most 10000 endpoints and policies")
 	flags.BoolVar(&countCountries, "count-countries", false,
 		"count the clients of steered names by country too (leeward top)")
+	flags.BoolVar(&countTop, "count-top", false,
+		"count who asks most, by prefix (/24, /56), and for which names (leeward top --clients --names)")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
 		"what to tell in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
 			"nothing")

@@ -16,7 +16,7 @@ import (
 func newTop(inv *invocation) *cobra.Command {
 	var f adminFlags
 	var output string
-	var watch bool
+	var watch, clients, names bool
 	var every time.Duration
 	var most int
 	cmd := &cobra.Command{
@@ -29,10 +29,15 @@ policy's rules and which pools they gave.
 
 POLICY or POOL narrows it to a policy (the steered name) or a pool.
 
-Every number is exact. They are this server's: each server has its own.`,
+Every number is exact. They are this server's: each server has its own.
+
+--clients lists who asks most, by prefix, and --names for which names, from a
+server that counts it (serve --count-top). Where two numbers stand, the rate is
+between them.`,
 		Example: `  leeward top
   leeward top www.example.test -o wide
   leeward top --watch --most 5
+  leeward top --clients --names
   leeward top -o json --admin http://10.0.0.1:8053 --admin-token-file token`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -42,6 +47,8 @@ Every number is exact. They are this server's: each server has its own.`,
 				return misused("--every %v: write 100ms or more", every)
 			case most < 1 || most > 10_000:
 				return misused("--most %d: write 1 to 10000", most)
+			case (clients || names) && len(args) > 0:
+				return misused("--clients and --names are of all queries; leave out %s", args[0])
 			}
 			query, wide := url.Values{"most": {strconv.Itoa(most)}}, output == "wide"
 			if len(args) > 0 {
@@ -50,30 +57,43 @@ Every number is exact. They are this server's: each server has its own.`,
 			if wide {
 				output = "table"
 			}
-			get := func(ctx context.Context) (*answer.Counts, error) {
+			show := func(ctx context.Context) (any, screenful, error) {
+				if clients || names {
+					var t answer.Top
+					err := f.get(ctx, "/api/v1/top", query, &t)
+					return &t, func(w io.Writer, colour bool) error {
+						return screen.Top(w, &t, clients, names, colour)
+					}, err
+				}
 				var c answer.Counts
-				return &c, f.get(ctx, "/api/v1/counts", query, &c)
+				err := f.get(ctx, "/api/v1/counts", query, &c)
+				return &c, func(w io.Writer, colour bool) error { return screen.Counts(w, &c, wide, colour) }, err
 			}
 			if watch {
 				return inv.watch(cmd.Context(), every, func(ctx context.Context, w io.Writer) error {
-					c, err := get(ctx)
+					_, table, err := show(ctx)
 					if err != nil {
 						return err
 					}
-					return screen.Counts(w, c, wide, inv.colour(inv.out))
+					return table(w, inv.colour(inv.out))
 				})
 			}
-			c, err := get(cmd.Context())
+			v, table, err := show(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return inv.print(output, c, func(w io.Writer, colour bool) error { return screen.Counts(w, c, wide, colour) })
+			return inv.print(output, v, table)
 		},
 	}
 	f.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "wide", "json", "yaml")
-	cmd.Flags().IntVar(&most, "most", 20, "how many policies and pools to list, 1 to 10000")
+	cmd.Flags().BoolVar(&clients, "clients", false, "who asks most, by prefix: /24 of IPv4, /56 of IPv6")
+	cmd.Flags().BoolVar(&names, "names", false, "which names are asked for most")
+	cmd.Flags().IntVar(&most, "most", 20, "how many rows to list, 1 to 10000")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
 	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "how often, with --watch")
 	return cmd
 }
+
+// screenful writes what was got as tables.
+type screenful = func(w io.Writer, colour bool) error

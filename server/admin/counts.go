@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 )
 
@@ -19,12 +21,10 @@ func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	most := usualRows
-	if text := v.Get("most"); text != "" {
-		if most, err = strconv.Atoi(text); err != nil || most < 1 || most > mostRows {
-			fail(w, http.StatusBadRequest, fmt.Errorf("most=%q: write how many rows, 1 to %d", text, mostRows))
-			return
-		}
+	most, err := rowsOf(v)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
 	}
 	c := h.Counts(v.Get("of"), most)
 	if of := v.Get("of"); of != "" && len(c.Policies)+len(c.Pools) == 0 {
@@ -33,4 +33,38 @@ func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.write(w, c)
+}
+
+// rowsOf reads how many rows are asked for.
+func rowsOf(v url.Values) (int, error) {
+	text := v.Get("most")
+	if text == "" {
+		return usualRows, nil
+	}
+	most, err := strconv.Atoi(text)
+	if err != nil || most < 1 || most > mostRows {
+		return 0, fmt.Errorf("most=%q: write how many rows, 1 to %d", text, mostRows)
+	}
+	return most, nil
+}
+
+// top answers with who asks most, and for what.
+func (h *handler) top(w http.ResponseWriter, r *http.Request) {
+	v, err := parameters(r, "most")
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	most, err := rowsOf(v)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err)
+		return
+	}
+	top := h.Top(most)
+	if top == nil {
+		fail(w, http.StatusNotFound, errors.New("this server does not count who asks and for what; "+
+			"start it with --count-top"))
+		return
+	}
+	h.write(w, top)
 }

@@ -47,3 +47,32 @@ func TestCounts(t *testing.T) {
 		}
 	}
 }
+
+func TestTop(t *testing.T) {
+	o := options()
+	var counted *answer.Top
+	o.Top = func(most int) *answer.Top {
+		if counted != nil {
+			counted.Names.Rows = make([]answer.TopRow, most)
+		}
+		return counted
+	}
+	h := admin.NewHandler(o)
+	get := func(query string, code int, says string) string {
+		t.Helper()
+		r := ask(t, h, http.MethodGet, "/api/v1/top"+query, nil)
+		text := body(t, r)
+		if r.StatusCode != code || !strings.Contains(strings.ReplaceAll(text, `\"`, `"`), says) {
+			t.Errorf("%q: %d %s", query, r.StatusCode, text)
+		}
+		return text
+	}
+	get("", 404, "start it with --count-top")
+	counted = &answer.Top{Server: "fra"}
+	get("?most=0", 400, `most="0": write how many rows`)
+	get("?of=www", 400, `there is no parameter "of"; known: most`)
+	var got answer.Top
+	if err := json.Unmarshal([]byte(get("?most=7", 200, `"fra"`)), &got); err != nil || len(got.Names.Rows) != 7 {
+		t.Errorf("%+v (%v)", got, err)
+	}
+}

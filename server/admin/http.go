@@ -34,6 +34,7 @@ type Options struct {
 	// ExplainAt says it of a time in the past. nil: nothing is kept of that. What is not kept is a *history.NotKept.
 	ExplainAt func(ctx context.Context, at time.Time, name, qtype, client string) (*answer.Explanation, error)
 	Counts    func(of string, most int) *answer.Counts // nil: 404
+	Top       func(most int) *answer.Top               // nil: 404; it returns nil where that is not counted
 	// nil: 404
 	History func(context.Context, history.Query) (*history.Page, error)
 	// after one revision, up to another; nil: 404
@@ -93,6 +94,11 @@ func NewHandler(o Options) http.Handler {
 	if o.Counts != nil {
 		pages = append(pages, page{
 			"/api/v1/counts?of=&most=", "queries and answers by type, pool, policy and rule (JSON)", programs, h.counts,
+		})
+	}
+	if o.Top != nil {
+		pages = append(pages, page{
+			"/api/v1/top?most=", "who asks most, and for which names, with --count-top (JSON)", programs, h.top,
 		})
 	}
 	if o.History != nil {

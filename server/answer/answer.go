@@ -21,6 +21,7 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type Options struct {
 
 	// Tap takes copies of queries and responses. nil: nobody follows them.
 	Tap *Tap
+
+	// CountTop has clients and names counted, so that Top can say who asks most.
+	CountTop bool
 
 	// Log is where faults go; nothing is logged for a query that goes well. Silent if nil.
 	Log *slog.Logger
@@ -91,6 +95,7 @@ type Responder struct {
 	aside    *stripe // counts what exchanges do
 	ledger   ledger
 	asked    asking
+	topping  *topping // nil: who asks most is not counted
 	panics   panicLog
 	limiter  *rrl.Limiter                  // nil: responses are not limited
 	cookies  atomic.Pointer[cookieSecrets] // never nil
@@ -118,6 +123,9 @@ func New(o Options) (*Responder, error) {
 		options: o, log: o.Log, chaos: o.Chaos.texts(), counts: new(counts), start: time.Now(),
 		made:  o.Now(),
 		asked: asking{orders: map[string]*steer.AskedOrder{}},
+	}
+	if o.CountTop {
+		r.topping = &topping{seed: maphash.MakeSeed()}
 	}
 	r.handlers = r.handle(o.Handlers)
 	r.aside = r.counts.stripe()

@@ -180,7 +180,9 @@ func (r *Responder) followAsked(ctx context.Context) {
 			r.tallyAsked(now.Sub(last))
 			last = now
 		case <-samples.C:
-			r.sample(r.options.Now())
+			now := r.options.Now()
+			r.sample(now)
+			r.followTop(now)
 		}
 	}
 }

@@ -65,7 +65,8 @@ type stripe struct {
 	cells  cellTally
 	places countryTally
 	kinds  kindTables
-	tap    *tapRing // nil: nobody follows queries
+	tap    *tapRing   // nil: nobody follows queries
+	top    *topStripe // nil: who asks most is not counted
 }
 
 func (s *stripe) add(t *tally) {
@@ -167,6 +168,13 @@ func (c *counts) byCountry() (sums countrySums) {
 		}
 	})
 	return sums
+}
+
+// all returns every stripe.
+func (c *counts) all() []*stripe {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.stripes)
 }
 
 // each calls f with every stripe.

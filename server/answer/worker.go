@@ -65,11 +65,16 @@ func (r *Responder) Workers(over *Transport, n int) func() *Worker {
 	return func() *Worker { return r.workerOn(stripes[next.Add(1)%uint64(len(stripes))], over) }
 }
 
-// tapped makes a stripe whose queries can be followed.
+// tapped makes a stripe whose queries can be followed, and whose clients and names are counted.
 func (r *Responder) tapped() *stripe {
 	s := r.counts.stripe()
 	if r.options.Tap != nil {
 		s.tap = r.options.Tap.ring()
+	}
+	if r.topping != nil {
+		s.top = &topStripe{seed: r.topping.seed}
+		s.top.clients.open()
+		s.top.names.open()
 	}
 	return s
 }
@@ -126,6 +131,9 @@ func (w *Worker) respond(state *State, request []byte, client netip.Addr, cut bo
 		}
 		w.tally[queries+w.over.way+family]++
 		w.tally[types+typeRow(q.Type)]++
+		if w.stripe.top != nil {
+			w.stripe.top.count(q.Name(), client)
+		}
 		if kind := kindOf(q, verdict); kind != Query && r.handlers[kind] != nil {
 			w.is, _ = w.judge(client)
 			return nil, kind

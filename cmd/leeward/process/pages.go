@@ -82,7 +82,7 @@ func (r *run) openPages() (*pages, error) {
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
 	}
 	if r.answers != nil {
-		o.Counts = r.answers.Counts
+		o.Counts, o.Top = r.answers.Counts, r.answers.Top
 	}
 	var drills func(context.Context) ([]console.Drill, error)
 	if r.Drills != nil && r.etcd != nil {

@@ -47,6 +47,7 @@ type Settings struct {
 	Drills         func(context.Context, *etcd.Cluster) ([]console.Drill, error)
 	NoProbe        bool     // do not probe or report; needs Etcd, where others report
 	CountCountries bool     // clients of policies are counted by country
+	CountTop       bool     // who asks most, and for which names, is counted
 	MetricsDetail  bool     // metrics by endpoint, and by policy, rule and pool
 	State          string   // folder of the last good snapshot; "": it is not kept
 	TSIGKeys       []string // files of TSIG keys

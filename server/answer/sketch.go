@@ -1,0 +1,230 @@
+package answer
+
+import (
+	"cmp"
+	"runtime"
+	"slices"
+	"sync/atomic"
+)
+
+// Who asks most, and for what, is counted by Space-Saving (Metwally, Agrawal, El Abbadi 2005) in tables of fixed size:
+// who has no slot takes that of whoever counts least, and inherits its count as what may be counted too much. So for
+// each key there is a number that it has reached for sure, and one that it cannot have passed.
+//
+// Here a table is cut into buckets by a keyed hash, so that a query looks at one bucket's few cache lines, and nobody
+// who does not know the key chooses who shares a bucket. Of n queries in a bucket, whoever has no slot had n/16 at
+// most, so a flood of names or sources that are all different pushes nobody out who had more. How much that is each
+// table knows, and says.
+
+const (
+	sketchBuckets = 64 // a power of two
+	sketchWays    = 16 // slots of a bucket
+	sketchSlots   = sketchBuckets * sketchWays
+)
+
+// Epsilon is the stated error of a list of who asks most, as a share of all queries: nobody who had more is missing,
+// and no count is wrong by more. That holds by chance, as the hash is keyed at random, but for practical purposes; each
+// list says what it was. (For a bucket to err by more it would have to get 16/256 of all queries and have fewer than 16
+// keys that take most of these.)
+const Epsilon = 1. / 256
+
+// sketch counts keys of which it is told a hash. It is for one user at a time; see hold. K is what identifies a key.
+type sketch[K any] struct {
+	busy   atomic.Bool
+	missed atomic.Uint64 // queries that came while it was busy
+	n      uint64        // queries that are counted
+	bucket [sketchBuckets]sketchBucket
+	keys   [sketchSlots]K
+}
+
+type sketchBucket struct {
+	hashes [sketchWays]uint64 // 0: the slot is free; free ones are last
+	counts [sketchWays]uint32
+	extra  [sketchWays]uint32 // of the count, what may be another's
+}
+
+// hold takes the table for one user, without waiting: it reports false where there is another. Then free gives it back.
+func (s *sketch[K]) hold() bool { return !s.busy.Load() && s.busy.CompareAndSwap(false, true) }
+
+func (s *sketch[K]) free() { s.busy.Store(false) }
+
+// bucketOf returns the number of a hash's bucket.
+func bucketOf(hash uint64) int { return int(hash % sketchBuckets) }
+
+// add counts a query of the key with that hash. Where the key is new, it returns where to put it.
+func (s *sketch[K]) add(hash uint64) (at int, isNew bool) {
+	hash |= 1 << 63 // none is 0
+	number := bucketOf(hash)
+	b := &s.bucket[number]
+	s.n++
+	for i := range b.hashes {
+		if b.hashes[i] == hash {
+			b.counts[i]++
+			return 0, false
+		}
+		if b.hashes[i] == 0 {
+			b.hashes[i], b.counts[i] = hash, 1
+			return number*sketchWays + i, true
+		}
+	}
+	least, low := b.counts[0], 0
+	for i, n := range b.counts {
+		if n < least {
+			least, low = n, i
+		}
+	}
+	b.hashes[low], b.counts[low], b.extra[low] = hash, least+1, least
+	return number*sketchWays + low, true
+}
+
+// clear empties the table, but for what came while it was busy, which read has taken.
+func (s *sketch[K]) clear() {
+	s.n, s.bucket = 0, [sketchBuckets]sketchBucket{}
+}
+
+// held are bounds of how often a key was counted.
+type held struct {
+	hash   uint64
+	key    string
+	lo, hi uint64
+}
+
+// tops is what one table or several together say. The zero value is of nothing.
+type tops struct {
+	n      uint64 // queries that are counted
+	missed uint64 // those that are not
+	lists  [sketchBuckets][]held
+	beyond [sketchBuckets]uint64 // what a key that is not in the bucket's list cannot have passed
+}
+
+// read takes what the table says. text spells a key.
+func (s *sketch[K]) read(text func(*K) string) *tops {
+	t := &tops{n: s.n, missed: s.missed.Swap(0)}
+	for number := range s.bucket {
+		b := &s.bucket[number]
+		for i, hash := range b.hashes {
+			if hash == 0 {
+				break
+			}
+			t.lists[number] = append(t.lists[number], held{
+				hash: hash, key: text(&s.keys[number*sketchWays+i]),
+				lo: uint64(b.counts[i] - b.extra[i]), hi: uint64(b.counts[i]),
+			})
+		}
+		if b.hashes[sketchWays-1] != 0 {
+			t.beyond[number] = uint64(slices.Min(b.counts[:]))
+		}
+	}
+	return t
+}
+
+// add adds what another says, of other queries. The lists stay as long as those of a table.
+func (t *tops) add(o *tops) {
+	t.n += o.n
+	t.missed += o.missed
+	for number := range t.lists {
+		mine, theirs := t.lists[number], o.lists[number]
+		all := make([]held, 0, len(mine)+len(theirs))
+		for _, h := range mine {
+			if i := slices.IndexFunc(theirs, func(x held) bool { return x.hash == h.hash }); i >= 0 {
+				h.lo += theirs[i].lo
+				h.hi += theirs[i].hi
+			} else {
+				h.hi += o.beyond[number]
+			}
+			all = append(all, h)
+		}
+		for _, h := range theirs {
+			if !slices.ContainsFunc(mine, func(x held) bool { return x.hash == h.hash }) {
+				h.hi += t.beyond[number]
+				all = append(all, h)
+			}
+		}
+		t.beyond[number] += o.beyond[number]
+		if len(all) > sketchWays {
+			slices.SortFunc(all, func(a, b held) int { return cmp.Or(cmp.Compare(b.hi, a.hi), cmp.Compare(b.lo, a.lo)) })
+			t.beyond[number] = max(t.beyond[number], all[sketchWays].hi)
+			all = slices.Clip(all[:sketchWays])
+		}
+		t.lists[number] = all
+	}
+}
+
+// of returns the bounds of a key.
+func (t *tops) of(hash uint64) (lo, hi uint64) {
+	hash |= 1 << 63
+	number := bucketOf(hash)
+	for _, h := range t.lists[number] {
+		if h.hash == hash {
+			return h.lo, h.hi
+		}
+	}
+	return 0, t.beyond[number]
+}
+
+// most returns all that are listed, those first that have the most for sure.
+func (t *tops) most() []held {
+	var all []held
+	for _, list := range t.lists {
+		all = append(all, list...)
+	}
+	slices.SortFunc(all, func(a, b held) int {
+		return cmp.Or(cmp.Compare(b.lo, a.lo), cmp.Compare(b.hi, a.hi), cmp.Compare(a.key, b.key))
+	})
+	return all
+}
+
+// others is what a key that is not listed cannot have passed.
+func (t *tops) others() uint64 { return slices.Max(t.beyond[:]) }
+
+// sketches are a stripe's two tables of one kind: one that is counted in, and one that is empty.
+type sketches[K any] struct {
+	now  atomic.Pointer[sketch[K]]
+	both [2]*sketch[K]
+}
+
+func (s *sketches[K]) open() {
+	s.both = [2]*sketch[K]{new(sketch[K]), new(sketch[K])}
+	s.now.Store(s.both[0])
+}
+
+// count counts a query. set puts a key that is new in its place. Where two workers of one stripe come at the same time
+// one is not counted, and that is: nobody waits.
+func (s *sketches[K]) count(hash uint64, set func(*K)) {
+	t := s.now.Load()
+	if !t.hold() {
+		t.missed.Add(1)
+		return
+	}
+	if at, isNew := t.add(hash); isNew {
+		set(&t.keys[at])
+	}
+	t.free()
+}
+
+// turn puts the other table in place of the present one, and returns what the one that was taken away says; nil where a
+// worker has it at this very moment, who was interrupted, so that it is for next time. One goroutine at a time may call
+// it.
+func (s *sketches[K]) turn(text func(*K) string) (all []*tops) {
+	now, next := s.now.Load(), s.both[0]
+	if now == next {
+		next = s.both[1]
+	}
+	drain := func(t *sketch[K]) {
+		for range 1000 {
+			if t.hold() {
+				if t.n > 0 || t.missed.Load() > 0 {
+					all = append(all, t.read(text))
+					t.clear()
+				}
+				t.free()
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	drain(next) // what a worker has put there that had looked before the last turn
+	s.now.Store(next)
+	drain(now)
+	return all
+}
