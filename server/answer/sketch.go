@@ -142,7 +142,9 @@ func (t *tops) add(o *tops) {
 		}
 		t.beyond[number] += o.beyond[number]
 		if len(all) > sketchWays {
-			slices.SortFunc(all, func(a, b held) int { return cmp.Or(cmp.Compare(b.hi, a.hi), cmp.Compare(b.lo, a.lo)) })
+			slices.SortFunc(all, func(a, b held) int {
+				return cmp.Or(cmp.Compare(b.hi, a.hi), cmp.Compare(b.lo, a.lo))
+			})
 			t.beyond[number] = max(t.beyond[number], all[sketchWays].hi)
 			all = slices.Clip(all[:sketchWays])
 		}

@@ -95,8 +95,8 @@ func check(t interface {
 	}
 }
 
-// TestSketch holds the sketch, in one table and in several that are added up, against an exact count: no key has less or
-// more than is said, nobody who has more than epsilon is missing, and no count errs by more.
+// TestSketch holds the sketch, in one table and in several that are added up, against an exact count: no key has less
+// or more than is said, nobody who has more than epsilon is missing, and no count errs by more.
 func TestSketch(t *testing.T) {
 	const n = 120_000
 	for name, stream := range streams {
@@ -166,8 +166,9 @@ func TestSketchBounds(t *testing.T) {
 	})
 }
 
-// TestTopCounts: queries over all transports are in Top with their clients by prefix and their names in lower case, also
-// those that are refused; a random-subdomain flood pushes out nobody who asks more. Without CountTop there is none.
+// TestTopCounts: queries over all transports are in Top with their clients by prefix and their names in lower case,
+// also those that are refused; a random-subdomain flood pushes out nobody who asks more. Without CountTop there is
+// none.
 func TestTopCounts(t *testing.T) {
 	clock := time.Unix(1_800_000_000, 0)
 	r := newResponder(t, func(o *Options) { o.CountTop, o.Now = true, func() time.Time { return clock } })
@@ -199,7 +200,8 @@ func TestTopCounts(t *testing.T) {
 		}
 	}
 	for i, want := range []string{"192.0.2.0/24", "2001:db8:1:200::/56"} {
-		if row := top.Clients.Rows[i]; row.What != want || row.AtLeast.LastMinute > 1200 || row.AtMost.LastMinute < 800 {
+		row := top.Clients.Rows[i]
+		if row.What != want || row.AtLeast.LastMinute > 1200 || row.AtMost.LastMinute < 800 {
 			t.Errorf("%d: %+v, want %s", i, row, want)
 		}
 	}

@@ -150,7 +150,8 @@ func (c changes) write(s *stream) {
 const mostDifferent = 8 << 20
 
 // differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than
-// the zone, or cannot be known. In a signed zone a name has as many signatures as records, and may get all of them anew.
+// the zone, or cannot be known. In a signed zone a name has as many signatures as records, and may get all of them
+// anew.
 func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
 	most, octets := max(2*zone.Names(), 64), 0
 	if zone.Signed() {

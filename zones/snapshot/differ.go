@@ -6,8 +6,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// diffSigned does Diff for zones that are signed here. A signature that an older version was handed on with and that was
-// let go since is made again: the same keys make the same.
+// diffSigned does Diff for zones that are signed here. A signature that an older version was handed on with and that
+// was let go since is made again: the same keys make the same.
 func (z *Zone) diffSigned(old *Zone, f func(added bool, name []byte, record []byte) bool) error {
 	was, is := &hand{Zone: old}, &hand{Zone: z}
 	more := true

@@ -112,7 +112,8 @@ func (r *run) assemble() error {
 			return err
 		}
 		r.answers, err = answer.New(answer.Options{
-			ID: r.ID, Chaos: r.Chaos, Tap: tap, CountTop: r.CountTop, Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
+			ID: r.ID, Chaos: r.Chaos, Tap: tap, CountTop: r.CountTop,
+			Log: r.Log, Registerer: r.registry, RateLimit: r.RateLimit,
 			Handlers: answer.Handlers{
 				Transfer: r.primary.Serve, Notify: r.primary.Notified, Update: updates.Handle, Keys: r.primary.Keys,
 			},

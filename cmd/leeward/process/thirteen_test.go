@@ -61,7 +61,7 @@ func newThirteen(t *testing.T) *thirteen {
 	x.epochs = epochs{
 		log: slog.New(slog.DiscardHandler), now: clock, early: epochAhead,
 		ahead: newAhead(slog.New(slog.DiscardHandler)),
-		kept: newKept("", nil), turned: func(string) { x.turns++ },
+		kept:  newKept("", nil), turned: func(string) { x.turns++ },
 	}
 	x.epochs.snapshot.Store(x.snapshot)
 	return x
