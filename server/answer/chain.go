@@ -18,7 +18,7 @@ const maxChain = 16
 
 // follow answers the question, and proves what wildcards have had a part in it.
 func (w *Worker) follow(state *State, client netip.Addr) (rcode uint16) {
-	w.signing.wilds, w.signing.broken = 0, false
+	w.signing.wilds, w.signing.proofs, w.signing.broken = 0, 0, false
 	if state.Snapshot.Debugged() && w.debugs(state, client) {
 		w.debug(state, client)
 	} else {

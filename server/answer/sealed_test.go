@@ -3,6 +3,7 @@ package answer
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ const sealedDocuments = `{kind: Zone, name: signed.test, nameservers: [ns.signed
 {kind: Record, name: signed.test/c/CNAME, data: [x.wild]}
 ---
 {kind: Record, name: signed.test/d/DNAME, data: [wild]}
+---
+{kind: Record, name: "signed.test/*.cn/CNAME", data: [x.wild]}
+---
+{kind: Record, name: "signed.test/*.nx/CNAME", data: [nothing.at.all]}
 `
 
 // newSealed returns a server that signs a zone, and one that has the zone from there. With more there is a second,
@@ -196,5 +201,34 @@ func TestSealedByMany(t *testing.T) {
 	}
 	if whole == 0 {
 		t.Error("no signature was answered")
+	}
+}
+
+// TestProofsOnce: where two names of a chain need the same record of denial, it is in the message once.
+func TestProofsOnce(t *testing.T) {
+	primary, sealed := newSealed(t, ", nsec3: true", false)
+	for _, f := range []*fixture{primary, sealed} {
+		r, err := New(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Publish(f.state())
+		w := r.newWorker(udp)
+		for i := range 400 { // their hashes are anywhere, and so now and then where the target's is
+			name := fmt.Sprintf("q%d.%s.signed.test.", i/2, []string{"cn", "nx"}[i%2])
+			response := w.answer(signedRequest(t, name, dns.TypeTXT, true), netip.MustParseAddr("192.0.2.99"),
+				make([]byte, 0, wire.UDPSize))
+			m := new(dns.Msg)
+			if err := m.Unpack(response); err != nil {
+				t.Fatal(err)
+			}
+			seen := map[string]bool{}
+			for _, x := range m.Ns {
+				if seen[x.String()] {
+					t.Fatalf("%s: twice: %v\n%v", name, x, m)
+				}
+				seen[x.String()] = true
+			}
+		}
 	}
 }

@@ -19,6 +19,8 @@ type signing struct {
 	beside wire.Signed
 	wild   [maxChain]expansion // what wildcards have answered, to be proven once the answer is complete
 	wilds  int
+	proven [3 * (maxChain + 1)]uint64 // hashes of the owners of denial that the message has
+	proofs int
 	omit   []rr.Type
 	whole  []byte // scratch of signLess
 	part   []byte
@@ -248,12 +250,31 @@ func (w *Worker) proofs(owner, zone int) {
 	apex := w.build.Suffix(owner, zone)
 	for i := range w.signing.denial.Proofs {
 		p := &w.signing.denial.Proofs[i]
+		if w.hasProof(p.Owner) {
+			continue
+		}
 		rrsig := w.signData(p.Owner, p.Type, p.Whole, p.Data)
 		w.put(wire.Authority, &wire.RRset{
 			Owner: uint16(apex), Type: uint16(p.Type), TTL: p.TTL, Data: p.Data, Count: 1,
 			Signed: w.signed(rrsig, p.Owner[:p.Below]),
 		})
 	}
+}
+
+// hasProof reports whether the message has the record of denial of that owner already: two names of a chain may need
+// the same one, and an RRset is in a message once.
+func (w *Worker) hasProof(owner []byte) bool {
+	s, hash := &w.signing, w.found.HashOf(owner)
+	for _, h := range s.proven[:s.proofs] {
+		if h == hash {
+			return true
+		}
+	}
+	if s.proofs < len(s.proven) {
+		s.proven[s.proofs] = hash
+		s.proofs++
+	}
+	return false
 }
 
 // expands notes that a wildcard has answered, if that is to be proven.
