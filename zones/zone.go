@@ -68,10 +68,13 @@ func (f *faults) rolling(d *DNSSEC) {
 		if *d.Roll == (Rolling{}) {
 			f.add("dnssec.roll", "it says of no key that it rolls; give zsk or ksk, or take it out")
 		}
-		for field, age := range map[string]Duration{"zsk": d.Roll.ZSK, "ksk": d.Roll.KSK} {
-			if age != 0 && age.Std() < 24*time.Hour {
-				f.add("dnssec.roll."+field, "%v is less than a day, which no roll keeps up with; write 24h or more",
-					age)
+		for _, one := range []struct {
+			field string
+			age   Duration
+		}{{"zsk", d.Roll.ZSK}, {"ksk", d.Roll.KSK}} {
+			if one.age != 0 && one.age.Std() < 24*time.Hour {
+				f.add("dnssec.roll."+one.field, "%v is less than a day, which no roll keeps up with; write 24h or more",
+					one.age)
 			}
 		}
 	}

@@ -24,7 +24,6 @@ type thirteen struct {
 	now      time.Time
 	keys     *dnssec.Keys
 	hand     *dnssec.Hand
-	catalog  *catalog.Catalog
 	snapshot *snapshot.Snapshot
 	epochs   epochs
 	turns    int
