@@ -41,6 +41,9 @@ type edge struct {
 	zones map[string]*edgeZone
 	came  map[string]bool // origins of which something has come that was not told yet
 
+	looking sync.Mutex
+	rests   time.Time // until when arrived leaves what has come
+
 	refusals sync.Mutex
 	refused  map[slot]string // chunks that are not used, and why
 }
@@ -225,6 +228,7 @@ func (e *edge) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			e.arrived()
 			e.gate.tick()
 			e.late()
 		}
@@ -268,21 +272,33 @@ func (e *edge) watch() signatureWatch {
 				}
 			}
 		},
-		told: func() {
-			e.mu.Lock()
-			origins := slices.Sorted(maps.Keys(e.came))
-			clear(e.came)
-			e.mu.Unlock()
-			if len(origins) == 0 {
-				return
-			}
-			for _, origin := range origins {
-				e.loop().Arrived(origin)
-			}
-			e.gate.arrived(origins)
-			e.ahead.again()
-		},
+		told: e.arrived,
 	}
+}
+
+// arrived has zones looked at of which signatures have come. While much comes, as when a large zone is signed for the
+// first time, it looks for a fifth of the time at most: each look is at all that is lacking.
+func (e *edge) arrived() {
+	e.looking.Lock()
+	defer e.looking.Unlock()
+	began := time.Now()
+	if began.Before(e.rests) {
+		return // run comes back to it
+	}
+	e.mu.Lock()
+	origins := slices.Sorted(maps.Keys(e.came))
+	clear(e.came)
+	e.mu.Unlock()
+	if len(origins) == 0 {
+		return
+	}
+	for _, origin := range origins {
+		e.loop().Arrived(origin)
+	}
+	e.gate.arrived(origins)
+	e.ahead.again()
+	now := time.Now()
+	e.rests = now.Add(4 * now.Sub(began))
 }
 
 // late tells of zones whose signatures are of an earlier day, as no newer ones have come, and of what is not used.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -351,6 +352,39 @@ data: ['"late"']
 			return ""
 		})
 		p.awaitSaid("signatures have not come", false)
+	}
+}
+
+// TestEdgeWithSealedKeys: a signer has its keys, a KSK and a ZSK, from etcd, where a server that opens them answers the
+// same as one that does not.
+func TestEdgeWithSealedKeys(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
+	v := vaultOf(t, c, secrets)
+	origin, _ := rr.ParseName("example.test")
+	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, _ := v.Read(t.Context(), origin)
+	if err := v.Write(t.Context(), held, first); err != nil {
+		t.Fatal(err)
+	}
+	c.putAll(signedZone)
+	holder, s := settings("holder", c), settings("sign", c)
+	holder.KeySecrets, s.KeySecrets = secrets, secrets
+	s.Listen, s.Sign, s.NoProbe = nil, true, true
+	h, e := serve(t, holder), serve(t, edge("edge", c, ""))
+	serve(t, s)
+	for _, q := range []struct {
+		name string
+		typ  uint16
+		n    int
+	}{{"example.test.", dns.TypeDNSKEY, 3}, {"www.example.test.", dns.TypeA, 2}, {"example.test.", dns.TypeCDS, 2}} {
+		if one, other := h.awaitSigned(q.name, q.typ, q.n), e.awaitSigned(q.name, q.typ, q.n); one != other {
+			t.Errorf("who has the keys answers\n%s\nand who has not\n%s", one, other)
+		}
 	}
 }
 
