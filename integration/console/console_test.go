@@ -48,6 +48,7 @@ var screens = []screen{
 		"client is located: NA, US", "no healthy endpoint", "available", "ECS scope",
 	}},
 	{"explain-wrong", "/explain?name=www.example.test&client=nobody", []string{"nobody"}},
+	{"explain-then-wrong", "/explain?name=www.example.test&client=198.51.100.7&at=yore", []string{"is not a time"}},
 	{"simulate-empty", "/simulate", []string{"What if?", "More clients"}},
 	{"simulate", "/simulate?gone=region/eu&how=drained", []string{
 		"region/eu drained", "Nothing is changed: the clients that server-eu counted", "No load is known",

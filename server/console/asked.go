@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -21,19 +23,30 @@ func wrong(format string, args ...any) error {
 // explained is the form of an explanation, and what came of it.
 type explained struct {
 	Name, Type, Client string
+	At                 string // as it was written; "": now
+	Past               bool   // a time can be asked for
 	Types              []string
 	Wrong              string // with the question
 	Of                 *answer.Explanation
+	Then               time.Time // that was asked for; zero: now
+	Query              string    // parameters that ask for the same moment later too
 	Command            string
 }
 
+// still says that what was is not asked for again and again.
+func (x *explained) still() bool { return x.At != "" }
+
+// thenMost is how long an answer of the past may take.
+const thenMost = 10 * time.Second
+
 func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error) {
-	if _, err := pageOf(r, "name", "type", "client"); err != nil {
+	if _, err := pageOf(r, "name", "type", "client", "at"); err != nil {
 		return "", nil, err
 	}
 	v := r.URL.Query()
 	out := &explained{
 		Name: v.Get("name"), Type: v.Get("type"), Client: v.Get("client"),
+		At: strings.TrimSpace(v.Get("at")), Past: c.ExplainAt != nil,
 		Types: []string{"A", "AAAA", "CNAME", "TXT", "MX", "NS", "SOA", "SRV", "CAA", "HTTPS"},
 	}
 	if out.Type == "" {
@@ -46,14 +59,53 @@ func (c *console) explain(r *http.Request, s *admin.Status) (string, any, error)
 	if out.Name == "" && out.Client == "" {
 		return title, out, nil
 	}
-	e, err := c.Explain(out.Name, out.Type, out.Client)
+	words := []string{"explain", out.Name, out.Type, "--client", out.Client}
+	var e *answer.Explanation
+	var err error
+	if out.At == "" {
+		e, err = c.Explain(out.Name, out.Type, out.Client)
+	} else {
+		e, err = c.explainThen(r, s, out)
+		stamp := out.Then.UTC().Format(time.RFC3339Nano)
+		words = append(words, "--at", stamp)
+		v.Set("at", stamp)
+		out.Query = v.Encode()
+	}
+	if busy := (*busyError)(nil); errors.As(err, &busy) {
+		return "", nil, err
+	}
 	if err != nil {
 		out.Wrong = err.Error()
 		return title, out, nil
 	}
 	out.Of = e
-	out.Command = c.ask("explain", out.Name, out.Type, "--client", out.Client)
+	out.Command = c.ask(words...)
 	return out.Name + " " + out.Type, out, nil
+}
+
+// explainThen asks about a time in the past. To make that moment again takes the memory and time of a start, so it
+// comes in turn with simulations.
+func (c *console) explainThen(r *http.Request, s *admin.Status, out *explained) (*answer.Explanation, error) {
+	if c.ExplainAt == nil {
+		return nil, wrong("This process keeps nothing of what was answered: leave the time out to ask about now.")
+	}
+	var err error
+	if out.Then, err = admin.ReadPast("at", out.At, s.Time.UTC()); err != nil {
+		return nil, err
+	}
+	leave, err := c.turn(r, c.turns.enter)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	ctx, stop := context.WithTimeoutCause(r.Context(), thenMost,
+		fmt.Errorf("it was not worked out within %v; leeward explain --at waits for longer", thenMost))
+	defer stop()
+	e, err := c.ExplainAt(ctx, out.Then, out.Name, out.Type, out.Client)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return e, err
 }
 
 // problemList is what is wrong with resources, and what waits for somebody's word.

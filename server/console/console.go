@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"leeward/server/admin"
 	"leeward/server/answer"
@@ -26,8 +27,10 @@ type Options struct {
 	Status func(context.Context) (*admin.Status, error)
 	// a *answer.BadQuestion says what is wrong with the question
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
-	History func(context.Context, history.Query) (*history.Page, error)
-	State   func() *answer.State // that queries are answered from; nil before there is one
+	// says it of a time in the past; nil: nothing is kept of that. What is not kept is a *history.NotKept
+	ExplainAt func(ctx context.Context, at time.Time, name, qtype, client string) (*answer.Explanation, error)
+	History   func(context.Context, history.Query) (*history.Page, error)
+	State     func() *answer.State // that queries are answered from; nil before there is one
 	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
 	Counts func(of string, most int) *answer.Counts
 	// the last drills, the newest first; an error may come beside those that can be read
@@ -136,7 +139,7 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		p, err := c.shelf.fresh(key), error(nil)
 		if p == nil {
 			p, err = func() (*sheet, error) {
-				if name != "simulate" { // which has turns of its own
+				if !slow(name, r) {
 					leave, err := c.turn(r, gate.enter)
 					if err != nil {
 						return nil, err
@@ -153,6 +156,11 @@ func (c *console) screen(pattern, name string, do func(*http.Request, *admin.Sta
 		secure(w.Header())
 		p.send(w, r, http.StatusOK)
 	})
+}
+
+// slow reports whether a page takes a turn of its own (turns), so that it holds up nobody who asks for a quick one.
+func slow(name string, r *http.Request) bool {
+	return name == "simulate" || name == "explain" && strings.TrimSpace(r.URL.Query().Get("at")) != ""
 }
 
 // turn waits for a request's turn, while its connection makes room for others.

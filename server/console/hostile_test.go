@@ -89,6 +89,9 @@ func TestHostile(t *testing.T) {
 			fill(reflect.ValueOf(e).Elem(), text, 0)
 			return e, nil
 		}
+		o.ExplainAt = func(context.Context, time.Time, string, string, string) (*answer.Explanation, error) {
+			return o.Explain("", "", "")
+		}
 		o.History = func(context.Context, history.Query) (*history.Page, error) {
 			p := &history.Page{}
 			fill(reflect.ValueOf(p).Elem(), text, 0)
@@ -119,7 +122,10 @@ func TestHostile(t *testing.T) {
 		h := console.New(o)
 		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
 		for _, target := range []string{
-			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/problems", "/servers", "/history",
+			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/explain?" + url.Values{
+				"name": {text}, "client": {text}, "type": {text}, "at": {"2h"},
+			}.Encode(), "/explain?" + url.Values{"name": {text}, "at": {text}}.Encode(),
+			"/problems", "/servers", "/history",
 			"/zones",
 			"/policies", "/drills", "/drills/x", "/simulate?gone=region/x", "/simulate?" + url.Values{
 				"gone": {text}, "surge": {text}, "at": {text}, "how": {text},

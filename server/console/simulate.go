@@ -286,16 +286,16 @@ func foreseenState(p *steer.PoolForecast) (state, words string) {
 	return "up", "ok"
 }
 
-// turns lets one simulation run at once, and then rests for as long as that took: simulations have half of one core
-// at most. Each address waits with one request at most, and those who wait come in turn (gate).
+// turns lets one simulation or answer of the past be worked out at once, and then rests for as long as that took: they
+// have half of one core at most. Each address waits with one request at most, and those who wait come in turn (gate).
 type turns struct {
 	gate  gate
 	mu    sync.Mutex
-	from  map[string]bool // addresses that wait, or whose simulation runs
+	from  map[string]bool // addresses that wait, or whose turn it is
 	after func(time.Duration, func())
 }
 
-// turnMost is how long a simulation waits for its turn.
+// turnMost is how long somebody waits for a turn.
 const turnMost = 5 * time.Second
 
 func newTurns() *turns {
@@ -316,7 +316,8 @@ func (t *turns) enter(ctx context.Context, host string) (leave func(), err error
 	t.from[host] = true
 	t.mu.Unlock()
 	if waits {
-		return nil, &busyError{"A simulation that this address has asked for runs already, or waits for its turn."}
+		return nil, &busyError{"A simulation or an answer of the past that this address has asked for is being " +
+			"worked out already, or waits for its turn."}
 	}
 	gone := func() {
 		t.mu.Lock()
@@ -324,7 +325,8 @@ func (t *turns) enter(ctx context.Context, host string) (leave func(), err error
 		delete(t.from, host)
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, turnMost,
-		&busyError{"Others' simulations run: one at once, so that answers have the machine."})
+		&busyError{"Others' simulations and answers of the past come first: one at once, so that queries have " +
+			"the machine."})
 	defer stop()
 	next, err := t.gate.enter(ctx, host)
 	if err != nil {

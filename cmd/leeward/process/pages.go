@@ -94,7 +94,7 @@ func (r *run) openPages() (*pages, error) {
 		Simulate: r.simulate,
 		ID:       r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
 		Admin: l.Addr().String(), Files: r.Etcd == nil,
-		Status: r.status, Explain: o.Explain, State: r.loop.State, History: r.past,
+		Status: r.status, Explain: o.Explain, ExplainAt: r.explainAt, State: r.loop.State, History: r.past,
 		Changes: &r.changes, Streams: max(1, r.shares().admin/4), Waits: c.waits, Stopped: stopped,
 	})
 	l = c
