@@ -54,6 +54,7 @@ type Builder struct {
 	unsigned map[string]bool           // origins that were served without signatures when none were asked for
 
 	edge, stage bool                 // see lack.go
+	keyFiles    bool                 // see KeysAreFiles
 	lacking     map[string]lack      // by origin: what is not signed
 	came        map[string]bool      // origins of which signatures have come since the last Update
 	awaits      map[[2]string]string // by origin and kind: what a zone waits for, for people

@@ -115,6 +115,9 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 		} else if stays := signer.Duty().Stays; stays != nil {
 			u.doubt(z, true, fmt.Errorf("no key is active by its times, so %s signs; `leeward key list %s` shows them",
 				stays.FileName(), z.Origin))
+		} else if u.keyFiles && (z.DNSSEC.Roll != nil || len(z.DNSSEC.Parent) > 0) {
+			u.doubt(z, true, errors.New("roll and parent do nothing here, as this server's keys are files, and only keys "+
+				"in etcd roll by themselves; run `leeward key roll`, or take them out"))
 		}
 		return signer, true
 	case u.edge:
@@ -131,6 +134,9 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 	u.doubt(z, false, fmt.Errorf("the zone is not served, as it cannot be signed: %w", k.err))
 	return nil, false
 }
+
+// KeysAreFiles tells that nobody rolls keys here by a zone's settings, so that these have a problem.
+func (b *Builder) KeysAreFiles() { b.keyFiles = true }
 
 // doubt notes what is wrong with the signing of a zone.
 func (u *update) doubt(z *zones.Zone, warning bool, err error) {

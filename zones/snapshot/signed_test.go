@@ -227,6 +227,10 @@ func TestKeyThatIsNotThere(t *testing.T) {
 			b.Keyed("example.test", dnssec.Alone(signedKey(t)), nil)
 			b.Keyed("example.test", nil, broken)
 		}, Positive, true, "stay in use: permission"},
+		{"there, and in files, which do not roll", nil, func(b *Builder) {
+			b.KeysAreFiles()
+			b.Keyed("example.test", dnssec.Alone(signedKey(t)), nil)
+		}, Positive, true, ""},
 	} {
 		c, b := catalog.New(now), NewBuilder(now)
 		full := true
@@ -256,6 +260,39 @@ func TestKeyThatIsNotThere(t *testing.T) {
 		}
 		if errors.Is(broken, dnssec.ErrNoKey) {
 			t.Fatal("the test tells nothing")
+		}
+	}
+}
+
+// TestRollOfFiles: settings of rolls that nobody carries on are told, and others are not.
+func TestRollOfFiles(t *testing.T) {
+	now := func() time.Time { return time.Unix(1_800_000_000, 0) }
+	for _, x := range []struct {
+		what  string
+		set   zones.DNSSEC
+		files bool
+		tells bool
+	}{
+		{"files and a roll", zones.DNSSEC{Roll: &zones.Rolling{ZSK: zones.Duration(30 * 24 * time.Hour)}}, true, true},
+		{"files and a parent", zones.DNSSEC{Parent: []string{"192.0.2.1"}}, true, true},
+		{"files alone", zones.DNSSEC{}, true, false},
+		{"etcd", zones.DNSSEC{
+			Roll: &zones.Rolling{KSK: zones.Duration(90 * 24 * time.Hour)}, Parent: []string{"192.0.2.1"},
+		}, false, false},
+	} {
+		c, b := catalog.New(now), NewBuilder(now)
+		x.set.Enabled = true
+		z := &zones.Zone{Origin: "example.test", Nameservers: []string{"ns.example.net"}, DNSSEC: &x.set}
+		if x.files {
+			b.KeysAreFiles()
+		}
+		b.Keyed("example.test", dnssec.Alone(signedKey(t)), nil)
+		_, problems := b.Update(c, c.Apply(zones.Batch{Revision: 1, Full: true, Changes: []zones.Change{
+			{Key: z.Key(), Resource: z, Revision: 1},
+		}}), nil)
+		told := len(problems) == 1 && problems[0].Warning && strings.Contains(problems[0].Message, "keys are files")
+		if told != x.tells || !x.tells && len(problems) > 0 {
+			t.Errorf("%s: %v", x.what, problems)
 		}
 	}
 }

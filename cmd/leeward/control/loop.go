@@ -55,6 +55,8 @@ type LoopOptions struct {
 	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
 	// nothing is signed here.
 	Sign func(origins []string)
+	// KeysAreFiles: nobody rolls keys here by a zone's settings.
+	KeysAreFiles bool
 	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that
 	// signatures have come.
 	Edge bool
@@ -151,6 +153,9 @@ func NewLoop(o LoopOptions) *Loop {
 	}
 	if o.CountCountries {
 		l.builder.CountCountries()
+	}
+	if o.KeysAreFiles {
+		l.builder.KeysAreFiles()
 	}
 	if o.Edge {
 		l.builder.Edge()

@@ -39,7 +39,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 		}
 	}
 	r.epochs.kept = r.kept
-	o.Sign = r.keyring.want
+	o.Sign, o.KeysAreFiles = r.keyring.want, r.keyring.sealed == nil
 	if !r.Sign {
 		return nil
 	}
