@@ -116,8 +116,8 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 			u.doubt(z, true, fmt.Errorf("no key is active by its times, so %s signs; `leeward key list %s` shows them",
 				stays.FileName(), z.Origin))
 		} else if u.keyFiles && (z.DNSSEC.Roll != nil || len(z.DNSSEC.Parent) > 0) {
-			u.doubt(z, true, errors.New("roll and parent do nothing here, as this server's keys are files, and only keys "+
-				"in etcd roll by themselves; run `leeward key roll`, or take them out"))
+			u.doubt(z, true, errors.New("roll and parent do nothing here, as this server's keys are files, and only "+
+				"keys in etcd roll by themselves; run `leeward key roll`, or take them out"))
 		}
 		return signer, true
 	case u.edge:
