@@ -46,7 +46,7 @@ func (c *console) past(r *http.Request, s *admin.Status) (string, any, error) {
 	out := &pastList{Of: strings.TrimSpace(v.Get("of")), Since: strings.TrimSpace(v.Get("since")), Now: s.Time}
 	q := history.Query{Of: strings.TrimSuffix(out.Of, "."), Limit: perPage}
 	var err error
-	if q.Since, err = admin.ReadPast("since", out.Since, time.Now()); err != nil {
+	if q.Since, err = admin.ReadPast("since", out.Since, s.Time.UTC()); err != nil {
 		out.Problem = err.Error()
 		return "History", out, nil
 	}

@@ -48,6 +48,14 @@ func TestHistory(t *testing.T) {
 	if _, page := get(t, h, "/history?since=yore"); !strings.Contains(text(page), "yore") {
 		t.Errorf("a time that is none: %s", text(page))
 	}
+	s := night()
+	s.Time = noon.In(time.FixedZone("far", 5*3600))
+	far := options(s)
+	far.History = o.History
+	get(t, console.New(far), "/history?since=11:30")
+	if want := noon.Add(-30 * time.Minute); !asked.Since.Equal(want) {
+		t.Errorf("11:30 is %v, and not by the clock of the page, %v", asked.Since, want)
+	}
 	if r, _ := get(t, h, "/history?after=x"); r.StatusCode != 400 {
 		t.Errorf("an event that is none: %d", r.StatusCode)
 	}
