@@ -257,20 +257,27 @@ func (c *console) poolList(r *http.Request, s *admin.Status) (string, any, error
 	out := &poolList{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
 	pools := s.Pools
 	if q := out.Query; q != "" {
-		address, addressed := netip.ParseAddr(q)
-		pools = slices.DeleteFunc(slices.Clone(pools), func(p admin.Pool) bool {
-			if addressed == nil {
-				return !slices.ContainsFunc(s.Endpoints, func(e admin.Endpoint) bool {
-					return e.Pool == p.Pool && slices.ContainsFunc(e.Addresses, func(a admin.Address) bool {
-						return a.Address == address
-					})
-				})
-			}
-			return !strings.Contains(p.Pool, q) && !strings.Contains(p.Region, q)
-		})
+		has := func(p *admin.Pool) bool { return strings.Contains(p.Pool, q) || strings.Contains(p.Region, q) }
+		if address, err := netip.ParseAddr(q); err == nil {
+			of := poolsWith(s, address.Unmap())
+			has = func(p *admin.Pool) bool { return of[p.Pool] }
+		}
+		pools = slices.DeleteFunc(slices.Clone(pools), func(p admin.Pool) bool { return !has(&p) })
 	}
 	out.Pager = pager(from, len(pools))
 	out.Pager.Query = out.Query
 	out.Rows = poolRows(pools[out.From:out.To], c.shares(s))
 	return "Pools", out, nil
+}
+
+// poolsWith returns the pools that have an endpoint with that address.
+func poolsWith(s *admin.Status, address netip.Addr) map[string]bool {
+	of := map[string]bool{}
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		if slices.ContainsFunc(e.Addresses, func(a admin.Address) bool { return a.Address == address }) {
+			of[e.Pool] = true
+		}
+	}
+	return of
 }

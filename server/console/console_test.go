@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -244,5 +245,25 @@ func TestFailures(t *testing.T) {
 	}
 	if r, page := get(t, console.New(o), "/<b>x"); r.StatusCode != 404 || strings.Contains(page, "<b>x") {
 		t.Errorf("%d %s", r.StatusCode, page)
+	}
+}
+
+// Pools are found by a part of their name or region, and by an address of an endpoint, whole.
+func TestPoolsAreFound(t *testing.T) {
+	h := console.New(options(night()))
+	for q, want := range map[string]string{
+		"": "eu us", "www": "eu us", "east": "us", "www-eu": "eu", "192.0.2.20": "us", "::ffff:192.0.2.20": "us",
+		"192.0.2.1": "", "192.0.2": "", "x": "",
+	} {
+		_, page := get(t, h, "/pools?q="+url.QueryEscape(q))
+		var got []string
+		for _, pool := range []string{"eu", "us"} {
+			if strings.Contains(page, `href="/pool/www-`+pool+`"`) {
+				got = append(got, pool)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q finds %v, want %s", q, got, want)
+		}
 	}
 }
