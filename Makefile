@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # A number of inputs, not a time: the fuzzer can fail a target that is minimizing an input when its time is up. Left to
 # itself it minimizes each input that is new to it for a minute, which can take hours in all.
-FUZZTIME   ?= 30000x
+FUZZTIME   ?= 20000x
 
 .PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units reference man integration measure capacity abuse image clean
 
