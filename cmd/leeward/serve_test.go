@@ -203,7 +203,7 @@ func TestServeFiles(t *testing.T) {
 		{[]string{"--exit-code"}, 0, "Both regions answer."},
 		{[]string{"us-east"}, 0, "us-east answers."},
 		{[]string{"www.example.test"}, 0, "www-us/lb-1"},
-		{[]string{"nowhere"}, 2, `there is no region, pool, endpoint, server, vantage, transferred zone or steered name "nowhere"`},
+		{[]string{"nowhere"}, 2, `transferred or signed zone or steered name "nowhere"`},
 		{[]string{"--watch", "--exit-code"}, 2, "leave out --exit-code"},
 	} {
 		status, out, errs := command(t, append([]string{"status", "--admin", s.admin}, ask.args...)...)
