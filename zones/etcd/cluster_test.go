@@ -71,14 +71,14 @@ func TestNames(t *testing.T) {
 		}
 		defer c.Close()
 		name := rapid.Custom(func(r *rapid.T) string {
-			folder := rapid.SampledFrom([]string{"", "pools/", Reports, Vantages, Servers, Owners}).Draw(r, "folder")
+			folder := rapid.SampledFrom([]string{"", "pools/", Reports, Vantages, Servers, Owners, Signatures}).Draw(r, "folder")
 			return folder + rapid.StringMatching(`[a-z0-9./-]{1,5}`).Draw(r, "name")
 		})
 		n, o := name.Draw(r, "name"), name.Draw(r, "other")
 		if got := c.name([]byte(c.Key(n))); got != n {
 			r.Fatalf("%q became %q", n, got)
 		}
-		if below := strings.HasPrefix(c.Key(n), c.Prefix()); prefix != "/" && below == strings.HasPrefix(n, Servers) {
+		if below := strings.HasPrefix(c.Key(n), c.Prefix()); prefix != "/" && below == strings.HasPrefix(n, ".") {
 			r.Fatalf("%q is at %q", n, c.Key(n))
 		}
 		for _, at := range []Range{One(o), Folder(o + "/"), {}, {To: Owners}, {From: Owners}} {
