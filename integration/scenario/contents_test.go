@@ -35,7 +35,11 @@ func (x *scenario) argv(line string) []string {
 
 // run runs a verb of leeward to its end, which has to be a good one.
 func (x *scenario) run(stdin, line string) error {
-	if o := lab.Command(x.t, x.w.Regions[0].Host, stdin, x.argv(line)...); o.Code != 0 {
+	argv, err := x.withKept(x.argv(line))
+	if err != nil {
+		return err
+	}
+	if o := lab.Command(x.t, x.w.Regions[0].Host, stdin, argv...); o.Code != 0 {
 		return fmt.Errorf("%v", o)
 	}
 	return nil
