@@ -45,6 +45,18 @@ func TestHistory(t *testing.T) {
 			t.Errorf("the page has no %s", want)
 		}
 	}
+	for since, want := range map[string]time.Time{ // a time without a zone is in UTC, as all that the page shows
+		"02:17":            time.Date(2026, 11, 28, 2, 17, 0, 0, time.UTC),
+		"11:30:05":         time.Date(2026, 11, 28, 11, 30, 5, 0, time.UTC),
+		"13:00":            time.Date(2026, 11, 27, 13, 0, 0, 0, time.UTC), // it is noon
+		"2026-11-27":       time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC),
+		"2026-11-27T02:17": time.Date(2026, 11, 27, 2, 17, 0, 0, time.UTC),
+		"2h":               noon.Add(-2 * time.Hour),
+	} {
+		if get(t, h, "/history?since="+since); !asked.Since.Equal(want) {
+			t.Errorf("since=%s asks for what is since %v, want %v", since, asked.Since, want)
+		}
+	}
 	if _, page := get(t, h, "/history?since=yore"); !strings.Contains(text(page), "yore") {
 		t.Errorf("a time that is none: %s", text(page))
 	}
