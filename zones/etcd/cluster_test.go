@@ -71,7 +71,8 @@ func TestNames(t *testing.T) {
 		}
 		defer c.Close()
 		name := rapid.Custom(func(r *rapid.T) string {
-			folder := rapid.SampledFrom([]string{"", "pools/", Reports, Vantages, Servers, Owners, Signatures}).Draw(r, "folder")
+			folders := []string{"", "pools/", Reports, Vantages, Servers, Owners, Signatures}
+			folder := rapid.SampledFrom(folders).Draw(r, "folder")
 			return folder + rapid.StringMatching(`[a-z0-9./-]{1,5}`).Draw(r, "name")
 		})
 		n, o := name.Draw(r, "name"), name.Draw(r, "other")
