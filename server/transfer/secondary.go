@@ -242,12 +242,12 @@ func (z *elsewhere) nudge() {
 }
 
 // Tried reports whether it is known what there is of a zone: it has been transferred, was kept on disk, or could not be
-// had. True for a zone that is not followed.
-func (s *Secondary) Tried(origin string) bool {
+// had. True for a zone that is not followed. has is true if there is something to serve, which may be on its way.
+func (s *Secondary) Tried(origin string) (tried, has bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := s.zones[origin]
-	return z == nil || z.tried
+	return z == nil || z.tried, z != nil && z.version != nil && !z.expired
 }
 
 // Resumed waits until what an earlier run has kept of all zones is handed over, or the context ends.

@@ -440,14 +440,18 @@ func TestFirstTransfer(t *testing.T) {
 		f, stop := newFollower(t, p, "", nil)
 		defer stop()
 		f.Assign(peers(t, "192.0.2.1"))
-		if f.Tried("example.test") {
-			t.Error("it has not been tried yet")
+		tried := func(want, wantHas bool) {
+			t.Helper()
+			if is, has := f.Tried("example.test"); is != want || has != wantHas {
+				t.Errorf("tried %v, has %v, want %v, %v", is, has, want, wantHas)
+			}
 		}
+		tried(false, false)
 		f.expect(t, 0, "", "192.0.2.1 SOA")
-		if x := f.only(t); x.State != "waiting" || x.Error != "192.0.2.1:53: SOA: it says REFUSED" ||
-			!f.Tried("example.test") {
+		if x := f.only(t); x.State != "waiting" || x.Error != "192.0.2.1:53: SOA: it says REFUSED" {
 			t.Errorf("%+v", x)
 		}
+		tried(true, false)
 		f.expect(t, 2*time.Second, "", "192.0.2.1 SOA")
 		f.expect(t, 4*time.Second, "", "192.0.2.1 SOA")
 		f.expect(t, 8*time.Second, "", "192.0.2.1 SOA")
@@ -455,6 +459,7 @@ func TestFirstTransfer(t *testing.T) {
 		f.expect(t, 120*time.Second, "", "192.0.2.1 SOA, 192.0.2.1 SOA")
 		p.set("192.0.2.1:53", "7")
 		f.expect(t, time.Minute, "7", "192.0.2.1 SOA, 192.0.2.1 AXFR")
+		tried(true, true)
 	})
 }
 

@@ -35,8 +35,10 @@ func (r *run) ready() error {
 	if r.secondary != nil && time.Since(r.started) < primariesWait {
 		var left []string
 		r.loop.State().Snapshot.EachZone(func(z *snapshot.Zone) bool {
-			if origin := zones.NameText(z.Origin()); z.Elsewhere() && !r.secondary.Tried(origin) {
-				left = append(left, origin)
+			if origin := zones.NameText(z.Origin()); z.Elsewhere() {
+				if tried, has := r.secondary.Tried(origin); !tried || has && !z.Current() {
+					left = append(left, origin)
+				}
 			}
 			return left == nil
 		})
