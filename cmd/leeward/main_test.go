@@ -4,11 +4,17 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"leeward/cmd/leeward/hangup"
 )
 
 // What waits for something that nothing in the process can end, here standard input, ends at the second signal.
@@ -72,5 +78,32 @@ func TestHangupIsHeardEarly(t *testing.T) {
 	if after > 5 || listens >= 0 {
 		t.Errorf("%d packages, in place of at most 5, are initialized after os/signal and before who listens to SIGHUP:\n%s",
 			max(after, listens), out)
+	}
+}
+
+// A verb that reads files again at SIGHUP, and is not among those that listen early, is killed by one that comes early.
+func TestWhoReadsAgainListensEarly(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := regexp.MustCompile(`Use: +"(\w+)`)
+	var found []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("stop := hangups()")) {
+			found = append(found, string(use.FindSubmatch(b)[1]))
+		}
+	}
+	early := slices.Sorted(slices.Values(hangup.Verbs[:]))
+	slices.Sort(found)
+	if !slices.Equal(found, early) {
+		t.Errorf("%v read files again at SIGHUP, and %v listen early", found, early)
 	}
 }

@@ -5,6 +5,7 @@ package measure
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestMeasureLargeDelete(t *testing.T) {
 		" etcd's peak | servers' peak | accepted, gone from both after |")
 	t.Log("|---:|---|---:|---:|---:|---:|---:|---:|")
 	for _, n := range []int{1, 1_000, 100_000, 1_000_000} {
-		measureLargeDelete(t, n)
+		t.Run(strconv.Itoa(n), func(t *testing.T) { measureLargeDelete(t, n) })
 	}
 }
 

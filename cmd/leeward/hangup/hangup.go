@@ -10,15 +10,19 @@ import (
 	"syscall"
 )
 
-// Signals has a value if SIGHUP came since the process began, and the verb is one that reads files again.
+// Verbs are those that read files again at SIGHUP. It ends all others, as it does any program that somebody waits for.
+var Verbs = [...]string{"serve", "probe", "sign"}
+
+// Signals has a value if SIGHUP came since the process began, and the verb is one of Verbs.
 var Signals = early()
 
 func early() chan os.Signal {
 	signals := make(chan os.Signal, 1)
 	for _, word := range os.Args[min(1, len(os.Args)):] {
-		if word == "serve" || word == "probe" {
-			signal.Notify(signals, syscall.SIGHUP)
-			break
+		for _, verb := range Verbs {
+			if word == verb {
+				signal.Notify(signals, syscall.SIGHUP)
+			}
 		}
 	}
 	return signals
