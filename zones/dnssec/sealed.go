@@ -97,5 +97,14 @@ func (s *Sealed) Roll(origin rr.Name, secrets *Secrets) (*Roll, error) {
 	return r, err
 }
 
+// Only returns the keys of one zone. Later changes do not concern it.
+func (s *Sealed) Only(origin rr.Name) *Sealed {
+	one := NewSealed()
+	if all := s.zones[origin]; all != nil {
+		one.zones[origin] = all
+	}
+	return one
+}
+
 // Clone returns a copy that later changes do not concern.
 func (s *Sealed) Clone() *Sealed { return &Sealed{maps.Clone(s.zones)} }

@@ -147,11 +147,11 @@ func closer(name []byte, encloser int) (at int) {
 func (s *Snapshot) NameError(a *Answer, name []byte, d *Denial) {
 	d.begin()
 	z := a.in
-	encloser := 0
-	for encloser < a.Zone {
-		if encloser += int(name[encloser]) + 1; z.tree.find(name[encloser:]) != nil {
-			break
-		}
+	encloser := a.Zone
+	var offsets [128]uint8
+	above := offsets[:z.above(name, &offsets)]
+	if found, _ := z.tree.closest(name, above, a.Zone); found < len(above) {
+		encloser = int(above[found])
 	}
 	if z.sealed != nil {
 		z.sealed.nameError(d, z, name, encloser)

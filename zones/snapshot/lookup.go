@@ -50,7 +50,7 @@ func labelsOf(name []byte, offsets *[128]uint8) (labels int) {
 func (s *Snapshot) zoneOf(name []byte, offsets []uint8, parent bool) (*zone, int) {
 	var child *zone
 	for i := 0; i <= len(offsets); i++ {
-		if left := len(offsets) - i; left < 64 && s.depths&(1<<left) == 0 {
+		if s.depths&depthBit(len(offsets)-i) == 0 {
 			continue
 		}
 		at := len(name) - 1
@@ -83,12 +83,8 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		return
 	}
 	found := 0 // how many labels were removed until a name existed
-	for ; n == nil; n = t.find(name[above[found]:]) {
-		if found++; found >= len(above) {
-			n = t.find(name[a.Zone:])
-			found = len(above)
-			break
-		}
+	if n == nil {
+		found, n = t.closest(name, above, a.Zone)
 	}
 	if n == nil { // the zone is new and does not even have an apex
 		a.Outcome = NameError
@@ -124,6 +120,32 @@ func (z *zone) lookup(name []byte, above []uint8, qtype rr.Type, s *Snapshot, a 
 		}
 	}
 	a.Outcome = NameError
+}
+
+// closest returns how many labels a name that does not exist has below the closest name that does, and that one's node;
+// nil: not even the apex exists. above holds the offsets of the labels below the apex.
+//
+// What exists has all names above it, empty non-terminals too. So where a name goes on below what exists for many
+// labels, which only those write who want to keep a server busy, half of what is left is passed over at a time.
+func (t *tree) closest(name []byte, above []uint8, apex int) (found int, n node) {
+	const oneByOne = 4
+	for found = 1; found < min(len(above), oneByOne); found++ {
+		if n = t.find(name[above[found]:]); n != nil {
+			return found, n
+		}
+	}
+	for end := len(above); found < end; { // what has end labels less exists
+		middle := (found + end) / 2
+		if one := t.find(name[above[middle]:]); one != nil {
+			end, n = middle, one
+		} else {
+			found = middle + 1
+		}
+	}
+	if n == nil {
+		n = t.find(name[apex:])
+	}
+	return max(found, 1), n
 }
 
 // hiding is an RRset at or above a name that answers instead of it.

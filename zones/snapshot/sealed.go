@@ -182,13 +182,17 @@ func (g *sealed) prove(d *Denial, z *zone, name []byte) {
 // enclose proves which name above one that has no record is the closest that has one, and that there is none at the
 // next closer name (RFC 5155 section 7.2.1). It returns where the first begins. Where an unsigned delegation is left
 // out of the chain, as is what leads to such only, that is all that can be shown of it (section 6).
-func (g *sealed) enclose(d *Denial, z *zone, name []byte) (encloser int) {
+//
+// exists is where the closest name begins that exists: no name below it is in the chain, and none is hashed, however
+// many labels a question has.
+func (g *sealed) enclose(d *Denial, z *zone, name []byte, exists int) (encloser int) {
 	apex, below := len(name)-len(z.origin), 0
-	for encloser < apex {
+	if exists > 0 {
+		below = closer(name, exists)
+	}
+	for encloser = exists; encloser < apex && (encloser == 0 || !g.has(d, z, name[encloser:])); {
 		below = encloser
-		if encloser += 1 + int(name[encloser]); g.has(d, z, name[encloser:]) {
-			break
-		}
+		encloser += 1 + int(name[encloser])
 	}
 	g.prove(d, z, name[encloser:])
 	g.prove(d, z, name[below:])
@@ -205,7 +209,7 @@ func (g *sealed) noData(d *Denial, a *Answer, name []byte) {
 			g.prove(d, z, name[a.Encloser:])
 		}
 	case g.hashing != nil && !g.has(d, z, a.source):
-		g.enclose(d, z, a.source)
+		g.enclose(d, z, a.source, 0)
 		return
 	}
 	g.prove(d, z, a.source)
@@ -221,7 +225,7 @@ func (g *sealed) expanded(d *Denial, a *Answer, name []byte) {
 // nameError is Snapshot.NameError. encloser is where the closest name begins that exists.
 func (g *sealed) nameError(d *Denial, z *zone, name []byte, encloser int) {
 	if g.hashing != nil {
-		encloser = g.enclose(d, z, name)
+		encloser = g.enclose(d, z, name, encloser)
 	} else {
 		g.prove(d, z, name)
 	}
@@ -232,7 +236,7 @@ func (g *sealed) nameError(d *Denial, z *zone, name []byte, encloser int) {
 // insecure proves that a cut has no DS.
 func (g *sealed) insecure(d *Denial, z *zone, cut []byte) {
 	if g.hashing != nil && !g.has(d, z, cut) {
-		g.enclose(d, z, cut)
+		g.enclose(d, z, cut, 0)
 		return
 	}
 	g.prove(d, z, cut)

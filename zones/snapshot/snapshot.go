@@ -12,7 +12,6 @@ package snapshot
 import (
 	"fmt"
 	"io"
-	"math/bits"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -29,7 +28,7 @@ type Snapshot struct {
 	revision  int64
 	origins   map[rr.Name]int // origin → index in zones
 	roots     roots           // the same, for queries
-	depths    uint64          // bit n: some origin has n labels (origins of 64 labels and more are always looked for)
+	depths    uint64          // bit n: some origin has n labels; 63: as many, or more
 	zones     []*zone
 	policies  []*steer.Policy // by number; nil: the number is not in use
 	sharing   []*steer.Policy // the policies that use loads, by name
@@ -144,11 +143,5 @@ func (z *zone) lines(s *Snapshot) []string {
 	return lines
 }
 
-// depthBit returns an origin's bit in depths.
-func depthBit(origin rr.Name) uint64 {
-	n := origin.Labels()
-	if n >= bits.UintSize {
-		return 0
-	}
-	return 1 << n
-}
+// depthBit returns the bit in depths of an origin with that many labels.
+func depthBit(labels int) uint64 { return 1 << min(labels, 63) }

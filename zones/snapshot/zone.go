@@ -100,7 +100,7 @@ func (u *update) editZones() {
 		u.out.roots = newRoots(u.seed, u.out.zones)
 		u.out.depths, u.out.debugged = 0, false
 		for o, at := range u.out.origins {
-			u.out.depths |= depthBit(o)
+			u.out.depths |= depthBit(o.Labels())
 			u.out.debugged = u.out.debugged || len(u.out.zones[at].debug) > 0
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -69,17 +71,18 @@ const (
 	nearEnd   = 4 * 24 * time.Hour
 )
 
-func newEdge(r *run) (*edge, error) {
+func newEdge(r *run) *edge {
 	e := &edge{
 		log: r.Log, now: time.Now, etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
 		loop:  func() *control.Loop { return r.loop },
 		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{},
 	}
 	if r.State != "" {
-		e.folder = filepath.Join(r.State, keptFolder, "keys")
-		var err error
-		if e.secret, err = ownSecret(filepath.Join(r.State, keptFolder, "secret")); err != nil {
-			return nil, err
+		secret, err := ownSecret(filepath.Join(r.State, keptFolder, "secret"))
+		if err == nil {
+			e.secret, e.folder = secret, filepath.Join(r.State, keptFolder, "keys")
+		} else {
+			r.Log.Error("what is handed out is neither read from disk nor kept there: a restart needs etcd", "err", err)
 		}
 	}
 	e.gate = newGate(r.Log, time.Now)
@@ -93,15 +96,20 @@ func newEdge(r *run) (*edge, error) {
 		turned(origin)
 		e.gate.turned(origin)
 	}
-	return e, nil
+	return e
 }
 
-// ownSecret returns the secret in a file, which it makes if there is none.
+// ownSecret returns the secret in a file. It makes one if there is none, or one of another size. A file that cannot be
+// read stays as it is: what was kept by its secret would be lost.
 func ownSecret(path string) ([]byte, error) {
-	if b, err := disk.Read(path, 1<<10); err == nil && len(b) == sha256.Size {
+	b, err := disk.Read(path, 1<<10)
+	switch {
+	case err == nil && len(b) == sha256.Size:
 		return b, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the secret of what is kept: %w; mend the file, or delete it", err)
 	}
-	b := make([]byte, sha256.Size)
+	b = make([]byte, sha256.Size)
 	_, _ = rand.Read(b) // it never fails
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err

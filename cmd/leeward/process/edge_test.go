@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -375,7 +376,11 @@ func TestEdgeWithSealedKeys(t *testing.T) {
 	holder, s := settings("holder", c), settings("sign", c)
 	holder.KeySecrets, s.KeySecrets = secrets, secrets
 	s.Listen, s.Sign, s.NoProbe = nil, true, true
-	h, e := serve(t, holder), serve(t, edge("edge", c, ""))
+	state := t.TempDir() // an edge that cannot read its secret serves, and keeps nothing
+	if err := os.MkdirAll(filepath.Join(state, "signatures", "secret"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h, e := serve(t, holder), serve(t, edge("edge", c, state))
 	serve(t, s)
 	for _, q := range []struct {
 		name string
@@ -385,6 +390,9 @@ func TestEdgeWithSealedKeys(t *testing.T) {
 		if one, other := h.awaitSigned(q.name, q.typ, q.n), e.awaitSigned(q.name, q.typ, q.n); one != other {
 			t.Errorf("who has the keys answers\n%s\nand who has not\n%s", one, other)
 		}
+	}
+	if !strings.Contains(e.log.String(), "a restart needs etcd") {
+		t.Error("the log does not say that nothing is kept")
 	}
 }
 

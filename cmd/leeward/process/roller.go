@@ -179,7 +179,7 @@ func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	if err == nil && roll.Over() && z.DNSSEC.Roll == nil && len(has.keys.Stale(roll, r.now())) == 0 {
 		return nil, nil, nil, 0, false // as most zones: there is nothing to do
 	}
-	o = r.ring.sealed.now()
+	o = r.ring.sealed.of(origin)
 	if roll, err = o.Roll(origin); err != nil || has.sealed != o.Sealed.Mark(origin) {
 		r.ring.sealed.witness.Lacks(origin)
 		return nil, nil, nil, 0, false

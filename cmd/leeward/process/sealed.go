@@ -106,6 +106,13 @@ func (s *sealedKeys) now() *opening {
 	return &opening{s.all.Clone(), s, s.heard}
 }
 
+// of returns the keys of one zone as they are now, to be opened by the secrets that were read last.
+func (s *sealedKeys) of(origin rr.Name) *opening {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &opening{s.all.Only(origin), s, s.heard}
+}
+
 // opening is the sealed keys at one moment.
 type opening struct {
 	*dnssec.Sealed

@@ -18,12 +18,11 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	}
 	r.epochs.turned = func(origin string) { r.loop.Turned(origin) }
 	if r.Edge {
-		var err error
 		r.kept = newKept(r.State, r.Log)
 		r.kept.days, r.kept.within, r.kept.looks = edgeDays, 0, edgeKeeps
 		r.epochs.kept, o.Edge = r.kept, true
-		r.edge, err = newEdge(r)
-		return err
+		r.edge = newEdge(r)
+		return nil
 	}
 	state := r.State
 	if r.Sign {
