@@ -22,10 +22,10 @@ import (
 // power cut or a kill in the middle of a write, is removed at the next start, and so is what follows it. When all files
 // together are larger than they may be, the oldest goes.
 
-// leafOctets is from which size on the next event begins a new file, and leafMost the most that is read of one.
+// leafOctets is from which size on the next event begins a new file, and readMost the most that is read of one.
 const (
 	leafOctets = 1 << 20
-	leafMost   = 16 << 20
+	readMost   = 16 << 20
 	leafSuffix = ".events"
 )
 
@@ -42,6 +42,10 @@ const (
 // diskRetry is how long after a failed write the disk is tried again.
 const diskRetry = 10 * time.Second
 
+// spaceEvery is how often the disk is asked how much of it is free, unless what is written meanwhile takes more than
+// half of what was left then.
+const spaceEvery = time.Second
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // leaf is one file.
@@ -51,7 +55,15 @@ type leaf struct {
 	oldest, newst time.Time // of its events; zero: it has none that can be read
 }
 
-// book is what is kept. Its owner holds a lock.
+// entry is an event on its way to the disk.
+type entry struct {
+	number  uint64
+	time    time.Time
+	changes bool // it has changes of resources
+	line    []byte
+}
+
+// book is what is kept. Its owner holds a lock. What is added is in memory at once, and on disk after settle.
 type book struct {
 	Options
 
@@ -63,6 +75,11 @@ type book struct {
 	failing error     // why the last write failed; nil: it did not
 	retry   time.Time // when the disk is tried again
 	unkept  Missed    // what is in memory only since the disk failed
+	pending []entry   // what is added and not settled
+	text    []byte    // what is written at once, used again
+
+	asked time.Time // when the disk was last asked for its space
+	left  int64     // how much may be written until it is asked again
 
 	recent       [][]byte // the newest events, encoded, by number
 	recentFirst  uint64   // number of the first of them
@@ -118,7 +135,7 @@ func (b *book) open() {
 // cut off is removed.
 func (b *book) scan(l *leaf, last bool) (next uint64) {
 	path := b.path(l.first)
-	text, err := disk.Read(path, leafMost)
+	text, err := disk.Read(path, readMost)
 	if err != nil {
 		b.Log.Warn("a part of the history cannot be read", "err", err)
 		return l.first
@@ -184,10 +201,6 @@ const setBack = time.Second
 
 // add keeps one event.
 func (b *book) add(e Event) {
-	if e.Kind == flushed {
-		close(e.kept)
-		return
-	}
 	if by := b.newest.Sub(e.Time); by > setBack && e.Kind != Lost {
 		b.put(Event{
 			Kind: Clock, Time: e.Time,
@@ -203,7 +216,7 @@ func (b *book) put(e Event) {
 	e.bound()
 	e.Number, e.Time = b.next, e.Time.UTC().Round(time.Microsecond)
 	text, err := json.Marshal(&e)
-	if err != nil || len(text) > leafMost/4 {
+	if err != nil || len(text) > readMost/4 {
 		e.Changes, e.Inner, e.Sight = nil, nil, nil
 		e.Text = cut(e.Text + " (too large to be kept whole)")
 		e.Missed = &Missed{Events: 1, From: e.Time, Until: e.Time, Changes: e.Kind == Changed}
@@ -217,12 +230,9 @@ func (b *book) put(e Event) {
 	line = append(fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli)), text...)
 	line = append(line, '\n')
 	b.remember(line)
-	if b.Folder != "" && !b.write(e.Time, line) {
-		if b.unkept.Events == 0 {
-			b.unkept.From = e.Time
-		}
-		b.unkept.Events, b.unkept.Until = b.unkept.Events+1, e.Time
-		b.unkept.Changes = b.unkept.Changes || e.Kind == Changed || e.Kind == Override || e.Kind == Drill
+	if b.Folder != "" {
+		changes := e.Kind == Changed || e.Kind == Override || e.Kind == Drill
+		b.pending = append(b.pending, entry{e.Number, e.Time, changes, line})
 	}
 }
 
@@ -241,29 +251,76 @@ func (b *book) remember(line []byte) {
 	}
 }
 
-// write appends a line to the last file, and reports whether it is there.
-func (b *book) write(at time.Time, line []byte) bool {
+// settle writes what was added, with one write for each file that it goes to. What cannot be written stays in memory,
+// and is counted.
+func (b *book) settle() {
+	for rest := b.pending; len(rest) > 0; {
+		n := b.write(rest)
+		if n == 0 {
+			for i := range rest {
+				if b.unkept.Events == 0 {
+					b.unkept.From = rest[i].time
+				}
+				b.unkept.Events, b.unkept.Until = b.unkept.Events+1, rest[i].time
+				b.unkept.Changes = b.unkept.Changes || rest[i].changes
+			}
+			break
+		}
+		rest = rest[n:]
+	}
+	clear(b.pending)
+	b.pending = b.pending[:0]
+}
+
+// write appends events to the last file, as many as it takes, and reports how many those are.
+func (b *book) write(events []entry) int {
 	now := b.Now()
 	if b.failing != nil && now.Before(b.retry) && b.retry.Sub(now) <= diskRetry {
-		return false
+		return 0
 	}
-	if b.failing != nil { // what was not kept is told first, where there is room for it now
-		if !b.append(at, b.unwritten()) {
-			return false
+	// What was not kept is told first, where there is room for it now.
+	again := b.failing != nil
+	b.text = b.text[:0]
+	if again {
+		b.text = append(b.text, b.unwritten(events[0].number)...)
+	}
+	n, err := 0, b.turnLeaf(events[0].number)
+	if err == nil {
+		room := b.leafFull() - b.leaves[len(b.leaves)-1].octets
+		for n < len(events) && (n == 0 || int64(len(b.text)) < room) {
+			b.text = append(b.text, events[n].line...)
+			n++
 		}
+		err = b.room(int64(len(b.text)))
+	}
+	if err == nil {
+		err = b.append(b.text)
+	}
+	if cap(b.text) > 2*leafOctets {
+		b.text = nil
+	}
+	if err != nil {
+		b.fail(err)
+		return 0
+	}
+	for i := range n {
+		b.leaves[len(b.leaves)-1].saw(events[i].time)
+	}
+	if again {
 		b.Log.Info("the history is kept on disk again", "events that are not", b.unkept.Events)
 		b.failing, b.unkept = nil, Missed{}
 	}
-	return b.append(at, line)
+	return n
 }
 
-// unwritten is the line that says what was not kept on disk. It has the number of the last event of those.
-func (b *book) unwritten() []byte {
+// unwritten is the line that says what was not kept on disk, before the event that is the first to be kept again. It
+// has the number of the last event of those.
+func (b *book) unwritten(first uint64) []byte {
 	if b.unkept.Events == 0 {
 		return nil
 	}
 	e := lost(b.unkept, "the disk took nothing")
-	e.Number = b.next - 2
+	e.Number = first - 1
 	text, err := json.Marshal(&e)
 	if err != nil {
 		return nil
@@ -271,34 +328,28 @@ func (b *book) unwritten() []byte {
 	return append(fmt.Appendf(nil, "%08x %s", crc32.Checksum(text, castagnoli), text), '\n')
 }
 
-func (b *book) append(at time.Time, line []byte) bool {
-	err := b.room(int64(len(line)))
-	if err == nil {
-		err = b.turnLeaf()
+// append writes to the last file, all or nothing.
+func (b *book) append(text []byte) error {
+	l := &b.leaves[len(b.leaves)-1]
+	_, err := b.file.Write(text)
+	if err != nil { // a part of it may be there
+		return errors.Join(err, b.file.Truncate(l.octets))
 	}
-	if err == nil {
-		l := &b.leaves[len(b.leaves)-1]
-		if _, err = b.file.Write(line); err == nil {
-			l.octets += int64(len(line))
-			l.saw(at)
-			b.unsynct = true
-			return true
-		}
-		// A part of it may be there.
-		if cutErr := b.file.Truncate(l.octets); cutErr != nil {
-			err = errors.Join(err, cutErr)
-		}
-	}
-	b.fail(err)
-	return false
+	l.octets += int64(len(text))
+	b.left -= int64(len(text))
+	b.unsynct = true
+	return nil
 }
 
 // room returns an error if the disk has no room for so many octets beside what others are left. The oldest file goes
 // first.
 func (b *book) room(octets int64) error {
+	if time.Since(b.asked) < spaceEvery && octets <= b.left {
+		return nil
+	}
 	for {
 		free, size, err := disk.Space(b.Folder)
-		if err != nil { // nobody knows; the folder may not be there yet
+		if err != nil { // nobody knows
 			return nil
 		}
 		spare := min(spareOctets, size/spareShare)
@@ -306,8 +357,10 @@ func (b *book) room(octets int64) error {
 			spare = size / spareSmall
 		}
 		if free-octets >= spare {
+			b.asked, b.left = time.Now(), octets+(free-octets-spare)/2
 			return nil
 		}
+		b.asked = time.Time{}
 		if len(b.leaves) < 2 || !b.drop() {
 			return fmt.Errorf("%s: %d octets of the disk are free, and the history leaves %d to what a restart needs",
 				b.Folder, free, spare)
@@ -315,20 +368,23 @@ func (b *book) room(octets int64) error {
 	}
 }
 
-// turnLeaf has a file open that has room.
-func (b *book) turnLeaf() error {
-	if n := len(b.leaves); b.file != nil && b.leaves[n-1].octets < min(leafOctets, b.Octets/4+1) {
+// leafFull is from which size on the next event begins a new file.
+func (b *book) leafFull() int64 { return min(leafOctets, b.Octets/4+1) }
+
+// turnLeaf has a file open that has room. A new one is named after the event that it is to begin with.
+func (b *book) turnLeaf(first uint64) error {
+	if n := len(b.leaves); b.file != nil && b.leaves[n-1].octets < b.leafFull() {
 		return nil
 	}
 	b.sync()
 	b.rest()
 	b.shed()
 	n := len(b.leaves)
-	if n == 0 || b.leaves[n-1].octets >= min(leafOctets, b.Octets/4+1) {
+	if n == 0 || b.leaves[n-1].octets >= b.leafFull() {
 		if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 			return err
 		}
-		b.leaves = append(b.leaves, leaf{first: max(b.next-1, 1)})
+		b.leaves = append(b.leaves, leaf{first: first})
 	}
 	l := &b.leaves[len(b.leaves)-1]
 	path := b.path(l.first)
@@ -402,6 +458,7 @@ func (b *book) rest() {
 }
 
 func (b *book) close() {
+	b.settle()
 	b.sync()
 	b.rest()
 }

@@ -63,8 +63,13 @@ type Event struct {
 	// Sight is what the server saw, of an event of the kind Sighted, see EachSight.
 	Sight json.RawMessage `json:"sight,omitempty"`
 
-	fill func(*Event)  // completes the event, in the writer's goroutine
-	kept chan struct{} // of an event of the kind flushed: closed once all before it are kept
+	// Holds is how many octets the event, and what completes it, hold while it waits to be kept, about; nobody counts
+	// less than a thousand.
+	Holds int `json:"-"`
+
+	fill       func(*Event)  // completes the event, in the writer's goroutine
+	kept       chan struct{} // of an event of the kind flushed: closed once all before it are kept
+	everywhere bool          // it goes into every book
 }
 
 // Turn is how a verdict or a vote turned.

@@ -25,18 +25,24 @@ const (
 
 // Bounds of what is in memory.
 const (
-	mostWaiting = 1 << 14 // events in the queue
-	mostRecent  = 4 << 20 // octets of the newest events: all that there is without a folder
+	mostWaiting = 1 << 14  // events in the queue
+	mostHeld    = 64 << 20 // octets that these say they hold (Event.Holds)
+	mostRecent  = 4 << 20  // octets of the newest events: all that there is without a folder
 )
+
+// gather is how long the writer rests after a write: what comes meanwhile is written at once, and a kill may take it.
+const gather = 10 * time.Millisecond
 
 // Journal is a history that grows. Its methods may be called from several goroutines.
 type Journal struct {
 	Options
 
 	mu      sync.Mutex
-	waiting []Event
-	missed  Missed // what was dropped since that was last told; no Events: nothing
-	dropped uint64 // since the start
+	waiting [][]Event // in parts of partEvents, so that no part is ever copied while somebody adds
+	events  int       // that wait, or that the writer has taken and not kept yet
+	held    int       // octets that these hold
+	missed  Missed    // what was dropped since that was last told; no Events: nothing
+	dropped uint64    // since the start
 	wake    chan struct{}
 	closed  bool
 	done    chan struct{} // closed when Run has ended
@@ -91,7 +97,7 @@ func (j *Journal) Add(e Event, fill func(*Event)) {
 	if j.closed {
 		return
 	}
-	if len(j.waiting) >= mostWaiting {
+	if j.events >= mostWaiting || j.held > 0 && j.held+e.Holds > mostHeld {
 		if j.missed.Events == 0 {
 			j.missed.From = e.Time
 		}
@@ -101,10 +107,31 @@ func (j *Journal) Add(e Event, fill func(*Event)) {
 		j.missed.Changes = j.missed.Changes || e.Kind == Changed || e.Kind == Override || e.Kind == Drill
 		return
 	}
-	j.waiting = append(j.waiting, e)
+	j.tellMissed()
+	j.queue(e)
+}
+
+// queue has an event wait, and wakes the writer. The caller holds the lock.
+func (j *Journal) queue(e Event) {
+	if n := len(j.waiting); n == 0 || len(j.waiting[n-1]) == partEvents {
+		j.waiting = append(j.waiting, nil)
+	}
+	part := &j.waiting[len(j.waiting)-1]
+	*part = append(*part, e)
+	j.events++
+	j.held += e.Holds
 	select {
 	case j.wake <- struct{}{}:
 	default:
+	}
+}
+
+// tellMissed puts what was dropped into the queue, before what comes after it. The caller holds the lock.
+func (j *Journal) tellMissed() {
+	if j.missed.Events > 0 {
+		e := lost(j.missed, "they came faster than they could be kept")
+		e.everywhere, j.missed = true, Missed{}
+		j.queue(e)
 	}
 }
 
@@ -129,65 +156,77 @@ func (j *Journal) Run() {
 			j.all((*book).sync)
 			continue
 		}
-		for j.take() {
-		}
+		j.take()
 		j.all((*book).rest)
 		if !open {
 			j.all((*book).close)
 			return
 		}
+		time.Sleep(gather)
 	}
 }
+
+func (j *Journal) books() [3]*book { return [...]*book{&j.book, &j.changes, &j.sights} }
 
 // all does something with every book.
 func (j *Journal) all(f func(*book)) {
 	j.kept <- held{}
-	for _, b := range []*book{&j.book, &j.changes, &j.sights} {
+	for _, b := range j.books() {
 		f(b)
 	}
 	j.kept.unlock()
 }
 
-// turnMost is how many events are written before somebody who reads may have a look.
-const turnMost = 256
+// partEvents is how many events are written before somebody who reads may have a look.
+const partEvents = 256
 
-// take writes some of what waits, and reports whether there is more.
-func (j *Journal) take() bool {
+// take writes all that waits.
+func (j *Journal) take() {
 	j.mu.Lock()
-	n := min(len(j.waiting), turnMost)
-	events := append([]Event(nil), j.waiting[:n]...)
-	if j.waiting = j.waiting[n:]; len(j.waiting) == 0 {
-		j.waiting = nil
-	}
-	var missed Missed
-	if len(j.waiting) == 0 { // what was dropped came after all that waited
-		missed, j.missed = j.missed, Missed{}
-	}
-	more := len(j.waiting) > 0
+	j.tellMissed()
+	waiting := j.waiting
+	j.waiting = nil
 	j.mu.Unlock()
-	for i := range events {
-		if e := &events[i]; e.fill != nil {
-			e.fill(e)
+	for k, part := range waiting {
+		octets := 0
+		for i := range part {
+			e := &part[i]
+			if octets += e.Holds; e.fill != nil {
+				e.fill(e)
+				e.fill = nil
+			}
 		}
+		j.kept <- held{}
+		for i := range part {
+			j.add(part[i])
+		}
+		for _, b := range j.books() {
+			b.settle()
+		}
+		j.kept.unlock()
+		for i := range part {
+			if part[i].kept != nil {
+				close(part[i].kept)
+			}
+		}
+		waiting[k] = nil
+		j.mu.Lock()
+		j.events -= len(part)
+		j.held -= octets
+		j.mu.Unlock()
 	}
-	j.kept <- held{}
-	for i := range events {
-		j.add(events[i])
-	}
-	if missed.Events > 0 {
-		e := lost(missed, "they came faster than they could be kept")
-		j.add(e)
-		j.sights.add(e) // nobody knows what they were
-	}
-	j.kept.unlock()
-	return more
 }
 
 // add keeps one event.
 func (j *Journal) add(e Event) {
-	if e.Kind == Sighted {
+	switch {
+	case e.Kind == flushed:
+		return
+	case e.Kind == Sighted:
 		j.sights.add(e)
 		return
+	case e.everywhere:
+		j.sights.add(e) // nobody knows what they were
 	}
 	j.book.add(e)
 	if e.bound(); e.aboutResources() {
@@ -210,11 +249,7 @@ func (j *Journal) Flush(d time.Duration) bool {
 	done := make(chan struct{})
 	j.mu.Lock()
 	if !j.closed {
-		j.waiting = append(j.waiting, Event{Kind: flushed, kept: done})
-		select {
-		case j.wake <- struct{}{}:
-		default:
-		}
+		j.queue(Event{Kind: flushed, kept: done})
 	}
 	j.mu.Unlock()
 	select {

@@ -153,7 +153,7 @@ func (j *Journal) look(
 
 // lines returns the lines of one file, which may have gone meanwhile.
 func (b *book) lines(l *leaf) ([][]byte, error) {
-	text, err := disk.Read(b.path(l.first), leafMost)
+	text, err := disk.Read(b.path(l.first), readMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

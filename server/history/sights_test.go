@@ -48,7 +48,7 @@ func TestSights(t *testing.T) {
 	if n, gaps := told(); n != 2 || gaps != nil {
 		t.Errorf("%d sights, gaps %q", n, gaps)
 	}
-	see(3, leafMost) // too large to be kept whole
+	see(3, readMost) // too large to be kept whole
 	j.sights.next++  // one that cannot be read
 	see(5, 10)
 	see(1, 10) // the clock was set back

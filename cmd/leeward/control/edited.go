@@ -77,7 +77,8 @@ func (l *Loop) changes(
 		}
 	}
 	for part := range slices.Chunk(edits, history.MostChanges) {
-		tell(history.Event{Kind: kindOf(part), Revision: b.revision}, func(e *history.Event) {
+		e := history.Event{Kind: kindOf(part), Revision: b.revision, Holds: len(part) * editHolds}
+		tell(e, func(e *history.Event) {
 			describe(e, part, was, versions, regions)
 		})
 	}
@@ -88,6 +89,9 @@ func (l *Loop) changes(
 	}
 	return all
 }
+
+// editHolds is how many octets an edit holds, about: the resource that was replaced, and the new one.
+const editHolds = 4 << 10
 
 // batchHead is what is left of a batch that was consumed.
 type batchHead struct {

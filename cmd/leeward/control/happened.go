@@ -110,6 +110,9 @@ func (l *Loop) around(endpoint string) []string {
 	return of
 }
 
+// turnHolds is how many octets a verdict that turned holds, about: target and turn.
+const turnHolds = 128
+
 // tellVerdicts tells which verdicts turned.
 func (l *Loop) tellVerdicts(turned []health.Target) {
 	if !l.tells() || len(turned) == 0 {
@@ -125,7 +128,7 @@ func (l *Loop) tellVerdicts(turned []health.Target) {
 		news++
 	}
 	if news > mostTold {
-		l.tell(history.Event{Kind: history.Verdict}, func(e *history.Event) {
+		l.tell(history.Event{Kind: history.Verdict, Holds: len(turned) * turnHolds}, func(e *history.Event) {
 			down, pools := 0, map[string]bool{}
 			for i, t := range turned {
 				if turns[i].To == health.Down {

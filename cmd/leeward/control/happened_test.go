@@ -55,6 +55,9 @@ func (r *remembered) say(vantage, endpoint, address string, s health.State, sequ
 func (r *remembered) page(of string) string {
 	r.t.Helper()
 	synctest.Wait()
+	if !r.journal.Flush(time.Minute) {
+		r.t.Fatal("what happened is not kept within a minute")
+	}
 	p, err := r.journal.Page(context.Background(), history.Query{Of: of})
 	if err != nil {
 		r.t.Fatal(err)

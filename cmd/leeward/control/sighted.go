@@ -99,8 +99,15 @@ func (l *Loop) see(before *steer.View) {
 	}
 }
 
+// sightHolds is how many octets an address of a sighting holds, about, with what is laid out for picking it.
+const sightHolds = 256
+
 func (l *Loop) tellSight(s sight, seen []steer.Sighting) {
-	l.tell(history.Event{Kind: history.Sighted}, func(e *history.Event) {
+	addresses := 0
+	for i := range seen {
+		addresses += seen[i].Size()
+	}
+	l.tell(history.Event{Kind: history.Sighted, Holds: addresses * sightHolds}, func(e *history.Event) {
 		for i := range seen {
 			p := seen[i].Seen()
 			if s.Parts > 0 && len(p.Down)+len(p.Unknown)+len(p.Names) == 0 && !p.Loaded {
