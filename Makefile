@@ -5,7 +5,7 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 # itself it minimizes each input that is new to it for a minute, which can take hours in all.
 FUZZTIME   ?= 20000x
 
-.PHONY: build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units reference man integration measure capacity abuse image clean
+.PHONY: screenshots docs-images build test race scenarios faults chaos fuzz bench bench-peers lint fumpt vet staticcheck builds units reference man integration measure capacity abuse image clean
 
 build: ## the binary, ./leeward
 	CGO_ENABLED=0 go build -trimpath -o leeward ./cmd/leeward
@@ -42,6 +42,17 @@ capacity: ## worlds in which load matters, three times each, with and without sp
 
 abuse: ## floods, slow clients and broken messages at full size, as root: minutes
 	CI=true go test -count=1 -timeout 60m -run '^TestAbuse' -v ./integration/abuse -abuse
+
+SCREENSHOTS ?= /tmp/leeward-screenshots
+
+screenshots: ## pictures of all screens of the console during an outage, in SCREENSHOTS: as root, with etcd and chromium, a minute
+	CI=true SCREENSHOTS="$(abspath $(SCREENSHOTS))" go test -count=1 -timeout 10m -v -run '^TestConsole$$' ./integration/console
+	@echo "the pictures are in $(abspath $(SCREENSHOTS))"
+
+docs-images: screenshots ## the pictures of README and docs/admin.md, taken anew; needs pngquant
+	for name in night-light night-dark-narrow region-dark pool-dark policy-light explain-light; do \
+	    pngquant --force --output "docs/images/console-$$name.png" "$(SCREENSHOTS)/$$name.png" || exit 1; \
+	done
 
 bench: ## benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

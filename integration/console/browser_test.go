@@ -186,6 +186,9 @@ func (b *tab) shoot(name string) {
 		return
 	}
 	picture := get(b, chromedp.FullScreenshot(100)) // 100: PNG
+	if err := os.MkdirAll(*screenshots, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(*screenshots, name+".png"), picture, 0o644); err != nil {
 		b.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ var screens = []screen{
 	{"night", "/", []string{
 		"us is out since", "Its clients go to eu.", "What is wrong, and what to do",
 		"leeward drain region/us --for 1h", "Can I trust this page?", "all 3 answer from revision",
-		"How long failovers took", "Answers 5 min Meant",
+		"How long failovers took", "Its clients go to Pools Endpoints Answers 5 min Meant",
 		"The last events", "detect", "Nothing is drained, and nothing is planned.",
 	}},
 	{"pools", "/pools", []string{"www-eu", "out; A: no healthy endpoint", "2/2", "0/2"}},
@@ -125,6 +126,11 @@ func TestConsole(t *testing.T) {
 	t.Logf("the open page says that us is out %.2f s after it was cut; servers may take %v to find out, and the page "+
 		"is told once a second at most", took.Seconds(), bound)
 
+	before := began.Add(-time.Second).UTC().Format(time.RFC3339Nano)
+	screens := append(slices.Clone(screens), screen{
+		"explain-then", "/explain?name=www.example.test&type=A&client=198.51.100.7&at=" + before,
+		[]string{"What server-eu answered on", "10.77.2.11", "This page does not change by itself."},
+	})
 	for _, x := range screens {
 		b.open(x.path)
 		page := b.read()
@@ -151,7 +157,7 @@ func TestConsole(t *testing.T) {
 	}
 	t.Run("keyboard", b.keyboard)
 	b.quiet()
-	t.Run("without JavaScript", func(t *testing.T) { plain(t, open(b.at)) })
+	t.Run("without JavaScript", func(t *testing.T) { plain(t, open(b.at), screens) })
 }
 
 // traffic has a client of each region ask the server of eu, on and on. It returns when some have been answered.
@@ -226,7 +232,7 @@ func (b *tab) keyboard(t *testing.T) {
 }
 
 // plain reads all screens without JavaScript.
-func plain(t *testing.T, b *tab) {
+func plain(t *testing.T, b *tab, screens []screen) {
 	b.t = t
 	order(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.look(1280, false)
@@ -242,6 +248,6 @@ func plain(t *testing.T, b *tab) {
 		if strings.Contains(page, "Copy") {
 			t.Errorf("%s ran a script", x.path)
 		}
+		b.shoot(x.name + "-plain")
 	}
-	b.shoot("endpoint-plain")
 }

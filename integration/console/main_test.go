@@ -6,12 +6,14 @@ package console
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"leeward/integration/lab"
 )
 
-// screenshots is where pictures of all screens are kept, dark and light, wide and narrow.
-var screenshots = flag.String("screenshots", "", "a `folder` to keep pictures of all screens in")
+// screenshots is where pictures of all screens are kept, dark and light, wide and narrow, and without JavaScript.
+var screenshots = flag.String("screenshots", os.Getenv("SCREENSHOTS"),
+	"a `folder` to keep pictures of all screens in; SCREENSHOTS in the environment does the same")
 
 func TestMain(m *testing.M) { lab.Main(m) }

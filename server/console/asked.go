@@ -245,7 +245,7 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 // poolList is all pools.
 type poolList struct {
 	Query string
-	Rows  []poolRow
+	Rows  poolTable
 	Pager
 }
 

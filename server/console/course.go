@@ -49,6 +49,9 @@ func (c *console) courses(pools []admin.Pool) *coursed {
 		if at.YearDay() != last.UTC().YearDay() {
 			return at.Format("2 January 15:04 UTC")
 		}
+		if last.Sub(out.Since) < 10*time.Minute {
+			return at.Format("15:04:05 UTC")
+		}
 		return at.Format("15:04 UTC")
 	}
 	target := of.Target

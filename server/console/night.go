@@ -15,7 +15,7 @@ type nightly struct {
 	Cases     []trouble
 	More      int // cases that are not shown
 	Map       *chart
-	Regions   []regionRow
+	Regions   regionTable
 	Trust     []trust
 	Overrides []word
 	Planned   []word
@@ -34,7 +34,11 @@ func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	n.Overrides, n.Planned = c.overrides(s)
 	if c.History != nil {
 		n.Past = &pastList{Now: s.Time}
-		c.read(r, history.Query{Limit: lastEvents}, n.Past)
+		c.read(r, history.Query{But: history.Vote, Limit: lastEvents}, n.Past)
+		for i := range n.Past.Events { // the first link is what it is about
+			e := &n.Past.Events[i]
+			e.Links = e.Links[:min(len(e.Links), 1)]
+		}
 	}
 	title := "All is well"
 	switch {
@@ -74,7 +78,15 @@ type regionRow struct {
 	Share *portion // of this server's answers; nil: nobody counts
 }
 
-func (c *console) regions(s *admin.Status) (rows []regionRow) {
+// regionTable is regions, some columns of which are left out where no row has anything in them.
+type regionTable []regionRow
+
+// Loads reports whether anybody measures what a region carries.
+func (t regionTable) Loads() bool {
+	return slices.ContainsFunc(t, func(r regionRow) bool { return r.Load != "" })
+}
+
+func (c *console) regions(s *admin.Status) (rows regionTable) {
 	shares := c.shares(s)
 	load, target := map[string]float64{}, map[string]float64{}
 	for i := range s.Pools {

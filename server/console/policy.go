@@ -136,7 +136,7 @@ type policyScreen struct {
 	Ways               []way
 	Facts              []fact
 	Shifts             []admin.Shift
-	Pools              []poolRow
+	Pools              poolTable
 	Answers            []answeredBy
 	Explain            string // the command
 }

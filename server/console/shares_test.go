@@ -90,11 +90,11 @@ func TestShares(t *testing.T) {
 	for target, want := range map[string][]string{
 		"/": {
 			"eu-west: answers, 99 % of the answers, meant 7", "us-east: out, 1 % of the answers, meant 2",
-			"us-east out 0/1 0/1 – 1 % 20 % 2",
+			"us-east out eu-west 0/1 0/1 1 % 20 % 2",
 		},
-		"/pools":          {"www-eu eu-west answers 1/1 – – – 99 % 80 % 7", "www-us us-east out"},
+		"/pools":          {"www-eu eu-west answers 1/1 99 % 80 % 7", "www-us us-east out"},
 		"/region/us-east": {"It gets 1 % of this server's answers (20 % in the last five minutes; meant: 2"},
-		"/pool/www-us":    {"0/1 – – – 1 % 20 % 2"},
+		"/pool/www-us":    {"0/1 1 % 20 % 2"},
 		"/policy/www.example.test": {
 			"0 % of the answers", "100 % of the answers", "What was answered", "www-eu 99 % 80 % 7",
 			"www-us 1 % 20 % 2",
@@ -122,7 +122,7 @@ func TestShares(t *testing.T) {
 	}
 	o.Counts = func(string, int) *answer.Counts { return &answer.Counts{Windows: [2]float64{1, 1}} }
 	s.Servers[0].Asked = nil
-	if _, page := get(t, console.New(o), "/pools"); !strings.Contains(text(page), "– – – – – –") {
+	if _, page := get(t, console.New(o), "/pools"); !strings.Contains(text(page), "answers 1/1 – – –") {
 		t.Errorf("before the first query: %s", text(page))
 	}
 }

@@ -20,7 +20,7 @@ type targeted struct {
 	State      string
 	Cases      []trouble
 	Up         []link // what it is part of
-	Pools      []poolRow
+	Pools      poolTable
 	Course     *coursed // of its pools; nil: of an endpoint, or where nobody keeps it
 	Share      *portion // of this server's answers; nil: nobody counts
 	Matrix     *matrix
@@ -88,7 +88,15 @@ type poolRow struct {
 	Share        *portion // of this server's answers; nil: nobody counts
 }
 
-func poolRows(pools []admin.Pool, shares *shares) (rows []poolRow) {
+// poolTable is pools, some columns of which are left out where no row has anything in them.
+type poolTable []poolRow
+
+// Loads reports whether a pool has a load or a capacity.
+func (t poolTable) Loads() bool {
+	return slices.ContainsFunc(t, func(r poolRow) bool { return r.Load != "" || r.Target != "" || r.Keeps != "" })
+}
+
+func poolRows(pools []admin.Pool, shares *shares) (rows poolTable) {
 	for i := range pools {
 		p := &pools[i]
 		row := poolRow{Pool: p}

@@ -93,6 +93,9 @@ func trusts(s *admin.Status) (all []trust) {
 	text = "nothing"
 	if n := len(s.Held); n > 0 {
 		text = fmt.Sprintf("%d removals", n)
+		if n == 1 {
+			text = "1 removal"
+		}
 	}
 	add(len(s.Held) == 0, "Held back", text, "Removals that looked like accidents; they wait for leeward accept.")
 	text = "none"

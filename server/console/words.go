@@ -13,7 +13,8 @@ import (
 // words are the functions of the templates.
 var words = template.FuncMap{
 	"day":   func(t time.Time) string { return t.UTC().Format("2 January 15:04:05 UTC") },
-	"query": func(s string) template.URL { return template.URL(s) }, // that was encoded
+	"query": func(s string) template.URL { return template.URL(s) },   // that was encoded
+	"words": func(s string) []string { return strings.Split(s, " ") }, // as they are: two spaces stay two
 	"age":   admin.Age,
 	"took":  took,
 	"capital": func(s string) string {

@@ -516,6 +516,9 @@ func TestPages(t *testing.T) {
 		q := Query{
 			Of: rapid.SampledFrom(targets).Draw(r, "target"), Limit: rapid.IntRange(1, 10).Draw(r, "limit"),
 		}
+		if rapid.Bool().Draw(r, "but?") {
+			q.But = rapid.SampledFrom([]Kind{Verdict, Vote}).Draw(r, "but")
+		}
 		if rapid.Bool().Draw(r, "since?") {
 			q.Since = noon.Add(time.Duration(rapid.IntRange(0, 3000).Draw(r, "since")) * time.Second)
 		}
@@ -528,6 +531,7 @@ func TestPages(t *testing.T) {
 			about := q.Of == "" || string(e.Kind) == q.Of
 			_, name, _ := strings.Cut(e.Of[0], "/")
 			about = about || e.Of[0] == q.Of || name == q.Of
+			about = about && (q.But == "" || e.Kind != q.But)
 			if about && !e.Time.Before(q.Since) && (q.Until.IsZero() || e.Time.Before(q.Until)) {
 				want = append(want, e.Text)
 			}

@@ -15,6 +15,7 @@ import (
 // Query says which events are wanted.
 type Query struct {
 	Of    string    // a target, see Event.Of, with its kind or without, or a Kind; "": any
+	But   Kind      // events of this kind are left out; "": none
 	Since time.Time // no earlier than that; zero: however early
 	Until time.Time // earlier than that; zero: however late
 	Limit int       // at most so many, 1 to MostEvents
@@ -60,7 +61,7 @@ func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 			return read < mostRead
 		}
 		early, late := e.Time.Before(q.Since), !q.Until.IsZero() && !e.Time.Before(q.Until)
-		if !early && !late && e.about(q.Of) {
+		if !early && !late && (q.But == "" || e.Kind != q.But) && e.about(q.Of) {
 			p.Events = append(p.Events, e.shown())
 		}
 		return read < mostRead && len(p.Events) < q.Limit

@@ -218,7 +218,7 @@ func (l *Loop) tellPools(before *steer.View, turned []health.Target, published t
 					e.Text += ", by a change of resources or an override"
 					return
 				}
-				took := fmt.Sprintf("agreeing took %.1f s, publishing %.0f ms", phases.Agree, phases.Publish*1000)
+				took := fmt.Sprintf("agreeing took %.1f s, publishing %.1f ms", phases.Agree, phases.Publish*1000)
 				if phases.Detect > 0 {
 					took = fmt.Sprintf("detecting took %.1f s, ", phases.Detect) + took
 				}
