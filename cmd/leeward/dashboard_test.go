@@ -7,9 +7,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,10 +20,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	source "github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 	"github.com/miekg/dns"
 
 	"leeward/cmd/leeward/embedded"
@@ -221,7 +229,9 @@ func drawnDashboard(t *testing.T) []byte {
 		for _, p := range r.panels {
 			w, h, kind := 8, 8, "timeseries"
 			options := object{
-				"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+				"legend": object{
+					"calcs": []string{}, "displayMode": "list", "placement": "bottom", "showLegend": true,
+				},
 				"tooltip": object{"mode": "multi", "sort": "desc"},
 			}
 			defaults := object{"unit": p.unit, "min": 0}
@@ -229,7 +239,9 @@ func drawnDashboard(t *testing.T) []byte {
 				w, h, kind = 24/len(r.panels), 4, "stat"
 				options = object{
 					"colorMode": "value", "graphMode": "area", "justifyMode": "auto", "textMode": "auto",
-					"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
+					"orientation": "auto", "wideLayout": true, "showPercentChange": false,
+					"percentChangeColorMode": "standard",
+					"reduceOptions":          object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 				}
 				steps := []object{{"color": "green", "value": nil}}
 				if p.bad > 0 {
@@ -260,7 +272,7 @@ func drawnDashboard(t *testing.T) []byte {
 		"uid": "leeward", "title": "Leeward", "tags": []string{"dns", "leeward"}, "schemaVersion": 39, "version": 1,
 		"editable": true, "timezone": "utc", "refresh": "30s", "graphTooltip": 1,
 		"time":   object{"from": "now-6h", "to": "now"},
-		"panels": panels,
+		"panels": panels, "annotations": object{"list": []object{}},
 		"templating": object{"list": []object{
 			{"name": "source", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
 		}},
@@ -282,6 +294,75 @@ func TestDashboardIsDrawn(t *testing.T) {
 	if got, err := os.ReadFile(dashboardFile); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%s is not what its panels say (%v): go test ./cmd/leeward -run TestDashboardIsDrawn -draw-dashboard",
 			dashboardFile, err)
+	}
+}
+
+// Grafana passes over what it does not know, and so shows another picture than was meant. Its own library knows each
+// field of dashboards, of the panels and of the queries that this one has, and finds none that there is not. That it
+// looks everywhere is tried with a field too much in each object.
+func TestDashboardIsKnown(t *testing.T) {
+	runtime := cog.NewRuntime() // of the whole process
+	runtime.RegisterPanelcfgVariant(stat.VariantConfig())
+	runtime.RegisterPanelcfgVariant(timeseries.VariantConfig())
+	runtime.RegisterDataqueryVariant(source.VariantConfig())
+	read := func(v any) error {
+		t.Helper()
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d grafana.Dashboard
+		var raw struct {
+			Panels []struct{ FieldConfig json.RawMessage } // it is not strict about these by itself
+		}
+		all := []error{d.UnmarshalJSONStrict(text), d.Validate(), json.Unmarshal(text, &raw)}
+		for i := range raw.Panels {
+			if text := raw.Panels[i].FieldConfig; text != nil {
+				all = append(all, new(grafana.FieldConfigSource).UnmarshalJSONStrict(text))
+			}
+		}
+		for _, err := range all {
+			// A list of errors without any is how it says that there are none.
+			if found := (cog.BuildErrors)(nil); err != nil && (!errors.As(err, &found) || len(found) > 0) {
+				return err
+			}
+		}
+		return nil
+	}
+	text, err := os.ReadFile(dashboardFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole any
+	if err := json.Unmarshal(text, &whole); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(whole); err != nil {
+		t.Fatalf("Grafana does not know all of %s: %v", dashboardFile, err)
+	}
+	objects := 0
+	var spoil func(at string, v any)
+	spoil = func(at string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for i := range v {
+				spoil(fmt.Sprintf("%s[%d]", at, i), v[i])
+			}
+		case map[string]any:
+			objects++
+			v["oops"] = 1
+			if read(whole) == nil {
+				t.Errorf("a field too much in %s is not found", at)
+			}
+			delete(v, "oops")
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				spoil(at+"."+name, v[name])
+			}
+		}
+	}
+	spoil("", whole)
+	if objects < 100 {
+		t.Errorf("%d objects were tried", objects)
 	}
 }
 
