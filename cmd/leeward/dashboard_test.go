@@ -323,7 +323,7 @@ func TestDashboardIsKnown(t *testing.T) {
 		}
 		for _, err := range all {
 			// A list of errors without any is how it says that there are none.
-			if found := (cog.BuildErrors)(nil); err != nil && (!errors.As(err, &found) || len(found) > 0) {
+			if found := cog.BuildErrors(nil); err != nil && (!errors.As(err, &found) || len(found) > 0) {
 				return err
 			}
 		}

@@ -54,6 +54,7 @@ func (f *vantageFlags) vainAdmin() []vain {
 	const why = "--admin is empty, so there is no admin interface; leave one of the two out"
 	none := f.admin == ""
 	return []vain{
+		{"admin-url", none, why},
 		{"admin-token", none, why},
 		{"admin-token-file", none, why},
 		{"admin-tls-cert", none, why},

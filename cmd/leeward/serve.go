@@ -28,7 +28,7 @@ import (
 // vantageFlags are the flags that a server and a probe have in common.
 type vantageFlags struct {
 	id, region       string
-	admin            string
+	admin, adminURL  string
 	token, tokenFile string
 	tls              process.AdminTLS
 	probe            process.ProbeTLS
@@ -42,6 +42,9 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 	flags.StringVar(&f.admin, "admin", admin,
 		"the `ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one; empty for "+
 			"none")
+	flags.StringVar(&f.adminURL, "admin-url", "",
+		"the `URL` at which people reach the admin interface, if it is another than --admin (a name, a proxy): "+
+			"consoles of other servers link to it")
 	flags.StringVar(&f.token, "admin-token", "",
 		"what the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; safer in "+
 			"LEEWARD_ADMIN_TOKEN or a file")
@@ -62,7 +65,7 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 // settings checks the flags.
 func (f *vantageFlags) settings() (s process.Settings, err error) {
 	s = process.Settings{
-		ID: f.id, Region: f.region, Admin: f.admin, AdminTLS: f.tls, TokenFile: f.tokenFile,
+		ID: f.id, Region: f.region, Admin: f.admin, AdminURL: strings.TrimSuffix(f.adminURL, "/"), AdminTLS: f.tls, TokenFile: f.tokenFile,
 		ProbeTLS: f.probe, Drills: drill.Shown,
 	}
 	s.Notify = os.Getenv("NOTIFY_SOCKET")
@@ -85,6 +88,9 @@ func (f *vantageFlags) settings() (s process.Settings, err error) {
 	}
 	if err := process.CheckAdmin(s.Admin, s.Token, s.AdminTLS); err != nil {
 		return s, usageError{err}
+	}
+	if err := process.CheckAdminURL(s.AdminURL); err != nil {
+		return s, misused("--admin-url: %v", err)
 	}
 	for _, text := range f.resolvers {
 		a, err := resolve.ParseServer(text)

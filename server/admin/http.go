@@ -49,6 +49,8 @@ type Options struct {
 
 	TLS        bool // it is asked over TLS, under a name that its certificate has
 	ClientCert bool // a client certificate that was verified is asked for
+	// at which people reach it, where that is another address than it listens on; its host is a name of this server
+	URL string
 }
 
 // page is one address below the root.
@@ -165,7 +167,7 @@ func (h *handler) guard(by callers, next http.HandlerFunc) http.HandlerFunc {
 			fail(w, http.StatusUnauthorized, errors.New("present a client certificate that an authority in the "+
 				"server's --admin-client-ca has signed "+
 				"(leeward status: --admin-cert FILE --admin-key FILE)"))
-		case token == "" && !h.TLS && !local(r.Host):
+		case token == "" && !h.TLS && !local(r.Host) && !h.named(r.Host):
 			fail(w, http.StatusForbidden,
 				fmt.Errorf("the name %q is not this server's; ask by address or as localhost", r.Host))
 		case crossed(r, by):
@@ -208,6 +210,12 @@ func crossed(r *http.Request, by callers) bool {
 		return false
 	}
 	return by != people || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+}
+
+// named reports whether a Host header is that of the URL at which people reach this server.
+func (o *Options) named(host string) bool {
+	u, err := url.Parse(o.URL)
+	return err == nil && u.Host != "" && strings.EqualFold(host, u.Host)
 }
 
 // local reports whether a Host header names an address or localhost.

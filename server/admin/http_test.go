@@ -163,6 +163,21 @@ func TestForeignHost(t *testing.T) {
 	}
 }
 
+// The name at which people reach the interface, as through a proxy, is one of its own.
+func TestOwnName(t *testing.T) {
+	o := options()
+	o.URL = "https://Ns1.example.test"
+	h := admin.NewHandler(o)
+	for host, code := range map[string]int{
+		"ns1.example.test": 200, "NS1.example.test": 200, "127.0.0.1:8053": 200,
+		"ns1.example.test:8053": 403, "ns2.example.test": 403, "": 403,
+	} {
+		if r := ask(t, h, "GET", "/api/v1/status", func(r *http.Request) { r.Host = host }); r.StatusCode != code {
+			t.Errorf("Host %q: %d, want %d", host, r.StatusCode, code)
+		}
+	}
+}
+
 func TestErrorsAreJSON(t *testing.T) {
 	o := options()
 	o.Status = func(context.Context) (*admin.Status, error) { return nil, errors.New("the server is stopping") }

@@ -215,7 +215,10 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 	}
 	out := &fleet{}
 	for _, v := range s.Servers {
-		row := serverRow{Server: v, State: "up", Words: v.Source.State, Link: c.address(v.Admin)}
+		row := serverRow{Server: v, State: "up", Words: v.Source.State, Link: c.other(v.Admin)}
+		if v.ID == c.ID {
+			row.Link = "/"
+		}
 		switch {
 		case !v.Fresh:
 			row.State, row.Words = "out", "not heard of"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -213,7 +214,7 @@ func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 		if v.ID == c.ID {
 			continue
 		}
-		to := c.address(v.Admin)
+		to := c.other(v.Admin)
 		if to != "" {
 			to += r.URL.RequestURI()
 		}
@@ -224,16 +225,37 @@ func (c *console) frame(r *http.Request, s *admin.Status, title string) *frame {
 
 // address returns the URL of another server's admin interface; "": its address says no host that can be asked.
 func (c *console) address(admin string) string {
-	scheme := "http://"
-	if rest, secure := strings.CutPrefix(admin, "https://"); c.TLS || secure {
-		scheme, admin = "https://", rest
+	scheme, whole := "http://", false // whole: it says its scheme, so that the port may be the scheme's
+	if rest, plain := strings.CutPrefix(admin, "http://"); plain {
+		admin, whole = rest, true
+	} else if rest, secure := strings.CutPrefix(admin, "https://"); c.TLS || secure {
+		scheme, admin, whole = "https://", rest, secure
 	}
 	u, err := url.Parse(scheme + admin)
-	if err != nil || u.Port() == "" || slices.Contains([]string{"", "0.0.0.0", "::"}, u.Hostname()) ||
+	if err != nil || u.Port() == "" && !whole || slices.Contains([]string{"", "0.0.0.0", "::"}, u.Hostname()) ||
 		strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return ""
 	}
 	return scheme + u.Host
+}
+
+// other returns the URL of another server's admin interface for a browser; "": there is none that leads there. An
+// address of loopback is that of another machine's, unless this server is asked at loopback, too, and at another one.
+func (c *console) other(admin string) string {
+	to := c.address(admin)
+	u, err := url.Parse(to)
+	if err != nil || to == "" {
+		return ""
+	}
+	if own, err := url.Parse(c.address(c.Admin)); loopback(u) && (err != nil || !loopback(own) || own.Host == u.Host) {
+		return ""
+	}
+	return to
+}
+
+func loopback(u *url.URL) bool {
+	a, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && a.IsLoopback()
 }
 
 // missing is an error of a screen that is not there: 404.

@@ -95,13 +95,17 @@ func TestCourse(t *testing.T) {
 	}
 }
 
-// A server is linked to at the address that it was started with, over TLS where it says so, and at nothing else.
+// A server is linked to at the address that it was started with, over TLS where it says so, and at nothing else: not at
+// a loopback address, which is that of the reader's machine, unless this one is there, too.
 func TestOthers(t *testing.T) {
 	s := night()
 	for admin, want := range map[string]string{
+		"http://192.0.2.2:8053": "http://192.0.2.2:8053", "https://ns2.example.test": "https://ns2.example.test",
+		"http://ns2.example.test": "http://ns2.example.test", "https://ns2.example.test/x": "", "ns2.example.test": "",
+		"127.0.0.1:8053": "", "localhost:8053": "", "[::1]:8053": "", "https://127.0.0.1:8053": "",
 		"192.0.2.2:8053": "http://192.0.2.2:8053", "https://192.0.2.2:8053": "https://192.0.2.2:8053",
 		"[2001:db8::1]:8053": "http://[2001:db8::1]:8053", "ns2.example.test:8053": "http://ns2.example.test:8053",
-		"0.0.0.0:8053": "", "[::]:8053": "", "": "", "https://": "", "http://192.0.2.2:8053": "", "192.0.2.2": "",
+		"0.0.0.0:8053": "", "[::]:8053": "", "": "", "https://": "", "192.0.2.2": "",
 		"ns2@evil.example:8053": "", "192.0.2.2:8053/evil": "", "javascript:alert(1)": "", "https://https://x:1": "",
 		"192.0.2.2:8053?x": "", "192.0.2.2:8053#x": "",
 	} {
@@ -111,5 +115,20 @@ func TestOthers(t *testing.T) {
 		if want == "" && strings.Contains(page, "as ns2 sees it") || want != "" && !strings.Contains(page, link) {
 			t.Errorf("a server at %q is not linked to as %q", admin, want)
 		}
+	}
+	o := options(s)
+	o.Admin = "127.0.0.1:8053"
+	for admin, linked := range map[string]bool{
+		"127.0.0.1:8054": true, "127.0.0.1:8053": false, "localhost:8055": true,
+	} {
+		s.Servers[1].Admin = admin
+		if _, page := get(t, console.New(o), "/pools"); strings.Contains(page, `href="http://`+admin) != linked {
+			t.Errorf("a server at %s, seen from one at 127.0.0.1:8053: linked to is %v", admin, !linked)
+		}
+	}
+	// The command says where this server is reached.
+	o.Admin = "https://ns1.example.test"
+	if _, page := get(t, console.New(o), "/"); !strings.Contains(text(page), "--admin https://ns1.example.test") {
+		t.Error("commands do not say where this server is reached")
 	}
 }

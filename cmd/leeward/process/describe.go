@@ -50,7 +50,10 @@ const mostHeldTold = 100
 func (r *run) self(i control.Inside) admin.Server {
 	s := i.Server(time.Now())
 	s.ID, s.Region, s.Version, s.Admin, s.Started = r.ID, r.Region, r.Version, r.running.Admin, r.started
-	if s.Admin != "" && r.AdminTLS.Cert != "" {
+	switch {
+	case r.AdminURL != "":
+		s.Admin = r.AdminURL
+	case s.Admin != "" && r.AdminTLS.Cert != "":
 		s.Admin = "https://" + s.Admin
 	}
 	s.Listen = make([]string, 0, len(r.running.DNS))

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 
@@ -45,6 +47,20 @@ func CheckAdmin(address, token string, t AdminTLS) error {
 		"(or --admin-token), or ask for clients' certificates with --admin-client-ca", address)
 }
 
+// CheckAdminURL returns an error if text does not say where an admin interface is reached: http:// or https://, a host,
+// and a port where it is another than the scheme's.
+func CheckAdminURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && text == u.Scheme+"://"+u.Host {
+		return nil
+	}
+	return fmt.Errorf("%q does not say where the admin interface is reached; write it as https://ns1.example.net or "+
+		"http://10.0.0.1:8053, without a path or a user", text)
+}
+
 // openPages binds the admin interface.
 func (r *run) openPages() (*pages, error) {
 	if err := CheckAdmin(r.Admin, r.Token, r.AdminTLS); err != nil {
@@ -79,7 +95,7 @@ func (r *run) openPages() (*pages, error) {
 		},
 		ExplainAt: r.explainAt,
 		History:   r.past, Changes: r.revised,
-		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "",
+		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "", URL: r.AdminURL,
 	}
 	if r.answers != nil {
 		o.Counts, o.Top = r.answers.Counts, r.answers.Top
@@ -93,7 +109,7 @@ func (r *run) openPages() (*pages, error) {
 		Counts:   o.Counts,
 		Simulate: r.simulate,
 		ID:       r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
-		Admin: l.Addr().String(), Files: r.Etcd == nil,
+		Admin: cmp.Or(r.AdminURL, l.Addr().String()), Files: r.Etcd == nil,
 		Status: r.status, Explain: o.Explain, ExplainAt: r.explainAt, State: r.loop.State, History: r.past,
 		Changes: &r.changes, Streams: max(1, r.shares().admin/4), Waits: c.waits, Stopped: stopped,
 	})

@@ -8,9 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"leeward/cmd/leeward/process"
 )
 
 // Five hundred clients hold what they can of the admin interface, from one address and from many: event streams,
@@ -121,6 +124,41 @@ func TestPagesStarveNobody(t *testing.T) {
 					t.Errorf("an event stream beside those of one address: %s", r.Status)
 				}
 			})
+		}
+	}
+}
+
+// Others are told where people reach a server, be it at another address than it listens on.
+func TestAdminURL(t *testing.T) {
+	c := newCluster(t)
+	c.putAll(resources)
+	o := settings("a", c)
+	o.AdminURL = "https://ns1.example.net"
+	p := serve(t, o)
+	p.await("its status says where it is reached", func() string {
+		r, err := http.Get("http://" + p.Admin + "/api/v1/status")
+		if err != nil {
+			return err.Error()
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err.Error()
+		}
+		if !strings.Contains(string(text), `"admin": "https://ns1.example.net"`) &&
+			!strings.Contains(string(text), `"admin":"https://ns1.example.net"`) {
+			return string(text)
+		}
+		return ""
+	})
+	for text, well := range map[string]bool{
+		"": true, "https://ns1.example.net": true, "http://10.0.0.1:8053": true, "https://[2001:db8::1]:8443": true,
+		"ns1.example.net": false, "10.0.0.1:8053": false, "ftp://ns1": false, "https://": false, "https://:8053": false,
+		"https://ns1/console": false, "https://me@ns1": false, "https://ns1?x": false, "https://ns1#x": false,
+		"javascript:alert(1)": false, "https://ns 1": false,
+	} {
+		if err := process.CheckAdminURL(text); (err == nil) != well {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

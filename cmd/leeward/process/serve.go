@@ -33,6 +33,7 @@ type Settings struct {
 	ID, Region string
 	Listen     []string // addresses for DNS; none: a vantage without DNS
 	Admin      string   // address of the admin interface; "": none
+	AdminURL   string   // at which people and other servers reach it; "": at Admin
 	Token      string   // that the admin interface asks for; "": none
 	// TokenFile is the file that Token was read from; "": none. Like all files of credentials, it is read again when it
 	// changes.
