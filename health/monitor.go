@@ -21,23 +21,23 @@ type Monitor struct {
 	External *External `json:"external,omitempty" example:"{}"`
 
 	// The time from one probe of an address to the next.
-	Interval Duration `json:"interval,omitempty" default:"2s" range:"100ms to 1h" example:"5s"`
+	Interval Duration `json:"interval,omitempty" inherit:"yes" default:"2s" range:"100ms to 1h" example:"5s"`
 	// How long one probe may take, at most the interval.
-	Timeout Duration `json:"timeout,omitempty" default:"1s, at most interval" range:"1ms to interval" example:"500ms"`
+	Timeout Duration `json:"timeout,omitempty" inherit:"yes" default:"1s, at most interval" range:"1ms to interval" example:"500ms"`
 	// How many failures in a row make a vantage report down.
-	Fall int `json:"fall,omitempty" default:"3" range:"1 to 100" example:"2"`
+	Fall int `json:"fall,omitempty" inherit:"yes" default:"3" range:"1 to 100" example:"2"`
 	// How many successes in a row make a vantage report up.
-	Rise int `json:"rise,omitempty" default:"2" range:"1 to 100" example:"3"`
+	Rise int `json:"rise,omitempty" inherit:"yes" default:"2" range:"1 to 100" example:"3"`
 	// How long an address that has turned down stays down at least.
-	Hold *Duration `json:"hold,omitempty" default:"0s" range:"0s to 24h" example:"30s"`
+	Hold *Duration `json:"hold,omitempty" inherit:"yes" default:"0s" range:"0s to 24h" example:"30s"`
 	// How many of the vantages that have a fresh report must say down for the verdict to be down.
-	Quorum Quorum `json:"quorum,omitzero" default:"majority" range:"majority | any | all | a number" example:"2"`
+	Quorum Quorum `json:"quorum,omitzero" inherit:"yes" default:"majority" range:"majority | any | all | a number" example:"2"`
 	// How many vantages probe each address, of those there are.
-	Vantages int `json:"vantages,omitempty" default:"5, or the quorum where that is more" range:"1 to 1000" example:"3"`
+	Vantages int `json:"vantages,omitempty" inherit:"yes" default:"5, or the quorum where that is more" range:"1 to 1000" example:"3"`
 
 	// Which figure of the response's endpoint-load-metrics header (ORCA) is the endpoint's load, for http and https
 	// checks: application_utilization, cpu_utilization, rps_fractional, named_metrics.NAME or none.
-	Load string `json:"load,omitempty" default:"application_utilization, else cpu_utilization" example:"rps_fractional"`
+	Load string `json:"load,omitempty" inherit:"yes" default:"application_utilization, else cpu_utilization" example:"rps_fractional"`
 }
 
 // What a Monitor's Load can be: fields of the message that the header endpoint-load-metrics has (ORCA).

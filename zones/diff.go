@@ -52,8 +52,16 @@ func Diff(old, new []Resource) (edits []Edit, unchanged int) {
 	return edits, unchanged
 }
 
-// Same reports whether two resources have the same key and say the same.
+// Same reports whether two resources have the same key and say the same, in their documents and with what they inherit.
 func Same(a, b Resource) bool {
+	if x, y := inheritance(a), inheritance(b); x != nil && y != nil && x.Inherited|y.Inherited != 0 {
+		return *x == *y && SameDocument(a, b) && SameDocument(WrittenOut(a), WrittenOut(b))
+	}
+	return SameDocument(a, b)
+}
+
+// SameDocument reports whether two resources have the same key and the same document, whatever they inherit.
+func SameDocument(a, b Resource) bool {
 	if a.Key() != b.Key() {
 		return false
 	}

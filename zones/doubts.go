@@ -20,6 +20,9 @@ func (x *doubts) warn(field, format string, args ...any) {
 
 // Doubts warns of what hardly anybody means, without a look at other resources. Nearly all resources give no warning.
 func Doubts(r Resource) Problems {
+	if d, is := r.(*Defaults); is {
+		r = d.Values
+	}
 	var x doubts
 	x.spans(r)
 	switch r := r.(type) {

@@ -1,19 +1,25 @@
 package zones
 
 import (
+	"bytes"
 	"encoding/json"
-	"strings"
 )
 
 // Encode writes what document.Decode reads: the resource without kind and name, on one line, fields in a fixed order.
-// It
-// leaves <, > and & as they are: values are read by people, not by browsers.
+// It leaves <, > and & as they are: values are read by people, not by browsers. What was inherited is not written.
 func Encode(r Resource) ([]byte, error) {
-	var b strings.Builder
+	if d, is := r.(*Defaults); is {
+		return appendGiven([]byte("{}"), d.Values, true)
+	}
+	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
+	if err := e.Encode(Written(r)); err != nil {
 		return nil, err
 	}
-	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
+	text := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if own := inheritance(r); own != nil && own.Zeroed != 0 {
+		return appendGiven(text, r, false)
+	}
+	return text, nil
 }

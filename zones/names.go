@@ -172,6 +172,8 @@ func Named(kind Kind, name string) (Resource, error) {
 		return &Map{Map: name}, simpleName(kind, name)
 	case KindOverride:
 		return namedOverride(name)
+	case KindDefaults:
+		return namedDefaults(name)
 	}
 	var kinds []string
 	for _, k := range Kinds {

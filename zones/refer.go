@@ -16,6 +16,8 @@ import (
 //	                              ▲  ▲         │
 //	                              └ Override ──┘ (and Pool)
 //
+// Pools, Monitors and Policies inherit from the Defaults of their kind, which can name a Monitor or a Map.
+//
 // The checks against others say what is missing, the guard keeps what is named by something that it keeps, a writer's
 // transaction fails if something that its change names has gone, and the builder finds whom a change concerns.
 
@@ -59,9 +61,17 @@ const failover, nearest = "failover", "nearest"
 func References(r Resource) iter.Seq[Reference] {
 	return func(yield func(Reference) bool) {
 		switch r := r.(type) {
+		case *Defaults:
+			for ref := range References(r.Values) {
+				if ref.Name != "" && !yield(ref) {
+					return
+				}
+			}
 		case *Pool:
-			_ = yield(Reference{Kind: KindRegion, Name: r.Region, in: "region"}) &&
+			_ = inherited(r, yield) && yield(Reference{Kind: KindRegion, Name: r.Region, in: "region"}) &&
 				r.Monitor != "" && yield(Reference{Kind: KindMonitor, Name: r.Monitor, in: "monitor"})
+		case *Monitor:
+			inherited(r, yield)
 		case *Endpoint:
 			yield(Reference{Kind: KindPool, Name: r.Pool})
 		case *Map:
@@ -76,12 +86,20 @@ func References(r Resource) iter.Seq[Reference] {
 			target := r.TargetKey()
 			yield(Reference{Kind: target.Kind(), Name: target.Name()})
 		case *Policy:
-			if r.Map != "" && !yield(Reference{Kind: KindMap, Name: r.Map, in: "map"}) {
+			if !inherited(r, yield) || r.Map != "" && !yield(Reference{Kind: KindMap, Name: r.Map, in: "map"}) {
 				return
 			}
 			r.eachPool(yield)
 		}
 	}
+}
+
+// inherited yields the Defaults that a resource has values of. A document that is not in service has none yet.
+func inherited(r Resource, yield func(Reference) bool) bool {
+	if inheritance(r).Inherited == 0 {
+		return true
+	}
+	return yield(Reference{Kind: KindDefaults, Name: string(r.Key().Kind())})
 }
 
 // eachPool goes through the pools that a policy's rules name.
@@ -128,6 +146,11 @@ var Relations = []Relation{
 	{From: KindPool, To: KindRegion},
 	{From: KindPool, To: KindMonitor},
 	{From: KindMap, To: KindRegion},
+	{From: KindDefaults, To: KindMonitor},
+	{From: KindDefaults, To: KindMap},
+	{From: KindPool, To: KindDefaults},
+	{From: KindMonitor, To: KindDefaults},
+	{From: KindPolicy, To: KindDefaults},
 	{From: KindEndpoint, To: KindPool, Within: true},
 	{From: KindOverride, To: KindRegion},
 	{From: KindOverride, To: KindPool},

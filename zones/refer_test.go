@@ -16,6 +16,9 @@ func TestReferencesAreRelations(t *testing.T) {
 	met := map[zones.Relation]bool{}
 	property := func(t *rapid.T) {
 		r := sourcetest.Resource(t)
+		if d := sourcetest.Defaults(t); d.For == r.Key().Kind() {
+			r = zones.Inherit(r, d)
+		}
 		for ref := range zones.References(r) {
 			i := slices.IndexFunc(zones.Relations,
 				func(x zones.Relation) bool { return x.From == r.Key().Kind() && x.To == ref.Kind })

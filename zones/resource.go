@@ -28,17 +28,20 @@ const (
 	KindPolicy   Kind = "Policy"
 	KindMap      Kind = "Map"
 	KindOverride Kind = "Override"
+	KindDefaults Kind = "Defaults"
 )
 
 // Kinds lists all kinds, referred-to kinds before those that refer to them: putting resources in this order, or
 // deleting them in the reverse one, never leaves a dangling reference.
 var Kinds = [...]Kind{
-	KindZone, KindRegion, KindMonitor, KindMap, KindPool, KindEndpoint, KindRecord, KindPolicy, KindOverride,
+	KindZone, KindRegion, KindMonitor, KindMap, KindDefaults, KindPool, KindEndpoint, KindRecord, KindPolicy,
+	KindOverride,
 }
 
 var folders = map[Kind]string{
 	KindZone: "zones", KindRecord: "records", KindRegion: "regions", KindPool: "pools", KindEndpoint: "endpoints",
 	KindMonitor: "monitors", KindPolicy: "policies", KindMap: "maps", KindOverride: "overrides",
+	KindDefaults: "defaults",
 }
 
 // Key is where a resource lives below the prefix in etcd, such as "pools/www-eu" or "records/example.test/@/MX".
@@ -73,7 +76,7 @@ func (k Key) String() string {
 	return fmt.Sprintf("%s %s", kind, k.Name())
 }
 
-// Resource is one document: *Zone, *Record, *Region, *Pool, *Endpoint, *Monitor, *Policy, *Map or *Override.
+// Resource is one document: *Zone, *Record, *Region, *Pool, *Endpoint, *Monitor, *Policy, *Map, *Override or *Defaults.
 // A resource never changes once it has been read; a change is a new one.
 type Resource interface {
 	Key() Key
@@ -178,16 +181,17 @@ type Region struct {
 
 // Pool is endpoints of one region that do the same work.
 type Pool struct {
-	Pool string `json:"-"`
+	Pool        string `json:"-"`
+	Inheritance `json:"-"`
 
 	// The region that the pool is in.
 	Region string `json:"region" example:"eu-west"`
 	// The monitor that checks the pool's endpoints. Without one, they count as up.
-	Monitor string `json:"monitor,omitempty" example:"web"`
+	Monitor string `json:"monitor,omitempty" inherit:"yes" example:"web"`
 	// How much of the pool must be healthy for it to be available: a share of the weight, or a number of endpoints.
-	MinHealthy Share `json:"minHealthy,omitzero" default:"any" example:"50%"`
+	MinHealthy Share `json:"minHealthy,omitzero" inherit:"yes" default:"any" example:"50%"`
 	// How long a new or recovered endpoint takes to grow to its weight and its target.
-	Ramp Duration `json:"ramp,omitempty" default:"0s" range:"0s to 24h" example:"2m"`
+	Ramp Duration `json:"ramp,omitempty" inherit:"yes" default:"0s" range:"0s to 24h" example:"2m"`
 	// The capacity of each endpoint that names none.
 	Capacity *Capacity `json:"capacity,omitempty"`
 }
@@ -223,31 +227,33 @@ type Endpoint struct {
 
 // Monitor is how endpoints are checked.
 type Monitor struct {
-	Name string `json:"-"`
+	Name        string `json:"-"`
+	Inheritance `json:"-"`
 	health.Monitor
 }
 
 // Policy is one steered DNS name, and the rules that choose among pools.
 type Policy struct {
-	Name string `json:"-"` // fqdn, lower case, no final dot
+	Name        string `json:"-"` // fqdn, lower case, no final dot
+	Inheritance `json:"-"`
 
 	// How long resolvers may keep the answer.
-	TTL Duration `json:"ttl,omitempty" default:"30s" range:"1s to 2147483647s" example:"20s"`
+	TTL Duration `json:"ttl,omitempty" inherit:"yes" default:"30s" range:"1s to 2147483647s" example:"20s"`
 	// A map whose preferences come before the order of the rules.
-	Map string `json:"map,omitempty" example:"offices"`
+	Map string `json:"map,omitempty" inherit:"yes" example:"offices"`
 	// The first rule that holds for the client gives the order of pools.
 	Rules []Rule `json:"rules" range:"1 to 1000"`
 	// How addresses are chosen within the pool: by weight at random, by weight and the client's prefix, all, or by
 	// load.
-	Pick Pick `json:"pick,omitempty" default:"weighted" range:"weighted | sticky | all | least-load" example:"sticky"`
+	Pick Pick `json:"pick,omitempty" inherit:"yes" default:"weighted" range:"weighted | sticky | all | least-load" example:"sticky"`
 	// What is said when no pool is available. "answer" answers as if all were healthy (fail open).
-	WhenAllDown Answer `json:"whenAllDown,omitempty" default:"answer" range:"answer | nodata | servfail" example:"nodata"`
+	WhenAllDown Answer `json:"whenAllDown,omitempty" inherit:"yes" default:"answer" range:"answer | nodata | servfail" example:"nodata"`
 	// The most addresses in one answer.
-	Answers int `json:"answers,omitempty" default:"1" range:"1 to 32" example:"2"`
+	Answers int `json:"answers,omitempty" inherit:"yes" default:"1" range:"1 to 32" example:"2"`
 	// Whether a pool passes on the clients that it has no capacity for, to the next pool in their order.
-	Spill bool `json:"spill,omitempty" default:"false" example:"true"`
+	Spill bool `json:"spill,omitempty" inherit:"yes" default:"false" example:"true"`
 	// Answer with addresses in place of CNAMEs, for all endpoints that have a hostname.
-	Flatten bool `json:"flatten,omitempty" default:"false" example:"true"`
+	Flatten bool `json:"flatten,omitempty" inherit:"yes" default:"false" example:"true"`
 	// Planned shifts of load between pools.
 	Schedule []Schedule `json:"schedule,omitempty" range:"at most 1000"`
 }

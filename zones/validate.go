@@ -47,6 +47,8 @@ func (f *faults) validate(r Resource) {
 		f.mapping(r)
 	case *Override:
 		f.override(r)
+	case *Defaults:
+		f.defaults(r)
 	}
 }
 

@@ -85,7 +85,10 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 			return store.Plan{}, err
 		}
 		edits, unchanged := zones.Diff(base.Resources(), zones.Resources(p.docs))
-		last = outcome{edits: edits, gone: p.gone, unchanged: unchanged, dryRun: f.dryRun, claim: p.claim}
+		last = outcome{
+			edits: edits, gone: p.gone, unchanged: unchanged, dryRun: f.dryRun, claim: p.claim,
+			follow: zones.Follow(base.Resources(), zones.Resources(p.docs)),
+		}
 		if f.output == "table" {
 			text, err := last.diff(inv.colour(inv.out))
 			if err != nil {
@@ -177,6 +180,7 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 // outcome is what a change has done or, in a dry run, would do.
 type outcome struct {
 	edits     []zones.Edit
+	follow    []zones.Edit // of what inherits other values, and stays as it is written
 	gone      []zones.Key
 	unchanged int
 	revision  int64
@@ -193,6 +197,7 @@ func (o outcome) diff(colour bool) (string, error) {
 	if err := document.PrintDiff(&b, o.edits, o.unchanged, colour); err != nil {
 		return "", err
 	}
+	printFollow(&b, o.follow)
 	for _, k := range o.gone {
 		fmt.Fprintf(&b, "- %s (its value cannot be read)\n", k)
 	}
@@ -201,6 +206,27 @@ func (o outcome) diff(colour bool) (string, error) {
 			o.claim.owner)
 	}
 	return b.String(), nil
+}
+
+// mostFollow is how many resources that a Defaults changes are named.
+const mostFollow = 10
+
+// printFollow says which resources change because a Defaults does.
+func printFollow(w io.Writer, follow []zones.Edit) {
+	by := map[zones.Kind][]string{}
+	for _, e := range follow {
+		by[e.Key.Kind()] = append(by[e.Key.Kind()], e.Key.Name())
+	}
+	for _, kind := range zones.Kinds {
+		names := by[kind]
+		if n := len(names); n > mostFollow {
+			names = append(names[:mostFollow:mostFollow], fmt.Sprintf("and %d more", n-mostFollow))
+		}
+		if len(names) > 0 {
+			fmt.Fprintf(w, "Defaults %s changes %s of that kind: %s\n", kind, count(len(by[kind]), "resource"),
+				strings.Join(names, ", "))
+		}
+	}
 }
 
 func (inv *invocation) conclude(f changeFlags, o outcome) error {
@@ -233,10 +259,14 @@ func (o outcome) json(w io.Writer) error {
 		DryRun    bool   `json:"dryRun"`
 		Unchanged int    `json:"unchanged"`
 		Changes   []line `json:"changes"`
+		Inherited []line `json:"inherited,omitempty"` // what a Defaults changes
 		*serving
 
 		Forecast *control.Forecast `json:"forecast,omitempty"`
-	}{o.revision, o.dryRun, o.unchanged, []line{}, o.serving, o.forecast}
+	}{o.revision, o.dryRun, o.unchanged, []line{}, nil, o.serving, o.forecast}
+	for _, e := range o.follow {
+		out.Inherited = append(out.Inherited, line{e.Key.Kind(), e.Key.Name(), "changed"})
+	}
 	for _, e := range o.edits {
 		l := line{e.Key.Kind(), e.Key.Name(), "changed"}
 		switch {

@@ -8,15 +8,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"leeward/zones"
+	"leeward/zones/store"
 )
 
 func newGet(inv *invocation) *cobra.Command {
 	var output, owner string
+	var effective bool
 	cmd := &cobra.Command{
 		Use: "get [KIND [NAME…]]", Short: "Print resources", GroupID: groupResources,
 		Long: `Print resources from etcd: all of them, those of a kind, or those that you name.
 A pool's name stands for its endpoints too, and an origin for its records. Apply
-reads the YAML and the JSON back.`,
+reads the YAML and the JSON back.
+
+JSON and YAML are the documents as they were written. With --effective, YAML has
+the values from Defaults too, and says of each where it comes from. A table has
+them always, and names them in a column.`,
 		Example: `  leeward get
   leeward get pools
   leeward get endpoint www-eu            # all endpoints of the pool
@@ -35,6 +41,13 @@ reads the YAML and the JSON back.`,
 			for _, k := range keys {
 				kinds = append(kinds, k.Kind())
 			}
+			if effective && output != "yaml" {
+				return misused("--effective goes with -o yaml")
+			}
+			asked := distinct(kinds)
+			if len(asked) > 0 { // what they inherit
+				kinds = append(kinds, zones.KindDefaults)
+			}
 			e, err := inv.dial()
 			if err != nil {
 				return err
@@ -44,6 +57,10 @@ reads the YAML and the JSON back.`,
 			if err != nil {
 				return err
 			}
+			given := defaultsOf(l)
+			l.Changes = slices.DeleteFunc(l.Changes, func(c zones.Change) bool {
+				return len(asked) > 0 && !slices.Contains(asked, c.Key.Kind())
+			})
 			if cmd.Flags().Changed("owner") {
 				l.Changes = slices.DeleteFunc(l.Changes, func(c zones.Change) bool { return l.Owners[c.Key] != owner })
 			}
@@ -54,7 +71,11 @@ reads the YAML and the JSON back.`,
 					fmt.Fprintf(inv.told, "%s at revision %d cannot be read: %v\n", c.Key, c.Revision, c.Err)
 					continue
 				}
-				rs = append(rs, c.Resource)
+				r := c.Resource
+				if d := given[c.Key.Kind()]; d != nil && (effective || output == "table") {
+					r = zones.Inherit(r, d)
+				}
+				rs = append(rs, r)
 			}
 			if len(missing) > 0 {
 				return absent(missing)
@@ -65,8 +86,20 @@ reads the YAML and the JSON back.`,
 	inv.etcd.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "json", "yaml")
 	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; if empty, only what belongs to nobody")
+	cmd.Flags().BoolVar(&effective, "effective", false, "with -o yaml: with the values from Defaults")
 	inv.complete(cmd, keys)
 	return cmd
+}
+
+// defaultsOf returns the Defaults in a listing, by the kind that each is for.
+func defaultsOf(l *store.Listing) map[zones.Kind]*zones.Defaults {
+	given := map[zones.Kind]*zones.Defaults{}
+	for _, c := range l.Changes {
+		if d, is := c.Resource.(*zones.Defaults); is {
+			given[d.For] = d
+		}
+	}
+	return given
 }
 
 // distinct returns each kind once.

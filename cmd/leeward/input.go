@@ -174,6 +174,12 @@ func canonical(kind zones.Kind, name string) string {
 	switch kind {
 	case zones.KindZone, zones.KindPolicy:
 		name = rr.TrimDot(strings.ToLower(name))
+	case zones.KindDefaults:
+		for _, of := range zones.KindsWithDefaults() {
+			if strings.EqualFold(name, string(of)) {
+				name = string(of)
+			}
+		}
 	}
 	return name
 }

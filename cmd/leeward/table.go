@@ -46,7 +46,11 @@ func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]strin
 		t := &screen.Table{}
 		owned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return owners[r.Key()] != "" })
 		planned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return shifted(r, inv.now()) != "" })
-		line := func(cells []string, plan, owner string) {
+		inherits := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return len(zones.Inherited(r)) > 0 })
+		line := func(cells []string, inherited, plan, owner string) {
+			if inherits {
+				cells = append(cells, inherited)
+			}
 			if planned {
 				cells = append(cells, plan)
 			}
@@ -55,9 +59,9 @@ func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]strin
 			}
 			t.AddTexts(cells...)
 		}
-		line(columns(kind), "PLANNED", "OWNER")
+		line(columns(kind), "FROM DEFAULTS", "PLANNED", "OWNER")
 		for _, r := range byKind[kind] {
-			line(cells(r, inv.now()), shifted(r, inv.now()), owners[r.Key()])
+			line(cells(r, inv.now()), strings.Join(zones.Inherited(r), ","), shifted(r, inv.now()), owners[r.Key()])
 		}
 		inv.table(t)
 	}
@@ -91,6 +95,8 @@ func columns(kind zones.Kind) []string {
 		return []string{"MONITOR", "CHECK", "INTERVAL", "TIMEOUT", "FALL", "RISE", "QUORUM"}
 	case zones.KindMap:
 		return []string{"MAP", "PREFIXES"}
+	case zones.KindDefaults:
+		return []string{"DEFAULTS", "VALUES"}
 	case zones.KindPool:
 		return []string{"POOL", "REGION", "MONITOR", "MIN HEALTHY"}
 	case zones.KindEndpoint:
@@ -130,6 +136,8 @@ func cells(r zones.Resource, now time.Time) []string {
 		}
 	case *zones.Map:
 		return []string{r.Map, fmt.Sprint(len(r.Prefixes))}
+	case *zones.Defaults:
+		return []string{string(r.For), strings.Join(zones.GivenValues(r), ", ")}
 	case *zones.Pool:
 		least := "-"
 		if !r.MinHealthy.IsZero() {

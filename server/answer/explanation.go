@@ -41,5 +41,8 @@ type Explanation struct {
 	At    *time.Time `json:"at,omitempty"`    // the time in the past that was asked about; nil: now
 	Notes []string   `json:"notes,omitempty"` // what is not known of that time
 
+	// Inherited is what the policy, the pools and their monitors have from Defaults, and not from their documents.
+	Inherited []string `json:"inherited,omitempty"`
+
 	Problems []string `json:"problems,omitempty"` // what is wrong with, or held back of, what the answer comes from
 }

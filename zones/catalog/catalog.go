@@ -237,6 +237,10 @@ func (c *Catalog) stage(ch *zones.Change) {
 			return
 		}
 	}
+	if mayInherit(ch.Resource) {
+		c.stageInherited(key, ch.Resource, ch.Revision)
+		return
+	}
 	c.wait(key, &version{resource: ch.Resource, revision: ch.Revision})
 	c.consider(key)
 }
@@ -336,7 +340,7 @@ func (c *Catalog) admit(v *version, x *crossed, key zones.Key, effective zones.R
 		}
 	}
 	if effective == nil {
-		return true
+		return key.Kind() != zones.KindDefaults || len(x.problems.Errors()) == 0
 	}
 	before := c.cross(key, effective)
 	if v.revision > c.accepted && len(x.problems.Coded(zones.CodeNoAnswer)) > 0 &&

@@ -31,7 +31,7 @@ func (x *crossed) warn(field, format string, args ...any) {
 
 // cross checks a version of a resource against the effective versions of all others.
 func (c *Catalog) cross(key zones.Key, r zones.Resource) crossed {
-	x := crossed{problems: zones.Doubts(r)}
+	x := crossed{problems: append(zones.Doubts(zones.Written(r)), c.uninherited(r)...)}
 	named := c.crossReferences(&x, r)
 	switch r := r.(type) {
 	case *zones.Zone:

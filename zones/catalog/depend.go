@@ -39,6 +39,8 @@ func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 		}
 	case *zones.Endpoint:
 		c.touchedEndpoint(r)
+	case *zones.Defaults:
+		c.reinherit(r.For)
 	}
 }
 
@@ -55,6 +57,8 @@ func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 		c.disturbPolicies(key)
 	case *zones.Map:
 		c.disturb(key)
+	case *zones.Defaults:
+		c.reinherit(after.For)
 	case *zones.Region:
 		if (after.Latitude == nil) == (before.(*zones.Region).Latitude == nil) {
 			return

@@ -37,7 +37,7 @@ func (c *Catalog) Freeze() *Frozen {
 	for _, kind := range zones.Kinds {
 		if kind != zones.KindRecord {
 			c.Each(kind, func(r zones.Resource) bool {
-				f.rest = append(f.rest, r)
+				f.rest = append(f.rest, c.pinned(r))
 				return true
 			})
 			continue

@@ -164,7 +164,9 @@ func TestNothingIsGivenInVain(t *testing.T) {
 	}
 	fields := map[string]bool{}
 	for _, kind := range zones.Kinds {
-		leaves(string(kind), reflect.TypeOf(kinds[kind]), fields)
+		if kind != zones.KindDefaults { // which has fields of the others
+			leaves(string(kind), reflect.TypeOf(kinds[kind]), fields)
+		}
 	}
 	for field := range fields {
 		example, idle := inVain[field]
@@ -213,7 +215,7 @@ func leaves(at string, t reflect.Type, to map[string]bool) {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
-		case f.Anonymous:
+		case f.Anonymous && name == "":
 			leaves(at, f.Type, to)
 		case name != "-" && name != "" && f.IsExported():
 			leaves(at+"."+name, f.Type, to)

@@ -17,8 +17,9 @@ type slot struct {
 
 // version is a resource's newest version where that is not in service.
 type version struct {
-	resource zones.Resource // nil: unreadable
-	problems zones.Problems // why it is unreadable
+	resource zones.Resource // nil: unreadable, or what it inherits cannot be
+	written  zones.Resource // the document, where it may inherit; nil: as resource has it
+	problems zones.Problems // why there is no resource
 	revision int64
 }
 

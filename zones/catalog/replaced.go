@@ -30,7 +30,8 @@ func (c *Catalog) TakeReplaced() (was map[zones.Key]Replaced, lacks bool) {
 	return was, lacks
 }
 
-// replaces notes that a key's effective version is about to be another one; nil: to be gone.
+// replaces notes that a key's effective version is about to be another one; nil: to be gone. One that only inherits
+// other values is no change of its own: that of the Defaults is.
 func (x *index) replaces(key zones.Key, by zones.Resource) {
 	if x.replaced.was == nil {
 		return
@@ -40,7 +41,7 @@ func (x *index) replaces(key zones.Key, by zones.Resource) {
 	}
 	r, revision := x.effective(key)
 	switch {
-	case r == nil && by == nil, r != nil && by != nil && zones.Same(r, by):
+	case r == nil && by == nil, r != nil && by != nil && zones.SameDocument(r, by):
 	case len(x.replaced.was) >= x.replaced.most:
 		x.replaced.lacks = true
 	default:

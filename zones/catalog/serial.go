@@ -12,10 +12,10 @@ import (
 // whichever has been running longer; it grows with every change of what a transfer holds, and never goes back (RFC
 // 1982).
 //
-// A zone's number is the highest revision among its Zone, its Records, its Policies and the pools and endpoints that
-// these name, of a catalog zone that is made here among all Zones, good or not, and the serial is that number above the
-// base. Whoever lists can tell the number from the
-// keys, but for changes that are not in any of them any more: what was removed, a policy that has another zone now, a
+// A zone's number is the highest revision among its Zone, its Records, its Policies, the pools and endpoints that these
+// name, and the Defaults that these can inherit from; of a catalog zone that is made here among all Zones, good or not.
+// The serial is that number above the base. Whoever lists can tell the number from the keys,
+// but for changes that are not in any of them any more: what was removed, a policy that has another zone now, a
 // version that had to wait for something else. A server that sees one of these counts its revision and owes it to the
 // source (Owed), which keeps the highest of each zone. As everybody takes the highest of all that is kept, who missed
 // the change comes to the same number.
@@ -31,6 +31,7 @@ type serials struct {
 	stirred  []*zoneState        // in this batch; none while the first is applied
 	pools    map[string]poolStir // in this batch: pools that changed, or whose endpoints did
 	zones    poolStir            // in this batch: Zones, which catalog zones that are made here may list
+	defaults poolStir            // in this batch: Defaults of what zones with policies are made of
 	anew     bool                // this batch begins another history
 	complete bool                // this batch names everything
 	was      int64               // the base before this batch
@@ -104,7 +105,7 @@ func (c *Catalog) number(z *zoneState) int64 { return max(z.number, c.serials.ke
 func (c *Catalog) beginSerials(b *zones.Batch, first bool) {
 	s := &c.serials
 	clear(s.pools)
-	s.zones = poolStir{}
+	s.zones, s.defaults = poolStir{}, poolStir{}
 	s.complete = b.Full && !b.Copy
 	s.anew = b.Full && !first && (b.Anew || b.Revision < c.revision)
 	s.first, s.was = first, s.base
@@ -183,6 +184,9 @@ func (c *Catalog) reckon(key zones.Key, revision int64) {
 	if c.listable(key) {
 		c.serials.zones.revision = max(c.serials.zones.revision, revision)
 	}
+	if inZones(key) {
+		c.serials.defaults.revision = max(c.serials.defaults.revision, revision)
+	}
 	if pool != "" {
 		p := c.serials.pools[pool]
 		p.revision = max(p.revision, revision)
@@ -212,6 +216,11 @@ func (c *Catalog) listable(key zones.Key) bool {
 	return !brought
 }
 
+// inZones reports whether a key is of the Defaults of Policies or Pools.
+func inZones(key zones.Key) bool {
+	return key.Kind() == zones.KindDefaults && key.Name() != string(zones.KindMonitor)
+}
+
 func (c *Catalog) reckonZone(z *zoneState, revision int64) {
 	c.stir(z)
 	z.number, z.named = max(z.number, revision), max(z.named, revision)
@@ -225,6 +234,9 @@ func (c *Catalog) lose(key zones.Key, revision int64) {
 	}
 	if c.listable(key) {
 		c.serials.zones.gone = true
+	}
+	if inZones(key) {
+		c.serials.defaults.gone = true
 	}
 	if key.Kind() == zones.KindZone {
 		if parent := c.zoneOf(zones.ParentName(key.Name())); parent != nil {
@@ -302,6 +314,13 @@ func (c *Catalog) endSerials(b *zones.Batch) []string {
 				continue
 			}
 			c.stirBy(z, p, b.Revision)
+		}
+	}
+	if s.defaults != (poolStir{}) {
+		for _, z := range c.states {
+			if len(z.policies) > 0 {
+				c.stirBy(z, s.defaults, b.Revision)
+			}
 		}
 	}
 	if s.zones != (poolStir{}) {

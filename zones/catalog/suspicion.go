@@ -34,6 +34,7 @@ func (g *suspicion) judge() {
 		g.zones()
 		g.contents()
 		g.policies()
+		g.defaults()
 		g.closure()
 	}
 }
@@ -218,6 +219,24 @@ func (g *suspicion) policies() {
 			for _, i := range members[pool] {
 				g.hold(i, why)
 			}
+		}
+	}
+}
+
+// defaults: what at least guardLeast resources that stay inherit from.
+func (g *suspicion) defaults() {
+	for i, r := range g.gone {
+		if r.key.Kind() != zones.KindDefaults {
+			continue
+		}
+		n := 0
+		g.c.eachReferrer(r.key, func(heir zones.Resource) {
+			if !g.going(heir.Key()) {
+				n++
+			}
+		})
+		if n >= guardLeast {
+			g.hold(i, &reason{text: fmt.Sprintf("%d resources have values from %s", n, r.key)})
 		}
 	}
 }

@@ -3,6 +3,7 @@ package document
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	"leeward/zones"
@@ -59,7 +60,14 @@ func Decode(key zones.Key, value []byte) (zones.Resource, error) {
 // read fills the resource from the node and checks it by itself.
 func read(r zones.Resource, n *node) zones.Problems {
 	var f filler
-	f.fill(n, reflect.ValueOf(r).Elem())
+	into := r
+	if d, is := r.(*zones.Defaults); is {
+		into, n = d.Values, f.inheritable(d, n)
+	}
+	f.fill(n, reflect.ValueOf(into).Elem())
+	for i := range n.fields {
+		zones.NoteGiven(into, n.fields[i].name)
+	}
 	trim(r)
 	if len(f.found) == 0 {
 		f.found = zones.ValidateFields(r)
@@ -70,6 +78,22 @@ func read(r zones.Resource, n *node) zones.Problems {
 		}
 	}
 	return f.found
+}
+
+// inheritable returns a node without the fields that a Defaults cannot give, of which it says so.
+func (f *filler) inheritable(d *zones.Defaults, n *node) *node {
+	known := zones.Inheritable(d.For)
+	kept := *n
+	kept.fields = slices.DeleteFunc(slices.Clone(n.fields), func(field field) bool {
+		if slices.Contains(known, field.name) {
+			return false
+		}
+		f.within("."+field.name, func() {
+			f.here(field.line, "a Defaults for %s cannot give it; it gives %s", d.For, strings.Join(known, ", "))
+		})
+		return true
+	})
+	return &kept
 }
 
 // trim takes the final dots off names that are written with one elsewhere: of hosts, as in master files.

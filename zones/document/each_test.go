@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -101,5 +102,63 @@ func TestEachIsForDocuments(t *testing.T) {
 	_, err := Decode("regions/eu", []byte(`{"each": ["a"]}`))
 	if err == nil || !strings.Contains(err.Error(), "leeward apply") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestDefaultsKeepDocumentsShort counts what the cookbook's table says: how many documents 25 services in two regions
+// take, and how often the same five settings are written in them.
+func TestDefaultsKeepDocumentsShort(t *testing.T) {
+	text, err := os.ReadFile("testdata/good/services.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := strings.ReplaceAll(string(text), "    monitor: web\n", "")
+	each := strings.NewReplacer("    region:", "    monitor: web\n    minHealthy: 50%\n    region:",
+		"    rules:", "    ttl: 20s\n    pick: sticky\n    rules:", "https:", "fall: 2\nhttps:").Replace(short)
+	both := short + "---\nkind: Defaults\nname: Pool\nmonitor: web\nminHealthy: 50%\n---\nkind: Defaults\n" +
+		"name: Policy\nttl: 20s\npick: sticky\n---\nkind: Defaults\nname: Monitor\nfall: 2\n"
+	settings := regexp.MustCompile(`(?m)^ *(monitor|minHealthy|ttl|pick|fall): `)
+	page, err := os.ReadFile("../../docs/cookbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	effective := map[string][]zones.Resource{}
+	for name, text := range map[string]string{
+		"a List with `each`":                             each,
+		"a List with `each`, and Defaults":               both,
+		"one document for each resource":                 "",
+		"one document for each resource, and a Defaults": "",
+	} {
+		from := text
+		if from == "" {
+			if from = each; strings.Contains(name, "Defaults") {
+				from = both
+			}
+		}
+		docs, problems := Read("a.yaml", strings.NewReader(from))
+		if problems = append(problems, catalog.Check(docs)...); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if text == "" {
+			var b strings.Builder
+			if err := WriteYAML(&b, zones.Resources(docs)); err != nil {
+				t.Fatal(err)
+			}
+			text = b.String()
+		}
+		documents := regexp.MustCompile(`(?m)^ *(- )?kind: `).FindAllString(text, -1)
+		row := fmt.Sprintf("| %s | %d | %d |", name, len(documents), len(settings.FindAllString(text, -1)))
+		if !strings.Contains(string(page), row) {
+			t.Errorf("docs/cookbook.md has no %s", row)
+		}
+		for _, r := range zones.InheritAll(zones.Resources(docs)) {
+			if r.Key().Kind() != zones.KindDefaults {
+				effective[name] = append(effective[name], zones.WrittenOut(r))
+			}
+		}
+		if edits, _ := zones.Diff(effective["a List with `each`"], effective[name]); len(edits) > 0 &&
+			effective["a List with `each`"] != nil {
+			t.Errorf("%s says something else: %v", name, edits)
+		}
 	}
 }

@@ -231,7 +231,7 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 			f.fill(&field.value, target)
 			// A zero that would silently mean the default.
 			if k := target.Kind(); len(f.found) == before && target.IsZero() &&
-				strings.Contains(tag.Get("json"), ",omitempty") &&
+				strings.Contains(tag.Get("json"), ",omitempty") && !givesZero(tag) &&
 				(k == reflect.Int || k == reflect.Int64 || k == reflect.Uint16) {
 				f.here(field.value.line,
 					"%s is not a value it can have; give a greater one, or take the field out for the default",
@@ -239,6 +239,12 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 			}
 		})
 	}
+}
+
+// givesZero reports whether a zero in a document is a value of its own, and not the same as leaving the field to the
+// kind's Defaults.
+func givesZero(tag reflect.StructTag) bool {
+	return tag.Get("inherit") != "" && strings.HasPrefix(tag.Get("range"), "0")
 }
 
 // fieldNamed returns the field that encoding/json would fill, and its tag; those of embedded structs as well.

@@ -10,7 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// WriteYAML writes resources as documents that Read reads, parted by "---".
+// WriteYAML writes resources as documents that Read reads, parted by "---". Of resources that inherit, the values are
+// written too, each with a comment that says where it comes from.
 func WriteYAML(w io.Writer, rs []zones.Resource) error {
 	e := yaml.NewEncoder(w)
 	e.SetIndent(2)
@@ -19,7 +20,19 @@ func WriteYAML(w io.Writer, rs []zones.Resource) error {
 		if err != nil {
 			return err
 		}
-		if err := e.Encode(yamlNode(n)); err != nil {
+		y := yamlNode(n)
+		if names := zones.Inherited(r); len(names) > 0 {
+			all, err := bodyOf(zones.WrittenOut(r))
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				value := yamlNode(all.get(name))
+				value.LineComment = "from Defaults " + string(r.Key().Kind())
+				y.Content = append(y.Content, yamlNode(&node{shape: shapeText, text: name}), value)
+			}
+		}
+		if err := e.Encode(y); err != nil {
 			return err
 		}
 	}

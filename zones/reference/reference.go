@@ -30,6 +30,7 @@ type Kind struct {
 	Text    string
 	Example string // a whole document
 	Fields  []Field
+	Gives   map[zones.Kind][]string // of Defaults alone: the fields that it can give, by the kind that it is for
 }
 
 // Field describes one field of a kind.
@@ -41,13 +42,15 @@ type Field struct {
 	Example  string // YAML
 	Text     string
 	Required bool
+	Inherit  bool // a Defaults of the kind can give the value
 }
 
 // names are the forms of names.
 var names = map[zones.Kind]string{
 	zones.KindZone: "ORIGIN", zones.KindRecord: "ORIGIN/OWNER/TYPE", zones.KindRegion: "REGION",
 	zones.KindMonitor: "MONITOR", zones.KindMap: "MAP", zones.KindPool: "POOL", zones.KindEndpoint: "POOL/ENDPOINT",
-	zones.KindPolicy: "FQDN", zones.KindOverride: "region/REGION, pool/POOL or endpoint/POOL/ENDPOINT",
+	zones.KindDefaults: "KIND",
+	zones.KindPolicy:   "FQDN", zones.KindOverride: "region/REGION, pool/POOL or endpoint/POOL/ENDPOINT",
 }
 
 // models are the types that the fields of each kind are read from.
@@ -56,7 +59,7 @@ var models = map[zones.Kind]reflect.Type{
 	zones.KindRegion: reflect.TypeFor[zones.Region](), zones.KindMonitor: reflect.TypeFor[health.Monitor](),
 	zones.KindMap: reflect.TypeFor[zones.Map](), zones.KindPool: reflect.TypeFor[zones.Pool](),
 	zones.KindEndpoint: reflect.TypeFor[zones.Endpoint](), zones.KindPolicy: reflect.TypeFor[zones.Policy](),
-	zones.KindOverride: reflect.TypeFor[zones.Override](),
+	zones.KindOverride: reflect.TypeFor[zones.Override](), zones.KindDefaults: reflect.TypeFor[zones.Defaults](),
 }
 
 //go:embed examples
@@ -79,10 +82,17 @@ var words = sync.OnceValue(func() map[string]string {
 func Of(kind zones.Kind) Kind {
 	model := models[kind]
 	example, _ := examples.ReadFile("examples/" + strings.ToLower(string(kind)) + ".yaml")
-	return Kind{
+	k := Kind{
 		Kind: kind, Name: names[kind], Text: words()[model.String()], Example: string(example),
 		Fields: fields(nil, model, ""),
 	}
+	if kind == zones.KindDefaults {
+		k.Gives = map[zones.Kind][]string{}
+		for _, of := range zones.KindsWithDefaults() {
+			k.Gives[of] = zones.Inheritable(of)
+		}
+	}
+	return k
 }
 
 // fields appends the fields of a struct, and below each those of the structs in it.
@@ -97,6 +107,7 @@ func fields(all []Field, t reflect.Type, above string) []Field {
 		f := Field{
 			Path: above + name, Type: typeName(sf.Type), Default: sf.Tag.Get("default"), Range: sf.Tag.Get("range"),
 			Example: sf.Tag.Get("example"), Text: words()[t.String()+"."+name], Required: options == "",
+			Inherit: sf.Tag.Get("inherit") != "",
 		}
 		all = append(all, f)
 		if isObject(inner) {
@@ -182,6 +193,9 @@ func (f Field) Facts() string {
 	if f.Default != "" {
 		facts += ", default " + f.Default
 	}
+	if f.Inherit {
+		facts += ", may be left to Defaults"
+	}
 	if f.Range != "" {
 		facts += "; " + f.Range
 	}
@@ -196,6 +210,13 @@ func Markdown(w io.Writer) error {
 		k := Of(kind)
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\nName: `%s`. In etcd: `%s`.\n\n```yaml\n%s```\n\n", k.Kind, k.Text, k.Name,
 			k.InEtcd(), k.Example)
+		if k.Gives != nil {
+			b.WriteString("| for | can give |\n|---|---|\n")
+			for _, of := range zones.KindsWithDefaults() {
+				fmt.Fprintf(&b, "| `%s` | `%s` |\n", of, strings.Join(k.Gives[of], "`, `"))
+			}
+			continue
+		}
 		b.WriteString("| field | type | default | range | |\n|---|---|---|---|---|\n")
 		for _, f := range k.Fields {
 			text := f.Text
@@ -205,6 +226,9 @@ func Markdown(w io.Writer) error {
 			def := f.Default
 			if f.Required {
 				def = "required"
+			}
+			if f.Inherit {
+				def = strings.TrimPrefix(def+", or of [Defaults](#defaults)", ", or ")
 			}
 			cells := []string{"`" + f.Path + "`", f.Type, def, f.Range, text}
 			for i := range cells {
@@ -254,6 +278,11 @@ func (k Kind) Write(w io.Writer, path string, columns int) (found bool) {
 			b.WriteString("    " + line)
 		}
 		b.WriteString("\n")
+	}
+	for _, of := range zones.KindsWithDefaults() {
+		if gives := k.Gives[of]; gives != nil && path == "" {
+			fmt.Fprintf(&b, "for %s\n%s\n", of, fill(strings.Join(gives, ", "), "    ", columns))
+		}
 	}
 	for _, f := range k.Fields {
 		if plain := strings.ReplaceAll(f.Path, "[]", ""); path != "" && plain != path &&

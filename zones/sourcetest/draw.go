@@ -66,10 +66,14 @@ func Resource(t *rapid.T) zones.Resource {
 		}
 		return r
 	case zones.KindPool:
-		return &zones.Pool{
+		p := &zones.Pool{
 			Pool: pick("pool", pools...), Region: pick("region", regions...), Monitor: pick("monitor", "", "web"),
 			MinHealthy: rapid.SampledFrom([]zones.Share{{}, {Percent: 50}, {Count: 2}}).Draw(t, "min"),
 		}
+		if rapid.Bool().Draw(t, "without") {
+			zones.NoteGiven(p, "monitor")
+		}
+		return p
 	case zones.KindEndpoint:
 		weight := rapid.IntRange(0, 3).Draw(t, "weight")
 		return &zones.Endpoint{
@@ -79,8 +83,11 @@ func Resource(t *rapid.T) zones.Resource {
 	case zones.KindMonitor:
 		return &zones.Monitor{Name: "web", Monitor: health.Monitor{
 			TCP: &health.TCP{Port: 80}, Fall: rapid.IntRange(0, 50).Draw(t, "fall"),
-			Quorum: health.Quorum(rapid.IntRange(-2, 3).Draw(t, "quorum")),
+			Quorum:   health.Quorum(rapid.IntRange(-2, 3).Draw(t, "quorum")),
+			Interval: rapid.SampledFrom([]zones.Duration{0, zones.Duration(time.Second)}).Draw(t, "interval"),
 		}}
+	case zones.KindDefaults:
+		return Defaults(t)
 	case zones.KindPolicy:
 		p := &zones.Policy{
 			Name: pick("name", "www.example.test", "sub.example.test", "a.sub.example.test"),
@@ -124,4 +131,22 @@ func Resource(t *rapid.T) zones.Resource {
 		}
 		return o
 	}
+}
+
+// Defaults draws a Defaults; some Monitors cannot have the timeout of theirs.
+func Defaults(t *rapid.T) *zones.Defaults {
+	spell := zones.Duration(time.Duration(rapid.IntRange(1, 2).Draw(t, "time")) * time.Second)
+	kind := rapid.SampledFrom(zones.KindsWithDefaults()).Draw(t, "for")
+	d := &zones.Defaults{For: kind}
+	switch kind {
+	case zones.KindPool:
+		d.Values = &zones.Pool{Monitor: "web", Ramp: spell}
+	case zones.KindMonitor:
+		d.Values = &zones.Monitor{Monitor: health.Monitor{Timeout: spell, Rise: 3}}
+	case zones.KindPolicy:
+		d.Values = &zones.Policy{
+			TTL: spell, Map: rapid.SampledFrom([]string{"", "m"}).Draw(t, "map"), Pick: zones.PickSticky,
+		}
+	}
+	return d
 }

@@ -275,7 +275,8 @@ func followedInOrder(t *testing.T, r *sourcetest.Reader) {
 			p := newPremises()
 			p.put(res, &Listing{})
 			for ref := range p.keys {
-				if ref.Kind() != zones.KindPolicy && ref != etcd.Accepted && have[ref] == nil {
+				if ref.Kind() != zones.KindPolicy && ref.Kind() != zones.KindDefaults &&
+					ref != etcd.Accepted && have[ref] == nil {
 					t.Fatalf("at revision %d, %s refers to %s, which is not there", b.Revision, k, ref)
 				}
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 
 	"leeward/zones"
@@ -68,6 +69,9 @@ func (p *premises) under(kind zones.Kind, path string) {
 func (p *premises) put(r zones.Resource, base *Listing) {
 	for ref := range zones.References(r) {
 		p.key(ref.Key())
+	}
+	if kind := r.Key().Kind(); slices.Contains(zones.KindsWithDefaults(), kind) {
+		p.key(zones.KeyOf(zones.KindDefaults, string(kind))) // there or not: what it inherits was checked with it
 	}
 	switch r := r.(type) {
 	case *zones.Record:

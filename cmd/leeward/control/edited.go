@@ -51,11 +51,16 @@ func (l *Loop) changes(
 	}
 	edits, versions := make([]zones.Edit, 0, min(len(d.Keys), mostReplaced)), map[zones.Key]int64{}
 	missing := 0
+	follow := map[zones.Kind]int{} // what has other values of a Defaults, and is written as it was
 	for _, key := range d.Keys {
 		before, known := was[key]
 		if !known {
-			if lacks {
+			_, of := was[zones.KeyOf(zones.KindDefaults, string(key.Kind()))]
+			switch {
+			case lacks:
 				missing++
+			case of && l.catalog.Get(key) != nil:
+				follow[key.Kind()]++
 			}
 			continue // it is as it was, or only its standing has changed
 		}
@@ -80,6 +85,11 @@ func (l *Loop) changes(
 		e := history.Event{Kind: kindOf(part), Revision: b.revision, Holds: len(part) * editHolds}
 		tell(e, func(e *history.Event) {
 			describe(e, part, was, versions, regions)
+			for _, edit := range part {
+				if n := follow[zones.Kind(edit.Key.Name())]; n > 0 && edit.Key.Kind() == zones.KindDefaults {
+					e.Text += fmt.Sprintf("; with %s %d of that kind change", edit.Key, n)
+				}
+			}
 		})
 	}
 	if missing > 0 {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -27,6 +28,7 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer
 	var held []catalog.Held // there may be a million, so the loop does not search them
 	err = l.Do(ctx, func(i Inside) {
 		held = i.l.catalog.Held()
+		e.Inherited = inherited(i.l.catalog, e.Policy, c.pools)
 		for _, p := range i.l.wrong {
 			if c.has(p.Key) {
 				e.Problems = append(e.Problems, p.String())
@@ -42,6 +44,30 @@ func (l *Loop) Explain(ctx context.Context, name, qtype, client string) (*answer
 		}
 	}
 	return e, nil
+}
+
+// inherited says which values of a policy, its pools and their monitors come from Defaults.
+func inherited(c *catalog.Catalog, policy string, pools []string) (all []string) {
+	seen := map[zones.Key]bool{}
+	look := func(kind zones.Kind, name string) {
+		key := zones.KeyOf(kind, name)
+		r := c.Get(key)
+		if r == nil || seen[key] {
+			return
+		}
+		seen[key] = true
+		if values := zones.InheritedValues(r); len(values) > 0 {
+			all = append(all, fmt.Sprintf("%s has %s from Defaults %s", key, strings.Join(values, ", "), kind))
+		}
+	}
+	look(zones.KindPolicy, strings.TrimSuffix(policy, "."))
+	for _, pool := range pools {
+		look(zones.KindPool, pool)
+		if p, is := c.Get(zones.KeyOf(zones.KindPool, pool)).(*zones.Pool); is {
+			look(zones.KindMonitor, p.Monitor)
+		}
+	}
+	return all
 }
 
 // concern names the resources behind an answer.

@@ -302,7 +302,8 @@ func (p *passing) part(b zones.Batch) zones.Batch {
 	b.Changes = make([]zones.Change, 0, len(all))
 	for _, change := range all {
 		kind := change.Key.Kind()
-		named := kind == zones.KindRegion || kind == zones.KindMap || kind == zones.KindMonitor
+		named := kind == zones.KindRegion || kind == zones.KindMap || kind == zones.KindMonitor ||
+			kind == zones.KindDefaults
 		switch {
 		case p.waiting(change.Key):
 		case !b.Full && named && change.Resource == nil && change.Err == nil:

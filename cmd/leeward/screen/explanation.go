@@ -36,6 +36,9 @@ func Explanation(w io.Writer, e *answer.Explanation, colour bool) error {
 			fmt.Fprintf(w, "%-10s %s\n", title, Printable(line))
 		}
 	}
+	for _, v := range e.Inherited {
+		fmt.Fprintf(w, "%-10s %s\n", "defaults", Printable(v))
+	}
 	for _, p := range e.Problems {
 		fmt.Fprintf(w, "%-10s %s\n", "problem", Paint(Printable(p), Yellow, colour))
 	}
