@@ -64,7 +64,7 @@ func (h *handler) query(r *http.Request) (q history.Query, err error) {
 	if err != nil {
 		return q, err
 	}
-	now := time.Now()
+	now := time.Now().UTC()
 	if q.Since, err = ReadPast("since", v.Get("since"), now); err != nil {
 		return q, err
 	}
@@ -89,7 +89,7 @@ func (h *handler) query(r *http.Request) (q history.Query, err error) {
 }
 
 // ReadPast reads a time that has passed: a span back from now ("2h", "90m", "3d"), a time of the day ("02:17", the last
-// one, in now's zone; "02:17Z"), or RFC 3339. It returns the zero time for "".
+// one, in now's zone; "02:17Z"), or RFC 3339 (in now's zone where it names none). It returns the zero time for "".
 func ReadPast(what, text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {

@@ -292,7 +292,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	at, err := ReadPast("at", v.Get("at"), time.Now())
+	at, err := ReadPast("at", v.Get("at"), time.Now().UTC())
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return

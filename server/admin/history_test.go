@@ -1,0 +1,54 @@
+package admin_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"leeward/server/admin"
+	"leeward/server/answer"
+	"leeward/server/history"
+)
+
+// A time that names no zone is UTC, in whichever zone the server is.
+func TestTimesAreUTC(t *testing.T) {
+	var got []time.Time
+	o := options()
+	o.History = func(_ context.Context, q history.Query) (*history.Page, error) {
+		got = append(got, q.Since, q.Until)
+		return &history.Page{}, nil
+	}
+	o.ExplainAt = func(_ context.Context, at time.Time, _, _, _ string) (*answer.Explanation, error) {
+		got = append(got, at)
+		return &answer.Explanation{}, nil
+	}
+	h := admin.NewHandler(o)
+	local := time.Local
+	t.Cleanup(func() { time.Local = local })
+	for _, zone := range []int{0, -9, 14} {
+		time.Local = time.FixedZone("elsewhere", zone*3600)
+		for text, want := range map[string]string{
+			"02:17": "02:17Z", "02:17:30": "02:17:30Z", "2026-11-28T02:17": "2026-11-28T02:17:00Z",
+			"2026-11-28": "2026-11-28T00:00:00Z",
+		} {
+			// The two are asked for at one time of the day, unless the day turns between them.
+			for tries := 3; ; tries-- {
+				got = nil
+				ask(t, h, "GET", "/api/v1/history?since="+text, nil)
+				ask(t, h, "GET", "/api/v1/history?since="+want, nil)
+				ask(t, h, "GET", "/api/v1/history?until="+text, nil)
+				ask(t, h, "GET", "/api/v1/explain?name=www.example.test&client=192.0.2.1&at="+text, nil)
+				if len(got) != 7 || got[0].IsZero() {
+					t.Fatalf("%s was not asked for: %v", text, got)
+				}
+				if got[0].Equal(got[2]) && got[0].Equal(got[5]) && got[0].Equal(got[6]) {
+					break
+				}
+				if tries == 0 {
+					t.Fatalf("%d h from UTC, %s is %v, until %v, at %v; %s is %v",
+						zone, text, got[0], got[5], got[6], want, got[2])
+				}
+			}
+		}
+	}
+}
