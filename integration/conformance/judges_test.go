@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"leeward/integration/lab"
 )
 
@@ -77,8 +79,9 @@ func zonemaster(t *testing.T, x *lab.Tree, zone string) (all []finding) {
 	return all
 }
 
-// dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it has against them.
-func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
+// dnsviz probes names with dnsviz, with its EDNS compatibility queries, and returns what it has against them, and what
+// each zone is by its DS.
+func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding, zones map[string]string) {
 	t.Helper()
 	probed := filepath.Join(t.TempDir(), "probe.json")
 	argv := []string{"dnsviz", "probe", "-A", "-E", "-a", ".", "-x", ".:a.root=" + lab.TreeRoot, "-o", probed}
@@ -87,12 +90,9 @@ func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
 	}
 	begin := time.Now()
 	lab.Must(t, x.Judge, append(argv, names...)...)
-	out := lab.Must(t, nil, "dnsviz", "grok", "-l", "warning", "-r", probed)
+	out := lab.Must(t, nil, "dnsviz", "grok", "-l", "info", "-r", probed)
 	t.Logf("dnsviz on %d names: %v", len(names), time.Since(begin).Round(time.Millisecond))
-	var tree any
-	if out == "" { // nothing to say
-		out = "{}"
-	}
+	var tree map[string]any
 	if err := json.Unmarshal([]byte(out), &tree); err != nil {
 		t.Fatalf("dnsviz grok: %v\n%s", err, out)
 	}
@@ -121,14 +121,18 @@ func dnsviz(t *testing.T, x *lab.Tree, names ...string) (all []finding) {
 		}
 	}
 	walk(nil, tree)
-	// It must have seen what it was sent to see: an empty complaint about nothing is worth nothing.
-	seen := lab.Must(t, nil, "dnsviz", "print", "-r", probed)
-	for _, n := range names {
-		if !strings.Contains("\n"+seen, "\n"+n) {
-			t.Errorf("dnsviz has not looked at %s:\n%s", n, seen)
+	zones = map[string]string{}
+	for name, v := range tree {
+		if of, _ := v.(map[string]any)["delegation"].(map[string]any); of != nil {
+			zones[strings.TrimSuffix(name, ".")] = fmt.Sprint(of["status"])
 		}
 	}
-	return all
+	for _, n := range names { // an empty complaint about nothing is worth nothing
+		if tree[n+"."] == nil {
+			t.Errorf("dnsviz has not looked at %s:\n%s", n, out)
+		}
+	}
+	return all, zones
 }
 
 // brokenZone is a zone that Leeward serves, and whose delegation is wrong in every way that delegations usually are.
@@ -150,68 +154,82 @@ ns1.broken.test. 3600 A 203.0.113.53
 ns9.broken.test. 3600 A 192.0.2.3
 `
 
+// found fails the test for each of the codes that a judge has not found.
+func found(t *testing.T, judge string, all []finding, codes ...string) {
+	t.Helper()
+	for _, code := range codes {
+		if !slices.ContainsFunc(all, func(f finding) bool { return f.level+" "+f.code == code }) {
+			t.Errorf("%s has not found %s, but %v", judge, code, all)
+		}
+	}
+}
+
+// excusesOf is notOurs, and what this machine lacks.
+func excusesOf(x *lab.Tree) map[string]string {
+	excused := maps.Clone(notOurs)
+	if !x.Yard.IPv6 {
+		excused["NOTICE NO_IPV6_NS_CHILD"] = "this machine has no IPv6"
+		excused["NOTICE NO_IPV6_NS_DEL"] = "this machine has no IPv6"
+	}
+	return excused
+}
+
+// passes has zonemaster-cli look at a zone: it says of it what is excused, all of that and nothing else, and all
+// praise.
+func passes(t *testing.T, x *lab.Tree, zone string, excused map[string]string, praise []string) {
+	t.Helper()
+	said := map[string]bool{}
+	for _, f := range zonemaster(t, x, zone) {
+		said[f.level+" "+f.code] = true
+		if f.level != "INFO" && excused[f.level+" "+f.code] == "" {
+			t.Error(f)
+		}
+	}
+	for _, k := range praise {
+		if !said["INFO "+k] {
+			t.Errorf("zonemaster-cli does not say %s: a test of its has not run, or has not come to an end", k)
+		}
+	}
+	for k := range excused { // or else the table excuses what nobody says any more
+		if !said[k] {
+			t.Errorf("zonemaster-cli no longer says %s: take it out of the table", k)
+		}
+	}
+}
+
 // TestJudges: nothing that the judges say of zones on Leeward is Leeward's fault; and they do find what is wrong, if it
 // is.
 func TestJudges(t *testing.T) {
 	lab.NeedRoot(t)
 	lab.Need(t, "zonemaster-cli", "dnsviz")
 	x := lab.NewTree(t, brokenZone, brokenDelegation)
-	excused := maps.Clone(notOurs)
-	if !x.Yard.IPv6 {
-		excused["NOTICE NO_IPV6_NS_CHILD"] = "this machine has no IPv6"
-		excused["NOTICE NO_IPV6_NS_DEL"] = "this machine has no IPv6"
-	}
-
+	excused := excusesOf(x)
 	for _, zone := range []string{"example.test", "kid.example.test", "hoster.test"} {
-		t.Run("zonemaster "+zone, func(t *testing.T) {
-			said := map[string]bool{}
-			for _, f := range zonemaster(t, x, zone) {
-				said[f.level+" "+f.code] = true
-				if f.level != "INFO" && excused[f.level+" "+f.code] == "" {
-					t.Error(f)
-				}
-			}
-			for _, k := range approved {
-				if !said["INFO "+k] {
-					t.Errorf("zonemaster-cli does not say %s: a test of its has not run, or has not come to an end", k)
-				}
-			}
-			for k := range excused { // or else the table excuses what nobody says any more
-				if !said[k] {
-					t.Errorf("zonemaster-cli no longer says %s: take it out of the table", k)
-				}
-			}
-		})
+		t.Run("zonemaster "+zone, func(t *testing.T) { passes(t, x, zone, excused, approved) })
 	}
 
 	t.Run("dnsviz", func(t *testing.T) {
-		for _, f := range dnsviz(t, x,
+		all, _ := dnsviz(t, x,
 			"example.test", "kid.example.test", "child.example.test", "hoster.test", // zones
 			"www.example.test", "x.apps.example.test", // steered, by a name and by a wildcard
 			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test",
 			"_sip._tcp.example.test",
 			"svc.example.test",
-			"b.ent.example.test", "nothing.example.test", "www.kid.example.test", "www.child.example.test") {
+			"b.ent.example.test", "nothing.example.test", "www.kid.example.test", "www.child.example.test")
+		for _, f := range all {
 			t.Error(f)
 		}
 	})
 
 	// From here on something is wrong, and each of them has to say so.
 	t.Run("a delegation that is wrong", func(t *testing.T) {
-		found := func(judge string, all []finding, codes ...string) {
-			t.Helper()
-			for _, code := range codes {
-				if !slices.ContainsFunc(all, func(f finding) bool { return f.level+" "+f.code == code }) {
-					t.Errorf("%s has not found %s, but %v", judge, code, all)
-				}
-			}
-		}
-		found("zonemaster-cli", zonemaster(t, x, "broken.test"),
+		found(t, "zonemaster-cli", zonemaster(t, x, "broken.test"),
 			"ERROR IN_BAILIWICK_ADDR_MISMATCH", // the glue is not what the zone has
 			"ERROR EXTRA_NAME_PARENT",          // ns9 is not in the zone
 			"ERROR CAN_NOT_BE_RESOLVED",
 			"ERROR NOT_ENOUGH_IPV4_NS_DEL")
-		found("dnsviz", dnsviz(t, x, "broken.test"),
+		all, _ := dnsviz(t, x, "broken.test")
+		found(t, "dnsviz", all,
 			"warnings GLUE_MISMATCH",
 			"warnings NS_NAME_NOT_IN_CHILD", "warnings NS_NAME_NOT_IN_PARENT",
 			"errors NO_ADDRESS_FOR_NS_NAME",
@@ -222,16 +240,125 @@ func TestJudges(t *testing.T) {
 		lab.Must(t, x.Servers[1].Host, "nft",
 			"add table inet closed; add chain inet closed in { type filter hook input priority 0; }; add rule inet "+
 				"closed in tcp dport 53 reject with tcp reset")
-		for judge, all := range map[string][]finding{
-			"zonemaster-cli": zonemaster(t, x, "example.test"),
-			"dnsviz":         dnsviz(t, x, "example.test"),
-		} {
-			if !slices.ContainsFunc(all, func(f finding) bool {
-				return f.level+" "+f.code == "WARNING CN02_NO_RESPONSE_TCP" || f.level+" "+
-					f.code == "errors SERVER_UNRESPONSIVE_TCP"
-			}) {
-				t.Errorf("%s has not noticed: %v", judge, all)
+		found(t, "zonemaster-cli", zonemaster(t, x, "example.test"), "WARNING CN02_NO_RESPONSE_TCP")
+		all, _ := dnsviz(t, x, "example.test")
+		found(t, "dnsviz", all, "errors SERVER_UNRESPONSIVE_TCP")
+	})
+}
+
+// wrongZone is not signed, and its parent says that it is.
+const wrongZone = `---
+{kind: Zone, name: wrong.test, nameservers: [ns1.example.test, ns3.hoster.test], hostmaster: hostmaster@example.test}
+`
+
+const wrongDelegation = `
+wrong.test. 3600 NS ns1.example.test.
+wrong.test. 3600 NS ns3.hoster.test.
+wrong.test. 3600 DS 4711 13 2 abababababababababababababababababababababababababababababababab
+`
+
+// TestJudgesSigned: nor do they say anything of signed zones that is Leeward's fault, while all is up and while a
+// region is down; and they see a chain that is broken.
+func TestJudgesSigned(t *testing.T) {
+	lab.NeedRoot(t)
+	lab.Need(t, "zonemaster-cli", "dnsviz")
+	x := lab.NewSignedTree(t, wrongZone, wrongDelegation)
+	excused := excusesOf(x)
+	for k, why := range excused {
+		if why == "the zones are not signed" {
+			delete(excused, k)
+		}
+	}
+	praise := func(zone string) []string {
+		denial := "DS10_HAS_NSEC"
+		if zone == "kid.example.test" || zone == "hashed.test" {
+			denial = "DS10_HAS_NSEC3"
+		}
+		return append(slices.Clone(approved), "ALGORITHM_OK", "RRSIG_EXPIRATION", "DS15_HAS_CDS_AND_CDNSKEY", denial)
+	}
+	// What a host that validates is told by `leeward key check`, which walks from the root too.
+	walk := func(t *testing.T, zone string, code int, says string) {
+		t.Helper()
+		argv := []string{lab.Binary, "key", "check", zone, "--root", lab.TreeRoot, "--anchor", x.Anchor}
+		o := lab.Command(t, x.Judge, "", argv...)
+		if o.Code != code || !strings.Contains(strings.Join(strings.Fields(o.Stdout), " "), says) {
+			t.Errorf("%v, and not %d with %q", o, code, says)
+		}
+	}
+	steered := []string{
+		"example.test", "www.example.test", "x.apps.example.test",
+		"hashed.test", "www.hashed.test", "x.apps.hashed.test",
+	}
+	judge := func(t *testing.T, zones []string, names ...string) {
+		for _, zone := range zones {
+			t.Run("zonemaster "+zone, func(t *testing.T) {
+				t.Parallel()
+				passes(t, x, zone, excused, praise(zone))
+			})
+		}
+		t.Run("dnsviz", func(t *testing.T) {
+			t.Parallel()
+			all, states := dnsviz(t, x, append(names, steered...)...)
+			for _, f := range all {
+				t.Error(f)
+			}
+			for zone, state := range states {
+				want := "SECURE"
+				if zone == "child.example.test" || zone == "open.hashed.test" {
+					want = "INSECURE"
+				}
+				if state != want {
+					t.Errorf("dnsviz says that %s is %s, and not %s", zone, state, want)
+				}
+			}
+			if len(states) < len(zones)+1 { // and test.
+				t.Errorf("dnsviz knows of these zones only: %v", states)
+			}
+		})
+	}
+	var all []string
+	for _, z := range lab.SignedZones {
+		all = append(all, z.Name)
+	}
+
+	t.Run("all up", func(t *testing.T) {
+		judge(t, all, "kid.example.test", "hoster.test", "child.example.test", "open.hashed.test",
+			"x.wild.example.test", "mail.example.test", "alias.example.test", "x.old.example.test",
+			"_sip._tcp.example.test", "svc.example.test", "b.ent.example.test", "nothing.example.test",
+			"www.kid.example.test", "www.child.example.test", "x.wild.hashed.test", "b.ent.hashed.test",
+			"nothing.hashed.test", "alias.hashed.test", "www.open.hashed.test")
+		t.Run("key check", func(t *testing.T) {
+			for _, zone := range all {
+				walk(t, zone, 0, "All is well")
+			}
+			walk(t, "child.example.test", 1, "Insecure: the chain of trust ends at child.example.test.")
+			walk(t, "open.hashed.test", 1, "Insecure: the chain of trust ends at open.hashed.test.")
+		})
+		t.Run("a chain that is broken", func(t *testing.T) {
+			t.Parallel()
+			walk(t, "wrong.test", 1, "Bogus at wrong.test:")
+			found(t, "zonemaster-cli", zonemaster(t, x, "wrong.test"), "ERROR DS11_DS_BUT_UNSIGNED_ZONE")
+			if _, states := dnsviz(t, x, "wrong.test"); states["wrong.test"] != "BOGUS" {
+				t.Errorf("dnsviz says %v", states)
+			}
+		})
+	})
+	t.Run("a region down", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "down.yaml")
+		lab.Write(t, file, "kind: Override\nname: region/here\nstate: down\n")
+		lab.Must(t, x.Judge, lab.Binary, "apply", "--etcd", x.Etcd.Client, "-f", file)
+		for _, s := range x.Servers {
+			for _, zone := range []string{"example.test", "hashed.test"} {
+				q := lab.Question{Name: zone, Qtype: dns.TypeA}
+				lab.Until(t, 20*time.Second, fmt.Sprintf("%v at %s is of the other region", q, s.Name), func() error {
+					m, err := lab.Ask(x.Judge, s.DNS, q)
+					if err == nil && !slices.Equal(lab.RDATA(m), []string{"198.51.100.80"}) {
+						err = fmt.Errorf("%v", m)
+					}
+					return err
+				})
 			}
 		}
+		judge(t, []string{"example.test", "hashed.test"})
 	})
 }

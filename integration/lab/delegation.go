@@ -5,6 +5,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ type Tree struct {
 	Yard    *Yard
 	Judge   *Host             // who asks
 	Hints   string            // file
+	Anchor  string            // file with the DS of the root, where the tree is signed
 	Keys    map[string]string // TSIG keys' files, by name
 	Servers []*Server
 	Etcd    *Member
@@ -125,6 +127,52 @@ hostmaster: hostmaster@example.test
 {kind: Policy, name: "*.apps.example.test", ttl: 300s, rules: [{failover: [here, there]}]}
 `
 
+// SignedZones are the zones of Leeward in a signed tree: what denies, which keys sign, and how they are delegated.
+var SignedZones = []struct {
+	Name     string
+	settings string   // dnssec of the Zone
+	keys     []string // flags of `leeward key generate`
+}{
+	{"example.test", "{enabled: true}", nil},
+	{"kid.example.test", "{enabled: true, nsec3: true}", []string{"--algorithm", "15"}},
+	{"hoster.test", "{enabled: true}", []string{"--algorithm", "15", "--split"}},
+	{"hashed.test", "{enabled: true, nsec3: true}", []string{"--split"}},
+}
+
+// treeHashed is a zone that only a signed tree has: all that is steered or is denied in other ways, by NSEC3.
+const treeHashed = `
+---
+kind: Zone
+name: hashed.test
+nameservers: [ns1.example.test, ns3.hoster.test]
+hostmaster: hostmaster@example.test
+---
+{kind: Record, name: hashed.test/@/MX, data: ["0 ."]}
+---
+{kind: Record, name: hashed.test/*.wild/TXT, data: ['"anything"']}
+---
+{kind: Record, name: hashed.test/a.b.ent/TXT, data: ['"below an empty name"']}
+---
+{kind: Record, name: hashed.test/alias/CNAME, data: [www.example.test.]}
+---
+{kind: Record, name: hashed.test/open/NS, data: [ns1.example.test.]}
+---
+{kind: Zone, name: open.hashed.test, nameservers: [ns1.example.test], hostmaster: hostmaster@example.test}
+---
+{kind: Record, name: open.hashed.test/www/A, data: [192.0.2.79]}
+---
+{kind: Policy, name: hashed.test, ttl: 300s, rules: [{nearest: [here, there]}]}
+---
+{kind: Policy, name: www.hashed.test, ttl: 300s, answers: 2, rules: [{failover: [here, there]}]}
+---
+{kind: Policy, name: "*.apps.hashed.test", ttl: 300s, rules: [{failover: [here, there]}]}
+`
+
+const treeHashedDelegation = `
+hashed.test. 3600 NS ns1.example.test.
+hashed.test. 3600 NS ns3.hoster.test.
+`
+
 // treeDelegations are those of the zone test.; the glue is added.
 const treeDelegations = `
 example.test. 3600 NS ns1.example.test.
@@ -135,17 +183,35 @@ hoster.test. 3600 NS ns1.example.test.
 `
 
 // NewTree lays it out. more are resources besides, and the delegations to them.
-func NewTree(t *testing.T, more, delegations string) *Tree {
+func NewTree(t *testing.T, more, delegations string) *Tree { return layOut(t, more, delegations, "") }
+
+// NewSignedTree lays it out signed, from the root to the zones of SignedZones; child.example.test, open.hashed.test,
+// arpa. and net. are not.
+func NewSignedTree(t *testing.T, more, delegations string) *Tree {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "keys")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return layOut(t, treeHashed+more, treeHashedDelegation+delegations, folder)
+}
+
+// layOut makes a tree, signed where there is a folder for keys.
+func layOut(t *testing.T, more, delegations, folder string) *Tree {
 	t.Helper()
 	NeedRoot(t)
 	Need(t, "ip", "nft", "etcd", "etcdctl", "nsd")
 	x := &Tree{Yard: NewYard(t)}
 	dir := t.TempDir()
+	if folder != "" {
+		Need(t, "ldns-keygen", "ldns-signzone")
+	}
 	x.Hints = filepath.Join(dir, "root.hints")
 	Write(t, x.Hints, fmt.Sprintf(". 3600 NS a.root.\na.root. 3600 A %s\n", TreeRoot))
 
 	root := x.Host(t, "root", TreeRoot)
-	startNSD(t, root, TreeRoot, map[string]string{".": fmt.Sprintf(`
+	delegations += treeDelegations
+	rootZone := fmt.Sprintf(`
 . 3600 SOA a.root. nobody.test. 1 14400 3600 604800 300
 . 3600 NS a.root.
 a.root. 3600 A %s
@@ -153,13 +219,17 @@ test. 3600 NS a.nic.test.
 arpa. 3600 NS a.nic.test.
 net. 3600 NS a.nic.test.
 a.nic.test. 3600 A %s
-`, TreeRoot, treeTLD)})
+`, TreeRoot, treeTLD)
 	tld := x.Host(t, "tld", treeTLD)
 	soa := "3600 SOA a.nic.test. nobody.test. 1 14400 3600 604800 300"
 	reverse := fmt.Sprintf("arpa. %s\narpa. 3600 NS a.nic.test.\n", soa)
 	networks := fmt.Sprintf("asnlookup.zonemaster.net. %s\nasnlookup.zonemaster.net. 3600 NS a.nic.test.\n", soa)
 	resources := treeResources + more
-	delegations += treeDelegations
+	if folder != "" {
+		var ds string
+		resources, ds = signedResources(t, resources, folder)
+		delegations += ds
+	}
 	for i, s := range TreeServers {
 		owner, zone, _ := strings.Cut(s.name, ".")
 		for _, a := range []string{s.A, s.aaaa} {
@@ -180,13 +250,20 @@ a.nic.test. 3600 A %s
 			networks += announced(name, netip.MustParseAddr(a), 64500+i)
 		}
 	}
+	tldZone := fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa, treeTLD,
+		delegations)
+	if folder != "" {
+		var ds string
+		tldZone, ds = sign(t, "test.", tldZone)
+		rootZone, x.Anchor = sign(t, ".", rootZone+ds)
+	}
+	startNSD(t, root, TreeRoot, map[string]string{".": rootZone})
 	startNSD(t, tld, treeTLD, map[string]string{
 		"arpa.": reverse,
 		"net.": fmt.Sprintf("net. %s\nnet. 3600 NS a.nic.test.\nasnlookup.zonemaster.net. 3600 "+
 			"NS a.nic.test.\n", soa),
 		"asnlookup.zonemaster.net.": networks,
-		"test.": fmt.Sprintf("test. %s\ntest. 3600 NS a.nic.test.\na.nic.test. 3600 A %s\n%s", soa,
-			treeTLD, delegations),
+		"test.":                     tldZone,
 	})
 	child := x.Host(t, "child", treeChild)
 	startNSD(t, child, treeChild, map[string]string{"child.example.test.": fmt.Sprintf(`
@@ -218,6 +295,9 @@ www.child.example.test. 3600 A 192.0.2.78
 		for _, file := range x.Keys {
 			args = append(args, "--tsig-key", file)
 		}
+		if folder != "" {
+			args = append(args, "--keys", folder)
+		}
 		v := ServerAt(h, s.name, s.A+":53", "127.0.0.1:8053",
 			append(args, "--etcd", x.Etcd.Client, "--region", []string{"here", "there", "here"}[i])...)
 		v.Start(t)
@@ -228,6 +308,60 @@ www.child.example.test. 3600 A 192.0.2.78
 		v.Ready(t)
 	}
 	return x
+}
+
+// signedResources has zones signed by new keys, and returns their DS records for the zone above, too.
+func signedResources(t *testing.T, resources, folder string) (all, ds string) {
+	t.Helper()
+	for _, z := range SignedZones {
+		head := "kind: Zone\nname: " + z.Name + "\n"
+		if !strings.Contains(resources, head) {
+			t.Fatalf("there is no zone %s", z.Name)
+		}
+		resources = strings.Replace(resources, head, head+"dnssec: "+z.settings+"\n", 1)
+		LeewardOK(t, "", append([]string{"key", "generate", z.Name, "--keys", folder}, z.keys...)...)
+		record := strings.TrimSpace(LeewardOK(t, "", "key", "ds", z.Name, "--keys", folder))
+		owner, data, _ := strings.Cut(record, " IN DS ")
+		if label, below := strings.CutSuffix(owner, ".example.test."); below {
+			resources += fmt.Sprintf("---\n{kind: Record, name: example.test/%s/DS, data: [%q]}\n", label, data)
+			continue
+		}
+		ds += fmt.Sprintf("%s 3600 DS %s\n", owner, data)
+	}
+	return resources, ds
+}
+
+// sign signs a zone of the tree that is not ours with a new KSK and ZSK, and returns it with its DS; of the root, the
+// name of a file with it.
+func sign(t *testing.T, origin, text string) (signed, above string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zone")
+	Write(t, file, text)
+	var keys []string
+	for _, role := range [][]string{{"-k"}, nil} {
+		argv := append(append([]string{"env", "-C", dir, "ldns-keygen", "-a", "ECDSAP256SHA256"}, role...), origin)
+		keys = append(keys, filepath.Join(dir, strings.TrimSpace(Must(t, nil, argv...))))
+	}
+	day := time.Now().UTC() // judges warn of what has begun a moment ago
+	Must(t, nil, append([]string{
+		"ldns-signzone", "-o", origin, "-i", day.AddDate(0, 0, -1).Format("20060102"),
+		"-e", day.AddDate(0, 0, 14).Format("20060102"), file,
+	}, keys...)...)
+	signed = read(t, file+".signed")
+	if origin == "." {
+		return signed, keys[0] + ".ds"
+	}
+	return signed, read(t, keys[0]+".ds")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // Host adds a host for which all networks of the yard are on its cable.
