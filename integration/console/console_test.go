@@ -144,7 +144,7 @@ func TestConsole(t *testing.T) {
 			width int64
 			dark  bool
 		}{{"dark-narrow", 360, true}, {"light-narrow", 360, false}, {"dark", 1280, true}, {"light", 1280, false}} {
-			if *screenshots == "" && look.name != "dark-narrow" {
+			if *screenshots == "" && look.name != "dark-narrow" && look.name != "light" {
 				continue
 			}
 			b.look(look.width, look.dark)
@@ -152,8 +152,11 @@ func TestConsole(t *testing.T) {
 				t.Errorf("%s is %d pixels wide in a window of %d", x.path, is, look.width)
 			}
 			b.shoot(x.name + "-" + look.name)
+			for _, faint := range eval[[]string](b, contrasts) {
+				t.Errorf("%s, %s: %s", x.path, look.name, faint)
+			}
 		}
-		b.look(1280, false)
+		b.goThrough(x.path) // in the last look, which is light
 	}
 	t.Run("keyboard", b.keyboard)
 	b.quiet()
@@ -215,6 +218,24 @@ func (b *tab) keyboard(t *testing.T) {
 			t.Errorf("the keyboard does not reach %q", want)
 		}
 	}
+	// The skip link leads past the header; Space copies a command and opens what figures mean.
+	b.open("/")
+	b.do(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Tab))
+	if !eval[bool](b, `document.getElementById("main").contains(document.activeElement)`) {
+		t.Errorf("after the skip link comes %q", eval[string](b, focus))
+	}
+	b.do(chromedp.Focus("button.copy"), chromedp.KeyEvent(" "))
+	lab.Until(t, most, "Space copies the command", func() error {
+		if !eval[bool](b, `document.querySelector("button.copy").textContent === "Copied" ||
+			getSelection().toString() === document.querySelector("code.do").textContent`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	b.do(chromedp.Focus("summary"), chromedp.KeyEvent(" "))
+	if !eval[bool](b, `document.querySelector("details").open`) {
+		t.Error("Space does not open what the figures mean")
+	}
 	b.open("/")
 	for range 60 {
 		b.do(chromedp.KeyEvent(kb.Tab))
@@ -228,6 +249,84 @@ func (b *tab) keyboard(t *testing.T) {
 		chromedp.KeyEvent("198.51.100.7"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#steps"))
 	if page := b.read(); !strings.Contains(page, "10.77.1.11") {
 		t.Errorf("the form explains\n%s", page)
+	}
+}
+
+// contrasts is what in the page is too faint to be read, by WCAG 2.2 AA: the contrast of each text, and of what a field
+// suggests, with what is behind it.
+const contrasts = `(() => {
+	const parts = (c) => c.match(/[\d.]+/g).map(Number);
+	const light = (c) => parts(c).slice(0, 3).reduce((sum, v, i) => {
+		v /= 255;
+		return sum + [.2126, .7152, .0722][i] * (v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+	}, 0);
+	const behind = (e) => {
+		for (; e; e = e.parentElement) {
+			const c = getComputedStyle(e).backgroundColor;
+			if ((parts(c)[3] ?? 1) > 0) return c;
+		}
+		return "rgb(255, 255, 255)";
+	};
+	const faint = new Set();
+	const test = (e, style, what) => {
+		const front = e.closest("svg") ? style.fill : style.color, size = parseFloat(style.fontSize);
+		const least = size >= 24 || size >= 18.66 && style.fontWeight >= 600 ? 3 : 4.5;
+		const [a, b] = [light(front), light(behind(e))].sort((a, b) => b - a);
+		const is = (a + .05) / (b + .05);
+		if (is < least) faint.add(what + " has a contrast of " + is.toFixed(2));
+	};
+	document.querySelectorAll("details").forEach((d) => { d.open = true; });
+	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walk.nextNode()) {
+		const e = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
+		if (text && e.checkVisibility() && !e.closest("title, desc, script, noscript, datalist"))
+			test(e, getComputedStyle(e), text);
+	}
+	document.querySelectorAll("[placeholder]").forEach((e) => {
+		test(e, getComputedStyle(e, "::placeholder"), "the suggestion " + e.placeholder);
+	});
+	document.querySelectorAll("details").forEach((d) => { d.open = false; });
+	return [...faint];
+})()`
+
+// goThrough reaches everything on a page that can be used by Tab alone, in the order of the page, sees where it is, and
+// comes out again.
+func (b *tab) goThrough(path string) {
+	b.t.Helper()
+	// The page is not to change below the keys; this is the mark of what has been fetched once.
+	eval[bool](b, `(document.getElementById("main").setAttribute("data-still", ""), true)`)
+	const usable = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")]
+		.filter((e) => e.checkVisibility())`
+	want := eval[int64](b, usable+".length")
+	next := int64(0)
+	// A field for a time has parts, each with a place of its own on the way.
+	for range want + 20 {
+		b.do(chromedp.KeyEvent(kb.Tab))
+		at := eval[struct {
+			Index   int64
+			What    string
+			Visible bool
+		}](b, `(() => {
+			const e = document.activeElement, all = `+usable+`, s = getComputedStyle(e), box = e.getBoundingClientRect();
+			return {
+				Index: all.indexOf(e), What: e.outerHTML.slice(0, 120),
+				Visible: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 &&
+					box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+			};
+		})()`)
+		if at.Index < 0 {
+			break // out of the page
+		}
+		if at.Index != next && at.Index != next-1 {
+			b.t.Errorf("%s: after %d comes %d: %s", path, next-1, at.Index, at.What)
+		}
+		if !at.Visible {
+			b.t.Errorf("%s: the focus cannot be seen: %s", path, at.What)
+		}
+		next = at.Index + 1
+	}
+	if next != want {
+		b.t.Errorf("%s: Tab reaches %d of %d", path, next, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -129,6 +130,8 @@ type frame struct {
 	Style, Script   string
 	Icon, World     string
 	Body            any
+	Main            template.HTML // Body as its template shows it
+	Means           []meaning     // what its figures mean
 	Failure, Advice string
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -60,6 +61,89 @@ func fill(v reflect.Value, text string, depth int) {
 	}
 }
 
+// hostile returns screens of which every field holds the text.
+func hostile(t *testing.T, text string) http.Handler {
+	t.Helper()
+	var s admin.Status
+	fill(reflect.ValueOf(&s).Elem(), text, 0)
+	s.Time = noon
+	for i := range s.Servers {
+		s.Servers[i].Fresh = i == 0
+	}
+	for i := range s.Pools {
+		s.Pools[i].Load.Known = true
+	}
+	for i := range s.Planned {
+		s.Planned[i].From = &noon
+	}
+	for _, kind := range []string{"region", "pool", "endpoint"} {
+		s.Overrides = append(s.Overrides, admin.Override{Target: kind + "/" + text, State: "drain", Reason: text})
+	}
+	s.Headline = text
+	o := options(&s)
+	state := stateOf(t, resources)
+	o.State = func() *answer.State { return state }
+	o.ID, o.Region, o.Admin = text, text, text
+	o.Explain = func(string, string, string) (*answer.Explanation, error) {
+		e := &answer.Explanation{Explanation: &steer.Explanation{}}
+		fill(reflect.ValueOf(e).Elem(), text, 0)
+		return e, nil
+	}
+	o.ExplainAt = func(context.Context, time.Time, string, string, string) (*answer.Explanation, error) {
+		return o.Explain("", "", "")
+	}
+	o.History = func(context.Context, history.Query) (*history.Page, error) {
+		p := &history.Page{}
+		fill(reflect.ValueOf(p).Elem(), text, 0)
+		return p, nil
+	}
+	o.Counts = func(string, int) *answer.Counts {
+		c := &answer.Counts{}
+		fill(reflect.ValueOf(c).Elem(), text, 0)
+		return c
+	}
+	o.Simulate = func(context.Context, console.Supposed) (*steer.Forecast, []string, error) {
+		f := &steer.Forecast{}
+		fill(reflect.ValueOf(f).Elem(), text, 0)
+		for i := range f.Pools {
+			f.Pools[i].Measured = true
+		}
+		return f, []string{text}, nil
+	}
+	o.Drills = func(context.Context) ([]console.Drill, error) {
+		d := make([]console.Drill, 1)
+		fill(reflect.ValueOf(&d[0]).Elem(), text, 0)
+		d[0].ID, d[0].Seconds = "x", []float64{0, 1}
+		return d, errors.New(text)
+	}
+	o.Loads = func([]string) *console.Course {
+		return &console.Course{
+			Times: []time.Time{noon, noon.Add(time.Minute)}, Load: []float64{math.NaN(), math.Inf(1)},
+			Target: []float64{1, 1e300}, Answers: []float64{-1, 1},
+		}
+	}
+	return admin.NewHandler(admin.Options{Pages: console.New(o), TLS: true, Log: o.Log})
+}
+
+// everyPage returns addresses of all screens, with forms filled in with the text.
+func everyPage(text string) []string {
+	return []string{
+		"/", "/pools", "/pools?q=x", "/pools?" + url.Values{"q": {text}}.Encode(),
+		"/policies", "/policies?" + url.Values{"q": {text}}.Encode(), "/policy/www.example.test",
+		"/region/" + pathOf(text), "/pool/" + pathOf(text), "/endpoint/" + pathOf(text),
+		"/explain", "/explain?name=x&client=y", "/explain?" + url.Values{
+			"name": {text}, "client": {text}, "type": {text}, "at": {"2h"},
+		}.Encode(), "/explain?" + url.Values{"name": {text}, "at": {text}}.Encode(),
+		"/simulate", "/simulate?gone=region/x&how=drained&surge=x=2x", "/simulate?" + url.Values{
+			"gone": {text}, "surge": {text}, "at": {text}, "how": {text},
+		}.Encode(),
+		"/history", "/history?" + url.Values{"of": {text}, "since": {"2h"}}.Encode(),
+		"/history?" + url.Values{"since": {text}}.Encode(),
+		"/drills", "/drills/x", "/zones", "/servers", "/problems",
+		"/policy/" + pathOf(text), "/nowhere/" + pathOf(text),
+	}
+}
+
 // Whatever names, errors and labels hold, in whichever field: nothing of it runs, nothing breaks out of its place, no
 // control character reaches the browser, and the page stays of bounded size.
 func TestHostile(t *testing.T) {
@@ -69,77 +153,15 @@ func TestHostile(t *testing.T) {
 		"a\x00\x07\x1b[31m\x7f\u0085b", "\u202egnp.exe\u2066", "\xff\xfe broken", "line\u2028end",
 		strings.Repeat("x", 255), strings.Repeat("é", 127), strings.Repeat("\x1b", 255),
 	} {
-		var s admin.Status
-		fill(reflect.ValueOf(&s).Elem(), text, 0)
-		s.Time = noon
-		for i := range s.Servers {
-			s.Servers[i].Fresh = i == 0
-		}
-		for i := range s.Planned {
-			s.Planned[i].From = &noon
-		}
-		for _, kind := range []string{"region", "pool", "endpoint"} {
-			s.Overrides = append(s.Overrides, admin.Override{Target: kind + "/" + text, State: "drain", Reason: text})
-		}
-		s.Headline = text
-		o := options(&s)
-		o.ID, o.Region, o.Admin = text, text, text
-		o.Explain = func(string, string, string) (*answer.Explanation, error) {
-			e := &answer.Explanation{Explanation: &steer.Explanation{}}
-			fill(reflect.ValueOf(e).Elem(), text, 0)
-			return e, nil
-		}
-		o.ExplainAt = func(context.Context, time.Time, string, string, string) (*answer.Explanation, error) {
-			return o.Explain("", "", "")
-		}
-		o.History = func(context.Context, history.Query) (*history.Page, error) {
-			p := &history.Page{}
-			fill(reflect.ValueOf(p).Elem(), text, 0)
-			return p, nil
-		}
-		o.Counts = func(string, int) *answer.Counts {
-			c := &answer.Counts{}
-			fill(reflect.ValueOf(c).Elem(), text, 0)
-			return c
-		}
-		o.Simulate = func(context.Context, console.Supposed) (*steer.Forecast, []string, error) {
-			f := &steer.Forecast{}
-			fill(reflect.ValueOf(f).Elem(), text, 0)
-			return f, []string{text}, nil
-		}
-		o.Drills = func(context.Context) ([]console.Drill, error) {
-			d := make([]console.Drill, 1)
-			fill(reflect.ValueOf(&d[0]).Elem(), text, 0)
-			d[0].ID, d[0].Seconds = "x", []float64{0, 1}
-			return d, errors.New(text)
-		}
-		o.Loads = func([]string) *console.Course {
-			return &console.Course{
-				Times: []time.Time{noon, noon.Add(time.Minute)}, Load: []float64{math.NaN(), math.Inf(1)},
-				Target: []float64{1, 1e300}, Answers: []float64{-1, 1},
-			}
-		}
-		h := console.New(o)
-		r := admin.NewHandler(admin.Options{Pages: h, TLS: true, Log: o.Log})
-		for _, target := range []string{
-			"/", "/pools", "/pools?q=x", "/explain?name=x&client=y", "/explain", "/explain?" + url.Values{
-				"name": {text}, "client": {text}, "type": {text}, "at": {"2h"},
-			}.Encode(), "/explain?" + url.Values{"name": {text}, "at": {text}}.Encode(),
-			"/problems", "/servers", "/history",
-			"/zones",
-			"/policies", "/drills", "/drills/x", "/simulate?gone=region/x", "/simulate?" + url.Values{
-				"gone": {text}, "surge": {text}, "at": {text}, "how": {text},
-			}.Encode(),
-		} {
-			w, page := get(t, r, target)
-			if w.StatusCode != 200 {
-				t.Fatalf("%q: %s is answered %d: %s", text, target, w.StatusCode, page)
+		h := hostile(t, text)
+		for _, target := range everyPage(text) {
+			w, page := get(t, h, target)
+			missing := strings.HasPrefix(target, "/nowhere/") || strings.HasPrefix(target, "/policy/%") ||
+				strings.HasPrefix(target, "/endpoint/") && strings.Contains(text, "/") // no pool has it in its name
+			if w.StatusCode != 200 && !missing {
+				t.Errorf("%q: %s is answered %d: %s", text, target, w.StatusCode, page)
 			}
 			sane(t, text, target, page)
-		}
-		for _, kind := range []string{"/region/", "/pool/", "/endpoint/", "/policy/", "/"} {
-			_, page := get(t, r, kind+pathOf(text))
-			sane(t, text, kind, page)
 		}
 	}
 }

@@ -50,6 +50,13 @@ func (c *console) night(r *http.Request, s *admin.Status) (string, any, error) {
 	return title, n, nil
 }
 
+func (n *nightly) means() (all []meaning) {
+	for _, t := range n.Trust {
+		all = append(all, meaning{t.What, t.Explanation})
+	}
+	return all
+}
+
 // mostCases is how many things that are wrong a screen tells one by one.
 const mostCases = 40
 

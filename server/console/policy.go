@@ -141,6 +141,13 @@ type policyScreen struct {
 	Explain            string // the command
 }
 
+func (x *policyScreen) means() (all []meaning) {
+	for _, f := range x.Facts {
+		all = append(all, meaning{f.Name, f.Explanation})
+	}
+	return all
+}
+
 type ruleWords struct {
 	When, Then string
 	Share      portion // of the policy's answers

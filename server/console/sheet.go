@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,12 +38,74 @@ var templates = func() map[string]*template.Template {
 	return all
 }()
 
+// meaning says what a figure is. Pages say it where the pointer rests on it and, for those who have no pointer, in a
+// list below.
+type meaning struct{ Name, Text string }
+
+var (
+	titled = regexp.MustCompile(`<(?:th|h2|label)\b[^>]* title="([^"{]+)"[^>]*>([^<{]+)<`)
+	used   = regexp.MustCompile(`{{template "(\w+)"`)
+)
+
+// meanings are those of the headings of each screen, as its template and what it uses of the frame have them.
+var meanings = func() map[string][]meaning {
+	read := func(name string) string {
+		text, err := pages.ReadFile("pages/" + name + ".html")
+		if err != nil {
+			panic(err)
+		}
+		return string(text)
+	}
+	parts := map[string]string{}
+	for _, part := range strings.Split(read("frame"), `{{define "`)[1:] {
+		name, text, _ := strings.Cut(part, `"}}`)
+		parts[name] = text
+	}
+	all := map[string][]meaning{}
+	for name := range templates {
+		text := read(name)
+		seen := map[string]bool{}
+		for begin := 0; begin < len(text); { // parts that parts use are added at the end
+			from := text[begin:]
+			begin = len(text)
+			for _, m := range used.FindAllStringSubmatch(from, -1) {
+				if !seen[m[1]] {
+					seen[m[1]] = true
+					text += parts[m[1]]
+				}
+			}
+		}
+		for _, m := range titled.FindAllStringSubmatch(text, -1) {
+			all[name] = append(all[name], meaning{m[2], m[1]})
+		}
+	}
+	return all
+}()
+
+// meant returns the meanings of what a page shows.
+func meant(name string, main []byte, body any) (all []meaning) {
+	for _, m := range meanings[name] {
+		if !slices.Contains(all, m) && bytes.Contains(main, []byte(` title="`+m.Text+`"`)) {
+			all = append(all, m)
+		}
+	}
+	if x, is := body.(interface{ means() []meaning }); is {
+		all = append(all, x.means()...)
+	}
+	return all
+}
+
 // sheet is a page as it is sent. It never changes.
 type sheet struct{ plain, packed []byte }
 
 // render makes a page.
 func render(name string, f *frame) (*sheet, error) {
-	var b bytes.Buffer
+	var main, b bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&main, "body", f); err != nil {
+		return nil, fmt.Errorf("the page %s: %w", name, err)
+	}
+	f.Main = template.HTML(main.Bytes()) // which html/template has escaped
+	f.Means = meant(name, main.Bytes(), f.Body)
 	if err := templates[name].Execute(&b, f); err != nil {
 		return nil, fmt.Errorf("the page %s: %w", name, err)
 	}

@@ -201,7 +201,7 @@ func votes(s *admin.Status, from int, single bool) *matrix {
 	take := func() bool { at++; return at > m.From && at <= m.To }
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
-		_, short, _ := strings.Cut(e.Endpoint, "/")
+		short := strings.TrimPrefix(e.Endpoint, e.Pool+"/")
 		row := addressRow{Endpoint: e.Endpoint, Short: short, Weight: e.Weight, Note: endpointNote(s, e)}
 		if len(e.Addresses) == 0 && take() {
 			row.State, row.Words, row.Address = "empty", "not resolved yet", "–"

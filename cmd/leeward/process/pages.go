@@ -54,7 +54,8 @@ func CheckAdminURL(text string) error {
 		return nil
 	}
 	u, err := url.Parse(text)
-	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && text == u.Scheme+"://"+u.Host {
+	web := err == nil && (u.Scheme == "http" || u.Scheme == "https")
+	if web && u.Hostname() != "" && text == u.Scheme+"://"+u.Host {
 		return nil
 	}
 	return fmt.Errorf("%q does not say where the admin interface is reached; write it as https://ns1.example.net or "+
