@@ -148,14 +148,13 @@ func (b *book) scan(l *leaf, last bool) (next uint64) {
 		if end < 0 {
 			break
 		}
-		var e Event
-		if readLine(text[at:at+end], &e) != nil {
+		if h, _, err := readHead(text[at : at+end]); err != nil {
 			bad++
 		} else {
 			whole = at + end + 1
-			next = max(next, e.Number+1)
-			l.saw(e.Time)
-			b.newest = e.Time
+			next = max(next, h.number+1)
+			l.saw(h.time)
+			b.newest = h.time
 		}
 		at += end + 1
 	}
@@ -188,12 +187,67 @@ func (b *book) path(first uint64) string { return filepath.Join(b.Folder, leafNa
 
 // readLine reads one event.
 func readLine(line []byte, e *Event) error {
+	text, err := checked(line)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, e)
+}
+
+// checked returns the JSON of a line, if it is as it was written.
+func checked(line []byte) ([]byte, error) {
 	sum, text, ok := bytes.Cut(line, []byte(" "))
 	want, err := strconv.ParseUint(string(sum), 16, 32)
 	if !ok || err != nil || crc32.Checksum(text, castagnoli) != uint32(want) {
-		return errors.New("the line is not as it was written")
+		return nil, errors.New("the line is not as it was written")
 	}
-	return json.Unmarshal(text, e)
+	return text, nil
+}
+
+// head is what the JSON of an event begins with.
+type head struct {
+	number uint64
+	time   time.Time
+	kind   Kind
+	begins bool
+}
+
+// readHead reads what a line begins with, without what follows, which may be long. It returns the JSON, too.
+func readHead(line []byte) (h head, text []byte, err error) {
+	if text, err = checked(line); err != nil {
+		return head{}, nil, err
+	}
+	if h, ok := headOf(text); ok {
+		return h, text, nil
+	}
+	var e Event // written by somebody else
+	err = json.Unmarshal(text, &e)
+	return head{e.Number, e.Time, e.Kind, e.Begins}, text, err
+}
+
+// headOf reads the fields with which put has an event's JSON begin, or reports that it begins otherwise.
+func headOf(text []byte) (h head, ok bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(`{"number":`))
+	if !ok {
+		return head{}, false
+	}
+	number, rest, ok := bytes.Cut(rest[:min(len(rest), 150)], []byte(`,"time":"`))
+	if !ok {
+		return head{}, false
+	}
+	stamp, rest, ok := bytes.Cut(rest, []byte(`","kind":"`))
+	if !ok {
+		return head{}, false
+	}
+	kind, rest, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(kind, '\\') >= 0 {
+		return head{}, false
+	}
+	var errs [2]error
+	h.number, errs[0] = strconv.ParseUint(string(number), 10, 64)
+	h.time, errs[1] = time.Parse(time.RFC3339, string(stamp))
+	h.kind, h.begins = Kind(kind), bytes.HasPrefix(rest, []byte(`,"begins":true`))
+	return h, errs[0] == nil && errs[1] == nil
 }
 
 // setBack is how much earlier than the event before an event may be without the clock having been set.

@@ -45,6 +45,8 @@ type Event struct {
 	Number uint64    `json:"number"` // of this server's events; it grows, also when the clock is set back
 	Time   time.Time `json:"time"`   // by this server's clock
 	Kind   Kind      `json:"kind"`
+	// Begins is true of an event of the kind Sighted with which a reader can begin: what came before it is in it.
+	Begins bool `json:"begins,omitempty"`
 	// Of is what it is about, and what that belongs to: "endpoint/www-eu/lb-1", "pool/www-eu", "region/eu-west",
 	// "policy/www.example.test", "record/example.test/www/A", "name/www.example.test", "vantage/fra".
 	Of       []string `json:"of,omitempty"`

@@ -329,6 +329,38 @@ func TestNobodyWaits(t *testing.T) {
 	}
 }
 
+// What a line begins with is what JSON says of it, whatever is in the event.
+func TestHeads(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		j := Open(Options{})
+		j.book.next = rapid.Uint64Range(1, 1<<63).Draw(r, "number")
+		kinds := rapid.OneOf(rapid.SampledFrom([]string{string(Verdict), string(Sighted)}), rapid.String())
+		e := Event{
+			Kind: Kind(kinds.Draw(r, "kind")),
+			Time: time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(r, "time")), Begins: rapid.Bool().Draw(r, "begins"),
+			Text: rapid.String().Draw(r, "text"), Of: rapid.SliceOfN(rapid.String(), 0, 2).Draw(r, "of"),
+		}
+		j.book.put(e)
+		line := trimmed(j.book.recent[0])
+		var want Event
+		if err := readLine(line, &want); err != nil {
+			r.Fatal(err)
+		}
+		h, text, err := readHead(line)
+		if err != nil || h != (head{want.Number, want.Time, want.Kind, want.Begins}) {
+			r.Errorf("%s\nbegins with %+v (%v), and JSON has %+v", line, h, err, want)
+		}
+		if _, quick := headOf(text); !quick && (want.Kind == Verdict || want.Kind == Sighted) {
+			r.Errorf("%s\nis not read the quick way", line)
+		}
+		for cut := range text { // nothing else is taken for one
+			if h, ok := headOf(text[:cut]); ok && (h.number != want.Number || !h.time.Equal(want.Time)) {
+				r.Errorf("%s\nbegins with %+v", text[:cut], h)
+			}
+		}
+	})
+}
+
 // Whatever comes together is written at once, and is what it would be if each event were written alone: the same lines
 // in files that are as full, what the disk did not take counted the same.
 func TestWrittenTogether(t *testing.T) {
@@ -426,7 +458,9 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	var sights []Kind
-	err := j.EachSight(context.Background(), func(e *Event) { sights = append(sights, e.Kind) }, func(Gap) {})
+	err := j.EachSight(context.Background(), time.Now().Add(time.Hour), func(e *Event) {
+		sights = append(sights, e.Kind)
+	}, func(Gap) {})
 	if err != nil || !slices.Equal(sights, []Kind{Lost, Sighted}) {
 		t.Errorf("of sights: %q, %v", sights, err)
 	}

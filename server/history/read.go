@@ -1,10 +1,13 @@
 package history
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -51,9 +54,9 @@ func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 	}
 	p := &Page{Events: []Event{}, InMemory: j.Folder == "", Dropped: j.Dropped()}
 	read := 0
-	quick, word := plain(q.Of), strings.TrimPrefix(q.Of, "endpoint/")
+	quick, word := plain(q.Of), []byte(strings.TrimPrefix(q.Of, "endpoint/"))
 	err := j.backwards(ctx, q, p, func(line []byte) bool {
-		if read += len(line); quick && !strings.Contains(string(line), word) {
+		if read += len(line); quick && !bytes.Contains(line, word) {
 			return read < mostRead
 		}
 		var e Event
@@ -108,13 +111,13 @@ func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line [
 			return err
 		}
 		for k := len(lines) - 1; k >= 0; k-- {
-			var number uint64
-			if readNumber(lines[k], &number) != nil || number >= first {
+			h, _, err := readHead(lines[k])
+			if err != nil || h.number >= first {
 				continue // it is in memory, too
 			}
 			if !f(lines[k]) {
 				if k > 0 || i > 0 {
-					p.Next = number
+					p.Next = h.number
 				}
 				return nil
 			}
@@ -163,7 +166,7 @@ func (b *book) lines(l *leaf) ([][]byte, error) {
 	}
 	var lines [][]byte
 	for len(text) > 0 {
-		end := slices.Index(text, '\n')
+		end := bytes.IndexByte(text, '\n')
 		if end < 0 {
 			break // it is being written
 		}
@@ -175,20 +178,32 @@ func (b *book) lines(l *leaf) ([][]byte, error) {
 
 func trimmed(line []byte) []byte { return line[:len(line)-1] }
 
-// readNumber reads only an event's number, with which its JSON begins.
-func readNumber(line []byte, n *uint64) error {
-	_, err := fmt.Sscanf(string(line[min(9, len(line)):min(40, len(line))]), `{"number":%d`, n)
-	return err
-}
-
 // Each calls with every event that is kept, the oldest first, with what is only kept. The error is the context's,
 // ErrBusy, or that of a file that cannot be read.
-func (j *Journal) Each(ctx context.Context, f func(*Event)) error { return j.each(ctx, &j.book, f) }
+func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
+	return j.each(ctx, &j.book, nil, func(_ head, e *Event) { f(e) })
+}
 
-func (j *Journal) each(ctx context.Context, b *book, f func(*Event)) error {
+// each calls with the heads of all events of a book, the oldest first, and with the event where want says so. It also
+// has those of which something is missing. want is nil: all.
+func (j *Journal) each(ctx context.Context, b *book, want func(head) bool, f func(head, *Event)) error {
 	recent, leaves, first, err := j.look(ctx, b, &Page{})
 	if err != nil {
 		return err
+	}
+	one := func(line []byte, before uint64) {
+		h, text, err := readHead(line)
+		switch {
+		case err != nil || h.number >= before:
+			return
+		case want != nil && !want(h) && !bytes.Contains(text, []byte(`"missed":`)):
+			f(h, nil)
+			return
+		}
+		var e Event
+		if json.Unmarshal(text, &e) == nil {
+			f(h, &e)
+		}
 	}
 	for i := range leaves {
 		if ctx.Err() != nil {
@@ -202,17 +217,11 @@ func (j *Journal) each(ctx context.Context, b *book, f func(*Event)) error {
 			return err
 		}
 		for _, line := range lines {
-			var e Event
-			if readLine(line, &e) == nil && e.Number < first {
-				f(&e)
-			}
+			one(line, first)
 		}
 	}
 	for _, line := range recent {
-		var e Event
-		if readLine(trimmed(line), &e) == nil {
-			f(&e)
-		}
+		one(trimmed(line), math.MaxUint64)
 	}
 	return nil
 }

@@ -19,31 +19,55 @@ type Gap struct {
 	Twice       bool      // nothing is missing, but the time was twice, as the clock was set back
 }
 
-// EachSight calls with every event of the kind Sighted that is kept, the oldest first, and with the gaps between them.
-// The error is as that of Each.
-func (j *Journal) EachSight(ctx context.Context, f func(*Event), gap func(Gap)) error {
-	return j.gapped(ctx, &j.sights, f, gap)
+// EachSight calls with the events of the kind Sighted that say what was seen at a time: from the last that begins then
+// or before, or from the oldest, up to the next after that time, and those later ones that begin. Those of which
+// something is missing come, too. It calls with all gaps between events. The error is as that of Each.
+func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), gap func(Gap)) error {
+	from := uint64(0)
+	err := j.each(ctx, &j.sights, func(head) bool { return false }, func(h head, _ *Event) {
+		if h.begins && !h.time.After(at) {
+			from = h.number
+		}
+	})
+	if err != nil {
+		return err
+	}
+	after := false
+	return j.gapped(ctx, &j.sights, func(h head) bool {
+		if h.number < from || h.kind != Sighted {
+			return false
+		}
+		later := h.time.After(at)
+		next := later && !after
+		after = after || later
+		return !later || next || h.begins
+	}, f, gap)
 }
 
-// EachChange calls with every event that has changes of resources, the oldest first, and with the gaps between them,
-// the time before the first included. The error is as that of Each.
-func (j *Journal) EachChange(ctx context.Context, f func(*Event), gap func(Gap)) error {
-	return j.gapped(ctx, &j.changes, f, gap)
+// EachChange calls with every event since a time that has changes of resources, the oldest first, and with the gaps
+// between all such events, the time before the first included. The error is as that of Each.
+func (j *Journal) EachChange(ctx context.Context, since time.Time, f func(*Event), gap func(Gap)) error {
+	return j.gapped(ctx, &j.changes, func(h head) bool { return !h.time.Before(since) }, f, gap)
 }
 
-func (j *Journal) gapped(ctx context.Context, b *book, f func(*Event), gap func(Gap)) error {
-	var last Event
-	return j.each(ctx, b, func(e *Event) {
+func (j *Journal) gapped(
+	ctx context.Context, b *book, want func(head) bool, f func(*Event), gap func(Gap),
+) error {
+	var last head
+	return j.each(ctx, b, want, func(h head, e *Event) {
 		switch {
-		case e.Number != last.Number+1 && last.Number == 0:
-			gap(Gap{Until: e.Time, Why: "what is older has made room for what is newer"})
-		case e.Number != last.Number+1:
-			gap(Gap{From: last.Time, Until: e.Time, Why: "a part of the history cannot be read"})
+		case h.number != last.number+1 && last.number == 0:
+			gap(Gap{Until: h.time, Why: "what is older has made room for what is newer"})
+		case h.number != last.number+1:
+			gap(Gap{From: last.time, Until: h.time, Why: "a part of the history cannot be read"})
+		}
+		last = h
+		if e == nil {
+			return
 		}
 		if e.Missed != nil {
 			gap(Gap{e.Missed.From, e.Missed.Until, e.Text, e.Kind == Clock})
 		}
-		last = *e
 		f(e)
 	})
 }

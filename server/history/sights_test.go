@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // What the server saw is on no page and outlives what happened; where some of it is missing, that is told, and between
@@ -20,7 +23,7 @@ func TestSights(t *testing.T) {
 	}
 	told := func() (sights int, gaps []string) {
 		t.Helper()
-		if err := j.EachSight(context.Background(), func(e *Event) {
+		if err := j.EachSight(context.Background(), noon.Add(time.Hour), func(e *Event) {
 			if e.Kind == Sighted {
 				sights++
 			}
@@ -63,5 +66,77 @@ func TestSights(t *testing.T) {
 	n, gaps := told()
 	if n > 60 || n < 20 || len(gaps) != 1 || !strings.HasPrefix(gaps[0], "the beginning to ") {
 		t.Errorf("%d sights, gaps %q", n, gaps)
+	}
+}
+
+// What is told of a time is all that a reader of everything needs: from the last that begins to the next after it, and
+// what begins later, with the same gaps.
+func TestSightsOfATime(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		j := Open(Options{Now: func() time.Time { return noon }})
+		j.sights.open()
+		var plain []Event
+		now := noon
+		for i := range rapid.IntRange(1, 40).Draw(r, "events") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 3).Draw(r, "passed")) * time.Second)
+			e := Event{Kind: Sighted, Time: now, Text: fmt.Sprint(i)}
+			e.Begins = rapid.IntRange(0, 5).Draw(r, "begins") == 0
+			if rapid.IntRange(0, 9).Draw(r, "lost") == 0 {
+				e = lost(Missed{Events: 1, From: now, Until: now}, e.Text)
+			}
+			j.sights.add(e)
+			plain = append(plain, e)
+		}
+		at := noon.Add(time.Duration(rapid.IntRange(-1, 60).Draw(r, "at")) * time.Second)
+		from := 0
+		for i := range plain {
+			if plain[i].Begins && !plain[i].Time.After(at) {
+				from = i
+			}
+		}
+		var want, got []string
+		gaps, after := 0, false
+		for i, e := range plain {
+			later := e.Time.After(at)
+			switch {
+			case e.Kind == Lost:
+				gaps++
+				want = append(want, e.Text)
+			case i >= from && (!later || !after || e.Begins):
+				want = append(want, e.Text)
+			}
+			after = after || later && e.Kind == Sighted
+		}
+		if err := j.EachSight(context.Background(), at, func(e *Event) { got = append(got, e.Text) }, func(g Gap) {
+			gaps--
+		}); err != nil || gaps != 0 || !slices.Equal(got, want) {
+			r.Errorf("at %v: %q, want %q; %d gaps too few, %v", at.Sub(noon), got, want, gaps, err)
+		}
+	})
+}
+
+// BenchmarkSights asks what was seen at a time of a day of which the files are full, in which all was told every ten
+// minutes; and the same of a history in which nothing says where a reader can begin.
+func BenchmarkSights(b *testing.B) {
+	for _, marked := range []bool{true, false} {
+		b.Run(fmt.Sprintf("marked=%v", marked), func(b *testing.B) {
+			now := noon
+			folder := filepath.Join(b.TempDir(), "history")
+			j := Open(Options{Folder: folder, Now: func() time.Time { return now }})
+			sight := []byte(`"` + strings.Repeat("x", 700) + `"`)
+			for i := range 80_000 {
+				now = now.Add(time.Second)
+				j.sights.keep(Event{Kind: Sighted, Time: now, Sight: sight, Begins: marked && i%600 == 0})
+			}
+			j.sights.close()
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				err := j.EachSight(context.Background(), now.Add(-time.Hour), func(*Event) { n++ }, func(Gap) {})
+				if err != nil || n == 0 {
+					b.Fatal(n, err)
+				}
+			}
+		})
 	}
 }

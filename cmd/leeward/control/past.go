@@ -104,7 +104,7 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 		begins      time.Time // of the first whole sight after the moment, where there is none before
 		why         = "nothing was kept yet"
 	)
-	err := j.EachSight(ctx, func(e *history.Event) {
+	err := j.EachSight(ctx, p.at, func(e *history.Event) {
 		if e.Kind != history.Sighted || refused != nil {
 			return
 		}
@@ -126,6 +126,8 @@ func (p *past) look(ctx context.Context, j *history.Journal) error {
 		}
 		if last = e.Time; s.First {
 			p.ran = e.Time
+		} else if !s.Ran.IsZero() {
+			p.ran = s.Ran
 		}
 		if s.Part == 1 {
 			p.pools, whole, parts = steer.Remembered{}, s.Parts == 1, 1
@@ -169,7 +171,11 @@ func (p *past) restore(ctx context.Context, j *history.Journal) error {
 	settled := map[string]bool{} // what is known of the moment itself or just after it
 	values := map[string]json.RawMessage{}
 	var gap history.Gap
-	err := j.EachChange(ctx, func(e *history.Event) {
+	since := p.ran // what is older is in what this process began with
+	if since.After(p.at) {
+		since = p.at
+	}
+	err := j.EachChange(ctx, since, func(e *history.Event) {
 		for i := range e.Changes {
 			c := &e.Changes[i]
 			switch {

@@ -26,7 +26,8 @@ const wholePart = 10_000
 
 // sight is what an event of the kind history.Sighted has.
 type sight struct {
-	First bool `json:"first,omitempty"` // of this process
+	First bool      `json:"first,omitempty"` // of this process
+	Ran   time.Time `json:"ran,omitzero"`    // when this process told its first
 	// Part and Parts count from 1 where the sight is whole. Otherwise it only has what is new.
 	Part  int `json:"part,omitempty"`
 	Parts int `json:"parts,omitempty"`
@@ -44,6 +45,7 @@ type seeing struct {
 	snapshot *snapshot.Snapshot
 	built    time.Time // when it came
 	stale    bool
+	ran      time.Time // when something was first told
 	whole    time.Time // when all was last told
 	beat     time.Time // when to tell something next
 	table    *geo.Table
@@ -58,6 +60,9 @@ func (l *Loop) see(before *steer.View) {
 	h, now := &l.seeing, l.o.Now()
 	first := h.whole.IsZero()
 	whole := first || now.Sub(h.whole) >= wholeEvery
+	if first {
+		h.ran = now
+	}
 	if whole {
 		before, h.whole = nil, now
 	}
@@ -93,7 +98,7 @@ func (l *Loop) see(before *steer.View) {
 	}
 	parts = append(parts, seen[from:])
 	for i, part := range parts {
-		s.Part, s.Parts = i+1, len(parts)
+		s.Part, s.Parts, s.Ran = i+1, len(parts), h.ran.UTC().Round(time.Microsecond)
 		l.tellSight(s, part)
 		s.First = false
 	}
@@ -107,7 +112,8 @@ func (l *Loop) tellSight(s sight, seen []steer.Sighting) {
 	for i := range seen {
 		addresses += seen[i].Size()
 	}
-	l.tell(history.Event{Kind: history.Sighted, Holds: addresses * sightHolds}, func(e *history.Event) {
+	e := history.Event{Kind: history.Sighted, Begins: s.Part == 1, Holds: addresses * sightHolds}
+	l.tell(e, func(e *history.Event) {
 		for i := range seen {
 			p := seen[i].Seen()
 			if s.Parts > 0 && len(p.Down)+len(p.Unknown)+len(p.Names) == 0 && !p.Loaded {
