@@ -2,7 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // etcd answers when a watch is asked for its progress. Its gRPC proxy does not: it has one watch for many, drops such
@@ -11,20 +14,32 @@ import (
 // has, it may be none of the watch's business: then a key is written that the watch has to tell of, the pulse. It is
 // below reports/, where the watches of resources and those of reports both look, and is neither.
 
-// quiet reports whether nothing has happened in etcd after the revision up to which a watch has told everything. If
+// proof is what quiet has found.
+type proof int
+
+const (
+	unproven      proof = iota // etcd did not say, or the watch has yet to tell of the pulse
+	missedNothing              // nothing has happened that the watch has not told
+	unprovable                 // etcd refuses the pulse: who asks may not write, or there is no space
+)
+
+// quiet looks whether nothing has happened in etcd after the revision up to which a watch has told everything. If
 // something has, a pulse is written, unless another has written one since: of a thousand who wonder one writes.
-func (c *Conn) quiet(ctx context.Context, told Point) bool {
+func (c *Conn) quiet(ctx context.Context, told Point) proof {
 	held, at, err := c.Get(ctx, pulse, KeysOnly())
 	switch {
 	case err != nil, at.ClusterID != told.ClusterID:
-		return false
+		return unproven
 	case at.Revision == told.Revision:
-		return true
+		return missedNothing
 	case at.Revision > told.Revision && (held == nil || held.Revision <= told.Revision):
 		// Whether it is written, by this or by another, the watch shows.
-		_, _ = c.Begin().Calm(One(pulse), told.Revision).Put(pulse, nil, 0).Commit(ctx)
+		_, err = c.Begin().Calm(One(pulse), told.Revision).Put(pulse, nil, 0).Commit(ctx)
+		if errors.Is(err, ErrDenied) || errors.Is(err, rpctypes.ErrNoSpace) {
+			return unprovable
+		}
 	}
-	return false
+	return unproven
 }
 
 // rarer returns how long to wait until a watch is asked for its progress again, when so many requests in a row had no

@@ -25,8 +25,12 @@ var (
 //	  │                                             │
 //	  └ asked for progress, first after caughtUp, then every third of Silence, rarer where nobody answers (a proxy)
 //	                                                │
-//	      nothing for half of Silence: Conn.quiet ──┘ proves that nothing was missed, or writes a pulse
+//	      ahead, or nothing for half of Silence ────┘ Conn.quiet proves that nothing was missed, or writes a pulse
 //	      nothing for all of Silence: ErrSilent
+//
+// While etcd is ahead its word on progress is none: before 3.4.25 and 3.5.8 it answers for a watch that has yet to be
+// told of a million keys as if it had been. Only an event shows how far a watch is, and the pulse is one. Where no pulse
+// can be seen or written (another range, a user who only reads, a database without space) its word is taken.
 type Watch struct {
 	Range Range
 	After Point            // what is known: the first event is of the next revision
@@ -47,7 +51,7 @@ type Event struct {
 }
 
 // caughtUp is how long after a watch has begun it is first asked for its progress. etcd looks every 100 ms after
-// watches that are behind, and before 3.4.25 and 3.5.8 it answers for them as if they were not.
+// watches that are behind.
 const caughtUp = 250 * time.Millisecond
 
 // watching is a watch under way.
@@ -57,7 +61,8 @@ type watching struct {
 	silence    time.Duration
 	told       Point        // what has been told, Watch.After before that
 	behind     int64        // a revision that it has still to reach; 0: nothing was missed
-	begun      chan bool    // has one value when the watch is there
+	trusting   bool         // etcd's word on progress counts although the watch is behind
+	begun      chan bool    // has a value when the watch is there, and whenever progress is to be asked for soon
 	unanswered atomic.Int64 // requests for progress in a row
 }
 
@@ -95,7 +100,8 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	doubtful := s.silence/2 + time.Duration(float64(s.silence)*c.cluster.Options.Dice()/8)
 	doubt := time.NewTimer(doubtful)
 	defer doubt.Stop()
-	missedNothing := make(chan bool, 1)
+	s.trusting = !w.Range.holds(pulse) // what is written is not where this watch is
+	proofs := make(chan proof, 1)
 	for {
 		select {
 		case responses = <-opened:
@@ -120,14 +126,25 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 				doubt.Reset(min(c.cluster.Spread(2*caughtUp), doubtful))
 			}
 		case <-doubt.C:
-			if w.Range.holds(pulse) { // else what is written is not where this watch is
-				go s.prove(ctx, s.told, missedNothing)
+			if w.Range.holds(pulse) {
+				go s.prove(ctx, s.told, proofs)
 			}
-		case <-missedNothing:
-			silence.Reset(s.silence)
-			doubt.Reset(doubtful)
-			if err := s.tell(News{All: true}); err != nil {
-				return err
+		case p := <-proofs:
+			switch p {
+			case unproven:
+				doubt.Reset(doubtful)
+			case unprovable:
+				s.trusting = true
+				select {
+				case s.begun <- true: // ask soon
+				default:
+				}
+			case missedNothing:
+				silence.Reset(s.silence)
+				doubt.Reset(doubtful)
+				if err := s.tell(News{All: true}); err != nil {
+					return err
+				}
 			}
 		case <-lost:
 			if ctx.Err() != nil {
@@ -144,7 +161,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 // it has yet to tell.
 func (s *watching) take(r *clientv3.WatchResponse) (heard bool, err error) {
 	if r.Created {
-		s.begun <- true              // the client says so once
+		s.begun <- true              // the client says so once, before anything else
 		if r.Header.ClusterId == 0 { // etcd's proxy has joined this watch to one that it had already
 			s.behind = s.Ahead
 			return false, nil
@@ -156,6 +173,9 @@ func (s *watching) take(r *clientv3.WatchResponse) (heard bool, err error) {
 	}
 	if r.IsProgressNotify() {
 		s.unanswered.Store(0)
+		if s.behind > s.told.Revision && !s.trusting {
+			return false, nil
+		}
 	}
 	if r.Created && s.behind > s.told.Revision {
 		return true, nil
@@ -201,13 +221,11 @@ func (s *watching) ask(ctx context.Context, w clientv3.Watcher) {
 
 // prove looks for a proof of what a watch that says nothing cannot tell: that it has missed nothing. Either nothing has
 // happened in etcd, or the watch will have something to say.
-func (s *watching) prove(ctx context.Context, told Point, missedNothing chan<- bool) {
+func (s *watching) prove(ctx context.Context, told Point, proofs chan<- proof) {
 	ctx, cancel := context.WithTimeout(ctx, s.silence/2)
 	defer cancel()
-	if s.conn.quiet(ctx, told) {
-		select {
-		case missedNothing <- true:
-		default: // one is there already
-		}
+	select {
+	case proofs <- s.conn.quiet(ctx, told):
+	default: // one is there already
 	}
 }

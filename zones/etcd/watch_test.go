@@ -13,6 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // wire passes connections on to etcd until it is cut. Then they stay open and nothing comes through.
@@ -150,5 +154,118 @@ func TestWatch(t *testing.T) {
 		return enough
 	}}); !errors.Is(err, ErrHistory) {
 		t.Errorf("after a point of another cluster: %v", err)
+	}
+}
+
+// While a watch is behind, only events say how far it is: some versions of etcd say that all has been told when a large
+// revision is still to be told. Where no pulse can come, etcd's word is all there is.
+func TestProgressIsNoWordWhileBehind(t *testing.T) {
+	const cluster = 7
+	response := func(revision int64, events ...int64) *clientv3.WatchResponse {
+		r := &clientv3.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: revision}}
+		for _, at := range events {
+			r.Events = append(r.Events, &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte("/leeward/x"), ModRevision: at}})
+		}
+		return r
+	}
+	created := response(12)
+	created.Created = true
+	for _, trusting := range []bool{false, true} {
+		var all []int64 // up to where all had been told, each time that this was said
+		s := &watching{
+			conn: &Conn{cluster: &Cluster{Options: Options{Prefix: DefaultPrefix}}}, trusting: trusting,
+			told: Point{ClusterID: cluster, Revision: 9}, begun: make(chan bool, 1),
+		}
+		s.After = s.told
+		s.Told = func(n News) error {
+			if n.All {
+				all = append(all, s.told.Revision)
+			}
+			return nil
+		}
+		for i, r := range []*clientv3.WatchResponse{
+			created, response(12), response(13, 10), response(13), response(13, 12), response(13),
+		} {
+			heard, err := s.take(r)
+			lie := !trusting && (i == 1 || i == 3)
+			if err != nil || heard == lie {
+				t.Errorf("trusting %v, response %d: heard %v, %v", trusting, i, heard, err)
+			}
+		}
+		want := []int64{12, 12}
+		if trusting {
+			want = []int64{9, 10, 10, 12, 12}
+		}
+		if !slices.Equal(all, want) {
+			t.Errorf("trusting %v: all had been told up to %v, want %v", trusting, all, want)
+		}
+	}
+}
+
+// A watch that is behind in what is none of its business says soon that it has told all: it writes a pulse, or, where it
+// would not see that or may not write, goes by etcd's word on progress.
+func TestWatchBehindOfOthers(t *testing.T) {
+	c := start(t, 1)[0]
+	at, err := c.Here(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := strings.TrimSuffix(DefaultPrefix, "/") + "-of-others"
+	if _, err := c.Client.Put(t.Context(), beside, "x"); err != nil {
+		t.Fatal(err)
+	}
+	watch := func(c *Cluster, r Range) (told int) {
+		t.Helper()
+		enough := errors.New("enough")
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		err := c.Watch(ctx, Watch{Range: r, After: at, Told: func(n News) error {
+			if told += len(n.Events); n.All {
+				return enough
+			}
+			return nil
+		}})
+		if !errors.Is(err, enough) {
+			t.Errorf("%v: %v", r, err)
+		}
+		return told
+	}
+	if n := watch(c, Folder("pools/")); n != 0 {
+		t.Errorf("%d events where no pulse is, want 0", n)
+	}
+	if n := watch(c, Range{}); n != 1 {
+		t.Errorf("%d events, want the pulse", n)
+	}
+
+	if at, err = c.Here(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Client.Put(t.Context(), beside, "x"); err != nil {
+		t.Fatal(err)
+	}
+	_, problem := c.Client.RoleAdd(t.Context(), "reader")
+	must := func(_ any, err error) { problem = errors.Join(problem, err) }
+	must(c.Client.RoleGrantPermission(t.Context(), "reader", DefaultPrefix, after(DefaultPrefix),
+		clientv3.PermissionType(clientv3.PermRead)))
+	for user, role := range map[string]string{"root": "root", "reader": "reader"} {
+		must(c.Client.UserAdd(t.Context(), user, "secret"))
+		must(c.Client.UserGrantRole(t.Context(), user, role))
+	}
+	must(c.Client.AuthEnable(t.Context()))
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	o := c.Options
+	o.User, o.Password = "reader", "secret"
+	reader, err := Dial(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := reader.Reach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := watch(reader, Range{}); n != 0 {
+		t.Errorf("%d events of who may not write, want 0", n)
 	}
 }
