@@ -150,7 +150,7 @@ func (a *accepting) json(inv *invocation, b *backlog) error {
 // backlog asks what servers hold back. If that is nothing it waits for heldWithin, because they may not have said so
 // yet.
 func (inv *invocation) backlog(ctx context.Context) (*backlog, error) {
-	observer, err := inv.observe(ctx, inv.etcd.timeout)
+	observer, err := inv.observe(ctx, inv.etcd.patience())
 	if err != nil {
 		return nil, err
 	}

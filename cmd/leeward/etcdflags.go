@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -42,7 +44,8 @@ func (f *etcdFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.password, "etcd-password", "", "the user's password; safer in LEEWARD_ETCD_PASSWORD or a file")
 	flags.StringVar(&f.passwordFile, "etcd-password-file", "",
 		"a `FILE` with the password; read again whenever etcd asks for it")
-	flags.DurationVar(&f.timeout, "etcd-timeout", 10*time.Second, "how long one call may take")
+	flags.DurationVar(&f.timeout, "etcd-timeout", 0,
+		"how long to wait for each answer (default: 1m, and 10s in servers, which try again)")
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Name == "prefix" || strings.HasPrefix(flag.Name, "etcd-") {
 			_ = flags.SetAnnotation(flag.Name, sharedFlag, []string{"etcd"}) // it is there
@@ -56,7 +59,7 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 		Endpoints: f.endpoints, Prefix: f.prefix, User: f.user, Password: f.password, Timeout: f.timeout, Log: log,
 		TLS: etcd.TLSFiles{CA: f.ca, Cert: f.cert, Key: f.key, ServerName: f.serverName, Insecure: f.insecure},
 	}
-	if f.timeout <= 0 {
+	if f.timeout < 0 {
 		return o, misused("--etcd-timeout %v: write more than 0s", f.timeout)
 	}
 	if f.passwordFile != "" {
@@ -68,13 +71,29 @@ func (f *etcdFlags) options(log *slog.Logger) (etcd.Options, error) {
 	return o, nil
 }
 
+// patience is how long verbs that somebody waits for wait for etcd. One that does what takes it a minute, as to delete
+// a million keys in one revision, answers nobody else meanwhile.
+func (f *etcdFlags) patience() time.Duration { return cmp.Or(f.timeout, time.Minute) }
+
+// patient is options for verbs that somebody waits for. Who waits for long is told, once.
+func (inv *invocation) patient(log *slog.Logger) (etcd.Options, error) {
+	o, err := inv.etcd.options(log)
+	o.Timeout = inv.etcd.patience()
+	o.Waiting = func(where string, limit time.Duration) {
+		inv.waiting.Do(func() {
+			fmt.Fprintf(inv.told, "%s does not answer yet; waiting for up to %v (--etcd-timeout)\n", where, limit)
+		})
+	}
+	return o, err
+}
+
 // dial returns the store that the flags name. It does not wait for etcd.
 func (inv *invocation) dial() (*store.Store, error) {
 	log, err := inv.logger()
 	if err != nil {
 		return nil, err
 	}
-	o, err := inv.etcd.options(log)
+	o, err := inv.patient(log)
 	if err != nil {
 		return nil, err
 	}

@@ -62,13 +62,13 @@ overrides. Where something is not kept, it says what, and what it can tell.`,
 			if from == "etcd" || from == "files" {
 				s := process.Settings{Files: files, GeoDB: geodb, Log: inv.silent()}
 				if from == "etcd" {
-					o, err := inv.etcd.options(s.Log)
+					o, err := inv.patient(s.Log)
 					if err != nil {
 						return err
 					}
 					s.Etcd = &o
 				}
-				observer, err := process.Observe(cmd.Context(), s, inv.etcd.timeout)
+				observer, err := process.Observe(cmd.Context(), s, inv.etcd.patience())
 				if err != nil {
 					return err
 				}

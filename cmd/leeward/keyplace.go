@@ -78,7 +78,7 @@ func (f *keyFlags) vault() (*vault.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := f.inv.etcd.options(log)
+	o, err := f.inv.patient(log)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // observe returns an Observer that has read all of etcd. It fails if that takes longer than patience.
 func (inv *invocation) observe(ctx context.Context, patience time.Duration) (*process.Observer, error) {
 	log := inv.silent()
-	o, err := inv.etcd.options(log)
+	o, err := inv.patient(log)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +21,7 @@ func (inv *invocation) observe(ctx context.Context, patience time.Duration) (*pr
 
 // settled returns an Observer that also knows which vantages live, so that it can judge what they report.
 func (inv *invocation) settled(ctx context.Context) (*process.Observer, error) {
-	observer, err := inv.observe(ctx, inv.etcd.timeout)
+	observer, err := inv.observe(ctx, inv.etcd.patience())
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +55,7 @@ type invocation struct {
 	now      func() time.Time
 
 	etcd      etcdFlags
+	waiting   sync.Once // says that etcd is waited for
 	logLevel  string
 	logFormat string
 

@@ -24,7 +24,7 @@ const servedEvery = 100 * time.Millisecond
 // served waits until every server that is heard of serves a revision, at most for limit.
 func (inv *invocation) served(ctx context.Context, revision int64, limit time.Duration) (*serving, error) {
 	begin := time.Now()
-	observer, err := inv.observe(ctx, max(limit, inv.etcd.timeout))
+	observer, err := inv.observe(ctx, max(limit, inv.etcd.patience()))
 	if err != nil {
 		return nil, err
 	}

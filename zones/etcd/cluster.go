@@ -40,6 +40,10 @@ type Options struct {
 	Timeout time.Duration // of one call; 10 s if zero
 	Silence time.Duration // how long a watch may say nothing before it is given up; 6 s if zero
 
+	// Waiting is for those whom somebody waits for: it is called when they have waited for etcd for a while and go on,
+	// until that limit. Then Persist persists. It is nil for servers, which would rather ask another member.
+	Waiting func(where string, limit time.Duration)
+
 	Log  *slog.Logger     // slog.Default if nil
 	Now  func() time.Time // time.Now if nil
 	Dice func() float64   // in [0,1), spreads retries; math/rand/v2's if nil
@@ -207,6 +211,18 @@ func (c *Cluster) Connect(ctx context.Context, i int, within time.Duration) (*Co
 		return nil, err
 	}
 	return one, nil
+}
+
+// late is after how long people are told that they wait.
+const late = 3 * time.Second
+
+// Late has Options.Waiting called unless what is waited for, at most until a limit, has come soon: then call done.
+func (c *Cluster) Late(limit time.Duration) (done func()) {
+	if c.Options.Waiting == nil || limit <= late {
+		return func() {}
+	}
+	timer := time.AfterFunc(late, func() { c.Options.Waiting(c.where(), limit) })
+	return func() { timer.Stop() }
 }
 
 // Prefix returns where the keys are, with its final slash.

@@ -30,7 +30,39 @@ func (c *Conn) Close() error {
 
 // call bounds one call.
 func (c *Conn) call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, c.patience)
+	done := c.cluster.Late(c.patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	return ctx, func() { done(); cancel() }
+}
+
+// again is the pause before a call is tried again that a busy etcd has refused.
+const again = 300 * time.Millisecond
+
+// Persist makes a call, which may be made twice. With Options.Waiting it is made again and again while etcd says that it
+// is too busy, or has lost its leader: for as long as one call may take.
+func (c *Conn) Persist(ctx context.Context, call func() error) error {
+	for end := time.Now().Add(c.patience); ; {
+		err := call()
+		if err == nil || c.cluster.Options.Waiting == nil || !Fleeting(err) || time.Now().Add(again).After(end) || !Sleep(ctx, again) {
+			return err
+		}
+	}
+}
+
+// busy reports whether a member knows a leader, so that who answers nothing is not alone.
+func (c *Conn) busy(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := c.Client.Status(ctx, c.Client.Endpoints()[0])
+	return err == nil && s.Leader != 0
+}
+
+// Silent is the error of a call that nobody has answered in time. ErrBusy: it is not for want of a leader.
+func (c *Conn) Silent(ctx context.Context) error {
+	if c.busy(ctx) {
+		return ErrBusy
+	}
+	return errors.New("no answer that a quorum agrees on; is there a leader?")
 }
 
 // Point is a place in a history: a revision says nothing without the cluster that counted it.

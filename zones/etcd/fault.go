@@ -15,6 +15,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+// ErrBusy says that etcd, or whoever takes connections in its place, does not answer in time.
+var ErrBusy = errors.New("no answer in time: etcd is busy")
+
 // ErrDenied says that the user may not read or write these keys.
 var ErrDenied = rpctypes.ErrPermissionDenied
 
@@ -33,7 +36,7 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 			return refusal(ctx, conn, strings.HasPrefix(c.Client.Endpoints()[0], "https"))
 		default:
 			if !conn.WaitForStateChange(ctx, s) {
-				return fmt.Errorf("no connection within %v", within)
+				return fmt.Errorf("no connection within %v (%w)", within, ErrBusy)
 			}
 		}
 	}
@@ -69,6 +72,7 @@ func (c *Cluster) where() string { return "etcd at " + strings.Join(c.Endpoints,
 
 // Reach connects, before a call that somebody waits for: the error says which etcd does not answer, and why.
 func (c *Cluster) Reach(ctx context.Context) error {
+	defer c.Late(c.Options.Timeout)()
 	if err := c.connect(ctx, c.Options.Timeout); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -101,10 +105,21 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 			return fmt.Errorf("%s did not answer within %v, but does now (it lost a leader, or is busy); try again",
 				c.where(), c.Options.Timeout)
 		}
+		if c.busy(ctx) {
+			return fmt.Errorf("%s did not answer within %v: it is busy. What was asked for may be done all the same; "+
+				"look before you try again", c.where(), c.Options.Timeout)
+		}
 		return fmt.Errorf("%s answers, but no quorum does: it has no leader. Servers go on with what they have; "+
 			"bring back a majority of etcd's members (etcdctl endpoint status --cluster)", c.where())
 	}
 	return fmt.Errorf("%s did not answer within %v", c.where(), c.Options.Timeout)
+}
+
+// Busy reports whether an error is that of an etcd which does not answer in time.
+func Busy(err error) bool {
+	s, _ := status.FromError(err)
+	return errors.Is(err, ErrBusy) || errors.Is(err, ErrSilent) || errors.Is(err, context.DeadlineExceeded) ||
+		s.Code() == codes.DeadlineExceeded || Fleeting(err)
 }
 
 // Fleeting reports whether an error is one of a moment: a member or a leader lost. Whether a transaction was made is

@@ -48,9 +48,13 @@ func (c *Conn) Read(ctx context.Context, at int64, ranges []Range, each func(KV)
 	for _, r := range ranges {
 		from, to := c.cluster.ends(r)
 		for limit := FirstPage; ; {
-			answer, err := c.page(ctx, from, append([]Option{
-				clientv3.WithRange(to), clientv3.WithLimit(int64(limit)), clientv3.WithRev(point.Revision),
-			}, o...))
+			var answer *clientv3.GetResponse
+			err := c.Persist(ctx, func() (err error) {
+				answer, err = c.page(ctx, from, append([]Option{
+					clientv3.WithRange(to), clientv3.WithLimit(int64(limit)), clientv3.WithRev(point.Revision),
+				}, o...))
+				return err
+			})
 			if err != nil {
 				return Point{}, err
 			}

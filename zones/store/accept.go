@@ -20,8 +20,13 @@ func (e *Store) Accept(ctx context.Context, by string) (int64, error) {
 		return 0, e.Explain(ctx, err)
 	}
 	word := acceptance{By: by, Time: e.Options.Now(), Cluster: fmt.Sprintf("%x", at.ClusterID)}
-	// It covers those that were accepted one by one, too.
-	revision, err := e.Begin().Put(etcd.Accepted, word.value(), 0).Delete(etcd.Folder(etcd.AcceptedKeys)).Commit(ctx)
+	var revision int64
+	err = e.Persist(ctx, func() (err error) {
+		// It covers those that were accepted one by one, too.
+		t := e.Begin().Put(etcd.Accepted, word.value(), 0).Delete(etcd.Folder(etcd.AcceptedKeys))
+		revision, err = t.Commit(ctx)
+		return err
+	})
 	if err != nil {
 		return 0, e.Explain(ctx, err)
 	}
@@ -37,12 +42,16 @@ func (e *Store) AcceptKeys(ctx context.Context, by string, keys ...zones.Key) (i
 	if err := e.Reach(ctx); err != nil {
 		return 0, err
 	}
-	t := e.Begin()
 	word := acceptance{By: by, Time: e.Options.Now()}.value()
-	for _, k := range keys {
-		t.At(string(k), 0).Put(etcd.AcceptedKeys+string(k), word, 0)
-	}
-	revision, err := t.Commit(ctx)
+	var revision int64
+	err := e.Persist(ctx, func() (err error) {
+		t := e.Begin()
+		for _, k := range keys {
+			t.At(string(k), 0).Put(etcd.AcceptedKeys+string(k), word, 0)
+		}
+		revision, err = t.Commit(ctx)
+		return err
+	})
 	switch {
 	case errors.Is(err, etcd.ErrConflict):
 		return 0, ErrThere

@@ -60,6 +60,7 @@ const attempts = 12
 func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (Committed, error) {
 	var done Committed
 	total := 0 // as planned first: later plans have only what is left
+	end := time.Now().Add(e.Options.Timeout)
 	for attempt := 0; ; attempt++ {
 		base, err := e.List(ctx)
 		if err == nil {
@@ -78,8 +79,10 @@ func (e *Store) Change(ctx context.Context, plan func(*Listing) (Plan, error)) (
 			}
 			err = e.Explain(ctx, err)
 		}
-		if ctx.Err() != nil || attempt+1 == attempts || !errors.Is(err, etcd.ErrConflict) && !etcd.Fleeting(err) ||
-			!e.again(ctx, attempt, 20*time.Millisecond, err) {
+		// A busy etcd is waited for as long as for one call. Who meets others has had turns enough before that.
+		more := attempt+1 < attempts && errors.Is(err, etcd.ErrConflict) ||
+			etcd.Fleeting(err) && (attempt+1 < attempts || time.Now().Before(end))
+		if ctx.Err() != nil || !more || !e.again(ctx, attempt, 20*time.Millisecond, err) {
 			return done, e.sofar(done, total, err)
 		}
 	}

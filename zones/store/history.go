@@ -44,7 +44,7 @@ func (f *follower) look(ctx context.Context, c *etcd.Conn) (sight, error) {
 	held, at, err := c.Within(f.Options.Silence/2).Get(ctx, etcd.Accepted)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return sight{}, errors.New("no answer that a quorum agrees on; is there a leader?")
+		return sight{}, c.Silent(ctx)
 	case err != nil:
 		return sight{}, err
 	}

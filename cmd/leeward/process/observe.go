@@ -16,6 +16,7 @@ import (
 	"leeward/server/admin"
 	"leeward/server/answer"
 	"leeward/zones"
+	"leeward/zones/etcd"
 	"leeward/zones/folder"
 	"leeward/zones/store"
 )
@@ -31,7 +32,7 @@ type Observer struct {
 }
 
 // Observe reads the resources, and with etcd the vantages' reports. It returns when it has read everything, and fails
-// if that takes longer than limit.
+// if that takes longer than limit, or than hopeless where etcd says that it will not do.
 func Observe(ctx context.Context, s Settings, limit time.Duration) (*Observer, error) {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
@@ -128,12 +129,20 @@ func (o *Observer) resolve(ctx context.Context, names *resolve.Resolver) error {
 	return o.loop.Do(ctx, func(control.Inside) {}) // the answers have now been applied
 }
 
+// hopeless is how long an Observer tries to read what it is refused. A busy etcd it waits for longer.
+const hopeless = 10 * time.Second
+
 // ready waits until the resources and reports are read, or until the source says that it cannot read them.
 func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition, synced <-chan struct{},
 	limit time.Duration,
 ) error {
+	if o.etcd != nil {
+		defer o.etcd.Late(limit)()
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
+	early := time.NewTicker(min(limit, hopeless))
+	defer early.Stop()
 	var last zones.Condition
 	for last.State != zones.Following || synced != nil {
 		select {
@@ -143,6 +152,11 @@ func (o *Observer) ready(ctx context.Context, conditions <-chan zones.Condition,
 			}
 		case <-synced:
 			synced = nil
+		case <-early.C:
+			early.Reset(time.Second)
+			if last.State == zones.CutOff && !etcd.Busy(last.Err) {
+				return fmt.Errorf("the resources cannot be read: %w", last.Err)
+			}
 		case <-timer.C:
 			if last.Err != nil {
 				return fmt.Errorf("the resources cannot be read: %w", last.Err)
