@@ -29,8 +29,8 @@ var (
 //	      nothing for all of Silence: ErrSilent
 //
 // While etcd is ahead its word on progress is none: before 3.4.25 and 3.5.8 it answers for a watch that has yet to be
-// told of a million keys as if it had been. Only an event shows how far a watch is, and the pulse is one. Where no pulse
-// can be seen or written (another range, a user who only reads, a database without space) its word is taken.
+// told of a million keys as if it had been. Only an event shows how far a watch is, and the pulse is one. Where no
+// pulse can be seen or written (another range, a user who only reads, a database without space) its word is taken.
 type Watch struct {
 	Range Range
 	After Point            // what is known: the first event is of the next revision

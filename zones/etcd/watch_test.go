@@ -164,7 +164,8 @@ func TestProgressIsNoWordWhileBehind(t *testing.T) {
 	response := func(revision int64, events ...int64) *clientv3.WatchResponse {
 		r := &clientv3.WatchResponse{Header: &pb.ResponseHeader{ClusterId: cluster, Revision: revision}}
 		for _, at := range events {
-			r.Events = append(r.Events, &clientv3.Event{Kv: &mvccpb.KeyValue{Key: []byte("/leeward/x"), ModRevision: at}})
+			kv := &mvccpb.KeyValue{Key: []byte("/leeward/x"), ModRevision: at}
+			r.Events = append(r.Events, &clientv3.Event{Kv: kv})
 		}
 		return r
 	}
@@ -202,8 +203,8 @@ func TestProgressIsNoWordWhileBehind(t *testing.T) {
 	}
 }
 
-// A watch that is behind in what is none of its business says soon that it has told all: it writes a pulse, or, where it
-// would not see that or may not write, goes by etcd's word on progress.
+// A watch that is behind in what is none of its business says soon that it has told all: it writes a pulse, or, where
+// it would not see that or may not write, goes by etcd's word on progress.
 func TestWatchBehindOfOthers(t *testing.T) {
 	c := start(t, 1)[0]
 	at, err := c.Here(t.Context())
