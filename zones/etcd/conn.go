@@ -38,12 +38,15 @@ func (c *Conn) call(ctx context.Context) (context.Context, context.CancelFunc) {
 // again is the pause before a call is tried again that a busy etcd has refused.
 const again = 300 * time.Millisecond
 
-// Persist makes a call, which may be made twice. With Options.Waiting it is made again and again while etcd says that it
-// is too busy, or has lost its leader: for as long as one call may take.
+// Persist makes a call, which may be made twice. With Options.Waiting it is made again and again while etcd says that
+// it is too busy, or has lost its leader: for as long as one call may take.
 func (c *Conn) Persist(ctx context.Context, call func() error) error {
 	for end := time.Now().Add(c.patience); ; {
 		err := call()
-		if err == nil || c.cluster.Options.Waiting == nil || !Fleeting(err) || time.Now().Add(again).After(end) || !Sleep(ctx, again) {
+		if err == nil || c.cluster.Options.Waiting == nil || !Fleeting(err) {
+			return err
+		}
+		if time.Now().Add(again).After(end) || !Sleep(ctx, again) {
 			return err
 		}
 	}
