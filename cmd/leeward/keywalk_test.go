@@ -169,6 +169,16 @@ func TestKeyWalk(t *testing.T) {
 		delete(w.test[zone].answers, ds)
 		w.test[zone].denial[ds] = w.signed("test.", left, record(w.t, "example.test. 60 NSEC test. NS RRSIG NSEC"))
 	}
+	// hashed has all servers of test. deny the DS by one NSEC3, that of a name, whose hash leads back to itself: it
+	// covers all that it does not match.
+	hashed := func(w *tree, of, next string, flags, iterations int, types string) {
+		hash := func(name string) string { return dns.HashName(name, dns.SHA1, uint16(iterations), "") }
+		text := fmt.Sprintf("%s.test. 60 NSEC3 1 %d %d - %s %s", hash(of), flags, iterations, hash(next), types)
+		for i := range w.test {
+			delete(w.test[i].answers, ds)
+			w.test[i].denial[ds] = w.signed("test.", week, record(w.t, strings.ToLower(text[:33])+text[33:]))
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		status int
@@ -229,6 +239,38 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"insecure by a proof that expired", 1, func(w *tree) { denied(w, 0, -time.Hour); denied(w, 1, -time.Hour) },
 			[]string{"Bogus at example.test:", "what should prove it does not"},
+		},
+		{
+			"insecure by NSEC3", 1, func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 0, "NS") },
+			[]string{"Insecure: the chain of trust ends at example.test.", "put its DS"},
+		},
+		{
+			"NSEC3 that says there is a DS", 1,
+			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 0, "NS DS RRSIG") },
+			[]string{"Bogus at example.test:", "no NSEC or NSEC3 that proves it"},
+		},
+		{
+			"insecure by opt-out", 1, func(w *tree) { hashed(w, "test.", "test.", 1, 0, "NS SOA RRSIG") },
+			[]string{"Insecure: the chain of trust ends at example.test.", "put its DS"},
+		},
+		{
+			"covered without opt-out", 1, func(w *tree) { hashed(w, "test.", "test.", 0, 0, "NS SOA RRSIG") },
+			[]string{"Bogus at example.test:", "no NSEC or NSEC3 that proves it"},
+		},
+		{
+			"more iterations than resolvers take", 1,
+			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 65535, "NS DS RRSIG") },
+			[]string{"Insecure: the chain of trust ends at example.test.", "an NSEC3 with 65535 iterations"},
+		},
+		{
+			"algorithm that nobody knows", 1, func(w *tree) {
+				d := w.keys["example.test."].ToDS(dns.SHA256)
+				d.Algorithm = 250
+				for i := range w.test {
+					w.test[i].answers[ds] = w.signed("test.", week, d)
+				}
+			},
+			[]string{"Insecure: the chain of trust ends at example.test.", "that resolvers do not know"},
 		},
 		{
 			"wrong anchor", 1, func(w *tree) { w.key(".") },

@@ -183,8 +183,8 @@ func expiration(wire []byte, now time.Time) (last time.Time) {
 func (g *sealed) walk(z *zone) (fault string) {
 	if g.chain.Len() == 0 {
 		if h := g.hashing; h != nil && h.iterations > mostIterations {
-			return fmt.Sprintf("its NSEC3 has %d iterations, and %d are the most (RFC 5155 10.3): nothing that is not "+
-				"there is proven", h.iterations, mostIterations)
+			return fmt.Sprintf("its NSEC3 has %d iterations, and %d are the most (RFC 9276 asks for 0): nothing that "+
+				"is not there is proven", h.iterations, mostIterations)
 		}
 		return "it has no NSEC records at its apex and no NSEC3 ones: nothing that is not there is proven"
 	}

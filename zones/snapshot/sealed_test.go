@@ -271,6 +271,41 @@ func BenchmarkSealedNameError(b *testing.B) {
 	}
 }
 
+// TestSealedIterations: of a hash that costs more than any resolver takes, nothing is worked out, and that is said.
+// What the primary has is served all the same.
+func TestSealedIterations(t *testing.T) {
+	primary := newSignedZone(signedKey(t), true)
+	primary.apply(&zones.Record{Origin: "example.test", Owner: "a", Type: "A", Data: []string{"192.0.2.1"}})
+	for iterations, proven := range map[uint16]bool{0: true, 501: false, 65535: false} {
+		all, err := records(primary.last.Zone(sealedApex))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range all {
+			if r.Type == rr.TypeNSEC3 || r.Type == rr.TypeNSEC3PARAM {
+				binary.BigEndian.PutUint16(r.Data[2:], iterations)
+			}
+		}
+		ours := newPasses(time.Now)
+		ours.take(versionOf(t, nil, nil, all))
+		said := slices.ContainsFunc(ours.problems, func(p zones.Problem) bool {
+			return strings.Contains(p.Message, fmt.Sprintf("%d iterations, and 500 are the most", iterations))
+		})
+		var a Answer
+		var d Denial
+		name := []byte("\x01q" + string(sealedApex))
+		ours.last.Lookup(name, uint16(rr.TypeA), classIN, &a)
+		ours.last.NameError(&a, name, &d)
+		if said == proven || len(d.Proofs) > 0 != proven {
+			t.Errorf("%d iterations: %d proofs, %v", iterations, len(d.Proofs), ours.problems)
+		}
+		got, err := records(ours.last.Zone(sealedApex))
+		if err != nil || !slices.Equal(printed(got), printed(all)) {
+			t.Errorf("%d iterations: not served as it is", iterations)
+		}
+	}
+}
+
 // TestSealedFaults: signatures that have expired, and denial that is broken, are served as they are, and said.
 func TestSealedFaults(t *testing.T) {
 	k := signedKey(t)

@@ -287,8 +287,7 @@ func (w *walker) delegation(ctx context.Context, zone, cut string, servers []Ser
 		every = append(every, s.Tags...)
 		var err error
 		if len(set) == 0 {
-			err = proven(zone, cut, m, keys, w.now)
-			s.Wrong = "it has no DS of " + cut + ", and proves it"
+			s.Wrong, err = proven(zone, cut, m, keys, w.now)
 		} else if err = verify(zone, set, sigs, keys, w.now); err == nil {
 			if usable := usable(ds); len(usable) > 0 {
 				s.State, trust = Secure, append(trust, usable)
