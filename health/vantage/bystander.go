@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"leeward/zones/etcd"
@@ -14,6 +15,9 @@ import (
 // under a key that no server watches: a thousand bystanders cost each other nothing. The key has a lease. Renewing it
 // makes no revision, and when the server is gone etcd removes the key. (Vantages have no leases, because their reports
 // must outlive them.)
+//
+// Beside it a bystander that answers queries has a key without a lease, its mark, which it removes when it ends on
+// purpose. A mark alone says that a server was cut off, or died, and may still answer what it knew.
 
 // Times of a bystander, in heartbeats of a vantage (Options.Every). Its lease ends leaseBeats after it was last
 // renewed, unless etcd's leader changes meanwhile. What the server says of itself is written at most once a heartbeat.
@@ -71,6 +75,9 @@ func (l *Link) renew(ctx context.Context) error {
 	if tell {
 		t.Put(l.about, server, lease)
 	}
+	if fresh {
+		l.leaveMark(t)
+	}
 	_, err := t.Commit(ctx)
 	lost := errors.Is(err, etcd.ErrConflict) // the key is gone, or on another lease
 	another := false
@@ -78,7 +85,9 @@ func (l *Link) renew(ctx context.Context) error {
 		var held *etcd.KV
 		if held, _, err = c.Get(ctx, l.about, etcd.KeysOnly()); err == nil {
 			another = held != nil && !fresh
-			err = c.Put(ctx, l.about, server, lease)
+			t := c.Begin().Put(l.about, server, lease)
+			l.leaveMark(t)
+			_, err = t.Commit(ctx)
 		}
 	}
 	l.metrics.written(1, err)
@@ -102,8 +111,37 @@ func (l *Link) renew(ctx context.Context) error {
 	return nil
 }
 
-// Bystanders returns what the servers that probe nothing say of themselves, sorted by name.
-func Bystanders(ctx context.Context, c *etcd.Cluster) ([]json.RawMessage, error) {
+// mark is what the name of a bystander's mark ends with.
+const mark = "/mark"
+
+func (l *Link) leaveMark(t *etcd.Txn) {
+	if l.options.Marked {
+		t.Put(l.about+mark, []byte("{}"), 0)
+	}
+}
+
+// sayGoodbye removes what a bystander has written.
+func (l *Link) sayGoodbye(ctx context.Context, c *etcd.Conn) error {
+	if l.options.Marked {
+		if _, err := c.Begin().Delete(etcd.One(l.about + mark)).Commit(ctx); err != nil {
+			return err
+		}
+	}
+	return c.Revoke(ctx, l.lease)
+}
+
+// Unmark removes the mark of a bystander that is not there any more.
+func Unmark(ctx context.Context, c *etcd.Cluster, id string) error {
+	t := c.Begin().At(etcd.Servers+id, 0).Delete(etcd.One(etcd.Servers + id + mark))
+	if _, err := t.Commit(ctx); !errors.Is(err, etcd.ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+// Bystanders returns what the servers that probe nothing say of themselves, sorted by name, and the names of those that
+// say nothing any more and have not ended on purpose.
+func Bystanders(ctx context.Context, c *etcd.Cluster) (all []json.RawMessage, silent []string, err error) {
 	// Only if there is no quorum is one member asked alone: etcd's proxy keeps such answers for ever, whatever others
 	// write.
 	agreed := ctx
@@ -112,23 +150,36 @@ func Bystanders(ctx context.Context, c *etcd.Cluster) ([]json.RawMessage, error)
 		agreed, cancel = context.WithTimeout(ctx, time.Until(limit)/2)
 		defer cancel()
 	}
-	all, err := bystanders(agreed, c)
+	all, silent, err = bystanders(agreed, c)
 	if err != nil && ctx.Err() == nil {
-		all, err = bystanders(ctx, c, etcd.Alone())
+		all, silent, err = bystanders(ctx, c, etcd.Alone())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
+		return nil, nil, fmt.Errorf("reading what servers that do not probe say of themselves: %w", err)
 	}
-	return all, nil
+	return all, silent, nil
 }
 
-func bystanders(ctx context.Context, c *etcd.Cluster, o ...etcd.Option) (all []json.RawMessage, err error) {
+func bystanders(ctx context.Context, c *etcd.Cluster, o ...etcd.Option) (
+	all []json.RawMessage, silent []string, err error,
+) {
+	there, marked := map[string]bool{}, []string{}
 	_, err = c.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Servers)}, func(kv etcd.KV) {
-		if json.Valid(kv.Value) {
+		id := strings.TrimPrefix(kv.Name, etcd.Servers)
+		if id, is := strings.CutSuffix(id, mark); is {
+			marked = append(marked, id)
+			return
+		}
+		if there[id] = true; json.Valid(kv.Value) {
 			all = append(all, kv.Value)
 		} else {
 			c.Log().Warn("not what a server says of itself: no JSON", "key", kv.Name)
 		}
 	}, o...)
-	return all, err
+	for _, id := range marked {
+		if !there[id] {
+			silent = append(silent, id)
+		}
+	}
+	return all, silent, err
 }

@@ -41,7 +41,7 @@ func TestBystander(t *testing.T) {
 	client := e.dial()
 	says := func(want ...string) func() string {
 		return func() string {
-			all, err := Bystanders(t.Context(), quiet.etcd)
+			all, _, err := Bystanders(t.Context(), quiet.etcd)
 			if got := fmt.Sprintf("%s", all); err != nil || got != fmt.Sprintf("%s", want) {
 				return fmt.Sprintf("%s, %v; want %s", got, err, want)
 			}
@@ -126,7 +126,7 @@ func TestBystanderCrashes(t *testing.T) {
 	}
 	count := func(want int) func() string {
 		return func() string {
-			if all, err := Bystanders(t.Context(), quiet.etcd); err != nil || len(all) != want {
+			if all, _, err := Bystanders(t.Context(), quiet.etcd); err != nil || len(all) != want {
 				return fmt.Sprintf("%s, %v", all, err)
 			}
 			return ""
@@ -135,4 +135,42 @@ func TestBystanderCrashes(t *testing.T) {
 	until(t, "it is there", count(1))
 	quiet.stop()
 	until(t, "it is gone", count(0))
+}
+
+// One that answers queries leaves a mark, which says that it may be cut off, until it ends on purpose or somebody has
+// waited for it for long enough.
+func TestBystanderIsMissed(t *testing.T) {
+	e := startEtcd(t)
+	marked := func(o *Options) { bystander(o); o.Marked = true }
+	crashes, ends := e.link("crashes", marked), e.link("ends", marked)
+	unmarked := e.link("unmarked", bystander)
+	silent := func(want string, there int) func() string {
+		return func() string {
+			all, silent, err := Bystanders(t.Context(), ends.etcd)
+			if got := fmt.Sprint(silent); err != nil || got != want || len(all) != there {
+				return fmt.Sprintf("%s, %d there, %v", got, len(all), err)
+			}
+			return ""
+		}
+	}
+	for _, l := range []*link{crashes, ends, unmarked} {
+		if err := l.SetServer(map[string]string{"id": l.options.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all are there", silent("[]", 3))
+	if err := Unmark(t.Context(), ends.etcd, "crashes"); err != nil {
+		t.Fatal(err)
+	}
+	crashes.stop()
+	unmarked.stop()
+	until(t, "one is missed", silent("[crashes]", 1))
+	if err := ends.Withdraw(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the other is not", silent("[crashes]", 0))
+	if err := Unmark(t.Context(), ends.etcd, "crashes"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nobody is", silent("[]", 0))
 }

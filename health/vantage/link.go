@@ -41,6 +41,7 @@ type Options struct {
 	ID         string        // this vantage's name: no "/" in it; a Bystander that only follows needs none
 	Region     string
 	Bystander  bool                  // it probes nothing and reports nothing, and nobody waits for its heartbeat
+	Marked     bool                  // a Bystander that answers queries: it is missed when it is gone
 	Log        *slog.Logger          // discarded if nil
 	Registerer prometheus.Registerer // none if nil
 	Now        func() time.Time      // time.Now if nil
@@ -200,7 +201,7 @@ func (l *Link) Withdraw(ctx context.Context) error {
 	for range l.etcd.Endpoints {
 		c := l.member(patience / 2)
 		if l.options.Bystander {
-			err = c.Revoke(ctx, l.lease)
+			err = l.sayGoodbye(ctx, c)
 		} else {
 			t := c.Begin().Delete(etcd.Folder(l.reports)).Delete(etcd.One(l.beat)).Delete(etcd.One(l.about))
 			_, err = t.Commit(ctx)

@@ -19,6 +19,7 @@ type Status struct {
 	Self      string       `json:"self,omitempty"`
 	Headline  string       `json:"headline"` // all of it in a sentence or a few, see Say
 	Servers   []Server     `json:"servers"`
+	Signers   []Server     `json:"signers,omitempty"` // each leeward sign
 	Vantages  []Vantage    `json:"vantages"`
 	Regions   []Region     `json:"regions"`
 	Pools     []Pool       `json:"pools"`
@@ -76,15 +77,17 @@ type Server struct {
 	Asked     *steer.Asked `json:"asked,omitempty"`   // which clients it was asked by lately, for forecasts
 	Rolls     []Roll       `json:"rolls,omitempty"`   // what it does of the rolls of zones' keys that are under way
 	NoProbe   bool         `json:"noProbe,omitempty"` // it probes nothing and is no vantage
+	Signs     bool         `json:"signs,omitempty"`   // it is a leeward sign: it answers nothing
 	Fresh     bool         `json:"fresh"`             // it has been heard of within its own stale window
 }
 
 // Roll is what a server does of the roll of a zone's keys, for the server that carries the roll on.
 type Roll struct {
 	Zone  string    `json:"zone"`
-	Step  string    `json:"step"`          // that it does
-	Since time.Time `json:"since"`         // by its clock
-	Due   string    `json:"due,omitempty"` // the wait that is over by its clock
+	Step  string    `json:"step"`            // that it does
+	Since time.Time `json:"since"`           // by its clock
+	Due   string    `json:"due,omitempty"`   // the wait that is over by its clock
+	Waits string    `json:"waits,omitempty"` // who or what holds the roll up, as it finds
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.
@@ -301,15 +304,20 @@ func (s *Status) Knows(region string) bool {
 	})
 }
 
-// AddServer puts a server in its place by name, and marks the vantage that it is.
+// AddServer puts a server in its place by name, and marks the vantage that it is. One that only signs goes among the
+// signers.
 func (s *Status) AddServer(v Server) {
-	at, there := slices.BinarySearchFunc(s.Servers, v.ID, func(o Server, id string) int {
+	all := &s.Servers
+	if v.Signs {
+		all = &s.Signers
+	}
+	at, there := slices.BinarySearchFunc(*all, v.ID, func(o Server, id string) int {
 		return strings.Compare(o.ID, id)
 	})
 	if there {
-		s.Servers[at] = v
+		(*all)[at] = v
 	} else {
-		s.Servers = slices.Insert(s.Servers, at, v)
+		*all = slices.Insert(*all, at, v)
 	}
 	for i := range s.Vantages {
 		if s.Vantages[i].ID == v.ID && !v.NoProbe {

@@ -214,7 +214,7 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 		return "", nil, err
 	}
 	out := &fleet{}
-	for _, v := range s.Servers {
+	for _, v := range slices.Concat(s.Servers, s.Signers) {
 		row := serverRow{Server: v, State: "up", Words: v.Source.State, Link: c.other(v.Admin)}
 		if v.ID == c.ID {
 			row.Link = "/"
@@ -226,6 +226,8 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 			row.State, row.Words = "part", v.Source.State+" since "+since(v.Source.Since, s.Time)
 		case v.CopyError != "":
 			row.State, row.Words = "part", "following; the copy on disk is not kept: "+v.CopyError
+		case v.Signs:
+			row.Words = "signs for others, " + row.Words
 		}
 		out.Servers = append(out.Servers, row)
 	}

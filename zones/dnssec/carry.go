@@ -28,9 +28,9 @@ type Said struct {
 	Silent time.Duration // for how long it has not been heard of; 0: it is alive
 }
 
-// longSilent is for how long a server that is not heard of holds a roll up. It may be cut off from etcd, and answer as
+// LongSilent is for how long a server that is not heard of holds a roll up. It may be cut off from etcd, and answer as
 // it did before.
-const longSilent = 24 * time.Hour
+const LongSilent = 24 * time.Hour
 
 // ahead is how far in the future a step may begin before the clock that wrote it is held to be wrong.
 const ahead = 5 * time.Minute
@@ -161,7 +161,7 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 	held := now
 	for _, s := range fleet {
 		switch {
-		case s.Silent >= longSilent:
+		case s.Silent >= LongSilent:
 		case s.Silent > 0:
 			lack = append(lack, fmt.Sprintf("server %s has not been heard of for %v (it is waited for a day)", s.Server,
 				s.Silent.Round(time.Second)))
@@ -180,7 +180,7 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 		next.Held, next.Passed, c.Write = held.UTC().Truncate(time.Second), r.Began, true
 		return c, nil
 	}
-	due := func(s Said) bool { return s.Silent >= longSilent || s.Word.Due == r.wait() }
+	due := func(s Said) bool { return s.Silent >= LongSilent || s.Word.Due == r.wait() }
 	rested := !slices.ContainsFunc(fleet, func(s Said) bool { return !due(s) }) && r.Due(now, ttl)
 	var ds [][][]byte
 	if r.Asks() && (r.Seen.IsZero() || rested) {

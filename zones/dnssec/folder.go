@@ -72,8 +72,10 @@ func (f *Folder) Origins() (all []rr.Name) {
 // Mark returns a text that changes when files of the zone's keys do.
 func (f *Folder) Mark(origin rr.Name) string { return f.marks[origin] }
 
-// Changed returns when a file of the zone's keys was last changed.
-func (f *Folder) Changed(origin rr.Name) time.Time { return f.times[origin] }
+// Told returns keys of a zone as others are told of them: those whose files were changed last count.
+func (f *Folder) Told(origin rr.Name, k *Keys) HandedOut {
+	return HandedOut{Keys: k, Made: f.times[origin]}
+}
 
 // Read reads the keys of a zone. The error wraps ErrNoKey if there is none.
 func (f *Folder) Read(origin rr.Name) (*Keys, error) {

@@ -20,7 +20,8 @@ import (
 
 // A handout is what a zone's signer tells of the zone's keys to servers that hold none: the public parts, and when each
 // does what. It is signed by the keys themselves. Who has one takes the next only from a key that is in the zone by it,
-// so that nobody else can take a zone's keys away from a server that runs.
+// so that nobody else can take a zone's keys away from a server that runs. Where keys are in etcd it tells how far a
+// roll of them is too: a server without keys says what it does of that.
 
 // handout is the JSON of one. Body is what is signed.
 type handout struct {
@@ -29,9 +30,11 @@ type handout struct {
 }
 
 type handoutBody struct {
-	Zone string       `json:"zone"`
-	Made int64        `json:"made"` // Unix seconds; the later of two counts
-	Keys []handoutKey `json:"keys"`
+	Zone     string       `json:"zone"`
+	Made     int64        `json:"made"` // Unix seconds; the later of two counts
+	Revision int64        `json:"revision,omitempty"`
+	Keys     []handoutKey `json:"keys"`
+	Roll     *Roll        `json:"roll,omitempty"`
 }
 
 type handoutKey struct {
@@ -46,9 +49,20 @@ func handoutInput(origin rr.Name, body []byte) []byte {
 	return append(input, body...)
 }
 
-// HandOut returns a handout of the keys, whose private parts must be there.
-func (k *Keys) HandOut(made time.Time) ([]byte, error) {
-	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: made.Unix()}
+// HandedOut is what a handout says.
+type HandedOut struct {
+	Keys *Keys
+	Made time.Time
+	// Revision is etcd's at which the keys were so, where they are in etcd: of two that differ, who knows a later one
+	// knows better, whatever the clocks say. 0: they are files.
+	Revision int64
+	Roll     *Roll // of these keys; nil: there was none
+}
+
+// HandOut returns a handout of keys, whose private parts must be there.
+func HandOut(o HandedOut) ([]byte, error) {
+	k := o.Keys
+	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: o.Made.Unix(), Revision: o.Revision, Roll: o.Roll}
 	for i := range k.all {
 		one := handoutKey{DNSKEY: k.all[i].DNSKEY(), Role: k.all[i].Role.String(), Times: map[string]int64{}}
 		k.all[i].Times.Each(func(name string, at time.Time) { one.Times[name] = at.Unix() })
@@ -80,21 +94,21 @@ type Hand struct {
 }
 
 // ReadHandOut reads a handout of a zone. One of the keys in had that is in the zone at that time must have signed it;
-// where had is nil, one of its own. It returns when it was made, too.
-func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Hand) (*Keys, time.Time, error) {
+// where had is nil, one of its own.
+func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Hand) (o HandedOut, err error) {
 	var h handout
 	var b handoutBody
 	if json.Unmarshal(data, &h) != nil || json.Unmarshal(h.Body, &b) != nil {
-		return nil, time.Time{}, errors.New("the keys that were handed out cannot be read")
+		return o, errors.New("the keys that were handed out cannot be read")
 	}
 	if b.Zone != rr.TrimDot(origin.String()) {
-		return nil, time.Time{}, fmt.Errorf("the keys that were handed out are of %q", b.Zone)
+		return o, fmt.Errorf("the keys that were handed out are of %q", b.Zone)
 	}
 	var all []TimedKey
 	for _, one := range b.Keys {
 		key, err := publicKey(origin, one.DNSKEY)
 		if err != nil {
-			return nil, time.Time{}, err
+			return o, err
 		}
 		key.hand = hand
 		timed := TimedKey{Key: key}
@@ -112,7 +126,7 @@ func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Ha
 	}
 	keys, err := NewKeys(origin, all...)
 	if err != nil {
-		return nil, time.Time{}, err
+		return o, err
 	}
 	keys.hand = hand
 	trusted := keys
@@ -127,12 +141,15 @@ func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Ha
 		}
 		for _, signature := range h.Signatures {
 			if verify(key.DNSKEY(), input, signature) {
-				return keys, time.Unix(b.Made, 0), nil
+				return HandedOut{keys, time.Unix(b.Made, 0), b.Revision, b.Roll}, nil
 			}
 		}
 	}
-	return nil, time.Time{}, errors.New("the keys that were handed out are signed by none that the zone has")
+	return o, errors.New("the keys that were handed out are signed by none that the zone has")
 }
+
+// Same reports whether two handouts say the same of a zone, whoever made them when.
+func (o *HandedOut) Same(p *HandedOut) bool { return o.Keys.Equal(p.Keys) && o.Roll.Same(p.Roll) }
 
 // Equal reports whether others are the same keys, with the same times and roles.
 func (k *Keys) Equal(o *Keys) bool {

@@ -24,13 +24,15 @@ func newEdge(t *testing.T, k *Keys, at time.Time) *edge {
 	e.hand = &Hand{Received: NewReceived(k.origin, func(_ int64, name string, err error) {
 		e.refused = append(e.refused, name+": "+err.Error())
 	}), Secret: []byte("of this server")}
-	paper, err := k.HandOut(at)
+	paper, err := HandOut(HandedOut{Keys: k, Made: at})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Keys, _, err = ReadHandOut(k.origin, paper, nil, at, e.hand); err != nil {
+	read, err := ReadHandOut(k.origin, paper, nil, at, e.hand)
+	if err != nil {
 		t.Fatal(err)
 	}
+	e.Keys = read.Keys
 	return e
 }
 
@@ -237,15 +239,17 @@ func TestHandOut(t *testing.T) {
 	hand := &Hand{Received: NewReceived(origin, nil)}
 	read := func(k, had *Keys) (*Keys, error) {
 		t.Helper()
-		paper, err := k.HandOut(at)
+		roll := &Roll{Kind: RollsEntry, Step: "sign", Began: at, New: []Place{second.all[0].Place()}}
+		out := HandedOut{k, at, 12, roll}
+		paper, err := HandOut(out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, made, err := ReadHandOut(origin, paper, had, at, hand)
-		if err == nil && !made.Equal(at) {
-			t.Errorf("it was made at %v", made)
+		got, err := ReadHandOut(origin, paper, had, at, hand)
+		if err == nil && (!got.Made.Equal(at) || got.Revision != 12 || !got.Same(&out)) {
+			t.Errorf("%+v became %+v", out, got)
 		}
-		return got, err
+		return got.Keys, err
 	}
 	one, err := read(first, nil)
 	if err != nil {
@@ -266,14 +270,16 @@ func TestHandOut(t *testing.T) {
 	if _, err := read(second, one); err == nil {
 		t.Error("the keys of a stranger are taken")
 	}
-	paper, _ := both.HandOut(at)
-	altered := bytes.Replace(paper, []byte("Inactive"), []byte("Activate"), 1)
-	if _, _, err := ReadHandOut(origin, altered, one, at, hand); err == nil {
-		t.Error("times that were altered are taken")
+	paper, _ := HandOut(HandedOut{Keys: both, Made: at, Roll: &Roll{Kind: RollsZSK, Step: "publish", Began: at}})
+	for _, change := range [][2]string{{"Inactive", "Activate"}, {`"publish"`, `"delete"`}} {
+		altered := bytes.Replace(paper, []byte(change[0]), []byte(change[1]), 1)
+		if _, err := ReadHandOut(origin, altered, one, at, hand); err == nil || bytes.Equal(altered, paper) {
+			t.Errorf("a handout with %s in place of %s is taken", change[1], change[0])
+		}
 	}
 	other := strings.Replace(string(paper), "example", "another", 1)
 	for _, paper := range []string{"", "{}", string(paper[:len(paper)/2]), other} {
-		if _, _, err := ReadHandOut(origin, []byte(paper), nil, at, hand); err == nil {
+		if _, err := ReadHandOut(origin, []byte(paper), nil, at, hand); err == nil {
 			t.Errorf("%.40q is taken", paper)
 		}
 	}

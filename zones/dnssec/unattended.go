@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -125,6 +126,13 @@ const over = "over"
 
 // Over reports whether the roll has ended, or there is none.
 func (r *Roll) Over() bool { return r == nil || r.Step == over }
+
+// Same reports whether two rolls are the same, and as far. Both may be nil.
+func (r *Roll) Same(o *Roll) bool {
+	a, _ := json.Marshal(r) // it never fails
+	b, _ := json.Marshal(o)
+	return string(a) == string(b)
+}
 
 // String says how far the roll is.
 func (r *Roll) String() string {

@@ -67,7 +67,7 @@ func (l *Loop) isHeavy(w waiting) bool {
 	for _, k := range w.keyed {
 		n += l.catalog.CountIn(k.origin)
 	}
-	l.builder.DueKeys(l.o.Now(), func(origin string) { n += l.catalog.CountIn(origin) })
+	l.builder.DueKeys(l.o.Clock(), func(origin string) { n += l.catalog.CountIn(origin) })
 	if w.table != nil && w.table != l.table {
 		n += l.catalog.CountOf(zones.KindPolicy)
 	}

@@ -93,7 +93,7 @@ func (l *Loop) apply(now time.Time, w waiting) applied {
 		a.table, build = w.table, true
 	}
 	if l.snapshot != nil {
-		if e := l.builder.NextExpiry(); !e.IsZero() && !now.Before(e) {
+		if e := l.builder.NextExpiry(); !e.IsZero() && !l.o.Clock().Before(e) {
 			build = true
 		}
 	}

@@ -39,12 +39,13 @@ import (
 type LoopOptions struct {
 	Log     *slog.Logger
 	Now     func() time.Time
-	Metrics *Metrics   // nil: none are taken
-	Geo     *geo.Table // nil: no client's location is known
-	Own     string     // the vantage of this process: its reports never go stale here
-	Region  string     // where this process is
-	Fleet   bool       // there are other vantages to hear from
-	ByClock bool       // freshness goes by the writers' clocks: for a process that looks only once
+	Clock   func() time.Time // that zones are built and signed by; Now if nil
+	Metrics *Metrics         // nil: none are taken
+	Geo     *geo.Table       // nil: no client's location is known
+	Own     string           // the vantage of this process: its reports never go stale here
+	Region  string           // where this process is
+	Fleet   bool             // there are other vantages to hear from
+	ByClock bool             // freshness goes by the writers' clocks: for a process that looks only once
 
 	// Publish serves a state. It must not be nil.
 	Publish func(answer.State)
@@ -143,9 +144,12 @@ func NewLoop(o LoopOptions) *Loop {
 	if o.Pace == nil {
 		o.Pace = func() func() { return func() {} }
 	}
+	if o.Clock == nil {
+		o.Clock = o.Now
+	}
 	l := &Loop{
 		o: o, inbox: newInbox(), table: o.Geo, fleet: newFleet(),
-		catalog: catalog.New(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Now),
+		catalog: catalog.New(o.Now), members: newMembers(o.Now), builder: snapshot.NewBuilder(o.Clock),
 		board:     health.NewBoard(),
 		back:      make(chan applied, 1),
 		condition: zones.Condition{State: zones.Starting, Since: o.Now()}, began: o.Now(),
@@ -476,7 +480,10 @@ func (l *Loop) due() time.Time {
 		}
 	}
 	if l.snapshot != nil && !l.aside {
-		earlier(l.builder.NextExpiry())
+		if e := l.builder.NextExpiry(); !e.IsZero() {
+			left := e.Sub(l.o.Clock())
+			earlier(l.o.Now().Add(left))
+		}
 	}
 	if since := l.staleSince(); !since.IsZero() && !l.stale && l.view != nil {
 		earlier(since.Add(staleAfter))

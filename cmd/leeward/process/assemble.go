@@ -162,7 +162,8 @@ func (r *run) assemble() error {
 		return err
 	}
 	o := control.LoopOptions{
-		Log: r.Log, Now: time.Now, Geo: r.geo.Table(), Sources: r.geo.Sources, Metrics: r.metrics, Own: r.ID,
+		Log: r.Log, Now: time.Now, Clock: r.clock(), Geo: r.geo.Table(), Sources: r.geo.Sources,
+		Metrics: r.metrics, Own: r.ID,
 		Region: r.Region, CountCountries: r.CountCountries,
 		Publish: func(answer.State) { r.changes.Published() }, Assign: r.assign, Names: r.names.Answer, Pace: paceHeap,
 	}
@@ -187,8 +188,8 @@ func (r *run) assemble() error {
 			r.changes.Published()
 		}
 		o.Follow = r.secondary.Assign
-		r.roller = newRoller(r)
 	}
+	r.roller = newRoller(r)
 	if r.link != nil {
 		o.Fleet, o.Measure, o.Unmeasure = true, r.link.Measure, r.link.Unmeasure
 	}

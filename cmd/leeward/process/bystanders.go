@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,8 @@ type bystanders struct {
 	mu   sync.Mutex
 	at   time.Time // of the last attempt
 	last []admin.Server
-	err  error // why last is not fresh; nil: it is
+	gone map[string]time.Time // servers that have not ended on purpose: when they were first seen to say nothing
+	err  error                // why last is not fresh; nil: it is
 }
 
 // A status waits at most bystandersWait for them.
@@ -37,6 +39,7 @@ func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 	if b.etcd == nil {
 		return
 	}
+	defer sayWaits(s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if time.Since(b.at) >= bystandersEvery {
@@ -61,7 +64,7 @@ func (b *bystanders) tell(ctx context.Context, s *admin.Status) {
 func (b *bystanders) read(ctx context.Context) {
 	limited, stop := context.WithTimeout(ctx, bystandersWait)
 	defer stop()
-	all, err := vantage.Bystanders(limited, b.etcd.Cluster)
+	all, gone, err := vantage.Bystanders(limited, b.etcd.Cluster)
 	if ctx.Err() != nil {
 		return // the client that asked went away
 	}
@@ -69,12 +72,49 @@ func (b *bystanders) read(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	was := b.gone
+	b.gone = map[string]time.Time{}
+	for _, id := range gone {
+		if b.gone[id] = b.at; !was[id].IsZero() {
+			b.gone[id] = was[id]
+		}
+	}
 	b.last = b.last[:0]
 	for _, text := range all {
 		var v admin.Server
 		if json.Unmarshal(text, &v) == nil && v.ID != "" {
 			v.NoProbe = true
 			b.last = append(b.last, v)
+		}
+	}
+}
+
+// silent returns for how long servers have been silent, as far as this process has listened, that have not ended on
+// purpose. It is as old as the last status.
+func (b *bystanders) silent() map[string]time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := map[string]time.Duration{}
+	for id, since := range b.gone {
+		all[id] = max(time.Second, time.Since(since))
+	}
+	return all
+}
+
+// sayWaits adds to a status whom rolls of keys wait for, as servers and signers have found that hold the keys.
+func sayWaits(s *admin.Status) {
+	for _, v := range slices.Concat(s.Servers, s.Signers) {
+		for _, roll := range v.Rolls {
+			text := heldUp(roll.Waits)
+			zone := "zones/" + roll.Zone
+			if text == "" || !v.Fresh || slices.ContainsFunc(s.Problems, func(p admin.Problem) bool {
+				return p.Resource == zone && strings.Contains(p.Message, text)
+			}) {
+				continue
+			}
+			s.Problems = append(s.Problems, admin.Problem{
+				Resource: zone, Field: "dnssec", InService: admin.InServiceNewest, Message: text,
+			})
 		}
 	}
 }

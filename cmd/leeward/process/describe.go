@@ -25,8 +25,10 @@ func (r *run) describe(ctx context.Context) {
 	}
 	for {
 		var s admin.Server
-		if r.dns != nil && r.loop.Do(ctx, func(i control.Inside) { s = r.self(i) }) == nil {
-			s.Asked = asker.tell(time.Now())
+		if (r.dns != nil || r.Sign) && r.loop.Do(ctx, func(i control.Inside) { s = r.self(i) }) == nil {
+			if r.dns != nil {
+				s.Asked = asker.tell(time.Now())
+			}
 			s.SnapshotAgeSeconds = 0 // it changes all the time, and a server that cannot write could not update it
 			if !reflect.DeepEqual(s, told) {
 				if err := r.link.SetServer(s); err != nil {
@@ -68,7 +70,10 @@ func (r *run) self(i control.Inside) admin.Server {
 	if r.roller != nil {
 		s.Rolls = r.roller.says()
 	}
-	s.HeldFirst, s.NoProbe = i.Held(mostHeldTold), r.NoProbe
+	if r.edge != nil {
+		s.Rolls = r.edge.says()
+	}
+	s.HeldFirst, s.NoProbe, s.Signs = i.Held(mostHeldTold), r.NoProbe, r.Sign
 	s.Source.Kind = "etcd"
 	if r.files != nil {
 		s.Source.Kind = "files"

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"leeward/cmd/leeward/control"
+	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/catalog"
 	"leeward/zones/disk"
@@ -48,13 +49,30 @@ type edge struct {
 
 	refusals sync.Mutex
 	refused  map[slot]string // chunks that are not used, and why
+
+	rolls edgeRolls
+}
+
+// edgeRolls is what a server without keys says of rolls. It holds them up as any other server does: until it answers as
+// they say, and what resolvers have had from it before is forgotten.
+type edgeRolls struct {
+	elapsed  func() time.Duration // that no setting of a clock changes
+	settings func(ctx context.Context) (map[rr.Name]*zones.Zone, error)
+	does     func(origin rr.Name, k *dnssec.Keys, now time.Time) bool
+	rest     func(z *zones.Zone) time.Duration
+
+	witness dnssec.Witness // with edge.mu
+
+	mu    sync.Mutex // nobody waits for the loop while holding it
+	words []admin.Roll
 }
 
 // edgeZone is what there is of a zone.
 type edgeZone struct {
 	hand *dnssec.Hand
 	keys *dnssec.Keys // nil: none were handed out
-	made time.Time
+	out  dnssec.HandedOut
+	mark string // of what the witness of rolls has passed, with keys
 	bad  string // why the newest handout is not used
 	told string // what the status says
 }
@@ -73,7 +91,7 @@ const (
 
 func newEdge(r *run) *edge {
 	e := &edge{
-		log: r.Log, now: time.Now, etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
+		log: r.Log, now: r.clock(), etcd: r.etcd.Cluster, ahead: r.epochs.ahead, kept: r.kept,
 		loop:  func() *control.Loop { return r.loop },
 		zones: map[string]*edgeZone{}, came: map[string]bool{}, refused: map[slot]string{},
 	}
@@ -85,7 +103,12 @@ func newEdge(r *run) *edge {
 			r.Log.Error("what is handed out is neither read from disk nor kept there: a restart needs etcd", "err", err)
 		}
 	}
-	e.gate = newGate(r.Log, time.Now)
+	began := e.now()
+	e.rolls = edgeRolls{
+		elapsed:  func() time.Duration { return e.now().Sub(began) },
+		settings: r.signedZones, does: r.signs, rest: r.rests(),
+	}
+	e.gate = newGate(r.Log, r.clock())
 	e.gate.deliver = func(b zones.Batch) { r.loop.Batch(b) }
 	e.gate.say = func(origin, what string) { r.loop.Awaits(origin, "change", what) }
 	e.gate.inService = func(f func(*catalog.Catalog)) error {
@@ -180,7 +203,7 @@ func (e *edge) keys(origin string, paper []byte, again bool) {
 		return
 	}
 	name, _ := rr.ParseName(origin)
-	k, made, err := dnssec.ReadHandOut(name, paper, z.keys, e.now(), z.hand)
+	out, err := dnssec.ReadHandOut(name, paper, z.keys, e.now(), z.hand)
 	switch {
 	case err != nil:
 		if z.bad != err.Error() {
@@ -189,20 +212,92 @@ func (e *edge) keys(origin string, paper []byte, again bool) {
 				"err", err)
 		}
 		return
-	case z.keys != nil && made.Before(z.made), z.keys != nil && k.Equal(z.keys):
+	case z.keys != nil && out.Made.Before(z.out.Made), z.keys != nil && out.Same(&z.out):
 		z.bad = ""
 		return
 	}
-	z.keys, z.made, z.bad = k, made, ""
+	same := z.keys != nil && out.Keys.Equal(z.keys)
+	if z.bad = ""; same {
+		out.Keys = z.out.Keys
+	}
+	z.out = out
 	if again {
-		z.hand.Kept = e.kept.find(k, dnssec.EpochAt(name, e.now()))
+		z.hand.Kept = e.kept.find(out.Keys, dnssec.EpochAt(name, e.now()))
 	} else {
 		e.keep(origin, paper)
-		e.log.Info("a zone's signatures come from others, made with these keys", "zone", origin, "keys", len(k.All()),
-			"made", made)
 	}
-	e.loop().Keyed(origin, k, nil)
-	e.gate.keyed(origin, k)
+	if !again && !same {
+		e.log.Info("a zone's signatures come from others, made with these keys", "zone", origin, "keys",
+			len(out.Keys.All()), "made", out.Made)
+	}
+	e.use(name, z, same)
+}
+
+// use has a zone answered with the keys that were handed out last. same: those in use are the same, and it may be that
+// only more is known to be past of their roll.
+func (e *edge) use(name rr.Name, z *edgeZone, same bool) {
+	keys, mark := z.out.Keys, ""
+	if z.out.Roll != nil {
+		keys = e.rolls.witness.Passed(keys, z.out.Roll)
+		mark = z.out.Roll.Passed.String() + e.rolls.witness.Mark(name)
+	}
+	if same && mark == z.mark {
+		return
+	}
+	z.keys, z.mark = keys, mark
+	origin := rr.TrimDot(name.String())
+	e.loop().Keyed(origin, keys, nil)
+	e.gate.keyed(origin, keys)
+}
+
+// roll looks at the rolls that are under way, and works out what this server says of them.
+func (e *edge) roll(ctx context.Context) {
+	e.mu.Lock()
+	any := false
+	for _, z := range e.zones {
+		any = any || z.keys != nil && !z.out.Roll.Over()
+	}
+	e.mu.Unlock()
+	var words []admin.Roll
+	if any {
+		all, err := e.rolls.settings(ctx)
+		if err != nil {
+			return // the server stops, or is busy
+		}
+		words = e.words(all)
+	}
+	e.rolls.mu.Lock()
+	defer e.rolls.mu.Unlock()
+	e.rolls.words = words
+}
+
+func (e *edge) words(all map[rr.Name]*zones.Zone) (words []admin.Roll) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	for _, origin := range slices.Sorted(maps.Keys(e.zones)) {
+		z := e.zones[origin]
+		name, err := rr.ParseName(origin)
+		settings := all[name]
+		if err != nil || settings == nil || z.keys == nil || z.out.Roll.Over() {
+			e.rolls.witness.Forget(name)
+			continue
+		}
+		word := e.rolls.witness.Word(name, z.out.Roll, e.rolls.does(name, z.keys, now), now, e.rolls.elapsed(),
+			e.rolls.rest(settings))
+		if word != nil {
+			words = append(words, admin.Roll{Zone: origin, Step: word.Step, Since: word.Since, Due: word.Due})
+		}
+		e.use(name, z, true)
+	}
+	return words
+}
+
+// says returns what this server says of rolls.
+func (e *edge) says() []admin.Roll {
+	e.rolls.mu.Lock()
+	defer e.rolls.mu.Unlock()
+	return e.rolls.words
 }
 
 // keep puts a handout on disk.
@@ -238,6 +333,7 @@ func (e *edge) run(ctx context.Context) {
 		case <-tick.C:
 			e.arrived()
 			e.gate.tick()
+			e.roll(ctx)
 			e.late()
 		}
 	}

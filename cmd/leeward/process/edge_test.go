@@ -484,7 +484,7 @@ func TestEdgeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paper, err := theirs.HandOut(time.Now().Add(time.Hour))
+	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: theirs, Made: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

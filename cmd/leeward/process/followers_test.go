@@ -216,7 +216,7 @@ func TestFollowBehindProxy(t *testing.T) {
 	}
 	defer through.Close()
 	for want := range 2 {
-		all, err := vantage.Bystanders(t.Context(), through)
+		all, _, err := vantage.Bystanders(t.Context(), through)
 		if err != nil || len(all) != want {
 			t.Errorf("servers that do not probe: %s, %v; want %d", all, err, want)
 		}

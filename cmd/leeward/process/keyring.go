@@ -29,8 +29,8 @@ type keyring struct {
 	now    func() time.Time
 	tell   func(origin string, k *dnssec.Keys, err error)
 	recall func(origin string, k *dnssec.Keys) // hands over what an earlier process has signed; nil: nothing
-	// found hears of keys before they are handed over, and when their files were changed; nil: nobody does.
-	found func(origin string, k *dnssec.Keys, changed time.Time)
+	// found hears of keys before they are handed over, as they can be told to others; nil: nobody does.
+	found func(origin string, o dnssec.HandedOut)
 
 	wake   chan struct{} // has a token when there is something to look for
 	mu     sync.Mutex
@@ -44,8 +44,8 @@ type keyring struct {
 // keyPlace is where keys are, as it is at one moment.
 type keyPlace interface {
 	Origins() []rr.Name
-	Mark(origin rr.Name) string // changes when the zone's keys do
-	Changed(origin rr.Name) time.Time
+	Mark(origin rr.Name) string                           // changes when the zone's keys do
+	Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut // the zone's keys, as others are told of them
 	Read(origin rr.Name) (*dnssec.Keys, error)
 }
 
@@ -66,7 +66,7 @@ const (
 
 func newKeyring(s *Settings, tell func(origin string, k *dnssec.Keys, err error)) *keyring {
 	k := &keyring{
-		folder: s.Keys, makes: s.Etcd == nil, log: s.Log, now: time.Now, tell: tell, wake: make(chan struct{}, 1),
+		folder: s.Keys, makes: s.Etcd == nil, log: s.Log, now: s.clock(), tell: tell, wake: make(chan struct{}, 1),
 		known: map[string]known{}, told: map[string]string{},
 	}
 	if k.folder == "" && k.makes && s.State != "" {
@@ -231,7 +231,7 @@ func (k *keyring) find(f keyPlace, origin string, makes bool) bool {
 			k.say(origin, keys)
 		}
 		if k.found != nil {
-			k.found(origin, keys, f.Changed(name))
+			k.found(origin, f.Told(name, keys))
 		}
 		if has.keys == nil && k.recall != nil {
 			k.recall(origin, keys)

@@ -203,9 +203,9 @@ func (r *run) gather(ctx context.Context) (*admin.Status, error) {
 		s.Self, s.Secondaries = r.ID, r.secondaries()
 		s.Following = r.following()
 		self.Asked = r.answers.Asked(control.AskedShown)
-		s.AddServer(self)
 	}
 	if r.dns != nil || r.Sign {
+		s.AddServer(self)
 		s.Signing = r.epochs.signings(nil)
 	}
 	r.bystanders.tell(ctx, s)

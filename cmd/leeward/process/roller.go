@@ -2,17 +2,18 @@ package process
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"weak"
 
 	"leeward/cmd/leeward/control"
+	"leeward/health/vantage"
 	"leeward/server/admin"
 	"leeward/zones"
 	"leeward/zones/dnssec"
@@ -23,7 +24,9 @@ import (
 )
 
 // roller begins and carries on the rolls of zones' keys that are in etcd, and clears keys away that are done. Every
-// server does so; what one writes is refused if another has been faster. So it does not matter which of them lives.
+// server and signer that can open the keys does so; what one writes is refused if another has been faster. So it does
+// not matter which of them lives. A server without keys only says what it does of a roll (edge.roll), which counts as
+// much as what others say.
 type roller struct {
 	id      string
 	log     *slog.Logger
@@ -46,6 +49,7 @@ type roller struct {
 	wake  chan struct{} // has a token when there is something to look at
 	mu    sync.Mutex
 	words map[rr.Name]*dnssec.Word
+	waits map[rr.Name]string // who or what holds each roll up
 	asked map[rr.Name]granted
 }
 
@@ -126,6 +130,9 @@ func (r *roller) look(ctx context.Context) {
 	o := r.ring.sealed.now()
 	r.ring.finding.Unlock()
 	servers := sync.OnceValues(func() ([]heardOf, error) { return r.servers(ctx) })
+	r.mu.Lock()
+	maps.DeleteFunc(r.waits, func(origin rr.Name, _ string) bool { return all[origin] == nil })
+	r.mu.Unlock()
 	again := false
 	for _, origin := range slices.Sorted(maps.Keys(all)) {
 		waits, err := r.zone(ctx, o, origin, all[origin], servers)
@@ -146,9 +153,12 @@ func (r *roller) look(ctx context.Context) {
 
 // wait notes who or what holds the roll of a zone up, and reports whether that is new.
 func (r *roller) wait(origin rr.Name, waits string) bool {
-	if waits != "" {
-		waits = "the roll of its keys waits: " + waits
+	r.mu.Lock()
+	if r.waits[origin] = waits; waits == "" {
+		delete(r.waits, origin)
 	}
+	r.mu.Unlock()
+	waits = heldUp(waits)
 	r.ring.finding.Lock()
 	defer r.ring.finding.Unlock()
 	s := r.ring.sealed
@@ -162,6 +172,14 @@ func (r *roller) wait(origin rr.Name, waits string) bool {
 	s.waits[origin] = waits
 	r.log.Warn("a roll of keys is held up", "zone", rr.TrimDot(origin.String()), "why", waits)
 	return true
+}
+
+// heldUp says that a roll is held up by somebody or something; "": by nothing.
+func heldUp(waits string) string {
+	if waits == "" {
+		return ""
+	}
+	return "the roll of its keys waits: " + waits
 }
 
 // held returns the keys that the server has in use for a zone, how far their roll is, and what this server says of
@@ -237,7 +255,7 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 	if err != nil {
 		return c.Waits, err
 	}
-	if !sameRoll(held.Roll, roll) {
+	if !held.Roll.Same(roll) {
 		return c.Waits, nil // what was looked at is not what there is any more
 	}
 	if err := v.Carry(ctx, held, c.Roll, c.Changed); err != nil {
@@ -245,12 +263,6 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 	}
 	r.log.Info("a roll of keys goes on", "zone", rr.TrimDot(origin.String()), "roll", c.Roll.String())
 	return c.Waits, nil
-}
-
-func sameRoll(a, b *dnssec.Roll) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return string(x) == string(y)
 }
 
 // read reads the keys of a zone from etcd, to write them.
@@ -303,7 +315,7 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 		if err != nil {
 			return "", err
 		}
-		if !sameRoll(held.Roll, roll) {
+		if !held.Roll.Same(roll) {
 			return "", nil
 		}
 		if _, err := v.Begin(ctx, held, one.kind, 0, now); err != nil {
@@ -319,9 +331,19 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 func (r *roller) says() (all []admin.Roll) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, origin := range slices.Sorted(maps.Keys(r.words)) {
-		w := r.words[origin]
-		all = append(all, admin.Roll{Zone: rr.TrimDot(origin.String()), Step: w.Step, Since: w.Since, Due: w.Due})
+	origins := map[rr.Name]bool{}
+	for origin := range r.words {
+		origins[origin] = true
+	}
+	for origin := range r.waits {
+		origins[origin] = true
+	}
+	for _, origin := range slices.Sorted(maps.Keys(origins)) {
+		one := admin.Roll{Zone: rr.TrimDot(origin.String()), Waits: r.waits[origin]}
+		if w := r.words[origin]; w != nil {
+			one.Step, one.Since, one.Due = w.Step, w.Since, w.Due
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -331,10 +353,11 @@ func newRoller(r *run) *roller {
 	if r.keyring == nil || r.keyring.sealed == nil || r.KeySecrets == "" {
 		return nil
 	}
-	began := time.Now()
+	now := r.clock()
+	began := now()
 	return &roller{
-		id: r.ID, log: r.Log, now: time.Now, elapsed: func() time.Duration { return time.Since(began) },
-		ring: r.keyring, etcd: r.etcd.Cluster, words: map[rr.Name]*dnssec.Word{},
+		id: r.ID, log: r.Log, now: now, elapsed: func() time.Duration { return now().Sub(began) },
+		ring: r.keyring, etcd: r.etcd.Cluster, words: map[rr.Name]*dnssec.Word{}, waits: map[rr.Name]string{},
 		asked:    map[rr.Name]granted{},
 		wake:     make(chan struct{}, 1),
 		settings: r.signedZones, does: r.signs, rest: r.rests(), servers: r.fleet,
@@ -399,14 +422,15 @@ func (r *run) rests() func(*zones.Zone) time.Duration {
 	}
 }
 
-// fleet returns all servers. Nobody is silent for longer than this server has listened.
+// fleet returns all servers and signers. Nobody is silent for longer than this server has listened.
 func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
 	s, err := r.gather(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var listens time.Duration
-	for _, one := range s.Servers {
+	everybody := slices.Concat(s.Servers, s.Signers)
+	for _, one := range everybody {
 		if one.ID != r.ID {
 			continue
 		}
@@ -415,7 +439,7 @@ func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
 		}
 		listens = max(time.Second, time.Since(one.Source.Since))
 	}
-	for _, one := range s.Servers {
+	for _, one := range everybody {
 		h := heardOf{Server: one}
 		if !one.Fresh {
 			h.silent = time.Second
@@ -428,5 +452,17 @@ func (r *run) fleet(ctx context.Context) (all []heardOf, err error) {
 		h.silent = min(h.silent, listens)
 		all = append(all, h)
 	}
+	for id, silent := range r.bystanders.silent() {
+		if slices.ContainsFunc(all, func(h heardOf) bool { return h.ID == id }) {
+			continue // it probes now
+		}
+		all = append(all, heardOf{admin.Server{ID: id}, silent})
+		if silent >= dnssec.LongSilent {
+			if err := vantage.Unmark(ctx, r.etcd.Cluster, id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b heardOf) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
 }

@@ -29,10 +29,11 @@ type sealedKeys struct {
 	mu    sync.Mutex
 	all   *dnssec.Sealed
 	heard bool // etcd has told of all of them
-	// revision is up to where etcd has told.
-	revision int64
+	// changed is at which revision etcd has told of a change of a zone's keys.
+	changed map[rr.Name]int64
 
 	// The rest belongs to whoever holds keyring.finding.
+	clock   func() time.Time
 	secrets *dnssec.Secrets
 	open    string // what is wrong with the file's mode
 	wrong   error  // with the file
@@ -46,7 +47,7 @@ type sealedKeys struct {
 func newSealedKeys(s *Settings) *sealedKeys {
 	k := &sealedKeys{
 		file: s.KeySecrets, log: s.Log, all: dnssec.NewSealed(), good: map[rr.Name]map[string][]byte{},
-		waits: map[rr.Name]string{},
+		waits: map[rr.Name]string{}, changed: map[rr.Name]int64{}, clock: s.clock(),
 	}
 	if s.State != "" {
 		k.path = filepath.Join(s.State, "keys.sealed")
@@ -59,7 +60,6 @@ func (s *sealedKeys) take(b *zones.Batch) (origins map[rr.Name]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	origins = map[rr.Name]bool{}
-	s.revision = b.Revision
 	if b.Full {
 		for _, origin := range s.all.Origins() {
 			origins[origin] = true
@@ -71,6 +71,11 @@ func (s *sealedKeys) take(b *zones.Batch) (origins map[rr.Name]bool) {
 			origins[origin] = true
 		} else if value != nil {
 			s.log.Error("etcd has a key below keys/ that is none of a zone's; delete it", "key", place)
+		}
+	}
+	for origin := range origins {
+		if s.changed[origin] = b.Revision; len(s.all.Values(origin)) == 0 {
+			delete(s.changed, origin)
 		}
 	}
 	return origins
@@ -103,21 +108,22 @@ func (s *sealedKeys) now() *opening {
 	s.readSecrets()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &opening{s.all.Clone(), s, s.heard}
+	return &opening{s.all.Clone(), s, s.heard, maps.Clone(s.changed)}
 }
 
 // of returns the keys of one zone as they are now, to be opened by the secrets that were read last.
 func (s *sealedKeys) of(origin rr.Name) *opening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &opening{s.all.Only(origin), s, s.heard}
+	return &opening{s.all.Only(origin), s, s.heard, map[rr.Name]int64{origin: s.changed[origin]}}
 }
 
 // opening is the sealed keys at one moment.
 type opening struct {
 	*dnssec.Sealed
-	from  *sealedKeys
-	heard bool
+	from    *sealedKeys
+	heard   bool
+	changed map[rr.Name]int64
 }
 
 // Mark returns a text that changes when the zone's keys do, or what opens them.
@@ -130,8 +136,12 @@ func (o *opening) Mark(origin rr.Name) string {
 	return mark
 }
 
-// Changed returns the present time: what etcd has of keys is the same for all who have heard it.
-func (o *opening) Changed(rr.Name) time.Time { return time.Now() }
+// Told returns keys of a zone as others are told of them. What etcd has of keys is the same for all who have heard it.
+func (o *opening) Told(origin rr.Name, k *dnssec.Keys) dnssec.HandedOut {
+	out := dnssec.HandedOut{Keys: k, Made: o.from.clock(), Revision: o.changed[origin]}
+	out.Roll, _ = o.Roll(origin) // the status says what is wrong with it
+	return out
+}
 
 // Read opens the keys of a zone.
 func (o *opening) Read(origin rr.Name) (*dnssec.Keys, error) {

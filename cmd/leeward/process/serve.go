@@ -67,11 +67,21 @@ type Settings struct {
 	Files string        // folder of the resources, instead of Etcd
 	Etcd  *etcd.Options // nil: the resources are in Files
 
+	Clock func() time.Time // that zones are signed by, and keys rolled; time.Now if nil, as it is but in tests
+
 	Compact time.Duration // etcd keeps history for so long, and at most for twice that; 0: it is not compacted
 
 	Notify  string          // socket of the service manager (sd_notify); "": there is none
 	Reload  <-chan struct{} // each value has the files read again; nil: never
 	Started func(Running)   // called once everything listens; nil: not called
+}
+
+// clock returns the clock that zones are signed by.
+func (s *Settings) clock() func() time.Time {
+	if s.Clock != nil {
+		return s.Clock
+	}
+	return time.Now
 }
 
 // Running says where a server that has started listens.

@@ -30,21 +30,15 @@ type signatory struct {
 	snapshot atomic.Pointer[snapshot.Snapshot]
 
 	mu    sync.Mutex
-	keys  map[string]handedOut
-	found map[string]*foundZone // by origin: what is in etcd
-	read  bool                  // all of it was read once
+	keys  map[string]dnssec.HandedOut // to be handed out
+	found map[string]*foundZone       // by origin: what is in etcd
+	read  bool                        // all of it was read once
 
 	// The rest belongs to run.
 	due     map[*dnssec.Generation][]dnssec.Signed // to be written
 	whole   map[*dnssec.Generation]bool            // all of it was compared with what is in etcd
 	cleaned time.Time
 	failing string
-}
-
-// handedOut are keys to be handed out, and the time that counts as when they were made.
-type handedOut struct {
-	keys *dnssec.Keys
-	made time.Time
 }
 
 // foundZone is what is in etcd of a zone.
@@ -66,10 +60,10 @@ const (
 	smallChunk     = 256                    // signatures: a chunk with fewer is enlarged
 )
 
-func newSignatory(cluster *etcd.Cluster, log *slog.Logger) *signatory {
+func newSignatory(cluster *etcd.Cluster, log *slog.Logger, now func() time.Time) *signatory {
 	return &signatory{
-		log: log, now: time.Now, etcd: cluster, wake: make(chan struct{}, 1),
-		keys: map[string]handedOut{}, found: map[string]*foundZone{},
+		log: log, now: now, etcd: cluster, wake: make(chan struct{}, 1),
+		keys: map[string]dnssec.HandedOut{}, found: map[string]*foundZone{},
 		due: map[*dnssec.Generation][]dnssec.Signed{}, whole: map[*dnssec.Generation]bool{},
 	}
 }
@@ -87,11 +81,11 @@ func (g *signatory) rouse() {
 	}
 }
 
-// keyed takes note of the keys of a zone, whose files are of that time.
-func (g *signatory) keyed(origin string, k *dnssec.Keys, made time.Time) {
+// keyed takes note of the keys of a zone.
+func (g *signatory) keyed(origin string, o dnssec.HandedOut) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.keys[origin] = handedOut{keys: k, made: made}
+	g.keys[origin] = o
 	g.rouse()
 }
 
@@ -231,31 +225,37 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 	return err
 }
 
-// handOut writes the public parts of a zone's keys, unless they are there. Where another signer has handed out others,
-// those that were made last count.
+// handOut writes the public parts of a zone's keys, and how far their roll is, unless they are there. Where another
+// signer has handed out others, those count that etcd has had last, and of key files those that were made last.
 func (g *signatory) handOut(ctx context.Context, origin string) error {
 	g.mu.Lock()
 	out, has := g.keys[origin]
 	z := g.zone(origin)
 	paper, revision := z.paper, z.revisions[slot{origin: origin}]
 	g.mu.Unlock()
-	if !has || z.agreed == out.keys && z.agreedAt == revision {
+	if !has || z.agreed == out.Keys && z.agreedAt == revision {
 		return nil
 	}
-	agree := func() error { z.agreed, z.agreedAt = out.keys, revision; return nil }
+	agree := func() error { z.agreed, z.agreedAt = out.Keys, revision; return nil }
 	if paper != nil {
-		k, made, err := dnssec.ReadHandOut(out.keys.Origin(), paper, out.keys, g.now(), nil)
+		had, err := dnssec.ReadHandOut(out.Keys.Origin(), paper, out.Keys, g.now(), nil)
 		switch {
 		case err != nil: // it is of nobody who has these keys
-		case k.Equal(out.keys):
+		case had.Same(&out):
 			return agree()
-		case !out.made.After(made):
+		case out.Revision > 0 && had.Revision > out.Revision && had.Revision <= revision:
+			return agree() // that signer has heard what etcd has still to tell here
+		case out.Revision > 0: // whoever has made it has heard less, or of an etcd before it was restored
+			if after := had.Made.Add(time.Second); out.Made.Before(after) {
+				out.Made = after // its clock is ahead
+			}
+		case !out.Made.After(had.Made):
 			g.log.Error("another signer has handed out other keys of a zone, or other times of them, that were made "+
-				"later: copy its folder of keys here", "zone", origin, "made", made)
+				"later: copy its folder of keys here", "zone", origin, "made", had.Made)
 			return agree()
 		}
 	}
-	paper, err := out.keys.HandOut(out.made)
+	paper, err := dnssec.HandOut(out)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package process
 
 import (
-	"time"
-
 	"leeward/cmd/leeward/control"
 	"leeward/server/answer"
 	"leeward/zones/dnssec"
@@ -11,7 +9,7 @@ import (
 // openSigning makes the parts that sign zones: with keys, for this server's answers or (Sign) for servers that have
 // none; or (Edge) with signatures that others have made.
 func (r *run) openSigning(o *control.LoopOptions) error {
-	r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, time.Now, newAhead(r.Log)
+	r.epochs.log, r.epochs.now, r.epochs.ahead = r.Log, r.clock(), newAhead(r.Log)
 	r.epochs.early = epochAhead
 	if err := r.registry.Register(&signedMetrics{of: &r.epochs}); err != nil {
 		return err
@@ -33,7 +31,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	})
 	r.kept = newKept(state, r.Log)
 	r.keyring.recall = func(origin string, k *dnssec.Keys) {
-		if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), time.Now())); old != nil {
+		if old := r.kept.find(k, dnssec.EpochAt(k.Origin(), r.epochs.now())); old != nil {
 			r.loop.Kept(origin, old)
 		}
 	}
@@ -42,12 +40,12 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 	if !r.Sign {
 		return nil
 	}
-	r.signatory = newSignatory(r.etcd.Cluster, r.Log)
+	r.signatory = newSignatory(r.etcd.Cluster, r.Log, r.clock())
 	r.epochs.early = dnssec.EpochLength // so that the next day's are there when this process goes
 	r.epochs.ahead.rests, r.epochs.ahead.chosen.Every = 0, true
-	r.keyring.found = func(origin string, k *dnssec.Keys, changed time.Time) {
-		k.Note()
-		r.signatory.keyed(origin, k, changed)
+	r.keyring.found = func(origin string, o dnssec.HandedOut) {
+		o.Keys.Note()
+		r.signatory.keyed(origin, o)
 	}
 	before := o.Publish
 	o.Publish = func(s answer.State) {

@@ -189,7 +189,7 @@ func TestSigningPreventedAtEdge(t *testing.T) {
 			})
 			return all
 		}
-		paper, err := own.HandOut(time.Now())
+		paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: own, Made: time.Now()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,11 +198,11 @@ func TestSigningPreventedAtEdge(t *testing.T) {
 			hand.Received.Put(e.Number, name, dnssec.AppendChunk(nil, origin, e.Number, all))
 		}
 		put(day, "1", signed(false))
-		public, _, err := dnssec.ReadHandOut(origin, paper, nil, time.Now(), hand)
+		public, err := dnssec.ReadHandOut(origin, paper, nil, time.Now(), hand)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newExpiring(t, build(public))
+		e := newExpiring(t, build(public.Keys))
 		e.is(admin.SignedCurrent, "")
 		time.Sleep(time.Until(day.Next().Start().Add(2 * time.Hour)))
 		e.turn(t.Context())

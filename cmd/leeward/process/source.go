@@ -38,7 +38,8 @@ func (r *run) source() error {
 	}
 	r.bystanders = bystanders{etcd: r.etcd, log: r.Log}
 	r.link, err = vantage.New(vantage.Options{
-		Etcd: r.etcd.Cluster, Bystander: r.NoProbe, ID: r.ID, Region: r.Region, Log: r.Log, Registerer: r.registry,
+		Etcd: r.etcd.Cluster, Bystander: r.NoProbe, Marked: len(r.Listen) > 0, ID: r.ID,
+		Region: r.Region, Log: r.Log, Registerer: r.registry,
 	})
 	if err != nil {
 		return err

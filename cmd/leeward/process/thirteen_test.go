@@ -41,17 +41,17 @@ func newThirteen(t *testing.T) *thirteen {
 		t.Error(err)
 	})}
 	x.sign()
-	paper, err := x.keys.HandOut(x.now)
+	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: x.keys, Made: x.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, _, err := dnssec.ReadHandOut(thirteenZone, paper, nil, x.now, x.hand)
+	public, err := dnssec.ReadHandOut(thirteenZone, paper, nil, x.now, x.hand)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := snapshot.NewBuilder(clock)
 	b.Edge()
-	b.Keyed("example.test", public, nil)
+	b.Keyed("example.test", public.Keys, nil)
 	c, batch := thirteenResources(clock)
 	var problems zones.Problems
 	if x.snapshot, problems = b.Update(c, c.Apply(batch), nil); len(problems) > 0 {

@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,7 @@ func (s status) servers(wide bool) *Table {
 	if wide {
 		t.Heads = append(t.Heads, "LISTEN", "ADMIN", "VERSION")
 	}
-	for _, v := range s.Servers {
+	for _, v := range slices.Concat(s.Servers, s.Signers) {
 		source, c := v.Source.State, Green
 		if v.Source.State != "following" {
 			c = Red
@@ -26,7 +27,10 @@ func (s status) servers(wide bool) *Table {
 		if v.ID == s.Self {
 			name.Text += " *"
 		}
-		if v.NoProbe {
+		switch {
+		case v.Signs:
+			name.Text += " (signs)"
+		case v.NoProbe:
 			name.Text += " (no probes)"
 		}
 		age := Cell{admin.Age(v.SnapshotAgeSeconds), Plain}

@@ -1,0 +1,390 @@
+//go:build !noembed
+
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"leeward/cmd/leeward/process"
+	"leeward/zones/dnssec"
+	"leeward/zones/rr"
+)
+
+// setClock is a clock that a test sets.
+type setClock struct{ ahead atomic.Int64 }
+
+func (c *setClock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *setClock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// dnskeys returns the DNSKEY records that a server has of example.test.
+func (p *member) dnskeys() (all []*dns.DNSKEY, err error) {
+	m := new(dns.Msg).SetQuestion("example.test.", dns.TypeDNSKEY)
+	r, _, err := (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).Exchange(m, p.DNS[0].String())
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range r.Answer {
+		if k, is := one.(*dns.DNSKEY); is {
+			all = append(all, k)
+		}
+	}
+	return all, nil
+}
+
+// parentServer is a parent that has what CDS asked for when it looked last.
+type parentServer struct {
+	address string
+	ds      atomic.Pointer[[]dns.RR]
+}
+
+func newParent(t *testing.T) *parentServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &parentServer{address: l.Addr().String()}
+	x.ds.Store(&[]dns.RR{})
+	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative, m.Answer = true, *x.ds.Load()
+		_ = w.WriteMsg(m)
+	})}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.ActivateAndServe() }()
+	t.Cleanup(func() { l.Close(); <-done })
+	return x
+}
+
+// follow looks at the CDS of a server.
+func (x *parentServer) follow(p *member) {
+	p.t.Helper()
+	m := new(dns.Msg).SetQuestion("example.test.", dns.TypeCDS)
+	r, _, err := (&dns.Client{Net: "tcp"}).Exchange(m, p.DNS[0].String())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var all []dns.RR
+	for _, record := range r.Answer {
+		if cds, is := record.(*dns.CDS); is {
+			one := cds.DS
+			one.Hdr.Rrtype = dns.TypeDS
+			all = append(all, &one)
+		}
+	}
+	x.ds.Store(&all)
+}
+
+// TestRollBesideEdges: a KSK gets as old as the zone says, and two signers roll it, for servers that have no keys. Each
+// of these holds the roll up until it answers as the step says: one whose clock is behind, and one that is cut off, are
+// named by all. What resolvers may have from either verifies what the other answers, in every step. Each step is taken
+// once, and takes the time that it should by the clocks.
+func TestRollBesideEdges(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
+	v := vaultOf(t, c, secrets)
+	origin := rr.Name("\x07example\x04test\x00")
+	parent := newParent(t)
+	var clock, late setClock
+	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now().Add(-80*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, _ := v.Read(t.Context(), origin)
+	if err := v.Write(t.Context(), held, first); err != nil {
+		t.Fatal(err)
+	}
+
+	// All that is ever said of the roll, in order.
+	var mu sync.Mutex
+	var said []dnssec.Roll
+	watch, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	events := c.Watch(watch, "/leeward/keys/"+dnssec.RollOf(origin))
+	go func() {
+		for r := range events {
+			for _, e := range r.Events {
+				if roll, _, err := v.Secrets.OpenRoll(origin, e.Kv.Value); err == nil {
+					mu.Lock()
+					said = append(said, *roll)
+					mu.Unlock()
+				}
+			}
+		}
+	}()
+
+	var hups []chan struct{}
+	sign := func(id string) *member {
+		s := settings(id, c)
+		s.Listen, s.KeySecrets, s.Sign, s.NoProbe, s.Clock = nil, secrets, true, true, clock.now
+		hup := make(chan struct{}, 1)
+		hups, s.Reload = append(hups, hup), hup
+		return serve(t, s)
+	}
+	edgeBy := func(id string, by *setClock) *member {
+		s := edge(id, c, filepath.Join(t.TempDir(), id))
+		s.NoProbe, s.Clock = true, by.now
+		return serve(t, s)
+	}
+	c.putAll(strings.NewReplacer("{enabled: true}", "{enabled: true, roll: {ksk: 90d}, parent: ["+parent.address+"]}",
+		"name: example.test\n", "name: example.test\nttl: 1h\nsoaTTL: 1h\nnegativeTTL: 1h\n").Replace(signedZone))
+	one, two := sign("sign-1"), sign("sign-2")
+	a, b := edgeBy("a", &clock), edgeBy("b", &late)
+	edges := []*member{a, b}
+
+	var looked time.Time
+	look := func() { // both signers look soon
+		if time.Since(looked) < 100*time.Millisecond {
+			return
+		}
+		looked = time.Now()
+		for _, hup := range hups {
+			select {
+			case hup <- struct{}{}:
+			default:
+			}
+		}
+	}
+	type cached struct {
+		at   time.Time
+		keys []*dns.DNSKEY
+	}
+	var known []cached // what resolvers have from either, for a TTL
+	learn := func() {
+		known = slices.DeleteFunc(known, func(one cached) bool { return clock.now().Sub(one.at) > time.Hour })
+		for _, p := range edges {
+			keys, err := p.dnskeys()
+			if err != nil {
+				t.Fatal(err)
+			}
+			known = append(known, cached{clock.now(), keys})
+		}
+	}
+	cross := func() string {
+		look()
+		for i, p := range edges {
+			now, err := edges[1-i].dnskeys()
+			if err != nil {
+				return err.Error()
+			}
+			for _, one := range append(slices.Clone(known), cached{keys: now}) {
+				keys := one.keys
+				for _, q := range []uint16{dns.TypeSOA, dns.TypeTXT, dns.TypeDNSKEY} {
+					if _, err := p.ask("example.test", q, keys); err != nil {
+						return fmt.Sprint("who asks edge ", i, " with keys of before does not verify: ", err)
+					}
+				}
+			}
+		}
+		return ""
+	}
+	a.await("the edges answer signed", cross)
+	parent.follow(a)
+	at := func(want string) {
+		t.Helper()
+		a.await("the roll is at "+want, func() string {
+			if wrong := cross(); wrong != "" {
+				t.Fatal(wrong)
+			}
+			h, err := v.Read(t.Context(), origin)
+			if err != nil {
+				return err.Error()
+			}
+			if got := h.Roll.String(); !strings.Contains(got, want) {
+				return "it is " + got
+			}
+			return ""
+		})
+	}
+	wait := func(want string) { // time passes until the roll is there
+		t.Helper()
+		last := time.Time{}
+		a.await("the roll is at "+want, func() string {
+			if wrong := cross(); wrong != "" {
+				t.Fatal(wrong)
+			}
+			if time.Since(last) > 500*time.Millisecond {
+				learn()
+				clock.forward(20 * time.Minute)
+				late.forward(20 * time.Minute)
+				last = time.Now()
+			}
+			h, err := v.Read(t.Context(), origin)
+			if err != nil {
+				return err.Error()
+			}
+			if got := h.Roll.String(); !strings.Contains(got, want) {
+				return "it is " + got
+			}
+			return ""
+		})
+	}
+	names := func(all []*member, text string) {
+		t.Helper()
+		for _, p := range all {
+			p.await("it says whom the roll waits for: "+text, func() string {
+				look()
+				got := fmt.Sprint(p.status().Problems)
+				if waits := strings.Contains(got, "roll of its keys waits"); waits != (text != "") ||
+					!strings.Contains(got, text) {
+					return "the problems are " + got
+				}
+				return ""
+			})
+		}
+	}
+	everybody := []*member{one, two, a, b}
+
+	// The key gets old enough, by the clock of all but one.
+	at("no roll")
+	clock.forward(11 * 24 * time.Hour)
+	late.forward(11*24*time.Hour - 2*time.Hour)
+	at("step publish")
+	names(everybody, "server b does not have the keys of this step in use")
+	if n, _ := b.dnskeys(); len(n) != 2 {
+		t.Fatalf("an edge whose clock is behind has %d keys", len(n))
+	}
+	late.forward(2 * time.Hour)
+	at("step publish since") // as nobody has waited yet
+	names(everybody, "")
+	at("until what resolvers had before is forgotten")
+	for _, p := range edges {
+		if n, err := p.dnskeys(); err != nil || len(n) != 3 {
+			t.Fatalf("an edge has %d keys at the step publish, %v", len(n), err)
+		}
+	}
+
+	// One that answered and is cut off is waited for, too.
+	ghost := "/leeward.servers/ghost/mark"
+	if _, err := c.Put(t.Context(), ghost, "{}"); err != nil {
+		t.Fatal(err)
+	}
+	names(everybody, "server ghost has not been heard of")
+	if _, err := c.Delete(t.Context(), ghost); err != nil {
+		t.Fatal(err)
+	}
+	wait("step sign")
+	names(everybody, "the parent does not have the new DS yet")
+	at("until all servers of the parent have the new DS")
+
+	// The parent takes the new DS. One of the signers goes meanwhile: it does not matter which.
+	one.end()
+	hups = hups[1:]
+	parent.follow(b)
+	wait("step retire")
+	one = sign("sign-1")
+	wait("over since")
+	for _, p := range edges {
+		p.await("the old key is gone", func() string {
+			if n, err := p.dnskeys(); err != nil || len(n) != 2 {
+				return fmt.Sprint(len(n), " keys, ", err)
+			}
+			return ""
+		})
+	}
+	names([]*member{one, two, a, b}, "")
+	if x, y := a.signed("example.test.", dns.TypeDNSKEY), b.signed("example.test.", dns.TypeDNSKEY); x != y {
+		t.Errorf("two edges have other keys in the end:\n%s\n%s", x, y)
+	}
+
+	mu.Lock()
+	defer mu.Unlock()
+	var steps []string
+	seen, began := map[string]bool{}, time.Time{}
+	for _, r := range said {
+		rests := r.Step == "sign" || r.Step == "retire" || r.Step == "delete"
+		if passed := r.Began.Sub(began); rests && passed > 0 && passed < time.Hour {
+			t.Errorf("the step %s began after %v", r.Step, passed)
+		}
+		began = r.Began
+		if steps = append(steps, r.Step); seen[r.String()+r.Held.String()+r.Seen.String()] {
+			t.Errorf("%s was written twice", r.String())
+		}
+		seen[r.String()+r.Held.String()+r.Seen.String()] = true
+	}
+	if got := fmt.Sprint(slices.Compact(steps)); got != "[publish sign retire delete over]" {
+		t.Errorf("the steps were %s", got)
+	}
+}
+
+// TestSignersAgreeOnRolls: a signer that has heard less of the keys than another does not take back what that one has
+// handed out, whatever their clocks say.
+func TestSignersAgreeOnRolls(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
+	v := vaultOf(t, c, secrets)
+	origin := rr.Name("\x07example\x04test\x00")
+	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, _ := v.Read(t.Context(), origin)
+	if err := v.Write(t.Context(), held, first); err != nil {
+		t.Fatal(err)
+	}
+	c.putAll(signedZone)
+	var ahead setClock
+	ahead.forward(time.Hour)
+	sign := func(id string, clock func() time.Time) process.Settings {
+		s := settings(id, c)
+		s.Listen, s.KeySecrets, s.Sign, s.NoProbe, s.Clock = nil, secrets, true, true, clock
+		return s
+	}
+	fast := serve(t, sign("fast", ahead.now))
+	fast.await("it hands out the keys", func() string {
+		if c.signatures()["/leeward.signatures/example.test/keys"] == nil {
+			return "no keys are there"
+		}
+		return ""
+	})
+	fast.end()
+	serve(t, sign("right", time.Now)) // the handout is of its future
+	e := serve(t, edge("edge", c, ""))
+	e.awaitSigned("example.test.", dns.TypeDNSKEY, 3)
+	begin := func() *dnssec.Roll {
+		t.Helper()
+		held, err := v.Read(t.Context(), origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Begin(t.Context(), held, dnssec.RollsZSK, 0, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		held, err = v.Read(t.Context(), origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held.Roll
+	}
+	roll := begin()
+	e.awaitSigned("example.test.", dns.TypeDNSKEY, 4)
+	e.await("it says what it does of the roll", func() string {
+		for _, s := range e.status().Servers {
+			for _, one := range s.Rolls {
+				if s.ID == "edge" && strings.Contains(one.Step, roll.Step) {
+					return ""
+				}
+			}
+		}
+		return "nothing"
+	})
+	if r, err := c.Get(t.Context(), "/leeward.signatures/example.test/keys"); err != nil || len(r.Kvs) != 1 {
+		t.Fatal(r, err)
+	} else if out, err := dnssec.ReadHandOut(origin, r.Kvs[0].Value, nil, time.Now(), nil); err != nil ||
+		!out.Roll.Same(roll) || out.Revision == 0 {
+		t.Errorf("handed out is %+v, %v", out, err)
+	}
+}
