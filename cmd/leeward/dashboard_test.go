@@ -311,7 +311,8 @@ func TestDashboardIsKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var d grafana.Dashboard //lint:ignore SA1019 the file is of the schema that all of Grafana's versions in use read
+		//lint:ignore SA1019 the file is of the schema that all of Grafana's versions in use read
+		var d grafana.Dashboard
 		var raw struct {
 			Panels []struct{ FieldConfig json.RawMessage } // it is not strict about these by itself
 		}
