@@ -19,6 +19,8 @@ type Word struct {
 	Step  string    `json:"step"`          // that it does
 	Since time.Time `json:"since"`         // by its clock, when it first did so in this process
 	Due   string    `json:"due,omitempty"` // the wait after which the next step may begin, as it finds
+	// Not is until when, by its clock, the wait that is there now had not begun, if that is later than it says.
+	Not time.Time `json:"not,omitzero"`
 }
 
 // Said is a server of the zone, and its word.
@@ -52,6 +54,8 @@ type sight struct {
 	wait  string
 	begun time.Duration // when that wait was first seen
 	first bool          // it was there already when the roll was first seen, so it is not known how long
+	not   time.Time     // when it was looked last and the wait of that step had not begun, by this server's clock
+	of    string        // that step
 }
 
 // Word returns what a server says of a roll, which has the zone's keys of the same moment. does: it answers as these
@@ -68,20 +72,35 @@ func (w *Witness) Word(origin rr.Name, r *Roll, does bool, now time.Time, elapse
 	if r.wait() != s.wait {
 		s.wait, s.begun, s.first = r.wait(), elapsed, false
 	}
+	if !r.rests() {
+		s.not, s.of = now, r.stamp()
+	}
 	if early := now.Before(r.Began) && s.past.Before(r.Began); early || !does {
 		s.step, s.late = "", s.late || early
 		return nil
 	}
 	if s.step != r.stamp() {
 		s.late = s.late || s.step != ""
-		s.step, s.since, s.past, s.enter = r.stamp(), now, r.Began, elapsed
+		s.step, s.since, s.past, s.enter = r.stamp(), now, later(s.past, r.Began), elapsed
 	}
 	word := &Word{Step: s.step, Since: s.since.UTC().Truncate(time.Second)}
-	_, rest := r.Rest(ttl)
+	from, rest := r.Rest(ttl)
+	if r.rests() && s.of == r.stamp() && s.not.After(from.Add(time.Second)) {
+		word.Not = s.not.UTC().Truncate(time.Second)
+	}
 	if r.Due(now, ttl) && (s.first || elapsed-s.begun >= rest) && (!s.late || elapsed-s.enter >= rest) {
 		word.Due = s.wait
 	}
 	return word
+}
+
+// later returns the later of two times. A step that a slow clock has begun anew may begin before others that are past,
+// which stay past.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // Lacks notes that this server answers as a zone's keys were before. When it no longer does, a wait that others have
@@ -177,8 +196,23 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 		return c, nil
 	}
 	if r.Held.IsZero() {
-		next.Held, next.Passed, c.Write = held.UTC().Truncate(time.Second), r.Began, true
+		next.Held, next.Passed, c.Write = held.UTC().Truncate(time.Second), later(r.Passed, r.Began), true
 		return c, nil
+	}
+	// A slow clock may have written that the wait began earlier than it did. Servers that were there know better, and
+	// have to say so before they all have restarted.
+	if from, _ := r.Rest(ttl); r.rests() {
+		for _, s := range fleet {
+			if holds(s) && s.Word.Not.After(from) {
+				from, c.Write = s.Word.Not, true
+			}
+		}
+		if c.Write {
+			if next.Held = from; r.Asks() {
+				next.Held, next.Seen = r.Held, from
+			}
+			return c, nil
+		}
 	}
 	due := func(s Said) bool { return s.Silent >= LongSilent || s.Word.Due == r.wait() }
 	rested := !slices.ContainsFunc(fleet, func(s Said) bool { return !due(s) }) && r.Due(now, ttl)

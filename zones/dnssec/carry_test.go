@@ -319,7 +319,7 @@ func TestWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	word := func(due string) *Word { return &Word{roll.stamp(), day0, due} }
+	word := func(due string) *Word { return &Word{Step: roll.stamp(), Since: day0, Due: due} }
 	ds := dsOf(t, keys, day0)
 	look := func(now time.Duration, want string, wrote bool, fleet ...Said) {
 		t.Helper()
@@ -341,7 +341,8 @@ func TestWaits(t *testing.T) {
 		}
 	}
 	look(0, "server b does not have the keys", false, Said{"a", word(""), 0}, Said{"b", nil, 0})
-	look(0, "server b does not have the keys", false, Said{"a", word(""), 0}, Said{"b", &Word{"old", day0, ""}, 0})
+	old := &Word{Step: "old", Since: day0}
+	look(0, "server b does not have the keys", false, Said{"a", word(""), 0}, Said{"b", old, 0})
 	look(0, "server b has not been heard of for 2m0s", false, Said{"a", word(""), 0},
 		Said{"b", word(""), 2 * time.Minute})
 	look(0, "", true, Said{"a", word(""), 0}, Said{"b", nil, 25 * time.Hour})

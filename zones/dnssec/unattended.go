@@ -258,12 +258,14 @@ func (r *Roll) Holds(now time.Time) bool { return !now.Before(r.Began) }
 
 // Due reports whether by a server's clock the next step may begin. ttl is the longest of the zone.
 func (r *Roll) Due(now time.Time, ttl time.Duration) bool {
-	_, s := r.at()
-	if s == nil || r.Held.IsZero() || s.asked != nothing && r.Seen.IsZero() {
-		return false
-	}
 	from, rest := r.Rest(ttl)
-	return !now.Before(from.Add(rest))
+	return r.rests() && !now.Before(from.Add(rest))
+}
+
+// rests reports whether what the roll waits from is so: all servers do the step, and the parent has what it asks.
+func (r *Roll) rests() bool {
+	_, s := r.at()
+	return s != nil && !r.Held.IsZero() && (s.asked == nothing || !r.Seen.IsZero())
 }
 
 // Rest returns from when the roll waits, and how long, once all servers do the step and the parent has what it asks.

@@ -237,7 +237,7 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 		said := dnssec.Said{Server: s.ID, Silent: s.silent}
 		for _, w := range s.Rolls {
 			if w.Zone == rr.TrimDot(origin.String()) {
-				said.Word = &dnssec.Word{Step: w.Step, Since: w.Since, Due: w.Due}
+				said.Word = &dnssec.Word{Step: w.Step, Since: w.Since, Due: w.Due, Not: w.Not}
 			}
 		}
 		if s.ID == r.id {
@@ -341,7 +341,7 @@ func (r *roller) says() (all []admin.Roll) {
 	for _, origin := range slices.Sorted(maps.Keys(origins)) {
 		one := admin.Roll{Zone: rr.TrimDot(origin.String()), Waits: r.waits[origin]}
 		if w := r.words[origin]; w != nil {
-			one.Step, one.Since, one.Due = w.Step, w.Since, w.Due
+			one.Step, one.Since, one.Due, one.Not = w.Step, w.Since, w.Due, w.Not
 		}
 		all = append(all, one)
 	}
