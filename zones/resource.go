@@ -140,6 +140,9 @@ type DNSSEC struct {
 	NSEC3 bool `json:"nsec3,omitempty" default:"false" example:"true"`
 	// DNSKEY records of others who sign the zone with keys of their own (RFC 8901), as a master file has their data.
 	Foreign []string `json:"foreign,omitempty" range:"at most 16" example:"[\"256 3 15 AQID\"]"`
+	// Of a zone of a primary: whether what is as the primary has it keeps the primary's signatures, and only the rest
+	// is signed here. The primary must publish the DNSKEY of this server's key.
+	Keep bool `json:"keep,omitempty" default:"false" example:"true"`
 	// Whether CDS and CDNSKEY ask the parent to take its DS out (RFC 8078), before the zone is signed no longer.
 	Withdraw bool `json:"withdraw,omitempty" default:"false" example:"true"`
 	// Which keys roll by themselves, and how old they get. Keys in etcd only. Nothing rolls if it is left out.

@@ -49,6 +49,7 @@ func (f *faults) signing(z *Zone) {
 		if z.DNSSEC != nil {
 			f.idle("dnssec.nsec3", z.DNSSEC.NSEC3)
 			f.idle("dnssec.foreign", len(z.DNSSEC.Foreign) > 0)
+			f.idle("dnssec.keep", z.DNSSEC.Keep)
 			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
 			f.idle("dnssec.roll", z.DNSSEC.Roll != nil)
 			f.idle("dnssec.parent", len(z.DNSSEC.Parent) > 0)
@@ -59,8 +60,39 @@ func (f *faults) signing(z *Zone) {
 	if z.Signed() {
 		f.foreign(z.DNSSEC.Foreign)
 		f.rolling(z.DNSSEC)
+		f.keeping(z)
 	}
 }
+
+// keeping checks that a zone that keeps its primary's signatures has such, and leaves to the primary what is its own.
+func (f *faults) keeping(z *Zone) {
+	d := z.DNSSEC
+	if !d.Keep {
+		return
+	}
+	if !z.Secondary() {
+		f.add("dnssec.keep", "the zone has no primary whose signatures it could keep; take it out, or set "+
+			"transfer.primaries")
+	}
+	for _, one := range []struct {
+		field string
+		set   bool
+		why   string
+	}{
+		{"nsec3", d.NSEC3, "denial is by what the primary has it by"},
+		{"foreign", len(d.Foreign) > 0, "the primary publishes all keys"},
+		{"withdraw", d.Withdraw, "CDS and CDNSKEY are the primary's"},
+		{"roll", d.Roll != nil, "no key rolls by itself that the primary has to publish"},
+		{"parent", len(d.Parent) > 0, "the primary looks after the parent"},
+	} {
+		if one.set {
+			f.add("dnssec."+one.field, "it does nothing beside dnssec.keep, as %s; take one of them out", one.why)
+		}
+	}
+}
+
+// Keeps reports whether a zone of a primary keeps the primary's signatures.
+func (z *Zone) Keeps() bool { return z.Signed() && z.DNSSEC.Keep && z.Secondary() }
 
 // rolling checks which keys roll by themselves, and whom they ask.
 func (f *faults) rolling(d *DNSSEC) {

@@ -15,6 +15,7 @@ import (
 // of zones, and nothing of what is in them.
 type validator struct {
 	keys map[string]*dns.DNSKEY // by origin
+	also map[string]*dns.DNSKEY // by origin: others who sign in a zone
 	now  time.Time
 }
 
@@ -70,7 +71,11 @@ func (v *validator) holds(set []dns.RR, sigs []*dns.RRSIG, zone string) (labels 
 	if !strings.EqualFold(s.SignerName, zone) {
 		return 0, fmt.Errorf("signed by %s and not by %s", s.SignerName, zone)
 	}
-	if err := s.Verify(v.keys[zone], set); err != nil {
+	key := v.keys[zone]
+	if k := v.also[zone]; k != nil && k.KeyTag() == s.KeyTag {
+		key = k
+	}
+	if err := s.Verify(key, set); err != nil {
 		return 0, err
 	}
 	if !s.ValidityPeriod(v.now) {

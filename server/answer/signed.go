@@ -71,13 +71,12 @@ func (w *Worker) signed(signatures, labels []byte) *wire.Signed {
 }
 
 // signSet returns the RRSIGs of a set as a zone has it, whose original TTL is given. All of a snapshot is signed when
-// it is published; what is not, as its epoch has just begun, is signed now. Of a zone that its primary signs they are
-// the primary's.
+// it is published; what is not, as its epoch has just begun, is signed now. Where the primary's hold they are those.
 func (w *Worker) signSet(source, set []byte, ttl uint32) []byte {
 	typ := rr.Type(binary.BigEndian.Uint16(set[2:]))
 	signer := w.found.Signer()
-	if signer == nil {
-		return w.seals(source, typ)
+	if seals := w.seals(source, typ); signer == nil || seals != nil {
+		return seals
 	}
 	id := signer.Begin(source, typ, ttl)
 	for rest := set; len(rest) >= wire.DataOffset; {
@@ -111,8 +110,8 @@ func (w *Worker) seals(source []byte, typ rr.Type) []byte {
 // signData is signSet for one record.
 func (w *Worker) signData(source []byte, typ rr.Type, ttl uint32, data []byte) []byte {
 	signer := w.found.Signer()
-	if signer == nil {
-		return w.seals(source, typ)
+	if seals := w.seals(source, typ); signer == nil || seals != nil {
+		return seals
 	}
 	id := signer.Begin(source, typ, ttl)
 	signer.Add(&id, data)

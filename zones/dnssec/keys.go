@@ -160,6 +160,19 @@ func NewKeys(origin rr.Name, all ...TimedKey) (*Keys, error) {
 // Alone returns a set of one key, which does everything at any time.
 func Alone(k *Key) *Keys { return &Keys{origin: k.origin, all: []TimedKey{{Key: k}}} }
 
+// Among returns the keys that are among some DNSKEYs, given by their RDATA; nil: there is none.
+func (k *Keys) Among(published [][]byte) *Keys {
+	some := *k
+	some.all = slices.DeleteFunc(slices.Clone(k.all), func(key TimedKey) bool {
+		data := key.DNSKEY()
+		return !slices.ContainsFunc(published, func(one []byte) bool { return bytes.Equal(one, data) })
+	})
+	if len(some.all) == 0 {
+		return nil
+	}
+	return &some
+}
+
 // Origin returns the zone that the keys are of.
 func (k *Keys) Origin() rr.Name { return k.origin }
 

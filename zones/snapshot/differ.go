@@ -67,8 +67,11 @@ func (h *hand) touched(old *hand) (names map[rr.Name]bool, few bool) {
 	names = make(map[rr.Name]bool, 2*len(changed))
 	for name := range changed {
 		a, b := old.zone.tree.find([]byte(name)), h.zone.tree.find([]byte(name))
-		if a != nil && b != nil && a.policy() < 0 && b.policy() < 0 && alike(a, b) {
+		if a != nil && b != nil && a.policy() < 0 && b.policy() < 0 && alike(a, b) && g.keepsAlike(was, name) {
 			continue // it has a shard with one that has changed
+		}
+		if denied := h.zone.deniedBy(name); denied != "" && !g.keepsAlike(was, name) {
+			names[denied] = true
 		}
 		hides := func(n node) [2]bool { return [2]bool{n != nil && n.cut(), n != nil && n.turn()} }
 		if hides(a) != hides(b) && (a != nil && a.kids() > 0 || b != nil && b.kids() > 0) {

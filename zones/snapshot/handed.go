@@ -74,6 +74,10 @@ func (h *hand) node(n node) {
 
 // sign writes the signatures of an RRset. chosen: a policy has it.
 func (h *hand) sign(name []byte, typ rr.Type, count int, wire []byte, chosen bool) {
+	if seals := h.zone.signing.sealsOf(name, typ, wire); seals != nil {
+		h.more = h.f(name, rr.TypeRRSIG, countOf(seals), seals)
+		return
+	}
 	signer := h.zone.signing.signer
 	ttl := binary.BigEndian.Uint32(wire[6:])
 	id := signer.Begin(name, typ, ttl)

@@ -38,9 +38,9 @@ func handedOf(z *Zone) (h handed, err error) {
 	return h, err
 }
 
-// faults returns what is wrong with a zone that is handed on: what authority there is must be signed by the key, and
-// nothing else, and denial must say what is there and lead around once.
-func (h handed) faults(apex rr.Name, nsec3 bool, dnskey []byte) (all []string) {
+// faults returns what is wrong with a zone that is handed on: what authority there is must be signed by one of the
+// keys, and nothing else, and denial must say what is there and lead around once.
+func (h handed) faults(apex rr.Name, nsec3 bool, dnskeys ...[]byte) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	cutAbove := func(name rr.Name) bool {
 		for n := name; n != apex; n = n.Parent() {
@@ -58,7 +58,13 @@ func (h handed) faults(apex rr.Name, nsec3 bool, dnskey []byte) (all []string) {
 			typ := rr.Type(binary.BigEndian.Uint16(rrsig))
 			signed[typ]++
 			set := dnssec.Set{Owner: owner, Type: typ, TTL: h.ttls[owner][typ], Data: sets[typ]}
-			if err := dnssec.Verify(set, rrsig, dnskey); err != nil {
+			var err error
+			for _, dnskey := range dnskeys {
+				if err = dnssec.Verify(set, rrsig, dnskey); err == nil {
+					break
+				}
+			}
+			if err != nil {
 				say("%s %s: %v", owner, typ, err)
 			}
 		}

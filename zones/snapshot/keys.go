@@ -80,7 +80,9 @@ func (u *update) takeKeys() {
 // signerOf returns the signer of a zone that is to be signed; nil: the zone is served unsigned. usable: the zone can be
 // served at all. One that was signed before this process began, as there are files of a key, is not served without
 // signatures because these cannot be read: whoever validates would take the answers for forged.
-func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
+//
+// only: those of its keys that are used, by their DNSKEY; nil: all.
+func (u *update) signerOf(z *zones.Zone, nsec3 bool, only [][]byte) (signer *dnssec.Signer, usable bool) {
 	delete(u.problems, z.Key())
 	delete(u.turns, z.Origin)
 	if l := u.lacking[z.Origin]; l.keys {
@@ -92,19 +94,19 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 		delete(u.lacking, z.Origin)
 		return nil, true
 	}
-	k, looked := u.keys[z.Origin]
-	if !looked {
-		k = u.keys[""]
+	k := u.keysOf(z)
+	if only != nil && k.keys != nil {
+		k.keys = k.keys.Among(only)
 	}
 	switch err := k.err; {
 	case k.keys != nil:
 		delete(u.unsigned, z.Origin)
 		if signer = u.signers[z.Origin]; signer == nil {
-			signer = dnssec.NewSigner(k.keys, z.DNSSEC.NSEC3, u.now())
+			signer = dnssec.NewSigner(k.keys, nsec3, u.now())
 			signer.Recall(u.kept[z.Origin])
 			delete(u.kept, z.Origin)
 		} else {
-			signer = signer.With(k.keys, z.DNSSEC.NSEC3, u.now())
+			signer = signer.With(k.keys, nsec3, u.now())
 		}
 		u.signers[z.Origin] = signer
 		if next := k.keys.Next(u.now()); !next.IsZero() {
@@ -133,6 +135,15 @@ func (u *update) signerOf(z *zones.Zone) (signer *dnssec.Signer, usable bool) {
 	}
 	u.doubt(z, false, fmt.Errorf("the zone is not served, as it cannot be signed: %w", k.err))
 	return nil, false
+}
+
+// keysOf returns what came of looking for a zone's keys.
+func (u *update) keysOf(z *zones.Zone) keyed {
+	k, looked := u.keys[z.Origin]
+	if !looked {
+		k = u.keys[""]
+	}
+	return k
 }
 
 // KeysAreFiles tells that nobody rolls keys here by a zone's settings, so that these have a problem.

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,7 +72,8 @@ func (u *update) takeTransferred() {
 // there or here, are made again. Otherwise all names with something laid over them are made.
 //
 // A zone that its primary signs, over which nothing is laid and that is not to be signed here, is passed on as it is
-// (pass). Of all others the primary's signatures are left out.
+// (pass). One that is to keep the primary's signatures has them wherever they hold (keep.go), or is passed on as it is
+// too. Of all others they are left out.
 //
 // A policy replaces the primary's A, AAAA and CNAME at its name. A Record replaces the set of its type. A CNAME, on
 // either side, replaces all other sets. Below the primary's cuts and DNAMEs no policy applies, so that glue stays the
@@ -95,17 +97,30 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 		out.standing = expired
 	}
 	o := overlay{update: u, zone: z, origin: origin, apex: apex, version: t.Version, holes: u.holesIn(origin, apex)}
-	if o.version.Signed() && !z.Signed() && o.bare() {
+	if o.version.Signed() && (!z.Signed() || z.Keeps()) && o.bare() {
 		u.overlaid[origin] = map[rr.Name][]zones.Problem{}
 		o.pass(out, before)
 		return out
 	}
-	signer, usable := u.signerOf(z)
+	var theirs *sealed
+	var only [][]byte
+	nsec3 := z.Signed() && z.DNSSEC.NSEC3
+	if z.Keeps() && o.version.Signed() {
+		theirs, only = newSealed(o.version), o.version.keys()
+		nsec3 = theirs.hashing != nil
+		if fault := o.unkept(only); fault != "" {
+			u.overlaid[origin] = map[rr.Name][]zones.Problem{}
+			o.pass(out, before)
+			u.doubt(z, false, errors.New(fault))
+			return out
+		}
+	}
+	signer, usable := u.signerOf(z, nsec3, only)
 	if !usable {
 		out.version, out.standing, out.tree = nil, hollow, newTree(u.seed)
 		return out
 	}
-	base, names := o.version.tree, o.since(before, signer != nil)
+	base, names := o.version.tree, o.since(before, signer != nil, theirs)
 	if names != nil {
 		base, out.apart = before.tree, before.apart+len(names)
 	} else {
@@ -118,7 +133,11 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 		edits = o.lay(edits, base, name)
 		o.check(name)
 	}
-	if signer != nil {
+	switch {
+	case theirs != nil:
+		out.signing = &signing{signer: signer, theirs: theirs}
+		edits = append(edits, o.keySets(theirs, base, before)...)
+	case signer != nil:
 		out.signing = &signing{signer: signer}
 		edits = append(edits, keySets(z, apex, signer)...)
 	}
@@ -127,6 +146,13 @@ func (u *update) layOver(origin string, apex rr.Name, z *zones.Zone, before *zon
 		o.cross("", z.Key(), "transfer.primaries", "the primary signs the zone, and its signatures are left out here, "+
 			"as they do not hold for what is laid over it: sign it here too (dnssec), or "+
 			"take the DS out of the parent zone first, or whoever validates gets no answer")
+	}
+	switch {
+	case theirs != nil:
+		o.keepHealth(theirs, before)
+	case z.Keeps():
+		o.cross("", z.Key(), "dnssec.keep", "the primary does not sign the zone, so there is nothing to keep, and all "+
+			"of it is signed here; have the primary sign it, or take it out")
 	}
 	return out
 }
@@ -144,8 +170,9 @@ type overlay struct {
 // since returns the names that must be made again in the zone before. It returns nil if all names must be: if the
 // version is not derived from the earlier one, if a cut or a DNAME has changed (which concerns names below), or if so
 // many names were made again that little is shared any more.
-func (o *overlay) since(before *zone, signed bool) map[rr.Name]bool {
-	if before == nil || before.version == nil || before.sealed != nil || (before.signing != nil) != signed {
+func (o *overlay) since(before *zone, signed bool, theirs *sealed) map[rr.Name]bool {
+	if before == nil || before.version == nil || before.sealed != nil || (before.signing != nil) != signed ||
+		signed && !theirs.follows(before.signing.theirs) {
 		return nil
 	}
 	changed := o.version.differs(before.version, false)
@@ -236,7 +263,8 @@ func (o *overlay) lay(edits []edit, base *tree, name rr.Name) []edit {
 	if there != nil {
 		was = there.policy()
 		there.each(func(typ rr.Type, _ int, _ []byte) {
-			own := typ == rr.TypeSOA || name == o.apex && o.zone.Signed() && typ.MadeBySigning()
+			own := typ == rr.TypeSOA || name == o.apex && o.zone.Signed() && typ.MadeBySigning() ||
+				o.zone.Keeps() && o.version.made(name, typ) != nil
 			if _, stays := ours[typ]; !stays && !theirs[typ] && !own {
 				edits = append(edits, edit{name: name, kind: dropSet, typ: typ})
 			}

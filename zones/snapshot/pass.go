@@ -51,6 +51,9 @@ func (o *overlay) pass(out, before *zone) {
 			}
 		}
 	}
+	if o.zone.Keeps() {
+		delete(o.problems, o.zone.Key())
+	}
 	var edits []edit
 	for _, name := range g.keyed {
 		v.proofs.find([]byte(name)).each(func(typ rr.Type, count int, wire []byte) {
@@ -64,16 +67,22 @@ func (o *overlay) pass(out, before *zone) {
 	}
 	out.tree = v.tree.apply(o.apex, edits)
 	g.relink(out, old, names)
-	g.examine(out, old, names, o.now())
+	g.expiries(old, names, o.now())
+	g.examine(out, old, names)
+	o.tell(g)
+	if o.zone.SerialOffset != 0 {
+		o.cross("", o.zone.Key(), "serialOffset", "the zone has the serial that its primary has signed, so it has no "+
+			"effect; take it out, or raise the serial at the primary")
+	}
+}
+
+// tell notes what was found out of a zone's health, and when to look again.
+func (o *overlay) tell(g *sealed) {
 	if at := g.found.next; !at.IsZero() {
 		o.seals[o.origin] = at
 	}
 	for _, fault := range g.faults() {
 		o.cross("", o.zone.Key(), "transfer.primaries", "%s", fault)
-	}
-	if o.zone.SerialOffset != 0 {
-		o.cross("", o.zone.Key(), "serialOffset", "the zone has the serial that its primary has signed, so it has no "+
-			"effect; take it out, or raise the serial at the primary")
 	}
 }
 
@@ -124,8 +133,9 @@ type findings struct {
 	broken  string    // what is wrong with the chain; "": nothing
 }
 
-// examine finds out the health of a zone: of all of it, or of what has changed since an older version that was well.
-func (g *sealed) examine(z *zone, old *sealed, names map[rr.Name]bool, now time.Time) {
+// expiries finds out when signatures expire: all of them, or those that have changed since an older version that was
+// well.
+func (g *sealed) expiries(old *sealed, names map[rr.Name]bool, now time.Time) {
 	h := &g.found
 	whole := old == nil || old.found.expired > 0 || !now.Before(old.found.next)
 	look := func(n node) {
@@ -154,6 +164,12 @@ func (g *sealed) examine(z *zone, old *sealed, names map[rr.Name]bool, now time.
 			}
 		}
 	}
+}
+
+// examine finds out whether the chain is whole: all of it, or where it has changed since an older version that was
+// well.
+func (g *sealed) examine(z *zone, old *sealed, names map[rr.Name]bool) {
+	h := &g.found
 	if old == nil || old.found.broken != "" {
 		h.broken = g.walk(z)
 		return

@@ -69,7 +69,7 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 			old = nil
 		}
 	}
-	g := signing{signer: z.signing.signer}
+	g := signing{signer: z.signing.signer, theirs: z.signing.theirs}
 	_, soa := z.tree.find([]byte(apex)).set(rr.TypeSOA)
 	g.soaTTL = binary.BigEndian.Uint32(soa[6:])
 	g.ttl = min(g.soaTTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))
@@ -78,9 +78,11 @@ func (u *update) signZone(origin string, steered map[rr.Name]bool) {
 	var lacks lack
 	if old == nil {
 		g.chain = z.linkAll()
+		z.keepAll(s)
 		lacks, err = z.write(s, z.tree.nodes)
-	} else if names, whole := z.relink(old); whole {
+	} else if names, whole := z.relink(old); whole || !z.keepSince(s, old, names) {
 		g.chain = z.linkAll()
+		z.keepAll(s)
 		lacks, err = z.write(s, z.tree.nodes)
 	} else {
 		for name := range steered {

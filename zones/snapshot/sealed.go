@@ -133,13 +133,21 @@ func (h *hashing) made(data []byte) bool {
 // Secure reports whether the zone that answers has signatures, ours or its primary's. The outcome must not be Refused.
 func (a *Answer) Secure() bool { return a.in != nil && (a.in.signing != nil || a.in.sealed != nil) }
 
-// Seals returns the RRSIGs of an RRset of a zone that its primary signs, in the form of a Set; nil: there are none.
-// owner is in wire form and lower case, a wildcard as such.
+// Seals returns the primary's RRSIGs of an RRset, in the form of a Set; nil: there are none that hold. owner is in wire
+// form and lower case, a wildcard as such.
 func (a *Answer) Seals(owner []byte, typ rr.Type) []byte {
-	if a.in.sealed == nil {
-		return nil
+	switch z := a.in; {
+	case z.sealed != nil:
+		return sealsIn(z.sealed.version.seals, owner, typ)
+	case z.signing != nil:
+		return z.signing.seals(owner, typ)
 	}
-	n := a.in.sealed.version.seals.find(owner)
+	return nil
+}
+
+// sealsIn returns the RRSIGs in a tree of them.
+func sealsIn(seals *tree, owner []byte, typ rr.Type) []byte {
+	n := seals.find(owner)
 	if n == nil {
 		return nil
 	}

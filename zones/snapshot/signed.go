@@ -20,6 +20,8 @@ import (
 type signing struct {
 	signer *dnssec.Signer
 	chain  *dnssec.Chain // the names with NSEC, or NSEC3, records
+	theirs *sealed       // what the primary has signed, where the zone keeps that; nil: all is signed here
+	kept   *tree         // the primary's RRSIGs that hold here, as in Version.seals
 	ttl    uint32        // of these: the SOA's or its MINIMUM, whichever is less (RFC 9077)
 	soaTTL uint32        // of the SOA
 	sweep  dnssec.Sweep  // of signatures that no longer count, which whoever has this snapshot may end
@@ -246,6 +248,9 @@ func (p *pen) vital(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
 }
 
 func (p *pen) sign(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
+	if p.zone.signing.seals([]byte(owner), typ) != nil {
+		return
+	}
 	signer := p.zone.signing.signer
 	id := signer.Begin([]byte(owner), typ, ttl)
 	for _, d := range data {

@@ -42,6 +42,9 @@ func unsignedSets(s *Snapshot, z *zone) (missing []string) {
 	g := z.signing
 	now := g.signer.Now()
 	look := func(owner rr.Name, typ rr.Type, ttl uint32, data [][]byte) {
+		if g.seals([]byte(owner), typ) != nil {
+			return // the primary's
+		}
 		id := g.signer.Begin([]byte(owner), typ, ttl)
 		for _, d := range data {
 			g.signer.Add(&id, d)

@@ -206,7 +206,10 @@ func (z *Zone) changed(old *Zone, at func(name []byte)) {
 
 // trees returns all trees that a zone's records are in, in an order; nil: the zone has none of that kind.
 func (z *zone) trees() [3]*tree {
-	if z.sealed == nil {
+	switch {
+	case z.signing != nil:
+		return [3]*tree{z.tree, nil, z.signing.kept}
+	case z.sealed == nil:
 		return [3]*tree{z.tree}
 	}
 	return [3]*tree{z.tree, z.sealed.version.proofs, z.sealed.version.seals}

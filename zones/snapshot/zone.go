@@ -181,7 +181,7 @@ func (u *update) built(origin string, apex rr.Name, z *zones.Zone) *zone {
 	if z.Lists() {
 		return u.builtList(apex, z)
 	}
-	signer, usable := u.signerOf(z)
+	signer, usable := u.signerOf(z, z.Signed() && z.DNSSEC.NSEC3, nil)
 	if !usable {
 		return &zone{origin: apex, hash: hash(u.seed, []byte(apex)), tree: newTree(u.seed), standing: hollow}
 	}

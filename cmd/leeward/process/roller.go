@@ -225,6 +225,9 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 	switch {
 	case !ok:
 		return "", nil // the status says what is wrong with its keys
+	case !roll.Over() && z.Keeps():
+		return "the zone keeps its primary's signatures, so the primary would have to publish the new key: stop it " +
+			"(`leeward key roll " + z.Origin + " --stop`)", nil
 	case roll.Over():
 		return r.idle(ctx, origin, z, keys, roll)
 	}
