@@ -286,7 +286,9 @@ func (e *edge) words(all map[rr.Name]*zones.Zone) (words []admin.Roll) {
 		word := e.rolls.witness.Word(name, z.out.Roll, e.rolls.does(name, z.keys, now), now, e.rolls.elapsed(),
 			e.rolls.rest(settings))
 		if word != nil {
-			words = append(words, admin.Roll{Zone: origin, Step: word.Step, Since: word.Since, Due: word.Due, Not: word.Not})
+			words = append(words, admin.Roll{
+				Zone: origin, Step: word.Step, Since: word.Since, Due: word.Due, Not: word.Not,
+			})
 		}
 		e.use(name, z, true)
 	}
