@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,10 +13,15 @@ import (
 // helpColumns is how wide help is: as the terminal that is everywhere.
 const helpColumns = 80
 
-// narrow makes the help of a command, and of all below it, fit helpColumns. Examples are as they are written.
-func narrow(root *cobra.Command) {
+// templates adds what the templates of help call. They are the process's, not a command's.
+var templates = sync.OnceFunc(func() {
 	cobra.AddTemplateFunc("leewardFlags", usages)
 	cobra.AddTemplateFunc("leewardWrap", func(text string) string { return wrap(text, helpColumns) })
+})
+
+// narrow makes the help of a command, and of all below it, fit helpColumns. Examples are as they are written.
+func narrow(root *cobra.Command) {
+	templates()
 	usage := root.UsageTemplate()
 	usage = strings.ReplaceAll(usage, "{{.LocalFlags.FlagUsages | ", "{{leewardFlags .LocalFlags | ")
 	// Flags that all verbs have are a topic of their own.
