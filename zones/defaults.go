@@ -95,9 +95,13 @@ func clone(r Resource) (Resource, reflect.Value) {
 
 // NoteGiven notes that the document of a resource gives a field. It is called after the field was filled.
 func NoteGiven(r Resource, field string) {
+	own := inheritance(r)
+	if own == nil {
+		return // as nearly all are: records
+	}
 	for _, h := range heirs()[r.Key().Kind()] {
 		if h.name == field && reflect.ValueOf(r).Elem().FieldByIndex(h.index).IsZero() {
-			inheritance(r).Zeroed |= h.bit
+			own.Zeroed |= h.bit
 		}
 	}
 }

@@ -87,10 +87,10 @@ func TestVerbsWaitForBusyEtcd(t *testing.T) {
 		t.Fatal(status, out, errs)
 	}
 	for _, line := range []string{
-		"accept --force", "accept --dry-run", "apply -f " + file, "status", "explain www.example.test A --client 192.0.2.1", "get zones",
-		"drain pool/www-us --dry-run", "restore pool/www-us", "delete policy www.example.test --dry-run", "export example.test",
-		"simulate --down pool/www-us",
-		"key list --key-secret-file " + secret,
+		"accept --force", "accept --dry-run", "apply -f " + file, "status",
+		"explain www.example.test A --client 192.0.2.1", "get zones", "drain pool/www-us --dry-run",
+		"restore pool/www-us", "delete policy www.example.test --dry-run", "export example.test",
+		"simulate --down pool/www-us", "key list --key-secret-file " + secret,
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

@@ -65,7 +65,8 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 // settings checks the flags.
 func (f *vantageFlags) settings() (s process.Settings, err error) {
 	s = process.Settings{
-		ID: f.id, Region: f.region, Admin: f.admin, AdminURL: strings.TrimSuffix(f.adminURL, "/"), AdminTLS: f.tls, TokenFile: f.tokenFile,
+		ID: f.id, Region: f.region, Admin: f.admin, AdminURL: strings.TrimSuffix(f.adminURL, "/"),
+		AdminTLS: f.tls, TokenFile: f.tokenFile,
 		ProbeTLS: f.probe, Drills: drill.Shown,
 	}
 	s.Notify = os.Getenv("NOTIFY_SOCKET")

@@ -46,7 +46,9 @@ func (inv *invocation) resources(rs []zones.Resource, owners map[zones.Key]strin
 		t := &screen.Table{}
 		owned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return owners[r.Key()] != "" })
 		planned := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return shifted(r, inv.now()) != "" })
-		inherits := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool { return len(zones.Inherited(r)) > 0 })
+		inherits := slices.ContainsFunc(byKind[kind], func(r zones.Resource) bool {
+			return len(zones.Inherited(r)) > 0
+		})
 		line := func(cells []string, inherited, plan, owner string) {
 			if inherits {
 				cells = append(cells, inherited)

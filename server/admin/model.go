@@ -88,7 +88,7 @@ type Roll struct {
 	Since time.Time `json:"since"`           // by its clock
 	Due   string    `json:"due,omitempty"`   // the wait that is over by its clock
 	Waits string    `json:"waits,omitempty"` // who or what holds the roll up, as it finds
-	Not   time.Time `json:"not,omitzero"`    // until when, by its clock, that wait had not begun, though it says so
+	Not   time.Time `json:"not,omitzero"`    // until when, by its clock, the wait had not begun
 }
 
 // Phase is how long one part of failovers, or of the ways back, took on this server since it started, an address each.

@@ -14,9 +14,9 @@ import (
 //
 // A zone's number is the highest revision among its Zone, its Records, its Policies, the pools and endpoints that these
 // name, and the Defaults that these can inherit from; of a catalog zone that is made here among all Zones, good or not.
-// The serial is that number above the base. Whoever lists can tell the number from the keys,
-// but for changes that are not in any of them any more: what was removed, a policy that has another zone now, a
-// version that had to wait for something else. A server that sees one of these counts its revision and owes it to the
+// The serial is that number above the base. Whoever lists can tell the number from the keys, but for changes that are
+// not in any of them any more: what was removed, a policy that has another zone now, a version that had to wait for
+// something else. A server that sees one of these counts its revision and owes it to the
 // source (Owed), which keeps the highest of each zone. As everybody takes the highest of all that is kept, who missed
 // the change comes to the same number.
 //

@@ -40,7 +40,9 @@ func TestManyLabels(t *testing.T) {
 				continue
 			}
 			owner := strings.TrimSuffix("*."+deep(n-in), ".")
-			all = append(all, &zones.Record{Origin: deep(in), Owner: owner, Type: "TXT", Data: []string{`"` + owner + `"`}})
+			all = append(all, &zones.Record{
+				Origin: deep(in), Owner: owner, Type: "TXT", Data: []string{`"` + owner + `"`},
+			})
 			exists = append(exists, n)
 		}
 		c := catalog.New(time.Now)

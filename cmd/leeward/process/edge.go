@@ -253,13 +253,13 @@ func (e *edge) use(name rr.Name, z *edgeZone, same bool) {
 // roll looks at the rolls that are under way, and works out what this server says of them.
 func (e *edge) roll(ctx context.Context) {
 	e.mu.Lock()
-	any := false
+	rolls := false
 	for _, z := range e.zones {
-		any = any || z.keys != nil && !z.out.Roll.Over()
+		rolls = rolls || z.keys != nil && !z.out.Roll.Over()
 	}
 	e.mu.Unlock()
 	var words []admin.Roll
-	if any {
+	if rolls {
 		all, err := e.rolls.settings(ctx)
 		if err != nil {
 			return // the server stops, or is busy
