@@ -37,6 +37,7 @@ var inVain = map[string]struct{ docs, says string }{
 		"not signed; take dnssec out",
 	},
 	"Zone.dnssec.nsec3":    {"nameservers: [ns.example.net]\ndnssec: {nsec3: true}", "does nothing"},
+	"Zone.dnssec.keep":     {"nameservers: [ns.example.net]\ndnssec: {keep: true}", "does nothing"},
 	"Zone.dnssec.foreign":  {"nameservers: [ns.test]\ndnssec: {foreign: [256 3 15 AQID]}", "does nothing"},
 	"Zone.dnssec.withdraw": {"nameservers: [ns.example.net]\ndnssec: {withdraw: true}", "does nothing"},
 	"Zone.dnssec.roll.zsk": {"nameservers: [ns.example.net]\ndnssec: {roll: {zsk: 30d}}", "does nothing"},

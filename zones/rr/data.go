@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -186,6 +187,9 @@ func Check(t Type, data []byte) error {
 	if err != nil || record == nil {
 		return err
 	}
+	if lacks(record, len(data)) {
+		return errors.New("it ends before all its fields are there")
+	}
 	// Read again where no compression pointer can reach it, and all that one can point at is another pointer.
 	if _, err := unpack(t, data, maxPointer+1); err != nil {
 		return errors.New("it has a compressed name in it (RFC 3597 section 4); write the name in full")
@@ -211,6 +215,11 @@ func checkSimple(t Type, data []byte) bool {
 		}
 		end, err := nameEnd(data[min(before, len(data)):])
 		return err == nil && before+end == len(data)
+	case TypeDNSKEY, TypeCDNSKEY, TypeDS, TypeCDS:
+		return len(data) >= 4
+	case TypeRRSIG: // of which a signed zone has most
+		end, err := nameEnd(data[min(18, len(data)):])
+		return err == nil && 18+end < len(data)
 	case TypeTXT:
 		at := 0
 		for at < len(data) {
@@ -219,6 +228,31 @@ func checkSimple(t Type, data []byte) bool {
 		return at > 0 && at == len(data)
 	}
 	return false
+}
+
+// lacks reports whether a record that was read from so many octets has fields for which there were none: the parser
+// takes what is missing at the end for zero or empty.
+func lacks(record dns.RR, octets int) bool {
+	v := reflect.ValueOf(record).Elem()
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		tag := f.Tag.Get("dns")
+		name := (tag == "domain-name" || tag == "cdomain-name") && f.Type.Kind() == reflect.String
+		if name && v.FieldByIndex(f.Index).String() == "" {
+			return true
+		}
+	}
+	switch r := record.(type) { // what has a length before it
+	case *dns.NSEC3PARAM:
+		if len(r.Salt) != 2*int(r.SaltLength) {
+			return true
+		}
+	case *dns.NSEC3:
+		if len(r.Salt) != 2*int(r.SaltLength) || len(r.NextDomain) < (8*int(r.HashLength)+4)/5 {
+			return true
+		}
+	}
+	whole, err := pack(record)
+	return err == nil && len(whole) > octets
 }
 
 const maxPointer = 0x3fff // RFC 1035 section 4.1.4

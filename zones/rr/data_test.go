@@ -261,6 +261,60 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// TestCutShort: RDATA that ends before its fixed fields and names do is refused, as a hostile primary could send it.
+func TestCutShort(t *testing.T) {
+	for _, c := range []struct {
+		typ, text string
+		fixed     int // octets that must be there
+	}{
+		{"A", "192.0.2.1", 4},
+		{"AAAA", "2001:db8::1", 16},
+		{"NS", "a.b.", 5},
+		{"SOA", "a. b. 1 2 3 4 5", 26},
+		{"MX", "10 a.", 5},
+		{"SRV", "1 2 3 a.", 9},
+		{"NAPTR", `1 2 "" "" "" a.`, 10},
+		{"RP", "a. b.", 6},
+		{"AFSDB", "1 a.", 5},
+		{"CAA", `0 issue "a"`, 7},
+		{"SVCB", "1 a.", 5},
+		{"HTTPS", "1 a.", 5},
+		{"DS", "1 13 2 " + strings.Repeat("ab", 32), 4},
+		{"CDS", "0 0 0 00", 4},
+		{"DNSKEY", "257 3 15 AQID", 4},
+		{"CDNSKEY", "0 3 0 AA==", 4},
+		{"RRSIG", "A 13 2 60 20300101000000 20200101000000 7 a. AQID", 21},
+		{"NSEC", "a. A", 3},
+		{"NSEC3", "1 0 0 aabb 0p9mhaveqvm6t7vbl5lop2u3t2rp3tom A", 28},
+		{"NSEC3PARAM", "1 0 0 aabb", 7},
+		{"TLSA", "3 1 1 aabb", 3},
+		{"SSHFP", "4 2 aabb", 2},
+		{"CERT", "1 2 3 AQID", 5},
+		{"URI", `1 2 "a"`, 4},
+		{"LOC", "52 0 0 N 4 0 0 E 1m", 16},
+		{"EUI48", "00-11-22-33-44-55", 6},
+		{"ZONEMD", "1 1 1 " + strings.Repeat("ab", 48), 6},
+	} {
+		typ, err := ParseType(c.typ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := ParseData(typ, c.text, Root)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.typ, c.text, err)
+			continue
+		}
+		for n := range data {
+			if err := Check(typ, data[:n]); n < c.fixed && err == nil {
+				t.Errorf("%s: %d octets of %x are taken", c.typ, n, data)
+			}
+		}
+		if err := Check(typ, data); err != nil {
+			t.Errorf("%s %x: %v", c.typ, data, err)
+		}
+	}
+}
+
 func FuzzParseData(f *testing.F) {
 	for _, s := range samples {
 		kind, _ := ParseType(s.kind)
