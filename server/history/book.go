@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -45,8 +44,6 @@ const diskRetry = 10 * time.Second
 // spaceEvery is how often the disk is asked how much of it is free, unless what is written meanwhile takes more than
 // half of what was left then.
 const spaceEvery = time.Second
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // leaf is one file.
 type leaf struct {
@@ -185,71 +182,6 @@ func leafName(first uint64) string { return fmt.Sprintf("%020d%s", first, leafSu
 
 func (b *book) path(first uint64) string { return filepath.Join(b.Folder, leafName(first)) }
 
-// readLine reads one event.
-func readLine(line []byte, e *Event) error {
-	text, err := checked(line)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(text, e)
-}
-
-// checked returns the JSON of a line, if it is as it was written.
-func checked(line []byte) ([]byte, error) {
-	sum, text, ok := bytes.Cut(line, []byte(" "))
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if !ok || err != nil || crc32.Checksum(text, castagnoli) != uint32(want) {
-		return nil, errors.New("the line is not as it was written")
-	}
-	return text, nil
-}
-
-// head is what the JSON of an event begins with.
-type head struct {
-	number uint64
-	time   time.Time
-	kind   Kind
-	begins bool
-}
-
-// readHead reads what a line begins with, without what follows, which may be long. It returns the JSON, too.
-func readHead(line []byte) (h head, text []byte, err error) {
-	if text, err = checked(line); err != nil {
-		return head{}, nil, err
-	}
-	if h, ok := headOf(text); ok {
-		return h, text, nil
-	}
-	var e Event // written by somebody else
-	err = json.Unmarshal(text, &e)
-	return head{e.Number, e.Time, e.Kind, e.Begins}, text, err
-}
-
-// headOf reads the fields with which put has an event's JSON begin, or reports that it begins otherwise.
-func headOf(text []byte) (h head, ok bool) {
-	rest, ok := bytes.CutPrefix(text, []byte(`{"number":`))
-	if !ok {
-		return head{}, false
-	}
-	number, rest, ok := bytes.Cut(rest[:min(len(rest), 150)], []byte(`,"time":"`))
-	if !ok {
-		return head{}, false
-	}
-	stamp, rest, ok := bytes.Cut(rest, []byte(`","kind":"`))
-	if !ok {
-		return head{}, false
-	}
-	kind, rest, ok := bytes.Cut(rest, []byte(`"`))
-	if !ok || bytes.IndexByte(kind, '\\') >= 0 {
-		return head{}, false
-	}
-	var errs [2]error
-	h.number, errs[0] = strconv.ParseUint(string(number), 10, 64)
-	h.time, errs[1] = time.Parse(time.RFC3339, string(stamp))
-	h.kind, h.begins = Kind(kind), bytes.HasPrefix(rest, []byte(`,"begins":true`))
-	return h, errs[0] == nil && errs[1] == nil
-}
-
 // setBack is how much earlier than the event before an event may be without the clock having been set.
 const setBack = time.Second
 
@@ -280,9 +212,7 @@ func (b *book) put(e Event) {
 	}
 	b.next++
 	b.newest = e.Time
-	line := make([]byte, 0, len(text)+10)
-	line = append(fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli)), text...)
-	line = append(line, '\n')
+	line := lineOf(text)
 	b.remember(line)
 	if b.Folder != "" {
 		changes := e.Kind == Changed || e.Kind == Override || e.Kind == Drill
@@ -379,7 +309,7 @@ func (b *book) unwritten(first uint64) []byte {
 	if err != nil {
 		return nil
 	}
-	return append(fmt.Appendf(nil, "%08x %s", crc32.Checksum(text, castagnoli), text), '\n')
+	return lineOf(text)
 }
 
 // append writes to the last file, all or nothing.

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -73,5 +74,37 @@ func BenchmarkStorm(b *testing.B) {
 				b.Errorf("%d are dropped", d)
 			}
 		})
+	}
+}
+
+// writes is how many calls to write this process has made.
+func writes(t *testing.T) (n int) {
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		t.Skip("calls to write cannot be counted here: ", err)
+	}
+	_, after, _ := strings.Cut(string(text), "syscw:")
+	if _, err := fmt.Sscan(after, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestFewWrites: a storm that waits when the writer comes to it is written in few calls, not in one for each event.
+func TestFewWrites(t *testing.T) {
+	const events = 5000
+	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history")})
+	for i := range events {
+		j.Add(verdict(i))
+	}
+	before := writes(t)
+	go j.Run()
+	flush(t, j)
+	if n := writes(t) - before; n > events/20 {
+		t.Errorf("%d events took %d calls", events, n)
+	}
+	j.Close()
+	if d := j.Dropped(); d > 0 {
+		t.Errorf("%d are dropped", d)
 	}
 }
