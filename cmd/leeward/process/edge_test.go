@@ -364,14 +364,7 @@ func TestEdgeWithSealedKeys(t *testing.T) {
 	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
 	v := vaultOf(t, c, secrets)
 	origin, _ := rr.ParseName("example.test")
-	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, _ := v.Read(t.Context(), origin)
-	if err := v.Write(t.Context(), held, first); err != nil {
-		t.Fatal(err)
-	}
+	firstKeys(t, v, origin, dnssec.ECDSAP256, true, time.Now())
 	c.putAll(signedZone)
 	holder, s := settings("holder", c), settings("sign", c)
 	holder.KeySecrets, s.KeySecrets = secrets, secrets

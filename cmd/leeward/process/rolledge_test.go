@@ -98,14 +98,7 @@ func TestRollBesideEdges(t *testing.T) {
 	origin := rr.Name("\x07example\x04test\x00")
 	parent := newParent(t)
 	var clock, late setClock
-	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now().Add(-80*24*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, _ := v.Read(t.Context(), origin)
-	if err := v.Write(t.Context(), held, first); err != nil {
-		t.Fatal(err)
-	}
+	firstKeys(t, v, origin, dnssec.ECDSAP256, true, time.Now().Add(-80*24*time.Hour))
 
 	// All that is ever said of the roll, in order.
 	var mu sync.Mutex
@@ -327,14 +320,7 @@ func TestSignersAgreeOnRolls(t *testing.T) {
 	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
 	v := vaultOf(t, c, secrets)
 	origin := rr.Name("\x07example\x04test\x00")
-	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, _ := v.Read(t.Context(), origin)
-	if err := v.Write(t.Context(), held, first); err != nil {
-		t.Fatal(err)
-	}
+	firstKeys(t, v, origin, dnssec.ECDSAP256, true, time.Now())
 	c.putAll(signedZone)
 	var ahead setClock
 	ahead.forward(time.Hour)

@@ -3,11 +3,9 @@
 package process_test
 
 import (
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,30 +24,8 @@ func TestRollUnattended(t *testing.T) {
 	v := vaultOf(t, c, secrets)
 	origin := rr.Name("\x07example\x04test\x00")
 
-	// The parent has what CDS asked for when it looked last.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ds atomic.Pointer[[]dns.RR]
-	ds.Store(&[]dns.RR{})
-	parent := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg).SetReply(q)
-		m.Authoritative, m.Answer = true, *ds.Load()
-		_ = w.WriteMsg(m)
-	})}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = parent.ActivateAndServe() }()
-	t.Cleanup(func() { l.Close(); <-done })
-
-	first, err := dnssec.First(origin, dnssec.ECDSAP256, true, time.Now().Add(-100*24*time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, _ := v.Read(t.Context(), origin)
-	if err := v.Write(t.Context(), held, first); err != nil {
-		t.Fatal(err)
-	}
+	parent := newParent(t)
+	first := firstKeys(t, v, origin, dnssec.ECDSAP256, true, time.Now().Add(-100*24*time.Hour))
 	sa, sb := sealedSettings(t, "a", c, secrets), sealedSettings(t, "b", c, late)
 	hup := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
 	sa.Reload, sb.Reload = hup[0], hup[1]
@@ -66,28 +42,12 @@ func TestRollUnattended(t *testing.T) {
 			}
 		}
 	}
-	zone := strings.NewReplacer("{enabled: true}", "{enabled: true, roll: {ksk: 90d}, parent: ["+l.Addr().String()+"]}",
+	zone := strings.NewReplacer("{enabled: true}", "{enabled: true, roll: {ksk: 90d}, parent: ["+parent.address+"]}",
 		"name: example.test\n", "name: example.test\nttl: 1s\nsoaTTL: 1s\nnegativeTTL: 1s\n").Replace(signedZone)
 	c.putAll(zone)
 	a, b := serve(t, sa), serve(t, sb)
-	follow := func() {
-		m := new(dns.Msg).SetQuestion("example.test.", dns.TypeCDS)
-		r, _, err := (&dns.Client{Net: "tcp"}).Exchange(m, a.DNS[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all []dns.RR
-		for _, record := range r.Answer {
-			if cds, is := record.(*dns.CDS); is {
-				one := cds.DS
-				one.Hdr.Rrtype = dns.TypeDS
-				all = append(all, &one)
-			}
-		}
-		ds.Store(&all)
-	}
 	a.awaitSigned("example.test.", dns.TypeCDS, 2)
-	follow()
+	parent.follow(a)
 	a.await("the roll waits for b", func() string {
 		look()
 		if got := a.problem(); !strings.Contains(got, "server b does not have the keys") {
@@ -127,7 +87,7 @@ func TestRollUnattended(t *testing.T) {
 	}
 	b.end() // whoever carries the roll on may go at any time
 	sb.Reload = hup[1]
-	follow()
+	parent.follow(a)
 	b = serve(t, sb)
 	for _, name := range all[2:] {
 		step(name)
@@ -136,7 +96,7 @@ func TestRollUnattended(t *testing.T) {
 		p.awaitProblem("")
 		p.awaitSigned("example.test.", dns.TypeDNSKEY, 3) // KSK, ZSK, a signature
 	}
-	follow()
+	parent.follow(a)
 	h, err := v.Read(t.Context(), origin)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +108,7 @@ func TestRollUnattended(t *testing.T) {
 			ks++
 		}
 	}
-	if len(entry) != 1 || ks != 0 || len(*ds.Load()) != 1 || (*ds.Load())[0].(*dns.DS).KeyTag != entry[0].Tag() {
-		t.Errorf("in the end %d keys sign the keys, and the parent has %v", len(entry), *ds.Load())
+	if len(entry) != 1 || ks != 0 || len(*parent.ds.Load()) != 1 || (*parent.ds.Load())[0].(*dns.DS).KeyTag != entry[0].Tag() {
+		t.Errorf("in the end %d keys sign the keys, and the parent has %v", len(entry), *parent.ds.Load())
 	}
 }

@@ -61,6 +61,22 @@ func vaultOf(t *testing.T, c *cluster, secrets string) *vault.Vault {
 	return &vault.Vault{Etcd: e, Secrets: s}
 }
 
+// firstKeys puts the first keys of a zone into etcd, which are there since that time.
+func firstKeys(
+	t *testing.T, v *vault.Vault, origin rr.Name, a dnssec.Algorithm, split bool, since time.Time,
+) []dnssec.TimedKey {
+	t.Helper()
+	first, err := dnssec.First(origin, a, split, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, _ := v.Read(t.Context(), origin)
+	if err := v.Write(t.Context(), held, first); err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
 // signed asks for an RRset with its signatures, and returns all that is in the answer, sorted; "rcode N" and the
 // Extended DNS Error if there is none.
 func (p *member) signed(name string, typ uint16) string {
@@ -281,14 +297,7 @@ func TestSealedKeysWithoutEtcd(t *testing.T) {
 	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
 	v := vaultOf(t, c, secrets)
 	origin := rr.Name("\x07example\x04test\x00")
-	first, err := dnssec.First(origin, dnssec.Ed25519, false, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, _ := v.Read(t.Context(), origin)
-	if err := v.Write(t.Context(), held, first); err != nil {
-		t.Fatal(err)
-	}
+	firstKeys(t, v, origin, dnssec.Ed25519, false, time.Now())
 	c.putAll(signedZone)
 	s := sealedSettings(t, "a", c, secrets)
 	a := serve(t, s)
