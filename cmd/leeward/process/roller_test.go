@@ -108,7 +108,8 @@ func TestRollUnattended(t *testing.T) {
 			ks++
 		}
 	}
-	if len(entry) != 1 || ks != 0 || len(*parent.ds.Load()) != 1 || (*parent.ds.Load())[0].(*dns.DS).KeyTag != entry[0].Tag() {
-		t.Errorf("in the end %d keys sign the keys, and the parent has %v", len(entry), *parent.ds.Load())
+	ds := *parent.ds.Load()
+	if len(entry) != 1 || ks != 0 || len(ds) != 1 || ds[0].(*dns.DS).KeyTag != entry[0].Tag() {
+		t.Errorf("in the end %d keys sign the keys, and the parent has %v", len(entry), ds)
 	}
 }
