@@ -28,7 +28,8 @@ keeps its own, also through restarts if it has --state.
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a name, a
 zone, a vantage, or a kind of event (verdict, vote, failover, change, override,
 drill, source, server). --since and --until take a span (2h, 3d), a time of the
-day (02:17, the last one), or RFC 3339.`,
+day (02:17, the last one), or a date with a time as history prints it or as RFC
+3339 has it.`,
 		Example: `  leeward history
   leeward history us-east --since 2h
   leeward history www.example.test --since 3d -o json

@@ -89,7 +89,8 @@ func (h *handler) query(r *http.Request) (q history.Query, err error) {
 }
 
 // ReadPast reads a time that has passed: a span back from now ("2h", "90m", "3d"), a time of the day ("02:17", the last
-// one, in now's zone; "02:17Z"), or RFC 3339 (in now's zone where it names none). It returns the zero time for "".
+// one, in now's zone; "02:17Z"), or a date with or without a time, as in RFC 3339 or as it is printed for people: with a
+// space for the T, "UTC" for the Z, in now's zone where it names none. It returns the zero time for "".
 func ReadPast(what, text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -103,8 +104,17 @@ func ReadPast(what, text string, now time.Time) (time.Time, error) {
 	if span, err := time.ParseDuration(text); err == nil && span >= 0 {
 		return now.Add(-span), nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+	full := text
+	if date, rest, is := strings.Cut(text, " "); is {
+		full = date + "T" + rest
+	}
+	if utc, is := strings.CutSuffix(full, " UTC"); is {
+		full = utc + "Z"
+	}
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15:04Z07:00", "2006-01-02",
+	} {
+		if at, err := time.ParseInLocation(layout, full, now.Location()); err == nil {
 			return at, nil
 		}
 	}

@@ -52,3 +52,36 @@ func TestTimesAreUTC(t *testing.T) {
 		}
 	}
 }
+
+// Whatever prints a time for people, it is read as it is printed.
+func TestReadPast(t *testing.T) {
+	zone := time.FixedZone("elsewhere", 2*3600)
+	now := time.Date(2026, 11, 29, 11, 4, 0, 0, zone)
+	for text, want := range map[string]string{
+		"":                          "0001-01-01T00:00:00Z",
+		"90m":                       "2026-11-29T09:34:00+02:00",
+		"3d":                        "2026-11-26T11:04:00+02:00",
+		"02:17":                     "2026-11-29T02:17:00+02:00",
+		"12:00":                     "2026-11-28T12:00:00+02:00",
+		"11:03:41Z":                 "2026-11-28T11:03:41Z",
+		"2026-11-28":                "2026-11-28T00:00:00+02:00",
+		"2026-11-28 02:17":          "2026-11-28T02:17:00+02:00",
+		" 2026-11-28 02:17:30 ":     "2026-11-28T02:17:30+02:00",
+		"2026-11-28 02:17:30.5":     "2026-11-28T02:17:30.5+02:00",
+		"2026-11-28 02:17 UTC":      "2026-11-28T02:17:00Z",
+		"2026-11-28 02:17:30 UTC":   "2026-11-28T02:17:30Z",
+		"2026-11-28T02:17Z":         "2026-11-28T02:17:00Z",
+		"2026-11-28T02:17:30-03:30": "2026-11-28T02:17:30-03:30",
+	} {
+		at, err := admin.ReadPast("--at", text, now)
+		exact, bad := time.Parse(time.RFC3339Nano, want)
+		if err != nil || bad != nil || !at.Equal(exact) {
+			t.Errorf("%q is %v, %v; want %v", text, at, err, want)
+		}
+	}
+	for _, text := range []string{"yesterday", "-2h", "2026-13-01 02:17", "02:17 on Monday", "2026-11-28  02:17"} {
+		if at, err := admin.ReadPast("--at", text, now); err == nil {
+			t.Errorf("%q is %v, want an error", text, at)
+		}
+	}
+}

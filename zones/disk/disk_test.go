@@ -275,7 +275,7 @@ func TestWriteReplacesALink(t *testing.T) {
 	}
 }
 
-// What is written, replaced, or led elsewhere by a link is another version; what only was looked at is not.
+// What is written, replaced, opened to others, or led elsewhere by a link is another version; what only was looked at is not.
 func TestStamp(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")
@@ -309,6 +309,7 @@ func TestStamp(t *testing.T) {
 		{"another size", func() { put(path, "xy") }, false},
 		{"another time", func() { at = at.Add(time.Second); put(path, "xy") }, false},
 		{"another file, alike", func() { put(other, "xy"); lead(other) }, false},
+		{"others may open it", func() { _ = os.Chmod(other, 0o644) }, false},
 		{"it goes", func() { os.Remove(other) }, false},
 	} {
 		before := Look(link)

@@ -23,12 +23,14 @@ func Look(path string) Stamp {
 	return Stamp{status}
 }
 
-// Same reports whether both are of one version.
+// Same reports whether both are of one version. Who may open a file counts: one that could not be used for its mode may
+// be usable now.
 func (s Stamp) Same(o Stamp) bool {
 	if s.status == nil || o.status == nil {
 		return s.status == nil && o.status == nil
 	}
-	return os.SameFile(s.status, o.status) && s.Size() == o.Size() && s.Time().Equal(o.Time())
+	return os.SameFile(s.status, o.status) && s.Size() == o.Size() && s.Time().Equal(o.Time()) &&
+		s.status.Mode() == o.status.Mode()
 }
 
 // Size returns how many octets there are, 0 where there is no file.
