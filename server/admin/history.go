@@ -89,8 +89,8 @@ func (h *handler) query(r *http.Request) (q history.Query, err error) {
 }
 
 // ReadPast reads a time that has passed: a span back from now ("2h", "90m", "3d"), a time of the day ("02:17", the last
-// one, in now's zone; "02:17Z"), or a date with or without a time, as in RFC 3339 or as it is printed for people: with a
-// space for the T, "UTC" for the Z, in now's zone where it names none. It returns the zero time for "".
+// one, in now's zone; "02:17Z"), or a date with or without a time, as in RFC 3339 or as it is printed for people: with
+// a space for the T, "UTC" for the Z, in now's zone where it names none. It returns the zero time for "".
 func ReadPast(what, text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {

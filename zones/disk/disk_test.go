@@ -275,7 +275,8 @@ func TestWriteReplacesALink(t *testing.T) {
 	}
 }
 
-// What is written, replaced, opened to others, or led elsewhere by a link is another version; what only was looked at is not.
+// What is written, replaced, opened to others, or led elsewhere by a link is another version; what only was looked at
+// is not.
 func TestStamp(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "a"), filepath.Join(dir, "b")
