@@ -8,8 +8,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// saidExpire returns for how long a primary says, in a response's OPT record, that the zone is good (RFC 7314): less
-// than its SOA says where it is a secondary itself. Negative: it does not say, or not so that it could be read.
+// saidExpire returns how long the zone is good according to the EXPIRE option of a response (RFC 7314). A primary that
+// is a secondary itself says less there than in its SOA. It returns a negative duration if there is no option, or none
+// that can be read.
 func saidExpire(msg []byte) time.Duration {
 	const none = -1
 	at := wire.HeaderSize
@@ -47,8 +48,8 @@ func saidExpire(msg []byte) time.Duration {
 	return none
 }
 
-// expires returns when what there is of a zone is too old (RFC 1035 section 3.3.13); zero: there is nothing. The
-// primary has had time to be asked at least twice.
+// expires returns when the version in service is too old to be served (RFC 1035 section 3.3.13), or zero if there is
+// none. It allows at least one refresh and one retry, even if the SOA's EXPIRE is shorter.
 func (z *elsewhere) expires() time.Time {
 	if z.version == nil {
 		return time.Time{}
@@ -57,9 +58,9 @@ func (z *elsewhere) expires() time.Time {
 	return z.good.Add(max(expire, bounded(refresh)+max(retry, leastRetry)))
 }
 
-// heard takes note of it that a primary has said now that what there is of a zone is the newest. Its EXPIRE counts from
-// then, or from when the primary's own primary said so, as far as the primary tells what is left (RFC 7314 section 4):
-// of several that say the same, the one with most left counts.
+// heard notes that a primary has just confirmed the version in service. EXPIRE counts from now, or, if the primary says
+// how much of it is left, from when its own primary confirmed the version (RFC 7314 section 4). If several primaries
+// confirm the same version, the one with the most time left counts.
 func (z *elsewhere) heard(now time.Time, left time.Duration, isNew bool) {
 	good := now
 	if _, _, expire := z.version.Times(); left >= 0 && left < expire {
@@ -72,7 +73,7 @@ func (z *elsewhere) heard(now time.Time, left time.Duration, isNew bool) {
 	z.until.Store(z.expires().Unix())
 }
 
-// expire takes note of it when a zone has become too old.
+// expire withdraws a zone that has become too old.
 func (s *Secondary) expire(z *elsewhere, now time.Time) {
 	s.mu.Lock()
 	e := z.expires()
@@ -83,7 +84,7 @@ func (s *Secondary) expire(z *elsewhere, now time.Time) {
 	z.expired = true
 	version := z.version
 	s.mu.Unlock()
-	s.o.Log.Error("a zone has expired: no primary has been heard of for longer than its SOA allows; only its "+
+	s.o.Log.Error("zone expired: no primary has confirmed it for longer than its SOA allows; only its "+
 		"policies are answered",
 		"zone", z.name, "serial", version.Serial())
 	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Expired: true, Until: z.until})

@@ -20,28 +20,28 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// How long a primary may take.
+// Time limits for a primary.
 const (
 	dialLimit  = 5 * time.Second
-	soaLimit   = 5 * time.Second  // the answer to an SOA query
-	idleLimit  = 30 * time.Second // from one message of a transfer to the next
-	moreLimit  = 5 * time.Second  // to what follows the first SOA of an answer to IXFR, which may be all there is
-	fetchLimit = 30 * time.Minute // all of one transfer
+	soaLimit   = 5 * time.Second  // for the answer to an SOA query
+	idleLimit  = 30 * time.Second // between two messages of a transfer
+	moreLimit  = 5 * time.Second  // after the first SOA of an answer to IXFR, which may be the whole answer
+	fetchLimit = 30 * time.Minute // for a whole transfer
 )
 
-// fetched is what became of asking one primary.
+// fetched is the result of asking one primary.
 type fetched struct {
-	version  *snapshot.Version // nil: the one that is here is the newest
+	version  *snapshot.Version // nil: the version in service is the newest
 	how      string            // "soa", "ixfr" or "axfr"
 	serial   uint32
 	records  int
 	messages int
 	octets   int           // of names and RDATA
-	left     time.Duration // for how long the primary says that the zone is good (RFC 7314); negative: it does not say
-	behind   bool          // the primary has just said that it has a newer one
+	left     time.Duration // EXPIRE according to the primary (RFC 7314); negative: not said
+	behind   bool          // the primary says that it has a newer version than it sent
 }
 
-// errOlder is why a primary's version is not taken: serials go one way (RFC 1982).
+// errOlder refuses a version that is older than the one in service: serials only go up (RFC 1982).
 type errOlder struct {
 	theirs, ours uint32
 	origin       rr.Name
@@ -53,22 +53,24 @@ func (e errOlder) Error() string {
 		e.theirs, e.ours, zones.NameText(e.origin))
 }
 
-// errBehind is a primary that hands out another version than it says it has, and nothing newer than what is here.
+// errBehind is returned if a primary announces a newer serial in its SOA, but sends nothing that is newer than the
+// version in service.
 type errBehind struct{ said, sent uint32 }
 
 func (e errBehind) Error() string {
-	return fmt.Sprintf("it says that it has serial %d, and sends %d", e.said, e.sent)
+	return fmt.Sprintf("it announces serial %d, but sends %d", e.said, e.sent)
 }
 
-// errDial is a primary to which there is no connection.
+// errDial is returned if there is no connection to the primary.
 type errDial struct{ error }
 
 func (e errDial) Unwrap() error { return e.error }
 
-// fetch asks one primary for what it has that is newer than what is here (RFC 1034 section 4.3.5): its SOA, then the
-// differences (RFC 1995), or the whole zone where there is nothing to differ from or where that does not work out.
-// Where what is here is of another primary, which this one need not have its versions from, it is the whole zone, and
-// the same serial says nothing.
+// fetch asks one primary for a newer version (RFC 1034 section 4.3.5): first its SOA, then the differences (RFC 1995).
+// It takes the whole zone if there is no version yet, or if the differences cannot be used.
+//
+// whole is set if the version in service came from a server that is no primary of this zone any more. The two need not
+// share a history, so differences are not asked for, and an equal serial does not mean equal content.
 func (s *Secondary) fetch(
 	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, have *snapshot.Version, whole bool,
 ) (fetched, error) {
@@ -107,7 +109,8 @@ func (s *Secondary) fetch(
 	return f, err
 }
 
-// newest transfers the version that the primary said has that serial: the differences from what is here, or all of it.
+// newest transfers the version whose serial the primary has just announced: the differences if they can be used,
+// otherwise the whole zone.
 func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Version, said uint32, whole bool) (fetched,
 	error,
 ) {
@@ -120,13 +123,13 @@ func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Versio
 			f.behind = newer(said, f.serial)
 			return f, nil
 		}
-		// However it went wrong, the whole zone may still come: some primaries reset connections, or fall silent, over
-		// nothing but differences.
+		// Whatever went wrong, the whole zone may still come. Some primaries reset the connection or fall silent when
+		// they are asked for differences.
 		if ctx.Err() != nil || errors.As(err, new(errHeld)) || errors.As(err, new(errDial)) {
 			return f, fmt.Errorf("IXFR: %w", err)
 		}
-		l.s.o.Log.Info("no differences from the primary; the whole zone is transferred", "zone", origin.String(),
-			"primary", l.peer.String(), "serial", have.Serial(), "err", err)
+		l.s.o.Log.Info("the primary's differences cannot be used; the whole zone is transferred",
+			"zone", origin.String(), "primary", l.peer.String(), "serial", have.Serial(), "err", err)
 		l.s.metrics.received.WithLabelValues("ixfr", "failed").Inc()
 		l.close()
 	}
@@ -142,18 +145,18 @@ func (l *line) newest(ctx context.Context, origin rr.Name, have *snapshot.Versio
 	return f, nil
 }
 
-// line is a TCP connection to one primary, made when it is needed.
+// line is a TCP connection to one primary. It is opened when the first query needs it.
 type line struct {
 	s    *Secondary
 	peer zones.Peer
 	from []netip.Addr
 	bare bool      // the primary does not know EDNS
-	key  *tsig.Key // nil: nothing is signed
+	key  *tsig.Key // nil: messages are not signed
 	conn net.Conn
-	used bool // something has been answered over it
+	used bool // at least one query was answered over conn
 }
 
-// open returns a line to a primary.
+// open returns a line to a primary. It fails if the primary's TSIG key is not there.
 func (s *Secondary) open(peer zones.Peer, from []netip.Addr) (*line, error) {
 	l := &line{s: s, peer: peer, from: from}
 	if peer.Key != "" {
@@ -171,15 +174,16 @@ func (l *line) close() {
 	}
 }
 
-// nextMessage waits for the next message. It says errQuiet where none comes within a limit; 0: the connection's own.
+// nextMessage waits for the next message. It returns errQuiet if none comes within the limit; 0 leaves the limit to the
+// connection.
 type nextMessage func(limit time.Duration) ([]byte, error)
 
-// errQuiet is a primary that has answered and goes on to say nothing.
-var errQuiet = errors.New("it has sent one SOA, and nothing after it")
+// errQuiet is returned if a primary sends nothing after the first SOA.
+var errQuiet = errors.New("it sent one SOA, and nothing after it")
 
-// ask sends a query and has read take its answers: a function that returns the next message, which comes within the
-// limit. What has been read and not been taken up yet counts as held. Where a connection that was answered
-// over before has been closed meanwhile, it is made anew.
+// ask sends a query and lets read take the answer, message by message. limit is the longest time between two messages.
+// Messages that wait to be read count as held. If the primary has closed a connection that was used before, ask opens a
+// new one and tries again.
 func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holding *holding,
 	read func(next nextMessage) error,
 ) error {
@@ -207,7 +211,7 @@ func (l *line) ask(ctx context.Context, query []byte, limit time.Duration, holdi
 	}
 }
 
-// once is ask over the connection that there is. It returns how many messages have come.
+// once is ask over the connection that is open. It returns how many messages have come.
 func (l *line) once(ctx context.Context, query []byte, limit time.Duration, holding *holding,
 	read func(next nextMessage) error,
 ) (got int, err error) {
@@ -227,7 +231,7 @@ func (l *line) once(ctx context.Context, query []byte, limit time.Duration, hold
 		defer close(gone)
 		for {
 			_ = conn.SetReadDeadline(time.Now().Add(limit))
-			if err := ctx.Err(); err != nil { // which has set another deadline, before or after
+			if err := ctx.Err(); err != nil { // the context's end may have set its deadline just before ours
 				q.put(nil, err)
 				return
 			}
@@ -251,22 +255,22 @@ func (l *line) once(ctx context.Context, query []byte, limit time.Duration, hold
 	return got, err
 }
 
-// mostAhead is how much of a transfer is read before it is taken up, octets. Making sense of a zone takes longer than
-// sending it, and some primaries close a connection that they cannot write to for half a second: so nearly all zones
-// are read as fast as they come.
+// mostAhead is how many octets of a transfer are read before they are processed. Processing takes longer than sending,
+// and some primaries close a connection that they cannot write to for half a second. So a zone is read as fast as it
+// comes, unless it is larger than this.
 const mostAhead = 128 << 20
 
-// leastAhead is how much of it is read ahead where all transfers hold much.
+// leastAhead is the bound instead of mostAhead while all transfers together hold much memory.
 const leastAhead = 1 << 20
 
-// queue is the messages that have been read and not been taken up yet.
+// queue holds the messages that have been read and wait to be processed.
 type queue struct {
-	holding  *holding // counts them
+	holding  *holding // counts their octets
 	mu       sync.Mutex
-	turn     sync.Cond // on mu: something has come, or gone
+	turn     sync.Cond // on mu: a message came or went
 	messages [][]byte
 	octets   int
-	err      error // after the last message
+	err      error // what ended the messages; nil: more may come
 	closed   bool
 }
 
@@ -276,8 +280,8 @@ func newQueue(holding *holding) *queue {
 	return q
 }
 
-// put appends a message, or the error that ends them; it waits while too much is there. It reports whether anybody
-// wants more.
+// put appends a message, or the error that ends the messages. It waits while the queue is full. It returns false if
+// nothing more is wanted.
 func (q *queue) put(msg []byte, err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -295,7 +299,7 @@ func (q *queue) put(msg []byte, err error) bool {
 	return !q.closed && err == nil
 }
 
-// next takes the first message; it waits for one, as a nextMessage does.
+// next removes the first message and returns it. It waits as a nextMessage does.
 func (q *queue) next(limit time.Duration) ([]byte, error) {
 	late := false
 	if limit > 0 {
@@ -334,7 +338,7 @@ func (q *queue) close() {
 	q.turn.Broadcast()
 }
 
-// readMessage reads one message with its length before it (RFC 1035 section 4.2.2).
+// readMessage reads one message and the length before it (RFC 1035 section 4.2.2).
 func readMessage(conn net.Conn) ([]byte, error) {
 	var head [2]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
@@ -347,7 +351,7 @@ func readMessage(conn net.Conn) ([]byte, error) {
 	return msg, nil
 }
 
-// errClosed is a connection that the primary has closed too early.
+// errClosed is returned if the primary closes the connection too early.
 var errClosed = errors.New("it has closed the connection")
 
 func closed(err error) error {
@@ -357,8 +361,9 @@ func closed(err error) error {
 	return err
 }
 
-// query makes a query, with our SOA in the authority section if there is one (RFC 1995 section 3), and signs it where
-// there is a key. It asks for how long the zone is good (RFC 7314), unless the primary does not know EDNS.
+// query makes a query, and signs it if there is a key. For IXFR, soa is the record of the version in service, for the
+// authority section (RFC 1995 section 3); otherwise nil. The query asks for EXPIRE (RFC 7314), unless the primary does
+// not know EDNS.
 func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Answers) {
 	msg := binary.BigEndian.AppendUint16(nil, uint16(rand.Uint32()))
 	msg = append(msg, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -380,8 +385,8 @@ func (l *line) query(origin rr.Name, typ rr.Type, soa []byte) ([]byte, *tsig.Ans
 	return l.key.Request(msg, l.s.o.Now())
 }
 
-// soa asks for the zone's SOA record, for which the primary must have authority, and for how long it is good: negative
-// where the primary does not say.
+// soa asks for the zone's SOA record and for how long the zone is good; left is negative if the primary does not say.
+// The primary must answer with authority.
 func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, left time.Duration, err error) {
 	query, check := l.query(origin, rr.TypeSOA, nil)
 	err = l.ask(ctx, query, soaLimit, nil, func(next nextMessage) error {
@@ -395,21 +400,21 @@ func (l *line) soa(ctx context.Context, origin rr.Name) (soa rr.Record, left tim
 		}
 		if !m.aa || len(m.answers) != 1 || m.answers[0].Type != rr.TypeSOA || m.answers[0].Owner != origin ||
 			m.answers[0].Class != wire.ClassIN {
-			return errors.New("it has no authority for the zone")
+			return errors.New("it is not authoritative for the zone")
 		}
 		soa, left = m.answers[0], saidExpire(msg)
 		return rr.Check(soa.Type, soa.Data)
 	})
 	var said rcodeError
 	if !l.bare && errors.As(err, &said) && (said.rcode == wire.RcodeFormErr || said.rcode == wire.RcodeNotImp) {
-		l.bare = true // RFC 6891 section 7
+		l.bare = true // ask again without EDNS (RFC 6891 section 7)
 		l.close()
 		return l.soa(ctx, origin)
 	}
 	return soa, left, err
 }
 
-// transfer asks for what leads from a version to the newest, or for the whole zone.
+// transfer asks for the differences from a version to the newest, or, if have is nil, for the whole zone.
 func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Version) (f fetched, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -434,6 +439,6 @@ func (l *line) transfer(ctx context.Context, origin rr.Name, have *snapshot.Vers
 	if err != nil {
 		return f, err
 	}
-	f.version, err = r.version() // nil: the one SOA says that there is nothing newer (RFC 1995 section 2)
+	f.version, err = r.version() // nil: a single SOA means that there is nothing newer (RFC 1995 section 2)
 	return f, err
 }

@@ -10,16 +10,16 @@ import (
 type Following struct {
 	Zone      string
 	Primaries []string
-	Serial    uint32 // of the primary; 0 before the first transfer
+	Serial    uint32 // the primary's; 0 before the first transfer
 	Sets      int
-	// "current", "failing" (the last try brought nothing), "expired", "waiting" (for the first transfer)
+	// "current", "failing" (the last refresh failed), "expired" or "waiting" (for the first transfer)
 	State      string
 	Refreshing bool
-	From       string    // the primary that was heard of last
-	Checked    time.Time // when that was; zero: never
-	Since      time.Time // of the serial
-	Next       time.Time // refresh
-	Expires    time.Time // zero: there is nothing to expire
+	From       string    // the primary that last answered
+	Checked    time.Time // when it did; zero: never
+	Since      time.Time // when the version with this serial came
+	Next       time.Time // the next refresh
+	Expires    time.Time // zero: there is no version yet
 	Error      string
 }
 

@@ -9,19 +9,18 @@ import (
 	"sync"
 )
 
-// mostHeld bounds what all transfers under way hold in memory together, octets: a primary that never ends, or is not
-// what it was taken for, must not take the memory that answers are made from. A process with a memory limit has a
-// quarter of it for them.
+// mostHeld bounds how many octets all transfers together hold in memory. A primary that never stops sending must not
+// take the memory that queries are answered from. A process with a memory limit uses a quarter of that limit instead.
 const mostHeld = 512 << 20
 
-// What a message that waits, and a record that has been taken up, cost in memory beside their own octets. A record of a
-// few octets at a name of its own is the dearest: 113 octets were measured for one that counts as 38.
+// The overhead in memory of a waiting message and of a processed record, in octets. A short record at a name of its own
+// costs most: 113 octets were measured for one that counts as 38.
 const (
 	messageCost = 64
 	recordCost  = 96
 )
 
-// mayHold returns how much all transfers may hold.
+// mayHold returns how many octets all transfers together may hold.
 func mayHold() int {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		return int(min(mostHeld, limit/4))
@@ -29,31 +28,31 @@ func mayHold() int {
 	return mostHeld
 }
 
-// held counts what transfers hold, as it arrives. Where it is too much, one of them has to end: the largest of the
-// address that holds most. So no transfer fails because of another that is larger.
+// held counts the memory of all transfers as their messages arrive. When it is too much, one transfer has to end: the
+// largest from the address that holds most. So no transfer fails because of another that is larger.
 type held struct {
 	most int
 
 	mu     sync.Mutex
-	now    int // without what those hold that have to end
+	now    int // octets, without the transfers that are ending
 	from   map[netip.Addr]int
 	shares map[*holding]bool
 }
 
-// holding is what one transfer holds. held.mu guards it.
+// holding is the memory that one transfer holds. held.mu guards it.
 type holding struct {
 	all    *held
 	from   netip.Addr
 	octets int
-	over   bool // it has to end
+	over   bool // the transfer has to end
 	end    context.CancelFunc
 }
 
-// errHeld is a transfer that holds too much.
+// errHeld is returned if a transfer had to end because it held too much.
 type errHeld struct{ most int }
 
 func (e errHeld) Error() string {
-	return fmt.Sprintf("the transfers under way hold more than %d MiB, and those from this primary most; its zone "+
+	return fmt.Sprintf("all transfers together hold more than %d MiB, and this primary's hold most; its zone "+
 		"does not fit here", e.most>>20)
 }
 
@@ -61,7 +60,7 @@ func newHeld(most int) *held {
 	return &held{most: most, from: map[netip.Addr]int{}, shares: map[*holding]bool{}}
 }
 
-// open begins to count for a transfer from an address. end is called if it has to end for another's sake.
+// open starts to count for a transfer from an address. end is called if this transfer has to end in favour of others.
 func (h *held) open(from netip.Addr, end context.CancelFunc) *holding {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +69,7 @@ func (h *held) open(from netip.Addr, end context.CancelFunc) *holding {
 	return x
 }
 
-// take counts what has arrived. The error is errHeld if this transfer has to end; nil has everything pass.
+// take counts octets that have arrived. It returns errHeld if this transfer has to end. A nil holding takes everything.
 func (x *holding) take(octets int) error {
 	if x == nil {
 		return nil
@@ -91,7 +90,7 @@ func (x *holding) take(octets int) error {
 	return nil
 }
 
-// give takes back what was counted.
+// give counts octets that are no longer held.
 func (x *holding) give(octets int) {
 	if x == nil {
 		return
@@ -104,7 +103,7 @@ func (x *holding) give(octets int) {
 	}
 }
 
-// close gives all of it back, and reports whether the transfer had to end.
+// close gives back everything that the transfer holds. It reports whether the transfer had to end.
 func (x *holding) close() (over bool) {
 	h := x.all
 	h.mu.Lock()
@@ -121,7 +120,7 @@ func (h *held) count(x *holding, octets int) {
 	}
 }
 
-// drop has a transfer end. What it holds is as good as given back: it stops at its next step.
+// drop ends a transfer. Its memory no longer counts, as the transfer stops at its next step.
 func (h *held) drop(x *holding) {
 	if x.over {
 		return
@@ -132,7 +131,7 @@ func (h *held) drop(x *holding) {
 	x.end()
 }
 
-// heaviest returns which transfer is to end.
+// heaviest returns the transfer that is to end.
 func (h *held) heaviest() (worst *holding) {
 	for x := range h.shares {
 		if worst == nil || h.from[x.from] > h.from[worst.from] || h.from[x.from] == h.from[worst.from] &&
@@ -143,7 +142,7 @@ func (h *held) heaviest() (worst *holding) {
 	return worst
 }
 
-// tight reports whether so much is held that nobody should read far ahead.
+// tight reports whether so much is held that transfers must not read far ahead.
 func (x *holding) tight() bool {
 	if x == nil {
 		return false

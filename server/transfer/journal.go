@@ -7,25 +7,25 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Bounds on what is kept of a zone's past.
+// Bounds on the versions that are kept.
 const (
-	mostVersions = 64       // of one zone
-	mostApart    = 32 << 20 // octets that the versions of one zone do not share with what follows them
+	mostVersions = 64       // for one zone
+	mostApart    = 32 << 20 // octets that the versions of one zone do not share with later ones
 )
 
-// journal is the last versions of each zone.
+// journal keeps the last versions of each zone.
 type journal struct {
 	mu    sync.Mutex
 	zones map[rr.Name]*past
 }
 
-// past is one zone's versions, oldest first.
+// past is the versions of one zone, oldest first.
 type past struct {
 	versions []version
-	apart    int               // octets, of all
-	given    map[string]uint32 // of a zone that lives elsewhere: the serial that each requester has from here
+	apart    int               // octets, of all versions
+	given    map[string]uint32 // a zone from elsewhere: the serial last sent to each requester
 	followed bool
-	serial   uint32 // that follow has seen last
+	serial   uint32 // the last that follow has seen
 }
 
 type version struct {
@@ -36,11 +36,11 @@ type version struct {
 
 func newJournal() *journal { return &journal{zones: map[rr.Name]*past{}} }
 
-// newer reports whether serial a comes after b (RFC 1982).
+// newer reports whether serial a comes after serial b (RFC 1982).
 func newer(a, b uint32) bool { return int32(a-b) > 0 }
 
-// follow takes up all zones of a snapshot, forgets those that went, and returns those that have a serial they did not
-// have.
+// follow takes the zones of a new snapshot and forgets zones that are gone. It returns the zones whose serial has
+// changed.
 func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 	there := map[rr.Name]bool{}
 	s.EachZone(func(z *snapshot.Zone) bool {
@@ -48,7 +48,7 @@ func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 		if !z.Current() || !z.Whole() {
 			return true
 		}
-		j.newest(z) // a query may have brought it before
+		j.newest(z) // a query may have added it already
 		if j.turned(z) {
 			changed = append(changed, z)
 		}
@@ -64,7 +64,7 @@ func (j *journal) follow(s *snapshot.Snapshot) (changed []*snapshot.Zone) {
 	return changed
 }
 
-// turned notes the zone's serial, and reports whether it is another than when it was noted last.
+// turned notes the zone's serial. It reports whether it has changed since the last call.
 func (j *journal) turned(z *snapshot.Zone) bool {
 	serial := z.Serial()
 	j.mu.Lock()
@@ -77,8 +77,8 @@ func (j *journal) turned(z *snapshot.Zone) bool {
 	return true
 }
 
-// newest returns the version that the zone's serial stands for. A serial that goes back means
-// another history: all before it is forgotten.
+// newest returns the version that the zone's serial stands for, and keeps it. If the serial has gone back, this is
+// another history, and all earlier versions are forgotten.
 func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 	serial := z.Serial()
 	j.mu.Lock()
@@ -97,7 +97,7 @@ func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 			before.apart = z.Apart(before.zone)
 			p.apart += before.apart
 		default:
-			for _, v := range p.versions { // a query that was slower than a change still has the one before
+			for _, v := range p.versions { // a query that began before a change still has the earlier version
 				if v.serial == serial {
 					return v.zone
 				}
@@ -108,7 +108,7 @@ func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 	p.versions = append(p.versions, version{serial: serial, zone: z})
 	for len(p.versions) > mostVersions || p.apart > mostApart && len(p.versions) > 1 {
 		p.apart -= p.versions[0].apart
-		p.versions[0] = version{} // for the garbage collector
+		p.versions[0] = version{} // lets the garbage collector have it
 		p.versions = p.versions[1:]
 	}
 	return z
@@ -117,9 +117,10 @@ func (j *journal) newest(z *snapshot.Zone) *snapshot.Zone {
 // mostGiven is how many requesters are remembered for a zone.
 const mostGiven = 1024
 
-// mayDiffer reports whether a requester that says it has a serial can be sent differences from it. The serial of a zone
-// that lives elsewhere is the sum of two that come to each server by themselves, so that for a moment it may stand for
-// one thing here and for another there: then only if it was this server that sent it.
+// mayDiffer reports whether a requester that names a serial may be sent differences from it. The serial of a zone that
+// lives elsewhere is the sum of two counters, and each server receives them at its own time. For a moment the same
+// serial may stand for different content on two servers. So for such a zone the requester must have had the serial from
+// this server.
 func (j *journal) mayDiffer(z *snapshot.Zone, who string, serial uint32) bool {
 	if !z.Elsewhere() {
 		return true
@@ -146,7 +147,7 @@ func (j *journal) gave(z *snapshot.Zone, who string) {
 		p.given = map[string]uint32{}
 	}
 	if len(p.given) >= mostGiven {
-		for other := range p.given { // any one: it is sent the whole zone the next time
+		for other := range p.given { // any one: it is sent the whole zone next time
 			delete(p.given, other)
 			break
 		}
@@ -154,7 +155,7 @@ func (j *journal) gave(z *snapshot.Zone, who string) {
 	p.given[who] = z.Serial()
 }
 
-// at returns the version of a zone that has the serial, nil if it is not kept.
+// at returns the version of a zone that has the serial, or nil if it is not kept.
 func (j *journal) at(origin rr.Name, serial uint32) *snapshot.Zone {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,7 +169,7 @@ func (j *journal) at(origin rr.Name, serial uint32) *snapshot.Zone {
 	return nil
 }
 
-// count returns how many versions are kept of all zones.
+// count returns how many versions are kept, of all zones.
 func (j *journal) count() (n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -24,34 +24,34 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// The files of what was transferred, in a folder of their own below that of --state, one for each zone.
+// Transferred zones are kept in files, one for each zone, in a folder of their own below --state.
 const (
 	keptFolder = "secondary"
 	keptFormat = 2
 	keptBare   = 1 // without what a primary's signing makes: the zone is to be transferred whole again
 )
 
-// kept is the first line of a file, JSON.
+// kept is the first line of a file, as JSON.
 type kept struct {
 	Format int    `json:"format"`
 	Origin string `json:"origin"`
 	Serial uint32 `json:"serial"` // the primary's
 	Sets   int    `json:"sets"`
-	Again  string `json:"again,omitempty"`  // the Assignment's that it was last transferred whole for
+	Again  string `json:"again,omitempty"`  // Assignment.Again at the last transfer of the whole zone
 	Source string `json:"source,omitempty"` // address and port of the primary that had it last; "": not known
 }
 
-// keptFile returns the file of a zone.
+// keptFile returns the path of a zone's file.
 func keptFile(state, origin string) string {
 	name := url.PathEscape(origin)
-	if len(name) > 200 { // file names have at most 255 octets
+	if len(name) > 200 { // a file's name may have 255 octets
 		sum := sha256.Sum256([]byte(origin))
 		name = hex.EncodeToString(sum[:])
 	}
 	return filepath.Join(state, keptFolder, name+".zone.gz")
 }
 
-// save keeps a zone's version on disk. Its goroutine calls it.
+// save writes a zone's version to the disk. Only the zone's goroutine calls it.
 func (s *Secondary) save(z *elsewhere) {
 	s.mu.Lock()
 	version, good, also := z.version, z.good, kept{Again: z.did, Source: z.sourceText()}
@@ -66,20 +66,23 @@ func (s *Secondary) save(z *elsewhere) {
 	unkept := ""
 	if err != nil {
 		unkept = err.Error()
-		z.unsaved = true // the disk may have room later, and the zone need not change for it
+		z.unsaved = true // try again: the disk may have room later, even if the zone does not change
 	}
 	if err != nil && unkept != z.unkept {
-		s.o.Log.Error("what was transferred of a zone is not kept on disk", "zone", z.name, "err", err)
+		s.o.Log.Error("a transferred zone could not be written to disk", "zone", z.name, "err", err)
 	} else if err == nil && z.unkept != "" {
-		s.o.Log.Info("what was transferred of a zone is kept on disk again", "zone", z.name)
+		s.o.Log.Info("a transferred zone is written to disk again", "zone", z.name)
 	}
 	z.unkept = unkept
 }
 
-// saveVersion writes a version beside the file that there is, syncs it and renames it, so that at any moment a whole
-// one is there: gzip of a line of JSON, each RRset as its owner (a length octet before it), TYPE, number of records,
-// octets, and the records in wire form as a snapshot.Set has them, and the SHA-256 of all that. The file's time is when
-// the primary last said that this is the newest. also is what the line says that is not of the version.
+// saveVersion writes a version to a new file, syncs it and renames it over the old one, so there is a whole file at any
+// moment.
+//
+// The file is compressed with gzip. It has a line of JSON (kept), then each RRset: a length octet and the owner, TYPE,
+// number of records, number of octets, and the records in wire form as in a snapshot.Set. A SHA-256 of all that is at
+// the end. The file's modification time is when the primary last confirmed the version. also has the fields of kept
+// that are not part of the version.
 func saveVersion(state string, v *snapshot.Version, checked time.Time, also kept) error {
 	file := keptFile(state, zones.NameText(v.Origin()))
 	return disk.Write(file, 0o600, func(f *os.File) error {
@@ -123,8 +126,8 @@ func writeVersion(w io.Writer, v *snapshot.Version, head kept) error {
 	return z.Close()
 }
 
-// loadVersion reads what was kept of a zone, and when a primary last said that it is the newest. The error wraps
-// fs.ErrNotExist where there is nothing; any other means that the file cannot be trusted.
+// loadVersion reads a zone's file. checked is when a primary last confirmed the version. The error wraps fs.ErrNotExist
+// if there is no file; after any other error the file cannot be trusted.
 func loadVersion(state string, origin rr.Name) (v *snapshot.Version, checked time.Time, head kept, err error) {
 	f, err := disk.Open(keptFile(state, zones.NameText(origin)))
 	if err != nil {
@@ -201,12 +204,12 @@ func readSet(e *snapshot.Edition, read func([]byte) error, buf []byte) error {
 	}
 	owner, rest, err := rr.CutName(buf[:length])
 	if err != nil || len(rest) > 0 {
-		return errors.New("it has a name that is none")
+		return errors.New("it has an invalid name")
 	}
 	head := buf[length : length+8]
 	size := binary.BigEndian.Uint32(head[4:])
 	if size > 1<<16 {
-		return errors.New("it has a set that is longer than a message")
+		return errors.New("it has an RRset that is longer than a message")
 	}
 	wire := make([]byte, size)
 	if err := read(wire); err != nil {
@@ -214,7 +217,7 @@ func readSet(e *snapshot.Edition, read func([]byte) error, buf []byte) error {
 	}
 	for range binary.BigEndian.Uint16(head[2:]) {
 		if len(wire) < recordHead || len(wire) < recordHead+int(binary.BigEndian.Uint16(wire[recordHead-2:])) {
-			return errors.New("it has a record that is cut short")
+			return errors.New("it has a truncated record")
 		}
 		end := recordHead + int(binary.BigEndian.Uint16(wire[recordHead-2:]))
 		x := rr.Record{
@@ -233,24 +236,24 @@ func readSet(e *snapshot.Edition, read func([]byte) error, buf []byte) error {
 	return nil
 }
 
-// touchVersion notes that, according to a primary, the kept version of a zone is the newest.
+// touchVersion notes in the file's modification time that a primary has confirmed the version.
 func touchVersion(state, origin string, checked time.Time) {
 	if state != "" {
 		_ = os.Chtimes(keptFile(state, origin), checked, checked)
 	}
 }
 
-// forget removes what is kept of a zone.
+// forget removes a zone's file.
 func (s *Secondary) forget(origin string) {
 	if s.o.State == "" {
 		return
 	}
 	if err := os.Remove(keptFile(s.o.State, origin)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.o.Log.Warn("what was kept of a zone that is gone is still on disk", "zone", origin, "err", err)
+		s.o.Log.Warn("the file of a removed zone could not be deleted", "zone", origin, "err", err)
 	}
 }
 
-// resume takes up what an earlier run has kept.
+// resume loads the version that an earlier run has kept.
 func (s *Secondary) resume(z *elsewhere) {
 	if s.o.State == "" {
 		return
@@ -260,11 +263,12 @@ func (s *Secondary) resume(z *elsewhere) {
 	case errors.Is(err, fs.ErrNotExist):
 		return
 	case err != nil:
-		s.o.Log.Warn("what was kept of a zone cannot be used; it is transferred again", "zone", z.name, "err", err)
+		s.o.Log.Warn("the file of a transferred zone cannot be used; the zone is transferred again",
+			"zone", z.name, "err", err)
 		return
 	}
 	now := s.o.Now()
-	if checked.After(now) { // by a clock that was ahead
+	if checked.After(now) { // the clock was ahead when the file was written
 		checked = now
 	}
 	s.mu.Lock()
@@ -275,7 +279,7 @@ func (s *Secondary) resume(z *elsewhere) {
 	z.expired = !now.Before(z.expires())
 	t := snapshot.Transferred{Version: z.version, Expired: z.expired, Until: z.until}
 	s.mu.Unlock()
-	s.o.Log.Info("a zone is served as it was transferred by an earlier run", "zone", z.name, "serial", version.Serial(),
+	s.o.Log.Info("serving a zone as an earlier run transferred it", "zone", z.name, "serial", version.Serial(),
 		"age", now.Sub(checked).Round(time.Second), "expired", t.Expired)
 	s.o.OnTransfer(z.name, t)
 }

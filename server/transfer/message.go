@@ -8,8 +8,8 @@ import (
 	"leeward/server/wire"
 )
 
-// fill is how long a message of a transfer grows: as far as compression pointers reach (RFC 1035 section 4.1.4). A
-// longer record has a message to itself.
+// fill is how many octets of records a message of a transfer gets. Compression pointers reach no further (RFC 1035
+// section 4.1.4). A longer record gets a message of its own.
 const fill = 16 << 10
 
 // recordHead is the length of a record in a set before its RDATA, with two octets for the owner.
@@ -23,12 +23,12 @@ type stream struct {
 	write   func([]byte) error
 
 	buf      []byte
-	names    map[string]uint16 // where a name, wire form, stands in the message
+	names    map[string]uint16 // offset in the message of each name in wire form
 	count    uint16
 	messages int
 	octets   int
-	expire   int64 // what OPT says of how long the zone is good, seconds (RFC 7314); -1: nothing
-	err      error // of write: nothing more is sent
+	expire   int64 // seconds that OPT says the zone is good for (RFC 7314); -1: not said
+	err      error // of write; nothing more is sent after it
 }
 
 func newStream(q *wire.Query, session *tsig.Session, now func() time.Time, write func([]byte) error) *stream {
@@ -40,7 +40,7 @@ func newStream(q *wire.Query, session *tsig.Session, now func() time.Time, write
 	return s
 }
 
-// begin starts a message: the header, and in the first one the question.
+// begin starts a message with its header; the first one also has the question.
 func (s *stream) begin() {
 	s.buf = s.buf[:0]
 	clear(s.names)
@@ -57,16 +57,16 @@ func (s *stream) begin() {
 	}
 }
 
-// room is what must be left for OPT and TSIG.
+// room returns how many octets must stay free for OPT and TSIG.
 func (s *stream) room() int { return s.session.Room() + optSize + expireSize }
 
 const (
 	optSize      = 11
 	optionExpire = 9 // RFC 7314
-	expireSize   = 8 // of the option
+	expireSize   = 8 // octets of the option
 )
 
-// record appends one record: as in a snapshot.Set, of that owner in wire form.
+// record appends one record in the form of a snapshot.Set. owner is in wire form.
 func (s *stream) record(owner []byte, record []byte) {
 	if s.err != nil {
 		return
@@ -89,7 +89,7 @@ func (s *stream) set(owner []byte, set []byte, count int) {
 	}
 }
 
-// name appends a name, the end of it as a pointer where it stands in the message already.
+// name appends a name. It replaces the longest end that the message has already by a pointer.
 func (s *stream) name(n []byte) {
 	for len(n) > 1 {
 		if at, ok := s.names[string(n)]; ok {
@@ -106,7 +106,7 @@ func (s *stream) name(n []byte) {
 	s.buf = append(s.buf, 0)
 }
 
-// flush sends what there is, and begins the next message.
+// flush sends the message and begins the next.
 func (s *stream) flush() {
 	if s.err != nil || s.count == 0 {
 		return

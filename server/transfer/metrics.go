@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count transfers and notifications.
+// metrics count transfers to secondaries and NOTIFY messages.
 type metrics struct {
 	served   *prometheus.CounterVec
 	notifies *prometheus.CounterVec
@@ -19,7 +19,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		served: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leeward_transfer_served_total",
-			Help: "Queries for a transfer, by type and what became of it: axfr, ixfr and soa were sent; refused, " +
+			Help: "Transfer queries, by type and result: axfr, ixfr or soa was sent; refused, " +
 				"unknown, tsig, failed, broken.",
 		}, []string{"type", "result"}),
 		notifies: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -49,7 +49,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// receiving counts what comes from primaries.
+// receiving counts transfers from primaries.
 type receiving struct {
 	received *prometheus.CounterVec
 	octets   prometheus.Counter

@@ -12,8 +12,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Notified answers a NOTIFY (RFC 1996): a zone that lives on the sender is refreshed at once. One that is not signed
-// and comes from the address of a primary with a key is a hint. Anybody else is REFUSED.
+// Notified answers a NOTIFY (RFC 1996). If it comes from a primary of the zone, the zone is refreshed at once. If it
+// comes from the address of a primary that has a key, but is not signed with it, it is a hint: the zone is refreshed,
+// but less often. Any other NOTIFY is REFUSED.
 func (p *Primary) Notified(_ context.Context, x *answer.Exchange) {
 	q, key := &x.Query, x.Session.KeyName()
 	rcode, code, result, why := wire.RcodeNoError, uint16(0), "ok", ""
@@ -52,9 +53,11 @@ func (p *Primary) Notified(_ context.Context, x *answer.Exchange) {
 	_ = x.Reply(rcode, code, why)
 }
 
-// mayNotify reports whether the sender can be one of the primaries, or is allowed for: who is written with a key has to
-// sign with it, and may then send from any address of its own; others are known by their address. A hint comes from the
-// address of a primary with a key and is not signed with that: the primary may have been set up so, or it is anybody.
+// mayNotify reports whether the sender is a primary of the zone, or allowed by allowNotify. A server that is configured
+// with a key must sign with it, and may then send from any address. Others are known by their address.
+//
+// hint is true for an unsigned NOTIFY from the address of a primary that has a key: that primary may be configured to
+// send it so, or anybody may have forged it.
 func mayNotify(t *zones.Transfer, from netip.Addr, key string) (may, hint bool) {
 	for _, p := range t.PrimaryServers() {
 		switch {

@@ -18,33 +18,33 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// How a secondary is told: tries, the time that it has to answer the first, which doubles from try to try, and how many
-// are told at once.
+// How a secondary is notified: the number of tries, the wait for the first answer, which doubles with each try, and how
+// many are notified at once.
 const (
 	notifyTries   = 6
 	notifyFirst   = 2 * time.Second
 	notifyAtOnce  = 64
-	notifyRequest = 512 // octets
+	notifyRequest = 512 // octets of the request
 )
 
-// Told is how one secondary stands with one zone.
+// Told is the state of one secondary for one zone.
 type Told struct {
 	Zone    string    `json:"zone"`
-	Server  string    `json:"server"` // as Transfer.Notify has it
-	Serial  uint32    `json:"serial"` // that it was told last
+	Server  string    `json:"server"` // as in Transfer.Notify
+	Serial  uint32    `json:"serial"` // the one it was last told
 	Since   time.Time `json:"since"`
-	Pending bool      `json:"pending,omitempty"` // it is being told
+	Pending bool      `json:"pending,omitempty"` // it is being told now
 	Error   string    `json:"error,omitempty"`   // why it could not be told; "": it has answered
 }
 
-// notifier tells secondaries, each zone's each in a goroutine of its own.
+// notifier tells secondaries. Each pair of a zone and a secondary has a goroutine while it is being told.
 type notifier struct {
 	primary *Primary
 	running sync.WaitGroup
 	slots   chan struct{}
 }
 
-// telling is the newest that one secondary is to be told of one zone.
+// telling is the newest serial that one secondary is to be told of one zone.
 type telling struct {
 	Told
 	stop context.CancelFunc
@@ -53,7 +53,7 @@ type telling struct {
 
 type tellingKey struct{ zone, server string }
 
-// told is what is known of all secondaries.
+// told is the state of all secondaries.
 type told struct {
 	mu  sync.Mutex
 	all map[tellingKey]*telling
@@ -65,8 +65,8 @@ func newNotifier(p *Primary) *notifier {
 
 func (n *notifier) wait() { n.running.Wait() }
 
-// changed tells the secondaries of a zone its serial. Whoever is still being told an older one is not told that any
-// more.
+// changed tells a zone's secondaries its serial. A secondary that is still being told an older serial is told this one
+// instead.
 func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 	t := &n.primary.told
 	zone, serial, soa := z.Origin().String(), z.Serial(), z.SOA()
@@ -109,7 +109,7 @@ func (n *notifier) changed(ctx context.Context, z *snapshot.Zone) {
 	}
 }
 
-// forget takes out what was told of zones that are gone.
+// forget removes the state of zones that are gone.
 func (n *notifier) forget(there func(zone string) bool) {
 	t := &n.primary.told
 	t.mu.Lock()
@@ -122,7 +122,7 @@ func (n *notifier) forget(there func(zone string) bool) {
 	}
 }
 
-// tell tries until the secondary has answered or the tries are used up.
+// tell tries until the secondary has answered or all tries are used.
 func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from []netip.Addr, origin rr.Name,
 	soa []byte,
 ) {
@@ -130,7 +130,7 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	var err error
 	for try, wait := 0, notifyFirst; try < notifyTries; try, wait = try+1, 2*wait {
 		var final bool
-		for _, as := range peer.Each() { // the next key only where it has said no to one
+		for _, as := range peer.Each() { // try the next key only after a refusal
 			if final, err = p.notify(ctx, as, from, origin, soa, wait); ctx.Err() != nil {
 				return
 			}
@@ -157,7 +157,7 @@ func (n *notifier) tell(ctx context.Context, now *telling, peer zones.Peer, from
 	}
 }
 
-// notify sends one NOTIFY and waits for the answer. Where trying again is of no use, that is final.
+// notify sends one NOTIFY and waits for the answer. final is true if another try would not help.
 func (p *Primary) notify(
 	ctx context.Context, peer zones.Peer, from []netip.Addr, origin rr.Name, soa []byte, wait time.Duration,
 ) (final bool, err error) {
@@ -195,12 +195,12 @@ func (p *Primary) notify(
 	var buf [4096]byte
 	for {
 		size, err := conn.Read(buf[:])
-		if err != nil { // refused by the host: it may come back
+		if err != nil { // refused by the host: the server may come back
 			return false, errors.Join(fmt.Errorf("no answer: %w", err), pause(ctx, time.Until(deadline)))
 		}
 		b := buf[:size]
 		if size < wire.HeaderSize || binary.BigEndian.Uint16(b) != id || b[2]&0xf8 != 0x80|wire.OpcodeNotify<<3 {
-			continue // somebody else's
+			continue // from somebody else
 		}
 		if err := check(b); err != nil {
 			return true, err
@@ -212,7 +212,7 @@ func (p *Primary) notify(
 	}
 }
 
-// pause waits, so that a server that cannot be reached is not tried at once again.
+// pause waits, so that a server that cannot be reached is not tried again at once.
 func pause(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(max(wait, 0))
 	defer timer.Stop()
@@ -223,7 +223,7 @@ func pause(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// Told returns how all secondaries stand, sorted by zone and server.
+// Told returns the state of all secondaries, sorted by zone and server.
 func (p *Primary) Told() []Told {
 	p.told.mu.Lock()
 	defer p.told.mu.Unlock()

@@ -14,16 +14,16 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// receiver makes a version of the records of a transfer, in the order in which they come: the whole zone between two
-// copies of its SOA (RFC 5936 section 2.2), or what leads from one serial to the next (RFC 1995 section 4). Nothing of
-// it counts before the end.
+// receiver makes a version from the records of a transfer, in the order in which they come: a whole zone between two
+// copies of its SOA (RFC 5936 section 2.2), or the differences from one serial to the next (RFC 1995 section 4). The
+// version is there only when the transfer is complete.
 type receiver struct {
 	origin rr.Name
-	have   *snapshot.Version // that differences start from; nil: the whole zone is asked for
+	have   *snapshot.Version // where differences start; nil: the whole zone is asked for
 
-	holding *holding // counts what is held; nil: nobody does
+	holding *holding // counts the memory; nil: nobody counts
 	state   int
-	soa     rr.Record // the first, which is the version's
+	soa     rr.Record // the first record, which is the SOA of the new version
 	from    uint32    // of the difference that is being read
 	to      uint32
 	edition *snapshot.Edition
@@ -31,17 +31,17 @@ type receiver struct {
 	records int
 }
 
-// The states of a receiver: what comes next.
+// The states of a receiver. Each says what has to come next.
 const (
 	awaitSOA    = iota
-	awaitSecond // of the answer to IXFR: it tells whether these are differences or the whole zone
+	awaitSecond // the second record of an answer to IXFR, which tells differences from a whole zone
 	awaitWhole  // records of the zone, then its SOA
-	awaitGone   // records that are gone, then the SOA of the newer version
-	awaitNew    // records that are new, then an SOA
+	awaitGone   // removed records, then the SOA of the newer version
+	awaitNew    // added records, then an SOA
 	complete
 )
 
-// how says what came: "soa" (there is nothing newer), "axfr", "ixfr".
+// how returns what has come: "soa" (nothing newer), "axfr" or "ixfr".
 func (r *receiver) how() string {
 	switch {
 	case r.edition == nil:
@@ -52,7 +52,7 @@ func (r *receiver) how() string {
 	return "axfr"
 }
 
-// serial returns the serial that the transfer leads to.
+// serial returns the serial of the new version.
 func (r *receiver) serial() uint32 { return snapshot.SerialOf(r.soa.Data) }
 
 // record takes the next record.
@@ -73,7 +73,7 @@ func (r *receiver) record(x rr.Record) error {
 	switch r.state {
 	case awaitSOA:
 		if !isSOA {
-			return fmt.Errorf("it begins with %s %s in place of the SOA", x.Owner, x.Type)
+			return fmt.Errorf("it begins with %s %s instead of the SOA", x.Owner, x.Type)
 		}
 		r.soa = x
 		switch {
@@ -103,7 +103,7 @@ func (r *receiver) record(x rr.Record) error {
 
 func (r *receiver) whole() { r.state, r.edition = awaitWhole, snapshot.NewEdition(r.origin) }
 
-// record2 takes a record once it is clear what comes.
+// record2 takes a record once the kind of the transfer is known.
 func (r *receiver) record2(x rr.Record, isSOA bool, serial uint32) error {
 	switch r.state {
 	case awaitWhole:
@@ -121,7 +121,8 @@ func (r *receiver) record2(x rr.Record, isSOA bool, serial uint32) error {
 			return r.edition.Remove(x)
 		}
 		if !newer(serial, r.from) || newer(serial, r.serial()) {
-			return fmt.Errorf("a difference from serial %d to %d, in one to %d", r.from, serial, r.serial())
+			return fmt.Errorf("a difference leads from serial %d to %d, but the transfer to %d",
+				r.from, serial, r.serial())
 		}
 		r.to, r.state = serial, awaitNew
 		return nil
@@ -138,10 +139,10 @@ func (r *receiver) record2(x rr.Record, isSOA bool, serial uint32) error {
 		r.from, r.state = serial, awaitGone
 		return nil
 	}
-	return errors.New("there are records after its end")
+	return errors.New("there are more records after its end")
 }
 
-// version returns what has come; nil without an error: nothing newer than there is.
+// version returns the version that has come. It returns (nil, nil) if there is nothing newer.
 func (r *receiver) version() (*snapshot.Version, error) {
 	if r.edition == nil {
 		return nil, nil
@@ -153,14 +154,14 @@ func (r *receiver) version() (*snapshot.Version, error) {
 	return v.From(r.have), nil
 }
 
-// response is a message that answers a query of ours.
+// response is a message that answers our query.
 type response struct {
 	rcode   uint16
 	aa      bool
 	answers []rr.Record
 }
 
-// rcodeError is a response that says no.
+// rcodeError is returned for a response with an RCODE other than NOERROR.
 type rcodeError struct {
 	rcode  uint16
 	signed bool // as the request was
@@ -174,11 +175,11 @@ func (e rcodeError) Error() string {
 	return "it says " + text
 }
 
-// readResponse takes a message apart that must be the answer to a query: its header, and its question where it has one.
-// Of its sections only the answer counts; those after it are not even looked at.
+// readResponse parses the response to a query: its header, its question if it has one, and its answer section. It
+// ignores the other sections.
 func readResponse(msg, query []byte) (r response, err error) {
 	if len(msg) < wire.HeaderSize || msg[0] != query[0] || msg[1] != query[1] || msg[2]&0xf8 != 0x80 {
-		return r, errors.New("what came is not the response to what was asked")
+		return r, errors.New("the response does not match the query")
 	}
 	r.rcode, r.aa = uint16(msg[3]&15), msg[2]&4 != 0
 	if msg[2]&2 != 0 {
@@ -213,8 +214,8 @@ func readResponse(msg, query []byte) (r response, err error) {
 	return r, nil
 }
 
-// receive reads the messages that answer a transfer's query until the receiver is complete. check is of the query's
-// signature; nil: it had none.
+// receive reads messages until the receiver is complete. check verifies their signatures; nil if the query was not
+// signed.
 func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, now func() time.Time) (messages int,
 	err error,
 ) {
@@ -247,7 +248,7 @@ func (r *receiver) receive(query []byte, next nextMessage, check *tsig.Answers, 
 	return messages, nil
 }
 
-// readVerified is readResponse of a message whose signature holds, and that does not say no.
+// readVerified is readResponse with two checks: the signature is valid and the RCODE is NOERROR.
 func readVerified(msg, query []byte, check *tsig.Answers, now func() time.Time) (response, error) {
 	m, err := readResponse(msg, query)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// refresh asks the primaries in their order until one has answered for the zone.
+// refresh asks the primaries in their order until one of them answers for the zone.
 func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	z.began = s.o.Now()
 	s.mu.Lock()
 	z.asked, z.hinted, z.busy = false, false, true
 	peers, from, first, have, again := slices.Clone(z.peers), z.sources, z.first, z.version, z.again
 	if z.expired || z.bare || again != "" && again != z.did {
-		have = nil // whatever its serial, anything is newer than nothing
+		have = nil // so that any version is newer
 	}
 	z.first = netip.Addr{}
 	whole := z.source.IsValid() && !slices.ContainsFunc(peers, func(p zones.Peer) bool { return p.Address == z.source })
@@ -30,7 +30,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 		peers = slices.Insert(slices.Delete(peers, at, at+1), 0, p)
 	}
 	var faults []string
-	asked, tooLarge := false, false // a primary; for what there is to hold
+	asked, tooLarge := false, false // a primary was asked; a zone was too large for the memory
 	var each []zones.Peer
 	for _, peer := range peers {
 		each = append(each, peer.Each()...)
@@ -63,7 +63,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	case tooLarge:
 		retry = max(retry, restTooLarge)
 		z.rests = now.Add(retry)
-	case !asked: // it was left to another zone to find out whether anybody is there
+	case !asked: // no primary was asked, as another zone is finding out whether it answers
 		retry = min(retry, silence)
 	}
 	fault := strings.Join(faults, "; ")
@@ -74,7 +74,7 @@ func (s *Secondary) refresh(ctx context.Context, z *elsewhere) {
 	z.next = now.Add(s.jitter(retry))
 }
 
-// took takes up what a primary has answered.
+// took takes over the answer of a primary.
 func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string) {
 	s.metrics.received.WithLabelValues(f.how, "ok").Inc()
 	now := s.o.Now()
@@ -125,7 +125,7 @@ func (s *Secondary) took(z *elsewhere, peer zones.Peer, f fetched, again string)
 	s.o.OnTransfer(z.name, snapshot.Transferred{Version: version, Until: z.until})
 }
 
-// sourceText is the source in text; "": not known.
+// sourceText returns the source as text, or "" if it is not known.
 func (z *elsewhere) sourceText() string {
 	if !z.source.IsValid() {
 		return ""
@@ -133,7 +133,7 @@ func (z *elsewhere) sourceText() string {
 	return z.source.String()
 }
 
-// jitter takes up to a quarter off a time, so that zones and servers do not ask all at once.
+// jitter shortens a time by up to a quarter, so that zones and servers do not all ask at once.
 func (s *Secondary) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(s.o.Random()*float64(d)/4)
 }

@@ -20,95 +20,98 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Bounds of the times that a primary's SOA asks for, and of what happens at once.
+// Bounds on the times of a primary's SOA, and on how often a zone is refreshed and saved.
 const (
 	leastRefresh = 2 * time.Second
 	mostRefresh  = 24 * time.Hour
 	leastRetry   = 2 * time.Second
-	// between tries of a zone that there is nothing of yet; doubled from leastRetry
+	// between tries of a zone that was never transferred; doubles from leastRetry
 	mostFirst    = time.Minute
-	notifyGap    = 500 * time.Millisecond // from the start of a refresh to one that a NOTIFY asks for
-	hintGap      = 10 * time.Second       // the same for one that anybody can have sent
-	restTooLarge = 5 * time.Minute        // for a zone that does not fit here, whatever its primary asks for
-	saveEvery    = 10 * time.Second       // a zone that changes all the time
+	notifyGap    = 500 * time.Millisecond // from the start of a refresh to the next that a NOTIFY asks for
+	hintGap      = 10 * time.Second       // the same for a NOTIFY that anybody may have sent
+	restTooLarge = 5 * time.Minute        // for a zone that needs too much memory, whatever its SOA says
+	saveEvery    = 10 * time.Second       // for a zone that changes all the time
 )
 
-// SecondaryOptions are what a Secondary works with.
+// SecondaryOptions configure a Secondary.
 type SecondaryOptions struct {
-	Log        *slog.Logger          // silent if nil
-	Now        func() time.Time      // time.Now if nil
-	Random     func() float64        // 0 to 1, for jitter; math/rand/v2's Float64 if nil
-	Registerer prometheus.Registerer // none if nil
-	Keys       func() *tsig.Ring     // the keys that there are now
-	// addresses with ports: primaries are asked from these, unless a zone says otherwise
+	Log        *slog.Logger          // nil: silent
+	Now        func() time.Time      // nil: time.Now
+	Random     func() float64        // 0 to 1, for jitter; nil: math/rand/v2's Float64
+	Registerer prometheus.Registerer // nil: metrics are not registered
+	Keys       func() *tsig.Ring     // returns the keys that are known now; nil: none
+	// addresses with ports that primaries are asked from, unless a zone sets others
 	Listen  []string
 	State   string // folder where what was transferred is kept; "": it is not
-	Sockets int    // to primaries at once, at most; as many as there may be if zero
+	Sockets int    // to primaries at once, at most; 0: as many as the bounds allow
 
-	// OnTransfer is called with how a zone stands whenever that is new, in order for each zone. It must not block.
+	// OnTransfer is called whenever the state of a zone changes, in order for each zone. It must not block.
 	OnTransfer func(origin string, t snapshot.Transferred)
 }
 
-// Secondary keeps up with zones that live on other primaries (RFC 1034 section 4.3.5). Each zone has a goroutine, which
-// asks its primaries when the SOA's times or a NOTIFY say so, and hands over each Version that has come whole; until
-// then, and where nothing comes, the one before goes on. What was transferred last is kept on disk. Its methods may be
-// called from any goroutine.
+// Secondary follows zones that live on other primaries (RFC 1034 section 4.3.5).
+//
+// Each zone has a goroutine. It asks the primaries when the SOA's times or a NOTIFY say so, and hands over each Version
+// that has arrived completely. Until then, and if nothing arrives, the version before stays in service. The last
+// version is kept on disk.
+//
+// Methods may be called from any goroutine.
 type Secondary struct {
 	o       SecondaryOptions
 	dial    func(ctx context.Context, to netip.AddrPort, from []netip.Addr) (net.Conn, error)
-	asks    *turns     // SOA queries
-	fetches *turns     // transfers
-	held    *held      // what these hold in memory
-	disk    sync.Mutex // one zone at a time is written
+	asks    *turns     // turns for SOA queries
+	fetches *turns     // turns for transfers
+	held    *held      // the memory of transfers
+	disk    sync.Mutex // so that one zone is written at a time
 	metrics *receiving
 
 	mu      sync.Mutex
-	ctx     context.Context // of Run; nil before
+	ctx     context.Context // Run's; nil before
 	zones   map[string]*elsewhere
 	running sync.WaitGroup
 }
 
-// elsewhere is one zone that lives on another primary. Secondary.mu guards all but what is said to belong to its
+// elsewhere is one zone that lives on another primary. Secondary.mu guards its fields, except those that belong to its
 // goroutine.
 type elsewhere struct {
 	origin rr.Name
 	name   string
 	wake   chan struct{}
-	stop   context.CancelFunc // nil: its goroutine does not run yet
+	stop   context.CancelFunc // nil: its goroutine is not running yet
 	done   chan struct{}
-	looked chan struct{} // closed when what an earlier run has kept is handed over, if there is anything
+	looked chan struct{} // closed once the version that an earlier run has kept, if any, is handed over
 
 	peers   []zones.Peer
 	sources []netip.Addr
-	again   string     // of Assignment
-	did     string     // that it was transferred whole for
-	asked   bool       // it is to be refreshed now
-	hinted  bool       // somebody who may be a primary says so
-	first   netip.Addr // the primary that said so, which is asked first
-	tried   bool       // it is known what there is of it, or that there is nothing
+	again   string     // as in Assignment
+	did     string     // the last value of again that a transfer was made for
+	asked   bool       // a refresh is due now
+	hinted  bool       // a refresh is asked for, perhaps by a forged NOTIFY
+	first   netip.Addr // the sender of that NOTIFY, which is asked first
+	tried   bool       // a version was found, or the first refresh has failed
 	version *snapshot.Version
-	from    string         // the primary that the version came from, or that last said that it is current
-	source  netip.AddrPort // of that one; invalid: not known
-	checked time.Time      // when that was; zero: never
-	good    time.Time      // its EXPIRE counts from then
+	from    string         // the primary that sent the version or last confirmed it
+	source  netip.AddrPort // the address of that primary; not valid: not known
+	checked time.Time      // when it last confirmed the version; zero: never
+	good    time.Time      // EXPIRE counts from then
 	until   *atomic.Int64
 	since   time.Time // when the version came
 	expired bool
-	failed  string // why the last try brought nothing; "": it did
+	failed  string // why the last refresh failed; "": it did not
 	next    time.Time
 	busy    bool
 
-	// Its goroutine's own.
+	// These fields belong to the zone's goroutine.
 	failures int
-	bare     bool // what is here was kept by a Leeward that left out what signing makes
+	bare     bool // the version was kept by an earlier Leeward that left out what signing makes
 	unsaved  bool
 	saved    time.Time
-	unkept   string // why it could not be saved last; "": it could
+	unkept   string // why the last save failed; "": it did not
 	began    time.Time
-	rests    time.Time // no refresh before that
+	rests    time.Time // no refresh before then
 }
 
-// NewSecondary returns one that follows no zone. The error is that of registering its metrics.
+// NewSecondary returns a Secondary that follows no zone yet. It fails if the Registerer has its metrics already.
 func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -143,8 +146,8 @@ func NewSecondary(o SecondaryOptions) (*Secondary, error) {
 type Assignment struct {
 	Origin    string
 	Primaries []zones.Peer
-	Sources   []netip.Addr // that they are asked from; none of a family: the usual one
-	Again     string       // the zone is transferred whole, once for each text that is new; "": as its serial says
+	Sources   []netip.Addr // to ask from; if none has the family, the usual one is used
+	Again     string       // each new value has the whole zone transferred once; "": its serial decides
 }
 
 // Follow returns the Assignment of a zone that lives elsewhere.
@@ -155,7 +158,7 @@ func Follow(z *zones.Zone) Assignment {
 	}
 }
 
-// Assign makes these the zones that are followed. It does not wait.
+// Assign replaces the set of zones that are followed. It does not wait.
 func (s *Secondary) Assign(all []Assignment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,10 +198,11 @@ func (s *Secondary) Assign(all []Assignment) {
 	}
 }
 
-// start runs a zone's goroutine; or, where gone is one that is not wanted any more, what is left to do for that.
+// start runs a zone's goroutine. If gone is given, that zone is no longer followed, and the goroutine removes what is
+// left of it.
 func (s *Secondary) start(z, gone *elsewhere) {
 	if s.ctx == nil {
-		return // Run starts those that there are
+		return // Run will start all zones
 	}
 	ctx, stop := context.WithCancel(s.ctx)
 	z.stop = stop
@@ -214,7 +218,7 @@ func (s *Secondary) start(z, gone *elsewhere) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.zones[z.name] == nil { // it has not come back meanwhile
+		if s.zones[z.name] == nil { // it has not been assigned again meanwhile
 			s.forget(z.name)
 			s.o.OnTransfer(z.name, snapshot.Transferred{})
 		}
@@ -233,7 +237,7 @@ func (s *Secondary) Run(ctx context.Context) {
 	s.running.Wait()
 }
 
-// nudge wakes a zone's goroutine.
+// nudge wakes the zone's goroutine.
 func (z *elsewhere) nudge() {
 	select {
 	case z.wake <- struct{}{}:
@@ -241,8 +245,9 @@ func (z *elsewhere) nudge() {
 	}
 }
 
-// Tried reports whether it is known what there is of a zone: it has been transferred, was kept on disk, or could not be
-// had. True for a zone that is not followed. has is true if there is something to serve, which may be on its way.
+// Tried reports whether the first attempt to get a zone is over: it was transferred or loaded from the disk, or the
+// attempt failed. It is true for a zone that is not followed. has is true if there is a version to serve, even if it is
+// still being handed over.
 func (s *Secondary) Tried(origin string) (tried, has bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,7 +255,7 @@ func (s *Secondary) Tried(origin string) (tried, has bool) {
 	return z == nil || z.tried, z != nil && z.version != nil && !z.expired
 }
 
-// Resumed waits until what an earlier run has kept of all zones is handed over, or the context ends.
+// Resumed waits until the kept versions of all zones are handed over, or the context ends.
 func (s *Secondary) Resumed(ctx context.Context) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.zones))
@@ -264,8 +269,9 @@ func (s *Secondary) Resumed(ctx context.Context) {
 	}
 }
 
-// Notified has a zone refreshed at once, its primary of that address first, unless the serial is known that it was told
-// of (RFC 1996 section 3.11). What is only a hint, as anybody could have sent it, has it refreshed too, but less often.
+// Notified has a zone refreshed at once. The primary that sent the NOTIFY is asked first. If told is true, serial is
+// the one in the NOTIFY, and a serial that is not newer is ignored (RFC 1996 section 3.11). A hint, which anybody may
+// have sent, also causes a refresh, but less often.
 func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told, hint bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,7 +288,7 @@ func (s *Secondary) Notified(origin string, from netip.Addr, serial uint32, told
 	z.nudge()
 }
 
-// follow keeps up with one zone until the context ends.
+// follow keeps one zone up to date until the context ends.
 func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
 	s.resume(z)
 	close(z.looked)
@@ -314,7 +320,7 @@ func (s *Secondary) follow(ctx context.Context, z *elsewhere) {
 	}
 }
 
-// due returns when something is to be done for a zone.
+// due returns when the zone needs attention next.
 func (s *Secondary) due(z *elsewhere) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -331,7 +337,7 @@ func (s *Secondary) due(z *elsewhere) time.Time {
 	return next
 }
 
-// soonest returns when the zone may be refreshed if somebody asks for that.
+// soonest returns the earliest time at which a requested refresh may start.
 func (z *elsewhere) soonest() time.Time {
 	gap := notifyGap
 	if !z.asked {

@@ -507,7 +507,7 @@ func TestFallBack(t *testing.T) {
 		p.change("192.0.2.1:53", func(p *primary) { p.behind = true })
 		p.set("192.0.2.1:53", "1007", "a A 192.0.2.8")
 		f.expect(t, time.Hour, "", "192.0.2.1 SOA, 192.0.2.1 IXFR, 192.0.2.1 AXFR")
-		if x := f.only(t); x.Error != "192.0.2.1:53: AXFR: it says that it has serial 1007, and sends 1006" ||
+		if x := f.only(t); x.Error != "192.0.2.1:53: AXFR: it announces serial 1007, but sends 1006" ||
 			x.State != "failing" {
 			t.Errorf("%+v", x)
 		}

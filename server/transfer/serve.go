@@ -10,8 +10,9 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Serve answers a query of type AXFR or IXFR. Who may not have the zone is told REFUSED, who asks for a zone that is
-// not here NOTAUTH, as BIND has it; AXFR over UDP, which RFC 5936 section 4.2 does not know, is REFUSED.
+// Serve answers a query of type AXFR or IXFR. It answers REFUSED if the client may not have the zone, and NOTAUTH, as
+// BIND does, if this server does not have the zone. AXFR over UDP is REFUSED, as RFC 5936 section 4.2 leaves it
+// undefined.
 func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
 	q := &x.Query
 	kind := "axfr"
@@ -81,8 +82,8 @@ func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
 		"serial", zone.Serial(), "from", serial, "messages", s.messages, "octets", s.octets)
 }
 
-// send sends the zone, or what has changed since the serial, if that is known to be what the requester has, and returns
-// which.
+// send sends the differences from the requester's serial, if that version is known, or else the zone. It returns which
+// it sent, as metrics name it.
 func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *wire.Query, serial uint32, known,
 	tcp bool,
 ) string {
@@ -93,11 +94,11 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 			old = p.journal.at(zone.Origin(), serial)
 		}
 		if old != nil && old.Signed() != zone.Signed() {
-			old = nil // little is left of what it was
+			old = nil // a transfer of the zone is shorter
 		}
 		switch {
 		case !newer(zone.Serial(), serial), !tcp:
-			// nothing newer, or more than UDP takes: one SOA says both (RFC 1995 sections 2 and 4)
+			// nothing newer, or too much for UDP: a single SOA says both (RFC 1995 sections 2 and 4)
 			s.record(apex, soa)
 			s.flush()
 			return "soa"
@@ -133,7 +134,7 @@ func (p *Primary) send(ctx context.Context, s *stream, zone *snapshot.Zone, q *w
 	return "axfr"
 }
 
-// change is records that one version has and the other has not.
+// change is a record that only one of two versions has.
 type change struct {
 	name, record []byte
 }
@@ -146,12 +147,13 @@ func (c changes) write(s *stream) {
 	}
 }
 
-// mostDifferent bounds what the differences of a signed zone hold in memory, octets: signatures are made anew for them.
+// mostDifferent bounds the octets that the differences of a signed zone hold in memory. Signatures are made again while
+// the differences are computed.
 const mostDifferent = 8 << 20
 
-// differences lists what leads from one version to another, without their SOAs. It is not ok where that is more than
-// the zone, or cannot be known. In a signed zone a name has as many signatures as records, and may get all of them
-// anew.
+// differences lists what leads from one version to another, without the SOAs. ok is false if that is more than the zone
+// itself, or cannot be computed. The bound is higher for a signed zone: a name has as many signatures as record sets,
+// and all of them may change.
 func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
 	most, octets := max(2*zone.Names(), 64), 0
 	if zone.Signed() {
@@ -174,7 +176,7 @@ func differences(old, zone *snapshot.Zone) (removed, added changes, ok bool) {
 	return removed, added, ok && err == nil
 }
 
-// askedFrom returns the serial in the SOA of an IXFR query's authority section (RFC 1995 section 3).
+// askedFrom returns the serial of the SOA in an IXFR query's authority section (RFC 1995 section 3).
 func askedFrom(msg []byte) (serial uint32, ok bool) {
 	if binary.BigEndian.Uint16(msg[6:]) != 0 || binary.BigEndian.Uint16(msg[8:]) != 1 {
 		return 0, false

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// sources are the addresses that this server sends from unless a zone says another: those that it listens on. Others
-// know it by these, and let in, or take NOTIFY from, nobody else.
+// sources are the addresses that this server listens on. It also sends from them, unless a zone sets another: other
+// servers know it by these addresses, and accept requests and NOTIFY from no other.
 type sources []netip.Addr
 
-// newSources takes those of addresses with ports that are one host's.
+// newSources returns the addresses of listen, which have ports, without wildcard and multicast addresses.
 func newSources(listen []string) (s sources) {
 	for _, text := range listen {
 		if a, err := netip.ParseAddrPort(text); err == nil && !a.Addr().IsUnspecified() && !a.Addr().IsMulticast() {
@@ -25,8 +25,8 @@ func newSources(listen []string) (s sources) {
 	return s
 }
 
-// usual returns the address to send from to another; not valid: whatever the kernel takes. Loopback addresses reach
-// only each other.
+// usual returns the address to send from to another server. It is not valid if the kernel is to choose. Loopback
+// addresses reach only each other.
 func (s sources) usual(to netip.Addr) netip.Addr {
 	for _, a := range s {
 		if a.Is4() == to.Is4() && a.IsLoopback() == to.IsLoopback() &&
@@ -37,8 +37,9 @@ func (s sources) usual(to netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// dial connects to another server from one of the addresses that a zone says, the first of the family that this machine
-// has; where it says none of the family, from the usual one. field is where it says so.
+// dial connects to another server. It sends from the first of the zone's addresses that has the right family and
+// belongs to this machine. If the zone sets none of that family, it sends from the usual address. field is the zone's
+// field that sets them, for the error.
 func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, said []netip.Addr,
 	field string,
 ) (net.Conn, error) {
@@ -59,7 +60,7 @@ func (s sources) dial(ctx context.Context, network string, to netip.AddrPort, sa
 			strings.Join(tried, ", "), field)
 	}
 	conn, err := dialFrom(ctx, network, s.usual(to.Addr()), to)
-	if foreign(err) { // it answers there without having it
+	if foreign(err) { // the server answers there, but the machine does not have the address
 		return dialFrom(ctx, network, netip.Addr{}, to)
 	}
 	return conn, err
@@ -78,7 +79,7 @@ func dialFrom(ctx context.Context, network string, from netip.Addr, to netip.Add
 	return d.DialContext(ctx, network, to.String())
 }
 
-// foreign reports whether a connection failed as its source is no address of this machine.
+// foreign reports whether a connection failed because its source is not an address of this machine.
 func foreign(err error) bool {
 	var call *os.SyscallError
 	return errors.As(err, &call) && call.Syscall == "bind" && errors.Is(call.Err, syscall.EADDRNOTAVAIL)

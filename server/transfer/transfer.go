@@ -1,20 +1,21 @@
-// Package transfer hands zones on to other name servers and takes them from there: AXFR (RFC 5936), IXFR (RFC 1995) and
-// NOTIFY (RFC 1996), all with or without TSIG (RFC 8945).
+// Package transfer hands zones to other name servers and takes zones from them: AXFR (RFC 5936), IXFR (RFC 1995) and
+// NOTIFY (RFC 1996), with or without TSIG (RFC 8945).
 //
-// Outward, transfers are made from the Snapshot that queries are answered from. A policy appears as the RRset it is
-// where there is neither a client nor health. So that secondaries can ask for what has changed, a Journal keeps the
-// last versions of each zone by serial: they share the shards of the tree that have not changed, so a version costs
-// what differs. What a serial stands for is settled when it is first seen, so that a full transfer and the differences
-// from it agree.
+// Outward, a Primary sends zones from the Snapshot that queries are answered from. A policy is sent as the RRset that
+// it answers with if neither client nor health is known. A journal keeps the last versions of each zone by serial, so
+// that secondaries can ask for differences. Versions share all shards of the tree that have not changed, so a version
+// costs only what differs. The first version seen with a serial is kept for that serial, so that a full transfer and
+// the differences agree.
 //
-// Inward, a Secondary follows the zones that live on other primaries, and hands over each version of them that has come
-// whole; what is laid over it is the snapshot's business.
+// Inward, a Secondary follows the zones that live on other primaries. It hands over each version that has arrived
+// completely; package snapshot lays policies and records over it.
 //
-// serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages. secondary.go
-// decides when primaries are asked, refresh.go asks one after the other, fetch.go asks one, receive.go makes a version
-// of what it sends, kept.go keeps it on disk, expire.go gives it up, notified.go hears of changes, following.go
-// reports. turns.go and held.go bound how many transfers there are and what they hold, source.go says which address
-// they use.
+// Outward: serve.go answers, journal.go keeps versions, notify.go tells secondaries, message.go fills messages.
+//
+// Inward: secondary.go decides when to ask, refresh.go asks the primaries in turn, fetch.go asks one, receive.go makes
+// a version of its answer, kept.go keeps that on disk, expire.go withdraws it when it is too old, notified.go receives
+// NOTIFY, and following.go reports. turns.go bounds how many requests there are, held.go how much memory they hold, and
+// source.go chooses the address to send from.
 package transfer
 
 import (
@@ -32,17 +33,17 @@ import (
 	"leeward/zones/snapshot"
 )
 
-// Options are what a Primary works with.
+// Options configure a Primary.
 type Options struct {
-	Log        *slog.Logger          // silent if nil
-	Now        func() time.Time      // time.Now if nil
-	Registerer prometheus.Registerer // none if nil
-	Sockets    int                   // to secondaries and primaries at once, at most; as many as there may be if zero
+	Log        *slog.Logger          // nil: silent
+	Now        func() time.Time      // nil: time.Now
+	Registerer prometheus.Registerer // nil: metrics are not registered
+	Sockets    int                   // to secondaries and primaries at once, at most; 0: as many as the bounds allow
 	Secondary  *Secondary            // follows the zones that live elsewhere; nil: NOTIFY is REFUSED
-	Listen     []string              // addresses with ports: NOTIFY is sent from these, unless a zone says otherwise
+	Listen     []string              // addresses with ports that NOTIFY is sent from, unless a zone sets others
 }
 
-// Primary answers for transfers and tells secondaries of changes. Its methods may be called from any goroutine.
+// Primary answers transfer queries and tells secondaries of changes. Methods may be called from any goroutine.
 type Primary struct {
 	o       Options
 	keys    atomic.Pointer[tsig.Ring]
@@ -52,11 +53,11 @@ type Primary struct {
 	sources sources
 
 	mu    sync.Mutex
-	state *answer.State // published, and not looked at yet
+	state *answer.State // published, but not yet seen by Run
 	wake  chan struct{}
 }
 
-// New returns a Primary without keys.
+// New returns a Primary without keys. It fails if the Registerer has the metrics already.
 func New(o Options) (*Primary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -73,13 +74,13 @@ func New(o Options) (*Primary, error) {
 	return p, nil
 }
 
-// SetKeys makes the ring's keys the ones that are known from now on; nil: none.
+// SetKeys replaces the keys that are known; nil: none.
 func (p *Primary) SetKeys(r *tsig.Ring) { p.keys.Store(r) }
 
-// Keys returns the keys that are known.
+// Keys returns the keys that are known; nil: none.
 func (p *Primary) Keys() *tsig.Ring { return p.keys.Load() }
 
-// Publish says what is served from now on. It does not wait: Run looks at it later.
+// Publish says what is served from now on. It does not wait; Run looks at it later.
 func (p *Primary) Publish(state answer.State) {
 	p.mu.Lock()
 	p.state = &state
@@ -98,10 +99,11 @@ func (p *Primary) take() *answer.State {
 	return s
 }
 
-// settle is how long changes are gathered before secondaries are told: a burst of them is one NOTIFY.
+// settle is how long Run waits after a change before it looks for the next, so that a burst of changes causes one
+// NOTIFY.
 const settle = 200 * time.Millisecond
 
-// Run keeps the journal and tells secondaries, until the context ends.
+// Run keeps the journal and tells secondaries until the context ends.
 func (p *Primary) Run(ctx context.Context) {
 	n := newNotifier(p)
 	defer n.wait()
@@ -114,7 +116,7 @@ func (p *Primary) Run(ctx context.Context) {
 		}
 		state := p.take()
 		if state == nil || state.Snapshot == nil || state.Snapshot == seen {
-			continue // only verdicts have turned
+			continue // only verdicts have changed
 		}
 		seen = state.Snapshot
 		for _, z := range p.journal.follow(state.Snapshot) {

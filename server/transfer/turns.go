@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// What is under way at once. An address has a share of its own, so that a primary that hangs, or trickles, in all of
-// its zones leaves room for the zones of others.
+// How much may be under way at once. Each address has a share of its own, so that a primary that hangs or is slow in
+// all of its zones leaves room for the zones of others.
 const (
-	askAtOnce    = 256 // SOA queries, to addresses that answer
-	retryAtOnce  = 64  // and to those that were silent when they were asked last: these wait for each other only
-	askFromOne   = 16  // of these, to one address
-	fetchAtOnce  = 64  // transfers; what they hold in memory is bounded by itself
-	fetchFromOne = 4   // of these, from one address
+	askAtOnce    = 256 // SOA queries to addresses that answer
+	retryAtOnce  = 64  // SOA queries to addresses that were silent, which wait only for each other
+	askFromOne   = 16  // SOA queries to one address
+	fetchAtOnce  = 64  // transfers; held bounds their memory
+	fetchFromOne = 4   // transfers from one address
 
-	// silence is how long an address that let a query, or a transfer, run into its time limit is left alone. Zones with
-	// other primaries go on to those meanwhile.
+	// silence is how long an address is left alone after a query or transfer ran into its time limit. Zones that have
+	// other primaries ask those meanwhile.
 	silence = 30 * time.Second
 
-	// turnLimit is how long a zone waits for its turn at an address at which nothing comes to an end.
+	// turnLimit is how long a zone waits for its turn at an address where nothing completes.
 	turnLimit = 30 * time.Second
 )
 
-// Sockets is how many sockets there may be to primaries and secondaries at once. Where there are fewer descriptors,
-// each has the same part of what there are.
+// Sockets is how many sockets to primaries and secondaries may be open at once. If the process may have fewer, all
+// bounds shrink in proportion.
 const Sockets = askAtOnce + 2*retryAtOnce + fetchAtOnce + notifyAtOnce
 
-// part is so many of that many sockets in all; 0: of Sockets.
+// part scales n, which is a part of Sockets, to a total of sockets. 0 means Sockets.
 func part(n, sockets int) int {
 	if sockets == 0 {
 		return n
@@ -39,33 +39,33 @@ func part(n, sockets int) int {
 	return max(1, min(n, n*sockets/Sockets))
 }
 
-// errTurn is why an address is not asked, nor waited for.
+// errTurn says why an address is not asked now.
 type errTurn string
 
 func (e errTurn) Error() string { return string(e) }
 
 func silentFor(d time.Duration) error {
-	return errTurn(fmt.Sprintf("it has not answered for another zone; it is asked again in %s",
+	return errTurn(fmt.Sprintf("it did not answer for another zone; it is asked again in %s",
 		max(d.Round(time.Second), time.Second)))
 }
 
-// turns are the shares of all addresses in one kind of thing: SOA queries, or transfers.
+// turns gives out the turns for one kind of request, SOA queries or transfers.
 type turns struct {
 	now            func() time.Time
 	fromOne        int
-	slots, retries chan struct{} // one element for each that is under way; retries is of addresses that were silent
+	slots, retries chan struct{} // one element for each that is under way; retries is for addresses that were silent
 
 	mu sync.Mutex
 	at map[netip.Addr]*share
 }
 
-// share is one address's. turns.mu guards all but the slots.
+// share is the state of one address. turns.mu guards it, except for slots.
 type share struct {
 	slots    chan struct{}
-	waiting  int           // and under way
-	answered time.Time     // when something last came to an end as it should
-	rests    time.Time     // if silent: when it is asked again
-	silent   chan struct{} // closed as long as it is
+	waiting  int           // requests that wait or are under way
+	answered time.Time     // when a request last ended without a timeout
+	rests    time.Time     // if the address is silent: when it may be asked again; else zero
+	silent   chan struct{} // closed while the address is silent
 }
 
 func newTurns(now func() time.Time, atOnce, fromOne, sockets int) *turns {
@@ -75,8 +75,8 @@ func newTurns(now func() time.Time, atOnce, fromOne, sockets int) *turns {
 	}
 }
 
-// take waits for a turn at an address. done ends it, with what became of it. The error is that of the context, or says
-// that the address is not worth waiting for.
+// take waits for a turn at an address. The caller must call done with the result of its request. The error is the
+// context's, or an errTurn.
 func (t *turns) take(ctx context.Context, from netip.Addr) (done func(error), err error) {
 	t.mu.Lock()
 	s := t.at[from]
@@ -90,7 +90,7 @@ func (t *turns) take(ctx context.Context, from netip.Addr) (done func(error), er
 			t.mu.Unlock()
 			return nil, silentFor(left)
 		}
-		s.rests = now.Add(silence) // this one asks, for all
+		s.rests = now.Add(silence) // one request tries, on behalf of all
 		all = t.retries
 	}
 	s.waiting++
@@ -110,14 +110,14 @@ func (t *turns) take(ctx context.Context, from netip.Addr) (done func(error), er
 	}
 	began := t.now()
 	return func(err error) {
-		t.heard(s, began, err) // before anybody else has the turn
+		t.heard(s, began, err) // before anybody else gets the turn
 		<-all
 		<-s.slots
 		t.leave(from, s)
 	}, nil
 }
 
-// wait takes a slot, unless the address falls silent, or nothing comes to an end there for too long.
+// wait takes a slot. It gives up if the address falls silent, or if nothing completes there for turnLimit.
 func (t *turns) wait(ctx context.Context, s *share, slots chan struct{}, silent chan struct{}) error {
 	timer := time.NewTimer(turnLimit)
 	defer timer.Stop()
@@ -142,20 +142,20 @@ func (t *turns) wait(ctx context.Context, s *share, slots chan struct{}, silent 
 		moves := !s.answered.Before(began)
 		t.mu.Unlock()
 		if !moves && slots == s.slots {
-			return errTurn(fmt.Sprintf("for %s nothing that is under way there has come to an end", turnLimit))
+			return errTurn(fmt.Sprintf("no request there has completed for %s", turnLimit))
 		}
 		timer.Reset(turnLimit)
 	}
 }
 
-// heard takes note of what became of a turn. An address is silent if somebody has waited for it in vain while nobody
-// was answered.
+// heard notes the result of a turn. An address becomes silent when a request times out and no other was answered
+// meanwhile.
 func (t *turns) heard(s *share, began time.Time, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var late net.Error
 	switch now := t.now(); {
-	case errors.Is(err, context.Canceled): // nobody wants to know any more
+	case errors.Is(err, context.Canceled): // nobody wants the result any more
 	case err != nil && errors.As(err, &late) && late.Timeout():
 		if !s.answered.Before(began) {
 			return
@@ -172,7 +172,7 @@ func (t *turns) heard(s *share, began time.Time, err error) {
 	}
 }
 
-// awake has an address asked again that was silent: something has come from there.
+// awake lets a silent address be asked again at once, because a message has come from it.
 func (t *turns) awake(from netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -181,7 +181,7 @@ func (t *turns) awake(from netip.Addr) {
 	}
 }
 
-// leave forgets an address that nobody waits for and nothing is known about.
+// leave forgets an address once nobody waits for it and it is not silent.
 func (t *turns) leave(from netip.Addr, s *share) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -202,7 +202,7 @@ func TestEndlessTransfer(t *testing.T) {
 	var worst uint64
 	refused := func() (n int) {
 		for _, x := range s.Following() {
-			if strings.Contains(x.Error, "the transfers under way hold more than 8 MiB") {
+			if strings.Contains(x.Error, "all transfers together hold more than 8 MiB") {
 				n++
 			}
 		}

@@ -12,16 +12,17 @@ import (
 	"leeward/zones/rr"
 )
 
-// Scope is what an update looks at: keys that are there or not, whole folders below the prefix that end in a slash, and
-// keys that are read as well but may change meanwhile.
+// Scope is the part of the store that an update depends on. If anything in Keys or Folders changes before the commit,
+// the update is evaluated again.
 type Scope struct {
-	Keys    []zones.Key
-	Folders []string
-	Beside  []zones.Key
+	Keys    []zones.Key // read; each may be absent
+	Folders []string    // prefixes that end in a slash; everything below them is read
+	Beside  []zones.Key // read too, but may change meanwhile
 }
 
-// scope returns what must be known to do what the message says: the zone, and of each name its records, its policy, and
-// whether a zone of this server begins between it and the origin. A message of 64 KiB bounds it.
+// scope returns what must be read before the message can be evaluated: the zone and, for each name, its records, its
+// policy, and any zone of this server that begins between the name and the origin. It is bounded by the message, which
+// has 64 KiB at most.
 func (m *message) scope() Scope {
 	origin := zones.NameText(m.zone.name)
 	s := Scope{Keys: []zones.Key{zones.KeyOf(zones.KindZone, origin)}}
@@ -42,20 +43,22 @@ func (m *message) scope() Scope {
 	return s
 }
 
-// content is what of a zone an update looks at, and what it makes of it.
+// content is the part of a zone that an update looks at. The update is applied to it in memory; edits then says what
+// has changed.
 type content struct {
 	origin   rr.Name
 	zone     *zones.Zone
 	names    map[rr.Name]map[rr.Type]*set
 	policies map[rr.Name]bool
-	cuts     map[rr.Name]bool // where other zones of this server begin
+	cuts     map[rr.Name]bool // origins of this server's other zones
 	signs    Made
-	ignored  []string // what was asked for and RFC 2136 says to pass over
+	ignored  []string // changes that RFC 2136 says to pass over silently, for the log
 }
 
-// set is a Record, its data in wire form beside the text.
+// set is an RRset while an update is evaluated: the Record as it was read, and the data it has now, as text and in
+// canonical wire form for comparison.
 type set struct {
-	was  *zones.Record // nil: none
+	was  *zones.Record // as it was read; nil if there was none
 	ttl  zones.TTL
 	data []datum
 }
@@ -65,7 +68,8 @@ type datum struct {
 	folded string
 }
 
-// newContent takes up what was read of a message's scope.
+// newContent builds the content from what was read of a message's scope. It refuses an update of a zone that this
+// server does not have, and one that depends on a resource that cannot be read.
 func newContent(m *message, changes []zones.Change, signs Made) (*content, error) {
 	c := &content{
 		origin: m.zone.name, names: map[rr.Name]map[rr.Type]*set{}, policies: map[rr.Name]bool{},
@@ -73,7 +77,7 @@ func newContent(m *message, changes []zones.Change, signs Made) (*content, error
 	}
 	for _, ch := range changes {
 		kind := ch.Key.Kind()
-		if kind == zones.KindPolicy { // readable or not, the name is its
+		if kind == zones.KindPolicy { // the name is steered, even if the policy cannot be read
 			if n, err := rr.ParseName(ch.Key.Name()); err == nil {
 				c.policies[n] = true
 			}
@@ -114,7 +118,7 @@ func newContent(m *message, changes []zones.Change, signs Made) (*content, error
 	return c, nil
 }
 
-// at returns the sets of a name, to be read and written.
+// at returns the sets of a name. The caller may change them.
 func (c *content) at(n rr.Name) map[rr.Type]*set {
 	if c.names[n] == nil {
 		c.names[n] = map[rr.Type]*set{}
@@ -122,8 +126,8 @@ func (c *content) at(n rr.Name) map[rr.Type]*set {
 	return c.names[n]
 }
 
-// has reports whether there is an RRset. The SOA and NS of the apex are the Zone's; a policy stands for addresses; what
-// signing makes is what is served.
+// has reports whether an RRset exists (RFC 2136 section 2.4.1). The SOA and NS of the apex come from the Zone,
+// addresses may come from a policy, and the records that signing makes count as they are served.
 func (c *content) has(n rr.Name, t rr.Type) bool {
 	if data, own := c.made(n, t); own {
 		return len(data) > 0
@@ -137,7 +141,7 @@ func (c *content) has(n rr.Name, t rr.Type) bool {
 	return c.policies[n] && (t == rr.TypeA || t == rr.TypeAAAA)
 }
 
-// inUse reports whether a name has any RRset (RFC 2136 section 2.4.4): empty non-terminals are not in use.
+// inUse reports whether a name has any RRset (RFC 2136 section 2.4.4). An empty non-terminal is not in use.
 func (c *content) inUse(n rr.Name) bool {
 	if n == c.origin || c.policies[n] {
 		return true
@@ -150,7 +154,7 @@ func (c *content) inUse(n rr.Name) bool {
 	return false
 }
 
-// nameservers returns the apex' NS RRset, folded.
+// nameservers returns the data of the NS RRset at the apex, in canonical form.
 func (c *content) nameservers() (all []string) {
 	for _, ns := range c.zone.Nameservers {
 		if n, err := rr.ParseName(ns); err == nil {
@@ -160,7 +164,8 @@ func (c *content) nameservers() (all []string) {
 	return all
 }
 
-// edits returns what has changed, in the order of keys, each record validated by itself and all of them together.
+// edits returns the changes in the order of their keys. It validates each changed record by itself and then all records
+// of the scope together. Problems that were there before the update do not refuse it.
 func (c *content) edits() ([]zones.Edit, error) {
 	var edits []zones.Edit
 	before, after := []zones.Resource{c.zone}, []zones.Resource{c.zone}
@@ -198,7 +203,7 @@ func (c *content) edits() ([]zones.Edit, error) {
 	return edits, nil
 }
 
-// record makes the Record of a set, nil if there is nothing in it.
+// record returns the Record of a set, or nil if the set is empty.
 func (c *content) record(n rr.Name, t rr.Type, s *set) *zones.Record {
 	if len(s.data) == 0 {
 		return nil
@@ -210,7 +215,7 @@ func (c *content) record(n rr.Name, t rr.Type, s *set) *zones.Record {
 	return r
 }
 
-// seconds is a TTL as Records have it. One with the highest bit set is 0 (RFC 2181 section 8).
+// seconds converts a TTL from the wire. A TTL with the highest bit set counts as 0 (RFC 2181 section 8).
 func seconds(ttl uint32) zones.TTL {
 	if ttl > 1<<31-1 {
 		ttl = 0
@@ -218,10 +223,10 @@ func seconds(ttl uint32) zones.TTL {
 	return zones.Seconds(ttl)
 }
 
-// mostText bounds what a log line says of an update, octets.
+// mostText bounds how many octets of its changes an update writes to the log.
 const mostText = 1000
 
-// say is edits on one line: what each name loses and gains.
+// say puts edits on one line for the log: what each name loses and gains.
 func say(edits []zones.Edit) string {
 	var b strings.Builder
 	write := func(sign, owner, kind string, data []string) {

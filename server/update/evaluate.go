@@ -9,8 +9,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Refusal is why an update is not made: an RCODE, the INFO-CODE of an Extended DNS Error (RFC 8914), and a text for
-// people.
+// Refusal is why an update is refused: the RCODE and the INFO-CODE of an Extended DNS Error (RFC 8914) that the
+// response carries, and a text for people.
 type Refusal struct {
 	Rcode uint16
 	Code  uint16
@@ -23,9 +23,8 @@ func refuse(rcode, code uint16, format string, args ...any) error {
 	return &Refusal{rcode, code, fmt.Sprintf(format, args...)}
 }
 
-// evaluate does what RFC 2136 section 3 says, in its order, on what was read of the message's scope: prerequisites,
-// permissions, the update section as a whole, then each of its records. Nothing of it is half done: the edits are all,
-// or there is an error.
+// evaluate follows RFC 2136 section 3 in its order: prerequisites, permissions, the form of the whole update section,
+// then each of its records. It returns all edits or an error, never a part.
 func evaluate(m *message, key string, changes []zones.Change, signs Made) ([]zones.Edit, []string, error) {
 	c, err := newContent(m, changes, signs)
 	if err != nil {
@@ -53,7 +52,7 @@ func evaluate(m *message, key string, changes []zones.Change, signs Made) ([]zon
 	return edits, c.ignored, err
 }
 
-// prerequisites checks RFC 2136 section 3.2.
+// prerequisites checks the prerequisite section (RFC 2136 section 3.2).
 func (c *content) prerequisites(rs []rr.Record) error {
 	type rrset struct {
 		owner rr.Name
@@ -86,7 +85,7 @@ func (c *content) prerequisites(rs []rr.Record) error {
 			}
 			if r.Owner == c.origin && r.Type == rr.TypeSOA {
 				return refuse(wire.RcodeRefused, wire.ErrorNotSupported,
-					"the SOA is made by the server, and is not compared by value")
+					"the server makes the SOA, so it cannot be compared by value")
 			}
 			k := rrset{r.Owner, r.Type}
 			if values[k] == nil {
@@ -116,13 +115,13 @@ func (c *content) prerequisites(rs []rr.Record) error {
 		slices.Sort(there)
 		slices.Sort(want)
 		if !slices.Equal(there, want) {
-			return refuse(wire.RcodeNXRRSet, 0, "prerequisite: %s %s is not what it should be", k.owner, k.typ)
+			return refuse(wire.RcodeNXRRSet, 0, "prerequisite: %s %s has other data", k.owner, k.typ)
 		}
 	}
 	return nil
 }
 
-// exists checks the prerequisites that have no value: RFC 2136 sections 2.4.1, 2.4.3, 2.4.4 and 2.4.5.
+// exists checks a prerequisite without a value (RFC 2136 sections 2.4.1, 2.4.3, 2.4.4 and 2.4.5).
 func (c *content) exists(r rr.Record) error {
 	switch there, wanted := c.inUse(r.Owner), r.Class == classAny; {
 	case r.Type == rr.TypeANY && wanted && !there:
@@ -139,7 +138,7 @@ func (c *content) exists(r rr.Record) error {
 	return nil
 }
 
-// wellFormed checks a record that has data.
+// wellFormed checks the type and the RDATA of a record.
 func wellFormed(r rr.Record) error {
 	if !r.Type.Storable() {
 		return refuse(wire.RcodeFormErr, 0, "a record of type %s, which no zone holds", r.Type)
@@ -150,8 +149,8 @@ func wellFormed(r rr.Record) error {
 	return nil
 }
 
-// permissions checks RFC 2136 section 3.3: the grants of the key, and what no grant can give away. Of deleting all that
-// is at a name, apply checks each type.
+// permissions checks RFC 2136 section 3.3: what the key's grants allow, and what no grant can allow. If a record
+// deletes all RRsets of a name, apply checks the grant for each type.
 func (c *content) permissions(rs []rr.Record, key string) error {
 	for _, r := range rs {
 		if !r.Owner.Under(c.origin) {
@@ -191,7 +190,7 @@ func (c *content) allowed(key string, n rr.Name, t rr.Type) error {
 	return refuse(wire.RcodeRefused, wire.ErrorProhibited, "key %s has no grant for %s at %s", key, what, n)
 }
 
-// scan checks the form of all records before the first is applied: RFC 2136 section 3.4.1.
+// scan checks the form of every record before the first is applied (RFC 2136 section 3.4.1).
 func (c *content) scan(rs []rr.Record) error {
 	for _, r := range rs {
 		switch r.Class {
@@ -218,7 +217,7 @@ func (c *content) scan(rs []rr.Record) error {
 	return nil
 }
 
-// apply does what the records say, one after the other: RFC 2136 section 3.4.2.
+// apply makes the changes in the order of the records (RFC 2136 section 3.4.2).
 func (c *content) apply(rs []rr.Record, key string) error {
 	for _, r := range rs {
 		sets := c.at(r.Owner)
@@ -228,7 +227,7 @@ func (c *content) apply(rs []rr.Record, key string) error {
 			err = c.add(r, sets)
 		case r.Class == classNone:
 			err = c.remove(r, sets)
-		case r.Type != rr.TypeANY: // all of an RRset; the apex keeps SOA and NS, which are no Records
+		case r.Type != rr.TypeANY: // deletes an RRset; SOA and NS of the apex are not in sets, so they stay
 			clearSet(sets[r.Type])
 		default:
 			for t, s := range sets {
@@ -253,26 +252,26 @@ func clearSet(s *set) {
 	}
 }
 
-// ignore notes what RFC 2136 passes over without an error.
+// ignore notes a change that RFC 2136 passes over silently. It always returns nil.
 func (c *content) ignore(r rr.Record, why string) error {
 	c.ignored = append(c.ignored, fmt.Sprintf("%s %s: %s", r.Owner, r.Type, why))
 	return nil
 }
 
-// add adds one record: RFC 2136 section 3.4.2.2.
+// add adds one record (RFC 2136 section 3.4.2.2).
 func (c *content) add(r rr.Record, sets map[rr.Type]*set) error {
 	data := rr.Folded(r.Type, r.Data)
 	if r.Owner == c.origin {
 		switch r.Type {
 		case rr.TypeSOA:
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
-				"the SOA is made from Zone %s, and its serial follows by itself", c.zone.Origin)
+				"the server makes the SOA from Zone %s, and raises its serial itself", c.zone.Origin)
 		case rr.TypeNS:
 			if slices.Contains(c.nameservers(), data) {
 				return nil
 			}
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
-				"the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+				"the NS records of the apex are the nameservers of Zone %s; change them there", c.zone.Origin)
 		case rr.TypeCNAME:
 			return c.ignore(r, "a CNAME beside other data")
 		}
@@ -292,7 +291,7 @@ func (c *content) add(r rr.Record, sets map[rr.Type]*set) error {
 		s = &set{}
 		sets[r.Type] = s
 	}
-	s.ttl = seconds(r.TTL) // an RRset has one TTL (RFC 2181 section 5.2): the newest
+	s.ttl = seconds(r.TTL) // an RRset has one TTL (RFC 2181 section 5.2); the newest wins
 	if alone || r.Type == rr.TypeDNAME {
 		s.data = nil
 	}
@@ -302,13 +301,13 @@ func (c *content) add(r rr.Record, sets map[rr.Type]*set) error {
 	return nil
 }
 
-// remove deletes one record: RFC 2136 section 3.4.2.4. The last NS of the apex and the SOA stay, without a word.
+// remove deletes one record (RFC 2136 section 3.4.2.4). It silently keeps the SOA and the last NS of the apex.
 func (c *content) remove(r rr.Record, sets map[rr.Type]*set) error {
 	data := rr.Folded(r.Type, r.Data)
 	if r.Owner == c.origin && (r.Type == rr.TypeSOA || r.Type == rr.TypeNS) {
 		if all := c.nameservers(); r.Type == rr.TypeNS && len(all) > 1 && slices.Contains(all, data) {
 			return refuse(wire.RcodeRefused, wire.ErrorProhibited,
-				"the NS records of the apex are nameservers of Zone %s; change them there", c.zone.Origin)
+				"the NS records of the apex are the nameservers of Zone %s; change them there", c.zone.Origin)
 		}
 		return c.ignore(r, "the SOA and the last NS of a zone stay")
 	}

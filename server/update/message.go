@@ -8,21 +8,22 @@ import (
 	"leeward/zones/rr"
 )
 
-// Classes that say what an update's record is for (RFC 2136 sections 2.4 and 2.5), beside that of the zone.
+// Classes that tell what a record of an update is for (RFC 2136 sections 2.4 and 2.5). A record that is added, or
+// compared by value, has the zone's class.
 const (
 	classNone = 254
 	classAny  = wire.ClassANY
 )
 
-// message is an update, taken apart (RFC 2136 section 2). Of the additional section only OPT is looked at: the
-// signature has been seen to already.
+// message is a parsed update (RFC 2136 section 2). Of the additional section, parse looks at OPT only: the signature
+// has been checked and removed before.
 type message struct {
 	zone          question
 	prerequisites []rr.Record
 	updates       []rr.Record
 }
 
-// question is the zone section, which has the form of a question.
+// question is the zone section, which has the form of a question (RFC 2136 section 2.3).
 type question struct {
 	name  rr.Name
 	typ   rr.Type
@@ -31,10 +32,10 @@ type question struct {
 
 var errForm = errors.New("the message cannot be read")
 
-// errZone is a zone section of none or several zones.
+// errZone is returned for a zone section that has no entry, or several.
 var errZone = errors.New("the zone section does not name one zone")
 
-// parse reads a message.
+// parse reads a message. m is never nil; if there is an error, it has what was read before.
 func parse(msg []byte) (m *message, err error) {
 	m = &message{}
 	if len(msg) < wire.HeaderSize {

@@ -1,12 +1,13 @@
-// Package update takes dynamic updates (RFC 2136) that are signed (RFC 3007, with TSIG of RFC 8945): a message of
-// prerequisites and changes becomes edits of Record resources, all of them or none.
+// Package update handles dynamic updates (RFC 2136) that are signed with TSIG (RFC 8945). It turns a message of
+// prerequisites and changes into edits of Record resources, and has all of them committed or none.
 //
-// A Updater is given each message. It checks the signature, has the part of the store read that the message looks at
-// (Scope), evaluates prerequisites, grants and changes on that (evaluate), and has the edits committed if nothing of it
-// has changed meanwhile; otherwise all of it is evaluated again on what there is then. So two servers that are updated
-// at once cannot lose a record of either. The room knows no store: the Commit that reads and writes is passed in. What
-// the records look like to queries follows through the store, as for every other change, and so do the zone's serial
-// and its NOTIFY.
+// An Updater receives each message. It has the Commit read the part of the store that the message depends on (Scope),
+// evaluates prerequisites, grants and changes against it (evaluate), and has the edits committed if that part has not
+// changed meanwhile. If it has, the Commit reads again and the message is evaluated again. So two servers that receive
+// updates at the same time cannot lose each other's records.
+//
+// This package does not know the store: its owner passes the Commit in. The new records reach queries through the
+// store, as every other change does; the zone's serial and its NOTIFY follow from that.
 package update
 
 import (
@@ -25,42 +26,42 @@ import (
 	"leeward/zones"
 )
 
-// Commit reads a scope, has plan say what to change, and makes that change in one transaction if the scope's Keys and
-// Folders are as they were read; otherwise all again, a bounded number of times. plan's error ends it and is returned.
-// The revision is that of the transaction.
+// Commit reads a scope and calls plan with it. It makes the edits that plan returns in one transaction, if the scope's
+// Keys and Folders have not changed since they were read. If they have, it starts over, a bounded number of times. It
+// returns plan's error as it is, and otherwise the revision of the transaction.
 type Commit func(ctx context.Context, s Scope, plan func([]zones.Change) ([]zones.Edit, error)) (revision int64,
 	err error)
 
-// Published waits until queries and transfers to this server are answered from a revision, or a later one. It returns
-// within a bounded time, whether they are or not.
+// Published waits until this server answers queries and transfers from the given revision or a later one. The wait is
+// bounded; Published returns then, even if the revision is not served yet.
 type Published func(ctx context.Context, revision int64)
 
-// ErrTooMuch is what a Commit returns, wrapped or not, for more than one transaction holds.
-var ErrTooMuch = errors.New("the update is more than one transaction of the store holds; send it in parts")
+// ErrTooMuch is what a Commit returns, possibly wrapped, if the edits do not fit into one transaction.
+var ErrTooMuch = errors.New("the update does not fit into one transaction of the store; send it in parts")
 
-// Options are what a Updater works with.
+// Options configure an Updater.
 type Options struct {
-	Commit     Commit // nil: there is nothing that can be written to, and updates are refused
+	Commit     Commit // nil: nothing can be written, and every update is refused
 	Now        func() time.Time
 	Log        *slog.Logger
-	Registerer prometheus.Registerer // may be nil
-	Published  Published             // nil: whoever asks next may be told of before
-	Made       Made                  // nil: no zone is served signed
-	Limit      time.Duration         // that one update may take, with its wait; 5 s if zero
+	Registerer prometheus.Registerer // nil: metrics are not registered
+	Published  Published             // nil: the response does not wait, so a query right after it may get older records
+	Made       Made                  // nil: no zone is signed
+	Limit      time.Duration         // for one update, including its wait for others; 5 s if zero
 }
 
-// Updater takes updates. It makes one after the other: those of one server then never get into each other's way, and
-// what is waiting is bounded by who calls.
+// Updater handles updates one at a time, so that updates on one server never conflict with each other. It has no queue
+// of its own: the callers of Handle wait, and whoever calls bounds how many there are.
 type Updater struct {
 	o     Options
 	turn  chan struct{}
 	count *prometheus.CounterVec
 
 	mu      sync.Mutex
-	unknown time.Time // when an update without a valid signature was logged last
+	unknown time.Time // when an update without a valid signature was last logged
 }
 
-// New makes a Updater.
+// New returns an Updater. It fails if the Registerer has the metrics already.
 func New(o Options) (*Updater, error) {
 	if o.Limit == 0 {
 		o.Limit = 5 * time.Second
@@ -76,7 +77,8 @@ func New(o Options) (*Updater, error) {
 	return u, nil
 }
 
-// Handle answers an update, after it has been committed and, unless that takes too long, published.
+// Handle answers an update. The response goes out once the change is committed and published; if publishing takes too
+// long, it goes out before.
 func (u *Updater) Handle(ctx context.Context, x *answer.Exchange) {
 	m, err := parse(x.Request)
 	var result outcome
@@ -96,11 +98,11 @@ func (u *Updater) Handle(ctx context.Context, x *answer.Exchange) {
 	u.count.WithLabelValues(wire.RcodeName(rcode)).Inc()
 	u.log(x, m, rcode, result)
 	if err := x.Reply(rcode, code, text); err != nil {
-		u.o.Log.Debug("update: the response is not sent", "client", x.Source, "err", err)
+		u.o.Log.Debug("update: the response could not be sent", "client", x.Source, "err", err)
 	}
 }
 
-// outcome is what became of an update.
+// outcome is the result of one update.
 type outcome struct {
 	err      error
 	edits    []zones.Edit
@@ -108,7 +110,7 @@ type outcome struct {
 	revision int64
 }
 
-// says is the outcome as the response has it.
+// says returns the outcome as the response tells it.
 func (o outcome) says() (rcode, code uint16, text string) {
 	var r *Refusal
 	switch {
@@ -123,15 +125,17 @@ func (o outcome) says() (rcode, code uint16, text string) {
 		"been made"
 }
 
-// make evaluates and commits one update.
+// make evaluates and commits one update. It waits for its turn first.
 func (u *Updater) make(ctx context.Context, m *message, key string) (o outcome) {
 	switch {
 	case m.zone.typ != 6: // RFC 2136 section 3.1.1
 		o.err = &Refusal{Rcode: wire.RcodeFormErr, Text: "the zone section is not of type SOA"}
 	case m.zone.class != wire.ClassIN:
-		o.err = &Refusal{wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "zones here are of class IN"}
+		o.err = &Refusal{wire.RcodeNotAuth, wire.ErrorNotAuthoritative, "all zones here are of class IN"}
 	case u.o.Commit == nil:
-		o.err = &Refusal{wire.RcodeRefused, wire.ErrorNotSupported, "resources are in files here; change them there"}
+		o.err = &Refusal{
+			wire.RcodeRefused, wire.ErrorNotSupported, "this server reads its resources from files; change the files",
+		}
 	}
 	if o.err != nil {
 		return o
@@ -152,13 +156,14 @@ func (u *Updater) make(ctx context.Context, m *message, key string) (o outcome) 
 	return o
 }
 
-// unknownEvery is how often an update that nobody is known to have sent is logged.
+// unknownEvery is the least time between two log lines about updates without a valid signature. Anybody can send these,
+// so they must not fill the log.
 const unknownEvery = time.Second
 
-// log says what became of an update, on one line.
+// log writes one line about the update.
 func (u *Updater) log(x *answer.Exchange, m *message, rcode uint16, o outcome) {
 	args := []any{"client", x.Source, "zone", m.zone.name.String(), "rcode", wire.RcodeName(rcode)}
-	if x.Session == nil { // anybody can send these
+	if x.Session == nil { // unsigned, or the signature is wrong: anybody can send these
 		now := u.o.Now()
 		u.mu.Lock()
 		quiet := now.Sub(u.unknown) < unknownEvery

@@ -18,10 +18,6 @@ func (b *Builder) SetNames(s Section, records []byte, count, owner int, suffix [
 	return b.Put(s, r)
 }
 
-func (b *Builder) CNAME(s Section, owner int, ttl uint32, target []byte) bool {
-	return b.Put(s, &RRset{Owner: uint16(owner), Type: TypeCNAME, TTL: ttl, Data: target, Count: 1})
-}
-
 func (b *Builder) Addresses(s Section, owner int, ttl uint32, addresses []byte, width int) bool {
 	kind := TypeA
 	if width == 16 {
