@@ -198,6 +198,19 @@ var dashboard = []row{
 		{"Zones that expire first", "The ten nearest.", "s", false, 0, [][2]string{
 			{"{{zone}}", `bottomk(10, min by (zone) (leeward_dnssec_zone_expiry_seconds))`},
 		}},
+		{
+			"Signers (leeward sign)", "How far ahead of what servers need signatures are written. A day at least.",
+			"s", false, 0,
+			[][2]string{{"{{instance}}", `leeward_sign_ahead_seconds`}},
+		},
+		{
+			"Edges without keys", "Age of signatures in use, and for how long a change waits for some.",
+			"s", false, 0,
+			[][2]string{
+				{"{{instance}} age", `leeward_edge_signatures_age_seconds`},
+				{"{{instance}} waits", `leeward_edge_waiting_seconds`},
+			},
+		},
 	}},
 	{"In detail (serve --metrics-detail)", []panel{
 		{"Endpoints that are down", "By address.", "none", false, 0, [][2]string{
@@ -367,9 +380,9 @@ func TestDashboardIsKnown(t *testing.T) {
 	}
 }
 
-// prometheus runs Debian's Prometheus with the scrape configuration and rules of deploy/observability, which read this
-// server once a second. It returns its address.
-func prometheus(t *testing.T, admin string) string {
+// prometheus runs Debian's Prometheus with the scrape configuration and rules of deploy/observability, which read these
+// servers once a second. It returns its address.
+func prometheus(t *testing.T, servers ...*service) string {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -379,13 +392,17 @@ func prometheus(t *testing.T, admin string) string {
 		t.Skip("prometheus is not installed: apt-get install prometheus")
 	}
 	dir := t.TempDir()
+	var targets []string
+	for _, s := range servers {
+		targets = append(targets, strings.TrimPrefix(s.admin, "http://"))
+	}
 	for _, name := range []string{"prometheus.yaml", "alerts.yaml", "recording.yaml"} {
 		text, err := os.ReadFile("../../deploy/observability/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for was, is := range map[string]string{
-			"127.0.0.1:8053":       strings.TrimPrefix(admin, "http://"),
+			"127.0.0.1:8053":       strings.Join(targets, `", "`),
 			"scrape_interval: 15s": "scrape_interval: 1s\n  evaluation_interval: 1s",
 		} {
 			if name == "prometheus.yaml" && !bytes.Contains(text, []byte(was)) {
@@ -500,7 +517,10 @@ load: named_metrics.requests
 	}
 	server := serve(t, "serve", "--etcd", etcd.URL(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--keys", keys, "--state", t.TempDir(), "--metrics-detail", "--region", "eu")
-	at := prometheus(t, server.admin)
+	signer := serve(t, "sign", "--etcd", etcd.URL(), "--admin", "127.0.0.1:0", "--keys", keys, "--id", "signer")
+	edge := serve(t, "serve", "--etcd", etcd.URL(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--signatures", "etcd", "--state", t.TempDir(), "--no-probe", "--id", "edge")
+	at := prometheus(t, server, signer, edge)
 	until := func(what string, done func() error) {
 		t.Helper()
 		var err error

@@ -45,8 +45,8 @@ func (s *Status) Wrong() bool {
 	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+
 		len(a.Following) > 0 ||
 		a.Database != nil || a.Signing != nil || len(s.FailingOpen)+len(s.Denied)+len(s.Problems)+len(s.Held) > 0 ||
-		slices.ContainsFunc(s.Servers, func(v Server) bool {
-			return !v.Fresh || v.Source.State != "following" || v.CopyError != ""
+		slices.ContainsFunc(slices.Concat(s.Servers, s.Signers), func(v Server) bool {
+			return !v.Fresh || v.Source.State != "following" || v.CopyError != "" || v.Written.Trouble() != ""
 		})
 }
 

@@ -78,6 +78,7 @@ type Server struct {
 	Rolls     []Roll       `json:"rolls,omitempty"`   // what it does of the rolls of zones' keys that are under way
 	NoProbe   bool         `json:"noProbe,omitempty"` // it probes nothing and is no vantage
 	Signs     bool         `json:"signs,omitempty"`   // it is a leeward sign: it answers nothing
+	Written   *Written     `json:"written,omitempty"` // of a leeward sign: what others have of it
 	Fresh     bool         `json:"fresh"`             // it has been heard of within its own stale window
 }
 

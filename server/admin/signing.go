@@ -193,6 +193,31 @@ func (s *Signing) unwell() *Signing {
 	return &out
 }
 
+// Written is what a `leeward sign` has written to etcd, for servers that hold no keys.
+type Written struct {
+	Zones int `json:"zones"` // that it signs
+	// zones of which signatures of today are not there, though ten seconds have passed; the first of them
+	Behind []string `json:"behind,omitempty"`
+	// zones of which signatures of the next day are not there, though that begins within 20 hours; the first of them
+	Short []string `json:"short,omitempty"`
+	Error string   `json:"error,omitempty"` // why it cannot write
+}
+
+// Trouble says what is not as it should be; "": all is, or w is nil.
+func (w *Written) Trouble() string {
+	switch {
+	case w == nil:
+		return ""
+	case w.Error != "":
+		return "it cannot write signatures: " + w.Error
+	case len(w.Behind) > 0:
+		return "signatures of today are not written of " + some(w.Behind)
+	case len(w.Short) > 0:
+		return "signatures of the day to come are not written of " + some(w.Short)
+	}
+	return ""
+}
+
 // expiry says which zones' signatures have expired, or are about to.
 func (h *headline) expiry() {
 	if h.Signing == nil {

@@ -226,6 +226,8 @@ func (c *console) fleet(r *http.Request, s *admin.Status) (string, any, error) {
 			row.State, row.Words = "part", v.Source.State+" since "+since(v.Source.Since, s.Time)
 		case v.CopyError != "":
 			row.State, row.Words = "part", "following; the copy on disk is not kept: "+v.CopyError
+		case v.Written.Trouble() != "":
+			row.State, row.Words = "part", "signs for others; "+v.Written.Trouble()
 		case v.Signs:
 			row.Words = "signs for others, " + row.Words
 		}

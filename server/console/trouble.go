@@ -325,6 +325,19 @@ func (c *console) others(s, a *admin.Status) (all []trouble) {
 		}
 		note("Secondary "+x.Server+" of "+x.Zone, text, "It has an older version until it asks by itself.")
 	}
+	for i := range s.Signers {
+		v := &s.Signers[i]
+		switch {
+		case !v.Fresh:
+			note("Signer "+v.ID, "is not heard of.", "Servers without keys have another signer, or go on for 13 days "+
+				"with the signatures that they have.")
+		case v.Source.State != "following":
+			note("Signer "+v.ID, "does not follow its source ("+v.Source.State+").", "What is configured meanwhile "+
+				"waits for another signer.")
+		case v.Written.Trouble() != "":
+			note("Signer "+v.ID, v.Written.Trouble()+".", "Servers without keys go on with the signatures there are.")
+		}
+	}
 	if a.Signing != nil {
 		for _, z := range a.Signing.List[:min(len(a.Signing.List), mostAlike)] {
 			note("Signatures of "+z.Zone, z.Words(s.Time), z.Remedy())

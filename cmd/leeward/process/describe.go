@@ -70,6 +70,9 @@ func (r *run) self(i control.Inside) admin.Server {
 	if r.roller != nil {
 		s.Rolls = r.roller.says()
 	}
+	if r.signatory != nil {
+		s.Written = r.signatory.says()
+	}
 	if r.edge != nil {
 		s.Rolls = r.edge.says()
 	}

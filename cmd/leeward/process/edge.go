@@ -49,6 +49,7 @@ type edge struct {
 
 	refusals sync.Mutex
 	refused  map[slot]string // chunks that are not used, and why
+	refusing int64           // how often a chunk was refused
 
 	rolls edgeRolls
 }
@@ -176,6 +177,7 @@ func (e *edge) refuse(s slot, err error) {
 		return
 	}
 	e.refused[s] = err.Error()
+	e.refusing++
 	e.log.Warn("signatures are not used", "zone", s.origin, "key", s.name(), "why", err)
 }
 
@@ -409,11 +411,11 @@ func (e *edge) arrived() {
 
 // late tells of zones whose signatures are of an earlier day, as no newer ones have come, and of what is not used.
 func (e *edge) late() {
-	state := e.loop().State()
-	if state == nil {
+	s := e.inUse()
+	if s == nil {
 		return
 	}
-	what := behind(state.Snapshot, e.now())
+	what := behind(s, e.now())
 	e.refusals.Lock()
 	for s, why := range e.refused {
 		if what[s.origin] == "" {
@@ -455,4 +457,12 @@ func behind(s *snapshot.Snapshot, now time.Time) map[string]string {
 		return true
 	})
 	return what
+}
+
+// inUse returns the snapshot that is answered from; nil: there is none yet.
+func (e *edge) inUse() *snapshot.Snapshot {
+	if state := e.loop().State(); state != nil {
+		return state.Snapshot
+	}
+	return nil
 }

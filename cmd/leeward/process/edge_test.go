@@ -3,12 +3,15 @@
 package process_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -228,6 +231,28 @@ func (p *member) awaitSaid(text string, there bool) {
 	})
 }
 
+// awaitMetric waits until a metric is within bounds, given by its name and labels.
+func (p *member) awaitMetric(series string, least, most float64) {
+	p.t.Helper()
+	p.await(fmt.Sprintf("%s is %v to %v", series, least, most), func() string {
+		r, err := http.Get("http://" + p.Admin + "/metrics")
+		if err != nil {
+			return err.Error()
+		}
+		defer r.Body.Close()
+		lines := bufio.NewScanner(r.Body)
+		for lines.Scan() {
+			if text, found := strings.CutPrefix(lines.Text(), series+" "); found {
+				if v, err := strconv.ParseFloat(text, 64); err != nil || v < least || v > most {
+					return "it is " + text
+				}
+				return ""
+			}
+		}
+		return "it is not there"
+	})
+}
+
 var (
 	nearPairs = []string{"127.1.0.1 127.1.0.2", "127.1.0.1 127.1.0.3", "127.1.0.2 127.1.0.3"}
 	farPair   = "127.2.0.1 127.2.0.2"
@@ -275,6 +300,25 @@ func TestEdges(t *testing.T) {
 		t.Errorf("the sets and signatures differ: %v\n%v", x, y)
 	}
 
+	// What signers have written, and how old it is at edges.
+	for _, p := range []*member{first, second} {
+		for name, in := range map[string][2]float64{
+			`leeward_sign_zones{state="ahead"}`: {1, 1}, `leeward_sign_zones{state="behind"}`: {0, 0},
+			"leeward_sign_ahead_seconds": {24 * 3600, 48 * 3600}, "leeward_sign_age_seconds": {0, 60},
+			"leeward_sign_waiting": {0, 0}, "leeward_sign_failing": {0, 0},
+		} {
+			p.awaitMetric(name, in[0], in[1])
+		}
+	}
+	a.awaitMetric("leeward_edge_signatures_age_seconds", 0, 25*3600)
+	a.await("the signers say that all is written", func() string {
+		s := a.status().Signers
+		if len(s) != 2 || s[0].Written == nil || s[0].Written.Zones != 1 || s[0].Written.Trouble() != "" {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+
 	// A change takes effect everywhere, with one of the two signers.
 	first.end()
 	c.putAll(`
@@ -314,6 +358,8 @@ data: ['"late"']
 `)
 	for _, p := range []*member{a, b} {
 		p.awaitSaid("signatures have not come", true)
+		p.awaitMetric("leeward_edge_zones_waiting", 1, 1)
+		p.awaitMetric("leeward_edge_waiting_seconds", 0.001, 3600)
 		p.await("the other zone changes", func() string {
 			m := new(dns.Msg).SetQuestion("late.plain.test.", dns.TypeTXT)
 			if r, err := dns.Exchange(m, p.DNS[0].String()); err != nil || len(r.Answer) != 1 {
@@ -353,6 +399,8 @@ data: ['"late"']
 			return ""
 		})
 		p.awaitSaid("signatures have not come", false)
+		p.awaitMetric("leeward_edge_zones_waiting", 0, 0)
+		p.awaitMetric("leeward_edge_waiting_seconds", 0, 0)
 	}
 }
 
@@ -459,12 +507,17 @@ func TestEdgeRefuses(t *testing.T) {
 		set(bad)
 		e := serve(t, edge("a", c, ""))
 		e.awaitSaid(what, true)
+		e.awaitMetric("leeward_edge_chunks_refused", 1, 1)
+		e.awaitMetric("leeward_edge_chunks_refused_total", 1, 1000)
 		if got, err := e.ask("txt.example.test", dns.TypeTXT, keys); err == nil {
 			t.Errorf("%s: it is answered %s", what, got)
 		}
 		again := signer(t, c, "sign-2", folder)
 		e.holds(keys)
 		e.awaitSaid(what, false)
+		e.awaitMetric("leeward_edge_chunks_refused", 0, 0)
+		again.awaitMetric("leeward_sign_chunks_removed_total", 1, 1)
+		again.awaitMetric(`leeward_sign_zones{state="ahead"}`, 1, 1)
 		again.end()
 		e.end()
 	}
@@ -485,11 +538,13 @@ func TestEdgeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.awaitSaid("signed by none that the zone has", true)
+	e.awaitMetric("leeward_edge_keys_refused", 1, 1)
 	e.holds(keys)
 
 	// Two signers put that right, write the same and then nothing more.
 	both := []*member{signer(t, c, "sign-1", folder), signer(t, c, "sign-2", folder)}
 	e.awaitSaid("signed by none that the zone has", false)
+	e.awaitMetric("leeward_edge_keys_refused", 0, 0)
 	c.putAll("kind: Record\nname: example.test/new/TXT\ndata: ['\"new\"']")
 	e.await("new is there", func() string {
 		_, err := e.ask("new.example.test", dns.TypeTXT, keys)

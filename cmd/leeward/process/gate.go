@@ -99,6 +99,18 @@ func (g *gate) again(tell func()) {
 	g.pass(nil)
 }
 
+// waiting returns how many zones wait, and since when the first of them does.
+func (g *gate) waiting() (n int, since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range g.waits {
+		if since.IsZero() || w.since.Before(since) {
+			since = w.since
+		}
+	}
+	return len(g.waits), since
+}
+
 // tick looks at what the passing of time changes, and tells what waits for long.
 func (g *gate) tick() {
 	due := false

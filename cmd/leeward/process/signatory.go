@@ -33,12 +33,12 @@ type signatory struct {
 	keys  map[string]dnssec.HandedOut // to be handed out
 	found map[string]*foundZone       // by origin: what is in etcd
 	read  bool                        // all of it was read once
+	stand standing
 
 	// The rest belongs to run.
 	due     map[*dnssec.Generation][]dnssec.Signed // to be written
 	whole   map[*dnssec.Generation]bool            // all of it was compared with what is in etcd
 	cleaned time.Time
-	failing string
 }
 
 // foundZone is what is in etcd of a zone.
@@ -63,7 +63,7 @@ const (
 func newSignatory(cluster *etcd.Cluster, log *slog.Logger, now func() time.Time) *signatory {
 	return &signatory{
 		log: log, now: now, etcd: cluster, wake: make(chan struct{}, 1),
-		keys: map[string]dnssec.HandedOut{}, found: map[string]*foundZone{},
+		keys: map[string]dnssec.HandedOut{}, found: map[string]*foundZone{}, stand: standing{whole: now()},
 		due: map[*dnssec.Generation][]dnssec.Signed{}, whole: map[*dnssec.Generation]bool{},
 	}
 }
@@ -173,12 +173,16 @@ func (g *signatory) run(ctx context.Context) {
 
 // tell logs why signatures cannot be written, once.
 func (g *signatory) tell(err error) {
+	g.mu.Lock()
+	failing := g.stand.failing
+	if g.stand.failing = ""; err != nil {
+		g.stand.failing = err.Error()
+	}
+	g.mu.Unlock()
 	switch {
-	case err == nil && g.failing != "":
-		g.failing = ""
+	case err == nil && failing != "":
 		g.log.Info("signatures are written to etcd again")
-	case err != nil && g.failing != err.Error():
-		g.failing = err.Error()
+	case err != nil && failing != err.Error():
 		g.log.Error("signatures cannot be written to etcd: trying on, and servers without keys go on with those that "+
 			"they have", "err", err)
 	}
@@ -193,7 +197,7 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 	if s == nil || !read {
 		return nil
 	}
-	live := map[*dnssec.Generation]bool{}
+	live, lacks := map[*dnssec.Generation]bool{}, map[string]time.Time{}
 	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
 		origin := rr.TrimDot(name.String())
 		e := g.handOut(ctx, origin)
@@ -212,12 +216,12 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 			}
 		}
 		err = errors.Join(err, e)
+		lacks[origin] = g.lacks(origin, now, next)
 		return ctx.Err() == nil
 	})
-	for _, m := range []map[*dnssec.Generation]bool{g.whole} {
-		maps.DeleteFunc(m, func(of *dnssec.Generation, _ bool) bool { return !live[of] })
-	}
+	maps.DeleteFunc(g.whole, func(of *dnssec.Generation, _ bool) bool { return !live[of] })
 	maps.DeleteFunc(g.due, func(of *dnssec.Generation, _ []dnssec.Signed) bool { return !live[of] })
+	g.stands(lacks, err)
 	if now := g.now(); err == nil && now.Sub(g.cleaned).Abs() >= signatoryClean {
 		g.cleaned = now
 		err = g.clean(ctx, s)
@@ -282,6 +286,9 @@ func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int6
 			z.Put(s.epoch, s.chunk, value)
 		}
 	}
+	if s.chunk != "" {
+		g.stand.written++
+	}
 	return nil
 }
 
@@ -289,7 +296,12 @@ func (g *signatory) put(ctx context.Context, s slot, value []byte, revision int6
 func (g *signatory) remove(ctx context.Context, s slot, revision int64) error {
 	_, err := g.etcd.Within(signatoryLimit).Begin().At(s.name(), revision).Delete(etcd.One(s.name())).Commit(ctx)
 	if errors.Is(err, etcd.ErrConflict) {
-		err = nil
+		return nil
+	}
+	if err == nil {
+		g.mu.Lock()
+		g.stand.removed++
+		g.mu.Unlock()
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 		r.kept.days, r.kept.within, r.kept.looks = edgeDays, 0, edgeKeeps
 		r.epochs.kept, o.Edge = r.kept, true
 		r.edge = newEdge(r)
-		return nil
+		return r.registry.Register(edgeMetrics{r.edge})
 	}
 	state := r.State
 	if r.Sign {
@@ -41,6 +41,9 @@ func (r *run) openSigning(o *control.LoopOptions) error {
 		return nil
 	}
 	r.signatory = newSignatory(r.etcd.Cluster, r.Log, r.clock())
+	if err := r.registry.Register(writtenMetrics{r.signatory}); err != nil {
+		return err
+	}
 	r.epochs.early = dnssec.EpochLength // so that the next day's are there when this process goes
 	r.epochs.ahead.rests, r.epochs.ahead.chosen.Every = 0, true
 	r.keyring.found = func(origin string, o dnssec.HandedOut) {

@@ -62,12 +62,15 @@ func (s status) failing() *Table {
 		}
 		who[text] = append(who[text], id)
 	}
-	for _, v := range s.Servers {
+	for _, v := range slices.Concat(s.Servers, s.Signers) {
 		if v.Source.Error != "" {
 			note(v.ID, v.Source.Error)
 		}
 		if v.CopyError != "" {
 			note(v.ID, "the copy on disk is not kept: "+v.CopyError)
+		}
+		if t := v.Written.Trouble(); t != "" {
+			note(v.ID, t)
 		}
 	}
 	for _, text := range texts {
