@@ -47,11 +47,17 @@ func (s *service) logged() string {
 // serve runs a verb that serves, and returns when it says where.
 func serve(t *testing.T, args ...string) *service {
 	t.Helper()
+	return serveWith(t, nil, args...)
+}
+
+// serveWith is serve with variables of the environment.
+func serveWith(t *testing.T, environment []string, args ...string) *service {
+	t.Helper()
 	s := &service{t: t, done: make(chan int, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() {
-		s.done <- run(ctx, append(args, "--log-format", "json"), nil, strings.NewReader(""), io.Discard, s)
+		s.done <- run(ctx, append(args, "--log-format", "json"), environment, strings.NewReader(""), io.Discard, s)
 	}()
 	t.Cleanup(func() { s.end() })
 	s.await("it serves", func() bool {

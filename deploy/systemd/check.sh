@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-for unit in leeward.service leeward-probe.service; do
+for unit in leeward.service leeward-probe.service leeward-sign.service; do
     # verify wants the binary to be there: any will do.
     sed 's|^ExecStart=/usr/local/bin/leeward|ExecStart=/bin/true|' "$unit" > "$root/$unit"
     said=$(systemd-analyze verify --man=no "$root/$unit" 2>&1 | grep "$unit" || true)
