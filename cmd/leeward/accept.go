@@ -22,14 +22,13 @@ import (
 func newAccept(inv *invocation) *cobra.Command {
 	var a accepting
 	cmd := &cobra.Command{
-		Use: "accept [KIND NAME… | KIND/NAME…]", Short: "Take what the guard held back", GroupID: groupOperate,
-		Long: `List the removals that servers hold back, and accept them: they were meant. If
-etcd has another history than the one that servers followed (it was restored
-from a backup, or made anew), this accepts that history too. On a terminal it
-asks first.
+		Use: "accept [KIND NAME… | KIND/NAME…]", Short: "Accept removals that the guard held back", GroupID: groupOperate,
+		Long: `List the removals that servers hold back, and accept them if they were meant. If
+etcd was restored from a backup, or set up anew, servers take nothing from it
+until you accept that here, too. On a terminal it asks first.
 
-With names, accept only these and what is in them: a zone's records, a pool's
-endpoints. The rest stays held.`,
+With names, accept only the removal of these and of what is in them: a zone's
+records, a pool's endpoints. All others stay held back.`,
 		Example: `  leeward accept --dry-run                # only list it
   leeward accept zone example.test
   leeward accept
@@ -53,9 +52,9 @@ endpoints. The rest stays held.`,
 		},
 	}
 	inv.etcd.add(cmd.Flags())
-	cmd.Flags().StringVar(&a.dir, "files", "", "servers that read this folder, in place of etcd")
+	cmd.Flags().StringVar(&a.dir, "files", "", "accept for servers that read this folder instead of etcd")
 	cmd.Flags().BoolVar(&a.dryRun, "dry-run", false, "only list what is held back")
-	cmd.Flags().BoolVar(&a.force, "force", false, "do not ask; say so even where no server holds anything back")
+	cmd.Flags().BoolVar(&a.force, "force", false, "do not ask, and accept even if no server holds anything back")
 	addOutput(cmd, &a.output, "table", "json")
 	inv.complete(cmd, keys)
 	return cmd

@@ -21,9 +21,9 @@ type adminTLSFlags struct{ ca, cert, key, serverName string }
 
 func (f *adminTLSFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.ca, "admin-ca", "",
-		"a `FILE` of the authorities that sign the admin interface's certificate (default: the system's)")
+		"a `FILE` of CA certificates that the server's is checked against (default: the system's)")
 	flags.StringVar(&f.cert, "admin-cert", "",
-		"a `FILE` with the client certificate, for a server that has --admin-client-ca")
+		"a `FILE` with a client certificate, for a server with --admin-client-ca")
 	flags.StringVar(&f.key, "admin-key", "", "a `FILE` with its private key")
 	flags.StringVar(&f.serverName, "admin-server-name", "",
 		"the `NAME` in the admin interface's certificate, if it is not the one in the URL")

@@ -16,18 +16,18 @@ func newApply(inv *invocation) *cobra.Command {
 	var owner string
 	cmd := &cobra.Command{
 		Use: "apply -f FILE|DIR|-", Short: "Write resources into etcd", GroupID: groupResources, Args: input.only,
-		Long: `Write resources into etcd. Apply shows what changes, checks what the result
-would be together with all that is there, and writes it in one transaction if
-it is not more than some thousand changes. A change that leaves a policy without
-an answer needs --force.
+		Long: `Write resources into etcd. Apply shows what changes and checks the result
+together with everything that is in etcd already. Up to some thousand changes
+are written in one transaction. A change that leaves a policy without an answer
+needs --force.
 
 With --owner the resources are marked as one set. --prune deletes what is in the
-set and not among the resources; without --owner, the set is what belongs to
-nobody. Other owners' sets, records of dynamic updates, imported records and
-overrides stay. Changing what belongs to another owner needs --force.
+set in etcd but not in the files; without --owner, the set is all that has no
+owner. It never deletes what other owners have, records of dynamic updates,
+imported records, or overrides. Changing another owner's resource needs --force.
 
-Apply shows what --prune would delete, and asks on a terminal. A zone, a policy
-that is answering, or more than a tenth of the set needs --force.`,
+Apply shows what --prune would delete, and asks on a terminal. Deleting a zone,
+a policy that is answering, or more than a tenth of the set needs --force.`,
 		Example: `  leeward apply -f resources/ --dry-run
   leeward apply -f resources/ --prune      # and delete what it does not name
   leeward apply -f resources/ --dry-run --simulate
@@ -57,10 +57,10 @@ that is answering, or more than a tenth of the set needs --force.`,
 	input.add(cmd)
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.simulate, "simulate", false,
-		"show first where clients would go, and refuse what brings a pool above its max")
+		"first show where clients would go; refuse a change that takes a pool above its max")
 	cmd.Flags().BoolVar(&prune, "prune", false,
-		"delete what belongs to the owner and is not among what is applied; never overrides")
-	cmd.Flags().StringVar(&owner, "owner", "", "the `NAME` of the set that the resources belong to (default: none)")
+		"delete what the owner has in etcd but not in the files; never overrides")
+	cmd.Flags().StringVar(&owner, "owner", "", "the `NAME` of the set that these resources belong to (default: none)")
 	return cmd
 }
 

@@ -27,7 +27,7 @@ type adminFlags struct {
 
 func (f *adminFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "admin", "http://127.0.0.1:8053", "the `URL` of a server's admin interface")
-	flags.StringVar(&f.token, "admin-token", "", "the token that it asks for; safer in LEEWARD_ADMIN_TOKEN or a file")
+	flags.StringVar(&f.token, "admin-token", "", "the server's admin token; safer in LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "a `FILE` with the token")
 	f.tls.add(flags)
 	flags.DurationVar(&f.timeout, "admin-timeout", 10*time.Second, "how long to wait for an answer")

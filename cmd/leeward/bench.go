@@ -24,17 +24,17 @@ func newBench(inv *invocation) *cobra.Command {
 		Use: "bench --server ADDRESS --names FILE | --zone ORIGIN", Short: "Find the load at which a server of your " +
 			"own breaks", GroupID: groupOperate,
 		Args: cobra.NoArgs,
-		Long: `Bench sends queries to a server over UDP, as many resolvers do: at a rate that
-does not depend on the answers. It doubles the rate until more than --allow of
-the queries are lost, late or wrong, and then closes in on the knee, which is
-the highest load that holds. Each load lasts --step.
+		Long: `Bench sends queries to a server over UDP, at a rate that does not depend on the
+answers, as a crowd of resolvers would. It doubles the rate until more than
+--allow percent of the queries are lost, late or answered wrong. Then it narrows
+down the knee, the highest rate that the server sustains. Each rate lasts --step.
 
-The questions come from a file, or are those that a zone in etcd (--etcd) or in
-a folder (--files) can be asked. With --clients each query carries a subnet from
-these prefixes (EDNS Client Subnet), as a public resolver's does.
+The questions come from a file, or from the names of a zone in etcd (--etcd) or
+in a folder (--files). With --clients each query carries a subnet from these
+prefixes (EDNS Client Subnet), as those of public resolvers do.
 
-Run it on another machine than the server, or on cores of its own. It sends to
-loopback and private addresses only, unless you say --i-own-this-target.`,
+Run it on another machine than the server, or on cores of its own. It sends only
+to loopback and private addresses, unless you give --i-own-this-target.`,
 		Example: `  leeward bench --server 127.0.0.1:5300 --zone example.test
   leeward bench --server 10.0.0.53:53 --names names.txt \
       --clients 193.0.0.0/16,2001:db8::/32 --plot knee.svg
@@ -121,19 +121,19 @@ loopback and private addresses only, unless you say --i-own-this-target.`,
 	flags.StringVar(&names, "names", "",
 		"ask for the names in a `FILE`: one on each line, with a type if it is not A")
 	flags.StringVar(&zone, "zone", "", "ask for the names of the zone `ORIGIN`")
-	flags.StringVar(&files, "files", "", "read the zone from a folder, `DIR`, in place of etcd")
+	flags.StringVar(&files, "files", "", "read the zone from a folder, `DIR`, instead of etcd")
 	flags.StringSliceVar(&clients, "clients", nil,
 		"client prefixes, `PREFIX[,PREFIX]`, for the queries' Client Subnet option")
-	flags.Float64Var(&s.From, "from", bench.DefaultFrom, "queries a second to begin with")
-	flags.Float64Var(&s.Most, "most", bench.DefaultMost, "queries a second that are never gone beyond")
-	flags.DurationVar(&s.Step, "step", bench.DefaultStep, "how long each load lasts")
+	flags.Float64Var(&s.From, "from", bench.DefaultFrom, "the rate to begin with, in queries a second")
+	flags.Float64Var(&s.Most, "most", bench.DefaultMost, "the highest rate to try, in queries a second")
+	flags.DurationVar(&s.Step, "step", bench.DefaultStep, "how long each rate lasts")
 	flags.DurationVar(&s.Timeout, "timeout", bench.DefaultTimeout,
-		"a query without an answer counts as lost after this time")
+		"a query that has no answer after this time counts as lost")
 	flags.DurationVar(&s.Late, "late", bench.DefaultLate, "an answer that takes longer counts as late")
 	flags.Float64Var(&allow, "allow", 100*bench.DefaultAllow,
-		"percent of queries that may be lost, late or wrong in a load that holds")
+		"percent of queries that may be lost, late or wrong at a rate that counts as sustained")
 	flags.IntVar(&s.Sockets, "sockets", bench.DefaultSockets, "how many source ports to send from")
-	flags.Uint64Var(&s.Seed, "seed", 1, "of what is drawn: the same seed asks the same")
+	flags.Uint64Var(&s.Seed, "seed", 1, "seed for random choices: the same seed asks the same questions")
 	flags.BoolVar(&noCookies, "no-cookies", false,
 		"send no DNS cookies; servers may then limit the answers to this machine")
 	flags.BoolVar(&mine, "i-own-this-target", false, "load an address that is neither loopback nor private")

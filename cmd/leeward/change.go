@@ -30,11 +30,11 @@ type changeFlags struct {
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.wait, "wait", 0,
-		"wait until all servers answer from it, `TIME` at most, and say which do (30s if no time is given)")
+		"wait until all servers answer with the change, `TIME` at most, and say which do (30s without a value)")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "30s"
-	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change and write nothing")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would change, and write nothing")
 	cmd.Flags().BoolVar(&f.force, "force", false,
-		"go on even if a policy is left without an answer, much is pruned, or something belongs to another owner")
+		"go on even if a policy loses its last answer, much is pruned, or something has another owner")
 	addOutput(cmd, &f.output, "table", "json")
 }
 

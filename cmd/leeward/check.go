@@ -12,8 +12,7 @@ func newCheck(inv *invocation) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use: "check -f FILE|DIR|-", Short: "Validate resources offline", GroupID: groupResources, Args: input.only,
-		Long: "Validate resources as a whole, offline: what is checked is all that is named, as if nothing else were " +
-			"there.",
+		Long: "Validate resources without etcd. The named files are checked together, as if there were no others.",
 		Example: `  leeward check -f resources/
   leeward check -f resources/ -f example.test.zone -o json`,
 		RunE: func(*cobra.Command, []string) error {

@@ -15,9 +15,9 @@ func newDelete(inv *invocation) *cobra.Command {
 	var recursive bool
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME… | KIND/NAME… | -f FILE|DIR|-", Short: "Delete resources", GroupID: groupResources,
-		Long: `Delete resources from etcd. Servers take it at once, as it is on purpose. What
-others still refer to is not deleted. A change that leaves a policy without an
-answer needs --force.`,
+		Long: `Delete resources from etcd. Servers do not hold this back, as you mean it. What
+other resources still refer to is not deleted. A change that leaves a policy
+without an answer needs --force.`,
 		Example: `  leeward delete endpoint www-eu/lb-1
   leeward delete policy/www.example.test pool/www-eu --recursive
   leeward delete -f old.yaml --dry-run`,
@@ -61,7 +61,7 @@ answer needs --force.`,
 	input.add(cmd)
 	f.add(cmd)
 	cmd.Flags().BoolVar(&recursive, "recursive", false,
-		"delete what is in it too: a zone's records and policies, a pool's endpoints, and their overrides")
+		"also delete what is in it: a zone's records and policies, a pool's endpoints, and their overrides")
 	inv.complete(cmd, keys)
 	return cmd
 }

@@ -21,18 +21,19 @@ func newDemo(inv *invocation) *cobra.Command {
 	var surge bool
 	var plot string
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Run everything on this machine and cut a region", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Demo runs an etcd, two DNS servers, a third vantage, and three regions of two
+		Use: "demo", Short: "Run everything on this machine, and cut a region off", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: `Demo runs an etcd, two DNS servers, a third vantage, and three regions with two
 HTTP endpoints each, all in this process and on loopback. It shows which region
-answers whom. Press a key to cut a region, and see it leave the answers and come
-back. It installs nothing, leaves nothing behind, and needs no rights.
+each client is sent to. Press a key to cut a region off, and watch it leave the
+answers and come back. Demo installs nothing, leaves nothing behind, and needs no
+privileges.
 
-With --surge, a crowd three times as large as usual comes to one region: to a
-name whose pools pass on what they cannot hold, and to one whose pools do not.
---plot FILE.svg draws it.
+With --surge, three times the usual crowd comes to one region: to a name whose
+pools pass on what they cannot carry, and to one whose pools do not. --plot
+FILE.svg draws what happens.
 
-With --once it cuts a region by itself, prints the timeline and exits: with 0 if
-the region left the answers of both servers in time, and came back.`,
+With --once it cuts a region off by itself, prints the timeline and exits: with 0
+if the region left the answers of both servers in time, and came back.`,
 		Example: `  leeward demo
   leeward demo --fail eu-west --after 10s --for 15s
   leeward demo --once
@@ -80,14 +81,14 @@ the region left the answers of both servers in time, and came back.`,
 			return demo.Run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&surge, "surge", false, "a crowd three times as large as usual, with spill and without")
+	cmd.Flags().BoolVar(&surge, "surge", false, "send three times the usual crowd, with spill and without")
 	cmd.Flags().StringVar(&plot, "plot", "", "with --surge: draw it into a `FILE`, as SVG")
 	cmd.Flags().BoolVar(&o.Once, "once", false,
-		"cut a region, wait until it has left the answers and come back, print the timeline and exit")
-	cmd.Flags().StringVar(&o.Fail, "fail", "", "the `REGION` to cut: "+strings.Join(demo.Regions(), ", "))
+		"cut a region off, wait until it has left the answers and come back, print the timeline, and exit")
+	cmd.Flags().StringVar(&o.Fail, "fail", "", "the `REGION` to cut off: "+strings.Join(demo.Regions(), ", "))
 	cmd.Flags().DurationVar(&o.After, "after", 10*time.Second,
-		"how long after the first answers it is cut (1s with --once)")
-	cmd.Flags().DurationVar(&o.For, "for", 0, "how long it stays cut (0: until you press a key)")
+		"cut it off so long after the first answers (1s with --once)")
+	cmd.Flags().DurationVar(&o.For, "for", 0, "keep it cut off so long (0: until you press a key)")
 	return cmd
 }
 

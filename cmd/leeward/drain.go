@@ -22,13 +22,14 @@ func newDrain(inv *invocation) *cobra.Command {
 		Use: "drain region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take a region, a pool or an endpoint " +
 			"out of answers",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
-		Long: `Take a region, a pool or an endpoint out of answers, whatever its health, until
-you restore it or the time is over. With --at it begins at that time by itself;
-leeward status shows what is planned, and leeward restore takes it back.
+		Long: `Take a region, a pool or an endpoint out of the answers, whatever its health,
+until you restore it or --for is over. With --at the drain begins at that time by
+itself; leeward status shows it until then, and leeward restore cancels it.
 
-Drain first shows what the other pools would carry, against their capacity where
-loads are measured. It needs --force if a pool would be above its max, or if a
-policy, or the clients of one of its rules, would be left with nothing else.`,
+Drain first shows what the other pools would carry, and how near that is to their
+capacity if loads are measured. It needs --force if a pool would be above its
+max, or if the clients of a policy or of one of its rules would have no other
+pool.`,
 		Example: `  leeward drain region/eu-west --for 1h --reason "network maintenance"
   leeward drain region/eu-west --at 22:00 --for 1h    # tonight, local time
   leeward drain region/eu-west --over 5m              # bit by bit
@@ -82,12 +83,12 @@ policy, or the clients of one of its rules, would be left with nothing else.`,
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().DurationVar(&span, "for", 0, "how long (default: until it is restored)")
 	cmd.Flags().DurationVar(&over, "over", 0,
-		"take its clients away, and give them back, evenly over this time (default: at once)")
-	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for others to read")
+		"move its clients away, and later back, evenly over this time (default: at once)")
+	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME` instead of now: "+whenHelp)
+	cmd.Flags().StringVar(&reason, "reason", "", "the reason, for others to read")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show what the other pools would carry")
 	cmd.Flags().BoolVar(&f.force, "force", false,
-		"go on even if a policy is left with nothing else, or a pool would be above its max")
+		"go on even if clients have no other pool, or a pool would be above its max")
 	addOutput(cmd, &output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd

@@ -34,17 +34,18 @@ func newDrill(inv *invocation) *cobra.Command {
 	var f drillFlags
 	cmd := &cobra.Command{
 		Use: "drill region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Args: cobra.ExactArgs(1),
-		Short: "Rehearse an outage, and call it off where it does harm", GroupID: groupOperate,
-		Long: `Drain a target for a while as if it were lost, watch what happens, and report.
+		Short: "Rehearse an outage, and call it off if it does harm", GroupID: groupOperate,
+		Long: `Rehearse the loss of a target: drain it for a while, watch what happens, and
+report.
 
-Drill first foretells what the other pools would carry. It does not start if that
-is too much, or if a server is not heard of. Then the target loses its clients
-within --ramp, is out, and gets them back before the end.
+Drill first forecasts what the other pools would carry. It does not start if that
+is too much, or if a server is silent. Then the target's clients move away within
+--ramp, stay away, and move back before the end.
 
-Every server ends the drill at once where it does harm: a pool that serves the
-target's clients reaches its max, one of its addresses goes down, a server or a
-vantage falls silent, or etcd does. It ends within 15 s if this process is gone,
-and on time if etcd is. Ctrl-C calls it off.
+Every server ends the drill at once if it does harm: a pool that serves the
+target's clients reaches its max, one of its addresses goes down, or a server, a
+vantage or etcd falls silent. The drill also ends within 15 s if this process
+dies, and on time if etcd is lost. Ctrl-C calls it off.
 
 Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 2 for wrong usage.`,
@@ -97,16 +98,16 @@ Exit status: 0 if it succeeded (or, with --dry-run, would start), 1 if not,
 	flags := cmd.Flags()
 	flags.DurationVar(&f.options.For, "for", 15*time.Minute, "how long, both ramps included")
 	flags.DurationVar(&f.options.Ramp, "ramp", 0,
-		"within which the target loses its clients, and gets them back; 0: four TTLs")
-	flags.StringVar(&f.options.Reason, "reason", "", "why, for others to read")
+		"move the target's clients away, and later back, within this time; 0: four TTLs")
+	flags.StringVar(&f.options.Reason, "reason", "", "the reason, for others to read")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil,
-		"ask the resolver at `ADDRESS` for the names concerned, once a second; several with commas")
+		"ask the resolver at `ADDRESS` for the affected names, once a second; several with commas")
 	flags.StringSliceVar(&f.reports, "report", nil,
 		"write the report to `FILE`: .html, .json or .txt; several with commas")
 	flags.StringVar(&f.every, "every", "",
-		"stay, and drill at the times of this `CRON` line, here or with CRON_TZ=Europe/Paris before it")
+		"keep running, and drill at the times of this `CRON` line, in local time or with CRON_TZ=Europe/Paris before it")
 	flags.BoolVar(&f.options.DryRun, "dry-run", false, "only say whether it would start")
-	flags.BoolVar(&f.options.Force, "force", false, "start even if the forecast says that something would break")
+	flags.BoolVar(&f.options.Force, "force", false, "start even if the forecast says that a pool would be overloaded")
 	addOutput(cmd, &f.output, "table", "json")
 	inv.complete(cmd, targets)
 	return cmd
@@ -241,7 +242,7 @@ func newDrills(inv *invocation) *cobra.Command {
 	var output string
 	var reports []string
 	cmd := &cobra.Command{
-		Use: "drills [ID|last]", Short: "Show what earlier drills showed", GroupID: groupOperate,
+		Use: "drills [ID|last]", Short: "Show the results of earlier drills", GroupID: groupOperate,
 		Args: cobra.MaximumNArgs(1),
 		Long: fmt.Sprintf(`List the last %d drills, the newest first, or show the report of one.
 

@@ -30,9 +30,9 @@ type etcdFlags struct {
 // add puts the flags on a verb.
 func (f *etcdFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.endpoints, "etcd", []string{"http://127.0.0.1:2379"}, "members of etcd, `URL[,URL]`")
-	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "what all keys in etcd begin with")
+	flags.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "the prefix of all keys in etcd")
 	flags.StringVar(&f.ca, "etcd-ca", "",
-		"a `FILE` of the authorities that sign etcd's certificates (default: the system's); read again for each "+
+		"a `FILE` of CA certificates that etcd's are checked against (default: the system's); read again for each "+
 			"connection")
 	flags.StringVar(&f.cert, "etcd-cert", "",
 		"a `FILE` with the client certificate; read again for each connection, like its key")

@@ -17,19 +17,19 @@ func newExplain(inv *invocation) *cobra.Command {
 	var output, client, files, at string
 	var geodb []string
 	cmd := &cobra.Command{
-		Use: "explain NAME [TYPE]", Short: "Say why a client gets an answer, step by step", GroupID: groupOperate,
+		Use: "explain NAME [TYPE]", Short: "Explain step by step why a client gets its answer", GroupID: groupOperate,
 		Args: cobra.RangeArgs(1, 2),
 		Long: `Explain asks a server which answer a client gets, and why: where the client is,
-which rule holds, which pools were tried in which order, how healthy their
+which rule matches, which pools were tried in which order, how healthy their
 endpoints are, and for which prefix of clients the answer is the same (the ECS
 scope). TYPE is A if you leave it out.
 
 With --files or --etcd it works the answer out by itself, with the same code:
-from a folder without any report of health, from etcd with the newest reports.
+from a folder without any health reports, from etcd with the newest reports.
 
-With --at it says what the server that is asked answered at a time in the last
-day, from what it has kept: the resources as they were, verdicts, loads and
-overrides. Where something is not kept, it says what, and what it can tell.`,
+With --at it says what the server answered at a time in the last day, from the
+resources, verdicts, loads and overrides that it has kept. If something of that
+was not kept, explain says what is missing, and what it can still tell.`,
 		Example: `  leeward explain www.example.test A --client 198.51.100.7
   leeward explain www.example.test AAAA --client 2001:db8::7 \
       --admin http://10.0.0.1:8053 -o json
@@ -99,8 +99,8 @@ overrides. Where something is not kept, it says what, and what it can tell.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
-	cmd.Flags().StringVar(&client, "client", "", "the `ADDRESS` of the client, or its subnet")
-	cmd.Flags().StringVar(&at, "at", "", "what was answered at that `TIME` of the last day: 2h, 02:17, or RFC 3339")
+	cmd.Flags().StringVar(&client, "client", "", "the client's `ADDRESS` or subnet")
+	cmd.Flags().StringVar(&at, "at", "", "explain the answer at a `TIME` in the last day: 2h, 02:17, or RFC 3339")
 	cmd.Flags().StringVar(&files, "files", "", "work it out from the resources in a folder, `DIR`")
 	cmd.Flags().StringSliceVar(&geodb, "geodb", nil,
 		"with --files or --etcd: a `FILE` with a location database; repeatable")

@@ -17,12 +17,12 @@ func newGet(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get [KIND [NAME…]]", Short: "Print resources", GroupID: groupResources,
 		Long: `Print resources from etcd: all of them, those of a kind, or those that you name.
-A pool's name stands for its endpoints too, and an origin for its records. Apply
-reads the YAML and the JSON back.
+A pool's name also selects its endpoints, and an origin its records. Apply can
+read the YAML and the JSON.
 
-JSON and YAML are the documents as they were written. With --effective, YAML has
-the values from Defaults too, and says of each where it comes from. A table has
-them always, and names them in a column.`,
+JSON and YAML are the documents as they were written. With --effective, YAML also
+has the values that come from a Defaults, each with a comment that names it. A
+table always has them; its last column says which they are.`,
 		Example: `  leeward get
   leeward get pools
   leeward get endpoint www-eu            # all endpoints of the pool
@@ -85,8 +85,8 @@ them always, and names them in a column.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "json", "yaml")
-	cmd.Flags().StringVar(&owner, "owner", "", "only what belongs to `NAME`; if empty, only what belongs to nobody")
-	cmd.Flags().BoolVar(&effective, "effective", false, "with -o yaml: with the values from Defaults")
+	cmd.Flags().StringVar(&owner, "owner", "", "only what the owner `NAME` has; if empty, only what has no owner")
+	cmd.Flags().BoolVar(&effective, "effective", false, "with -o yaml: add the values that come from Defaults")
 	inv.complete(cmd, keys)
 	return cmd
 }

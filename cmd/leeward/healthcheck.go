@@ -19,9 +19,9 @@ func newHealthcheck(inv *invocation) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use: "healthcheck", Short: "Exit 0 if the server is ready, 1 if not", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Healthcheck asks a server's /readyz, for a container's HEALTHCHECK or a script
-that waits. Its --admin is the same as that of serve, so both can read it from
-LEEWARD_ADMIN.`,
+		Long: `Healthcheck asks a server's /readyz. It is meant for a container's HEALTHCHECK,
+or for a script that waits for the server. It takes the same --admin as serve, so
+both can read it from LEEWARD_ADMIN.`,
 		Example: "  leeward healthcheck\n  leeward healthcheck --admin 127.0.0.1:8054 --timeout 1s",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := secure.page(address, "/readyz")

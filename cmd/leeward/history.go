@@ -17,19 +17,19 @@ func newHistory(inv *invocation) *cobra.Command {
 	var output, since, until string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history [TARGET]", Short: "Say what happened: verdicts, failovers, changes, drains",
+		Use: "history [TARGET]", Short: "Show what happened: verdicts, failovers, changes, drains",
 		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
 		Long: `History asks a server what has happened, the newest first: verdicts and votes
-that turned, pools that went out of the answers and came back (with how long
-detecting, agreeing and publishing took), changes of resources, drains and other
-overrides, drills, sources lost and found, its own starts and stops. Each server
-keeps its own, also through restarts if it has --state.
+that changed, pools that left the answers and came back (and how long detecting,
+agreeing and publishing took), changes of resources, drains and other overrides,
+drills, sources lost and found, and the server's starts and stops. Each server
+has a history of its own, and keeps it through restarts if it has --state.
 
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a name, a
 zone, a vantage, or a kind of event (verdict, vote, failover, change, override,
-drill, source, server). --since and --until take a span (2h, 3d), a time of the
-day (02:17, the last one), or a date with a time as history prints it or as RFC
-3339 has it.`,
+drill, source, server). --since and --until take a span (2h, 3d), a time of day
+(02:17, the last one), or a date and time in the form that history prints or in
+RFC 3339.`,
 		Example: `  leeward history
   leeward history us-east --since 2h
   leeward history www.example.test --since 3d -o json
@@ -72,9 +72,9 @@ day (02:17, the last one), or a date with a time as history prints it or as RFC
 	}
 	f.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "json", "yaml")
-	cmd.Flags().StringVar(&since, "since", "", "from that `TIME` on: 2h, 3d, 02:17, or RFC 3339 (default: all)")
-	cmd.Flags().StringVar(&until, "until", "", "up to that `TIME`")
-	cmd.Flags().IntVar(&limit, "limit", 100, "the newest `N` events of these")
+	cmd.Flags().StringVar(&since, "since", "", "only events since `TIME`: 2h, 3d, 02:17, or RFC 3339 (default: all)")
+	cmd.Flags().StringVar(&until, "until", "", "only events up to `TIME`")
+	cmd.Flags().IntVar(&limit, "limit", 100, "only the newest `N` of these events")
 	inv.complete(cmd, steered)
 	return cmd
 }

@@ -26,8 +26,9 @@ func newImport(inv *invocation) *cobra.Command {
 the Zone, all others Records. Import shows what changes, and checks the result.
 $INCLUDE reads from the file's folder.
 
-What is imported belongs to "import", or to --owner. --prune deletes records of
-that owner, and of nobody; records of dynamic updates stay.`,
+The owner of what is imported is "import", or --owner. --prune deletes the zone's
+records that are not in the file and have this owner or none. Records of dynamic
+updates stay.`,
 		Example: `  leeward import example.test db.example.test --dry-run
   # and delete this zone's records that the file does not have
   leeward import example.test db.example.test --prune
@@ -50,7 +51,7 @@ that owner, and of nobody; records of dynamic updates stay.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd)
-	cmd.Flags().BoolVar(&prune, "prune", false, "delete records of the zone that are not in the file")
+	cmd.Flags().BoolVar(&prune, "prune", false, "also delete records of the zone that are not in the file")
 	cmd.Flags().StringVar(&owner, "owner", importer, "the `NAME` of the set that the zone and its records belong to")
 	inv.complete(cmd, origins(false))
 	return cmd

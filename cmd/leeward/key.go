@@ -33,14 +33,15 @@ func newKey(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "key", Short: "Make, roll and check the keys that zones are signed with", GroupID: groupOperate,
 		Args: cobra.NoArgs,
-		Long: `Keys are in etcd, sealed under the first line of --key-secret-file, and all servers
-with that file have each change at once. Or they are files in a folder, in the form
-of BIND's dnssec-keygen: that of serve --keys, or "keys" below its --state. Servers
-look at it once a minute, and every server of a zone needs the same files: copy the
-folder to all of them after each change. The times of a key say what it does when.
+		Long: `Keys are kept in one of two places. In etcd, they are sealed under the first line
+of --key-secret-file, and all servers with that file have each change at once.
+Or they are files in a folder (serve --keys, or "keys" below serve --state), in the
+form of BIND's dnssec-keygen. Servers look at the folder once a minute. Every server
+of a zone needs the same files, so copy the folder to all of them after each change.
+A key's times say when it is published, signs, and goes.
 
-No verb makes a change that would break the chain of trust with the --ttl,
---parent-ttl and --delay that it is given.`,
+No verb makes a change that would break the chain of trust, given --ttl,
+--parent-ttl and --delay.`,
 		Example: `  leeward key generate example.test --keys /etc/leeward/keys
   leeward key list --etcd http://etcd-1:2379 --key-secret-file key-secrets
   leeward key roll example.test --keys /etc/leeward/keys --role csk --ttl 1h`,
@@ -60,14 +61,14 @@ func (f *keyFlags) add(inv *invocation, cmd *cobra.Command) {
 
 func (f *keyFlags) addSecrets(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.secrets, "key-secret-file", "",
-		"with --etcd: the `FILE` of secrets; the first line seals keys, and all open them")
+		"with --etcd: a `FILE` of secrets; the first line seals keys, and any line opens them")
 }
 
 func (f *keyFlags) addTiming(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timing.TTL, "ttl", 24*time.Hour, "the longest `TTL` in the zone")
 	cmd.Flags().DurationVar(&f.timing.Parent, "parent-ttl", 24*time.Hour, "the `TTL` of the DS in the parent zone")
 	cmd.Flags().DurationVar(&f.timing.Delay, "delay", time.Hour,
-		"the `TIME` until all servers have the files and secondaries the zone")
+		"the `TIME` until all servers have the key files, and secondaries the zone")
 }
 
 // zone reads the keys of a zone.
@@ -150,7 +151,7 @@ func rows(keys *dnssec.Keys, now time.Time) (all []keyRow) {
 func newKeyList(inv *invocation) *cobra.Command {
 	var f keyFlags
 	cmd := &cobra.Command{
-		Use: "list [ORIGIN]", Short: "List keys, what each does now and what comes next",
+		Use: "list [ORIGIN]", Short: "List keys, what each does now, and what comes next",
 		Args: cobra.MaximumNArgs(1),
 		Example: `  leeward key list --keys /etc/leeward/keys
   leeward key list example.test --keys /etc/leeward/keys -o json`,
@@ -201,9 +202,9 @@ func newKeyList(inv *invocation) *cobra.Command {
 func newKeyDS(inv *invocation) *cobra.Command {
 	var f keyFlags
 	cmd := &cobra.Command{
-		Use: "ds ORIGIN", Short: "Print the DS records that the parent is to have", Args: cobra.ExactArgs(1),
-		Long: `Print the DS records (SHA-256) of the keys that CDS asks for now, as a master file
-has them. The parent is to have these and no others.`,
+		Use: "ds ORIGIN", Short: "Print the DS records that the parent should have", Args: cobra.ExactArgs(1),
+		Long: `Print the DS records (SHA-256) of the keys that CDS asks for now, as lines of a
+master file. The parent should have these and no others.`,
 		Example: "  leeward key ds example.test --keys /etc/leeward/keys",
 		RunE: func(_ *cobra.Command, args []string) error {
 			origin, keys, err := f.zone(args[0])
@@ -246,9 +247,10 @@ func newKeyExport(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export ORIGIN", Short: "Copy a zone's keys to another folder, or print their DNSKEYs",
 		Args: cobra.ExactArgs(1),
-		Long: `Copy the key files of a zone to another folder, private keys too: for BIND, Knot
-(keymgr import-bind), PowerDNS (pdnsutil import-zone-key), or a copy in a safe.
-Without --to print the DNSKEY records only, for a Zone's dnssec.foreign elsewhere.`,
+		Long: `Copy the key files of a zone, including private keys, to another folder: for BIND,
+Knot (keymgr import-bind), PowerDNS (pdnsutil import-zone-key), or as a backup.
+Without --to, only print the DNSKEY records, for dnssec.foreign of the Zone at
+another operator.`,
 		Example: `  leeward key export example.test --keys /etc/leeward/keys --to /mnt/safe
   leeward key export example.test --keys /etc/leeward/keys`,
 		RunE: func(_ *cobra.Command, args []string) error {

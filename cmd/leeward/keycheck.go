@@ -22,17 +22,19 @@ func newKeyCheck(inv *invocation) *cobra.Command {
 	var parents, servers []string
 	var walk keyWalk
 	cmd := &cobra.Command{
-		Use: "check ORIGIN", Short: "Check that keys, servers and the parent's DS fit",
+		Use: "check ORIGIN", Short: "Check that keys, servers and the parent's DS fit together",
 		Args: cobra.ExactArgs(1),
-		Long: `Check what a resolver may have, from now until the last time of a key: that each
-signature verifies with each DNSKEY set that may be cached beside it. With --parent,
-that a key of which the parent has a DS signs DNSKEY all that time. With --server,
-that each server of the zone has the DNSKEY set that these files make now.
+		Long: `Check that resolvers can validate the zone from now until the last time that a key
+has: each signature must verify with each DNSKEY set that may be cached at the same
+time. With --parent, also check that a key whose DS the parent has signs DNSKEY all
+that time. With --server, also check that each server of the zone has the DNSKEY set
+that these keys make now.
 
-Where no keys are named, or with --root or --anchor: walk the chain of trust from the
-root to the zone as a resolver that validates does, by asking every server on the way
-over TCP, and say whether the zone is secure, insecure or bogus, where, and what to
-do. It ends within 90 s. Behind a firewall, --root names servers of your own tree.
+If no keys are named, or with --root or --anchor, walk the chain of trust from the
+root to the zone as a validating resolver does: ask every server on the way over TCP,
+and say whether the zone is secure, insecure or bogus, where that shows, and what to
+do. The walk takes at most 90 s. Behind a firewall, use --root to name servers of
+your own tree.
 
 Exit status: 0 if all is well (with a walk: secure, at each server), 1 if not.`,
 		Example: `  leeward key check example.test

@@ -163,11 +163,11 @@ func (v *keyVault) write(ctx context.Context, changed []dnssec.TimedKey) error {
 func newKeyReseal(inv *invocation) *cobra.Command {
 	var f keyFlags
 	cmd := &cobra.Command{
-		Use: "reseal [ORIGIN]", Short: "Seal keys in etcd anew, under the first secret", Args: cobra.MaximumNArgs(1),
-		Long: `Seal keys in etcd anew that are not sealed under the first line of --key-secret-file:
-those of a zone, or of all. To roll the secret: add a new line at the end of the
-file on all servers, make it the first where this runs, run this, and only then
-take the old line away.`,
+		Use: "reseal [ORIGIN]", Short: "Seal keys in etcd again, under the first secret", Args: cobra.MaximumNArgs(1),
+		Long: `Seal the keys in etcd, of a zone or of all, again if they are not sealed under the
+first line of --key-secret-file. To replace the secret: add the new one as the last
+line of the file on all servers, make it the first line where you run this, run it,
+and only then remove the old line.`,
 		Example: "  leeward key reseal --etcd http://etcd-1:2379 --key-secret-file key-secrets",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			place, err := f.at()

@@ -21,8 +21,8 @@ func newKeyGenerate(inv *invocation) *cobra.Command {
 	var split bool
 	cmd := &cobra.Command{
 		Use: "generate ORIGIN", Short: "Make the first key of a zone", Args: cobra.ExactArgs(1),
-		Long: `Make the first key of a zone: one that signs all of it (a CSK), or with --split a
-KSK and a ZSK. A zone that has keys gets others by "leeward key roll".`,
+		Long: `Make the first key of a zone: one that signs everything (a CSK), or with --split a
+KSK and a ZSK. If the zone has keys already, use "leeward key roll".`,
 		Example: `  leeward key generate example.test --keys /etc/leeward/keys
   leeward key generate example.test --split --algorithm 15 --keys keys`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -91,11 +91,11 @@ func newKeyImport(inv *invocation) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
 		Use: "import ORIGIN FILE…", Short: "Take over keys of BIND, Knot or PowerDNS", Args: cobra.MinimumNArgs(2),
-		Long: `Take over private keys in BIND's form: K….private with its .key beside it and its
-times, or a file without a .key, as "pdnsutil export-zone-key" prints it. Of such a
-one say by --role what it is.
+		Long: `Take over private keys in BIND's form: K….private, with its .key beside it and its
+times in it. A file without a .key, as "pdnsutil export-zone-key" prints, also needs
+--role.
 
-Where the zone has keys already, one that would be in force at once is refused.`,
+If the zone has keys already, a key that would be active at once is refused.`,
 		Example: `  leeward key import example.test bind/Kexample.test.*.private --keys keys
   pdnsutil export-zone-key example.test 1 > csk
   leeward key import example.test csk --role csk --keys keys`,
@@ -133,8 +133,8 @@ Where the zone has keys already, one that would be in force at once is refused.`
 	}
 	f.add(inv, cmd)
 	f.addTiming(cmd)
-	cmd.Flags().BoolVar(&f.force, "force", false, "take them though a resolver may not verify what they sign")
-	cmd.Flags().StringVar(&role, "role", "", "what a key without a .key is: `csk`, ksk or zsk")
+	cmd.Flags().BoolVar(&f.force, "force", false, "take them even if some resolvers cannot verify what they sign")
+	cmd.Flags().StringVar(&role, "role", "", "the role of a key without a .key: `csk`, ksk or zsk")
 	return cmd
 }
 
@@ -168,19 +168,20 @@ func newKeyRoll(inv *invocation) *cobra.Command {
 	var role, algorithm string
 	var halt, byTimes bool
 	cmd := &cobra.Command{
-		Use: "roll ORIGIN", Short: "Begin to put a new key in the place of one", Args: cobra.ExactArgs(1),
-		Long: `Make a key. With --etcd servers carry the roll on from there to its end: a step is
-taken once all of them do the one before, its TTL is past, and for a KSK, a CSK and
-an algorithm all servers of the parent have the DS. "leeward key list" and
-"leeward status" say how far it is and who holds it up; --stop gives it up where it
-is. With --keys, or --by-times, times are set by which servers roll without waiting
-for each other:
+		Use: "roll ORIGIN", Short: "Begin to replace a key by a new one", Args: cobra.ExactArgs(1),
+		Long: `Make a new key to replace an old one. With --etcd, servers then carry the roll
+through to its end. They take each step once all of them have taken the one before
+and its TTL is over; for a KSK, a CSK or an algorithm they also wait until all
+servers of the parent have the DS. "leeward key list" and "leeward status" say how
+far the roll is and what holds it up. --stop gives it up where it is. With --keys or
+--by-times, the key gets times instead, and servers do not wait for each other:
 
-  --role zsk        the new ZSK is published, signs, and the old one goes. A
-                    zone with a CSK gets a ZSK; its CSK is a KSK from then on
+  --role zsk        the new ZSK is published, then signs, then the old one goes.
+                    A zone with a CSK gets a ZSK, and its CSK becomes a KSK
   --role ksk, csk   the new key signs DNSKEY beside the old one, and CDS asks
-                    the parent for its DS. Once it has it: "leeward key retire"
-  --algorithm 15    all keys, by ones of another algorithm; then "key retire"`,
+                    the parent for its DS. Once it is there: "key retire"
+  --algorithm 15    all keys are replaced by keys of this algorithm; then
+                    "key retire"`,
 		Example: `  leeward key roll example.test --role zsk --ttl 1h --keys /etc/leeward/keys
   leeward key roll example.test --algorithm 15 --keys /etc/leeward/keys`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -233,12 +234,12 @@ for each other:
 	}
 	f.add(inv, cmd)
 	f.addTiming(cmd)
-	cmd.Flags().BoolVar(&halt, "stop", false, "with --etcd: give the roll up that is under way; keys stay as they are")
+	cmd.Flags().BoolVar(&halt, "stop", false, "with --etcd: give up the roll that is under way; keys stay as they are")
 	cmd.Flags().BoolVar(&byTimes, "by-times", false,
-		"with --etcd: set times, and do not have servers wait for each other")
+		"with --etcd: set times, so that servers do not wait for each other")
 	cmd.Flags().StringVar(&role, "role", "", "`zsk`, ksk or csk")
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "`13` (ECDSAP256SHA256) or 15 (ED25519)")
-	cmd.Flags().BoolVar(&f.force, "force", false, "do it though another roll is under way, or the chain would break")
+	cmd.Flags().BoolVar(&f.force, "force", false, "go on even if another roll is under way, or the chain would break")
 	return cmd
 }
 
@@ -302,11 +303,11 @@ func newKeyRetire(inv *invocation) *cobra.Command {
 	var f keyFlags
 	var parents []string
 	cmd := &cobra.Command{
-		Use: "retire ORIGIN TAG", Short: "Have a key go, once others do its work", Args: cobra.ExactArgs(2),
-		Long: `Set the times by which a key goes. Of a KSK or CSK each server of the parent zone
-must have the DS of another key that signs DNSKEY: name them all by --parent. Where
-the other key is of another algorithm, the parent is asked first to take the DS of
-the old one out; retire it again when it has.`,
+		Use: "retire ORIGIN TAG", Short: "Retire a key, once others do its work", Args: cobra.ExactArgs(2),
+		Long: `Set the times by which a key goes. Before a KSK or CSK may go, every server of the
+parent zone must have the DS of another key that signs DNSKEY: name all of them with
+--parent. If the other key has another algorithm, the parent is first asked to remove
+the old DS; run retire again when it has.`,
 		Example: "  leeward key retire example.test 34299 --parent 192.0.2.1 --parent 192.0.2.2 \\\n" +
 			"      --keys /etc/leeward/keys",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -355,7 +356,7 @@ the old one out; retire it again when it has.`,
 	f.addTiming(cmd)
 	cmd.Flags().StringSliceVar(&parents, "parent", nil, "the `ADDRESS` of a server of the parent zone; repeatable")
 	cmd.Flags().BoolVar(&f.force, "force", false,
-		"take it that the parent has the DS of all other keys that sign DNSKEY and not of this one, and do not check "+
-			"the chain")
+		"do not check the chain; assume that the parent has the DS of all other keys that sign DNSKEY, and not of "+
+			"this one")
 	return cmd
 }

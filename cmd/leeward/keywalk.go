@@ -20,9 +20,9 @@ type keyWalk struct {
 
 func (k *keyWalk) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&k.roots, "root", nil,
-		"walk from the root servers at `ADDRESS`; a port is that of all servers of the tree; repeatable")
+		"begin at the root server at `ADDRESS`; all servers of the tree use its port; repeatable")
 	cmd.Flags().StringVar(&k.anchor, "anchor", "",
-		"trust this `DS` of the root, or those in a file of that name, in place of IANA's")
+		"trust this `DS` of the root, or those in the file of that name, instead of IANA's")
 }
 
 // wanted tells whether the walk is asked for: by its flags, or since nothing says where keys are.

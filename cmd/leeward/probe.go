@@ -9,10 +9,9 @@ import (
 func newProbe(inv *invocation) *cobra.Command {
 	var f vantageFlags
 	cmd := &cobra.Command{
-		Use: "probe", Short: "Run a vantage without DNS", GroupID: groupServe, Args: cobra.NoArgs,
-		Long: `Probe checks the endpoints of the resources in etcd and reports on them, as
-every server does. It answers no queries: it is one more opinion, from another
-place.`,
+		Use: "probe", Short: "Run a vantage that answers no queries", GroupID: groupServe, Args: cobra.NoArgs,
+		Long: `Probe checks the endpoints that etcd lists and reports on them, as every server
+does, but it answers no queries. It adds an opinion from another place.`,
 		Example: "  leeward probe --etcd http://etcd-1:2379 --id probe-sin --region ap-south",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := f.settings()

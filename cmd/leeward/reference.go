@@ -11,7 +11,7 @@ import (
 
 func newReference(inv *invocation) *cobra.Command {
 	return &cobra.Command{
-		Use: "reference [KIND[.FIELD]]", Short: "Say what a kind's documents can have", GroupID: groupResources,
+		Use: "reference [KIND[.FIELD]]", Short: "Describe the fields of a kind of document", GroupID: groupResources,
 		Args: cobra.MaximumNArgs(1),
 		Long: `Print every field that documents of a kind can have, with its type, default,
 range and an example. Without a kind, list the kinds. docs/reference.md has them

@@ -12,9 +12,9 @@ import (
 func newRestore(inv *invocation) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use: "restore region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "Take back a drain or another override",
+		Use: "restore region/REGION|pool/POOL|endpoint/POOL/ENDPOINT", Short: "End a drain or another override",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
-		Long: "Take back a drain or another override: from then on the target's health counts again.",
+		Long: "End a drain or another override. From then on the target's health counts again.",
 		Example: `  leeward get overrides
   leeward restore region/eu-west`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -14,14 +14,15 @@ import (
 func newRetransfer(inv *invocation) *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
-		Use: "retransfer ORIGIN…", Short: "Have a zone that lives elsewhere transferred again, whole",
+		Use: "retransfer ORIGIN…", Short: "Transfer a zone from its primary again, whole",
 		GroupID: groupOperate, Args: cobra.MinimumNArgs(1),
-		Long: `Make every server transfer a zone from its primary again, whole, whatever its
-serial. Do this when the serial was lowered at the primary, which secondaries do
-not follow by themselves. Servers answer from what they have until it is there.
+		Long: `Make every server transfer a whole zone from its primary again, whatever its
+serial. Do this after the serial was lowered at the primary, as secondaries do not
+follow that by themselves. Servers answer from the version that they have until
+the new one has arrived.
 
-It writes the time into transfer.retransfer of the Zone. Servers that follow a
-folder do the same for each new text there.`,
+Retransfer writes the time into transfer.retransfer of the Zone. If your servers
+follow a folder, write a new text there instead.`,
 		Example: `  leeward retransfer example.test
   leeward status                    # its serial, and why if it failed`,
 		RunE: func(cmd *cobra.Command, args []string) error {

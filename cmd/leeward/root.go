@@ -126,9 +126,9 @@ func newRoot(inv *invocation) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "leeward",
 		Short: "An authoritative DNS server that is a global load balancer",
-		Long: `Leeward answers for the zones that you delegate to it, with the addresses of
-healthy endpoints in the right region, and takes a failing region out of its
-answers within seconds.
+		Long: `Leeward answers for the zones that you delegate to it. Its answers are addresses
+of healthy endpoints in the right region, and a failing region leaves them within
+seconds.
 
 Any flag can be given in the environment: --etcd as LEEWARD_ETCD, --etcd-ca as
 LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
@@ -164,8 +164,8 @@ LEEWARD_ETCD_CA. Exit status: 0 done, 1 failed, 2 wrong usage.`,
 	},
 		&cobra.Group{ID: groupOperate, Title: "Operating:"})
 	root.PersistentFlags().StringVar(&inv.logLevel, "log-level", "info",
-		"what is logged to stderr: debug, info, warn or error")
-	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "how it is logged: text or json")
+		"log to stderr from this level on: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&inv.logFormat, "log-format", "text", "log as text or json")
 	root.AddCommand(verbs(inv)...)
 	root.AddCommand(flagsTopic(root))
 	completion(root)

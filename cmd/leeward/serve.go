@@ -40,25 +40,25 @@ func (f *vantageFlags) add(flags *pflag.FlagSet, admin string) {
 		"the `NAME` of this server or probe; no two may have the same (default: the host's name)")
 	flags.StringVar(&f.region, "region", "", "the `REGION` that it is in")
 	flags.StringVar(&f.admin, "admin", admin,
-		"the `ADDRESS` of the admin interface (HTTP: status, explain, metrics); port 0 takes a free one; empty for "+
+		"the `ADDRESS` of the admin interface (HTTP: console, status, metrics); port 0 takes a free one; empty for "+
 			"none")
 	flags.StringVar(&f.adminURL, "admin-url", "",
-		"the `URL` at which people reach the admin interface, if it is another than --admin (a name, a proxy): "+
-			"consoles of other servers link to it")
+		"the `URL` of the admin interface for people, if it is not that of --admin (a name, a proxy); the consoles of "+
+			"other servers link to it")
 	flags.StringVar(&f.token, "admin-token", "",
-		"what the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; safer in "+
+		"the token that the admin interface asks for; needed unless it is on loopback or has --admin-client-ca; safer in "+
 			"LEEWARD_ADMIN_TOKEN or a file")
 	flags.StringSliceVar(&f.resolvers, "resolver", nil,
-		"the `ADDRESS` of a resolver, to look up endpoints' hostnames; repeatable (default: the system's)")
+		"the `ADDRESS` of a resolver for endpoints' hostnames; repeatable (default: the system's)")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "", "a `FILE` with the token")
 	flags.StringVar(&f.tls.Cert, "admin-tls-cert", "",
-		"a `FILE` with the admin interface's certificate, which then speaks TLS; read again when it changes, like its "+
-			"key, --admin-client-ca and the token")
+		"a `FILE` with the certificate of the admin interface, which then speaks TLS; read again when it changes, like "+
+			"the key, --admin-client-ca and the token")
 	flags.StringVar(&f.tls.Key, "admin-tls-key", "", "a `FILE` with its private key")
 	flags.StringVar(&f.tls.ClientCA, "admin-client-ca", "",
-		"a `FILE` of authorities: whoever asks the admin interface needs a certificate that one of them has signed")
+		"a `FILE` of CA certificates; clients of the admin interface need a certificate that one of them has signed")
 	flags.StringVar(&f.probe.Cert, "probe-cert", "",
-		"a `FILE` with the certificate that probes show to endpoints that ask for one")
+		"a `FILE` with the client certificate for probes of endpoints that ask for one")
 	flags.StringVar(&f.probe.Key, "probe-key", "", "a `FILE` with its private key")
 }
 
@@ -139,10 +139,11 @@ func newServe(inv *invocation) *cobra.Command {
 		Long: `Serve answers DNS queries for the zones in etcd, or in a folder, and probes
 their endpoints.
 
-All that a query needs is in memory; no query waits for etcd. With --state a copy
-of the last good snapshot is on disk, and a restart answers from it at once,
-with or without etcd. SIGHUP reads files again. SIGTERM takes back what this
-server has reported, answers what it has received, and ends.`,
+Everything that a query needs is in memory, so no query waits for etcd. With
+--state the server keeps a copy of the last good snapshot on disk; after a restart
+it answers from that at once, with or without etcd. SIGHUP makes it read its files
+again. On SIGTERM it withdraws its reports, answers the queries that it has
+received, and exits.`,
 		Example: `  leeward serve --files ./zones --listen 127.0.0.1:5300
   leeward serve --etcd http://etcd-1:2379,http://etcd-2:2379 --region eu-west \
       --listen 0.0.0.0:53 --listen '[::]:53' --geodb GeoLite2-City.mmdb \
@@ -247,24 +248,24 @@ server has reported, answers what it has received, and ends.`,
 	inv.etcd.add(flags)
 	f.add(flags, "127.0.0.1:8053")
 	flags.StringVar(&files, "files", "",
-		"read resources from a folder, `DIR`, in place of etcd: *.yaml, *.json and <origin>.zone, also in folders in "+
-			"it; followed live")
+		"read resources from a folder, `DIR`, instead of etcd: *.yaml, *.json and <origin>.zone, in subfolders too; "+
+			"changes are followed")
 	flags.StringSliceVar(&listen, "listen", []string{"127.0.0.1:5300"},
 		"an `ADDRESS` to answer on, over UDP and TCP; repeatable")
 	flags.StringSliceVar(&geodb, "geodb", nil,
-		"a `FILE` with a location or ASN database (.mmdb), followed live; repeatable: the first that knows wins "+
+		"a `FILE` with a location or ASN database (.mmdb); changes are followed; repeatable: the first that knows wins "+
 			"(default: a built-in table of countries)")
 	flags.StringArrayVar(&tsigKeys, "tsig-key", nil,
 		"a `FILE` of TSIG keys for transfers and updates, as tsig-keygen writes it; repeatable; read again when it "+
 			"changes")
 	flags.BoolVar(&noProbe, "no-probe", false,
-		"probe nothing; answer by what other servers and probes report: for most servers of a large fleet")
+		"probe nothing, and rely on the reports of other servers and probes; for most servers of a large fleet")
 	flags.StringVar(&state, "state", "",
 		"a folder, `DIR`, for a copy of the last good snapshot, so that a restart answers at once (default: none)")
 	flags.Int64Var(&historyOctets, "history-octets", history.DefaultOctets,
-		"with --state: keep what has happened there, in `N` octets at most")
+		"with --state: keep a history there, of `N` octets at most")
 	flags.DurationVar(&historyAge, "history-age", history.DefaultAge,
-		"with --state: keep what has happened for that `TIME`, as far as --history-octets allows")
+		"with --state: keep the history for this `TIME`, as far as --history-octets allows")
 	flags.StringVar(&keys, "keys", "",
 		"a folder, `DIR`, with the keys that zones are signed with, in BIND's form (default, with --files: keys below "+
 			"--state)")
@@ -275,10 +276,10 @@ server has reported, answers what it has received, and ends.`,
 		"take the signatures of signed zones from `WHERE`, and hold no keys: etcd, where `leeward sign` writes them "+
 			"(default: sign here, with --keys)")
 	flags.IntVar(&rate, "rrl", defaultRRL,
-		"the most responses of one kind over UDP, for each second and client prefix (/24, /56); 0 for no limit; "+
-			"loopback has none unless this is given")
+		"how many responses of one kind a client prefix (/24, /56) gets each second over UDP; 0 for no limit; "+
+			"loopback has no limit unless this is given")
 	flags.IntVar(&slip, "rrl-slip", 2,
-		"of the responses over the limit, send one in so many truncated and drop the others; 0 drops all")
+		"of the responses over the limit, send one in this many truncated and drop the others; 0 drops all")
 	flags.StringSliceVar(&exempt, "rrl-exempt", nil,
 		"a `PREFIX` of clients without a limit, such as a busy resolver; repeatable")
 	flags.StringVar(&cookieSecrets, "cookie-secret-file", "",
@@ -286,19 +287,19 @@ server has reported, answers what it has received, and ends.`,
 			"SIGHUP (default: one that servers share through etcd)")
 	flags.DurationVar(&compact, "compact", 5*time.Minute,
 		"ask etcd to forget changes older than `AGE`, so that it does not grow; one server asks for all; 0 for never, "+
-			"where others need etcd's history")
+			"if others need etcd's history")
 	flags.StringVar(&tap, "dnstap", "",
 		"send copies of queries and responses to `TARGET` (dnstap): unix:PATH, tcp:HOST:PORT, or a file, opened anew "+
 			"at SIGHUP once it was moved away (default: none)")
-	flags.StringVar(&tapSample, "dnstap-sample", "1/1", "of how many queries, `1/N`")
+	flags.StringVar(&tapSample, "dnstap-sample", "1/1", "copy one of N queries, `1/N`")
 	flags.BoolVar(&metricsDetail, "metrics-detail", false,
-		"have metrics by endpoint, by policy, rule and pool, and by type; at most 10000 endpoints and policies")
+		"add metrics by endpoint, by policy, rule and pool, and by type; of at most 10000 endpoints and policies")
 	flags.BoolVar(&countCountries, "count-countries", false,
 		"count the clients of steered names by country too (leeward top)")
 	flags.BoolVar(&countTop, "count-top", false,
-		"count who asks most, by prefix (/24, /56), and for which names (leeward top --clients --names)")
+		"count which prefixes (/24, /56) ask most, and for which names (leeward top --clients --names)")
 	flags.StringSliceVar(&chaos, "chaos", []string{"id", "version"},
-		"what to tell in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
+		"what to answer in class CH: id (id.server, hostname.bind), version (version.bind, version.server); empty for "+
 			"nothing")
 	onlyOnce(flags)
 	return cmd

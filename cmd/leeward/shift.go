@@ -27,11 +27,11 @@ func newShift(inv *invocation) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		Long: `Move the weights of a policy's pools to another level, evenly over a time, and
 back at the end of --for. 100% is the weight as configured. Below 100% a pool
-also keeps no more of its clients than that: a few percent keep a standby warm,
-0% empties the pool. Above 100% its capacity counts as larger, too.
+also keeps only this share of its own clients: a few percent keep a standby warm,
+0% empties the pool. Above 100% its capacity counts as that much larger.
 
-A shift is written into the policy's schedule, and servers carry it out by
-themselves. A new one removes those that are over; --clear removes all at once.`,
+The shift is written into the policy's schedule, and servers carry it out by
+themselves. A new shift removes those that are over; --clear removes all.`,
 		Example: `  leeward shift www.example.test --to www-us=100% --over 1h
   leeward shift www.example.test --to www-us=150% --over 20m --at 22:00 --for 6h
   leeward shift www.example.test --to www-us=150%,www-eu=50% --over 20m
@@ -80,9 +80,9 @@ themselves. A new one removes those that are over; --clear removes all at once.`
 	cmd.Flags().StringSliceVar(&to, "to", nil,
 		"the level that a pool should reach, `POOL=PERCENT`; several with commas")
 	cmd.Flags().DurationVar(&over, "over", 0, "move there, and back, evenly over this time (default: at once)")
-	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME`, not now: "+whenHelp)
-	cmd.Flags().DurationVar(&span, "for", 0, "how long, both ways included (default: for good)")
-	cmd.Flags().BoolVar(&clear, "clear", false, "take out all shifts of the policy")
+	cmd.Flags().StringVar(&at, "at", "", "begin at `TIME` instead of now: "+whenHelp)
+	cmd.Flags().DurationVar(&span, "for", 0, "how long, with both moves (default: for good)")
+	cmd.Flags().BoolVar(&clear, "clear", false, "remove all shifts of the policy")
 	f.add(cmd)
 	inv.complete(cmd, func(n names, before []string) []string {
 		if len(before) > 0 {

@@ -13,10 +13,10 @@ func newSign(inv *invocation) *cobra.Command {
 		Use: "sign", Short: "Sign zones for servers that hold no keys", GroupID: groupServe, Args: cobra.NoArgs,
 		Long: `Sign holds the keys of signed zones, follows the resources in etcd, and writes
 signatures to etcd for servers that run with --signatures etcd. It answers no
-queries and probes nothing. Two may run at once: they write the same.
+queries and probes nothing. You may run two at once: both write the same.
 
-While none runs, servers answer with the signatures that they have, for 13 days,
-and health is followed as ever. What is configured meanwhile waits.`,
+While none runs, servers answer with the signatures that they have, for up to 13
+days. They still follow health, but changes of resources in signed zones wait.`,
 		Example: `  leeward sign --etcd http://etcd-1:2379 --keys /etc/leeward/keys
   leeward sign --etcd http://etcd-1:2379 --key-secret-file /etc/leeward/secrets`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,7 +59,7 @@ and health is followed as ever. What is configured meanwhile waits.`,
 		"the folder, `DIR`, with the keys that zones are signed with, in BIND's form; looked at once a minute, and at "+
 			"SIGHUP")
 	cmd.Flags().StringVar(&keySecrets, "key-secret-file", "",
-		"in place of --keys: a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in "+
+		"instead of --keys: a `FILE` of secrets, 64 hexadecimal digits on each line, that open the keys of zones in "+
 			"etcd; read again when it changes")
 	onlyOnce(cmd.Flags())
 	return cmd

@@ -20,15 +20,15 @@ func newSimulate(inv *invocation) *cobra.Command {
 	var down, surges, files []string
 	var at, output string
 	cmd := &cobra.Command{
-		Use: "simulate", Short: "Foretell which traffic would go where, and who would be over", GroupID: groupOperate,
+		Use: "simulate", Short: "Forecast where traffic would go, and which pools it would overload", GroupID: groupOperate,
 		Args: cobra.NoArgs,
-		Long: `Simulate puts today's clients to the code that answers queries, as things would
-be: with targets down, with more clients, at another time, with resources that
-are not applied yet, or all of these at once.
+		Long: `Simulate runs today's clients through the code that answers queries, under
+changed conditions: with targets down, with more clients, at another time, with
+resources that are not applied yet, or with all of these at once.
 
-Which clients there are is what all servers have counted in the last minutes. How
-much they weigh is the load that vantages have measured; THEN ± says how sure
-that is. Pools without a measured load are shown by their queries a second.
+The clients are those that all servers have counted in the last minutes. Their
+load is what vantages have measured; THEN ± says how certain that is. Pools
+without a measured load are shown in queries a second.
 
 Exit status: 0 if no pool would be above its max, 1 if one would be or nothing
 could be simulated, 2 for wrong usage.`,
@@ -75,12 +75,12 @@ could be simulated, 2 for wrong usage.`,
 	}
 	inv.etcd.add(cmd.Flags())
 	cmd.Flags().StringSliceVar(&down, "down", nil,
-		"what is down, `TARGET[,TARGET]`: region/REGION, pool/POOL or endpoint/POOL/ENDPOINT")
+		"treat `TARGET[,TARGET]` as down: region/REGION, pool/POOL or endpoint/POOL/ENDPOINT")
 	cmd.Flags().StringSliceVar(&surges, "surge", nil,
-		"a surge, `REGION=3x`: three times as many of the clients that come to the region first; repeatable")
-	cmd.Flags().StringVar(&at, "at", "", "as planned for `TIME`, not now: "+whenHelp)
+		"a surge, `REGION=3x`: three times as many clients that would go to the region first; repeatable")
+	cmd.Flags().StringVar(&at, "at", "", "with what is scheduled for `TIME` instead of now: "+whenHelp)
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
-		"a `FILE` or folder of resources to lay over those that there are; repeatable")
+		"a `FILE` or folder of resources to apply on top of those in etcd; repeatable")
 	addOutput(cmd, &output, "table", "json")
 	return cmd
 }

@@ -22,21 +22,20 @@ func newStatus(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status [TARGET]", Short: "Say what is broken and where its clients go, or that all is well",
 		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
-		Long: `Status asks a server how all is. It prints a sentence or a few that sum it up,
+		Long: `Status asks a server how everything is. It prints a summary in a few sentences,
 then what is wrong, then a line for each region and each server. -o wide prints
 every pool and endpoint with each vantage's vote.
 
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a server, a
-vantage, or a name that is steered, and prints its pools and endpoints with
-their votes.
+vantage, or a steered name, and prints its pools and endpoints with their votes.
 
-With --exit-code it exits with 1 if anything wants attention: something is out
-or fails open, a server does not follow its source, a resource has a problem, a
-removal is held back.
+With --exit-code it exits with 1 if anything needs attention: something is out
+or fails open, a server does not follow its source, a resource has a problem, or
+a removal is held back.
 
 With --etcd it reads resources and reports from etcd and judges them by itself,
-without a server. If the last heartbeat of a vantage is not recent, it first
-watches for up to 20 s whether the vantage still lives.`,
+without a server. If a vantage's last heartbeat is not recent, it first watches
+for up to 20 s whether the vantage is still alive.`,
 		Example: `  leeward status
   leeward status us-east
   leeward status www.example.test -o json
@@ -106,8 +105,8 @@ watches for up to 20 s whether the vantage still lives.`,
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "wide", "json", "yaml")
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 where anything wants attention")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 1 if anything needs attention")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep showing it, until interrupted")
 	cmd.Flags().DurationVar(&every, "every", time.Second, "how often, with --watch")
 	return cmd
 }

@@ -20,20 +20,20 @@ func newTop(inv *invocation) *cobra.Command {
 	var every time.Duration
 	var most int
 	cmd := &cobra.Command{
-		Use: "top [POLICY|POOL]", Short: "Show what a server is asked, and who answers, most first",
+		Use: "top [POLICY|POOL]", Short: "Show what a server is asked most, and which pools answer",
 		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
 		Long: `Top asks a server what it has counted: queries by type, and answers by pool and
 by policy, over the last minute, the last five minutes, and since the server
-started. What counts most in the last minute comes first. -o wide adds each
-policy's rules and which pools they gave.
+started. The highest counts of the last minute come first. -o wide adds each
+policy's rules and the pools that they chose.
 
 POLICY or POOL narrows it to a policy (the steered name) or a pool.
 
-Every number is exact. They are this server's: each server has its own.
+Every number is exact, and counts this server only.
 
---clients lists who asks most, by prefix, and --names for which names, from a
-server that counts it (serve --count-top). Where two numbers stand, the rate is
-between them.`,
+--clients lists the prefixes that ask most, and --names the names that are asked
+for most, if the server counts them (serve --count-top). If two numbers are
+printed, the rate is between them.`,
 		Example: `  leeward top
   leeward top www.example.test -o wide
   leeward top --watch --most 5
@@ -87,10 +87,10 @@ between them.`,
 	}
 	f.add(cmd.Flags())
 	addOutput(cmd, &output, "table", "wide", "json", "yaml")
-	cmd.Flags().BoolVar(&clients, "clients", false, "who asks most, by prefix: /24 of IPv4, /56 of IPv6")
-	cmd.Flags().BoolVar(&names, "names", false, "which names are asked for most")
+	cmd.Flags().BoolVar(&clients, "clients", false, "list the prefixes that ask most: /24 of IPv4, /56 of IPv6")
+	cmd.Flags().BoolVar(&names, "names", false, "list the names that are asked for most")
 	cmd.Flags().IntVar(&most, "most", 20, "how many rows to list, 1 to 10000")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again and again, until interrupted")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep showing it, until interrupted")
 	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "how often, with --watch")
 	return cmd
 }

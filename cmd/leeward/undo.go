@@ -23,11 +23,11 @@ func newDiff(inv *invocation) *cobra.Command {
 	var f adminFlags
 	var output string
 	cmd := &cobra.Command{
-		Use: "diff A [B]", Short: "Say what changed between two revisions of the resources", GroupID: groupOperate,
+		Use: "diff A [B]", Short: "Show what changed between two revisions of the resources", GroupID: groupOperate,
 		Args: cobra.RangeArgs(1, 2),
-		Long: `Diff asks a server how resources changed after revision A, up to revision B
-(the newest if it is left out), field by field. leeward history change lists
-revisions. Values that may be secrets are hidden.`,
+		Long: `Diff asks a server what changed after revision A, up to revision B or the newest,
+and prints it field by field. "leeward history change" lists the revisions. Values
+that may be secrets are hidden.`,
 		Example: `  leeward diff 52 60
   leeward diff 52
   leeward diff 52 60 -o json`,
@@ -131,13 +131,15 @@ func newUndo(inv *invocation) *cobra.Command {
 	var from adminFlags
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "undo REVISION", Short: "Take back a change of resources that a server's history has",
+		Use: "undo REVISION", Short: "Undo a change of resources",
 		GroupID: groupOperate, Args: cobra.ExactArgs(1),
-		Long: `Undo takes back what changed at one revision: it asks a server's history what
-the resources were, shows the inverse, asks, and writes it to etcd in one
-transaction. It refuses where one of them has been changed since, and says by
-which revision. leeward history change lists revisions. Resources only; what
-votes and verdicts did cannot be undone. Resources in a folder are undone there.`,
+		Long: `Undo reverses what changed at one revision. It asks a server's history what the
+resources were before, shows the reverse change, asks you, and writes it to etcd
+in one transaction. It refuses if one of the resources has changed since, and says
+at which revision. "leeward history change" lists the revisions.
+
+Only resources can be undone, not votes and verdicts. If your servers read a
+folder, undo the change there.`,
 		Example: `  leeward undo 52
   leeward undo 52 --dry-run
   leeward undo 52 --yes --wait
