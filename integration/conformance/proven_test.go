@@ -5,6 +5,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +17,16 @@ import (
 type validator struct {
 	keys map[string]*dns.DNSKEY // by origin
 	also map[string]*dns.DNSKEY // by origin: others who sign in a zone
+	open []string               // origins of zones below these that are not signed
 	now  time.Time
 }
 
-// zoneOf returns the closest zone with a key at or above a name, "" if there is none.
+// zoneOf returns the closest zone with a key at or above a name, "" if there is none or a zone without one is closer.
 func (v *validator) zoneOf(name string) string {
 	for at, end := 0, false; !end; at, end = dns.NextLabel(name, at) {
+		if slices.Contains(v.open, strings.ToLower(name[at:])) {
+			return ""
+		}
 		if _, is := v.keys[strings.ToLower(name[at:])]; is {
 			return strings.ToLower(name[at:])
 		}
@@ -299,7 +304,7 @@ func (p proofs) covers(name string) bool {
 		}
 	}
 	for _, n := range p.nsec3 {
-		if n.Cover(name) {
+		if n.Cover(name) && !n.Match(name) { // to the library, one that matches covers too
 			return true
 		}
 	}
@@ -351,7 +356,7 @@ func (p proofs) encloser(name string) (string, error) {
 // optsOut reports whether the record that covers a name has the Opt-Out flag.
 func (p proofs) optsOut(name string) bool {
 	for _, n := range p.nsec3 {
-		if n.Flags&1 != 0 && n.Cover(name) {
+		if n.Flags&1 != 0 && n.Cover(name) && !n.Match(name) {
 			return true
 		}
 	}

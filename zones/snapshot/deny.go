@@ -81,9 +81,14 @@ func (d *Denial) add(z *zone, s *Snapshot, name []byte, omit []rr.Type) {
 	l := &d.links[len(d.Proofs)]
 	l.fill(z, s, at, next, omit)
 	for i := range d.Proofs {
-		if string(d.Proofs[i].Owner) == string(l.owner) {
-			return
+		if string(d.Proofs[i].Owner) != string(l.owner) {
+			continue
 		}
+		if len(omit) > 0 { // without these it proves the same of other names
+			d.links[i].fill(z, s, at, next, omit)
+			d.Proofs[i].Data = d.links[i].data
+		}
+		return
 	}
 	p := Proof{
 		Owner: l.owner, Below: len(l.owner) - len(z.origin), Type: g.proof(), TTL: g.ttl, Whole: g.ttl, Data: l.data,
