@@ -147,14 +147,9 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		return plan, nil
 	}
 	if f.dryRun {
-		base, err := e.List(ctx)
-		if err != nil {
+		if last.revision, err = dryRun(ctx, e, plan); err != nil {
 			return err
 		}
-		if _, err := plan(base); err != nil {
-			return err
-		}
-		last.revision = base.Revision
 		return inv.conclude(f, last)
 	}
 	done, err := e.Change(ctx, plan)
@@ -175,6 +170,16 @@ func (inv *invocation) change(ctx context.Context, f changeFlags, propose func(*
 		}
 	}
 	return inv.conclude(f, last)
+}
+
+// dryRun makes a plan without carrying it out. It returns the revision that the plan is for.
+func dryRun(ctx context.Context, e *store.Store, plan func(*store.Listing) (store.Plan, error)) (int64, error) {
+	base, err := e.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	_, err = plan(base)
+	return base.Revision, err
 }
 
 // outcome is what a change has done or, in a dry run, would do.

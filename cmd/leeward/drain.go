@@ -190,14 +190,9 @@ func (inv *invocation) drain(ctx context.Context, o *zones.Override, set func(),
 	}
 	last := outcome{edits: []zones.Edit{{Key: o.Key(), New: o}}, dryRun: f.dryRun}
 	if f.dryRun {
-		base, err := e.List(ctx)
-		if err != nil {
+		if last.revision, err = dryRun(ctx, e, plan); err != nil {
 			return err
 		}
-		if _, err := plan(base); err != nil {
-			return err
-		}
-		last.revision = base.Revision
 	} else {
 		done, err := e.Change(ctx, plan)
 		if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"leeward/cmd/leeward/process"
@@ -25,20 +27,27 @@ does, but it answers no queries. It adds an opinion from another place.`,
 			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
-			s.Dropped = inv.journal.Dropped
-			o, err := inv.etcd.options(s.Log)
-			if err != nil {
-				return err
-			}
-			s.Etcd = &o
-			reload, stop := hangups()
-			defer stop()
-			s.Reload = reload
-			return process.Serve(cmd.Context(), s)
+			return inv.run(cmd.Context(), s)
 		},
 	}
 	inv.etcd.add(cmd.Flags())
 	f.add(cmd.Flags(), "")
 	onlyOnce(cmd.Flags())
 	return cmd
+}
+
+// run runs a server, a probe or a signer until it is told to end. Unless it reads a folder, it follows etcd.
+func (inv *invocation) run(ctx context.Context, s process.Settings) error {
+	if s.Files == "" {
+		o, err := inv.etcd.options(s.Log)
+		if err != nil {
+			return err
+		}
+		s.Etcd = &o
+	}
+	s.Dropped = inv.journal.Dropped
+	reload, stop := hangups()
+	defer stop()
+	s.Reload = reload
+	return process.Serve(ctx, s)
 }

@@ -156,7 +156,6 @@ received, and exits.`,
 			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
-			s.Dropped = inv.journal.Dropped
 			from, err := inv.choose(cmd.Flags(), "etcd", "files")
 			switch {
 			case err != nil:
@@ -229,19 +228,12 @@ received, and exits.`,
 			s.CountTop = countTop
 			s.Listen, s.GeoDB, s.State, s.Files, s.TSIGKeys = listen, geodb, state, files, tsigKeys
 			if from == "etcd" {
-				o, err := inv.etcd.options(s.Log)
-				if err != nil {
-					return err
-				}
 				if compact < 0 || compact > 0 && compact < time.Minute {
 					return misused("--compact %v: give a minute or more, or 0 for never", compact)
 				}
-				s.Etcd, s.Compact = &o, compact
+				s.Compact = compact
 			}
-			reload, stop := hangups()
-			defer stop()
-			s.Reload = reload
-			return process.Serve(cmd.Context(), s)
+			return inv.run(cmd.Context(), s)
 		},
 	}
 	flags := cmd.Flags()

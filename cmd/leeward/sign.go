@@ -1,10 +1,6 @@
 package main
 
-import (
-	"github.com/spf13/cobra"
-
-	"leeward/cmd/leeward/process"
-)
+import "github.com/spf13/cobra"
 
 func newSign(inv *invocation) *cobra.Command {
 	var f vantageFlags
@@ -38,16 +34,8 @@ days. They still follow health, but changes of resources in signed zones wait.`,
 			if s.Log, err = inv.serverLogger(); err != nil {
 				return err
 			}
-			s.Dropped = inv.journal.Dropped
-			o, err := inv.etcd.options(s.Log)
-			if err != nil {
-				return err
-			}
-			s.Etcd, s.Keys, s.KeySecrets, s.Sign, s.NoProbe = &o, keys, keySecrets, true, true
-			reload, stop := hangups()
-			defer stop()
-			s.Reload = reload
-			return process.Serve(cmd.Context(), s)
+			s.Keys, s.KeySecrets, s.Sign, s.NoProbe = keys, keySecrets, true, true
+			return inv.run(cmd.Context(), s)
 		},
 	}
 	inv.etcd.add(cmd.Flags())

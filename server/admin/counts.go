@@ -16,12 +16,7 @@ const (
 
 // counts answers with what has been counted, of one policy or pool if asked to.
 func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
-	v, err := parameters(r, "of", "most")
-	if err != nil {
-		fail(w, http.StatusBadRequest, err)
-		return
-	}
-	most, err := rowsOf(v)
+	v, most, err := rowsOf(r, "of", "most")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
@@ -35,27 +30,21 @@ func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
 	h.write(w, c)
 }
 
-// rowsOf reads how many rows are asked for.
-func rowsOf(v url.Values) (int, error) {
-	text := v.Get("most")
-	if text == "" {
-		return usualRows, nil
+// rowsOf reads a request's parameters, which may be those of the names, and how many rows it asks for.
+func rowsOf(r *http.Request, names ...string) (v url.Values, most int, err error) {
+	if v, err = parameters(r, names...); err != nil || v.Get("most") == "" {
+		return v, usualRows, err
 	}
-	most, err := strconv.Atoi(text)
+	most, err = strconv.Atoi(v.Get("most"))
 	if err != nil || most < 1 || most > mostRows {
-		return 0, fmt.Errorf("most=%q: write how many rows, 1 to %d", text, mostRows)
+		return v, 0, fmt.Errorf("most=%q: write how many rows, 1 to %d", v.Get("most"), mostRows)
 	}
-	return most, nil
+	return v, most, nil
 }
 
 // top answers with who asks most, and for what.
 func (h *handler) top(w http.ResponseWriter, r *http.Request) {
-	v, err := parameters(r, "most")
-	if err != nil {
-		fail(w, http.StatusBadRequest, err)
-		return
-	}
-	most, err := rowsOf(v)
+	_, most, err := rowsOf(r, "most")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return

@@ -47,7 +47,7 @@ transfer: {primaries: [192.0.2.1]}
 					return edition.SetSOA(x)
 				}
 				return edition.Add(x)
-			})
+			}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Pr
 		Resource: &zones.Zone{Origin: origin}, Position: zones.Position{File: file, Line: 1},
 		Master: true,
 	}}
-	err = rr.ReadMasterThrough(r, apex, path.Base(file), folder, m.add, m.wrong)
+	err = rr.ReadMaster(r, apex, path.Base(file), folder, m.add, m.wrong)
 	m.settle()
 	if err == nil {
 		err = m.full

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"testing"
@@ -14,9 +15,14 @@ import (
 	"github.com/miekg/dns"
 )
 
+// readMaster is ReadMaster that ends at the first entry that cannot be read.
+func readMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error) error {
+	return ReadMaster(r, origin, file, folder, each, nil)
+}
+
 // read returns the records of a master file for example.test as lines: "owner TTL type data".
 func read(text string, folder fs.FS) (records []RR, err error) {
-	err = ReadMaster(strings.NewReader(text), "\x07example\x04test\x00", "zones/example.test.zone", folder,
+	err = readMaster(strings.NewReader(text), "\x07example\x04test\x00", "zones/example.test.zone", folder,
 		func(r RR) error {
 			records = append(records, r)
 			return nil
@@ -124,7 +130,7 @@ func TestReadMasterAsOracle(t *testing.T) {
 			ours = strings.ReplaceAll(text, "\n", "\r\n")
 		}
 		var got strings.Builder
-		err := ReadMaster(iotest.OneByteReader(strings.NewReader(ours)), "\x07example\x04test\x00", "f", nil,
+		err := readMaster(iotest.OneByteReader(strings.NewReader(ours)), "\x07example\x04test\x00", "f", nil,
 			func(r RR) error {
 				fmt.Fprintf(&got, "%s %d %s % x\n", r.Owner, r.TTL, r.Type, r.Data)
 				return nil
@@ -308,7 +314,7 @@ z.example.test 60 A 192.0.2.6
 func TestReadMasterStops(t *testing.T) {
 	stop := errors.New("enough")
 	count := 0
-	err := ReadMaster(strings.NewReader("$TTL 1\n$GENERATE 1-9 a-$ A 192.0.2.$\n"), Root, "f", nil, func(RR) error {
+	err := readMaster(strings.NewReader("$TTL 1\n$GENERATE 1-9 a-$ A 192.0.2.$\n"), Root, "f", nil, func(RR) error {
 		if count++; count == 3 {
 			return stop
 		}
@@ -317,12 +323,12 @@ func TestReadMasterStops(t *testing.T) {
 	if err != stop || count != 3 {
 		t.Errorf("after %d records: %v", count, err)
 	}
-	err = ReadMaster(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("$TTL 1\n"))), Root, "f", nil,
+	err = readMaster(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("$TTL 1\n"))), Root, "f", nil,
 		func(RR) error { return nil })
 	if !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("a broken disk: %v", err)
 	}
-	err = ReadMaster(strings.NewReader("; "+strings.Repeat("x", 1<<21)), Root, "f", nil, func(RR) error { return nil })
+	err = readMaster(strings.NewReader("; "+strings.Repeat("x", 1<<21)), Root, "f", nil, func(RR) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "is this a master file?") {
 		t.Errorf("a line of 2 MiB: %v", err)
 	}
@@ -427,7 +433,7 @@ func FuzzReadMaster(f *testing.F) {
 			return // $GENERATE makes much of little
 		}
 		var records []RR
-		err := ReadMaster(strings.NewReader(text), "\x04test\x00", "f", folder, func(r RR) error {
+		err := readMaster(strings.NewReader(text), "\x04test\x00", "f", folder, func(r RR) error {
 			if records = append(records, r); len(records) > 2000 {
 				return fs.SkipAll
 			}
@@ -447,7 +453,7 @@ func FuzzReadMaster(f *testing.F) {
 			t.Fatal(err)
 		}
 		records = nil
-		err = ReadMaster(bytes.NewReader(first.Bytes()), Root, "f", nil, func(r RR) error {
+		err = readMaster(bytes.NewReader(first.Bytes()), Root, "f", nil, func(r RR) error {
 			records = append(records, r)
 			return nil
 		})
@@ -474,7 +480,7 @@ func BenchmarkReadMaster(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		count := 0
-		err := ReadMaster(strings.NewReader(file.String()), "\x04test\x00", "f", nil, func(RR) error {
+		err := readMaster(strings.NewReader(file.String()), "\x04test\x00", "f", nil, func(RR) error {
 			count++
 			return nil
 		})

@@ -283,7 +283,7 @@ func (s *stage) transfer(origin, file string, whole bool) []string {
 				return edition.SetSOA(x)
 			}
 			return put(x)
-		})
+		}, nil)
 		if err != nil {
 			return []string{"error: " + err.Error()}
 		}

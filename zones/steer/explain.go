@@ -359,17 +359,22 @@ func (t *trace) chosen(pool *Pool, d *Decision, candidates *table) {
 		t.policy.Pick, d.Count)
 }
 
-// candidates lists every address of the pool with its share.
-func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bool) {
-	f, now := req.Family, req.Now
-	tb := l.table
-	if open || tb == nil {
+// drawnFrom returns the table that an answer of the pool is drawn from, and the sum of its weights. open is set if the
+// policy fails open.
+func (l *lineup) drawnFrom(pool *Pool, f Family, open bool) (tb *table, sum uint64) {
+	if tb = l.table; open || tb == nil {
 		tb = pool.fallback[f]
 	}
-	var sum uint64
 	for _, w := range tb.weights {
 		sum += w
 	}
+	return tb, sum
+}
+
+// candidates lists every address of the pool with its share.
+func (t *trace) candidates(d *duty, pool *Pool, l *lineup, req *Request, open bool) {
+	f, now := req.Family, req.Now
+	tb, sum := l.drawnFrom(pool, f, open)
 	at := 0
 	for i := range pool.endpoints {
 		e := &pool.endpoints[i]

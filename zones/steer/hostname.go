@@ -144,14 +144,7 @@ func (w *walk) unresolved() bool {
 
 // names lists every endpoint of the pool that is answered by name, with its share.
 func (t *trace) names(d *duty, pool *Pool, l *lineup, open bool) {
-	tb := l.table
-	if open || tb == nil {
-		tb = pool.fallback[Name]
-	}
-	var sum uint64
-	for _, w := range tb.weights {
-		sum += w
-	}
+	tb, sum := l.drawnFrom(pool, Name, open)
 	at := 0
 	for i := range pool.endpoints {
 		e := &pool.endpoints[i]
