@@ -85,14 +85,15 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Pr
 			err = errTooMany
 			m.fail(d.Position, "", "%d errors are listed; what else is wrong is not", mostMasterErrors)
 		}
-		if len(wrong) == 0 && (m.keep == nil || m.keep(d)) {
+		switch {
+		case len(wrong) > 0:
+		case m.keep != nil:
+			m.keep(d)
+		default:
 			docs = append(docs, d)
 		}
 	}
 	clear(m.docs[len(docs):])
-	if len(m.wanted) > 0 {
-		docs = append(m.wanted, docs...)
-	}
 	m.summarise()
 	m.unsigned()
 	m.problems.Sort()

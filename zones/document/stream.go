@@ -18,8 +18,7 @@ type MasterReader struct {
 	Folder fs.FS
 	// Begin is called before each reading. What Keep was told before it no longer counts.
 	Begin func()
-	// Keep is told each Record once it is complete and right, and says whether the document is to be returned. The
-	// Zone always is.
+	// Keep is told each Record once it is complete and right. It keeps of it what it wants, and says whether it did.
 	Keep func(zones.Document) bool
 	// Hold is told each Record that is held from now on. Its error ends the reading, and is among the problems. nil:
 	// there is room for all.
@@ -30,9 +29,9 @@ type MasterReader struct {
 // sets whose records are in several places; a third is due only where the file changed between the two.
 const mostReadings = 3
 
-// Read returns the documents that Keep wants, in no order, and all that is wrong with the file, as ReadMaster would
-// say it. Where one is an error, the documents are not to be used. The error returned is one of Open.
-func (r MasterReader) Read() ([]zones.Document, zones.Problems, error) {
+// Read returns the Zone, if the file has one, and all that is wrong with the file, as ReadMaster would say it. Where
+// one is an error, neither the Zone nor what Keep was told is to be used. The error returned is one of Open.
+func (r MasterReader) Read() (zone []zones.Document, wrong zones.Problems, err error) {
 	seed, scattered := maphash.MakeSeed(), map[uint64]bool{}
 	for n := 1; ; n++ {
 		text, err := r.Open()
@@ -42,10 +41,10 @@ func (r MasterReader) Read() ([]zones.Document, zones.Problems, error) {
 		r.Begin()
 		m := masterFile{file: r.File, origin: r.Origin, seed: seed}
 		m.stream = stream{keep: r.Keep, hold: r.Hold, streams: n < mostReadings, scattered: scattered}
-		docs, problems := m.read(text, r.Folder)
+		zone, wrong = m.read(text, r.Folder)
 		text.Close()
 		if !m.again || m.full != nil {
-			return docs, problems, nil
+			return zone, wrong, nil
 		}
 	}
 }
@@ -54,7 +53,7 @@ func (r MasterReader) Read() ([]zones.Document, zones.Problems, error) {
 // another owner comes, as nearly all files have the records of an owner together. A set that goes on later is found
 // out, and is kept until the end of the file in another reading.
 type stream struct {
-	keep      func(zones.Document) bool  // nil: all are kept
+	keep      func(zones.Document) bool  // nil: read returns all
 	hold      func(zones.Document) error // nil: nobody counts
 	full      error                      // of hold: the reading is at its end
 	streams   bool
@@ -62,7 +61,6 @@ type stream struct {
 	complete  []uint64         // places in sets of those that are complete, in the order of the file
 	again     bool             // a set that was complete went on
 	current   []zones.Document // sets of the owner that was read last: they may go on in the next line
-	wanted    []zones.Document // that are complete, and that keep wants
 }
 
 // recent returns a set of the owner that was read last. Where the owner is another one, that one's sets are complete.
@@ -118,7 +116,6 @@ func (m *masterFile) settle() {
 		case len(read1(d)) > 0:
 			m.docs = append(m.docs, d)
 		case m.keep(d):
-			m.wanted = append(m.wanted, d)
 			m.held(d)
 		}
 	}

@@ -74,7 +74,7 @@ func (s *scanner) compare(now map[string]*file) zones.Batch {
 	}
 	c.deliverZones(merged, troubled)
 	for _, f := range now {
-		f.docs, f.order = nil, nil
+		f.brought, f.order = nil, nil
 	}
 	slices.SortFunc(c.changes, func(a, b zones.Change) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	s.apart, s.troubled, s.problems = c.apart, troubled, problems
@@ -301,16 +301,17 @@ func (c *comparison) deliverAll() {
 	}
 	c.changes = make([]zones.Change, 0, len(c.homes.one)+len(c.homes.more)+len(c.now))
 	for _, f := range c.now {
-		c.work.resources += len(f.kept.entries)
-		for i := range f.kept.entries {
-			e := &f.kept.entries[i]
+		c.work.resources += len(f.brought)
+		for _, r := range f.brought {
+			key := r.Key()
 			if len(c.homes.more) > 0 {
-				if first, _ := c.winner(e.hash, c.now); first != f {
+				if first, _ := c.winner(c.digests.ofKey(key), c.now); first != f {
 					continue
 				}
 			}
-			c.changes = append(c.changes, zones.Change{Key: f.kept.key(e), Resource: f.document(e.hash)})
+			c.changes = append(c.changes, zones.Change{Key: key, Resource: r})
 		}
+		f.brought = nil // free it now: what comes next needs the memory
 	}
 }
 
@@ -329,10 +330,10 @@ func (c *comparison) deliver(key zones.Key, w was, troubled map[zones.Key]string
 		return // deliverAll did it, or nothing differs
 	}
 	hash := f.kept.entries[i].hash
-	if f.document(hash) == nil {
+	if c.document(f, hash) == nil {
 		c.again(f)
 	}
-	if r := f.document(hash); r != nil {
+	if r := c.document(f, hash); r != nil {
 		c.changes = append(c.changes, zones.Change{Key: key, Resource: r})
 		return
 	}
@@ -361,7 +362,7 @@ func (c *comparison) again(f *file) {
 		f.stamps = map[string]disk.Stamp{c.dir: {}} // the wrong one, so that the file is read again
 		return
 	}
-	f.docs, f.order = g.docs, g.order
+	f.brought, f.order = g.brought, nil
 }
 
 // deliverZones delivers Zones. There are few, so it compares them all.

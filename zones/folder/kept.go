@@ -133,19 +133,17 @@ func (k *keeper) twice() bool {
 	return false
 }
 
-// brought is an entry of an index of documents that are not delivered yet.
+// brought is an entry of an index of resources that are not delivered yet.
 type brought struct {
 	hash uint64 // of its key
-	doc  uint32 // its number
+	at   uint32 // its place among them
 }
 
-// index returns an index of documents by the hashes of their keys, without Zones.
-func (d digests) index(docs []zones.Document) []brought {
-	all := make([]brought, 0, len(docs))
-	for i := range docs {
-		if _, ok := docs[i].Resource.(*zones.Zone); !ok {
-			all = append(all, brought{d.ofKey(docs[i].Resource.Key()), uint32(i)})
-		}
+// index returns an index of resources by the hashes of their keys.
+func (d digests) index(rs []zones.Resource) []brought {
+	all := make([]brought, len(rs))
+	for i, r := range rs {
+		all[i] = brought{d.ofKey(r.Key()), uint32(i)}
 	}
 	slices.SortFunc(all, func(a, b brought) int { return cmp.Compare(a.hash, b.hash) })
 	return all

@@ -162,8 +162,8 @@ func TestDocumentsHoldWhatDiffers(t *testing.T) {
 	}
 	write(500, -1)
 	f := s.load("a.yaml", s.files["a.yaml"], false)
-	if len(f.docs) != 1 || len(f.kept.entries) != 1000 {
-		t.Errorf("%d documents are held of %d", len(f.docs), len(f.kept.entries))
+	if len(f.brought) != 1 || len(f.kept.entries) != 1000 {
+		t.Errorf("%d documents are held of %d", len(f.brought), len(f.kept.entries))
 	}
 	write(500, 700)
 	b, err := s.read(false)

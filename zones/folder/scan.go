@@ -65,19 +65,23 @@ type file struct {
 	wants    int64            // octets needed at least to read the newest version, if memory was too short
 	partial  []string         // if unread: the origins that the file has more of than could be read
 
-	docs  []zones.Document // what the version just read says differently, until it is delivered; then nil
-	order []brought        // index of docs, sorted by hash
+	// What the version just read says differently, until it is delivered; then nil. Where each stands is in kept.
+	brought []zones.Resource
+	order   []brought // index of that, sorted by hash; nil: to be made
 }
 
 // document returns what the version just read has of a key; nil if it has nothing, or was delivered.
-func (f *file) document(hash uint64) zones.Resource {
+func (s *scanner) document(f *file, hash uint64) zones.Resource {
+	if f.order == nil {
+		f.order = s.digests.index(f.brought)
+	}
 	i, found := slices.BinarySearchFunc(f.order, hash, func(b brought, hash uint64) int {
 		return cmp.Compare(b.hash, hash)
 	})
 	if !found {
 		return nil
 	}
-	return f.docs[f.order[i].doc].Resource
+	return f.brought[f.order[i].at]
 }
 
 func splitPath(path string) []string {
@@ -200,14 +204,20 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 		// There is no room even to see what is new in it.
 	} else if master {
 		prefix := string(zones.KeyOf(zones.KindRecord, origin+"/"))
-		f.docs, f.problems, err = document.MasterReader{
+		f.zones, f.problems, err = document.MasterReader{
 			File: name, Origin: origin,
 			Folder: recorder{document.Includes(filepath.Dir(path)), filepath.Dir(path), f.stamps, s.stop},
 
 			Open:  func() (io.ReadCloser, error) { return s.open(path) },
-			Begin: func() { k = s.digests.keep(prefix, last); room.begin() },
-			Keep:  func(d zones.Document) bool { return k.add(d) },
-			Hold:  room.hold,
+			Begin: func() { k, f.brought = s.digests.keep(prefix, last), nil; room.begin() },
+			Keep: func(d zones.Document) bool {
+				differs := k.add(d)
+				if differs {
+					f.hold(d)
+				}
+				return differs
+			},
+			Hold: room.hold,
 		}.Read()
 	} else {
 		k, err = s.documents(f, name, last, room)
@@ -225,28 +235,24 @@ func (s *scanner) load(name string, before *file, all bool) *file {
 	switch f.unread = f.spoiled && (before == nil || before.unread); {
 	case f.unread && master:
 		// Of a part of a zone nothing is remembered.
-		f.partial, f.docs, k = []string{origin}, nil, s.digests.keep("", nil)
+		f.partial, f.zones, f.brought, k = []string{origin}, nil, nil, s.digests.keep("", nil)
 	case f.unread:
-		f.partial = origins(f.docs)
+		f.partial = f.origins()
 	}
 	if f.spoiled && !f.unread {
-		f.kept, f.zones, f.docs, f.order = before.kept, before.zones, nil, nil
+		f.kept, f.zones, f.brought = before.kept, before.zones, nil
 		f.known = before.known
 		f.problems = append(f.problems, f.known...)
 		return f
 	}
 	f.known = keyed(f.problems)
-	for _, d := range f.docs {
-		if _, ok := d.Resource.(*zones.Zone); ok {
-			f.zones = append(f.zones, d)
-		}
-	}
-	f.kept, f.order = k.done(), s.digests.index(f.docs)
+	f.kept = k.done()
 	return f
 }
 
 // documents reads a file of documents.
 func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keeper, error) {
+	var docs []zones.Document
 	read := func(last *kept) (*keeper, error) {
 		text, err := s.open(s.path(name))
 		if err != nil {
@@ -255,7 +261,7 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 		defer text.Close()
 		k := s.digests.keep("", last)
 		room.begin()
-		f.docs, f.problems = document.ReadThrough(name, text, func(d zones.Document) (bool, error) {
+		docs, f.problems = document.ReadThrough(name, text, func(d zones.Document) (bool, error) {
 			if last != nil && !k.add(d) {
 				return false, nil
 			}
@@ -268,27 +274,41 @@ func (s *scanner) documents(f *file, name string, last *kept, room *room) (*keep
 		k, err = read(nil)
 		last = nil
 	}
-	if last != nil || err != nil {
+	if err != nil {
 		return k, err
 	}
-	var twice zones.Problems
-	f.docs, twice = zones.Merge(f.docs)
-	f.problems = append(f.problems, twice...)
-	k = s.digests.keep("", nil)
-	for _, d := range f.docs {
-		k.add(d)
+	if last == nil {
+		var twice zones.Problems
+		docs, twice = zones.Merge(docs)
+		f.problems = append(f.problems, twice...)
+		k = s.digests.keep("", nil)
+		for _, d := range docs {
+			k.add(d)
+		}
+	}
+	for _, d := range docs {
+		f.hold(d)
 	}
 	return k, nil
 }
 
-// origins returns, sorted, the origins of all Zones and Records among the documents.
-func origins(docs []zones.Document) []string {
+// hold takes a document of the version that is being read.
+func (f *file) hold(d zones.Document) {
+	if _, ok := d.Resource.(*zones.Zone); ok {
+		f.zones = append(f.zones, d)
+	} else {
+		f.brought = append(f.brought, d.Resource)
+	}
+}
+
+// origins returns, sorted, the origins of all Zones and Records that have been read of a file.
+func (f *file) origins() []string {
 	found := map[string]bool{}
-	for _, d := range docs {
-		switch r := d.Resource.(type) {
-		case *zones.Zone:
-			found[r.Origin] = true
-		case *zones.Record:
+	for _, d := range f.zones {
+		found[d.Resource.(*zones.Zone).Origin] = true
+	}
+	for _, r := range f.brought {
+		if r, ok := r.(*zones.Record); ok {
 			found[r.Origin] = true
 		}
 	}

@@ -53,7 +53,7 @@ func TestScanReadsWhatChanged(t *testing.T) {
 		t.Fatalf("full %t, %d changes, %+v, %v", b.Full, len(b.Changes), s.work, err)
 	}
 	for _, f := range s.files {
-		if f.docs != nil || f.order != nil {
+		if f.brought != nil || f.order != nil {
 			t.Error("documents outlive their delivery")
 		}
 	}

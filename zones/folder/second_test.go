@@ -141,9 +141,9 @@ func TestChangeHoldsNoSecondZone(t *testing.T) {
 	} {
 		save(t, path, edit.text)
 		f := s.load("example.test.zone", s.files["example.test.zone"], false)
-		if len(f.kept.entries) != hosts+1 || len(f.docs) != edit.held+1 { // and the Zone
-			t.Errorf("%s: %d entries, %d documents are held; want %d", edit.what, len(f.kept.entries), len(f.docs),
-				edit.held+1)
+		if len(f.kept.entries) != hosts+1 || len(f.brought) != edit.held {
+			t.Errorf("%s: %d entries, %d documents are held; want %d", edit.what, len(f.kept.entries), len(f.brought),
+				edit.held)
 		}
 	}
 	live := func(all bool) uint64 {

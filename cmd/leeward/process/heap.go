@@ -17,8 +17,8 @@ const (
 	largeHeap    = 32 << 20 // octets
 	smallPercent = 100
 	largePercent = 40
-	pacedGarbage = 48 << 20 // octets
-	pacedPercent = 12
+	pacedGarbage = 32 << 20 // octets
+	pacedPercent = 10
 )
 
 // steady is the rule that this process follows; nil: Go's own, or the operator's.

@@ -54,7 +54,7 @@ func TestPercentFor(t *testing.T) {
 		{4 * pacedGarbage, true, 25},
 		{4 * pacedGarbage, false, 40},
 		{8 * pacedGarbage, true, 12},
-		{1 << 40, true, 12},
+		{1 << 40, true, 10},
 		{1 << 40, false, 40},
 	} {
 		if got := percentFor(c.live, c.paced); got != c.want {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"leeward/cmd/leeward/control"
 	"leeward/zones"
 	"leeward/zones/catalog"
 	"leeward/zones/disk"
@@ -133,6 +134,9 @@ func (k *keeper) run() {
 // write writes one copy and reports whether it succeeded.
 func (k *keeper) write(j job) bool {
 	began := k.now()
+	if j.resources.Len() >= control.LargeBatch {
+		defer paceHeap()() // it unpacks one resource after the other, beside all that is in service
+	}
 	err := snapshot.Save(k.folder, j.meta, j.resources)
 	k.mu.Lock()
 	before := k.failing
