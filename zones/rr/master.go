@@ -52,15 +52,16 @@ const (
 // file. It understands $ORIGIN, $TTL (RFC 2308), $INCLUDE and $GENERATE, TTLs with units ("1h30m"), and takes an
 // omitted TTL from $TTL, else from the record before, else, for a SOA, from its MINIMUM.
 //
-// The file is named only in errors, which are all of type *SyntaxError: "file:line: what". $INCLUDE opens files in the
-// folder, relative to the including file, which for the outermost is the folder's root. A path cannot leave the folder,
-// but a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An error of
-// each ends the reading and is returned as it is. Records' owners are not checked to be below the origin.
+// The file is named only in errors, which are all of type *SyntaxError: "file:line: what". $INCLUDE opens files in
+// the folder, relative to the including file, which for the outermost is the folder's root. A path cannot leave the
+// folder, but a symbolic link can unless the folder is that of an os.Root. With a nil folder $INCLUDE is refused. An
+// error of each ends the reading and is returned as it is. Records' owners are not checked to be below the origin.
 //
-// With a nil wrong, the reading ends at the first entry that cannot be read. Otherwise it calls wrong for each and goes
-// on, so that everything that is wrong with a file is found at once; an error of wrong ends the reading and is returned
-// as it is. Records that take their owner from an entry whose owner could not be read are checked, but not passed on.
-// An input that fails, a line or an entry without end, and a parenthesis that is open at the end always end the reading.
+// With a nil wrong, the reading ends at the first entry that cannot be read. Otherwise it calls wrong for each and
+// goes on, so that everything that is wrong with a file is found at once; an error of wrong ends the reading and is
+// returned as it is. Records that take their owner from an entry whose owner could not be read are checked, but not
+// passed on. An input that fails, a line or an entry without end, and a parenthesis that is open at the end always
+// end the reading.
 func ReadMaster(r io.Reader, origin Name, file string, folder fs.FS, each func(RR) error,
 	wrong func(*SyntaxError) error,
 ) error {
