@@ -1,15 +1,15 @@
-// Package etcd is the ground that everything stands on that lives in etcd: resources, reports, cookie secrets, the
-// history of drills. It knows where etcd is, who asks and which keys there are, and nothing of what values mean.
+// Package etcd is the ground for everything that lives in etcd: resources, reports, keys of zones, signatures, cookie
+// secrets, results of drills. It knows where etcd is, who asks, and the names of all keys, but not what values mean.
 //
 //	Cluster ── Conn of all members        calls that may go anywhere
-//	   │ ├──── Member(i): Conn of one     kept; the next one when it fails (Turns)
-//	   │ └──── Connect(i): Conn of one    made anew, so that nothing old is trusted; its caller closes it
+//	   │ ├──── Member(i): Conn of one     kept; its user goes on to the next when it fails (Turns)
+//	   │ └──── Connect(i): Conn of one    new, so that nothing old is trusted; its caller closes it
 //	   │
 //	   └ each Conn:  Get, Read (pages at one revision), Begin (compare, then put and delete), Watch
 //
-// Neither an error nor a heartbeat of the connection tells reliably that a watch still hears anything: through a cut
-// link, or on a stopped member, it is silent for ever. So a Watch asks for its own progress and has a deadline for
-// every answer; see watch.go.
+// Neither errors nor keepalives of the connection show reliably that a watch still hears anything: behind a cut link,
+// or on a stopped member, it is silent for ever. So a Watch asks for its own progress and has a deadline for each
+// answer; see watch.go.
 package etcd
 
 import (
@@ -27,40 +27,41 @@ import (
 	"google.golang.org/grpc/backoff"
 )
 
-// Options say which etcd, and how it is spoken to.
+// Options say which etcd to use, and how.
 type Options struct {
 	Endpoints []string // URLs; "host:port" is http://, or https:// where TLS names a file
 	TLS       TLSFiles
 	User      string
 	Password  string
-	// PasswordFile has the password, in place of Password. It is read again whenever etcd asks for it.
+	// PasswordFile has the password; use it instead of Password. It is read again whenever etcd asks for the password.
 	PasswordFile string
 	Prefix       string // DefaultPrefix if empty; a missing final slash is added
 
-	Timeout time.Duration // of one call; 10 s if zero
-	Silence time.Duration // how long a watch may say nothing before it is given up; 6 s if zero
+	Timeout time.Duration // for one call; 10 s if zero
+	Silence time.Duration // how long a watch may be silent before it is given up; 6 s if zero
 
-	// Waiting is for those whom somebody waits for: it is called when they have waited for etcd for a while and go on,
-	// until that limit. Then Persist persists. It is nil for servers, which would rather ask another member.
+	// Waiting is for callers with a person who waits. It is called after they have waited for a while, with the limit
+	// up to which they go on, and it makes Persist try again. Servers leave it nil, as they would rather ask another
+	// member.
 	Waiting func(where string, limit time.Duration)
 
-	Log  *slog.Logger     // slog.Default if nil
-	Now  func() time.Time // time.Now if nil
-	Dice func() float64   // in [0,1), spreads retries; math/rand/v2's if nil
+	Log  *slog.Logger     // nil: slog.Default
+	Now  func() time.Time // nil: time.Now
+	Dice func() float64   // in [0,1), spreads retries; nil: math/rand/v2's
 }
 
-// Cluster is an etcd cluster, and the keys below a prefix of it. Its methods may be called from several goroutines.
+// Cluster is an etcd cluster and a prefix of its keys. Methods may be called from several goroutines.
 type Cluster struct {
-	*Conn     // of all members
+	*Conn     // to all members
 	Options   Options
 	Endpoints []string // with their schemes
 
-	tls      *transport // nil: none
+	tls      *transport // nil: no TLS
 	password *password
-	members  []*Conn // of each by itself
+	members  []*Conn // to each by itself
 }
 
-// Dial prepares to speak to etcd. It does not wait for it: an error is a mistake in the options, never an etcd that is
+// Dial prepares the connections. It does not wait for etcd: an error is a mistake in the options, never an etcd that is
 // away.
 func Dial(o Options) (*Cluster, error) {
 	if o.Prefix == "" {
@@ -111,7 +112,7 @@ func Dial(o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// address gives every endpoint its scheme, and reads the TLS files if one of them needs any.
+// address gives every endpoint its scheme. It reads the TLS files if an endpoint needs them.
 func (c *Cluster) address() error {
 	files := c.Options.TLS
 	secure := 0
@@ -152,14 +153,14 @@ func (c *Cluster) address() error {
 	return err
 }
 
-// open makes a client of some of the members. It connects when it is used.
+// open makes a client of some members. It connects when it is first used.
 func (c *Cluster) open(endpoints ...string) (*Conn, error) {
 	o := &c.Options
 	dial := []grpc.DialOption{
 		grpc.WithUserAgent("leeward"),
-		// Left to itself grpc waits up to two minutes between attempts once a member has been away for long, and gives
-		// each attempt 20 s: reports would be stale for that long after a link is back. Members are few, and asking
-		// often costs nothing.
+		// By default, grpc waits up to two minutes between attempts once a member has been away for long, and gives
+		// each attempt 20 s. Reports would be stale for that long after a link is back. There are few members, and
+		// asking often costs nothing.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{
 				BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second,
@@ -176,16 +177,15 @@ func (c *Cluster) open(endpoints ...string) (*Conn, error) {
 		dial = append(dial, grpc.WithChainUnaryInterceptor(p.unary), grpc.WithChainStreamInterceptor(p.stream))
 	}
 	if c.tls != nil {
-		dial = append(dial, grpc.WithTransportCredentials(c.tls)) // in place of the client's own
+		dial = append(dial, grpc.WithTransportCredentials(c.tls)) // instead of the client's own
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialOptions: dial, Logger: zap.NewNop(),
-		// Measured with etcd 3.7.3: with these a watch is heard again 1 s after a cut link is back, without them never.
-		// grpc raises the first to 10 s. The second is also how long sent data may stay unacknowledged
-		// (TCP_USER_TIMEOUT), and a vantage's heartbeats see to it that there are some: it leaves a member that is cut
-		// off within about 3 s.
+		// Measured with etcd 3.7.3: with these, a watch is heard again 1 s after a cut link is back, and without them
+		// never. grpc raises the first to 10 s. The second also bounds how long sent data may stay unacknowledged
+		// (TCP_USER_TIMEOUT). As a vantage sends heartbeats, it leaves a member that is cut off within about 3 s.
 		DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: time.Second,
-		MaxCallSendMsgSize: 8 << 20, // so that etcd's own limit (1.5 MiB by default) says what is wrong
+		MaxCallSendMsgSize: 8 << 20, // above etcd's own limit (1.5 MiB by default), so that etcd says what is wrong
 		MaxUnaryRetries:    3,
 	})
 	if err != nil {
@@ -194,13 +194,13 @@ func (c *Cluster) open(endpoints ...string) (*Conn, error) {
 	return &Conn{Client: client, cluster: c, patience: o.Timeout}, nil
 }
 
-// Member returns the client of one member, which Close closes. A client of several members gives its calls to them in
-// turn: one member that takes calls and does not answer, as it is stopped or has no way to the leader, would fail every
+// Member returns the client of one member. Close closes it. A client of several members gives them its calls in turn,
+// so one member that accepts calls but does not answer (it is stopped, or cannot reach the leader) would fail every
 // attempt that needs as many calls as there are members.
 func (c *Cluster) Member(i int) *Conn { return c.members[i%len(c.members)] }
 
-// Connect returns a new client of one member that has taken the connection. Its caller closes it. The error says why
-// the member did not, within that time.
+// Connect returns a new client of one member, once the member has accepted the connection. The caller closes it. The
+// error says why the member did not accept within the given time.
 func (c *Cluster) Connect(ctx context.Context, i int, within time.Duration) (*Conn, error) {
 	one, err := c.open(c.Endpoints[i%len(c.Endpoints)])
 	if err != nil {
@@ -213,10 +213,10 @@ func (c *Cluster) Connect(ctx context.Context, i int, within time.Duration) (*Co
 	return one, nil
 }
 
-// late is after how long people are told that they wait.
+// late is how long a person waits before being told so.
 const late = 3 * time.Second
 
-// Late has Options.Waiting called unless what is waited for, at most until a limit, has come soon: then call done.
+// Late calls Options.Waiting after a while, unless done is called before. limit is the longest that the caller waits.
 func (c *Cluster) Late(limit time.Duration) (done func()) {
 	if c.Options.Waiting == nil || limit <= late {
 		return func() {}
@@ -225,13 +225,13 @@ func (c *Cluster) Late(limit time.Duration) (done func()) {
 	return func() { timer.Stop() }
 }
 
-// Prefix returns where the keys are, with its final slash.
+// Prefix returns the prefix of all keys, with its final slash.
 func (c *Cluster) Prefix() string { return c.Options.Prefix }
 
-// Log returns where problems are told.
+// Log returns the logger for problems.
 func (c *Cluster) Log() *slog.Logger { return c.Options.Log }
 
-// Close ends all connections. Whoever follows or writes must have returned.
+// Close ends all connections. Watches and writers must have returned before.
 func (c *Cluster) Close() error {
 	for _, m := range c.members {
 		m.Close()

@@ -10,25 +10,25 @@ import (
 )
 
 // Each put leaves its value in etcd's history until that is compacted, and heartbeats are puts. An etcd that nobody
-// compacts reaches its quota and then takes no writes. So servers ask for it, one of them at a time: whoever moves the
-// key meta/compacted while it is as it was at his last look asks; the others see that somebody has, and wait on.
+// compacts reaches its quota, and then refuses writes. So servers ask for compaction, one of them each time: the key
+// meta/compacted is changed by whoever finds it as it was at its last look. The others see the change, and wait on.
 
-// compaction is the value of meta/compacted, for people.
+// compaction is the value of meta/compacted, for people to read.
 type compaction struct {
 	By   string    `json:"by"`
 	Time time.Time `json:"time"`
 }
 
-// Compact asks etcd again and again, until ctx ends, to forget what is older than an interval, at most two: watches
-// that were away for less go on where they were, others list anew. Of any number of servers that do so one asks each
-// time. With an interval of zero or less it does nothing.
+// Compact asks etcd regularly, until ctx ends, to forget what is older than one interval, or two at most. Watches that
+// were away for less go on where they were; others list everything again. Of all servers that do this, one asks each
+// time. If the interval is zero or less, it does nothing.
 func (c *Cluster) Compact(ctx context.Context, by string, every time.Duration) {
 	if every <= 0 {
 		return
 	}
 	failed := false
 	var seen int64
-	// Spread, so that servers that have started at once do not all write at once.
+	// Spread, so that servers that started at the same time do not all write at the same time.
 	for Sleep(ctx, every+time.Duration(c.Options.Dice()*float64(every/10))) {
 		next, err := c.compact(ctx, by, seen)
 		switch {
@@ -45,7 +45,7 @@ func (c *Cluster) Compact(ctx context.Context, by string, every time.Duration) {
 	}
 }
 
-// compact is one round: seen is the revision at which the key was found by the last one. It returns that of this one.
+// compact is one round. seen is the revision of the key in the last round; it returns the revision in this one.
 func (c *Cluster) compact(ctx context.Context, by string, seen int64) (int64, error) {
 	value, err := json.Marshal(compaction{By: by, Time: c.Options.Now().UTC().Round(time.Second)})
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *Cluster) compact(ctx context.Context, by string, seen int64) (int64, er
 	}
 	call, cancel := c.call(ctx)
 	defer cancel()
-	// The key's own revision then was where etcd was then.
+	// The key's own revision was etcd's revision at that time.
 	if _, err = c.Client.Compact(call, seen); errors.Is(err, rpctypes.ErrCompacted) {
 		err = nil
 	}

@@ -9,18 +9,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Conn is a client of one member or of several, of which each call ends in time. Names are those of keys.go.
+// Conn is a client of one member or of several. Every call has a time limit. Names are those of keys.go.
 type Conn struct {
-	Client *clientv3.Client // for what there is no word here
+	Client *clientv3.Client // for what Conn has no method for
 
 	cluster  *Cluster
-	patience time.Duration // with one call
+	patience time.Duration // the limit of one call
 }
 
-// Within returns a Conn with the same connections, of which each call ends within that time.
+// Within returns a Conn with the same connections and another limit for each call.
 func (c *Conn) Within(d time.Duration) *Conn { return &Conn{c.Client, c.cluster, d} }
 
-// Close ends its connections, and with them all calls.
+// Close ends the connections, and all calls with them.
 func (c *Conn) Close() error {
 	if err := c.Client.Close(); err != nil && !errors.Is(err, c.Client.Ctx().Err()) {
 		return err
@@ -28,18 +28,18 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// call bounds one call.
+// call limits one call.
 func (c *Conn) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	done := c.cluster.Late(c.patience)
 	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	return ctx, func() { done(); cancel() }
 }
 
-// again is the pause before a call is tried again that a busy etcd has refused.
+// again is the pause before a call is repeated that a busy etcd has refused.
 const again = 300 * time.Millisecond
 
-// Persist makes a call, which may be made twice. With Options.Waiting it is made again and again while etcd says that
-// it is too busy, or has lost its leader: for as long as one call may take.
+// Persist makes a call that may be repeated. With Options.Waiting, it repeats the call while etcd is too busy or has
+// lost its leader, for as long as one call may take.
 func (c *Conn) Persist(ctx context.Context, call func() error) error {
 	for end := time.Now().Add(c.patience); ; {
 		err := call()
@@ -52,7 +52,7 @@ func (c *Conn) Persist(ctx context.Context, call func() error) error {
 	}
 }
 
-// busy reports whether a member knows a leader, so that who answers nothing is not alone.
+// busy reports whether a member that did not answer knows a leader: then it is busy, not cut off.
 func (c *Conn) busy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -60,7 +60,7 @@ func (c *Conn) busy(ctx context.Context) bool {
 	return err == nil && s.Leader != 0
 }
 
-// Silent is the error of a call that nobody has answered in time. ErrBusy: it is not for want of a leader.
+// Silent returns the error of a call that nobody answered in time. It is ErrBusy if there is a leader.
 func (c *Conn) Silent(ctx context.Context) error {
 	if c.busy(ctx) {
 		return ErrBusy
@@ -68,25 +68,25 @@ func (c *Conn) Silent(ctx context.Context) error {
 	return errors.New("no answer that a quorum agrees on; is there a leader?")
 }
 
-// Point is a place in a history: a revision says nothing without the cluster that counted it.
+// Point is a place in a history. A revision means nothing without the cluster that counted it.
 type Point struct {
 	ClusterID uint64 // 0: not known
-	Revision  int64  // 0: nothing of it is known
+	Revision  int64  // 0: nothing is known
 }
 
-// KV is what a key holds.
+// KV is a key, its value and its revisions.
 type KV struct {
 	Name     string
 	Value    []byte
 	Revision int64 // of the last put
-	Created  int64 // revision of the first put since it was not there
+	Created  int64 // revision of the first put since the key was last absent
 	Lease    Lease // 0: none
 }
 
-// Lease is etcd's number of a lease: its keys go when it runs out.
+// Lease is etcd's number of a lease. Its keys are deleted when it runs out.
 type Lease int64
 
-// Get returns what a key holds, nil where it is not there, and where the cluster is.
+// Get returns what a key holds, or nil if it does not exist, and where the cluster is.
 func (c *Conn) Get(ctx context.Context, name string, o ...Option) (*KV, Point, error) {
 	return c.GetAt(ctx, name, 0, o...)
 }
@@ -109,7 +109,7 @@ func (c *Conn) Put(ctx context.Context, name string, value []byte, lease Lease) 
 	return err
 }
 
-// Grant takes a lease, in whole seconds, rounded up.
+// Grant takes a lease of whole seconds, rounded up.
 func (c *Conn) Grant(ctx context.Context, span time.Duration) (Lease, error) {
 	ctx, cancel := c.call(ctx)
 	defer cancel()
@@ -120,10 +120,10 @@ func (c *Conn) Grant(ctx context.Context, span time.Duration) (Lease, error) {
 	return Lease(answer.ID), nil
 }
 
-// ErrLeaseGone says that a lease has run out or was revoked.
+// ErrLeaseGone is returned for a lease that has run out or was revoked.
 var ErrLeaseGone = rpctypes.ErrLeaseNotFound
 
-// Renew lets a lease begin anew, once. ErrLeaseGone: there is none.
+// Renew lets a lease run from now on, once. It returns ErrLeaseGone if the lease no longer exists.
 func (c *Conn) Renew(ctx context.Context, l Lease) error {
 	ctx, cancel := c.call(ctx)
 	defer cancel()
@@ -131,7 +131,7 @@ func (c *Conn) Renew(ctx context.Context, l Lease) error {
 	return err
 }
 
-// Keep renews a lease until ctx ends. The channel is closed when that is no longer possible.
+// Keep renews a lease until ctx ends. lost is closed when the lease can no longer be renewed.
 func (c *Conn) Keep(ctx context.Context, l Lease) (lost <-chan struct{}, err error) {
 	renewed, err := c.Client.KeepAlive(ctx, clientv3.LeaseID(l))
 	if err != nil {
@@ -146,7 +146,7 @@ func (c *Conn) Keep(ctx context.Context, l Lease) (lost <-chan struct{}, err err
 	return ended, nil
 }
 
-// Revoke ends a lease, and its keys go. It is no error that there is none.
+// Revoke ends a lease and deletes its keys. A lease that does not exist is no error.
 func (c *Conn) Revoke(ctx context.Context, l Lease) error {
 	if l == 0 {
 		return nil

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// Database is how large etcd's is.
+// Database is the size of etcd's database.
 type Database struct {
-	Bytes int64  // of the largest member's file; what is compacted is used again, and the file does not shrink
-	InUse int64  // of these
-	Quota int64  // at which etcd takes no more writes; DefaultQuota where it does not say (before 3.6)
+	Bytes int64  // of the largest member's file, which never shrinks by itself; compaction frees space in it
+	InUse int64  // the part of Bytes that is in use
+	Quota int64  // where etcd refuses writes; DefaultQuota if etcd does not tell (before 3.6)
 	Alarm string // what a member has raised an alarm for, such as "NOSPACE"; empty: nothing
 }
 
-// DefaultQuota is etcd's own, in octets.
+// DefaultQuota is etcd's default, in octets.
 const DefaultQuota = 2 << 30
 
-// Fill returns how much of the quota is taken, 1 being all.
+// Fill returns the part of the quota that is taken; 1 is all of it.
 func (d *Database) Fill() float64 { return float64(d.Bytes) / float64(d.Quota) }
 
-// Database asks all members how large the database is, one after the other. It fails if none answers.
+// Database asks the members one after the other. It fails if none answers.
 func (c *Cluster) Database(ctx context.Context) (*Database, error) {
 	var d Database
 	var err error
@@ -38,7 +38,7 @@ func (c *Cluster) Database(ctx context.Context) (*Database, error) {
 		}
 		d.Quota = max(d.Quota, s.DbSizeQuota)
 		for _, text := range s.Errors {
-			if strings.Contains(text, "alarm:") { // not one of a member that has no leader
+			if strings.Contains(text, "alarm:") { // and not the error of a member without a leader
 				d.Alarm = text
 			}
 		}

@@ -15,14 +15,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrBusy says that etcd, or whoever takes connections in its place, does not answer in time.
+// ErrBusy is returned if etcd, or something that accepts connections in its place, does not answer in time.
 var ErrBusy = errors.New("no answer in time: etcd is busy")
 
-// ErrDenied says that the user may not read or write these keys.
+// ErrDenied is returned if the user may not read or write these keys.
 var ErrDenied = rpctypes.ErrPermissionDenied
 
-// connect waits until a member has taken the connection. Without it, a call to a dead member would wait for its
-// deadline and hide why.
+// connect waits until a member has accepted the connection. Without it, a call to a dead member would wait for its
+// deadline and hide the reason.
 func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -42,7 +42,7 @@ func (c *Conn) connect(ctx context.Context, within time.Duration) error {
 	}
 }
 
-// refusal returns why a connection failed: only a call that does not wait for another one is told.
+// refusal returns why a connection failed. grpc tells that only to a call that does not wait for another connection.
 func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
 	var answer pb.AuthenticateResponse
 	err := conn.Invoke(ctx, authenticate, &pb.AuthenticateRequest{}, &answer, grpc.WaitForReady(false))
@@ -60,7 +60,7 @@ func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
 	switch {
 	case strings.Contains(text, "connection refused"):
 		text += " (is etcd running there?)"
-	case secure: // whoever refuses a client's certificate may hang up before it has said so
+	case secure: // a member that refuses a client's certificate may hang up before it says so
 		text += " (do the CA, the server's name and the client certificate fit?)"
 	case strings.Contains(text, "error reading server preface"):
 		text += " (does it speak TLS: https:// instead of http://?)"
@@ -70,7 +70,7 @@ func refusal(ctx context.Context, conn *grpc.ClientConn, secure bool) error {
 
 func (c *Cluster) where() string { return "etcd at " + strings.Join(c.Endpoints, ", ") }
 
-// Reach connects, before a call that somebody waits for: the error says which etcd does not answer, and why.
+// Reach connects before a call that a person waits for. The error says which etcd does not answer, and why.
 func (c *Cluster) Reach(ctx context.Context) error {
 	defer c.Late(c.Options.Timeout)()
 	if err := c.connect(ctx, c.Options.Timeout); err != nil {
@@ -82,8 +82,9 @@ func (c *Cluster) Reach(ctx context.Context) error {
 	return nil
 }
 
-// Explain says what the error of a call means and what to do. An etcd without a quorum answers no call that needs one,
-// without an error: only a read that does without shows that it is there. ErrConflict it leaves as it is.
+// Explain turns the error of a call into one that says what it means and what to do. An etcd without a quorum does not
+// answer calls that need one, and reports no error; Explain finds out by a read that needs none. It returns ErrConflict
+// as it is.
 func (c *Cluster) Explain(ctx context.Context, err error) error {
 	s, _ := status.FromError(err)
 	switch {
@@ -115,22 +116,22 @@ func (c *Cluster) Explain(ctx context.Context, err error) error {
 	return fmt.Errorf("%s did not answer within %v", c.where(), c.Options.Timeout)
 }
 
-// Busy reports whether an error is that of an etcd which does not answer in time.
+// Busy reports whether an error means that etcd did not answer in time.
 func Busy(err error) bool {
 	s, _ := status.FromError(err)
 	return errors.Is(err, ErrBusy) || errors.Is(err, ErrSilent) || errors.Is(err, context.DeadlineExceeded) ||
 		s.Code() == codes.DeadlineExceeded || Fleeting(err)
 }
 
-// Fleeting reports whether an error is one of a moment: a member or a leader lost. Whether a transaction was made is
-// not known then; the next read shows.
+// Fleeting reports whether an error is temporary: a member or a leader was lost. It is not known then whether a
+// transaction was made; the next read shows.
 func Fleeting(err error) bool {
 	var known rpctypes.EtcdError
 	if errors.As(err, &known) {
 		return known.Code() == codes.Unavailable
 	}
 	s, ok := status.FromError(err)
-	// A member that is being stopped passes on what its raft says without a code.
+	// A member that is being stopped passes on the errors of its raft without a code.
 	return ok && (s.Code() == codes.Unavailable ||
 		s.Code() == codes.Unknown && strings.Contains(s.Message(), "raft: stopped"))
 }

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// pass gets etcd's token for a user and puts it on every call. The client's own way of doing so asks for the token
-// while the client is made, and fails if etcd is away just then; a server must start without etcd.
+// pass gets a user's token from etcd and adds it to every call. The etcd client would ask for the token while it is
+// made, and fail if etcd is away just then; but a server must start without etcd.
 type pass struct {
 	user     string
 	password *password
@@ -22,18 +22,18 @@ type pass struct {
 	token string
 }
 
-// password is what all connections authenticate with.
+// password is the password that all connections authenticate with.
 type password struct {
 	given string
 	file  string // that has it, in place of given; "": none
 	log   *slog.Logger
 
 	mu   sync.Mutex
-	good string // that of the file which etcd took last
+	good string // the last of the file's passwords that etcd accepted
 }
 
-// ask authenticates the user. A file's password is read anew each time; as it is changed in etcd and in the file one
-// after the other, the one before it is tried where it is refused.
+// ask authenticates the user. A file is read each time. As the password cannot be changed in etcd and in the file at
+// the same time, ask tries the last good one if etcd refuses the file's.
 func (p *pass) ask(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	w := p.password
 	if w.file == "" {
@@ -63,7 +63,7 @@ func (p *pass) ask(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	return token, err
 }
 
-// authenticate gets a token, none from an etcd that has no authentication enabled.
+// authenticate gets a token. It returns none if etcd has no authentication enabled.
 func (p *pass) authenticate(ctx context.Context, conn *grpc.ClientConn, password string) (string, error) {
 	var answer pb.AuthenticateResponse
 	request := &pb.AuthenticateRequest{Name: p.user, Password: password}
@@ -74,7 +74,7 @@ func (p *pass) authenticate(ctx context.Context, conn *grpc.ClientConn, password
 	return answer.Token, nil
 }
 
-// get returns the token, and asks for one if there is none or if it is the one that was refused.
+// get returns the token. It asks for a new one if there is none, or if the current one was refused.
 func (p *pass) get(ctx context.Context, conn *grpc.ClientConn, refused string) (string, error) {
 	p.mu.Lock()
 	token := p.token
@@ -116,8 +116,8 @@ func (p *pass) unary(
 	return call(carry(ctx, token), method, request, reply, conn, options...)
 }
 
-// stream is a grpc.StreamClientInterceptor. It takes a fresh token for every stream: streams are few and live long, and
-// a refused token shows only when the first message is read, which is too late to ask again.
+// stream is a grpc.StreamClientInterceptor. It gets a new token for every stream. Streams are few and live long, and a
+// refused token shows only when the first message is read, which is too late to ask again.
 func (p *pass) stream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption,
@@ -139,8 +139,8 @@ func carry(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, rpctypes.TokenFieldNameGRPC, token)
 }
 
-// outdated reports whether a call failed for its token and would not with a new one: it expired, the member that issued
-// it restarted, or the users were changed since.
+// outdated reports whether a call failed because of its token and would succeed with a new one: the token expired, the
+// member that issued it restarted, or the users have changed since.
 func outdated(err error) bool {
 	err = rpctypes.Error(err)
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||

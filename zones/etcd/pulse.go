@@ -8,23 +8,26 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// etcd answers when a watch is asked for its progress. Its gRPC proxy does not: it has one watch for many, drops such
-// requests and logs each, and a watch of its own that has died looks like one that has nothing to tell. So who hears
-// nothing looks where etcd is. Where nothing has happened since what was told last, nothing was missed. Where something
-// has, it may be none of the watch's business: then a key is written that the watch has to tell of, the pulse. It is
-// below reports/, where the watches of resources and those of reports both look, and is neither.
+// etcd answers when a watch asks for its progress, but etcd's gRPC proxy does not. The proxy serves many watches from
+// one of its own, drops such requests and logs each. When its own watch dies, that looks as if there were nothing to
+// tell.
+//
+// So a watch that hears nothing looks where etcd is. If nothing has happened since the last event, nothing was missed.
+// If something has, it may be outside the watch's range. Then a key is written that the watch must tell of: the pulse.
+// It is below reports/, where both the watches of resources and those of reports look, and belongs to neither.
 
-// proof is what quiet has found.
+// proof is the result of quiet.
 type proof int
 
 const (
 	unproven      proof = iota // etcd did not say, or the watch has yet to tell of the pulse
-	missedNothing              // nothing has happened that the watch has not told
-	unprovable                 // etcd refuses the pulse: who asks may not write, or there is no space
+	missedNothing              // the watch has told of everything that happened
+	unprovable                 // etcd refuses the pulse: the user may not write, or the database is full
 )
 
-// quiet looks whether nothing has happened in etcd after the revision up to which a watch has told everything. If
-// something has, a pulse is written, unless another has written one since: of a thousand who wonder one writes.
+// quiet finds out whether nothing has happened in etcd since the revision up to which a watch has told everything. If
+// something has, it writes a pulse, unless another server has written one since. So of a thousand servers that wonder,
+// one writes.
 func (c *Conn) quiet(ctx context.Context, told Point) proof {
 	held, at, err := c.Get(ctx, pulse, KeysOnly())
 	switch {
@@ -33,7 +36,7 @@ func (c *Conn) quiet(ctx context.Context, told Point) proof {
 	case at.Revision == told.Revision:
 		return missedNothing
 	case at.Revision > told.Revision && (held == nil || held.Revision <= told.Revision):
-		// Whether it is written, by this or by another, the watch shows.
+		// Whoever wrote it, the watch will tell of it.
 		_, err = c.Begin().Calm(One(pulse), told.Revision).Put(pulse, nil, 0).Commit(ctx)
 		if errors.Is(err, ErrDenied) || errors.Is(err, rpctypes.ErrNoSpace) {
 			return unprovable
@@ -42,8 +45,8 @@ func (c *Conn) quiet(ctx context.Context, told Point) proof {
 	return unproven
 }
 
-// rarer returns how long to wait until a watch is asked for its progress again, when so many requests in a row had no
-// answer: at first as long as given, and longer and longer where nobody seems to answer, up to 128 times.
+// rarer returns how long to wait before a watch is asked for its progress again. It begins with first, and grows up to
+// 128 times as long while requests stay unanswered.
 func rarer(first time.Duration, unanswered int) time.Duration {
 	return first << min(max(unanswered-5, 0), 7)
 }

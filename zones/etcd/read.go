@@ -13,36 +13,36 @@ import (
 // Option changes what is read.
 type Option = clientv3.OpOption
 
-// KeysOnly leaves values out.
+// KeysOnly leaves out values.
 func KeysOnly() Option { return clientv3.WithKeysOnly() }
 
-// Alone has one member answer by itself, without a quorum. What it says may be old, and etcd's proxy keeps such answers
+// Alone lets one member answer by itself, without a quorum. The answer may be old, and etcd's proxy caches such answers
 // for ever, whatever others write.
 func Alone() Option { return clientv3.WithSerializable() }
 
 // Since leaves out what was put before a revision.
 func Since(revision int64) Option { return clientv3.WithMinModRev(revision) }
 
-// Led has calls and watches fail at once on a member that knows of no leader.
+// Led makes calls and watches fail at once on a member that has no leader.
 func Led(ctx context.Context) context.Context { return clientv3.WithRequireLeader(ctx) }
 
-// Why a revision cannot be read: etcd has forgotten it, or has not come to it yet.
+// Why a revision cannot be read: etcd has compacted it, or has not reached it yet.
 var (
 	ErrCompacted = rpctypes.ErrCompacted
 	ErrFuture    = rpctypes.ErrFutureRev
 )
 
-// FirstPage is how many keys are read at first. Later pages are as many as fill pageBytes: etcd walks its index to the
-// end of the range for each page, whatever the limit, so a million keys in pages of a thousand cost it minutes, and in
-// pages of some MiB seconds, while neither side holds much more than what is kept.
+// FirstPage is how many keys are read first. Later pages have as many as fill pageBytes. For each page etcd walks its
+// index to the end of the range, whatever the limit is. So a million keys take minutes in pages of a thousand, and
+// seconds in pages of some MiB, and neither side has to hold much more than the keys themselves.
 const (
 	FirstPage = 1000
 	pageBytes = 4 << 20
 	pageMost  = 50_000
 )
 
-// Read calls back with all keys in some ranges, in their order, at one revision: that one or, where it is 0, the
-// newest. It reads in pages, each of which is a call. It returns which revision that is.
+// Read calls each for all keys in some ranges, in their order, at one revision: the given one, or the newest if it is
+// 0. It reads in pages, with a call for each. It returns the revision.
 func (c *Conn) Read(ctx context.Context, at int64, ranges []Range, each func(KV), o ...Option) (Point, error) {
 	point := Point{Revision: at}
 	for _, r := range ranges {
@@ -81,7 +81,7 @@ func (c *Conn) page(ctx context.Context, from string, o []Option) (*clientv3.Get
 	return answer, rpctypes.Error(err)
 }
 
-// pin takes over where an answer is from, but for what is known.
+// pin takes an answer's cluster and revision, unless they are known already.
 func (p *Point) pin(h *pb.ResponseHeader) {
 	if p.ClusterID == 0 {
 		p.ClusterID = h.ClusterId
@@ -91,12 +91,12 @@ func (p *Point) pin(h *pb.ResponseHeader) {
 	}
 }
 
-// kv is an answer's key, by its name.
+// kv converts a key of an answer.
 func (c *Cluster) kv(kv *mvccpb.KeyValue) KV {
 	return KV{c.name(kv.Key), kv.Value, kv.ModRevision, kv.CreateRevision, Lease(kv.Lease)}
 }
 
-// ReadMany is Read for many small ranges, of which one call reads as many as etcd takes.
+// ReadMany is Read for many small ranges; each call reads as many as etcd allows.
 func (c *Conn) ReadMany(ctx context.Context, ranges []Range, each func(KV)) (Point, error) {
 	var point Point
 	for part := range slices.Chunk(ranges, mostOps) {

@@ -16,19 +16,19 @@ import (
 	"leeward/zones/disk"
 )
 
-// What files with credentials may hold, octets.
+// The largest size of files with credentials, in octets.
 const (
 	mostPEM      = 1 << 20
 	mostPassword = 4 << 10
 )
 
-// TLSFiles name what TLS needs. The zero value: the system's authorities and no client certificate. All of them are
-// read again for every connection, so that they can be renewed in place.
+// TLSFiles name the files for TLS. The zero value means the system's authorities and no client certificate. All files
+// are read again for every connection, so that they can be replaced in place.
 type TLSFiles struct {
-	CA         string // PEM file of authorities that sign etcd's certificates
-	Cert, Key  string // PEM files of the client
-	ServerName string // name that etcd's certificate must have, if not the one in the URL
-	Insecure   bool   // do not verify etcd's certificate
+	CA         string // PEM file of the authorities that sign etcd's certificates
+	Cert, Key  string // the client's PEM files
+	ServerName string // the name in etcd's certificate, if it is not the one in the URL
+	Insecure   bool   // etcd's certificate is not verified
 }
 
 func (f TLSFiles) zero() bool { return f == TLSFiles{} }
@@ -67,16 +67,16 @@ func (f TLSFiles) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// transport is TLS whose files are read anew for every connection: who was refused for what has been renewed is not
-// refused again. Files that cannot be read, as they are being written, leave what was read before.
+// transport is TLS with files that are read again for every connection, so that a renewed certificate counts from the
+// next one on. While the files cannot be read, as during a change, it keeps using what it read before.
 type transport struct {
 	credentials.TransportCredentials // of what was read first
 	files                            TLSFiles
 	log                              *slog.Logger
 
 	mu    sync.Mutex
-	last  *tls.Config // not to be changed
-	fault string      // why the files were not read the last time
+	last  *tls.Config // must not be changed
+	fault string      // why the last reading failed
 }
 
 func newTransport(f TLSFiles, log *slog.Logger) (*transport, error) {
@@ -87,7 +87,7 @@ func newTransport(f TLSFiles, log *slog.Logger) (*transport, error) {
 	return &transport{TransportCredentials: credentials.NewTLS(c), files: f, log: log, last: c}, nil
 }
 
-// config is what the next connection uses.
+// config returns what the next connection uses.
 func (t *transport) config() *tls.Config {
 	c, err := t.files.config()
 	t.mu.Lock()
@@ -101,17 +101,17 @@ func (t *transport) config() *tls.Config {
 	return t.last
 }
 
-// ClientHandshake is that of credentials.TransportCredentials.
+// ClientHandshake implements credentials.TransportCredentials.
 func (t *transport) ClientHandshake(
 	ctx context.Context, authority string, c net.Conn,
 ) (net.Conn, credentials.AuthInfo, error) {
 	return credentials.NewTLS(t.config()).ClientHandshake(ctx, authority, c)
 }
 
-// Clone returns the same: nothing of it is another connection's.
+// Clone returns the transport itself, as it has no state of a connection.
 func (t *transport) Clone() credentials.TransportCredentials { return t }
 
-// readPassword reads a password's file. A line's end at its end is no part of it.
+// readPassword reads a password from a file, without a final line break.
 func readPassword(file string) (string, error) {
 	b, err := disk.Read(file, mostPassword)
 	if err != nil {

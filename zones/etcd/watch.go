@@ -12,14 +12,14 @@ import (
 	"google.golang.org/grpc/connectivity"
 )
 
-// Why a watch ends although etcd has not said so. ErrHistory: what answers is not the history that the watch has told
-// of, or an older state of it. ErrSilent: nothing was heard for too long.
+// Why a watch ends although etcd has not ended it. ErrHistory: etcd now has another history than the one that the watch
+// has told of, or an older state of it. ErrSilent: nothing was heard for too long.
 var (
 	ErrHistory = errors.New("etcd's history is not the one that was followed")
 	ErrSilent  = errors.New("the watch has been silent")
 )
 
-// Watch is what somebody wants to be told of.
+// Watch says what its caller wants to be told of.
 //
 //	begins ── etcd may be ahead ──▶ events … ──▶ has told of all before it began: News.All
 //	  │                                             │
@@ -28,20 +28,21 @@ var (
 //	      ahead, or nothing for half of Silence ────┘ Conn.quiet proves that nothing was missed, or writes a pulse
 //	      nothing for all of Silence: ErrSilent
 //
-// While etcd is ahead its word on progress is none: before 3.4.25 and 3.5.8 it answers for a watch that has yet to be
-// told of a million keys as if it had been. Only an event shows how far a watch is, and the pulse is one. Where no
-// pulse can be seen or written (another range, a user who only reads, a database without space) its word is taken.
+// While etcd is ahead, its answers about progress do not count: before 3.4.25 and 3.5.8 it claims that a watch has been
+// told of everything, although a million keys are still to come. Only an event shows how far a watch is, and the pulse
+// is one. If no pulse can be seen or written (another range, a user who may only read, a full database), etcd's answer
+// counts after all.
 type Watch struct {
 	Range Range
-	After Point            // what is known: the first event is of the next revision
-	Ahead int64            // a revision that etcd has reached, as its caller has seen; 0: none that is after After
+	After Point            // what is known; the first event is of a later revision
+	Ahead int64            // a revision that etcd has reached, as the caller has seen; 0: none after After
 	Told  func(News) error // called from the caller's goroutine; an error ends the watch
 }
 
-// News is what a watch has to say at one time.
+// News is what a watch tells at one time.
 type News struct {
-	Events []Event // in order; all of one revision are in one News
-	All    bool    // with these, all that has happened up to now has been told
+	Events []Event // in order; all events of one revision are in one News
+	All    bool    // with these, everything up to now has been told
 }
 
 // Event is a key that was put or deleted.
@@ -50,33 +51,33 @@ type Event struct {
 	Deleted bool
 }
 
-// caughtUp is how long after a watch has begun it is first asked for its progress. etcd looks every 100 ms after
-// watches that are behind.
+// caughtUp is how long after its begin a watch is first asked for its progress. etcd looks after watches that are
+// behind every 100 ms.
 const caughtUp = 250 * time.Millisecond
 
-// watching is a watch under way.
+// watching is a running watch.
 type watching struct {
 	Watch
 	conn       *Conn
 	silence    time.Duration
-	told       Point        // what has been told, Watch.After before that
-	behind     int64        // a revision that it has still to reach; 0: nothing was missed
-	trusting   bool         // etcd's word on progress counts although the watch is behind
-	begun      chan bool    // has a value when the watch is there, and whenever progress is to be asked for soon
-	unanswered atomic.Int64 // requests for progress in a row
+	told       Point        // what has been told; at first Watch.After
+	behind     int64        // a revision that the watch still has to reach; 0: nothing was missed
+	trusting   bool         // etcd's answers about progress count although the watch is behind
+	begun      chan bool    // gets a value when the watch exists, and when progress is to be asked for soon
+	unanswered atomic.Int64 // requests for progress, in a row
 }
 
-// Watch tells what happens until it ends: with ctx, by an error of Told, and with ErrHistory, ErrSilent, ErrCompacted,
-// or a lost connection. The caller begins another then, from what has been told.
+// Watch tells what happens, until ctx ends, Told returns an error, or it returns ErrHistory, ErrSilent, ErrCompacted or
+// the error of a lost connection. The caller then begins another, from what has been told.
 func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	watcher := clientv3.NewWatcher(c.Client) // its own stream, which can be given up
 	defer watcher.Close()
 	ctx, cancel := context.WithCancel(Led(ctx))
 	defer cancel() // before Close, which waits for it
 	s := &watching{Watch: w, conn: c, silence: c.cluster.Options.Silence, told: w.After, begun: make(chan bool, 1)}
-	// The client would resume a watch by itself over a new connection, perhaps to another history, whose revisions are
-	// lower: that one would answer every request for progress, and tell of no change until it had counted that far. So
-	// a lost connection ends the watch, and who begins another looks first.
+	// The client would resume a watch by itself over a new connection, perhaps to another history with lower revisions.
+	// That watch would answer every request for progress, but tell of no change until the history had counted as far.
+	// So a lost connection ends the watch, and whoever begins another looks first.
 	lost := make(chan struct{})
 	conn := c.Client.ActiveConnection()
 	go func() {
@@ -84,9 +85,9 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 		conn.WaitForStateChange(ctx, connectivity.Ready)
 	}()
 	go s.ask(ctx, watcher)
-	// Not in fragments: to find where one ends etcd (3.4 to 3.7) measures all of it again at each event, which takes 3
-	// s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The client puts them together
-	// anyway.
+	// Events are not sent in fragments. To find where a fragment ends, etcd (3.4 to 3.7) measures the rest again at
+	// each event, which takes 3 s and more for each 1.5 MB of a large delete, and tells nothing else meanwhile. The
+	// client joins fragments anyway.
 	from, to := c.cluster.ends(w.Range)
 	var responses clientv3.WatchChan
 	opened := make(chan clientv3.WatchChan, 1)
@@ -96,11 +97,11 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	}()
 	silence := time.NewTimer(s.silence)
 	defer silence.Stop()
-	// Spread, so that of many who hear nothing one looks first, and what it writes is heard by all.
+	// Spread, so that of many that hear nothing one looks first, and all hear what it writes.
 	doubtful := s.silence/2 + time.Duration(float64(s.silence)*c.cluster.Options.Dice()/8)
 	doubt := time.NewTimer(doubtful)
 	defer doubt.Stop()
-	s.trusting = !w.Range.holds(pulse) // what is written is not where this watch is
+	s.trusting = !w.Range.holds(pulse) // this watch would not see the pulse
 	proofs := make(chan proof, 1)
 	for {
 		select {
@@ -157,12 +158,12 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	}
 }
 
-// take tells what a response says, and reports whether it is etcd's word. That a watch has begun says nothing of what
-// it has yet to tell.
+// take tells what a response says. heard is false if it proves nothing about etcd. That a watch exists says
+// nothing about what it still has to tell.
 func (s *watching) take(r *clientv3.WatchResponse) (heard bool, err error) {
 	if r.Created {
 		s.begun <- true              // the client says so once, before anything else
-		if r.Header.ClusterId == 0 { // etcd's proxy has joined this watch to one that it had already
+		if r.Header.ClusterId == 0 { // etcd's proxy has joined this watch to an older one
 			s.behind = s.Ahead
 			return false, nil
 		}
@@ -199,8 +200,8 @@ func (s *watching) tell(n News) error {
 	return s.Told(n)
 }
 
-// ask asks for the watch's progress once it has begun, and again and again, less often where nobody answers. The
-// request waits while the stream is not open, so that it has a goroutine to itself.
+// ask asks for the watch's progress once it exists, and then again and again, less often while nobody answers. A
+// request blocks while the stream is not open, so ask has a goroutine of its own.
 func (s *watching) ask(ctx context.Context, w clientv3.Watcher) {
 	t := time.NewTicker(s.silence / 3)
 	defer t.Stop()
@@ -219,13 +220,13 @@ func (s *watching) ask(ctx context.Context, w clientv3.Watcher) {
 	}
 }
 
-// prove looks for a proof of what a watch that says nothing cannot tell: that it has missed nothing. Either nothing has
-// happened in etcd, or the watch will have something to say.
+// prove looks for a proof that a silent watch has missed nothing. Either nothing has happened in etcd, or the watch
+// will have something to tell.
 func (s *watching) prove(ctx context.Context, told Point, proofs chan<- proof) {
 	ctx, cancel := context.WithTimeout(ctx, s.silence/2)
 	defer cancel()
 	select {
 	case proofs <- s.conn.quiet(ctx, told):
-	default: // one is there already
+	default: // there is one already
 	}
 }
