@@ -5,6 +5,7 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,9 @@ type validator struct {
 	keys map[string]*dns.DNSKEY // by origin
 	also map[string]*dns.DNSKEY // by origin: others who sign in a zone
 	open []string               // origins of zones below these that are not signed
-	now  time.Time
+
+	rolled map[string][]*dns.DNSKEY // by origin: of a zone whose keys roll, those in its DNSKEY set
+	now    time.Time
 }
 
 // zoneOf returns the closest zone with a key at or above a name, "" if there is none or a zone without one is closer.
@@ -69,6 +72,9 @@ func setsOf(section []dns.RR) rrsets {
 
 // holds checks a set's one signature, and returns how many labels it says that the owner has.
 func (v *validator) holds(set []dns.RR, sigs []*dns.RRSIG, zone string) (labels int, err error) {
+	if keys := v.rolled[zone]; keys != nil {
+		return v.holdsByAny(set, sigs, zone, keys)
+	}
 	if len(sigs) != 1 {
 		return 0, fmt.Errorf("%d signatures", len(sigs))
 	}
@@ -92,6 +98,33 @@ func (v *validator) holds(set []dns.RR, sigs []*dns.RRSIG, zone string) (labels 
 		}
 	}
 	return int(s.Labels), nil
+}
+
+// holdsByAny is holds where keys roll: each signature of a key that is known must hold, and there must be one of each
+// algorithm (RFC 4035 section 2.2).
+func (v *validator) holdsByAny(set []dns.RR, sigs []*dns.RRSIG, zone string, keys []*dns.DNSKEY) (
+	labels int, err error,
+) {
+	lacking := map[uint8]bool{}
+	for _, key := range keys {
+		lacking[key.Algorithm] = true
+	}
+	for _, s := range sigs {
+		for _, key := range keys {
+			if key.KeyTag() != s.KeyTag || key.Algorithm != s.Algorithm {
+				continue
+			}
+			by := validator{keys: map[string]*dns.DNSKEY{zone: key}, now: v.now}
+			if labels, err = by.holds(set, []*dns.RRSIG{s}, zone); err != nil {
+				return 0, err
+			}
+			delete(lacking, s.Algorithm)
+		}
+	}
+	if len(lacking) > 0 {
+		return 0, fmt.Errorf("no signature by a key of the algorithms %v", slices.Sorted(maps.Keys(lacking)))
+	}
+	return labels, nil
 }
 
 func labelsOfName(name string) int {

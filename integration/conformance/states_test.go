@@ -322,9 +322,12 @@ func (q judged) ask(t *testing.T, c net.Conn, at string) *dns.Msg {
 
 // seen is what a resolver could have in its cache of all states: denial, and what was answered.
 type seen struct {
+	loose  bool              // sets may be parts of what is answered without signing, as of an edge without keys
 	denial map[string]dns.RR // by its text, but for the TTL: the one with the longest
 	there  map[rrsetKey]bool // by the owner that is signed, which may be a wildcard
 }
+
+func newSeen() *seen { return &seen{denial: map[string]dns.RR{}, there: map[rrsetKey]bool{}} }
 
 func (s *seen) note(reply *dns.Msg) {
 	for i, section := range [][]dns.RR{reply.Answer, reply.Ns, reply.Extra} {
@@ -382,6 +385,7 @@ func (s *seen) contradictions(t *testing.T, v *validator) {
 // without leaves out what signing adds to a section, and what of an answer is drawn.
 func without(section []dns.RR, drawn bool) (all []string) {
 	for _, r := range section {
+		r := dns.Copy(r)
 		h := r.Header()
 		switch h.Rrtype {
 		case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeOPT:
@@ -392,6 +396,9 @@ func without(section []dns.RR, drawn bool) (all []string) {
 				continue
 			}
 		}
+		if soa, is := r.(*dns.SOA); is { // its serial is of where the zone comes from
+			soa.Serial = 0
+		}
 		all = append(all, strings.ToLower(h.Name)+strings.TrimPrefix(r.String(), h.String()))
 	}
 	slices.Sort(all)
@@ -400,7 +407,7 @@ func without(section []dns.RR, drawn bool) (all []string) {
 
 // sameBut compares an answer with that of the same zones without signatures: signing changes nothing but what
 // docs/dnssec.md says.
-func sameBut(q judged, signed, plain *dns.Msg) error {
+func sameBut(q judged, signed, plain *dns.Msg, loose bool) error {
 	nx := strings.HasPrefix(strings.ToLower(q.name), "nx.") || strings.HasPrefix(q.name, "c10.")
 	if nx && q.do && plain.Rcode == dns.RcodeNameError && signed.Rcode == dns.RcodeSuccess {
 		return nil
@@ -416,7 +423,7 @@ func sameBut(q judged, signed, plain *dns.Msg) error {
 		return nil
 	}
 	a, b := without(signed.Answer, true), without(plain.Answer, true)
-	if strings.HasPrefix(q.name, "three.") { // the pool is drawn, and one has more addresses
+	if loose || strings.HasPrefix(q.name, "three.") { // the pool is drawn, and one has more addresses
 		a, b = slices.Compact(a), slices.Compact(b)
 	}
 	if !slices.Equal(a, b) {
@@ -454,7 +461,7 @@ func walk(t *testing.T, state string, r *rand.Rand, v *validator, at, plain stri
 					q.size = []uint16{512, 1232}[r.IntN(2)]
 				}
 				signed, unsigned := q.ask(t, one, at), q.ask(t, two, plain)
-				err := sameBut(q, signed, unsigned)
+				err := sameBut(q, signed, unsigned, s.loose)
 				switch {
 				case err != nil:
 				case !q.do:
@@ -604,7 +611,7 @@ func everyState(t *testing.T, first, second string) {
 	j := newJudges(t, s.DNS, v)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	r, all := rand.New(rand.NewPCG(seed, 0)), &seen{map[string]dns.RR{}, map[rrsetKey]bool{}}
+	r, all := rand.New(rand.NewPCG(seed, 0)), newSeen()
 	for i, state := range healthStates {
 		more := state.docs + above(v, i)
 		lab.Write(t, filepath.Join(signed, "all.yaml"), steeredText(first, second, more))
