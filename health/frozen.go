@@ -45,3 +45,11 @@ func (b *Board) Freeze(keys []Target) *Frozen {
 
 // Verdict returns what Board.Verdict would have returned for the i-th target when it was frozen.
 func (f *Frozen) Verdict(i int) Verdict { return f.board.verdict(&f.targets[i]) }
+
+// Size returns how many targets were frozen, and how many votes on them.
+func (f *Frozen) Size() (targets, votes int) {
+	for i := range f.targets {
+		votes += len(f.targets[i].cells)
+	}
+	return len(f.targets), votes
+}

@@ -251,7 +251,7 @@ func (b *Board) verdict(t *target) Verdict {
 	if t == nil || !t.assigned {
 		return Verdict{Why: "not monitored: counts as up"}
 	}
-	v := Verdict{State: t.state, Since: t.since, Chosen: b.chosenNames(t)}
+	v := Verdict{State: t.state, Since: t.since, Chosen: b.chosenNames(t), Votes: make([]Vote, 0, len(t.cells))}
 	v.Up, v.Down = t.tally()
 	var standing []string
 	for i := range t.cells {

@@ -2,12 +2,14 @@ package answer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
 
 	"leeward/server/wire"
 	"leeward/zones/snapshot"
+	"leeward/zones/steer"
 )
 
 // Counts says how much was asked and answered since the Responder was made, and lately. Every number is exact: each
@@ -113,6 +115,8 @@ type reading struct {
 	places countrySums
 	minute *sample
 	five   *sample
+	sheets []*sheet           // whose the cells are
+	past   map[pastKey]uint64 // what closed sheets have counted
 }
 
 // sample notes what has been counted, and closes sheets that nobody adds to any more.
@@ -164,17 +168,13 @@ func lately(sum uint64, before *sample, i uint32, total uint64) uint64 {
 
 // Counts returns what has been counted. of is a policy or a pool, whose rows alone are listed; "" lists all. most
 // bounds each list of policies and pools.
-func (r *Responder) Counts(of string, most int) *Counts {
-	l := &r.ledger
-	l.reading.Lock()
-	defer l.reading.Unlock()
-	sheets, next := l.current()
-	x := reading{
-		now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1)),
-		places: r.counts.byCountry(),
-	}
-	x.minute = l.youngest(x.now, time.Minute, r.made)
-	x.five = l.youngest(x.now, 5*time.Minute, r.made)
+func (r *Responder) Counts(of string, most int) *Counts { return r.count(&book{of: of}, most) }
+
+// PoolCounts is Counts("", most) without the list of policies: what it costs does not grow with their rules.
+func (r *Responder) PoolCounts(most int) *Counts { return r.count(&book{poolsOnly: true}, most) }
+
+func (r *Responder) count(b *book, most int) *Counts {
+	x := r.read()
 	out := &Counts{
 		Server: r.options.ID, Since: r.made, At: x.now,
 		Windows: [2]float64{x.now.Sub(x.minute.at).Seconds(), x.now.Sub(x.five.at).Seconds()},
@@ -204,18 +204,36 @@ func (r *Responder) Counts(of string, most int) *Counts {
 	slices.SortStableFunc(out.Countries, func(a, b CountryCount) int { return a.order(b.Count) })
 	slices.SortStableFunc(out.Types, func(a, b TypeCount) int { return a.order(b.Count) })
 	slices.SortStableFunc(out.Rcodes, func(a, b RcodeCount) int { return a.order(b.Count) })
-	b := book{out: out, policies: map[string]*PolicyCount{}, pools: map[string]*PoolCount{}, of: of}
-	for _, s := range sheets {
-		s.each(func(key pastKey, number uint32) {
+	b.out, b.policies, b.pools = out, map[string]*PolicyCount{}, map[string]*PoolCount{}
+	for _, s := range x.sheets {
+		if !b.wants(s.policy) {
+			continue
+		}
+		s.each(!b.poolsOnly, func(key pastKey, number uint32) {
 			at := s.base + number
 			b.enter(key, x.cell(at, s.total(x.cells[at], number)))
 		})
 	}
-	for key, n := range l.past {
+	for key, n := range x.past {
 		b.enter(key, Count{Total: n})
 	}
 	b.close(most)
 	return out
+}
+
+// read copies what has been counted: nobody who samples, or closes sheets, waits for what is made of it.
+func (r *Responder) read() *reading {
+	l := &r.ledger
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	sheets, next := l.current()
+	x := &reading{
+		now: r.options.Now(), tally: r.counts.sum(), cells: r.counts.ofCells(max(next, 1)),
+		places: r.counts.byCountry(), sheets: sheets, past: maps.Clone(l.past),
+	}
+	minute, five := *l.youngest(x.now, time.Minute, r.made), *l.youngest(x.now, 5*time.Minute, r.made)
+	x.minute, x.five = &minute, &five
+	return x
 }
 
 // order puts what counts most first.
@@ -226,11 +244,15 @@ func (c Count) order(o Count) int {
 
 // book gathers rows that several sheets may have counted.
 type book struct {
-	out      *Counts
-	of       string
-	policies map[string]*PolicyCount
-	pools    map[string]*PoolCount
+	out       *Counts
+	of        string
+	poolsOnly bool // policies have no rows
+	policies  map[string]*PolicyCount
+	pools     map[string]*PoolCount
 }
+
+// wants reports whether a policy's cells may be in a row.
+func (b *book) wants(p *steer.Policy) bool { return b.of == "" || b.of == p.Name || p.CountsPool(b.of) }
 
 func (b *book) enter(key pastKey, n Count) {
 	switch {
@@ -249,7 +271,7 @@ func (b *book) enter(key pastKey, n Count) {
 		}
 		p.add(n)
 	}
-	if !all && b.of != key.pool {
+	if b.poolsOnly || !all && b.of != key.pool {
 		return
 	}
 	p := b.policies[key.policy]
@@ -318,7 +340,7 @@ func (b *book) close(most int) {
 // AnswersByPool returns how many queries each pool has answered since the server was made.
 func (r *Responder) AnswersByPool() map[string]uint64 {
 	answers := map[string]uint64{}
-	for _, p := range r.Counts("", mostCells).Pools {
+	for _, p := range r.PoolCounts(mostCells).Pools {
 		answers[p.Pool] = p.Total
 	}
 	return answers

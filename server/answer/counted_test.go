@@ -202,6 +202,31 @@ func TestCountsAreARecount(t *testing.T) {
 				if c.Steered.Total != sum {
 					t.Fatalf("steered %d, counted %d", sum, c.Steered.Total)
 				}
+				// What is asked of a part is that part of the whole.
+				part := *c
+				part.Policies = []PolicyCount{}
+				if d := cmp.Diff(&part, r.PoolCounts(1000)); d != "" {
+					t.Fatalf("of pools alone (- in all):\n%s", d)
+				}
+				for _, of := range []string{"www-us", "www-eu", names[0], names[1], "nothing"} {
+					part.Policies = slices.DeleteFunc(slices.Clone(c.Policies), func(p PolicyCount) bool {
+						return p.Policy != of && !slices.ContainsFunc(p.Rules, func(r RuleCount) bool {
+							return slices.ContainsFunc(r.Pools, func(n PoolCount) bool { return n.Pool == of })
+						})
+					})
+					var whole, alone []string
+					for _, p := range part.Policies {
+						whole = append(whole, p.Policy)
+					}
+					for _, p := range r.Counts(of, 1000).Policies {
+						alone = append(alone, p.Policy)
+					}
+					slices.Sort(whole) // their rows count other answers, so the order is another
+					slices.Sort(alone)
+					if d := cmp.Diff(whole, alone); d != "" {
+						t.Fatalf("policies of %s (- in all):\n%s", of, d)
+					}
+				}
 			},
 		}
 		t.Repeat(ops)

@@ -35,6 +35,8 @@ type Options struct {
 	State     func() *answer.State // that queries are answered from; nil before there is one
 	// what was answered, as (*answer.Responder).Counts; nil: nobody counts
 	Counts func(of string, most int) *answer.Counts
+	// the same of all pools, without policies; nil as Counts is
+	PoolCounts func(most int) *answer.Counts
 	// the last drills, the newest first; an error may come beside those that can be read
 	Drills func(context.Context) ([]Drill, error)
 	Loads  func(pools []string) *Course // what pools have carried, together

@@ -102,6 +102,7 @@ func hostile(t *testing.T, text string) http.Handler {
 		fill(reflect.ValueOf(c).Elem(), text, 0)
 		return c
 	}
+	o.PoolCounts = func(most int) *answer.Counts { return o.Counts("", most) }
 	o.Simulate = func(context.Context, console.Supposed) (*steer.Forecast, []string, error) {
 		f := &steer.Forecast{}
 		fill(reflect.ValueOf(f).Elem(), text, 0)

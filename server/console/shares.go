@@ -61,7 +61,7 @@ const (
 
 // shares returns the portions of all pools; nil where nobody counts.
 func (c *console) shares(s *admin.Status) *shares {
-	if c.Counts == nil {
+	if c.PoolCounts == nil {
 		return nil
 	}
 	c.book.mu.Lock()
@@ -69,7 +69,7 @@ func (c *console) shares(s *admin.Status) *shares {
 	if c.book.all != nil && time.Since(c.book.at) < sharesFor {
 		return c.book.all
 	}
-	counts := c.Counts("", mostPools)
+	counts := c.PoolCounts(mostPools)
 	var all answer.Count
 	for _, p := range counts.Pools {
 		all.LastMinute += p.LastMinute

@@ -85,6 +85,7 @@ func TestShares(t *testing.T) {
 	}}}
 	state := stateOf(t, resources)
 	o := options(s)
+	o.PoolCounts = func(most int) *answer.Counts { return o.Counts("", most) }
 	o.Counts, o.State = counted, func() *answer.State { return state }
 	h := console.New(o)
 	for target, want := range map[string][]string{
@@ -116,11 +117,13 @@ func TestShares(t *testing.T) {
 		t.Error("a share that is far off what was meant is not pointed out")
 	}
 	// Where nobody counts, as in a process that only probes, there is no column of it; before the first query a dash.
-	o.Counts = nil
+	all := o.PoolCounts
+	o.Counts, o.PoolCounts = nil, nil
 	if _, page := get(t, console.New(o), "/pools"); strings.Contains(page, "5 min") {
 		t.Error("a process that counts nothing has columns of counts")
 	}
 	o.Counts = func(string, int) *answer.Counts { return &answer.Counts{Windows: [2]float64{1, 1}} }
+	o.PoolCounts = all
 	s.Servers[0].Asked = nil
 	if _, page := get(t, console.New(o), "/pools"); !strings.Contains(text(page), "answers 1/1 – – –") {
 		t.Errorf("before the first query: %s", text(page))

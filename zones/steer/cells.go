@@ -79,17 +79,25 @@ func (p *Policy) search(d *Decision) uint32 {
 	return uint32(first)
 }
 
-// EachCell calls f with all cells that are counted in but the first, in order.
-func (p *Policy) EachCell(f func(number int, c Cell)) {
+// CountsPool reports whether a cell counts answers of a pool.
+func (p *Policy) CountsPool(name string) bool { return slices.Contains(p.counted, name) }
+
+// EachCell calls f with all cells that are counted in but the first, in order; Cell.When is there only with words.
+func (p *Policy) EachCell(words bool, f func(number int, c Cell)) {
 	rules, named := len(p.leads), 0
 	c := Cell{}
 	for at := rules; at < len(p.cells); at++ {
 		if p.cells[at] < 0 {
 			c.Rule = slices.Index(p.cells[:rules], int32(at))
-			if c.When = "no rule holds"; c.Rule < rules-1 {
-				c.When = WhenWords(p.source.Rules[c.Rule].When)
-			} else {
+			if c.Rule == rules-1 {
 				c.Rule = -1
+			}
+			switch {
+			case !words:
+			case c.Rule < 0:
+				c.When = "no rule holds"
+			default:
+				c.When = WhenWords(p.source.Rules[c.Rule].When)
 			}
 			c.Pool = ""
 		} else {

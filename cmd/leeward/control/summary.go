@@ -260,6 +260,12 @@ func (g *gathering) regionsAndPools() {
 
 func (g *gathering) endpoints() {
 	next := 0 // index of the next verdict
+	// What there is many of shares memory: a status is made several times a second while people look.
+	targets, cells := g.verdicts.Size()
+	since := make([]time.Time, 0, targets)
+	list := make([]admin.Address, 0, targets)
+	votes := make([]admin.Vote, 0, cells)
+	g.out.Endpoints = slices.Grow(g.out.Endpoints, len(g.resources[zones.KindEndpoint]))
 	for _, r := range g.resources[zones.KindEndpoint] {
 		e := r.(*zones.Endpoint)
 		addresses := g.addresses(e)
@@ -271,21 +277,23 @@ func (g *gathering) endpoints() {
 		}
 		out := admin.Endpoint{
 			Endpoint: e.ID(), Pool: e.Pool, Region: p.Region, Monitor: p.Monitor, Weight: e.EffectiveWeight(),
-			Override: g.words["endpoint/"+e.ID()], Addresses: make([]admin.Address, 0, len(e.Addresses)),
+			Override: g.words["endpoint/"+e.ID()],
 		}
 		if e.Hostname != "" {
 			out.Hostname = g.hostname(e)
 		}
 		healthy := e.Hostname != "" && len(addresses) == 0 // an unknown address counts as up
+		from := len(list)
 		for k, a := range addresses {
 			v := g.verdicts.Verdict(first + k)
+			began := len(votes)
 			to := admin.Address{
 				Address: a, Verdict: v.State.String(), Up: v.Up, Down: v.Down, Fresh: v.Fresh, Why: v.Why,
 				Chosen: v.Chosen,
-				Votes:  make([]admin.Vote, 0, len(v.Votes)),
 			}
 			if !v.Since.IsZero() {
-				to.Since = &v.Since
+				since = append(since, v.Since)
+				to.Since = &since[len(since)-1]
 			}
 			for i := range v.Votes {
 				w := &v.Votes[i]
@@ -293,14 +301,16 @@ func (g *gathering) endpoints() {
 				if !w.Held.IsZero() {
 					held = &w.Held
 				}
-				to.Votes = append(to.Votes, admin.Vote{
+				votes = append(votes, admin.Vote{
 					Vantage: w.Vantage, State: w.State.String(), Fresh: w.Fresh, Blind: w.Blind, Counted: w.Counted,
 					Reason: w.Reason, Held: held, AgeSeconds: w.Age.Seconds(),
 				})
 			}
+			to.Votes = votes[began:len(votes):len(votes)]
 			healthy = healthy || v.State != health.Down
-			out.Addresses = append(out.Addresses, to)
+			list = append(list, to)
 		}
+		out.Addresses = list[from:len(list):len(list)]
 		switch zones.Word(out.Override) {
 		case zones.Up:
 			healthy = true

@@ -46,8 +46,12 @@ func (l *loads) run(ctx context.Context, r *run) {
 	tick := time.NewTicker(loadsFirst)
 	defer tick.Stop()
 	for {
-		if s := r.loop.State(); s != nil && s.View != nil {
-			l.add(time.Now(), s, r.answers)
+		if s := r.loop.State(); s != nil && s.View != nil && l.due(time.Now()) {
+			answers := map[string]uint64{}
+			if r.answers != nil { // nil: a process that only probes
+				answers = r.answers.AnswersByPool()
+			}
+			l.add(time.Now(), s, answers)
 		}
 		select {
 		case <-ctx.Done():
@@ -57,18 +61,19 @@ func (l *loads) run(ctx context.Context, r *run) {
 	}
 }
 
-// add notes what pools carry now, if that is due.
-func (l *loads) add(now time.Time, s *answer.State, by *answer.Responder) {
+// due reports whether the next moment is.
+func (l *loads) due(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.times)
-	if n > 0 && now.Sub(l.times[n-1]) < l.every-loadsFirst/2 {
-		return
-	}
-	answers := map[string]uint64{}
-	if by != nil { // nil: a process that only probes
-		answers = by.AnswersByPool()
-	}
+	return n == 0 || now.Sub(l.times[n-1]) >= l.every-loadsFirst/2
+}
+
+// add notes what pools carry now and have answered in all. Counting that is the caller's, as readers wait for add.
+func (l *loads) add(now time.Time, s *answer.State, answers map[string]uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.times)
 	if n == loadsMost {
 		l.forget()
 		n = len(l.times)

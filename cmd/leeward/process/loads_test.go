@@ -20,10 +20,10 @@ func TestLoads(t *testing.T) {
 		joins := rapid.IntRange(0, looks).Draw(t, "when the pool comes")
 		for i := range looks {
 			now := began.Add(time.Duration(i) * loadsFirst)
-			n := len(l.times)
-			if n > 0 && now.Sub(l.times[n-1]) < l.every-loadsFirst/2 {
+			if !l.due(now) {
 				continue
 			}
+			n := len(l.times)
 			if n == loadsMost {
 				l.forget()
 				n = len(l.times)

@@ -98,8 +98,9 @@ func (r *run) openPages() (*pages, error) {
 		History:   r.past, Changes: r.revised,
 		TLS: secure != nil, ClientCert: r.AdminTLS.ClientCA != "", URL: r.AdminURL,
 	}
+	var poolCounts func(most int) *answer.Counts
 	if r.answers != nil {
-		o.Counts, o.Top = r.answers.Counts, r.answers.Top
+		o.Counts, o.Top, poolCounts = r.answers.Counts, r.answers.Top, r.answers.PoolCounts
 	}
 	var drills func(context.Context) ([]console.Drill, error)
 	if r.Drills != nil && r.etcd != nil {
@@ -107,7 +108,7 @@ func (r *run) openPages() (*pages, error) {
 	}
 	o.Pages = console.New(console.Options{
 		Drills: drills, Loads: r.loads.course,
-		Counts:   o.Counts,
+		Counts: o.Counts, PoolCounts: poolCounts,
 		Simulate: r.simulate,
 		ID:       r.ID, Region: r.Region, TLS: secure != nil, Log: r.Log,
 		Admin: cmp.Or(r.AdminURL, l.Addr().String()), Files: r.Etcd == nil,
