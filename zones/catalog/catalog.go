@@ -37,36 +37,36 @@ type Catalog struct {
 	revision int64
 	accepted int64
 	granted  map[zones.Key]int64 // removals that were accepted one by one
-	filled   bool                // there has been a Full batch
+	filled   bool                // a Full batch has been applied
 
 	problems map[zones.Key]zones.Problems
-	ready    zones.Problems // what Problems returns; nil: to be put together again
-	lapses   time.Time      // when there is something else to say by itself; zero: never
+	ready    zones.Problems // what Problems returns; nil: to be collected again
+	lapses   time.Time      // when problems change by the clock alone; zero: never
 
 	held    holding
-	leaving []removal // what a batch removes, while it is being applied; sorted by key
+	leaving []removal // what the batch removes, while it is applied; sorted by key
 	kinds   map[zones.Kind]*peak
 	total   peak
 
 	dirty   map[zones.Key]struct{}
 	hollows map[string]struct{}    // origins that were Hollow after the last batch
-	moved   map[string]struct{}    // origins of zones that came or went and have not been looked after yet
-	changed map[zones.Key]struct{} // nil while everything changes
+	moved   map[string]struct{}    // origins of zones that came or went, until disturbMoved has seen them
+	changed map[zones.Key]struct{} // nil: everything changes
 
-	// Check's: what could not be read, and pools with endpoints among that.
+	// For Check: what could not be read, and the pools of endpoints among that.
 	unread  map[zones.Key]bool
 	missing map[string]bool
 }
 
-// Delta is what a batch changed of what is effective.
+// Delta says which effective resources a batch changed.
 type Delta struct {
 	Revision int64
-	Keys     []zones.Key // sorted, those that are gone included; nil where Full
+	Keys     []zones.Key // sorted, with those that are gone; nil if Full
 	Full     bool        // the catalog was empty before: look at everything
 
-	Serials []string // the origins whose serials have moved, sorted
+	Serials []string // the origins whose serials have changed, sorted
 
-	Held *Held // of what the guard has come to hold back, the first by key; nil: nothing
+	Held *Held // the first removal by key that the guard now holds back; nil: none
 }
 
 // New returns an empty catalog. The clock is for the guard, which looks back a minute.
@@ -85,8 +85,8 @@ func New(now func() time.Time) *Catalog {
 // Apply takes a batch. It puts first and removes afterwards, so that a replacement never counts as a removal.
 func (c *Catalog) Apply(b zones.Batch) Delta { return c.apply(b, false) }
 
-// Consume is Apply, and empties the batch as it goes: only the revisions of its changes are left. So the memory in
-// which a million records were delivered becomes free while they are put in.
+// Consume is Apply, but empties the batch as it goes; only the revisions of the changes are left. So the memory in
+// which a million records were delivered becomes free while they are applied.
 func (c *Catalog) Consume(b zones.Batch) Delta { return c.apply(b, true) }
 
 func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
@@ -98,7 +98,7 @@ func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
 		c.changed = make(map[zones.Key]struct{})
 	}
 	c.beginSerials(&b, first)
-	if b.Full && b.Revision < c.revision { // another history, whose revisions say nothing of the one before
+	if b.Full && b.Revision < c.revision { // another history, whose revisions cannot be compared
 		c.accepted = b.Accepted
 		c.held.rebase(b.Revision)
 	}
@@ -140,7 +140,7 @@ func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
 			}
 		}
 	}
-	for _, i := range byKind[""] { // a key that is none of ours
+	for _, i := range byKind[""] { // not a key of ours
 		c.stage(&changes[i])
 	}
 	c.settle()
@@ -159,7 +159,7 @@ func (c *Catalog) apply(b zones.Batch, consume bool) Delta {
 	return d
 }
 
-// hollowed marks the zones that have become Hollow, or are not any more.
+// hollowed updates the set of zones that are Hollow.
 func (c *Catalog) hollowed() {
 	now := make(map[string]struct{})
 	for origin := range c.lacking {
@@ -182,7 +182,7 @@ func (c *Catalog) hollowed() {
 
 // lastOfEach drops all changes of a key but the last.
 func lastOfEach(changes []zones.Change) []zones.Change {
-	ascends := true // as in one revision of etcd: each key is there once
+	ascends := true // as in one revision of etcd, where each key is there once
 	for i := 1; i < len(changes) && ascends; i++ {
 		ascends = changes[i-1].Key < changes[i].Key
 	}
@@ -205,7 +205,7 @@ func lastOfEach(changes []zones.Change) []zones.Change {
 	return kept
 }
 
-// stage takes one key's newest version: into service if it can be, else to wait.
+// stage takes the newest version of one key. The version goes into service if it can, or else waits.
 func (c *Catalog) stage(ch *zones.Change) {
 	key := ch.Key
 	c.unhold(key)
@@ -214,7 +214,7 @@ func (c *Catalog) stage(ch *zones.Change) {
 	}
 	c.reckon(key, ch.Revision)
 	if key.Kind() == zones.KindZone {
-		c.disturbLists() // one that cannot be used is something to them too
+		c.disturbLists() // a version that cannot be used matters to them, too
 	}
 	if ch.Err != nil {
 		v := &version{revision: ch.Revision}
@@ -228,7 +228,7 @@ func (c *Catalog) stage(ch *zones.Change) {
 		return
 	}
 	if r, ok := ch.Resource.(*zones.Record); ok && c.waiting[key] == nil {
-		// Nearly all of them: nothing of it need wait.
+		// This is the case for nearly all resources, and nothing has to wait.
 		if x := c.cross(key, r); len(x.problems) == 0 {
 			c.take(key, r, ch.Revision)
 			if len(c.problems) > 0 {
@@ -245,8 +245,8 @@ func (c *Catalog) stage(ch *zones.Change) {
 	c.consider(key)
 }
 
-// settle considers again what depends on changed resources, until nothing changes any more: in the order of kinds, then
-// by the age of the newest versions, so that the older of two that exclude each other comes first.
+// settle considers everything again that depends on changed resources, until nothing changes any more. It goes by the
+// order of kinds, then by the age of the newest versions, so that the older of two that exclude each other comes first.
 func (c *Catalog) settle() {
 	type turn struct {
 		kind     int
@@ -276,7 +276,7 @@ func (c *Catalog) newest(key zones.Key) int64 {
 	return revision
 }
 
-// consider decides which version of a resource is in service, and what its problems are.
+// consider decides which version of a resource is in service, and notes its problems.
 func (c *Catalog) consider(key zones.Key) {
 	v := c.waiting[key]
 	effective, revision := c.effective(key)
@@ -300,7 +300,7 @@ func (c *Catalog) consider(key zones.Key) {
 		c.note(key, v.problems, v.revision)
 	}
 	if effective == nil {
-		c.disturb(key) // those that name it have something else to say now
+		c.disturb(key) // the problems of those that name it may have changed
 		return
 	}
 	x := c.cross(key, effective)
@@ -313,8 +313,8 @@ func (c *Catalog) consider(key zones.Key) {
 	c.note(key, x.problems, revision)
 }
 
-// contend decides between effective resources that have become rivals although neither has changed, as when a zone
-// appears that both are in. It reports whether the resource has gone out of service.
+// contend decides between effective resources that exclude each other although neither has changed, for example after a
+// zone appeared that both are in. gone is true if the resource has gone out of service.
 func (c *Catalog) contend(key zones.Key, conflicts []zones.Key) (gone bool) {
 	_, revision := c.effective(key)
 	for _, rival := range conflicts {
@@ -333,7 +333,7 @@ func (c *Catalog) contend(key zones.Key, conflicts []zones.Key) (gone bool) {
 func (c *Catalog) admit(v *version, x *crossed, key zones.Key, effective zones.Resource) bool {
 	for _, rival := range x.conflicts {
 		if c.isHeld(rival) || c.isLeaving(rival) {
-			continue // it is only there because the guard keeps it
+			continue // only the guard keeps it
 		}
 		if _, revision := c.effective(rival); revision <= v.revision {
 			return false
@@ -345,7 +345,7 @@ func (c *Catalog) admit(v *version, x *crossed, key zones.Key, effective zones.R
 	before := c.cross(key, effective)
 	if v.revision > c.accepted && len(x.problems.Coded(zones.CodeNoAnswer)) > 0 &&
 		len(before.problems.Coded(zones.CodeNoAnswer)) == 0 {
-		return false // the one before has an answer
+		return false // the version in service has an answer
 	}
 	lacks := func(p zones.Problem) bool {
 		return !p.Warning && p.Code != zones.CodeConflict && !(p.Code == zones.CodeNoAnswer && v.revision <= c.accepted)
@@ -353,8 +353,8 @@ func (c *Catalog) admit(v *version, x *crossed, key zones.Key, effective zones.R
 	return !slices.ContainsFunc(x.problems, lacks) || slices.ContainsFunc(before.problems, lacks)
 }
 
-// yield takes a resource out of service in favour of one that excludes it and is older. Unless there is something
-// newer, or the guard only kept it, it waits for its place to become free.
+// yield takes a resource out of service in favour of an older one that excludes it. It then waits for its place to
+// become free, unless there is a newer version, or only the guard kept it.
 func (c *Catalog) yield(rival zones.Key) {
 	r, revision := c.effective(rival)
 	if r == nil {
@@ -372,7 +372,7 @@ func (c *Catalog) yield(rival zones.Key) {
 	c.dirty[rival] = struct{}{}
 }
 
-// take makes a version the effective one and looks after those that depend on it.
+// take makes a version the effective one, and marks what depends on it.
 func (c *Catalog) take(key zones.Key, r zones.Resource, revision int64) {
 	if record, ok := r.(*zones.Record); ok {
 		changed, isNew := c.putRecord(record, revision)
@@ -397,9 +397,9 @@ func (c *Catalog) take(key zones.Key, r zones.Resource, revision int64) {
 		c.unsettle(key)
 	}
 	if zone, ok := r.(*zones.Zone); ok && before == nil {
-		c.reckon(key, revision) // its state was not there when it was staged
+		c.reckon(key, revision) // its zone's state did not exist when it was staged
 		if parent := c.zoneOf(zones.ParentName(zone.Origin)); parent != nil && len(c.state(zone.Origin).policies) > 0 {
-			c.loseZone(parent, revision) // they were there
+			c.loseZone(parent, revision) // the origin above had them before
 		}
 	}
 	if same {
@@ -421,7 +421,7 @@ func (c *Catalog) mark(key zones.Key) {
 	}
 }
 
-// note keeps a resource's problems.
+// note stores a resource's problems.
 func (c *Catalog) note(key zones.Key, problems zones.Problems, revision int64) {
 	if len(problems) == 0 {
 		delete(c.problems, key)

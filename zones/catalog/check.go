@@ -6,16 +6,16 @@ import (
 	"leeward/zones"
 )
 
-// Check validates documents as a whole, with the code that a server has for what is in service. unread are the problems
-// that reading the documents found: what they are about counts as there, so that nothing is reported twice. They are
-// not in the result. Documents of one key are merged first, as Merge does.
+// Check validates documents as a whole, with the same code as a server. unread are the problems found while the
+// documents were read. What they are about counts as existing, so that nothing is reported twice; they are not in the
+// result. Documents with the same key are merged first, as Merge does.
 //
-// Where two resources exclude each other, the later document has the problem.
+// If two resources exclude each other, the later document has the problem.
 func Check(docs []zones.Document, unread ...zones.Problem) zones.Problems {
 	return CheckAt(time.Now(), docs, unread...)
 }
 
-// CheckAt is Check at another time, which is before or after the end of an override.
+// CheckAt is Check at another time, which matters for overrides that have ended by then.
 func CheckAt(now time.Time, docs []zones.Document, unread ...zones.Problem) zones.Problems {
 	docs, problems := zones.Merge(docs)
 	c := New(func() time.Time { return now })

@@ -9,10 +9,10 @@ import (
 	"leeward/zones"
 )
 
-// crossed is what a resource's checks against all others found.
+// crossed is the result of checking a resource against all others.
 type crossed struct {
 	problems  zones.Problems
-	conflicts []zones.Key // effective resources that it cannot stand beside
+	conflicts []zones.Key // effective resources that exclude it
 }
 
 func (x *crossed) add(code zones.Code, field, format string, args ...any) {
@@ -48,7 +48,7 @@ func (c *Catalog) cross(key zones.Key, r zones.Resource) crossed {
 	return x
 }
 
-// crossReferences checks that what a resource names is there. It returns what of it is.
+// crossReferences checks that what a resource names exists. It returns the references that do.
 func (c *Catalog) crossReferences(x *crossed, r zones.Resource) (named []zones.Reference) {
 	for ref := range zones.References(r) {
 		key := ref.Key()
@@ -100,8 +100,8 @@ func (c *Catalog) crossZone(x *crossed, z *zones.Zone) {
 	}
 }
 
-// crossCut checks that a signed zone above delegates this one. If it does not, it proves that the name does not exist,
-// and the DS of this zone with it (RFC 4035 section 5.2).
+// crossCut checks that a signed zone above delegates this one. Otherwise the zone above proves that the name does not
+// exist, and neither does the DS of this zone (RFC 4035 section 5.2).
 func (c *Catalog) crossCut(x *crossed, z *zones.Zone) {
 	parent := c.zoneOf(zones.ParentName(z.Origin))
 	if parent == nil || !parent.zone.Signed() || parent.zone.Secondary() { // of which the primary knows the cuts
@@ -123,7 +123,7 @@ func hasType(sets packed, kinds ...string) bool {
 
 func (c *Catalog) crossRecord(x *crossed, r *zones.Record) {
 	name := zones.FullName(r.Owner, r.Origin)
-	state := c.states[r.Origin] // that there is no Zone is said by orphans, for all records of an origin at once
+	state := c.states[r.Origin] // orphans reports a missing Zone, once for all records of an origin
 	var sets packed
 	if state != nil {
 		sets = state.owners[r.Owner]
@@ -188,7 +188,7 @@ func (c *Catalog) crossEndpoint(x *crossed, key zones.Key, e *zones.Endpoint) {
 	}
 }
 
-// crossPolicy checks a policy, of which named is what it names and is there.
+// crossPolicy checks a policy. named are the resources that it names and that exist.
 func (c *Catalog) crossPolicy(x *crossed, p *zones.Policy, named []zones.Reference) {
 	if home := c.zoneOf(p.Name); home != nil {
 		c.crossName(x, p, home)
@@ -210,7 +210,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *zones.Policy, named []zones.Referen
 	}
 	for ref := range zones.References(p) {
 		if ref.Kind == zones.KindPool && (c.unread[ref.Key()] || c.missing[ref.Name]) {
-			return // more would be there if all could be read
+			return // if everything could be read, there would be more
 		}
 	}
 	if !slices.ContainsFunc(pools, func(pool string) bool { return len(c.endpoints[pool]) > 0 }) {
@@ -225,7 +225,7 @@ func (c *Catalog) crossPolicy(x *crossed, p *zones.Policy, named []zones.Referen
 	c.crossCapacity(x, p, pools)
 }
 
-// crossCapacity checks what a policy that goes by loads needs of its pools.
+// crossCapacity checks that pools have what a policy by load needs.
 func (c *Catalog) crossCapacity(x *crossed, p *zones.Policy, pools []string) {
 	if !p.Spill && p.Pick != zones.PickLeastLoad {
 		return
@@ -234,7 +234,7 @@ func (c *Catalog) crossCapacity(x *crossed, p *zones.Policy, pools []string) {
 	if !p.Spill {
 		field = "pick"
 	}
-	named, addressed := "", "" // a pool of endpoints that are answered by name, and one of others
+	named, addressed := "", "" // a pool that is answered by name, and one by address
 	for i, name := range pools {
 		if slices.Index(pools, name) < i {
 			continue
@@ -275,8 +275,7 @@ func (c *Catalog) crossCapacity(x *crossed, p *zones.Policy, pools []string) {
 	}
 }
 
-// crossNumber checks that what a pool has fits where all of it is said: into an answer where the policy picks all, and
-// into a transfer.
+// crossNumber checks that all addresses of a pool fit into an answer, if the policy picks all, and into a transfer.
 func (c *Catalog) crossNumber(x *crossed, p *zones.Policy, pools []string) {
 	for i, pool := range pools {
 		if slices.Index(pools, pool) < i {
@@ -304,11 +303,11 @@ func (c *Catalog) crossNumber(x *crossed, p *zones.Policy, pools []string) {
 	}
 }
 
-// crossFamilies warns where one rule has addresses of a family and another has none: resolvers keep that there are none
-// for all of their clients, and not for those of whom it was said (RFC 7871 section 7.4). What hostnames stand for is
+// crossFamilies warns if one rule has addresses of a family and another has none. Resolvers cache "no such addresses"
+// for all of their clients, not only for those that it was said of (RFC 7871 section 7.4). What hostnames resolve to is
 // not known here.
 func (c *Catalog) crossFamilies(x *crossed, p *zones.Policy) {
-	with, without := [2]int{-1, -1}, [2]int{-1, -1} // the first rule that has, and has not
+	with, without := [2]int{-1, -1}, [2]int{-1, -1} // the first rule with addresses, and the first without
 	for i, rule := range p.Rules {
 		var has [2]bool
 		for _, pool := range rule.PoolNames() {
@@ -320,7 +319,7 @@ func (c *Catalog) crossFamilies(x *crossed, p *zones.Policy) {
 			}
 		}
 		if !has[0] && !has[1] {
-			continue // that is said otherwise, or meant
+			continue // that is reported elsewhere, or intended
 		}
 		for f := range has {
 			if to := map[bool]*[2]int{true: &with, false: &without}[has[f]]; to[f] < 0 {
@@ -338,7 +337,7 @@ func (c *Catalog) crossFamilies(x *crossed, p *zones.Policy) {
 	}
 }
 
-// crossHomeless says that a name is outside of all zones.
+// crossHomeless reports that a name is outside of all zones.
 func (c *Catalog) crossHomeless(x *crossed, p *zones.Policy) {
 	for name := p.Name; name != ""; name = zones.ParentName(name) {
 		if c.unread[zones.KeyOf(zones.KindZone, name)] {
@@ -349,8 +348,8 @@ func (c *Catalog) crossHomeless(x *crossed, p *zones.Policy) {
 	x.problems[len(x.problems)-1].Missing = zones.KeyOf(zones.KindZone, p.Name)
 }
 
-// known lists what there is of a kind for a message, unless that is so much that looking for the nearest takes long:
-// thousands may miss the same thing at once.
+// known lists the resources of a kind for a message. It leaves the list out if there are so many that finding the
+// nearest takes long, as thousands may miss the same thing at once.
 func (c *Catalog) known(kind zones.Kind, written string) string {
 	if n := len(c.slots[kind]); n > 200 {
 		return fmt.Sprintf("%d others are known", n)
@@ -362,7 +361,7 @@ func (c *Catalog) known(kind zones.Kind, written string) string {
 	return zones.Known(written, names)
 }
 
-// crossName checks what else is at the policy's name, and above it in its zone.
+// crossName checks what else stands at the policy's name, and above it in the zone.
 func (c *Catalog) crossName(x *crossed, p *zones.Policy, home *zoneState) {
 	owner := zones.OwnerWithin(p.Name, home.origin)
 	for sets := home.owners[owner]; sets != ""; {
@@ -395,7 +394,7 @@ func (c *Catalog) crossName(x *crossed, p *zones.Policy, home *zoneState) {
 	}
 }
 
-// crossPlace checks that a pool of nearest has a place.
+// crossPlace checks that a pool of nearest has coordinates.
 func (c *Catalog) crossPlace(x *crossed, ref zones.Reference) {
 	name := c.slots[zones.KindPool][ref.Key()].resource.(*zones.Pool).Region
 	r := c.slots[zones.KindRegion][zones.KeyOf(zones.KindRegion, name)]
@@ -406,8 +405,8 @@ func (c *Catalog) crossPlace(x *crossed, ref zones.Reference) {
 	}
 }
 
-// crossDetection checks that answers do not outlive the time that it takes to see a failure: a policy that promises its
-// clients something new every few seconds, and has nothing new to say for a minute, only makes queries.
+// crossDetection checks that answers do not expire much sooner than a failure is noticed. If clients ask every few
+// seconds but a failure takes a minute to show, the short TTL only causes queries.
 func (c *Catalog) crossDetection(x *crossed, p *zones.Policy, pools []string) {
 	ttl := p.TTL.Or(zones.DefaultPolicyTTL)
 	var slowest *zones.Monitor
@@ -434,5 +433,5 @@ func (c *Catalog) crossDetection(x *crossed, p *zones.Policy, pools []string) {
 		zones.Duration(ttl), zones.Duration(takes), slowest.Name, slowest.EffectiveFall(),
 		zones.Duration(slowest.EffectiveInterval()),
 		zones.Duration(slowest.EffectiveTimeout()), zones.Duration(atLeast))
-	x.problems[len(x.problems)-1].Warning = true // many ask that often on purpose
+	x.problems[len(x.problems)-1].Warning = true // many do that on purpose
 }

@@ -6,7 +6,7 @@ import (
 	"leeward/zones"
 )
 
-// touched marks as dirty the resources that are affected when a resource appears or goes.
+// touched marks the resources dirty that are affected when a resource appears or goes.
 func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 	c.disturb(key)
 	switch r := r.(type) {
@@ -44,8 +44,8 @@ func (c *Catalog) touched(key zones.Key, r zones.Resource) {
 	}
 }
 
-// altered marks as dirty the resources that are affected by how a resource has changed. For most kinds, others depend
-// on its presence only.
+// altered marks the resources dirty that are affected by how a resource has changed. For most kinds, others depend only
+// on its existence.
 func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 	switch after := after.(type) {
 	case *zones.Zone:
@@ -87,22 +87,23 @@ func (c *Catalog) altered(key zones.Key, before, after zones.Resource) {
 	}
 }
 
-// disturbLists marks the catalog zones that are made here: they list zones, and say of which nobody may transfer them.
+// disturbLists marks the catalog zones dirty that are made here, as they list other zones and warn of those that nobody
+// may transfer.
 func (c *Catalog) disturbLists() {
 	for origin := range c.lists {
 		c.dirty[zones.KeyOf(zones.KindZone, origin)] = struct{}{}
 	}
 }
 
-// disturbList marks a zone if it is one of these.
+// disturbList marks a zone dirty if it is a catalog zone that is made here.
 func (c *Catalog) disturbList(z *zoneState) {
 	if z != nil && c.lists[z.origin] != nil {
 		c.dirty[zones.KeyOf(zones.KindZone, z.origin)] = struct{}{}
 	}
 }
 
-// outline is what the checks of policies see of an endpoint. A pool can have thousands of policies, and they need not
-// be checked again if only an endpoint's address or weight has changed.
+// outline is the part of an endpoint that the checks of policies use. A pool can have thousands of policies, and they
+// need no new check if only an endpoint's address or weight has changed.
 type outline struct {
 	hostname                        string
 	flatten, ipv4, ipv6, lastResort bool
@@ -121,7 +122,7 @@ func (c *Catalog) touchedEndpoint(e *zones.Endpoint) {
 	c.disturbPolicies(zones.KeyOf(zones.KindPool, e.Pool))
 }
 
-// touchedAddresses marks the endpoint's pool dirty, and those who have its addresses in that pool.
+// touchedAddresses marks the endpoint's pool dirty, and the endpoints of that pool that share its addresses.
 func (c *Catalog) touchedAddresses(e *zones.Endpoint) {
 	pool := zones.KeyOf(zones.KindPool, e.Pool)
 	if c.slots[zones.KindPool][pool] != nil || c.waiting[pool] != nil {
@@ -141,14 +142,14 @@ func (c *Catalog) disturbPolicies(pool zones.Key) {
 	}
 }
 
-// disturb marks all dirty that name a key or place.
+// disturb marks everything dirty that names a key or place.
 func (c *Catalog) disturb(target zones.Key) {
 	for referrer := range c.referrers[target] {
 		c.dirty[referrer] = struct{}{}
 	}
 }
 
-// touchedZone marks what is nearest to a zone that came or went, and leaves the rest to disturbMoved.
+// touchedZone marks the zone's neighbours dirty when it came or went, and leaves the rest to disturbMoved.
 func (c *Catalog) touchedZone(z *zones.Zone) {
 	c.moved[z.Origin] = struct{}{}
 	c.disturbLists()
@@ -161,8 +162,8 @@ func (c *Catalog) touchedZone(z *zones.Zone) {
 	}
 }
 
-// disturbMoved marks as dirty the policies and records in or below zones that came or went, and the zones below them
-// where a zone is signed. One batch can have thousands of such zones, so each zone, policy, record and problem is
+// disturbMoved marks the policies and records dirty that are in or below zones that came or went, and, for signed
+// zones, the zones below. One batch can have thousands of such zones, so each zone, policy, record and problem is
 // looked at once for all of them.
 func (c *Catalog) disturbMoved() {
 	if len(c.moved) == 0 {
@@ -184,7 +185,7 @@ func (c *Catalog) disturbMoved() {
 		}
 	}
 	policies(c.homeless)
-	above := map[*zoneState]bool{} // that can have policies or records below one that moved
+	above := map[*zoneState]bool{} // zones that can have policies or records below one that moved
 	signed := false
 	for origin := range c.moved {
 		if z := c.states[origin]; z != nil {

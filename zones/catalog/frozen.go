@@ -8,15 +8,15 @@ import (
 	"leeward/zones"
 )
 
-// Frozen is what was effective in a Catalog at one moment, whatever has become of it since. It shares the records'
-// memory with the Catalog: of a million it takes 32 MB more, and unpacks one at a time. It never changes.
+// Frozen is what was effective in a Catalog at one moment. It never changes, whatever becomes of the Catalog. It shares
+// the records' memory with the Catalog, so a million records take 32 MB more; each is unpacked when it is needed.
 type Frozen struct {
-	rest   []zones.Resource // all but records, by kind and key
+	rest   []zones.Resource // everything except records, by kind and key
 	after  int              // how many of rest come before the records
 	states []frozenState
 	count  int
 
-	Serials zones.Serials // that go with it
+	Serials zones.Serials // the serials at that moment
 }
 
 // frozenState is an origin's records.
@@ -30,8 +30,7 @@ type frozenOwner struct {
 	sets  packed
 }
 
-// Freeze returns what is effective now. The time it takes is a map's walk: some tens of milliseconds for a million
-// records.
+// Freeze returns what is effective now. It walks a map, which takes some tens of milliseconds for a million records.
 func (c *Catalog) Freeze() *Frozen {
 	f := &Frozen{Serials: c.Serials()}
 	for _, kind := range zones.Kinds {
@@ -57,11 +56,11 @@ func (c *Catalog) Freeze() *Frozen {
 	return f
 }
 
-// Len returns how many resources there are.
+// Len returns the number of resources.
 func (f *Frozen) Len() int { return f.count }
 
-// All goes through the resources, kind by kind as Kinds has them; Records, of one zone in any order, are made on the
-// way.
+// All returns the resources kind by kind, in the order of Kinds. Records come zone by zone, in any order within one,
+// and are unpacked on the way.
 func (f *Frozen) All() iter.Seq[zones.Resource] {
 	return func(yield func(zones.Resource) bool) {
 		for _, r := range f.rest[:f.after] {

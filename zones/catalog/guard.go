@@ -11,7 +11,7 @@ import (
 // The guard's limits.
 const (
 	guardWindow = time.Minute
-	guardLeast  = 10 // of fewer resources than these, more than half may go
+	guardLeast  = 10 // of fewer resources, more than half may go
 )
 
 // removal is a resource that a batch removes.
@@ -20,16 +20,16 @@ type removal struct {
 	revision int64
 }
 
-// peak remembers how many there were at most within the last minute.
+// peak remembers the highest number within the last minute.
 type peak struct{ before []sample }
 
-// sample says that there were n until a time.
+// sample says that there were n until that time.
 type sample struct {
 	until time.Time
 	n     int
 }
 
-// of returns the most there were, n being how many there are now.
+// of returns the highest number within the last minute; n is the number now.
 func (p *peak) of(now time.Time, n int) int {
 	p.before = slices.DeleteFunc(p.before, func(s sample) bool { return now.Sub(s.until) > guardWindow })
 	for _, s := range p.before {
@@ -38,13 +38,14 @@ func (p *peak) of(now time.Time, n int) int {
 	return n
 }
 
-// note keeps that there were n until now.
+// note remembers that there were n until now.
 func (p *peak) note(now time.Time, n int) {
 	p.of(now, n)
 	p.before = append(p.before, sample{now, n})
 }
 
-// count returns how many resources are effective. Overrides do not count: they come and go, with leases too.
+// count returns how many resources are effective. Overrides do not count, as they come and go on purpose, also by
+// leases.
 func (c *Catalog) count() int {
 	n := 0
 	for _, kind := range zones.Kinds {
@@ -66,8 +67,8 @@ func (c *Catalog) countOf(kind zones.Kind) int {
 	return n
 }
 
-// removals returns what a batch removes of what is effective or waiting: what it says is gone, or, where it names
-// everything, what it does not name. What is held already stays held.
+// removals returns which effective or waiting resources a batch removes: those that it says are gone, or, if it names
+// everything, those that it does not name. What is already held is not among them.
 func (c *Catalog) removals(changes []zones.Change, b zones.Batch) []removal {
 	var gone []removal
 	if !b.Full {
@@ -124,15 +125,15 @@ func findRemoval(sorted []removal, key zones.Key) (int, bool) {
 	return slices.BinarySearchFunc(sorted, key, func(r removal, key zones.Key) int { return cmp.Compare(r.key, key) })
 }
 
-// guard carries removals out, which are sorted by key, but for those that it holds back. What was meant is not judged.
-// What is doubted passes only if it is accepted from now on.
+// guard carries out removals, which are sorted by key, except those that it holds back. It does not judge removals that
+// were meant. Those that are doubted pass only if they are accepted from now on.
 func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 	var pass, suspect []removal
 	for _, r := range gone {
 		c.lose(r.key, r.revision)
 		if c.waiting[r.key] != nil {
 			c.wait(r.key, nil)
-			c.dirty[r.key] = struct{}{} // what its problems are is said of the effective version from now on
+			c.dirty[r.key] = struct{}{} // from now on its problems are those of the effective version
 		}
 		held, isHeld := c.held.by[r.key]
 		_, effective := c.version(r.key)
@@ -169,8 +170,8 @@ func (c *Catalog) guard(gone []removal, meant, doubted bool) {
 	c.relent()
 }
 
-// release carries out what is held and has been accepted: all up to a revision, or these keys. Only a batch that
-// accepts something can let anything go.
+// release carries out held removals that have been accepted: all up to a revision, or these keys. Only a batch that
+// accepts something can release anything.
 func (c *Catalog) release(all bool, keys map[zones.Key]int64) {
 	var pass []removal
 	look := func(key zones.Key, h heldBack) {
@@ -192,8 +193,8 @@ func (c *Catalog) release(all bool, keys map[zones.Key]int64) {
 	c.carryOut(pass)
 }
 
-// isGranted reports whether the removal of a key was accepted by itself: after the version was put that is in service.
-// Later versions have to be accepted anew.
+// isGranted reports whether the removal of a key was accepted by itself, after the version in service was put. The
+// removal of a later version has to be accepted again.
 func (c *Catalog) isGranted(key zones.Key) bool {
 	if len(c.granted) == 0 {
 		return false
@@ -231,7 +232,7 @@ func (c *Catalog) carryOut(gone []removal) {
 		c.lose(r.key, c.revision)
 		c.unhold(r.key)
 		c.unsettle(r.key)
-		if kind != zones.KindRecord { // who is to be looked at can depend on where it is now
+		if kind != zones.KindRecord { // who depends on it can be a matter of where it is now
 			c.touched(r.key, resource)
 		}
 		c.remove(r.key)

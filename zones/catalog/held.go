@@ -11,15 +11,15 @@ import (
 // Held is a removal that the guard holds back: the resource stays in service.
 type Held struct {
 	Key      zones.Key
-	Why      string // what would happen
-	Revision int64  // accepting this revision, or a later one, lets it through
+	Why      string // what the removal would do
+	Revision int64  // accepting this revision, or a later one, carries it out
 }
 
-// heldBack says why one removal is held, and how that can end. There may be a million, so it is small.
+// heldBack says why one removal is held, and what ends that. There may be a million of them, so it is small.
 type heldBack struct {
 	why      *reason // shared by all that are held for the same reason
 	revision int64
-	doubted  bool // only an acceptance from this revision on lets it go, and no earlier one
+	doubted  bool // only an acceptance at this revision or later counts
 }
 
 // holding is what the guard holds back.
@@ -33,12 +33,12 @@ type heldBack struct {
 // for and an acceptance, which may concern all of it.
 type holding struct {
 	by     map[zones.Key]heldBack
-	spared map[zones.Key]map[zones.Key]struct{} // under the key of their pool, or their own for regions and monitors
+	spared map[zones.Key]map[zones.Key]struct{} // under the key of their pool; regions and monitors under their own
 	again  map[zones.Key]struct{}
 
-	sorted []Held      // as listed last; never changed in place, as others may have it
-	moved  []zones.Key // held, or let go, since then
-	first  *Held       // the first by key that has come to be held in this batch; nil: none has
+	sorted []Held      // the last list; never changed in place, as others may hold it
+	moved  []zones.Key // held or released since then
+	first  *Held       // the first by key that this batch has begun to hold; nil: none
 }
 
 func newHolding() holding {
@@ -48,7 +48,7 @@ func newHolding() holding {
 	}
 }
 
-// rebase makes all that is held as if it had been removed at a revision of another history.
+// rebase treats all held removals as if they had been made at a revision of another history.
 func (h *holding) rebase(revision int64) {
 	for key, b := range h.by {
 		if b.revision = revision; b.doubted {
@@ -64,7 +64,7 @@ func (c *Catalog) isHeld(key zones.Key) bool {
 	return is
 }
 
-// list returns what is held, sorted by key. It costs as much as has changed since it was called last, and a copy.
+// list returns the held removals, sorted by key. It costs a copy, and what has changed since the last call.
 func (h *holding) list() []Held {
 	if len(h.moved) == 0 {
 		return h.sorted
@@ -88,8 +88,8 @@ func (h *holding) list() []Held {
 	return h.sorted
 }
 
-// Held returns the removals that the guard holds back, sorted by key. What they remove stays in service. The caller
-// must not change the list, which later batches leave as it is.
+// Held returns the removals that the guard holds back, sorted by key. The resources stay in service. The caller must
+// not change the list; later batches do not change it either.
 func (c *Catalog) Held() []Held { return c.held.list() }
 
 // HeldCount returns how many removals the guard holds back.
@@ -111,7 +111,7 @@ func (c *Catalog) hold(r removal, why *reason, doubted bool) {
 		h.spared[under][r.key] = struct{}{}
 		c.unsettle(r.key)
 	}
-	if len(c.waiting) > 0 { // it may be in the way of one of these, and is not any more
+	if len(c.waiting) > 0 { // it may have blocked one of these, and no longer does
 		switch resource, _ := c.effective(r.key); resource := resource.(type) {
 		case *zones.Record:
 			c.disturb(placeOf(zones.FullName(resource.Owner, resource.Origin)))
@@ -125,7 +125,8 @@ func (c *Catalog) hold(r removal, why *reason, doubted bool) {
 	}
 }
 
-// unhold forgets that a removal is held: it is carried out, or not meant any more. The resource is still in service.
+// unhold forgets that a removal is held, because it is carried out or no longer wanted. The resource is still in
+// service.
 func (c *Catalog) unhold(key zones.Key) {
 	h := &c.held
 	b, is := h.by[key]
@@ -136,7 +137,7 @@ func (c *Catalog) unhold(key zones.Key) {
 		c.unsettle(key)
 		if key.Kind() == zones.KindPool {
 			for ref := range zones.References(c.Get(key)) {
-				h.again[ref.Key()] = struct{}{} // nothing may need its region and monitor any more
+				h.again[ref.Key()] = struct{}{} // perhaps nothing needs its region and monitor any more
 			}
 		}
 		under := sparedUnder(key)
@@ -148,7 +149,7 @@ func (c *Catalog) unhold(key zones.Key) {
 	h.moved = append(h.moved, key)
 }
 
-// sparedUnder is what a spared key is found by: its pool, for an Endpoint, else itself.
+// sparedUnder returns the key that a spared key is listed under: its pool's for an Endpoint, else its own.
 func sparedUnder(key zones.Key) zones.Key {
 	if key.Kind() == zones.KindEndpoint {
 		pool, _, _ := strings.Cut(key.Name(), "/")
@@ -157,9 +158,9 @@ func sparedUnder(key zones.Key) zones.Key {
 	return key
 }
 
-// unsettle notes that the spared ones around a resource are to be judged again. It is called while the resource is
-// there: before it goes, after it has come, before and after a Policy changes, and as it is spared itself or ceases to
-// be.
+// unsettle notes that the spared removals around a resource must be judged again. It is called while the resource
+// exists: before it goes, after it has come, before and after a Policy changes, and when the resource itself becomes
+// spared or no longer is.
 func (c *Catalog) unsettle(key zones.Key) {
 	if len(c.held.spared) == 0 {
 		return
@@ -176,7 +177,7 @@ func (c *Catalog) unsettle(key zones.Key) {
 	}
 }
 
-// relent lets go of what was spared for a policy's sake, where the policy has got other endpoints meanwhile.
+// relent carries out removals that were held for a policy's sake, if the policy has got other endpoints meanwhile.
 func (c *Catalog) relent() {
 	kept := c.unsettled()
 	if len(kept) == 0 {
@@ -188,9 +189,9 @@ func (c *Catalog) relent() {
 	c.carryOut(g.free())
 }
 
-// unsettled returns the spared removals that are to be judged again: all that hang together with something that has
-// changed. Two do if one judgement looks at both: they are in pools of one policy, or one names the other. It forgets
-// what has changed.
+// unsettled returns the spared removals that must be judged again: all that are connected with something that has
+// changed. Two are connected if one judgement looks at both: they are in pools of the same policy, or one names the
+// other. It also forgets what has changed.
 func (c *Catalog) unsettled() (kept []removal) {
 	h := &c.held
 	if len(h.again) == 0 {

@@ -8,10 +8,10 @@ import (
 	"leeward/zones"
 )
 
-// What is written and has no effect is doubted here: somebody meant something by it. What can be told from the resource
-// alone is an error where it is read; this is what depends on others, or is harmless beside its neighbour.
+// A setting that has no effect is reported here, as somebody meant something by it. If the resource alone shows it, it
+// is an error where the resource is read. The cases here depend on other resources, or are harmless.
 
-// crossIdleEndpoints: what checks are to ask an endpoint for, where the pool's monitor does not ask for it.
+// crossIdleEndpoints reports settings of endpoints that are for checks, if the pool's monitor does not use them.
 func (c *Catalog) crossIdleEndpoints(x *crossed, p *zones.Pool) {
 	check := "none"
 	if p.Monitor != "" {
@@ -51,7 +51,7 @@ func (c *Catalog) crossIdleEndpoints(x *crossed, p *zones.Pool) {
 	}
 }
 
-// crossIdlePolicy: settings that another one leaves nothing to decide.
+// crossIdlePolicy reports settings that another setting makes useless.
 func (c *Catalog) crossIdlePolicy(x *crossed, p *zones.Policy, pools []string) {
 	if p.Pick == zones.PickAll && p.Answers != 0 {
 		x.warn("answers", "pick: all answers with every address; answers has no effect, take one of the two out")
@@ -73,8 +73,8 @@ func (c *Catalog) crossIdlePolicy(x *crossed, p *zones.Policy, pools []string) {
 	}
 }
 
-// mostCompared is how many rules of a policy are compared with those before them: the first come first, and a policy of
-// a thousand is made by a program.
+// mostCompared is how many rules of a policy are compared with the rules before them. The first rules match first, and
+// a policy with a thousand is made by a program.
 const mostCompared = 100
 
 func (c *Catalog) leadsAnywhere(m *zones.Map, pools []string) bool {
@@ -89,8 +89,8 @@ func (c *Catalog) leadsAnywhere(m *zones.Map, pools []string) bool {
 	return false
 }
 
-// taken reports whether each that a when names is named by a rule before it. What a database would have to tell is not
-// looked at: a country may lie within a continent, and a prefix within a country.
+// taken reports whether earlier rules name everything that a when names. It does not ask a database: a country may be
+// in a continent, and a prefix in a country.
 func taken(w *zones.When, before []zones.Rule) bool {
 	before = slices.DeleteFunc(slices.Clone(before), func(r zones.Rule) bool { return r.When == nil })
 	return len(before) > 0 &&

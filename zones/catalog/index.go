@@ -8,29 +8,29 @@ import (
 	"leeward/zones"
 )
 
-// slot is the effective version of a resource that is not a Record.
+// slot is the effective version of a resource other than a Record.
 type slot struct {
 	resource zones.Resource
 	revision int64
-	home     *zoneState // of a Policy: its zoneOf
+	home     *zoneState // for a Policy: its zoneOf
 }
 
-// version is a resource's newest version where that is not in service.
+// version is the newest version of a resource that is not in service.
 type version struct {
-	resource zones.Resource // nil: unreadable, or what it inherits cannot be
-	written  zones.Resource // the document, where it may inherit; nil: as resource has it
+	resource zones.Resource // nil: it cannot be read, or its Defaults cannot be applied
+	written  zones.Resource // the document, if it may inherit; nil: it is the resource itself
 	problems zones.Problems // why there is no resource
 	revision int64
 }
 
-// index is what a catalog finds things by. All of it but waiting speaks of effective versions.
+// index is how a catalog finds things. All of it except waiting is about effective versions.
 type index struct {
 	waiting   map[zones.Key]*version            // newest versions that are not in service
 	lacking   map[string]int                    // by origin: how many of its Zone and Records wait
 	missed    map[string]map[zones.Key]struct{} // by origin, "" for policies: what is Missed
 	lists     map[string]*zones.Zone            // by origin: the catalog zones that are made here
-	brought   map[zones.Key]struct{}            // Zones that a catalog zone has brought here, or had
-	turned    []zones.Key                       // that came to be Missed, or ceased to, since somebody looked
+	brought   map[zones.Key]struct{}            // Zones that a primary's catalog zone has, or had, brought here
+	turned    []zones.Key                       // keys that became Missed, or no longer are, since the last look
 	slots     map[zones.Kind]map[zones.Key]*slot
 	states    map[string]*zoneState // by origin
 	endpoints map[string]map[string]*zones.Endpoint
@@ -40,9 +40,9 @@ type index struct {
 	planned   map[zones.Key]*zones.Policy // policies with a schedule
 	strays    map[string]*zoneState       // by origin: those with records and without a Zone
 
-	// referrers are the resources that are to be looked at again when the key they are listed under changes: those
-	// whose effective or newest version names it. Besides resources' keys there are places: "at/<name>" for what stands
-	// at a name, "address/<pool>/<address>" for who has an address in a pool.
+	// referrers are the resources to look at again when the key that they are listed under changes: those whose
+	// effective or newest version names it. Besides the keys of resources there are places: "at/<name>" for what stands
+	// at a name, "address/<pool>/<address>" for endpoints with an address in a pool.
 	referrers map[zones.Key]map[zones.Key]struct{}
 
 	replaced replacing
@@ -65,7 +65,7 @@ func newIndex() index {
 	return x
 }
 
-// splitRecord takes a Record's key apart without allocating.
+// splitRecord splits a Record's key without allocating.
 func splitRecord(key zones.Key) (origin, owner, kind string, ok bool) {
 	rest, isRecord := strings.CutPrefix(string(key), "records/")
 	origin, rest, found := strings.Cut(rest, "/")
@@ -76,7 +76,7 @@ func splitRecord(key zones.Key) (origin, owner, kind string, ok bool) {
 	return origin, rest[:last], rest[last+1:], true
 }
 
-// effective returns a resource's effective version and its revision, nil if there is none.
+// effective returns a resource's effective version and its revision, or nil if there is none.
 func (x *index) effective(key zones.Key) (zones.Resource, int64) {
 	if origin, owner, kind, ok := splitRecord(key); ok {
 		if z := x.states[origin]; z != nil {
@@ -92,7 +92,8 @@ func (x *index) effective(key zones.Key) (zones.Resource, int64) {
 	return nil, 0
 }
 
-// version returns the revision of a resource's effective version, and whether there is one. It makes no Record.
+// version returns the revision of a resource's effective version, and whether there is one. It does not unpack a
+// Record.
 func (x *index) version(key zones.Key) (revision int64, is bool) {
 	if origin, owner, kind, ok := splitRecord(key); ok {
 		if z := x.states[origin]; z != nil {
@@ -119,7 +120,7 @@ func (x *index) state(origin string) *zoneState {
 	return z
 }
 
-// strayed notes whether an origin has records and no Zone, after either has changed.
+// strayed notes whether an origin has records but no Zone, after either has changed.
 func (x *index) strayed(z *zoneState) {
 	if z.zone == nil && z.records > 0 {
 		x.strays[z.origin] = z
@@ -128,14 +129,14 @@ func (x *index) strayed(z *zoneState) {
 	}
 }
 
-// drop forgets a state that nothing is in any more. Its serial goes with it.
+// drop forgets a state with nothing in it, and its serial.
 func (x *index) drop(z *zoneState) {
 	if z.zone == nil && z.records == 0 && len(z.policies) == 0 {
 		delete(x.states, z.origin)
 	}
 }
 
-// zoneOf returns the longest origin that holds the name and has a Zone, nil if there is none.
+// zoneOf returns the longest origin that holds the name and has a Zone, or nil.
 func (x *index) zoneOf(name string) *zoneState {
 	for ; name != ""; name = zones.ParentName(name) {
 		if z := x.states[name]; z != nil && z.zone != nil {
@@ -145,7 +146,7 @@ func (x *index) zoneOf(name string) *zoneState {
 	return nil
 }
 
-// home returns where policies of a zone are kept; nil: of none.
+// home returns the map of a zone's policies; for nil, the map of policies without a zone.
 func (x *index) home(z *zoneState) map[string]*zones.Policy {
 	if z != nil {
 		return z.policies
@@ -153,7 +154,7 @@ func (x *index) home(z *zoneState) map[string]*zones.Policy {
 	return x.homeless
 }
 
-// rehome moves policies that a zone that came or went is home to, or was.
+// rehome moves the policies whose zone has come or gone.
 func (x *index) rehome(origin string) {
 	from := []map[string]*zones.Policy{x.homeless}
 	if z := x.states[origin]; z != nil {
@@ -180,7 +181,7 @@ func (x *index) rehome(origin string) {
 	}
 }
 
-// wait makes a version the newest one, not in service; nil: the effective one is the newest.
+// wait makes v the newest version, which is not in service. nil: the effective version is the newest.
 func (x *index) wait(key zones.Key, v *version) {
 	x.list(key, false)
 	if before := x.waiting[key]; (before == nil) != (v == nil) {
@@ -195,7 +196,7 @@ func (x *index) wait(key zones.Key, v *version) {
 	x.miss(key)
 }
 
-// lack counts that a key has begun to wait, or has ceased to.
+// lack counts that a key has begun to wait, or no longer waits.
 func (x *index) lack(key zones.Key, waits bool) {
 	origin, _, _, isRecord := splitRecord(key)
 	if !isRecord {
@@ -211,8 +212,8 @@ func (x *index) lack(key zones.Key, waits bool) {
 	}
 }
 
-// hollow reports whether it is known that there is a zone of that origin, or names in it, and nothing of what is there
-// can be used: its Zone has never been readable, or none of its Records has been and no policy answers in it.
+// hollow reports whether there is a zone of that origin, or names in it, but nothing that can be used: its Zone was
+// never readable, or none of its Records was and no policy answers in it.
 func (x *index) hollow(origin string) bool {
 	if x.lacking[origin] == 0 {
 		return false
@@ -280,8 +281,8 @@ func (x *index) put(key zones.Key, r zones.Resource, revision int64) {
 	x.miss(key)
 }
 
-// putRecord is put for a Record. It reports whether that changed anything but its revision, and whether it was not
-// there before.
+// putRecord is put for a Record. changed is true if more than the revision changed, isNew if the record did not exist
+// before.
 func (x *index) putRecord(r *zones.Record, revision int64) (changed, isNew bool) {
 	if x.replaced.was != nil {
 		x.replaces(r.Key(), r)
@@ -297,7 +298,7 @@ func (x *index) putRecord(r *zones.Record, revision int64) (changed, isNew bool)
 	return changed, isNew
 }
 
-// release takes an endpoint off its addresses.
+// release removes an endpoint from its addresses.
 func (x *index) release(key zones.Key, e *zones.Endpoint) {
 	for _, a := range e.Addresses {
 		hs := slices.DeleteFunc(x.holders[a], func(k zones.Key) bool { return k == key })
@@ -311,7 +312,7 @@ func (x *index) release(key zones.Key, e *zones.Endpoint) {
 	}
 }
 
-// remove takes the effective version out.
+// remove removes the effective version.
 func (x *index) remove(key zones.Key) {
 	x.replaces(key, nil)
 	if origin, owner, kind, ok := splitRecord(key); ok {
@@ -351,7 +352,7 @@ func (x *index) remove(key zones.Key) {
 	x.miss(key)
 }
 
-// list puts a resource under all that its versions name, or takes it off there.
+// list lists a resource under everything that its versions name, or removes it there.
 func (x *index) list(key zones.Key, on bool) {
 	var targets []zones.Key
 	if s := x.slots[key.Kind()][key]; s != nil {
@@ -375,8 +376,8 @@ func (x *index) list(key zones.Key, on bool) {
 	}
 }
 
-// listedUnder returns the keys and places under which a resource is listed. Those of a version that waits for its turn
-// are more: what stands in its way may go.
+// listedUnder returns the keys and places under which a resource is listed. A waiting version has more, as whatever is
+// in its way may go.
 func listedUnder(r zones.Resource, waiting bool) []zones.Key {
 	var keys []zones.Key
 	for ref := range zones.References(r) {

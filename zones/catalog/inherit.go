@@ -15,7 +15,8 @@ import (
 // A Defaults that names what is not there is not taken into service, even if there was none before: all of its kind
 // would name it in vain.
 
-// inherit returns the version that a document stands for. wrong says why its Defaults cannot be applied to it.
+// inherit returns the version that a document stands for, with the values of its Defaults. wrong says why the Defaults
+// cannot be applied to it.
 func (c *Catalog) inherit(r zones.Resource) (merged zones.Resource, wrong zones.Problems) {
 	kind := r.Key().Kind()
 	var d *zones.Defaults
@@ -34,7 +35,7 @@ func (c *Catalog) inherit(r zones.Resource) (merged zones.Resource, wrong zones.
 	return merged, wrong
 }
 
-// uninherited says why the Defaults of a resource's kind cannot be applied to the version that is in service.
+// uninherited says why the Defaults of a resource's kind cannot be applied to the version in service.
 func (c *Catalog) uninherited(r zones.Resource) zones.Problems {
 	if !mayInherit(r) {
 		return nil
@@ -43,7 +44,8 @@ func (c *Catalog) uninherited(r zones.Resource) zones.Problems {
 	return wrong
 }
 
-// mayInherit reports whether there can be a Defaults for a resource. It is asked of all, and there may be a million.
+// mayInherit reports whether a resource's kind can have a Defaults. It is called for every resource, and there may be a
+// million.
 func mayInherit(r zones.Resource) bool {
 	switch r.(type) {
 	case *zones.Pool, *zones.Monitor, *zones.Policy:
@@ -60,14 +62,14 @@ func (c *Catalog) stageInherited(key zones.Key, document zones.Resource, revisio
 		if effective, _ := c.effective(key); effective != nil {
 			v.resource, v.problems = nil, wrong
 		} else {
-			v.resource = zones.Written(document) // which is good by itself; cross says what it lacks
+			v.resource = zones.Written(document) // it is valid by itself; cross says what it lacks
 		}
 	}
 	c.wait(key, v)
 	c.consider(key)
 }
 
-// reinherit makes all resources of a kind anew after its Defaults has changed.
+// reinherit makes all resources of a kind again after its Defaults has changed.
 func (c *Catalog) reinherit(kind zones.Kind) {
 	for key, v := range c.waiting {
 		if key.Kind() != kind || v.resource == nil && v.written == nil {
@@ -94,8 +96,8 @@ func (c *Catalog) reinherit(kind zones.Kind) {
 	}
 }
 
-// pinned returns what a copy is to keep of a resource in service. Where that has not the values that its Defaults gives
-// now, they are written out.
+// pinned returns what the copy on disk should have for a resource in service. If the resource does not have the values
+// that its Defaults gives now, they are written out.
 func (c *Catalog) pinned(r zones.Resource) zones.Resource {
 	if !mayInherit(r) {
 		return r

@@ -26,7 +26,7 @@ func (c *Catalog) crossHostnames(x *crossed, p *zones.Policy, pools []string) {
 	}
 }
 
-// named returns the endpoints of pools that are given by a hostname.
+// named returns the pools' endpoints that have a hostname.
 func (c *Catalog) named(pools []string) (es []*zones.Endpoint) {
 	for _, pool := range pools {
 		for _, e := range c.endpoints[pool] {
@@ -39,8 +39,8 @@ func (c *Catalog) named(pools []string) (es []*zones.Endpoint) {
 	return es
 }
 
-// leads returns the names by which one leads to another within our zones, from the one on; nil if it does not. been are
-// names that are known not to.
+// leads returns the chain of names within our zones that leads from one name to another, or nil. been has names that
+// are known not to lead there.
 func (c *Catalog) leads(name, to string, been map[string]bool) []string {
 	switch {
 	case name == to:
@@ -57,7 +57,7 @@ func (c *Catalog) leads(name, to string, been map[string]bool) []string {
 	return nil
 }
 
-// onward returns the names that a name of our zones stands for.
+// onward returns the names that a name in our zones is an alias of.
 func (c *Catalog) onward(name string) (names []string) {
 	home := c.zoneOf(name)
 	if home == nil {

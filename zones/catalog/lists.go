@@ -15,23 +15,23 @@ type Listed struct {
 	Origin string
 	Group  string
 	Open   bool // somebody may transfer it
-	Missed bool // it is known to be there, and nothing of it can be read
+	Missed bool // it exists, but nothing of it can be read
 }
 
-// Label is the unique label that a catalog lists the member by (RFC 9432 section 4.1): the same on every server, and
-// for as long as the zone is called that.
+// Label is the unique label under which a catalog lists the member (RFC 9432 section 4.1). It is the same on every
+// server, for as long as the zone has its name.
 func (l Listed) Label() string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(l.Origin)))[:zones.LabelLength]
 }
 
-// Members returns what a catalog zone that is made here lists, by origin. Other catalog zones are no members, nor is
-// what one of them has brought here: who is to have that takes the catalog that it is in.
+// Members returns the zones that a catalog zone made here lists, by origin. It lists no other catalog zones, and no
+// zones that one of them has brought here: whoever should have those takes the catalog that they are in.
 func (c *Catalog) Members(catalog *zones.Zone) []Listed {
 	all, everybody := zones.Membership{}, false
 	named := map[string]string{}
 	for _, text := range catalog.Transfer.Members {
 		if m, err := zones.ParseMember(text); err != nil {
-			continue // validation does not let it pass
+			continue // validation refuses it
 		} else if m.Origin == zones.AllZones {
 			all, everybody = m, true
 		} else {
@@ -73,7 +73,7 @@ func (c *Catalog) Catalogs() []*zones.Zone {
 	return all
 }
 
-// crossLists checks a catalog zone that is made here against the zones that there are.
+// crossLists checks a catalog zone made here against the zones that exist.
 func (c *Catalog) crossLists(x *crossed, z *zones.Zone) {
 	if z.Serial != nil {
 		x.add(zones.CodeReference, "transfer.members",

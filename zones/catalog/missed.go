@@ -8,11 +8,10 @@ import (
 	"leeward/zones"
 )
 
-// If the only version of a Record or Policy cannot be read, it is known to exist, but not what it says. To answer as if
-// it did not exist would be a lie that caches keep, so whoever serves the zone has to know of it.
+// If the only version of a Record or Policy cannot be read, the catalog knows that it exists, but not what it says. An
+// answer as if it did not exist would be false, and caches would keep it, so the zone's servers have to know.
 
-// Missed reports whether there is a Record or Policy of that key, and no version of it that can be read, nor has there
-// been one.
+// Missed reports whether there is a Record or Policy of that key, but no version of it that can be read, now or before.
 func (c *Catalog) Missed(key zones.Key) bool {
 	_, is := c.missed[missedIn(key)][key]
 	return is
@@ -29,7 +28,7 @@ func (c *Catalog) MissedRecords(origin string) []zones.Key {
 // MissedPolicies returns the keys of the Policies that are Missed, sorted.
 func (c *Catalog) MissedPolicies() []zones.Key { return slices.Sorted(maps.Keys(c.missed[""])) }
 
-// missedIn is the origin that missed has a key under.
+// missedIn returns the origin under which missed has a key.
 func missedIn(key zones.Key) string {
 	origin, _, _, _ := splitRecord(key)
 	return origin
@@ -46,7 +45,7 @@ func (x *index) miss(key zones.Key) {
 	if v != nil && v.resource == nil {
 		effective, _ := x.effective(key)
 		_, err := zones.Named(key.Kind(), key.Name())
-		is = effective == nil && err == nil // a name that cannot be is nobody's to ask for
+		is = effective == nil && err == nil // nobody can ask for a name that is not valid
 	}
 	origin := strings.Clone(missedIn(key))
 	_, was := x.missed[origin][key]
@@ -65,7 +64,7 @@ func (x *index) miss(key zones.Key) {
 	x.turned = append(x.turned, key)
 }
 
-// markTurned notes what has come to be Missed, or ceased to, as changed.
+// markTurned marks the keys as changed that have become Missed, or no longer are.
 func (c *Catalog) markTurned() {
 	for _, key := range c.turned {
 		c.mark(key)

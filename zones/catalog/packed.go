@@ -7,12 +7,12 @@ import (
 	"leeward/zones"
 )
 
-// packed is all static RRsets of one owner in one string: a million Records as structs with their slices and strings
-// take three times the memory, and most are only looked at when the snapshot is built. For each set: the type's length
-// and text, TTL, revision, number of data, and each datum's length and text; numbers are uvarints.
+// packed is all static RRsets of one owner in one string. As structs with slices and strings, a million Records take
+// three times the memory, and most are only looked at when the snapshot is built. It has for each set: the type's
+// length and text, TTL, revision, number of data, and each datum's length and text. Numbers are uvarints.
 type packed string
 
-// packedSet is one RRset within a packed, its strings aliasing it.
+// packedSet is one RRset in a packed. Its strings alias the packed.
 type packedSet struct {
 	kind     string
 	ttl      zones.TTL
@@ -21,7 +21,7 @@ type packedSet struct {
 	data     string // the data, still packed
 }
 
-// next takes the first set off.
+// next splits off the first set.
 func (p packed) next() (s packedSet, rest packed) {
 	text := string(p)
 	s.kind, text = cutText(text)
@@ -51,7 +51,7 @@ func (p packed) find(kind string) (packedSet, bool) {
 	return packedSet{}, false
 }
 
-// with returns p with the record's set in the place of the one it had of that type. Sets are sorted by type.
+// with returns p with the record's set in place of the one of the same type. Sets are sorted by type.
 func (p packed) with(r *zones.Record, revision int64) packed {
 	before, after := p.split(r.Type)
 	b := make([]byte, 0, len(before)+len(after)+64)
@@ -98,7 +98,7 @@ func (s *packedSet) record(origin, owner string) *zones.Record {
 	return r
 }
 
-// same reports whether the set says what the record says.
+// same reports whether the set equals the record.
 func (s *packedSet) same(r *zones.Record) bool {
 	if s.kind != r.Type || s.ttl != r.TTL || s.count != len(r.Data) {
 		return false
@@ -128,13 +128,13 @@ func cutUvarint(s string) (uint64, string) {
 	}
 }
 
-// zoneState is what a catalog knows of one origin, whether or not there is a Zone of it.
+// zoneState is what a catalog knows of one origin, whether or not it has a Zone.
 type zoneState struct {
 	origin   string
 	zone     *zones.Zone // effective; nil: records wait for it
 	owners   map[string]packed
 	records  int
-	policies map[string]*zones.Policy // effective, whose longest origin this is
+	policies map[string]*zones.Policy // effective policies whose longest origin this is
 	number   int64                    // of the serial, as far as this catalog has seen; see serials
 	named    int64                    // the highest revision in the batch that names everything
 	stir     stir                     // what this batch does to it
@@ -142,7 +142,7 @@ type zoneState struct {
 	recordsPeak, policiesPeak, allPeak peak
 }
 
-// set puts a record in. It reports whether that changed anything but its revision, and whether it was not there before.
+// set stores a record. changed is true if more than the revision changed, isNew if the record did not exist before.
 func (z *zoneState) set(r *zones.Record, revision int64) (changed, isNew bool) {
 	sets, known := z.owners[r.Owner]
 	before, there := sets.find(r.Type)
@@ -154,7 +154,7 @@ func (z *zoneState) set(r *zones.Record, revision int64) (changed, isNew bool) {
 	}
 	owner := r.Owner
 	if !known {
-		owner = strings.Clone(owner) // it is a part of a longer text
+		owner = strings.Clone(owner) // a part of a longer text
 	}
 	z.owners[owner] = sets.with(r, revision)
 	if !there {
@@ -163,7 +163,7 @@ func (z *zoneState) set(r *zones.Record, revision int64) (changed, isNew bool) {
 	return true, !there
 }
 
-// remove takes a record out and reports whether it was there.
+// remove removes a record, and reports whether it existed.
 func (z *zoneState) remove(owner, kind string) bool {
 	sets, known := z.owners[owner]
 	if _, there := sets.find(kind); !known || !there {

@@ -8,30 +8,30 @@ import (
 	"leeward/zones"
 )
 
-// serials gives zones their serials. All servers of one source are to give the same serial for the same content,
-// whichever has been running longer; it grows with every change of what a transfer holds, and never goes back (RFC
+// serials gives zones their serials. All servers of one source must give the same serial for the same content, however
+// long they have been running. A serial grows with every change of what a transfer holds, and never goes back (RFC
 // 1982).
 //
 // A zone's number is the highest revision among its Zone, its Records, its Policies, the pools and endpoints that these
-// name, and the Defaults that these can inherit from; of a catalog zone that is made here among all Zones, good or not.
-// The serial is that number above the base. Whoever lists can tell the number from the keys, but for changes that are
-// not in any of them any more: what was removed, a policy that has another zone now, a version that had to wait for
-// something else. A server that sees one of these counts its revision and owes it to the
-// source (Owed), which keeps the highest of each zone. As everybody takes the highest of all that is kept, who missed
-// the change comes to the same number.
+// name, and the Defaults that these can inherit from. For a catalog zone that is made here, it is the highest among all
+// Zones, valid or not. The serial is the number plus a base.
 //
-// A source with another history (wiped, restored) counts from below again. All that this one has counted so far then
-// goes into the base, so that every serial is above every one before, and the base is owed to the source in the same
-// way.
+// A server that lists everything can tell the number from the keys, except for changes that left no key: a removal, a
+// policy that moved to another zone, a version that had to wait for something else. A server that sees such a change
+// counts its revision and owes it to the source (Owed), which keeps the highest of each zone. As all servers take the
+// highest that is kept, those that missed the change come to the same number.
+//
+// A source with another history (wiped, restored) counts from a lower revision again. Then everything counted so far is
+// added to the base, so that every serial is above every earlier one. The base is owed to the source in the same way.
 type serials struct {
 	base     int64
 	kept     zones.Serials       // as the source has it
-	owing    map[string]int64    // by origin: what the source is to keep and does not yet
-	first    bool                // nothing was there before this batch
-	stirred  []*zoneState        // in this batch; none while the first is applied
-	pools    map[string]poolStir // in this batch: pools that changed, or whose endpoints did
-	zones    poolStir            // in this batch: Zones, which catalog zones that are made here may list
-	defaults poolStir            // in this batch: Defaults of what zones with policies are made of
+	owing    map[string]int64    // by origin: what the source should keep, but does not yet
+	first    bool                // the catalog was empty before this batch
+	stirred  []*zoneState        // zones that this batch touches; none while the first is applied
+	pools    map[string]poolStir // pools that this batch changed, or whose endpoints it changed
+	zones    poolStir            // what this batch does to Zones, which catalog zones made here may list
+	defaults poolStir            // what this batch does to the Defaults of Policies and Pools
 	anew     bool                // this batch begins another history
 	complete bool                // this batch names everything
 	was      int64               // the base before this batch
@@ -39,9 +39,9 @@ type serials struct {
 
 // stir is what a batch does to a zone.
 type stir struct {
-	before int64 // its number
-	is     bool  // it does anything to it
-	differ bool  // it has other content
+	before int64 // the zone's number before
+	is     bool  // the batch touches the zone
+	differ bool  // its content has changed
 }
 
 // poolStir is what a batch does to a pool, or to Zones.
@@ -57,14 +57,14 @@ func newSerials() serials {
 	}
 }
 
-// ZoneSerial returns a zone's serial: that of its master file, else what serials says and the zone's offset, modulo
-// 2^32. 0 if there is no such zone.
+// ZoneSerial returns a zone's serial: that of its master file, or else the serial of serials plus the zone's offset,
+// modulo 2^32. It returns 0 if there is no such zone.
 func (c *Catalog) ZoneSerial(origin string) uint32 {
 	_, serial := c.Zone(origin)
 	return serial
 }
 
-// Zone returns the effective version of a zone, nil if there is none, and its serial.
+// Zone returns the effective version of a zone, or nil, and its serial.
 func (c *Catalog) Zone(origin string) (*zones.Zone, uint32) {
 	z := c.states[origin]
 	switch {
@@ -76,7 +76,8 @@ func (c *Catalog) Zone(origin string) (*zones.Zone, uint32) {
 	return z.zone, uint32(c.serials.base+c.number(z)) + z.zone.SerialOffset
 }
 
-// Owed returns what the source is to keep about serials and does not, as far as is known.
+// Owed returns what the source should keep about serials, but does not as far as is known. any is false if there is
+// nothing.
 func (c *Catalog) Owed() (s zones.Serials, any bool) {
 	if c.serials.base > c.serials.kept.Base {
 		s.Base = c.serials.base
@@ -87,7 +88,7 @@ func (c *Catalog) Owed() (s zones.Serials, any bool) {
 	return s, s.Base > 0 || s.Last != nil
 }
 
-// Serials returns what is to be kept of the serials in a copy, whose resources have no revisions of their own.
+// Serials returns what a copy must keep about serials, as its resources have no revisions of their own.
 func (c *Catalog) Serials() zones.Serials {
 	s := zones.Serials{Base: c.serials.base, Last: make(map[string]int64, len(c.states))}
 	for origin, z := range c.states {
@@ -98,10 +99,10 @@ func (c *Catalog) Serials() zones.Serials {
 	return s
 }
 
-// number is the zone's serial above the base.
+// number returns the zone's serial without the base.
 func (c *Catalog) number(z *zoneState) int64 { return max(z.number, c.serials.kept.Last[z.origin]) }
 
-// beginSerials prepares for a batch. first: nothing was there before.
+// beginSerials prepares for a batch. first is true if the catalog was empty before.
 func (c *Catalog) beginSerials(b *zones.Batch, first bool) {
 	s := &c.serials
 	clear(s.pools)
@@ -114,7 +115,7 @@ func (c *Catalog) beginSerials(b *zones.Batch, first bool) {
 		for _, z := range c.states {
 			z.named = 0
 			if !s.anew {
-				z.number = c.number(z) // what the source kept until now and may have lost
+				z.number = c.number(z) // what the source kept until now, and may have lost
 			}
 		}
 		s.kept = zones.Serials{Last: map[string]int64{}}
@@ -149,7 +150,7 @@ func (c *Catalog) stir(z *zoneState) {
 	}
 }
 
-// calm forgets what a batch does to zones.
+// calm forgets what the batch does to zones.
 func (c *Catalog) calm() {
 	for _, z := range c.serials.stirred {
 		z.stir = stir{}
@@ -158,8 +159,8 @@ func (c *Catalog) calm() {
 	c.serials.stirred = c.serials.stirred[:0]
 }
 
-// around returns the zone that a Zone, Record or Policy is, or is in, by its key, and the pool that a Pool or Endpoint
-// is, or is in.
+// around returns, for a Zone, Record or Policy, the zone that it is or is in, and for a Pool or Endpoint, the pool that
+// it is or is in.
 func (c *Catalog) around(key zones.Key) (z *zoneState, pool string) {
 	switch kind := key.Kind(); kind {
 	case zones.KindZone:
@@ -175,7 +176,7 @@ func (c *Catalog) around(key zones.Key) (z *zoneState, pool string) {
 	return z, pool
 }
 
-// reckon takes the revision of a key that is there into the number of its zone, whether its value is any good or not.
+// reckon counts the revision of a key that exists in its zone's number, whether its value is valid or not.
 func (c *Catalog) reckon(key zones.Key, revision int64) {
 	z, pool := c.around(key)
 	if z != nil {
@@ -194,7 +195,7 @@ func (c *Catalog) reckon(key zones.Key, revision int64) {
 	}
 }
 
-// stirBy takes what a batch does to something that a zone is made of into the zone's number.
+// stirBy counts a batch's change to something that a zone is made of in the zone's number.
 func (c *Catalog) stirBy(z *zoneState, p poolStir, revision int64) {
 	c.reckonZone(z, p.revision)
 	if p.gone {
@@ -205,9 +206,8 @@ func (c *Catalog) stirBy(z *zoneState, p poolStir, revision int64) {
 	}
 }
 
-// listable reports whether a key is of a Zone that a catalog zone which is made here may list. What a catalog has
-// brought
-// is in no source, and servers learn of it at different revisions.
+// listable reports whether a key is a Zone that a catalog zone made here may list. Zones that a primary's catalog has
+// brought are not: they are in no source, and servers learn of them at different revisions.
 func (c *Catalog) listable(key zones.Key) bool {
 	if key.Kind() != zones.KindZone {
 		return false
@@ -216,7 +216,7 @@ func (c *Catalog) listable(key zones.Key) bool {
 	return !brought
 }
 
-// inZones reports whether a key is of the Defaults of Policies or Pools.
+// inZones reports whether a key is the Defaults of Policies or Pools.
 func inZones(key zones.Key) bool {
 	return key.Kind() == zones.KindDefaults && key.Name() != string(zones.KindMonitor)
 }
@@ -226,7 +226,7 @@ func (c *Catalog) reckonZone(z *zoneState, revision int64) {
 	z.number, z.named = max(z.number, revision), max(z.named, revision)
 }
 
-// lose takes the revision at which a key went into the number of its zone: nothing that is there will tell it.
+// lose counts the revision at which a key went in its zone's number, as no key that is left tells it.
 func (c *Catalog) lose(key zones.Key, revision int64) {
 	z, pool := c.around(key)
 	if z != nil {
@@ -251,7 +251,7 @@ func (c *Catalog) lose(key zones.Key, revision int64) {
 }
 
 func (c *Catalog) loseZone(z *zoneState, revision int64) {
-	if c.serials.first || c.serials.anew { // nobody knew it before, or all serials move
+	if c.serials.first || c.serials.anew { // nobody knew it before, or all serials change
 		return
 	}
 	c.stir(z)
@@ -265,7 +265,7 @@ func (c *Catalog) owe(z *zoneState) {
 	}
 }
 
-// differ notes that the effective version of a resource has changed, and with it what its zone holds.
+// differ notes that a resource's effective version has changed, and so has the content of its zone.
 func (c *Catalog) differ(key zones.Key) {
 	if c.serials.first {
 		return
@@ -289,14 +289,14 @@ func (c *Catalog) differZone(z *zoneState) {
 	z.stir.differ = true
 }
 
-// endSerials settles the numbers of a batch, and returns the origins whose serials have moved.
+// endSerials settles the numbers of a batch, and returns the origins whose serials have changed.
 func (c *Catalog) endSerials(b *zones.Batch) []string {
 	s := &c.serials
-	if s.complete && !s.first { // some were reckoned in a zone that has gone since
+	if s.complete && !s.first { // some were counted in a zone that has gone since
 		for key := range c.slots[zones.KindPolicy] {
 			c.reckon(key, c.newest(key))
 		}
-		// good or not: one that waits for another's place is in the new zone all the same
+		// Valid or not: a version that waits for another's place is in the new zone all the same.
 		for key, v := range c.waiting {
 			if key.Kind() == zones.KindPolicy {
 				c.reckon(key, v.revision)
@@ -357,7 +357,7 @@ func (c *Catalog) endSerials(b *zones.Batch) []string {
 	})
 	var moved []string
 	for _, z := range s.stirred {
-		if z.zone != nil && (s.anew || c.number(z) != z.stir.before) { // one that was dropped has no Zone
+		if z.zone != nil && (s.anew || c.number(z) != z.stir.before) { // a zone that was dropped has no Zone
 			moved = append(moved, z.origin)
 		}
 	}

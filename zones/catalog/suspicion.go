@@ -10,18 +10,18 @@ import (
 )
 
 // suspicion judges removals that nobody has accepted. Each rule goes through them once, however many zones or policies
-// it speaks of: there may be a million.
+// are concerned, as there may be a million.
 type suspicion struct {
 	c    *Catalog
 	now  time.Time
-	gone []removal // of what is in service; sorted by key
-	why  []*reason // beside gone: why it is to be held; nil: it may go, as far as has been judged
+	gone []removal // removals of effective resources; sorted by key
+	why  []*reason // why gone[i] must be held; nil: it may go, as far as has been judged
 	left int       // how many may go
 }
 
 type reason struct {
 	text      string
-	forPolicy bool // it is only held because of what a policy would lack, and goes as soon as that is not so
+	forPolicy bool // held only because a policy would lack something; it goes once that is no longer so
 }
 
 func newSuspicion(c *Catalog, gone []removal) *suspicion {
@@ -50,7 +50,7 @@ func (g *suspicion) free() []removal {
 	return free
 }
 
-// hold holds a removal back that is not held yet; a nil reason is none.
+// hold holds a removal back unless it is held already. A nil reason does nothing.
 func (g *suspicion) hold(i int, why *reason) {
 	if why != nil && g.why[i] == nil {
 		g.why[i] = why
@@ -64,7 +64,7 @@ func (g *suspicion) going(key zones.Key) bool {
 	return is && g.why[i] == nil
 }
 
-// bulk: more than half of all there is, or of all of a kind.
+// bulk holds removals of more than half of all resources, or of all of a kind.
 func (g *suspicion) bulk() {
 	n := g.c.count()
 	most := g.c.total.of(g.now, n)
@@ -92,8 +92,8 @@ func (g *suspicion) bulk() {
 	}
 }
 
-// zones: a Zone with something in it, or that lives on another primary: all that it has there would go, however little
-// is laid over it.
+// zones holds the removal of a Zone that has something in it, or that lives on another primary: everything that it has
+// there would go, however little is laid over it.
 func (g *suspicion) zones() {
 	why := map[*zoneState]*reason{}
 	for _, r := range g.gone {
@@ -117,10 +117,10 @@ func (g *suspicion) zones() {
 	}
 }
 
-// contents: all records of a zone, all its policies, or all of both.
+// contents holds the removal of all records of a zone, of all its policies, or of both.
 func (g *suspicion) contents() {
 	type losses struct {
-		records, policies   int     // that go
+		records, policies   int     // that are removed
 		all, record, policy *reason // why they are held
 	}
 	lost := make(map[*zoneState]*losses)
@@ -174,9 +174,9 @@ func (g *suspicion) contents() {
 	})
 }
 
-// policies: the last endpoints of a policy that stays.
+// policies holds the removal of the last endpoints of a policy that stays.
 func (g *suspicion) policies() {
-	members := make(map[string][]int) // of gone, by pool: it and its endpoints
+	members := make(map[string][]int) // removed members by pool: the pool and its endpoints
 	touched := make(map[zones.Key]struct{})
 	for i, r := range g.gone {
 		if _, pool := g.c.around(r.key); pool != "" {
@@ -223,7 +223,7 @@ func (g *suspicion) policies() {
 	}
 }
 
-// defaults: what at least guardLeast resources that stay inherit from.
+// defaults holds the removal of a Defaults that at least guardLeast staying resources inherit from.
 func (g *suspicion) defaults() {
 	for i, r := range g.gone {
 		if r.key.Kind() != zones.KindDefaults {
@@ -241,12 +241,12 @@ func (g *suspicion) defaults() {
 	}
 }
 
-// closure: what is named by something that is held, so that what stays in service stays whole.
+// closure holds what a held resource names, so that what stays in service is complete.
 func (g *suspicion) closure() {
 	for again := g.left > 0; again; {
 		again = false
 		for i, r := range g.gone {
-			if g.why[i] == nil || r.key.Kind() == zones.KindRecord { // which names nothing
+			if g.why[i] == nil || r.key.Kind() == zones.KindRecord { // a Record names nothing
 				continue
 			}
 			for ref := range zones.References(g.c.Get(r.key)) {

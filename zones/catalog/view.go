@@ -10,23 +10,23 @@ import (
 	"leeward/zones"
 )
 
-// Revision returns the revision of the last batch, 0 before the first.
+// Revision returns the revision of the last batch, or 0 before the first.
 func (c *Catalog) Revision() int64 { return c.revision }
 
-// Get returns the effective version of a resource, nil if there is none.
+// Get returns the effective version of a resource, or nil.
 func (c *Catalog) Get(k zones.Key) zones.Resource {
 	r, _ := c.effective(k)
 	return r
 }
 
-// VersionOf returns the revision of a resource's effective version, 0 if there is none.
+// VersionOf returns the revision of a resource's effective version, or 0.
 func (c *Catalog) VersionOf(k zones.Key) int64 {
 	revision, _ := c.version(k)
 	return revision
 }
 
-// Each calls f for every effective resource of a kind until it returns false: sorted by key, except for Records, which
-// come zone by zone and in any order within one. Records are made for the call; f may keep them.
+// Each calls f for every effective resource of a kind, until f returns false. They come sorted by key, except Records,
+// which come zone by zone and in any order within one. Records are made for the call, and f may keep them.
 func (c *Catalog) Each(kind zones.Kind, f func(zones.Resource) bool) {
 	if kind == zones.KindRecord {
 		for _, origin := range slices.Sorted(maps.Keys(c.states)) {
@@ -48,8 +48,8 @@ func (c *Catalog) Each(kind zones.Kind, f func(zones.Resource) bool) {
 	}
 }
 
-// EachRecord calls f for the records of an origin in any order, those of one owner together, until it returns false.
-// They are there whether or not the origin has a Zone.
+// EachRecord calls f for the records of an origin, in any order but those of one owner together, until f returns false.
+// The origin need not have a Zone.
 func (c *Catalog) EachRecord(origin string, f func(*zones.Record) bool) {
 	z := c.states[origin]
 	if z == nil {
@@ -96,7 +96,7 @@ func (c *Catalog) RecordsAt(origin, owner string) []*zones.Record {
 // CountOf returns how many effective resources of a kind there are.
 func (c *Catalog) CountOf(kind zones.Kind) int { return c.countOf(kind) }
 
-// Count returns how many effective resources there are, overrides not counted.
+// Count returns how many effective resources there are, without overrides.
 func (c *Catalog) Count() int { return c.count() }
 
 // CountIn returns how many records and policies there are in an origin.
@@ -114,7 +114,7 @@ func (c *Catalog) EndpointsOf(pool string) []*zones.Endpoint {
 	return es
 }
 
-// PoliciesIn returns the policies whose longest origin that is, sorted by name.
+// PoliciesIn returns the policies whose longest origin this is, sorted by name.
 func (c *Catalog) PoliciesIn(origin string) []*zones.Policy {
 	z := c.states[origin]
 	if z == nil {
@@ -149,7 +149,7 @@ func (c *Catalog) PoolsOf(k zones.Key) []string {
 	return pools
 }
 
-// eachReferrer calls f for each resource whose effective version names another, in any order.
+// eachReferrer calls f, in any order, for each resource whose effective version names another.
 func (c *Catalog) eachReferrer(k zones.Key, f func(zones.Resource)) {
 	kind, name := k.Kind(), k.Name()
 	for key := range c.referrers[k] { // by the effective or the newest version
@@ -159,8 +159,7 @@ func (c *Catalog) eachReferrer(k zones.Key, f func(zones.Resource)) {
 	}
 }
 
-// ZoneOf returns the longest origin that holds a name (lower case, without the final dot) and has a Zone, "" if there
-// is none.
+// ZoneOf returns the longest origin that has a Zone and holds a name (lower case, without the final dot), or "".
 func (c *Catalog) ZoneOf(name string) string {
 	if z := c.zoneOf(name); z != nil {
 		return z.origin
@@ -168,8 +167,8 @@ func (c *Catalog) ZoneOf(name string) string {
 	return ""
 }
 
-// Hollow reports whether a zone is configured, or is known to have names, and nothing of what is there can be used, nor
-// ever could: no answer about it would be true.
+// Hollow reports whether a zone is configured, or known to have names, but nothing in it can be used, now or before. No
+// answer about it would be true.
 func (c *Catalog) Hollow(origin string) bool {
 	_, is := c.hollows[origin]
 	return is
@@ -178,8 +177,8 @@ func (c *Catalog) Hollow(origin string) bool {
 // Hollows returns the origins that are Hollow, sorted.
 func (c *Catalog) Hollows() []string { return slices.Sorted(maps.Keys(c.hollows)) }
 
-// Problems returns what is wrong with newest versions and what is odd about effective ones, sorted by key. The caller
-// must not change it; it is made once for each batch.
+// Problems returns what is wrong with newest versions, and what is odd about effective ones, sorted by key. It is made
+// once for each batch; the caller must not change it.
 func (c *Catalog) Problems() zones.Problems {
 	now := c.now()
 	if c.ready == nil || !c.lapses.IsZero() && !now.Before(c.lapses) {
@@ -200,7 +199,7 @@ func (c *Catalog) Problems() zones.Problems {
 	return c.ready
 }
 
-// ended reports overrides and schedules whose time has passed, and notes when the next one's does.
+// ended reports overrides and schedules that are over, and notes when the next one will be.
 func (c *Catalog) ended(now time.Time) zones.Problems {
 	var found zones.Problems
 	c.lapses = time.Time{}
@@ -239,22 +238,22 @@ func (c *Catalog) ended(now time.Time) zones.Problems {
 	return found
 }
 
-// hasEnded is said of an override whose time has passed.
+// hasEnded is the problem of an override that is over.
 const hasEnded = "it has ended at %s and has no effect; delete it, or give a later time"
 
-// isOver is said of a schedule of which every shift's time has passed.
+// isOver is the problem of a schedule whose shifts are all over.
 const isOver = "the last of its shifts was over at %s and it has no effect; take it out (leeward shift POLICY " +
 	"--clear), or give a later time"
 
 // mostOrphans is how many records of one origin without a Zone are reported one by one.
 const mostOrphans = 10
 
-// orphans reports records without a Zone. There can be a million of them, so they are looked for when somebody asks.
+// orphans reports records without a Zone. There can be a million, so they are looked for only when somebody asks.
 func (c *Catalog) orphans() zones.Problems {
 	var found zones.Problems
 	for _, origin := range slices.Sorted(maps.Keys(c.strays)) {
 		z := c.strays[origin]
-		if c.unread[zones.KeyOf(zones.KindZone, origin)] || c.Hollow(origin) { // whose own problem says it
+		if c.unread[zones.KeyOf(zones.KindZone, origin)] || c.Hollow(origin) { // the problem of the zone says it
 			continue
 		}
 		var keys []zones.Key
@@ -281,8 +280,8 @@ func (c *Catalog) orphans() zones.Problems {
 	return found
 }
 
-// doubles warns of addresses that endpoints of pools in different regions share: taking one region out leaves such an
-// address in the answers. Within a region, pools may share a load balancer.
+// doubles warns of addresses that endpoints of pools in different regions share: if one region is taken out, such an
+// address stays in the answers. Within a region, pools may share a load balancer.
 func (c *Catalog) doubles() zones.Problems {
 	var found zones.Problems
 	for a := range c.shared {
