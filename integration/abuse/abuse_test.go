@@ -83,6 +83,12 @@ data: ['"01234567890123456789012345678901234567890123456789012345678901234567890
 
 func newSiege(t *testing.T, args ...string) *siege {
 	t.Helper()
+	return newSiegeOf(t, siegeZone, args...)
+}
+
+// newSiegeOf is newSiege of a server with other documents.
+func newSiegeOf(t *testing.T, documents string, args ...string) *siege {
+	t.Helper()
 	x := &siege{yard: lab.NewYard(t)}
 	town := x.yard.Host(t, "town", netip.MustParsePrefix("10.77.0.1/24"))
 	x.attacker = x.yard.Host(t, "attacker", netip.MustParsePrefix("10.77.0.2/24"))
@@ -92,7 +98,7 @@ func newSiege(t *testing.T, args ...string) *siege {
 	lab.Must(t, x.attacker, "ip", "route", "add", "local", "10.66.0.0/16", "dev", "lo")
 	lab.Must(t, x.attacker, "sh", "-c", "echo '1024 65000' > /proc/sys/net/ipv4/ip_local_port_range")
 	dir := t.TempDir()
-	lab.Write(t, filepath.Join(dir, "all.yaml"), siegeZone)
+	lab.Write(t, filepath.Join(dir, "all.yaml"), documents)
 	x.server = lab.ServerAt(town, "town", "10.77.0.1:53", "127.0.0.1:8053", append([]string{
 		"--listen", "10.77.0.1:53", "--files", dir,
 	}, args...)...)
@@ -477,6 +483,35 @@ func (f *forger) send(from [4]byte, port uint16, message []byte) error {
 	}
 }
 
+// flood sends for two seconds, or 20 at full size, and returns how many were sent within how many seconds.
+func (f *forger) flood(t *testing.T, from func() [4]byte, message func() []byte) (sent int, took float64) {
+	t.Helper()
+	begin := time.Now()
+	pace := time.NewTicker(time.Millisecond) // some tens of thousands a second are enough for every run
+	defer pace.Stop()
+	for limit := time.Duration(abused(2, 20)) * time.Second; time.Since(begin) < limit; {
+		for range 64 {
+			if err := f.send(from(), uint16(1024+rand.Uint32N(60000)), message()); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+		if !*abuse {
+			<-pace.C
+		}
+	}
+	return sent, time.Since(begin).Seconds()
+}
+
+// everywhere is an address of somewhere.
+func everywhere() (a [4]byte) {
+	order.BigEndian.PutUint32(a[:], 0x14000000+rand.Uint32N(0x28000000))
+	return a
+}
+
+// victim is an address of one /24.
+func victim() [4]byte { return [4]byte{198, 51, 100, byte(rand.Uint32())} }
+
 // counter reads a statistic of the attacker's cable.
 func counter(t *testing.T, h *lab.Host, name string) float64 {
 	t.Helper()
@@ -506,55 +541,38 @@ func TestAbuseByForgers(t *testing.T) {
 		message func() []byte
 	}{
 		{
-			"one name, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			"one name, from one /24", true, victim,
 			func() []byte { return query("text.example.test", dns.TypeTXT) },
 		},
 		{
-			"random names, from one /24", true, func() [4]byte { return [4]byte{198, 51, 100, byte(random.Uint32())} },
+			"random names, from one /24", true, victim,
 			func() []byte { return query(label()+".example.test", dns.TypeA) },
 		},
 		{
-			"names of a wildcard, from one /24", true, func() [4]byte {
-				return [4]byte{198, 51, 100, byte(random.Uint32())}
-			},
+			"names of a wildcard, from one /24", true, victim,
 			func() []byte { return query(label()+".wild.example.test", dns.TypeA) },
 		},
-		{"one name, from everywhere", false, func() (a [4]byte) {
-			order.BigEndian.PutUint32(a[:], 0x14000000+
-				random.Uint32N(0x28000000))
-			return a
-		}, func() []byte { return query("text.example.test", dns.TypeTXT) }},
+		{
+			"one name, from everywhere", false, everywhere,
+			func() []byte { return query("text.example.test", dns.TypeTXT) },
+		},
 	}
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			f := x.forger(t)
 			others := x.bystander(t)
-			sentPackets, sentBytes, gotBytes := 0, counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker,
+			sentBytes, gotBytes := counter(t, x.attacker, "tx_bytes"), counter(t, x.attacker,
 				"rx_bytes")
 			drops, slips := x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`),
 				x.server.Metric(t, "leeward_rrl_responses_total", `"slipped"`)
 			queries, lost := x.server.Metric(t, "leeward_dns_queries_total", ""),
 				x.server.Metric(t, "leeward_udp_receive_overflows_total", "")
-			begin := time.Now()
-			fixed := a.message()
-			pace := time.NewTicker(time.Millisecond) // some tens of thousands a second are enough for every run
-			defer pace.Stop()
-			for limit := time.Duration(abused(2, 20)) * time.Second; time.Since(begin) < limit; {
-				for range 64 {
-					m := fixed
-					if strings.Contains(a.name, "names") {
-						m = a.message()
-					}
-					if err := f.send(a.from(), uint16(1024+random.Uint32N(60000)), m); err != nil {
-						t.Fatal(err)
-					}
-					sentPackets++
-				}
-				if !*abuse {
-					<-pace.C
-				}
+			message := a.message
+			if !strings.Contains(a.name, "names") {
+				fixed := a.message()
+				message = func() []byte { return fixed }
 			}
-			took := time.Since(begin).Seconds()
+			sentPackets, took := f.flood(t, a.from, message)
 			others.check(t, a.name)
 			out, in := counter(t, x.attacker, "tx_bytes")-sentBytes, counter(t, x.attacker, "rx_bytes")-gotBytes
 			drops, slips = x.server.Metric(t, "leeward_rrl_responses_total", `"dropped"`)-drops,
