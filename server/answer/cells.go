@@ -2,6 +2,7 @@ package answer
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"leeward/zones/steer"
 )
@@ -23,23 +24,55 @@ type cellTally struct {
 	pages [cellPages]atomic.Pointer[cellPage]
 }
 
-// add counts one answer.
-func (c *cellTally) add(cell uint32) {
+// at returns the place of a cell; nil if there is none.
+func (c *cellTally) at(cell uint32) *atomic.Uint64 {
 	if page := cell / cellsPerPage; page < cellPages {
 		if counts := c.pages[page].Load(); counts != nil {
-			counts[cell%cellsPerPage].Add(1)
+			return &counts[cell%cellsPerPage]
 		}
 	}
+	return nil
 }
 
 // get returns the count of a cell.
 func (c *cellTally) get(cell uint32) uint64 {
-	if page := cell / cellsPerPage; page < cellPages {
-		if counts := c.pages[page].Load(); counts != nil {
-			return counts[cell%cellsPerPage].Load()
-		}
+	if n := c.at(cell); n != nil {
+		return n.Load()
 	}
 	return 0
+}
+
+// answered are the cells that a worker has counted in since it last told anybody. Each policy has cells of its own, so
+// a cell is rarely in the cache, and an atomic addition waits for it: a batch has the memory of all of them fetched
+// first.
+type answered struct {
+	cells [mostAhead]uint32
+	n     int
+}
+
+// note counts an answer.
+func (a *answered) note(cell uint32, to *cellTally) {
+	if a.n == len(a.cells) {
+		a.tell(to)
+	}
+	a.cells[a.n] = cell
+	a.n++
+}
+
+// tell adds what was noted.
+func (a *answered) tell(to *cellTally) {
+	cells := a.cells[:a.n]
+	if len(cells) >= fewAhead {
+		for _, cell := range cells {
+			prefetch(unsafe.Pointer(to.at(cell)))
+		}
+	}
+	for _, cell := range cells {
+		if n := to.at(cell); n != nil {
+			n.Add(1)
+		}
+	}
+	a.n = 0
 }
 
 // grow gives the tally pages for n cells.
@@ -54,16 +87,24 @@ func (c *cellTally) grow(n uint32) {
 // cell is where what the worker has decided is counted: a cell of the policy, or the one for all that have none.
 func (s *State) cell(w *Worker) uint32 {
 	p := w.found.Policy
-	if n := uint(p.Number); n < uint(len(s.bases)) && s.bases[n] != 0 {
-		return s.bases[n] + p.Cell(&w.decision)
+	if base := s.base(p); base != nil && *base != 0 {
+		return *base + p.Cell(&w.decision)
 	}
 	return 0
 }
 
+// base says which is the policy's first cell, 0 if it has none; nil: it is not known here.
+func (s *State) base(p *steer.Policy) *uint32 {
+	if n := uint(p.Number); n < uint(len(s.bases)) {
+		return &s.bases[n]
+	}
+	return nil
+}
+
 // openCell is where it is counted that the policy fails open; beyond all if it has no cells, as cell 0 counts answers.
 func (s *State) openCell(p *steer.Policy) uint32 {
-	if n := uint(p.Number); n < uint(len(s.bases)) && s.bases[n] != 0 {
-		return s.bases[n]
+	if base := s.base(p); base != nil && *base != 0 {
+		return *base
 	}
 	return mostCells
 }

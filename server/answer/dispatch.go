@@ -174,9 +174,9 @@ func (r *Responder) signed(_ context.Context, x *Exchange) {
 		return
 	}
 	w := r.workerOn(r.aside, x.Over)
-	w.aside, w.spare, w.key = true, x.Session.Room(), x.Session.KeyName()
+	w.aside, w.of, w.spare, w.key = true, x.State, x.Session.Room(), x.Session.KeyName()
 	defer w.Flush()
-	if reply, _ := w.respond(x.State, x.Request, x.Source.Addr(), false, make([]byte, 0, x.Over.Size)); len(reply) > 0 {
+	if reply, _ := w.Respond(x.Request, x.Source.Addr(), false, make([]byte, 0, x.Over.Size)); len(reply) > 0 {
 		_ = x.Write(x.Session.Sign(reply, x.now()))
 	}
 }

@@ -278,7 +278,13 @@ func (w *Worker) hasProof(owner []byte) bool {
 
 // expands notes that a wildcard has answered, if that is to be proven.
 func (w *Worker) expands() {
-	if w.found.Encloser == 0 || !w.query.DO || !w.secure() || w.signing.wilds == maxChain {
+	if w.found.Encloser != 0 && w.query.DO { // this much is compiled into the query path
+		w.expanded()
+	}
+}
+
+func (w *Worker) expanded() {
+	if !w.secure() || w.signing.wilds == maxChain {
 		return
 	}
 	w.signing.wild[w.signing.wilds] = expansion{w.found.Wild(), w.name, w.owner}

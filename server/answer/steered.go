@@ -29,7 +29,7 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 	if !w.again {
 		w.tally[steered]++
 		w.stripe.kinds.add(w.found.Policy, &w.request)
-		w.stripe.cells.add(state.cell(w))
+		w.answered.note(state.cell(w), &w.stripe.cells)
 		if state.Snapshot.CountsCountries() {
 			w.countCountry(state.Snapshot)
 		}
@@ -51,7 +51,7 @@ func (w *Worker) steer(state *State, client netip.Addr, owner int) (target []byt
 	}
 	if d.FailOpen && !w.again {
 		w.tally[failOpen]++
-		w.stripe.cells.add(state.openCell(w.found.Policy))
+		w.answered.note(state.openCell(w.found.Policy), &w.stripe.cells)
 	}
 	w.expands()
 	w.decided(wire.Answer, owner, w.found.Source())
@@ -95,10 +95,12 @@ func (w *Worker) decide(view *steer.View, client netip.Addr) {
 
 // times tells the request the time, as far as it matters to the policy.
 func (w *Worker) times(view *steer.View, p *steer.Policy) {
-	named, planned := view.Named(), p.Planned()
-	if !named && !planned {
-		return
+	if named, planned := view.Named(), p.Planned(); named || planned { // this much is compiled into the query path
+		w.clock(named, planned)
 	}
+}
+
+func (w *Worker) clock(named, planned bool) {
 	now := w.responder.options.Now()
 	if named {
 		w.request.Now = steer.Moment(now)

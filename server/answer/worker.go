@@ -17,6 +17,7 @@ type Worker struct {
 	over      *Transport
 	stripe    *stripe
 	tally     tally
+	answered  answered
 	random    rand.PCG
 
 	query    wire.Query
@@ -41,6 +42,7 @@ type Worker struct {
 	is      standing              // of whoever has sent the request
 
 	aside bool   // it works for an Exchange: nothing is counted again, limited or handed over
+	of    *State // that the Exchange came with
 	spare int    // octets to leave free for a signature
 	key   string // that the request is signed with; "": none
 
@@ -92,7 +94,10 @@ func (r *Responder) workerOn(on *stripe, over *Transport) *Worker {
 }
 
 // Flush tells others what has been counted.
-func (w *Worker) Flush() { w.stripe.add(&w.tally) }
+func (w *Worker) Flush() {
+	w.stripe.add(&w.tally)
+	w.answered.tell(&w.stripe.cells)
+}
 
 // Lost counts n requests or responses that the transport has dropped.
 func (w *Worker) Lost(why Loss, n int) { w.tally[dropped+int(why)] += uint64(n) }
@@ -107,14 +112,15 @@ func (w *Worker) Fault(fault any, request []byte, client netip.Addr) {
 // Respond makes the response to a request from the state published last. It writes to out from its start up to its
 // capacity, and returns what it wrote; nothing if there is nothing to say. A request that was cut short as it is longer
 // than any may be is FORMERR, whatever is left of it. One of another kind than Query has no response yet: see Later.
+//
+// The response is a function of the state, the request, the client's address and the worker's random generator. The
+// state is nil until there is one.
 func (w *Worker) Respond(request []byte, client netip.Addr, cut bool, out []byte) (response []byte, kind Kind) {
-	return w.respond(w.responder.state.Load(), request, client, cut, out)
-}
-
-// respond is a function of the state, the request, the client's address and the worker's random generator. The state is
-// nil until there is one.
-func (w *Worker) respond(state *State, request []byte, client netip.Addr, cut bool, out []byte) ([]byte, Kind) {
 	r, q, b := w.responder, &w.query, &w.build
+	state := r.state.Load()
+	if w.aside {
+		state = w.of
+	}
 	w.again = false
 	verdict := q.Parse(request)
 	switch {

@@ -35,7 +35,7 @@ func (p *Policy) Reach(client netip.Addr) unsafe.Pointer {
 	return nil
 }
 
-// Line returns the policy's first cache line, which decide reads.
+// Line returns the policy's first cache line, which decide and who counts its answers read.
 func (p *Policy) Line() unsafe.Pointer { return unsafe.Pointer(p) }
 
 // Leads returns the policy's list of leading pools.
@@ -52,7 +52,7 @@ func (p *Policy) Lead(v *View, client netip.Addr, f Family) unsafe.Pointer {
 		outcome, _ := a.At(client)
 		n = min(int(outcome), len(p.leads)-1)
 	}
-	if pool := p.leads[n]; f < Name && uint(pool) < uint(len(v.pools)) && v.pools[pool] != nil {
+	if pool := p.leads[n].pool; f < Name && uint(pool) < uint(len(v.pools)) && v.pools[pool] != nil {
 		return unsafe.Pointer(&v.pools[pool].quick[f])
 	}
 	return nil

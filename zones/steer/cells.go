@@ -30,7 +30,7 @@ func (p *Policy) countBy(source *zones.Policy, w World) {
 	p.cells = make([]int32, len(p.leads), len(p.leads)+len(p.rules)+len(names)+1)
 	for i := range p.leads {
 		first := len(p.cells)
-		p.cells[i] = int32(first)
+		p.cells[i], p.leads[i].cell = int32(first), int32(first)
 		p.cells = append(p.cells, -1)
 		steps := p.listed.steps
 		if i < len(p.rules) {
@@ -46,6 +46,9 @@ func (p *Policy) countBy(source *zones.Policy, w World) {
 				}
 			}
 		}
+		if len(p.cells) > first+1 && p.cells[first+1] == p.leads[i].pool {
+			p.leads[i].cell++
+		}
 	}
 	p.cells = slices.Clip(p.cells)
 }
@@ -54,17 +57,19 @@ func (p *Policy) countBy(source *zones.Policy, w World) {
 func (p *Policy) Cells() int { return len(p.cells) }
 
 // Cell returns the cell of a decision of the policy, from 1.
+//
+// Most answers come from the pool that leads their rule, and what says so was read to decide: counting reads no more of
+// the policy than its first line.
 func (p *Policy) Cell(d *Decision) uint32 {
-	if rule := uint(d.Rule); rule < uint(len(p.cells)) { // the usual case, which is compiled into the query path
-		at := uint(p.cells[rule]) + 1
-		if d.Pool >= 0 && at < uint(len(p.cells)) && p.cells[at] == d.Pool {
-			return uint32(at)
+	if rule := uint(d.Rule); rule < uint(len(p.leads)) {
+		if lead := &p.leads[rule]; lead.pool == d.Pool && d.Pool >= 0 {
+			return uint32(lead.cell)
 		}
 	}
 	return p.search(d)
 }
 
-// search is Cell for a pool that is not its rule's first.
+// search is Cell for any decision.
 func (p *Policy) search(d *Decision) uint32 {
 	rule := int(d.Rule)
 	if rule < 0 {

@@ -37,7 +37,7 @@ func (p *Policy) decide(v *View, req *Request, d *Decision, t *trace) {
 	}
 	t.rule(int(d.Rule))
 	plain := t == nil && p.level && req.Family < Name && !(p.spill && v.tight) && !v.leave
-	if plain && p.leads[n] >= 0 && p.quick(v, p.leads[n], req, d) {
+	if lead := p.leads[n].pool; plain && lead >= 0 && p.quick(v, lead, req, d) {
 		d.Scope = c.scope
 		return
 	}

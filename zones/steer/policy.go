@@ -25,11 +25,9 @@ import (
 
 // Policy is one compiled policy. It never changes.
 type Policy struct {
-	// The fields that most decisions read come first: they share one cache line.
+	// The fields that most answers read come first: they share one cache line, which servers fetch ahead of its use.
 
-	// leads has, by rule and then for listed, the pool of the first step. It is -1 unless the rule's steps are plain
-	// and tried as listed.
-	leads []int32
+	leads []lead     // by rule and then for listed
 	sel   *selector  // nil: the rules have no conditions, and the first one holds
 	table *geo.Table // nil: the policy does not ask for the client's location
 	TTL   uint32     // seconds
@@ -40,19 +38,19 @@ type Policy struct {
 	Alias bool
 	few   bool // the zone is signed, so sets of addresses are to be few; see few.go
 
-	Name    string
-	Answers int
-	Pick    zones.Pick
+	// Number is the policy's in its snapshot; whoever numbers policies sets it before the policy is served.
+	Number  int32
+	planned bool // its schedule concerns some pool
+	spill   bool // pools pass on what they cannot hold
 
 	// Denies says that the name does not exist for some clients, whatever type they ask for.
 	Denies bool
 
-	// Number is the policy's in its snapshot; whoever numbers policies sets it before the policy is served.
-	Number int32
+	hash uint64 // the first line ends here
 
-	spill   bool // pools pass on what they cannot hold
-	planned bool // its schedule concerns some pool
-	hash    uint64
+	Name    string
+	Answers int
+	Pick    zones.Pick
 
 	cells   []int32  // see cells.go: where each rule's cells begin, as in leads, and then the pool of each cell
 	counted []string // the names of these pools
@@ -67,6 +65,12 @@ type Policy struct {
 	points  map[string]site // by region, of `nearest` pools, for explanations
 }
 
+// lead is what most answers by a rule need of it, in one place.
+type lead struct {
+	pool int32 // of the first step; -1 unless the rule's steps are plain and tried as listed
+	cell int32 // that counts the answers of this pool
+}
+
 // rule gives an order of pools.
 type rule struct {
 	crowd crowd
@@ -77,8 +81,8 @@ type rule struct {
 	says  Says // instead of addresses
 }
 
-// smooth fills in plain, and returns the rule's entry in leads.
-func (r *rule) smooth() (lead int32) {
+// smooth fills in plain, and returns the pool of the rule's entry in leads.
+func (r *rule) smooth() (pool int32) {
 	r.plain = nil
 	for _, g := range r.steps {
 		if len(g.members) != 1 || g.members[0].weight == 0 || g.members[0].pool < 0 {
@@ -189,9 +193,9 @@ func (c *Compiler) Policy(p *zones.Policy, w World) (*Policy, error) {
 	for i := range out.rules {
 		out.Denies = out.Denies || out.rules[i].says == SaysNXDomain
 		out.floors = out.floors || slices.ContainsFunc(out.rules[i].steps, func(g group) bool { return g.atLeast > 0 })
-		out.leads = append(out.leads, out.rules[i].smooth())
+		out.leads = append(out.leads, lead{pool: out.rules[i].smooth()})
 	}
-	out.leads = append(out.leads, out.listed.smooth())
+	out.leads = append(out.leads, lead{pool: out.listed.smooth()})
 	for _, g := range out.listed.steps {
 		for _, m := range g.members {
 			out.pools = append(out.pools, m.pool)
