@@ -10,8 +10,8 @@ import (
 	"leeward/zones/rr"
 )
 
-// Decode reads an etcd value: the JSON of a document without kind and name, which the key says. It is as strict as for
-// documents, and checks all that can be said of a resource by itself. The error is Problems; their lines are those of
+// Decode reads an etcd value: the JSON of a document without kind and name, which the key has. It is as strict as
+// reading documents, and makes all checks that need only the resource itself. The error is Problems, with the lines of
 // the value.
 func Decode(key zones.Key, value []byte) (zones.Resource, error) {
 	empty, err := zones.Named(key.Kind(), key.Name())
@@ -80,7 +80,7 @@ func read(r zones.Resource, n *node) zones.Problems {
 	return f.found
 }
 
-// inheritable returns a node without the fields that a Defaults cannot give, of which it says so.
+// inheritable returns the node without the fields that a Defaults cannot give, and reports those.
 func (f *filler) inheritable(d *zones.Defaults, n *node) *node {
 	known := zones.Inheritable(d.For)
 	kept := *n
@@ -96,7 +96,7 @@ func (f *filler) inheritable(d *zones.Defaults, n *node) *node {
 	return &kept
 }
 
-// trim takes the final dots off names that are written with one elsewhere: of hosts, as in master files.
+// trim removes the final dots of names of hosts, which master files and others write.
 func trim(r zones.Resource) {
 	switch r := r.(type) {
 	case *zones.Zone:

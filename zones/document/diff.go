@@ -10,8 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// PrintDiff prints edits for people: a line for each resource, and for a changed one a line for each field that
-// changed. colour is for terminals.
+// PrintDiff prints edits for people: a line for each resource, followed by a line for each field that changed. colour
+// is for terminals.
 func PrintDiff(w io.Writer, edits []zones.Edit, unchanged int, colour bool) error {
 	var b bytes.Buffer
 	line := func(code int, format string, args ...any) {
@@ -59,10 +59,10 @@ func PrintDiff(w io.Writer, edits []zones.Edit, unchanged int, colour bool) erro
 	return err
 }
 
-// change is one field's: was is empty where it is new, is where it has gone.
+// change is the change of one field. was is empty if the field is new, is if it has gone.
 type change struct{ path, was, is string }
 
-// compare lists what differs between two trees, as deep as they have the same shape.
+// compare lists the differences between two trees, as deep as they have the same shape.
 func compare(at string, was, is *node) []change {
 	if was == nil {
 		return []change{{path: at, is: shown(is)}}
@@ -84,7 +84,7 @@ func compare(at string, was, is *node) []change {
 			}
 		}
 	case was.shape == shapeList && is.shape == shapeList:
-		if scalars(was) && scalars(is) { // short lists of words are seen best as a whole
+		if scalars(was) && scalars(is) { // a short list of words is easiest to read as a whole
 			if a, b := shown(was), shown(is); a != b {
 				return []change{{at, a, b}}
 			}
@@ -112,7 +112,7 @@ func scalars(n *node) bool {
 	return !slices.ContainsFunc(n.items, func(i node) bool { return i.shape == shapeList || i.shape == shapeObject })
 }
 
-// shown writes a value as short as YAML on one line.
+// shown writes a value as compact YAML on one line.
 func shown(n *node) string {
 	var parts []string
 	switch n.shape {

@@ -28,10 +28,10 @@ const (
 	mostEach  = 1000 // items
 )
 
-// errTooMuch ends the reading of a file that stands for more than fits.
+// errTooMuch ends the reading of a file whose documents with each become too large.
 var errTooMuch = errors.New("the documents with each stand for more than 256 MiB; split the file")
 
-// addEach adds a document, or a List, once for each of its items.
+// addEach adds a document, or a List, once for each item.
 func (s *documentSet) addEach(n *node, line int, items *node) {
 	words, ok := s.eachItems(line, items)
 	if !ok || !s.eachNamed(n) {
@@ -55,7 +55,7 @@ func (s *documentSet) addEach(n *node, line int, items *node) {
 	s.problems = append(s.problems[:before], distinct(s.problems[before:])...)
 }
 
-// eachItems checks the list of items, and returns them.
+// eachItems checks the list of items and returns them.
 func (s *documentSet) eachItems(line int, items *node) (words []string, ok bool) {
 	if items.shape != shapeList || len(items.items) == 0 || len(items.items) > mostEach {
 		s.fail(line, eachField, "it is a list of 1 to %d texts, such as [shop, cart]", mostEach)
@@ -81,7 +81,7 @@ func (s *documentSet) eachItems(line int, items *node) (words []string, ok bool)
 	return words, len(words) == len(items.items)
 }
 
-// eachNamed checks that what is made of the document has names of its own, and that it has no each within.
+// eachNamed checks that the documents get names of their own, and that there is no each within.
 func (s *documentSet) eachNamed(n *node) bool {
 	if items := n.get("items"); items != nil && items.shape == shapeList {
 		for i := range items.items {
@@ -104,7 +104,7 @@ func (s *documentSet) eachNamed(n *node) bool {
 	return true
 }
 
-// substitute returns a copy of the node in which the word stands for $each.
+// substitute returns a copy of the node with the word in place of $each.
 func (s *documentSet) substitute(n *node, word string) node {
 	text := strings.ReplaceAll(n.text, eachText, word)
 	if s.made += 64 + len(text); s.made > maxFile {
@@ -125,7 +125,7 @@ func (s *documentSet) substitute(n *node, word string) node {
 	return c
 }
 
-// distinct returns the problems without those that say again what one before has said of the same line.
+// distinct returns the problems without those that repeat an earlier one of the same line.
 func distinct(ps zones.Problems) (kept zones.Problems) {
 	seen := make(map[string]bool, len(ps))
 	for _, p := range ps {

@@ -2,11 +2,11 @@ package document
 
 import "leeward/zones"
 
-// FieldChange is one field's change: Was is empty where it is new, Is where it is gone.
+// FieldChange is the change of one field. Was is empty if the field is new, Is if it has gone.
 type FieldChange struct{ Path, Was, Is string }
 
-// Fields returns what an edit changes, field by field as PrintDiff prints it, without secrets (zones.Edit.Hide). It
-// returns nothing for a resource that is new or gone.
+// Fields returns what an edit changes, field by field as PrintDiff prints it, without secrets (zones.Edit.Hide). For a
+// resource that is new or gone, it returns nothing.
 func Fields(e zones.Edit) []FieldChange {
 	old, new := e.Hide()
 	if old == nil || new == nil {

@@ -14,11 +14,11 @@ import (
 
 // filler fills resources from nodes.
 type filler struct {
-	found zones.Problems // what is wrong with the document; the lines of what ValidateFields adds follow from the nodes
+	found zones.Problems // the problems of the document; ValidateFields adds others, whose lines come from the nodes
 	path  []string       // where the reading stands: names, ".": a field; "[0]": an item
 }
 
-// here notes a fault where the reading stands; line is that of the value.
+// here notes a problem at the field that is being read. line is that of the value.
 func (f *filler) here(line int, format string, args ...any) {
 	f.found.Add(zones.Problem{
 		Position: zones.Position{Line: line}, Field: strings.TrimPrefix(strings.Join(f.path, ""), "."),
@@ -32,8 +32,8 @@ func (f *filler) within(step string, inner func()) {
 	f.path = f.path[:len(f.path)-1]
 }
 
-// fill reads a node into v, strictly: a field that v does not have, one that is there twice, and a value of another
-// type are faults. Fields are those of encoding/json. encoding/json itself does none of this with a line.
+// fill reads a node into v. It is strict: an unknown field, a repeated field, and a value of another type are problems.
+// Field names are those of encoding/json, which does none of this with a line.
 func (f *filler) fill(n *node, v reflect.Value) {
 	if n.shape == shapeNull {
 		f.here(n.line, "there is no value; give one or take the field out")
@@ -147,7 +147,7 @@ func (f *filler) fill(n *node, v reflect.Value) {
 	}
 }
 
-// want reports whether the node has the shape, and says how to write it if it does not.
+// want reports whether the node has the shape. If it does not, it notes how to write it.
 func (f *filler) want(n *node, s shape) bool {
 	if n.shape == s {
 		return true
@@ -219,7 +219,7 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 				f.here(field.line, "unknown field%s", hint)
 				return
 			}
-			// "status: 200" is what everybody writes, and it has but one meaning.
+			// Everybody writes "status: 200", and it can mean only one thing.
 			if field.name == "status" && target.Kind() == reflect.String && field.value.shape == shapeNumber {
 				field.value.shape = shapeText
 			}
@@ -229,7 +229,7 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 			}
 			before := len(f.found)
 			f.fill(&field.value, target)
-			// A zero that would silently mean the default.
+			// Refuse a zero that would silently mean the default.
 			if k := target.Kind(); len(f.found) == before && target.IsZero() &&
 				strings.Contains(tag.Get("json"), ",omitempty") && !givesZero(tag) &&
 				(k == reflect.Int || k == reflect.Int64 || k == reflect.Uint16) {
@@ -241,13 +241,13 @@ func (f *filler) fillStruct(n *node, v reflect.Value) {
 	}
 }
 
-// givesZero reports whether a zero in a document is a value of its own, and not the same as leaving the field to the
-// kind's Defaults.
+// givesZero reports whether a zero in a document is a value of its own, different from leaving the field to the kind's
+// Defaults.
 func givesZero(tag reflect.StructTag) bool {
 	return tag.Get("inherit") != "" && strings.HasPrefix(tag.Get("range"), "0")
 }
 
-// fieldNamed returns the field that encoding/json would fill, and its tag; those of embedded structs as well.
+// fieldNamed returns the field that encoding/json would fill, also in embedded structs, and its tag.
 func fieldNamed(v reflect.Value, name string) (field reflect.Value, tag reflect.StructTag) {
 	t := v.Type()
 	for i := range t.NumField() {
@@ -330,7 +330,7 @@ func (f *filler) fillDuration(n *node, d *zones.Duration) {
 	}
 }
 
-// fillStep reads one place in a failover order: "www-eu", or {www-us: 95, www-us-canary: 5}.
+// fillStep reads one step of a failover order: "www-eu", or {www-us: 95, www-us-canary: 5}.
 func (f *filler) fillStep(n *node, s *zones.Step) {
 	switch n.shape {
 	case shapeText:

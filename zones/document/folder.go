@@ -11,16 +11,15 @@ import (
 	"leeward/zones"
 )
 
-// Folder is what a folder and those within it have to be read: documents (*.yaml, *.yml, *.json) and master files
-// (<origin>.zone). What begins with a dot is left out, a folder of that kind with all that is in it; symbolic links are
-// followed.
+// Folder lists the files to read in a folder and those within it: documents (*.yaml, *.yml, *.json) and master files
+// (<origin>.zone). Files and folders whose names begin with a dot are left out. Symbolic links are followed.
 type Folder struct {
 	Files    []string       // paths below the folder, with slashes, sorted
 	Folders  []string       // the same of the folders, "." first
 	Problems zones.Problems // folders that cannot be read; the file of each is the folder's path
 }
 
-// List looks through a folder. Only an error of the folder itself is returned as one.
+// List looks through a folder. It returns an error only if the folder itself cannot be read.
 func List(folder fs.FS) (Folder, error) {
 	var l Folder
 	err := l.list(folder, ".", nil)
@@ -28,7 +27,7 @@ func List(folder fs.FS) (Folder, error) {
 	return l, err
 }
 
-// list takes in one folder, which is within those folders.
+// list lists one folder; within are the folders that it is in.
 func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 	here, err := fs.Stat(folder, dir)
 	if err == nil && slices.ContainsFunc(within, func(above fs.FileInfo) bool { return os.SameFile(above, here) }) {
@@ -68,9 +67,9 @@ func (l *Folder) list(folder fs.FS, dir string, within []fs.FileInfo) error {
 	return nil
 }
 
-// ReadFolder reads what List finds, in the order of the paths, and merges it. name is put before the paths in
-// positions. A file is opened by open, and $INCLUDE in a master file opens what is in or below its folder, by includes
-// of it.
+// ReadFolder reads the files that List finds, in the order of their paths, and merges them. name is put before the
+// paths in positions. open opens a file, and includes opens what $INCLUDE names, in or below the folder of its master
+// file.
 func ReadFolder(name string, folder fs.FS, open func(path string) (fs.File, error),
 	includes func(dir string) fs.FS,
 ) ([]zones.Document, zones.Problems) {

@@ -8,8 +8,7 @@ import (
 	"leeward/zones/disk"
 )
 
-// Includes is a folder as $INCLUDE sees it: what is in it and below. A symbolic link that leads out of it is not
-// followed.
+// Includes is a folder for $INCLUDE: files in it and below. A symbolic link that leads out of it is not followed.
 type Includes string
 
 // Open opens a regular file of the folder. It never waits.

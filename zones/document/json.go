@@ -17,11 +17,11 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.what) }
 
-// parseJSON reads one JSON value (RFC 8259) with the lines of all its parts and returns what follows it.
+// parseJSON reads one JSON value (RFC 8259) with the lines of all its parts, and returns the text after it.
 //
-// json.Decoder tells the offset of each token, and could be used for it. It takes five times as long (7.5 µs instead of
-// 1.5 µs for a Record, which is 6 s more for the million records of a start), and says "invalid character" where a
-// person wants to know that text stands in double quotes. FuzzParseJSON holds this reader against it.
+// json.Decoder tells the offset of each token, and could be used for this. But it takes five times as long (7.5 µs
+// instead of 1.5 µs for a Record, which is 6 s more at a start with a million records), and it says "invalid character"
+// where a person wants to read that text needs double quotes. FuzzParseJSON compares this reader with it.
 func parseJSON(text []byte, line int) (root node, rest []byte, end int, err error) {
 	p := jsonText{text: text, line: line}
 	p.blank()
@@ -35,7 +35,7 @@ func parseJSON(text []byte, line int) (root node, rest []byte, end int, err erro
 	return root, p.text, p.line, nil
 }
 
-// jsonText is what is left of a text. Its methods panic with a *syntaxError, which parseJSON catches.
+// jsonText is the rest of a text. Its methods panic with a *syntaxError, which parseJSON catches.
 type jsonText struct {
 	text []byte
 	line int
@@ -161,7 +161,7 @@ func (p *jsonText) quoted() string {
 	return ""
 }
 
-// word takes a run of what numbers and literals are made of.
+// word takes the characters that numbers and literals consist of.
 func (p *jsonText) word() string {
 	i := 0
 	for i < len(p.text) && (p.text[i] == '-' || p.text[i] == '+' || p.text[i] == '.' || p.text[i] == '_' ||
@@ -173,7 +173,7 @@ func (p *jsonText) word() string {
 	return w
 }
 
-// here shows what stands at the place of an error.
+// here shows the text at the place of an error.
 func (p *jsonText) here() string {
 	if len(p.text) == 0 {
 		return "the end of the text"
@@ -218,11 +218,11 @@ func appendJSON(dst []byte, n *node) []byte {
 	}
 }
 
-// appendQuoted writes a text in quotes. It leaves <, > and & as they are: values are read by people, not by browsers.
+// appendQuoted writes a text in quotes. It leaves <, > and & as they are, because people read the values, not browsers.
 func appendQuoted(dst []byte, s string) []byte {
 	b := bytes.NewBuffer(dst)
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // text always can be
+	_ = e.Encode(s) // a text can always be encoded
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -15,25 +15,25 @@ import (
 	"leeward/zones/rr"
 )
 
-// mostMasterErrors is how many errors of one master file are listed. More end its reading, as it is not used anyway;
-// warnings never do, and MostAlike of a kind are listed.
+// mostMasterErrors is how many errors of one master file are listed. Reading ends after that many, as the file is not
+// used anyway. Warnings do not end it; MostAlike of each kind are listed.
 const mostMasterErrors = 100
 
 var errTooMany = fmt.Errorf("%d errors are listed, and the rest of the file has not been read", mostMasterErrors)
 
-// ReadMaster reads a zone's master file (RFC 1035 section 5): its SOA and the NS at its apex become the Zone, with
-// the SOA's serial; all else becomes Records, in the order in which their owners and types first appear. folder is
-// where $INCLUDE finds files; nil refuses it. The documents say everything in full, so that read again they are the
-// same.
+// ReadMaster reads a zone's master file (RFC 1035 section 5). Its SOA, and the NS at its apex, become the Zone, with
+// the SOA's serial. Everything else becomes Records, in the order in which their owners and types first appear. folder
+// is where $INCLUDE finds files; nil refuses it. The documents say everything explicitly, so reading them gives the
+// same again.
 //
-// A zone is served as a whole or not at all: where there is an error among the problems, the documents are not to be
-// used. All errors are listed, up to 100; of warnings of one kind ten, and how many more there are.
+// A zone is served completely or not at all: if there is an error among the problems, the documents must not be used.
+// Up to 100 errors are listed, and ten warnings of each kind, with the number of the others.
 func ReadMaster(file, origin string, r io.Reader, folder fs.FS) ([]zones.Document, zones.Problems) {
 	m := masterFile{file: file, origin: origin, seed: maphash.MakeSeed()}
 	return m.read(r, folder)
 }
 
-// read is ReadMaster.
+// read does the work of ReadMaster.
 func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Problems) {
 	file, origin := m.file, m.origin
 	apex, err := zones.ParseName(origin)
@@ -62,7 +62,7 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Pr
 		_ = m.wrong(syntax)
 	case err != nil:
 		m.fail(zones.Position{File: file}, "", "%v", err)
-	case m.errors > 0: // one of which may be the SOA's
+	case m.errors > 0: // one of the errors may be in the SOA
 	case !m.hasSOA:
 		m.fail(zones.Position{File: file}, zones.KeyOf(zones.KindZone, origin),
 			"there is no SOA record of %s; a master file has one", origin)
@@ -73,7 +73,7 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Pr
 	if z := m.zone(); z.SOATTL == z.TTL {
 		z.SOATTL = zones.TTL{}
 	}
-	docs := m.docs[:0] // there can be millions: in place
+	docs := m.docs[:0] // in place, as there can be millions
 	if m.hasSOA {
 		docs = append(docs, m.docs[0])
 	}
@@ -100,7 +100,7 @@ func (m *masterFile) read(r io.Reader, folder fs.FS) ([]zones.Document, zones.Pr
 	return docs, m.problems
 }
 
-// read1 checks a record that a master file has brought.
+// read1 checks a record of a master file.
 func read1(d zones.Document) zones.Problems {
 	wrong := zones.Validate(d.Resource)
 	for i := range wrong {
@@ -116,21 +116,21 @@ type masterFile struct {
 	hasSOA       bool
 	docs         []zones.Document // the Zone first
 	seed         maphash.Seed
-	sets         map[uint64]int32 // where in docs an RRset is, by the hash of its owner and type
+	sets         map[uint64]int32 // index in docs of each RRset, by the hash of its owner and type
 	problems     zones.Problems
-	errors       int              // among them
+	errors       int              // how many of the problems are errors
 	alike        map[string]*same // warnings, by kind
 	proofs       proofs
 
-	last, lastPlace string // what place was asked last, and said
+	last, lastPlace string // the last argument of place, and its result
 
-	stream // of MasterReader
+	stream // for MasterReader
 }
 
 func (m *masterFile) zone() *zones.Zone { return m.docs[0].Resource.(*zones.Zone) }
 
-// find returns the RRset of an owner and type, or else the place in sets where it belongs. Where two hash alike, which
-// nobody who writes a file can bring about, the second has the next place.
+// find returns the RRset of an owner and type, or else the place in sets where it belongs. If two have the same hash,
+// which nobody who writes a file can cause, the second has the next place.
 func (m *masterFile) find(owner, kind string) (set *zones.Record, place uint64) {
 	if set = m.recent(owner, kind); set != nil {
 		return set, 0
@@ -142,7 +142,7 @@ func (m *masterFile) find(owner, kind string) (set *zones.Record, place uint64) 
 	h.WriteString(kind)
 	for place = h.Sum64(); ; place++ {
 		at, there := m.sets[place]
-		if !there { // or it is complete, or begins
+		if !there { // the set is complete, or new
 			return nil, place
 		}
 		if r := m.docs[at].Resource.(*zones.Record); r.Owner == owner && r.Type == kind {
@@ -151,7 +151,8 @@ func (m *masterFile) find(owner, kind string) (set *zones.Record, place uint64) 
 	}
 }
 
-// place names a file as positions do: rr knows it by its name within the folder. Records of one file share the name.
+// place returns a file's name as positions have it; rr knows it by its name within the folder. All records of a file
+// share the string.
 func (m *masterFile) place(file string) string {
 	if m.last != file || m.lastPlace == "" {
 		m.last, m.lastPlace = file, path.Join(path.Dir(m.file), file)
@@ -167,7 +168,7 @@ func (m *masterFile) fail(at zones.Position, key zones.Key, format string, args 
 	})
 }
 
-// wrong takes an entry that cannot be read.
+// wrong notes an entry that cannot be read.
 func (m *masterFile) wrong(e *rr.SyntaxError) error {
 	if m.errors == mostMasterErrors {
 		return errTooMany
@@ -182,7 +183,7 @@ type same struct {
 	last         zones.Problem
 }
 
-// warn notes what nothing is refused for. There can be one for each record.
+// warn notes a warning. There can be one for each record.
 func (m *masterFile) warn(at zones.Position, key func() zones.Key, format string, args ...any) {
 	if m.alike == nil {
 		m.alike = map[string]*same{}
@@ -207,8 +208,8 @@ func (m *masterFile) warn(at zones.Position, key func() zones.Key, format string
 	})
 }
 
-// summarise says how many warnings there are beyond those listed, as Problems.Summary does: there can be too many to
-// keep.
+// summarise says how many warnings there are beyond the listed ones, as Problems.Summary does; here there can be too
+// many to keep.
 func (m *masterFile) summarise() {
 	for _, s := range m.alike {
 		if s.more > 1 {
@@ -264,7 +265,7 @@ func (m *masterFile) add(r rr.RR) error {
 		m.warn(at, key, "the same record is there twice")
 		return nil
 	}
-	if len(record.Data) == zones.MostSet/12 { // no more fit into a message, however short they are
+	if len(record.Data) == zones.MostSet/12 { // a message holds no more, however short they are
 		m.fail(at, key(), "more than %d records in one set do not fit into one message of 64 KiB; take some out",
 			zones.MostSet/12)
 		return nil
@@ -274,8 +275,8 @@ func (m *masterFile) add(r rr.RR) error {
 	return nil
 }
 
-// dotless says which name has the zone's own twice. That of an owner is said of its Record, where what is read meets
-// all else.
+// dotless warns of a name that has the zone's name twice, probably for want of a final dot. It does so for names in
+// data; owners are warned of with their Records.
 func (m *masterFile) dotless(at zones.Position, r rr.RR) {
 	owner := zones.OwnerIn(r.Owner, m.apex)
 	if !strings.EqualFold(owner, r.Dotless) {
@@ -284,7 +285,7 @@ func (m *masterFile) dotless(at zones.Position, r rr.RR) {
 	}
 }
 
-// soa takes the SOA apart (RFC 1035 section 3.3.13): two names and five times.
+// soa parses the SOA (RFC 1035 section 3.3.13): two names and five numbers.
 func (m *masterFile) soa(at zones.Position, r rr.RR) {
 	z := m.zone()
 	if m.hasSOA {
@@ -328,7 +329,7 @@ func (m *masterFile) ns(at zones.Position, r rr.RR) {
 	z.TTL = m.shortest(at, z.Key, z.TTL, zones.Seconds(r.TTL))
 }
 
-// shortest is the TTL of a set that has one so far, and gets a record with another.
+// shortest returns the TTL of a set when a record with another TTL joins it.
 func (m *masterFile) shortest(at zones.Position, key func() zones.Key, have, more zones.TTL) zones.TTL {
 	if have.IsZero() || have == more {
 		return more
@@ -340,8 +341,8 @@ func (m *masterFile) shortest(at zones.Position, key func() zones.Key, have, mor
 	return more
 }
 
-// WriteMaster writes a zone as a master file in canonical form. Its serial is the one given. Policies are not in it:
-// their answers depend on who asks.
+// WriteMaster writes a zone as a master file in canonical form, with the given serial. Policies are not in it, as their
+// answers depend on who asks.
 func WriteMaster(w io.Writer, zone *zones.Zone, serial uint32, records []*zones.Record) error {
 	origin, err := zones.ParseName(zone.Origin)
 	if err != nil {

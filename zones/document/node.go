@@ -9,7 +9,7 @@ import (
 type node struct {
 	shape  shape
 	line   int
-	text   string  // of a scalar: what it says, without quotes
+	text   string  // of a scalar: its value, without quotes
 	items  []node  // of a list
 	fields []field // of an object, in the order of the document
 }
@@ -37,10 +37,10 @@ func (s shape) String() string {
 	return [...]string{"nothing", "text", "a number", "true or false", "a list", "an object"}[s]
 }
 
-// maxDepth is how deep documents nest; no resource needs more than a handful.
+// maxDepth is how deep documents may nest. Resources need only a few levels.
 const maxDepth = 32
 
-// get returns the field's value, nil if there is none.
+// get returns the field's value, or nil.
 func (n *node) get(name string) *node {
 	for i := range n.fields {
 		if n.fields[i].name == name {
@@ -50,8 +50,8 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
-// LineOf returns the line of what a path such as "rules[0].failover[1]" or "bias.www-us" leads to, or of the nearest
-// thing above it that is there.
+// LineOf returns the line of the value at a path such as "rules[0].failover[1]" or "bias.www-us", or of the nearest
+// value above it that exists.
 func (n *node) LineOf(path string) int {
 	at, line := n, n.line
 	for path != "" {
@@ -59,7 +59,7 @@ func (n *node) LineOf(path string) int {
 		rest := path
 		switch at.shape {
 		case shapeObject:
-			// Names may have dots in them (map keys do): the longest that fits is meant.
+			// Names can have dots in them, as keys of maps do, so take the longest that fits.
 			longest := -1
 			for i := range at.fields {
 				f := &at.fields[i]

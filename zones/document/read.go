@@ -20,20 +20,19 @@ import (
 	"leeward/zones"
 )
 
-// maxFile is the maximum size of a file of documents, in octets.
+// maxFile is the largest size of a file of documents, in octets.
 const maxFile = 256 << 20
 
-// Read reads a file of documents: YAML, several parted by "---", or JSON, where a file may also hold several
-// values, an array of them, or an object with "items". What has each is read once for each of its items. It returns
-// those that are good by themselves, and what is wrong
-// with the others; their keys are in the problems, where they are known.
+// Read reads a file of documents: YAML, several separated by "---", or JSON, where a file may also have several values,
+// an array of them, or an object with "items". It reads documents with each once for each item. It returns the
+// documents that are valid by themselves, and the problems of the others, with their keys where these are known.
 func Read(file string, r io.Reader) ([]zones.Document, zones.Problems) {
 	return ReadThrough(file, r, func(zones.Document) (bool, error) { return true, nil })
 }
 
-// ReadThrough is Read for who needs few of a file's documents, and so need not hold all of them at
-// once: keep is told each that is good by itself, and says whether it is to be returned. Its error ends the reading,
-// and is among the problems.
+// ReadThrough is Read for callers that need few of a file's documents, so that not all are in memory at once. keep is
+// called with each document that is valid by itself, and says whether to return it. Its error ends the reading and is
+// among the problems.
 func ReadThrough(file string, r io.Reader, keep func(zones.Document) (bool, error)) ([]zones.Document, zones.Problems) {
 	set := documentSet{file: file, keep: keep}
 	err := parseDocuments(file, r, func(root *node) error {
@@ -62,7 +61,7 @@ func ReadThrough(file string, r io.Reader, keep func(zones.Document) (bool, erro
 type bounded struct {
 	io.Reader
 	read int
-	err  error // why it ended, if not at the end
+	err  error // why reading ended, unless at the end
 }
 
 func (b *bounded) Read(p []byte) (n int, err error) {
@@ -76,8 +75,8 @@ func (b *bounded) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// parseDocuments calls each with the documents, until it returns an error. It tells JSON from YAML: all JSON is YAML,
-// but JSON's own reader has clearer errors and takes tabs. YAML is not held as a whole.
+// parseDocuments calls each with the documents until it returns an error. It tells JSON from YAML: all JSON is YAML,
+// but the reader for JSON has clearer errors and allows tabs. YAML is read piece by piece.
 func parseDocuments(file string, r io.Reader, each func(*node) error) error {
 	b := &bounded{Reader: r}
 	in := bufio.NewReader(b)
@@ -85,7 +84,7 @@ func parseDocuments(file string, r io.Reader, each func(*node) error) error {
 		_, _ = in.Discard(3)
 	}
 	isJSON, begins := path.Ext(file) == ".json", bytes.Buffer{}
-	for !isJSON { // what is blank before the first octet that counts
+	for !isJSON { // white space before the first character that counts
 		c, err := in.ReadByte()
 		if err != nil {
 			break
@@ -105,7 +104,7 @@ func parseDocuments(file string, r io.Reader, each func(*node) error) error {
 	return parseYAMLOf(io.MultiReader(&begins, in), b, each)
 }
 
-// parseYAMLOf parses YAML that is read through b, whose error tells more than the parser's.
+// parseYAMLOf parses YAML that is read through b, whose error is clearer than the parser's.
 func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
 	err := parseYAML(r, each)
 	if b.err != nil {
@@ -114,8 +113,7 @@ func parseYAMLOf(r io.Reader, b *bounded, each func(*node) error) error {
 	return err
 }
 
-// parseEither parses what looks like JSON. Where it is not, and need not be, it is YAML, as one that begins with a flow
-// mapping.
+// parseEither parses what looks like JSON. If it is not, it may still be YAML that begins with a flow mapping.
 func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) error {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -145,8 +143,8 @@ func parseEither(r io.Reader, b *bounded, isJSON bool, each func(*node) error) e
 type documentSet struct {
 	file     string
 	keep     func(zones.Document) (bool, error)
-	full     error // of keep, or errTooMuch
-	made     int   // octets, of copies
+	full     error // the error of keep, or errTooMuch
+	made     int   // octets of copies
 	docs     []zones.Document
 	problems zones.Problems
 }
@@ -175,7 +173,7 @@ func (s *documentSet) add(n *node) {
 		s.add(items)
 		return
 	}
-	begun := map[string]int{} // lines
+	begun := map[string]int{} // by line
 	for _, f := range n.fields {
 		if f.name != "kind" && f.name != "name" {
 			continue

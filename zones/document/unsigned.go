@@ -11,8 +11,7 @@ import (
 	"leeward/zones/rr"
 )
 
-// proofs counts the records of a master file that are left out, as they hold for the file as it was signed and for
-// nothing else.
+// proofs counts the records of a master file that are left out, as they prove only the file as it was signed.
 type proofs struct {
 	first zones.Position
 	count map[rr.Type]int
@@ -25,7 +24,8 @@ func (p *proofs) add(at zones.Position, t rr.Type) {
 	p.count[t]++
 }
 
-// unsigned says once that the signatures of a file are left out. Whether the zone is signed here may be said elsewhere.
+// unsigned warns once that the signatures of a file are left out. Another document may say whether the zone is signed
+// here.
 func (m *masterFile) unsigned() {
 	if m.proofs.count == nil {
 		return

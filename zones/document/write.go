@@ -10,8 +10,8 @@ import (
 	"leeward/zones"
 )
 
-// WriteYAML writes resources as documents that Read reads, parted by "---". Of resources that inherit, the values are
-// written too, each with a comment that says where it comes from.
+// WriteYAML writes resources as documents that Read can read, separated by "---". It also writes the values that
+// resources inherit, each with a comment that says where it comes from.
 func WriteYAML(w io.Writer, rs []zones.Resource) error {
 	e := yaml.NewEncoder(w)
 	e.SetIndent(2)
@@ -42,7 +42,7 @@ func WriteYAML(w io.Writer, rs []zones.Resource) error {
 	return e.Close()
 }
 
-// WriteJSON writes resources as an array of documents that Read reads.
+// WriteJSON writes resources as an array of documents that Read can read.
 func WriteJSON(w io.Writer, rs []zones.Resource) error {
 	list := node{shape: shapeList}
 	for _, r := range rs {

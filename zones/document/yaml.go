@@ -10,13 +10,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxAliased is how many nodes the aliases of one file may stand for: a few lines of YAML can stand for more than fits
-// into memory.
+// maxAliased is how many nodes the aliases of one file may expand to, as a few lines of YAML can expand to more than
+// fits into memory.
 const maxAliased = 10_000
 
-// parseYAML calls each with the documents of a stream of YAML, until it returns an error or one cannot be read. Aliases
-// are taken as what they stand for; merge keys and tags are refused, because the same document as JSON could not have
-// them.
+// parseYAML calls each with the documents of a YAML stream until it returns an error or a document cannot be read.
+// Aliases are expanded. Merge keys and tags are refused, because the same document in JSON could not have them.
 func parseYAML(r io.Reader, each func(*node) error) error {
 	decoder := yaml.NewDecoder(r)
 	t := yamlTree{}
@@ -41,7 +40,7 @@ func parseYAML(r io.Reader, each func(*node) error) error {
 	}
 }
 
-// yamlError takes the line out of the text of one of the package's errors.
+// yamlError takes the line out of the text of an error of the yaml package.
 func yamlError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
@@ -54,7 +53,7 @@ func yamlError(err error) error {
 	return &syntaxError{0, text}
 }
 
-// yamlTree turns the package's nodes into ours.
+// yamlTree converts the yaml package's nodes into ours.
 type yamlTree struct {
 	aliased int
 }
@@ -122,7 +121,7 @@ func (t *yamlTree) node(y *yaml.Node, depth int, aliased bool) (node, error) {
 	return n, nil
 }
 
-// yamlNode turns a node back into the package's, lists of scalars on one line.
+// yamlNode converts a node back. Lists of scalars are on one line.
 func yamlNode(n *node) *yaml.Node {
 	y := &yaml.Node{Kind: yaml.ScalarNode, Value: n.text}
 	switch n.shape {
@@ -130,7 +129,7 @@ func yamlNode(n *node) *yaml.Node {
 		y.Tag = "!!null"
 	case shapeBool:
 		y.Tag = "!!bool"
-	case shapeNumber: // !!int or !!float, as it looks
+	case shapeNumber: // !!int or !!float, depending on the text
 	case shapeText:
 		y.Tag = "!!str"
 		if strings.Contains(n.text, "\n") {
@@ -157,7 +156,7 @@ func yamlNode(n *node) *yaml.Node {
 	return y
 }
 
-// flat reports whether a list looks well on one line.
+// flat reports whether a list reads well on one line.
 func flat(n *node) bool {
 	width := 0
 	for i := range n.items {
@@ -173,7 +172,7 @@ func flat(n *node) bool {
 	return width <= 100
 }
 
-// numbers reports whether an object is weights by name, or the like.
+// numbers reports whether an object has only numbers, such as weights by name.
 func numbers(n *node) bool {
 	for i := range n.fields {
 		if n.fields[i].value.shape != shapeNumber {
