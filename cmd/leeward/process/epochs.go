@@ -58,57 +58,71 @@ func (e *epochs) turn(ctx context.Context) {
 		return
 	}
 	s.Signed(func(origin rr.Name, signer *dnssec.Signer) bool {
-		now := e.now()
-		begun := signer.Prepared() != nil
-		hand := signer.Keys().Hand()
-		if hand != nil && e.waits(origin, signer, hand) {
-			return ctx.Err() == nil
+		if e.zone(origin, signer) {
+			e.zone(origin, signer) // it may be time to prepare the next one already
 		}
-		next := signer.Prepare(now.Add(e.early))
-		if next == nil {
-			e.prepared.note(origin, 0, nil)
-			return ctx.Err() == nil
-		}
-		due := dnssec.EpochAt(origin, now) == next.Epoch
-		if begun && !due {
-			return ctx.Err() == nil
-		}
-		if !begun {
-			if k := e.kept.read(signer.Keys(), next.Epoch); k != nil {
-				signer.RecallPrepared(k)
-			}
-		}
-		began := time.Now()
-		lacks, err := e.snapshot.Load().Prepare(origin)
-		e.prepared.note(origin, lacks, err)
-		if lacks > 0 {
-			signer.Unprepare()
-			e.log.Debug("signatures of the next epoch have not all come", "zone", origin, "lacking", lacks)
-			return ctx.Err() == nil
-		}
-		if err != nil {
-			e.log.Error("the next signatures of a zone cannot be made: those in use stay", "zone", origin, "err", err,
-				"until", signer.Now().Epoch.Expires())
-			return ctx.Err() == nil
-		}
-		e.ahead.again()
-		if due {
-			signer.Turn()
-			e.turned(rr.TrimDot(origin.String()))
-		}
-		e.log.Debug("signatures of the next epoch", "zone", origin, "in use", due, "signatures", next.Len(),
-			"took", time.Since(began))
 		return ctx.Err() == nil
 	})
 }
 
+// zone does what is due of one zone, and reports whether it has turned to another epoch. What is prepared is the epoch
+// of now while another is in use, and else the next one when its time has come: a signer prepares it a whole day ahead.
+func (e *epochs) zone(origin rr.Name, signer *dnssec.Signer) (turned bool) {
+	now := e.now()
+	at := now
+	if signer.Now().Epoch == dnssec.EpochAt(origin, now) {
+		at = now.Add(e.early)
+	}
+	prepared := signer.Prepared()
+	begun := prepared != nil && prepared.Epoch == dnssec.EpochAt(origin, at)
+	hand := signer.Keys().Hand()
+	if hand != nil && e.waits(origin, signer, hand, at) {
+		return false
+	}
+	next := signer.Prepare(at)
+	if next == nil {
+		e.prepared.note(origin, 0, nil)
+		return false
+	}
+	due := dnssec.EpochAt(origin, now) == next.Epoch
+	if begun && !due {
+		return false
+	}
+	if !begun {
+		if k := e.kept.read(signer.Keys(), next.Epoch); k != nil {
+			signer.RecallPrepared(k)
+		}
+	}
+	began := time.Now()
+	lacks, err := e.snapshot.Load().Prepare(origin)
+	e.prepared.note(origin, lacks, err)
+	if lacks > 0 {
+		signer.Unprepare()
+		e.log.Debug("signatures of the next epoch have not all come", "zone", origin, "lacking", lacks)
+		return false
+	}
+	if err != nil {
+		e.log.Error("the next signatures of a zone cannot be made: those in use stay", "zone", origin, "err", err,
+			"until", signer.Now().Epoch.Expires())
+		return false
+	}
+	e.ahead.again()
+	if due {
+		signer.Turn()
+		e.turned(rr.TrimDot(origin.String()))
+	}
+	e.log.Debug("signatures of the next epoch", "zone", origin, "in use", due, "signatures", next.Len(),
+		"took", time.Since(began))
+	return due
+}
+
 // waits reports whether there is no reason to prepare the next epoch of a zone whose keys are elsewhere, as nothing has
 // come since the last attempt.
-func (e *epochs) waits(origin rr.Name, signer *dnssec.Signer, hand *dnssec.Hand) bool {
+func (e *epochs) waits(origin rr.Name, signer *dnssec.Signer, hand *dnssec.Hand, at time.Time) bool {
 	if signer.Prepared() != nil {
 		return false
 	}
-	next := tried{dnssec.EpochAt(origin, e.now().Add(e.early)), hand.Received.Version()}
+	next := tried{dnssec.EpochAt(origin, at), hand.Received.Version()}
 	if e.tried[origin] == next || len(hand.Received.Chunks(next.epoch.Number)) == 0 {
 		return true
 	}
