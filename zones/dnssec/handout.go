@@ -65,7 +65,13 @@ func HandOut(o HandedOut) ([]byte, error) {
 	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: o.Made.Unix(), Revision: o.Revision, Roll: o.Roll}
 	for i := range k.all {
 		one := handoutKey{DNSKEY: k.all[i].DNSKEY(), Role: k.all[i].Role.String(), Times: map[string]int64{}}
-		k.all[i].Times.Each(func(name string, at time.Time) { one.Times[name] = at.Unix() })
+		times := k.all[i].Times
+		times.each(func(name string, at *time.Time) {
+			// Never too: without it a key would do at once what it is not to do yet.
+			if !at.IsZero() {
+				one.Times[name] = at.Unix()
+			}
+		})
 		b.Keys = append(b.Keys, one)
 	}
 	body, err := json.Marshal(b)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"leeward/zones/rr"
 )
 
@@ -283,4 +285,43 @@ func TestHandOut(t *testing.T) {
 			t.Errorf("%.40q is taken", paper)
 		}
 	}
+}
+
+// TestHandOutTimes: keys come out of a handout with the times that they had, also those that a later step of a roll
+// sets, and so do what they do where they come from.
+func TestHandOutTimes(t *testing.T) {
+	origin := name(t, "example.test")
+	made := []*Key{key(t, "example.test", ECDSAP256), key(t, "example.test", Ed25519)}
+	rapid.Check(t, func(r *rapid.T) {
+		var all []TimedKey
+		for _, k := range made {
+			timed := TimedKey{Key: k}
+			timed.Times.each(func(name string, at *time.Time) {
+				switch hours := rapid.IntRange(-2, 50).Draw(r, name); hours {
+				case -2:
+				case -1:
+					*at = Never
+				default:
+					*at = day0.Add(time.Duration(hours) * time.Hour)
+				}
+			})
+			all = append(all, timed)
+		}
+		keys, err := NewKeys(origin, all...)
+		if err != nil {
+			r.Fatal(err)
+		}
+		paper, err := HandOut(HandedOut{Keys: keys, Made: day0})
+		if err != nil {
+			r.Fatal(err)
+		}
+		out, err := ReadHandOut(origin, paper, nil, day0, nil)
+		if err != nil {
+			r.Fatal(err)
+		}
+		at := day0.Add(time.Duration(rapid.IntRange(0, 60).Draw(r, "now")) * time.Hour)
+		if !out.Keys.Equal(keys) || !out.Keys.At(at).same(keys.At(at)) {
+			r.Fatalf("what comes out is not what went in: %+v", all)
+		}
+	})
 }
