@@ -138,6 +138,9 @@ type DNSSEC struct {
 	Enabled bool `json:"enabled,omitempty" default:"false" example:"true"`
 	// Whether what does not exist is proven by NSEC3 records (RFC 5155), which hash the names, and not by NSEC.
 	NSEC3 bool `json:"nsec3,omitempty" default:"false" example:"true"`
+	// The algorithm of the zone's keys: 13 is ECDSA on P-256, 15 Ed25519. Keys in etcd that are of another are rolled
+	// to it by servers; of keys in files it is that of the first, which a server makes.
+	Algorithm int `json:"algorithm,omitempty" default:"that of the keys" range:"13 or 15" example:"15"`
 	// DNSKEY records of others who sign the zone with keys of their own (RFC 8901), as a master file has their data.
 	Foreign []string `json:"foreign,omitempty" range:"at most 16" example:"[\"256 3 15 AQID\"]"`
 	// Of a zone of a primary: whether what is as the primary has it keeps the primary's signatures, and only the rest

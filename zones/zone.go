@@ -48,6 +48,7 @@ func (f *faults) signing(z *Zone) {
 	case !z.Signed():
 		if z.DNSSEC != nil {
 			f.idle("dnssec.nsec3", z.DNSSEC.NSEC3)
+			f.idle("dnssec.algorithm", z.DNSSEC.Algorithm != 0)
 			f.idle("dnssec.foreign", len(z.DNSSEC.Foreign) > 0)
 			f.idle("dnssec.keep", z.DNSSEC.Keep)
 			f.idle("dnssec.withdraw", z.DNSSEC.Withdraw)
@@ -59,6 +60,9 @@ func (f *faults) signing(z *Zone) {
 	}
 	if z.Signed() {
 		f.foreign(z.DNSSEC.Foreign)
+		if a := z.DNSSEC.Algorithm; a != 0 && a != 13 && a != 15 {
+			f.add("dnssec.algorithm", "%d is none that zones are signed by here; write 13 (ECDSA) or 15 (Ed25519)", a)
+		}
 		f.rolling(z.DNSSEC)
 		f.keeping(z)
 	}
@@ -80,6 +84,7 @@ func (f *faults) keeping(z *Zone) {
 		why   string
 	}{
 		{"nsec3", d.NSEC3, "denial is by what the primary has it by"},
+		{"algorithm", d.Algorithm != 0, "the zone is signed by those that the primary signs by"},
 		{"foreign", len(d.Foreign) > 0, "the primary publishes all keys"},
 		{"withdraw", d.Withdraw, "CDS and CDNSKEY are the primary's"},
 		{"roll", d.Roll != nil, "no key rolls by itself that the primary has to publish"},

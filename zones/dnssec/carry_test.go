@@ -92,8 +92,16 @@ func (w *world) check() {
 			if a.at != w.now && d.at != w.now {
 				continue
 			}
-			if !slices.ContainsFunc(a.duty.Entry, func(k *Key) bool { return k.In(d.all) }) {
-				w.t.Fatalf("%v: no key of a DS of %v signs the DNSKEY of %v; %v", w.now, d.at, a.at, w.roll)
+			for _, ds := range d.all { // of each algorithm one at least (RFC 4035 section 2.2)
+				by := Algorithm(ds[2])
+				if !slices.ContainsFunc(a.duty.Entry, func(k *Key) bool { return k.algorithm == by && k.In(d.all) }) {
+					w.t.Fatalf("%v: no key of algorithm %d in the DS of %v signs the DNSKEY of %v; %v", w.now, by,
+						d.at, a.at, w.roll)
+				}
+				if !slices.ContainsFunc(a.duty.Zone, func(k *Key) bool { return k.algorithm == by }) {
+					w.t.Fatalf("%v: the DS of %v has algorithm %d, and data of %v no signature by it; %v", w.now, d.at,
+						by, a.at, w.roll)
+				}
 			}
 		}
 	}
@@ -155,7 +163,7 @@ func (w *world) parent() {
 
 // TestCarry: whatever the TTLs, whoever looks when, with servers that are cut off, that restart, and of which one has a
 // clock that is wrong by up to two days or is set meanwhile: no resolver ever has what does not verify, and once all is
-// well again the roll comes to its end.
+// well again the roll comes to its end. An algorithm may be rolled back afterwards.
 func TestCarry(t *testing.T) {
 	const tick = 20 * time.Minute
 	rapid.Check(t, func(r *rapid.T) {
@@ -163,7 +171,11 @@ func TestCarry(t *testing.T) {
 			return time.Duration(rapid.IntRange(least, most).Draw(r, name)) * tick
 		}
 		split := rapid.Bool().Draw(r, "split")
-		first, err := First(name(t, "example.test"), ECDSAP256, split, day0.Add(-1000*time.Hour))
+		algorithms := []Algorithm{ECDSAP256, Ed25519}
+		if rapid.Bool().Draw(r, "from Ed25519") {
+			slices.Reverse(algorithms)
+		}
+		first, err := First(name(t, "example.test"), algorithms[0], split, day0.Add(-1000*time.Hour))
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -185,59 +197,85 @@ func TestCarry(t *testing.T) {
 			wrong.offset = ticks("offset", -144, 144)
 		}
 		kind := rapid.SampledFrom([]string{RollsZSK, RollsEntry, RollsAlgorithm}).Draw(r, "kind")
-		s := w.servers[0]
-		var changed []TimedKey
-		if w.roll, changed, err = w.keys.Begin(kind, Ed25519, w.clock(s)); err == nil {
-			w.keys, err = w.keys.Merge(changed)
+		rolls := 1
+		if kind == RollsAlgorithm {
+			rolls = rapid.IntRange(1, 2).Draw(r, "rolls")
 		}
-		if err != nil {
-			r.Fatal(err)
-		}
-		old := first
-		for ; !w.roll.Over(); w.now += tick {
-			if w.now > 90*24*time.Hour {
-				r.Fatalf("it does not end: %v", w.roll)
+		for i := range rolls {
+			if i > 0 && several {
+				wrong.offset = ticks("offset again", -144, 144)
 			}
-			if w.now < 20*24*time.Hour { // then all is well
-				s := rapid.SampledFrom(w.servers).Draw(r, "hit")
-				switch rapid.IntRange(0, 40).Draw(r, "fault") {
-				case 0:
-					if n := ticks("cut", 1, 60); w.now-s.heard <= tick { // it is never silent for a day
-						s.cut = w.now + n
-					}
-				case 1:
-					s.witness, s.started = &Witness{}, w.now
-				case 2:
-					if several {
-						wrong.offset = ticks("set", -144, 144)
-					}
-				}
-			} else {
-				wrong.offset = 0
-			}
-			w.serve()
-			w.check()
-			w.look(rapid.SampledFrom(w.servers).Draw(r, "looks"))
-			if rapid.Bool().Draw(r, "parent looks") {
-				w.parent()
-			}
-		}
-		w.now += 4 * EpochLength
-		d := w.keys.At(day0.Add(w.now))
-		if len(d.Entry) != 1 || len(d.Zone) != 1 || w.keys.Moves(day0.Add(w.now)) || d.Stays != nil {
-			r.Fatalf("in the end %d sign keys, %d all else", len(d.Entry), len(d.Zone))
-		}
-		for _, k := range old {
-			gone := kind == RollsAlgorithm || k.Entry() == (kind == RollsEntry)
-			if gone == slices.ContainsFunc(d.DNSKEY, func(b []byte) bool { return bytes.Equal(b, k.DNSKEY()) }) &&
-				!(kind == RollsZSK && k.Entry()) {
-				r.Fatalf("%s: key %s: gone %v", kind, k.Place(), !gone)
-			}
-			if gone && !slices.ContainsFunc(w.keys.Stale(nil, day0.Add(w.now)), k.Key.same) {
-				r.Fatalf("%s: key %s is not cleared away", kind, k.Place())
-			}
+			w.carry(kind, algorithms[(i+1)%2], wrong, tick)
 		}
 	})
+}
+
+// carry plays one roll from its beginning to its end. One server has a clock that may be wrong.
+func (w *world) carry(kind string, a Algorithm, wrong *server, tick time.Duration) {
+	r, began, several := w.t, w.now, len(w.servers) > 1
+	ticks := func(name string, least, most int) time.Duration {
+		return time.Duration(rapid.IntRange(least, most).Draw(r, name)) * tick
+	}
+	var old []TimedKey
+	for d, i := w.keys.At(day0.Add(w.now)), 0; i < len(w.keys.all); i++ {
+		if k := w.keys.all[i]; slices.Contains(d.Entry, k.Key) || slices.Contains(d.Zone, k.Key) {
+			old = append(old, k)
+		}
+	}
+	roll, changed, err := w.keys.Begin(kind, a, w.clock(w.servers[0]))
+	if err == nil {
+		w.keys, err = w.keys.Merge(changed)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	if w.roll != nil {
+		roll.Passed = w.roll.Passed
+	}
+	w.roll = roll
+	for ; !w.roll.Over(); w.now += tick {
+		if w.now-began > 90*24*time.Hour {
+			r.Fatalf("it does not end: %v", w.roll)
+		}
+		if w.now-began < 20*24*time.Hour { // then all is well
+			s := rapid.SampledFrom(w.servers).Draw(r, "hit")
+			switch rapid.IntRange(0, 40).Draw(r, "fault") {
+			case 0:
+				if n := ticks("cut", 1, 60); w.now-s.heard <= tick { // it is never silent for a day
+					s.cut = w.now + n
+				}
+			case 1:
+				s.witness, s.started = &Witness{}, w.now
+			case 2:
+				if several {
+					wrong.offset = ticks("set", -144, 144)
+				}
+			}
+		} else {
+			wrong.offset = 0
+		}
+		w.serve()
+		w.check()
+		w.look(rapid.SampledFrom(w.servers).Draw(r, "looks"))
+		if rapid.Bool().Draw(r, "parent looks") {
+			w.parent()
+		}
+	}
+	w.now += 4 * EpochLength
+	d := w.keys.At(day0.Add(w.now))
+	if len(d.Entry) != 1 || len(d.Zone) != 1 || w.keys.Moves(day0.Add(w.now)) || d.Stays != nil {
+		r.Fatalf("in the end %d sign keys, %d all else", len(d.Entry), len(d.Zone))
+	}
+	for _, k := range old {
+		gone := kind == RollsAlgorithm || k.Entry() == (kind == RollsEntry)
+		if gone == slices.ContainsFunc(d.DNSKEY, func(b []byte) bool { return bytes.Equal(b, k.DNSKEY()) }) &&
+			!(kind == RollsZSK && k.Entry()) {
+			r.Fatalf("%s: key %s: gone %v", kind, k.Place(), !gone)
+		}
+		if gone && !slices.ContainsFunc(w.keys.Stale(nil, day0.Add(w.now)), k.Key.same) {
+			r.Fatalf("%s: key %s is not cleared away", kind, k.Place())
+		}
+	}
 }
 
 // TestCarryWithBINDsParent: rolls are carried on by a clock, from the first step to the last, with a parent that does
@@ -246,10 +284,15 @@ func TestCarryWithBINDsParent(t *testing.T) {
 	if _, err := exec.LookPath("dnssec-cds"); err != nil {
 		t.Skip("there is no dnssec-cds")
 	}
-	for _, kind := range []string{RollsZSK, RollsEntry, RollsAlgorithm} {
+	for _, kind := range []string{RollsZSK, RollsEntry, RollsAlgorithm, RollsAlgorithm + " back"} {
 		for _, split := range []bool{false, true} {
 			t.Run(fmt.Sprint(kind, split), func(t *testing.T) {
-				first, err := First(name(t, "example.test"), ECDSAP256, split, day0)
+				from, to := ECDSAP256, Ed25519
+				kind, back := strings.CutSuffix(kind, " back")
+				if back {
+					from, to = to, from
+				}
+				first, err := First(name(t, "example.test"), from, split, day0)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -258,7 +301,7 @@ func TestCarryWithBINDsParent(t *testing.T) {
 					t.Fatal(err)
 				}
 				p := &parent{t: t, folder: t.TempDir(), ds: dsOf(t, keys, day0)}
-				roll, changed, err := keys.Begin(kind, Ed25519, day0)
+				roll, changed, err := keys.Begin(kind, to, day0)
 				if err == nil {
 					keys, err = keys.Merge(changed)
 				}

@@ -404,6 +404,13 @@ func (k *Keys) Stale(r *Roll, now time.Time) (all []*Key) {
 	return all
 }
 
+// By reports whether all keys that sign at a time are of an algorithm.
+func (k *Keys) By(a Algorithm, now time.Time) bool {
+	d := k.At(now)
+	other := func(key *Key) bool { return key.algorithm != a }
+	return !slices.ContainsFunc(d.Zone, other) && !slices.ContainsFunc(d.Entry, other)
+}
+
 // Since returns when the youngest key began that signs the zone's data and is no entry point, or the youngest entry
 // point; ok is false where there is none, or it does not say.
 func (k *Keys) Since(kind string, now time.Time) (since time.Time, ok bool) {

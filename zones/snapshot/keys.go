@@ -120,6 +120,9 @@ func (u *update) signerOf(z *zones.Zone, nsec3 bool, only [][]byte) (signer *dns
 		} else if u.keyFiles && (z.DNSSEC.Roll != nil || len(z.DNSSEC.Parent) > 0) {
 			u.doubt(z, true, errors.New("roll and parent do nothing here, as this server's keys are files, and only "+
 				"keys in etcd roll by themselves; run `leeward key roll`, or take them out"))
+		} else if a := dnssec.Algorithm(z.DNSSEC.Algorithm); u.keyFiles && a != 0 && !k.keys.By(a, u.now()) {
+			u.doubt(z, true, fmt.Errorf("the zone's keys are files, and not of algorithm %s as dnssec.algorithm says: "+
+				"run `leeward key roll %s --algorithm %d`, as only keys in etcd roll by themselves", a, z.Origin, a))
 		}
 		return signer, true
 	case u.edge:

@@ -279,6 +279,9 @@ func TestRollOfFiles(t *testing.T) {
 		{"files and a roll", zones.DNSSEC{Roll: &zones.Rolling{ZSK: zones.Duration(30 * 24 * time.Hour)}}, true, true},
 		{"files and a parent", zones.DNSSEC{Parent: []string{"192.0.2.1"}}, true, true},
 		{"files alone", zones.DNSSEC{}, true, false},
+		{"files and another algorithm", zones.DNSSEC{Algorithm: int(28 - signedKey(t).Algorithm())}, true, true},
+		{"files and their algorithm", zones.DNSSEC{Algorithm: int(signedKey(t).Algorithm())}, true, false},
+		{"etcd and another algorithm", zones.DNSSEC{Algorithm: int(28 - signedKey(t).Algorithm())}, false, false},
 		{"etcd", zones.DNSSEC{
 			Roll: &zones.Rolling{KSK: zones.Duration(90 * 24 * time.Hour)}, Parent: []string{"192.0.2.1"},
 		}, false, false},

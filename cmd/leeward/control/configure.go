@@ -196,15 +196,15 @@ func (l *Loop) revision(b zones.Batch, applied int64) int64 {
 	return newest
 }
 
-// signed returns the origins of the zones that are to be signed.
-func (l *Loop) signed() (origins []string) {
+// signed returns the zones that are to be signed.
+func (l *Loop) signed() (all []*zones.Zone) {
 	l.catalog.Each(zones.KindZone, func(r zones.Resource) bool {
 		if z := r.(*zones.Zone); z.Signed() {
-			origins = append(origins, z.Origin)
+			all = append(all, z)
 		}
 		return true
 	})
-	return origins
+	return all
 }
 
 // assign passes on what is to be probed and judged if the pools have changed. It compares only the pools that differ:

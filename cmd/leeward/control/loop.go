@@ -55,7 +55,7 @@ type LoopOptions struct {
 	Follow func([]transfer.Assignment)
 	// Sign hears of all zones that are to be signed, whenever a zone has changed. Who hears it answers with Keyed. nil:
 	// nothing is signed here.
-	Sign func(origins []string)
+	Sign func([]*zones.Zone)
 	// KeysAreFiles: nobody rolls keys here by a zone's settings.
 	KeysAreFiles bool
 	// Edge: zones are signed elsewhere. Who has their keys hands them over by Keyed, and says by Arrived that

@@ -1,10 +1,12 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -34,7 +36,7 @@ type keyring struct {
 
 	wake   chan struct{} // has a token when there is something to look for
 	mu     sync.Mutex
-	wanted []string // origins of the zones that are to be signed
+	wanted map[string]dnssec.Algorithm // by origin of the zones that are to be signed, that of a first key; 0: any
 
 	finding sync.Mutex        // held while keys are looked for
 	known   map[string]known  // by origin: the keys that the loop has
@@ -79,9 +81,13 @@ func newKeyring(s *Settings, tell func(origin string, k *dnssec.Keys, err error)
 }
 
 // want notes which zones are to be signed. It does not wait.
-func (k *keyring) want(origins []string) {
+func (k *keyring) want(all []*zones.Zone) {
+	wanted := make(map[string]dnssec.Algorithm, len(all))
+	for _, z := range all {
+		wanted[z.Origin] = dnssec.Algorithm(z.DNSSEC.Algorithm)
+	}
 	k.mu.Lock()
-	k.wanted = origins
+	k.wanted = wanted
 	k.mu.Unlock()
 	k.look()
 }
@@ -160,7 +166,8 @@ func (k *keyring) take(b *zones.Batch) bool {
 func (k *keyring) wants(origin string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Contains(k.wanted, origin)
+	_, is := k.wanted[origin]
+	return is
 }
 
 // run looks for keys until the context ends.
@@ -194,7 +201,7 @@ func (k *keyring) once() bool {
 		f, _ = k.list()
 	}
 	right := true
-	for _, origin := range wanted {
+	for _, origin := range slices.Sorted(maps.Keys(wanted)) {
 		right = k.find(f, origin, k.makes) && right
 	}
 	if k.sealed != nil {
@@ -315,7 +322,10 @@ func (k *keyring) read(f keyPlace, origin rr.Name, makes bool) (*dnssec.Keys, er
 		return nil, fmt.Errorf("%w; put the same key there on every server that serves the zone, as "+
 			"`leeward key generate %s --keys DIR` makes it", err, rr.TrimDot(origin.String()))
 	}
-	made, err := dnssec.Generate(origin, dnssec.FlagsCSK, dnssec.ECDSAP256)
+	k.mu.Lock()
+	a := cmp.Or(k.wanted[rr.TrimDot(origin.String())], dnssec.ECDSAP256)
+	k.mu.Unlock()
+	made, err := dnssec.Generate(origin, dnssec.FlagsCSK, a)
 	key := dnssec.TimedKey{Key: made, Times: dnssec.Times{Created: k.now()}}
 	if err == nil {
 		err = key.Write(k.folder)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"leeward/zones"
 	"leeward/zones/dnssec"
 )
 
@@ -99,4 +100,21 @@ func TestKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("it is there again", true, "has 2")
+}
+
+// TestFirstKey: a key that a server makes for a zone without one is of the algorithm that the zone asks for.
+func TestFirstKey(t *testing.T) {
+	for asked, want := range map[int]dnssec.Algorithm{0: dnssec.ECDSAP256, 13: dnssec.ECDSAP256, 15: dnssec.Ed25519} {
+		var got *dnssec.Keys
+		k := newKeyring(&Settings{Keys: t.TempDir(), Log: slog.New(slog.DiscardHandler)},
+			func(_ string, keys *dnssec.Keys, err error) {
+				if got = keys; err != nil {
+					t.Error(err)
+				}
+			})
+		k.want([]*zones.Zone{{Origin: "example.test", DNSSEC: &zones.DNSSEC{Enabled: true, Algorithm: asked}}})
+		if !k.once() || got == nil || !got.By(want, time.Now()) {
+			t.Errorf("asked for %d: %v", asked, got)
+		}
+	}
 }

@@ -374,3 +374,162 @@ func TestSignersAgreeOnRolls(t *testing.T) {
 		t.Errorf("handed out is %+v, %v", out, err)
 	}
 }
+
+// TestAlgorithmBySetting: a zone says that its keys are to be of another algorithm, and later of the one before. A
+// signer, a server with keys and one without roll them, with a parent that takes CDS. Whoever has the keys or the DS of
+// any of them from within a TTL finds everything signed by each algorithm in them.
+func TestAlgorithmBySetting(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	secrets := secretFile(t, filepath.Join(t.TempDir(), "secrets"), 1)
+	v := vaultOf(t, c, secrets)
+	origin := rr.Name("\x07example\x04test\x00")
+	parent := newParent(t)
+	var clock setClock
+	first := firstKeys(t, v, origin, dnssec.ECDSAP256, false, time.Now().Add(-80*24*time.Hour))
+	hups := []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
+	signs, holds := settings("sign", c), settings("holder", c)
+	signs.Listen, signs.Sign = nil, true
+	for i, s := range []*process.Settings{&signs, &holds} {
+		s.KeySecrets, s.NoProbe, s.Clock, s.Reload = secrets, true, clock.now, hups[i]
+	}
+	without := edge("edge", c, "")
+	without.NoProbe, without.Clock = true, clock.now
+	zone := func(settings string) {
+		c.putAll(strings.NewReplacer("{enabled: true}", "{enabled: true, parent: ["+parent.address+"]"+settings+"}",
+			"name: example.test\n", "name: example.test\nttl: 1h\nsoaTTL: 1h\nnegativeTTL: 1h\n").Replace(signedZone))
+	}
+	zone("")
+	serve(t, signs)
+	servers := []*member{serve(t, holds), serve(t, without)}
+
+	type cached struct {
+		at   time.Time
+		keys []*dns.DNSKEY
+		ds   []dns.RR
+	}
+	var known []cached
+	byAlgorithm := func(all []*dns.DNSKEY) map[uint8][]*dns.DNSKEY {
+		of := map[uint8][]*dns.DNSKEY{}
+		for _, k := range all {
+			of[k.Algorithm] = append(of[k.Algorithm], k)
+		}
+		return of
+	}
+	learn := func() {
+		known = slices.DeleteFunc(known, func(one cached) bool { return clock.now().Sub(one.at) > time.Hour })
+		for _, p := range servers {
+			keys, err := p.dnskeys()
+			if err != nil {
+				t.Fatal(err)
+			}
+			known = append(known, cached{clock.now(), keys, *parent.ds.Load()})
+		}
+	}
+	proves := func() string { // all that resolvers may have from anybody proves all that anybody answers
+		for _, p := range servers {
+			there, err := p.dnskeys()
+			if err != nil {
+				return err.Error()
+			}
+			for _, one := range known {
+				for a, keys := range byAlgorithm(one.keys) {
+					for _, q := range []uint16{dns.TypeSOA, dns.TypeMX} {
+						if _, err := p.ask("www.example.test", q, keys); err != nil {
+							return fmt.Sprintf("algorithm %d, with keys of %v: %v", a, clock.now().Sub(one.at), err)
+						}
+					}
+				}
+				ds := map[uint8][]*dns.DNSKEY{} // the keys that are there of those that the parent knows
+				for _, x := range one.ds {
+					d := x.(*dns.DS)
+					ds[d.Algorithm] = slices.DeleteFunc(slices.Clone(there), func(k *dns.DNSKEY) bool {
+						made := k.ToDS(d.DigestType)
+						return made == nil || made.Digest != d.Digest
+					})
+				}
+				for a, keys := range ds {
+					if _, err := p.ask("example.test", dns.TypeDNSKEY, keys); err != nil {
+						return fmt.Sprintf("algorithm %d of the DS of %v: %v", a, clock.now().Sub(one.at), err)
+					}
+				}
+			}
+		}
+		return ""
+	}
+	a := servers[0]
+	for _, p := range servers {
+		p.awaitSigned("www.example.test.", dns.TypeA, 2)
+	}
+	parent.follow(a)
+	learn()
+	roll := func(algorithm int) (steps []string) {
+		t.Helper()
+		zone(fmt.Sprintf(", algorithm: %d", algorithm))
+		last, is, over := time.Now(), "", false
+		on := func() string { // until something of the roll has changed
+			for _, hup := range hups {
+				select {
+				case hup <- struct{}{}:
+				default:
+				}
+			}
+			if wrong := proves(); wrong != "" {
+				t.Fatal(wrong)
+			}
+			h, err := v.Read(t.Context(), origin)
+			if err != nil {
+				return err.Error()
+			}
+			now := h.Roll.String()
+			if strings.Contains(now, "until all servers do it") {
+				last = time.Now() // it takes no time by the clocks
+			} else if time.Since(last) > 200*time.Millisecond {
+				last = time.Now()
+				learn()
+				parent.follow(a)
+				clock.forward(20 * time.Minute)
+			}
+			if now == is {
+				return fmt.Sprint(now, "; the edge says: ", servers[1].status().Problems)
+			}
+			if _, step, found := strings.Cut(now, "step "); found {
+				step, _, _ = strings.Cut(step, " ")
+				steps = append(steps, step)
+			}
+			is, over = now, h.Roll.Over() && h.Keys.By(dnssec.Algorithm(algorithm), clock.now())
+			return ""
+		}
+		for !over {
+			a.await("the roll goes on", on)
+		}
+		return slices.Compact(steps)
+	}
+	for _, algorithm := range []int{15, 13} {
+		steps := fmt.Sprint(roll(algorithm))
+		if steps != "[sign publish ask withdraw delete retire]" && steps != "[sign publish ask withdraw delete]" {
+			t.Errorf("to %d the steps were %s", algorithm, steps)
+		}
+		for _, p := range servers {
+			p.await("it has one key", func() string {
+				keys, err := p.dnskeys()
+				if err != nil || len(keys) != 1 || int(keys[0].Algorithm) != algorithm {
+					return fmt.Sprint(keys, err)
+				}
+				return ""
+			})
+		}
+		if ds := *parent.ds.Load(); len(ds) != 1 || int(ds[0].(*dns.DS).Algorithm) != algorithm {
+			t.Errorf("the parent has %v", ds)
+		}
+		clock.forward(2 * time.Hour)
+	}
+	if h, err := v.Read(t.Context(), origin); err != nil || h.Keys.At(clock.now()).Entry[0].Tag() == first[0].Tag() {
+		t.Errorf("an old key is back: %v", err)
+	}
+
+	// What cannot be rolled is said.
+	zone(`, algorithm: 15, foreign: ["257 3 13 ` +
+		`mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="]`)
+	a.awaitProblem("beside dnssec.foreign")
+}

@@ -194,7 +194,8 @@ func (r *roller) held(o *opening, origin rr.Name, z *zones.Zone) (
 	if has.keys == nil {
 		return nil, nil, nil, 0, false
 	}
-	if err == nil && roll.Over() && z.DNSSEC.Roll == nil && len(has.keys.Stale(roll, r.now())) == 0 {
+	if d := z.DNSSEC; err == nil && roll.Over() && d.Roll == nil && d.Algorithm == 0 &&
+		len(has.keys.Stale(roll, r.now())) == 0 {
 		return nil, nil, nil, 0, false // as most zones: there is nothing to do
 	}
 	o = r.ring.sealed.of(origin)
@@ -292,6 +293,18 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 		}
 		return "", v.Write(ctx, held, nil, stale...)
 	}
+	if a := dnssec.Algorithm(z.DNSSEC.Algorithm); a != 0 && !keys.By(a, now) {
+		switch {
+		case len(z.DNSSEC.Foreign) > 0:
+			return "dnssec.algorithm does nothing beside dnssec.foreign, as all who sign a zone must sign by the " +
+				"same algorithms (RFC 8901): take the others' keys out first", nil
+		case keys.Moves(now):
+			return "the keys are to be of another algorithm (dnssec.algorithm), and other changes are under way by " +
+				"their times: `leeward key list`; `leeward key retire` has a key go", nil
+		}
+		return "", r.begin(ctx, origin, z, roll, dnssec.RollsAlgorithm, a,
+			"they are of another algorithm than the zone says")
+	}
 	if z.DNSSEC.Roll == nil {
 		return "", nil
 	}
@@ -314,20 +327,24 @@ func (r *roller) idle(ctx context.Context, origin rr.Name, z *zones.Zone, keys *
 		if now.Sub(since) < one.age.Std() || keys.Moves(now) {
 			continue
 		}
-		v, held, err := r.read(ctx, origin)
-		if err != nil {
-			return "", err
-		}
-		if !held.Roll.Same(roll) {
-			return "", nil
-		}
-		if _, err := v.Begin(ctx, held, one.kind, 0, now); err != nil {
-			return "", err
-		}
-		r.log.Info("a roll of keys begins, as they are as old as the zone says", "zone", z.Origin, "kind", one.kind)
-		return "", nil
+		return "", r.begin(ctx, origin, z, roll, one.kind, 0, "they are as old as the zone says")
 	}
 	return "", nil
+}
+
+// begin begins a roll, unless the one before is no longer the last.
+func (r *roller) begin(ctx context.Context, origin rr.Name, z *zones.Zone, last *dnssec.Roll, kind string,
+	a dnssec.Algorithm, why string,
+) error {
+	v, held, err := r.read(ctx, origin)
+	if err != nil || !held.Roll.Same(last) {
+		return err
+	}
+	if _, err := v.Begin(ctx, held, kind, a, r.now()); err != nil {
+		return err
+	}
+	r.log.Info("a roll of keys begins", "zone", z.Origin, "kind", kind, "why", why)
+	return nil
 }
 
 // says returns what this server says of rolls.
