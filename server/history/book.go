@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"leeward/zones/disk"
@@ -60,16 +62,23 @@ type entry struct {
 	line    []byte
 }
 
-// book is what is kept. Its owner holds a lock. What is added is in memory at once, and on disk after settle.
+// book is what is kept. One goroutine writes: what it adds is in memory at once, and on disk after settle. Others read
+// what seen guards; the writer changes that with the lock held, and never waits for a disk meanwhile: a disk that hangs
+// holds up the writer alone.
 type book struct {
 	Options
+	opened chan struct{} // closed by open; nil: nobody waits for that
 
-	next    uint64
+	seen        sync.Mutex // guards what follows, up to recentFirst
+	next        uint64
+	leaves      []leaf   // on disk, by first; the last is written to
+	failing     error    // why the last write failed; nil: it did not
+	recent      [][]byte // the newest events, encoded, by number
+	recentFirst uint64   // number of the first of them
+
 	newest  time.Time // time of the newest event
-	leaves  []leaf    // on disk, by first; the last is written to
 	file    *os.File  // of the last leaf; nil: none is open
 	unsynct bool
-	failing error     // why the last write failed; nil: it did not
 	retry   time.Time // when the disk is tried again
 	unkept  Missed    // what is in memory only since the disk failed
 	pending []entry   // what is added and not settled
@@ -78,9 +87,14 @@ type book struct {
 	asked time.Time // when the disk was last asked for its space
 	left  int64     // how much may be written until it is asked again
 
-	recent       [][]byte // the newest events, encoded, by number
-	recentFirst  uint64   // number of the first of them
 	recentOctets int
+}
+
+// change changes what others read.
+func (b *book) change(f func()) {
+	b.seen.Lock()
+	defer b.seen.Unlock()
+	f()
 }
 
 // lost makes an event of what is missing.
@@ -97,14 +111,22 @@ func lost(m Missed, why string) Event {
 
 // open finds where the files end.
 func (b *book) open() {
-	b.next = 1
+	leaves, next := b.find()
+	b.change(func() { b.leaves, b.next = leaves, next })
+	if b.opened != nil {
+		close(b.opened)
+	}
+}
+
+func (b *book) find() (leaves []leaf, next uint64) {
+	next = 1
 	if b.Folder == "" {
-		return
+		return nil, next
 	}
 	entries, err := os.ReadDir(b.Folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.fail(err)
-		return
+		return nil, next
 	}
 	for _, entry := range entries {
 		name, is := strings.CutSuffix(entry.Name(), leafSuffix)
@@ -112,20 +134,13 @@ func (b *book) open() {
 		if !is || err != nil || first == 0 || entry.Name() != leafName(first) {
 			continue
 		}
-		b.leaves = append(b.leaves, leaf{first: first})
+		leaves = append(leaves, leaf{first: first})
 	}
-	slices.SortFunc(b.leaves, func(x, y leaf) int {
-		if x.first < y.first {
-			return -1
-		}
-		return 1
-	})
-	for i := range b.leaves {
-		l := &b.leaves[i]
-		if next := b.scan(l, i == len(b.leaves)-1); next > b.next {
-			b.next = next
-		}
+	slices.SortFunc(leaves, func(x, y leaf) int { return cmp.Compare(x.first, y.first) })
+	for i := range leaves {
+		next = max(next, b.scan(&leaves[i], i == len(leaves)-1))
 	}
+	return leaves, next
 }
 
 // scan reads what a file begins and ends with, and returns the number after its last event. Of the last file, what is
@@ -210,29 +225,31 @@ func (b *book) put(e Event) {
 			return // text, times and numbers always have a JSON form
 		}
 	}
-	b.next++
 	b.newest = e.Time
 	line := lineOf(text)
-	b.remember(line)
+	b.change(func() {
+		if b.next++; len(b.recent) == 0 {
+			b.recentFirst = e.Number
+		}
+		b.recent = append(b.recent, line)
+	})
+	b.recentOctets += len(line)
 	if b.Folder != "" {
 		changes := e.Kind == Changed || e.Kind == Override || e.Kind == Drill
 		b.pending = append(b.pending, entry{e.Number, e.Time, changes, line})
 	}
 }
 
-// remember keeps an event in memory, in place of the oldest.
-func (b *book) remember(line []byte) {
-	if len(b.recent) == 0 {
-		b.recentFirst = b.next - 1
-	}
-	b.recent = append(b.recent, line)
-	b.recentOctets += len(line)
-	for b.recentOctets > mostRecent && len(b.recent) > 1 {
-		b.recentOctets -= len(b.recent[0])
-		b.recent[0] = nil
-		b.recent = b.recent[1:]
-		b.recentFirst++
-	}
+// forget lets the oldest events in memory go, once newer ones are on disk.
+func (b *book) forget() {
+	b.change(func() {
+		for b.recentOctets > mostRecent && len(b.recent) > 1 {
+			b.recentOctets -= len(b.recent[0])
+			b.recent[0] = nil
+			b.recent = b.recent[1:]
+			b.recentFirst++
+		}
+	})
 }
 
 // settle writes what was added, with one write for each file that it goes to. What cannot be written stays in memory,
@@ -254,6 +271,7 @@ func (b *book) settle() {
 	}
 	clear(b.pending)
 	b.pending = b.pending[:0]
+	b.forget()
 }
 
 // write appends events to the last file, as many as it takes, and reports how many those are.
@@ -280,19 +298,27 @@ func (b *book) write(events []entry) int {
 	if err == nil {
 		err = b.append(b.text)
 	}
-	if cap(b.text) > 2*leafOctets {
-		b.text = nil
-	}
+	defer func() {
+		if cap(b.text) > 2*leafOctets {
+			b.text = nil
+		}
+	}()
 	if err != nil {
 		b.fail(err)
 		return 0
 	}
-	for i := range n {
-		b.leaves[len(b.leaves)-1].saw(events[i].time)
-	}
+	b.change(func() {
+		l := &b.leaves[len(b.leaves)-1]
+		for i := range n {
+			l.saw(events[i].time)
+		}
+		if l.octets += int64(len(b.text)); again {
+			b.failing = nil
+		}
+	})
 	if again {
 		b.Log.Info("the history is kept on disk again", "events that are not", b.unkept.Events)
-		b.failing, b.unkept = nil, Missed{}
+		b.unkept = Missed{}
 	}
 	return n
 }
@@ -314,12 +340,9 @@ func (b *book) unwritten(first uint64) []byte {
 
 // append writes to the last file, all or nothing.
 func (b *book) append(text []byte) error {
-	l := &b.leaves[len(b.leaves)-1]
-	_, err := b.file.Write(text)
-	if err != nil { // a part of it may be there
-		return errors.Join(err, b.file.Truncate(l.octets))
+	if _, err := b.file.Write(text); err != nil { // a part of it may be there
+		return errors.Join(err, b.file.Truncate(b.leaves[len(b.leaves)-1].octets))
 	}
-	l.octets += int64(len(text))
 	b.left -= int64(len(text))
 	b.unsynct = true
 	return nil
@@ -368,7 +391,7 @@ func (b *book) turnLeaf(first uint64) error {
 		if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 			return err
 		}
-		b.leaves = append(b.leaves, leaf{first: first})
+		b.change(func() { b.leaves = append(b.leaves, leaf{first: first}) })
 	}
 	l := &b.leaves[len(b.leaves)-1]
 	path := b.path(l.first)
@@ -402,7 +425,7 @@ func (b *book) shed() {
 // drop removes the oldest file, and reports whether that worked. It is not known of any more in any case.
 func (b *book) drop() bool {
 	err := os.Remove(b.path(b.leaves[0].first))
-	b.leaves = b.leaves[1:]
+	b.change(func() { b.leaves = b.leaves[1:] })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.Log.Warn("an old part of the history cannot be removed", "err", err)
 		return false
@@ -414,7 +437,8 @@ func (b *book) fail(err error) {
 	if b.failing == nil {
 		b.Log.Error("the history is not kept on disk; it goes on in memory", "err", err)
 	}
-	b.failing, b.retry = err, b.Now().Add(diskRetry)
+	b.change(func() { b.failing = err })
+	b.retry = b.Now().Add(diskRetry)
 	b.rest()
 }
 

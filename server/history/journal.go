@@ -1,7 +1,6 @@
 package history
 
 import (
-	"context"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -47,7 +46,6 @@ type Journal struct {
 	closed  bool
 	done    chan struct{} // closed when Run has ended
 
-	kept lock // held while what is kept is changed, and for a moment when it is read
 	book book
 	// changes has the events about resources a second time
 	changes book
@@ -75,11 +73,14 @@ func Open(o Options) *Journal {
 		sights.Folder = filepath.Join(o.Folder, sightsFolder)
 	}
 	changes.Age, sights.Age = 1<<62, sightsAge
-	return &Journal{
+	j := &Journal{
 		changes: book{Options: changes}, sights: book{Options: sights},
-		Options: o, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		kept: make(lock, 1), book: book{Options: o},
+		Options: o, wake: make(chan struct{}, 1), done: make(chan struct{}), book: book{Options: o},
 	}
+	for _, b := range j.books() {
+		b.opened = make(chan struct{})
+	}
+	return j
 }
 
 // Add takes an event, or drops and counts it. It never waits for a disk. fill, which may be nil, completes the event
@@ -168,16 +169,14 @@ func (j *Journal) Run() {
 
 func (j *Journal) books() [3]*book { return [...]*book{&j.book, &j.changes, &j.sights} }
 
-// all does something with every book.
+// all does something with every book. Only Run calls it: it may wait for a disk.
 func (j *Journal) all(f func(*book)) {
-	j.kept <- held{}
 	for _, b := range j.books() {
 		f(b)
 	}
-	j.kept.unlock()
 }
 
-// partEvents is how many events are written before somebody who reads may have a look.
+// partEvents is how many events are written together.
 const partEvents = 256
 
 // take writes all that waits.
@@ -196,14 +195,10 @@ func (j *Journal) take() {
 				e.fill = nil
 			}
 		}
-		j.kept <- held{}
 		for i := range part {
 			j.add(part[i])
 		}
-		for _, b := range j.books() {
-			b.settle()
-		}
-		j.kept.unlock()
+		j.all((*book).settle)
 		for i := range part {
 			if part[i].kept != nil {
 				close(part[i].kept)
@@ -264,31 +259,3 @@ func (j *Journal) Flush(d time.Duration) bool {
 
 // flushed is the kind of an event that is not kept.
 const flushed Kind = ""
-
-// lock is a mutex that one can give up waiting for: a disk that hangs holds it for as long as it hangs.
-type lock chan held
-
-type held struct{}
-
-// busyAfter is how long a reader waits for it.
-const busyAfter = 5 * time.Second
-
-// lock takes it, or returns ErrBusy or the context's cause.
-func (l lock) lock(ctx context.Context) error {
-	limit := time.NewTimer(busyAfter)
-	defer limit.Stop()
-	select {
-	case l <- held{}:
-		return nil
-	case <-limit.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// unlock gives it back. It returns true.
-func (l lock) unlock() bool {
-	<-l
-	return true
-}

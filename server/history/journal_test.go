@@ -301,31 +301,61 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// Who adds never waits, not even for a disk that hangs; what does not fit is counted, and told when there is room.
+// hanging is a disk that hangs from its first write on, until release is called.
+func hanging(t *testing.T) (o Options, hangs <-chan struct{}, release func()) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	o = Options{Folder: filepath.Join(t.TempDir(), "history"), Now: func() time.Time { // which each write asks for
+		once.Do(func() { close(begun); <-end })
+		return noon
+	}}
+	return o, begun, sync.OnceFunc(func() { close(end) })
+}
+
+// Who adds never waits, not even for a disk that hangs; what does not fit is counted, and told when there is room. Who
+// reads is told what is in memory.
 func TestNobodyWaits(t *testing.T) {
-	c := &clock{now: noon}
-	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history"), Now: c.Now})
-	j.kept <- held{} // the disk hangs
+	o, hangs, release := hanging(t)
+	j := Open(o)
 	go j.Run()
-	t.Cleanup(func() { j.Close(); <-j.done })
+	t.Cleanup(func() { release(); j.Close(); <-j.done })
+	j.Add(Event{Kind: Server, Text: "the first", Time: noon}, nil)
+	<-hangs
 	const more = 500
-	for i := range mostWaiting + partEvents + more {
-		j.Add(Event{Kind: Verdict, Text: fmt.Sprint(i)}, nil)
+	for i := range mostWaiting + more {
+		j.Add(Event{Kind: Verdict, Text: fmt.Sprint(i), Time: noon}, nil)
 	}
 	if n := j.Dropped(); n < more || n > more+partEvents {
 		t.Errorf("%d are dropped", n)
 	}
-	ctx, stop := context.WithCancelCause(context.Background())
-	stop(fmt.Errorf("gone"))
-	if _, err := j.Page(ctx, Query{}); err == nil {
-		t.Error("a page is there although the disk hangs")
+	if got := all(t, j, Query{}); len(got) != 1 || got[0].Text != "the first" {
+		t.Errorf("while the disk hangs a page has %+v", got)
+	}
+	if j.Flush(time.Millisecond) {
+		t.Error("all is said to be kept although the disk hangs")
 	}
 	dropped := j.Dropped()
-	<-j.kept
+	release()
 	flush(t, j)
 	got := all(t, j, Query{Of: "lost"})
 	if len(got) != 1 || got[0].Missed.Events != dropped || got[0].Missed.Changes {
 		t.Errorf("what is lost: %+v", got)
+	}
+}
+
+// Until it is known where the files end, who reads waits, and gives up with the request.
+func TestReadBeforeOpen(t *testing.T) {
+	o, _, release := hanging(t)
+	release()
+	j := Open(o)
+	ctx, stop := context.WithCancelCause(context.Background())
+	stop(fmt.Errorf("gone"))
+	if _, err := j.Page(ctx, Query{}); err == nil {
+		t.Error("a page is there although no file has been looked at")
+	}
+	j.book.open()
+	if _, err := j.Page(context.Background(), Query{}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -429,22 +459,24 @@ func TestWrittenTogether(t *testing.T) {
 // While the disk hangs, what waits is bounded in what it holds, too; the one that is alone always has room. What is
 // dropped is told between what came before and what came after.
 func TestWhatWaitsIsBounded(t *testing.T) {
-	j := Open(Options{Folder: filepath.Join(t.TempDir(), "history")})
-	j.kept <- held{} // the disk hangs
+	o, hangs, release := hanging(t)
+	j := Open(o)
 	go j.Run()
-	t.Cleanup(func() { j.Close(); <-j.done })
+	t.Cleanup(func() { release(); j.Close(); <-j.done })
+	j.Add(Event{Kind: Verdict, Text: "the first", Time: noon}, nil)
+	<-hangs
 	const each = mostHeld / 4
 	for i := range 10 {
-		j.Add(Event{Kind: Verdict, Holds: each, Text: fmt.Sprint("large ", i)}, nil)
+		j.Add(Event{Kind: Verdict, Holds: each, Text: fmt.Sprint("large ", i), Time: noon}, nil)
 	}
 	if n := j.Dropped(); n != 6 {
 		t.Errorf("%d are dropped of 10, and there is room for 4", n)
 	}
-	j.Add(Event{Kind: Sighted, Sight: []byte(`{}`)}, nil)
-	j.Add(Event{Kind: Verdict, Text: "after"}, nil)
-	<-j.kept
+	j.Add(Event{Kind: Sighted, Sight: []byte(`{}`), Time: noon}, nil)
+	j.Add(Event{Kind: Verdict, Text: "after", Time: noon}, nil)
+	release()
 	flush(t, j)
-	j.Add(Event{Kind: Verdict, Holds: 2 * mostHeld, Text: "very large"}, nil)
+	j.Add(Event{Kind: Verdict, Holds: 2 * mostHeld, Text: "very large", Time: noon}, nil)
 	flush(t, j)
 	var got []string
 	for _, e := range all(t, j, Query{}) {
@@ -453,6 +485,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	want := []string{
 		"verdict very large", "verdict after", "lost 6 events are not here: they came faster than they could be kept",
 		"verdict large 3", "verdict large 2", "verdict large 1", "verdict large 0",
+		"verdict the first",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

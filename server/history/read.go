@@ -44,6 +44,9 @@ type Page struct {
 // ErrBusy says that the history cannot be read now, as the disk does not answer.
 var ErrBusy = errors.New("the disk of the history does not answer; try again later")
 
+// busyAfter is how long a reader waits at the start until it is known where the files end.
+const busyAfter = 5 * time.Second
+
 // mostRead bounds what one query reads, in octets of events.
 const mostRead = 8 << 20
 
@@ -133,10 +136,19 @@ func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line [
 func (j *Journal) look(
 	ctx context.Context, b *book, p *Page,
 ) (recent [][]byte, leaves []leaf, first uint64, err error) {
-	if err := j.kept.lock(ctx); err != nil {
-		return nil, nil, 0, err
+	if b.Folder != "" {
+		limit := time.NewTimer(busyAfter)
+		defer limit.Stop()
+		select {
+		case <-b.opened:
+		case <-limit.C:
+			return nil, nil, 0, ErrBusy
+		case <-ctx.Done():
+			return nil, nil, 0, context.Cause(ctx)
+		}
 	}
-	defer j.kept.unlock()
+	b.seen.Lock()
+	defer b.seen.Unlock()
 	recent, leaves, first = slices.Clone(b.recent), slices.Clone(b.leaves), b.recentFirst
 	if len(recent) == 0 {
 		first = b.next

@@ -63,6 +63,7 @@ func TestSights(t *testing.T) {
 	for s := range 100 {
 		see(10+s, 100_000)
 	}
+	j.sights.forget()
 	n, gaps := told()
 	if n > 60 || n < 20 || len(gaps) != 1 || !strings.HasPrefix(gaps[0], "the beginning to ") {
 		t.Errorf("%d sights, gaps %q", n, gaps)
