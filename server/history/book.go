@@ -18,47 +18,49 @@ import (
 	"leeward/zones/disk"
 )
 
-// A history on disk is a row of files (leaves), each named after the number of its first event and only ever appended
-// to. A line is an event: the CRC-32C of its JSON in hexadecimal, a space, the JSON. A last line that is cut off, by a
-// power cut or a kill in the middle of a write, is removed at the next start, and so is what follows it. When all files
-// together are larger than they may be, the oldest goes.
+// A history on disk is a sequence of files (leaves). Each is named after the number of its first event, and only ever
+// appended to. Each line is an event: the CRC-32C of its JSON in hexadecimal, a space, the JSON. If the last line is
+// incomplete, after a power cut or a kill in the middle of a write, the next start removes it and what follows it. When
+// all files together are too large, the oldest is removed.
 
-// leafOctets is from which size on the next event begins a new file, and readMost the most that is read of one.
+// leafOctets is the size from which on the next event begins a new file. readMost is how much of one file is read at
+// most.
 const (
 	leafOctets = 1 << 20
 	readMost   = 16 << 20
 	leafSuffix = ".events"
 )
 
-// syncEvery is how often what was written is synced: so much a power cut can take. A kill takes nothing of it.
+// syncEvery is how often written lines are synced, and so how much a power cut can lose. A kill loses nothing that was
+// written.
 const syncEvery = time.Second
 
-// A history is worth less than what a restart needs: it leaves this much of a small disk free, or a tenth of any other.
+// A history is worth less than what a restart needs. So it leaves this much of a disk free, or a share of a small one.
 const (
 	spareOctets = 64 << 20
 	spareShare  = 10
 	spareSmall  = 2 // the share of a disk that is smaller than all of that
 )
 
-// diskRetry is how long after a failed write the disk is tried again.
+// diskRetry is the time between attempts after a failed write.
 const diskRetry = 10 * time.Second
 
-// spaceEvery is how often the disk is asked how much of it is free, unless what is written meanwhile takes more than
-// half of what was left then.
+// spaceEvery is how often the disk is asked for its free space. It is asked sooner if writes have used half of what was
+// left.
 const spaceEvery = time.Second
 
 // leaf is one file.
 type leaf struct {
 	first         uint64 // number of its first event
 	octets        int64
-	oldest, newst time.Time // of its events; zero: it has none that can be read
+	oldest, newst time.Time // of its events; zero: none of them can be read
 }
 
 // entry is an event on its way to the disk.
 type entry struct {
 	number  uint64
 	time    time.Time
-	changes bool // it has changes of resources
+	changes bool // it is about changes of resources
 	line    []byte
 }
 
@@ -85,7 +87,7 @@ type book struct {
 	text    []byte    // what is written at once, used again
 
 	asked time.Time // when the disk was last asked for its space
-	left  int64     // how much may be written until it is asked again
+	left  int64     // how much may be written before it is asked again
 
 	recentOctets int
 }
@@ -97,7 +99,7 @@ func (b *book) change(f func()) {
 	f()
 }
 
-// lost makes an event of what is missing.
+// lost returns an event that says what is missing.
 func lost(m Missed, why string) Event {
 	what := "events are"
 	if m.Events == 1 {
@@ -109,7 +111,7 @@ func lost(m Missed, why string) Event {
 	}
 }
 
-// open finds where the files end.
+// open finds out where the files end.
 func (b *book) open() {
 	leaves, next := b.find()
 	b.change(func() { b.leaves, b.next = leaves, next })
@@ -143,8 +145,8 @@ func (b *book) find() (leaves []leaf, next uint64) {
 	return leaves, next
 }
 
-// scan reads what a file begins and ends with, and returns the number after its last event. Of the last file, what is
-// cut off is removed.
+// scan reads the beginning and the end of a file, and returns the number after its last event. It removes an incomplete
+// end of the last file.
 func (b *book) scan(l *leaf, last bool) (next uint64) {
 	path := b.path(l.first)
 	text, err := disk.Read(path, readMost)
@@ -197,7 +199,7 @@ func leafName(first uint64) string { return fmt.Sprintf("%020d%s", first, leafSu
 
 func (b *book) path(first uint64) string { return filepath.Join(b.Folder, leafName(first)) }
 
-// setBack is how much earlier than the event before an event may be without the clock having been set.
+// setBack is how much earlier than the event before an event may be without meaning that the clock was set back.
 const setBack = time.Second
 
 // add keeps one event.
@@ -222,7 +224,7 @@ func (b *book) put(e Event) {
 		e.Text = cut(e.Text + " (too large to be kept whole)")
 		e.Missed = &Missed{Events: 1, From: e.Time, Until: e.Time, Changes: e.Kind == Changed}
 		if text, err = json.Marshal(&e); err != nil {
-			return // text, times and numbers always have a JSON form
+			return // text, times and numbers can always be encoded
 		}
 	}
 	b.newest = e.Time
@@ -252,8 +254,7 @@ func (b *book) forget() {
 	})
 }
 
-// settle writes what was added, with one write for each file that it goes to. What cannot be written stays in memory,
-// and is counted.
+// settle writes what was added, with one write for each file. What cannot be written stays in memory, and is counted.
 func (b *book) settle() {
 	for rest := b.pending; len(rest) > 0; {
 		n := b.write(rest)
@@ -274,13 +275,13 @@ func (b *book) settle() {
 	b.forget()
 }
 
-// write appends events to the last file, as many as it takes, and reports how many those are.
+// write appends events to the last file, as many as fit, and returns how many.
 func (b *book) write(events []entry) int {
 	now := b.Now()
 	if b.failing != nil && now.Before(b.retry) && b.retry.Sub(now) <= diskRetry {
 		return 0
 	}
-	// What was not kept is told first, where there is room for it now.
+	// First say what was not kept, if there is room for that now.
 	again := b.failing != nil
 	b.text = b.text[:0]
 	if again {
@@ -323,8 +324,8 @@ func (b *book) write(events []entry) int {
 	return n
 }
 
-// unwritten is the line that says what was not kept on disk, before the event that is the first to be kept again. It
-// has the number of the last event of those.
+// unwritten returns the line that says what was not kept on disk. It comes before the first event that is kept again,
+// and has the number of the last event that was not.
 func (b *book) unwritten(first uint64) []byte {
 	if b.unkept.Events == 0 {
 		return nil
@@ -338,7 +339,7 @@ func (b *book) unwritten(first uint64) []byte {
 	return lineOf(text)
 }
 
-// append writes to the last file, all or nothing.
+// append writes text to the last file, completely or not at all.
 func (b *book) append(text []byte) error {
 	if _, err := b.file.Write(text); err != nil { // a part of it may be there
 		return errors.Join(err, b.file.Truncate(b.leaves[len(b.leaves)-1].octets))
@@ -348,15 +349,15 @@ func (b *book) append(text []byte) error {
 	return nil
 }
 
-// room returns an error if the disk has no room for so many octets beside what others are left. The oldest file goes
-// first.
+// room returns an error if the disk has no room for so many octets and for what others need. It removes the oldest
+// files first.
 func (b *book) room(octets int64) error {
 	if time.Since(b.asked) < spaceEvery && octets <= b.left {
 		return nil
 	}
 	for {
 		free, size, err := disk.Space(b.Folder)
-		if err != nil { // nobody knows
+		if err != nil { // the free space is not known
 			return nil
 		}
 		spare := min(spareOctets, size/spareShare)
@@ -375,10 +376,10 @@ func (b *book) room(octets int64) error {
 	}
 }
 
-// leafFull is from which size on the next event begins a new file.
+// leafFull is the size from which on the next event begins a new file.
 func (b *book) leafFull() int64 { return min(leafOctets, b.Octets/4+1) }
 
-// turnLeaf has a file open that has room. A new one is named after the event that it is to begin with.
+// turnLeaf makes sure that an open file has room. A new file is named after the event that it begins with.
 func (b *book) turnLeaf(first uint64) error {
 	if n := len(b.leaves); b.file != nil && b.leaves[n-1].octets < b.leafFull() {
 		return nil
@@ -406,7 +407,8 @@ func (b *book) turnLeaf(first uint64) error {
 	return nil
 }
 
-// shed removes the oldest files while all are larger than they may be, or hold only what is too old. The newest stays.
+// shed removes the oldest files while all together are too large, or while they have only events that are too old. The
+// newest file stays.
 func (b *book) shed() {
 	all := int64(0)
 	for i := range b.leaves {
@@ -422,7 +424,7 @@ func (b *book) shed() {
 	}
 }
 
-// drop removes the oldest file, and reports whether that worked. It is not known of any more in any case.
+// drop removes the oldest file, and reports whether that worked. In either case the book no longer knows it.
 func (b *book) drop() bool {
 	err := os.Remove(b.path(b.leaves[0].first))
 	b.change(func() { b.leaves = b.leaves[1:] })
@@ -442,7 +444,7 @@ func (b *book) fail(err error) {
 	b.rest()
 }
 
-// sync has the disk take what was written to the last file, which may be closed again.
+// sync syncs the last file, which may have been closed.
 func (b *book) sync() {
 	if !b.unsynct {
 		return
@@ -457,7 +459,8 @@ func (b *book) sync() {
 	}
 }
 
-// rest closes the file until there is more to write: a disk on which one is open for writing cannot be made read-only.
+// rest closes the file until there is more to write, because a disk with a file open for writing cannot be made
+// read-only.
 func (b *book) rest() {
 	if b.file != nil {
 		b.file.Close()

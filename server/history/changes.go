@@ -8,33 +8,33 @@ import (
 )
 
 // Changes of resources are kept a second time, in files of their own, so that a night of flapping verdicts does not
-// push them out: only changes make room for changes. Their bound is that of all events, in octets; they do not age.
+// push them out. They have the same bound in octets as all events, but no bound in age.
 const changesFolder = "changes"
 
-// Revisions is what changed between two revisions.
+// Revisions are the changes between two revisions.
 type Revisions struct {
 	Server string `json:"server"`
-	// Oldest is the first revision of which the history would have a change, 0 if it has none. What changed before is
+	// Oldest is the first revision whose change the history would have, or 0 if it has none. Changes before that are
 	// not known.
 	Oldest  int64     `json:"oldest"`
 	Newest  int64     `json:"newest"`
 	Changes []Revised `json:"changes"` // in their order
-	// Gaps say where changes are missing, in a sentence each.
+	// Gaps say where changes are missing, in one sentence each.
 	Gaps []string `json:"gaps,omitempty"`
 }
 
-// Revised is one resource's change at one revision.
+// Revised is the change of one resource at one revision.
 type Revised struct {
 	Revision int64     `json:"revision"`
 	Time     time.Time `json:"time"`
 	Resource string    `json:"resource"`       // its key
 	From     int64     `json:"from,omitempty"` // the revision of the version before
-	// The versions as etcd has them, without secrets. Was is not there where the resource is new, Is where it is gone.
+	// The versions as etcd has them, without secrets. Was is missing if the resource is new, and Is if it is gone.
 	Was json.RawMessage `json:"was,omitempty"`
 	Is  json.RawMessage `json:"is,omitempty"`
 }
 
-// MostRevised is how many changes are read at once.
+// MostRevised is how many changes one call returns at most.
 const MostRevised = 20_000
 
 // aboutResources reports whether an event goes into the files of changes.
@@ -42,9 +42,9 @@ func (e *Event) aboutResources() bool {
 	return len(e.Changes) > 0 || e.Anew || e.Missed != nil && e.Missed.Changes
 }
 
-// Changes returns what changed after one revision, up to another, both of the history of the source that is followed
-// now; to 0 is the newest. Where an operator has accepted another history (a restored etcd), revisions before that are
-// those of another one, and are not looked at.
+// Changes returns what changed after one revision, up to another; to 0 is the newest. Both belong to the history of the
+// source that is followed now. If an operator has accepted another history, as of a restored etcd, it looks only at
+// changes since then, as earlier revisions cannot be compared.
 func (j *Journal) Changes(ctx context.Context, from, to int64) (*Revisions, error) {
 	type version struct {
 		resource string
@@ -60,7 +60,7 @@ func (j *Journal) Changes(ctx context.Context, from, to int64) (*Revisions, erro
 		}
 		first := out.Oldest == 0
 		if first && e.Missed != nil && e.Missed.Events == 0 && e.Missed.Changes {
-			out.Oldest = e.Revision + 1 // all was read, and the history begins
+			out.Oldest = e.Revision + 1 // everything was read: this is where the history begins
 		} else if e.Missed != nil && e.Missed.Changes && (e.Revision == 0 || e.Revision > from) {
 			out.Gaps = append(out.Gaps, fmt.Sprintf("up to %s: %s", e.Time.Format(time.RFC3339), e.Text))
 		}
@@ -70,7 +70,7 @@ func (j *Journal) Changes(ctx context.Context, from, to int64) (*Revisions, erro
 			if out.Newest = max(out.Newest, c.Revision); out.Oldest == 0 {
 				out.Oldest = c.Revision
 			}
-			// A start from an older copy on disk finds again what was known.
+			// A start from an older copy on disk notices changes again that are known already.
 			if seen[v] || c.Revision <= from || to != 0 && c.Revision > to {
 				continue
 			}

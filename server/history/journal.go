@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Options are what a Journal is made with.
+// Options configure a Journal.
 type Options struct {
 	Folder string        // where it is kept; "": in memory only
-	Octets int64         // of the files together, at most; 0: DefaultOctets
-	Age    time.Duration // files whose events are all older are removed; 0: DefaultAge
+	Octets int64         // bound of all files together; 0: DefaultOctets
+	Age    time.Duration // files with only older events are removed; 0: DefaultAge
 	Log    *slog.Logger
 	Now    func() time.Time
 }
@@ -25,11 +25,12 @@ const (
 // Bounds of what is in memory.
 const (
 	mostWaiting = 1 << 14  // events in the queue
-	mostHeld    = 64 << 20 // octets that these say they hold (Event.Holds)
-	mostRecent  = 4 << 20  // octets of the newest events: all that there is without a folder
+	mostHeld    = 64 << 20 // octets that these hold (Event.Holds)
+	mostRecent  = 4 << 20  // octets of the newest events; without a folder there are no others
 )
 
-// gather is how long the writer rests after a write: what comes meanwhile is written at once, and a kill may take it.
+// gather is how long the writer rests after a write. Events that come meanwhile are written together, and a kill may
+// lose them.
 const gather = 10 * time.Millisecond
 
 // Journal is a history that grows. Its methods may be called from several goroutines.
@@ -37,23 +38,23 @@ type Journal struct {
 	Options
 
 	mu      sync.Mutex
-	waiting [][]Event // in parts of partEvents, so that no part is ever copied while somebody adds
-	events  int       // that wait, or that the writer has taken and not kept yet
+	waiting [][]Event // in parts of partEvents, so that adding never copies what waits
+	events  int       // events that wait, or that the writer has taken and not kept yet
 	held    int       // octets that these hold
-	missed  Missed    // what was dropped since that was last told; no Events: nothing
+	missed  Missed    // what was dropped and not yet reported; no Events: nothing
 	dropped uint64    // since the start
 	wake    chan struct{}
 	closed  bool
 	done    chan struct{} // closed when Run has ended
 
 	book book
-	// changes has the events about resources a second time
+	// changes has the events about resources a second time.
 	changes book
 	sights  book // has the events of the kind Sighted
 }
 
-// Open reads where an earlier history ended, and returns a journal that goes on from there. It never fails: a folder
-// that cannot be used is told to the log, and the history is in memory until it can be. Run writes.
+// Open reads where an earlier history ended, and returns a journal that goes on from there. It never fails: if the
+// folder cannot be used, the log says so, and the history is in memory until it can be. Run does the writing.
 func Open(o Options) *Journal {
 	if o.Octets <= 0 {
 		o.Octets = DefaultOctets
@@ -83,8 +84,8 @@ func Open(o Options) *Journal {
 	return j
 }
 
-// Add takes an event, or drops and counts it. It never waits for a disk. fill, which may be nil, completes the event
-// later, in the writer's goroutine: it may only use what does not change.
+// Add takes an event, or drops and counts it. It never waits for a disk. fill completes the event later, in the
+// writer's goroutine, so it may only use values that do not change; it may be nil.
 func (j *Journal) Add(e Event, fill func(*Event)) {
 	if j == nil {
 		return
@@ -112,7 +113,7 @@ func (j *Journal) Add(e Event, fill func(*Event)) {
 	j.queue(e)
 }
 
-// queue has an event wait, and wakes the writer. The caller holds the lock.
+// queue appends an event to the queue, and wakes the writer. The caller holds the lock.
 func (j *Journal) queue(e Event) {
 	if n := len(j.waiting); n == 0 || len(j.waiting[n-1]) == partEvents {
 		j.waiting = append(j.waiting, nil)
@@ -127,7 +128,7 @@ func (j *Journal) queue(e Event) {
 	}
 }
 
-// tellMissed puts what was dropped into the queue, before what comes after it. The caller holds the lock.
+// tellMissed puts an event about what was dropped into the queue. The caller holds the lock.
 func (j *Journal) tellMissed() {
 	if j.missed.Events > 0 {
 		e := lost(j.missed, "they came faster than they could be kept")
@@ -136,14 +137,14 @@ func (j *Journal) tellMissed() {
 	}
 }
 
-// Dropped returns how many events were dropped since the start, as the queue was full.
+// Dropped returns how many events were dropped since the start because the queue was full.
 func (j *Journal) Dropped() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.dropped
 }
 
-// Run writes what is added until Close, and then what still waits.
+// Run writes events as they are added, until Close, and then those that still wait.
 func (j *Journal) Run() {
 	defer close(j.done)
 	j.all((*book).open)
@@ -179,7 +180,7 @@ func (j *Journal) all(f func(*book)) {
 // partEvents is how many events are written together.
 const partEvents = 256
 
-// take writes all that waits.
+// take writes everything that waits.
 func (j *Journal) take() {
 	j.mu.Lock()
 	j.tellMissed()
@@ -221,7 +222,7 @@ func (j *Journal) add(e Event) {
 		j.sights.add(e)
 		return
 	case e.everywhere:
-		j.sights.add(e) // nobody knows what they were
+		j.sights.add(e) // nobody knows which events they were
 	}
 	j.book.add(e)
 	if e.bound(); e.aboutResources() {
@@ -229,7 +230,7 @@ func (j *Journal) add(e Event) {
 	}
 }
 
-// Close has Run write what waits and end.
+// Close makes Run write what waits, and end.
 func (j *Journal) Close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -239,7 +240,7 @@ func (j *Journal) Close() {
 	}
 }
 
-// Flush waits until all that was added before has been kept, but no longer than d. It reports whether it has.
+// Flush waits until everything that was added before is kept, but no longer than d. It reports whether it is.
 func (j *Journal) Flush(d time.Duration) bool {
 	done := make(chan struct{})
 	j.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// How a line of a history is written and read (see book). Where its beginning says enough, the rest is not decoded.
+// How a line of a history is written and read (see book). If its beginning is enough, the rest is not decoded.
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -30,7 +30,7 @@ func readLine(line []byte, e *Event) error {
 	return json.Unmarshal(text, e)
 }
 
-// checked returns the JSON of a line, if it is as it was written.
+// checked returns the JSON of a line whose checksum is right.
 func checked(line []byte) ([]byte, error) {
 	sum, text, ok := bytes.Cut(line, []byte(" "))
 	want, err := strconv.ParseUint(string(sum), 16, 32)
@@ -40,7 +40,7 @@ func checked(line []byte) ([]byte, error) {
 	return text, nil
 }
 
-// head is what the JSON of an event begins with.
+// head is the beginning of an event's JSON.
 type head struct {
 	number uint64
 	time   time.Time
@@ -48,7 +48,7 @@ type head struct {
 	begins bool
 }
 
-// readHead reads what a line begins with, without what follows, which may be long. It returns the JSON, too.
+// readHead reads the beginning of a line, and not the rest, which may be long. It also returns the JSON.
 func readHead(line []byte) (h head, text []byte, err error) {
 	if text, err = checked(line); err != nil {
 		return head{}, nil, err
@@ -56,12 +56,12 @@ func readHead(line []byte) (h head, text []byte, err error) {
 	if h, ok := headOf(text); ok {
 		return h, text, nil
 	}
-	var e Event // written by somebody else
+	var e Event // written by another program
 	err = json.Unmarshal(text, &e)
 	return head{e.Number, e.Time, e.Kind, e.Begins}, text, err
 }
 
-// headOf reads the fields with which put has an event's JSON begin, or reports that it begins otherwise.
+// headOf reads the fields that put writes first. ok is false if the JSON begins otherwise.
 func headOf(text []byte) (h head, ok bool) {
 	rest, ok := bytes.CutPrefix(text, []byte(`{"number":`))
 	if !ok {

@@ -15,33 +15,34 @@ import (
 	"leeward/zones/disk"
 )
 
-// Query says which events are wanted.
+// Query says which events to return.
 type Query struct {
 	Of    string    // a target, see Event.Of, with its kind or without, or a Kind; "": any
 	But   Kind      // events of this kind are left out; "": none
-	Since time.Time // no earlier than that; zero: however early
-	Until time.Time // earlier than that; zero: however late
+	Since time.Time // this or later; zero: no limit
+	Until time.Time // earlier than this; zero: no limit
 	Limit int       // at most so many, 1 to MostEvents
-	After uint64    // those that follow the event of that number on the list, which are older; 0: from the newest
+	After uint64    // events older than the one with this number; 0: from the newest
 }
 
 // MostEvents is the most events of one page.
 const MostEvents = 1000
 
-// Page is some events, the newest first.
+// Page is a list of events, the newest first.
 type Page struct {
 	Server string `json:"server"` // whose history it is
-	// Since is how far back the history reaches: the time of the oldest event that is kept. Zero: there is none.
+	// Since is the time of the oldest event that is kept; zero: there is none.
 	Since    time.Time `json:"since,omitzero"`
-	InMemory bool      `json:"inMemory,omitempty"` // nothing is on disk: it begins with the process
-	Problem  string    `json:"problem,omitempty"`  // why it is not kept on disk now
-	Dropped  uint64    `json:"dropped,omitempty"`  // events since the start that came faster than they could be kept
+	InMemory bool      `json:"inMemory,omitempty"` // nothing is on disk; the history begins with the process
+	Problem  string    `json:"problem,omitempty"`  // why it cannot be kept on disk now
+	Dropped  uint64    `json:"dropped,omitempty"`  // events since the start that came too fast to be kept
 	Events   []Event   `json:"events"`
-	// Next, as After, asks for what follows; 0: that was all. A page may be short, even empty, and others follow.
+	// Next is the value of After for the next page; 0: there is no other. A page may be short, even empty, although
+	// others follow.
 	Next uint64 `json:"next,omitempty"`
 }
 
-// ErrBusy says that the history cannot be read now, as the disk does not answer.
+// ErrBusy says that the history cannot be read now because the disk does not answer.
 var ErrBusy = errors.New("the disk of the history does not answer; try again later")
 
 // busyAfter is how long a reader waits at the start until it is known where the files end.
@@ -50,7 +51,7 @@ const busyAfter = 5 * time.Second
 // mostRead bounds what one query reads, in octets of events.
 const mostRead = 8 << 20
 
-// Page returns a page of what is kept. The error is the context's, or ErrBusy.
+// Page returns a page of events. The error is the context's, or ErrBusy.
 func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 	if q.Limit < 1 || q.Limit > MostEvents {
 		q.Limit = MostEvents
@@ -62,7 +63,7 @@ func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 		if read += len(line); quick && !bytes.Contains(line, word) {
 			return read < mostRead
 		}
-		// What it begins with says of most events that they are not wanted.
+		// For most events the head shows that they are not wanted.
 		h, text, err := readHead(line)
 		switch {
 		case err != nil, q.After != 0 && h.number >= q.After, q.But != "" && h.kind == q.But,
@@ -78,15 +79,15 @@ func (j *Journal) Page(ctx context.Context, q Query) (*Page, error) {
 	return p, err
 }
 
-// plain reports whether a text is in an event's JSON as it is.
+// plain reports whether a text stands unchanged in an event's JSON.
 func plain(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' || r > '~' || strings.ContainsRune(`"\<>&`, r)
 	})
 }
 
-// backwards calls with the lines of events from the newest to the oldest, until f returns false. It then sets p.Next to
-// a number from which the rest can be had. Files of which all events are out of the query are passed over.
+// backwards calls f with the lines of events, from the newest to the oldest, until f returns false. Then it sets
+// p.Next, so that the rest can be read later. It passes over files that have no events in the query's time.
 func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line []byte) bool) error {
 	recent, leaves, first, err := j.look(ctx, &j.book, p)
 	if err != nil {
@@ -119,7 +120,7 @@ func (j *Journal) backwards(ctx context.Context, q Query, p *Page, f func(line [
 		for k := len(lines) - 1; k >= 0; k-- {
 			h, _, err := readHead(lines[k])
 			if err != nil || h.number >= first {
-				continue // it is in memory, too
+				continue // it is also in memory
 			}
 			if !f(lines[k]) {
 				if k > 0 || i > 0 {
@@ -170,7 +171,7 @@ func (j *Journal) look(
 	return recent, leaves, first, nil
 }
 
-// lines returns the lines of one file, which may have gone meanwhile.
+// lines returns the lines of one file. The file may have been removed meanwhile.
 func (b *book) lines(l *leaf) ([][]byte, error) {
 	text, err := disk.Read(b.path(l.first), readMost)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +184,7 @@ func (b *book) lines(l *leaf) ([][]byte, error) {
 	for len(text) > 0 {
 		end := bytes.IndexByte(text, '\n')
 		if end < 0 {
-			break // it is being written
+			break // it is still being written
 		}
 		lines = append(lines, text[:end])
 		text = text[end+1:]
@@ -193,14 +194,14 @@ func (b *book) lines(l *leaf) ([][]byte, error) {
 
 func trimmed(line []byte) []byte { return line[:len(line)-1] }
 
-// Each calls with every event that is kept, the oldest first, with what is only kept. The error is the context's,
-// ErrBusy, or that of a file that cannot be read.
+// Each calls f with every event that is kept, the oldest first, including what is never shown. The error is the
+// context's, ErrBusy, or that of a file that cannot be read.
 func (j *Journal) Each(ctx context.Context, f func(*Event)) error {
 	return j.each(ctx, &j.book, nil, func(_ head, e *Event) { f(e) })
 }
 
-// each calls with the heads of all events of a book, the oldest first, and with the event where want says so. It also
-// has those of which something is missing. want is nil: all.
+// each calls f with the heads of all events of a book, the oldest first, and with the event if want says so, or if the
+// event says that others are missing. A nil want means all.
 func (j *Journal) each(ctx context.Context, b *book, want func(head) bool, f func(head, *Event)) error {
 	recent, leaves, first, err := j.look(ctx, b, &Page{})
 	if err != nil {

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// What the server saw is kept in files of its own: it is much, it is asked for a day at most, and what happened is not
-// to make room for it. Their bound in octets is that of all events.
+// What the server saw is kept in files of its own. There is much of it, it is asked for within a day, and it must not
+// push out what happened. The files have the same bound in octets as all events.
 const (
 	sightsFolder = "sights"
 	sightsAge    = 26 * time.Hour
 )
 
-// Gap is a time of which something is missing.
+// Gap is a time for which something is missing.
 type Gap struct {
-	From, Until time.Time // From is zero: all until then
-	Why         string    // in a sentence
-	Twice       bool      // nothing is missing, but the time was twice, as the clock was set back
+	From, Until time.Time // zero From: everything until then
+	Why         string    // in one sentence
+	Twice       bool      // nothing is missing, but this time came twice, as the clock was set back
 }
 
-// EachSight calls with the events of the kind Sighted that say what was seen at a time: from the last that begins then
-// or before, or from the oldest, up to the next after that time, and those later ones that begin. Those of which
-// something is missing come, too. It calls with all gaps between events. The error is as that of Each.
+// EachSight calls f with the events of the kind Sighted that say what was seen at a time: from the last event with
+// Begins at or before that time, or from the oldest, up to the next event after it, and with later ones that have
+// Begins. It includes events of the kind Lost. It calls gap for all gaps between them. The errors are those of Each.
 func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), gap func(Gap)) error {
 	from := uint64(0)
 	err := j.each(ctx, &j.sights, func(head) bool { return false }, func(h head, _ *Event) {
@@ -44,8 +44,8 @@ func (j *Journal) EachSight(ctx context.Context, at time.Time, f func(*Event), g
 	}, f, gap)
 }
 
-// EachChange calls with every event since a time that has changes of resources, the oldest first, and with the gaps
-// between all such events, the time before the first included. The error is as that of Each.
+// EachChange calls f with every event since a time that has changes of resources, the oldest first, and gap for the
+// gaps between all such events, including the time before the first. The errors are those of Each.
 func (j *Journal) EachChange(ctx context.Context, since time.Time, f func(*Event), gap func(Gap)) error {
 	return j.gapped(ctx, &j.changes, func(h head) bool { return !h.time.Before(since) }, f, gap)
 }
@@ -72,7 +72,7 @@ func (j *Journal) gapped(
 	})
 }
 
-// NotKept says that the history does not have everything of a time, and what it has.
+// NotKept says that the history does not have everything about a time, and what it has.
 type NotKept struct{ Message string }
 
 func (e *NotKept) Error() string { return e.Message }
