@@ -234,7 +234,7 @@ func (p *pair) settled() (s *tableState, ok bool) {
 
 func (s *tableState) each(yield func(*signed) bool) {
 	for n := range s.count {
-		if !yield(&s.chunks[n/chunkSize][n%chunkSize]) {
+		if !yield(s.entry(uint32(n))) {
 			return
 		}
 	}

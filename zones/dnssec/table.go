@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -16,11 +17,37 @@ type table struct {
 // has its chunk, are there before its slot is. An entry never changes.
 type tableState struct {
 	slots  []atomic.Uint32 // number of the entry + 1; 0: free. Their number is a power of two.
-	chunks []*[chunkSize]signed
-	count  int // of entries
+	chunks [][]signed      // see place
+	count  int             // of entries
 }
 
-const chunkSize = 32
+// A query looks for one signature of many, and each step waits for memory: slot, chunk, entry. Chunks are few, so that
+// who they are stays in the cache, and small while a zone is small: 32 entries, 32, 64, 128 and so on up to 4096.
+const (
+	chunkFirst = 5
+	chunkLast  = 12
+)
+
+// place says where the n-th entry is.
+func place(n uint32) (chunk, at uint32) {
+	switch {
+	case n < 1<<chunkFirst:
+		return 0, n
+	case n >= 1<<chunkLast:
+		return chunkLast - chunkFirst + n>>chunkLast, n & (1<<chunkLast - 1)
+	}
+	high := uint32(bits.Len32(n)) - 1 // a chunk begins where the highest bit changes
+	return high - (chunkFirst - 1), n &^ (1 << high)
+}
+
+// chunkSize is how many entries a chunk has.
+func chunkSize(chunk int) int { return 1 << min(max(chunkFirst-1+chunk, chunkFirst), chunkLast) }
+
+// entry returns the n-th entry.
+func (s *tableState) entry(n uint32) *signed {
+	chunk, at := place(n)
+	return &s.chunks[chunk][at]
+}
 
 type signed struct {
 	of        Identity
@@ -39,10 +66,11 @@ func (t *table) find(id Identity) *[SignatureSize]byte {
 		if n == 0 {
 			return nil
 		}
-		if int(n-1)/chunkSize >= len(s.chunks) { // it is of a later state, which is there by now
+		chunk, at := place(n - 1)
+		if int(chunk) >= len(s.chunks) { // it is of a later state, which is there by now
 			return t.find(id)
 		}
-		if e := &s.chunks[(n-1)/chunkSize][(n-1)%chunkSize]; e.of == id {
+		if e := &s.chunks[chunk][at]; e.of == id {
 			return &e.signature
 		}
 	}
@@ -60,16 +88,17 @@ func (t *table) add(id Identity, signature [SignatureSize]byte) *[SignatureSize]
 		s = &tableState{slots: make([]atomic.Uint32, 16)}
 	}
 	next := *s
-	if s.count == len(s.chunks)*chunkSize {
-		next.chunks = append(s.chunks, new([chunkSize]signed)) // who has the state from before does not look there
+	if chunk, _ := place(uint32(s.count)); int(chunk) == len(s.chunks) {
+		more := make([]signed, chunkSize(len(s.chunks)))
+		next.chunks = append(s.chunks, more) // who has the state from before does not look there
 	}
 	if (s.count+1)*4 > len(s.slots)*3 {
 		next.slots = make([]atomic.Uint32, 2*len(s.slots))
 		for n := range s.count {
-			next.slot(next.chunks[n/chunkSize][n%chunkSize].of).Store(uint32(n + 1))
+			next.slot(next.entry(uint32(n)).of).Store(uint32(n + 1))
 		}
 	}
-	e := &next.chunks[s.count/chunkSize][s.count%chunkSize]
+	e := next.entry(uint32(s.count))
 	*e = signed{id, signature}
 	next.count++
 	t.state.Store(&next)
