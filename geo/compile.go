@@ -16,9 +16,12 @@ type Network struct {
 	ASN      uint32   // 0: unknown
 }
 
-// Compile makes a table of networks that are given explicitly. For each address, the longest prefix that contains it
+// Compile makes a table from networks that are given explicitly. For each address, the longest prefix that contains it
 // gives both its location and its AS number. What follows from a country's code (continent, point) is added as for a
 // database.
+//
+// Only tests use it, here and in the packages that steer by tables: a database in MaxMind's format could not say the
+// same, as an IPv6 network there that contains ::/96 also contains all IPv4 addresses.
 func Compile(networks []Network) (*Table, error) {
 	sorted := slices.Clone(networks)
 	for i, n := range sorted {

@@ -11,7 +11,7 @@ import (
 	"leeward/server/answer"
 )
 
-// Options are a Follower's settings.
+// Options configure a Follower.
 type Options struct {
 	Target            Target
 	Identity, Version string // of this server, in each message
@@ -20,17 +20,17 @@ type Options struct {
 	Registerer        prometheus.Registerer
 }
 
-// Follower passes on what a Tap takes.
+// Follower sends the queries and responses of a Tap to a target.
 type Follower struct {
 	o        Options
 	messages atomic.Uint64
-	lost     atomic.Uint64 // queries that were read, and not written whole
+	lost     atomic.Uint64 // queries that were taken from the rings, but not written completely
 	connects atomic.Uint64
 	open     atomic.Bool
 	reopen   chan struct{}
 }
 
-// New returns a Follower. It fails for metrics that are registered already.
+// New returns a Follower. It fails if its metrics are registered already.
 func New(o Options) (*Follower, error) {
 	f := &Follower{o: o, reopen: make(chan struct{}, 1)}
 	counter := func(name, help string, n func() uint64) prometheus.Collector {
@@ -58,7 +58,7 @@ func New(o Options) (*Follower, error) {
 	return f, nil
 }
 
-// Reopen has a file that was moved away opened anew, as log rotation expects.
+// Reopen opens a file again that was moved away, as log rotation expects.
 func (f *Follower) Reopen() {
 	select {
 	case f.reopen <- struct{}{}:
@@ -66,17 +66,17 @@ func (f *Follower) Reopen() {
 	}
 }
 
-// Dropped returns how many queries nobody was told of.
+// Dropped returns how many queries were not sent.
 func (f *Follower) Dropped() uint64 { return f.o.Tap.Dropped() + f.lost.Load() }
 
 const (
-	pause     = 10 * time.Millisecond // between looks at rings that were empty
+	pause     = 10 * time.Millisecond // between looks at empty rings
 	retryMin  = 100 * time.Millisecond
 	retryMost = 10 * time.Second
-	flushAt   = 64 << 10 // octets that are written at once
+	flushAt   = 64 << 10 // octets that are written together
 )
 
-// Run passes messages on until the context ends, and then what is left for as long as the follower takes it.
+// Run sends messages until the context ends, and then what is left, for as long as the target takes it.
 func (f *Follower) Run(ctx context.Context) {
 	wait, told := retryMin, ""
 	for ctx.Err() == nil {
@@ -107,7 +107,7 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// pass writes to an open target until it fails, is to be opened anew (nil), or the context ends (nil).
+// pass writes to an open target until it fails. It returns nil if the target must be reopened, or if the context ends.
 func (f *Follower) pass(ctx context.Context, s *sink) error {
 	defer context.AfterFunc(ctx, s.hurry)()
 	w := &writer{identity: []byte(f.o.Identity), version: []byte(f.o.Version)}
@@ -129,7 +129,7 @@ func (f *Follower) pass(ctx context.Context, s *sink) error {
 		full := len(buffer) >= flushAt
 		if len(buffer) > 0 {
 			if err := s.write(buffer); err != nil {
-				f.lost.Add(queries) // some of them at least
+				f.lost.Add(queries) // at least some of them
 				s.close(false)
 				return err
 			}

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Frame Streams (https://farsightsec.github.io/fstrm/): a stream of frames, each a length in 4 octets and that much
-// data. Length 0 is an escape: a control frame follows, with a length of its own.
+// Frame Streams (https://farsightsec.github.io/fstrm/): a stream of frames, each with its length in 4 octets and its
+// data. Length 0 is an escape: a control frame follows, with its own length.
 const (
 	controlAccept = 1
 	controlStart  = 2
@@ -23,7 +23,7 @@ const (
 
 const contentType = "protobuf:dnstap.Dnstap"
 
-// control makes a control frame; typed says that it carries the content type.
+// control makes a control frame. typed says that it has the content type.
 func control(kind uint32, typed bool) []byte {
 	b := make([]byte, 12, 12+8+len(contentType))
 	binary.BigEndian.PutUint32(b[8:], kind)
@@ -36,7 +36,7 @@ func control(kind uint32, typed bool) []byte {
 	return b
 }
 
-// greet opens a stream to a follower: READY, its ACCEPT, START. Who does not follow dnstap is not followed up.
+// greet opens a stream to a follower: READY, its ACCEPT, START. It fails if the follower does not accept dnstap.
 func greet(c io.ReadWriter) error {
 	if _, err := c.Write(control(controlReady, true)); err != nil {
 		return err
@@ -52,7 +52,7 @@ func greet(c io.ReadWriter) error {
 	return err
 }
 
-// await reads control frames until one of that kind comes, and returns the content types that it has.
+// await reads control frames until one of the given kind comes, and returns its content types.
 func await(r io.Reader, kind uint32) (types []string, err error) {
 	var head [12]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

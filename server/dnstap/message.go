@@ -1,6 +1,6 @@
-// Package dnstap tells followers what was asked and answered, as dnstap messages (https://dnstap.info) in Frame
-// Streams, to a socket or a file. It reads the rings of an answer.Tap from a goroutine of its own, so a follower that
-// is slow, hangs or is gone costs queries nothing: rings fill, and what is newest is dropped and counted.
+// Package dnstap sends what was asked and answered to followers, as dnstap messages (https://dnstap.info) in Frame
+// Streams, over a socket or to a file. It reads the rings of an answer.Tap in a goroutine of its own. So a follower
+// that is slow, hangs or is gone costs queries nothing: the rings fill, and the newest queries are dropped and counted.
 package dnstap
 
 import (
@@ -13,7 +13,7 @@ import (
 	"leeward/server/answer"
 )
 
-// The field numbers and values of dnstap.proto that are used here.
+// Field numbers and values of dnstap.proto.
 const (
 	dnstapIdentity protowire.Number = 1
 	dnstapVersion  protowire.Number = 2
@@ -37,13 +37,13 @@ const (
 	overUDP, overTCP                      = 1, 2
 )
 
-// writer makes messages. Its buffers are used again and again.
+// writer makes messages. It reuses its buffers.
 type writer struct {
 	identity, version []byte
 	inner, outer      []byte
 }
 
-// query makes an AUTH_QUERY, good until the next message is made.
+// query makes an AUTH_QUERY. It is valid until the next message is made.
 func (w *writer) query(x *answer.Tapped) []byte {
 	w.begin(authQuery, x)
 	w.inner = protowire.AppendTag(w.inner, messageQuery, protowire.BytesType)
@@ -51,7 +51,7 @@ func (w *writer) query(x *answer.Tapped) []byte {
 	return w.end()
 }
 
-// response makes an AUTH_RESPONSE. A response is made within microseconds, so the query has the same time.
+// response makes an AUTH_RESPONSE. A response is made within microseconds, so the query gets the same time.
 func (w *writer) response(x *answer.Tapped) []byte {
 	w.begin(authReply, x)
 	w.time(messageResponseSec, messageResponseNano, x.At)
@@ -97,7 +97,7 @@ func appendAddress(b []byte, a netip.Addr) []byte {
 	return protowire.AppendBytes(b, sixteen[:])
 }
 
-// end puts the message into its envelope, and that into a frame.
+// end puts the message into its envelope and a frame.
 func (w *writer) end() []byte {
 	w.outer = append(w.outer[:0], 0, 0, 0, 0)
 	for _, field := range []struct {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Target is where messages go.
+// Target says where messages go.
 type Target struct {
 	network string // "unix", "tcp"; "": a file
 	address string
@@ -46,16 +46,16 @@ func (t Target) String() string {
 	return t.network + ":" + t.address
 }
 
-// sink is an open target. A write and a close take no longer than patience.
+// sink is an open target. Writing and closing take no longer than patience.
 type sink struct {
 	io.Writer
-	file *os.File // nil: a connection
-	conn net.Conn // nil: a file
+	file *os.File // nil: conn is used
+	conn net.Conn // nil: file is used
 
-	hurried atomic.Bool // the end has come
+	hurried atomic.Bool // the process is ending
 }
 
-// deadliner is a connection, or a file.
+// deadliner is a connection or a file.
 type deadliner interface{ SetDeadline(time.Time) error }
 
 func (s *sink) deadliner() deadliner {
@@ -65,20 +65,20 @@ func (s *sink) deadliner() deadliner {
 	return s.file
 }
 
-// hurry gives whoever does not read a moment more.
+// hurry gives a follower that does not read only a moment more.
 func (s *sink) hurry() {
 	s.hurried.Store(true)
 	_ = s.deadliner().SetDeadline(time.Now().Add(lastPatience))
 }
 
-// lastPatience is patience once the server stops.
+// lastPatience is the patience while the server stops.
 const lastPatience = 300 * time.Millisecond
 
 // patience is how long a follower may take to read what it is sent, or to answer.
 const patience = 5 * time.Second
 
-// open opens the target and says that a stream begins. A file that is there is moved aside: a stream begins once in a
-// file, and readers refuse a second one behind it.
+// open opens the target and begins a stream. It moves an existing file aside, as readers refuse a second stream in a
+// file.
 func (t Target) open(ctx context.Context, now time.Time) (*sink, error) {
 	if t.network != "" {
 		d := net.Dialer{Timeout: patience}
@@ -99,7 +99,7 @@ func (t Target) open(ctx context.Context, now time.Time) (*sink, error) {
 			return nil, err
 		}
 	}
-	// O_NONBLOCK: a FIFO that nobody reads must not hold us
+	// O_NONBLOCK, so that a FIFO that nobody reads does not block.
 	f, err := os.OpenFile(t.address, os.O_WRONLY|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 	if errors.Is(err, syscall.ENXIO) {
 		return nil, errors.New("nobody reads the FIFO")
@@ -121,7 +121,7 @@ func (s *sink) write(b []byte) error {
 	if s.hurried.Load() {
 		wait = lastPatience
 	}
-	_ = s.deadliner().SetDeadline(time.Now().Add(wait)) // a regular file has none, and needs none
+	_ = s.deadliner().SetDeadline(time.Now().Add(wait)) // a regular file has no deadline, and needs none
 	if wait == patience && s.hurried.Load() {
 		s.hurry()
 	}
@@ -129,7 +129,7 @@ func (s *sink) write(b []byte) error {
 	return err
 }
 
-// moved reports whether the file at the path is not the open one any more.
+// moved reports whether the path no longer leads to the open file.
 func (s *sink) moved(t Target) bool {
 	if s.file == nil {
 		return false
@@ -142,7 +142,7 @@ func (s *sink) moved(t Target) bool {
 	return err != nil || !os.SameFile(mine, there)
 }
 
-// close says that the stream ends; whole says that what was written last is whole.
+// close ends the stream. whole says that the last write was complete.
 func (s *sink) close(whole bool) {
 	if whole && s.write(control(controlStop, false)) == nil && s.conn != nil {
 		_ = s.conn.SetReadDeadline(time.Now().Add(lastPatience))
