@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,18 @@ func walked(r chain.Result) string {
 	return b.String()
 }
 
+// everywhere reports whether each server on the way has what is secure.
+func everywhere(r chain.Result) bool {
+	for _, s := range r.Steps {
+		for _, server := range slices.Concat(s.Parent, s.Own) {
+			if server.State != chain.Secure {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // says is what a resolver that validates would say, and what to do next.
 func says(r chain.Result) string {
 	origin, at := r.Steps[len(r.Steps)-1], r.Where
@@ -140,6 +153,8 @@ func says(r chain.Result) string {
 	switch {
 	case r.State == chain.Secure && len(r.Wrong) == 0:
 		return "Secure: resolvers that validate take the zone's answers, and say so (AD). All is well."
+	case r.State == chain.Secure && everywhere(r):
+		return "Secure, but not to every resolver. Mend what is told above."
 	case r.State == chain.Secure:
 		return "Secure by some servers only: it depends on whom a resolver asks. Mend what is told above."
 	case r.State == chain.Insecure:

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +55,7 @@ type tree struct {
 	t       *testing.T
 	keys    map[string]*dns.DNSKEY
 	private map[string]crypto.Signer
+	made    int // keys
 	root    treeServer
 	test    [2]treeServer
 	zone    [2]treeServer
@@ -68,24 +71,54 @@ func record(t *testing.T, text string) dns.RR {
 }
 
 func (w *tree) key(zone string) *dns.DNSKEY {
-	k := &dns.DNSKEY{
-		Hdr:   dns.RR_Header{Name: zone, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 60},
-		Flags: 257, Protocol: 3, Algorithm: dns.ECDSAP256SHA256,
+	w.keys[zone], w.private[zone] = w.make(zone, dns.ECDSAP256SHA256)
+	return w.keys[zone]
+}
+
+// make makes a key. Tags have five digits and grow from key to key, so that what is said of them has always one shape.
+func (w *tree) make(zone string, algorithm uint8) (*dns.DNSKEY, crypto.Signer) {
+	w.made++
+	for {
+		k := &dns.DNSKEY{
+			Hdr:   dns.RR_Header{Name: zone, Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 60},
+			Flags: 257, Protocol: 3, Algorithm: algorithm,
+		}
+		private, err := k.Generate(256)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if int(k.KeyTag())/10_000 == w.made {
+			return k, private.(crypto.Signer)
+		}
 	}
-	private, err := k.Generate(256)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.keys[zone], w.private[zone] = k, private.(crypto.Signer)
-	return k
+}
+
+var (
+	keyWalkPort = regexp.MustCompile(`\b(127\.0\.0\.\d):\d{5}\b`)
+	keyWalkTag  = regexp.MustCompile(`\b[1-6]\d{4}\b`)
+	keyWalkTime = regexp.MustCompile(`\b20\d\d-\d\d-\d\d(\s+)\d\d:\d\d:\d\dZ\b`)
+)
+
+// print is what was said, with names for the tags of keys and no times, all as wide as before.
+func (w *tree) print(text string) string {
+	text = keyWalkPort.ReplaceAllString(text, "${1}:PORT-")
+	text = keyWalkTag.ReplaceAllStringFunc(text, func(tag string) string {
+		return "KEY-" + string(tag[0]-'1'+'A')
+	})
+	return keyWalkTime.ReplaceAllString(text, "DAY-DAY-DA${1}HH:MM:SSZ")
 }
 
 // signed returns a set with its signature by a zone's key, which ends in so long.
 func (w *tree) signed(zone string, left time.Duration, set ...dns.RR) []dns.RR {
+	return w.signedFrom(zone, -48*time.Hour, left, set...)
+}
+
+// signedFrom is signed with the time until the signature holds, which is negative if it does.
+func (w *tree) signedFrom(zone string, begin, left time.Duration, set ...dns.RR) []dns.RR {
 	k := w.keys[zone]
 	s := &dns.RRSIG{
 		Algorithm: k.Algorithm, KeyTag: k.KeyTag(), SignerName: zone,
-		Inception: uint32(time.Now().Add(-48 * time.Hour).Unix()), Expiration: uint32(time.Now().Add(left).Unix()),
+		Inception: uint32(time.Now().Add(begin).Unix()), Expiration: uint32(time.Now().Add(left).Unix()),
 	}
 	if err := s.Sign(w.private[zone], set); err != nil {
 		w.t.Fatal(err)
@@ -161,6 +194,8 @@ func (w *tree) listen() string {
 	w.t.Fatal("no port is free at all addresses")
 	return ""
 }
+
+var keyWalkUpdate = flag.Bool("update", false, "write testdata/keywalk anew")
 
 // TestKeyWalk: key check from the root says what a resolver would, and which server makes the difference.
 func TestKeyWalk(t *testing.T) {
@@ -259,8 +294,8 @@ func TestKeyWalk(t *testing.T) {
 		},
 		{
 			"more iterations than resolvers take", 1,
-			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 65535, "NS DS RRSIG") },
-			[]string{"Insecure: the chain of trust ends at example.test.", "an NSEC3 with 65535 iterations"},
+			func(w *tree) { hashed(w, "example.test.", "example.test.", 0, 2500, "NS DS RRSIG") },
+			[]string{"Insecure: the chain of trust ends at example.test.", "an NSEC3 with 2500 iterations"},
 		},
 		{
 			"algorithm that nobody knows", 1, func(w *tree) {
@@ -275,6 +310,49 @@ func TestKeyWalk(t *testing.T) {
 		{
 			"wrong anchor", 1, func(w *tree) { w.key(".") },
 			[]string{"Bogus at the root:", "none of its DNSKEYs"},
+		},
+		{
+			"DNSKEY not valid yet", 1, func(w *tree) {
+				for i := range w.zone {
+					w.zone[i].answers["example.test. DNSKEY"] = w.signedFrom("example.test.", time.Hour, week,
+						w.keys["example.test."])
+				}
+			},
+			[]string{"Bogus at example.test:", "the RRSIG of DNSKEY by key", "holds only from"},
+		},
+		{
+			"one behind, without the new key", 1, func(w *tree) {
+				old, signer := w.keys["example.test."], w.private["example.test."]
+				key := w.key("example.test.")
+				w.zone[0].answers["example.test. DNSKEY"] = w.signed("example.test.", week, old, key)
+				w.zone[0].answers["example.test. SOA"] = w.signed("example.test.", week,
+					record(w.t, "example.test. 60 SOA ns. host. 2 1 1 1 1"))
+				for i := range w.test {
+					w.test[i].answers[ds] = w.signed("test.", week, key.ToDS(dns.SHA256))
+				}
+				w.keys["example.test."], w.private["example.test."] = old, signer
+			},
+			[]string{"Secure by some", "server 127.0.0.5 (ns1.example.test)"},
+		},
+		{
+			"an algorithm of the DS that does not sign", 1, func(w *tree) {
+				key, _ := w.make("example.test.", dns.ED25519)
+				for i := range w.zone {
+					w.zone[i].answers["example.test. DNSKEY"] = w.signed("example.test.", week, w.keys["example.test."], key)
+					w.test[i].answers[ds] = w.signed("test.", week, w.keys["example.test."].ToDS(dns.SHA256),
+						key.ToDS(dns.SHA256))
+				}
+			},
+			[]string{"Secure, but not to every resolver", "DNSKEY has no RRSIG of algorithm ED25519, which a DS is of"},
+		},
+		{
+			"an algorithm of a DNSKEY that does not sign", 1, func(w *tree) {
+				key, _ := w.make("example.test.", dns.ED25519)
+				for i := range w.zone {
+					w.zone[i].answers["example.test. DNSKEY"] = w.signed("example.test.", week, w.keys["example.test."], key)
+				}
+			},
+			[]string{"Secure, but not to every resolver", "SOA has no RRSIG of algorithm ED25519, which a DNSKEY is of"},
 		},
 		{
 			"one unreachable", 1, func(w *tree) { w.zone[1].down = true },
@@ -325,7 +403,15 @@ func TestKeyWalk(t *testing.T) {
 					}
 					continue
 				}
-				t.Logf("\n%s", out.String())
+				golden := filepath.Join("testdata", "keywalk", strings.ReplaceAll(c.name, " ", "-")+".txt")
+				if *keyWalkUpdate {
+					if err := os.WriteFile(golden, []byte(w.print(out.String())), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if want, err := os.ReadFile(golden); err != nil || w.print(out.String()) != string(want) {
+					t.Errorf("it is (%v; -update writes it anew)\n%s\nwant\n%s", err, w.print(out.String()), want)
+				}
 				for line := range strings.Lines(out.String()) {
 					if len(strings.TrimSuffix(line, "\n")) > 80 {
 						t.Errorf("a line is wider than 80 columns: %s", line)

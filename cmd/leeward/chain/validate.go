@@ -86,6 +86,36 @@ func verify(zone string, set []dns.RR, sigs []*dns.RRSIG, keys []*dns.DNSKEY, no
 	return err
 }
 
+// algorithmsOf returns the algorithms of DS or DNSKEY records that resolvers know, in order.
+func algorithmsOf[T *dns.DS | *dns.DNSKEY](set []T) (all []uint8) {
+	for _, r := range set {
+		a := uint8(0)
+		switch r := any(r).(type) {
+		case *dns.DS:
+			a = r.Algorithm
+		case *dns.DNSKEY:
+			a = r.Algorithm
+		}
+		if slices.Contains(algorithms, a) && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// unsignedBy says that a set lacks signatures of an algorithm that it should have them of (RFC 4035 section 2.2), ""
+// if it has all. Resolvers should do with one (RFC 6840 section 5.11), and some do not.
+func unsignedBy(want []uint8, sigs []*dns.RRSIG, what, by string) string {
+	for _, a := range want {
+		if !slices.ContainsFunc(sigs, func(s *dns.RRSIG) bool { return s.Algorithm == a }) {
+			return fmt.Sprintf("%s has no RRSIG of algorithm %s, which a %s is of, and some resolvers want one of each",
+				what, dns.AlgorithmToString[a], by)
+		}
+	}
+	return ""
+}
+
 // stamp is a time of a signature, which counts seconds modulo 2^32 (RFC 4034 section 3.1.5).
 func stamp(at uint32, now time.Time) string {
 	return now.Add(time.Duration(int32(at-uint32(now.Unix()))) * time.Second).UTC().Format("2006-01-02 15:04:05Z")

@@ -153,6 +153,7 @@ func (w *walker) keys(ctx context.Context, zone string, servers []Server, trust 
 	responses, errs := w.all(ctx, servers, zone, dns.TypeDNSKEY)
 	signed := w.result.State == Secure
 	var every []dns.RR
+	unsigned := make([]string, len(own))
 	for i, m := range responses {
 		s := &own[i]
 		if s.Tags = []uint16{}; errs[i] != nil {
@@ -173,7 +174,7 @@ func (w *walker) keys(ctx context.Context, zone string, servers []Server, trust 
 		for _, ds := range trust {
 			err := trusted(zone, set, sigs, ds, w.now)
 			if err == nil {
-				s.State = Secure
+				s.State, unsigned[i] = Secure, unsignedBy(algorithmsOf(ds), sigs, "DNSKEY", "DS")
 				for _, r := range set {
 					keys = append(keys, r.(*dns.DNSKEY))
 				}
@@ -188,6 +189,10 @@ func (w *walker) keys(ctx context.Context, zone string, servers []Server, trust 
 		if lacks := missing(every, responses[i], zone); signed && own[i].State == Secure && len(lacks) > 0 {
 			own[i].Wrong = fmt.Sprintf("it lacks DNSKEY %s, which others have", list(lacks))
 			w.wrong("server %s of %s: %s: give it the same zone as the others", own[i].Text(), zone, own[i].Wrong)
+		} else if own[i].State == Secure && unsigned[i] != "" {
+			own[i].Wrong = unsigned[i]
+			w.wrong("server %s of %s: %s: sign by it too, or have the parent take that DS out", own[i].Text(), zone,
+				own[i].Wrong)
 		}
 	}
 	return keys, own
@@ -323,7 +328,11 @@ func (w *walker) data(ctx context.Context, zone string, own []Server, keys []*dn
 		}
 		err := errors.New("it has no SOA")
 		if set, sigs := pick(m.Answer, zone, dns.TypeSOA); len(set) > 0 {
-			err = verify(zone, set, sigs, keys, w.now)
+			if err = verify(zone, set, sigs, keys, w.now); err == nil && s.Wrong == "" {
+				if s.Wrong = unsignedBy(algorithmsOf(keys), sigs, "SOA", "DNSKEY"); s.Wrong != "" {
+					w.wrong("server %s of %s: %s: sign by it too, or take that DNSKEY out", s.Text(), zone, s.Wrong)
+				}
+			}
 		}
 		now := Server{Name: s.Name, Address: s.Address, State: Secure}
 		if err != nil {

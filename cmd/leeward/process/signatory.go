@@ -39,6 +39,8 @@ type signatory struct {
 	due     map[*dnssec.Generation][]dnssec.Signed // to be written
 	whole   map[*dnssec.Generation]bool            // all of it was compared with what is in etcd
 	cleaned time.Time
+	turned  time.Time // when the last turn began
+	busy    bool      // it has written
 }
 
 // foundZone is what is in etcd of a zone.
@@ -110,12 +112,20 @@ func (g *signatory) watch() signatureWatch {
 			if z.revisions[s] == revision {
 				return
 			}
-			z.changed = z.changed || z.revisions[s] != 0
+			replaces := z.revisions[s] != 0
 			z.revisions[s] = revision
 			if s.chunk == "" {
+				z.changed = z.changed || replaces
 				z.paper = value
-			} else if delete(z.spoilt, s); !z.Put(s.epoch, s.chunk, value) {
+				return
+			}
+			before := z.Entries(s.epoch, s.chunk)
+			if delete(z.spoilt, s); !z.Put(s.epoch, s.chunk, value) {
 				z.spoilt[s] = true
+			}
+			if replaces { // a chunk that has grown, as room has them grow, has lost nothing
+				now := z.Entries(s.epoch, s.chunk)
+				z.changed = z.changed || !slices.Equal(before, now[:min(len(before), len(now))])
 			}
 		},
 		drop: func(s slot) {
@@ -163,8 +173,16 @@ func (g *signatory) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-g.wake:
+		case <-g.wake: // by its own writes too: while much is signed each turn waits for a chunk's worth of it
+			if wait := signatoryLook - time.Since(g.turned); wait > 0 && g.busy {
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(wait):
+				}
+			}
 		}
+		g.turned = time.Now()
 		if err := g.turn(ctx); ctx.Err() == nil {
 			g.tell(err)
 		}
@@ -197,6 +215,7 @@ func (g *signatory) turn(ctx context.Context) (err error) {
 	if s == nil || !read {
 		return nil
 	}
+	g.busy = false
 	live, lacks := map[*dnssec.Generation]bool{}, map[string]time.Time{}
 	s.Signed(func(name rr.Name, signer *dnssec.Signer) bool {
 		origin := rr.TrimDot(name.String())
@@ -373,6 +392,7 @@ func (g *signatory) write(ctx context.Context, origin string, name rr.Name, of *
 		s, revision, before := g.room(z, origin, epoch)
 		some := left[:min(len(left), dnssec.MostInChunk-len(before))]
 		value := dnssec.AppendChunk(nil, name, epoch, slices.Concat(before, some))
+		g.busy = true
 		if err := g.put(ctx, s, value, revision); err != nil {
 			return err
 		}
