@@ -32,7 +32,9 @@ func (l *Link) Follow(ctx context.Context, f func(Event)) error {
 		if ctx.Err() != nil {
 			break
 		}
-		l.setFollowing(false, err)
+		if !errors.Is(err, etcd.ErrCompacted) { // then a list goes past what etcd has forgotten
+			l.setFollowing(false, err)
+		}
 		w.turns.Next(ctx)
 	}
 	return nil
@@ -69,6 +71,7 @@ type follower struct {
 	vantages map[string]*presence
 	turns    etcd.Turns // which member is read from
 	listing  bool       // put is called from list
+	back     bool       // a key that is listed has a lower revision than it had
 	swept    time.Time  // when sweep was called last
 }
 
@@ -93,6 +96,23 @@ func (w *follower) list(ctx context.Context) (at etcd.Point, err error) {
 	w.link.metrics.lists.Inc()
 	w.listing = true
 	defer func() { w.listing = false }()
+	err = etcd.Anew(func() error {
+		w.back = false
+		at, err = w.read(ctx)
+		return err
+	})
+	if err == nil && w.back {
+		// No key's revision ever sinks in one history, so this is another one, which has counted past the one that was
+		// followed. What was told since may have counted as old.
+		w.rewind()
+		w.back = false
+		at, err = w.read(ctx)
+	}
+	return at, err
+}
+
+// read is one reading of list.
+func (w *follower) read(ctx context.Context) (at etcd.Point, err error) {
 	c := w.link.etcd.Member(w.turns.Member()).Within(patience)
 	defer func() {
 		if err != nil {
@@ -186,6 +206,7 @@ func (w *follower) put(kv etcd.KV) {
 		}
 		w.vantages[vantage].keys++
 	}
+	w.back = w.back || w.listing && kv.Revision < k.revision
 	if k.revision != kv.Revision {
 		w.vantages[vantage].moved = w.link.options.Now()
 	}
@@ -275,6 +296,22 @@ func (w *follower) mark(k *key, problem bool) {
 	}
 }
 
+// abandoned returns the keys of vantages that have not moved for Options.Garbage, heartbeats last.
+func (w *follower) abandoned() (names []string) {
+	o := &w.link.options
+	var beats []string
+	for name, k := range w.keys {
+		switch {
+		case o.Now().Sub(w.vantages[k.vantage].moved) < max(o.Garbage, k.validFor):
+		case name == etcd.Vantages+k.vantage:
+			beats = append(beats, name)
+		default:
+			names = append(names, name)
+		}
+	}
+	return append(names, beats...)
+}
+
 // sweep removes, now and then, the keys of vantages that have not moved for Options.Garbage. Whoever comes first does
 // it, and a key that moves at that very moment stays.
 func (w *follower) sweep(ctx context.Context) {
@@ -283,13 +320,21 @@ func (w *follower) sweep(ctx context.Context) {
 		return
 	}
 	w.swept = time.Now()
-	for name, k := range w.keys {
+	for _, name := range w.abandoned() {
+		k := w.keys[name]
 		still := o.Now().Sub(w.vantages[k.vantage].moved)
-		if still < max(o.Garbage, k.validFor) {
-			continue
-		}
 		c := w.link.etcd.Member(w.turns.Member()).Within(patience)
-		_, err := c.Begin().At(name, k.revision).Delete(etcd.One(name)).Commit(ctx)
+		t := c.Begin().At(name, k.revision).Delete(etcd.One(name))
+		if beat := etcd.Vantages + k.vantage; name != beat {
+			// It may have moved since: what it has said before stands for as long as it lives. A process that stood
+			// still has not heard of that yet.
+			last := int64(0)
+			if b := w.keys[beat]; b != nil {
+				last = b.revision
+			}
+			t.At(beat, last)
+		}
+		_, err := t.Commit(ctx)
 		if err != nil && !errors.Is(err, etcd.ErrConflict) {
 			o.Log.Warn("an abandoned key was not removed; it is tried again later", "key", name, "error", err)
 			return

@@ -535,6 +535,91 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// A process stood still for longer than Options.Garbage, and has heard nothing meanwhile. What it cleans up first is
+// not of those who went on: the reports of a fleet at rest have not moved either, but heartbeats have.
+func TestGarbageAfterAStandstill(t *testing.T) {
+	e := startEtcd(t)
+	client := e.dial()
+	beats := []string{"fra", "old"}
+	for _, id := range beats {
+		put(t, client, "/leeward/vantages/"+id, `{"sequence": 1}`)
+		put(t, client, "/leeward/vantages/"+id+"/server", `{}`)
+		put(t, client, "/leeward/reports/"+id+"/www",
+			`{"sequence": 1, "endpoints": {"lb-1": {"*": {"state": "up"}}}}`)
+	}
+	now := time.Now()
+	l, err := New(Options{
+		ID: "lon", Etcd: cluster(t, nil, e.client.Host), Garbage: time.Hour, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newFollower(l, func(Event) {})
+	if _, err := w.list(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, "/leeward/vantages/fra", `{"sequence": 2}`)
+	now = now.Add(25 * time.Hour)
+	w.sweep(t.Context())
+	for _, key := range []string{"/leeward/vantages/", "/leeward/reports/"} {
+		for _, id := range beats {
+			name := map[string]string{"/leeward/vantages/": key + id, "/leeward/reports/": key + id + "/www"}[key]
+			if there := get(t, client, name) != ""; there != (id == "fra") {
+				t.Errorf("%s is there: %v", name, there)
+			}
+		}
+	}
+	if get(t, client, "/leeward/vantages/fra/server") == "" || get(t, client, "/leeward/vantages/old/server") != "" {
+		t.Error("what a server says of itself goes with its heartbeat")
+	}
+}
+
+// etcd was restored from a backup of the same cluster, and has counted past the revision that was seen of the history
+// before. A report whose number is a revision says what it says now, though that revision is lower.
+func TestHistoryThatWasOvertaken(t *testing.T) {
+	e := startEtcd(t)
+	client := e.dial()
+	for range 20 {
+		put(t, client, "/leeward/regions/eu", "{}")
+	}
+	report := func(state string) string {
+		return fmt.Sprintf(`{"validFor": "1h", "endpoints": {"lb-1": {"*": {"state": %q}}}}`, state)
+	}
+	put(t, client, "/leeward/reports/ci/www", report("down"))
+	l, err := New(Options{ID: "lon", Etcd: cluster(t, nil, e.client.Host)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	board := health.NewBoard()
+	board.Assign(assign("www/lb-1", "www/lb-2", "api/lb-1"))
+	w := newFollower(l, func(ev Event) {
+		ev.Apply(board, time.Now())
+		board.Judge(time.Now())
+	})
+	if _, err := w.list(t.Context()); err != nil || board.State(target("www/lb-1")) != health.Down {
+		t.Fatalf("%v, %v", board.State(target("www/lb-1")), err)
+	}
+	e.stop()
+	e.folder = t.TempDir()
+	e.start()
+	client = e.dial()
+	put(t, client, "/leeward/reports/ci/www", report("up"))
+	for range 40 {
+		put(t, client, "/leeward/regions/eu", "{}")
+	}
+	put(t, client, "/leeward/reports/ci/api", report("down"))
+	wait(t, "a list", func() bool {
+		_, err := w.list(t.Context())
+		return err == nil
+	})
+	if got := board.State(target("www/lb-1")); got != health.Up {
+		t.Errorf("it is %v by the history that was left", got)
+	}
+	if got := board.State(target("api/lb-1")); got != health.Down {
+		t.Errorf("what is new there is %v", got)
+	}
+}
+
 func FuzzReadPool(f *testing.F) {
 	f.Add(
 		[]byte(

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,9 +60,20 @@ func LoopbackPort(t testing.TB) int {
 // StartEtcd starts one etcd on loopback and waits until it answers.
 func StartEtcd(t testing.TB) *Member {
 	t.Helper()
-	Need(t, "etcd", "etcdctl")
+	Need(t, "etcd")
+	return StartEtcdOf(t, "")
+}
+
+// StartEtcdOf is StartEtcd with another program than the one that is installed; "": that one.
+func StartEtcdOf(t testing.TB, program string) *Member {
+	t.Helper()
+	Need(t, "etcdctl")
 	client, peer := LoopbackPort(t), LoopbackPort(t)
 	m := NewMember(t, nil, "one", "127.0.0.1", client, peer, t.TempDir(), fmt.Sprintf("one=http://127.0.0.1:%d", peer))
+	if program != "" { // of a version that knows no v2 API any more
+		m.Argv[0] = program
+		m.Argv = slices.DeleteFunc(m.Argv, func(arg string) bool { return strings.HasPrefix(arg, "--enable-v2") })
+	}
 	m.Start(t)
 	m.Wait(t)
 	return m

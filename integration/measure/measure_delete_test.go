@@ -3,9 +3,10 @@
 package measure
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,19 +17,89 @@ import (
 )
 
 // TestMeasureLargeDelete deletes very many records in one revision, puts one, and measures until two servers answer
-// that one. The deletion itself is held back until it is accepted.
+// that one, beside the etcd that is installed and the one that go.mod names. The deletion itself is held back until it
+// is accepted. Meanwhile both are asked for their status all the time: how long did one say that it follows at a
+// revision before that of the put, once etcd had the put?
 func TestMeasureLargeDelete(t *testing.T) {
 	measuring(t)
-	t.Log("| deleted | who deletes is told | etcd has it and the put | put answered by both after | cut off |" +
-		" etcd's peak | servers' peak | accepted, gone from both after |")
-	t.Log("|---:|---|---:|---:|---:|---:|---:|---:|")
-	for _, n := range []int{1, 1_000, 100_000, 1_000_000} {
-		t.Run(strconv.Itoa(n), func(t *testing.T) { measureLargeDelete(t, n) })
+	ways := []struct {
+		name  string
+		start func(*testing.T) *lab.Member
+	}{
+		{"installed", func(t *testing.T) *lab.Member { return lab.StartEtcd(t) }},
+		{"go.mod's", func(t *testing.T) *lab.Member { return lab.StartEtcdOf(t, latestEtcd(t)) }},
+	}
+	t.Log("| etcd | deleted | who deletes is told | etcd has it and the put | put answered by both after | cut off |" +
+		" said to follow, and did not | etcd's CPU | etcd's peak | servers' peak | accepted, gone from both after |")
+	t.Log("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, w := range ways {
+		for _, n := range []int{1, 10_000, 100_000, 1_000_000} {
+			t.Run(fmt.Sprintf("%s/%d", w.name, n), func(t *testing.T) { measureLargeDelete(t, w.start(t), n) })
+		}
 	}
 }
 
-func measureLargeDelete(t *testing.T, n int) {
-	m := lab.StartEtcd(t)
+// latestEtcd builds the etcd that go.mod names.
+func latestEtcd(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "etcd")
+	lab.Must(t, nil, "go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
+	return path
+}
+
+// claim is what a server said of itself at a time.
+type claim struct {
+	at        time.Time
+	revision  int64
+	following bool
+}
+
+// claims asks a server for its status until it is told to end, and then returns what it said.
+func claims(s *lab.Server) (end func() []claim) {
+	ended, all := make(chan struct{}), make(chan []claim)
+	go func() {
+		var said []claim
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				all <- said
+				return
+			case <-tick.C:
+			}
+			var page lab.StatusPage
+			if s.Status(&page) != nil {
+				continue
+			}
+			for _, of := range page.Servers {
+				if of.ID == s.Name {
+					said = append(said, claim{time.Now(), of.Revision, of.Source.State == "following"})
+				}
+			}
+		}
+	}()
+	return func() []claim { close(ended); return <-all }
+}
+
+// untrue returns for how long in one piece a server said that it follows, after a time at which etcd was at a revision
+// that it did not have.
+func untrue(said []claim, since time.Time, revision int64) (longest time.Duration) {
+	var from time.Time
+	for _, c := range said {
+		if !c.at.After(since) || !c.following || c.revision >= revision {
+			from = time.Time{}
+			continue
+		}
+		if from.IsZero() {
+			from = c.at
+		}
+		longest = max(longest, c.at.Sub(from))
+	}
+	return longest
+}
+
+func measureLargeDelete(t *testing.T, m *lab.Member, n int) {
 	g := &lab.Gateway{URL: m.Client, HTTP: http.Client{Timeout: time.Minute}}
 	filled := func(count int, key func(i int) (string, string)) {
 		t.Helper()
@@ -51,6 +122,11 @@ func measureLargeDelete(t *testing.T, n int) {
 		mark = append(mark, len(s.Process.Out.String()))
 	}
 
+	var said []func() []claim
+	for _, s := range servers {
+		said = append(said, claims(s))
+	}
+	worked := cpu(t, m.Process)
 	began := time.Now()
 	// Whoever asks is told after some seconds that it takes too long; etcd goes on with it all the same.
 	o := m.Ctl(t, "", "--command-timeout=10m", "del", "--prefix", "/leeward/records/example.test/h")
@@ -58,18 +134,28 @@ func measureLargeDelete(t *testing.T, n int) {
 	if o.Code != 0 {
 		told = "a timeout"
 	}
+	var answer struct {
+		Header struct{ Revision int64 }
+	}
 	lab.Until(t, 10*time.Minute, "etcd takes a put", func() error {
-		o := m.Ctl(t, `{"data":["192.0.2.99"]}`, "--command-timeout=1m", "put", "/leeward/records/example.test/new/A")
+		o := m.Ctl(t, `{"data":["192.0.2.99"]}`, "--command-timeout=1m", "-w", "json", "put",
+			"/leeward/records/example.test/new/A")
 		if o.Code != 0 {
 			return fmt.Errorf("%v", o)
 		}
-		return nil
+		return json.Unmarshal([]byte(o.Stdout), &answer)
 	})
-	taken := time.Since(began)
+	takenAt := time.Now()
+	taken := takenAt.Sub(began)
 	for _, s := range servers {
 		lab.Expect(t, 10*time.Minute, s.DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeA}, "192.0.2.99")
 	}
 	answered := time.Since(began)
+	worked = cpu(t, m.Process) - worked
+	var lie time.Duration
+	for _, end := range said {
+		lie = max(lie, untrue(end(), takenAt, answer.Header.Revision))
+	}
 	cut := 0
 	var memory []string
 	for i, s := range servers {
@@ -97,8 +183,9 @@ func measureLargeDelete(t *testing.T, n int) {
 		}
 		gone = fmt.Sprintf("%.1f s", time.Since(began).Seconds())
 	}
-	t.Logf("| %d | %s | %.2f s | %.2f s | %d | %.0f MiB | %s MiB | %s |",
-		n, told, taken.Seconds(), answered.Seconds(), cut, peak, strings.Join(memory, ", "), gone)
+	t.Logf("| %s | %d | %s | %.2f s | %.2f s | %d | %.1f s | %.1f s | %.0f MiB | %s MiB | %s |",
+		filepath.Base(m.Argv[0]), n, told, taken.Seconds(), answered.Seconds(), cut, lie.Seconds(), worked.Seconds(),
+		peak, strings.Join(memory, ", "), gone)
 	for _, s := range servers {
 		s.Process.Terminate(t)
 	}

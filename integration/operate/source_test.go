@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +46,34 @@ func TestPutIsAnswered(t *testing.T) {
 		t.Fatal(o)
 	}
 	lab.Expect(t, 10*time.Second, s.DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeTXT}, "NXDOMAIN")
+}
+
+// TestStandstill stops a server for longer than its watches may say nothing, as a host does that is moved or out of
+// memory. What has come meanwhile is told as it stands in the sockets; nothing was cut off, and nothing is listed anew:
+// a list would not show which vantages have lived on.
+func TestStandstill(t *testing.T) {
+	m := lab.Filled(t)
+	s := lab.Serve(t, "one", "--etcd", m.Client)
+	lab.Expect(t, 10*time.Second, s.DNS, lab.WWW, "192.0.2.1")
+	lab.Until(t, 10*time.Second, "it follows resources and reports", func() error {
+		for _, says := range []string{"etcd: following", "following what other vantages report"} {
+			if !strings.Contains(s.Process.Out.String(), says) {
+				return fmt.Errorf("it has not said %q", says)
+			}
+		}
+		return nil
+	})
+	before := len(s.Process.Out.String())
+	s.Process.Signal(t, syscall.SIGSTOP)
+	time.Sleep(8 * time.Second) // watches may be silent for 6 s
+	m.Put(t, "records/example.test/new/A", `{"data":["192.0.2.77"]}`)
+	s.Process.Signal(t, syscall.SIGCONT)
+	lab.Expect(t, 20*time.Second, s.DNS, lab.Question{Name: "new.example.test", Qtype: dns.TypeA}, "192.0.2.77")
+	for line := range strings.Lines(s.Process.Out.String()[before:]) {
+		if strings.Contains(line, "cut off") || strings.Contains(line, "other vantages are not heard") {
+			t.Errorf("it says: %s", line)
+		}
+	}
 }
 
 // TestBadValue holds that a bad value costs its own resource the newest version, shows in status, heals, and nothing

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -72,6 +73,19 @@ func (c *Conn) Read(ctx context.Context, at int64, ranges []Range, each func(KV)
 		}
 	}
 	return point, nil
+}
+
+// mostAnew is how often Anew reads.
+const mostAnew = 3
+
+// Anew makes a reading of the newest revision in several pages, and makes it again where etcd forgets that revision
+// before the last page: some other server, or etcd itself, compacts while a large list is read.
+func Anew(read func() error) error {
+	err := read()
+	for n := 1; n < mostAnew && errors.Is(err, ErrCompacted); n++ {
+		err = read()
+	}
+	return err
 }
 
 func (c *Conn) page(ctx context.Context, from string, o []Option) (*clientv3.GetResponse, error) {

@@ -97,6 +97,11 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 	}()
 	silence := time.NewTimer(s.silence)
 	defer silence.Stop()
+	due := time.Now().Add(s.silence)
+	grace := func(d time.Duration) {
+		silence.Reset(d)
+		due = time.Now().Add(d)
+	}
 	// Spread, so that of many that hear nothing one looks first, and all hear what it writes.
 	doubtful := s.silence/2 + time.Duration(float64(s.silence)*c.cluster.Options.Dice()/8)
 	doubt := time.NewTimer(doubtful)
@@ -120,7 +125,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 				return err
 			}
 			if heard {
-				silence.Reset(s.silence)
+				grace(s.silence)
 				doubt.Reset(doubtful)
 			}
 			if r.Created {
@@ -141,7 +146,7 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 				default:
 				}
 			case missedNothing:
-				silence.Reset(s.silence)
+				grace(s.silence)
 				doubt.Reset(doubtful)
 				if err := s.tell(News{All: true}); err != nil {
 					return err
@@ -152,7 +157,13 @@ func (c *Conn) Watch(ctx context.Context, w Watch) error {
 				return ctx.Err()
 			}
 			return errors.New("the connection was lost")
-		case <-silence.C:
+		case <-silence.C: // its value is when it was due, however late that is told
+			if time.Since(due) > s.silence/6 {
+				// This process stood still. What has come meanwhile is on its way from the socket, and etcd has not
+				// been asked either: whoever lists anew now does not know of others how old their word is.
+				grace(s.silence / 2)
+				continue
+			}
 			return fmt.Errorf("%w for %v", ErrSilent, s.silence)
 		}
 	}

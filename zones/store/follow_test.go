@@ -127,6 +127,47 @@ func TestFollowPages(t *testing.T) {
 	}
 }
 
+// etcd forgets the revision of a list between two of its pages: all is read once more, and nobody is told.
+func TestForgottenBetweenPages(t *testing.T) {
+	m := startMember(t)
+	direct := dial(t, nil, m.url())
+	plant(t, direct, 2*etcd.FirstPage)
+	for _, c := range []struct {
+		what string
+		list func(*Store) (*Listing, error)
+	}{
+		{"for a command", func(e *Store) (*Listing, error) { return e.List(t.Context()) }},
+		{"to follow", func(e *Store) (*Listing, error) { return e.list(t.Context(), e.Conn, 0) }},
+	} {
+		p := startProxy(t, m.url())
+		e := dial(t, nil, p.url())
+		p.jam(10_000)
+		type listed struct {
+			l   *Listing
+			err error
+		}
+		done := make(chan listed, 1)
+		go func() {
+			l, err := c.list(e)
+			done <- listed{l, err}
+		}()
+		p.jammed(t) // etcd has made the first page
+		at := put(t, direct, "regions/eu-west", regionEU)
+		if _, err := direct.Client.Compact(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		p.jam(0)
+		got := <-done
+		if got.err != nil {
+			t.Errorf("%s: %v", c.what, got.err)
+			continue
+		}
+		if len(got.l.Changes) != 2*etcd.FirstPage+1 || got.l.Revision < at {
+			t.Errorf("%s: %d are listed at revision %d", c.what, len(got.l.Changes), got.l.Revision)
+		}
+	}
+}
+
 // A server that starts before etcd keeps trying and says so.
 func TestFollowBeforeEtcd(t *testing.T) {
 	members := startCluster(t, 1)

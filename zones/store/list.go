@@ -83,8 +83,11 @@ func (e *Store) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error)
 		ranges = beside(etcd.Reports, etcd.Vantages)
 	}
 	slices.SortFunc(ranges, func(a, b etcd.Range) int { return strings.Compare(a.From, b.From) })
-	l := &Listing{marks: &marks{all: map[zones.Key]mark{}}}
-	if err := e.read(ctx, e.Conn, l, 0, ranges); err != nil {
+	var l *Listing
+	if err := etcd.Anew(func() error {
+		l = &Listing{marks: &marks{all: map[zones.Key]mark{}}}
+		return e.read(ctx, e.Conn, l, 0, ranges)
+	}); err != nil {
 		return nil, e.Explain(ctx, err)
 	}
 	l.Owners = l.owned()
@@ -92,9 +95,17 @@ func (e *Store) List(ctx context.Context, kinds ...zones.Kind) (*Listing, error)
 }
 
 // list reads everything, at a revision or, where that is 0, at the newest.
-func (e *Store) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Option) (*Listing, error) {
-	l := &Listing{}
-	return l, e.read(ctx, c, l, at, everything, o...)
+func (e *Store) list(ctx context.Context, c *etcd.Conn, at int64, o ...etcd.Option) (l *Listing, err error) {
+	read := func() error {
+		l = &Listing{}
+		return e.read(ctx, c, l, at, everything, o...)
+	}
+	if at != 0 {
+		err = read()
+	} else {
+		err = etcd.Anew(read)
+	}
+	return l, err
 }
 
 func (e *Store) read(

@@ -209,6 +209,7 @@ type proxy struct {
 	cond   *sync.Cond
 	silent bool
 	most   int // bytes that the target may send over one connection from when it was set; 0: any number
+	stuck  int // connections that have reached that
 	conns  []net.Conn
 }
 
@@ -256,6 +257,23 @@ func (p *proxy) jam(most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.most = most
+	p.cond.Broadcast()
+}
+
+// jammed waits until a connection has carried what it may.
+func (p *proxy) jammed(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		p.mu.Lock()
+		stuck := p.stuck
+		p.mu.Unlock()
+		if stuck > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("no connection is jammed")
+		}
+	}
 }
 
 func (p *proxy) pass(in net.Conn) {
@@ -278,7 +296,9 @@ func (p *proxy) pass(in net.Conn) {
 				sent += n
 			}
 			for p.silent || p.most > 0 && sent > p.most {
+				p.stuck++
 				p.cond.Wait()
+				p.stuck--
 			}
 			p.mu.Unlock()
 			if n > 0 {

@@ -60,11 +60,14 @@ func (v *Vault) Read(ctx context.Context, origin rr.Name) (*Held, error) {
 
 // All reads the sealed keys of all zones.
 func (v *Vault) All(ctx context.Context) (*dnssec.Sealed, error) {
-	all := dnssec.NewSealed()
-	_, err := v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Keys)}, func(kv etcd.KV) {
-		all.Put(strings.TrimPrefix(kv.Name, etcd.Keys), append([]byte{}, kv.Value...))
-	})
-	if err != nil {
+	var all *dnssec.Sealed
+	if err := etcd.Anew(func() error {
+		all = dnssec.NewSealed()
+		_, err := v.Etcd.Read(ctx, 0, []etcd.Range{etcd.Folder(etcd.Keys)}, func(kv etcd.KV) {
+			all.Put(strings.TrimPrefix(kv.Name, etcd.Keys), append([]byte{}, kv.Value...))
+		})
+		return err
+	}); err != nil {
 		return nil, v.Etcd.Explain(ctx, err)
 	}
 	return all, nil
