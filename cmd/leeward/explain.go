@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,6 +86,9 @@ was not kept, explain says what is missing, and what it can still tell.`,
 				query := url.Values{"name": {name}, "type": {qtype}, "client": {client}}
 				if !then.IsZero() {
 					query.Set("at", then.UTC().Format(timeExact))
+					if !cmd.Flags().Changed("admin-timeout") {
+						f.timeout = pastTimeout
+					}
 				}
 				err = f.get(cmd.Context(), "/api/v1/explain", query, e)
 			}
@@ -116,3 +120,7 @@ func badQuestion(err error) error {
 	}
 	return err
 }
+
+// pastTimeout is how long to wait for what was answered in the past, which the server makes again from its history: it
+// answers within 30 s, or not at all.
+const pastTimeout = 30 * time.Second

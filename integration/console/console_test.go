@@ -62,7 +62,7 @@ var screens = []screen{
 	{"problems", "/problems", []string{"The newest version of every resource is in service."}},
 	{"region", "/region/us", []string{
 		"us is out since", "www-us", "Who says what of which address", "server-eu", "lb-1",
-		"3 of 3 vantages: connection refused", "of this server's answers", "Where would its clients go if it went?",
+		"3 of 3 vantages: connection refused", "of this server's answers", "What if it stayed out?",
 	}},
 	{"pool", "/pool/www-us", []string{
 		"us is out since", "Over the last hours", "www.example.test", "10.77.2.11", "region us",
@@ -76,7 +76,9 @@ var tags = regexp.MustCompile(`(?s)<symbol.*?</symbol>|<[^>]*>`)
 // all screens then.
 func TestConsole(t *testing.T) {
 	lab.Need(t, "chromium")
-	w := lab.NewWorld(t, lab.Usual)
+	plan := lab.Usual
+	plan.Reached = true
+	w := lab.NewWorld(t, plan)
 	eu, us := w.Region("eu"), w.Region("us")
 	says := func(what string) {
 		t.Helper()
@@ -138,6 +140,12 @@ func TestConsole(t *testing.T) {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s does not say %q:\n%s", x.path, want, page)
 			}
+		}
+		others := eval[[]string](b, `[...document.querySelectorAll(".others a")].map((a) => a.href)`)
+		want := eval[[]string](b, `["ap", "us"].map((r) =>
+			"http://server-" + r + ".example.net" + location.pathname + location.search)`)
+		if !slices.Equal(others, want) {
+			t.Errorf("%s is linked to as others see it at %q, want %q", x.path, others, want)
 		}
 		for _, look := range []struct {
 			name  string

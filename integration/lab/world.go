@@ -35,6 +35,7 @@ type Plan struct {
 	Memory      int  // MiB that each server may have, in a control group of its own; 0: no limit
 	Clocks      bool // the servers' clocks can be set, each on its own
 	SmallDisk   bool // the folders of the servers' copies are file systems of 256 KiB
+	Reached     bool // people reach the admin interfaces at http://server-REGION.example.net, see --admin-url
 }
 
 // Usual is the plan of most tests.
@@ -185,6 +186,9 @@ func (w *World) newServer(r *Region) *Server {
 	args := []string{"--listen", net.JoinHostPort(r.IP(1), "53")}
 	if w.Yard.IPv6 {
 		args = append(args, "--listen", net.JoinHostPort(r.IP6(1), "53"))
+	}
+	if w.Plan.Reached {
+		args = append(args, "--admin-url", "http://server-"+r.Name+".example.net")
 	}
 	r.Server = ServerAt(r.Host, "server-"+r.Name, net.JoinHostPort(r.IP(1), "53"), "127.0.0.1:8053", append(args,
 		"--region", r.Name, "--etcd", strings.Join(mine, ","), "--geodb", w.geodb, "--state", w.State(r))...)

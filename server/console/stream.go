@@ -33,8 +33,10 @@ func (c *Changes) wait() <-chan struct{} {
 	return c.next
 }
 
-// An event stream says "changed" once in streamRest at most, and "alive" when nothing has changed for streamAlive. It
-// ends after streamMost, so that a browser that comes back shows again that it may look.
+// An event stream says "changed" once in streamRest at most, and "alive" when nothing has changed for streamAlive.
+// What is fetched right after a change may have been made just before it for somebody else (keptFor), so "changed" is
+// said once more after the rest, by when nothing older is kept. A stream ends after streamMost, so that a browser that
+// comes back shows again that it may look.
 const (
 	streamRest  = time.Second
 	streamAlive = 5 * time.Second
@@ -130,7 +132,7 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 	end, timer := time.NewTimer(streamMost), time.NewTimer(streamAlive)
 	defer end.Stop()
 	defer timer.Stop()
-	for {
+	for more := false; ; { // more: the last change is to be told once more
 		event := "alive"
 		select {
 		case <-r.Context().Done():
@@ -142,8 +144,11 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 		case <-end.C:
 			return
 		case <-timer.C:
+			if more {
+				event, more = "changed", false
+			}
 		case <-changed:
-			event, changed = "changed", c.Changes.wait()
+			event, changed, more = "changed", c.Changes.wait(), true
 		}
 		if !say(event) {
 			return
@@ -158,6 +163,9 @@ func (c *console) events(w http.ResponseWriter, r *http.Request) {
 			case <-stream.end:
 				return
 			case <-time.After(streamRest):
+			}
+			if more {
+				timer.Reset(0)
 			}
 		}
 	}
