@@ -217,8 +217,11 @@ func (r *Roll) Carry(k *Keys, now time.Time, ttl time.Duration, fleet []Said, pa
 	due := func(s Said) bool { return s.Silent >= LongSilent || s.Word.Due == r.wait() }
 	rested := !slices.ContainsFunc(fleet, func(s Said) bool { return !due(s) }) && r.Due(now, ttl)
 	var ds [][][]byte
-	if r.Asks() && (r.Seen.IsZero() || rested) {
+	if r.Asks() { // also while it rests: what a parent takes back meanwhile begins the wait anew
 		all, err := parent()
+		if err != nil && !r.Seen.IsZero() && !rested {
+			return c, nil
+		}
 		if err != nil {
 			return c, err
 		}

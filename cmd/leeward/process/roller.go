@@ -69,8 +69,11 @@ type heardOf struct {
 // rollerEvery is how often rolls are looked at. They take days.
 const rollerEvery = 10 * time.Second
 
-// parentEvery is how often a server asks the parent of a zone.
-const parentEvery = 10 * time.Minute
+// parentEvery is how often a server asks the parent of a zone, and parentDue how often when the next step is due.
+const (
+	parentEvery = 10 * time.Minute
+	parentDue   = time.Minute
+)
 
 func (r *roller) run(ctx context.Context) {
 	tick := time.NewTicker(rollerEvery)
@@ -95,11 +98,13 @@ func (r *roller) reload() {
 }
 
 // ask asks the parent of a zone, unless that was done not long ago.
-func (r *roller) ask(ctx context.Context, origin rr.Name, servers []string) ([]dnssec.ParentDS, error) {
+func (r *roller) ask(ctx context.Context, origin rr.Name, servers []string, every time.Duration) (
+	[]dnssec.ParentDS, error,
+) {
 	r.mu.Lock()
 	g, known := r.asked[origin]
 	r.mu.Unlock()
-	if now := r.elapsed(); !known || now-g.at >= parentEvery {
+	if now := r.elapsed(); !known || now-g.at >= every {
 		all, err := r.parent(ctx, origin, servers)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -249,8 +254,12 @@ func (r *roller) zone(ctx context.Context, o *opening, origin rr.Name, z *zones.
 		}
 		fleet = append(fleet, said)
 	}
+	every := parentEvery
+	if word != nil && word.Due != "" {
+		every = parentDue
+	}
 	c, err := roll.Carry(keys, r.now(), ttl, fleet, func() ([]dnssec.ParentDS, error) {
-		return r.ask(ctx, origin, z.DNSSEC.Parent)
+		return r.ask(ctx, origin, z.DNSSEC.Parent, every)
 	})
 	if err != nil || !c.Write {
 		return c.Waits, err
