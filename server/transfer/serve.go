@@ -64,6 +64,13 @@ func (p *Primary) Serve(ctx context.Context, x *answer.Exchange) {
 		}
 	}
 	zone = p.journal.newest(zone)
+	if q.Type == wire.TypeAXFR || x.Over.Stream && newer(zone.Serial(), serial) {
+		if err := zone.Lacks(); err != nil {
+			refuse(wire.RcodeServFail, wire.ErrorNotSupported, "failed",
+				"this server holds no keys, and not all that is handed on is signed: transfer from one that holds them")
+			return
+		}
+	}
 	s := newStream(q, x.Session, p.o.Now, x.Write)
 	if seconds, ok := zone.Expire(p.o.Now()); ok {
 		s.expire = int64(seconds)

@@ -112,6 +112,15 @@ func (z *Zone) Each(f func(name []byte, typ rr.Type, count int, wire []byte) boo
 	return nil
 }
 
+// Lacks says why Each would not tell all of a zone: a server without keys has the signatures of what is answered, and
+// what is handed on of a steered name is an RRset of its own, with a record of denial of its own.
+func (z *Zone) Lacks() error {
+	if z.zone.signing == nil || z.zone.signing.signer.Keys().Hand() == nil {
+		return nil
+	}
+	return z.Each(func([]byte, rr.Type, int, []byte) bool { return true })
+}
+
 // LongestTTL returns the longest TTL in the zone. It walks all of it.
 func (z *Zone) LongestTTL() (longest time.Duration) {
 	z.zone.tree.each(func(n node) {

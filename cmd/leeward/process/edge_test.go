@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -597,4 +598,82 @@ func errText(err error) string {
 		return err.Error()
 	}
 	return ""
+}
+
+// TestEdgeTransfers: a zone without policies is handed on by a server without keys as by one that has them, and
+// ldns-verify-zone finds it whole. One with policies is refused before anything is sent, with the reason.
+func TestEdgeTransfers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	folder, _ := keyFolder(t, "example.test")
+	zone := strings.Replace(signedZone, "dnssec: {enabled: true}",
+		"dnssec: {enabled: true}\ntransfer: {allow: [127.0.0.0/8]}", 1)
+	c.putAll(zone + "---\nkind: Record\nname: example.test/*.wild/TXT\ndata: ['\"w\"']\n")
+	signer(t, c, "sign-1", folder)
+	holder := settings("holder", c)
+	holder.Keys = folder
+	h, e := serve(t, holder), serve(t, edge("edge", c, ""))
+	axfr := func(p *member) (lines []string, refused string) {
+		conn, err := dns.DialTimeout("tcp", p.DNS[0].String(), 5*time.Second)
+		if err != nil {
+			return nil, err.Error()
+		}
+		defer conn.Close()
+		m := new(dns.Msg).SetQuestion("example.test.", dns.TypeAXFR)
+		m.SetEdns0(1232, true)
+		if err := conn.WriteMsg(m); err != nil {
+			return nil, err.Error()
+		}
+		for soas := 0; soas < 2; {
+			r, err := conn.ReadMsg()
+			if err != nil {
+				return nil, err.Error()
+			}
+			if r.Rcode != dns.RcodeSuccess {
+				for _, o := range r.IsEdns0().Option {
+					refused += o.String() + " "
+				}
+				return nil, dns.RcodeToString[r.Rcode] + " " + refused
+			}
+			for _, x := range r.Answer {
+				if lines = append(lines, x.String()); x.Header().Rrtype == dns.TypeSOA {
+					soas++
+				}
+			}
+		}
+		slices.Sort(lines)
+		return lines, ""
+	}
+	var all []string
+	e.await("both hand on the same", func() string {
+		want, wrong := axfr(h)
+		got, refused := axfr(e)
+		if all = got; wrong+refused != "" || !slices.Equal(got, want) || !strings.Contains(fmt.Sprint(got), "RRSIG") {
+			return fmt.Sprint(wrong, refused, got, want)
+		}
+		return ""
+	})
+	if verify, err := exec.LookPath("ldns-verify-zone"); err == nil {
+		file := filepath.Join(t.TempDir(), "zone")
+		if err := os.WriteFile(file, []byte(strings.Join(all, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(verify, file).CombinedOutput(); err != nil {
+			t.Errorf("ldns-verify-zone: %v\n%s", err, out)
+		}
+	}
+	c.putAll(zone + "---\n" + strings.Split(signedResources(listen(t, "127.0.0.1:0"), nil), "data: ['\"hello\"']\n---\n")[1])
+	h.await("with policies it is handed on", func() string {
+		lines, wrong := axfr(h)
+		if wrong != "" || !strings.Contains(fmt.Sprint(lines), "www.example.test") {
+			return fmt.Sprint(wrong, lines)
+		}
+		return ""
+	})
+	e.await("it is refused", func() string {
+		if _, refused := axfr(e); !strings.Contains(refused, "SERVFAIL") || !strings.Contains(refused, "holds no keys") {
+			return refused
+		}
+		return ""
+	})
 }
