@@ -22,12 +22,20 @@ import (
 // does what. It is signed by the keys themselves. Who has one takes the next only from a key that is in the zone by it,
 // so that nobody else can take a zone's keys away from a server that runs. Where keys are in etcd it tells how far a
 // roll of them is too: a server without keys says what it does of that.
+//
+// A server that was away while all keys have rolled knows none of those that sign now. So earlier handouts go with one,
+// as links: of each that had a key which the next one lacks, as all its keys have signed it. Such a server goes along
+// them from the keys that it knows, and trusts in each link what it would have trusted when that was handed out.
 
 // handout is the JSON of one. Body is what is signed.
 type handout struct {
 	Body       json.RawMessage `json:"keys"`
 	Signatures [][]byte        `json:"signatures"` // by keys of Body or of the handout before
+	Links      []handout       `json:"links,omitempty"`
 }
+
+// mostLinks is how many handouts before go with one, the last ones: some years of rolls.
+const mostLinks = 32
 
 type handoutBody struct {
 	Zone     string       `json:"zone"`
@@ -59,8 +67,9 @@ type HandedOut struct {
 	Roll     *Roll // of these keys; nil: there was none
 }
 
-// HandOut returns a handout of keys, whose private parts must be there.
-func HandOut(o HandedOut) ([]byte, error) {
+// HandOut returns a handout of keys, whose private parts must be there. before is the one in whose place it comes, as
+// ReadHandOut has read it with these keys; nil: there is none.
+func HandOut(o HandedOut, before []byte) ([]byte, error) {
 	k := o.Keys
 	b := handoutBody{Zone: rr.TrimDot(k.origin.String()), Made: o.Made.Unix(), Revision: o.Revision, Roll: o.Roll}
 	for i := range k.all {
@@ -86,6 +95,20 @@ func HandOut(o HandedOut) ([]byte, error) {
 		}
 		h.Signatures = append(h.Signatures, signature[:])
 	}
+	var last handout
+	var had handoutBody
+	if before == nil || json.Unmarshal(before, &last) != nil || json.Unmarshal(last.Body, &had) != nil {
+		return json.Marshal(h)
+	}
+	h.Links = last.Links
+	lacks := func(old handoutKey) bool {
+		same := func(k handoutKey) bool { return bytes.Equal(k.DNSKEY, old.DNSKEY) }
+		return !slices.ContainsFunc(b.Keys, same)
+	}
+	if slices.ContainsFunc(had.Keys, lacks) {
+		h.Links = append(h.Links, handout{Body: last.Body, Signatures: last.Signatures})
+	}
+	h.Links = h.Links[max(0, len(h.Links)-mostLinks):]
 	return json.Marshal(h)
 }
 
@@ -99,22 +122,68 @@ type Hand struct {
 	signers map[bool]*Signer // the zone's, which all who ask for one share, by whether denial is by NSEC3
 }
 
-// ReadHandOut reads a handout of a zone. One of the keys in had that is in the zone at that time must have signed it;
-// where had is nil, one of its own.
+// ReadHandOut reads a handout of a zone. One of the keys in had that is in the zone at that time must have signed it,
+// or one that its links lead to from these; where had is nil, one of its own.
 func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Hand) (o HandedOut, err error) {
 	var h handout
+	if json.Unmarshal(data, &h) != nil {
+		return o, errUnreadable
+	}
+	keys, b, err := h.keys(origin, hand)
+	if err != nil {
+		return o, err
+	}
+	signed := h.by(keys, func(*TimedKey) bool { return true })
+	if trusted := had; trusted != nil {
+		inZone := func(key *TimedKey) bool { return key.Times.Published(now) || trusted.At(now).Stays == key.Key }
+		signed = h.by(trusted, inZone)
+		for i := 0; i < len(h.Links) && !signed; i++ {
+			link := &h.Links[i]
+			if next, _, err := link.keys(origin, nil); err == nil && link.by(trusted, inZone) {
+				trusted = next
+				signed = h.by(trusted, inZone)
+			}
+		}
+	}
+	if !signed {
+		return o, errors.New("the keys that were handed out are signed by none that the zone has")
+	}
+	keys.hand = hand
+	return HandedOut{keys, time.Unix(b.Made, 0), b.Revision, b.Roll}, nil
+}
+
+var errUnreadable = errors.New("the keys that were handed out cannot be read")
+
+// by reports whether one of some keys has signed it.
+func (h *handout) by(k *Keys, trusted func(*TimedKey) bool) bool {
+	input := handoutInput(k.origin, h.Body)
+	for i := range k.all {
+		if !trusted(&k.all[i]) {
+			continue
+		}
+		for _, signature := range h.Signatures {
+			if verify(k.all[i].DNSKEY(), input, signature) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keys returns the keys that it has.
+func (h *handout) keys(origin rr.Name, hand *Hand) (*Keys, *handoutBody, error) {
 	var b handoutBody
-	if json.Unmarshal(data, &h) != nil || json.Unmarshal(h.Body, &b) != nil {
-		return o, errors.New("the keys that were handed out cannot be read")
+	if json.Unmarshal(h.Body, &b) != nil {
+		return nil, nil, errUnreadable
 	}
 	if b.Zone != rr.TrimDot(origin.String()) {
-		return o, fmt.Errorf("the keys that were handed out are of %q", b.Zone)
+		return nil, nil, fmt.Errorf("the keys that were handed out are of %q", b.Zone)
 	}
 	var all []TimedKey
 	for _, one := range b.Keys {
 		key, err := publicKey(origin, one.DNSKEY)
 		if err != nil {
-			return o, err
+			return nil, nil, err
 		}
 		key.hand = hand
 		timed := TimedKey{Key: key}
@@ -131,27 +200,7 @@ func ReadHandOut(origin rr.Name, data []byte, had *Keys, now time.Time, hand *Ha
 		all = append(all, timed)
 	}
 	keys, err := NewKeys(origin, all...)
-	if err != nil {
-		return o, err
-	}
-	keys.hand = hand
-	trusted := keys
-	if had != nil {
-		trusted = had
-	}
-	input := handoutInput(origin, h.Body)
-	for i := range trusted.all {
-		key := &trusted.all[i]
-		if had != nil && !key.Times.Published(now) && had.At(now).Stays != key.Key {
-			continue
-		}
-		for _, signature := range h.Signatures {
-			if verify(key.DNSKEY(), input, signature) {
-				return HandedOut{keys, time.Unix(b.Made, 0), b.Revision, b.Roll}, nil
-			}
-		}
-	}
-	return o, errors.New("the keys that were handed out are signed by none that the zone has")
+	return keys, &b, err
 }
 
 // Same reports whether two handouts say the same of a zone, whoever made them when.

@@ -26,7 +26,7 @@ func newEdge(t *testing.T, k *Keys, at time.Time) *edge {
 	e.hand = &Hand{Received: NewReceived(k.origin, func(_ int64, name string, err error) {
 		e.refused = append(e.refused, name+": "+err.Error())
 	}), Secret: []byte("of this server")}
-	paper, err := HandOut(HandedOut{Keys: k, Made: at})
+	paper, err := HandOut(HandedOut{Keys: k, Made: at}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestHandOut(t *testing.T) {
 		t.Helper()
 		roll := &Roll{Kind: RollsEntry, Step: "sign", Began: at, New: []Place{second.all[0].Place()}}
 		out := HandedOut{k, at, 12, roll}
-		paper, err := HandOut(out)
+		paper, err := HandOut(out, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestHandOut(t *testing.T) {
 	if _, err := read(second, one); err == nil {
 		t.Error("the keys of a stranger are taken")
 	}
-	paper, _ := HandOut(HandedOut{Keys: both, Made: at, Roll: &Roll{Kind: RollsZSK, Step: "publish", Began: at}})
+	paper, _ := HandOut(HandedOut{Keys: both, Made: at, Roll: &Roll{Kind: RollsZSK, Step: "publish", Began: at}}, nil)
 	for _, change := range [][2]string{{"Inactive", "Activate"}, {`"publish"`, `"delete"`}} {
 		altered := bytes.Replace(paper, []byte(change[0]), []byte(change[1]), 1)
 		if _, err := ReadHandOut(origin, altered, one, at, hand); err == nil || bytes.Equal(altered, paper) {
@@ -311,7 +311,7 @@ func TestHandOutTimes(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		paper, err := HandOut(HandedOut{Keys: keys, Made: day0})
+		paper, err := HandOut(HandedOut{Keys: keys, Made: day0}, nil)
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -322,6 +322,102 @@ func TestHandOutTimes(t *testing.T) {
 		at := day0.Add(time.Duration(rapid.IntRange(0, 60).Draw(r, "now")) * time.Hour)
 		if !out.Keys.Equal(keys) || !out.Keys.At(at).same(keys.At(at)) {
 			r.Fatalf("what comes out is not what went in: %+v", all)
+		}
+	})
+}
+
+// TestHandOutLinks: a server that was away for any time, while keys came and went, goes along the links to the keys of
+// now, if they are there and whole; and by none that was forged, or that leads from a key that it knows to be gone.
+func TestHandOutLinks(t *testing.T) {
+	origin := name(t, "example.test")
+	rapid.Check(t, func(r *rapid.T) {
+		now := day0
+		make := func() TimedKey {
+			a := rapid.SampledFrom([]Algorithm{ECDSAP256, Ed25519}).Draw(r, "algorithm")
+			return TimedKey{Key: key(t, "example.test", a), Times: Times{Publish: now, Activate: now}}
+		}
+		first := make()
+		all := []TimedKey{first}
+		var papers [][]byte
+		var had []*Keys // as a server has it that read that paper
+		hand := func() {
+			k, err := NewKeys(origin, all...)
+			if err != nil {
+				r.Skip(err) // two with one tag
+			}
+			var before []byte
+			if n := len(papers); n > 0 {
+				before = papers[n-1]
+			}
+			paper, err := HandOut(HandedOut{Keys: k, Made: now}, before)
+			if err != nil {
+				r.Fatal(err)
+			}
+			out, err := ReadHandOut(origin, paper, nil, now, nil)
+			if err != nil || !out.Keys.Equal(k) {
+				r.Fatal(err)
+			}
+			papers, had = append(papers, paper), append(had, out.Keys)
+		}
+		hand()
+		for range rapid.IntRange(1, 6).Draw(r, "rolls") {
+			all = append(slices.Clone(all), make()) // the new one comes,
+			hand()
+			now = now.Add(time.Hour)
+			all = slices.Clone(all)
+			all[0].Times.Inactive, all[0].Times.Delete = now, now // the old one is gone,
+			now = now.Add(72 * time.Hour)
+			hand()
+			all = all[1:] // and is cleared away
+			hand()
+		}
+		last := papers[len(papers)-1]
+		for i, k := range had {
+			if _, err := ReadHandOut(origin, last, k, now, nil); err != nil {
+				r.Fatalf("who has the keys of %d of %d: %v", i, len(had), err)
+			}
+		}
+
+		// Any octet that is changed: nothing else comes out than what was handed out.
+		spoilt := bytes.Clone(last)
+		spoilt[rapid.IntRange(0, len(spoilt)-1).Draw(r, "at")] ^= byte(rapid.IntRange(1, 255).Draw(r, "by"))
+		if out, err := ReadHandOut(origin, spoilt, had[0], now, nil); err == nil && !out.Keys.Equal(had[len(had)-1]) {
+			r.Fatal("keys that nobody has handed out are taken")
+		}
+
+		// A stranger's, with links of the zone; and links by a key that is gone, to who knows that it is.
+		strange, err := NewKeys(origin, make())
+		if err != nil {
+			r.Fatal(err)
+		}
+		theirs, err := HandOut(HandedOut{Keys: strange, Made: now.Add(time.Hour)}, last)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, k := range had {
+			if _, err := ReadHandOut(origin, theirs, k, now, nil); err == nil {
+				r.Fatal("a stranger's keys are taken")
+			}
+		}
+		gone, err := NewKeys(origin, first, strange.all[0])
+		if err != nil {
+			r.Skip(err)
+		}
+		link, err := HandOut(HandedOut{Keys: gone, Made: now}, nil)
+		if err != nil {
+			r.Fatal(err)
+		}
+		theirs, err = HandOut(HandedOut{Keys: strange, Made: now.Add(time.Hour)}, link)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for i, k := range had {
+			_, err := ReadHandOut(origin, theirs, k, now, nil)
+			if knows := i >= 2; knows && err == nil {
+				r.Fatal("a key that is gone leads to others")
+			} else if !knows && err != nil {
+				r.Fatalf("the test tells nothing: %v", err)
+			}
 		}
 	})
 }

@@ -428,7 +428,8 @@ func (e *edge) late() {
 	for origin, z := range e.zones {
 		text := what[origin]
 		if z.bad != "" {
-			text = "the keys that are handed out in etcd are not used: " + z.bad
+			text = "the keys that are handed out in etcd are not used: " + z.bad + "; where the signer's are new, as " +
+				"its own were lost, delete signatures/keys below --state and restart this server"
 		}
 		if text == z.told {
 			continue

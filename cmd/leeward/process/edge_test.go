@@ -531,7 +531,7 @@ func TestEdgeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: theirs, Made: time.Now().Add(time.Hour)})
+	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: theirs, Made: time.Now().Add(time.Hour)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -662,18 +662,75 @@ func TestEdgeTransfers(t *testing.T) {
 			t.Errorf("ldns-verify-zone: %v\n%s", err, out)
 		}
 	}
-	c.putAll(zone + "---\n" + strings.Split(signedResources(listen(t, "127.0.0.1:0"), nil), "data: ['\"hello\"']\n---\n")[1])
+	_, policies, _ := strings.Cut(signedResources(listen(t, "127.0.0.1:0"), nil), "data: ['\"hello\"']\n")
+	c.putAll(zone + strings.ReplaceAll(policies, "www.example.test", "steered.example.test"))
 	h.await("with policies it is handed on", func() string {
 		lines, wrong := axfr(h)
-		if wrong != "" || !strings.Contains(fmt.Sprint(lines), "www.example.test") {
+		if wrong != "" || !strings.Contains(fmt.Sprint(lines), "steered.example.test") {
 			return fmt.Sprint(wrong, lines)
 		}
 		return ""
 	})
 	e.await("it is refused", func() string {
-		if _, refused := axfr(e); !strings.Contains(refused, "SERVFAIL") || !strings.Contains(refused, "holds no keys") {
-			return refused
+		_, refused := axfr(e)
+		if !strings.Contains(refused, "SERVFAIL") || !strings.Contains(refused, "holds no keys") {
+			return "it is told " + refused
 		}
 		return ""
 	})
+}
+
+// TestEdgeAwayThroughARoll: a server without keys that was away until none of the keys that it knows is there any more
+// takes up those of now by itself.
+func TestEdgeAwayThroughARoll(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.putAll(signedZone)
+	origin, _ := rr.ParseName("example.test")
+	made := func(times dnssec.Times) *dnssec.TimedKey {
+		k, err := dnssec.Generate(origin, dnssec.FlagsCSK, dnssec.ECDSAP256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &dnssec.TimedKey{Key: k, Times: times}
+	}
+	sign := func(keys ...*dnssec.TimedKey) *member { // and wait until these are handed out
+		folder := t.TempDir()
+		for _, k := range keys {
+			if err := k.Write(folder); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := signer(t, c, "sign", folder)
+		s.await("the keys are handed out", func() string {
+			paper := c.signatures()["/leeward.signatures/example.test/keys"]
+			out, err := dnssec.ReadHandOut(origin, paper, nil, time.Now(), nil)
+			if err != nil || len(out.Keys.All()) != len(keys) || !out.Keys.Has(keys[len(keys)-1].Key) {
+				return fmt.Sprint("handed out are others: ", err)
+			}
+			return ""
+		})
+		return s
+	}
+	now := time.Now().Add(-time.Hour)
+	old, fresh := made(dnssec.Times{}), made(dnssec.Times{Publish: now, Activate: now})
+	first := sign(old)
+	state := t.TempDir()
+	e := serve(t, edge("edge", c, state))
+	e.awaitSigned("example.test.", dns.TypeDNSKEY, 2)
+	e.end()
+	first.end()
+	old.Times.Inactive, old.Times.Delete = now, now
+	sign(old, fresh).end()
+	sign(fresh)
+	text, err := dns.NewRR(fresh.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e = serve(t, edge("edge", c, state))
+	e.await("it answers with the key of now", func() string {
+		_, err := e.ask("www.example.test", dns.TypeA, []*dns.DNSKEY{text.(*dns.DNSKEY)})
+		return errText(err)
+	})
+	e.awaitMetric("leeward_edge_keys_refused", 0, 0)
 }

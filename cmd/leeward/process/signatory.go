@@ -260,6 +260,7 @@ func (g *signatory) handOut(ctx context.Context, origin string) error {
 		return nil
 	}
 	agree := func() error { z.agreed, z.agreedAt = out.Keys, revision; return nil }
+	var before []byte
 	if paper != nil {
 		had, err := dnssec.ReadHandOut(out.Keys.Origin(), paper, out.Keys, g.now(), nil)
 		switch {
@@ -277,8 +278,11 @@ func (g *signatory) handOut(ctx context.Context, origin string) error {
 				"later: copy its folder of keys here", "zone", origin, "made", had.Made)
 			return agree()
 		}
+		if err == nil {
+			before = paper
+		}
 	}
-	paper, err := dnssec.HandOut(out)
+	paper, err := dnssec.HandOut(out, before)
 	if err != nil {
 		return err
 	}

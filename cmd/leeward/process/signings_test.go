@@ -189,7 +189,7 @@ func TestSigningPreventedAtEdge(t *testing.T) {
 			})
 			return all
 		}
-		paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: own, Made: time.Now()})
+		paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: own, Made: time.Now()}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

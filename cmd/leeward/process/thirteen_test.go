@@ -41,7 +41,7 @@ func newThirteen(t *testing.T) *thirteen {
 		t.Error(err)
 	})}
 	x.sign()
-	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: x.keys, Made: x.now})
+	paper, err := dnssec.HandOut(dnssec.HandedOut{Keys: x.keys, Made: x.now}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
