@@ -20,7 +20,14 @@ import (
 // are laid. What is as the primary has it keeps the primary's signature, all else has ours, and unbound, delv and
 // ldns-verify-zone take all of it by the primary's key alone.
 func TestPrimarySignaturesKept(t *testing.T) {
-	lab.Need(t, "dnssec-signzone", "nsd", "unbound", "ldns-verify-zone", "delv")
+	lab.Need(t, "dnssec-signzone", "nsd", "knotd", "named", "unbound", "ldns-verify-zone", "delv")
+	for _, primary := range []string{"nsd", "knotd", "named"} {
+		t.Run(primary, func(t *testing.T) { keepOver(t, primary) })
+	}
+}
+
+// keepOver does it with one primary.
+func keepOver(t *testing.T, primary string) {
 	dir, keys, docs := t.TempDir(), filepath.Join(t.TempDir(), "keys"), t.TempDir()
 	run := func(argv ...string) {
 		t.Helper()
@@ -30,14 +37,7 @@ func TestPrimarySignaturesKept(t *testing.T) {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
 		}
 	}
-	port, own := lab.LoopbackPort(t), filepath.Join(dir, "nsd")
-	if err := os.Mkdir(own, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	conf := fmt.Sprintf("server:\n\tip-address: 127.0.0.1@%d\n\tusername: \"\"\n\tserver-count: 1\n\tdatabase: \"\"\n"+
-		"\tzonesdir: %q\n\txfrdfile: %q\n\tzonelistfile: %q\n\tpidfile: %q\n\txfrdir: %q\n\trrl-ratelimit: 0\n"+
-		"remote-control:\n\tcontrol-enable: no\n", port, dir, filepath.Join(own, "xfrd"), filepath.Join(own, "list"),
-		filepath.Join(own, "pid"), own)
+	port := lab.LoopbackPort(t)
 	var primaries []signingPrimary
 	var origins []string
 	for origin, denial := range map[string][]string{
@@ -56,13 +56,10 @@ func TestPrimarySignaturesKept(t *testing.T) {
 		run("dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", "-f", "KSK", origin)
 		run(append(append([]string{"dnssec-signzone", "-S", "-z", "-o", origin, "-f", origin + ".signed"}, denial...),
 			origin+".zone")...)
-		conf += fmt.Sprintf("zone:\n\tname: %q\n\tzonefile: %q\n\tprovide-xfr: 127.0.0.1 NOKEY\n", origin,
-			origin+".signed")
 		primaries = append(primaries, signingPrimary{origin + ".", fmt.Sprintf("127.0.0.1:%d", port)})
 		origins = append(origins, origin+".")
 	}
-	lab.Write(t, filepath.Join(dir, "nsd.conf"), conf)
-	lab.Start(t, nil, "nsd", "nsd", "-d", "-c", filepath.Join(dir, "nsd.conf"))
+	startHolding(t, primary, dir, port, origins)
 	text := passing(primaries, "dnssec: {enabled: true, keep: true}\n") +
 		"---\n{kind: Region, name: here}\n---\n{kind: Pool, name: p, region: here}\n" +
 		"---\n{kind: Endpoint, name: p/a, addresses: [198.51.100.1]}\n" +
@@ -132,6 +129,44 @@ func TestPrimarySignaturesKept(t *testing.T) {
 		askSigned(t, s.DNS, v, names, passedTypes, nil)
 		trustOnly(t, s.DNS, v.keys[p.origin], "own."+p.origin, "there.wild."+p.origin)
 	}
+}
+
+// startHolding starts a primary with zones that were signed beforehand: FILE.signed in a folder.
+func startHolding(t *testing.T, kind, dir string, port int, origins []string) {
+	t.Helper()
+	own := filepath.Join(dir, kind)
+	if err := os.Mkdir(own, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var head, zone string
+	argv := []string{kind, "-c", filepath.Join(dir, kind+".conf")}
+	switch kind {
+	case "nsd":
+		argv = append(argv, "-d")
+		head = fmt.Sprintf("server:\n\tip-address: 127.0.0.1@%d\n\tusername: \"\"\n\tserver-count: 1\n"+
+			"\tdatabase: \"\"\n\tzonesdir: %q\n\txfrdfile: %q\n\tzonelistfile: %q\n\tpidfile: %q\n\txfrdir: %q\n"+
+			"\trrl-ratelimit: 0\nremote-control:\n\tcontrol-enable: no\n", port, dir, filepath.Join(own, "xfrd"),
+			filepath.Join(own, "list"), filepath.Join(own, "pid"), own)
+		zone = "zone:\n\tname: %[1]q\n\tzonefile: \"%[1]s.signed\"\n\tprovide-xfr: 127.0.0.1 NOKEY\n"
+	case "knotd":
+		head = fmt.Sprintf("server:\n  rundir: %q\n  listen: 127.0.0.1@%d\ndatabase:\n  storage: %[1]q\n"+
+			"acl:\n  - id: all\n    address: 127.0.0.1\n    action: transfer\ntemplate:\n  - id: default\n"+
+			"    storage: %[3]q\n    file: \"%%s.signed\"\n    zonefile-sync: -1\n    acl: all\nzone:\n", own, port,
+			dir)
+		zone = "  - domain: %s\n"
+	case "named":
+		argv = append(argv, "-g", "-n", "1")
+		head = fmt.Sprintf("options { directory %q; pid-file none; session-keyfile none; lock-file none; "+
+			"managed-keys-directory %[1]q; listen-on port %[2]d { 127.0.0.1; }; listen-on-v6 { none; }; recursion no; "+
+			"notify no; dnssec-validation no; empty-zones-enable no; check-names primary ignore; check-integrity no; "+
+			"};\ncontrols {};\n", own, port)
+		zone = "zone %[1]q { type primary; file \"" + dir + "/%[1]s.signed\"; allow-transfer { any; }; };\n"
+	}
+	for _, origin := range origins {
+		head += fmt.Sprintf(zone, strings.TrimSuffix(origin, "."))
+	}
+	lab.Write(t, argv[2], head)
+	lab.Start(t, nil, kind, argv...)
 }
 
 // awayFrom reports whether an owner is in a zone that nobody serves.
