@@ -2,11 +2,17 @@ package dnssec
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"leeward/zones/rr"
 )
@@ -218,4 +224,97 @@ func TestNewSecrets(t *testing.T) {
 			t.Errorf("%d secrets are taken", len(all))
 		}
 	}
+}
+
+// plainly is AES-256-GCM and HKDF-SHA256 written down once more, by RFC 5869's extract and expand of one block.
+func plainly(t testing.TB, secret []byte, origin rr.Name, a Algorithm, tag uint16) (aead cipher.AEAD, with []byte) {
+	t.Helper()
+	mac := func(key, text []byte) []byte {
+		m := hmac.New(sha256.New, key)
+		m.Write(text)
+		return m.Sum(nil)
+	}
+	extracted := mac(make([]byte, sha256.Size), secret)
+	block, err := aes.NewCipher(mac(extracted, append([]byte("leeward: sealing keys of zones"), 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aead, err = cipher.NewGCM(block); err != nil {
+		t.Fatal(err)
+	}
+	return aead, append([]byte{
+		'l', 'e', 'e', 'w', 'a', 'r', 'd', ' ', 'k', 'e', 'y', 0, byte(a), byte(tag >> 8),
+		byte(tag),
+	}, origin...)
+}
+
+// TestSealPlainly: whatever the secrets and their order, what is sealed is what plain AES-GCM opens with the first
+// line, and what that seals is opened under any line. With any bit changed, elsewhere, or under no such line, it is not.
+func TestSealPlainly(t *testing.T) {
+	made := map[Algorithm]*Key{}
+	for _, a := range []Algorithm{ECDSAP256, Ed25519} {
+		made[a] = key(t, "example.test", a)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		a := rapid.SampledFrom([]Algorithm{ECDSAP256, Ed25519}).Draw(r, "algorithm")
+		k := TimedKey{Key: made[a], Times: Times{Publish: day0}, Role: RoleCSK}
+		lines := rapid.SliceOfNDistinct(rapid.SliceOfN(rapid.Byte(), SecretSize, SecretSize), 1, MostSecrets,
+			func(b []byte) string { return string(b) }).Draw(r, "lines")
+		s, err := NewSecrets(lines...)
+		if err != nil {
+			r.Fatal(err)
+		}
+		value, err := s.Seal(&k)
+		if err != nil {
+			r.Fatal(err)
+		}
+		var in sealed
+		if err := json.Unmarshal(value, &in); err != nil {
+			r.Fatal(err)
+		}
+		aead, with := plainly(t, lines[0], k.origin, a, k.Tag())
+		text, err := aead.Open(nil, in.Sealed[:12], in.Sealed[12:], with)
+		private, _ := k.Private()
+		if err != nil || !strings.HasPrefix(string(text), private) {
+			r.Fatalf("plain AES-GCM opens %q, %v", text, err)
+		}
+
+		// Under another line, sealed by plain AES-GCM.
+		i := rapid.IntRange(0, len(lines)-1).Draw(r, "line")
+		aead, with = plainly(t, lines[i], k.origin, a, k.Tag())
+		nonce := rapid.SliceOfN(rapid.Byte(), 12, 12).Draw(r, "nonce")
+		theirs := sealed{sealFormat, s.all[i].name, aead.Seal(bytes.Clone(nonce), nonce, text, with)}
+		put := func(one sealed) []byte {
+			text, err := json.Marshal(one)
+			if err != nil {
+				r.Fatal(err)
+			}
+			return text
+		}
+		got, current, err := s.Open(k.Place(), put(theirs))
+		if err != nil || current != (i == 0) || !got.same(k.Key) || got.Times != k.Times || got.Role != k.Role {
+			r.Fatalf("what plain AES-GCM has sealed is opened as %+v, %v", got, err)
+		}
+
+		changed := theirs
+		changed.Sealed = bytes.Clone(theirs.Sealed)
+		at := rapid.IntRange(0, len(changed.Sealed)-1).Draw(r, "at")
+		changed.Sealed[at] ^= 1 << rapid.IntRange(0, 7).Draw(r, "bit")
+		elsewhere := k.Place()
+		elsewhere.Tag ^= 1 << rapid.IntRange(0, 15).Draw(r, "tag")
+		others, err := NewSecrets(append([][]byte{bytes.Repeat([]byte{7}, SecretSize)}, lines[:i]...)...)
+		if err != nil {
+			r.Skip(err) // there is a fifth line
+		}
+		for what, open := range map[string]func() error{
+			"changed":   func() error { _, _, err := s.Open(k.Place(), put(changed)); return err },
+			"elsewhere": func() error { _, _, err := s.Open(elsewhere, put(theirs)); return err },
+			"as a roll": func() error { _, _, err := s.OpenRoll(k.origin, put(theirs)); return err },
+			"no line":   func() error { _, _, err := others.Open(k.Place(), put(theirs)); return err },
+		} {
+			if open() == nil {
+				r.Fatalf("%s: it opens", what)
+			}
+		}
+	})
 }
