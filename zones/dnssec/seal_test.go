@@ -249,7 +249,8 @@ func plainly(t testing.TB, secret []byte, origin rr.Name, a Algorithm, tag uint1
 }
 
 // TestSealPlainly: whatever the secrets and their order, what is sealed is what plain AES-GCM opens with the first
-// line, and what that seals is opened under any line. With any bit changed, elsewhere, or under no such line, it is not.
+// line, and what that seals is opened under any line. With any bit changed, elsewhere, or under no such line, it is
+// not.
 func TestSealPlainly(t *testing.T) {
 	made := map[Algorithm]*Key{}
 	for _, a := range []Algorithm{ECDSAP256, Ed25519} {
