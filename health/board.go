@@ -302,7 +302,7 @@ func (b *Board) Vantages(now time.Time) []VantageStatus {
 		v := b.vantages[name]
 		all = append(all, VantageStatus{
 			Vantage: name, Fresh: v.freshAt(now), Own: v.own, Blind: v.blind != [families]bool{}, BlindTo: v.blindTo(),
-			Sequence: v.sequence, Heard: v.heard, Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down,
+			Sequence: v.sequence, Heard: v.heardAt(now), Reports: v.up + v.down + v.unknown, Up: v.up, Down: v.down,
 			Shared:       v.sees[ipv4].shared + v.sees[ipv6].shared,
 			Contradicted: v.sees[ipv4].contradicted + v.sees[ipv6].contradicted,
 		})

@@ -567,3 +567,29 @@ func TestNothingIsLeftOfWhatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// What this process says of itself is true as long as it lives, however long ago it last turned; what others say is as
+// old as their last sign of life.
+func TestAgeOfWords(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	b := NewBoard()
+	b.Own("here")
+	at := Target{Endpoint: "www/lb-1", Address: netip.MustParseAddr("192.0.2.1")}
+	b.Assign([]Assignment{{Target: at, Pool: "www", Monitor: &Monitor{TCP: &TCP{Port: 80}}}})
+	b.Report(now, Report{Vantage: "here", Target: at, State: Up, Sequence: 1})
+	b.Report(now, Report{Vantage: "there", Target: at, State: Up, Sequence: 1})
+	now = now.Add(29 * time.Second)
+	b.Heartbeat(now.Add(-time.Second), "there", 2, 10*time.Second)
+	b.Judge(now)
+	want := map[string]time.Duration{"here": 0, "there": time.Second}
+	for _, v := range b.Verdict(at).Votes {
+		if v.Age != want[v.Vantage] {
+			t.Errorf("the vote of %s is %v old, want %v", v.Vantage, v.Age, want[v.Vantage])
+		}
+	}
+	for _, v := range b.Vantages(now) {
+		if age := now.Sub(v.Heard); age != want[v.Vantage] {
+			t.Errorf("%s was heard %v ago, want %v", v.Vantage, age, want[v.Vantage])
+		}
+	}
+}

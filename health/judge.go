@@ -256,8 +256,8 @@ func (b *Board) verdict(t *target) Verdict {
 	var standing []string
 	for i := range t.cells {
 		c := &t.cells[i]
-		heard := c.vantage.heard
-		if c.validFor > 0 {
+		heard := c.vantage.heardAt(b.now)
+		if c.validFor > 0 && !c.vantage.own {
 			heard = c.received
 		}
 		if c.fresh {

@@ -60,6 +60,15 @@ type cell struct {
 	shared, well, contradicted bool
 }
 
+// heardAt returns when it was last known that what the vantage says is true. Of itself this process knows it always:
+// its reports come when something turns.
+func (v *vantage) heardAt(now time.Time) time.Time {
+	if v.own {
+		return now
+	}
+	return v.heard
+}
+
 func (v *vantage) freshAt(now time.Time) bool {
 	return v.own || !v.heard.IsZero() && now.Before(v.heard.Add(v.stale))
 }
