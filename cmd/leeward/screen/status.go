@@ -18,57 +18,80 @@ type status struct{ *admin.Status }
 func Wide(w io.Writer, of *admin.Status, colour bool) error {
 	s := status{inOrder(of)}
 	return s.write(w, colour, []section{
-		{"", s.servers(true)},
-		{"Servers that cannot do all they should", s.failing()},
-		{"", s.watches()},
-		{"", s.database()},
-		{"", s.vantages()},
-		{"", s.regions()},
-		{"", s.pools()},
-		{"", s.loads()},
-		{"", s.endpoints()},
-		{"", s.failover()},
-		{"", s.overrides()},
-		{"", s.planned()},
-		{"", s.geo()},
-		{"", s.secondaries()},
-		{"", s.following()},
-		{"", s.signing()},
-		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
-		{"Held back: `leeward accept` lets these go", s.held()},
+		{table: s.servers(true)},
+		{title: "Servers that cannot do all they should", table: s.failing()},
+		{table: s.watches()},
+		{table: s.database()},
+		{table: s.vantages()},
+		{table: s.regions()},
+		{table: s.pools()},
+		{table: s.loads()},
+		{table: s.endpoints()},
+		{table: s.failover()},
+		{table: s.overrides()},
+		{table: s.planned()},
+		{table: s.geo()},
+		{table: s.secondaries()},
+		{table: s.following()},
+		{table: s.signing()},
+		{title: "Problems: what is wrong with the newest version, and which one is in service", table: s.problems()},
+		{title: "Held back: `leeward accept` lets these go", table: s.held()},
 	})
 }
 
+// most is how many lines a table of Status has, so that a bad night in which hundreds of endpoints are down is still
+// told on a screen or two. Wide and JSON have all of them.
+const most = 12
+
 // Status writes what somebody who is woken up wants to read of a status: the headline, then all that is wrong, then a
-// line for each region and each server. What is well has no line of its own.
+// line for each region and each server. What is well has no line of its own, and a long table says how much it leaves
+// out.
 func Status(w io.Writer, of *admin.Status, colour bool) error {
 	of = inOrder(of)
 	s, wrong := status{of}, status{of.Ailing()}
+	down := len(wrong.Endpoints)
+	wrong.Endpoints = wrong.Endpoints[:kept(down)]
 	return s.write(w, colour, []section{
-		{"Servers that cannot do all they should", s.failing()},
-		{"Problems: what is wrong with the newest version, and which one is in service", s.problems()},
-		{"Held back: `leeward accept` lets these go", s.held()},
-		{"", s.overrides()},
-		{"", s.planned()},
-		{"", wrong.vantages()},
-		{"", wrong.pools()},
-		{"", wrong.endpoints()},
-		{"", wrong.loads()},
-		{"", wrong.watches()},
-		{"", wrong.database()},
-		{"", wrong.geo()},
-		{"", wrong.secondaries()},
-		{"", wrong.following()},
-		{"", wrong.signing()},
-		{"", s.regions()},
-		{"", s.servers(false)},
+		few("Servers that cannot do all they should", s.failing()),
+		few("Problems: what is wrong with the newest version, and which one is in service", s.problems()),
+		few("Held back: `leeward accept` lets these go", s.held()),
+		few("", s.overrides()),
+		few("", s.planned()),
+		few("", wrong.vantages()),
+		few("", wrong.pools()),
+		{table: wrong.endpoints(), more: down - len(wrong.Endpoints)}, // an endpoint has a line for each address
+		few("", wrong.loads()),
+		few("", wrong.watches()),
+		few("", wrong.database()),
+		few("", wrong.geo()),
+		few("", wrong.secondaries()),
+		few("", wrong.following()),
+		few("", wrong.signing()),
+		few("", s.regions()),
+		few("", s.servers(false)),
 	})
 }
 
-// section is a table and what stands above it.
+// few is a section of the first rows of a table.
+func few(title string, t *Table) section {
+	all := len(t.Rows)
+	t.Rows = t.Rows[:kept(all)]
+	return section{title, t, all - len(t.Rows)}
+}
+
+// kept is how many of so many are written. One more than most is, as a line that says so would be as long.
+func kept(all int) int {
+	if all <= most+1 {
+		return all
+	}
+	return most
+}
+
+// section is a table, what stands above it, and how many more there are than it has.
 type section struct {
 	title string
 	table *Table
+	more  int
 }
 
 func (s status) write(w io.Writer, colour bool, sections []section) error {
@@ -90,6 +113,9 @@ func (s status) write(w io.Writer, colour bool, sections []section) error {
 		}
 		if err := t.table.Write(w, colour); err != nil {
 			return err
+		}
+		if t.more > 0 {
+			fmt.Fprintln(w, Paint(fmt.Sprintf("and %d more: leeward status -o wide", t.more), Grey, colour))
 		}
 	}
 	if !written {

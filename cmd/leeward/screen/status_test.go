@@ -1,6 +1,8 @@
 package screen_test
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -87,6 +89,38 @@ policies/www.example.test rules[0]  last good   no pool "x"
 	}
 	if !strings.Contains(b.String(), "\x1b[31mdown\x1b[0m") || strings.Contains(b.String(), "bad\x1b") {
 		t.Errorf("colours: %q", b.String())
+	}
+}
+
+// A bad night fits a screen or two, says how much it leaves out, and the wide status leaves out nothing.
+func TestStatusOfABadNight(t *testing.T) {
+	for n, want := range map[int]int{0: 0, 1: 1, 12: 12, 13: 13, 14: 12, 300: 12} {
+		s := &admin.Status{Headline: "All is out."}
+		for i := range n {
+			name := fmt.Sprintf("p%d/e", i)
+			s.Endpoints = append(s.Endpoints, admin.Endpoint{Endpoint: name, Addresses: []admin.Address{
+				{Address: netip.MustParseAddr("192.0.2.1"), Verdict: "down"},
+				{Address: netip.MustParseAddr("2001:db8::1"), Verdict: "down"},
+			}})
+			s.Problems = append(s.Problems, admin.Problem{Resource: "endpoints/" + name, Message: "odd"})
+		}
+		for of, print := range map[int]func(io.Writer, *admin.Status, bool) error{want: screen.Status, n: screen.Wide} {
+			var b strings.Builder
+			if err := print(&b, s, false); err != nil {
+				t.Fatal(err)
+			}
+			text := b.String()
+			if down, odd := strings.Count(text, " down"), strings.Count(text, " odd"); down != 2*of || odd != of {
+				t.Errorf("of %d, %d addresses and %d problems, want %d and %d:\n%s", n, down, odd, 2*of, of, text)
+			}
+			left := 0
+			if of < n {
+				left = 2
+			}
+			if got := strings.Count(text, fmt.Sprintf("\nand %d more: leeward status -o wide\n", n-of)); got != left {
+				t.Errorf("%d of %d: it says %d times that there are more, want %d:\n%s", of, n, got, left, text)
+			}
+		}
 	}
 }
 
