@@ -7,15 +7,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// lagging is how long a watch may say nothing before it is late: it is asked about once a second, and given up after a
-// few.
+// lagging is how long a watch may be silent before it counts as late. A watch asks etcd about once a second, and gives
+// an attempt up after a few seconds.
 const lagging = 3 * time.Second
 
 // Late reports whether the watch has been silent for longer than it should be.
 func (w *Watch) Late() bool { return w.LagSeconds >= lagging.Seconds() }
 
-// Ailing returns what of a status is not as it should be: vantages that do not vote, pools that are out or over their
-// target, endpoints that are not up or that an operator has taken, watches that are late, and so on.
+// Ailing returns a copy of the status with only what is not as it should be: vantages that do not vote, pools that are
+// out or over their target, endpoints that are not up or that an operator has overridden, late watches, and so on.
 func (s *Status) Ailing() *Status {
 	out := *s
 	out.Vantages = without(s.Vantages, func(v *Vantage) bool { return v.Fresh && !v.Blind })
@@ -37,9 +37,8 @@ func (s *Status) Ailing() *Status {
 	return &out
 }
 
-// Wrong reports whether anything wants somebody's attention: something is out, a name has no pool for some clients, a
-// server or a vantage is not heard of or does not follow its source, or there is a problem or something that is held
-// back.
+// Wrong reports whether anything needs somebody's attention: something is out, a name has no pool for some clients, a
+// server or a vantage is silent or does not follow its source, there is a problem, or a removal is held back.
 func (s *Status) Wrong() bool {
 	a := s.Ailing()
 	return len(a.Vantages)+len(a.Pools)+len(a.Endpoints)+len(a.Watches)+len(a.Geo)+len(a.Secondaries)+
@@ -50,7 +49,7 @@ func (s *Status) Wrong() bool {
 		})
 }
 
-// without returns what is not well, in a list of its own.
+// without returns those of all that are not well, in a new list.
 func without[T any](all []T, well func(*T) bool) []T {
 	left := []T{}
 	for i := range all {
@@ -61,7 +60,7 @@ func without[T any](all []T, well func(*T) bool) []T {
 	return left
 }
 
-// well reports whether the pool is in the answers with all families that it has, and carries no more than its target.
+// well reports whether the pool is in the answers with every family that it has, and carries no more than its target.
 func (p *Pool) well() bool {
 	out := p.Override != ""
 	for _, f := range []steer.FamilyStatus{p.IPv4, p.IPv6, p.Names} {
@@ -71,7 +70,7 @@ func (p *Pool) well() bool {
 	return !out && (l == nil || l.Keep >= 1 && (l.Target == 0 || !l.Load.Known || l.Load.Value <= l.Target))
 }
 
-// well reports whether every address of the endpoint is up, or nothing is known against it.
+// well reports whether no address of the endpoint is down, its hostname resolves, and nobody has overridden it.
 func (e *Endpoint) well() bool {
 	return e.Override == "" && (e.Hostname == nil || e.Hostname.Error == "") &&
 		!slices.ContainsFunc(e.Addresses, func(a Address) bool { return a.Verdict == "down" })

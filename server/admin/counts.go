@@ -8,13 +8,13 @@ import (
 	"strconv"
 )
 
-// The rows of each list of /api/v1/counts: how many if nobody says, and at most.
+// The number of rows in each list of /api/v1/counts: if the request does not say, and at most.
 const (
 	usualRows = 100
 	mostRows  = 10_000
 )
 
-// counts answers with what has been counted, of one policy or pool if asked to.
+// counts answers with what has been counted; if the request names a policy or a pool, with the counts of that one.
 func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
 	v, most, err := rowsOf(r, "of", "most")
 	if err != nil {
@@ -30,7 +30,7 @@ func (h *handler) counts(w http.ResponseWriter, r *http.Request) {
 	h.write(w, c)
 }
 
-// rowsOf reads a request's parameters, which may be those of the names, and how many rows it asks for.
+// rowsOf reads the parameters of a request, and how many rows it asks for. names are all parameters that it may have.
 func rowsOf(r *http.Request, names ...string) (v url.Values, most int, err error) {
 	if v, err = parameters(r, names...); err != nil || v.Get("most") == "" {
 		return v, usualRows, err
@@ -42,7 +42,7 @@ func rowsOf(r *http.Request, names ...string) (v url.Values, most int, err error
 	return v, most, nil
 }
 
-// top answers with who asks most, and for what.
+// top answers with who asks most, and which names are asked for most.
 func (h *handler) top(w http.ResponseWriter, r *http.Request) {
 	_, most, err := rowsOf(r, "most")
 	if err != nil {

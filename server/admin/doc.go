@@ -1,7 +1,7 @@
-// Package admin is what a server tells of itself over HTTP, and the model of it.
+// Package admin is what a server reports about itself over HTTP, and the model of that report.
 //
-// It only reads: the one way to change anything is etcd or the folder. NewHandler serves /healthz, /readyz, /metrics,
-// /api/v1/status and /api/v1/explain; what they show is gathered elsewhere and comes in as functions, so the same
-// Status and Explanation are also made and printed by `leeward status --etcd` and `leeward explain --files` without a
+// It only reads: changes are made in etcd or in the folder, and nowhere else. NewHandler serves /healthz, /readyz,
+// /metrics, /api/v1/status and /api/v1/explain. What they show is gathered elsewhere and comes in as functions. So
+// `leeward status --etcd` and `leeward explain --files` make and print the same Status and Explanation without a
 // server.
 package admin

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Age spells a number of seconds shortly: "0.4s", "12s", "3m", "2h10m", "5d".
+// Age formats a number of seconds briefly: "0.4s", "12s", "3m", "2h10m", "5d".
 func Age(seconds float64) string {
 	switch s := int(seconds); {
 	case seconds < 0:
@@ -25,7 +25,7 @@ func Age(seconds float64) string {
 	}
 }
 
-// Figure spells a load with at most four digits that count: "0.62", "1,290", "12,300,000".
+// Figure formats a load with at most four significant digits: "0.62", "1,290", "12,300,000".
 func Figure(f float64) string {
 	if f != 0 && !math.IsInf(f, 0) {
 		digits := math.Pow(10, 3-math.Floor(math.Log10(math.Abs(f))))

@@ -12,15 +12,15 @@ import (
 	"leeward/zones/steer"
 )
 
-// Move is where the clients of a region's pools are led while these are out.
+// Move says where the clients of a region go while its pools are out.
 type Move struct {
 	From string   `json:"from"`
-	To   []string `json:"to"` // regions, by how many of the policies' orders lead there, most first
+	To   []string `json:"to"` // regions, by how many orders of pools lead there, most first
 }
 
-// Say sums a status up in a few sentences: what is out, since when, who says so, who gets its clients, and which names
-// fail open. They are the same wherever a status is shown, and fit a terminal's first lines however much is wrong: of
-// more than three things of one kind the number and an example are said.
+// Say sums the status up in a few sentences: what is out, since when, who says so, where its clients go, and which
+// names fail open. The words are the same wherever a status is shown. However much is wrong, they fit the first lines
+// of a terminal: of more than three things of one kind, they give the number and examples.
 func (s *Status) Say() string {
 	h := headline{Status: s}
 	var pools []*Pool
@@ -43,7 +43,7 @@ func (s *Status) Say() string {
 	return strings.Join(h.sentences, " ")
 }
 
-// headline is a summary in the making.
+// headline is a summary under construction.
 type headline struct {
 	*Status
 	out       []string // regions
@@ -54,10 +54,10 @@ func (h *headline) add(format string, args ...any) {
 	h.sentences = append(h.sentences, fmt.Sprintf(format, args...))
 }
 
-// most is how many things of a kind are said one by one.
+// most is how many things of one kind are named one by one.
 const most = 3
 
-// regions says which regions are out, and where their clients are led.
+// regions says which regions are out, and where their clients go.
 func (h *headline) regions() {
 	switch n := len(h.out); {
 	case n == 0:
@@ -72,7 +72,7 @@ func (h *headline) regions() {
 	h.led(h.out)
 }
 
-// pools says which pools are out in regions that are not.
+// pools says which pools are out in regions that are not out as a whole.
 func (h *headline) pools(pools []*Pool) {
 	var out, from []string
 	for _, p := range pools {
@@ -94,9 +94,9 @@ func (h *headline) pools(pools []*Pool) {
 	h.led(from)
 }
 
-// denied says which names have no pool for some clients, and what these are told.
+// denied says which names have no pool for some clients, and how those clients are answered.
 func (h *headline) denied() {
-	names := map[string][]string{} // by what is said
+	names := map[string][]string{} // by how they are answered
 	for _, d := range h.Denied {
 		names[d.Says] = append(names[d.Says], d.Policy)
 	}
@@ -109,7 +109,7 @@ func (h *headline) denied() {
 	}
 }
 
-// led says where the clients of regions are led.
+// led says where the clients of these regions go.
 func (h *headline) led(from []string) {
 	var texts []string
 	for _, m := range h.Moves {
@@ -126,7 +126,7 @@ func (h *headline) led(from []string) {
 	}
 }
 
-// meant returns the override that takes a target out; nil: none does.
+// meant returns the override that takes the target out, or nil if there is none.
 func (s *Status) meant(target string) *Override {
 	for i := range s.Overrides {
 		if o := &s.Overrides[i]; o.Target == target && o.State != string(zones.Up) {
@@ -136,7 +136,7 @@ func (s *Status) meant(target string) *Override {
 	return nil
 }
 
-// why says how a target is out: by an operator's word, or since when and by whose votes.
+// why says how a target is out: by an operator's override, or since when and by whose votes.
 func (h *headline) why(target string, of func(*Endpoint) bool) string {
 	if o := h.meant(target); o != nil {
 		text := map[string]string{string(zones.Drain): "drained", string(zones.Down): "set down"}[o.State]
@@ -161,7 +161,7 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 		}
 		for _, a := range e.Addresses {
 			if a.Verdict == "down" && a.Since != nil && a.Since.After(since) {
-				since = *a.Since // it is out since the last of it is
+				since = *a.Since // a target is out since its last address is
 			}
 			for _, v := range a.Votes {
 				if v.Counted {
@@ -181,7 +181,7 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 	if len(down) == 0 {
 		return text
 	}
-	// The reason that most give; of as many, the first by name, so that every server says the same.
+	// The reason that most votes give. A tie goes to the first by name, so that every server says the same.
 	words := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
 		return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b))
 	})
@@ -192,7 +192,7 @@ func (h *headline) why(target string, of func(*Endpoint) bool) string {
 	return text + ")"
 }
 
-// well says that everything answers, and what is down all the same.
+// well says that everything answers, and how many endpoints are down nevertheless.
 func (h *headline) well() {
 	down := 0
 	for i := range h.Endpoints {
@@ -250,7 +250,7 @@ func (h *headline) servers() {
 	}
 }
 
-// counted spells a number of things: "1 name", "3 names".
+// counted formats a number of things: "1 name", "3 names".
 func counted(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -258,7 +258,7 @@ func counted(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// list spells names as a sentence has them: "a", "a and b", "a, b and c".
+// list formats names as a sentence has them: "a", "a and b", "a, b and c".
 func list(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
@@ -266,7 +266,7 @@ func list(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// some spells a few names, and how many more there are.
+// some formats the first few names, and how many more there are.
 func some(names []string) string {
 	if len(names) <= most {
 		return list(names)

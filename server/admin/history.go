@@ -28,7 +28,7 @@ func (h *handler) history(w http.ResponseWriter, r *http.Request) {
 	h.write(w, p)
 }
 
-// changes answers what changed between two revisions.
+// changes answers with what changed between two revisions.
 func (h *handler) changes(w http.ResponseWriter, r *http.Request) {
 	v, err := parameters(r, "from", "to")
 	if err != nil {
@@ -88,9 +88,10 @@ func (h *handler) query(r *http.Request) (q history.Query, err error) {
 	return q, nil
 }
 
-// ReadPast reads a time that has passed: a span back from now ("2h", "90m", "3d"), a time of the day ("02:17", the last
-// one, in now's zone; "02:17Z"), or a date with or without a time, as in RFC 3339 or as it is printed for people: with
-// a space for the T, "UTC" for the Z, in now's zone where it names none. It returns the zero time for "".
+// ReadPast reads a time in the past. text is a span back from now ("2h", "90m", "3d"), a time of day ("02:17", the last
+// one in now's zone; "02:17Z"), or a date with or without a time. A date is written as in RFC 3339, or as Leeward
+// prints it for people: a space for the T, "UTC" for the Z, and now's zone if it names none. ReadPast returns the zero
+// time for "". what names the parameter in errors.
 func ReadPast(what, text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {

@@ -23,56 +23,58 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Options are what the pages are made from.
+// Options are what the handler gets its answers from.
 type Options struct {
-	// nil once a snapshot is served; else why not. nil: always ready
+	// Ready returns nil once a snapshot is served, and before that why it is not. nil: always ready
 	Ready   func() error
-	Status  func(context.Context) (*Status, error) // nil: 404
-	PoolsOf func(name string) []string             // of the policy at that name; nil: of none
-	// a *answer.BadQuestion is answered 400; nil: 404
+	Status  func(context.Context) (*Status, error) // nil: answered 404
+	PoolsOf func(name string) []string             // of the policy at that name; may be nil
+	// A *answer.BadQuestion is answered 400. nil: answered 404
 	Explain func(name, qtype, client string) (*answer.Explanation, error)
-	// ExplainAt says it of a time in the past. nil: nothing is kept of that. What is not kept is a *history.NotKept.
+	// ExplainAt explains an answer of the past. It returns a *history.NotKept for a time that is not kept. nil: no past
+	// is kept.
 	ExplainAt func(ctx context.Context, at time.Time, name, qtype, client string) (*answer.Explanation, error)
-	Counts    func(of string, most int) *answer.Counts // nil: 404
-	Top       func(most int) *answer.Top               // nil: 404; it returns nil where that is not counted
-	// nil: 404
+	Counts    func(of string, most int) *answer.Counts // nil: answered 404
+	Top       func(most int) *answer.Top               // nil: 404, as when it returns nil: not counted here
+	// nil: answered 404
 	History func(context.Context, history.Query) (*history.Page, error)
-	// after one revision, up to another; nil: 404
+	// Changes returns what changed after one revision, up to and including another. nil: answered 404
 	Changes func(ctx context.Context, from, to int64) (*history.Revisions, error)
 
-	Metrics prometheus.Gatherer // nil: 404
-	// for people, at all other addresses; nil: a list of addresses, in plain text
+	Metrics prometheus.Gatherer // nil: answered 404
+	// Pages serves all other paths, for people. nil: they get a list of the paths, in plain text
 	Pages http.Handler
-	// what is asked for now as "Authorization: Bearer …"; nil or "": no token
+	// Token returns the token that a request must have now, as "Authorization: Bearer …". nil or "": none is needed
 	Token func() string
 	Log   *slog.Logger // never nil
 
-	TLS        bool // it is asked over TLS, under a name that its certificate has
-	ClientCert bool // a client certificate that was verified is asked for
-	// at which people reach it, where that is another address than it listens on; its host is a name of this server
+	TLS        bool // requests come over TLS, by a name that the certificate has
+	ClientCert bool // a request must come with a client certificate that was verified
+	// URL is where people reach the interface, if that is not the address that it listens on. Its host is a name of
+	// this server.
 	URL string
 }
 
-// page is one address below the root.
+// page is one path below the root.
 type page struct {
 	path, about string
 	by          callers
 	serve       http.HandlerFunc
 }
 
-// callers are who may ask for an address.
+// callers says who may ask for a path.
 type callers int
 
 const (
-	programs callers = iota // with token and certificate, where these are asked for
-	people                  // the same, in a browser: links from elsewhere lead there
-	anybody                 // it tells nothing, and those who ask (containers, balancers) carry nothing
+	programs callers = iota // with the token and the certificate, if these are required
+	people                  // the same, in a browser: links on other sites may lead here
+	anybody                 // it reveals nothing, and those who ask (containers, load balancers) carry no credentials
 )
 
-// NewHandler returns the admin interface. It reads only: any method but GET and HEAD is answered 405.
+// NewHandler returns the admin interface. It only reads: any method but GET and HEAD is answered 405.
 //
-// Without a token or TLS, a request must name the server by an address or as localhost: so a web page in the operator's
-// browser cannot reach it through a name of its own that resolves to loopback.
+// Without a token or TLS, the Host of a request must be an address or localhost. Otherwise a web page in the operator's
+// browser could reach the interface by a name of its own that resolves to loopback.
 func NewHandler(o Options) http.Handler {
 	h := &handler{Options: o}
 	pages := []page{
@@ -146,7 +148,7 @@ func NewHandler(o Options) http.Handler {
 
 type handler struct{ Options }
 
-// guard lets through what may read.
+// guard passes on the requests that may read, and refuses the others.
 func (h *handler) guard(by callers, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -188,8 +190,8 @@ func (h *handler) guard(by callers, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// knows reports whether the request has the token: as Bearer, or as the password of Basic with any name, which is what
-// browsers can send. It compares in constant time.
+// knows reports whether the request has the token: as Bearer, or as the password of Basic with any user name, which is
+// what browsers can send. It compares in constant time.
 func knows(r *http.Request, token string) bool {
 	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	sent = strings.TrimSpace(sent)
@@ -202,8 +204,8 @@ func knows(r *http.Request, token string) bool {
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// crossed reports whether a browser asks on behalf of another site's page (Fetch Metadata). Somebody who follows a link
-// to a screen is not refused: no page sees what comes of it. Other clients do not send the header.
+// crossed reports whether a browser asks on behalf of another site's page (Fetch Metadata). Following a link to a
+// screen is allowed, since the other page cannot see the result. Clients that are not browsers do not send the header.
 func crossed(r *http.Request, by callers) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -212,13 +214,13 @@ func crossed(r *http.Request, by callers) bool {
 	return by != people || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
-// named reports whether a Host header is that of the URL at which people reach this server.
+// named reports whether the Host header is that of the URL at which people reach this server.
 func (o *Options) named(host string) bool {
 	u, err := url.Parse(o.URL)
 	return err == nil && u.Host != "" && strings.EqualFold(host, u.Host)
 }
 
-// local reports whether a Host header names an address or localhost.
+// local reports whether the Host header is an address or localhost.
 func local(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -272,7 +274,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 	h.write(w, s)
 }
 
-// parameters reads a request's parameters, each of which is known and given once.
+// parameters reads a request's parameters. It fails if one is not known, or is given twice.
 func parameters(r *http.Request, known ...string) (url.Values, error) {
 	v := r.URL.Query()
 	for name, values := range v {
@@ -330,7 +332,7 @@ func (h *handler) write(w http.ResponseWriter, v any) {
 	}
 }
 
-// Failure is the JSON of an answer that is not 200: what is wrong and what to do.
+// Failure is the JSON of an answer that is not 200. It says what is wrong and what to do.
 type Failure struct {
 	Error string `json:"error"`
 }
@@ -343,7 +345,7 @@ func fail(w http.ResponseWriter, code int, err error) {
 	e.Encode(Failure{err.Error()})
 }
 
-// promLog passes what the metrics page complains of to the log.
+// promLog writes to the log what the metrics page complains about.
 type promLog struct{ log *slog.Logger }
 
 func (p promLog) Println(v ...any) { p.log.Error("metrics", "err", fmt.Sprint(v...)) }

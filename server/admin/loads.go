@@ -2,7 +2,7 @@ package admin
 
 import "fmt"
 
-// Burdened puts among the problems what is wrong with what pools say that they carry.
+// Burdened adds to the problems what is wrong with the loads of pools.
 func (s *Status) Burdened() {
 	say := func(resource, text string) {
 		s.Problems = append(s.Problems,

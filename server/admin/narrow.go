@@ -8,10 +8,10 @@ import (
 	"leeward/server/answer"
 )
 
-// Narrow returns what a status says of one target: a region, a pool, an endpoint ("www-eu/lb-1"), a server, a vantage,
-// a zone that is transferred, or a name that is steered, whose pools the caller knows. Where names of several kinds are
-// the same, all of them are meant; "region/eu-west", "pool/www-eu" and "endpoint/www-eu/lb-1" mean one. The headline is
-// of what is left.
+// Narrow returns the part of a status that concerns one target: a region, a pool, an endpoint ("www-eu/lb-1"), a
+// server, a vantage, a transferred zone, or a steered name, whose pools the caller passes. If things of several kinds
+// have the same name, all of them are meant; "region/eu-west", "pool/www-eu" and "endpoint/www-eu/lb-1" mean only one.
+// The headline is that of what is left.
 func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 	kind, name := "", target
 	for _, k := range []string{"region", "pool", "endpoint"} {
@@ -62,7 +62,7 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 			out.Vantages = append(out.Vantages, v)
 		}
 	}
-	concerns := func(key string) bool { // a resource's key, or an override's target
+	concerns := func(key string) bool { // key is a resource's key or an override's target
 		k, n, _ := strings.Cut(key, "/")
 		switch strings.TrimSuffix(k, "s") {
 		case "region":
@@ -135,7 +135,7 @@ func (s *Status) Narrow(target string, pools []string) (*Status, error) {
 			"leeward status -o wide lists them", target)}
 	}
 	out.Headline = out.Say()
-	if len(out.Pools) == 0 { // it is of no pool, so nothing is said of those
+	if len(out.Pools) == 0 { // the target has no pools, so the headline must not speak of them
 		h := headline{Status: out}
 		h.expiry()
 		if h.servers(); len(h.sentences) == 0 && len(out.Servers) > 0 {

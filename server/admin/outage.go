@@ -2,19 +2,19 @@ package admin
 
 import "slices"
 
-// Outage is a region or a pool that is not in answers, by its health or by an operator's word.
+// Outage is a region or a pool that is not in the answers, because of its health or an operator's override.
 type Outage struct {
 	Target string // as an override names it: "region/us-east", "pool/www-us"
 	Name   string
 	// Why says how, since when and by whose votes: "out since 02:14 UTC (3 of 3 vantages: connection refused)", or
 	// "drained until 03:00 UTC (kernel)".
 	Why   string
-	Meant bool     // an operator has taken it out
-	To    []string // regions that its clients go to, most first; of a pool: those of its region's pools that are out
+	Meant bool     // an operator took it out
+	To    []string // regions that its clients go to, most first; for a pool, clients of its whole region
 }
 
-// Outages returns the regions that are out, then the pools that are out in other regions, both by name. The words are
-// those of the headline.
+// Outages returns the regions that are out, then the pools that are out in other regions, both sorted by name. It uses
+// the words of the headline.
 func (s *Status) Outages() (all []Outage) {
 	h := headline{Status: s}
 	to := func(region string) []string {
@@ -43,7 +43,7 @@ func (s *Status) Outages() (all []Outage) {
 	return all
 }
 
-// out returns the regions of which no pool answers, and the pools that do not in other regions.
+// out returns the regions of which no pool answers, and the pools of other regions that do not answer.
 func (s *Status) out() (regions []string, pools []*Pool) {
 	for _, r := range s.Regions {
 		if r.Pools > 0 && r.Available == 0 {

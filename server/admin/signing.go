@@ -7,33 +7,35 @@ import (
 	"time"
 )
 
-// Signing is how it stands with the signatures of the zones that a server answers.
+// Signing is the state of the signatures of the zones that a server answers for.
 type Signing struct {
 	Zones      int            `json:"zones"`
 	States     map[string]int `json:"states"`     // zones by state, see SignedZone
-	Keys       map[string]int `json:"keys"`       // keys by what they do, as leeward key list has it
-	Signatures int            `json:"signatures"` // that are held
-	Made       int64          `json:"made"`       // by this process, of those
-	Missing    int            `json:"missing"`    // of the day to come, that a signer elsewhere has still to make
-	// why signatures could not be kept on disk; empty: they are, or nothing is kept
+	Keys       map[string]int `json:"keys"`       // keys by what they do, as `leeward key list` calls it
+	Signatures int            `json:"signatures"` // that the server holds
+	Made       int64          `json:"made"`       // how many of those this process made
+	Missing    int            `json:"missing"`    // signatures for the next day that a signer elsewhere still owes
+	// KeptError is why signatures could not be kept on disk. Empty: they are kept, or none are to be
 	KeptError string `json:"keptError,omitempty"`
 
-	// List has the zones whose signatures expire first, at most MostSignedZones. What is not current is among them.
+	// List has the zones whose signatures expire first, at most MostSignedZones. Zones that are not current are among
+	// them.
 	List []SignedZone `json:"list"`
 }
 
-// MostSignedZones is how many zones a Signing lists, and how many have a metric of their own.
+// MostSignedZones is how many zones a Signing lists, and how many have metrics of their own.
 const MostSignedZones = 1000
 
-// SignedZone is a zone with signatures.
+// SignedZone is a zone that has signatures.
 type SignedZone struct {
 	Zone string `json:"zone"`
-	// "leeward": this server; "sign": a `leeward sign` elsewhere; "primary": the primary that the zone comes from
+	// Signer is who signs. "leeward": this server; "sign": a `leeward sign` elsewhere; "primary": the primary that the
+	// zone is transferred from
 	Signer string `json:"signer"`
-	// "current", "prepared" (current, and the next day's signatures are there), "late" (the day's signatures are not
-	// there, those of a day before are in use), "near" (the first signatures expire soon) or "expired"
+	// State is "current", "prepared" (current, and the next day's signatures are there), "late" (signatures of an
+	// earlier day are in use because the day's own are missing), "near" (the first signatures expire soon) or "expired"
 	State      string      `json:"state"`
-	Expires    *time.Time  `json:"expires,omitempty"` // when the first signature does
+	Expires    *time.Time  `json:"expires,omitempty"` // when the first signature expires
 	Signatures int         `json:"signatures,omitempty"`
 	Keys       []SignedKey `json:"keys,omitempty"`
 	Missing    int         `json:"missing,omitempty"` // see Signing
@@ -44,10 +46,10 @@ type SignedZone struct {
 type SignedKey struct {
 	Tag       uint16 `json:"tag"`
 	Algorithm string `json:"algorithm"`
-	State     string `json:"state"` // what it does, as leeward key list has it
+	State     string `json:"state"` // what it does, as `leeward key list` calls it
 }
 
-// States of signed zones.
+// The states of signed zones.
 const (
 	SignedCurrent  = "current"
 	SignedPrepared = "prepared"
@@ -56,21 +58,21 @@ const (
 	SignedExpired  = "expired"
 )
 
-// SignedStates are all states of signed zones, the best first.
+// SignedStates are all states of signed zones, best first.
 var SignedStates = []string{SignedPrepared, SignedCurrent, SignedLate, SignedNear, SignedExpired}
 
-// How long before its first signature expires a zone is near that. Leeward's own hold for 13 days less 3 hours at
-// least, and a primary signs anew when it likes: days before the end as a rule.
+// A zone is near when its first signature expires within these times. Leeward's own signatures have at least 13 days
+// less 3 hours left. A primary signs again when it likes, as a rule days before the end.
 const (
 	nearExpiry        = 4 * 24 * time.Hour
 	nearExpiryPrimary = 2 * 24 * time.Hour
 )
 
-// lateGrace is how long signatures of the day before may be in use without a word.
+// lateGrace is how long signatures of the day before may be in use before the zone counts as late.
 const lateGrace = time.Hour
 
-// Judge sets the state of a zone whose signatures are those of a day that has ended at a time, or whose next ones are
-// there. ended is the zero time where the zone's signatures are not made by the day.
+// Judge sets the zone's state at the time now. ended is when the day of its signatures ended, if it has, and the zero
+// time if they are not made by the day. prepared says that the next signatures are there.
 func (z *SignedZone) Judge(now, ended time.Time, prepared bool) {
 	near := nearExpiry
 	if z.Signer == SignerPrimary {
@@ -90,7 +92,7 @@ func (z *SignedZone) Judge(now, ended time.Time, prepared bool) {
 	}
 }
 
-// Who signs a zone.
+// The values of SignedZone.Signer.
 const (
 	SignerLeeward = "leeward"
 	SignerAway    = "sign"
@@ -102,7 +104,7 @@ func (z *SignedZone) Well() bool {
 	return (z.State == SignedCurrent || z.State == SignedPrepared) && z.Error == ""
 }
 
-// Words says how it stands with a zone that is not well.
+// Words says what is wrong with a zone that is not well.
 func (z *SignedZone) Words(now time.Time) string {
 	text := ""
 	switch {
@@ -135,7 +137,7 @@ func (z *SignedZone) Remedy() string {
 	return "Look at the server's clock, and for the zone in its log."
 }
 
-// Add counts a zone.
+// Add counts the zone and lists it.
 func (s *Signing) Add(z SignedZone) {
 	if s.States == nil {
 		s.States, s.Keys = map[string]int{}, map[string]int{}
@@ -150,7 +152,8 @@ func (s *Signing) Add(z SignedZone) {
 	s.List = append(s.List, z)
 }
 
-// Order sorts the list, the zone that expires first at its head, and cuts it to MostSignedZones.
+// Order sorts the list: zones that are not well come first, then those that expire earliest. It cuts the list to
+// MostSignedZones.
 func (s *Signing) Order() {
 	slices.SortFunc(s.List, func(a, b SignedZone) int {
 		switch {
@@ -171,7 +174,7 @@ func (s *Signing) Order() {
 	s.List = s.List[:min(len(s.List), MostSignedZones)]
 }
 
-// Nearest returns the zone of which a signature expires first; nil: none does.
+// Nearest returns the zone whose first signature expires earliest, or nil if none expires.
 func (s *Signing) Nearest() (first *SignedZone) {
 	for i := range s.List {
 		if z := &s.List[i]; z.Expires != nil && (first == nil || z.Expires.Before(*first.Expires)) {
@@ -181,7 +184,7 @@ func (s *Signing) Nearest() (first *SignedZone) {
 	return first
 }
 
-// unwell returns what of it is not as it should be; nil: all is.
+// unwell returns a copy with only what is not as it should be, or nil if everything is.
 func (s *Signing) unwell() *Signing {
 	if s == nil {
 		return nil
@@ -193,17 +196,17 @@ func (s *Signing) unwell() *Signing {
 	return &out
 }
 
-// Written is what a `leeward sign` has written to etcd, for servers that hold no keys.
+// Written says what a `leeward sign` has written to etcd for servers that hold no keys.
 type Written struct {
-	Zones int `json:"zones"` // that it signs
-	// zones of which signatures of today are not there, though ten seconds have passed; the first of them
+	Zones int `json:"zones"` // how many it signs
+	// Behind names the first zones of which signatures of today are missing for more than ten seconds
 	Behind []string `json:"behind,omitempty"`
-	// zones of which signatures of the next day are not there, though that begins within 20 hours; the first of them
+	// Short names the first zones of which signatures of the next day are missing, within 20 hours of its beginning
 	Short []string `json:"short,omitempty"`
 	Error string   `json:"error,omitempty"` // why it cannot write
 }
 
-// Trouble says what is not as it should be; "": all is, or w is nil.
+// Trouble says what is wrong. It returns "" if nothing is, or if w is nil.
 func (w *Written) Trouble() string {
 	switch {
 	case w == nil:
@@ -218,7 +221,7 @@ func (w *Written) Trouble() string {
 	return ""
 }
 
-// expiry says which zones' signatures have expired, or are about to.
+// expiry says which zones' signatures have expired or will soon.
 func (h *headline) expiry() {
 	if h.Signing == nil {
 		return
