@@ -23,8 +23,8 @@ func newStatus(inv *invocation) *cobra.Command {
 		Use: "status [TARGET]", Short: "Say what is broken and where its clients go, or that all is well",
 		GroupID: groupOperate, Args: cobra.MaximumNArgs(1),
 		Long: `Status asks a server how everything is. It prints a summary in a few sentences,
-then what is wrong, then a line for each region and each server. -o wide prints
-every pool and endpoint with each vantage's vote.
+then what is wrong, then a line for each region and each server, twelve lines of
+each kind at most. -o wide prints every pool and endpoint with each vantage's vote.
 
 TARGET narrows it to a region, a pool, an endpoint (www-eu/lb-1), a server, a
 vantage, or a steered name, and prints its pools and endpoints with their votes.
